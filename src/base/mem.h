@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Memory. Allocation failure of ordinary small objects ends the program (nothing useful can be done
+ * and the store is crash safe); large or input-sized allocations are bounded by their callers.
+ *
+ * WEIR_CLEANUP(fn) runs fn(&variable) when the variable goes out of scope; WEIR_TAKE(p) hands the
+ * pointer on and leaves NULL behind.
+ */
+
+#include <stddef.h>
+
+#define WEIR_CLEANUP(fn) __attribute__((cleanup(fn)))
+#define WEIR_TAKE(p)                                                                               \
+    __extension__({                                                                                \
+        __typeof__(p) taken_ = (p);                                                                \
+        (p) = NULL;                                                                                \
+        taken_;                                                                                    \
+    })
+#define WEIR_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Zeroed memory, never NULL for n > 0. The caller frees with free(). */
+void *weir_alloc(size_t n);
+/* Zeroed array, never NULL; ends the program when count * size overflows. */
+void *weir_calloc(size_t count, size_t size);
+/* As realloc for count * size bytes, never NULL; new bytes are not zeroed. */
+void *weir_realloc(void *p, size_t count, size_t size);
+char *weir_strdup(const char *s);
+char *weir_strndup(const char *s, size_t n);
+/* For WEIR_CLEANUP on any malloc'ed pointer. */
+void weir_freep(void *pp);
+/* For WEIR_CLEANUP on a file descriptor; negative is ignored; errno is kept. */
+void weir_closep(int *fd);
+
+/*
+ * An arena: many small allocations, freed together. Not thread safe.
+ */
+struct weir_arena {
+    struct weir_arena_block *head;
+    size_t used_bytes; /* bytes handed out since the last reset */
+};
+
+/* Zeroed, aligned for any type, owned by the arena. */
+void *weir_arena_alloc(struct weir_arena *a, size_t n);
+char *weir_arena_strndup(struct weir_arena *a, const char *s, size_t n);
+/* Frees all but one block; what was handed out is gone. */
+void weir_arena_reset(struct weir_arena *a);
+/* Frees everything; the arena may be used again. */
+void weir_arena_release(struct weir_arena *a);

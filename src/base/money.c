@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "money.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "assert.h"
+
+static weir_i128 div_half_up(weir_i128 n, weir_i128 d)
+{
+    WEIR_ASSERT(d > 0);
+    weir_i128 twice = 2 * n + d;
+    weir_i128 q = twice / (2 * d);
+    if (twice % (2 * d) < 0) {
+        q--; /* C truncates toward zero; floor is wanted */
+    }
+    return q;
+}
+
+bool weir_mul_div(int64_t a, int64_t b, int64_t c, int64_t *ret)
+{
+    weir_i128 r = div_half_up((weir_i128)a * b, c);
+    if (r > INT64_MAX || r < INT64_MIN) {
+        return false;
+    }
+    *ret = (int64_t)r;
+    return true;
+}
+
+int64_t weir_mul_div_sat(int64_t a, int64_t b, int64_t c)
+{
+    weir_i128 r = div_half_up((weir_i128)a * b, c);
+    if (r > INT64_MAX) {
+        return INT64_MAX;
+    }
+    return r < INT64_MIN ? INT64_MIN : (int64_t)r;
+}
+
+bool weir_money_charge(int64_t rate_micro_per_hour, struct weir_dur d, int64_t *ret_micro)
+{
+    return weir_mul_div(rate_micro_per_hour, d.us, WEIR_US_PER_HOUR, ret_micro);
+}
+
+bool weir_money_slice(int64_t rate_micro_per_hour,
+                      struct weir_dur from,
+                      struct weir_dur to,
+                      int64_t *ret_micro)
+{
+    int64_t a;
+    int64_t b;
+    if (!weir_money_charge(rate_micro_per_hour, from, &a) ||
+        !weir_money_charge(rate_micro_per_hour, to, &b)) {
+        return false;
+    }
+    return !__builtin_sub_overflow(b, a, ret_micro);
+}
+
+void weir_money_split(int64_t total_micro, const int64_t *weight, size_t n, int64_t *ret_micro)
+{
+    WEIR_ASSERT(total_micro >= 0);
+    weir_i128 sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        WEIR_ASSERT(weight[i] >= 0);
+        sum += weight[i];
+    }
+    WEIR_ASSERT(sum > 0);
+    int64_t left = total_micro;
+    for (size_t i = 0; i < n; i++) {
+        ret_micro[i] = (int64_t)((weir_i128)total_micro * weight[i] / sum);
+        left -= ret_micro[i];
+    }
+    /* fewer than n units are left; each goes to the largest remainder not yet served */
+    while (left > 0) {
+        size_t best = n;
+        weir_i128 best_rem = -1;
+        for (size_t i = 0; i < n; i++) {
+            weir_i128 rem = (weir_i128)total_micro * weight[i] - (weir_i128)ret_micro[i] * sum;
+            if (rem > best_rem) {
+                best_rem = rem;
+                best = i;
+            }
+        }
+        WEIR_ASSERT(best < n);
+        ret_micro[best]++;
+        left--;
+    }
+}
+
+const char *weir_money_format(int64_t micro, char buf[static WEIR_MONEY_SIZE])
+{
+    uint64_t u = micro < 0 ? -(uint64_t)micro : (uint64_t)micro;
+    (void)snprintf(buf, WEIR_MONEY_SIZE, "%s%" PRIu64 ".%06" PRIu64, micro < 0 ? "-" : "",
+                   u / 1000000, u % 1000000);
+    return buf;
+}
+
+const char *weir_money_format_short(int64_t micro, char buf[static WEIR_MONEY_SIZE])
+{
+    uint64_t u = micro < 0 ? -(uint64_t)micro : (uint64_t)micro;
+    const char *sign = micro < 0 ? "-" : "";
+    if (u >= 1000000 || u == 0) {
+        uint64_t cents = (u + 5000) / 10000;
+        (void)snprintf(buf, WEIR_MONEY_SIZE, "%s%" PRIu64 ".%02" PRIu64, sign, cents / 100,
+                       cents % 100);
+    } else if (u >= 10000) {
+        (void)snprintf(buf, WEIR_MONEY_SIZE, "%s0.%04" PRIu64, sign, (u + 50) / 100);
+    } else {
+        (void)snprintf(buf, WEIR_MONEY_SIZE, "%s0.%06" PRIu64, sign, u);
+    }
+    return buf;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The provider contract: what weir needs from a cloud that rents machines. One const instance of
+ * struct weir_provider_ops per provider, listed in cloud/registry.c; one conformance suite
+ * (tests/conformance) runs against every one of them. A provider keeps no policy: which offer to
+ * take, when to end a machine and what a failure means for a task is decided elsewhere.
+ *
+ * Methods start work and return at once; the result comes to the given callback, exactly once, from
+ * the event loop that the provider was made with, never from inside the call. A method that cannot
+ * even start returns a negative code and then the callback does not come.
+ *
+ * "Unknown" results (time-out after sending) have a class of their own: the caller must describe by
+ * token before it tries anything else.
+ */
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "core/model.h"
+
+struct json_t;
+struct uv_loop_s;
+
+enum { WEIR_PROVIDER_ABI = 1, WEIR_INSTANCE_ID_SIZE = 128, WEIR_TOKEN_SIZE = 64 };
+
+enum weir_provider_class {
+    WEIR_PROVIDER_OK,
+    WEIR_PROVIDER_NO_CAPACITY, /* none here now: try the next offer, remember it for a while */
+    WEIR_PROVIDER_QUOTA,       /* the account's limit: a person must act */
+    WEIR_PROVIDER_THROTTLED,   /* back off: retry_after says how long where the provider told */
+    WEIR_PROVIDER_REFUSED,     /* wrong request or credentials: do not retry */
+    WEIR_PROVIDER_UNKNOWN,     /* may or may not have happened: describe by token */
+    WEIR_PROVIDER_CLASS_MAX,
+};
+
+enum weir_instance_state {
+    WEIR_INSTANCE_PENDING, /* exists, boots, costs */
+    WEIR_INSTANCE_RUNNING,
+    WEIR_INSTANCE_STOPPING, /* will be gone; may still cost */
+    WEIR_INSTANCE_GONE,     /* proven: does not exist or is terminated, costs nothing */
+    WEIR_INSTANCE_STATE_MAX,
+};
+
+struct weir_instance {
+    char id[WEIR_INSTANCE_ID_SIZE];
+    char token[WEIR_TOKEN_SIZE]; /* of the launch that made it; "" where it carries none */
+    enum weir_instance_state state;
+    struct weir_wall launched; /* billing starts; 0: not known */
+    struct weir_wall ended;    /* billing ended; 0: has not, or not known */
+    bool reclaimed;            /* ended, or about to, by the provider's own will */
+    struct weir_wall reclaim_at; /* 0: no notice */
+};
+
+/* Everything needed to launch one machine. Borrowed for the call only. */
+struct weir_launch {
+    const char *token;              /* idempotency token: the same token never makes two machines */
+    const struct weir_offer *offer;
+    struct weir_lease_id lease;
+    const char *owner;              /* owner tag: this broker's installation id */
+    const char *broker_url;         /* where the agent finds the broker */
+    const char *join_token;         /* the agent's credential */
+    const char *ca_pem;             /* broker's certificate authority; NULL: plain HTTP on loopback */
+    struct weir_wall expires;       /* the machine powers itself off then */
+};
+
+struct weir_provider_result {
+    enum weir_provider_class class;
+    char text[256];              /* for a person, where class is not OK */
+    struct weir_dur retry_after; /* 0: not told */
+    /* launch and describe: one instance (n_instances 0: none with that token or id exists);
+     * list: one page. Borrowed during the callback. */
+    const struct weir_instance *instance;
+    size_t n_instances;
+    const char *next_page; /* list: pass it to get more; NULL at the end */
+    /* offers */
+    const struct weir_offer *offer;
+    size_t n_offers;
+};
+
+typedef void weir_provider_fn(void *ctx, const struct weir_provider_result *result);
+
+struct weir_provider; /* each driver has its own */
+
+/* What the program gives to every driver. Outlives the provider. */
+struct weir_provider_env {
+    struct uv_loop_s *loop;
+    const struct weir_clock *clock;
+    const char *owner;      /* installation id: machines with another owner are not ours */
+    const char *data_dir;   /* the driver may keep files in data_dir/<name>/ */
+    const char *self_exe;   /* path of the weir program */
+    struct weir_gpu_table *gpus;
+    /* The catalogue's offers of a provider name; borrowed until the next reload. */
+    const struct weir_offer *(*catalogue)(void *ctx, const char *provider, size_t *ret_n);
+    void *catalogue_ctx;
+};
+
+enum weir_provider_caps {
+    WEIR_PROVIDER_SPOT = 1 << 0,
+    WEIR_PROVIDER_TOKEN_NATIVE = 1 << 1, /* the provider itself refuses a second use of a token */
+};
+
+/*
+ * init      reads its section of the configuration (a JSON object, may be NULL); unknown keys are an
+ *           error with a suggestion. Errors: -WEIR_ECONFIG.
+ * fini      cancels what is under way (callbacks do not come any more) and frees.
+ * offers    what could be launched now, with current prices.
+ * launch    idempotent by token: with a token that was used before, the instance of then is the
+ *           result, whatever state it is in.
+ * describe  by token, or by instance id where token is NULL. Both not NULL is a programmer error.
+ * list      a page of all instances that carry the owner tag, gone ones optional; page NULL: first.
+ * terminate by instance id; terminating what is gone is OK. OK means asked, not yet gone.
+ * fault     optional (sandbox, fakes): makes the next failures, see cloud/sandbox/sandbox.h.
+ */
+struct weir_provider_ops {
+    uint32_t abi; /* WEIR_PROVIDER_ABI */
+    const char *name;
+    uint32_t caps;
+    int (*init)(struct weir_provider **ret,
+                const struct weir_provider_env *env,
+                const struct json_t *conf,
+                struct weir_err *err);
+    void (*fini)(struct weir_provider *p);
+    int (*offers)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
+    int (*launch)(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
+    int (*describe)(struct weir_provider *p,
+                    const char *token,
+                    const char *instance_id,
+                    weir_provider_fn *done,
+                    void *ctx);
+    int (*list)(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);
+    int (*terminate)(struct weir_provider *p, const char *instance_id, weir_provider_fn *done, void *ctx);
+    int (*fault)(struct weir_provider *p, const char *what, struct weir_err *err);
+};
+
+/* NULL-terminated. */
+extern const struct weir_provider_ops *const weir_providers[];
+/* NULL where there is none of that name. */
+const struct weir_provider_ops *weir_provider_find(const char *name);

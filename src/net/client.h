@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * HTTP clients on libcurl. struct weir_http is the asynchronous one (curl multi on a libuv loop), used by
+ * the agent and the cloud drivers; weir_http_call is the plain blocking one for the CLI. Bodies are
+ * bounded, time-outs always set, redirects not followed, only http and https spoken.
+ *
+ * struct weir_http is reached through a vtable so that tests put a transcript player in its place.
+ */
+
+#include "base/err.h"
+#include "base/str.h"
+#include "net/server.h" /* struct weir_http_header */
+
+struct uv_loop_s;
+
+struct weir_http_call {
+    const char *method; /* "GET", "POST", ... */
+    const char *url;
+    const struct weir_http_header *header;
+    size_t n_headers;
+    struct weir_sv body;
+    const char *bearer;  /* NULL: none; never logged */
+    const char *ca_pem;  /* trust exactly this authority; NULL: the system's */
+    unsigned timeout_ms; /* whole call; 0 is refused */
+    unsigned connect_timeout_ms; /* 0: 10 s */
+    size_t reply_bytes_max;
+};
+
+struct weir_http_reply {
+    int status; /* 0: no answer; see code */
+    /* 0, or -WEIR_EUNAVAIL (was not sent: no connection), -WEIR_ETIMEOUT (may have been received),
+     * -WEIR_ELIMIT (answer too large), -WEIR_EIO (broke off; may have been received),
+     * -WEIR_EUNAUTH (TLS: not the broker we trust) */
+    int code;
+    char text[256]; /* for a person, where code is not 0 */
+    struct weir_sv body; /* borrowed during the callback; terminated */
+    const char *content_type; /* "" where absent */
+    long retry_after_s;       /* -1 where absent */
+};
+
+typedef void weir_http_fn(void *ctx, const struct weir_http_reply *reply);
+
+struct weir_http;
+struct weir_http_ops {
+    /* Everything in call is copied. The callback comes exactly once from the loop, unless cancelled.
+     * *ret_id (may be NULL) is for cancel. */
+    int (*send)(struct weir_http *h, const struct weir_http_call *call, weir_http_fn *done, void *ctx, uint64_t *ret_id);
+    /* The callback does not come any more. An id that is done is ignored. */
+    void (*cancel)(struct weir_http *h, uint64_t id);
+    void (*free)(struct weir_http *h);
+};
+struct weir_http {
+    const struct weir_http_ops *ops;
+};
+
+/* The real one. user_agent is "weir/VERSION". Errors: -WEIR_ENOMEM. Freed by h->ops->free, after
+ * which the loop must run once more to close its handles. */
+int weir_http_curl_new(struct weir_http **ret, struct uv_loop_s *loop, struct weir_err *err);
+
+/* ---- blocking, for command-line programs ---- */
+
+struct weir_http_session; /* keeps connections between calls */
+int weir_http_session_new(struct weir_http_session **ret, struct weir_err *err);
+void weir_http_session_free(struct weir_http_session *s);
+void weir_http_session_freep(struct weir_http_session **s);
+
+/* Called with each piece of a streamed answer body of status 2xx; non-zero ends the call. */
+typedef int weir_http_sink_fn(void *ctx, const char *p, size_t n);
+
+/*
+ * One call. With a sink, pieces of a 2xx body go there and reply->body holds only an error's body.
+ * reply->body is borrowed until the next call on the session. Returns reply->code.
+ */
+int weir_http_session_call(struct weir_http_session *s,
+                           const struct weir_http_call *call,
+                           weir_http_sink_fn *sink,
+                           void *sink_ctx,
+                           struct weir_http_reply *reply,
+                           struct weir_err *err);

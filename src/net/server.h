@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The HTTP server: libmicrohttpd with one epoll thread per core (at most WEIR_SERVER_THREADS_MAX), TLS by GnuTLS, bodies and headers
+ * bounded, slow clients timed out, connections limited. It knows no routes: each complete request goes
+ * to one handler, which answers now or later, from any thread.
+ *
+ * Threads: the handler runs on a server thread. A request that is answered later is suspended; it
+ * belongs to whoever holds the pointer until weir_request_reply or weir_request_stream is called,
+ * which may be done from any thread and ends that ownership. When the client goes away first, the
+ * pointer stays valid until answered; the answer is dropped.
+ */
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum { WEIR_SERVER_THREADS_MAX = 2 };
+
+struct weir_server;
+struct weir_http_request; /* one request under way */
+
+enum weir_peer_trust {
+    WEIR_PEER_UNKNOWN,   /* from elsewhere, or another user of this host */
+    WEIR_PEER_SAME_USER, /* a loopback connection from a process of the server's own user, or of root */
+};
+
+typedef void weir_server_fn(void *ctx, struct weir_http_request *r);
+
+struct weir_server_conf {
+    const char *listen;       /* "127.0.0.1:7070", "[::1]:7070", ":7070" (all addresses); port 0: any free one */
+    const char *tls_cert_pem; /* both or none; required for an address that is not loopback */
+    const char *tls_key_pem;
+    size_t body_bytes_max;    /* larger bodies are answered 413 */
+    unsigned connections_max;
+    unsigned idle_timeout_s;
+    weir_server_fn *handler;
+    void *ctx;
+};
+
+/* Errors: -WEIR_EINUSE (says what to do), -WEIR_EINVAL (address), -WEIR_ECONFIG (TLS), -WEIR_EIO. */
+int weir_server_start(struct weir_server **ret, const struct weir_server_conf *conf, struct weir_err *err);
+/* The real port. */
+uint16_t weir_server_port(const struct weir_server *s);
+/* Stops accepting, answers suspended requests with 503, ends the threads, frees. All request pointers that are
+ * still held elsewhere must have been answered before. */
+void weir_server_stop(struct weir_server *s);
+
+/* ---- reading a request; all borrowed until it is answered ---- */
+const char *weir_request_method(const struct weir_http_request *r);
+/* Decoded path without the query; contains no NUL and no "..". */
+const char *weir_request_path(const struct weir_http_request *r);
+/* NULL where absent; "" where given without a value. Percent-decoded. */
+const char *weir_request_query(const struct weir_http_request *r, const char *key);
+/* Calls fn for every query key; for refusing unknown ones. */
+void weir_request_each_query(const struct weir_http_request *r,
+                             void (*fn)(void *ctx, const char *key, const char *value),
+                             void *ctx);
+const char *weir_request_header(const struct weir_http_request *r, const char *name);
+struct weir_sv weir_request_body(const struct weir_http_request *r);
+/* Looked up once per connection by the kernel's socket diagnostics (netlink), /proc/net/tcp as a fallback. */
+enum weir_peer_trust weir_request_trust(struct weir_http_request *r);
+/* "127.0.0.1:50123" for logs. */
+const char *weir_request_peer(struct weir_http_request *r);
+/* A place for the upper layer to keep its own state; freed by it before the answer. */
+void weir_request_set_data(struct weir_http_request *r, void *data);
+void *weir_request_data(const struct weir_http_request *r);
+
+/* ---- answering ---- */
+struct weir_http_header {
+    const char *name;
+    const char *value;
+};
+
+/*
+ * Answers with a whole body (copied). content_type NULL: application/json. headers: n extra ones.
+ */
+void weir_request_reply(struct weir_http_request *r,
+                        int status,
+                        const char *content_type,
+                        struct weir_sv body,
+                        const struct weir_http_header *headers,
+                        size_t n);
+/* As reply, but takes ownership of a malloc'ed body. */
+void weir_request_reply_take(struct weir_http_request *r, int status, const char *content_type, char *body, size_t n);
+/* {"error":{"code":"notfound","message":"..."}} with the status of the code. */
+void weir_request_fail(struct weir_http_request *r, int code, const struct weir_err *err);
+
+/*
+ * Answers with a stream of unknown length (chunked). pull is called on a server thread when the
+ * client can take more: it writes up to size bytes and returns how many; 0 means nothing yet (call
+ * weir_stream_wake when there is more); negative ends the stream. done is called once at the end,
+ * also when the client went away.
+ */
+typedef long weir_stream_pull_fn(void *ctx, char *buf, size_t size);
+struct weir_stream;
+struct weir_stream *weir_request_stream(struct weir_http_request *r,
+                                        int status,
+                                        const char *content_type,
+                                        weir_stream_pull_fn *pull,
+                                        void (*done)(void *ctx),
+                                        void *ctx);
+/* From any thread, until done was called. */
+void weir_stream_wake(struct weir_stream *s);

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tables for the small values of base: money, time, text. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/money.h"
+#include "base/parse.h"
+#include "base/prng.h"
+
+static void durations_are_read_in_every_unit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t us; /* -1: refused */
+    } rows[] = {
+        {"90", 90 * WEIR_US_PER_S},   {"90s", 90 * WEIR_US_PER_S},
+        {"1.5h", 5400 * WEIR_US_PER_S}, {"1h30m", 5400 * WEIR_US_PER_S},
+        {"2d", 2 * WEIR_US_PER_DAY},  {"500ms", 500000},
+        {"1h 30m", 5400 * WEIR_US_PER_S}, {"", -1}, {"h", -1}, {"-1s", -1},
+        {"1x", -1}, {"99999999999999d", -1}, {"1h30", -1},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_dur d = {-1};
+        int r = weir_parse_duration(weir_sv_of(rows[i].text), &d, NULL);
+        if (rows[i].us < 0 && weir_streq(rows[i].text, "1h30")) {
+            assert_int_equal(r, 0); /* a bare number at the end counts seconds */
+            assert_int_equal(d.us, 3630 * WEIR_US_PER_S);
+            continue;
+        }
+        assert_int_equal(r == 0, rows[i].us >= 0);
+        assert_int_equal(d.us, rows[i].us);
+    }
+}
+
+static void slurm_times_follow_the_manual(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t s;
+    } rows[] = {{"90", 5400},       {"10:00", 600},      {"01:30:00", 5400},
+                {"2-12", 216000},   {"1-00:30", 88200},  {"2-12:00:01", 216001},
+                {"", -1},           {"1:2:3:4", -1},     {"a", -1}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_dur d = {-WEIR_US_PER_S};
+        (void)weir_parse_slurm_time(weir_sv_of(rows[i].text), &d, NULL);
+        assert_int_equal(d.us, rows[i].s * WEIR_US_PER_S);
+    }
+}
+
+static void sizes_and_money_are_exact(void **state)
+{
+    (void)state;
+    uint64_t b = 0;
+    assert_int_equal(weir_parse_bytes(WEIR_SV("1.5G"), 1, &b, NULL), 0);
+    assert_int_equal(b, UINT64_C(1610612736));
+    assert_int_equal(weir_parse_bytes(WEIR_SV("64"), UINT64_C(1) << 30, &b, NULL), 0);
+    assert_int_equal(b, UINT64_C(64) << 30);
+    assert_true(weir_parse_bytes(WEIR_SV("12Q"), 1, &b, NULL) < 0);
+    int64_t m = 0;
+    assert_int_equal(weir_parse_money(WEIR_SV("$2.50"), &m, NULL), 0);
+    assert_int_equal(m, 2500000);
+    assert_int_equal(weir_parse_money(WEIR_SV("0.0000010"), &m, NULL), 0);
+    assert_int_equal(m, 1);
+    assert_true(weir_parse_money(WEIR_SV("0.0000001"), &m, NULL) < 0);
+    assert_true(weir_parse_money(WEIR_SV("9999999999999999"), &m, NULL) < 0);
+}
+
+static void times_round_trip(void **state)
+{
+    (void)state;
+    struct weir_prng r = weir_prng_seed(7);
+    for (int i = 0; i < 10000; i++) {
+        int64_t span = WEIR_US_PER_DAY * 365 * 200;
+        struct weir_wall t = {(int64_t)weir_prng_below(&r, (uint64_t)span) - span / 2};
+        char buf[WEIR_RFC3339_SIZE];
+        struct weir_wall back = {0};
+        assert_int_equal(weir_parse_time(weir_sv_of(weir_wall_format(t, buf)), &back, NULL), 0);
+        assert_int_equal(back.us, t.us);
+    }
+    struct weir_wall t = {0};
+    assert_int_equal(weir_parse_time(WEIR_SV("2026-11-22T20:42:26+01:00"), &t, NULL), 0);
+    assert_int_equal(t.us, INT64_C(1795376546) * WEIR_US_PER_S);
+    assert_true(weir_parse_time(WEIR_SV("2026-02-29"), &t, NULL) < 0);
+    assert_true(weir_parse_time(WEIR_SV("2026-11-22T19:42:26Zx"), &t, NULL) < 0);
+}
+
+static void slices_add_up_to_the_whole(void **state)
+{
+    (void)state;
+    struct weir_prng r = weir_prng_seed(1);
+    for (int i = 0; i < 1000; i++) {
+        int64_t rate = (int64_t)weir_prng_below(&r, 200 * 1000000);
+        int64_t sum = 0;
+        struct weir_dur at = {0};
+        for (int k = 0; k < 20; k++) {
+            struct weir_dur next = {at.us + (int64_t)weir_prng_below(&r, WEIR_US_PER_HOUR)};
+            int64_t part = 0;
+            assert_true(weir_money_slice(rate, at, next, &part));
+            sum += part;
+            at = next;
+        }
+        int64_t whole = 0;
+        assert_true(weir_money_charge(rate, at, &whole));
+        assert_int_equal(sum, whole);
+    }
+}
+
+static void a_split_loses_nothing(void **state)
+{
+    (void)state;
+    struct weir_prng r = weir_prng_seed(2);
+    for (int i = 0; i < 1000; i++) {
+        int64_t weight[9];
+        int64_t part[9];
+        for (int k = 0; k < 9; k++) {
+            weight[k] = (int64_t)weir_prng_below(&r, 100);
+        }
+        weight[0]++;
+        int64_t total = (int64_t)weir_prng_below(&r, 1000000000);
+        weir_money_split(total, weight, 9, part);
+        int64_t sum = 0;
+        for (int k = 0; k < 9; k++) {
+            assert_true(part[k] >= 0 && (weight[k] > 0 || part[k] == 0));
+            sum += part[k];
+        }
+        assert_int_equal(sum, total);
+    }
+}
+
+static void charges_round_half_up_and_report_overflow(void **state)
+{
+    (void)state;
+    int64_t m = 42;
+    assert_true(weir_mul_div(1, 1, 2, &m));
+    assert_int_equal(m, 1);
+    assert_true(weir_mul_div(-1, 1, 2, &m));
+    assert_int_equal(m, 0);
+    assert_true(weir_mul_div(-3, 1, 2, &m));
+    assert_int_equal(m, -1);
+    assert_false(weir_mul_div(INT64_MAX, 2, 1, &m));
+    assert_int_equal(m, -1);
+    assert_int_equal(weir_mul_div_sat(INT64_MIN, 2, 1), INT64_MIN);
+}
+
+static void globs_and_suggestions(void **state)
+{
+    (void)state;
+    assert_true(weir_glob_match(WEIR_SV("eu-*"), WEIR_SV("eu-west-1")));
+    assert_false(weir_glob_match(WEIR_SV("eu-*"), WEIR_SV("us-east-1")));
+    assert_true(weir_glob_match(WEIR_SV("*a*b?"), WEIR_SV("xxaxxbc")));
+    static const char *const list[] = {"resources", "run", "setup", NULL};
+    assert_string_equal(weir_nearest(WEIR_SV("resorces"), list), "resources");
+    assert_null(weir_nearest(WEIR_SV("quite_other"), list));
+}
+
+static void text_must_be_clean_utf8(void **state)
+{
+    (void)state;
+    assert_true(weir_utf8_is_text(WEIR_SV("a\tb\nç€😀")));
+    assert_false(weir_utf8_is_text(WEIR_SV("a\x01")));
+    assert_false(weir_utf8_is_text(WEIR_SV("\xc0\x80")));
+    assert_false(weir_utf8_is_text(WEIR_SV("\xed\xa0\x80")));
+    assert_false(weir_utf8_is_text(WEIR_SV("\xe2\x82")));
+}
+
+static void json_is_escaped_and_bounded(void **state)
+{
+    (void)state;
+    struct weir_str out = WEIR_STR_INIT(64);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "a\"b", "x\n\x01\\");
+    weir_json_key(&j, "l");
+    weir_json_array(&j);
+    weir_json_u64(&j, 1);
+    weir_json_null(&j);
+    weir_json_end(&j);
+    weir_json_end(&j);
+    assert_string_equal(weir_str_cstr(&out), "{\"a\\\"b\":\"x\\n\\u0001\\\\\",\"l\":[1,null]}");
+    for (int i = 0; i < 100; i++) {
+        weir_str_adds(&out, "0123456789");
+    }
+    assert_true(out.overflowed);
+    assert_true(out.n <= 64);
+    weir_str_release(&out);
+}
+
+static void the_map_agrees_with_a_plain_array(void **state)
+{
+    (void)state;
+    struct weir_map m = {0};
+    static uint64_t want[512];
+    struct weir_prng r = weir_prng_seed(3);
+    for (int i = 0; i < 100000; i++) {
+        uint64_t k = weir_prng_below(&r, 512);
+        if (weir_prng_below(&r, 3) == 0) {
+            assert_int_equal(weir_map_remove(&m, k * 4096), want[k] != 0);
+            want[k] = 0;
+        } else {
+            want[k] = (uint64_t)i + 1;
+            weir_map_put(&m, k * 4096, want[k]);
+        }
+    }
+    for (uint64_t k = 0; k < 512; k++) {
+        uint64_t v = 0;
+        assert_int_equal(weir_map_get(&m, k * 4096, &v), want[k] != 0);
+        assert_int_equal(v, want[k]);
+    }
+    weir_map_release(&m);
+    struct weir_interner t = {0};
+    assert_int_equal(weir_intern(&t, WEIR_SV("a")), 0);
+    assert_int_equal(weir_intern(&t, WEIR_SV("b")), 1);
+    assert_int_equal(weir_intern(&t, WEIR_SV("a")), 0);
+    assert_int_equal(weir_intern_find(&t, WEIR_SV("c")), UINT32_MAX);
+    weir_interner_release(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(durations_are_read_in_every_unit),
+        cmocka_unit_test(slurm_times_follow_the_manual),
+        cmocka_unit_test(sizes_and_money_are_exact),
+        cmocka_unit_test(times_round_trip),
+        cmocka_unit_test(slices_add_up_to_the_whole),
+        cmocka_unit_test(a_split_loses_nothing),
+        cmocka_unit_test(charges_round_half_up_and_report_overflow),
+        cmocka_unit_test(globs_and_suggestions),
+        cmocka_unit_test(text_must_be_clean_utf8),
+        cmocka_unit_test(json_is_escaped_and_bounded),
+        cmocka_unit_test(the_map_agrees_with_a_plain_array),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
