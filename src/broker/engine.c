@@ -297,9 +297,9 @@ static void bill_segment(struct weir_engine *e, const struct weir_effect *fx)
     }
 }
 
-static void add_order(struct weir_engine *e, const struct weir_effect *fx)
+static void add_order(struct weir_engine *e, uint64_t seq, const struct weir_effect *fx)
 {
-    struct weir_order o = {.effect = *fx};
+    struct weir_order o = {.seq = seq, .effect = *fx};
     if (fx->kind == WEIR_EFFECT_LEASE_LAUNCH) {
         o.offer = *fx->u.lease_launch.offer;
     }
@@ -314,11 +314,11 @@ static void carry_out(struct weir_engine *e, const struct weir_effects *all)
         case WEIR_EFFECT_RUN_START:
         case WEIR_EFFECT_RUN_STOP:
         case WEIR_EFFECT_LEASE_EXTEND:
-            add_order(e, fx);
+            add_order(e, all->seq, fx);
             break;
         case WEIR_EFFECT_LEASE_LAUNCH:
         case WEIR_EFFECT_LEASE_TERMINATE:
-            add_order(e, fx);
+            add_order(e, all->seq, fx);
             weir_vec_push(&e->new_effects,
                           (struct weir_effect_row){.seq = all->seq, .number = fx->number, .kind = (uint8_t)fx->kind,
                                                    .lease = fx->lease});

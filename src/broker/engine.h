@@ -22,6 +22,7 @@ struct weir_engine;
 
 /* Something to be done by somebody outside, after the flush. */
 struct weir_order {
+    uint64_t seq; /* with effect.number: the effect's id */
     struct weir_effect effect; /* RUN_START, RUN_STOP, LEASE_* ; its offer pointer points below */
     struct weir_offer offer;
 };

@@ -201,30 +201,6 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
     }
 }
 
-/* GPU-time that a posting stands for: of the run's share of its node. */
-static uint64_t gpu_us_of(struct weir_engine *e, const struct weir_posting *p)
-{
-    struct weir_task_view t;
-    if (p->debit != WEIR_ACCOUNT_JOB || !weir_core_task(e->core, p->run.task, &t)) {
-        return 0;
-    }
-    uint32_t mask = t.gpu_mask;
-    for (uint32_t i = 0; t.gang_node != NULL && i < t.n_nodes; i++) {
-        if (t.gang_node[i].v == p->node.v) {
-            mask = t.gang_mask[i];
-        }
-    }
-    struct weir_job_view job;
-    if (mask == 0 && weir_core_job(e->core, p->run.task.job, &job)) {
-        /* the run has ended and let go of its devices: what it had asked for is what it had */
-        const struct weir_request *r = weir_core_shape(e->core, job.shape);
-        return r == NULL || r->alternatives == 0
-                   ? 0
-                   : (uint64_t)(p->to.us - p->from.us) * r->alternative[0].count;
-    }
-    return (uint64_t)(p->to.us - p->from.us) * (uint64_t)__builtin_popcount(mask);
-}
-
 static void take_postings(struct weir_engine *e)
 {
     const struct weir_posting *p;
@@ -234,7 +210,6 @@ static void take_postings(struct weir_engine *e)
     weir_bill_take(e->bill, &p, &n_p, &m, &n_m);
     for (size_t i = 0; i < n_p; i++) {
         weir_vec_push(&e->postings, p[i]);
-        weir_vec_push(&e->posting_gpu_us, gpu_us_of(e, &p[i]));
     }
     for (size_t i = 0; i < n_m; i++) {
         weir_vec_push(&e->meters, m[i]);
@@ -306,6 +281,11 @@ static int put_jobs(struct weir_engine *e, struct weir_err *err)
     return 0;
 }
 
+static const char *model_name(const struct weir_engine *e, uint16_t model)
+{
+    return model == WEIR_GPU_MODEL_ANY ? "" : weir_gpu_table_get(e->conf.core.gpus, model)->name;
+}
+
 static int put_nodes(struct weir_engine *e, struct weir_err *err)
 {
     const struct weir_store_ops *ops = e->store->ops;
@@ -316,12 +296,14 @@ static int put_nodes(struct weir_engine *e, struct weir_err *err)
         row.name = n->name == NULL ? "" : n->name;
         row.address = n->address == NULL ? "" : n->address;
         row.detail_json = n->detail_json == NULL ? "{}" : n->detail_json;
+        row.gpu_model = model_name(e, row.view.spec.gpu_model);
         TRY(ops->put_node(e->store, &row, err));
     }
     for (size_t i = 0; i < e->leases.n; i++) {
         struct weir_lease_note note = {{0}};
         (void)weir_engine_lease_get_note(e, e->leases.p[i].id, &note);
         struct weir_lease_row row = {.view = e->leases.p[i], .text = note.text};
+        row.gpu_model = model_name(e, row.view.offer.gpu_model);
         memcpy(row.token, note.token, sizeof row.token);
         memcpy(row.instance, note.instance, sizeof row.instance);
         TRY(ops->put_lease(e->store, &row, err));
@@ -346,7 +328,7 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
 {
     const struct weir_store_ops *ops = e->store->ops;
     for (size_t i = 0; i < e->postings.n; i++) {
-        TRY(ops->put_posting(e->store, &e->postings.p[i], e->posting_gpu_us.p[i], err));
+        TRY(ops->put_posting(e->store, &e->postings.p[i], err));
     }
     for (size_t i = 0; i < e->meters.n; i++) {
         TRY(ops->put_meter(e->store, &e->meters.p[i], err));
@@ -423,7 +405,6 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_vec_clear(&e->new_effects);
     weir_vec_clear(&e->done_effects);
     weir_vec_clear(&e->postings);
-    weir_vec_clear(&e->posting_gpu_us);
     weir_vec_clear(&e->meters);
     weir_map_release(&e->job_at);
     weir_map_release(&e->task_at);

@@ -76,7 +76,9 @@ static int on_node(void *ctx, const struct weir_node_row *row)
         weir_map_put(&x->e->agent_node, weir_hash_bytes(row->agent_id, strlen(row->agent_id)), row->view.spec.id.v);
     }
     weir_map_put(&x->e->node_told, row->view.spec.id.v, row->view.state);
-    return weir_core_restore_node(x->e->core, &row->view, x->err);
+    struct weir_node_view view = row->view;
+    view.spec.gpu_model = weir_gpu_table_intern(x->e->conf.core.gpus, weir_sv_of(row->gpu_model));
+    return weir_core_restore_node(x->e->core, &view, x->err);
 }
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)
@@ -89,7 +91,9 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
     weir_map_put(&x->e->lease_note_at, row->view.id.v, x->e->lease_notes.n);
     weir_vec_push(&x->e->lease_notes, note);
     weir_map_put(&x->e->lease_told, row->view.id.v, row->view.state);
-    return weir_core_restore_lease(x->e->core, &row->view, x->err);
+    struct weir_lease_view view = row->view;
+    view.offer.gpu_model = weir_gpu_table_intern(x->e->conf.core.gpus, weir_sv_of(row->gpu_model));
+    return weir_core_restore_lease(x->e->core, &view, x->err);
 }
 
 static int restore_segment(struct restore *x, const struct weir_task_view *v, uint32_t rank)
@@ -259,7 +263,6 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->new_effects);
     weir_vec_release(&e->done_effects);
     weir_vec_release(&e->postings);
-    weir_vec_release(&e->posting_gpu_us);
     weir_vec_release(&e->meters);
     weir_vec_release(&e->node_notes);
     weir_vec_release(&e->lease_notes);

@@ -108,7 +108,6 @@ struct weir_engine {
     WEIR_VEC(struct weir_effect_row) new_effects;
     WEIR_VEC(struct weir_effect_row) done_effects;
     posting_vec postings;
-    WEIR_VEC(uint64_t) posting_gpu_us;
     WEIR_VEC(struct weir_meter) meters;
     uint32_t shapes_stored;
     bool dirty;
