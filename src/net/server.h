@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The HTTP server: libmicrohttpd with one epoll thread per core (at most WEIR_SERVER_THREADS_MAX), TLS by GnuTLS, bodies and headers
+ * The HTTP server: libmicrohttpd with one epoll thread per two cores (at most WEIR_SERVER_THREADS_MAX), TLS by GnuTLS, bodies and headers
  * bounded, slow clients timed out, connections limited. It knows no routes: each complete request goes
  * to one handler, which answers now or later, from any thread.
  *
@@ -42,8 +42,9 @@ struct weir_server_conf {
 int weir_server_start(struct weir_server **ret, const struct weir_server_conf *conf, struct weir_err *err);
 /* The real port. */
 uint16_t weir_server_port(const struct weir_server *s);
-/* Stops accepting, answers suspended requests with 503, ends the threads, frees. All request pointers that are
- * still held elsewhere must have been answered before. */
+/* Stops accepting, answers new requests with 503, ends streams, gives those who hold requests two seconds to
+ * answer them, answers what is left with 503 (whoever still holds such a one must not touch it any more), ends
+ * the threads, frees. Long polls should be answered before, as they make this take the two seconds. */
 void weir_server_stop(struct weir_server *s);
 
 /* ---- reading a request; all borrowed until it is answered ---- */
