@@ -313,15 +313,29 @@ static int load_config(struct broker *b, struct weir_err *err)
     return r;
 }
 
+/* Where the price lists are: beside an installed program, else in the source tree that it was built from. */
+static const char *catalogue_dir(void)
+{
+    return access(WEIR_INSTALLED_DATA "/catalogue", R_OK) == 0 ? WEIR_INSTALLED_DATA "/catalogue" : WEIR_SOURCE_DATA "/catalogue";
+}
+
 static int load_market(struct broker *b, struct weir_err *err)
 {
-    int r = weir_catalogue_load(&b->catalogue, b->config->catalogue_dir[0] == '\0' ? NULL : b->config->catalogue_dir, b->gpus,
-                                weir_clock_wall(&weir_clock_os), err);
+    const char *dir = b->config->catalogue_dir[0] != '\0' ? b->config->catalogue_dir : catalogue_dir();
+    b->catalogue = weir_catalogue_new(b->gpus, b->config->currency);
+    int r = weir_catalogue_load_dir(b->catalogue, dir, err);
     if (r != 0) {
         return weir_fail_prefix(err, r, "catalogue");
     }
+    weir_catalogue_seal(b->catalogue);
+    size_t kept;
+    size_t problems;
+    const struct weir_catalogue_problem *p = weir_catalogue_problems(b->catalogue, &kept, &problems);
+    if (problems > 0) {
+        weir_log(WEIR_LOG_WARNING, "catalogue.rows", "refused=%zu first=\"%s:%u: %s\"", problems, p[0].file, p[0].line, p[0].text);
+    }
     size_t n;
-    const struct weir_offer *o = weir_catalogue_offers(b->catalogue, &n);
+    const struct weir_offer *o = weir_catalogue_offers(b->catalogue, NULL, &n);
     for (size_t i = 0; i < n; i++) {
         weir_vec_push(&b->market, o[i]);
     }
