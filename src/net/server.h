@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The HTTP server: libmicrohttpd with one epoll thread per core (at most WEIR_SERVER_THREADS_MAX), TLS by GnuTLS, bodies and headers
+ * The HTTP server: libmicrohttpd with one epoll thread per two cores (at most WEIR_SERVER_THREADS_MAX), TLS by GnuTLS, bodies and headers
  * bounded, slow clients timed out, connections limited. It knows no routes: each complete request goes
  * to one handler, which answers now or later, from any thread.
  *

@@ -23,7 +23,7 @@
 #include "net/uri.h"
 
 enum {
-    POOL_BYTES = 32 * 1024, /* per connection: request line, headers, chunk buffers */
+    POOL_BYTES = 16 * 1024, /* per connection: request line, headers, chunk buffers */
     HEADERS_MAX = 64,
     URI_SMALL = 256,
     ANSWER_SMALL = 1024,
