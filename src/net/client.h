@@ -32,7 +32,7 @@ struct weir_http_reply {
     int status; /* 0: no answer; see code */
     /* 0, or -WEIR_EUNAVAIL (was not sent: no connection), -WEIR_ETIMEOUT (may have been received),
      * -WEIR_ELIMIT (answer too large), -WEIR_EIO (broke off; may have been received),
-     * -WEIR_EUNAUTH (TLS: not the broker we trust) */
+     * -WEIR_EUNAUTH (TLS: not the broker we trust), -WEIR_EINVAL (the call itself: URL, header; not sent) */
     int code;
     char text[256]; /* for a person, where code is not 0 */
     struct weir_sv body; /* borrowed during the callback; terminated */
@@ -45,7 +45,10 @@ typedef void weir_http_fn(void *ctx, const struct weir_http_reply *reply);
 struct weir_http;
 struct weir_http_ops {
     /* Everything in call is copied. The callback comes exactly once from the loop, unless cancelled.
-     * *ret_id (may be NULL) is for cancel. */
+     * *ret_id (may be NULL) is for cancel. A call on a kept connection that turns out to be closed is sent
+     * once more on a new one: what must not happen twice carries a token of its own.
+     * Errors: -WEIR_EINVAL (no time-out, malformed method or header), -WEIR_ELIMIT (too many authorities),
+     * -WEIR_ENOMEM, -WEIR_EIO; then the callback does not come. */
     int (*send)(struct weir_http *h, const struct weir_http_call *call, weir_http_fn *done, void *ctx, uint64_t *ret_id);
     /* The callback does not come any more. An id that is done is ignored. */
     void (*cancel)(struct weir_http *h, uint64_t id);

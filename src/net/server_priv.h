@@ -16,6 +16,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base/wtime.h"
 #include "net/address.h"
@@ -125,3 +126,7 @@ void weir_stream_stop(struct weir_stream *s);
 
 /* peer.c: who has the other end of the connected socket fd? */
 enum weir_peer_trust weir_peer_lookup(int fd);
+/* Its two ways, for that and for tests: 0, -ENOENT where the kernel knows no such socket, or why it
+ * could not be asked; false where not found. */
+int weir_peer_uid_by_netlink(int fd, uid_t *ret);
+bool weir_peer_uid_by_proc(int fd, uid_t *ret);

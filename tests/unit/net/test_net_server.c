@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/server_priv.h"
 
 static void requests_are_answered_at_once_and_later(void **state)
 {
@@ -408,6 +409,60 @@ static void my_own_processes_are_trusted(void **state)
     }
 }
 
+/* Connects to itself over family and looks up the client's end in both ways. */
+static void look_up_both_ways(int server_family, int client_family)
+{
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int off = 0;
+    int l = socket(server_family, SOCK_STREAM, 0);
+    assert_true(l >= 0);
+    const struct sockaddr *sa = server_family == AF_INET ? (void *)&v4 : (void *)&v6;
+    socklen_t n = server_family == AF_INET ? sizeof(v4) : sizeof(v6);
+    if (server_family == AF_INET6) {
+        assert_int_equal(setsockopt(l, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)), 0);
+    }
+    assert_int_equal(bind(l, sa, n), 0);
+    assert_int_equal(listen(l, 1), 0);
+    struct sockaddr_in6 bound;
+    n = sizeof(bound);
+    assert_int_equal(getsockname(l, (struct sockaddr *)&bound, &n), 0);
+    v4.sin_port = v6.sin6_port = bound.sin6_port; /* the same place in both */
+    v6.sin6_addr = in6addr_loopback;
+    int c = socket(client_family, SOCK_STREAM, 0);
+    sa = client_family == AF_INET ? (void *)&v4 : (void *)&v6;
+    n = client_family == AF_INET ? sizeof(v4) : sizeof(v6);
+    assert_int_equal(connect(c, sa, n), 0);
+    int s = accept(l, NULL, NULL);
+    assert_true(s >= 0);
+    uid_t by_netlink = 12345, by_proc = 12345;
+    assert_int_equal(weir_peer_uid_by_netlink(s, &by_netlink), 0);
+    assert_true(weir_peer_uid_by_proc(s, &by_proc));
+    assert_int_equal(by_netlink, geteuid());
+    assert_int_equal(by_proc, geteuid());
+    assert_int_equal(weir_peer_lookup(s), WEIR_PEER_SAME_USER);
+    (void)close(c);
+    (void)close(s);
+    (void)close(l);
+}
+
+static void netlink_and_proc_agree_on_the_peer(void **state)
+{
+    (void)state;
+    look_up_both_ways(AF_INET, AF_INET);
+    look_up_both_ways(AF_INET6, AF_INET6);
+    look_up_both_ways(AF_INET6, AF_INET); /* dual stack: addresses mapped into IPv6 */
+    int pair[2];
+    uid_t uid = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_true(weir_peer_uid_by_netlink(pair[0], &uid) < 0);
+    assert_false(weir_peer_uid_by_proc(pair[0], &uid));
+    assert_int_equal(weir_peer_lookup(pair[0]), WEIR_PEER_UNKNOWN);
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+}
+
 /* In a child process: asks as another user; its exit status says what the server answered. */
 static int ask_as_nobody(uint16_t port)
 {
@@ -446,6 +501,37 @@ static void another_user_is_not_trusted(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
+    fixture_stop(&f);
+}
+
+/* In a child process: sends a request and is gone. */
+static int send_and_close(uint16_t port)
+{
+    static const char ask[] = "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n";
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+              send(fd, ask, sizeof(ask) - 1, 0) == (ssize_t)sizeof(ask) - 1;
+    return ok && close(fd) == 0 ? 0 : 1;
+}
+
+static void a_closed_socket_is_nobodys(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(send_and_close(weir_server_port(f.server)));
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    fixture_wait_held(&f, 1);
+    /* The kernel shows what is left of it as user 0. */
+    assert_int_equal(weir_request_trust(f.held[0]), WEIR_PEER_UNKNOWN);
+    fixture_release(&f);
     fixture_stop(&f);
 }
 
@@ -506,7 +592,9 @@ int main(void)
         cmocka_unit_test(a_stopping_server_answers_what_waits),
         cmocka_unit_test(a_server_stops_under_load),
         cmocka_unit_test(my_own_processes_are_trusted),
+        cmocka_unit_test(netlink_and_proc_agree_on_the_peer),
         cmocka_unit_test(another_user_is_not_trusted),
+        cmocka_unit_test(a_closed_socket_is_nobodys),
         cmocka_unit_test(bad_addresses_are_refused_with_a_remedy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
