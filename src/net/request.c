@@ -97,9 +97,37 @@ struct weir_sv weir_request_body(const struct weir_http_request *r)
     return (struct weir_sv){r->body_n == 0 ? "" : r->body, r->body_n};
 }
 
+/*
+ * A browser runs as its user, and sends what any web page tells it to. Such a request bears the
+ * page's origin; where a foreign name was made to stand for this host, it bears that name.
+ */
+static bool is_from_foreign_page(const struct weir_http_request *r)
+{
+    const char *host = weir_request_header(r, MHD_HTTP_HEADER_HOST);
+    if (host == NULL) {
+        return false; /* HTTP/1.0: no browser */
+    }
+    if (!weir_host_is_loopback(weir_sv_of(host))) {
+        return true;
+    }
+    const char *origin = weir_request_header(r, MHD_HTTP_HEADER_ORIGIN);
+    const char *site = weir_request_header(r, "Sec-Fetch-Site");
+    if (site != NULL && !weir_streq(site, "same-origin") && !weir_streq(site, "none")) {
+        return true;
+    }
+    if (origin == NULL) {
+        return false;
+    }
+    const char *authority = strstr(origin, "://");
+    return authority == NULL || !weir_streq(authority + 3, host);
+}
+
 enum weir_peer_trust weir_request_trust(struct weir_http_request *r)
 {
     struct connection *c = r->connection;
+    if (is_from_foreign_page(r)) {
+        return WEIR_PEER_UNKNOWN;
+    }
     if (c->trust < 0) {
         const struct sockaddr *peer = (const struct sockaddr *)&c->peer_address;
         c->trust = weir_address_is_loopback(peer) ? (int)weir_peer_lookup(c->fd) : WEIR_PEER_UNKNOWN;

@@ -59,7 +59,9 @@ void weir_request_each_query(const struct weir_http_request *r,
                              void *ctx);
 const char *weir_request_header(const struct weir_http_request *r, const char *name);
 struct weir_sv weir_request_body(const struct weir_http_request *r);
-/* Looked up once per connection by the kernel's socket diagnostics (netlink), /proc/net/tcp as a fallback. */
+/* Looked up once per connection by the kernel's socket diagnostics (netlink), /proc/net/tcp as a fallback.
+ * A request that a browser sends for another site's page (Origin, Sec-Fetch-Site), or to a Host that is not a
+ * name or address of loopback (DNS rebinding), is WEIR_PEER_UNKNOWN whoever runs the browser. */
 enum weir_peer_trust weir_request_trust(struct weir_http_request *r);
 /* "127.0.0.1:50123" for logs. */
 const char *weir_request_peer(struct weir_http_request *r);

@@ -409,6 +409,37 @@ static void my_own_processes_are_trusted(void **state)
     }
 }
 
+static void web_pages_are_not_their_user(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        const char *want;
+    } rows[] = {
+        {"Host: 127.0.0.1:7070\r\n", "same"},
+        {"Host: localhost\r\nOrigin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n", "same"},
+        {"Host: [::1]:7070\r\nSec-Fetch-Site: none\r\n", "same"},
+        {"Host: localhost:7070\r\nOrigin: http://example.org\r\n", "unknown"},
+        {"Host: localhost:7070\r\nOrigin: http://localhost:8080\r\n", "unknown"},
+        {"Host: localhost:7070\r\nOrigin: null\r\n", "unknown"},
+        {"Host: localhost:7070\r\nSec-Fetch-Site: cross-site\r\n", "unknown"},
+        {"Host: example.org:7070\r\nOrigin: http://example.org:7070\r\n", "unknown"},
+        {"Host: 127.0.0.1.example.org\r\n", "unknown"},
+        {"Host: [::1]example.org\r\n", "unknown"},
+    };
+    struct fixture f;
+    fixture_start(&f, NULL);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        char ask[512];
+        (void)snprintf(ask, sizeof(ask), "GET /trust HTTP/1.1\r\nConnection: close\r\n%s\r\n", rows[i].headers);
+        const char *answer = ask_raw(&f, ask, strlen(ask));
+        const char *body = strstr(answer, "\r\n\r\n");
+        assert_non_null(body);
+        assert_string_equal(body + 4, rows[i].want);
+    }
+    fixture_stop(&f);
+}
+
 /* Connects to itself over family and looks up the client's end in both ways. */
 static void look_up_both_ways(int server_family, int client_family)
 {
@@ -466,7 +497,7 @@ static void netlink_and_proc_agree_on_the_peer(void **state)
 /* In a child process: asks as another user; its exit status says what the server answered. */
 static int ask_as_nobody(uint16_t port)
 {
-    static const char ask[] = "GET /trust HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    static const char ask[] = "GET /trust HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (setgid(65534) != 0 || setuid(65534) != 0) {
@@ -507,7 +538,7 @@ static void another_user_is_not_trusted(void **state)
 /* In a child process: sends a request and is gone. */
 static int send_and_close(uint16_t port)
 {
-    static const char ask[] = "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n";
+    static const char ask[] = "GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n";
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -592,6 +623,7 @@ int main(void)
         cmocka_unit_test(a_stopping_server_answers_what_waits),
         cmocka_unit_test(a_server_stops_under_load),
         cmocka_unit_test(my_own_processes_are_trusted),
+        cmocka_unit_test(web_pages_are_not_their_user),
         cmocka_unit_test(netlink_and_proc_agree_on_the_peer),
         cmocka_unit_test(another_user_is_not_trusted),
         cmocka_unit_test(a_closed_socket_is_nobodys),
