@@ -62,12 +62,13 @@ int weir_address_parse(struct weir_sv text, struct weir_address *ret, struct wei
         a.sa.v6.sin6_family = AF_INET6;
         a.size = sizeof(a.sa.v6);
     } else if (parse_host(host, &a) < 0) {
-        return weir_fail(err,
-                         -WEIR_EINVAL,
-                         "listen address '%.*s': '%.*s' is not an IP address; write 127.0.0.1:PORT, "
-                         "[::1]:PORT, or :PORT for all addresses",
-                         WEIR_SV_ARG(text),
-                         WEIR_SV_ARG(host));
+        return weir_fail(
+            err,
+            -WEIR_EINVAL,
+            "listen address '%.*s': '%.*s' is not an IP address; write 127.0.0.1:PORT, "
+            "[::1]:PORT, or :PORT for all addresses",
+            WEIR_SV_ARG(text),
+            WEIR_SV_ARG(host));
     }
     if (a.sa.any.sa_family == AF_INET6) {
         a.sa.v6.sin6_port = htons((uint16_t)port);

@@ -4,8 +4,8 @@
  * diagnostics (sock_diag(7)): the client's own socket is the one whose local address is our peer
  * and whose peer is our local address. /proc/net/tcp says the same where netlink is not to be had.
  *
- * A socket that its process has closed stays in both lists for a while, with user 0 and inode 0. Such
- * a one belongs to nobody: anyone could send a request, close, and be taken for root.
+ * A socket that its process has closed stays in both lists for a while, with user 0 and inode 0.
+ * Such a one belongs to nobody: anyone could send a request, close, and be taken for root.
  */
 
 #include <errno.h>
@@ -29,7 +29,8 @@ struct ends {
     uint16_t server_port;
 };
 
-static bool end_of(const struct sockaddr_storage *sa, int *family, uint32_t address[4], uint16_t *port)
+static bool
+end_of(const struct sockaddr_storage *sa, int *family, uint32_t address[4], uint16_t *port)
 {
     if (sa->ss_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)sa;
@@ -66,8 +67,12 @@ static int diag_request(int fd, const struct ends *e)
         struct nlmsghdr head;
         struct inet_diag_req_v2 body;
     } m = {
-        .head = {.nlmsg_len = sizeof(m), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
-        .body = {.sdiag_family = (uint8_t)e->family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0U},
+        .head = {.nlmsg_len = sizeof(m),
+                 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                 .nlmsg_flags = NLM_F_REQUEST},
+        .body = {.sdiag_family = (uint8_t)e->family,
+                 .sdiag_protocol = IPPROTO_TCP,
+                 .idiag_states = ~0U},
     };
     m.body.id.idiag_sport = e->client_port;
     m.body.id.idiag_dport = e->server_port;
@@ -82,7 +87,8 @@ static int diag_request(int fd, const struct ends *e)
 /* 0, -ENOENT where the kernel knows no such socket, or another negative errno. */
 static int uid_by_netlink(const struct ends *e, uid_t *ret)
 {
-    WEIR_CLEANUP(weir_closep) int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    WEIR_CLEANUP(weir_closep)
+    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0) {
         return -errno;
     }
@@ -108,7 +114,8 @@ static int uid_by_netlink(const struct ends *e, uid_t *ret)
         return is_whole && error->error < 0 ? error->error : -EPROTO;
     }
     const struct inet_diag_msg *found = NLMSG_DATA(&m.head);
-    if (m.head.nlmsg_type != SOCK_DIAG_BY_FAMILY || m.head.nlmsg_len < NLMSG_LENGTH(sizeof(*found))) {
+    if (m.head.nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+        m.head.nlmsg_len < NLMSG_LENGTH(sizeof(*found))) {
         return -EPROTO;
     }
     /* An exact match is asked for, but a listening socket would also be given: check the ends. */
@@ -126,7 +133,8 @@ static int uid_by_netlink(const struct ends *e, uid_t *ret)
 }
 
 /* Writes "0100007F:1F90", the kernel's way: words in the host's order, the port as a number. */
-static void proc_end(char *buf, size_t size, const struct ends *e, const uint32_t *address, uint16_t port)
+static void
+proc_end(char *buf, size_t size, const struct ends *e, const uint32_t *address, uint16_t port)
 {
     int n = snprintf(buf, size, "%08X", address[0]);
     for (int i = 1; i < 4 && e->family == AF_INET6; i++) {
@@ -193,8 +201,8 @@ bool weir_peer_uid_by_proc(int fd, uid_t *ret)
 enum weir_peer_trust weir_peer_lookup(int fd)
 {
     uid_t uid = 0;
-    /* The other way is tried whatever the failure was: a kernel without the diagnostics says "no such
-     * socket" too. */
+    /* The other way is tried whatever the failure was: a kernel without the diagnostics says "no
+     * such socket" too. */
     bool is_known = weir_peer_uid_by_netlink(fd, &uid) == 0 || weir_peer_uid_by_proc(fd, &uid);
     return is_known && (uid == geteuid() || uid == 0) ? WEIR_PEER_SAME_USER : WEIR_PEER_UNKNOWN;
 }

@@ -29,7 +29,7 @@ enum {
     URI_SMALL = 256,
     ANSWER_SMALL = 1024,
     BODY_KEEP = 64 * 1024, /* larger body buffers are given back after each request */
-    DISCARD_FACTOR = 4,    /* of a too large chunked body, read on at most so many times the limit */
+    DISCARD_FACTOR = 4, /* of a too large chunked body, read on at most so many times the limit */
 };
 
 enum request_state { REQUEST_READING, REQUEST_RUNNING, REQUEST_SUSPENDED, REQUEST_ANSWERED };
@@ -43,10 +43,10 @@ struct weir_http_request {
     struct connection *connection;
     struct MHD_Connection *mhd;
     atomic_int state;
-    bool is_begun;      /* the first of the library's calls was made */
-    bool is_counted;    /* in server->n_active */
+    bool is_begun;   /* the first of the library's calls was made */
+    bool is_counted; /* in server->n_active */
     bool is_too_large;
-    const char *method; /* the library's, lives as long as the request */
+    const char *method;  /* the library's, lives as long as the request */
     const char *refusal; /* why the target is malformed; NULL: it is not */
     struct weir_uri uri;
     char *uri_buf; /* uri_small or malloc'ed */

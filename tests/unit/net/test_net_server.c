@@ -33,7 +33,8 @@ static void requests_are_answered_at_once_and_later(void **state)
     }
     assert_int_equal(simple_call(s, "GET", f.url, "/nothing", WEIR_SV(""), &reply), 0);
     assert_int_equal(reply.status, 404);
-    assert_string_equal(reply.body.p, "{\"error\":{\"code\":\"notfound\",\"message\":\"no page /nothing\"}}");
+    assert_string_equal(reply.body.p,
+                        "{\"error\":{\"code\":\"notfound\",\"message\":\"no page /nothing\"}}");
     assert_int_equal(simple_call(s, "HEAD", f.url, "/echo", WEIR_SV(""), &reply), 0);
     assert_int_equal(reply.status, 200);
     assert_int_equal(simple_call(s, "GET", f.url, "/query?b=1&a=x%20y+z", WEIR_SV(""), &reply), 0);
@@ -60,7 +61,8 @@ static void headers_go_both_ways(void **state)
     (void)state;
     struct fixture f;
     fixture_start(&f, NULL);
-    static const char ask[] = "GET /header HTTP/1.1\r\nHost: h\r\nx-test: abc\r\nConnection: close\r\n\r\n";
+    static const char ask[] =
+        "GET /header HTTP/1.1\r\nHost: h\r\nx-test: abc\r\nConnection: close\r\n\r\n";
     const char *answer = ask_raw(&f, ask, sizeof(ask) - 1);
     assert_non_null(strstr(answer, "HTTP/1.1 201 "));
     assert_non_null(strstr(answer, "X-Back: abc\r\n"));
@@ -107,7 +109,8 @@ static void bodies_over_the_limit_are_refused_early(void **state)
     assert_int_equal(weir_http_session_new(&s, NULL), 0);
     char *body = malloc(1 << 20);
     memset(body, 'b', 1 << 20);
-    assert_int_equal(simple_call(s, "PUT", f.url, "/echo", (struct weir_sv){body, 1 << 20}, &reply), 0);
+    assert_int_equal(simple_call(s, "PUT", f.url, "/echo", (struct weir_sv){body, 1 << 20}, &reply),
+                     0);
     assert_int_equal(reply.status, 200);
     assert_int_equal(reply.body.n, 1 << 20);
     assert_memory_equal(reply.body.p, body, 1 << 20);
@@ -123,21 +126,27 @@ static void malformed_requests_are_answered_400(void **state)
         const char *text;
         const char *want; /* "": closing without an answer will do */
     } rows[] = {
-        {"GET /%zz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "percent-encoding in the path"},
+        {"GET /%zz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+         "percent-encoding in the path"},
         {"GET /%00 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "control character"},
         {"GET /a/../b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "'..' segment"},
         {"GET /%2e%2E/b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "'..' segment"},
-        {"GET /a%2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "percent-encoding in the path"},
-        {"GET /a?b=%q1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "percent-encoding in the query"},
+        {"GET /a%2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+         "percent-encoding in the path"},
+        {"GET /a?b=%q1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+         "percent-encoding in the query"},
         {"GET a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "does not begin with '/'"},
-        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1x\r\nConnection: close\r\n\r\n", "400"},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1x\r\nConnection: close\r\n\r\n",
+         "400"},
         {"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "400"}, /* no Host */
         {"GET / HTTP/9.9\r\nHost: h\r\n\r\n", ""},
         {"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n\r\n", ""},
         {"\r\n\r\n\r\n\r\n: :\r\n\r\n", ""},
     };
-    struct weir_server_conf conf = {
-        .listen = "127.0.0.1:0", .body_bytes_max = 1000, .connections_max = 64, .idle_timeout_s = 1};
+    struct weir_server_conf conf = {.listen = "127.0.0.1:0",
+                                    .body_bytes_max = 1000,
+                                    .connections_max = 64,
+                                    .idle_timeout_s = 1};
     struct fixture f;
     fixture_start(&f, &conf);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
@@ -195,8 +204,10 @@ static void pipelined_requests_are_answered_in_order(void **state)
 static void slow_clients_are_ended(void **state)
 {
     (void)state;
-    struct weir_server_conf conf = {
-        .listen = "127.0.0.1:0", .body_bytes_max = 1 << 20, .connections_max = 64, .idle_timeout_s = 1};
+    struct weir_server_conf conf = {.listen = "127.0.0.1:0",
+                                    .body_bytes_max = 1 << 20,
+                                    .connections_max = 64,
+                                    .idle_timeout_s = 1};
     struct fixture f;
     fixture_start(&f, &conf);
     char buf[256];
@@ -354,9 +365,11 @@ static void *call_until_refused(void *ctx)
     struct weir_http_reply reply;
     char url[96];
     (void)snprintf(url, sizeof(url), "%s", f->url);
-    while (simple_call(s, "POST", url, "/later", WEIR_SV("{\"x\":1}"), &reply) == 0 && reply.status == 200) {
+    while (simple_call(s, "POST", url, "/later", WEIR_SV("{\"x\":1}"), &reply) == 0 &&
+           reply.status == 200) {
     }
-    bool is_expected = reply.status == 503 || reply.code == -WEIR_EUNAVAIL || reply.code == -WEIR_EIO;
+    bool is_expected =
+        reply.status == 503 || reply.code == -WEIR_EUNAVAIL || reply.code == -WEIR_EIO;
     weir_http_session_free(s);
     return is_expected ? f : NULL;
 }
@@ -431,7 +444,10 @@ static void web_pages_are_not_their_user(void **state)
     fixture_start(&f, NULL);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         char ask[512];
-        (void)snprintf(ask, sizeof(ask), "GET /trust HTTP/1.1\r\nConnection: close\r\n%s\r\n", rows[i].headers);
+        (void)snprintf(ask,
+                       sizeof(ask),
+                       "GET /trust HTTP/1.1\r\nConnection: close\r\n%s\r\n",
+                       rows[i].headers);
         const char *answer = ask_raw(&f, ask, strlen(ask));
         const char *body = strstr(answer, "\r\n\r\n");
         assert_non_null(body);
@@ -505,7 +521,8 @@ static int ask_as_nobody(uint16_t port)
     }
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     char buf[1024] = "";
-    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0 || send(fd, ask, sizeof(ask) - 1, 0) < 0) {
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
+        send(fd, ask, sizeof(ask) - 1, 0) < 0) {
         return 3;
     }
     size_t n = 0;
@@ -596,7 +613,8 @@ static void bad_addresses_are_refused_with_a_remedy(void **state)
         {"127.0.0.1:70000", -WEIR_EINVAL, "not a port"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
-        struct weir_server_conf conf = {.listen = rows[i].listen, .handler = never, .idle_timeout_s = 1};
+        struct weir_server_conf conf = {
+            .listen = rows[i].listen, .handler = never, .idle_timeout_s = 1};
         struct weir_server *s = NULL;
         struct weir_err err = {""};
         assert_int_equal(weir_server_start(&s, &conf, &err), rows[i].code);

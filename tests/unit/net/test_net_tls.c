@@ -14,7 +14,8 @@
 #include "net/tls.h"
 
 static const char *const names[] = {"localhost", "127.0.0.1", "::1", NULL};
-static const char *const more_names[] = {"localhost", "127.0.0.1", "::1", "broker.example.org", NULL};
+static const char *const more_names[] = {
+    "localhost", "127.0.0.1", "::1", "broker.example.org", NULL};
 static const struct weir_wall start = {INT64_C(1795376546) * WEIR_US_PER_S};
 
 struct place {
@@ -104,7 +105,8 @@ static void broken_files_are_named(void **state)
         struct weir_tls_files a = {0};
         assert_int_equal(weir_tls_ensure(p.dir, names, start, &a, NULL), 0);
         weir_tls_files_release(&a);
-        put_text(&p, all[i], "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n");
+        put_text(
+            &p, all[i], "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n");
         struct weir_err err = {""};
         assert_int_equal(weir_tls_ensure(p.dir, names, start, &a, &err), -WEIR_ECORRUPT);
         assert_non_null(strstr(err.text, all[i]));
@@ -180,8 +182,11 @@ static void call_async(const char *base, const char *good_pem, const char *bad_p
     (void)snprintf(url, sizeof(url), "%s/later", base);
     for (size_t i = 0; i < 4; i++) {
         int result = 0;
-        struct weir_http_call call = {
-            .method = "GET", .url = url, .ca_pem = pem[i], .timeout_ms = 10000, .reply_bytes_max = 100};
+        struct weir_http_call call = {.method = "GET",
+                                      .url = url,
+                                      .ca_pem = pem[i],
+                                      .timeout_ms = 10000,
+                                      .reply_bytes_max = 100};
         assert_int_equal(h->ops->send(h, &call, on_reply, &result, NULL), 0);
         (void)uv_run(&loop, UV_RUN_DEFAULT);
         assert_int_equal(result, pem[i] == good_pem ? 200 : -WEIR_EUNAUTH);
