@@ -106,6 +106,19 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     return n;
 }
 
+/* libcurl takes a connection that ends within the headers for a complete answer. */
+static size_t on_header(char *p, size_t size, size_t n, void *ctx)
+{
+    struct weir_transfer *t = ctx;
+    n *= size;
+    if (weir_sv_starts((struct weir_sv){p, n}, WEIR_SV("HTTP/"))) {
+        t->has_headers = false; /* an interim answer went before */
+    } else if (n > 0 && n <= 2 && p[n - 1] == '\n') {
+        t->has_headers = true;
+    }
+    return n;
+}
+
 static bool is_header_safe(const struct weir_http_header *h)
 {
     return h->name[0] != 0 && strpbrk(h->name, "\r\n: ") == NULL && strpbrk(h->value, "\r\n") == NULL &&
@@ -218,6 +231,8 @@ int weir_transfer_setup(struct weir_transfer *t,
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
     if (weir_url_is_loopback(call->url)) {
         (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
     }
@@ -249,11 +264,9 @@ static int class_of(const struct weir_transfer *t, CURLcode result)
         result == CURLE_SSL_ISSUER_ERROR || result == CURLE_SSL_CERTPROBLEM) {
         return -WEIR_EUNAUTH;
     }
-    if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL) {
-        return -WEIR_EINVAL;
-    }
     if (sent_bytes == 0) {
-        return -WEIR_EUNAVAIL;
+        bool is_bad_url = result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL;
+        return is_bad_url ? -WEIR_EINVAL : -WEIR_EUNAVAIL;
     }
     return result == CURLE_OPERATION_TIMEDOUT ? -WEIR_ETIMEOUT : -WEIR_EIO;
 }
@@ -279,6 +292,10 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
 {
     *reply = (struct weir_http_reply){.retry_after_s = -1, .content_type = ""};
     reply->body = (struct weir_sv){weir_str_cstr(&t->body), t->body.n};
+    if (result == CURLE_OK && !t->has_headers) {
+        result = CURLE_RECV_ERROR;
+        (void)snprintf(t->error, sizeof(t->error), "the connection ended within the answer's headers");
+    }
     if (result == CURLE_OK || t->is_ended_by_sink) {
         long status = 0;
         (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);

@@ -403,13 +403,19 @@ uint16_t weir_server_port(const struct weir_server *s)
 
 /* ---- stop ---- */
 
-/* Answers what sleeps with 503 and ends the streams. */
-static void end_sleepers(struct weir_server *s)
+static void end_streams(struct weir_server *s)
 {
     for (struct connection *c = s->connections; c != NULL; c = c->next) {
         if (c->stream != NULL) {
             weir_stream_stop(c->stream);
-        } else if (atomic_load(&c->request.state) == REQUEST_SUSPENDED) {
+        }
+    }
+}
+
+static void refuse_sleepers(struct weir_server *s)
+{
+    for (struct connection *c = s->connections; c != NULL; c = c->next) {
+        if (atomic_load(&c->request.state) == REQUEST_SUSPENDED) {
             struct weir_err err = {"the server is stopping"};
             weir_request_fail(&c->request, -WEIR_EUNAVAIL, &err);
         }
@@ -423,22 +429,29 @@ static struct timespec after_ms(long ms)
     return (struct timespec){us / WEIR_US_PER_S, us % WEIR_US_PER_S * 1000};
 }
 
+/* Until no request is under way, but not for long; does act before and again while it waits. */
+static void wait_drained(struct weir_server *s, void (*act)(struct weir_server *s))
+{
+    int64_t until_us = weir_net_now_us() + STOP_WAIT_MS * WEIR_US_PER_MS;
+    (void)pthread_mutex_lock(&s->lock);
+    act(s);
+    while (atomic_load(&s->n_active) > 0 && weir_net_now_us() < until_us) {
+        struct timespec at = after_ms(STOP_POLL_MS);
+        (void)pthread_cond_timedwait(&s->drained, &s->lock, &at);
+        act(s);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 void weir_server_stop(struct weir_server *s)
 {
     if (s == NULL) {
         return;
     }
-    stop_watcher(s);
+    stop_watcher(s); /* from now on new requests are refused */
     (void)MHD_quiesce_daemon(s->daemon); /* listen_fd stays ours */
-    int64_t until_us = weir_net_now_us() + STOP_WAIT_MS * WEIR_US_PER_MS;
-    (void)pthread_mutex_lock(&s->lock);
-    end_sleepers(s);
-    while (atomic_load(&s->n_active) > 0 && weir_net_now_us() < until_us) {
-        struct timespec at = after_ms(STOP_POLL_MS);
-        (void)pthread_cond_timedwait(&s->drained, &s->lock, &at);
-        end_sleepers(s);
-    }
-    (void)pthread_mutex_unlock(&s->lock);
+    wait_drained(s, end_streams);     /* those who hold requests answer them */
+    wait_drained(s, refuse_sleepers); /* too late now: for the clients' sake */
     MHD_stop_daemon(s->daemon);
     server_release(s);
 }

@@ -42,8 +42,9 @@ struct weir_server_conf {
 int weir_server_start(struct weir_server **ret, const struct weir_server_conf *conf, struct weir_err *err);
 /* The real port. */
 uint16_t weir_server_port(const struct weir_server *s);
-/* Stops accepting, answers suspended requests with 503, ends the threads, frees. All request pointers that are
- * still held elsewhere must have been answered before. */
+/* Stops accepting, answers new requests with 503, ends streams, gives those who hold requests two seconds to
+ * answer them, answers what is left with 503 (whoever still holds such a one must not touch it any more), ends
+ * the threads, frees. Long polls should be answered before, as they make this take the two seconds. */
 void weir_server_stop(struct weir_server *s);
 
 /* ---- reading a request; all borrowed until it is answered ---- */

@@ -21,7 +21,7 @@ void weir_tls_files_release(struct weir_tls_files *f);
  * Loads the files in dir, making what is missing: an authority valid for ten years and a server
  * certificate for the given names (DNS names or IP addresses, NULL-terminated) valid for one year,
  * made anew when fewer than 30 days are left at now or a name is missing. ECDSA P-256.
- * Errors: -WEIR_EIO, -WEIR_ECORRUPT (names the file), -WEIR_ENOSPACE.
+ * Errors: -WEIR_EIO, -WEIR_ECORRUPT (names the file), -WEIR_ENOSPACE, -WEIR_EINVAL (names).
  */
 int weir_tls_ensure(const char *dir,
                     const char *const *names,
