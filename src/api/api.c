@@ -157,7 +157,7 @@ static void on_done(struct weir_command *cmd)
 
 void api_call_post(struct api_call *call)
 {
-    if (call->finish != NULL) {
+    if (call->cmd.done == NULL) {
         call->cmd.done = on_done;
     }
     struct weir_service *s = call->api->conf.service;

@@ -209,8 +209,8 @@ struct api_call {
 
 struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind);
 void api_call_free(struct api_call *call);
-/* Hands the command to the service; when it is done, finish is called on the lane if the command
- * succeeded, and the error is answered where not. finish NULL: use done as set by the caller. */
+/* Hands the command to the service. Unless the caller has set cmd.done: finish is called on the lane
+ * when the command has succeeded, and where it has not, the error is answered. */
 void api_call_post(struct api_call *call);
 /* Queues the call on its lane. */
 void api_call_defer(struct api_call *call);

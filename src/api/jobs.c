@@ -201,8 +201,7 @@ void api_handle_submit(struct api_request *rq)
         call->finish = dry_run_finish;
     }
     call->cmd.done = dry_run ? explained_done : submit_done;
-    struct weir_service *s = rq->api->conf.service;
-    s->ops->post(s, &call->cmd);
+    api_call_post(call);
 }
 
 /* ---- one job ---- */
@@ -231,9 +230,40 @@ void api_handle_job(struct api_request *rq)
     reply_job(rq->api, rq->http, (struct weir_job_id){rq->path[0].number});
 }
 
+/* Only on the lane can an ended job be told from one that never was. */
 static void cancel_finish(struct api_call *call)
 {
-    reply_job(call->api, call->http, call->cmd.u.cancel.job);
+    struct weir_job_id id = call->cmd.u.cancel.job;
+    if (call->cmd.code == 0) {
+        reply_job(call->api, call->http, id);
+        return;
+    }
+    unsigned which;
+    struct api_job job;
+    struct weir_err err = {{0}};
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = api_job_get(s, id, false, &job, &err);
+    api_reader_put(call->api, which);
+    if (rc == 0) {
+        bool has_ended = weir_job_state_is_final(job.view.state);
+        rc = has_ended ? weir_fail(&err, -WEIR_ECONFLICT, "job %" PRIu64 " has ended already: it %s", id.v,
+                                   job.view.state == WEIR_JOB_CANCELLED ? "was cancelled" : weir_job_state_name(job.view.state))
+                       : call->cmd.code;
+        err = has_ended ? err : call->cmd.err;
+        api_job_release(&job);
+    }
+    api_fail(call->http, rc, &err);
+}
+
+static void cancel_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0 && cmd->code != -WEIR_ENOTFOUND) {
+        api_fail(call->http, cmd->code, &cmd->err);
+        api_call_free(call);
+        return;
+    }
+    api_call_defer(call);
 }
 
 void api_handle_cancel(struct api_request *rq)
@@ -243,6 +273,7 @@ void api_handle_cancel(struct api_request *rq)
     call->cmd.u.cancel.has_index = api_param(rq, "task")->is_given;
     call->cmd.u.cancel.index = (uint32_t)api_number(rq, "task", 0);
     call->finish = cancel_finish;
+    call->cmd.done = cancel_done;
     api_call_post(call);
 }
 
@@ -524,6 +555,5 @@ void api_handle_explain(struct api_request *rq)
     call->cmd.u.cancel.index = (uint32_t)api_number(rq, "task", 0);
     call->finish = explain_finish;
     call->cmd.done = explain_done;
-    struct weir_service *s = rq->api->conf.service;
-    s->ops->post(s, &call->cmd);
+    api_call_post(call);
 }
