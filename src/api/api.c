@@ -157,7 +157,7 @@ static void on_done(struct weir_command *cmd)
 
 void api_call_post(struct api_call *call)
 {
-    if (call->finish != NULL) {
+    if (call->cmd.done == NULL) {
         call->cmd.done = on_done;
     }
     struct weir_service *s = call->api->conf.service;
@@ -232,7 +232,7 @@ void api_streams_wake(struct weir_api *a, uint64_t log_key)
 {
     (void)pthread_mutex_lock(&a->stream_lock);
     for (struct api_stream *s = a->streams; s != NULL; s = s->next) {
-        if (log_key == 0 || s->log_key == log_key) {
+        if (log_key == 0 || atomic_load(&s->log_key) == log_key) {
             weir_stream_wake(s->stream);
         }
     }

@@ -199,6 +199,7 @@ struct api_call {
     struct weir_str text; /* canonical specification and tags */
     char user[64];
     char name[WEIR_SPEC_NAME_MAX + 1];
+    char filter_user[WEIR_SPEC_NAME_MAX + 1];
     char peer[96];
     bool flag;
     void *data; /* malloc'ed, freed with the call */
@@ -208,8 +209,8 @@ struct api_call {
 
 struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind);
 void api_call_free(struct api_call *call);
-/* Hands the command to the service; when it is done, finish is called on the lane if the command
- * succeeded, and the error is answered where not. finish NULL: use done as set by the caller. */
+/* Hands the command to the service. Unless the caller has set cmd.done: finish is called on the lane
+ * when the command has succeeded, and where it has not, the error is answered. */
 void api_call_post(struct api_call *call);
 /* Queues the call on its lane. */
 void api_call_defer(struct api_call *call);
@@ -256,7 +257,7 @@ struct api_stream {
     struct weir_stream *stream; /* set once it is registered */
     struct api_stream *next;
     struct api_stream **prev;
-    uint64_t log_key; /* of the run whose log it follows; 0: events */
+    _Atomic uint64_t log_key; /* of the run whose log it follows; 0: events */
 };
 
 uint64_t api_log_key(struct weir_run_id run, uint32_t rank);
@@ -272,8 +273,6 @@ void api_stream_end(struct api_stream *s);
 void api_streams_wake(struct weir_api *a, uint64_t log_key);
 
 /* ---- objects as JSON ---- */
-
-struct api_task_place; /* see render_job.c */
 
 /* A job's line with what must be looked up beside it. Strings are owned. */
 struct api_job {
@@ -303,7 +302,6 @@ int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err
 void api_job_json(struct weir_json *j, const struct api_job *job, const char *currency);
 /* get_job and all the rest. Errors: -WEIR_ENOTFOUND, and the store's. */
 int api_job_get(struct weir_store *s, struct weir_job_id id, bool is_full, struct api_job *ret, struct weir_err *err);
-void api_job_jsonp(struct weir_api *a, struct weir_store *s, struct weir_job_id id, struct weir_str *out, int *rc, struct weir_err *err);
 
 /* The ranges of an array from its text. n 0: no array. */
 struct api_array {
@@ -332,11 +330,9 @@ void api_task_json(struct weir_json *j,
                    const struct api_array *array,
                    const struct api_node_names *names,
                    const char *currency);
-void api_node_json(struct weir_json *j, const struct weir_node_row *row, const char *gpu);
-void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, const char *gpu, int64_t cost_micro, const char *currency);
+void api_node_json(struct weir_json *j, const struct weir_node_row *row);
+void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64_t cost_micro, const char *currency);
 void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names, const struct api_array *array);
-/* NULL for none. Takes the table's lock. */
-const char *api_gpu_name(struct weir_api *a, uint16_t model, char *buf, size_t size);
 
 /* A value at the top of a JSON object as raw text; p NULL where there is none. For documents that
  * weir wrote itself: no allocation, no check. */

@@ -37,6 +37,18 @@ static const char *task_name(const struct weir_names *n, struct weir_task_id id,
     return buf;
 }
 
+/* "Task 12_7"; a dry run has no number yet. */
+static const char *subject(const struct weir_names *n, struct weir_task_id id, char buf[static 2 * NAME_SIZE])
+{
+    char name[NAME_SIZE];
+    if (id.job.v == 0) {
+        (void)snprintf(buf, 2 * NAME_SIZE, "The task");
+    } else {
+        (void)snprintf(buf, 2 * NAME_SIZE, "Task %s", task_name(n, id, name));
+    }
+    return buf;
+}
+
 static const char *currency_of(const struct weir_names *n)
 {
     return n->currency == NULL ? "USD" : n->currency;
@@ -169,9 +181,9 @@ static void add_cost(struct weir_str *out, const struct weir_names *n, const str
 
 static void placed_text(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
 {
-    char buf[NAME_SIZE];
+    char buf[2 * NAME_SIZE];
     const struct weir_candidate *c = with_verdict(e, WEIR_VERDICT_CHOSEN);
-    weir_str_addf(out, "Task %s ", task_name(n, e->task, buf));
+    weir_str_addf(out, "%s ", subject(n, e->task, buf));
     switch ((enum weir_decision)e->decision) {
     case WEIR_DECISION_START:
         weir_str_adds(out, "starts on ");
@@ -214,7 +226,7 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
 
 void weir_explain_to_text(const struct weir_explain *e, const struct weir_names *names, struct weir_str *out)
 {
-    char a[NAME_SIZE];
+    char a[2 * NAME_SIZE];
     char b[NAME_SIZE];
     switch ((enum weir_decision)e->decision) {
     case WEIR_DECISION_START:
@@ -224,7 +236,7 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         placed_text(out, names, e);
         return;
     case WEIR_DECISION_BLOCKED:
-        weir_str_addf(out, "Task %s cannot go anywhere now.", task_name(names, e->task, a));
+        weir_str_addf(out, "%s cannot go anywhere now.", subject(names, e->task, a));
         add_rejections(out, e);
         if (e->queue_ahead > 0) {
             weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead, e->queue_ahead == 1 ? " comes" : "s come");
@@ -232,14 +244,14 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         return;
     case WEIR_DECISION_PREEMPT:
         weir_str_addf(out,
-                      "Task %s is stopped to make room for task %s, which has a higher priority; it is queued again.",
-                      task_name(names, e->task, a),
+                      "%s is stopped to make room for task %s, which has a higher priority; it is queued again.",
+                      subject(names, e->task, a),
                       task_name(names, e->other, b));
         return;
     case WEIR_DECISION_RETRY:
         weir_str_addf(out,
-                      "Task %s is queued again: its attempt %" PRIu32 " ended (%s).",
-                      task_name(names, e->task, a),
+                      "%s is queued again: its attempt %" PRIu32 " ended (%s).",
+                      subject(names, e->task, a),
                       e->attempt,
                       weir_reason_name((enum weir_reason)e->reason));
         return;

@@ -6,19 +6,6 @@
 #include "api/api_priv.h"
 #include "base/mem.h"
 
-const char *api_gpu_name(struct weir_api *a, uint16_t model, char *buf, size_t size)
-{
-    const char *ret = NULL;
-    pthread_mutex_t *lock = a->conf.gpus_lock;
-    (void)pthread_mutex_lock(lock);
-    if (model != WEIR_GPU_MODEL_ANY && model < weir_gpu_table_count(a->conf.gpus)) {
-        (void)snprintf(buf, size, "%s", weir_gpu_table_get(a->conf.gpus, model)->name);
-        ret = buf;
-    }
-    (void)pthread_mutex_unlock(lock);
-    return ret;
-}
-
 static void id_or_null(struct weir_json *j, const char *key, uint64_t id)
 {
     weir_json_key(j, key);
@@ -40,7 +27,7 @@ static void text_of_detail(struct weir_json *j, const char *key, const char *det
     }
 }
 
-void api_node_json(struct weir_json *j, const struct weir_node_row *row, const char *gpu)
+void api_node_json(struct weir_json *j, const struct weir_node_row *row)
 {
     const struct weir_node_view *v = &row->view;
     struct weir_sv declared = api_json_find(weir_sv_of(row->detail_json), "declared");
@@ -50,7 +37,7 @@ void api_node_json(struct weir_json *j, const struct weir_node_row *row, const c
     weir_json_kv_cstr(j, "pool", row->pool);
     weir_json_kv_cstr(j, "state", weir_node_state_name(v->state));
     weir_json_kv_bool(j, "joined", v->spec.lease.v == 0 || v->joined);
-    weir_json_kv_cstr(j, "gpu", v->spec.gpus == 0 ? NULL : gpu);
+    weir_json_kv_cstr(j, "gpu", v->spec.gpus == 0 ? NULL : row->gpu_model);
     weir_json_kv_u64(j, "gpus", v->spec.gpus);
     weir_json_kv_u64(j, "gpus_free", (uint64_t)__builtin_popcount(v->gpu_free_mask));
     weir_json_kv_u64(j, "gpu_mem_mib", v->spec.gpu_mem_mib);
@@ -70,7 +57,7 @@ void api_node_json(struct weir_json *j, const struct weir_node_row *row, const c
     weir_json_end(j);
 }
 
-void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, const char *gpu, int64_t cost_micro, const char *currency)
+void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64_t cost_micro, const char *currency)
 {
     const struct weir_lease_view *v = &row->view;
     weir_json_object(j);
@@ -81,7 +68,7 @@ void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, const
     weir_json_kv_cstr(j, "instance_type", v->offer.instance_type);
     weir_json_kv_cstr(j, "market", weir_market_name((enum weir_market)v->offer.market));
     weir_json_kv_u64(j, "gpus", v->offer.gpus);
-    weir_json_kv_cstr(j, "gpu", v->offer.gpus == 0 ? NULL : gpu);
+    weir_json_kv_cstr(j, "gpu", v->offer.gpus == 0 ? NULL : row->gpu_model);
     weir_json_kv_cstr(j, "instance", row->instance[0] == '\0' ? NULL : row->instance);
     id_or_null(j, "node", v->node.v);
     id_or_null(j, "job", v->task.job.v);
