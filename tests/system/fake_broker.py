@@ -5,6 +5,7 @@ With the standard library only. One thread per connection; everything shared is 
 which tests wait on with a bound.
 """
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,7 @@ class Broker:
         self.max_wait_ms = 2000
         self.report_every_ms = 10000
         self.join_answer = {}
+        self.sockets = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,6 +35,16 @@ class Broker:
 
             def log_message(self, *args):
                 pass
+
+            def setup(self):
+                super().setup()
+                outer.sockets.append(self.connection)
+
+            def handle(self):
+                try:
+                    super().handle()
+                except OSError:
+                    pass  # the agent was killed, or close() was called
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -60,6 +72,11 @@ class Broker:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+        for s in self.sockets:  # kept-alive connections too, as when a process dies
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     # ---- answers ----
     def handle(self, path, body):
