@@ -228,7 +228,9 @@ int weir_stop_read(const char *dir, struct weir_stop *ret)
         weir_parse_i64(weir_sv_cut(&rest, ' '), 0, INT64_MAX, &grace, NULL) < 0 || rest.p == NULL) {
         return -WEIR_ECORRUPT;
     }
-    enum weir_reason reason = weir_reason_parse(rest.p);
+    char name[32];
+    (void)snprintf(name, sizeof name, "%.*s", (int)(rest.n > 31 ? 31 : rest.n), rest.p);
+    enum weir_reason reason = weir_reason_parse(name);
     *ret = (struct weir_stop){(int)signal, {grace}, reason == WEIR_REASON_NONE ? WEIR_REASON_CANCEL : reason};
     return 0;
 }

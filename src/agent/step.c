@@ -12,7 +12,7 @@
 /* A broker that restarts is found again quickly; one that is gone costs a call every ten seconds. */
 #define RETRY_FIRST_US (100 * WEIR_US_PER_MS)
 #define RETRY_LAST_US (10 * WEIR_US_PER_S)
-/* Joining again sooner than this means that somebody else joins with our id: back off. */
+/* A session that lasts longer than this is an ordinary one. */
 #define REJOIN_AT_ONCE_US (5 * WEIR_US_PER_S)
 /* The end of a run is reported after its log, but does not wait for it longer than this. */
 #define HOLD_END_US (2 * WEIR_US_PER_S)
@@ -159,6 +159,13 @@ static void owe_end(struct weir_agent_state *s, struct weir_agent_run *r)
     }
 }
 
+/* When the end of a run is reported whether or not its log is there. */
+static int64_t held_until(const struct weir_agent_state *s, const struct weir_agent_run *r)
+{
+    int64_t from = r->end_seen.us > s->joined_at.us ? r->end_seen.us : s->joined_at.us;
+    return weir_i64_add_sat(from, HOLD_END_US);
+}
+
 static void release_held(struct weir_agent_state *s, struct weir_mono now)
 {
     size_t kept = 0;
@@ -167,7 +174,7 @@ static void release_held(struct weir_agent_state *s, struct weir_mono now)
         if (r == NULL || r->forgotten) {
             continue;
         }
-        if (log_is_done(r) || now.us >= weir_i64_add_sat(r->end_seen.us, HOLD_END_US)) {
+        if (log_is_done(r) || now.us >= held_until(s, r)) {
             owe(s, r, WEIR_AGENT_OWES_ENDED);
         } else {
             s->held.p[kept++] = r->id;
@@ -250,7 +257,12 @@ static void part(struct weir_agent_state *s, const struct weir_agent_event *e)
         (void)effect_add(s, WEIR_AGENT_DO_CANCEL_SYNC);
         s->sync_in_flight = false;
     }
-    if (weir_i64_sub_sat(e->now.us, s->joined_at.us) < REJOIN_AT_ONCE_US) {
+    /* It did answer, so it is there. But sessions that end again and again mean that somebody else
+     * joins with our id: then slower and slower. */
+    bool soon = weir_i64_sub_sat(e->now.us, s->joined_at.us) < REJOIN_AT_ONCE_US;
+    s->rejoins = soon ? s->rejoins + 1 : 0;
+    s->failures = s->rejoins;
+    if (s->rejoins > 1) {
         back_off(s, e->now);
     }
     say(s, "session ended by the broker (%s); joining again", e->text == NULL ? "" : e->text);
@@ -688,7 +700,7 @@ static void ask_wake(struct weir_agent_state *s, const struct weir_agent_event *
         for (size_t i = 0; i < s->held.n; i++) {
             const struct weir_agent_run *r = weir_agent_find(s, s->held.p[i]);
             if (r != NULL) {
-                earlier(&at, weir_i64_add_sat(r->end_seen.us, HOLD_END_US));
+                earlier(&at, held_until(s, r));
                 break; /* held in order of their ends */
             }
         }

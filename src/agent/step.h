@@ -212,6 +212,7 @@ struct weir_agent_state {
     bool report_in_flight;
     unsigned logs_in_flight;
     unsigned failures; /* in a row */
+    unsigned rejoins;  /* short sessions in a row */
     struct weir_mono retry_at;   /* nothing is sent before; 0: free */
     struct weir_mono joined_at;
     struct weir_mono wake_at; /* asked for; 0: none */
