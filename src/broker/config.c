@@ -409,8 +409,8 @@ int weir_config_load(struct weir_config **ret, const char *path, struct weir_err
     c->log_bytes_max = UINT64_C(256) << 20;
     int r = 0;
     if (path != NULL) {
-        char *text;
-        size_t n;
+        char *text = NULL;
+        size_t n = 0;
         r = read_file(path, &text, &n, err);
         if (r == 0) {
             struct weir_arena arena = {0};
