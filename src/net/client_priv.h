@@ -29,7 +29,8 @@ struct weir_transfer {
     struct weir_str body; /* the answer's, capped */
     weir_http_sink_fn *sink;
     void *sink_ctx;
-    bool is_over; /* the answer is larger than the cap */
+    bool has_headers; /* all of the answer's came */
+    bool is_over;     /* the answer is larger than the cap */
     bool is_ended_by_sink;
     char error[CURL_ERROR_SIZE];
 };

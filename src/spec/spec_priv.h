@@ -7,6 +7,7 @@
  */
 
 #include "base/mem.h"
+#include "spec/doc.h"
 #include "spec/spec.h"
 
 enum {
@@ -27,50 +28,6 @@ enum {
 #define DEFAULT_GRACE_US (30 * WEIR_US_PER_S)
 #define MONEY_MAX_MICRO (INT64_C(1000000000) * WEIR_MICRO_PER_UNIT)
 
-enum doc_kind {
-    DOC_NULL,
-    DOC_SCALAR,
-    DOC_LIST,
-    DOC_MAP,
-};
-
-enum doc_type {
-    DOC_PLAIN,  /* YAML text without quotes: may stand for a number, a truth value or a string */
-    DOC_STRING, /* quoted YAML, or a JSON string */
-    DOC_NUMBER, /* JSON only */
-    DOC_BOOL,   /* JSON only */
-};
-
-/* One value with its place. Entries of a mapping carry their key. Line 0: no place (JSON). */
-struct doc {
-    enum doc_kind kind;
-    enum doc_type type;
-    uint32_t line;
-    uint32_t column;
-    uint32_t key_line;
-    uint32_t key_column;
-    struct weir_sv key;
-    struct weir_sv text; /* of a scalar */
-    struct doc *first;   /* of a list or mapping */
-    struct doc *last;
-    struct doc *next;
-    size_t n;
-    size_t size; /* nodes of this subtree with aliases expanded */
-    char number[32]; /* JSON numbers: what text points to */
-};
-
-/* The whole tree lives in the arena; release the arena. Errors: -WEIR_EINVAL, -WEIR_ELIMIT. */
-int doc_from_yaml(struct weir_sv text,
-                  const char *file_name,
-                  struct weir_arena *arena,
-                  struct doc **ret,
-                  struct weir_err *err);
-/* One allocation that the caller frees; strings are borrowed from root. */
-int doc_from_json(const struct json_t *root, struct doc **ret, struct weir_err *err);
-const struct doc *doc_get(const struct doc *map, const char *key);
-/* Fails unless every byte is text; the error has line and column. */
-int doc_check_text(struct weir_sv text, const char *file_name, struct weir_err *err);
-
 struct reader {
     const char *file_name; /* NULL: no file, then errors have no place */
     struct weir_spec *spec;
@@ -79,7 +36,6 @@ struct reader {
     bool is_skypilot;
     bool is_json; /* strict: canonical keys only */
     bool has_market;
-    bool has_accelerators;
 };
 
 /* Fails with "file:line:column: path: message" (what is known of it). */
@@ -94,8 +50,11 @@ struct key_row {
     const char *key;
     const char *path;
     int (*read)(struct reader *rd, const struct doc *d, const char *path);
+    bool skypilot; /* a file with this key is a SkyPilot file; not part of the canonical JSON */
 };
 
+/* The keys of `resources`, for sky_candidates. */
+int read_resource_keys(struct reader *rd, const struct doc *map, const char *path);
 /* Reads every entry of map by its row; an unknown key is an error with a suggestion. */
 int read_map(struct reader *rd, const struct doc *map, const struct key_row *rows, size_t n_rows, const char *path);
 /* Replaces *ret by the text of a scalar that is one line of text. */
@@ -116,15 +75,28 @@ int read_use_spot(struct reader *rd, const struct doc *d, const char *path);
 /* The whole document of a weir or SkyPilot file, or of the canonical JSON. */
 int read_document(struct reader *rd, const struct doc *root);
 
-/* Keys that only SkyPilot has. */
-extern const struct key_row skypilot_root_keys[];
-extern const size_t n_skypilot_root_keys;
-extern const struct key_row skypilot_resource_keys[];
-extern const size_t n_skypilot_resource_keys;
-/* Whether a document has any of them. */
-bool skypilot_is(const struct doc *root);
-/* After all keys were read: SkyPilot's defaults. */
-int skypilot_finish(struct reader *rd, const struct doc *root);
+/* ---- what only SkyPilot has (skypilot.c) ---- */
+
+/* Named in a warning; the reason is looked up by path. */
+int sky_ignore(struct reader *rd, const struct doc *d, const char *path);
+/* Refused; the reason is looked up by path. */
+int sky_refuse(struct reader *rd, const struct doc *d, const char *path);
+int sky_infra(struct reader *rd, const struct doc *d, const char *path);
+int sky_cloud(struct reader *rd, const struct doc *d, const char *path);
+int sky_region(struct reader *rd, const struct doc *d, const char *path);
+int sky_zone(struct reader *rd, const struct doc *d, const char *path);
+int sky_instance_type(struct reader *rd, const struct doc *d, const char *path);
+int sky_labels(struct reader *rd, const struct doc *d, const char *path);
+int sky_job_recovery(struct reader *rd, const struct doc *d, const char *path);
+int sky_priority(struct reader *rd, const struct doc *d, const char *path);
+int sky_file_mounts(struct reader *rd, const struct doc *d, const char *path);
+int sky_secrets(struct reader *rd, const struct doc *d, const char *path);
+/* resources with any_of or ordered: every candidate over the common keys, merged into one request. */
+int sky_candidates(struct reader *rd, const struct doc *resources, const char *path);
+/* inputs of SkyPilot's form, {url: size in GB}; false where d has the form of weir. */
+bool sky_is_size_estimate(const struct doc *d);
+/* After all keys were read: SkyPilot's defaults, and what workdir means. */
+int sky_finish(struct reader *rd, const struct doc *root);
 
 /* A script with or without #SBATCH lines. */
 int script_parse(struct weir_sv text, const char *file_name, struct weir_gpu_table *gpus, struct weir_spec *s, struct weir_err *err);
