@@ -311,7 +311,6 @@ int read_accelerators(struct reader *rd, const struct doc *d, const char *path)
     if (all.gpu_mem_mib_min > q->gpu_mem_mib_min) {
         q->gpu_mem_mib_min = all.gpu_mem_mib_min;
     }
-    rd->has_accelerators = true;
     return 0;
 }
 
@@ -413,11 +412,43 @@ static const struct key_row resource_keys[] = {
     {"memory", "resources.memory", read_memory},
     {"use_spot", "resources.use_spot", read_use_spot},
     {"image_id", "resources.image_id", read_image},
+    {"gpus", "resources.gpus", read_accelerators, .skypilot = true},
+    {"infra", "resources.infra", sky_infra, .skypilot = true},
+    {"cloud", "resources.cloud", sky_cloud, .skypilot = true},
+    {"region", "resources.region", sky_region, .skypilot = true},
+    {"zone", "resources.zone", sky_zone, .skypilot = true},
+    {"instance_type", "resources.instance_type", sky_instance_type, .skypilot = true},
+    {"job_recovery", "resources.job_recovery", sky_job_recovery, .skypilot = true},
+    {"spot_recovery", "resources.spot_recovery", sky_job_recovery, .skypilot = true},
+    {"labels", "resources.labels", sky_labels, .skypilot = true},
+    {"priority", "resources.priority", sky_priority, .skypilot = true},
+    {"priority_class", "resources.priority_class", sky_ignore, .skypilot = true},
+    {"disk_size", "resources.disk_size", sky_ignore, .skypilot = true},
+    {"disk_tier", "resources.disk_tier", sky_ignore, .skypilot = true},
+    {"local_disk", "resources.local_disk", sky_ignore, .skypilot = true},
+    {"ephemeral_storage", "resources.ephemeral_storage", sky_ignore, .skypilot = true},
+    {"network_tier", "resources.network_tier", sky_ignore, .skypilot = true},
+    {"accelerator_args", "resources.accelerator_args", sky_ignore, .skypilot = true},
+    {"autostop", "resources.autostop", sky_ignore, .skypilot = true},
+    {"ports", "resources.ports", sky_ignore, .skypilot = true},
+    {"max_hourly_cost", "resources.max_hourly_cost", sky_refuse, .skypilot = true},
+    {"hooks", "resources.hooks", sky_refuse, .skypilot = true},
+    {"volumes", "resources.volumes", sky_refuse, .skypilot = true},
+    {"any_of", "resources.any_of", sky_refuse, .skypilot = true},
+    {"ordered", "resources.ordered", sky_refuse, .skypilot = true},
 };
+
+int read_resource_keys(struct reader *rd, const struct doc *map, const char *path)
+{
+    return read_map(rd, map, resource_keys, WEIR_ARRAY_LEN(resource_keys), path);
+}
 
 static int read_resources(struct reader *rd, const struct doc *d, const char *path)
 {
-    return read_map(rd, d, resource_keys, WEIR_ARRAY_LEN(resource_keys), path);
+    if (!rd->is_json && (doc_get(d, "any_of") != NULL || doc_get(d, "ordered") != NULL)) {
+        return sky_candidates(rd, d, path);
+    }
+    return read_resource_keys(rd, d, path);
 }
 
 /* ---- placement ---- */
@@ -572,11 +603,17 @@ static int read_envs(struct reader *rd, const struct doc *d, const char *path)
 
 static int read_inputs(struct reader *rd, const struct doc *d, const char *path)
 {
+    if (!rd->is_json && sky_is_size_estimate(d)) {
+        return sky_ignore(rd, d, path);
+    }
     return read_pairs(rd, d, path, WEIR_SPEC_MOUNTS_MAX, &rd->spec->inputs, &rd->spec->n_inputs);
 }
 
 static int read_outputs(struct reader *rd, const struct doc *d, const char *path)
 {
+    if (!rd->is_json && sky_is_size_estimate(d)) {
+        return sky_ignore(rd, d, path);
+    }
     return read_pairs(rd, d, path, WEIR_SPEC_MOUNTS_MAX, &rd->spec->outputs, &rd->spec->n_outputs);
 }
 
@@ -740,6 +777,14 @@ static const struct key_row root_keys[] = {
     {"stdout", "stdout", read_stdout},
     {"stderr", "stderr", read_stderr},
     {"origin", "origin", read_origin},
+    {"file_mounts", "file_mounts", sky_file_mounts, .skypilot = true},
+    {"secrets", "secrets", sky_secrets, .skypilot = true},
+    {"config", "config", sky_ignore, .skypilot = true},
+    {"experimental", "experimental", sky_ignore, .skypilot = true},
+    {"event_callback", "event_callback", sky_refuse, .skypilot = true},
+    {"service", "service", sky_refuse, .skypilot = true},
+    {"pool", "pool", sky_refuse, .skypilot = true},
+    {"volumes", "volumes", sky_refuse, .skypilot = true},
 };
 
 static int unknown_key(const struct reader *rd,
@@ -750,8 +795,10 @@ static int unknown_key(const struct reader *rd,
 {
     const char *names[64];
     size_t n = 0;
-    for (; n < n_rows && n < WEIR_ARRAY_LEN(names) - 1; n++) {
-        names[n] = rows[n].key;
+    for (size_t i = 0; i < n_rows && n < WEIR_ARRAY_LEN(names) - 1; i++) {
+        if (!rows[i].skypilot || rd->is_skypilot) {
+            names[n++] = rows[i].key;
+        }
     }
     names[n] = NULL;
     struct doc at = *entry;
@@ -791,6 +838,10 @@ int read_map(struct reader *rd, const struct doc *map, const struct key_row *row
         if (row == NULL) {
             return unknown_key(rd, c, rows, n_rows, path);
         }
+        if (row->skypilot && rd->is_json) {
+            return read_fail(rd, c, -WEIR_EINVAL, row->path,
+                             "is a key of SkyPilot's files, which the API does not take; submit the file with weir submit");
+        }
         int r = row->read(rd, c, row->path);
         if (r != 0) {
             return r;
@@ -812,9 +863,29 @@ const struct doc *doc_get(const struct doc *map, const char *key)
     return NULL;
 }
 
+static bool has_skypilot_key(const struct doc *map, const struct key_row *rows, size_t n_rows)
+{
+    if (map == NULL || map->kind != DOC_MAP) {
+        return false;
+    }
+    for (const struct doc *d = map->first; d != NULL; d = d->next) {
+        const struct key_row *row = find_row(rows, n_rows, d->key);
+        if (row != NULL && row->skypilot) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int read_document(struct reader *rd, const struct doc *root)
 {
+    rd->is_skypilot = !rd->is_json &&
+                      (has_skypilot_key(root, root_keys, WEIR_ARRAY_LEN(root_keys)) ||
+                       has_skypilot_key(doc_get(root, "resources"), resource_keys, WEIR_ARRAY_LEN(resource_keys)));
     int r = read_map(rd, root, root_keys, WEIR_ARRAY_LEN(root_keys), "");
+    if (r == 0 && rd->is_skypilot) {
+        r = sky_finish(rd, root);
+    }
     if (r != 0) {
         return r;
     }

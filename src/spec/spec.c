@@ -65,18 +65,20 @@ void weir_spec_freep(struct weir_spec **s)
 void spec_warn(struct weir_spec *s, const char *fmt, ...)
 {
     char text[512];
-    if (s->n_warnings == WEIR_SPEC_WARNINGS_MAX) {
-        return;
-    }
-    if (s->n_warnings == WEIR_SPEC_WARNINGS_MAX - 1) {
-        s->warning[s->n_warnings++] = weir_strdup("more warnings are left out");
-        return;
-    }
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    s->warning[s->n_warnings++] = weir_strdup(text);
+    for (size_t i = 0; i < s->n_warnings; i++) {
+        if (weir_streq(s->warning[i], text)) {
+            return;
+        }
+    }
+    if (s->n_warnings == WEIR_SPEC_WARNINGS_MAX) {
+        return;
+    }
+    bool last = s->n_warnings == WEIR_SPEC_WARNINGS_MAX - 1;
+    s->warning[s->n_warnings++] = weir_strdup(last ? "more warnings are left out" : text);
 }
 
 void pair_add(struct weir_pair **pairs, size_t *n, struct weir_sv key, struct weir_sv value)

@@ -79,7 +79,6 @@ struct reader {
     bool is_skypilot;
     bool is_json; /* strict: canonical keys only */
     bool has_market;
-    bool has_accelerators;
 };
 
 /* Fails with "file:line:column: path: message" (what is known of it). */
@@ -94,8 +93,11 @@ struct key_row {
     const char *key;
     const char *path;
     int (*read)(struct reader *rd, const struct doc *d, const char *path);
+    bool skypilot; /* a file with this key is a SkyPilot file; not part of the canonical JSON */
 };
 
+/* The keys of `resources`, for sky_candidates. */
+int read_resource_keys(struct reader *rd, const struct doc *map, const char *path);
 /* Reads every entry of map by its row; an unknown key is an error with a suggestion. */
 int read_map(struct reader *rd, const struct doc *map, const struct key_row *rows, size_t n_rows, const char *path);
 /* Replaces *ret by the text of a scalar that is one line of text. */
@@ -116,15 +118,28 @@ int read_use_spot(struct reader *rd, const struct doc *d, const char *path);
 /* The whole document of a weir or SkyPilot file, or of the canonical JSON. */
 int read_document(struct reader *rd, const struct doc *root);
 
-/* Keys that only SkyPilot has. */
-extern const struct key_row skypilot_root_keys[];
-extern const size_t n_skypilot_root_keys;
-extern const struct key_row skypilot_resource_keys[];
-extern const size_t n_skypilot_resource_keys;
-/* Whether a document has any of them. */
-bool skypilot_is(const struct doc *root);
-/* After all keys were read: SkyPilot's defaults. */
-int skypilot_finish(struct reader *rd, const struct doc *root);
+/* ---- what only SkyPilot has (skypilot.c) ---- */
+
+/* Named in a warning; the reason is looked up by path. */
+int sky_ignore(struct reader *rd, const struct doc *d, const char *path);
+/* Refused; the reason is looked up by path. */
+int sky_refuse(struct reader *rd, const struct doc *d, const char *path);
+int sky_infra(struct reader *rd, const struct doc *d, const char *path);
+int sky_cloud(struct reader *rd, const struct doc *d, const char *path);
+int sky_region(struct reader *rd, const struct doc *d, const char *path);
+int sky_zone(struct reader *rd, const struct doc *d, const char *path);
+int sky_instance_type(struct reader *rd, const struct doc *d, const char *path);
+int sky_labels(struct reader *rd, const struct doc *d, const char *path);
+int sky_job_recovery(struct reader *rd, const struct doc *d, const char *path);
+int sky_priority(struct reader *rd, const struct doc *d, const char *path);
+int sky_file_mounts(struct reader *rd, const struct doc *d, const char *path);
+int sky_secrets(struct reader *rd, const struct doc *d, const char *path);
+/* resources with any_of or ordered: every candidate over the common keys, merged into one request. */
+int sky_candidates(struct reader *rd, const struct doc *resources, const char *path);
+/* inputs of SkyPilot's form, {url: size in GB}; false where d has the form of weir. */
+bool sky_is_size_estimate(const struct doc *d);
+/* After all keys were read: SkyPilot's defaults, and what workdir means. */
+int sky_finish(struct reader *rd, const struct doc *root);
 
 /* A script with or without #SBATCH lines. */
 int script_parse(struct weir_sv text, const char *file_name, struct weir_gpu_table *gpus, struct weir_spec *s, struct weir_err *err);
