@@ -3,8 +3,8 @@
  * The built-in GPU table.
  *
  * Memory and board power: vendors' data sheets; power as in mlco2/impact's GPU table
- * (github.com/mlco2/impact, data/gpus.csv) where that has the card. For K80 and M60, which carry two
- * devices on a board, the figures are those of one device.
+ * (github.com/mlco2/impact, data/gpus.csv) where that has the card. For K80 and M60, which carry
+ * two devices on a board, the figures are those of one device.
  *
  * Idle power: the "min watts" of cloud-carbon-footprint's AwsFootprintEstimationConstants for T4
  * (8 W), A10G (18 W), V100 (35 W) and A100 (46 W); the others by the same share of board power,
@@ -12,9 +12,10 @@
  *
  * Throughput: the geometric mean of two ratios to a V100-SXM2: dense FP16 tensor throughput (125
  * TFLOPS for the V100) and memory bandwidth (900 GB/s), both from the data sheets; cards without
- * tensor units count with their plain FP16 or FP32 rate, whichever is higher. Training is bound partly
- * by one and partly by the other; on A100 and T4 this lands near published training benchmarks (2.1 and
- * 0.4 of a V100). It is a starting point for comparing offers, corrected by what jobs achieve.
+ * tensor units count with their plain FP16 or FP32 rate, whichever is higher. Training is bound
+ * partly by one and partly by the other; on A100 and T4 this lands near published training
+ * benchmarks (2.1 and 0.4 of a V100). It is a starting point for comparing offers, corrected by
+ * what jobs achieve.
  */
 #include "core/gpu.h"
 
@@ -25,7 +26,7 @@
 
 enum { NAME_MAX_BYTES = 48, KEY_SIZE = NAME_MAX_BYTES + 1, NEUTRAL_THROUGHPUT = 1000 };
 
-#define GIB(n) ((n) * 1024U)
+#define GIB(n) ((n)*1024U)
 
 static const struct weir_gpu_model builtin[] = {
     /* name, family, MiB, watts, idle watts, throughput */
@@ -99,35 +100,56 @@ static const struct {
     const char *alias;
     const char *name;
 } aliases[] = {
-    {"A100-40GB", "A100"},       {"V100-16GB", "V100"},       {"P100-16GB", "P100"},
-    {"H100-80GB", "H100"},       {"H100-MEGA-80GB", "H100"},  {"H100-MEGA", "H100"},
-    {"H100-94GB", "H100-NVL"},   {"H100-NVL-94GB", "H100-NVL"},
+    {"A100-40GB", "A100"},
+    {"V100-16GB", "V100"},
+    {"P100-16GB", "P100"},
+    {"H100-80GB", "H100"},
+    {"H100-MEGA-80GB", "H100"},
+    {"H100-MEGA", "H100"},
+    {"H100-94GB", "H100-NVL"},
+    {"H100-NVL-94GB", "H100-NVL"},
     {"H100-PCIE-80GB", "H100-PCIE"},
-    {"H200-141GB", "H200"},      {"GH200-96GB", "GH200"},     {"GH200-480GB", "GH200"},
-    {"B200-180GB", "B200"},      {"B200-192GB", "B200"},      {"B300-288GB", "B300"},
-    {"T4-16GB", "T4"},           {"L4-24GB", "L4"},           {"A10-24GB", "A10"},
-    {"A10G-24GB", "A10G"},       {"A30-24GB", "A30"},         {"A40-48GB", "A40"},
-    {"L40S-48GB", "L40S"},       {"L40-48GB", "L40"},         {"MI300X-192GB", "MI300X"},
-    {"P40-24GB", "P40"},         {"K80-12GB", "K80"},
-    {"RTXA4000", "A4000"},       {"RTXA5000", "A5000"},       {"RTXA6000", "A6000"},
-    {"A6000-48GB", "A6000"},     {"RTX-8000-48GB", "RTX8000"},
-    {"RTX-PRO-6000-BSE", "RTXPRO6000"},   {"RTX-PRO-SERVER-6000", "RTXPRO6000"},
+    {"H200-141GB", "H200"},
+    {"GH200-96GB", "GH200"},
+    {"GH200-480GB", "GH200"},
+    {"B200-180GB", "B200"},
+    {"B200-192GB", "B200"},
+    {"B300-288GB", "B300"},
+    {"T4-16GB", "T4"},
+    {"L4-24GB", "L4"},
+    {"A10-24GB", "A10"},
+    {"A10G-24GB", "A10G"},
+    {"A30-24GB", "A30"},
+    {"A40-48GB", "A40"},
+    {"L40S-48GB", "L40S"},
+    {"L40-48GB", "L40"},
+    {"MI300X-192GB", "MI300X"},
+    {"P40-24GB", "P40"},
+    {"K80-12GB", "K80"},
+    {"RTXA4000", "A4000"},
+    {"RTXA5000", "A5000"},
+    {"RTXA6000", "A6000"},
+    {"A6000-48GB", "A6000"},
+    {"RTX-8000-48GB", "RTX8000"},
+    {"RTX-PRO-6000-BSE", "RTXPRO6000"},
+    {"RTX-PRO-SERVER-6000", "RTXPRO6000"},
     {"RTXPRO6000-96GB", "RTXPRO6000"},
-    {"V520", "Radeon-Pro-V520"}, {"Radeon-Pro-V710", "V710"}, {"MI250", "MI250X"},
+    {"V520", "Radeon-Pro-V520"},
+    {"Radeon-Pro-V710", "V710"},
+    {"MI250", "MI250X"},
 };
 
 /* Words of marketing names that do not tell models apart. */
-static const char *const noise[] = {"NVIDIA",  "TESLA",   "GEFORCE",    "QUADRO", "AMD",
-                                    "INSTINCT", "GENERATION", "BLACKWELL", "SERVER", "WORKSTATION",
-                                    "EDITION", "HBM2",    "HBM2E",      "HBM3",   "HBM3E",
-                                    "SXM",     "SXM2",    "SXM3",       "SXM4",   "SXM5",
-                                    "SXM6",    "GPU",     NULL};
+static const char *const noise[] = {
+    "NVIDIA", "TESLA",       "GEFORCE", "QUADRO", "AMD",   "INSTINCT", "GENERATION", "BLACKWELL",
+    "SERVER", "WORKSTATION", "EDITION", "HBM2",   "HBM2E", "HBM3",     "HBM3E",      "SXM",
+    "SXM2",   "SXM3",        "SXM4",    "SXM5",   "SXM6",  "GPU",      NULL};
 
 struct weir_gpu_table {
     struct weir_gpu_model model[WEIR_GPU_MODELS_MAX];
     size_t n;
-    struct weir_interner keys;  /* folded spellings */
-    uint16_t *model_of_key;     /* by number in keys */
+    struct weir_interner keys; /* folded spellings */
+    uint16_t *model_of_key;    /* by number in keys */
     size_t size_of_keys;
     const char *names[WEIR_GPU_MODELS_MAX + 1];
 };
@@ -153,9 +175,9 @@ static bool is_noise(struct weir_sv word)
 }
 
 /*
- * Writes the folded form of a name: upper case, without separators and words that tell nothing apart.
- * "PCIe" is kept for the H100 only, whose PCIe card is a much slower one. A name that consists of such
- * words only is kept as it is. False where the name cannot be one.
+ * Writes the folded form of a name: upper case, without separators and words that tell nothing
+ * apart. "PCIe" is kept for the H100 only, whose PCIe card is a much slower one. A name that
+ * consists of such words only is kept as it is. False where the name cannot be one.
  */
 static bool fold(struct weir_sv name, char key[static KEY_SIZE], size_t *ret_n)
 {

@@ -17,7 +17,8 @@ static int parse_yaml(struct weir_sv text,
         return r;
     }
     if (root == NULL || root->kind == DOC_NULL) {
-        return weir_fail(err, -WEIR_EINVAL, "%s: the file is empty; a job needs at least run: COMMAND", file_name);
+        return weir_fail(err, -WEIR_EINVAL,
+                         "%s: the file is empty; a job needs at least run: COMMAND", file_name);
     }
     spec_name_from_file(s, file_name);
     struct reader rd = {.file_name = file_name, .spec = s, .gpus = gpus, .err = err};
@@ -66,7 +67,9 @@ static void warn_unknown_gpus(struct weir_spec *s, struct weir_gpu_table *gpus)
         if (near != NULL) {
             spec_warn(s, "GPU '%s' is not a known model; did you mean '%s'?", name, near);
         } else {
-            spec_warn(s, "GPU '%s' is not a known model; only nodes that name it so can run the job", name);
+            spec_warn(s,
+                      "GPU '%s' is not a known model; only nodes that name it so can run the job",
+                      name);
         }
     }
 }
@@ -81,8 +84,8 @@ int weir_spec_parse(struct weir_sv text,
     struct weir_err scratch;
     struct weir_err *e = err == NULL ? &scratch : err;
     if (text.n > WEIR_SPEC_BYTES_MAX) {
-        return weir_fail(e, -WEIR_ELIMIT, "%s: %zu bytes; a job file has at most %d", file_name, text.n,
-                         WEIR_SPEC_BYTES_MAX);
+        return weir_fail(e, -WEIR_ELIMIT, "%s: %zu bytes; a job file has at most %d", file_name,
+                         text.n, WEIR_SPEC_BYTES_MAX);
     }
     int r;
     if (is_script(text)) {

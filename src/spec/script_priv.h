@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Scripts with #SBATCH lines. script.c splits the script into options and resolves them into a request;
- * script_options.c is the table of sbatch's options with what weir does about each.
+ * Scripts with #SBATCH lines. script.c splits the script into options and resolves them into a
+ * request; script_options.c is the table of sbatch's options with what weir does about each.
  */
 
 #include "spec/spec_priv.h"
@@ -64,7 +64,9 @@ struct script_option {
 extern const struct script_option script_options[];
 extern const size_t n_script_options;
 
-int script_fail(const struct script *sc, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int script_fail(const struct script *sc, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Puts the place before the message that err holds. */
 int script_fail_prefix(const struct script *sc, int code);
-void script_warn(const struct script *sc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void script_warn(const struct script *sc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
