@@ -92,11 +92,13 @@ static int add_tag(struct script *sc, const char *key, struct weir_sv value)
 static int read_comment(struct script *sc, struct weir_sv value)
 {
     /* Free text may be longer than a tag; the tag is a help for finding, not a record. */
-    value.n = value.n > WEIR_SPEC_NAME_MAX ? WEIR_SPEC_NAME_MAX : value.n;
-    while (value.n > 0 && ((unsigned char)value.p[value.n - 1] & 0xc0U) == 0x80) {
-        value.n--;
+    if (value.n > WEIR_SPEC_NAME_MAX) {
+        value.n = WEIR_SPEC_NAME_MAX;
+        /* Not inside a character: the byte after the cut must begin one. */
+        while (value.n > 0 && ((unsigned char)value.p[value.n] & 0xc0U) == 0x80) {
+            value.n--;
+        }
     }
-    value.n -= value.n > 0 && (unsigned char)value.p[value.n - 1] >= 0xc0;
     return value.n == 0 ? 0 : add_tag(sc, "comment", value);
 }
 
@@ -164,7 +166,9 @@ static int read_nodes(struct script *sc, struct weir_sv value)
         if (r != 0) {
             return r;
         }
-        script_warn(sc, "of %.*s nodes the smaller number is taken", WEIR_SV_ARG(value));
+        if (!weir_sv_eq(min, rest)) {
+            script_warn(sc, "of %.*s nodes the smaller number is taken", WEIR_SV_ARG(value));
+        }
     }
     return number(sc, min, WEIR_GANG_NODES_MAX, &sc->nodes);
 }

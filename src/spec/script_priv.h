@@ -26,7 +26,8 @@ struct script {
     uint64_t mem_mib;
     uint64_t mem_per_cpu_mib;
     uint64_t mem_per_gpu_mib;
-    bool has_gres; /* GPUs by --gres, --gpus-per-node, --gpus-per-task, --gpus */
+    /* which of --gres, --gpus-per-node, --gpus-per-task and --gpus were given */
+    bool has_gres;
     bool has_per_node;
     bool has_per_task;
     bool has_total;

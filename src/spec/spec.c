@@ -292,6 +292,71 @@ static int check_names(const struct weir_spec *s, struct weir_err *err)
     return 0;
 }
 
+/* Well-formed UTF-8; control characters are allowed, since commands and variables may hold them. */
+static bool is_utf8(const char *text)
+{
+    struct weir_sv s = weir_sv_of(text);
+    for (size_t i = 0; i < s.n;) {
+        unsigned char c = (unsigned char)s.p[i];
+        size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        bool control = c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] >= 0x80 &&
+                       (unsigned char)s.p[i + 1] < 0xa0;
+        if (c >= 0x80 && !control &&
+            (n > s.n - i || !weir_utf8_is_text((struct weir_sv){s.p + i, n}))) {
+            return false;
+        }
+        i += n;
+    }
+    return true;
+}
+
+/* What the canonical form cannot carry must not be accepted: it is text. */
+static int check_utf8(const char *text, const char *what, struct weir_err *err)
+{
+    if (text == NULL || is_utf8(text)) {
+        return 0;
+    }
+    return weir_fail(err, -WEIR_EINVAL,
+                     "%s is not UTF-8 text; encode the bytes, or read them from a file", what);
+}
+
+static int check_line(const char *text, const char *what, size_t bytes_max, struct weir_err *err)
+{
+    struct weir_sv s = weir_sv_of(text);
+    if (text == NULL) {
+        return 0;
+    }
+    if (s.n == 0 || s.n > bytes_max) {
+        return weir_fail(err, s.n == 0 ? -WEIR_EINVAL : -WEIR_ELIMIT,
+                         "%s has %zu bytes; 1 to %zu are allowed", what, s.n, bytes_max);
+    }
+    if (!weir_utf8_is_text(s) || strpbrk(text, "\n\t") != NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "%s must be one line of text", what);
+    }
+    return 0;
+}
+
+static int check_texts(const struct weir_spec *s, struct weir_err *err)
+{
+    int r = check_line(s->workdir, "workdir", PATH_MAX_BYTES, err);
+    r = r != 0 ? r : check_line(s->image, "resources.image_id", IMAGE_MAX_BYTES, err);
+    r = r != 0 ? r : check_line(s->checkpoint_path, "checkpoint.path", PATH_MAX_BYTES, err);
+    r = r != 0 ? r : check_line(s->stdout_path, "stdout", PATH_MAX_BYTES, err);
+    r = r != 0 ? r : check_line(s->stderr_path, "stderr", PATH_MAX_BYTES, err);
+    r = r != 0 ? r : check_utf8(s->setup, "setup", err);
+    r = r != 0 ? r : check_utf8(s->run, "run", err);
+    for (size_t i = 0; r == 0 && s->argv != NULL && s->argv[i] != NULL; i++) {
+        r = check_utf8(s->argv[i], "argv", err);
+    }
+    for (size_t i = 0; r == 0 && i < s->n_envs; i++) {
+        r = check_utf8(s->envs[i].value, "envs", err);
+    }
+    if (r == 0 && s->image != NULL && strchr(s->image, ' ') != NULL) {
+        r = weir_fail(err, -WEIR_EINVAL, "resources.image_id: an image's name has no blanks");
+    }
+    return r;
+}
+
 static int check_mounts(const struct weir_pair *pairs,
                         size_t n,
                         const char *what,
@@ -313,6 +378,9 @@ static int check_mounts(const struct weir_pair *pairs,
             return weir_fail(err, -WEIR_EINVAL,
                              "%s: '%.100s' needs a source such as s3://bucket/folder", what,
                              pairs[i].key);
+        }
+        if (!is_utf8(pairs[i].key) || !is_utf8(pairs[i].value)) {
+            return weir_fail(err, -WEIR_EINVAL, "%s: a path is not UTF-8 text", what);
         }
     }
     return 0;
@@ -429,6 +497,7 @@ int weir_spec_finish(struct weir_spec *s, struct weir_err *err)
         s->name = name_from(program);
     }
     r = check_names(s, err);
+    r = r != 0 ? r : check_texts(s, err);
     r = r != 0 ? r : check_mounts(s->inputs, s->n_inputs, "inputs", err);
     r = r != 0 ? r : check_mounts(s->outputs, s->n_outputs, "outputs", err);
     r = r != 0 ? r : check_request(s, err);

@@ -75,10 +75,10 @@ static void yaml_values_are_read_in_their_forms(void **state)
          "{\"name\":\"f\"," CPU "\"envs\":{\"A\":\"1\",\"B\":\"true\",\"C\":\"\"}," TAIL},
         {"run: x\ndelay_cost: $2.50",
          "{\"name\":\"f\"," CPU "\"run\":\"x\",\"delay_cost\":\"2.500000\",\"max_duration\":"
-                                "\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
+         "\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
         {"run: x\ndelay_cost: 0",
          "{\"name\":\"f\"," CPU "\"run\":\"x\",\"delay_cost\":\"0.000000\",\"max_duration\":"
-                                "\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
+         "\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
         {"run: x\nplacement: {local: never, clouds: aws, regions: [eu-*, us-*]}",
          "{\"name\":\"f\"," CPU
          "\"run\":\"x\",\"placement\":{\"local\":\"never\",\"clouds\":[\"aws\"],\"regions\":[\"eu-*"
@@ -525,6 +525,16 @@ static void finish_fills_defaults_once(void **state)
     assert_int_equal(weir_spec_finish(s, &err), 0);
     assert_int_equal(s->request.cpu_milli, 3000);
     assert_int_equal(s->request.stage_bytes, 1 << 20);
+    s->argv[0][1] = '\xff';
+    assert_int_equal(weir_spec_finish(s, &err), -WEIR_EINVAL);
+    assert_string_equal(err.text,
+                        "argv is not UTF-8 text; encode the bytes, or read them from a file");
+    s->argv[0][1] = '\x1b';
+    assert_int_equal(weir_spec_finish(s, &err), 0);
+    s->workdir = weir_strdup("a\nb");
+    assert_int_equal(weir_spec_finish(s, &err), -WEIR_EINVAL);
+    assert_string_equal(err.text, "workdir must be one line of text");
+    s->workdir[1] = '_';
     s->priority = -1;
     assert_int_equal(weir_spec_finish(s, &err), -WEIR_EOVERFLOW);
     assert_string_equal(err.text, "priority is -1; 0 to 1000 are possible");

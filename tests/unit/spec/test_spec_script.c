@@ -90,6 +90,7 @@ static void bad_options_are_refused_by_name(void **state)
         {"--mem-per=1", "j.sh:2:9: option '--mem-per' could be one of several; write it out"},
         {"-Z", "j.sh:2:9: unknown option '-Z'; see docs/guide/job-file.md for the options"},
         {"--comment=\"a", "j.sh:2:9: a quote (\") is not closed"},
+        {"--output='a\tb'", "j.sh: stdout must be one line of text"},
         {"--account='a b'",
          "j.sh: project 'a b' may have letters, digits and . _ - / + : @ = only"},
     };
