@@ -83,6 +83,8 @@ static void yaml_values_are_read_in_their_forms(void **state)
          "{\"name\":\"f\"," CPU
          "\"run\":\"x\",\"placement\":{\"local\":\"never\",\"clouds\":[\"aws\"],\"regions\":[\"eu-*"
          "\",\"us-*\"]},\"max_duration\":\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
+        {"{\"run\": \"x\", \"name\": \"\\ud83d\\ude00\"}",
+         "{\"name\":\"\xf0\x9f\x98\x80\"," CPU TAIL},
         {"run: x\r\nname: crlf\r\n", "{\"name\":\"crlf\"," CPU TAIL},
         {"\xef\xbb\xbfrun: x\n", "{\"name\":\"f\"," CPU TAIL},
         {"run: x\ntags: &a {k: v}\nenvs: *a\n",
