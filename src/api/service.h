@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the API asks of the program that serves it. Handlers parse a request into a command, post it, and
+ * answer when it is done; they hold no policy. The broker implements this with one deciding thread.
+ *
+ * weir_service_post may be called from any thread. The command then belongs to the service until done is
+ * called, once, from the deciding thread, after everything that the command changed was committed.
+ * done must not block: it answers the request and frees the command.
+ */
+
+#include "base/err.h"
+#include "base/str.h"
+#include "core/core.h"
+#include "spec/spec.h"
+#include "store/store.h"
+
+struct json_t;
+
+enum weir_command_kind {
+    WEIR_COMMAND_SUBMIT,
+    WEIR_COMMAND_CANCEL,
+    WEIR_COMMAND_EXPLAIN,    /* a fresh explanation of a waiting task */
+    WEIR_COMMAND_WAIT_JOB,   /* done when the job has ended, or when timeout is over */
+    WEIR_COMMAND_NODE,       /* drain, resume, remove */
+    WEIR_COMMAND_LEASE_END,
+    WEIR_COMMAND_PROJECT_SET,
+    WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
+    WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
+    WEIR_COMMAND_STATUS,
+    WEIR_COMMAND_SANDBOX_FAULT,
+    WEIR_COMMAND_AGENT_JOIN,
+    WEIR_COMMAND_AGENT_SYNC,
+    WEIR_COMMAND_AGENT_REPORT,
+    WEIR_COMMAND_MAX,
+};
+
+enum weir_node_op {
+    WEIR_NODE_OP_DRAIN,
+    WEIR_NODE_OP_RESUME,
+    WEIR_NODE_OP_REMOVE,
+};
+
+struct weir_command {
+    enum weir_command_kind kind;
+    void (*done)(struct weir_command *cmd);
+    void *ctx; /* the poster's */
+
+    /* in, by kind */
+    union {
+        struct {
+            const struct weir_spec *spec; /* owned by the poster */
+            const char *user;
+            struct weir_sv spec_json;     /* canonical, made by the poster */
+            struct weir_sv tags_json;
+            bool dry_run;
+        } submit;
+        struct {
+            struct weir_job_id job;
+            uint32_t index; /* array index; used where has_index */
+            bool has_index;
+        } cancel; /* also EXPLAIN */
+        struct {
+            struct weir_job_id job;
+            struct weir_dur timeout;
+        } wait;
+        struct {
+            struct weir_node_id node;
+            enum weir_node_op op;
+        } node;
+        struct {
+            struct weir_lease_id lease;
+        } lease;
+        struct {
+            const char *name;
+            int64_t weight;                     /* < 0: leave */
+            int64_t delay_cost_micro_per_hour;  /* < 0: leave */
+        } project;
+        struct {
+            const char *what;
+        } fault;
+        struct {
+            const struct json_t *body; /* parsed, shape not yet checked; owned by the poster */
+            struct weir_lease_id token_lease; /* of the credential that was shown; 0: none */
+            const char *peer;          /* address that the agent called from */
+        } agent;
+    } u;
+
+    /* out */
+    int code; /* 0 or -WEIR_E*, with err */
+    struct weir_err err;
+    struct weir_job_id job; /* SUBMIT */
+    bool flag;              /* WAIT_JOB: has ended; dry run: possible; EXPLAIN: it is waiting */
+    struct weir_explain explain; /* EXPLAIN, dry run */
+    const struct weir_offer *offer; /* OFFERS: borrowed during done only */
+    size_t n_offers;
+    struct weir_str reply; /* STATUS, AGENT_*: a JSON document; released by the poster. Cap set by the service. */
+    struct weir_command *next; /* the service's own */
+    void *service_data;        /* the service's own */
+};
+
+/* Who a bearer token belongs to. */
+struct weir_identity {
+    char user[64];
+    char role[16]; /* "admin", "viewer", "agent" */
+    struct weir_lease_id lease; /* agent token of a rented machine */
+};
+
+struct weir_service;
+struct weir_service_ops {
+    void (*post)(struct weir_service *s, struct weir_command *cmd);
+    /* Thread safe. Errors: -WEIR_EUNAUTH. */
+    int (*authenticate)(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err);
+    /* Thread safe: is this the live session of the node? For log uploads, which do not go through the deciding
+     * thread. Errors: -WEIR_ECONFLICT. */
+    int (*check_session)(struct weir_service *s, struct weir_node_id node, const char *session, struct weir_err *err);
+    /* fn is called from the deciding thread after commits that changed jobs or events (at most every 20 ms);
+     * streams that follow something look again then. One subscriber. */
+    void (*subscribe)(struct weir_service *s, void (*fn)(void *ctx), void *ctx);
+};
+struct weir_service {
+    const struct weir_service_ops *ops;
+};
+
+/* ---- what the program gives to the API (api/api.h) ---- */
+
+struct weir_api_conf {
+    struct weir_service *service;
+    struct weir_store *reader[2]; /* one per server thread, each used under its own lock */
+    struct weir_gpu_table *gpus;  /* the API guards its own use with the lock below */
+    void *gpus_lock;              /* pthread_mutex_t; the deciding thread takes it too when it interns */
+    const struct weir_clock *clock;
+    const char *log_dir;  /* DIR/<job>/<ordinal>.<attempt>.log */
+    const char *currency; /* "USD" */
+    const char *listen;   /* for the Host check */
+    const char *os_user;  /* user name for same-user connections */
+    uint64_t log_bytes_max; /* per run */
+};
+
+struct weir_api;
+struct weir_http_request;
+int weir_api_new(struct weir_api **ret, const struct weir_api_conf *conf, struct weir_err *err);
+/* All requests must have been answered. */
+void weir_api_free(struct weir_api *a);
+/* The server's handler (net/server.h): ctx is the API. */
+void weir_api_handle(void *api, struct weir_http_request *r);
+/* The OpenAPI 3 document, written from the route table. */
+void weir_api_openapi(struct weir_str *out);
+/* A job log of a run; made with its directories. */
+void weir_api_log_path(const char *log_dir, struct weir_run_id run, char *buf, size_t size);

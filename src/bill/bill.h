@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Metering -> rating -> double-entry ledger. Pure: fed with what the core's METER_* and SEGMENT_* effects and
+ * the agents' energy readings say, it gives postings.
+ *
+ * Every node is a clearing account. The cost side books what the node cost in a span (provider charge;
+ * or depreciation, energy, upkeep) onto the node; the use side books the same amount off the node onto
+ * jobs, idle and waste. Both sides of each span are equal to the micro-unit: weir_bill_settle makes
+ * both in one go, and splits by largest remainder so that nothing is lost.
+ *
+ * A run's share of a node is the larger of its share of GPUs and of cores; where the shares of all
+ * runs add up to more than the node they are scaled down in proportion; what no run holds is idle.
+ *
+ * Owned nodes: depreciation = (purchase - residual) / life, straight line; upkeep per year; energy =
+ * joules (measured by the agent, else idle/busy watts by share) x PUE x tariff.
+ * Rented nodes: the quote's rate over the billed span, which is at least the minimum and rounded up
+ * to the quantum; what the rounding adds at the end is idle. Before METER_READY it is boot waste,
+ * booked with the project of the task that the machine was rented for.
+ *
+ * Corrections are new postings: when a run ends as FAILED or LOST, what was already posted to its
+ * job is moved to waste by a posting job -> waste with the same job, project and user.
+ */
+
+#include "base/err.h"
+#include "core/effect.h"
+
+enum weir_account {
+    /* cost side */
+    WEIR_ACCOUNT_PROVIDER,
+    WEIR_ACCOUNT_DEPRECIATION,
+    WEIR_ACCOUNT_ENERGY,
+    WEIR_ACCOUNT_UPKEEP,
+    /* between: one per node */
+    WEIR_ACCOUNT_NODE,
+    /* use side */
+    WEIR_ACCOUNT_JOB,
+    WEIR_ACCOUNT_IDLE,
+    WEIR_ACCOUNT_WASTE_BOOT,
+    WEIR_ACCOUNT_WASTE_LOST,
+    WEIR_ACCOUNT_WASTE_FAILED,
+    WEIR_ACCOUNT_MAX,
+};
+
+/* One entry of the ledger: amount goes from credit to debit. Never changed once stored. */
+struct weir_posting {
+    uint64_t id; /* increasing by one over the whole ledger */
+    struct weir_wall at; /* when it was made */
+    struct weir_wall from; /* the span it is for */
+    struct weir_wall to;
+    struct weir_node_id node;
+    struct weir_lease_id lease; /* 0: owned */
+    struct weir_pool_id pool;
+    uint8_t debit;  /* enum weir_account */
+    uint8_t credit;
+    bool modelled;  /* energy that was not measured */
+    int64_t amount_micro; /* > 0 */
+    /* of the run, or of the task that a machine was rented for; zero where none */
+    struct weir_project_id project;
+    struct weir_user_id user;
+    struct weir_run_id run;
+};
+
+/* What an owned node truly costs. All >= 0. */
+struct weir_owned_cost {
+    int64_t purchase_micro;
+    int64_t residual_micro; /* <= purchase */
+    struct weir_dur life;   /* > 0 */
+    int64_t upkeep_micro_per_year;
+    int64_t tariff_micro_per_kwh;
+    uint32_t pue_milli;  /* >= 1000 */
+    uint32_t idle_watts; /* of the whole node, for the model */
+    uint32_t busy_watts; /* >= idle_watts */
+};
+
+/* Rates of a node for the core's decisions, and for display. */
+struct weir_node_rates weir_owned_rates(const struct weir_owned_cost *c);
+/* One part of the full rate: account is DEPRECIATION, UPKEEP or ENERGY (at the given watts). */
+int64_t weir_owned_rate(const struct weir_owned_cost *c, enum weir_account account, uint32_t watts);
+
+struct weir_bill_node {
+    struct weir_node_id node;
+    struct weir_lease_id lease;
+    struct weir_pool_id pool;
+    uint32_t gpus;
+    uint32_t cpu_milli;
+    bool owned;
+    struct weir_owned_cost cost;  /* owned */
+    int64_t price_micro_per_hour; /* rented: the quote */
+    struct weir_dur quantum;
+    struct weir_dur minimum;
+    /* rented: for whom, for boot waste */
+    struct weir_project_id project;
+    struct weir_user_id user;
+    struct weir_task_id task;
+};
+
+/* What must be stored to go on after a restart; one per open node. */
+struct weir_meter {
+    struct weir_bill_node info;
+    struct weir_wall opened;
+    struct weir_wall ready;  /* 0: still booting; owned: equal to opened */
+    struct weir_wall until;  /* both sides are posted up to here */
+    int64_t provider_posted_micro;
+    int64_t remainder[WEIR_ACCOUNT_NODE]; /* of rates, so that many short spans add up to the whole */
+    uint64_t energy_mj;      /* last reading */
+    uint64_t energy_posted_mj;
+    bool energy_measured;
+    bool closed;             /* final: the row may be deleted after this was stored */
+};
+
+/* An occupied part of a node, open at a restart. */
+struct weir_bill_segment {
+    struct weir_node_id node;
+    struct weir_run_id run;
+    uint32_t rank;
+    struct weir_project_id project;
+    struct weir_user_id user;
+    uint32_t gpus;
+    uint32_t cpu_milli;
+    struct weir_wall from;
+    int64_t posted_micro; /* already booked on the job for this segment */
+    /* already booked for time before the last checkpoint, which is kept whatever happens */
+    int64_t posted_kept_micro;
+    struct weir_wall checkpointed;
+};
+
+struct weir_bill;
+
+/* next_posting: id of the first posting to come (>= 1). Never NULL. */
+struct weir_bill *weir_bill_new(uint64_t next_posting);
+void weir_bill_free(struct weir_bill *b);
+
+/* Times earlier than what is already posted are moved up to it; unknown nodes and runs are ignored
+ * (a late effect of something that was closed). Errors: -WEIR_EEXISTS, -WEIR_EINVAL (names the field). */
+int weir_bill_node_open(struct weir_bill *b, const struct weir_bill_node *n, struct weir_wall at, struct weir_err *err);
+void weir_bill_node_ready(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
+/* Settles all, then closes. Open segments are closed as USED. */
+void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
+int weir_bill_segment_open(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);
+void weir_bill_segment_checkpoint(struct weir_bill *b, struct weir_run_id run, struct weir_wall at);
+void weir_bill_segment_close(struct weir_bill *b,
+                             struct weir_node_id node,
+                             struct weir_run_id run,
+                             uint32_t rank,
+                             struct weir_wall at,
+                             enum weir_outcome outcome,
+                             struct weir_wall kept_until);
+/* A cumulative reading since the node was opened (the caller makes it so across agent restarts). */
+void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, uint64_t total_mj);
+
+/* Posts both sides of every node that had a segment closed or was closed since the last call; with
+ * all, of every open node. Call it once per transaction, and with all every minute and before a bill is shown. */
+void weir_bill_settle(struct weir_bill *b, struct weir_wall now, bool all);
+
+/* What was made since the last call: postings in order of id, and the meters that changed. Borrowed
+ * until the next call on b. */
+void weir_bill_take(struct weir_bill *b,
+                    const struct weir_posting **ret_posting,
+                    size_t *ret_n_postings,
+                    const struct weir_meter **ret_meter,
+                    size_t *ret_n_meters);
+
+/* After a restart. */
+int weir_bill_restore_meter(struct weir_bill *b, const struct weir_meter *m, struct weir_err *err);
+int weir_bill_restore_segment(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);
+
+/* "provider", "depreciation", ..., "waste_boot". */
+const char *weir_account_name(enum weir_account a);
+/* The account of that name; WEIR_ACCOUNT_MAX where none. */
+enum weir_account weir_account_find(const char *name);
+
+/* ---- proof ---- */
+
+/*
+ * Checks a ledger, fed posting by posting in order of id: ids without a gap, amounts positive, debit
+ * and credit accounts that belong together, spans sane, and for every node and every span both sides
+ * equal. err names the first offence (posting, node, span, both sums).
+ */
+struct weir_bill_check;
+struct weir_bill_check *weir_bill_check_new(void);
+void weir_bill_check_free(struct weir_bill_check *c);
+int weir_bill_check_add(struct weir_bill_check *c, const struct weir_posting *p, struct weir_err *err);
+
+struct weir_bill_check_result {
+    uint64_t postings;
+    uint64_t nodes;
+    uint64_t spans;
+    int64_t cost_micro; /* sum of the cost side */
+    int64_t used_micro; /* job */
+    int64_t idle_micro;
+    int64_t waste_micro;
+};
+/* Errors: -WEIR_ECORRUPT where some node or span is not balanced. */
+int weir_bill_check_end(struct weir_bill_check *c, struct weir_bill_check_result *ret, struct weir_err *err);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The decision core: step(event) -> effects. Pure and deterministic: the same events give the same
+ * effects, on any machine, whether the world around is real, simulated or a test.
+ *
+ * weir_core_step folds the event into the state (update) and then looks at the state and says what to
+ * do (plan). plan is idempotent: a TICK at the same now right after a step has no effects.
+ *
+ * After a restart the program restores the objects from its store in the order: conf, shapes, projects,
+ * jobs, nodes, leases, tasks, holds, offers; then steps on.
+ */
+
+#include "base/err.h"
+#include "core/effect.h"
+
+/* Policy parameters. Data, so that a simulator can turn them. */
+struct weir_core_conf {
+    struct weir_gpu_table *gpus;       /* outlives the core */
+    struct weir_dur fair_half_life;    /* of money spent, for fair share; default 7 days */
+    int64_t delay_cost_micro_per_hour; /* where neither job nor project say; default 0.10 */
+    uint32_t age_points_per_hour;      /* priority gained by waiting, in thousandths of a priority point; default 1000 */
+    uint32_t leases_max;               /* machines at once, not ended; default 64 */
+    struct weir_dur lease_term;        /* a lease's expiry is this long after now, extended while used; default 1 h */
+    struct weir_dur boot_limit;        /* a lease whose agent has not joined by then is given up; default 15 min */
+    struct weir_dur lost_grace;        /* a lost node's tasks run again elsewhere after this; default 2 min */
+    struct weir_dur capacity_memory;   /* how long "no capacity" of an offer is remembered; default 10 min */
+    uint32_t retries_lost_max;         /* attempts lost to machines (not the task's fault) before it fails; default 100 */
+    uint32_t preempt_priority_gap;     /* least difference in priority for preemption; default 100; 0: never */
+    uint32_t reservations_max;         /* tasks at the head of the queue that get a reserved start; default 64 */
+    bool spill;                        /* rent at all; default true */
+};
+
+/* All defaults but gpus. */
+struct weir_core_conf weir_core_conf_default(void);
+
+struct weir_core;
+
+/* Never NULL. */
+struct weir_core *weir_core_new(const struct weir_core_conf *conf);
+void weir_core_free(struct weir_core *c);
+
+/*
+ * The one way in. *ret is filled with borrowed arrays, valid until the next call on the core.
+ * Errors: -WEIR_EINVAL: seq or now go backwards, or a job id is used twice; nothing has changed then.
+ */
+int weir_core_step(struct weir_core *c, const struct weir_event *ev, struct weir_effects *ret, struct weir_err *err);
+
+/* Ids for new objects; each call gives the next. Restore raises them past what it sees. */
+struct weir_job_id weir_core_take_job_id(struct weir_core *c);
+struct weir_node_id weir_core_take_node_id(struct weir_core *c);
+/* The least ids that may be given out next, for restore. */
+void weir_core_restore_ids(struct weir_core *c, uint64_t next_job, uint64_t next_node, uint64_t next_lease, uint64_t next_hold);
+
+/*
+ * Could such a request ever run, on the nodes and offers that are known (busy or not)? Where not, *ret holds
+ * the reasons by candidate and *nearest (may be NULL) the request changed as little as needed to be possible;
+ * *has_nearest says whether there is one. For the refusal at submit.
+ */
+bool weir_core_possible(struct weir_core *c,
+                        const struct weir_request *request,
+                        struct weir_wall now,
+                        struct weir_explain *ret,
+                        struct weir_request *nearest,
+                        bool *has_nearest);
+
+/* A fresh explanation of a waiting task: what plan would say now. False where it is not waiting. */
+bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct weir_wall now, struct weir_explain *ret);
+
+/* Checks every invariant over the whole state; slow; for tests, fuzzing and simulation. False: err says which. */
+bool weir_core_check(const struct weir_core *c, struct weir_err *err);
+
+/* ---- views: what is stored and shown. Plain copies. ---- */
+
+struct weir_job_view {
+    struct weir_job_id id;
+    struct weir_project_id project;
+    struct weir_user_id user;
+    uint32_t shape; /* number of its request; see weir_core_shape */
+    int32_t priority;
+    uint32_t n_tasks;
+    uint32_t parallel_max;
+    enum weir_job_state state;
+    uint32_t count[WEIR_TASK_STATE_MAX];
+    struct weir_wall submitted;
+    struct weir_wall started; /* first start of any task; 0 */
+    struct weir_wall ended;   /* 0 */
+    struct weir_wall deadline;
+    bool cancelled; /* a person asked for all of it */
+};
+
+struct weir_task_view {
+    struct weir_task_id id;
+    enum weir_task_state state;
+    enum weir_reason reason;  /* of the last ended attempt, or of the stop under way */
+    uint32_t attempt;         /* 0: never started */
+    uint32_t failures;        /* attempts that failed of their own making */
+    uint32_t losses;          /* attempts lost to machines */
+    struct weir_node_id node; /* rank 0's; 0: none */
+    uint32_t gpu_mask;        /* on rank 0's node */
+    uint32_t n_nodes;         /* gang: how many entries in the arrays below */
+    const struct weir_node_id *gang_node; /* by rank, borrowed until the next step; NULL where n_nodes is 1 */
+    const uint32_t *gang_mask;
+    struct weir_lease_id lease; /* bound to a booting lease; 0 */
+    struct weir_wall queued;    /* became waiting (again) */
+    struct weir_wall placed;    /* resources were taken */
+    struct weir_wall started;   /* this attempt */
+    struct weir_wall first_started;
+    struct weir_wall ended;
+    struct weir_wall checkpointed; /* last checkpoint of this task, any attempt */
+    struct weir_hold_id hold;
+    int32_t exit_code;
+    int32_t signal;
+    uint32_t ranks_started; /* gang bookkeeping */
+    uint32_t ranks_ended;
+};
+
+struct weir_node_view {
+    struct weir_node_spec spec;
+    enum weir_node_state state;
+    bool joined;              /* rented: its agent has joined */
+    struct weir_wall since;   /* of the state */
+    struct weir_wall idle_since; /* 0: not idle */
+    uint32_t gpu_free_mask;
+    uint32_t cpu_free_milli;
+    uint64_t mem_free_mib;
+    uint32_t n_runs;
+};
+
+struct weir_lease_view {
+    struct weir_lease_id id;
+    struct weir_node_id node;
+    enum weir_lease_state state;
+    struct weir_offer offer; /* the quote, frozen */
+    struct weir_task_id task; /* for which it was rented */
+    struct weir_wall intent_at;
+    struct weir_wall confirmed_at;
+    struct weir_wall ready_at;
+    struct weir_wall reclaim_at; /* notice; 0 */
+    struct weir_wall ending_at;
+    struct weir_wall ended_at;
+    struct weir_wall expires;
+    uint8_t refusal; /* of FAILED: enum weir_refusal */
+    bool reclaimed;
+};
+
+struct weir_hold_view {
+    struct weir_hold_id id;
+    struct weir_task_id task;
+    uint32_t attempt;
+    struct weir_project_id project;
+    int64_t amount_micro; /* worst case: rate x max duration */
+    enum weir_hold_state state;
+};
+
+struct weir_project_view {
+    struct weir_project_id id;
+    uint32_t weight;
+    int64_t delay_cost_micro_per_hour;
+    int64_t spent_decayed_micro; /* at spent_at */
+    struct weir_wall spent_at;
+    uint32_t waiting; /* tasks */
+    uint32_t running;
+};
+
+/* False where not known (any more): ended jobs are forgotten at the step after their end was reported. */
+bool weir_core_job(const struct weir_core *c, struct weir_job_id id, struct weir_job_view *ret);
+bool weir_core_task(const struct weir_core *c, struct weir_task_id id, struct weir_task_view *ret);
+bool weir_core_node(const struct weir_core *c, struct weir_node_id id, struct weir_node_view *ret);
+bool weir_core_lease(const struct weir_core *c, struct weir_lease_id id, struct weir_lease_view *ret);
+bool weir_core_hold(const struct weir_core *c, struct weir_hold_id id, struct weir_hold_view *ret);
+bool weir_core_project(const struct weir_core *c, struct weir_project_id id, struct weir_project_view *ret);
+/* The request of a shape; borrowed for the life of the core. NULL where there is none. */
+const struct weir_request *weir_core_shape(const struct weir_core *c, uint32_t shape);
+/* Known nodes and leases in order of id; returns how many there are, writes at most max. */
+size_t weir_core_nodes(const struct weir_core *c, struct weir_node_id *ret, size_t max);
+size_t weir_core_leases(const struct weir_core *c, struct weir_lease_id *ret, size_t max);
+
+struct weir_core_stats {
+    uint64_t jobs;           /* not ended */
+    uint64_t tasks_waiting;
+    uint64_t tasks_running;  /* starting, running, stopping */
+    uint64_t shapes;
+    uint64_t bytes;          /* memory held by the core, about */
+};
+struct weir_core_stats weir_core_stats(const struct weir_core *c);
+
+/* ---- restore: only before the first step ---- */
+
+/* Errors of all: -WEIR_ECORRUPT, naming the object. */
+int weir_core_restore_shape(struct weir_core *c, uint32_t shape, const struct weir_request *r, struct weir_err *err);
+int weir_core_restore_project(struct weir_core *c, const struct weir_project_view *v, struct weir_err *err);
+/* All tasks are WAITING then, unless restore_task says otherwise. count[] is not read. */
+int weir_core_restore_job(struct weir_core *c, const struct weir_job_view *v, struct weir_err *err);
+int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, struct weir_err *err);
+int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err);
+int weir_core_restore_task(struct weir_core *c, const struct weir_task_view *v, struct weir_err *err);
+int weir_core_restore_hold(struct weir_core *c, const struct weir_hold_view *v, struct weir_err *err);
+/* The last event's seq and now: later ones must be greater. */
+int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall now, struct weir_err *err);

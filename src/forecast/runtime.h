@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Run-time forecast from what earlier tasks of the same kind took. Kind: project, user and job name with
+ * its digits folded ("train-17" and "train-18" are one). Pure; integers at the border.
+ *
+ * What a person says counts too: with few observations the estimate given with the job is blended in;
+ * with none and no estimate, a fraction of max_duration is assumed.
+ */
+
+#include "base/str.h"
+#include "base/wtime.h"
+
+enum { WEIR_RUNTIME_KEEP = 16 };
+
+/* What is remembered of a kind; stored as it is. */
+struct weir_runtime_history {
+    uint32_t n;                               /* tasks seen in all */
+    uint32_t filled;                          /* entries in us */
+    int64_t us[WEIR_RUNTIME_KEEP];            /* the last run times, ring by n */
+};
+
+/* A stable key of the kind. */
+uint64_t weir_runtime_key(uint32_t project, uint32_t user, struct weir_sv job_name);
+void weir_runtime_observe(struct weir_runtime_history *h, struct weir_dur took);
+
+struct weir_runtime_forecast {
+    struct weir_dur expected; /* median-like */
+    struct weir_dur upper;    /* about nine in ten are shorter */
+    uint32_t based_on;        /* observations */
+};
+/* h may be NULL; estimate 0: none given; max_duration > 0 bounds both. The result is rounded to two
+ * significant digits so that near-equal forecasts share a shape. */
+struct weir_runtime_forecast weir_runtime_forecast(const struct weir_runtime_history *h,
+                                                   struct weir_dur estimate,
+                                                   struct weir_dur max_duration);

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The store: everything that must outlive the broker. One writer, any number of readers. The writer puts
+ * rows into an open transaction and commits; nothing is acknowledged or sent before its commit
+ * returned. Back ends: sqlite (file), mem (tests, simulation); both pass the same tests.
+ *
+ * Strings given to put_* are copied. Strings in rows handed to callbacks are borrowed for the call.
+ * All functions: 0 or -WEIR_EIO, -WEIR_ENOSPACE (disk full: nothing of the transaction is kept, try again later),
+ * -WEIR_ECORRUPT, -WEIR_ENOTFOUND where said.
+ */
+
+#include "base/err.h"
+#include "bill/bill.h"
+#include "core/core.h"
+#include "forecast/runtime.h"
+
+enum { WEIR_STORE_SCHEMA = 1 };
+
+struct weir_store;
+
+/* ---- rows ---- */
+
+struct weir_project_row {
+    struct weir_project_view view; /* waiting and running are not stored */
+    const char *name;
+};
+
+struct weir_name_row { /* users and pools */
+    uint32_t id;
+    const char *name;
+    const char *detail_json; /* pools: kind and cost model; users: "{}" */
+};
+
+/* A job. name, tags and spec never change after the first put: put_job writes them, update_job does not. */
+struct weir_job_row {
+    struct weir_job_view view;
+    const char *name;
+    const char *project; /* name; filled when read, ignored when put */
+    const char *user;
+    const char *tags_json; /* {"team":"perception"} */
+    const char *spec_json; /* canonical */
+    int64_t cost_micro;    /* kept by the store from postings: used + waste of the job; read only */
+};
+
+/* A task that has left its first WAITING; tasks without a row are as submitted. */
+struct weir_task_row {
+    struct weir_task_view view;
+    const char *text;       /* what the agent said about the end; "" */
+    const char *node_name;  /* filled when read */
+    const char *pool;       /* filled when read */
+    int64_t cost_micro;     /* kept by the store from postings */
+};
+
+struct weir_node_row {
+    struct weir_node_view view;
+    const char *agent_id; /* "" for a rented node that has not joined */
+    const char *name;
+    const char *pool;     /* filled when read */
+    const char *address;
+    const char *detail_json; /* hardware as joined, versions, declared, energy source */
+    struct weir_wall seen;
+};
+
+struct weir_lease_row {
+    struct weir_lease_view view;
+    char token[64];
+    char instance[128]; /* the provider's id; "" until known */
+    const char *text;   /* why it failed, for a person */
+};
+
+struct weir_explain_row {
+    struct weir_task_id task; /* zero for a node's */
+    uint64_t seq;
+    const char *json;
+};
+
+/* What happened, for people and streams: submitted, started, ended, lease changes, node changes. */
+struct weir_event_row {
+    uint64_t id; /* given by the caller, increasing */
+    struct weir_wall at;
+    const char *kind; /* "job.submitted", "task.started", "lease.ready", ... */
+    struct weir_job_id job;
+    uint32_t ordinal; /* WEIR_ORDINAL_ALL: the job as a whole, or none */
+    struct weir_node_id node;
+    struct weir_lease_id lease;
+    const char *text;
+};
+
+/* An effect towards a provider that is not known to be done. */
+struct weir_effect_row {
+    uint64_t seq;
+    uint32_t number;
+    uint8_t kind; /* enum weir_effect_kind: LEASE_LAUNCH, LEASE_TERMINATE */
+    struct weir_lease_id lease;
+};
+
+struct weir_token_row {
+    char hash[65];  /* SHA-256 of the token, hex */
+    const char *name;
+    const char *role; /* "admin", "agent", "viewer" */
+    const char *user;
+    struct weir_lease_id lease; /* join token of a rented machine */
+    struct weir_wall expires;   /* 0: never */
+};
+
+/* ---- opening ---- */
+
+struct weir_store_conf {
+    const char *path; /* sqlite: database file; made with its directory (0700) where absent */
+    bool durable;     /* a commit is on disk when it returns (fsync); false for tests only */
+    const char *vfs;  /* sqlite: VFS name for fault injection; NULL: the default */
+};
+
+/*
+ * Errors: -WEIR_EVERSION (made by a newer weir: says which, and what to do), -WEIR_ECORRUPT (names file and
+ * remedy), -WEIR_EINUSE (another broker has it: an exclusive lock file beside it), -WEIR_EDENIED, -WEIR_ENOSPACE.
+ */
+int weir_store_sqlite_open(struct weir_store **ret, const struct weir_store_conf *conf, struct weir_err *err);
+int weir_store_mem_open(struct weir_store **ret, struct weir_err *err);
+/* A reader of the same store, for another thread; sees what is committed. For mem: the same store
+ * under a lock. Closed before the writer. */
+int weir_store_reader(struct weir_store *writer, struct weir_store **ret, struct weir_err *err);
+/* An open transaction is rolled back. NULL is allowed. */
+void weir_store_close(struct weir_store *s);
+
+/* ---- queries for people ---- */
+
+struct weir_job_filter {
+    const char *project; /* NULL: any */
+    const char *user;
+    const char *name;
+    uint32_t states; /* mask of 1 << enum weir_job_state; 0: any */
+    uint64_t before; /* cursor: ids below; 0: from the newest */
+    uint64_t after;  /* ids above; 0 */
+    uint32_t limit;  /* 1..1000 */
+};
+
+struct weir_task_filter {
+    struct weir_job_id job;
+    uint32_t states;       /* mask; 0: any. Tasks without a row are not listed: the caller adds them. */
+    uint32_t from_ordinal; /* cursor, inclusive */
+    uint32_t limit;        /* 1..1000 */
+};
+
+struct weir_bill_filter {
+    struct weir_wall from; /* postings whose span ends after from and starts before to are counted in proportion */
+    struct weir_wall to;   /* of time, exactly (weir_mul_div); WEIR_WALL_MAX: now */
+    const char *project;   /* NULL: any */
+    const char *user;
+    struct weir_job_id job; /* 0: any */
+};
+
+enum weir_bill_by {
+    WEIR_BILL_BY_PROJECT,
+    WEIR_BILL_BY_USER,
+    WEIR_BILL_BY_TAG, /* with a tag name */
+    WEIR_BILL_BY_POOL,
+    WEIR_BILL_BY_JOB,
+    WEIR_BILL_BY_NODE,
+    WEIR_BILL_BY_GPU_MODEL,
+    WEIR_BILL_BY_DAY,
+    WEIR_BILL_BY_MAX,
+};
+enum { WEIR_BILL_KEYS_MAX = 4 };
+
+struct weir_bill_row {
+    const char *key[WEIR_BILL_KEYS_MAX]; /* "" where the posting has none (idle has no project) */
+    uint64_t gpu_us; /* GPU-microseconds used by jobs (kept by the store with the posting) */
+    int64_t used_micro;
+    int64_t idle_micro;
+    int64_t waste_micro[3]; /* boot, lost, failed */
+    int64_t cost_micro[4];  /* provider, depreciation, energy, upkeep: only in rows that have no job key */
+    int64_t total_micro;    /* used + idle + waste */
+};
+
+typedef int weir_job_row_fn(void *ctx, const struct weir_job_row *row);
+typedef int weir_task_row_fn(void *ctx, const struct weir_task_row *row);
+typedef int weir_node_row_fn(void *ctx, const struct weir_node_row *row);
+typedef int weir_lease_row_fn(void *ctx, const struct weir_lease_row *row);
+typedef int weir_hold_row_fn(void *ctx, const struct weir_hold_view *row);
+typedef int weir_project_row_fn(void *ctx, const struct weir_project_row *row);
+typedef int weir_name_row_fn(void *ctx, const struct weir_name_row *row);
+typedef int weir_posting_row_fn(void *ctx, const struct weir_posting *row);
+typedef int weir_meter_row_fn(void *ctx, const struct weir_meter *row);
+typedef int weir_explain_row_fn(void *ctx, const struct weir_explain_row *row);
+typedef int weir_event_row_fn(void *ctx, const struct weir_event_row *row);
+typedef int weir_effect_row_fn(void *ctx, const struct weir_effect_row *row);
+typedef int weir_token_row_fn(void *ctx, const struct weir_token_row *row);
+typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
+typedef int weir_shape_row_fn(void *ctx, uint32_t shape, const char *json);
+typedef int weir_runtime_row_fn(void *ctx, uint64_t key, const struct weir_runtime_history *h);
+
+/*
+ * A callback that returns non-zero ends the scan, and the scan returns that value.
+ */
+struct weir_store_ops {
+    const char *name;
+    void (*close)(struct weir_store *s);
+    int (*reader)(struct weir_store *s, struct weir_store **ret, struct weir_err *err);
+
+    /* -- writing, writer only -- */
+    int (*begin)(struct weir_store *s, struct weir_err *err);
+    int (*commit)(struct weir_store *s, struct weir_err *err);
+    void (*rollback)(struct weir_store *s); /* no-op without a transaction */
+    int (*put_meta)(struct weir_store *s, const char *key, const char *value, struct weir_err *err);
+    int (*put_project)(struct weir_store *s, const struct weir_project_row *r, struct weir_err *err);
+    int (*put_user)(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err);
+    int (*put_pool)(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err);
+    int (*put_shape)(struct weir_store *s, uint32_t shape, const char *json, struct weir_err *err);
+    int (*put_job)(struct weir_store *s, const struct weir_job_row *r, struct weir_err *err);
+    int (*update_job)(struct weir_store *s, const struct weir_job_view *v, struct weir_err *err);
+    int (*put_task)(struct weir_store *s, const struct weir_task_row *r, struct weir_err *err); /* text NULL: as it was */
+    int (*put_node)(struct weir_store *s, const struct weir_node_row *r, struct weir_err *err);
+    int (*put_lease)(struct weir_store *s, const struct weir_lease_row *r, struct weir_err *err);
+    int (*put_hold)(struct weir_store *s, const struct weir_hold_view *v, struct weir_err *err);
+    /* gpu_us is GPU-time of the job in the posting's span, 0 for others */
+    int (*put_posting)(struct weir_store *s, const struct weir_posting *p, uint64_t gpu_us, struct weir_err *err);
+    int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
+    int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
+    int (*put_event)(struct weir_store *s, const struct weir_event_row *r, struct weir_err *err);
+    int (*put_effect)(struct weir_store *s, const struct weir_effect_row *r, struct weir_err *err);
+    int (*done_effect)(struct weir_store *s, uint64_t seq, uint32_t number, struct weir_err *err);
+    int (*put_token)(struct weir_store *s, const struct weir_token_row *r, struct weir_err *err);
+    int (*delete_token)(struct weir_store *s, const char *hash, struct weir_err *err);
+    int (*put_runtime)(struct weir_store *s, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err);
+
+    /* -- reading -- */
+    /* Copies into buf; -WEIR_ENOTFOUND where absent. */
+    int (*get_meta)(struct weir_store *s, const char *key, char *buf, size_t size, struct weir_err *err);
+    int (*each_project)(struct weir_store *s, weir_project_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_user)(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_pool)(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_shape)(struct weir_store *s, weir_shape_row_fn *fn, void *ctx, struct weir_err *err);
+    /* restart: jobs not ended, in order of id; only view is filled */
+    int (*each_live_job)(struct weir_store *s, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
+    /* restart: task rows of jobs not ended; only view and text are filled */
+    int (*each_live_task)(struct weir_store *s, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_node)(struct weir_store *s, bool gone_too, weir_node_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_lease)(struct weir_store *s, bool ended_too, weir_lease_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_hold)(struct weir_store *s, bool released_too, weir_hold_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_meter)(struct weir_store *s, weir_meter_row_fn *fn, void *ctx, struct weir_err *err); /* not closed */
+    int (*each_effect)(struct weir_store *s, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_token)(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+    /* what was booked on a run's job so far: all, and for spans that ended at or before kept_until */
+    int (*run_posted)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
+                      int64_t *ret_micro, int64_t *ret_kept_micro, struct weir_err *err);
+    /* highest ids in use, 0 where none */
+    int (*max_ids)(struct weir_store *s, uint64_t *job, uint64_t *node, uint64_t *lease, uint64_t *hold,
+                   uint64_t *posting, uint64_t *event, struct weir_err *err);
+
+    /* -ENOTFOUND where absent; fn is called once */
+    int (*get_job)(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*get_task)(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
+    /* newest first; with `after` set, oldest first */
+    int (*list_jobs)(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*list_tasks)(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*list_events)(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+                       weir_event_row_fn *fn, void *ctx, struct weir_err *err);
+    /* all of a task's, oldest first; ordinal WEIR_ORDINAL_ALL: of the whole job */
+    int (*list_explains)(struct weir_store *s, struct weir_task_id task, uint32_t limit,
+                         weir_explain_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*bill)(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by, const char *const *tag,
+                size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err);
+};
+
+struct weir_store {
+    const struct weir_store_ops *ops;
+};
