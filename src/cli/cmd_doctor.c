@@ -226,6 +226,10 @@ static void check_container(struct report *r)
 static void check_cgroup(struct report *r)
 {
     if (access("/sys/fs/cgroup/cgroup.controllers", R_OK) < 0) {
+        if (access("/sys/fs/cgroup/memory", W_OK) == 0) {
+            add(r, "cgroup", VERDICT_OK, "v1, may be divided", NULL);
+            return;
+        }
         add(r, "cgroup", VERDICT_NOTE, "no cgroup v2: memory and CPU limits of tasks are not enforced",
             "boot with systemd.unified_cgroup_hierarchy=1");
         return;
