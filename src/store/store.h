@@ -220,6 +220,7 @@ struct weir_store_ops {
     int (*put_node)(struct weir_store *s, const struct weir_node_row *r, struct weir_err *err);
     int (*put_lease)(struct weir_store *s, const struct weir_lease_row *r, struct weir_err *err);
     int (*put_hold)(struct weir_store *s, const struct weir_hold_view *v, struct weir_err *err);
+    /* id and at never decrease from posting to posting, and to is never after at */
     int (*put_posting)(struct weir_store *s, const struct weir_posting *p, struct weir_err *err);
     int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
     int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
