@@ -22,12 +22,12 @@ static const char *const basis_name[WEIR_PRICE_BASIS_MAX] = {
     [WEIR_PRICE_ACCELERATOR] = "accelerator",
 };
 
-static const char *const refusal_name[WEIR_REFUSAL_MAX] = {
-    [WEIR_REFUSAL_NONE] = "none",
-    [WEIR_REFUSAL_NO_PRICE] = "no_price",
-    [WEIR_REFUSAL_IMPLAUSIBLE] = "implausible",
-    [WEIR_REFUSAL_DUPLICATE] = "duplicate",
-    [WEIR_REFUSAL_CURRENCY] = "currency",
+static const char *const refusal_name[WEIR_PRICE_REFUSED_MAX] = {
+    [WEIR_PRICE_REFUSED_NONE] = "none",
+    [WEIR_PRICE_REFUSED_NO_PRICE] = "no_price",
+    [WEIR_PRICE_REFUSED_IMPLAUSIBLE] = "implausible",
+    [WEIR_PRICE_REFUSED_DUPLICATE] = "duplicate",
+    [WEIR_PRICE_REFUSED_CURRENCY] = "currency",
 };
 
 const char *weir_price_basis_name(enum weir_price_basis b)
@@ -36,9 +36,9 @@ const char *weir_price_basis_name(enum weir_price_basis b)
     return basis_name[b];
 }
 
-const char *weir_refusal_name(enum weir_refusal r)
+const char *weir_price_refusal_name(enum weir_price_refusal r)
 {
-    WEIR_ASSERT(r < WEIR_REFUSAL_MAX);
+    WEIR_ASSERT(r < WEIR_PRICE_REFUSED_MAX);
     return refusal_name[r];
 }
 
@@ -167,7 +167,7 @@ static int compare_i64(int64_t a, int64_t b)
 }
 
 static void __attribute__((format(printf, 3, 4)))
-refuse(struct catalogue_row *row, enum weir_refusal refusal, const char *fmt, ...)
+refuse(struct catalogue_row *row, enum weir_price_refusal refusal, const char *fmt, ...)
 {
     row->refusal = (uint8_t)refusal;
     va_list ap;
@@ -213,7 +213,7 @@ static void check_kind(struct weir_catalogue *c, struct catalogue_row **kind, si
         }
         char p[WEIR_MONEY_SIZE];
         char m[WEIR_MONEY_SIZE];
-        refuse(kind[i], WEIR_REFUSAL_IMPLAUSIBLE,
+        refuse(kind[i], WEIR_PRICE_REFUSED_IMPLAUSIBLE,
                "%s %s per GPU-hour; the median of %s %s is %s (more than %d times off)",
                weir_money_format_short(price, p), c->currency, model,
                weir_market_name(kind[i]->offer.market), weir_money_format_short(median, m), MEDIAN_FACTOR);
@@ -226,13 +226,13 @@ static void check_plausible(struct weir_catalogue *c)
     size_t n = 0;
     for (size_t i = 0; i < c->row.n; i++) {
         struct catalogue_row *row = &c->row.p[i];
-        if (row->refusal != WEIR_REFUSAL_NONE) {
+        if (row->refusal != WEIR_PRICE_REFUSED_NONE) {
             continue;
         }
         int64_t price = price_per_gpu(&row->offer);
         if (row->offer.gpus > 0 && (price < GPU_PRICE_MIN_MICRO || price > GPU_PRICE_MAX_MICRO)) {
             char p[WEIR_MONEY_SIZE];
-            refuse(row, WEIR_REFUSAL_IMPLAUSIBLE,
+            refuse(row, WEIR_PRICE_REFUSED_IMPLAUSIBLE,
                    "%s %s per GPU-hour is outside of 0.005 to 500, which no GPU is",
                    weir_money_format(price, p), c->currency);
             continue;
@@ -257,7 +257,7 @@ static void check_duplicates(struct weir_catalogue *c)
     struct weir_map seen = {0};
     for (size_t i = 0; i < c->row.n; i++) {
         struct catalogue_row *row = &c->row.p[i];
-        if (row->refusal != WEIR_REFUSAL_NONE) {
+        if (row->refusal != WEIR_PRICE_REFUSED_NONE) {
             continue;
         }
         uint64_t other_index;
@@ -269,7 +269,7 @@ static void check_duplicates(struct weir_catalogue *c)
         bool newer = row->offer.as_of.us > other->offer.as_of.us;
         struct catalogue_row *loser = newer ? other : row;
         struct catalogue_row *winner = newer ? row : other;
-        refuse(loser, WEIR_REFUSAL_DUPLICATE, "the same offer stands in %s:%u",
+        refuse(loser, WEIR_PRICE_REFUSED_DUPLICATE, "the same offer stands in %s:%u",
                c->file.p[winner->file], winner->line);
         if (newer) {
             weir_map_put(&seen, row->offer.id, i);
@@ -303,7 +303,7 @@ void weir_catalogue_seal(struct weir_catalogue *c)
     c->basis = weir_calloc(c->row.n + 1, sizeof *c->basis);
     for (size_t i = 0; i < c->row.n; i++) {
         const struct catalogue_row *row = &c->row.p[i];
-        if (row->refusal == WEIR_REFUSAL_NONE) {
+        if (row->refusal == WEIR_PRICE_REFUSED_NONE) {
             c->basis[c->n_offers] = row->basis;
             c->offer[c->n_offers++] = row->offer;
             continue;

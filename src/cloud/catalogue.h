@@ -38,13 +38,13 @@ enum weir_price_basis {
 };
 
 /* Why a row that could be read is not an offer. */
-enum weir_refusal {
-    WEIR_REFUSAL_NONE,
-    WEIR_REFUSAL_NO_PRICE,    /* zero or less */
-    WEIR_REFUSAL_IMPLAUSIBLE, /* far from the same GPU's usual price */
-    WEIR_REFUSAL_DUPLICATE,   /* another row says the same with a later date */
-    WEIR_REFUSAL_CURRENCY,    /* not the ledger's */
-    WEIR_REFUSAL_MAX,
+enum weir_price_refusal {
+    WEIR_PRICE_REFUSED_NONE,
+    WEIR_PRICE_REFUSED_NO_PRICE,    /* zero or less */
+    WEIR_PRICE_REFUSED_IMPLAUSIBLE, /* far from the same GPU's usual price */
+    WEIR_PRICE_REFUSED_DUPLICATE,   /* another row says the same with a later date */
+    WEIR_PRICE_REFUSED_CURRENCY,    /* not the ledger's */
+    WEIR_PRICE_REFUSED_MAX,
 };
 
 /* A row that was not taken. */
@@ -58,7 +58,7 @@ struct weir_catalogue_problem {
 struct weir_refused_offer {
     struct weir_offer offer;
     enum weir_price_basis basis;
-    enum weir_refusal refusal;
+    enum weir_price_refusal refusal;
     const char *file;
     uint32_t line;
     char text[112];
@@ -130,4 +130,4 @@ void weir_catalogue_write(const struct weir_catalogue *c, const char *provider, 
 uint64_t weir_offer_id(const struct weir_offer *o);
 
 const char *weir_price_basis_name(enum weir_price_basis b);
-const char *weir_refusal_name(enum weir_refusal r);
+const char *weir_price_refusal_name(enum weir_price_refusal r);

@@ -270,11 +270,11 @@ static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct 
                          WEIR_SV_ARG(f[COL_CURRENCY]));
     }
     if (o->price_micro_per_hour <= 0) {
-        row->refusal = WEIR_REFUSAL_NO_PRICE;
+        row->refusal = WEIR_PRICE_REFUSED_NO_PRICE;
         (void)snprintf(row->text, sizeof row->text, "a price of %.*s is not a price",
                        WEIR_SV_ARG(f[COL_PRICE]));
     } else if (!weir_sv_eq(f[COL_CURRENCY], weir_sv_of(c->currency))) {
-        row->refusal = WEIR_REFUSAL_CURRENCY;
+        row->refusal = WEIR_PRICE_REFUSED_CURRENCY;
         (void)snprintf(row->text, sizeof row->text, "the price is in %.*s, the ledger in %s",
                        WEIR_SV_ARG(f[COL_CURRENCY]), c->currency);
     }

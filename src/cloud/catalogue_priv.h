@@ -21,7 +21,7 @@ struct provider_facts {
 struct catalogue_row {
     struct weir_offer offer;
     uint8_t basis;   /* enum weir_price_basis */
-    uint8_t refusal; /* enum weir_refusal */
+    uint8_t refusal; /* enum weir_price_refusal */
     uint16_t file;
     uint32_t line;
     char text[112]; /* of the refusal */

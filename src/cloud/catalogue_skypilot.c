@@ -178,7 +178,7 @@ static int sky_market(struct weir_catalogue *c,
         return 0;
     }
     if (row.offer.price_micro_per_hour <= 0) {
-        row.refusal = WEIR_REFUSAL_NO_PRICE;
+        row.refusal = WEIR_PRICE_REFUSED_NO_PRICE;
         (void)snprintf(row.text, sizeof row.text, "a price of %.*s is not a price",
                        WEIR_SV_ARG(price));
     }

@@ -68,19 +68,19 @@ void weir_offer_list_add(struct weir_offer_list *l,
     }
 }
 
-static enum weir_offer_verdict verdict_of_refusal(enum weir_refusal r)
+static enum weir_offer_verdict verdict_of_refusal(enum weir_price_refusal r)
 {
     switch (r) {
-    case WEIR_REFUSAL_NO_PRICE:
+    case WEIR_PRICE_REFUSED_NO_PRICE:
         return WEIR_VERDICT_NO_PRICE;
-    case WEIR_REFUSAL_IMPLAUSIBLE:
+    case WEIR_PRICE_REFUSED_IMPLAUSIBLE:
         return WEIR_VERDICT_IMPLAUSIBLE;
-    case WEIR_REFUSAL_DUPLICATE:
+    case WEIR_PRICE_REFUSED_DUPLICATE:
         return WEIR_VERDICT_DUPLICATE;
-    case WEIR_REFUSAL_CURRENCY:
+    case WEIR_PRICE_REFUSED_CURRENCY:
         return WEIR_VERDICT_CURRENCY;
-    case WEIR_REFUSAL_NONE:
-    case WEIR_REFUSAL_MAX:
+    case WEIR_PRICE_REFUSED_NONE:
+    case WEIR_PRICE_REFUSED_MAX:
         break;
     }
     return WEIR_VERDICT_INCLUDED;

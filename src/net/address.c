@@ -62,12 +62,13 @@ int weir_address_parse(struct weir_sv text, struct weir_address *ret, struct wei
         a.sa.v6.sin6_family = AF_INET6;
         a.size = sizeof(a.sa.v6);
     } else if (parse_host(host, &a) < 0) {
-        return weir_fail(err,
-                         -WEIR_EINVAL,
-                         "listen address '%.*s': '%.*s' is not an IP address; write 127.0.0.1:PORT, "
-                         "[::1]:PORT, or :PORT for all addresses",
-                         WEIR_SV_ARG(text),
-                         WEIR_SV_ARG(host));
+        return weir_fail(
+            err,
+            -WEIR_EINVAL,
+            "listen address '%.*s': '%.*s' is not an IP address; write 127.0.0.1:PORT, "
+            "[::1]:PORT, or :PORT for all addresses",
+            WEIR_SV_ARG(text),
+            WEIR_SV_ARG(host));
     }
     if (a.sa.any.sa_family == AF_INET6) {
         a.sa.v6.sin6_port = htons((uint16_t)port);
@@ -118,6 +119,25 @@ const char *weir_address_format(const struct sockaddr *sa, char buf[static WEIR_
     return buf;
 }
 
+bool weir_host_is_loopback(struct weir_sv host)
+{
+    size_t n = host.n;
+    if (n > 0 && host.p[0] == '[') {
+        const char *end = memchr(host.p, ']', n);
+        n = end == NULL ? 0 : (size_t)(end - host.p) + 1;
+        if (n < host.n && host.p[n] != ':') {
+            return false;
+        }
+    } else {
+        const char *colon = n == 0 ? NULL : memchr(host.p, ':', n);
+        n = colon == NULL ? n : (size_t)(colon - host.p);
+    }
+    struct weir_sv name = {host.p, n};
+    struct weir_address a = {0};
+    return weir_sv_eq_nocase(name, WEIR_SV("localhost")) ||
+           (parse_host(name, &a) == 0 && weir_address_is_loopback(&a.sa.any));
+}
+
 bool weir_url_is_loopback(const char *url)
 {
     const char *p = strstr(url, "://");
@@ -125,21 +145,7 @@ bool weir_url_is_loopback(const char *url)
         return false;
     }
     p += 3;
-    size_t n = strcspn(p, "/?#");
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] == '@') { /* "http://localhost@elsewhere/": what stands before is not the host */
-            return false;
-        }
-    }
-    struct weir_sv host = {p, n};
-    if (n > 0 && p[0] == '[') {
-        const char *end = memchr(p, ']', n);
-        host.n = end == NULL ? 0 : (size_t)(end - p) + 1;
-    } else {
-        (void)weir_sv_cut(&host, ':');
-        host = (struct weir_sv){p, host.p == NULL ? n : (size_t)(host.p - p) - 1};
-    }
-    struct weir_address a = {0};
-    return weir_sv_eq_nocase(host, WEIR_SV("localhost")) ||
-           (parse_host(host, &a) == 0 && weir_address_is_loopback(&a.sa.any));
+    struct weir_sv host = {p, strcspn(p, "/?#")};
+    /* "http://localhost@elsewhere/": what stands before the '@' is not the host. */
+    return memchr(host.p, '@', host.n) == NULL && weir_host_is_loopback(host);
 }

@@ -30,7 +30,10 @@ enum { WEIR_ADDRESS_TEXT_SIZE = 64 };
 int weir_address_parse(struct weir_sv text, struct weir_address *ret, struct weir_err *err);
 /* 127.0.0.0/8, ::1, and the former mapped into IPv6. */
 bool weir_address_is_loopback(const struct sockaddr *sa);
-/* Writes "127.0.0.1:50123" or "[::1]:50123"; an IPv4 address mapped into IPv6 is written as IPv4. */
+/* Writes "127.0.0.1:50123" or "[::1]:50123"; an IPv4 address mapped into IPv6 is written as IPv4.
+ */
 const char *weir_address_format(const struct sockaddr *sa, char buf[static WEIR_ADDRESS_TEXT_SIZE]);
+/* "localhost:7070", "[::1]", "127.0.0.1:80": a Host header's value that names this machine. */
+bool weir_host_is_loopback(struct weir_sv host);
 /* True for a URL's host that is this machine by name or number: its proxies are never used. */
 bool weir_url_is_loopback(const char *url);

@@ -121,7 +121,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 
 static bool is_header_safe(const struct weir_http_header *h)
 {
-    return h->name[0] != 0 && strpbrk(h->name, "\r\n: ") == NULL && strpbrk(h->value, "\r\n") == NULL &&
+    return h->name[0] != 0 && strpbrk(h->name, "\r\n: ") == NULL &&
+           strpbrk(h->value, "\r\n") == NULL &&
            strlen(h->name) + strlen(h->value) + 4 < HEADER_BYTES_MAX;
 }
 
@@ -138,13 +139,15 @@ static int add_header(struct weir_transfer *t, const char *name, const char *val
     return 0;
 }
 
-static int set_headers(struct weir_transfer *t, const struct weir_http_call *call, struct weir_err *err)
+static int
+set_headers(struct weir_transfer *t, const struct weir_http_call *call, struct weir_err *err)
 {
     bool has_type = false;
     int r = 0;
     for (size_t i = 0; i < call->n_headers && r == 0; i++) {
         if (!is_header_safe(&call->header[i])) {
-            return weir_fail(err, -WEIR_EINVAL, "HTTP header %zu of the call is not well-formed", i + 1);
+            return weir_fail(
+                err, -WEIR_EINVAL, "HTTP header %zu of the call is not well-formed", i + 1);
         }
         has_type |= weir_sv_eq_nocase(weir_sv_of(call->header[i].name), WEIR_SV("Content-Type"));
         r = add_header(t, call->header[i].name, call->header[i].value);
@@ -215,12 +218,14 @@ int weir_transfer_setup(struct weir_transfer *t,
                         struct weir_authorities *authorities,
                         struct weir_err *err)
 {
-    if (call->timeout_ms == 0 || call->url == NULL || call->method == NULL || !is_token(call->method)) {
+    if (call->timeout_ms == 0 || call->url == NULL || call->method == NULL ||
+        !is_token(call->method)) {
         return weir_fail(err, -WEIR_EINVAL, "HTTP call without time-out, URL or a valid method");
     }
     CURL *easy = t->easy;
     t->body.max_bytes = call->reply_bytes_max;
-    unsigned connect_ms = call->connect_timeout_ms == 0 ? CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
+    unsigned connect_ms =
+        call->connect_timeout_ms == 0 ? CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
     (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -294,7 +299,8 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
     reply->body = (struct weir_sv){weir_str_cstr(&t->body), t->body.n};
     if (result == CURLE_OK && !t->has_headers) {
         result = CURLE_RECV_ERROR;
-        (void)snprintf(t->error, sizeof(t->error), "the connection ended within the answer's headers");
+        (void)snprintf(
+            t->error, sizeof(t->error), "the connection ended within the answer's headers");
     }
     if (result == CURLE_OK || t->is_ended_by_sink) {
         long status = 0;
@@ -312,7 +318,8 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
     char over[64];
     const char *why = t->error[0] == 0 ? curl_easy_strerror(result) : t->error;
     if (t->is_over) {
-        (void)snprintf(over, sizeof(over), "the answer is larger than %zu bytes", t->body.max_bytes);
+        (void)snprintf(
+            over, sizeof(over), "the answer is larger than %zu bytes", t->body.max_bytes);
         why = over;
     }
     (void)snprintf(reply->text,

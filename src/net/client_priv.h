@@ -30,7 +30,7 @@ struct weir_transfer {
     weir_http_sink_fn *sink;
     void *sink_ctx;
     bool has_headers; /* all of the answer's came */
-    bool is_over; /* the answer is larger than the cap */
+    bool is_over;     /* the answer is larger than the cap */
     bool is_ended_by_sink;
     char error[CURL_ERROR_SIZE];
 };

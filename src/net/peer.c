@@ -3,6 +3,9 @@
  * Whose process has the other end of a loopback connection? Asked of the kernel by socket
  * diagnostics (sock_diag(7)): the client's own socket is the one whose local address is our peer
  * and whose peer is our local address. /proc/net/tcp says the same where netlink is not to be had.
+ *
+ * A socket that its process has closed stays in both lists for a while, with user 0 and inode 0.
+ * Such a one belongs to nobody: anyone could send a request, close, and be taken for root.
  */
 
 #include <errno.h>
@@ -26,7 +29,8 @@ struct ends {
     uint16_t server_port;
 };
 
-static bool end_of(const struct sockaddr_storage *sa, int *family, uint32_t address[4], uint16_t *port)
+static bool
+end_of(const struct sockaddr_storage *sa, int *family, uint32_t address[4], uint16_t *port)
 {
     if (sa->ss_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)sa;
@@ -63,8 +67,12 @@ static int diag_request(int fd, const struct ends *e)
         struct nlmsghdr head;
         struct inet_diag_req_v2 body;
     } m = {
-        .head = {.nlmsg_len = sizeof(m), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
-        .body = {.sdiag_family = (uint8_t)e->family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0U},
+        .head = {.nlmsg_len = sizeof(m),
+                 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                 .nlmsg_flags = NLM_F_REQUEST},
+        .body = {.sdiag_family = (uint8_t)e->family,
+                 .sdiag_protocol = IPPROTO_TCP,
+                 .idiag_states = ~0U},
     };
     m.body.id.idiag_sport = e->client_port;
     m.body.id.idiag_dport = e->server_port;
@@ -79,7 +87,8 @@ static int diag_request(int fd, const struct ends *e)
 /* 0, -ENOENT where the kernel knows no such socket, or another negative errno. */
 static int uid_by_netlink(const struct ends *e, uid_t *ret)
 {
-    WEIR_CLEANUP(weir_closep) int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    WEIR_CLEANUP(weir_closep)
+    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0) {
         return -errno;
     }
@@ -105,7 +114,8 @@ static int uid_by_netlink(const struct ends *e, uid_t *ret)
         return is_whole && error->error < 0 ? error->error : -EPROTO;
     }
     const struct inet_diag_msg *found = NLMSG_DATA(&m.head);
-    if (m.head.nlmsg_type != SOCK_DIAG_BY_FAMILY || m.head.nlmsg_len < NLMSG_LENGTH(sizeof(*found))) {
+    if (m.head.nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+        m.head.nlmsg_len < NLMSG_LENGTH(sizeof(*found))) {
         return -EPROTO;
     }
     /* An exact match is asked for, but a listening socket would also be given: check the ends. */
@@ -115,12 +125,16 @@ static int uid_by_netlink(const struct ends *e, uid_t *ret)
         memcmp(found->id.idiag_dst, e->server, bytes) != 0) {
         return -ENOENT;
     }
+    if (found->idiag_inode == 0) {
+        return -ENOENT; /* closed; the kernel fills in the inode after the user */
+    }
     *ret = found->idiag_uid;
     return 0;
 }
 
 /* Writes "0100007F:1F90", the kernel's way: words in the host's order, the port as a number. */
-static void proc_end(char *buf, size_t size, const struct ends *e, const uint32_t *address, uint16_t port)
+static void
+proc_end(char *buf, size_t size, const struct ends *e, const uint32_t *address, uint16_t port)
 {
     int n = snprintf(buf, size, "%08X", address[0]);
     for (int i = 1; i < 4 && e->family == AF_INET6; i++) {
@@ -129,21 +143,22 @@ static void proc_end(char *buf, size_t size, const struct ends *e, const uint32_
     (void)snprintf(buf + n, size - (size_t)n, ":%04X", ntohs(port));
 }
 
-/* "  0: LOCAL REMOTE ST TX:RX TR:WHEN RETRNSMT UID ..." */
+/* "  0: LOCAL REMOTE ST TX:RX TR:WHEN RETRNSMT UID TIMEOUT INODE ..." */
 static bool uid_in_line(struct weir_sv line, const char *local, const char *remote, uid_t *ret)
 {
-    struct weir_sv field[8];
+    struct weir_sv field[10];
     size_t n = 0;
-    while (n < 8 && line.p != NULL) {
+    while (n < 10 && line.p != NULL) {
         struct weir_sv word = weir_sv_cut(&line, ' ');
         if (word.n > 0) {
             field[n++] = word;
         }
     }
-    uint64_t uid = 0;
-    if (n < 8 || !weir_sv_eq(field[1], weir_sv_of(local)) ||
+    uint64_t uid = 0, inode = 0;
+    if (n < 10 || !weir_sv_eq(field[1], weir_sv_of(local)) ||
         !weir_sv_eq(field[2], weir_sv_of(remote)) ||
-        weir_parse_u64(field[7], 0, UINT32_MAX, &uid, NULL) < 0) {
+        weir_parse_u64(field[7], 0, UINT32_MAX, &uid, NULL) < 0 ||
+        weir_parse_u64(field[9], 1, UINT64_MAX, &inode, NULL) < 0) {
         return false;
     }
     *ret = (uid_t)uid;
@@ -168,14 +183,26 @@ static bool uid_by_proc(const struct ends *e, uid_t *ret)
     return is_found;
 }
 
-enum weir_peer_trust weir_peer_lookup(int fd)
+int weir_peer_uid_by_netlink(int fd, uid_t *ret)
 {
     struct ends e = {0};
-    if (!ends_of(fd, &e)) {
-        return WEIR_PEER_UNKNOWN;
-    }
+    return ends_of(fd, &e) ? uid_by_netlink(&e, ret) : -ENOTCONN;
+}
+
+bool weir_peer_uid_by_proc(int fd, uid_t *ret)
+{
+    struct ends e = {0};
+    uid_t later = 0;
+    /* One line is not read in one instant. That the socket is open the second time proves that it
+     * was the first time. */
+    return ends_of(fd, &e) && uid_by_proc(&e, ret) && uid_by_proc(&e, &later) && later == *ret;
+}
+
+enum weir_peer_trust weir_peer_lookup(int fd)
+{
     uid_t uid = 0;
-    int r = uid_by_netlink(&e, &uid);
-    bool is_known = r == 0 || (r != -ENOENT && uid_by_proc(&e, &uid));
+    /* The other way is tried whatever the failure was: a kernel without the diagnostics says "no
+     * such socket" too. */
+    bool is_known = weir_peer_uid_by_netlink(fd, &uid) == 0 || weir_peer_uid_by_proc(fd, &uid);
     return is_known && (uid == geteuid() || uid == 0) ? WEIR_PEER_SAME_USER : WEIR_PEER_UNKNOWN;
 }

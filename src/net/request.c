@@ -97,12 +97,41 @@ struct weir_sv weir_request_body(const struct weir_http_request *r)
     return (struct weir_sv){r->body_n == 0 ? "" : r->body, r->body_n};
 }
 
+/*
+ * A browser runs as its user, and sends what any web page tells it to. Such a request bears the
+ * page's origin; where a foreign name was made to stand for this host, it bears that name.
+ */
+static bool is_from_foreign_page(const struct weir_http_request *r)
+{
+    const char *host = weir_request_header(r, MHD_HTTP_HEADER_HOST);
+    if (host == NULL) {
+        return false; /* HTTP/1.0: no browser */
+    }
+    if (!weir_host_is_loopback(weir_sv_of(host))) {
+        return true;
+    }
+    const char *origin = weir_request_header(r, MHD_HTTP_HEADER_ORIGIN);
+    const char *site = weir_request_header(r, "Sec-Fetch-Site");
+    if (site != NULL && !weir_streq(site, "same-origin") && !weir_streq(site, "none")) {
+        return true;
+    }
+    if (origin == NULL) {
+        return false;
+    }
+    const char *authority = strstr(origin, "://");
+    return authority == NULL || !weir_streq(authority + 3, host);
+}
+
 enum weir_peer_trust weir_request_trust(struct weir_http_request *r)
 {
     struct connection *c = r->connection;
+    if (is_from_foreign_page(r)) {
+        return WEIR_PEER_UNKNOWN;
+    }
     if (c->trust < 0) {
         const struct sockaddr *peer = (const struct sockaddr *)&c->peer_address;
-        c->trust = weir_address_is_loopback(peer) ? (int)weir_peer_lookup(c->fd) : WEIR_PEER_UNKNOWN;
+        c->trust =
+            weir_address_is_loopback(peer) ? (int)weir_peer_lookup(c->fd) : WEIR_PEER_UNKNOWN;
     }
     return (enum weir_peer_trust)c->trust;
 }
@@ -140,10 +169,8 @@ void weir_request_answered(struct weir_http_request *r)
     }
 }
 
-static struct MHD_Response *make_response(char *body,
-                                          size_t n,
-                                          enum MHD_ResponseMemoryMode mode,
-                                          const char *content_type)
+static struct MHD_Response *
+make_response(char *body, size_t n, enum MHD_ResponseMemoryMode mode, const char *content_type)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(n, body, mode);
     if (response != NULL) {
@@ -178,7 +205,8 @@ void weir_request_reply(struct weir_http_request *r,
     weir_request_answered(r);
 }
 
-void weir_request_reply_take(struct weir_http_request *r, int status, const char *content_type, char *body, size_t n)
+void weir_request_reply_take(
+    struct weir_http_request *r, int status, const char *content_type, char *body, size_t n)
 {
     if (body == NULL) {
         n = 0;
@@ -251,10 +279,7 @@ static enum MHD_Result send_answer(struct weir_http_request *r)
 }
 
 /* Answers at once, on the server thread, before any handler saw the request. */
-static enum MHD_Result refuse(struct weir_http_request *r,
-                              int status,
-                              int code,
-                              const char *text)
+static enum MHD_Result refuse(struct weir_http_request *r, int status, int code, const char *text)
 {
     set_phase(r->connection, PHASE_ANSWER);
     atomic_store_explicit(&r->state, REQUEST_RUNNING, memory_order_relaxed);
@@ -266,7 +291,8 @@ static enum MHD_Result refuse_too_large(struct weir_http_request *r)
 {
     char text[128];
     size_t max = r->connection->server->conf.body_bytes_max;
-    (void)snprintf(text, sizeof(text), "the request's body is larger than the limit of %zu bytes", max);
+    (void)snprintf(
+        text, sizeof(text), "the request's body is larger than the limit of %zu bytes", max);
     return refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, -WEIR_ELIMIT, text);
 }
 
@@ -278,7 +304,8 @@ static enum MHD_Result on_headers(struct weir_http_request *r)
         return refuse(r, MHD_HTTP_BAD_REQUEST, -WEIR_EINVAL, r->refusal);
     }
     if (MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, NULL, NULL) > HEADERS_MAX) {
-        return refuse(r, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, -WEIR_ELIMIT, "too many headers");
+        return refuse(
+            r, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, -WEIR_ELIMIT, "too many headers");
     }
     if (atomic_load_explicit(&s->is_stopping, memory_order_relaxed)) {
         return refuse(r, MHD_HTTP_SERVICE_UNAVAILABLE, -WEIR_EUNAVAIL, "the server is stopping");

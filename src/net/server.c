@@ -256,19 +256,24 @@ static struct MHD_Daemon *start_daemon(struct weir_server *s, const struct weir_
     struct MHD_OptionItem option[20];
     size_t n = 0;
 #define OPTION(what, number, pointer)                                                              \
-    option[n++] = (struct MHD_OptionItem){MHD_OPTION_##what, (intptr_t)(number), (pointer)}
+    option[n++] = (struct MHD_OptionItem)                                                          \
+    {                                                                                              \
+        MHD_OPTION_##what, (intptr_t)(number), (pointer)                                           \
+    }
     if (conf->tls_cert_pem != NULL) {
         flags |= MHD_USE_TLS;
         OPTION(HTTPS_MEM_CERT, 0, (char *)(uintptr_t)conf->tls_cert_pem);
         OPTION(HTTPS_MEM_KEY, 0, (char *)(uintptr_t)conf->tls_key_pem);
-        OPTION(HTTPS_PRIORITIES, 0, (char *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2");
+        OPTION(
+            HTTPS_PRIORITIES, 0, (char *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2");
     }
     unsigned threads = thread_count();
     if (threads > 1) { /* a pool of one is refused by the library */
         OPTION(THREAD_POOL_SIZE, threads, NULL);
     }
     OPTION(LISTEN_SOCKET, s->listen_fd, NULL);
-    OPTION(CONNECTION_LIMIT, conf->connections_max < threads ? threads : conf->connections_max, NULL);
+    OPTION(
+        CONNECTION_LIMIT, conf->connections_max < threads ? threads : conf->connections_max, NULL);
     OPTION(CONNECTION_TIMEOUT, conf->idle_timeout_s, NULL);
     OPTION(CONNECTION_MEMORY_LIMIT, POOL_BYTES, NULL);
     OPTION(STRICT_FOR_CLIENT, 1, NULL);
@@ -323,9 +328,8 @@ static void stop_watcher(struct weir_server *s)
     (void)pthread_join(s->watcher, NULL);
 }
 
-static int start_threads(struct weir_server *s,
-                         const struct weir_server_conf *conf,
-                         struct weir_err *err)
+static int
+start_threads(struct weir_server *s, const struct weir_server_conf *conf, struct weir_err *err)
 {
     int e = start_watcher(s);
     if (e != 0) {
@@ -351,7 +355,9 @@ static int start_threads(struct weir_server *s,
     return 0;
 }
 
-int weir_server_start(struct weir_server **ret, const struct weir_server_conf *conf, struct weir_err *err)
+int weir_server_start(struct weir_server **ret,
+                      const struct weir_server_conf *conf,
+                      struct weir_err *err)
 {
     WEIR_ASSERT(conf->handler != NULL);
     struct weir_address address;
@@ -448,10 +454,10 @@ void weir_server_stop(struct weir_server *s)
     if (s == NULL) {
         return;
     }
-    stop_watcher(s); /* from now on new requests are refused */
+    stop_watcher(s);                     /* from now on new requests are refused */
     (void)MHD_quiesce_daemon(s->daemon); /* listen_fd stays ours */
-    wait_drained(s, end_streams);     /* those who hold requests answer them */
-    wait_drained(s, refuse_sleepers); /* too late now: for the clients' sake */
+    wait_drained(s, end_streams);        /* those who hold requests answer them */
+    wait_drained(s, refuse_sleepers);    /* too late now: for the clients' sake */
     MHD_stop_daemon(s->daemon);
     server_release(s);
 }

@@ -16,6 +16,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base/wtime.h"
 #include "net/address.h"
@@ -28,7 +29,7 @@ enum {
     URI_SMALL = 256,
     ANSWER_SMALL = 1024,
     BODY_KEEP = 64 * 1024, /* larger body buffers are given back after each request */
-    DISCARD_FACTOR = 4,    /* of a too large chunked body, read on at most so many times the limit */
+    DISCARD_FACTOR = 4, /* of a too large chunked body, read on at most so many times the limit */
 };
 
 enum request_state { REQUEST_READING, REQUEST_RUNNING, REQUEST_SUSPENDED, REQUEST_ANSWERED };
@@ -42,10 +43,10 @@ struct weir_http_request {
     struct connection *connection;
     struct MHD_Connection *mhd;
     atomic_int state;
-    bool is_begun;      /* the first of the library's calls was made */
-    bool is_counted;    /* in server->n_active */
+    bool is_begun;   /* the first of the library's calls was made */
+    bool is_counted; /* in server->n_active */
     bool is_too_large;
-    const char *method; /* the library's, lives as long as the request */
+    const char *method;  /* the library's, lives as long as the request */
     const char *refusal; /* why the target is malformed; NULL: it is not */
     struct weir_uri uri;
     char *uri_buf; /* uri_small or malloc'ed */
@@ -125,3 +126,7 @@ void weir_stream_stop(struct weir_stream *s);
 
 /* peer.c: who has the other end of the connected socket fd? */
 enum weir_peer_trust weir_peer_lookup(int fd);
+/* Its two ways, for that and for tests: 0, -ENOENT where the kernel knows no such socket, or why it
+ * could not be asked; false where not found. */
+int weir_peer_uid_by_netlink(int fd, uid_t *ret);
+bool weir_peer_uid_by_proc(int fd, uid_t *ret);

@@ -52,10 +52,8 @@ static void watch_client(struct weir_stream *s)
 {
     struct connection *c = s->connection;
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = c->id};
-    (void)epoll_ctl(c->server->watch_fd,
-                    s->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
-                    c->fd,
-                    &event);
+    (void)epoll_ctl(
+        c->server->watch_fd, s->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &event);
     s->is_watched = true;
 }
 
@@ -113,9 +111,11 @@ struct weir_stream *weir_request_stream(struct weir_http_request *r,
 {
     struct connection *c = r->connection;
     struct weir_stream *s = weir_alloc(sizeof(*s));
-    *s = (struct weir_stream){.connection = c, .mhd = r->mhd, .pull = pull, .done = done, .ctx = ctx};
+    *s = (struct weir_stream){
+        .connection = c, .mhd = r->mhd, .pull = pull, .done = done, .ctx = ctx};
     atomic_init(&s->state, STREAM_RUN);
-    r->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_pull, s, on_free);
+    r->response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_pull, s, on_free);
     if (r->response == NULL) {
         done(ctx);
         free(s);

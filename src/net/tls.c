@@ -100,7 +100,8 @@ void weir_random_hex(char *buf, size_t n)
 
 /* ---- files ---- */
 
-static int fail_errno(struct weir_err *err, const char *what, const char *dir, const char *name, int e)
+static int
+fail_errno(struct weir_err *err, const char *what, const char *dir, const char *name, int e)
 {
     int code = e == ENOSPC || e == EDQUOT ? -WEIR_ENOSPACE : -WEIR_EIO;
     return weir_fail(err, code, "%s %s/%s: %s", what, dir, name, strerror(e));
@@ -113,7 +114,8 @@ static const char *remedy(const char *name)
 }
 
 /* *ret stays NULL where the file is absent. */
-static int read_file(const char *dir, int dir_fd, const char *name, char **ret, struct weir_err *err)
+static int
+read_file(const char *dir, int dir_fd, const char *name, char **ret, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_closep) int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -132,7 +134,8 @@ static int read_file(const char *dir, int dir_fd, const char *name, char **ret, 
         n += got > 0 ? (size_t)got : 0;
     }
     if (n == PEM_BYTES_MAX || n == 0 || memchr(text, 0, n) != NULL) {
-        return weir_fail(err, -WEIR_ECORRUPT, "%s/%s is not a PEM file; %s", dir, name, remedy(name));
+        return weir_fail(
+            err, -WEIR_ECORRUPT, "%s/%s is not a PEM file; %s", dir, name, remedy(name));
     }
     *ret = WEIR_TAKE(text);
     return 0;
@@ -187,7 +190,8 @@ static int fail_tls(struct weir_err *err, const char *what, int e)
     return weir_fail(err, -WEIR_EIO, "%s: %s", what, gnutls_strerror(e));
 }
 
-static int parse_crt(const char *dir, const char *name, char *pem, gnutls_x509_crt_t *ret, struct weir_err *err)
+static int parse_crt(
+    const char *dir, const char *name, char *pem, gnutls_x509_crt_t *ret, struct weir_err *err)
 {
     gnutls_datum_t d = {(unsigned char *)pem, (unsigned)strlen(pem)};
     gnutls_x509_crt_t crt = NULL;
@@ -209,7 +213,8 @@ static int parse_crt(const char *dir, const char *name, char *pem, gnutls_x509_c
     return 0;
 }
 
-static int parse_key(const char *dir, const char *name, char *pem, gnutls_x509_privkey_t *ret, struct weir_err *err)
+static int parse_key(
+    const char *dir, const char *name, char *pem, gnutls_x509_privkey_t *ret, struct weir_err *err)
 {
     gnutls_datum_t d = {(unsigned char *)pem, (unsigned)strlen(pem)};
     gnutls_x509_privkey_t key = NULL;
@@ -237,7 +242,9 @@ static int make_key(struct pair *p, struct weir_err *err)
     unsigned bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
     e = e < 0 ? e : gnutls_x509_privkey_generate(p->key, GNUTLS_PK_ECDSA, bits, 0);
     gnutls_datum_t pem = {NULL, 0};
-    e = e < 0 ? e : gnutls_x509_privkey_export2_pkcs8(p->key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem);
+    e = e < 0 ? e
+              : gnutls_x509_privkey_export2_pkcs8(
+                    p->key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem);
     if (e < 0) {
         return fail_tls(err, "making a TLS key", e);
     }
@@ -250,9 +257,12 @@ static int make_key(struct pair *p, struct weir_err *err)
 static int add_name(gnutls_x509_crt_t crt, const char *name)
 {
     unsigned char ip[16];
-    unsigned n = inet_pton(AF_INET, name, ip) == 1 ? 4 : inet_pton(AF_INET6, name, ip) == 1 ? 16 : 0;
+    unsigned n = inet_pton(AF_INET, name, ip) == 1    ? 4
+                 : inet_pton(AF_INET6, name, ip) == 1 ? 16
+                                                      : 0;
     if (n > 0) {
-        return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, ip, n, GNUTLS_FSAN_APPEND);
+        return gnutls_x509_crt_set_subject_alt_name(
+            crt, GNUTLS_SAN_IPADDRESS, ip, n, GNUTLS_FSAN_APPEND);
     }
     return gnutls_x509_crt_set_subject_alt_name(
         crt, GNUTLS_SAN_DNSNAME, name, (unsigned)strlen(name), GNUTLS_FSAN_APPEND);
@@ -270,7 +280,9 @@ static int fill_common(const struct pair *p, const char *cn, struct weir_wall no
     size_t id_n = sizeof(id);
     int e = gnutls_x509_crt_set_version(p->crt, 3);
     e = e < 0 ? e : gnutls_x509_crt_set_serial(p->crt, serial, sizeof(serial));
-    e = e < 0 ? e : gnutls_x509_crt_set_dn_by_oid(p->crt, GNUTLS_OID_X520_COMMON_NAME, 0, cn, (unsigned)strlen(cn));
+    e = e < 0 ? e
+              : gnutls_x509_crt_set_dn_by_oid(
+                    p->crt, GNUTLS_OID_X520_COMMON_NAME, 0, cn, (unsigned)strlen(cn));
     e = e < 0 ? e : gnutls_x509_crt_set_activation_time(p->crt, now_s - SKEW_DAYS * day_s);
     e = e < 0 ? e : gnutls_x509_crt_set_expiration_time(p->crt, now_s + days * day_s);
     e = e < 0 ? e : gnutls_x509_crt_set_key(p->crt, p->key);
@@ -300,7 +312,9 @@ static int sign_authority(struct pair *ca, struct weir_wall now, struct weir_err
     int e = gnutls_x509_crt_init(&ca->crt);
     e = e < 0 ? e : fill_common(ca, cn, now, AUTHORITY_DAYS);
     e = e < 0 ? e : gnutls_x509_crt_set_basic_constraints(ca->crt, 1, 0);
-    e = e < 0 ? e : gnutls_x509_crt_set_key_usage(ca->crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
+    e = e < 0 ? e
+              : gnutls_x509_crt_set_key_usage(ca->crt,
+                                              GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
     e = e < 0 ? e : gnutls_x509_crt_sign2(ca->crt, ca->crt, ca->key, GNUTLS_DIG_SHA256, 0);
     return e < 0 ? fail_tls(err, "making a TLS authority", e) : export_crt(ca, "", err);
 }
@@ -340,7 +354,9 @@ static bool is_key_of(const struct pair *p)
 static bool has_name(gnutls_x509_crt_t crt, const char *name)
 {
     unsigned char ip[16];
-    size_t ip_n = inet_pton(AF_INET, name, ip) == 1 ? 4 : inet_pton(AF_INET6, name, ip) == 1 ? 16 : 0;
+    size_t ip_n = inet_pton(AF_INET, name, ip) == 1    ? 4
+                  : inet_pton(AF_INET6, name, ip) == 1 ? 16
+                                                       : 0;
     for (unsigned i = 0; i < NAMES_MAX; i++) {
         char san[256];
         size_t n = sizeof(san);
@@ -361,7 +377,8 @@ static bool has_name(gnutls_x509_crt_t crt, const char *name)
 
 /* ---- the two pairs ---- */
 
-static int load_authority(const char *dir, int dir_fd, struct pair *ca, struct weir_wall now, struct weir_err *err)
+static int load_authority(
+    const char *dir, int dir_fd, struct pair *ca, struct weir_wall now, struct weir_err *err)
 {
     int r = read_file(dir, dir_fd, ca_key_file, &ca->key_pem, err);
     r = r < 0 ? r : read_file(dir, dir_fd, ca_file, &ca->crt_pem, err);
@@ -369,14 +386,15 @@ static int load_authority(const char *dir, int dir_fd, struct pair *ca, struct w
         return r;
     }
     if (ca->key_pem == NULL && ca->crt_pem != NULL) {
-        return weir_fail(err,
-                         -WEIR_ECORRUPT,
-                         "%s/%s is missing while %s is there; restore it from a backup, or remove %s "
-                         "too to make a new authority, which agents and clients must then be given",
-                         dir,
-                         ca_key_file,
-                         ca_file,
-                         ca_file);
+        return weir_fail(
+            err,
+            -WEIR_ECORRUPT,
+            "%s/%s is missing while %s is there; restore it from a backup, or remove %s "
+            "too to make a new authority, which agents and clients must then be given",
+            dir,
+            ca_key_file,
+            ca_file,
+            ca_file);
     }
     if (ca->key_pem == NULL) {
         r = make_key(ca, err);
@@ -425,7 +443,8 @@ static bool is_server_good(const struct pair *server,
     gnutls_x509_crt_t issuer = ca->crt;
     if (!is_key_of(server) || gnutls_x509_crt_get_activation_time(server->crt) > now_s ||
         gnutls_x509_crt_get_expiration_time(server->crt) < now_s + (time_t)RENEW_DAYS * 86400 ||
-        gnutls_x509_crt_verify(server->crt, &issuer, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status) < 0 ||
+        gnutls_x509_crt_verify(
+            server->crt, &issuer, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status) < 0 ||
         status != 0) {
         return false;
     }
@@ -469,7 +488,8 @@ static int check_names(const char *const *names, struct weir_err *err)
     size_t n = 0;
     for (; names[n] != NULL; n++) {
         if (n == NAMES_MAX || names[n][0] == 0 || strlen(names[n]) > 253) {
-            return weir_fail(err, -WEIR_EINVAL, "TLS: at most %d names, none empty or too long", NAMES_MAX);
+            return weir_fail(
+                err, -WEIR_EINVAL, "TLS: at most %d names, none empty or too long", NAMES_MAX);
         }
     }
     return n > 0 ? 0 : weir_fail(err, -WEIR_EINVAL, "TLS: a server certificate needs a name");

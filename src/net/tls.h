@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * weir's own certificate authority and server certificates, made with GnuTLS on first use and kept in
- * the data directory (tls/ca.pem, tls/ca-key.pem, tls/server.pem, tls/server-key.pem; keys mode 0600).
+ * weir's own certificate authority and server certificates, made with GnuTLS on first use and kept
+ * in the data directory (tls/ca.pem, tls/ca-key.pem, tls/server.pem, tls/server-key.pem; keys mode
+ * 0600).
  */
 
 #include "base/err.h"

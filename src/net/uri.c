@@ -90,11 +90,8 @@ static int decode_word(struct weir_sv raw, char *buf, size_t *used, const char *
     return 0;
 }
 
-static int decode_query(struct weir_sv raw,
-                        char *buf,
-                        size_t used,
-                        struct weir_uri *uri,
-                        const char **ret_why)
+static int
+decode_query(struct weir_sv raw, char *buf, size_t used, struct weir_uri *uri, const char **ret_why)
 {
     while (raw.p != NULL) {
         struct weir_sv value = weir_sv_cut(&raw, '&');

@@ -2,8 +2,6 @@
 /* Tells the kinds of job file apart and reads each with its reader. */
 #include "spec/spec.h"
 
-#include <inttypes.h>
-
 #include "spec/spec_priv.h"
 
 static int parse_yaml(struct weir_sv text,
@@ -26,6 +24,53 @@ static int parse_yaml(struct weir_sv text,
     return read_document(&rd, root);
 }
 
+/* "#!" at the start, or a line that begins with #SBATCH. */
+static bool is_script(struct weir_sv text)
+{
+    struct weir_sv rest = text;
+    if (weir_sv_starts(text, WEIR_SV("#!"))) {
+        return true;
+    }
+    while (rest.p != NULL) {
+        struct weir_sv line = weir_sv_cut(&rest, '\n');
+        if (weir_sv_starts(line, WEIR_SV("#SBATCH"))) {
+            return true;
+        }
+        struct weir_sv trimmed = weir_sv_trim(line);
+        if (trimmed.n > 0 && trimmed.p[0] != '#') {
+            return false;
+        }
+    }
+    return false;
+}
+
+/* A model that is not built in may still be what an agent calls its cards; or a typing error. */
+static void warn_unknown_gpus(struct weir_spec *s, struct weir_gpu_table *gpus)
+{
+    for (uint32_t i = 0; i < s->request.alternatives; i++) {
+        uint16_t model = s->request.alternative[i].model;
+        if (model == WEIR_GPU_MODEL_ANY || weir_gpu_table_get(gpus, model)->mem_mib != 0) {
+            continue;
+        }
+        const char *name = weir_gpu_table_get(gpus, model)->name;
+        const char *known[WEIR_GPU_MODELS_MAX + 1];
+        size_t n = 0;
+        for (size_t k = 0; k < weir_gpu_table_count(gpus); k++) {
+            const struct weir_gpu_model *m = weir_gpu_table_get(gpus, (uint16_t)k);
+            if (m->mem_mib != 0) {
+                known[n++] = m->name;
+            }
+        }
+        known[n] = NULL;
+        const char *near = weir_nearest(weir_sv_of(name), known);
+        if (near != NULL) {
+            spec_warn(s, "GPU '%s' is not a known model; did you mean '%s'?", name, near);
+        } else {
+            spec_warn(s, "GPU '%s' is not a known model; only nodes that name it so can run the job", name);
+        }
+    }
+}
+
 int weir_spec_parse(struct weir_sv text,
                     const char *file_name,
                     struct weir_gpu_table *gpus,
@@ -39,8 +84,15 @@ int weir_spec_parse(struct weir_sv text,
         return weir_fail(e, -WEIR_ELIMIT, "%s: %zu bytes; a job file has at most %d", file_name, text.n,
                          WEIR_SPEC_BYTES_MAX);
     }
-    int r = parse_yaml(text, file_name, gpus, s, e);
+    int r;
+    if (is_script(text)) {
+        spec_name_from_file(s, file_name);
+        r = script_parse(text, file_name, gpus, s, e);
+    } else {
+        r = parse_yaml(text, file_name, gpus, s, e);
+    }
     if (r == 0) {
+        warn_unknown_gpus(s, gpus);
         *ret = WEIR_TAKE(s);
     }
     return r;

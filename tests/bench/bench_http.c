@@ -159,8 +159,11 @@ static void resolve(struct bench *b)
         host_n -= 2;
     }
     (void)snprintf(b->host, sizeof(b->host), "%.*s", (int)host_n, name);
-    (void)snprintf(
-        b->port, sizeof(b->port), "%.*s", has_port ? (int)(n - colon) : 2, has_port ? host + colon : "80");
+    (void)snprintf(b->port,
+                   sizeof(b->port),
+                   "%.*s",
+                   has_port ? (int)(n - colon) : 2,
+                   has_port ? host + colon : "80");
     struct addrinfo hint = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     int e = getaddrinfo(b->host, b->port, &hint, &found);
     if (e != 0) {
@@ -185,11 +188,13 @@ static void make_request(struct bench *b)
         }
     }
     b->request = WEIR_STR_INIT(17 << 20);
-    weir_str_addf(&b->request, "%s %s HTTP/1.1\r\nHost: %s:%s\r\n", b->o.method, b->path, b->host, b->port);
+    weir_str_addf(
+        &b->request, "%s %s HTTP/1.1\r\nHost: %s:%s\r\n", b->o.method, b->path, b->host, b->port);
     for (size_t i = 0; i < b->o.header.n; i++) {
         weir_str_addf(&b->request, "%s\r\n", b->o.header.p[i]);
     }
-    weir_str_addf(&b->request, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", body.n);
+    weir_str_addf(
+        &b->request, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", body.n);
     for (size_t i = 0; i < at.n; i++) {
         weir_vec_push(&b->number_at, b->request.n + at.p[i]);
     }
@@ -362,10 +367,11 @@ static void print(const struct bench *b, int64_t spent_us)
     uint64_t bad = b->n_done - b->n_by_class[2];
     uint64_t rate = spent_us == 0 ? 0 : b->n_done * 1000000 / (uint64_t)spent_us;
     const char *format =
-        b->o.json ? "{\"requests\":%llu,\"not_2xx\":%llu,\"seconds\":%lld.%03d,\"per_second\":%llu,"
-                    "\"p50_us\":%lld,\"p90_us\":%lld,\"p99_us\":%lld,\"p999_us\":%lld,\"max_us\":%lld}\n"
-                  : "requests %llu (not 2xx: %llu) in %lld.%03d s: %llu/s; latency us: p50 %lld "
-                    "p90 %lld p99 %lld p99.9 %lld max %lld\n";
+        b->o.json
+            ? "{\"requests\":%llu,\"not_2xx\":%llu,\"seconds\":%lld.%03d,\"per_second\":%llu,"
+              "\"p50_us\":%lld,\"p90_us\":%lld,\"p99_us\":%lld,\"p999_us\":%lld,\"max_us\":%lld}\n"
+            : "requests %llu (not 2xx: %llu) in %lld.%03d s: %llu/s; latency us: p50 %lld "
+              "p90 %lld p99 %lld p99.9 %lld max %lld\n";
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     (void)printf(format,

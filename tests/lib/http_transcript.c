@@ -41,7 +41,8 @@ static struct fake *fake_of(const struct weir_http *h)
     return (struct fake *)(uintptr_t)h;
 }
 
-static void note_problem(struct fake *f, const char *what, const struct weir_http_call *call, const char *want)
+static void
+note_problem(struct fake *f, const char *what, const struct weir_http_call *call, const char *want)
 {
     if (f->problem[0] == 0) {
         (void)snprintf(f->problem,
@@ -70,7 +71,8 @@ static bool has_header(const struct weir_http_call *call, const char *line)
 }
 
 /* What differs, or NULL; *want is the part of the step that was not met. */
-static const char *mismatch(const struct http_step *s, const struct weir_http_call *call, const char **want)
+static const char *
+mismatch(const struct http_step *s, const struct weir_http_call *call, const char **want)
 {
     *want = s->method;
     if (s->method != NULL && !weir_streq(s->method, call->method)) {
@@ -296,7 +298,8 @@ static struct fake *fake_new(struct uv_loop_s *loop)
     return f;
 }
 
-struct weir_http *http_transcript_new(const struct http_step *script, size_t n, struct uv_loop_s *loop)
+struct weir_http *
+http_transcript_new(const struct http_step *script, size_t n, struct uv_loop_s *loop)
 {
     struct fake *f = fake_new(loop);
     f->script = script;

@@ -44,14 +44,15 @@ struct http_step {
     const char *content_type; /* NULL: application/json */
     long retry_after_s;       /* 0: absent */
     enum http_fault fault;
-    unsigned slow;   /* pumps that the reply stays away */
-    unsigned repeat; /* serves so many calls more; UINT_MAX: all that follow, or none */
+    unsigned slow;          /* pumps that the reply stays away */
+    unsigned repeat;        /* serves so many calls more; UINT_MAX: all that follow, or none */
     const char *header_has; /* "Name: value" */
     const char *bearer;
 };
 
 /* script must last as long as the client. */
-struct weir_http *http_transcript_new(const struct http_step *script, size_t n, struct uv_loop_s *loop);
+struct weir_http *
+http_transcript_new(const struct http_step *script, size_t n, struct uv_loop_s *loop);
 
 /* What a responder's function is given: a copy of the call. */
 typedef void http_responder_fn(void *ctx, const struct weir_http_call *call, struct http_step *ret);

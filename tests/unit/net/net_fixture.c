@@ -94,7 +94,8 @@ void fixture_stream_wait_done(struct fixture_stream *s)
 
 /* ---- the handler ---- */
 
-static void hold(struct fixture *f, struct weir_http_request **list, size_t *n, struct weir_http_request *r)
+static void
+hold(struct fixture *f, struct weir_http_request **list, size_t *n, struct weir_http_request *r)
 {
     (void)pthread_mutex_lock(&f->lock);
     list[(*n)++] = r;
@@ -313,7 +314,10 @@ int simple_call(struct weir_http_session *s,
 {
     char url[256];
     (void)snprintf(url, sizeof(url), "%s%s", base, path);
-    struct weir_http_call call = {
-        .method = method, .url = url, .body = body, .timeout_ms = 10000, .reply_bytes_max = 1 << 20};
+    struct weir_http_call call = {.method = method,
+                                  .url = url,
+                                  .body = body,
+                                  .timeout_ms = 10000,
+                                  .reply_bytes_max = 1 << 20};
     return weir_http_session_call(s, &call, NULL, NULL, reply, NULL);
 }

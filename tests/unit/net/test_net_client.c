@@ -66,7 +66,8 @@ static void canned_stop(struct canned *c)
 
 /* ---- the blocking client ---- */
 
-static int one_call(const char *base, const char *path, unsigned timeout_ms, struct weir_http_reply *reply)
+static int
+one_call(const char *base, const char *path, unsigned timeout_ms, struct weir_http_reply *reply)
 {
     struct weir_http_session *s = NULL;
     assert_int_equal(weir_http_session_new(&s, NULL), 0);
@@ -164,14 +165,18 @@ static void malformed_headers_are_not_sent(void **state)
     assert_int_equal(weir_http_session_new(&s, NULL), 0);
     struct weir_http_reply reply;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(bad); i++) {
-        struct weir_http_call call = {
-            .method = "GET", .url = "http://127.0.0.1:1/", .header = &bad[i], .n_headers = 1, .timeout_ms = 10};
+        struct weir_http_call call = {.method = "GET",
+                                      .url = "http://127.0.0.1:1/",
+                                      .header = &bad[i],
+                                      .n_headers = 1,
+                                      .timeout_ms = 10};
         assert_int_equal(weir_http_session_call(s, &call, NULL, NULL, &reply, NULL), -WEIR_EINVAL);
     }
     struct weir_http_call call = {
         .method = "GET", .url = "http://127.0.0.1:1/", .bearer = "a\r\nb", .timeout_ms = 10};
     assert_int_equal(weir_http_session_call(s, &call, NULL, NULL, &reply, NULL), -WEIR_EINVAL);
-    call = (struct weir_http_call){.method = "GET / HTTP", .url = "http://127.0.0.1:1/", .timeout_ms = 10};
+    call = (struct weir_http_call){
+        .method = "GET / HTTP", .url = "http://127.0.0.1:1/", .timeout_ms = 10};
     assert_int_equal(weir_http_session_call(s, &call, NULL, NULL, &reply, NULL), -WEIR_EINVAL);
     weir_http_session_free(s);
 }
@@ -217,7 +222,8 @@ static void a_sink_gets_the_pieces_as_they_come(void **state)
     struct weir_http_reply reply;
     char url[128];
     (void)snprintf(url, sizeof(url), "%s/stream", f.url);
-    struct weir_http_call call = {.method = "GET", .url = url, .timeout_ms = 10000, .reply_bytes_max = 1000};
+    struct weir_http_call call = {
+        .method = "GET", .url = url, .timeout_ms = 10000, .reply_bytes_max = 1000};
     pthread_t t;
     assert_int_equal(pthread_create(&t, NULL, feed_first, &f), 0);
     assert_int_equal(weir_http_session_call(s, &call, on_piece, &sink, &reply, NULL), 0);
@@ -269,7 +275,8 @@ static void on_reply(void *ctx, const struct weir_http_reply *reply)
     }
 }
 
-static uint64_t send_async(struct weir_http *h, const char *base, const char *path, const char *body, struct seen *s)
+static uint64_t send_async(
+    struct weir_http *h, const char *base, const char *path, const char *body, struct seen *s)
 {
     char url[256];
     (void)snprintf(url, sizeof(url), "%s%s", base, path);

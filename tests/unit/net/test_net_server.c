@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/server_priv.h"
 
 static void requests_are_answered_at_once_and_later(void **state)
 {
@@ -32,7 +33,8 @@ static void requests_are_answered_at_once_and_later(void **state)
     }
     assert_int_equal(simple_call(s, "GET", f.url, "/nothing", WEIR_SV(""), &reply), 0);
     assert_int_equal(reply.status, 404);
-    assert_string_equal(reply.body.p, "{\"error\":{\"code\":\"notfound\",\"message\":\"no page /nothing\"}}");
+    assert_string_equal(reply.body.p,
+                        "{\"error\":{\"code\":\"notfound\",\"message\":\"no page /nothing\"}}");
     assert_int_equal(simple_call(s, "HEAD", f.url, "/echo", WEIR_SV(""), &reply), 0);
     assert_int_equal(reply.status, 200);
     assert_int_equal(simple_call(s, "GET", f.url, "/query?b=1&a=x%20y+z", WEIR_SV(""), &reply), 0);
@@ -59,7 +61,8 @@ static void headers_go_both_ways(void **state)
     (void)state;
     struct fixture f;
     fixture_start(&f, NULL);
-    static const char ask[] = "GET /header HTTP/1.1\r\nHost: h\r\nx-test: abc\r\nConnection: close\r\n\r\n";
+    static const char ask[] =
+        "GET /header HTTP/1.1\r\nHost: h\r\nx-test: abc\r\nConnection: close\r\n\r\n";
     const char *answer = ask_raw(&f, ask, sizeof(ask) - 1);
     assert_non_null(strstr(answer, "HTTP/1.1 201 "));
     assert_non_null(strstr(answer, "X-Back: abc\r\n"));
@@ -106,7 +109,8 @@ static void bodies_over_the_limit_are_refused_early(void **state)
     assert_int_equal(weir_http_session_new(&s, NULL), 0);
     char *body = malloc(1 << 20);
     memset(body, 'b', 1 << 20);
-    assert_int_equal(simple_call(s, "PUT", f.url, "/echo", (struct weir_sv){body, 1 << 20}, &reply), 0);
+    assert_int_equal(simple_call(s, "PUT", f.url, "/echo", (struct weir_sv){body, 1 << 20}, &reply),
+                     0);
     assert_int_equal(reply.status, 200);
     assert_int_equal(reply.body.n, 1 << 20);
     assert_memory_equal(reply.body.p, body, 1 << 20);
@@ -122,21 +126,27 @@ static void malformed_requests_are_answered_400(void **state)
         const char *text;
         const char *want; /* "": closing without an answer will do */
     } rows[] = {
-        {"GET /%zz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "percent-encoding in the path"},
+        {"GET /%zz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+         "percent-encoding in the path"},
         {"GET /%00 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "control character"},
         {"GET /a/../b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "'..' segment"},
         {"GET /%2e%2E/b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "'..' segment"},
-        {"GET /a%2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "percent-encoding in the path"},
-        {"GET /a?b=%q1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "percent-encoding in the query"},
+        {"GET /a%2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+         "percent-encoding in the path"},
+        {"GET /a?b=%q1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+         "percent-encoding in the query"},
         {"GET a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "does not begin with '/'"},
-        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1x\r\nConnection: close\r\n\r\n", "400"},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1x\r\nConnection: close\r\n\r\n",
+         "400"},
         {"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "400"}, /* no Host */
         {"GET / HTTP/9.9\r\nHost: h\r\n\r\n", ""},
         {"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n\r\n", ""},
         {"\r\n\r\n\r\n\r\n: :\r\n\r\n", ""},
     };
-    struct weir_server_conf conf = {
-        .listen = "127.0.0.1:0", .body_bytes_max = 1000, .connections_max = 64, .idle_timeout_s = 1};
+    struct weir_server_conf conf = {.listen = "127.0.0.1:0",
+                                    .body_bytes_max = 1000,
+                                    .connections_max = 64,
+                                    .idle_timeout_s = 1};
     struct fixture f;
     fixture_start(&f, &conf);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
@@ -194,8 +204,10 @@ static void pipelined_requests_are_answered_in_order(void **state)
 static void slow_clients_are_ended(void **state)
 {
     (void)state;
-    struct weir_server_conf conf = {
-        .listen = "127.0.0.1:0", .body_bytes_max = 1 << 20, .connections_max = 64, .idle_timeout_s = 1};
+    struct weir_server_conf conf = {.listen = "127.0.0.1:0",
+                                    .body_bytes_max = 1 << 20,
+                                    .connections_max = 64,
+                                    .idle_timeout_s = 1};
     struct fixture f;
     fixture_start(&f, &conf);
     char buf[256];
@@ -353,9 +365,11 @@ static void *call_until_refused(void *ctx)
     struct weir_http_reply reply;
     char url[96];
     (void)snprintf(url, sizeof(url), "%s", f->url);
-    while (simple_call(s, "POST", url, "/later", WEIR_SV("{\"x\":1}"), &reply) == 0 && reply.status == 200) {
+    while (simple_call(s, "POST", url, "/later", WEIR_SV("{\"x\":1}"), &reply) == 0 &&
+           reply.status == 200) {
     }
-    bool is_expected = reply.status == 503 || reply.code == -WEIR_EUNAVAIL || reply.code == -WEIR_EIO;
+    bool is_expected =
+        reply.status == 503 || reply.code == -WEIR_EUNAVAIL || reply.code == -WEIR_EIO;
     weir_http_session_free(s);
     return is_expected ? f : NULL;
 }
@@ -408,10 +422,98 @@ static void my_own_processes_are_trusted(void **state)
     }
 }
 
+static void web_pages_are_not_their_user(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        const char *want;
+    } rows[] = {
+        {"Host: 127.0.0.1:7070\r\n", "same"},
+        {"Host: localhost\r\nOrigin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n", "same"},
+        {"Host: [::1]:7070\r\nSec-Fetch-Site: none\r\n", "same"},
+        {"Host: localhost:7070\r\nOrigin: http://example.org\r\n", "unknown"},
+        {"Host: localhost:7070\r\nOrigin: http://localhost:8080\r\n", "unknown"},
+        {"Host: localhost:7070\r\nOrigin: null\r\n", "unknown"},
+        {"Host: localhost:7070\r\nSec-Fetch-Site: cross-site\r\n", "unknown"},
+        {"Host: example.org:7070\r\nOrigin: http://example.org:7070\r\n", "unknown"},
+        {"Host: 127.0.0.1.example.org\r\n", "unknown"},
+        {"Host: [::1]example.org\r\n", "unknown"},
+    };
+    struct fixture f;
+    fixture_start(&f, NULL);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        char ask[512];
+        (void)snprintf(ask,
+                       sizeof(ask),
+                       "GET /trust HTTP/1.1\r\nConnection: close\r\n%s\r\n",
+                       rows[i].headers);
+        const char *answer = ask_raw(&f, ask, strlen(ask));
+        const char *body = strstr(answer, "\r\n\r\n");
+        assert_non_null(body);
+        assert_string_equal(body + 4, rows[i].want);
+    }
+    fixture_stop(&f);
+}
+
+/* Connects to itself over family and looks up the client's end in both ways. */
+static void look_up_both_ways(int server_family, int client_family)
+{
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int off = 0;
+    int l = socket(server_family, SOCK_STREAM, 0);
+    assert_true(l >= 0);
+    const struct sockaddr *sa = server_family == AF_INET ? (void *)&v4 : (void *)&v6;
+    socklen_t n = server_family == AF_INET ? sizeof(v4) : sizeof(v6);
+    if (server_family == AF_INET6) {
+        assert_int_equal(setsockopt(l, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)), 0);
+    }
+    assert_int_equal(bind(l, sa, n), 0);
+    assert_int_equal(listen(l, 1), 0);
+    struct sockaddr_in6 bound;
+    n = sizeof(bound);
+    assert_int_equal(getsockname(l, (struct sockaddr *)&bound, &n), 0);
+    v4.sin_port = v6.sin6_port = bound.sin6_port; /* the same place in both */
+    v6.sin6_addr = in6addr_loopback;
+    int c = socket(client_family, SOCK_STREAM, 0);
+    sa = client_family == AF_INET ? (void *)&v4 : (void *)&v6;
+    n = client_family == AF_INET ? sizeof(v4) : sizeof(v6);
+    assert_int_equal(connect(c, sa, n), 0);
+    int s = accept(l, NULL, NULL);
+    assert_true(s >= 0);
+    uid_t by_netlink = 12345, by_proc = 12345;
+    assert_int_equal(weir_peer_uid_by_netlink(s, &by_netlink), 0);
+    assert_true(weir_peer_uid_by_proc(s, &by_proc));
+    assert_int_equal(by_netlink, geteuid());
+    assert_int_equal(by_proc, geteuid());
+    assert_int_equal(weir_peer_lookup(s), WEIR_PEER_SAME_USER);
+    (void)close(c);
+    (void)close(s);
+    (void)close(l);
+}
+
+static void netlink_and_proc_agree_on_the_peer(void **state)
+{
+    (void)state;
+    look_up_both_ways(AF_INET, AF_INET);
+    look_up_both_ways(AF_INET6, AF_INET6);
+    look_up_both_ways(AF_INET6, AF_INET); /* dual stack: addresses mapped into IPv6 */
+    int pair[2];
+    uid_t uid = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_true(weir_peer_uid_by_netlink(pair[0], &uid) < 0);
+    assert_false(weir_peer_uid_by_proc(pair[0], &uid));
+    assert_int_equal(weir_peer_lookup(pair[0]), WEIR_PEER_UNKNOWN);
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+}
+
 /* In a child process: asks as another user; its exit status says what the server answered. */
 static int ask_as_nobody(uint16_t port)
 {
-    static const char ask[] = "GET /trust HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    static const char ask[] = "GET /trust HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (setgid(65534) != 0 || setuid(65534) != 0) {
@@ -419,7 +521,8 @@ static int ask_as_nobody(uint16_t port)
     }
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     char buf[1024] = "";
-    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0 || send(fd, ask, sizeof(ask) - 1, 0) < 0) {
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
+        send(fd, ask, sizeof(ask) - 1, 0) < 0) {
         return 3;
     }
     size_t n = 0;
@@ -446,6 +549,37 @@ static void another_user_is_not_trusted(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
+    fixture_stop(&f);
+}
+
+/* In a child process: sends a request and is gone. */
+static int send_and_close(uint16_t port)
+{
+    static const char ask[] = "GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+              send(fd, ask, sizeof(ask) - 1, 0) == (ssize_t)sizeof(ask) - 1;
+    return ok && close(fd) == 0 ? 0 : 1;
+}
+
+static void a_closed_socket_is_nobodys(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(send_and_close(weir_server_port(f.server)));
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    fixture_wait_held(&f, 1);
+    /* The kernel shows what is left of it as user 0. */
+    assert_int_equal(weir_request_trust(f.held[0]), WEIR_PEER_UNKNOWN);
+    fixture_release(&f);
     fixture_stop(&f);
 }
 
@@ -479,7 +613,8 @@ static void bad_addresses_are_refused_with_a_remedy(void **state)
         {"127.0.0.1:70000", -WEIR_EINVAL, "not a port"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
-        struct weir_server_conf conf = {.listen = rows[i].listen, .handler = never, .idle_timeout_s = 1};
+        struct weir_server_conf conf = {
+            .listen = rows[i].listen, .handler = never, .idle_timeout_s = 1};
         struct weir_server *s = NULL;
         struct weir_err err = {""};
         assert_int_equal(weir_server_start(&s, &conf, &err), rows[i].code);
@@ -506,7 +641,10 @@ int main(void)
         cmocka_unit_test(a_stopping_server_answers_what_waits),
         cmocka_unit_test(a_server_stops_under_load),
         cmocka_unit_test(my_own_processes_are_trusted),
+        cmocka_unit_test(web_pages_are_not_their_user),
+        cmocka_unit_test(netlink_and_proc_agree_on_the_peer),
         cmocka_unit_test(another_user_is_not_trusted),
+        cmocka_unit_test(a_closed_socket_is_nobodys),
         cmocka_unit_test(bad_addresses_are_refused_with_a_remedy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

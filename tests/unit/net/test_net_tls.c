@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "base/mem.h"
 #include "net/tls.h"
 
 static const char *const names[] = {"localhost", "127.0.0.1", "::1", NULL};
-static const char *const more_names[] = {"localhost", "127.0.0.1", "::1", "broker.example.org", NULL};
+static const char *const more_names[] = {
+    "localhost", "127.0.0.1", "::1", "broker.example.org", NULL};
 static const struct weir_wall start = {INT64_C(1795376546) * WEIR_US_PER_S};
 
 struct place {
@@ -103,7 +105,8 @@ static void broken_files_are_named(void **state)
         struct weir_tls_files a = {0};
         assert_int_equal(weir_tls_ensure(p.dir, names, start, &a, NULL), 0);
         weir_tls_files_release(&a);
-        put_text(&p, all[i], "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n");
+        put_text(
+            &p, all[i], "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n");
         struct weir_err err = {""};
         assert_int_equal(weir_tls_ensure(p.dir, names, start, &a, &err), -WEIR_ECORRUPT);
         assert_non_null(strstr(err.text, all[i]));
@@ -147,7 +150,7 @@ static int call_with_ca(const char *base, const char *ca_pem, struct weir_http_r
     struct weir_http_session *s = NULL;
     assert_int_equal(weir_http_session_new(&s, NULL), 0);
     char url[128];
-    (void)snprintf(url, sizeof(url), "%s/echo", base);
+    (void)snprintf(url, sizeof(url), "%s/later", base);
     struct weir_http_call call = {.method = "POST",
                                   .url = url,
                                   .body = WEIR_SV("hello"),
@@ -160,6 +163,37 @@ static int call_with_ca(const char *base, const char *ca_pem, struct weir_http_r
     }
     weir_http_session_free(s);
     return r;
+}
+
+static void on_reply(void *ctx, const struct weir_http_reply *reply)
+{
+    *(int *)ctx = reply->code == 0 ? reply->status : reply->code;
+}
+
+/* Two authorities in one client: neither lends its trust to the other, in whatever order. */
+static void call_async(const char *base, const char *good_pem, const char *bad_pem)
+{
+    uv_loop_t loop;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    struct weir_http *h = NULL;
+    assert_int_equal(weir_http_curl_new(&h, &loop, NULL), 0);
+    const char *const pem[] = {good_pem, bad_pem, good_pem, NULL};
+    char url[128];
+    (void)snprintf(url, sizeof(url), "%s/later", base);
+    for (size_t i = 0; i < 4; i++) {
+        int result = 0;
+        struct weir_http_call call = {.method = "GET",
+                                      .url = url,
+                                      .ca_pem = pem[i],
+                                      .timeout_ms = 10000,
+                                      .reply_bytes_max = 100};
+        assert_int_equal(h->ops->send(h, &call, on_reply, &result, NULL), 0);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(result, pem[i] == good_pem ? 200 : -WEIR_EUNAUTH);
+    }
+    h->ops->free(h);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
 }
 
 static void only_the_given_authority_is_trusted(void **state)
@@ -189,6 +223,7 @@ static void only_the_given_authority_is_trusted(void **state)
         assert_int_equal(call_with_ca(f.url, a.ca_pem, &reply), 0);
         assert_int_equal(call_with_ca(f.url, other.ca_pem, &reply), -WEIR_EUNAUTH);
         assert_int_equal(call_with_ca(f.url, NULL, &reply), -WEIR_EUNAUTH);
+        call_async(f.url, a.ca_pem, other.ca_pem);
         fixture_stop(&f);
     }
     struct weir_server_conf mixed = {.listen = "127.0.0.1:0",

@@ -31,11 +31,15 @@ static void on_reply(void *ctx, const struct weir_http_reply *reply)
     s->body[reply->body.n < 63 ? reply->body.n : 63] = 0;
 }
 
-static uint64_t send_one(struct weir_http *h, const char *method, const char *url, const char *body, struct seen *s)
+static uint64_t
+send_one(struct weir_http *h, const char *method, const char *url, const char *body, struct seen *s)
 {
     uint64_t id = 0;
-    struct weir_http_call call = {
-        .method = method, .url = url, .body = weir_sv_of(body), .timeout_ms = 1000, .reply_bytes_max = 32};
+    struct weir_http_call call = {.method = method,
+                                  .url = url,
+                                  .body = weir_sv_of(body),
+                                  .timeout_ms = 1000,
+                                  .reply_bytes_max = 32};
     assert_int_equal(h->ops->send(h, &call, on_reply, s, &id), 0);
     return id;
 }

@@ -64,8 +64,11 @@ static void targets_are_decoded_strictly(void **state)
         {"/a#b", NULL, NULL, NULL},
         {"/?x=%", NULL, NULL, NULL},
         {"/?x=%00", NULL, NULL, NULL},
-        {"/?1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&29&30&31&32&33",
-         NULL, NULL, NULL},
+        {"/?1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&29&30&31&32&"
+         "33",
+         NULL,
+         NULL,
+         NULL},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_uri uri;
