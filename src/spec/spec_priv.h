@@ -7,6 +7,7 @@
  */
 
 #include "base/mem.h"
+#include "spec/doc.h"
 #include "spec/spec.h"
 
 enum {
@@ -26,50 +27,6 @@ enum {
 #define DEFAULT_DURATION_US (24 * WEIR_US_PER_HOUR)
 #define DEFAULT_GRACE_US (30 * WEIR_US_PER_S)
 #define MONEY_MAX_MICRO (INT64_C(1000000000) * WEIR_MICRO_PER_UNIT)
-
-enum doc_kind {
-    DOC_NULL,
-    DOC_SCALAR,
-    DOC_LIST,
-    DOC_MAP,
-};
-
-enum doc_type {
-    DOC_PLAIN,  /* YAML text without quotes: may stand for a number, a truth value or a string */
-    DOC_STRING, /* quoted YAML, or a JSON string */
-    DOC_NUMBER, /* JSON only */
-    DOC_BOOL,   /* JSON only */
-};
-
-/* One value with its place. Entries of a mapping carry their key. Line 0: no place (JSON). */
-struct doc {
-    enum doc_kind kind;
-    enum doc_type type;
-    uint32_t line;
-    uint32_t column;
-    uint32_t key_line;
-    uint32_t key_column;
-    struct weir_sv key;
-    struct weir_sv text; /* of a scalar */
-    struct doc *first;   /* of a list or mapping */
-    struct doc *last;
-    struct doc *next;
-    size_t n;
-    size_t size;     /* nodes of this subtree with aliases expanded */
-    char number[32]; /* JSON numbers: what text points to */
-};
-
-/* The whole tree lives in the arena; release the arena. Errors: -WEIR_EINVAL, -WEIR_ELIMIT. */
-int doc_from_yaml(struct weir_sv text,
-                  const char *file_name,
-                  struct weir_arena *arena,
-                  struct doc **ret,
-                  struct weir_err *err);
-/* One allocation that the caller frees; strings are borrowed from root. */
-int doc_from_json(const struct json_t *root, struct doc **ret, struct weir_err *err);
-const struct doc *doc_get(const struct doc *map, const char *key);
-/* Fails unless every byte is text; the error has line and column. */
-int doc_check_text(struct weir_sv text, const char *file_name, struct weir_err *err);
 
 struct reader {
     const char *file_name; /* NULL: no file, then errors have no place */
