@@ -216,7 +216,7 @@ struct bits {
 };
 
 struct node_type {
-    uint32_t id;
+    uint32_t id; /* of no meaning: after a restore it may be another */
     bool rented;
     uint8_t market;
     uint16_t gpu_model;
@@ -431,6 +431,7 @@ struct weir_core {
     size_t claims_used; /* those of classes that come before the one being weighed */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
     WEIR_VEC(struct timer) timers;
+    WEIR_VEC(struct timer) due;
     uint32_t budget;
     uint32_t running_by_priority[1001];
     uint32_t leases_live;

@@ -239,7 +239,7 @@ static bool drain_heap(struct weir_core *c)
             continue;
         }
         cl->waited = c->round;
-        (void)preempt(c, cl);
+        placed = preempt(c, cl) || placed;
         if (c->claims_used < c->conf.reservations_max) {
             (void)claim_push(c, cl);
         }
