@@ -628,8 +628,8 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
 void lease_terminate(struct weir_core *c, struct lease *l);
 void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
-/* Ends what nobody needs: leases that boot for nothing. */
-void leases_sweep(struct weir_core *c);
+/* Ends what nobody needs: leases that boot for nothing. False where there are none. */
+bool leases_sweep(struct weir_core *c);
 void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
 void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
 void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdict, int64_t until_us);

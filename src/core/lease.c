@@ -207,15 +207,18 @@ void lease_look(struct weir_core *c, struct lease *l)
     timer_for_lease(c, l);
 }
 
-void leases_sweep(struct weir_core *c)
+bool leases_sweep(struct weir_core *c)
 {
+    bool any = false;
     for (size_t i = 0; i < c->leases.n; i++) {
         struct lease *l = c->leases.p[i];
         bool boots = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
         if (boots && l->node->runs.n == 0) {
             lease_end_idle(c, l);
+            any = true;
         }
     }
+    return any;
 }
 
 /* ---- events ---- */
