@@ -13,7 +13,7 @@
 #define GPU_PRICE_MIN_MICRO INT64_C(5000)
 #define GPU_PRICE_MAX_MICRO INT64_C(500000000)
 /* How far a price may be from the median of its model and market. */
-enum { MEDIAN_FACTOR = 8, MEDIAN_ROWS_MIN = 4 };
+enum { MEDIAN_FACTOR = 8, MEDIAN_ROWS_MIN = 4, MEDIAN_PROVIDERS_MIN = 3 };
 
 static const char *const basis_name[WEIR_PRICE_BASIS_MAX] = {
     [WEIR_PRICE_LIST] = "list",
@@ -197,12 +197,71 @@ static bool same_kind(const struct catalogue_row *x, const struct catalogue_row 
            (x->basis == WEIR_PRICE_ACCELERATOR) == (y->basis == WEIR_PRICE_ACCELERATOR);
 }
 
+/* What one provider asks for a kind. */
+struct provider_price {
+    uint64_t name_hash;
+    size_t rows;
+    size_t seen;
+    int64_t median;
+};
+
+static int compare_median(const void *a, const void *b)
+{
+    const struct provider_price *x = a;
+    const struct provider_price *y = b;
+    int r = compare_i64(x->median, y->median);
+    return r != 0 ? r : (x->name_hash > y->name_hash) - (x->name_hash < y->name_hash);
+}
+
+static struct provider_price *price_of_provider(struct provider_price *p, size_t *n, const struct weir_offer *o)
+{
+    uint64_t h = weir_hash_bytes(o->provider, strlen(o->provider));
+    for (size_t i = 0; i < *n; i++) {
+        if (p[i].name_hash == h) {
+            return &p[i];
+        }
+    }
+    if (*n == WEIR_CATALOGUE_PROVIDERS_MAX) {
+        return NULL;
+    }
+    p[*n] = (struct provider_price){.name_hash = h};
+    return &p[(*n)++];
+}
+
+/*
+ * The usual price of a kind whose rows are in the order of their prices. Each provider counts once,
+ * so that the one with the most regions does not decide what is usual; where only one or two are
+ * known, each row counts, so that a single bad list cannot outweigh a good one.
+ */
+static int64_t usual_price(struct catalogue_row *const *kind, size_t n)
+{
+    struct provider_price p[WEIR_CATALOGUE_PROVIDERS_MAX];
+    size_t n_providers = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct provider_price *one = price_of_provider(p, &n_providers, &kind[i]->offer);
+        if (one != NULL) {
+            one->rows++;
+        }
+    }
+    if (n_providers < MEDIAN_PROVIDERS_MIN) {
+        return price_per_gpu(&kind[n / 2]->offer);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct provider_price *one = price_of_provider(p, &n_providers, &kind[i]->offer);
+        if (one != NULL && one->seen++ == one->rows / 2) {
+            one->median = price_per_gpu(&kind[i]->offer);
+        }
+    }
+    qsort(p, n_providers, sizeof p[0], compare_median);
+    return p[n_providers / 2].median;
+}
+
 static void check_kind(struct weir_catalogue *c, struct catalogue_row **kind, size_t n)
 {
     if (n < MEDIAN_ROWS_MIN) {
         return; /* too few to say what is usual */
     }
-    int64_t median = price_per_gpu(&kind[n / 2]->offer);
+    int64_t median = usual_price(kind, n);
     const char *model = kind[0]->offer.gpus == 0
                             ? "CPU"
                             : weir_gpu_table_get(c->gpus, kind[0]->offer.gpu_model)->name;

@@ -200,6 +200,26 @@ static void a_price_far_from_its_kind_is_refused(void **state)
     weir_gpu_table_free(gpus);
 }
 
+static void the_provider_with_the_most_rows_does_not_decide_what_is_usual(void **state)
+{
+    (void)state;
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    struct weir_catalogue *c = load(gpus, "a,t1,r,,A100,1,,1,1,on_demand,9,USD,list,,s,2026-01-01\n"
+                                          "a,t2,r,,A100,1,,1,1,on_demand,9,USD,list,,s,2026-01-01\n"
+                                          "a,t3,r,,A100,1,,1,1,on_demand,9,USD,list,,s,2026-01-01\n"
+                                          "b,t,r,,A100,1,,1,1,on_demand,1,USD,list,,s,2026-01-01\n"
+                                          "d,t,r,,A100,1,,1,1,on_demand,1.20,USD,list,,s,2026-01-01\n"
+                                          "e,t,r,,A100,1,,1,1,on_demand,0.10,USD,list,,s,2026-01-01\n");
+    size_t n;
+    (void)weir_catalogue_offers(c, NULL, &n);
+    assert_int_equal(n, 5);
+    const struct weir_refused_offer *f = weir_catalogue_refused(c, &n);
+    assert_int_equal(n, 1);
+    assert_string_equal(f[0].offer.provider, "e");
+    weir_catalogue_free(c);
+    weir_gpu_table_free(gpus);
+}
+
 static void of_duplicates_the_latest_counts(void **state)
 {
     (void)state;
@@ -449,6 +469,7 @@ int main(void)
         cmocka_unit_test(bad_rows_are_refused_with_line_and_reason),
         cmocka_unit_test(headers_are_checked_with_a_suggestion),
         cmocka_unit_test(a_price_far_from_its_kind_is_refused),
+        cmocka_unit_test(the_provider_with_the_most_rows_does_not_decide_what_is_usual),
         cmocka_unit_test(of_duplicates_the_latest_counts),
         cmocka_unit_test(skypilot_files_are_imported),
         cmocka_unit_test(offers_are_ranked_and_the_rest_says_why_not),
