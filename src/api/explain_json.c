@@ -138,7 +138,7 @@ static void add_rejections(struct weir_str *out, const struct weir_explain *e)
         if (v == WEIR_VERDICT_CHOSEN || v == WEIR_VERDICT_DEARER || e->rejected[v] == 0) {
             continue;
         }
-        weir_str_addf(out, "%s%" PRIu32 ": %s", first ? " Ruled out: " : "; ", e->rejected[v], weir_verdict_text((enum weir_verdict)v));
+        weir_str_addf(out, "%s%" PRIu32 " (%s)", first ? " Ruled out: " : ", ", e->rejected[v], weir_verdict_text((enum weir_verdict)v));
         first = false;
     }
     weir_str_adds(out, first ? "" : ".");

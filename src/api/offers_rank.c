@@ -12,6 +12,9 @@ static int read_wishes(struct weir_gpu_table *gpus, const struct api_offer_query
     struct weir_sv text = weir_sv_of(q->gpus);
     while (text.p != NULL) {
         struct weir_sv word = weir_sv_trim(weir_sv_cut(&text, ','));
+        if (word.n == 0) {
+            return weir_fail(err, -WEIR_EINVAL, "gpus: empty; write A100:8, or 8 for any model");
+        }
         if (ret->alternatives == WEIR_ALTERNATIVES_MAX) {
             return weir_fail(err, -WEIR_EINVAL, "gpus: at most %d alternatives", WEIR_ALTERNATIVES_MAX);
         }

@@ -164,11 +164,13 @@ int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err
         f.states = 1u << WEIR_TASK_FAILED;
     }
     int rc = s->ops->list_tasks(s, &f, on_speaking_task, job, err);
+    if (rc == 0 && job->view.n_tasks > 1) {
+        job->has_exit = job->has_exit && job->view.state == WEIR_JOB_FAILED;
+        job->reason = job->view.count[WEIR_TASK_FAILED] > 0 ? job->reason : WEIR_REASON_NONE;
+    }
     if (rc == 0 && job->view.state == WEIR_JOB_SUCCEEDED) {
         job->has_exit = true;
         job->exit_code = 0;
-    } else if (job->view.n_tasks > 1 && !weir_job_state_is_final(job->view.state)) {
-        job->has_exit = false;
     }
     return rc;
 }
