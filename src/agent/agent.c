@@ -49,7 +49,7 @@ static void carry_out(struct agent *a, const struct weir_agent_effect *f)
         agent_call_sync(a, f->ack, f->wait_ms);
         break;
     case WEIR_AGENT_DO_CANCEL_SYNC:
-        a->http->ops->cancel(a->http, a->sync_call);
+        agent_calls_cancel(a, true);
         break;
     case WEIR_AGENT_DO_REPORT:
         agent_call_report(a);
@@ -364,6 +364,9 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 static void close_loop(struct agent *a)
 {
+    if (a->http != NULL) {
+        agent_calls_cancel(a, false);
+    }
     if (a->own_http && a->http != NULL) {
         a->http->ops->free(a->http);
     }

@@ -18,6 +18,7 @@
 #include "wire.h"
 
 struct agent;
+struct call;
 
 /* A run whose supervisor lives, as far as is known. */
 struct live_run {
@@ -92,7 +93,7 @@ struct agent {
     WEIR_VEC(struct queued_event) queue;
     size_t queue_at;
     bool draining;
-    uint64_t sync_call; /* for cancelling */
+    struct call *calls; /* under way; owned */
     bool exiting;
     bool power_off;
     int exit_code;
@@ -108,6 +109,8 @@ void agent_call_join(struct agent *a);
 void agent_call_sync(struct agent *a, uint64_t ack, int wait_ms);
 void agent_call_report(struct agent *a);
 void agent_call_log(struct agent *a, struct weir_run_id run, uint64_t offset);
+/* Cancels the long poll, or everything. */
+void agent_calls_cancel(struct agent *a, bool only_sync);
 
 /* runs.c */
 void agent_run_start(struct agent *a, const struct weir_agent_command *c);
