@@ -84,10 +84,12 @@ char *weir_default_data_dir(void)
     return weir_str_take(&s);
 }
 
-/* Takes "host:port" too; keeps no slash at the end. */
-static int set_url(struct weir_client *a, const char *text, struct weir_err *err)
+int weir_client_url_of(const char *text, char **ret, struct weir_err *err)
 {
-    struct weir_sv s = weir_sv_trim(weir_sv_of(text));
+    if (text == NULL) {
+        text = getenv("WEIR_URL");
+    }
+    struct weir_sv s = weir_sv_trim(weir_sv_of(text != NULL && text[0] != '\0' ? text : default_url));
     while (s.n > 0 && s.p[s.n - 1] == '/') {
         s.n--;
     }
@@ -96,13 +98,13 @@ static int set_url(struct weir_client *a, const char *text, struct weir_err *err
     struct weir_str url = WEIR_STR_INIT(URL_BYTES_MAX);
     weir_str_adds(&url, has_scheme ? "" : "http://");
     weir_str_add(&url, s.p, s.n);
-    bool bad = s.n == 0 || other_scheme || url.overflowed || !weir_utf8_is_text(s) ||
-               memchr(s.p, ' ', s.n) != NULL || memchr(s.p, '?', s.n) != NULL || memchr(s.p, '#', s.n) != NULL;
-    a->url = weir_str_take(&url);
-    if (bad) {
+    if (s.n == 0 || other_scheme || url.overflowed || !weir_utf8_is_text(s) || memchr(s.p, ' ', s.n) != NULL ||
+        memchr(s.p, '?', s.n) != NULL || memchr(s.p, '#', s.n) != NULL) {
+        weir_str_release(&url);
         return weir_fail(err, -WEIR_EINVAL, "'%.*s' is not the URL of a broker; it looks like %s", WEIR_SV_ARG(s),
                          default_url);
     }
+    *ret = weir_str_take(&url);
     return 0;
 }
 
@@ -138,11 +140,7 @@ static int set_token(struct weir_client *a, struct weir_err *err)
 int weir_client_open(struct weir_client **ret, const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *a = weir_alloc(sizeof *a);
-    const char *url = weir_args_text(args, "url");
-    if (url == NULL) {
-        url = getenv("WEIR_URL");
-    }
-    int r = set_url(a, url != NULL && url[0] != '\0' ? url : default_url, err);
+    int r = weir_client_url_of(weir_args_text(args, "url"), &a->url, err);
     if (r < 0) {
         return r;
     }

@@ -81,6 +81,10 @@ struct weir_wall weir_get_time(const json_t *o, const char *key);
 /* Writes a value as indented JSON and a newline on standard output. */
 void weir_print_json(const json_t *v);
 
+/* The broker's URL without a slash at the end: text (which may lack the scheme), else WEIR_URL, else the
+ * default. Errors: -WEIR_EINVAL. Caller frees *ret. */
+int weir_client_url_of(const char *text, char **ret, struct weir_err *err);
+
 /* Default data directory: $XDG_DATA_HOME/weir or ~/.local/share/weir. Caller frees. */
 char *weir_default_data_dir(void);
 /* The whole file, at most max bytes, terminated; "-" is standard input. Errors: -WEIR_ENOTFOUND,

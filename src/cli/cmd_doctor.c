@@ -265,19 +265,26 @@ static void check_clock(struct report *r)
          weir_wall_format(now, buf));
 }
 
+static const char *field(const json_t *o, const char *key)
+{
+    const char *text = weir_get_text(o, key);
+    return text != NULL ? text : "";
+}
+
 static void print_report(const struct report *r)
 {
     struct weir_term term = weir_term_of(STDOUT_FILENO);
     size_t i;
     json_t *o;
     json_array_foreach(r->items, i, o) {
-        const char *verdict = weir_get_text(o, "verdict");
-        const char *remedy = weir_get_text(o, "remedy");
-        enum weir_style style = weir_streq(verdict, "bad") ? WEIR_STYLE_BAD
-                                : weir_streq(verdict, "ok") ? WEIR_STYLE_GOOD : WEIR_STYLE_BUSY;
+        const char *verdict = field(o, "verdict");
+        const char *remedy = field(o, "remedy");
+        bool ok = weir_streq(verdict, verdict_name[VERDICT_OK]);
+        enum weir_style style = ok ? WEIR_STYLE_GOOD
+                                : weir_streq(verdict, verdict_name[VERDICT_BAD]) ? WEIR_STYLE_BAD : WEIR_STYLE_BUSY;
         (void)printf("%s%-4s%s  %-14s %s\n", weir_style_begin(&term, style), verdict, weir_style_end(&term, style),
-                     weir_get_text(o, "name"), weir_get_text(o, "text"));
-        if (remedy != NULL && !weir_streq(verdict, "ok")) {
+                     field(o, "name"), field(o, "text"));
+        if (remedy[0] != '\0' && !ok) {
             (void)printf("      %-14s -> %s\n", "", remedy);
         }
     }

@@ -4,7 +4,7 @@
 
 #include <limits.h>
 
-#include "base/mem.h"
+#include "cloud/sandbox/sandbox.h"
 #include "command.h"
 
 const char weir_environment_text[] =
@@ -254,6 +254,36 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 2,
     },
     {
+        .name = "serve",
+        .group = HOUSE,
+        .fn = weir_cmd_serve,
+        .operands = "",
+        .summary = "Run the broker, with an agent for this host",
+        .opts = weir_opts_serve,
+        .help = "Serves the REST API on 127.0.0.1:7070 and keeps everything in the data directory. Clients of the same user on\n"
+                "this host need no token; others find one in the file token of the data directory. On an address that is not\n"
+                "loopback it speaks https with an authority of its own, tls/ca.pem in the data directory.\n"
+                "\n"
+                "SIGTERM ends it. Tasks go on running without it, and are found again when it is back.",
+        .examples = "weir serve\ta broker for this host\n"
+                    "weir serve --declare-gpus A100:4\tto try weir on a host without GPUs\n"
+                    "weir serve --listen :7070 --data /var/lib/weir\tfor others\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "agent",
+        .group = HOUSE,
+        .fn = weir_cmd_agent,
+        .operands = "",
+        .summary = "Make this host a node of a broker elsewhere",
+        .opts = weir_opts_agent,
+        .help = "Joins the broker, runs its tasks as processes of this host and reports on them. All calls go from the agent\n"
+                "to the broker. SIGTERM ends the agent; its tasks go on, and the next agent on the same directory takes them\n"
+                "over.",
+        .examples = "weir agent --broker https://weir.example.org:7070 --token-file /etc/weir/agent-token --ca /etc/weir/ca.pem\ta node\n",
+        .operands_max = 0,
+    },
+    {
         .name = "doctor",
         .group = HOUSE,
         .fn = weir_cmd_doctor,
@@ -291,6 +321,12 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "",
         .summary = "Print the version",
         .operands_max = 0,
+    },
+    {
+        .name = "sandbox-machine",
+        .raw = weir_sandbox_machine_main,
+        .operands = "DIR",
+        .summary = "The process that is a machine of the sandbox provider; started by it",
     },
     {
         .name = "sandbox",

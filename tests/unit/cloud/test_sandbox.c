@@ -65,7 +65,7 @@ static void leave_daemon(const char *dir)
 static int agent_main(int argc, char **argv)
 {
     char dir[SANDBOX_PATH_SIZE] = "";
-    WEIR_CLEANUP(weir_str_release) struct weir_str args = WEIR_STR_INIT(65536);
+    struct weir_str args = WEIR_STR_INIT(65536);
     for (int i = 1; i < argc; i++) {
         weir_str_addf(&args, "%s\n", argv[i]);
         if (weir_streq(argv[i], "--data")) {
@@ -79,7 +79,7 @@ static int agent_main(int argc, char **argv)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    WEIR_CLEANUP(weir_freep) char *token = NULL;
+    char *token = NULL;
     size_t n;
     if (sandbox_read_file(dir, "token", &token, &n, NULL) < 0) {
         return 8;
@@ -131,8 +131,6 @@ static struct sandbox_launch launch_of(const char *token, const char *word)
     (void)snprintf(s->broker_url, sizeof s->broker_url, "https://127.0.0.1:7070");
     (void)snprintf(s->self_exe, sizeof s->self_exe, "%s", self);
     s->gpus = 2;
-    s->cpu_milli = 8500;
-    s->mem_mib = 65536;
     s->lease = 42;
     s->expires = weir_wall_add(weir_clock_wall(&weir_clock_os), weir_dur_s(60));
     return l;
@@ -256,12 +254,11 @@ static void the_agent_gets_the_command_line_that_it_understands(void **state)
     char expires[WEIR_RFC3339_SIZE];
     char dir[SANDBOX_PATH_SIZE];
     (void)snprintf(dir, sizeof dir, "%.900s/instances/%.32s", g.w.root, i.id);
-    (void)snprintf(
-        want, sizeof want,
-        "agent\n--broker\nhttps://127.0.0.1:7070\n--token-file\n%s/token\n--data\n%s/agent\n"
-        "--lease\n42\n--lease-expires\n%s\n--pool\nsandbox\n--name\n%s\n--notice-file\n"
-        "%s/notice.json\n--declare-gpus\nA100:2\n--declare-cpus\n8.500\n--declare-memory\n65536M\n--ca\n%s/ca.pem\n",
-        dir, dir, weir_wall_format(l.spec.expires, expires), i.id, dir, dir);
+    (void)snprintf(want, sizeof want,
+                   "agent\n--broker\nhttps://127.0.0.1:7070\n--token-file\n%s/token\n--data\n%s/agent\n"
+                   "--lease\n42\n--lease-expires\n%s\n--pool\nsandbox\n--name\n%s\n--notice-file\n"
+                   "%s/notice.json\n--declare-gpus\nA100:2\n--ca\n%s/ca.pem\n",
+                   dir, dir, weir_wall_format(l.spec.expires, expires), i.id, dir, dir);
     assert_memory_equal(args, want, strlen(want));
     assert_null(strstr(args, "the-broker's-own"));
     char *log = await_file(&g, i.id, "agent.log");
@@ -519,8 +516,7 @@ static void mirrored_offers_say_whose_they_are(void **state)
                                     .self_exe = self,
                                     .gpus = table,
                                     .catalogue = catalogue};
-    json_t *j =
-        json_loads("{\"mirror\": [\"aws\", \"gcp\"], \"regions\": [\"eu-*\"], \"boot_delay\": \"3s\"}", 0, NULL);
+    json_t *j = json_loads("{\"mirror\": [\"aws\", \"gcp\"], \"regions\": [\"eu-*\"], \"boot_delay\": \"3s\"}", 0, NULL);
     struct weir_provider *p = NULL;
     assert_int_equal(weir_sandbox_provider.init(&p, &env, j, NULL), 0);
     struct seen s = {0};
@@ -539,12 +535,8 @@ static void mirrored_offers_say_whose_they_are(void **state)
     assert_int_equal(s.o[1].reclaim_ppm_per_hour, 77);
     /* A file of faults is taken at the next call. */
     put_file(g.w.root, "faults", "# for a try\nnonsense\nquota\n");
-    struct weir_launch l = {.token = "t-1",
-                            .offer = &s.o[0],
-                            .owner = "me",
-                            .broker_url = "http://x",
-                            .join_token = "j",
-                            .expires = weir_wall_add(s.o[0].as_of, weir_dur_s(60))};
+    struct weir_launch l = {.token = "t-1", .offer = &s.o[0], .owner = "me", .broker_url = "http://x",
+                            .join_token = "j", .expires = weir_wall_add(s.o[0].as_of, weir_dur_s(60))};
     struct seen t = {0};
     assert_int_equal(weir_sandbox_provider.launch(p, &l, see, &t), 0);
     while (!t.came) {
