@@ -94,8 +94,12 @@ int weir_start_read(const struct json_t *command,
     }
     s.max_duration.us = d == NULL ? 0 : json_integer_value(d);
     s.array = json_is_true(json_object_get(command, "array"));
+    const json_t *spec = json_object_get(command, "spec");
+    if (rc == 0 && !json_is_object(spec)) {
+        rc = weir_fail(err, -WEIR_EINVAL, "start: 'spec' is not an object");
+    }
     if (rc == 0) {
-        rc = weir_spec_from_json(json_object_get(command, "spec"), models, &s.spec, err);
+        rc = weir_spec_from_json(spec, models, &s.spec, err);
     }
     if (rc == 0 && s.spec->run == NULL && (s.spec->argv == NULL || s.spec->argv[0] == NULL)) {
         rc = weir_fail(err, -WEIR_EINVAL, "start: the job has neither 'run' nor a command");

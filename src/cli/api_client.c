@@ -22,7 +22,7 @@ enum {
 
 static const char default_url[] = "http://127.0.0.1:7070";
 
-struct weir_api {
+struct weir_client {
     struct weir_http_session *session;
     char *url;
     char *token;  /* NULL: none */
@@ -85,7 +85,7 @@ char *weir_default_data_dir(void)
 }
 
 /* Takes "host:port" too; keeps no slash at the end. */
-static int set_url(struct weir_api *a, const char *text, struct weir_err *err)
+static int set_url(struct weir_client *a, const char *text, struct weir_err *err)
 {
     struct weir_sv s = weir_sv_trim(weir_sv_of(text));
     while (s.n > 0 && s.p[s.n - 1] == '/') {
@@ -106,12 +106,12 @@ static int set_url(struct weir_api *a, const char *text, struct weir_err *err)
     return 0;
 }
 
-static int set_token(struct weir_api *a, struct weir_err *err)
+static int set_token(struct weir_client *a, struct weir_err *err)
 {
     const char *token = getenv("WEIR_TOKEN");
     if (token != NULL && token[0] != '\0') {
         a->token = weir_strdup(token);
-    } else if (weir_api_is_local(a)) {
+    } else if (weir_client_is_local(a)) {
         /* The file is the broker's own: its token is not for brokers elsewhere. */
         WEIR_CLEANUP(weir_freep) char *dir = weir_default_data_dir();
         struct weir_str path = WEIR_STR_INIT(4096);
@@ -135,9 +135,9 @@ static int set_token(struct weir_api *a, struct weir_err *err)
     return 0;
 }
 
-int weir_api_open(struct weir_api **ret, const struct weir_args *args, struct weir_err *err)
+int weir_client_open(struct weir_client **ret, const struct weir_args *args, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *a = weir_alloc(sizeof *a);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *a = weir_alloc(sizeof *a);
     const char *url = weir_args_text(args, "url");
     if (url == NULL) {
         url = getenv("WEIR_URL");
@@ -166,9 +166,9 @@ int weir_api_open(struct weir_api **ret, const struct weir_args *args, struct we
     return 0;
 }
 
-int weir_api_clone(struct weir_api **ret, const struct weir_api *from, struct weir_err *err)
+int weir_client_clone(struct weir_client **ret, const struct weir_client *from, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *a = weir_alloc(sizeof *a);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *a = weir_alloc(sizeof *a);
     a->url = weir_strdup(from->url);
     a->token = from->token != NULL ? weir_strdup(from->token) : NULL;
     a->ca_pem = from->ca_pem != NULL ? weir_strdup(from->ca_pem) : NULL;
@@ -180,7 +180,7 @@ int weir_api_clone(struct weir_api **ret, const struct weir_api *from, struct we
     return 0;
 }
 
-void weir_api_free(struct weir_api *a)
+void weir_client_free(struct weir_client *a)
 {
     if (a == NULL) {
         return;
@@ -194,18 +194,18 @@ void weir_api_free(struct weir_api *a)
     free(a);
 }
 
-void weir_api_freep(struct weir_api **a)
+void weir_client_freep(struct weir_client **a)
 {
-    weir_api_free(*a);
+    weir_client_free(*a);
     *a = NULL;
 }
 
-const char *weir_api_url(const struct weir_api *a)
+const char *weir_client_url(const struct weir_client *a)
 {
     return a->url;
 }
 
-bool weir_api_is_local(const struct weir_api *a)
+bool weir_client_is_local(const struct weir_client *a)
 {
     const char *host = strstr(a->url, "://");
     host = host != NULL ? host + 3 : a->url;
@@ -216,7 +216,7 @@ bool weir_api_is_local(const struct weir_api *a)
 }
 
 /* The error for an answer that is not 2xx. */
-static int fail_status(const struct weir_api *a, const struct weir_http_reply *reply, struct weir_err *err)
+static int fail_status(const struct weir_client *a, const struct weir_http_reply *reply, struct weir_err *err)
 {
     json_t *root = json_loadb(reply->body.p != NULL ? reply->body.p : "", reply->body.n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *e = json_object_get(root, "error");
@@ -245,7 +245,7 @@ static int fail_status(const struct weir_api *a, const struct weir_http_reply *r
     return r;
 }
 
-static int fail_call(const struct weir_api *a, const struct weir_http_reply *reply, int r, struct weir_err *err)
+static int fail_call(const struct weir_client *a, const struct weir_http_reply *reply, int r, struct weir_err *err)
 {
     if (r == -WEIR_EUNAVAIL) {
         return weir_fail(err, r, "no broker answers at %s: start one with 'weir serve', or set WEIR_URL (%s)", a->url,
@@ -268,7 +268,7 @@ struct request {
     void *sink_ctx;
 };
 
-static int request(struct weir_api *a, const struct request *q, struct weir_http_reply *reply, struct weir_err *err)
+static int request(struct weir_client *a, const struct request *q, struct weir_http_reply *reply, struct weir_err *err)
 {
     struct weir_str url = WEIR_STR_INIT(URL_BYTES_MAX + PATH_BYTES_MAX);
     weir_str_adds(&url, a->url);
@@ -289,7 +289,7 @@ static int request(struct weir_api *a, const struct request *q, struct weir_http
         .ca_pem = a->ca_pem,
         .timeout_ms = q->timeout_ms,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .reply_bytes_max = WEIR_API_REPLY_BYTES_MAX,
+        .reply_bytes_max = WEIR_CLIENT_REPLY_BYTES_MAX,
     };
     *reply = (struct weir_http_reply){.content_type = ""};
     int r = weir_http_session_call(a->session, &call, q->sink, q->sink_ctx, reply, err);
@@ -303,7 +303,7 @@ static int request(struct weir_api *a, const struct request *q, struct weir_http
     return reply->status >= 200 && reply->status < 300 ? 0 : fail_status(a, reply, err);
 }
 
-static int parse_reply(const struct weir_api *a, const struct weir_http_reply *reply, json_t **ret, struct weir_err *err)
+static int parse_reply(const struct weir_client *a, const struct weir_http_reply *reply, json_t **ret, struct weir_err *err)
 {
     if (ret == NULL) {
         return 0;
@@ -319,7 +319,7 @@ static int parse_reply(const struct weir_api *a, const struct weir_http_reply *r
     return 0;
 }
 
-int weir_api_call(struct weir_api *a,
+int weir_client_call(struct weir_client *a,
                   const char *method,
                   const char *path,
                   const char *body,
@@ -332,7 +332,7 @@ int weir_api_call(struct weir_api *a,
     return r < 0 ? r : parse_reply(a, &reply, ret, err);
 }
 
-int weir_api_wait(struct weir_api *a, const char *path, unsigned wait_s, json_t **ret, struct weir_err *err)
+int weir_client_wait(struct weir_client *a, const char *path, unsigned wait_s, json_t **ret, struct weir_err *err)
 {
     struct weir_http_reply reply;
     struct request q = {.method = "GET", .path = path, .timeout_ms = CALL_TIMEOUT_MS + wait_s * 1000};
@@ -340,7 +340,7 @@ int weir_api_wait(struct weir_api *a, const char *path, unsigned wait_s, json_t 
     return r < 0 ? r : parse_reply(a, &reply, ret, err);
 }
 
-int weir_api_list(struct weir_api *a,
+int weir_client_list(struct weir_client *a,
                   const char *path,
                   uint64_t limit,
                   json_t **ret,
@@ -353,12 +353,12 @@ int weir_api_list(struct weir_api *a,
     bool more = true;
     while (more && (limit == 0 || json_array_size(all) < limit)) {
         struct weir_str page = WEIR_STR_INIT(PATH_BYTES_MAX);
-        uint64_t left = limit == 0 ? WEIR_API_PAGE_MAX : limit - json_array_size(all);
+        uint64_t left = limit == 0 ? WEIR_CLIENT_PAGE_MAX : limit - json_array_size(all);
         weir_str_adds(&page, path);
-        weir_query_add_u64(&page, "limit", left < WEIR_API_PAGE_MAX ? left : WEIR_API_PAGE_MAX);
+        weir_query_add_u64(&page, "limit", left < WEIR_CLIENT_PAGE_MAX ? left : WEIR_CLIENT_PAGE_MAX);
         weir_query_add(&page, "cursor", cursor);
         json_t *reply = NULL;
-        r = weir_api_call(a, "GET", weir_str_cstr(&page), NULL, &reply, err);
+        r = weir_client_call(a, "GET", weir_str_cstr(&page), NULL, &reply, err);
         weir_str_release(&page);
         json_t *items = json_object_get(reply, "items");
         if (r == 0 && !json_is_array(items)) {
@@ -402,7 +402,7 @@ static int stop_sink(void *ctx, const char *p, size_t n)
     return r;
 }
 
-int weir_api_stream(struct weir_api *a, const char *path, weir_http_sink_fn *sink, void *ctx, struct weir_err *err)
+int weir_client_stream(struct weir_client *a, const char *path, weir_http_sink_fn *sink, void *ctx, struct weir_err *err)
 {
     struct weir_http_reply reply;
     struct stop stop = {.sink = sink, .ctx = ctx};

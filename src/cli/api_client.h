@@ -15,51 +15,51 @@
 #include "options.h"
 
 enum {
-    WEIR_API_REPLY_BYTES_MAX = 64 << 20,
-    WEIR_API_PAGE_MAX = 1000,
+    WEIR_CLIENT_REPLY_BYTES_MAX = 64 << 20,
+    WEIR_CLIENT_PAGE_MAX = 1000,
 };
 
-struct weir_api;
+struct weir_client;
 
 /* Makes the client; no connection is made yet. Errors: -WEIR_EINVAL (URL), -WEIR_ECONFIG (WEIR_CA). */
-int weir_api_open(struct weir_api **ret, const struct weir_args *args, struct weir_err *err);
+int weir_client_open(struct weir_client **ret, const struct weir_args *args, struct weir_err *err);
 /* A second client for the same broker, for another thread. */
-int weir_api_clone(struct weir_api **ret, const struct weir_api *from, struct weir_err *err);
-void weir_api_free(struct weir_api *a);
-void weir_api_freep(struct weir_api **a);
+int weir_client_clone(struct weir_client **ret, const struct weir_client *from, struct weir_err *err);
+void weir_client_free(struct weir_client *a);
+void weir_client_freep(struct weir_client **a);
 /* "http://127.0.0.1:7070", without a slash at the end. */
-const char *weir_api_url(const struct weir_api *a);
+const char *weir_client_url(const struct weir_client *a);
 /* True where the broker runs on this host: its paths are ours. */
-bool weir_api_is_local(const struct weir_api *a);
+bool weir_client_is_local(const struct weir_client *a);
 
 /*
  * One call; path begins with "/v1/". body NULL: none. *ret (may be NULL) is the answer, freed by
  * json_decref. Errors: what the broker says, with its code; -WEIR_EUNAVAIL where none answers;
  * -WEIR_EIO where what answers is no broker.
  */
-int weir_api_call(struct weir_api *a,
+int weir_client_call(struct weir_client *a,
                   const char *method,
                   const char *path,
                   const char *body,
                   json_t **ret,
                   struct weir_err *err);
-/* As a GET by weir_api_call for a call that the broker holds back for wait_s at most. */
-int weir_api_wait(struct weir_api *a, const char *path, unsigned wait_s, json_t **ret, struct weir_err *err);
+/* As a GET by weir_client_call for a call that the broker holds back for wait_s at most. */
+int weir_client_wait(struct weir_client *a, const char *path, unsigned wait_s, json_t **ret, struct weir_err *err);
 
 /*
  * Follows the pages of a list and gives all items, `limit` at most (0: all), as one array.
  * path may have a query. *ret_more (may be NULL) tells whether there is more.
  */
-int weir_api_list(struct weir_api *a,
+int weir_client_list(struct weir_client *a,
                   const char *path,
                   uint64_t limit,
                   json_t **ret,
                   bool *ret_more,
                   struct weir_err *err);
 
-/* Streams a GET's answer into sink. Errors: as weir_api_call; -WEIR_EIO and -WEIR_ETIMEOUT where the
+/* Streams a GET's answer into sink. Errors: as weir_client_call; -WEIR_EIO and -WEIR_ETIMEOUT where the
  * stream broke off. A non-zero return of the sink ends the call and is no error. */
-int weir_api_stream(struct weir_api *a, const char *path, weir_http_sink_fn *sink, void *ctx, struct weir_err *err);
+int weir_client_stream(struct weir_client *a, const char *path, weir_http_sink_fn *sink, void *ctx, struct weir_err *err);
 
 /* Adds "?key=value" or "&key=value" with the value percent-encoded; nothing where value is NULL. */
 void weir_query_add(struct weir_str *path, const char *key, const char *value);

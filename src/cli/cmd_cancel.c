@@ -9,7 +9,7 @@
 #include "jobs.h"
 #include "output.h"
 
-static int cancel_one(struct weir_api *api, const char *text, json_t *all, struct weir_err *err)
+static int cancel_one(struct weir_client *api, const char *text, json_t *all, struct weir_err *err)
 {
     struct weir_ref ref;
     int r = weir_ref_parse(text, &ref, err);
@@ -23,7 +23,7 @@ static int cancel_one(struct weir_api *api, const char *text, json_t *all, struc
         weir_query_add_u64(&path, "task", ref.index);
     }
     json_t *answer = NULL;
-    r = weir_api_call(api, "POST", weir_str_cstr(&path), NULL, &answer, err);
+    r = weir_client_call(api, "POST", weir_str_cstr(&path), NULL, &answer, err);
     weir_str_release(&path);
     if (r == 0) {
         (void)json_array_append(all, answer);
@@ -34,8 +34,8 @@ static int cancel_one(struct weir_api *api, const char *text, json_t *all, struc
 
 int weir_cmd_cancel(const struct weir_args *args, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *api = NULL;
-    int r = weir_api_open(&api, args, err);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
     if (r < 0) {
         return r;
     }

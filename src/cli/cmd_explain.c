@@ -22,8 +22,8 @@ int weir_cmd_explain(const struct weir_args *args, struct weir_err *err)
     if (r < 0) {
         return r;
     }
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *api = NULL;
-    r = weir_api_open(&api, args, err);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    r = weir_client_open(&api, args, err);
     if (r < 0) {
         return r;
     }
@@ -35,7 +35,7 @@ int weir_cmd_explain(const struct weir_args *args, struct weir_err *err)
     }
     json_t *answer = NULL;
     json_t *job = NULL;
-    r = weir_api_call(api, "GET", weir_str_cstr(&path), NULL, &answer, err);
+    r = weir_client_call(api, "GET", weir_str_cstr(&path), NULL, &answer, err);
     weir_str_release(&path);
     if (r == 0 && !weir_args_has(args, "json")) {
         r = weir_job_get(api, ref.job, &job, err); /* for the currency */

@@ -30,7 +30,7 @@ static void print_table(const json_t *items)
     static const struct weir_column column[] = {
         {"ID", .right = true}, {"NAME", .shrink = true}, {"PROJECT", .shrink = true}, {"USER", .shrink = true},
         {"STATE"}, {"TASKS", .right = true}, {"POOL"}, {"NODE", .shrink = true}, {"GPUS"}, {"EXIT", .right = true},
-        {"SUBMITTED"}, {"TIME", .right = true}, {"COST", .right = true},
+        {"SUBMITTED (UTC)"}, {"TIME", .right = true}, {"COST", .right = true},
     };
     struct weir_wall now = weir_clock_wall(&weir_clock_os);
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
@@ -56,8 +56,8 @@ static void print_table(const json_t *items)
 
 int weir_cmd_jobs(const struct weir_args *args, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *api = NULL;
-    int r = weir_api_open(&api, args, err);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
     if (r < 0) {
         return r;
     }
@@ -70,7 +70,7 @@ int weir_cmd_jobs(const struct weir_args *args, struct weir_err *err)
     json_t *items = NULL;
     bool more = false;
     uint64_t limit = weir_args_has(args, "all") ? 0 : weir_args_count(args, "limit", 100);
-    r = weir_api_list(api, weir_str_cstr(&path), limit, &items, &more, err);
+    r = weir_client_list(api, weir_str_cstr(&path), limit, &items, &more, err);
     weir_str_release(&path);
     if (r < 0) {
         return r;

@@ -15,13 +15,13 @@ const struct weir_opt weir_opts_logs[] = {
 };
 
 /* The logs of all tasks of an array as they stand, with prefixes. */
-static int print_all(struct weir_api *api, const struct weir_args *args, uint64_t job, struct weir_follow *f, struct weir_err *err)
+static int print_all(struct weir_client *api, const struct weir_args *args, uint64_t job, struct weir_follow *f, struct weir_err *err)
 {
     struct weir_str path = WEIR_STR_INIT(256);
     weir_job_path(&path, job);
     weir_str_adds(&path, "/tasks");
     json_t *tasks = NULL;
-    int r = weir_api_list(api, weir_str_cstr(&path), 0, &tasks, NULL, err);
+    int r = weir_client_list(api, weir_str_cstr(&path), 0, &tasks, NULL, err);
     weir_str_release(&path);
     size_t i;
     json_t *task;
@@ -48,8 +48,8 @@ int weir_cmd_logs(const struct weir_args *args, struct weir_err *err)
     if (r < 0) {
         return r;
     }
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *api = NULL;
-    r = weir_api_open(&api, args, err);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    r = weir_client_open(&api, args, err);
     if (r < 0) {
         return r;
     }

@@ -28,8 +28,8 @@ const struct weir_opt weir_opts_run[] = {
 enum { FIRST_LOOK_MS = 700, LOOK_MS = 3000 };
 
 struct run {
-    struct weir_api *api;
-    struct weir_api *stream_api; /* the streaming thread's own */
+    struct weir_client *api;
+    struct weir_client *stream_api; /* the streaming thread's own */
     uint64_t job;
     struct weir_follow follow;
     struct weir_err stream_err;
@@ -82,7 +82,7 @@ static void show_why(struct run *run)
     struct weir_str path = WEIR_STR_INIT(256);
     weir_job_path(&path, run->job);
     weir_str_adds(&path, "/explain");
-    int r = weir_api_call(run->api, "GET", weir_str_cstr(&path), NULL, &explain, NULL);
+    int r = weir_client_call(run->api, "GET", weir_str_cstr(&path), NULL, &explain, NULL);
     weir_str_release(&path);
     if (r < 0 || atomic_load(&run->follow.seen)) {
         json_decref(explain);
@@ -105,7 +105,7 @@ static void cancel(struct run *run)
     struct weir_str path = WEIR_STR_INIT(256);
     weir_job_path(&path, run->job);
     weir_str_adds(&path, "/cancel");
-    int r = weir_api_call(run->api, "POST", weir_str_cstr(&path), NULL, NULL, &err);
+    int r = weir_client_call(run->api, "POST", weir_str_cstr(&path), NULL, NULL, &err);
     weir_str_release(&path);
     if (r == 0) {
         run->cancelled = true;
@@ -211,7 +211,7 @@ static void attend(struct run *run)
 }
 
 static int make_spec(const struct weir_args *args,
-                     const struct weir_api *api,
+                     const struct weir_client *api,
                      struct weir_gpu_table *gpus,
                      struct weir_spec **ret,
                      struct weir_err *err)
@@ -277,9 +277,9 @@ static int finish(struct run *run, struct weir_err *err)
 
 static int run_job(struct run *run, const struct weir_args *args, struct weir_err *err)
 {
-    int r = weir_api_open(&run->api, args, err);
+    int r = weir_client_open(&run->api, args, err);
     if (r == 0) {
-        r = weir_api_clone(&run->stream_api, run->api, err);
+        r = weir_client_clone(&run->stream_api, run->api, err);
     }
     if (r < 0) {
         return r;
@@ -315,7 +315,7 @@ int weir_cmd_run(const struct weir_args *args, struct weir_err *err)
 {
     struct run run = {.follow = WEIR_FOLLOW_INIT, .pipe = {-1, -1}, .quiet = weir_args_has(args, "quiet")};
     int r = run_job(&run, args, err);
-    weir_api_free(run.api);
-    weir_api_free(run.stream_api);
+    weir_client_free(run.api);
+    weir_client_free(run.stream_api);
     return r;
 }

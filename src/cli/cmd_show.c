@@ -97,7 +97,7 @@ static void print_tasks(const json_t *items)
 {
     static const struct weir_column column[] = {
         {"TASK"}, {"STATE"}, {"REASON"}, {"ATTEMPT", .right = true}, {"POOL"}, {"NODE", .shrink = true}, {"GPUS"},
-        {"EXIT", .right = true}, {"STARTED"}, {"TIME", .right = true}, {"COST", .right = true},
+        {"EXIT", .right = true}, {"STARTED (UTC)"}, {"TIME", .right = true}, {"COST", .right = true},
     };
     struct weir_wall now = weir_clock_wall(&weir_clock_os);
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
@@ -126,7 +126,7 @@ static void print_tasks(const json_t *items)
     weir_table_print(t, stdout);
 }
 
-static int show_job(struct weir_api *api, const struct weir_args *args, uint64_t id, struct weir_err *err)
+static int show_job(struct weir_client *api, const struct weir_args *args, uint64_t id, struct weir_err *err)
 {
     json_t *job = NULL;
     json_t *tasks = NULL;
@@ -136,7 +136,7 @@ static int show_job(struct weir_api *api, const struct weir_args *args, uint64_t
         struct weir_str path = WEIR_STR_INIT(256);
         weir_job_path(&path, id);
         weir_str_adds(&path, "/tasks");
-        r = weir_api_list(api, weir_str_cstr(&path), weir_args_count(args, "limit", 1000), &tasks, &more, err);
+        r = weir_client_list(api, weir_str_cstr(&path), weir_args_count(args, "limit", 1000), &tasks, &more, err);
         weir_str_release(&path);
     }
     if (r == 0 && weir_args_has(args, "spec")) {
@@ -161,7 +161,7 @@ static int show_job(struct weir_api *api, const struct weir_args *args, uint64_t
     return r;
 }
 
-static int show_task(struct weir_api *api, const struct weir_args *args, const struct weir_ref *ref, struct weir_err *err)
+static int show_task(struct weir_client *api, const struct weir_args *args, const struct weir_ref *ref, struct weir_err *err)
 {
     json_t *task = NULL;
     int r = weir_task_get(api, ref, &task, err);
@@ -179,8 +179,8 @@ static int show_task(struct weir_api *api, const struct weir_args *args, const s
 
 int weir_cmd_show(const struct weir_args *args, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *api = NULL;
-    int r = weir_api_open(&api, args, err);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
     for (size_t i = 0; r == 0 && i < args->n_operands; i++) {
         struct weir_ref ref;
         r = weir_ref_parse(args->operand[i], &ref, err);

@@ -32,7 +32,7 @@ static void print_dry_run(const char *file, const json_t *answer)
     weir_str_release(&out);
 }
 
-static int finish_one(struct weir_api *api, const struct weir_args *args, uint64_t id, struct weir_err *err)
+static int finish_one(struct weir_client *api, const struct weir_args *args, uint64_t id, struct weir_err *err)
 {
     if (!weir_args_has(args, "wait") && !weir_args_has(args, "follow")) {
         return 0;
@@ -63,7 +63,7 @@ static int finish_one(struct weir_api *api, const struct weir_args *args, uint64
 }
 
 /* Reads, completes and posts one file; the answer comes back owned. */
-static int submit_one(struct weir_api *api,
+static int submit_one(struct weir_client *api,
                       const struct weir_args *args,
                       const char *file,
                       struct weir_gpu_table *gpus,
@@ -114,8 +114,8 @@ static void print_answer(const struct weir_args *args, const char *file, json_t 
 
 int weir_cmd_submit(const struct weir_args *args, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *api = NULL;
-    int r = weir_api_open(&api, args, err);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
     if (r < 0) {
         return r;
     }

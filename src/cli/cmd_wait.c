@@ -16,7 +16,7 @@ const struct weir_opt weir_opts_wait[] = {
     {0},
 };
 
-static int wait_one(struct weir_api *api,
+static int wait_one(struct weir_client *api,
                     const struct weir_args *args,
                     const char *text,
                     struct weir_dur left,
@@ -51,8 +51,8 @@ static int wait_one(struct weir_api *api,
 
 int weir_cmd_wait(const struct weir_args *args, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_api_freep) struct weir_api *api = NULL;
-    int r = weir_api_open(&api, args, err);
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
     if (r < 0) {
         return r;
     }

@@ -11,9 +11,9 @@
 
 enum { NAMES_MAX = 64 };
 
-const struct weir_command *weir_command_find(const char *name)
+const struct weir_cli_command *weir_cli_command_find(const char *name)
 {
-    for (const struct weir_command *c = weir_commands; c->name != NULL; c++) {
+    for (const struct weir_cli_command *c = weir_cli_commands; c->name != NULL; c++) {
         if (weir_streq(c->name, name)) {
             return c;
         }
@@ -25,7 +25,7 @@ static int unknown_command(const char *name)
 {
     const char *names[NAMES_MAX + 1];
     size_t n = 0;
-    for (const struct weir_command *c = weir_commands; c->name != NULL && n < NAMES_MAX; c++) {
+    for (const struct weir_cli_command *c = weir_cli_commands; c->name != NULL && n < NAMES_MAX; c++) {
         if (c->group != NULL) {
             names[n++] = c->name;
         }
@@ -40,7 +40,7 @@ static int unknown_command(const char *name)
     return weir_error_exit_status(-WEIR_EINVAL);
 }
 
-static int check_operands(const struct weir_command *c, const struct weir_args *a, struct weir_err *err)
+static int check_operands(const struct weir_cli_command *c, const struct weir_args *a, struct weir_err *err)
 {
     struct weir_str usage = WEIR_STR_INIT(512);
     int r = 0;
@@ -55,7 +55,7 @@ static int check_operands(const struct weir_command *c, const struct weir_args *
     return r;
 }
 
-static void print_help(const struct weir_command *c)
+static void print_help(const struct weir_cli_command *c)
 {
     struct weir_str out = WEIR_STR_INIT(WEIR_HELP_BYTES_MAX);
     if (c != NULL) {
@@ -67,7 +67,7 @@ static void print_help(const struct weir_command *c)
     weir_str_release(&out);
 }
 
-static int run_command(const struct weir_command *c, size_t n, char *const *word)
+static int run_command(const struct weir_cli_command *c, size_t n, char *const *word)
 {
     struct weir_err err = {""};
     struct weir_args args;
@@ -95,14 +95,14 @@ int weir_cli_main(int argc, char **argv)
 {
     int status;
     const char *name = argc > 1 ? argv[1] : "--help";
-    const struct weir_command *c = NULL;
+    const struct weir_cli_command *c = NULL;
     if (weir_streq(name, "--help") || weir_streq(name, "-h")) {
         print_help(NULL);
         status = argc > 1 ? 0 : weir_error_exit_status(-WEIR_EINVAL);
     } else if (weir_streq(name, "--version")) {
         (void)puts("weir " WEIR_VERSION);
         status = 0;
-    } else if ((c = weir_command_find(name)) == NULL) {
+    } else if ((c = weir_cli_command_find(name)) == NULL) {
         return unknown_command(name);
     } else if (c->raw != NULL) {
         return c->raw(argc - 1, argv + 1);

@@ -9,15 +9,15 @@
 #include "options.h"
 
 /* Returns a negative -WEIR_E* code with the text in err, or the exit status of the program. */
-typedef int weir_command_fn(const struct weir_args *args, struct weir_err *err);
+typedef int weir_cli_fn(const struct weir_args *args, struct weir_err *err);
 /* For commands that read their words themselves. */
-typedef int weir_command_raw_fn(int argc, char **argv);
+typedef int weir_cli_raw_fn(int argc, char **argv);
 
-struct weir_command {
+struct weir_cli_command {
     const char *name;
     const char *group; /* heading in the list of commands; NULL: hidden */
-    weir_command_fn *fn;
-    weir_command_raw_fn *raw; /* instead of fn: no options are parsed */
+    weir_cli_fn *fn;
+    weir_cli_raw_fn *raw; /* instead of fn: no options are parsed */
     const char *operands;     /* for the synopsis: "JOB[_INDEX]..." */
     const char *summary;      /* one line, no full stop */
     const struct weir_opt *opts;
@@ -31,39 +31,39 @@ struct weir_command {
 };
 
 /* Ends with a row without a name. */
-extern const struct weir_command weir_commands[];
+extern const struct weir_cli_command weir_cli_commands[];
 /* Options that every command takes. */
 extern const struct weir_opt weir_common_options[];
 /* Environment variables that the program reads: "NAME\tmeaning" lines. */
 extern const char weir_environment_text[];
 
 /* NULL where there is none. */
-const struct weir_command *weir_command_find(const char *name);
+const struct weir_cli_command *weir_cli_command_find(const char *name);
 
 /* The whole program: argv[1] names the command. Returns the exit status. */
 int weir_cli_main(int argc, char **argv);
 
-weir_command_fn weir_cmd_bill;
-weir_command_fn weir_cmd_cancel;
-weir_command_fn weir_cmd_completion;
-weir_command_fn weir_cmd_doctor;
-weir_command_fn weir_cmd_events;
-weir_command_fn weir_cmd_explain;
-weir_command_fn weir_cmd_help;
-weir_command_fn weir_cmd_jobs;
-weir_command_fn weir_cmd_leases;
-weir_command_fn weir_cmd_logs;
-weir_command_fn weir_cmd_nodes;
-weir_command_fn weir_cmd_offers;
-weir_command_fn weir_cmd_pools;
-weir_command_fn weir_cmd_project;
-weir_command_fn weir_cmd_run;
-weir_command_fn weir_cmd_sandbox;
-weir_command_fn weir_cmd_show;
-weir_command_fn weir_cmd_submit;
-weir_command_fn weir_cmd_top;
-weir_command_fn weir_cmd_version;
-weir_command_fn weir_cmd_wait;
+weir_cli_fn weir_cmd_bill;
+weir_cli_fn weir_cmd_cancel;
+weir_cli_fn weir_cmd_completion;
+weir_cli_fn weir_cmd_doctor;
+weir_cli_fn weir_cmd_events;
+weir_cli_fn weir_cmd_explain;
+weir_cli_fn weir_cmd_help;
+weir_cli_fn weir_cmd_jobs;
+weir_cli_fn weir_cmd_leases;
+weir_cli_fn weir_cmd_logs;
+weir_cli_fn weir_cmd_nodes;
+weir_cli_fn weir_cmd_offers;
+weir_cli_fn weir_cmd_pools;
+weir_cli_fn weir_cmd_project;
+weir_cli_fn weir_cmd_run;
+weir_cli_fn weir_cmd_sandbox;
+weir_cli_fn weir_cmd_show;
+weir_cli_fn weir_cmd_submit;
+weir_cli_fn weir_cmd_top;
+weir_cli_fn weir_cmd_version;
+weir_cli_fn weir_cmd_wait;
 
 extern const struct weir_opt weir_opts_bill[];
 extern const struct weir_opt weir_opts_doctor[];

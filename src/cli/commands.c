@@ -38,7 +38,7 @@ const struct weir_opt weir_common_options[] = {
 #define MONEY "Money"
 #define HOUSE "Running weir"
 
-const struct weir_command weir_commands[] = {
+const struct weir_cli_command weir_cli_commands[] = {
     {
         .name = "run",
         .group = JOBS,
@@ -160,6 +160,149 @@ const struct weir_command weir_commands[] = {
         .examples = "weir explain 12\tthe job's first task\nweir explain --last 12_7\tthe latest decision about task 7\n",
         .operands_min = 1,
         .operands_max = 1,
+    },
+    {
+        .name = "offers",
+        .group = LOOK,
+        .fn = weir_cmd_offers,
+        .operands = "",
+        .summary = "Every way to get GPUs, owned ones first, with price, source and age",
+        .opts = weir_opts_offers,
+        .help = "Owned capacity stands first, at its full cost; then what clouds offer, cheapest first. Each price is shown\n"
+                "per machine and per GPU, with where it comes from and how old it is. --all shows what is excluded and why:\n"
+                "a price of zero, a stale one, one far outside its kind, a machine that does not fit.",
+        .examples = "weir offers --gpus H100:8\teight H100 in one machine\n"
+                    "weir offers --gpus A100 --spot --region 'eu-*'\tspot machines in Europe\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "pools",
+        .group = LOOK,
+        .fn = weir_cmd_pools,
+        .operands = "",
+        .summary = "List the pools: places that run tasks",
+        .operands_max = 0,
+    },
+    {
+        .name = "nodes",
+        .group = LOOK,
+        .fn = weir_cmd_nodes,
+        .operands = "[drain|resume|remove NODE...]",
+        .summary = "List nodes; take them out of service and back",
+        .help = "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
+                "that will not come back: what ran there is lost and runs again elsewhere. A node is named by its name or id.",
+        .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\n",
+        .operands_max = 1000,
+    },
+    {
+        .name = "leases",
+        .group = LOOK,
+        .fn = weir_cmd_leases,
+        .operands = "[end LEASE...]",
+        .summary = "List rented machines; end them",
+        .opts = weir_opts_leases,
+        .help = "end gives a machine nothing new and returns it to its provider when its tasks have ended.",
+        .examples = "weir leases --all\tthose that have ended too\nweir leases end 3\treturn one\n",
+        .operands_max = 1000,
+    },
+    {
+        .name = "top",
+        .group = LOOK,
+        .fn = weir_cmd_top,
+        .operands = "",
+        .summary = "Watch pools, nodes, running jobs and spending",
+        .opts = weir_opts_top,
+        .help = "Redraws in place until q is pressed. Where the output is no terminal: one frame.",
+        .operands_max = 0,
+    },
+    {
+        .name = "events",
+        .group = LOOK,
+        .fn = weir_cmd_events,
+        .operands = "",
+        .summary = "Show what happened, oldest first",
+        .opts = weir_opts_events,
+        .help = "With --follow --json each event is one line of JSON.",
+        .examples = "weir events --job 12\tthe life of a job\nweir events -f\tas it happens\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "bill",
+        .group = MONEY,
+        .fn = weir_cmd_bill,
+        .operands = "",
+        .summary = "Who spent what, on what, when",
+        .opts = weir_opts_bill,
+        .help = "USED is what jobs used; BOOT, LOST and FAILED are waste: machines starting, work lost to reclaim or failure\n"
+                "of a node, failed tasks; IDLE is what owned and rented machines cost while no job used them. TOTAL is their\n"
+                "sum. Amounts are exact to the millionth. --check proves that for every node and every span of time cost and\n"
+                "use are equal.",
+        .examples = "weir bill --by project,tag:team --month 2026-11\ta month, by project and team\n"
+                    "weir bill --by day --from 2026-11-01 --format csv\tfor a spreadsheet\n"
+                    "weir bill --check\tthe proof\n",
+        .exits = "65\t--check: the ledger is not balanced\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "project",
+        .group = MONEY,
+        .fn = weir_cmd_project,
+        .operands = "[list|show NAME|set NAME]",
+        .summary = "List, show and set projects",
+        .opts = weir_opts_project,
+        .examples = "weir project\tthe list\nweir project set vision --weight 200 --delay-cost 2.50\ttwice the share of others\n",
+        .operands_max = 2,
+    },
+    {
+        .name = "doctor",
+        .group = HOUSE,
+        .fn = weir_cmd_doctor,
+        .operands = "",
+        .summary = "What is configured, what works, what to fix",
+        .opts = weir_opts_doctor,
+        .help = "Looks at the broker and at this host, and says for everything that is wrong what to do. Works without a\n"
+                "broker too.",
+        .exits = "1\tsomething is wrong\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "completion",
+        .group = HOUSE,
+        .fn = weir_cmd_completion,
+        .operands = "bash|zsh|fish",
+        .summary = "Print a completion script for a shell",
+        .examples = "source <(weir completion bash)\tbash\nweir completion fish | source\tfish\n",
+        .operands_min = 1,
+        .operands_max = 1,
+    },
+    {
+        .name = "help",
+        .group = HOUSE,
+        .fn = weir_cmd_help,
+        .operands = "[COMMAND]",
+        .summary = "Tell about weir or a command",
+        .opts = weir_opts_help,
+        .operands_max = 1,
+    },
+    {
+        .name = "version",
+        .group = HOUSE,
+        .fn = weir_cmd_version,
+        .operands = "",
+        .summary = "Print the version",
+        .operands_max = 0,
+    },
+    {
+        .name = "sandbox",
+        .fn = weir_cmd_sandbox,
+        .operands = "[reclaim NODE|fault WHAT]",
+        .summary = "Make the sandbox provider misbehave",
+        .help = "reclaim takes a rented machine away, with notice, as a provider does with spot machines. fault makes the next\n"
+                "launch fail: no_capacity, quota, refused, throttled, lost_reply, half_made, slow, boot_never; clear forgets\n"
+                "the faults that wait.",
+        .examples = "weir sandbox reclaim sandbox-1\ta node of 'weir nodes'\nweir sandbox fault no_capacity\tthe next launch\n",
+        .operands_min = 2,
+        .operands_max = 2,
     },
     {0},
 };

@@ -64,8 +64,8 @@ static void add_candidates(const json_t *record, const char *currency, struct we
         }
         cell_candidate(t, c, currency);
         weir_table_cell_styled(t, weir_streq(verdict, "chosen") ? WEIR_STYLE_GOOD : WEIR_STYLE_PLAIN, verdict);
-        weir_table_cell(t, weir_get_is_set(c, "start_delay_s")
-                               ? weir_dur_format(weir_dur_s(weir_get_i64(c, "start_delay_s", 0)), buf) : NULL);
+        int64_t delay_s = weir_get_i64(c, "start_delay_s", -1);
+        weir_table_cell(t, delay_s < 0 ? NULL : delay_s == 0 ? "now" : weir_dur_format(weir_dur_s(delay_s), buf));
         static const char *const term[] = {"run_micro", "boot_micro", "egress_micro", "reclaim_micro", "wait_micro",
                                            "shadow_micro", "total_micro"};
         for (size_t k = 0; k < sizeof term / sizeof term[0]; k++) {

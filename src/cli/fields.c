@@ -11,7 +11,7 @@ void weir_cell_text(struct weir_table *t, const json_t *o, const char *key)
 
 void weir_cell_i64(struct weir_table *t, const json_t *o, const char *key)
 {
-    if (weir_get_is_set(o, key)) {
+    if (json_is_integer(json_object_get(o, key))) {
         weir_table_cellf(t, "%" PRId64, weir_get_i64(o, key, 0));
     } else {
         weir_table_cell(t, NULL);
@@ -58,7 +58,7 @@ void weir_cell_span(struct weir_table *t, const json_t *o, const char *from, con
 void weir_cell_money(struct weir_table *t, const json_t *o, const char *key)
 {
     struct weir_str s = WEIR_STR_INIT(128);
-    if (weir_get_is_set(o, key)) {
+    if (json_is_integer(json_object_get(o, key))) {
         weir_out_money(&s, weir_get_i64(o, key, 0), weir_get_currency(o));
     }
     weir_table_cell(t, weir_str_cstr(&s));
@@ -68,7 +68,7 @@ void weir_cell_money(struct weir_table *t, const json_t *o, const char *key)
 void weir_cell_rate(struct weir_table *t, const json_t *o, const char *key, const char *currency)
 {
     struct weir_str s = WEIR_STR_INIT(128);
-    if (weir_get_is_set(o, key)) {
+    if (json_is_integer(json_object_get(o, key))) {
         weir_out_rate(&s, weir_get_i64(o, key, 0), currency);
     }
     weir_table_cell(t, weir_str_cstr(&s));

@@ -62,7 +62,7 @@ static int sink(void *ctx, const char *p, size_t n)
     return ok ? 0 : 1;
 }
 
-static int stream(struct weir_api *a,
+static int stream(struct weir_client *a,
                   const struct weir_ref *ref,
                   int64_t attempt,
                   bool follow,
@@ -84,7 +84,7 @@ static int stream(struct weir_api *a,
     if (follow) {
         weir_query_add(&path, "follow", "true");
     }
-    int r = weir_api_stream(a, weir_str_cstr(&path), sink, f, err);
+    int r = weir_client_stream(a, weir_str_cstr(&path), sink, f, err);
     weir_str_release(&path);
     if (f->write_errno != 0) {
         char text[128];
@@ -111,19 +111,22 @@ static void begin_task(struct weir_follow *f, const struct weir_ref *ref)
     (void)snprintf(f->prefix, sizeof f->prefix, "%" PRIu64 "_%u| ", ref->job, ref->index);
 }
 
-/* Looks at the task again; a new attempt has a log of its own. */
-static int look(struct weir_api *a,
-                const struct weir_ref *ref,
-                struct weir_follow *f,
-                bool *ret_final,
-                struct weir_err *err)
+/* Looks how far the task is. */
+static int look(struct weir_client *a, const struct weir_ref *ref, int64_t *ret_attempt, bool *ret_final, struct weir_err *err)
 {
     json_t *task = NULL;
     int r = weir_task_get(a, ref, &task, err);
-    if (r < 0) {
-        return r;
+    if (r == 0) {
+        *ret_attempt = weir_get_i64(task, "attempt", 0);
+        *ret_final = weir_state_is_final(weir_get_text(task, "state"));
+        json_decref(task);
     }
-    int64_t attempt = weir_get_i64(task, "attempt", 0);
+    return r;
+}
+
+/* A new attempt has a log of its own. */
+static void set_attempt(struct weir_follow *f, int64_t attempt)
+{
     /* What was streamed before the first attempt had a number was the first attempt. */
     if (attempt > 1 && attempt > f->attempt && f->offset > 0) {
         close_line(f);
@@ -131,34 +134,43 @@ static int look(struct weir_api *a,
         f->offset = 0;
     }
     f->attempt = attempt;
-    *ret_final = weir_state_is_final(weir_get_text(task, "state"));
-    json_decref(task);
-    return 0;
 }
 
-int weir_follow_task(struct weir_api *a, const struct weir_ref *ref, struct weir_follow *f, struct weir_err *err)
+/* One look and one stream; *ret_over where nothing more can come. */
+static int follow_once(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, bool *ret_over, struct weir_err *err)
+{
+    int64_t attempt = 0;
+    bool final = false;
+    int r = look(a, ref, &attempt, &final, err);
+    if (r < 0) {
+        return r;
+    }
+    set_attempt(f, attempt);
+    r = stream(a, ref, attempt, true, f, err);
+    if (r == 0 && attempt == 0 && !final) {
+        /* Begun before the first attempt, the stream goes over all attempts to the task's end. */
+        r = look(a, ref, &attempt, &final, err);
+    }
+    if (r == -WEIR_ENOTFOUND || r == -WEIR_ECONFLICT) {
+        r = 0; /* no log yet, or none at all where it was cancelled before it began */
+    }
+    *ret_over = r == 0 && final;
+    return r;
+}
+
+int weir_follow_task(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, struct weir_err *err)
 {
     begin_task(f, ref);
     unsigned away = 0;
     while (!atomic_load(&f->stop)) {
-        bool final = false;
+        bool over = false;
         uint64_t before = f->offset;
-        int r = look(a, ref, f, &final, err);
-        if (r == 0) {
-            r = stream(a, ref, f->attempt, true, f, err);
-            /* No log yet (or none at all, where it was cancelled before it began). */
-            if (r == -WEIR_ENOTFOUND || r == -WEIR_ECONFLICT) {
-                r = 0;
-            }
-            if (r == 0 && final) {
-                break;
-            }
-        }
-        if (f->write_errno != 0) {
-            return r;
+        int r = follow_once(a, ref, f, &over, err);
+        if (over) {
+            break;
         }
         bool passing = r == -WEIR_EUNAVAIL || r == -WEIR_EIO || r == -WEIR_ETIMEOUT;
-        if (r < 0 && (!passing || ++away > AWAY_TRIES_MAX)) {
+        if (r < 0 && (f->write_errno != 0 || !passing || ++away > AWAY_TRIES_MAX)) {
             return r;
         }
         if (r == 0 || f->offset > before) {
@@ -175,7 +187,7 @@ int weir_follow_task(struct weir_api *a, const struct weir_ref *ref, struct weir
     return 0;
 }
 
-int weir_follow_job(struct weir_api *a, uint64_t job, struct weir_follow *f, struct weir_err *err)
+int weir_follow_job(struct weir_client *a, uint64_t job, struct weir_follow *f, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_freep) char *cursor = NULL;
     for (;;) {
@@ -184,7 +196,7 @@ int weir_follow_job(struct weir_api *a, uint64_t job, struct weir_follow *f, str
         weir_str_adds(&path, "/tasks?limit=100");
         weir_query_add(&path, "cursor", cursor);
         json_t *page = NULL;
-        int r = weir_api_call(a, "GET", weir_str_cstr(&path), NULL, &page, err);
+        int r = weir_client_call(a, "GET", weir_str_cstr(&path), NULL, &page, err);
         weir_str_release(&path);
         size_t i;
         json_t *task;
@@ -206,7 +218,7 @@ int weir_follow_job(struct weir_api *a, uint64_t job, struct weir_follow *f, str
     }
 }
 
-int weir_follow_print(struct weir_api *a,
+int weir_follow_print(struct weir_client *a,
                       const struct weir_ref *ref,
                       uint64_t attempt,
                       struct weir_follow *f,

@@ -28,11 +28,11 @@ struct weir_follow {
 
 /* Streams one task's log from its beginning until the task has ended. Errors: those of the API;
  * -WEIR_EIO where standard output cannot be written. */
-int weir_follow_task(struct weir_api *a, const struct weir_ref *ref, struct weir_follow *f, struct weir_err *err);
+int weir_follow_task(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, struct weir_err *err);
 /* All tasks of a job, one after the other, with prefixes where it is an array. */
-int weir_follow_job(struct weir_api *a, uint64_t job, struct weir_follow *f, struct weir_err *err);
+int weir_follow_job(struct weir_client *a, uint64_t job, struct weir_follow *f, struct weir_err *err);
 /* The log as it stands, of the given attempt (0: the last). */
-int weir_follow_print(struct weir_api *a,
+int weir_follow_print(struct weir_client *a,
                       const struct weir_ref *ref,
                       uint64_t attempt,
                       struct weir_follow *f,

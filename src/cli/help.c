@@ -5,7 +5,7 @@
 
 enum { HELP_COLUMN = 30 };
 
-static bool has_options(const struct weir_command *c)
+static bool has_options(const struct weir_cli_command *c)
 {
     return c->raw == NULL;
 }
@@ -84,7 +84,7 @@ static void add_example(struct weir_sv left, struct weir_sv right, struct weir_s
     }
 }
 
-void weir_help_usage(const struct weir_command *c, struct weir_str *out)
+void weir_help_usage(const struct weir_cli_command *c, struct weir_str *out)
 {
     weir_str_addf(out, "usage: weir %s", c->name);
     if (has_options(c)) {
@@ -95,7 +95,7 @@ void weir_help_usage(const struct weir_command *c, struct weir_str *out)
     }
 }
 
-void weir_help_command(const struct weir_command *c, struct weir_str *out)
+void weir_help_command(const struct weir_cli_command *c, struct weir_str *out)
 {
     weir_help_usage(c, out);
     weir_str_addf(out, "\n\n%s.\n", c->summary);
@@ -123,7 +123,7 @@ void weir_help_overview(struct weir_str *out)
                        "weir fills the GPUs that you own, lets the overflow run on the cheapest cloud GPU, and bills\n"
                        "every second of both.\n");
     const char *group = NULL;
-    for (const struct weir_command *c = weir_commands; c->name != NULL; c++) {
+    for (const struct weir_cli_command *c = weir_cli_commands; c->name != NULL; c++) {
         if (c->group == NULL) {
             continue;
         }
@@ -254,7 +254,7 @@ static void roff_title(struct weir_str *out, const char *name, const char *summa
     weir_str_addc(out, '\n');
 }
 
-void weir_help_man_command(const struct weir_command *c, struct weir_str *out)
+void weir_help_man_command(const struct weir_cli_command *c, struct weir_str *out)
 {
     char name[64] = "weir-";
     size_t n = strlen(c->name) < sizeof name - 6 ? strlen(c->name) : sizeof name - 6;
@@ -294,7 +294,7 @@ void weir_help_man_overview(struct weir_str *out)
     weir_str_adds(out, ".SH SYNOPSIS\n\\fBweir\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n"
                        ".SH DESCRIPTION\nweir fills the GPUs that you own, lets the overflow run on the cheapest cloud GPU,\n"
                        "and bills every second of both.\n.SH COMMANDS\n");
-    for (const struct weir_command *c = weir_commands; c->name != NULL; c++) {
+    for (const struct weir_cli_command *c = weir_cli_commands; c->name != NULL; c++) {
         if (c->group != NULL) {
             weir_str_addf(out, ".TP\n\\fBweir\\-%s\\fR(1)\n", c->name);
             roff_z(out, c->summary);

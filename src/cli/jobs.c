@@ -29,27 +29,27 @@ void weir_job_path(struct weir_str *path, uint64_t job)
     weir_str_addf(path, "/v1/jobs/%" PRIu64, job);
 }
 
-int weir_job_get(struct weir_api *a, uint64_t job, json_t **ret, struct weir_err *err)
+int weir_job_get(struct weir_client *a, uint64_t job, json_t **ret, struct weir_err *err)
 {
     struct weir_str path = WEIR_STR_INIT(256);
     weir_job_path(&path, job);
-    int r = weir_api_call(a, "GET", weir_str_cstr(&path), NULL, ret, err);
+    int r = weir_client_call(a, "GET", weir_str_cstr(&path), NULL, ret, err);
     weir_str_release(&path);
     return r;
 }
 
 /* Looks for the index page by page: the API lists tasks in the order of the array. */
-static int task_find(struct weir_api *a, const struct weir_ref *ref, json_t **ret, struct weir_err *err)
+static int task_find(struct weir_client *a, const struct weir_ref *ref, json_t **ret, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_freep) char *cursor = NULL;
     for (;;) {
         struct weir_str path = WEIR_STR_INIT(4096);
         weir_job_path(&path, ref->job);
         weir_str_adds(&path, "/tasks");
-        weir_query_add_u64(&path, "limit", ref->has_index ? WEIR_API_PAGE_MAX : 1);
+        weir_query_add_u64(&path, "limit", ref->has_index ? WEIR_CLIENT_PAGE_MAX : 1);
         weir_query_add(&path, "cursor", cursor);
         json_t *page = NULL;
-        int r = weir_api_call(a, "GET", weir_str_cstr(&path), NULL, &page, err);
+        int r = weir_client_call(a, "GET", weir_str_cstr(&path), NULL, &page, err);
         weir_str_release(&path);
         if (r < 0) {
             return r;
@@ -77,7 +77,7 @@ static int task_find(struct weir_api *a, const struct weir_ref *ref, json_t **re
     }
 }
 
-int weir_task_get(struct weir_api *a, const struct weir_ref *ref, json_t **ret, struct weir_err *err)
+int weir_task_get(struct weir_client *a, const struct weir_ref *ref, json_t **ret, struct weir_err *err)
 {
     return task_find(a, ref, ret, err);
 }
@@ -95,7 +95,7 @@ void weir_pause(struct weir_dur d)
 }
 
 /* One round: the job when it has ended or wait_s are over; for a task of an array, the task. */
-static int wait_round(struct weir_api *a, const struct weir_ref *ref, unsigned wait_s, json_t **ret, struct weir_err *err)
+static int wait_round(struct weir_client *a, const struct weir_ref *ref, unsigned wait_s, json_t **ret, struct weir_err *err)
 {
     struct weir_str path = WEIR_STR_INIT(256);
     weir_job_path(&path, ref->job);
@@ -103,7 +103,7 @@ static int wait_round(struct weir_api *a, const struct weir_ref *ref, unsigned w
     /* The API waits for whole jobs: a task is looked at every second. */
     weir_query_add_u64(&path, "timeout_s", ref->has_index && wait_s > 1 ? 1 : wait_s);
     json_t *job = NULL;
-    int r = weir_api_wait(a, weir_str_cstr(&path), wait_s, &job, err);
+    int r = weir_client_wait(a, weir_str_cstr(&path), wait_s, &job, err);
     weir_str_release(&path);
     if (r < 0) {
         return r;
@@ -116,7 +116,7 @@ static int wait_round(struct weir_api *a, const struct weir_ref *ref, unsigned w
     return weir_task_get(a, ref, ret, err);
 }
 
-int weir_job_wait(struct weir_api *a, const struct weir_ref *ref, struct weir_dur limit, json_t **ret, struct weir_err *err)
+int weir_job_wait(struct weir_client *a, const struct weir_ref *ref, struct weir_dur limit, json_t **ret, struct weir_err *err)
 {
     struct weir_mono begin = weir_clock_mono(&weir_clock_os);
     unsigned away = 0;
@@ -177,7 +177,7 @@ int weir_task_exit_status(const json_t *task)
     return WEIR_EXIT_WEIR;
 }
 
-int weir_job_exit_status(struct weir_api *a, const json_t *job, int *ret, struct weir_err *err)
+int weir_job_exit_status(struct weir_client *a, const json_t *job, int *ret, struct weir_err *err)
 {
     const char *state = weir_get_text(job, "state");
     if (state == NULL || !weir_streq(state, "failed")) {
@@ -189,7 +189,7 @@ int weir_job_exit_status(struct weir_api *a, const json_t *job, int *ret, struct
     weir_job_path(&path, (uint64_t)weir_get_i64(job, "id", 0));
     weir_str_adds(&path, "/tasks?state=failed");
     json_t *tasks = NULL;
-    int r = weir_api_list(a, weir_str_cstr(&path), 1, &tasks, NULL, err);
+    int r = weir_client_list(a, weir_str_cstr(&path), 1, &tasks, NULL, err);
     weir_str_release(&path);
     if (r < 0) {
         return r;

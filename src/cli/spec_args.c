@@ -235,16 +235,16 @@ int weir_spec_args_apply(const struct weir_args *args,
 }
 
 int weir_spec_args_surroundings(const struct weir_args *args,
-                                const struct weir_api *api,
+                                const struct weir_client *api,
                                 struct weir_spec *spec,
                                 struct weir_err *err)
 {
     bool is_command = spec->origin == WEIR_SPEC_COMMAND || spec->origin == WEIR_SPEC_SLURM;
     bool relative = spec->workdir != NULL && spec->workdir[0] != '/' && spec->workdir[0] != '~';
-    if (!weir_api_is_local(api)) {
+    if (!weir_client_is_local(api)) {
         if (relative) {
             return weir_fail(err, -WEIR_EINVAL, "workdir '%s' is relative, and the broker at %s is on another host: "
-                                                "give a path that the nodes have", spec->workdir, weir_api_url(api));
+                                                "give a path that the nodes have", spec->workdir, weir_client_url(api));
         }
         return 0;
     }
@@ -291,7 +291,7 @@ void weir_spec_args_warn(const char *file, const struct weir_spec *spec, const j
     }
 }
 
-int weir_spec_args_post(struct weir_api *api,
+int weir_spec_args_post(struct weir_client *api,
                         const struct weir_spec *spec,
                         const struct weir_gpu_table *gpus,
                         bool dry_run,
@@ -304,7 +304,7 @@ int weir_spec_args_post(struct weir_api *api,
     if (body.overflowed) {
         r = weir_fail(err, -WEIR_ELIMIT, "job '%s': larger than %d bytes", spec->name, JSON_BYTES_MAX);
     } else {
-        r = weir_api_call(api, "POST", dry_run ? "/v1/jobs?dry_run=true" : "/v1/jobs", weir_str_cstr(&body), ret, err);
+        r = weir_client_call(api, "POST", dry_run ? "/v1/jobs?dry_run=true" : "/v1/jobs", weir_str_cstr(&body), ret, err);
     }
     weir_str_release(&body);
     if (!dry_run && (r == -WEIR_ETIMEOUT || r == -WEIR_EIO)) {

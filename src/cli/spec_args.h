@@ -53,7 +53,7 @@ int weir_spec_args_apply(const struct weir_args *args,
  * anything. What the job sets itself stays.
  */
 int weir_spec_args_surroundings(const struct weir_args *args,
-                                const struct weir_api *api,
+                                const struct weir_client *api,
                                 struct weir_spec *spec,
                                 struct weir_err *err);
 
@@ -61,7 +61,7 @@ int weir_spec_args_surroundings(const struct weir_args *args,
 void weir_spec_args_warn(const char *file, const struct weir_spec *spec, const json_t *answer);
 
 /* Posts the job. *ret is the broker's answer. */
-int weir_spec_args_post(struct weir_api *api,
+int weir_spec_args_post(struct weir_client *api,
                         const struct weir_spec *spec,
                         const struct weir_gpu_table *gpus,
                         bool dry_run,

@@ -102,6 +102,7 @@ struct weir_task_view {
     uint32_t n_nodes;         /* gang: how many entries in the arrays below */
     const struct weir_node_id *gang_node; /* by rank, borrowed until the next step; NULL where n_nodes is 1 */
     const uint32_t *gang_mask;
+    const uint8_t *gang_state; /* by rank: bit 0 started, bit 1 ended */
     struct weir_lease_id lease; /* bound to a booting lease; 0 */
     struct weir_wall queued;    /* became waiting (again) */
     struct weir_wall placed;    /* resources were taken */
@@ -110,6 +111,7 @@ struct weir_task_view {
     struct weir_wall ended;
     struct weir_wall checkpointed; /* last checkpoint of this task, any attempt */
     struct weir_hold_id hold;
+    int64_t spent_micro; /* of the ended attempts, by the core's estimate; for max_cost */
     int32_t exit_code;
     int32_t signal;
     uint32_t ranks_started; /* gang bookkeeping */
@@ -138,7 +140,7 @@ struct weir_lease_view {
     struct weir_wall confirmed_at;
     struct weir_wall ready_at;
     struct weir_wall reclaim_at; /* notice; 0 */
-    struct weir_wall ending_at;
+    struct weir_wall ending_at; /* of FAILED: the offer is not asked again before this */
     struct weir_wall ended_at;
     struct weir_wall expires;
     uint8_t refusal; /* of FAILED: enum weir_refusal */

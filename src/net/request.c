@@ -320,6 +320,13 @@ static enum MHD_Result on_headers(struct weir_http_request *r)
         if (e < 0) {
             return refuse(r, MHD_HTTP_BAD_REQUEST, -WEIR_EINVAL, "malformed Content-Length");
         }
+        if (weir_request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL) {
+            /* Two lengths: what two programs may read differently is refused. */
+            return refuse(r,
+                          MHD_HTTP_BAD_REQUEST,
+                          -WEIR_EINVAL,
+                          "both Content-Length and Transfer-Encoding are given");
+        }
         if (n > r->body_size) {
             free(r->body);
             r->body = weir_alloc(n);

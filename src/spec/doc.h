@@ -40,7 +40,7 @@ struct doc {
     struct doc *last;
     struct doc *next;
     size_t n;
-    size_t size; /* nodes of this subtree with aliases expanded */
+    size_t size;     /* nodes of this subtree with aliases expanded */
     char number[32]; /* JSON numbers: what text points to */
 };
 

@@ -2,7 +2,24 @@
 /* Tells the kinds of job file apart and reads each with its reader. */
 #include "spec/spec.h"
 
+#include <jansson.h>
+
 #include "spec/spec_priv.h"
+
+static int read_file(const struct doc *root,
+                     const char *file_name,
+                     struct weir_gpu_table *gpus,
+                     struct weir_spec *s,
+                     struct weir_err *err)
+{
+    if (root == NULL || root->kind == DOC_NULL) {
+        return weir_fail(err, -WEIR_EINVAL,
+                         "%s: the file is empty; a job needs at least run: COMMAND", file_name);
+    }
+    spec_name_from_file(s, file_name);
+    struct reader rd = {.file_name = file_name, .spec = s, .gpus = gpus, .err = err};
+    return read_document(&rd, root);
+}
 
 static int parse_yaml(struct weir_sv text,
                       const char *file_name,
@@ -11,17 +28,20 @@ static int parse_yaml(struct weir_sv text,
                       struct weir_err *err)
 {
     WEIR_CLEANUP(weir_arena_release) struct weir_arena arena = {0};
+    WEIR_CLEANUP(weir_freep) struct doc *json_doc = NULL;
     struct doc *root = NULL;
+    json_t *json = NULL;
     int r = doc_from_yaml(text, file_name, &arena, &root, err);
-    if (r != 0) {
-        return r;
+    if (r == -WEIR_EINVAL && weir_sv_starts(weir_sv_trim(text), WEIR_SV("{"))) {
+        /* Nearly all JSON is YAML, and YAML knows the places; surrogate pairs are the exception. */
+        json = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
+        r = json == NULL ? r : doc_from_json(json, &json_doc, err);
+        r = json == NULL || r == 0 ? r : weir_fail_prefix(err, r, "%s", file_name);
+        root = json_doc;
     }
-    if (root == NULL || root->kind == DOC_NULL) {
-        return weir_fail(err, -WEIR_EINVAL, "%s: the file is empty; a job needs at least run: COMMAND", file_name);
-    }
-    spec_name_from_file(s, file_name);
-    struct reader rd = {.file_name = file_name, .spec = s, .gpus = gpus, .err = err};
-    return read_document(&rd, root);
+    r = r != 0 ? r : read_file(root, file_name, gpus, s, err);
+    json_decref(json);
+    return r;
 }
 
 /* "#!" at the start, or a line that begins with #SBATCH. */
@@ -66,7 +86,9 @@ static void warn_unknown_gpus(struct weir_spec *s, struct weir_gpu_table *gpus)
         if (near != NULL) {
             spec_warn(s, "GPU '%s' is not a known model; did you mean '%s'?", name, near);
         } else {
-            spec_warn(s, "GPU '%s' is not a known model; only nodes that name it so can run the job", name);
+            spec_warn(s,
+                      "GPU '%s' is not a known model; only nodes that name it so can run the job",
+                      name);
         }
     }
 }
@@ -81,8 +103,8 @@ int weir_spec_parse(struct weir_sv text,
     struct weir_err scratch;
     struct weir_err *e = err == NULL ? &scratch : err;
     if (text.n > WEIR_SPEC_BYTES_MAX) {
-        return weir_fail(e, -WEIR_ELIMIT, "%s: %zu bytes; a job file has at most %d", file_name, text.n,
-                         WEIR_SPEC_BYTES_MAX);
+        return weir_fail(e, -WEIR_ELIMIT, "%s: %zu bytes; a job file has at most %d", file_name,
+                         text.n, WEIR_SPEC_BYTES_MAX);
     }
     int r;
     if (is_script(text)) {

@@ -57,8 +57,8 @@ static bool is_blank(char c)
 }
 
 /*
- * The next word, with the shell's quotes and backslashes taken off; false at the end of the line. As in
- * sbatch, an unquoted '#' begins a comment. Fails where a quote is not closed.
+ * The next word, with the shell's quotes and backslashes taken off; false at the end of the line.
+ * As in sbatch, an unquoted '#' begins a comment. Fails where a quote is not closed.
  */
 static int next_word(struct script *sc, struct words *w, struct weir_sv *ret, bool *ret_any)
 {
@@ -92,7 +92,8 @@ static int next_word(struct script *sc, struct words *w, struct weir_sv *ret, bo
             if (c == '#') {
                 const char *option = sc->option;
                 sc->option = "#SBATCH";
-                script_warn(sc, "what follows # is a comment, as in Slurm; write \\# for the character");
+                script_warn(
+                    sc, "what follows # is a comment, as in Slurm; write \\# for the character");
                 sc->option = option;
             }
             break;
@@ -140,7 +141,10 @@ static const struct script_option *find_short(char letter)
     return NULL;
 }
 
-static int unknown_option(struct script *sc, struct weir_sv word, struct weir_sv name, bool ambiguous)
+static int unknown_option(struct script *sc,
+                          struct weir_sv word,
+                          struct weir_sv name,
+                          bool ambiguous)
 {
     const char *names[192];
     size_t n = 0;
@@ -152,12 +156,15 @@ static int unknown_option(struct script *sc, struct weir_sv word, struct weir_sv
     const char *near = ambiguous ? NULL : weir_nearest(name, names);
     sc->option = NULL;
     if (ambiguous) {
-        return script_fail(sc, -WEIR_EINVAL, "option '%.*s' could be one of several; write it out", shown, word.p);
+        return script_fail(sc, -WEIR_EINVAL, "option '%.*s' could be one of several; write it out",
+                           shown, word.p);
     }
     if (near != NULL) {
-        return script_fail(sc, -WEIR_EINVAL, "unknown option '%.*s'; did you mean '--%s'?", shown, word.p, near);
+        return script_fail(sc, -WEIR_EINVAL, "unknown option '%.*s'; did you mean '--%s'?", shown,
+                           word.p, near);
     }
-    return script_fail(sc, -WEIR_EINVAL, "unknown option '%.*s'; see docs/guide/job-file.md for the options", shown,
+    return script_fail(sc, -WEIR_EINVAL,
+                       "unknown option '%.*s'; see docs/guide/job-file.md for the options", shown,
                        word.p);
 }
 
@@ -261,7 +268,8 @@ static int read_line_options(struct script *sc, struct weir_sv rest, size_t *opt
         } else if (word.n > 1 && word.p[0] == '-' && word.p[1] != '-') {
             r = short_options(sc, &w, word);
         } else if (weir_sv_eq(word, WEIR_SV("hetjob")) || weir_sv_eq(word, WEIR_SV("packjob"))) {
-            r = script_fail(sc, -WEIR_EUNSUPPORTED, "heterogeneous jobs are not supported; submit each part by itself");
+            r = script_fail(sc, -WEIR_EUNSUPPORTED,
+                            "heterogeneous jobs are not supported; submit each part by itself");
         } else {
             r = script_fail(sc, -WEIR_EINVAL, "'%.*s' is not an option; options begin with - or --",
                             word.n > 60 ? 60 : (int)word.n, word.p);
@@ -272,7 +280,8 @@ static int read_line_options(struct script *sc, struct weir_sv rest, size_t *opt
     }
 }
 
-/* Whether a line of the script calls srun: at its start, or after what can stand before a command. */
+/* Whether a line of the script calls srun: at its start, or after what can stand before a command.
+ */
 static bool calls_srun(struct weir_sv line)
 {
     struct weir_sv word = WEIR_SV("srun");
@@ -280,8 +289,10 @@ static bool calls_srun(struct weir_sv line)
         if (line.p[i] == '#' && (i == 0 || is_blank(line.p[i - 1]))) {
             return false;
         }
-        bool begins = i == 0 || is_blank(line.p[i - 1]) || strchr(";|&($`\"", line.p[i - 1]) != NULL;
-        bool ends = i + word.n == line.n || is_blank(line.p[i + word.n]) || line.p[i + word.n] == ';';
+        bool begins =
+            i == 0 || is_blank(line.p[i - 1]) || strchr(";|&($`\"", line.p[i - 1]) != NULL;
+        bool ends =
+            i + word.n == line.n || is_blank(line.p[i + word.n]) || line.p[i + word.n] == ';';
         if (begins && ends && memcmp(line.p + i, word.p, word.n) == 0) {
             return true;
         }
@@ -300,12 +311,14 @@ static int read_lines(struct script *sc, struct weir_sv text)
     size_t options = 0;
     for (uint32_t number = 1; rest.p != NULL; number++) {
         struct weir_sv line = weir_sv_cut(&rest, '\n');
-        bool directive = weir_sv_starts(line, marker) && (line.n == marker.n || is_blank(line.p[marker.n]));
+        bool directive =
+            weir_sv_starts(line, marker) && (line.n == marker.n || is_blank(line.p[marker.n]));
         if (directive && !body) {
             sc->spec->origin = WEIR_SPEC_SLURM;
             sc->line = number;
             sc->column = 1;
-            int r = read_line_options(sc, (struct weir_sv){line.p + marker.n, line.n - marker.n}, &options);
+            int r = read_line_options(sc, (struct weir_sv){line.p + marker.n, line.n - marker.n},
+                                      &options);
             if (r != 0) {
                 return r;
             }
@@ -322,10 +335,13 @@ static int read_lines(struct script *sc, struct weir_sv text)
         return script_fail(sc, -WEIR_EINVAL, "the script has no command, only comments");
     }
     if (late != 0) {
-        spec_warn(sc->spec, "line %u: #SBATCH after the first command is ignored, as Slurm does", late);
+        spec_warn(sc->spec, "line %u: #SBATCH after the first command is ignored, as Slurm does",
+                  late);
     }
     if (srun) {
-        spec_warn(sc->spec, "the script calls srun, which is there only where Slurm is; call the program itself");
+        spec_warn(
+            sc->spec,
+            "the script calls srun, which is there only where Slurm is; call the program itself");
     }
     return 0;
 }
@@ -340,17 +356,23 @@ static int resolve_gpus(struct script *sc, uint32_t nodes, uint32_t tasks_per_no
     bool any = false;
     struct weir_gpu_wish total = sc->total;
     if (sc->has_total && sc->total_gpus % nodes != 0) {
-        return script_fail(sc, -WEIR_EUNSUPPORTED, "--gpus: %" PRIu32 " GPUs do not spread evenly over %" PRIu32 " nodes",
+        return script_fail(sc, -WEIR_EUNSUPPORTED,
+                           "--gpus: %" PRIu32 " GPUs do not spread evenly over %" PRIu32 " nodes",
                            sc->total_gpus, nodes);
     }
-    total.count = (uint16_t)(sc->has_total && sc->total_gpus / nodes <= UINT16_MAX ? sc->total_gpus / nodes : 0);
+    total.count =
+        (uint16_t)(sc->has_total && sc->total_gpus / nodes <= UINT16_MAX ? sc->total_gpus / nodes
+                                                                         : 0);
     struct weir_gpu_wish task = sc->per_task;
     uint64_t by_tasks = (uint64_t)task.count * tasks_per_node;
     task.count = (uint16_t)(by_tasks <= UINT16_MAX ? by_tasks : UINT16_MAX);
     const struct {
         bool given;
         struct weir_gpu_wish wish;
-    } ways[] = {{sc->has_gres, sc->gres}, {sc->has_per_node, sc->per_node}, {sc->has_per_task, task}, {sc->has_total, total}};
+    } ways[] = {{sc->has_gres, sc->gres},
+                {sc->has_per_node, sc->per_node},
+                {sc->has_per_task, task},
+                {sc->has_total, total}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(ways); i++) {
         if (!ways[i].given) {
             continue;
@@ -358,14 +380,18 @@ static int resolve_gpus(struct script *sc, uint32_t nodes, uint32_t tasks_per_no
         if (any && (found.count != ways[i].wish.count ||
                     (found.model != ways[i].wish.model && found.model != WEIR_GPU_MODEL_ANY &&
                      ways[i].wish.model != WEIR_GPU_MODEL_ANY))) {
-            return script_fail(sc, -WEIR_EINVAL, "--gres, --gpus and the other GPU options do not agree on the GPUs per node");
+            return script_fail(
+                sc, -WEIR_EINVAL,
+                "--gres, --gpus and the other GPU options do not agree on the GPUs per node");
         }
         found.count = ways[i].wish.count;
-        found.model = any && ways[i].wish.model == WEIR_GPU_MODEL_ANY ? found.model : ways[i].wish.model;
+        found.model =
+            any && ways[i].wish.model == WEIR_GPU_MODEL_ANY ? found.model : ways[i].wish.model;
         any = true;
     }
     if (found.count > WEIR_NODE_GPUS_MAX) {
-        return script_fail(sc, -WEIR_EOVERFLOW, "%d GPUs per node; a node has at most %d, ask for more nodes (-N)",
+        return script_fail(sc, -WEIR_EOVERFLOW,
+                           "%d GPUs per node; a node has at most %d, ask for more nodes (-N)",
                            found.count, WEIR_NODE_GPUS_MAX);
     }
     if (found.count > 0) {
@@ -375,7 +401,8 @@ static int resolve_gpus(struct script *sc, uint32_t nodes, uint32_t tasks_per_no
     return 0;
 }
 
-/* Clusters name GPU models as node features ("a100|v100"): those are honoured, other features cannot be. */
+/* Clusters name GPU models as node features ("a100|v100"): those are honoured, other features
+ * cannot be. */
 static int resolve_constraint(struct script *sc)
 {
     struct weir_request *q = &sc->spec->request;
@@ -398,7 +425,8 @@ static int resolve_constraint(struct script *sc)
     }
     if (!good) {
         return script_fail(sc, -WEIR_EUNSUPPORTED,
-                           "--constraint '%.60s' is not a choice of GPU models; name the GPU in --gres=gpu:MODEL:COUNT",
+                           "--constraint '%.60s' is not a choice of GPU models; name the GPU in "
+                           "--gres=gpu:MODEL:COUNT",
                            sc->constraint);
     }
     uint16_t count = q->alternative[0].count;
@@ -414,16 +442,20 @@ static int resolve_memory(struct script *sc, uint64_t cpus, uint64_t gpus)
     int ways = (sc->mem_mib > 0) + (sc->mem_per_cpu_mib > 0) + (sc->mem_per_gpu_mib > 0);
     uint64_t total = sc->mem_mib;
     if (ways > 1) {
-        return script_fail(sc, -WEIR_EINVAL, "--mem, --mem-per-cpu and --mem-per-gpu exclude each other");
+        return script_fail(sc, -WEIR_EINVAL,
+                           "--mem, --mem-per-cpu and --mem-per-gpu exclude each other");
     }
     if (sc->mem_per_gpu_mib > 0 && gpus == 0) {
         return script_fail(sc, -WEIR_EINVAL, "--mem-per-gpu needs GPUs; add --gres=gpu:1");
     }
     /* Each factor is bounded where it was read: at most 2^40 MiB times 2^27. */
     if (sc->mem_per_cpu_mib > 0) {
-        total = sc->mem_per_cpu_mib > MEM_MIB_MAX / (cpus == 0 ? 1 : cpus) ? MEM_MIB_MAX + 1 : sc->mem_per_cpu_mib * (cpus == 0 ? 1 : cpus);
+        total = sc->mem_per_cpu_mib > MEM_MIB_MAX / (cpus == 0 ? 1 : cpus)
+                    ? MEM_MIB_MAX + 1
+                    : sc->mem_per_cpu_mib * (cpus == 0 ? 1 : cpus);
     } else if (sc->mem_per_gpu_mib > 0) {
-        total = sc->mem_per_gpu_mib > MEM_MIB_MAX / gpus ? MEM_MIB_MAX + 1 : sc->mem_per_gpu_mib * gpus;
+        total =
+            sc->mem_per_gpu_mib > MEM_MIB_MAX / gpus ? MEM_MIB_MAX + 1 : sc->mem_per_gpu_mib * gpus;
     }
     if (total > MEM_MIB_MAX) {
         return script_fail(sc, -WEIR_EOVERFLOW, "the memory per node is more than 1 EiB");
@@ -442,10 +474,12 @@ static int resolve(struct script *sc)
     struct weir_request *q = &sc->spec->request;
     uint32_t nodes = sc->nodes;
     if (nodes == 0) {
-        nodes = sc->tasks > 0 && sc->tasks_per_node > 0 ? divide_up(sc->tasks, sc->tasks_per_node) : 1;
+        nodes =
+            sc->tasks > 0 && sc->tasks_per_node > 0 ? divide_up(sc->tasks, sc->tasks_per_node) : 1;
     }
     if (nodes > WEIR_GANG_NODES_MAX) {
-        return script_fail(sc, -WEIR_EOVERFLOW, "%" PRIu32 " nodes; 1 to %d are possible", nodes, WEIR_GANG_NODES_MAX);
+        return script_fail(sc, -WEIR_EOVERFLOW, "%" PRIu32 " nodes; 1 to %d are possible", nodes,
+                           WEIR_GANG_NODES_MAX);
     }
     uint32_t tasks_per_node = sc->tasks_per_node;
     if (sc->tasks > 0 && (tasks_per_node == 0 || sc->nodes > 0)) {
@@ -466,19 +500,27 @@ static int resolve(struct script *sc)
     }
     cpus = cpus < sc->cpus_min ? sc->cpus_min : cpus;
     if (cpus > CPU_MILLI_MAX / 1000) {
-        return script_fail(sc, -WEIR_EOVERFLOW, "%" PRIu64 " cores per node; at most 100000 are possible", cpus);
+        return script_fail(sc, -WEIR_EOVERFLOW,
+                           "%" PRIu64 " cores per node; at most 100000 are possible", cpus);
     }
     /* Where the script does not count cores, weir's own default holds. */
-    bool counted = sc->tasks > 0 || sc->tasks_per_node > 0 || sc->cpus_per_task > 0 || sc->cpus_per_gpu > 0 || sc->cpus_min > 0;
+    bool counted = sc->tasks > 0 || sc->tasks_per_node > 0 || sc->cpus_per_task > 0 ||
+                   sc->cpus_per_gpu > 0 || sc->cpus_min > 0;
     q->cpu_milli = counted ? (uint32_t)(cpus * 1000) : 0;
     if (nodes > 1) {
-        spec_warn(sc->spec, "the script runs on each of the %" PRIu32 " nodes, with SLURM_NODEID 0 to %" PRIu32
-                            ", not on the first one only", nodes, nodes - 1);
+        spec_warn(sc->spec,
+                  "the script runs on each of the %" PRIu32
+                  " nodes, with SLURM_NODEID 0 to %" PRIu32 ", not on the first one only",
+                  nodes, nodes - 1);
     }
     return resolve_memory(sc, cpus, gpus);
 }
 
-int script_parse(struct weir_sv text, const char *file_name, struct weir_gpu_table *gpus, struct weir_spec *s, struct weir_err *err)
+int script_parse(struct weir_sv text,
+                 const char *file_name,
+                 struct weir_gpu_table *gpus,
+                 struct weir_spec *s,
+                 struct weir_err *err)
 {
     struct script sc = {.file_name = file_name, .spec = s, .gpus = gpus, .err = err};
     int r = doc_check_text(text, file_name, err);
@@ -486,7 +528,9 @@ int script_parse(struct weir_sv text, const char *file_name, struct weir_gpu_tab
         return r;
     }
     if (memchr(text.p, '\r', text.n) != NULL) {
-        return script_fail(&sc, -WEIR_EINVAL, "the script has DOS line ends, which no shell reads; convert it with dos2unix");
+        return script_fail(
+            &sc, -WEIR_EINVAL,
+            "the script has DOS line ends, which no shell reads; convert it with dos2unix");
     }
     s->run = weir_strndup(text.p, text.n);
     r = read_lines(&sc, text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sbatch's options, one row each: honoured by a function, accepted (weir does so anyway), named in a
- * warning, or refused. Names, letters and meanings: https://slurm.schedmd.com/sbatch.html.
+ * sbatch's options, one row each: honoured by a function, accepted (weir does so anyway), named in
+ * a warning, or refused. Names, letters and meanings: https://slurm.schedmd.com/sbatch.html.
  */
 #include "spec/script_priv.h"
 
@@ -24,7 +24,8 @@ static int number(struct script *sc, struct weir_sv value, uint64_t max, uint32_
 static int set_line(struct script *sc, struct weir_sv value, size_t bytes_max, char **ret)
 {
     if (value.n == 0 || value.n > bytes_max) {
-        return script_fail(sc, value.n == 0 ? -WEIR_EINVAL : -WEIR_ELIMIT, "needs a text of 1 to %zu bytes", bytes_max);
+        return script_fail(sc, value.n == 0 ? -WEIR_EINVAL : -WEIR_ELIMIT,
+                           "needs a text of 1 to %zu bytes", bytes_max);
     }
     free(*ret);
     *ret = weir_strndup(value.p, value.n);
@@ -58,7 +59,8 @@ static int read_input(struct script *sc, struct weir_sv value)
     if (weir_sv_eq(value, WEIR_SV("/dev/null")) || weir_sv_eq(value, WEIR_SV("none"))) {
         return 0;
     }
-    return script_fail(sc, -WEIR_EUNSUPPORTED, "standard input is empty; redirect it in the script: program < file");
+    return script_fail(sc, -WEIR_EUNSUPPORTED,
+                       "standard input is empty; redirect it in the script: program < file");
 }
 
 static int read_chdir(struct script *sc, struct weir_sv value)
@@ -90,11 +92,13 @@ static int add_tag(struct script *sc, const char *key, struct weir_sv value)
 static int read_comment(struct script *sc, struct weir_sv value)
 {
     /* Free text may be longer than a tag; the tag is a help for finding, not a record. */
-    value.n = value.n > WEIR_SPEC_NAME_MAX ? WEIR_SPEC_NAME_MAX : value.n;
-    while (value.n > 0 && ((unsigned char)value.p[value.n - 1] & 0xc0U) == 0x80) {
-        value.n--;
+    if (value.n > WEIR_SPEC_NAME_MAX) {
+        value.n = WEIR_SPEC_NAME_MAX;
+        /* Not inside a character: the byte after the cut must begin one. */
+        while (value.n > 0 && ((unsigned char)value.p[value.n] & 0xc0U) == 0x80) {
+            value.n--;
+        }
     }
-    value.n -= value.n > 0 && (unsigned char)value.p[value.n - 1] >= 0xc0;
     return value.n == 0 ? 0 : add_tag(sc, "comment", value);
 }
 
@@ -126,16 +130,21 @@ static int read_export(struct script *sc, struct weir_sv value)
     while (value.p != NULL) {
         struct weir_sv v = weir_sv_cut(&value, ',');
         struct weir_sv name = weir_sv_cut(&v, '=');
-        if (v.p == NULL && (name.n == 0 || weir_sv_eq_nocase(name, WEIR_SV("NONE")) || weir_sv_eq_nocase(name, WEIR_SV("NIL")))) {
+        if (v.p == NULL && (name.n == 0 || weir_sv_eq_nocase(name, WEIR_SV("NONE")) ||
+                            weir_sv_eq_nocase(name, WEIR_SV("NIL")))) {
             continue;
         }
         if (v.p == NULL && weir_sv_eq_nocase(name, WEIR_SV("ALL"))) {
-            script_warn(sc, "ALL: the variables of the submitting shell are not passed on; write NAME=value");
+            script_warn(
+                sc,
+                "ALL: the variables of the submitting shell are not passed on; write NAME=value");
             continue;
         }
         if (v.p == NULL) {
-            return script_fail(sc, -WEIR_EUNSUPPORTED, "the value of %.*s is not taken from the submitting shell; write %.*s=value",
-                               name.n > 60 ? 60 : (int)name.n, name.p, name.n > 60 ? 60 : (int)name.n, name.p);
+            return script_fail(
+                sc, -WEIR_EUNSUPPORTED,
+                "the value of %.*s is not taken from the submitting shell; write %.*s=value",
+                name.n > 60 ? 60 : (int)name.n, name.p, name.n > 60 ? 60 : (int)name.n, name.p);
         }
         int r = add_env(sc, name, v);
         if (r != 0) {
@@ -157,7 +166,9 @@ static int read_nodes(struct script *sc, struct weir_sv value)
         if (r != 0) {
             return r;
         }
-        script_warn(sc, "of %.*s nodes the smaller number is taken", WEIR_SV_ARG(value));
+        if (!weir_sv_eq(min, rest)) {
+            script_warn(sc, "of %.*s nodes the smaller number is taken", WEIR_SV_ARG(value));
+        }
     }
     return number(sc, min, WEIR_GANG_NODES_MAX, &sc->nodes);
 }
@@ -223,14 +234,18 @@ static int read_mem_per_gpu(struct script *sc, struct weir_sv value)
 /* ---- GPUs ---- */
 
 /* [type:]count, or a type alone; *ret_count may be more than a node holds. */
-static int gpu_count(struct script *sc, struct weir_sv value, struct weir_gpu_wish *ret, uint32_t *ret_count)
+static int gpu_count(struct script *sc,
+                     struct weir_sv value,
+                     struct weir_gpu_wish *ret,
+                     uint32_t *ret_count)
 {
     struct weir_sv count = value;
     struct weir_sv type = weir_sv_cut(&count, ':');
     uint64_t n = 1;
     bool has_type = true;
     if (memchr(value.n == 0 ? "" : value.p, ',', value.n) != NULL) {
-        return script_fail(sc, -WEIR_EUNSUPPORTED, "GPUs of several models at once are not supported");
+        return script_fail(sc, -WEIR_EUNSUPPORTED,
+                           "GPUs of several models at once are not supported");
     }
     if (count.p == NULL && weir_parse_u64(type, 0, UINT32_MAX, &n, NULL) == 0) {
         has_type = false;
@@ -251,7 +266,8 @@ static int gpu_count(struct script *sc, struct weir_sv value, struct weir_gpu_wi
             return script_fail_prefix(sc, r);
         }
         if (q.alternatives != 1 || q.gpu_mem_mib_min != 0) {
-            return script_fail(sc, -WEIR_EINVAL, "'%.*s' is not the name of a GPU model", type.n > 60 ? 60 : (int)type.n, type.p);
+            return script_fail(sc, -WEIR_EINVAL, "'%.*s' is not the name of a GPU model",
+                               type.n > 60 ? 60 : (int)type.n, type.p);
         }
         wish = q.alternative[0];
     }
@@ -299,15 +315,19 @@ static int read_gres(struct script *sc, struct weir_sv value)
             continue;
         }
         if (weir_sv_eq_nocase(name, WEIR_SV("mps")) || weir_sv_eq_nocase(name, WEIR_SV("shard"))) {
-            return script_fail(sc, -WEIR_EUNSUPPORTED, "'%.*s': parts of a GPU are not supported; ask for a whole one, gpu:1",
-                               WEIR_SV_ARG(item));
+            return script_fail(
+                sc, -WEIR_EUNSUPPORTED,
+                "'%.*s': parts of a GPU are not supported; ask for a whole one, gpu:1",
+                WEIR_SV_ARG(item));
         }
         if (!weir_sv_eq_nocase(name, WEIR_SV("gpu"))) {
-            script_warn(sc, "%.*s is ignored: weir counts GPUs only", item.n > 60 ? 60 : (int)item.n, item.p);
+            script_warn(sc, "%.*s is ignored: weir counts GPUs only",
+                        item.n > 60 ? 60 : (int)item.n, item.p);
             continue;
         }
         if (sc->has_gres) {
-            return script_fail(sc, -WEIR_EUNSUPPORTED, "GPUs of several models at once are not supported");
+            return script_fail(sc, -WEIR_EUNSUPPORTED,
+                               "GPUs of several models at once are not supported");
         }
         uint32_t n = 1;
         sc->gres = (struct weir_gpu_wish){WEIR_GPU_MODEL_ANY, 1};
@@ -330,13 +350,16 @@ static int read_constraint(struct script *sc, struct weir_sv value)
 static int read_time(struct script *sc, struct weir_sv value)
 {
     struct weir_dur d = {0};
-    bool endless = weir_sv_eq_nocase(value, WEIR_SV("UNLIMITED")) || weir_sv_eq_nocase(value, WEIR_SV("INFINITE"));
+    bool endless = weir_sv_eq_nocase(value, WEIR_SV("UNLIMITED")) ||
+                   weir_sv_eq_nocase(value, WEIR_SV("INFINITE"));
     int r = endless ? 0 : weir_parse_slurm_time(value, &d, sc->err);
     if (r != 0) {
         return script_fail_prefix(sc, r);
     }
     if (d.us == 0) {
-        return script_fail(sc, -WEIR_EUNSUPPORTED, "a run needs a limit, because money is held for it; write for example 7-00:00:00");
+        return script_fail(
+            sc, -WEIR_EUNSUPPORTED,
+            "a run needs a limit, because money is held for it; write for example 7-00:00:00");
     }
     if (d.us > DURATION_MAX_US) {
         return script_fail(sc, -WEIR_EOVERFLOW, "more than 3650 days");
@@ -356,7 +379,8 @@ static int read_signal(struct script *sc, struct weir_sv value)
     }
     int number_ = signal_parse(name);
     if (number_ == 0) {
-        return script_fail(sc, -WEIR_EINVAL, "'%.*s' is not a signal such as USR1@120", value.n > 60 ? 60 : (int)value.n, value.p);
+        return script_fail(sc, -WEIR_EINVAL, "'%.*s' is not a signal such as USR1@120",
+                           value.n > 60 ? 60 : (int)value.n, value.p);
     }
     if (seconds.p != NULL) {
         int r = weir_parse_u64(seconds, 1, 65535, &grace, sc->err);
@@ -374,7 +398,8 @@ static int read_begin(struct script *sc, struct weir_sv value)
     if (weir_sv_eq_nocase(value, WEIR_SV("now"))) {
         return 0;
     }
-    return script_fail(sc, -WEIR_EUNSUPPORTED, "a later start is not supported; submit the job when it may start");
+    return script_fail(sc, -WEIR_EUNSUPPORTED,
+                       "a later start is not supported; submit the job when it may start");
 }
 
 /* now+2hours, or a date with or without a time. */
@@ -385,7 +410,8 @@ static int read_deadline(struct script *sc, struct weir_sv value)
         static const struct {
             const char *unit;
             int64_t seconds;
-        } units[] = {{"", 1}, {"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}, {"week", 604800}};
+        } units[] = {{"", 1},        {"second", 1},  {"minute", 60},
+                     {"hour", 3600}, {"day", 86400}, {"week", 604800}};
         struct weir_sv rest = {value.p + 4, value.n - 4};
         size_t digits = 0;
         while (digits < rest.n && rest.p[digits] >= '0' && rest.p[digits] <= '9') {
@@ -396,7 +422,8 @@ static int read_deadline(struct script *sc, struct weir_sv value)
         uint64_t count;
         for (size_t i = 0; i < WEIR_ARRAY_LEN(units); i++) {
             if (weir_sv_eq(unit, weir_sv_of(units[i].unit)) &&
-                weir_parse_u64((struct weir_sv){rest.p, digits}, 1, 1000000000, &count, NULL) == 0) {
+                weir_parse_u64((struct weir_sv){rest.p, digits}, 1, 1000000000, &count, NULL) ==
+                    0) {
                 s->deadline_after = weir_dur_s((int64_t)count * units[i].seconds);
                 s->deadline = (struct weir_wall){0};
                 return 0;
@@ -404,7 +431,8 @@ static int read_deadline(struct script *sc, struct weir_sv value)
         }
     }
     if (weir_parse_time(value, &s->deadline, NULL) != 0 || s->deadline.us <= 0) {
-        return script_fail(sc, -WEIR_EINVAL, "'%.*s' is neither a time such as 2026-11-22T19:00:00 nor now+2hours",
+        return script_fail(sc, -WEIR_EINVAL,
+                           "'%.*s' is neither a time such as 2026-11-22T19:00:00 nor now+2hours",
                            value.n > 60 ? 60 : (int)value.n, value.p);
     }
     s->deadline_after = (struct weir_dur){0};
@@ -412,7 +440,8 @@ static int read_deadline(struct script *sc, struct weir_sv value)
     return 0;
 }
 
-/* Slurm's default of 100 takes 10 from weir's default priority of 50; -1000 and below cannot be mapped. */
+/* Slurm's default of 100 takes 10 from weir's default priority of 50; -1000 and below cannot be
+ * mapped. */
 static int read_nice(struct script *sc, struct weir_sv value)
 {
     int64_t nice = 100;
@@ -438,8 +467,10 @@ static int read_container_image(struct script *sc, struct weir_sv value)
         value = (struct weir_sv){value.p + 9, value.n - 9};
     }
     bool file = value.n > 0 && (value.p[0] == '/' || value.p[0] == '.');
-    if (file || (value.n > 5 && weir_sv_eq_nocase((struct weir_sv){value.p + value.n - 5, 5}, WEIR_SV(".sqsh")))) {
-        return script_fail(sc, -WEIR_EUNSUPPORTED, "an image file is not supported; name an image of a registry");
+    if (file || (value.n > 5 &&
+                 weir_sv_eq_nocase((struct weir_sv){value.p + value.n - 5, 5}, WEIR_SV(".sqsh")))) {
+        return script_fail(sc, -WEIR_EUNSUPPORTED,
+                           "an image file is not supported; name an image of a registry");
     }
     if (value.n > 0 && memchr(value.p, ' ', value.n) != NULL) {
         return script_fail(sc, -WEIR_EINVAL, "an image's name has no blanks");
@@ -454,12 +485,25 @@ static int read_container_image(struct script *sc, struct weir_sv value)
 
 /* ---- the table ---- */
 
-#define READ(name, letter, argument, fn) {name, letter, argument, DO_READ, fn, NULL}
-#define ACCEPT(name, letter, argument) {name, letter, argument, DO_ACCEPT, NULL, NULL}
-#define WARN(name, letter, argument, text) {name, letter, argument, DO_WARN, NULL, text}
-#define REFUSE(name, letter, argument, text) {name, letter, argument, DO_REFUSE, NULL, text}
+#define READ(name, letter, argument, fn)                                                           \
+    {                                                                                              \
+        name, letter, argument, DO_READ, fn, NULL                                                  \
+    }
+#define ACCEPT(name, letter, argument)                                                             \
+    {                                                                                              \
+        name, letter, argument, DO_ACCEPT, NULL, NULL                                              \
+    }
+#define WARN(name, letter, argument, text)                                                         \
+    {                                                                                              \
+        name, letter, argument, DO_WARN, NULL, text                                                \
+    }
+#define REFUSE(name, letter, argument, text)                                                       \
+    {                                                                                              \
+        name, letter, argument, DO_REFUSE, NULL, text                                              \
+    }
 
-static const char no_layout[] = "ignored: weir places by cores, memory and GPUs, not inside the processor";
+static const char no_layout[] =
+    "ignored: weir places by cores, memory and GPUs, not inside the processor";
 static const char no_share[] = "ignored: GPUs are never shared, cores are counted";
 static const char no_site[] = "ignored: weir has pools and projects instead";
 static const char no_mail[] = "ignored: weir sends no mail; use weir wait";
@@ -471,19 +515,37 @@ const struct script_option script_options[] = {
     WARN("acctg-freq", '\0', ARG_REQUIRED, no_accounting),
     READ("array", 'a', ARG_REQUIRED, read_array),
     WARN("batch", '\0', ARG_REQUIRED, no_site),
-    REFUSE("bb", '\0', ARG_REQUIRED, "burst buffers are not supported; use inputs and outputs in a YAML job file"),
-    REFUSE("bbf", '\0', ARG_REQUIRED, "burst buffers are not supported; use inputs and outputs in a YAML job file"),
+    REFUSE("bb",
+           '\0',
+           ARG_REQUIRED,
+           "burst buffers are not supported; use inputs and outputs in a YAML job file"),
+    REFUSE("bbf",
+           '\0',
+           ARG_REQUIRED,
+           "burst buffers are not supported; use inputs and outputs in a YAML job file"),
     READ("begin", 'b', ARG_REQUIRED, read_begin),
     READ("chdir", 'D', ARG_REQUIRED, read_chdir),
     WARN("cluster-constraint", '\0', ARG_REQUIRED, no_site),
     WARN("clusters", 'M', ARG_REQUIRED, no_site),
     READ("comment", '\0', ARG_REQUIRED, read_comment),
     READ("constraint", 'C', ARG_REQUIRED, read_constraint),
-    REFUSE("container", '\0', ARG_REQUIRED, "OCI bundles are not supported; name an image with --container-image"),
-    REFUSE("container-id", '\0', ARG_REQUIRED, "OCI bundles are not supported; name an image with --container-image"),
+    REFUSE("container",
+           '\0',
+           ARG_REQUIRED,
+           "OCI bundles are not supported; name an image with --container-image"),
+    REFUSE("container-id",
+           '\0',
+           ARG_REQUIRED,
+           "OCI bundles are not supported; name an image with --container-image"),
     READ("container-image", '\0', ARG_REQUIRED, read_container_image),
-    REFUSE("container-mounts", '\0', ARG_REQUIRED, "mounts into the container are not supported; use inputs in a YAML job file"),
-    REFUSE("container-name", '\0', ARG_REQUIRED, "named containers are not kept; name an image with --container-image"),
+    REFUSE("container-mounts",
+           '\0',
+           ARG_REQUIRED,
+           "mounts into the container are not supported; use inputs in a YAML job file"),
+    REFUSE("container-name",
+           '\0',
+           ARG_REQUIRED,
+           "named containers are not kept; name an image with --container-image"),
     READ("container-workdir", '\0', ARG_REQUIRED, read_chdir),
     WARN("contiguous", '\0', ARG_NONE, "ignored: weir knows fabrics, not node numbers"),
     WARN("core-spec", 'S', ARG_REQUIRED, no_layout),
@@ -493,13 +555,20 @@ const struct script_option script_options[] = {
     READ("cpus-per-task", 'c', ARG_REQUIRED, read_cpus_per_task),
     READ("deadline", '\0', ARG_REQUIRED, read_deadline),
     ACCEPT("delay-boot", '\0', ARG_REQUIRED),
-    REFUSE("dependency", 'd', ARG_REQUIRED, "dependencies are not supported; submit the job when the others have ended (weir wait JOB && weir submit ...)"),
+    REFUSE("dependency",
+           'd',
+           ARG_REQUIRED,
+           "dependencies are not supported; submit the job when the others have ended (weir wait "
+           "JOB && weir submit ...)"),
     WARN("distribution", 'm', ARG_REQUIRED, no_layout),
     READ("error", 'e', ARG_REQUIRED, read_error),
     WARN("exclude", 'x', ARG_REQUIRED, "ignored: the nodes named are Slurm's"),
     WARN("exclusive", '\0', ARG_OPTIONAL, no_share),
     READ("export", '\0', ARG_REQUIRED, read_export),
-    REFUSE("export-file", '\0', ARG_REQUIRED, "a file of variables is not read; write --export=NAME=value"),
+    REFUSE("export-file",
+           '\0',
+           ARG_REQUIRED,
+           "a file of variables is not read; write --export=NAME=value"),
     WARN("extra", '\0', ARG_REQUIRED, no_site),
     WARN("extra-node-info", 'B', ARG_REQUIRED, no_layout),
     WARN("get-user-env", '\0', ARG_OPTIONAL, "ignored: source what the script needs in the script"),
@@ -508,18 +577,27 @@ const struct script_option script_options[] = {
     WARN("gpu-freq", '\0', ARG_REQUIRED, no_tuning),
     READ("gpus", 'G', ARG_REQUIRED, read_gpus),
     READ("gpus-per-node", '\0', ARG_REQUIRED, read_gpus_per_node),
-    REFUSE("gpus-per-socket", '\0', ARG_REQUIRED, "GPUs are not counted by socket; use --gpus-per-node"),
+    REFUSE("gpus-per-socket",
+           '\0',
+           ARG_REQUIRED,
+           "GPUs are not counted by socket; use --gpus-per-node"),
     READ("gpus-per-task", '\0', ARG_REQUIRED, read_gpus_per_task),
     READ("gres", '\0', ARG_REQUIRED, read_gres),
     WARN("gres-flags", '\0', ARG_REQUIRED, no_layout),
     REFUSE("help", 'h', ARG_NONE, "has no place in a script; see weir submit --help"),
     WARN("hint", '\0', ARG_REQUIRED, no_layout),
-    REFUSE("hold", 'H', ARG_NONE, "holding a job back is not supported; submit it when it may start"),
+    REFUSE("hold",
+           'H',
+           ARG_NONE,
+           "holding a job back is not supported; submit it when it may start"),
     ACCEPT("ignore-pbs", '\0', ARG_NONE),
     READ("input", 'i', ARG_REQUIRED, read_input),
     READ("job-name", 'J', ARG_REQUIRED, read_job_name),
     ACCEPT("kill-on-invalid-dep", '\0', ARG_REQUIRED),
-    REFUSE("licenses", 'L', ARG_REQUIRED, "licences are not counted; limit the array with % or the project with a quota"),
+    REFUSE("licenses",
+           'L',
+           ARG_REQUIRED,
+           "licences are not counted; limit the array with % or the project with a quota"),
     WARN("mail-type", '\0', ARG_REQUIRED, no_mail),
     WARN("mail-user", '\0', ARG_REQUIRED, no_mail),
     WARN("mcs-label", '\0', ARG_REQUIRED, no_site),
@@ -533,11 +611,17 @@ const struct script_option script_options[] = {
     WARN("no-kill", 'k', ARG_OPTIONAL, "ignored: a task that loses a node is started again"),
     WARN("no-requeue", '\0', ARG_NONE, "ignored: a task that loses its machine is started again"),
     REFUSE("nodefile", 'F', ARG_REQUIRED, "nodes are not chosen by name"),
-    REFUSE("nodelist", 'w', ARG_REQUIRED, "nodes are not chosen by name; ask for a GPU model, cores and memory"),
+    REFUSE("nodelist",
+           'w',
+           ARG_REQUIRED,
+           "nodes are not chosen by name; ask for a GPU model, cores and memory"),
     READ("nodes", 'N', ARG_REQUIRED, read_nodes),
     READ("ntasks", 'n', ARG_REQUIRED, read_ntasks),
     WARN("ntasks-per-core", '\0', ARG_REQUIRED, no_layout),
-    WARN("ntasks-per-gpu", '\0', ARG_REQUIRED, "ignored: say the number of processes with --ntasks-per-node"),
+    WARN("ntasks-per-gpu",
+         '\0',
+         ARG_REQUIRED,
+         "ignored: say the number of processes with --ntasks-per-node"),
     READ("ntasks-per-node", '\0', ARG_REQUIRED, read_ntasks_per_node),
     WARN("ntasks-per-socket", '\0', ARG_REQUIRED, no_layout),
     ACCEPT("oom-kill-step", '\0', ARG_OPTIONAL),
@@ -549,7 +633,10 @@ const struct script_option script_options[] = {
     WARN("partition", 'p', ARG_REQUIRED, no_site),
     WARN("power", '\0', ARG_REQUIRED, no_tuning),
     WARN("prefer", '\0', ARG_REQUIRED, no_site),
-    WARN("priority", '\0', ARG_REQUIRED, "ignored: Slurm's priorities have another scale; use --nice"),
+    WARN("priority",
+         '\0',
+         ARG_REQUIRED,
+         "ignored: Slurm's priorities have another scale; use --nice"),
     WARN("profile", '\0', ARG_REQUIRED, no_accounting),
     WARN("propagate", '\0', ARG_OPTIONAL, "ignored: the agent's limits hold"),
     WARN("qos", 'q', ARG_REQUIRED, no_site),
@@ -578,9 +665,15 @@ const struct script_option script_options[] = {
     ACCEPT("verbose", 'v', ARG_NONE),
     REFUSE("version", 'V', ARG_NONE, "has no place in a script; see weir --version"),
     WARN("wait", 'W', ARG_NONE, "ignored: use weir wait JOB"),
-    WARN("wait-all-nodes", '\0', ARG_REQUIRED, "ignored: a gang starts when all its nodes are ready"),
+    WARN("wait-all-nodes",
+         '\0',
+         ARG_REQUIRED,
+         "ignored: a gang starts when all its nodes are ready"),
     READ("wckey", '\0', ARG_REQUIRED, read_wckey),
-    REFUSE("wrap", '\0', ARG_REQUIRED, "has no place in a script; write the command below the options"),
+    REFUSE("wrap",
+           '\0',
+           ARG_REQUIRED,
+           "has no place in a script; write the command below the options"),
     WARN("x11", '\0', ARG_OPTIONAL, "ignored: there is no display"),
 };
 const size_t n_script_options = WEIR_ARRAY_LEN(script_options);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Scripts with #SBATCH lines. script.c splits the script into options and resolves them into a request;
- * script_options.c is the table of sbatch's options with what weir does about each.
+ * Scripts with #SBATCH lines. script.c splits the script into options and resolves them into a
+ * request; script_options.c is the table of sbatch's options with what weir does about each.
  */
 
 #include "spec/spec_priv.h"
@@ -26,7 +26,8 @@ struct script {
     uint64_t mem_mib;
     uint64_t mem_per_cpu_mib;
     uint64_t mem_per_gpu_mib;
-    bool has_gres; /* GPUs by --gres, --gpus-per-node, --gpus-per-task, --gpus */
+    /* which of --gres, --gpus-per-node, --gpus-per-task and --gpus were given */
+    bool has_gres;
     bool has_per_node;
     bool has_per_task;
     bool has_total;
@@ -64,7 +65,9 @@ struct script_option {
 extern const struct script_option script_options[];
 extern const size_t n_script_options;
 
-int script_fail(const struct script *sc, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int script_fail(const struct script *sc, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Puts the place before the message that err holds. */
 int script_fail_prefix(const struct script *sc, int code);
-void script_warn(const struct script *sc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void script_warn(const struct script *sc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SkyPilot task files: the keys that weir's own form does not have. Each is honoured, named in a warning
- * (ignoring it is harmless), or refused (ignoring it would change the result). The keys and their
- * meaning: https://docs.skypilot.co/en/latest/reference/yaml-spec.html.
+ * SkyPilot task files: the keys that weir's own form does not have. Each is honoured, named in a
+ * warning (ignoring it is harmless), or refused (ignoring it would change the result). The keys and
+ * their meaning: https://docs.skypilot.co/en/latest/reference/yaml-spec.html.
  */
 #include <stdlib.h>
 
@@ -26,8 +26,10 @@ static const struct {
     {"outputs", "the size estimates are ignored"},
     {"config", "ignored: it configures SkyPilot itself"},
     {"experimental", "ignored: it configures SkyPilot itself"},
-    {"resources.max_hourly_cost", "a limit per hour is not supported; use max_cost for the whole job"},
-    {"resources.hooks", "hooks are not supported; use checkpoint.signal and let the program handle it"},
+    {"resources.max_hourly_cost",
+     "a limit per hour is not supported; use max_cost for the whole job"},
+    {"resources.hooks",
+     "hooks are not supported; use checkpoint.signal and let the program handle it"},
     {"resources.volumes", "volumes are not supported; use inputs and outputs"},
     {"resources.any_of", "may not stand inside any_of or ordered"},
     {"resources.ordered", "may not stand inside any_of or ordered"},
@@ -57,7 +59,8 @@ int sky_ignore(struct reader *rd, const struct doc *d, const char *path)
 
 int sky_refuse(struct reader *rd, const struct doc *d, const char *path)
 {
-    return d->kind == DOC_NULL ? 0 : read_fail(rd, d, -WEIR_EUNSUPPORTED, path, "%s", reason_of(path));
+    return d->kind == DOC_NULL ? 0
+                               : read_fail(rd, d, -WEIR_EUNSUPPORTED, path, "%s", reason_of(path));
 }
 
 /* ---- where ---- */
@@ -97,7 +100,8 @@ static int add_zone(struct reader *rd, const struct doc *d, const char *path, st
 {
     struct weir_sv region = region_of_zone(zone);
     if (rd->spec->request.regions == 0 && region.n > 0) {
-        read_warn(rd, d, path, "the zone is ignored; its region %.*s is honoured", WEIR_SV_ARG(region));
+        read_warn(rd, d, path, "the zone is ignored; its region %.*s is honoured",
+                  WEIR_SV_ARG(region));
         return add_region(rd, d, path, region);
     }
     read_warn(rd, d, path, "the zone is ignored; weir lets the provider choose it");
@@ -121,7 +125,8 @@ int sky_infra(struct reader *rd, const struct doc *d, const char *path)
         return r;
     }
     struct weir_sv cloud = weir_sv_cut(&rest, '/');
-    bool is_kubernetes = weir_sv_eq_nocase(cloud, WEIR_SV("k8s")) || weir_sv_eq_nocase(cloud, WEIR_SV("kubernetes"));
+    bool is_kubernetes =
+        weir_sv_eq_nocase(cloud, WEIR_SV("k8s")) || weir_sv_eq_nocase(cloud, WEIR_SV("kubernetes"));
     struct weir_sv region = rest.p == NULL || is_kubernetes ? rest : weir_sv_cut(&rest, '/');
     r = is_any(cloud) ? 0 : add_cloud(rd, d, path, cloud);
     if (r == 0 && region.p != NULL && !is_any(region)) {
@@ -202,7 +207,8 @@ int sky_priority(struct reader *rd, const struct doc *d, const char *path)
     }
     v = v + 50 < 0 ? 0 : v + 50 > 1000 ? 1000 : v + 50;
     rd->spec->priority = (int32_t)v;
-    read_warn(rd, d, path, "counted from weir's default of 50: the job gets priority %d", rd->spec->priority);
+    read_warn(rd, d, path, "counted from weir's default of 50: the job gets priority %d",
+              rd->spec->priority);
     return 0;
 }
 
@@ -231,7 +237,8 @@ static int strategy(struct reader *rd, const struct doc *d, const char *path)
     }
     int r = read_scalar(rd, d, path, &text);
     if (r == 0 && !weir_sv_eq_nocase(text, WEIR_SV("none"))) {
-        read_warn(rd, d, path, "'%.*s' is ignored: weir restarts lost tasks and chooses the place by cost",
+        read_warn(rd, d, path,
+                  "'%.*s' is ignored: weir restarts lost tasks and chooses the place by cost",
                   text.n > 40 ? 40 : (int)text.n, text.p);
     }
     return r;
@@ -239,7 +246,8 @@ static int strategy(struct reader *rd, const struct doc *d, const char *path)
 
 static int exit_codes(struct reader *rd, const struct doc *d, const char *path)
 {
-    return read_fail(rd, d, -WEIR_EUNSUPPORTED, path, "restarts by exit code are not supported; use retries");
+    return read_fail(rd, d, -WEIR_EUNSUPPORTED, path,
+                     "restarts by exit code are not supported; use retries");
 }
 
 int sky_job_recovery(struct reader *rd, const struct doc *d, const char *path)
@@ -249,7 +257,8 @@ int sky_job_recovery(struct reader *rd, const struct doc *d, const char *path)
         {"max_restarts_on_errors", "resources.job_recovery.max_restarts_on_errors", max_restarts},
         {"recover_on_exit_codes", "resources.job_recovery.recover_on_exit_codes", exit_codes},
     };
-    return d->kind == DOC_MAP ? read_map(rd, d, rows, WEIR_ARRAY_LEN(rows), path) : strategy(rd, d, path);
+    return d->kind == DOC_MAP ? read_map(rd, d, rows, WEIR_ARRAY_LEN(rows), path)
+                              : strategy(rd, d, path);
 }
 
 /* ---- any_of, ordered ---- */
@@ -269,7 +278,11 @@ static void forget_places(struct weir_request *q, const struct doc *candidate)
     }
 }
 
-static int merge_alternatives(struct reader *rd, const struct doc *d, const char *path, struct weir_request *all, const struct weir_request *one)
+static int merge_alternatives(struct reader *rd,
+                              const struct doc *d,
+                              const char *path,
+                              struct weir_request *all,
+                              const struct weir_request *one)
 {
     for (uint32_t i = 0; i < one->alternatives; i++) {
         bool known = false;
@@ -281,7 +294,8 @@ static int merge_alternatives(struct reader *rd, const struct doc *d, const char
             continue;
         }
         if (all->alternatives == WEIR_ALTERNATIVES_MAX) {
-            return read_fail(rd, d, -WEIR_ELIMIT, path, "at most %d alternative GPUs are allowed", WEIR_ALTERNATIVES_MAX);
+            return read_fail(rd, d, -WEIR_ELIMIT, path, "at most %d alternative GPUs are allowed",
+                             WEIR_ALTERNATIVES_MAX);
         }
         all->alternative[all->alternatives++] = one->alternative[i];
     }
@@ -294,17 +308,24 @@ static bool same_text(const char *a, const char *b)
 }
 
 /* Adds what a further candidate allows to what is allowed already. */
-static int merge(struct reader *rd, const struct doc *d, const char *path, struct weir_spec *all, const struct weir_spec *one)
+static int merge(struct reader *rd,
+                 const struct doc *d,
+                 const char *path,
+                 struct weir_spec *all,
+                 const struct weir_spec *one)
 {
     struct weir_request *q = &all->request;
     const struct weir_request *p = &one->request;
-    if (q->cpu_milli != p->cpu_milli || q->mem_mib != p->mem_mib || q->gpu_mem_mib_min != p->gpu_mem_mib_min ||
-        q->retries != p->retries || !same_text(all->image, one->image)) {
+    if (q->cpu_milli != p->cpu_milli || q->mem_mib != p->mem_mib ||
+        q->gpu_mem_mib_min != p->gpu_mem_mib_min || q->retries != p->retries ||
+        !same_text(all->image, one->image)) {
         return read_fail(rd, d, -WEIR_EUNSUPPORTED, path,
-                         "candidates may differ in accelerators, place and use_spot only; give the rest once, outside");
+                         "candidates may differ in accelerators, place and use_spot only; give the "
+                         "rest once, outside");
     }
     if ((q->alternatives == 0) != (p->alternatives == 0)) {
-        return read_fail(rd, d, -WEIR_EUNSUPPORTED, path, "either all candidates name accelerators or none");
+        return read_fail(rd, d, -WEIR_EUNSUPPORTED, path,
+                         "either all candidates name accelerators or none");
     }
     int r = merge_alternatives(rd, d, path, q, p);
     if (p->market != q->market) {
@@ -329,14 +350,20 @@ static int merge(struct reader *rd, const struct doc *d, const char *path, struc
 }
 
 /* One candidate: the common keys, then its own over them. */
-static int read_candidate(struct reader *rd, const struct doc *common, const struct doc *candidate, const char *path, struct weir_spec **ret)
+static int read_candidate(struct reader *rd,
+                          const struct doc *common,
+                          const struct doc *candidate,
+                          const char *path,
+                          struct weir_spec **ret)
 {
     WEIR_CLEANUP(weir_spec_freep) struct weir_spec *s = weir_spec_new();
     struct reader one = *rd;
     one.spec = s;
     one.has_market = false;
     if (candidate->kind != DOC_MAP) {
-        return read_fail(rd, candidate, -WEIR_EINVAL, path, "each candidate must be a mapping such as {infra: aws, accelerators: A100}");
+        return read_fail(
+            rd, candidate, -WEIR_EINVAL, path,
+            "each candidate must be a mapping such as {infra: aws, accelerators: A100}");
     }
     int r = read_resource_keys(&one, common, "resources");
     if (r == 0) {
@@ -388,7 +415,8 @@ static void take_resources(struct weir_spec *s, struct weir_spec *all)
             known = weir_streq(s->tags[k].key, all->tags[i].key);
         }
         if (!known) {
-            pair_add(&s->tags, &s->n_tags, weir_sv_of(all->tags[i].key), weir_sv_of(all->tags[i].value));
+            pair_add(&s->tags, &s->n_tags, weir_sv_of(all->tags[i].key),
+                     weir_sv_of(all->tags[i].value));
         }
     }
 }
@@ -401,10 +429,12 @@ int sky_candidates(struct reader *rd, const struct doc *resources, const char *p
     const struct doc *list = any_of != NULL ? any_of : ordered;
     path = any_of != NULL ? "resources.any_of" : "resources.ordered";
     if (any_of != NULL && ordered != NULL) {
-        return read_fail(rd, ordered, -WEIR_EINVAL, "resources", "any_of and ordered are both given; leave out one of the two");
+        return read_fail(rd, ordered, -WEIR_EINVAL, "resources",
+                         "any_of and ordered are both given; leave out one of the two");
     }
     if (list->kind != DOC_LIST || list->n == 0) {
-        return read_fail(rd, list, -WEIR_EINVAL, path, "must be a list of candidates such as [{infra: aws}, {infra: gcp}]");
+        return read_fail(rd, list, -WEIR_EINVAL, path,
+                         "must be a list of candidates such as [{infra: aws}, {infra: gcp}]");
     }
     /* The common keys without the list itself, in a chain of copies; the values stay shared. */
     WEIR_CLEANUP(weir_freep) struct doc *copies = weir_calloc(resources->n, sizeof *copies);
@@ -431,8 +461,10 @@ int sky_candidates(struct reader *rd, const struct doc *resources, const char *p
             all = WEIR_TAKE(one);
             continue;
         }
-        many_places = many_places || memcmp(all->request.cloud, one->request.cloud, sizeof one->request.cloud) != 0 ||
-                      memcmp(all->request.region, one->request.region, sizeof one->request.region) != 0;
+        many_places =
+            many_places ||
+            memcmp(all->request.cloud, one->request.cloud, sizeof one->request.cloud) != 0 ||
+            memcmp(all->request.region, one->request.region, sizeof one->request.region) != 0;
         r = merge(rd, d, path, all, one);
         if (r != 0) {
             return r;
@@ -452,7 +484,8 @@ int sky_candidates(struct reader *rd, const struct doc *resources, const char *p
 
 /* ---- files ---- */
 
-/* Replaces $NAME and ${NAME} by the job's envs, as SkyPilot does in file_mounts; other names stay. */
+/* Replaces $NAME and ${NAME} by the job's envs, as SkyPilot does in file_mounts; other names stay.
+ */
 static void expand(const struct weir_spec *s, struct weir_sv text, struct weir_str *out)
 {
     for (size_t i = 0; i < text.n;) {
@@ -463,14 +496,16 @@ static void expand(const struct weir_spec *s, struct weir_sv text, struct weir_s
         bool braces = i + 1 < text.n && text.p[i + 1] == '{';
         size_t start = i + 1 + braces;
         size_t end = start;
-        while (end < text.n && ((text.p[end] >= 'a' && text.p[end] <= 'z') || (text.p[end] >= 'A' && text.p[end] <= 'Z') ||
+        while (end < text.n && ((text.p[end] >= 'a' && text.p[end] <= 'z') ||
+                                (text.p[end] >= 'A' && text.p[end] <= 'Z') ||
                                 (text.p[end] >= '0' && text.p[end] <= '9') || text.p[end] == '_')) {
             end++;
         }
         bool closed = !braces || (end < text.n && text.p[end] == '}');
         const char *value = NULL;
         for (size_t k = 0; closed && k < s->n_envs; k++) {
-            if (weir_sv_eq(weir_sv_of(s->envs[k].key), (struct weir_sv){text.p + start, end - start})) {
+            if (weir_sv_eq(weir_sv_of(s->envs[k].key),
+                           (struct weir_sv){text.p + start, end - start})) {
                 value = s->envs[k].value;
             }
         }
@@ -492,7 +527,8 @@ struct mount {
 
 static int read_mount(struct reader *rd, const struct doc *d, const char *path, struct mount *ret)
 {
-    static const char *const ignored[] = {"name", "persistent", "mount_options", "type", "config", "store"};
+    static const char *const ignored[] = {"name", "persistent", "mount_options",
+                                          "type", "config",     "store"};
     struct mount m = {.is_storage = d->kind == DOC_MAP};
     if (d->kind == DOC_SCALAR) {
         *ret = (struct mount){.source = d->text};
@@ -507,7 +543,8 @@ static int read_mount(struct reader *rd, const struct doc *d, const char *path, 
             known = known || weir_sv_eq(c->key, weir_sv_of(ignored[i]));
         }
         if (!known) {
-            return read_fail(rd, c, -WEIR_EINVAL, path, "unknown key '%.*s'; known are source, name, store, mode, persistent",
+            return read_fail(rd, c, -WEIR_EINVAL, path,
+                             "unknown key '%.*s'; known are source, name, store, mode, persistent",
                              c->key.n > 60 ? 60 : (int)c->key.n, c->key.p);
         }
     }
@@ -515,11 +552,13 @@ static int read_mount(struct reader *rd, const struct doc *d, const char *path, 
     const struct doc *mode = doc_get(d, "mode");
     const struct doc *store = doc_get(d, "store");
     if (store != NULL && weir_sv_eq_nocase(store->text, WEIR_SV("volume"))) {
-        return read_fail(rd, store, -WEIR_EUNSUPPORTED, path, "volumes are not supported; use inputs and outputs");
+        return read_fail(rd, store, -WEIR_EUNSUPPORTED, path,
+                         "volumes are not supported; use inputs and outputs");
     }
     if (source == NULL || source->kind != DOC_SCALAR || source->text.n == 0) {
         return read_fail(rd, d, -WEIR_EUNSUPPORTED, path,
-                         "a bucket without one source is not made; create it and name it as source: s3://bucket");
+                         "a bucket without one source is not made; create it and name it as "
+                         "source: s3://bucket");
     }
     m.source = source->text;
     if (mode != NULL && mode->kind == DOC_SCALAR) {
@@ -538,7 +577,12 @@ static bool is_url(const char *s)
     return strstr(s, "://") != NULL;
 }
 
-static int add_mount(struct reader *rd, const struct doc *d, const char *path, const char *target, const char *source, struct mount m)
+static int add_mount(struct reader *rd,
+                     const struct doc *d,
+                     const char *path,
+                     const char *target,
+                     const char *source,
+                     struct mount m)
 {
     struct weir_spec *s = rd->spec;
     if (s->n_inputs == WEIR_SPEC_MOUNTS_MAX || s->n_outputs == WEIR_SPEC_MOUNTS_MAX) {
@@ -546,19 +590,28 @@ static int add_mount(struct reader *rd, const struct doc *d, const char *path, c
     }
     if (target[0] != '/') {
         return read_fail(rd, d, -WEIR_EUNSUPPORTED, path,
-                         "'%.100s' is not an absolute path; a run has no home folder of its own, write for example /data", target);
+                         "'%.100s' is not an absolute path; a run has no home folder of its own, "
+                         "write for example /data",
+                         target);
     }
     if (!is_url(source)) {
         if (m.is_storage && !m.copies) {
             return read_fail(rd, d, -WEIR_EUNSUPPORTED, path,
-                             "'%.100s' is not uploaded to a bucket; upload it and name it as source: s3://bucket", source);
+                             "'%.100s' is not uploaded to a bucket; upload it and name it as "
+                             "source: s3://bucket",
+                             source);
         }
-        read_warn(rd, d, path, "%.100s is a local path and is not uploaded: it must be there on the node that runs the task", source);
+        read_warn(rd, d, path,
+                  "%.100s is a local path and is not uploaded: it must be there on the node that "
+                  "runs the task",
+                  source);
     }
     pair_add(&s->inputs, &s->n_inputs, weir_sv_of(target), weir_sv_of(source));
     if (m.is_storage && !m.copies) {
         pair_add(&s->outputs, &s->n_outputs, weir_sv_of(target), weir_sv_of(source));
-        read_warn(rd, d, path, "%.100s is not mounted: it is copied to %.100s before the run and back after it", source, target);
+        read_warn(rd, d, path,
+                  "%.100s is not mounted: it is copied to %.100s before the run and back after it",
+                  source, target);
     }
     return 0;
 }
@@ -600,7 +653,8 @@ static int finish_file_mounts(struct reader *rd, const struct doc *d, const char
 int sky_secrets(struct reader *rd, const struct doc *d, const char *path)
 {
     if (d->kind == DOC_MAP && d->n > 0) {
-        read_warn(rd, d, path, "stored and shown like envs; keep what is secret out of the job file");
+        read_warn(rd, d, path,
+                  "stored and shown like envs; keep what is secret out of the job file");
     }
     return read_pairs(rd, d, path, WEIR_SPEC_ENVS_MAX, &rd->spec->envs, &rd->spec->n_envs);
 }
@@ -625,15 +679,21 @@ int sky_finish(struct reader *rd, const struct doc *root)
         s->request.market = WEIR_MARKET_ON_DEMAND;
     }
     const struct doc *type = doc_get(resources, "instance_type");
-    if (type != NULL && type->kind == DOC_SCALAR && s->request.alternatives == 0 && s->request.cpu_milli == 0) {
+    if (type != NULL && type->kind == DOC_SCALAR && s->request.alternatives == 0 &&
+        s->request.cpu_milli == 0) {
         return read_fail(rd, type, -WEIR_EUNSUPPORTED, "resources.instance_type",
-                         "an instance type alone does not say what the job needs; add accelerators, or cpus and memory");
+                         "an instance type alone does not say what the job needs; add "
+                         "accelerators, or cpus and memory");
     }
     if (s->request.clouds > 0 || s->request.regions > 0) {
-        spec_warn(s, "resources: the place limits where weir rents; owned nodes may run the job too (placement: {local: never} forbids it)");
+        spec_warn(s, "resources: the place limits where weir rents; owned nodes may run the job "
+                     "too (placement: {local: never} forbids it)");
     }
     if (s->workdir != NULL) {
-        spec_warn(s, "workdir: %.100s is used in place and is not copied; a rented machine does not have it", s->workdir);
+        spec_warn(
+            s,
+            "workdir: %.100s is used in place and is not copied; a rented machine does not have it",
+            s->workdir);
     }
     return finish_file_mounts(rd, doc_get(root, "file_mounts"), "file_mounts");
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Shared by the files of spec: the document tree that YAML and JSON both become, and the reader that
- * turns it into a specification.
+ * Shared by the files of spec: the document tree that YAML and JSON both become, and the reader
+ * that turns it into a specification.
  */
 
 #include "base/mem.h"
@@ -11,8 +11,8 @@
 #include "spec/spec.h"
 
 enum {
-    DOC_NODES_MAX = 20000,   /* after aliases are expanded */
-    DOC_ENTRIES_MAX = 1024,  /* of one list or mapping */
+    DOC_NODES_MAX = 20000,  /* after aliases are expanded */
+    DOC_ENTRIES_MAX = 1024, /* of one list or mapping */
     SCRIPT_OPTIONS_MAX = 256,
     PATH_MAX_BYTES = 4096,
     IMAGE_MAX_BYTES = 512,
@@ -39,12 +39,19 @@ struct reader {
 };
 
 /* Fails with "file:line:column: path: message" (what is known of it). */
-int read_fail(const struct reader *rd, const struct doc *at, int code, const char *path, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+int read_fail(const struct reader *rd,
+              const struct doc *at,
+              int code,
+              const char *path,
+              const char *fmt,
+              ...) __attribute__((format(printf, 5, 6)));
 /* As read_fail for an error whose text is in rd->err already. */
 int read_fail_prefix(const struct reader *rd, const struct doc *at, int code, const char *path);
-void read_warn(const struct reader *rd, const struct doc *at, const char *path, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void read_warn(const struct reader *rd,
+               const struct doc *at,
+               const char *path,
+               const char *fmt,
+               ...) __attribute__((format(printf, 4, 5)));
 
 struct key_row {
     const char *key;
@@ -56,9 +63,17 @@ struct key_row {
 /* The keys of `resources`, for sky_candidates. */
 int read_resource_keys(struct reader *rd, const struct doc *map, const char *path);
 /* Reads every entry of map by its row; an unknown key is an error with a suggestion. */
-int read_map(struct reader *rd, const struct doc *map, const struct key_row *rows, size_t n_rows, const char *path);
+int read_map(struct reader *rd,
+             const struct doc *map,
+             const struct key_row *rows,
+             size_t n_rows,
+             const char *path);
 /* Replaces *ret by the text of a scalar that is one line of text. */
-int read_line(struct reader *rd, const struct doc *d, const char *path, size_t bytes_max, char **ret);
+int read_line(struct reader *rd,
+              const struct doc *d,
+              const char *path,
+              size_t bytes_max,
+              char **ret);
 /* Any text without NUL, newlines included. */
 int read_text(struct reader *rd, const struct doc *d, const char *path, char **ret);
 int read_scalar(struct reader *rd, const struct doc *d, const char *path, struct weir_sv *ret);
@@ -91,7 +106,8 @@ int sky_job_recovery(struct reader *rd, const struct doc *d, const char *path);
 int sky_priority(struct reader *rd, const struct doc *d, const char *path);
 int sky_file_mounts(struct reader *rd, const struct doc *d, const char *path);
 int sky_secrets(struct reader *rd, const struct doc *d, const char *path);
-/* resources with any_of or ordered: every candidate over the common keys, merged into one request. */
+/* resources with any_of or ordered: every candidate over the common keys, merged into one request.
+ */
 int sky_candidates(struct reader *rd, const struct doc *resources, const char *path);
 /* inputs of SkyPilot's form, {url: size in GB}; false where d has the form of weir. */
 bool sky_is_size_estimate(const struct doc *d);
@@ -99,12 +115,17 @@ bool sky_is_size_estimate(const struct doc *d);
 int sky_finish(struct reader *rd, const struct doc *root);
 
 /* A script with or without #SBATCH lines. */
-int script_parse(struct weir_sv text, const char *file_name, struct weir_gpu_table *gpus, struct weir_spec *s, struct weir_err *err);
+int script_parse(struct weir_sv text,
+                 const char *file_name,
+                 struct weir_gpu_table *gpus,
+                 struct weir_spec *s,
+                 struct weir_err *err);
 
 void spec_warn(struct weir_spec *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends; the caller has checked the maximum. Takes ownership of neither. */
 void pair_add(struct weir_pair **pairs, size_t *n, struct weir_sv key, struct weir_sv value);
-/* Adds a pattern to the clouds or regions; -WEIR_EINVAL or -WEIR_ELIMIT where it does not fit. Adding one twice does nothing. */
+/* Adds a pattern to the clouds or regions; -WEIR_EINVAL or -WEIR_ELIMIT where it does not fit.
+ * Adding one twice does nothing. */
 int spec_add_cloud(struct weir_request *r, struct weir_sv pattern, struct weir_err *err);
 int spec_add_region(struct weir_request *r, struct weir_sv pattern, struct weir_err *err);
 /* Signal number of "USR1", "SIGUSR1" or "10"; 0 where there is no such signal. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small values that people write: durations, money, times, sizes, numbers, globs. What is accepted
- * is written again where there is a writer, and read back to the same value. */
+/* The small values that people write: durations, money, times, sizes, numbers, globs. What is
+ * accepted is written again where there is a writer, and read back to the same value. */
 #include "fuzz.h"
 
 #include <inttypes.h>
@@ -16,7 +16,8 @@ static void check_times(struct weir_sv s)
     if (weir_parse_time(s, &t, NULL) == 0) {
         struct weir_wall again = {0};
         /* An offset may carry a time out of the years that can be written. */
-        if (t.us >= -INT64_C(62135596800) * WEIR_US_PER_S && t.us < INT64_C(253402300800) * WEIR_US_PER_S) {
+        if (t.us >= -INT64_C(62135596800) * WEIR_US_PER_S &&
+            t.us < INT64_C(253402300800) * WEIR_US_PER_S) {
             WEIR_ASSERT(weir_parse_time(weir_sv_of(weir_wall_format(t, buf)), &again, NULL) == 0);
             WEIR_ASSERT(again.us == t.us);
         }
@@ -49,12 +50,14 @@ static void check_numbers(struct weir_sv s)
     if (weir_parse_u64(s, 0, UINT64_MAX, &u, NULL) == 0) {
         (void)snprintf(buf, sizeof buf, "%" PRIu64, u);
         uint64_t again = 0;
-        WEIR_ASSERT(weir_parse_u64(weir_sv_of(buf), 0, UINT64_MAX, &again, NULL) == 0 && again == u);
+        WEIR_ASSERT(weir_parse_u64(weir_sv_of(buf), 0, UINT64_MAX, &again, NULL) == 0 &&
+                    again == u);
     }
     if (weir_parse_i64(s, INT64_MIN, INT64_MAX, &i, NULL) == 0) {
         (void)snprintf(buf, sizeof buf, "%" PRId64, i);
         int64_t again = 0;
-        WEIR_ASSERT(weir_parse_i64(weir_sv_of(buf), INT64_MIN, INT64_MAX, &again, NULL) == 0 && again == i);
+        WEIR_ASSERT(weir_parse_i64(weir_sv_of(buf), INT64_MIN, INT64_MAX, &again, NULL) == 0 &&
+                    again == i);
     }
     (void)weir_parse_bytes(s, 1, &u, &err);
     (void)weir_parse_bytes(s, UINT64_C(1) << 30, &u, &err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a fuzz target over every file of the folders given: the corpus and the inputs that once failed.
- * TAP on stdout; a failing input ends the program, with its name as the last line. */
+/* Runs a fuzz target over every file of the folders given: the corpus and the inputs that once
+ * failed. TAP on stdout; a failing input ends the program, with its name as the last line. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -36,7 +36,8 @@ static int replay(const char *path, size_t number)
     (void)fflush(stdout);
     (void)LLVMFuzzerTestOneInput(exact, n);
     free(exact);
-    (void)printf("ok %zu - %s\n", number, strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1);
+    (void)printf("ok %zu - %s\n", number,
+                 strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1);
     return 0;
 }
 

@@ -10,8 +10,12 @@
 #include "base/assert.h"
 #include "spec/spec.h"
 
-/* An error has a text; what was accepted is finished, and its canonical form is read back unchanged. */
-static inline void check_result(int r, const struct weir_err *err, struct weir_spec *s, struct weir_gpu_table *gpus)
+/* An error has a text; what was accepted is finished, and its canonical form is read back
+ * unchanged. */
+static inline void check_result(int r,
+                                const struct weir_err *err,
+                                struct weir_spec *s,
+                                struct weir_gpu_table *gpus)
 {
     if (r != 0) {
         WEIR_ASSERT(s == NULL && err->text[0] != '\0');

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads every job file of a folder and compares the canonical JSON, the warnings or the error with the
- * file NAME.expected beside it. "golden_spec DIR --update" writes those files anew; review the diff.
+ * Reads every job file of a folder and compares the canonical JSON, the warnings or the error with
+ * the file NAME.expected beside it. "golden_spec DIR --update" writes those files anew; review the
+ * diff.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -54,7 +55,8 @@ static void describe(const char *name, struct weir_sv text, struct weir_str *out
         WEIR_CLEANUP(weir_spec_freep) struct weir_spec *again = NULL;
         struct weir_str json_again = WEIR_STR_INIT(TEXT_MAX);
         if (root == NULL || weir_spec_from_json(root, gpus, &again, &err) != 0) {
-            weir_str_addf(out, "error: the canonical form is not read back: %s\n", root == NULL ? "not JSON" : err.text);
+            weir_str_addf(out, "error: the canonical form is not read back: %s\n",
+                          root == NULL ? "not JSON" : err.text);
         } else {
             weir_spec_to_json(again, gpus, &json_again);
             if (!weir_streq(weir_str_cstr(&json), weir_str_cstr(&json_again))) {
@@ -96,7 +98,8 @@ static bool check(const char *dir, const char *name, bool update)
         WEIR_CLEANUP(weir_freep) char *want = read_file(weir_str_cstr(&want_path), &want_n);
         ok = want != NULL && weir_sv_eq((struct weir_sv){want, want_n}, weir_str_sv(&got));
         if (!ok) {
-            (void)fprintf(stderr, "# %s: got\n%s# want\n%s", name, weir_str_cstr(&got), want == NULL ? "(no file)\n" : want);
+            (void)fprintf(stderr, "# %s: got\n%s# want\n%s", name, weir_str_cstr(&got),
+                          want == NULL ? "(no file)\n" : want);
         }
     }
     weir_str_release(&path);

@@ -285,8 +285,9 @@ int sandbox_raise_flag(const char *dir, const char *flag, struct weir_err *err)
     if (r < 0 || !sandbox_path(path, dir, "wake")) {
         return r;
     }
-    /* Nobody reads while the machine starts or has ended; then the flag alone is enough. */
-    WEIR_CLEANUP(weir_closep) int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    /* Nobody reads while the machine starts or has ended; then the flag alone is enough. Opened for
+     * both ways, so that a reader that goes away in between is no SIGPIPE. */
+    WEIR_CLEANUP(weir_closep) int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0) {
         (void)!write(fd, "w", 1);
     }

@@ -524,7 +524,13 @@ static int complain(const struct weir_err *err, int code)
 
 static int enter(struct machine *m, const char *dir)
 {
-    if (realpath(dir, m->dir) == NULL || chdir(m->dir) != 0) {
+    WEIR_CLEANUP(weir_freep) char *real = realpath(dir, NULL);
+    if (real != NULL && strlen(real) >= sizeof m->dir) {
+        errno = ENAMETOOLONG;
+    } else if (real != NULL) {
+        memcpy(m->dir, real, strlen(real) + 1);
+    }
+    if (m->dir[0] == '\0' || chdir(m->dir) != 0) {
         (void)dprintf(STDERR_FILENO, "weir-machine: %s: %s\n", dir, strerror(errno));
         return -1;
     }

@@ -82,10 +82,11 @@ static void a_family_name_stands_for_its_larger_members(void **state)
         const char *have;
         bool match;
     } rows[] = {
-        {"A100", "A100", true},       {"A100", "A100-80GB", true}, {"A100-80GB", "A100", false},
-        {"V100", "V100-32GB", true},  {"V100-32GB", "V100", false}, {"H100", "H100-NVL", true},
-        {"H100-NVL", "H100", false},  {"RTX6000", "RTX8000", true}, {"A100", "H100", false},
-        {"RTX6000", "RTX6000-Ada", false},
+        {"A100", "A100", true},       {"A100", "A100-80GB", true},
+        {"A100-80GB", "A100", false}, {"V100", "V100-32GB", true},
+        {"V100-32GB", "V100", false}, {"H100", "H100-NVL", true},
+        {"H100-NVL", "H100", false},  {"RTX6000", "RTX8000", true},
+        {"A100", "H100", false},      {"RTX6000", "RTX6000-Ada", false},
     };
     struct weir_gpu_table *t = weir_gpu_table_new();
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
@@ -112,7 +113,8 @@ static void unknown_names_are_added_once_up_to_the_limit(void **state)
     char name[16];
     while (weir_gpu_table_count(t) < WEIR_GPU_MODELS_MAX) {
         int len = snprintf(name, sizeof name, "X%zu", weir_gpu_table_count(t));
-        assert_int_not_equal(weir_gpu_table_intern(t, (struct weir_sv){name, (size_t)len}), WEIR_GPU_MODEL_ANY);
+        assert_int_not_equal(weir_gpu_table_intern(t, (struct weir_sv){name, (size_t)len}),
+                             WEIR_GPU_MODEL_ANY);
     }
     assert_int_equal(weir_gpu_table_intern(t, WEIR_SV("one-more")), WEIR_GPU_MODEL_ANY);
     assert_string_equal(weir_gpu_table_names(t)[n], "Nova-9");
@@ -122,7 +124,12 @@ static void unknown_names_are_added_once_up_to_the_limit(void **state)
 static void what_is_no_name_is_refused(void **state)
 {
     (void)state;
-    static const char *const rows[] = {"", "   ", "A\tB", "A\nB", "\xff", "a\x01",
+    static const char *const rows[] = {"",
+                                       "   ",
+                                       "A\tB",
+                                       "A\nB",
+                                       "\xff",
+                                       "a\x01",
                                        "1234567890123456789012345678901234567890123456789"};
     struct weir_gpu_table *t = weir_gpu_table_new();
     size_t n = weir_gpu_table_count(t);
@@ -157,7 +164,8 @@ static void every_state_has_a_name_of_its_own(void **state)
     for (int i = 0; i < WEIR_REASON_MAX; i++) {
         assert_string_not_equal(weir_reason_name((enum weir_reason)i), "unknown");
         for (int k = 0; k < i; k++) {
-            assert_string_not_equal(weir_reason_name((enum weir_reason)i), weir_reason_name((enum weir_reason)k));
+            assert_string_not_equal(weir_reason_name((enum weir_reason)i),
+                                    weir_reason_name((enum weir_reason)k));
         }
     }
     for (int i = 0; i < WEIR_OFFER_MARKET_MAX; i++) {

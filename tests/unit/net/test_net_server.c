@@ -138,6 +138,9 @@ static void malformed_requests_are_answered_400(void **state)
         {"GET a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "does not begin with '/'"},
         {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1x\r\nConnection: close\r\n\r\n",
          "400"},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n"
+         "Connection: close\r\n\r\n0\r\n\r\n",
+         "both Content-Length and Transfer-Encoding"},
         {"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "400"}, /* no Host */
         {"GET / HTTP/9.9\r\nHost: h\r\n\r\n", ""},
         {"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n\r\n", ""},

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A property: every specification that weir_spec_finish accepts is read back from its canonical JSON as
- * the same specification, field by field. Specifications are made from a seed; a failure prints it.
+ * A property: every specification that weir_spec_finish accepts is read back from its canonical
+ * JSON as the same specification, field by field. Specifications are made from a seed; a failure
+ * prints it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +27,8 @@ static bool chance(struct weir_prng *r, uint64_t percent)
 /* Text with what JSON must escape and with letters outside ASCII. */
 static char *any_text(struct weir_prng *r, size_t max)
 {
-    static const char *const bits[] = {"a", "Z", "0", " ", "\"", "\\", "/", "\n", "\t", "é", "€", "𝄞", "$x", "'", "%j", "\x1b", "\r", "{", ":"};
+    static const char *const bits[] = {"a", "Z", "0",  " ", "\"", "\\",   "/",  "\n", "\t", "é",
+                                       "€", "𝄞", "$x", "'", "%j", "\x1b", "\r", "{",  ":"};
     struct weir_str s = WEIR_STR_INIT(4096);
     size_t n = 1 + weir_prng_below(r, max);
     for (size_t i = 0; i < n; i++) {
@@ -46,7 +48,11 @@ static char *word(struct weir_prng *r, const char *prefix)
     return weir_str_take(&s);
 }
 
-static void add_pairs(struct weir_prng *r, struct weir_pair **pairs, size_t *n, const char *key, bool free_text)
+static void add_pairs(struct weir_prng *r,
+                      struct weir_pair **pairs,
+                      size_t *n,
+                      const char *key,
+                      bool free_text)
 {
     *n = weir_prng_below(r, 5);
     *pairs = weir_calloc(*n + 1, sizeof **pairs);
@@ -60,8 +66,10 @@ static void add_pairs(struct weir_prng *r, struct weir_pair **pairs, size_t *n, 
 
 static struct weir_dur any_duration(struct weir_prng *r)
 {
-    static const int64_t scale[] = {1, WEIR_US_PER_MS, WEIR_US_PER_S, WEIR_US_PER_MIN, WEIR_US_PER_HOUR};
-    return (struct weir_dur){(int64_t)(1 + weir_prng_below(r, 80000)) * scale[weir_prng_below(r, 5)]};
+    static const int64_t scale[] = {1, WEIR_US_PER_MS, WEIR_US_PER_S, WEIR_US_PER_MIN,
+                                    WEIR_US_PER_HOUR};
+    return (struct weir_dur){(int64_t)(1 + weir_prng_below(r, 80000)) *
+                             scale[weir_prng_below(r, 5)]};
 }
 
 static void fill_request(struct weir_prng *r, struct weir_spec *s, size_t models)
@@ -69,13 +77,17 @@ static void fill_request(struct weir_prng *r, struct weir_spec *s, size_t models
     struct weir_request *q = &s->request;
     q->alternatives = (uint32_t)weir_prng_below(r, 4);
     for (uint32_t i = 0; i < q->alternatives; i++) {
-        q->alternative[i].model = chance(r, 20) ? WEIR_GPU_MODEL_ANY : (uint16_t)weir_prng_below(r, models);
-        q->alternative[i].count = (uint16_t)(1 + i * 8 + weir_prng_below(r, 8)); /* never the same twice */
+        q->alternative[i].model =
+            chance(r, 20) ? WEIR_GPU_MODEL_ANY : (uint16_t)weir_prng_below(r, models);
+        q->alternative[i].count =
+            (uint16_t)(1 + i * 8 + weir_prng_below(r, 8)); /* never the same twice */
     }
     q->alternatives_ordered = q->alternatives > 1 && chance(r, 30);
-    q->gpu_mem_mib_min = q->alternatives > 0 && chance(r, 30) ? (uint32_t)weir_prng_below(r, 200000) : 0;
+    q->gpu_mem_mib_min =
+        q->alternatives > 0 && chance(r, 30) ? (uint32_t)weir_prng_below(r, 200000) : 0;
     q->market = (uint8_t)weir_prng_below(r, 3);
-    q->local = (uint8_t)(q->market == WEIR_MARKET_SPOT ? 2 * weir_prng_below(r, 2) : weir_prng_below(r, 3));
+    q->local = (uint8_t)(q->market == WEIR_MARKET_SPOT ? 2 * weir_prng_below(r, 2)
+                                                       : weir_prng_below(r, 3));
     for (; q->local != WEIR_LOCAL_ONLY && chance(r, 30) && q->clouds < 8; q->clouds++) {
         (void)snprintf(q->cloud[q->clouds], sizeof q->cloud[0], "c%d*", q->clouds);
     }
@@ -177,13 +189,15 @@ static bool same_spec(const struct weir_spec *a, const struct weir_spec *b)
 {
     return same(a->name, b->name) && same(a->project, b->project) && a->priority == b->priority &&
            memcmp(&a->request, &b->request, sizeof a->request) == 0 && a->n_ranges == b->n_ranges &&
-           memcmp(a->range, b->range, sizeof a->range) == 0 && a->array_parallel == b->array_parallel &&
-           a->deadline.us == b->deadline.us && a->deadline_after.us == b->deadline_after.us &&
-           same(a->image, b->image) && same(a->workdir, b->workdir) &&
-           same_pairs(a->tags, a->n_tags, b->tags, b->n_tags) && same_pairs(a->envs, a->n_envs, b->envs, b->n_envs) &&
+           memcmp(a->range, b->range, sizeof a->range) == 0 &&
+           a->array_parallel == b->array_parallel && a->deadline.us == b->deadline.us &&
+           a->deadline_after.us == b->deadline_after.us && same(a->image, b->image) &&
+           same(a->workdir, b->workdir) && same_pairs(a->tags, a->n_tags, b->tags, b->n_tags) &&
+           same_pairs(a->envs, a->n_envs, b->envs, b->n_envs) &&
            same_pairs(a->inputs, a->n_inputs, b->inputs, b->n_inputs) &&
-           same_pairs(a->outputs, a->n_outputs, b->outputs, b->n_outputs) && same(a->setup, b->setup) &&
-           same(a->run, b->run) && same_argv(a->argv, b->argv) && same(a->checkpoint_path, b->checkpoint_path) &&
+           same_pairs(a->outputs, a->n_outputs, b->outputs, b->n_outputs) &&
+           same(a->setup, b->setup) && same(a->run, b->run) && same_argv(a->argv, b->argv) &&
+           same(a->checkpoint_path, b->checkpoint_path) &&
            a->checkpoint_signal == b->checkpoint_signal && same(a->stdout_path, b->stdout_path) &&
            same(a->stderr_path, b->stderr_path) && a->origin == b->origin;
 }
@@ -205,8 +219,10 @@ static void a_specification_survives_its_canonical_form(void **state)
         }
         weir_spec_to_json(s, gpus, &json);
         json_t *root = json_loadb(json.p, json.n, JSON_REJECT_DUPLICATES, NULL);
-        if (root == NULL || weir_spec_from_json(root, gpus, &again, &err) != 0 || !same_spec(s, again)) {
-            print_error("seed %llu: %s\n%s\n", (unsigned long long)seed, err.text, weir_str_cstr(&json));
+        if (root == NULL || weir_spec_from_json(root, gpus, &again, &err) != 0 ||
+            !same_spec(s, again)) {
+            print_error("seed %llu: %s\n%s\n", (unsigned long long)seed, err.text,
+                        weir_str_cstr(&json));
             fail();
         }
         json_decref(root);

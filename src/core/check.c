@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The invariants, over the whole state. Slow; for tests, fuzzing and simulation. */
+
+#include <inttypes.h>
+
+#include "core/core_priv.h"
+
+static int bad(struct weir_err *err, const char *what, uint64_t id)
+{
+    return weir_fail(err, -WEIR_ECORRUPT, "%s (%" PRIu64 ")", what, id);
+}
+
+static int check_node(const struct weir_core *c, const struct node *n, struct weir_err *err)
+{
+    uint64_t id = n->spec.id.v;
+    uint32_t used = 0;
+    uint64_t cpu = n->cpu_free;
+    uint64_t mem = n->mem_free;
+    for (size_t i = 0; i < n->runs.n; i++) {
+        const struct run *r = n->runs.p[i].run;
+        const struct rank *k = &r->rank[n->runs.p[i].rank];
+        if (k->node != n || k->ended) {
+            return bad(err, "a run stands on a node that it does not know of", id);
+        }
+        if ((used & k->mask) != 0) {
+            return bad(err, "a GPU is in two runs", id);
+        }
+        if (k->segment && (!n->metered || !k->told)) {
+            return bad(err, "a segment is open on a node that is not metered", id);
+        }
+        if (k->told && !k->segment) {
+            return bad(err, "a run was started without a segment", id);
+        }
+        used |= k->mask;
+        cpu += k->cpu_milli;
+        mem += k->mem_mib;
+    }
+    uint32_t all = n->spec.gpus >= 32 ? UINT32_MAX : (1u << n->spec.gpus) - 1;
+    if ((used & n->free_mask) != 0 || (used | n->free_mask) != all) {
+        return bad(err, "GPUs used and free do not make up the node", id);
+    }
+    if (cpu != n->spec.cpu_milli || mem != n->spec.mem_mib) {
+        return bad(err, "CPU or memory used and free do not make up the node", id);
+    }
+    if (n->state == WEIR_NODE_GONE && (n->runs.n > 0 || n->metered)) {
+        return bad(err, "a node that is gone has runs or is metered", id);
+    }
+    if ((n->spec.lease.v != 0) != (n->lease != NULL) && n->state != WEIR_NODE_GONE) {
+        return bad(err, "a rented node has no lease", id);
+    }
+    if (n->lease == NULL && n->state != WEIR_NODE_GONE && !n->metered) {
+        return bad(err, "an owned node is not metered", id);
+    }
+    bool usable = node_takes_work(n);
+    if (usable != n->usable) {
+        return bad(err, "the index does not know whether a node takes work", id);
+    }
+    uint32_t f = popcount32(n->free_mask);
+    for (uint32_t k = 0; k <= n->type->gpus; k++) {
+        bool bit = (n->type->free[k].w[n->slot / 64] >> n->slot % 64 & 1u) != 0;
+        if (bit != (usable && k == f)) {
+            return bad(err, "a node stands in the wrong place of the index", id);
+        }
+    }
+    (void)c;
+    return n->type->node.p[n->slot] == n ? 0 : bad(err, "a node is not where its type says", id);
+}
+
+static int check_run(const struct weir_core *c, const struct job *j, uint32_t ordinal, struct weir_err *err)
+{
+    const struct task *t = &j->task[ordinal];
+    const struct run *r = t->run;
+    uint32_t started = 0;
+    uint32_t ended = 0;
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        const struct rank *k = &r->rank[i];
+        started += k->started;
+        ended += k->ended;
+        told += k->told;
+        if ((k->node == NULL) != k->ended) {
+            return bad(err, "a rank that has not ended has no node, or one that has ended does", j->id);
+        }
+        if (k->node != NULL && node_find(c, k->node_id) != k->node) {
+            return bad(err, "a rank's node is not known", j->id);
+        }
+        bool stands = k->node == NULL;
+        for (size_t m = 0; !stands && m < k->node->runs.n; m++) {
+            stands = k->node->runs.p[m].run == r && k->node->runs.p[m].rank == i;
+        }
+        if (!stands) {
+            return bad(err, "a rank does not stand on its node", j->id);
+        }
+    }
+    if (started != r->n_started || ended != r->n_ended || ended == r->n_ranks) {
+        return bad(err, "ranks are miscounted", j->id);
+    }
+    if (told != 0 && told != r->n_ranks) {
+        return bad(err, "a gang was started in part", j->id);
+    }
+    if (r->hold == NULL || hold_find(c, r->hold->id) != r->hold || r->hold->state != WEIR_HOLD_ACTIVE) {
+        return bad(err, "an attempt has no active hold", j->id);
+    }
+    if (t->state == WEIR_TASK_RUNNING && r->n_started != r->n_ranks) {
+        return bad(err, "a task runs though a rank has not started", j->id);
+    }
+    return r->attempt == t->attempt ? 0 : bad(err, "an attempt is not its task's last", j->id);
+}
+
+struct sums {
+    uint64_t waiting;
+    uint64_t active;
+    uint64_t jobs;
+};
+
+static int check_job(const struct weir_core *c, const struct job *j, struct sums *sums, struct weir_err *err)
+{
+    uint32_t count[WEIR_TASK_STATE_MAX] = {0};
+    for (uint32_t i = 0; i < j->n_tasks; i++) {
+        const struct task *t = &j->task[i];
+        count[t->state]++;
+        bool waits = (j->waiting[i / 64] >> i % 64 & 1u) != 0;
+        if (waits != (t->state == WEIR_TASK_WAITING)) {
+            return bad(err, "a task's place in the queue is not its state", j->id);
+        }
+        if ((t->run != NULL) != weir_sm_is(&weir_sm_task, t->state, WEIR_SM_HOLDS_ROOM)) {
+            return bad(err, "a task has an attempt that does not fit its state", j->id);
+        }
+        if (t->run != NULL && check_run(c, j, i, err) < 0) {
+            return -WEIR_ECORRUPT;
+        }
+    }
+    for (uint32_t s = 0; s < WEIR_TASK_STATE_MAX; s++) {
+        if (count[s] != j->count[s]) {
+            return bad(err, "a job's counts are not its tasks'", j->id);
+        }
+    }
+    uint32_t active = count[WEIR_TASK_STARTING] + count[WEIR_TASK_RUNNING] + count[WEIR_TASK_STOPPING];
+    if (j->parallel_max != 0 && active > j->parallel_max) {
+        return bad(err, "an array runs more than its limit", j->id);
+    }
+    bool final = weir_job_state_is_final((enum weir_job_state)j->state);
+    if (final != (active == 0 && count[WEIR_TASK_WAITING] == 0)) {
+        return bad(err, "a job's state is not its tasks'", j->id);
+    }
+    bool may = count[WEIR_TASK_WAITING] > 0 && (j->parallel_max == 0 || active < j->parallel_max);
+    if (may != j->queued) {
+        return bad(err, "a job is in the queue and should not be, or the other way round", j->id);
+    }
+    sums->waiting += count[WEIR_TASK_WAITING];
+    sums->active += active;
+    sums->jobs++;
+    return 0;
+}
+
+static int check_queue(const struct weir_core *c, struct weir_err *err)
+{
+    for (size_t i = 0; i < c->levels.n; i++) {
+        const struct level *l = c->levels.p[i];
+        if (l->lane.n == 0 || (i > 0 && c->levels.p[i - 1]->points <= l->points)) {
+            return bad(err, "levels are empty or out of order", i);
+        }
+        for (size_t k = 0; k < l->lane.n; k++) {
+            const struct lane *lane = l->lane.p[k];
+            uint64_t last = 0;
+            for (size_t m = 0; m < lane->class.n; m++) {
+                const struct class *cl = lane->class.p[m];
+                uint64_t n = 0;
+                uint64_t id = 0;
+                if (cl->first == NULL || cl->first->id <= last || cl->lane != lane ||
+                    cl->points != l->points) {
+                    return bad(err, "a class is empty or out of place", cl->shape->id);
+                }
+                last = cl->first->id;
+                for (const struct job *j = cl->first; j != NULL; j = j->next) {
+                    if (j->id <= id || j->class != cl) {
+                        return bad(err, "jobs of a class are out of order", j->id);
+                    }
+                    id = j->id;
+                    n += j->count[WEIR_TASK_WAITING];
+                }
+                if (n != cl->n_waiting || cl->last->id != id) {
+                    return bad(err, "a class is miscounted", cl->shape->id);
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+static int check_lease(const struct weir_core *c, const struct lease *l, uint32_t *live, struct weir_err *err)
+{
+    if (weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL)) {
+        return l->node == NULL ? 0 : bad(err, "a lease that is over has a node", l->id);
+    }
+    *live += weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_COUNTS);
+    if (l->node == NULL || l->node->lease != l || node_find(c, l->node_id) != l->node) {
+        return bad(err, "a lease and its node do not know each other", l->id);
+    }
+    if (l->node->metered != (l->confirmed_us != 0)) {
+        return bad(err, "a rented node is metered though not confirmed, or the other way round", l->id);
+    }
+    if (l->state == WEIR_LEASE_READY && !l->node->joined) {
+        return bad(err, "a lease is ready though its agent has not joined", l->id);
+    }
+    bool early = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
+    return early && l->node->joined ? bad(err, "a joined lease is still booting", l->id) : 0;
+}
+
+static int check_holds_pair(const struct weir_core *c, struct weir_err *err)
+{
+    for (const struct hold *h = c->hold_list; h != NULL; h = h->next) {
+        const struct run *r = run_find(c, (struct weir_run_id){h->task, h->attempt});
+        bool has = r != NULL && r->hold == h;
+        if (has != (h->state == WEIR_HOLD_ACTIVE)) {
+            return bad(err, "a hold is active without an attempt", h->id);
+        }
+    }
+    return 0;
+}
+
+static int check_claims(const struct weir_core *c, struct weir_err *err)
+{
+    uint64_t on_nodes = 0;
+    uint64_t parts = 0;
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        on_nodes += c->nodes.p[i]->claims.n;
+    }
+    for (size_t i = 0; i < c->claims.n; i++) {
+        parts += c->claims.p[i]->n_parts;
+    }
+    return on_nodes == parts ? 0 : bad(err, "claims and nodes do not know each other", parts);
+}
+
+bool weir_core_check(const struct weir_core *c, struct weir_err *err)
+{
+    struct sums sums = {0};
+    uint32_t live = 0;
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        if ((i > 0 && c->nodes.p[i - 1]->spec.id.v >= c->nodes.p[i]->spec.id.v) ||
+            check_node(c, c->nodes.p[i], err) < 0) {
+            return false;
+        }
+    }
+    for (const struct job_page *p = c->pages; p != NULL; p = p->next) {
+        for (uint32_t i = 0; i < 1u << JOB_PAGE_BITS; i++) {
+            if (p->job[i] != NULL && check_job(c, p->job[i], &sums, err) < 0) {
+                return false;
+            }
+        }
+    }
+    for (size_t i = 0; i < c->leases.n; i++) {
+        if (check_lease(c, c->leases.p[i], &live, err) < 0) {
+            return false;
+        }
+    }
+    if (sums.waiting != c->n_waiting || sums.active != c->n_running || sums.jobs != c->n_jobs) {
+        (void)bad(err, "the sums over all jobs are wrong", sums.jobs);
+        return false;
+    }
+    if (live != c->leases_live) {
+        (void)bad(err, "live leases are miscounted", live);
+        return false;
+    }
+    return check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
+}

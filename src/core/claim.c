@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Claims: reserved starts. The first classes of the queue that cannot start get one each, in queue order,
+ * each beside the ones before it; a task further back may start only where no claim is delayed by it.
+ *
+ * Making a claim: the node where enough GPUs come free first, by the trees of the node types, in which
+ * earlier claims already stand. CPU and memory are looked at on that node only, and may put the start
+ * off; another node might then have been better: accepted, since GPUs are what is short.
+ *
+ * Claims are kept from step to step. One stays good while none of its nodes changed and no changed node
+ * would be free for it earlier, so that what is kept equals what would be made anew from the state.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_priv.h"
+
+static void claim_unlink(struct weir_core *c, struct claim *cm)
+{
+    for (uint32_t i = 0; i < cm->n_parts; i++) {
+        struct node *n = cm->part[i].node;
+        for (size_t k = 0; k < n->claims.n; k++) {
+            if (n->claims.p[k] == cm) {
+                memmove(&n->claims.p[k], &n->claims.p[k + 1],
+                        (n->claims.n - k - 1) * sizeof *n->claims.p);
+                n->claims.n--;
+                break;
+            }
+        }
+        node_index(c, n);
+    }
+}
+
+void claims_truncate(struct weir_core *c, size_t n)
+{
+    while (c->claims.n > n) {
+        struct claim *cm = c->claims.p[--c->claims.n];
+        claim_unlink(c, cm);
+        free(cm);
+    }
+    if (c->claims_used > n) {
+        c->claims_used = n;
+    }
+}
+
+/* Would the claim be another one, now that the node changed? */
+static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const struct node *n)
+{
+    for (uint32_t i = 0; i < cm->n_parts; i++) {
+        if (cm->part[i].node == n) {
+            return true;
+        }
+    }
+    if (!n->usable) {
+        return false;
+    }
+    struct type_fit f = shape_fit(c, cm->class->shape, n->type);
+    if (f.verdict != WEIR_VERDICT_CHOSEN) {
+        return false;
+    }
+    /* no claim before this one stands on n, else that one would have gone first */
+    int64_t t = node_free_at(n, f.gpus, 0, 0, false);
+    const struct node *mine = cm->part[0].node;
+    if (t != cm->gpus_us || cm->n_parts > 1) {
+        return t <= cm->gpus_us;
+    }
+    return n->type->id != mine->type->id ? n->type->id < mine->type->id : n->slot < mine->slot;
+}
+
+void claims_revalidate(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->claims.n; i++) {
+        for (size_t k = 0; k < c->touched.n; k++) {
+            if (claim_hurt_by(c, c->claims.p[i], c->touched.p[k])) {
+                claims_truncate(c, i);
+                break;
+            }
+        }
+    }
+    weir_vec_clear(&c->touched);
+}
+
+/* The node where the shape's GPUs come free first. */
+static struct node *first_free(struct weir_core *c, struct shape *s, uint16_t *ret_gpus, int64_t *ret_us)
+{
+    struct node *best = NULL;
+    for (size_t i = 0; i < c->types.n; i++) {
+        struct type_fit f = shape_fit(c, s, c->types.p[i]);
+        if (f.verdict != WEIR_VERDICT_CHOSEN) {
+            continue;
+        }
+        int64_t t = 0;
+        struct node *n = type_first_free(c->types.p[i], f.gpus, &t);
+        if (n != NULL && (best == NULL || t < *ret_us)) {
+            best = n;
+            *ret_us = t;
+            *ret_gpus = f.gpus;
+        }
+    }
+    return best;
+}
+
+/* Fills the parts, linking each to its node so that the next part goes elsewhere. */
+static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
+{
+    uint32_t want = s->req.nodes;
+    cm->end_us = US_NEVER;
+    while (cm->n_parts < want) {
+        uint16_t gpus = 0;
+        int64_t t = 0;
+        struct node *n = first_free(c, s, &gpus, &t);
+        if (n == NULL || t == US_NEVER) {
+            return false;
+        }
+        int64_t at = node_free_at(n, gpus, s->req.cpu_milli, s->req.mem_mib, true);
+        if (at == US_NEVER) {
+            return false;
+        }
+        cm->gpus_us = max_i64(cm->gpus_us, t);
+        cm->at_us = max_i64(cm->at_us, max_i64(at, t));
+        struct claim_part *p = &cm->part[cm->n_parts++];
+        *p = (struct claim_part){n, n->spec.gpus, s->req.cpu_milli, s->req.mem_mib};
+        weir_vec_push(&n->claims, cm);
+        if (want > 1) {
+            if (n->spec.gpus == 0) {
+                return false; /* trees do not tell CPU nodes apart by claims */
+            }
+            node_index(c, n); /* the whole node, until all parts are found */
+        }
+        p->gpus = gpus;
+    }
+    int64_t run = 0;
+    for (uint32_t i = 0; i < cm->n_parts; i++) {
+        run = max_i64(run, run_time_on(s, cm->part[i].node->type->throughput));
+    }
+    cm->end_us = weir_i64_add_sat(max_i64(cm->at_us, 1), run);
+    for (uint32_t i = 0; i < cm->n_parts; i++) {
+        node_index(c, cm->part[i].node);
+    }
+    return true;
+}
+
+static struct claim *claim_make(struct weir_core *c, struct class *cl)
+{
+    struct shape *s = cl->shape;
+    struct claim *cm = weir_alloc(sizeof *cm + s->req.nodes * sizeof cm->part[0]);
+    cm->class = cl;
+    cm->job = cl->first->id;
+    cm->ordinal = job_first_waiting(cl->first);
+    if (!claim_fill(c, s, cm)) {
+        claim_unlink(c, cm);
+        free(cm);
+        return NULL;
+    }
+    return cm;
+}
+
+static struct claim *claim_known(const struct weir_core *c, const struct class *cl)
+{
+    if (c->claims_used < c->claims.n) {
+        struct claim *cm = c->claims.p[c->claims_used];
+        if (cm->class == cl && cl->first != NULL && cm->job == cl->first->id &&
+            cm->ordinal == job_first_waiting(cl->first)) {
+            return cm;
+        }
+    }
+    return NULL;
+}
+
+struct claim *claim_push(struct weir_core *c, struct class *cl)
+{
+    struct claim *cm = claim_known(c, cl);
+    if (cm == NULL) {
+        claims_truncate(c, c->claims_used);
+        cm = claim_make(c, cl);
+        if (cm == NULL) {
+            return NULL;
+        }
+        weir_vec_push(&c->claims, cm);
+    }
+    c->claims_used++;
+    return cm;
+}
+
+int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node)
+{
+    *ret_node = NULL;
+    struct claim *cm = claim_known(c, cl);
+    if (c->claims_used > 0 && c->claims.p[c->claims_used - 1]->class == cl) {
+        cm = c->claims.p[c->claims_used - 1]; /* its own, already counted */
+    }
+    if (cm == NULL) {
+        claims_truncate(c, c->claims_used);
+        cm = claim_make(c, cl);
+        if (cm == NULL) {
+            return US_NEVER;
+        }
+        weir_vec_push(&c->claims, cm); /* kept behind the used ones: claim_push finds it */
+    }
+    *ret_node = cm->part[0].node;
+    return cm->at_us;
+}
+
+static bool stands_on(const struct claim *cm, const struct node *n, struct claim_part *ret)
+{
+    for (uint32_t i = 0; i < cm->n_parts; i++) {
+        if (cm->part[i].node == n) {
+            *ret = cm->part[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_used(const struct weir_core *c, const struct claim *cm)
+{
+    for (size_t i = 0; i < c->claims_used; i++) {
+        if (c->claims.p[i] == cm) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool claim_allows(const struct weir_core *c,
+                  const struct node *n,
+                  const struct class *cl,
+                  uint32_t gpus,
+                  uint32_t cpu_milli,
+                  uint64_t mem_mib,
+                  int64_t end_us)
+{
+    for (size_t i = 0; i < n->claims.n; i++) {
+        const struct claim *cm = n->claims.p[i];
+        if (cm->class == cl || end_us <= cm->at_us || !is_used(c, cm)) {
+            continue;
+        }
+        /* it would still run then: is there room for both, and for claims that start before? */
+        struct claim_part free = node_free_part(n, max_i64(cm->at_us, c->now_us));
+        uint64_t need_gpus = gpus;
+        uint64_t need_cpu = cpu_milli;
+        uint64_t need_mem = mem_mib;
+        for (size_t k = 0; k < n->claims.n; k++) {
+            struct claim_part p;
+            const struct claim *other = n->claims.p[k];
+            if (other->class != cl && other->at_us <= cm->at_us && is_used(c, other) &&
+                stands_on(other, n, &p)) {
+                need_gpus += p.gpus;
+                need_cpu += p.cpu_milli;
+                need_mem += p.mem_mib;
+            }
+        }
+        if (need_gpus > free.gpus || need_cpu > free.cpu_milli || need_mem > free.mem_mib) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The guts of the core, shared by src/core/ *.c and its tests only. docs/design/0003-core.md tells the
+ * whole story; in short:
+ *
+ *   shape      an interned request, with what fits it (node types, ranked offers)
+ *   class      waiting tasks that the queue cannot tell apart but by age: one shape, project, points,
+ *              priority and deadline. Only the heads of classes are compared.
+ *   level      classes of one number of points; in it a lane per project; in that its classes
+ *   node type  nodes that are alike; indexed by free GPUs (bit sets) and by when GPUs come free (trees)
+ *   run        an active attempt: which part of which nodes it holds
+ *   claim      a reserved start of a blocked class; all claims form a stack in queue order
+ *
+ * Nothing here depends on the order in which things happened to be allocated or hashed: whatever is
+ * iterated for a decision is ordered by ids, so that a restored core decides as the one that went on.
+ */
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "core/core.h"
+#include "core/sm.h"
+
+enum {
+    JOB_PAGE_BITS = 10,
+    /* decisions taken in one step; what is left goes on in the next (wake_at is now then) */
+    PLAN_BUDGET = 2048,
+    REVIEW_PERIOD_S = 10,
+    /* slack that the core leaves to the agent before it stops an overdue run itself */
+    RUN_MARGIN_S = 60,
+    /* waiting longer adds points in steps of so many, so that fair share decides inside a step */
+    AGE_STEP_POINTS = 10,
+    LINK_SCAN_MAX = 32,
+    STAGE_BYTES_PER_S = 100 << 20,
+    EXPECTED_UNKNOWN_DIVISOR = 4,
+};
+
+#define US_NEVER INT64_MAX
+
+struct weir_core;
+struct run;
+struct node;
+struct class;
+struct claim;
+
+/* ---- tasks and jobs ---- */
+
+struct task {
+    int64_t queued_us; /* 0: as the job's submission */
+    int64_t placed_us; /* of the last attempt */
+    int64_t started_us;
+    int64_t first_started_us;
+    int64_t ended_us;
+    int64_t checkpointed_us;
+    int64_t spent_micro;
+    struct run *run; /* while it holds room */
+    uint64_t node;   /* rank 0's of the last attempt */
+    uint32_t attempt;
+    uint16_t failures;
+    uint16_t losses;
+    int32_t exit_code;
+    uint8_t signal;
+    uint8_t state;
+    uint8_t reason;
+    uint8_t changed;
+};
+
+struct job {
+    uint64_t id;
+    struct class *class; /* its key has project, shape, priority and deadline */
+    struct job *prev;    /* in the class, by id; only while it has tasks that may start */
+    struct job *next;
+    int64_t submitted_us;
+    int64_t started_us;
+    int64_t ended_us;
+    uint32_t user;
+    uint32_t n_tasks;
+    uint32_t parallel_max;
+    uint32_t count[WEIR_TASK_STATE_MAX];
+    uint8_t state;
+    bool cancelled;
+    bool queued; /* is in the class's list */
+    bool changed;
+    uint64_t *waiting; /* a bit per task */
+    struct task task[];
+};
+
+/* Jobs by id; pages are listed so that all can be visited. */
+struct job_page {
+    struct job_page *prev;
+    struct job_page *next;
+    uint32_t n;
+    struct job *job[1u << JOB_PAGE_BITS];
+};
+
+/* ---- shapes and classes ---- */
+
+struct type_fit {
+    uint8_t verdict; /* CHOSEN: fits when empty */
+    uint8_t alternative;
+    uint16_t gpus;
+};
+
+struct ranked_offer {
+    uint32_t offer; /* index */
+    uint32_t per_node; /* tasks of this shape that fit at once */
+    uint8_t alternative;
+    int64_t run_us;
+    int64_t start_us; /* boot and staging */
+    int64_t cost_micro; /* of all machines that one task needs, for one wave of tasks */
+    int64_t boot_micro;
+    int64_t egress_micro;
+    int64_t reclaim_micro;
+    int64_t lost_us; /* expected delay by reclaims */
+};
+
+struct ranking {
+    uint64_t version; /* of the offers */
+    struct ranked_offer *p;
+    size_t n;
+    uint32_t rejected[WEIR_VERDICT_MAX];
+};
+
+enum { RANKINGS = 6 }; /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
+
+struct shape {
+    uint32_t id;
+    uint32_t gpus_min; /* least GPUs per node over the alternatives */
+    uint64_t hash;
+    struct shape *hash_next;
+    struct class *classes; /* with waiting tasks */
+    uint64_t n_waiting;
+    size_t hot; /* place among the waiting shapes */
+    int64_t expected_us;
+    uint32_t throughput_ref;
+    uint32_t model_kind; /* of the first alternative, for backlog sums */
+    WEIR_VEC(struct type_fit) fit;
+    uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
+    struct ranking ranking[RANKINGS];
+    uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
+    bool known;    /* restored or submitted */
+    struct weir_request req;
+};
+
+/* Where a class stands in the queue: compared field by field. */
+struct queue_key {
+    int64_t points; /* more comes first */
+    int64_t share;
+    uint64_t lane_job; /* the oldest of the lane: lanes stay together */
+    uint64_t job;
+};
+
+struct class {
+    struct shape *shape;
+    struct project *project;
+    int64_t points;
+    int64_t deadline_us;
+    int32_t priority;
+    uint32_t n_refs; /* jobs */
+    struct lane *lane;
+    struct job *first;
+    struct job *last;
+    uint64_t n_waiting; /* tasks that may start, over the jobs in the list */
+    uint64_t hash;
+    struct class *hash_next;
+    struct class *shape_next;
+    struct class *shape_prev;
+    struct queue_key key; /* as of its entry into the heap */
+    bool in_heap;
+    uint64_t waited; /* the round of planning in which it was found to wait */
+    bool hungry; /* there is room that it does not use */
+};
+
+/* GPU seconds that wait, by kind of GPU wished for. */
+struct backlog {
+    uint32_t kind;
+    int64_t gpu_s;
+};
+
+typedef WEIR_VEC(struct backlog) backlog_vec;
+
+struct lane {
+    struct project *project;
+    struct level *level;
+    WEIR_VEC(struct class *) class; /* not empty ones, by their first job's id */
+    backlog_vec backlog;
+};
+
+struct level {
+    int64_t points;
+    WEIR_VEC(struct lane *) lane; /* not empty ones; sorted by share when asked for */
+    backlog_vec backlog;
+};
+
+struct project {
+    uint32_t id;
+    uint32_t weight;
+    int64_t delay_cost;
+    int64_t spent_micro; /* decayed, at spent_us */
+    int64_t spent_us;
+    uint32_t waiting;
+    uint32_t running;
+    int64_t share; /* spent per weight at share_us: the key of fair share */
+    int64_t share_us;
+    bool set; /* by an event; defaults otherwise */
+    bool changed;
+};
+
+/* ---- nodes ---- */
+
+struct bits {
+    uint64_t *w;
+};
+
+struct node_type {
+    uint32_t id;
+    bool rented;
+    uint8_t market;
+    uint16_t gpu_model;
+    uint16_t gpus;
+    uint32_t gpu_mem_mib;
+    uint32_t cpu_milli;
+    uint64_t mem_mib;
+    int64_t busy_micro_per_hour; /* marginal, all devices busy */
+    int64_t full_micro_per_hour;
+    uint32_t throughput;
+    char region[WEIR_REGION_SIZE];
+    char provider[WEIR_PROVIDER_SIZE];
+    WEIR_VEC(struct node *) node; /* by id */
+    size_t words;                 /* of each bit set */
+    struct bits free[WEIR_NODE_GPUS_MAX + 1]; /* usable nodes by number of free GPUs */
+    uint32_t n_free[WEIR_NODE_GPUS_MAX + 1];
+    size_t leaves;                            /* of each tree, a power of two */
+    int64_t *tree[WEIR_NODE_GPUS_MAX + 1];    /* [k]: when k GPUs are free, least at the root */
+};
+
+struct node_run {
+    struct run *run;
+    uint32_t rank;
+};
+
+struct node {
+    struct weir_node_spec spec;
+    uint8_t state;
+    bool joined;
+    bool metered;
+    bool changed;
+    bool usable; /* is in its type's index */
+    bool grown;  /* gained room in this step */
+    bool drain_sent;
+    int64_t since_us;
+    int64_t idle_since_us;
+    uint32_t free_mask;
+    uint32_t cpu_free;
+    uint64_t mem_free;
+    struct node_type *type;
+    size_t slot; /* in the type */
+    struct lease *lease;
+    uint64_t grown_version;
+    WEIR_VEC(struct node_run) runs;
+    WEIR_VEC(struct claim *) claims;
+};
+
+/* ---- runs, holds, leases ---- */
+
+struct rank {
+    struct node *node; /* NULL once its room was given back */
+    uint64_t node_id;
+    uint32_t mask;
+    uint32_t cpu_milli;
+    uint64_t mem_mib;
+    bool told;
+    bool started;
+    bool ended;
+    bool segment;
+};
+
+struct run {
+    struct job *job;
+    uint32_t ordinal;
+    uint32_t attempt;
+    int64_t placed_us;
+    int64_t started_us; /* 0: not yet */
+    int64_t expected_us; /* run time on these nodes */
+    int64_t charged_micro; /* what its project's share was charged in advance */
+    int64_t end_us;      /* predicted */
+    int64_t stop_us;     /* a stop was sent then; 0: none */
+    int64_t rate_micro;  /* of its share of the nodes */
+    struct hold *hold;
+    uint8_t stop_reason;
+    uint8_t end_reason; /* the first bad one of its ranks */
+    int32_t exit_code;
+    int32_t signal;
+    uint32_t n_ranks;
+    uint32_t n_started;
+    uint32_t n_ended;
+    struct weir_node_id *gang_node; /* for views */
+    uint32_t *gang_mask;
+    uint8_t *gang_state;
+    struct rank rank[];
+};
+
+struct hold {
+    uint64_t id;
+    struct hold *prev; /* of all holds, newest first */
+    struct hold *next;
+    struct weir_task_id task;
+    uint32_t attempt;
+    uint32_t project;
+    int64_t amount_micro;
+    uint8_t state;
+    bool changed;
+};
+
+struct lease {
+    uint64_t id;
+    struct node *node; /* NULL once it is gone */
+    uint64_t node_id;
+    uint8_t state;
+    uint8_t refusal;
+    bool reclaimed;
+    bool changed;
+    struct weir_offer offer;
+    struct weir_task_id task;
+    int64_t intent_us;
+    int64_t confirmed_us;
+    int64_t ready_us;
+    int64_t reclaim_us;
+    int64_t ending_us;
+    int64_t ended_us;
+    int64_t expires_us;
+};
+
+struct offer {
+    struct weir_offer o;
+    int64_t blocked_until_us;
+    uint8_t blocked_by; /* enum weir_verdict */
+};
+
+struct offer_memory { /* outlives the lists that providers send */
+    uint64_t id;
+    int64_t until_us;
+    uint8_t verdict;
+};
+
+/* ---- claims: reserved starts ---- */
+
+struct claim_part {
+    struct node *node;
+    uint32_t gpus;
+    uint32_t cpu_milli;
+    uint64_t mem_mib;
+};
+
+struct claim {
+    struct class *class;
+    uint64_t job;
+    uint32_t ordinal;
+    int64_t gpus_us; /* when the GPUs are free: the key by which the node was chosen */
+    int64_t at_us;   /* start; may lie in the past: then it is any moment */
+    int64_t end_us; /* at + expected */
+    uint32_t n_parts;
+    struct claim_part part[];
+};
+
+/* ---- timers ---- */
+
+enum timer_kind {
+    TIMER_RUN,
+    TIMER_NODE,
+    TIMER_LEASE,
+};
+
+struct timer {
+    int64_t at_us;
+    uint64_t id;
+    uint32_t ordinal;
+    uint32_t attempt;
+    uint8_t kind;
+};
+
+struct hot_shape {
+    uint32_t gpus;
+    uint32_t cpu_milli;
+    uint64_t mem_mib;
+    struct shape *shape;
+};
+
+struct weir_core {
+    struct weir_core_conf conf;
+    uint64_t seq;
+    int64_t now_us;
+    bool stepped;
+    bool in_step;
+    uint64_t next_job;
+    uint64_t next_node;
+    uint64_t next_lease;
+    uint64_t next_hold;
+
+    WEIR_VEC(struct shape *) shapes; /* by number */
+    struct weir_map shape_by_hash;
+    WEIR_VEC(struct hot_shape) hot;
+    WEIR_VEC(struct project *) projects; /* by id */
+    struct weir_map job_pages;
+    struct job_page *pages;
+    struct weir_map class_by_hash;
+    WEIR_VEC(struct level *) levels; /* by points, highest first */
+    WEIR_VEC(struct node *) nodes;   /* by id */
+    WEIR_VEC(struct node_type *) types;
+    WEIR_VEC(struct lease *) leases; /* by id */
+    struct weir_map holds;           /* id -> pointer */
+    struct hold *hold_list;
+    WEIR_VEC(struct offer) offers;   /* by id */
+    WEIR_VEC(struct offer_memory) memory;
+    uint64_t offers_version;
+    int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
+
+    uint64_t version; /* raised whenever room changes */
+    WEIR_VEC(struct node *) grown;
+    bool review; /* weigh everything that waits */
+    int64_t reviewed_us;
+    WEIR_VEC(struct class *) fresh; /* got a waiting task in this step */
+    WEIR_VEC(struct class *) heap;
+    WEIR_VEC(struct class *) order; /* the first of the queue, as the round began */
+    uint64_t round;
+    WEIR_VEC(struct class *) hungry;
+    WEIR_VEC(struct claim *) claims;
+    size_t claims_used; /* those of classes that come before the one being weighed */
+    WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
+    WEIR_VEC(struct timer) timers;
+    uint32_t budget;
+    uint32_t running_by_priority[1001];
+    uint32_t leases_live;
+
+    uint64_t n_jobs;
+    uint64_t n_waiting;
+    uint64_t n_running;
+    size_t bytes_jobs;
+
+    WEIR_VEC(struct weir_effect) effects;
+    WEIR_VEC(struct weir_explain) explains;
+    WEIR_VEC(struct weir_job_id) ch_jobs;
+    WEIR_VEC(struct weir_task_id) ch_tasks;
+    WEIR_VEC(struct weir_node_id) ch_nodes;
+    WEIR_VEC(struct weir_lease_id) ch_leases;
+    WEIR_VEC(struct weir_hold_id) ch_holds;
+    WEIR_VEC(struct weir_project_id) ch_projects;
+};
+
+/* ---- state.c: finding, making, marking ---- */
+
+struct shape *shape_intern(struct weir_core *c, const struct weir_request *r);
+struct shape *shape_new(struct weir_core *c, uint32_t id, const struct weir_request *r);
+void shape_free(struct shape *s);
+struct project *project_get(struct weir_core *c, uint32_t id); /* made where absent */
+struct project *project_find(const struct weir_core *c, uint32_t id);
+struct job *job_find(const struct weir_core *c, uint64_t id);
+struct job *job_new(struct weir_core *c, uint64_t id, uint32_t n_tasks);
+void job_free(struct weir_core *c, struct job *j);
+struct node *node_find(const struct weir_core *c, uint64_t id);
+struct lease *lease_find(const struct weir_core *c, uint64_t id);
+struct hold *hold_find(const struct weir_core *c, uint64_t id);
+struct run *run_find(const struct weir_core *c, struct weir_run_id id);
+struct weir_run_id run_id(const struct run *r);
+struct run *run_new(struct job *j, uint32_t ordinal, uint32_t n_ranks);
+struct weir_effect *effect_add(struct weir_core *c, enum weir_effect_kind kind);
+struct weir_explain *explain_add(struct weir_core *c, enum weir_decision decision);
+void job_changed(struct weir_core *c, struct job *j);
+void task_changed(struct weir_core *c, struct job *j, uint32_t ordinal);
+void node_changed(struct weir_core *c, struct node *n);
+void lease_changed(struct weir_core *c, struct lease *l);
+void hold_changed(struct weir_core *c, struct hold *h);
+void project_changed(struct weir_core *c, struct project *p);
+/* Forgets marks and ended objects of the last step. */
+void step_clear(struct weir_core *c);
+struct hold *hold_new(struct weir_core *c, const struct run *r, int64_t amount_micro);
+void hold_list_add(struct weir_core *c, struct hold *h);
+void hold_release(struct weir_core *c, struct hold *h);
+void project_spend(struct weir_core *c, struct project *p, int64_t micro);
+int64_t project_share(struct weir_core *c, struct project *p);
+int64_t money_decay(int64_t micro, int64_t span_us, int64_t half_life_us);
+
+/* ---- timer.c ---- */
+
+void timer_add(struct weir_core *c, struct timer t);
+/* Acts on what is due. */
+void timers_run(struct weir_core *c);
+int64_t timers_next_us(struct weir_core *c);
+void timer_for_run(struct weir_core *c, struct run *r);
+void timer_for_node(struct weir_core *c, struct node *n);
+void timer_for_lease(struct weir_core *c, struct lease *l);
+/* When the lease next needs a look; US_NEVER: only events matter. */
+int64_t lease_due_us(const struct weir_core *c, const struct lease *l);
+/* When an idle rented node is given back. */
+int64_t lease_idle_end_us(const struct lease *l);
+
+/* ---- queue.c ---- */
+
+struct class *class_get(struct weir_core *c,
+                        struct shape *s,
+                        struct project *p,
+                        int32_t priority,
+                        int64_t submitted_us,
+                        int64_t deadline_us);
+void class_unref(struct weir_core *c, struct class *cl);
+int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us);
+/* Puts the job into its class where it has tasks that may start, takes it out where not. */
+void queue_update(struct weir_core *c, struct job *j);
+/* A task begins or ceases to wait; its state was or will be moved by the caller. */
+void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal);
+void queue_add_all(struct weir_core *c, struct job *j);
+void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal);
+uint32_t job_first_waiting(const struct job *j);
+uint32_t job_last_waiting(const struct job *j);
+struct queue_key class_key(struct weir_core *c, const struct class *cl);
+int queue_key_cmp(const struct queue_key *a, const struct queue_key *b);
+/* < 0: a comes before b. */
+int class_cmp(struct weir_core *c, struct class *a, struct class *b);
+void level_sort(struct weir_core *c, struct level *l);
+/* GPU seconds of what waits before the class, of GPUs that it could use too. */
+int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl);
+uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal);
+int64_t class_gpu_s(const struct class *cl);
+
+/* ---- node.c: room ---- */
+
+struct node *node_new(struct weir_core *c, const struct weir_node_spec *spec, struct lease *l);
+void node_free(struct weir_core *c, struct node *n);
+void node_set_type(struct weir_core *c, struct node *n);
+/* Brings the index up to date with the node's state, room, runs and claims. */
+void node_index(struct weir_core *c, struct node *n);
+void node_grew(struct weir_core *c, struct node *n);
+bool node_fits(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib);
+bool node_takes_work(const struct node *n);
+uint32_t node_pick_gpus(const struct node *n, uint32_t gpus);
+uint32_t node_link_waste(const struct node *n, uint32_t gpus);
+void node_take(struct weir_core *c, struct node *n, struct run *r, uint32_t rank);
+void node_give(struct weir_core *c, struct run *r, uint32_t rank);
+int64_t node_ready_us(const struct node *n);
+/* When so much is free on the node, by predicted ends and, where with_claims, reserved starts. */
+int64_t node_free_at(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims);
+/* What is free at that time. */
+struct claim_part node_free_part(const struct node *n, int64_t at_us);
+struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t);
+struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
+/* The usable node of the type where k GPUs come free first; NULL where there is none. */
+struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us);
+
+/* ---- claim.c ---- */
+
+/* Drops what nodes that changed since have made wrong; what stays is what would be made anew. */
+void claims_revalidate(struct weir_core *c);
+void claims_truncate(struct weir_core *c, size_t n);
+/*
+ * Reserves a start for the class's first task behind the first claims_used claims, or finds the one
+ * that is there. NULL where nothing that is there ever fits. Those behind are dropped if it is new.
+ */
+struct claim *claim_push(struct weir_core *c, struct class *cl);
+/* As claim_push, without keeping it: the start; US_NEVER where none. *ret_node is the first part's. */
+int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
+bool claim_allows(const struct weir_core *c,
+                  const struct node *n,
+                  const struct class *cl,
+                  uint32_t gpus,
+                  uint32_t cpu_milli,
+                  uint64_t mem_mib,
+                  int64_t end_us);
+
+/* ---- place.c ---- */
+
+struct spot {
+    struct node *node;
+    uint16_t gpus;
+    uint8_t alternative;
+};
+
+enum place_kind {
+    PLACE_OWNED,
+    PLACE_RENTED,  /* joined */
+    PLACE_BOOTING, /* a lease that is not ready */
+};
+
+struct place_result {
+    bool found;
+    bool reserved; /* there is room, but it is kept for others */
+    struct weir_candidate candidate;
+    uint8_t alternative;
+    struct node *node; /* rank 0's */
+    uint16_t gpus;
+    struct spot *spot; /* gangs: one per rank, owned by the caller; NULL otherwise */
+};
+
+/* The best room for the class's next task among nodes of the kind. */
+struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind);
+/* Is there any room for it, claims aside? */
+bool place_any(struct weir_core *c, struct shape *s);
+int64_t run_time_on(const struct shape *s, uint32_t throughput);
+int64_t share_of(int64_t rate, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli);
+int64_t class_delay_cost(const struct weir_core *c, const struct class *cl);
+
+/* ---- run.c: life of an attempt ---- */
+
+struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n);
+/* Tells the agents, where all nodes are there. */
+void run_tell(struct weir_core *c, struct run *r);
+void run_stop(struct weir_core *c, struct run *r, enum weir_reason reason, int64_t grace_us);
+/* A rank is over; the run's end follows when it was the last. */
+void run_rank_end(struct weir_core *c, struct run *r, uint32_t rank, enum weir_reason reason, int32_t exit_code, int32_t signal, int64_t at_us);
+/* All ranks that have not ended are lost. */
+void run_lose(struct weir_core *c, struct run *r, enum weir_reason reason, int64_t at_us);
+/* Takes back a placement that no agent was told of: nothing was lost, nothing is counted. */
+void run_unplace(struct weir_core *c, struct run *r);
+void run_predict(struct weir_core *c, struct run *r);
+int64_t run_limit_us(const struct run *r);
+int64_t run_cost_limit_us(const struct run *r);
+void run_settle_gang_view(struct run *r);
+void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_task_state to);
+void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us);
+void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us, enum weir_outcome outcome);
+
+/* ---- lease.c ---- */
+
+struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task);
+void lease_terminate(struct weir_core *c, struct lease *l);
+void lease_look(struct weir_core *c, struct lease *l);
+void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
+/* Ends what nobody needs: leases that boot for nothing. */
+void leases_sweep(struct weir_core *c);
+void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
+void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
+void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdict, int64_t until_us);
+
+/* ---- offer.c ---- */
+
+bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o);
+void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n);
+const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing);
+/* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
+enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o);
+
+/* ---- decide.c, preempt.c, plan.c ---- */
+
+enum decided {
+    DECIDED_PLACED, /* started, bound or rented: the class may go on with its next task */
+    DECIDED_WAITS,
+};
+
+/* Weighs the class's first (or, where tail, last) task and acts. */
+enum decided decide(struct weir_core *c, struct class *cl, bool tail);
+/* What decide would say of that task; changes nothing but caches. */
+void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct weir_explain *ret);
+/* Stops tasks of lower priority to make room for the class's first; false where it does not. */
+bool preempt(struct weir_core *c, struct class *cl);
+void plan(struct weir_core *c);
+int64_t plan_wake_us(struct weir_core *c);
+
+/* ---- update.c ---- */
+
+bool spec_is_sane(const struct weir_core *c, const struct weir_node_spec *s);
+/* Is the request well formed? Errors: -WEIR_EINVAL. */
+int request_check(const struct weir_core *c, const struct weir_request *r, struct weir_err *err);
+/* Before anything is changed. Errors: -WEIR_EINVAL. */
+int event_check(const struct weir_core *c, const struct weir_event *ev, struct weir_err *err);
+void update(struct weir_core *c, const struct weir_event *ev);
+void update_lease_event(struct weir_core *c, const struct weir_event *ev);
+
+static inline int64_t max_i64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint32_t popcount32(uint32_t m)
+{
+    return (uint32_t)__builtin_popcount(m);
+}

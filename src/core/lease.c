@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Leases: a rented machine from intent to proven end. Its node exists from the intent on, so that tasks
+ * can be bound to it while it boots.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_priv.h"
+
+static bool lease_is_consistent(const void *object)
+{
+    const struct lease *l = object;
+    bool over = weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL);
+    if (l->state == WEIR_LEASE_READY && l->ready_us == 0) {
+        return false;
+    }
+    return over || l->node != NULL;
+}
+
+static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_state to)
+{
+    weir_sm_move(&weir_sm_lease, &l->state, to, lease_is_consistent, l);
+    if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
+        WEIR_ASSERT(c->leases_live > 0);
+        c->leases_live--;
+    }
+    lease_changed(c, l);
+}
+
+struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task)
+{
+    struct lease *l = weir_alloc(sizeof *l);
+    l->id = c->next_lease++;
+    l->offer = *o;
+    l->task = task;
+    l->state = WEIR_LEASE_INTENT;
+    l->intent_us = c->now_us;
+    l->expires_us = weir_i64_add_sat(c->now_us, c->conf.lease_term.us);
+    struct weir_node_spec spec = {.id = {c->next_node++},
+                                  .lease = {l->id},
+                                  .gpu_model = o->gpu_model,
+                                  .gpus = o->gpus,
+                                  .gpu_mem_mib = o->gpu_mem_mib,
+                                  .cpu_milli = o->cpu_milli,
+                                  .mem_mib = o->mem_mib};
+    memcpy(spec.region, o->region, sizeof spec.region);
+    memcpy(spec.provider, o->provider, sizeof spec.provider);
+    spec.rates.full_micro_per_hour = o->price_micro_per_hour;
+    spec.rates.marginal_busy_micro_per_hour = o->price_micro_per_hour;
+    weir_vec_push(&c->leases, l);
+    c->leases_live++;
+    l->node = node_new(c, &spec, l);
+    l->node_id = spec.id.v;
+    node_index(c, l->node);
+    node_changed(c, l->node);
+    lease_changed(c, l);
+    struct weir_effect *e = effect_add(c, WEIR_EFFECT_LEASE_LAUNCH);
+    e->lease.v = l->id;
+    e->node = spec.id;
+    e->u.lease_launch.offer = &l->offer;
+    e->u.lease_launch.expires.us = l->expires_us;
+    timer_for_lease(c, l);
+    return l;
+}
+
+void lease_terminate(struct weir_core *c, struct lease *l)
+{
+    if (!weir_sm_may(&weir_sm_lease, l->state, WEIR_LEASE_ENDING)) {
+        return;
+    }
+    lease_move(c, l, WEIR_LEASE_ENDING);
+    l->ending_us = c->now_us;
+    node_index(c, l->node);
+    struct weir_effect *e = effect_add(c, WEIR_EFFECT_LEASE_TERMINATE);
+    e->lease.v = l->id;
+    e->node.v = l->node_id;
+}
+
+void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed)
+{
+    struct node *n = l->node;
+    l->ended_us = at_us;
+    l->reclaimed = l->reclaimed || reclaimed;
+    lease_move(c, l, to);
+    node_gone(c, n, l->reclaimed ? WEIR_REASON_RECLAIM : WEIR_REASON_NODE_LOST, at_us);
+    l->node = NULL;
+    n->lease = NULL;
+}
+
+static void lose_all(struct weir_core *c, struct node *n, enum weir_reason reason)
+{
+    while (n->runs.n > 0) {
+        run_lose(c, n->runs.p[0].run, reason, c->now_us);
+    }
+}
+
+/* ---- what time brings ---- */
+
+/*
+ * Ski rental: an idle machine is kept until the idling has cost what renting anew would (its boot), at
+ * least to the end of what is billed already; a new billing quantum that costs more than that is not
+ * begun.
+ */
+int64_t lease_idle_end_us(const struct lease *l)
+{
+    const struct weir_offer *o = &l->offer;
+    int64_t idle = l->node->idle_since_us;
+    int64_t quantum = max_i64(o->bill_quantum.us, 1);
+    int64_t from = l->confirmed_us;
+    int64_t span = max_i64(idle - from, o->bill_minimum.us);
+    int64_t paid = weir_i64_add_sat(from, (span + quantum - 1) / quantum * quantum);
+    if (quantum > o->boot_expected.us) {
+        int64_t margin = quantum >= 10 * WEIR_US_PER_MIN ? WEIR_US_PER_MIN : 0;
+        return max_i64(paid - margin, idle);
+    }
+    return max_i64(weir_i64_add_sat(idle, o->boot_expected.us), paid);
+}
+
+static int64_t boot_limit_us(const struct weir_core *c, const struct lease *l)
+{
+    int64_t from = l->confirmed_us != 0 ? l->confirmed_us : l->intent_us;
+    return weir_i64_add_sat(from, c->conf.boot_limit.us);
+}
+
+int64_t lease_due_us(const struct weir_core *c, const struct lease *l)
+{
+    int64_t extend = l->expires_us - c->conf.lease_term.us / 2;
+    switch ((enum weir_lease_state)l->state) {
+    case WEIR_LEASE_INTENT:
+    case WEIR_LEASE_BOOTING:
+        return min_i64(boot_limit_us(c, l), extend);
+    case WEIR_LEASE_READY:
+        if (l->node->runs.n > 0 || l->node->idle_since_us == 0) {
+            return extend;
+        }
+        return l->node->state == WEIR_NODE_DRAINING ? c->now_us
+                                                    : min_i64(extend, lease_idle_end_us(l));
+    case WEIR_LEASE_RECLAIMED:
+        return l->node->runs.n == 0 ? c->now_us : US_NEVER;
+    case WEIR_LEASE_ENDING:
+    case WEIR_LEASE_ENDED:
+    case WEIR_LEASE_FAILED:
+    case WEIR_LEASE_STATE_MAX:
+        return US_NEVER;
+    }
+    return US_NEVER;
+}
+
+static void lease_end_idle(struct weir_core *c, struct lease *l)
+{
+    struct weir_explain *x = explain_add(c, WEIR_DECISION_END_LEASE);
+    x->node.v = l->node_id;
+    x->lease.v = l->id;
+    lease_terminate(c, l);
+}
+
+static void lease_look_ready(struct weir_core *c, struct lease *l)
+{
+    const struct node *n = l->node;
+    if (n->runs.n == 0 && (n->state == WEIR_NODE_DRAINING || l->state == WEIR_LEASE_RECLAIMED ||
+                           (n->idle_since_us != 0 && c->now_us >= lease_idle_end_us(l)))) {
+        lease_end_idle(c, l);
+    }
+}
+
+void lease_look(struct weir_core *c, struct lease *l)
+{
+    switch ((enum weir_lease_state)l->state) {
+    case WEIR_LEASE_INTENT:
+    case WEIR_LEASE_BOOTING:
+        if (c->now_us >= boot_limit_us(c, l)) {
+            l->refusal = WEIR_REFUSAL_BOOT_FAILED;
+            offer_remember(c, l->offer.id, WEIR_VERDICT_NO_CAPACITY,
+                           weir_i64_add_sat(c->now_us, c->conf.capacity_memory.us));
+            lease_terminate(c, l);
+            lose_all(c, l->node, WEIR_REASON_NODE_LOST);
+        }
+        break;
+    case WEIR_LEASE_READY:
+    case WEIR_LEASE_RECLAIMED:
+        lease_look_ready(c, l);
+        break;
+    case WEIR_LEASE_ENDING:
+    case WEIR_LEASE_ENDED:
+    case WEIR_LEASE_FAILED:
+    case WEIR_LEASE_STATE_MAX:
+        return;
+    }
+    bool lives = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING ||
+                 l->state == WEIR_LEASE_READY;
+    if (lives && l->expires_us - c->now_us <= c->conf.lease_term.us / 2) {
+        l->expires_us = weir_i64_add_sat(c->now_us, c->conf.lease_term.us);
+        struct weir_effect *e = effect_add(c, WEIR_EFFECT_LEASE_EXTEND);
+        e->lease.v = l->id;
+        e->node.v = l->node_id;
+        e->u.lease_extend.expires.us = l->expires_us;
+        lease_changed(c, l);
+    }
+    timer_for_lease(c, l);
+}
+
+void leases_sweep(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->leases.n; i++) {
+        struct lease *l = c->leases.p[i];
+        bool boots = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
+        if (boots && l->node->runs.n == 0) {
+            lease_end_idle(c, l);
+        }
+    }
+}
+
+/* ---- events ---- */
+
+static void lease_confirmed(struct weir_core *c, struct lease *l, int64_t at_us)
+{
+    if (l->confirmed_us != 0 ||
+        (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_ENDING)) {
+        return;
+    }
+    l->confirmed_us = max_i64(min_i64(max_i64(at_us, l->intent_us), c->now_us), 1);
+    if (l->state == WEIR_LEASE_INTENT) {
+        lease_move(c, l, WEIR_LEASE_BOOTING);
+    }
+    node_meter_open(c, l->node, l->confirmed_us);
+    for (size_t i = 0; i < l->node->runs.n; i++) {
+        run_predict(c, l->node->runs.p[i].run);
+    }
+    node_index(c, l->node);
+    weir_vec_push(&c->touched, l->node);
+    lease_changed(c, l);
+    timer_for_lease(c, l);
+}
+
+static enum weir_verdict refusal_verdict(enum weir_refusal r)
+{
+    return r == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
+}
+
+static void lease_refused(struct weir_core *c, struct lease *l, uint8_t refusal, int64_t retry_after_us)
+{
+    if (weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL) || l->state == WEIR_LEASE_READY ||
+        l->state == WEIR_LEASE_RECLAIMED) {
+        return;
+    }
+    if (refusal >= WEIR_REFUSAL_MAX) {
+        refusal = WEIR_REFUSAL_REFUSED;
+    }
+    int64_t memory = refusal == WEIR_REFUSAL_THROTTLED ? WEIR_US_PER_MIN
+                                                       : c->conf.capacity_memory.us;
+    int64_t until = weir_i64_add_sat(c->now_us, max_i64(memory, retry_after_us));
+    l->refusal = refusal;
+    offer_remember(c, l->offer.id, refusal_verdict((enum weir_refusal)refusal), until);
+    if (l->state == WEIR_LEASE_BOOTING) { /* it was made and costs: its end must be proven */
+        lease_terminate(c, l);
+        lose_all(c, l->node, WEIR_REASON_NODE_LOST);
+        lease_changed(c, l);
+        return;
+    }
+    if (l->confirmed_us != 0) {
+        return; /* ending already, and it exists */
+    }
+    l->ending_us = until;
+    struct node *n = l->node;
+    lease_finish(c, l, WEIR_LEASE_FAILED, c->now_us, false);
+    WEIR_ASSERT(n->runs.n == 0);
+    c->review = true;
+}
+
+static void lease_notice(struct weir_core *c, struct lease *l, int64_t at_us)
+{
+    if (l->state == WEIR_LEASE_BOOTING) {
+        lease_terminate(c, l);
+        lose_all(c, l->node, WEIR_REASON_RECLAIM);
+        return;
+    }
+    if (l->state != WEIR_LEASE_READY) {
+        return;
+    }
+    l->reclaim_us = max_i64(at_us, c->now_us);
+    l->reclaimed = true;
+    lease_move(c, l, WEIR_LEASE_RECLAIMED);
+    struct node *n = l->node;
+    if (n->state == WEIR_NODE_UP) {
+        weir_sm_move(&weir_sm_node, &n->state, WEIR_NODE_DRAINING, NULL, n);
+        n->since_us = c->now_us;
+        node_changed(c, n);
+    }
+    node_index(c, n);
+    for (size_t i = 0; i < n->runs.n; i++) {
+        struct run *r = n->runs.p[i].run;
+        const struct weir_request *req = &r->job->class->shape->req;
+        if (r->rank[0].told && req->checkpoint_every.us > 0) {
+            run_stop(c, r, WEIR_REASON_RECLAIM,
+                     min_i64(req->checkpoint_grace.us, l->reclaim_us - c->now_us));
+        }
+    }
+    for (size_t i = 0; i < n->runs.n;) { /* gangs that still wait for their other machines */
+        struct run *r = n->runs.p[i].run;
+        if (!r->rank[0].told) {
+            run_lose(c, r, WEIR_REASON_RECLAIM, c->now_us);
+        } else {
+            i++;
+        }
+    }
+    timer_for_lease(c, l);
+}
+
+static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, bool reclaimed)
+{
+    if (weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL)) {
+        return;
+    }
+    int64_t from = max_i64(max_i64(l->intent_us, l->confirmed_us), l->ready_us);
+    lease_finish(c, l, WEIR_LEASE_ENDED, min_i64(max_i64(at_us, from), c->now_us), reclaimed);
+    c->review = true;
+}
+
+static void lease_release(struct weir_core *c, struct lease *l)
+{
+    struct node *n = l->node;
+    if (l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING) {
+        lease_terminate(c, l);
+        lose_all(c, n, WEIR_REASON_NODE_LOST);
+        return;
+    }
+    if (l->state == WEIR_LEASE_READY && n->state == WEIR_NODE_UP) {
+        weir_sm_move(&weir_sm_node, &n->state, WEIR_NODE_DRAINING, NULL, n);
+        n->since_us = c->now_us;
+        node_index(c, n);
+        node_changed(c, n);
+    }
+    timer_for_lease(c, l);
+}
+
+void update_lease_event(struct weir_core *c, const struct weir_event *ev)
+{
+    if (ev->kind == WEIR_EVENT_OFFERS_SET) {
+        offers_set(c, ev->u.offers_set.provider, ev->u.offers_set.offer, ev->u.offers_set.n);
+        return;
+    }
+    struct lease *l = lease_find(c, ev->kind == WEIR_EVENT_LEASE_REFUSED
+                                        ? ev->u.lease_refused.lease.v
+                                        : ev->u.lease.lease.v);
+    if (l == NULL) {
+        return;
+    }
+    if (ev->kind == WEIR_EVENT_LEASE_CONFIRMED) {
+        lease_confirmed(c, l, ev->u.lease.at.us);
+    } else if (ev->kind == WEIR_EVENT_LEASE_REFUSED) {
+        lease_refused(c, l, ev->u.lease_refused.refusal, ev->u.lease_refused.retry_after.us);
+    } else if (ev->kind == WEIR_EVENT_LEASE_NOTICE) {
+        lease_notice(c, l, ev->u.lease.at.us);
+    } else if (ev->kind == WEIR_EVENT_LEASE_ENDED) {
+        lease_ended(c, l, ev->u.lease.at.us, ev->u.lease.reclaimed);
+    } else {
+        lease_release(c, l);
+    }
+}

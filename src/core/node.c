@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Nodes and the room on them. Nodes that are alike are of one type, which indexes them twice: by how many
+ * GPUs are free now (a bit set per count), and by when k GPUs will be free (a tree per k, the least at
+ * the root), so that neither placing nor looking ahead goes over all nodes.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_priv.h"
+
+/* ---- types ---- */
+
+static bool type_is(const struct node_type *t, const struct node_type *x)
+{
+    return t->rented == x->rented && t->market == x->market && t->gpu_model == x->gpu_model &&
+           t->gpus == x->gpus && t->gpu_mem_mib == x->gpu_mem_mib &&
+           t->cpu_milli == x->cpu_milli && t->mem_mib == x->mem_mib &&
+           t->busy_micro_per_hour == x->busy_micro_per_hour &&
+           t->full_micro_per_hour == x->full_micro_per_hour &&
+           weir_streq(t->region, x->region) && weir_streq(t->provider, x->provider);
+}
+
+static struct node_type *type_get(struct weir_core *c, const struct node *n)
+{
+    const struct weir_node_spec *s = &n->spec;
+    struct node_type key = {.rented = n->lease != NULL,
+                            .market = n->lease == NULL ? 0 : n->lease->offer.market,
+                            .gpu_model = s->gpu_model,
+                            .gpus = s->gpus,
+                            .gpu_mem_mib = s->gpu_mem_mib,
+                            .cpu_milli = s->cpu_milli,
+                            .mem_mib = s->mem_mib,
+                            .busy_micro_per_hour = s->rates.marginal_busy_micro_per_hour,
+                            .full_micro_per_hour = s->rates.full_micro_per_hour};
+    if (n->lease != NULL) { /* the quote counts, whatever the machine says of itself */
+        key.busy_micro_per_hour = n->lease->offer.price_micro_per_hour;
+        key.full_micro_per_hour = n->lease->offer.price_micro_per_hour;
+    }
+    memcpy(key.region, s->region, sizeof key.region);
+    memcpy(key.provider, s->provider, sizeof key.provider);
+    for (size_t i = 0; i < c->types.n; i++) {
+        if (type_is(c->types.p[i], &key)) {
+            return c->types.p[i];
+        }
+    }
+    struct node_type *t = weir_alloc(sizeof *t);
+    *t = key;
+    t->id = (uint32_t)c->types.n;
+    t->throughput = 1000;
+    if (s->gpu_model != WEIR_GPU_MODEL_ANY && s->gpus > 0) {
+        uint32_t x = weir_gpu_table_get(c->conf.gpus, s->gpu_model)->throughput_milli;
+        t->throughput = x == 0 ? 1000 : x;
+    }
+    weir_vec_push(&c->types, t);
+    return t;
+}
+
+static void bit_set(struct bits *b, size_t i)
+{
+    b->w[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+static void bit_clear(struct bits *b, size_t i)
+{
+    b->w[i / 64] &= ~(UINT64_C(1) << i % 64);
+}
+
+static bool bit_get(const struct bits *b, size_t i)
+{
+    return (b->w[i / 64] >> i % 64 & 1u) != 0;
+}
+
+static void tree_put(struct node_type *t, uint32_t k, size_t slot, int64_t v)
+{
+    int64_t *tree = t->tree[k];
+    size_t i = t->leaves + slot;
+    tree[i] = v;
+    for (i /= 2; i > 0; i /= 2) {
+        int64_t least = min_i64(tree[2 * i], tree[2 * i + 1]);
+        if (tree[i] == least) {
+            break;
+        }
+        tree[i] = least;
+    }
+}
+
+/* Makes room in the index for the type's nodes; all bits and leaves start empty. */
+static void type_resize(struct node_type *t)
+{
+    size_t leaves = 64;
+    while (leaves < t->node.n) {
+        leaves *= 2;
+    }
+    t->leaves = leaves;
+    t->words = leaves / 64;
+    for (uint32_t k = 0; k <= t->gpus; k++) {
+        free(t->free[k].w);
+        t->free[k].w = weir_calloc(t->words, sizeof(uint64_t));
+        t->n_free[k] = 0;
+        free(t->tree[k]);
+        t->tree[k] = weir_calloc(2 * leaves, sizeof(int64_t));
+        for (size_t i = 0; i < 2 * leaves; i++) {
+            t->tree[k][i] = US_NEVER;
+        }
+    }
+}
+
+static void node_unindex(struct node *n)
+{
+    struct node_type *t = n->type;
+    uint32_t f = 0;
+    for (f = 0; f <= t->gpus; f++) {
+        if (bit_get(&t->free[f], n->slot)) {
+            bit_clear(&t->free[f], n->slot);
+            t->n_free[f]--;
+        }
+        if (t->tree[f][t->leaves + n->slot] != US_NEVER) {
+            tree_put(t, f, n->slot, US_NEVER);
+        }
+    }
+    n->usable = false;
+}
+
+static void type_reindex(struct weir_core *c, struct node_type *t)
+{
+    type_resize(t);
+    for (size_t i = 0; i < t->node.n; i++) {
+        t->node.p[i]->slot = i;
+        t->node.p[i]->usable = false;
+    }
+    for (size_t i = 0; i < t->node.n; i++) {
+        node_index(c, t->node.p[i]);
+    }
+}
+
+static void type_add(struct weir_core *c, struct node_type *t, struct node *n)
+{
+    size_t at = t->node.n;
+    while (at > 0 && t->node.p[at - 1]->spec.id.v > n->spec.id.v) {
+        at--;
+    }
+    weir_vec_push(&t->node, n);
+    memmove(&t->node.p[at + 1], &t->node.p[at], (t->node.n - 1 - at) * sizeof *t->node.p);
+    t->node.p[at] = n;
+    n->type = t;
+    n->slot = at;
+    if (at + 1 != t->node.n || t->node.n > t->leaves) {
+        type_reindex(c, t);
+    }
+}
+
+static void type_remove(struct weir_core *c, struct node *n)
+{
+    struct node_type *t = n->type;
+    node_unindex(n);
+    memmove(&t->node.p[n->slot], &t->node.p[n->slot + 1],
+            (t->node.n - n->slot - 1) * sizeof *t->node.p);
+    t->node.n--;
+    n->type = NULL;
+    type_reindex(c, t);
+}
+
+void node_set_type(struct weir_core *c, struct node *n)
+{
+    struct node_type *t = type_get(c, n);
+    if (n->type == t) {
+        return;
+    }
+    claims_truncate(c, 0);
+    if (n->type != NULL) {
+        type_remove(c, n);
+    }
+    type_add(c, t, n);
+}
+
+/* ---- nodes ---- */
+
+static uint32_t all_gpus(uint32_t gpus)
+{
+    return gpus >= 32 ? UINT32_MAX : (1u << gpus) - 1;
+}
+
+struct node *node_new(struct weir_core *c, const struct weir_node_spec *spec, struct lease *l)
+{
+    struct node *n = weir_alloc(sizeof *n);
+    n->spec = *spec;
+    n->lease = l;
+    n->state = WEIR_NODE_UP;
+    n->since_us = c->now_us;
+    n->free_mask = all_gpus(spec->gpus);
+    n->cpu_free = spec->cpu_milli;
+    n->mem_free = spec->mem_mib;
+    size_t at = c->nodes.n;
+    while (at > 0 && c->nodes.p[at - 1]->spec.id.v > spec->id.v) {
+        at--;
+    }
+    weir_vec_push(&c->nodes, n);
+    memmove(&c->nodes.p[at + 1], &c->nodes.p[at], (c->nodes.n - 1 - at) * sizeof *c->nodes.p);
+    c->nodes.p[at] = n;
+    if (spec->id.v >= c->next_node) {
+        c->next_node = spec->id.v + 1;
+    }
+    node_set_type(c, n);
+    return n;
+}
+
+void node_free(struct weir_core *c, struct node *n)
+{
+    WEIR_ASSERT(n->runs.n == 0);
+    claims_truncate(c, 0);
+    for (size_t i = 0; i < c->touched.n; i++) {
+        if (c->touched.p[i] == n) {
+            c->touched.p[i] = c->touched.p[--c->touched.n];
+            i--;
+        }
+    }
+    type_remove(c, n);
+    size_t at = 0;
+    while (c->nodes.p[at] != n) {
+        at++;
+    }
+    memmove(&c->nodes.p[at], &c->nodes.p[at + 1], (c->nodes.n - at - 1) * sizeof *c->nodes.p);
+    c->nodes.n--;
+    weir_vec_release(&n->runs);
+    weir_vec_release(&n->claims);
+    free(n);
+}
+
+bool node_takes_work(const struct node *n)
+{
+    if (n->state != WEIR_NODE_UP) {
+        return false;
+    }
+    if (n->lease == NULL) {
+        return n->joined;
+    }
+    uint8_t s = n->lease->state;
+    return s == WEIR_LEASE_READY || s == WEIR_LEASE_INTENT || s == WEIR_LEASE_BOOTING;
+}
+
+int64_t node_ready_us(const struct node *n)
+{
+    if (n->joined || n->lease == NULL) {
+        return 0;
+    }
+    int64_t from = n->lease->confirmed_us != 0 ? n->lease->confirmed_us : n->lease->intent_us;
+    return weir_i64_add_sat(from, n->lease->offer.boot_expected.us);
+}
+
+/* ---- free times ---- */
+
+static void sort_times(int64_t *t, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        int64_t x = t[i];
+        uint32_t at = i;
+        while (at > 0 && t[at - 1] > x) {
+            t[at] = t[at - 1];
+            at--;
+        }
+        t[at] = x;
+    }
+}
+
+/* Per GPU the time at which it is free, least first; claims take the earliest ones in stack order. */
+static void node_profile(const struct node *n, bool with_claims, int64_t *t)
+{
+    uint32_t gpus = n->spec.gpus;
+    int64_t ready = node_ready_us(n);
+    uint32_t k = popcount32(n->free_mask);
+    for (uint32_t i = 0; i < k; i++) {
+        t[i] = ready;
+    }
+    for (size_t i = 0; i < n->runs.n; i++) {
+        const struct node_run *nr = &n->runs.p[i];
+        uint32_t has = popcount32(nr->run->rank[nr->rank].mask);
+        for (uint32_t m = 0; m < has && k < gpus; m++) {
+            t[k++] = nr->run->end_us;
+        }
+    }
+    WEIR_ASSERT(k == gpus);
+    sort_times(t, gpus);
+    for (size_t i = 0; with_claims && i < n->claims.n; i++) {
+        const struct claim *cm = n->claims.p[i];
+        for (uint32_t p = 0; p < cm->n_parts; p++) {
+            if (cm->part[p].node == n && cm->part[p].gpus > 0) {
+                for (uint32_t m = 0; m < cm->part[p].gpus && m < gpus; m++) {
+                    t[m] = cm->end_us;
+                }
+                sort_times(t, gpus);
+            }
+        }
+    }
+}
+
+/* For tasks that need no GPU: when anything ends there. */
+static int64_t node_first_end(const struct node *n)
+{
+    if (n->cpu_free > 0) {
+        return node_ready_us(n);
+    }
+    int64_t t = US_NEVER;
+    for (size_t i = 0; i < n->runs.n; i++) {
+        t = min_i64(t, n->runs.p[i].run->end_us);
+    }
+    return t;
+}
+
+void node_index(struct weir_core *c, struct node *n)
+{
+    struct node_type *t = n->type;
+    if (!node_takes_work(n)) {
+        if (n->usable) {
+            node_unindex(n);
+            c->version++;
+            weir_vec_push(&c->touched, n);
+        }
+        return;
+    }
+    uint32_t f = popcount32(n->free_mask);
+    if (!n->usable || !bit_get(&t->free[f], n->slot)) {
+        for (uint32_t k = 0; n->usable && k <= t->gpus; k++) {
+            if (bit_get(&t->free[k], n->slot)) {
+                bit_clear(&t->free[k], n->slot);
+                t->n_free[k]--;
+            }
+        }
+        bit_set(&t->free[f], n->slot);
+        t->n_free[f]++;
+        n->usable = true;
+    }
+    int64_t times[WEIR_NODE_GPUS_MAX];
+    node_profile(n, true, times);
+    tree_put(t, 0, n->slot, node_first_end(n));
+    for (uint32_t k = 1; k <= t->gpus; k++) {
+        if (t->tree[k][t->leaves + n->slot] != times[k - 1]) {
+            tree_put(t, k, n->slot, times[k - 1]);
+        }
+    }
+}
+
+static void node_touched(struct weir_core *c, struct node *n)
+{
+    c->version++;
+    node_index(c, n);
+    if (c->touched.n == 0 || c->touched.p[c->touched.n - 1] != n) {
+        weir_vec_push(&c->touched, n);
+    }
+}
+
+void node_grew(struct weir_core *c, struct node *n)
+{
+    node_touched(c, n);
+    n->grown_version = c->version;
+    if (!n->grown && node_takes_work(n)) {
+        n->grown = true;
+        weir_vec_push(&c->grown, n);
+    }
+}
+
+struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us)
+{
+    if (t->node.n == 0 || k > t->gpus || t->tree[k][1] == US_NEVER) {
+        return NULL;
+    }
+    int64_t least = t->tree[k][1];
+    size_t i = 1;
+    while (i < t->leaves) {
+        i = t->tree[k][2 * i] == least ? 2 * i : 2 * i + 1;
+    }
+    *ret_us = least;
+    return t->node.p[i - t->leaves];
+}
+
+/* ---- room ---- */
+
+bool node_fits(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib)
+{
+    return popcount32(n->free_mask) >= gpus && n->cpu_free >= cpu_milli && n->mem_free >= mem_mib;
+}
+
+/* Free GPUs per link group; groups are numbers below 256, few per node. */
+struct groups {
+    uint32_t n;
+    uint32_t mask[WEIR_NODE_GPUS_MAX];
+};
+
+static struct groups free_groups(const struct node *n)
+{
+    struct groups g = {0};
+    uint8_t name[WEIR_NODE_GPUS_MAX] = {0};
+    for (uint32_t i = 0; i < n->spec.gpus; i++) {
+        if ((n->free_mask >> i & 1u) == 0) {
+            continue;
+        }
+        uint8_t link = n->spec.link_group[i];
+        uint32_t k = 0;
+        /* group 0 says nothing: such a GPU stands alone */
+        while (k < g.n && (link == 0 || name[k] != link)) {
+            k++;
+        }
+        if (k == g.n) {
+            name[k] = link;
+            g.n++;
+        }
+        g.mask[k] |= 1u << i;
+    }
+    return g;
+}
+
+static bool node_has_links(const struct node *n)
+{
+    return n->spec.gpus > 0 && n->spec.link_group[0] != 0;
+}
+
+/* 0: a group is used up exactly; 1: one group holds all; 2: several groups are broken into. */
+uint32_t node_link_waste(const struct node *n, uint32_t gpus)
+{
+    if (gpus == 0 || !node_has_links(n)) {
+        return 0;
+    }
+    struct groups g = free_groups(n);
+    uint32_t waste = 2;
+    for (uint32_t i = 0; i < g.n; i++) {
+        uint32_t has = popcount32(g.mask[i]);
+        if (has == gpus) {
+            return 0;
+        }
+        if (has > gpus) {
+            waste = 1;
+        }
+    }
+    return waste;
+}
+
+static uint32_t lowest_bits(uint32_t mask, uint32_t n)
+{
+    uint32_t r = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t bit = mask & (0u - mask);
+        r |= bit;
+        mask ^= bit;
+    }
+    return r;
+}
+
+uint32_t node_pick_gpus(const struct node *n, uint32_t gpus)
+{
+    WEIR_ASSERT(popcount32(n->free_mask) >= gpus);
+    if (gpus == 0 || !node_has_links(n)) {
+        return lowest_bits(n->free_mask, gpus);
+    }
+    struct groups g = free_groups(n);
+    uint32_t picked = 0;
+    uint32_t left = gpus;
+    while (left > 0) {
+        /* the smallest group that holds all that is left; else the largest there is */
+        uint32_t best = UINT32_MAX;
+        for (uint32_t i = 0; i < g.n; i++) {
+            uint32_t has = popcount32(g.mask[i]);
+            if (has == 0) {
+                continue;
+            }
+            uint32_t had = best == UINT32_MAX ? 0 : popcount32(g.mask[best]);
+            bool better = best == UINT32_MAX || (has >= left && (had < left || has < had)) ||
+                          (has < left && had < left && has > had);
+            if (better) {
+                best = i;
+            }
+        }
+        WEIR_ASSERT(best != UINT32_MAX);
+        uint32_t has = popcount32(g.mask[best]);
+        uint32_t take = has < left ? has : left;
+        uint32_t bits = lowest_bits(g.mask[best], take);
+        picked |= bits;
+        g.mask[best] &= ~bits;
+        left -= take;
+    }
+    return picked;
+}
+
+static int run_cmp(const struct run *a, uint32_t rank_a, const struct run *b, uint32_t rank_b)
+{
+    if (a->job->id != b->job->id) {
+        return a->job->id < b->job->id ? -1 : 1;
+    }
+    if (a->ordinal != b->ordinal) {
+        return a->ordinal < b->ordinal ? -1 : 1;
+    }
+    return rank_a < rank_b ? -1 : rank_a > rank_b;
+}
+
+void node_take(struct weir_core *c, struct node *n, struct run *r, uint32_t rank)
+{
+    struct rank *k = &r->rank[rank];
+    WEIR_ASSERT((n->free_mask & k->mask) == k->mask);
+    WEIR_ASSERT(n->cpu_free >= k->cpu_milli);
+    WEIR_ASSERT(n->mem_free >= k->mem_mib);
+    n->free_mask &= ~k->mask;
+    n->cpu_free -= k->cpu_milli;
+    n->mem_free -= k->mem_mib;
+    size_t at = n->runs.n; /* in order of run: what happened earlier must not show */
+    while (at > 0 && run_cmp(n->runs.p[at - 1].run, n->runs.p[at - 1].rank, r, rank) > 0) {
+        at--;
+    }
+    weir_vec_push(&n->runs, (struct node_run){r, rank});
+    memmove(&n->runs.p[at + 1], &n->runs.p[at], (n->runs.n - 1 - at) * sizeof *n->runs.p);
+    n->runs.p[at] = (struct node_run){r, rank};
+    k->node = n;
+    k->node_id = n->spec.id.v;
+    n->idle_since_us = 0;
+    node_touched(c, n);
+    node_changed(c, n);
+}
+
+void node_give(struct weir_core *c, struct run *r, uint32_t rank)
+{
+    struct rank *k = &r->rank[rank];
+    struct node *n = k->node;
+    size_t i = 0;
+    while (n->runs.p[i].run != r || n->runs.p[i].rank != rank) {
+        i++;
+        WEIR_ASSERT(i < n->runs.n);
+    }
+    memmove(&n->runs.p[i], &n->runs.p[i + 1], (n->runs.n - i - 1) * sizeof *n->runs.p);
+    n->runs.n--;
+    WEIR_ASSERT((n->free_mask & k->mask) == 0);
+    n->free_mask |= k->mask;
+    n->cpu_free += k->cpu_milli;
+    n->mem_free += k->mem_mib;
+    k->node = NULL;
+    if (n->runs.n == 0) {
+        n->idle_since_us = c->now_us;
+    }
+    node_grew(c, n);
+    node_changed(c, n);
+    if (n->lease != NULL) {
+        timer_for_lease(c, n->lease);
+    }
+}
+
+/* What is free at a time, by predicted ends. Claims are not taken off. */
+struct claim_part node_free_part(const struct node *n, int64_t at_us)
+{
+    struct claim_part p = {.gpus = popcount32(n->free_mask),
+                           .cpu_milli = n->cpu_free,
+                           .mem_mib = n->mem_free};
+    for (size_t i = 0; i < n->runs.n; i++) {
+        const struct run *r = n->runs.p[i].run;
+        const struct rank *k = &r->rank[n->runs.p[i].rank];
+        if (r->end_us <= at_us) {
+            p.gpus += popcount32(k->mask);
+            p.cpu_milli += k->cpu_milli;
+            p.mem_mib += k->mem_mib;
+        }
+    }
+    return p;
+}
+
+int64_t node_free_at(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims)
+{
+    int64_t t = node_ready_us(n);
+    if (gpus > 0) {
+        int64_t times[WEIR_NODE_GPUS_MAX];
+        if (gpus > n->spec.gpus) {
+            return US_NEVER;
+        }
+        node_profile(n, with_claims, times);
+        t = max_i64(t, times[gpus - 1]);
+    }
+    if (n->cpu_free >= cpu_milli && n->mem_free >= mem_mib) {
+        return t;
+    }
+    if (cpu_milli > n->spec.cpu_milli || mem_mib > n->spec.mem_mib) {
+        return US_NEVER;
+    }
+    for (;;) { /* the next end, until CPU and memory suffice too */
+        struct claim_part p = node_free_part(n, t);
+        if (p.cpu_milli >= cpu_milli && p.mem_mib >= mem_mib) {
+            return t;
+        }
+        int64_t next = US_NEVER;
+        for (size_t i = 0; i < n->runs.n; i++) {
+            int64_t e = n->runs.p[i].run->end_us;
+            if (e > t && e < next) {
+                next = e;
+            }
+        }
+        if (next == US_NEVER) {
+            return US_NEVER;
+        }
+        t = next;
+    }
+}
+
+/* ---- what fits what ---- */
+
+static bool any_glob(const char *pattern, size_t stride, uint32_t n, const char *text)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (weir_glob_match(weir_sv_of(pattern + i * stride), weir_sv_of(text))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum weir_verdict fit_place(const struct weir_request *r, const struct node_type *t)
+{
+    if (t->rented ? r->local == WEIR_LOCAL_ONLY : r->local == WEIR_LOCAL_NEVER) {
+        return WEIR_VERDICT_PLACEMENT;
+    }
+    if (t->rented && r->clouds > 0 &&
+        !any_glob(&r->cloud[0][0], sizeof r->cloud[0], r->clouds, t->provider)) {
+        return WEIR_VERDICT_PLACEMENT;
+    }
+    /* an owned node whose region nobody named is held to be in the right one */
+    if (r->regions > 0 && (t->rented || t->region[0] != '\0') &&
+        !any_glob(&r->region[0][0], sizeof r->region[0], r->regions, t->region)) {
+        return WEIR_VERDICT_PLACEMENT;
+    }
+    if (t->rented && ((r->market == WEIR_MARKET_ON_DEMAND && t->market == WEIR_OFFER_SPOT) ||
+                      (r->market == WEIR_MARKET_SPOT && t->market != WEIR_OFFER_SPOT))) {
+        return WEIR_VERDICT_MARKET;
+    }
+    return WEIR_VERDICT_CHOSEN;
+}
+
+struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t)
+{
+    struct type_fit f = {.verdict = (uint8_t)fit_place(r, t)};
+    if (f.verdict != WEIR_VERDICT_CHOSEN) {
+        return f;
+    }
+    bool model = r->alternatives == 0;
+    bool memory = model;
+    bool count = model;
+    for (uint32_t i = 0; i < r->alternatives && !count; i++) {
+        const struct weir_gpu_wish *w = &r->alternative[i];
+        if (t->gpus == 0 || !weir_gpu_table_match(c->conf.gpus, w->model, t->gpu_model)) {
+            continue;
+        }
+        model = true;
+        if (t->gpu_mem_mib < r->gpu_mem_mib_min) {
+            continue;
+        }
+        memory = true;
+        if (w->count <= t->gpus) {
+            count = true;
+            f.alternative = (uint8_t)i;
+            f.gpus = w->count;
+        }
+    }
+    if (!model) {
+        f.verdict = WEIR_VERDICT_WRONG_GPU;
+    } else if (!memory) {
+        f.verdict = WEIR_VERDICT_GPU_MEMORY;
+    } else if (!count || r->cpu_milli > t->cpu_milli || r->mem_mib > t->mem_mib) {
+        f.verdict = WEIR_VERDICT_TOO_SMALL;
+    }
+    return f;
+}
+
+struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t)
+{
+    while (s->fit.n <= t->id) {
+        struct type_fit f = request_fit(c, &s->req, c->types.p[s->fit.n]);
+        weir_vec_push(&s->fit, f);
+    }
+    return s->fit.p[t->id];
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Offers: ways to rent a node. Each shape ranks them once per version of the list and number of tasks
+ * that would share a machine; what changes from minute to minute (no capacity, an expired price) is
+ * looked at when one is about to be chosen.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_priv.h"
+
+enum { MEMORY_MAX = 4096 };
+
+void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdict, int64_t until_us)
+{
+    for (size_t i = 0; i < c->memory.n; i++) {
+        if (c->memory.p[i].until_us <= c->now_us) {
+            c->memory.p[i] = c->memory.p[--c->memory.n];
+            i--;
+        } else if (c->memory.p[i].id == offer) {
+            c->memory.p[i].until_us = max_i64(c->memory.p[i].until_us, until_us);
+            c->memory.p[i].verdict = (uint8_t)verdict;
+            return;
+        }
+    }
+    if (c->memory.n < MEMORY_MAX) {
+        weir_vec_push(&c->memory, (struct offer_memory){offer, until_us, (uint8_t)verdict});
+    }
+}
+
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o)
+{
+    if (o->o.expires.us <= c->now_us) {
+        return WEIR_VERDICT_STALE_PRICE;
+    }
+    for (size_t i = 0; i < c->memory.n; i++) {
+        if (c->memory.p[i].id == o->o.id && c->memory.p[i].until_us > c->now_us) {
+            return (enum weir_verdict)c->memory.p[i].verdict;
+        }
+    }
+    return WEIR_VERDICT_CHOSEN;
+}
+
+static bool text_ends(const char *p, size_t n)
+{
+    return memchr(p, 0, n) != NULL;
+}
+
+bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o)
+{
+    if (o->gpus > 0 && o->gpu_model >= weir_gpu_table_count(c->conf.gpus)) {
+        return false;
+    }
+    return o->id != 0 && o->market < WEIR_OFFER_MARKET_MAX && o->gpus <= WEIR_NODE_GPUS_MAX &&
+           o->cpu_milli > 0 && o->price_micro_per_hour >= 0 && o->boot_expected.us >= 0 &&
+           o->bill_quantum.us >= 0 && o->bill_minimum.us >= 0 &&
+           o->bill_quantum.us <= 366 * WEIR_US_PER_DAY &&
+           o->bill_minimum.us <= 366 * WEIR_US_PER_DAY && o->egress_micro_per_gib >= 0 &&
+           text_ends(o->provider, sizeof o->provider) && text_ends(o->region, sizeof o->region) &&
+           text_ends(o->zone, sizeof o->zone) &&
+           text_ends(o->instance_type, sizeof o->instance_type) &&
+           text_ends(o->source, sizeof o->source);
+}
+
+static int offer_cmp(const void *a, const void *b)
+{
+    const struct offer *x = a;
+    const struct offer *y = b;
+    return x->o.id < y->o.id ? -1 : x->o.id > y->o.id;
+}
+
+void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n)
+{
+    size_t keep = 0;
+    if (provider == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < c->offers.n; i++) {
+        if (!weir_streq(c->offers.p[i].o.provider, provider)) {
+            c->offers.p[keep++] = c->offers.p[i];
+        }
+    }
+    c->offers.n = keep;
+    for (size_t i = 0; i < n; i++) {
+        if (offer_is_sane(c, &o[i]) && weir_streq(o[i].provider, provider)) {
+            weir_vec_push(&c->offers, (struct offer){.o = o[i]});
+        }
+    }
+    if (c->offers.n > 0) {
+        qsort(c->offers.p, c->offers.n, sizeof *c->offers.p, offer_cmp);
+    }
+    c->offers_version++;
+    c->review = true;
+    c->offer_gpu_price_min = INT64_MAX;
+    for (size_t i = 0; i < c->offers.n; i++) {
+        const struct weir_offer *x = &c->offers.p[i].o;
+        if (x->launchable) {
+            int64_t per = x->price_micro_per_hour / (x->gpus == 0 ? 1 : x->gpus);
+            c->offer_gpu_price_min = min_i64(c->offer_gpu_price_min, per);
+        }
+    }
+}
+
+static bool any_glob(const char *pattern, size_t stride, uint32_t n, const char *text)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (weir_glob_match(weir_sv_of(pattern + i * stride), weir_sv_of(text))) {
+            return true;
+        }
+    }
+    return n == 0;
+}
+
+static enum weir_verdict hardware_verdict(const struct weir_core *c,
+                                          const struct weir_request *r,
+                                          const struct weir_offer *o,
+                                          struct type_fit *ret)
+{
+    enum weir_verdict worst = r->alternatives == 0 ? WEIR_VERDICT_CHOSEN : WEIR_VERDICT_WRONG_GPU;
+    ret->gpus = 0;
+    ret->alternative = 0;
+    for (uint32_t i = 0; i < r->alternatives; i++) {
+        const struct weir_gpu_wish *w = &r->alternative[i];
+        if (o->gpus == 0 || !weir_gpu_table_match(c->conf.gpus, w->model, o->gpu_model)) {
+            continue;
+        }
+        if (o->gpu_mem_mib < r->gpu_mem_mib_min) {
+            worst = worst == WEIR_VERDICT_WRONG_GPU ? WEIR_VERDICT_GPU_MEMORY : worst;
+            continue;
+        }
+        if (w->count > o->gpus) {
+            worst = WEIR_VERDICT_TOO_SMALL;
+            continue;
+        }
+        ret->gpus = w->count;
+        ret->alternative = (uint8_t)i;
+        worst = WEIR_VERDICT_CHOSEN;
+        break;
+    }
+    if (worst == WEIR_VERDICT_CHOSEN && (r->cpu_milli > o->cpu_milli || r->mem_mib > o->mem_mib)) {
+        worst = WEIR_VERDICT_TOO_SMALL;
+    }
+    return worst;
+}
+
+enum weir_verdict offer_verdict(const struct weir_core *c,
+                                const struct weir_request *r,
+                                const struct weir_offer *o,
+                                struct type_fit *ret)
+{
+    enum weir_verdict v = hardware_verdict(c, r, o, ret);
+    if (v != WEIR_VERDICT_CHOSEN) {
+        return v;
+    }
+    if (r->local == WEIR_LOCAL_ONLY ||
+        !any_glob(&r->cloud[0][0], sizeof r->cloud[0], r->clouds, o->provider) ||
+        !any_glob(&r->region[0][0], sizeof r->region[0], r->regions, o->region)) {
+        return WEIR_VERDICT_PLACEMENT;
+    }
+    bool spot = o->market == WEIR_OFFER_SPOT;
+    if ((r->market == WEIR_MARKET_ON_DEMAND && spot) || (r->market == WEIR_MARKET_SPOT && !spot)) {
+        return WEIR_VERDICT_MARKET;
+    }
+    if (o->price_micro_per_hour <= 0) {
+        return WEIR_VERDICT_STALE_PRICE;
+    }
+    return o->launchable ? WEIR_VERDICT_CHOSEN : WEIR_VERDICT_NOT_LAUNCHABLE;
+}
+
+/* ---- ranking ---- */
+
+static uint32_t fits_at_once(const struct weir_request *r, const struct weir_offer *o, uint32_t gpus)
+{
+    uint64_t n = UINT32_MAX;
+    if (gpus > 0) {
+        n = o->gpus / gpus;
+    }
+    if (r->cpu_milli > 0 && o->cpu_milli / r->cpu_milli < n) {
+        n = o->cpu_milli / r->cpu_milli;
+    }
+    if (r->mem_mib > 0 && o->mem_mib / r->mem_mib < n) {
+        n = o->mem_mib / r->mem_mib;
+    }
+    return n == 0 ? 1 : n > 1024 ? 1024 : (uint32_t)n;
+}
+
+/* Expected delay by reclaims: each costs what was not saved, and a new boot. */
+static int64_t expected_loss_us(const struct weir_request *r, const struct weir_offer *o, int64_t run_us, int64_t start_us)
+{
+    if (o->market != WEIR_OFFER_SPOT || o->reclaim_ppm_per_hour == 0) {
+        return 0;
+    }
+    int64_t ppm = weir_mul_div_sat(o->reclaim_ppm_per_hour, run_us, WEIR_US_PER_HOUR);
+    int64_t each = 0;
+    if (r->checkpoint_every.us > 0) {
+        each = weir_i64_add_sat(min_i64(r->checkpoint_every.us, run_us) / 2, start_us);
+    } else {
+        each = weir_i64_add_sat(run_us / 2, start_us);
+    }
+    return weir_mul_div_sat(each, ppm, 1000000);
+}
+
+static void rank_one(const struct weir_core *c, const struct shape *s, uint32_t index, struct type_fit f, uint32_t n_sharing, struct ranked_offer *ret)
+{
+    const struct weir_offer *o = &c->offers.p[index].o;
+    const struct weir_request *r = &s->req;
+    uint32_t throughput = 1000;
+    if (o->gpus > 0) {
+        throughput = weir_gpu_table_get(c->conf.gpus, o->gpu_model)->throughput_milli;
+    }
+    int64_t stage = (int64_t)(r->stage_bytes / STAGE_BYTES_PER_S) * WEIR_US_PER_S;
+    *ret = (struct ranked_offer){.offer = index, .alternative = f.alternative};
+    ret->per_node = r->nodes > 1 ? 1 : fits_at_once(r, o, f.gpus);
+    ret->run_us = run_time_on(s, throughput == 0 ? 1000 : throughput);
+    ret->start_us = weir_i64_add_sat(o->boot_expected.us, stage);
+    int64_t quantum = max_i64(o->bill_quantum.us, 1);
+    int64_t billed = max_i64(weir_i64_add_sat(ret->run_us, ret->start_us), o->bill_minimum.us);
+    billed = weir_i64_add_sat(billed, quantum - 1) / quantum * quantum;
+    int64_t share = ret->per_node < n_sharing ? ret->per_node : n_sharing;
+    int64_t whole = weir_mul_div_sat(o->price_micro_per_hour, billed, WEIR_US_PER_HOUR);
+    whole = weir_mul_div_sat(whole, r->nodes, share);
+    ret->boot_micro = weir_mul_div_sat(
+        weir_mul_div_sat(o->price_micro_per_hour, ret->start_us, WEIR_US_PER_HOUR), r->nodes, share);
+    ret->boot_micro = min_i64(ret->boot_micro, whole);
+    ret->cost_micro = whole - ret->boot_micro;
+    ret->egress_micro = weir_mul_div_sat(o->egress_micro_per_gib,
+                                         (int64_t)(r->stage_bytes >> 20), 1024);
+    ret->lost_us = expected_loss_us(r, o, ret->run_us, ret->start_us);
+    ret->reclaim_micro = weir_mul_div_sat(
+        weir_mul_div_sat(o->price_micro_per_hour, ret->lost_us, WEIR_US_PER_HOUR), r->nodes, share);
+}
+
+struct scored {
+    int64_t score;
+    int64_t price;
+    uint64_t id;
+    struct ranked_offer r;
+};
+
+static int scored_cmp(const void *a, const void *b)
+{
+    const struct scored *x = a;
+    const struct scored *y = b;
+    if (x->score != y->score) {
+        return x->score < y->score ? -1 : 1;
+    }
+    if (x->price != y->price) {
+        return x->price < y->price ? -1 : 1;
+    }
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int64_t score_of(const struct weir_core *c, const struct shape *s, const struct ranked_offer *r)
+{
+    int64_t delay = s->req.delay_cost_micro_per_hour >= 0 ? s->req.delay_cost_micro_per_hour
+                                                          : c->conf.delay_cost_micro_per_hour;
+    int64_t wait = weir_mul_div_sat(delay, weir_i64_add_sat(r->start_us, r->lost_us),
+                                    WEIR_US_PER_HOUR);
+    return weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, r->boot_micro),
+                            weir_i64_add_sat(weir_i64_add_sat(r->egress_micro, r->reclaim_micro),
+                                             wait));
+}
+
+const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing)
+{
+    uint32_t bucket = 0;
+    while (bucket + 1 < RANKINGS && (UINT64_C(2) << bucket) <= n_sharing) {
+        bucket++;
+    }
+    struct ranking *k = &s->ranking[bucket];
+    if (k->p != NULL && k->version == c->offers_version) {
+        return k;
+    }
+    WEIR_VEC(struct scored) v = {0};
+    memset(k->rejected, 0, sizeof k->rejected);
+    for (size_t i = 0; i < c->offers.n; i++) {
+        struct type_fit f;
+        enum weir_verdict verdict = offer_verdict(c, &s->req, &c->offers.p[i].o, &f);
+        if (verdict != WEIR_VERDICT_CHOSEN) {
+            k->rejected[verdict]++;
+            continue;
+        }
+        struct scored x = {.price = c->offers.p[i].o.price_micro_per_hour,
+                           .id = c->offers.p[i].o.id};
+        rank_one(c, s, (uint32_t)i, f, 1u << bucket, &x.r);
+        x.score = score_of(c, s, &x.r);
+        weir_vec_push(&v, x);
+    }
+    if (v.n > 0) {
+        qsort(v.p, v.n, sizeof *v.p, scored_cmp);
+    }
+    free(k->p);
+    k->p = weir_calloc(v.n, sizeof *k->p);
+    k->n = v.n;
+    k->version = c->offers_version;
+    for (size_t i = 0; i < v.n; i++) {
+        k->p[i] = v.p[i].r;
+    }
+    weir_vec_release(&v);
+    return k;
+}

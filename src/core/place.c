@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where there is room now. Best fit: the node with the fewest free GPUs that suffice, so that whole nodes
+ * stay whole; among such nodes one whose link group is used up exactly, then the least id. Gangs take
+ * nodes of one GPU model, inside one fabric where one has enough, the tightest such.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_priv.h"
+
+int64_t run_time_on(const struct shape *s, uint32_t throughput)
+{
+    int64_t t = s->expected_us;
+    if (s->model_kind < WEIR_GPU_MODEL_ANY && throughput != s->throughput_ref) {
+        t = weir_mul_div_sat(t, s->throughput_ref, throughput == 0 ? 1 : throughput);
+    }
+    return max_i64(min_i64(t, s->req.max_duration.us), 1);
+}
+
+int64_t share_of(int64_t rate, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli)
+{
+    if (gpus > 0 && t->gpus > 0) {
+        return weir_mul_div_sat(rate, gpus, t->gpus);
+    }
+    if (t->cpu_milli > 0) {
+        return weir_mul_div_sat(rate, cpu_milli, t->cpu_milli);
+    }
+    return rate;
+}
+
+int64_t class_delay_cost(const struct weir_core *c, const struct class *cl)
+{
+    if (cl->shape->req.delay_cost_micro_per_hour >= 0) {
+        return cl->shape->req.delay_cost_micro_per_hour;
+    }
+    return cl->project->delay_cost >= 0 ? cl->project->delay_cost
+                                        : c->conf.delay_cost_micro_per_hour;
+}
+
+static bool kind_is(const struct node *n, enum place_kind kind)
+{
+    switch (kind) {
+    case PLACE_OWNED:
+        return n->lease == NULL;
+    case PLACE_RENTED:
+        return n->lease != NULL && n->joined;
+    case PLACE_BOOTING:
+        return n->lease != NULL && !n->joined;
+    }
+    WEIR_UNREACHABLE();
+}
+
+struct search {
+    struct weir_core *c;
+    struct class *cl; /* NULL: claims do not matter */
+    struct shape *s;
+    enum place_kind kind;
+    bool any_kind;
+    bool reserved; /* out: room was passed over for a claim */
+};
+
+static bool node_suits(struct search *q, const struct node *n, uint32_t gpus)
+{
+    const struct weir_request *r = &q->s->req;
+    if ((!q->any_kind && !kind_is(n, q->kind)) || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
+        return false;
+    }
+    if (q->cl == NULL || n->claims.n == 0) {
+        return true;
+    }
+    int64_t start = max_i64(q->c->now_us, node_ready_us(n));
+    if (!claim_allows(q->c, n, q->cl, gpus, r->cpu_milli, r->mem_mib,
+                      weir_i64_add_sat(start, r->max_duration.us))) {
+        q->reserved = true;
+        return false;
+    }
+    return true;
+}
+
+/* The best node of a type, NULL where none suits. */
+static struct node *best_of_type(struct search *q, const struct node_type *t, uint32_t gpus, bool wants_gpus)
+{
+    for (uint32_t f = gpus; f <= t->gpus; f++) {
+        struct node *best = NULL;
+        uint32_t best_waste = UINT32_MAX;
+        uint32_t seen = 0;
+        uint32_t left = t->n_free[f];
+        for (size_t w = 0; w < t->words && left > 0; w++) {
+            for (uint64_t m = t->free[f].w[w]; m != 0; m &= m - 1) {
+                struct node *n = t->node.p[w * 64 + (size_t)__builtin_ctzll(m)];
+                left--;
+                if (!node_suits(q, n, gpus)) {
+                    continue;
+                }
+                uint32_t waste = wants_gpus ? node_link_waste(n, gpus) : 0;
+                if (waste < best_waste) {
+                    best = n;
+                    best_waste = waste;
+                }
+                if (best_waste == 0 || ++seen >= LINK_SCAN_MAX) {
+                    return best;
+                }
+            }
+        }
+        if (best != NULL) {
+            return best;
+        }
+    }
+    return NULL;
+}
+
+bool place_any(struct weir_core *c, struct shape *s)
+{
+    struct search q = {.c = c, .s = s, .any_kind = true};
+    if (s->nofit_version == c->version) {
+        return false;
+    }
+    uint32_t have = 0;
+    for (size_t i = 0; i < c->types.n; i++) {
+        struct type_fit f = shape_fit(c, s, c->types.p[i]);
+        if (f.verdict != WEIR_VERDICT_CHOSEN) {
+            continue;
+        }
+        if (s->req.nodes == 1) {
+            if (best_of_type(&q, c->types.p[i], f.gpus, false) != NULL) {
+                return true;
+            }
+            continue;
+        }
+        for (size_t k = 0; k < c->types.p[i]->node.n && have < s->req.nodes; k++) {
+            const struct node *n = c->types.p[i]->node.p[k];
+            have += n->usable && node_suits(&q, n, f.gpus);
+        }
+    }
+    if (s->req.nodes > 1 && have >= s->req.nodes) {
+        return true;
+    }
+    s->nofit_version = c->version;
+    return false;
+}
+
+/*
+ * What the machine costs because of the task: an owned one its energy; a rented one only what lies behind
+ * the time for which it is needed, or paid, anyway.
+ */
+static int64_t marginal_micro(const struct weir_core *c, const struct shape *s, const struct node *n, uint32_t gpus)
+{
+    int64_t run = run_time_on(s, n->type->throughput);
+    if (n->lease == NULL) {
+        return weir_mul_div_sat(share_of(n->type->busy_micro_per_hour, n->type, gpus,
+                                         s->req.cpu_milli),
+                                run, WEIR_US_PER_HOUR);
+    }
+    int64_t start = max_i64(c->now_us, node_ready_us(n));
+    int64_t needed = start;
+    for (size_t i = 0; i < n->runs.n; i++) {
+        needed = max_i64(needed, n->runs.p[i].run->end_us);
+    }
+    const struct weir_offer *o = &n->lease->offer;
+    int64_t from = n->lease->confirmed_us != 0 ? n->lease->confirmed_us : c->now_us;
+    int64_t quantum = max_i64(o->bill_quantum.us, 1);
+    int64_t paid = (max_i64(needed - from, o->bill_minimum.us) + quantum - 1) / quantum * quantum;
+    int64_t end = weir_i64_add_sat(start, run);
+    int64_t more = end - max_i64(needed, weir_i64_add_sat(from, paid));
+    return more <= 0 ? 0 : weir_mul_div_sat(o->price_micro_per_hour, more, WEIR_US_PER_HOUR);
+}
+
+static int64_t reclaim_micro(const struct weir_core *c, const struct class *cl, const struct node *n, int64_t run)
+{
+    if (n->lease == NULL || n->lease->offer.reclaim_ppm_per_hour == 0) {
+        return 0;
+    }
+    int64_t lost = cl->shape->req.checkpoint_every.us > 0
+                       ? cl->shape->req.checkpoint_every.us / 2
+                       : run / 2;
+    int64_t ppm = weir_mul_div_sat(n->lease->offer.reclaim_ppm_per_hour, run, WEIR_US_PER_HOUR);
+    lost = weir_mul_div_sat(lost, min_i64(ppm, 1000000), 1000000);
+    int64_t rate = weir_i64_add_sat(n->lease->offer.price_micro_per_hour, class_delay_cost(c, cl));
+    return weir_mul_div_sat(rate, lost, WEIR_US_PER_HOUR);
+}
+
+static void candidate_fill(const struct weir_core *c,
+                           const struct class *cl,
+                           const struct node *n,
+                           uint32_t gpus,
+                           enum place_kind kind,
+                           struct weir_candidate *ret)
+{
+    static const uint8_t as[] = {WEIR_CANDIDATE_OWNED_NOW, WEIR_CANDIDATE_RENTED_NOW,
+                                 WEIR_CANDIDATE_RENTED_LATER};
+    int64_t nodes = cl->shape->req.nodes;
+    *ret = (struct weir_candidate){.kind = as[kind], .node = n->spec.id};
+    if (n->lease != NULL) {
+        ret->lease.v = n->lease->id;
+        ret->offer = n->lease->offer.id;
+    }
+    int64_t stage = n->lease == NULL ? 0
+                                     : (int64_t)(cl->shape->req.stage_bytes / STAGE_BYTES_PER_S) *
+                                           WEIR_US_PER_S;
+    ret->start_delay.us = weir_i64_add_sat(max_i64(node_ready_us(n) - c->now_us, 0), stage);
+    ret->run_micro = weir_mul_div_sat(marginal_micro(c, cl->shape, n, gpus), nodes, 1);
+    ret->reclaim_micro = reclaim_micro(c, cl, n, run_time_on(cl->shape, n->type->throughput));
+    ret->wait_micro =
+        weir_mul_div_sat(class_delay_cost(c, cl), ret->start_delay.us, WEIR_US_PER_HOUR);
+    ret->total_micro = weir_i64_add_sat(weir_i64_add_sat(ret->run_micro, ret->reclaim_micro),
+                                        ret->wait_micro);
+}
+
+static struct spot *spots(uint32_t n)
+{
+    static const size_t most = WEIR_GANG_NODES_MAX;
+    WEIR_ASSERT(n <= most);
+    return weir_calloc(n, sizeof(struct spot));
+}
+
+static struct place_result find_single(struct search *q)
+{
+    struct weir_core *c = q->c;
+    struct shape *s = q->s;
+    struct place_result best = {0};
+    int64_t best_left = 0;
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        struct type_fit f = shape_fit(c, s, t);
+        if (f.verdict != WEIR_VERDICT_CHOSEN || t->rented != (q->kind != PLACE_OWNED)) {
+            continue;
+        }
+        struct node *n = best_of_type(q, t, f.gpus, f.gpus > 0);
+        if (n == NULL) {
+            continue;
+        }
+        struct weir_candidate cand;
+        candidate_fill(c, q->cl, n, f.gpus, q->kind, &cand);
+        int64_t left = (int64_t)popcount32(n->free_mask) - f.gpus;
+        bool ordered = s->req.alternatives_ordered && best.found;
+        bool better = !best.found || cand.total_micro < best.candidate.total_micro ||
+                      (cand.total_micro == best.candidate.total_micro && left < best_left);
+        if (ordered && f.alternative != best.alternative) {
+            better = f.alternative < best.alternative;
+        }
+        if (better) {
+            best.found = true;
+            best.candidate = cand;
+            best.alternative = f.alternative;
+            best_left = left;
+            best.node = n;
+            best.gpus = f.gpus;
+        }
+    }
+    best.reserved = q->reserved;
+    return best;
+}
+
+/* ---- gangs ---- */
+
+struct gang {
+    WEIR_VEC(struct spot) p;
+    uint16_t model;
+};
+
+static int spot_cmp(const void *a, const void *b)
+{
+    const struct spot *x = a;
+    const struct spot *y = b;
+    if (x->alternative != y->alternative) {
+        return x->alternative < y->alternative ? -1 : 1;
+    }
+    if (x->node->spec.fabric != y->node->spec.fabric) {
+        return x->node->spec.fabric < y->node->spec.fabric ? -1 : 1;
+    }
+    uint32_t f = popcount32(x->node->free_mask);
+    uint32_t g = popcount32(y->node->free_mask);
+    if (f != g) {
+        return f < g ? -1 : 1;
+    }
+    return x->node->spec.id.v < y->node->spec.id.v ? -1 : 1;
+}
+
+static int spot_cmp_free(const void *a, const void *b)
+{
+    const struct spot *x = a;
+    const struct spot *y = b;
+    uint32_t f = popcount32(x->node->free_mask);
+    uint32_t g = popcount32(y->node->free_mask);
+    if (f != g) {
+        return f < g ? -1 : 1;
+    }
+    return x->node->spec.id.v < y->node->spec.id.v ? -1 : 1;
+}
+
+/* Moves the spots to use to the front; false where there are too few. */
+static bool gang_choose(struct gang *g, uint32_t want)
+{
+    if (g->p.n < want) {
+        return false;
+    }
+    qsort(g->p.p, g->p.n, sizeof *g->p.p, spot_cmp);
+    size_t best = SIZE_MAX;
+    size_t best_n = SIZE_MAX;
+    for (size_t i = 0; i < g->p.n;) {
+        size_t k = i;
+        uint32_t fabric = g->p.p[i].node->spec.fabric;
+        while (k < g->p.n && g->p.p[k].node->spec.fabric == fabric) {
+            k++;
+        }
+        if (fabric != 0 && k - i >= want && k - i < best_n) {
+            best = i;
+            best_n = k - i;
+        }
+        i = k;
+    }
+    if (best != SIZE_MAX) {
+        memmove(g->p.p, g->p.p + best, want * sizeof *g->p.p);
+    } else {
+        qsort(g->p.p, g->p.n, sizeof *g->p.p, spot_cmp_free);
+    }
+    return true;
+}
+
+static void gang_collect(struct search *q, uint16_t model, struct gang *g)
+{
+    struct weir_core *c = q->c;
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        struct type_fit f = shape_fit(c, q->s, t);
+        if (f.verdict != WEIR_VERDICT_CHOSEN || t->gpu_model != model ||
+            t->rented != (q->kind != PLACE_OWNED)) {
+            continue;
+        }
+        for (uint32_t fr = f.gpus; fr <= t->gpus; fr++) {
+            for (size_t w = 0; w < t->words && t->n_free[fr] > 0; w++) {
+                for (uint64_t m = t->free[fr].w[w]; m != 0; m &= m - 1) {
+                    struct node *n = t->node.p[w * 64 + (size_t)__builtin_ctzll(m)];
+                    if (node_suits(q, n, f.gpus)) {
+                        weir_vec_push(&g->p, (struct spot){n, f.gpus, f.alternative});
+                    }
+                }
+            }
+        }
+    }
+}
+
+static struct place_result find_gang(struct search *q)
+{
+    struct weir_core *c = q->c;
+    struct place_result best = {0};
+    uint16_t done[WEIR_ALTERNATIVES_MAX * 4];
+    uint32_t n_done = 0;
+    for (size_t i = 0; i < c->types.n && n_done < WEIR_ARRAY_LEN(done); i++) {
+        uint16_t model = c->types.p[i]->gpu_model;
+        bool seen = shape_fit(c, q->s, c->types.p[i]).verdict != WEIR_VERDICT_CHOSEN;
+        for (uint32_t k = 0; k < n_done; k++) {
+            seen = seen || done[k] == model;
+        }
+        if (seen) {
+            continue;
+        }
+        done[n_done++] = model;
+        struct gang g = {.model = model};
+        gang_collect(q, model, &g);
+        if (gang_choose(&g, q->s->req.nodes)) {
+            struct weir_candidate cand;
+            candidate_fill(c, q->cl, g.p.p[0].node, g.p.p[0].gpus, q->kind, &cand);
+            bool better = !best.found || cand.total_micro < best.candidate.total_micro;
+            if (best.found && q->s->req.alternatives_ordered &&
+                best.alternative != g.p.p[0].alternative) {
+                better = g.p.p[0].alternative < best.alternative;
+            }
+            if (better) {
+                free(best.spot);
+                best = (struct place_result){.found = true,
+                                             .candidate = cand,
+                                             .alternative = g.p.p[0].alternative};
+                best.spot = spots(q->s->req.nodes);
+                memcpy(best.spot, g.p.p, q->s->req.nodes * sizeof *best.spot);
+                best.node = best.spot[0].node;
+                best.gpus = best.spot[0].gpus;
+            }
+        }
+        weir_vec_release(&g.p);
+    }
+    best.reserved = q->reserved;
+    return best;
+}
+
+struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind)
+{
+    struct search q = {.c = c, .cl = cl, .s = cl->shape, .kind = kind};
+    if (cl->shape->nofit_version == c->version) {
+        return (struct place_result){0};
+    }
+    if (cl->shape->req.nodes == 1) {
+        return find_single(&q);
+    }
+    return kind == PLACE_BOOTING ? (struct place_result){0} : find_gang(&q);
+}

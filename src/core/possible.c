@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Questions that change nothing: could it ever run, what is the nearest that could, why does it wait. */
+
+#include <string.h>
+
+#include "core/core_priv.h"
+
+bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct weir_wall now, struct weir_explain *ret)
+{
+    struct job *j = job_find(c, task.job.v);
+    if (j == NULL || task.ordinal >= j->n_tasks || j->task[task.ordinal].state != WEIR_TASK_WAITING) {
+        return false;
+    }
+    int64_t was = c->now_us; /* asked between two steps: later than the last, before the next */
+    c->now_us = max_i64(was, now.us);
+    decide_explain(c, j, task.ordinal, ret);
+    ret->now.us = c->now_us;
+    c->now_us = was;
+    claims_truncate(c, 0); /* shares were looked at for another time */
+    return true;
+}
+
+/* Counts what fits; the reasons of the rest go into ret (may be NULL). */
+static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, int64_t now_us, struct weir_explain *ret)
+{
+    uint64_t fits = 0;
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        struct type_fit f = request_fit(c, r, t);
+        if (f.verdict == WEIR_VERDICT_CHOSEN) {
+            fits += t->rented ? 0 : t->node.n; /* a rented one is there for a while only */
+        }
+        if (ret != NULL) {
+            ret->rejected[f.verdict] += (uint32_t)t->node.n;
+            ret->n_considered += (uint32_t)t->node.n;
+        }
+    }
+    bool offered = false;
+    for (size_t i = 0; i < c->offers.n && c->conf.spill; i++) {
+        struct type_fit f;
+        const struct weir_offer *o = &c->offers.p[i].o;
+        enum weir_verdict v = offer_verdict(c, r, o, &f);
+        if (v == WEIR_VERDICT_CHOSEN && o->expires.us <= now_us) {
+            v = WEIR_VERDICT_STALE_PRICE;
+        }
+        if (v == WEIR_VERDICT_CHOSEN && r->nodes > c->conf.leases_max) {
+            v = WEIR_VERDICT_LEASE_LIMIT;
+        }
+        offered = offered || v == WEIR_VERDICT_CHOSEN;
+        if (ret != NULL) {
+            ret->rejected[v]++;
+            ret->n_considered++;
+        }
+    }
+    return offered ? UINT64_MAX : fits;
+}
+
+static bool is_possible(struct weir_core *c, const struct weir_request *r, int64_t now_us, struct weir_explain *ret)
+{
+    uint64_t fits = count_fits(c, r, now_us, ret);
+    if (ret != NULL && fits > 0 && fits < r->nodes) {
+        ret->rejected[WEIR_VERDICT_TOO_SMALL]++; /* the gang, not a node */
+    }
+    return fits >= r->nodes;
+}
+
+/* One way in which less could be asked; false where there is nothing (more) to give up. */
+typedef bool relax_fn(struct weir_core *c, struct weir_request *r);
+
+static bool fewer_gpus(struct weir_core *c, struct weir_request *r)
+{
+    bool changed = false;
+    (void)c;
+    for (uint32_t i = 0; i < r->alternatives; i++) {
+        if (r->alternative[i].count > 1) {
+            r->alternative[i].count--;
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+static bool less_cpu(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    if (r->cpu_milli <= 1000) {
+        return false;
+    }
+    uint32_t cores = (r->cpu_milli + 999) / 1000;
+    r->cpu_milli = (cores > 16 ? cores - cores / 16 - 1 : cores - 1) * 1000;
+    return true;
+}
+
+static bool less_memory(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    if (r->mem_mib <= 1024) {
+        return false;
+    }
+    uint64_t gib = (r->mem_mib + 1023) / 1024;
+    r->mem_mib = (gib > 16 ? gib - gib / 16 - 1 : gib - 1) * 1024;
+    return true;
+}
+
+static bool fewer_nodes(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    if (r->nodes <= 1) {
+        return false;
+    }
+    r->nodes--;
+    return true;
+}
+
+static bool less_gpu_memory(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    if (r->gpu_mem_mib_min == 0) {
+        return false;
+    }
+    uint32_t step = 4096;
+    r->gpu_mem_mib_min = r->gpu_mem_mib_min > step ? (r->gpu_mem_mib_min - 1) / step * step : 0;
+    return true;
+}
+
+static bool other_model(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    if (r->alternatives == 0 || r->alternative[0].model == WEIR_GPU_MODEL_ANY) {
+        return false;
+    }
+    uint16_t least = r->alternative[0].count;
+    for (uint32_t i = 1; i < r->alternatives; i++) {
+        least = r->alternative[i].count < least ? r->alternative[i].count : least;
+    }
+    memset(r->alternative, 0, sizeof r->alternative);
+    r->alternatives = 1;
+    r->alternative[0] = (struct weir_gpu_wish){WEIR_GPU_MODEL_ANY, least};
+    return true;
+}
+
+static bool other_market(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    if (r->market == WEIR_MARKET_AUTO) {
+        return false;
+    }
+    r->market = WEIR_MARKET_AUTO;
+    return true;
+}
+
+static bool other_local(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    if (r->local == WEIR_LOCAL_PREFER) {
+        return false;
+    }
+    r->local = WEIR_LOCAL_PREFER;
+    return true;
+}
+
+static bool any_place(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    if (r->clouds == 0 && r->regions == 0) {
+        return false;
+    }
+    r->clouds = 0;
+    r->regions = 0;
+    memset(r->cloud, 0, sizeof r->cloud);
+    memset(r->region, 0, sizeof r->region);
+    return true;
+}
+
+/* The model that is there, in place of "any": what a person can write. */
+static void name_model(struct weir_core *c, struct weir_request *r, int64_t now_us)
+{
+    if (r->alternatives != 1 || r->alternative[0].model != WEIR_GPU_MODEL_ANY) {
+        return;
+    }
+    for (size_t i = 0; i < c->types.n + c->offers.n; i++) {
+        struct weir_request x = *r;
+        x.alternative[0].model = i < c->types.n ? c->types.p[i]->gpu_model
+                                                : c->offers.p[i - c->types.n].o.gpu_model;
+        if (x.alternative[0].model != WEIR_GPU_MODEL_ANY && is_possible(c, &x, now_us, NULL)) {
+            *r = x;
+            return;
+        }
+    }
+}
+
+static bool find_nearest(struct weir_core *c, const struct weir_request *request, int64_t now_us, struct weir_request *ret)
+{
+    /* what changes least for the person comes first */
+    static relax_fn *const ways[] = {less_memory,  less_cpu,    fewer_gpus,   other_market, less_gpu_memory,
+                                     any_place,    other_local, other_model,  fewer_nodes};
+    enum { STEPS_MAX = 300 };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(ways); i++) {
+        struct weir_request r = *request;
+        for (int step = 0; step < STEPS_MAX && ways[i](c, &r); step++) {
+            if (is_possible(c, &r, now_us, NULL)) {
+                if (ways[i] == other_model) {
+                    name_model(c, &r, now_us);
+                }
+                *ret = r;
+                return true;
+            }
+        }
+    }
+    /* no single change is enough: all of them, one after the other, to the end */
+    struct weir_request r = *request;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(ways); i++) {
+        for (int step = 0; step < STEPS_MAX && ways[i](c, &r); step++) {
+            if (is_possible(c, &r, now_us, NULL)) {
+                name_model(c, &r, now_us);
+                *ret = r;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool weir_core_possible(struct weir_core *c,
+                        const struct weir_request *request,
+                        struct weir_wall now,
+                        struct weir_explain *ret,
+                        struct weir_request *nearest,
+                        bool *has_nearest)
+{
+    memset(ret, 0, sizeof *ret);
+    ret->now = now;
+    ret->decision = WEIR_DECISION_BLOCKED;
+    ret->reason = WEIR_REASON_IMPOSSIBLE;
+    ret->margin_micro = INT64_MAX;
+    *has_nearest = false;
+    if (request_check(c, request, NULL) < 0) {
+        return false;
+    }
+    if (is_possible(c, request, now.us, ret)) {
+        ret->decision = WEIR_DECISION_WAIT;
+        ret->reason = WEIR_REASON_NONE;
+        return true;
+    }
+    if (nearest != NULL) {
+        *has_nearest = find_nearest(c, request, now.us, nearest);
+    }
+    return false;
+}

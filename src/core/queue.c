@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The queue. Waiting tasks that differ in age only are one class, a list of jobs in order of id. Classes
+ * stand in lanes (one project at one number of points), lanes in levels (one number of points).
+ *
+ * Points: priority, plus what waiting earns. Since all tasks age alike, the difference of two never
+ * changes, so points are a number fixed at submission: the priority less the age step in which the job
+ * came. Order: points, the project's share of decayed money, the job's id (its age), the ordinal.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_priv.h"
+
+int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us)
+{
+    if (c->conf.age_points_per_hour == 0) {
+        return priority;
+    }
+    int64_t step_us = WEIR_US_PER_HOUR * 1000 / c->conf.age_points_per_hour;
+    step_us = max_i64(step_us, 1) * AGE_STEP_POINTS;
+    return priority - submitted_us / step_us * AGE_STEP_POINTS;
+}
+
+/* ---- levels and lanes ---- */
+
+static size_t level_place(const struct weir_core *c, int64_t points)
+{
+    size_t lo = 0;
+    size_t hi = c->levels.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (c->levels.p[mid]->points > points) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static struct level *level_get(struct weir_core *c, int64_t points)
+{
+    size_t i = level_place(c, points);
+    if (i < c->levels.n && c->levels.p[i]->points == points) {
+        return c->levels.p[i];
+    }
+    struct level *l = weir_alloc(sizeof *l);
+    l->points = points;
+    weir_vec_push(&c->levels, l);
+    memmove(&c->levels.p[i + 1], &c->levels.p[i], (c->levels.n - 1 - i) * sizeof *c->levels.p);
+    c->levels.p[i] = l;
+    return l;
+}
+
+static struct lane *lane_get(struct level *l, struct project *p)
+{
+    for (size_t i = 0; i < l->lane.n; i++) {
+        if (l->lane.p[i]->project == p) {
+            return l->lane.p[i];
+        }
+    }
+    struct lane *lane = weir_alloc(sizeof *lane);
+    lane->project = p;
+    lane->level = l;
+    weir_vec_push(&l->lane, lane);
+    return lane;
+}
+
+static void lane_drop(struct weir_core *c, struct lane *lane)
+{
+    struct level *l = lane->level;
+    size_t i = 0;
+    while (l->lane.p[i] != lane) {
+        i++;
+    }
+    memmove(&l->lane.p[i], &l->lane.p[i + 1], (l->lane.n - i - 1) * sizeof *l->lane.p);
+    l->lane.n--;
+    weir_vec_release(&lane->class);
+    weir_vec_release(&lane->backlog);
+    free(lane);
+    if (l->lane.n == 0) {
+        i = level_place(c, l->points);
+        WEIR_ASSERT(c->levels.p[i] == l);
+        memmove(&c->levels.p[i], &c->levels.p[i + 1], (c->levels.n - i - 1) * sizeof *c->levels.p);
+        c->levels.n--;
+        weir_vec_release(&l->lane);
+        weir_vec_release(&l->backlog);
+        free(l);
+    }
+}
+
+void level_sort(struct weir_core *c, struct level *l)
+{
+    /* insertion: the order hardly changes between two looks */
+    for (size_t i = 1; i < l->lane.n; i++) {
+        struct lane *x = l->lane.p[i];
+        int64_t key = project_share(c, x->project);
+        size_t at = i;
+        while (at > 0) {
+            struct lane *y = l->lane.p[at - 1];
+            int64_t other = project_share(c, y->project);
+            if (other < key || (other == key && y->class.p[0]->first->id < x->class.p[0]->first->id)) {
+                break;
+            }
+            l->lane.p[at] = y;
+            at--;
+        }
+        l->lane.p[at] = x;
+    }
+}
+
+static void backlog_change(backlog_vec *v, uint32_t kind, int64_t delta)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        if (v->p[i].kind == kind) {
+            v->p[i].gpu_s = weir_i64_add_sat(v->p[i].gpu_s, delta);
+            return;
+        }
+    }
+    weir_vec_push(v, (struct backlog){kind, delta});
+}
+
+/* GPU seconds of one task; tasks without GPUs count as if they had one. */
+static int64_t shape_gpu_s(const struct shape *s)
+{
+    enum { MOST = 1000000000 }; /* keeps the sums over all tasks far from overflow */
+    int64_t gpus = s->gpus_min == 0 ? 1 : s->gpus_min;
+    return min_i64(weir_mul_div_sat(s->expected_us, gpus * s->req.nodes, WEIR_US_PER_S), MOST);
+}
+
+int64_t class_gpu_s(const struct class *cl)
+{
+    return weir_mul_div_sat(shape_gpu_s(cl->shape), (int64_t)cl->n_waiting, 1);
+}
+
+/* ---- a class's place in its lane ---- */
+
+static size_t lane_place(const struct lane *lane, uint64_t first_id)
+{
+    size_t lo = 0;
+    size_t hi = lane->class.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (lane->class.p[mid]->first->id < first_id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static void lane_insert(struct lane *lane, struct class *cl)
+{
+    size_t i = lane_place(lane, cl->first->id);
+    weir_vec_push(&lane->class, cl);
+    memmove(&lane->class.p[i + 1], &lane->class.p[i],
+            (lane->class.n - 1 - i) * sizeof *lane->class.p);
+    lane->class.p[i] = cl;
+}
+
+static void lane_remove(struct lane *lane, struct class *cl, uint64_t first_id)
+{
+    size_t i = lane_place(lane, first_id);
+    WEIR_ASSERT(lane->class.p[i] == cl);
+    memmove(&lane->class.p[i], &lane->class.p[i + 1],
+            (lane->class.n - i - 1) * sizeof *lane->class.p);
+    lane->class.n--;
+}
+
+static void hot_add(struct weir_core *c, struct shape *s)
+{
+    s->hot = c->hot.n;
+    weir_vec_push(&c->hot,
+                  (struct hot_shape){s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
+}
+
+static void hot_remove(struct weir_core *c, struct shape *s)
+{
+    c->hot.p[s->hot] = c->hot.p[--c->hot.n];
+    c->hot.p[s->hot].shape->hot = s->hot;
+    s->hot = SIZE_MAX;
+}
+
+static void class_fill(struct weir_core *c, struct class *cl)
+{
+    struct level *l = level_get(c, cl->points);
+    cl->lane = lane_get(l, cl->project);
+    lane_insert(cl->lane, cl);
+    struct shape *s = cl->shape;
+    cl->shape_prev = NULL;
+    cl->shape_next = s->classes;
+    if (s->classes != NULL) {
+        s->classes->shape_prev = cl;
+    } else {
+        hot_add(c, s);
+    }
+    s->classes = cl;
+}
+
+static void class_empty(struct weir_core *c, struct class *cl)
+{
+    if (cl->lane->class.n == 0) {
+        lane_drop(c, cl->lane);
+    }
+    cl->lane = NULL;
+    struct shape *s = cl->shape;
+    if (cl->shape_next != NULL) {
+        cl->shape_next->shape_prev = cl->shape_prev;
+    }
+    if (cl->shape_prev != NULL) {
+        cl->shape_prev->shape_next = cl->shape_next;
+    } else {
+        s->classes = cl->shape_next;
+        if (s->classes == NULL) {
+            hot_remove(c, s);
+        }
+    }
+    cl->shape_next = NULL;
+    cl->shape_prev = NULL;
+}
+
+/* ---- classes ---- */
+
+static uint64_t class_hash(const struct shape *s,
+                           const struct project *p,
+                           int64_t points,
+                           int32_t priority,
+                           int64_t deadline_us)
+{
+    const uint64_t key[] = {s->id, p->id, (uint64_t)points, (uint64_t)priority,
+                            (uint64_t)deadline_us};
+    return weir_hash_bytes(key, sizeof key);
+}
+
+struct class *class_get(struct weir_core *c,
+                        struct shape *s,
+                        struct project *p,
+                        int32_t priority,
+                        int64_t submitted_us,
+                        int64_t deadline_us)
+{
+    int64_t points = queue_points(c, priority, submitted_us);
+    uint64_t hash = class_hash(s, p, points, priority, deadline_us);
+    uint64_t head = 0;
+    (void)weir_map_get(&c->class_by_hash, hash, &head);
+    struct class *first = (struct class *)(uintptr_t)head;
+    for (struct class *cl = first; cl != NULL; cl = cl->hash_next) {
+        if (cl->shape == s && cl->project == p && cl->points == points &&
+            cl->priority == priority && cl->deadline_us == deadline_us) {
+            cl->n_refs++;
+            return cl;
+        }
+    }
+    struct class *cl = weir_alloc(sizeof *cl);
+    cl->shape = s;
+    cl->project = p;
+    cl->points = points;
+    cl->priority = priority;
+    cl->deadline_us = deadline_us;
+    cl->n_refs = 1;
+    cl->hash = hash;
+    cl->hash_next = first;
+    weir_map_put(&c->class_by_hash, hash, (uint64_t)(uintptr_t)cl);
+    return cl;
+}
+
+static void class_unlist(struct weir_core *c, struct class *cl)
+{
+    for (size_t i = 0; cl->hungry && i < c->hungry.n; i++) {
+        if (c->hungry.p[i] == cl) {
+            c->hungry.p[i] = c->hungry.p[--c->hungry.n];
+            cl->hungry = false;
+        }
+    }
+    for (size_t i = 0; cl->in_heap && i < c->heap.n; i++) {
+        if (c->heap.p[i] == cl) { /* the heap is rebuilt before it is used again */
+            c->heap.p[i] = c->heap.p[--c->heap.n];
+            cl->in_heap = false;
+        }
+    }
+    for (size_t i = 0; i < c->claims.n; i++) {
+        if (c->claims.p[i]->class == cl) {
+            claims_truncate(c, i);
+        }
+    }
+}
+
+void class_unref(struct weir_core *c, struct class *cl)
+{
+    WEIR_ASSERT(cl->n_refs > 0);
+    if (--cl->n_refs > 0) {
+        return;
+    }
+    WEIR_ASSERT(cl->first == NULL);
+    class_unlist(c, cl);
+    uint64_t head = 0;
+    (void)weir_map_get(&c->class_by_hash, cl->hash, &head);
+    struct class *x = (struct class *)(uintptr_t)head;
+    if (x == cl) {
+        if (cl->hash_next == NULL) {
+            (void)weir_map_remove(&c->class_by_hash, cl->hash);
+        } else {
+            weir_map_put(&c->class_by_hash, cl->hash, (uint64_t)(uintptr_t)cl->hash_next);
+        }
+    } else {
+        while (x->hash_next != cl) {
+            x = x->hash_next;
+        }
+        x->hash_next = cl->hash_next;
+    }
+    free(cl);
+}
+
+struct queue_key class_key(struct weir_core *c, const struct class *cl)
+{
+    return (struct queue_key){cl->points, project_share(c, cl->project),
+                              cl->lane->class.p[0]->first->id, cl->first->id};
+}
+
+int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
+{
+    if (a->points != b->points) {
+        return a->points > b->points ? -1 : 1;
+    }
+    if (a->share != b->share) {
+        return a->share < b->share ? -1 : 1;
+    }
+    if (a->lane_job != b->lane_job) {
+        return a->lane_job < b->lane_job ? -1 : 1;
+    }
+    return a->job < b->job ? -1 : a->job > b->job;
+}
+
+int class_cmp(struct weir_core *c, struct class *a, struct class *b)
+{
+    struct queue_key x = class_key(c, a);
+    struct queue_key y = class_key(c, b);
+    return queue_key_cmp(&x, &y);
+}
+
+/* ---- jobs in classes, tasks in jobs ---- */
+
+static void count_change(struct weir_core *c, struct class *cl, struct lane *lane, int64_t tasks)
+{
+    cl->n_waiting = (uint64_t)((int64_t)cl->n_waiting + tasks);
+    cl->shape->n_waiting = (uint64_t)((int64_t)cl->shape->n_waiting + tasks);
+    int64_t delta = weir_mul_div_sat(shape_gpu_s(cl->shape), tasks, 1);
+    (void)c;
+    backlog_change(&lane->backlog, cl->shape->model_kind, delta);
+    backlog_change(&lane->level->backlog, cl->shape->model_kind, delta);
+}
+
+static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
+{
+    bool was_empty = cl->first == NULL;
+    bool leads = !was_empty && j->id < cl->first->id;
+    if (leads) {
+        lane_remove(cl->lane, cl, cl->first->id);
+    }
+    struct job *after = cl->last; /* usually the newest; else look from both ends at once */
+    struct job *before = cl->first;
+    while (after != NULL && after->id > j->id && before->id < j->id) {
+        after = after->prev;
+        before = before->next;
+    }
+    if (after != NULL && after->id > j->id) {
+        after = before->prev; /* before->id > j->id: it goes in front of it */
+    }
+    j->prev = after;
+    j->next = after == NULL ? cl->first : after->next;
+    if (j->next != NULL) {
+        j->next->prev = j;
+    } else {
+        cl->last = j;
+    }
+    if (after != NULL) {
+        after->next = j;
+    } else {
+        cl->first = j;
+    }
+    j->queued = true;
+    if (was_empty) {
+        class_fill(c, cl);
+    } else if (leads) {
+        lane_insert(cl->lane, cl);
+    }
+}
+
+static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
+{
+    bool was_first = cl->first == j;
+    if (was_first) {
+        lane_remove(cl->lane, cl, j->id);
+    }
+    if (j->prev != NULL) {
+        j->prev->next = j->next;
+    } else {
+        cl->first = j->next;
+    }
+    if (j->next != NULL) {
+        j->next->prev = j->prev;
+    } else {
+        cl->last = j->prev;
+    }
+    j->prev = NULL;
+    j->next = NULL;
+    j->queued = false;
+    if (!was_first) {
+        return;
+    }
+    if (cl->first != NULL) {
+        lane_insert(cl->lane, cl);
+    } else {
+        class_empty(c, cl);
+    }
+}
+
+static bool job_may_start(const struct job *j)
+{
+    uint32_t active = j->count[WEIR_TASK_STARTING] + j->count[WEIR_TASK_RUNNING] +
+                      j->count[WEIR_TASK_STOPPING];
+    return j->count[WEIR_TASK_WAITING] > 0 &&
+           (j->parallel_max == 0 || active < j->parallel_max);
+}
+
+static void note_fresh(struct weir_core *c, struct class *cl)
+{
+    if (c->fresh.n == 0 || c->fresh.p[c->fresh.n - 1] != cl) {
+        weir_vec_push(&c->fresh, cl);
+    }
+}
+
+void queue_update(struct weir_core *c, struct job *j)
+{
+    struct class *cl = j->class;
+    bool may = job_may_start(j);
+    if (may && !j->queued) {
+        class_insert(c, cl, j);
+        count_change(c, cl, cl->lane, j->count[WEIR_TASK_WAITING]);
+        note_fresh(c, cl);
+    } else if (!may && j->queued) {
+        count_change(c, cl, cl->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        class_remove(c, cl, j);
+    }
+}
+
+void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal)
+{
+    WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 0);
+    j->waiting[ordinal / 64] |= UINT64_C(1) << ordinal % 64;
+    c->n_waiting++;
+    j->class->project->waiting++;
+    project_changed(c, j->class->project);
+    if (j->queued) {
+        count_change(c, j->class, j->class->lane, 1);
+        note_fresh(c, j->class);
+    }
+}
+
+void queue_add_all(struct weir_core *c, struct job *j)
+{
+    uint32_t words = j->n_tasks / 64;
+    memset(j->waiting, 0xff, words * sizeof j->waiting[0]);
+    if (j->n_tasks % 64 != 0) {
+        j->waiting[words] = (UINT64_C(1) << j->n_tasks % 64) - 1;
+    }
+    c->n_waiting += j->n_tasks;
+    j->class->project->waiting += j->n_tasks;
+    project_changed(c, j->class->project);
+}
+
+void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal)
+{
+    WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 1);
+    j->waiting[ordinal / 64] &= ~(UINT64_C(1) << ordinal % 64);
+    c->n_waiting--;
+    j->class->project->waiting--;
+    project_changed(c, j->class->project);
+    if (j->queued) {
+        count_change(c, j->class, j->class->lane, -1);
+    }
+}
+
+uint32_t job_first_waiting(const struct job *j)
+{
+    uint32_t words = (j->n_tasks + 63) / 64;
+    for (uint32_t i = 0; i < words; i++) {
+        if (j->waiting[i] != 0) {
+            return i * 64 + (uint32_t)__builtin_ctzll(j->waiting[i]);
+        }
+    }
+    return UINT32_MAX;
+}
+
+uint32_t job_last_waiting(const struct job *j)
+{
+    uint32_t words = (j->n_tasks + 63) / 64;
+    for (uint32_t i = words; i-- > 0;) {
+        if (j->waiting[i] != 0) {
+            return i * 64 + 63 - (uint32_t)__builtin_clzll(j->waiting[i]);
+        }
+    }
+    return UINT32_MAX;
+}
+
+/* ---- what is ahead ---- */
+
+static bool kinds_meet(uint32_t a, uint32_t b)
+{
+    return a == b || ((a == WEIR_GPU_MODEL_ANY || b == WEIR_GPU_MODEL_ANY) &&
+                      a <= WEIR_GPU_MODEL_ANY && b <= WEIR_GPU_MODEL_ANY);
+}
+
+static int64_t backlog_of(const backlog_vec *v, uint32_t kind)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        if (kinds_meet(v->p[i].kind, kind)) {
+            sum = weir_i64_add_sat(sum, v->p[i].gpu_s);
+        }
+    }
+    return sum;
+}
+
+int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
+{
+    enum { LOOK_MAX = 128 }; /* classes of its own lane that are told apart by age */
+    uint32_t kind = cl->shape->model_kind;
+    int64_t sum = 0;
+    for (size_t i = 0; i < c->levels.n && c->levels.p[i]->points > cl->points; i++) {
+        sum = weir_i64_add_sat(sum, backlog_of(&c->levels.p[i]->backlog, kind));
+    }
+    const struct level *l = cl->lane->level;
+    for (size_t i = 0; i < l->lane.n; i++) {
+        struct lane *lane = l->lane.p[i];
+        if (lane != cl->lane && class_cmp(c, lane->class.p[0], cl) < 0) {
+            sum = weir_i64_add_sat(sum, backlog_of(&lane->backlog, kind));
+        }
+    }
+    for (size_t i = 0; i < cl->lane->class.n && i < LOOK_MAX; i++) {
+        const struct class *x = cl->lane->class.p[i];
+        if (x == cl) {
+            break;
+        }
+        if (kinds_meet(x->shape->model_kind, kind)) {
+            sum = weir_i64_add_sat(sum, class_gpu_s(x));
+        }
+    }
+    return sum;
+}
+
+uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal)
+{
+    enum { MOST = 1000000, JOBS_MAX = 4096 };
+    uint64_t n = 0;
+    struct class *cl = j->class;
+    if (!j->queued) {
+        return 0;
+    }
+    for (size_t i = 0; i < c->levels.n && n < MOST; i++) {
+        const struct level *l = c->levels.p[i];
+        if (l->points < cl->points) {
+            break;
+        }
+        for (size_t k = 0; k < l->lane.n; k++) {
+            struct lane *lane = l->lane.p[k];
+            for (size_t m = 0; m < lane->class.n; m++) {
+                if (lane->class.p[m] != cl && class_cmp(c, lane->class.p[m], cl) < 0) {
+                    n += lane->class.p[m]->n_waiting;
+                }
+            }
+        }
+    }
+    uint32_t looked = 0;
+    for (const struct job *x = cl->first; x != NULL && x != j && looked < JOBS_MAX; x = x->next) {
+        n += x->count[WEIR_TASK_WAITING];
+        looked++;
+    }
+    for (uint32_t i = 0; i < ordinal / 64; i++) {
+        n += (uint64_t)__builtin_popcountll(j->waiting[i]);
+    }
+    n += (uint64_t)__builtin_popcountll(j->waiting[ordinal / 64] &
+                                        ((UINT64_C(1) << ordinal % 64) - 1));
+    return n > MOST ? MOST : (uint32_t)n;
+}

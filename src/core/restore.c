@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Restoring the state from views, before the first step. What is not in the views (queues, indexes,
+ * predictions, claims) follows from them. Every object is checked: a store may be damaged.
+ */
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_priv.h"
+
+void weir_core_restore_ids(struct weir_core *c, uint64_t next_job, uint64_t next_node, uint64_t next_lease, uint64_t next_hold)
+{
+    c->next_job = next_job > c->next_job ? next_job : c->next_job;
+    c->next_node = next_node > c->next_node ? next_node : c->next_node;
+    c->next_lease = next_lease > c->next_lease ? next_lease : c->next_lease;
+    c->next_hold = next_hold > c->next_hold ? next_hold : c->next_hold;
+}
+
+static void raise(uint64_t *next, uint64_t seen)
+{
+    if (seen >= *next) {
+        *next = seen + 1;
+    }
+}
+
+int weir_core_restore_shape(struct weir_core *c, uint32_t shape, const struct weir_request *r, struct weir_err *err)
+{
+    enum { SHAPES_MAX = 1 << 24 };
+    if (shape >= SHAPES_MAX || (shape < c->shapes.n && c->shapes.p[shape] != NULL)) {
+        return weir_fail(err, -WEIR_ECORRUPT, "shape %u: stored twice, or not a number of one",
+                         shape);
+    }
+    if (request_check(c, r, err) < 0) {
+        return weir_fail_prefix(err, -WEIR_ECORRUPT, "shape %u", shape);
+    }
+    (void)shape_new(c, shape, r);
+    return 0;
+}
+
+int weir_core_restore_project(struct weir_core *c, const struct weir_project_view *v, struct weir_err *err)
+{
+    if (project_find(c, v->id.v) != NULL) {
+        return weir_fail(err, -WEIR_ECORRUPT, "project %u: stored twice", v->id.v);
+    }
+    if (v->spent_decayed_micro < 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "project %u: spent less than nothing", v->id.v);
+    }
+    struct project *p = project_get(c, v->id.v);
+    p->weight = v->weight == 0 ? 1 : v->weight;
+    p->delay_cost = v->delay_cost_micro_per_hour;
+    p->spent_micro = v->spent_decayed_micro;
+    p->spent_us = v->spent_at.us;
+    p->set = true;
+    return 0;
+}
+
+int weir_core_restore_job(struct weir_core *c, const struct weir_job_view *v, struct weir_err *err)
+{
+    unsigned long long id = v->id.v;
+    if (id == 0 || id > UINT64_MAX / 2 || job_find(c, id) != NULL) {
+        return weir_fail(err, -WEIR_ECORRUPT, "job %llu: stored twice, or not an id", id);
+    }
+    if (v->shape >= c->shapes.n || c->shapes.p[v->shape] == NULL) {
+        return weir_fail(err, -WEIR_ECORRUPT, "job %llu: its shape %u is not stored", id, v->shape);
+    }
+    if (v->n_tasks == 0 || v->n_tasks > WEIR_ARRAY_TASKS_MAX || v->priority < 0 ||
+        v->priority > 1000 || v->submitted.us <= 0 || (uint32_t)v->state >= WEIR_JOB_STATE_MAX ||
+        weir_job_state_is_final(v->state)) {
+        return weir_fail(err, -WEIR_ECORRUPT,
+                         "job %llu: state, priority, number of tasks or time of submission", id);
+    }
+    struct job *j = job_new(c, id, v->n_tasks);
+    j->class = class_get(c, c->shapes.p[v->shape], project_get(c, v->project.v), v->priority,
+                         v->submitted.us, v->deadline.us);
+    j->user = v->user.v;
+    j->parallel_max = v->parallel_max;
+    j->submitted_us = v->submitted.us;
+    j->started_us = v->started.us;
+    j->state = (uint8_t)v->state;
+    j->cancelled = v->cancelled;
+    j->count[WEIR_TASK_WAITING] = v->n_tasks;
+    queue_add_all(c, j);
+    queue_update(c, j);
+    raise(&c->next_job, id);
+    return 0;
+}
+
+int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, struct weir_err *err)
+{
+    unsigned long long id = v->spec.id.v;
+    if (!spec_is_sane(c, &v->spec) || node_find(c, id) != NULL ||
+        (uint32_t)v->state >= WEIR_NODE_STATE_MAX || v->state == WEIR_NODE_GONE) {
+        return weir_fail(err, -WEIR_ECORRUPT, "node %llu: stored twice, gone, or not well formed",
+                         id);
+    }
+    struct node *n = node_new(c, &v->spec, NULL);
+    n->state = (uint8_t)v->state;
+    n->joined = v->joined;
+    n->since_us = v->since.us;
+    n->idle_since_us = v->idle_since.us;
+    n->metered = v->joined; /* of a rented node: as its lease says */
+    return 0;
+}
+
+int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err)
+{
+    unsigned long long id = v->id.v;
+    if (id == 0 || id > UINT64_MAX / 2 || lease_find(c, id) != NULL ||
+        (uint32_t)v->state >= WEIR_LEASE_STATE_MAX || !offer_is_sane(c, &v->offer)) {
+        return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: stored twice, or not well formed", id);
+    }
+    raise(&c->next_lease, id);
+    if (weir_sm_is(&weir_sm_lease, v->state, WEIR_SM_FINAL)) {
+        /* only what is remembered of it counts */
+        offer_remember(c, v->offer.id,
+                       v->refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA
+                                                        : WEIR_VERDICT_NO_CAPACITY,
+                       v->state == WEIR_LEASE_FAILED ? v->ending_at.us : 0);
+        return 0;
+    }
+    struct node *n = node_find(c, v->node.v);
+    if (n == NULL || n->lease != NULL || n->spec.lease.v != id) {
+        return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: its node %llu is not stored, or not its own",
+                         id, (unsigned long long)v->node.v);
+    }
+    if (v->state == WEIR_LEASE_READY && v->ready_at.us == 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: ready at no time", id);
+    }
+    struct lease *l = weir_alloc(sizeof *l);
+    *l = (struct lease){.id = id,
+                        .node = n,
+                        .node_id = v->node.v,
+                        .state = (uint8_t)v->state,
+                        .refusal = v->refusal,
+                        .reclaimed = v->reclaimed,
+                        .offer = v->offer,
+                        .task = v->task,
+                        .intent_us = v->intent_at.us,
+                        .confirmed_us = v->confirmed_at.us,
+                        .ready_us = v->ready_at.us,
+                        .reclaim_us = v->reclaim_at.us,
+                        .ending_us = v->ending_at.us,
+                        .expires_us = v->expires.us};
+    size_t at = c->leases.n;
+    while (at > 0 && c->leases.p[at - 1]->id > id) {
+        at--;
+    }
+    weir_vec_push(&c->leases, l);
+    memmove(&c->leases.p[at + 1], &c->leases.p[at], (c->leases.n - 1 - at) * sizeof *c->leases.p);
+    c->leases.p[at] = l;
+    c->leases_live++;
+    n->lease = l;
+    n->metered = l->confirmed_us != 0;
+    node_set_type(c, n);
+    return 0;
+}
+
+/* ---- tasks ---- */
+
+static int rank_restore(struct weir_core *c, struct run *r, uint32_t i, const struct weir_task_view *v, struct weir_err *err)
+{
+    const struct weir_request *req = &r->job->class->shape->req;
+    bool gang = r->n_ranks > 1;
+    struct rank *k = &r->rank[i];
+    k->node_id = gang ? v->gang_node[i].v : v->node.v;
+    k->mask = gang ? v->gang_mask[i] : v->gpu_mask;
+    k->cpu_milli = req->cpu_milli;
+    k->mem_mib = req->mem_mib;
+    uint8_t state = gang ? v->gang_state[i]
+                         : (uint8_t)((v->ranks_started > 0 ? 1u : 0u) | (v->ranks_ended > 0 ? 2u : 0u));
+    k->started = (state & 1u) != 0;
+    k->ended = (state & 2u) != 0;
+    k->told = v->lease.v == 0;
+    r->n_started += k->started;
+    r->n_ended += k->ended;
+    struct node *n = node_find(c, k->node_id);
+    if (n == NULL) {
+        return k->ended ? 0
+                        : weir_fail(err, -WEIR_ECORRUPT, "rank %u: its node %llu is not stored", i,
+                                    (unsigned long long)k->node_id);
+    }
+    r->rate_micro = weir_i64_add_sat(
+        r->rate_micro,
+        share_of(n->type->full_micro_per_hour, n->type, popcount32(k->mask), req->cpu_milli));
+    r->expected_us = max_i64(r->expected_us, run_time_on(r->job->class->shape, n->type->throughput));
+    if (k->ended) {
+        return 0;
+    }
+    if ((n->free_mask & k->mask) != k->mask || n->cpu_free < k->cpu_milli ||
+        n->mem_free < k->mem_mib) {
+        return weir_fail(err, -WEIR_ECORRUPT, "rank %u: node %llu has no room for it", i,
+                         (unsigned long long)k->node_id);
+    }
+    k->node = n;
+    return 0;
+}
+
+static int run_restore(struct weir_core *c, struct job *j, const struct weir_task_view *v, struct weir_err *err)
+{
+    uint32_t n = v->n_nodes;
+    if (n != j->class->shape->req.nodes ||
+        (n > 1 && (v->gang_node == NULL || v->gang_mask == NULL || v->gang_state == NULL)) ||
+        v->hold.v == 0 || v->attempt == 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "it is placed, but not fully described");
+    }
+    struct run *r = run_new(j, v->id.ordinal, n);
+    r->attempt = v->attempt;
+    r->placed_us = v->placed.us;
+    r->started_us = v->state == WEIR_TASK_STARTING ? 0 : v->started.us;
+    for (uint32_t i = 0; i < n; i++) {
+        if (rank_restore(c, r, i, v, err) < 0) {
+            free(r);
+            return -WEIR_ECORRUPT;
+        }
+    }
+    if (v->state == WEIR_TASK_STOPPING) {
+        r->stop_reason = (uint8_t)v->reason;
+        r->stop_us = v->placed.us; /* that there was one is all that counts */
+    }
+    if (r->n_ended > 0) {
+        r->end_reason = (uint8_t)(v->state == WEIR_TASK_STOPPING ? v->reason : WEIR_REASON_EXIT);
+        r->exit_code = v->exit_code;
+        r->signal = v->signal;
+    }
+    r->charged_micro = weir_mul_div_sat(r->rate_micro, r->expected_us, WEIR_US_PER_HOUR);
+    for (uint32_t i = 0; i < n; i++) {
+        struct node *node = r->rank[i].node;
+        if (node == NULL) {
+            continue;
+        }
+        node_take(c, node, r, i);
+        r->rank[i].segment = r->rank[i].told;
+    }
+    run_settle_gang_view(r);
+    j->task[v->id.ordinal].run = r;
+    return 0;
+}
+
+int weir_core_restore_task(struct weir_core *c, const struct weir_task_view *v, struct weir_err *err)
+{
+    unsigned long long id = v->id.job.v;
+    struct job *j = job_find(c, id);
+    if (j == NULL || v->id.ordinal >= j->n_tasks || (uint32_t)v->state >= WEIR_TASK_STATE_MAX ||
+        (uint32_t)v->reason >= WEIR_REASON_MAX) {
+        return weir_fail(err, -WEIR_ECORRUPT, "task %llu.%u: its job is not stored, or has fewer",
+                         id, v->id.ordinal);
+    }
+    struct task *t = &j->task[v->id.ordinal];
+    if (t->state != WEIR_TASK_WAITING || t->attempt != 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "task %llu.%u: stored twice", id, v->id.ordinal);
+    }
+    bool active = weir_sm_is(&weir_sm_task, v->state, WEIR_SM_HOLDS_ROOM);
+    if (active && run_restore(c, j, v, err) < 0) {
+        return weir_fail_prefix(err, -WEIR_ECORRUPT, "task %llu.%u", id, v->id.ordinal);
+    }
+    t->queued_us = v->queued.us == j->submitted_us ? 0 : v->queued.us;
+    t->placed_us = v->placed.us;
+    t->started_us = v->started.us;
+    t->first_started_us = v->first_started.us;
+    t->ended_us = v->ended.us;
+    t->checkpointed_us = v->checkpointed.us;
+    t->spent_micro = v->spent_micro;
+    t->node = v->node.v;
+    t->attempt = v->attempt;
+    t->failures = (uint16_t)(v->failures < UINT16_MAX ? v->failures : UINT16_MAX);
+    t->losses = (uint16_t)(v->losses < UINT16_MAX ? v->losses : UINT16_MAX);
+    t->exit_code = v->exit_code;
+    t->signal = (uint8_t)v->signal;
+    t->reason = (uint8_t)v->reason;
+    if (v->state == WEIR_TASK_WAITING) {
+        return 0;
+    }
+    t->state = (uint8_t)v->state;
+    j->count[WEIR_TASK_WAITING]--;
+    j->count[v->state]++;
+    queue_remove(c, j, v->id.ordinal);
+    queue_update(c, j);
+    if (active) {
+        c->n_running++;
+        j->class->project->running++;
+        c->running_by_priority[j->class->priority]++;
+    }
+    return 0;
+}
+
+int weir_core_restore_hold(struct weir_core *c, const struct weir_hold_view *v, struct weir_err *err)
+{
+    unsigned long long id = v->id.v;
+    raise(&c->next_hold, id);
+    if (v->state == WEIR_HOLD_RELEASED) {
+        return 0;
+    }
+    struct run *r = run_find(c, (struct weir_run_id){v->task, v->attempt});
+    if (id == 0 || id > UINT64_MAX / 2 || hold_find(c, id) != NULL || r == NULL || r->hold != NULL) {
+        return weir_fail(err, -WEIR_ECORRUPT, "hold %llu: stored twice, or its run is not", id);
+    }
+    struct hold *h = weir_alloc(sizeof *h);
+    *h = (struct hold){.id = id,
+                       .task = v->task,
+                       .attempt = v->attempt,
+                       .project = v->project.v,
+                       .amount_micro = v->amount_micro,
+                       .state = (uint8_t)v->state};
+    hold_list_add(c, h);
+    r->hold = h;
+    return 0;
+}
+
+/* ---- what follows from the objects ---- */
+
+static int check_holds(const struct node *n, struct weir_err *err)
+{
+    for (size_t i = 0; i < n->runs.n; i++) {
+        const struct run *r = n->runs.p[i].run;
+        if (r->hold == NULL) {
+            return weir_fail(err, -WEIR_ECORRUPT, "task %" PRIu64 ".%u: it holds room, but no money",
+                             r->job->id, r->ordinal);
+        }
+    }
+    return 0;
+}
+
+static void settle_node(struct weir_core *c, struct node *n)
+{
+    for (size_t i = 0; i < n->runs.n; i++) {
+        run_predict(c, n->runs.p[i].run);
+        if (n->runs.p[i].rank == 0 || n->runs.p[i].run->rank[0].ended) {
+            timer_for_run(c, n->runs.p[i].run);
+        }
+    }
+    node_index(c, n);
+    timer_for_node(c, n);
+    if (n->lease != NULL) {
+        timer_for_lease(c, n->lease);
+    }
+}
+
+int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall now, struct weir_err *err)
+{
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        if (check_holds(c->nodes.p[i], err) < 0) {
+            return -WEIR_ECORRUPT;
+        }
+        if (c->nodes.p[i]->spec.lease.v != 0 && c->nodes.p[i]->lease == NULL) {
+            return weir_fail(err, -WEIR_ECORRUPT, "node %" PRIu64 ": its lease is not stored",
+                             c->nodes.p[i]->spec.id.v);
+        }
+    }
+    c->seq = seq;
+    c->now_us = now.us;
+    c->reviewed_us = now.us;
+    c->stepped = true;
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        settle_node(c, c->nodes.p[i]);
+    }
+    step_clear(c); /* nothing changed: it was so before */
+    for (size_t i = 0; i < c->grown.n; i++) {
+        c->grown.p[i]->grown = false;
+    }
+    weir_vec_clear(&c->grown);
+    weir_vec_clear(&c->fresh);
+    weir_vec_clear(&c->touched);
+    /* whatever has room but does not use it is looked at again in every step */
+    for (size_t k = 0; k < c->hot.n; k++) {
+        for (struct class *cl = c->hot.p[k].shape->classes; cl != NULL; cl = cl->shape_next) {
+            if (place_any(c, cl->shape)) {
+                cl->hungry = true;
+                weir_vec_push(&c->hungry, cl);
+            }
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What happens because time passes. A heap of looks to take; an entry is only a hint: when it is due the
+ * object says what is to be done, or when to look again, so entries need not be taken back.
+ */
+
+#include "core/core_priv.h"
+
+static bool before(const struct timer *a, const struct timer *b)
+{
+    if (a->at_us != b->at_us) {
+        return a->at_us < b->at_us;
+    }
+    if (a->kind != b->kind) {
+        return a->kind < b->kind;
+    }
+    if (a->id != b->id) {
+        return a->id < b->id;
+    }
+    return a->ordinal != b->ordinal ? a->ordinal < b->ordinal : a->attempt < b->attempt;
+}
+
+void timer_add(struct weir_core *c, struct timer t)
+{
+    if (t.at_us == US_NEVER) {
+        return;
+    }
+    weir_vec_push(&c->timers, t);
+    size_t i = c->timers.n - 1;
+    while (i > 0 && before(&t, &c->timers.p[(i - 1) / 2])) {
+        c->timers.p[i] = c->timers.p[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    c->timers.p[i] = t;
+}
+
+static void timer_pop(struct weir_core *c)
+{
+    struct timer last = c->timers.p[--c->timers.n];
+    size_t i = 0;
+    for (;;) {
+        size_t k = 2 * i + 1;
+        if (k >= c->timers.n) {
+            break;
+        }
+        if (k + 1 < c->timers.n && before(&c->timers.p[k + 1], &c->timers.p[k])) {
+            k++;
+        }
+        if (!before(&c->timers.p[k], &last)) {
+            break;
+        }
+        c->timers.p[i] = c->timers.p[k];
+        i = k;
+    }
+    if (c->timers.n > 0) {
+        c->timers.p[i] = last;
+    }
+}
+
+void timer_for_run(struct weir_core *c, struct run *r)
+{
+    if (r->stop_us != 0) {
+        return;
+    }
+    int64_t due = min_i64(run_limit_us(r), r->rank[0].told ? run_cost_limit_us(r) : US_NEVER);
+    if (r->end_us > c->now_us) { /* else the prediction is at its longest and moves no more */
+        due = min_i64(due, r->end_us);
+    }
+    timer_add(c, (struct timer){due, r->job->id, r->ordinal, r->attempt, TIMER_RUN});
+}
+
+static int64_t node_due_us(const struct weir_core *c, const struct node *n)
+{
+    bool acts = n->runs.n > 0 || n->lease != NULL;
+    return n->state == WEIR_NODE_LOST && acts
+               ? weir_i64_add_sat(n->since_us, c->conf.lost_grace.us)
+               : US_NEVER;
+}
+
+void timer_for_node(struct weir_core *c, struct node *n)
+{
+    timer_add(c, (struct timer){node_due_us(c, n), n->spec.id.v, 0, 0, TIMER_NODE});
+}
+
+void timer_for_lease(struct weir_core *c, struct lease *l)
+{
+    if (l != NULL && l->node != NULL) {
+        timer_add(c, (struct timer){lease_due_us(c, l), l->id, 0, 0, TIMER_LEASE});
+    }
+}
+
+static void run_look(struct weir_core *c, struct run *r)
+{
+    int64_t grace = r->job->class->shape->req.checkpoint_grace.us;
+    if (r->stop_us != 0) {
+        return;
+    }
+    if (c->now_us >= run_limit_us(r)) {
+        run_stop(c, r, WEIR_REASON_TIMEOUT, grace);
+        return;
+    }
+    if (r->rank[0].told && c->now_us >= run_cost_limit_us(r)) {
+        run_stop(c, r, WEIR_REASON_MAX_COST, grace);
+        return;
+    }
+    run_predict(c, r);
+    timer_for_run(c, r);
+}
+
+static void node_look(struct weir_core *c, struct node *n)
+{
+    if (n->state != WEIR_NODE_LOST || c->now_us < node_due_us(c, n)) {
+        return;
+    }
+    while (n->runs.n > 0) {
+        struct run *r = n->runs.p[0].run;
+        uint32_t rank = n->runs.p[0].rank;
+        /* when the node is heard of again, it is told that nobody waits for the run any more */
+        if (r->rank[rank].told) {
+            struct weir_effect *e = effect_add(c, WEIR_EFFECT_RUN_STOP);
+            e->node = n->spec.id;
+            e->lease = n->spec.lease;
+            e->run = run_id(r);
+            e->rank = rank;
+            e->u.run_stop.reason = WEIR_REASON_NODE_LOST;
+        }
+        if (!r->rank[rank].told || r->n_ranks == 1) {
+            run_lose(c, r, WEIR_REASON_NODE_LOST, c->now_us);
+        } else {
+            run_rank_end(c, r, rank, WEIR_REASON_NODE_LOST, 0, 0, c->now_us);
+        }
+    }
+    if (n->lease != NULL) { /* a machine that cannot be reached only costs */
+        lease_terminate(c, n->lease);
+    }
+}
+
+static void timer_look(struct weir_core *c, const struct timer *t)
+{
+    if (t->kind == TIMER_RUN) {
+        struct run *r = run_find(c, (struct weir_run_id){{{t->id}, t->ordinal}, t->attempt});
+        if (r != NULL) {
+            run_look(c, r);
+        }
+    } else if (t->kind == TIMER_NODE) {
+        struct node *n = node_find(c, t->id);
+        if (n != NULL) {
+            node_look(c, n);
+        }
+    } else {
+        struct lease *l = lease_find(c, t->id);
+        if (l == NULL || l->node == NULL) {
+            return;
+        }
+        if (lease_due_us(c, l) <= c->now_us) {
+            lease_look(c, l);
+        } else {
+            timer_for_lease(c, l);
+        }
+    }
+}
+
+void timers_run(struct weir_core *c)
+{
+    while (c->timers.n > 0 && c->timers.p[0].at_us <= c->now_us) {
+        struct timer t = c->timers.p[0];
+        timer_pop(c);
+        timer_look(c, &t);
+    }
+}
+
+/* An object that is gone has no more to do. */
+static bool is_stale(const struct weir_core *c, const struct timer *t)
+{
+    if (t->kind == TIMER_RUN) {
+        const struct run *r = run_find(c, (struct weir_run_id){{{t->id}, t->ordinal}, t->attempt});
+        return r == NULL || r->stop_us != 0;
+    }
+    if (t->kind == TIMER_NODE) {
+        const struct node *n = node_find(c, t->id);
+        return n == NULL || n->state != WEIR_NODE_LOST;
+    }
+    const struct lease *l = lease_find(c, t->id);
+    return l == NULL || l->node == NULL || lease_due_us(c, l) == US_NEVER;
+}
+
+int64_t timers_next_us(struct weir_core *c)
+{
+    while (c->timers.n > 0 && is_stale(c, &c->timers.p[0])) {
+        timer_pop(c);
+    }
+    return c->timers.n == 0 ? US_NEVER : c->timers.p[0].at_us;
+}
