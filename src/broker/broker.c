@@ -388,14 +388,13 @@ static bool is_loopback(const char *listen)
 
 static int start_api(struct broker *b, struct weir_err *err)
 {
-    char log_dir[4200];
-    (void)snprintf(log_dir, sizeof log_dir, "%s/logs", b->data_dir);
-    int r = make_dirs(log_dir, err);
+    (void)snprintf(b->log_dir, sizeof b->log_dir, "%s/logs", b->data_dir);
+    int r = make_dirs(b->log_dir, err);
     if (r != 0) {
         return r;
     }
     const struct weir_api_conf api = {.service = &b->service, .reader = {b->reader[0], b->reader[1]}, .gpus = b->gpus,
-                                      .gpus_lock = &b->gpus_lock, .clock = &weir_clock_os, .log_dir = log_dir,
+                                      .gpus_lock = &b->gpus_lock, .clock = &weir_clock_os, .log_dir = b->log_dir,
                                       .currency = b->config->currency, .listen = b->config->listen, .os_user = b->os_user,
                                       .log_bytes_max = b->config->log_bytes_max};
     r = weir_api_new(&b->api, &api, err);

@@ -122,6 +122,7 @@ struct broker {
     struct weir_server *server;
     struct weir_api *api;
     char data_dir[4096];
+    char log_dir[4200];
     char listen[160];    /* as bound */
     char url[256];       /* for agents on this host */
     char public_url[256]; /* for agents elsewhere */

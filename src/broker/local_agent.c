@@ -2,14 +2,17 @@
 
 /*
  * The agent of the broker's own host. It is a process of its own, in a session of its own: killing the broker
- * leaves it and its tasks alone. A new broker finds it by the lock on its directory: a second agent ends at
- * once with "in use", and that is how the broker learns that one is there.
+ * leaves it and its tasks alone. A new broker finds it by the lock that it holds on its directory, and starts
+ * none while it is there.
  */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/log.h"
 #include "broker_priv.h"
@@ -26,6 +29,15 @@ static void on_agent_exit(uv_process_t *process, int64_t status, int signal)
     if (!b->local_agent_elsewhere && !b->stopping) {
         weir_log(WEIR_LOG_WARNING, "local_agent.ended", "status=%" PRId64 " signal=%d text=\"it is started again\"", status, signal);
     }
+}
+
+/* Is an agent of an earlier broker still there? It holds the lock on its directory for as long as it lives. */
+static bool is_elsewhere(struct broker *b)
+{
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%s/agent/agent.lock", b->data_dir);
+    int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDWR | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 static void start(struct broker *b)
@@ -82,7 +94,10 @@ void local_agent_tick(struct broker *b)
 {
     if (!b->conf.no_agent && !b->stopping && !b->local_agent_running && broker_ms(b) >= b->local_agent_due_ms) {
         b->local_agent_due_ms = broker_ms(b) + RETRY_MS;
-        start(b);
+        b->local_agent_elsewhere = is_elsewhere(b);
+        if (!b->local_agent_elsewhere) {
+            start(b);
+        }
     }
 }
 

@@ -80,6 +80,7 @@ def test_tasks_run_on_while_the_broker_is_away(weir):
 
 def test_a_rented_machine_survives_the_broker_and_is_never_leaked(weir):
     with Broker(weir, config=SANDBOX, gpus="A100:1") as b:
+        until("the own node", lambda: b.json("nodes"))
         job = b.submit({"name": "spill", "resources": {"accelerators": {"A100": 1}}, "array": "0-3", "delay_cost": 5000,
                         "run": "sleep 4; echo done"})
         until("a machine to be rented", lambda: [x for x in b.json("leases") if x["state"] in ("booting", "ready")])

@@ -149,7 +149,8 @@ def test_bad_input_is_answered_with_place_and_remedy(weir):
         result = b.run("submit", "-", input="name: x\nresorces: {accelerators: A100:1}\nrun: 'true'\n")
         assert result.returncode == 2 and "resources" in result.stderr and "2:" in result.stderr, result
         for text in ("\x01binary", "a: " + "[" * 5000):
-            assert b.run("submit", "-", input=text).returncode == 2, text[:20]
+            result = b.run("submit", "-", input=text)
+            assert result.returncode in (2, 5) and "1:" in result.stderr, result
         for raw in (b"{", b"[" * 100000, b"\xff\xfe", b'{"name": 1}', b'{"run": "x", "unknown": 1}', b"null", b""):
             status, body = b.http("POST", "/v1/jobs", raw=raw)
             assert 400 <= status < 500 and json.loads(body)["error"]["message"], (raw[:20], status, body)
