@@ -405,6 +405,17 @@ static int64_t mono_ms(void)
     return weir_clock_mono(&weir_clock_os).us / WEIR_US_PER_MS;
 }
 
+/* Moves the directory from instances/ to gone/: it is on the books only. Comes before the end is
+ * written down, so that who reads of the end finds the files at rest. */
+static void file_away(const struct machine *m)
+{
+    char target[SANDBOX_PATH_SIZE + 64];
+    (void)snprintf(target, sizeof target, "%s/../../gone/%s", m->dir, m->id);
+    if (rename(m->dir, target) != 0) {
+        (void)dprintf(STDERR_FILENO, "%s: %s\n", target, strerror(errno));
+    }
+}
+
 /* Cuts the power: nothing of the machine runs when this returns. */
 static void end_machine(struct machine *m, bool graceful, const char *reason)
 {
@@ -428,6 +439,7 @@ static void end_machine(struct machine *m, bool graceful, const char *reason)
         sandbox_remove_tree("agent");
     }
     (void)unlink("token");
+    file_away(m);
     m->state.state = WEIR_INSTANCE_GONE;
     m->state.ended = now_wall();
     save(m);
@@ -492,16 +504,6 @@ static void live(struct machine *m)
     }
 }
 
-/* Moves the directory from instances/ to gone/: it is on the books only. */
-static void file_away(const struct machine *m)
-{
-    char target[SANDBOX_PATH_SIZE + 64];
-    (void)snprintf(target, sizeof target, "%s/../../gone/%s", m->dir, m->id);
-    if (rename(m->dir, target) != 0) {
-        (void)dprintf(STDERR_FILENO, "%s: %s\n", target, strerror(errno));
-    }
-}
-
 static int detach(struct machine *m)
 {
     pid_t pid = fork();
@@ -562,11 +564,11 @@ static void bury(struct machine *m)
         sandbox_remove_tree("agent");
     }
     (void)unlink("token");
+    file_away(m);
     m->state.state = WEIR_INSTANCE_GONE;
     m->state.ended = now_wall();
     (void)snprintf(m->state.reason, sizeof m->state.reason, "the machine's process was killed");
     save(m);
-    file_away(m);
 }
 
 int weir_sandbox_machine_main(int argc, char **argv)
@@ -612,6 +614,5 @@ int weir_sandbox_machine_main(int argc, char **argv)
     }
     save(&m);
     live(&m);
-    file_away(&m);
     return 0;
 }

@@ -377,7 +377,7 @@ static void forget_old(const struct sandbox_world *w, struct weir_wall now)
         char dir[SANDBOX_PATH_SIZE];
         struct sandbox_state st;
         int k = snprintf(dir, sizeof dir, "%s/gone/%s", w->root, ids[i]->d_name);
-        if (k < SANDBOX_PATH_SIZE && sandbox_read_state(dir, &st, NULL) == 0 &&
+        if (k < SANDBOX_PATH_SIZE && sandbox_read_state(dir, &st, NULL) == 0 && st.state == WEIR_INSTANCE_GONE &&
             weir_wall_sub(now, st.ended).us > FORGET_AFTER_DAYS * WEIR_US_PER_DAY) {
             sandbox_remove_tree(dir);
         }
