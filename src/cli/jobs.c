@@ -214,10 +214,11 @@ void weir_job_end_text(const json_t *o, int status, struct weir_str *out)
     }
     weir_str_adds(out, state != NULL ? state : "ended");
     if (status != 0 && !weir_streq(state != NULL ? state : "", "cancelled")) {
-        if (status > 128 && status != WEIR_EXIT_OOM) {
+        bool by_itself = reason == NULL || weir_streq(reason, "exit");
+        if (reason != NULL && weir_streq(reason, "signal") && status > 128) {
             weir_str_addf(out, ": signal %d", status - 128);
-        } else if (status == WEIR_EXIT_WEIR || status == WEIR_EXIT_OOM || status == WEIR_EXIT_TIMEOUT) {
-            weir_str_addf(out, ": %s", reason != NULL ? reason : "no exit code");
+        } else if (!by_itself) {
+            weir_str_addf(out, ": %s", reason);
         } else {
             weir_str_addf(out, ": exit code %d", status);
         }
