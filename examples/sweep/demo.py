@@ -98,7 +98,7 @@ max_duration: 30m
 def reclaim_one(demo, job):
     """Waits for a task that has made a checkpoint on a rented machine, then has the cloud take that machine back."""
     def candidate():
-        for task in demo.json("show", job, "--tasks"):
+        for task in demo.json("show", job, "--tasks")["items"]:
             if task["state"] == "running" and task["pool"] == "sandbox" and task["checkpointed"]:
                 return task
         return None

@@ -79,6 +79,7 @@ struct agent {
     /* runs */
     WEIR_VEC(struct live_run *) live;
     struct weir_map by_pid; /* pid -> place in live */
+    unsigned n_spares;      /* directories of forgotten runs, ready for use */
     uint64_t host_oom_kills;
     struct rlimit files; /* as they were at the start */
     /* energy since the start */

@@ -70,6 +70,16 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     weir_json_end(j);
 }
 
+/* Adds those that can be compared: devices of a model that the table could not take have no name. */
+static void add_named(struct weir_offer_list *l, const struct weir_offer *offer, size_t n, const struct weir_gpu_table *gpus)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (offer[i].gpus == 0 || offer[i].gpu_model < weir_gpu_table_count(gpus)) {
+            weir_offer_list_add(l, &offer[i], 1, WEIR_PRICE_LIST);
+        }
+    }
+}
+
 struct window {
     uint64_t skip;
     uint64_t left;
@@ -112,8 +122,8 @@ void api_offers_write(struct weir_gpu_table *gpus,
     }
     struct weir_offer_list own = {0};
     struct weir_offer_list other = {0};
-    weir_offer_list_add(&own, owned, n_owned, WEIR_PRICE_LIST);
-    weir_offer_list_add(&other, rented, n_rented, WEIR_PRICE_LIST);
+    add_named(&own, owned, n_owned, gpus);
+    add_named(&other, rented, n_rented, gpus);
     (void)weir_offer_list_rank(&own, &query, gpus, q->now);
     (void)weir_offer_list_rank(&other, &query, gpus, q->now);
     struct window w = {.skip = q->cursor, .left = q->limit};

@@ -65,7 +65,7 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const str
     if (t != cm->gpus_us || cm->n_parts > 1) {
         return t <= cm->gpus_us;
     }
-    return n->type->id != mine->type->id ? n->type->id < mine->type->id : n->slot < mine->slot;
+    return n->spec.id.v < mine->spec.id.v;
 }
 
 void claims_revalidate(struct weir_core *c)
@@ -92,7 +92,8 @@ static struct node *first_free(struct weir_core *c, struct shape *s, uint16_t *r
         }
         int64_t t = 0;
         struct node *n = type_first_free(c->types.p[i], f.gpus, &t);
-        if (n != NULL && (best == NULL || t < *ret_us)) {
+        if (n != NULL && (best == NULL || t < *ret_us ||
+                          (t == *ret_us && n->spec.id.v < best->spec.id.v))) {
             best = n;
             *ret_us = t;
             *ret_gpus = f.gpus;

@@ -156,6 +156,7 @@ void weir_core_free(struct weir_core *c)
     weir_vec_release(&c->claims);
     weir_vec_release(&c->touched);
     weir_vec_release(&c->timers);
+    weir_vec_release(&c->due);
     weir_vec_release(&c->effects);
     weir_vec_release(&c->explains);
     weir_vec_release(&c->ch_jobs);

@@ -216,7 +216,7 @@ struct bits {
 };
 
 struct node_type {
-    uint32_t id;
+    uint32_t id; /* of no meaning: after a restore it may be another */
     bool rented;
     uint8_t market;
     uint16_t gpu_model;
@@ -431,6 +431,7 @@ struct weir_core {
     size_t claims_used; /* those of classes that come before the one being weighed */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
     WEIR_VEC(struct timer) timers;
+    WEIR_VEC(struct timer) due;
     uint32_t budget;
     uint32_t running_by_priority[1001];
     uint32_t leases_live;
@@ -627,8 +628,8 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
 void lease_terminate(struct weir_core *c, struct lease *l);
 void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
-/* Ends what nobody needs: leases that boot for nothing. */
-void leases_sweep(struct weir_core *c);
+/* Ends what nobody needs: leases that boot for nothing. False where there are none. */
+bool leases_sweep(struct weir_core *c);
 void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
 void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
 void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdict, int64_t until_us);

@@ -96,6 +96,16 @@ static void lose_all(struct weir_core *c, struct node *n, enum weir_reason reaso
     }
 }
 
+/* It was made, and costs, but it is of no use: its end must be proven. */
+static void give_up(struct weir_core *c, struct lease *l)
+{
+    l->refusal = WEIR_REFUSAL_BOOT_FAILED;
+    offer_remember(c, l->offer.id, WEIR_VERDICT_NO_CAPACITY,
+                   weir_i64_add_sat(c->now_us, c->conf.capacity_memory.us));
+    lease_terminate(c, l);
+    lose_all(c, l->node, WEIR_REASON_NODE_LOST);
+}
+
 /* ---- what time brings ---- */
 
 /*
@@ -171,11 +181,7 @@ void lease_look(struct weir_core *c, struct lease *l)
     case WEIR_LEASE_INTENT:
     case WEIR_LEASE_BOOTING:
         if (c->now_us >= boot_limit_us(c, l)) {
-            l->refusal = WEIR_REFUSAL_BOOT_FAILED;
-            offer_remember(c, l->offer.id, WEIR_VERDICT_NO_CAPACITY,
-                           weir_i64_add_sat(c->now_us, c->conf.capacity_memory.us));
-            lease_terminate(c, l);
-            lose_all(c, l->node, WEIR_REASON_NODE_LOST);
+            give_up(c, l);
         }
         break;
     case WEIR_LEASE_READY:
@@ -201,15 +207,18 @@ void lease_look(struct weir_core *c, struct lease *l)
     timer_for_lease(c, l);
 }
 
-void leases_sweep(struct weir_core *c)
+bool leases_sweep(struct weir_core *c)
 {
+    bool any = false;
     for (size_t i = 0; i < c->leases.n; i++) {
         struct lease *l = c->leases.p[i];
         bool boots = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
         if (boots && l->node->runs.n == 0) {
             lease_end_idle(c, l);
+            any = true;
         }
     }
+    return any;
 }
 
 /* ---- events ---- */
@@ -234,38 +243,27 @@ static void lease_confirmed(struct weir_core *c, struct lease *l, int64_t at_us)
     timer_for_lease(c, l);
 }
 
-static enum weir_verdict refusal_verdict(enum weir_refusal r)
-{
-    return r == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
-}
-
 static void lease_refused(struct weir_core *c, struct lease *l, uint8_t refusal, int64_t retry_after_us)
 {
-    if (weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL) || l->state == WEIR_LEASE_READY ||
-        l->state == WEIR_LEASE_RECLAIMED) {
+    if (l->state == WEIR_LEASE_BOOTING) {
+        give_up(c, l);
         return;
+    }
+    bool pending = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_ENDING;
+    if (!pending || l->confirmed_us != 0) {
+        return; /* it exists: only its end can be reported */
     }
     if (refusal >= WEIR_REFUSAL_MAX) {
         refusal = WEIR_REFUSAL_REFUSED;
     }
     int64_t memory = refusal == WEIR_REFUSAL_THROTTLED ? WEIR_US_PER_MIN
                                                        : c->conf.capacity_memory.us;
-    int64_t until = weir_i64_add_sat(c->now_us, max_i64(memory, retry_after_us));
     l->refusal = refusal;
-    offer_remember(c, l->offer.id, refusal_verdict((enum weir_refusal)refusal), until);
-    if (l->state == WEIR_LEASE_BOOTING) { /* it was made and costs: its end must be proven */
-        lease_terminate(c, l);
-        lose_all(c, l->node, WEIR_REASON_NODE_LOST);
-        lease_changed(c, l);
-        return;
-    }
-    if (l->confirmed_us != 0) {
-        return; /* ending already, and it exists */
-    }
-    l->ending_us = until;
-    struct node *n = l->node;
+    l->ending_us = weir_i64_add_sat(c->now_us, max_i64(memory, retry_after_us));
+    offer_remember(c, l->offer.id,
+                   refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY,
+                   l->ending_us);
     lease_finish(c, l, WEIR_LEASE_FAILED, c->now_us, false);
-    WEIR_ASSERT(n->runs.n == 0);
     c->review = true;
 }
 

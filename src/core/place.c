@@ -235,8 +235,9 @@ static struct place_result find_single(struct search *q)
         candidate_fill(c, q->cl, n, f.gpus, q->kind, &cand);
         int64_t left = (int64_t)popcount32(n->free_mask) - f.gpus;
         bool ordered = s->req.alternatives_ordered && best.found;
-        bool better = !best.found || cand.total_micro < best.candidate.total_micro ||
-                      (cand.total_micro == best.candidate.total_micro && left < best_left);
+        int64_t gain = best.found ? best.candidate.total_micro - cand.total_micro : 1;
+        bool better = gain > 0 || (gain == 0 && left < best_left) ||
+                      (gain == 0 && left == best_left && n->spec.id.v < best.node->spec.id.v);
         if (ordered && f.alternative != best.alternative) {
             better = f.alternative < best.alternative;
         }
@@ -363,7 +364,9 @@ static struct place_result find_gang(struct search *q)
         if (gang_choose(&g, q->s->req.nodes)) {
             struct weir_candidate cand;
             candidate_fill(c, q->cl, g.p.p[0].node, g.p.p[0].gpus, q->kind, &cand);
-            bool better = !best.found || cand.total_micro < best.candidate.total_micro;
+            int64_t gain = best.found ? best.candidate.total_micro - cand.total_micro : 1;
+            bool better =
+                gain > 0 || (gain == 0 && g.p.p[0].node->spec.id.v < best.node->spec.id.v);
             if (best.found && q->s->req.alternatives_ordered &&
                 best.alternative != g.p.p[0].alternative) {
                 better = g.p.p[0].alternative < best.alternative;

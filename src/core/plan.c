@@ -239,7 +239,7 @@ static bool drain_heap(struct weir_core *c)
             continue;
         }
         cl->waited = c->round;
-        (void)preempt(c, cl);
+        placed = preempt(c, cl) || placed;
         if (c->claims_used < c->conf.reservations_max) {
             (void)claim_push(c, cl);
         }
@@ -270,14 +270,14 @@ void plan(struct weir_core *c)
     bool again = true;
     while (again && c->budget > 0) {
         gather_hungry(c);
-        if (c->heap.n == 0) {
-            break;
+        again = false;
+        if (c->heap.n > 0) {
+            claims_revalidate(c);
+            again = drain_heap(c); /* shares and claims moved: what was kept back may go now */
         }
-        claims_revalidate(c);
-        again = drain_heap(c); /* shares and claims moved: what was kept back may go now */
-    }
-    if (c->heap.n == 0) {
-        leases_sweep(c);
+        if (c->heap.n == 0 && !again) {
+            again = leases_sweep(c); /* and claims stood on what boots for nobody */
+        }
     }
 }
 

@@ -118,7 +118,9 @@ static bool find_victims(struct weir_core *c, const struct class *cl, struct vic
                 continue;
             }
             if (best->node == NULL || v.hard < best->hard ||
-                (v.hard == best->hard && v.lost_us < best->lost_us)) {
+                (v.hard == best->hard &&
+                 (v.lost_us < best->lost_us ||
+                  (v.lost_us == best->lost_us && v.node->spec.id.v < best->node->spec.id.v)))) {
                 *best = v;
             }
         }

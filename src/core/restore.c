@@ -104,6 +104,19 @@ int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, 
     return 0;
 }
 
+static void remember_refusal(struct weir_core *c, const struct weir_lease_view *v)
+{
+    if (v->state == WEIR_LEASE_FAILED) {
+        offer_remember(c, v->offer.id,
+                       v->refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA
+                                                        : WEIR_VERDICT_NO_CAPACITY,
+                       v->ending_at.us);
+    } else if (v->refusal == WEIR_REFUSAL_BOOT_FAILED) {
+        offer_remember(c, v->offer.id, WEIR_VERDICT_NO_CAPACITY,
+                       weir_i64_add_sat(v->ending_at.us, c->conf.capacity_memory.us));
+    }
+}
+
 int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err)
 {
     unsigned long long id = v->id.v;
@@ -112,13 +125,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
         return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: stored twice, or not well formed", id);
     }
     raise(&c->next_lease, id);
+    remember_refusal(c, v);
     if (weir_sm_is(&weir_sm_lease, v->state, WEIR_SM_FINAL)) {
-        /* only what is remembered of it counts */
-        offer_remember(c, v->offer.id,
-                       v->refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA
-                                                        : WEIR_VERDICT_NO_CAPACITY,
-                       v->state == WEIR_LEASE_FAILED ? v->ending_at.us : 0);
-        return 0;
+        return 0; /* only what is remembered of it counts */
     }
     struct node *n = node_find(c, v->node.v);
     if (n == NULL || n->lease != NULL || n->spec.lease.v != id) {

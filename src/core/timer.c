@@ -4,6 +4,8 @@
  * object says what is to be done, or when to look again, so entries need not be taken back.
  */
 
+#include <stdlib.h>
+
 #include "core/core_priv.h"
 
 static bool before(const struct timer *a, const struct timer *b)
@@ -160,12 +162,34 @@ static void timer_look(struct weir_core *c, const struct timer *t)
     }
 }
 
+static int by_object(const void *a, const void *b)
+{
+    struct timer x = *(const struct timer *)a;
+    struct timer y = *(const struct timer *)b;
+    x.at_us = 0;
+    y.at_us = 0;
+    return before(&x, &y) ? -1 : before(&y, &x);
+}
+
+/* What is due together is taken in order of object: when a hint was made must not show. */
 void timers_run(struct weir_core *c)
 {
-    while (c->timers.n > 0 && c->timers.p[0].at_us <= c->now_us) {
-        struct timer t = c->timers.p[0];
-        timer_pop(c);
-        timer_look(c, &t);
+    enum { ROUNDS_MAX = 8 };
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        weir_vec_clear(&c->due);
+        while (c->timers.n > 0 && c->timers.p[0].at_us <= c->now_us) {
+            weir_vec_push(&c->due, c->timers.p[0]);
+            timer_pop(c);
+        }
+        if (c->due.n == 0) {
+            return;
+        }
+        qsort(c->due.p, c->due.n, sizeof *c->due.p, by_object);
+        for (size_t i = 0; i < c->due.n; i++) {
+            if (i == 0 || by_object(&c->due.p[i - 1], &c->due.p[i]) != 0) {
+                timer_look(c, &c->due.p[i]);
+            }
+        }
     }
 }
 

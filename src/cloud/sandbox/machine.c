@@ -28,9 +28,9 @@
 #include "cloud/sandbox/sandbox.h"
 
 enum {
-    LOG_BYTES_MAX = 1 << 20,     /* of the agent's own output */
-    STOP_GRACE_MS = 2000,        /* from asking the agent to end until the power is cut */
-    LOOK_MS_MAX = 10000,         /* deadlines are looked at this often, in case the clock jumps */
+    LOG_BYTES_MAX = 1 << 20, /* of the agent's own output */
+    STOP_GRACE_MS = 2000,    /* from asking the agent to end until the power is cut */
+    LOOK_MS_MAX = 10000,     /* deadlines are looked at this often, in case the clock jumps */
     REAP_MS = 20,
 };
 
@@ -118,8 +118,7 @@ static void all_processes(process_vec *ret)
     while (d != NULL && (e = readdir(d)) != NULL) {
         uint64_t pid;
         struct process p;
-        if (weir_parse_u64(weir_sv_of(e->d_name), 1, INT32_MAX, &pid, NULL) == 0 &&
-            parent_of((pid_t)pid, &p.parent)) {
+        if (weir_parse_u64(weir_sv_of(e->d_name), 1, INT32_MAX, &pid, NULL) == 0 && parent_of((pid_t)pid, &p.parent)) {
             p.pid = (pid_t)pid;
             weir_vec_push(ret, p);
         }
@@ -249,14 +248,28 @@ static void exec_agent(const struct machine *m, int out, pid_t parent)
     (void)snprintf(lease, sizeof lease, "%llu", (unsigned long long)m->spec.lease);
     (void)snprintf(gpus, sizeof gpus, "%s:%u", m->spec.gpu, m->spec.gpus);
     (void)weir_wall_format(m->spec.expires, expires);
-    const char *argv[32] = {m->spec.self_exe, "agent", "--broker", m->spec.broker_url,
-                            "--token-file", token, "--data", data, "--lease", lease,
-                            "--lease-expires", expires, "--pool", "sandbox", "--name", m->id,
-                            "--notice-file", notice};
+    const char *argv[32] = {m->spec.self_exe, "agent",   "--broker",        m->spec.broker_url,
+                            "--token-file",   token,     "--data",          data,
+                            "--lease",        lease,     "--lease-expires", expires,
+                            "--pool",         "sandbox", "--name",          m->id,
+                            "--notice-file",  notice};
     size_t n = 18;
     if (m->spec.gpus > 0) {
         argv[n++] = "--declare-gpus";
         argv[n++] = gpus;
+    }
+    /* The machine is as large as its offer says, whatever the host is. */
+    char cpus[32];
+    char memory[32];
+    if (m->spec.cpu_milli > 0) {
+        (void)snprintf(cpus, sizeof cpus, "%u.%03u", m->spec.cpu_milli / 1000, m->spec.cpu_milli % 1000);
+        argv[n++] = "--declare-cpus";
+        argv[n++] = cpus;
+    }
+    if (m->spec.mem_mib > 0) {
+        (void)snprintf(memory, sizeof memory, "%lluM", (unsigned long long)m->spec.mem_mib);
+        argv[n++] = "--declare-memory";
+        argv[n++] = memory;
     }
     if (m->spec.has_ca) {
         argv[n++] = "--ca";
@@ -455,8 +468,8 @@ static void live(struct machine *m)
             end_machine(m, false, "the lease expired");
             return;
         }
-        bool by_time = m->spec.reclaim_after.us > 0 &&
-                       now.us >= weir_wall_add(m->state.launched, m->spec.reclaim_after).us;
+        bool by_time =
+            m->spec.reclaim_after.us > 0 && now.us >= weir_wall_add(m->state.launched, m->spec.reclaim_after).us;
         if (!m->state.reclaimed && (by_time || flag_is_up("reclaim"))) {
             give_notice(m, now);
         }
@@ -467,14 +480,12 @@ static void live(struct machine *m)
         if (m->agent_ended) {
             char text[64];
             bool exited = WIFEXITED(m->agent_status);
-            (void)snprintf(text, sizeof text, "powered off: the agent ended with %s %d",
-                           exited ? "status" : "signal",
+            (void)snprintf(text, sizeof text, "powered off: the agent ended with %s %d", exited ? "status" : "signal",
                            exited ? WEXITSTATUS(m->agent_status) : WTERMSIG(m->agent_status));
             end_machine(m, false, text);
             return;
         }
-        if (m->agent == 0 && !m->spec.boot_never &&
-            now.us >= weir_wall_add(m->state.launched, m->spec.boot_delay).us) {
+        if (m->agent == 0 && !m->spec.boot_never && now.us >= weir_wall_add(m->state.launched, m->spec.boot_delay).us) {
             start_agent(m);
         }
         wait_for_news(m, next_look_ms(m, now_wall()));

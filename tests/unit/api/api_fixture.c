@@ -298,7 +298,8 @@ static void s_post(struct weir_service *s, struct weir_command *cmd)
     (void)pthread_mutex_unlock(&f->lock);
 }
 
-static const struct weir_offer known_offers[] = {
+/* Their GPU model is filled in at the start. */
+static struct weir_offer known_offers[] = {
     {.id = 77, .provider = "sandbox", .region = "us-east-1", .instance_type = "p4d.24xlarge", .market = WEIR_OFFER_SPOT, .gpu_model = WEIR_GPU_MODEL_ANY,
      .gpus = 8, .gpu_mem_mib = 40960, .cpu_milli = 96000, .mem_mib = 1179648, .price_micro_per_hour = 9000000, .as_of = AT(-60),
      .expires = {INT64_MAX}, .source = "test", .launchable = true},
@@ -493,6 +494,9 @@ void fixture_start(struct fixture *f)
     (void)pthread_mutex_init(&f->service.lock, NULL);
     (void)pthread_cond_init(&f->service.changed, NULL);
     f->gpus = weir_gpu_table_new();
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(known_offers); i++) {
+        known_offers[i].gpu_model = weir_gpu_table_intern(f->gpus, WEIR_SV("A100"));
+    }
     f->store.base.ops = &store_ops;
     f->store.n_tasks = WEIR_ARRAY_LEN(task_rows);
     memcpy(f->store.task, task_rows, sizeof task_rows);

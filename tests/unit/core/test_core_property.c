@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Properties over random histories: every invariant holds after every step, metering pairs, the same
+ * events give the same effects, and a core that was restored from views goes on as the one that was not.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "world.h"
+
+enum { REQUESTS = 24 };
+
+struct history {
+    struct world w;
+    struct weir_prng prng;
+    struct weir_request request[REQUESTS];
+    struct weir_core *twin; /* restored some steps ago; NULL: none */
+    uint32_t twin_steps;
+};
+
+static struct weir_gpu_table *gpus;
+
+static uint64_t below(struct history *h, uint64_t n)
+{
+    return weir_prng_below(&h->prng, n);
+}
+
+static uint16_t model(const char *name)
+{
+    return weir_gpu_table_intern(gpus, weir_sv_of(name));
+}
+
+static void make_requests(struct history *h)
+{
+    static const char *const names[] = {"A100", "T4", "V100"};
+    for (int i = 0; i < REQUESTS; i++) {
+        struct weir_request *r = &h->request[i];
+        r->alternatives = (uint32_t)below(h, 3);
+        for (uint32_t k = 0; k < r->alternatives; k++) {
+            r->alternative[k].model =
+                below(h, 4) == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[below(h, 3)]);
+            r->alternative[k].count = (uint16_t)(1u << below(h, 4));
+        }
+        r->alternatives_ordered = below(h, 4) == 0;
+        r->market = (uint8_t)below(h, 3);
+        r->local = (uint8_t)below(h, 3);
+        r->cpu_milli = (uint32_t)(1 + below(h, 4)) * 500;
+        r->mem_mib = below(h, 3) * 1024;
+        r->nodes = below(h, 6) == 0 ? 2 + (uint32_t)below(h, 2) : 1;
+        r->max_duration = weir_dur_s((int64_t)(60 + below(h, 7200)));
+        r->expected.us = below(h, 2) == 0 ? 0 : r->max_duration.us / (int64_t)(1 + below(h, 4));
+        r->checkpoint_every = weir_dur_s(below(h, 2) == 0 ? 0 : 300);
+        r->checkpoint_grace = weir_dur_s(30);
+        r->delay_cost_micro_per_hour = below(h, 2) == 0 ? -1 : (int64_t)below(h, 50000000);
+        r->max_cost_micro = below(h, 6) == 0 ? (int64_t)(1 + below(h, 20)) * 1000000 : 0;
+        r->stage_bytes = below(h, 4) == 0 ? 1u << 30 : 0;
+        r->retries = (uint32_t)below(h, 3);
+    }
+}
+
+static void make_offers(struct history *h)
+{
+    static const char *const names[] = {"A100", "T4", "V100"};
+    struct world *w = &h->w;
+    w->n_offers = 1 + below(h, WORLD_OFFERS_MAX);
+    for (size_t i = 0; i < w->n_offers; i++) {
+        struct weir_offer *o = &w->offer[i];
+        *o = (struct weir_offer){.id = i + 1};
+        (void)snprintf(o->provider, sizeof o->provider, "cloud");
+        (void)snprintf(o->region, sizeof o->region, "eu-%u", (unsigned)below(h, 3));
+        (void)snprintf(o->instance_type, sizeof o->instance_type, "t%u", (unsigned)i);
+        o->market = (uint8_t)below(h, 2);
+        o->gpus = (uint16_t)(below(h, 4) == 0 ? 0 : 1u << below(h, 4));
+        o->gpu_model = o->gpus == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[below(h, 3)]);
+        o->gpu_mem_mib = 40960;
+        o->cpu_milli = 16000;
+        o->mem_mib = 65536;
+        o->price_micro_per_hour = (int64_t)(1 + below(h, 40)) * 250000;
+        o->expires = WEIR_WALL_MAX;
+        o->bill_quantum = weir_dur_s(below(h, 3) == 0 ? 3600 : 60);
+        o->bill_minimum = weir_dur_s(60);
+        o->boot_expected = weir_dur_s((int64_t)(30 + below(h, 200)));
+        o->reclaim_ppm_per_hour = o->market == WEIR_OFFER_SPOT ? 50000 : 0;
+        o->launchable = below(h, 8) != 0;
+    }
+}
+
+/* ---- random events ---- */
+
+static struct weir_event ev_submit(struct history *h)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
+    uint64_t n = below(h, 4);
+    ev.u.job_submit.job = weir_core_take_job_id(h->w.core);
+    if (h->twin != NULL) {
+        (void)weir_core_take_job_id(h->twin);
+    }
+    ev.u.job_submit.project.v = 1 + (uint32_t)below(h, 5);
+    ev.u.job_submit.priority = (int32_t)(below(h, 3) == 0 ? below(h, 1001) : 50);
+    ev.u.job_submit.n_tasks = n == 0 ? 1 + (uint32_t)below(h, 90) : 1 + (uint32_t)below(h, 3);
+    ev.u.job_submit.parallel_max = below(h, 3) == 0 ? 1 + (uint32_t)below(h, 4) : 0;
+    ev.u.job_submit.deadline.us =
+        below(h, 5) == 0 ? h->w.now_us + (int64_t)below(h, 20000) * WEIR_US_PER_S : 0;
+    ev.u.job_submit.request = &h->request[below(h, REQUESTS)];
+    return ev;
+}
+
+static struct weir_node_spec random_spec(struct history *h)
+{
+    static const char *const names[] = {"A100", "T4", "V100"};
+    struct weir_node_spec s = {0};
+    s.gpus = (uint16_t)(below(h, 5) == 0 ? 0 : 1u << below(h, 4));
+    s.gpu_model = s.gpus == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[below(h, 3)]);
+    s.gpu_mem_mib = 40960;
+    s.cpu_milli = 8000;
+    s.mem_mib = 32768;
+    for (uint32_t i = 0; i < s.gpus; i++) {
+        s.link_group[i] = (uint8_t)(1 + i / 4);
+    }
+    s.fabric = (uint32_t)below(h, 3);
+    s.rates = (struct weir_node_rates){2000000, 0, 300000};
+    return s;
+}
+
+static struct weir_event ev_join(struct history *h, struct weir_node_spec *spec)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_JOIN, .u.node_join.spec = spec};
+    struct world *w = &h->w;
+    uint64_t pick = below(h, 3);
+    if (pick == 0 && w->leases > 0) { /* the agent of a rented machine */
+        const struct weir_lease_view *l = &w->lease[1 + below(h, w->leases)];
+        *spec = w->node[l->node.v].spec;
+        if (below(h, 10) == 0 && spec->gpus > 1) {
+            spec->gpus--; /* it is not what was offered */
+        }
+        return ev;
+    }
+    if (pick == 1) { /* joins again */
+        uint64_t id = 1 + below(h, 40);
+        if (w->node_known[id]) {
+            *spec = w->node[id].spec;
+            if (below(h, 4) == 0) {
+                spec->rates.full_micro_per_hour += 1000;
+            }
+            return ev;
+        }
+    }
+    *spec = random_spec(h);
+    spec->id = weir_core_take_node_id(w->core);
+    if (h->twin != NULL) {
+        (void)weir_core_take_node_id(h->twin);
+    }
+    return ev;
+}
+
+static struct weir_event ev_node(struct history *h)
+{
+    static const uint8_t kinds[] = {WEIR_EVENT_NODE_LOST,   WEIR_EVENT_NODE_BACK,
+                                    WEIR_EVENT_NODE_BACK,   WEIR_EVENT_NODE_DRAIN,
+                                    WEIR_EVENT_NODE_RESUME, WEIR_EVENT_NODE_RESUME,
+                                    WEIR_EVENT_NODE_GONE};
+    struct weir_event ev = {.kind = (enum weir_event_kind)kinds[below(h, sizeof kinds)]};
+    ev.u.node.node.v = 1 + below(h, 60);
+    if (ev.kind == WEIR_EVENT_NODE_GONE && below(h, 3) != 0) {
+        ev.kind = WEIR_EVENT_TICK;
+    }
+    return ev;
+}
+
+static struct weir_event ev_run(struct history *h)
+{
+    struct world *w = &h->w;
+    struct weir_event ev = {.kind = WEIR_EVENT_TICK};
+    if (w->n_runs == 0) {
+        return ev;
+    }
+    struct world_run *r = &w->run[below(h, w->n_runs)];
+    uint64_t what = below(h, 10);
+    int64_t at = w->now_us - (int64_t)below(h, 5000000);
+    if (!r->started && what < 6) {
+        r->started = true;
+        ev.kind = WEIR_EVENT_RUN_STARTED;
+        ev.u.run.run = r->run;
+        ev.u.run.rank = r->rank;
+        ev.u.run.at.us = at;
+        return ev;
+    }
+    if (what < 3) {
+        ev.kind = WEIR_EVENT_RUN_CHECKPOINTED;
+        ev.u.run.run = r->run;
+        ev.u.run.at.us = at;
+        return ev;
+    }
+    static const uint8_t reasons[] = {WEIR_REASON_EXIT, WEIR_REASON_EXIT,   WEIR_REASON_EXIT,
+                                      WEIR_REASON_EXIT, WEIR_REASON_SIGNAL, WEIR_REASON_OOM,
+                                      WEIR_REASON_SETUP_FAILED, WEIR_REASON_CANCEL};
+    ev.kind = WEIR_EVENT_RUN_ENDED;
+    ev.u.run_ended.run = r->run;
+    ev.u.run_ended.rank = r->rank;
+    ev.u.run_ended.at.us = at;
+    ev.u.run_ended.reason = r->stop_asked ? r->stop_reason : reasons[below(h, sizeof reasons)];
+    ev.u.run_ended.exit_code = below(h, 4) == 0 ? 3 : 0;
+    if (below(h, 20) == 0) {
+        ev.u.run_ended.run.attempt += (uint32_t)below(h, 3); /* of another attempt, perhaps */
+    }
+    return ev;
+}
+
+static struct weir_event ev_lease(struct history *h)
+{
+    static const uint8_t kinds[] = {WEIR_EVENT_LEASE_CONFIRMED, WEIR_EVENT_LEASE_CONFIRMED,
+                                    WEIR_EVENT_LEASE_CONFIRMED, WEIR_EVENT_LEASE_REFUSED,
+                                    WEIR_EVENT_LEASE_NOTICE,    WEIR_EVENT_LEASE_ENDED,
+                                    WEIR_EVENT_LEASE_RELEASE};
+    struct weir_event ev = {.kind = (enum weir_event_kind)kinds[below(h, sizeof kinds)]};
+    uint64_t newest = h->w.leases;
+    uint64_t id = newest == 0 ? 1 : newest - below(h, newest < 8 ? newest : 8);
+    if (ev.kind == WEIR_EVENT_LEASE_REFUSED) {
+        ev.u.lease_refused.lease.v = id;
+        ev.u.lease_refused.refusal = (uint8_t)below(h, WEIR_REFUSAL_MAX);
+        return ev;
+    }
+    ev.u.lease.lease.v = id;
+    ev.u.lease.at.us = h->w.now_us + (ev.kind == WEIR_EVENT_LEASE_NOTICE ? 60000000 : -1000);
+    ev.u.lease.reclaimed = below(h, 2) == 0;
+    return ev;
+}
+
+static struct weir_event ev_offers(struct history *h)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
+    ev.u.offers_set.provider = "cloud";
+    ev.u.offers_set.offer = h->w.offer;
+    ev.u.offers_set.n = h->w.n_offers;
+    return ev;
+}
+
+static struct weir_event random_event(struct history *h, struct weir_node_spec *spec)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_TICK};
+    uint64_t x = below(h, 100);
+    if (x < 18 && h->w.jobs + 8 < WORLD_JOBS_MAX && h->w.n_runs < 1500) {
+        return ev_submit(h);
+    }
+    if (x < 22) {
+        ev.kind = WEIR_EVENT_JOB_CANCEL;
+        ev.u.job_cancel.job.v = 1 + below(h, h->w.jobs + 1);
+        ev.u.job_cancel.ordinal =
+            below(h, 2) == 0 ? WEIR_ORDINAL_ALL : (uint32_t)below(h, 4);
+        return ev;
+    }
+    if (x < 28) {
+        return ev_join(h, spec);
+    }
+    if (x < 32) {
+        return ev_node(h);
+    }
+    if (x < 70) {
+        return ev_run(h);
+    }
+    if (x < 82) {
+        return ev_lease(h);
+    }
+    if (x < 83) {
+        make_offers(h);
+        return ev_offers(h);
+    }
+    if (x < 85) {
+        ev.kind = WEIR_EVENT_PROJECT_SET;
+        ev.u.project_set.project.v = 1 + (uint32_t)below(h, 5);
+        ev.u.project_set.weight = 1 + (uint32_t)below(h, 300);
+        ev.u.project_set.delay_cost_micro_per_hour = (int64_t)below(h, 3000000);
+    }
+    return ev;
+}
+
+/* ---- comparing two cores ---- */
+
+static void print_effects(const char *who, const struct weir_effects *x)
+{
+    for (size_t i = 0; i < x->n_effects; i++) {
+        const struct weir_effect *e = &x->effect[i];
+        print_message("# %s: %s node %llu lease %llu run %llu.%u/%u rank %u\n", who,
+                      weir_effect_name(e->kind), (unsigned long long)e->node.v,
+                      (unsigned long long)e->lease.v, (unsigned long long)e->run.task.job.v,
+                      e->run.task.ordinal, e->run.attempt, e->rank);
+    }
+    for (size_t i = 0; i < x->n_explains; i++) {
+        const struct weir_explain *e = &x->explain[i];
+        print_message("# %s: %s %llu.%u", who,
+                      weir_decision_name((enum weir_decision)e->decision),
+                      (unsigned long long)e->task.job.v, e->task.ordinal);
+        for (uint32_t k = 0; k < e->n_candidates; k++) {
+            print_message(" [%s node %llu offer %llu delay %lld total %lld]",
+                          weir_candidate_kind_name((enum weir_candidate_kind)e->candidate[k].kind),
+                          (unsigned long long)e->candidate[k].node.v,
+                          (unsigned long long)e->candidate[k].offer,
+                          (long long)e->candidate[k].start_delay.us,
+                          (long long)e->candidate[k].total_micro);
+        }
+        print_message("\n");
+    }
+}
+
+static void same_effects(const struct weir_effects *a, const struct weir_effects *b, uint64_t seq)
+{
+    if (a->n_effects != b->n_effects) {
+        print_effects("went on", a);
+        print_effects("restored", b);
+        fail_msg("step %llu: %zu effects against %zu", (unsigned long long)seq, a->n_effects,
+                 b->n_effects);
+    }
+    for (size_t i = 0; i < a->n_effects; i++) {
+        const struct weir_effect *x = &a->effect[i];
+        const struct weir_effect *y = &b->effect[i];
+        bool same = x->kind == y->kind && x->node.v == y->node.v && x->lease.v == y->lease.v &&
+                    weir_run_id_eq(x->run, y->run) && x->rank == y->rank && x->at.us == y->at.us;
+        if (same && x->kind == WEIR_EFFECT_RUN_START) {
+            same = x->u.run_start.gpu_mask == y->u.run_start.gpu_mask;
+        } else if (same && x->kind == WEIR_EFFECT_LEASE_LAUNCH) {
+            same = x->u.lease_launch.offer->id == y->u.lease_launch.offer->id;
+        } else if (same && x->kind == WEIR_EFFECT_SEGMENT_CLOSE) {
+            same = x->u.segment.outcome == y->u.segment.outcome &&
+                   x->u.segment.kept_until.us == y->u.segment.kept_until.us;
+        }
+        if (!same) {
+            print_effects("went on", a);
+            print_effects("restored", b);
+            fail_msg("step %llu, effect %zu: %s of job %llu node %llu against %s of job %llu node %llu",
+                     (unsigned long long)seq, i, weir_effect_name(x->kind),
+                     (unsigned long long)x->run.task.job.v, (unsigned long long)x->node.v,
+                     weir_effect_name(y->kind), (unsigned long long)y->run.task.job.v,
+                     (unsigned long long)y->node.v);
+        }
+    }
+}
+
+static void twin_step(struct history *h, const struct weir_event *ev)
+{
+    struct weir_effects x;
+    struct weir_err err = {""};
+    if (weir_core_step(h->twin, ev, &x, &err) < 0) {
+        fail_msg("twin: %s", err.text);
+    }
+    if (!weir_core_check(h->twin, &err)) {
+        fail_msg("twin at step %llu: %s", (unsigned long long)ev->seq, err.text);
+    }
+    same_effects(&h->w.effects, &x, ev->seq);
+    if (++h->twin_steps > 60) { /* the twin takes over */
+        weir_core_free(h->w.core);
+        h->w.core = h->twin;
+        h->twin = NULL;
+    }
+}
+
+static void one_step(struct history *h, bool twins)
+{
+    struct weir_node_spec spec = {0};
+    struct weir_err err = {""};
+    uint64_t pace = below(h, 20);
+    h->w.now_us += pace == 0 ? (int64_t)below(h, 600) * WEIR_US_PER_S : (int64_t)below(h, 3000000);
+    if (twins && h->twin == NULL && below(h, 80) == 0) {
+        h->twin = world_restore(&h->w);
+        h->twin_steps = 0;
+    }
+    struct weir_event ev =
+        h->twin != NULL && h->twin_steps == 0 ? ev_offers(h) : random_event(h, &spec);
+    world_step(&h->w, &ev);
+    if (!weir_core_check(h->w.core, &err)) {
+        fail_msg("step %llu (%s): %s", (unsigned long long)ev.seq, weir_event_name(ev.kind),
+                 err.text);
+    }
+    if (h->twin != NULL) {
+        twin_step(h, &ev);
+    }
+}
+
+static struct history *history_new(uint64_t seed)
+{
+    struct weir_core_conf conf = weir_core_conf_default();
+    struct history *h = weir_alloc(sizeof *h);
+    conf.gpus = gpus;
+    conf.leases_max = 12;
+    h->prng = weir_prng_seed(seed);
+    world_init(&h->w, &conf);
+    make_requests(h);
+    make_offers(h);
+    struct weir_event ev = ev_offers(h);
+    world_step(&h->w, &ev);
+    return h;
+}
+
+static void history_free(struct history *h)
+{
+    weir_core_free(h->twin);
+    world_release(&h->w);
+    free(h);
+}
+
+static void invariants_hold_over_random_histories(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        struct history *h = history_new(seed);
+        for (int i = 0; i < 1500; i++) {
+            one_step(h, false);
+        }
+        history_free(h);
+    }
+}
+
+static void restored_core_goes_on_as_the_other(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 101; seed <= 112; seed++) {
+        struct history *h = history_new(seed);
+        for (int i = 0; i < 1500; i++) {
+            one_step(h, true);
+        }
+        history_free(h);
+    }
+}
+
+static uint64_t fold_effects(uint64_t hash, const struct weir_effects *x)
+{
+    for (size_t i = 0; i < x->n_effects; i++) {
+        const struct weir_effect *e = &x->effect[i];
+        const uint64_t v[] = {hash,          (uint64_t)e->kind, e->node.v,
+                              e->lease.v,    e->run.task.job.v, e->run.task.ordinal,
+                              e->run.attempt, e->rank,          (uint64_t)e->at.us};
+        hash = weir_hash_bytes(v, sizeof v);
+    }
+    return hash;
+}
+
+static void same_events_give_same_effects(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 201; seed <= 203; seed++) {
+        uint64_t hash[2] = {0};
+        for (int turn = 0; turn < 2; turn++) {
+            struct history *h = history_new(seed);
+            for (int i = 0; i < 800; i++) {
+                one_step(h, false);
+                hash[turn] = fold_effects(hash[turn], &h->w.effects);
+            }
+            history_free(h);
+        }
+        assert_int_equal(hash[0], hash[1]);
+    }
+}
+
+static void a_tick_after_a_step_changes_nothing(void **state)
+{
+    (void)state;
+    struct history *h = history_new(301);
+    for (int i = 0; i < 800; i++) {
+        one_step(h, false);
+        struct weir_event tick = {.kind = WEIR_EVENT_TICK};
+        world_step(&h->w, &tick);
+        if (h->w.effects.n_effects != 0) {
+            print_effects("tick", &h->w.effects);
+            fail_msg("step %llu: %s", (unsigned long long)tick.seq,
+                     weir_effect_name(h->w.effects.effect[0].kind));
+        }
+    }
+    history_free(h);
+}
+
+int main(void)
+{
+    gpus = weir_gpu_table_new();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(invariants_hold_over_random_histories),
+        cmocka_unit_test(same_events_give_same_effects),
+        cmocka_unit_test(a_tick_after_a_step_changes_nothing),
+        cmocka_unit_test(restored_core_goes_on_as_the_other),
+    };
+    int r = cmocka_run_group_tests(tests, NULL, NULL);
+    weir_gpu_table_free(gpus);
+    return r;
+}
