@@ -22,14 +22,15 @@ static const char *const levels[] = {
     [WEIR_LOG_INFO] = "info",   [WEIR_LOG_DEBUG] = "debug",     NULL,
 };
 
-#define LOG_LEVEL_OPTION                                                                                          \
-    {                                                                                                             \
-        "log-level", 0, WEIR_OPT_CHOICE, .arg = "LEVEL", .help = "what is logged on standard error (default notice)", \
-        .choices = levels                                                                                         \
+#define LOG_LEVEL_OPTION                                                                                               \
+    {                                                                                                                  \
+        "log-level", 0, WEIR_OPT_CHOICE, .arg = "LEVEL", .help = "what is logged on standard error (default notice)",  \
+                                         .choices = levels                                                             \
     }
 
 const struct weir_opt weir_opts_serve[] = {
-    {"listen", 'l', WEIR_OPT_TEXT, .arg = "HOST:PORT", .help = "address (default 127.0.0.1:7070); others than loopback speak https"},
+    {"listen", 'l', WEIR_OPT_TEXT, .arg = "HOST:PORT",
+     .help = "address (default 127.0.0.1:7070); others than loopback speak https"},
     {"data", 'd', WEIR_OPT_TEXT, .arg = "DIR", .help = "data directory (default ~/.local/share/weir)"},
     {"config", 'c', WEIR_OPT_TEXT, .arg = "FILE", .help = "configuration (default DIR/weir.yaml where it exists)"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
@@ -41,7 +42,8 @@ const struct weir_opt weir_opts_serve[] = {
 const struct weir_opt weir_opts_agent[] = {
     {"broker", 'b', WEIR_OPT_TEXT, .arg = "URL", .help = "the broker (default WEIR_URL)"},
     {"token-file", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "file with the agent's token (default WEIR_TOKEN)"},
-    {"ca", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "the broker's authority, tls/ca.pem of its data directory (default WEIR_CA)"},
+    {"ca", 0, WEIR_OPT_TEXT, .arg = "FILE",
+     .help = "the broker's authority, tls/ca.pem of its data directory (default WEIR_CA)"},
     {"data", 'd', WEIR_OPT_TEXT, .arg = "DIR", .help = "the agent's own directory (default ~/.local/share/weir/agent)"},
     {"name", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "name of the node (default the host's)"},
     {"pool", 0, WEIR_OPT_TEXT, .arg = "POOL", .help = "pool that the node joins (default local)"},
@@ -51,7 +53,8 @@ const struct weir_opt weir_opts_agent[] = {
     {"notice-file", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "file in which the provider's notice of reclaim appears"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
     {"declare-cpus", 0, WEIR_OPT_TEXT, .arg = "N", .help = "CPU cores to offer (default: as found)"},
-    {"declare-memory", 0, WEIR_OPT_TEXT, .arg = "SIZE", .help = "memory to offer: 64G; a bare number is GiB (default: as found)"},
+    {"declare-memory", 0, WEIR_OPT_TEXT, .arg = "SIZE",
+     .help = "memory to offer: 64G; a bare number is GiB (default: as found)"},
     LOG_LEVEL_OPTION,
     {0},
 };

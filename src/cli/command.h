@@ -18,10 +18,10 @@ struct weir_cli_command {
     const char *group; /* heading in the list of commands; NULL: hidden */
     weir_cli_fn *fn;
     weir_cli_raw_fn *raw; /* instead of fn: no options are parsed */
-    const char *operands;     /* for the synopsis: "JOB[_INDEX]..." */
-    const char *summary;      /* one line, no full stop */
+    const char *operands; /* for the synopsis: "JOB[_INDEX]..." */
+    const char *summary;  /* one line, no full stop */
     const struct weir_opt *opts;
-    const char *help; /* paragraphs for --help and the man page; an empty line parts them */
+    const char *help;     /* paragraphs for --help and the man page; an empty line parts them */
     const char *examples; /* one per line: "command\tmeaning" */
     const char *exits;    /* one per line: "code\tmeaning", beyond those of all commands */
     unsigned operands_min;

@@ -60,7 +60,8 @@ static void check_args(struct weir_sv line, enum weir_opt_order order)
 
 static void check_table(struct weir_sv text)
 {
-    static const struct weir_column column[] = {{"A", .shrink = true}, {"LONG TITLE", .right = true, .shrink = true}, {"B"}};
+    static const struct weir_column column[] = {
+        {"A", .shrink = true}, {"LONG TITLE", .right = true, .shrink = true}, {"B"}};
     struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t cells = 0;
     while (text.n > 0 && cells < 300) {

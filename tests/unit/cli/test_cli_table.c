@@ -23,7 +23,8 @@ static void check_options(const struct weir_opt *opts)
             assert_string_not_equal(other->name, o->name);
             assert_true(o->letter == '\0' || o->letter != other->letter);
         }
-        for (const struct weir_opt *other = weir_common_options; other->name != NULL && opts != weir_common_options; other++) {
+        for (const struct weir_opt *other = weir_common_options; other->name != NULL && opts != weir_common_options;
+             other++) {
             assert_string_not_equal(other->name, o->name);
             assert_true(o->letter == '\0' || o->letter != other->letter);
         }
@@ -109,7 +110,8 @@ static void queries_and_paths_are_encoded(void **state)
 static void answers_of_the_wrong_type_read_as_absent(void **state)
 {
     (void)state;
-    json_t *o = json_loads("{\"a\":\"x\",\"n\":5,\"t\":\"2026-11-22T00:00:00Z\",\"bad\":\"never\",\"z\":null,\"b\":true}", 0, NULL);
+    json_t *o = json_loads(
+        "{\"a\":\"x\",\"n\":5,\"t\":\"2026-11-22T00:00:00Z\",\"bad\":\"never\",\"z\":null,\"b\":true}", 0, NULL);
     assert_string_equal(weir_get_text(o, "a"), "x");
     assert_null(weir_get_text(o, "n"));
     assert_null(weir_get_text(NULL, "n"));

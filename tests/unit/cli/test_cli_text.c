@@ -43,8 +43,8 @@ static int parse(struct weir_args *a, enum weir_opt_order order, const char *con
 static void options_are_read_in_every_form(void **state)
 {
     (void)state;
-    static const char *const words[] = {"-fq",  "--name=x=y", "one", "-n5",  "-e",      "A=1",         "--env", "B=2",
-                                        "--json", "--every",  "90s", "--cost=2.50", "two", NULL};
+    static const char *const words[] = {"-fq", "--name=x=y", "one",     "-n5", "-e",          "A=1", "--env",
+                                        "B=2", "--json",     "--every", "90s", "--cost=2.50", "two", NULL};
     struct weir_args a;
     struct weir_err err = {""};
     assert_int_equal(parse(&a, WEIR_OPT_PERMUTE, words, &err), 0);
@@ -118,8 +118,8 @@ static void bad_options_are_refused_with_a_remedy(void **state)
         assert_string_equal(err.text, rows[i].says);
         weir_args_release(&a);
     }
-    static const char *const out_of_range[][3] = {{"-n", "0"}, {"-n", "101"}, {"-n", "x"}, {"--every", "-1s"},
-                                                  {"--cost", "1.1234567"}, {"--from", "yesterday"}};
+    static const char *const out_of_range[][3] = {{"-n", "0"},        {"-n", "101"},           {"-n", "x"},
+                                                  {"--every", "-1s"}, {"--cost", "1.1234567"}, {"--from", "yesterday"}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(out_of_range); i++) {
         struct weir_args a;
         struct weir_err err = {""};
@@ -135,7 +135,8 @@ static struct weir_table *table(void)
 {
     struct weir_table *t = weir_table_new(columns, WEIR_ARRAY_LEN(columns));
     weir_table_cellf(t, "%d", 7);
-    weir_table_cell(t, "gr\xc3\xbc\xc3\x9f" "e");
+    weir_table_cell(t, "gr\xc3\xbc\xc3\x9f"
+                       "e");
     weir_table_cell_styled(t, WEIR_STYLE_GOOD, "succeeded");
     weir_table_cell(t, "12");
     weir_table_cell(t, NULL);
@@ -151,7 +152,8 @@ static void tables_are_aligned_by_characters(void **state)
     struct weir_str out = WEIR_STR_INIT(4096);
     weir_table_render(t, &term, &out);
     assert_string_equal(weir_str_cstr(&out), "ID  NAME   STATE\n"
-                                             " 7  gr\xc3\xbc\xc3\x9f" "e  succeeded\n"
+                                             " 7  gr\xc3\xbc\xc3\x9f"
+                                             "e  succeeded\n"
                                              "12  -      x\n");
     assert_int_equal(weir_table_rows(t), 2);
     weir_str_release(&out);
@@ -165,7 +167,8 @@ static void colours_do_not_move_columns(void **state)
     struct weir_term term = {.colour = true};
     struct weir_str out = WEIR_STR_INIT(4096);
     weir_table_render(t, &term, &out);
-    assert_non_null(strstr(weir_str_cstr(&out), " 7  gr\xc3\xbc\xc3\x9f" "e  \033[32msucceeded\033[0m\n"));
+    assert_non_null(strstr(weir_str_cstr(&out), " 7  gr\xc3\xbc\xc3\x9f"
+                                                "e  \033[32msucceeded\033[0m\n"));
     weir_str_release(&out);
     weir_table_free(t);
 }
@@ -192,8 +195,16 @@ static void nothing_that_came_in_drives_the_terminal(void **state)
         const char *in;
         const char *out;
     } rows[] = {
-        {"plain", "plain"},     {"a\033[31mb", "a?[31mb"}, {"a\nb\tc", "a b c"}, {"\xc2\x9b" "31m", "??31m"},
-        {"\xff\xfe", "??"},     {"\xc3", "?"},             {"\x7f", "?"},        {"\xe2\x82\xac", "\xe2\x82\xac"},
+        {"plain", "plain"},
+        {"a\033[31mb", "a?[31mb"},
+        {"a\nb\tc", "a b c"},
+        {"\xc2\x9b"
+         "31m",
+         "??31m"},
+        {"\xff\xfe", "??"},
+        {"\xc3", "?"},
+        {"\x7f", "?"},
+        {"\xe2\x82\xac", "\xe2\x82\xac"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_str out = WEIR_STR_INIT(256);
