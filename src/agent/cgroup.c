@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -406,6 +407,22 @@ void weir_cgroup_remove(const struct weir_cgroup *g)
     for (unsigned i = 0; i < 4; i++) {
         if (g->path[i][0] != '\0') {
             (void)rmdir(g->path[i]);
+        }
+    }
+}
+
+void weir_cgroups_each(const struct weir_cgroups *c, void (*fn)(void *ctx, const char *name), void *ctx)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        DIR *d = c->base[i][0] == '\0' ? NULL : opendir(c->base[i]);
+        const struct dirent *e;
+        while (d != NULL && (e = readdir(d)) != NULL) {
+            if (e->d_name[0] != '.' && e->d_type == DT_DIR) {
+                fn(ctx, e->d_name);
+            }
+        }
+        if (d != NULL) {
+            (void)closedir(d);
         }
     }
 }

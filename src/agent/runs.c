@@ -153,7 +153,7 @@ static void clean_after_dead(struct agent *a, const char *dir, struct weir_run_i
     weir_cgroup_of(&a->cgroups, name, &g);
     (void)weir_cgroup_kill(&g);
     kill_by_environment(dir);
-    weir_cgroup_remove(&g);
+    weir_cgroup_remove(&g); /* where it is still busy: at the next start */
 }
 
 static uint64_t file_size(const char *dir, const char *name)
@@ -473,6 +473,21 @@ bool agent_runs_resolve(struct agent *a)
     return left;
 }
 
+/* A group of a task whose supervisor was killed is busy until the last process is reaped: what could
+ * not be removed then goes now. */
+static void sweep_group(void *ctx, const char *name)
+{
+    struct agent *a = ctx;
+    char prefix[32];
+    struct weir_run_id id;
+    struct weir_cgroup g;
+    int n = snprintf(prefix, sizeof prefix, "weir-%.8s-", a->agent_id);
+    if (strncmp(name, prefix, (size_t)n) == 0 && weir_run_name_parse(weir_sv_of(name + n), &id) == 0 && live_find(a, id) == NULL) {
+        weir_cgroup_of(&a->cgroups, name, &g);
+        weir_cgroup_remove(&g);
+    }
+}
+
 int agent_runs_adopt(struct agent *a, struct weir_err *err)
 {
     char path[WEIR_PATH_SIZE], dir[WEIR_PATH_SIZE];
@@ -511,6 +526,7 @@ int agent_runs_adopt(struct agent *a, struct weir_err *err)
         }
     }
     (void)closedir(d);
+    weir_cgroups_each(&a->cgroups, sweep_group, a);
     return 0;
 }
 
