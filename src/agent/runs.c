@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 
-enum { DELETE_BUDGET = 5000, RUN_DIRS_MAX = 2 * WEIR_AGENT_RUNS_MAX, SPARES_MAX = 256, ENVIRON_BYTES_MAX = 256 * 1024 };
+enum { DELETE_BUDGET = 5000, RUN_DIRS_MAX = 2 * WEIR_AGENT_RUNS_MAX, SPARES_MAX = 256, SWEEPS = 3, ENVIRON_BYTES_MAX = 256 * 1024 };
 
 #define LOG_BYTES_DEFAULT (UINT64_C(64) << 20)
 
@@ -153,7 +153,8 @@ static void clean_after_dead(struct agent *a, const char *dir, struct weir_run_i
     weir_cgroup_of(&a->cgroups, name, &g);
     (void)weir_cgroup_kill(&g);
     kill_by_environment(dir);
-    weir_cgroup_remove(&g); /* where it is still busy: at the next start */
+    weir_cgroup_remove(&g);
+    a->sweeps_left = SWEEPS; /* where it is still busy */
 }
 
 static uint64_t file_size(const char *dir, const char *name)
@@ -474,7 +475,7 @@ bool agent_runs_resolve(struct agent *a)
 }
 
 /* A group of a task whose supervisor was killed is busy until the last process is reaped: what could
- * not be removed then goes now. */
+ * not be removed then goes later, at the times when energy is read. */
 static void sweep_group(void *ctx, const char *name)
 {
     struct agent *a = ctx;
@@ -485,6 +486,14 @@ static void sweep_group(void *ctx, const char *name)
     if (strncmp(name, prefix, (size_t)n) == 0 && weir_run_name_parse(weir_sv_of(name + n), &id) == 0 && live_find(a, id) == NULL) {
         weir_cgroup_of(&a->cgroups, name, &g);
         weir_cgroup_remove(&g);
+    }
+}
+
+void agent_groups_sweep(struct agent *a)
+{
+    if (a->sweeps_left > 0) {
+        a->sweeps_left--;
+        weir_cgroups_each(&a->cgroups, sweep_group, a);
     }
 }
 
@@ -526,7 +535,8 @@ int agent_runs_adopt(struct agent *a, struct weir_err *err)
         }
     }
     (void)closedir(d);
-    weir_cgroups_each(&a->cgroups, sweep_group, a);
+    a->sweeps_left = SWEEPS;
+    agent_groups_sweep(a);
     return 0;
 }
 

@@ -349,7 +349,7 @@ def test_groups_of_killed_supervisors_are_swept(w):
     first.terminate()
     first.wait(10)
     w.agent()
-    assert not there()
+    until("the group to go", lambda: not there(), 40)
 
 
 def test_term_ends_the_agent_and_leaves_tasks(w):
