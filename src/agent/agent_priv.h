@@ -79,6 +79,7 @@ struct agent {
     /* runs */
     WEIR_VEC(struct live_run *) live;
     struct weir_map by_pid; /* pid -> place in live */
+    unsigned sweeps_left;   /* for groups that may be left behind */
     unsigned n_spares;      /* directories of forgotten runs, ready for use */
     uint64_t host_oom_kills;
     struct rlimit files; /* as they were at the start */
@@ -122,6 +123,8 @@ int agent_runs_adopt(struct agent *a, struct weir_err *err);
 void agent_runs_reap(struct agent *a);
 /* Looks again at adopted runs whose supervisor had not written its pid. True while there are any. */
 bool agent_runs_resolve(struct agent *a);
+/* Removes groups of tasks that are gone, a few times after there may be any. */
+void agent_groups_sweep(struct agent *a);
 void agent_runs_release(struct agent *a);
 bool agent_run_dir(const struct agent *a, struct weir_run_id run, char buf[static WEIR_PATH_SIZE]);
 

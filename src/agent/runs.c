@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 
-enum { DELETE_BUDGET = 5000, RUN_DIRS_MAX = 2 * WEIR_AGENT_RUNS_MAX, SPARES_MAX = 256, ENVIRON_BYTES_MAX = 256 * 1024 };
+enum { DELETE_BUDGET = 5000, RUN_DIRS_MAX = 2 * WEIR_AGENT_RUNS_MAX, SPARES_MAX = 256, SWEEPS = 3, ENVIRON_BYTES_MAX = 256 * 1024 };
 
 #define LOG_BYTES_DEFAULT (UINT64_C(64) << 20)
 
@@ -154,6 +154,7 @@ static void clean_after_dead(struct agent *a, const char *dir, struct weir_run_i
     (void)weir_cgroup_kill(&g);
     kill_by_environment(dir);
     weir_cgroup_remove(&g);
+    a->sweeps_left = SWEEPS; /* where it is still busy */
 }
 
 static uint64_t file_size(const char *dir, const char *name)
@@ -473,6 +474,29 @@ bool agent_runs_resolve(struct agent *a)
     return left;
 }
 
+/* A group of a task whose supervisor was killed is busy until the last process is reaped: what could
+ * not be removed then goes later, at the times when energy is read. */
+static void sweep_group(void *ctx, const char *name)
+{
+    struct agent *a = ctx;
+    char prefix[32];
+    struct weir_run_id id;
+    struct weir_cgroup g;
+    int n = snprintf(prefix, sizeof prefix, "weir-%.8s-", a->agent_id);
+    if (strncmp(name, prefix, (size_t)n) == 0 && weir_run_name_parse(weir_sv_of(name + n), &id) == 0 && live_find(a, id) == NULL) {
+        weir_cgroup_of(&a->cgroups, name, &g);
+        weir_cgroup_remove(&g);
+    }
+}
+
+void agent_groups_sweep(struct agent *a)
+{
+    if (a->sweeps_left > 0) {
+        a->sweeps_left--;
+        weir_cgroups_each(&a->cgroups, sweep_group, a);
+    }
+}
+
 int agent_runs_adopt(struct agent *a, struct weir_err *err)
 {
     char path[WEIR_PATH_SIZE], dir[WEIR_PATH_SIZE];
@@ -511,6 +535,8 @@ int agent_runs_adopt(struct agent *a, struct weir_err *err)
         }
     }
     (void)closedir(d);
+    a->sweeps_left = SWEEPS;
+    agent_groups_sweep(a);
     return 0;
 }
 

@@ -332,6 +332,26 @@ def test_killed_supervisor_is_node_lost(w):
         until("the end of %d" % pid, lambda: not alive(pid))
 
 
+def test_groups_of_killed_supervisors_are_swept(w):
+    if not os.access("/sys/fs/cgroup/memory", os.W_OK):
+        raise Skip("no version 1 memory cgroup")
+    b = w.broker
+    first = w.agent()
+    run = b.start(1, {"run": "echo up; sleep 1000", "resources": {"cpus": 1, "memory": "64M"}})
+    has_text(b, run, "up")
+    name = "weir-%s-1_0_1" % b.joins[0]["agent_id"][:8]
+
+    def there():
+        return subprocess.run(["find", "/sys/fs/cgroup/memory", "-name", name], capture_output=True, text=True).stdout.strip()
+    assert there()
+    os.kill(b.heard("started", run)[0]["pid"], signal.SIGKILL)
+    check(b.ended(run), {"reason": "node_lost"})
+    first.terminate()
+    first.wait(10)
+    w.agent()
+    until("the group to go", lambda: not there(), 40)
+
+
 def test_term_ends_the_agent_and_leaves_tasks(w):
     b = w.broker
     a = w.agent()
