@@ -25,8 +25,8 @@ static const char SQL_PUT_SHAPE[] = "INSERT INTO shape (id, request) VALUES (?, 
 static const char SQL_PUT_JOB[] =
     "INSERT INTO job (id, project, user, shape, priority, n_tasks, parallel_max, state, waiting,"
     " starting, running, stopping, succeeded, failed, cancelled, submitted_us, started_us, ended_us,"
-    " deadline_us, cancel_asked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-static const char SQL_PUT_JOB_TEXT[] = "INSERT INTO job_text (id, name, tags, spec) VALUES (?, ?, ?, ?)";
+    " deadline_us, cancel_asked, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+static const char SQL_PUT_JOB_TEXT[] = "INSERT INTO job_text (id, tags, spec) VALUES (?, ?, ?)";
 static const char SQL_UPDATE_JOB[] =
     "UPDATE job SET priority = ?, parallel_max = ?, state = ?, waiting = ?, starting = ?, running = ?,"
     " stopping = ?, succeeded = ?, failed = ?, cancelled = ?, started_us = ?, ended_us = ?,"
@@ -165,7 +165,7 @@ int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struc
     sq_i(&b, v->priority), sq_u(&b, v->n_tasks), sq_u(&b, v->parallel_max), sq_u(&b, v->state);
     bind_counts(&b, v);
     sq_i(&b, v->submitted.us), sq_i(&b, v->started.us), sq_i(&b, v->ended.us);
-    sq_i(&b, v->deadline.us), sq_u(&b, v->cancelled);
+    sq_i(&b, v->deadline.us), sq_u(&b, v->cancelled), sq_s(&b, r->name);
     code = sq_run(s, b.st, "put job", err);
     if (code < 0) {
         return code;
@@ -174,7 +174,7 @@ int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struc
     if (b.st == NULL) {
         return code;
     }
-    sq_u(&b, v->id.v), sq_s(&b, r->name), sq_s(&b, r->tags_json == NULL ? "{}" : r->tags_json);
+    sq_u(&b, v->id.v), sq_s(&b, r->tags_json == NULL ? "{}" : r->tags_json);
     sq_s(&b, r->spec_json == NULL ? "{}" : r->spec_json);
     return sq_run(s, b.st, "put job", err);
 }
