@@ -209,6 +209,9 @@ static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row
          .amount_micro = of(s)->unbalanced ? 99 : 100},
     };
     int rc = enter(s, err);
+    if (rc < 0) {
+        return rc;
+    }
     for (size_t i = 0; rc == 0 && i < WEIR_ARRAY_LEN(rows); i++) {
         if (rows[i].id > after) {
             rc = fn(ctx, &rows[i]);

@@ -224,7 +224,7 @@ static void bad_requests_are_refused_with_the_place(void **state)
         {"POST", "/v1/jobs", "application/json", "{\"run\":\"true\",\"priority\":\"high\"}", 400, "priority"},
         {"POST", "/v1/jobs?dry_run=yes", "application/json", "{\"run\":\"true\"}", 400, "dry_run"},
         {"POST", "/v1/jobs", "application/json", "{\"name\":\"impossible\",\"run\":\"true\"}", 422, "nearest possible"},
-        {"POST", "/v1/jobs/12/cancel", "application/json", "{}", 400, "takes no body"},
+        {"POST", "/v1/jobs/12/cancel", "application/json", "{\"a\":1}", 400, "takes no body"},
         {"PUT", "/v1/projects/a", "application/json", "{\"wieght\":1}", 400, "did you mean 'weight'?"},
         {"PUT", "/v1/projects/a", "application/json", "{\"weight\":0}", 400, "weight must be"},
         {"PUT", "/v1/projects/a", "application/json", "{\"weight\":\"1\"}", 400, "wrong type"},
