@@ -67,7 +67,8 @@ const char *weir_request_path(const struct weir_http_request *r)
     return r->path;
 }
 
-void weir_request_each_query(const struct weir_http_request *r, void (*fn)(void *ctx, const char *key, const char *value), void *ctx)
+void weir_request_each_query(const struct weir_http_request *r,
+                             void (*fn)(void *ctx, const char *key, const char *value), void *ctx)
 {
     for (size_t i = 0; i < r->n_query; i++) {
         fn(ctx, r->query[i].key, r->query[i].value);
@@ -101,7 +102,8 @@ const char *weir_request_peer(struct weir_http_request *r)
     return "127.0.0.1:1";
 }
 
-void weir_request_reply(struct weir_http_request *r, int status, const char *type, struct weir_sv body, const struct weir_http_header *headers, size_t n)
+void weir_request_reply(struct weir_http_request *r, int status, const char *type, struct weir_sv body,
+                        const struct weir_http_header *headers, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         WEIR_ASSERT(weir_utf8_is_text(weir_sv_of(headers[i].value)));
@@ -131,7 +133,8 @@ void weir_request_fail(struct weir_http_request *r, int code, const struct weir_
 }
 
 /* A client that reads what there is and goes away. */
-struct weir_stream *weir_request_stream(struct weir_http_request *r, int status, const char *type, weir_stream_pull_fn *pull, void (*done)(void *ctx), void *ctx)
+struct weir_stream *weir_request_stream(struct weir_http_request *r, int status, const char *type,
+                                        weir_stream_pull_fn *pull, void (*done)(void *ctx), void *ctx)
 {
     char buf[512];
     check_answer(status, type, WEIR_SV(""));
@@ -152,22 +155,31 @@ void weir_stream_wake(struct weir_stream *s)
 static int get_job(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err)
 {
     static const struct weir_job_row row = {
-        .view = {.id = {12}, .n_tasks = 100, .state = WEIR_JOB_RUNNING, .submitted = {1}}, .name = "train", .project = "p", .user = "u",
-        .tags_json = "{}", .spec_json = "{\"array\":\"0-99\"}"};
+        .view = {.id = {12}, .n_tasks = 100, .state = WEIR_JOB_RUNNING, .submitted = {1}},
+        .name = "train",
+        .project = "p",
+        .user = "u",
+        .tags_json = "{}",
+        .spec_json = "{\"array\":\"0-99\"}"};
     (void)s;
     return id.v == 12 ? fn(ctx, &row) : weir_fail(err, -WEIR_ENOTFOUND, "no job");
 }
 
-static int list_jobs(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err)
+static int list_jobs(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx,
+                     struct weir_err *err)
 {
     WEIR_ASSERT(f->limit >= 1 && f->limit <= 1000);
     return get_job(s, (struct weir_job_id){12}, fn, ctx, err);
 }
 
-static int list_tasks(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err)
+static int list_tasks(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx,
+                      struct weir_err *err)
 {
-    static const struct weir_task_row row = {.view = {.id = {{12}, 3}, .state = WEIR_TASK_RUNNING, .attempt = 1, .node = {1}, .n_nodes = 1},
-                                             .text = "", .node_name = "n", .pool = "p"};
+    static const struct weir_task_row row = {
+        .view = {.id = {{12}, 3}, .state = WEIR_TASK_RUNNING, .attempt = 1, .node = {1}, .n_nodes = 1},
+        .text = "",
+        .node_name = "n",
+        .pool = "p"};
     (void)s;
     (void)err;
     WEIR_ASSERT(f->limit >= 1 && f->limit <= 1000);
@@ -210,21 +222,23 @@ static int no_postings(struct weir_store *s, uint64_t after, weir_posting_row_fn
     return 0;
 }
 
-static int no_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit, weir_event_row_fn *fn, void *ctx, struct weir_err *err)
+static int no_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+                     weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)after, (void)job, (void)fn, (void)ctx, (void)err;
     WEIR_ASSERT(limit >= 1 && limit <= 1000);
     return 0;
 }
 
-static int no_explains(struct weir_store *s, struct weir_task_id task, uint32_t limit, weir_explain_row_fn *fn, void *ctx, struct weir_err *err)
+static int no_explains(struct weir_store *s, struct weir_task_id task, uint32_t limit, weir_explain_row_fn *fn,
+                       void *ctx, struct weir_err *err)
 {
     (void)s, (void)task, (void)limit, (void)fn, (void)ctx, (void)err;
     return 0;
 }
 
-static int no_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by, const char *const *tag, size_t n_by,
-                   weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
+static int no_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by,
+                   const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)f, (void)by, (void)tag, (void)fn, (void)ctx, (void)err;
     WEIR_ASSERT(n_by >= 1 && n_by <= WEIR_BILL_KEYS_MAX);
@@ -232,8 +246,18 @@ static int no_bill(struct weir_store *s, const struct weir_bill_filter *f, const
 }
 
 static const struct weir_store_ops store_ops = {
-    .get_job = get_job, .list_jobs = list_jobs, .list_tasks = list_tasks, .get_task = get_task, .each_project = no_projects, .each_pool = no_pools,
-    .each_node = no_nodes, .each_lease = no_leases, .each_posting = no_postings, .list_events = no_events, .list_explains = no_explains, .bill = no_bill,
+    .get_job = get_job,
+    .list_jobs = list_jobs,
+    .list_tasks = list_tasks,
+    .get_task = get_task,
+    .each_project = no_projects,
+    .each_pool = no_pools,
+    .each_node = no_nodes,
+    .each_lease = no_leases,
+    .each_posting = no_postings,
+    .list_events = no_events,
+    .list_explains = no_explains,
+    .bill = no_bill,
 };
 
 /* ---- a service that does everything at once ---- */
@@ -280,8 +304,16 @@ static struct weir_api *make_api(void)
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     struct weir_api *api = NULL;
     struct weir_err err;
-    struct weir_api_conf conf = {.service = &service, .reader = {&store, NULL}, .gpus = weir_gpu_table_new(), .gpus_lock = &lock, .clock = &weir_clock_os,
-                                 .log_dir = "/nonexistent/weir-fuzz", .currency = "USD", .listen = "127.0.0.1:7070", .os_user = "ada", .log_bytes_max = 1};
+    struct weir_api_conf conf = {.service = &service,
+                                 .reader = {&store, NULL},
+                                 .gpus = weir_gpu_table_new(),
+                                 .gpus_lock = &lock,
+                                 .clock = &weir_clock_os,
+                                 .log_dir = "/nonexistent/weir-fuzz",
+                                 .currency = "USD",
+                                 .listen = "127.0.0.1:7070",
+                                 .os_user = "ada",
+                                 .log_bytes_max = 1};
     WEIR_ASSERT(weir_api_new(&api, &conf, &err) == 0);
     return api;
 }
