@@ -137,7 +137,7 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
     weir_json_object(&b.j);
     weir_json_kv_cstr(&b.j, "currency", a->conf.currency);
     weir_json_kv_time(&b.j, "from", q->filter.from);
-    weir_json_kv_time(&b.j, "to", q->filter.to);
+    weir_json_kv_time(&b.j, "to", q->filter.to.us == INT64_MAX ? weir_clock_wall(a->conf.clock) : q->filter.to);
     weir_json_key(&b.j, "by");
     weir_json_array(&b.j);
     for (size_t i = 0; i < q->n_by; i++) {
@@ -182,7 +182,8 @@ void api_handle_bill(struct api_request *rq)
     const struct api_value *from = api_param(rq, "from");
     const struct api_value *to = api_param(rq, "to");
     q->filter.from = from->time;
-    q->filter.to = to->is_given ? to->time : weir_clock_wall(rq->api->conf.clock);
+    /* Without an end: all that was posted, so that no posting is cut by the moment of asking. */
+    q->filter.to = to->is_given ? to->time : WEIR_WALL_MAX;
     q->filter.job.v = api_number(rq, "job", 0);
     int rc = parse_by(weir_sv_of(by == NULL ? "project" : by), q, &rq->err);
     if (rc == 0 && to->is_given && q->filter.to.us <= q->filter.from.us) {
