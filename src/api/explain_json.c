@@ -143,8 +143,8 @@ static void add_rejections(struct weir_str *out, const struct weir_explain *e)
         if (v == WEIR_VERDICT_CHOSEN || v == WEIR_VERDICT_DEARER || e->rejected[v] == 0) {
             continue;
         }
-        weir_str_addf(out, "%s%" PRIu32 " (%s)", first ? " Ruled out: " : ", ", e->rejected[v],
-                      weir_verdict_text((enum weir_verdict)v));
+        weir_str_addf(out, "%s%" PRIu32 " candidate%s: %s", first ? " Ruled out: " : "; ", e->rejected[v],
+                      e->rejected[v] == 1 ? "" : "s", weir_verdict_text((enum weir_verdict)v));
         first = false;
     }
     weir_str_adds(out, first ? "" : ".");
@@ -213,7 +213,12 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
         break;
     }
     if (c == NULL) {
-        weir_str_addf(out, "%s.", e->node.v == 0 ? "what is free first" : node_name(n, e->node, buf));
+        if (e->node.v != 0) {
+            weir_str_addf(out, "%s.", node_name(n, e->node, buf));
+        } else {
+            weir_str_addf(out, "whichever is free first of %" PRIu32 " place%s that could take it.", e->n_considered,
+                          e->n_considered == 1 ? "" : "s");
+        }
         add_rejections(out, e);
         return;
     }
