@@ -66,7 +66,9 @@ def explore(python, url, examples, seed, excluded):
                "--generation-database", "none"]
     for name in excluded:
         command += ["--exclude-operation-id", name]
-    return subprocess.run(command, capture_output=True, timeout=1500, check=False)
+    # It keeps its notes in the working directory.
+    folder = os.path.dirname(os.path.dirname(python))
+    return subprocess.run(command, capture_output=True, timeout=1500, check=False, cwd=folder)
 
 
 def report(number, name, result):
@@ -89,7 +91,7 @@ def main():
     parser.add_argument("--examples", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    python, why = make_venv(args.venv)
+    python, why = make_venv(os.path.abspath(args.venv))
     if python is None:
         print(f"1..0 # SKIP openapi-spec-validator and schemathesis cannot be installed: {why}")
         return 0
