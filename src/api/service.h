@@ -93,7 +93,7 @@ struct weir_command {
     struct weir_job_id job; /* SUBMIT */
     bool flag;              /* WAIT_JOB: has ended; dry run: possible; EXPLAIN: it is waiting */
     struct weir_explain explain; /* EXPLAIN, dry run */
-    const struct weir_offer *offer; /* OFFERS: borrowed during done only */
+    const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
     struct weir_str reply; /* STATUS, AGENT_*: a JSON document; released by the poster. Cap set by the service. */
     struct weir_command *next; /* the service's own */

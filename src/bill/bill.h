@@ -55,7 +55,8 @@ struct weir_posting {
     uint8_t debit;  /* enum weir_account */
     uint8_t credit;
     bool modelled;  /* energy that was not measured */
-    int64_t amount_micro; /* > 0 */
+    int64_t amount_micro; /* > 0; may be 0 where gpu_us is not */
+    uint64_t gpu_us;      /* GPU-microseconds that the run occupied in the span; 0 for others and in corrections */
     /* of the run, or of the task that a machine was rented for; zero where none */
     struct weir_project_id project;
     struct weir_user_id user;

@@ -9,6 +9,9 @@
  * Names follow SkyPilot's catalogue ("A100" is the 40 GB card, "A100-80GB" the other). A name that is
  * a family ("A100", "V100", "H100", "RTX6000") also stands for its larger-memory members when a
  * request names it; see weir_gpu_table_match.
+ *
+ * A table has no lock: any number of threads may find, get and match, but an intern (also the one
+ * inside weir_spec_parse and weir_spec_from_json) may run beside nothing else.
  */
 
 #include "base/map.h"

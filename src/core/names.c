@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Texts of the model's enums. The switches have no default, so that a new value is not forgotten. */
+/* Texts of the model's enums. The switches have no default, so that a new value is not forgotten.
+ */
 #include "core/model.h"
 
 const char *weir_task_state_name(enum weir_task_state s)

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * The HTTP server: libmicrohttpd with one epoll thread per core (at most WEIR_SERVER_THREADS_MAX), TLS by GnuTLS, bodies and headers
- * bounded, slow clients timed out, connections limited. It knows no routes: each complete request goes
- * to one handler, which answers now or later, from any thread.
+ * The HTTP server: libmicrohttpd with one epoll thread per two cores (at most
+ * WEIR_SERVER_THREADS_MAX), TLS by GnuTLS, bodies and headers bounded, slow clients timed out,
+ * connections limited. It knows no routes: each complete request goes to one handler, which answers
+ * now or later, from any thread.
  *
  * Threads: the handler runs on a server thread. A request that is answered later is suspended; it
  * belongs to whoever holds the pointer until weir_request_reply or weir_request_stream is called,
@@ -22,28 +23,35 @@ struct weir_http_request; /* one request under way */
 
 enum weir_peer_trust {
     WEIR_PEER_UNKNOWN,   /* from elsewhere, or another user of this host */
-    WEIR_PEER_SAME_USER, /* a loopback connection from a process of the server's own user, or of root */
+    WEIR_PEER_SAME_USER, /* a loopback connection from a process of the server's own user, or of
+                            root */
 };
 
 typedef void weir_server_fn(void *ctx, struct weir_http_request *r);
 
 struct weir_server_conf {
-    const char *listen;       /* "127.0.0.1:7070", "[::1]:7070", ":7070" (all addresses); port 0: any free one */
+    const char
+        *listen; /* "127.0.0.1:7070", "[::1]:7070", ":7070" (all addresses); port 0: any free one */
     const char *tls_cert_pem; /* both or none; required for an address that is not loopback */
     const char *tls_key_pem;
-    size_t body_bytes_max;    /* larger bodies are answered 413 */
+    size_t body_bytes_max; /* larger bodies are answered 413 */
     unsigned connections_max;
     unsigned idle_timeout_s;
     weir_server_fn *handler;
     void *ctx;
 };
 
-/* Errors: -WEIR_EINUSE (says what to do), -WEIR_EINVAL (address), -WEIR_ECONFIG (TLS), -WEIR_EIO. */
-int weir_server_start(struct weir_server **ret, const struct weir_server_conf *conf, struct weir_err *err);
+/* Errors: -WEIR_EINUSE (says what to do), -WEIR_EINVAL (address), -WEIR_ECONFIG (TLS), -WEIR_EIO.
+ */
+int weir_server_start(struct weir_server **ret,
+                      const struct weir_server_conf *conf,
+                      struct weir_err *err);
 /* The real port. */
 uint16_t weir_server_port(const struct weir_server *s);
-/* Stops accepting, answers suspended requests with 503, ends the threads, frees. All request pointers that are
- * still held elsewhere must have been answered before. */
+/* Stops accepting, answers new requests with 503, ends streams, gives those who hold requests two
+ * seconds to answer them, answers what is left with 503 (whoever still holds such a one must not
+ * touch it any more), ends the threads, frees. Long polls should be answered before, as they make
+ * this take the two seconds. */
 void weir_server_stop(struct weir_server *s);
 
 /* ---- reading a request; all borrowed until it is answered ---- */
@@ -58,7 +66,10 @@ void weir_request_each_query(const struct weir_http_request *r,
                              void *ctx);
 const char *weir_request_header(const struct weir_http_request *r, const char *name);
 struct weir_sv weir_request_body(const struct weir_http_request *r);
-/* Looked up once per connection by the kernel's socket diagnostics (netlink), /proc/net/tcp as a fallback. */
+/* Looked up once per connection by the kernel's socket diagnostics (netlink), /proc/net/tcp as a
+ * fallback. A request that a browser sends for another site's page (Origin, Sec-Fetch-Site), or to
+ * a Host that is not a name or address of loopback (DNS rebinding), is WEIR_PEER_UNKNOWN whoever
+ * runs the browser. */
 enum weir_peer_trust weir_request_trust(struct weir_http_request *r);
 /* "127.0.0.1:50123" for logs. */
 const char *weir_request_peer(struct weir_http_request *r);
@@ -82,7 +93,8 @@ void weir_request_reply(struct weir_http_request *r,
                         const struct weir_http_header *headers,
                         size_t n);
 /* As reply, but takes ownership of a malloc'ed body. */
-void weir_request_reply_take(struct weir_http_request *r, int status, const char *content_type, char *body, size_t n);
+void weir_request_reply_take(
+    struct weir_http_request *r, int status, const char *content_type, char *body, size_t n);
 /* {"error":{"code":"notfound","message":"..."}} with the status of the code. */
 void weir_request_fail(struct weir_http_request *r, int code, const struct weir_err *err);
 

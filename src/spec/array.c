@@ -30,8 +30,8 @@ static int64_t gcd_ext(int64_t a, int64_t b, int64_t *x)
     return a;
 }
 
-/* Whether two ranges have an index in common: the smallest common member of both progressions by the
- * Chinese remainder theorem, then a look at the bounds. */
+/* Whether two ranges have an index in common: the smallest common member of both progressions by
+ * the Chinese remainder theorem, then a look at the bounds. */
 static bool ranges_meet(struct weir_range a, struct weir_range b)
 {
     int64_t x;
@@ -79,11 +79,13 @@ static int parse_range(struct weir_sv text, struct weir_range *ret, struct weir_
         return weir_fail_prefix(err, r, "array range '%.*s'", WEIR_SV_ARG(text));
     }
     if (has_step && last.p == NULL) {
-        return weir_fail(err, -WEIR_EINVAL, "array range '%.*s' has a step but no end; write 0-%.*s:%.*s",
+        return weir_fail(err, -WEIR_EINVAL,
+                         "array range '%.*s' has a step but no end; write 0-%.*s:%.*s",
                          WEIR_SV_ARG(text), WEIR_SV_ARG(first), WEIR_SV_ARG(rest));
     }
     if (hi < lo) {
-        return weir_fail(err, -WEIR_EINVAL, "array range '%.*s' ends before it begins", WEIR_SV_ARG(text));
+        return weir_fail(err, -WEIR_EINVAL, "array range '%.*s' ends before it begins",
+                         WEIR_SV_ARG(text));
     }
     hi -= (hi - lo) % step;
     *ret = (struct weir_range){(uint32_t)lo, (uint32_t)hi, lo == hi ? 1 : (uint32_t)step};
@@ -109,7 +111,8 @@ int weir_spec_parse_array(struct weir_sv text, struct weir_spec *s, struct weir_
     }
     while (ranges.p != NULL) {
         if (n == WEIR_SPEC_RANGES_MAX) {
-            return weir_fail(err, -WEIR_ELIMIT, "an array has at most %d ranges", WEIR_SPEC_RANGES_MAX);
+            return weir_fail(err, -WEIR_ELIMIT, "an array has at most %d ranges",
+                             WEIR_SPEC_RANGES_MAX);
         }
         int r = parse_range(weir_sv_cut(&ranges, ','), &range[n], err);
         if (r != 0) {
@@ -127,7 +130,8 @@ int weir_spec_parse_array(struct weir_sv text, struct weir_spec *s, struct weir_
         n++;
     }
     if (tasks > WEIR_ARRAY_TASKS_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "the array has %" PRIu64 " tasks; at most %d are allowed", tasks,
+        return weir_fail(err, -WEIR_ELIMIT,
+                         "the array has %" PRIu64 " tasks; at most %d are allowed", tasks,
                          WEIR_ARRAY_TASKS_MAX);
     }
     memset(s->range, 0, sizeof s->range);
@@ -162,7 +166,8 @@ uint32_t weir_array_ordinal(const struct weir_range *range, size_t n, uint32_t i
 {
     uint32_t before = 0;
     for (size_t i = 0; i < n; i++) {
-        if (index >= range[i].first && index <= range[i].last && (index - range[i].first) % range[i].step == 0) {
+        if (index >= range[i].first && index <= range[i].last &&
+            (index - range[i].first) % range[i].step == 0) {
             return before + (index - range[i].first) / range[i].step;
         }
         before += range_count(range[i]);
@@ -182,7 +187,8 @@ int weir_parse_task_ref(struct weir_sv text,
     uint64_t index = 0;
     if (weir_parse_u64(job, 1, INT64_MAX, &id, NULL) != 0 ||
         (rest.p != NULL && weir_parse_u64(rest, 0, INDEX_MAX, &index, NULL) != 0)) {
-        return weir_fail(err, -WEIR_EINVAL, "'%.*s' is not a job such as 12 or a task of an array such as 12_7",
+        return weir_fail(err, -WEIR_EINVAL,
+                         "'%.*s' is not a job such as 12 or a task of an array such as 12_7",
                          text.n > 60 ? 60 : (int)text.n, text.p);
     }
     ret_job->v = id;

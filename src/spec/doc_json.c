@@ -48,7 +48,8 @@ static void set_scalar(struct doc *d, const json_t *v)
     case JSON_INTEGER:
         d->type = DOC_NUMBER;
         d->text.p = d->number;
-        d->text.n = (size_t)snprintf(d->number, sizeof d->number, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        d->text.n = (size_t)snprintf(d->number, sizeof d->number, "%" JSON_INTEGER_FORMAT,
+                                     json_integer_value(v));
         break;
     case JSON_REAL:
         /* Fifteen digits give back every decimal of up to that many as it was written. */

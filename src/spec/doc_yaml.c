@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A YAML document tree built from libyaml's events, with a place for every value. Everything is
- * bounded: bytes, depth, entries, and nodes after aliases are expanded (an alias shares the nodes of
- * its anchor, but counts with all of them, so "billion laughs" is refused and costs nothing).
+ * bounded: bytes, depth, entries, and nodes after aliases are expanded (an alias shares the nodes
+ * of its anchor, but counts with all of them, so "billion laughs" is refused and costs nothing).
  */
 #include <yaml.h>
 
@@ -30,7 +30,8 @@ struct builder {
 
 static int fail_at(const struct builder *b, yaml_mark_t at, int code, const char *what)
 {
-    return weir_fail(b->err, code, "%s:%zu:%zu: %s", b->file_name, at.line + 1, at.column + 1, what);
+    return weir_fail(b->err, code, "%s:%zu:%zu: %s", b->file_name, at.line + 1, at.column + 1,
+                     what);
 }
 
 /* How many bytes the character at s takes by its first byte. */
@@ -46,12 +47,13 @@ int doc_check_text(struct weir_sv text, const char *file_name, struct weir_err *
     for (size_t i = 0; i < text.n;) {
         size_t n = char_length((unsigned char)text.p[i]);
         n = n < text.n - i ? n : text.n - i;
-        bool line_end = text.p[i] == '\n' || (text.p[i] == '\r' && i + 1 < text.n && text.p[i + 1] == '\n');
+        bool line_end =
+            text.p[i] == '\n' || (text.p[i] == '\r' && i + 1 < text.n && text.p[i + 1] == '\n');
         if (!line_end && !weir_utf8_is_text((struct weir_sv){text.p + i, n})) {
             unsigned char c = (unsigned char)text.p[i];
             return weir_fail(err, -WEIR_EINVAL,
-                             "%s:%zu:%zu: byte 0x%02x is not UTF-8 text; is this a job file?", file_name, line,
-                             column, c);
+                             "%s:%zu:%zu: byte 0x%02x is not UTF-8 text; is this a job file?",
+                             file_name, line, column, c);
         }
         column++;
         if (text.p[i] == '\n') {
@@ -100,11 +102,13 @@ static int attach(struct builder *b, struct doc *d, yaml_mark_t at)
             return fail_at(b, at, -WEIR_EINVAL, "a key must be a word, not a list or mapping");
         }
         if (weir_sv_eq(d->text, WEIR_SV("<<")) && d->type == DOC_PLAIN) {
-            return fail_at(b, at, -WEIR_EUNSUPPORTED, "merge keys (<<) are not supported; repeat the entries");
+            return fail_at(b, at, -WEIR_EUNSUPPORTED,
+                           "merge keys (<<) are not supported; repeat the entries");
         }
         if (has_key(parent, d->text)) {
-            return weir_fail(b->err, -WEIR_EINVAL, "%s:%zu:%zu: key '%.*s' is given twice", b->file_name,
-                             at.line + 1, at.column + 1, d->text.n > 60 ? 60 : (int)d->text.n, d->text.p);
+            return weir_fail(b->err, -WEIR_EINVAL, "%s:%zu:%zu: key '%.*s' is given twice",
+                             b->file_name, at.line + 1, at.column + 1,
+                             d->text.n > 60 ? 60 : (int)d->text.n, d->text.p);
         }
         b->key = d;
         return 0;
@@ -160,7 +164,8 @@ static int check_tag(const struct builder *b, const yaml_char_t *tag, yaml_mark_
             return 0;
         }
     }
-    return weir_fail(b->err, -WEIR_EUNSUPPORTED, "%s:%zu:%zu: tag '%.60s' is not supported; write the plain value",
+    return weir_fail(b->err, -WEIR_EUNSUPPORTED,
+                     "%s:%zu:%zu: tag '%.60s' is not supported; write the plain value",
                      b->file_name, at.line + 1, at.column + 1, (const char *)tag);
 }
 
@@ -177,7 +182,9 @@ static int on_scalar(struct builder *b, const yaml_event_t *e)
         return fail_at(b, e->start_mark, -WEIR_EINVAL, "the text has a NUL character");
     }
     d->text = (struct weir_sv){weir_arena_strndup(b->arena, value.p, value.n), value.n};
-    d->type = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && e->data.scalar.tag == NULL ? DOC_PLAIN : DOC_STRING;
+    d->type = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && e->data.scalar.tag == NULL
+                  ? DOC_PLAIN
+                  : DOC_STRING;
     bool is_key = b->depth > 0 && b->stack[b->depth - 1]->kind == DOC_MAP && b->key == NULL;
     if (d->type == DOC_PLAIN && !is_key && is_null_text(value)) {
         d->kind = DOC_NULL;
@@ -188,8 +195,10 @@ static int on_scalar(struct builder *b, const yaml_event_t *e)
 
 static int on_open(struct builder *b, const yaml_event_t *e, enum doc_kind kind)
 {
-    const yaml_char_t *anchor = kind == DOC_MAP ? e->data.mapping_start.anchor : e->data.sequence_start.anchor;
-    const yaml_char_t *tag = kind == DOC_MAP ? e->data.mapping_start.tag : e->data.sequence_start.tag;
+    const yaml_char_t *anchor =
+        kind == DOC_MAP ? e->data.mapping_start.anchor : e->data.sequence_start.anchor;
+    const yaml_char_t *tag =
+        kind == DOC_MAP ? e->data.mapping_start.tag : e->data.sequence_start.tag;
     struct doc *d;
     if (b->depth == WEIR_SPEC_DEPTH_MAX) {
         return fail_at(b, e->start_mark, -WEIR_ELIMIT, "nested deeper than 16 levels");
@@ -256,7 +265,8 @@ static int on_event(struct builder *b, const yaml_event_t *e, size_t *documents)
     case YAML_DOCUMENT_START_EVENT:
         if (++*documents > 1) {
             return fail_at(b, e->start_mark, -WEIR_EUNSUPPORTED,
-                           "a second document; chains of tasks are not supported, submit each in a file of its own");
+                           "a second document; chains of tasks are not supported, submit each in a "
+                           "file of its own");
         }
         return 0;
     case YAML_ALIAS_EVENT:
@@ -307,8 +317,9 @@ int doc_from_yaml(struct weir_sv text,
         if (!yaml_parser_parse(&parser, &e)) {
             const char *problem = parser.problem == NULL ? "not YAML" : parser.problem;
             const char *context = parser.context == NULL ? "" : parser.context;
-            r = weir_fail(err, -WEIR_EINVAL, "%s:%zu:%zu: %s%s%s", file_name, parser.problem_mark.line + 1,
-                          parser.problem_mark.column + 1, problem, *context == '\0' ? "" : " ", context);
+            r = weir_fail(err, -WEIR_EINVAL, "%s:%zu:%zu: %s%s%s", file_name,
+                          parser.problem_mark.line + 1, parser.problem_mark.column + 1, problem,
+                          *context == '\0' ? "" : " ", context);
             break;
         }
         done = e.type == YAML_STREAM_END_EVENT;

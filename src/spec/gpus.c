@@ -59,17 +59,20 @@ static int parse_one(struct weir_sv text,
             good = good && is_name_char(name.p[i]);
         }
         if (!good) {
-            return weir_fail(err, -WEIR_EINVAL, "'%.*s' is not a GPU such as A100:8, A100-80GB or 2",
+            return weir_fail(err, -WEIR_EINVAL,
+                             "'%.*s' is not a GPU such as A100:8, A100-80GB or 2",
                              text.n > 60 ? 60 : (int)text.n, text.p);
         }
         if (name.n > 3 && weir_sv_eq_nocase((struct weir_sv){name.p, 3}, WEIR_SV("tpu"))) {
-            return weir_fail(err, -WEIR_EUNSUPPORTED, "'%.*s': TPUs are not supported; ask for a GPU",
-                             WEIR_SV_ARG(name));
+            return weir_fail(err, -WEIR_EUNSUPPORTED,
+                             "'%.*s': TPUs are not supported; ask for a GPU", WEIR_SV_ARG(name));
         }
         model = weir_gpu_table_intern(gpus, name);
         if (model == WEIR_GPU_MODEL_ANY) {
-            return weir_fail(err, -WEIR_ELIMIT, "GPU '%.*s' is one unknown model too many; see 'weir offers' for the known",
-                             WEIR_SV_ARG(name));
+            return weir_fail(
+                err, -WEIR_ELIMIT,
+                "GPU '%.*s' is one unknown model too many; see 'weir offers' for the known",
+                WEIR_SV_ARG(name));
         }
     }
     uint64_t n = 1;
@@ -78,18 +81,22 @@ static int parse_one(struct weir_sv text,
         if (r == -WEIR_EOVERFLOW) {
             return weir_fail(err, -WEIR_EOVERFLOW,
                              "%.*s GPUs in '%.*s': a node has 1 to %d; spread more over num_nodes",
-                             count.n > 20 ? 20 : (int)count.n, count.p, text.n > 60 ? 60 : (int)text.n, text.p,
-                             WEIR_NODE_GPUS_MAX);
+                             count.n > 20 ? 20 : (int)count.n, count.p,
+                             text.n > 60 ? 60 : (int)text.n, text.p, WEIR_NODE_GPUS_MAX);
         }
         if (r != 0) {
-            return weir_fail_prefix(err, r, "GPU count of '%.*s'", text.n > 60 ? 60 : (int)text.n, text.p);
+            return weir_fail_prefix(err, r, "GPU count of '%.*s'", text.n > 60 ? 60 : (int)text.n,
+                                    text.p);
         }
     }
     *ret = (struct weir_gpu_wish){model, (uint16_t)n};
     return 0;
 }
 
-int weir_spec_parse_gpus(struct weir_sv text, struct weir_gpu_table *gpus, struct weir_request *r, struct weir_err *err)
+int weir_spec_parse_gpus(struct weir_sv text,
+                         struct weir_gpu_table *gpus,
+                         struct weir_request *r,
+                         struct weir_err *err)
 {
     struct weir_gpu_wish wish[WEIR_ALTERNATIVES_MAX] = {0};
     uint32_t n = 0;
@@ -101,7 +108,8 @@ int weir_spec_parse_gpus(struct weir_sv text, struct weir_gpu_table *gpus, struc
     bool none = weir_sv_eq_nocase(rest, WEIR_SV("none")) || weir_sv_eq(rest, WEIR_SV("0"));
     while (!none && rest.p != NULL) {
         if (n == WEIR_ALTERNATIVES_MAX) {
-            return weir_fail(err, -WEIR_ELIMIT, "at most %d alternative GPUs are allowed", WEIR_ALTERNATIVES_MAX);
+            return weir_fail(err, -WEIR_ELIMIT, "at most %d alternative GPUs are allowed",
+                             WEIR_ALTERNATIVES_MAX);
         }
         int code = parse_one(weir_sv_cut(&rest, ','), gpus, &wish[n], &mem_mib, err);
         if (code != 0) {
@@ -110,7 +118,8 @@ int weir_spec_parse_gpus(struct weir_sv text, struct weir_gpu_table *gpus, struc
         n++;
     }
     if (mem_mib > 0 && n > 1) {
-        return weir_fail(err, -WEIR_EINVAL, "a GPU given by its memory ('%.*s') cannot be one of several",
+        return weir_fail(err, -WEIR_EINVAL,
+                         "a GPU given by its memory ('%.*s') cannot be one of several",
                          text.n > 60 ? 60 : (int)text.n, text.p);
     }
     memcpy(r->alternative, wish, sizeof wish);

@@ -25,7 +25,12 @@ int read_fail_prefix(const struct reader *rd, const struct doc *at, int code, co
     return code;
 }
 
-int read_fail(const struct reader *rd, const struct doc *at, int code, const char *path, const char *fmt, ...)
+int read_fail(const struct reader *rd,
+              const struct doc *at,
+              int code,
+              const char *path,
+              const char *fmt,
+              ...)
 {
     char text[384];
     va_list ap;
@@ -36,7 +41,11 @@ int read_fail(const struct reader *rd, const struct doc *at, int code, const cha
     return read_fail_prefix(rd, at, code, path);
 }
 
-void read_warn(const struct reader *rd, const struct doc *at, const char *path, const char *fmt, ...)
+void read_warn(const struct reader *rd,
+               const struct doc *at,
+               const char *path,
+               const char *fmt,
+               ...)
 {
     char text[384];
     va_list ap;
@@ -52,7 +61,10 @@ void read_warn(const struct reader *rd, const struct doc *at, const char *path, 
 
 /* ---- values ---- */
 
-static int wrong_kind(const struct reader *rd, const struct doc *d, const char *path, const char *want)
+static int wrong_kind(const struct reader *rd,
+                      const struct doc *d,
+                      const char *path,
+                      const char *want)
 {
     static const char *const kinds[] = {"nothing", "a single value", "a list", "a mapping"};
     return read_fail(rd, d, -WEIR_EINVAL, path, "must be %s, not %s", want, kinds[d->kind]);
@@ -92,21 +104,31 @@ int read_text(struct reader *rd, const struct doc *d, const char *path, char **r
     return r;
 }
 
-static int check_line(struct reader *rd, const struct doc *d, const char *path, size_t bytes_max, struct weir_sv text)
+static int check_line(struct reader *rd,
+                      const struct doc *d,
+                      const char *path,
+                      size_t bytes_max,
+                      struct weir_sv text)
 {
     if (text.n == 0) {
         return read_fail(rd, d, -WEIR_EINVAL, path, "is empty; leave the key out instead");
     }
     if (text.n > bytes_max) {
-        return read_fail(rd, d, -WEIR_ELIMIT, path, "has %zu bytes; at most %zu are allowed", text.n, bytes_max);
+        return read_fail(rd, d, -WEIR_ELIMIT, path, "has %zu bytes; at most %zu are allowed",
+                         text.n, bytes_max);
     }
-    if (!weir_utf8_is_text(text) || memchr(text.p, '\n', text.n) != NULL || memchr(text.p, '\t', text.n) != NULL) {
+    if (!weir_utf8_is_text(text) || memchr(text.p, '\n', text.n) != NULL ||
+        memchr(text.p, '\t', text.n) != NULL) {
         return read_fail(rd, d, -WEIR_EINVAL, path, "must be one line of text");
     }
     return 0;
 }
 
-int read_line(struct reader *rd, const struct doc *d, const char *path, size_t bytes_max, char **ret)
+int read_line(struct reader *rd,
+              const struct doc *d,
+              const char *path,
+              size_t bytes_max,
+              char **ret)
 {
     struct weir_sv text;
     int r = read_scalar(rd, d, path, &text);
@@ -117,7 +139,12 @@ int read_line(struct reader *rd, const struct doc *d, const char *path, size_t b
     return r;
 }
 
-static int read_u64(struct reader *rd, const struct doc *d, const char *path, uint64_t min, uint64_t max, uint64_t *ret)
+static int read_u64(struct reader *rd,
+                    const struct doc *d,
+                    const char *path,
+                    uint64_t min,
+                    uint64_t max,
+                    uint64_t *ret)
 {
     struct weir_sv text;
     int r = read_scalar(rd, d, path, &text);
@@ -128,7 +155,10 @@ static int read_u64(struct reader *rd, const struct doc *d, const char *path, ui
     return r == 0 ? 0 : read_fail_prefix(rd, d, r, path);
 }
 
-static int read_duration(struct reader *rd, const struct doc *d, const char *path, struct weir_dur *ret)
+static int read_duration(struct reader *rd,
+                         const struct doc *d,
+                         const char *path,
+                         struct weir_dur *ret)
 {
     struct weir_sv text;
     struct weir_dur v;
@@ -141,13 +171,18 @@ static int read_duration(struct reader *rd, const struct doc *d, const char *pat
         return read_fail_prefix(rd, d, r, path);
     }
     if (v.us == 0 || v.us > DURATION_MAX_US) {
-        return read_fail(rd, d, -WEIR_EOVERFLOW, path, "must be longer than 0 and at most 3650 days");
+        return read_fail(rd, d, -WEIR_EOVERFLOW, path,
+                         "must be longer than 0 and at most 3650 days");
     }
     *ret = v;
     return 0;
 }
 
-static int read_money(struct reader *rd, const struct doc *d, const char *path, int64_t min, int64_t *ret)
+static int read_money(struct reader *rd,
+                      const struct doc *d,
+                      const char *path,
+                      int64_t min,
+                      int64_t *ret)
 {
     struct weir_sv text;
     int64_t v;
@@ -167,7 +202,11 @@ static int read_money(struct reader *rd, const struct doc *d, const char *path, 
     return 0;
 }
 
-static int read_mib(struct reader *rd, const struct doc *d, const char *path, uint64_t max, uint64_t *ret)
+static int read_mib(struct reader *rd,
+                    const struct doc *d,
+                    const char *path,
+                    uint64_t max,
+                    uint64_t *ret)
 {
     struct weir_sv text;
     uint64_t bytes;
@@ -205,12 +244,14 @@ int read_pairs(struct reader *rd,
         return wrong_kind(rd, d, path, "a mapping of names to values");
     }
     if (*ret_n + d->n > pairs_max) {
-        return read_fail(rd, d, -WEIR_ELIMIT, path, "%zu entries; at most %zu are allowed", *ret_n + d->n, pairs_max);
+        return read_fail(rd, d, -WEIR_ELIMIT, path, "%zu entries; at most %zu are allowed",
+                         *ret_n + d->n, pairs_max);
     }
     for (const struct doc *c = d->first; c != NULL; c = c->next) {
         struct weir_sv value;
         if (c->kind == DOC_NULL) {
-            return read_fail(rd, c, -WEIR_EINVAL, path, "'%.*s' has no value; write \"\" where it is to be empty",
+            return read_fail(rd, c, -WEIR_EINVAL, path,
+                             "'%.*s' has no value; write \"\" where it is to be empty",
                              c->key.n > 60 ? 60 : (int)c->key.n, c->key.p);
         }
         int r = read_scalar(rd, c, path, &value);
@@ -219,8 +260,8 @@ int read_pairs(struct reader *rd,
         }
         for (size_t i = 0; i < *ret_n; i++) {
             if (weir_sv_eq(weir_sv_of((*ret)[i].key), c->key)) {
-                return read_fail(rd, c, -WEIR_EINVAL, path, "'%.*s' is given twice", c->key.n > 60 ? 60 : (int)c->key.n,
-                                 c->key.p);
+                return read_fail(rd, c, -WEIR_EINVAL, path, "'%.*s' is given twice",
+                                 c->key.n > 60 ? 60 : (int)c->key.n, c->key.p);
             }
         }
         pair_add(ret, ret_n, c->key, value);
@@ -230,7 +271,11 @@ int read_pairs(struct reader *rd,
 
 /* ---- resources ---- */
 
-static int add_wish(struct reader *rd, const struct doc *d, const char *path, struct weir_sv text, struct weir_request *all)
+static int add_wish(struct reader *rd,
+                    const struct doc *d,
+                    const char *path,
+                    struct weir_sv text,
+                    struct weir_request *all)
 {
     struct weir_request one = {0};
     int r = weir_spec_parse_gpus(text, rd->gpus, &one, rd->err);
@@ -238,7 +283,8 @@ static int add_wish(struct reader *rd, const struct doc *d, const char *path, st
         return read_fail_prefix(rd, d, r, path);
     }
     if (all->alternatives + one.alternatives > WEIR_ALTERNATIVES_MAX) {
-        return read_fail(rd, d, -WEIR_ELIMIT, path, "at most %d alternative GPUs are allowed", WEIR_ALTERNATIVES_MAX);
+        return read_fail(rd, d, -WEIR_ELIMIT, path, "at most %d alternative GPUs are allowed",
+                         WEIR_ALTERNATIVES_MAX);
     }
     if (one.gpu_mem_mib_min > all->gpu_mem_mib_min) {
         all->gpu_mem_mib_min = one.gpu_mem_mib_min;
@@ -257,7 +303,10 @@ static int add_wish(struct reader *rd, const struct doc *d, const char *path, st
 }
 
 /* {H100: 8}, and the set {H100:8} that YAML reads as a key without value. */
-static int add_wish_entry(struct reader *rd, const struct doc *d, const char *path, struct weir_request *all)
+static int add_wish_entry(struct reader *rd,
+                          const struct doc *d,
+                          const char *path,
+                          struct weir_request *all)
 {
     struct weir_str text = WEIR_STR_INIT(256);
     weir_str_add(&text, d->key.p, d->key.n);
@@ -311,7 +360,6 @@ int read_accelerators(struct reader *rd, const struct doc *d, const char *path)
     if (all.gpu_mem_mib_min > q->gpu_mem_mib_min) {
         q->gpu_mem_mib_min = all.gpu_mem_mib_min;
     }
-    rd->has_accelerators = true;
     return 0;
 }
 
@@ -332,7 +380,8 @@ int read_cpus(struct reader *rd, const struct doc *d, const char *path)
         return read_fail_prefix(rd, d, r, path);
     }
     if (milli <= 0 || milli > CPU_MILLI_MAX) {
-        return read_fail(rd, d, -WEIR_EOVERFLOW, path, "must be more than 0 and at most 100000 cores");
+        return read_fail(rd, d, -WEIR_EOVERFLOW, path,
+                         "must be more than 0 and at most 100000 cores");
     }
     rd->spec->request.cpu_milli = (uint32_t)milli;
     return 0;
@@ -367,8 +416,8 @@ int read_use_spot(struct reader *rd, const struct doc *d, const char *path)
         return 0;
     }
     if (weir_parse_bool(text, &spot, NULL) != 0) {
-        return read_fail(rd, d, -WEIR_EINVAL, path, "'%.*s' is not auto, true or false", text.n > 60 ? 60 : (int)text.n,
-                         text.p);
+        return read_fail(rd, d, -WEIR_EINVAL, path, "'%.*s' is not auto, true or false",
+                         text.n > 60 ? 60 : (int)text.n, text.p);
     }
     rd->spec->request.market = spot ? WEIR_MARKET_SPOT : WEIR_MARKET_ON_DEMAND;
     return 0;
@@ -379,20 +428,24 @@ static int read_image(struct reader *rd, const struct doc *d, const char *path)
     struct weir_sv text;
     struct weir_sv prefix = WEIR_SV("docker:");
     if (d->kind == DOC_MAP) {
-        return read_fail(rd, d, -WEIR_EUNSUPPORTED, path,
-                         "machine images by region are not supported; name a container image, docker:IMAGE");
+        return read_fail(
+            rd, d, -WEIR_EUNSUPPORTED, path,
+            "machine images by region are not supported; name a container image, docker:IMAGE");
     }
     int r = read_scalar(rd, d, path, &text);
     if (r != 0) {
         return r;
     }
     if (weir_sv_starts(text, WEIR_SV("skypilot:"))) {
-        read_warn(rd, d, path, "ignored: machines are started from weir's own image; for another system name a container, docker:IMAGE");
+        read_warn(rd, d, path,
+                  "ignored: machines are started from weir's own image; for another system name a "
+                  "container, docker:IMAGE");
         return 0;
     }
     if (!weir_sv_starts(text, prefix)) {
         return read_fail(rd, d, -WEIR_EUNSUPPORTED, path,
-                         "'%.*s' is not a container image; write docker:IMAGE (machine images are not supported)",
+                         "'%.*s' is not a container image; write docker:IMAGE (machine images are "
+                         "not supported)",
                          text.n > 100 ? 100 : (int)text.n, text.p);
     }
     text = (struct weir_sv){text.p + prefix.n, text.n - prefix.n};
@@ -413,11 +466,43 @@ static const struct key_row resource_keys[] = {
     {"memory", "resources.memory", read_memory},
     {"use_spot", "resources.use_spot", read_use_spot},
     {"image_id", "resources.image_id", read_image},
+    {"gpus", "resources.gpus", read_accelerators, .skypilot = true},
+    {"infra", "resources.infra", sky_infra, .skypilot = true},
+    {"cloud", "resources.cloud", sky_cloud, .skypilot = true},
+    {"region", "resources.region", sky_region, .skypilot = true},
+    {"zone", "resources.zone", sky_zone, .skypilot = true},
+    {"instance_type", "resources.instance_type", sky_instance_type, .skypilot = true},
+    {"job_recovery", "resources.job_recovery", sky_job_recovery, .skypilot = true},
+    {"spot_recovery", "resources.spot_recovery", sky_job_recovery, .skypilot = true},
+    {"labels", "resources.labels", sky_labels, .skypilot = true},
+    {"priority", "resources.priority", sky_priority, .skypilot = true},
+    {"priority_class", "resources.priority_class", sky_ignore, .skypilot = true},
+    {"disk_size", "resources.disk_size", sky_ignore, .skypilot = true},
+    {"disk_tier", "resources.disk_tier", sky_ignore, .skypilot = true},
+    {"local_disk", "resources.local_disk", sky_ignore, .skypilot = true},
+    {"ephemeral_storage", "resources.ephemeral_storage", sky_ignore, .skypilot = true},
+    {"network_tier", "resources.network_tier", sky_ignore, .skypilot = true},
+    {"accelerator_args", "resources.accelerator_args", sky_ignore, .skypilot = true},
+    {"autostop", "resources.autostop", sky_ignore, .skypilot = true},
+    {"ports", "resources.ports", sky_ignore, .skypilot = true},
+    {"max_hourly_cost", "resources.max_hourly_cost", sky_refuse, .skypilot = true},
+    {"hooks", "resources.hooks", sky_refuse, .skypilot = true},
+    {"volumes", "resources.volumes", sky_refuse, .skypilot = true},
+    {"any_of", "resources.any_of", sky_refuse, .skypilot = true},
+    {"ordered", "resources.ordered", sky_refuse, .skypilot = true},
 };
+
+int read_resource_keys(struct reader *rd, const struct doc *map, const char *path)
+{
+    return read_map(rd, map, resource_keys, WEIR_ARRAY_LEN(resource_keys), path);
+}
 
 static int read_resources(struct reader *rd, const struct doc *d, const char *path)
 {
-    return read_map(rd, d, resource_keys, WEIR_ARRAY_LEN(resource_keys), path);
+    if (!rd->is_json && (doc_get(d, "any_of") != NULL || doc_get(d, "ordered") != NULL)) {
+        return sky_candidates(rd, d, path);
+    }
+    return read_resource_keys(rd, d, path);
 }
 
 /* ---- placement ---- */
@@ -503,7 +588,8 @@ static int read_signal(struct reader *rd, const struct doc *d, const char *path)
     if (r == 0) {
         rd->spec->checkpoint_signal = signal_parse(text);
         if (rd->spec->checkpoint_signal == 0) {
-            r = read_fail(rd, d, -WEIR_EINVAL, path, "'%.*s' is not a signal such as USR1, TERM or 10",
+            r = read_fail(rd, d, -WEIR_EINVAL, path,
+                          "'%.*s' is not a signal such as USR1, TERM or 10",
                           text.n > 60 ? 60 : (int)text.n, text.p);
         }
     }
@@ -572,11 +658,17 @@ static int read_envs(struct reader *rd, const struct doc *d, const char *path)
 
 static int read_inputs(struct reader *rd, const struct doc *d, const char *path)
 {
+    if (!rd->is_json && sky_is_size_estimate(d)) {
+        return sky_ignore(rd, d, path);
+    }
     return read_pairs(rd, d, path, WEIR_SPEC_MOUNTS_MAX, &rd->spec->inputs, &rd->spec->n_inputs);
 }
 
 static int read_outputs(struct reader *rd, const struct doc *d, const char *path)
 {
+    if (!rd->is_json && sky_is_size_estimate(d)) {
+        return sky_ignore(rd, d, path);
+    }
     return read_pairs(rd, d, path, WEIR_SPEC_MOUNTS_MAX, &rd->spec->outputs, &rd->spec->n_outputs);
 }
 
@@ -593,11 +685,13 @@ static int read_run(struct reader *rd, const struct doc *d, const char *path)
 static int read_argv(struct reader *rd, const struct doc *d, const char *path)
 {
     if (d->kind != DOC_LIST || d->n == 0) {
-        return d->kind == DOC_LIST ? read_fail(rd, d, -WEIR_EINVAL, path, "the list is empty")
-                                   : wrong_kind(rd, d, path, "a list of a command and its arguments");
+        return d->kind == DOC_LIST
+                   ? read_fail(rd, d, -WEIR_EINVAL, path, "the list is empty")
+                   : wrong_kind(rd, d, path, "a list of a command and its arguments");
     }
     if (d->n > ARGS_MAX) {
-        return read_fail(rd, d, -WEIR_ELIMIT, path, "%zu arguments; at most %d are allowed", d->n, ARGS_MAX);
+        return read_fail(rd, d, -WEIR_ELIMIT, path, "%zu arguments; at most %d are allowed", d->n,
+                         ARGS_MAX);
     }
     rd->spec->argv = weir_calloc(d->n + 1, sizeof *rd->spec->argv);
     size_t n = 0;
@@ -629,11 +723,14 @@ static int read_deadline(struct reader *rd, const struct doc *d, const char *pat
         return r;
     }
     if (weir_parse_time(text, &rd->spec->deadline, NULL) == 0) {
-        return rd->spec->deadline.us > 0 ? 0 : read_fail(rd, d, -WEIR_EOVERFLOW, path, "lies before 1970");
+        return rd->spec->deadline.us > 0
+                   ? 0
+                   : read_fail(rd, d, -WEIR_EOVERFLOW, path, "lies before 1970");
     }
     if (weir_parse_duration(text, &(struct weir_dur){0}, NULL) != 0) {
         return read_fail(rd, d, -WEIR_EINVAL, path,
-                         "'%.*s' is neither a time such as 2026-11-22T19:00:00Z nor a duration from now such as 36h",
+                         "'%.*s' is neither a time such as 2026-11-22T19:00:00Z nor a duration "
+                         "from now such as 36h",
                          text.n > 60 ? 60 : (int)text.n, text.p);
     }
     return read_duration(rd, d, path, &rd->spec->deadline_after);
@@ -710,7 +807,8 @@ static int read_origin(struct reader *rd, const struct doc *d, const char *path)
             return 0;
         }
     }
-    return r != 0 ? r : read_fail(rd, d, -WEIR_EINVAL, path, "is not weir, skypilot, slurm or command");
+    return r != 0 ? r
+                  : read_fail(rd, d, -WEIR_EINVAL, path, "is not weir, skypilot, slurm or command");
 }
 
 static const struct key_row root_keys[] = {
@@ -740,6 +838,14 @@ static const struct key_row root_keys[] = {
     {"stdout", "stdout", read_stdout},
     {"stderr", "stderr", read_stderr},
     {"origin", "origin", read_origin},
+    {"file_mounts", "file_mounts", sky_file_mounts, .skypilot = true},
+    {"secrets", "secrets", sky_secrets, .skypilot = true},
+    {"config", "config", sky_ignore, .skypilot = true},
+    {"experimental", "experimental", sky_ignore, .skypilot = true},
+    {"event_callback", "event_callback", sky_refuse, .skypilot = true},
+    {"service", "service", sky_refuse, .skypilot = true},
+    {"pool", "pool", sky_refuse, .skypilot = true},
+    {"volumes", "volumes", sky_refuse, .skypilot = true},
 };
 
 static int unknown_key(const struct reader *rd,
@@ -750,8 +856,10 @@ static int unknown_key(const struct reader *rd,
 {
     const char *names[64];
     size_t n = 0;
-    for (; n < n_rows && n < WEIR_ARRAY_LEN(names) - 1; n++) {
-        names[n] = rows[n].key;
+    for (size_t i = 0; i < n_rows && n < WEIR_ARRAY_LEN(names) - 1; i++) {
+        if (!rows[i].skypilot || rd->is_skypilot) {
+            names[n++] = rows[i].key;
+        }
     }
     names[n] = NULL;
     struct doc at = *entry;
@@ -761,10 +869,11 @@ static int unknown_key(const struct reader *rd,
     int key_n = entry->key.n > 60 ? 60 : (int)entry->key.n;
     const char *in = path[0] == '\0' ? "" : " in ";
     if (near != NULL) {
-        return read_fail(rd, &at, -WEIR_EINVAL, "", "unknown key '%.*s'%s%s; did you mean '%s'?", key_n, entry->key.p, in,
-                         path, near);
+        return read_fail(rd, &at, -WEIR_EINVAL, "", "unknown key '%.*s'%s%s; did you mean '%s'?",
+                         key_n, entry->key.p, in, path, near);
     }
-    return read_fail(rd, &at, -WEIR_EINVAL, "", "unknown key '%.*s'%s%s; see docs/guide/job-file.md for the keys", key_n,
+    return read_fail(rd, &at, -WEIR_EINVAL, "",
+                     "unknown key '%.*s'%s%s; see docs/guide/job-file.md for the keys", key_n,
                      entry->key.p, in, path);
 }
 
@@ -778,7 +887,11 @@ static const struct key_row *find_row(const struct key_row *rows, size_t n_rows,
     return NULL;
 }
 
-int read_map(struct reader *rd, const struct doc *map, const struct key_row *rows, size_t n_rows, const char *path)
+int read_map(struct reader *rd,
+             const struct doc *map,
+             const struct key_row *rows,
+             size_t n_rows,
+             const char *path)
 {
     if (map->kind == DOC_NULL) {
         return 0;
@@ -790,6 +903,11 @@ int read_map(struct reader *rd, const struct doc *map, const struct key_row *row
         const struct key_row *row = find_row(rows, n_rows, c->key);
         if (row == NULL) {
             return unknown_key(rd, c, rows, n_rows, path);
+        }
+        if (row->skypilot && rd->is_json) {
+            return read_fail(rd, c, -WEIR_EINVAL, row->path,
+                             "is a key of SkyPilot's files, which the API does not take; submit "
+                             "the file with weir submit");
         }
         int r = row->read(rd, c, row->path);
         if (r != 0) {
@@ -812,9 +930,30 @@ const struct doc *doc_get(const struct doc *map, const char *key)
     return NULL;
 }
 
+static bool has_skypilot_key(const struct doc *map, const struct key_row *rows, size_t n_rows)
+{
+    if (map == NULL || map->kind != DOC_MAP) {
+        return false;
+    }
+    for (const struct doc *d = map->first; d != NULL; d = d->next) {
+        const struct key_row *row = find_row(rows, n_rows, d->key);
+        if (row != NULL && row->skypilot) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int read_document(struct reader *rd, const struct doc *root)
 {
+    rd->is_skypilot =
+        !rd->is_json && (has_skypilot_key(root, root_keys, WEIR_ARRAY_LEN(root_keys)) ||
+                         has_skypilot_key(doc_get(root, "resources"), resource_keys,
+                                          WEIR_ARRAY_LEN(resource_keys)));
     int r = read_map(rd, root, root_keys, WEIR_ARRAY_LEN(root_keys), "");
+    if (r == 0 && rd->is_skypilot) {
+        r = sky_finish(rd, root);
+    }
     if (r != 0) {
         return r;
     }
@@ -822,7 +961,10 @@ int read_document(struct reader *rd, const struct doc *root)
     return r == 0 ? 0 : read_fail_prefix(rd, NULL, r, "");
 }
 
-int weir_spec_from_json(const json_t *root, struct weir_gpu_table *gpus, struct weir_spec **ret, struct weir_err *err)
+int weir_spec_from_json(const json_t *root,
+                        struct weir_gpu_table *gpus,
+                        struct weir_spec **ret,
+                        struct weir_err *err)
 {
     WEIR_CLEANUP(weir_spec_freep) struct weir_spec *s = weir_spec_new();
     WEIR_CLEANUP(weir_freep) struct doc *doc = NULL;
@@ -831,7 +973,8 @@ int weir_spec_from_json(const json_t *root, struct weir_gpu_table *gpus, struct 
     if (r != 0) {
         return r;
     }
-    struct reader rd = {.spec = s, .gpus = gpus, .err = err == NULL ? &scratch : err, .is_json = true};
+    struct reader rd = {
+        .spec = s, .gpus = gpus, .err = err == NULL ? &scratch : err, .is_json = true};
     r = read_document(&rd, doc);
     if (r == 0) {
         *ret = WEIR_TAKE(s);

@@ -65,18 +65,20 @@ void weir_spec_freep(struct weir_spec **s)
 void spec_warn(struct weir_spec *s, const char *fmt, ...)
 {
     char text[512];
-    if (s->n_warnings == WEIR_SPEC_WARNINGS_MAX) {
-        return;
-    }
-    if (s->n_warnings == WEIR_SPEC_WARNINGS_MAX - 1) {
-        s->warning[s->n_warnings++] = weir_strdup("more warnings are left out");
-        return;
-    }
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    s->warning[s->n_warnings++] = weir_strdup(text);
+    for (size_t i = 0; i < s->n_warnings; i++) {
+        if (weir_streq(s->warning[i], text)) {
+            return;
+        }
+    }
+    if (s->n_warnings == WEIR_SPEC_WARNINGS_MAX) {
+        return;
+    }
+    bool last = s->n_warnings == WEIR_SPEC_WARNINGS_MAX - 1;
+    s->warning[s->n_warnings++] = weir_strdup(last ? "more warnings are left out" : text);
 }
 
 void pair_add(struct weir_pair **pairs, size_t *n, struct weir_sv key, struct weir_sv value)
@@ -105,12 +107,13 @@ static int add_pattern(char *slots,
         good = good && c > ' ' && c != 0x7f;
     }
     if (!good) {
-        return weir_fail(err, -WEIR_EINVAL, "'%.*s' is not the name of a %s or a pattern such as eu-*",
+        return weir_fail(err, -WEIR_EINVAL,
+                         "'%.*s' is not the name of a %s or a pattern such as eu-*",
                          pattern.n > 60 ? 60 : (int)pattern.n, pattern.p, what);
     }
     if (pattern.n >= slot_size) {
-        return weir_fail(err, -WEIR_ELIMIT, "%s '%.60s...' is longer than %zu bytes", what, pattern.p,
-                         slot_size - 1);
+        return weir_fail(err, -WEIR_ELIMIT, "%s '%.60s...' is longer than %zu bytes", what,
+                         pattern.p, slot_size - 1);
     }
     for (size_t i = 0; i < *n; i++) {
         if (weir_sv_eq(weir_sv_of(slots + i * slot_size), pattern)) {
@@ -118,7 +121,8 @@ static int add_pattern(char *slots,
         }
     }
     if (*n == WEIR_PLACEMENT_NAMES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "at most %d %ss may be named; use a pattern such as eu-*",
+        return weir_fail(err, -WEIR_ELIMIT,
+                         "at most %d %ss may be named; use a pattern such as eu-*",
                          WEIR_PLACEMENT_NAMES_MAX, what);
     }
     memcpy(slots + *n * slot_size, pattern.p, pattern.n);
@@ -140,8 +144,8 @@ static const struct {
     const char *name;
     int number;
 } signals[] = {
-    {"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"KILL", SIGKILL}, {"USR1", SIGUSR1},
-    {"USR2", SIGUSR2}, {"ALRM", SIGALRM}, {"TERM", SIGTERM}, {"CONT", SIGCONT}, {"STOP", SIGSTOP},
+    {"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"KILL", SIGKILL},   {"USR1", SIGUSR1},
+    {"USR2", SIGUSR2}, {"ALRM", SIGALRM}, {"TERM", SIGTERM}, {"CONT", SIGCONT},   {"STOP", SIGSTOP},
     {"TSTP", SIGTSTP}, {"URG", SIGURG},   {"XCPU", SIGXCPU}, {"WINCH", SIGWINCH},
 };
 
@@ -233,7 +237,8 @@ static int check_name(const char *name, const char *what, bool strict, struct we
     }
     for (size_t i = 0; strict && i < n.n; i++) {
         if (!is_name_char(name[i])) {
-            return weir_fail(err, -WEIR_EINVAL, "%s '%s' may have letters, digits and . _ - / + : @ = only", what,
+            return weir_fail(err, -WEIR_EINVAL,
+                             "%s '%s' may have letters, digits and . _ - / + : @ = only", what,
                              name);
         }
     }
@@ -263,7 +268,8 @@ static int check_names(const struct weir_spec *s, struct weir_err *err)
     }
     if (s->n_tags > WEIR_SPEC_TAGS_MAX || s->n_envs > WEIR_SPEC_ENVS_MAX ||
         s->n_inputs > WEIR_SPEC_MOUNTS_MAX || s->n_outputs > WEIR_SPEC_MOUNTS_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "a job has at most %d tags, %d envs and %d inputs or outputs",
+        return weir_fail(err, -WEIR_ELIMIT,
+                         "a job has at most %d tags, %d envs and %d inputs or outputs",
                          WEIR_SPEC_TAGS_MAX, WEIR_SPEC_ENVS_MAX, WEIR_SPEC_MOUNTS_MAX);
     }
     for (size_t i = 0; r == 0 && i < s->n_tags; i++) {
@@ -278,14 +284,83 @@ static int check_names(const struct weir_spec *s, struct weir_err *err)
     for (size_t i = 0; i < s->n_envs; i++) {
         if (!is_env_name(s->envs[i].key)) {
             return weir_fail(err, -WEIR_EINVAL,
-                             "envs: '%.60s' is not a variable's name: letters, digits and _, not beginning with a digit",
+                             "envs: '%.60s' is not a variable's name: letters, digits and _, not "
+                             "beginning with a digit",
                              s->envs[i].key);
         }
     }
     return 0;
 }
 
-static int check_mounts(const struct weir_pair *pairs, size_t n, const char *what, struct weir_err *err)
+/* Well-formed UTF-8; control characters are allowed, since commands and variables may hold them. */
+static bool is_utf8(const char *text)
+{
+    struct weir_sv s = weir_sv_of(text);
+    for (size_t i = 0; i < s.n;) {
+        unsigned char c = (unsigned char)s.p[i];
+        size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        bool control = c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] >= 0x80 &&
+                       (unsigned char)s.p[i + 1] < 0xa0;
+        if (c >= 0x80 && !control &&
+            (n > s.n - i || !weir_utf8_is_text((struct weir_sv){s.p + i, n}))) {
+            return false;
+        }
+        i += n;
+    }
+    return true;
+}
+
+/* What the canonical form cannot carry must not be accepted: it is text. */
+static int check_utf8(const char *text, const char *what, struct weir_err *err)
+{
+    if (text == NULL || is_utf8(text)) {
+        return 0;
+    }
+    return weir_fail(err, -WEIR_EINVAL,
+                     "%s is not UTF-8 text; encode the bytes, or read them from a file", what);
+}
+
+static int check_line(const char *text, const char *what, size_t bytes_max, struct weir_err *err)
+{
+    struct weir_sv s = weir_sv_of(text);
+    if (text == NULL) {
+        return 0;
+    }
+    if (s.n == 0 || s.n > bytes_max) {
+        return weir_fail(err, s.n == 0 ? -WEIR_EINVAL : -WEIR_ELIMIT,
+                         "%s has %zu bytes; 1 to %zu are allowed", what, s.n, bytes_max);
+    }
+    if (!weir_utf8_is_text(s) || strpbrk(text, "\n\t") != NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "%s must be one line of text", what);
+    }
+    return 0;
+}
+
+static int check_texts(const struct weir_spec *s, struct weir_err *err)
+{
+    int r = check_line(s->workdir, "workdir", PATH_MAX_BYTES, err);
+    r = r != 0 ? r : check_line(s->image, "resources.image_id", IMAGE_MAX_BYTES, err);
+    r = r != 0 ? r : check_line(s->checkpoint_path, "checkpoint.path", PATH_MAX_BYTES, err);
+    r = r != 0 ? r : check_line(s->stdout_path, "stdout", PATH_MAX_BYTES, err);
+    r = r != 0 ? r : check_line(s->stderr_path, "stderr", PATH_MAX_BYTES, err);
+    r = r != 0 ? r : check_utf8(s->setup, "setup", err);
+    r = r != 0 ? r : check_utf8(s->run, "run", err);
+    for (size_t i = 0; r == 0 && s->argv != NULL && s->argv[i] != NULL; i++) {
+        r = check_utf8(s->argv[i], "argv", err);
+    }
+    for (size_t i = 0; r == 0 && i < s->n_envs; i++) {
+        r = check_utf8(s->envs[i].value, "envs", err);
+    }
+    if (r == 0 && s->image != NULL && strchr(s->image, ' ') != NULL) {
+        r = weir_fail(err, -WEIR_EINVAL, "resources.image_id: an image's name has no blanks");
+    }
+    return r;
+}
+
+static int check_mounts(const struct weir_pair *pairs,
+                        size_t n,
+                        const char *what,
+                        struct weir_err *err)
 {
     for (size_t i = 0; i < n; i++) {
         struct weir_sv rest = weir_sv_of(pairs[i].key);
@@ -294,13 +369,18 @@ static int check_mounts(const struct weir_pair *pairs, size_t n, const char *wha
             good = !weir_sv_eq(weir_sv_cut(&rest, '/'), WEIR_SV(".."));
         }
         if (!good) {
-            return weir_fail(err, -WEIR_EINVAL, "%s: '%.100s' is not an absolute path in the run, such as /data", what,
+            return weir_fail(err, -WEIR_EINVAL,
+                             "%s: '%.100s' is not an absolute path in the run, such as /data", what,
                              pairs[i].key);
         }
         size_t length = strlen(pairs[i].value);
         if (length == 0 || length > PATH_MAX_BYTES) {
-            return weir_fail(err, -WEIR_EINVAL, "%s: '%.100s' needs a source such as s3://bucket/folder", what,
+            return weir_fail(err, -WEIR_EINVAL,
+                             "%s: '%.100s' needs a source such as s3://bucket/folder", what,
                              pairs[i].key);
+        }
+        if (!is_utf8(pairs[i].key) || !is_utf8(pairs[i].value)) {
+            return weir_fail(err, -WEIR_EINVAL, "%s: a path is not UTF-8 text", what);
         }
     }
     return 0;
@@ -318,46 +398,55 @@ static int check_request(const struct weir_spec *s, struct weir_err *err)
 {
     const struct weir_request *q = &s->request;
     if (q->nodes < 1 || q->nodes > WEIR_GANG_NODES_MAX) {
-        return weir_fail(err, -WEIR_EOVERFLOW, "num_nodes is %" PRIu32 "; 1 to %d are possible", q->nodes,
-                         WEIR_GANG_NODES_MAX);
+        return weir_fail(err, -WEIR_EOVERFLOW, "num_nodes is %" PRIu32 "; 1 to %d are possible",
+                         q->nodes, WEIR_GANG_NODES_MAX);
     }
     if (q->alternatives > WEIR_ALTERNATIVES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "resources.accelerators: at most %d alternatives", WEIR_ALTERNATIVES_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "resources.accelerators: at most %d alternatives",
+                         WEIR_ALTERNATIVES_MAX);
     }
     for (uint32_t i = 0; i < q->alternatives; i++) {
         if (q->alternative[i].count < 1 || q->alternative[i].count > WEIR_NODE_GPUS_MAX) {
             return weir_fail(err, -WEIR_EOVERFLOW,
-                             "resources.accelerators: %d GPUs per node; 1 to %d are possible, spread more over num_nodes",
+                             "resources.accelerators: %d GPUs per node; 1 to %d are possible, "
+                             "spread more over num_nodes",
                              q->alternative[i].count, WEIR_NODE_GPUS_MAX);
         }
         for (uint32_t k = 0; k < i; k++) {
-            if (q->alternative[k].model == q->alternative[i].model && q->alternative[k].count == q->alternative[i].count) {
-                return weir_fail(err, -WEIR_EINVAL, "resources.accelerators: the same GPU and count is named twice");
+            if (q->alternative[k].model == q->alternative[i].model &&
+                q->alternative[k].count == q->alternative[i].count) {
+                return weir_fail(err, -WEIR_EINVAL,
+                                 "resources.accelerators: the same GPU and count is named twice");
             }
         }
     }
     if (q->gpu_mem_mib_min > 0 && q->alternatives == 0) {
         return weir_fail(err, -WEIR_EINVAL,
-                         "resources.gpu_memory asks for memory of a GPU, but no GPU is asked for; add accelerators: 1");
+                         "resources.gpu_memory asks for memory of a GPU, but no GPU is asked for; "
+                         "add accelerators: 1");
     }
     if (q->cpu_milli > CPU_MILLI_MAX || q->mem_mib > MEM_MIB_MAX) {
-        return weir_fail(err, -WEIR_EOVERFLOW, "resources: more than 100000 cores or 1 EiB of memory per node");
+        return weir_fail(err, -WEIR_EOVERFLOW,
+                         "resources: more than 100000 cores or 1 EiB of memory per node");
     }
     if (q->clouds > WEIR_PLACEMENT_NAMES_MAX || q->regions > WEIR_PLACEMENT_NAMES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "placement: at most %d clouds and %d regions", WEIR_PLACEMENT_NAMES_MAX,
-                         WEIR_PLACEMENT_NAMES_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "placement: at most %d clouds and %d regions",
+                         WEIR_PLACEMENT_NAMES_MAX, WEIR_PLACEMENT_NAMES_MAX);
     }
     if (q->local == WEIR_LOCAL_ONLY && (q->clouds > 0 || q->regions > 0)) {
         return weir_fail(err, -WEIR_EINVAL,
-                         "placement: clouds and regions have no meaning with local: only; leave out one of the two");
+                         "placement: clouds and regions have no meaning with local: only; leave "
+                         "out one of the two");
     }
     if (q->local == WEIR_LOCAL_ONLY && q->market == WEIR_MARKET_SPOT) {
         return weir_fail(err, -WEIR_EINVAL,
-                         "resources.use_spot: true rents spot machines only, but placement has local: only; leave out one of the two");
+                         "resources.use_spot: true rents spot machines only, but placement has "
+                         "local: only; leave out one of the two");
     }
     if (q->max_cost_micro < 0 || q->max_cost_micro > MONEY_MAX_MICRO ||
         q->delay_cost_micro_per_hour > MONEY_MAX_MICRO) {
-        return weir_fail(err, -WEIR_EOVERFLOW, "max_cost or delay_cost is not between 0 and 1000000000");
+        return weir_fail(err, -WEIR_EOVERFLOW,
+                         "max_cost or delay_cost is not between 0 and 1000000000");
     }
     int r = check_duration("max_duration", q->max_duration, err);
     r = r != 0 ? r : check_duration("expected", q->expected, err);
@@ -371,10 +460,12 @@ static int check_command(const struct weir_spec *s, struct weir_err *err)
     bool has_run = s->run != NULL && weir_sv_trim(weir_sv_of(s->run)).n > 0;
     bool has_argv = s->argv != NULL && s->argv[0] != NULL;
     if (has_run && has_argv) {
-        return weir_fail(err, -WEIR_EINVAL, "run and argv are both given; leave out one of the two");
+        return weir_fail(err, -WEIR_EINVAL,
+                         "run and argv are both given; leave out one of the two");
     }
     if (!has_run && !has_argv) {
-        return weir_fail(err, -WEIR_EINVAL, "the job has no command; add for example run: python train.py");
+        return weir_fail(err, -WEIR_EINVAL,
+                         "the job has no command; add for example run: python train.py");
     }
     size_t bytes = has_run ? strlen(s->run) : 0;
     size_t n = 0;
@@ -382,8 +473,8 @@ static int check_command(const struct weir_spec *s, struct weir_err *err)
         bytes += strlen(s->argv[n]) + 1;
     }
     if (n > ARGS_MAX || bytes > WEIR_SPEC_BYTES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "the command has more than %d arguments or %d bytes", ARGS_MAX,
-                         WEIR_SPEC_BYTES_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "the command has more than %d arguments or %d bytes",
+                         ARGS_MAX, WEIR_SPEC_BYTES_MAX);
     }
     return 0;
 }
@@ -406,6 +497,7 @@ int weir_spec_finish(struct weir_spec *s, struct weir_err *err)
         s->name = name_from(program);
     }
     r = check_names(s, err);
+    r = r != 0 ? r : check_texts(s, err);
     r = r != 0 ? r : check_mounts(s->inputs, s->n_inputs, "inputs", err);
     r = r != 0 ? r : check_mounts(s->outputs, s->n_outputs, "outputs", err);
     r = r != 0 ? r : check_request(s, err);
@@ -413,17 +505,21 @@ int weir_spec_finish(struct weir_spec *s, struct weir_err *err)
         return r;
     }
     if (s->priority < 0 || s->priority > 1000) {
-        return weir_fail(err, -WEIR_EOVERFLOW, "priority is %" PRId32 "; 0 to 1000 are possible", s->priority);
+        return weir_fail(err, -WEIR_EOVERFLOW, "priority is %" PRId32 "; 0 to 1000 are possible",
+                         s->priority);
     }
     if (s->n_ranges > WEIR_SPEC_RANGES_MAX || weir_spec_task_count(s) > WEIR_ARRAY_TASKS_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "array: more than %d ranges or %d tasks", WEIR_SPEC_RANGES_MAX,
-                         WEIR_ARRAY_TASKS_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "array: more than %d ranges or %d tasks",
+                         WEIR_SPEC_RANGES_MAX, WEIR_ARRAY_TASKS_MAX);
     }
     if (s->deadline.us != 0 && s->deadline_after.us != 0) {
-        return weir_fail(err, -WEIR_EINVAL, "deadline is given both as a time and as a duration; leave out one of the two");
+        return weir_fail(
+            err, -WEIR_EINVAL,
+            "deadline is given both as a time and as a duration; leave out one of the two");
     }
     if (s->checkpoint_signal < 0 || s->checkpoint_signal > 64) {
-        return weir_fail(err, -WEIR_EINVAL, "checkpoint.signal: %d is no signal", s->checkpoint_signal);
+        return weir_fail(err, -WEIR_EINVAL, "checkpoint.signal: %d is no signal",
+                         s->checkpoint_signal);
     }
     if (q->max_duration.us == 0) {
         q->max_duration.us = DEFAULT_DURATION_US;

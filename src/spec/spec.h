@@ -63,7 +63,9 @@ struct weir_spec {
     struct weir_wall deadline;     /* absolute; 0: none */
     struct weir_dur deadline_after; /* relative to submission; the broker makes it absolute; 0: none */
     char *image;   /* container image, without "docker:" */
-    char *workdir; /* where the command runs; NULL: the run's own directory */
+    /* where the command runs, as written: the program that submits makes it absolute; NULL: the
+     * run's own directory */
+    char *workdir;
     struct weir_pair *envs;
     size_t n_envs;
     struct weir_pair *inputs; /* key: path in the run, value: source URL */

@@ -2,16 +2,17 @@
 #pragma once
 
 /*
- * Shared by the files of spec: the document tree that YAML and JSON both become, and the reader that
- * turns it into a specification.
+ * Shared by the files of spec: the document tree that YAML and JSON both become, and the reader
+ * that turns it into a specification.
  */
 
 #include "base/mem.h"
+#include "spec/doc.h"
 #include "spec/spec.h"
 
 enum {
-    DOC_NODES_MAX = 20000,   /* after aliases are expanded */
-    DOC_ENTRIES_MAX = 1024,  /* of one list or mapping */
+    DOC_NODES_MAX = 20000,  /* after aliases are expanded */
+    DOC_ENTRIES_MAX = 1024, /* of one list or mapping */
     SCRIPT_OPTIONS_MAX = 256,
     PATH_MAX_BYTES = 4096,
     IMAGE_MAX_BYTES = 512,
@@ -27,50 +28,6 @@ enum {
 #define DEFAULT_GRACE_US (30 * WEIR_US_PER_S)
 #define MONEY_MAX_MICRO (INT64_C(1000000000) * WEIR_MICRO_PER_UNIT)
 
-enum doc_kind {
-    DOC_NULL,
-    DOC_SCALAR,
-    DOC_LIST,
-    DOC_MAP,
-};
-
-enum doc_type {
-    DOC_PLAIN,  /* YAML text without quotes: may stand for a number, a truth value or a string */
-    DOC_STRING, /* quoted YAML, or a JSON string */
-    DOC_NUMBER, /* JSON only */
-    DOC_BOOL,   /* JSON only */
-};
-
-/* One value with its place. Entries of a mapping carry their key. Line 0: no place (JSON). */
-struct doc {
-    enum doc_kind kind;
-    enum doc_type type;
-    uint32_t line;
-    uint32_t column;
-    uint32_t key_line;
-    uint32_t key_column;
-    struct weir_sv key;
-    struct weir_sv text; /* of a scalar */
-    struct doc *first;   /* of a list or mapping */
-    struct doc *last;
-    struct doc *next;
-    size_t n;
-    size_t size; /* nodes of this subtree with aliases expanded */
-    char number[32]; /* JSON numbers: what text points to */
-};
-
-/* The whole tree lives in the arena; release the arena. Errors: -WEIR_EINVAL, -WEIR_ELIMIT. */
-int doc_from_yaml(struct weir_sv text,
-                  const char *file_name,
-                  struct weir_arena *arena,
-                  struct doc **ret,
-                  struct weir_err *err);
-/* One allocation that the caller frees; strings are borrowed from root. */
-int doc_from_json(const struct json_t *root, struct doc **ret, struct weir_err *err);
-const struct doc *doc_get(const struct doc *map, const char *key);
-/* Fails unless every byte is text; the error has line and column. */
-int doc_check_text(struct weir_sv text, const char *file_name, struct weir_err *err);
-
 struct reader {
     const char *file_name; /* NULL: no file, then errors have no place */
     struct weir_spec *spec;
@@ -79,27 +36,44 @@ struct reader {
     bool is_skypilot;
     bool is_json; /* strict: canonical keys only */
     bool has_market;
-    bool has_accelerators;
 };
 
 /* Fails with "file:line:column: path: message" (what is known of it). */
-int read_fail(const struct reader *rd, const struct doc *at, int code, const char *path, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+int read_fail(const struct reader *rd,
+              const struct doc *at,
+              int code,
+              const char *path,
+              const char *fmt,
+              ...) __attribute__((format(printf, 5, 6)));
 /* As read_fail for an error whose text is in rd->err already. */
 int read_fail_prefix(const struct reader *rd, const struct doc *at, int code, const char *path);
-void read_warn(const struct reader *rd, const struct doc *at, const char *path, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void read_warn(const struct reader *rd,
+               const struct doc *at,
+               const char *path,
+               const char *fmt,
+               ...) __attribute__((format(printf, 4, 5)));
 
 struct key_row {
     const char *key;
     const char *path;
     int (*read)(struct reader *rd, const struct doc *d, const char *path);
+    bool skypilot; /* a file with this key is a SkyPilot file; not part of the canonical JSON */
 };
 
+/* The keys of `resources`, for sky_candidates. */
+int read_resource_keys(struct reader *rd, const struct doc *map, const char *path);
 /* Reads every entry of map by its row; an unknown key is an error with a suggestion. */
-int read_map(struct reader *rd, const struct doc *map, const struct key_row *rows, size_t n_rows, const char *path);
+int read_map(struct reader *rd,
+             const struct doc *map,
+             const struct key_row *rows,
+             size_t n_rows,
+             const char *path);
 /* Replaces *ret by the text of a scalar that is one line of text. */
-int read_line(struct reader *rd, const struct doc *d, const char *path, size_t bytes_max, char **ret);
+int read_line(struct reader *rd,
+              const struct doc *d,
+              const char *path,
+              size_t bytes_max,
+              char **ret);
 /* Any text without NUL, newlines included. */
 int read_text(struct reader *rd, const struct doc *d, const char *path, char **ret);
 int read_scalar(struct reader *rd, const struct doc *d, const char *path, struct weir_sv *ret);
@@ -116,23 +90,42 @@ int read_use_spot(struct reader *rd, const struct doc *d, const char *path);
 /* The whole document of a weir or SkyPilot file, or of the canonical JSON. */
 int read_document(struct reader *rd, const struct doc *root);
 
-/* Keys that only SkyPilot has. */
-extern const struct key_row skypilot_root_keys[];
-extern const size_t n_skypilot_root_keys;
-extern const struct key_row skypilot_resource_keys[];
-extern const size_t n_skypilot_resource_keys;
-/* Whether a document has any of them. */
-bool skypilot_is(const struct doc *root);
-/* After all keys were read: SkyPilot's defaults. */
-int skypilot_finish(struct reader *rd, const struct doc *root);
+/* ---- what only SkyPilot has (skypilot.c) ---- */
+
+/* Named in a warning; the reason is looked up by path. */
+int sky_ignore(struct reader *rd, const struct doc *d, const char *path);
+/* Refused; the reason is looked up by path. */
+int sky_refuse(struct reader *rd, const struct doc *d, const char *path);
+int sky_infra(struct reader *rd, const struct doc *d, const char *path);
+int sky_cloud(struct reader *rd, const struct doc *d, const char *path);
+int sky_region(struct reader *rd, const struct doc *d, const char *path);
+int sky_zone(struct reader *rd, const struct doc *d, const char *path);
+int sky_instance_type(struct reader *rd, const struct doc *d, const char *path);
+int sky_labels(struct reader *rd, const struct doc *d, const char *path);
+int sky_job_recovery(struct reader *rd, const struct doc *d, const char *path);
+int sky_priority(struct reader *rd, const struct doc *d, const char *path);
+int sky_file_mounts(struct reader *rd, const struct doc *d, const char *path);
+int sky_secrets(struct reader *rd, const struct doc *d, const char *path);
+/* resources with any_of or ordered: every candidate over the common keys, merged into one request.
+ */
+int sky_candidates(struct reader *rd, const struct doc *resources, const char *path);
+/* inputs of SkyPilot's form, {url: size in GB}; false where d has the form of weir. */
+bool sky_is_size_estimate(const struct doc *d);
+/* After all keys were read: SkyPilot's defaults, and what workdir means. */
+int sky_finish(struct reader *rd, const struct doc *root);
 
 /* A script with or without #SBATCH lines. */
-int script_parse(struct weir_sv text, const char *file_name, struct weir_gpu_table *gpus, struct weir_spec *s, struct weir_err *err);
+int script_parse(struct weir_sv text,
+                 const char *file_name,
+                 struct weir_gpu_table *gpus,
+                 struct weir_spec *s,
+                 struct weir_err *err);
 
 void spec_warn(struct weir_spec *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends; the caller has checked the maximum. Takes ownership of neither. */
 void pair_add(struct weir_pair **pairs, size_t *n, struct weir_sv key, struct weir_sv value);
-/* Adds a pattern to the clouds or regions; -WEIR_EINVAL or -WEIR_ELIMIT where it does not fit. Adding one twice does nothing. */
+/* Adds a pattern to the clouds or regions; -WEIR_EINVAL or -WEIR_ELIMIT where it does not fit.
+ * Adding one twice does nothing. */
 int spec_add_cloud(struct weir_request *r, struct weir_sv pattern, struct weir_err *err);
 int spec_add_region(struct weir_request *r, struct weir_sv pattern, struct weir_err *err);
 /* Signal number of "USR1", "SIGUSR1" or "10"; 0 where there is no such signal. */

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The canonical JSON form. Only what differs from "not given" is written, so equal specifications give
- * equal bytes, and the store's rows stay small. */
+/* The canonical JSON form. Only what differs from "not given" is written, so equal specifications
+ * give equal bytes, and the store's rows stay small. */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/json.h"
 #include "spec/spec_priv.h"
 
-/* Exact, unlike the form for people: "1h30m", "90s" is "1m30s", "2ms7us". Read by weir_parse_duration. */
+/* Exact, unlike the form for people: "1h30m", "90s" is "1m30s", "2ms7us". Read by
+ * weir_parse_duration. */
 static void duration(struct weir_json *j, const char *key, struct weir_dur d)
 {
     static const struct {
         int64_t us;
         const char *unit;
-    } units[] = {{WEIR_US_PER_HOUR, "h"}, {WEIR_US_PER_MIN, "m"}, {WEIR_US_PER_S, "s"},
-                 {WEIR_US_PER_MS, "ms"},  {1, "us"}};
+    } units[] = {{WEIR_US_PER_HOUR, "h"},
+                 {WEIR_US_PER_MIN, "m"},
+                 {WEIR_US_PER_S, "s"},
+                 {WEIR_US_PER_MS, "ms"},
+                 {1, "us"}};
     char buf[64];
     size_t n = 0;
     int64_t left = d.us;
@@ -73,7 +77,9 @@ static void wish(struct weir_str *out, struct weir_gpu_wish w, const struct weir
     weir_str_add_u64(out, w.count);
 }
 
-static void accelerators(struct weir_json *j, const struct weir_request *q, const struct weir_gpu_table *gpus)
+static void accelerators(struct weir_json *j,
+                         const struct weir_request *q,
+                         const struct weir_gpu_table *gpus)
 {
     struct weir_str text = WEIR_STR_INIT(WEIR_ALTERNATIVES_MAX * 64);
     weir_json_key(j, "accelerators");
@@ -97,7 +103,9 @@ static void accelerators(struct weir_json *j, const struct weir_request *q, cons
     weir_str_release(&text);
 }
 
-static void resources(struct weir_json *j, const struct weir_spec *s, const struct weir_gpu_table *gpus)
+static void resources(struct weir_json *j,
+                      const struct weir_spec *s,
+                      const struct weir_gpu_table *gpus)
 {
     const struct weir_request *q = &s->request;
     weir_json_key(j, "resources");
@@ -111,7 +119,8 @@ static void resources(struct weir_json *j, const struct weir_spec *s, const stru
     if (q->cpu_milli > 0) {
         char buf[32];
         uint32_t rest = q->cpu_milli % 1000;
-        (void)snprintf(buf, sizeof buf, rest == 0 ? "%" PRIu32 : "%" PRIu32 ".%03" PRIu32, q->cpu_milli / 1000, rest);
+        (void)snprintf(buf, sizeof buf, rest == 0 ? "%" PRIu32 : "%" PRIu32 ".%03" PRIu32,
+                       q->cpu_milli / 1000, rest);
         weir_json_kv_cstr(j, "cpus", buf);
     }
     if (q->mem_mib > 0) {
@@ -153,7 +162,11 @@ static void array(struct weir_json *j, const struct weir_spec *s)
     weir_str_release(&text);
 }
 
-static void patterns(struct weir_json *j, const char *key, const char *slots, size_t slot_size, size_t n)
+static void patterns(struct weir_json *j,
+                     const char *key,
+                     const char *slots,
+                     size_t slot_size,
+                     size_t n)
 {
     if (n == 0) {
         return;
@@ -233,7 +246,9 @@ static void checkpoint(struct weir_json *j, const struct weir_spec *s)
     weir_json_end(j);
 }
 
-void weir_spec_to_json(const struct weir_spec *s, const struct weir_gpu_table *gpus, struct weir_str *out)
+void weir_spec_to_json(const struct weir_spec *s,
+                       const struct weir_gpu_table *gpus,
+                       struct weir_str *out)
 {
     static const char *const origins[] = {"weir", "skypilot", "slurm", "command"};
     struct weir_json j = weir_json_begin(out);

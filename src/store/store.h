@@ -54,7 +54,11 @@ struct weir_task_row {
 };
 
 struct weir_node_row {
+    /* view.spec.gpu_model is a number of one table only, so it is not stored: gpu_model's name is, and what is
+     * read has view.spec.gpu_model == WEIR_GPU_MODEL_ANY for the reader to fill in by name. The same holds
+     * for leases. */
     struct weir_node_view view;
+    const char *gpu_model; /* name; "" where there is none */
     const char *agent_id; /* "" for a rented node that has not joined */
     const char *name;
     const char *pool;     /* filled when read */
@@ -65,6 +69,7 @@ struct weir_node_row {
 
 struct weir_lease_row {
     struct weir_lease_view view;
+    const char *gpu_model; /* name of view.offer.gpu_model; see weir_node_row */
     char token[64];
     char instance[128]; /* the provider's id; "" until known */
     const char *text;   /* why it failed, for a person */
@@ -167,7 +172,7 @@ enum { WEIR_BILL_KEYS_MAX = 4 };
 
 struct weir_bill_row {
     const char *key[WEIR_BILL_KEYS_MAX]; /* "" where the posting has none (idle has no project) */
-    uint64_t gpu_us; /* GPU-microseconds used by jobs (kept by the store with the posting) */
+    uint64_t gpu_us; /* GPU-microseconds that runs occupied */
     int64_t used_micro;
     int64_t idle_micro;
     int64_t waste_micro[3]; /* boot, lost, failed */
@@ -215,8 +220,8 @@ struct weir_store_ops {
     int (*put_node)(struct weir_store *s, const struct weir_node_row *r, struct weir_err *err);
     int (*put_lease)(struct weir_store *s, const struct weir_lease_row *r, struct weir_err *err);
     int (*put_hold)(struct weir_store *s, const struct weir_hold_view *v, struct weir_err *err);
-    /* gpu_us is GPU-time of the job in the posting's span, 0 for others */
-    int (*put_posting)(struct weir_store *s, const struct weir_posting *p, uint64_t gpu_us, struct weir_err *err);
+    /* id and at never decrease from posting to posting, and to is never after at */
+    int (*put_posting)(struct weir_store *s, const struct weir_posting *p, struct weir_err *err);
     int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
     int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
     int (*put_event)(struct weir_store *s, const struct weir_event_row *r, struct weir_err *err);

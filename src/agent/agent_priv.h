@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The agent program's own state, shared by agent.c (setting up, the loop, effects), calls.c (the
+ * broker), runs.c (processes) and watch.c (timers). One thread.
+ */
+
+#include <uv.h>
+
+#include "agent.h"
+#include "base/clock.h"
+#include "container.h"
+#include "net/client.h"
+#include "record.h"
+#include "shim.h"
+#include "step.h"
+#include "wire.h"
+
+struct agent;
+
+/* A run whose supervisor lives, as far as is known. */
+struct live_run {
+    struct agent *agent;
+    struct weir_run_id id;
+    char *dir;
+    pid_t pid;        /* of the supervisor; 0: found, but it has not written its line yet */
+    bool is_child;    /* of this agent; else pidfd tells its end */
+    int pidfd;        /* -1: none */
+    uv_poll_t poll;   /* on pidfd */
+    bool polling;
+    struct weir_record_start start;
+    struct weir_wall checkpoint_seen; /* modification time */
+    struct weir_mono checkpoint_told;
+};
+
+struct queued_event {
+    struct weir_agent_event e;
+    struct weir_agent_end end;
+    struct weir_agent_energy energy;
+};
+
+struct agent {
+    const struct weir_agent_conf *conf;
+    const struct weir_clock *clock;
+    uv_loop_t loop;
+    struct weir_http *http;
+    bool own_http;
+    struct weir_agent_state state;
+    struct weir_agent_self self;
+    struct weir_hardware hardware;
+    struct weir_gpu_table *models;
+    struct weir_cgroups cgroups;
+    struct weir_container container;
+    struct weir_env_facts facts;
+    char *url; /* without trailing slash */
+    char dir[WEIR_PATH_SIZE - 256];
+    char agent_id[40];
+    char boot_id[48];
+    char host[256];
+    char address[256];
+    char home[1024];
+    char user[256];
+    char path[4096];
+    char lang[64];
+    char tz[128];
+    int lock_fd;
+    int null_fd;
+    int tell_fd;
+    uv_timer_t wake;
+    uv_timer_t energy;
+    uv_timer_t look;    /* checkpoints, the notice file, adopted runs without a pid */
+    uv_signal_t sig_term;
+    uv_signal_t sig_int;
+    uv_signal_t sig_child;
+    uv_poll_t tell;
+    bool looking;
+    /* runs */
+    WEIR_VEC(struct live_run *) live;
+    struct weir_map by_pid; /* pid -> place in live */
+    uint64_t host_oom_kills;
+    struct rlimit files; /* as they were at the start */
+    /* energy since the start */
+    uint64_t node_mj;
+    uint64_t gpu_mj[WEIR_NODE_GPUS_MAX];
+    uint64_t gpu_counter[WEIR_NODE_GPUS_MAX]; /* last reading */
+    uint64_t rapl_counter;
+    uint64_t cpu_busy_ticks; /* last reading */
+    struct weir_mono energy_at;
+    bool notice_seen;
+    /* events wait here while effects are carried out */
+    WEIR_VEC(struct queued_event) queue;
+    size_t queue_at;
+    bool draining;
+    uint64_t sync_call; /* for cancelling */
+    bool exiting;
+    bool power_off;
+    int exit_code;
+    char exit_text[256];
+    struct weir_str body;
+};
+
+/* agent.c: hands an event to the step function and carries out what it says. now, wall are filled in. */
+void agent_feed(struct agent *a, const struct weir_agent_event *e);
+
+/* calls.c */
+void agent_call_join(struct agent *a);
+void agent_call_sync(struct agent *a, uint64_t ack, int wait_ms);
+void agent_call_report(struct agent *a);
+void agent_call_log(struct agent *a, struct weir_run_id run, uint64_t offset);
+
+/* runs.c */
+void agent_run_start(struct agent *a, const struct weir_agent_command *c);
+void agent_run_stop(struct agent *a, const struct weir_agent_effect *f);
+void agent_run_delete(struct agent *a, struct weir_run_id run);
+/* Takes over what an earlier agent left. Errors: -WEIR_EIO. */
+int agent_runs_adopt(struct agent *a, struct weir_err *err);
+void agent_runs_reap(struct agent *a);
+/* Looks again at adopted runs whose supervisor had not written its pid. True while there are any. */
+bool agent_runs_resolve(struct agent *a);
+void agent_runs_release(struct agent *a);
+bool agent_run_dir(const struct agent *a, struct weir_run_id run, char buf[static WEIR_PATH_SIZE]);
+
+/* watch.c */
+void agent_watch_begin(struct agent *a);
+/* Starts looking, where there is now something to look at. */
+void agent_watch_more(struct agent *a);
+void agent_energy_sample(struct agent *a);
+/* What the run has used; the measured value where its GPUs have counters. */
+void agent_run_energy(struct agent *a, const struct weir_record_start *start, struct weir_agent_end *end);
+/* The newest modification time of a checkpoint (a file, or what is in a directory); 0: none. */
+struct weir_wall agent_checkpoint_time(const char *path);
+void agent_checkpoint_look(struct agent *a, struct live_run *r, bool last);

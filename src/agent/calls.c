@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent_priv.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+enum {
+    CALL_TIMEOUT_MS = 30000,
+    SYNC_SLACK_MS = 15000,   /* over the wait that was asked for */
+    LOG_CHUNK_BYTES = 256 * 1024, /* below the protocol's limit: this is what sits in memory */
+    REPORT_BYTES_MAX = 4 << 20,
+    JOIN_BYTES_MAX = 8 << 20,
+    SMALL_REPLY_BYTES_MAX = 64 * 1024,
+};
+
+struct call {
+    struct agent *agent;
+    uint64_t generation;
+    struct weir_run_id run;
+    enum weir_agent_event_type type;
+    char text[320];
+};
+
+/* 2xx OK; what a repeat cannot mend REFUSED; all else may be better later. */
+static enum weir_agent_answer classify(struct call *c, const struct weir_http_reply *r)
+{
+    char message[256], code[32];
+    if (r->code != 0) {
+        (void)snprintf(c->text, sizeof c->text, "%s", r->text);
+        return WEIR_AGENT_AWAY;
+    }
+    if (r->status >= 200 && r->status < 300) {
+        return WEIR_AGENT_OK;
+    }
+    weir_agent_read_error(r->body, message, sizeof message, code, sizeof code);
+    (void)snprintf(c->text, sizeof c->text, "%d %s", r->status, message);
+    bool is_log = c->type == WEIR_AGENT_EV_LOGGED;
+    switch (r->status) {
+    case 409:
+        return weir_streq(code, "version") ? WEIR_AGENT_VERSION : WEIR_AGENT_REJOIN;
+    case 404:
+        return is_log ? WEIR_AGENT_REFUSED : WEIR_AGENT_REJOIN;
+    case 401:
+    case 403:
+        return is_log ? WEIR_AGENT_AWAY : WEIR_AGENT_REFUSED;
+    case 408:
+    case 429:
+        return WEIR_AGENT_AWAY;
+    default:
+        return r->status >= 500 ? WEIR_AGENT_AWAY : WEIR_AGENT_REFUSED;
+    }
+}
+
+static void on_answer(void *ctx, const struct weir_http_reply *reply)
+{
+    struct call *c = ctx;
+    struct agent *a = c->agent;
+    struct weir_agent_answer_body body = {0};
+    struct weir_err err = {0};
+    struct weir_agent_event e = {.type = c->type, .run = c->run, .generation = c->generation};
+    e.answer = classify(c, reply);
+    if (c->type == WEIR_AGENT_EV_LOGGED && reply->code == 0 && (reply->status / 100 == 2 || reply->status == 409)) {
+        e.has_size = weir_agent_read_size(reply->body, &e.size);
+        e.answer = e.has_size ? WEIR_AGENT_OK : e.answer == WEIR_AGENT_OK ? WEIR_AGENT_AWAY : e.answer;
+    } else if (e.answer == WEIR_AGENT_OK && c->type != WEIR_AGENT_EV_REPORTED) {
+        int rc = c->type == WEIR_AGENT_EV_JOINED ? weir_agent_read_join(reply->body, &body, &err)
+                                                 : weir_agent_read_sync(reply->body, &body, &err);
+        if (rc < 0) {
+            e.answer = rc == -WEIR_EVERSION ? WEIR_AGENT_VERSION : WEIR_AGENT_REFUSED;
+            (void)snprintf(c->text, sizeof c->text, "%.300s", err.text);
+        }
+        e.node = body.node;
+        e.session = body.session;
+        e.lease_expires = body.lease_expires;
+        e.report_every = body.report_every;
+        e.command = body.command;
+        e.n_commands = body.n_commands;
+    }
+    e.text = c->text;
+    agent_feed(a, &e);
+    weir_agent_answer_free(&body);
+    free(c);
+}
+
+/* An answer that this side makes up; it comes through the queue like any other. */
+static void fail_call(struct agent *a, enum weir_agent_event_type type, struct weir_run_id run, enum weir_agent_answer answer, const char *text)
+{
+    const struct weir_agent_event e = {
+        .type = type, .run = run, .generation = a->state.generation, .answer = answer, .text = text};
+    agent_feed(a, &e);
+}
+
+static void send_call(struct agent *a, enum weir_agent_event_type type, struct weir_run_id run, const char *path, struct weir_sv body, unsigned timeout_ms)
+{
+    static const struct weir_http_header json = {"Content-Type", "application/json"};
+    static const struct weir_http_header bytes = {"Content-Type", "application/octet-stream"};
+    char url[2048];
+    bool small = type == WEIR_AGENT_EV_REPORTED || type == WEIR_AGENT_EV_LOGGED;
+    if (a->exiting) {
+        return;
+    }
+    int n = snprintf(url, sizeof url, "%s%s", a->url, path);
+    struct call *c = weir_alloc(sizeof *c);
+    *c = (struct call){.agent = a, .generation = a->state.generation, .run = run, .type = type};
+    const struct weir_http_call call = {.method = "POST",
+                                        .url = url,
+                                        .header = type == WEIR_AGENT_EV_LOGGED ? &bytes : &json,
+                                        .n_headers = 1,
+                                        .body = body,
+                                        .bearer = a->conf->token,
+                                        .ca_pem = a->conf->ca_pem,
+                                        .timeout_ms = timeout_ms,
+                                        .reply_bytes_max = small ? SMALL_REPLY_BYTES_MAX : WEIR_AGENT_REPLY_BYTES_MAX};
+    uint64_t id = 0;
+    int rc = n < 0 || (size_t)n >= sizeof url ? -WEIR_EINVAL : a->http->ops->send(a->http, &call, on_answer, c, &id);
+    if (rc < 0) {
+        free(c);
+        fail_call(a, type, run, WEIR_AGENT_AWAY, weir_error_text(rc));
+        return;
+    }
+    if (type == WEIR_AGENT_EV_SYNCED) {
+        a->sync_call = id;
+    }
+}
+
+static const struct weir_run_id no_run = {0};
+
+void agent_call_join(struct agent *a)
+{
+    struct weir_str body = WEIR_STR_INIT(JOIN_BYTES_MAX);
+    weir_agent_write_join(&a->state, &a->self, &body);
+    send_call(a, WEIR_AGENT_EV_JOINED, no_run, "/v1/agent/join", weir_str_sv(&body), CALL_TIMEOUT_MS);
+    weir_str_release(&body);
+}
+
+void agent_call_sync(struct agent *a, uint64_t ack, int wait_ms)
+{
+    weir_str_clear(&a->body);
+    weir_agent_write_sync(&a->state, ack, wait_ms, &a->body);
+    send_call(a, WEIR_AGENT_EV_SYNCED, no_run, "/v1/agent/sync", weir_str_sv(&a->body), (unsigned)wait_ms + SYNC_SLACK_MS);
+}
+
+void agent_call_report(struct agent *a)
+{
+    struct weir_str body = WEIR_STR_INIT(REPORT_BYTES_MAX);
+    weir_agent_write_report(&a->state, &body);
+    send_call(a, WEIR_AGENT_EV_REPORTED, no_run, "/v1/agent/report", weir_str_sv(&body), CALL_TIMEOUT_MS);
+    weir_str_release(&body);
+}
+
+void agent_call_log(struct agent *a, struct weir_run_id run, uint64_t offset)
+{
+    char dir[WEIR_PATH_SIZE], path[WEIR_PATH_SIZE], query[512];
+    if (!agent_run_dir(a, run, dir) || !weir_path_join(path, dir, "log")) {
+        fail_call(a, WEIR_AGENT_EV_LOGGED, run, WEIR_AGENT_REFUSED, "path too long");
+        return;
+    }
+    WEIR_CLEANUP(weir_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    WEIR_CLEANUP(weir_freep) char *bytes = weir_alloc(LOG_CHUNK_BYTES);
+    ssize_t n = fd < 0 ? -1 : pread(fd, bytes, LOG_CHUNK_BYTES, (off_t)offset);
+    if (n <= 0) {
+        fail_call(a, WEIR_AGENT_EV_LOGGED, run, WEIR_AGENT_REFUSED, "the log file is gone or shorter than it was");
+        return;
+    }
+    /* a session is the broker's own text: what would not go into a URL as it stands is escaped */
+    struct weir_str session = WEIR_STR_INIT(400);
+    for (const char *p = a->state.session; *p != '\0'; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '_';
+        weir_str_addf(&session, plain ? "%c" : "%%%02X", (unsigned char)*p);
+    }
+    (void)snprintf(query,
+                   sizeof query,
+                   "/v1/agent/log?node=%llu&session=%s&job=%llu&ordinal=%u&attempt=%u&offset=%llu",
+                   (unsigned long long)a->state.node,
+                   weir_str_cstr(&session),
+                   (unsigned long long)run.task.job.v,
+                   run.task.ordinal,
+                   run.attempt,
+                   (unsigned long long)offset);
+    weir_str_release(&session);
+    send_call(a, WEIR_AGENT_EV_LOGGED, run, query, (struct weir_sv){bytes, (size_t)n}, CALL_TIMEOUT_MS);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's calls, docs/design/0002-agent-protocol.md: the body goes to the deciding thread as it came. */
+#include <stdio.h>
+
+#include "api/api_priv.h"
+
+static void agent_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0) {
+        api_fail(call->http, cmd->code, &cmd->err);
+    } else {
+        if (cmd->reply.n == 0) {
+            weir_str_release(&cmd->reply);
+            cmd->reply = WEIR_STR_INIT(8);
+            weir_str_adds(&cmd->reply, "{}");
+        }
+        api_reply(call->http, 200, &cmd->reply);
+    }
+    api_call_free(call);
+}
+
+static void post(struct api_request *rq, enum weir_command_kind kind)
+{
+    struct api_call *call = api_call_new(rq, kind);
+    call->body = api_body(rq);
+    if (call->body == NULL) {
+        api_fail(rq->http, -WEIR_EINVAL, &rq->err);
+        api_call_free(call);
+        return;
+    }
+    /* Borrowed from the connection, which may go while the command is under way. */
+    (void)snprintf(call->peer, sizeof call->peer, "%s", weir_request_peer(rq->http));
+    call->cmd.u.agent.body = call->body;
+    call->cmd.u.agent.token_lease = rq->who.lease;
+    call->cmd.u.agent.peer = call->peer;
+    call->cmd.done = agent_done;
+    api_call_post(call);
+}
+
+void api_handle_join(struct api_request *rq)
+{
+    post(rq, WEIR_COMMAND_AGENT_JOIN);
+}
+
+void api_handle_sync(struct api_request *rq)
+{
+    post(rq, WEIR_COMMAND_AGENT_SYNC);
+}
+
+void api_handle_report(struct api_request *rq)
+{
+    post(rq, WEIR_COMMAND_AGENT_REPORT);
+}

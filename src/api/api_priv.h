@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Shared by the files of src/api. A request goes: route table -> who may -> parameters -> handler. A
+ * handler answers at once from a reader of the store, or posts a command and answers when it is
+ * done. What must read the store after a command is not done on the deciding thread (which must not
+ * wait for a reader) but on one of two lanes: threads of the API with a queue each.
+ */
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/service.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "net/server.h"
+
+enum {
+    API_PARAMS_MAX = 12,
+    API_PATH_VALUES_MAX = 2,
+    API_PATH_VALUE_SIZE = 160,
+    API_LOG_LOCKS = 64,
+    API_LIST_LIMIT_MAX = 1000,
+    API_LIST_LIMIT = 100,
+    API_REPLY_BYTES_MAX = 64 << 20,
+    API_AGENT_BODY_MAX = 4 << 20,
+    API_SMALL_BODY_MAX = 16 << 10,
+    API_LOG_BODY_MAX = 1 << 20,
+    API_JSON_DEPTH_MAX = 20,
+    API_ROUTES_MAX = 64,
+};
+
+enum api_role {
+    API_ROLE_NONE,   /* no authentication */
+    API_ROLE_VIEWER, /* viewer, admin */
+    API_ROLE_AGENT,  /* agent, admin */
+    API_ROLE_ADMIN,
+};
+
+/* ---- shapes of bodies: checked on the way in, described in the OpenAPI document ---- */
+
+enum api_type {
+    API_STRING,
+    API_TIME,
+    API_INT,
+    API_UINT,
+    API_BOOL,
+    API_REF,          /* an object of the named schema */
+    API_LIST,         /* an array of objects of the named schema */
+    API_STRINGS,
+    API_UINTS,
+    API_MAP_STRING,
+    API_MAP_UINT,
+    API_OBJECT,       /* any object */
+};
+
+enum api_field_flags {
+    API_NULL = 1 << 0,     /* may be null */
+    API_OPTIONAL = 1 << 1, /* may be absent */
+};
+
+typedef const char *api_word_fn(unsigned i); /* the i-th allowed word */
+
+struct api_field {
+    const char *name;
+    enum api_type type;
+    unsigned flags;
+    const char *ref;
+    api_word_fn *word;
+    unsigned words;
+    const char *summary;
+};
+
+struct api_schema {
+    const char *name;
+    const char *summary;
+    const struct api_field *field; /* ends with a NULL name */
+    bool open;                     /* other keys may come */
+};
+
+/* Ends with a NULL name. */
+extern const struct api_schema api_schemas[];
+const struct api_schema *api_schema_find(const char *name);
+/* Are the keys known and of the right type? For request bodies. */
+int api_schema_check(const struct api_schema *s, const json_t *body, struct weir_err *err);
+
+const char *api_job_state_word(unsigned i);
+const char *api_task_state_word(unsigned i);
+
+/* ---- routes ---- */
+
+enum api_param_type {
+    API_PARAM_UINT,
+    API_PARAM_BOOL,
+    API_PARAM_TEXT, /* min and max bound the length */
+    API_PARAM_TIME,
+    API_PARAM_WORDS, /* a comma list of words; value is a mask */
+};
+
+struct api_param {
+    const char *name;
+    enum api_param_type type;
+    bool is_required;
+    uint64_t min;
+    uint64_t max;
+    api_word_fn *word;
+    unsigned words;
+    const char *summary;
+};
+
+struct api_value {
+    bool is_given;
+    bool flag;
+    uint64_t number;
+    struct weir_wall time;
+    const char *text; /* borrowed until the request is answered */
+};
+
+struct api_request;
+
+enum api_route_errors {
+    API_NOT_FOUND = 1 << 0,
+    API_CONFLICT = 1 << 1,
+    API_IMPOSSIBLE = 1 << 2,
+    API_UNAVAILABLE = 1 << 3,
+};
+
+struct api_route {
+    const char *method;
+    const char *path; /* "/v1/jobs/{job}/cancel" */
+    const char *id;   /* operationId */
+    const char *tag;
+    enum api_role role;
+    int status;         /* of success */
+    const char *reply;  /* schema; or a media type (has a '/') */
+    bool is_list;       /* {"items": [reply], "next": cursor} */
+    const char *body;   /* schema; "application/octet-stream"; NULL: none */
+    size_t body_max;
+    unsigned errors; /* API_NOT_FOUND, ... that it may answer besides the usual ones */
+    const struct api_param *path_param; /* in the order of the path; end with a NULL name */
+    const struct api_param *param;      /* of the query */
+    void (*handle)(struct api_request *rq);
+    const char *summary;
+};
+
+/* Ends with a NULL method. */
+extern const struct api_route api_routes[];
+
+/* ---- one request ---- */
+
+struct api_request {
+    struct weir_api *api;
+    struct weir_http_request *http;
+    const struct api_route *route;
+    struct weir_identity who;
+    char path_text[API_PATH_VALUES_MAX][API_PATH_VALUE_SIZE];
+    struct api_value path[API_PATH_VALUES_MAX];
+    struct api_value value[API_PARAMS_MAX]; /* as route->param */
+    struct weir_err err;
+};
+
+/* The value of a query parameter of the route; asserts that the route has it. */
+const struct api_value *api_param(const struct api_request *rq, const char *name);
+uint64_t api_number(const struct api_request *rq, const char *name, uint64_t fallback);
+bool api_flag(const struct api_request *rq, const char *name);
+/* NULL where not given. */
+const char *api_text(const struct api_request *rq, const char *name);
+
+/* Answers. */
+void api_fail(struct weir_http_request *r, int code, struct weir_err *err);
+void api_fail_status(struct weir_http_request *r,
+                     int status,
+                     const char *name,
+                     const char *text,
+                     const struct weir_http_header *headers,
+                     size_t n);
+/* Sends what out holds and empties it; where it has overflowed, says so instead. */
+void api_reply(struct weir_http_request *r, int status, struct weir_str *out);
+/* The body as JSON, depth and duplicates checked; NULL: err. The caller drops the reference. */
+json_t *api_body(struct api_request *rq);
+
+/* ---- a request under way ---- */
+
+enum api_lane { API_LANE_QUICK, API_LANE_SLOW, API_LANES };
+
+struct api_call {
+    struct weir_command cmd; /* first: done gives it back */
+    struct weir_api *api;
+    struct weir_http_request *http;
+    const struct api_route *route;
+    struct api_call *next; /* of its lane */
+    /* on the lane: answers; the call is freed after it */
+    void (*finish)(struct api_call *call);
+    enum api_lane lane;
+    json_t *body;
+    struct weir_spec *spec;
+    struct weir_str text; /* canonical specification and tags */
+    char user[64];
+    char name[WEIR_SPEC_NAME_MAX + 1];
+    char filter_user[WEIR_SPEC_NAME_MAX + 1];
+    char peer[96];
+    bool flag;
+    void *data; /* malloc'ed, freed with the call */
+    /* what the query asked for, where the lane needs it */
+    struct api_value value[API_PARAMS_MAX];
+};
+
+struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind);
+void api_call_free(struct api_call *call);
+/* Hands the command to the service. Unless the caller has set cmd.done: finish is called on the lane
+ * when the command has succeeded, and where it has not, the error is answered. */
+void api_call_post(struct api_call *call);
+/* Queues the call on its lane. */
+void api_call_defer(struct api_call *call);
+const struct api_value *api_call_param(const struct api_call *call, const char *name);
+
+/* ---- the API ---- */
+
+struct api_lane_state {
+    pthread_t thread;
+    pthread_cond_t wake;
+    struct api_call *head;
+    struct api_call **tail;
+    struct weir_api *api;
+    bool is_started;
+};
+
+struct api_stream; /* log.c, events.c */
+
+struct weir_api {
+    struct weir_api_conf conf;
+    char *listen_host;
+    struct weir_mono started;
+    pthread_mutex_t reader_lock[2];
+    atomic_uint reader_turn;
+    pthread_mutex_t log_lock[API_LOG_LOCKS];
+    pthread_mutex_t lane_lock;
+    struct api_lane_state lane[API_LANES];
+    bool is_stopping;
+    pthread_mutex_t stream_lock;
+    struct api_stream *streams;
+    /* counters for /metrics, by route and class of status */
+    atomic_ullong n_requests[API_ROUTES_MAX];
+    atomic_ullong n_refused;
+};
+
+/* A reader of the store that nobody else uses until it is put back. */
+struct weir_store *api_reader_take(struct weir_api *a, unsigned *which);
+void api_reader_put(struct weir_api *a, unsigned which);
+
+/* ---- streams that follow something ---- */
+
+struct api_stream {
+    struct weir_api *api;
+    struct weir_stream *stream; /* set once it is registered */
+    struct api_stream *next;
+    struct api_stream **prev;
+    _Atomic uint64_t log_key; /* of the run whose log it follows; 0: events */
+};
+
+uint64_t api_log_key(struct weir_run_id run, uint32_t rank);
+/* Begins the answer; takes s (freed by free_fn after the end). pull as weir_stream_pull_fn. */
+void api_stream_begin(struct api_stream *s,
+                      struct weir_http_request *r,
+                      const char *content_type,
+                      weir_stream_pull_fn *pull,
+                      void (*done)(void *ctx));
+/* Takes it off the list; called by done. */
+void api_stream_end(struct api_stream *s);
+/* Wakes the streams of a log, or all with key 0. */
+void api_streams_wake(struct weir_api *a, uint64_t log_key);
+
+/* ---- objects as JSON ---- */
+
+/* A job's line with what must be looked up beside it. Strings are owned. */
+struct api_job {
+    struct weir_job_view view;
+    char *name;
+    char *project;
+    char *user;
+    char *tags_json; /* NULL: not asked for */
+    char *spec_json; /* NULL: not asked for */
+    char *array;     /* NULL: no array */
+    char *gpus;      /* NULL: none */
+    int64_t cost_micro;
+    /* of the task that speaks for it */
+    bool has_task;
+    char *pool;
+    char *node;
+    enum weir_reason reason;
+    bool has_exit;
+    int32_t exit_code;
+};
+
+/* Copies a row; full: with tags and spec. */
+void api_job_set(struct api_job *ret, const struct weir_job_row *row, bool is_full);
+void api_job_release(struct api_job *job);
+/* Looks up the task that speaks for the job. */
+int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err);
+void api_job_json(struct weir_json *j, const struct api_job *job, const char *currency);
+/* get_job and all the rest. Errors: -WEIR_ENOTFOUND, and the store's. */
+int api_job_get(struct weir_store *s, struct weir_job_id id, bool is_full, struct api_job *ret, struct weir_err *err);
+
+/* The ranges of an array from its text. n 0: no array. */
+struct api_array {
+    struct weir_range range[WEIR_SPEC_RANGES_MAX];
+    size_t n;
+    uint32_t n_tasks;
+};
+int api_array_parse(const char *text, uint32_t n_tasks, struct api_array *ret, struct weir_err *err);
+/* The ordinal of an index that a person wrote. Errors: -WEIR_ENOTFOUND. */
+int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t index, uint32_t *ret, struct weir_err *err);
+void api_task_text(const struct api_array *a, struct weir_task_id id, char *buf, size_t size);
+
+struct api_node_names {
+    struct weir_map by_id; /* -> index + 1 */
+    char **name;
+    size_t n;
+    size_t size;
+};
+int api_node_names_load(struct weir_store *s, struct api_node_names *ret, struct weir_err *err);
+void api_node_names_release(struct api_node_names *n);
+/* NULL where not known. */
+const char *api_node_name(const struct api_node_names *n, uint64_t id);
+
+void api_task_json(struct weir_json *j,
+                   const struct weir_task_row *row,
+                   const struct api_array *array,
+                   const struct api_node_names *names,
+                   const char *currency);
+void api_node_json(struct weir_json *j, const struct weir_node_row *row);
+void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64_t cost_micro, const char *currency);
+void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names, const struct api_array *array);
+
+/* A value at the top of a JSON object as raw text; p NULL where there is none. For documents that
+ * weir wrote itself: no allocation, no check. */
+struct weir_sv api_json_find(struct weir_sv object, const char *key);
+/* A string value without escapes; NULL where it is none. malloc'ed. */
+char *api_json_text(struct weir_sv value);
+
+/* ---- handlers, by file ---- */
+
+void api_handle_health(struct api_request *rq);
+void api_handle_version(struct api_request *rq);
+void api_handle_openapi(struct api_request *rq);
+void api_handle_status(struct api_request *rq);
+void api_handle_metrics(struct api_request *rq);
+void api_handle_fault(struct api_request *rq);
+
+void api_handle_submit(struct api_request *rq);
+void api_handle_jobs(struct api_request *rq);
+void api_handle_job(struct api_request *rq);
+void api_handle_cancel(struct api_request *rq);
+void api_handle_wait(struct api_request *rq);
+void api_handle_tasks(struct api_request *rq);
+void api_handle_explain(struct api_request *rq);
+
+void api_handle_log(struct api_request *rq);
+void api_handle_log_upload(struct api_request *rq);
+void api_handle_events(struct api_request *rq);
+
+void api_handle_offers(struct api_request *rq);
+void api_handle_pools(struct api_request *rq);
+void api_handle_nodes(struct api_request *rq);
+void api_handle_leases(struct api_request *rq);
+void api_handle_drain(struct api_request *rq);
+void api_handle_resume(struct api_request *rq);
+void api_handle_remove(struct api_request *rq);
+void api_handle_lease_end(struct api_request *rq);
+
+void api_handle_projects(struct api_request *rq);
+void api_handle_project(struct api_request *rq);
+void api_handle_project_set(struct api_request *rq);
+void api_handle_bill(struct api_request *rq);
+void api_handle_bill_check(struct api_request *rq);
+
+void api_handle_join(struct api_request *rq);
+void api_handle_sync(struct api_request *rq);
+void api_handle_report(struct api_request *rq);

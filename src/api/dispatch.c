@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a request to its handler: route, who may, parameters, body. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/parse.h"
+
+/* ---- parameters ---- */
+
+const struct api_value *api_param(const struct api_request *rq, const char *name)
+{
+    for (size_t i = 0; rq->route->param[i].name != NULL; i++) {
+        if (weir_streq(rq->route->param[i].name, name)) {
+            return &rq->value[i];
+        }
+    }
+    WEIR_ASSERT(false);
+    return NULL;
+}
+
+uint64_t api_number(const struct api_request *rq, const char *name, uint64_t fallback)
+{
+    const struct api_value *v = api_param(rq, name);
+    return v->is_given ? v->number : fallback;
+}
+
+bool api_flag(const struct api_request *rq, const char *name)
+{
+    return api_param(rq, name)->flag;
+}
+
+const char *api_text(const struct api_request *rq, const char *name)
+{
+    return api_param(rq, name)->text;
+}
+
+static int parse_words(const struct api_param *p, struct weir_sv text, uint64_t *ret, struct weir_err *err)
+{
+    const char *words[65] = {NULL};
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < p->words && i < 64; i++) {
+        words[i] = p->word(i);
+    }
+    while (text.p != NULL) {
+        struct weir_sv word = weir_sv_trim(weir_sv_cut(&text, ','));
+        unsigned i = 0;
+        while (i < p->words && !weir_sv_eq(word, weir_sv_of(words[i]))) {
+            i++;
+        }
+        if (i == p->words) {
+            const char *near = weir_nearest(word, words);
+            struct weir_str all = WEIR_STR_INIT(256);
+            for (unsigned k = 0; k < p->words; k++) {
+                weir_str_addf(&all, "%s%s", k == 0 ? "" : ", ", words[k]);
+            }
+            int rc = near == NULL ? weir_fail(err, -WEIR_EINVAL, "'%.*s' is none of %s", WEIR_SV_ARG(word), weir_str_cstr(&all))
+                                  : weir_fail(err, -WEIR_EINVAL, "'%.*s' is none of %s; did you mean '%s'?", WEIR_SV_ARG(word), weir_str_cstr(&all), near);
+            weir_str_release(&all);
+            return rc;
+        }
+        mask |= UINT64_C(1) << i;
+    }
+    *ret = mask;
+    return 0;
+}
+
+static int parse_value(const struct api_param *p, const char *text, struct api_value *ret, struct weir_err *err)
+{
+    struct weir_sv sv = weir_sv_of(text);
+    ret->text = text;
+    ret->is_given = true;
+    switch (p->type) {
+    case API_PARAM_UINT:
+        return weir_parse_u64(sv, p->min, p->max, &ret->number, err);
+    case API_PARAM_BOOL:
+        if (!weir_streq(text, "true") && !weir_streq(text, "false")) {
+            return weir_fail(err, -WEIR_EINVAL, "'%.64s' is neither true nor false", text);
+        }
+        ret->flag = text[0] == 't';
+        return 0;
+    case API_PARAM_TIME: {
+        int rc = weir_parse_time(sv, &ret->time, err);
+        return rc == 0 && ret->time.us < 0 ? weir_fail(err, -WEIR_EINVAL, "times before 1970 are not known here") : rc;
+    }
+    case API_PARAM_WORDS:
+        return parse_words(p, sv, &ret->number, err);
+    case API_PARAM_TEXT:
+        if (sv.n < p->min || sv.n > p->max) {
+            return weir_fail(err, -WEIR_EINVAL, "must have %d to %d bytes", (int)p->min, (int)p->max);
+        }
+        return weir_utf8_is_text(sv) ? 0 : weir_fail(err, -WEIR_EINVAL, "is not UTF-8 text");
+    }
+    return 0;
+}
+
+struct query_scan {
+    struct api_request *rq;
+    int rc;
+};
+
+static void unknown_key(struct api_request *rq, const char *key)
+{
+    const char *names[API_PARAMS_MAX + 1] = {NULL};
+    for (size_t i = 0; rq->route->param[i].name != NULL; i++) {
+        names[i] = rq->route->param[i].name;
+    }
+    const char *near = weir_nearest(weir_sv_of(key), names);
+    if (near != NULL) {
+        (void)weir_fail(&rq->err, -WEIR_EINVAL, "unknown query parameter '%.64s'; did you mean '%s'?", key, near);
+    } else {
+        (void)weir_fail(&rq->err, -WEIR_EINVAL, "unknown query parameter '%.64s'", key);
+    }
+}
+
+static void on_query(void *ctx, const char *key, const char *value)
+{
+    struct query_scan *scan = ctx;
+    struct api_request *rq = scan->rq;
+    if (scan->rc < 0) {
+        return;
+    }
+    for (size_t i = 0; rq->route->param[i].name != NULL; i++) {
+        const struct api_param *p = &rq->route->param[i];
+        if (!weir_streq(p->name, key)) {
+            continue;
+        }
+        if (rq->value[i].is_given) {
+            scan->rc = weir_fail(&rq->err, -WEIR_EINVAL, "query parameter '%s' is given twice", key);
+            return;
+        }
+        scan->rc = parse_value(p, value == NULL ? "" : value, &rq->value[i], &rq->err);
+        if (scan->rc < 0) {
+            (void)weir_fail_prefix(&rq->err, scan->rc, "query parameter '%s'", key);
+        }
+        return;
+    }
+    scan->rc = -WEIR_EINVAL;
+    unknown_key(rq, key);
+}
+
+static int check_query(struct api_request *rq)
+{
+    struct query_scan scan = {.rq = rq};
+    weir_request_each_query(rq->http, on_query, &scan);
+    for (size_t i = 0; scan.rc == 0 && rq->route->param[i].name != NULL; i++) {
+        if (rq->route->param[i].is_required && !rq->value[i].is_given) {
+            scan.rc = weir_fail(&rq->err, -WEIR_EINVAL, "query parameter '%s' is missing", rq->route->param[i].name);
+        }
+    }
+    return scan.rc;
+}
+
+/* ---- route ---- */
+
+/* Does path have the form of the template? Its variable pieces are copied out. */
+static bool match(const char *template, const char *path, char text[][API_PATH_VALUE_SIZE])
+{
+    unsigned n = 0;
+    while (*template != '\0') {
+        if (*template != '{') {
+            if (*template++ != *path++) {
+                return false;
+            }
+            continue;
+        }
+        size_t len = strcspn(path, "/");
+        if (len == 0 || len >= API_PATH_VALUE_SIZE || n == API_PATH_VALUES_MAX) {
+            return false;
+        }
+        memcpy(text[n], path, len);
+        text[n++][len] = '\0';
+        path += len;
+        template += strcspn(template, "}") + 1;
+    }
+    return *path == '\0';
+}
+
+static int check_path(struct api_request *rq)
+{
+    for (size_t i = 0; rq->route->path_param[i].name != NULL; i++) {
+        const struct api_param *p = &rq->route->path_param[i];
+        int rc = parse_value(p, rq->path_text[i], &rq->path[i], &rq->err);
+        if (rc < 0) {
+            return weir_fail_prefix(&rq->err, rc, "%s '%.64s'", p->name, rq->path_text[i]);
+        }
+    }
+    return 0;
+}
+
+/* Finds the route; where only the method is wrong, answers 405 and says what is allowed. */
+static const struct api_route *find_route(struct weir_http_request *r, char text[][API_PATH_VALUE_SIZE])
+{
+    const char *path = weir_request_path(r);
+    const char *method = weir_request_method(r);
+    struct weir_str allow = WEIR_STR_INIT(128);
+    for (const struct api_route *route = api_routes; route->method != NULL; route++) {
+        if (!match(route->path, path, text)) {
+            continue;
+        }
+        if (weir_streq(route->method, method)) {
+            weir_str_release(&allow);
+            return route;
+        }
+        weir_str_addf(&allow, "%s%s", allow.n == 0 ? "" : ", ", route->method);
+    }
+    char message[256];
+    if (allow.n == 0) {
+        (void)snprintf(message, sizeof message, "there is no '%.160s' here; GET /v1/openapi.json lists what is", path);
+        api_fail_status(r, 404, "notfound", message, NULL, 0);
+    } else {
+        (void)snprintf(message, sizeof message, "'%.100s' takes %s, not %.20s", path, weir_str_cstr(&allow), method);
+        struct weir_http_header header = {"Allow", weir_str_cstr(&allow)};
+        api_fail_status(r, 405, "method", message, &header, 1);
+    }
+    weir_str_release(&allow);
+    return NULL;
+}
+
+/* ---- who may ---- */
+
+static bool is_address(struct weir_sv host)
+{
+    bool dots = true;
+    for (size_t i = 0; i < host.n; i++) {
+        if (host.p[i] == ':') {
+            return true;
+        }
+        dots = dots && (host.p[i] == '.' || (host.p[i] >= '0' && host.p[i] <= '9'));
+    }
+    return dots && host.n > 0;
+}
+
+/* The host of a Host header, without port and brackets. */
+static struct weir_sv host_part(const char *header)
+{
+    struct weir_sv s = weir_sv_of(header);
+    if (s.n > 0 && s.p[0] == '[') {
+        size_t end = 1;
+        while (end < s.n && s.p[end] != ']') {
+            end++;
+        }
+        return (struct weir_sv){s.p + 1, end - 1};
+    }
+    return weir_sv_cut(&s, ':');
+}
+
+/*
+ * A web page must not drive a local broker: not from another origin, and not by a name of its own that
+ * resolves to this host (DNS rebinding). A browser does not add a bearer token by itself, so who shows one may
+ * use any name.
+ */
+static int check_origin(struct api_request *rq, bool has_token)
+{
+    const char *host = weir_request_header(rq->http, "Host");
+    const char *origin = weir_request_header(rq->http, "Origin");
+    if (origin != NULL) {
+        struct weir_sv o = weir_sv_of(origin);
+        struct weir_sv scheme = weir_sv_starts(o, WEIR_SV("https://")) ? WEIR_SV("https://") : WEIR_SV("http://");
+        bool own = host != NULL && weir_sv_starts(o, scheme) &&
+                   weir_sv_eq((struct weir_sv){o.p + scheme.n, o.n - scheme.n}, weir_sv_of(host));
+        if (!own) {
+            return weir_fail(&rq->err, -WEIR_EDENIED, "requests from the web origin '%.100s' are refused", origin);
+        }
+    }
+    if (host == NULL || has_token) {
+        return 0;
+    }
+    struct weir_sv name = host_part(host);
+    if (is_address(name) || weir_sv_eq_nocase(name, WEIR_SV("localhost")) ||
+        weir_sv_eq_nocase(name, weir_sv_of(rq->api->listen_host))) {
+        return 0;
+    }
+    return weir_fail(&rq->err, -WEIR_EDENIED, "the Host header '%.100s' does not name this broker; use its address, or a token", host);
+}
+
+static int identify(struct api_request *rq, const char *authorization)
+{
+    struct weir_service *s = rq->api->conf.service;
+    if (authorization != NULL) {
+        struct weir_sv a = weir_sv_of(authorization);
+        if (a.n < 7 || !weir_sv_eq_nocase((struct weir_sv){a.p, 7}, WEIR_SV("Bearer "))) {
+            return weir_fail(&rq->err, -WEIR_EUNAUTH, "only 'Authorization: Bearer TOKEN' is understood");
+        }
+        struct weir_sv token = weir_sv_trim((struct weir_sv){a.p + 7, a.n - 7});
+        if (token.n == 0 || token.n > 256) {
+            return weir_fail(&rq->err, -WEIR_EUNAUTH, "the bearer token is empty or too long");
+        }
+        return s->ops->authenticate(s, token, &rq->who, &rq->err);
+    }
+    if (weir_request_trust(rq->http) == WEIR_PEER_SAME_USER) {
+        (void)snprintf(rq->who.user, sizeof rq->who.user, "%s", rq->api->conf.os_user == NULL ? "root" : rq->api->conf.os_user);
+        (void)snprintf(rq->who.role, sizeof rq->who.role, "admin");
+        return 0;
+    }
+    return weir_fail(&rq->err, -WEIR_EUNAUTH, "a token is needed: set WEIR_TOKEN, or send 'Authorization: Bearer TOKEN'");
+}
+
+static bool may(enum api_role role, const char *who)
+{
+    if (weir_streq(who, "admin")) {
+        return true;
+    }
+    return (role == API_ROLE_VIEWER && weir_streq(who, "viewer")) || (role == API_ROLE_AGENT && weir_streq(who, "agent"));
+}
+
+/* 0, or answered already. */
+static int check_who(struct api_request *rq)
+{
+    const char *authorization = weir_request_header(rq->http, "Authorization");
+    int rc = check_origin(rq, authorization != NULL);
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        return rc;
+    }
+    if (rq->route->role == API_ROLE_NONE) {
+        return 0;
+    }
+    rc = identify(rq, authorization);
+    if (rc < 0) {
+        struct weir_http_header header = {"WWW-Authenticate", "Bearer"};
+        if (rc == -WEIR_EUNAUTH) {
+            api_fail_status(rq->http, 401, weir_error_name(rc), rq->err.text, &header, 1);
+        } else {
+            api_fail(rq->http, rc, &rq->err);
+        }
+        return rc;
+    }
+    if (!may(rq->route->role, rq->who.role)) {
+        rc = weir_fail(&rq->err, -WEIR_EDENIED, "the role '%s' may not %s %s", rq->who.role, rq->route->method, rq->route->path);
+        api_fail(rq->http, rc, &rq->err);
+    }
+    return rc;
+}
+
+/* ---- body ---- */
+
+static bool is_media_type(const char *header, const char *want)
+{
+    struct weir_sv s = weir_sv_of(header);
+    return weir_sv_eq_nocase(weir_sv_trim(weir_sv_cut(&s, ';')), weir_sv_of(want));
+}
+
+/* 0, or answered already. */
+static int check_body(struct api_request *rq)
+{
+    struct weir_sv body = weir_request_body(rq->http);
+    const struct api_route *route = rq->route;
+    if (route->body == NULL) {
+        if (body.n > 0 && !weir_sv_eq(weir_sv_trim(body), WEIR_SV("{}"))) { /* clients that always send JSON */
+            int rc = weir_fail(&rq->err, -WEIR_EINVAL, "%s %s takes no body", route->method, route->path);
+            api_fail(rq->http, rc, &rq->err);
+            return rc;
+        }
+        return 0;
+    }
+    const char *want = strchr(route->body, '/') != NULL ? route->body : "application/json";
+    const char *type = weir_request_header(rq->http, "Content-Type");
+    if (type == NULL || !is_media_type(type, want)) {
+        (void)weir_fail(&rq->err, -WEIR_EINVAL, "the body must be sent as %s, not '%.80s'", want, type == NULL ? "" : type);
+        api_fail_status(rq->http, 415, "mediatype", rq->err.text, NULL, 0);
+        return -WEIR_EINVAL;
+    }
+    if (body.n > route->body_max) {
+        int rc = weir_fail(&rq->err, -WEIR_ELIMIT, "the body has %zu bytes; at most %zu are taken here", body.n, route->body_max);
+        api_fail(rq->http, rc, &rq->err);
+        return rc;
+    }
+    return 0;
+}
+
+/* Deep nesting is refused before the parser, which recurses, sees it. */
+static bool is_too_deep(struct weir_sv text)
+{
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (in_string) {
+            if (c == '\\') {
+                i++;
+            } else if (c == '"') {
+                in_string = false;
+            }
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > API_JSON_DEPTH_MAX) {
+                return true;
+            }
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+json_t *api_body(struct api_request *rq)
+{
+    struct weir_sv body = weir_request_body(rq->http);
+    if (is_too_deep(body)) {
+        (void)weir_fail(&rq->err, -WEIR_EINVAL, "the body is nested deeper than %d levels", API_JSON_DEPTH_MAX);
+        return NULL;
+    }
+    json_error_t e;
+    json_t *root = json_loadb(body.n == 0 ? "" : body.p, body.n, JSON_REJECT_DUPLICATES, &e);
+    if (root == NULL) {
+        (void)weir_fail(&rq->err, -WEIR_EINVAL, "the body is not JSON: line %d, column %d: %s", e.line, e.column, e.text);
+        return NULL;
+    }
+    if (!json_is_object(root)) {
+        (void)weir_fail(&rq->err, -WEIR_EINVAL, "the body must be a JSON object");
+        json_decref(root);
+        return NULL;
+    }
+    return root;
+}
+
+/* ---- dispatch ---- */
+
+void weir_api_handle(void *api, struct weir_http_request *r)
+{
+    struct weir_api *a = api;
+    struct api_request rq = {.api = a, .http = r};
+    rq.err.text[0] = '\0';
+    rq.route = find_route(r, rq.path_text);
+    if (rq.route == NULL) {
+        atomic_fetch_add_explicit(&a->n_refused, 1, memory_order_relaxed);
+        return;
+    }
+    atomic_fetch_add_explicit(&a->n_requests[rq.route - api_routes], 1, memory_order_relaxed);
+    if (check_who(&rq) < 0) {
+        atomic_fetch_add_explicit(&a->n_refused, 1, memory_order_relaxed);
+        return;
+    }
+    int rc = check_path(&rq);
+    rc = rc < 0 ? rc : check_query(&rq);
+    if (rc < 0) {
+        api_fail(r, rc, &rq.err);
+        return;
+    }
+    if (check_body(&rq) < 0) {
+        return;
+    }
+    rq.route->handle(&rq);
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/explain_json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/json.h"
+
+enum { TEXT_MAX = 4096, NAME_SIZE = 64 };
+
+static const char *node_name(const struct weir_names *n, struct weir_node_id id, char buf[static NAME_SIZE])
+{
+    const char *name = n->node == NULL ? NULL : n->node(n->ctx, id);
+    if (name == NULL || name[0] == '\0') {
+        (void)snprintf(buf, NAME_SIZE, "node %" PRIu64, id.v);
+    } else {
+        (void)snprintf(buf, NAME_SIZE, "%s", name);
+    }
+    return buf;
+}
+
+static const struct weir_offer *offer_of(const struct weir_names *n, uint64_t id)
+{
+    return id == 0 || n->offer == NULL ? NULL : n->offer(n->ctx, id);
+}
+
+static const char *task_name(const struct weir_names *n, struct weir_task_id id, char buf[static NAME_SIZE])
+{
+    if (n->task != NULL) {
+        buf[0] = '\0';
+        n->task(n->ctx, id, buf, NAME_SIZE);
+    } else if (id.ordinal == 0) {
+        (void)snprintf(buf, NAME_SIZE, "%" PRIu64, id.job.v);
+    } else {
+        (void)snprintf(buf, NAME_SIZE, "%" PRIu64 "_%" PRIu32, id.job.v, id.ordinal);
+    }
+    return buf;
+}
+
+/* "Task 12_7"; a dry run has no number yet. */
+static const char *subject(const struct weir_names *n, struct weir_task_id id, char buf[static 2 * NAME_SIZE])
+{
+    char name[NAME_SIZE];
+    if (id.job.v == 0) {
+        (void)snprintf(buf, 2 * NAME_SIZE, "The task");
+    } else {
+        (void)snprintf(buf, 2 * NAME_SIZE, "Task %s", task_name(n, id, name));
+    }
+    return buf;
+}
+
+static const char *currency_of(const struct weir_names *n)
+{
+    return n->currency == NULL ? "USD" : n->currency;
+}
+
+static bool is_rented(const struct weir_candidate *c)
+{
+    return c->kind == WEIR_CANDIDATE_RENTED_NOW || c->kind == WEIR_CANDIDATE_RENTED_LATER;
+}
+
+static void add_money(struct weir_str *out, const struct weir_names *n, int64_t micro)
+{
+    char buf[WEIR_MONEY_SIZE];
+    weir_str_addf(out, "%s %s", weir_money_format_short(micro, buf), currency_of(n));
+}
+
+static void add_duration(struct weir_str *out, struct weir_dur d)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    weir_str_adds(out, weir_dur_format(d, buf));
+}
+
+static void add_offer(struct weir_str *out, const struct weir_names *n, const struct weir_offer *o)
+{
+    weir_str_addf(out, "%s from %s in %s", o->instance_type, o->provider, o->region);
+    weir_str_addf(out, " (%s) at ", o->market == WEIR_OFFER_ON_DEMAND ? "on demand" : weir_market_name(o->market));
+    add_money(out, n, o->price_micro_per_hour);
+    weir_str_adds(out, " per hour");
+}
+
+/* "host1 (owned)", "renting p4d.24xlarge from aws in us-east-1 (spot) at 9.10 USD per hour". */
+static void add_place(struct weir_str *out, const struct weir_names *n, const struct weir_candidate *c)
+{
+    char buf[NAME_SIZE];
+    const struct weir_offer *o = offer_of(n, c->offer);
+    if (c->kind == WEIR_CANDIDATE_OFFER) {
+        weir_str_adds(out, "renting ");
+        if (o == NULL) {
+            weir_str_adds(out, "a machine");
+        } else {
+            add_offer(out, n, o);
+        }
+        return;
+    }
+    if (c->node.v == 0 && c->lease.v != 0) {
+        weir_str_addf(out, "lease %" PRIu64, c->lease.v);
+    } else {
+        weir_str_adds(out, node_name(n, c->node, buf));
+    }
+    weir_str_adds(out, is_rented(c) ? " (rented)" : " (owned)");
+}
+
+static const struct weir_candidate *with_verdict(const struct weir_explain *e, enum weir_verdict v)
+{
+    for (uint32_t i = 0; i < e->n_candidates; i++) {
+        if (e->candidate[i].verdict == v) {
+            return &e->candidate[i];
+        }
+    }
+    return NULL;
+}
+
+/* "it costs 0.02 USD in expectation (run 0.02)": the terms that are not zero, as they are compared. */
+static void add_terms(struct weir_str *out, const struct weir_names *n, const struct weir_candidate *c)
+{
+    const struct {
+        const char *name;
+        int64_t micro;
+    } terms[] = {{"run", c->run_micro},         {"boot", c->boot_micro}, {"moving data", c->egress_micro},
+                 {"risk of losing it", c->reclaim_micro}, {"waiting", c->wait_micro}, {"others waiting", c->shadow_micro}};
+    char buf[WEIR_MONEY_SIZE];
+    bool first = true;
+    add_money(out, n, c->total_micro);
+    for (size_t i = 0; i < sizeof terms / sizeof terms[0]; i++) {
+        if (terms[i].micro != 0) {
+            weir_str_addf(out, "%s%s %s", first ? " (" : ", ", terms[i].name, weir_money_format_short(terms[i].micro, buf));
+            first = false;
+        }
+    }
+    weir_str_adds(out, first ? "" : ")");
+}
+
+static void add_rejections(struct weir_str *out, const struct weir_explain *e)
+{
+    bool first = true;
+    for (unsigned v = 0; v < WEIR_VERDICT_MAX; v++) {
+        if (v == WEIR_VERDICT_CHOSEN || v == WEIR_VERDICT_DEARER || e->rejected[v] == 0) {
+            continue;
+        }
+        weir_str_addf(out, "%s%" PRIu32 " (%s)", first ? " Ruled out: " : ", ", e->rejected[v], weir_verdict_text((enum weir_verdict)v));
+        first = false;
+    }
+    weir_str_adds(out, first ? "" : ".");
+}
+
+/* What the choice was made against, and what would turn it. */
+static void add_alternative(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
+{
+    const struct weir_candidate *second = with_verdict(e, WEIR_VERDICT_DEARER);
+    if (second != NULL) {
+        weir_str_adds(out, " The next best was ");
+        add_place(out, n, second);
+        weir_str_adds(out, " for ");
+        add_terms(out, n, second);
+        if (second->start_delay.us > 0) {
+            weir_str_adds(out, ", starting after ");
+            add_duration(out, second->start_delay);
+        }
+        weir_str_adds(out, ".");
+    }
+    if (e->margin_micro == INT64_MAX) {
+        weir_str_adds(out, " Nothing else could take it.");
+    } else {
+        weir_str_adds(out, " It would change if this one came to cost ");
+        add_money(out, n, e->margin_micro);
+        weir_str_adds(out, " more.");
+    }
+}
+
+static void add_cost(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e, const struct weir_candidate *c)
+{
+    weir_str_adds(out, " because it costs least: ");
+    add_terms(out, n, c);
+    if (e->expected_run.us > 0) {
+        weir_str_adds(out, " for an expected run of ");
+        add_duration(out, e->expected_run);
+    }
+    weir_str_adds(out, ".");
+}
+
+static void placed_text(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
+{
+    char buf[2 * NAME_SIZE];
+    const struct weir_candidate *c = with_verdict(e, WEIR_VERDICT_CHOSEN);
+    weir_str_addf(out, "%s ", subject(n, e->task, buf));
+    switch ((enum weir_decision)e->decision) {
+    case WEIR_DECISION_START:
+        weir_str_adds(out, "starts on ");
+        break;
+    case WEIR_DECISION_RENT:
+        weir_str_adds(out, "gets a machine of its own: ");
+        break;
+    case WEIR_DECISION_BIND:
+        weir_str_adds(out, "waits for a machine that is booting, ");
+        break;
+    case WEIR_DECISION_WAIT:
+        weir_str_adds(out, "waits for ");
+        break;
+    case WEIR_DECISION_BLOCKED:
+    case WEIR_DECISION_PREEMPT:
+    case WEIR_DECISION_RETRY:
+    case WEIR_DECISION_END_LEASE:
+    case WEIR_DECISION_KEEP_LEASE:
+    case WEIR_DECISION_MAX:
+        break;
+    }
+    if (c == NULL) {
+        weir_str_addf(out, "%s.", e->node.v == 0 ? "what is free first" : node_name(n, e->node, buf));
+        add_rejections(out, e);
+        return;
+    }
+    add_place(out, n, c);
+    if (c->start_delay.us > 0) {
+        weir_str_adds(out, ", ready in about ");
+        add_duration(out, c->start_delay);
+        weir_str_adds(out, ",");
+    }
+    add_cost(out, n, e, c);
+    add_alternative(out, n, e);
+    add_rejections(out, e);
+    if (e->decision == WEIR_DECISION_WAIT && e->queue_ahead > 0) {
+        weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead, e->queue_ahead == 1 ? " comes" : "s come");
+    }
+}
+
+void weir_explain_to_text(const struct weir_explain *e, const struct weir_names *names, struct weir_str *out)
+{
+    char a[2 * NAME_SIZE];
+    char b[NAME_SIZE];
+    switch ((enum weir_decision)e->decision) {
+    case WEIR_DECISION_START:
+    case WEIR_DECISION_RENT:
+    case WEIR_DECISION_BIND:
+    case WEIR_DECISION_WAIT:
+        placed_text(out, names, e);
+        return;
+    case WEIR_DECISION_BLOCKED:
+        weir_str_addf(out, "%s cannot go anywhere now.", subject(names, e->task, a));
+        add_rejections(out, e);
+        if (e->queue_ahead > 0) {
+            weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead, e->queue_ahead == 1 ? " comes" : "s come");
+        }
+        return;
+    case WEIR_DECISION_PREEMPT:
+        weir_str_addf(out,
+                      "%s is stopped to make room for task %s, which has a higher priority; it is queued again.",
+                      subject(names, e->task, a),
+                      task_name(names, e->other, b));
+        return;
+    case WEIR_DECISION_RETRY:
+        weir_str_addf(out,
+                      "%s is queued again: its attempt %" PRIu32 " ended (%s).",
+                      subject(names, e->task, a),
+                      e->attempt,
+                      weir_reason_name((enum weir_reason)e->reason));
+        return;
+    case WEIR_DECISION_END_LEASE:
+        weir_str_addf(out, "The rented machine %s is given back: keeping it idle costs more than renting again.",
+                      node_name(names, e->node, a));
+        return;
+    case WEIR_DECISION_KEEP_LEASE:
+        weir_str_addf(out, "The rented machine %s is kept: it is paid for anyway, or work is near.", node_name(names, e->node, a));
+        return;
+    case WEIR_DECISION_MAX:
+        return;
+    }
+}
+
+static void offer_json(struct weir_json *j, const struct weir_offer *o)
+{
+    weir_json_key(j, "offer");
+    if (o == NULL) {
+        weir_json_null(j);
+        return;
+    }
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "provider", o->provider);
+    weir_json_kv_cstr(j, "region", o->region);
+    weir_json_kv_cstr(j, "instance_type", o->instance_type);
+    weir_json_kv_cstr(j, "market", weir_market_name((enum weir_market)o->market));
+    weir_json_kv_i64(j, "price_micro_per_hour", o->price_micro_per_hour);
+    weir_json_kv_cstr(j, "source", o->source);
+    weir_json_kv_time(j, "as_of", o->as_of);
+    weir_json_end(j);
+}
+
+static void node_json(struct weir_json *j, const struct weir_names *n, struct weir_node_id id)
+{
+    char buf[NAME_SIZE];
+    weir_json_kv_cstr(j, "node", id.v == 0 ? NULL : node_name(n, id, buf));
+}
+
+static void id_or_null(struct weir_json *j, const char *key, uint64_t id)
+{
+    weir_json_key(j, key);
+    if (id == 0) {
+        weir_json_null(j);
+    } else {
+        weir_json_u64(j, id);
+    }
+}
+
+static int64_t seconds_up(struct weir_dur d)
+{
+    return d.us <= 0 ? 0 : d.us / WEIR_US_PER_S + (d.us % WEIR_US_PER_S != 0);
+}
+
+static void candidate_json(struct weir_json *j, const struct weir_names *n, const struct weir_candidate *c)
+{
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "kind", weir_candidate_kind_name((enum weir_candidate_kind)c->kind));
+    weir_json_kv_cstr(j, "verdict", weir_verdict_name((enum weir_verdict)c->verdict));
+    weir_json_kv_cstr(j, "verdict_text", weir_verdict_text((enum weir_verdict)c->verdict));
+    node_json(j, n, c->node);
+    id_or_null(j, "lease", c->lease.v);
+    offer_json(j, offer_of(n, c->offer));
+    weir_json_kv_i64(j, "start_delay_s", seconds_up(c->start_delay));
+    weir_json_kv_i64(j, "run_micro", c->run_micro);
+    weir_json_kv_i64(j, "boot_micro", c->boot_micro);
+    weir_json_kv_i64(j, "egress_micro", c->egress_micro);
+    weir_json_kv_i64(j, "reclaim_micro", c->reclaim_micro);
+    weir_json_kv_i64(j, "wait_micro", c->wait_micro);
+    weir_json_kv_i64(j, "shadow_micro", c->shadow_micro);
+    weir_json_kv_i64(j, "total_micro", c->total_micro);
+    weir_json_end(j);
+}
+
+static void rejected_json(struct weir_json *j, const struct weir_explain *e)
+{
+    weir_json_key(j, "rejected");
+    weir_json_object(j);
+    for (unsigned v = 0; v < WEIR_VERDICT_MAX; v++) {
+        if (v != WEIR_VERDICT_CHOSEN && e->rejected[v] > 0) {
+            weir_json_kv_u64(j, weir_verdict_name((enum weir_verdict)v), e->rejected[v]);
+        }
+    }
+    weir_json_end(j);
+}
+
+void weir_explain_to_json(const struct weir_explain *e, const struct weir_names *names, struct weir_str *out)
+{
+    char buf[NAME_SIZE];
+    struct weir_str text = WEIR_STR_INIT(TEXT_MAX);
+    struct weir_json j = weir_json_begin(out);
+    weir_json_object(&j);
+    weir_json_kv_u64(&j, "seq", e->seq);
+    weir_json_kv_time(&j, "at", e->now);
+    weir_json_kv_cstr(&j, "task", e->task.job.v == 0 ? NULL : task_name(names, e->task, buf));
+    weir_json_kv_u64(&j, "attempt", e->attempt);
+    weir_json_kv_cstr(&j, "decision", weir_decision_name((enum weir_decision)e->decision));
+    weir_json_kv_cstr(&j, "other", e->other.job.v == 0 ? NULL : task_name(names, e->other, buf));
+    node_json(&j, names, e->node);
+    id_or_null(&j, "lease", e->lease.v);
+    weir_json_kv_cstr(&j, "reason", e->reason == WEIR_REASON_NONE ? NULL : weir_reason_name((enum weir_reason)e->reason));
+    weir_json_kv_u64(&j, "queue_ahead", e->queue_ahead);
+    weir_json_kv_i64(&j, "expected_run_s", seconds_up(e->expected_run));
+    weir_json_key(&j, "margin_micro");
+    if (e->margin_micro == INT64_MAX) {
+        weir_json_null(&j);
+    } else {
+        weir_json_i64(&j, e->margin_micro);
+    }
+    weir_json_kv_u64(&j, "considered", e->n_considered);
+    rejected_json(&j, e);
+    weir_json_key(&j, "candidates");
+    weir_json_array(&j);
+    for (uint32_t i = 0; i < e->n_candidates && i < WEIR_EXPLAIN_CANDIDATES_MAX; i++) {
+        candidate_json(&j, names, &e->candidate[i]);
+    }
+    weir_json_end(&j);
+    weir_explain_to_text(e, names, &text);
+    weir_json_kv_cstr(&j, "text", weir_str_cstr(&text));
+    weir_json_end(&j);
+    weir_str_release(&text);
+}

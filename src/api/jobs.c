@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Jobs: submit, list, show, cancel, wait, tasks. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+#include "api/explain_json.h"
+#include "base/mem.h"
+#include "base/vec.h"
+
+enum {
+    TASK_SCAN_MAX = 100000, /* rows looked at for one page of a filtered list */
+    WAIT_DEFAULT_S = 30,
+};
+
+/* ---- submit ---- */
+
+static void warnings_json(struct weir_json *j, const struct weir_spec *spec)
+{
+    weir_json_key(j, "warnings");
+    weir_json_array(j);
+    for (size_t i = 0; i < spec->n_warnings; i++) {
+        weir_json_cstr(j, spec->warning[i]);
+    }
+    weir_json_end(j);
+}
+
+/* On the deciding thread: the hot path ends here. */
+static void submit_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0) {
+        api_fail(call->http, cmd->code, &cmd->err);
+        api_call_free(call);
+        return;
+    }
+    char location[48];
+    struct weir_str out = WEIR_STR_INIT(65536);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_u64(&j, "id", cmd->job.v);
+    weir_json_kv_cstr(&j, "name", call->spec->name);
+    weir_json_kv_u64(&j, "tasks", weir_spec_task_count(call->spec));
+    weir_json_kv_cstr(&j, "state", weir_job_state_name(WEIR_JOB_WAITING));
+    warnings_json(&j, call->spec);
+    weir_json_end(&j);
+    (void)snprintf(location, sizeof location, "/v1/jobs/%" PRIu64, cmd->job.v);
+    struct weir_http_header header = {"Location", location};
+    weir_request_reply(call->http, 201, NULL, weir_str_sv(&out), &header, 1);
+    weir_str_release(&out);
+    api_call_free(call);
+}
+
+/* Names for an explanation that is made now: nodes from the store, offers as the service gave them. */
+struct now_names {
+    struct api_node_names nodes;
+    const struct api_array *array;
+    const struct weir_offer *offer;
+    size_t n_offers;
+};
+
+static const char *now_node(void *ctx, struct weir_node_id id)
+{
+    struct now_names *n = ctx;
+    return api_node_name(&n->nodes, id.v);
+}
+
+static const struct weir_offer *now_offer(void *ctx, uint64_t id)
+{
+    struct now_names *n = ctx;
+    for (size_t i = 0; i < n->n_offers; i++) {
+        if (n->offer[i].id == id) {
+            return &n->offer[i];
+        }
+    }
+    return NULL;
+}
+
+static void now_task(void *ctx, struct weir_task_id id, char *buf, size_t size)
+{
+    struct now_names *n = ctx;
+    api_task_text(n->array, id, buf, size);
+}
+
+/* Keeps of the service's offers, which are borrowed, those that the explanation speaks of. */
+static void keep_offers(struct api_call *call)
+{
+    struct weir_command *cmd = &call->cmd;
+    struct weir_offer *kept = weir_calloc(WEIR_EXPLAIN_CANDIDATES_MAX, sizeof *kept);
+    size_t n = 0;
+    for (uint32_t i = 0; i < cmd->explain.n_candidates && i < WEIR_EXPLAIN_CANDIDATES_MAX; i++) {
+        uint64_t id = cmd->explain.candidate[i].offer;
+        for (size_t k = 0; id != 0 && k < cmd->n_offers; k++) {
+            if (cmd->offer[k].id == id) {
+                kept[n++] = cmd->offer[k];
+                break;
+            }
+        }
+    }
+    call->data = kept;
+    cmd->offer = kept;
+    cmd->n_offers = n;
+}
+
+static void explained_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0) {
+        api_fail(call->http, cmd->code, &cmd->err);
+        api_call_free(call);
+        return;
+    }
+    keep_offers(call);
+    api_call_defer(call);
+}
+
+static int explain_now(struct weir_store *s, struct api_call *call, const struct api_array *array, struct weir_json *j, struct weir_err *err)
+{
+    struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers};
+    int rc = api_node_names_load(s, &n.nodes, err);
+    if (rc == 0) {
+        struct weir_names names = {&n, now_node, now_offer, now_task, call->api->conf.currency};
+        struct weir_str item = WEIR_STR_INIT(65536);
+        weir_explain_to_json(&call->cmd.explain, &names, &item);
+        weir_json_raw(j, weir_str_sv(&item));
+        weir_str_release(&item);
+    }
+    api_node_names_release(&n.nodes);
+    return rc;
+}
+
+static void dry_run_finish(struct api_call *call)
+{
+    unsigned which;
+    struct weir_err err = {{0}};
+    struct weir_str out = WEIR_STR_INIT(1 << 20);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_bool(&j, "possible", call->cmd.flag);
+    weir_json_key(&j, "explain");
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = explain_now(s, call, NULL, &j, &err);
+    api_reader_put(call->api, which);
+    if (rc < 0) {
+        weir_str_release(&out);
+        api_fail(call->http, rc, &err);
+        return;
+    }
+    warnings_json(&j, call->spec);
+    weir_json_end(&j);
+    api_reply(call->http, 200, &out);
+}
+
+static int read_spec(struct api_request *rq, struct api_call *call)
+{
+    json_t *body = api_body(rq);
+    if (body == NULL) {
+        return -WEIR_EINVAL;
+    }
+    struct weir_api *a = rq->api;
+    pthread_mutex_t *lock = a->conf.gpus_lock;
+    (void)pthread_mutex_lock(lock);
+    int rc = weir_spec_from_json(body, a->conf.gpus, &call->spec, &rq->err);
+    if (rc == 0) {
+        weir_spec_to_json(call->spec, a->conf.gpus, &call->text);
+    }
+    (void)pthread_mutex_unlock(lock);
+    json_decref(body);
+    if (rc == 0 && call->text.overflowed) {
+        rc = weir_fail(&rq->err, -WEIR_ELIMIT, "the job specification is too large");
+    }
+    return rc;
+}
+
+void api_handle_submit(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_SUBMIT);
+    int rc = read_spec(rq, call);
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        api_call_free(call);
+        return;
+    }
+    size_t spec_n = call->text.n;
+    weir_str_addc(&call->text, '\n'); /* keeps the two apart; not part of either */
+    struct weir_json j = weir_json_begin(&call->text);
+    weir_json_object(&j);
+    for (size_t i = 0; i < call->spec->n_tags; i++) {
+        weir_json_kv_cstr(&j, call->spec->tags[i].key, call->spec->tags[i].value);
+    }
+    weir_json_end(&j);
+    const char *text = weir_str_cstr(&call->text);
+    bool dry_run = api_flag(rq, "dry_run");
+    call->cmd.u.submit.spec = call->spec;
+    call->cmd.u.submit.user = call->user;
+    call->cmd.u.submit.spec_json = (struct weir_sv){text, spec_n};
+    call->cmd.u.submit.tags_json = (struct weir_sv){text + spec_n + 1, call->text.n - spec_n - 1};
+    call->cmd.u.submit.dry_run = dry_run;
+    if (dry_run) {
+        call->finish = dry_run_finish;
+    }
+    call->cmd.done = dry_run ? explained_done : submit_done;
+    api_call_post(call);
+}
+
+/* ---- one job ---- */
+
+static void reply_job(struct weir_api *a, struct weir_http_request *http, struct weir_job_id id)
+{
+    unsigned which;
+    struct api_job job;
+    struct weir_err err = {{0}};
+    struct weir_store *s = api_reader_take(a, &which);
+    int rc = api_job_get(s, id, true, &job, &err);
+    api_reader_put(a, which);
+    if (rc < 0) {
+        api_fail(http, rc, &err);
+        return;
+    }
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct weir_json j = weir_json_begin(&out);
+    api_job_json(&j, &job, a->conf.currency);
+    api_job_release(&job);
+    api_reply(http, 200, &out);
+}
+
+void api_handle_job(struct api_request *rq)
+{
+    reply_job(rq->api, rq->http, (struct weir_job_id){rq->path[0].number});
+}
+
+/* Only on the lane can an ended job be told from one that never was. */
+static void cancel_finish(struct api_call *call)
+{
+    struct weir_job_id id = call->cmd.u.cancel.job;
+    if (call->cmd.code == 0) {
+        reply_job(call->api, call->http, id);
+        return;
+    }
+    unsigned which;
+    struct api_job job;
+    struct weir_err err = {{0}};
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = api_job_get(s, id, false, &job, &err);
+    api_reader_put(call->api, which);
+    if (rc == 0) {
+        bool has_ended = weir_job_state_is_final(job.view.state);
+        rc = has_ended ? weir_fail(&err, -WEIR_ECONFLICT, "job %" PRIu64 " has ended already: it %s", id.v,
+                                   job.view.state == WEIR_JOB_CANCELLED ? "was cancelled" : weir_job_state_name(job.view.state))
+                       : call->cmd.code;
+        err = has_ended ? err : call->cmd.err;
+        api_job_release(&job);
+    }
+    api_fail(call->http, rc, &err);
+}
+
+static void cancel_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0 && cmd->code != -WEIR_ENOTFOUND) {
+        api_fail(call->http, cmd->code, &cmd->err);
+        api_call_free(call);
+        return;
+    }
+    api_call_defer(call);
+}
+
+void api_handle_cancel(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_CANCEL);
+    call->cmd.u.cancel.job.v = rq->path[0].number;
+    call->cmd.u.cancel.has_index = api_param(rq, "task")->is_given;
+    call->cmd.u.cancel.index = (uint32_t)api_number(rq, "task", 0);
+    call->finish = cancel_finish;
+    call->cmd.done = cancel_done;
+    api_call_post(call);
+}
+
+static void wait_finish(struct api_call *call)
+{
+    reply_job(call->api, call->http, call->cmd.u.wait.job);
+}
+
+void api_handle_wait(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_WAIT_JOB);
+    call->cmd.u.wait.job.v = rq->path[0].number;
+    call->cmd.u.wait.timeout = weir_dur_s((int64_t)api_number(rq, "timeout_s", WAIT_DEFAULT_S));
+    call->finish = wait_finish;
+    api_call_post(call);
+}
+
+/* ---- list of jobs ---- */
+
+struct job_list {
+    WEIR_VEC(struct api_job) jobs;
+};
+
+static int on_list_job(void *ctx, const struct weir_job_row *row)
+{
+    struct job_list *l = ctx;
+    struct api_job job;
+    api_job_set(&job, row, false);
+    weir_vec_push(&l->jobs, job);
+    return 0;
+}
+
+/* "next" holds the id to go on from; null at the end. */
+static void end_list(struct weir_json *j, bool has_more, uint64_t cursor)
+{
+    weir_json_end(j);
+    weir_json_key(j, "next");
+    if (has_more) {
+        char buf[24];
+        (void)snprintf(buf, sizeof buf, "%" PRIu64, cursor);
+        weir_json_cstr(j, buf);
+    } else {
+        weir_json_null(j);
+    }
+    weir_json_end(j);
+}
+
+void api_handle_jobs(struct api_request *rq)
+{
+    struct weir_api *a = rq->api;
+    struct weir_job_filter f = {
+        .project = api_text(rq, "project"),
+        .user = api_text(rq, "user"),
+        .name = api_text(rq, "name"),
+        .states = (uint32_t)api_number(rq, "state", 0),
+        .before = api_number(rq, "cursor", 0),
+        .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT),
+    };
+    struct job_list l = {0};
+    unsigned which;
+    struct weir_store *s = api_reader_take(a, &which);
+    int rc = s->ops->list_jobs(s, &f, on_list_job, &l, &rq->err);
+    for (size_t i = 0; rc == 0 && i < l.jobs.n; i++) {
+        rc = api_job_fill(s, &l.jobs.p[i], &rq->err);
+    }
+    api_reader_put(a, which);
+    if (rc == 0) {
+        struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+        struct weir_json j = weir_json_begin(&out);
+        weir_json_object(&j);
+        weir_json_key(&j, "items");
+        weir_json_array(&j);
+        for (size_t i = 0; i < l.jobs.n; i++) {
+            api_job_json(&j, &l.jobs.p[i], a->conf.currency);
+        }
+        end_list(&j, l.jobs.n == f.limit, l.jobs.n == 0 ? 0 : l.jobs.p[l.jobs.n - 1].view.id.v);
+        api_reply(rq->http, 200, &out);
+    } else {
+        api_fail(rq->http, rc, &rq->err);
+    }
+    for (size_t i = 0; i < l.jobs.n; i++) {
+        api_job_release(&l.jobs.p[i]);
+    }
+    weir_vec_release(&l.jobs);
+}
+
+/* ---- list of tasks ---- */
+
+/*
+ * Tasks that have never left WAITING have no row; they are made up from the gaps between the rows.
+ */
+struct task_list {
+    const struct api_job *job;
+    const struct api_array *array;
+    const struct api_node_names *names;
+    const char *currency;
+    struct weir_json j;
+    uint32_t states; /* mask; 0: any */
+    uint32_t limit;
+    uint32_t n;       /* written */
+    uint32_t next;    /* ordinal that comes next */
+    uint32_t n_rows;  /* of this scan */
+};
+
+static bool is_wanted(const struct task_list *l, enum weir_task_state state)
+{
+    return l->states == 0 || (l->states >> state & 1) != 0;
+}
+
+/* Tasks without a row up to (not including) ordinal. */
+static void fill_gap(struct task_list *l, uint32_t ordinal)
+{
+    if (!is_wanted(l, WEIR_TASK_WAITING)) {
+        l->next = ordinal;
+        return;
+    }
+    for (; l->next < ordinal && l->n < l->limit; l->next++, l->n++) {
+        struct weir_task_row row = {.view = {.id = {l->job->view.id, l->next},
+                                             .state = WEIR_TASK_WAITING,
+                                             .n_nodes = 1,
+                                             .queued = l->job->view.submitted}};
+        api_task_json(&l->j, &row, l->array, l->names, l->currency);
+    }
+}
+
+static int on_list_task(void *ctx, const struct weir_task_row *row)
+{
+    struct task_list *l = ctx;
+    l->n_rows++;
+    if (row->view.id.ordinal < l->next) {
+        return 0;
+    }
+    fill_gap(l, row->view.id.ordinal);
+    if (l->n == l->limit) {
+        return 1;
+    }
+    l->next = row->view.id.ordinal + 1;
+    if (is_wanted(l, row->view.state)) {
+        api_task_json(&l->j, row, l->array, l->names, l->currency);
+        l->n++;
+    }
+    return 0;
+}
+
+static int scan_tasks(struct weir_store *s, struct task_list *l, struct weir_err *err)
+{
+    uint32_t seen = 0;
+    bool filter_rows = l->states != 0 && !is_wanted(l, WEIR_TASK_WAITING);
+    while (l->n < l->limit && l->next < l->job->view.n_tasks && seen < TASK_SCAN_MAX) {
+        struct weir_task_filter f = {.job = l->job->view.id, .from_ordinal = l->next, .limit = API_LIST_LIMIT_MAX,
+                                     .states = filter_rows ? l->states : 0};
+        l->n_rows = 0;
+        int rc = s->ops->list_tasks(s, &f, on_list_task, l, err);
+        if (rc != 0) {
+            return rc < 0 ? rc : 0; /* 1: the page is full */
+        }
+        seen += l->n_rows;
+        if (l->n_rows < API_LIST_LIMIT_MAX) {
+            fill_gap(l, l->job->view.n_tasks);
+        }
+    }
+    return 0;
+}
+
+static int list_tasks(struct api_request *rq, struct weir_store *s, struct weir_str *out)
+{
+    struct api_job job;
+    struct api_array array;
+    struct api_node_names names = {0};
+    int rc = api_job_get(s, (struct weir_job_id){rq->path[0].number}, false, &job, &rq->err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = api_array_parse(job.array, job.view.n_tasks, &array, &rq->err);
+    rc = rc < 0 ? rc : api_node_names_load(s, &names, &rq->err);
+    struct task_list l = {.job = &job, .array = &array, .names = &names, .currency = rq->api->conf.currency,
+                          .j = weir_json_begin(out), .states = (uint32_t)api_number(rq, "state", 0),
+                          .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT)};
+    uint64_t cursor = api_number(rq, "cursor", 0);
+    l.next = cursor > job.view.n_tasks ? job.view.n_tasks : (uint32_t)cursor;
+    weir_json_object(&l.j);
+    weir_json_key(&l.j, "items");
+    weir_json_array(&l.j);
+    rc = rc < 0 ? rc : scan_tasks(s, &l, &rq->err);
+    end_list(&l.j, l.next < job.view.n_tasks, l.next);
+    api_node_names_release(&names);
+    api_job_release(&job);
+    return rc;
+}
+
+void api_handle_tasks(struct api_request *rq)
+{
+    unsigned which;
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct weir_store *s = api_reader_take(rq->api, &which);
+    int rc = list_tasks(rq, s, &out);
+    api_reader_put(rq->api, which);
+    if (rc < 0) {
+        weir_str_release(&out);
+        api_fail(rq->http, rc, &rq->err);
+        return;
+    }
+    api_reply(rq->http, 200, &out);
+}
+
+/* ---- explain ---- */
+
+static int on_explain(void *ctx, const struct weir_explain_row *row)
+{
+    weir_json_raw(ctx, weir_sv_of(row->json));
+    return 0;
+}
+
+static int explain_job(struct api_call *call, struct weir_store *s, struct weir_str *out, struct weir_err *err)
+{
+    struct api_job job;
+    struct api_array array;
+    int rc = api_job_get(s, call->cmd.u.cancel.job, false, &job, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct weir_task_id task = {job.view.id, WEIR_ORDINAL_ALL};
+    rc = api_array_parse(job.array, job.view.n_tasks, &array, err);
+    if (rc == 0 && call->cmd.u.cancel.has_index) {
+        rc = api_array_find(&array, job.view.id, call->cmd.u.cancel.index, &task.ordinal, err);
+    }
+    const struct api_value *limit = api_call_param(call, "limit");
+    struct weir_json j = weir_json_begin(out);
+    weir_json_object(&j);
+    weir_json_kv_u64(&j, "job", job.view.id.v);
+    weir_json_key(&j, "items");
+    weir_json_array(&j);
+    if (rc == 0) {
+        rc = s->ops->list_explains(s, task, limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT, on_explain, &j, err);
+    }
+    weir_json_end(&j);
+    weir_json_key(&j, "now");
+    if (rc == 0 && call->cmd.flag) {
+        rc = explain_now(s, call, &array, &j, err);
+    } else {
+        weir_json_null(&j);
+    }
+    weir_json_end(&j);
+    api_job_release(&job);
+    return rc;
+}
+
+static void explain_finish(struct api_call *call)
+{
+    unsigned which;
+    struct weir_err err = {{0}};
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = explain_job(call, s, &out, &err);
+    api_reader_put(call->api, which);
+    if (rc < 0) {
+        weir_str_release(&out);
+        api_fail(call->http, rc, &err);
+        return;
+    }
+    api_reply(call->http, 200, &out);
+}
+
+/* A job that has ended is not known to the deciding core any more: that is no error here. */
+static void explain_done(struct weir_command *cmd)
+{
+    if (cmd->code == -WEIR_ENOTFOUND || cmd->code == -WEIR_ECONFLICT) {
+        cmd->code = 0;
+        cmd->flag = false;
+    }
+    explained_done(cmd);
+}
+
+void api_handle_explain(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_EXPLAIN);
+    call->cmd.u.cancel.job.v = rq->path[0].number;
+    call->cmd.u.cancel.has_index = api_param(rq, "task")->is_given;
+    call->cmd.u.cancel.index = (uint32_t)api_number(rq, "task", 0);
+    call->finish = explain_finish;
+    call->cmd.done = explain_done;
+    api_call_post(call);
+}

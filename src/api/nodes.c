@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pools, nodes and leases: lists and what can be done to them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+#include "base/mem.h"
+#include "base/vec.h"
+
+/* A page of a list that is read whole: rows up to the cursor are passed over. */
+struct page {
+    struct weir_api *api;
+    struct weir_json j;
+    uint64_t cursor;
+    uint64_t limit;
+    uint64_t n;
+    uint64_t last;
+    bool has_more;
+    struct weir_wall now;
+    uint64_t only; /* this id alone, without the list around it; 0: all */
+};
+
+static struct page page_begin(struct api_request *rq, struct weir_str *out)
+{
+    struct page p = {.api = rq->api, .j = weir_json_begin(out), .now = weir_clock_wall(rq->api->conf.clock)};
+    p.cursor = api_number(rq, "cursor", 0);
+    p.limit = api_number(rq, "limit", API_LIST_LIMIT);
+    weir_json_object(&p.j);
+    weir_json_key(&p.j, "items");
+    weir_json_array(&p.j);
+    return p;
+}
+
+static bool page_takes(struct page *p, uint64_t id)
+{
+    if (p->only != 0) {
+        p->n += id == p->only;
+        return id == p->only;
+    }
+    if (id <= p->cursor) {
+        return false;
+    }
+    if (p->n == p->limit) {
+        p->has_more = true;
+        return false;
+    }
+    p->n++;
+    p->last = id;
+    return true;
+}
+
+static void page_end(struct page *p)
+{
+    weir_json_end(&p->j);
+    weir_json_key(&p->j, "next");
+    if (p->has_more) {
+        char buf[24];
+        (void)snprintf(buf, sizeof buf, "%" PRIu64, p->last);
+        weir_json_cstr(&p->j, buf);
+    } else {
+        weir_json_null(&p->j);
+    }
+    weir_json_end(&p->j);
+}
+
+static void page_reply(struct weir_http_request *http, struct weir_str *out, int rc, struct weir_err *err)
+{
+    if (rc < 0) {
+        weir_str_release(out);
+        api_fail(http, rc, err);
+    } else {
+        api_reply(http, 200, out);
+    }
+}
+
+/* ---- nodes ---- */
+
+static int on_node(void *ctx, const struct weir_node_row *row)
+{
+    struct page *p = ctx;
+    if (page_takes(p, row->view.spec.id.v)) {
+        api_node_json(&p->j, row);
+    }
+    return p->has_more ? 1 : 0;
+}
+
+void api_handle_nodes(struct api_request *rq)
+{
+    unsigned which;
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct page p = page_begin(rq, &out);
+    struct weir_store *s = api_reader_take(rq->api, &which);
+    int rc = s->ops->each_node(s, api_flag(rq, "all"), on_node, &p, &rq->err);
+    api_reader_put(rq->api, which);
+    page_end(&p);
+    page_reply(rq->http, &out, rc, &rq->err);
+}
+
+static void node_finish(struct api_call *call)
+{
+    unsigned which;
+    struct weir_err err = {{0}};
+    struct weir_str out = WEIR_STR_INIT(65536);
+    struct page p = {.api = call->api, .j = weir_json_begin(&out), .only = call->cmd.u.node.node.v};
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = s->ops->each_node(s, true, on_node, &p, &err);
+    api_reader_put(call->api, which);
+    if (rc >= 0 && p.n == 0) {
+        rc = weir_fail(&err, -WEIR_ENOTFOUND, "node %" PRIu64 " does not exist", p.only);
+    }
+    page_reply(call->http, &out, rc, &err);
+}
+
+static void post_node_op(struct api_request *rq, enum weir_node_op op)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_NODE);
+    call->cmd.u.node.node.v = rq->path[0].number;
+    call->cmd.u.node.op = op;
+    call->finish = node_finish;
+    api_call_post(call);
+}
+
+void api_handle_drain(struct api_request *rq)
+{
+    post_node_op(rq, WEIR_NODE_OP_DRAIN);
+}
+
+void api_handle_resume(struct api_request *rq)
+{
+    post_node_op(rq, WEIR_NODE_OP_RESUME);
+}
+
+void api_handle_remove(struct api_request *rq)
+{
+    post_node_op(rq, WEIR_NODE_OP_REMOVE);
+}
+
+/* ---- leases ---- */
+
+/* What the machine has cost by its quote; the ledger says the same once it is settled. */
+static int64_t lease_cost(const struct weir_lease_view *v, struct weir_wall now)
+{
+    if (v->confirmed_at.us == 0) {
+        return 0;
+    }
+    bool has_ended = v->ended_at.us != 0;
+    int64_t span = weir_wall_sub(has_ended ? v->ended_at : now, v->confirmed_at).us;
+    int64_t quantum = v->offer.bill_quantum.us;
+    span = span < 0 ? 0 : span;
+    span = has_ended && quantum > 0 && span % quantum != 0 ? weir_i64_add_sat(span, quantum - span % quantum) : span;
+    span = has_ended && span < v->offer.bill_minimum.us ? v->offer.bill_minimum.us : span;
+    return weir_mul_div_sat(v->offer.price_micro_per_hour, span, WEIR_US_PER_HOUR);
+}
+
+static int on_lease(void *ctx, const struct weir_lease_row *row)
+{
+    struct page *p = ctx;
+    if (page_takes(p, row->view.id.v)) {
+        api_lease_json(&p->j, row, lease_cost(&row->view, p->now), p->api->conf.currency);
+    }
+    return p->has_more ? 1 : 0;
+}
+
+void api_handle_leases(struct api_request *rq)
+{
+    unsigned which;
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct page p = page_begin(rq, &out);
+    struct weir_store *s = api_reader_take(rq->api, &which);
+    int rc = s->ops->each_lease(s, api_flag(rq, "all"), on_lease, &p, &rq->err);
+    api_reader_put(rq->api, which);
+    page_end(&p);
+    page_reply(rq->http, &out, rc, &rq->err);
+}
+
+static void lease_finish(struct api_call *call)
+{
+    unsigned which;
+    struct weir_err err = {{0}};
+    struct weir_str out = WEIR_STR_INIT(65536);
+    struct page p = {.api = call->api, .j = weir_json_begin(&out), .only = call->cmd.u.lease.lease.v,
+                     .now = weir_clock_wall(call->api->conf.clock)};
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = s->ops->each_lease(s, true, on_lease, &p, &err);
+    api_reader_put(call->api, which);
+    if (rc >= 0 && p.n == 0) {
+        rc = weir_fail(&err, -WEIR_ENOTFOUND, "lease %" PRIu64 " does not exist", p.only);
+    }
+    page_reply(call->http, &out, rc, &err);
+}
+
+void api_handle_lease_end(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_LEASE_END);
+    call->cmd.u.lease.lease.v = rq->path[0].number;
+    call->finish = lease_finish;
+    api_call_post(call);
+}
+
+/* ---- pools ---- */
+
+struct pool_sum {
+    uint32_t id;
+    char *name;
+    bool is_delegated;
+    uint64_t nodes;
+    uint64_t gpus;
+    uint64_t gpus_free;
+    uint64_t cpu_milli;
+    uint64_t running;
+    int64_t rate_micro_per_hour;
+};
+
+struct pool_list {
+    WEIR_VEC(struct pool_sum) pools;
+};
+
+static int on_pool(void *ctx, const struct weir_name_row *row)
+{
+    struct pool_list *l = ctx;
+    struct weir_sv kind = api_json_find(weir_sv_of(row->detail_json), "kind");
+    struct pool_sum p = {.id = row->id, .name = weir_strdup(row->name), .is_delegated = weir_sv_eq(kind, WEIR_SV("\"delegated\""))};
+    weir_vec_push(&l->pools, p);
+    return 0;
+}
+
+static int on_pool_node(void *ctx, const struct weir_node_row *row)
+{
+    struct pool_list *l = ctx;
+    const struct weir_node_view *v = &row->view;
+    for (size_t i = 0; i < l->pools.n; i++) {
+        struct pool_sum *p = &l->pools.p[i];
+        if (p->id != v->spec.pool.v || v->state == WEIR_NODE_GONE) {
+            continue;
+        }
+        p->nodes++;
+        p->running += v->n_runs;
+        p->rate_micro_per_hour = weir_i64_add_sat(p->rate_micro_per_hour, v->spec.rates.full_micro_per_hour);
+        if (v->state != WEIR_NODE_LOST) {
+            p->gpus += v->spec.gpus;
+            p->gpus_free += v->state == WEIR_NODE_UP ? (uint64_t)__builtin_popcount(v->gpu_free_mask) : 0;
+            p->cpu_milli += v->spec.cpu_milli;
+        }
+    }
+    return 0;
+}
+
+static void pool_json(struct weir_json *j, const struct pool_sum *p)
+{
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "name", p->name);
+    weir_json_kv_cstr(j, "kind", p->is_delegated ? "delegated" : "placed");
+    weir_json_kv_u64(j, "nodes", p->nodes);
+    weir_json_kv_u64(j, "gpus", p->gpus);
+    weir_json_kv_u64(j, "gpus_free", p->gpus_free);
+    weir_json_kv_u64(j, "cpu_milli", p->cpu_milli);
+    weir_json_kv_u64(j, "running", p->running);
+    weir_json_kv_i64(j, "rate_micro_per_hour", p->rate_micro_per_hour);
+    weir_json_end(j);
+}
+
+void api_handle_pools(struct api_request *rq)
+{
+    unsigned which;
+    struct pool_list l = {0};
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct weir_store *s = api_reader_take(rq->api, &which);
+    int rc = s->ops->each_pool(s, on_pool, &l, &rq->err);
+    rc = rc < 0 ? rc : s->ops->each_node(s, false, on_pool_node, &l, &rq->err);
+    api_reader_put(rq->api, which);
+    struct page p = page_begin(rq, &out);
+    for (size_t i = 0; i < l.pools.n; i++) {
+        if (page_takes(&p, (uint64_t)l.pools.p[i].id + 1)) { /* pools count from 0 */
+            pool_json(&p.j, &l.pools.p[i]);
+        }
+        free(l.pools.p[i].name);
+    }
+    weir_vec_release(&l.pools);
+    page_end(&p);
+    page_reply(rq->http, &out, rc, &rq->err);
+}

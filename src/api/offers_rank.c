@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/offers_rank.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/json.h"
+#include "cloud/offers.h"
+
+static int read_wishes(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_offer_query *ret, struct weir_err *err)
+{
+    struct weir_sv text = weir_sv_of(q->gpus);
+    while (text.p != NULL) {
+        struct weir_sv word = weir_sv_trim(weir_sv_cut(&text, ','));
+        if (word.n == 0) {
+            return weir_fail(err, -WEIR_EINVAL, "gpus: empty; write A100:8, or 8 for any model");
+        }
+        if (ret->alternatives == WEIR_ALTERNATIVES_MAX) {
+            return weir_fail(err, -WEIR_EINVAL, "gpus: at most %d alternatives", WEIR_ALTERNATIVES_MAX);
+        }
+        int rc = weir_gpu_wish_parse(gpus, word, &ret->alternative[ret->alternatives], err);
+        if (rc < 0) {
+            return weir_fail_prefix(err, rc, "gpus");
+        }
+        ret->alternatives++;
+    }
+    return 0;
+}
+
+int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_err *err)
+{
+    struct weir_offer_query query = {0};
+    return read_wishes(gpus, q, &query, err);
+}
+
+static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus, const char *currency)
+{
+    const struct weir_offer *o = &row->offer;
+    bool has_gpu = o->gpus > 0 && o->gpu_model != WEIR_GPU_MODEL_ANY && o->gpu_model < weir_gpu_table_count(gpus);
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "provider", o->provider);
+    weir_json_kv_cstr(j, "region", o->region);
+    weir_json_kv_cstr(j, "zone", o->zone[0] == '\0' ? NULL : o->zone);
+    weir_json_kv_cstr(j, "instance_type", o->instance_type);
+    weir_json_kv_cstr(j, "market", weir_market_name((enum weir_market)o->market));
+    weir_json_kv_cstr(j, "gpu", has_gpu ? weir_gpu_table_get(gpus, o->gpu_model)->name : NULL);
+    weir_json_kv_u64(j, "gpus", o->gpus);
+    weir_json_kv_u64(j, "gpu_mem_mib", o->gpu_mem_mib);
+    weir_json_kv_u64(j, "cpu_milli", o->cpu_milli);
+    weir_json_kv_u64(j, "mem_mib", o->mem_mib);
+    weir_json_kv_i64(j, "price_micro_per_hour", o->price_micro_per_hour);
+    weir_json_key(j, "price_micro_per_gpu_hour");
+    if (o->gpus == 0) {
+        weir_json_null(j);
+    } else {
+        weir_json_i64(j, row->gpu_price_micro_per_hour);
+    }
+    weir_json_kv_cstr(j, "currency", currency);
+    weir_json_kv_cstr(j, "source", o->source);
+    weir_json_kv_time(j, "as_of", o->as_of);
+    weir_json_key(j, "age_s");
+    if (o->as_of.us == 0) {
+        weir_json_null(j);
+    } else {
+        weir_json_i64(j, row->age.us / WEIR_US_PER_S);
+    }
+    weir_json_kv_bool(j, "launchable", o->launchable);
+    weir_json_kv_cstr(j, "verdict", weir_offer_verdict_name(row->verdict));
+    weir_json_kv_cstr(j, "reason", row->reason[0] == '\0' ? NULL : row->reason);
+    weir_json_end(j);
+}
+
+struct window {
+    uint64_t skip;
+    uint64_t left;
+    bool has_more;
+};
+
+static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l, const struct api_offer_query *q,
+                       const struct weir_gpu_table *gpus)
+{
+    for (size_t i = 0; i < l->n && !w->has_more; i++) {
+        if (!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) {
+            continue;
+        }
+        if (w->skip > 0) {
+            w->skip--;
+        } else if (w->left == 0) {
+            w->has_more = true;
+        } else {
+            w->left--;
+            row_json(j, &l->row[i], gpus, q->currency);
+        }
+    }
+}
+
+void api_offers_write(struct weir_gpu_table *gpus,
+                      const struct api_offer_query *q,
+                      const struct weir_offer *owned,
+                      size_t n_owned,
+                      const struct weir_offer *rented,
+                      size_t n_rented,
+                      struct weir_str *out)
+{
+    const char *regions[] = {q->region, NULL};
+    const char *clouds[] = {q->cloud, NULL};
+    struct weir_offer_query query = {.providers = q->cloud == NULL ? NULL : clouds, .regions = q->region == NULL ? NULL : regions};
+    (void)read_wishes(gpus, q, &query, NULL);
+    if (q->has_spot) {
+        uint32_t spot = 1u << WEIR_OFFER_SPOT;
+        query.markets = q->is_spot ? spot : (1u << WEIR_OFFER_ON_DEMAND | 1u << WEIR_OFFER_RESERVED);
+    }
+    struct weir_offer_list own = {0};
+    struct weir_offer_list other = {0};
+    weir_offer_list_add(&own, owned, n_owned, WEIR_PRICE_LIST);
+    weir_offer_list_add(&other, rented, n_rented, WEIR_PRICE_LIST);
+    (void)weir_offer_list_rank(&own, &query, gpus, q->now);
+    (void)weir_offer_list_rank(&other, &query, gpus, q->now);
+    struct window w = {.skip = q->cursor, .left = q->limit};
+    struct weir_json j = weir_json_begin(out);
+    weir_json_object(&j);
+    weir_json_key(&j, "items");
+    weir_json_array(&j);
+    write_rows(&j, &w, &own, q, gpus);
+    write_rows(&j, &w, &other, q, gpus);
+    weir_json_end(&j);
+    weir_json_key(&j, "next");
+    if (w.has_more) {
+        char buf[24];
+        (void)snprintf(buf, sizeof buf, "%" PRIu64, q->cursor + q->limit);
+        weir_json_cstr(&j, buf);
+    } else {
+        weir_json_null(&j);
+    }
+    weir_json_end(&j);
+    weir_offer_list_release(&own);
+    weir_offer_list_release(&other);
+}

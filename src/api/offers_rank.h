@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Ranks offers for people and writes the list. Apart from the rest of the API, as it speaks the
+ * catalogue's language and not the decision core's.
+ */
+
+#include "base/err.h"
+#include "base/str.h"
+#include "core/model.h"
+
+struct api_offer_query {
+    const char *gpus;   /* NULL: any */
+    const char *region; /* pattern; NULL: any */
+    const char *cloud;  /* pattern; NULL: any */
+    bool has_spot;
+    bool is_spot;
+    bool all; /* excluded ones too */
+    uint64_t cursor; /* rows to pass over */
+    uint64_t limit;
+    const char *currency;
+    struct weir_wall now;
+};
+
+/* Could the query be understood? Errors: -WEIR_EINVAL. */
+int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_err *err);
+
+/* Writes {"items": [...], "next": ...}: owned ones first, then the others by price. The query must
+ * have been checked. */
+void api_offers_write(struct weir_gpu_table *gpus,
+                      const struct api_offer_query *q,
+                      const struct weir_offer *owned,
+                      size_t n_owned,
+                      const struct weir_offer *rented,
+                      size_t n_rented,
+                      struct weir_str *out);

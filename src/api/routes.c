@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The route table: what is served, to whom, with which parameters. The dispatcher, the checks, the OpenAPI
+ * document and the tests all read it. */
+#include "api/api_priv.h"
+
+#define PARAMS (const struct api_param[])
+#define END {.name = NULL}
+#define NONE PARAMS{END}
+#define ID_MAX INT64_MAX
+
+#define P_LIMIT {"limit", API_PARAM_UINT, .min = 1, .max = API_LIST_LIMIT_MAX, .summary = "at most so many; 100 where not given"}
+#define P_CURSOR {"cursor", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "where the last list's next said to go on"}
+#define P_TASK {"task", API_PARAM_UINT, .min = 0, .max = UINT32_MAX - 1, .summary = "array index"}
+#define P_NAME(n, text) {n, API_PARAM_TEXT, .min = 1, .max = WEIR_SPEC_NAME_MAX, .summary = text}
+#define P_RANK {"rank", API_PARAM_UINT, .min = 0, .max = WEIR_GANG_NODES_MAX - 1, .summary = "node of a gang; 0 where not given"}
+
+#define JOB PARAMS{{"job", API_PARAM_UINT, true, 1, ID_MAX, .summary = "job id"}, END}
+#define NODE PARAMS{{"node", API_PARAM_UINT, true, 1, ID_MAX, .summary = "node id"}, END}
+#define LEASE PARAMS{{"lease", API_PARAM_UINT, true, 1, ID_MAX, .summary = "lease id"}, END}
+#define NAME PARAMS{{"name", API_PARAM_TEXT, true, 1, WEIR_SPEC_NAME_MAX, .summary = "project name"}, END}
+
+const struct api_route api_routes[] = {
+    {"POST", "/v1/jobs", "submitJob", "jobs", API_ROLE_ADMIN, 201, "Submitted", .body = "JobSpec", .body_max = WEIR_SPEC_BYTES_MAX,
+     .errors = API_IMPOSSIBLE | API_UNAVAILABLE, .path_param = NONE,
+     .param = PARAMS{{"dry_run", API_PARAM_BOOL, .summary = "decide and store nothing; answers 200 with a DryRun"}, END},
+     .handle = api_handle_submit, .summary = "Submit a job"},
+    {"GET", "/v1/jobs", "listJobs", "jobs", API_ROLE_VIEWER, 200, "Job", .is_list = true, .path_param = NONE,
+     .param = PARAMS{{"state", API_PARAM_WORDS, .word = api_job_state_word, .words = WEIR_JOB_STATE_MAX, .summary = "comma list of states"},
+                     P_NAME("project", "of this project"), P_NAME("user", "of this user"), P_NAME("name", "of this name"), P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_jobs, .summary = "List jobs, newest first"},
+    {"GET", "/v1/jobs/{job}", "getJob", "jobs", API_ROLE_VIEWER, 200, "Job", .errors = API_NOT_FOUND, .path_param = JOB, .param = NONE,
+     .handle = api_handle_job, .summary = "One job with its specification"},
+    {"POST", "/v1/jobs/{job}/cancel", "cancelJob", "jobs", API_ROLE_ADMIN, 200, "Job", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
+     .path_param = JOB, .param = PARAMS{P_TASK, END}, .handle = api_handle_cancel, .summary = "Cancel a job or one task of it"},
+    {"GET", "/v1/jobs/{job}/wait", "waitJob", "jobs", API_ROLE_VIEWER, 200, "Job", .errors = API_NOT_FOUND | API_UNAVAILABLE, .path_param = JOB,
+     .param = PARAMS{{"timeout_s", API_PARAM_UINT, .min = 0, .max = 60, .summary = "answer after so long in any case; 30 where not given"}, END},
+     .handle = api_handle_wait, .summary = "Wait for a job's end"},
+    {"GET", "/v1/jobs/{job}/tasks", "listTasks", "jobs", API_ROLE_VIEWER, 200, "Task", .is_list = true, .errors = API_NOT_FOUND, .path_param = JOB,
+     .param = PARAMS{{"state", API_PARAM_WORDS, .word = api_task_state_word, .words = WEIR_TASK_STATE_MAX, .summary = "comma list of states"}, P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_tasks, .summary = "List the tasks of a job in order of their index"},
+    {"GET", "/v1/jobs/{job}/explain", "explainJob", "jobs", API_ROLE_VIEWER, 200, "Explain", .errors = API_NOT_FOUND | API_UNAVAILABLE, .path_param = JOB,
+     .param = PARAMS{P_TASK, P_LIMIT, END}, .handle = api_handle_explain, .summary = "Why its tasks are where they are"},
+    {"GET", "/v1/jobs/{job}/log", "readLog", "jobs", API_ROLE_VIEWER, 200, "text/plain", .errors = API_NOT_FOUND, .path_param = JOB,
+     .param = PARAMS{P_TASK,
+                     {"attempt", API_PARAM_UINT, .min = 1, .max = UINT32_MAX, .summary = "the last one where not given"},
+                     P_RANK,
+                     {"offset", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "skip so many bytes"},
+                     {"follow", API_PARAM_BOOL, .summary = "stream until the task, or the given attempt, has ended"},
+                     END},
+     .handle = api_handle_log, .summary = "What a task wrote"},
+    {"GET", "/v1/offers", "listOffers", "cloud", API_ROLE_VIEWER, 200, "Offers", .errors = API_UNAVAILABLE, .path_param = NONE,
+     .param = PARAMS{{"gpus", API_PARAM_TEXT, .min = 1, .max = 256, .summary = "A100:8"},
+                     {"spot", API_PARAM_BOOL, .summary = "only spot, or only others"},
+                     {"region", API_PARAM_TEXT, .min = 1, .max = 64, .summary = "pattern: eu-*"},
+                     {"cloud", API_PARAM_TEXT, .min = 1, .max = 64, .summary = "pattern of the provider's name"},
+                     {"all", API_PARAM_BOOL, .summary = "excluded ones too, with the reason"},
+                     P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_offers, .summary = "Every way to get such a machine, owned first, then by price"},
+    {"GET", "/v1/pools", "listPools", "nodes", API_ROLE_VIEWER, 200, "Pool", .is_list = true, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_pools, .summary = "List pools"},
+    {"GET", "/v1/nodes", "listNodes", "nodes", API_ROLE_VIEWER, 200, "Node", .is_list = true, .path_param = NONE,
+     .param = PARAMS{{"all", API_PARAM_BOOL, .summary = "those that are gone too"}, P_LIMIT, P_CURSOR, END}, .handle = api_handle_nodes, .summary = "List nodes"},
+    {"GET", "/v1/leases", "listLeases", "cloud", API_ROLE_VIEWER, 200, "Lease", .is_list = true, .path_param = NONE,
+     .param = PARAMS{{"all", API_PARAM_BOOL, .summary = "ended ones too"}, P_LIMIT, P_CURSOR, END}, .handle = api_handle_leases, .summary = "List leases"},
+    {"POST", "/v1/nodes/{node}/drain", "drainNode", "nodes", API_ROLE_ADMIN, 200, "Node", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
+     .path_param = NODE, .param = NONE, .handle = api_handle_drain, .summary = "Let a node take nothing new"},
+    {"POST", "/v1/nodes/{node}/resume", "resumeNode", "nodes", API_ROLE_ADMIN, 200, "Node", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
+     .path_param = NODE, .param = NONE, .handle = api_handle_resume, .summary = "Let a drained node take tasks again"},
+    {"POST", "/v1/nodes/{node}/remove", "removeNode", "nodes", API_ROLE_ADMIN, 200, "Node", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
+     .path_param = NODE, .param = NONE, .handle = api_handle_remove, .summary = "Forget a node; what runs there is lost"},
+    {"POST", "/v1/leases/{lease}/end", "endLease", "cloud", API_ROLE_ADMIN, 200, "Lease", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
+     .path_param = LEASE, .param = NONE, .handle = api_handle_lease_end, .summary = "Drain a rented machine, then give it back"},
+    {"GET", "/v1/projects", "listProjects", "money", API_ROLE_VIEWER, 200, "Project", .is_list = true, .errors = API_UNAVAILABLE, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_projects, .summary = "List projects"},
+    {"GET", "/v1/projects/{name}", "getProject", "money", API_ROLE_VIEWER, 200, "Project", .errors = API_NOT_FOUND | API_UNAVAILABLE, .path_param = NAME, .param = NONE,
+     .handle = api_handle_project, .summary = "One project with its cost by pool"},
+    {"PUT", "/v1/projects/{name}", "setProject", "money", API_ROLE_ADMIN, 200, "Project", .body = "ProjectSet", .body_max = API_SMALL_BODY_MAX,
+     .errors = API_UNAVAILABLE, .path_param = NAME, .param = NONE, .handle = api_handle_project_set, .summary = "Make or change a project"},
+    {"GET", "/v1/bill", "getBill", "money", API_ROLE_VIEWER, 200, "Bill", .errors = API_UNAVAILABLE, .path_param = NONE,
+     .param = PARAMS{{"by", API_PARAM_TEXT, .min = 1, .max = 512, .summary = "comma list of project, user, tag:NAME, pool, job, node, gpu, day; project where not given"},
+                     {"from", API_PARAM_TIME, .summary = "the ledger's start where not given"},
+                     {"to", API_PARAM_TIME, .summary = "now where not given"},
+                     P_NAME("project", "of this project"), P_NAME("user", "of this user"),
+                     {"job", API_PARAM_UINT, .min = 1, .max = ID_MAX, .summary = "of this job"}, END},
+     .handle = api_handle_bill, .summary = "Sums of the ledger"},
+    {"GET", "/v1/bill/check", "checkBill", "money", API_ROLE_VIEWER, 200, "BillCheck", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
+     .handle = api_handle_bill_check, .summary = "Prove that both sides of the ledger are equal"},
+    {"GET", "/v1/events", "listEvents", "events", API_ROLE_VIEWER, 200, "Event", .is_list = true, .path_param = NONE,
+     .param = PARAMS{{"after", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "ids above this one"},
+                     {"cursor", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "the same as after"},
+                     {"job", API_PARAM_UINT, .min = 1, .max = ID_MAX, .summary = "of this job"},
+                     P_LIMIT,
+                     {"follow", API_PARAM_BOOL, .summary = "stream as application/x-ndjson without end"},
+                     END},
+     .handle = api_handle_events, .summary = "What happened, oldest first"},
+    {"GET", "/v1/status", "getStatus", "broker", API_ROLE_VIEWER, 200, "Status", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
+     .handle = api_handle_status, .summary = "Counts and checks"},
+    {"GET", "/v1/health", "getHealth", "broker", API_ROLE_NONE, 200, "Health", .path_param = NONE, .param = NONE, .handle = api_handle_health, .summary = "Is it up?"},
+    {"GET", "/v1/version", "getVersion", "broker", API_ROLE_VIEWER, 200, "Version", .path_param = NONE, .param = NONE, .handle = api_handle_version, .summary = "Version of program, protocol and schema"},
+    {"GET", "/v1/openapi.json", "getOpenApi", "broker", API_ROLE_NONE, 200, "Document", .path_param = NONE, .param = NONE, .handle = api_handle_openapi, .summary = "This document"},
+    {"GET", "/metrics", "getMetrics", "broker", API_ROLE_VIEWER, 200, "text/plain", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
+     .handle = api_handle_metrics, .summary = "Figures in Prometheus' text format"},
+    {"POST", "/v1/sandbox/fault", "makeSandboxFault", "broker", API_ROLE_ADMIN, 200, "Fault", .body = "Fault", .body_max = API_SMALL_BODY_MAX,
+     .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_fault, .summary = "Let the sandbox provider fail"},
+    {"POST", "/v1/agent/sync", "agentSync", "agent", API_ROLE_AGENT, 200, "AgentMessage", .body = "AgentMessage", .body_max = API_AGENT_BODY_MAX,
+     .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_sync, .summary = "An agent asks for commands"},
+    {"POST", "/v1/agent/report", "agentReport", "agent", API_ROLE_AGENT, 200, "AgentMessage", .body = "AgentMessage", .body_max = API_AGENT_BODY_MAX,
+     .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_report, .summary = "An agent tells what happened"},
+    {"POST", "/v1/agent/log", "agentLog", "agent", API_ROLE_AGENT, 200, "LogStored", .body = "application/octet-stream", .body_max = API_LOG_BODY_MAX,
+     .errors = API_CONFLICT | API_UNAVAILABLE, .path_param = NONE,
+     .param = PARAMS{{"node", API_PARAM_UINT, true, 1, ID_MAX, .summary = "the agent's node"},
+                     {"session", API_PARAM_TEXT, true, 1, 128, .summary = "of the join"},
+                     {"job", API_PARAM_UINT, true, 1, ID_MAX, .summary = "job id"},
+                     {"ordinal", API_PARAM_UINT, true, 0, WEIR_ARRAY_TASKS_MAX - 1, .summary = "of the task in its job"},
+                     {"attempt", API_PARAM_UINT, true, 1, UINT32_MAX, .summary = "of the run"},
+                     P_RANK,
+                     {"offset", API_PARAM_UINT, true, 0, ID_MAX, .summary = "where the body begins in the log"},
+                     END},
+     .handle = api_handle_log_upload, .summary = "An agent sends a piece of a log"},
+    {"POST", "/v1/agent/join", "agentJoin", "agent", API_ROLE_AGENT, 200, "AgentMessage", .body = "AgentMessage", .body_max = API_AGENT_BODY_MAX,
+     .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_join, .summary = "An agent joins"},
+    {.method = NULL},
+};

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shapes of all bodies. What a handler writes is checked against this table by the tests. */
+#include "api/api_priv.h"
+
+#define WORDS(fn, enum_type, limit)                                                                \
+    static const char *fn(unsigned i)                                                              \
+    {                                                                                              \
+        return weir_##enum_type##_name((enum weir_##enum_type)i);                                  \
+    }
+
+WORDS(node_state_word, node_state, WEIR_NODE_STATE_MAX)
+WORDS(lease_state_word, lease_state, WEIR_LEASE_STATE_MAX)
+WORDS(market_word, market, WEIR_OFFER_MARKET_MAX)
+WORDS(decision_word, decision, WEIR_DECISION_MAX)
+WORDS(candidate_word, candidate_kind, WEIR_CANDIDATE_KIND_MAX)
+WORDS(verdict_word, verdict, WEIR_VERDICT_MAX)
+
+const char *api_job_state_word(unsigned i)
+{
+    return weir_job_state_name((enum weir_job_state)i);
+}
+
+const char *api_task_state_word(unsigned i)
+{
+    return weir_task_state_name((enum weir_task_state)i);
+}
+
+/* The first reason is "none", which is null on the wire. */
+static const char *reason_word(unsigned i)
+{
+    return weir_reason_name((enum weir_reason)(i + 1));
+}
+
+static const char *pool_kind_word(unsigned i)
+{
+    static const char *const words[] = {"placed", "delegated"};
+    return words[i];
+}
+
+#define REASON .word = reason_word, .words = WEIR_REASON_MAX - 1
+#define WORD(fn, limit) .word = (fn), .words = (limit)
+#define FIELDS (const struct api_field[])
+#define END {.name = NULL}
+
+static const struct api_field job_spec_fields[] = {
+    {"name", API_STRING, API_OPTIONAL, .summary = "shown in lists; derived from the command where not given"},
+    {"project", API_STRING, API_OPTIONAL, .summary = "who pays; the user's own where not given"},
+    {"tags", API_MAP_STRING, API_OPTIONAL, .summary = "free labels for chargeback"},
+    {"resources", API_OBJECT, API_OPTIONAL, .summary = "accelerators, cpus, memory, gpu_memory, image_id, use_spot"},
+    {"num_nodes", API_UINT, API_OPTIONAL, .summary = "nodes of one gang task"},
+    {"array", API_STRING, API_OPTIONAL, .summary = "indices and how many at once: 0-99%10"},
+    {"envs", API_MAP_STRING, API_OPTIONAL, .summary = "environment variables"},
+    {"inputs", API_MAP_STRING, API_OPTIONAL, .summary = "path in the run: source"},
+    {"outputs", API_MAP_STRING, API_OPTIONAL, .summary = "path in the run: destination"},
+    {"workdir", API_STRING, API_OPTIONAL, .summary = "directory in which it runs"},
+    {"setup", API_STRING, API_OPTIONAL, .summary = "shell text run before, once per attempt"},
+    {"run", API_STRING, API_OPTIONAL, .summary = "shell text; exclusive with argv"},
+    {"argv", API_STRINGS, API_OPTIONAL, .summary = "command run without a shell"},
+    {"placement", API_OBJECT, API_OPTIONAL, .summary = "local, clouds, regions"},
+    {"deadline", API_STRING, API_OPTIONAL, .summary = "a time, or a duration from submission"},
+    {"max_duration", API_STRING, API_OPTIONAL, .summary = "longest run of one attempt: 12h"},
+    {"checkpoint", API_OBJECT, API_OPTIONAL, .summary = "path, every, signal, grace"},
+    {"retries", API_UINT, API_OPTIONAL, .summary = "after failures of the task's own making"},
+    {"priority", API_UINT, API_OPTIONAL, .summary = "0 to 1000, higher first; 50 where not given"},
+    END,
+};
+
+static const struct api_field job_fields[] = {
+    {"id", API_UINT},
+    {"name", API_STRING},
+    {"project", API_STRING, API_NULL},
+    {"user", API_STRING, API_NULL},
+    {"state", API_STRING, WORD(api_job_state_word, WEIR_JOB_STATE_MAX)},
+    {"reason", API_STRING, API_NULL, REASON, .summary = "of the task that speaks for the job"},
+    {"priority", API_INT},
+    {"tasks", API_UINT},
+    {"pool", API_STRING, API_NULL},
+    {"node", API_STRING, API_NULL},
+    {"gpus", API_STRING, API_NULL, .summary = "what one node of a task asks for: A100:1"},
+    {"exit_code", API_INT, API_NULL},
+    {"submitted", API_TIME},
+    {"started", API_TIME, API_NULL},
+    {"ended", API_TIME, API_NULL},
+    {"deadline", API_TIME, API_NULL},
+    {"cost_micro", API_INT},
+    {"currency", API_STRING},
+    {"array", API_STRING, API_NULL},
+    {"tags", API_MAP_STRING, API_OPTIONAL, .summary = "single form only"},
+    {"counts", API_MAP_UINT, API_OPTIONAL, .summary = "tasks by state; single form only"},
+    {"spec", API_OBJECT, API_OPTIONAL, .summary = "canonical specification; single form only"},
+    END,
+};
+
+static const struct api_field task_fields[] = {
+    {"job", API_UINT},
+    {"index", API_UINT, API_NULL, .summary = "array index; null where the job is no array"},
+    {"ordinal", API_UINT},
+    {"id", API_STRING, .summary = "12_7"},
+    {"state", API_STRING, WORD(api_task_state_word, WEIR_TASK_STATE_MAX)},
+    {"reason", API_STRING, API_NULL, REASON},
+    {"text", API_STRING},
+    {"attempt", API_UINT, .summary = "0: never started"},
+    {"node", API_STRING, API_NULL},
+    {"pool", API_STRING, API_NULL},
+    {"gpus", API_UINTS, .summary = "device indices on the first node"},
+    {"nodes", API_STRINGS, .summary = "by rank"},
+    {"exit_code", API_INT, API_NULL},
+    {"signal", API_INT},
+    {"queued", API_TIME, API_NULL},
+    {"started", API_TIME, API_NULL},
+    {"ended", API_TIME, API_NULL},
+    {"checkpointed", API_TIME, API_NULL},
+    {"cost_micro", API_INT},
+    {"currency", API_STRING},
+    END,
+};
+
+static const struct api_field offer_fields[] = {
+    {"provider", API_STRING},
+    {"region", API_STRING},
+    {"zone", API_STRING, API_NULL},
+    {"instance_type", API_STRING},
+    {"market", API_STRING, WORD(market_word, WEIR_OFFER_MARKET_MAX)},
+    {"gpu", API_STRING, API_NULL},
+    {"gpus", API_UINT},
+    {"gpu_mem_mib", API_UINT},
+    {"cpu_milli", API_UINT},
+    {"mem_mib", API_UINT},
+    {"price_micro_per_hour", API_INT},
+    {"price_micro_per_gpu_hour", API_INT, API_NULL},
+    {"currency", API_STRING},
+    {"source", API_STRING},
+    {"as_of", API_TIME, API_NULL},
+    {"age_s", API_INT, API_NULL},
+    {"launchable", API_BOOL, .summary = "a configured provider can rent it"},
+    {"verdict", API_STRING, .summary = "included, or excluded"},
+    {"reason", API_STRING, API_NULL, .summary = "why it is excluded"},
+    END,
+};
+
+static const struct api_field quote_fields[] = {
+    {"provider", API_STRING},
+    {"region", API_STRING},
+    {"instance_type", API_STRING},
+    {"market", API_STRING, WORD(market_word, WEIR_OFFER_MARKET_MAX)},
+    {"price_micro_per_hour", API_INT},
+    {"source", API_STRING},
+    {"as_of", API_TIME, API_NULL},
+    END,
+};
+
+static const struct api_field candidate_fields[] = {
+    {"kind", API_STRING, WORD(candidate_word, WEIR_CANDIDATE_KIND_MAX)},
+    {"verdict", API_STRING, WORD(verdict_word, WEIR_VERDICT_MAX)},
+    {"verdict_text", API_STRING},
+    {"node", API_STRING, API_NULL},
+    {"lease", API_UINT, API_NULL},
+    {"offer", API_REF, API_NULL, "Quote"},
+    {"start_delay_s", API_INT},
+    {"run_micro", API_INT},
+    {"boot_micro", API_INT},
+    {"egress_micro", API_INT},
+    {"reclaim_micro", API_INT},
+    {"wait_micro", API_INT},
+    {"shadow_micro", API_INT},
+    {"total_micro", API_INT},
+    END,
+};
+
+static const struct api_field explain_item_fields[] = {
+    {"seq", API_UINT},
+    {"at", API_TIME, API_NULL},
+    {"task", API_STRING, API_NULL},
+    {"attempt", API_UINT},
+    {"decision", API_STRING, WORD(decision_word, WEIR_DECISION_MAX)},
+    {"other", API_STRING, API_NULL, .summary = "the task that it gives way to"},
+    {"node", API_STRING, API_NULL},
+    {"lease", API_UINT, API_NULL},
+    {"reason", API_STRING, API_NULL, REASON},
+    {"queue_ahead", API_UINT},
+    {"expected_run_s", API_INT},
+    {"margin_micro", API_INT, API_NULL, .summary = "second best minus chosen"},
+    {"considered", API_UINT},
+    {"rejected", API_MAP_UINT, .summary = "how many candidates by verdict"},
+    {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},
+    {"text", API_STRING, .summary = "one paragraph for a person"},
+    END,
+};
+
+static const struct api_field node_fields[] = {
+    {"id", API_UINT},
+    {"name", API_STRING},
+    {"pool", API_STRING},
+    {"state", API_STRING, WORD(node_state_word, WEIR_NODE_STATE_MAX)},
+    {"joined", API_BOOL},
+    {"gpu", API_STRING, API_NULL},
+    {"gpus", API_UINT},
+    {"gpus_free", API_UINT},
+    {"gpu_mem_mib", API_UINT},
+    {"cpu_milli", API_UINT},
+    {"cpu_free_milli", API_UINT},
+    {"mem_mib", API_UINT},
+    {"mem_free_mib", API_UINT},
+    {"declared", API_BOOL, .summary = "its GPUs are declared, not found"},
+    {"lease", API_UINT, API_NULL},
+    {"running", API_UINT},
+    {"since", API_TIME, API_NULL},
+    {"seen", API_TIME, API_NULL},
+    {"address", API_STRING},
+    {"energy", API_STRING},
+    {"rate_full_micro_per_hour", API_INT},
+    {"rate_marginal_micro_per_hour", API_INT},
+    END,
+};
+
+static const struct api_field lease_fields[] = {
+    {"id", API_UINT},
+    {"state", API_STRING, WORD(lease_state_word, WEIR_LEASE_STATE_MAX)},
+    {"provider", API_STRING},
+    {"region", API_STRING},
+    {"instance_type", API_STRING},
+    {"market", API_STRING, WORD(market_word, WEIR_OFFER_MARKET_MAX)},
+    {"gpus", API_UINT},
+    {"gpu", API_STRING, API_NULL},
+    {"instance", API_STRING, API_NULL},
+    {"node", API_UINT, API_NULL},
+    {"job", API_UINT, API_NULL, .summary = "for which it was rented"},
+    {"price_micro_per_hour", API_INT},
+    {"intent", API_TIME, API_NULL},
+    {"confirmed", API_TIME, API_NULL},
+    {"ready", API_TIME, API_NULL},
+    {"reclaim", API_TIME, API_NULL},
+    {"ended", API_TIME, API_NULL},
+    {"expires", API_TIME, API_NULL},
+    {"reclaimed", API_BOOL},
+    {"cost_micro", API_INT, .summary = "by the quote, so far"},
+    {"currency", API_STRING},
+    {"text", API_STRING},
+    END,
+};
+
+static const struct api_field bill_row_fields[] = {
+    {"gpu_hours_milli", API_UINT},
+    {"used_micro", API_INT},
+    {"idle_micro", API_INT},
+    {"waste_boot_micro", API_INT},
+    {"waste_lost_micro", API_INT},
+    {"waste_failed_micro", API_INT},
+    {"total_micro", API_INT},
+    {"cost_provider_micro", API_INT},
+    {"cost_depreciation_micro", API_INT},
+    {"cost_energy_micro", API_INT},
+    {"cost_upkeep_micro", API_INT},
+    END,
+};
+
+static const struct api_field project_fields[] = {
+    {"name", API_STRING},
+    {"weight", API_UINT},
+    {"delay_cost_micro_per_hour", API_INT},
+    {"spent_micro", API_INT, .summary = "used by its jobs"},
+    {"waste_micro", API_INT, .summary = "boot, lost work and failed tasks"},
+    {"currency", API_STRING},
+    {"by_pool", API_LIST, API_OPTIONAL, "PoolCost", .summary = "single form only"},
+    END,
+};
+
+static const struct api_field event_fields[] = {
+    {"id", API_UINT},
+    {"at", API_TIME, API_NULL},
+    {"kind", API_STRING},
+    {"job", API_UINT, API_NULL},
+    {"ordinal", API_UINT, API_NULL},
+    {"index", API_UINT, API_NULL},
+    {"node", API_STRING, API_NULL},
+    {"lease", API_UINT, API_NULL},
+    {"text", API_STRING},
+    END,
+};
+
+static const struct api_field pool_fields[] = {
+    {"name", API_STRING},
+    {"kind", API_STRING, WORD(pool_kind_word, 2)},
+    {"nodes", API_UINT},
+    {"gpus", API_UINT},
+    {"gpus_free", API_UINT},
+    {"cpu_milli", API_UINT},
+    {"running", API_UINT},
+    {"rate_micro_per_hour", API_INT},
+    END,
+};
+
+static const struct api_field bill_check_fields[] = {
+    {"balanced", API_BOOL},
+    {"postings", API_UINT},
+    {"nodes", API_UINT},
+    {"spans", API_UINT},
+    {"cost_micro", API_INT},
+    {"used_micro", API_INT},
+    {"idle_micro", API_INT},
+    {"waste_micro", API_INT},
+    {"error", API_STRING, API_NULL, .summary = "the first offence"},
+    END,
+};
+
+const struct api_schema api_schemas[] = {
+    {"Error", "why a request was not done", FIELDS{{"error", API_REF, .ref = "ErrorBody"}, END}, .open = true},
+    {"ErrorBody", "code for machines, message for people", FIELDS{{"code", API_STRING}, {"message", API_STRING}, END}},
+    {"Health", "the broker is up", FIELDS{{"status", API_STRING}, {"version", API_STRING}, END}},
+    {"Version", "what speaks here", FIELDS{{"version", API_STRING}, {"protocol", API_UINT}, {"schema", API_UINT}, END}},
+    {"Status", "counts for an overview", FIELDS{{"version", API_STRING}, END}, .open = true},
+    {"JobSpec", "a job specification; the keys are those of the YAML form", job_spec_fields, .open = true},
+    {"Submitted", "a job that was accepted; a dry run has possible and explain instead of id, name, tasks and state",
+     FIELDS{{"id", API_UINT}, {"name", API_STRING}, {"tasks", API_UINT}, {"state", API_STRING}, {"warnings", API_STRINGS}, END}},
+    {"DryRun", "what would become of a job",
+     FIELDS{{"possible", API_BOOL}, {"explain", API_REF, .ref = "ExplainItem"}, {"warnings", API_STRINGS}, END}},
+    {"Job", "a job", job_fields},
+    {"Task", "one task of a job", task_fields},
+    {"Quote", "an offer as it was when the decision was made", quote_fields},
+    {"Candidate", "a way to run the task, with the terms of its cost", candidate_fields},
+    {"ExplainItem", "a decision and what it was made of", explain_item_fields},
+    {"Explain", "all decisions on a job's tasks",
+     FIELDS{{"job", API_UINT}, {"items", API_LIST, .ref = "ExplainItem"}, {"now", API_REF, API_NULL, "ExplainItem", .summary = "of a waiting task"}, END}},
+    {"Offer", "a way to get a node", offer_fields},
+    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"next", API_STRING, API_NULL}, END}},
+    {"Pool", "a place that runs tasks", pool_fields},
+    {"Node", "a machine", node_fields},
+    {"Lease", "a rented machine's life", lease_fields},
+    {"PoolCost", "what a project cost in a pool", FIELDS{{"pool", API_STRING}, {"total_micro", API_INT}, END}},
+    {"Project", "who pays", project_fields},
+    {"ProjectSet", "what to change; absent keys stay as they are",
+     FIELDS{{"weight", API_UINT, API_OPTIONAL, .summary = "share, 1 to 1000000; 100 is usual"},
+            {"delay_cost", API_STRING, API_OPTIONAL, .summary = "value of waiting per hour in money: \"0.10\""},
+            {"delay_cost_micro_per_hour", API_UINT, API_OPTIONAL, .summary = "the same in micro-units"},
+            END}},
+    {"BillRow", "sums of a key; the keys asked for come first", bill_row_fields, .open = true},
+    {"Bill", "what was used, idle and wasted in a span",
+     FIELDS{{"currency", API_STRING}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},
+            {"rows", API_LIST, .ref = "BillRow"}, {"total", API_REF, .ref = "BillRow"}, END}},
+    {"BillCheck", "whether both sides of the ledger are equal for every node and span", bill_check_fields},
+    {"Event", "something that happened", event_fields},
+    {"Fault", "what the sandbox provider shall do wrong", FIELDS{{"what", API_STRING}, END}},
+    {"AgentMessage", "see docs/design/0002-agent-protocol.md", FIELDS{END}, .open = true},
+    {"LogStored", "how many bytes of the log are stored from its start", FIELDS{{"size", API_UINT}, {"truncated", API_BOOL, .summary = "the limit was reached; more is not kept"}, END}},
+    {"Document", "this document", FIELDS{END}, .open = true},
+    {NULL, NULL, NULL, false},
+};
+
+const struct api_schema *api_schema_find(const char *name)
+{
+    for (const struct api_schema *s = api_schemas; s->name != NULL; s++) {
+        if (weir_streq(s->name, name)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static bool has_type(const struct api_field *f, const json_t *v)
+{
+    if (json_is_null(v)) {
+        return (f->flags & API_NULL) != 0;
+    }
+    switch (f->type) {
+    case API_STRING:
+    case API_TIME:
+        return json_is_string(v);
+    case API_INT:
+        return json_is_integer(v);
+    case API_UINT:
+        return json_is_integer(v) && json_integer_value(v) >= 0;
+    case API_BOOL:
+        return json_is_boolean(v);
+    case API_LIST:
+    case API_STRINGS:
+    case API_UINTS:
+        return json_is_array(v);
+    case API_REF:
+    case API_MAP_STRING:
+    case API_MAP_UINT:
+    case API_OBJECT:
+        return json_is_object(v);
+    }
+    return false;
+}
+
+int api_schema_check(const struct api_schema *s, const json_t *body, struct weir_err *err)
+{
+    const char *names[32] = {NULL};
+    size_t n = 0;
+    for (const struct api_field *f = s->field; f->name != NULL && n < 31; f++) {
+        names[n++] = f->name;
+        const json_t *v = json_object_get(body, f->name);
+        if (v == NULL && (f->flags & API_OPTIONAL) == 0) {
+            return weir_fail(err, -WEIR_EINVAL, "key '%s' is missing", f->name);
+        }
+        if (v != NULL && !has_type(f, v)) {
+            return weir_fail(err, -WEIR_EINVAL, "key '%s' has the wrong type", f->name);
+        }
+    }
+    const char *key;
+    json_t *v;
+    /* jansson's iteration takes a non-const object; it does not change it. */
+    json_object_foreach ((json_t *)(uintptr_t)body, key, v) {
+        size_t i = 0;
+        while (i < n && !weir_streq(names[i], key)) {
+            i++;
+        }
+        if (i == n && !s->open) {
+            const char *near = weir_nearest(weir_sv_of(key), names);
+            return near == NULL ? weir_fail(err, -WEIR_EINVAL, "unknown key '%.64s'", key)
+                                : weir_fail(err, -WEIR_EINVAL, "unknown key '%.64s'; did you mean '%s'?", key, near);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bill/bill.h"
+
+#include "base/str.h"
+
+static const char *const names[WEIR_ACCOUNT_MAX] = {
+    [WEIR_ACCOUNT_PROVIDER] = "provider",     [WEIR_ACCOUNT_DEPRECIATION] = "depreciation",
+    [WEIR_ACCOUNT_ENERGY] = "energy",         [WEIR_ACCOUNT_UPKEEP] = "upkeep",
+    [WEIR_ACCOUNT_NODE] = "node",             [WEIR_ACCOUNT_JOB] = "job",
+    [WEIR_ACCOUNT_IDLE] = "idle",             [WEIR_ACCOUNT_WASTE_BOOT] = "waste_boot",
+    [WEIR_ACCOUNT_WASTE_LOST] = "waste_lost", [WEIR_ACCOUNT_WASTE_FAILED] = "waste_failed",
+};
+
+const char *weir_account_name(enum weir_account a)
+{
+    return (unsigned)a < WEIR_ACCOUNT_MAX ? names[a] : "unknown";
+}
+
+enum weir_account weir_account_find(const char *name)
+{
+    for (int i = 0; i < WEIR_ACCOUNT_MAX; i++) {
+        if (weir_streq(names[i], name)) {
+            return (enum weir_account)i;
+        }
+    }
+    return WEIR_ACCOUNT_MAX;
+}

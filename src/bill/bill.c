@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The metering object: which nodes are open, who holds what part of them, and when both sides are posted. */
+
+#include "bill/bill_priv.h"
+
+#include <inttypes.h>
+
+#include "base/mem.h"
+
+struct weir_bill *weir_bill_new(uint64_t next_posting)
+{
+    WEIR_ASSERT(next_posting >= 1);
+    struct weir_bill *b = weir_alloc(sizeof *b);
+    b->next_posting = next_posting;
+    return b;
+}
+
+void weir_bill_free(struct weir_bill *b)
+{
+    if (b == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < b->nodes.n; i++) {
+        free(b->nodes.p[i]);
+    }
+    weir_vec_release(&b->nodes);
+    weir_vec_release(&b->segments);
+    weir_map_release(&b->runs);
+    weir_vec_release(&b->postings);
+    weir_vec_release(&b->meters);
+    weir_vec_release(&b->dirty);
+    weir_vec_release(&b->changed);
+    weir_vec_release(&b->parts);
+    weir_vec_release(&b->weights);
+    weir_vec_release(&b->amounts);
+    free(b);
+}
+
+void weir_bill_forget_taken(struct weir_bill *b)
+{
+    if (b->taken) {
+        weir_vec_clear(&b->postings);
+        weir_vec_clear(&b->meters);
+        b->taken = false;
+    }
+}
+
+/* ---- nodes, sorted by id ---- */
+
+static size_t node_place(const struct weir_bill *b, struct weir_node_id id)
+{
+    size_t lo = 0;
+    size_t hi = b->nodes.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (b->nodes.p[mid]->m.info.node.v < id.v) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+struct bill_node *weir_bill_node_find(const struct weir_bill *b, struct weir_node_id id)
+{
+    size_t i = node_place(b, id);
+    return i < b->nodes.n && b->nodes.p[i]->m.info.node.v == id.v ? b->nodes.p[i] : NULL;
+}
+
+struct weir_wall weir_bill_clamp(const struct bill_node *n, struct weir_wall at)
+{
+    int64_t most = weir_i64_add_sat(n->m.opened.us, WEIR_BILL_SPAN_MAX);
+    int64_t us = at.us > most ? most : at.us;
+    return (struct weir_wall){us < n->now.us ? n->now.us : us};
+}
+
+static int check_range(int64_t v, int64_t min, int64_t max, const char *field, uint64_t node, struct weir_err *err)
+{
+    return v >= min && v <= max
+               ? 0
+               : weir_fail(err, -WEIR_EINVAL, "node %" PRIu64 ": %s is %" PRId64 ", must be %" PRId64 " to %" PRId64,
+                           node, field, v, min, max);
+}
+
+static int check_node(const struct weir_bill_node *n, struct weir_err *err)
+{
+    const struct weir_owned_cost *c = &n->cost;
+    const struct {
+        bool when;
+        int64_t v;
+        int64_t min;
+        int64_t max;
+        const char *field;
+    } rows[] = {
+        {true, n->node.v > INT64_MAX ? 0 : (int64_t)n->node.v, 1, INT64_MAX, "id"},
+        {true, n->gpus, 0, WEIR_BILL_GPUS_MAX, "gpus"},
+        {true, n->cpu_milli, 0, WEIR_BILL_CPU_MAX, "cpu_milli"},
+        {n->owned, (int64_t)n->lease.v, 0, 0, "lease of an owned node"},
+        {n->owned, c->purchase_micro, 0, WEIR_BILL_PURCHASE_MAX, "purchase"},
+        {n->owned, c->residual_micro, 0, c->purchase_micro, "residual value"},
+        {n->owned, c->life.us, 1, WEIR_BILL_SPAN_MAX, "life in microseconds"},
+        {n->owned, c->upkeep_micro_per_year, 0, WEIR_BILL_UPKEEP_MAX, "upkeep per year"},
+        {n->owned, c->tariff_micro_per_kwh, 0, WEIR_BILL_TARIFF_MAX, "energy tariff"},
+        {n->owned, c->pue_milli, 1000, WEIR_BILL_PUE_MAX, "PUE in thousandths"},
+        {n->owned, c->idle_watts, 0, WEIR_BILL_WATTS_MAX, "idle watts"},
+        {n->owned, c->busy_watts, c->idle_watts, WEIR_BILL_WATTS_MAX, "busy watts"},
+        {!n->owned, n->lease.v > INT64_MAX ? 0 : (int64_t)n->lease.v, 1, INT64_MAX, "lease of a rented node"},
+        {!n->owned, n->price_micro_per_hour, 0, WEIR_BILL_RATE_MAX, "price per hour"},
+        {!n->owned, n->quantum.us, 0, WEIR_US_PER_YEAR, "billing quantum"},
+        {!n->owned, n->minimum.us, 0, WEIR_US_PER_YEAR, "billing minimum"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        int r = rows[i].when ? check_range(rows[i].v, rows[i].min, rows[i].max, rows[i].field, n->node.v, err) : 0;
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static void mark_changed(struct weir_bill *b, struct bill_node *n)
+{
+    if (!n->changed) {
+        n->changed = true;
+        weir_vec_push(&b->changed, n->m.info.node);
+    }
+}
+
+static int node_add(struct weir_bill *b, const struct weir_meter *m, struct bill_node **ret, struct weir_err *err)
+{
+    int r = check_node(&m->info, err);
+    if (r < 0) {
+        return r;
+    }
+    size_t at = node_place(b, m->info.node);
+    if (at < b->nodes.n && b->nodes.p[at]->m.info.node.v == m->info.node.v) {
+        return weir_fail(err, -WEIR_EEXISTS, "node %" PRIu64 " is already metered", m->info.node.v);
+    }
+    struct bill_node *n = weir_alloc(sizeof *n);
+    n->m = *m;
+    n->now = m->until;
+    uint64_t gpus = m->info.gpus == 0 ? 1 : m->info.gpus;
+    uint64_t cpu = m->info.cpu_milli == 0 ? 1 : m->info.cpu_milli;
+    n->whole = gpus * cpu;
+    weir_vec_push(&b->nodes, n);
+    memmove(b->nodes.p + at + 1, b->nodes.p + at, (b->nodes.n - 1 - at) * sizeof *b->nodes.p);
+    b->nodes.p[at] = n;
+    *ret = n;
+    return 0;
+}
+
+int weir_bill_node_open(struct weir_bill *b, const struct weir_bill_node *n, struct weir_wall at, struct weir_err *err)
+{
+    weir_bill_forget_taken(b);
+    if (at.us <= 0 || at.us > INT64_MAX - 2 * WEIR_BILL_SPAN_MAX) {
+        return weir_fail(err, -WEIR_EINVAL, "node %" PRIu64 ": the time of its opening is not valid", n->node.v);
+    }
+    struct weir_meter m = {.info = *n, .opened = at, .ready = {n->owned ? at.us : 0}, .until = at};
+    struct bill_node *made = NULL;
+    int r = node_add(b, &m, &made, err);
+    if (r < 0) {
+        return r;
+    }
+    mark_changed(b, made);
+    return 0;
+}
+
+void weir_bill_node_ready(struct weir_bill *b, struct weir_node_id node, struct weir_wall at)
+{
+    weir_bill_forget_taken(b);
+    struct bill_node *n = weir_bill_node_find(b, node);
+    if (n == NULL || !weir_bill_is_booting(n)) {
+        return;
+    }
+    weir_bill_advance(b, n, weir_bill_clamp(n, at));
+    weir_bill_post(b, n, at);
+    n->m.ready = n->now;
+}
+
+/* ---- segments ---- */
+
+static uint64_t run_hash(struct weir_run_id run)
+{
+    uint64_t key[2] = {run.task.job.v, (uint64_t)run.task.ordinal << 32 | run.attempt};
+    return weir_hash_bytes(key, sizeof key);
+}
+
+/* Negative where a comes first. */
+static int segment_order(const struct weir_bill_segment *a, const struct weir_bill_segment *b)
+{
+    if (a->run.task.job.v != b->run.task.job.v) {
+        return a->run.task.job.v < b->run.task.job.v ? -1 : 1;
+    }
+    if (a->run.task.ordinal != b->run.task.ordinal) {
+        return a->run.task.ordinal < b->run.task.ordinal ? -1 : 1;
+    }
+    if (a->run.attempt != b->run.attempt) {
+        return a->run.attempt < b->run.attempt ? -1 : 1;
+    }
+    return (a->rank > b->rank) - (a->rank < b->rank);
+}
+
+/* Where the segment is linked from, or would be: the link that leads to the first that is not before it. */
+static uint32_t *segment_link(struct weir_bill *b, struct bill_node *n, const struct weir_bill_segment *s)
+{
+    uint32_t *link = &n->first;
+    while (*link != 0) {
+        int c = segment_order(&b->segments.p[*link - 1].info, s);
+        /* what is closed waits for its posting and stands before one that was opened again */
+        if (c > 0 || (c == 0 && !b->segments.p[*link - 1].closed)) {
+            break;
+        }
+        link = &b->segments.p[*link - 1].next;
+    }
+    return link;
+}
+
+static struct bill_segment *segment_find(struct weir_bill *b, struct bill_node *n, struct weir_run_id run, uint32_t rank)
+{
+    struct weir_bill_segment s = {.run = run, .rank = rank};
+    uint32_t at = *segment_link(b, n, &s);
+    return at != 0 && segment_order(&b->segments.p[at - 1].info, &s) == 0 ? &b->segments.p[at - 1] : NULL;
+}
+
+/* The larger of the shares of GPUs and of cores, in parts of the node's whole. */
+static uint64_t part_of(const struct bill_node *n, const struct weir_bill_segment *s)
+{
+    const struct weir_bill_node *i = &n->m.info;
+    if (i->gpus == 0 && i->cpu_milli == 0) {
+        return n->whole;
+    }
+    uint64_t by_gpu = i->gpus == 0 ? 0 : (uint64_t)s->gpus * (n->whole / i->gpus);
+    uint64_t by_cpu = i->cpu_milli == 0 ? 0 : (uint64_t)s->cpu_milli * (n->whole / i->cpu_milli);
+    return by_gpu > by_cpu ? by_gpu : by_cpu;
+}
+
+static int segment_add(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err)
+{
+    struct bill_node *n = weir_bill_node_find(b, s->node);
+    if (n == NULL) {
+        return 0;
+    }
+    if (s->gpus > WEIR_BILL_GPUS_MAX || s->cpu_milli > WEIR_BILL_CPU_MAX) {
+        return weir_fail(err, -WEIR_EINVAL, "run of job %" PRIu64 " on node %" PRIu64 ": %s is out of range",
+                         s->run.task.job.v, s->node.v, s->gpus > WEIR_BILL_GPUS_MAX ? "gpus" : "cpu_milli");
+    }
+    if (s->posted_micro < 0 || s->posted_kept_micro < 0 || s->posted_kept_micro > s->posted_micro) {
+        return weir_fail(err, -WEIR_EINVAL, "run of job %" PRIu64 " on node %" PRIu64 ": what was posted is not sound",
+                         s->run.task.job.v, s->node.v);
+    }
+    if (segment_find(b, n, s->run, s->rank) != NULL) {
+        return weir_fail(err, -WEIR_EEXISTS, "a run of job %" PRIu64 " is already metered on node %" PRIu64,
+                         s->run.task.job.v, s->node.v);
+    }
+    uint32_t index = b->free_segment;
+    if (index == 0) {
+        WEIR_ASSERT(b->segments.n < UINT32_MAX - 1);
+        weir_vec_push(&b->segments, (struct bill_segment){0});
+        index = (uint32_t)b->segments.n;
+    } else {
+        b->free_segment = b->segments.p[index - 1].next;
+    }
+    struct bill_segment *made = &b->segments.p[index - 1];
+    *made = (struct bill_segment){.info = *s, .from = weir_bill_clamp(n, s->from), .part = part_of(n, s)};
+    uint32_t *link = segment_link(b, n, s);
+    made->next = *link;
+    *link = index;
+    uint64_t hash = run_hash(s->run);
+    uint64_t head = 0;
+    (void)weir_map_get(&b->runs, hash, &head);
+    made->next_of_run = (uint32_t)head;
+    weir_map_put(&b->runs, hash, index);
+    return 0;
+}
+
+void weir_bill_segment_drop(struct weir_bill *b, struct bill_node *n, uint32_t index)
+{
+    struct bill_segment *s = &b->segments.p[index];
+    uint32_t *link = &n->first;
+    while (*link != index + 1) {
+        link = &b->segments.p[*link - 1].next;
+    }
+    *link = s->next;
+    uint64_t hash = run_hash(s->info.run);
+    uint64_t head = 0;
+    bool found = weir_map_get(&b->runs, hash, &head);
+    WEIR_ASSERT(found);
+    if (head == index + 1) {
+        if (s->next_of_run == 0) {
+            (void)weir_map_remove(&b->runs, hash);
+        } else {
+            weir_map_put(&b->runs, hash, s->next_of_run);
+        }
+    } else {
+        struct bill_segment *before = &b->segments.p[head - 1];
+        while (before->next_of_run != index + 1) {
+            before = &b->segments.p[before->next_of_run - 1];
+        }
+        before->next_of_run = s->next_of_run;
+    }
+    s->next = b->free_segment;
+    b->free_segment = index + 1;
+}
+
+int weir_bill_segment_open(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err)
+{
+    weir_bill_forget_taken(b);
+    return segment_add(b, s, err);
+}
+
+void weir_bill_segment_checkpoint(struct weir_bill *b, struct weir_run_id run, struct weir_wall at)
+{
+    weir_bill_forget_taken(b);
+    uint64_t head = 0;
+    (void)weir_map_get(&b->runs, run_hash(run), &head);
+    uint32_t next;
+    for (uint32_t i = (uint32_t)head; i != 0; i = next) {
+        next = b->segments.p[i - 1].next_of_run;
+        struct bill_segment *s = &b->segments.p[i - 1];
+        if (!weir_run_id_eq(s->info.run, run) || s->closed) {
+            continue;
+        }
+        /* a span ends here, so that what is kept can be told from the ledger alone */
+        struct bill_node *n = weir_bill_node_find(b, s->info.node);
+        WEIR_ASSERT(n != NULL);
+        weir_bill_advance(b, n, weir_bill_clamp(n, at));
+        s->info.checkpointed = n->now;
+        weir_bill_post(b, n, at);
+        s->info.posted_kept_micro = s->info.posted_micro;
+    }
+}
+
+static void segment_end(struct weir_bill *b, struct bill_node *n, struct bill_segment *s, struct weir_wall at,
+                        enum weir_outcome outcome, struct weir_wall kept_until)
+{
+    struct weir_wall t = weir_bill_clamp(n, at);
+    if (t.us < s->from.us) {
+        t = s->from;
+    }
+    weir_bill_advance(b, n, t);
+    s->closed = true;
+    s->outcome = (uint8_t)outcome;
+    s->closed_at = t;
+    s->kept_until = kept_until;
+    if (!n->dirty) {
+        n->dirty = true;
+        weir_vec_push(&b->dirty, n->m.info.node);
+    }
+}
+
+void weir_bill_segment_close(struct weir_bill *b,
+                             struct weir_node_id node,
+                             struct weir_run_id run,
+                             uint32_t rank,
+                             struct weir_wall at,
+                             enum weir_outcome outcome,
+                             struct weir_wall kept_until)
+{
+    weir_bill_forget_taken(b);
+    struct bill_node *n = weir_bill_node_find(b, node);
+    struct bill_segment *s = n == NULL ? NULL : segment_find(b, n, run, rank);
+    if (s != NULL) {
+        segment_end(b, n, s, at, outcome, kept_until);
+    }
+}
+
+/* ---- energy, closing, settling ---- */
+
+void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, uint64_t total_mj)
+{
+    weir_bill_forget_taken(b);
+    struct bill_node *n = weir_bill_node_find(b, node);
+    if (n != NULL && n->m.info.owned) {
+        weir_bill_energy_take_reading(n, weir_bill_clamp(n, at), total_mj);
+    }
+}
+
+void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at)
+{
+    weir_bill_forget_taken(b);
+    struct bill_node *n = weir_bill_node_find(b, node);
+    if (n == NULL) {
+        return;
+    }
+    weir_bill_advance(b, n, weir_bill_clamp(n, at));
+    for (uint32_t i = n->first; i != 0; i = b->segments.p[i - 1].next) {
+        struct bill_segment *s = &b->segments.p[i - 1];
+        if (!s->closed) {
+            s->closed = true;
+            s->outcome = WEIR_OUTCOME_USED;
+            s->closed_at = n->now;
+        }
+    }
+    weir_bill_post(b, n, at);
+    weir_bill_post_rounding(b, n, at);
+    n->m.closed = true;
+    weir_vec_push(&b->meters, n->m);
+    size_t place = node_place(b, node);
+    memmove(b->nodes.p + place, b->nodes.p + place + 1, (b->nodes.n - place - 1) * sizeof *b->nodes.p);
+    b->nodes.n--;
+    free(n);
+}
+
+void weir_bill_settle(struct weir_bill *b, struct weir_wall now, bool all)
+{
+    weir_bill_forget_taken(b);
+    if (all) {
+        for (size_t i = 0; i < b->nodes.n; i++) {
+            struct bill_node *n = b->nodes.p[i];
+            weir_bill_advance(b, n, weir_bill_clamp(n, now));
+            weir_bill_post(b, n, now);
+        }
+    } else {
+        for (size_t i = 0; i < b->dirty.n; i++) {
+            struct bill_node *n = weir_bill_node_find(b, b->dirty.p[i]);
+            if (n != NULL && n->dirty) {
+                weir_bill_post(b, n, now);
+            }
+        }
+    }
+    weir_vec_clear(&b->dirty);
+}
+
+void weir_bill_take(struct weir_bill *b,
+                    const struct weir_posting **ret_posting,
+                    size_t *ret_n_postings,
+                    const struct weir_meter **ret_meter,
+                    size_t *ret_n_meters)
+{
+    weir_bill_forget_taken(b);
+    for (size_t i = 0; i < b->changed.n; i++) {
+        struct bill_node *n = weir_bill_node_find(b, b->changed.p[i]);
+        if (n != NULL && n->changed) {
+            n->changed = false;
+            weir_vec_push(&b->meters, n->m);
+        }
+    }
+    weir_vec_clear(&b->changed);
+    b->taken = true;
+    *ret_posting = b->postings.p;
+    *ret_n_postings = b->postings.n;
+    *ret_meter = b->meters.p;
+    *ret_n_meters = b->meters.n;
+}
+
+/* ---- after a restart ---- */
+
+int weir_bill_restore_meter(struct weir_bill *b, const struct weir_meter *m, struct weir_err *err)
+{
+    weir_bill_forget_taken(b);
+    bool sound = m->opened.us > 0 && m->until.us >= m->opened.us &&
+                 m->until.us - m->opened.us <= WEIR_BILL_SPAN_MAX && m->opened.us <= INT64_MAX - 2 * WEIR_BILL_SPAN_MAX &&
+                 (m->ready.us == 0 || (m->ready.us >= m->opened.us && m->ready.us <= m->until.us)) && !m->closed &&
+                 m->provider_posted_micro >= 0 && (!m->info.owned || m->ready.us != 0) &&
+                 m->energy_mj <= (uint64_t)INT64_MAX && m->energy_posted_mj <= (uint64_t)INT64_MAX;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(m->remainder); i++) {
+        sound = sound && m->remainder[i] >= 0;
+    }
+    if (!sound) {
+        return weir_fail(err, -WEIR_EINVAL, "meter of node %" PRIu64 " is not sound", m->info.node.v);
+    }
+    struct bill_node *made = NULL;
+    int r = node_add(b, m, &made, err);
+    if (r == 0 && m->until.us > b->last_at.us) {
+        b->last_at = m->until;
+    }
+    return r;
+}
+
+int weir_bill_restore_segment(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err)
+{
+    weir_bill_forget_taken(b);
+    return segment_add(b, s, err);
+}

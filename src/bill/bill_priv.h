@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared guts of bill/: included by src/bill and its tests only. */
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "bill/bill.h"
+
+#define WEIR_US_PER_YEAR (365 * WEIR_US_PER_DAY) /* of upkeep: 8,760 hours */
+
+/*
+ * Bounds on what is believed. They keep every sum below 2^63 and every product below 2^127: the dearest node over the
+ * longest life stays under 9 x 10^18 micro-units.
+ */
+#define WEIR_BILL_RATE_MAX INT64_C(1000000000000)          /* a million units per hour */
+#define WEIR_BILL_PURCHASE_MAX INT64_C(10000000000000000)  /* 10^10 units */
+#define WEIR_BILL_UPKEEP_MAX INT64_C(1000000000000000)     /* 10^9 units per year */
+#define WEIR_BILL_TARIFF_MAX INT64_C(1000000000)           /* 1000 units per kWh */
+#define WEIR_BILL_SPAN_MAX (100 * WEIR_US_PER_YEAR)        /* life of a node */
+enum {
+    WEIR_BILL_PUE_MAX = 10000,    /* 10 */
+    WEIR_BILL_WATTS_MAX = 100000, /* of a node */
+    WEIR_BILL_GPUS_MAX = 1024,
+    WEIR_BILL_CPU_MAX = 1000000000, /* milli */
+};
+
+/* Splits total over parts in proportion to weight (largest remainder, ties to the lower index). The parts add up to total
+ * exactly. All weights 0: everything goes to the last. Bounds: weights below 2^120, at most 2^31 parts. */
+void weir_bill_split(int64_t total, const weir_i128 *weight, size_t n, int64_t *ret);
+
+/* a x b / c for 0 <= a, b, c > 0 with the rest of earlier divisions: adds *rest, leaves the new rest. */
+int64_t weir_bill_rate(weir_i128 a, int64_t b, int64_t c, int64_t *rest);
+
+/* A run's part of a node. A node's segments are listed in order of (run, rank), so that no result depends on the order
+ * in which they were opened or restored. */
+struct bill_segment {
+    struct weir_bill_segment info;
+    struct weir_wall from; /* accounted from here: info.from, or later */
+    uint32_t next;         /* of the node, index + 1; 0: last */
+    uint32_t next_of_run;  /* of the same hash of run */
+    uint64_t part;         /* of the node's whole, in units of its capacity */
+    /* since the node was last posted */
+    weir_i128 weight;
+    weir_i128 energy_weight;
+    uint64_t gpu_us;
+    bool closed;
+    uint8_t outcome;
+    struct weir_wall closed_at;
+    struct weir_wall kept_until;
+};
+
+struct bill_node {
+    struct weir_meter m;
+    struct weir_wall now; /* shares are accounted up to here */
+    uint64_t whole;       /* capacity: GPUs x milli-cores */
+    uint32_t first;       /* segment, index + 1 */
+    weir_i128 idle_weight; /* since the last posting */
+    weir_i128 idle_energy_weight;
+    bool dirty;   /* must be posted at the next settle */
+    bool changed; /* the meter must be stored */
+};
+
+/* One receiver of a span's cost. */
+struct bill_part {
+    uint32_t segment; /* index; UINT32_MAX: none (idle, boot) */
+    uint8_t account;
+    weir_i128 weight;
+    weir_i128 energy_weight;
+    uint64_t gpu_us;
+};
+
+struct weir_bill {
+    uint64_t next_posting;
+    struct weir_wall last_at; /* of postings: never decreases */
+    WEIR_VEC(struct bill_node *) nodes; /* by id */
+    WEIR_VEC(struct bill_segment) segments;
+    uint32_t free_segment; /* list by next */
+    struct weir_map runs;  /* hash of run -> index + 1 */
+    bool taken;            /* what was made was handed out: forget it at the next call */
+    WEIR_VEC(struct weir_posting) postings;
+    WEIR_VEC(struct weir_meter) meters;
+    WEIR_VEC(struct weir_node_id) dirty;   /* to be posted at the next settle */
+    WEIR_VEC(struct weir_node_id) changed; /* meters to be stored */
+    /* scratch of one posting round */
+    WEIR_VEC(struct bill_part) parts;
+    WEIR_VEC(weir_i128) weights;
+    WEIR_VEC(int64_t) amounts;
+};
+
+/* Drops what was handed out by the last take. Every call that changes something begins with it. */
+void weir_bill_forget_taken(struct weir_bill *b);
+/* NULL where it is not open. */
+struct bill_node *weir_bill_node_find(const struct weir_bill *b, struct weir_node_id id);
+/* at moved into what can still be accounted: not before n->now, not beyond the longest life. */
+struct weir_wall weir_bill_clamp(const struct bill_node *n, struct weir_wall at);
+/* Is it rented and has not joined yet? All its cost is boot waste then. */
+static inline bool weir_bill_is_booting(const struct bill_node *n)
+{
+    return !n->m.info.owned && n->m.ready.us == 0;
+}
+
+/* ---- cost.c: what a span of a node costs ---- */
+
+struct bill_cost {
+    int64_t micro[WEIR_ACCOUNT_NODE]; /* by account of the cost side */
+    bool energy_modelled;
+};
+
+/* What the node cost from m.until to `to`; moves the meter's rests and posted sums. closing: rounds a rented one
+ * up to what is billed. sum of energy weights since m.until is needed for modelled energy. */
+struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, weir_i128 energy_weight);
+/* A cumulative reading of an owned node at a time that was clamped. */
+void weir_bill_energy_take_reading(struct bill_node *n, struct weir_wall at, uint64_t total_mj);
+/* What a rented node costs at its end beyond the time it was there. */
+int64_t weir_bill_rounding_take(struct bill_node *n, struct weir_wall end);
+
+/* ---- post.c ---- */
+
+/* Accounts shares up to t (not before n->now) without posting. */
+void weir_bill_advance(struct weir_bill *b, struct bill_node *n, struct weir_wall t);
+/* Posts both sides of the span since the last posting up to n->now. at: when it is made. */
+void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at);
+/* Posts a rented node's rounding at its end. */
+void weir_bill_post_rounding(struct weir_bill *b, struct bill_node *n, struct weir_wall at);
+/* Takes a segment that is closed and posted out of its node. */
+void weir_bill_segment_drop(struct weir_bill *b, struct bill_node *n, uint32_t index);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The proof of a ledger. Postings of a span of a node stand together, and a node's spans follow one another; so a node
+ * needs only its latest span in memory, and a run on a node only its balance.
+ */
+
+#include "bill/bill_priv.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct check_node {
+    struct weir_node_id node;
+    struct weir_lease_id lease;
+    struct weir_wall from; /* of the latest span */
+    struct weir_wall to;
+    weir_i128 cost; /* both sides of it */
+    weir_i128 use;
+    uint64_t first_posting;
+};
+
+/* What a run was charged on a node: corrections may not take away more. */
+struct check_run {
+    struct weir_run_id run;
+    struct weir_node_id node;
+    weir_i128 charged;
+};
+
+struct weir_bill_check {
+    struct weir_bill_check_result sum;
+    uint64_t last_id;
+    struct weir_wall last_at;
+    struct weir_map by_node; /* id -> index */
+    WEIR_VEC(struct check_node) nodes;
+    struct weir_map by_run; /* hash -> index; probed by the next hash */
+    WEIR_VEC(struct check_run) runs;
+};
+
+struct weir_bill_check *weir_bill_check_new(void)
+{
+    return weir_alloc(sizeof(struct weir_bill_check));
+}
+
+void weir_bill_check_free(struct weir_bill_check *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    weir_map_release(&c->by_node);
+    weir_vec_release(&c->nodes);
+    weir_map_release(&c->by_run);
+    weir_vec_release(&c->runs);
+    free(c);
+}
+
+static bool is_cost(uint8_t a)
+{
+    return a < WEIR_ACCOUNT_NODE;
+}
+
+static bool is_use(uint8_t a)
+{
+    return a > WEIR_ACCOUNT_NODE && a < WEIR_ACCOUNT_MAX;
+}
+
+static bool is_correction(const struct weir_posting *p)
+{
+    return p->credit == WEIR_ACCOUNT_JOB && (p->debit == WEIR_ACCOUNT_WASTE_LOST || p->debit == WEIR_ACCOUNT_WASTE_FAILED);
+}
+
+static bool has_run(const struct weir_posting *p)
+{
+    return p->run.task.job.v != 0;
+}
+
+/* Everything that a posting says by itself. NULL where it is sound. */
+static const char *fault_of(const struct weir_posting *p)
+{
+    bool cost = p->debit == WEIR_ACCOUNT_NODE && is_cost(p->credit);
+    bool use = p->credit == WEIR_ACCOUNT_NODE && is_use(p->debit);
+    if (!cost && !use && !is_correction(p)) {
+        return "its accounts do not belong together";
+    }
+    if (p->amount_micro < 0 || (p->amount_micro == 0 && (p->gpu_us == 0 || !use))) {
+        return "its amount is not positive";
+    }
+    if (p->from.us <= 0 || p->from.us > p->to.us || p->to.us > p->at.us) {
+        return "its span is not sound";
+    }
+    if (p->node.v == 0) {
+        return "it names no node";
+    }
+    if (cost && (p->credit == WEIR_ACCOUNT_PROVIDER) != (p->lease.v != 0)) {
+        return "its cost account does not fit its kind of node";
+    }
+    if ((cost || p->debit == WEIR_ACCOUNT_IDLE) && (has_run(p) || p->project.v != 0 || p->user.v != 0 || p->gpu_us != 0)) {
+        return "it names a job though it is nobody's";
+    }
+    bool of_run = p->debit == WEIR_ACCOUNT_JOB || p->debit == WEIR_ACCOUNT_WASTE_LOST ||
+                  p->debit == WEIR_ACCOUNT_WASTE_FAILED;
+    if (of_run && !has_run(p)) {
+        return "it names no run";
+    }
+    return NULL;
+}
+
+static const char *name_of(uint8_t account)
+{
+    return weir_account_name((enum weir_account)account);
+}
+
+static int end_span(struct weir_bill_check *c, struct check_node *n, struct weir_err *err)
+{
+    if (n->first_posting == 0) {
+        return 0;
+    }
+    if (n->cost != n->use) {
+        char from[WEIR_RFC3339_SIZE];
+        char to[WEIR_RFC3339_SIZE];
+        char cost[WEIR_MONEY_SIZE];
+        char use[WEIR_MONEY_SIZE];
+        return weir_fail(err, -WEIR_ECORRUPT,
+                         "node %" PRIu64 ", span %s to %s (from posting %" PRIu64 "): cost side %s, use side %s", n->node.v,
+                         weir_wall_format(n->from, from), weir_wall_format(n->to, to), n->first_posting,
+                         weir_money_format((int64_t)n->cost, cost), weir_money_format((int64_t)n->use, use));
+    }
+    c->sum.spans++;
+    n->first_posting = 0;
+    n->cost = 0;
+    n->use = 0;
+    return 0;
+}
+
+static struct check_node *node_of(struct weir_bill_check *c, const struct weir_posting *p)
+{
+    uint64_t at;
+    if (!weir_map_get(&c->by_node, p->node.v, &at)) {
+        at = c->nodes.n;
+        weir_vec_push(&c->nodes, (struct check_node){.node = p->node, .lease = p->lease});
+        weir_map_put(&c->by_node, p->node.v, at);
+        c->sum.nodes++;
+    }
+    return &c->nodes.p[at];
+}
+
+static struct check_run *run_of(struct weir_bill_check *c, const struct weir_posting *p)
+{
+    uint64_t key[3] = {p->run.task.job.v, (uint64_t)p->run.task.ordinal << 32 | p->run.attempt, p->node.v};
+    uint64_t hash = weir_hash_bytes(key, sizeof key);
+    uint64_t at;
+    while (weir_map_get(&c->by_run, hash, &at)) {
+        if (weir_run_id_eq(c->runs.p[at].run, p->run) && c->runs.p[at].node.v == p->node.v) {
+            return &c->runs.p[at];
+        }
+        hash++;
+    }
+    weir_map_put(&c->by_run, hash, c->runs.n);
+    weir_vec_push(&c->runs, (struct check_run){.run = p->run, .node = p->node});
+    return &c->runs.p[c->runs.n - 1];
+}
+
+static int add_correction(struct weir_bill_check *c, const struct weir_posting *p, struct weir_err *err)
+{
+    struct check_run *run = run_of(c, p);
+    if (run->charged < p->amount_micro) {
+        char was[WEIR_MONEY_SIZE];
+        char now[WEIR_MONEY_SIZE];
+        return weir_fail(err, -WEIR_ECORRUPT,
+                         "posting %" PRIu64 ": moves %s of job %" PRIu64 " task %" PRIu32 " attempt %" PRIu32
+                         " on node %" PRIu64 " to %s, but only %s was charged",
+                         p->id, weir_money_format(p->amount_micro, now), p->run.task.job.v, p->run.task.ordinal,
+                         p->run.attempt, p->node.v, name_of(p->debit), weir_money_format((int64_t)run->charged, was));
+    }
+    run->charged -= p->amount_micro;
+    c->sum.used_micro = weir_i64_sub_sat(c->sum.used_micro, p->amount_micro);
+    c->sum.waste_micro = weir_i64_add_sat(c->sum.waste_micro, p->amount_micro);
+    return 0;
+}
+
+static int add_to_span(struct weir_bill_check *c, const struct weir_posting *p, struct weir_err *err)
+{
+    struct check_node *n = node_of(c, p);
+    if (n->lease.v != p->lease.v) {
+        return weir_fail(err, -WEIR_ECORRUPT, "posting %" PRIu64 ": node %" PRIu64 " has lease %" PRIu64 ", had %" PRIu64,
+                         p->id, p->node.v, p->lease.v, n->lease.v);
+    }
+    if (n->from.us != p->from.us || n->to.us != p->to.us) {
+        int r = end_span(c, n, err);
+        if (r < 0) {
+            return r;
+        }
+        if (p->from.us < n->to.us) {
+            char from[WEIR_RFC3339_SIZE];
+            char to[WEIR_RFC3339_SIZE];
+            return weir_fail(err, -WEIR_ECORRUPT,
+                             "posting %" PRIu64 ": its span on node %" PRIu64 " begins at %s, before %s, where the last one ended",
+                             p->id, p->node.v, weir_wall_format(p->from, from), weir_wall_format(n->to, to));
+        }
+        n->from = p->from;
+        n->to = p->to;
+    }
+    if (n->first_posting == 0) {
+        n->first_posting = p->id;
+    }
+    bool cost = p->debit == WEIR_ACCOUNT_NODE;
+    *(cost ? &n->cost : &n->use) += p->amount_micro;
+    int64_t *sum = cost                             ? &c->sum.cost_micro
+                   : p->debit == WEIR_ACCOUNT_JOB  ? &c->sum.used_micro
+                   : p->debit == WEIR_ACCOUNT_IDLE ? &c->sum.idle_micro
+                                                   : &c->sum.waste_micro;
+    *sum = weir_i64_add_sat(*sum, p->amount_micro);
+    if (p->debit == WEIR_ACCOUNT_JOB) {
+        run_of(c, p)->charged += p->amount_micro;
+    }
+    return 0;
+}
+
+int weir_bill_check_add(struct weir_bill_check *c, const struct weir_posting *p, struct weir_err *err)
+{
+    if (p->id != c->last_id + 1) {
+        return weir_fail(err, -WEIR_ECORRUPT, "posting %" PRIu64 " is missing: %" PRIu64 " comes after %" PRIu64,
+                         c->last_id + 1, p->id, c->last_id);
+    }
+    const char *fault = fault_of(p);
+    if (fault == NULL && p->at.us < c->last_at.us) {
+        fault = "it was made before the one that it follows";
+    }
+    if (fault != NULL) {
+        char amount[WEIR_MONEY_SIZE];
+        return weir_fail(err, -WEIR_ECORRUPT, "posting %" PRIu64 " (node %" PRIu64 ", %s from %s to %s): %s", p->id,
+                         p->node.v, weir_money_format(p->amount_micro, amount), name_of(p->credit), name_of(p->debit),
+                         fault);
+    }
+    c->last_id = p->id;
+    c->last_at = p->at;
+    c->sum.postings++;
+    return is_correction(p) ? add_correction(c, p, err) : add_to_span(c, p, err);
+}
+
+int weir_bill_check_end(struct weir_bill_check *c, struct weir_bill_check_result *ret, struct weir_err *err)
+{
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        int r = end_span(c, &c->nodes.p[i], err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    *ret = c->sum;
+    return 0;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cost side of a span. Every rate keeps the rest of its division, so that a thousand short spans cost exactly what
+ * one long span costs, less a fraction of one micro-unit that is still to come.
+ */
+
+#include "bill/bill_priv.h"
+
+/* micro-units per kWh x PUE in thousandths x millijoules: 3.6 x 10^9 mJ are a kWh */
+#define ENERGY_DIVISOR (INT64_C(3600000000) * 1000)
+/* A reading of more than a megawatt on average is not believed. */
+#define MJ_PER_US_MAX 1000
+
+int64_t weir_bill_rate(weir_i128 a, int64_t b, int64_t c, int64_t *rest)
+{
+    weir_i128 sum = a * b + *rest;
+    *rest = (int64_t)(sum % c);
+    return (int64_t)(sum / c);
+}
+
+void weir_bill_split(int64_t total, const weir_i128 *weight, size_t n, int64_t *ret)
+{
+    WEIR_ASSERT(n > 0);
+    WEIR_ASSERT(total >= 0);
+    weir_i128 sum = 0;
+    weir_i128 largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        WEIR_ASSERT(weight[i] >= 0);
+        largest = weight[i] > largest ? weight[i] : largest;
+    }
+    /* total x weight must fit: weights lose low bits where they are very large, all alike */
+    int shift = 0;
+    while (largest >> shift > INT64_MAX / 4) {
+        shift++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        sum += weight[i] >> shift;
+        ret[i] = 0;
+    }
+    if (sum == 0) {
+        ret[n - 1] = total;
+        return;
+    }
+    int64_t left = total;
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = (int64_t)((weir_i128)total * (weight[i] >> shift) / sum);
+        left -= ret[i];
+    }
+    /*
+     * Fewer units than parts are left; each goes to the largest remainder not yet served. Served parts are those
+     * whose amount is above their floor.
+     */
+    while (left > 0) {
+        size_t best = n;
+        weir_i128 best_rem = -1;
+        for (size_t i = 0; i < n; i++) {
+            weir_i128 rem = (weir_i128)total * (weight[i] >> shift) - (weir_i128)ret[i] * sum;
+            if (rem > best_rem) {
+                best_rem = rem;
+                best = i;
+            }
+        }
+        WEIR_ASSERT(best < n);
+        ret[best]++;
+        left--;
+    }
+}
+
+static struct weir_dur round_up(struct weir_dur d, struct weir_dur quantum, struct weir_dur minimum)
+{
+    int64_t us = d.us < minimum.us ? minimum.us : d.us;
+    if (quantum.us > 1 && us % quantum.us != 0) {
+        us += quantum.us - us % quantum.us;
+    }
+    return (struct weir_dur){us};
+}
+
+/* The provider's charge up to a time since opening, less what was posted. */
+static int64_t provider_take(struct weir_meter *m, struct weir_dur d)
+{
+    int64_t total = 0;
+    if (!weir_money_charge(m->info.price_micro_per_hour, d, &total)) {
+        total = m->provider_posted_micro; /* not reached within the bounds */
+    }
+    int64_t micro = total - m->provider_posted_micro;
+    if (micro <= 0) {
+        return 0;
+    }
+    m->provider_posted_micro = total;
+    return micro;
+}
+
+int64_t weir_bill_rounding_take(struct bill_node *n, struct weir_wall end)
+{
+    if (n->m.info.owned) {
+        return 0;
+    }
+    struct weir_dur d = weir_wall_sub(end, n->m.opened);
+    return provider_take(&n->m, round_up(d, n->m.info.quantum, n->m.info.minimum));
+}
+
+/* Millijoules since the last posting: by the last reading, or by the model. */
+static uint64_t energy_take(struct bill_node *n, weir_i128 energy_weight, bool *ret_modelled)
+{
+    struct weir_meter *m = &n->m;
+    *ret_modelled = !m->energy_measured;
+    if (m->energy_measured) {
+        /* what the model had already posted before the first reading is not posted again */
+        uint64_t mj = m->energy_mj > m->energy_posted_mj ? m->energy_mj - m->energy_posted_mj : 0;
+        m->energy_posted_mj += mj;
+        return mj;
+    }
+    /* weights are watts x microseconds x capacity; an owned node has no provider, its slot keeps the rest */
+    int64_t divisor = (int64_t)n->whole * 1000;
+    uint64_t mj = (uint64_t)weir_bill_rate(energy_weight, 1, divisor, &m->remainder[WEIR_ACCOUNT_PROVIDER]);
+    m->energy_posted_mj += mj;
+    return mj;
+}
+
+struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, weir_i128 energy_weight)
+{
+    struct weir_meter *m = &n->m;
+    struct bill_cost c = {0};
+    if (!m->info.owned) {
+        c.micro[WEIR_ACCOUNT_PROVIDER] = provider_take(m, weir_wall_sub(to, m->opened));
+        return c;
+    }
+    const struct weir_owned_cost *o = &m->info.cost;
+    int64_t span = to.us - m->until.us;
+    c.micro[WEIR_ACCOUNT_DEPRECIATION] = weir_bill_rate(span, o->purchase_micro - o->residual_micro, o->life.us,
+                                                        &m->remainder[WEIR_ACCOUNT_DEPRECIATION]);
+    c.micro[WEIR_ACCOUNT_UPKEEP] = weir_bill_rate(span, o->upkeep_micro_per_year, WEIR_US_PER_YEAR,
+                                                  &m->remainder[WEIR_ACCOUNT_UPKEEP]);
+    uint64_t mj = energy_take(n, energy_weight, &c.energy_modelled);
+    c.micro[WEIR_ACCOUNT_ENERGY] = weir_bill_rate((weir_i128)mj * o->pue_milli, o->tariff_micro_per_kwh,
+                                                  ENERGY_DIVISOR, &m->remainder[WEIR_ACCOUNT_ENERGY]);
+    return c;
+}
+
+void weir_bill_energy_take_reading(struct bill_node *n, struct weir_wall at, uint64_t total_mj)
+{
+    uint64_t most = (uint64_t)(at.us - n->m.opened.us) * MJ_PER_US_MAX;
+    uint64_t mj = total_mj > most ? most : total_mj;
+    if (n->m.energy_measured && mj < n->m.energy_mj) {
+        return; /* it was overtaken by a later one */
+    }
+    n->m.energy_measured = true;
+    n->m.energy_mj = mj;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The use side: who held how much of a node in a span, and the postings of both sides.
+ *
+ * Shares are kept as weights: parts of the node's capacity x microseconds, exact integers. A span may hold
+ * many changes (segments that open and close); its cost is split once, by the weights collected in it.
+ */
+
+#include "bill/bill_priv.h"
+
+static struct bill_segment *segment_at(struct weir_bill *b, uint32_t link)
+{
+    return &b->segments.p[link - 1];
+}
+
+static bool is_active(const struct bill_segment *s, struct weir_wall now)
+{
+    return !s->closed && s->from.us <= now.us;
+}
+
+static void hold(const struct bill_node *n, struct bill_segment *s, weir_i128 weight, int64_t dt)
+{
+    s->weight += weight;
+    s->energy_weight += weight * n->m.info.cost.busy_watts;
+    s->gpu_us += (uint64_t)s->info.gpus * (uint64_t)dt;
+}
+
+/* A stretch in which nobody's share changes. */
+static void account(struct weir_bill *b, struct bill_node *n, int64_t dt)
+{
+    weir_i128 sum = 0;
+    for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
+        const struct bill_segment *s = segment_at(b, i);
+        sum += is_active(s, n->now) ? s->part : 0;
+    }
+    weir_i128 all = (weir_i128)n->whole * dt;
+    bool over = sum > (weir_i128)n->whole;
+    weir_i128 seen = 0;
+    weir_i128 given = 0;
+    for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
+        struct bill_segment *s = segment_at(b, i);
+        if (!is_active(s, n->now)) {
+            continue;
+        }
+        /* scaled down by cumulative shares, which add up to the whole */
+        seen += s->part;
+        weir_i128 upto = over ? all * seen / sum : seen * dt;
+        hold(n, s, upto - given, dt);
+        given = upto;
+    }
+    n->idle_weight += all - given;
+    n->idle_energy_weight += (all - given) * n->m.info.cost.idle_watts;
+}
+
+void weir_bill_advance(struct weir_bill *b, struct bill_node *n, struct weir_wall t)
+{
+    while (n->now.us < t.us) {
+        int64_t next = t.us;
+        for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
+            const struct bill_segment *s = segment_at(b, i);
+            if (!s->closed && s->from.us > n->now.us && s->from.us < next) {
+                next = s->from.us;
+            }
+        }
+        if (!weir_bill_is_booting(n)) {
+            account(b, n, next - n->now.us);
+        }
+        n->now.us = next;
+    }
+}
+
+static struct weir_posting *add_posting(struct weir_bill *b, const struct bill_node *n, struct weir_wall at)
+{
+    if (at.us < n->now.us) {
+        at = n->now;
+    }
+    if (at.us < b->last_at.us) {
+        at = b->last_at;
+    }
+    b->last_at = at;
+    weir_vec_push(&b->postings, (struct weir_posting){.id = b->next_posting++,
+                                                      .at = at,
+                                                      .from = n->m.until,
+                                                      .to = n->now,
+                                                      .node = n->m.info.node,
+                                                      .lease = n->m.info.lease,
+                                                      .pool = n->m.info.pool});
+    return &b->postings.p[b->postings.n - 1];
+}
+
+static void add_cost(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, enum weir_account account,
+                     int64_t micro, bool modelled)
+{
+    if (micro <= 0) {
+        return;
+    }
+    struct weir_posting *p = add_posting(b, n, at);
+    p->debit = WEIR_ACCOUNT_NODE;
+    p->credit = (uint8_t)account;
+    p->amount_micro = micro;
+    p->modelled = modelled;
+}
+
+/* Boot waste bears the name of the task that the machine was rented for. */
+static void name_tenant(const struct bill_node *n, struct weir_posting *p)
+{
+    p->project = n->m.info.project;
+    p->user = n->m.info.user;
+    p->run.task = n->m.info.task;
+}
+
+static void name_run(const struct bill_segment *s, struct weir_posting *p)
+{
+    p->project = s->info.project;
+    p->user = s->info.user;
+    p->run = s->info.run;
+}
+
+static void add_use(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, const struct bill_part *part,
+                    int64_t micro)
+{
+    /* without cost there is still GPU time to tell of */
+    if (micro <= 0 && (part->gpu_us == 0 || part->account != WEIR_ACCOUNT_JOB)) {
+        return;
+    }
+    struct weir_posting *p = add_posting(b, n, at);
+    p->debit = part->account;
+    p->credit = WEIR_ACCOUNT_NODE;
+    p->amount_micro = micro;
+    p->gpu_us = part->gpu_us;
+    if (part->segment != UINT32_MAX) {
+        name_run(&b->segments.p[part->segment], p);
+    } else if (part->account == WEIR_ACCOUNT_WASTE_BOOT) {
+        name_tenant(n, p);
+    }
+}
+
+/* ---- what a closed segment's cost turns into ---- */
+
+/* Of the weight since the last posting: how much lies before kept_until. */
+static weir_i128 kept_part(const struct bill_node *n, const struct bill_segment *s, weir_i128 amount)
+{
+    int64_t from = s->from.us > n->m.until.us ? s->from.us : n->m.until.us;
+    int64_t to = s->closed_at.us;
+    int64_t kept = s->kept_until.us;
+    if (kept <= from) {
+        return 0;
+    }
+    return kept >= to ? amount : amount / (to - from) * (kept - from) + amount % (to - from) * (kept - from) / (to - from);
+}
+
+/* Of what was posted: how much is for time before kept_until. Exact at checkpoints, where spans end; by
+ * time in between. */
+static int64_t kept_posted(const struct bill_node *n, const struct bill_segment *s)
+{
+    const struct weir_bill_segment *i = &s->info;
+    int64_t kept = s->kept_until.us;
+    int64_t known = i->checkpointed.us;
+    if (kept <= i->from.us) {
+        return 0;
+    }
+    if (kept >= n->m.until.us) {
+        return i->posted_micro;
+    }
+    if (known <= i->from.us) {
+        return weir_mul_div_sat(i->posted_micro, kept - i->from.us, n->m.until.us - i->from.us);
+    }
+    if (kept == known) {
+        return i->posted_kept_micro;
+    }
+    if (kept < known) {
+        return weir_mul_div_sat(i->posted_kept_micro, kept - i->from.us, known - i->from.us);
+    }
+    return i->posted_kept_micro +
+           weir_mul_div_sat(i->posted_micro - i->posted_kept_micro, kept - known, n->m.until.us - known);
+}
+
+static void push_part(struct weir_bill *b, struct bill_part part)
+{
+    if (part.weight > 0 || part.gpu_us > 0) {
+        weir_vec_push(&b->parts, part);
+    }
+}
+
+static void collect_segment(struct weir_bill *b, const struct bill_node *n, uint32_t index)
+{
+    const struct bill_segment *s = &b->segments.p[index];
+    struct bill_part part = {.segment = index,
+                             .account = WEIR_ACCOUNT_JOB,
+                             .weight = s->weight,
+                             .energy_weight = s->energy_weight,
+                             .gpu_us = s->gpu_us};
+    if (s->closed && s->outcome == WEIR_OUTCOME_FAILED) {
+        part.account = WEIR_ACCOUNT_WASTE_FAILED;
+    }
+    if (s->closed && s->outcome == WEIR_OUTCOME_LOST) {
+        struct bill_part kept = part;
+        kept.weight = kept_part(n, s, part.weight);
+        kept.energy_weight = kept_part(n, s, part.energy_weight);
+        kept.gpu_us = (uint64_t)kept_part(n, s, (weir_i128)part.gpu_us);
+        push_part(b, kept);
+        part.account = WEIR_ACCOUNT_WASTE_LOST;
+        part.weight -= kept.weight;
+        part.energy_weight -= kept.energy_weight;
+        part.gpu_us -= kept.gpu_us;
+    }
+    push_part(b, part);
+}
+
+/* Everything that gets a part of the span's cost; what has no other home goes to the last. */
+static void collect(struct weir_bill *b, const struct bill_node *n)
+{
+    weir_vec_clear(&b->parts);
+    if (weir_bill_is_booting(n)) {
+        weir_vec_push(&b->parts, (struct bill_part){.segment = UINT32_MAX, .account = WEIR_ACCOUNT_WASTE_BOOT});
+        return;
+    }
+    for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
+        collect_segment(b, n, i - 1);
+    }
+    weir_vec_push(&b->parts, (struct bill_part){.segment = UINT32_MAX,
+                                                .account = WEIR_ACCOUNT_IDLE,
+                                                .weight = n->idle_weight,
+                                                .energy_weight = n->idle_energy_weight});
+}
+
+/* Fills b->amounts with each part's share. */
+static void share_out(struct weir_bill *b, const struct bill_cost *c)
+{
+    size_t n = b->parts.n;
+    weir_vec_reserve(&b->weights, n);
+    weir_vec_reserve(&b->amounts, 2 * n);
+    weir_i128 energy_sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        b->weights.p[i] = b->parts.p[i].weight;
+        energy_sum += b->parts.p[i].energy_weight;
+    }
+    int64_t fixed = c->micro[WEIR_ACCOUNT_PROVIDER] + c->micro[WEIR_ACCOUNT_DEPRECIATION] + c->micro[WEIR_ACCOUNT_UPKEEP];
+    weir_bill_split(fixed, b->weights.p, n, b->amounts.p);
+    /* watts draw by what ran; where no watts are known, like the rest */
+    for (size_t i = 0; i < n && energy_sum > 0; i++) {
+        b->weights.p[i] = b->parts.p[i].energy_weight;
+    }
+    weir_bill_split(c->micro[WEIR_ACCOUNT_ENERGY], b->weights.p, n, b->amounts.p + n);
+    for (size_t i = 0; i < n; i++) {
+        b->amounts.p[i] += b->amounts.p[n + i];
+    }
+}
+
+/* Moves what an ended run had been charged to waste. */
+static void correct(struct weir_bill *b, const struct bill_node *n, const struct bill_segment *s, struct weir_wall at)
+{
+    if (!s->closed || s->outcome == WEIR_OUTCOME_USED) {
+        return;
+    }
+    bool lost = s->outcome == WEIR_OUTCOME_LOST;
+    int64_t kept = lost ? kept_posted(n, s) : 0;
+    int64_t micro = s->info.posted_micro - kept;
+    if (micro <= 0) {
+        return;
+    }
+    struct weir_posting *p = add_posting(b, n, at);
+    struct weir_wall from = s->info.from;
+    if (lost && s->kept_until.us > from.us) {
+        from = s->kept_until;
+    }
+    p->to = n->m.until;
+    p->from = from.us < p->to.us ? from : p->to;
+    p->debit = lost ? WEIR_ACCOUNT_WASTE_LOST : WEIR_ACCOUNT_WASTE_FAILED;
+    p->credit = WEIR_ACCOUNT_JOB;
+    p->amount_micro = micro;
+    name_run(s, p);
+}
+
+/* After the postings: sums on the segments that go on, an end of those that are closed. */
+static void settle_segments(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
+{
+    for (size_t i = 0; i < b->parts.n; i++) {
+        const struct bill_part *part = &b->parts.p[i];
+        if (part->segment != UINT32_MAX && !b->segments.p[part->segment].closed) {
+            b->segments.p[part->segment].info.posted_micro += b->amounts.p[i];
+        }
+    }
+    uint32_t next;
+    for (uint32_t i = n->first; i != 0; i = next) {
+        struct bill_segment *s = segment_at(b, i);
+        next = s->next;
+        s->weight = 0;
+        s->energy_weight = 0;
+        s->gpu_us = 0;
+        if (s->closed) {
+            correct(b, n, s, at);
+            weir_bill_segment_drop(b, n, i - 1);
+        }
+    }
+}
+
+void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
+{
+    collect(b, n);
+    weir_i128 energy_weight = 0;
+    for (size_t i = 0; i < b->parts.n; i++) {
+        energy_weight += b->parts.p[i].energy_weight;
+    }
+    struct bill_cost c = weir_bill_cost_take(n, n->now, energy_weight);
+    share_out(b, &c);
+    for (int i = 0; i < WEIR_ACCOUNT_NODE; i++) {
+        add_cost(b, n, at, (enum weir_account)i, c.micro[i], i == WEIR_ACCOUNT_ENERGY && c.energy_modelled);
+    }
+    for (size_t i = 0; i < b->parts.n; i++) {
+        add_use(b, n, at, &b->parts.p[i], b->amounts.p[i]);
+    }
+    settle_segments(b, n, at);
+    n->idle_weight = 0;
+    n->idle_energy_weight = 0;
+    n->m.until = n->now;
+    n->dirty = false;
+    if (!n->changed) {
+        n->changed = true;
+        weir_vec_push(&b->changed, n->m.info.node);
+    }
+}
+
+void weir_bill_post_rounding(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
+{
+    int64_t micro = weir_bill_rounding_take(n, n->now);
+    struct bill_part part = {.segment = UINT32_MAX,
+                             .account = weir_bill_is_booting(n) ? WEIR_ACCOUNT_WASTE_BOOT : WEIR_ACCOUNT_IDLE};
+    add_cost(b, n, at, WEIR_ACCOUNT_PROVIDER, micro, false);
+    add_use(b, n, at, &part, micro);
+}

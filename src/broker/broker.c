@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker_priv.h"
+#include "net/tls.h"
+
+enum {
+    TICK_MS = 200,
+    NOTIFY_MS = 20,
+    FLUSH_RETRY_MS = 1000,
+    BODY_BYTES_MAX = 4 << 20,
+    CONNECTIONS_MAX = 4096,
+    IDLE_TIMEOUT_S = 120,
+};
+
+uint64_t broker_ms(const struct broker *b)
+{
+    (void)b;
+    return (uint64_t)(weir_clock_mono(&weir_clock_os).us / 1000);
+}
+
+void broker_wake(struct broker *b)
+{
+    (void)uv_async_send(&b->wake);
+}
+
+int64_t broker_market_rent(const struct broker *b, uint16_t model)
+{
+    int64_t best = 0;
+    for (size_t i = 0; i < b->market.n; i++) {
+        const struct weir_offer *o = &b->market.p[i];
+        if (o->market == WEIR_OFFER_ON_DEMAND && o->gpus > 0 && o->gpu_model == model) {
+            int64_t rent = o->price_micro_per_hour / o->gpus;
+            best = best == 0 || rent < best ? rent : best;
+        }
+    }
+    return best;
+}
+
+/* ---- the service, as the API's threads see it ---- */
+
+static void post(struct weir_service *s, struct weir_command *cmd)
+{
+    struct broker *b = (struct broker *)s;
+    cmd->next = NULL;
+    pthread_mutex_lock(&b->inbox_lock);
+    bool first = b->inbox == NULL;
+    if (first) {
+        b->inbox = cmd;
+    } else {
+        b->inbox_last->next = cmd;
+    }
+    b->inbox_last = cmd;
+    pthread_mutex_unlock(&b->inbox_lock);
+    if (first) {
+        broker_wake(b);
+    }
+}
+
+static int check_session(struct weir_service *s, struct weir_node_id node, const char *session, struct weir_err *err)
+{
+    struct broker *b = (struct broker *)s;
+    uint64_t want = 0;
+    pthread_mutex_lock(&b->sessions_lock);
+    bool known = weir_map_get(&b->session_of_node, node.v, &want);
+    pthread_mutex_unlock(&b->sessions_lock);
+    return known && want == weir_hash_bytes(session, strlen(session))
+               ? 0
+               : weir_fail(err, -WEIR_ECONFLICT, "agent: this session is over: join again");
+}
+
+static void subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx)
+{
+    struct broker *b = (struct broker *)s;
+    b->notify = fn;
+    b->notify_ctx = ctx;
+}
+
+static const struct weir_service_ops service_ops = {post, tokens_authenticate, check_session, subscribe};
+
+/* ---- the loop ---- */
+
+static struct weir_command *take_inbox(struct broker *b)
+{
+    pthread_mutex_lock(&b->inbox_lock);
+    struct weir_command *list = b->inbox;
+    b->inbox = NULL;
+    b->inbox_last = NULL;
+    pthread_mutex_unlock(&b->inbox_lock);
+    return list;
+}
+
+static void give_out_orders(struct broker *b)
+{
+    size_t n;
+    const struct weir_order *o = weir_engine_take_orders(b->engine, &n);
+    for (size_t i = 0; i < n; i++) {
+        switch (o[i].effect.kind) {
+        case WEIR_EFFECT_RUN_START:
+        case WEIR_EFFECT_RUN_STOP:
+        case WEIR_EFFECT_LEASE_EXTEND:
+            agents_order(b, &o[i]);
+            break;
+        case WEIR_EFFECT_LEASE_LAUNCH:
+        case WEIR_EFFECT_LEASE_TERMINATE:
+            leases_order(b, &o[i]);
+            break;
+        case WEIR_EFFECT_METER_OPEN:
+        case WEIR_EFFECT_METER_READY:
+        case WEIR_EFFECT_METER_CLOSE:
+        case WEIR_EFFECT_SEGMENT_OPEN:
+        case WEIR_EFFECT_SEGMENT_CLOSE:
+        case WEIR_EFFECT_MAX:
+            WEIR_UNREACHABLE();
+        }
+    }
+}
+
+static bool wants_settle(const struct broker *b)
+{
+    for (size_t i = 0; i < b->finished.n; i++) {
+        if (b->finished.p[i]->kind == WEIR_COMMAND_SETTLE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void notify(struct broker *b)
+{
+    uint64_t now = broker_ms(b);
+    if (b->notify_due && b->notify != NULL && now - b->notified_ms >= NOTIFY_MS) {
+        b->notify_due = false;
+        b->notified_ms = now;
+        b->notify(b->notify_ctx);
+    }
+}
+
+/* Commits what was gathered; then, and only then, answers, sends and wakes. */
+static void flush(struct broker *b)
+{
+    struct weir_err err;
+    if (b->store_full && broker_ms(b) < b->flush_retry_ms) {
+        return;
+    }
+    bool dirty = weir_engine_is_dirty(b->engine);
+    if (weir_engine_flush(b->engine, wants_settle(b), &err) != 0) {
+        if (!b->store_full) {
+            weir_log(WEIR_LOG_ERROR, "store.write", "text=\"%s\" remedy=\"new work is refused until it can be written; nothing is lost\"",
+                     err.text);
+        }
+        b->store_full = true;
+        b->flush_retry_ms = broker_ms(b) + FLUSH_RETRY_MS;
+        return;
+    }
+    if (b->store_full) {
+        b->store_full = false;
+        weir_log(WEIR_LOG_NOTICE, "store.write", "text=\"writing again\"");
+    }
+    give_out_orders(b);
+    commands_answer_finished(b);
+    size_t n;
+    const struct weir_job_id *job = weir_engine_take_ended(b->engine, &n);
+    commands_jobs_ended(b, job, n);
+    agents_release(b);
+    b->notify_due |= dirty;
+    notify(b);
+}
+
+static void core_tick(struct broker *b)
+{
+    struct weir_err err;
+    if (weir_engine_wake_at(b->engine).us > weir_engine_now(b->engine).us) {
+        return;
+    }
+    struct weir_event ev = {.kind = WEIR_EVENT_TICK};
+    if (weir_engine_event(b->engine, &ev, &err) != 0) {
+        weir_log(WEIR_LOG_ERROR, "core.tick", "text=\"%s\"", err.text);
+    }
+}
+
+static void turn(struct broker *b)
+{
+    for (struct weir_command *cmd = take_inbox(b), *next; cmd != NULL; cmd = next) {
+        next = cmd->next;
+        commands_handle(b, cmd);
+    }
+    core_tick(b);
+    leases_tick(b);
+    flush(b);
+}
+
+static void on_wake(uv_async_t *h)
+{
+    turn(h->data);
+}
+
+/* The timer runs fast while the core or a launch waits for a moment, slowly otherwise: idle costs nothing. */
+static void arm(struct broker *b);
+
+static void on_timer(uv_timer_t *h)
+{
+    struct broker *b = h->data;
+    agents_tick(b);
+    commands_tick(b);
+    local_agent_tick(b);
+    turn(b);
+    arm(b);
+}
+
+static void arm(struct broker *b)
+{
+    uint64_t ms = TICK_MS;
+    int64_t until = (weir_engine_wake_at(b->engine).us - weir_engine_now(b->engine).us) / 1000;
+    if (until < (int64_t)ms) {
+        ms = until < 1 ? 1 : (uint64_t)until;
+    } else if (b->leases.n == 0 && b->waiters.n == 0 && !b->notify_due && !b->store_full) {
+        ms = until < 1000 ? (uint64_t)until : 1000;
+    }
+    if (b->notify_due && ms > NOTIFY_MS) {
+        ms = NOTIFY_MS;
+    }
+    (void)uv_timer_start(&b->timer, on_timer, ms, 0);
+}
+
+static void on_prepare(uv_prepare_t *h)
+{
+    struct broker *b = h->data;
+    arm(b);
+}
+
+static void on_signal(uv_signal_t *h, int signum)
+{
+    struct broker *b = h->data;
+    (void)signum;
+    b->stopping = true;
+    uv_stop(&b->loop);
+}
+
+/* ---- start ---- */
+
+bool weir_broker_default_dir(char *buf, size_t size)
+{
+    const char *xdg = getenv("XDG_DATA_HOME");
+    const char *home = getenv("HOME");
+    if (xdg != NULL && xdg[0] == '/') {
+        return snprintf(buf, size, "%s/weir", xdg) < (int)size;
+    }
+    if (home == NULL || home[0] != '/') {
+        const struct passwd *pw = getpwuid(geteuid());
+        home = pw == NULL ? NULL : pw->pw_dir;
+    }
+    return home != NULL && snprintf(buf, size, "%s/.local/share/weir", home) < (int)size;
+}
+
+static int make_dirs(const char *path, struct weir_err *err)
+{
+    char buf[4096];
+    (void)snprintf(buf, sizeof buf, "%s", path);
+    for (char *p = buf + 1;; p++) {
+        if (*p != '/' && *p != '\0') {
+            continue;
+        }
+        char c = *p;
+        *p = '\0';
+        if (mkdir(buf, 0700) != 0 && errno != EEXIST) {
+            return weir_fail(err, weir_error_from_errno(errno), "data directory %s: cannot be made: %s", buf, strerror(errno));
+        }
+        *p = c;
+        if (c == '\0') {
+            return 0;
+        }
+    }
+}
+
+static int open_data(struct broker *b, struct weir_err *err)
+{
+    if (b->conf.data_dir != NULL) {
+        char cwd[2048] = "";
+        if (b->conf.data_dir[0] != '/' && getcwd(cwd, sizeof cwd) == NULL) {
+            return weir_fail(err, -WEIR_EIO, "the current directory cannot be told: %s", strerror(errno));
+        }
+        (void)snprintf(b->data_dir, sizeof b->data_dir, "%s%s%s", cwd, cwd[0] == '\0' ? "" : "/", b->conf.data_dir);
+    } else if (!weir_broker_default_dir(b->data_dir, sizeof b->data_dir)) {
+        return weir_fail(err, -WEIR_ECONFIG, "no home directory is known: say --data DIR");
+    }
+    return make_dirs(b->data_dir, err);
+}
+
+static int load_config(struct broker *b, struct weir_err *err)
+{
+    char path[4200];
+    const char *file = b->conf.config_file;
+    if (file == NULL) {
+        (void)snprintf(path, sizeof path, "%s/weir.yaml", b->data_dir);
+        file = access(path, F_OK) == 0 ? path : NULL;
+    }
+    int r = weir_config_load(&b->config, file, err);
+    if (r == 0 && b->conf.listen != NULL) {
+        (void)snprintf(b->config->listen, sizeof b->config->listen, "%s", b->conf.listen);
+    }
+    return r;
+}
+
+/* Where the price lists are: beside an installed program, else in the source tree that it was built from. */
+static const char *catalogue_dir(void)
+{
+    return access(WEIR_INSTALLED_DATA "/catalogue", R_OK) == 0 ? WEIR_INSTALLED_DATA "/catalogue" : WEIR_SOURCE_DATA "/catalogue";
+}
+
+static int load_market(struct broker *b, struct weir_err *err)
+{
+    const char *dir = b->config->catalogue_dir[0] != '\0' ? b->config->catalogue_dir : catalogue_dir();
+    b->catalogue = weir_catalogue_new(b->gpus, b->config->currency);
+    int r = weir_catalogue_load_dir(b->catalogue, dir, err);
+    if (r != 0) {
+        return weir_fail_prefix(err, r, "catalogue");
+    }
+    weir_catalogue_seal(b->catalogue);
+    size_t kept;
+    size_t problems;
+    const struct weir_catalogue_problem *p = weir_catalogue_problems(b->catalogue, &kept, &problems);
+    if (problems > 0) {
+        weir_log(WEIR_LOG_WARNING, "catalogue.rows", "refused=%zu first=\"%s:%u: %s\"", problems, p[0].file, p[0].line, p[0].text);
+    }
+    size_t n;
+    const struct weir_offer *o = weir_catalogue_offers(b->catalogue, NULL, &n);
+    for (size_t i = 0; i < n; i++) {
+        weir_vec_push(&b->market, o[i]);
+    }
+    return 0;
+}
+
+static int open_store(struct broker *b, struct weir_err *err)
+{
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%s/weir.db", b->data_dir);
+    const struct weir_store_conf conf = {.path = path, .durable = true};
+    int r = weir_store_sqlite_open(&b->store, &conf, err);
+    r = r != 0 ? r : weir_store_reader(b->store, &b->reader[0], err);
+    r = r != 0 ? r : weir_store_reader(b->store, &b->reader[1], err);
+    return r;
+}
+
+static void owned_cost(void *ctx, const struct weir_node_spec *spec, struct weir_owned_cost *ret)
+{
+    struct broker *b = ctx;
+    *ret = weir_config_owned_cost(b->config, weir_engine_pool_name(b->engine, spec->pool), spec, b->gpus,
+                                  broker_market_rent(b, spec->gpu_model));
+}
+
+/* The installation's id: the owner tag of everything that is rented. */
+static int identify(struct broker *b, struct weir_err *err)
+{
+    int r = b->store->ops->get_meta(b->store, "installation", b->owner, sizeof b->owner, err);
+    if (r != -WEIR_ENOTFOUND) {
+        return r;
+    }
+    weir_random_hex(b->owner, 16);
+    r = b->store->ops->begin(b->store, err);
+    r = r != 0 ? r : b->store->ops->put_meta(b->store, "installation", b->owner, err);
+    return r != 0 ? r : b->store->ops->commit(b->store, err);
+}
+
+static int open_engine(struct broker *b, struct weir_err *err)
+{
+    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .owned_cost = owned_cost,
+                                    .owned_cost_ctx = b};
+    conf.core.gpus = b->gpus;
+    return weir_engine_open(&b->engine, &conf, err);
+}
+
+static bool is_loopback(const char *listen)
+{
+    return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]", 5) == 0 || strncmp(listen, "localhost:", 10) == 0;
+}
+
+static int start_api(struct broker *b, struct weir_err *err)
+{
+    (void)snprintf(b->log_dir, sizeof b->log_dir, "%s/logs", b->data_dir);
+    int r = make_dirs(b->log_dir, err);
+    if (r != 0) {
+        return r;
+    }
+    const struct weir_api_conf api = {.service = &b->service, .reader = {b->reader[0], b->reader[1]}, .gpus = b->gpus,
+                                      .gpus_lock = &b->gpus_lock, .clock = &weir_clock_os, .log_dir = b->log_dir,
+                                      .currency = b->config->currency, .listen = b->config->listen, .os_user = b->os_user,
+                                      .log_bytes_max = b->config->log_bytes_max};
+    r = weir_api_new(&b->api, &api, err);
+    if (r != 0) {
+        return r;
+    }
+    struct weir_tls_files tls = {0};
+    bool secure = !is_loopback(b->config->listen);
+    if (secure) {
+        char dir[4200];
+        char host[256] = "localhost";
+        const char *names[40] = {host, "localhost", "127.0.0.1"};
+        (void)gethostname(host, sizeof host - 1);
+        for (size_t i = 0; b->config->names != NULL && b->config->names[i] != NULL && i < 32; i++) {
+            names[3 + i] = b->config->names[i];
+        }
+        (void)snprintf(dir, sizeof dir, "%s/tls", b->data_dir);
+        r = weir_tls_ensure(dir, names, weir_clock_wall(&weir_clock_os), &tls, err);
+        if (r != 0) {
+            return r;
+        }
+        b->ca_pem = weir_strdup(tls.ca_pem);
+    }
+    const struct weir_server_conf server = {.listen = b->config->listen, .tls_cert_pem = tls.cert_pem, .tls_key_pem = tls.key_pem,
+                                            .body_bytes_max = BODY_BYTES_MAX, .connections_max = CONNECTIONS_MAX,
+                                            .idle_timeout_s = IDLE_TIMEOUT_S, .handler = weir_api_handle, .ctx = b->api};
+    r = weir_server_start(&b->server, &server, err);
+    weir_tls_files_release(&tls);
+    if (r != 0) {
+        return r;
+    }
+    const char *colon = strrchr(b->config->listen, ':');
+    int host_n = colon == NULL ? (int)strlen(b->config->listen) : (int)(colon - b->config->listen);
+    (void)snprintf(b->listen, sizeof b->listen, "%.*s:%u", host_n, b->config->listen, (unsigned)weir_server_port(b->server));
+    (void)snprintf(b->url, sizeof b->url, "%s://%s", secure ? "https" : "http", secure ? "" : b->listen);
+    if (secure) {
+        (void)snprintf(b->url, sizeof b->url, "https://127.0.0.1:%u", (unsigned)weir_server_port(b->server));
+    }
+    (void)snprintf(b->public_url, sizeof b->public_url, "%s", b->config->public_url[0] != '\0' ? b->config->public_url : b->url);
+    return 0;
+}
+
+static int start_loop(struct broker *b, struct weir_err *err)
+{
+    if (uv_loop_init(&b->loop) != 0) {
+        return weir_fail(err, -WEIR_EIO, "the event loop cannot be made: %s", strerror(errno));
+    }
+    (void)uv_async_init(&b->loop, &b->wake, on_wake);
+    (void)uv_timer_init(&b->loop, &b->timer);
+    (void)uv_signal_init(&b->loop, &b->on_term);
+    (void)uv_signal_init(&b->loop, &b->on_int);
+    b->wake.data = b->timer.data = b->on_term.data = b->on_int.data = b;
+    (void)uv_signal_start(&b->on_term, on_signal, SIGTERM);
+    (void)uv_signal_start(&b->on_int, on_signal, SIGINT);
+    return 0;
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(h)) {
+        uv_close(h, NULL);
+    }
+}
+
+static void stop(struct broker *b)
+{
+    local_agent_stop(b);
+    commands_end_all(b);
+    turn(b);
+    if (b->server != NULL) {
+        weir_server_stop(b->server); /* no new commands after this */
+        turn(b);
+        commands_end_all(b);
+    }
+}
+
+static void release(struct broker *b)
+{
+    weir_api_free(b->api);
+    leases_free(b);
+    if (b->loop.data == b) {
+        uv_walk(&b->loop, close_handle, NULL);
+        (void)uv_run(&b->loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&b->loop);
+    }
+    agents_free(b);
+    weir_engine_free(b->engine);
+    weir_store_close(b->reader[0]);
+    weir_store_close(b->reader[1]);
+    weir_store_close(b->store);
+    weir_catalogue_free(b->catalogue);
+    weir_vec_release(&b->market);
+    weir_vec_release(&b->finished);
+    weir_vec_release(&b->waiters);
+    weir_vec_release(&b->tokens);
+    weir_map_release(&b->session_of_node);
+    weir_config_free(b->config);
+    weir_gpu_table_free(b->gpus);
+    free(b->ca_pem);
+    free(b);
+}
+
+static int start(struct broker *b, struct weir_err *err)
+{
+    int r = open_data(b, err);
+    r = r != 0 ? r : load_config(b, err);
+    r = r != 0 ? r : load_market(b, err);
+    r = r != 0 ? r : open_store(b, err);
+    r = r != 0 ? r : identify(b, err);
+    r = r != 0 ? r : start_loop(b, err);
+    if (r != 0) {
+        return r;
+    }
+    b->loop.data = b;
+    r = open_engine(b, err);
+    r = r != 0 ? r : tokens_init(b, err);
+    r = r != 0 ? r : agents_init(b, err);
+    r = r != 0 ? r : start_api(b, err);
+    r = r != 0 ? r : leases_init(b, err);
+    r = r != 0 ? r : weir_engine_flush(b->engine, false, err);
+    return r;
+}
+
+int weir_broker_main(const struct weir_broker_conf *conf, struct weir_err *err)
+{
+    struct broker *b = weir_alloc(sizeof *b);
+    struct weir_err scratch;
+    const struct passwd *pw = getpwuid(geteuid());
+    b->service.ops = &service_ops;
+    b->conf = *conf;
+    b->gpus = weir_gpu_table_new();
+    b->started_ms = broker_ms(b);
+    (void)snprintf(b->os_user, sizeof b->os_user, "%s", pw == NULL ? "user" : pw->pw_name);
+    (void)pthread_mutex_init(&b->gpus_lock, NULL);
+    (void)pthread_mutex_init(&b->inbox_lock, NULL);
+    (void)pthread_mutex_init(&b->tokens_lock, NULL);
+    (void)pthread_mutex_init(&b->sessions_lock, NULL);
+    weir_log_setup("weir-serve", conf->log_level);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(077);
+    int r = start(b, err == NULL ? &scratch : err);
+    if (r == 0) {
+        uv_prepare_t prepare;
+        (void)uv_prepare_init(&b->loop, &prepare);
+        prepare.data = b;
+        (void)uv_prepare_start(&prepare, on_prepare);
+        (void)printf("weir: serving on %s://%s, data in %s\n", b->ca_pem == NULL ? "http" : "https", b->listen, b->data_dir);
+        (void)fflush(stdout);
+        local_agent_tick(b);
+        (void)uv_run(&b->loop, UV_RUN_DEFAULT);
+        stop(b);
+        (void)uv_prepare_stop(&prepare);
+        uv_close((uv_handle_t *)&prepare, NULL);
+        (void)uv_run(&b->loop, UV_RUN_NOWAIT);
+        weir_log(WEIR_LOG_NOTICE, "broker.stopped", "text=\"all is stored\"");
+    } else if (b->server != NULL) {
+        weir_server_stop(b->server);
+    }
+    release(b);
+    return r;
+}

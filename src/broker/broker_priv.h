@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The broker's inside: what its files share. Everything here is touched by the deciding thread only,
+ * unless said otherwise.
+ */
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "api/service.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "broker.h"
+#include "cloud/catalogue.h"
+#include "cloud/provider.h"
+#include "config.h"
+#include "engine.h"
+#include "net/server.h"
+
+enum {
+    SESSION_SIZE = 33,
+    TOKEN_BYTES = 24, /* of a bearer token, before hex */
+    AGENT_RUNS_MAX = 65536,
+};
+
+/* ---- agents.c: sessions and commands ---- */
+
+struct agent_run {
+    struct weir_run_id run;
+    uint32_t rank;
+    uint32_t gpu_mask;
+    bool started; /* the agent said so */
+};
+
+struct agent_command {
+    uint64_t seq;
+    char *json;
+};
+
+struct agent {
+    struct weir_node_id node;
+    struct weir_lease_id lease;
+    char session[SESSION_SIZE]; /* "" until it joined after this broker's start */
+    uint64_t next_seq;
+    WEIR_VEC(struct agent_command) queue; /* not yet acknowledged */
+    WEIR_VEC(struct agent_run) runs;      /* placed here and not ended */
+    struct weir_command *parked;          /* its long poll */
+    uint64_t parked_until_ms;
+    uint64_t seen_ms;
+    bool lost; /* the core was told */
+    struct weir_wall lease_expires;
+    uint64_t energy_base_mj;
+    uint64_t energy_last_mj;
+};
+
+/* ---- leases.c: providers ---- */
+
+struct provider {
+    const struct weir_provider_ops *ops;
+    struct weir_provider *p;
+    uint64_t offers_due_ms;
+    uint64_t sweep_due_ms;
+    bool offers_busy;
+    bool sweep_busy;
+    bool offers_known;
+    WEIR_VEC(struct weir_offer) offers; /* what it told last */
+};
+
+enum lease_step {
+    LEASE_STEP_LAUNCH,    /* launch is due */
+    LEASE_STEP_DESCRIBE,  /* find out by token what became of a launch */
+    LEASE_STEP_WATCH,     /* it exists: look after it now and then */
+    LEASE_STEP_TERMINATE, /* terminate is due */
+    LEASE_STEP_ENDING,    /* terminate was taken; wait for the proof */
+    LEASE_STEP_DONE,
+};
+
+struct lease_watch {
+    struct weir_lease_id lease;
+    struct provider *provider;
+    enum lease_step step;
+    bool busy;       /* a call is under way */
+    bool want_end;   /* terminate as soon as it is known what to terminate */
+    bool confirmed;
+    bool noticed;
+    uint32_t tries;
+    uint32_t absent; /* times in a row that describe did not find it */
+    uint64_t due_ms;
+    uint64_t effect_seq; /* of the launch or terminate under way; 0: none */
+    uint32_t effect_number;
+};
+
+/* ---- commands.c: waiting and finished commands ---- */
+
+struct waiter {
+    struct weir_command *cmd;
+    uint64_t until_ms;
+};
+
+struct token {
+    char hash[65];
+    char name[64];
+    char role[16];
+    char user[64];
+    struct weir_lease_id lease;
+    struct weir_wall expires;
+};
+
+struct broker {
+    struct weir_service service; /* first: the API's handle on us */
+    struct weir_broker_conf conf;
+    struct weir_config *config;
+    struct weir_gpu_table *gpus;
+    pthread_mutex_t gpus_lock;
+    struct weir_catalogue *catalogue;
+    WEIR_VEC(struct weir_offer) market; /* the catalogue's offers, for assumptions and `offers` */
+    struct weir_store *store;
+    struct weir_store *reader[2];
+    struct weir_engine *engine;
+    struct weir_server *server;
+    struct weir_api *api;
+    char data_dir[4096];
+    char log_dir[4200];
+    char listen[160];    /* as bound */
+    char url[256];       /* for agents on this host */
+    char public_url[256]; /* for agents elsewhere */
+    char owner[33];      /* installation id */
+    char os_user[64];
+    char *ca_pem; /* NULL: plain HTTP */
+    uint64_t started_ms;
+
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t timer; /* 100 ms while something waits, else later */
+    uv_signal_t on_term;
+    uv_signal_t on_int;
+    bool stopping;
+
+    /* from any thread, under the lock */
+    pthread_mutex_t inbox_lock;
+    struct weir_command *inbox;
+    struct weir_command *inbox_last;
+    pthread_mutex_t tokens_lock;
+    WEIR_VEC(struct token) tokens;
+    pthread_mutex_t sessions_lock; /* guards the copies below only */
+    struct weir_map session_of_node; /* node -> hash of the session */
+    void (*notify)(void *ctx);
+    void *notify_ctx;
+    uint64_t notified_ms;
+    bool notify_due;
+
+    WEIR_VEC(struct weir_command *) finished; /* answer after the next successful flush */
+    WEIR_VEC(struct waiter) waiters;
+    bool store_full; /* the last flush failed: take no new work */
+    uint64_t flush_retry_ms;
+
+    WEIR_VEC(struct agent *) agents;
+    struct weir_map agent_of_node; /* node -> index */
+    WEIR_VEC(struct weir_run_id) forget_run; /* the end is known: after the flush its agent may forget */
+    WEIR_VEC(struct weir_node_id) forget_node;
+
+    struct provider provider[WEIR_CONFIG_PROVIDERS_MAX];
+    size_t n_providers;
+    WEIR_VEC(struct lease_watch) leases;
+    struct weir_provider_env provider_env;
+
+    /* local_agent.c */
+    uv_process_t local_agent;
+    bool local_agent_running;
+    bool local_agent_elsewhere; /* one of an earlier broker is still there */
+    uint64_t local_agent_due_ms;
+};
+
+/* broker.c */
+uint64_t broker_ms(const struct broker *b);
+void broker_wake(struct broker *b); /* have the loop look again soon */
+
+/* commands.c */
+void commands_handle(struct broker *b, struct weir_command *cmd);
+/* The command is answered after the next successful flush. */
+void commands_finish(struct broker *b, struct weir_command *cmd, int code);
+void commands_answer_finished(struct broker *b);
+void commands_jobs_ended(struct broker *b, const struct weir_job_id *job, size_t n);
+void commands_tick(struct broker *b);
+void commands_end_all(struct broker *b);
+
+/* agents.c */
+int agents_init(struct broker *b, struct weir_err *err);
+void agents_free(struct broker *b);
+void agents_join(struct broker *b, struct weir_command *cmd);
+void agents_sync(struct broker *b, struct weir_command *cmd);
+void agents_report(struct broker *b, struct weir_command *cmd);
+void agents_order(struct broker *b, const struct weir_order *o);
+/* After a flush: what was held back goes out. */
+void agents_release(struct broker *b);
+void agents_tick(struct broker *b);
+/* Any run placed on this host's own agent? */
+bool agents_local_is_busy(struct broker *b);
+size_t agents_lost(const struct broker *b);
+
+/* leases.c */
+int leases_init(struct broker *b, struct weir_err *err);
+void leases_free(struct broker *b);
+void leases_order(struct broker *b, const struct weir_order *o);
+void leases_tick(struct broker *b);
+int leases_fault(struct broker *b, const char *what, struct weir_err *err);
+
+/* tokens.c */
+int tokens_init(struct broker *b, struct weir_err *err);
+/* A new secret in hex (2 * TOKEN_BYTES + 1), known from now and stored with the next flush. */
+void tokens_make(struct broker *b, const char *name, const char *role, const char *user, struct weir_lease_id lease,
+                 char *ret, size_t size);
+int tokens_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err);
+
+/* local_agent.c */
+void local_agent_tick(struct broker *b);
+/* Ends it when it has nothing to do; says so where it goes on. */
+void local_agent_stop(struct broker *b);
+
+/* The cheapest on-demand rent per GPU-hour of a model in the catalogue; 0: not known. */
+int64_t broker_market_rent(const struct broker *b, uint16_t model);

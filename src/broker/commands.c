@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Commands of the API, on the deciding thread: each becomes events, and is answered after what they changed
+ * was committed.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "broker_priv.h"
+
+enum { REPLY_BYTES_MAX = 64 << 20, NODES_SHOWN_MAX = 100000 };
+
+void commands_finish(struct broker *b, struct weir_command *cmd, int code)
+{
+    cmd->code = code;
+    weir_vec_push(&b->finished, cmd);
+}
+
+void commands_answer_finished(struct broker *b)
+{
+    /* done() may post, never finish: the list does not change under us */
+    for (size_t i = 0; i < b->finished.n; i++) {
+        b->finished.p[i]->done(b->finished.p[i]);
+    }
+    weir_vec_clear(&b->finished);
+}
+
+static void fail_now(struct weir_command *cmd, int code)
+{
+    cmd->code = code;
+    cmd->done(cmd);
+}
+
+/* ---- submit ---- */
+
+static const char *nearest_text(struct broker *b, const struct weir_request *near, const struct weir_request *asked, char *buf, size_t size)
+{
+    struct weir_str s = WEIR_STR_INIT(256);
+    for (uint32_t i = 0; i < near->alternatives && i < 3; i++) {
+        const struct weir_gpu_wish *w = &near->alternative[i];
+        weir_str_addf(&s, "%s%s:%u", i == 0 ? "--gpus " : ",", w->model == WEIR_GPU_MODEL_ANY ? "any" : weir_gpu_table_get(b->gpus, w->model)->name,
+                      (unsigned)w->count);
+    }
+    if (near->alternatives == 0 && asked->alternatives > 0) {
+        weir_str_adds(&s, "no GPU");
+    }
+    if (near->cpu_milli != asked->cpu_milli) {
+        weir_str_addf(&s, " --cpus %u", near->cpu_milli / 1000);
+    }
+    if (near->mem_mib != asked->mem_mib) {
+        weir_str_addf(&s, " --memory %" PRIu64 "M", near->mem_mib);
+    }
+    if (near->nodes != asked->nodes) {
+        weir_str_addf(&s, " num_nodes %u", near->nodes);
+    }
+    if (near->market != asked->market) {
+        weir_str_adds(&s, " use_spot: auto");
+    }
+    if (near->clouds != asked->clouds || near->regions != asked->regions || near->local != asked->local) {
+        weir_str_adds(&s, " without the placement rule");
+    }
+    (void)snprintf(buf, size, "%s", weir_str_cstr(&s));
+    weir_str_release(&s);
+    return buf;
+}
+
+static const char *most_common_verdict(const struct weir_explain *x)
+{
+    int best = -1;
+    for (int v = WEIR_VERDICT_DEARER + 1; v < WEIR_VERDICT_MAX; v++) {
+        if (x->rejected[v] > 0 && (best < 0 || x->rejected[v] > x->rejected[best])) {
+            best = v;
+        }
+    }
+    return best < 0 ? "nothing is known that could run it: no node has joined and no provider has an offer"
+                    : weir_verdict_text((enum weir_verdict)best);
+}
+
+static int impossible(struct broker *b, const struct weir_request *request, struct weir_command *cmd)
+{
+    struct weir_request near;
+    bool has_near = false;
+    memset(&near, 0, sizeof near);
+    bool possible = weir_core_possible(weir_engine_core(b->engine), request, weir_engine_now(b->engine), &cmd->explain, &near, &has_near);
+    cmd->flag = possible;
+    /* Right after a start no agent has joined yet: what the last run of the broker knew is not impossible now. */
+    if (possible || (weir_core_nodes(weir_engine_core(b->engine), NULL, 0) == 0 && broker_ms(b) - b->started_ms < 30000)) {
+        return 0;
+    }
+    char text[256];
+    const char *hint = has_near ? nearest_text(b, &near, request, text, sizeof text) : "";
+    return weir_fail(&cmd->err, -WEIR_EIMPOSSIBLE, "no node and no offer can ever run this: %s%s%s%s", most_common_verdict(&cmd->explain),
+                     has_near ? "; the nearest that is possible: " : "", hint, has_near ? "" : "; see 'weir offers --all' and 'weir nodes'");
+}
+
+static void submit(struct broker *b, struct weir_command *cmd)
+{
+    const struct weir_spec *spec = cmd->u.submit.spec;
+    struct weir_engine_submit s = {.name = spec->name, .spec_json = cmd->u.submit.spec_json, .tags_json = cmd->u.submit.tags_json,
+                                   .priority = spec->priority, .n_tasks = weir_spec_task_count(spec),
+                                   .parallel_max = spec->array_parallel, .deadline = spec->deadline, .request = spec->request};
+    int r = impossible(b, &s.request, cmd);
+    if (r != 0 || cmd->u.submit.dry_run) {
+        commands_finish(b, cmd, r);
+        return;
+    }
+    if (spec->deadline_after.us > 0) {
+        s.deadline = weir_wall_add(weir_engine_now(b->engine), spec->deadline_after);
+    }
+    s.project = weir_engine_project(b->engine, weir_sv_of(spec->project == NULL ? "default" : spec->project));
+    s.user = weir_engine_user(b->engine, weir_sv_of(cmd->u.submit.user));
+    r = weir_engine_submit(b->engine, &s, &cmd->job, &cmd->err);
+    commands_finish(b, cmd, r);
+}
+
+/* ---- cancel, explain, wait ---- */
+
+struct ranges {
+    struct weir_range range[WEIR_SPEC_RANGES_MAX];
+    size_t n;
+};
+
+/* The ordinal that a command means; -WEIR_ENOTFOUND where the job or index is not there. */
+static int ordinal_of(struct broker *b, struct weir_command *cmd, struct weir_job_view *job, uint32_t *ret)
+{
+    if (!weir_core_job(weir_engine_core(b->engine), cmd->u.cancel.job, job)) {
+        return weir_fail(&cmd->err, -WEIR_ENOTFOUND, "job %" PRIu64 " is not there, or has ended", cmd->u.cancel.job.v);
+    }
+    if (!cmd->u.cancel.has_index) {
+        *ret = WEIR_ORDINAL_ALL;
+        return 0;
+    }
+    char *json;
+    char *name;
+    struct weir_spec *spec;
+    int r = weir_engine_job_spec(b->engine, job->id, &json, &name, &cmd->err);
+    if (r != 0) {
+        return r;
+    }
+    free(name);
+    pthread_mutex_lock(&b->gpus_lock);
+    r = weir_spec_parse(weir_sv_of(json), "stored spec", b->gpus, &spec, &cmd->err);
+    pthread_mutex_unlock(&b->gpus_lock);
+    free(json);
+    if (r != 0) {
+        return r;
+    }
+    *ret = spec->n_ranges == 0 ? (cmd->u.cancel.index == 0 ? 0 : UINT32_MAX - 1)
+                               : weir_array_ordinal(spec->range, spec->n_ranges, cmd->u.cancel.index);
+    weir_spec_free(spec);
+    if (*ret >= job->n_tasks) {
+        return weir_fail(&cmd->err, -WEIR_ENOTFOUND, "job %" PRIu64 " has no task %u", job->id.v, cmd->u.cancel.index);
+    }
+    return 0;
+}
+
+static void cancel(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_job_view job;
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_CANCEL};
+    int r = ordinal_of(b, cmd, &job, &ev.u.job_cancel.ordinal);
+    if (r == 0) {
+        ev.u.job_cancel.job = job.id;
+        r = weir_engine_event(b->engine, &ev, &cmd->err);
+    }
+    commands_finish(b, cmd, r);
+}
+
+static void explain(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_job_view job;
+    struct weir_task_id task = {.job = cmd->u.cancel.job};
+    int r = ordinal_of(b, cmd, &job, &task.ordinal);
+    if (r == 0) {
+        task.ordinal = task.ordinal == WEIR_ORDINAL_ALL ? 0 : task.ordinal;
+        cmd->flag = weir_core_explain(weir_engine_core(b->engine), task, weir_engine_now(b->engine), &cmd->explain);
+    } else if (r == -WEIR_ENOTFOUND && !cmd->u.cancel.has_index) {
+        r = 0; /* it has ended: its stored records say all */
+    }
+    commands_finish(b, cmd, r);
+}
+
+static void wait_job(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_job_view job;
+    if (!weir_core_job(weir_engine_core(b->engine), cmd->u.wait.job, &job) || weir_job_state_is_final(job.state)) {
+        cmd->flag = true;
+        commands_finish(b, cmd, 0); /* the API looks it up; one that never was is not found there */
+        return;
+    }
+    struct waiter w = {cmd, broker_ms(b) + (uint64_t)(cmd->u.wait.timeout.us / 1000)};
+    weir_vec_push(&b->waiters, w);
+}
+
+void commands_jobs_ended(struct broker *b, const struct weir_job_id *job, size_t n)
+{
+    struct weir_map over = {0};
+    for (size_t i = 0; i < n && b->waiters.n > 0; i++) {
+        weir_map_put(&over, job[i].v, 1);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < b->waiters.n; i++) {
+        struct waiter w = b->waiters.p[i];
+        if (weir_map_get(&over, w.cmd->u.wait.job.v, NULL)) {
+            w.cmd->flag = true;
+            fail_now(w.cmd, 0);
+        } else {
+            b->waiters.p[kept++] = w;
+        }
+    }
+    b->waiters.n = kept;
+    weir_map_release(&over);
+}
+
+void commands_tick(struct broker *b)
+{
+    uint64_t now = broker_ms(b);
+    size_t kept = 0;
+    for (size_t i = 0; i < b->waiters.n; i++) {
+        struct waiter w = b->waiters.p[i];
+        if (now >= w.until_ms) {
+            fail_now(w.cmd, 0);
+        } else {
+            b->waiters.p[kept++] = w;
+        }
+    }
+    b->waiters.n = kept;
+}
+
+void commands_end_all(struct broker *b)
+{
+    for (size_t i = 0; i < b->waiters.n; i++) {
+        fail_now(b->waiters.p[i].cmd, weir_fail(&b->waiters.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
+    }
+    weir_vec_clear(&b->waiters);
+    for (size_t i = 0; i < b->agents.n; i++) {
+        struct weir_command *cmd = b->agents.p[i]->parked;
+        b->agents.p[i]->parked = NULL;
+        if (cmd != NULL) {
+            fail_now(cmd, weir_fail(&cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
+        }
+    }
+}
+
+/* ---- nodes, leases, projects ---- */
+
+static void node_op(struct broker *b, struct weir_command *cmd)
+{
+    static const enum weir_event_kind kinds[] = {[WEIR_NODE_OP_DRAIN] = WEIR_EVENT_NODE_DRAIN,
+                                                 [WEIR_NODE_OP_RESUME] = WEIR_EVENT_NODE_RESUME,
+                                                 [WEIR_NODE_OP_REMOVE] = WEIR_EVENT_NODE_GONE};
+    struct weir_node_view v;
+    struct weir_event ev = {.kind = kinds[cmd->u.node.op]};
+    ev.u.node.node = cmd->u.node.node;
+    int r = 0;
+    if (!weir_core_node(weir_engine_core(b->engine), cmd->u.node.node, &v) || v.state == WEIR_NODE_GONE) {
+        r = weir_fail(&cmd->err, -WEIR_ENOTFOUND, "node %" PRIu64 " is not there", cmd->u.node.node.v);
+    } else if (cmd->u.node.op == WEIR_NODE_OP_REMOVE && v.spec.lease.v != 0) {
+        r = weir_fail(&cmd->err, -WEIR_ECONFLICT, "node %" PRIu64 " is rented: end its lease %" PRIu64 " instead ('weir leases end %" PRIu64 "')",
+                      cmd->u.node.node.v, v.spec.lease.v, v.spec.lease.v);
+    } else {
+        r = weir_engine_event(b->engine, &ev, &cmd->err);
+    }
+    commands_finish(b, cmd, r);
+}
+
+static void lease_end(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_lease_view v;
+    struct weir_event ev = {.kind = WEIR_EVENT_LEASE_RELEASE};
+    ev.u.lease.lease = cmd->u.lease.lease;
+    int r = !weir_core_lease(weir_engine_core(b->engine), cmd->u.lease.lease, &v)
+                ? weir_fail(&cmd->err, -WEIR_ENOTFOUND, "lease %" PRIu64 " is not there, or is over", cmd->u.lease.lease.v)
+                : weir_engine_event(b->engine, &ev, &cmd->err);
+    commands_finish(b, cmd, r);
+}
+
+static void project_set(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_project_view v;
+    struct weir_event ev = {.kind = WEIR_EVENT_PROJECT_SET};
+    ev.u.project_set.project = weir_engine_project(b->engine, weir_sv_of(cmd->u.project.name));
+    (void)weir_core_project(weir_engine_core(b->engine), ev.u.project_set.project, &v);
+    ev.u.project_set.weight = cmd->u.project.weight < 0 ? v.weight : (uint32_t)cmd->u.project.weight;
+    ev.u.project_set.delay_cost_micro_per_hour =
+        cmd->u.project.delay_cost_micro_per_hour < 0 ? v.delay_cost_micro_per_hour : cmd->u.project.delay_cost_micro_per_hour;
+    commands_finish(b, cmd, weir_engine_event(b->engine, &ev, &cmd->err));
+}
+
+/* Everything that could be rented: what the drivers offer now, and for information the rest of the catalogue. */
+static void offers(struct broker *b, struct weir_command *cmd)
+{
+    WEIR_VEC(struct weir_offer) all = {0};
+    for (size_t i = 0; i < b->n_providers; i++) {
+        for (size_t k = 0; k < b->provider[i].offers.n; k++) {
+            weir_vec_push(&all, b->provider[i].offers.p[k]);
+        }
+    }
+    for (size_t i = 0; i < b->market.n; i++) {
+        bool driven = false;
+        for (size_t k = 0; k < b->n_providers; k++) {
+            driven |= weir_streq(b->provider[k].ops->name, b->market.p[i].provider);
+        }
+        if (!driven) {
+            weir_vec_push(&all, b->market.p[i]);
+        }
+    }
+    cmd->offer = all.p;
+    cmd->n_offers = all.n;
+    fail_now(cmd, 0);
+    weir_vec_release(&all);
+}
+
+/* ---- status ---- */
+
+static uint64_t rss_bytes(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    char line[128] = "";
+    uint64_t pages = 0;
+    if (f != NULL) {
+        if (fgets(line, sizeof line, f) != NULL) {
+            char *second = strchr(line, ' ');
+            for (char *p = second == NULL ? line + strlen(line) : second + 1; *p >= '0' && *p <= '9'; p++) {
+                pages = pages * 10 + (uint64_t)(*p - '0');
+            }
+        }
+        (void)fclose(f);
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void check(struct weir_json *j, const char *name, bool ok, const char *text, const char *remedy)
+{
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "name", name);
+    weir_json_kv_bool(j, "ok", ok);
+    weir_json_kv_cstr(j, "text", text);
+    weir_json_kv_cstr(j, "remedy", ok ? NULL : remedy);
+    weir_json_end(j);
+}
+
+struct node_sums {
+    uint64_t up;
+    uint64_t lost;
+    uint64_t gpus;
+    uint64_t gpus_free;
+    int64_t rate;
+};
+
+static struct node_sums sum_nodes(struct broker *b)
+{
+    struct node_sums s = {0};
+    struct weir_core *core = weir_engine_core(b->engine);
+    size_t n = weir_core_nodes(core, NULL, 0);
+    n = n > NODES_SHOWN_MAX ? NODES_SHOWN_MAX : n;
+    struct weir_node_id *ids = weir_calloc(n, sizeof *ids);
+    (void)weir_core_nodes(core, ids, n);
+    for (size_t i = 0; i < n; i++) {
+        struct weir_node_view v;
+        if (weir_core_node(core, ids[i], &v) && v.joined && v.state != WEIR_NODE_GONE) {
+            s.up += v.state != WEIR_NODE_LOST ? 1 : 0;
+            s.lost += v.state == WEIR_NODE_LOST ? 1 : 0;
+            s.gpus += v.spec.gpus;
+            s.gpus_free += (uint64_t)__builtin_popcount(v.gpu_free_mask);
+            s.rate += v.spec.rates.full_micro_per_hour;
+        }
+    }
+    free(ids);
+    return s;
+}
+
+static void json_pair(struct weir_json *j, const char *key, const char *a, uint64_t av, const char *c, uint64_t cv)
+{
+    weir_json_key(j, key);
+    weir_json_object(j);
+    weir_json_kv_u64(j, a, av);
+    weir_json_kv_u64(j, c, cv);
+    weir_json_end(j);
+}
+
+static void status_checks(struct broker *b, struct weir_json *j, const struct node_sums *nodes, uint64_t free_bytes)
+{
+    bool assumed = nodes->gpus > 0;
+    for (size_t i = 0; i < b->config->n_pools; i++) {
+        assumed &= !b->config->pool[i].has_purchase;
+    }
+    weir_json_key(j, "checks");
+    weir_json_array(j);
+    check(j, "store", !b->store_full, b->store_full ? "the last transaction could not be written" : "transactions are written",
+          "free space on the disk of the data directory; nothing is lost meanwhile");
+    check(j, "disk", free_bytes > UINT64_C(1) << 30, "free space on the disk of the data directory", "free at least 1 GiB");
+    check(j, "nodes", nodes->up > 0, nodes->up > 0 ? "at least one node is up" : "no node is up",
+          "start 'weir agent' on a host, or 'weir serve' without --no-agent");
+    check(j, "lost nodes", nodes->lost == 0, nodes->lost == 0 ? "no node is silent" : "some nodes are silent", "see 'weir nodes'");
+    check(j, "providers", b->n_providers > 0, b->n_providers > 0 ? "at least one provider is configured" : "no provider is configured: nothing can be rented",
+          "add a 'providers' section to the configuration; 'sandbox' is one to try with");
+    check(j, "owned cost", !assumed, assumed ? "the price of the owned GPUs is assumed from the market" : "the cost of owned nodes is configured",
+          "add pools: {local: {cost: {purchase: ...}}} to the configuration");
+    weir_json_end(j);
+}
+
+static void status(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_core_stats st = weir_core_stats(weir_engine_core(b->engine));
+    struct node_sums nodes = sum_nodes(b);
+    struct statvfs fs;
+    uint64_t free_bytes = statvfs(b->data_dir, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
+    struct weir_json j = weir_json_begin(&cmd->reply);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "version", WEIR_VERSION);
+    weir_json_kv_u64(&j, "uptime_s", (broker_ms(b) - b->started_ms) / 1000);
+    weir_json_kv_cstr(&j, "listen", b->listen);
+    weir_json_kv_cstr(&j, "data", b->data_dir);
+    weir_json_kv_cstr(&j, "currency", b->config->currency);
+    weir_json_key(&j, "jobs");
+    weir_json_object(&j);
+    weir_json_kv_u64(&j, "live", st.jobs);
+    weir_json_end(&j);
+    json_pair(&j, "tasks", "waiting", st.tasks_waiting, "running", st.tasks_running);
+    json_pair(&j, "nodes", "up", nodes.up, "lost", nodes.lost);
+    json_pair(&j, "gpus", "total", nodes.gpus, "free", nodes.gpus_free);
+    weir_json_kv_u64(&j, "leases", b->leases.n);
+    weir_json_kv_i64(&j, "spend_micro_per_hour", nodes.rate);
+    json_pair(&j, "store", "schema", WEIR_STORE_SCHEMA, "free_bytes", free_bytes);
+    status_checks(b, &j, &nodes, free_bytes);
+    weir_json_kv_u64(&j, "rss_bytes", rss_bytes());
+    weir_json_end(&j);
+    commands_finish(b, cmd, 0);
+}
+
+void commands_handle(struct broker *b, struct weir_command *cmd)
+{
+    cmd->reply = WEIR_STR_INIT(REPLY_BYTES_MAX);
+    bool writes = cmd->kind == WEIR_COMMAND_SUBMIT || cmd->kind == WEIR_COMMAND_CANCEL || cmd->kind == WEIR_COMMAND_NODE ||
+                  cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET;
+    if (writes && b->store_full) {
+        fail_now(cmd, weir_fail(&cmd->err, -WEIR_ENOSPACE, "the broker cannot write to %s: free space on its disk, then try again", b->data_dir));
+        return;
+    }
+    switch (cmd->kind) {
+    case WEIR_COMMAND_SUBMIT:
+        submit(b, cmd);
+        break;
+    case WEIR_COMMAND_CANCEL:
+        cancel(b, cmd);
+        break;
+    case WEIR_COMMAND_EXPLAIN:
+        explain(b, cmd);
+        break;
+    case WEIR_COMMAND_WAIT_JOB:
+        wait_job(b, cmd);
+        break;
+    case WEIR_COMMAND_NODE:
+        node_op(b, cmd);
+        break;
+    case WEIR_COMMAND_LEASE_END:
+        lease_end(b, cmd);
+        break;
+    case WEIR_COMMAND_PROJECT_SET:
+        project_set(b, cmd);
+        break;
+    case WEIR_COMMAND_OFFERS:
+        offers(b, cmd);
+        break;
+    case WEIR_COMMAND_SETTLE:
+        commands_finish(b, cmd, 0); /* broker_flush settles when it sees one */
+        break;
+    case WEIR_COMMAND_STATUS:
+        status(b, cmd);
+        break;
+    case WEIR_COMMAND_SANDBOX_FAULT:
+        commands_finish(b, cmd, leases_fault(b, cmd->u.fault.what, &cmd->err));
+        break;
+    case WEIR_COMMAND_AGENT_JOIN:
+        agents_join(b, cmd);
+        break;
+    case WEIR_COMMAND_AGENT_SYNC:
+        agents_sync(b, cmd);
+        break;
+    case WEIR_COMMAND_AGENT_REPORT:
+        agents_report(b, cmd);
+        break;
+    case WEIR_COMMAND_MAX:
+        WEIR_UNREACHABLE();
+    }
+}

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "base/vec.h"
+#include "spec/doc.h"
+
+enum {
+    CONFIG_BYTES_MAX = 1 << 20,
+    HOST_PURCHASE_UNITS = 3000, /* assumed for a host without GPUs */
+    WATTS_PER_CORE = 8,         /* modelled: a server core under load */
+    WATTS_HOST_IDLE = 60,
+};
+
+struct loader {
+    struct weir_config *c;
+    const char *file;
+    struct weir_err *err;
+};
+
+typedef int row_fn(struct loader *l, const struct doc *d, void *target);
+
+struct row {
+    const char *key;
+    row_fn *read;
+    size_t offset;
+};
+
+static int fail_at(struct loader *l, const struct doc *d, const char *what)
+{
+    return weir_fail(l->err, -WEIR_ECONFIG, "%s:%u:%u: %s", l->file, d->line, d->column, what);
+}
+
+static int fail_value(struct loader *l, const struct doc *d)
+{
+    struct weir_err inner = *l->err;
+    return weir_fail(l->err, -WEIR_ECONFIG, "%s:%u:%u: '%.*s': %s", l->file, d->line, d->column, WEIR_SV_ARG(d->key),
+                     inner.text);
+}
+
+static int read_rows(struct loader *l, const struct doc *map, const struct row *rows, size_t n, void *base)
+{
+    if (map->kind == DOC_NULL) {
+        return 0;
+    }
+    if (map->kind != DOC_MAP) {
+        return fail_at(l, map, "a mapping of keys to values is wanted here");
+    }
+    for (const struct doc *d = map->first; d != NULL; d = d->next) {
+        size_t i = 0;
+        while (i < n && !weir_sv_eq(d->key, weir_sv_of(rows[i].key))) {
+            i++;
+        }
+        if (i == n) {
+            const char *names[64] = {0};
+            for (size_t k = 0; k < n && k < 63; k++) {
+                names[k] = rows[k].key;
+            }
+            const char *near = weir_nearest(d->key, names);
+            return weir_fail(l->err, -WEIR_ECONFIG, "%s:%u:%u: unknown key '%.*s'%s%s%s", l->file, d->key_line,
+                             d->key_column, WEIR_SV_ARG(d->key), near ? "; did you mean '" : "", near ? near : "",
+                             near ? "'?" : "");
+        }
+        int r = rows[i].read(l, d, (char *)base + rows[i].offset);
+        if (r != 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int scalar(struct loader *l, const struct doc *d)
+{
+    return d->kind == DOC_SCALAR ? 0 : fail_at(l, d, "a single value is wanted here");
+}
+
+static int read_money(struct loader *l, const struct doc *d, void *target)
+{
+    int64_t v;
+    int r = scalar(l, d);
+    if (r == 0 && weir_parse_money(d->text, &v, l->err) != 0) {
+        return fail_value(l, d);
+    }
+    if (r == 0 && v < 0) {
+        return fail_at(l, d, "must not be negative");
+    }
+    if (r == 0) {
+        memcpy(target, &v, sizeof v);
+    }
+    return r;
+}
+
+static int read_duration(struct loader *l, const struct doc *d, void *target)
+{
+    struct weir_dur v;
+    int r = scalar(l, d);
+    if (r == 0 && weir_parse_duration(d->text, &v, l->err) != 0) {
+        return fail_value(l, d);
+    }
+    if (r == 0 && (v.us <= 0 || v.us > 36500 * WEIR_US_PER_DAY)) {
+        return fail_at(l, d, "must be more than nothing and at most 100 years");
+    }
+    if (r == 0) {
+        memcpy(target, &v, sizeof v);
+    }
+    return r;
+}
+
+static int read_u32(struct loader *l, const struct doc *d, void *target)
+{
+    uint64_t v;
+    int r = scalar(l, d);
+    if (r == 0 && weir_parse_u64(d->text, 0, UINT32_MAX, &v, l->err) != 0) {
+        return fail_value(l, d);
+    }
+    if (r == 0) {
+        uint32_t v32 = (uint32_t)v;
+        memcpy(target, &v32, sizeof v32);
+    }
+    return r;
+}
+
+static int read_bytes(struct loader *l, const struct doc *d, void *target)
+{
+    uint64_t v;
+    int r = scalar(l, d);
+    if (r == 0 && weir_parse_bytes(d->text, 1, &v, l->err) != 0) {
+        return fail_value(l, d);
+    }
+    if (r == 0) {
+        memcpy(target, &v, sizeof v);
+    }
+    return r;
+}
+
+static int read_milli(struct loader *l, const struct doc *d, void *target)
+{
+    int64_t v;
+    int r = scalar(l, d);
+    if (r == 0 && weir_parse_decimal(d->text, 3, &v, l->err) != 0) {
+        return fail_value(l, d);
+    }
+    if (r == 0 && (v < 1000 || v > 10000)) {
+        return fail_at(l, d, "must be between 1 and 10");
+    }
+    if (r == 0) {
+        uint32_t v32 = (uint32_t)v;
+        memcpy(target, &v32, sizeof v32);
+    }
+    return r;
+}
+
+static int read_bool(struct loader *l, const struct doc *d, void *target)
+{
+    bool v;
+    int r = scalar(l, d);
+    if (r == 0 && weir_parse_bool(d->text, &v, l->err) != 0) {
+        return fail_value(l, d);
+    }
+    if (r == 0) {
+        memcpy(target, &v, sizeof v);
+    }
+    return r;
+}
+
+static int read_string(struct loader *l, const struct doc *d, char *target, size_t size)
+{
+    int r = scalar(l, d);
+    if (r == 0 && (d->text.n >= size || !weir_utf8_is_text(d->text))) {
+        return fail_at(l, d, "text is too long or not text");
+    }
+    if (r == 0) {
+        memcpy(target, d->text.p, d->text.n);
+        target[d->text.n] = '\0';
+    }
+    return r;
+}
+
+static int read_listen(struct loader *l, const struct doc *d, void *target)
+{
+    return read_string(l, d, target, sizeof l->c->listen);
+}
+
+static int read_url(struct loader *l, const struct doc *d, void *target)
+{
+    return read_string(l, d, target, sizeof l->c->public_url);
+}
+
+static int read_dir(struct loader *l, const struct doc *d, void *target)
+{
+    return read_string(l, d, target, sizeof l->c->catalogue_dir);
+}
+
+static int read_currency(struct loader *l, const struct doc *d, void *target)
+{
+    int r = scalar(l, d);
+    if (r != 0) {
+        return r;
+    }
+    /* one ledger currency, and price lists in USD: others need dated rates first */
+    if (!weir_sv_eq(d->text, WEIR_SV("USD"))) {
+        return fail_at(l, d, "only USD can be the ledger's currency in this version");
+    }
+    memcpy(target, "USD", 4);
+    return 0;
+}
+
+static int read_names(struct loader *l, const struct doc *d, void *target)
+{
+    (void)target;
+    if (d->kind != DOC_LIST || d->n > 32) {
+        return fail_at(l, d, "a list of at most 32 host names is wanted here");
+    }
+    l->c->names = weir_calloc(d->n + 1, sizeof *l->c->names);
+    size_t n = 0;
+    for (const struct doc *i = d->first; i != NULL; i = i->next) {
+        if (i->kind != DOC_SCALAR || i->text.n == 0 || i->text.n > 253) {
+            return fail_at(l, i, "a host name or address is wanted here");
+        }
+        l->c->names[n++] = weir_strndup(i->text.p, i->text.n);
+    }
+    return 0;
+}
+
+static int read_policy(struct loader *l, const struct doc *d, void *target)
+{
+    static const struct row rows[] = {
+        {"fair_half_life", read_duration, offsetof(struct weir_core_conf, fair_half_life)},
+        {"delay_cost", read_money, offsetof(struct weir_core_conf, delay_cost_micro_per_hour)},
+        {"age_points_per_hour", read_u32, offsetof(struct weir_core_conf, age_points_per_hour)},
+        {"leases_max", read_u32, offsetof(struct weir_core_conf, leases_max)},
+        {"lease_term", read_duration, offsetof(struct weir_core_conf, lease_term)},
+        {"boot_limit", read_duration, offsetof(struct weir_core_conf, boot_limit)},
+        {"lost_grace", read_duration, offsetof(struct weir_core_conf, lost_grace)},
+        {"capacity_memory", read_duration, offsetof(struct weir_core_conf, capacity_memory)},
+        {"retries_lost_max", read_u32, offsetof(struct weir_core_conf, retries_lost_max)},
+        {"preempt_priority_gap", read_u32, offsetof(struct weir_core_conf, preempt_priority_gap)},
+        {"reservations_max", read_u32, offsetof(struct weir_core_conf, reservations_max)},
+        {"spill", read_bool, offsetof(struct weir_core_conf, spill)},
+    };
+    return read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
+}
+
+static int read_cost(struct loader *l, const struct doc *d, void *target)
+{
+    static const struct row rows[] = {
+        {"purchase", read_money, offsetof(struct weir_owned_cost, purchase_micro)},
+        {"residual", read_money, offsetof(struct weir_owned_cost, residual_micro)},
+        {"life", read_duration, offsetof(struct weir_owned_cost, life)},
+        {"upkeep_per_year", read_money, offsetof(struct weir_owned_cost, upkeep_micro_per_year)},
+        {"tariff_per_kwh", read_money, offsetof(struct weir_owned_cost, tariff_micro_per_kwh)},
+        {"pue", read_milli, offsetof(struct weir_owned_cost, pue_milli)},
+        {"idle_watts", read_u32, offsetof(struct weir_owned_cost, idle_watts)},
+        {"busy_watts", read_u32, offsetof(struct weir_owned_cost, busy_watts)},
+    };
+    struct weir_config_pool *pool = target;
+    int r = read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), &pool->cost);
+    if (r != 0) {
+        return r;
+    }
+    for (const struct doc *k = d->first; k != NULL; k = k->next) {
+        pool->has_purchase |= weir_sv_eq(k->key, WEIR_SV("purchase"));
+        pool->has_watts |= weir_sv_eq(k->key, WEIR_SV("busy_watts"));
+    }
+    if (pool->cost.residual_micro > pool->cost.purchase_micro) {
+        return fail_at(l, d, "residual is more than purchase");
+    }
+    if (pool->has_watts && pool->cost.busy_watts < pool->cost.idle_watts) {
+        return fail_at(l, d, "busy_watts is less than idle_watts");
+    }
+    return 0;
+}
+
+static const struct weir_owned_cost cost_default = {
+    .life = {INT64_C(4) * 365 * 24 * WEIR_US_PER_HOUR},
+    .tariff_micro_per_kwh = 200000,
+    .pue_milli = 1400,
+};
+
+static int read_pools(struct loader *l, const struct doc *d, void *target)
+{
+    static const struct row rows[] = {{"cost", read_cost, 0}};
+    (void)target;
+    if (d->kind != DOC_MAP) {
+        return fail_at(l, d, "a mapping of pool names is wanted here");
+    }
+    for (const struct doc *p = d->first; p != NULL; p = p->next) {
+        if (l->c->n_pools == WEIR_CONFIG_POOLS_MAX || p->key.n == 0 || p->key.n >= sizeof l->c->pool[0].name) {
+            return fail_at(l, p, "too many pools, or a name of over 63 bytes");
+        }
+        struct weir_config_pool *pool = &l->c->pool[l->c->n_pools++];
+        memcpy(pool->name, p->key.p, p->key.n);
+        pool->cost = cost_default;
+        int r = read_rows(l, p, rows, WEIR_ARRAY_LEN(rows), pool);
+        if (r != 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* Provider sections go on as JSON: each driver checks its own keys. */
+static json_t *to_json(const struct doc *d)
+{
+    bool truth;
+    int64_t whole;
+    json_t *j;
+    switch (d->kind) {
+    case DOC_NULL:
+        return json_null();
+    case DOC_LIST:
+        j = json_array();
+        for (const struct doc *i = d->first; i != NULL; i = i->next) {
+            json_array_append_new(j, to_json(i));
+        }
+        return j;
+    case DOC_MAP:
+        j = json_object();
+        for (const struct doc *i = d->first; i != NULL; i = i->next) {
+            char *key = weir_strndup(i->key.p, i->key.n);
+            json_object_set_new(j, key, to_json(i));
+            free(key);
+        }
+        return j;
+    case DOC_SCALAR:
+        break;
+    }
+    if (d->type == DOC_PLAIN && (weir_sv_eq(d->text, WEIR_SV("true")) || weir_sv_eq(d->text, WEIR_SV("false"))) &&
+        weir_parse_bool(d->text, &truth, NULL) == 0) {
+        return json_boolean(truth);
+    }
+    if (d->type == DOC_PLAIN && weir_parse_i64(d->text, INT64_MIN, INT64_MAX, &whole, NULL) == 0) {
+        return json_integer(whole);
+    }
+    return json_stringn(d->text.p, d->text.n);
+}
+
+static int read_providers(struct loader *l, const struct doc *d, void *target)
+{
+    (void)target;
+    if (d->kind != DOC_MAP) {
+        return fail_at(l, d, "a mapping of provider names is wanted here");
+    }
+    for (const struct doc *p = d->first; p != NULL; p = p->next) {
+        if (l->c->n_providers == WEIR_CONFIG_PROVIDERS_MAX || p->key.n >= WEIR_PROVIDER_SIZE) {
+            return fail_at(l, p, "too many providers, or a name that is too long");
+        }
+        struct weir_config_provider *x = &l->c->provider[l->c->n_providers++];
+        memcpy(x->name, p->key.p, p->key.n);
+        x->section = p->kind == DOC_NULL ? json_object() : to_json(p);
+    }
+    return 0;
+}
+
+static int read_all(struct loader *l, const struct doc *root)
+{
+    static const struct row rows[] = {
+        {"listen", read_listen, offsetof(struct weir_config, listen)},
+        {"public_url", read_url, offsetof(struct weir_config, public_url)},
+        {"names", read_names, 0},
+        {"currency", read_currency, offsetof(struct weir_config, currency)},
+        {"policy", read_policy, offsetof(struct weir_config, core)},
+        {"pools", read_pools, 0},
+        {"providers", read_providers, 0},
+        {"node_silence", read_duration, offsetof(struct weir_config, node_silence)},
+        {"log_bytes_max", read_bytes, offsetof(struct weir_config, log_bytes_max)},
+        {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
+    };
+    return read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);
+}
+
+static int read_file(const char *path, char **ret, size_t *ret_n, struct weir_err *err)
+{
+    int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return weir_fail(err, -WEIR_ENOTFOUND, "configuration file %s: cannot be opened: %s", path, strerror(errno));
+    }
+    char *buf = weir_alloc(CONFIG_BYTES_MAX + 1);
+    size_t n = 0;
+    ssize_t got;
+    while (n <= CONFIG_BYTES_MAX && (got = read(fd, buf + n, CONFIG_BYTES_MAX + 1 - n)) > 0) {
+        n += (size_t)got;
+    }
+    if (n > CONFIG_BYTES_MAX) {
+        free(buf);
+        return weir_fail(err, -WEIR_ECONFIG, "configuration file %s: is over 1 MiB", path);
+    }
+    *ret = buf;
+    *ret_n = n;
+    return 0;
+}
+
+int weir_config_load(struct weir_config **ret, const char *path, struct weir_err *err)
+{
+    struct weir_config *c = weir_alloc(sizeof *c);
+    memcpy(c->currency, "USD", 4);
+    memcpy(c->listen, "127.0.0.1:7070", 15);
+    c->core = weir_core_conf_default();
+    c->node_silence = weir_dur_s(60);
+    c->log_bytes_max = UINT64_C(256) << 20;
+    int r = 0;
+    if (path != NULL) {
+        char *text = NULL;
+        size_t n = 0;
+        r = read_file(path, &text, &n, err);
+        if (r == 0) {
+            struct weir_arena arena = {0};
+            struct doc *root;
+            struct weir_err scratch;
+            struct loader l = {c, path, err == NULL ? &scratch : err};
+            r = doc_from_yaml((struct weir_sv){text, n}, path, &arena, &root, l.err);
+            if (r == 0) {
+                r = read_all(&l, root);
+            } else {
+                r = -WEIR_ECONFIG;
+            }
+            weir_arena_release(&arena);
+            free(text);
+        }
+    }
+    if (r != 0) {
+        weir_config_free(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+void weir_config_free(struct weir_config *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < c->n_providers; i++) {
+        json_decref(c->provider[i].section);
+    }
+    for (size_t i = 0; c->names != NULL && c->names[i] != NULL; i++) {
+        free(c->names[i]);
+    }
+    free(c->names);
+    free(c);
+}
+
+struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
+                                              const char *pool,
+                                              const struct weir_node_spec *node,
+                                              const struct weir_gpu_table *gpus,
+                                              int64_t assumed_rent_micro)
+{
+    struct weir_owned_cost cost = cost_default;
+    bool has_purchase = false;
+    bool has_watts = false;
+    for (size_t i = 0; i < c->n_pools; i++) {
+        if (weir_streq(c->pool[i].name, pool)) {
+            cost = c->pool[i].cost;
+            has_purchase = c->pool[i].has_purchase;
+            has_watts = c->pool[i].has_watts;
+        }
+    }
+    if (!has_purchase) {
+        int64_t year = weir_mul_div_sat(assumed_rent_micro, 365 * 24, 1);
+        cost.purchase_micro = HOST_PURCHASE_UNITS * WEIR_MICRO_PER_UNIT + weir_mul_div_sat(year, node->gpus, 1);
+        cost.residual_micro = cost.purchase_micro / 10;
+        cost.upkeep_micro_per_year = cost.purchase_micro / 20;
+    }
+    if (!has_watts) {
+        cost.idle_watts = WATTS_HOST_IDLE;
+        cost.busy_watts = WATTS_HOST_IDLE + node->cpu_milli / 1000 * WATTS_PER_CORE;
+        if (node->gpus > 0 && node->gpu_model != WEIR_GPU_MODEL_ANY) {
+            const struct weir_gpu_model *m = weir_gpu_table_get(gpus, node->gpu_model);
+            cost.idle_watts += node->gpus * m->idle_watts;
+            cost.busy_watts += node->gpus * m->watts;
+        }
+    }
+    return cost;
+}

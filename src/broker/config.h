@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The broker's configuration: a YAML file (docs/guide/configuration.md). Everything has a default; an unknown
+ * key is an error with a suggestion and a place.
+ */
+
+#include "base/err.h"
+#include "bill/bill.h"
+#include "core/core.h"
+
+struct json_t;
+
+enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16 };
+
+struct weir_config_pool {
+    char name[64];
+    struct weir_owned_cost cost;
+    bool has_purchase; /* else a price is assumed; see weir_config_owned_cost */
+    bool has_watts;
+};
+
+struct weir_config_provider {
+    char name[WEIR_PROVIDER_SIZE];
+    struct json_t *section; /* owned */
+};
+
+struct weir_config {
+    char listen[128];
+    char public_url[256]; /* what agents elsewhere use; "": from listen */
+    char currency[4];
+    char **names;         /* extra names in the server's certificate; NULL-terminated, may be NULL */
+    struct weir_core_conf core; /* gpus is not set */
+    struct weir_config_pool pool[WEIR_CONFIG_POOLS_MAX];
+    size_t n_pools;
+    struct weir_config_provider provider[WEIR_CONFIG_PROVIDERS_MAX];
+    size_t n_providers;
+    struct weir_dur node_silence; /* without a word from its agent, a node is lost; default 60 s */
+    uint64_t log_bytes_max;       /* per run */
+    char catalogue_dir[4096];     /* "": the built-in one */
+};
+
+/* path NULL: all defaults. Errors: -WEIR_ECONFIG with file, line and key; -WEIR_ENOTFOUND. */
+int weir_config_load(struct weir_config **ret, const char *path, struct weir_err *err);
+void weir_config_free(struct weir_config *c);
+
+/*
+ * What a node of the pool costs. Where no purchase price is configured, one is assumed from the market:
+ * assumed_rent_micro (cheapest on-demand rent per GPU-hour of its model; 0: not known) for one year per GPU, or a flat
+ * sum for a host without GPUs; life four years, residual one tenth. Assumptions are shown as such.
+ */
+struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
+                                              const char *pool,
+                                              const struct weir_node_spec *node,
+                                              const struct weir_gpu_table *gpus,
+                                              int64_t assumed_rent_micro);

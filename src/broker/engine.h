@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The engine: core, bill and store held together. Events go in; what they changed is gathered, and
+ * weir_engine_flush writes all of it in one transaction. Only what was flushed is acknowledged, sent or shown.
+ *
+ * When a flush fails (disk full, say) nothing is lost: everything gathered stays, later events add to it, and
+ * the next flush writes all. The owner of the engine holds back acknowledgements until then and takes
+ * no new work meanwhile.
+ *
+ * The engine reads one clock, through conf.clock, and turns it into a time that never goes back and does not
+ * jump: a step of the machine's wall clock is reported, not followed.
+ */
+
+#include "base/clock.h"
+#include "bill/bill.h"
+#include "core/core.h"
+#include "store/store.h"
+
+struct weir_engine;
+
+/* Something to be done by somebody outside, after the flush. */
+struct weir_order {
+    uint64_t seq; /* with effect.number: the effect's id */
+    struct weir_effect effect; /* RUN_START, RUN_STOP, LEASE_* ; its offer pointer points below */
+    struct weir_offer offer;
+};
+
+struct weir_engine_conf {
+    struct weir_store *store;
+    struct weir_core_conf core;
+    const struct weir_clock *clock;
+    /* What a node of that pool costs; the program knows the configuration. Called when a node joins. */
+    void (*owned_cost)(void *ctx, const struct weir_node_spec *spec, struct weir_owned_cost *ret);
+    void *owned_cost_ctx;
+};
+
+/* Opens the store's state: all objects are restored into core and bill. Errors: -WEIR_ECORRUPT, -WEIR_EIO. */
+int weir_engine_open(struct weir_engine **ret, const struct weir_engine_conf *conf, struct weir_err *err);
+void weir_engine_free(struct weir_engine *e);
+
+struct weir_core *weir_engine_core(struct weir_engine *e);
+/* The engine's time; see above. */
+struct weir_wall weir_engine_now(struct weir_engine *e);
+/* When the core wants a TICK at the latest. */
+struct weir_wall weir_engine_wake_at(const struct weir_engine *e);
+
+/* Numbers of names, made where new. */
+struct weir_project_id weir_engine_project(struct weir_engine *e, struct weir_sv name);
+struct weir_user_id weir_engine_user(struct weir_engine *e, struct weir_sv name);
+struct weir_pool_id weir_engine_pool(struct weir_engine *e, struct weir_sv name, const char *detail_json);
+/* Borrowed; "" for 0. */
+const char *weir_engine_project_name(const struct weir_engine *e, struct weir_project_id id);
+const char *weir_engine_user_name(const struct weir_engine *e, struct weir_user_id id);
+const char *weir_engine_pool_name(const struct weir_engine *e, struct weir_pool_id id);
+
+/* Steps the core; seq and now are filled in. Errors: the core's. */
+int weir_engine_event(struct weir_engine *e, struct weir_event *ev, struct weir_err *err);
+
+/* A job: takes an id, remembers what is stored beside the core's view, steps. */
+struct weir_engine_submit {
+    struct weir_project_id project;
+    struct weir_user_id user;
+    const char *name;
+    struct weir_sv spec_json;
+    struct weir_sv tags_json;
+    int32_t priority;
+    uint32_t n_tasks;
+    uint32_t parallel_max;
+    struct weir_wall deadline;
+    struct weir_request request; /* expected is filled from the forecast */
+};
+int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_job_id *ret, struct weir_err *err);
+
+/* The canonical spec and name of a job, from memory or the store; the caller frees both. */
+int weir_engine_job_spec(struct weir_engine *e, struct weir_job_id job, char **ret_spec, char **ret_name, struct weir_err *err);
+
+/* What is kept about a node beside the core's view. Strings are copied. */
+struct weir_node_note {
+    const char *agent_id;
+    const char *name;
+    const char *address;
+    const char *detail_json;
+};
+/* The node is written again with the next flush. Fields that are NULL stay. */
+void weir_engine_node_note(struct weir_engine *e, struct weir_node_id node, const struct weir_node_note *note);
+/* NULL where the node is not known; borrowed until the next note. */
+const char *weir_engine_node_name(const struct weir_engine *e, struct weir_node_id node);
+const char *weir_engine_node_address(const struct weir_engine *e, struct weir_node_id node);
+/* Zero where no node has that agent id. */
+struct weir_node_id weir_engine_node_by_agent(const struct weir_engine *e, const char *agent_id);
+
+/* What is kept about a lease beside the core's view. */
+struct weir_lease_note {
+    char token[64];
+    char instance[128];
+    char text[256];
+};
+void weir_engine_lease_note(struct weir_engine *e, struct weir_lease_id lease, const struct weir_lease_note *note);
+/* False where there is none. */
+bool weir_engine_lease_get_note(const struct weir_engine *e, struct weir_lease_id lease, struct weir_lease_note *ret);
+
+/* What the agent said about the end of the task's last attempt; stored with the next flush. Call before the event. */
+void weir_engine_task_text(struct weir_engine *e, struct weir_task_id task, const char *text);
+/* Rows that go into the same transaction. */
+void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *row);
+void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number);
+void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t total_mj, bool measured);
+
+/* Effects towards providers that were not known to be done when the store was last open. */
+void weir_engine_each_undone(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_effect_row *row), void *ctx);
+
+/* Is there something to flush? */
+bool weir_engine_is_dirty(const struct weir_engine *e);
+/* With settle, every open node is posted up to now. Errors: -WEIR_ENOSPACE, -WEIR_EIO: all is kept, call again later. */
+int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err);
+/* After a successful flush: orders to carry out, oldest first, then forgotten. Borrowed until the next event. */
+const struct weir_order *weir_engine_take_orders(struct weir_engine *e, size_t *ret_n);
+/* Jobs that ended since the last call. Borrowed likewise. */
+const struct weir_job_id *weir_engine_take_ended(struct weir_engine *e, size_t *ret_n);
+/* Highest event id written so far. */
+uint64_t weir_engine_event_id(const struct weir_engine *e);

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Gathering what steps changed, and the transaction that stores it. Gathered views replace earlier ones of
+ * the same object, so a busy task costs one row per transaction however often it changed.
+ */
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_priv.h"
+#include "shape_json.h"
+
+enum { SETTLE_EVERY_S = 60, SHAPE_JSON_MAX = 64 * 1024 };
+
+/* The place of key's entry in a gathered vector of n: an old one, or a new one at the end. */
+static size_t place(struct weir_map *at, uint64_t key, size_t n, bool *is_new)
+{
+    uint64_t i;
+    *is_new = !weir_map_get(at, key, &i);
+    if (*is_new) {
+        i = n;
+        weir_map_put(at, key, i);
+    }
+    return (size_t)i;
+}
+
+#define GATHER(vec, at, key, value)                                                                \
+    do {                                                                                           \
+        bool is_new_;                                                                              \
+        size_t i_ = place((at), (key), (vec)->n, &is_new_);                                        \
+        if (is_new_) {                                                                             \
+            weir_vec_push((vec), (value));                                                         \
+        } else {                                                                                   \
+            (vec)->p[i_] = (value);                                                                \
+        }                                                                                          \
+    } while (0)
+
+/* True where the state differs from what was told last; final states are forgotten. */
+static bool is_news(struct weir_map *told, uint64_t key, uint64_t state, bool final)
+{
+    uint64_t last = UINT64_MAX;
+    bool known = weir_map_get(told, key, &last);
+    if (final) {
+        (void)weir_map_remove(told, key);
+    } else if (last != state) {
+        weir_map_put(told, key, state);
+    }
+    return !known || last != state;
+}
+
+static const struct weir_node_id no_node = {0};
+static const struct weir_lease_id no_lease = {0};
+
+static void tell_job(struct weir_engine *e, const struct weir_job_view *v)
+{
+    static const char *const kinds[WEIR_JOB_STATE_MAX] = {"job.submitted", "job.started", "job.succeeded",
+                                                          "job.failed", "job.cancelled"};
+    bool final = weir_job_state_is_final(v->state);
+    if (is_news(&e->job_told, v->id.v, v->state, final)) {
+        engine_add_event(e, kinds[v->state], v->id, WEIR_ORDINAL_ALL, no_node, no_lease, NULL);
+        if (final) {
+            weir_vec_push(&e->ended, v->id);
+            (void)weir_map_remove(&e->job_runtime, v->id.v);
+        }
+    }
+}
+
+static void tell_task(struct weir_engine *e, const struct weir_task_view *v)
+{
+    static const char *const kinds[WEIR_TASK_STATE_MAX] = {"task.waiting",   "task.placed", "task.started", "task.stopping",
+                                                           "task.succeeded", "task.failed", "task.cancelled"};
+    bool final = weir_task_state_is_final(v->state);
+    if (!is_news(&e->task_told, task_key(v->id), (uint64_t)v->state << 32 | v->attempt, final)) {
+        return;
+    }
+    const char *text = v->reason == WEIR_REASON_NONE ? NULL : weir_reason_name(v->reason);
+    engine_add_event(e, kinds[v->state], v->id.job, v->id.ordinal, v->node, v->lease, text);
+}
+
+/* A finished run teaches the forecast what such tasks take. */
+static void observe_runtime(struct weir_engine *e, const struct weir_task_view *v)
+{
+    uint64_t key;
+    if (v->state != WEIR_TASK_SUCCEEDED || v->started.us == 0 || v->ended.us <= v->started.us ||
+        v->checkpointed.us != 0 || !weir_map_get(&e->job_runtime, v->id.job.v, &key)) {
+        return; /* a resumed run took longer than its last attempt shows */
+    }
+    struct runtime_entry *entry = engine_runtime(e, key);
+    if (entry != NULL) {
+        weir_runtime_observe(&entry->history, weir_wall_sub(v->ended, v->started));
+        entry->dirty = true;
+    }
+}
+
+static void gather_task(struct weir_engine *e, struct weir_task_id id)
+{
+    struct weir_task_view v;
+    if (!weir_core_task(e->core, id, &v)) {
+        return;
+    }
+    bool is_new;
+    size_t i = place(&e->task_at, task_key(id), e->tasks.n, &is_new);
+    if (is_new) {
+        weir_vec_push(&e->tasks, (struct dirty_task){0});
+    }
+    struct dirty_task *d = &e->tasks.p[i];
+    free(d->gang_node);
+    free(d->gang_mask);
+    d->gang_node = NULL;
+    d->gang_mask = NULL;
+    d->view = v;
+    if (v.n_nodes > 1 && v.gang_node != NULL) {
+        d->gang_node = weir_calloc(v.n_nodes, sizeof *d->gang_node);
+        d->gang_mask = weir_calloc(v.n_nodes, sizeof *d->gang_mask);
+        memcpy(d->gang_node, v.gang_node, v.n_nodes * sizeof *d->gang_node);
+        memcpy(d->gang_mask, v.gang_mask, v.n_nodes * sizeof *d->gang_mask);
+        d->view.gang_node = d->gang_node;
+        d->view.gang_mask = d->gang_mask;
+    }
+    uint64_t text;
+    if (weir_map_get(&e->task_text, task_key(id), &text)) {
+        free(d->text);
+        d->text = weir_strdup(e->texts.p[text - 1]);
+    }
+    observe_runtime(e, &v);
+    tell_task(e, &v);
+}
+
+void engine_gather_node(struct weir_engine *e, struct weir_node_id id)
+{
+    struct weir_node_view v;
+    if (!weir_core_node(e->core, id, &v)) {
+        return;
+    }
+    GATHER(&e->nodes, &e->node_at, id.v, v);
+    e->dirty = true;
+}
+
+static void tell_node(struct weir_engine *e, struct weir_node_id id)
+{
+    static const char *const kinds[WEIR_NODE_STATE_MAX] = {"node.up", "node.draining", "node.lost", "node.gone"};
+    struct weir_node_view v;
+    if (!weir_core_node(e->core, id, &v) || !v.joined) {
+        return;
+    }
+    if (is_news(&e->node_told, id.v, v.state, v.state == WEIR_NODE_GONE)) {
+        engine_add_event(e, kinds[v.state], (struct weir_job_id){0}, WEIR_ORDINAL_ALL, id, v.spec.lease, NULL);
+    }
+}
+
+void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id)
+{
+    static const char *const kinds[WEIR_LEASE_STATE_MAX] = {"lease.intent",    "lease.booting", "lease.ready", "lease.reclaimed",
+                                                            "lease.ending",    "lease.ended",   "lease.failed"};
+    struct weir_lease_view v;
+    if (!weir_core_lease(e->core, id, &v)) {
+        return;
+    }
+    GATHER(&e->leases, &e->lease_at, id.v, v);
+    e->dirty = true;
+    bool final = v.state == WEIR_LEASE_ENDED || v.state == WEIR_LEASE_FAILED;
+    if (is_news(&e->lease_told, id.v, v.state, final)) {
+        struct weir_lease_note note;
+        const char *text = weir_engine_lease_get_note(e, id, &note) ? note.text : NULL;
+        engine_add_event(e, kinds[v.state], v.task.job, v.task.ordinal, v.node, id, text);
+    }
+}
+
+void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
+{
+    for (size_t i = 0; i < fx->n_jobs; i++) {
+        struct weir_job_view v;
+        if (weir_core_job(e->core, fx->job[i], &v)) {
+            GATHER(&e->jobs, &e->job_at, v.id.v, v);
+            tell_job(e, &v);
+        }
+    }
+    for (size_t i = 0; i < fx->n_tasks; i++) {
+        gather_task(e, fx->task[i]);
+    }
+    for (size_t i = 0; i < fx->n_nodes; i++) {
+        engine_gather_node(e, fx->node[i]);
+        tell_node(e, fx->node[i]);
+    }
+    for (size_t i = 0; i < fx->n_leases; i++) {
+        engine_gather_lease(e, fx->lease[i]);
+    }
+    for (size_t i = 0; i < fx->n_holds; i++) {
+        struct weir_hold_view v;
+        if (weir_core_hold(e->core, fx->hold[i], &v)) {
+            GATHER(&e->holds, &e->hold_at, v.id.v, v);
+        }
+    }
+    for (size_t i = 0; i < fx->n_projects; i++) {
+        struct weir_project_view v;
+        if (weir_core_project(e->core, fx->project[i], &v)) {
+            GATHER(&e->project_views, &e->project_at, v.id.v, v);
+        }
+    }
+}
+
+static void take_postings(struct weir_engine *e)
+{
+    const struct weir_posting *p;
+    const struct weir_meter *m;
+    size_t n_p;
+    size_t n_m;
+    weir_bill_take(e->bill, &p, &n_p, &m, &n_m);
+    for (size_t i = 0; i < n_p; i++) {
+        weir_vec_push(&e->postings, p[i]);
+    }
+    for (size_t i = 0; i < n_m; i++) {
+        weir_vec_push(&e->meters, m[i]);
+    }
+    e->dirty |= n_p > 0 || n_m > 0;
+}
+
+/* ---- the transaction ---- */
+
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        int r_ = (call);                                                                           \
+        if (r_ != 0) {                                                                             \
+            return r_;                                                                             \
+        }                                                                                          \
+    } while (0)
+
+static int put_names(struct weir_engine *e, struct weir_err *err)
+{
+    const struct weir_store_ops *ops = e->store->ops;
+    for (size_t i = e->users_stored; i < e->users.n; i++) {
+        struct weir_name_row r = {(uint32_t)i + 1, weir_intern_text(&e->users, (uint32_t)i), "{}"};
+        TRY(ops->put_user(e->store, &r, err));
+    }
+    for (size_t i = e->pools_stored; i < e->pools.n; i++) {
+        struct weir_name_row r = {(uint32_t)i + 1, weir_intern_text(&e->pools, (uint32_t)i), e->pool_detail.p[i]};
+        TRY(ops->put_pool(e->store, &r, err));
+    }
+    for (size_t i = 0; i < e->project_views.n; i++) {
+        struct weir_project_row r = {e->project_views.p[i], weir_engine_project_name(e, e->project_views.p[i].id)};
+        TRY(ops->put_project(e->store, &r, err));
+    }
+    uint32_t shape = e->shapes_stored;
+    for (const struct weir_request *r; (r = weir_core_shape(e->core, shape)) != NULL; shape++) {
+        struct weir_str json = WEIR_STR_INIT(SHAPE_JSON_MAX);
+        weir_shape_to_json(r, e->conf.core.gpus, &json);
+        int rc = e->store->ops->put_shape(e->store, shape, weir_str_cstr(&json), err);
+        weir_str_release(&json);
+        TRY(rc);
+    }
+    return 0;
+}
+
+static int put_jobs(struct weir_engine *e, struct weir_err *err)
+{
+    const struct weir_store_ops *ops = e->store->ops;
+    for (size_t i = 0; i < e->new_jobs.n; i++) {
+        const struct new_job *n = &e->new_jobs.p[i];
+        uint64_t at;
+        WEIR_ASSERT(weir_map_get(&e->job_at, n->id.v, &at));
+        struct weir_job_row row = {.view = e->jobs.p[at], .name = n->name, .tags_json = n->tags_json,
+                                   .spec_json = n->spec_json};
+        TRY(ops->put_job(e->store, &row, err));
+    }
+    /* what was just put is up to date; ids of new jobs are the largest */
+    uint64_t first_new = e->new_jobs.n > 0 ? e->new_jobs.p[0].id.v : UINT64_MAX;
+    for (size_t i = 0; i < e->jobs.n; i++) {
+        if (e->jobs.p[i].id.v < first_new) {
+            TRY(ops->update_job(e->store, &e->jobs.p[i], err));
+        }
+    }
+    for (size_t i = 0; i < e->tasks.n; i++) {
+        struct weir_task_row row = {.view = e->tasks.p[i].view, .text = e->tasks.p[i].text};
+        TRY(ops->put_task(e->store, &row, err));
+    }
+    for (size_t i = 0; i < e->holds.n; i++) {
+        TRY(ops->put_hold(e->store, &e->holds.p[i], err));
+    }
+    return 0;
+}
+
+static const char *model_name(const struct weir_engine *e, uint16_t model)
+{
+    return model == WEIR_GPU_MODEL_ANY ? "" : weir_gpu_table_get(e->conf.core.gpus, model)->name;
+}
+
+static int put_nodes(struct weir_engine *e, struct weir_err *err)
+{
+    const struct weir_store_ops *ops = e->store->ops;
+    for (size_t i = 0; i < e->nodes.n; i++) {
+        const struct node_note *n = engine_node_note(e, e->nodes.p[i].spec.id);
+        struct weir_node_row row = {.view = e->nodes.p[i], .seen = n->seen};
+        row.agent_id = n->agent_id == NULL ? "" : n->agent_id;
+        row.name = n->name == NULL ? "" : n->name;
+        row.address = n->address == NULL ? "" : n->address;
+        row.detail_json = n->detail_json == NULL ? "{}" : n->detail_json;
+        row.gpu_model = model_name(e, row.view.spec.gpu_model);
+        TRY(ops->put_node(e->store, &row, err));
+    }
+    for (size_t i = 0; i < e->leases.n; i++) {
+        struct weir_lease_note note = {{0}};
+        (void)weir_engine_lease_get_note(e, e->leases.p[i].id, &note);
+        struct weir_lease_row row = {.view = e->leases.p[i], .text = note.text};
+        row.gpu_model = model_name(e, row.view.offer.gpu_model);
+        memcpy(row.token, note.token, sizeof row.token);
+        memcpy(row.instance, note.instance, sizeof row.instance);
+        TRY(ops->put_lease(e->store, &row, err));
+    }
+    for (size_t i = 0; i < e->new_effects.n; i++) {
+        TRY(ops->put_effect(e->store, &e->new_effects.p[i], err));
+    }
+    for (size_t i = 0; i < e->done_effects.n; i++) {
+        TRY(ops->done_effect(e->store, e->done_effects.p[i].seq, e->done_effects.p[i].number, err));
+    }
+    for (size_t i = 0; i < e->tokens.n; i++) {
+        struct weir_token_row row = e->tokens.p[i].row;
+        row.name = e->tokens.p[i].name;
+        row.role = e->tokens.p[i].role;
+        row.user = e->tokens.p[i].user;
+        TRY(ops->put_token(e->store, &row, err));
+    }
+    return 0;
+}
+
+static int put_records(struct weir_engine *e, struct weir_err *err)
+{
+    const struct weir_store_ops *ops = e->store->ops;
+    for (size_t i = 0; i < e->postings.n; i++) {
+        TRY(ops->put_posting(e->store, &e->postings.p[i], err));
+    }
+    for (size_t i = 0; i < e->meters.n; i++) {
+        TRY(ops->put_meter(e->store, &e->meters.p[i], err));
+    }
+    for (size_t i = 0; i < e->explains.n; i++) {
+        struct weir_explain_row row = {e->explains.p[i].task, e->explains.p[i].seq, e->explains.p[i].json};
+        TRY(ops->put_explain(e->store, &row, err));
+    }
+    for (size_t i = 0; i < e->events.n; i++) {
+        struct weir_event_row row = e->events.p[i].row;
+        row.text = e->events.p[i].text == NULL ? "" : e->events.p[i].text;
+        TRY(ops->put_event(e->store, &row, err));
+    }
+    for (size_t i = 0; i < e->runtimes.n; i++) {
+        if (e->runtimes.p[i].dirty) {
+            TRY(ops->put_runtime(e->store, e->runtimes.p[i].key, &e->runtimes.p[i].history, err));
+        }
+    }
+    char text[64];
+    struct weir_str s = WEIR_STR_INIT(sizeof text);
+    weir_str_add_u64(&s, e->seq);
+    weir_str_addc(&s, ' ');
+    weir_str_add_i64(&s, e->now.us);
+    int r = ops->put_meta(e->store, "last_step", weir_str_cstr(&s), err);
+    weir_str_release(&s);
+    return r;
+}
+
+static int put_all(struct weir_engine *e, struct weir_err *err)
+{
+    TRY(put_names(e, err));
+    TRY(put_jobs(e, err));
+    TRY(put_nodes(e, err));
+    return put_records(e, err);
+}
+
+void engine_forget_gathered(struct weir_engine *e)
+{
+    for (size_t i = 0; i < e->tasks.n; i++) {
+        free(e->tasks.p[i].gang_node);
+        free(e->tasks.p[i].gang_mask);
+        free(e->tasks.p[i].text);
+    }
+    for (size_t i = 0; i < e->new_jobs.n; i++) {
+        free(e->new_jobs.p[i].name);
+        free(e->new_jobs.p[i].spec_json);
+        free(e->new_jobs.p[i].tags_json);
+    }
+    for (size_t i = 0; i < e->events.n; i++) {
+        free(e->events.p[i].text);
+    }
+    for (size_t i = 0; i < e->explains.n; i++) {
+        free(e->explains.p[i].json);
+    }
+    for (size_t i = 0; i < e->tokens.n; i++) {
+        free(e->tokens.p[i].name);
+        free(e->tokens.p[i].role);
+        free(e->tokens.p[i].user);
+    }
+    for (size_t i = 0; i < e->texts.n; i++) {
+        free(e->texts.p[i]);
+    }
+    weir_vec_clear(&e->jobs);
+    weir_vec_clear(&e->tasks);
+    weir_vec_clear(&e->nodes);
+    weir_vec_clear(&e->leases);
+    weir_vec_clear(&e->holds);
+    weir_vec_clear(&e->project_views);
+    weir_vec_clear(&e->new_jobs);
+    weir_vec_clear(&e->events);
+    weir_vec_clear(&e->explains);
+    weir_vec_clear(&e->tokens);
+    weir_vec_clear(&e->texts);
+    weir_vec_clear(&e->new_effects);
+    weir_vec_clear(&e->done_effects);
+    weir_vec_clear(&e->postings);
+    weir_vec_clear(&e->meters);
+    weir_map_release(&e->job_at);
+    weir_map_release(&e->task_at);
+    weir_map_release(&e->node_at);
+    weir_map_release(&e->lease_at);
+    weir_map_release(&e->hold_at);
+    weir_map_release(&e->project_at);
+    weir_map_release(&e->task_text);
+}
+
+int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
+{
+    struct weir_wall now = weir_engine_now(e);
+    int64_t mono = weir_clock_mono(e->conf.clock).us;
+    bool all = settle || mono - (int64_t)e->settled_us > SETTLE_EVERY_S * WEIR_US_PER_S;
+    weir_bill_settle(e->bill, now, all);
+    if (all) {
+        e->settled_us = (uint64_t)mono;
+    }
+    take_postings(e);
+    if (!e->dirty) {
+        return 0;
+    }
+    int r = e->store->ops->begin(e->store, err);
+    if (r == 0) {
+        r = put_all(e, err);
+        if (r == 0) {
+            r = e->store->ops->commit(e->store, err);
+        }
+        if (r != 0) {
+            e->store->ops->rollback(e->store);
+        }
+    }
+    if (r != 0) {
+        return r; /* all of it stays gathered */
+    }
+    e->users_stored = e->users.n;
+    e->pools_stored = e->pools.n;
+    while (weir_core_shape(e->core, e->shapes_stored) != NULL) {
+        e->shapes_stored++;
+    }
+    for (size_t i = 0; i < e->runtimes.n; i++) {
+        e->runtimes.p[i].dirty = false;
+    }
+    engine_forget_gathered(e);
+    e->dirty = false;
+    return 0;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The engine's inside, shared by engine.c (events), engine_flush.c (the transaction) and
+ * engine_open.c (restore). */
+
+#include "api/explain_json.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "engine.h"
+
+enum { SPEC_CACHE_SLOTS = 1024 };
+
+/* Views gathered for the next transaction; one per object, the latest. */
+struct dirty_task {
+    struct weir_task_view view;
+    struct weir_node_id *gang_node; /* own copies of the view's arrays */
+    uint32_t *gang_mask;
+    char *text; /* NULL: as it was */
+};
+
+struct new_job {
+    struct weir_job_id id;
+    char *name;
+    char *spec_json;
+    char *tags_json;
+};
+
+struct gathered_event {
+    struct weir_event_row row; /* kind is a literal */
+    char *text;
+};
+
+struct gathered_explain {
+    struct weir_task_id task;
+    uint64_t seq;
+    char *json;
+};
+
+struct node_note {
+    char *agent_id;
+    char *name;
+    char *address;
+    char *detail_json;
+    struct weir_wall seen;
+};
+
+struct gathered_token {
+    struct weir_token_row row;
+    char *name;
+    char *role;
+    char *user;
+};
+
+struct runtime_entry {
+    uint64_t key;
+    struct weir_runtime_history history;
+    bool dirty;
+};
+
+struct spec_slot {
+    uint64_t job;
+    char *spec;
+    char *name;
+};
+
+typedef WEIR_VEC(struct weir_posting) posting_vec;
+
+struct weir_engine {
+    struct weir_engine_conf conf;
+    struct weir_store *store;
+    struct weir_core *core;
+    struct weir_bill *bill;
+
+    uint64_t seq;
+    struct weir_wall now; /* of the last event */
+    struct weir_wall wall_base;
+    struct weir_mono mono_base;
+    bool jump_reported;
+    struct weir_wall wake_at;
+
+    /* names; number = interned + 1 */
+    struct weir_interner projects;
+    struct weir_interner users;
+    struct weir_interner pools;
+    WEIR_VEC(char *) pool_detail;
+    size_t projects_stored; /* how many of each the store has */
+    size_t users_stored;
+    size_t pools_stored;
+
+    /* gathered since the last successful flush */
+    WEIR_VEC(struct weir_job_view) jobs;
+    struct weir_map job_at;
+    WEIR_VEC(struct dirty_task) tasks;
+    struct weir_map task_at;
+    WEIR_VEC(struct weir_node_view) nodes;
+    struct weir_map node_at;
+    WEIR_VEC(struct weir_lease_view) leases;
+    struct weir_map lease_at;
+    WEIR_VEC(struct weir_hold_view) holds;
+    struct weir_map hold_at;
+    WEIR_VEC(struct weir_project_view) project_views;
+    struct weir_map project_at;
+    WEIR_VEC(struct new_job) new_jobs;
+    WEIR_VEC(struct gathered_event) events;
+    WEIR_VEC(struct gathered_explain) explains;
+    WEIR_VEC(struct gathered_token) tokens;
+    WEIR_VEC(struct weir_effect_row) new_effects;
+    WEIR_VEC(struct weir_effect_row) done_effects;
+    posting_vec postings;
+    WEIR_VEC(struct weir_meter) meters;
+    uint32_t shapes_stored;
+    bool dirty;
+
+    /* last state told in events, by object; final ones are removed */
+    struct weir_map job_told;
+    struct weir_map task_told;
+    struct weir_map node_told;
+    struct weir_map lease_told;
+
+    /* notes beside the core's objects, by id */
+    struct weir_map node_note_at; /* node id -> index */
+    WEIR_VEC(struct node_note) node_notes;
+    struct weir_map agent_node; /* hash of the agent id -> node id */
+    struct weir_map lease_note_at;
+    WEIR_VEC(struct weir_lease_note) lease_notes;
+    struct weir_map task_text; /* task key -> index + 1 in texts, until the next flush */
+    WEIR_VEC(char *) texts;
+
+    /* known offers, for names in explain records */
+    WEIR_VEC(struct weir_offer) offers;
+    struct weir_map offer_at;
+
+    /* run-time forecasts */
+    struct weir_map runtime_at; /* key -> index */
+    WEIR_VEC(struct runtime_entry) runtimes;
+    struct weir_map job_runtime; /* live job -> key */
+
+    struct spec_slot spec_cache[SPEC_CACHE_SLOTS];
+
+    WEIR_VEC(struct weir_order) orders;     /* gathered */
+    WEIR_VEC(struct weir_order) out_orders; /* handed out */
+    WEIR_VEC(struct weir_job_id) ended;
+    WEIR_VEC(struct weir_job_id) out_ended;
+    WEIR_VEC(struct weir_effect_row) undone;
+    uint64_t event_id;
+    uint64_t settled_us; /* monotonic time of the last settle of all */
+};
+
+/* A task's key in maps; ordinals are below 2^20. */
+static inline uint64_t task_key(struct weir_task_id t)
+{
+    return t.job.v << 20 | t.ordinal;
+}
+
+/* Makes the views of all that a step changed part of the next transaction. */
+void engine_gather(struct weir_engine *e, const struct weir_effects *fx);
+void engine_gather_node(struct weir_engine *e, struct weir_node_id id);
+void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id);
+void engine_forget_gathered(struct weir_engine *e);
+void engine_add_event(struct weir_engine *e,
+                      const char *kind,
+                      struct weir_job_id job,
+                      uint32_t ordinal,
+                      struct weir_node_id node,
+                      struct weir_lease_id lease,
+                      const char *text);
+struct node_note *engine_node_note(struct weir_engine *e, struct weir_node_id id);
+struct runtime_entry *engine_runtime(struct weir_engine *e, uint64_t key);
+int engine_restore(struct weir_engine *e, struct weir_err *err);

@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Driving providers: launching what the core wants rented, finding out what became of calls whose answer was
+ * lost, watching machines until their end is proven, and sweeping for machines that no lease owns. Policy is
+ * the core's; this file only never gives up and never launches twice.
+ */
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "broker_priv.h"
+
+enum {
+    WATCH_MS = 2000,
+    OFFERS_MS = 60000,
+    SWEEP_MS = 60000,
+    RETRY_MS_MIN = 500,
+    RETRY_MS_MAX = 60000,
+    ABSENT_MAX = 3, /* looks in a row before an instance that was seen counts as gone */
+};
+
+enum call_kind {
+    CALL_LAUNCH,
+    CALL_DESCRIBE,
+    CALL_TERMINATE,
+    CALL_OFFERS,
+    CALL_SWEEP,
+    CALL_SWEEP_END,
+};
+
+/* One call under way. */
+struct call {
+    struct broker *b;
+    struct provider *provider;
+    struct weir_lease_id lease;
+    enum call_kind kind;
+};
+
+static struct lease_watch *find_watch(struct broker *b, struct weir_lease_id lease)
+{
+    for (size_t i = 0; i < b->leases.n; i++) {
+        if (b->leases.p[i].lease.v == lease.v) {
+            return &b->leases.p[i];
+        }
+    }
+    return NULL;
+}
+
+static struct provider *find_provider(struct broker *b, const char *name)
+{
+    for (size_t i = 0; i < b->n_providers; i++) {
+        if (weir_streq(b->provider[i].ops->name, name)) {
+            return &b->provider[i];
+        }
+    }
+    return NULL;
+}
+
+/* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
+static void lease_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE])
+{
+    (void)snprintf(ret, WEIR_TOKEN_SIZE, "%.32s-%" PRIu64, b->owner, lease.v);
+}
+
+static void step_event(struct broker *b, struct weir_event *ev)
+{
+    struct weir_err err;
+    if (weir_engine_event(b->engine, ev, &err) != 0) {
+        weir_log(WEIR_LOG_ERROR, "lease.event", "kind=%s text=\"%s\"", weir_event_name(ev->kind), err.text);
+    }
+    broker_wake(b);
+}
+
+static void lease_event(struct broker *b, enum weir_event_kind kind, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
+{
+    struct weir_event ev = {.kind = kind};
+    ev.u.lease.lease = lease;
+    ev.u.lease.at = at;
+    ev.u.lease.reclaimed = reclaimed;
+    step_event(b, &ev);
+}
+
+static void effect_done(struct broker *b, struct lease_watch *w)
+{
+    if (w->effect_seq != 0) {
+        weir_engine_effect_done(b->engine, w->effect_seq, w->effect_number);
+        w->effect_seq = 0;
+    }
+}
+
+static void retry_later(struct broker *b, struct lease_watch *w, struct weir_dur told)
+{
+    uint64_t ms = RETRY_MS_MIN;
+    for (uint32_t i = 0; i < w->tries && ms < RETRY_MS_MAX; i++) {
+        ms *= 2;
+    }
+    w->tries++;
+    if (told.us > 0 && (uint64_t)(told.us / 1000) > ms) {
+        ms = (uint64_t)(told.us / 1000);
+    }
+    w->due_ms = broker_ms(b) + (ms > RETRY_MS_MAX ? RETRY_MS_MAX : ms);
+}
+
+static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal refusal, const struct weir_provider_result *r)
+{
+    struct weir_lease_note note;
+    if (weir_engine_lease_get_note(b->engine, w->lease, &note)) {
+        (void)snprintf(note.text, sizeof note.text, "%s", r->text);
+        weir_engine_lease_note(b->engine, w->lease, &note);
+    }
+    weir_log(WEIR_LOG_INFO, "lease.refused", "lease=%" PRIu64 " reason=%s text=\"%s\"", w->lease.v, weir_refusal_name(refusal),
+             r->text);
+    effect_done(b, w);
+    w->step = LEASE_STEP_DONE;
+    struct weir_event ev = {.kind = WEIR_EVENT_LEASE_REFUSED};
+    ev.u.lease_refused.lease = w->lease;
+    ev.u.lease_refused.refusal = (uint8_t)refusal;
+    ev.u.lease_refused.retry_after = r->retry_after;
+    step_event(b, &ev);
+}
+
+static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
+{
+    struct lease_watch *w = find_watch(b, lease);
+    effect_done(b, w);
+    w->step = LEASE_STEP_DONE;
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, at.us == 0 ? weir_engine_now(b->engine) : at, reclaimed);
+}
+
+/* An instance of the lease was seen. */
+static void seen(struct broker *b, struct weir_lease_id lease, const struct weir_instance *i)
+{
+    struct lease_watch *w = find_watch(b, lease);
+    w->absent = 0;
+    w->tries = 0;
+    if (!w->confirmed) {
+        w->confirmed = true;
+        if (w->step == LEASE_STEP_LAUNCH || w->step == LEASE_STEP_DESCRIBE) {
+            effect_done(b, w);
+            w->step = w->want_end ? LEASE_STEP_TERMINATE : LEASE_STEP_WATCH;
+        }
+        struct weir_lease_note note = {{0}};
+        (void)weir_engine_lease_get_note(b->engine, lease, &note);
+        (void)snprintf(note.instance, sizeof note.instance, "%s", i->id);
+        weir_engine_lease_note(b->engine, lease, &note);
+        lease_event(b, WEIR_EVENT_LEASE_CONFIRMED, lease, i->launched.us == 0 ? weir_engine_now(b->engine) : i->launched, false);
+    }
+    if (i->state == WEIR_INSTANCE_GONE) {
+        ended(b, lease, i->ended, i->reclaimed);
+        return;
+    }
+    if (i->reclaim_at.us != 0 && !w->noticed) {
+        w->noticed = true;
+        lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, i->reclaim_at, true);
+    }
+    w = find_watch(b, lease);
+    w->due_ms = broker_ms(b) + WATCH_MS;
+}
+
+static void on_launch(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
+{
+    switch (r->class) {
+    case WEIR_PROVIDER_OK:
+        if (r->n_instances == 1) {
+            seen(b, w->lease, r->instance);
+            return;
+        }
+        w->step = LEASE_STEP_DESCRIBE;
+        retry_later(b, w, r->retry_after);
+        return;
+    case WEIR_PROVIDER_NO_CAPACITY:
+        refuse(b, w, WEIR_REFUSAL_NO_CAPACITY, r);
+        return;
+    case WEIR_PROVIDER_QUOTA:
+        refuse(b, w, WEIR_REFUSAL_QUOTA, r);
+        return;
+    case WEIR_PROVIDER_THROTTLED:
+        refuse(b, w, WEIR_REFUSAL_THROTTLED, r);
+        return;
+    case WEIR_PROVIDER_REFUSED:
+        refuse(b, w, WEIR_REFUSAL_REFUSED, r);
+        return;
+    case WEIR_PROVIDER_UNKNOWN:
+        w->step = LEASE_STEP_DESCRIBE;
+        retry_later(b, w, r->retry_after);
+        return;
+    case WEIR_PROVIDER_CLASS_MAX:
+        break;
+    }
+    WEIR_UNREACHABLE();
+}
+
+static void on_describe(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
+{
+    if (r->class != WEIR_PROVIDER_OK) {
+        retry_later(b, w, r->retry_after);
+    } else if (r->n_instances > 0) {
+        seen(b, w->lease, r->instance);
+    } else if (!w->confirmed) {
+        /* The launch never arrived: launching again under the same token cannot make a second machine. */
+        if (w->want_end) {
+            struct weir_provider_result none = {.class = WEIR_PROVIDER_REFUSED, .text = "ended before it was launched"};
+            refuse(b, w, WEIR_REFUSAL_REFUSED, &none);
+            return;
+        }
+        w->step = LEASE_STEP_LAUNCH;
+        retry_later(b, w, r->retry_after);
+    } else if (++w->absent >= ABSENT_MAX) {
+        ended(b, w->lease, (struct weir_wall){0}, !w->want_end);
+    } else {
+        retry_later(b, w, r->retry_after);
+    }
+}
+
+static void on_terminate(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
+{
+    if (r->class == WEIR_PROVIDER_OK) {
+        effect_done(b, w);
+        w->step = LEASE_STEP_ENDING;
+        w->tries = 0;
+        w->due_ms = broker_ms(b) + RETRY_MS_MIN;
+    } else {
+        weir_log(WEIR_LOG_WARNING, "lease.terminate", "lease=%" PRIu64 " text=\"%s\"", w->lease.v, r->text);
+        retry_later(b, w, r->retry_after);
+    }
+}
+
+/* Has a machine with this token an owner among the leases that are not over? */
+static bool is_owned(struct broker *b, const char *token)
+{
+    for (size_t i = 0; i < b->leases.n; i++) {
+        char own[WEIR_TOKEN_SIZE];
+        lease_token(b, b->leases.p[i].lease, own);
+        if (b->leases.p[i].step != LEASE_STEP_DONE && weir_streq(own, token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_result(void *ctx, const struct weir_provider_result *r);
+
+static struct call *new_call(struct broker *b, struct provider *p, struct weir_lease_id lease, enum call_kind kind)
+{
+    struct call *c = weir_alloc(sizeof *c);
+    *c = (struct call){b, p, lease, kind};
+    return c;
+}
+
+static void on_sweep(struct broker *b, struct provider *p, const struct weir_provider_result *r)
+{
+    if (r->class != WEIR_PROVIDER_OK) {
+        return;
+    }
+    for (size_t i = 0; i < r->n_instances; i++) {
+        const struct weir_instance *in = &r->instance[i];
+        if ((in->state != WEIR_INSTANCE_PENDING && in->state != WEIR_INSTANCE_RUNNING) || is_owned(b, in->token)) {
+            continue;
+        }
+        weir_log(WEIR_LOG_WARNING, "lease.orphan", "provider=%s instance=%s text=\"no lease owns it: ending it\"", p->ops->name,
+                 in->id);
+        struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP_END);
+        if (p->ops->terminate(p->p, in->id, on_result, c) != 0) {
+            free(c);
+        }
+    }
+    if (r->next_page != NULL) {
+        struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP);
+        if (p->ops->list(p->p, r->next_page, on_result, c) == 0) {
+            p->sweep_busy = true;
+        } else {
+            free(c);
+        }
+    }
+}
+
+static void on_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
+{
+    if (r->class != WEIR_PROVIDER_OK) {
+        weir_log(WEIR_LOG_WARNING, "provider.offers", "provider=%s text=\"%s\"", p->ops->name, r->text);
+        return;
+    }
+    bool same = p->offers_known && p->offers.n == r->n_offers &&
+                (r->n_offers == 0 || memcmp(p->offers.p, r->offer, r->n_offers * sizeof *r->offer) == 0);
+    if (same) {
+        return;
+    }
+    weir_vec_clear(&p->offers);
+    for (size_t i = 0; i < r->n_offers; i++) {
+        weir_vec_push(&p->offers, r->offer[i]);
+    }
+    p->offers_known = true;
+    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
+    ev.u.offers_set.provider = p->ops->name;
+    ev.u.offers_set.offer = p->offers.p;
+    ev.u.offers_set.n = p->offers.n;
+    step_event(b, &ev);
+}
+
+static void on_result(void *ctx, const struct weir_provider_result *r)
+{
+    struct call c = *(struct call *)ctx;
+    free(ctx);
+    struct lease_watch *w = find_watch(c.b, c.lease);
+    if (w != NULL) {
+        w->busy = false;
+    }
+    switch (c.kind) {
+    case CALL_OFFERS:
+        c.provider->offers_busy = false;
+        on_offers(c.b, c.provider, r);
+        break;
+    case CALL_SWEEP:
+        c.provider->sweep_busy = false;
+        on_sweep(c.b, c.provider, r);
+        break;
+    case CALL_SWEEP_END:
+        break; /* the next sweep sees to it */
+    case CALL_LAUNCH:
+        on_launch(c.b, w, r);
+        break;
+    case CALL_DESCRIBE:
+        on_describe(c.b, w, r);
+        break;
+    case CALL_TERMINATE:
+        on_terminate(c.b, w, r);
+        break;
+    }
+    broker_wake(c.b);
+}
+
+/* ---- starting calls ---- */
+
+static int call_launch(struct broker *b, struct lease_watch *w)
+{
+    struct weir_lease_view v;
+    char token[WEIR_TOKEN_SIZE];
+    char secret[2 * TOKEN_BYTES + 1];
+    char name[64];
+    lease_token(b, w->lease, token);
+    if (!weir_core_lease(weir_engine_core(b->engine), w->lease, &v)) {
+        w->step = LEASE_STEP_DONE;
+        return 0;
+    }
+    (void)snprintf(name, sizeof name, "lease-%" PRIu64, w->lease.v);
+    tokens_make(b, name, "agent", "", w->lease, secret, sizeof secret);
+    struct weir_launch l = {.token = token, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
+                            .join_token = secret, .ca_pem = b->ca_pem, .expires = v.expires};
+    if (weir_streq(w->provider->ops->name, "sandbox")) {
+        l.broker_url = b->url; /* its machines are on this host */
+    }
+    struct call *c = new_call(b, w->provider, w->lease, CALL_LAUNCH);
+    int r = w->provider->ops->launch(w->provider->p, &l, on_result, c);
+    if (r != 0) {
+        free(c);
+    }
+    return r;
+}
+
+static int call_describe(struct broker *b, struct lease_watch *w)
+{
+    struct weir_lease_note note = {{0}};
+    char token[WEIR_TOKEN_SIZE];
+    lease_token(b, w->lease, token);
+    (void)weir_engine_lease_get_note(b->engine, w->lease, &note);
+    struct call *c = new_call(b, w->provider, w->lease, CALL_DESCRIBE);
+    bool by_id = note.instance[0] != '\0';
+    int r = w->provider->ops->describe(w->provider->p, by_id ? NULL : token, by_id ? note.instance : NULL, on_result, c);
+    if (r != 0) {
+        free(c);
+    }
+    return r;
+}
+
+static int call_terminate(struct broker *b, struct lease_watch *w)
+{
+    struct weir_lease_note note = {{0}};
+    (void)weir_engine_lease_get_note(b->engine, w->lease, &note);
+    struct call *c = new_call(b, w->provider, w->lease, CALL_TERMINATE);
+    int r = w->provider->ops->terminate(w->provider->p, note.instance, on_result, c);
+    if (r != 0) {
+        free(c);
+    }
+    return r;
+}
+
+static void pump(struct broker *b, struct weir_lease_id lease)
+{
+    struct lease_watch *w = find_watch(b, lease);
+    int r = 0;
+    w->busy = true;
+    switch (w->step) {
+    case LEASE_STEP_LAUNCH:
+        r = call_launch(b, w);
+        break;
+    case LEASE_STEP_DESCRIBE:
+    case LEASE_STEP_WATCH:
+    case LEASE_STEP_ENDING:
+        r = call_describe(b, w);
+        break;
+    case LEASE_STEP_TERMINATE:
+        r = call_terminate(b, w);
+        break;
+    case LEASE_STEP_DONE:
+        break;
+    }
+    w = find_watch(b, lease);
+    if (r != 0) {
+        w->busy = false;
+        retry_later(b, w, (struct weir_dur){0});
+    } else if (w->step == LEASE_STEP_DONE) {
+        w->busy = false;
+    }
+}
+
+void leases_order(struct broker *b, const struct weir_order *o)
+{
+    struct lease_watch *w = find_watch(b, o->effect.lease);
+    if (o->effect.kind == WEIR_EFFECT_LEASE_LAUNCH) {
+        struct provider *p = find_provider(b, o->offer.provider);
+        struct lease_watch fresh = {.lease = o->effect.lease, .provider = p, .step = LEASE_STEP_LAUNCH,
+                                    .effect_seq = o->seq, .effect_number = o->effect.number};
+        struct weir_lease_note note = {{0}};
+        lease_token(b, o->effect.lease, note.token);
+        weir_engine_lease_note(b->engine, o->effect.lease, &note);
+        weir_vec_push(&b->leases, fresh);
+        if (p == NULL) {
+            struct weir_provider_result none = {.class = WEIR_PROVIDER_REFUSED, .text = "no driver of that provider is configured"};
+            refuse(b, &b->leases.p[b->leases.n - 1], WEIR_REFUSAL_REFUSED, &none);
+        }
+    } else if (o->effect.kind == WEIR_EFFECT_LEASE_TERMINATE && w != NULL) {
+        w->want_end = true;
+        if (w->step == LEASE_STEP_WATCH) {
+            w->step = LEASE_STEP_TERMINATE;
+            w->tries = 0;
+            w->due_ms = 0;
+        }
+    }
+}
+
+static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
+{
+    if (!p->offers_busy && now >= p->offers_due_ms) {
+        struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
+        p->offers_due_ms = now + OFFERS_MS;
+        p->offers_busy = p->ops->offers(p->p, on_result, c) == 0;
+        if (!p->offers_busy) {
+            free(c);
+        }
+    }
+    if (!p->sweep_busy && now >= p->sweep_due_ms) {
+        struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP);
+        p->sweep_due_ms = now + SWEEP_MS;
+        p->sweep_busy = p->ops->list(p->p, NULL, on_result, c) == 0;
+        if (!p->sweep_busy) {
+            free(c);
+        }
+    }
+}
+
+void leases_tick(struct broker *b)
+{
+    uint64_t now = broker_ms(b);
+    for (size_t i = 0; i < b->n_providers; i++) {
+        tick_provider(b, &b->provider[i], now);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < b->leases.n; i++) {
+        struct lease_watch *w = &b->leases.p[i];
+        /* a launch goes out only after its token was stored: not while something is unflushed */
+        bool held = w->step == LEASE_STEP_LAUNCH && (weir_engine_is_dirty(b->engine) || b->store_full);
+        if (!w->busy && w->step != LEASE_STEP_DONE && now >= w->due_ms && !held) {
+            pump(b, w->lease);
+            w = &b->leases.p[i];
+        }
+        if (w->step != LEASE_STEP_DONE || w->busy) {
+            b->leases.p[kept++] = *w;
+        }
+    }
+    b->leases.n = kept;
+}
+
+/* ---- start and end ---- */
+
+static const struct weir_offer *catalogue_offers(void *ctx, const char *provider, size_t *ret_n)
+{
+    struct broker *b = ctx;
+    size_t from = 0;
+    size_t n = 0;
+    /* the market list is in order of provider */
+    for (size_t i = 0; i < b->market.n; i++) {
+        if (weir_streq(b->market.p[i].provider, provider)) {
+            from = n == 0 ? i : from;
+            n++;
+        }
+    }
+    *ret_n = n;
+    return n == 0 ? NULL : &b->market.p[from];
+}
+
+static void restore_watch(struct broker *b, struct weir_lease_id id)
+{
+    struct weir_lease_view v;
+    if (!weir_core_lease(weir_engine_core(b->engine), id, &v) || v.state == WEIR_LEASE_ENDED || v.state == WEIR_LEASE_FAILED) {
+        return;
+    }
+    struct lease_watch w = {.lease = id, .provider = find_provider(b, v.offer.provider)};
+    if (w.provider == NULL) {
+        weir_log(WEIR_LOG_ERROR, "lease.provider", "lease=%" PRIu64 " provider=%s text=\"is not configured any more: its machine is not looked after\"",
+                 id.v, v.offer.provider);
+        return;
+    }
+    w.confirmed = v.state != WEIR_LEASE_INTENT;
+    w.noticed = v.reclaim_at.us != 0;
+    w.want_end = v.state == WEIR_LEASE_ENDING;
+    w.step = !w.confirmed ? LEASE_STEP_DESCRIBE : w.want_end ? LEASE_STEP_TERMINATE : LEASE_STEP_WATCH;
+    weir_vec_push(&b->leases, w);
+}
+
+static void restore_effect(void *ctx, const struct weir_effect_row *row)
+{
+    struct broker *b = ctx;
+    struct lease_watch *w = find_watch(b, row->lease);
+    if (w != NULL) {
+        w->want_end |= row->kind == WEIR_EFFECT_LEASE_TERMINATE;
+        w->effect_seq = row->seq;
+        w->effect_number = row->number;
+    } else {
+        weir_engine_effect_done(b->engine, row->seq, row->number);
+    }
+}
+
+int leases_init(struct broker *b, struct weir_err *err)
+{
+    b->provider_env = (struct weir_provider_env){.loop = &b->loop, .clock = &weir_clock_os, .owner = b->owner, .data_dir = b->data_dir,
+                                                 .self_exe = b->conf.self_exe, .gpus = b->gpus, .catalogue = catalogue_offers,
+                                                 .catalogue_ctx = b};
+    for (size_t i = 0; i < b->config->n_providers; i++) {
+        const struct weir_config_provider *c = &b->config->provider[i];
+        struct provider *p = &b->provider[b->n_providers];
+        p->ops = weir_provider_find(c->name);
+        if (p->ops == NULL) {
+            const char *names[WEIR_CONFIG_PROVIDERS_MAX + 1] = {0};
+            for (size_t k = 0; k < WEIR_CONFIG_PROVIDERS_MAX && weir_providers[k] != NULL; k++) {
+                names[k] = weir_providers[k]->name;
+            }
+            const char *near = weir_nearest(weir_sv_of(c->name), names);
+            return weir_fail(err, -WEIR_ECONFIG, "providers: there is no driver '%s'%s%s%s", c->name, near ? "; did you mean '" : "",
+                             near ? near : "", near ? "'?" : "");
+        }
+        int r = p->ops->init(&p->p, &b->provider_env, c->section, err);
+        if (r != 0) {
+            return weir_fail_prefix(err, r, "providers: %s", c->name);
+        }
+        b->n_providers++;
+    }
+    struct weir_core *core = weir_engine_core(b->engine);
+    size_t n = weir_core_leases(core, NULL, 0);
+    struct weir_lease_id *ids = weir_calloc(n, sizeof *ids);
+    (void)weir_core_leases(core, ids, n);
+    for (size_t i = 0; i < n; i++) {
+        restore_watch(b, ids[i]);
+    }
+    free(ids);
+    weir_engine_each_undone(b->engine, restore_effect, b);
+    return 0;
+}
+
+void leases_free(struct broker *b)
+{
+    for (size_t i = 0; i < b->n_providers; i++) {
+        b->provider[i].ops->fini(b->provider[i].p);
+        weir_vec_release(&b->provider[i].offers);
+    }
+    weir_vec_release(&b->leases);
+}
+
+int leases_fault(struct broker *b, const char *what, struct weir_err *err)
+{
+    for (size_t i = 0; i < b->n_providers; i++) {
+        if (b->provider[i].ops->fault != NULL) {
+            return b->provider[i].ops->fault(b->provider[i].p, what, err);
+        }
+    }
+    return weir_fail(err, -WEIR_ENOTFOUND, "no provider that can be made to fail is configured: add 'providers: {sandbox: {}}'");
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The agent of the broker's own host. It is a process of its own, in a session of its own: killing the broker
+ * leaves it and its tasks alone. A new broker finds it by the lock that it holds on its directory, and starts
+ * none while it is there.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "base/log.h"
+#include "broker_priv.h"
+
+enum { RETRY_MS = 2000 };
+
+static void on_agent_exit(uv_process_t *process, int64_t status, int signal)
+{
+    struct broker *b = process->data;
+    uv_close((uv_handle_t *)process, NULL);
+    b->local_agent_running = false;
+    b->local_agent_elsewhere = status == weir_error_exit_status(-WEIR_EINUSE) && signal == 0;
+    b->local_agent_due_ms = broker_ms(b) + RETRY_MS;
+    if (!b->local_agent_elsewhere && !b->stopping) {
+        weir_log(WEIR_LOG_WARNING, "local_agent.ended", "status=%" PRId64 " signal=%d text=\"it is started again\"", status, signal);
+    }
+}
+
+/* Is an agent of an earlier broker still there? It holds the lock on its directory for as long as it lives. */
+static bool is_elsewhere(struct broker *b)
+{
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%s/agent/agent.lock", b->data_dir);
+    int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDWR | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+static void start(struct broker *b)
+{
+    char dir[4200];
+    char token[4200];
+    char ca[4200];
+    char *args[24];
+    size_t n = 0;
+    char self[4096];
+    (void)snprintf(self, sizeof self, "%s", b->conf.self_exe);
+    (void)snprintf(dir, sizeof dir, "%s/agent", b->data_dir);
+    (void)snprintf(token, sizeof token, "%s/agent-token", b->data_dir);
+    (void)snprintf(ca, sizeof ca, "%s/tls/ca.pem", b->data_dir);
+    char declare[256];
+    char url[sizeof b->url];
+    memcpy(url, b->url, sizeof url);
+    args[n++] = self;
+    static char words[][24] = {"agent", "--broker", "--token-file", "--data", "--pool", "local", "--ca", "--declare-gpus"};
+    args[n++] = words[0];
+    args[n++] = words[1];
+    args[n++] = url;
+    args[n++] = words[2];
+    args[n++] = token;
+    args[n++] = words[3];
+    args[n++] = dir;
+    args[n++] = words[4];
+    args[n++] = words[5];
+    if (b->ca_pem != NULL) {
+        args[n++] = words[6];
+        args[n++] = ca;
+    }
+    if (b->conf.declare_gpus != NULL) {
+        (void)snprintf(declare, sizeof declare, "%s", b->conf.declare_gpus);
+        args[n++] = words[7];
+        args[n++] = declare;
+    }
+    args[n] = NULL;
+    uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD, .data.fd = 2}};
+    uv_process_options_t options = {.exit_cb = on_agent_exit, .file = self, .args = args, .stdio = stdio, .stdio_count = 3,
+                                    .flags = UV_PROCESS_DETACHED};
+    b->local_agent.data = b;
+    int r = uv_spawn(&b->loop, &b->local_agent, &options);
+    if (r != 0) {
+        weir_log(WEIR_LOG_ERROR, "local_agent.start", "program=%s text=\"%s\"", self, uv_strerror(r));
+        b->local_agent_due_ms = broker_ms(b) + RETRY_MS;
+        uv_close((uv_handle_t *)&b->local_agent, NULL);
+        return;
+    }
+    b->local_agent_running = true;
+}
+
+void local_agent_tick(struct broker *b)
+{
+    if (!b->conf.no_agent && !b->stopping && !b->local_agent_running && broker_ms(b) >= b->local_agent_due_ms) {
+        b->local_agent_due_ms = broker_ms(b) + RETRY_MS;
+        b->local_agent_elsewhere = is_elsewhere(b);
+        if (!b->local_agent_elsewhere) {
+            start(b);
+        }
+    }
+}
+
+void local_agent_stop(struct broker *b)
+{
+    if (!b->local_agent_running) {
+        return;
+    }
+    if (agents_local_is_busy(b)) {
+        weir_log(WEIR_LOG_NOTICE, "local_agent.left", "pid=%d text=\"tasks go on under it; the next 'weir serve' picks them up\"",
+                 uv_process_get_pid(&b->local_agent));
+        uv_unref((uv_handle_t *)&b->local_agent);
+        return;
+    }
+    (void)uv_process_kill(&b->local_agent, SIGTERM);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* weir bill: sums of the ledger, and the proof that it is balanced. */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "api_client.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "command.h"
+#include "lists.h"
+#include "output.h"
+
+enum { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
+
+static const char *const formats[] = {[FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv", NULL};
+
+const struct weir_opt weir_opts_bill[] = {
+    {"by", 'b', WEIR_OPT_TEXT, .arg = "KEYS",
+     .help = "comma list of project, user, tag:NAME, pool, job, node, gpu, day (default project)"},
+    {"month", 'm', WEIR_OPT_TEXT, .arg = "YYYY-MM", .help = "a calendar month, UTC"},
+    {"from", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "from this time (default: the beginning)"},
+    {"to", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "up to this time (default: now)"},
+    {"project", 'A', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this project"},
+    {"user", 'u', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this user"},
+    {"job", 0, WEIR_OPT_COUNT, .arg = "JOB", .help = "only this job", .min = 1, .max = INT64_MAX},
+    {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT", .help = "of the result", .choices = formats},
+    {"check", 0, WEIR_OPT_FLAG, .help = "prove that both sides of the ledger are equal; exit code 65 where not"},
+    {0},
+};
+
+struct amount {
+    const char *key;
+    const char *title;
+};
+
+static const struct amount amounts[] = {
+    {"used_micro", "USED"},          {"waste_boot_micro", "BOOT"},     {"waste_lost_micro", "LOST"},
+    {"waste_failed_micro", "FAILED"}, {"idle_micro", "IDLE"},          {"total_micro", "TOTAL"},
+};
+
+static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
+{
+    json_t *o = NULL;
+    int r = weir_client_call(api, "GET", "/v1/bill/check", NULL, &o, err);
+    if (r < 0) {
+        return r;
+    }
+    bool balanced = weir_get_bool(o, "balanced");
+    if (weir_args_has(args, "json")) {
+        weir_print_json(o);
+    } else {
+        char cost[WEIR_MONEY_SIZE];
+        char used[WEIR_MONEY_SIZE];
+        char idle[WEIR_MONEY_SIZE];
+        char waste[WEIR_MONEY_SIZE];
+        WEIR_CLEANUP(weir_freep) char *currency = weir_list_currency(api);
+        (void)printf("%s: %" PRId64 " postings, %" PRId64 " nodes, %" PRId64 " spans\n", balanced ? "balanced" : "NOT BALANCED",
+                     weir_get_i64(o, "postings", 0), weir_get_i64(o, "nodes", 0), weir_get_i64(o, "spans", 0));
+        (void)printf("cost %s %s = used %s + idle %s + waste %s %s\n",
+                     weir_money_format(weir_get_i64(o, "cost_micro", 0), cost), currency,
+                     weir_money_format(weir_get_i64(o, "used_micro", 0), used),
+                     weir_money_format(weir_get_i64(o, "idle_micro", 0), idle),
+                     weir_money_format(weir_get_i64(o, "waste_micro", 0), waste), currency);
+    }
+    if (!balanced) {
+        const char *why = weir_get_text(o, "error");
+        r = weir_fail(err, -WEIR_ECORRUPT, "the ledger is not balanced: %s", why != NULL ? why : "the broker does not say where");
+    }
+    json_decref(o);
+    return r;
+}
+
+static const char *key_text(const json_t *row, const char *key, char buf[static 32])
+{
+    const json_t *v = json_object_get(row, key);
+    if (json_is_integer(v)) {
+        (void)snprintf(buf, 32, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        return buf;
+    }
+    return json_is_string(v) ? json_string_value(v) : "";
+}
+
+static void table_row(struct weir_table *t, const json_t *row, const json_t *by, bool is_total)
+{
+    size_t i;
+    json_t *key;
+    char buf[32];
+    /* What nobody used has no project, user, tag or job. */
+    bool idle = weir_get_i64(row, "used_micro", 0) == 0 && weir_get_i64(row, "idle_micro", 0) > 0;
+    json_array_foreach(by, i, key) {
+        const char *text = is_total ? (i == 0 ? "total" : " ") : key_text(row, json_string_value(key), buf);
+        weir_table_cell_styled(t, is_total ? WEIR_STYLE_TITLE : WEIR_STYLE_PLAIN,
+                               text[0] != '\0' ? text : idle ? "(idle)" : "(none)");
+    }
+    struct weir_str hours = WEIR_STR_INIT(64);
+    weir_out_milli(&hours, weir_get_i64(row, "gpu_hours_milli", 0));
+    weir_table_cell(t, weir_str_cstr(&hours));
+    weir_str_release(&hours);
+    for (size_t k = 0; k < WEIR_ARRAY_LEN(amounts); k++) {
+        int64_t micro = weir_get_i64(row, amounts[k].key, 0);
+        char money[WEIR_MONEY_SIZE];
+        weir_table_cell(t, micro == 0 ? "0" : weir_money_format(micro, money));
+    }
+}
+
+static void print_table(const json_t *bill)
+{
+    enum { KEYS_MAX = 16 };
+    const json_t *by = json_object_get(bill, "by");
+    size_t n_keys = json_array_size(by) < KEYS_MAX ? json_array_size(by) : KEYS_MAX;
+    if (n_keys == 0 || n_keys != json_array_size(by)) {
+        weir_talk("bill: the broker's answer names no keys; see --format json");
+        return;
+    }
+    struct weir_column column[KEYS_MAX + 1 + WEIR_ARRAY_LEN(amounts)];
+    char title[KEYS_MAX][64];
+    memset(column, 0, sizeof column);
+    for (size_t i = 0; i < n_keys; i++) {
+        const char *key = json_string_value(json_array_get(by, i));
+        key = key != NULL ? key : "?";
+        size_t k = 0;
+        for (; key[k] != '\0' && k + 1 < sizeof title[i]; k++) {
+            title[i][k] = (char)(key[k] >= 'a' && key[k] <= 'z' ? key[k] - 'a' + 'A' : key[k]);
+        }
+        title[i][k] = '\0';
+        column[i] = (struct weir_column){title[i], .shrink = true};
+    }
+    column[n_keys] = (struct weir_column){"GPU-HOURS", .right = true};
+    for (size_t k = 0; k < WEIR_ARRAY_LEN(amounts); k++) {
+        column[n_keys + 1 + k] = (struct weir_column){amounts[k].title, .right = true};
+    }
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, n_keys + 1 + WEIR_ARRAY_LEN(amounts));
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(bill, "rows"), i, row) {
+        table_row(t, row, by, false);
+    }
+    table_row(t, json_object_get(bill, "total"), by, true);
+    const char *from = weir_get_text(bill, "from");
+    const char *to = weir_get_text(bill, "to");
+    (void)printf("Amounts in %s, from %s to %s. BOOT, LOST and FAILED are waste: machines starting, work lost, failed tasks.\n\n",
+                 weir_get_currency(bill), from != NULL ? from : "the beginning", to != NULL ? to : "now");
+    weir_table_print(t, stdout);
+}
+
+/* RFC 4180; a cell that a spreadsheet would take for a formula is made text. */
+static void csv_text(const char *text)
+{
+    bool formula = text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
+    (void)putchar('"');
+    if (formula) {
+        (void)putchar('\'');
+    }
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p == '"') {
+            (void)putchar('"');
+        }
+        (void)putchar(*p);
+    }
+    (void)putchar('"');
+}
+
+static void print_csv(const json_t *bill)
+{
+    static const char *const columns[] = {
+        "used_micro", "waste_boot_micro", "waste_lost_micro", "waste_failed_micro", "idle_micro", "total_micro",
+        "cost_provider_micro", "cost_depreciation_micro", "cost_energy_micro", "cost_upkeep_micro",
+    };
+    const json_t *by = json_object_get(bill, "by");
+    size_t i;
+    json_t *key;
+    json_array_foreach(by, i, key) {
+        csv_text(json_is_string(key) ? json_string_value(key) : "");
+        (void)putchar(',');
+    }
+    (void)fputs("gpu_hours", stdout);
+    for (size_t k = 0; k < WEIR_ARRAY_LEN(columns); k++) {
+        (void)printf(",%.*s", (int)(strlen(columns[k]) - strlen("_micro")), columns[k]);
+    }
+    (void)fputs(",currency\n", stdout);
+    json_t *row;
+    size_t r;
+    json_array_foreach(json_object_get(bill, "rows"), r, row) {
+        char buf[32];
+        json_array_foreach(by, i, key) {
+            csv_text(json_is_string(key) ? key_text(row, json_string_value(key), buf) : "");
+            (void)putchar(',');
+        }
+        struct weir_str hours = WEIR_STR_INIT(64);
+        weir_out_milli(&hours, weir_get_i64(row, "gpu_hours_milli", 0));
+        (void)fputs(weir_str_cstr(&hours), stdout);
+        weir_str_release(&hours);
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(columns); k++) {
+            char money[WEIR_MONEY_SIZE];
+            (void)printf(",%s", weir_money_format(weir_get_i64(row, columns[k], 0), money));
+        }
+        (void)putchar(',');
+        csv_text(weir_get_currency(bill));
+        (void)putchar('\n');
+    }
+}
+
+static int add_span(const struct weir_args *args, struct weir_str *path, struct weir_err *err)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    struct weir_wall from = weir_args_time(args, "from");
+    struct weir_wall to = weir_args_time(args, "to");
+    const char *month = weir_args_text(args, "month");
+    if (month != NULL) {
+        uint64_t y = 0;
+        uint64_t m = 0;
+        struct weir_sv rest = weir_sv_of(month);
+        struct weir_sv year = weir_sv_cut(&rest, '-');
+        if (year.n != 4 || rest.n != 2 || weir_parse_u64(year, 1970, 9998, &y, NULL) < 0 || weir_parse_u64(rest, 1, 12, &m, NULL) < 0) {
+            return weir_fail(err, -WEIR_EINVAL, "option '--month %.40s': a month is YYYY-MM, like 2026-11", month);
+        }
+        if (from.us != 0 || to.us != 0) {
+            return weir_fail(err, -WEIR_EINVAL, "give either --month or --from and --to");
+        }
+        from = weir_wall_from_date((struct weir_date){.year = (int)y, .month = (int)m, .day = 1});
+        to = weir_wall_from_date((struct weir_date){.year = (int)(m == 12 ? y + 1 : y), .month = (int)(m % 12 + 1), .day = 1});
+    }
+    if (from.us != 0 && to.us != 0 && to.us <= from.us) {
+        return weir_fail(err, -WEIR_EINVAL, "--to is not after --from");
+    }
+    if (from.us != 0) {
+        weir_query_add(path, "from", weir_wall_format(from, buf));
+    }
+    if (to.us != 0) {
+        weir_query_add(path, "to", weir_wall_format(to, buf));
+    }
+    return 0;
+}
+
+static int bill(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
+{
+    struct weir_str path = WEIR_STR_INIT(8192);
+    weir_str_adds(&path, "/v1/bill");
+    const char *by = weir_args_text(args, "by");
+    weir_query_add(&path, "by", by != NULL ? by : "project");
+    weir_query_add(&path, "project", weir_args_text(args, "project"));
+    weir_query_add(&path, "user", weir_args_text(args, "user"));
+    weir_query_add(&path, "job", weir_args_text(args, "job"));
+    int r = add_span(args, &path, err);
+    json_t *o = NULL;
+    if (r == 0) {
+        r = weir_client_call(api, "GET", weir_str_cstr(&path), NULL, &o, err);
+    }
+    weir_str_release(&path);
+    if (r < 0) {
+        return r;
+    }
+    const char *format = weir_args_text(args, "format");
+    if (format == NULL) {
+        format = formats[weir_args_has(args, "json") ? FORMAT_JSON : FORMAT_TABLE];
+    }
+    if (weir_streq(format, formats[FORMAT_JSON])) {
+        weir_print_json(o);
+    } else if (weir_streq(format, formats[FORMAT_CSV])) {
+        print_csv(o);
+    } else {
+        print_table(o);
+    }
+    json_decref(o);
+    return 0;
+}
+
+int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
+    if (r < 0) {
+        return r;
+    }
+    return weir_args_has(args, "check") ? check(api, args, err) : bill(api, args, err);
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* weir doctor: what is configured, what works, what to fix. Works without a broker too. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "api_client.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "command.h"
+#include "output.h"
+
+enum {
+    PORT_DEFAULT = 7070,
+    DISK_LOW_MIB = 512,
+    CLOCK_MIN_YEAR = 2024,
+};
+
+const struct weir_opt weir_opts_doctor[] = {
+    {"data", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "the broker's data directory, where it is not the default"},
+    {0},
+};
+
+enum verdict {
+    VERDICT_OK,
+    VERDICT_NOTE, /* fine, but something could be better */
+    VERDICT_BAD,
+};
+
+static const char *const verdict_name[] = {[VERDICT_OK] = "ok", [VERDICT_NOTE] = "note", [VERDICT_BAD] = "bad"};
+
+struct report {
+    json_t *items;
+    bool has_bad;
+};
+
+static void add(struct report *r, const char *name, enum verdict v, const char *text, const char *remedy)
+{
+    json_t *o = json_object();
+    struct weir_str clean = WEIR_STR_INIT(4096);
+    weir_out_clean(&clean, weir_sv_of(text), false);
+    (void)json_object_set_new(o, "name", json_string(name));
+    (void)json_object_set_new(o, "verdict", json_string(verdict_name[v]));
+    (void)json_object_set_new(o, "text", json_string(weir_str_cstr(&clean)));
+    (void)json_object_set_new(o, "remedy", remedy != NULL ? json_string(remedy) : json_null());
+    (void)json_array_append_new(r->items, o);
+    r->has_bad = r->has_bad || v == VERDICT_BAD;
+    weir_str_release(&clean);
+}
+
+__attribute__((format(printf, 5, 6))) static void addf(struct report *r,
+                                                       const char *name,
+                                                       enum verdict v,
+                                                       const char *remedy,
+                                                       const char *fmt,
+                                                       ...)
+{
+    char buf[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(buf, sizeof buf, fmt, ap);
+    va_end(ap);
+    add(r, name, v, buf, remedy);
+}
+
+/* ---- the broker ---- */
+
+/* Is something listening on the default port? A refused connection means no. */
+static bool port_answers(void)
+{
+    WEIR_CLEANUP(weir_closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(PORT_DEFAULT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
+}
+
+static void check_broker(struct report *r, struct weir_client *api, const struct weir_err *open_err)
+{
+    if (api == NULL) {
+        add(r, "broker", VERDICT_BAD, open_err->text, "correct WEIR_URL, WEIR_TOKEN or WEIR_CA");
+        return;
+    }
+    struct weir_err err = {""};
+    json_t *status = NULL;
+    int rc = weir_client_call(api, "GET", "/v1/status", NULL, &status, &err);
+    if (rc < 0) {
+        add(r, "broker", VERDICT_BAD, err.text,
+            rc == -WEIR_EUNAVAIL ? "weir serve" : rc == -WEIR_EUNAUTH ? "set WEIR_TOKEN (and WEIR_CA for https)" : "check WEIR_URL");
+        if (rc == -WEIR_EUNAVAIL && port_answers()) {
+            addf(r, "port", VERDICT_NOTE, "weir serve --listen 127.0.0.1:PORT, and set WEIR_URL",
+                 "something answers on 127.0.0.1:%d, the port that 'weir serve' wants", PORT_DEFAULT);
+        }
+        return;
+    }
+    const char *version = weir_get_text(status, "version");
+    const json_t *gpus = json_object_get(status, "gpus");
+    const json_t *nodes = json_object_get(status, "nodes");
+    addf(r, "broker", VERDICT_OK, NULL, "version %s at %s: %" PRId64 " nodes up, %" PRId64 " of %" PRId64 " GPUs free",
+         version != NULL ? version : "?", weir_client_url(api), weir_get_i64(nodes, "up", 0), weir_get_i64(gpus, "free", 0),
+         weir_get_i64(gpus, "total", 0));
+    if (version != NULL && !weir_streq(version, WEIR_VERSION)) {
+        addf(r, "version", VERDICT_NOTE, "install the same version on both sides", "this program is %s, the broker %s", WEIR_VERSION, version);
+    }
+    if (weir_get_i64(nodes, "lost", 0) > 0) {
+        addf(r, "nodes", VERDICT_BAD, "look at their agents: weir nodes; systemctl status weir-agent",
+             "%" PRId64 " nodes are lost: no word from their agents", weir_get_i64(nodes, "lost", 0));
+    }
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(status, "checks"), i, c) {
+        const char *name = weir_get_text(c, "name");
+        const char *text = weir_get_text(c, "text");
+        add(r, name != NULL ? name : "check", weir_get_bool(c, "ok") ? VERDICT_OK : VERDICT_BAD, text != NULL ? text : "",
+            weir_get_text(c, "remedy"));
+    }
+    json_decref(status);
+}
+
+/* ---- this host ---- */
+
+static void check_data_dir(struct report *r, const char *dir)
+{
+    struct stat st;
+    if (stat(dir, &st) < 0) {
+        addf(r, "data", errno == ENOENT ? VERDICT_OK : VERDICT_BAD, errno == ENOENT ? NULL : "check its rights",
+             errno == ENOENT ? "%s: not there yet; 'weir serve' makes it" : "%s: cannot be read", dir);
+        return;
+    }
+    if (!S_ISDIR(st.st_mode) || access(dir, R_OK | W_OK | X_OK) < 0) {
+        addf(r, "data", VERDICT_BAD, "give it to the user who runs 'weir serve'", "%s: cannot be written by this user", dir);
+        return;
+    }
+    if ((st.st_mode & 077U) != 0) {
+        addf(r, "data", VERDICT_BAD, "chmod 700 on it: it holds tokens and keys", "%s: others may look into it (mode %03o)", dir,
+             (unsigned)st.st_mode & 0777U);
+        return;
+    }
+    struct statvfs fs;
+    if (statvfs(dir, &fs) == 0) {
+        uint64_t free_mib = (uint64_t)fs.f_bavail * fs.f_frsize >> 20;
+        addf(r, "data", free_mib < DISK_LOW_MIB ? VERDICT_BAD : VERDICT_OK, free_mib < DISK_LOW_MIB ? "make room on that disk" : NULL,
+             "%s: %" PRIu64 " MiB free", dir, free_mib);
+    }
+}
+
+static void check_config(struct report *r, const char *dir)
+{
+    struct weir_str path = WEIR_STR_INIT(8192);
+    weir_str_addf(&path, "%s/weir.yaml", dir);
+    if (access(weir_str_cstr(&path), R_OK) == 0) {
+        addf(r, "config", VERDICT_OK, NULL, "%s", weir_str_cstr(&path));
+    } else if (errno == ENOENT) {
+        addf(r, "config", VERDICT_OK, NULL, "no %s: built-in settings", weir_str_cstr(&path));
+    } else {
+        addf(r, "config", VERDICT_BAD, "give it to the user who runs 'weir serve'", "%s: cannot be read", weir_str_cstr(&path));
+    }
+    weir_str_release(&path);
+}
+
+/* The program in PATH, or NULL. Caller frees. */
+static char *find_program(const char *name)
+{
+    const char *path = getenv("PATH");
+    struct weir_sv rest = weir_sv_of(path != NULL ? path : "/usr/bin:/bin");
+    while (rest.n > 0) {
+        struct weir_sv dir = weir_sv_cut(&rest, ':');
+        struct weir_str full = WEIR_STR_INIT(8192);
+        weir_str_addf(&full, "%.*s/%s", WEIR_SV_ARG(dir), name);
+        if (dir.n > 0 && access(weir_str_cstr(&full), X_OK) == 0) {
+            return weir_str_take(&full);
+        }
+        weir_str_release(&full);
+    }
+    return NULL;
+}
+
+static void check_gpus(struct report *r)
+{
+    char *text = NULL;
+    size_t n = 0;
+    if (weir_read_file("/proc/driver/nvidia/version", 4096, &text, &n, NULL) == 0) {
+        struct weir_sv line = {text, n};
+        line = weir_sv_cut(&line, '\n');
+        addf(r, "gpu driver", VERDICT_OK, NULL, "%.*s", WEIR_SV_ARG(line));
+        if (access("/dev/nvidiactl", R_OK | W_OK) < 0) {
+            add(r, "gpu devices", VERDICT_BAD, "/dev/nvidiactl cannot be opened by this user",
+                "add the user to the devices' group, or run nvidia-modprobe");
+        }
+    } else if (access("/sys/module/amdgpu", F_OK) == 0) {
+        bool ok = access("/dev/kfd", R_OK | W_OK) == 0;
+        add(r, "gpu driver", ok ? VERDICT_OK : VERDICT_BAD, ok ? "amdgpu" : "amdgpu, but /dev/kfd cannot be opened by this user",
+            ok ? NULL : "add the user to the group render");
+    } else {
+        add(r, "gpu driver", VERDICT_NOTE, "no GPU driver on this host",
+            "to try weir without: weir serve --declare-gpus A100:4");
+    }
+    free(text);
+}
+
+static void check_container(struct report *r)
+{
+    static const char *const names[] = {"podman", "docker", "apptainer", "singularity"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(names); i++) {
+        WEIR_CLEANUP(weir_freep) char *path = find_program(names[i]);
+        if (path != NULL) {
+            add(r, "containers", VERDICT_OK, path, NULL);
+            bool cdi = access("/etc/cdi", F_OK) == 0 || access("/var/run/cdi", F_OK) == 0;
+            if (access("/proc/driver/nvidia/version", F_OK) == 0 && !cdi && i < 2) {
+                add(r, "container gpus", VERDICT_NOTE, "no CDI description of the GPUs",
+                    "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml");
+            }
+            return;
+        }
+    }
+    add(r, "containers", VERDICT_NOTE, "no container runtime: jobs that name an image cannot run here", "install podman");
+}
+
+static void check_cgroup(struct report *r)
+{
+    if (access("/sys/fs/cgroup/cgroup.controllers", R_OK) < 0) {
+        if (access("/sys/fs/cgroup/memory", W_OK) == 0) {
+            add(r, "cgroup", VERDICT_OK, "v1, may be divided", NULL);
+            return;
+        }
+        add(r, "cgroup", VERDICT_NOTE, "no cgroup v2: memory and CPU limits of tasks are not enforced",
+            "boot with systemd.unified_cgroup_hierarchy=1");
+        return;
+    }
+    char *text = NULL;
+    size_t n = 0;
+    struct weir_str path = WEIR_STR_INIT(8192);
+    weir_str_adds(&path, "/sys/fs/cgroup");
+    if (weir_read_file("/proc/self/cgroup", 65536, &text, &n, NULL) == 0) {
+        struct weir_sv rest = {text, n};
+        while (rest.n > 0) {
+            struct weir_sv line = weir_sv_cut(&rest, '\n');
+            if (weir_sv_starts(line, WEIR_SV("0::"))) {
+                weir_str_add(&path, line.p + 3, line.n - 3);
+            }
+        }
+    }
+    free(text);
+    bool writable = access(weir_str_cstr(&path), W_OK) == 0;
+    addf(r, "cgroup", writable ? VERDICT_OK : VERDICT_NOTE,
+         writable ? NULL : "run the agent as a systemd unit with Delegate=yes to have limits enforced",
+         writable ? "v2, %s may be divided" : "v2, but %s may not be divided by this user: limits are not enforced",
+         weir_str_cstr(&path));
+    weir_str_release(&path);
+}
+
+static void check_clock(struct report *r)
+{
+    struct weir_wall now = weir_clock_wall(&weir_clock_os);
+    char buf[WEIR_RFC3339_SIZE];
+    bool ok = weir_wall_to_date(now).year >= CLOCK_MIN_YEAR;
+    addf(r, "clock", ok ? VERDICT_OK : VERDICT_BAD, ok ? NULL : "set the clock: timedatectl set-ntp true", "%s",
+         weir_wall_format(now, buf));
+}
+
+static void print_report(const struct report *r)
+{
+    struct weir_term term = weir_term_of(STDOUT_FILENO);
+    size_t i;
+    json_t *o;
+    json_array_foreach(r->items, i, o) {
+        const char *verdict = weir_get_text(o, "verdict");
+        const char *remedy = weir_get_text(o, "remedy");
+        enum weir_style style = weir_streq(verdict, "bad") ? WEIR_STYLE_BAD
+                                : weir_streq(verdict, "ok") ? WEIR_STYLE_GOOD : WEIR_STYLE_BUSY;
+        (void)printf("%s%-4s%s  %-14s %s\n", weir_style_begin(&term, style), verdict, weir_style_end(&term, style),
+                     weir_get_text(o, "name"), weir_get_text(o, "text"));
+        if (remedy != NULL && !weir_streq(verdict, "ok")) {
+            (void)printf("      %-14s -> %s\n", "", remedy);
+        }
+    }
+}
+
+int weir_cmd_doctor(const struct weir_args *args, struct weir_err *err)
+{
+    struct report r = {.items = json_array()};
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    struct weir_err open_err = {""};
+    (void)err;
+    (void)weir_client_open(&api, args, &open_err);
+    check_broker(&r, api, &open_err);
+    /* A broker elsewhere has its data elsewhere. */
+    if (api == NULL || weir_client_is_local(api) || weir_args_has(args, "data")) {
+        WEIR_CLEANUP(weir_freep) char *dir = weir_default_data_dir();
+        const char *given = weir_args_text(args, "data");
+        check_data_dir(&r, given != NULL ? given : dir);
+        check_config(&r, given != NULL ? given : dir);
+    }
+    check_gpus(&r);
+    check_container(&r);
+    check_cgroup(&r);
+    check_clock(&r);
+    if (weir_args_has(args, "json")) {
+        json_t *o = json_pack("{s:b,s:O}", "ok", !r.has_bad, "checks", r.items);
+        weir_print_json(o);
+        json_decref(o);
+    } else {
+        print_report(&r);
+    }
+    json_decref(r.items);
+    return r.has_bad ? 1 : 0;
+}

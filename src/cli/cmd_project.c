@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* weir project: who pays, and how much has been spent. */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "command.h"
+#include "fields.h"
+#include "lists.h"
+
+const struct weir_opt weir_opts_project[] = {
+    {"weight", 'w', WEIR_OPT_COUNT, .arg = "N", .help = "share among the projects (default 100)", .min = 1, .max = 1000000},
+    {"delay-cost", 0, WEIR_OPT_MONEY, .arg = "AMOUNT", .help = "what an hour of waiting costs its jobs, unless they say"},
+    {0},
+};
+
+static int list(const struct weir_args *args, struct weir_err *err)
+{
+    static const struct weir_column column[] = {
+        {"PROJECT", .shrink = true}, {"WEIGHT", .right = true}, {"DELAY COST", .right = true},
+        {"SPENT", .right = true}, {"OF IT WASTE", .right = true},
+    };
+    json_t *items = NULL;
+    WEIR_CLEANUP(weir_freep) char *currency = NULL;
+    int r = weir_list_get(args, "/v1/projects", 0, &items, &currency, err);
+    if (r < 0) {
+        return r;
+    }
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
+    size_t i;
+    json_t *o;
+    json_array_foreach(items, i, o) {
+        weir_cell_text(t, o, "name");
+        weir_cell_i64(t, o, "weight");
+        weir_cell_rate(t, o, "delay_cost_micro_per_hour", weir_get_currency(o));
+        weir_cell_money(t, o, "spent_micro");
+        weir_cell_money(t, o, "waste_micro");
+    }
+    weir_list_print(args, items, t, "no projects");
+    json_decref(items);
+    return 0;
+}
+
+static void line_money(const char *label, int64_t micro, const char *currency, const char *unit)
+{
+    struct weir_str s = WEIR_STR_INIT(256);
+    weir_out_money(&s, micro, currency);
+    weir_str_adds(&s, unit);
+    weir_line_text(label, weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
+static void print_project(const json_t *o)
+{
+    const char *currency = weir_get_currency(o);
+    weir_line_field("Project:", o, "name");
+    weir_line_field("Weight:", o, "weight");
+    line_money("Delay cost:", weir_get_i64(o, "delay_cost_micro_per_hour", 0), currency, "/h");
+    line_money("Spent:", weir_get_i64(o, "spent_micro", 0), currency, "");
+    line_money("Waste:", weir_get_i64(o, "waste_micro", 0), currency, "");
+    size_t i;
+    json_t *p;
+    json_array_foreach(json_object_get(o, "by_pool"), i, p) {
+        const char *pool = weir_get_text(p, "pool");
+        struct weir_str line = WEIR_STR_INIT(512);
+        weir_out_money(&line, weir_get_i64(p, "total_micro", 0), currency);
+        weir_str_addf(&line, " on %s", pool != NULL ? pool : "?");
+        weir_line_text(i == 0 ? "By pool:" : "", weir_str_cstr(&line));
+        weir_str_release(&line);
+    }
+}
+
+static int show(const struct weir_args *args, const char *method, const char *body, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
+    if (r < 0) {
+        return r;
+    }
+    struct weir_str path = WEIR_STR_INIT(4096);
+    weir_str_adds(&path, "/v1/projects");
+    weir_path_add(&path, args->operand[1]);
+    json_t *o = NULL;
+    r = weir_client_call(api, method, weir_str_cstr(&path), body, &o, err);
+    weir_str_release(&path);
+    if (r == 0 && weir_args_has(args, "json")) {
+        weir_print_json(o);
+    } else if (r == 0) {
+        print_project(o);
+    }
+    json_decref(o);
+    return r;
+}
+
+static int set(const struct weir_args *args, struct weir_err *err)
+{
+    if (!weir_args_has(args, "weight") && !weir_args_has(args, "delay-cost")) {
+        return weir_fail(err, -WEIR_EINVAL, "nothing to set: give --weight N or --delay-cost AMOUNT");
+    }
+    struct weir_str body = WEIR_STR_INIT(1024);
+    struct weir_json j = weir_json_begin(&body);
+    weir_json_object(&j);
+    if (weir_args_has(args, "weight")) {
+        weir_json_kv_u64(&j, "weight", weir_args_count(args, "weight", 0));
+    }
+    if (weir_args_has(args, "delay-cost")) {
+        /* Exact: money crosses as text of units, as in job files. */
+        char buf[WEIR_MONEY_SIZE];
+        weir_json_kv_cstr(&j, "delay_cost", weir_money_format(weir_args_money(args, "delay-cost", 0), buf));
+    }
+    weir_json_end(&j);
+    int r = show(args, "PUT", weir_str_cstr(&body), err);
+    weir_str_release(&body);
+    return r;
+}
+
+int weir_cmd_project(const struct weir_args *args, struct weir_err *err)
+{
+    const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
+    bool names = args->n_operands > 1;
+    if (weir_streq(verb, "list") && !names) {
+        return list(args, err);
+    }
+    if (weir_streq(verb, "show") && names) {
+        return show(args, "GET", NULL, err);
+    }
+    if (weir_streq(verb, "set") && names) {
+        return set(args, err);
+    }
+    return weir_fail(err, -WEIR_EINVAL, "usage: weir project [list | show NAME | set NAME [--weight N] [--delay-cost AMOUNT]]");
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* weir show: everything about a job or one task of it. */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "command.h"
+#include "fields.h"
+#include "jobs.h"
+
+const struct weir_opt weir_opts_show[] = {
+    {"tasks", 't', WEIR_OPT_FLAG, .help = "list the tasks of an array too"},
+    {"spec", 0, WEIR_OPT_FLAG, .help = "print the job's specification alone, as JSON that 'weir submit' reads"},
+    {"limit", 'n', WEIR_OPT_COUNT, .arg = "N", .help = "list at most so many tasks (default 1000)", .min = 1},
+    {0},
+};
+
+static void print_lists(const json_t *job)
+{
+    struct weir_str s = WEIR_STR_INIT(8192);
+    const char *key;
+    json_t *v;
+    json_object_foreach(json_object_get(job, "tags"), key, v) {
+        weir_str_addf(&s, "%s%s=%s", s.n > 0 ? ", " : "", key, json_is_string(v) ? json_string_value(v) : "");
+    }
+    weir_line_text("Tags:", weir_str_cstr(&s));
+    weir_str_clear(&s);
+    if (weir_get_i64(job, "tasks", 1) > 1) {
+        json_object_foreach(json_object_get(job, "counts"), key, v) {
+            if (json_integer_value(v) > 0) {
+                weir_str_addf(&s, "%s%" JSON_INTEGER_FORMAT " %s", s.n > 0 ? ", " : "", json_integer_value(v), key);
+            }
+        }
+        weir_line_text("Tasks:", weir_str_cstr(&s));
+    }
+    weir_str_release(&s);
+}
+
+static void print_common(const json_t *o)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    struct weir_str s = WEIR_STR_INIT(256);
+    weir_line_time("Started:", o, "started");
+    weir_line_time("Ended:", o, "ended");
+    struct weir_wall begin = weir_get_time(o, "started");
+    struct weir_wall end = weir_get_time(o, "ended");
+    if (begin.us != 0) {
+        end = end.us != 0 ? end : weir_clock_wall(&weir_clock_os);
+        weir_line_text("Run time:", weir_dur_format(weir_wall_sub(end, begin), buf));
+    }
+    weir_out_money(&s, weir_get_i64(o, "cost_micro", 0), weir_get_currency(o));
+    weir_line_text("Cost:", weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
+static void print_job(const json_t *job)
+{
+    weir_line_field("Job:", job, "id");
+    weir_line_field("Name:", job, "name");
+    weir_line_field("Project:", job, "project");
+    weir_line_field("User:", job, "user");
+    weir_line_field("State:", job, "state");
+    weir_line_field("Reason:", job, "reason");
+    weir_line_field("Exit code:", job, "exit_code");
+    weir_line_field("Priority:", job, "priority");
+    weir_line_field("Array:", job, "array");
+    print_lists(job);
+    weir_line_field("Pool:", job, "pool");
+    weir_line_field("Node:", job, "node");
+    weir_line_field("GPUs:", job, "gpus");
+    weir_line_time("Submitted:", job, "submitted");
+    print_common(job);
+}
+
+static void print_task(const json_t *task)
+{
+    weir_line_field("Task:", task, "id");
+    weir_line_field("State:", task, "state");
+    weir_line_field("Reason:", task, "reason");
+    weir_line_field("Text:", task, "text");
+    weir_line_field("Exit code:", task, "exit_code");
+    if (weir_get_i64(task, "signal", 0) > 0) {
+        weir_line_field("Signal:", task, "signal");
+    }
+    weir_line_field("Attempt:", task, "attempt");
+    weir_line_field("Pool:", task, "pool");
+    weir_line_field("Node:", task, "node");
+    weir_line_time("Queued:", task, "queued");
+    weir_line_time("Checkpoint:", task, "checkpointed");
+    print_common(task);
+}
+
+static void print_tasks(const json_t *items)
+{
+    static const struct weir_column column[] = {
+        {"TASK"}, {"STATE"}, {"REASON"}, {"ATTEMPT", .right = true}, {"POOL"}, {"NODE", .shrink = true}, {"GPUS"},
+        {"EXIT", .right = true}, {"STARTED (UTC)"}, {"TIME", .right = true}, {"COST", .right = true},
+    };
+    struct weir_wall now = weir_clock_wall(&weir_clock_os);
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
+    size_t i;
+    json_t *task;
+    json_array_foreach(items, i, task) {
+        struct weir_str gpus = WEIR_STR_INIT(256);
+        size_t k;
+        json_t *gpu;
+        json_array_foreach(json_object_get(task, "gpus"), k, gpu) {
+            weir_str_addf(&gpus, "%s%" JSON_INTEGER_FORMAT, k > 0 ? "," : "", json_integer_value(gpu));
+        }
+        weir_cell_text(t, task, "id");
+        weir_cell_state(t, task);
+        weir_cell_text(t, task, "reason");
+        weir_cell_i64(t, task, "attempt");
+        weir_cell_text(t, task, "pool");
+        weir_cell_text(t, task, "node");
+        weir_table_cell(t, weir_str_cstr(&gpus));
+        weir_cell_i64(t, task, "exit_code");
+        weir_cell_time(t, task, "started");
+        weir_cell_span(t, task, "started", "ended", now);
+        weir_cell_money(t, task, "cost_micro");
+        weir_str_release(&gpus);
+    }
+    weir_table_print(t, stdout);
+}
+
+static int show_job(struct weir_client *api, const struct weir_args *args, uint64_t id, struct weir_err *err)
+{
+    json_t *job = NULL;
+    json_t *tasks = NULL;
+    bool more = false;
+    int r = weir_job_get(api, id, &job, err);
+    if (r == 0 && weir_args_has(args, "tasks")) {
+        struct weir_str path = WEIR_STR_INIT(256);
+        weir_job_path(&path, id);
+        weir_str_adds(&path, "/tasks");
+        r = weir_client_list(api, weir_str_cstr(&path), weir_args_count(args, "limit", 1000), &tasks, &more, err);
+        weir_str_release(&path);
+    }
+    if (r == 0 && weir_args_has(args, "spec")) {
+        weir_print_json(json_object_get(job, "spec"));
+    } else if (r == 0 && weir_args_has(args, "json")) {
+        if (tasks != NULL) {
+            (void)json_object_set(job, "items", tasks);
+        }
+        weir_print_json(job);
+    } else if (r == 0) {
+        print_job(job);
+        if (tasks != NULL) {
+            (void)putchar('\n');
+            print_tasks(tasks);
+        }
+    }
+    if (r == 0 && more) {
+        weir_talk("there are more tasks: --limit N lists more");
+    }
+    json_decref(tasks);
+    json_decref(job);
+    return r;
+}
+
+static int show_task(struct weir_client *api, const struct weir_args *args, const struct weir_ref *ref, struct weir_err *err)
+{
+    json_t *task = NULL;
+    int r = weir_task_get(api, ref, &task, err);
+    if (r < 0) {
+        return r;
+    }
+    if (weir_args_has(args, "json")) {
+        weir_print_json(task);
+    } else {
+        print_task(task);
+    }
+    json_decref(task);
+    return 0;
+}
+
+int weir_cmd_show(const struct weir_args *args, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
+    for (size_t i = 0; r == 0 && i < args->n_operands; i++) {
+        struct weir_ref ref;
+        r = weir_ref_parse(args->operand[i], &ref, err);
+        if (r < 0) {
+            break;
+        }
+        if (i > 0 && !weir_args_has(args, "json")) {
+            (void)putchar('\n');
+        }
+        r = ref.has_index ? show_task(api, args, &ref, err) : show_job(api, args, ref.job, err);
+    }
+    return r;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The table of all commands: everything that a person can read about them stands here. */
+
+#include <limits.h>
+
+#include "base/mem.h"
+#include "command.h"
+
+const char weir_environment_text[] =
+    "WEIR_URL\tthe broker (default http://127.0.0.1:7070)\n"
+    "WEIR_TOKEN\ttoken for the broker; not needed for one of your own on this host\n"
+    "WEIR_CA\tfile with the authority to trust for https (tls/ca.pem of the broker)\n"
+    "NO_COLOR\tset: no colours on terminals\n";
+
+const struct weir_opt weir_common_options[] = {
+    {"json", 0, WEIR_OPT_FLAG, .help = "print the result as JSON"},
+    {"url", 0, WEIR_OPT_TEXT, .arg = "URL", .help = "the broker, over WEIR_URL"},
+    {"help", 'h', WEIR_OPT_FLAG, .help = "this text"},
+    {0},
+};
+
+#define JOB_EXITS                                                              \
+    "the job's\tits exit code, or 128 + the signal that ended it\n"            \
+    "124\tstopped at its max_duration\n"                                       \
+    "137\tkilled for using more memory than it asked for\n"                    \
+    "143\tcancelled\n"
+
+#define SURROUNDINGS \
+    "Commands and scripts run in the directory from which they are submitted, where the broker runs on\n" \
+    "this host, and are given these variables of the caller: PATH, HOME, USER, LOGNAME, SHELL, LANG,\n" \
+    "LC_ALL, TZ, VIRTUAL_ENV, CONDA_PREFIX, CONDA_DEFAULT_ENV, PYTHONPATH, LD_LIBRARY_PATH; others only\n" \
+    "by --env NAME, so that no secret is stored by accident. --clean-env passes none. Jobs in a container\n" \
+    "and job files in YAML are given only what they name."
+
+#define JOBS "Jobs"
+#define LOOK "Places and prices"
+#define MONEY "Money"
+#define HOUSE "Running weir"
+
+const struct weir_cli_command weir_cli_commands[] = {
+    {
+        .name = "run",
+        .group = JOBS,
+        .fn = weir_cmd_run,
+        .operands = "[--] COMMAND [ARGUMENT]...",
+        .summary = "Run a command as a job, show its output, exit with its code",
+        .opts = weir_opts_run,
+        .help = "Submits the command, streams its output as it comes and exits as the command did. While the job\n"
+                "waits, the reason is shown on a terminal. Standard input is not passed on.\n"
+                "\n"
+                "Ctrl-C asks whether to cancel the job, to leave it running (exit code 130), or to go on; pressed\n"
+                "again it cancels. Where nobody can be asked, SIGINT and SIGTERM cancel the job. A terminal that\n"
+                "goes away leaves the job running.\n"
+                "\n"
+                "With --array the output of the tasks comes in their order, each line headed by its task.\n\n" SURROUNDINGS,
+        .examples = "weir run --gpus A100:2 -- python train.py\ttwo A100 of the own pool, or rented ones where that is better\n"
+                    "weir run --gpus 1 --spot --max-cost 5 -- ./sweep.sh\tany GPU; rented only as spot, at most 5 USD\n"
+                    "weir run --array 0-9 -- sh -c 'echo $WEIR_TASK_INDEX'\tten tasks\n",
+        .exits = JOB_EXITS "125\tweir itself failed: no broker, an impossible request, a bad option\n"
+                           "130\tleft running after Ctrl-C\n",
+        .operands_min = 1,
+        .operands_max = UINT_MAX,
+        .order = WEIR_OPT_OPERAND_ENDS,
+        .failure_exit = 125,
+    },
+    {
+        .name = "submit",
+        .group = JOBS,
+        .fn = weir_cmd_submit,
+        .operands = "FILE...",
+        .summary = "Submit job files; prints the jobs' ids",
+        .opts = weir_opts_submit,
+        .help = "A file is weir's YAML, a SkyPilot task file, or a script with #SBATCH lines; which one is told by\n"
+                "its content. '-' is standard input. Options count over what the file says. What weir cannot honour\n"
+                "is named in a warning, or refused where ignoring it would change the result.\n"
+                "\n"
+                "Each id is printed on a line of its own. Where one of several files is refused, the ones before it\n"
+                "have been submitted.\n\n" SURROUNDINGS,
+        .examples = "weir submit train.yaml\ta YAML file\n"
+                    "weir submit --array 0-99%10 --gpus 1 sweep.sh\ta script, as an array of 100, ten at once\n"
+                    "id=$(weir submit job.yaml) && weir wait $id\tfor scripts\n"
+                    "weir submit --dry-run big.yaml\twhat would happen, and why\n",
+        .exits = "6\tno node and no offer can ever run it\n" JOB_EXITS,
+        .operands_min = 1,
+        .operands_max = 10000,
+    },
+    {
+        .name = "jobs",
+        .group = JOBS,
+        .fn = weir_cmd_jobs,
+        .operands = "",
+        .summary = "List jobs",
+        .opts = weir_opts_jobs,
+        .help = "With --json: an array of objects with id, name, project, user, state, reason, priority, tasks, pool,\n"
+                "node, gpus, exit_code, submitted, started, ended (RFC 3339, null: not yet), cost_micro (millionths),\n"
+                "currency and array.",
+        .examples = "weir jobs --state running\twhat runs now\n"
+                    "weir jobs --all --json | jq '[.[].cost_micro] | add'\tfor programs\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "show",
+        .group = JOBS,
+        .fn = weir_cmd_show,
+        .operands = "JOB[_INDEX]...",
+        .summary = "Show all about a job or a task",
+        .opts = weir_opts_show,
+        .examples = "weir show 12\tthe job\nweir show --tasks 12\tand its tasks\nweir show 12_7\ttask 7 of its array\n",
+        .operands_min = 1,
+        .operands_max = 1000,
+    },
+    {
+        .name = "logs",
+        .group = JOBS,
+        .fn = weir_cmd_logs,
+        .operands = "JOB[_INDEX]",
+        .summary = "Show what a job has written",
+        .opts = weir_opts_logs,
+        .help = "The output of all tasks of an array comes in their order, each line headed by its task.\n"
+                "With --follow a new attempt's log follows the one before.",
+        .examples = "weir logs -f 12\tuntil the job ends\nweir logs 12_7 --attempt 1\tthe first attempt of one task\n",
+        .operands_min = 1,
+        .operands_max = 1,
+    },
+    {
+        .name = "wait",
+        .group = JOBS,
+        .fn = weir_cmd_wait,
+        .operands = "JOB[_INDEX]...",
+        .summary = "Wait for jobs to end and exit as they did",
+        .opts = weir_opts_wait,
+        .help = "Exits with the code of the first job, in the order given, that did not succeed; 0 where all did.",
+        .examples = "weir wait 12 13 && echo done\tboth succeeded\n",
+        .exits = JOB_EXITS "69\tthe time given by --timeout is over\n",
+        .operands_min = 1,
+        .operands_max = 100000,
+    },
+    {
+        .name = "cancel",
+        .group = JOBS,
+        .fn = weir_cmd_cancel,
+        .operands = "JOB[_INDEX]...",
+        .summary = "End jobs, or single tasks of arrays",
+        .help = "Running tasks get their checkpoint signal and grace time, then they are killed. What has run is\n"
+                "billed. A job that has ended already is an error (exit code 4).",
+        .examples = "weir cancel 12 13_7\ta whole job and one task\n",
+        .operands_min = 1,
+        .operands_max = 100000,
+    },
+    {
+        .name = "explain",
+        .group = JOBS,
+        .fn = weir_cmd_explain,
+        .operands = "JOB[_INDEX]",
+        .summary = "Why here, why now, why this price, what would change it",
+        .opts = weir_opts_explain,
+        .help = "Shows the stored records of every decision about the task, oldest first: the candidates with the terms\n"
+                "of their expected cost, what was rejected and why, and the margin. A waiting task is looked at anew.",
+        .examples = "weir explain 12\tthe job's first task\nweir explain --last 12_7\tthe latest decision about task 7\n",
+        .operands_min = 1,
+        .operands_max = 1,
+    },
+    {
+        .name = "offers",
+        .group = LOOK,
+        .fn = weir_cmd_offers,
+        .operands = "",
+        .summary = "Every way to get GPUs, owned ones first, with price, source and age",
+        .opts = weir_opts_offers,
+        .help = "Owned capacity stands first, at its full cost; then what clouds offer, cheapest first. Each price is shown\n"
+                "per machine and per GPU, with where it comes from and how old it is. --all shows what is excluded and why:\n"
+                "a price of zero, a stale one, one far outside its kind, a machine that does not fit.",
+        .examples = "weir offers --gpus H100:8\teight H100 in one machine\n"
+                    "weir offers --gpus A100 --spot --region 'eu-*'\tspot machines in Europe\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "pools",
+        .group = LOOK,
+        .fn = weir_cmd_pools,
+        .operands = "",
+        .summary = "List the pools: places that run tasks",
+        .operands_max = 0,
+    },
+    {
+        .name = "nodes",
+        .group = LOOK,
+        .fn = weir_cmd_nodes,
+        .operands = "[drain|resume|remove NODE...]",
+        .summary = "List nodes; take them out of service and back",
+        .help = "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
+                "that will not come back: what ran there is lost and runs again elsewhere. A node is named by its name or id.",
+        .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\n",
+        .operands_max = 1000,
+    },
+    {
+        .name = "leases",
+        .group = LOOK,
+        .fn = weir_cmd_leases,
+        .operands = "[end LEASE...]",
+        .summary = "List rented machines; end them",
+        .opts = weir_opts_leases,
+        .help = "end gives a machine nothing new and returns it to its provider when its tasks have ended.",
+        .examples = "weir leases --all\tthose that have ended too\nweir leases end 3\treturn one\n",
+        .operands_max = 1000,
+    },
+    {
+        .name = "top",
+        .group = LOOK,
+        .fn = weir_cmd_top,
+        .operands = "",
+        .summary = "Watch pools, nodes, running jobs and spending",
+        .opts = weir_opts_top,
+        .help = "Redraws in place until q is pressed. Where the output is no terminal: one frame.",
+        .operands_max = 0,
+    },
+    {
+        .name = "events",
+        .group = LOOK,
+        .fn = weir_cmd_events,
+        .operands = "",
+        .summary = "Show what happened, oldest first",
+        .opts = weir_opts_events,
+        .help = "With --follow --json each event is one line of JSON.",
+        .examples = "weir events --job 12\tthe life of a job\nweir events -f\tas it happens\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "bill",
+        .group = MONEY,
+        .fn = weir_cmd_bill,
+        .operands = "",
+        .summary = "Who spent what, on what, when",
+        .opts = weir_opts_bill,
+        .help = "USED is what jobs used; BOOT, LOST and FAILED are waste: machines starting, work lost to reclaim or failure\n"
+                "of a node, failed tasks; IDLE is what owned and rented machines cost while no job used them. TOTAL is their\n"
+                "sum. Amounts are exact to the millionth. --check proves that for every node and every span of time cost and\n"
+                "use are equal.",
+        .examples = "weir bill --by project,tag:team --month 2026-11\ta month, by project and team\n"
+                    "weir bill --by day --from 2026-11-01 --format csv\tfor a spreadsheet\n"
+                    "weir bill --check\tthe proof\n",
+        .exits = "65\t--check: the ledger is not balanced\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "project",
+        .group = MONEY,
+        .fn = weir_cmd_project,
+        .operands = "[list|show NAME|set NAME]",
+        .summary = "List, show and set projects",
+        .opts = weir_opts_project,
+        .examples = "weir project\tthe list\nweir project set vision --weight 200 --delay-cost 2.50\ttwice the share of others\n",
+        .operands_max = 2,
+    },
+    {
+        .name = "doctor",
+        .group = HOUSE,
+        .fn = weir_cmd_doctor,
+        .operands = "",
+        .summary = "What is configured, what works, what to fix",
+        .opts = weir_opts_doctor,
+        .help = "Looks at the broker and at this host, and says for everything that is wrong what to do. Works without a\n"
+                "broker too.",
+        .exits = "1\tsomething is wrong\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "completion",
+        .group = HOUSE,
+        .fn = weir_cmd_completion,
+        .operands = "bash|zsh|fish",
+        .summary = "Print a completion script for a shell",
+        .examples = "source <(weir completion bash)\tbash\nweir completion fish | source\tfish\n",
+        .operands_min = 1,
+        .operands_max = 1,
+    },
+    {
+        .name = "help",
+        .group = HOUSE,
+        .fn = weir_cmd_help,
+        .operands = "[COMMAND]",
+        .summary = "Tell about weir or a command",
+        .opts = weir_opts_help,
+        .operands_max = 1,
+    },
+    {
+        .name = "version",
+        .group = HOUSE,
+        .fn = weir_cmd_version,
+        .operands = "",
+        .summary = "Print the version",
+        .operands_max = 0,
+    },
+    {
+        .name = "sandbox",
+        .fn = weir_cmd_sandbox,
+        .operands = "[reclaim NODE|fault WHAT]",
+        .summary = "Make the sandbox provider misbehave",
+        .help = "reclaim takes a rented machine away, with notice, as a provider does with spot machines. fault makes the next\n"
+                "launch fail: no_capacity, quota, refused, throttled, lost_reply, half_made, slow, boot_never; clear forgets\n"
+                "the faults that wait.",
+        .examples = "weir sandbox reclaim sandbox-1\ta node of 'weir nodes'\nweir sandbox fault no_capacity\tthe next launch\n",
+        .operands_min = 2,
+        .operands_max = 2,
+    },
+    {0},
+};

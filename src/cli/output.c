@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "output.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "base/vec.h"
+
+enum { CELL_BYTES_MAX = 4096, COLUMN_MIN = 8, GAP = 2 };
+
+struct cell {
+    char *text;
+    enum weir_style style;
+};
+
+struct weir_table {
+    const struct weir_column *column;
+    size_t n_columns;
+    WEIR_VEC(struct cell) cells;
+};
+
+static const char *const sgr[WEIR_STYLE_MAX] = {
+    [WEIR_STYLE_PLAIN] = "",
+    [WEIR_STYLE_GOOD] = "\033[32m",
+    [WEIR_STYLE_BAD] = "\033[31m",
+    [WEIR_STYLE_BUSY] = "\033[36m",
+    [WEIR_STYLE_DIM] = "\033[2m",
+    [WEIR_STYLE_TITLE] = "\033[1m",
+};
+
+struct weir_term weir_term_of(int fd)
+{
+    struct weir_term t = {0};
+    const char *kind = getenv("TERM");
+    const char *no_colour = getenv("NO_COLOR");
+    if (!isatty(fd) || kind == NULL || weir_streq(kind, "dumb")) {
+        return t;
+    }
+    t.live = true;
+    t.colour = no_colour == NULL || no_colour[0] == '\0';
+    struct winsize size;
+    const char *columns = getenv("COLUMNS");
+    uint64_t n = 0;
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+        t.width = size.ws_col;
+    } else if (columns != NULL && weir_parse_u64(weir_sv_of(columns), 20, 1000, &n, NULL) == 0) {
+        t.width = (unsigned)n;
+    } else {
+        t.width = 80;
+    }
+    return t;
+}
+
+struct weir_table *weir_table_new(const struct weir_column *column, size_t n)
+{
+    struct weir_table *t = weir_alloc(sizeof *t);
+    t->column = column;
+    t->n_columns = n;
+    return t;
+}
+
+void weir_table_free(struct weir_table *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < t->cells.n; i++) {
+        free(t->cells.p[i].text);
+    }
+    weir_vec_release(&t->cells);
+    free(t);
+}
+
+void weir_table_freep(struct weir_table **t)
+{
+    weir_table_free(*t);
+    *t = NULL;
+}
+
+void weir_table_cell_styled(struct weir_table *t, enum weir_style style, const char *text)
+{
+    struct weir_str s = WEIR_STR_INIT(CELL_BYTES_MAX);
+    if (text == NULL || text[0] == '\0') {
+        weir_str_addc(&s, '-');
+        style = WEIR_STYLE_DIM;
+    } else {
+        weir_out_clean(&s, weir_sv_of(text), false);
+    }
+    weir_vec_push(&t->cells, (struct cell){weir_str_take(&s), style});
+}
+
+void weir_table_cell(struct weir_table *t, const char *text)
+{
+    weir_table_cell_styled(t, WEIR_STYLE_PLAIN, text);
+}
+
+void weir_table_cellf(struct weir_table *t, const char *fmt, ...)
+{
+    char buf[512];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(buf, sizeof buf, fmt, ap);
+    va_end(ap);
+    weir_table_cell(t, buf);
+}
+
+size_t weir_table_rows(const struct weir_table *t)
+{
+    return t->cells.n / t->n_columns;
+}
+
+size_t weir_out_columns(struct weir_sv text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        n += ((unsigned char)text.p[i] & 0xc0U) != 0x80U;
+    }
+    return n;
+}
+
+/* Length in bytes of the first `columns` code points. */
+static size_t prefix_bytes(struct weir_sv text, size_t columns)
+{
+    size_t i = 0;
+    while (i < text.n) {
+        if (((unsigned char)text.p[i] & 0xc0U) != 0x80U && columns-- == 0) {
+            break;
+        }
+        i++;
+    }
+    return i;
+}
+
+static void add_spaces(struct weir_str *out, size_t n)
+{
+    while (n-- > 0) {
+        weir_str_addc(out, ' ');
+    }
+}
+
+static void add_cell(struct weir_str *out,
+                     const struct weir_term *term,
+                     const char *text,
+                     enum weir_style style,
+                     size_t width,
+                     bool right,
+                     bool last)
+{
+    struct weir_sv s = weir_sv_of(text);
+    size_t columns = weir_out_columns(s);
+    bool cut = columns > width;
+    if (cut) {
+        s.n = prefix_bytes(s, width - 1);
+        columns = width;
+    }
+    if (right) {
+        add_spaces(out, width - columns);
+    }
+    weir_str_adds(out, weir_style_begin(term, style));
+    weir_str_add(out, s.p, s.n);
+    if (cut) {
+        weir_str_adds(out, "~");
+    }
+    weir_str_adds(out, weir_style_end(term, style));
+    if (!last) {
+        add_spaces(out, GAP + (right ? 0 : width - columns));
+    }
+}
+
+/* Takes columns from the widest shrinkable cell width until the table fits. */
+static void shrink(const struct weir_table *t, size_t *width, size_t terminal)
+{
+    size_t total = GAP * (t->n_columns - 1);
+    for (size_t c = 0; c < t->n_columns; c++) {
+        total += width[c];
+    }
+    while (total > terminal) {
+        size_t widest = SIZE_MAX;
+        for (size_t c = 0; c < t->n_columns; c++) {
+            if (t->column[c].shrink && width[c] > COLUMN_MIN && (widest == SIZE_MAX || width[c] > width[widest])) {
+                widest = c;
+            }
+        }
+        if (widest == SIZE_MAX) {
+            return;
+        }
+        width[widest]--;
+        total--;
+    }
+}
+
+void weir_table_render(const struct weir_table *t, const struct weir_term *term, struct weir_str *out)
+{
+    size_t n = t->n_columns;
+    WEIR_ASSERT(n > 0 && t->cells.n % n == 0);
+    size_t *width = weir_calloc(n, sizeof *width);
+    for (size_t c = 0; c < n; c++) {
+        width[c] = weir_out_columns(weir_sv_of(t->column[c].title));
+    }
+    for (size_t i = 0; i < t->cells.n; i++) {
+        size_t w = weir_out_columns(weir_sv_of(t->cells.p[i].text));
+        width[i % n] = w > width[i % n] ? w : width[i % n];
+    }
+    if (term->width > 0) {
+        shrink(t, width, term->width);
+    }
+    for (size_t c = 0; c < n; c++) {
+        add_cell(out, term, t->column[c].title, WEIR_STYLE_TITLE, width[c], t->column[c].right, c + 1 == n);
+    }
+    weir_str_addc(out, '\n');
+    for (size_t i = 0; i < t->cells.n; i++) {
+        size_t c = i % n;
+        add_cell(out, term, t->cells.p[i].text, t->cells.p[i].style, width[c], t->column[c].right, c + 1 == n);
+        if (c + 1 == n) {
+            weir_str_addc(out, '\n');
+        }
+    }
+    free(width);
+}
+
+void weir_table_print(const struct weir_table *t, FILE *stream)
+{
+    struct weir_term term = weir_term_of(fileno(stream));
+    struct weir_str out = WEIR_STR_INIT((size_t)1 << 30);
+    weir_table_render(t, &term, &out);
+    (void)fwrite(weir_str_cstr(&out), 1, out.n, stream);
+    weir_str_release(&out);
+}
+
+void weir_out_clean(struct weir_str *out, struct weir_sv text, bool keep_newlines)
+{
+    size_t i = 0;
+    while (i < text.n) {
+        unsigned char c = (unsigned char)text.p[i];
+        size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+        if (c == '\n' && keep_newlines) {
+            weir_str_addc(out, '\n');
+        } else if (c == '\n' || c == '\t') {
+            weir_str_addc(out, ' ');
+        } else if (i + n <= text.n && weir_utf8_is_text((struct weir_sv){text.p + i, n}) &&
+                   !(c == 0xc2 && (unsigned char)text.p[i + 1] < 0xa0)) {
+            /* U+0080..U+009F are control characters too: some terminals obey them. */
+            weir_str_add(out, text.p + i, n);
+            i += n;
+            continue;
+        } else {
+            weir_str_addc(out, '?');
+        }
+        i++;
+    }
+}
+
+const char *weir_style_begin(const struct weir_term *term, enum weir_style style)
+{
+    return term->colour ? sgr[style] : "";
+}
+
+const char *weir_style_end(const struct weir_term *term, enum weir_style style)
+{
+    return term->colour && style != WEIR_STYLE_PLAIN ? "\033[0m" : "";
+}
+
+enum weir_style weir_style_of_state(const char *state)
+{
+    static const struct {
+        const char *state;
+        enum weir_style style;
+    } table[] = {
+        {"succeeded", WEIR_STYLE_GOOD}, {"up", WEIR_STYLE_GOOD},          {"ready", WEIR_STYLE_GOOD},
+        {"failed", WEIR_STYLE_BAD},     {"lost", WEIR_STYLE_BAD},         {"reclaimed", WEIR_STYLE_BAD},
+        {"running", WEIR_STYLE_BUSY},   {"starting", WEIR_STYLE_BUSY},    {"booting", WEIR_STYLE_BUSY},
+        {"stopping", WEIR_STYLE_BUSY},  {"cancelled", WEIR_STYLE_DIM},    {"ended", WEIR_STYLE_DIM},
+        {"gone", WEIR_STYLE_DIM},       {"draining", WEIR_STYLE_DIM},
+    };
+    for (size_t i = 0; state != NULL && i < WEIR_ARRAY_LEN(table); i++) {
+        if (weir_streq(table[i].state, state)) {
+            return table[i].style;
+        }
+    }
+    return WEIR_STYLE_PLAIN;
+}
+
+void weir_out_money(struct weir_str *out, int64_t micro, const char *currency)
+{
+    char buf[WEIR_MONEY_SIZE];
+    weir_str_addf(out, "%s ", weir_money_format_short(micro, buf));
+    weir_out_clean(out, weir_sv_of(currency), false);
+}
+
+void weir_out_rate(struct weir_str *out, int64_t micro_per_hour, const char *currency)
+{
+    weir_out_money(out, micro_per_hour, currency);
+    weir_str_adds(out, "/h");
+}
+
+void weir_out_mib(struct weir_str *out, uint64_t mib)
+{
+    if (mib >= 1024) {
+        uint64_t tenths = (mib * 10 + 512) / 1024;
+        weir_str_add_u64(out, tenths / 10);
+        if (tenths % 10 != 0 && tenths < 1000) {
+            weir_str_addf(out, ".%u", (unsigned)(tenths % 10));
+        }
+        weir_str_adds(out, " GiB");
+        return;
+    }
+    weir_str_add_u64(out, mib);
+    weir_str_adds(out, " MiB");
+}
+
+void weir_out_milli(struct weir_str *out, int64_t milli)
+{
+    if (milli < 0) {
+        weir_str_addc(out, '-');
+        milli = milli == INT64_MIN ? INT64_MAX : -milli;
+    }
+    weir_str_add_i64(out, milli / 1000);
+    unsigned rest = (unsigned)(milli % 1000);
+    if (rest != 0) {
+        char buf[8];
+        int n = snprintf(buf, sizeof buf, ".%03u", rest);
+        while (n > 0 && buf[n - 1] == '0') {
+            buf[--n] = '\0';
+        }
+        weir_str_adds(out, buf);
+    }
+}
+
+void weir_talk(const char *fmt, ...)
+{
+    char buf[1024];
+    struct weir_str out = WEIR_STR_INIT(4096);
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(buf, sizeof buf, fmt, ap);
+    va_end(ap);
+    weir_str_adds(&out, "weir: ");
+    weir_out_clean(&out, weir_sv_of(buf), true);
+    weir_str_addc(&out, '\n');
+    (void)fwrite(weir_str_cstr(&out), 1, out.n, stderr);
+    weir_str_release(&out);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cloud/provider.h"
+
+#include "base/str.h"
+#include "cloud/sandbox/sandbox.h"
+
+const struct weir_provider_ops *const weir_providers[] = {
+    &weir_sandbox_provider,
+    NULL,
+};
+
+const struct weir_provider_ops *weir_provider_find(const char *name)
+{
+    for (const struct weir_provider_ops *const *p = weir_providers; *p != NULL; p++) {
+        if (weir_streq((*p)->name, name)) {
+            return *p;
+        }
+    }
+    return NULL;
+}

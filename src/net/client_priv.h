@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the asynchronous and the blocking client share: how a call is set up and how its end is
+ * classed. */
+
+#include <curl/curl.h>
+
+#include "net/client.h"
+
+enum { CLIENT_AUTHORITIES_MAX = 16 };
+
+/* Authorities as files that exist only in memory: this libcurl's GnuTLS back end reads them by
+ * path alone. Kept for the client's life, because libcurl knows connections apart by the path. */
+struct weir_authorities {
+    struct {
+        char *pem;
+        int fd;
+    } entry[CLIENT_AUTHORITIES_MAX];
+    size_t n;
+};
+
+void weir_authorities_release(struct weir_authorities *a);
+
+/* One call under way. */
+struct weir_transfer {
+    CURL *easy;
+    struct curl_slist *header;
+    struct weir_str body; /* the answer's, capped */
+    weir_http_sink_fn *sink;
+    void *sink_ctx;
+    bool has_headers; /* all of the answer's came */
+    bool is_over;     /* the answer is larger than the cap */
+    bool is_ended_by_sink;
+    char error[CURL_ERROR_SIZE];
+};
+
+/*
+ * Loads libcurl's own state once per process: without TLS, which GnuTLS sets up itself.
+ */
+int weir_curl_init(struct weir_err *err);
+/*
+ * Sets every option of t->easy, which is new or reset. What call points to may go after it,
+ * but for the body, which must last as long as the transfer.
+ * Errors: -WEIR_EINVAL (time-out of 0, method, header), -WEIR_ELIMIT (too many authorities),
+ * -WEIR_EIO.
+ */
+int weir_transfer_setup(struct weir_transfer *t,
+                        const struct weir_http_call *call,
+                        struct weir_authorities *authorities,
+                        struct weir_err *err);
+/* Fills reply from the finished transfer. reply->body borrows from t. */
+void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_http_reply *reply);
+/* Frees headers and body, not the easy handle. */
+void weir_transfer_release(struct weir_transfer *t);

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/bill_agg.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/vec.h"
+
+enum {
+    GROUPS_MAX = 65536, /* rows held before they are spilled; about 10 MB with their texts */
+    JOB_CACHE = 4096,   /* tag values of recent jobs, direct mapped */
+};
+
+enum sum {
+    SUM_GPU_US,
+    SUM_USED,
+    SUM_IDLE,
+    SUM_WASTE,
+    SUM_COST = SUM_WASTE + 3,
+    SUM_MAX = SUM_COST + 4,
+};
+
+_Static_assert((int)SUM_MAX == (int)WEIR_AGG_SUMS, "one sum per column");
+_Static_assert(WEIR_ACCOUNT_WASTE_FAILED - WEIR_ACCOUNT_WASTE_BOOT == 2 && WEIR_ACCOUNT_NODE == 4,
+               "accounts are used as indexes");
+
+struct group {
+    int64_t key[WEIR_BILL_KEYS_MAX]; /* a number, or the index of a text */
+    int64_t sum[SUM_MAX];
+};
+
+struct tag_cache {
+    uint64_t job;
+    uint32_t text; /* + 1; 0: empty slot */
+};
+
+struct weir_agg {
+    struct weir_wall from;
+    struct weir_wall to;
+    enum weir_bill_by by[WEIR_BILL_KEYS_MAX];
+    const char *tag[WEIR_BILL_KEYS_MAX];
+    size_t n_by;
+    bool by_day;
+    struct weir_agg_source source;
+    struct weir_interner texts;
+    struct weir_map names[WEIR_AGG_LOOKUP_MAX]; /* id -> index of text */
+    struct tag_cache *tags[WEIR_BILL_KEYS_MAX];
+    struct weir_map by_key; /* hash of the key -> index of the group; probed by the next hash */
+    WEIR_VEC(struct group) groups;
+    bool spilled;
+};
+
+static bool is_number(enum weir_bill_by by)
+{
+    return by == WEIR_BILL_BY_JOB || by == WEIR_BILL_BY_DAY;
+}
+
+int weir_agg_new(struct weir_agg **ret,
+                 struct weir_wall from,
+                 struct weir_wall to,
+                 const enum weir_bill_by *by,
+                 const char *const *tag,
+                 size_t n_by,
+                 const struct weir_agg_source *source,
+                 struct weir_err *err)
+{
+    if (n_by == 0 || n_by > WEIR_BILL_KEYS_MAX) {
+        return weir_fail(err, -WEIR_EINVAL, "a bill is grouped by 1 to %d keys, not %zu", (int)WEIR_BILL_KEYS_MAX, n_by);
+    }
+    for (size_t i = 0; i < n_by; i++) {
+        if ((unsigned)by[i] >= WEIR_BILL_BY_MAX) {
+            return weir_fail(err, -WEIR_EINVAL, "key %zu of the bill is not known", i + 1);
+        }
+        if (by[i] == WEIR_BILL_BY_TAG && (tag == NULL || tag[i] == NULL || tag[i][0] == '\0')) {
+            return weir_fail(err, -WEIR_EINVAL, "key %zu of the bill is a tag without a name: write tag:NAME", i + 1);
+        }
+    }
+    struct weir_agg *a = weir_alloc(sizeof *a);
+    a->from = from;
+    a->to = to;
+    a->n_by = n_by;
+    a->source = *source;
+    for (size_t i = 0; i < n_by; i++) {
+        a->by[i] = by[i];
+        if (by[i] == WEIR_BILL_BY_TAG) {
+            a->tag[i] = tag[i];
+            a->tags[i] = weir_calloc(JOB_CACHE, sizeof *a->tags[i]);
+        }
+        if (by[i] == WEIR_BILL_BY_DAY) {
+            a->by_day = true;
+        }
+    }
+    *ret = a;
+    return 0;
+}
+
+static void forget_groups(struct weir_agg *a)
+{
+    weir_map_release(&a->by_key);
+    weir_vec_clear(&a->groups);
+    weir_interner_release(&a->texts);
+    for (size_t i = 0; i < WEIR_AGG_LOOKUP_MAX; i++) {
+        weir_map_release(&a->names[i]);
+    }
+    for (size_t i = 0; i < a->n_by; i++) {
+        if (a->tags[i] != NULL) {
+            memset(a->tags[i], 0, JOB_CACHE * sizeof *a->tags[i]);
+        }
+    }
+}
+
+void weir_agg_free(struct weir_agg *a)
+{
+    if (a == NULL) {
+        return;
+    }
+    forget_groups(a);
+    weir_vec_release(&a->groups);
+    for (size_t i = 0; i < WEIR_BILL_KEYS_MAX; i++) {
+        free(a->tags[i]);
+    }
+    free(a);
+}
+
+bool weir_agg_spilled(const struct weir_agg *a)
+{
+    return a->spilled;
+}
+
+static int name_key(struct weir_agg *a, enum weir_agg_lookup kind, uint64_t id, int64_t *ret, struct weir_err *err)
+{
+    uint64_t have;
+    if (weir_map_get(&a->names[kind], id, &have)) {
+        *ret = (int64_t)have;
+        return 0;
+    }
+    const char *text = "";
+    int r = id == 0 ? 0 : a->source.name(a->source.ctx, kind, id, &text, err);
+    if (r < 0) {
+        return r;
+    }
+    have = weir_intern(&a->texts, weir_sv_of(text));
+    weir_map_put(&a->names[kind], id, have);
+    *ret = (int64_t)have;
+    return 0;
+}
+
+static int tag_key(struct weir_agg *a, size_t i, struct weir_job_id job, int64_t *ret, struct weir_err *err)
+{
+    struct tag_cache *c = &a->tags[i][job.v % JOB_CACHE];
+    if (c->text == 0 || c->job != job.v) {
+        const char *text = "";
+        int r = job.v == 0 ? 0 : a->source.tag(a->source.ctx, job, a->tag[i], &text, err);
+        if (r < 0) {
+            return r;
+        }
+        *c = (struct tag_cache){job.v, weir_intern(&a->texts, weir_sv_of(text)) + 1};
+    }
+    *ret = c->text - 1;
+    return 0;
+}
+
+/* Fills all keys but days. */
+static int keys_of(struct weir_agg *a, const struct weir_posting *p, int64_t *key, struct weir_err *err)
+{
+    int r = 0;
+    for (size_t i = 0; i < a->n_by && r == 0; i++) {
+        switch (a->by[i]) {
+        case WEIR_BILL_BY_PROJECT:
+            r = name_key(a, WEIR_AGG_PROJECT, p->project.v, &key[i], err);
+            break;
+        case WEIR_BILL_BY_USER:
+            r = name_key(a, WEIR_AGG_USER, p->user.v, &key[i], err);
+            break;
+        case WEIR_BILL_BY_TAG:
+            r = tag_key(a, i, p->run.task.job, &key[i], err);
+            break;
+        case WEIR_BILL_BY_POOL:
+            r = name_key(a, WEIR_AGG_POOL, p->pool.v, &key[i], err);
+            break;
+        case WEIR_BILL_BY_JOB:
+            key[i] = (int64_t)p->run.task.job.v;
+            break;
+        case WEIR_BILL_BY_NODE:
+            r = name_key(a, WEIR_AGG_NODE, p->node.v, &key[i], err);
+            break;
+        case WEIR_BILL_BY_GPU_MODEL:
+            r = name_key(a, WEIR_AGG_GPU_MODEL, p->node.v, &key[i], err);
+            break;
+        case WEIR_BILL_BY_DAY:
+        case WEIR_BILL_BY_MAX:
+            break;
+        }
+    }
+    return r;
+}
+
+static struct group *group_of(struct weir_agg *a, const int64_t *key)
+{
+    uint64_t hash = weir_hash_bytes(key, sizeof(int64_t) * WEIR_BILL_KEYS_MAX);
+    uint64_t at;
+    while (weir_map_get(&a->by_key, hash, &at)) {
+        if (memcmp(a->groups.p[at].key, key, sizeof a->groups.p[at].key) == 0) {
+            return &a->groups.p[at];
+        }
+        hash++;
+    }
+    weir_map_put(&a->by_key, hash, a->groups.n);
+    struct group g = {0};
+    memcpy(g.key, key, sizeof g.key);
+    weir_vec_push(&a->groups, g);
+    return &a->groups.p[a->groups.n - 1];
+}
+
+/* What of amount falls on the slice lo..hi of the posting's span. */
+static int64_t slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi)
+{
+    int64_t span = p->to.us - p->from.us;
+    if (span <= 0 || (lo <= p->from.us && hi >= p->to.us)) {
+        return amount;
+    }
+    return weir_mul_div_sat(amount, hi - p->from.us, span) - weir_mul_div_sat(amount, lo - p->from.us, span);
+}
+
+static void add(int64_t *sum, int64_t v)
+{
+    *sum = weir_i64_add_sat(*sum, v);
+}
+
+static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo, int64_t hi)
+{
+    int64_t amount = slice(p, p->amount_micro, lo, hi);
+    if (p->gpu_us > 0) {
+        int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
+        add(&g->sum[SUM_GPU_US], slice(p, gpu_us, lo, hi));
+    }
+    switch ((enum weir_account)p->debit) {
+    case WEIR_ACCOUNT_NODE:
+        if (p->credit < WEIR_ACCOUNT_NODE) {
+            add(&g->sum[SUM_COST + (int)p->credit], amount);
+        }
+        break;
+    case WEIR_ACCOUNT_JOB:
+        add(&g->sum[SUM_USED], amount);
+        break;
+    case WEIR_ACCOUNT_IDLE:
+        add(&g->sum[SUM_IDLE], amount);
+        break;
+    case WEIR_ACCOUNT_WASTE_BOOT:
+    case WEIR_ACCOUNT_WASTE_LOST:
+    case WEIR_ACCOUNT_WASTE_FAILED:
+        add(&g->sum[SUM_WASTE + (int)p->debit - WEIR_ACCOUNT_WASTE_BOOT], amount);
+        break;
+    case WEIR_ACCOUNT_PROVIDER:
+    case WEIR_ACCOUNT_DEPRECIATION:
+    case WEIR_ACCOUNT_ENERGY:
+    case WEIR_ACCOUNT_UPKEEP:
+    case WEIR_ACCOUNT_MAX:
+        break;
+    }
+    if (p->credit == WEIR_ACCOUNT_JOB) {
+        add(&g->sum[SUM_USED], -amount);
+    }
+}
+
+static int64_t day_of(int64_t us)
+{
+    int64_t d = us / WEIR_US_PER_DAY;
+    return us % WEIR_US_PER_DAY < 0 ? d - 1 : d;
+}
+
+int weir_agg_add(struct weir_agg *a, const struct weir_posting *p, struct weir_err *err)
+{
+    int64_t lo = p->from.us > a->from.us ? p->from.us : a->from.us;
+    int64_t hi = p->to.us < a->to.us ? p->to.us : a->to.us;
+    bool instant = p->from.us == p->to.us;
+    if (instant ? p->from.us < a->from.us || p->from.us >= a->to.us : lo >= hi) {
+        return 0;
+    }
+    int64_t key[WEIR_BILL_KEYS_MAX] = {0};
+    int r = keys_of(a, p, key, err);
+    if (r < 0) {
+        return r;
+    }
+    /* a posting has as many slices as days; one where days do not matter */
+    do {
+        int64_t end = hi;
+        if (a->by_day) {
+            int64_t day = day_of(lo);
+            for (size_t i = 0; i < a->n_by; i++) {
+                if (a->by[i] == WEIR_BILL_BY_DAY) {
+                    key[i] = day;
+                }
+            }
+            if ((day + 1) * WEIR_US_PER_DAY < hi) {
+                end = (day + 1) * WEIR_US_PER_DAY;
+            }
+        }
+        add_slice(group_of(a, key), p, lo, end);
+        lo = end;
+    } while (lo < hi);
+    if (a->groups.n >= GROUPS_MAX && a->source.spill != NULL) {
+        return weir_agg_flush(a, err);
+    }
+    return 0;
+}
+
+static struct weir_agg_row row_of(const struct weir_agg *a, const struct group *g)
+{
+    struct weir_agg_row row = {0};
+    for (size_t i = 0; i < a->n_by; i++) {
+        if (is_number(a->by[i])) {
+            row.key[i] = (struct weir_agg_key){.is_number = true, .number = g->key[i]};
+        } else {
+            row.key[i].text = weir_intern_text(&a->texts, (uint32_t)g->key[i]);
+        }
+    }
+    memcpy(row.sum, g->sum, sizeof row.sum);
+    return row;
+}
+
+int weir_agg_flush(struct weir_agg *a, struct weir_err *err)
+{
+    WEIR_ASSERT(a->source.spill != NULL);
+    a->spilled = true;
+    int r = 0;
+    for (size_t i = 0; i < a->groups.n && r == 0; i++) {
+        struct weir_agg_row row = row_of(a, &a->groups.p[i]);
+        r = a->source.spill(a->source.ctx, &row, err);
+    }
+    forget_groups(a);
+    return r;
+}
+
+static int row_order(const void *va, const void *vb)
+{
+    const struct weir_agg_row *a = va;
+    const struct weir_agg_row *b = vb;
+    for (size_t i = 0; i < WEIR_BILL_KEYS_MAX; i++) {
+        int c;
+        if (a->key[i].is_number) {
+            c = (a->key[i].number > b->key[i].number) - (a->key[i].number < b->key[i].number);
+        } else if (a->key[i].text != NULL) {
+            c = strcmp(a->key[i].text, b->key[i].text);
+        } else {
+            c = 0;
+        }
+        if (c != 0) {
+            return c;
+        }
+    }
+    return 0;
+}
+
+int weir_agg_emit_row(const enum weir_bill_by *by, size_t n_by, const struct weir_agg_row *row, weir_bill_row_fn *fn, void *ctx)
+{
+    char text[WEIR_BILL_KEYS_MAX][24];
+    struct weir_bill_row out = {.gpu_us = (uint64_t)row->sum[SUM_GPU_US],
+                                .used_micro = row->sum[SUM_USED],
+                                .idle_micro = row->sum[SUM_IDLE]};
+    for (size_t i = 0; i < WEIR_BILL_KEYS_MAX; i++) {
+        out.key[i] = "";
+        if (i >= n_by) {
+            continue;
+        }
+        if (by[i] == WEIR_BILL_BY_JOB) {
+            (void)snprintf(text[i], sizeof text[i], "%" PRIu64, (uint64_t)row->key[i].number);
+            out.key[i] = row->key[i].number == 0 ? "" : text[i];
+        } else if (by[i] == WEIR_BILL_BY_DAY) {
+            struct weir_date d = weir_wall_to_date((struct weir_wall){row->key[i].number * WEIR_US_PER_DAY});
+            (void)snprintf(text[i], sizeof text[i], "%04d-%02d-%02d", d.year, d.month, d.day);
+            out.key[i] = text[i];
+        } else {
+            out.key[i] = row->key[i].text;
+        }
+    }
+    memcpy(out.waste_micro, &row->sum[SUM_WASTE], sizeof out.waste_micro);
+    memcpy(out.cost_micro, &row->sum[SUM_COST], sizeof out.cost_micro);
+    out.total_micro = weir_i64_add_sat(out.used_micro, out.idle_micro);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(out.waste_micro); i++) {
+        out.total_micro = weir_i64_add_sat(out.total_micro, out.waste_micro[i]);
+    }
+    return fn(ctx, &out);
+}
+
+int weir_agg_emit(struct weir_agg *a, weir_bill_row_fn *fn, void *ctx)
+{
+    WEIR_ASSERT(!a->spilled);
+    if (a->groups.n == 0) {
+        return 0;
+    }
+    WEIR_CLEANUP(weir_freep) struct weir_agg_row *row = weir_calloc(a->groups.n, sizeof *row);
+    for (size_t i = 0; i < a->groups.n; i++) {
+        row[i] = row_of(a, &a->groups.p[i]);
+    }
+    qsort(row, a->groups.n, sizeof *row, row_order);
+    int r = 0;
+    for (size_t i = 0; i < a->groups.n && r == 0; i++) {
+        r = weir_agg_emit_row(a->by, a->n_by, &row[i], fn, ctx);
+    }
+    return r;
+}

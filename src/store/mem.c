@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The in-memory back end: tables, transactions, putting rows. */
+
+#include "store/mem_priv.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+/* ---- tables ---- */
+
+static int key_order(struct mem_key a, struct mem_key b)
+{
+    if (a.a != b.a) {
+        return a.a < b.a ? -1 : 1;
+    }
+    return (a.b > b.b) - (a.b < b.b);
+}
+
+static uint64_t key_hash(struct mem_key key)
+{
+    return weir_hash_bytes(&key, sizeof key);
+}
+
+/* The index of the row with that key; SIZE_MAX where absent, and then *ret_hash is where it would be put. */
+static size_t find(const struct mem_table *t, struct mem_key key, uint64_t *ret_hash)
+{
+    uint64_t hash = key_hash(key);
+    uint64_t at;
+    while (weir_map_get(&t->by_key, hash, &at)) {
+        if (key_order(t->rows.p[at].key, key) == 0) {
+            return (size_t)at;
+        }
+        hash++;
+    }
+    *ret_hash = hash;
+    return SIZE_MAX;
+}
+
+void *mem_get(const struct mem_table *t, struct mem_key key)
+{
+    uint64_t hash;
+    size_t at = find(t, key, &hash);
+    return at == SIZE_MAX ? NULL : t->rows.p[at].data;
+}
+
+static int row_order(const void *a, const void *b)
+{
+    return key_order(((const struct mem_row *)a)->key, ((const struct mem_row *)b)->key);
+}
+
+static void reindex(struct mem_table *t)
+{
+    weir_map_release(&t->by_key);
+    for (size_t i = 0; i < t->rows.n; i++) {
+        uint64_t hash;
+        (void)find(t, t->rows.p[i].key, &hash);
+        weir_map_put(&t->by_key, hash, i);
+    }
+}
+
+void mem_sort(struct mem_table *t)
+{
+    if (t->n_deleted > 64 && t->n_deleted > t->rows.n / 2) {
+        size_t n = 0;
+        for (size_t i = 0; i < t->rows.n; i++) {
+            if (t->rows.p[i].data != NULL) {
+                t->rows.p[n++] = t->rows.p[i];
+            }
+        }
+        t->rows.n = n;
+        t->n_deleted = 0;
+        reindex(t);
+    }
+    if (t->unsorted) {
+        qsort(t->rows.p, t->rows.n, sizeof *t->rows.p, row_order);
+        reindex(t);
+        t->unsorted = false;
+    }
+}
+
+size_t mem_lower(const struct mem_table *t, struct mem_key key)
+{
+    size_t lo = 0;
+    size_t hi = t->rows.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (key_order(t->rows.p[mid].key, key) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+/* Sets a row and hands back what was there. */
+static void *swap_row(struct mem_table *t, struct mem_key key, void *data)
+{
+    uint64_t hash;
+    size_t at = find(t, key, &hash);
+    if (at == SIZE_MAX) {
+        if (data == NULL) {
+            return NULL;
+        }
+        if (t->rows.n > 0 && key_order(t->rows.p[t->rows.n - 1].key, key) > 0) {
+            t->unsorted = true;
+        }
+        weir_map_put(&t->by_key, hash, t->rows.n);
+        weir_vec_push(&t->rows, (struct mem_row){key, data});
+        return NULL;
+    }
+    void *old = t->rows.p[at].data;
+    t->rows.p[at].data = data;
+    t->n_deleted += (data == NULL) - (size_t)(old == NULL);
+    return old;
+}
+
+void mem_put(struct mem_core *c, enum mem_table_id id, struct mem_key key, void *data)
+{
+    void *old = swap_row(&c->table[id], key, data);
+    weir_vec_push(&c->undo, (struct mem_undo){id, key, old});
+}
+
+void *mem_copy(const void *fixed, size_t size, const size_t *offset, size_t n)
+{
+    size_t all = size;
+    for (size_t i = 0; i < n; i++) {
+        const char *s;
+        memcpy(&s, (const char *)fixed + offset[i], sizeof s);
+        all += (s == NULL ? 0 : strlen(s)) + 1;
+    }
+    char *p = weir_alloc(all);
+    memcpy(p, fixed, size);
+    char *tail = p + size;
+    for (size_t i = 0; i < n; i++) {
+        const char *s;
+        memcpy(&s, (const char *)fixed + offset[i], sizeof s);
+        size_t len = s == NULL ? 0 : strlen(s);
+        if (len > 0) {
+            memcpy(tail, s, len);
+        }
+        tail[len] = '\0';
+        memcpy(p + offset[i], &tail, sizeof tail);
+        tail += len + 1;
+    }
+    return p;
+}
+
+/* ---- transactions ---- */
+
+static void free_explains(struct mem_core *c, size_t from)
+{
+    for (size_t i = from; i < c->explains.n; i++) {
+        free((void *)(uintptr_t)c->explains.p[i].row.json);
+    }
+    c->explains.n = from;
+}
+
+static void free_events(struct mem_core *c, size_t from)
+{
+    for (size_t i = from; i < c->events.n; i++) {
+        free((void *)(uintptr_t)c->events.p[i].row.kind);
+    }
+    c->events.n = from;
+}
+
+static int begin(struct weir_store *s, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = mem_of(s);
+    (void)pthread_mutex_lock(&c->lock);
+    WEIR_ASSERT(!c->in_tx);
+    c->in_tx = true;
+    c->tx_failed = 0;
+    c->n_postings = c->postings.n;
+    c->n_explains = c->explains.n;
+    c->n_events = c->events.n;
+    return 0;
+}
+
+static void rollback(struct weir_store *s)
+{
+    struct mem_core *c = mem_of(s);
+    if (!c->in_tx) {
+        return;
+    }
+    for (size_t i = c->undo.n; i > 0; i--) {
+        struct mem_undo *u = &c->undo.p[i - 1];
+        free(swap_row(&c->table[u->table], u->key, u->data));
+    }
+    weir_vec_clear(&c->undo);
+    weir_vec_clear(&c->cost);
+    c->postings.n = c->n_postings;
+    free_explains(c, c->n_explains);
+    free_events(c, c->n_events);
+    c->in_tx = false;
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+/* Postings may come before the rows that they are for: sums are brought up to date at the end. */
+static void apply_costs(struct mem_core *c)
+{
+    for (size_t i = 0; i < c->cost.n; i++) {
+        const struct mem_cost *k = &c->cost.p[i];
+        struct mem_key job = {k->task.job.v, 0};
+        struct mem_key task = {k->task.job.v, k->task.ordinal};
+        struct mem_job *j = mem_get(&c->table[MEM_JOB], job);
+        if (j != NULL) {
+            j->cost_micro = weir_i64_add_sat(j->cost_micro, k->micro);
+        }
+        struct weir_task_row *t = mem_get(&c->table[MEM_TASK], task);
+        if (t != NULL) {
+            t->cost_micro = weir_i64_add_sat(t->cost_micro, k->micro);
+        }
+    }
+    weir_vec_clear(&c->cost);
+}
+
+static int commit(struct weir_store *s, struct weir_err *err)
+{
+    struct mem_core *c = mem_of(s);
+    WEIR_ASSERT(c->in_tx);
+    if (c->tx_failed != 0) {
+        int r = c->tx_failed;
+        if (err != NULL) {
+            *err = c->tx_err;
+        }
+        rollback(s);
+        return r;
+    }
+    apply_costs(c);
+    for (size_t i = 0; i < c->undo.n; i++) {
+        free(c->undo.p[i].data);
+    }
+    weir_vec_clear(&c->undo);
+    c->in_tx = false;
+    (void)pthread_mutex_unlock(&c->lock);
+    return 0;
+}
+
+/* ---- putting ---- */
+
+#define COPY(row, ...)                                                                             \
+    mem_copy((row), sizeof *(row), (const size_t[]){__VA_ARGS__},                                  \
+             WEIR_ARRAY_LEN(((const size_t[]){__VA_ARGS__})))
+
+static struct mem_core *writing(struct weir_store *s)
+{
+    struct mem_core *c = mem_of(s);
+    WEIR_ASSERT(c->in_tx);
+    return c;
+}
+
+static int put_meta(struct weir_store *s, const char *key, const char *value, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_META, (struct mem_key){weir_intern(&c->strings, weir_sv_of(key)), 0}, weir_strdup(value));
+    return 0;
+}
+
+static int put_project(struct weir_store *s, const struct weir_project_row *r, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_PROJECT, (struct mem_key){r->view.id.v, 0}, COPY(r, offsetof(struct weir_project_row, name)));
+    return 0;
+}
+
+static int put_name(struct weir_store *s, enum mem_table_id id, const struct weir_name_row *r)
+{
+    struct weir_name_row row = *r;
+    row.detail_json = row.detail_json == NULL ? "{}" : row.detail_json;
+    mem_put(writing(s), id, (struct mem_key){r->id, 0},
+            COPY(&row, offsetof(struct weir_name_row, name), offsetof(struct weir_name_row, detail_json)));
+    return 0;
+}
+
+static int put_user(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err)
+{
+    (void)err;
+    return put_name(s, MEM_USER, r);
+}
+
+static int put_pool(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err)
+{
+    (void)err;
+    return put_name(s, MEM_POOL, r);
+}
+
+static int put_shape(struct weir_store *s, uint32_t shape, const char *json, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_SHAPE, (struct mem_key){shape, 0}, weir_strdup(json));
+    return 0;
+}
+
+static int put_job(struct weir_store *s, const struct weir_job_row *r, struct weir_err *err)
+{
+    struct mem_core *c = writing(s);
+    struct mem_key key = {r->view.id.v, 0};
+    if (c->tx_failed == 0 && mem_get(&c->table[MEM_JOB], key) != NULL) {
+        c->tx_failed = weir_fail(&c->tx_err, -WEIR_EEXISTS, "job %llu is already in the store",
+                                 (unsigned long long)r->view.id.v);
+    }
+    if (c->tx_failed != 0) {
+        if (err != NULL) {
+            *err = c->tx_err;
+        }
+        return c->tx_failed;
+    }
+    struct weir_job_row row = *r;
+    row.tags_json = row.tags_json == NULL ? "{}" : row.tags_json;
+    row.spec_json = row.spec_json == NULL ? "{}" : row.spec_json;
+    row.project = NULL;
+    row.user = NULL;
+    struct mem_job *j = weir_alloc(sizeof *j);
+    j->view = r->view;
+    mem_put(c, MEM_JOB, key, j);
+    mem_put(c, MEM_JOB_TEXT, key,
+            COPY(&row, offsetof(struct weir_job_row, name), offsetof(struct weir_job_row, tags_json),
+                 offsetof(struct weir_job_row, spec_json)));
+    return 0;
+}
+
+static int update_job(struct weir_store *s, const struct weir_job_view *v, struct weir_err *err)
+{
+    struct mem_core *c = writing(s);
+    struct mem_key key = {v->id.v, 0};
+    const struct mem_job *old = mem_get(&c->table[MEM_JOB], key);
+    if (old == NULL) {
+        return weir_fail(err, -WEIR_ENOTFOUND, "job %llu is not in the store", (unsigned long long)v->id.v);
+    }
+    struct mem_job *j = weir_alloc(sizeof *j);
+    j->view = *v;
+    /* what never changes */
+    j->view.project = old->view.project;
+    j->view.user = old->view.user;
+    j->view.n_tasks = old->view.n_tasks;
+    j->view.submitted = old->view.submitted;
+    j->cost_micro = old->cost_micro;
+    mem_put(c, MEM_JOB, key, j);
+    return 0;
+}
+
+static int put_task(struct weir_store *s, const struct weir_task_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    struct mem_key key = {r->view.id.job.v, r->view.id.ordinal};
+    const struct weir_task_row *old = mem_get(&c->table[MEM_TASK], key);
+    const char *text = r->text != NULL ? r->text : old != NULL ? old->text : "";
+    size_t n = r->view.gang_node == NULL || r->view.gang_mask == NULL || r->view.n_nodes <= 1 ? 0 : r->view.n_nodes;
+    n = n > WEIR_GANG_NODES_MAX ? WEIR_GANG_NODES_MAX : n;
+    size_t nodes_size = n * sizeof(struct weir_node_id);
+    size_t masks_size = n * sizeof(uint32_t);
+    size_t len = strlen(text) + 1;
+    char *p = weir_alloc(sizeof *r + nodes_size + masks_size + len);
+    struct weir_task_row row = *r;
+    row.view.gang_node = NULL;
+    row.view.gang_mask = NULL;
+    if (n > 0) {
+        row.view.n_nodes = (uint32_t)n;
+        row.view.gang_node = memcpy(p + sizeof row, r->view.gang_node, nodes_size);
+        row.view.gang_mask = memcpy(p + sizeof row + nodes_size, r->view.gang_mask, masks_size);
+    }
+    row.text = memcpy(p + sizeof row + nodes_size + masks_size, text, len);
+    row.cost_micro = old == NULL ? 0 : old->cost_micro;
+    memcpy(p, &row, sizeof row);
+    mem_put(c, MEM_TASK, key, p);
+    return 0;
+}
+
+static int put_node(struct weir_store *s, const struct weir_node_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct weir_node_row row = *r;
+    row.view.spec.gpu_model = WEIR_GPU_MODEL_ANY;
+    row.detail_json = row.detail_json == NULL ? "{}" : row.detail_json;
+    row.pool = NULL;
+    mem_put(writing(s), MEM_NODE, (struct mem_key){r->view.spec.id.v, 0},
+            COPY(&row, offsetof(struct weir_node_row, gpu_model), offsetof(struct weir_node_row, agent_id),
+                 offsetof(struct weir_node_row, name), offsetof(struct weir_node_row, address),
+                 offsetof(struct weir_node_row, detail_json)));
+    return 0;
+}
+
+static int put_lease(struct weir_store *s, const struct weir_lease_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct weir_lease_row row = *r;
+    row.view.offer.gpu_model = WEIR_GPU_MODEL_ANY;
+    mem_put(writing(s), MEM_LEASE, (struct mem_key){r->view.id.v, 0},
+            COPY(&row, offsetof(struct weir_lease_row, gpu_model), offsetof(struct weir_lease_row, text)));
+    return 0;
+}
+
+static void *copy_plain(const void *p, size_t size)
+{
+    return memcpy(weir_alloc(size), p, size);
+}
+
+static int put_hold(struct weir_store *s, const struct weir_hold_view *v, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_HOLD, (struct mem_key){v->id.v, 0}, copy_plain(v, sizeof *v));
+    return 0;
+}
+
+static int put_posting(struct weir_store *s, const struct weir_posting *p, struct weir_err *err)
+{
+    struct mem_core *c = writing(s);
+    if (c->tx_failed == 0 && c->postings.n > 0 && c->postings.p[c->postings.n - 1].id >= p->id) {
+        c->tx_failed = weir_fail(&c->tx_err, -WEIR_EEXISTS, "posting %llu is not after the last one",
+                                 (unsigned long long)p->id);
+    }
+    if (c->tx_failed != 0) {
+        if (err != NULL) {
+            *err = c->tx_err;
+        }
+        return c->tx_failed;
+    }
+    weir_vec_push(&c->postings, *p);
+    int64_t micro = weir_posting_task_cost(p);
+    if (micro != 0) {
+        weir_vec_push(&c->cost, (struct mem_cost){p->run.task, micro});
+    }
+    return 0;
+}
+
+static int put_meter(struct weir_store *s, const struct weir_meter *m, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_METER, (struct mem_key){m->info.node.v, 0}, m->closed ? NULL : copy_plain(m, sizeof *m));
+    return 0;
+}
+
+static int put_explain(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct mem_explain e = {*r};
+    e.row.json = weir_strdup(r->json);
+    weir_vec_push(&writing(s)->explains, e);
+    return 0;
+}
+
+static int put_event(struct weir_store *s, const struct weir_event_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct mem_event e = {*r};
+    const char *text = r->text == NULL ? "" : r->text;
+    size_t kind_len = strlen(r->kind) + 1;
+    size_t text_len = strlen(text) + 1;
+    char *p = weir_alloc(kind_len + text_len);
+    e.row.kind = memcpy(p, r->kind, kind_len);
+    e.row.text = memcpy(p + kind_len, text, text_len);
+    weir_vec_push(&writing(s)->events, e);
+    return 0;
+}
+
+static int put_effect(struct weir_store *s, const struct weir_effect_row *r, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_EFFECT, (struct mem_key){r->seq, r->number}, copy_plain(r, sizeof *r));
+    return 0;
+}
+
+static int done_effect(struct weir_store *s, uint64_t seq, uint32_t number, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_EFFECT, (struct mem_key){seq, number}, NULL);
+    return 0;
+}
+
+static int put_token(struct weir_store *s, const struct weir_token_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_TOKEN, (struct mem_key){weir_intern(&c->strings, weir_sv_of(r->hash)), 0},
+            COPY(r, offsetof(struct weir_token_row, name), offsetof(struct weir_token_row, role),
+                 offsetof(struct weir_token_row, user)));
+    return 0;
+}
+
+static int delete_token(struct weir_store *s, const char *hash, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_TOKEN, (struct mem_key){weir_intern(&c->strings, weir_sv_of(hash)), 0}, NULL);
+    return 0;
+}
+
+static int put_runtime(struct weir_store *s, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_RUNTIME, (struct mem_key){key, 0}, copy_plain(h, sizeof *h));
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static void core_free(struct mem_core *c)
+{
+    for (size_t t = 0; t < MEM_TABLES; t++) {
+        for (size_t i = 0; i < c->table[t].rows.n; i++) {
+            free(c->table[t].rows.p[i].data);
+        }
+        weir_vec_release(&c->table[t].rows);
+        weir_map_release(&c->table[t].by_key);
+    }
+    free_explains(c, 0);
+    free_events(c, 0);
+    weir_vec_release(&c->postings);
+    weir_vec_release(&c->explains);
+    weir_vec_release(&c->events);
+    weir_vec_release(&c->undo);
+    weir_vec_release(&c->cost);
+    weir_interner_release(&c->strings);
+    (void)pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+static void mem_close(struct weir_store *s)
+{
+    struct mem_store *m = (struct mem_store *)(void *)s;
+    if (m->writer) {
+        rollback(s);
+        core_free(m->core);
+    }
+    free(m);
+}
+
+static int reader(struct weir_store *s, struct weir_store **ret, struct weir_err *err)
+{
+    (void)err;
+    struct mem_store *r = weir_alloc(sizeof *r);
+    r->base.ops = &weir_mem_ops;
+    r->core = mem_of(s);
+    *ret = &r->base;
+    return 0;
+}
+
+int weir_store_mem_open(struct weir_store **ret, struct weir_err *err)
+{
+    (void)err;
+    struct mem_store *m = weir_alloc(sizeof *m);
+    m->base.ops = &weir_mem_ops;
+    m->core = weir_alloc(sizeof *m->core);
+    m->writer = true;
+    pthread_mutexattr_t attr;
+    (void)pthread_mutexattr_init(&attr);
+    (void)pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    (void)pthread_mutex_init(&m->core->lock, &attr);
+    (void)pthread_mutexattr_destroy(&attr);
+    *ret = &m->base;
+    return 0;
+}
+
+const struct weir_store_ops weir_mem_ops = {
+    .name = "mem",
+    .close = mem_close,
+    .reader = reader,
+    .begin = begin,
+    .commit = commit,
+    .rollback = rollback,
+    .put_meta = put_meta,
+    .put_project = put_project,
+    .put_user = put_user,
+    .put_pool = put_pool,
+    .put_shape = put_shape,
+    .put_job = put_job,
+    .update_job = update_job,
+    .put_task = put_task,
+    .put_node = put_node,
+    .put_lease = put_lease,
+    .put_hold = put_hold,
+    .put_posting = put_posting,
+    .put_meter = put_meter,
+    .put_explain = put_explain,
+    .put_event = put_event,
+    .put_effect = put_effect,
+    .done_effect = done_effect,
+    .put_token = put_token,
+    .delete_token = delete_token,
+    .put_runtime = put_runtime,
+    .get_meta = weir_mem_get_meta,
+    .each_project = weir_mem_each_project,
+    .each_user = weir_mem_each_user,
+    .each_pool = weir_mem_each_pool,
+    .each_shape = weir_mem_each_shape,
+    .each_live_job = weir_mem_each_live_job,
+    .each_live_task = weir_mem_each_live_task,
+    .each_node = weir_mem_each_node,
+    .each_lease = weir_mem_each_lease,
+    .each_hold = weir_mem_each_hold,
+    .each_meter = weir_mem_each_meter,
+    .each_effect = weir_mem_each_effect,
+    .each_token = weir_mem_each_token,
+    .each_runtime = weir_mem_each_runtime,
+    .each_posting = weir_mem_each_posting,
+    .run_posted = weir_mem_run_posted,
+    .max_ids = weir_mem_max_ids,
+    .get_job = weir_mem_get_job,
+    .get_task = weir_mem_get_task,
+    .list_jobs = weir_mem_list_jobs,
+    .list_tasks = weir_mem_list_tasks,
+    .list_events = weir_mem_list_events,
+    .list_explains = weir_mem_list_explains,
+    .bill = weir_mem_bill,
+};

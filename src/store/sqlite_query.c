@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The SQLite back end: queries for people. Lists run along an index and stop at their limit. */
+
+#include "store/sqlite_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "store/bill_agg.h"
+
+enum { LIST_MAX = 1000 };
+
+#define JOB_ROW_COLUMNS                                                                            \
+    SQ_JOB_COLUMNS ", job.cost_micro, job_text.name, job_text.tags, job_text.spec, project.name, user.name"
+#define JOB_ROW_JOINS                                                                              \
+    " JOIN job_text ON job_text.id = job.id LEFT JOIN project ON project.id = job.project"         \
+    " LEFT JOIN user ON user.id = job.user"
+
+static const char SQL_GET_JOB[] = "SELECT " JOB_ROW_COLUMNS " FROM job" JOB_ROW_JOINS " WHERE job.id = ?";
+
+/* A list of jobs: the ids by one index with all filters and the limit, then the rows. */
+static const char SQL_JOBS_HEAD[] = "SELECT " JOB_ROW_COLUMNS " FROM job" JOB_ROW_JOINS " WHERE job.id IN (";
+static const char SQL_JOBS_ALL[] = "SELECT j.id FROM job AS j";
+static const char SQL_JOBS_BY_PROJECT[] = "SELECT j.id FROM job AS j INDEXED BY job_by_project";
+static const char SQL_JOBS_BY_USER[] = "SELECT j.id FROM job AS j INDEXED BY job_by_user";
+static const char SQL_JOBS_BY_STATE[] = "SELECT j.id FROM job AS j INDEXED BY job_by_state";
+static const char SQL_JOBS_BY_NAME[] =
+    "SELECT t.id FROM job_text AS t INDEXED BY job_by_name CROSS JOIN job AS j ON j.id = t.id";
+static const char SQL_JOBS_RANGE[] = " WHERE j.id > ?1 AND j.id < ?2";
+static const char SQL_JOBS_NAME[] = " AND t.name = ?5 AND t.id > ?1 AND t.id < ?2";
+static const char SQL_JOBS_PROJECT[] = " AND j.project = ?3";
+static const char SQL_JOBS_USER[] = " AND j.user = ?4";
+
+#define TASK_ROW_COLUMNS SQ_TASK_COLUMNS ", task.text, task.cost_micro, node.name, pool.name"
+#define TASK_ROW_JOINS                                                                             \
+    " LEFT JOIN node ON node.id = task.node LEFT JOIN pool ON pool.id = node.pool"
+static const char SQL_GET_TASK[] =
+    "SELECT " TASK_ROW_COLUMNS " FROM task" TASK_ROW_JOINS " WHERE task.job = ? AND task.ordinal = ?";
+static const char SQL_LIST_TASKS[] =
+    "SELECT " TASK_ROW_COLUMNS " FROM task" TASK_ROW_JOINS
+    " WHERE task.job = ?1 AND task.ordinal >= ?2 AND (?3 = 0 OR (?3 >> task.state) & 1)"
+    " ORDER BY task.ordinal LIMIT ?4";
+static const char SQL_LIST_EVENTS[] =
+    "SELECT id, at_us, kind, job, ordinal, node, lease, text FROM event WHERE id > ? ORDER BY id LIMIT ?";
+static const char SQL_LIST_EVENTS_JOB[] =
+    "SELECT id, at_us, kind, job, ordinal, node, lease, text FROM event INDEXED BY event_by_job"
+    " WHERE job <> 0 AND job = ? AND id > ? ORDER BY id LIMIT ?";
+static const char SQL_EXPLAINS_TASK[] =
+    "SELECT job, ordinal, seq, record FROM explain WHERE job = ? AND ordinal = ? ORDER BY id LIMIT ?";
+static const char SQL_EXPLAINS_JOB[] =
+    "SELECT job, ordinal, seq, record FROM explain WHERE job = ? ORDER BY id LIMIT ?";
+
+#define BILL_COLUMNS                                                                               \
+    "SELECT from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job FROM posting"
+static const char SQL_BILL_ALL[] = BILL_COLUMNS " WHERE id >= ?1";
+static const char SQL_BILL_JOB[] = BILL_COLUMNS " INDEXED BY posting_by_task WHERE job <> 0 AND job = ?1";
+static const char SQL_BILL_FIRST[] = "SELECT id, at_us FROM posting WHERE id >= ? ORDER BY id LIMIT 1";
+static const char SQL_JOB_TAG[] = "SELECT json_extract(tags, ?2) FROM job_text WHERE id = ?1";
+static const char SQL_PROJECT_NAME[] = "SELECT name FROM project WHERE id = ?";
+static const char SQL_USER_NAME[] = "SELECT name FROM user WHERE id = ?";
+static const char SQL_POOL_NAME[] = "SELECT name FROM pool WHERE id = ?";
+static const char SQL_NODE_NAME[] = "SELECT name FROM node WHERE id = ?";
+static const char SQL_NODE_MODEL[] = "SELECT gpu_model FROM node WHERE id = ?";
+static const char SQL_PROJECT_ID[] = "SELECT id FROM project WHERE name = ?";
+static const char SQL_USER_ID[] = "SELECT id FROM user WHERE name = ?";
+
+/* a bill with too many rows for memory; lives in a temporary file */
+static const char SQL_SPILL_MAKE[] =
+    "PRAGMA query_only = OFF; CREATE TEMP TABLE IF NOT EXISTS spill (k0 ANY, k1 ANY, k2 ANY, k3 ANY, s0 INTEGER,"
+    " s1 INTEGER, s2 INTEGER, s3 INTEGER, s4 INTEGER, s5 INTEGER, s6 INTEGER, s7 INTEGER, s8 INTEGER,"
+    " s9 INTEGER, PRIMARY KEY (k0, k1, k2, k3)) STRICT, WITHOUT ROWID; DELETE FROM spill";
+static const char SQL_SPILL_ADD[] =
+    "INSERT INTO temp.spill VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    " s0 = s0 + excluded.s0, s1 = s1 + excluded.s1, s2 = s2 + excluded.s2, s3 = s3 + excluded.s3,"
+    " s4 = s4 + excluded.s4, s5 = s5 + excluded.s5, s6 = s6 + excluded.s6, s7 = s7 + excluded.s7,"
+    " s8 = s8 + excluded.s8, s9 = s9 + excluded.s9";
+static const char SQL_SPILL_READ[] = "SELECT * FROM temp.spill ORDER BY k0, k1, k2, k3";
+static const char SQL_SPILL_DROP[] = "DROP TABLE IF EXISTS temp.spill";
+
+static uint32_t clamp_limit(uint32_t limit)
+{
+    return limit == 0 ? 1 : limit > LIST_MAX ? (uint32_t)LIST_MAX : limit;
+}
+
+/* ---- jobs ---- */
+
+static int call_job(sqlite3_stmt *st, weir_job_row_fn *fn, void *ctx)
+{
+    struct sq_col c = {st, 0};
+    struct weir_job_row row = {0};
+    sq_read_job_view(&c, &row.view);
+    row.cost_micro = sc_i(&c);
+    row.name = sc_s(&c);
+    row.tags_json = sc_s(&c);
+    row.spec_json = sc_s(&c);
+    row.project = sc_s(&c);
+    row.user = sc_s(&c);
+    return fn(ctx, &row);
+}
+
+int weir_sq_get_job(struct weir_store *base, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, SQ_GET_JOB, SQL_GET_JOB, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, id.v);
+    r = sq_row(s, b.st, "get job", err);
+    if (r > 0) {
+        r = call_job(b.st, fn, ctx);
+    } else if (r == 0) {
+        r = weir_fail(err, -WEIR_ENOTFOUND, "there is no job %" PRIu64, id.v);
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+/* The id of a name; 0 where there is none. */
+static int id_of(struct sq_store *s, enum sq_slot slot, const char *sql, const char *name, uint64_t *ret, struct weir_err *err)
+{
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, slot, sql, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_s(&b, name);
+    r = sq_row(s, b.st, "find a name", err);
+    *ret = r > 0 ? (uint64_t)sqlite3_column_int64(b.st, 0) : 0;
+    (void)sqlite3_reset(b.st);
+    return r < 0 ? r : 0;
+}
+
+/* One scan along an index; state < 0: by the mask. */
+static void add_job_scan(struct weir_str *q, const struct weir_job_filter *f, const char *from, int state)
+{
+    weir_str_addf(q, "SELECT * FROM (%s%s", from, SQL_JOBS_RANGE);
+    if (f->name != NULL) {
+        weir_str_adds(q, SQL_JOBS_NAME);
+    }
+    if (f->project != NULL) {
+        weir_str_adds(q, SQL_JOBS_PROJECT);
+    }
+    if (f->user != NULL) {
+        weir_str_adds(q, SQL_JOBS_USER);
+    }
+    if (state >= 0) {
+        weir_str_addf(q, " AND j.state = %d", state);
+    } else if (f->states != 0) {
+        weir_str_adds(q, " AND j.state IN (-1");
+        for (int i = 0; i < WEIR_JOB_STATE_MAX; i++) {
+            if (f->states & 1U << i) {
+                weir_str_addf(q, ", %d", i);
+            }
+        }
+        weir_str_addc(q, ')');
+    }
+    weir_str_addf(q, " ORDER BY %s %s LIMIT ?6)", f->name != NULL ? "t.id" : "j.id", f->after != 0 ? "ASC" : "DESC");
+}
+
+/*
+ * Most jobs have succeeded, sooner or later. So a list of other states goes along the index by state, one
+ * scan per state; a list that has them in goes along the narrowest other index and filters.
+ */
+static void build_list(struct weir_str *q, const struct weir_job_filter *f)
+{
+    weir_str_adds(q, SQL_JOBS_HEAD);
+    if (f->name != NULL) {
+        add_job_scan(q, f, SQL_JOBS_BY_NAME, -1);
+    } else if (f->states != 0 && !(f->states & 1U << WEIR_JOB_SUCCEEDED)) {
+        const char *glue = "";
+        for (int i = 0; i < WEIR_JOB_STATE_MAX; i++) {
+            if (f->states & 1U << i) {
+                weir_str_adds(q, glue);
+                add_job_scan(q, f, SQL_JOBS_BY_STATE, i);
+                glue = " UNION ALL ";
+            }
+        }
+    } else if (f->project != NULL) {
+        add_job_scan(q, f, SQL_JOBS_BY_PROJECT, -1);
+    } else if (f->user != NULL) {
+        add_job_scan(q, f, SQL_JOBS_BY_USER, -1);
+    } else {
+        add_job_scan(q, f, SQL_JOBS_ALL, -1);
+    }
+    weir_str_addf(q, ") ORDER BY job.id %s LIMIT ?6", f->after != 0 ? "ASC" : "DESC");
+}
+
+int weir_sq_list_jobs(struct weir_store *base, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    uint64_t project = 0;
+    uint64_t user = 0;
+    int r = 0;
+    if (f->project != NULL) {
+        r = id_of(s, SQ_PROJECT_ID, SQL_PROJECT_ID, f->project, &project, err);
+    }
+    if (r == 0 && f->user != NULL) {
+        r = id_of(s, SQ_USER_ID, SQL_USER_ID, f->user, &user, err);
+    }
+    uint32_t known = (1U << WEIR_JOB_STATE_MAX) - 1;
+    if (r < 0 || (f->project != NULL && project == 0) || (f->user != NULL && user == 0) ||
+        (f->states != 0 && (f->states & known) == 0)) {
+        return r;
+    }
+    WEIR_CLEANUP(weir_str_release) struct weir_str q = WEIR_STR_INIT(16384);
+    build_list(&q, f);
+    WEIR_ASSERT(!q.overflowed);
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(s->db, weir_str_cstr(&q), -1, &st, NULL);
+    if (rc != SQLITE_OK) {
+        return sq_fail(s, rc, "list jobs", err);
+    }
+    (void)sqlite3_bind_int64(st, 1, (int64_t)f->after);
+    (void)sqlite3_bind_int64(st, 2, f->before == 0 || f->before > INT64_MAX ? INT64_MAX : (int64_t)f->before);
+    if (f->project != NULL) {
+        (void)sqlite3_bind_int64(st, 3, (int64_t)project);
+    }
+    if (f->user != NULL) {
+        (void)sqlite3_bind_int64(st, 4, (int64_t)user);
+    }
+    if (f->name != NULL) {
+        (void)sqlite3_bind_text(st, 5, f->name, -1, SQLITE_STATIC);
+    }
+    (void)sqlite3_bind_int64(st, 6, clamp_limit(f->limit));
+    while ((r = sq_row(s, st, "list jobs", err)) > 0) {
+        r = call_job(st, fn, ctx);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_finalize(st);
+    return r;
+}
+
+/* ---- tasks, events, explains ---- */
+
+static int call_task(sqlite3_stmt *st, weir_task_row_fn *fn, void *ctx)
+{
+    struct sq_col c = {st, 0};
+    struct sq_gang gang;
+    struct weir_task_row row = {0};
+    sq_read_task_view(&c, &row.view, &gang);
+    row.text = sc_s(&c);
+    row.cost_micro = sc_i(&c);
+    row.node_name = sc_s(&c);
+    row.pool = sc_s(&c);
+    return fn(ctx, &row);
+}
+
+int weir_sq_get_task(struct weir_store *base, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, SQ_GET_TASK, SQL_GET_TASK, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, id.job.v), sq_u(&b, id.ordinal);
+    r = sq_row(s, b.st, "get task", err);
+    if (r > 0) {
+        r = call_task(b.st, fn, ctx);
+    } else if (r == 0) {
+        r = weir_fail(err, -WEIR_ENOTFOUND, "there is no row of task %" PRIu32 " of job %" PRIu64, id.ordinal, id.job.v);
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_list_tasks(struct weir_store *base, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, SQ_LIST_TASKS, SQL_LIST_TASKS, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, f->job.v), sq_u(&b, f->from_ordinal), sq_u(&b, f->states), sq_u(&b, clamp_limit(f->limit));
+    while ((r = sq_row(s, b.st, "list tasks", err)) > 0) {
+        r = call_task(b.st, fn, ctx);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_list_events(struct weir_store *base, uint64_t after, struct weir_job_id job, uint32_t limit,
+                        weir_event_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {job.v == 0 ? sq_stmt(s, SQ_LIST_EVENTS, SQL_LIST_EVENTS, &r, err)
+                                   : sq_stmt(s, SQ_LIST_EVENTS_JOB, SQL_LIST_EVENTS_JOB, &r, err),
+                        0};
+    if (b.st == NULL) {
+        return r;
+    }
+    if (job.v != 0) {
+        sq_u(&b, job.v);
+    }
+    sq_u(&b, after), sq_u(&b, clamp_limit(limit));
+    while ((r = sq_row(s, b.st, "list events", err)) > 0) {
+        struct sq_col c = {b.st, 0};
+        struct weir_event_row row = {.id = sc_u(&c)};
+        row.at = sc_wall(&c);
+        row.kind = sc_s(&c);
+        row.job.v = sc_u(&c);
+        row.ordinal = sc_u32(&c);
+        row.node.v = sc_u(&c);
+        row.lease.v = sc_u(&c);
+        row.text = sc_s(&c);
+        r = fn(ctx, &row);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_list_explains(struct weir_store *base, struct weir_task_id task, uint32_t limit,
+                          weir_explain_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    bool whole_job = task.ordinal == (uint32_t)WEIR_ORDINAL_ALL;
+    int r = 0;
+    struct sq_bind b = {whole_job ? sq_stmt(s, SQ_EXPLAINS_JOB, SQL_EXPLAINS_JOB, &r, err)
+                                  : sq_stmt(s, SQ_EXPLAINS_TASK, SQL_EXPLAINS_TASK, &r, err),
+                        0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, task.job.v);
+    if (!whole_job) {
+        sq_u(&b, task.ordinal);
+    }
+    sq_u(&b, clamp_limit(limit));
+    while ((r = sq_row(s, b.st, "list explains", err)) > 0) {
+        struct sq_col c = {b.st, 0};
+        struct weir_explain_row row = {.task.job = {sc_u(&c)}};
+        row.task.ordinal = sc_u32(&c);
+        row.seq = sc_u(&c);
+        row.json = sc_s(&c);
+        r = fn(ctx, &row);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+/* ---- the bill ---- */
+
+struct bill {
+    struct sq_store *s;
+    struct weir_str text;  /* of the last lookup */
+    sqlite3_stmt *spill;   /* adds a row; NULL before the first */
+    bool made_spill;
+};
+
+static int lookup(struct bill *b, enum sq_slot slot, const char *sql, uint64_t id, const char *path, const char **ret,
+                  struct weir_err *err)
+{
+    int r = 0;
+    struct sq_bind q = {sq_stmt(b->s, slot, sql, &r, err), 0};
+    if (q.st == NULL) {
+        return r;
+    }
+    sq_u(&q, id);
+    if (path != NULL) {
+        sq_s(&q, path);
+    }
+    r = sq_row(b->s, q.st, "look up a name", err);
+    weir_str_clear(&b->text);
+    if (r > 0) {
+        struct sq_col c = {q.st, 0};
+        weir_str_adds(&b->text, sc_s(&c));
+    }
+    (void)sqlite3_reset(q.st);
+    *ret = weir_str_cstr(&b->text);
+    return r < 0 ? r : 0;
+}
+
+static int bill_name(void *ctx, enum weir_agg_lookup kind, uint64_t id, const char **ret, struct weir_err *err)
+{
+    switch (kind) {
+    case WEIR_AGG_PROJECT:
+        return lookup(ctx, SQ_PROJECT_NAME, SQL_PROJECT_NAME, id, NULL, ret, err);
+    case WEIR_AGG_USER:
+        return lookup(ctx, SQ_USER_NAME, SQL_USER_NAME, id, NULL, ret, err);
+    case WEIR_AGG_POOL:
+        return lookup(ctx, SQ_POOL_NAME, SQL_POOL_NAME, id, NULL, ret, err);
+    case WEIR_AGG_NODE:
+        return lookup(ctx, SQ_NODE_NAME, SQL_NODE_NAME, id, NULL, ret, err);
+    case WEIR_AGG_GPU_MODEL:
+        return lookup(ctx, SQ_NODE_MODEL, SQL_NODE_MODEL, id, NULL, ret, err);
+    case WEIR_AGG_LOOKUP_MAX:
+        break;
+    }
+    WEIR_UNREACHABLE();
+}
+
+static int bill_tag(void *ctx, struct weir_job_id job, const char *tag, const char **ret, struct weir_err *err)
+{
+    /* a path into the object: $."name" */
+    WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
+    weir_str_addf(&path, "$.\"%s\"", tag);
+    return lookup(ctx, SQ_JOB_TAG, SQL_JOB_TAG, job.v, weir_str_cstr(&path), ret, err);
+}
+
+static int bill_spill(void *ctx, const struct weir_agg_row *row, struct weir_err *err)
+{
+    struct bill *b = ctx;
+    int rc = SQLITE_OK;
+    if (!b->made_spill) {
+        rc = sqlite3_exec(b->s->db, SQL_SPILL_MAKE, NULL, NULL, NULL);
+        b->made_spill = true;
+        if (rc == SQLITE_OK) {
+            rc = sqlite3_prepare_v2(b->s->db, SQL_SPILL_ADD, -1, &b->spill, NULL);
+        }
+        if (rc != SQLITE_OK) {
+            return sq_fail(b->s, rc, "bill", err);
+        }
+    }
+    struct sq_bind q = {b->spill, 0};
+    for (size_t i = 0; i < WEIR_BILL_KEYS_MAX; i++) {
+        if (row->key[i].is_number) {
+            sq_i(&q, row->key[i].number);
+        } else {
+            sq_s(&q, row->key[i].text);
+        }
+    }
+    for (size_t i = 0; i < WEIR_AGG_SUMS; i++) {
+        sq_i(&q, row->sum[i]);
+    }
+    return sq_run(b->s, b->spill, "bill", err);
+}
+
+static int emit_spilled(struct bill *b, const enum weir_bill_by *by, size_t n_by, weir_bill_row_fn *fn, void *ctx,
+                        struct weir_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(b->s->db, SQL_SPILL_READ, -1, &st, NULL);
+    if (rc != SQLITE_OK) {
+        return sq_fail(b->s, rc, "bill", err);
+    }
+    int r;
+    while ((r = sq_row(b->s, st, "bill", err)) > 0) {
+        struct sq_col c = {st, 0};
+        struct weir_agg_row row = {0};
+        for (size_t i = 0; i < WEIR_BILL_KEYS_MAX; i++) {
+            row.key[i].is_number = sqlite3_column_type(st, (int)i) == SQLITE_INTEGER;
+            row.key[i].number = sqlite3_column_int64(st, (int)i);
+            row.key[i].text = row.key[i].is_number ? "" : (const char *)sqlite3_column_text(st, (int)i);
+        }
+        c.i = WEIR_BILL_KEYS_MAX;
+        for (size_t i = 0; i < WEIR_AGG_SUMS; i++) {
+            row.sum[i] = sc_i(&c);
+        }
+        r = weir_agg_emit_row(by, n_by, &row, fn, ctx);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_finalize(st);
+    return r;
+}
+
+static void bill_release(struct bill *b)
+{
+    (void)sqlite3_finalize(b->spill);
+    if (b->made_spill) {
+        (void)sqlite3_exec(b->s->db, SQL_SPILL_DROP, NULL, NULL, NULL);
+        if (!b->s->writer) {
+            (void)sqlite3_exec(b->s->db, "PRAGMA query_only = ON", NULL, NULL, NULL);
+        }
+    }
+    weir_str_release(&b->text);
+}
+
+/* The first posting made at or after t: ids and times of making grow together, so it is found by halving. */
+static int first_posting(struct sq_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
+{
+    uint64_t dummy;
+    uint64_t last = 0;
+    int r = weir_sq_max_ids(&s->base, &dummy, &dummy, &dummy, &dummy, &last, &dummy, err);
+    uint64_t lo = 0;
+    uint64_t hi = last + 1; /* the answer is in lo..hi */
+    while (r == 0 && lo < hi) {
+        uint64_t mid = lo + (hi - lo) / 2;
+        struct sq_bind b = {sq_stmt(s, SQ_BILL_FIRST, SQL_BILL_FIRST, &r, err), 0};
+        if (b.st == NULL) {
+            return r;
+        }
+        sq_u(&b, mid);
+        r = sq_row(s, b.st, "bill", err);
+        if (r > 0 && sqlite3_column_int64(b.st, 1) < t.us) {
+            lo = (uint64_t)sqlite3_column_int64(b.st, 0) + 1;
+        } else {
+            hi = mid;
+        }
+        (void)sqlite3_reset(b.st);
+        r = r < 0 ? r : 0;
+    }
+    *ret = lo;
+    return r;
+}
+
+static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bill_filter *f, struct weir_err *err)
+{
+    struct sq_store *s = b->s;
+    uint64_t project = 0;
+    uint64_t user = 0;
+    uint64_t first = 0;
+    int r = 0;
+    if (f->project != NULL) {
+        r = id_of(s, SQ_PROJECT_ID, SQL_PROJECT_ID, f->project, &project, err);
+    }
+    if (r == 0 && f->user != NULL) {
+        r = id_of(s, SQ_USER_ID, SQL_USER_ID, f->user, &user, err);
+    }
+    if (r < 0 || (f->project != NULL && project == 0) || (f->user != NULL && user == 0)) {
+        return r;
+    }
+    if (f->job.v == 0) {
+        r = first_posting(s, f->from, &first, err);
+    }
+    sqlite3_stmt *st = NULL;
+    if (r == 0) {
+        st = f->job.v != 0 ? sq_stmt(s, SQ_BILL_JOB, SQL_BILL_JOB, &r, err)
+                           : sq_stmt(s, SQ_BILL_ALL, SQL_BILL_ALL, &r, err);
+    }
+    if (st == NULL) {
+        return r;
+    }
+    (void)sqlite3_bind_int64(st, 1, f->job.v != 0 ? (int64_t)f->job.v : (int64_t)first);
+    while ((r = sq_row(s, st, "bill", err)) > 0) {
+        struct sq_col c = {st, 0};
+        struct weir_posting p = {.from = sc_wall(&c)};
+        p.to = sc_wall(&c);
+        p.node.v = sc_u(&c);
+        p.pool.v = sc_u32(&c);
+        p.debit = (uint8_t)sc_u32(&c);
+        p.credit = (uint8_t)sc_u32(&c);
+        p.amount_micro = sc_i(&c);
+        p.gpu_us = sc_u(&c);
+        p.project.v = sc_u32(&c);
+        p.user.v = sc_u32(&c);
+        p.run.task.job.v = sc_u(&c);
+        if ((project != 0 && p.project.v != project) || (user != 0 && p.user.v != user)) {
+            continue;
+        }
+        r = weir_agg_add(agg, &p, err);
+        if (r < 0) {
+            break;
+        }
+    }
+    (void)sqlite3_reset(st);
+    return r;
+}
+
+int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, const enum weir_bill_by *by,
+                 const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct bill b = {.s = sq_of(base), .text = WEIR_STR_INIT(65536)};
+    struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag, .spill = bill_spill};
+    struct weir_agg *agg = NULL;
+    int r = weir_agg_new(&agg, f->from, f->to, by, tag, n_by, &source, err);
+    if (r < 0) {
+        return r;
+    }
+    r = bill_scan(&b, agg, f, err);
+    if (r == 0 && weir_agg_spilled(agg)) {
+        r = weir_agg_flush(agg, err);
+        if (r == 0) {
+            r = emit_spilled(&b, by, n_by, fn, ctx, err);
+        }
+    } else if (r == 0) {
+        r = weir_agg_emit(agg, fn, ctx);
+    }
+    weir_agg_free(agg);
+    bill_release(&b);
+    return r;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The schema, as numbered migrations. A migration that was released is never edited: the next change
+ * is the next entry. Times end in _us (microseconds since 1970, UTC; 0: not set), money ends in
+ * _micro, states are the numbers of the enums in core/model.h and bill/bill.h.
+ */
+
+#include "store/sqlite_priv.h"
+
+static const char *const SCHEMA_1[] = {
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE project ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, weight INTEGER NOT NULL,"
+    " delay_cost_micro_per_hour INTEGER NOT NULL, spent_decayed_micro INTEGER NOT NULL,"
+    " spent_at_us INTEGER NOT NULL) STRICT",
+    "CREATE TABLE user ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, detail TEXT NOT NULL) STRICT",
+    "CREATE TABLE pool ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, detail TEXT NOT NULL) STRICT",
+    "CREATE TABLE shape (id INTEGER PRIMARY KEY, request TEXT NOT NULL) STRICT",
+    /* what changes of a job, small, apart from what it was submitted with */
+    "CREATE TABLE job ("
+    " id INTEGER PRIMARY KEY, project INTEGER NOT NULL, user INTEGER NOT NULL,"
+    " shape INTEGER NOT NULL, priority INTEGER NOT NULL, n_tasks INTEGER NOT NULL,"
+    " parallel_max INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " waiting INTEGER NOT NULL, starting INTEGER NOT NULL, running INTEGER NOT NULL,"
+    " stopping INTEGER NOT NULL, succeeded INTEGER NOT NULL, failed INTEGER NOT NULL,"
+    " cancelled INTEGER NOT NULL, submitted_us INTEGER NOT NULL, started_us INTEGER NOT NULL,"
+    " ended_us INTEGER NOT NULL, deadline_us INTEGER NOT NULL, cancel_asked INTEGER NOT NULL,"
+    " cost_micro INTEGER NOT NULL DEFAULT 0) STRICT",
+    "CREATE INDEX job_by_state ON job (state)",
+    "CREATE INDEX job_by_project ON job (project)",
+    "CREATE INDEX job_by_user ON job (user)",
+    "CREATE TABLE job_text ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL, tags TEXT NOT NULL, spec TEXT NOT NULL) STRICT",
+    "CREATE INDEX job_by_name ON job_text (name)",
+    /* gang_nodes and gang_masks: JSON arrays by rank, NULL for tasks of one node */
+    "CREATE TABLE task ("
+    " job INTEGER NOT NULL, ordinal INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " reason INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
+    " losses INTEGER NOT NULL, node INTEGER NOT NULL, gpu_mask INTEGER NOT NULL,"
+    " n_nodes INTEGER NOT NULL, gang_nodes TEXT, gang_masks TEXT, lease INTEGER NOT NULL,"
+    " queued_us INTEGER NOT NULL, placed_us INTEGER NOT NULL, started_us INTEGER NOT NULL,"
+    " first_started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL,"
+    " checkpointed_us INTEGER NOT NULL, hold INTEGER NOT NULL, exit_code INTEGER NOT NULL,"
+    " signal INTEGER NOT NULL, ranks_started INTEGER NOT NULL, ranks_ended INTEGER NOT NULL,"
+    " text TEXT NOT NULL, cost_micro INTEGER NOT NULL DEFAULT 0,"
+    " PRIMARY KEY (job, ordinal)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE node ("
+    " id INTEGER PRIMARY KEY, pool INTEGER NOT NULL, lease INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, joined INTEGER NOT NULL, since_us INTEGER NOT NULL,"
+    " idle_since_us INTEGER NOT NULL, gpu_free_mask INTEGER NOT NULL,"
+    " cpu_free_milli INTEGER NOT NULL, mem_free_mib INTEGER NOT NULL, n_runs INTEGER NOT NULL,"
+    " gpu_model TEXT NOT NULL, gpus INTEGER NOT NULL, gpu_mem_mib INTEGER NOT NULL,"
+    " cpu_milli INTEGER NOT NULL, mem_mib INTEGER NOT NULL, link_groups TEXT NOT NULL,"
+    " fabric INTEGER NOT NULL, region TEXT NOT NULL, provider TEXT NOT NULL,"
+    " full_micro_per_hour INTEGER NOT NULL, marginal_idle_micro_per_hour INTEGER NOT NULL,"
+    " marginal_busy_micro_per_hour INTEGER NOT NULL, agent_id TEXT NOT NULL,"
+    " name TEXT NOT NULL, address TEXT NOT NULL, detail TEXT NOT NULL,"
+    " seen_us INTEGER NOT NULL) STRICT",
+    "CREATE TABLE lease ("
+    " id INTEGER PRIMARY KEY, node INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " offer INTEGER NOT NULL, provider TEXT NOT NULL, region TEXT NOT NULL, zone TEXT NOT NULL,"
+    " instance_type TEXT NOT NULL, market INTEGER NOT NULL, gpu_model TEXT NOT NULL,"
+    " gpus INTEGER NOT NULL, gpu_mem_mib INTEGER NOT NULL, cpu_milli INTEGER NOT NULL,"
+    " mem_mib INTEGER NOT NULL, price_micro_per_hour INTEGER NOT NULL,"
+    " price_as_of_us INTEGER NOT NULL, price_expires_us INTEGER NOT NULL,"
+    " price_source TEXT NOT NULL, bill_quantum_us INTEGER NOT NULL,"
+    " bill_minimum_us INTEGER NOT NULL, boot_expected_us INTEGER NOT NULL,"
+    " reclaim_ppm_per_hour INTEGER NOT NULL, reclaim_notice_us INTEGER NOT NULL,"
+    " egress_micro_per_gib INTEGER NOT NULL, launchable INTEGER NOT NULL,"
+    " job INTEGER NOT NULL, ordinal INTEGER NOT NULL, intent_us INTEGER NOT NULL,"
+    " confirmed_us INTEGER NOT NULL, ready_us INTEGER NOT NULL, reclaim_us INTEGER NOT NULL,"
+    " ending_us INTEGER NOT NULL, ended_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,"
+    " refusal INTEGER NOT NULL, reclaimed INTEGER NOT NULL, token TEXT NOT NULL,"
+    " instance TEXT NOT NULL, text TEXT NOT NULL) STRICT",
+    "CREATE TABLE hold ("
+    " id INTEGER PRIMARY KEY, job INTEGER NOT NULL, ordinal INTEGER NOT NULL,"
+    " attempt INTEGER NOT NULL, project INTEGER NOT NULL, amount_micro INTEGER NOT NULL,"
+    " state INTEGER NOT NULL) STRICT",
+    "CREATE INDEX hold_active ON hold (id) WHERE state = 0",
+    /* the ledger: only ever inserted into */
+    "CREATE TABLE posting ("
+    " id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, from_us INTEGER NOT NULL,"
+    " to_us INTEGER NOT NULL, node INTEGER NOT NULL, lease INTEGER NOT NULL,"
+    " pool INTEGER NOT NULL, debit INTEGER NOT NULL, credit INTEGER NOT NULL,"
+    " modelled INTEGER NOT NULL, amount_micro INTEGER NOT NULL, gpu_us INTEGER NOT NULL,"
+    " project INTEGER NOT NULL, user INTEGER NOT NULL, job INTEGER NOT NULL,"
+    " ordinal INTEGER NOT NULL, attempt INTEGER NOT NULL) STRICT",
+    "CREATE INDEX posting_by_task ON posting (job, ordinal) WHERE job <> 0",
+    /* how far an open node is posted; remainders: JSON array by cost account */
+    "CREATE TABLE meter ("
+    " node INTEGER PRIMARY KEY, lease INTEGER NOT NULL, pool INTEGER NOT NULL,"
+    " gpus INTEGER NOT NULL, cpu_milli INTEGER NOT NULL, owned INTEGER NOT NULL,"
+    " purchase_micro INTEGER NOT NULL, residual_micro INTEGER NOT NULL, life_us INTEGER NOT NULL,"
+    " upkeep_micro_per_year INTEGER NOT NULL, tariff_micro_per_kwh INTEGER NOT NULL,"
+    " pue_milli INTEGER NOT NULL, idle_watts INTEGER NOT NULL, busy_watts INTEGER NOT NULL,"
+    " price_micro_per_hour INTEGER NOT NULL, quantum_us INTEGER NOT NULL,"
+    " minimum_us INTEGER NOT NULL, project INTEGER NOT NULL, user INTEGER NOT NULL,"
+    " job INTEGER NOT NULL, ordinal INTEGER NOT NULL, opened_us INTEGER NOT NULL,"
+    " ready_us INTEGER NOT NULL, until_us INTEGER NOT NULL,"
+    " provider_posted_micro INTEGER NOT NULL, remainders TEXT NOT NULL,"
+    " energy_mj INTEGER NOT NULL, energy_posted_mj INTEGER NOT NULL,"
+    " energy_measured INTEGER NOT NULL) STRICT",
+    "CREATE TABLE explain ("
+    " id INTEGER PRIMARY KEY, job INTEGER NOT NULL, ordinal INTEGER NOT NULL,"
+    " seq INTEGER NOT NULL, record TEXT NOT NULL) STRICT",
+    "CREATE INDEX explain_by_task ON explain (job, ordinal)",
+    "CREATE TABLE event ("
+    " id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, kind TEXT NOT NULL, job INTEGER NOT NULL,"
+    " ordinal INTEGER NOT NULL, node INTEGER NOT NULL, lease INTEGER NOT NULL,"
+    " text TEXT NOT NULL) STRICT",
+    "CREATE INDEX event_by_job ON event (job) WHERE job <> 0",
+    "CREATE TABLE effect ("
+    " seq INTEGER NOT NULL, number INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    " lease INTEGER NOT NULL, PRIMARY KEY (seq, number)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE token ("
+    " hash TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, user TEXT NOT NULL,"
+    " lease INTEGER NOT NULL, expires_us INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    /* key: a hash; run times: JSON array of microseconds, a ring by n */
+    "CREATE TABLE runtime ("
+    " key INTEGER PRIMARY KEY, n INTEGER NOT NULL, filled INTEGER NOT NULL,"
+    " took_us TEXT NOT NULL) STRICT",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1};

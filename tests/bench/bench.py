@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures weir against the bars of its design and prints each figure beside its bar, as a ratio.
+
+usage: bench.py BUILD [ROW ...]      a ratio of 1 or more meets the bar
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+BUILD = pathlib.Path(sys.argv[1]).resolve()
+WEIR = str(BUILD / "weir")
+ROWS = {}
+
+
+def row(name, what):
+    def add(function):
+        ROWS[name] = (what, function)
+        return function
+    return add
+
+
+def report(what, value, unit, bar, higher_is_better):
+    ratio = value / bar if higher_is_better else bar / value if value else float("inf")
+    verdict = "meets" if ratio >= 1 else "MISSES"
+    print(f"{what:<66} {value:>12,.1f} {unit:<9} bar {bar:>10,.1f}  {ratio:6.2f}  {verdict}", flush=True)
+
+
+class Broker:
+    def __init__(self, gpus=None, agent=True, cpus=None):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-bench-"))
+        self.args = [WEIR, "serve", "--listen", "127.0.0.1:0", "--data", str(self.dir / "data")]
+        self.args += ["--declare-gpus", gpus] if gpus else []
+        self.args += [] if agent else ["--no-agent"]
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("WEIR_")}
+
+    def start(self):
+        self.process = subprocess.Popen(self.args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=self.env)
+        self.url = self.process.stdout.readline().split("serving on ")[1].split(",")[0]
+        self.env["WEIR_URL"] = self.url
+        return self
+
+    def __enter__(self):
+        return self.start()
+
+    def agents(self):
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    argv = (entry / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if len(argv) > 1 and argv[1] == b"agent" and any(str(self.dir).encode() in a for a in argv):
+                    found.append(int(entry.name))
+        return found
+
+    def __exit__(self, *exc):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=60)
+        for pid in self.agents():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=60) as reply:
+            return json.load(reply)
+
+    def post(self, path, body):
+        request = urllib.request.Request(self.url + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return json.load(reply)
+
+    def until(self, condition, limit_s=300):
+        end = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > end:
+                raise SystemExit("a benchmark did not end in time")
+            time.sleep(0.01)
+
+    def node_up(self):
+        self.until(lambda: self.get("/v1/nodes")["items"])
+
+
+def rss_mib(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) / 1024
+
+
+def cpu_s(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@row("core", "decision core: cold plan, one event, memory")
+def core():
+    subprocess.run([str(BUILD / "tests/bench/bench_core")], check=True)
+
+
+@row("store", "store: rows per second, restart scan, bill query")
+def store():
+    subprocess.run([str(BUILD / "tests/bench/bench_store")], check=True)
+
+
+SPEC = '{"name":"bench-{n}","project":"bench","run":"true","resources":{"accelerators":{"A100":1}}}'
+
+
+@row("submit", "durable submissions over the API")
+def submit():
+    with Broker(gpus="A100:1") as b:
+        b.node_up()
+        for pid in b.agents():
+            os.kill(pid, signal.SIGSTOP)  # what is measured is accepting, not running
+        out = subprocess.run([str(BUILD / "tests/bench/bench_http"), "--url", b.url + "/v1/jobs", "--connections", "64", "--seconds", "5",
+                              "--header", "Content-Type: application/json", "--body", SPEC, "--json"],
+                             check=True, capture_output=True, text=True).stdout
+        rate = json.loads(out)["requests_per_s"]
+        report("durable submissions over the API, 64 connections", rate, "jobs/s", 20000, True)
+        start = time.monotonic()
+        b.post("/v1/jobs", {"name": "array", "run": "true", "resources": {"accelerators": {"A100": 1}}, "array": "0-99999"})
+        report("durable array submission, tasks", 100000 / (time.monotonic() - start), "tasks/s", 100000, True)
+        for pid in b.agents():
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGKILL)
+
+
+@row("trivial", "2,000 trivial tasks, submission to all ended")
+def trivial():
+    with Broker(gpus="A100:32") as b:
+        b.node_up()
+        start = time.monotonic()
+        job = b.post("/v1/jobs", {"name": "trivial", "argv": ["/bin/true"], "resources": {"accelerators": {"A100": 1}, "cpus": "0.01"},
+                                  "array": "0-1999"})["id"]
+        b.until(lambda: b.get(f"/v1/jobs/{job}/wait?timeout_s=60")["state"] in ("succeeded", "failed"))
+        took = time.monotonic() - start
+        state = b.get(f"/v1/jobs/{job}")
+        assert state["state"] == "succeeded", state
+        report("2,000 trivial tasks, submission to all ended, local pool", 2000 / took, "tasks/s", 1000, True)
+
+
+@row("latency", "idle broker: submit to process start")
+def latency():
+    with Broker(gpus="A100:4") as b:
+        b.node_up()
+        took = []
+        stamp = b.dir / "stamp"
+        for _ in range(100):
+            start = time.time_ns()
+            job = b.post("/v1/jobs", {"name": "one", "run": f"date +%s%N > {stamp}", "resources": {"accelerators": {"A100": 1}}})["id"]
+            b.get(f"/v1/jobs/{job}/wait?timeout_s=30")
+            took.append((int(stamp.read_text()) - start) / 1e6)
+        took.sort()
+        report("idle broker: submit to process start, local, p99", took[98], "ms", 20, False)
+        report("idle broker: submit to process start, local, median", statistics.median(took), "ms", 20, False)
+
+
+@row("cli", "weir submit, whole process")
+def cli():
+    with Broker(gpus="A100:1") as b:
+        b.node_up()
+        spec = b.dir / "job.yaml"
+        spec.write_text("name: x\nrun: 'true'\n")
+        took = []
+        for _ in range(50):
+            start = time.monotonic()
+            subprocess.run([WEIR, "submit", str(spec)], check=True, env=b.env, stdout=subprocess.DEVNULL)
+            took.append((time.monotonic() - start) * 1000)
+        report("weir submit, whole process, median", statistics.median(took), "ms", 10, False)
+
+
+@row("idle", "broker and agent with nothing to do")
+def idle():
+    with Broker(gpus="A100:4") as b:
+        b.node_up()
+        time.sleep(2)
+        agent = b.agents()[0]
+        before = cpu_s(b.process.pid), cpu_s(agent)
+        time.sleep(10)
+        report("broker with nothing to do, resident", rss_mib(b.process.pid), "MiB", 30, False)
+        report("agent with nothing to do, resident", rss_mib(agent), "MiB", 10, False)
+        report("broker with nothing to do, CPU", max((cpu_s(b.process.pid) - before[0]) * 10, 0.01), "%", 1, False)
+        report("agent with nothing to do, CPU", max((cpu_s(agent) - before[1]) * 10, 0.01), "%", 1, False)
+
+
+@row("restart", "restart with 1,000,000 tasks stored")
+def restart():
+    with Broker(gpus="A100:1") as b:
+        b.node_up()
+        template = b.post("/v1/jobs", {"name": "seed", "run": "sleep 3600", "resources": {"accelerators": {"A100": 1}}})["id"]
+        waiting = b.post("/v1/jobs", {"name": "seed", "run": "true", "resources": {"accelerators": {"A100": 1}}})["id"]
+        b.until(lambda: b.get(f"/v1/jobs/{template}")["state"] == "running")
+        for pid in b.agents():
+            os.kill(pid, signal.SIGKILL)
+        b.process.kill()
+        b.process.wait()
+        database = sqlite3.connect(b.dir / "data" / "weir.db")
+        # a million copies of the waiting job, straight into the store
+        for table in [r[0] for r in database.execute("select name from sqlite_master where type='table'")]:
+            columns = [r[1] for r in database.execute(f"pragma table_info({table})")]
+            key = "id" if table == "job" else "job"
+            if table in ("job", "job_spec") and key in columns:
+                others = [c for c in columns if c != key]
+                database.execute(f"with recursive n(i) as (select 1 union all select i+1 from n where i<1000000) "
+                                 f"insert into {table}({key},{','.join(others)}) select {waiting}+n.i,{','.join(others)} from {table}, n "
+                                 f"where {key}={waiting}")
+        database.commit()
+        database.close()
+        start = time.monotonic()
+        b.start()
+        b.get("/v1/health")
+        took = time.monotonic() - start
+        report("restart with 1,000,000 tasks stored", took, "s", 5, False)
+
+
+def main():
+    wanted = sys.argv[2:] or list(ROWS)
+    print(f"{'what':<66} {'measured':>12} {'':<9} {'bar':>14}  ratio")
+    for name in wanted:
+        if name not in ROWS:
+            raise SystemExit(f"there is no row '{name}'; rows: {', '.join(ROWS)}")
+        ROWS[name][1]()
+
+
+if __name__ == "__main__":
+    main()

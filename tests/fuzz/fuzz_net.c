@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What net itself reads: request targets, listen addresses, URLs. The first byte says which one the
+ * rest is given to. Promises checked: buffers of exactly the promised size suffice, whatever is
+ * accepted holds no "..", no control character and no NUL in its path, and an accepted address is
+ * written back and read again to the same.
+ */
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "net/address.h"
+#include "net/uri.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_path(const char *path)
+{
+    WEIR_ASSERT(path[0] == '/' || weir_streq(path, "*"));
+    struct weir_sv rest = weir_sv_of(path);
+    for (size_t i = 0; i < rest.n; i++) {
+        unsigned char c = (unsigned char)path[i];
+        WEIR_ASSERT(c >= 0x20 && c != 0x7f);
+    }
+    while (rest.p != NULL) {
+        struct weir_sv segment = weir_sv_cut(&rest, '/');
+        WEIR_ASSERT(!weir_sv_eq(segment, WEIR_SV("..")) && !weir_sv_eq(segment, WEIR_SV(".")));
+    }
+}
+
+static void fuzz_uri(struct weir_sv raw)
+{
+    WEIR_CLEANUP(weir_freep) char *buf = malloc(raw.n + 2);
+    struct weir_uri uri;
+    const char *why = NULL;
+    if (buf == NULL) {
+        return;
+    }
+    if (weir_uri_decode(raw, buf, &uri, &why) < 0) {
+        WEIR_ASSERT(why != NULL);
+        return;
+    }
+    check_path(uri.path);
+    WEIR_ASSERT(uri.n_query <= WEIR_URI_QUERY_MAX);
+    for (size_t i = 0; i < uri.n_query; i++) {
+        WEIR_ASSERT(strlen(uri.query[i].key) + strlen(uri.query[i].value) <= raw.n);
+    }
+}
+
+static void fuzz_address(struct weir_sv text)
+{
+    struct weir_address a, b;
+    struct weir_err err;
+    if (weir_address_parse(text, &a, &err) < 0) {
+        return;
+    }
+    char buf[WEIR_ADDRESS_TEXT_SIZE], again[WEIR_ADDRESS_TEXT_SIZE];
+    (void)weir_address_format(&a.sa.any, buf);
+    WEIR_ASSERT(weir_address_parse(weir_sv_of(buf), &b, &err) == 0);
+    WEIR_ASSERT(weir_streq(buf, weir_address_format(&b.sa.any, again)));
+    WEIR_ASSERT(weir_address_is_loopback(&a.sa.any) == weir_address_is_loopback(&b.sa.any));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0 || size > 64 * 1024) {
+        return 0;
+    }
+    /* A copy of the exact size: reads past the end are seen. */
+    size_t n = size - 1;
+    WEIR_CLEANUP(weir_freep) char *copy = malloc(n + 1);
+    if (copy == NULL) {
+        return 0;
+    }
+    memcpy(copy, data + 1, n);
+    copy[n] = 0;
+    WEIR_CLEANUP(weir_freep) char *exact = malloc(n == 0 ? 1 : n);
+    if (exact == NULL) {
+        return 0;
+    }
+    memcpy(exact, copy, n);
+    struct weir_sv text = {exact, n};
+    switch (data[0] % 3) {
+    case 0:
+        fuzz_uri(text);
+        break;
+    case 1:
+        fuzz_address(text);
+        break;
+    case 2:
+        (void)weir_url_is_loopback(copy);
+        break;
+    }
+    return 0;
+}

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the system tests share: a broker of their own on a free port, its clients, and TAP output.
+
+A test is a function whose name begins with test_. Processes are ended by id.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.error
+import urllib.request
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here; the text says what is missing."""
+
+
+def until(what, condition, limit_s=60, every_s=0.05):
+    """Waits for a condition with a bound; gives what it gave."""
+    end = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {limit_s} s for {what}")
+        time.sleep(every_s)
+
+
+def process_table():
+    """pid -> (parent, command line) of every process."""
+    table = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+                cmdline = (entry / "cmdline").read_bytes().split(b"\0")
+                table[int(entry.name)] = (int(stat.rsplit(")", 1)[1].split()[1]), [a.decode(errors="replace") for a in cmdline])
+            except (OSError, ValueError, IndexError):
+                continue
+    return table
+
+
+class Broker:
+    """A `weir serve` with its own data directory; several starts on the same directory are restarts."""
+
+    def __init__(self, weir, config=None, gpus="A100:4", args=(), env=None):
+        self.weir = weir
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-test-"))
+        self.data = self.dir / "data"
+        self.args = list(args)
+        self.gpus = gpus
+        self.process = None
+        self.port = 0
+        if config:
+            (self.dir / "weir.yaml").write_text(config)
+            self.args += ["--config", str(self.dir / "weir.yaml")]
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("WEIR_")}
+        self.env.update(env or {})
+
+    def __enter__(self):
+        return self.start()
+
+    def start(self):
+        log = (self.dir / "serve.log").open("a")
+        command = [self.weir, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), *self.args]
+        if self.gpus:
+            command += ["--declare-gpus", self.gpus]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.env)
+        line = self.process.stdout.readline()
+        assert "serving on" in line, f"the broker did not start: {(self.dir / 'serve.log').read_text()}"
+        self.url = line.split("serving on ")[1].split(",")[0]
+        self.port = int(self.url.rsplit(":", 1)[1])
+        self.env["WEIR_URL"] = self.url
+        return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=30)
+
+    def own_processes(self, word):
+        """Processes of this broker's directory whose command line has the word: agents, machines."""
+        return [pid for pid, (_, argv) in process_table().items()
+                if pid != os.getpid() and word in argv and any(str(self.dir) in a for a in argv)]
+
+    def __exit__(self, *exc):
+        try:
+            self.stop()
+        finally:
+            for word in ("agent", "sandbox-machine"):
+                for pid in self.own_processes(word):
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+            if exc[0] is not None:
+                sys.stderr.write((self.dir / "serve.log").read_text()[-4000:])
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def run(self, *args, input=None, cwd=None, timeout=120):
+        return subprocess.run([self.weir, *map(str, args)], env=self.env, input=input, cwd=cwd or self.dir, timeout=timeout,
+                              capture_output=True, text=True, check=False)
+
+    def ok(self, *args, **kw):
+        result = self.run(*args, **kw)
+        assert result.returncode == 0, f"weir {' '.join(map(str, args))} ended with {result.returncode}: {result.stderr}"
+        return result.stdout
+
+    def json(self, *args):
+        return json.loads(self.ok(*args, "--json"))
+
+    def http(self, method, path, body=None, headers=None, raw=None):
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method)
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        for key, value in (headers or {}).items():
+            request.add_header(key, value)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def get(self, path):
+        status, body = self.http("GET", path)
+        assert status == 200, (path, status, body)
+        return json.loads(body)
+
+    def submit(self, spec):
+        status, body = self.http("POST", "/v1/jobs", spec)
+        assert status == 201, body
+        return json.loads(body)["id"]
+
+    def wait(self, job, limit_s=120):
+        def ended():
+            state = self.get(f"/v1/jobs/{job}")
+            return state if state["state"] in ("succeeded", "failed", "cancelled") else None
+        return until(f"job {job} to end", ended, limit_s)
+
+    def tasks(self, job):
+        items, cursor = [], ""
+        while cursor is not None:
+            page = self.get(f"/v1/jobs/{job}/tasks?limit=1000" + (f"&cursor={cursor}" if cursor else ""))
+            items += page["items"]
+            cursor = page["next"]
+        return items
+
+    def log(self, job, task=None):
+        status, body = self.http("GET", f"/v1/jobs/{job}/log" + (f"?task={task}" if task is not None else ""))
+        return body.decode() if status == 200 else ""
+
+    def balanced(self):
+        check = self.get("/v1/bill/check")
+        assert check["balanced"], check
+        assert check["cost_micro"] == check["used_micro"] + check["idle_micro"] + check["waste_micro"], check
+        return check
+
+
+def main(namespace):
+    """Runs the tests of a module given the program's path; TAP on standard output."""
+    weir = str(pathlib.Path(sys.argv[1]).resolve())
+    only = sys.argv[2:]
+    tests = [(n, f) for n, f in namespace.items() if n.startswith("test_") and (not only or n in only)]
+    print(f"1..{len(tests)}")
+    bad = 0
+    for number, (name, function) in enumerate(tests, 1):
+        try:
+            function(weir)
+            print(f"ok {number} - {name}", flush=True)
+        except Skip as why:
+            print(f"ok {number} - {name} # SKIP {why}", flush=True)
+        except Exception:
+            bad += 1
+            traceback.print_exc()
+            print(f"not ok {number} - {name}", flush=True)
+    return 1 if bad else 0

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of broker and agents at random moments: nothing acknowledged is lost, nothing runs twice, the ledger holds."""
+import os
+import random
+import signal
+import sys
+import time
+
+import lib
+from lib import Broker, until
+
+SANDBOX = """
+policy: {lost_grace: 20s}
+providers:
+  sandbox: {boot_delay: 1s, capacity: 2}
+"""
+
+
+def test_500_tasks_under_kill_9_of_broker_and_agent_end_exactly_once(weir):
+    # every task adds one line to a file of its own when it ends: each file must have one line
+    draw = random.Random(20261122)
+    with Broker(weir, gpus="A100:8") as b:
+        out = b.dir / "out"
+        out.mkdir()
+        job = b.submit({"name": "once", "resources": {"accelerators": {"A100": 1}}, "array": "0-499", "retries": 0,
+                        "run": f"sleep 0.1; echo end >> {out}/$WEIR_TASK_INDEX"})
+        end = time.monotonic() + 240
+        kills = {"broker": 0, "agent": 0}
+        while time.monotonic() < end:
+            time.sleep(draw.uniform(0.1, 0.7))
+            if kills["broker"] + kills["agent"] < 16:
+                if draw.random() < 0.5:
+                    b.kill()
+                    b.start()
+                    kills["broker"] += 1
+                else:
+                    for pid in b.own_processes("agent")[:1]:
+                        os.kill(pid, signal.SIGKILL)
+                        kills["agent"] += 1
+            if b.get(f"/v1/jobs/{job}")["state"] in ("succeeded", "failed", "cancelled"):
+                break
+        assert kills["broker"] >= 3 and kills["agent"] >= 3, kills
+        state = b.wait(job)
+        assert state["state"] == "succeeded" and state["counts"]["succeeded"] == 500, state
+        lines = {p.name: p.read_text().count("end") for p in out.iterdir()}
+        assert len(lines) == 500 and set(lines.values()) == {1}, [k for k, v in lines.items() if v != 1]
+        b.balanced()
+
+
+def test_acknowledged_submissions_survive_kill_9(weir):
+    draw = random.Random(1)
+    with Broker(weir, gpus="A100:1") as b:
+        acknowledged = []
+        for _round in range(5):
+            for _ in range(draw.randrange(5, 40)):
+                acknowledged.append(b.submit({"name": "kept", "resources": {"accelerators": {"A100": 1}}, "run": "true"}))
+            b.kill()
+            b.start()
+        seen = {j["id"] for j in b.json("jobs", "--all")}
+        assert set(acknowledged) <= seen, set(acknowledged) - seen
+        for job in acknowledged:
+            assert b.wait(job)["state"] == "succeeded"
+        b.balanced()
+
+
+def test_tasks_run_on_while_the_broker_is_away(weir):
+    with Broker(weir, gpus="A100:2") as b:
+        mark = b.dir / "mark"
+        job = b.submit({"name": "away", "resources": {"accelerators": {"A100": 1}}, "run": f"echo up; sleep 2; echo done > {mark}; exit 5"})
+        until("the task to run", lambda: "up" in b.log(job))
+        b.kill()
+        until("the task to end by itself", mark.exists)
+        b.start()
+        state = b.wait(job)
+        assert state["exit_code"] == 5 and state["reason"] == "exit", state
+        assert [t["attempt"] for t in b.tasks(job)] == [1], b.tasks(job)
+        b.balanced()
+
+
+def test_a_rented_machine_survives_the_broker_and_is_never_leaked(weir):
+    with Broker(weir, config=SANDBOX, gpus="A100:1") as b:
+        until("the own node", lambda: b.json("nodes"))
+        job = b.submit({"name": "spill", "resources": {"accelerators": {"A100": 1}}, "array": "0-3", "delay_cost": 5000,
+                        "run": "sleep 4; echo done"})
+        until("a machine to be rented", lambda: [x for x in b.json("leases") if x["state"] in ("booting", "ready")])
+        b.kill()
+        b.start()
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+        assert {t["pool"] for t in b.tasks(job)} == {"local", "sandbox"}, b.tasks(job)
+        for lease in b.json("leases"):
+            b.run("leases", "end", lease["id"])
+        until("the machines to be gone", lambda: all(x["state"] in ("ended", "failed") for x in b.json("leases", "--all")))
+        until("their processes to be gone", lambda: not b.own_processes("sandbox-machine"))
+        b.balanced()
+
+
+def test_a_reclaimed_machine_costs_no_task(weir):
+    with Broker(weir, config=SANDBOX, gpus="A100:1") as b:
+        checkpoints = b.dir / "ck"
+        checkpoints.mkdir()
+        run = ('i=0; f=$WEIR_CHECKPOINT_PATH; [ -f $f ] && i=$(cat $f) && echo resumed at $i; '
+               'while [ $i -lt 60 ]; do i=$((i+1)); echo $i > $f.tmp; mv $f.tmp $f; sleep 0.1; done; echo finished')
+        job = b.submit({"name": "moved", "resources": {"accelerators": {"A100": 1}}, "array": "0-2", "delay_cost": 5000, "run": run,
+                        "checkpoint": {"path": f"{checkpoints}/%a", "every": "1s", "grace": "1s"}})
+        task = until("a rented task with a checkpoint", lambda: next(
+            (t for t in b.tasks(job) if t["pool"] == "sandbox" and t["state"] == "running" and t["checkpointed"]), None))
+        b.ok("sandbox", "reclaim", task["node"])
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+        again = next(t for t in b.tasks(job) if t["index"] == task["index"])
+        assert again["attempt"] >= 2, again
+        assert "resumed at" in b.log(job, task["index"]), b.log(job, task["index"])
+        b.balanced()
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs from a person's command to the bill, on a real broker with a real agent."""
+import json
+import signal
+import subprocess
+import sys
+
+import lib
+from lib import Broker, until
+
+
+def test_run_prints_a_device_and_exits_with_the_jobs_code(weir):
+    with Broker(weir) as b:
+        result = b.run("run", "--gpus", "1", "--", "sh", "-c", "echo device=$CUDA_VISIBLE_DEVICES; exit 7")
+        assert result.returncode == 7, result
+        assert result.stdout.strip() in [f"device={i}" for i in range(4)], result.stdout
+
+
+def test_jobs_json_has_the_documented_fields(weir):
+    with Broker(weir) as b:
+        b.run("run", "--", "true")
+        b.run("run", "--", "false")
+        jobs = b.json("jobs")
+        assert isinstance(jobs, list) and len(jobs) == 2, jobs
+        for job in jobs:
+            for key in ("id", "name", "project", "state", "pool", "node", "exit_code", "submitted", "started", "ended", "cost_micro",
+                        "currency"):
+                assert key in job, (key, job)
+        by_id = {j["id"]: j for j in jobs}
+        assert by_id[1]["state"] == "succeeded" and by_id[1]["exit_code"] == 0, by_id[1]
+        assert by_id[2]["state"] == "failed" and by_id[2]["exit_code"] == 1, by_id[2]
+        assert by_id[1]["submitted"].endswith("Z") and by_id[1]["pool"] == "local", by_id[1]
+        b.ok("bill", "--check")
+
+
+SBATCH = """#!/bin/bash
+#SBATCH --job-name=sweep
+#SBATCH --array=0-99%10
+#SBATCH --gres=gpu:1
+#SBATCH --time=00:10:00
+echo "index $SLURM_ARRAY_TASK_ID of job $SLURM_ARRAY_JOB_ID on $CUDA_VISIBLE_DEVICES"
+"""
+
+
+def test_a_slurm_array_runs_unchanged(weir):
+    with Broker(weir) as b:
+        (b.dir / "job.sh").write_text(SBATCH)
+        job = int(b.ok("submit", "job.sh"))
+        assert b.wait(job)["state"] == "succeeded"
+        assert [t["index"] for t in b.tasks(job)] == list(range(100))
+        for index in (0, 42, 99):
+            assert f"index {index} of job {job} on " in b.log(job, index)
+        b.balanced()
+
+
+SKYPILOT = """name: sky
+resources:
+  accelerators: A100:2
+  cpus: 1+
+num_nodes: 1
+envs:
+  GREETING: hello
+setup: |
+  echo prepared
+run: |
+  echo "$GREETING from rank $SKYPILOT_NODE_RANK of $SKYPILOT_NUM_NODES with $SKYPILOT_NUM_GPUS_PER_NODE GPUs: $CUDA_VISIBLE_DEVICES"
+"""
+
+
+def test_a_skypilot_task_runs_unchanged(weir):
+    with Broker(weir) as b:
+        (b.dir / "task.yaml").write_text(SKYPILOT)
+        job = int(b.ok("submit", "task.yaml"))
+        assert b.wait(job)["state"] == "succeeded", b.get(f"/v1/jobs/{job}")
+        text = b.log(job)
+        assert "prepared" in text and "hello from rank 0 of 1 with 2 GPUs: " in text, text
+
+
+def test_ends_are_told_apart(weir):
+    with Broker(weir) as b:
+        cases = [
+            (["sh", "-c", "exit 3"], [], "failed", "exit", 3),
+            (["sh", "-c", "kill -9 $$"], [], "failed", "signal", None),
+            (["sleep", "60"], ["--max-duration", "1s"], "failed", "timeout", None),
+            (["/no/such/program"], [], "failed", None, None),
+        ]
+        for number, (argv, options, state, reason, code) in enumerate(cases, 1):
+            b.run("run", *options, "--", *argv)
+            job = b.get(f"/v1/jobs/{number}")
+            assert job["state"] == state, job
+            assert reason is None or job["reason"] == reason, job
+            assert code is None or job["exit_code"] == code, job
+        b.balanced()
+
+
+def test_cancel_stops_a_process_tree(weir):
+    with Broker(weir) as b:
+        job = int(b.ok("submit", "-", input="name: long\nresources: {accelerators: 'A100:1'}\nrun: 'echo here; sleep 3607 & sleep 3607'\n"))
+        until("the task to run", lambda: "here" in b.log(job))
+        b.ok("cancel", job)
+        assert b.wait(job)["state"] == "cancelled"
+        until("its processes to be gone", lambda: not [a for _, a in lib.process_table().values() if a[:2] == ["sleep", "3607"]])
+        b.balanced()
+
+
+def test_impossible_requests_are_refused_with_the_nearest_possible(weir):
+    with Broker(weir) as b:
+        until("the node", lambda: b.json("nodes"))
+        result = b.run("run", "--gpus", "A100:5", "--", "true")
+        assert result.returncode != 0 and "A100:4" in result.stderr, result.stderr
+        result = b.run("run", "--gpus", "H100:1", "--", "true")
+        assert result.returncode != 0 and "possible" in result.stderr, result.stderr
+
+
+def test_more_tasks_than_gpus_never_share_one(weir):
+    with Broker(weir) as b:
+        job = b.submit({"name": "overlap", "resources": {"accelerators": {"A100": 1}}, "array": "0-39",
+                        "run": "echo start $(date +%s%N) $CUDA_VISIBLE_DEVICES; sleep 0.1; echo end $(date +%s%N)"})
+        assert b.wait(job)["state"] == "succeeded"
+        spans = []
+        for index in range(40):
+            words = b.log(job, index).split()
+            spans.append((words[2], int(words[1]), int(words[4])))
+        assert len({s[0] for s in spans}) == 4, spans
+        for i, (device, start, end) in enumerate(spans):
+            for other_device, other_start, other_end in spans[i + 1:]:
+                assert device != other_device or end <= other_start or other_end <= start, (device, spans)
+
+
+def test_an_explanation_says_where_and_why(weir):
+    with Broker(weir) as b:
+        b.run("run", "--gpus", "1", "--", "true")
+        records = b.json("explain", "1")["items"]
+        start = next(r for r in records if r["decision"] == "start")
+        assert start["candidates"][0]["verdict"] == "chosen", records
+        assert b.ok("explain", "1").strip()
+
+
+def test_logs_follow_until_the_end(weir):
+    with Broker(weir) as b:
+        job = int(b.ok("submit", "-", input="name: talk\nrun: 'for i in 1 2 3 4 5; do echo line $i; sleep 0.2; done'\n"))
+        follow = b.run("logs", "-f", job)
+        assert follow.returncode == 0 and follow.stdout.split() == "line 1 line 2 line 3 line 4 line 5".split(), follow
+
+
+def test_bad_input_is_answered_with_place_and_remedy(weir):
+    with Broker(weir) as b:
+        result = b.run("submit", "-", input="name: x\nresorces: {accelerators: A100:1}\nrun: 'true'\n")
+        assert result.returncode == 2 and "resources" in result.stderr and "2:" in result.stderr, result
+        for text in ("\x01binary", "a: " + "[" * 5000):
+            result = b.run("submit", "-", input=text)
+            assert result.returncode in (2, 5) and "1:" in result.stderr, result
+        for raw in (b"{", b"[" * 100000, b"\xff\xfe", b'{"name": 1}', b'{"run": "x", "unknown": 1}', b"null", b""):
+            status, body = b.http("POST", "/v1/jobs", raw=raw)
+            assert 400 <= status < 500 and json.loads(body)["error"]["message"], (raw[:20], status, body)
+        try:
+            status, _ = b.http("POST", "/v1/jobs", raw=b" " * (5 << 20))
+        except OSError:
+            status = 413  # refused before all of it was sent
+        assert status == 413, status
+        assert b.get("/v1/health")["status"] == "ok"
+
+
+def test_a_port_in_use_and_a_second_broker_are_named(weir):
+    with Broker(weir) as b:
+        def serve(listen, data):
+            return subprocess.run([weir, "serve", "--listen", listen, "--data", str(data), "--no-agent"], capture_output=True, text=True,
+                                  timeout=30, env=b.env, check=False)
+        result = serve(f"127.0.0.1:{b.port}", b.dir / "other")
+        assert result.returncode != 0 and str(b.port) in result.stderr, result
+        result = serve("127.0.0.1:0", b.data)
+        assert result.returncode != 0 and str(b.data) in result.stderr, result
+
+
+def test_a_bill_by_any_key(weir):
+    with Broker(weir) as b:
+        for project, team in (("vision", "red"), ("speech", "blue")):
+            b.ok("run", "--gpus", "1", "--project", project, "--tag", f"team={team}", "--", "sleep", "0.3")
+        bill = json.loads(b.ok("bill", "--by", "project,tag:team", "--format", "json"))
+        used = {(r["project"], r["tag:team"]) for r in bill["rows"] if r["used_micro"]}
+        assert used == {("vision", "red"), ("speech", "blue")}, bill
+        for key in ("user", "pool", "job", "node", "gpu", "day"):
+            assert json.loads(b.ok("bill", "--by", key, "--format", "json"))["rows"]
+        b.balanced()
+
+
+def test_ctrl_c_without_a_terminal_cancels(weir):
+    with Broker(weir) as b:
+        process = subprocess.Popen([weir, "run", "--", "sh", "-c", "echo up; sleep 600"], env=b.env, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert b.wait(1)["state"] == "cancelled"
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A stand-in for libnvidia-ml.so.1 with four devices: 0 and 1 linked to each other, 2 and 3 on switches. */
+
+#include <stdio.h>
+#include <string.h>
+
+struct memory {
+    unsigned long long total, free, used;
+};
+struct pci {
+    char legacy[16];
+    unsigned domain, bus, device, id, subsystem;
+    char bus_id[32];
+};
+
+static char handles[4];
+
+int nvmlInit_v2(void);
+int nvmlShutdown(void);
+int nvmlDeviceGetCount_v2(unsigned *n);
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h);
+int nvmlDeviceGetName(void *h, char *buf, unsigned size);
+int nvmlDeviceGetUUID(void *h, char *buf, unsigned size);
+int nvmlDeviceGetMemoryInfo(void *h, struct memory *m);
+int nvmlDeviceGetMinorNumber(void *h, unsigned *minor);
+int nvmlDeviceGetPciInfo_v3(void *h, struct pci *p);
+int nvmlDeviceGetNvLinkState(void *h, unsigned link, unsigned *active);
+int nvmlDeviceGetNvLinkRemotePciInfo_v2(void *h, unsigned link, struct pci *p);
+int nvmlDeviceGetTotalEnergyConsumption(void *h, unsigned long long *mj);
+
+static unsigned at(void *h)
+{
+    return (unsigned)((char *)h - handles);
+}
+
+int nvmlInit_v2(void)
+{
+    return 0;
+}
+
+int nvmlShutdown(void)
+{
+    return 0;
+}
+
+int nvmlDeviceGetCount_v2(unsigned *n)
+{
+    *n = 4;
+    return 0;
+}
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h)
+{
+    *h = &handles[i];
+    return 0;
+}
+
+int nvmlDeviceGetName(void *h, char *buf, unsigned size)
+{
+    (void)h;
+    (void)snprintf(buf, size, "NVIDIA A100-SXM4-80GB");
+    return 0;
+}
+
+int nvmlDeviceGetUUID(void *h, char *buf, unsigned size)
+{
+    (void)snprintf(buf, size, "GPU-0000000%u", at(h));
+    return 0;
+}
+
+int nvmlDeviceGetMemoryInfo(void *h, struct memory *m)
+{
+    (void)h;
+    m->total = 81920ULL << 20;
+    return 0;
+}
+
+int nvmlDeviceGetMinorNumber(void *h, unsigned *minor)
+{
+    *minor = at(h) + 4;
+    return 0;
+}
+
+int nvmlDeviceGetPciInfo_v3(void *h, struct pci *p)
+{
+    memset(p, 0, sizeof *p);
+    p->bus = at(h) + 1;
+    return 0;
+}
+
+int nvmlDeviceGetNvLinkState(void *h, unsigned link, unsigned *active)
+{
+    (void)h;
+    *active = link == 0;
+    return link < 12 ? 0 : 3;
+}
+
+int nvmlDeviceGetNvLinkRemotePciInfo_v2(void *h, unsigned link, struct pci *p)
+{
+    (void)link;
+    memset(p, 0, sizeof *p);
+    p->bus = at(h) == 0 ? 2 : at(h) == 1 ? 1 : 100 + at(h);
+    return 0;
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(void *h, unsigned long long *mj)
+{
+    *mj = 1000 * (at(h) + 1);
+    return 0;
+}

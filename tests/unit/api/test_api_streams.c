@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log upload, log reading and the streams that follow something. */
+
+#include "api_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static int upload(struct fixture *f, const char *run, uint64_t offset, const char *text, struct weir_http_reply *reply)
+{
+    char path[256];
+    (void)snprintf(path, sizeof path, "/v1/agent/log?node=1&session=s1&%s&offset=%llu", run, (unsigned long long)offset);
+    return fixture_call(f, "POST", path, "agent-token", "application/octet-stream", weir_sv_of(text), reply);
+}
+
+static void log_pieces_are_stored_once_and_in_order(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    static const struct {
+        uint64_t offset;
+        const char *text;
+        int status;
+        const char *want;
+    } rows[] = {
+        {5, "late", 409, "{\"size\":0,\"truncated\":false,"},
+        {0, "", 200, "{\"size\":0,"},
+        {0, "one ", 200, "{\"size\":4,"},
+        {0, "one ", 200, "{\"size\":4,"},
+        {2, "e two ", 200, "{\"size\":8,"},
+        {9, "x", 409, "{\"size\":8,"},
+        {8, "three", 200, "{\"size\":13,"},
+        {3, "ignored", 200, "{\"size\":13,"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        assert_int_equal(upload(f, "job=12&ordinal=0&attempt=1", rows[i].offset, rows[i].text, &reply), rows[i].status);
+        assert_memory_equal(reply.body.p, rows[i].want, strlen(rows[i].want));
+    }
+    assert_int_equal(fixture_get(f, "/v1/jobs/12/log?task=0", &reply), 200);
+    assert_string_equal(reply.body.p, "one two three");
+    assert_int_equal(fixture_get(f, "/v1/jobs/12/log?task=0&offset=8", &reply), 200);
+    assert_string_equal(reply.body.p, "three");
+    assert_int_equal(fixture_get(f, "/v1/jobs/12/log?task=0&offset=1000", &reply), 200);
+    assert_int_equal(reply.body.n, 0);
+    struct stat st;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/12/0.1.log", f->log_dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void the_ranks_of_a_gang_have_their_own_logs(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    assert_int_equal(upload(f, "job=15&ordinal=0&attempt=1", 0, "rank 0", &reply), 200);
+    assert_int_equal(upload(f, "job=15&ordinal=0&attempt=1&rank=1", 0, "rank 1", &reply), 200);
+    assert_int_equal(fixture_get(f, "/v1/jobs/15/log", &reply), 200);
+    assert_string_equal(reply.body.p, "rank 0");
+    assert_int_equal(fixture_get(f, "/v1/jobs/15/log?rank=1", &reply), 200);
+    assert_string_equal(reply.body.p, "rank 1");
+}
+
+static void a_log_over_the_limit_ends_with_a_notice(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    char piece[3001];
+    memset(piece, 'a', 3000);
+    piece[3000] = '\0';
+    assert_int_equal(upload(f, "job=13&ordinal=0&attempt=1", 0, piece, &reply), 200);
+    assert_int_equal(upload(f, "job=13&ordinal=0&attempt=1", 3000, piece, &reply), 200);
+    assert_string_equal(reply.body.p, "{\"size\":6000,\"truncated\":true}");
+    assert_int_equal(upload(f, "job=13&ordinal=0&attempt=1", 6000, "more", &reply), 200);
+    assert_string_equal(reply.body.p, "{\"size\":6004,\"truncated\":true}");
+    assert_int_equal(fixture_get(f, "/v1/jobs/13/log?offset=4096", &reply), 200);
+    assert_string_equal(reply.body.p, "\n[weir: the log's limit of 4096 bytes is reached; what comes after is not kept]\n");
+}
+
+static void a_log_of_a_waiting_task_is_empty(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    assert_int_equal(fixture_get(f, "/v1/jobs/14/log", &reply), 200);
+    assert_int_equal(reply.body.n, 0);
+    assert_int_equal(fixture_get(f, "/v1/jobs/12/log?task=50", &reply), 200);
+    assert_int_equal(reply.body.n, 0);
+    assert_int_equal(fixture_get(f, "/v1/jobs/12/log?task=2&attempt=1", &reply), 200);
+    assert_int_equal(reply.body.n, 0);
+}
+
+static int open_stream(struct fixture *f, const char *path)
+{
+    char text[256];
+    int fd = fixture_connect(f);
+    (void)snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
+    fixture_send(fd, text);
+    return fd;
+}
+
+static void following_a_log_goes_through_all_attempts(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    char buf[8192];
+    int fd = open_stream(f, "/v1/jobs/14/log?follow=true");
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "HTTP/1.1 200"));
+    fixture_task(f, 14, WEIR_TASK_RUNNING, 1);
+    assert_int_equal(upload(f, "job=14&ordinal=0&attempt=1", 0, "first", &reply), 200);
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "first"));
+    fixture_task(f, 14, WEIR_TASK_WAITING, 1);
+    fixture_task(f, 14, WEIR_TASK_RUNNING, 2);
+    assert_int_equal(upload(f, "job=14&ordinal=0&attempt=2", 0, "second", &reply), 200);
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "second"));
+    assert_int_equal(upload(f, "job=14&ordinal=0&attempt=2", 6, " end", &reply), 200);
+    fixture_task(f, 14, WEIR_TASK_SUCCEEDED, 2);
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "0\r\n\r\n"));
+    assert_non_null(strstr(buf, " end"));
+    (void)close(fd);
+}
+
+static void following_one_attempt_ends_with_it(void **state)
+{
+    struct fixture *f = *state;
+    char buf[4096];
+    int fd = open_stream(f, "/v1/jobs/14/log?follow=true&attempt=1");
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "0\r\n\r\n"));
+    assert_non_null(strstr(buf, "first"));
+    assert_null(strstr(buf, "second"));
+    (void)close(fd);
+    fd = open_stream(f, "/v1/jobs/14/log?follow=true");
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "0\r\n\r\n"));
+    assert_non_null(strstr(buf, "second end"));
+    (void)close(fd);
+}
+
+static void a_follower_that_goes_away_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    char buf[1024];
+    for (int i = 0; i < 20; i++) {
+        int fd = open_stream(f, i % 2 == 0 ? "/v1/events?follow=true&after=1000" : "/v1/jobs/12/log?task=2&follow=true");
+        assert_true(fixture_read_until(fd, buf, sizeof buf, "HTTP/1.1 200"));
+        (void)close(fd);
+        fixture_task(f, 12, WEIR_TASK_RUNNING, 2);
+    }
+}
+
+static void events_are_listed_with_a_cursor_and_streamed_as_lines(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    char buf[4096];
+    fixture_event(f, "task.started", 12);
+    fixture_event(f, "task.ended", 12);
+    assert_int_equal(fixture_get(f, "/v1/events?limit=1", &reply), 200);
+    assert_string_equal(reply.body.p,
+                        "{\"items\":[{\"id\":1,\"at\":\"2026-11-22T20:00:00Z\",\"kind\":\"task.started\",\"job\":12,\"ordinal\":1,\"index\":1,\"node\":\"host1\","
+                        "\"lease\":null,\"text\":\"text\"}],\"next\":\"1\"}");
+    assert_int_equal(fixture_get(f, "/v1/events?cursor=1&job=12", &reply), 200);
+    assert_non_null(strstr(reply.body.p, "\"task.ended\""));
+    assert_non_null(strstr(reply.body.p, "\"next\":null"));
+    int fd = open_stream(f, "/v1/events?follow=true&after=1&job=12");
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "task.ended"));
+    assert_non_null(strstr(buf, "application/x-ndjson"));
+    fixture_event(f, "job.other", 13);
+    fixture_event(f, "job.ended", 12);
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "job.ended"));
+    assert_null(strstr(buf, "job.other"));
+    (void)close(fd);
+}
+
+static int start(void **state)
+{
+    struct fixture *f = malloc(sizeof *f);
+    fixture_start(f);
+    *state = f;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(log_pieces_are_stored_once_and_in_order),
+        cmocka_unit_test(the_ranks_of_a_gang_have_their_own_logs),
+        cmocka_unit_test(a_log_over_the_limit_ends_with_a_notice),
+        cmocka_unit_test(a_log_of_a_waiting_task_is_empty),
+        cmocka_unit_test(following_a_log_goes_through_all_attempts),
+        cmocka_unit_test(following_one_attempt_ends_with_it),
+        cmocka_unit_test(a_follower_that_goes_away_is_forgotten),
+        cmocka_unit_test(events_are_listed_with_a_cursor_and_streamed_as_lines),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Charges against numbers worked out by hand. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "bill/bill_priv.h"
+
+#define T0 INT64_C(1767225600000000) /* 2026-01-01 */
+#define S WEIR_US_PER_S
+#define H WEIR_US_PER_HOUR
+#define USD WEIR_MICRO_PER_UNIT
+
+static struct weir_wall at(int64_t us)
+{
+    return (struct weir_wall){T0 + us};
+}
+
+static const struct weir_wall nothing_kept = {0};
+
+/* A server of 8 GPUs: 4.00/h depreciation, 1.00/h upkeep, 0.10 per kWh. */
+static struct weir_bill_node owned_node(void)
+{
+    return (struct weir_bill_node){.node = {1},
+                                   .pool = {1},
+                                   .gpus = 8,
+                                   .cpu_milli = 64000,
+                                   .owned = true,
+                                   .cost = {.purchase_micro = 180000 * USD,
+                                            .residual_micro = 4800 * USD,
+                                            .life = {5 * WEIR_US_PER_YEAR},
+                                            .upkeep_micro_per_year = 8760 * USD,
+                                            .tariff_micro_per_kwh = USD / 10,
+                                            .pue_milli = 1500,
+                                            .idle_watts = 2000,
+                                            .busy_watts = 10000}};
+}
+
+static struct weir_bill_node rented_node(int64_t quantum, int64_t minimum)
+{
+    return (struct weir_bill_node){.node = {2},
+                                   .lease = {7},
+                                   .pool = {2},
+                                   .gpus = 4,
+                                   .cpu_milli = 32000,
+                                   .price_micro_per_hour = 36 * USD / 10, /* 1000 micro-units per second */
+                                   .quantum = {quantum},
+                                   .minimum = {minimum},
+                                   .project = {3},
+                                   .user = {4},
+                                   .task = {{9}, 1}};
+}
+
+static struct weir_run_id run_of(uint64_t job)
+{
+    return (struct weir_run_id){{{job}, 0}, 1};
+}
+
+static struct weir_bill_segment segment(uint64_t node, uint64_t job, uint32_t gpus, int64_t from)
+{
+    return (struct weir_bill_segment){.node = {node},
+                                      .run = run_of(job),
+                                      .project = {(uint32_t)job},
+                                      .user = {(uint32_t)job},
+                                      .gpus = gpus,
+                                      .from = at(from)};
+}
+
+/* The whole ledger of a test, with sums. */
+struct ledger {
+    struct weir_bill *b;
+    struct weir_bill_check *check;
+    WEIR_VEC(struct weir_posting) p;
+    WEIR_VEC(struct weir_meter) m;
+    int64_t account[WEIR_ACCOUNT_MAX]; /* debits less credits; cost accounts the other way round */
+    int64_t job[16];
+    int64_t waste_of_job[16];
+    uint64_t gpu_us[16];
+};
+
+static void ledger_open(struct ledger *l)
+{
+    *l = (struct ledger){.b = weir_bill_new(1), .check = weir_bill_check_new()};
+}
+
+static void take(struct ledger *l)
+{
+    const struct weir_posting *p;
+    const struct weir_meter *m;
+    size_t n;
+    size_t n_meters;
+    struct weir_err err;
+    weir_bill_take(l->b, &p, &n, &m, &n_meters);
+    for (size_t i = 0; i < n; i++) {
+        if (weir_bill_check_add(l->check, &p[i], &err) != 0) {
+            fail_msg("%s", err.text);
+        }
+        weir_vec_push(&l->p, p[i]);
+        int64_t a = p[i].amount_micro;
+        l->account[p[i].credit] += p[i].credit < WEIR_ACCOUNT_NODE ? a : -a;
+        l->account[p[i].debit] += a;
+        uint64_t job = p[i].run.task.job.v;
+        if (job < 16) {
+            l->job[job] += p[i].debit == WEIR_ACCOUNT_JOB ? a : p[i].credit == WEIR_ACCOUNT_JOB ? -a : 0;
+            l->waste_of_job[job] += p[i].debit > WEIR_ACCOUNT_IDLE ? a : 0;
+            l->gpu_us[job] += p[i].gpu_us;
+        }
+    }
+    for (size_t i = 0; i < n_meters; i++) {
+        weir_vec_push(&l->m, m[i]);
+    }
+}
+
+static void ledger_close(struct ledger *l)
+{
+    struct weir_bill_check_result r;
+    struct weir_err err;
+    take(l);
+    if (weir_bill_check_end(l->check, &r, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(r.cost_micro, r.used_micro + r.idle_micro + r.waste_micro);
+    weir_bill_check_free(l->check);
+    weir_bill_free(l->b);
+    weir_vec_release(&l->p);
+    weir_vec_release(&l->m);
+}
+
+static void open_node(struct ledger *l, const struct weir_bill_node *n, int64_t t)
+{
+    struct weir_err err;
+    if (weir_bill_node_open(l->b, n, at(t), &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void open_segment(struct ledger *l, struct weir_bill_segment s)
+{
+    struct weir_err err;
+    if (weir_bill_segment_open(l->b, &s, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void accounts_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(weir_account_name(WEIR_ACCOUNT_WASTE_BOOT), "waste_boot");
+    for (int i = 0; i < WEIR_ACCOUNT_MAX; i++) {
+        assert_int_equal(weir_account_find(weir_account_name((enum weir_account)i)), i);
+    }
+    assert_int_equal(weir_account_find("nobody"), WEIR_ACCOUNT_MAX);
+}
+
+static void owned_rates_are_what_the_figures_say(void **state)
+{
+    (void)state;
+    struct weir_owned_cost c = owned_node().cost;
+    assert_int_equal(weir_owned_rate(&c, WEIR_ACCOUNT_DEPRECIATION, 0), 4 * USD);
+    assert_int_equal(weir_owned_rate(&c, WEIR_ACCOUNT_UPKEEP, 0), 1 * USD);
+    assert_int_equal(weir_owned_rate(&c, WEIR_ACCOUNT_ENERGY, 10000), 1500000); /* 10 kW x 1.5 x 0.10 */
+    struct weir_node_rates r = weir_owned_rates(&c);
+    assert_int_equal(r.full_micro_per_hour, 6500000);
+    assert_int_equal(r.marginal_idle_micro_per_hour, 0);
+    assert_int_equal(r.marginal_busy_micro_per_hour, 1200000);
+}
+
+/* 2 of 8 GPUs for an hour: a quarter of 5.00, and a quarter of 10 kW at 0.15. Idle: the rest, three quarters of 2 kW. */
+static void an_owned_node_is_split_by_share(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = owned_node();
+    open_node(&l, &n, 0);
+    open_segment(&l, segment(1, 5, 2, 0));
+    weir_bill_settle(l.b, at(H), true);
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_DEPRECIATION], 4 * USD);
+    assert_int_equal(l.account[WEIR_ACCOUNT_UPKEEP], 1 * USD);
+    assert_int_equal(l.account[WEIR_ACCOUNT_ENERGY], 600000); /* (2.5 + 1.5) kWh */
+    assert_int_equal(l.job[5], 1250000 + 375000);
+    assert_int_equal(l.account[WEIR_ACCOUNT_IDLE], 3750000 + 225000);
+    assert_int_equal(l.account[WEIR_ACCOUNT_NODE], 0);
+    assert_int_equal(l.gpu_us[5], 2 * H);
+    assert_true(l.p.p[1].modelled); /* energy */
+    assert_int_equal(l.p.p[1].credit, WEIR_ACCOUNT_ENERGY);
+    ledger_close(&l);
+}
+
+static void measured_energy_replaces_the_model(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = owned_node();
+    open_node(&l, &n, 0);
+    weir_bill_settle(l.b, at(H), true); /* 2 kWh by the model: 0.30 */
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_ENERGY], 300000);
+    weir_bill_energy(l.b, (struct weir_node_id){1}, at(2 * H), UINT64_C(18000) * 1000 * 1000); /* 5 kWh in all: 0.75 */
+    weir_bill_energy(l.b, (struct weir_node_id){1}, at(2 * H), UINT64_C(17000) * 1000 * 1000); /* overtaken */
+    weir_bill_settle(l.b, at(2 * H), true);
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_ENERGY], 750000);
+    assert_false(l.p.p[l.p.n - 2].modelled);
+    ledger_close(&l);
+}
+
+static void shares_above_the_whole_are_scaled(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = owned_node();
+    n.cost.tariff_micro_per_kwh = 0;
+    open_node(&l, &n, 0);
+    struct weir_bill_segment cores = segment(1, 5, 4, 0); /* half the GPUs, but all cores */
+    cores.cpu_milli = 64000;
+    open_segment(&l, cores);
+    open_segment(&l, segment(1, 6, 4, 0)); /* the other half of the GPUs */
+    weir_bill_settle(l.b, at(H), true);
+    take(&l);
+    assert_int_equal(l.job[5], 3333333); /* 1 : 0.5 of 5.00 */
+    assert_int_equal(l.job[6], 1666667);
+    assert_int_equal(l.account[WEIR_ACCOUNT_IDLE], 0);
+    ledger_close(&l);
+}
+
+static void a_rented_node_is_billed_by_quantum_and_minimum(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t quantum;
+        int64_t minimum;
+        int64_t alive;
+        int64_t billed_s;
+    } rows[] = {
+        {S, 0, 90 * S, 90},           {S, 0, 90 * S + 1, 91},     {S, 60 * S, 30 * S, 60},
+        {60 * S, 0, 90 * S, 120},     {60 * S, 0, 120 * S, 120},  {3600 * S, 0, 90 * S, 3600},
+        {3600 * S, 0, 3601 * S, 7200}, {60 * S, 600 * S, 90 * S, 600}, {0, 0, 90 * S, 90},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct ledger l;
+        ledger_open(&l);
+        struct weir_bill_node n = rented_node(rows[i].quantum, rows[i].minimum);
+        open_node(&l, &n, 0);
+        weir_bill_node_ready(l.b, n.node, at(10 * S));
+        weir_bill_node_close(l.b, n.node, at(rows[i].alive));
+        take(&l);
+        assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], 1000 * rows[i].billed_s);
+        assert_int_equal(l.account[WEIR_ACCOUNT_WASTE_BOOT], 10000);
+        assert_int_equal(l.account[WEIR_ACCOUNT_IDLE], 1000 * rows[i].billed_s - 10000);
+        assert_true(l.m.p[l.m.n - 1].closed);
+        ledger_close(&l);
+    }
+}
+
+static void boot_waste_bears_the_tenants_name(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = rented_node(S, 60 * S);
+    open_node(&l, &n, 0);
+    weir_bill_settle(l.b, at(20 * S), true);
+    weir_bill_node_close(l.b, n.node, at(30 * S)); /* never joined */
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_WASTE_BOOT], 60000);
+    assert_int_equal(l.account[WEIR_ACCOUNT_IDLE], 0);
+    assert_int_equal(l.waste_of_job[9], 60000);
+    assert_int_equal(l.p.p[1].project.v, 3);
+    assert_int_equal(l.p.p[1].user.v, 4);
+    assert_int_equal(l.p.p[1].run.task.ordinal, 1);
+    assert_int_equal(l.p.p[1].run.attempt, 0);
+    ledger_close(&l);
+}
+
+/* One run alone on a rented node at 1000 micro-units per second, from 0 to 100 s; settled at 60 s. */
+static void what_failed_or_was_lost_goes_to_waste(void **state)
+{
+    (void)state;
+    static const struct {
+        enum weir_outcome outcome;
+        int64_t checkpoint; /* < 0: none */
+        int64_t kept;
+        int64_t job;
+        int64_t lost;
+        int64_t failed;
+    } rows[] = {
+        {WEIR_OUTCOME_USED, -1, 0, 100000, 0, 0},
+        {WEIR_OUTCOME_FAILED, -1, 0, 0, 0, 100000},
+        {WEIR_OUTCOME_FAILED, 40, 40, 0, 0, 100000},
+        {WEIR_OUTCOME_LOST, -1, 0, 0, 100000, 0},       /* nothing kept */
+        {WEIR_OUTCOME_LOST, 40, 40, 40000, 60000, 0},   /* before the settling */
+        {WEIR_OUTCOME_LOST, 60, 60, 60000, 40000, 0},
+        {WEIR_OUTCOME_LOST, 80, 80, 80000, 20000, 0},   /* after it */
+        {WEIR_OUTCOME_LOST, 40, 30, 30000, 70000, 0},   /* an older checkpoint */
+        {WEIR_OUTCOME_LOST, 40, 50, 50000, 50000, 0},   /* a newer one that was not told */
+        {WEIR_OUTCOME_LOST, -1, 90, 90000, 10000, 0},   /* in the last span */
+        {WEIR_OUTCOME_LOST, -1, 30, 30000, 70000, 0},   /* in the first */
+        {WEIR_OUTCOME_LOST, 100, 100, 100000, 0, 0},    /* a last checkpoint at the end */
+        {WEIR_OUTCOME_LOST, 40, -50, 0, 100000, 0},     /* one of an earlier attempt */
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct ledger l;
+        ledger_open(&l);
+        struct weir_bill_node n = rented_node(S, 0);
+        open_node(&l, &n, 0);
+        weir_bill_node_ready(l.b, n.node, at(0));
+        open_segment(&l, segment(2, 5, 4, 0));
+        if (rows[i].checkpoint >= 0 && rows[i].checkpoint <= 60) {
+            weir_bill_segment_checkpoint(l.b, run_of(5), at(rows[i].checkpoint * S));
+        }
+        weir_bill_settle(l.b, at(60 * S), true);
+        if (rows[i].checkpoint > 60) {
+            weir_bill_segment_checkpoint(l.b, run_of(5), at(rows[i].checkpoint * S));
+        }
+        take(&l);
+        weir_bill_segment_close(l.b, n.node, run_of(5), 0, at(100 * S), rows[i].outcome,
+                                rows[i].kept == 0 ? nothing_kept : at(rows[i].kept * S));
+        weir_bill_settle(l.b, at(101 * S), false);
+        take(&l);
+        assert_int_equal(l.job[5], rows[i].job);
+        assert_int_equal(l.account[WEIR_ACCOUNT_JOB], rows[i].job);
+        assert_int_equal(l.account[WEIR_ACCOUNT_WASTE_LOST], rows[i].lost);
+        assert_int_equal(l.account[WEIR_ACCOUNT_WASTE_FAILED], rows[i].failed);
+        assert_int_equal(l.gpu_us[5], 4 * 100 * S);
+        assert_int_equal(l.account[WEIR_ACCOUNT_IDLE], 0);
+        ledger_close(&l);
+    }
+}
+
+static void a_gang_is_billed_on_each_of_its_nodes(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node owned = owned_node();
+    owned.cost.tariff_micro_per_kwh = 0;
+    struct weir_bill_node rented = rented_node(S, 0);
+    open_node(&l, &owned, 0);
+    open_node(&l, &rented, 0);
+    weir_bill_node_ready(l.b, rented.node, at(0));
+    open_segment(&l, segment(1, 5, 4, 0));
+    struct weir_bill_segment second = segment(2, 5, 4, 0);
+    second.rank = 1;
+    open_segment(&l, second);
+    weir_bill_segment_checkpoint(l.b, run_of(5), at(H / 2));
+    weir_bill_segment_close(l.b, owned.node, run_of(5), 0, at(H), WEIR_OUTCOME_LOST, at(H / 2));
+    weir_bill_segment_close(l.b, rented.node, run_of(5), 1, at(H), WEIR_OUTCOME_LOST, at(H / 2));
+    weir_bill_settle(l.b, at(H), false);
+    take(&l);
+    assert_int_equal(l.job[5], 1250000 + 1800000);
+    assert_int_equal(l.account[WEIR_ACCOUNT_WASTE_LOST], 1250000 + 1800000);
+    ledger_close(&l);
+}
+
+static void gpu_time_is_told_where_nothing_costs(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = owned_node();
+    n.cost = (struct weir_owned_cost){.life = {1}, .pue_milli = 1000};
+    open_node(&l, &n, 0);
+    open_segment(&l, segment(1, 5, 3, 0));
+    weir_bill_segment_close(l.b, n.node, run_of(5), 0, at(10 * S), WEIR_OUTCOME_USED, nothing_kept);
+    weir_bill_settle(l.b, at(10 * S), false);
+    take(&l);
+    assert_int_equal(l.p.n, 1);
+    assert_int_equal(l.p.p[0].amount_micro, 0);
+    assert_int_equal(l.gpu_us[5], 30 * S);
+    ledger_close(&l);
+}
+
+static void times_that_go_back_are_moved_up(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = rented_node(S, 0);
+    open_node(&l, &n, 100 * S);
+    weir_bill_node_ready(l.b, n.node, at(50 * S));
+    weir_bill_settle(l.b, at(200 * S), true);
+    open_segment(&l, segment(2, 5, 4, 150 * S));
+    weir_bill_segment_close(l.b, n.node, run_of(5), 0, at(120 * S), WEIR_OUTCOME_USED, nothing_kept);
+    weir_bill_node_close(l.b, n.node, at(110 * S));
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], 100000);
+    assert_int_equal(l.job[5], 0);
+    ledger_close(&l);
+}
+
+static void bad_nodes_are_refused_by_field(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_err err;
+    struct weir_bill_node n = owned_node();
+    n.cost.life.us = 0;
+    assert_int_equal(weir_bill_node_open(l.b, &n, at(0), &err), -WEIR_EINVAL);
+    assert_non_null(strstr(err.text, "life"));
+    n = owned_node();
+    n.cost.residual_micro = n.cost.purchase_micro + 1;
+    assert_int_equal(weir_bill_node_open(l.b, &n, at(0), &err), -WEIR_EINVAL);
+    assert_non_null(strstr(err.text, "residual"));
+    n = rented_node(S, 0);
+    n.price_micro_per_hour = -1;
+    assert_int_equal(weir_bill_node_open(l.b, &n, at(0), &err), -WEIR_EINVAL);
+    assert_non_null(strstr(err.text, "price"));
+    n = owned_node();
+    open_node(&l, &n, 0);
+    assert_int_equal(weir_bill_node_open(l.b, &n, at(0), &err), -WEIR_EEXISTS);
+    struct weir_bill_segment s = segment(1, 5, 1, 0);
+    open_segment(&l, s);
+    assert_int_equal(weir_bill_segment_open(l.b, &s, &err), -WEIR_EEXISTS);
+    s.node.v = 99; /* closed long ago */
+    assert_int_equal(weir_bill_segment_open(l.b, &s, &err), 0);
+    ledger_close(&l);
+}
+
+static void a_closed_run_may_come_again_before_the_settling(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = rented_node(S, 0);
+    open_node(&l, &n, 0);
+    weir_bill_node_ready(l.b, n.node, at(0));
+    open_segment(&l, segment(2, 5, 4, 0));
+    weir_bill_segment_close(l.b, n.node, run_of(5), 0, at(10 * S), WEIR_OUTCOME_FAILED, nothing_kept);
+    open_segment(&l, segment(2, 5, 4, 10 * S));
+    weir_bill_segment_close(l.b, n.node, run_of(5), 0, at(30 * S), WEIR_OUTCOME_USED, nothing_kept);
+    weir_bill_settle(l.b, at(30 * S), false);
+    take(&l);
+    assert_int_equal(l.job[5], 20000);
+    assert_int_equal(l.account[WEIR_ACCOUNT_WASTE_FAILED], 10000);
+    ledger_close(&l);
+}
+
+static void splits_are_exact(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t total;
+        weir_i128 weight[4];
+        int64_t want[4];
+    } rows[] = {
+        {10, {1, 1, 1, 0}, {4, 3, 3, 0}},
+        {10, {0, 0, 0, 0}, {0, 0, 0, 10}},
+        {0, {1, 2, 3, 4}, {0, 0, 0, 0}},
+        {3, {1, 1, 1, 1}, {1, 1, 1, 0}},
+        {100, {(weir_i128)1 << 110, (weir_i128)1 << 110, (weir_i128)1 << 111, 1}, {25, 25, 50, 0}},
+        {INT64_MAX, {(weir_i128)1 << 118, 0, 0, 0}, {INT64_MAX, 0, 0, 0}},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        int64_t got[4];
+        weir_bill_split(rows[i].total, rows[i].weight, 4, got);
+        assert_memory_equal(got, rows[i].want, sizeof got);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accounts_have_names),
+        cmocka_unit_test(owned_rates_are_what_the_figures_say),
+        cmocka_unit_test(an_owned_node_is_split_by_share),
+        cmocka_unit_test(measured_energy_replaces_the_model),
+        cmocka_unit_test(shares_above_the_whole_are_scaled),
+        cmocka_unit_test(a_rented_node_is_billed_by_quantum_and_minimum),
+        cmocka_unit_test(boot_waste_bears_the_tenants_name),
+        cmocka_unit_test(what_failed_or_was_lost_goes_to_waste),
+        cmocka_unit_test(a_gang_is_billed_on_each_of_its_nodes),
+        cmocka_unit_test(gpu_time_is_told_where_nothing_costs),
+        cmocka_unit_test(times_that_go_back_are_moved_up),
+        cmocka_unit_test(bad_nodes_are_refused_by_field),
+        cmocka_unit_test(a_closed_run_may_come_again_before_the_settling),
+        cmocka_unit_test(splits_are_exact),
+    };
+    return cmocka_run_group_tests_name("bill", tests, NULL, NULL);
+}
