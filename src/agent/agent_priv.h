@@ -48,6 +48,7 @@ struct agent {
     struct weir_http *http;
     bool own_http;
     struct weir_agent_state state;
+    int64_t published_expires_us;
     struct weir_agent_self self;
     struct weir_hardware hardware;
     struct weir_gpu_table *models;

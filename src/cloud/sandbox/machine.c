@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/parse.h"
 #include "base/vec.h"
 #include "cloud/sandbox/layout.h"
 #include "cloud/sandbox/sandbox.h"
@@ -468,6 +469,21 @@ static int next_look_ms(const struct machine *m, struct weir_wall now)
     return (int)earlier(ms, LOOK_MS_MAX);
 }
 
+/* Has the machine's agent been told of a later expiry? It keeps that in its directory, as a real machine's
+ * shutdown timer would be set anew. */
+static bool was_extended(struct machine *m, struct weir_wall now)
+{
+    char text[32] = "";
+    int WEIR_CLEANUP(weir_closep) fd = open("agent/lease-expires", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    int64_t us;
+    if (n <= 0 || weir_parse_i64(weir_sv_trim((struct weir_sv){text, (size_t)n}), 1, INT64_MAX, &us, NULL) != 0 || us <= now.us) {
+        return false;
+    }
+    m->spec.expires.us = us;
+    return true;
+}
+
 static void live(struct machine *m)
 {
     for (;;) {
@@ -476,7 +492,7 @@ static void live(struct machine *m)
             end_machine(m, true, "terminated");
             return;
         }
-        if (now.us >= m->spec.expires.us) {
+        if (now.us >= m->spec.expires.us && !was_extended(m, now)) {
             end_machine(m, false, "the lease expired");
             return;
         }
