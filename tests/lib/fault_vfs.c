@@ -79,7 +79,10 @@ static int f_sync(sqlite3_file *f, int flags)
 {
     /* a sync does not run out of space */
     int rc = fault(SQLITE_IOERR_FSYNC);
-    return rc != SQLITE_OK ? SQLITE_IOERR_FSYNC : real_of(f)->pMethods->xSync(real_of(f), flags);
+    (void)f;
+    (void)flags;
+    /* the process lives on, so what it wrote is there without a sync, and many faults can be tried */
+    return rc != SQLITE_OK ? SQLITE_IOERR_FSYNC : SQLITE_OK;
 }
 
 static int f_size(sqlite3_file *f, sqlite3_int64 *ret)

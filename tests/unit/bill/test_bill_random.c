@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "base/prng.h"
-#include "lib/bill_ops.h"
+#include "bill_ops.h"
 
 enum { LIVES = 60, BYTES = 8000 };
 
