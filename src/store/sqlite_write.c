@@ -205,7 +205,7 @@ static void bind_gang(struct sq_bind *b, const struct weir_task_view *v, struct 
         sq_null(b), sq_null(b);
         return;
     }
-    int64_t ints[WEIR_GANG_NODES_MAX];
+    int64_t ints[WEIR_GANG_NODES_MAX] = {0};
     size_t n = v->n_nodes > WEIR_GANG_NODES_MAX ? WEIR_GANG_NODES_MAX : v->n_nodes;
     for (size_t i = 0; i < n; i++) {
         ints[i] = (int64_t)v->gang_node[i].v;
@@ -256,7 +256,7 @@ int weir_sq_put_node(struct weir_store *base, const struct weir_node_row *r, str
         return code;
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str links = WEIR_STR_INIT(512);
-    int64_t ints[WEIR_NODE_GPUS_MAX];
+    int64_t ints[WEIR_NODE_GPUS_MAX] = {0};
     size_t n = p->gpus > WEIR_NODE_GPUS_MAX ? WEIR_NODE_GPUS_MAX : p->gpus;
     for (size_t i = 0; i < n; i++) {
         ints[i] = p->link_group[i];
