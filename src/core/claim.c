@@ -70,7 +70,14 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const str
 
 void claims_revalidate(struct weir_core *c)
 {
+    size_t before = c->claims.n;
     for (size_t i = 0; i < c->claims.n; i++) {
+        const struct claim *cm = c->claims.p[i];
+        if (cm->class->first == NULL || cm->class->first->id != cm->job ||
+            job_first_waiting(cm->class->first) != cm->ordinal) {
+            claims_truncate(c, i); /* it started, or was cancelled */
+            break;
+        }
         for (size_t k = 0; k < c->touched.n; k++) {
             if (claim_hurt_by(c, c->claims.p[i], c->touched.p[k])) {
                 claims_truncate(c, i);
@@ -78,6 +85,7 @@ void claims_revalidate(struct weir_core *c)
             }
         }
     }
+    c->claims_moved = c->claims_moved || c->claims.n < before;
     weir_vec_clear(&c->touched);
 }
 
@@ -186,21 +194,37 @@ struct claim *claim_push(struct weir_core *c, struct class *cl)
 
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node)
 {
+    struct shape *s = cl->shape;
     *ret_node = NULL;
     struct claim *cm = claim_known(c, cl);
     if (c->claims_used > 0 && c->claims.p[c->claims_used - 1]->class == cl) {
         cm = c->claims.p[c->claims_used - 1]; /* its own, already counted */
     }
-    if (cm == NULL) {
-        claims_truncate(c, c->claims_used);
-        cm = claim_make(c, cl);
-        if (cm == NULL) {
+    if (cm != NULL) {
+        *ret_node = cm->part[0].node;
+        return cm->at_us;
+    }
+    claims_truncate(c, c->claims_used);
+    if (s->req.nodes == 1) {
+        uint16_t gpus = 0;
+        int64_t t = 0;
+        struct node *n = first_free(c, s, &gpus, &t);
+        if (n == NULL || t == US_NEVER) {
             return US_NEVER;
         }
-        weir_vec_push(&c->claims, cm); /* kept behind the used ones: claim_push finds it */
+        int64_t at = node_free_at(n, gpus, s->req.cpu_milli, s->req.mem_mib, true);
+        *ret_node = at == US_NEVER ? NULL : n;
+        return at == US_NEVER ? at : max_i64(at, t);
     }
+    cm = claim_make(c, cl);
+    if (cm == NULL) {
+        return US_NEVER;
+    }
+    int64_t at = cm->at_us;
     *ret_node = cm->part[0].node;
-    return cm->at_us;
+    claim_unlink(c, cm);
+    free(cm);
+    return at;
 }
 
 static bool stands_on(const struct claim *cm, const struct node *n, struct claim_part *ret)

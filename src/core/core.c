@@ -65,6 +65,7 @@ static void free_queue(struct weir_core *c)
         struct level *l = c->levels.p[i];
         for (size_t k = 0; k < l->lane.n; k++) {
             weir_vec_release(&l->lane.p[k]->class);
+            weir_vec_release(&l->lane.p[k]->heap);
             weir_vec_release(&l->lane.p[k]->backlog);
             free(l->lane.p[k]);
         }
@@ -123,8 +124,6 @@ void weir_core_free(struct weir_core *c)
     }
     claims_truncate(c, 0);
     free_runs(c);
-    weir_vec_clear(&c->hungry);
-    weir_vec_clear(&c->heap);
     free_jobs(c);
     free_queue(c);
     free_machines(c);
@@ -150,9 +149,9 @@ void weir_core_free(struct weir_core *c)
     weir_vec_release(&c->memory);
     weir_vec_release(&c->grown);
     weir_vec_release(&c->fresh);
-    weir_vec_release(&c->heap);
+    weir_vec_release(&c->active);
+    weir_vec_release(&c->marked);
     weir_vec_release(&c->order);
-    weir_vec_release(&c->hungry);
     weir_vec_release(&c->claims);
     weir_vec_release(&c->touched);
     weir_vec_release(&c->timers);

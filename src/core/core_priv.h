@@ -28,6 +28,9 @@ enum {
     JOB_PAGE_BITS = 10,
     /* decisions taken in one step; what is left goes on in the next (wake_at is now then) */
     PLAN_BUDGET = 2048,
+    /* classes weighed in vain, per step: because a node gained room; because claims moved */
+    GROWTH_LOOKS = 32,
+    RETRY_LOOKS = 16,
     REVIEW_PERIOD_S = 10,
     /* slack that the core leaves to the agent before it stops an overdue run itself */
     RUN_MARGIN_S = 60,
@@ -140,6 +143,7 @@ struct shape {
     WEIR_VEC(struct type_fit) fit;
     uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
     struct ranking ranking[RANKINGS];
+    uint64_t mark; /* the step in which it fits on a node that gained room */
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
     struct weir_request req;
@@ -168,10 +172,9 @@ struct class {
     struct class *hash_next;
     struct class *shape_next;
     struct class *shape_prev;
-    struct queue_key key; /* as of its entry into the heap */
-    bool in_heap;
+    bool in_heap; /* of its lane: it is to be weighed */
     uint64_t waited; /* the round of planning in which it was found to wait */
-    bool hungry; /* there is room that it does not use */
+    uint64_t looked; /* the step in which it was weighed because of room gained */
 };
 
 /* GPU seconds that wait, by kind of GPU wished for. */
@@ -186,6 +189,8 @@ struct lane {
     struct project *project;
     struct level *level;
     WEIR_VEC(struct class *) class; /* not empty ones, by their first job's id */
+    WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
+    bool active;                    /* the heap is not empty */
     backlog_vec backlog;
 };
 
@@ -424,10 +429,13 @@ struct weir_core {
     bool review; /* weigh everything that waits */
     int64_t reviewed_us;
     WEIR_VEC(struct class *) fresh; /* got a waiting task in this step */
-    WEIR_VEC(struct class *) heap;
+    WEIR_VEC(struct lane *) active; /* lanes with classes to weigh */
+    WEIR_VEC(struct shape *) marked; /* fit on a node that gained room */
+    bool growth_fed;                /* the next of them stands in a heap */
+    uint32_t growth_looks;
+    bool claims_moved;              /* since the last look at those that claims hold back */
     WEIR_VEC(struct class *) order; /* the first of the queue, as the round began */
     uint64_t round;
-    WEIR_VEC(struct class *) hungry;
     WEIR_VEC(struct claim *) claims;
     size_t claims_used; /* those of classes that come before the one being weighed */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
@@ -550,6 +558,9 @@ struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct nod
 struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us);
+
+void lane_heap_push(struct weir_core *c, struct class *cl);
+struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 
 /* ---- claim.c ---- */
 

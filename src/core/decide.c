@@ -274,6 +274,10 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
     if (!c->conf.spill || c->offers.n == 0 || w->cl->shape->req.local == WEIR_LOCAL_ONLY) {
         return;
     }
+    if (c->leases_live + w->cl->shape->req.nodes > c->conf.leases_max) {
+        reject(w, WEIR_VERDICT_LEASE_LIMIT, (uint32_t)c->offers.n);
+        return;
+    }
     uint64_t sharing = w->cl->n_waiting == 0 ? 1 : w->cl->n_waiting;
     const struct ranking *k = offers_rank(c, w->cl->shape, sharing);
     for (int v = 0; v < WEIR_VERDICT_MAX; v++) {
@@ -366,7 +370,7 @@ static void weigh(struct weir_core *c, struct weighing *w)
     if (r->local != WEIR_LOCAL_NEVER) {
         now = weigh_place(c, w, PLACE_OWNED);
     }
-    if (now && owned_is_unbeatable(c, w) && c->leases_live == 0) {
+    if (now && owned_is_unbeatable(c, w)) {
         return;
     }
     if (r->local != WEIR_LOCAL_ONLY && c->leases_live > 0) {

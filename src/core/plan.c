@@ -11,154 +11,131 @@
 
 #include "core/core_priv.h"
 
-/* ---- the heap of classes to weigh ---- */
-
-static void heap_down(struct weir_core *c, size_t i)
-{
-    struct class *x = c->heap.p[i];
-    for (;;) {
-        size_t k = 2 * i + 1;
-        if (k >= c->heap.n) {
-            break;
-        }
-        if (k + 1 < c->heap.n &&
-            queue_key_cmp(&c->heap.p[k + 1]->key, &c->heap.p[k]->key) < 0) {
-            k++;
-        }
-        if (queue_key_cmp(&c->heap.p[k]->key, &x->key) >= 0) {
-            break;
-        }
-        c->heap.p[i] = c->heap.p[k];
-        i = k;
-    }
-    c->heap.p[i] = x;
-}
-
-static void heap_push(struct weir_core *c, struct class *cl)
-{
-    if (cl->in_heap || cl->first == NULL) {
-        return;
-    }
-    cl->in_heap = true;
-    cl->key = class_key(c, cl);
-    weir_vec_push(&c->heap, cl);
-    size_t i = c->heap.n - 1;
-    while (i > 0 && queue_key_cmp(&cl->key, &c->heap.p[(i - 1) / 2]->key) < 0) {
-        c->heap.p[i] = c->heap.p[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    c->heap.p[i] = cl;
-}
-
-/* The first in queue order. Keys only grow while planning, so one that grew goes back in. */
-static struct class *heap_pop(struct weir_core *c)
-{
-    while (c->heap.n > 0) {
-        struct class *cl = c->heap.p[0];
-        if (cl->first != NULL) {
-            struct queue_key now = class_key(c, cl);
-            if (queue_key_cmp(&now, &cl->key) != 0) {
-                cl->key = now;
-                heap_down(c, 0);
-                continue;
-            }
-        }
-        cl->in_heap = false;
-        c->heap.p[0] = c->heap.p[--c->heap.n];
-        if (c->heap.n > 0) {
-            heap_down(c, 0);
-        }
-        if (cl->first != NULL) {
-            return cl;
-        }
-    }
-    return NULL;
-}
-
-/* What the last step left undone, under today's keys. */
-static void heap_renew(struct weir_core *c)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->heap.n; i++) {
-        struct class *cl = c->heap.p[i];
-        if (cl->first == NULL) {
-            cl->in_heap = false;
-            continue;
-        }
-        cl->key = class_key(c, cl);
-        c->heap.p[n++] = cl;
-    }
-    c->heap.n = n;
-    for (size_t i = n / 2; i-- > 0;) {
-        heap_down(c, i);
-    }
-}
-
 /* ---- what to weigh ---- */
 
 static void push_shape(struct weir_core *c, struct shape *s)
 {
     for (struct class *cl = s->classes; cl != NULL; cl = cl->shape_next) {
-        heap_push(c, cl);
+        lane_heap_push(c, cl);
     }
 }
 
-static bool fits_on(struct weir_core *c, const struct hot_shape *h, const struct node *n)
+static bool fits_on(struct weir_core *c, struct shape *s, const struct node *n)
 {
-    if (!node_fits(n, h->gpus, h->cpu_milli, h->mem_mib)) {
+    if (!node_fits(n, s->gpus_min, s->req.cpu_milli, s->req.mem_mib) || !node_takes_work(n)) {
         return false;
     }
-    struct type_fit f = shape_fit(c, h->shape, n->type);
+    struct type_fit f = shape_fit(c, s, n->type);
     return f.verdict == WEIR_VERDICT_CHOSEN && popcount32(n->free_mask) >= f.gpus;
+}
+
+static bool fits_on_grown(struct weir_core *c, struct shape *s)
+{
+    for (size_t i = 0; i < c->grown.n; i++) {
+        if (fits_on(c, s, c->grown.p[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void gather(struct weir_core *c)
 {
     for (size_t i = 0; i < c->fresh.n; i++) {
-        heap_push(c, c->fresh.p[i]);
+        lane_heap_push(c, c->fresh.p[i]);
     }
     weir_vec_clear(&c->fresh);
-    for (size_t i = 0; i < c->grown.n; i++) {
-        struct node *n = c->grown.p[i];
-        n->grown = false;
-        if (!node_takes_work(n)) {
-            continue;
-        }
-        for (size_t k = 0; k < c->hot.n; k++) {
-            if (fits_on(c, &c->hot.p[k], n)) {
-                push_shape(c, c->hot.p[k].shape);
-            }
-        }
-    }
-    weir_vec_clear(&c->grown);
     if (c->review) {
         for (size_t k = 0; k < c->hot.n; k++) {
             push_shape(c, c->hot.p[k].shape);
         }
         c->review = false;
     }
-}
-
-static void gather_hungry(struct weir_core *c)
-{
-    for (size_t i = 0; i < c->hungry.n;) {
-        struct class *cl = c->hungry.p[i];
-        if (cl->first != NULL && place_any(c, cl->shape)) {
-            heap_push(c, cl);
-            i++;
-        } else {
-            cl->hungry = false;
-            c->hungry.p[i] = c->hungry.p[--c->hungry.n];
+    weir_vec_clear(&c->marked);
+    for (size_t i = 0; i < c->grown.n; i++) {
+        const struct node *n = c->grown.p[i];
+        uint32_t gpus = popcount32(n->free_mask);
+        for (size_t k = 0; k < c->hot.n; k++) {
+            const struct hot_shape *h = &c->hot.p[k];
+            if (h->gpus <= gpus && h->cpu_milli <= n->cpu_free && h->mem_mib <= n->mem_free &&
+                h->shape->mark != c->seq && fits_on(c, h->shape, n)) {
+                h->shape->mark = c->seq;
+                weir_vec_push(&c->marked, h->shape);
+            }
         }
     }
+    c->growth_looks = c->marked.n > 0 ? GROWTH_LOOKS : 0;
+    c->growth_fed = false;
 }
 
-static void note_hungry(struct weir_core *c, struct class *cl)
+/* Is any of the marked shapes still waiting, and is there still room for it? */
+static bool growth_goes_on(struct weir_core *c)
 {
-    if (!cl->hungry && place_any(c, cl->shape)) {
-        cl->hungry = true;
-        weir_vec_push(&c->hungry, cl);
+    for (size_t i = 0; i < c->marked.n;) {
+        struct shape *s = c->marked.p[i];
+        if (s->classes != NULL && fits_on_grown(c, s)) {
+            return true;
+        }
+        s->mark = 0;
+        c->marked.p[i] = c->marked.p[--c->marked.n];
     }
+    return false;
+}
+
+/*
+ * Puts the first class in queue order that fits on a node which gained room among those to weigh. One
+ * at a time: usually the first takes the room, and the thousands that would fit too need no look.
+ */
+static void growth_feed(struct weir_core *c)
+{
+    if (c->growth_fed || c->growth_looks == 0) {
+        return;
+    }
+    if (!growth_goes_on(c)) {
+        c->growth_looks = 0;
+        return;
+    }
+    for (size_t i = 0; i < c->levels.n; i++) {
+        struct level *l = c->levels.p[i];
+        level_sort(c, l);
+        for (size_t k = 0; k < l->lane.n; k++) {
+            for (size_t m = 0; m < l->lane.p[k]->class.n; m++) {
+                struct class *cl = l->lane.p[k]->class.p[m];
+                if (cl->shape->mark == c->seq && cl->looked != c->seq && !cl->in_heap &&
+                    fits_on_grown(c, cl->shape)) {
+                    cl->looked = c->seq;
+                    c->growth_fed = true;
+                    c->growth_looks--;
+                    lane_heap_push(c, cl);
+                    return;
+                }
+            }
+        }
+    }
+    c->growth_looks = 0;
+}
+
+/* The first to weigh, in queue order; NULL where there is none. */
+static struct class *pop_next(struct weir_core *c)
+{
+    growth_feed(c);
+    struct lane *best = NULL;
+    struct queue_key best_key = {0};
+    for (size_t i = 0; i < c->active.n; i++) {
+        struct queue_key k = class_key(c, c->active.p[i]->heap.p[0]);
+        if (best == NULL || queue_key_cmp(&k, &best_key) < 0) {
+            best = c->active.p[i];
+            best_key = k;
+        }
+    }
+    if (best == NULL) {
+        return NULL;
+    }
+    struct class *cl = lane_heap_pop(c, best);
+    if (cl->looked == c->seq) {
+        c->growth_fed = false;
+    }
+    return cl;
 }
 
 /* The first classes of the queue: those of them that are not weighed hold claims. */
@@ -180,8 +157,38 @@ static void take_order(struct weir_core *c)
     }
 }
 
+/* Is there room that it could use, by the counts alone? */
+static bool may_have_room(struct weir_core *c, struct shape *s)
+{
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        struct type_fit f = shape_fit(c, s, t);
+        for (uint32_t k = f.gpus; f.verdict == WEIR_VERDICT_CHOSEN && k <= t->gpus; k++) {
+            if (t->n_free[k] > 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Claims moved: of the first classes, those that claims may have held back get another look. */
+static void retry(struct weir_core *c)
+{
+    uint32_t n = 0;
+    c->claims_moved = false;
+    take_order(c);
+    for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
+        if (may_have_room(c, c->order.p[i]->shape) && place_any(c, c->order.p[i]->shape)) {
+            lane_heap_push(c, c->order.p[i]);
+            n++;
+        }
+    }
+}
+
 static size_t claim_those_before(struct weir_core *c, struct class *cl, size_t at)
 {
+    struct queue_key key = class_key(c, cl);
     while (at < c->order.n && c->claims_used < c->conf.reservations_max) {
         struct class *x = c->order.p[at];
         if (x == cl) {
@@ -189,7 +196,7 @@ static size_t claim_those_before(struct weir_core *c, struct class *cl, size_t a
         }
         if (x->first != NULL && !x->in_heap && x->waited != c->round) {
             struct queue_key k = class_key(c, x);
-            if (queue_key_cmp(&k, &cl->key) > 0) {
+            if (queue_key_cmp(&k, &key) > 0) {
                 break;
             }
             (void)claim_push(c, x);
@@ -227,7 +234,7 @@ static bool drain_heap(struct weir_core *c)
     c->claims_used = 0;
     take_order(c);
     while (c->budget > 0) {
-        struct class *cl = heap_pop(c);
+        struct class *cl = pop_next(c);
         if (cl == NULL) {
             break;
         }
@@ -235,7 +242,7 @@ static bool drain_heap(struct weir_core *c)
         c->budget--;
         if (decide(c, cl, false) == DECIDED_PLACED) {
             placed = true;
-            heap_push(c, cl);
+            lane_heap_push(c, cl);
             continue;
         }
         cl->waited = c->round;
@@ -244,51 +251,52 @@ static bool drain_heap(struct weir_core *c)
             (void)claim_push(c, cl);
         }
         placed = spill_tail(c, cl) || placed;
-        note_hungry(c, cl);
     }
     return placed;
 }
 
 /* ---- the step ---- */
 
-static bool reviews_matter(const struct weir_core *c)
-{
-    return c->hot.n > 0 &&
-           ((c->conf.spill && c->offers.n > 0) || c->hungry.n > 0 || c->leases_live > 0);
-}
-
 void plan(struct weir_core *c)
 {
     const int64_t period = REVIEW_PERIOD_S * WEIR_US_PER_S;
-    if (c->now_us / period != c->reviewed_us / period && reviews_matter(c)) {
+    if (c->now_us / period != c->reviewed_us / period) {
         c->review = true;
     }
     c->reviewed_us = c->now_us;
     c->budget = PLAN_BUDGET;
-    heap_renew(c);
     gather(c);
     bool again = true;
     while (again && c->budget > 0) {
-        gather_hungry(c);
         again = false;
-        if (c->heap.n > 0) {
-            claims_revalidate(c);
-            again = drain_heap(c); /* shares and claims moved: what was kept back may go now */
+        claims_revalidate(c);
+        if (c->claims_moved && c->hot.n > 0) {
+            retry(c);
         }
-        if (c->heap.n == 0 && !again) {
+        if (c->active.n > 0 || c->growth_looks > 0) {
+            again = drain_heap(c); /* shares and claims moved: what was kept back may go now */
+            c->claims_moved = c->claims_moved || again;
+        }
+        if (c->active.n == 0 && !again) {
             again = leases_sweep(c); /* and claims stood on what boots for nobody */
+            c->claims_moved = c->claims_moved || again;
         }
     }
+    for (size_t i = 0; i < c->grown.n; i++) {
+        c->grown.p[i]->grown = false;
+    }
+    weir_vec_clear(&c->grown);
+    c->growth_looks = 0;
 }
 
 int64_t plan_wake_us(struct weir_core *c)
 {
     const int64_t period = REVIEW_PERIOD_S * WEIR_US_PER_S;
-    if (c->heap.n > 0) {
+    if (c->active.n > 0) {
         return c->now_us;
     }
     int64_t t = max_i64(timers_next_us(c), c->now_us);
-    if (reviews_matter(c)) {
+    if (c->hot.n > 0) {
         t = min_i64(t, (c->now_us / period + 1) * period);
     }
     return t;

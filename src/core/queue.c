@@ -77,7 +77,9 @@ static void lane_drop(struct weir_core *c, struct lane *lane)
     }
     memmove(&l->lane.p[i], &l->lane.p[i + 1], (l->lane.n - i - 1) * sizeof *l->lane.p);
     l->lane.n--;
+    WEIR_ASSERT(!lane->active);
     weir_vec_release(&lane->class);
+    weir_vec_release(&lane->heap);
     weir_vec_release(&lane->backlog);
     free(lane);
     if (l->lane.n == 0) {
@@ -200,8 +202,100 @@ static void class_fill(struct weir_core *c, struct class *cl)
     s->classes = cl;
 }
 
+/* ---- classes to weigh, per lane ---- */
+
+static bool older(const struct class *a, const struct class *b)
+{
+    return a->first->id < b->first->id;
+}
+
+static void lane_heap_down(struct lane *lane, size_t i)
+{
+    struct class *x = lane->heap.p[i];
+    for (;;) {
+        size_t k = 2 * i + 1;
+        if (k >= lane->heap.n) {
+            break;
+        }
+        if (k + 1 < lane->heap.n && older(lane->heap.p[k + 1], lane->heap.p[k])) {
+            k++;
+        }
+        if (!older(lane->heap.p[k], x)) {
+            break;
+        }
+        lane->heap.p[i] = lane->heap.p[k];
+        i = k;
+    }
+    lane->heap.p[i] = x;
+}
+
+void lane_heap_push(struct weir_core *c, struct class *cl)
+{
+    if (cl->in_heap || cl->first == NULL) {
+        return;
+    }
+    struct lane *lane = cl->lane;
+    cl->in_heap = true;
+    weir_vec_push(&lane->heap, cl);
+    size_t i = lane->heap.n - 1;
+    while (i > 0 && older(cl, lane->heap.p[(i - 1) / 2])) {
+        lane->heap.p[i] = lane->heap.p[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    lane->heap.p[i] = cl;
+    if (!lane->active) {
+        lane->active = true;
+        weir_vec_push(&c->active, lane);
+    }
+}
+
+static void lane_rest(struct weir_core *c, struct lane *lane)
+{
+    size_t i = 0;
+    while (c->active.p[i] != lane) {
+        i++;
+    }
+    c->active.p[i] = c->active.p[--c->active.n];
+    lane->active = false;
+}
+
+struct class *lane_heap_pop(struct weir_core *c, struct lane *lane)
+{
+    struct class *cl = lane->heap.p[0];
+    cl->in_heap = false;
+    lane->heap.p[0] = lane->heap.p[--lane->heap.n];
+    if (lane->heap.n > 0) {
+        lane_heap_down(lane, 0);
+    } else {
+        lane_rest(c, lane);
+    }
+    return cl;
+}
+
+/* Takes a class out, or (where its first job changed) puts the heap in order again. */
+static void lane_heap_fix(struct weir_core *c, struct lane *lane, struct class *drop)
+{
+    if (drop != NULL && drop->in_heap) {
+        size_t i = 0;
+        while (lane->heap.p[i] != drop) {
+            i++;
+        }
+        lane->heap.p[i] = lane->heap.p[--lane->heap.n];
+        drop->in_heap = false;
+        if (lane->heap.n == 0) {
+            lane_rest(c, lane);
+        }
+    }
+    for (size_t i = lane->heap.n / 2; i-- > 0;) {
+        lane_heap_down(lane, i);
+    }
+}
+
 static void class_empty(struct weir_core *c, struct class *cl)
 {
+    if (cl->in_heap) {
+        lane_heap_fix(c, cl->lane, cl);
+    }
     if (cl->lane->class.n == 0) {
         lane_drop(c, cl->lane);
     }
@@ -269,18 +363,6 @@ struct class *class_get(struct weir_core *c,
 
 static void class_unlist(struct weir_core *c, struct class *cl)
 {
-    for (size_t i = 0; cl->hungry && i < c->hungry.n; i++) {
-        if (c->hungry.p[i] == cl) {
-            c->hungry.p[i] = c->hungry.p[--c->hungry.n];
-            cl->hungry = false;
-        }
-    }
-    for (size_t i = 0; cl->in_heap && i < c->heap.n; i++) {
-        if (c->heap.p[i] == cl) { /* the heap is rebuilt before it is used again */
-            c->heap.p[i] = c->heap.p[--c->heap.n];
-            cl->in_heap = false;
-        }
-    }
     for (size_t i = 0; i < c->claims.n; i++) {
         if (c->claims.p[i]->class == cl) {
             claims_truncate(c, i);
@@ -386,6 +468,9 @@ static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
         class_fill(c, cl);
     } else if (leads) {
         lane_insert(cl->lane, cl);
+        if (cl->in_heap) {
+            lane_heap_fix(c, cl->lane, NULL);
+        }
     }
 }
 
@@ -413,6 +498,9 @@ static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
     }
     if (cl->first != NULL) {
         lane_insert(cl->lane, cl);
+        if (cl->in_heap) {
+            lane_heap_fix(c, cl->lane, NULL);
+        }
     } else {
         class_empty(c, cl);
     }

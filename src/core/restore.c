@@ -371,14 +371,6 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
     weir_vec_clear(&c->grown);
     weir_vec_clear(&c->fresh);
     weir_vec_clear(&c->touched);
-    /* whatever has room but does not use it is looked at again in every step */
-    for (size_t k = 0; k < c->hot.n; k++) {
-        for (struct class *cl = c->hot.p[k].shape->classes; cl != NULL; cl = cl->shape_next) {
-            if (place_any(c, cl->shape)) {
-                cl->hungry = true;
-                weir_vec_push(&c->hungry, cl);
-            }
-        }
-    }
+    c->claims_moved = true; /* what claims hold back is looked at in the first step */
     return 0;
 }
