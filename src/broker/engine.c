@@ -270,6 +270,8 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
     }
     struct weir_lease_view lease;
     if (fx->lease.v != 0 && weir_core_lease(e->core, fx->lease, &lease)) {
+        /* its agent, which names the pool, joins only after the machine began to cost */
+        b.pool = b.pool.v != 0 ? b.pool : weir_engine_pool(e, weir_sv_of(lease.offer.provider), "{\"kind\":\"placed\"}");
         b.price_micro_per_hour = lease.offer.price_micro_per_hour;
         b.quantum = lease.offer.bill_quantum;
         b.minimum = lease.offer.bill_minimum;
