@@ -25,21 +25,11 @@ enum {
     REPLY_BYTES_MAX = 64 << 20,
     COMMAND_BYTES_MAX = 4 << 20,
     REPORT_EVERY_MS = 10000,
-    INFO_SLOTS = 256,
 };
-
-/* What start commands need of a job, kept for arrays: parsed once, not per task. */
-struct job_info {
-    uint64_t job;
-    struct weir_spec *spec;
-    char *spec_json;
-};
-
-static struct job_info info_slot[INFO_SLOTS];
 
 static const struct job_info *job_info(struct broker *b, struct weir_job_id job, struct weir_err *err)
 {
-    struct job_info *slot = &info_slot[job.v % INFO_SLOTS];
+    struct job_info *slot = &b->job_info[job.v % JOB_INFO_SLOTS];
     if (slot->job == job.v && slot->spec != NULL) {
         return slot;
     }
@@ -134,6 +124,16 @@ static int restore_runs(void *ctx, const struct weir_task_row *row)
     return 0;
 }
 
+static int restore_energy(void *ctx, const struct weir_meter *row)
+{
+    struct agent *a = find_agent(ctx, row->info.node);
+    if (a != NULL) {
+        a->energy_base_mj = row->energy_mj;
+        a->energy_restored = true;
+    }
+    return 0;
+}
+
 int agents_init(struct broker *b, struct weir_err *err)
 {
     struct weir_core *core = weir_engine_core(b->engine);
@@ -149,7 +149,8 @@ int agents_init(struct broker *b, struct weir_err *err)
         }
     }
     free(ids);
-    return b->store->ops->each_live_task(b->store, restore_runs, b, err);
+    int r = b->store->ops->each_meter(b->store, restore_energy, b, err);
+    return r != 0 ? r : b->store->ops->each_live_task(b->store, restore_runs, b, err);
 }
 
 static void clear_queue(struct agent *a)
@@ -172,10 +173,9 @@ void agents_free(struct broker *b)
     weir_map_release(&b->agent_of_node);
     weir_vec_release(&b->forget_run);
     weir_vec_release(&b->forget_node);
-    for (size_t i = 0; i < INFO_SLOTS; i++) {
-        weir_spec_free(info_slot[i].spec);
-        free(info_slot[i].spec_json);
-        info_slot[i] = (struct job_info){0};
+    for (size_t i = 0; i < JOB_INFO_SLOTS; i++) {
+        weir_spec_free(b->job_info[i].spec);
+        free(b->job_info[i].spec_json);
     }
 }
 
@@ -740,6 +740,11 @@ static void report_energy(struct broker *b, struct agent *a, const json_t *o)
     json_int_t mj = json_integer_value(json_object_get(o, "node_mj"));
     if (mj < 0 || json_is_true(json_object_get(o, "modelled"))) {
         return;
+    }
+    if (a->energy_restored) {
+        /* what the agent counted while the broker was away cannot be told from what was billed before: it goes on from here */
+        a->energy_restored = false;
+        a->energy_base_mj -= (uint64_t)mj < a->energy_base_mj ? (uint64_t)mj : a->energy_base_mj;
     }
     if ((uint64_t)mj < a->energy_last_mj) {
         a->energy_base_mj += a->energy_last_mj; /* the agent's counter began anew */

@@ -51,9 +51,19 @@ struct agent {
     uint64_t seen_ms;
     bool lost; /* the core was told */
     struct weir_wall lease_expires;
-    uint64_t energy_base_mj;
-    uint64_t energy_last_mj;
+    /* The agent counts from its own start; the bill from the node's opening. */
+    uint64_t energy_base_mj; /* of the agent's earlier lives */
+    uint64_t energy_last_mj; /* its last reading */
+    bool energy_restored;    /* base is what was billed before the broker's start: the next reading continues it */
 };
+
+/* What start commands and explanations need of a job: its stored spec, parsed once and not per task. */
+struct job_info {
+    uint64_t job;
+    struct weir_spec *spec;
+    char *spec_json;
+};
+enum { JOB_INFO_SLOTS = 256 };
 
 /* ---- leases.c: providers ---- */
 
@@ -158,6 +168,7 @@ struct broker {
 
     WEIR_VEC(struct agent *) agents;
     struct weir_map agent_of_node; /* node -> index */
+    struct job_info job_info[JOB_INFO_SLOTS];
     WEIR_VEC(struct weir_run_id) forget_run; /* the end is known: after the flush its agent may forget */
     WEIR_VEC(struct weir_node_id) forget_node;
 
