@@ -191,12 +191,14 @@ struct lane {
     WEIR_VEC(struct class *) class; /* not empty ones, by their first job's id */
     WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
     bool active;                    /* the heap is not empty */
+    uint64_t n_waiting;
     backlog_vec backlog;
 };
 
 struct level {
     int64_t points;
     WEIR_VEC(struct lane *) lane; /* not empty ones; sorted by share when asked for */
+    uint64_t n_waiting;
     backlog_vec backlog;
 };
 
