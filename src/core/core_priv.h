@@ -568,6 +568,8 @@ struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 /* Drops what nodes that changed since have made wrong; what stays is what would be made anew. */
 void claims_revalidate(struct weir_core *c);
 void claims_truncate(struct weir_core *c, size_t n);
+/* All, for a reason that is not in the claims: those held back get another look. */
+void claims_drop(struct weir_core *c);
 /*
  * Reserves a start for the class's first task behind the first claims_used claims, or finds the one
  * that is there. NULL where nothing that is there ever fits. Those behind are dropped if it is new.
@@ -671,6 +673,8 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
 bool preempt(struct weir_core *c, struct class *cl);
 void plan(struct weir_core *c);
 int64_t plan_wake_us(struct weir_core *c);
+/* Makes the claims of what comes before the class, as plan would. */
+void plan_claims_before(struct weir_core *c, struct class *cl);
 
 /* ---- update.c ---- */
 

@@ -168,7 +168,7 @@ void node_set_type(struct weir_core *c, struct node *n)
     if (n->type == t) {
         return;
     }
-    claims_truncate(c, 0);
+    claims_drop(c);
     if (n->type != NULL) {
         type_remove(c, n);
     }
@@ -209,7 +209,7 @@ struct node *node_new(struct weir_core *c, const struct weir_node_spec *spec, st
 void node_free(struct weir_core *c, struct node *n)
 {
     WEIR_ASSERT(n->runs.n == 0);
-    claims_truncate(c, 0);
+    claims_drop(c);
     for (size_t i = 0; i < c->touched.n; i++) {
         if (c->touched.p[i] == n) {
             c->touched.p[i] = c->touched.p[--c->touched.n];

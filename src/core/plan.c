@@ -206,6 +206,20 @@ static size_t claim_those_before(struct weir_core *c, struct class *cl, size_t a
     return at;
 }
 
+void plan_claims_before(struct weir_core *c, struct class *cl)
+{
+    claims_revalidate(c);
+    c->claims_used = 0;
+    take_order(c);
+    for (size_t i = 0; i < c->order.n && c->order.p[i] != cl; i++) {
+        struct queue_key a = class_key(c, c->order.p[i]);
+        struct queue_key b = class_key(c, cl);
+        if (queue_key_cmp(&a, &b) < 0) {
+            (void)claim_push(c, c->order.p[i]);
+        }
+    }
+}
+
 static bool may_spill(const struct weir_core *c, const struct class *cl)
 {
     return cl->n_waiting > 1 && cl->shape->req.local != WEIR_LOCAL_ONLY &&

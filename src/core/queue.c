@@ -366,6 +366,7 @@ static void class_unlist(struct weir_core *c, struct class *cl)
     for (size_t i = 0; i < c->claims.n; i++) {
         if (c->claims.p[i]->class == cl) {
             claims_truncate(c, i);
+            c->claims_moved = true;
         }
     }
 }
