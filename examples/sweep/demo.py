@@ -98,7 +98,7 @@ max_duration: 30m
 def reclaim_one(demo, job):
     """Waits for a task that has made a checkpoint on a rented machine, then has the cloud take that machine back."""
     def candidate():
-        for task in demo.json("show", job, "--tasks"):
+        for task in demo.json("show", job, "--tasks")["items"]:
             if task["state"] == "running" and task["pool"] == "sandbox" and task["checkpointed"]:
                 return task
         return None
@@ -111,9 +111,10 @@ def reclaim_one(demo, job):
 def main() -> int:
     demo = Demo(sys.argv[1])
     try:
-        say("A cloud and two own GPUs")
-        demo.run("pools")
-        demo.run("offers", "--gpus", "A100:1", "--limit", "6")
+        say("Two own GPUs, and a cloud to rent from")
+        demo.until("the own node", lambda: demo.json("nodes"))
+        demo.run("nodes")
+        demo.run("offers", "--gpus", "A100:1", "--cloud", "sandbox", "--limit", "4")
         say(f"A sweep of {TASKS} tasks, more than the pool holds; an hour of waiting is worth 600 USD")
         path, text = job_file(demo)
         print(text)

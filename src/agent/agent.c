@@ -49,7 +49,7 @@ static void carry_out(struct agent *a, const struct weir_agent_effect *f)
         agent_call_sync(a, f->ack, f->wait_ms);
         break;
     case WEIR_AGENT_DO_CANCEL_SYNC:
-        a->http->ops->cancel(a->http, a->sync_call);
+        agent_calls_cancel(a, true);
         break;
     case WEIR_AGENT_DO_REPORT:
         agent_call_report(a);
@@ -82,6 +82,26 @@ static void carry_out(struct agent *a, const struct weir_agent_effect *f)
     }
 }
 
+/* For whatever guards a rented machine from outside (the sandbox's hypervisor, a shutdown timer): the expiry as
+ * the broker last extended it. Lost, the machine ends at the earlier time: early, never late. */
+static void publish_expiry(struct agent *a)
+{
+    int64_t us = a->state.lease_expires.us;
+    if (us == a->published_expires_us) {
+        return;
+    }
+    char path[WEIR_PATH_SIZE];
+    char temporary[WEIR_PATH_SIZE];
+    char text[32];
+    int n = snprintf(text, sizeof text, "%lld\n", (long long)us);
+    (void)snprintf(path, sizeof path, "%s/lease-expires", a->dir);
+    (void)snprintf(temporary, sizeof temporary, "%s/lease-expires.new", a->dir);
+    int WEIR_CLEANUP(weir_closep) fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0 && write(fd, text, (size_t)n) == n && rename(temporary, path) == 0) {
+        a->published_expires_us = us;
+    }
+}
+
 void agent_feed(struct agent *a, const struct weir_agent_event *e)
 {
     struct queued_event q = {.e = *e};
@@ -109,6 +129,7 @@ void agent_feed(struct agent *a, const struct weir_agent_event *e)
     }
     weir_vec_clear(&a->queue);
     a->draining = false;
+    publish_expiry(a);
 }
 
 /* ---- what wakes the loop ---- */
@@ -364,6 +385,9 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 static void close_loop(struct agent *a)
 {
+    if (a->http != NULL) {
+        agent_calls_cancel(a, false);
+    }
     if (a->own_http && a->http != NULL) {
         a->http->ops->free(a->http);
     }

@@ -18,6 +18,7 @@
 #include "wire.h"
 
 struct agent;
+struct call;
 
 /* A run whose supervisor lives, as far as is known. */
 struct live_run {
@@ -47,6 +48,7 @@ struct agent {
     struct weir_http *http;
     bool own_http;
     struct weir_agent_state state;
+    int64_t published_expires_us;
     struct weir_agent_self self;
     struct weir_hardware hardware;
     struct weir_gpu_table *models;
@@ -78,6 +80,8 @@ struct agent {
     /* runs */
     WEIR_VEC(struct live_run *) live;
     struct weir_map by_pid; /* pid -> place in live */
+    unsigned sweeps_left;   /* for groups that may be left behind */
+    unsigned n_spares;      /* directories of forgotten runs, ready for use */
     uint64_t host_oom_kills;
     struct rlimit files; /* as they were at the start */
     /* energy since the start */
@@ -92,7 +96,7 @@ struct agent {
     WEIR_VEC(struct queued_event) queue;
     size_t queue_at;
     bool draining;
-    uint64_t sync_call; /* for cancelling */
+    struct call *calls; /* under way; owned */
     bool exiting;
     bool power_off;
     int exit_code;
@@ -108,6 +112,8 @@ void agent_call_join(struct agent *a);
 void agent_call_sync(struct agent *a, uint64_t ack, int wait_ms);
 void agent_call_report(struct agent *a);
 void agent_call_log(struct agent *a, struct weir_run_id run, uint64_t offset);
+/* Cancels the long poll, or everything. */
+void agent_calls_cancel(struct agent *a, bool only_sync);
 
 /* runs.c */
 void agent_run_start(struct agent *a, const struct weir_agent_command *c);
@@ -118,6 +124,8 @@ int agent_runs_adopt(struct agent *a, struct weir_err *err);
 void agent_runs_reap(struct agent *a);
 /* Looks again at adopted runs whose supervisor had not written its pid. True while there are any. */
 bool agent_runs_resolve(struct agent *a);
+/* Removes groups of tasks that are gone, a few times after there may be any. */
+void agent_groups_sweep(struct agent *a);
 void agent_runs_release(struct agent *a);
 bool agent_run_dir(const struct agent *a, struct weir_run_id run, char buf[static WEIR_PATH_SIZE]);
 

@@ -20,11 +20,48 @@ enum {
 
 struct call {
     struct agent *agent;
+    struct call *before; /* in the list of calls under way */
+    struct call *after;
+    uint64_t id;
     uint64_t generation;
     struct weir_run_id run;
     enum weir_agent_event_type type;
     char text[320];
 };
+
+static void link_call(struct agent *a, struct call *c)
+{
+    c->after = a->calls;
+    if (a->calls != NULL) {
+        a->calls->before = c;
+    }
+    a->calls = c;
+}
+
+static void unlink_call(struct call *c)
+{
+    if (c->before != NULL) {
+        c->before->after = c->after;
+    } else {
+        c->agent->calls = c->after;
+    }
+    if (c->after != NULL) {
+        c->after->before = c->before;
+    }
+}
+
+void agent_calls_cancel(struct agent *a, bool only_sync)
+{
+    struct call *next;
+    for (struct call *c = a->calls; c != NULL; c = next) {
+        next = c->after;
+        if (!only_sync || c->type == WEIR_AGENT_EV_SYNCED) {
+            a->http->ops->cancel(a->http, c->id);
+            unlink_call(c);
+            free(c);
+        }
+    }
+}
 
 /* 2xx OK; what a repeat cannot mend REFUSED; all else may be better later. */
 static enum weir_agent_answer classify(struct call *c, const struct weir_http_reply *r)
@@ -63,6 +100,7 @@ static void on_answer(void *ctx, const struct weir_http_reply *reply)
     struct weir_agent_answer_body body = {0};
     struct weir_err err = {0};
     struct weir_agent_event e = {.type = c->type, .run = c->run, .generation = c->generation};
+    unlink_call(c); /* what follows may cancel calls, but not this one any more */
     e.answer = classify(c, reply);
     if (c->type == WEIR_AGENT_EV_LOGGED && reply->code == 0 && (reply->status / 100 == 2 || reply->status == 409)) {
         e.has_size = weir_agent_read_size(reply->body, &e.size);
@@ -116,15 +154,12 @@ static void send_call(struct agent *a, enum weir_agent_event_type type, struct w
                                         .ca_pem = a->conf->ca_pem,
                                         .timeout_ms = timeout_ms,
                                         .reply_bytes_max = small ? SMALL_REPLY_BYTES_MAX : WEIR_AGENT_REPLY_BYTES_MAX};
-    uint64_t id = 0;
-    int rc = n < 0 || (size_t)n >= sizeof url ? -WEIR_EINVAL : a->http->ops->send(a->http, &call, on_answer, c, &id);
+    link_call(a, c);
+    int rc = n < 0 || (size_t)n >= sizeof url ? -WEIR_EINVAL : a->http->ops->send(a->http, &call, on_answer, c, &c->id);
     if (rc < 0) {
+        unlink_call(c);
         free(c);
         fail_call(a, type, run, WEIR_AGENT_AWAY, weir_error_text(rc));
-        return;
-    }
-    if (type == WEIR_AGENT_EV_SYNCED) {
-        a->sync_call = id;
     }
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -53,6 +55,29 @@ static bool make_dir(const char *path)
     return mkdir(path, 0755) == 0 || errno == EEXIST;
 }
 
+/* systemd marks the groups that it gave away (Delegate=yes): all in them is ours to arrange. */
+static bool is_delegated(const char *dir)
+{
+    char mark = 0;
+    return getxattr(dir, "user.delegate", &mark, 1) == 1 && mark == '1';
+}
+
+/* The broker beside us, say: one process left in the group and no child of it can have controllers. */
+static void move_all(const char *from, const char *to_procs)
+{
+    char path[WEIR_CGROUP_PATH_SIZE + 16], text[8192], number[32];
+    (void)snprintf(path, sizeof path, "%s/cgroup.procs", from);
+    long n = weir_slurp(path, text, sizeof text);
+    struct weir_sv rest = {text, n > 0 ? (size_t)n : 0};
+    while (n > 0 && rest.p != NULL) {
+        uint64_t pid = 0;
+        if (weir_parse_u64(weir_sv_cut(&rest, '\n'), 1, INT32_MAX, &pid, NULL) == 0) {
+            (void)snprintf(number, sizeof number, "%llu", (unsigned long long)pid);
+            (void)weir_poke(to_procs, number);
+        }
+    }
+}
+
 static bool find_v2(struct weir_cgroups *c, const char *root, struct weir_sv self)
 {
     char path[256], at[WEIR_CGROUP_PATH_SIZE], file[WEIR_CGROUP_PATH_SIZE + 64], text[1024], number[32];
@@ -89,6 +114,9 @@ static bool find_v2(struct weir_cgroups *c, const char *root, struct weir_sv sel
     (void)snprintf(number, sizeof number, "%d", (int)getpid());
     if (weir_poke(file, number) < 0) {
         return false;
+    }
+    if (is_delegated(at)) {
+        move_all(at, file);
     }
     for (unsigned i = 0; i < 4; i++) {
         char plus[32];
@@ -379,6 +407,22 @@ void weir_cgroup_remove(const struct weir_cgroup *g)
     for (unsigned i = 0; i < 4; i++) {
         if (g->path[i][0] != '\0') {
             (void)rmdir(g->path[i]);
+        }
+    }
+}
+
+void weir_cgroups_each(const struct weir_cgroups *c, void (*fn)(void *ctx, const char *name), void *ctx)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        DIR *d = c->base[i][0] == '\0' ? NULL : opendir(c->base[i]);
+        const struct dirent *e;
+        while (d != NULL && (e = readdir(d)) != NULL) {
+            if (e->d_name[0] != '.' && e->d_type == DT_DIR) {
+                fn(ctx, e->d_name);
+            }
+        }
+        if (d != NULL) {
+            (void)closedir(d);
         }
     }
 }

@@ -73,6 +73,8 @@ bool weir_cgroup_oom_kills(const struct weir_cgroup *g, uint64_t *ret);
 bool weir_cgroup_kill(const struct weir_cgroup *g);
 /* Removes the empty groups; what is not empty stays (and is swept at the next start). */
 void weir_cgroup_remove(const struct weir_cgroup *g);
+/* Calls fn for the name of every task's group that is there. */
+void weir_cgroups_each(const struct weir_cgroups *c, void (*fn)(void *ctx, const char *name), void *ctx);
 /* The groups that a task of that name would have, for cleaning up after a dead supervisor. */
 void weir_cgroup_of(const struct weir_cgroups *c, const char *name, struct weir_cgroup *ret);
 

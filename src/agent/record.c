@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -57,19 +58,25 @@ static void write_start(const struct weir_record_start *s, struct weir_str *out)
     weir_str_addc(out, '\n');
 }
 
-int weir_record_make(const char *dir, const struct weir_record_start *start, int *ret_fd, struct weir_err *err)
+int weir_record_make(const char *dir,
+                     const char *spare,
+                     const struct weir_record_start *start,
+                     int *ret_fd,
+                     struct weir_err *err)
 {
     char path[WEIR_PATH_SIZE];
     if (!weir_path_join(path, dir, record_file)) {
         return weir_fail(err, -WEIR_EIO, "directory name '%.200s' is too long", dir);
     }
-    if (mkdir(dir, 0700) < 0) {
+    /* RENAME_NOREPLACE: a rename would silently take the place of an empty directory */
+    bool reused = spare != NULL && renameat2(AT_FDCWD, spare, AT_FDCWD, dir, RENAME_NOREPLACE) == 0;
+    if (!reused && mkdir(dir, 0700) < 0) {
         if (errno == EEXIST) {
             return -WEIR_EEXISTS;
         }
         return weir_fail(err, weir_error_from_errno(errno), "cannot make directory '%.200s': %s", dir, strerror(errno));
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     struct weir_str line = WEIR_STR_INIT(WEIR_RECORD_BYTES_MAX);
     write_start(start, &line);
     int rc = fd < 0 ? weir_error_from_errno(errno) : flock(fd, LOCK_EX | LOCK_NB) < 0 ? -WEIR_EIO : add_line(fd, &line);
@@ -79,12 +86,39 @@ int weir_record_make(const char *dir, const struct weir_record_start *start, int
         if (fd >= 0) {
             (void)close(fd);
         }
-        (void)unlink(path);
-        (void)rmdir(dir);
+        (void)weir_dir_remove(dir, 16);
         return rc;
     }
     *ret_fd = fd;
     return 0;
+}
+
+/* True where dir holds nothing but the given names. */
+static bool holds_only(const char *dir, const char *a, const char *b)
+{
+    DIR *d = opendir(dir);
+    bool only = d != NULL || errno == ENOENT;
+    const struct dirent *e;
+    while (only && d != NULL && (e = readdir(d)) != NULL) {
+        only = weir_streq(e->d_name, ".") || weir_streq(e->d_name, "..") || weir_streq(e->d_name, a) || weir_streq(e->d_name, b);
+    }
+    if (d != NULL) {
+        (void)closedir(d);
+    }
+    return only;
+}
+
+bool weir_record_retire(const char *dir, const char *spare)
+{
+    static const char *const ours[] = {"log", stop_file, "script", "setup"};
+    char name[WEIR_PATH_SIZE];
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(ours); i++) {
+        if (weir_path_join(name, dir, ours[i])) {
+            (void)unlink(name);
+        }
+    }
+    return holds_only(dir, record_file, "work") && weir_path_join(name, dir, "work") && holds_only(name, ".", ".") &&
+           rename(dir, spare) == 0;
 }
 
 int weir_record_add_started(int fd, pid_t pid, pid_t task_pid, struct weir_wall at)

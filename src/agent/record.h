@@ -53,10 +53,22 @@ struct weir_stop {
 
 /*
  * Makes the directory dir (of one run) and its record, locked. The descriptor is returned; the lock
- * lives as long as it or a copy of it. -WEIR_EEXIST: there is one already, nothing was changed.
+ * lives as long as it or a copy of it. spare (may be NULL) is a directory that weir_record_retire left:
+ * it is used up. -WEIR_EEXISTS: dir is there already, nothing was changed.
  * Errors: -WEIR_ENOSPACE, -WEIR_EIO.
  */
-int weir_record_make(const char *dir, const struct weir_record_start *start, int *ret_fd, struct weir_err *err);
+int weir_record_make(const char *dir,
+                     const char *spare,
+                     const struct weir_record_start *start,
+                     int *ret_fd,
+                     struct weir_err *err);
+
+/*
+ * Makes the directory of a forgotten run ready for another and moves it to spare, which must not be
+ * there: a file system takes longer to make and unmake files than weir to start a task. False, and
+ * then dir is to be removed, where the run left anything of its own.
+ */
+bool weir_record_retire(const char *dir, const char *spare);
 
 /* Lines 2 and 3, by the supervisor. Errors: -WEIR_EIO, -WEIR_ENOSPACE. */
 int weir_record_add_started(int fd, pid_t pid, pid_t task_pid, struct weir_wall at);

@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 
-enum { DELETE_BUDGET = 5000, RUN_DIRS_MAX = 2 * WEIR_AGENT_RUNS_MAX, ENVIRON_BYTES_MAX = 256 * 1024 };
+enum { DELETE_BUDGET = 5000, RUN_DIRS_MAX = 2 * WEIR_AGENT_RUNS_MAX, SPARES_MAX = 256, SWEEPS = 3, ENVIRON_BYTES_MAX = 256 * 1024 };
 
 #define LOG_BYTES_DEFAULT (UINT64_C(64) << 20)
 
@@ -24,6 +24,12 @@ bool agent_run_dir(const struct agent *a, struct weir_run_id run, char buf[stati
 {
     char name[WEIR_RUN_NAME_SIZE];
     int n = snprintf(buf, WEIR_PATH_SIZE, "%s/runs/%s", a->dir, weir_run_name(run, name));
+    return n > 0 && n < WEIR_PATH_SIZE;
+}
+
+static bool spare_dir(const struct agent *a, unsigned i, char buf[static WEIR_PATH_SIZE])
+{
+    int n = snprintf(buf, WEIR_PATH_SIZE, "%s/spare/%u", a->dir, i);
     return n > 0 && n < WEIR_PATH_SIZE;
 }
 
@@ -148,6 +154,7 @@ static void clean_after_dead(struct agent *a, const char *dir, struct weir_run_i
     (void)weir_cgroup_kill(&g);
     kill_by_environment(dir);
     weir_cgroup_remove(&g);
+    a->sweeps_left = SWEEPS; /* where it is still busy */
 }
 
 static uint64_t file_size(const char *dir, const char *name)
@@ -319,7 +326,10 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     }
     if (rc == 0) {
         fill_record(a, &start, &rec);
-        rc = weir_record_make(dir, &rec, &fd, &err);
+        char spare[WEIR_PATH_SIZE];
+        bool has_spare = a->n_spares > 0 && spare_dir(a, a->n_spares - 1, spare);
+        rc = weir_record_make(dir, has_spare ? spare : NULL, &rec, &fd, &err);
+        a->n_spares -= has_spare && access(spare, F_OK) < 0 ? 1 : 0;
     }
     if (rc < 0) {
         /* A record that is there but was not taken over: whatever ran under it, it must not run again. */
@@ -374,8 +384,15 @@ void agent_run_stop(struct agent *a, const struct weir_agent_effect *f)
 
 void agent_run_delete(struct agent *a, struct weir_run_id run)
 {
-    char dir[WEIR_PATH_SIZE];
-    if (agent_run_dir(a, run, dir) && !weir_dir_remove(dir, DELETE_BUDGET)) {
+    char dir[WEIR_PATH_SIZE], spare[WEIR_PATH_SIZE];
+    if (!agent_run_dir(a, run, dir)) {
+        return;
+    }
+    if (a->n_spares < SPARES_MAX && spare_dir(a, a->n_spares, spare) && weir_record_retire(dir, spare)) {
+        a->n_spares++;
+        return;
+    }
+    if (!weir_dir_remove(dir, DELETE_BUDGET)) {
         /* a large tree goes in pieces, at the starts of the agent */
         weir_log(WEIR_LOG_INFO, "agent.delete", "dir=\"%s\" left=yes", dir);
     }
@@ -457,6 +474,29 @@ bool agent_runs_resolve(struct agent *a)
     return left;
 }
 
+/* A group of a task whose supervisor was killed is busy until the last process is reaped: what could
+ * not be removed then goes later, at the times when energy is read. */
+static void sweep_group(void *ctx, const char *name)
+{
+    struct agent *a = ctx;
+    char prefix[32];
+    struct weir_run_id id;
+    struct weir_cgroup g;
+    int n = snprintf(prefix, sizeof prefix, "weir-%.8s-", a->agent_id);
+    if (strncmp(name, prefix, (size_t)n) == 0 && weir_run_name_parse(weir_sv_of(name + n), &id) == 0 && live_find(a, id) == NULL) {
+        weir_cgroup_of(&a->cgroups, name, &g);
+        weir_cgroup_remove(&g);
+    }
+}
+
+void agent_groups_sweep(struct agent *a)
+{
+    if (a->sweeps_left > 0) {
+        a->sweeps_left--;
+        weir_cgroups_each(&a->cgroups, sweep_group, a);
+    }
+}
+
 int agent_runs_adopt(struct agent *a, struct weir_err *err)
 {
     char path[WEIR_PATH_SIZE], dir[WEIR_PATH_SIZE];
@@ -465,6 +505,10 @@ int agent_runs_adopt(struct agent *a, struct weir_err *err)
     }
     if (mkdir(path, 0700) < 0 && errno != EEXIST) {
         return weir_fail(err, -WEIR_EIO, "cannot make directory '%.300s': %s", path, strerror(errno));
+    }
+    if (weir_path_join(dir, a->dir, "spare")) {
+        (void)weir_dir_remove(dir, DELETE_BUDGET);
+        (void)mkdir(dir, 0700);
     }
     DIR *d = opendir(path);
     if (d == NULL) {
@@ -491,6 +535,8 @@ int agent_runs_adopt(struct agent *a, struct weir_err *err)
         }
     }
     (void)closedir(d);
+    a->sweeps_left = SWEEPS;
+    agent_groups_sweep(a);
     return 0;
 }
 

@@ -9,7 +9,7 @@
 
 #include "wire.h"
 
-enum { ADDRESS_BYTES_MAX = 255, NAME_BYTES_MAX = 255 };
+enum { ADDRESS_BYTES_MAX = 255, NAME_BYTES_MAX = 255, CHECKPOINT_BYTES_MAX = 4096 };
 
 /* ---- reading ---- */
 
@@ -71,6 +71,19 @@ static int read_addresses(const json_t *v, struct weir_start *s, struct weir_err
     return 0;
 }
 
+/* Tasks of an array need checkpoints of their own: %a and %j stand in the path for index and job. */
+static void expand_checkpoint(struct weir_start *s)
+{
+    if (s->spec->checkpoint_path == NULL || strchr(s->spec->checkpoint_path, '%') == NULL) {
+        return;
+    }
+    const struct weir_env_facts facts = {.host = "", .user = s->user, .node_name = ""};
+    struct weir_str out = WEIR_STR_INIT(CHECKPOINT_BYTES_MAX);
+    weir_pattern_expand(s->spec->checkpoint_path, s, &facts, &out);
+    free(s->spec->checkpoint_path);
+    s->spec->checkpoint_path = weir_str_take(&out);
+}
+
 int weir_start_read(const struct json_t *command,
                     struct weir_gpu_table *models,
                     struct weir_start *ret,
@@ -108,6 +121,7 @@ int weir_start_read(const struct json_t *command,
         weir_start_release(&s);
         return rc;
     }
+    expand_checkpoint(&s);
     *ret = s;
     return 0;
 }

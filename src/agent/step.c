@@ -610,8 +610,10 @@ static void send_report(struct weir_agent_state *s)
             weir_vec_push(&s->flying, r->id);
         }
     }
-    memmove(s->dirty.p, s->dirty.p + n, (s->dirty.n - n) * sizeof s->dirty.p[0]);
-    s->dirty.n -= n;
+    if (n > 0) {
+        memmove(s->dirty.p, s->dirty.p + n, (s->dirty.n - n) * sizeof s->dirty.p[0]);
+        s->dirty.n -= n;
+    }
     s->refusals_in_flight = s->n_refusals;
     s->notice_in_flight = s->owes_notice;
     s->energy_in_flight = s->owes_energy;

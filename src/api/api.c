@@ -15,7 +15,11 @@ static void make_utf8(char *text)
 {
     unsigned char *p = (unsigned char *)text;
     while (*p != '\0') {
-        size_t n = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+        size_t n = *p < 0x80                 ? 1
+                   : *p >= 0xc2 && *p < 0xe0 ? 2
+                   : *p >= 0xe0 && *p < 0xf0 ? 3
+                   : *p >= 0xf0 && *p < 0xf5 ? 4
+                                             : 0;
         size_t have = n == 0 ? 0 : strnlen((char *)p, n);
         if (n > 0 && have == n && (n == 1 || weir_utf8_is_text((struct weir_sv){(char *)p, n}))) {
             p += n;
@@ -34,12 +38,8 @@ void api_fail(struct weir_http_request *r, int code, struct weir_err *err)
     weir_request_fail(r, code, err);
 }
 
-void api_fail_status(struct weir_http_request *r,
-                     int status,
-                     const char *name,
-                     const char *text,
-                     const struct weir_http_header *headers,
-                     size_t n)
+void api_fail_status(struct weir_http_request *r, int status, const char *name, const char *text,
+                     const struct weir_http_header *headers, size_t n)
 {
     struct weir_err err;
     (void)snprintf(err.text, sizeof err.text, "%s", text);
@@ -61,7 +61,9 @@ void api_reply(struct weir_http_request *r, int status, struct weir_str *out)
 {
     struct weir_err err;
     if (out->overflowed) {
-        (void)weir_fail(&err, -WEIR_ELIMIT, "the answer is larger than %zu bytes; ask for less with limit or a narrower filter", out->max_bytes);
+        (void)weir_fail(&err, -WEIR_ELIMIT,
+                        "the answer is larger than %zu bytes; ask for less with limit or a narrower filter",
+                        out->max_bytes);
         weir_str_release(out);
         api_fail(r, -WEIR_ELIMIT, &err);
         return;
@@ -193,11 +195,8 @@ static void *lane_main(void *ctx)
 
 /* ---- streams ---- */
 
-void api_stream_begin(struct api_stream *s,
-                      struct weir_http_request *r,
-                      const char *content_type,
-                      weir_stream_pull_fn *pull,
-                      void (*done)(void *ctx))
+void api_stream_begin(struct api_stream *s, struct weir_http_request *r, const char *content_type,
+                      weir_stream_pull_fn *pull, void (*done)(void *ctx))
 {
     struct weir_api *a = s->api;
     /* Called on the server thread that serves the connection: pull and done cannot come before this returns to it. */

@@ -47,13 +47,13 @@ enum api_type {
     API_INT,
     API_UINT,
     API_BOOL,
-    API_REF,          /* an object of the named schema */
-    API_LIST,         /* an array of objects of the named schema */
+    API_REF,  /* an object of the named schema */
+    API_LIST, /* an array of objects of the named schema */
     API_STRINGS,
     API_UINTS,
     API_MAP_STRING,
     API_MAP_UINT,
-    API_OBJECT,       /* any object */
+    API_OBJECT, /* any object */
 };
 
 enum api_field_flags {
@@ -133,12 +133,12 @@ struct api_route {
     const char *id;   /* operationId */
     const char *tag;
     enum api_role role;
-    int status;         /* of success */
-    const char *reply;  /* schema; or a media type (has a '/') */
-    bool is_list;       /* {"items": [reply], "next": cursor} */
-    const char *body;   /* schema; "application/octet-stream"; NULL: none */
+    int status;        /* of success */
+    const char *reply; /* schema; or a media type (has a '/') */
+    bool is_list;      /* {"items": [reply], "next": cursor} */
+    const char *body;  /* schema; "application/octet-stream"; NULL: none */
     size_t body_max;
-    unsigned errors; /* API_NOT_FOUND, ... that it may answer besides the usual ones */
+    unsigned errors;                    /* API_NOT_FOUND, ... that it may answer besides the usual ones */
     const struct api_param *path_param; /* in the order of the path; end with a NULL name */
     const struct api_param *param;      /* of the query */
     void (*handle)(struct api_request *rq);
@@ -170,12 +170,8 @@ const char *api_text(const struct api_request *rq, const char *name);
 
 /* Answers. */
 void api_fail(struct weir_http_request *r, int code, struct weir_err *err);
-void api_fail_status(struct weir_http_request *r,
-                     int status,
-                     const char *name,
-                     const char *text,
-                     const struct weir_http_header *headers,
-                     size_t n);
+void api_fail_status(struct weir_http_request *r, int status, const char *name, const char *text,
+                     const struct weir_http_header *headers, size_t n);
 /* Sends what out holds and empties it; where it has overflowed, says so instead. */
 void api_reply(struct weir_http_request *r, int status, struct weir_str *out);
 /* The body as JSON, depth and duplicates checked; NULL: err. The caller drops the reference. */
@@ -262,11 +258,8 @@ struct api_stream {
 
 uint64_t api_log_key(struct weir_run_id run, uint32_t rank);
 /* Begins the answer; takes s (freed by free_fn after the end). pull as weir_stream_pull_fn. */
-void api_stream_begin(struct api_stream *s,
-                      struct weir_http_request *r,
-                      const char *content_type,
-                      weir_stream_pull_fn *pull,
-                      void (*done)(void *ctx));
+void api_stream_begin(struct api_stream *s, struct weir_http_request *r, const char *content_type,
+                      weir_stream_pull_fn *pull, void (*done)(void *ctx));
 /* Takes it off the list; called by done. */
 void api_stream_end(struct api_stream *s);
 /* Wakes the streams of a log, or all with key 0. */
@@ -311,7 +304,8 @@ struct api_array {
 };
 int api_array_parse(const char *text, uint32_t n_tasks, struct api_array *ret, struct weir_err *err);
 /* The ordinal of an index that a person wrote. Errors: -WEIR_ENOTFOUND. */
-int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t index, uint32_t *ret, struct weir_err *err);
+int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t index, uint32_t *ret,
+                   struct weir_err *err);
 void api_task_text(const struct api_array *a, struct weir_task_id id, char *buf, size_t size);
 
 struct api_node_names {
@@ -325,14 +319,12 @@ void api_node_names_release(struct api_node_names *n);
 /* NULL where not known. */
 const char *api_node_name(const struct api_node_names *n, uint64_t id);
 
-void api_task_json(struct weir_json *j,
-                   const struct weir_task_row *row,
-                   const struct api_array *array,
-                   const struct api_node_names *names,
-                   const char *currency);
+void api_task_json(struct weir_json *j, const struct weir_task_row *row, const struct api_array *array,
+                   const struct api_node_names *names, const char *currency);
 void api_node_json(struct weir_json *j, const struct weir_node_row *row);
 void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64_t cost_micro, const char *currency);
-void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names, const struct api_array *array);
+void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names,
+                    const struct api_array *array);
 
 /* A value at the top of a JSON object as raw text; p NULL where there is none. For documents that
  * weir wrote itself: no allocation, no check. */

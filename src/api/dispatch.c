@@ -56,8 +56,10 @@ static int parse_words(const struct api_param *p, struct weir_sv text, uint64_t 
             for (unsigned k = 0; k < p->words; k++) {
                 weir_str_addf(&all, "%s%s", k == 0 ? "" : ", ", words[k]);
             }
-            int rc = near == NULL ? weir_fail(err, -WEIR_EINVAL, "'%.*s' is none of %s", WEIR_SV_ARG(word), weir_str_cstr(&all))
-                                  : weir_fail(err, -WEIR_EINVAL, "'%.*s' is none of %s; did you mean '%s'?", WEIR_SV_ARG(word), weir_str_cstr(&all), near);
+            int rc = near == NULL
+                         ? weir_fail(err, -WEIR_EINVAL, "'%.*s' is none of %s", WEIR_SV_ARG(word), weir_str_cstr(&all))
+                         : weir_fail(err, -WEIR_EINVAL, "'%.*s' is none of %s; did you mean '%s'?", WEIR_SV_ARG(word),
+                                     weir_str_cstr(&all), near);
             weir_str_release(&all);
             return rc;
         }
@@ -161,7 +163,7 @@ static bool match(const char *template, const char *path, char text[][API_PATH_V
     unsigned n = 0;
     while (*template != '\0') {
         if (*template != '{') {
-            if (*template++ != *path++) {
+            if (*template ++ != *path++) {
                 return false;
             }
             continue;
@@ -273,7 +275,8 @@ static int check_origin(struct api_request *rq, bool has_token)
         weir_sv_eq_nocase(name, weir_sv_of(rq->api->listen_host))) {
         return 0;
     }
-    return weir_fail(&rq->err, -WEIR_EDENIED, "the Host header '%.100s' does not name this broker; use its address, or a token", host);
+    return weir_fail(&rq->err, -WEIR_EDENIED,
+                     "the Host header '%.100s' does not name this broker; use its address, or a token", host);
 }
 
 static int identify(struct api_request *rq, const char *authorization)
@@ -291,11 +294,13 @@ static int identify(struct api_request *rq, const char *authorization)
         return s->ops->authenticate(s, token, &rq->who, &rq->err);
     }
     if (weir_request_trust(rq->http) == WEIR_PEER_SAME_USER) {
-        (void)snprintf(rq->who.user, sizeof rq->who.user, "%s", rq->api->conf.os_user == NULL ? "root" : rq->api->conf.os_user);
+        (void)snprintf(rq->who.user, sizeof rq->who.user, "%s",
+                       rq->api->conf.os_user == NULL ? "root" : rq->api->conf.os_user);
         (void)snprintf(rq->who.role, sizeof rq->who.role, "admin");
         return 0;
     }
-    return weir_fail(&rq->err, -WEIR_EUNAUTH, "a token is needed: set WEIR_TOKEN, or send 'Authorization: Bearer TOKEN'");
+    return weir_fail(&rq->err, -WEIR_EUNAUTH,
+                     "a token is needed: set WEIR_TOKEN, or send 'Authorization: Bearer TOKEN'");
 }
 
 static bool may(enum api_role role, const char *who)
@@ -303,7 +308,8 @@ static bool may(enum api_role role, const char *who)
     if (weir_streq(who, "admin")) {
         return true;
     }
-    return (role == API_ROLE_VIEWER && weir_streq(who, "viewer")) || (role == API_ROLE_AGENT && weir_streq(who, "agent"));
+    return (role == API_ROLE_VIEWER && weir_streq(who, "viewer")) ||
+           (role == API_ROLE_AGENT && weir_streq(who, "agent"));
 }
 
 /* 0, or answered already. */
@@ -329,7 +335,8 @@ static int check_who(struct api_request *rq)
         return rc;
     }
     if (!may(rq->route->role, rq->who.role)) {
-        rc = weir_fail(&rq->err, -WEIR_EDENIED, "the role '%s' may not %s %s", rq->who.role, rq->route->method, rq->route->path);
+        rc = weir_fail(&rq->err, -WEIR_EDENIED, "the role '%s' may not %s %s", rq->who.role, rq->route->method,
+                       rq->route->path);
         api_fail(rq->http, rc, &rq->err);
     }
     return rc;
@@ -359,12 +366,14 @@ static int check_body(struct api_request *rq)
     const char *want = strchr(route->body, '/') != NULL ? route->body : "application/json";
     const char *type = weir_request_header(rq->http, "Content-Type");
     if (type == NULL || !is_media_type(type, want)) {
-        (void)weir_fail(&rq->err, -WEIR_EINVAL, "the body must be sent as %s, not '%.80s'", want, type == NULL ? "" : type);
+        (void)weir_fail(&rq->err, -WEIR_EINVAL, "the body must be sent as %s, not '%.80s'", want,
+                        type == NULL ? "" : type);
         api_fail_status(rq->http, 415, "mediatype", rq->err.text, NULL, 0);
         return -WEIR_EINVAL;
     }
     if (body.n > route->body_max) {
-        int rc = weir_fail(&rq->err, -WEIR_ELIMIT, "the body has %zu bytes; at most %zu are taken here", body.n, route->body_max);
+        int rc = weir_fail(&rq->err, -WEIR_ELIMIT, "the body has %zu bytes; at most %zu are taken here", body.n,
+                           route->body_max);
         api_fail(rq->http, rc, &rq->err);
         return rc;
     }
@@ -407,7 +416,8 @@ json_t *api_body(struct api_request *rq)
     json_error_t e;
     json_t *root = json_loadb(body.n == 0 ? "" : body.p, body.n, JSON_REJECT_DUPLICATES, &e);
     if (root == NULL) {
-        (void)weir_fail(&rq->err, -WEIR_EINVAL, "the body is not JSON: line %d, column %d: %s", e.line, e.column, e.text);
+        (void)weir_fail(&rq->err, -WEIR_EINVAL, "the body is not JSON: line %d, column %d: %s", e.line, e.column,
+                        e.text);
         return NULL;
     }
     if (!json_is_object(root)) {

@@ -43,15 +43,8 @@ static bool needs_index(const struct weir_event_row *r)
 }
 
 /* Reads the events after an id and renders them: as items of an open array, or a line each. */
-static int render_events(struct weir_store *s,
-                         uint64_t after,
-                         struct weir_job_id job,
-                         uint32_t limit,
-                         bool as_lines,
-                         struct weir_json *j,
-                         struct weir_str *out,
-                         uint64_t *ret_last,
-                         uint32_t *ret_n,
+static int render_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit, bool as_lines,
+                         struct weir_json *j, struct weir_str *out, uint64_t *ret_last, uint32_t *ret_n,
                          struct weir_err *err)
 {
     struct event_list l = {0};

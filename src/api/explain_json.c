@@ -117,14 +117,19 @@ static void add_terms(struct weir_str *out, const struct weir_names *n, const st
     const struct {
         const char *name;
         int64_t micro;
-    } terms[] = {{"run", c->run_micro},         {"boot", c->boot_micro}, {"moving data", c->egress_micro},
-                 {"risk of losing it", c->reclaim_micro}, {"waiting", c->wait_micro}, {"others waiting", c->shadow_micro}};
+    } terms[] = {{"run", c->run_micro},
+                 {"boot", c->boot_micro},
+                 {"moving data", c->egress_micro},
+                 {"risk of losing it", c->reclaim_micro},
+                 {"waiting", c->wait_micro},
+                 {"others waiting", c->shadow_micro}};
     char buf[WEIR_MONEY_SIZE];
     bool first = true;
     add_money(out, n, c->total_micro);
     for (size_t i = 0; i < sizeof terms / sizeof terms[0]; i++) {
         if (terms[i].micro != 0) {
-            weir_str_addf(out, "%s%s %s", first ? " (" : ", ", terms[i].name, weir_money_format_short(terms[i].micro, buf));
+            weir_str_addf(out, "%s%s %s", first ? " (" : ", ", terms[i].name,
+                          weir_money_format_short(terms[i].micro, buf));
             first = false;
         }
     }
@@ -138,7 +143,8 @@ static void add_rejections(struct weir_str *out, const struct weir_explain *e)
         if (v == WEIR_VERDICT_CHOSEN || v == WEIR_VERDICT_DEARER || e->rejected[v] == 0) {
             continue;
         }
-        weir_str_addf(out, "%s%" PRIu32 " (%s)", first ? " Ruled out: " : ", ", e->rejected[v], weir_verdict_text((enum weir_verdict)v));
+        weir_str_addf(out, "%s%" PRIu32 " candidate%s: %s", first ? " Ruled out: " : "; ", e->rejected[v],
+                      e->rejected[v] == 1 ? "" : "s", weir_verdict_text((enum weir_verdict)v));
         first = false;
     }
     weir_str_adds(out, first ? "" : ".");
@@ -168,7 +174,8 @@ static void add_alternative(struct weir_str *out, const struct weir_names *n, co
     }
 }
 
-static void add_cost(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e, const struct weir_candidate *c)
+static void add_cost(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e,
+                     const struct weir_candidate *c)
 {
     weir_str_adds(out, " because it costs least: ");
     add_terms(out, n, c);
@@ -206,7 +213,12 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
         break;
     }
     if (c == NULL) {
-        weir_str_addf(out, "%s.", e->node.v == 0 ? "what is free first" : node_name(n, e->node, buf));
+        if (e->node.v != 0) {
+            weir_str_addf(out, "%s.", node_name(n, e->node, buf));
+        } else {
+            weir_str_addf(out, "whichever is free first of %" PRIu32 " place%s that could take it.", e->n_considered,
+                          e->n_considered == 1 ? "" : "s");
+        }
         add_rejections(out, e);
         return;
     }
@@ -220,7 +232,8 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
     add_alternative(out, n, e);
     add_rejections(out, e);
     if (e->decision == WEIR_DECISION_WAIT && e->queue_ahead > 0) {
-        weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead, e->queue_ahead == 1 ? " comes" : "s come");
+        weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead,
+                      e->queue_ahead == 1 ? " comes" : "s come");
     }
 }
 
@@ -239,28 +252,25 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         weir_str_addf(out, "%s cannot go anywhere now.", subject(names, e->task, a));
         add_rejections(out, e);
         if (e->queue_ahead > 0) {
-            weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead, e->queue_ahead == 1 ? " comes" : "s come");
+            weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead,
+                          e->queue_ahead == 1 ? " comes" : "s come");
         }
         return;
     case WEIR_DECISION_PREEMPT:
-        weir_str_addf(out,
-                      "%s is stopped to make room for task %s, which has a higher priority; it is queued again.",
-                      subject(names, e->task, a),
-                      task_name(names, e->other, b));
+        weir_str_addf(out, "%s is stopped to make room for task %s, which has a higher priority; it is queued again.",
+                      subject(names, e->task, a), task_name(names, e->other, b));
         return;
     case WEIR_DECISION_RETRY:
-        weir_str_addf(out,
-                      "%s is queued again: its attempt %" PRIu32 " ended (%s).",
-                      subject(names, e->task, a),
-                      e->attempt,
-                      weir_reason_name((enum weir_reason)e->reason));
+        weir_str_addf(out, "%s is queued again: its attempt %" PRIu32 " ended (%s).", subject(names, e->task, a),
+                      e->attempt, weir_reason_name((enum weir_reason)e->reason));
         return;
     case WEIR_DECISION_END_LEASE:
         weir_str_addf(out, "The rented machine %s is given back: keeping it idle costs more than renting again.",
                       node_name(names, e->node, a));
         return;
     case WEIR_DECISION_KEEP_LEASE:
-        weir_str_addf(out, "The rented machine %s is kept: it is paid for anyway, or work is near.", node_name(names, e->node, a));
+        weir_str_addf(out, "The rented machine %s is kept: it is paid for anyway, or work is near.",
+                      node_name(names, e->node, a));
         return;
     case WEIR_DECISION_MAX:
         return;
@@ -352,7 +362,8 @@ void weir_explain_to_json(const struct weir_explain *e, const struct weir_names 
     weir_json_kv_cstr(&j, "other", e->other.job.v == 0 ? NULL : task_name(names, e->other, buf));
     node_json(&j, names, e->node);
     id_or_null(&j, "lease", e->lease.v);
-    weir_json_kv_cstr(&j, "reason", e->reason == WEIR_REASON_NONE ? NULL : weir_reason_name((enum weir_reason)e->reason));
+    weir_json_kv_cstr(&j, "reason",
+                      e->reason == WEIR_REASON_NONE ? NULL : weir_reason_name((enum weir_reason)e->reason));
     weir_json_kv_u64(&j, "queue_ahead", e->queue_ahead);
     weir_json_kv_i64(&j, "expected_run_s", seconds_up(e->expected_run));
     weir_json_key(&j, "margin_micro");

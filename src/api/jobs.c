@@ -115,7 +115,8 @@ static void explained_done(struct weir_command *cmd)
     api_call_defer(call);
 }
 
-static int explain_now(struct weir_store *s, struct api_call *call, const struct api_array *array, struct weir_json *j, struct weir_err *err)
+static int explain_now(struct weir_store *s, struct api_call *call, const struct api_array *array, struct weir_json *j,
+                       struct weir_err *err)
 {
     struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers};
     int rc = api_node_names_load(s, &n.nodes, err);
@@ -247,7 +248,8 @@ static void cancel_finish(struct api_call *call)
     if (rc == 0) {
         bool has_ended = weir_job_state_is_final(job.view.state);
         rc = has_ended ? weir_fail(&err, -WEIR_ECONFLICT, "job %" PRIu64 " has ended already: it %s", id.v,
-                                   job.view.state == WEIR_JOB_CANCELLED ? "was cancelled" : weir_job_state_name(job.view.state))
+                                   job.view.state == WEIR_JOB_CANCELLED ? "was cancelled"
+                                                                        : weir_job_state_name(job.view.state))
                        : call->cmd.code;
         err = has_ended ? err : call->cmd.err;
         api_job_release(&job);
@@ -373,9 +375,9 @@ struct task_list {
     struct weir_json j;
     uint32_t states; /* mask; 0: any */
     uint32_t limit;
-    uint32_t n;       /* written */
-    uint32_t next;    /* ordinal that comes next */
-    uint32_t n_rows;  /* of this scan */
+    uint32_t n;      /* written */
+    uint32_t next;   /* ordinal that comes next */
+    uint32_t n_rows; /* of this scan */
 };
 
 static bool is_wanted(const struct task_list *l, enum weir_task_state state)
@@ -423,7 +425,9 @@ static int scan_tasks(struct weir_store *s, struct task_list *l, struct weir_err
     uint32_t seen = 0;
     bool filter_rows = l->states != 0 && !is_wanted(l, WEIR_TASK_WAITING);
     while (l->n < l->limit && l->next < l->job->view.n_tasks && seen < TASK_SCAN_MAX) {
-        struct weir_task_filter f = {.job = l->job->view.id, .from_ordinal = l->next, .limit = API_LIST_LIMIT_MAX,
+        struct weir_task_filter f = {.job = l->job->view.id,
+                                     .from_ordinal = l->next,
+                                     .limit = API_LIST_LIMIT_MAX,
                                      .states = filter_rows ? l->states : 0};
         l->n_rows = 0;
         int rc = s->ops->list_tasks(s, &f, on_list_task, l, err);
@@ -449,8 +453,12 @@ static int list_tasks(struct api_request *rq, struct weir_store *s, struct weir_
     }
     rc = api_array_parse(job.array, job.view.n_tasks, &array, &rq->err);
     rc = rc < 0 ? rc : api_node_names_load(s, &names, &rq->err);
-    struct task_list l = {.job = &job, .array = &array, .names = &names, .currency = rq->api->conf.currency,
-                          .j = weir_json_begin(out), .states = (uint32_t)api_number(rq, "state", 0),
+    struct task_list l = {.job = &job,
+                          .array = &array,
+                          .names = &names,
+                          .currency = rq->api->conf.currency,
+                          .j = weir_json_begin(out),
+                          .states = (uint32_t)api_number(rq, "state", 0),
                           .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT)};
     uint64_t cursor = api_number(rq, "cursor", 0);
     l.next = cursor > job.view.n_tasks ? job.view.n_tasks : (uint32_t)cursor;
@@ -507,7 +515,8 @@ static int explain_job(struct api_call *call, struct weir_store *s, struct weir_
     weir_json_key(&j, "items");
     weir_json_array(&j);
     if (rc == 0) {
-        rc = s->ops->list_explains(s, task, limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT, on_explain, &j, err);
+        rc = s->ops->list_explains(s, task, limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT, on_explain, &j,
+                                   err);
     }
     weir_json_end(&j);
     weir_json_key(&j, "now");

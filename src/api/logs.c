@@ -26,7 +26,8 @@ uint64_t api_log_key(struct weir_run_id run, uint32_t rank)
 
 void weir_api_log_path(const char *log_dir, struct weir_run_id run, char *buf, size_t size)
 {
-    (void)snprintf(buf, size, "%s/%" PRIu64 "/%" PRIu32 ".%" PRIu32 ".log", log_dir, run.task.job.v, run.task.ordinal, run.attempt);
+    (void)snprintf(buf, size, "%s/%" PRIu64 "/%" PRIu32 ".%" PRIu32 ".log", log_dir, run.task.job.v, run.task.ordinal,
+                   run.attempt);
 }
 
 /* Rank 0 has the plain name; the others of a gang stand beside it. */
@@ -121,7 +122,9 @@ static int append(int fd, struct upload *u, struct weir_err *err)
     int rc = write_at(fd, u->body.p + skip, (size_t)keep, have);
     if (rc == 0 && is_over) {
         char notice[128];
-        int n = snprintf(notice, sizeof notice, "\n[weir: the log's limit of %" PRIu64 " bytes is reached; what comes after is not kept]\n", u->bytes_max);
+        int n = snprintf(notice, sizeof notice,
+                         "\n[weir: the log's limit of %" PRIu64 " bytes is reached; what comes after is not kept]\n",
+                         u->bytes_max);
         rc = write_at(fd, notice, (size_t)n, have + keep);
         u->is_truncated = true;
     }
@@ -154,16 +157,19 @@ void api_handle_log_upload(struct api_request *rq)
 {
     struct weir_api *a = rq->api;
     struct weir_service *s = a->conf.service;
-    int rc = s->ops->check_session(s, (struct weir_node_id){api_number(rq, "node", 0)}, api_text(rq, "session"), &rq->err);
+    int rc =
+        s->ops->check_session(s, (struct weir_node_id){api_number(rq, "node", 0)}, api_text(rq, "session"), &rq->err);
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);
         return;
     }
     char path[PATH_SIZE];
     uint32_t rank = (uint32_t)api_number(rq, "rank", 0);
-    struct weir_run_id run = {{{api_number(rq, "job", 0)}, (uint32_t)api_number(rq, "ordinal", 0)}, (uint32_t)api_number(rq, "attempt", 0)};
+    struct weir_run_id run = {{{api_number(rq, "job", 0)}, (uint32_t)api_number(rq, "ordinal", 0)},
+                              (uint32_t)api_number(rq, "attempt", 0)};
     uint64_t key = api_log_key(run, rank);
-    struct upload u = {.offset = api_number(rq, "offset", 0), .body = weir_request_body(rq->http), .bytes_max = a->conf.log_bytes_max};
+    struct upload u = {
+        .offset = api_number(rq, "offset", 0), .body = weir_request_body(rq->http), .bytes_max = a->conf.log_bytes_max};
     rank_path(a->conf.log_dir, run, rank, path, sizeof path);
     pthread_mutex_t *lock = &a->log_lock[key % API_LOG_LOCKS];
     (void)pthread_mutex_lock(lock);
@@ -320,13 +326,17 @@ static int find_log(struct api_request *rq, struct weir_store *s, struct log_str
     if (rc == 0 && task->is_given) {
         rc = api_array_find(&array, l->job, task->number, &l->ordinal, &rq->err);
     } else if (rc == 0 && job.view.n_tasks > 1) {
-        rc = weir_fail(&rq->err, -WEIR_EINVAL, "job %" PRIu64 " is an array of %" PRIu32 " tasks: say which one with task=INDEX", l->job.v, job.view.n_tasks);
+        rc = weir_fail(&rq->err, -WEIR_EINVAL,
+                       "job %" PRIu64 " is an array of %" PRIu32 " tasks: say which one with task=INDEX", l->job.v,
+                       job.view.n_tasks);
     }
     api_job_release(&job);
     rc = rc < 0 ? rc : get_log_task(s, (struct weir_task_id){l->job, l->ordinal}, &t, &rq->err);
     const struct api_value *attempt = api_param(rq, "attempt");
     if (rc == 0 && attempt->is_given && attempt->number > t.attempt) {
-        return weir_fail(&rq->err, -WEIR_ENOTFOUND, "job %" PRIu64 " has had %" PRIu32 " attempts at this task, not %" PRIu64, l->job.v, t.attempt, attempt->number);
+        return weir_fail(&rq->err, -WEIR_ENOTFOUND,
+                         "job %" PRIu64 " has had %" PRIu32 " attempts at this task, not %" PRIu64, l->job.v, t.attempt,
+                         attempt->number);
     }
     l->attempt = attempt->is_given ? (uint32_t)attempt->number : t.attempt;
     l->one_attempt = attempt->is_given;

@@ -72,7 +72,8 @@ static void add(struct sums *s, const char *a, const char *b, const char *c, int
 }
 
 /* Writes and empties it. Names NULL: the label is not used. */
-static void write_sums(struct weir_str *out, struct sums *s, const char *metric, const char *a, const char *b, const char *c, bool is_money)
+static void write_sums(struct weir_str *out, struct sums *s, const char *metric, const char *a, const char *b,
+                       const char *c, bool is_money)
 {
     for (size_t i = 0; i < s->rows.n; i++) {
         struct sum *r = &s->rows.p[i];
@@ -120,7 +121,8 @@ static int on_node(void *ctx, const struct weir_node_row *row)
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)
 {
-    add(ctx, row->view.offer.provider, weir_lease_state_name(row->view.state), weir_market_name((enum weir_market)row->view.offer.market), 1);
+    add(ctx, row->view.offer.provider, weir_lease_state_name(row->view.state),
+        weir_market_name((enum weir_market)row->view.offer.market), 1);
     return 0;
 }
 
@@ -136,13 +138,15 @@ static int on_cost(void *ctx, const struct weir_bill_row *row)
 }
 
 /* The counts that the deciding thread keeps: {"jobs": {"waiting": 1}, "tasks": {...}}. */
-static void status_counts(struct weir_str *out, const struct weir_command *cmd, const char *key, const char *metric, const char *help)
+static void status_counts(struct weir_str *out, const struct weir_command *cmd, const char *key, const char *metric,
+                          const char *help)
 {
     json_t *status = json_loadb(weir_str_cstr(&cmd->reply), cmd->reply.n, 0, NULL);
     const char *state;
     json_t *v;
     head(out, metric, "gauge", help);
-    json_object_foreach (json_object_get(status, key), state, v) {
+    json_object_foreach(json_object_get(status, key), state, v)
+    {
         if (json_is_integer(v)) {
             weir_str_adds(out, metric);
             label(out, true, "state", state);
@@ -187,11 +191,13 @@ static void process(struct weir_str *out, struct weir_api *a)
 {
     struct rusage u = {0};
     (void)getrusage(RUSAGE_SELF, &u);
-    int64_t cpu_us = (int64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * WEIR_US_PER_S + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+    int64_t cpu_us =
+        (int64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * WEIR_US_PER_S + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
     int64_t up_us = weir_clock_mono(a->conf.clock).us - a->started.us;
     int64_t start_us = weir_clock_wall(a->conf.clock).us - up_us;
     head(out, "process_cpu_seconds_total", "counter", "CPU time used.");
-    weir_str_addf(out, "process_cpu_seconds_total %" PRId64 ".%06" PRId64 "\n", cpu_us / WEIR_US_PER_S, cpu_us % WEIR_US_PER_S);
+    weir_str_addf(out, "process_cpu_seconds_total %" PRId64 ".%06" PRId64 "\n", cpu_us / WEIR_US_PER_S,
+                  cpu_us % WEIR_US_PER_S);
     head(out, "process_resident_memory_bytes", "gauge", "Resident memory.");
     weir_str_addf(out, "process_resident_memory_bytes %" PRIu64 "\n", resident_bytes());
     head(out, "process_open_fds", "gauge", "Open file descriptors.");

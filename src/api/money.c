@@ -47,8 +47,9 @@ struct bill_sum {
 static int parse_by(struct weir_sv text, struct bill_query *q, struct weir_err *err)
 {
     static const char *const words[] = {"project", "user", "tag:NAME", "pool", "job", "node", "gpu", "day", NULL};
-    static const enum weir_bill_by by[] = {WEIR_BILL_BY_PROJECT, WEIR_BILL_BY_USER, WEIR_BILL_BY_TAG, WEIR_BILL_BY_POOL,
-                                           WEIR_BILL_BY_JOB, WEIR_BILL_BY_NODE, WEIR_BILL_BY_GPU_MODEL, WEIR_BILL_BY_DAY};
+    static const enum weir_bill_by by[] = {WEIR_BILL_BY_PROJECT,   WEIR_BILL_BY_USER, WEIR_BILL_BY_TAG,
+                                           WEIR_BILL_BY_POOL,      WEIR_BILL_BY_JOB,  WEIR_BILL_BY_NODE,
+                                           WEIR_BILL_BY_GPU_MODEL, WEIR_BILL_BY_DAY};
     while (text.p != NULL) {
         struct weir_sv word = weir_sv_trim(weir_sv_cut(&text, ','));
         if (q->n_by == WEIR_BILL_KEYS_MAX) {
@@ -61,8 +62,11 @@ static int parse_by(struct weir_sv text, struct bill_query *q, struct weir_err *
         }
         if (words[i] == NULL) {
             const char *near = weir_nearest(word, words);
-            return near == NULL ? weir_fail(err, -WEIR_EINVAL, "by: '%.*s' is none of project, user, tag:NAME, pool, job, node, gpu, day", WEIR_SV_ARG(word))
-                                : weir_fail(err, -WEIR_EINVAL, "by: '%.*s' is not known; did you mean '%s'?", WEIR_SV_ARG(word), near);
+            return near == NULL ? weir_fail(err, -WEIR_EINVAL,
+                                            "by: '%.*s' is none of project, user, tag:NAME, pool, job, node, gpu, day",
+                                            WEIR_SV_ARG(word))
+                                : weir_fail(err, -WEIR_EINVAL, "by: '%.*s' is not known; did you mean '%s'?",
+                                            WEIR_SV_ARG(word), near);
         }
         for (size_t k = 0; k < q->n_by; k++) {
             if (weir_sv_eq(word, weir_sv_of(q->key[k]))) {
@@ -80,7 +84,8 @@ static int parse_by(struct weir_sv text, struct bill_query *q, struct weir_err *
 static void sums_json(struct weir_json *j, const struct weir_bill_row *r)
 {
     static const char *const waste[] = {"waste_boot_micro", "waste_lost_micro", "waste_failed_micro"};
-    static const char *const cost[] = {"cost_provider_micro", "cost_depreciation_micro", "cost_energy_micro", "cost_upkeep_micro"};
+    static const char *const cost[] = {"cost_provider_micro", "cost_depreciation_micro", "cost_energy_micro",
+                                       "cost_upkeep_micro"};
     weir_json_kv_u64(j, "gpu_hours_milli", (r->gpu_us + WEIR_US_PER_HOUR / 2000) / (WEIR_US_PER_HOUR / 1000));
     weir_json_kv_i64(j, "used_micro", r->used_micro);
     weir_json_kv_i64(j, "idle_micro", r->idle_micro);
@@ -132,7 +137,7 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
     weir_json_object(&b.j);
     weir_json_kv_cstr(&b.j, "currency", a->conf.currency);
     weir_json_kv_time(&b.j, "from", q->filter.from);
-    weir_json_kv_time(&b.j, "to", q->filter.to);
+    weir_json_kv_time(&b.j, "to", q->filter.to.us == INT64_MAX ? weir_clock_wall(a->conf.clock) : q->filter.to);
     weir_json_key(&b.j, "by");
     weir_json_array(&b.j);
     for (size_t i = 0; i < q->n_by; i++) {
@@ -145,7 +150,8 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
     int rc = s->ops->bill(s, &q->filter, q->by, (const char *const *)q->tag, q->n_by, on_bill_row, &b, err);
     api_reader_put(a, which);
     if (rc == -WEIR_ELIMIT) {
-        return weir_fail(err, rc, "the bill has more than %d rows; narrow it with from, to, project or user", BILL_ROWS_MAX);
+        return weir_fail(err, rc, "the bill has more than %d rows; narrow it with from, to, project or user",
+                         BILL_ROWS_MAX);
     }
     weir_json_end(&b.j);
     weir_json_key(&b.j, "total");
@@ -176,7 +182,8 @@ void api_handle_bill(struct api_request *rq)
     const struct api_value *from = api_param(rq, "from");
     const struct api_value *to = api_param(rq, "to");
     q->filter.from = from->time;
-    q->filter.to = to->is_given ? to->time : weir_clock_wall(rq->api->conf.clock);
+    /* Without an end: all that was posted, so that no posting is cut by the moment of asking. */
+    q->filter.to = to->is_given ? to->time : WEIR_WALL_MAX;
     q->filter.job.v = api_number(rq, "job", 0);
     int rc = parse_by(weir_sv_of(by == NULL ? "project" : by), q, &rq->err);
     if (rc == 0 && to->is_given && q->filter.to.us <= q->filter.from.us) {
@@ -307,7 +314,8 @@ static int on_project(void *ctx, const struct weir_project_row *row)
 static struct project_item *find_project(struct project_list *l, const char *name)
 {
     uint64_t i = 0;
-    if (weir_map_get(&l->by_name_hash, weir_hash_bytes(name, strlen(name)), &i) && weir_streq(l->items.p[i - 1].name, name)) {
+    if (weir_map_get(&l->by_name_hash, weir_hash_bytes(name, strlen(name)), &i) &&
+        weir_streq(l->items.p[i - 1].name, name)) {
         return &l->items.p[i - 1];
     }
     return NULL;
@@ -319,7 +327,8 @@ static int on_project_cost(void *ctx, const struct weir_bill_row *row)
     struct project_item *p = row->key[0] == NULL ? NULL : find_project(l, row->key[0]);
     if (p != NULL) {
         p->spent_micro = row->used_micro;
-        p->waste_micro = weir_i64_add_sat(weir_i64_add_sat(row->waste_micro[0], row->waste_micro[1]), row->waste_micro[2]);
+        p->waste_micro =
+            weir_i64_add_sat(weir_i64_add_sat(row->waste_micro[0], row->waste_micro[1]), row->waste_micro[2]);
     }
     return 0;
 }
@@ -479,8 +488,8 @@ static int read_project(const json_t *body, struct weir_command *cmd, struct wei
     if (micro != NULL) {
         cmd->u.project.delay_cost_micro_per_hour = json_integer_value(micro);
     }
-    if ((cost != NULL || micro != NULL) &&
-        (cmd->u.project.delay_cost_micro_per_hour < 0 || cmd->u.project.delay_cost_micro_per_hour > INT64_C(1000000000000))) {
+    if ((cost != NULL || micro != NULL) && (cmd->u.project.delay_cost_micro_per_hour < 0 ||
+                                            cmd->u.project.delay_cost_micro_per_hour > INT64_C(1000000000000))) {
         return weir_fail(err, -WEIR_EINVAL, "delay_cost must be between 0 and 1000000 per hour");
     }
     return 0;

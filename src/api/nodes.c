@@ -179,7 +179,9 @@ static void lease_finish(struct api_call *call)
     unsigned which;
     struct weir_err err = {{0}};
     struct weir_str out = WEIR_STR_INIT(65536);
-    struct page p = {.api = call->api, .j = weir_json_begin(&out), .only = call->cmd.u.lease.lease.v,
+    struct page p = {.api = call->api,
+                     .j = weir_json_begin(&out),
+                     .only = call->cmd.u.lease.lease.v,
                      .now = weir_clock_wall(call->api->conf.clock)};
     struct weir_store *s = api_reader_take(call->api, &which);
     int rc = s->ops->each_lease(s, true, on_lease, &p, &err);
@@ -220,7 +222,8 @@ static int on_pool(void *ctx, const struct weir_name_row *row)
 {
     struct pool_list *l = ctx;
     struct weir_sv kind = api_json_find(weir_sv_of(row->detail_json), "kind");
-    struct pool_sum p = {.id = row->id, .name = weir_strdup(row->name), .is_delegated = weir_sv_eq(kind, WEIR_SV("\"delegated\""))};
+    struct pool_sum p = {
+        .id = row->id, .name = weir_strdup(row->name), .is_delegated = weir_sv_eq(kind, WEIR_SV("\"delegated\""))};
     weir_vec_push(&l->pools, p);
     return 0;
 }

@@ -31,11 +31,22 @@ static int on_owned(void *ctx, const struct weir_node_row *row)
     if (s->lease.v != 0 || row->view.state != WEIR_NODE_UP) {
         return 0;
     }
-    struct weir_offer o = {.id = s->id.v, .market = WEIR_OFFER_ON_DEMAND, .gpus = s->gpus, .gpu_mem_mib = s->gpu_mem_mib,
-                           .cpu_milli = s->cpu_milli, .mem_mib = s->mem_mib, .price_micro_per_hour = s->rates.full_micro_per_hour,
-                           .as_of = l->now, .expires = WEIR_WALL_MAX, .launchable = true, .gpu_model = WEIR_GPU_MODEL_ANY};
+    struct weir_offer o = {.id = s->id.v,
+                           .market = WEIR_OFFER_ON_DEMAND,
+                           .gpus = s->gpus,
+                           .gpu_mem_mib = s->gpu_mem_mib,
+                           .cpu_milli = s->cpu_milli,
+                           .mem_mib = s->mem_mib,
+                           .price_micro_per_hour = s->rates.full_micro_per_hour,
+                           .as_of = l->now,
+                           .expires = WEIR_WALL_MAX,
+                           .launchable = true,
+                           .gpu_model = WEIR_GPU_MODEL_ANY};
     (void)snprintf(o.provider, sizeof o.provider, "local");
-    (void)snprintf(o.region, sizeof o.region, "%s", s->region[0] != '\0' ? s->region : row->pool == NULL ? "" : row->pool);
+    (void)snprintf(o.region, sizeof o.region, "%s",
+                   s->region[0] != '\0' ? s->region
+                   : row->pool == NULL  ? ""
+                                        : row->pool);
     (void)snprintf(o.instance_type, sizeof o.instance_type, "%s", row->name == NULL ? "" : row->name);
     (void)snprintf(o.source, sizeof o.source, "full rate of owned hardware");
     if (s->gpus > 0 && row->gpu_model != NULL && row->gpu_model[0] != '\0') {

@@ -7,7 +7,8 @@
 #include "base/json.h"
 #include "cloud/offers.h"
 
-static int read_wishes(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_offer_query *ret, struct weir_err *err)
+static int read_wishes(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_offer_query *ret,
+                       struct weir_err *err)
 {
     struct weir_sv text = weir_sv_of(q->gpus);
     while (text.p != NULL) {
@@ -33,7 +34,8 @@ int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *
     return read_wishes(gpus, q, &query, err);
 }
 
-static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus, const char *currency)
+static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus,
+                     const char *currency)
 {
     const struct weir_offer *o = &row->offer;
     bool has_gpu = o->gpus > 0 && o->gpu_model != WEIR_GPU_MODEL_ANY && o->gpu_model < weir_gpu_table_count(gpus);
@@ -70,14 +72,25 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     weir_json_end(j);
 }
 
+/* Adds those that can be compared: devices of a model that the table could not take have no name. */
+static void add_named(struct weir_offer_list *l, const struct weir_offer *offer, size_t n,
+                      const struct weir_gpu_table *gpus)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (offer[i].gpus == 0 || offer[i].gpu_model < weir_gpu_table_count(gpus)) {
+            weir_offer_list_add(l, &offer[i], 1, WEIR_PRICE_LIST);
+        }
+    }
+}
+
 struct window {
     uint64_t skip;
     uint64_t left;
     bool has_more;
 };
 
-static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l, const struct api_offer_query *q,
-                       const struct weir_gpu_table *gpus)
+static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l,
+                       const struct api_offer_query *q, const struct weir_gpu_table *gpus)
 {
     for (size_t i = 0; i < l->n && !w->has_more; i++) {
         if (!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) {
@@ -94,17 +107,13 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
     }
 }
 
-void api_offers_write(struct weir_gpu_table *gpus,
-                      const struct api_offer_query *q,
-                      const struct weir_offer *owned,
-                      size_t n_owned,
-                      const struct weir_offer *rented,
-                      size_t n_rented,
-                      struct weir_str *out)
+void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,
+                      size_t n_owned, const struct weir_offer *rented, size_t n_rented, struct weir_str *out)
 {
     const char *regions[] = {q->region, NULL};
     const char *clouds[] = {q->cloud, NULL};
-    struct weir_offer_query query = {.providers = q->cloud == NULL ? NULL : clouds, .regions = q->region == NULL ? NULL : regions};
+    struct weir_offer_query query = {.providers = q->cloud == NULL ? NULL : clouds,
+                                     .regions = q->region == NULL ? NULL : regions};
     (void)read_wishes(gpus, q, &query, NULL);
     if (q->has_spot) {
         uint32_t spot = 1u << WEIR_OFFER_SPOT;
@@ -112,8 +121,8 @@ void api_offers_write(struct weir_gpu_table *gpus,
     }
     struct weir_offer_list own = {0};
     struct weir_offer_list other = {0};
-    weir_offer_list_add(&own, owned, n_owned, WEIR_PRICE_LIST);
-    weir_offer_list_add(&other, rented, n_rented, WEIR_PRICE_LIST);
+    add_named(&own, owned, n_owned, gpus);
+    add_named(&other, rented, n_rented, gpus);
     (void)weir_offer_list_rank(&own, &query, gpus, q->now);
     (void)weir_offer_list_rank(&other, &query, gpus, q->now);
     struct window w = {.skip = q->cursor, .left = q->limit};

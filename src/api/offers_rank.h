@@ -16,7 +16,7 @@ struct api_offer_query {
     const char *cloud;  /* pattern; NULL: any */
     bool has_spot;
     bool is_spot;
-    bool all; /* excluded ones too */
+    bool all;        /* excluded ones too */
     uint64_t cursor; /* rows to pass over */
     uint64_t limit;
     const char *currency;
@@ -28,10 +28,5 @@ int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *
 
 /* Writes {"items": [...], "next": ...}: owned ones first, then the others by price. The query must
  * have been checked. */
-void api_offers_write(struct weir_gpu_table *gpus,
-                      const struct api_offer_query *q,
-                      const struct weir_offer *owned,
-                      size_t n_owned,
-                      const struct weir_offer *rented,
-                      size_t n_rented,
-                      struct weir_str *out);
+void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,
+                      size_t n_owned, const struct weir_offer *rented, size_t n_rented, struct weir_str *out);

@@ -274,7 +274,8 @@ static void content(struct weir_json *j, const char *type)
 }
 
 /* The body of a success; streams have their own media type beside the plain form. */
-static void success_json(struct weir_json *j, int status, const char *text, const char *reply, bool is_list, bool is_stream)
+static void success_json(struct weir_json *j, int status, const char *text, const char *reply, bool is_list,
+                         bool is_stream)
 {
     char buf[8];
     (void)snprintf(buf, sizeof buf, "%d", status);
@@ -434,9 +435,12 @@ static void paths_json(struct weir_json *j)
 static void tags_json(struct weir_json *j)
 {
     static const char *const tags[][2] = {
-        {"jobs", "What users submit, and what became of it"}, {"nodes", "Pools and machines"},
-        {"cloud", "Offers and leases"},                       {"money", "Projects and the bill"},
-        {"events", "What happened"},                          {"broker", "The broker itself"},
+        {"jobs", "What users submit, and what became of it"},
+        {"nodes", "Pools and machines"},
+        {"cloud", "Offers and leases"},
+        {"money", "Projects and the bill"},
+        {"events", "What happened"},
+        {"broker", "The broker itself"},
         {"agent", "What agents call"},
     };
     weir_json_key(j, "tags");
@@ -459,7 +463,9 @@ void weir_api_openapi(struct weir_str *out)
     weir_json_object(&j);
     weir_json_kv_cstr(&j, "title", "weir");
     weir_json_kv_cstr(&j, "version", WEIR_VERSION);
-    weir_json_kv_cstr(&j, "description", "Runs GPU work on owned machines first, the overflow on rented ones, and bills every second. docs/api/rest.md says more.");
+    weir_json_kv_cstr(&j, "description",
+                      "Runs GPU work on owned machines first, the overflow on rented ones, and bills every second. "
+                      "docs/api/rest.md says more.");
     weir_json_key(&j, "license");
     weir_json_object(&j);
     weir_json_kv_cstr(&j, "name", "Apache-2.0");

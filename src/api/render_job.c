@@ -26,7 +26,8 @@ int api_array_parse(const char *text, uint32_t n_tasks, struct api_array *ret, s
     return rc;
 }
 
-int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t index, uint32_t *ret, struct weir_err *err)
+int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t index, uint32_t *ret,
+                   struct weir_err *err)
 {
     uint32_t ordinal = UINT32_MAX;
     if (a->n == 0) {
@@ -35,11 +36,10 @@ int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t i
         ordinal = weir_array_ordinal(a->range, a->n, (uint32_t)index);
     }
     if (ordinal == UINT32_MAX || ordinal >= a->n_tasks) {
-        return weir_fail(err,
-                         -WEIR_ENOTFOUND,
-                         a->n == 0 ? "job %" PRIu64 " is no array; it has no task %" PRIu64 : "job %" PRIu64 " has no task %" PRIu64,
-                         job.v,
-                         index);
+        return weir_fail(err, -WEIR_ENOTFOUND,
+                         a->n == 0 ? "job %" PRIu64 " is no array; it has no task %" PRIu64
+                                   : "job %" PRIu64 " has no task %" PRIu64,
+                         job.v, index);
     }
     *ret = ordinal;
     return 0;
@@ -199,7 +199,8 @@ void api_job_json(struct weir_json *j, const struct api_job *job, const char *cu
     weir_json_kv_cstr(j, "project", job->project);
     weir_json_kv_cstr(j, "user", job->user);
     weir_json_kv_cstr(j, "state", weir_job_state_name(v->state));
-    weir_json_kv_cstr(j, "reason", job->has_task && job->reason != WEIR_REASON_NONE ? weir_reason_name(job->reason) : NULL);
+    weir_json_kv_cstr(j, "reason",
+                      job->has_task && job->reason != WEIR_REASON_NONE ? weir_reason_name(job->reason) : NULL);
     weir_json_kv_i64(j, "priority", v->priority);
     weir_json_kv_u64(j, "tasks", v->n_tasks);
     weir_json_kv_cstr(j, "pool", job->pool);
@@ -287,11 +288,8 @@ static void task_nodes(struct weir_json *j, const struct weir_task_row *row, con
     weir_json_end(j);
 }
 
-void api_task_json(struct weir_json *j,
-                   const struct weir_task_row *row,
-                   const struct api_array *array,
-                   const struct api_node_names *names,
-                   const char *currency)
+void api_task_json(struct weir_json *j, const struct weir_task_row *row, const struct api_array *array,
+                   const struct api_node_names *names, const char *currency)
 {
     const struct weir_task_view *v = &row->view;
     char id[48];

@@ -86,7 +86,8 @@ void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64
     weir_json_end(j);
 }
 
-void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names, const struct api_array *array)
+void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names,
+                    const struct api_array *array)
 {
     char buf[32];
     const char *node = NULL;

@@ -3,6 +3,7 @@
  * document and the tests all read it. */
 #include "api/api_priv.h"
 
+/* clang-format off: a table, a row each */
 #define PARAMS (const struct api_param[])
 #define END {.name = NULL}
 #define NONE PARAMS{END}

@@ -47,7 +47,8 @@ static size_t skip_value(struct weir_sv s, size_t i)
 
 static size_t skip_space(struct weir_sv s, size_t i)
 {
-    while (i < s.n && (s.p[i] == ' ' || s.p[i] == '\n' || s.p[i] == '\t' || s.p[i] == '\r' || s.p[i] == ',' || s.p[i] == ':')) {
+    while (i < s.n &&
+           (s.p[i] == ' ' || s.p[i] == '\n' || s.p[i] == '\t' || s.p[i] == '\r' || s.p[i] == ',' || s.p[i] == ':')) {
         i++;
     }
     return i;

@@ -2,6 +2,7 @@
 /* The shapes of all bodies. What a handler writes is checked against this table by the tests. */
 #include "api/api_priv.h"
 
+/* clang-format off: tables, a row each */
 #define WORDS(fn, enum_type, limit)                                                                \
     static const char *fn(unsigned i)                                                              \
     {                                                                                              \
@@ -346,6 +347,7 @@ const struct api_schema api_schemas[] = {
     {NULL, NULL, NULL, false},
 };
 
+/* clang-format on */
 const struct api_schema *api_schema_find(const char *name)
 {
     for (const struct api_schema *s = api_schemas; s->name != NULL; s++) {

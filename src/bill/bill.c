@@ -119,7 +119,7 @@ static int check_node(const struct weir_bill_node *n, struct weir_err *err)
     return 0;
 }
 
-static void mark_changed(struct weir_bill *b, struct bill_node *n)
+void weir_bill_mark_changed(struct weir_bill *b, struct bill_node *n)
 {
     if (!n->changed) {
         n->changed = true;
@@ -162,7 +162,7 @@ int weir_bill_node_open(struct weir_bill *b, const struct weir_bill_node *n, str
     if (r < 0) {
         return r;
     }
-    mark_changed(b, made);
+    weir_bill_mark_changed(b, made);
     return 0;
 }
 
@@ -373,6 +373,7 @@ void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir
     struct bill_node *n = weir_bill_node_find(b, node);
     if (n != NULL && n->m.info.owned) {
         weir_bill_energy_take_reading(n, weir_bill_clamp(n, at), total_mj);
+        weir_bill_mark_changed(b, n);
     }
 }
 

@@ -104,7 +104,9 @@ struct weir_meter {
     struct weir_wall ready;  /* 0: still booting; owned: equal to opened */
     struct weir_wall until;  /* both sides are posted up to here */
     int64_t provider_posted_micro;
-    int64_t remainder[WEIR_ACCOUNT_NODE]; /* of rates, so that many short spans add up to the whole */
+    /* of rates, so that many short spans add up to the whole; an owned node has no provider: that slot keeps the
+     * part of a millijoule of modelled energy */
+    int64_t remainder[WEIR_ACCOUNT_NODE];
     uint64_t energy_mj;      /* last reading */
     uint64_t energy_posted_mj;
     bool energy_measured;
@@ -133,13 +135,14 @@ struct weir_bill;
 struct weir_bill *weir_bill_new(uint64_t next_posting);
 void weir_bill_free(struct weir_bill *b);
 
-/* Times earlier than what is already posted are moved up to it; unknown nodes and runs are ignored
+/* Times earlier than the node's last event (a closing, a checkpoint, a posting) are moved up to it; unknown nodes and runs are ignored
  * (a late effect of something that was closed). Errors: -WEIR_EEXISTS, -WEIR_EINVAL (names the field). */
 int weir_bill_node_open(struct weir_bill *b, const struct weir_bill_node *n, struct weir_wall at, struct weir_err *err);
 void weir_bill_node_ready(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
 /* Settles all, then closes. Open segments are closed as USED. */
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
 int weir_bill_segment_open(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);
+/* Posts the nodes of the run up to there, so that a span ends at the checkpoint and the store can tell what is kept. */
 void weir_bill_segment_checkpoint(struct weir_bill *b, struct weir_run_id run, struct weir_wall at);
 void weir_bill_segment_close(struct weir_bill *b,
                              struct weir_node_id node,

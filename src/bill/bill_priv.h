@@ -94,6 +94,8 @@ void weir_bill_forget_taken(struct weir_bill *b);
 struct bill_node *weir_bill_node_find(const struct weir_bill *b, struct weir_node_id id);
 /* at moved into what can still be accounted: not before n->now, not beyond the longest life. */
 struct weir_wall weir_bill_clamp(const struct bill_node *n, struct weir_wall at);
+/* The meter must be stored with the next take. */
+void weir_bill_mark_changed(struct weir_bill *b, struct bill_node *n);
 /* Is it rented and has not joined yet? All its cost is boot waste then. */
 static inline bool weir_bill_is_booting(const struct bill_node *n)
 {

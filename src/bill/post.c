@@ -120,7 +120,7 @@ static void add_use(struct weir_bill *b, const struct bill_node *n, struct weir_
                     int64_t micro)
 {
     /* without cost there is still GPU time to tell of */
-    if (micro <= 0 && (part->gpu_us == 0 || part->account != WEIR_ACCOUNT_JOB)) {
+    if (micro <= 0 && part->gpu_us == 0) {
         return;
     }
     struct weir_posting *p = add_posting(b, n, at);
@@ -315,10 +315,7 @@ void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall a
     n->idle_energy_weight = 0;
     n->m.until = n->now;
     n->dirty = false;
-    if (!n->changed) {
-        n->changed = true;
-        weir_vec_push(&b->changed, n->m.info.node);
-    }
+    weir_bill_mark_changed(b, n);
 }
 
 void weir_bill_post_rounding(struct weir_bill *b, struct bill_node *n, struct weir_wall at)

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,17 @@ static const struct job_info *job_info(struct broker *b, struct weir_job_id job,
     free(slot->spec_json);
     *slot = (struct job_info){job.v, spec, json};
     return slot;
+}
+
+void agents_task_name(void *broker, struct weir_task_id id, char *buf, size_t size)
+{
+    struct weir_err err;
+    const struct job_info *info = job_info(broker, id.job, &err);
+    if (info == NULL || info->spec->n_ranges == 0) {
+        (void)snprintf(buf, size, "%" PRIu64, id.job.v);
+    } else {
+        (void)snprintf(buf, size, "%" PRIu64 "_%u", id.job.v, weir_array_index(info->spec->range, info->spec->n_ranges, id.ordinal));
+    }
 }
 
 /* ---- agents and their runs ---- */

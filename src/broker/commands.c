@@ -39,6 +39,33 @@ static void fail_now(struct weir_command *cmd, int code)
     cmd->done(cmd);
 }
 
+typedef WEIR_VEC(struct weir_offer) offer_vec;
+
+/* Answers at once with everything that could be rented: what the drivers offer now, and for information the rest of
+ * the catalogue. Only for commands that changed nothing. */
+static void answer_with_offers(struct broker *b, struct weir_command *cmd, int code)
+{
+    offer_vec all = {0};
+    for (size_t i = 0; i < b->n_providers; i++) {
+        for (size_t k = 0; k < b->provider[i].offers.n; k++) {
+            weir_vec_push(&all, b->provider[i].offers.p[k]);
+        }
+    }
+    for (size_t i = 0; i < b->market.n; i++) {
+        bool driven = false;
+        for (size_t k = 0; k < b->n_providers; k++) {
+            driven |= weir_streq(b->provider[k].ops->name, b->market.p[i].provider);
+        }
+        if (!driven) {
+            weir_vec_push(&all, b->market.p[i]);
+        }
+    }
+    cmd->offer = all.p;
+    cmd->n_offers = all.n;
+    fail_now(cmd, code);
+    weir_vec_release(&all);
+}
+
 /* ---- submit ---- */
 
 static const char *nearest_text(struct broker *b, const struct weir_request *near, const struct weir_request *asked, char *buf, size_t size)
@@ -108,7 +135,11 @@ static void submit(struct broker *b, struct weir_command *cmd)
                                    .priority = spec->priority, .n_tasks = weir_spec_task_count(spec),
                                    .parallel_max = spec->array_parallel, .deadline = spec->deadline, .request = spec->request};
     int r = impossible(b, &s.request, cmd);
-    if (r != 0 || cmd->u.submit.dry_run) {
+    if (cmd->u.submit.dry_run) {
+        answer_with_offers(b, cmd, r);
+        return;
+    }
+    if (r != 0) {
         commands_finish(b, cmd, r);
         return;
     }
@@ -185,7 +216,7 @@ static void explain(struct broker *b, struct weir_command *cmd)
     } else if (r == -WEIR_ENOTFOUND && !cmd->u.cancel.has_index) {
         r = 0; /* it has ended: its stored records say all */
     }
-    commands_finish(b, cmd, r);
+    answer_with_offers(b, cmd, r);
 }
 
 static void wait_job(struct broker *b, struct weir_command *cmd)
@@ -295,30 +326,6 @@ static void project_set(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, weir_engine_event(b->engine, &ev, &cmd->err));
 }
 
-/* Everything that could be rented: what the drivers offer now, and for information the rest of the catalogue. */
-static void offers(struct broker *b, struct weir_command *cmd)
-{
-    WEIR_VEC(struct weir_offer) all = {0};
-    for (size_t i = 0; i < b->n_providers; i++) {
-        for (size_t k = 0; k < b->provider[i].offers.n; k++) {
-            weir_vec_push(&all, b->provider[i].offers.p[k]);
-        }
-    }
-    for (size_t i = 0; i < b->market.n; i++) {
-        bool driven = false;
-        for (size_t k = 0; k < b->n_providers; k++) {
-            driven |= weir_streq(b->provider[k].ops->name, b->market.p[i].provider);
-        }
-        if (!driven) {
-            weir_vec_push(&all, b->market.p[i]);
-        }
-    }
-    cmd->offer = all.p;
-    cmd->n_offers = all.n;
-    fail_now(cmd, 0);
-    weir_vec_release(&all);
-}
-
 /* ---- status ---- */
 
 static uint64_t rss_bytes(void)
@@ -401,10 +408,13 @@ static void status_checks(struct broker *b, struct weir_json *j, const struct no
     check(j, "nodes", nodes->up > 0, nodes->up > 0 ? "at least one node is up" : "no node is up",
           "start 'weir agent' on a host, or 'weir serve' without --no-agent");
     check(j, "lost nodes", nodes->lost == 0, nodes->lost == 0 ? "no node is silent" : "some nodes are silent", "see 'weir nodes'");
-    check(j, "providers", b->n_providers > 0, b->n_providers > 0 ? "at least one provider is configured" : "no provider is configured: nothing can be rented",
-          "add a 'providers' section to the configuration; 'sandbox' is one to try with");
-    check(j, "owned cost", !assumed, assumed ? "the price of the owned GPUs is assumed from the market" : "the cost of owned nodes is configured",
-          "add pools: {local: {cost: {purchase: ...}}} to the configuration");
+    /* neither is wrong: a site may rent nothing, and an assumed price is said to be one */
+    check(j, "providers", true,
+          b->n_providers > 0 ? "at least one provider is configured"
+                             : "none is configured, nothing is rented; 'providers: {sandbox: {}}' in the configuration is one to try with", NULL);
+    check(j, "owned cost", true,
+          assumed ? "assumed from the market; to bill what it was, configure pools: {local: {cost: {purchase: ...}}}"
+                  : "the cost of owned nodes is configured", NULL);
     weir_json_end(j);
 }
 
@@ -421,10 +431,8 @@ static void status(struct broker *b, struct weir_command *cmd)
     weir_json_kv_cstr(&j, "listen", b->listen);
     weir_json_kv_cstr(&j, "data", b->data_dir);
     weir_json_kv_cstr(&j, "currency", b->config->currency);
-    weir_json_key(&j, "jobs");
-    weir_json_object(&j);
-    weir_json_kv_u64(&j, "live", st.jobs);
-    weir_json_end(&j);
+    json_pair(&j, "jobs", "waiting", weir_engine_jobs(b->engine, WEIR_JOB_WAITING), "running",
+              weir_engine_jobs(b->engine, WEIR_JOB_RUNNING));
     json_pair(&j, "tasks", "waiting", st.tasks_waiting, "running", st.tasks_running);
     json_pair(&j, "nodes", "up", nodes.up, "lost", nodes.lost);
     json_pair(&j, "gpus", "total", nodes.gpus, "free", nodes.gpus_free);
@@ -469,7 +477,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         project_set(b, cmd);
         break;
     case WEIR_COMMAND_OFFERS:
-        offers(b, cmd);
+        answer_with_offers(b, cmd, 0);
         break;
     case WEIR_COMMAND_SETTLE:
         commands_finish(b, cmd, 0); /* broker_flush settles when it sees one */

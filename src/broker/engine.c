@@ -54,6 +54,11 @@ uint64_t weir_engine_event_id(const struct weir_engine *e)
     return e->event_id;
 }
 
+uint64_t weir_engine_jobs(const struct weir_engine *e, enum weir_job_state state)
+{
+    return weir_job_state_is_final(state) ? 0 : e->jobs_in[state];
+}
+
 bool weir_engine_is_dirty(const struct weir_engine *e)
 {
     return e->dirty;
@@ -270,6 +275,8 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
     }
     struct weir_lease_view lease;
     if (fx->lease.v != 0 && weir_core_lease(e->core, fx->lease, &lease)) {
+        /* its agent, which names the pool, joins only after the machine began to cost */
+        b.pool = b.pool.v != 0 ? b.pool : weir_engine_pool(e, weir_sv_of(lease.offer.provider), "{\"kind\":\"placed\"}");
         b.price_micro_per_hour = lease.offer.price_micro_per_hour;
         b.quantum = lease.offer.bill_quantum;
         b.minimum = lease.offer.bill_minimum;
@@ -345,9 +352,15 @@ static void carry_out(struct weir_engine *e, const struct weir_effects *all)
     }
 }
 
-static const char *offer_name_ctx(void *ctx, struct weir_node_id node)
+static const char *node_name(void *ctx, struct weir_node_id node)
 {
     return weir_engine_node_name(ctx, node);
+}
+
+static void task_name(void *ctx, struct weir_task_id id, char *buf, size_t size)
+{
+    struct weir_engine *e = ctx;
+    e->conf.task_name(e->conf.task_name_ctx, id, buf, size);
 }
 
 static const struct weir_offer *offer_find(void *ctx, uint64_t id)
@@ -359,7 +372,7 @@ static const struct weir_offer *offer_find(void *ctx, uint64_t id)
 
 static void gather_explains(struct weir_engine *e, const struct weir_effects *fx)
 {
-    const struct weir_names names = {.node = offer_name_ctx, .offer = offer_find, .ctx = e};
+    const struct weir_names names = {.node = node_name, .offer = offer_find, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
     for (size_t i = 0; i < fx->n_explains; i++) {
         struct weir_str out = WEIR_STR_INIT(64 * 1024);
         weir_explain_to_json(&fx->explain[i], &names, &out);
@@ -464,6 +477,8 @@ int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s
     weir_vec_push(&e->new_jobs, (struct new_job){.id = id, .name = weir_strdup(s->name),
                                                 .spec_json = weir_strndup(s->spec_json.p, s->spec_json.n),
                                                 .tags_json = weir_strndup(s->tags_json.p, s->tags_json.n)});
+    /* before the step: its explain records name the task by the spec's array */
+    cache_spec(e, id, weir_strndup(s->spec_json.p, s->spec_json.n), weir_strdup(s->name));
     int r = weir_engine_event(e, &ev, err);
     if (r != 0) {
         struct new_job *j = &e->new_jobs.p[--e->new_jobs.n];
@@ -472,7 +487,6 @@ int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s
         free(j->tags_json);
         return r;
     }
-    cache_spec(e, id, weir_strndup(s->spec_json.p, s->spec_json.n), weir_strdup(s->name));
     weir_map_put(&e->job_runtime, id.v, key);
     *ret = id;
     return 0;

@@ -34,6 +34,9 @@ struct weir_engine_conf {
     /* What a node of that pool costs; the program knows the configuration. Called when a node joins. */
     void (*owned_cost)(void *ctx, const struct weir_node_spec *spec, struct weir_owned_cost *ret);
     void *owned_cost_ctx;
+    /* The task as a person knows it ("12", "12_7"), for explain records; NULL: by ordinal. */
+    void (*task_name)(void *ctx, struct weir_task_id id, char *buf, size_t size);
+    void *task_name_ctx;
 };
 
 /* Opens the store's state: all objects are restored into core and bill. Errors: -WEIR_ECORRUPT, -WEIR_EIO. */
@@ -119,5 +122,7 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err);
 const struct weir_order *weir_engine_take_orders(struct weir_engine *e, size_t *ret_n);
 /* Jobs that ended since the last call. Borrowed likewise. */
 const struct weir_job_id *weir_engine_take_ended(struct weir_engine *e, size_t *ret_n);
+/* Jobs in that state; 0 for final ones, which are not counted. */
+uint64_t weir_engine_jobs(const struct weir_engine *e, enum weir_job_state state);
 /* Highest event id written so far. */
 uint64_t weir_engine_event_id(const struct weir_engine *e);

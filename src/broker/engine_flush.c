@@ -58,6 +58,13 @@ static void tell_job(struct weir_engine *e, const struct weir_job_view *v)
     static const char *const kinds[WEIR_JOB_STATE_MAX] = {"job.submitted", "job.started", "job.succeeded",
                                                           "job.failed", "job.cancelled"};
     bool final = weir_job_state_is_final(v->state);
+    uint64_t last;
+    if (weir_map_get(&e->job_told, v->id.v, &last)) {
+        e->jobs_in[last]--;
+    }
+    if (!final) {
+        e->jobs_in[v->state]++;
+    }
     if (is_news(&e->job_told, v->id.v, v->state, final)) {
         engine_add_event(e, kinds[v->state], v->id, WEIR_ORDINAL_ALL, no_node, no_lease, NULL);
         if (final) {

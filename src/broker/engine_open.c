@@ -60,6 +60,7 @@ static int on_job(void *ctx, const struct weir_job_row *row)
 {
     struct restore *x = ctx;
     weir_map_put(&x->e->job_told, row->view.id.v, row->view.state);
+    x->e->jobs_in[row->view.state]++;
     return weir_core_restore_job(x->e->core, &row->view, x->err);
 }
 

@@ -114,6 +114,7 @@ struct weir_engine {
 
     /* last state told in events, by object; final ones are removed */
     struct weir_map job_told;
+    uint64_t jobs_in[WEIR_JOB_STATE_MAX];
     struct weir_map task_told;
     struct weir_map node_told;
     struct weir_map lease_told;

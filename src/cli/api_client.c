@@ -84,10 +84,12 @@ char *weir_default_data_dir(void)
     return weir_str_take(&s);
 }
 
-/* Takes "host:port" too; keeps no slash at the end. */
-static int set_url(struct weir_client *a, const char *text, struct weir_err *err)
+int weir_client_url_of(const char *text, char **ret, struct weir_err *err)
 {
-    struct weir_sv s = weir_sv_trim(weir_sv_of(text));
+    if (text == NULL) {
+        text = getenv("WEIR_URL");
+    }
+    struct weir_sv s = weir_sv_trim(weir_sv_of(text != NULL && text[0] != '\0' ? text : default_url));
     while (s.n > 0 && s.p[s.n - 1] == '/') {
         s.n--;
     }
@@ -96,13 +98,13 @@ static int set_url(struct weir_client *a, const char *text, struct weir_err *err
     struct weir_str url = WEIR_STR_INIT(URL_BYTES_MAX);
     weir_str_adds(&url, has_scheme ? "" : "http://");
     weir_str_add(&url, s.p, s.n);
-    bool bad = s.n == 0 || other_scheme || url.overflowed || !weir_utf8_is_text(s) ||
-               memchr(s.p, ' ', s.n) != NULL || memchr(s.p, '?', s.n) != NULL || memchr(s.p, '#', s.n) != NULL;
-    a->url = weir_str_take(&url);
-    if (bad) {
+    if (s.n == 0 || other_scheme || url.overflowed || !weir_utf8_is_text(s) || memchr(s.p, ' ', s.n) != NULL ||
+        memchr(s.p, '?', s.n) != NULL || memchr(s.p, '#', s.n) != NULL) {
+        weir_str_release(&url);
         return weir_fail(err, -WEIR_EINVAL, "'%.*s' is not the URL of a broker; it looks like %s", WEIR_SV_ARG(s),
                          default_url);
     }
+    *ret = weir_str_take(&url);
     return 0;
 }
 
@@ -128,8 +130,9 @@ static int set_token(struct weir_client *a, struct weir_err *err)
     }
     for (const char *p = a->token; p != NULL && *p != '\0'; p++) {
         if (*p <= ' ' || *p > '~') {
-            return weir_fail(err, -WEIR_ECONFIG, "the token (WEIR_TOKEN or the token file) has a character "
-                                                 "that no token has");
+            return weir_fail(err, -WEIR_ECONFIG,
+                             "the token (WEIR_TOKEN or the token file) has a character "
+                             "that no token has");
         }
     }
     return 0;
@@ -138,11 +141,7 @@ static int set_token(struct weir_client *a, struct weir_err *err)
 int weir_client_open(struct weir_client **ret, const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *a = weir_alloc(sizeof *a);
-    const char *url = weir_args_text(args, "url");
-    if (url == NULL) {
-        url = getenv("WEIR_URL");
-    }
-    int r = set_url(a, url != NULL && url[0] != '\0' ? url : default_url, err);
+    int r = weir_client_url_of(weir_args_text(args, "url"), &a->url, err);
     if (r < 0) {
         return r;
     }
@@ -237,7 +236,8 @@ static int fail_status(const struct weir_client *a, const struct weir_http_reply
     }
     if (code == -WEIR_EUNAUTH) {
         r = weir_fail(err, code, "%s: the broker at %s %s", message, a->url,
-                      a->token == NULL ? "wants a token: set WEIR_TOKEN" : "does not take this token: check WEIR_TOKEN");
+                      a->token == NULL ? "wants a token: set WEIR_TOKEN"
+                                       : "does not take this token: check WEIR_TOKEN");
     } else {
         r = weir_fail(err, code < 0 ? code : -WEIR_EIO, "%s", message);
     }
@@ -252,8 +252,9 @@ static int fail_call(const struct weir_client *a, const struct weir_http_reply *
                          reply->text);
     }
     if (r == -WEIR_EUNAUTH) {
-        return weir_fail(err, r, "the broker at %s is not the one we trust: set WEIR_CA to its authority's file "
-                                 "(tls/ca.pem in its data directory) (%s)",
+        return weir_fail(err, r,
+                         "the broker at %s is not the one we trust: set WEIR_CA to its authority's file "
+                         "(tls/ca.pem in its data directory) (%s)",
                          a->url, reply->text);
     }
     return weir_fail(err, r, "the broker at %s: %s", a->url, reply->text[0] != '\0' ? reply->text : weir_error_text(r));
@@ -284,7 +285,9 @@ static int request(struct weir_client *a, const struct request *q, struct weir_h
         .url = weir_str_cstr(&url),
         .header = &json,
         .n_headers = sends ? 1 : 0,
-        .body = weir_sv_of(q->body != NULL ? q->body : sends ? "{}" : NULL),
+        .body = weir_sv_of(q->body != NULL ? q->body
+                           : sends         ? "{}"
+                                           : NULL),
         .bearer = a->token,
         .ca_pem = a->ca_pem,
         .timeout_ms = q->timeout_ms,
@@ -303,7 +306,8 @@ static int request(struct weir_client *a, const struct request *q, struct weir_h
     return reply->status >= 200 && reply->status < 300 ? 0 : fail_status(a, reply, err);
 }
 
-static int parse_reply(const struct weir_client *a, const struct weir_http_reply *reply, json_t **ret, struct weir_err *err)
+static int parse_reply(const struct weir_client *a, const struct weir_http_reply *reply, json_t **ret,
+                       struct weir_err *err)
 {
     if (ret == NULL) {
         return 0;
@@ -313,18 +317,14 @@ static int parse_reply(const struct weir_client *a, const struct weir_http_reply
     if (!json_is_object(*ret)) {
         json_decref(*ret);
         *ret = NULL;
-        return weir_fail(err, -WEIR_EIO, "what answers at %s is not a weir broker (the answer is not JSON): check WEIR_URL",
-                         a->url);
+        return weir_fail(err, -WEIR_EIO,
+                         "what answers at %s is not a weir broker (the answer is not JSON): check WEIR_URL", a->url);
     }
     return 0;
 }
 
-int weir_client_call(struct weir_client *a,
-                  const char *method,
-                  const char *path,
-                  const char *body,
-                  json_t **ret,
-                  struct weir_err *err)
+int weir_client_call(struct weir_client *a, const char *method, const char *path, const char *body, json_t **ret,
+                     struct weir_err *err)
 {
     struct weir_http_reply reply;
     struct request q = {.method = method, .path = path, .body = body, .timeout_ms = CALL_TIMEOUT_MS};
@@ -340,12 +340,8 @@ int weir_client_wait(struct weir_client *a, const char *path, unsigned wait_s, j
     return r < 0 ? r : parse_reply(a, &reply, ret, err);
 }
 
-int weir_client_list(struct weir_client *a,
-                  const char *path,
-                  uint64_t limit,
-                  json_t **ret,
-                  bool *ret_more,
-                  struct weir_err *err)
+int weir_client_list(struct weir_client *a, const char *path, uint64_t limit, json_t **ret, bool *ret_more,
+                     struct weir_err *err)
 {
     json_t *all = json_array();
     char *cursor = NULL;
@@ -362,7 +358,8 @@ int weir_client_list(struct weir_client *a,
         weir_str_release(&page);
         json_t *items = json_object_get(reply, "items");
         if (r == 0 && !json_is_array(items)) {
-            r = weir_fail(err, -WEIR_EIO, "the broker's answer to %s has no list of items: is it of another version?", path);
+            r = weir_fail(err, -WEIR_EIO, "the broker's answer to %s has no list of items: is it of another version?",
+                          path);
         }
         if (r < 0) {
             json_decref(reply);
@@ -402,7 +399,8 @@ static int stop_sink(void *ctx, const char *p, size_t n)
     return r;
 }
 
-int weir_client_stream(struct weir_client *a, const char *path, weir_http_sink_fn *sink, void *ctx, struct weir_err *err)
+int weir_client_stream(struct weir_client *a, const char *path, weir_http_sink_fn *sink, void *ctx,
+                       struct weir_err *err)
 {
     struct weir_http_reply reply;
     struct stop stop = {.sink = sink, .ctx = ctx};

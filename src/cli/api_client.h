@@ -37,12 +37,8 @@ bool weir_client_is_local(const struct weir_client *a);
  * json_decref. Errors: what the broker says, with its code; -WEIR_EUNAVAIL where none answers;
  * -WEIR_EIO where what answers is no broker.
  */
-int weir_client_call(struct weir_client *a,
-                  const char *method,
-                  const char *path,
-                  const char *body,
-                  json_t **ret,
-                  struct weir_err *err);
+int weir_client_call(struct weir_client *a, const char *method, const char *path, const char *body, json_t **ret,
+                     struct weir_err *err);
 /* As a GET by weir_client_call for a call that the broker holds back for wait_s at most. */
 int weir_client_wait(struct weir_client *a, const char *path, unsigned wait_s, json_t **ret, struct weir_err *err);
 
@@ -50,16 +46,13 @@ int weir_client_wait(struct weir_client *a, const char *path, unsigned wait_s, j
  * Follows the pages of a list and gives all items, `limit` at most (0: all), as one array.
  * path may have a query. *ret_more (may be NULL) tells whether there is more.
  */
-int weir_client_list(struct weir_client *a,
-                  const char *path,
-                  uint64_t limit,
-                  json_t **ret,
-                  bool *ret_more,
-                  struct weir_err *err);
+int weir_client_list(struct weir_client *a, const char *path, uint64_t limit, json_t **ret, bool *ret_more,
+                     struct weir_err *err);
 
 /* Streams a GET's answer into sink. Errors: as weir_client_call; -WEIR_EIO and -WEIR_ETIMEOUT where the
  * stream broke off. A non-zero return of the sink ends the call and is no error. */
-int weir_client_stream(struct weir_client *a, const char *path, weir_http_sink_fn *sink, void *ctx, struct weir_err *err);
+int weir_client_stream(struct weir_client *a, const char *path, weir_http_sink_fn *sink, void *ctx,
+                       struct weir_err *err);
 
 /* Adds "?key=value" or "&key=value" with the value percent-encoded; nothing where value is NULL. */
 void weir_query_add(struct weir_str *path, const char *key, const char *value);
@@ -80,6 +73,10 @@ struct weir_wall weir_get_time(const json_t *o, const char *key);
 
 /* Writes a value as indented JSON and a newline on standard output. */
 void weir_print_json(const json_t *v);
+
+/* The broker's URL without a slash at the end: text (which may lack the scheme), else WEIR_URL, else the
+ * default. Errors: -WEIR_EINVAL. Caller frees *ret. */
+int weir_client_url_of(const char *text, char **ret, struct weir_err *err);
 
 /* Default data directory: $XDG_DATA_HOME/weir or ~/.local/share/weir. Caller frees. */
 char *weir_default_data_dir(void);

@@ -36,8 +36,8 @@ struct amount {
 };
 
 static const struct amount amounts[] = {
-    {"used_micro", "USED"},          {"waste_boot_micro", "BOOT"},     {"waste_lost_micro", "LOST"},
-    {"waste_failed_micro", "FAILED"}, {"idle_micro", "IDLE"},          {"total_micro", "TOTAL"},
+    {"used_micro", "USED"},           {"waste_boot_micro", "BOOT"}, {"waste_lost_micro", "LOST"},
+    {"waste_failed_micro", "FAILED"}, {"idle_micro", "IDLE"},       {"total_micro", "TOTAL"},
 };
 
 static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
@@ -56,8 +56,9 @@ static int check(struct weir_client *api, const struct weir_args *args, struct w
         char idle[WEIR_MONEY_SIZE];
         char waste[WEIR_MONEY_SIZE];
         WEIR_CLEANUP(weir_freep) char *currency = weir_list_currency(api);
-        (void)printf("%s: %" PRId64 " postings, %" PRId64 " nodes, %" PRId64 " spans\n", balanced ? "balanced" : "NOT BALANCED",
-                     weir_get_i64(o, "postings", 0), weir_get_i64(o, "nodes", 0), weir_get_i64(o, "spans", 0));
+        (void)printf("%s: %" PRId64 " postings, %" PRId64 " nodes, %" PRId64 " spans\n",
+                     balanced ? "balanced" : "NOT BALANCED", weir_get_i64(o, "postings", 0),
+                     weir_get_i64(o, "nodes", 0), weir_get_i64(o, "spans", 0));
         (void)printf("cost %s %s = used %s + idle %s + waste %s %s\n",
                      weir_money_format(weir_get_i64(o, "cost_micro", 0), cost), currency,
                      weir_money_format(weir_get_i64(o, "used_micro", 0), used),
@@ -66,7 +67,8 @@ static int check(struct weir_client *api, const struct weir_args *args, struct w
     }
     if (!balanced) {
         const char *why = weir_get_text(o, "error");
-        r = weir_fail(err, -WEIR_ECORRUPT, "the ledger is not balanced: %s", why != NULL ? why : "the broker does not say where");
+        r = weir_fail(err, -WEIR_ECORRUPT, "the ledger is not balanced: %s",
+                      why != NULL ? why : "the broker does not say where");
     }
     json_decref(o);
     return r;
@@ -89,10 +91,13 @@ static void table_row(struct weir_table *t, const json_t *row, const json_t *by,
     char buf[32];
     /* What nobody used has no project, user, tag or job. */
     bool idle = weir_get_i64(row, "used_micro", 0) == 0 && weir_get_i64(row, "idle_micro", 0) > 0;
-    json_array_foreach(by, i, key) {
+    json_array_foreach(by, i, key)
+    {
         const char *text = is_total ? (i == 0 ? "total" : " ") : key_text(row, json_string_value(key), buf);
         weir_table_cell_styled(t, is_total ? WEIR_STYLE_TITLE : WEIR_STYLE_PLAIN,
-                               text[0] != '\0' ? text : idle ? "(idle)" : "(none)");
+                               text[0] != '\0' ? text
+                               : idle          ? "(idle)"
+                                               : "(none)");
     }
     struct weir_str hours = WEIR_STR_INIT(64);
     weir_out_milli(&hours, weir_get_i64(row, "gpu_hours_milli", 0));
@@ -134,13 +139,15 @@ static void print_table(const json_t *bill)
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, n_keys + 1 + WEIR_ARRAY_LEN(amounts));
     size_t i;
     json_t *row;
-    json_array_foreach(json_object_get(bill, "rows"), i, row) {
+    json_array_foreach(json_object_get(bill, "rows"), i, row)
+    {
         table_row(t, row, by, false);
     }
     table_row(t, json_object_get(bill, "total"), by, true);
     const char *from = weir_get_text(bill, "from");
     const char *to = weir_get_text(bill, "to");
-    (void)printf("Amounts in %s, from %s to %s. BOOT, LOST and FAILED are waste: machines starting, work lost, failed tasks.\n\n",
+    (void)printf("Amounts in %s, from %s to %s. BOOT, LOST and FAILED are waste: machines starting, work lost, failed "
+                 "tasks.\n\n",
                  weir_get_currency(bill), from != NULL ? from : "the beginning", to != NULL ? to : "now");
     weir_table_print(t, stdout);
 }
@@ -165,13 +172,14 @@ static void csv_text(const char *text)
 static void print_csv(const json_t *bill)
 {
     static const char *const columns[] = {
-        "used_micro", "waste_boot_micro", "waste_lost_micro", "waste_failed_micro", "idle_micro", "total_micro",
-        "cost_provider_micro", "cost_depreciation_micro", "cost_energy_micro", "cost_upkeep_micro",
+        "used_micro",  "waste_boot_micro",    "waste_lost_micro",        "waste_failed_micro", "idle_micro",
+        "total_micro", "cost_provider_micro", "cost_depreciation_micro", "cost_energy_micro",  "cost_upkeep_micro",
     };
     const json_t *by = json_object_get(bill, "by");
     size_t i;
     json_t *key;
-    json_array_foreach(by, i, key) {
+    json_array_foreach(by, i, key)
+    {
         csv_text(json_is_string(key) ? json_string_value(key) : "");
         (void)putchar(',');
     }
@@ -182,9 +190,11 @@ static void print_csv(const json_t *bill)
     (void)fputs(",currency\n", stdout);
     json_t *row;
     size_t r;
-    json_array_foreach(json_object_get(bill, "rows"), r, row) {
+    json_array_foreach(json_object_get(bill, "rows"), r, row)
+    {
         char buf[32];
-        json_array_foreach(by, i, key) {
+        json_array_foreach(by, i, key)
+        {
             csv_text(json_is_string(key) ? key_text(row, json_string_value(key), buf) : "");
             (void)putchar(',');
         }
@@ -213,14 +223,16 @@ static int add_span(const struct weir_args *args, struct weir_str *path, struct 
         uint64_t m = 0;
         struct weir_sv rest = weir_sv_of(month);
         struct weir_sv year = weir_sv_cut(&rest, '-');
-        if (year.n != 4 || rest.n != 2 || weir_parse_u64(year, 1970, 9998, &y, NULL) < 0 || weir_parse_u64(rest, 1, 12, &m, NULL) < 0) {
+        if (year.n != 4 || rest.n != 2 || weir_parse_u64(year, 1970, 9998, &y, NULL) < 0 ||
+            weir_parse_u64(rest, 1, 12, &m, NULL) < 0) {
             return weir_fail(err, -WEIR_EINVAL, "option '--month %.40s': a month is YYYY-MM, like 2026-11", month);
         }
         if (from.us != 0 || to.us != 0) {
             return weir_fail(err, -WEIR_EINVAL, "give either --month or --from and --to");
         }
         from = weir_wall_from_date((struct weir_date){.year = (int)y, .month = (int)m, .day = 1});
-        to = weir_wall_from_date((struct weir_date){.year = (int)(m == 12 ? y + 1 : y), .month = (int)(m % 12 + 1), .day = 1});
+        to = weir_wall_from_date(
+            (struct weir_date){.year = (int)(m == 12 ? y + 1 : y), .month = (int)(m % 12 + 1), .day = 1});
     }
     if (from.us != 0 && to.us != 0 && to.us <= from.us) {
         return weir_fail(err, -WEIR_EINVAL, "--to is not after --from");

@@ -57,12 +57,8 @@ static void add(struct report *r, const char *name, enum verdict v, const char *
     weir_str_release(&clean);
 }
 
-__attribute__((format(printf, 5, 6))) static void addf(struct report *r,
-                                                       const char *name,
-                                                       enum verdict v,
-                                                       const char *remedy,
-                                                       const char *fmt,
-                                                       ...)
+__attribute__((format(printf, 5, 6))) static void addf(struct report *r, const char *name, enum verdict v,
+                                                       const char *remedy, const char *fmt, ...)
 {
     char buf[1024];
     va_list ap;
@@ -78,7 +74,8 @@ __attribute__((format(printf, 5, 6))) static void addf(struct report *r,
 static bool port_answers(void)
 {
     WEIR_CLEANUP(weir_closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(PORT_DEFAULT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(PORT_DEFAULT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     return fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
 }
 
@@ -93,7 +90,9 @@ static void check_broker(struct report *r, struct weir_client *api, const struct
     int rc = weir_client_call(api, "GET", "/v1/status", NULL, &status, &err);
     if (rc < 0) {
         add(r, "broker", VERDICT_BAD, err.text,
-            rc == -WEIR_EUNAVAIL ? "weir serve" : rc == -WEIR_EUNAUTH ? "set WEIR_TOKEN (and WEIR_CA for https)" : "check WEIR_URL");
+            rc == -WEIR_EUNAVAIL  ? "weir serve"
+            : rc == -WEIR_EUNAUTH ? "set WEIR_TOKEN (and WEIR_CA for https)"
+                                  : "check WEIR_URL");
         if (rc == -WEIR_EUNAVAIL && port_answers()) {
             addf(r, "port", VERDICT_NOTE, "weir serve --listen 127.0.0.1:PORT, and set WEIR_URL",
                  "something answers on 127.0.0.1:%d, the port that 'weir serve' wants", PORT_DEFAULT);
@@ -104,10 +103,11 @@ static void check_broker(struct report *r, struct weir_client *api, const struct
     const json_t *gpus = json_object_get(status, "gpus");
     const json_t *nodes = json_object_get(status, "nodes");
     addf(r, "broker", VERDICT_OK, NULL, "version %s at %s: %" PRId64 " nodes up, %" PRId64 " of %" PRId64 " GPUs free",
-         version != NULL ? version : "?", weir_client_url(api), weir_get_i64(nodes, "up", 0), weir_get_i64(gpus, "free", 0),
-         weir_get_i64(gpus, "total", 0));
+         version != NULL ? version : "?", weir_client_url(api), weir_get_i64(nodes, "up", 0),
+         weir_get_i64(gpus, "free", 0), weir_get_i64(gpus, "total", 0));
     if (version != NULL && !weir_streq(version, WEIR_VERSION)) {
-        addf(r, "version", VERDICT_NOTE, "install the same version on both sides", "this program is %s, the broker %s", WEIR_VERSION, version);
+        addf(r, "version", VERDICT_NOTE, "install the same version on both sides", "this program is %s, the broker %s",
+             WEIR_VERSION, version);
     }
     if (weir_get_i64(nodes, "lost", 0) > 0) {
         addf(r, "nodes", VERDICT_BAD, "look at their agents: weir nodes; systemctl status weir-agent",
@@ -115,11 +115,12 @@ static void check_broker(struct report *r, struct weir_client *api, const struct
     }
     size_t i;
     json_t *c;
-    json_array_foreach(json_object_get(status, "checks"), i, c) {
+    json_array_foreach(json_object_get(status, "checks"), i, c)
+    {
         const char *name = weir_get_text(c, "name");
         const char *text = weir_get_text(c, "text");
-        add(r, name != NULL ? name : "check", weir_get_bool(c, "ok") ? VERDICT_OK : VERDICT_BAD, text != NULL ? text : "",
-            weir_get_text(c, "remedy"));
+        add(r, name != NULL ? name : "check", weir_get_bool(c, "ok") ? VERDICT_OK : VERDICT_BAD,
+            text != NULL ? text : "", weir_get_text(c, "remedy"));
     }
     json_decref(status);
 }
@@ -135,19 +136,20 @@ static void check_data_dir(struct report *r, const char *dir)
         return;
     }
     if (!S_ISDIR(st.st_mode) || access(dir, R_OK | W_OK | X_OK) < 0) {
-        addf(r, "data", VERDICT_BAD, "give it to the user who runs 'weir serve'", "%s: cannot be written by this user", dir);
+        addf(r, "data", VERDICT_BAD, "give it to the user who runs 'weir serve'", "%s: cannot be written by this user",
+             dir);
         return;
     }
     if ((st.st_mode & 077U) != 0) {
-        addf(r, "data", VERDICT_BAD, "chmod 700 on it: it holds tokens and keys", "%s: others may look into it (mode %03o)", dir,
-             (unsigned)st.st_mode & 0777U);
+        addf(r, "data", VERDICT_BAD, "chmod 700 on it: it holds tokens and keys",
+             "%s: others may look into it (mode %03o)", dir, (unsigned)st.st_mode & 0777U);
         return;
     }
     struct statvfs fs;
     if (statvfs(dir, &fs) == 0) {
         uint64_t free_mib = (uint64_t)fs.f_bavail * fs.f_frsize >> 20;
-        addf(r, "data", free_mib < DISK_LOW_MIB ? VERDICT_BAD : VERDICT_OK, free_mib < DISK_LOW_MIB ? "make room on that disk" : NULL,
-             "%s: %" PRIu64 " MiB free", dir, free_mib);
+        addf(r, "data", free_mib < DISK_LOW_MIB ? VERDICT_BAD : VERDICT_OK,
+             free_mib < DISK_LOW_MIB ? "make room on that disk" : NULL, "%s: %" PRIu64 " MiB free", dir, free_mib);
     }
 }
 
@@ -160,7 +162,8 @@ static void check_config(struct report *r, const char *dir)
     } else if (errno == ENOENT) {
         addf(r, "config", VERDICT_OK, NULL, "no %s: built-in settings", weir_str_cstr(&path));
     } else {
-        addf(r, "config", VERDICT_BAD, "give it to the user who runs 'weir serve'", "%s: cannot be read", weir_str_cstr(&path));
+        addf(r, "config", VERDICT_BAD, "give it to the user who runs 'weir serve'", "%s: cannot be read",
+             weir_str_cstr(&path));
     }
     weir_str_release(&path);
 }
@@ -196,7 +199,8 @@ static void check_gpus(struct report *r)
         }
     } else if (access("/sys/module/amdgpu", F_OK) == 0) {
         bool ok = access("/dev/kfd", R_OK | W_OK) == 0;
-        add(r, "gpu driver", ok ? VERDICT_OK : VERDICT_BAD, ok ? "amdgpu" : "amdgpu, but /dev/kfd cannot be opened by this user",
+        add(r, "gpu driver", ok ? VERDICT_OK : VERDICT_BAD,
+            ok ? "amdgpu" : "amdgpu, but /dev/kfd cannot be opened by this user",
             ok ? NULL : "add the user to the group render");
     } else {
         add(r, "gpu driver", VERDICT_NOTE, "no GPU driver on this host",
@@ -220,7 +224,8 @@ static void check_container(struct report *r)
             return;
         }
     }
-    add(r, "containers", VERDICT_NOTE, "no container runtime: jobs that name an image cannot run here", "install podman");
+    add(r, "containers", VERDICT_NOTE, "no container runtime: jobs that name an image cannot run here",
+        "install podman");
 }
 
 static void check_cgroup(struct report *r)
@@ -265,19 +270,28 @@ static void check_clock(struct report *r)
          weir_wall_format(now, buf));
 }
 
+static const char *field(const json_t *o, const char *key)
+{
+    const char *text = weir_get_text(o, key);
+    return text != NULL ? text : "";
+}
+
 static void print_report(const struct report *r)
 {
     struct weir_term term = weir_term_of(STDOUT_FILENO);
     size_t i;
     json_t *o;
-    json_array_foreach(r->items, i, o) {
-        const char *verdict = weir_get_text(o, "verdict");
-        const char *remedy = weir_get_text(o, "remedy");
-        enum weir_style style = weir_streq(verdict, "bad") ? WEIR_STYLE_BAD
-                                : weir_streq(verdict, "ok") ? WEIR_STYLE_GOOD : WEIR_STYLE_BUSY;
+    json_array_foreach(r->items, i, o)
+    {
+        const char *verdict = field(o, "verdict");
+        const char *remedy = field(o, "remedy");
+        bool ok = weir_streq(verdict, verdict_name[VERDICT_OK]);
+        enum weir_style style = ok                                               ? WEIR_STYLE_GOOD
+                                : weir_streq(verdict, verdict_name[VERDICT_BAD]) ? WEIR_STYLE_BAD
+                                                                                 : WEIR_STYLE_BUSY;
         (void)printf("%s%-4s%s  %-14s %s\n", weir_style_begin(&term, style), verdict, weir_style_end(&term, style),
-                     weir_get_text(o, "name"), weir_get_text(o, "text"));
-        if (remedy != NULL && !weir_streq(verdict, "ok")) {
+                     field(o, "name"), field(o, "text"));
+        if (remedy[0] != '\0' && !ok) {
             (void)printf("      %-14s -> %s\n", "", remedy);
         }
     }

@@ -147,7 +147,8 @@ int weir_cmd_events(const struct weir_args *args, struct weir_err *err)
     } else {
         size_t i;
         json_t *e;
-        json_array_foreach(items, i, e) {
+        json_array_foreach(items, i, e)
+        {
             print_event(e);
         }
     }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "api_client.h"
 #include "base/mem.h"
@@ -33,6 +34,11 @@ static int write_page(const char *dir, const char *name, const struct weir_str *
 
 static int write_man(const char *dir, struct weir_err *err)
 {
+    if (mkdir(dir, 0777) < 0 && errno != EEXIST) {
+        int e = errno;
+        char text[128];
+        return weir_fail(err, weir_error_from_errno(e), "%s: %s", dir, strerror_r(e, text, sizeof text));
+    }
     struct weir_str page = WEIR_STR_INIT(WEIR_HELP_BYTES_MAX);
     weir_help_man_overview(&page);
     int r = write_page(dir, "weir", &page, err);

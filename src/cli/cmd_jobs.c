@@ -28,15 +28,26 @@ const struct weir_opt weir_opts_jobs[] = {
 static void print_table(const json_t *items)
 {
     static const struct weir_column column[] = {
-        {"ID", .right = true}, {"NAME", .shrink = true}, {"PROJECT", .shrink = true}, {"USER", .shrink = true},
-        {"STATE"}, {"TASKS", .right = true}, {"POOL"}, {"NODE", .shrink = true}, {"GPUS"}, {"EXIT", .right = true},
-        {"SUBMITTED (UTC)"}, {"TIME", .right = true}, {"COST", .right = true},
+        {"ID", .right = true},
+        {"NAME", .shrink = true},
+        {"PROJECT", .shrink = true},
+        {"USER", .shrink = true},
+        {"STATE"},
+        {"TASKS", .right = true},
+        {"POOL"},
+        {"NODE", .shrink = true},
+        {"GPUS"},
+        {"EXIT", .right = true},
+        {"SUBMITTED (UTC)"},
+        {"TIME", .right = true},
+        {"COST", .right = true},
     };
     struct weir_wall now = weir_clock_wall(&weir_clock_os);
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *job;
-    json_array_foreach(items, i, job) {
+    json_array_foreach(items, i, job)
+    {
         weir_cell_i64(t, job, "id");
         weir_cell_text(t, job, "name");
         weir_cell_text(t, job, "project");
@@ -80,7 +91,8 @@ int weir_cmd_jobs(const struct weir_args *args, struct weir_err *err)
     } else if (weir_args_has(args, "quiet")) {
         size_t i;
         json_t *job;
-        json_array_foreach(items, i, job) {
+        json_array_foreach(items, i, job)
+        {
             (void)printf("%" PRId64 "\n", weir_get_i64(job, "id", 0));
         }
     } else if (json_array_size(items) == 0) {

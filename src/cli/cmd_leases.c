@@ -19,20 +19,33 @@ const struct weir_opt weir_opts_leases[] = {
 static int list(const struct weir_args *args, struct weir_err *err)
 {
     static const struct weir_column column[] = {
-        {"ID", .right = true}, {"STATE"}, {"PROVIDER"}, {"REGION"}, {"INSTANCE TYPE", .shrink = true}, {"MARKET"}, {"GPUS"},
-        {"NODE", .right = true}, {"JOB", .right = true}, {"SINCE (UTC)"}, {"EXPIRES (UTC)"}, {"PRICE", .right = true},
-        {"COST", .right = true}, {"NOTE", .shrink = true},
+        {"ID", .right = true},
+        {"STATE"},
+        {"PROVIDER"},
+        {"REGION"},
+        {"INSTANCE TYPE", .shrink = true},
+        {"MARKET"},
+        {"GPUS"},
+        {"NODE", .right = true},
+        {"JOB", .right = true},
+        {"SINCE (UTC)"},
+        {"EXPIRES (UTC)"},
+        {"PRICE", .right = true},
+        {"COST", .right = true},
+        {"NOTE", .shrink = true},
     };
     json_t *items = NULL;
     WEIR_CLEANUP(weir_freep) char *currency = NULL;
-    int r = weir_list_get(args, weir_args_has(args, "all") ? "/v1/leases?all=true" : "/v1/leases", 0, &items, &currency, err);
+    int r = weir_list_get(args, weir_args_has(args, "all") ? "/v1/leases?all=true" : "/v1/leases", 0, &items, &currency,
+                          err);
     if (r < 0) {
         return r;
     }
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *o;
-    json_array_foreach(items, i, o) {
+    json_array_foreach(items, i, o)
+    {
         const char *gpu = weir_get_text(o, "gpu");
         weir_cell_i64(t, o, "id");
         weir_cell_state(t, o);

@@ -10,12 +10,14 @@
 
 const struct weir_opt weir_opts_logs[] = {
     {"follow", 'f', WEIR_OPT_FLAG, .help = "go on showing what comes until the job has ended"},
-    {"attempt", 0, WEIR_OPT_COUNT, .arg = "N", .help = "the log of an earlier attempt (default: the last)", .min = 1, .max = 1000000},
+    {"attempt", 0, WEIR_OPT_COUNT, .arg = "N", .help = "the log of an earlier attempt (default: the last)", .min = 1,
+     .max = 1000000},
     {0},
 };
 
 /* The logs of all tasks of an array as they stand, with prefixes. */
-static int print_all(struct weir_client *api, const struct weir_args *args, uint64_t job, struct weir_follow *f, struct weir_err *err)
+static int print_all(struct weir_client *api, const struct weir_args *args, uint64_t job, struct weir_follow *f,
+                     struct weir_err *err)
 {
     struct weir_str path = WEIR_STR_INIT(256);
     weir_job_path(&path, job);
@@ -25,7 +27,8 @@ static int print_all(struct weir_client *api, const struct weir_args *args, uint
     weir_str_release(&path);
     size_t i;
     json_t *task;
-    json_array_foreach(tasks, i, task) {
+    json_array_foreach(tasks, i, task)
+    {
         struct weir_ref ref = {.job = job, .has_index = weir_get_is_set(task, "index")};
         ref.index = (uint32_t)weir_get_i64(task, "index", 0);
         f->prefixed = ref.has_index;

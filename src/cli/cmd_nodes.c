@@ -13,9 +13,18 @@
 static int list(const struct weir_args *args, struct weir_err *err)
 {
     static const struct weir_column column[] = {
-        {"ID", .right = true}, {"NODE", .shrink = true}, {"POOL"}, {"STATE"}, {"GPU"}, {"GPUS FREE", .right = true},
-        {"CORES FREE", .right = true}, {"MEMORY FREE", .right = true}, {"RUNNING", .right = true},
-        {"LEASE", .right = true}, {"RATE", .right = true}, {"NOTE", .shrink = true},
+        {"ID", .right = true},
+        {"NODE", .shrink = true},
+        {"POOL"},
+        {"STATE"},
+        {"GPU"},
+        {"GPUS FREE", .right = true},
+        {"CORES FREE", .right = true},
+        {"MEMORY FREE", .right = true},
+        {"RUNNING", .right = true},
+        {"LEASE", .right = true},
+        {"RATE", .right = true},
+        {"NOTE", .shrink = true},
     };
     json_t *items = NULL;
     WEIR_CLEANUP(weir_freep) char *currency = NULL;
@@ -26,7 +35,8 @@ static int list(const struct weir_args *args, struct weir_err *err)
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *o;
-    json_array_foreach(items, i, o) {
+    json_array_foreach(items, i, o)
+    {
         struct weir_str cores = WEIR_STR_INIT(64);
         weir_out_milli(&cores, weir_get_i64(o, "cpu_free_milli", 0));
         weir_str_addc(&cores, '/');
@@ -61,7 +71,8 @@ static int find(struct weir_client *api, const char *text, int64_t *ret, struct 
     int64_t found = -1;
     size_t i;
     json_t *o;
-    json_array_foreach(items, i, o) {
+    json_array_foreach(items, i, o)
+    {
         const char *name = weir_get_text(o, "name");
         char id[24];
         (void)snprintf(id, sizeof id, "%" PRId64, weir_get_i64(o, "id", -1));
@@ -96,7 +107,8 @@ static int change(const struct weir_args *args, const char *verb, struct weir_er
             weir_print_json(answer);
         } else if (r == 0) {
             const char *state = weir_get_text(answer, "state");
-            weir_talk("node %s: %s%s%s", args->operand[i], verb, state != NULL ? ", now " : "", state != NULL ? state : "");
+            weir_talk("node %s: %s%s%s", args->operand[i], verb, state != NULL ? ", now " : "",
+                      state != NULL ? state : "");
         }
         json_decref(answer);
     }
@@ -112,8 +124,9 @@ int weir_cmd_nodes(const struct weir_args *args, struct weir_err *err)
     }
     for (const char *const *v = verbs; *v != NULL; v++) {
         if (weir_streq(*v, verb)) {
-            return args->n_operands > 1 ? change(args, verb, err)
-                                        : weir_fail(err, -WEIR_EINVAL, "which node? usage: weir nodes %s NODE...", verb);
+            return args->n_operands > 1
+                       ? change(args, verb, err)
+                       : weir_fail(err, -WEIR_EINVAL, "which node? usage: weir nodes %s NODE...", verb);
         }
     }
     const char *near = weir_nearest(weir_sv_of(verb), verbs);

@@ -23,14 +23,25 @@ const struct weir_opt weir_opts_offers[] = {
 static void print_table(const json_t *items, bool all)
 {
     static const struct weir_column column[] = {
-        {"PROVIDER"}, {"REGION"}, {"INSTANCE TYPE", .shrink = true}, {"MARKET"}, {"GPUS"}, {"GPU MEMORY", .right = true},
-        {"CORES", .right = true}, {"MEMORY", .right = true}, {"PRICE", .right = true}, {"PER GPU", .right = true},
-        {"SOURCE", .shrink = true}, {"AGE", .right = true}, {"NOTE", .shrink = true},
+        {"PROVIDER"},
+        {"REGION"},
+        {"INSTANCE TYPE", .shrink = true},
+        {"MARKET"},
+        {"GPUS"},
+        {"GPU MEMORY", .right = true},
+        {"CORES", .right = true},
+        {"MEMORY", .right = true},
+        {"PRICE", .right = true},
+        {"PER GPU", .right = true},
+        {"SOURCE", .shrink = true},
+        {"AGE", .right = true},
+        {"NOTE", .shrink = true},
     };
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *o;
-    json_array_foreach(items, i, o) {
+    json_array_foreach(items, i, o)
+    {
         const char *gpu = weir_get_text(o, "gpu");
         const char *verdict = weir_get_text(o, "verdict");
         const char *reason = weir_get_text(o, "reason");
@@ -42,7 +53,11 @@ static void print_table(const json_t *items, bool all)
         weir_cell_text(t, o, "market");
         weir_table_cellf(t, "%s:%" PRId64, gpu != NULL ? gpu : "none", weir_get_i64(o, "gpus", 0));
         weir_cell_mib(t, o, "gpu_mem_mib");
-        weir_cell_milli(t, weir_get_i64(o, "cpu_milli", 0));
+        if (weir_get_i64(o, "cpu_milli", 0) > 0) {
+            weir_cell_milli(t, weir_get_i64(o, "cpu_milli", 0));
+        } else {
+            weir_table_cell(t, NULL); /* price lists do not always tell */
+        }
         weir_cell_mib(t, o, "mem_mib");
         weir_cell_rate(t, o, "price_micro_per_hour", weir_get_currency(o));
         weir_cell_rate(t, o, "price_micro_per_gpu_hour", weir_get_currency(o));

@@ -13,8 +13,13 @@
 int weir_cmd_pools(const struct weir_args *args, struct weir_err *err)
 {
     static const struct weir_column column[] = {
-        {"POOL"}, {"KIND"}, {"NODES", .right = true}, {"GPUS FREE", .right = true}, {"CORES", .right = true},
-        {"RUNNING", .right = true}, {"RATE", .right = true},
+        {"POOL"},
+        {"KIND"},
+        {"NODES", .right = true},
+        {"GPUS FREE", .right = true},
+        {"CORES", .right = true},
+        {"RUNNING", .right = true},
+        {"RATE", .right = true},
     };
     json_t *items = NULL;
     WEIR_CLEANUP(weir_freep) char *currency = NULL;
@@ -25,7 +30,8 @@ int weir_cmd_pools(const struct weir_args *args, struct weir_err *err)
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *o;
-    json_array_foreach(items, i, o) {
+    json_array_foreach(items, i, o)
+    {
         weir_cell_text(t, o, "name");
         weir_cell_text(t, o, "kind");
         weir_cell_i64(t, o, "nodes");

@@ -12,16 +12,18 @@
 #include "lists.h"
 
 const struct weir_opt weir_opts_project[] = {
-    {"weight", 'w', WEIR_OPT_COUNT, .arg = "N", .help = "share among the projects (default 100)", .min = 1, .max = 1000000},
-    {"delay-cost", 0, WEIR_OPT_MONEY, .arg = "AMOUNT", .help = "what an hour of waiting costs its jobs, unless they say"},
+    {"weight", 'w', WEIR_OPT_COUNT, .arg = "N", .help = "share among the projects (default 100)", .min = 1,
+     .max = 1000000},
+    {"delay-cost", 0, WEIR_OPT_MONEY, .arg = "AMOUNT",
+     .help = "what an hour of waiting costs its jobs, unless they say"},
     {0},
 };
 
 static int list(const struct weir_args *args, struct weir_err *err)
 {
     static const struct weir_column column[] = {
-        {"PROJECT", .shrink = true}, {"WEIGHT", .right = true}, {"DELAY COST", .right = true},
-        {"SPENT", .right = true}, {"OF IT WASTE", .right = true},
+        {"PROJECT", .shrink = true}, {"WEIGHT", .right = true},      {"DELAY COST", .right = true},
+        {"SPENT", .right = true},    {"OF IT WASTE", .right = true},
     };
     json_t *items = NULL;
     WEIR_CLEANUP(weir_freep) char *currency = NULL;
@@ -32,7 +34,8 @@ static int list(const struct weir_args *args, struct weir_err *err)
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *o;
-    json_array_foreach(items, i, o) {
+    json_array_foreach(items, i, o)
+    {
         weir_cell_text(t, o, "name");
         weir_cell_i64(t, o, "weight");
         weir_cell_rate(t, o, "delay_cost_micro_per_hour", weir_get_currency(o));
@@ -63,7 +66,8 @@ static void print_project(const json_t *o)
     line_money("Waste:", weir_get_i64(o, "waste_micro", 0), currency, "");
     size_t i;
     json_t *p;
-    json_array_foreach(json_object_get(o, "by_pool"), i, p) {
+    json_array_foreach(json_object_get(o, "by_pool"), i, p)
+    {
         const char *pool = weir_get_text(p, "pool");
         struct weir_str line = WEIR_STR_INIT(512);
         weir_out_money(&line, weir_get_i64(p, "total_micro", 0), currency);
@@ -130,5 +134,6 @@ int weir_cmd_project(const struct weir_args *args, struct weir_err *err)
     if (weir_streq(verb, "set") && names) {
         return set(args, err);
     }
-    return weir_fail(err, -WEIR_EINVAL, "usage: weir project [list | show NAME | set NAME [--weight N] [--delay-cost AMOUNT]]");
+    return weir_fail(err, -WEIR_EINVAL,
+                     "usage: weir project [list | show NAME | set NAME [--weight N] [--delay-cost AMOUNT]]");
 }

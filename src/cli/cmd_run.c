@@ -67,8 +67,9 @@ static void status_line(struct run *run, const char *text)
     }
     struct weir_str clean = WEIR_STR_INIT(1024);
     weir_out_clean(&clean, weir_sv_of(text), false);
+    struct weir_sv shown = weir_out_prefix(weir_str_sv(&clean), term.width > 1 ? term.width - 1 : 79);
     (void)pthread_mutex_lock(&run->follow.out);
-    (void)fprintf(stderr, "\r\033[K%.*s", (int)(term.width > 1 ? term.width - 1 : 79), weir_str_cstr(&clean));
+    (void)fprintf(stderr, "\r\033[K%.*s", WEIR_SV_ARG(shown));
     (void)fflush(stderr);
     (void)pthread_mutex_unlock(&run->follow.out);
     weir_str_release(&clean);
@@ -119,7 +120,8 @@ static void cancel(struct run *run)
 
 __attribute__((noreturn)) static void detach(const struct run *run)
 {
-    weir_talk("job %" PRIu64 " goes on; follow it with 'weir logs -f %" PRIu64 "', end it with 'weir cancel %" PRIu64 "'",
+    weir_talk("job %" PRIu64 " goes on; follow it with 'weir logs -f %" PRIu64 "', end it with 'weir cancel %" PRIu64
+              "'",
               run->job, run->job, run->job);
     /* The streaming thread is in the middle of a call: nothing of ours is left to release in order. */
     (void)fflush(NULL);
@@ -136,7 +138,8 @@ static char ask(struct run *run)
     (void)pthread_mutex_lock(&run->follow.out);
     char answer = 0;
     while (answer == 0) {
-        (void)fprintf(stderr, "\nweir: job %" PRIu64 ": (c)ancel it, (d)etach and let it run, or (g)o on following? ", run->job);
+        (void)fprintf(stderr, "\nweir: job %" PRIu64 ": (c)ancel it, (d)etach and let it run, or (g)o on following? ",
+                      run->job);
         (void)fflush(stderr);
         struct pollfd p[2] = {{.fd = tty, .events = POLLIN}, {.fd = run->pipe[0], .events = POLLIN}};
         if (poll(p, 2, -1) < 0 && errno != EINTR) {
@@ -210,11 +213,8 @@ static void attend(struct run *run)
     }
 }
 
-static int make_spec(const struct weir_args *args,
-                     const struct weir_client *api,
-                     struct weir_gpu_table *gpus,
-                     struct weir_spec **ret,
-                     struct weir_err *err)
+static int make_spec(const struct weir_args *args, const struct weir_client *api, struct weir_gpu_table *gpus,
+                     struct weir_spec **ret, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_spec_freep) struct weir_spec *s = weir_spec_new();
     const char *base = strrchr(args->operand[0], '/');
@@ -298,8 +298,9 @@ static int run_job(struct run *run, const struct weir_args *args, struct weir_er
     (void)sigaction(SIGHUP, &act, NULL);
     pthread_t thread;
     if (pthread_create(&thread, NULL, stream_main, run) != 0) {
-        return weir_fail(err, -WEIR_ENOMEM, "no thread can be started; job %" PRIu64 " runs: 'weir logs -f %" PRIu64 "'",
-                         run->job, run->job);
+        return weir_fail(err, -WEIR_ENOMEM,
+                         "no thread can be started; job %" PRIu64 " runs: 'weir logs -f %" PRIu64 "'", run->job,
+                         run->job);
     }
     attend(run);
     (void)pthread_join(thread, NULL);

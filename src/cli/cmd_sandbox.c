@@ -34,14 +34,17 @@ static int find_instance(struct weir_client *api, const char *text, struct weir_
     if (r == 0) {
         r = weir_client_list(api, "/v1/leases", 0, &leases, NULL, err);
     }
-    json_array_foreach(nodes, i, o) {
+    json_array_foreach(nodes, i, o)
+    {
         if (matches(o, "name", text) || matches(o, "id", text)) {
             lease = weir_get_i64(o, "lease", -1);
         }
     }
-    json_array_foreach(leases, i, o) {
+    json_array_foreach(leases, i, o)
+    {
         const char *instance = weir_get_text(o, "instance");
-        bool it_is = lease >= 0 ? weir_get_i64(o, "id", -2) == lease : matches(o, "node", text) || matches(o, "instance", text);
+        bool it_is =
+            lease >= 0 ? weir_get_i64(o, "id", -2) == lease : matches(o, "node", text) || matches(o, "instance", text);
         if (instance != NULL && it_is && ret->n == 0) {
             weir_str_addf(ret, "reclaim:%s", instance);
         }
@@ -49,7 +52,8 @@ static int find_instance(struct weir_client *api, const char *text, struct weir_
     json_decref(nodes);
     json_decref(leases);
     if (r == 0 && ret->n == 0) {
-        r = weir_fail(err, -WEIR_ENOTFOUND, "there is no rented node '%.100s'; 'weir leases' lists what is rented", text);
+        r = weir_fail(err, -WEIR_ENOTFOUND, "there is no rented node '%.100s'; 'weir leases' lists what is rented",
+                      text);
     }
     return r;
 }

@@ -23,13 +23,15 @@ static void print_lists(const json_t *job)
     struct weir_str s = WEIR_STR_INIT(8192);
     const char *key;
     json_t *v;
-    json_object_foreach(json_object_get(job, "tags"), key, v) {
+    json_object_foreach(json_object_get(job, "tags"), key, v)
+    {
         weir_str_addf(&s, "%s%s=%s", s.n > 0 ? ", " : "", key, json_is_string(v) ? json_string_value(v) : "");
     }
     weir_line_text("Tags:", weir_str_cstr(&s));
     weir_str_clear(&s);
     if (weir_get_i64(job, "tasks", 1) > 1) {
-        json_object_foreach(json_object_get(job, "counts"), key, v) {
+        json_object_foreach(json_object_get(job, "counts"), key, v)
+        {
             if (json_integer_value(v) > 0) {
                 weir_str_addf(&s, "%s%" JSON_INTEGER_FORMAT " %s", s.n > 0 ? ", " : "", json_integer_value(v), key);
             }
@@ -96,18 +98,29 @@ static void print_task(const json_t *task)
 static void print_tasks(const json_t *items)
 {
     static const struct weir_column column[] = {
-        {"TASK"}, {"STATE"}, {"REASON"}, {"ATTEMPT", .right = true}, {"POOL"}, {"NODE", .shrink = true}, {"GPUS"},
-        {"EXIT", .right = true}, {"STARTED (UTC)"}, {"TIME", .right = true}, {"COST", .right = true},
+        {"TASK"},
+        {"STATE"},
+        {"REASON"},
+        {"ATTEMPT", .right = true},
+        {"POOL"},
+        {"NODE", .shrink = true},
+        {"GPUS"},
+        {"EXIT", .right = true},
+        {"STARTED (UTC)"},
+        {"TIME", .right = true},
+        {"COST", .right = true},
     };
     struct weir_wall now = weir_clock_wall(&weir_clock_os);
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *task;
-    json_array_foreach(items, i, task) {
+    json_array_foreach(items, i, task)
+    {
         struct weir_str gpus = WEIR_STR_INIT(256);
         size_t k;
         json_t *gpu;
-        json_array_foreach(json_object_get(task, "gpus"), k, gpu) {
+        json_array_foreach(json_object_get(task, "gpus"), k, gpu)
+        {
             weir_str_addf(&gpus, "%s%" JSON_INTEGER_FORMAT, k > 0 ? "," : "", json_integer_value(gpu));
         }
         weir_cell_text(t, task, "id");
@@ -161,7 +174,8 @@ static int show_job(struct weir_client *api, const struct weir_args *args, uint6
     return r;
 }
 
-static int show_task(struct weir_client *api, const struct weir_args *args, const struct weir_ref *ref, struct weir_err *err)
+static int show_task(struct weir_client *api, const struct weir_args *args, const struct weir_ref *ref,
+                     struct weir_err *err)
 {
     json_t *task = NULL;
     int r = weir_task_get(api, ref, &task, err);

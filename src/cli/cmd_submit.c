@@ -63,12 +63,8 @@ static int finish_one(struct weir_client *api, const struct weir_args *args, uin
 }
 
 /* Reads, completes and posts one file; the answer comes back owned. */
-static int submit_one(struct weir_client *api,
-                      const struct weir_args *args,
-                      const char *file,
-                      struct weir_gpu_table *gpus,
-                      json_t **ret,
-                      struct weir_err *err)
+static int submit_one(struct weir_client *api, const struct weir_args *args, const char *file,
+                      struct weir_gpu_table *gpus, json_t **ret, struct weir_err *err)
 {
     const char *name = weir_streq(file, "-") ? "standard input" : file;
     WEIR_CLEANUP(weir_freep) char *text = NULL;

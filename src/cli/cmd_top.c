@@ -67,11 +67,14 @@ static void add_head(const struct frame *f, const char *url, struct weir_str *ou
     int64_t total = weir_get_i64(gpus, "total", 0);
     weir_str_addf(out, "weir %s at %s, up %s\n", version != NULL ? version : "?", url,
                   weir_dur_format(weir_dur_s(weir_get_i64(f->status, "uptime_s", 0)), buf));
-    weir_str_addf(out, "GPUs %" PRId64 "/%" PRId64 " busy   nodes %" PRId64 " up, %" PRId64 " lost   leases %" PRId64 "   spending ",
-                  total - weir_get_i64(gpus, "free", 0), total, weir_get_i64(nodes, "up", 0), weir_get_i64(nodes, "lost", 0),
-                  weir_get_i64(f->status, "leases", 0));
+    weir_str_addf(out,
+                  "GPUs %" PRId64 "/%" PRId64 " busy   nodes %" PRId64 " up, %" PRId64 " lost   leases %" PRId64
+                  "   spending ",
+                  total - weir_get_i64(gpus, "free", 0), total, weir_get_i64(nodes, "up", 0),
+                  weir_get_i64(nodes, "lost", 0), weir_get_i64(f->status, "leases", 0));
     weir_out_rate(out, weir_get_i64(f->status, "spend_micro_per_hour", 0), weir_get_currency(f->status));
-    weir_str_addf(out, "\njobs %" PRId64 " running, %" PRId64 " waiting   tasks %" PRId64 " running, %" PRId64 " waiting\n",
+    weir_str_addf(out,
+                  "\njobs %" PRId64 " running, %" PRId64 " waiting   tasks %" PRId64 " running, %" PRId64 " waiting\n",
                   weir_get_i64(jobs, "running", 0), weir_get_i64(jobs, "waiting", 0), weir_get_i64(tasks, "running", 0),
                   weir_get_i64(tasks, "waiting", 0));
 }
@@ -79,12 +82,17 @@ static void add_head(const struct frame *f, const char *url, struct weir_str *ou
 static void add_pools(const struct frame *f, const struct weir_term *term, struct weir_str *out)
 {
     static const struct weir_column column[] = {
-        {"POOL"}, {"NODES", .right = true}, {"GPUS FREE", .right = true}, {"RUNNING", .right = true}, {"RATE", .right = true},
+        {"POOL"},
+        {"NODES", .right = true},
+        {"GPUS FREE", .right = true},
+        {"RUNNING", .right = true},
+        {"RATE", .right = true},
     };
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *o;
-    json_array_foreach(f->pools, i, o) {
+    json_array_foreach(f->pools, i, o)
+    {
         weir_cell_text(t, o, "name");
         weir_cell_i64(t, o, "nodes");
         weir_cell_of(t, weir_get_i64(o, "gpus_free", 0), weir_get_i64(o, "gpus", 0));
@@ -98,13 +106,19 @@ static void add_pools(const struct frame *f, const struct weir_term *term, struc
 static void add_nodes(const struct frame *f, const struct weir_term *term, struct weir_str *out)
 {
     static const struct weir_column column[] = {
-        {"NODE", .shrink = true}, {"POOL"}, {"STATE"}, {"GPU"}, {"GPUS FREE", .right = true}, {"RUNNING", .right = true},
+        {"NODE", .shrink = true},
+        {"POOL"},
+        {"STATE"},
+        {"GPU"},
+        {"GPUS FREE", .right = true},
+        {"RUNNING", .right = true},
         {"RATE", .right = true},
     };
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *o;
-    json_array_foreach(f->nodes, i, o) {
+    json_array_foreach(f->nodes, i, o)
+    {
         weir_cell_text(t, o, "name");
         weir_cell_text(t, o, "pool");
         weir_cell_state(t, o);
@@ -120,14 +134,22 @@ static void add_nodes(const struct frame *f, const struct weir_term *term, struc
 static void add_jobs(const struct frame *f, const struct weir_term *term, struct weir_str *out)
 {
     static const struct weir_column column[] = {
-        {"JOB", .right = true}, {"NAME", .shrink = true}, {"PROJECT", .shrink = true}, {"USER", .shrink = true},
-        {"TASKS", .right = true}, {"NODE", .shrink = true}, {"GPUS"}, {"TIME", .right = true}, {"COST", .right = true},
+        {"JOB", .right = true},
+        {"NAME", .shrink = true},
+        {"PROJECT", .shrink = true},
+        {"USER", .shrink = true},
+        {"TASKS", .right = true},
+        {"NODE", .shrink = true},
+        {"GPUS"},
+        {"TIME", .right = true},
+        {"COST", .right = true},
     };
     struct weir_wall now = weir_clock_wall(&weir_clock_os);
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
     size_t i;
     json_t *o;
-    json_array_foreach(f->jobs, i, o) {
+    json_array_foreach(f->jobs, i, o)
+    {
         weir_cell_i64(t, o, "id");
         weir_cell_text(t, o, "name");
         weir_cell_text(t, o, "project");
@@ -243,7 +265,8 @@ int weir_cmd_top(const struct weir_args *args, struct weir_err *err)
     struct frame f = {0};
     r = fetch(api, &f, err);
     if (r == 0 && json) {
-        json_t *all = json_pack("{s:O,s:O,s:O,s:O}", "status", f.status, "pools", f.pools, "nodes", f.nodes, "jobs", f.jobs);
+        json_t *all =
+            json_pack("{s:O,s:O,s:O,s:O}", "status", f.status, "pools", f.pools, "nodes", f.nodes, "jobs", f.jobs);
         weir_print_json(all);
         json_decref(all);
     } else if (r == 0) {

@@ -16,12 +16,8 @@ const struct weir_opt weir_opts_wait[] = {
     {0},
 };
 
-static int wait_one(struct weir_client *api,
-                    const struct weir_args *args,
-                    const char *text,
-                    struct weir_dur left,
-                    json_t *all,
-                    struct weir_err *err)
+static int wait_one(struct weir_client *api, const struct weir_args *args, const char *text, struct weir_dur left,
+                    json_t *all, struct weir_err *err)
 {
     struct weir_ref ref;
     int r = weir_ref_parse(text, &ref, err);

@@ -18,10 +18,10 @@ struct weir_cli_command {
     const char *group; /* heading in the list of commands; NULL: hidden */
     weir_cli_fn *fn;
     weir_cli_raw_fn *raw; /* instead of fn: no options are parsed */
-    const char *operands;     /* for the synopsis: "JOB[_INDEX]..." */
-    const char *summary;      /* one line, no full stop */
+    const char *operands; /* for the synopsis: "JOB[_INDEX]..." */
+    const char *summary;  /* one line, no full stop */
     const struct weir_opt *opts;
-    const char *help; /* paragraphs for --help and the man page; an empty line parts them */
+    const char *help;     /* paragraphs for --help and the man page; an empty line parts them */
     const char *examples; /* one per line: "command\tmeaning" */
     const char *exits;    /* one per line: "code\tmeaning", beyond those of all commands */
     unsigned operands_min;
@@ -43,6 +43,7 @@ const struct weir_cli_command *weir_cli_command_find(const char *name);
 /* The whole program: argv[1] names the command. Returns the exit status. */
 int weir_cli_main(int argc, char **argv);
 
+weir_cli_fn weir_cmd_agent;
 weir_cli_fn weir_cmd_bill;
 weir_cli_fn weir_cmd_cancel;
 weir_cli_fn weir_cmd_completion;
@@ -59,12 +60,14 @@ weir_cli_fn weir_cmd_pools;
 weir_cli_fn weir_cmd_project;
 weir_cli_fn weir_cmd_run;
 weir_cli_fn weir_cmd_sandbox;
+weir_cli_fn weir_cmd_serve;
 weir_cli_fn weir_cmd_show;
 weir_cli_fn weir_cmd_submit;
 weir_cli_fn weir_cmd_top;
 weir_cli_fn weir_cmd_version;
 weir_cli_fn weir_cmd_wait;
 
+extern const struct weir_opt weir_opts_agent[];
 extern const struct weir_opt weir_opts_bill[];
 extern const struct weir_opt weir_opts_doctor[];
 extern const struct weir_opt weir_opts_events[];
@@ -76,6 +79,7 @@ extern const struct weir_opt weir_opts_logs[];
 extern const struct weir_opt weir_opts_offers[];
 extern const struct weir_opt weir_opts_project[];
 extern const struct weir_opt weir_opts_run[];
+extern const struct weir_opt weir_opts_serve[];
 extern const struct weir_opt weir_opts_show[];
 extern const struct weir_opt weir_opts_submit[];
 extern const struct weir_opt weir_opts_top[];

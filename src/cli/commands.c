@@ -4,14 +4,13 @@
 
 #include <limits.h>
 
-#include "base/mem.h"
+#include "cloud/sandbox/sandbox.h"
 #include "command.h"
 
-const char weir_environment_text[] =
-    "WEIR_URL\tthe broker (default http://127.0.0.1:7070)\n"
-    "WEIR_TOKEN\ttoken for the broker; not needed for one of your own on this host\n"
-    "WEIR_CA\tfile with the authority to trust for https (tls/ca.pem of the broker)\n"
-    "NO_COLOR\tset: no colours on terminals\n";
+const char weir_environment_text[] = "WEIR_URL\tthe broker (default http://127.0.0.1:7070)\n"
+                                     "WEIR_TOKEN\ttoken for the broker; not needed for one of your own on this host\n"
+                                     "WEIR_CA\tfile with the authority to trust for https (tls/ca.pem of the broker)\n"
+                                     "NO_COLOR\tset: no colours on terminals\n";
 
 const struct weir_opt weir_common_options[] = {
     {"json", 0, WEIR_OPT_FLAG, .help = "print the result as JSON"},
@@ -20,17 +19,17 @@ const struct weir_opt weir_common_options[] = {
     {0},
 };
 
-#define JOB_EXITS                                                              \
-    "the job's\tits exit code, or 128 + the signal that ended it\n"            \
-    "124\tstopped at its max_duration\n"                                       \
-    "137\tkilled for using more memory than it asked for\n"                    \
+#define JOB_EXITS                                                                                                      \
+    "the job's\tits exit code, or 128 + the signal that ended it\n"                                                    \
+    "124\tstopped at its max_duration\n"                                                                               \
+    "137\tkilled for using more memory than it asked for\n"                                                            \
     "143\tcancelled\n"
 
-#define SURROUNDINGS \
-    "Commands and scripts run in the directory from which they are submitted, where the broker runs on\n" \
-    "this host, and are given these variables of the caller: PATH, HOME, USER, LOGNAME, SHELL, LANG,\n" \
-    "LC_ALL, TZ, VIRTUAL_ENV, CONDA_PREFIX, CONDA_DEFAULT_ENV, PYTHONPATH, LD_LIBRARY_PATH; others only\n" \
-    "by --env NAME, so that no secret is stored by accident. --clean-env passes none. Jobs in a container\n" \
+#define SURROUNDINGS                                                                                                   \
+    "Commands and scripts run in the directory from which they are submitted, where the broker runs on\n"              \
+    "this host, and are given these variables of the caller: PATH, HOME, USER, LOGNAME, SHELL, LANG,\n"                \
+    "LC_ALL, TZ, VIRTUAL_ENV, CONDA_PREFIX, CONDA_DEFAULT_ENV, PYTHONPATH, LD_LIBRARY_PATH; others only\n"             \
+    "by --env NAME, so that no secret is stored by accident. --clean-env passes none. Jobs in a container\n"           \
     "and job files in YAML are given only what they name."
 
 #define JOBS "Jobs"
@@ -46,17 +45,19 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "[--] COMMAND [ARGUMENT]...",
         .summary = "Run a command as a job, show its output, exit with its code",
         .opts = weir_opts_run,
-        .help = "Submits the command, streams its output as it comes and exits as the command did. While the job\n"
-                "waits, the reason is shown on a terminal. Standard input is not passed on.\n"
-                "\n"
-                "Ctrl-C asks whether to cancel the job, to leave it running (exit code 130), or to go on; pressed\n"
-                "again it cancels. Where nobody can be asked, SIGINT and SIGTERM cancel the job. A terminal that\n"
-                "goes away leaves the job running.\n"
-                "\n"
-                "With --array the output of the tasks comes in their order, each line headed by its task.\n\n" SURROUNDINGS,
-        .examples = "weir run --gpus A100:2 -- python train.py\ttwo A100 of the own pool, or rented ones where that is better\n"
-                    "weir run --gpus 1 --spot --max-cost 5 -- ./sweep.sh\tany GPU; rented only as spot, at most 5 USD\n"
-                    "weir run --array 0-9 -- sh -c 'echo $WEIR_TASK_INDEX'\tten tasks\n",
+        .help =
+            "Submits the command, streams its output as it comes and exits as the command did. While the job\n"
+            "waits, the reason is shown on a terminal. Standard input is not passed on.\n"
+            "\n"
+            "Ctrl-C asks whether to cancel the job, to leave it running (exit code 130), or to go on; pressed\n"
+            "again it cancels. Where nobody can be asked, SIGINT and SIGTERM cancel the job. A terminal that\n"
+            "goes away leaves the job running.\n"
+            "\n"
+            "With --array the output of the tasks comes in their order, each line headed by its task.\n\n" SURROUNDINGS,
+        .examples =
+            "weir run --gpus A100:2 -- python train.py\ttwo A100 of the own pool, or rented ones where that is better\n"
+            "weir run --gpus 1 --spot --max-cost 5 -- ./sweep.sh\tany GPU; rented only as spot, at most 5 USD\n"
+            "weir run --array 0-9 -- sh -c 'echo $WEIR_TASK_INDEX'\tten tasks\n",
         .exits = JOB_EXITS "125\tweir itself failed: no broker, an impossible request, a bad option\n"
                            "130\tleft running after Ctrl-C\n",
         .operands_min = 1,
@@ -155,9 +156,11 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "JOB[_INDEX]",
         .summary = "Why here, why now, why this price, what would change it",
         .opts = weir_opts_explain,
-        .help = "Shows the stored records of every decision about the task, oldest first: the candidates with the terms\n"
-                "of their expected cost, what was rejected and why, and the margin. A waiting task is looked at anew.",
-        .examples = "weir explain 12\tthe job's first task\nweir explain --last 12_7\tthe latest decision about task 7\n",
+        .help =
+            "Shows the stored records of every decision about the task, oldest first: the candidates with the terms\n"
+            "of their expected cost, what was rejected and why, and the margin. A waiting task is looked at anew.",
+        .examples =
+            "weir explain 12\tthe job's first task\nweir explain --last 12_7\tthe latest decision about task 7\n",
         .operands_min = 1,
         .operands_max = 1,
     },
@@ -168,8 +171,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "",
         .summary = "Every way to get GPUs, owned ones first, with price, source and age",
         .opts = weir_opts_offers,
-        .help = "Owned capacity stands first, at its full cost; then what clouds offer, cheapest first. Each price is shown\n"
-                "per machine and per GPU, with where it comes from and how old it is. --all shows what is excluded and why:\n"
+        .help = "Owned capacity stands first, at its full cost; then what clouds offer, cheapest first. Each price is "
+                "shown\n"
+                "per machine and per GPU, with where it comes from and how old it is. --all shows what is excluded and "
+                "why:\n"
                 "a price of zero, a stale one, one far outside its kind, a machine that does not fit.",
         .examples = "weir offers --gpus H100:8\teight H100 in one machine\n"
                     "weir offers --gpus A100 --spot --region 'eu-*'\tspot machines in Europe\n",
@@ -189,8 +194,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .fn = weir_cmd_nodes,
         .operands = "[drain|resume|remove NODE...]",
         .summary = "List nodes; take them out of service and back",
-        .help = "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
-                "that will not come back: what ran there is lost and runs again elsewhere. A node is named by its name or id.",
+        .help =
+            "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
+            "that will not come back: what ran there is lost and runs again elsewhere. A node is named by its name or "
+            "id.",
         .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\n",
         .operands_max = 1000,
     },
@@ -233,9 +240,12 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "",
         .summary = "Who spent what, on what, when",
         .opts = weir_opts_bill,
-        .help = "USED is what jobs used; BOOT, LOST and FAILED are waste: machines starting, work lost to reclaim or failure\n"
-                "of a node, failed tasks; IDLE is what owned and rented machines cost while no job used them. TOTAL is their\n"
-                "sum. Amounts are exact to the millionth. --check proves that for every node and every span of time cost and\n"
+        .help = "USED is what jobs used; BOOT, LOST and FAILED are waste: machines starting, work lost to reclaim or "
+                "failure\n"
+                "of a node, failed tasks; IDLE is what owned and rented machines cost while no job used them. TOTAL is "
+                "their\n"
+                "sum. Amounts are exact to the millionth. --check proves that for every node and every span of time "
+                "cost and\n"
                 "use are equal.",
         .examples = "weir bill --by project,tag:team --month 2026-11\ta month, by project and team\n"
                     "weir bill --by day --from 2026-11-01 --format csv\tfor a spreadsheet\n"
@@ -250,8 +260,44 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "[list|show NAME|set NAME]",
         .summary = "List, show and set projects",
         .opts = weir_opts_project,
-        .examples = "weir project\tthe list\nweir project set vision --weight 200 --delay-cost 2.50\ttwice the share of others\n",
+        .examples = "weir project\tthe list\nweir project set vision --weight 200 --delay-cost 2.50\ttwice the share "
+                    "of others\n",
         .operands_max = 2,
+    },
+    {
+        .name = "serve",
+        .group = HOUSE,
+        .fn = weir_cmd_serve,
+        .operands = "",
+        .summary = "Run the broker, with an agent for this host",
+        .opts = weir_opts_serve,
+        .help = "Serves the REST API on 127.0.0.1:7070 and keeps everything in the data directory. Clients of the same "
+                "user on\n"
+                "this host need no token; others find one in the file token of the data directory. On an address that "
+                "is not\n"
+                "loopback it speaks https with an authority of its own, tls/ca.pem in the data directory.\n"
+                "\n"
+                "SIGTERM ends it. Tasks go on running without it, and are found again when it is back.",
+        .examples = "weir serve\ta broker for this host\n"
+                    "weir serve --declare-gpus A100:4\tto try weir on a host without GPUs\n"
+                    "weir serve --listen :7070 --data /var/lib/weir\tfor others\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "agent",
+        .group = HOUSE,
+        .fn = weir_cmd_agent,
+        .operands = "",
+        .summary = "Make this host a node of a broker elsewhere",
+        .opts = weir_opts_agent,
+        .help = "Joins the broker, runs its tasks as processes of this host and reports on them. All calls go from the "
+                "agent\n"
+                "to the broker. SIGTERM ends the agent; its tasks go on, and the next agent on the same directory "
+                "takes them\n"
+                "over.",
+        .examples = "weir agent --broker https://weir.example.org:7070 --token-file /etc/weir/agent-token --ca "
+                    "/etc/weir/ca.pem\ta node\n",
+        .operands_max = 0,
     },
     {
         .name = "doctor",
@@ -260,8 +306,9 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "",
         .summary = "What is configured, what works, what to fix",
         .opts = weir_opts_doctor,
-        .help = "Looks at the broker and at this host, and says for everything that is wrong what to do. Works without a\n"
-                "broker too.",
+        .help =
+            "Looks at the broker and at this host, and says for everything that is wrong what to do. Works without a\n"
+            "broker too.",
         .exits = "1\tsomething is wrong\n",
         .operands_max = 0,
     },
@@ -293,14 +340,23 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 0,
     },
     {
+        .name = "sandbox-machine",
+        .raw = weir_sandbox_machine_main,
+        .operands = "DIR",
+        .summary = "The process that is a machine of the sandbox provider; started by it",
+    },
+    {
         .name = "sandbox",
         .fn = weir_cmd_sandbox,
         .operands = "[reclaim NODE|fault WHAT]",
         .summary = "Make the sandbox provider misbehave",
-        .help = "reclaim takes a rented machine away, with notice, as a provider does with spot machines. fault makes the next\n"
-                "launch fail: no_capacity, quota, refused, throttled, lost_reply, half_made, slow, boot_never; clear forgets\n"
+        .help = "reclaim takes a rented machine away, with notice, as a provider does with spot machines. fault makes "
+                "the next\n"
+                "launch fail: no_capacity, quota, refused, throttled, lost_reply, half_made, slow, boot_never; clear "
+                "forgets\n"
                 "the faults that wait.",
-        .examples = "weir sandbox reclaim sandbox-1\ta node of 'weir nodes'\nweir sandbox fault no_capacity\tthe next launch\n",
+        .examples =
+            "weir sandbox reclaim sandbox-1\ta node of 'weir nodes'\nweir sandbox fault no_capacity\tthe next launch\n",
         .operands_min = 2,
         .operands_max = 2,
     },

@@ -101,7 +101,8 @@ static void bash(struct weir_str *out)
     each_command(add_name, out);
     weir_str_adds(out, "' -- \"$current\"))\n    return\n  fi\n  case \"$command $previous\" in\n");
     each_command(bash_command_choices, out);
-    weir_str_adds(out, "  esac\n  if [[ -n $words ]]; then\n    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n    return\n  fi\n"
+    weir_str_adds(out, "  esac\n  if [[ -n $words ]]; then\n    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n "
+                       "   return\n  fi\n"
                        "  case \"$command\" in\n");
     each_command(bash_command, out);
     weir_str_adds(out, "  esac\n"
@@ -185,7 +186,8 @@ static void zsh(struct weir_str *out)
     weir_str_adds(out, "  )\n  if ((CURRENT == 2)); then\n    _describe command commands\n    return\n  fi\n"
                        "  local command=$words[2]\n  shift words\n  ((CURRENT--))\n  case $command in\n");
     each_command(zsh_command, out);
-    weir_str_adds(out, "  esac\n}\nif [[ $funcstack[1] == _weir ]]; then\n  _weir \"$@\"\nelse\n  compdef _weir weir\nfi\n");
+    weir_str_adds(out,
+                  "  esac\n}\nif [[ $funcstack[1] == _weir ]]; then\n  _weir \"$@\"\nelse\n  compdef _weir weir\nfi\n");
 }
 
 /* ---- fish ---- */
@@ -219,7 +221,8 @@ static void fish_command(const struct weir_cli_command *c, struct weir_str *out)
     struct weir_str verbs = WEIR_STR_INIT(256);
     add_verbs(c, &verbs);
     if (verbs.n > 0 || !takes_files(c)) {
-        weir_str_addf(out, "complete -c weir -n '__fish_seen_subcommand_from %s' -f -a '%s'\n", c->name, weir_str_cstr(&verbs));
+        weir_str_addf(out, "complete -c weir -n '__fish_seen_subcommand_from %s' -f -a '%s'\n", c->name,
+                      weir_str_cstr(&verbs));
     }
     weir_str_release(&verbs);
     each_option(c, fish_option, out);

@@ -45,9 +45,12 @@ static void cell_candidate(struct weir_table *t, const json_t *c, const char *cu
 static void add_candidates(const json_t *record, const char *currency, struct weir_str *out)
 {
     static const struct weir_column column[] = {
-        {"CANDIDATE", .shrink = true}, {"VERDICT"}, {"STARTS IN", .right = true}, {"RUN", .right = true},
-        {"BOOT", .right = true}, {"EGRESS", .right = true}, {"RECLAIM", .right = true}, {"WAITING", .right = true},
-        {"SHADOW", .right = true}, {"TOTAL", .right = true}, {"WHY", .shrink = true},
+        {"CANDIDATE", .shrink = true}, {"VERDICT"},
+        {"STARTS IN", .right = true},  {"RUN", .right = true},
+        {"BOOT", .right = true},       {"EGRESS", .right = true},
+        {"RECLAIM", .right = true},    {"WAITING", .right = true},
+        {"SHADOW", .right = true},     {"TOTAL", .right = true},
+        {"WHY", .shrink = true},
     };
     const json_t *list = json_object_get(record, "candidates");
     if (json_array_size(list) == 0) {
@@ -56,7 +59,8 @@ static void add_candidates(const json_t *record, const char *currency, struct we
     struct weir_table *t = weir_table_new(column, sizeof column / sizeof column[0]);
     size_t i;
     json_t *c;
-    json_array_foreach(list, i, c) {
+    json_array_foreach(list, i, c)
+    {
         char buf[WEIR_RFC3339_SIZE];
         const char *verdict = text_or(c, "verdict", "");
         if (i >= CANDIDATES_SHOWN_MAX) {
@@ -66,8 +70,8 @@ static void add_candidates(const json_t *record, const char *currency, struct we
         weir_table_cell_styled(t, weir_streq(verdict, "chosen") ? WEIR_STYLE_GOOD : WEIR_STYLE_PLAIN, verdict);
         int64_t delay_s = weir_get_i64(c, "start_delay_s", -1);
         weir_table_cell(t, delay_s < 0 ? NULL : delay_s == 0 ? "now" : weir_dur_format(weir_dur_s(delay_s), buf));
-        static const char *const term[] = {"run_micro", "boot_micro", "egress_micro", "reclaim_micro", "wait_micro",
-                                           "shadow_micro", "total_micro"};
+        static const char *const term[] = {"run_micro",  "boot_micro",   "egress_micro", "reclaim_micro",
+                                           "wait_micro", "shadow_micro", "total_micro"};
         for (size_t k = 0; k < sizeof term / sizeof term[0]; k++) {
             cell_money(t, c, term[k]);
         }
@@ -106,7 +110,8 @@ static void add_change(const json_t *record, const char *currency, struct weir_s
     int64_t ahead = weir_get_i64(record, "queue_ahead", 0);
     const char *decision = text_or(record, "decision", "");
     if (ahead > 0) {
-        weir_str_addf(out, "Ahead in the queue: %" PRId64 " tasks; a higher priority (--priority) would pass them.\n", ahead);
+        weir_str_addf(out, "Ahead in the queue: %" PRId64 " tasks; a higher priority (--priority) would pass them.\n",
+                      ahead);
     }
     if (margin > 0 && json_array_size(json_object_get(record, "candidates")) > 1) {
         weir_str_adds(out, "What would change it: the next best candidate would win were it ");
@@ -165,7 +170,8 @@ void weir_explain_text(const json_t *explain, const char *currency, struct weir_
     }
     size_t i;
     json_t *record;
-    json_array_foreach(items, i, record) {
+    json_array_foreach(items, i, record)
+    {
         weir_str_adds(out, i > 0 ? "\n" : "");
         add_record(record, currency, out);
     }

@@ -62,12 +62,8 @@ static int sink(void *ctx, const char *p, size_t n)
     return ok ? 0 : 1;
 }
 
-static int stream(struct weir_client *a,
-                  const struct weir_ref *ref,
-                  int64_t attempt,
-                  bool follow,
-                  struct weir_follow *f,
-                  struct weir_err *err)
+static int stream(struct weir_client *a, const struct weir_ref *ref, int64_t attempt, bool follow,
+                  struct weir_follow *f, struct weir_err *err)
 {
     struct weir_str path = WEIR_STR_INIT(512);
     weir_job_path(&path, ref->job);
@@ -112,7 +108,8 @@ static void begin_task(struct weir_follow *f, const struct weir_ref *ref)
 }
 
 /* Looks how far the task is. */
-static int look(struct weir_client *a, const struct weir_ref *ref, int64_t *ret_attempt, bool *ret_final, struct weir_err *err)
+static int look(struct weir_client *a, const struct weir_ref *ref, int64_t *ret_attempt, bool *ret_final,
+                struct weir_err *err)
 {
     json_t *task = NULL;
     int r = weir_task_get(a, ref, &task, err);
@@ -137,7 +134,8 @@ static void set_attempt(struct weir_follow *f, int64_t attempt)
 }
 
 /* One look and one stream; *ret_over where nothing more can come. */
-static int follow_once(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, bool *ret_over, struct weir_err *err)
+static int follow_once(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, bool *ret_over,
+                       struct weir_err *err)
 {
     int64_t attempt = 0;
     bool final = false;
@@ -200,7 +198,8 @@ int weir_follow_job(struct weir_client *a, uint64_t job, struct weir_follow *f, 
         weir_str_release(&path);
         size_t i;
         json_t *task;
-        json_array_foreach(json_object_get(page, "items"), i, task) {
+        json_array_foreach(json_object_get(page, "items"), i, task)
+        {
             struct weir_ref ref = {.job = job, .has_index = weir_get_is_set(task, "index")};
             ref.index = (uint32_t)weir_get_i64(task, "index", 0);
             f->prefixed = ref.has_index;
@@ -218,10 +217,7 @@ int weir_follow_job(struct weir_client *a, uint64_t job, struct weir_follow *f, 
     }
 }
 
-int weir_follow_print(struct weir_client *a,
-                      const struct weir_ref *ref,
-                      uint64_t attempt,
-                      struct weir_follow *f,
+int weir_follow_print(struct weir_client *a, const struct weir_ref *ref, uint64_t attempt, struct weir_follow *f,
                       struct weir_err *err)
 {
     begin_task(f, ref);

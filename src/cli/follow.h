@@ -24,7 +24,10 @@ struct weir_follow {
     int write_errno; /* standard output is gone */
 };
 
-#define WEIR_FOLLOW_INIT {.out = PTHREAD_MUTEX_INITIALIZER}
+#define WEIR_FOLLOW_INIT                                                                                               \
+    {                                                                                                                  \
+        .out = PTHREAD_MUTEX_INITIALIZER                                                                               \
+    }
 
 /* Streams one task's log from its beginning until the task has ended. Errors: those of the API;
  * -WEIR_EIO where standard output cannot be written. */
@@ -32,8 +35,5 @@ int weir_follow_task(struct weir_client *a, const struct weir_ref *ref, struct w
 /* All tasks of a job, one after the other, with prefixes where it is an array. */
 int weir_follow_job(struct weir_client *a, uint64_t job, struct weir_follow *f, struct weir_err *err);
 /* The log as it stands, of the given attempt (0: the last). */
-int weir_follow_print(struct weir_client *a,
-                      const struct weir_ref *ref,
-                      uint64_t attempt,
-                      struct weir_follow *f,
+int weir_follow_print(struct weir_client *a, const struct weir_ref *ref, uint64_t attempt, struct weir_follow *f,
                       struct weir_err *err);

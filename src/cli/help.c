@@ -72,8 +72,8 @@ static void each_line(const char *text, void (*fn)(struct weir_sv left, struct w
 
 static void add_line(struct weir_sv left, struct weir_sv right, struct weir_str *out)
 {
-    weir_str_addf(out, "  %-*.*s%s%.*s\n", HELP_COLUMN - 2, (int)left.n, left.p,
-                  left.n + 3 > HELP_COLUMN ? "  " : "", (int)right.n, right.p);
+    weir_str_addf(out, "  %-*.*s%s%.*s\n", HELP_COLUMN - 2, (int)left.n, left.p, left.n + 3 > HELP_COLUMN ? "  " : "",
+                  (int)right.n, right.p);
 }
 
 static void add_example(struct weir_sv left, struct weir_sv right, struct weir_str *out)
@@ -246,8 +246,10 @@ static void roff_exits(struct weir_str *out)
 
 static void roff_title(struct weir_str *out, const char *name, const char *summary)
 {
-    weir_str_addf(out, ".\\\" Written by 'weir help --man' from the command table.\n.TH \"%s\" 1 \"\" \"weir %s\" \"weir\"\n"
-                       ".SH NAME\n", name, WEIR_VERSION);
+    weir_str_addf(out,
+                  ".\\\" Written by 'weir help --man' from the command table.\n.TH \"%s\" 1 \"\" \"weir %s\" \"weir\"\n"
+                  ".SH NAME\n",
+                  name, WEIR_VERSION);
     roff_z(out, name);
     weir_str_adds(out, " \\- ");
     roff_z(out, summary);
@@ -291,9 +293,10 @@ void weir_help_man_command(const struct weir_cli_command *c, struct weir_str *ou
 void weir_help_man_overview(struct weir_str *out)
 {
     roff_title(out, "weir", "run jobs on GPUs, owned ones first, and bill every second");
-    weir_str_adds(out, ".SH SYNOPSIS\n\\fBweir\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n"
-                       ".SH DESCRIPTION\nweir fills the GPUs that you own, lets the overflow run on the cheapest cloud GPU,\n"
-                       "and bills every second of both.\n.SH COMMANDS\n");
+    weir_str_adds(
+        out, ".SH SYNOPSIS\n\\fBweir\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n"
+             ".SH DESCRIPTION\nweir fills the GPUs that you own, lets the overflow run on the cheapest cloud GPU,\n"
+             "and bills every second of both.\n.SH COMMANDS\n");
     for (const struct weir_cli_command *c = weir_cli_commands; c->name != NULL; c++) {
         if (c->group != NULL) {
             weir_str_addf(out, ".TP\n\\fBweir\\-%s\\fR(1)\n", c->name);

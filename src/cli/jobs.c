@@ -56,7 +56,8 @@ static int task_find(struct weir_client *a, const struct weir_ref *ref, json_t *
         }
         size_t i;
         json_t *task;
-        json_array_foreach(json_object_get(page, "items"), i, task) {
+        json_array_foreach(json_object_get(page, "items"), i, task)
+        {
             if (!ref->has_index || weir_get_i64(task, "index", -1) == (int64_t)ref->index) {
                 *ret = json_incref(task);
                 json_decref(page);
@@ -69,8 +70,9 @@ static int task_find(struct weir_client *a, const struct weir_ref *ref, json_t *
         cursor = end ? NULL : weir_strdup(next);
         json_decref(page);
         if (end) {
-            return ref->has_index ? weir_fail(err, -WEIR_ENOTFOUND, "job %" PRIu64 " has no task with index %u; "
-                                                                    "'weir show %" PRIu64 "' lists its array",
+            return ref->has_index ? weir_fail(err, -WEIR_ENOTFOUND,
+                                              "job %" PRIu64 " has no task with index %u; "
+                                              "'weir show %" PRIu64 "' lists its array",
                                               ref->job, ref->index, ref->job)
                                   : weir_fail(err, -WEIR_ENOTFOUND, "job %" PRIu64 " has no tasks", ref->job);
         }
@@ -95,7 +97,8 @@ void weir_pause(struct weir_dur d)
 }
 
 /* One round: the job when it has ended or wait_s are over; for a task of an array, the task. */
-static int wait_round(struct weir_client *a, const struct weir_ref *ref, unsigned wait_s, json_t **ret, struct weir_err *err)
+static int wait_round(struct weir_client *a, const struct weir_ref *ref, unsigned wait_s, json_t **ret,
+                      struct weir_err *err)
 {
     struct weir_str path = WEIR_STR_INIT(256);
     weir_job_path(&path, ref->job);
@@ -116,7 +119,8 @@ static int wait_round(struct weir_client *a, const struct weir_ref *ref, unsigne
     return weir_task_get(a, ref, ret, err);
 }
 
-int weir_job_wait(struct weir_client *a, const struct weir_ref *ref, struct weir_dur limit, json_t **ret, struct weir_err *err)
+int weir_job_wait(struct weir_client *a, const struct weir_ref *ref, struct weir_dur limit, json_t **ret,
+                  struct weir_err *err)
 {
     struct weir_mono begin = weir_clock_mono(&weir_clock_os);
     unsigned away = 0;
@@ -214,10 +218,11 @@ void weir_job_end_text(const json_t *o, int status, struct weir_str *out)
     }
     weir_str_adds(out, state != NULL ? state : "ended");
     if (status != 0 && !weir_streq(state != NULL ? state : "", "cancelled")) {
-        if (status > 128 && status != WEIR_EXIT_OOM) {
+        bool by_itself = reason == NULL || weir_streq(reason, "exit");
+        if (reason != NULL && weir_streq(reason, "signal") && status > 128) {
             weir_str_addf(out, ": signal %d", status - 128);
-        } else if (status == WEIR_EXIT_WEIR || status == WEIR_EXIT_OOM || status == WEIR_EXIT_TIMEOUT) {
-            weir_str_addf(out, ": %s", reason != NULL ? reason : "no exit code");
+        } else if (!by_itself) {
+            weir_str_addf(out, ": %s", reason);
         } else {
             weir_str_addf(out, ": exit code %d", status);
         }

@@ -34,7 +34,8 @@ bool weir_state_is_final(const char *state);
  * Waits until the job (or the task of an array) has ended and gives it; gives up after limit
  * (0: never) with -WEIR_ETIMEOUT. A broker that goes away for a while is waited for.
  */
-int weir_job_wait(struct weir_client *a, const struct weir_ref *ref, struct weir_dur limit, json_t **ret, struct weir_err *err);
+int weir_job_wait(struct weir_client *a, const struct weir_ref *ref, struct weir_dur limit, json_t **ret,
+                  struct weir_err *err);
 
 /* What an ended task's exit means for a shell. */
 int weir_task_exit_status(const json_t *task);

@@ -16,11 +16,7 @@ char *weir_list_currency(struct weir_client *api)
     return currency;
 }
 
-int weir_list_get(const struct weir_args *args,
-                  const char *path,
-                  uint64_t limit,
-                  json_t **ret,
-                  char **ret_currency,
+int weir_list_get(const struct weir_args *args, const char *path, uint64_t limit, json_t **ret, char **ret_currency,
                   struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;

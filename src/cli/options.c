@@ -50,11 +50,9 @@ static int fail_unknown(const struct weir_args *a, struct weir_sv name, struct w
     names[n] = NULL;
     const char *near = weir_nearest(name, names);
     if (near != NULL) {
-        return weir_fail(err, -WEIR_EINVAL, "unknown option '--%.*s'; did you mean '--%s'?",
-                         WEIR_SV_ARG(name), near);
+        return weir_fail(err, -WEIR_EINVAL, "unknown option '--%.*s'; did you mean '--%s'?", WEIR_SV_ARG(name), near);
     }
-    return weir_fail(err, -WEIR_EINVAL, "unknown option '--%.*s'; '--help' lists the options",
-                     WEIR_SV_ARG(name));
+    return weir_fail(err, -WEIR_EINVAL, "unknown option '--%.*s'; '--help' lists the options", WEIR_SV_ARG(name));
 }
 
 static int check_choice(const struct weir_opt *o, const char *text, struct weir_err *err)
@@ -162,13 +160,8 @@ static int parse_short(struct weir_args *a, size_t n, char *const *word, size_t 
     return 0;
 }
 
-int weir_args_parse(struct weir_args *ret,
-                    const struct weir_opt *opts,
-                    const struct weir_opt *common,
-                    size_t n,
-                    char *const *word,
-                    enum weir_opt_order order,
-                    struct weir_err *err)
+int weir_args_parse(struct weir_args *ret, const struct weir_opt *opts, const struct weir_opt *common, size_t n,
+                    char *const *word, enum weir_opt_order order, struct weir_err *err)
 {
     /* Each character of a word can give one value at most ("-fq"), each word one operand. */
     size_t values_max = 1;

@@ -61,13 +61,8 @@ enum weir_opt_order {
  * name; common may be NULL. "--" ends the options. The words are borrowed; release afterwards,
  * also on failure. Errors: -WEIR_EINVAL, -WEIR_EOVERFLOW; unknown options name the nearest.
  */
-int weir_args_parse(struct weir_args *ret,
-                    const struct weir_opt *opts,
-                    const struct weir_opt *common,
-                    size_t n,
-                    char *const *word,
-                    enum weir_opt_order order,
-                    struct weir_err *err);
+int weir_args_parse(struct weir_args *ret, const struct weir_opt *opts, const struct weir_opt *common, size_t n,
+                    char *const *word, enum weir_opt_order order, struct weir_err *err);
 void weir_args_release(struct weir_args *a);
 
 /* The option must stand in one of the tables: asking for another is a programmer's error. */

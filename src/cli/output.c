@@ -25,12 +25,8 @@ struct weir_table {
 };
 
 static const char *const sgr[WEIR_STYLE_MAX] = {
-    [WEIR_STYLE_PLAIN] = "",
-    [WEIR_STYLE_GOOD] = "\033[32m",
-    [WEIR_STYLE_BAD] = "\033[31m",
-    [WEIR_STYLE_BUSY] = "\033[36m",
-    [WEIR_STYLE_DIM] = "\033[2m",
-    [WEIR_STYLE_TITLE] = "\033[1m",
+    [WEIR_STYLE_PLAIN] = "",        [WEIR_STYLE_GOOD] = "\033[32m", [WEIR_STYLE_BAD] = "\033[31m",
+    [WEIR_STYLE_BUSY] = "\033[36m", [WEIR_STYLE_DIM] = "\033[2m",   [WEIR_STYLE_TITLE] = "\033[1m",
 };
 
 struct weir_term weir_term_of(int fd)
@@ -123,8 +119,7 @@ size_t weir_out_columns(struct weir_sv text)
     return n;
 }
 
-/* Length in bytes of the first `columns` code points. */
-static size_t prefix_bytes(struct weir_sv text, size_t columns)
+struct weir_sv weir_out_prefix(struct weir_sv text, size_t columns)
 {
     size_t i = 0;
     while (i < text.n) {
@@ -133,7 +128,7 @@ static size_t prefix_bytes(struct weir_sv text, size_t columns)
         }
         i++;
     }
-    return i;
+    return (struct weir_sv){text.p, i};
 }
 
 static void add_spaces(struct weir_str *out, size_t n)
@@ -143,19 +138,14 @@ static void add_spaces(struct weir_str *out, size_t n)
     }
 }
 
-static void add_cell(struct weir_str *out,
-                     const struct weir_term *term,
-                     const char *text,
-                     enum weir_style style,
-                     size_t width,
-                     bool right,
-                     bool last)
+static void add_cell(struct weir_str *out, const struct weir_term *term, const char *text, enum weir_style style,
+                     size_t width, bool right, bool last)
 {
     struct weir_sv s = weir_sv_of(text);
     size_t columns = weir_out_columns(s);
     bool cut = columns > width;
     if (cut) {
-        s.n = prefix_bytes(s, width - 1);
+        s = weir_out_prefix(s, width - 1);
         columns = width;
     }
     if (right) {
@@ -271,10 +261,10 @@ enum weir_style weir_style_of_state(const char *state)
         const char *state;
         enum weir_style style;
     } table[] = {
-        {"succeeded", WEIR_STYLE_GOOD}, {"up", WEIR_STYLE_GOOD},          {"ready", WEIR_STYLE_GOOD},
-        {"failed", WEIR_STYLE_BAD},     {"lost", WEIR_STYLE_BAD},         {"reclaimed", WEIR_STYLE_BAD},
-        {"running", WEIR_STYLE_BUSY},   {"starting", WEIR_STYLE_BUSY},    {"booting", WEIR_STYLE_BUSY},
-        {"stopping", WEIR_STYLE_BUSY},  {"cancelled", WEIR_STYLE_DIM},    {"ended", WEIR_STYLE_DIM},
+        {"succeeded", WEIR_STYLE_GOOD}, {"up", WEIR_STYLE_GOOD},       {"ready", WEIR_STYLE_GOOD},
+        {"failed", WEIR_STYLE_BAD},     {"lost", WEIR_STYLE_BAD},      {"reclaimed", WEIR_STYLE_BAD},
+        {"running", WEIR_STYLE_BUSY},   {"starting", WEIR_STYLE_BUSY}, {"booting", WEIR_STYLE_BUSY},
+        {"stopping", WEIR_STYLE_BUSY},  {"cancelled", WEIR_STYLE_DIM}, {"ended", WEIR_STYLE_DIM},
         {"gone", WEIR_STYLE_DIM},       {"draining", WEIR_STYLE_DIM},
     };
     for (size_t i = 0; state != NULL && i < WEIR_ARRAY_LEN(table); i++) {

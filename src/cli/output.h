@@ -57,6 +57,8 @@ void weir_table_print(const struct weir_table *t, FILE *stream);
 void weir_out_clean(struct weir_str *out, struct weir_sv text, bool keep_newlines);
 /* Characters on screen, taking each code point as one column. */
 size_t weir_out_columns(struct weir_sv text);
+/* As much of the beginning as stands in so many columns. */
+struct weir_sv weir_out_prefix(struct weir_sv text, size_t columns);
 /* Escape sequence that begins the style, "" without colours. */
 const char *weir_style_begin(const struct weir_term *term, enum weir_style style);
 const char *weir_style_end(const struct weir_term *term, enum weir_style style);

@@ -17,9 +17,20 @@ enum { JSON_BYTES_MAX = 4 << 20 };
  * environment, as sbatch passes: that carries secrets (cloud keys, tokens) into the store.
  */
 static const char *const caller_env[] = {
-    "PATH",        "HOME",      "USER",           "LOGNAME",     "SHELL",           "LANG",
-    "LC_ALL",      "TZ",        "VIRTUAL_ENV",    "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH",
-    "LD_LIBRARY_PATH", NULL,
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "CONDA_DEFAULT_ENV",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    NULL,
 };
 
 static void set_text(char **to, const char *text)
@@ -29,7 +40,8 @@ static void set_text(char **to, const char *text)
 }
 
 /* Replaces the pair with that key or adds one. */
-static int set_pair(struct weir_pair **pair, size_t *n, size_t max, struct weir_sv key, const char *value, struct weir_err *err)
+static int set_pair(struct weir_pair **pair, size_t *n, size_t max, struct weir_sv key, const char *value,
+                    struct weir_err *err)
 {
     for (size_t i = 0; i < *n; i++) {
         if (weir_sv_eq(weir_sv_of((*pair)[i].key), key)) {
@@ -77,7 +89,8 @@ static int apply_tags_and_env(const struct weir_args *args, struct weir_spec *s,
         }
         const char *value = rest.p != NULL ? rest.p : getenv(text);
         if (value == NULL) {
-            return weir_fail(err, -WEIR_EINVAL, "option '--env %s': you have no such variable; give --env %s=VALUE", text, text);
+            return weir_fail(err, -WEIR_EINVAL, "option '--env %s': you have no such variable; give --env %s=VALUE",
+                             text, text);
         }
         int r = set_pair(&s->envs, &s->n_envs, WEIR_SPEC_ENVS_MAX, key, value, err);
         if (r < 0) {
@@ -87,7 +100,8 @@ static int apply_tags_and_env(const struct weir_args *args, struct weir_spec *s,
     return 0;
 }
 
-static int apply_size(const struct weir_args *args, struct weir_spec *s, struct weir_gpu_table *gpus, struct weir_err *err)
+static int apply_size(const struct weir_args *args, struct weir_spec *s, struct weir_gpu_table *gpus,
+                      struct weir_err *err)
 {
     const char *text = weir_args_text(args, "gpus");
     int r = 0;
@@ -129,17 +143,14 @@ static int apply_size(const struct weir_args *args, struct weir_spec *s, struct 
     return 0;
 }
 
-static int apply_names(const struct weir_args *args,
-                       const char *option,
-                       char *to,
-                       size_t size,
-                       uint8_t *n,
+static int apply_names(const struct weir_args *args, const char *option, char *to, size_t size, uint8_t *n,
                        struct weir_err *err)
 {
     const char *text;
     for (size_t i = 0; (text = weir_args_nth(args, option, i)) != NULL; i++) {
         if (i >= WEIR_PLACEMENT_NAMES_MAX) {
-            return weir_fail(err, -WEIR_ELIMIT, "option '--%s': given more than %d times", option, WEIR_PLACEMENT_NAMES_MAX);
+            return weir_fail(err, -WEIR_ELIMIT, "option '--%s': given more than %d times", option,
+                             WEIR_PLACEMENT_NAMES_MAX);
         }
         size_t length = strlen(text);
         if (length >= size) {
@@ -195,24 +206,26 @@ static int apply_limits(const struct weir_args *args, struct weir_spec *s, struc
         s->deadline_after = (struct weir_dur){0};
         if (weir_parse_duration(weir_sv_of(deadline), &s->deadline_after, NULL) < 0 &&
             weir_parse_time(weir_sv_of(deadline), &s->deadline, NULL) < 0) {
-            return weir_fail(err, -WEIR_EINVAL, "option '--deadline %s': neither a span (36h) nor a time "
-                                                "(2026-11-30T18:00:00Z)", deadline);
+            return weir_fail(err, -WEIR_EINVAL,
+                             "option '--deadline %s': neither a span (36h) nor a time "
+                             "(2026-11-30T18:00:00Z)",
+                             deadline);
         }
     }
     return 0;
 }
 
-int weir_spec_args_apply(const struct weir_args *args,
-                         struct weir_spec *spec,
-                         struct weir_gpu_table *gpus,
+int weir_spec_args_apply(const struct weir_args *args, struct weir_spec *spec, struct weir_gpu_table *gpus,
                          struct weir_err *err)
 {
     static const struct {
         const char *option;
         size_t at;
     } text[] = {
-        {"name", offsetof(struct weir_spec, name)},       {"project", offsetof(struct weir_spec, project)},
-        {"image", offsetof(struct weir_spec, image)},     {"workdir", offsetof(struct weir_spec, workdir)},
+        {"name", offsetof(struct weir_spec, name)},
+        {"project", offsetof(struct weir_spec, project)},
+        {"image", offsetof(struct weir_spec, image)},
+        {"workdir", offsetof(struct weir_spec, workdir)},
         {"checkpoint", offsetof(struct weir_spec, checkpoint_path)},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(text); i++) {
@@ -234,17 +247,17 @@ int weir_spec_args_apply(const struct weir_args *args,
     return r < 0 ? r : weir_spec_finish(spec, err);
 }
 
-int weir_spec_args_surroundings(const struct weir_args *args,
-                                const struct weir_client *api,
-                                struct weir_spec *spec,
+int weir_spec_args_surroundings(const struct weir_args *args, const struct weir_client *api, struct weir_spec *spec,
                                 struct weir_err *err)
 {
     bool is_command = spec->origin == WEIR_SPEC_COMMAND || spec->origin == WEIR_SPEC_SLURM;
     bool relative = spec->workdir != NULL && spec->workdir[0] != '/' && spec->workdir[0] != '~';
     if (!weir_client_is_local(api)) {
         if (relative) {
-            return weir_fail(err, -WEIR_EINVAL, "workdir '%s' is relative, and the broker at %s is on another host: "
-                                                "give a path that the nodes have", spec->workdir, weir_client_url(api));
+            return weir_fail(err, -WEIR_EINVAL,
+                             "workdir '%s' is relative, and the broker at %s is on another host: "
+                             "give a path that the nodes have",
+                             spec->workdir, weir_client_url(api));
         }
         return 0;
     }
@@ -284,19 +297,16 @@ void weir_spec_args_warn(const char *file, const struct weir_spec *spec, const j
     }
     size_t i;
     json_t *w;
-    json_array_foreach(json_object_get(answer, "warnings"), i, w) {
+    json_array_foreach(json_object_get(answer, "warnings"), i, w)
+    {
         if (json_is_string(w)) {
             weir_talk("warning: %s: %s", file, json_string_value(w));
         }
     }
 }
 
-int weir_spec_args_post(struct weir_client *api,
-                        const struct weir_spec *spec,
-                        const struct weir_gpu_table *gpus,
-                        bool dry_run,
-                        json_t **ret,
-                        struct weir_err *err)
+int weir_spec_args_post(struct weir_client *api, const struct weir_spec *spec, const struct weir_gpu_table *gpus,
+                        bool dry_run, json_t **ret, struct weir_err *err)
 {
     struct weir_str body = WEIR_STR_INIT(JSON_BYTES_MAX);
     weir_spec_to_json(spec, gpus, &body);
@@ -304,13 +314,15 @@ int weir_spec_args_post(struct weir_client *api,
     if (body.overflowed) {
         r = weir_fail(err, -WEIR_ELIMIT, "job '%s': larger than %d bytes", spec->name, JSON_BYTES_MAX);
     } else {
-        r = weir_client_call(api, "POST", dry_run ? "/v1/jobs?dry_run=true" : "/v1/jobs", weir_str_cstr(&body), ret, err);
+        r = weir_client_call(api, "POST", dry_run ? "/v1/jobs?dry_run=true" : "/v1/jobs", weir_str_cstr(&body), ret,
+                             err);
     }
     weir_str_release(&body);
     if (!dry_run && (r == -WEIR_ETIMEOUT || r == -WEIR_EIO)) {
         char text[sizeof err->text];
         (void)snprintf(text, sizeof text, "%s", err->text);
-        return weir_fail(err, r, "%.300s; the job may have been accepted: look with 'weir jobs' before submitting it again", text);
+        return weir_fail(
+            err, r, "%.300s; the job may have been accepted: look with 'weir jobs' before submitting it again", text);
     }
     return r;
 }

@@ -13,7 +13,7 @@
 #define GPU_PRICE_MIN_MICRO INT64_C(5000)
 #define GPU_PRICE_MAX_MICRO INT64_C(500000000)
 /* How far a price may be from the median of its model and market. */
-enum { MEDIAN_FACTOR = 8, MEDIAN_ROWS_MIN = 4 };
+enum { MEDIAN_FACTOR = 8, MEDIAN_ROWS_MIN = 4, MEDIAN_PROVIDERS_MIN = 3 };
 
 static const char *const basis_name[WEIR_PRICE_BASIS_MAX] = {
     [WEIR_PRICE_LIST] = "list",
@@ -45,8 +45,8 @@ const char *weir_price_refusal_name(enum weir_price_refusal r)
 uint64_t weir_offer_id(const struct weir_offer *o)
 {
     char buf[256];
-    int n = snprintf(buf, sizeof buf, "%s\n%s\n%s\n%s\n%u", o->provider, o->region, o->zone,
-                     o->instance_type, (unsigned)o->market);
+    int n = snprintf(buf, sizeof buf, "%s\n%s\n%s\n%s\n%u", o->provider, o->region, o->zone, o->instance_type,
+                     (unsigned)o->market);
     WEIR_ASSERT(n > 0 && (size_t)n < sizeof buf);
     uint64_t id = weir_hash_bytes(buf, (size_t)n);
     return id == 0 ? 1 : id;
@@ -87,8 +87,7 @@ struct weir_gpu_table *weir_catalogue_gpus(const struct weir_catalogue *c)
 int weir_catalogue_file(struct weir_catalogue *c, const char *name, uint16_t *ret, struct weir_err *err)
 {
     if (c->file.n == WEIR_CATALOGUE_FILES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "%s: more than %d catalogue files", name,
-                         WEIR_CATALOGUE_FILES_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "%s: more than %d catalogue files", name, WEIR_CATALOGUE_FILES_MAX);
     }
     *ret = (uint16_t)c->file.n;
     weir_vec_push(&c->file, weir_strdup(name));
@@ -128,8 +127,8 @@ int weir_catalogue_keep(struct weir_catalogue *c, struct catalogue_row *row, str
 {
     WEIR_ASSERT(!c->sealed);
     if (c->row.n == WEIR_CATALOGUE_ROWS_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "%s:%u: the catalogue has more than %d rows",
-                         c->file.p[row->file], row->line, WEIR_CATALOGUE_ROWS_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "%s:%u: the catalogue has more than %d rows", c->file.p[row->file],
+                         row->line, WEIR_CATALOGUE_ROWS_MAX);
     }
     struct weir_offer *o = &row->offer;
     struct provider_facts f = weir_catalogue_facts(c, weir_sv_of(o->provider));
@@ -197,15 +196,72 @@ static bool same_kind(const struct catalogue_row *x, const struct catalogue_row 
            (x->basis == WEIR_PRICE_ACCELERATOR) == (y->basis == WEIR_PRICE_ACCELERATOR);
 }
 
+/* What one provider asks for a kind. */
+struct provider_price {
+    uint64_t name_hash;
+    size_t rows;
+    size_t seen;
+    int64_t median;
+};
+
+static int compare_median(const void *a, const void *b)
+{
+    const struct provider_price *x = a;
+    const struct provider_price *y = b;
+    int r = compare_i64(x->median, y->median);
+    return r != 0 ? r : (x->name_hash > y->name_hash) - (x->name_hash < y->name_hash);
+}
+
+static struct provider_price *price_of_provider(struct provider_price *p, size_t *n, const struct weir_offer *o)
+{
+    uint64_t h = weir_hash_bytes(o->provider, strlen(o->provider));
+    for (size_t i = 0; i < *n; i++) {
+        if (p[i].name_hash == h) {
+            return &p[i];
+        }
+    }
+    if (*n == WEIR_CATALOGUE_PROVIDERS_MAX) {
+        return NULL;
+    }
+    p[*n] = (struct provider_price){.name_hash = h};
+    return &p[(*n)++];
+}
+
+/*
+ * The usual price of a kind whose rows are in the order of their prices. Each provider counts once,
+ * so that the one with the most regions does not decide what is usual; where only one or two are
+ * known, each row counts, so that a single bad list cannot outweigh a good one.
+ */
+static int64_t usual_price(struct catalogue_row *const *kind, size_t n)
+{
+    struct provider_price p[WEIR_CATALOGUE_PROVIDERS_MAX];
+    size_t n_providers = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct provider_price *one = price_of_provider(p, &n_providers, &kind[i]->offer);
+        if (one != NULL) {
+            one->rows++;
+        }
+    }
+    if (n_providers < MEDIAN_PROVIDERS_MIN) {
+        return price_per_gpu(&kind[n / 2]->offer);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct provider_price *one = price_of_provider(p, &n_providers, &kind[i]->offer);
+        if (one != NULL && one->seen++ == one->rows / 2) {
+            one->median = price_per_gpu(&kind[i]->offer);
+        }
+    }
+    qsort(p, n_providers, sizeof p[0], compare_median);
+    return p[n_providers / 2].median;
+}
+
 static void check_kind(struct weir_catalogue *c, struct catalogue_row **kind, size_t n)
 {
     if (n < MEDIAN_ROWS_MIN) {
         return; /* too few to say what is usual */
     }
-    int64_t median = price_per_gpu(&kind[n / 2]->offer);
-    const char *model = kind[0]->offer.gpus == 0
-                            ? "CPU"
-                            : weir_gpu_table_get(c->gpus, kind[0]->offer.gpu_model)->name;
+    int64_t median = usual_price(kind, n);
+    const char *model = kind[0]->offer.gpus == 0 ? "CPU" : weir_gpu_table_get(c->gpus, kind[0]->offer.gpu_model)->name;
     for (size_t i = 0; i < n; i++) {
         int64_t price = price_per_gpu(&kind[i]->offer);
         if (price >= median / MEDIAN_FACTOR && price <= median * MEDIAN_FACTOR) {
@@ -215,8 +271,8 @@ static void check_kind(struct weir_catalogue *c, struct catalogue_row **kind, si
         char m[WEIR_MONEY_SIZE];
         refuse(kind[i], WEIR_PRICE_REFUSED_IMPLAUSIBLE,
                "%s %s per GPU-hour; the median of %s %s is %s (more than %d times off)",
-               weir_money_format_short(price, p), c->currency, model,
-               weir_market_name(kind[i]->offer.market), weir_money_format_short(median, m), MEDIAN_FACTOR);
+               weir_money_format_short(price, p), c->currency, model, weir_market_name(kind[i]->offer.market),
+               weir_money_format_short(median, m), MEDIAN_FACTOR);
     }
 }
 
@@ -233,8 +289,8 @@ static void check_plausible(struct weir_catalogue *c)
         if (row->offer.gpus > 0 && (price < GPU_PRICE_MIN_MICRO || price > GPU_PRICE_MAX_MICRO)) {
             char p[WEIR_MONEY_SIZE];
             refuse(row, WEIR_PRICE_REFUSED_IMPLAUSIBLE,
-                   "%s %s per GPU-hour is outside of 0.005 to 500, which no GPU is",
-                   weir_money_format(price, p), c->currency);
+                   "%s %s per GPU-hour is outside of 0.005 to 500, which no GPU is", weir_money_format(price, p),
+                   c->currency);
             continue;
         }
         sorted[n++] = row;
@@ -269,8 +325,8 @@ static void check_duplicates(struct weir_catalogue *c)
         bool newer = row->offer.as_of.us > other->offer.as_of.us;
         struct catalogue_row *loser = newer ? other : row;
         struct catalogue_row *winner = newer ? row : other;
-        refuse(loser, WEIR_PRICE_REFUSED_DUPLICATE, "the same offer stands in %s:%u",
-               c->file.p[winner->file], winner->line);
+        refuse(loser, WEIR_PRICE_REFUSED_DUPLICATE, "the same offer stands in %s:%u", c->file.p[winner->file],
+               winner->line);
         if (newer) {
             weir_map_put(&seen, row->offer.id, i);
         }
@@ -323,9 +379,7 @@ void weir_catalogue_seal(struct weir_catalogue *c)
 
 /* ---- handing out ---- */
 
-const struct weir_offer *weir_catalogue_offers(const struct weir_catalogue *c,
-                                               const char *provider,
-                                               size_t *ret_n)
+const struct weir_offer *weir_catalogue_offers(const struct weir_catalogue *c, const char *provider, size_t *ret_n)
 {
     WEIR_ASSERT(c->sealed);
     size_t from = 0;
@@ -357,8 +411,7 @@ const struct weir_refused_offer *weir_catalogue_refused(const struct weir_catalo
     return c->refused.p;
 }
 
-const struct weir_catalogue_problem *weir_catalogue_problems(const struct weir_catalogue *c,
-                                                             size_t *ret_n,
+const struct weir_catalogue_problem *weir_catalogue_problems(const struct weir_catalogue *c, size_t *ret_n,
                                                              size_t *ret_total)
 {
     *ret_n = c->problem.n;
@@ -381,12 +434,11 @@ void weir_catalogue_write(const struct weir_catalogue *c, const char *provider, 
         }
         char price[WEIR_MONEY_SIZE];
         char date[WEIR_RFC3339_SIZE];
-        weir_str_addf(out, "%u,%u,%u.%03u,%llu.%06llu,%s,%s,%s,%s,", (unsigned)o->gpus,
-                      (unsigned)o->gpu_mem_mib, (unsigned)(o->cpu_milli / 1000),
-                      (unsigned)(o->cpu_milli % 1000), (unsigned long long)(o->mem_mib / 1024),
-                      (unsigned long long)(o->mem_mib % 1024 * 1000000 / 1024),
-                      weir_market_name(o->market), weir_money_format(o->price_micro_per_hour, price),
-                      c->currency, basis_name[weir_catalogue_basis(c, o)]);
+        weir_str_addf(out, "%u,%u,%u.%03u,%llu.%06llu,%s,%s,%s,%s,", (unsigned)o->gpus, (unsigned)o->gpu_mem_mib,
+                      (unsigned)(o->cpu_milli / 1000), (unsigned)(o->cpu_milli % 1000),
+                      (unsigned long long)(o->mem_mib / 1024), (unsigned long long)(o->mem_mib % 1024 * 1000000 / 1024),
+                      weir_market_name(o->market), weir_money_format(o->price_micro_per_hour, price), c->currency,
+                      basis_name[weir_catalogue_basis(c, o)]);
         if (o->market == WEIR_OFFER_SPOT) {
             weir_str_addf(out, "%u", (unsigned)o->reclaim_ppm_per_hour);
         }

@@ -80,14 +80,9 @@ int weir_catalogue_load_dir(struct weir_catalogue *c, const char *dir, struct we
 
 /* One file of rows; name is for messages. Errors: -WEIR_EINVAL (not the columns of a catalogue),
  * -WEIR_ELIMIT. */
-int weir_catalogue_load_rows(struct weir_catalogue *c,
-                             const char *name,
-                             struct weir_sv text,
-                             struct weir_err *err);
+int weir_catalogue_load_rows(struct weir_catalogue *c, const char *name, struct weir_sv text, struct weir_err *err);
 /* What is true of providers as a whole. Must come before their rows. Errors as above. */
-int weir_catalogue_load_providers(struct weir_catalogue *c,
-                                  const char *name,
-                                  struct weir_sv text,
+int weir_catalogue_load_providers(struct weir_catalogue *c, const char *name, struct weir_sv text,
                                   struct weir_err *err);
 
 /*
@@ -96,29 +91,20 @@ int weir_catalogue_load_providers(struct weir_catalogue *c,
  * carry. Rows without an accelerator are passed over. *ret_taken: rows made.
  * Errors: -WEIR_EINVAL (columns, provider's name), -WEIR_ELIMIT.
  */
-int weir_catalogue_load_skypilot(struct weir_catalogue *c,
-                                 const char *name,
-                                 struct weir_sv text,
-                                 const char *provider,
-                                 const char *source,
-                                 struct weir_wall as_of,
-                                 size_t *ret_taken,
-                                 struct weir_err *err);
+int weir_catalogue_load_skypilot(struct weir_catalogue *c, const char *name, struct weir_sv text, const char *provider,
+                                 const char *source, struct weir_wall as_of, size_t *ret_taken, struct weir_err *err);
 
 /* Checks the rows against each other and orders them. After this nothing more is loaded. */
 void weir_catalogue_seal(struct weir_catalogue *c);
 
 /* The offers of a provider (NULL: all), ordered by provider, region, type, zone and market. Borrowed
  * from the sealed catalogue. NULL and 0 where there is none. Ages are not looked at here. */
-const struct weir_offer *weir_catalogue_offers(const struct weir_catalogue *c,
-                                               const char *provider,
-                                               size_t *ret_n);
+const struct weir_offer *weir_catalogue_offers(const struct weir_catalogue *c, const char *provider, size_t *ret_n);
 /* The basis of an offer that weir_catalogue_offers gave. */
 enum weir_price_basis weir_catalogue_basis(const struct weir_catalogue *c, const struct weir_offer *o);
 const struct weir_refused_offer *weir_catalogue_refused(const struct weir_catalogue *c, size_t *ret_n);
 /* *ret_total counts those beyond the kept ones too. */
-const struct weir_catalogue_problem *weir_catalogue_problems(const struct weir_catalogue *c,
-                                                             size_t *ret_n,
+const struct weir_catalogue_problem *weir_catalogue_problems(const struct weir_catalogue *c, size_t *ret_n,
                                                              size_t *ret_total);
 struct weir_gpu_table *weir_catalogue_gpus(const struct weir_catalogue *c);
 

@@ -33,12 +33,22 @@ enum row_column {
 };
 
 static const char *const row_column_name[COL_MAX + 1] = {
-    [COL_PROVIDER] = "provider",   [COL_TYPE] = "instance_type", [COL_REGION] = "region",
-    [COL_ZONE] = "zone",           [COL_GPU] = "gpu",            [COL_GPUS] = "gpus",
-    [COL_GPU_MEM] = "gpu_mem_mib", [COL_VCPUS] = "vcpus",        [COL_MEMORY] = "memory_gib",
-    [COL_MARKET] = "market",       [COL_PRICE] = "price_per_hour", [COL_CURRENCY] = "currency",
-    [COL_BASIS] = "basis",         [COL_RECLAIM] = "reclaim_ppm_per_hour",
-    [COL_SOURCE] = "source",       [COL_DATE] = "date",
+    [COL_PROVIDER] = "provider",
+    [COL_TYPE] = "instance_type",
+    [COL_REGION] = "region",
+    [COL_ZONE] = "zone",
+    [COL_GPU] = "gpu",
+    [COL_GPUS] = "gpus",
+    [COL_GPU_MEM] = "gpu_mem_mib",
+    [COL_VCPUS] = "vcpus",
+    [COL_MEMORY] = "memory_gib",
+    [COL_MARKET] = "market",
+    [COL_PRICE] = "price_per_hour",
+    [COL_CURRENCY] = "currency",
+    [COL_BASIS] = "basis",
+    [COL_RECLAIM] = "reclaim_ppm_per_hour",
+    [COL_SOURCE] = "source",
+    [COL_DATE] = "date",
 };
 
 enum provider_column {
@@ -56,11 +66,11 @@ enum provider_column {
 };
 
 static const char *const provider_column_name[PCOL_MAX + 1] = {
-    [PCOL_PROVIDER] = "provider",        [PCOL_QUANTUM] = "bill_quantum",
-    [PCOL_MINIMUM] = "bill_minimum",     [PCOL_BOOT] = "boot_expected",
-    [PCOL_NOTICE] = "reclaim_notice",    [PCOL_RECLAIM] = "reclaim_ppm_per_hour",
-    [PCOL_EGRESS] = "egress_per_gib",    [PCOL_ASSUMED] = "assumed",
-    [PCOL_SOURCE] = "source",            [PCOL_DATE] = "date",
+    [PCOL_PROVIDER] = "provider",     [PCOL_QUANTUM] = "bill_quantum",
+    [PCOL_MINIMUM] = "bill_minimum",  [PCOL_BOOT] = "boot_expected",
+    [PCOL_NOTICE] = "reclaim_notice", [PCOL_RECLAIM] = "reclaim_ppm_per_hour",
+    [PCOL_EGRESS] = "egress_per_gib", [PCOL_ASSUMED] = "assumed",
+    [PCOL_SOURCE] = "source",         [PCOL_DATE] = "date",
 };
 
 /* Limits that no machine of this decade passes; they keep sums far from overflow. */
@@ -69,19 +79,14 @@ static const char *const provider_column_name[PCOL_MAX + 1] = {
 #define VCPUS_MAX_MICRO INT64_C(100000000000)
 enum { GPUS_MAX = WEIR_NODE_GPUS_MAX };
 
-int weir_catalogue_text(const char *what,
-                        struct weir_sv s,
-                        bool may_be_empty,
-                        char *ret,
-                        size_t size,
+int weir_catalogue_text(const char *what, struct weir_sv s, bool may_be_empty, char *ret, size_t size,
                         struct weir_err *err)
 {
     if (s.n == 0 && !may_be_empty) {
         return weir_fail(err, -WEIR_EINVAL, "%s is missing", what);
     }
     if (s.n >= size) {
-        return weir_fail(err, -WEIR_ELIMIT, "%s '%.*s' is longer than %zu bytes", what,
-                         (int)(s.n > 32 ? 32 : s.n), s.p,
+        return weir_fail(err, -WEIR_ELIMIT, "%s '%.*s' is longer than %zu bytes", what, (int)(s.n > 32 ? 32 : s.n), s.p,
                          size - 1);
     }
     for (size_t i = 0; i < s.n; i++) {
@@ -124,12 +129,8 @@ int weir_catalogue_decimal(const char *what, struct weir_sv s, int64_t max, int6
 }
 
 /* Finds each column of names in the header. Optional ones that are absent become SIZE_MAX. */
-static int read_header(struct weir_csv *csv,
-                       const char *file,
-                       const char *const *names,
-                       size_t n_names,
-                       size_t *ret_index,
-                       struct weir_err *err)
+static int read_header(struct weir_csv *csv, const char *file, const char *const *names, size_t n_names,
+                       size_t *ret_index, struct weir_err *err)
 {
     int r = weir_csv_next(csv, err);
     if (r < 0) {
@@ -145,14 +146,12 @@ static int read_header(struct weir_csv *csv,
         }
         if (i == n_names) {
             const char *near = weir_nearest(csv->field[f], names);
-            return weir_fail(err, -WEIR_EINVAL, "%s:%u: unknown column '%.*s'%s%s%s", file,
-                             csv->record_line, WEIR_SV_ARG(csv->field[f]),
-                             near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                             near != NULL ? "'?" : "");
+            return weir_fail(err, -WEIR_EINVAL, "%s:%u: unknown column '%.*s'%s%s%s", file, csv->record_line,
+                             WEIR_SV_ARG(csv->field[f]), near != NULL ? "; did you mean '" : "",
+                             near != NULL ? near : "", near != NULL ? "'?" : "");
         }
         if (ret_index[i] != SIZE_MAX) {
-            return weir_fail(err, -WEIR_EINVAL, "%s:%u: column '%s' is given twice", file,
-                             csv->record_line, names[i]);
+            return weir_fail(err, -WEIR_EINVAL, "%s:%u: column '%s' is given twice", file, csv->record_line, names[i]);
         }
         ret_index[i] = f;
     }
@@ -165,11 +164,7 @@ static int read_header(struct weir_csv *csv,
     return 0;
 }
 
-static int name_index(const char *what,
-                      struct weir_sv s,
-                      const char *(*name)(int),
-                      int max,
-                      uint8_t *ret,
+static int name_index(const char *what, struct weir_sv s, const char *(*name)(int), int max, uint8_t *ret,
                       struct weir_err *err)
 {
     for (int i = 0; i < max; i++) {
@@ -202,8 +197,7 @@ static int read_gpu(struct weir_catalogue *c, const struct weir_sv *f, struct we
     if (o->gpus == 0) {
         o->gpu_model = WEIR_GPU_MODEL_ANY;
         return f[COL_GPU].n == 0 ? 0
-                                 : weir_fail(err, -WEIR_EINVAL, "gpu is '%.*s' but gpus is 0",
-                                             WEIR_SV_ARG(f[COL_GPU]));
+                                 : weir_fail(err, -WEIR_EINVAL, "gpu is '%.*s' but gpus is 0", WEIR_SV_ARG(f[COL_GPU]));
     }
     o->gpu_model = weir_gpu_table_intern(c->gpus, f[COL_GPU]);
     if (o->gpu_model == WEIR_GPU_MODEL_ANY) {
@@ -241,7 +235,8 @@ static int read_size(const struct weir_sv *f, struct weir_offer *o, struct weir_
     return 0;
 }
 
-static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct catalogue_row *row, struct weir_err *err)
+static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct catalogue_row *row,
+                      struct weir_err *err)
 {
     struct weir_offer *o = &row->offer;
     int r = name_index("market", f[COL_MARKET], market_of, WEIR_OFFER_MARKET_MAX, &o->market, err);
@@ -252,8 +247,7 @@ static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct 
     if (r < 0) {
         return r;
     }
-    r = weir_catalogue_decimal("price_per_hour", f[COL_PRICE], PRICE_MAX_MICRO,
-                               &o->price_micro_per_hour, err);
+    r = weir_catalogue_decimal("price_per_hour", f[COL_PRICE], PRICE_MAX_MICRO, &o->price_micro_per_hour, err);
     if (r < 0) {
         return r;
     }
@@ -266,13 +260,11 @@ static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct 
         o->reclaim_ppm_per_hour = (uint32_t)v;
     }
     if (f[COL_CURRENCY].n != 3) {
-        return weir_fail(err, -WEIR_EINVAL, "currency '%.*s' is not a three-letter code",
-                         WEIR_SV_ARG(f[COL_CURRENCY]));
+        return weir_fail(err, -WEIR_EINVAL, "currency '%.*s' is not a three-letter code", WEIR_SV_ARG(f[COL_CURRENCY]));
     }
     if (o->price_micro_per_hour <= 0) {
         row->refusal = WEIR_PRICE_REFUSED_NO_PRICE;
-        (void)snprintf(row->text, sizeof row->text, "a price of %.*s is not a price",
-                       WEIR_SV_ARG(f[COL_PRICE]));
+        (void)snprintf(row->text, sizeof row->text, "a price of %.*s is not a price", WEIR_SV_ARG(f[COL_PRICE]));
     } else if (!weir_sv_eq(f[COL_CURRENCY], weir_sv_of(c->currency))) {
         row->refusal = WEIR_PRICE_REFUSED_CURRENCY;
         (void)snprintf(row->text, sizeof row->text, "the price is in %.*s, the ledger in %s",
@@ -298,8 +290,8 @@ static int read_row(struct weir_catalogue *c, const struct weir_sv *f, struct ca
         {"source", COL_SOURCE, false, o->source, sizeof o->source},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(texts); i++) {
-        int r = weir_catalogue_text(texts[i].what, f[texts[i].col], texts[i].may_be_empty,
-                                    texts[i].ret, texts[i].size, err);
+        int r = weir_catalogue_text(texts[i].what, f[texts[i].col], texts[i].may_be_empty, texts[i].ret, texts[i].size,
+                                    err);
         if (r < 0) {
             return r;
         }
@@ -311,15 +303,11 @@ static int read_row(struct weir_catalogue *c, const struct weir_sv *f, struct ca
     return r;
 }
 
-int weir_catalogue_load_rows(struct weir_catalogue *c,
-                             const char *name,
-                             struct weir_sv text,
-                             struct weir_err *err)
+int weir_catalogue_load_rows(struct weir_catalogue *c, const char *name, struct weir_sv text, struct weir_err *err)
 {
     WEIR_ASSERT(!c->sealed);
     if (text.n > WEIR_CATALOGUE_FILE_BYTES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "%s: larger than %d bytes", name,
-                         WEIR_CATALOGUE_FILE_BYTES_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "%s: larger than %d bytes", name, WEIR_CATALOGUE_FILE_BYTES_MAX);
     }
     uint16_t file;
     int r = weir_catalogue_file(c, name, &file, err);
@@ -340,8 +328,8 @@ int weir_catalogue_load_rows(struct weir_catalogue *c,
             continue;
         }
         if (csv.n_fields != COL_MAX) {
-            weir_catalogue_complain(c, file, csv.record_line, "%zu fields where the header has %d",
-                                    csv.n_fields, COL_MAX);
+            weir_catalogue_complain(c, file, csv.record_line, "%zu fields where the header has %d", csv.n_fields,
+                                    COL_MAX);
             continue;
         }
         struct weir_sv f[COL_MAX];
@@ -385,8 +373,8 @@ static int read_provider(const struct weir_sv *f, struct provider_facts *p, stru
             return weir_fail_prefix(err, r, "%s", provider_column_name[spans[i].col]);
         }
         if (spans[i].ret->us > 31 * WEIR_US_PER_DAY || (spans[i].ret->us == 0 && !spans[i].may_be_zero)) {
-            return weir_fail(err, -WEIR_EOVERFLOW, "%s '%.*s' is out of range",
-                             provider_column_name[spans[i].col], WEIR_SV_ARG(f[spans[i].col]));
+            return weir_fail(err, -WEIR_EOVERFLOW, "%s '%.*s' is out of range", provider_column_name[spans[i].col],
+                             WEIR_SV_ARG(f[spans[i].col]));
         }
     }
     uint64_t ppm;
@@ -395,8 +383,7 @@ static int read_provider(const struct weir_sv *f, struct provider_facts *p, stru
         return weir_fail_prefix(err, r, "reclaim_ppm_per_hour");
     }
     p->reclaim_ppm_per_hour = (uint32_t)ppm;
-    r = weir_catalogue_decimal("egress_per_gib", f[PCOL_EGRESS], PRICE_MAX_MICRO,
-                               &p->egress_micro_per_gib, err);
+    r = weir_catalogue_decimal("egress_per_gib", f[PCOL_EGRESS], PRICE_MAX_MICRO, &p->egress_micro_per_gib, err);
     if (r == 0 && p->egress_micro_per_gib < 0) {
         return weir_fail(err, -WEIR_EINVAL, "egress_per_gib is negative");
     }
@@ -405,10 +392,7 @@ static int read_provider(const struct weir_sv *f, struct provider_facts *p, stru
     return r;
 }
 
-int weir_catalogue_load_providers(struct weir_catalogue *c,
-                                  const char *name,
-                                  struct weir_sv text,
-                                  struct weir_err *err)
+int weir_catalogue_load_providers(struct weir_catalogue *c, const char *name, struct weir_sv text, struct weir_err *err)
 {
     WEIR_ASSERT(!c->sealed);
     uint16_t file;
@@ -426,8 +410,7 @@ int weir_catalogue_load_providers(struct weir_catalogue *c,
     struct weir_err why;
     while ((r = weir_csv_next(&csv, &why)) != 0) {
         if (r > 0 && csv.n_fields != PCOL_MAX) {
-            r = weir_fail(&why, -WEIR_EINVAL, "%zu fields where the header has %d", csv.n_fields,
-                          PCOL_MAX);
+            r = weir_fail(&why, -WEIR_EINVAL, "%zu fields where the header has %d", csv.n_fields, PCOL_MAX);
         }
         struct provider_facts p = {0};
         if (r > 0) {
@@ -465,8 +448,7 @@ static int read_file(const char *path, char **ret, size_t *ret_n, struct weir_er
         return weir_fail(err, weir_error_from_errno(errno), "%s: %s", path, strerror(errno));
     }
     if (!S_ISREG(st.st_mode) || st.st_size > WEIR_CATALOGUE_FILE_BYTES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "%s: not a file of at most %d bytes", path,
-                         WEIR_CATALOGUE_FILE_BYTES_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "%s: not a file of at most %d bytes", path, WEIR_CATALOGUE_FILE_BYTES_MAX);
     }
     size_t size = (size_t)st.st_size;
     WEIR_CLEANUP(weir_freep) char *p = weir_alloc(size + 1);
@@ -518,8 +500,7 @@ int weir_catalogue_load_dir(struct weir_catalogue *c, const char *dir, struct we
     struct dirent **entry = NULL;
     int n = scandir(dir, &entry, is_csv, alphasort);
     if (n < 0) {
-        return weir_fail(err, weir_error_from_errno(errno), "catalogue directory '%s': %s", dir,
-                         strerror(errno));
+        return weir_fail(err, weir_error_from_errno(errno), "catalogue directory '%s': %s", dir, strerror(errno));
     }
     int r = 0;
     int rows = 0;
@@ -538,8 +519,7 @@ int weir_catalogue_load_dir(struct weir_catalogue *c, const char *dir, struct we
     }
     free(entry);
     if (r == 0 && rows == 0) {
-        return weir_fail(err, -WEIR_ENOTFOUND,
-                         "catalogue directory '%s' has no .csv file with prices in it", dir);
+        return weir_fail(err, -WEIR_ENOTFOUND, "catalogue directory '%s' has no .csv file with prices in it", dir);
     }
     return r;
 }

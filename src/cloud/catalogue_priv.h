@@ -54,11 +54,7 @@ struct provider_facts weir_catalogue_facts(const struct weir_catalogue *c, struc
  * row. Errors: -WEIR_ELIMIT. */
 int weir_catalogue_keep(struct weir_catalogue *c, struct catalogue_row *row, struct weir_err *err);
 /* Copies a name that must be short, printable and without blanks at its ends. */
-int weir_catalogue_text(const char *what,
-                        struct weir_sv s,
-                        bool may_be_empty,
-                        char *ret,
-                        size_t size,
+int weir_catalogue_text(const char *what, struct weir_sv s, bool may_be_empty, char *ret, size_t size,
                         struct weir_err *err);
 /* A price or size with any number of decimal places: those after the sixth are cut off. */
 int weir_catalogue_decimal(const char *what, struct weir_sv s, int64_t max, int64_t *ret_micro, struct weir_err *err);

@@ -31,11 +31,16 @@ static const struct {
     const char *name;
     bool required;
 } sky_column[SKY_MAX] = {
-    [SKY_TYPE] = {"InstanceType", true},        [SKY_ACCELERATOR] = {"AcceleratorName", true},
-    [SKY_COUNT] = {"AcceleratorCount", true},   [SKY_VCPUS] = {"vCPUs", false},
-    [SKY_MEMORY] = {"MemoryGiB", false},        [SKY_GPU_INFO] = {"GpuInfo", false},
-    [SKY_PRICE] = {"Price", true},              [SKY_SPOT_PRICE] = {"SpotPrice", false},
-    [SKY_REGION] = {"Region", true},            [SKY_ZONE] = {"AvailabilityZone", false},
+    [SKY_TYPE] = {"InstanceType", true},
+    [SKY_ACCELERATOR] = {"AcceleratorName", true},
+    [SKY_COUNT] = {"AcceleratorCount", true},
+    [SKY_VCPUS] = {"vCPUs", false},
+    [SKY_MEMORY] = {"MemoryGiB", false},
+    [SKY_GPU_INFO] = {"GpuInfo", false},
+    [SKY_PRICE] = {"Price", true},
+    [SKY_SPOT_PRICE] = {"SpotPrice", false},
+    [SKY_REGION] = {"Region", true},
+    [SKY_ZONE] = {"AvailabilityZone", false},
 };
 
 #define SKY_PRICE_MAX_MICRO INT64_C(100000000000)
@@ -56,8 +61,8 @@ static int sky_header(struct weir_csv *csv, const char *file, size_t *ret_index,
         }
         if (ret_index[i] == SIZE_MAX && sky_column[i].required) {
             return weir_fail(err, -WEIR_EINVAL,
-                             "%s: column '%s' is missing: not a file in SkyPilot's catalogue columns",
-                             file, sky_column[i].name);
+                             "%s: column '%s' is missing: not a file in SkyPilot's catalogue columns", file,
+                             sky_column[i].name);
         }
     }
     return 0;
@@ -92,11 +97,9 @@ static int sky_count(struct weir_sv s, uint16_t *ret, struct weir_err *err)
     if (r < 0) {
         return r;
     }
-    if (micro <= 0 || micro % WEIR_MICRO_PER_UNIT != 0 ||
-        micro / WEIR_MICRO_PER_UNIT > WEIR_NODE_GPUS_MAX) {
-        return weir_fail(err, -WEIR_EINVAL,
-                         "AcceleratorCount '%.*s' is not a whole number from 1 to %d", WEIR_SV_ARG(s),
-                         WEIR_NODE_GPUS_MAX);
+    if (micro <= 0 || micro % WEIR_MICRO_PER_UNIT != 0 || micro / WEIR_MICRO_PER_UNIT > WEIR_NODE_GPUS_MAX) {
+        return weir_fail(err, -WEIR_EINVAL, "AcceleratorCount '%.*s' is not a whole number from 1 to %d",
+                         WEIR_SV_ARG(s), WEIR_NODE_GPUS_MAX);
     }
     *ret = (uint16_t)(micro / WEIR_MICRO_PER_UNIT);
     return 0;
@@ -120,10 +123,8 @@ static int sky_offer(struct weir_catalogue *c, const struct weir_sv *f, struct c
 {
     struct weir_offer *o = &row->offer;
     int r = sky_count(f[SKY_COUNT], &o->gpus, err);
-    r = r < 0 ? r
-              : weir_catalogue_text("Region", f[SKY_REGION], false, o->region, sizeof o->region, err);
-    r = r < 0 ? r
-              : weir_catalogue_text("AvailabilityZone", f[SKY_ZONE], true, o->zone, sizeof o->zone, err);
+    r = r < 0 ? r : weir_catalogue_text("Region", f[SKY_REGION], false, o->region, sizeof o->region, err);
+    r = r < 0 ? r : weir_catalogue_text("AvailabilityZone", f[SKY_ZONE], true, o->zone, sizeof o->zone, err);
     if (r < 0) {
         return r;
     }
@@ -159,11 +160,8 @@ static int sky_offer(struct weir_catalogue *c, const struct weir_sv *f, struct c
 }
 
 /* One market of the row; an empty price means that there is none. Returns 1 where a row was made. */
-static int sky_market(struct weir_catalogue *c,
-                      const struct catalogue_row *base,
-                      enum weir_market market,
-                      struct weir_sv price,
-                      struct weir_err *err)
+static int sky_market(struct weir_catalogue *c, const struct catalogue_row *base, enum weir_market market,
+                      struct weir_sv price, struct weir_err *err)
 {
     if (price.n == 0) {
         return 0;
@@ -171,24 +169,21 @@ static int sky_market(struct weir_catalogue *c,
     struct catalogue_row row = *base;
     row.offer.market = (uint8_t)market;
     struct weir_err why;
-    int r = weir_catalogue_decimal(market == WEIR_OFFER_SPOT ? "SpotPrice" : "Price", price,
-                                   SKY_PRICE_MAX_MICRO, &row.offer.price_micro_per_hour, &why);
+    int r = weir_catalogue_decimal(market == WEIR_OFFER_SPOT ? "SpotPrice" : "Price", price, SKY_PRICE_MAX_MICRO,
+                                   &row.offer.price_micro_per_hour, &why);
     if (r < 0) {
         weir_catalogue_complain(c, row.file, row.line, "%s", why.text);
         return 0;
     }
     if (row.offer.price_micro_per_hour <= 0) {
         row.refusal = WEIR_PRICE_REFUSED_NO_PRICE;
-        (void)snprintf(row.text, sizeof row.text, "a price of %.*s is not a price",
-                       WEIR_SV_ARG(price));
+        (void)snprintf(row.text, sizeof row.text, "a price of %.*s is not a price", WEIR_SV_ARG(price));
     }
     r = weir_catalogue_keep(c, &row, err);
     return r < 0 ? r : 1;
 }
 
-static int sky_record(struct weir_catalogue *c,
-                      const struct weir_sv *f,
-                      struct catalogue_row *row,
+static int sky_record(struct weir_catalogue *c, const struct weir_sv *f, struct catalogue_row *row,
                       struct weir_err *err)
 {
     struct weir_err why;
@@ -201,25 +196,18 @@ static int sky_record(struct weir_catalogue *c,
     return b < 0 ? b : a + b;
 }
 
-int weir_catalogue_load_skypilot(struct weir_catalogue *c,
-                                 const char *name,
-                                 struct weir_sv text,
-                                 const char *provider,
-                                 const char *source,
-                                 struct weir_wall as_of,
-                                 size_t *ret_taken,
-                                 struct weir_err *err)
+int weir_catalogue_load_skypilot(struct weir_catalogue *c, const char *name, struct weir_sv text, const char *provider,
+                                 const char *source, struct weir_wall as_of, size_t *ret_taken, struct weir_err *err)
 {
     WEIR_ASSERT(!c->sealed);
     struct catalogue_row base = {.offer = {.as_of = as_of}};
-    int r = weir_catalogue_text("the provider's name", weir_sv_of(provider), false,
-                                base.offer.provider, sizeof base.offer.provider, err);
+    int r = weir_catalogue_text("the provider's name", weir_sv_of(provider), false, base.offer.provider,
+                                sizeof base.offer.provider, err);
     r = r < 0 ? r
               : weir_catalogue_text("the source", weir_sv_of(source), false, base.offer.source,
                                     sizeof base.offer.source, err);
     if (r == 0 && text.n > WEIR_CATALOGUE_FILE_BYTES_MAX) {
-        r = weir_fail(err, -WEIR_ELIMIT, "%s: larger than %d bytes", name,
-                      WEIR_CATALOGUE_FILE_BYTES_MAX);
+        r = weir_fail(err, -WEIR_ELIMIT, "%s: larger than %d bytes", name, WEIR_CATALOGUE_FILE_BYTES_MAX);
     }
     r = r < 0 ? r : weir_catalogue_file(c, name, &base.file, err);
     if (r < 0) {
@@ -237,8 +225,7 @@ int weir_catalogue_load_skypilot(struct weir_catalogue *c,
     struct weir_err why;
     while ((r = weir_csv_next(&csv, &why)) != 0) {
         if (r > 0 && csv.n_fields != columns) {
-            r = weir_fail(&why, -WEIR_EINVAL, "%zu fields where the header has %zu", csv.n_fields,
-                          columns);
+            r = weir_fail(&why, -WEIR_EINVAL, "%zu fields where the header has %zu", csv.n_fields, columns);
         }
         if (r < 0) {
             weir_catalogue_complain(c, base.file, csv.record_line, "%s", why.text);

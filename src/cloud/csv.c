@@ -88,15 +88,13 @@ static int read_record(struct weir_csv *c, struct weir_err *err)
                 c->at++;
             }
             if (c->at < c->text.n && c->text.p[c->at] != ',' && c->text.p[c->at] != '\n') {
-                return weir_fail(err, -WEIR_EINVAL, "text follows a closing quote in field %zu",
-                                 c->n_fields + 1);
+                return weir_fail(err, -WEIR_EINVAL, "text follows a closing quote in field %zu", c->n_fields + 1);
             }
         } else {
             field = plain_field(c);
         }
         if (c->at - start > WEIR_CSV_RECORD_BYTES_MAX) {
-            return weir_fail(err, -WEIR_ELIMIT, "the record is longer than %d bytes",
-                             WEIR_CSV_RECORD_BYTES_MAX);
+            return weir_fail(err, -WEIR_ELIMIT, "the record is longer than %d bytes", WEIR_CSV_RECORD_BYTES_MAX);
         }
         if (!weir_utf8_is_text(field)) {
             return weir_fail(err, -WEIR_EINVAL, "field %zu is not UTF-8 text", c->n_fields + 1);
@@ -121,8 +119,7 @@ int weir_csv_next(struct weir_csv *c, struct weir_err *err)
     c->n_fields = 0;
     while (c->at < c->text.n) {
         char ch = c->text.p[c->at];
-        bool empty = ch == '\n' ||
-                     (ch == '\r' && c->at + 1 < c->text.n && c->text.p[c->at + 1] == '\n');
+        bool empty = ch == '\n' || (ch == '\r' && c->at + 1 < c->text.n && c->text.p[c->at + 1] == '\n');
         if (ch != '#' && !empty) {
             break;
         }

@@ -58,9 +58,7 @@ static struct weir_offer_row *add(struct weir_offer_list *l, const struct weir_o
     return row;
 }
 
-void weir_offer_list_add(struct weir_offer_list *l,
-                         const struct weir_offer *offer,
-                         size_t n,
+void weir_offer_list_add(struct weir_offer_list *l, const struct weir_offer *offer, size_t n,
                          enum weir_price_basis basis)
 {
     for (size_t i = 0; i < n; i++) {
@@ -115,8 +113,7 @@ static bool matches_any(const char *const *globs, const char *text)
 }
 
 /* The verdict on the GPUs, with the best over all alternatives. */
-static enum weir_offer_verdict judge_gpus(const struct weir_offer *o,
-                                          const struct weir_offer_query *q,
+static enum weir_offer_verdict judge_gpus(const struct weir_offer *o, const struct weir_offer_query *q,
                                           const struct weir_gpu_table *gpus)
 {
     if (q->alternatives == 0) {
@@ -140,18 +137,15 @@ static enum weir_offer_verdict judge_gpus(const struct weir_offer *o,
     return best;
 }
 
-static enum weir_offer_verdict judge(const struct weir_offer_row *row,
-                                     const struct weir_offer_query *q,
-                                     const struct weir_gpu_table *gpus,
-                                     struct weir_wall now)
+static enum weir_offer_verdict judge(const struct weir_offer_row *row, const struct weir_offer_query *q,
+                                     const struct weir_gpu_table *gpus, struct weir_wall now)
 {
     const struct weir_offer *o = &row->offer;
     enum weir_offer_verdict v = judge_gpus(o, q, gpus);
     if (!weir_offer_verdict_is_included(v)) {
         return v;
     }
-    int64_t age_max = q->age_max.us > 0 ? q->age_max.us
-                                        : WEIR_CATALOGUE_AGE_DAYS_MAX * WEIR_US_PER_DAY;
+    int64_t age_max = q->age_max.us > 0 ? q->age_max.us : WEIR_CATALOGUE_AGE_DAYS_MAX * WEIR_US_PER_DAY;
     if (!matches_any(q->providers, o->provider)) {
         return WEIR_VERDICT_PROVIDER;
     }
@@ -229,15 +223,13 @@ static void explain(struct weir_offer_row *row, const struct weir_offer_query *q
     case WEIR_VERDICT_STALE:
         (void)snprintf(text, size, "the price is %lld days old; at most %lld are trusted",
                        (long long)(row->age.us / WEIR_US_PER_DAY),
-                       (long long)(q->age_max.us > 0 ? q->age_max.us / WEIR_US_PER_DAY
-                                                     : WEIR_CATALOGUE_AGE_DAYS_MAX));
+                       (long long)(q->age_max.us > 0 ? q->age_max.us / WEIR_US_PER_DAY : WEIR_CATALOGUE_AGE_DAYS_MAX));
         break;
     case WEIR_VERDICT_EXPIRED:
         (void)snprintf(text, size, "the quote ended at %s", weir_wall_format(o->expires, time));
         break;
     case WEIR_VERDICT_FUTURE:
-        (void)snprintf(text, size, "is dated %s, after now: clock or date is wrong",
-                       weir_wall_format(o->as_of, time));
+        (void)snprintf(text, size, "is dated %s, after now: clock or date is wrong", weir_wall_format(o->as_of, time));
         break;
     case WEIR_VERDICT_PARTIAL:
         (void)snprintf(text, size, "the price is for the GPUs alone, without a host");
@@ -277,10 +269,8 @@ static int compare_rows(const void *a, const void *b)
     return r != 0 ? r : strcmp(x->reason, y->reason);
 }
 
-size_t weir_offer_list_rank(struct weir_offer_list *l,
-                            const struct weir_offer_query *q,
-                            const struct weir_gpu_table *gpus,
-                            struct weir_wall now)
+size_t weir_offer_list_rank(struct weir_offer_list *l, const struct weir_offer_query *q,
+                            const struct weir_gpu_table *gpus, struct weir_wall now)
 {
     WEIR_ASSERT(q->alternatives <= WEIR_ALTERNATIVES_MAX);
     size_t included = 0;
@@ -299,9 +289,7 @@ size_t weir_offer_list_rank(struct weir_offer_list *l,
     return included;
 }
 
-int weir_gpu_wish_parse(struct weir_gpu_table *gpus,
-                        struct weir_sv text,
-                        struct weir_gpu_wish *ret,
+int weir_gpu_wish_parse(struct weir_gpu_table *gpus, struct weir_sv text, struct weir_gpu_wish *ret,
                         struct weir_err *err)
 {
     struct weir_sv rest = weir_sv_trim(text);
@@ -314,8 +302,8 @@ int weir_gpu_wish_parse(struct weir_gpu_table *gpus,
         has_count = true;
     }
     if (has_count && weir_parse_u64(rest, 1, WEIR_NODE_GPUS_MAX, &count, NULL) < 0) {
-        return weir_fail(err, -WEIR_EINVAL, "'%.*s': the number of GPUs must be 1 to %d",
-                         WEIR_SV_ARG(text), WEIR_NODE_GPUS_MAX);
+        return weir_fail(err, -WEIR_EINVAL, "'%.*s': the number of GPUs must be 1 to %d", WEIR_SV_ARG(text),
+                         WEIR_NODE_GPUS_MAX);
     }
     struct weir_gpu_wish w = {.model = WEIR_GPU_MODEL_ANY, .count = (uint16_t)count};
     if (name.n > 0) {
@@ -331,9 +319,7 @@ int weir_gpu_wish_parse(struct weir_gpu_table *gpus,
     return 0;
 }
 
-void weir_offer_row_json(struct weir_json *j,
-                         const struct weir_offer_row *row,
-                         const struct weir_gpu_table *gpus,
+void weir_offer_row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus,
                          const char *currency)
 {
     const struct weir_offer *o = &row->offer;

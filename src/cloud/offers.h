@@ -22,11 +22,11 @@ enum weir_offer_verdict {
     WEIR_VERDICT_PROVIDER,
     WEIR_VERDICT_REGION,
     WEIR_VERDICT_TOO_DEAR,
-    WEIR_VERDICT_STALE,     /* the price is too old */
-    WEIR_VERDICT_EXPIRED,   /* the quote has ended */
-    WEIR_VERDICT_FUTURE,    /* dated more than a day after now */
-    WEIR_VERDICT_PARTIAL,   /* the price of the GPUs alone */
-    WEIR_VERDICT_NO_PRICE,  /* refused by the catalogue, as are the next three */
+    WEIR_VERDICT_STALE,    /* the price is too old */
+    WEIR_VERDICT_EXPIRED,  /* the quote has ended */
+    WEIR_VERDICT_FUTURE,   /* dated more than a day after now */
+    WEIR_VERDICT_PARTIAL,  /* the price of the GPUs alone */
+    WEIR_VERDICT_NO_PRICE, /* refused by the catalogue, as are the next three */
     WEIR_VERDICT_IMPLAUSIBLE,
     WEIR_VERDICT_DUPLICATE,
     WEIR_VERDICT_CURRENCY,
@@ -36,10 +36,10 @@ enum weir_offer_verdict {
 struct weir_offer_query {
     uint32_t alternatives; /* 0: any GPU, any count */
     struct weir_gpu_wish alternative[WEIR_ALTERNATIVES_MAX];
-    uint32_t markets;                 /* bit per enum weir_market; 0: all */
-    const char *const *providers;     /* NULL-terminated globs; NULL: all */
-    const char *const *regions;       /* NULL-terminated globs; NULL: all */
-    uint32_t gpu_mem_mib_min;         /* an offer that does not tell its size passes */
+    uint32_t markets;             /* bit per enum weir_market; 0: all */
+    const char *const *providers; /* NULL-terminated globs; NULL: all */
+    const char *const *regions;   /* NULL-terminated globs; NULL: all */
+    uint32_t gpu_mem_mib_min;     /* an offer that does not tell its size passes */
     uint32_t cpu_milli_min;
     uint64_t mem_mib_min;
     int64_t price_max_micro_per_hour; /* of the instance; 0: no limit */
@@ -62,9 +62,7 @@ struct weir_offer_list {
 };
 
 /* Adds offers (as a list price, or of a stated basis); call weir_offer_list_rank when all are in. */
-void weir_offer_list_add(struct weir_offer_list *l,
-                         const struct weir_offer *offer,
-                         size_t n,
+void weir_offer_list_add(struct weir_offer_list *l, const struct weir_offer *offer, size_t n,
                          enum weir_price_basis basis);
 /* Adds all offers of a sealed catalogue, and its refused rows with the reason. */
 void weir_offer_list_add_catalogue(struct weir_offer_list *l, const struct weir_catalogue *c);
@@ -73,10 +71,8 @@ void weir_offer_list_add_catalogue(struct weir_offer_list *l, const struct weir_
  * those by the instance's price, GPUs, provider, region, zone, type, market and id: a total order.
  * Returns how many are included.
  */
-size_t weir_offer_list_rank(struct weir_offer_list *l,
-                            const struct weir_offer_query *q,
-                            const struct weir_gpu_table *gpus,
-                            struct weir_wall now);
+size_t weir_offer_list_rank(struct weir_offer_list *l, const struct weir_offer_query *q,
+                            const struct weir_gpu_table *gpus, struct weir_wall now);
 void weir_offer_list_release(struct weir_offer_list *l);
 
 static inline bool weir_offer_verdict_is_included(enum weir_offer_verdict v)
@@ -89,13 +85,9 @@ const char *weir_offer_verdict_name(enum weir_offer_verdict v);
 
 /* Reads "A100:8", "A100" (one) or "8" (of any model) into one wish. Errors: -WEIR_EINVAL with a
  * suggestion where the name is not known. */
-int weir_gpu_wish_parse(struct weir_gpu_table *gpus,
-                        struct weir_sv text,
-                        struct weir_gpu_wish *ret,
+int weir_gpu_wish_parse(struct weir_gpu_table *gpus, struct weir_sv text, struct weir_gpu_wish *ret,
                         struct weir_err *err);
 
 /* One row as a JSON object; the currency is the ledger's. */
-void weir_offer_row_json(struct weir_json *j,
-                         const struct weir_offer_row *row,
-                         const struct weir_gpu_table *gpus,
+void weir_offer_row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus,
                          const char *currency);

@@ -46,22 +46,22 @@ struct weir_instance {
     char id[WEIR_INSTANCE_ID_SIZE];
     char token[WEIR_TOKEN_SIZE]; /* of the launch that made it; "" where it carries none */
     enum weir_instance_state state;
-    struct weir_wall launched; /* billing starts; 0: not known */
-    struct weir_wall ended;    /* billing ended; 0: has not, or not known */
-    bool reclaimed;            /* ended, or about to, by the provider's own will */
+    struct weir_wall launched;   /* billing starts; 0: not known */
+    struct weir_wall ended;      /* billing ended; 0: has not, or not known */
+    bool reclaimed;              /* ended, or about to, by the provider's own will */
     struct weir_wall reclaim_at; /* 0: no notice */
 };
 
 /* Everything needed to launch one machine. Borrowed for the call only. */
 struct weir_launch {
-    const char *token;              /* idempotency token: the same token never makes two machines */
+    const char *token; /* idempotency token: the same token never makes two machines */
     const struct weir_offer *offer;
     struct weir_lease_id lease;
-    const char *owner;              /* owner tag: this broker's installation id */
-    const char *broker_url;         /* where the agent finds the broker */
-    const char *join_token;         /* the agent's credential */
-    const char *ca_pem;             /* broker's certificate authority; NULL: plain HTTP on loopback */
-    struct weir_wall expires;       /* the machine powers itself off then */
+    const char *owner;        /* owner tag: this broker's installation id */
+    const char *broker_url;   /* where the agent finds the broker */
+    const char *join_token;   /* the agent's credential */
+    const char *ca_pem;       /* broker's certificate authority; NULL: plain HTTP on loopback */
+    struct weir_wall expires; /* the machine powers itself off then */
 };
 
 struct weir_provider_result {
@@ -86,9 +86,9 @@ struct weir_provider; /* each driver has its own */
 struct weir_provider_env {
     struct uv_loop_s *loop;
     const struct weir_clock *clock;
-    const char *owner;      /* installation id: machines with another owner are not ours */
-    const char *data_dir;   /* the driver may keep files in data_dir/<name>/ */
-    const char *self_exe;   /* path of the weir program */
+    const char *owner;    /* installation id: machines with another owner are not ours */
+    const char *data_dir; /* the driver may keep files in data_dir/<name>/ */
+    const char *self_exe; /* path of the weir program */
     struct weir_gpu_table *gpus;
     /* The catalogue's offers of a provider name; borrowed until the next reload. */
     const struct weir_offer *(*catalogue)(void *ctx, const char *provider, size_t *ret_n);
@@ -116,17 +116,12 @@ struct weir_provider_ops {
     uint32_t abi; /* WEIR_PROVIDER_ABI */
     const char *name;
     uint32_t caps;
-    int (*init)(struct weir_provider **ret,
-                const struct weir_provider_env *env,
-                const struct json_t *conf,
+    int (*init)(struct weir_provider **ret, const struct weir_provider_env *env, const struct json_t *conf,
                 struct weir_err *err);
     void (*fini)(struct weir_provider *p);
     int (*offers)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
-    int (*describe)(struct weir_provider *p,
-                    const char *token,
-                    const char *instance_id,
-                    weir_provider_fn *done,
+    int (*describe)(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done,
                     void *ctx);
     int (*list)(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);
     int (*terminate)(struct weir_provider *p, const char *instance_id, weir_provider_fn *done, void *ctx);

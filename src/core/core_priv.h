@@ -232,6 +232,7 @@ struct node_type {
     uint32_t cpu_milli;
     uint64_t mem_mib;
     int64_t busy_micro_per_hour; /* marginal, all devices busy */
+    int64_t cores_micro_per_hour; /* the part of it that the cores draw, the rest is the GPUs'; owned only */
     int64_t full_micro_per_hour;
     uint32_t throughput;
     char region[WEIR_REGION_SIZE];
@@ -615,6 +616,9 @@ struct place_result place_find(struct weir_core *c, struct class *cl, enum place
 bool place_any(struct weir_core *c, struct shape *s);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
 int64_t share_of(int64_t rate, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli);
+/* What an owned node's energy costs more per hour with such a task on it: GPUs and cores apart, so that a task
+ * without GPUs does not pay for theirs. */
+int64_t energy_of(const struct node_type *t, uint32_t gpus, uint32_t cpu_milli);
 int64_t class_delay_cost(const struct weir_core *c, const struct class *cl);
 
 /* ---- run.c: life of an attempt ---- */

@@ -199,9 +199,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
         int64_t waves = (int64_t)(w->depth / (uint64_t)slots);
         delay = weir_i64_add_sat(delay, weir_mul_div_sat(waves, run, 1));
         k.run_micro = weir_mul_div_sat(
-            weir_mul_div_sat(share_of(n->type->busy_micro_per_hour, n->type, f.gpus,
-                                      s->req.cpu_milli),
-                             run, WEIR_US_PER_HOUR),
+            weir_mul_div_sat(energy_of(n->type, f.gpus, s->req.cpu_milli), run, WEIR_US_PER_HOUR),
             s->req.nodes, 1);
     } else {
         k.lease.v = n->lease->id;

@@ -22,6 +22,9 @@ static bool type_is(const struct node_type *t, const struct node_type *x)
            weir_streq(t->region, x->region) && weir_streq(t->provider, x->provider);
 }
 
+/* Drawn by a server core under load, for parting a node's energy between cores and GPUs. */
+enum { WATTS_PER_CORE = 8 };
+
 static struct node_type *type_get(struct weir_core *c, const struct node *n)
 {
     const struct weir_node_spec *s = &n->spec;
@@ -52,6 +55,13 @@ static struct node_type *type_get(struct weir_core *c, const struct node *n)
     if (s->gpu_model != WEIR_GPU_MODEL_ANY && s->gpus > 0) {
         uint32_t x = weir_gpu_table_get(c->conf.gpus, s->gpu_model)->throughput_milli;
         t->throughput = x == 0 ? 1000 : x;
+    }
+    t->cores_micro_per_hour = t->busy_micro_per_hour;
+    if (s->gpu_model != WEIR_GPU_MODEL_ANY && s->gpus > 0) {
+        const struct weir_gpu_model *m = weir_gpu_table_get(c->conf.gpus, s->gpu_model);
+        int64_t cores = (int64_t)(s->cpu_milli / 1000) * WATTS_PER_CORE;
+        int64_t gpus = (int64_t)s->gpus * (m->watts - m->idle_watts);
+        t->cores_micro_per_hour = weir_mul_div_sat(t->busy_micro_per_hour, cores, max_i64(cores + gpus, 1));
     }
     weir_vec_push(&c->types, t);
     return t;

@@ -141,6 +141,15 @@ bool place_any(struct weir_core *c, struct shape *s)
     return false;
 }
 
+int64_t energy_of(const struct node_type *t, uint32_t gpus, uint32_t cpu_milli)
+{
+    int64_t cores = t->cpu_milli == 0 ? 0 : weir_mul_div_sat(t->cores_micro_per_hour, cpu_milli, t->cpu_milli);
+    if (t->gpus == 0) {
+        return cores;
+    }
+    return weir_i64_add_sat(cores, weir_mul_div_sat(t->busy_micro_per_hour - t->cores_micro_per_hour, gpus, t->gpus));
+}
+
 /*
  * What the machine costs because of the task: an owned one its energy; a rented one only what lies behind
  * the time for which it is needed, or paid, anyway.
@@ -149,9 +158,7 @@ static int64_t marginal_micro(const struct weir_core *c, const struct shape *s, 
 {
     int64_t run = run_time_on(s, n->type->throughput);
     if (n->lease == NULL) {
-        return weir_mul_div_sat(share_of(n->type->busy_micro_per_hour, n->type, gpus,
-                                         s->req.cpu_milli),
-                                run, WEIR_US_PER_HOUR);
+        return weir_mul_div_sat(energy_of(n->type, gpus, s->req.cpu_milli), run, WEIR_US_PER_HOUR);
     }
     int64_t start = max_i64(c->now_us, node_ready_us(n));
     int64_t needed = start;

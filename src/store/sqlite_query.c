@@ -13,7 +13,7 @@
 enum { LIST_MAX = 1000 };
 
 #define JOB_ROW_COLUMNS                                                                            \
-    SQ_JOB_COLUMNS ", job.cost_micro, job_text.name, job_text.tags, job_text.spec, project.name, user.name"
+    SQ_JOB_COLUMNS ", job.cost_micro, job.name, job_text.tags, job_text.spec, project.name, user.name"
 #define JOB_ROW_JOINS                                                                              \
     " JOIN job_text ON job_text.id = job.id LEFT JOIN project ON project.id = job.project"         \
     " LEFT JOIN user ON user.id = job.user"
@@ -26,10 +26,8 @@ static const char SQL_JOBS_ALL[] = "SELECT j.id FROM job AS j";
 static const char SQL_JOBS_BY_PROJECT[] = "SELECT j.id FROM job AS j INDEXED BY job_by_project";
 static const char SQL_JOBS_BY_USER[] = "SELECT j.id FROM job AS j INDEXED BY job_by_user";
 static const char SQL_JOBS_BY_STATE[] = "SELECT j.id FROM job AS j INDEXED BY job_by_state";
-static const char SQL_JOBS_BY_NAME[] =
-    "SELECT t.id FROM job_text AS t INDEXED BY job_by_name CROSS JOIN job AS j ON j.id = t.id";
 static const char SQL_JOBS_RANGE[] = " WHERE j.id > ?1 AND j.id < ?2";
-static const char SQL_JOBS_NAME[] = " AND t.name = ?5 AND t.id > ?1 AND t.id < ?2";
+static const char SQL_JOBS_NAME[] = " AND j.name = ?5";
 static const char SQL_JOBS_PROJECT[] = " AND j.project = ?3";
 static const char SQL_JOBS_USER[] = " AND j.user = ?4";
 
@@ -158,7 +156,7 @@ static void add_job_scan(struct weir_str *q, const struct weir_job_filter *f, co
         }
         weir_str_addc(q, ')');
     }
-    weir_str_addf(q, " ORDER BY %s %s LIMIT ?6)", f->name != NULL ? "t.id" : "j.id", f->after != 0 ? "ASC" : "DESC");
+    weir_str_addf(q, " ORDER BY j.id %s LIMIT ?6)", f->after != 0 ? "ASC" : "DESC");
 }
 
 /*
@@ -168,9 +166,7 @@ static void add_job_scan(struct weir_str *q, const struct weir_job_filter *f, co
 static void build_list(struct weir_str *q, const struct weir_job_filter *f)
 {
     weir_str_adds(q, SQL_JOBS_HEAD);
-    if (f->name != NULL) {
-        add_job_scan(q, f, SQL_JOBS_BY_NAME, -1);
-    } else if (f->states != 0 && !(f->states & 1U << WEIR_JOB_SUCCEEDED)) {
+    if (f->states != 0 && !(f->states & 1U << WEIR_JOB_SUCCEEDED)) {
         const char *glue = "";
         for (int i = 0; i < WEIR_JOB_STATE_MAX; i++) {
             if (f->states & 1U << i) {

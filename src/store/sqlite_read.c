@@ -105,7 +105,7 @@ void sq_read_task_view(struct sq_col *c, struct weir_task_view *v, struct sq_gan
     const char *nodes = sc_s(c);
     const char *masks = sc_s(c);
     if (nodes[0] != '\0') {
-        int64_t ints[WEIR_GANG_NODES_MAX];
+        int64_t ints[WEIR_GANG_NODES_MAX] = {0};
         size_t n = sq_ints_read(nodes, ints, WEIR_GANG_NODES_MAX);
         for (size_t i = 0; i < n; i++) {
             gang->node[i].v = (uint64_t)ints[i];
@@ -393,7 +393,7 @@ static void read_node(struct sq_col *c, struct weir_node_row *row)
     p->gpu_mem_mib = sc_u32(c);
     p->cpu_milli = sc_u32(c);
     p->mem_mib = sc_u(c);
-    int64_t ints[WEIR_NODE_GPUS_MAX];
+    int64_t ints[WEIR_NODE_GPUS_MAX] = {0};
     size_t n = sq_ints_read(sc_s(c), ints, WEIR_NODE_GPUS_MAX);
     for (size_t i = 0; i < n; i++) {
         p->link_group[i] = (uint8_t)ints[i];

@@ -25,8 +25,8 @@ static const char SQL_PUT_SHAPE[] = "INSERT INTO shape (id, request) VALUES (?, 
 static const char SQL_PUT_JOB[] =
     "INSERT INTO job (id, project, user, shape, priority, n_tasks, parallel_max, state, waiting,"
     " starting, running, stopping, succeeded, failed, cancelled, submitted_us, started_us, ended_us,"
-    " deadline_us, cancel_asked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-static const char SQL_PUT_JOB_TEXT[] = "INSERT INTO job_text (id, name, tags, spec) VALUES (?, ?, ?, ?)";
+    " deadline_us, cancel_asked, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+static const char SQL_PUT_JOB_TEXT[] = "INSERT INTO job_text (id, tags, spec) VALUES (?, ?, ?)";
 static const char SQL_UPDATE_JOB[] =
     "UPDATE job SET priority = ?, parallel_max = ?, state = ?, waiting = ?, starting = ?, running = ?,"
     " stopping = ?, succeeded = ?, failed = ?, cancelled = ?, started_us = ?, ended_us = ?,"
@@ -165,7 +165,7 @@ int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struc
     sq_i(&b, v->priority), sq_u(&b, v->n_tasks), sq_u(&b, v->parallel_max), sq_u(&b, v->state);
     bind_counts(&b, v);
     sq_i(&b, v->submitted.us), sq_i(&b, v->started.us), sq_i(&b, v->ended.us);
-    sq_i(&b, v->deadline.us), sq_u(&b, v->cancelled);
+    sq_i(&b, v->deadline.us), sq_u(&b, v->cancelled), sq_s(&b, r->name);
     code = sq_run(s, b.st, "put job", err);
     if (code < 0) {
         return code;
@@ -174,7 +174,7 @@ int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struc
     if (b.st == NULL) {
         return code;
     }
-    sq_u(&b, v->id.v), sq_s(&b, r->name), sq_s(&b, r->tags_json == NULL ? "{}" : r->tags_json);
+    sq_u(&b, v->id.v), sq_s(&b, r->tags_json == NULL ? "{}" : r->tags_json);
     sq_s(&b, r->spec_json == NULL ? "{}" : r->spec_json);
     return sq_run(s, b.st, "put job", err);
 }
@@ -205,7 +205,7 @@ static void bind_gang(struct sq_bind *b, const struct weir_task_view *v, struct 
         sq_null(b), sq_null(b);
         return;
     }
-    int64_t ints[WEIR_GANG_NODES_MAX];
+    int64_t ints[WEIR_GANG_NODES_MAX] = {0};
     size_t n = v->n_nodes > WEIR_GANG_NODES_MAX ? WEIR_GANG_NODES_MAX : v->n_nodes;
     for (size_t i = 0; i < n; i++) {
         ints[i] = (int64_t)v->gang_node[i].v;
@@ -256,7 +256,7 @@ int weir_sq_put_node(struct weir_store *base, const struct weir_node_row *r, str
         return code;
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str links = WEIR_STR_INIT(512);
-    int64_t ints[WEIR_NODE_GPUS_MAX];
+    int64_t ints[WEIR_NODE_GPUS_MAX] = {0};
     size_t n = p->gpus > WEIR_NODE_GPUS_MAX ? WEIR_NODE_GPUS_MAX : p->gpus;
     for (size_t i = 0; i < n; i++) {
         ints[i] = p->link_group[i];

@@ -7,6 +7,8 @@
  * returned. Back ends: sqlite (file), mem (tests, simulation); both pass the same tests.
  *
  * Strings given to put_* are copied. Strings in rows handed to callbacks are borrowed for the call.
+ * A write that fails spoils its transaction: later writes do nothing, and commit rolls back and returns the first failure, so
+ * that it is enough to look at commit.
  * All functions: 0 or -WEIR_EIO, -WEIR_ENOSPACE (disk full: nothing of the transaction is kept, try again later),
  * -WEIR_ECORRUPT, -WEIR_ENOTFOUND where said.
  */
@@ -214,6 +216,7 @@ struct weir_store_ops {
     int (*put_user)(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err);
     int (*put_pool)(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err);
     int (*put_shape)(struct weir_store *s, uint32_t shape, const char *json, struct weir_err *err);
+    /* -WEIR_EEXISTS where the id is there; update_job: -WEIR_ENOTFOUND where it is not */
     int (*put_job)(struct weir_store *s, const struct weir_job_row *r, struct weir_err *err);
     int (*update_job)(struct weir_store *s, const struct weir_job_view *v, struct weir_err *err);
     int (*put_task)(struct weir_store *s, const struct weir_task_row *r, struct weir_err *err); /* text NULL: as it was */

@@ -310,7 +310,11 @@ static void free_rig(struct rig *g)
     close_provider(g);
     assert_int_equal(uv_loop_close(&g->loop), 0);
     weir_gpu_table_free(g->gpus);
-    (void)nftw(g->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    /* A machine that is gone may still be writing down its end: what it adds goes in the next round. */
+    int64_t end = weir_clock_mono(&weir_clock_os).us + WAIT_MS_MAX * WEIR_US_PER_MS;
+    while (access(g->dir, F_OK) == 0 && weir_clock_mono(&weir_clock_os).us < end) {
+        (void)nftw(g->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    }
     free(g);
 }
 

@@ -120,10 +120,7 @@ size_t weir_fake_instances(const char *data_dir, struct weir_wall now, struct we
 void weir_fake_add_foreign(const char *data_dir, const char *owner, struct weir_wall now)
 {
     struct world *w = world_of(data_dir);
-    struct machine m = {.launched = now,
-                        .running_at = now,
-                        .expires = WEIR_WALL_MAX,
-                        .notice_at = WEIR_WALL_MAX};
+    struct machine m = {.launched = now, .running_at = now, .expires = WEIR_WALL_MAX, .notice_at = WEIR_WALL_MAX};
     (void)snprintf(m.id, sizeof m.id, "fake-%06zu", w->machine.n + 1);
     (void)snprintf(m.token, sizeof m.token, "foreign-%zu", w->machine.n);
     (void)snprintf(m.owner, sizeof m.owner, "%s", owner);
@@ -187,13 +184,13 @@ static void answer_class(struct op *op, enum weir_provider_class class, const ch
 
 static int read_conf(struct weir_provider *p, const json_t *conf, struct weir_err *err)
 {
-    static const char *const keys[] = {"boot_delay", "reclaim_after", "reclaim_notice",
-                                       "capacity",   "page_size",     NULL};
+    static const char *const keys[] = {"boot_delay", "reclaim_after", "reclaim_notice", "capacity", "page_size", NULL};
     struct weir_dur *const spans[] = {&p->boot_delay, &p->reclaim_after, &p->reclaim_notice};
     uint64_t *const counts[] = {&p->capacity, &p->page_size};
     const char *key;
     json_t *v;
-    json_object_foreach ((json_t *)(uintptr_t)conf, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)conf, key, v)
+    {
         size_t k = 0;
         while (keys[k] != NULL && !weir_streq(keys[k], key)) {
             k++;
@@ -203,8 +200,7 @@ static int read_conf(struct weir_provider *p, const json_t *conf, struct weir_er
             return weir_fail(err, -WEIR_ECONFIG, "fake: unknown key '%s'; did you mean '%s'?", key,
                              near == NULL ? keys[0] : near);
         }
-        bool ok = k < 3 ? json_is_string(v) && weir_parse_duration(weir_sv_of(json_string_value(v)),
-                                                                   spans[k], err) == 0
+        bool ok = k < 3 ? json_is_string(v) && weir_parse_duration(weir_sv_of(json_string_value(v)), spans[k], err) == 0
                         : json_is_integer(v) && json_integer_value(v) >= 0;
         if (!ok) {
             return weir_fail(err, -WEIR_ECONFIG, "fake.%s: bad value", key);
@@ -257,9 +253,7 @@ static void own_offers(struct weir_provider *p)
     }
 }
 
-static int fake_init(struct weir_provider **ret,
-                     const struct weir_provider_env *env,
-                     const struct json_t *conf,
+static int fake_init(struct weir_provider **ret, const struct weir_provider_env *env, const struct json_t *conf,
                      struct weir_err *err)
 {
     struct weir_provider *p = weir_alloc(sizeof *p);
@@ -415,10 +409,7 @@ static int fake_launch(struct weir_provider *p, const struct weir_launch *l, wei
     return 0;
 }
 
-static int fake_describe(struct weir_provider *p,
-                         const char *token,
-                         const char *instance_id,
-                         weir_provider_fn *done,
+static int fake_describe(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done,
                          void *ctx)
 {
     WEIR_ASSERT((token == NULL) != (instance_id == NULL));
@@ -466,8 +457,8 @@ static int fake_terminate(struct weir_provider *p, const char *instance_id, weir
 
 static int fake_fault(struct weir_provider *p, const char *what, struct weir_err *err)
 {
-    static const char *const words[] = {"no_capacity", "quota", "throttled",  "refused", "lost_reply",
-                                        "half_made",   "slow",  "boot_never", "reclaim", "clear", NULL};
+    static const char *const words[] = {"no_capacity", "quota",      "throttled", "refused", "lost_reply", "half_made",
+                                        "slow",        "boot_never", "reclaim",   "clear",   NULL};
     struct weir_sv rest = weir_sv_of(what);
     struct weir_sv word = weir_sv_cut(&rest, ':');
     size_t k = 0;

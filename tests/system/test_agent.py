@@ -35,6 +35,7 @@ class World:
         conf = {"url": self.broker.url, "dir": self.dir, "name": "n1", "gpus": "A100:4", **conf}
         before = len(self.broker.joins)
         env = {**os.environ, "WEIR_TOKEN": "secret-of-the-agent"}
+        env["PATH"] = conf.pop("path", env["PATH"])
         p = subprocess.Popen([PROGRAM] + ["%s=%s" % kv for kv in conf.items()], stdin=subprocess.DEVNULL,
                              stdout=self.log, stderr=self.log, env=env)
         self.agents.append(p)
@@ -168,6 +169,65 @@ def test_out_of_memory_is_told(w):
     assert "memory" in end["text"]
 
 
+# ---- containers: a stand-in for the tool that shows what it was told and runs the command itself ----
+FAKE_PODMAN = r'''#!/bin/sh
+echo "$@" >> "$FAKE_DIR/podman.calls"
+[ "$1" = run ] || exit 0
+shift
+while [ "$1" != localhost/bb:1 ]; do
+  case "$1" in --env|--device|--gpus) shift;; --workdir=*) cd "${1#--workdir=}";; esac
+  shift
+done
+shift
+exec "$@"
+'''
+
+
+def with_fake_podman(w):
+    os.makedirs(os.path.join(w.dir, "bin"))
+    tool = w.file("bin/podman", FAKE_PODMAN.replace("$FAKE_DIR", w.dir), 0o755)
+    w.agent(path=os.path.dirname(tool) + ":" + os.environ["PATH"])
+    return lambda: open(os.path.join(w.dir, "podman.calls")).read()
+
+
+def test_container_gets_names_limits_setup_and_command(w):
+    b = w.broker
+    calls = with_fake_podman(w)
+    spec = {"run": "echo run $KEY; exit 4", "setup": "echo setup", "envs": {"KEY": "secret"},
+            "resources": {"image_id": "docker:localhost/bb:1", "cpus": 2, "memory": "1G"}}
+    run = b.start(1, spec)
+    check(b.ended(run), {"reason": "exit", "exit_code": 4})
+    assert b.text(run) == "setup\nrun secret\n"
+    said = calls()
+    assert "--memory=1024m" in said and "--env KEY" in said and "--rm" in said
+    assert "secret" not in said.split("/bin/sh")[0]
+    run = b.start(2, {**spec, "setup": "exit 9"})
+    check(b.ended(run), {"reason": "setup_failed", "exit_code": 9})
+
+
+def test_stopped_container_is_removed(w):
+    b = w.broker
+    calls = with_fake_podman(w)
+    run = b.start(1, {"run": "trap '' TERM; echo up; while :; do sleep 0.1; done",
+                      "resources": {"image_id": "docker:localhost/bb:1"}})
+    has_text(b, run, "up")
+    b.stop(run, grace_us=200000)
+    check(b.ended(run), {"reason": "cancel", "signal": 9})
+    name = calls().split("--name=")[1].split()[0]
+    assert ("rm --force " + name) in calls()
+
+
+def test_real_podman_runs_an_image(w):
+    image = os.environ.get("WEIR_TEST_IMAGE")
+    if shutil.which("podman") is None or image is None:
+        raise Skip("no podman, or no WEIR_TEST_IMAGE")
+    b = w.broker
+    w.agent()
+    run = b.start(1, {"run": "echo in $WEIR_JOB_ID; exit 5", "resources": {"image_id": "docker:" + image}})
+    check(b.ended(run, 60), {"reason": "exit", "exit_code": 5})
+    assert b.text(run) == "in 1\n"
+
+
 # ---- stops ----
 def test_stop_signals_waits_and_kills(w):
     b = w.broker
@@ -270,6 +330,26 @@ def test_killed_supervisor_is_node_lost(w):
     check(b.ended(run), {"reason": "node_lost"})
     for pid in pids:
         until("the end of %d" % pid, lambda: not alive(pid))
+
+
+def test_groups_of_killed_supervisors_are_swept(w):
+    if not os.access("/sys/fs/cgroup/memory", os.W_OK):
+        raise Skip("no version 1 memory cgroup")
+    b = w.broker
+    first = w.agent()
+    run = b.start(1, {"run": "echo up; sleep 1000", "resources": {"cpus": 1, "memory": "64M"}})
+    has_text(b, run, "up")
+    name = "weir-%s-1_0_1" % b.joins[0]["agent_id"][:8]
+
+    def there():
+        return subprocess.run(["find", "/sys/fs/cgroup/memory", "-name", name], capture_output=True, text=True).stdout.strip()
+    assert there()
+    os.kill(b.heard("started", run)[0]["pid"], signal.SIGKILL)
+    check(b.ended(run), {"reason": "node_lost"})
+    first.terminate()
+    first.wait(10)
+    w.agent()
+    until("the group to go", lambda: not there(), 40)
 
 
 def test_term_ends_the_agent_and_leaves_tasks(w):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs from a person's command to the bill, on a real broker with a real agent."""
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -94,13 +95,22 @@ def test_ends_are_told_apart(weir):
         b.balanced()
 
 
+def test_owned_capacity_comes_first_for_a_task_without_gpus(weir):
+    with Broker(weir, config="providers: {sandbox: {boot_delay: 1s}}\n", gpus="A100:2") as b:
+        until("the own node", lambda: b.json("nodes"))
+        assert b.run("run", "--", "true").returncode == 0
+        assert b.get("/v1/jobs/1")["pool"] == "local", b.json("explain", "1")
+
+
 def test_cancel_stops_a_process_tree(weir):
     with Broker(weir) as b:
-        job = int(b.ok("submit", "-", input="name: long\nresources: {accelerators: 'A100:1'}\nrun: 'echo here; sleep 3607 & sleep 3607'\n"))
+        seconds = str(100000 + os.getpid())  # so that only this test's processes have it in their command line
+        job = int(b.ok("submit", "-", input="name: long\nresources: {accelerators: 'A100:1'}\n"
+                       f"run: 'echo here; sleep {seconds} & sleep {seconds}'\n"))
         until("the task to run", lambda: "here" in b.log(job))
         b.ok("cancel", job)
         assert b.wait(job)["state"] == "cancelled"
-        until("its processes to be gone", lambda: not [a for _, a in lib.process_table().values() if a[:2] == ["sleep", "3607"]])
+        until("its processes to be gone", lambda: not [a for _, a in lib.process_table().values() if a[:2] == ["sleep", seconds]])
         b.balanced()
 
 

@@ -8,14 +8,24 @@
 #include "base/parse.h"
 
 static const char *const keys[] = {
-    "boot_delay", "capacity",       "gpu_capacity",            "max_gpus",       "mirror",
-    "regions",    "offers",         "reclaim_after",           "reclaim_chance_per_hour",
-    "reclaim_notice", "seed",       "page_size",               "keep_disks",     NULL,
+    "boot_delay",
+    "capacity",
+    "gpu_capacity",
+    "max_gpus",
+    "mirror",
+    "regions",
+    "offers",
+    "reclaim_after",
+    "reclaim_chance_per_hour",
+    "reclaim_notice",
+    "seed",
+    "page_size",
+    "keep_disks",
+    NULL,
 };
 
 static const char *const offer_keys[] = {
-    "instance_type", "gpu",  "gpus",   "price",        "spot_price",
-    "region",        "cpus", "memory", "bill_quantum", NULL,
+    "instance_type", "gpu", "gpus", "price", "spot_price", "region", "cpus", "memory", "bill_quantum", NULL,
 };
 
 static int bad(struct weir_err *err, const char *key, const char *want)
@@ -27,7 +37,8 @@ static int check_keys(const json_t *object, const char *where, const char *const
 {
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
         const char *const *k = known;
         while (*k != NULL && !weir_streq(*k, key)) {
             k++;
@@ -87,8 +98,8 @@ static int get_u64(const json_t *conf, const char *key, uint64_t min, uint64_t m
     if (!json_is_integer(v) || json_integer_value(v) < 0 || (uint64_t)json_integer_value(v) < min ||
         (uint64_t)json_integer_value(v) > max) {
         char want[96];
-        (void)snprintf(want, sizeof want, "must be a whole number from %llu to %llu",
-                       (unsigned long long)min, (unsigned long long)max);
+        (void)snprintf(want, sizeof want, "must be a whole number from %llu to %llu", (unsigned long long)min,
+                       (unsigned long long)max);
         return bad(err, key, want);
     }
     *ret = (uint64_t)json_integer_value(v);
@@ -132,15 +143,16 @@ static int get_money(const json_t *conf, const char *where, const char *key, int
     if (v == NULL) {
         return 0;
     }
-    if (!as_text(v, text, sizeof text) || weir_parse_money(weir_sv_of(text), &micro, NULL) < 0 ||
-        micro <= 0 || micro > INT64_C(100000000000)) {
+    if (!as_text(v, text, sizeof text) || weir_parse_money(weir_sv_of(text), &micro, NULL) < 0 || micro <= 0 ||
+        micro > INT64_C(100000000000)) {
         return weir_fail(err, -WEIR_ECONFIG, "sandbox.%s.%s: must be a price per hour above 0", where, key);
     }
     *ret = micro;
     return 0;
 }
 
-static int get_gpu_capacity(struct sandbox_conf *c, const json_t *conf, struct weir_gpu_table *gpus, struct weir_err *err)
+static int get_gpu_capacity(struct sandbox_conf *c, const json_t *conf, struct weir_gpu_table *gpus,
+                            struct weir_err *err)
 {
     json_t *v = json_object_get(conf, "gpu_capacity");
     if (v == NULL) {
@@ -151,27 +163,24 @@ static int get_gpu_capacity(struct sandbox_conf *c, const json_t *conf, struct w
     }
     const char *name;
     json_t *n;
-    json_object_foreach (v, name, n) {
+    json_object_foreach(v, name, n)
+    {
         uint16_t model = weir_gpu_table_find(gpus, weir_sv_of(name));
         if (model == WEIR_GPU_MODEL_ANY) {
             const char *near = weir_nearest(weir_sv_of(name), weir_gpu_table_names(gpus));
-            return weir_fail(err, -WEIR_ECONFIG, "sandbox.gpu_capacity: no GPU '%.48s' is known%s%s%s",
-                             name, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+            return weir_fail(err, -WEIR_ECONFIG, "sandbox.gpu_capacity: no GPU '%.48s' is known%s%s%s", name,
+                             near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
                              near != NULL ? "'?" : "");
         }
         if (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > 1000000) {
             return bad(err, "gpu_capacity", "each must be a number of GPUs");
         }
-        c->gpu_capacity[c->n_gpu_capacities++] =
-            (struct sandbox_gpu_capacity){model, (uint32_t)json_integer_value(n)};
+        c->gpu_capacity[c->n_gpu_capacities++] = (struct sandbox_gpu_capacity){model, (uint32_t)json_integer_value(n)};
     }
     return 0;
 }
 
-static int get_own_offer(struct weir_offer *o,
-                         int64_t *ret_spot,
-                         const json_t *v,
-                         struct weir_gpu_table *gpus,
+static int get_own_offer(struct weir_offer *o, int64_t *ret_spot, const json_t *v, struct weir_gpu_table *gpus,
                          struct weir_err *err)
 {
     int r = json_is_object(v) ? check_keys(v, "sandbox.offers", offer_keys, err)
@@ -182,8 +191,7 @@ static int get_own_offer(struct weir_offer *o,
     const json_t *type = json_object_get(v, "instance_type");
     const json_t *region = json_object_get(v, "region");
     const json_t *gpu = json_object_get(v, "gpu");
-    if (!json_is_string(type) || json_string_length(type) == 0 ||
-        json_string_length(type) >= sizeof o->instance_type) {
+    if (!json_is_string(type) || json_string_length(type) == 0 || json_string_length(type) >= sizeof o->instance_type) {
         return bad(err, "offers.instance_type", "must be a name of at most 47 bytes");
     }
     if (region != NULL && (!json_is_string(region) || json_string_length(region) == 0 ||
@@ -270,8 +278,8 @@ static int get_reclaim(struct sandbox_conf *c, const json_t *conf, struct weir_e
     char text[64];
     int64_t ppm;
     if (r == 0 && chance != NULL) {
-        if (!as_text(chance, text, sizeof text) ||
-            weir_parse_decimal(weir_sv_of(text), 6, &ppm, NULL) < 0 || ppm < 0 || ppm > 1000000) {
+        if (!as_text(chance, text, sizeof text) || weir_parse_decimal(weir_sv_of(text), 6, &ppm, NULL) < 0 || ppm < 0 ||
+            ppm > 1000000) {
             return bad(err, "reclaim_chance_per_hour", "must be a number from 0 to 1");
         }
         c->reclaim_ppm_per_hour = (uint32_t)ppm;
@@ -279,9 +287,7 @@ static int get_reclaim(struct sandbox_conf *c, const json_t *conf, struct weir_e
     return r;
 }
 
-int sandbox_conf_read(struct sandbox_conf *ret,
-                      const struct json_t *conf,
-                      struct weir_gpu_table *gpus,
+int sandbox_conf_read(struct sandbox_conf *ret, const struct json_t *conf, struct weir_gpu_table *gpus,
                       struct weir_err *err)
 {
     struct sandbox_conf c = {.boot_delay = weir_dur_s(2),

@@ -40,7 +40,5 @@ struct sandbox_conf {
 };
 
 /* conf may be NULL. Errors: -WEIR_ECONFIG, naming the key. */
-int sandbox_conf_read(struct sandbox_conf *ret,
-                      const struct json_t *conf,
-                      struct weir_gpu_table *gpus,
+int sandbox_conf_read(struct sandbox_conf *ret, const struct json_t *conf, struct weir_gpu_table *gpus,
                       struct weir_err *err);

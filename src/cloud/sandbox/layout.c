@@ -21,8 +21,7 @@ bool sandbox_path(char ret[static SANDBOX_PATH_SIZE], const char *dir, const cha
 
 void sandbox_id(const char *token, char ret[static SANDBOX_ID_SIZE])
 {
-    (void)snprintf(ret, SANDBOX_ID_SIZE, "sb-%016llx",
-                   (unsigned long long)weir_hash_bytes(token, strlen(token)));
+    (void)snprintf(ret, SANDBOX_ID_SIZE, "sb-%016llx", (unsigned long long)weir_hash_bytes(token, strlen(token)));
 }
 
 bool sandbox_id_is_valid(const char *id)
@@ -87,8 +86,7 @@ int sandbox_read_file(const char *dir, const char *name, char **ret, size_t *ret
         return fail_errno(err, dir, name);
     }
     if (!S_ISREG(st.st_mode) || st.st_size > SANDBOX_FILE_BYTES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "%s/%s: not a file of at most %d bytes", dir, name,
-                         SANDBOX_FILE_BYTES_MAX);
+        return weir_fail(err, -WEIR_ELIMIT, "%s/%s: not a file of at most %d bytes", dir, name, SANDBOX_FILE_BYTES_MAX);
     }
     size_t size = (size_t)st.st_size;
     WEIR_CLEANUP(weir_freep) char *p = weir_alloc(size + 1);
@@ -123,6 +121,8 @@ int sandbox_write_spec(const char *dir, const struct sandbox_spec *s, struct wei
     weir_json_kv_u64(&j, "lease", s->lease);
     weir_json_kv_cstr(&j, "gpu", s->gpu);
     weir_json_kv_u64(&j, "gpus", s->gpus);
+    weir_json_kv_u64(&j, "cpu_milli", s->cpu_milli);
+    weir_json_kv_u64(&j, "mem_mib", s->mem_mib);
     weir_json_kv_cstr(&j, "instance_type", s->provider_offer);
     weir_json_kv_cstr(&j, "region", s->region);
     weir_json_kv_bool(&j, "spot", s->spot);
@@ -159,8 +159,7 @@ static int read_json(const char *dir, const char *name, json_t **ret, struct wei
     json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(j)) {
         json_decref(j);
-        return weir_fail(err, -WEIR_ECORRUPT, "%s/%s: not the JSON object that it should be: %s", dir,
-                         name, why.text);
+        return weir_fail(err, -WEIR_ECORRUPT, "%s/%s: not the JSON object that it should be: %s", dir, name, why.text);
     }
     *ret = j;
     return 0;
@@ -202,22 +201,26 @@ int sandbox_read_spec(const char *dir, struct sandbox_spec *ret, struct weir_err
     struct sandbox_spec s = {0};
     int64_t lease;
     int64_t gpus;
-    bool ok = get_text(j, "token", s.token, sizeof s.token) &&
-              get_text(j, "owner", s.owner, sizeof s.owner) && get_int(j, "lease", &lease) &&
-              get_text(j, "gpu", s.gpu, sizeof s.gpu) && get_int(j, "gpus", &gpus) &&
+    int64_t cpu_milli;
+    int64_t mem_mib;
+    bool ok = get_text(j, "token", s.token, sizeof s.token) && get_text(j, "owner", s.owner, sizeof s.owner) &&
+              get_int(j, "lease", &lease) && get_text(j, "gpu", s.gpu, sizeof s.gpu) && get_int(j, "gpus", &gpus) &&
+              get_int(j, "cpu_milli", &cpu_milli) && get_int(j, "mem_mib", &mem_mib) &&
               get_text(j, "instance_type", s.provider_offer, sizeof s.provider_offer) &&
               get_text(j, "region", s.region, sizeof s.region) &&
               get_int(j, "price_micro_per_hour", &s.price_micro_per_hour) &&
               get_text(j, "broker_url", s.broker_url, sizeof s.broker_url) &&
-              get_text(j, "self_exe", s.self_exe, sizeof s.self_exe) &&
-              get_int(j, "boot_delay_us", &s.boot_delay.us) &&
-              get_int(j, "reclaim_after_us", &s.reclaim_after.us) &&
-              get_int(j, "notice_us", &s.notice.us) && get_int(j, "expires_us", &s.expires.us);
-    if (!ok || lease < 0 || gpus < 0 || gpus > WEIR_NODE_GPUS_MAX) {
+              get_text(j, "self_exe", s.self_exe, sizeof s.self_exe) && get_int(j, "boot_delay_us", &s.boot_delay.us) &&
+              get_int(j, "reclaim_after_us", &s.reclaim_after.us) && get_int(j, "notice_us", &s.notice.us) &&
+              get_int(j, "expires_us", &s.expires.us);
+    if (!ok || lease < 0 || gpus < 0 || gpus > WEIR_NODE_GPUS_MAX || cpu_milli < 0 || cpu_milli > UINT32_MAX ||
+        mem_mib < 0) {
         return weir_fail(err, -WEIR_ECORRUPT, "%s/launch.json: a member is missing or wrong", dir);
     }
     s.lease = (uint64_t)lease;
     s.gpus = (uint32_t)gpus;
+    s.cpu_milli = (uint32_t)cpu_milli;
+    s.mem_mib = (uint64_t)mem_mib;
     s.spot = get_bool(j, "spot");
     s.has_ca = get_bool(j, "has_ca");
     s.boot_never = get_bool(j, "boot_never");
@@ -321,8 +324,7 @@ int sandbox_take_lock(const char *dir, struct weir_err *err)
     }
     if (fcntl(fd, F_OFD_SETLK, &l) != 0) {
         bool taken = errno == EAGAIN || errno == EACCES;
-        return taken ? weir_fail(err, -WEIR_EINUSE, "%s: the machine runs already", dir)
-                     : fail_errno(err, dir, "lock");
+        return taken ? weir_fail(err, -WEIR_EINUSE, "%s: the machine runs already", dir) : fail_errno(err, dir, "lock");
     }
     int held = fd;
     fd = -1;

@@ -35,6 +35,8 @@ struct sandbox_spec {
     uint64_t lease;
     char gpu[64]; /* model's name; "" without GPUs */
     uint32_t gpus;
+    uint32_t cpu_milli;                           /* 0: as the host has it */
+    uint64_t mem_mib;                             /* 0: as the host has it */
     char provider_offer[WEIR_INSTANCE_TYPE_SIZE]; /* instance type, for people who look */
     char region[WEIR_REGION_SIZE];
     bool spot;

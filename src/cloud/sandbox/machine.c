@@ -23,14 +23,15 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/parse.h"
 #include "base/vec.h"
 #include "cloud/sandbox/layout.h"
 #include "cloud/sandbox/sandbox.h"
 
 enum {
-    LOG_BYTES_MAX = 1 << 20,     /* of the agent's own output */
-    STOP_GRACE_MS = 2000,        /* from asking the agent to end until the power is cut */
-    LOOK_MS_MAX = 10000,         /* deadlines are looked at this often, in case the clock jumps */
+    LOG_BYTES_MAX = 1 << 20, /* of the agent's own output */
+    STOP_GRACE_MS = 2000,    /* from asking the agent to end until the power is cut */
+    LOOK_MS_MAX = 10000,     /* deadlines are looked at this often, in case the clock jumps */
     REAP_MS = 20,
 };
 
@@ -118,8 +119,7 @@ static void all_processes(process_vec *ret)
     while (d != NULL && (e = readdir(d)) != NULL) {
         uint64_t pid;
         struct process p;
-        if (weir_parse_u64(weir_sv_of(e->d_name), 1, INT32_MAX, &pid, NULL) == 0 &&
-            parent_of((pid_t)pid, &p.parent)) {
+        if (weir_parse_u64(weir_sv_of(e->d_name), 1, INT32_MAX, &pid, NULL) == 0 && parent_of((pid_t)pid, &p.parent)) {
             p.pid = (pid_t)pid;
             weir_vec_push(ret, p);
         }
@@ -249,14 +249,28 @@ static void exec_agent(const struct machine *m, int out, pid_t parent)
     (void)snprintf(lease, sizeof lease, "%llu", (unsigned long long)m->spec.lease);
     (void)snprintf(gpus, sizeof gpus, "%s:%u", m->spec.gpu, m->spec.gpus);
     (void)weir_wall_format(m->spec.expires, expires);
-    const char *argv[32] = {m->spec.self_exe, "agent", "--broker", m->spec.broker_url,
-                            "--token-file", token, "--data", data, "--lease", lease,
-                            "--lease-expires", expires, "--pool", "sandbox", "--name", m->id,
-                            "--notice-file", notice};
+    const char *argv[32] = {m->spec.self_exe, "agent",   "--broker",        m->spec.broker_url,
+                            "--token-file",   token,     "--data",          data,
+                            "--lease",        lease,     "--lease-expires", expires,
+                            "--pool",         "sandbox", "--name",          m->id,
+                            "--notice-file",  notice};
     size_t n = 18;
     if (m->spec.gpus > 0) {
         argv[n++] = "--declare-gpus";
         argv[n++] = gpus;
+    }
+    /* The machine is as large as its offer says, whatever the host is. */
+    char cpus[32];
+    char memory[32];
+    if (m->spec.cpu_milli > 0) {
+        (void)snprintf(cpus, sizeof cpus, "%u.%03u", m->spec.cpu_milli / 1000, m->spec.cpu_milli % 1000);
+        argv[n++] = "--declare-cpus";
+        argv[n++] = cpus;
+    }
+    if (m->spec.mem_mib > 0) {
+        (void)snprintf(memory, sizeof memory, "%lluM", (unsigned long long)m->spec.mem_mib);
+        argv[n++] = "--declare-memory";
+        argv[n++] = memory;
     }
     if (m->spec.has_ca) {
         argv[n++] = "--ca";
@@ -392,6 +406,17 @@ static int64_t mono_ms(void)
     return weir_clock_mono(&weir_clock_os).us / WEIR_US_PER_MS;
 }
 
+/* Moves the directory from instances/ to gone/: it is on the books only. Comes before the end is
+ * written down, so that who reads of the end finds the files at rest. */
+static void file_away(const struct machine *m)
+{
+    char target[SANDBOX_PATH_SIZE + 64];
+    (void)snprintf(target, sizeof target, "%s/../../gone/%s", m->dir, m->id);
+    if (rename(m->dir, target) != 0) {
+        (void)dprintf(STDERR_FILENO, "%s: %s\n", target, strerror(errno));
+    }
+}
+
 /* Cuts the power: nothing of the machine runs when this returns. */
 static void end_machine(struct machine *m, bool graceful, const char *reason)
 {
@@ -415,6 +440,7 @@ static void end_machine(struct machine *m, bool graceful, const char *reason)
         sandbox_remove_tree("agent");
     }
     (void)unlink("token");
+    file_away(m);
     m->state.state = WEIR_INSTANCE_GONE;
     m->state.ended = now_wall();
     save(m);
@@ -443,6 +469,21 @@ static int next_look_ms(const struct machine *m, struct weir_wall now)
     return (int)earlier(ms, LOOK_MS_MAX);
 }
 
+/* Has the machine's agent been told of a later expiry? It keeps that in its directory, as a real machine's
+ * shutdown timer would be set anew. */
+static bool was_extended(struct machine *m, struct weir_wall now)
+{
+    char text[32] = "";
+    int WEIR_CLEANUP(weir_closep) fd = open("agent/lease-expires", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    int64_t us;
+    if (n <= 0 || weir_parse_i64(weir_sv_trim((struct weir_sv){text, (size_t)n}), 1, INT64_MAX, &us, NULL) != 0 || us <= now.us) {
+        return false;
+    }
+    m->spec.expires.us = us;
+    return true;
+}
+
 static void live(struct machine *m)
 {
     for (;;) {
@@ -451,12 +492,12 @@ static void live(struct machine *m)
             end_machine(m, true, "terminated");
             return;
         }
-        if (now.us >= m->spec.expires.us) {
+        if (now.us >= m->spec.expires.us && !was_extended(m, now)) {
             end_machine(m, false, "the lease expired");
             return;
         }
-        bool by_time = m->spec.reclaim_after.us > 0 &&
-                       now.us >= weir_wall_add(m->state.launched, m->spec.reclaim_after).us;
+        bool by_time =
+            m->spec.reclaim_after.us > 0 && now.us >= weir_wall_add(m->state.launched, m->spec.reclaim_after).us;
         if (!m->state.reclaimed && (by_time || flag_is_up("reclaim"))) {
             give_notice(m, now);
         }
@@ -467,27 +508,15 @@ static void live(struct machine *m)
         if (m->agent_ended) {
             char text[64];
             bool exited = WIFEXITED(m->agent_status);
-            (void)snprintf(text, sizeof text, "powered off: the agent ended with %s %d",
-                           exited ? "status" : "signal",
+            (void)snprintf(text, sizeof text, "powered off: the agent ended with %s %d", exited ? "status" : "signal",
                            exited ? WEXITSTATUS(m->agent_status) : WTERMSIG(m->agent_status));
             end_machine(m, false, text);
             return;
         }
-        if (m->agent == 0 && !m->spec.boot_never &&
-            now.us >= weir_wall_add(m->state.launched, m->spec.boot_delay).us) {
+        if (m->agent == 0 && !m->spec.boot_never && now.us >= weir_wall_add(m->state.launched, m->spec.boot_delay).us) {
             start_agent(m);
         }
         wait_for_news(m, next_look_ms(m, now_wall()));
-    }
-}
-
-/* Moves the directory from instances/ to gone/: it is on the books only. */
-static void file_away(const struct machine *m)
-{
-    char target[SANDBOX_PATH_SIZE + 64];
-    (void)snprintf(target, sizeof target, "%s/../../gone/%s", m->dir, m->id);
-    if (rename(m->dir, target) != 0) {
-        (void)dprintf(STDERR_FILENO, "%s: %s\n", target, strerror(errno));
     }
 }
 
@@ -551,11 +580,11 @@ static void bury(struct machine *m)
         sandbox_remove_tree("agent");
     }
     (void)unlink("token");
+    file_away(m);
     m->state.state = WEIR_INSTANCE_GONE;
     m->state.ended = now_wall();
     (void)snprintf(m->state.reason, sizeof m->state.reason, "the machine's process was killed");
     save(m);
-    file_away(m);
 }
 
 int weir_sandbox_machine_main(int argc, char **argv)
@@ -601,6 +630,5 @@ int weir_sandbox_machine_main(int argc, char **argv)
     }
     save(&m);
     live(&m);
-    file_away(&m);
     return 0;
 }

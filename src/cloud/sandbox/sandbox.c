@@ -37,8 +37,8 @@ enum fault_kind {
 };
 
 static const char *const fault_name[FAULT_MAX + 1] = {
-    "no_capacity", "quota", "throttled",  "refused", "lost_reply",
-    "half_made",   "slow",  "boot_never", "reclaim", "clear", NULL,
+    "no_capacity", "quota",      "throttled", "refused", "lost_reply", "half_made",
+    "slow",        "boot_never", "reclaim",   "clear",   NULL,
 };
 
 struct fault {
@@ -229,8 +229,8 @@ static void take_fault_file(struct weir_provider *p)
 {
     char from[SANDBOX_PATH_SIZE];
     char to[SANDBOX_PATH_SIZE];
-    if (!sandbox_path(from, p->world.root, "faults") ||
-        !sandbox_path(to, p->world.root, "faults.taken") || rename(from, to) != 0) {
+    if (!sandbox_path(from, p->world.root, "faults") || !sandbox_path(to, p->world.root, "faults.taken") ||
+        rename(from, to) != 0) {
         return;
     }
     WEIR_CLEANUP(weir_freep) char *text = NULL;
@@ -274,8 +274,7 @@ static int add_fault(struct weir_provider *p, struct weir_sv text, struct weir_e
     if (kind == FAULT_MAX) {
         const char *near = weir_nearest(word, fault_name);
         return weir_fail(err, -WEIR_EINVAL, "the sandbox has no fault '%.*s'%s%s%s", WEIR_SV_ARG(word),
-                         near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                         near != NULL ? "'?" : "");
+                         near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
     }
     if (kind == FAULT_RECLAIM) {
         return reclaim_now(p, weir_sv_trim(rest), err);
@@ -414,8 +413,8 @@ static void make_offers(struct weir_provider *p)
         const struct weir_offer *o = p->env->catalogue(p->env->catalogue_ctx, c->mirror[m], &n);
         for (size_t i = 0; i < n; i++) {
             struct weir_offer copy = o[i];
-            if (copy.market != WEIR_OFFER_RESERVED && copy.gpus <= c->max_gpus &&
-                region_is_wanted(c, copy.region) && mirror_offer(&copy)) {
+            if (copy.market != WEIR_OFFER_RESERVED && copy.gpus <= c->max_gpus && region_is_wanted(c, copy.region) &&
+                mirror_offer(&copy)) {
                 push_offer(p, copy, now);
             }
         }
@@ -424,19 +423,17 @@ static void make_offers(struct weir_provider *p)
 
 /* ---- the contract ---- */
 
-static int sandbox_init(struct weir_provider **ret,
-                        const struct weir_provider_env *env,
-                        const struct json_t *conf,
+static int sandbox_init(struct weir_provider **ret, const struct weir_provider_env *env, const struct json_t *conf,
                         struct weir_err *err)
 {
     struct weir_provider *p = weir_alloc(sizeof *p);
     p->env = env;
     p->n_refs = 1;
     int r = sandbox_conf_read(&p->conf, conf, env->gpus, err);
-    if (r == 0 && (strlen(env->owner) >= sizeof p->world.owner || env->owner[0] == '\0' ||
-                   strlen(env->self_exe) >= sizeof p->world.self_exe ||
-                   !sandbox_path(p->world.root, env->data_dir, "sandbox") ||
-                   strlen(p->world.root) > SANDBOX_PATH_SIZE - 128)) {
+    if (r == 0 &&
+        (strlen(env->owner) >= sizeof p->world.owner || env->owner[0] == '\0' ||
+         strlen(env->self_exe) >= sizeof p->world.self_exe || !sandbox_path(p->world.root, env->data_dir, "sandbox") ||
+         strlen(p->world.root) > SANDBOX_PATH_SIZE - 128)) {
         r = weir_fail(err, -WEIR_ECONFIG, "sandbox: owner, program or data directory is too long");
     }
     if (r == 0) {
@@ -491,8 +488,7 @@ static struct weir_dur draw_reclaim(const struct sandbox_conf *c, const char *to
     double chance = (double)c->reclaim_ppm_per_hour / 1e6;
     double rate = chance >= 0.999999 ? 13.8 : -log1p(-chance); /* per hour */
     double hours = -log(u) / rate;
-    return hours > 8760.0 ? (struct weir_dur){0}
-                          : (struct weir_dur){(int64_t)(hours * (double)WEIR_US_PER_HOUR) + 1};
+    return hours > 8760.0 ? (struct weir_dur){0} : (struct weir_dur){(int64_t)(hours * (double)WEIR_US_PER_HOUR) + 1};
 }
 
 static bool copy_text(char *to, size_t size, const char *from)
@@ -505,14 +501,15 @@ static void fill_launch(struct weir_provider *p, struct op *op, const struct wei
 {
     const struct weir_offer *o = l->offer;
     struct sandbox_spec *s = &op->launch.spec;
-    bool fits = copy_text(s->token, sizeof s->token, l->token) &&
-                copy_text(s->owner, sizeof s->owner, l->owner) &&
+    bool fits = copy_text(s->token, sizeof s->token, l->token) && copy_text(s->owner, sizeof s->owner, l->owner) &&
                 copy_text(s->broker_url, sizeof s->broker_url, l->broker_url) &&
                 copy_text(s->self_exe, sizeof s->self_exe, p->world.self_exe) &&
                 copy_text(s->provider_offer, sizeof s->provider_offer, o->instance_type) &&
                 copy_text(s->region, sizeof s->region, o->region);
     s->lease = l->lease.v;
     s->gpus = o->gpus;
+    s->cpu_milli = o->cpu_milli;
+    s->mem_mib = o->mem_mib;
     op->launch.gpu_capacity = UINT32_MAX;
     if (o->gpus > 0) {
         fits = fits && copy_text(s->gpu, sizeof s->gpu, weir_gpu_table_get(p->env->gpus, o->gpu_model)->name);
@@ -563,10 +560,7 @@ static int sandbox_launch(struct weir_provider *p, const struct weir_launch *l, 
     return start(op);
 }
 
-static int sandbox_describe(struct weir_provider *p,
-                            const char *token,
-                            const char *instance_id,
-                            weir_provider_fn *done,
+static int sandbox_describe(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done,
                             void *ctx)
 {
     WEIR_ASSERT((token == NULL) != (instance_id == NULL));

@@ -68,15 +68,12 @@ static int spawn_actions(posix_spawn_file_actions_t *a, posix_spawnattr_t *attr,
     (void)sigdelset(&all, SIGSTOP);
     int r = posix_spawn_file_actions_addopen(a, 0, "/dev/null", O_RDWR, 0);
     r = r != 0 ? r : posix_spawn_file_actions_addopen(a, 1, "/dev/null", O_RDWR, 0);
-    r = r != 0 ? r
-               : posix_spawn_file_actions_addopen(a, 2, log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW,
-                                                  0600);
+    r = r != 0 ? r : posix_spawn_file_actions_addopen(a, 2, log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
     r = r != 0 ? r : posix_spawn_file_actions_addclosefrom_np(a, 3);
     r = r != 0 ? r : posix_spawnattr_setsigmask(attr, &none);
     r = r != 0 ? r : posix_spawnattr_setsigdefault(attr, &all);
     return r != 0 ? r
-                  : posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                                       POSIX_SPAWN_SETSIGDEF);
+                  : posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
 /* Runs `self_exe sandbox-machine dir`, which detaches by itself, and waits for that. */
@@ -112,7 +109,8 @@ static void start_machine(const char *self_exe, const char *dir)
 
 /* Reads the state, after seeing to it that a machine which should live has its process, and one whose
  * process was killed is buried. dir may change when it moves to gone/. False where unreadable. */
-static bool settle(const struct sandbox_world *w, const char *id, char dir[static SANDBOX_PATH_SIZE], struct sandbox_state *ret)
+static bool settle(const struct sandbox_world *w, const char *id, char dir[static SANDBOX_PATH_SIZE],
+                   struct sandbox_state *ret)
 {
     for (int try = 0; try < START_TRIES; try++) {
         if (!find_dir(w, id, dir)) {
@@ -136,7 +134,8 @@ static bool settle(const struct sandbox_world *w, const char *id, char dir[stati
     return true;
 }
 
-static void fill_instance(const char *id, const struct sandbox_spec *spec, const struct sandbox_state *st, struct weir_instance *ret)
+static void fill_instance(const char *id, const struct sandbox_spec *spec, const struct sandbox_state *st,
+                          struct weir_instance *ret)
 {
     *ret = (struct weir_instance){.state = st->state,
                                   .launched = st->launched,
@@ -147,14 +146,14 @@ static void fill_instance(const char *id, const struct sandbox_spec *spec, const
     (void)snprintf(ret->token, sizeof ret->token, "%s", spec->token);
 }
 
-static bool read_instance(const struct sandbox_world *w, const char *id, struct sandbox_spec *spec, struct weir_instance *ret)
+static bool read_instance(const struct sandbox_world *w, const char *id, struct sandbox_spec *spec,
+                          struct weir_instance *ret)
 {
     char dir[SANDBOX_PATH_SIZE];
     struct sandbox_state st;
     if (!settle(w, id, dir, &st) || sandbox_read_spec(dir, spec, NULL) < 0) {
         /* It may have moved to gone/ between the two. */
-        if (!find_dir(w, id, dir) || sandbox_read_spec(dir, spec, NULL) < 0 ||
-            sandbox_read_state(dir, &st, NULL) < 0) {
+        if (!find_dir(w, id, dir) || sandbox_read_spec(dir, spec, NULL) < 0 || sandbox_read_state(dir, &st, NULL) < 0) {
             return false;
         }
     }
@@ -203,13 +202,12 @@ static bool has_room(const struct sandbox_world *w, const struct sandbox_launch 
     }
     free_ids(ids, n);
     if (machines >= w->capacity) {
-        (void)weir_fail(text, -WEIR_EUNAVAIL, "the sandbox has %u machines, which is all it can hold",
-                        machines);
+        (void)weir_fail(text, -WEIR_EUNAVAIL, "the sandbox has %u machines, which is all it can hold", machines);
         return false;
     }
     if (gpus + l->spec.gpus > l->gpu_capacity) {
-        (void)weir_fail(text, -WEIR_EUNAVAIL, "the sandbox has %llu of %u %s in use",
-                        (unsigned long long)gpus, l->gpu_capacity, l->spec.gpu);
+        (void)weir_fail(text, -WEIR_EUNAVAIL, "the sandbox has %llu of %u %s in use", (unsigned long long)gpus,
+                        l->gpu_capacity, l->spec.gpu);
         return false;
     }
     return true;
@@ -241,19 +239,15 @@ size_t sandbox_world_list(const struct sandbox_world *w, const char *after, stru
 bool sandbox_world_describe(const struct sandbox_world *w, const char *id, struct weir_instance *ret)
 {
     struct sandbox_spec spec;
-    return sandbox_id_is_valid(id) && read_instance(w, id, &spec, ret) &&
-           weir_streq(spec.owner, w->owner);
+    return sandbox_id_is_valid(id) && read_instance(w, id, &spec, ret) && weir_streq(spec.owner, w->owner);
 }
 
-enum weir_provider_class sandbox_world_flag(const struct sandbox_world *w,
-                                            const char *id,
-                                            const char *flag,
+enum weir_provider_class sandbox_world_flag(const struct sandbox_world *w, const char *id, const char *flag,
                                             struct weir_err *text)
 {
     struct sandbox_spec spec;
     struct weir_instance inst;
-    if (!sandbox_id_is_valid(id) || !read_instance(w, id, &spec, &inst) ||
-        inst.state == WEIR_INSTANCE_GONE) {
+    if (!sandbox_id_is_valid(id) || !read_instance(w, id, &spec, &inst) || inst.state == WEIR_INSTANCE_GONE) {
         return WEIR_PROVIDER_OK;
     }
     if (!weir_streq(spec.owner, w->owner)) {
@@ -307,10 +301,8 @@ static int make_dir(const struct sandbox_world *w, const char *id, const struct 
     return r;
 }
 
-static enum weir_provider_class known_token(const struct sandbox_world *w,
-                                            const char *id,
-                                            const struct sandbox_launch *l,
-                                            struct weir_instance *ret,
+static enum weir_provider_class known_token(const struct sandbox_world *w, const char *id,
+                                            const struct sandbox_launch *l, struct weir_instance *ret,
                                             struct weir_err *text)
 {
     struct sandbox_spec spec;
@@ -341,11 +333,8 @@ static int lock_root(const struct sandbox_world *w)
     return fd;
 }
 
-enum weir_provider_class sandbox_world_launch(const struct sandbox_world *w,
-                                              const struct sandbox_launch *l,
-                                              struct weir_instance *ret,
-                                              bool *ret_new,
-                                              struct weir_err *text)
+enum weir_provider_class sandbox_world_launch(const struct sandbox_world *w, const struct sandbox_launch *l,
+                                              struct weir_instance *ret, bool *ret_new, struct weir_err *text)
 {
     char id[SANDBOX_ID_SIZE];
     char dir[SANDBOX_PATH_SIZE];
@@ -388,7 +377,7 @@ static void forget_old(const struct sandbox_world *w, struct weir_wall now)
         char dir[SANDBOX_PATH_SIZE];
         struct sandbox_state st;
         int k = snprintf(dir, sizeof dir, "%s/gone/%s", w->root, ids[i]->d_name);
-        if (k < SANDBOX_PATH_SIZE && sandbox_read_state(dir, &st, NULL) == 0 &&
+        if (k < SANDBOX_PATH_SIZE && sandbox_read_state(dir, &st, NULL) == 0 && st.state == WEIR_INSTANCE_GONE &&
             weir_wall_sub(now, st.ended).us > FORGET_AFTER_DAYS * WEIR_US_PER_DAY) {
             sandbox_remove_tree(dir);
         }

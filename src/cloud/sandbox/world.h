@@ -24,9 +24,9 @@ struct sandbox_world {
 struct sandbox_launch {
     struct sandbox_spec spec;
     const char *join_token;
-    const char *ca_pem;       /* NULL: none */
-    uint32_t gpu_capacity;    /* of the spec's model; UINT32_MAX: not limited */
-    bool start;               /* false: make the directory, do not start the process */
+    const char *ca_pem;    /* NULL: none */
+    uint32_t gpu_capacity; /* of the spec's model; UINT32_MAX: not limited */
+    bool start;            /* false: make the directory, do not start the process */
     /* A refusal that was asked for by a fault; applies only where the token is new. */
     enum weir_provider_class refuse;
     const char *refuse_text;
@@ -38,18 +38,13 @@ int sandbox_world_open(struct sandbox_world *w, struct weir_wall now, struct wei
 
 /* Class of the result; *ret is set where it is OK, text where it is not. *ret_new: the token was not
  * known before. */
-enum weir_provider_class sandbox_world_launch(const struct sandbox_world *w,
-                                              const struct sandbox_launch *l,
-                                              struct weir_instance *ret,
-                                              bool *ret_new,
-                                              struct weir_err *text);
+enum weir_provider_class sandbox_world_launch(const struct sandbox_world *w, const struct sandbox_launch *l,
+                                              struct weir_instance *ret, bool *ret_new, struct weir_err *text);
 /* False where this owner has no such instance. */
 bool sandbox_world_describe(const struct sandbox_world *w, const char *id, struct weir_instance *ret);
 /* Instances of this owner that are not gone, in the order of their ids, from the one after `after`
  * ("" : from the first). At most page_size; *ret_more says whether others follow. */
 size_t sandbox_world_list(const struct sandbox_world *w, const char *after, struct weir_instance *ret, bool *ret_more);
 /* OK also where it is gone or was never there; REFUSED where it is another owner's. */
-enum weir_provider_class sandbox_world_flag(const struct sandbox_world *w,
-                                            const char *id,
-                                            const char *flag,
+enum weir_provider_class sandbox_world_flag(const struct sandbox_world *w, const char *id, const char *flag,
                                             struct weir_err *text);

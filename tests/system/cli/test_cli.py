@@ -906,7 +906,25 @@ def man_pages_say_what_help_says(b):
                 check(macro in page, f"{name}: {macro}")
             for line in page.splitlines():
                 check(not line.startswith(".") or re.match(r"\.(TH|SH|TP|PP|nf|fi|\\\")", line), f"{name}: {line}")
-    equal(weir(None, "help", "--man", "/nonexistent").code, 3)
+    equal(weir(None, "help", "--man", "/nonexistent/man").code, 3)
+
+
+@test
+def the_guide_names_every_command(b):
+    with open(os.path.join(HERE, "..", "..", "..", "docs", "guide", "commands.md")) as f:
+        guide = f.read()
+    equal(set(re.findall(r"^\| `weir ([a-z]+)", guide, re.M)), set(commands()))
+    for name, options in re.findall(r"`weir ([a-z]+)([^`|]*)`", guide):
+        text = weir(None, name, "--help").out
+        for option in re.findall(r"(?<!\S)--[a-z-]+", options.split(" -- ")[0]):
+            check(option in text, f"the guide names {option} of {name}")
+    exits = dict(re.findall(r"^\| (\d+) \| ([^|]+) \|", guide, re.M))
+    with tempfile.TemporaryDirectory() as d:
+        weir(None, "help", "--man", d)
+        with open(d + "/weir.1") as f:
+            page = f.read().replace("\\-", "-")
+    for code in re.findall(r"^\.TP\n(\d+)$", page, re.M):
+        check(code in exits, f"exit code {code} is not in the guide")
 
 
 @test

@@ -450,8 +450,8 @@ static void record_tells_how_far_a_run_came(void **state)
     const struct weir_record_start s = {.run = {{{12}, 3}, 1}, .n_gpus = 1, .gpu = {2}, .gpu_mj = {99}, .checkpoint = "/c"};
     (void)snprintf(dir, sizeof dir, "%s/12_3_1", root);
     assert_int_equal(weir_record_read(dir, &r, &locked, NULL), -WEIR_ENOTFOUND);
-    assert_int_equal(weir_record_make(dir, &s, &fd, NULL), 0);
-    assert_int_equal(weir_record_make(dir, &s, &fd, NULL), -WEIR_EEXISTS);
+    assert_int_equal(weir_record_make(dir, NULL, &s, &fd, NULL), 0);
+    assert_int_equal(weir_record_make(dir, NULL, &s, &fd, NULL), -WEIR_EEXISTS);
     assert_int_equal(weir_record_read(dir, &r, &locked, NULL), 0);
     assert_true(locked);
     assert_int_equal(r.pid, 0);
@@ -466,6 +466,34 @@ static void record_tells_how_far_a_run_came(void **state)
     assert_int_equal(r.task_pid, 101);
     assert_true(r.has_end);
     assert_int_equal(r.end.reason, WEIR_REASON_TIMEOUT);
+}
+
+static void forgotten_directory_serves_another_run(void **state)
+{
+    (void)state;
+    char dir[300], spare[300], other[300];
+    int fd = -1;
+    bool locked = false;
+    struct weir_record r;
+    const struct weir_record_start s = {.run = {{{1}, 0}, 1}}, t = {.run = {{{2}, 0}, 1}};
+    (void)snprintf(dir, sizeof dir, "%s/1_0_1", root);
+    (void)snprintf(other, sizeof other, "%s/2_0_1", root);
+    (void)snprintf(spare, sizeof spare, "%s/spare", root);
+    assert_int_equal(weir_record_make(dir, NULL, &s, &fd, NULL), 0);
+    (void)close(fd);
+    put("1_0_1/work/left", "by the task");
+    assert_false(weir_record_retire(dir, spare));
+    put("1_0_1/log", "output");
+    char left[400];
+    (void)snprintf(left, sizeof left, "%s/work/left", dir);
+    assert_int_equal(unlink(left), 0);
+    assert_true(weir_record_retire(dir, spare));
+    assert_int_equal(weir_record_make(other, spare, &t, &fd, NULL), 0);
+    assert_int_equal(weir_record_read(other, &r, &locked, NULL), 0);
+    assert_int_equal(r.start.run.task.job.v, 2);
+    assert_int_equal(r.pid, 0);
+    assert_string_equal(get("2_0_1/log"), "(none)");
+    (void)close(fd);
 }
 
 static void torn_record_is_a_run_that_was_never_started(void **state)
@@ -563,6 +591,7 @@ int main(void)
         T(bad_starts_are_refused),
         T(container_command_passes_names_not_values),
         T(record_tells_how_far_a_run_came),
+        T(forgotten_directory_serves_another_run),
         T(torn_record_is_a_run_that_was_never_started),
         T(stop_is_kept_in_a_file),
         cmocka_unit_test_setup_teardown(log_never_passes_its_limit, in_root, out_of_root),

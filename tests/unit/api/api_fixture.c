@@ -12,7 +12,10 @@
 
 #include "base/mem.h"
 
-#define AT(s) {INT64_C(1795377600000000) + (s) * INT64_C(1000000)}
+#define AT(s)                                                                                                          \
+    {                                                                                                                  \
+        INT64_C(1795377600000000) + (s)*INT64_C(1000000)                                                               \
+    }
 
 const struct weir_wall fixture_now = AT(0);
 
@@ -39,59 +42,207 @@ static void leave(struct weir_store *s)
 }
 
 static const struct weir_job_row job_rows[] = {
-    {.view = {.id = {12}, .project = {1}, .user = {1}, .priority = 50, .n_tasks = 100, .parallel_max = 10, .state = WEIR_JOB_RUNNING,
-              .count = {97, 0, 1, 0, 1, 1, 0}, .submitted = AT(-3600), .started = AT(-3599)},
-     .name = "train", .project = "vision", .user = "ada", .tags_json = "{\"team\":\"perception\"}",
-     .spec_json = "{\"name\":\"train\",\"resources\":{\"accelerators\":\"A100:1\"},\"array\":\"0-99%10\",\"run\":\"echo \\\"array\\\": [x\"}", .cost_micro = 123456},
-    {.view = {.id = {13}, .project = {1}, .user = {1}, .priority = 50, .n_tasks = 1, .state = WEIR_JOB_SUCCEEDED, .count = {0, 0, 0, 0, 1, 0, 0},
-              .submitted = AT(-3000), .started = AT(-2999), .ended = AT(-2900)},
-     .name = "once", .project = "vision", .user = "ada", .tags_json = "{}", .spec_json = "{\"name\":\"once\",\"run\":\"true\"}", .cost_micro = 7},
-    {.view = {.id = {14}, .project = {1}, .user = {1}, .priority = 50, .n_tasks = 1, .state = WEIR_JOB_WAITING, .count = {1}, .submitted = AT(-60)},
-     .name = "later", .project = "vision", .user = "ada", .tags_json = "{}",
+    {.view = {.id = {12},
+              .project = {1},
+              .user = {1},
+              .priority = 50,
+              .n_tasks = 100,
+              .parallel_max = 10,
+              .state = WEIR_JOB_RUNNING,
+              .count = {97, 0, 1, 0, 1, 1, 0},
+              .submitted = AT(-3600),
+              .started = AT(-3599)},
+     .name = "train",
+     .project = "vision",
+     .user = "ada",
+     .tags_json = "{\"team\":\"perception\"}",
+     .spec_json = "{\"name\":\"train\",\"resources\":{\"accelerators\":\"A100:1\"},\"array\":\"0-99%10\",\"run\":"
+                  "\"echo \\\"array\\\": [x\"}",
+     .cost_micro = 123456},
+    {.view = {.id = {13},
+              .project = {1},
+              .user = {1},
+              .priority = 50,
+              .n_tasks = 1,
+              .state = WEIR_JOB_SUCCEEDED,
+              .count = {0, 0, 0, 0, 1, 0, 0},
+              .submitted = AT(-3000),
+              .started = AT(-2999),
+              .ended = AT(-2900)},
+     .name = "once",
+     .project = "vision",
+     .user = "ada",
+     .tags_json = "{}",
+     .spec_json = "{\"name\":\"once\",\"run\":\"true\"}",
+     .cost_micro = 7},
+    {.view = {.id = {14},
+              .project = {1},
+              .user = {1},
+              .priority = 50,
+              .n_tasks = 1,
+              .state = WEIR_JOB_WAITING,
+              .count = {1},
+              .submitted = AT(-60)},
+     .name = "later",
+     .project = "vision",
+     .user = "ada",
+     .tags_json = "{}",
      .spec_json = "{\"name\":\"later\",\"resources\":{\"accelerators\":[\"H100:8\",\"A100:8\"]},\"run\":\"true\"}"},
-    {.view = {.id = {15}, .project = {1}, .user = {1}, .priority = 50, .n_tasks = 1, .state = WEIR_JOB_RUNNING, .count = {0, 0, 1, 0, 0, 0, 0},
-              .submitted = AT(-60), .started = AT(-50)},
-     .name = "gang", .project = "vision", .user = "ada", .tags_json = "{}", .spec_json = "{\"name\":\"gang\",\"num_nodes\":2,\"run\":\"true\"}"},
+    {.view = {.id = {15},
+              .project = {1},
+              .user = {1},
+              .priority = 50,
+              .n_tasks = 1,
+              .state = WEIR_JOB_RUNNING,
+              .count = {0, 0, 1, 0, 0, 0, 0},
+              .submitted = AT(-60),
+              .started = AT(-50)},
+     .name = "gang",
+     .project = "vision",
+     .user = "ada",
+     .tags_json = "{}",
+     .spec_json = "{\"name\":\"gang\",\"num_nodes\":2,\"run\":\"true\"}"},
 };
 
 static const struct weir_node_id gang_nodes[] = {{1}, {1003}};
 static const uint32_t gang_masks[] = {1, 1};
 
 static const struct weir_task_row task_rows[] = {
-    {.view = {.id = {{12}, 0}, .state = WEIR_TASK_SUCCEEDED, .reason = WEIR_REASON_EXIT, .attempt = 1, .node = {1}, .gpu_mask = 1, .n_nodes = 1,
-              .queued = AT(-3600), .started = AT(-3599), .ended = AT(-3000)},
-     .text = "", .node_name = "host1", .pool = "local", .cost_micro = 12},
-    {.view = {.id = {{12}, 1}, .state = WEIR_TASK_FAILED, .reason = WEIR_REASON_EXIT, .attempt = 1, .node = {1}, .gpu_mask = 2, .n_nodes = 1,
-              .queued = AT(-3600), .started = AT(-3599), .ended = AT(-3000), .exit_code = 7},
-     .text = "exit status 7", .node_name = "host1", .pool = "local", .cost_micro = 12},
-    {.view = {.id = {{12}, 2}, .state = WEIR_TASK_RUNNING, .attempt = 2, .node = {1}, .gpu_mask = 4, .n_nodes = 1, .queued = AT(-3600), .started = AT(-100)},
-     .text = "", .node_name = "host1", .pool = "local", .cost_micro = 12},
-    {.view = {.id = {{13}, 0}, .state = WEIR_TASK_SUCCEEDED, .reason = WEIR_REASON_EXIT, .attempt = 1, .node = {1}, .n_nodes = 1,
-              .queued = AT(-3000), .started = AT(-2999), .ended = AT(-2900)},
-     .text = "", .node_name = "host1", .pool = "local", .cost_micro = 7},
-    {.view = {.id = {{15}, 0}, .state = WEIR_TASK_RUNNING, .attempt = 1, .node = {1}, .gpu_mask = 1, .n_nodes = 2, .gang_node = gang_nodes,
-              .gang_mask = gang_masks, .queued = AT(-60), .started = AT(-50)},
-     .text = "", .node_name = "host1", .pool = "local"},
+    {.view = {.id = {{12}, 0},
+              .state = WEIR_TASK_SUCCEEDED,
+              .reason = WEIR_REASON_EXIT,
+              .attempt = 1,
+              .node = {1},
+              .gpu_mask = 1,
+              .n_nodes = 1,
+              .queued = AT(-3600),
+              .started = AT(-3599),
+              .ended = AT(-3000)},
+     .text = "",
+     .node_name = "host1",
+     .pool = "local",
+     .cost_micro = 12},
+    {.view = {.id = {{12}, 1},
+              .state = WEIR_TASK_FAILED,
+              .reason = WEIR_REASON_EXIT,
+              .attempt = 1,
+              .node = {1},
+              .gpu_mask = 2,
+              .n_nodes = 1,
+              .queued = AT(-3600),
+              .started = AT(-3599),
+              .ended = AT(-3000),
+              .exit_code = 7},
+     .text = "exit status 7",
+     .node_name = "host1",
+     .pool = "local",
+     .cost_micro = 12},
+    {.view = {.id = {{12}, 2},
+              .state = WEIR_TASK_RUNNING,
+              .attempt = 2,
+              .node = {1},
+              .gpu_mask = 4,
+              .n_nodes = 1,
+              .queued = AT(-3600),
+              .started = AT(-100)},
+     .text = "",
+     .node_name = "host1",
+     .pool = "local",
+     .cost_micro = 12},
+    {.view = {.id = {{13}, 0},
+              .state = WEIR_TASK_SUCCEEDED,
+              .reason = WEIR_REASON_EXIT,
+              .attempt = 1,
+              .node = {1},
+              .n_nodes = 1,
+              .queued = AT(-3000),
+              .started = AT(-2999),
+              .ended = AT(-2900)},
+     .text = "",
+     .node_name = "host1",
+     .pool = "local",
+     .cost_micro = 7},
+    {.view = {.id = {{15}, 0},
+              .state = WEIR_TASK_RUNNING,
+              .attempt = 1,
+              .node = {1},
+              .gpu_mask = 1,
+              .n_nodes = 2,
+              .gang_node = gang_nodes,
+              .gang_mask = gang_masks,
+              .queued = AT(-60),
+              .started = AT(-50)},
+     .text = "",
+     .node_name = "host1",
+     .pool = "local"},
 };
 
 static const struct weir_node_row node_rows[] = {
-    {.view = {.spec = {.id = {1}, .pool = {0}, .gpus = 4, .gpu_mem_mib = 40960, .cpu_milli = 16000, .mem_mib = 64000,
+    {.view = {.spec = {.id = {1},
+                       .pool = {0},
+                       .gpus = 4,
+                       .gpu_mem_mib = 40960,
+                       .cpu_milli = 16000,
+                       .mem_mib = 64000,
                        .rates = {.full_micro_per_hour = 4000000, .marginal_busy_micro_per_hour = 300000}},
-              .state = WEIR_NODE_UP, .joined = true, .since = AT(-7200), .gpu_free_mask = 0xe, .cpu_free_milli = 15000, .mem_free_mib = 64000, .n_runs = 1},
-     .gpu_model = "A100", .agent_id = "00", .name = "host1", .pool = "local", .address = "127.0.0.1",
-     .detail_json = "{\"declared\":true,\"energy\":\"modelled\"}", .seen = AT(-1)},
-    {.view = {.spec = {.id = {1003}, .pool = {1}, .lease = {3}, .gpus = 8, .gpu_mem_mib = 40960, .cpu_milli = 96000, .mem_mib = 1179648,
-                       .region = "us-east-1", .provider = "sandbox", .rates = {.full_micro_per_hour = 9000000}},
-              .state = WEIR_NODE_UP, .joined = true, .since = AT(-1800), .gpu_free_mask = 0xff},
-     .gpu_model = "A100", .agent_id = "", .name = "lease-3", .pool = "sandbox", .address = "", .detail_json = "{}", .seen = AT(-1)},
+              .state = WEIR_NODE_UP,
+              .joined = true,
+              .since = AT(-7200),
+              .gpu_free_mask = 0xe,
+              .cpu_free_milli = 15000,
+              .mem_free_mib = 64000,
+              .n_runs = 1},
+     .gpu_model = "A100",
+     .agent_id = "00",
+     .name = "host1",
+     .pool = "local",
+     .address = "127.0.0.1",
+     .detail_json = "{\"declared\":true,\"energy\":\"modelled\"}",
+     .seen = AT(-1)},
+    {.view = {.spec = {.id = {1003},
+                       .pool = {1},
+                       .lease = {3},
+                       .gpus = 8,
+                       .gpu_mem_mib = 40960,
+                       .cpu_milli = 96000,
+                       .mem_mib = 1179648,
+                       .region = "us-east-1",
+                       .provider = "sandbox",
+                       .rates = {.full_micro_per_hour = 9000000}},
+              .state = WEIR_NODE_UP,
+              .joined = true,
+              .since = AT(-1800),
+              .gpu_free_mask = 0xff},
+     .gpu_model = "A100",
+     .agent_id = "",
+     .name = "lease-3",
+     .pool = "sandbox",
+     .address = "",
+     .detail_json = "{}",
+     .seen = AT(-1)},
 };
 
 static const struct weir_lease_row lease_rows[] = {
-    {.view = {.id = {3}, .node = {1003}, .state = WEIR_LEASE_READY,
-              .offer = {.id = 77, .provider = "sandbox", .region = "us-east-1", .instance_type = "p4d.24xlarge", .market = WEIR_OFFER_SPOT, .gpus = 8,
-                        .gpu_mem_mib = 40960, .price_micro_per_hour = 9000000},
-              .task = {{12}, 0}, .intent_at = AT(-1900), .confirmed_at = AT(-1800), .ready_at = AT(-1700), .expires = AT(3600)},
-     .gpu_model = "A100", .token = "w-3", .instance = "i-1", .text = ""},
+    {.view = {.id = {3},
+              .node = {1003},
+              .state = WEIR_LEASE_READY,
+              .offer = {.id = 77,
+                        .provider = "sandbox",
+                        .region = "us-east-1",
+                        .instance_type = "p4d.24xlarge",
+                        .market = WEIR_OFFER_SPOT,
+                        .gpus = 8,
+                        .gpu_mem_mib = 40960,
+                        .price_micro_per_hour = 9000000},
+              .task = {{12}, 0},
+              .intent_at = AT(-1900),
+              .confirmed_at = AT(-1800),
+              .ready_at = AT(-1700),
+              .expires = AT(3600)},
+     .gpu_model = "A100",
+     .token = "w-3",
+     .instance = "i-1",
+     .text = ""},
 };
 
 static int f_get_job(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err)
@@ -110,7 +261,8 @@ static int f_get_job(struct weir_store *s, struct weir_job_id id, weir_job_row_f
     return rc;
 }
 
-static int f_list_jobs(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_list_jobs(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx,
+                       struct weir_err *err)
 {
     int rc = enter(s, err);
     if (rc < 0) {
@@ -119,9 +271,10 @@ static int f_list_jobs(struct weir_store *s, const struct weir_job_filter *f, we
     uint32_t n = 0;
     for (size_t i = WEIR_ARRAY_LEN(job_rows); rc == 0 && i-- > 0 && n < f->limit;) {
         const struct weir_job_row *r = &job_rows[i];
-        bool fits = (f->before == 0 || r->view.id.v < f->before) && (f->states == 0 || (f->states >> r->view.state & 1) != 0) &&
-                    (f->name == NULL || weir_streq(f->name, r->name)) && (f->user == NULL || weir_streq(f->user, r->user)) &&
-                    (f->project == NULL || weir_streq(f->project, r->project));
+        bool fits =
+            (f->before == 0 || r->view.id.v < f->before) && (f->states == 0 || (f->states >> r->view.state & 1) != 0) &&
+            (f->name == NULL || weir_streq(f->name, r->name)) && (f->user == NULL || weir_streq(f->user, r->user)) &&
+            (f->project == NULL || weir_streq(f->project, r->project));
         if (fits) {
             n++;
             rc = fn(ctx, r);
@@ -131,7 +284,8 @@ static int f_list_jobs(struct weir_store *s, const struct weir_job_filter *f, we
     return rc;
 }
 
-static int f_list_tasks(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_list_tasks(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx,
+                        struct weir_err *err)
 {
     int rc = enter(s, err);
     if (rc < 0) {
@@ -140,7 +294,8 @@ static int f_list_tasks(struct weir_store *s, const struct weir_task_filter *f, 
     uint32_t n = 0;
     for (size_t i = 0; rc == 0 && i < of(s)->n_tasks && n < f->limit; i++) {
         const struct weir_task_row *r = &of(s)->task[i];
-        if (r->view.id.job.v == f->job.v && r->view.id.ordinal >= f->from_ordinal && (f->states == 0 || (f->states >> r->view.state & 1) != 0)) {
+        if (r->view.id.job.v == f->job.v && r->view.id.ordinal >= f->from_ordinal &&
+            (f->states == 0 || (f->states >> r->view.state & 1) != 0)) {
             n++;
             rc = fn(ctx, r);
         }
@@ -149,7 +304,8 @@ static int f_list_tasks(struct weir_store *s, const struct weir_task_filter *f, 
     return rc;
 }
 
-static int f_get_task(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_get_task(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx,
+                      struct weir_err *err)
 {
     int rc = enter(s, err);
     if (rc < 0) {
@@ -165,25 +321,26 @@ static int f_get_task(struct weir_store *s, struct weir_task_id id, weir_task_ro
     return rc;
 }
 
-#define EACH(name, row_type, fn_type, rows)                                                        \
-    static int name(struct weir_store *s, fn_type *fn, void *ctx, struct weir_err *err)            \
-    {                                                                                              \
-        int rc = enter(s, err);                                                                    \
-        if (rc < 0) {                                                                              \
-            return rc;                                                                             \
-        }                                                                                          \
-        for (size_t i = 0; rc == 0 && i < WEIR_ARRAY_LEN(rows); i++) {                             \
-            rc = fn(ctx, &rows[i]);                                                                \
-        }                                                                                          \
-        leave(s);                                                                                  \
-        return rc;                                                                                 \
+#define EACH(name, row_type, fn_type, rows)                                                                            \
+    static int name(struct weir_store *s, fn_type *fn, void *ctx, struct weir_err *err)                                \
+    {                                                                                                                  \
+        int rc = enter(s, err);                                                                                        \
+        if (rc < 0) {                                                                                                  \
+            return rc;                                                                                                 \
+        }                                                                                                              \
+        for (size_t i = 0; rc == 0 && i < WEIR_ARRAY_LEN(rows); i++) {                                                 \
+            rc = fn(ctx, &rows[i]);                                                                                    \
+        }                                                                                                              \
+        leave(s);                                                                                                      \
+        return rc;                                                                                                     \
     }
 
 static const struct weir_project_row project_rows[] = {
     {.view = {.id = {0}, .weight = 100, .delay_cost_micro_per_hour = 100000}, .name = "default"},
     {.view = {.id = {1}, .weight = 200, .delay_cost_micro_per_hour = 100000}, .name = "vision"},
 };
-static const struct weir_name_row pool_rows[] = {{0, "local", "{\"kind\":\"placed\"}"}, {1, "sandbox", "{\"kind\":\"placed\"}"}};
+static const struct weir_name_row pool_rows[] = {{0, "local", "{\"kind\":\"placed\"}"},
+                                                 {1, "sandbox", "{\"kind\":\"placed\"}"}};
 EACH(f_each_project, weir_project_row, weir_project_row_fn, project_rows)
 EACH(f_each_pool, weir_name_row, weir_name_row_fn, pool_rows)
 EACH(each_node_all, weir_node_row, weir_node_row_fn, node_rows)
@@ -201,14 +358,31 @@ static int f_each_lease(struct weir_store *s, bool ended_too, weir_lease_row_fn 
     return each_lease_all(s, fn, ctx, err);
 }
 
-static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row_fn *fn, void *ctx,
+                          struct weir_err *err)
 {
     const struct weir_posting rows[] = {
-        {.id = 1, .at = AT(0), .from = AT(-60), .to = AT(0), .node = {1}, .debit = WEIR_ACCOUNT_NODE, .credit = WEIR_ACCOUNT_DEPRECIATION, .amount_micro = 100},
-        {.id = 2, .at = AT(0), .from = AT(-60), .to = AT(0), .node = {1}, .debit = WEIR_ACCOUNT_IDLE, .credit = WEIR_ACCOUNT_NODE,
+        {.id = 1,
+         .at = AT(0),
+         .from = AT(-60),
+         .to = AT(0),
+         .node = {1},
+         .debit = WEIR_ACCOUNT_NODE,
+         .credit = WEIR_ACCOUNT_DEPRECIATION,
+         .amount_micro = 100},
+        {.id = 2,
+         .at = AT(0),
+         .from = AT(-60),
+         .to = AT(0),
+         .node = {1},
+         .debit = WEIR_ACCOUNT_IDLE,
+         .credit = WEIR_ACCOUNT_NODE,
          .amount_micro = of(s)->unbalanced ? 99 : 100},
     };
     int rc = enter(s, err);
+    if (rc < 0) {
+        return rc;
+    }
     for (size_t i = 0; rc == 0 && i < WEIR_ARRAY_LEN(rows); i++) {
         if (rows[i].id > after) {
             rc = fn(ctx, &rows[i]);
@@ -218,7 +392,8 @@ static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row
     return rc;
 }
 
-static int f_list_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit, weir_event_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_list_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+                         weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
     int rc = enter(s, err);
     if (rc < 0) {
@@ -236,11 +411,13 @@ static int f_list_events(struct weir_store *s, uint64_t after, struct weir_job_i
     return rc;
 }
 
-static const char stored_explain[] =
-    "{\"seq\":1,\"at\":\"2026-11-22T19:00:00Z\",\"task\":\"12_0\",\"attempt\":1,\"decision\":\"start\",\"other\":null,\"node\":\"host1\",\"lease\":null,"
-    "\"reason\":null,\"queue_ahead\":0,\"expected_run_s\":60,\"margin_micro\":null,\"considered\":1,\"rejected\":{},\"candidates\":[],\"text\":\"x\"}";
+static const char stored_explain[] = "{\"seq\":1,\"at\":\"2026-11-22T19:00:00Z\",\"task\":\"12_0\",\"attempt\":1,"
+                                     "\"decision\":\"start\",\"other\":null,\"node\":\"host1\",\"lease\":null,"
+                                     "\"reason\":null,\"queue_ahead\":0,\"expected_run_s\":60,\"margin_micro\":null,"
+                                     "\"considered\":1,\"rejected\":{},\"candidates\":[],\"text\":\"x\"}";
 
-static int f_list_explains(struct weir_store *s, struct weir_task_id task, uint32_t limit, weir_explain_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_list_explains(struct weir_store *s, struct weir_task_id task, uint32_t limit, weir_explain_row_fn *fn,
+                           void *ctx, struct weir_err *err)
 {
     (void)limit;
     struct weir_explain_row row = {.task = {{12}, 0}, .seq = 1, .json = stored_explain};
@@ -255,8 +432,8 @@ static int f_list_explains(struct weir_store *s, struct weir_task_id task, uint3
     return rc;
 }
 
-static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by, const char *const *tag, size_t n_by,
-                  weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by,
+                  const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)tag;
     struct weir_bill_row used = {.gpu_us = 3600000000, .used_micro = 100, .waste_micro = {1, 2, 3}, .total_micro = 106};
@@ -280,9 +457,19 @@ static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
 }
 
 static const struct weir_store_ops store_ops = {
-    .name = "fixture", .get_job = f_get_job, .list_jobs = f_list_jobs, .list_tasks = f_list_tasks, .get_task = f_get_task,
-    .each_project = f_each_project, .each_pool = f_each_pool, .each_node = f_each_node, .each_lease = f_each_lease,
-    .each_posting = f_each_posting, .list_events = f_list_events, .list_explains = f_list_explains, .bill = f_bill,
+    .name = "fixture",
+    .get_job = f_get_job,
+    .list_jobs = f_list_jobs,
+    .list_tasks = f_list_tasks,
+    .get_task = f_get_task,
+    .each_project = f_each_project,
+    .each_pool = f_each_pool,
+    .each_node = f_each_node,
+    .each_lease = f_each_lease,
+    .each_posting = f_each_posting,
+    .list_events = f_list_events,
+    .list_explains = f_list_explains,
+    .bill = f_bill,
 };
 
 /* ---- the service ---- */
@@ -298,24 +485,66 @@ static void s_post(struct weir_service *s, struct weir_command *cmd)
     (void)pthread_mutex_unlock(&f->lock);
 }
 
-static const struct weir_offer known_offers[] = {
-    {.id = 77, .provider = "sandbox", .region = "us-east-1", .instance_type = "p4d.24xlarge", .market = WEIR_OFFER_SPOT, .gpu_model = WEIR_GPU_MODEL_ANY,
-     .gpus = 8, .gpu_mem_mib = 40960, .cpu_milli = 96000, .mem_mib = 1179648, .price_micro_per_hour = 9000000, .as_of = AT(-60),
-     .expires = {INT64_MAX}, .source = "test", .launchable = true},
-    {.id = 78, .provider = "aws", .region = "eu-west-1", .instance_type = "p4d.24xlarge", .market = WEIR_OFFER_ON_DEMAND, .gpu_model = WEIR_GPU_MODEL_ANY,
-     .gpus = 8, .gpu_mem_mib = 40960, .cpu_milli = 96000, .mem_mib = 1179648, .price_micro_per_hour = 21957642, .as_of = AT(-60),
-     .expires = {INT64_MAX}, .source = "list", .launchable = false},
+/* Their GPU model is filled in at the start. */
+static struct weir_offer known_offers[] = {
+    {.id = 77,
+     .provider = "sandbox",
+     .region = "us-east-1",
+     .instance_type = "p4d.24xlarge",
+     .market = WEIR_OFFER_SPOT,
+     .gpu_model = WEIR_GPU_MODEL_ANY,
+     .gpus = 8,
+     .gpu_mem_mib = 40960,
+     .cpu_milli = 96000,
+     .mem_mib = 1179648,
+     .price_micro_per_hour = 9000000,
+     .as_of = AT(-60),
+     .expires = {INT64_MAX},
+     .source = "test",
+     .launchable = true},
+    {.id = 78,
+     .provider = "aws",
+     .region = "eu-west-1",
+     .instance_type = "p4d.24xlarge",
+     .market = WEIR_OFFER_ON_DEMAND,
+     .gpu_model = WEIR_GPU_MODEL_ANY,
+     .gpus = 8,
+     .gpu_mem_mib = 40960,
+     .cpu_milli = 96000,
+     .mem_mib = 1179648,
+     .price_micro_per_hour = 21957642,
+     .as_of = AT(-60),
+     .expires = {INT64_MAX},
+     .source = "list",
+     .launchable = false},
 };
 
 static void fill_explain(struct weir_explain *e, struct weir_job_id job)
 {
-    *e = (struct weir_explain){.seq = 9, .now = fixture_now, .task = {job, 0}, .decision = WEIR_DECISION_WAIT, .queue_ahead = 3,
-                               .expected_run = {60000000}, .margin_micro = 5000000, .n_considered = 3, .n_candidates = 2};
+    *e = (struct weir_explain){.seq = 9,
+                               .now = fixture_now,
+                               .task = {job, 0},
+                               .decision = WEIR_DECISION_WAIT,
+                               .queue_ahead = 3,
+                               .expected_run = {60000000},
+                               .margin_micro = 5000000,
+                               .n_considered = 3,
+                               .n_candidates = 2};
     e->rejected[WEIR_VERDICT_WRONG_GPU] = 1;
-    e->candidate[0] = (struct weir_candidate){.kind = WEIR_CANDIDATE_OWNED_LATER, .verdict = WEIR_VERDICT_CHOSEN, .node = {1},
-                                              .start_delay = {600000000}, .run_micro = 5000, .wait_micro = 16667, .total_micro = 21667};
-    e->candidate[1] = (struct weir_candidate){.kind = WEIR_CANDIDATE_OFFER, .verdict = WEIR_VERDICT_DEARER, .offer = 77,
-                                              .start_delay = {300000000}, .run_micro = 150000, .boot_micro = 4871667, .total_micro = 5021667};
+    e->candidate[0] = (struct weir_candidate){.kind = WEIR_CANDIDATE_OWNED_LATER,
+                                              .verdict = WEIR_VERDICT_CHOSEN,
+                                              .node = {1},
+                                              .start_delay = {600000000},
+                                              .run_micro = 5000,
+                                              .wait_micro = 16667,
+                                              .total_micro = 21667};
+    e->candidate[1] = (struct weir_candidate){.kind = WEIR_CANDIDATE_OFFER,
+                                              .verdict = WEIR_VERDICT_DEARER,
+                                              .offer = 77,
+                                              .start_delay = {300000000},
+                                              .run_micro = 150000,
+                                              .boot_micro = 4871667,
+                                              .total_micro = 5021667};
 }
 
 static void copy(char *to, size_t size, struct weir_sv from)
@@ -399,7 +628,8 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         return 0;
     case WEIR_COMMAND_STATUS:
         c->reply = WEIR_STR_INIT(4096);
-        weir_str_adds(&c->reply, "{\"version\":\"" WEIR_VERSION "\",\"jobs\":{\"waiting\":1,\"running\":2},\"tasks\":{\"waiting\":98}}");
+        weir_str_adds(&c->reply, "{\"version\":\"" WEIR_VERSION
+                                 "\",\"jobs\":{\"waiting\":1,\"running\":2},\"tasks\":{\"waiting\":98}}");
         return 0;
     case WEIR_COMMAND_SANDBOX_FAULT:
         copy(f->text, sizeof f->text, weir_sv_of(c->u.fault.what));
@@ -458,7 +688,9 @@ static int s_authenticate(struct weir_service *s, struct weir_sv token, struct w
 static int s_check_session(struct weir_service *s, struct weir_node_id node, const char *session, struct weir_err *err)
 {
     (void)s;
-    return node.v == 1 && weir_streq(session, "s1") ? 0 : weir_fail(err, -WEIR_ECONFLICT, "the session has ended; join again");
+    return node.v == 1 && weir_streq(session, "s1")
+               ? 0
+               : weir_fail(err, -WEIR_ECONFLICT, "the session has ended; join again");
 }
 
 static void s_subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx)
@@ -493,6 +725,9 @@ void fixture_start(struct fixture *f)
     (void)pthread_mutex_init(&f->service.lock, NULL);
     (void)pthread_cond_init(&f->service.changed, NULL);
     f->gpus = weir_gpu_table_new();
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(known_offers); i++) {
+        known_offers[i].gpu_model = weir_gpu_table_intern(f->gpus, WEIR_SV("A100"));
+    }
     f->store.base.ops = &store_ops;
     f->store.n_tasks = WEIR_ARRAY_LEN(task_rows);
     memcpy(f->store.task, task_rows, sizeof task_rows);
@@ -502,12 +737,23 @@ void fixture_start(struct fixture *f)
     assert_int_equal(pthread_create(&f->service.thread, NULL, decide, &f->service), 0);
     (void)snprintf(f->log_dir, sizeof f->log_dir, "/tmp/weir-api-test.XXXXXX");
     assert_non_null(mkdtemp(f->log_dir));
-    struct weir_api_conf conf = {.service = &f->service.base, .reader = {&f->store.base, &f->store.base}, .gpus = f->gpus,
-                                 .gpus_lock = &f->gpus_lock, .clock = &f->clock, .log_dir = f->log_dir, .currency = "USD",
-                                 .listen = "127.0.0.1:0", .os_user = "ada", .log_bytes_max = 4096};
+    struct weir_api_conf conf = {.service = &f->service.base,
+                                 .reader = {&f->store.base, &f->store.base},
+                                 .gpus = f->gpus,
+                                 .gpus_lock = &f->gpus_lock,
+                                 .clock = &f->clock,
+                                 .log_dir = f->log_dir,
+                                 .currency = "USD",
+                                 .listen = "127.0.0.1:0",
+                                 .os_user = "ada",
+                                 .log_bytes_max = 4096};
     assert_int_equal(weir_api_new(&f->api, &conf, &err), 0);
-    struct weir_server_conf server = {.listen = "127.0.0.1:0", .body_bytes_max = 8 << 20, .connections_max = 64, .idle_timeout_s = 30,
-                                      .handler = weir_api_handle, .ctx = f->api};
+    struct weir_server_conf server = {.listen = "127.0.0.1:0",
+                                      .body_bytes_max = 8 << 20,
+                                      .connections_max = 64,
+                                      .idle_timeout_s = 30,
+                                      .handler = weir_api_handle,
+                                      .ctx = f->api};
     assert_int_equal(weir_server_start(&f->server, &server, &err), 0);
     (void)snprintf(f->url, sizeof f->url, "http://127.0.0.1:%u", weir_server_port(f->server));
     assert_int_equal(weir_http_session_new(&f->session, &err), 0);
@@ -540,14 +786,21 @@ void fixture_stop(struct fixture *f)
 
 /* ---- calls ---- */
 
-int fixture_call(struct fixture *f, const char *method, const char *path, const char *token, const char *type, struct weir_sv body, struct weir_http_reply *ret)
+int fixture_call(struct fixture *f, const char *method, const char *path, const char *token, const char *type,
+                 struct weir_sv body, struct weir_http_reply *ret)
 {
     char url[4096];
     struct weir_err err = {{0}};
     struct weir_http_header header = {"Content-Type", type};
     (void)snprintf(url, sizeof url, "%s%s", f->url, path);
-    struct weir_http_call call = {.method = method, .url = url, .header = type == NULL ? NULL : &header, .n_headers = type == NULL ? 0 : 1,
-                                  .body = body, .bearer = token, .timeout_ms = 10000, .reply_bytes_max = 8 << 20};
+    struct weir_http_call call = {.method = method,
+                                  .url = url,
+                                  .header = type == NULL ? NULL : &header,
+                                  .n_headers = type == NULL ? 0 : 1,
+                                  .body = body,
+                                  .bearer = token,
+                                  .timeout_ms = 10000,
+                                  .reply_bytes_max = 8 << 20};
     int rc = weir_http_session_call(f->session, &call, NULL, NULL, ret, &err);
     if (rc < 0) {
         print_message("# %s %s: %s\n", method, path, err.text);
@@ -570,7 +823,13 @@ void fixture_event(struct fixture *f, const char *kind, uint64_t job)
 {
     (void)pthread_mutex_lock(&f->store.lock);
     struct weir_event_row *r = &f->store.event[f->store.n_events];
-    *r = (struct weir_event_row){.id = f->store.n_events + 1, .at = fixture_now, .kind = kind, .job = {job}, .ordinal = 1, .node = {1}, .text = "text"};
+    *r = (struct weir_event_row){.id = f->store.n_events + 1,
+                                 .at = fixture_now,
+                                 .kind = kind,
+                                 .job = {job},
+                                 .ordinal = 1,
+                                 .node = {1},
+                                 .text = "text"};
     f->store.n_events++;
     (void)pthread_mutex_unlock(&f->store.lock);
     f->service.on_commit(f->service.on_commit_ctx);
@@ -596,7 +855,9 @@ void fixture_task(struct fixture *f, uint64_t job, enum weir_task_state state, u
 int fixture_connect(struct fixture *f)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(weir_server_port(f->server)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons(weir_server_port(f->server)),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval t = {.tv_sec = 10};
     assert_true(fd >= 0);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t), 0);

@@ -77,8 +77,8 @@ void fixture_stop(struct fixture *f);
 
 /* One call; token, type and body may be NULL. Returns the status; the reply's body is in *ret until the
  * next call. */
-int fixture_call(struct fixture *f, const char *method, const char *path, const char *token, const char *type, struct weir_sv body,
-                 struct weir_http_reply *ret);
+int fixture_call(struct fixture *f, const char *method, const char *path, const char *token, const char *type,
+                 struct weir_sv body, struct weir_http_reply *ret);
 int fixture_get(struct fixture *f, const char *path, struct weir_http_reply *ret);
 int fixture_post(struct fixture *f, const char *path, const char *body, struct weir_http_reply *ret);
 

@@ -107,8 +107,13 @@ static const char *name_node(void *ctx, struct weir_node_id id)
 
 static const struct weir_offer *name_offer(void *ctx, uint64_t id)
 {
-    static const struct weir_offer offer = {.id = 77, .provider = "aws", .region = "us-east-1", .instance_type = "p4d.24xlarge",
-                                            .market = WEIR_OFFER_SPOT, .price_micro_per_hour = 9100000, .source = "list"};
+    static const struct weir_offer offer = {.id = 77,
+                                            .provider = "aws",
+                                            .region = "us-east-1",
+                                            .instance_type = "p4d.24xlarge",
+                                            .market = WEIR_OFFER_SPOT,
+                                            .price_micro_per_hour = 9100000,
+                                            .source = "list"};
     (void)ctx;
     return id == 77 ? &offer : NULL;
 }
@@ -118,13 +123,32 @@ static void decisions_read_as_sentences(void **state)
 {
     (void)state;
     const struct weir_names names = {.node = name_node, .offer = name_offer};
-    struct weir_explain e = {.seq = 1, .now = fixture_now, .task = {{12}, 7}, .attempt = 1, .node = {1}, .lease = {3}, .other = {{13}, 0},
-                             .reason = WEIR_REASON_RECLAIM, .queue_ahead = 2, .expected_run = {600000000}, .margin_micro = 3380000, .n_considered = 4,
+    struct weir_explain e = {.seq = 1,
+                             .now = fixture_now,
+                             .task = {{12}, 7},
+                             .attempt = 1,
+                             .node = {1},
+                             .lease = {3},
+                             .other = {{13}, 0},
+                             .reason = WEIR_REASON_RECLAIM,
+                             .queue_ahead = 2,
+                             .expected_run = {600000000},
+                             .margin_micro = 3380000,
+                             .n_considered = 4,
                              .n_candidates = 2};
     e.rejected[WEIR_VERDICT_NO_ROOM] = 2;
-    e.candidate[0] = (struct weir_candidate){.kind = WEIR_CANDIDATE_OWNED_NOW, .verdict = WEIR_VERDICT_CHOSEN, .node = {1}, .run_micro = 20000, .total_micro = 20000};
-    e.candidate[1] = (struct weir_candidate){.kind = WEIR_CANDIDATE_OFFER, .verdict = WEIR_VERDICT_DEARER, .offer = 77, .start_delay = {300000000},
-                                             .run_micro = 1500000, .boot_micro = 1900000, .total_micro = 3400000};
+    e.candidate[0] = (struct weir_candidate){.kind = WEIR_CANDIDATE_OWNED_NOW,
+                                             .verdict = WEIR_VERDICT_CHOSEN,
+                                             .node = {1},
+                                             .run_micro = 20000,
+                                             .total_micro = 20000};
+    e.candidate[1] = (struct weir_candidate){.kind = WEIR_CANDIDATE_OFFER,
+                                             .verdict = WEIR_VERDICT_DEARER,
+                                             .offer = 77,
+                                             .start_delay = {300000000},
+                                             .run_micro = 1500000,
+                                             .boot_micro = 1900000,
+                                             .total_micro = 3400000};
     struct weir_str out = WEIR_STR_INIT(65536);
     for (uint8_t d = 0; d < WEIR_DECISION_MAX; d++) {
         e.decision = d;
@@ -228,9 +252,16 @@ static void fields_are_found_in_stored_json(void **state)
         const char *key;
         const char *want; /* NULL: none */
     } rows[] = {
-        {"{\"a\":1,\"b\":\"x\"}", "b", "\"x\""}, {"{\"a\":{\"b\":1},\"b\":[1,{\"b\":2}]}", "b", "[1,{\"b\":2}]"},
-        {"{\"a\":\"\\\"b\\\":1\",\"c\":true}", "c", "true"}, {"{\"a\":\"\\\\\",\"b\":2}", "b", "2"},
-        {"{}", "a", NULL}, {"", "a", NULL}, {"[1]", "a", NULL}, {"{\"a\"", "a", ""}, {"{\"a", "a", NULL}, {"{\"b\":1", "b", "1"},
+        {"{\"a\":1,\"b\":\"x\"}", "b", "\"x\""},
+        {"{\"a\":{\"b\":1},\"b\":[1,{\"b\":2}]}", "b", "[1,{\"b\":2}]"},
+        {"{\"a\":\"\\\"b\\\":1\",\"c\":true}", "c", "true"},
+        {"{\"a\":\"\\\\\",\"b\":2}", "b", "2"},
+        {"{}", "a", NULL},
+        {"", "a", NULL},
+        {"[1]", "a", NULL},
+        {"{\"a\"", "a", ""},
+        {"{\"a", "a", NULL},
+        {"{\"b\":1", "b", "1"},
         {" { \"a\" : 1 , \"b\" : 2 } ", "b", "2"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
@@ -260,12 +291,9 @@ int main(int argc, char **argv)
 {
     regenerate = argc == 2 && weir_streq(argv[1], "--regenerate");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_are_as_documented),
-        cmocka_unit_test(an_unbalanced_ledger_is_named),
-        cmocka_unit_test(decisions_read_as_sentences),
-        cmocka_unit_test(metrics_are_well_formed),
-        cmocka_unit_test(the_openapi_document_is_whole),
-        cmocka_unit_test(fields_are_found_in_stored_json),
+        cmocka_unit_test(answers_are_as_documented),     cmocka_unit_test(an_unbalanced_ledger_is_named),
+        cmocka_unit_test(decisions_read_as_sentences),   cmocka_unit_test(metrics_are_well_formed),
+        cmocka_unit_test(the_openapi_document_is_whole), cmocka_unit_test(fields_are_found_in_stored_json),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

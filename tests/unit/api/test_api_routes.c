@@ -17,7 +17,9 @@ static bool check_all(const json_t *list, enum api_type type, const char *ref, c
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
-        bool ok = type == API_REF ? check_object(api_schema_find(ref), v, why, size) : type == API_STRING ? json_is_string(v) : json_is_integer(v);
+        bool ok = type == API_REF      ? check_object(api_schema_find(ref), v, why, size)
+                  : type == API_STRING ? json_is_string(v)
+                                       : json_is_integer(v);
         if (!ok) {
             return false;
         }
@@ -76,8 +78,8 @@ static bool check_reply(const struct api_route *r, const struct weir_http_reply 
         ok = strncmp(reply->content_type, r->reply, strlen(r->reply)) == 0;
     } else if (r->is_list) {
         const json_t *next = json_object_get(v, "next");
-        ok = json_is_array(json_object_get(v, "items")) && (json_is_null(next) || json_is_string(next)) && json_object_size(v) == 2 &&
-             check_all(json_object_get(v, "items"), API_REF, r->reply, why, size);
+        ok = json_is_array(json_object_get(v, "items")) && (json_is_null(next) || json_is_string(next)) &&
+             json_object_size(v) == 2 && check_all(json_object_get(v, "items"), API_REF, r->reply, why, size);
     } else {
         ok = check_object(api_schema_find(r->reply), v, why, size);
     }
@@ -94,7 +96,10 @@ static const char *example(const struct api_route *r, char *buf, size_t size)
     size_t n = 0;
     while (*p != '\0') {
         if (*p == '{') {
-            const char *value = strncmp(p, "{job}", 5) == 0 ? "12" : strncmp(p, "{node}", 6) == 0 ? "1" : strncmp(p, "{lease}", 7) == 0 ? "3" : "vision";
+            const char *value = strncmp(p, "{job}", 5) == 0     ? "12"
+                                : strncmp(p, "{node}", 6) == 0  ? "1"
+                                : strncmp(p, "{lease}", 7) == 0 ? "3"
+                                                                : "vision";
             n += (size_t)snprintf(buf + n, size - n, "%s", value);
             p += strcspn(p, "}") + 1;
         } else {
@@ -111,11 +116,11 @@ static const char *example(const struct api_route *r, char *buf, size_t size)
 
 static const char *example_body(const struct api_route *r)
 {
-    return r->body == NULL                      ? NULL
-           : weir_streq(r->body, "JobSpec")     ? "{\"name\":\"a\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
-           : weir_streq(r->body, "ProjectSet")  ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
-           : weir_streq(r->body, "Fault")       ? "{\"what\":\"no_capacity\"}"
-                                                : "{\"node\":1}";
+    return r->body == NULL                     ? NULL
+           : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
+           : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
+           : weir_streq(r->body, "Fault")      ? "{\"what\":\"no_capacity\"}"
+                                               : "{\"node\":1}";
 }
 
 static void every_route_serves_its_roles_and_refuses_others(void **state)
@@ -124,7 +129,11 @@ static void every_route_serves_its_roles_and_refuses_others(void **state)
     static const struct {
         const char *token; /* NULL: same user */
         const char *role;
-    } who[] = {{NULL, "admin"}, {"admin-token", "admin"}, {"viewer-token", "viewer"}, {"agent-token", "agent"}, {"wrong-token", ""}};
+    } who[] = {{NULL, "admin"},
+               {"admin-token", "admin"},
+               {"viewer-token", "viewer"},
+               {"agent-token", "agent"},
+               {"wrong-token", ""}};
     static const char *const allowed[] = {"admin viewer agent ", "admin viewer ", "admin agent ", "admin "};
     for (const struct api_route *r = api_routes; r->method != NULL; r++) {
         for (size_t i = 0; i < WEIR_ARRAY_LEN(who); i++) {
@@ -133,10 +142,15 @@ static void every_route_serves_its_roles_and_refuses_others(void **state)
             struct weir_http_reply reply;
             const char *body = example_body(r);
             const char *type = body == NULL ? NULL : strchr(r->body, '/') != NULL ? r->body : "application/json";
-            int status = fixture_call(f, r->method, example(r, path, sizeof path), who[i].token, type, weir_sv_of(body), &reply);
-            int want = r->role == API_ROLE_NONE ? 200 : who[i].role[0] == '\0' ? 401 : strstr(allowed[r->role], who[i].role) != NULL ? r->status : 403;
+            int status =
+                fixture_call(f, r->method, example(r, path, sizeof path), who[i].token, type, weir_sv_of(body), &reply);
+            int want = r->role == API_ROLE_NONE                        ? 200
+                       : who[i].role[0] == '\0'                        ? 401
+                       : strstr(allowed[r->role], who[i].role) != NULL ? r->status
+                                                                       : 403;
             if (status != want || (status < 300 && !check_reply(r, &reply, why, sizeof why))) {
-                fail_msg("%s %s as %s: %d, not %d: %s %.400s", r->method, path, who[i].role, status, want, why, reply.body.p);
+                fail_msg("%s %s as %s: %d, not %d: %s %.400s", r->method, path, who[i].role, status, want, why,
+                         reply.body.p);
             }
             if (status >= 300) {
                 assert_non_null(strstr(reply.body.p, "{\"error\":{\"code\":\""));
@@ -224,23 +238,27 @@ static void bad_requests_are_refused_with_the_place(void **state)
         {"POST", "/v1/jobs", "application/json", "{\"run\":\"true\",\"priority\":\"high\"}", 400, "priority"},
         {"POST", "/v1/jobs?dry_run=yes", "application/json", "{\"run\":\"true\"}", 400, "dry_run"},
         {"POST", "/v1/jobs", "application/json", "{\"name\":\"impossible\",\"run\":\"true\"}", 422, "nearest possible"},
-        {"POST", "/v1/jobs/12/cancel", "application/json", "{}", 400, "takes no body"},
+        {"POST", "/v1/jobs/12/cancel", "application/json", "{\"a\":1}", 400, "takes no body"},
         {"PUT", "/v1/projects/a", "application/json", "{\"wieght\":1}", 400, "did you mean 'weight'?"},
         {"PUT", "/v1/projects/a", "application/json", "{\"weight\":0}", 400, "weight must be"},
         {"PUT", "/v1/projects/a", "application/json", "{\"weight\":\"1\"}", 400, "wrong type"},
         {"PUT", "/v1/projects/a", "application/json", "{\"delay_cost\":\"-1\"}", 400, "delay_cost"},
-        {"PUT", "/v1/projects/a", "application/json", "{\"delay_cost\":\"1\",\"delay_cost_micro_per_hour\":1}", 400, "not both"},
+        {"PUT", "/v1/projects/a", "application/json", "{\"delay_cost\":\"1\",\"delay_cost_micro_per_hour\":1}", 400,
+         "not both"},
         {"POST", "/v1/sandbox/fault", "application/json", "{}", 400, "'what' is missing"},
         {"POST", "/v1/sandbox/fault", "application/json", "{\"what\":\"bad\"}", 400, "not known"},
         {"POST", "/v1/agent/join", "application/json", "7", 400, "JSON"},
         {"POST", "/v1/agent/log?node=1", "application/octet-stream", "x", 400, "'session' is missing"},
-        {"POST", "/v1/agent/log?node=2&session=s1&job=1&ordinal=0&attempt=1&offset=0", "application/octet-stream", "x", 409, "join again"},
+        {"POST", "/v1/agent/log?node=2&session=s1&job=1&ordinal=0&attempt=1&offset=0", "application/octet-stream", "x",
+         409, "join again"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_http_reply reply;
-        int status = fixture_call(f, rows[i].method, rows[i].path, NULL, rows[i].type, weir_sv_of(rows[i].body), &reply);
+        int status =
+            fixture_call(f, rows[i].method, rows[i].path, NULL, rows[i].type, weir_sv_of(rows[i].body), &reply);
         if (status != rows[i].status || strstr(reply.body.p, rows[i].text) == NULL) {
-            fail_msg("%s %s %s: %d %s", rows[i].method, rows[i].path, rows[i].body == NULL ? "" : rows[i].body, status, reply.body.p);
+            fail_msg("%s %s %s: %d %s", rows[i].method, rows[i].path, rows[i].body == NULL ? "" : rows[i].body, status,
+                     reply.body.p);
         }
     }
 }
@@ -252,10 +270,13 @@ static void huge_and_deep_bodies_are_refused(void **state)
     size_t n = WEIR_SPEC_BYTES_MAX + 1;
     char *p = malloc(n);
     memset(p, '[', n);
-    assert_int_equal(fixture_call(f, "POST", "/v1/jobs", NULL, "application/json", (struct weir_sv){p, n}, &reply), 413);
-    assert_int_equal(fixture_call(f, "POST", "/v1/jobs", NULL, "application/json", (struct weir_sv){p, n - 1}, &reply), 400);
+    assert_int_equal(fixture_call(f, "POST", "/v1/jobs", NULL, "application/json", (struct weir_sv){p, n}, &reply),
+                     413);
+    assert_int_equal(fixture_call(f, "POST", "/v1/jobs", NULL, "application/json", (struct weir_sv){p, n - 1}, &reply),
+                     400);
     assert_non_null(strstr(reply.body.p, "nested deeper"));
-    assert_int_equal(fixture_call(f, "POST", "/v1/agent/report", NULL, "application/json", (struct weir_sv){p, 100}, &reply), 400);
+    assert_int_equal(
+        fixture_call(f, "POST", "/v1/agent/report", NULL, "application/json", (struct weir_sv){p, 100}, &reply), 400);
     free(p);
 }
 
@@ -299,7 +320,9 @@ static void a_submission_carries_user_tags_and_canonical_form(void **state)
     struct fixture *f = *state;
     struct weir_http_reply reply;
     const char *body = "{\"run\":\"true\",\"name\":\"t\",\"tags\":{\"b\":\"2\",\"a\":\"1\"},\"array\":\"0-9%2\"}";
-    assert_int_equal(fixture_call(f, "POST", "/v1/jobs", "admin-token", "application/json; charset=utf-8", weir_sv_of(body), &reply), 201);
+    assert_int_equal(
+        fixture_call(f, "POST", "/v1/jobs", "admin-token", "application/json; charset=utf-8", weir_sv_of(body), &reply),
+        201);
     assert_non_null(strstr(reply.body.p, "\"name\":\"t\",\"tasks\":10,\"state\":\"waiting\",\"warnings\":["));
     assert_string_equal(f->service.user, "admin-user");
     assert_non_null(strstr(f->service.tags_json, "\"a\":\"1\""));
@@ -329,14 +352,18 @@ static void settings_reach_the_service_exactly(void **state)
 {
     struct fixture *f = *state;
     struct weir_http_reply reply;
-    assert_int_equal(fixture_call(f, "PUT", "/v1/projects/vision", NULL, "application/json", WEIR_SV("{\"delay_cost\":\"0.25\"}"), &reply), 200);
+    assert_int_equal(fixture_call(f, "PUT", "/v1/projects/vision", NULL, "application/json",
+                                  WEIR_SV("{\"delay_cost\":\"0.25\"}"), &reply),
+                     200);
     assert_int_equal(f->service.number, 250000);
     assert_int_equal((int64_t)f->service.id, -1);
     assert_int_equal(fixture_post(f, "/v1/jobs/12/cancel?task=7", NULL, &reply), 200);
     assert_int_equal(f->service.id, 7);
     assert_int_equal(fixture_get(f, "/v1/jobs/12/wait?timeout_s=3", &reply), 200);
     assert_int_equal(f->service.number, 3000000);
-    assert_int_equal(fixture_call(f, "POST", "/v1/agent/sync", "agent-token", "application/json", WEIR_SV("{\"node\":5}"), &reply), 200);
+    assert_int_equal(
+        fixture_call(f, "POST", "/v1/agent/sync", "agent-token", "application/json", WEIR_SV("{\"node\":5}"), &reply),
+        200);
     assert_string_equal(reply.body.p, "{\"node\":5,\"lease\":3,\"has_peer\":true}");
 }
 

@@ -13,7 +13,8 @@
 static int upload(struct fixture *f, const char *run, uint64_t offset, const char *text, struct weir_http_reply *reply)
 {
     char path[256];
-    (void)snprintf(path, sizeof path, "/v1/agent/log?node=1&session=s1&%s&offset=%llu", run, (unsigned long long)offset);
+    (void)snprintf(path, sizeof path, "/v1/agent/log?node=1&session=s1&%s&offset=%llu", run,
+                   (unsigned long long)offset);
     return fixture_call(f, "POST", path, "agent-token", "application/octet-stream", weir_sv_of(text), reply);
 }
 
@@ -78,7 +79,8 @@ static void a_log_over_the_limit_ends_with_a_notice(void **state)
     assert_int_equal(upload(f, "job=13&ordinal=0&attempt=1", 6000, "more", &reply), 200);
     assert_string_equal(reply.body.p, "{\"size\":6004,\"truncated\":true}");
     assert_int_equal(fixture_get(f, "/v1/jobs/13/log?offset=4096", &reply), 200);
-    assert_string_equal(reply.body.p, "\n[weir: the log's limit of 4096 bytes is reached; what comes after is not kept]\n");
+    assert_string_equal(reply.body.p,
+                        "\n[weir: the log's limit of 4096 bytes is reached; what comes after is not kept]\n");
 }
 
 static void a_log_of_a_waiting_task_is_empty(void **state)
@@ -143,7 +145,8 @@ static void a_follower_that_goes_away_is_forgotten(void **state)
     struct fixture *f = *state;
     char buf[1024];
     for (int i = 0; i < 20; i++) {
-        int fd = open_stream(f, i % 2 == 0 ? "/v1/events?follow=true&after=1000" : "/v1/jobs/12/log?task=2&follow=true");
+        int fd =
+            open_stream(f, i % 2 == 0 ? "/v1/events?follow=true&after=1000" : "/v1/jobs/12/log?task=2&follow=true");
         assert_true(fixture_read_until(fd, buf, sizeof buf, "HTTP/1.1 200"));
         (void)close(fd);
         fixture_task(f, 12, WEIR_TASK_RUNNING, 2);
@@ -158,9 +161,9 @@ static void events_are_listed_with_a_cursor_and_streamed_as_lines(void **state)
     fixture_event(f, "task.started", 12);
     fixture_event(f, "task.ended", 12);
     assert_int_equal(fixture_get(f, "/v1/events?limit=1", &reply), 200);
-    assert_string_equal(reply.body.p,
-                        "{\"items\":[{\"id\":1,\"at\":\"2026-11-22T20:00:00Z\",\"kind\":\"task.started\",\"job\":12,\"ordinal\":1,\"index\":1,\"node\":\"host1\","
-                        "\"lease\":null,\"text\":\"text\"}],\"next\":\"1\"}");
+    assert_string_equal(reply.body.p, "{\"items\":[{\"id\":1,\"at\":\"2026-11-22T20:00:00Z\",\"kind\":\"task.started\","
+                                      "\"job\":12,\"ordinal\":1,\"index\":1,\"node\":\"host1\","
+                                      "\"lease\":null,\"text\":\"text\"}],\"next\":\"1\"}");
     assert_int_equal(fixture_get(f, "/v1/events?cursor=1&job=12", &reply), 200);
     assert_non_null(strstr(reply.body.p, "\"task.ended\""));
     assert_non_null(strstr(reply.body.p, "\"next\":null"));

@@ -13,8 +13,8 @@
 #include "cloud/csv.h"
 #include "cloud/offers.h"
 
-#define HEAD                                                                                       \
-    "provider,instance_type,region,zone,gpu,gpus,gpu_mem_mib,vcpus,memory_gib,market,"             \
+#define HEAD                                                                                                           \
+    "provider,instance_type,region,zone,gpu,gpus,gpu_mem_mib,vcpus,memory_gib,market,"                                 \
     "price_per_hour,currency,basis,reclaim_ppm_per_hour,source,date\n"
 
 /* 2026-11-22T00:00:00Z */
@@ -66,21 +66,20 @@ static void a_row_becomes_an_offer_to_the_micro_unit(void **state)
     struct weir_gpu_table *gpus = weir_gpu_table_new();
     struct weir_catalogue *c = weir_catalogue_new(gpus, "USD");
     struct weir_err err;
-    assert_int_equal(weir_catalogue_load_providers(
-                         c, "providers.csv",
-                         WEIR_SV("provider,bill_quantum,bill_minimum,boot_expected,reclaim_notice,"
-                                 "reclaim_ppm_per_hour,egress_per_gib,assumed,source,date\n"
-                                 "aws,1s,60s,150s,2m,300,0.09,,a guide,2026-08-22\n"),
-                         &err),
-                     0);
     assert_int_equal(
-        weir_catalogue_load_rows(c, "aws.csv",
-                                 WEIR_SV(HEAD "aws,p4d.24xlarge,us-east-1,us-east-1a,NVIDIA A100,8,40960,"
-                                              "96,1152.5,spot,21.957642,USD,list,1234,a list,2026-07-20\n"
-                                              "aws,p4d.24xlarge,us-east-1,,A100,8,,96,1152,on_demand,"
-                                              "30,USD,list,99,a list,2026-07-20\n"),
-                                 &err),
+        weir_catalogue_load_providers(c, "providers.csv",
+                                      WEIR_SV("provider,bill_quantum,bill_minimum,boot_expected,reclaim_notice,"
+                                              "reclaim_ppm_per_hour,egress_per_gib,assumed,source,date\n"
+                                              "aws,1s,60s,150s,2m,300,0.09,,a guide,2026-08-22\n"),
+                                      &err),
         0);
+    assert_int_equal(weir_catalogue_load_rows(c, "aws.csv",
+                                              WEIR_SV(HEAD "aws,p4d.24xlarge,us-east-1,us-east-1a,NVIDIA A100,8,40960,"
+                                                           "96,1152.5,spot,21.957642,USD,list,1234,a list,2026-07-20\n"
+                                                           "aws,p4d.24xlarge,us-east-1,,A100,8,,96,1152,on_demand,"
+                                                           "30,USD,list,99,a list,2026-07-20\n"),
+                                              &err),
+                     0);
     weir_catalogue_seal(c);
     size_t n;
     const struct weir_offer *o = weir_catalogue_offers(c, "aws", &n);
@@ -200,6 +199,26 @@ static void a_price_far_from_its_kind_is_refused(void **state)
     weir_gpu_table_free(gpus);
 }
 
+static void the_provider_with_the_most_rows_does_not_decide_what_is_usual(void **state)
+{
+    (void)state;
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    struct weir_catalogue *c = load(gpus, "a,t1,r,,A100,1,,1,1,on_demand,9,USD,list,,s,2026-01-01\n"
+                                          "a,t2,r,,A100,1,,1,1,on_demand,9,USD,list,,s,2026-01-01\n"
+                                          "a,t3,r,,A100,1,,1,1,on_demand,9,USD,list,,s,2026-01-01\n"
+                                          "b,t,r,,A100,1,,1,1,on_demand,1,USD,list,,s,2026-01-01\n"
+                                          "d,t,r,,A100,1,,1,1,on_demand,1.20,USD,list,,s,2026-01-01\n"
+                                          "e,t,r,,A100,1,,1,1,on_demand,0.10,USD,list,,s,2026-01-01\n");
+    size_t n;
+    (void)weir_catalogue_offers(c, NULL, &n);
+    assert_int_equal(n, 5);
+    const struct weir_refused_offer *f = weir_catalogue_refused(c, &n);
+    assert_int_equal(n, 1);
+    assert_string_equal(f[0].offer.provider, "e");
+    weir_catalogue_free(c);
+    weir_gpu_table_free(gpus);
+}
+
 static void of_duplicates_the_latest_counts(void **state)
 {
     (void)state;
@@ -237,8 +256,7 @@ static void skypilot_files_are_imported(void **state)
     struct weir_catalogue *c = weir_catalogue_new(gpus, "USD");
     struct weir_err err;
     size_t taken = 0;
-    assert_int_equal(weir_catalogue_load_skypilot(c, "vms.csv", weir_sv_of(text), "aws", "SkyPilot",
-                                                  now, &taken, &err),
+    assert_int_equal(weir_catalogue_load_skypilot(c, "vms.csv", weir_sv_of(text), "aws", "SkyPilot", now, &taken, &err),
                      0);
     assert_int_equal(taken, 7);
     weir_catalogue_seal(c);
@@ -280,8 +298,7 @@ static void skypilot_files_are_imported(void **state)
     weir_catalogue_free(d);
     weir_catalogue_free(c);
     c = weir_catalogue_new(gpus, "USD");
-    assert_int_equal(weir_catalogue_load_skypilot(c, "no.csv", WEIR_SV("a,b\n1,2\n"), "aws", "s", now,
-                                                  &taken, &err),
+    assert_int_equal(weir_catalogue_load_skypilot(c, "no.csv", WEIR_SV("a,b\n1,2\n"), "aws", "s", now, &taken, &err),
                      -WEIR_EINVAL);
     weir_catalogue_seal(c);
     weir_catalogue_free(c);
@@ -300,17 +317,16 @@ static void offers_are_ranked_and_the_rest_says_why_not(void **state)
 {
     (void)state;
     struct weir_gpu_table *gpus = weir_gpu_table_new();
-    struct weir_catalogue *c =
-        load(gpus, "a,two,eu-1,,A100,2,,8,64,on_demand,5,USD,list,,s,2026-10-01\n"
-                   "a,two80,eu-1,,A100-80GB,2,,8,64,on_demand,6,USD,list,,s,2026-10-01\n"
-                   "b,two,us-1,,A100,2,,8,64,spot,3,USD,list,,s,2026-10-01\n"
-                   "b,four,us-1,,A100,4,,8,64,on_demand,4,USD,list,,s,2026-10-01\n"
-                   "b,one,us-1,,A100,1,,8,64,on_demand,2,USD,list,,s,2026-10-01\n"
-                   "b,old,us-1,,A100,2,,8,64,on_demand,3,USD,list,,s,2025-01-01\n"
-                   "b,early,us-1,,A100,2,,8,64,on_demand,3,USD,list,,s,2027-01-01\n"
-                   "b,free,us-1,,A100,2,,8,64,on_demand,0,USD,list,,s,2026-10-01\n"
-                   "b,t4,us-1,,T4,2,,8,64,on_demand,1,USD,list,,s,2026-10-01\n"
-                   "b,part,us-1,,A100,2,,,,on_demand,3,USD,accelerator,,s,2026-10-01\n");
+    struct weir_catalogue *c = load(gpus, "a,two,eu-1,,A100,2,,8,64,on_demand,5,USD,list,,s,2026-10-01\n"
+                                          "a,two80,eu-1,,A100-80GB,2,,8,64,on_demand,6,USD,list,,s,2026-10-01\n"
+                                          "b,two,us-1,,A100,2,,8,64,spot,3,USD,list,,s,2026-10-01\n"
+                                          "b,four,us-1,,A100,4,,8,64,on_demand,4,USD,list,,s,2026-10-01\n"
+                                          "b,one,us-1,,A100,1,,8,64,on_demand,2,USD,list,,s,2026-10-01\n"
+                                          "b,old,us-1,,A100,2,,8,64,on_demand,3,USD,list,,s,2025-01-01\n"
+                                          "b,early,us-1,,A100,2,,8,64,on_demand,3,USD,list,,s,2027-01-01\n"
+                                          "b,free,us-1,,A100,2,,8,64,on_demand,0,USD,list,,s,2026-10-01\n"
+                                          "b,t4,us-1,,T4,2,,8,64,on_demand,1,USD,list,,s,2026-10-01\n"
+                                          "b,part,us-1,,A100,2,,,,on_demand,3,USD,accelerator,,s,2026-10-01\n");
     struct weir_offer_query q = {.alternatives = 1};
     struct weir_err err;
     assert_int_equal(weir_gpu_wish_parse(gpus, WEIR_SV("a100:2"), &q.alternative[0], &err), 0);
@@ -320,11 +336,10 @@ static void offers_are_ranked_and_the_rest_says_why_not(void **state)
         const char *type;
         enum weir_offer_verdict verdict;
     } want[] = {
-        {"two", WEIR_VERDICT_INCLUDED},         {"two", WEIR_VERDICT_INCLUDED},
-        {"two80", WEIR_VERDICT_INCLUDED},       {"four", WEIR_VERDICT_INCLUDED_LARGER},
-        {"free", WEIR_VERDICT_NO_PRICE},        {"t4", WEIR_VERDICT_GPU},
-        {"one", WEIR_VERDICT_TOO_FEW_GPUS},     {"early", WEIR_VERDICT_FUTURE},
-        {"old", WEIR_VERDICT_STALE},            {"part", WEIR_VERDICT_PARTIAL},
+        {"two", WEIR_VERDICT_INCLUDED},         {"two", WEIR_VERDICT_INCLUDED},  {"two80", WEIR_VERDICT_INCLUDED},
+        {"four", WEIR_VERDICT_INCLUDED_LARGER}, {"free", WEIR_VERDICT_NO_PRICE}, {"t4", WEIR_VERDICT_GPU},
+        {"one", WEIR_VERDICT_TOO_FEW_GPUS},     {"early", WEIR_VERDICT_FUTURE},  {"old", WEIR_VERDICT_STALE},
+        {"part", WEIR_VERDICT_PARTIAL},
     };
     assert_int_equal(n, 4);
     assert_int_equal(l.n, WEIR_ARRAY_LEN(want));
@@ -449,6 +464,7 @@ int main(void)
         cmocka_unit_test(bad_rows_are_refused_with_line_and_reason),
         cmocka_unit_test(headers_are_checked_with_a_suggestion),
         cmocka_unit_test(a_price_far_from_its_kind_is_refused),
+        cmocka_unit_test(the_provider_with_the_most_rows_does_not_decide_what_is_usual),
         cmocka_unit_test(of_duplicates_the_latest_counts),
         cmocka_unit_test(skypilot_files_are_imported),
         cmocka_unit_test(offers_are_ranked_and_the_rest_says_why_not),

@@ -440,7 +440,7 @@ static void a_lease_comes_back_whole(void **state)
     assert_int_equal(got.lease.view.offer.expires.us, INT64_MAX);
     assert_int_equal(got.lease.view.offer.egress_micro_per_gib, 90000);
     assert_true(got.lease.view.offer.launchable);
-    assert_memory_equal(&got.lease.view.task, &l.view.task, sizeof l.view.task);
+    assert_true(weir_task_id_eq(got.lease.view.task, l.view.task));
     assert_int_equal(got.lease.view.expires.us, T0 + 7);
     assert_int_equal(got.lease.view.refusal, 3);
     assert_true(got.lease.view.reclaimed);

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests of any form through dispatch, checks and handlers. The input reads like HTTP: a line "METHOD
+ * PATH?QUERY", lines "Name: value", an empty line, the body; nothing is decoded, so every byte may come
+ * anywhere. This file stands in for the server (net/server.h) and for the broker.
+ *
+ * Promises: each request is answered exactly once; never with a status of 5xx, as the store and the service
+ * here never fail; what is JSON is well-formed UTF-8.
+ */
+
+#include "fuzz.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+#include "base/assert.h"
+#include "base/mem.h"
+
+enum { LINES_MAX = 16, PULLS_MAX = 64 };
+
+struct pair {
+    char *key;
+    char *value;
+};
+
+struct weir_http_request {
+    char *method;
+    char *path;
+    struct pair query[LINES_MAX];
+    size_t n_query;
+    struct pair header[LINES_MAX];
+    size_t n_headers;
+    struct weir_sv body;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned n_answers;
+};
+
+/* ---- the server's side ---- */
+
+static void answered(struct weir_http_request *r)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    r->n_answers++;
+    (void)pthread_cond_signal(&r->changed);
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
+static void check_answer(int status, const char *type, struct weir_sv body)
+{
+    WEIR_ASSERT(status >= 200 && status < 500);
+    if (type == NULL) {
+        json_t *v = json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
+        WEIR_ASSERT(v != NULL);
+        json_decref(v);
+    }
+}
+
+const char *weir_request_method(const struct weir_http_request *r)
+{
+    return r->method;
+}
+
+const char *weir_request_path(const struct weir_http_request *r)
+{
+    return r->path;
+}
+
+void weir_request_each_query(const struct weir_http_request *r,
+                             void (*fn)(void *ctx, const char *key, const char *value), void *ctx)
+{
+    for (size_t i = 0; i < r->n_query; i++) {
+        fn(ctx, r->query[i].key, r->query[i].value);
+    }
+}
+
+const char *weir_request_header(const struct weir_http_request *r, const char *name)
+{
+    for (size_t i = 0; i < r->n_headers; i++) {
+        if (weir_sv_eq_nocase(weir_sv_of(r->header[i].key), weir_sv_of(name))) {
+            return r->header[i].value;
+        }
+    }
+    return NULL;
+}
+
+struct weir_sv weir_request_body(const struct weir_http_request *r)
+{
+    return r->body;
+}
+
+enum weir_peer_trust weir_request_trust(struct weir_http_request *r)
+{
+    (void)r;
+    return WEIR_PEER_SAME_USER;
+}
+
+const char *weir_request_peer(struct weir_http_request *r)
+{
+    (void)r;
+    return "127.0.0.1:1";
+}
+
+void weir_request_reply(struct weir_http_request *r, int status, const char *type, struct weir_sv body,
+                        const struct weir_http_header *headers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        WEIR_ASSERT(weir_utf8_is_text(weir_sv_of(headers[i].value)));
+    }
+    check_answer(status, type, body);
+    answered(r);
+}
+
+void weir_request_reply_take(struct weir_http_request *r, int status, const char *type, char *body, size_t n)
+{
+    check_answer(status, type, (struct weir_sv){body, n});
+    free(body);
+    answered(r);
+}
+
+void weir_request_fail(struct weir_http_request *r, int code, const struct weir_err *err)
+{
+    WEIR_ASSERT(err->text[0] != '\0');
+    struct weir_str out = WEIR_STR_INIT(8192);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "message", err->text);
+    weir_json_end(&j);
+    check_answer(weir_error_http_status(code), NULL, weir_str_sv(&out));
+    weir_str_release(&out);
+    answered(r);
+}
+
+/* A client that reads what there is and goes away. */
+struct weir_stream *weir_request_stream(struct weir_http_request *r, int status, const char *type,
+                                        weir_stream_pull_fn *pull, void (*done)(void *ctx), void *ctx)
+{
+    char buf[512];
+    check_answer(status, type, WEIR_SV(""));
+    for (int i = 0; i < PULLS_MAX && pull(ctx, buf, sizeof buf) > 0; i++) {
+    }
+    done(ctx);
+    answered(r);
+    return NULL;
+}
+
+void weir_stream_wake(struct weir_stream *s)
+{
+    (void)s;
+}
+
+/* ---- a store with one job and nothing else ---- */
+
+static int get_job(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    static const struct weir_job_row row = {
+        .view = {.id = {12}, .n_tasks = 100, .state = WEIR_JOB_RUNNING, .submitted = {1}},
+        .name = "train",
+        .project = "p",
+        .user = "u",
+        .tags_json = "{}",
+        .spec_json = "{\"array\":\"0-99\"}"};
+    (void)s;
+    return id.v == 12 ? fn(ctx, &row) : weir_fail(err, -WEIR_ENOTFOUND, "no job");
+}
+
+static int list_jobs(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx,
+                     struct weir_err *err)
+{
+    WEIR_ASSERT(f->limit >= 1 && f->limit <= 1000);
+    return get_job(s, (struct weir_job_id){12}, fn, ctx, err);
+}
+
+static int list_tasks(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx,
+                      struct weir_err *err)
+{
+    static const struct weir_task_row row = {
+        .view = {.id = {{12}, 3}, .state = WEIR_TASK_RUNNING, .attempt = 1, .node = {1}, .n_nodes = 1},
+        .text = "",
+        .node_name = "n",
+        .pool = "p"};
+    (void)s;
+    (void)err;
+    WEIR_ASSERT(f->limit >= 1 && f->limit <= 1000);
+    return f->from_ordinal <= 3 && (f->states == 0 || (f->states >> WEIR_TASK_RUNNING & 1) != 0) ? fn(ctx, &row) : 0;
+}
+
+static int get_task(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct weir_task_filter f = {.job = id.job, .from_ordinal = id.ordinal, .limit = 1};
+    return id.ordinal == 3 ? list_tasks(s, &f, fn, ctx, err) : -WEIR_ENOTFOUND;
+}
+
+static int no_projects(struct weir_store *s, weir_project_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_pools(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_nodes(struct weir_store *s, bool all, weir_node_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)all, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_leases(struct weir_store *s, bool all, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)all, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_postings(struct weir_store *s, uint64_t after, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)after, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+                     weir_event_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)after, (void)job, (void)fn, (void)ctx, (void)err;
+    WEIR_ASSERT(limit >= 1 && limit <= 1000);
+    return 0;
+}
+
+static int no_explains(struct weir_store *s, struct weir_task_id task, uint32_t limit, weir_explain_row_fn *fn,
+                       void *ctx, struct weir_err *err)
+{
+    (void)s, (void)task, (void)limit, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by,
+                   const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)f, (void)by, (void)tag, (void)fn, (void)ctx, (void)err;
+    WEIR_ASSERT(n_by >= 1 && n_by <= WEIR_BILL_KEYS_MAX);
+    return 0;
+}
+
+static const struct weir_store_ops store_ops = {
+    .get_job = get_job,
+    .list_jobs = list_jobs,
+    .list_tasks = list_tasks,
+    .get_task = get_task,
+    .each_project = no_projects,
+    .each_pool = no_pools,
+    .each_node = no_nodes,
+    .each_lease = no_leases,
+    .each_posting = no_postings,
+    .list_events = no_events,
+    .list_explains = no_explains,
+    .bill = no_bill,
+};
+
+/* ---- a service that does everything at once ---- */
+
+static void post(struct weir_service *s, struct weir_command *cmd)
+{
+    (void)s;
+    cmd->job.v = 12;
+    cmd->flag = cmd->kind == WEIR_COMMAND_EXPLAIN || cmd->kind == WEIR_COMMAND_SUBMIT;
+    if (cmd->kind == WEIR_COMMAND_STATUS) {
+        cmd->reply = WEIR_STR_INIT(64);
+        weir_str_adds(&cmd->reply, "{\"version\":\"0\"}");
+    }
+    cmd->done(cmd);
+}
+
+static int authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err)
+{
+    (void)s;
+    if (!weir_sv_eq(token, WEIR_SV("viewer"))) {
+        return weir_fail(err, -WEIR_EUNAUTH, "unknown token");
+    }
+    *ret = (struct weir_identity){.user = "u", .role = "viewer"};
+    return 0;
+}
+
+/* No log is written while fuzzing. */
+static int check_session(struct weir_service *s, struct weir_node_id node, const char *session, struct weir_err *err)
+{
+    (void)s, (void)node;
+    return weir_fail(err, -WEIR_ECONFLICT, "session '%s' has ended", session);
+}
+
+static void subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx)
+{
+    (void)s, (void)fn, (void)ctx;
+}
+
+static struct weir_api *make_api(void)
+{
+    static const struct weir_service_ops service_ops = {post, authenticate, check_session, subscribe};
+    static struct weir_service service = {&service_ops};
+    static struct weir_store store = {&store_ops};
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct weir_api *api = NULL;
+    struct weir_err err;
+    struct weir_api_conf conf = {.service = &service,
+                                 .reader = {&store, NULL},
+                                 .gpus = weir_gpu_table_new(),
+                                 .gpus_lock = &lock,
+                                 .clock = &weir_clock_os,
+                                 .log_dir = "/nonexistent/weir-fuzz",
+                                 .currency = "USD",
+                                 .listen = "127.0.0.1:7070",
+                                 .os_user = "ada",
+                                 .log_bytes_max = 1};
+    WEIR_ASSERT(weir_api_new(&api, &conf, &err) == 0);
+    return api;
+}
+
+/* ---- the input ---- */
+
+static struct weir_sv cut_line(struct weir_sv *rest)
+{
+    struct weir_sv line = weir_sv_cut(rest, '\n');
+    return line;
+}
+
+static char *text_of(struct weir_sv s)
+{
+    return weir_strndup(s.n == 0 ? "" : s.p, s.n);
+}
+
+static void parse(struct weir_http_request *r, struct weir_sv input)
+{
+    struct weir_sv target = cut_line(&input);
+    struct weir_sv method = weir_sv_cut(&target, ' ');
+    struct weir_sv path = weir_sv_cut(&target, '?');
+    r->method = text_of(method);
+    r->path = text_of(path);
+    while (target.p != NULL && r->n_query < LINES_MAX) {
+        struct weir_sv value = weir_sv_cut(&target, '&');
+        struct weir_sv key = weir_sv_cut(&value, '=');
+        r->query[r->n_query++] = (struct pair){text_of(key), text_of(value)};
+    }
+    while (input.p != NULL) {
+        struct weir_sv value = cut_line(&input);
+        if (value.n == 0) {
+            break;
+        }
+        struct weir_sv key = weir_sv_cut(&value, ':');
+        if (r->n_headers < LINES_MAX) {
+            r->header[r->n_headers++] = (struct pair){text_of(key), text_of(weir_sv_trim(value))};
+        }
+    }
+    r->body = input.p == NULL ? WEIR_SV("") : input;
+}
+
+static void release(struct weir_http_request *r)
+{
+    for (size_t i = 0; i < r->n_query; i++) {
+        free(r->query[i].key);
+        free(r->query[i].value);
+    }
+    for (size_t i = 0; i < r->n_headers; i++) {
+        free(r->header[i].key);
+        free(r->header[i].value);
+    }
+    free(r->method);
+    free(r->path);
+    (void)pthread_mutex_destroy(&r->lock);
+    (void)pthread_cond_destroy(&r->changed);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct weir_api *api;
+    if (api == NULL) {
+        api = make_api();
+    }
+    struct weir_http_request r = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    parse(&r, (struct weir_sv){(const char *)data, size});
+    weir_api_handle(api, &r);
+    (void)pthread_mutex_lock(&r.lock);
+    while (r.n_answers == 0) {
+        (void)pthread_cond_wait(&r.changed, &r.lock);
+    }
+    WEIR_ASSERT(r.n_answers == 1);
+    (void)pthread_mutex_unlock(&r.lock);
+    release(&r);
+    return 0;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Promises of the ledger over random lives of nodes and runs. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "bill_ops.h"
+
+enum { LIVES = 60, BYTES = 8000 };
+
+static uint8_t bytes[BYTES];
+
+static void make_bytes(uint64_t seed)
+{
+    struct weir_prng rng = weir_prng_seed(seed);
+    for (size_t i = 0; i < BYTES; i++) {
+        bytes[i] = (uint8_t)weir_prng_u64(&rng);
+    }
+}
+
+static void run(const struct bill_ops_conf *conf, struct bill_ops_result *ret)
+{
+    struct weir_err err = {""};
+    int r = bill_ops_run(bytes, BYTES, conf, ret, &err);
+    if (r < 0) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void every_ledger_balances(void **state)
+{
+    (void)state;
+    uint64_t ops = 0;
+    uint64_t postings = 0;
+    for (uint64_t seed = 0; seed < LIVES; seed++) {
+        make_bytes(seed);
+        for (unsigned every = 1; every <= 64; every *= 8) {
+            struct bill_ops_result r;
+            run(&(struct bill_ops_conf){.settle_every = every, .restart = seed % 2 == 1}, &r);
+            ops += r.ops;
+            postings += r.sums.postings;
+            assert_int_equal(r.sums.use[WEIR_ACCOUNT_NODE] + r.sums.cost[0] + r.sums.cost[1] + r.sums.cost[2] + r.sums.cost[3], 0);
+        }
+    }
+    assert_true(ops > 100000);
+    assert_true(postings > 100000);
+}
+
+/* The cost side is a function of time and use alone, however often it is settled. */
+static void settling_often_costs_the_same(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < LIVES; seed++) {
+        make_bytes(seed + 1000);
+        struct bill_ops_result often;
+        struct bill_ops_result once;
+        run(&(struct bill_ops_conf){.settle_every = 1, .punctual = true}, &often);
+        run(&(struct bill_ops_conf){.settle_every = 0, .punctual = true}, &once);
+        assert_int_equal(often.sums.gpu_us, once.sums.gpu_us);
+        assert_int_equal(often.sums.cost[WEIR_ACCOUNT_PROVIDER], once.sums.cost[WEIR_ACCOUNT_PROVIDER]);
+        assert_int_equal(often.sums.cost[WEIR_ACCOUNT_DEPRECIATION], once.sums.cost[WEIR_ACCOUNT_DEPRECIATION]);
+        assert_int_equal(often.sums.cost[WEIR_ACCOUNT_UPKEEP], once.sums.cost[WEIR_ACCOUNT_UPKEEP]);
+    }
+}
+
+static void the_same_life_gives_the_same_ledger(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        make_bytes(seed + 2000);
+        struct bill_ops_result a;
+        struct bill_ops_result b;
+        run(&(struct bill_ops_conf){.settle_every = 9, .record = true}, &a);
+        run(&(struct bill_ops_conf){.settle_every = 9, .record = true}, &b);
+        assert_int_equal(a.postings.n, b.postings.n);
+        assert_memory_equal(a.postings.p, b.postings.p, a.postings.n * sizeof *a.postings.p);
+        weir_vec_release(&a.postings);
+        weir_vec_release(&b.postings);
+    }
+}
+
+/* A restart shows nowhere in the ledger. */
+static void a_restart_changes_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < LIVES; seed++) {
+        make_bytes(seed + 3000);
+        struct bill_ops_result a;
+        struct bill_ops_result b;
+        run(&(struct bill_ops_conf){.settle_every = 9, .record = true}, &a);
+        run(&(struct bill_ops_conf){.settle_every = 9, .record = true, .restart = true}, &b);
+        assert_int_equal(a.postings.n, b.postings.n);
+        for (size_t i = 0; i < a.postings.n; i++) {
+            assert_int_equal(a.postings.p[i].amount_micro, b.postings.p[i].amount_micro);
+            assert_memory_equal(&a.postings.p[i], &b.postings.p[i], sizeof a.postings.p[i]);
+        }
+        weir_vec_release(&a.postings);
+        weir_vec_release(&b.postings);
+    }
+}
+
+/* ---- the checker itself: what is wrong is found ---- */
+
+static void the_checker_finds_every_kind_of_fault(void **state)
+{
+    (void)state;
+    make_bytes(4000);
+    struct bill_ops_result good;
+    run(&(struct bill_ops_conf){.settle_every = 9, .record = true}, &good);
+    size_t n = good.postings.n;
+    assert_true(n > 500);
+    struct weir_prng rng = weir_prng_seed(5);
+    static const char *const kinds[] = {"amount", "gap", "accounts", "lost use", "span", "time"};
+    for (size_t kind = 0; kind < WEIR_ARRAY_LEN(kinds); kind++) {
+        for (int round = 0; round < 20; round++) {
+            size_t at = 1 + (size_t)weir_prng_below(&rng, n - 2);
+            struct weir_bill_check *c = weir_bill_check_new();
+            struct weir_err err = {""};
+            struct weir_bill_check_result sum;
+            int r = 0;
+            for (size_t i = 0; i < n && r == 0; i++) {
+                struct weir_posting p = good.postings.p[i];
+                if (i == at) {
+                    /* corrections are not part of a span: a larger one is found, a smaller one is just smaller */
+                    switch (kind) {
+                    case 0:
+                        p.amount_micro += p.credit == WEIR_ACCOUNT_JOB ? INT64_C(1) << 50 : 1;
+                        break;
+                    case 1:
+                        p.id++;
+                        break;
+                    case 2:
+                        p.debit = WEIR_ACCOUNT_PROVIDER;
+                        break;
+                    case 3:
+                        p.amount_micro = -p.amount_micro - 1;
+                        break;
+                    case 4:
+                        p.from.us = p.to.us + 1;
+                        break;
+                    default:
+                        p.at.us = 1;
+                        break;
+                    }
+                }
+                r = weir_bill_check_add(c, &p, &err);
+            }
+            if (r == 0) {
+                r = weir_bill_check_end(c, &sum, &err);
+            }
+            if (r != -WEIR_ECORRUPT || err.text[0] == '\0') {
+                fail_msg("%s at posting %zu was not found", kinds[kind], at + 1);
+            }
+            weir_bill_check_free(c);
+        }
+    }
+    weir_vec_release(&good.postings);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_ledger_balances),
+        cmocka_unit_test(settling_often_costs_the_same),
+        cmocka_unit_test(the_same_life_gives_the_same_ledger),
+        cmocka_unit_test(a_restart_changes_nothing),
+        cmocka_unit_test(the_checker_finds_every_kind_of_fault),
+    };
+    return cmocka_run_group_tests_name("bill-random", tests, NULL, NULL);
+}

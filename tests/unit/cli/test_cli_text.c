@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options and rendering. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "cli/options.h"
+#include "cli/output.h"
+
+static const char *const formats[] = {"table", "json", NULL};
+
+static const struct weir_opt opts[] = {
+    {"flag", 'f', WEIR_OPT_FLAG, .help = "a flag"},
+    {"quiet", 'q', WEIR_OPT_FLAG, .help = "another"},
+    {"name", 'J', WEIR_OPT_TEXT, .arg = "NAME", .help = "text"},
+    {"env", 'e', WEIR_OPT_TEXT, .many = true, .arg = "NAME=VALUE", .help = "texts"},
+    {"limit", 'n', WEIR_OPT_COUNT, .arg = "N", .help = "count", .min = 1, .max = 100},
+    {"every", 0, WEIR_OPT_DURATION, .arg = "TIME", .help = "span"},
+    {"cost", 0, WEIR_OPT_MONEY, .arg = "AMOUNT", .help = "money"},
+    {"from", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "time"},
+    {"format", 0, WEIR_OPT_CHOICE, .arg = "FORMAT", .help = "choice", .choices = formats},
+    {0},
+};
+static const struct weir_opt common[] = {{"json", 0, WEIR_OPT_FLAG, .help = "json"}, {0}};
+
+/* Parses up to eight words; the caller releases. */
+static int parse(struct weir_args *a, enum weir_opt_order order, const char *const *words, struct weir_err *err)
+{
+    char *word[16];
+    size_t n = 0;
+    while (words[n] != NULL) {
+        word[n] = (char *)(uintptr_t)words[n];
+        n++;
+    }
+    return weir_args_parse(a, opts, common, n, word, order, err);
+}
+
+static void options_are_read_in_every_form(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"-fq", "--name=x=y", "one",     "-n5", "-e",          "A=1", "--env",
+                                        "B=2", "--json",     "--every", "90s", "--cost=2.50", "two", NULL};
+    struct weir_args a;
+    struct weir_err err = {""};
+    assert_int_equal(parse(&a, WEIR_OPT_PERMUTE, words, &err), 0);
+    assert_true(weir_args_has(&a, "flag"));
+    assert_true(weir_args_has(&a, "quiet"));
+    assert_true(weir_args_has(&a, "json"));
+    assert_string_equal(weir_args_text(&a, "name"), "x=y");
+    assert_int_equal(weir_args_count(&a, "limit", 9), 5);
+    assert_string_equal(weir_args_nth(&a, "env", 0), "A=1");
+    assert_string_equal(weir_args_nth(&a, "env", 1), "B=2");
+    assert_null(weir_args_nth(&a, "env", 2));
+    assert_int_equal(weir_args_duration(&a, "every", (struct weir_dur){0}).us, 90 * WEIR_US_PER_S);
+    assert_int_equal(weir_args_money(&a, "cost", 0), 2500000);
+    assert_int_equal(weir_args_time(&a, "from").us, 0);
+    assert_int_equal(a.n_operands, 2);
+    assert_string_equal(a.operand[0], "one");
+    assert_string_equal(a.operand[1], "two");
+    assert_null(a.operand[2]);
+    weir_args_release(&a);
+}
+
+static void a_command_keeps_its_own_options(void **state)
+{
+    (void)state;
+    static const char *const plain[] = {"-f", "python", "-f", "--name", NULL};
+    static const char *const dashed[] = {"-f", "--", "-x", "--", "y", NULL};
+    struct weir_args a;
+    assert_int_equal(parse(&a, WEIR_OPT_OPERAND_ENDS, plain, NULL), 0);
+    assert_int_equal(a.n_operands, 3);
+    assert_false(weir_args_has(&a, "name"));
+    weir_args_release(&a);
+    assert_int_equal(parse(&a, WEIR_OPT_OPERAND_ENDS, dashed, NULL), 0);
+    assert_int_equal(a.n_operands, 3);
+    assert_string_equal(a.operand[1], "--");
+    weir_args_release(&a);
+}
+
+static void the_last_one_counts_and_a_dash_is_an_operand(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"--name", "a", "-", "--name", "b", NULL};
+    struct weir_args a;
+    assert_int_equal(parse(&a, WEIR_OPT_PERMUTE, words, NULL), 0);
+    assert_string_equal(weir_args_text(&a, "name"), "b");
+    assert_string_equal(a.operand[0], "-");
+    weir_args_release(&a);
+}
+
+static void bad_options_are_refused_with_a_remedy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[3];
+        int code;
+        const char *says;
+    } rows[] = {
+        {{"--nmae", "x"}, -WEIR_EINVAL, "unknown option '--nmae'; did you mean '--name'?"},
+        {{"--zzzzzzzz"}, -WEIR_EINVAL, "unknown option '--zzzzzzzz'; '--help' lists the options"},
+        {{"-z"}, -WEIR_EINVAL, "unknown option '-z'; '--help' lists the options"},
+        {{"-\x01"}, -WEIR_EINVAL, "unknown option '-?'; '--help' lists the options"},
+        {{"--name"}, -WEIR_EINVAL, "option '--name' needs a value: --name NAME"},
+        {{"-n"}, -WEIR_EINVAL, "option '-n' needs a value: -n N"},
+        {{"--name="}, -WEIR_EINVAL, "option '--name NAME': the value is empty"},
+        {{"--flag=1"}, -WEIR_EINVAL, "option '--flag' takes no value"},
+        {{"--format", "xml"}, -WEIR_EINVAL, "option '--format FORMAT': 'xml' is not one of table, json"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_args a;
+        struct weir_err err = {""};
+        assert_int_equal(parse(&a, WEIR_OPT_PERMUTE, rows[i].words, &err), rows[i].code);
+        assert_string_equal(err.text, rows[i].says);
+        weir_args_release(&a);
+    }
+    static const char *const out_of_range[][3] = {{"-n", "0"},        {"-n", "101"},           {"-n", "x"},
+                                                  {"--every", "-1s"}, {"--cost", "1.1234567"}, {"--from", "yesterday"}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(out_of_range); i++) {
+        struct weir_args a;
+        struct weir_err err = {""};
+        assert_true(parse(&a, WEIR_OPT_PERMUTE, out_of_range[i], &err) < 0);
+        assert_non_null(strstr(err.text, "option '--"));
+        weir_args_release(&a);
+    }
+}
+
+static const struct weir_column columns[] = {{"ID", .right = true}, {"NAME", .shrink = true}, {"STATE"}};
+
+static struct weir_table *table(void)
+{
+    struct weir_table *t = weir_table_new(columns, WEIR_ARRAY_LEN(columns));
+    weir_table_cellf(t, "%d", 7);
+    weir_table_cell(t, "gr\xc3\xbc\xc3\x9f"
+                       "e");
+    weir_table_cell_styled(t, WEIR_STYLE_GOOD, "succeeded");
+    weir_table_cell(t, "12");
+    weir_table_cell(t, NULL);
+    weir_table_cell(t, "x");
+    return t;
+}
+
+static void tables_are_aligned_by_characters(void **state)
+{
+    (void)state;
+    struct weir_table *t = table();
+    struct weir_term term = {0};
+    struct weir_str out = WEIR_STR_INIT(4096);
+    weir_table_render(t, &term, &out);
+    assert_string_equal(weir_str_cstr(&out), "ID  NAME   STATE\n"
+                                             " 7  gr\xc3\xbc\xc3\x9f"
+                                             "e  succeeded\n"
+                                             "12  -      x\n");
+    assert_int_equal(weir_table_rows(t), 2);
+    weir_str_release(&out);
+    weir_table_free(t);
+}
+
+static void colours_do_not_move_columns(void **state)
+{
+    (void)state;
+    struct weir_table *t = table();
+    struct weir_term term = {.colour = true};
+    struct weir_str out = WEIR_STR_INIT(4096);
+    weir_table_render(t, &term, &out);
+    assert_non_null(strstr(weir_str_cstr(&out), " 7  gr\xc3\xbc\xc3\x9f"
+                                                "e  \033[32msucceeded\033[0m\n"));
+    weir_str_release(&out);
+    weir_table_free(t);
+}
+
+static void narrow_terminals_cut_what_may_be_cut(void **state)
+{
+    (void)state;
+    struct weir_table *t = weir_table_new(columns, WEIR_ARRAY_LEN(columns));
+    weir_table_cell(t, "1");
+    weir_table_cell(t, "a name that is far too long to be shown whole");
+    weir_table_cell(t, "running");
+    struct weir_term term = {.width = 30};
+    struct weir_str out = WEIR_STR_INIT(4096);
+    weir_table_render(t, &term, &out);
+    assert_string_equal(weir_str_cstr(&out), "ID  NAME               STATE\n 1  a name that is f~  running\n");
+    weir_str_release(&out);
+    weir_table_free(t);
+}
+
+static void nothing_that_came_in_drives_the_terminal(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        const char *out;
+    } rows[] = {
+        {"plain", "plain"},
+        {"a\033[31mb", "a?[31mb"},
+        {"a\nb\tc", "a b c"},
+        {"\xc2\x9b"
+         "31m",
+         "??31m"},
+        {"\xff\xfe", "??"},
+        {"\xc3", "?"},
+        {"\x7f", "?"},
+        {"\xe2\x82\xac", "\xe2\x82\xac"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_str out = WEIR_STR_INIT(256);
+        weir_out_clean(&out, weir_sv_of(rows[i].in), false);
+        assert_string_equal(weir_str_cstr(&out), rows[i].out);
+        weir_str_release(&out);
+    }
+}
+
+static void amounts_have_units(void **state)
+{
+    (void)state;
+    struct weir_str out = WEIR_STR_INIT(1024);
+    weir_out_money(&out, 12345678, "USD");
+    weir_str_addc(&out, '|');
+    weir_out_rate(&out, 2744705, "EUR");
+    weir_str_addc(&out, '|');
+    weir_out_mib(&out, 512);
+    weir_str_addc(&out, '|');
+    weir_out_mib(&out, 65536);
+    weir_str_addc(&out, '|');
+    weir_out_mib(&out, 1536);
+    weir_str_addc(&out, '|');
+    weir_out_milli(&out, 16000);
+    weir_str_addc(&out, '|');
+    weir_out_milli(&out, 500);
+    weir_str_addc(&out, '|');
+    weir_out_milli(&out, -1250);
+    assert_string_equal(weir_str_cstr(&out), "12.35 USD|2.74 EUR/h|512 MiB|64 GiB|1.5 GiB|16|0.5|-1.25");
+    weir_str_release(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_are_read_in_every_form),
+        cmocka_unit_test(a_command_keeps_its_own_options),
+        cmocka_unit_test(the_last_one_counts_and_a_dash_is_an_operand),
+        cmocka_unit_test(bad_options_are_refused_with_a_remedy),
+        cmocka_unit_test(tables_are_aligned_by_characters),
+        cmocka_unit_test(colours_do_not_move_columns),
+        cmocka_unit_test(narrow_terminals_cut_what_may_be_cut),
+        cmocka_unit_test(nothing_that_came_in_drives_the_terminal),
+        cmocka_unit_test(amounts_have_units),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
