@@ -172,11 +172,21 @@ static void lane_remove(struct lane *lane, struct class *cl, uint64_t first_id)
     lane->class.n--;
 }
 
+void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type)
+{
+    for (size_t i = from_type; i < c->types.n; i++) {
+        if (shape_fit(c, h->shape, c->types.p[i]).verdict == WEIR_VERDICT_CHOSEN) {
+            h->fits |= UINT64_C(1) << (i < 63 ? i : 63);
+        }
+    }
+}
+
 static void hot_add(struct weir_core *c, struct shape *s)
 {
     s->hot = c->hot.n;
     weir_vec_push(&c->hot,
-                  (struct hot_shape){s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
+                  (struct hot_shape){0, s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
+    hot_fill(c, &c->hot.p[s->hot], 0);
 }
 
 static void hot_remove(struct weir_core *c, struct shape *s)
@@ -350,6 +360,8 @@ struct class *class_get(struct weir_core *c,
     }
     struct class *cl = weir_alloc(sizeof *cl);
     cl->shape = s;
+    cl->gpus_min = s->gpus_min;
+    cl->cpu_milli = s->req.cpu_milli;
     cl->project = p;
     cl->points = points;
     cl->priority = priority;
