@@ -44,6 +44,12 @@ void claims_truncate(struct weir_core *c, size_t n)
     }
 }
 
+void claims_drop(struct weir_core *c)
+{
+    claims_truncate(c, 0);
+    c->claims_moved = true;
+}
+
 /* Would the claim be another one, now that the node changed? */
 static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const struct node *n)
 {

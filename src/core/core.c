@@ -150,7 +150,6 @@ void weir_core_free(struct weir_core *c)
     weir_vec_release(&c->grown);
     weir_vec_release(&c->fresh);
     weir_vec_release(&c->active);
-    weir_vec_release(&c->marked);
     weir_vec_release(&c->order);
     weir_vec_release(&c->claims);
     weir_vec_release(&c->touched);

@@ -143,7 +143,6 @@ struct shape {
     WEIR_VEC(struct type_fit) fit;
     uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
     struct ranking ranking[RANKINGS];
-    uint64_t mark; /* the step in which it fits on a node that gained room */
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
     struct weir_request req;
@@ -158,6 +157,8 @@ struct queue_key {
 };
 
 struct class {
+    uint32_t gpus_min; /* of the shape, to pass it by without a look at it */
+    uint32_t cpu_milli;
     struct shape *shape;
     struct project *project;
     int64_t points;
@@ -191,12 +192,14 @@ struct lane {
     WEIR_VEC(struct class *) class; /* not empty ones, by their first job's id */
     WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
     bool active;                    /* the heap is not empty */
+    uint64_t n_waiting;
     backlog_vec backlog;
 };
 
 struct level {
     int64_t points;
     WEIR_VEC(struct lane *) lane; /* not empty ones; sorted by share when asked for */
+    uint64_t n_waiting;
     backlog_vec backlog;
 };
 
@@ -389,6 +392,7 @@ struct timer {
 };
 
 struct hot_shape {
+    uint64_t fits; /* bit n: fits the empty node of type n; types above 63 share the last bit */
     uint32_t gpus;
     uint32_t cpu_milli;
     uint64_t mem_mib;
@@ -409,6 +413,7 @@ struct weir_core {
     WEIR_VEC(struct shape *) shapes; /* by number */
     struct weir_map shape_by_hash;
     WEIR_VEC(struct hot_shape) hot;
+    size_t hot_types; /* node types that are in its bits */
     WEIR_VEC(struct project *) projects; /* by id */
     struct weir_map job_pages;
     struct job_page *pages;
@@ -430,7 +435,6 @@ struct weir_core {
     int64_t reviewed_us;
     WEIR_VEC(struct class *) fresh; /* got a waiting task in this step */
     WEIR_VEC(struct lane *) active; /* lanes with classes to weigh */
-    WEIR_VEC(struct shape *) marked; /* fit on a node that gained room */
     bool growth_fed;                /* the next of them stands in a heap */
     uint32_t growth_looks;
     bool claims_moved;              /* since the last look at those that claims hold back */
@@ -559,6 +563,7 @@ struct type_fit request_fit(const struct weir_core *c, const struct weir_request
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us);
 
+void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type);
 void lane_heap_push(struct weir_core *c, struct class *cl);
 struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 
@@ -567,6 +572,8 @@ struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 /* Drops what nodes that changed since have made wrong; what stays is what would be made anew. */
 void claims_revalidate(struct weir_core *c);
 void claims_truncate(struct weir_core *c, size_t n);
+/* All, for a reason that is not in the claims: those held back get another look. */
+void claims_drop(struct weir_core *c);
 /*
  * Reserves a start for the class's first task behind the first claims_used claims, or finds the one
  * that is there. NULL where nothing that is there ever fits. Those behind are dropped if it is new.
@@ -673,6 +680,8 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
 bool preempt(struct weir_core *c, struct class *cl);
 void plan(struct weir_core *c);
 int64_t plan_wake_us(struct weir_core *c);
+/* Makes the claims of what comes before the class, as plan would. */
+void plan_claims_before(struct weir_core *c, struct class *cl);
 
 /* ---- update.c ---- */
 

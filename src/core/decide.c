@@ -176,6 +176,16 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
                                                         : WEIR_CANDIDATE_RENTED_LATER,
                                .node = n->spec.id};
     struct type_fit f = shape_fit(c, s, n->type);
+    int64_t rate = share_of(n->type->full_micro_per_hour, n->type, f.gpus, s->req.cpu_milli);
+    if (over_max_cost(w, weir_mul_div_sat(rate, s->req.nodes, 1))) {
+        reject(w, WEIR_VERDICT_MAX_COST, 1);
+        return;
+    }
+    for (uint32_t i = 0; i < w->n; i++) {
+        if (w->option[i].cand.node.v == n->spec.id.v) {
+            return; /* a booting lease with room is a candidate already */
+        }
+    }
     int64_t run = run_time_on(s, n->type->throughput);
     int64_t delay = max_i64(at - c->now_us, 0);
     if (n->lease == NULL) {
@@ -471,9 +481,30 @@ static void act(struct weir_core *c, struct weighing *w)
     }
 }
 
-/* Records a wait only where it says something new of the shape. */
-static void say_wait(struct weir_core *c, const struct weighing *w)
+static void explain_rejects(struct weir_core *c, struct weighing *w)
 {
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        struct type_fit f = shape_fit(c, w->cl->shape, t);
+        uint32_t usable = 0;
+        for (uint32_t k = 0; k <= t->gpus; k++) {
+            usable += t->n_free[k];
+        }
+        uint32_t other = (uint32_t)t->node.n - usable;
+        if (f.verdict != WEIR_VERDICT_CHOSEN) {
+            reject(w, (enum weir_verdict)f.verdict, (uint32_t)t->node.n);
+        } else {
+            reject(w, WEIR_VERDICT_DRAINING, other);
+        }
+    }
+}
+
+/* Records a wait only where it says something new of the shape. */
+static void say_wait(struct weir_core *c, struct weighing *w)
+{
+    if (w->n == 0) {
+        explain_rejects(c, w);
+    }
     struct shape *s = w->cl->shape;
     uint64_t said = 1 + (w->n > 0 ? 2u + w->option[0].cand.kind : 0u);
     for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
@@ -509,24 +540,6 @@ enum decided decide(struct weir_core *c, struct class *cl, bool tail)
     return d;
 }
 
-static void explain_rejects(struct weir_core *c, struct weighing *w)
-{
-    for (size_t i = 0; i < c->types.n; i++) {
-        const struct node_type *t = c->types.p[i];
-        struct type_fit f = shape_fit(c, w->cl->shape, t);
-        uint32_t usable = 0;
-        for (uint32_t k = 0; k <= t->gpus; k++) {
-            usable += t->n_free[k];
-        }
-        uint32_t other = (uint32_t)t->node.n - usable;
-        if (f.verdict != WEIR_VERDICT_CHOSEN) {
-            reject(w, (enum weir_verdict)f.verdict, (uint32_t)t->node.n);
-        } else {
-            reject(w, WEIR_VERDICT_DRAINING, other);
-        }
-    }
-}
-
 void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct weir_explain *ret)
 {
     struct weighing w;
@@ -543,7 +556,7 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
         for (uint32_t i = 0; i < ordinal; i++) {
             w.depth += j->waiting[i / 64] >> i % 64 & 1u;
         }
-        c->claims_used = 0;
+        plan_claims_before(c, w.cl);
         weigh(c, &w);
         if (w.n > 0) {
             ret->decision = w.option[0].ranked != NULL ? WEIR_DECISION_RENT

@@ -60,7 +60,7 @@ static struct node_type *type_get(struct weir_core *c, const struct node *n)
     if (s->gpu_model != WEIR_GPU_MODEL_ANY && s->gpus > 0) {
         const struct weir_gpu_model *m = weir_gpu_table_get(c->conf.gpus, s->gpu_model);
         int64_t cores = (int64_t)(s->cpu_milli / 1000) * WATTS_PER_CORE;
-        int64_t gpus = (int64_t)s->gpus * (m->watts - m->idle_watts);
+        int64_t gpus = (int64_t)s->gpus * max_i64((int64_t)m->watts - m->idle_watts, 0);
         t->cores_micro_per_hour = weir_mul_div_sat(t->busy_micro_per_hour, cores, max_i64(cores + gpus, 1));
     }
     weir_vec_push(&c->types, t);
@@ -178,7 +178,7 @@ void node_set_type(struct weir_core *c, struct node *n)
     if (n->type == t) {
         return;
     }
-    claims_truncate(c, 0);
+    claims_drop(c);
     if (n->type != NULL) {
         type_remove(c, n);
     }
@@ -219,7 +219,7 @@ struct node *node_new(struct weir_core *c, const struct weir_node_spec *spec, st
 void node_free(struct weir_core *c, struct node *n)
 {
     WEIR_ASSERT(n->runs.n == 0);
-    claims_truncate(c, 0);
+    claims_drop(c);
     for (size_t i = 0; i < c->touched.n; i++) {
         if (c->touched.p[i] == n) {
             c->touched.p[i] = c->touched.p[--c->touched.n];

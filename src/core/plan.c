@@ -51,33 +51,39 @@ static void gather(struct weir_core *c)
         }
         c->review = false;
     }
-    weir_vec_clear(&c->marked);
-    for (size_t i = 0; i < c->grown.n; i++) {
-        const struct node *n = c->grown.p[i];
-        uint32_t gpus = popcount32(n->free_mask);
-        for (size_t k = 0; k < c->hot.n; k++) {
-            const struct hot_shape *h = &c->hot.p[k];
-            if (h->gpus <= gpus && h->cpu_milli <= n->cpu_free && h->mem_mib <= n->mem_free &&
-                h->shape->mark != c->seq && fits_on(c, h->shape, n)) {
-                h->shape->mark = c->seq;
-                weir_vec_push(&c->marked, h->shape);
-            }
-        }
+    for (size_t k = 0; c->hot_types < c->types.n && k < c->hot.n; k++) {
+        hot_fill(c, &c->hot.p[k], c->hot_types);
     }
-    c->growth_looks = c->marked.n > 0 ? GROWTH_LOOKS : 0;
+    c->hot_types = c->types.n;
+    c->growth_looks = c->grown.n > 0 ? GROWTH_LOOKS : 0;
     c->growth_fed = false;
 }
 
-/* Is any of the marked shapes still waiting, and is there still room for it? */
+/* Does anything that waits fit on a node that gained room? */
 static bool growth_goes_on(struct weir_core *c)
 {
-    for (size_t i = 0; i < c->marked.n;) {
-        struct shape *s = c->marked.p[i];
-        if (s->classes != NULL && fits_on_grown(c, s)) {
+    for (size_t i = 0; i < c->grown.n; i++) {
+        const struct node *n = c->grown.p[i];
+        uint32_t gpus = popcount32(n->free_mask);
+        uint64_t bit = UINT64_C(1) << (n->type->id < 63 ? n->type->id : 63);
+        for (size_t k = 0; k < c->hot.n && n->usable; k++) {
+            const struct hot_shape *h = &c->hot.p[k];
+            if ((h->fits & bit) != 0 && h->gpus <= gpus && h->cpu_milli <= n->cpu_free &&
+                h->mem_mib <= n->mem_free && fits_on(c, h->shape, n)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool may_fit_on_grown(const struct weir_core *c, const struct class *cl)
+{
+    for (size_t i = 0; i < c->grown.n; i++) {
+        const struct node *n = c->grown.p[i];
+        if (cl->gpus_min <= popcount32(n->free_mask) && cl->cpu_milli <= n->cpu_free) {
             return true;
         }
-        s->mark = 0;
-        c->marked.p[i] = c->marked.p[--c->marked.n];
     }
     return false;
 }
@@ -101,7 +107,7 @@ static void growth_feed(struct weir_core *c)
         for (size_t k = 0; k < l->lane.n; k++) {
             for (size_t m = 0; m < l->lane.p[k]->class.n; m++) {
                 struct class *cl = l->lane.p[k]->class.p[m];
-                if (cl->shape->mark == c->seq && cl->looked != c->seq && !cl->in_heap &&
+                if (cl->looked != c->seq && !cl->in_heap && may_fit_on_grown(c, cl) &&
                     fits_on_grown(c, cl->shape)) {
                     cl->looked = c->seq;
                     c->growth_fed = true;
@@ -204,6 +210,20 @@ static size_t claim_those_before(struct weir_core *c, struct class *cl, size_t a
         at++;
     }
     return at;
+}
+
+void plan_claims_before(struct weir_core *c, struct class *cl)
+{
+    claims_revalidate(c);
+    c->claims_used = 0;
+    take_order(c);
+    for (size_t i = 0; i < c->order.n && c->order.p[i] != cl; i++) {
+        struct queue_key a = class_key(c, c->order.p[i]);
+        struct queue_key b = class_key(c, cl);
+        if (queue_key_cmp(&a, &b) < 0) {
+            (void)claim_push(c, c->order.p[i]);
+        }
+    }
 }
 
 static bool may_spill(const struct weir_core *c, const struct class *cl)

@@ -16,7 +16,7 @@ bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct wei
     decide_explain(c, j, task.ordinal, ret);
     ret->now.us = c->now_us;
     c->now_us = was;
-    claims_truncate(c, 0); /* shares were looked at for another time */
+    claims_drop(c); /* shares were looked at for another time */
     return true;
 }
 
@@ -30,7 +30,7 @@ static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, in
         if (f.verdict == WEIR_VERDICT_CHOSEN) {
             fits += t->rented ? 0 : t->node.n; /* a rented one is there for a while only */
         }
-        if (ret != NULL) {
+        if (ret != NULL && f.verdict != WEIR_VERDICT_CHOSEN) {
             ret->rejected[f.verdict] += (uint32_t)t->node.n;
             ret->n_considered += (uint32_t)t->node.n;
         }
@@ -47,7 +47,7 @@ static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, in
             v = WEIR_VERDICT_LEASE_LIMIT;
         }
         offered = offered || v == WEIR_VERDICT_CHOSEN;
-        if (ret != NULL) {
+        if (ret != NULL && v != WEIR_VERDICT_CHOSEN) {
             ret->rejected[v]++;
             ret->n_considered++;
         }
@@ -189,6 +189,20 @@ static void name_model(struct weir_core *c, struct weir_request *r, int64_t now_
     }
 }
 
+/* The steps down are coarse: up again by single GiB. */
+static void most_memory(struct weir_core *c, struct weir_request *r, int64_t now_us)
+{
+    enum { STEPS_MAX = 256 };
+    for (int i = 0; i < STEPS_MAX; i++) {
+        struct weir_request x = *r;
+        x.mem_mib += 1024;
+        if (!is_possible(c, &x, now_us, NULL)) {
+            return;
+        }
+        *r = x;
+    }
+}
+
 static bool find_nearest(struct weir_core *c, const struct weir_request *request, int64_t now_us, struct weir_request *ret)
 {
     /* what changes least for the person comes first */
@@ -199,6 +213,9 @@ static bool find_nearest(struct weir_core *c, const struct weir_request *request
         struct weir_request r = *request;
         for (int step = 0; step < STEPS_MAX && ways[i](c, &r); step++) {
             if (is_possible(c, &r, now_us, NULL)) {
+                if (ways[i] == less_memory) {
+                    most_memory(c, &r, now_us);
+                }
                 if (ways[i] == other_model) {
                     name_model(c, &r, now_us);
                 }

@@ -172,11 +172,21 @@ static void lane_remove(struct lane *lane, struct class *cl, uint64_t first_id)
     lane->class.n--;
 }
 
+void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type)
+{
+    for (size_t i = from_type; i < c->types.n; i++) {
+        if (shape_fit(c, h->shape, c->types.p[i]).verdict == WEIR_VERDICT_CHOSEN) {
+            h->fits |= UINT64_C(1) << (i < 63 ? i : 63);
+        }
+    }
+}
+
 static void hot_add(struct weir_core *c, struct shape *s)
 {
     s->hot = c->hot.n;
     weir_vec_push(&c->hot,
-                  (struct hot_shape){s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
+                  (struct hot_shape){0, s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
+    hot_fill(c, &c->hot.p[s->hot], 0);
 }
 
 static void hot_remove(struct weir_core *c, struct shape *s)
@@ -350,6 +360,8 @@ struct class *class_get(struct weir_core *c,
     }
     struct class *cl = weir_alloc(sizeof *cl);
     cl->shape = s;
+    cl->gpus_min = s->gpus_min;
+    cl->cpu_milli = s->req.cpu_milli;
     cl->project = p;
     cl->points = points;
     cl->priority = priority;
@@ -366,6 +378,7 @@ static void class_unlist(struct weir_core *c, struct class *cl)
     for (size_t i = 0; i < c->claims.n; i++) {
         if (c->claims.p[i]->class == cl) {
             claims_truncate(c, i);
+            c->claims_moved = true;
         }
     }
 }
@@ -431,6 +444,8 @@ static void count_change(struct weir_core *c, struct class *cl, struct lane *lan
     cl->shape->n_waiting = (uint64_t)((int64_t)cl->shape->n_waiting + tasks);
     int64_t delta = weir_mul_div_sat(shape_gpu_s(cl->shape), tasks, 1);
     (void)c;
+    lane->n_waiting = (uint64_t)((int64_t)lane->n_waiting + tasks);
+    lane->level->n_waiting = (uint64_t)((int64_t)lane->level->n_waiting + tasks);
     backlog_change(&lane->backlog, cl->shape->model_kind, delta);
     backlog_change(&lane->level->backlog, cl->shape->model_kind, delta);
 }
@@ -642,28 +657,30 @@ int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
 
 uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal)
 {
-    enum { MOST = 1000000, JOBS_MAX = 4096 };
+    enum { MOST = 1000000, LOOK_MAX = 512 };
     uint64_t n = 0;
     struct class *cl = j->class;
     if (!j->queued) {
         return 0;
     }
-    for (size_t i = 0; i < c->levels.n && n < MOST; i++) {
-        const struct level *l = c->levels.p[i];
-        if (l->points < cl->points) {
-            break;
-        }
-        for (size_t k = 0; k < l->lane.n; k++) {
-            struct lane *lane = l->lane.p[k];
-            for (size_t m = 0; m < lane->class.n; m++) {
-                if (lane->class.p[m] != cl && class_cmp(c, lane->class.p[m], cl) < 0) {
-                    n += lane->class.p[m]->n_waiting;
-                }
-            }
+    for (size_t i = 0; i < c->levels.n && c->levels.p[i]->points > cl->points; i++) {
+        n += c->levels.p[i]->n_waiting;
+    }
+    const struct level *l = cl->lane->level;
+    for (size_t i = 0; i < l->lane.n; i++) {
+        const struct lane *lane = l->lane.p[i];
+        if (lane != cl->lane && class_cmp(c, lane->class.p[0], cl) < 0) {
+            n += lane->n_waiting;
         }
     }
+    /* far back in its lane or class only about: what is not looked at is counted as before it */
+    size_t at = lane_place(cl->lane, cl->first->id);
+    for (size_t i = 0; i < at && i < LOOK_MAX; i++) {
+        n += cl->lane->class.p[i]->n_waiting;
+    }
+    n += at > LOOK_MAX ? at - LOOK_MAX : 0;
     uint32_t looked = 0;
-    for (const struct job *x = cl->first; x != NULL && x != j && looked < JOBS_MAX; x = x->next) {
+    for (const struct job *x = cl->first; x != j && looked < LOOK_MAX; x = x->next) {
         n += x->count[WEIR_TASK_WAITING];
         looked++;
     }

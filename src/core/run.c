@@ -466,8 +466,7 @@ void run_lose(struct weir_core *c, struct run *r, enum weir_reason reason, int64
         struct job *j = r->job;
         uint32_t ordinal = r->ordinal;
         run_unplace(c, r);
-        j->task[ordinal].reason = (uint8_t)reason;
-        explain_retry(c, r, reason);
+        explain_retry(c, r, WEIR_REASON_NONE); /* it never began: nothing happened to it */
         task_move(c, j, ordinal, WEIR_TASK_WAITING);
         free(r);
         return;
