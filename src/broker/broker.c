@@ -492,6 +492,7 @@ static void release(struct broker *b)
     weir_vec_release(&b->waiters);
     weir_vec_release(&b->tokens);
     weir_map_release(&b->session_of_node);
+    weir_map_release(&b->possible);
     weir_config_free(b->config);
     weir_gpu_table_free(b->gpus);
     free(b->ca_pem);

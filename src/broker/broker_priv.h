@@ -163,6 +163,8 @@ struct broker {
 
     WEIR_VEC(struct weir_command *) finished; /* answer after the next successful flush */
     WEIR_VEC(struct waiter) waiters;
+    struct weir_map possible; /* hashes of requests that were found possible */
+    uint64_t possible_world;  /* in which world; see weir_engine_world */
     bool store_full; /* the last flush failed: take no new work */
     uint64_t flush_retry_ms;
 

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "broker_priv.h"
 
-enum { REPLY_BYTES_MAX = 64 << 20, NODES_SHOWN_MAX = 100000 };
+enum { REPLY_BYTES_MAX = 64 << 20, NODES_SHOWN_MAX = 100000, POSSIBLE_KEPT_MAX = 10000 };
 
 void commands_finish(struct broker *b, struct weir_command *cmd, int code)
 {
@@ -111,13 +111,30 @@ static const char *most_common_verdict(const struct weir_explain *x)
                     : weir_verdict_text((enum weir_verdict)best);
 }
 
+/* A request that was possible stays so until nodes or offers change: a burst of equal jobs asks once. */
+static bool was_possible(struct broker *b, const struct weir_request *request)
+{
+    uint64_t at = weir_engine_world(b->engine);
+    if (b->possible_world != at || b->possible.n > POSSIBLE_KEPT_MAX) {
+        weir_map_release(&b->possible);
+        b->possible_world = at;
+    }
+    return weir_map_get(&b->possible, weir_hash_bytes(request, sizeof *request), NULL);
+}
+
 static int impossible(struct broker *b, const struct weir_request *request, struct weir_command *cmd)
 {
+    if (!cmd->u.submit.dry_run && was_possible(b, request)) {
+        return 0;
+    }
     struct weir_request near;
     bool has_near = false;
     memset(&near, 0, sizeof near);
     bool possible = weir_core_possible(weir_engine_core(b->engine), request, weir_engine_now(b->engine), &cmd->explain, &near, &has_near);
     cmd->flag = possible;
+    if (possible && !cmd->u.submit.dry_run) {
+        weir_map_put(&b->possible, weir_hash_bytes(request, sizeof *request), 1);
+    }
     /* Right after a start no agent has joined yet: what the last run of the broker knew is not impossible now. */
     if (possible || (weir_core_nodes(weir_engine_core(b->engine), NULL, 0) == 0 && broker_ms(b) - b->started_ms < 30000)) {
         return 0;

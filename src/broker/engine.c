@@ -54,6 +54,11 @@ uint64_t weir_engine_event_id(const struct weir_engine *e)
     return e->event_id;
 }
 
+uint64_t weir_engine_world(const struct weir_engine *e)
+{
+    return e->world;
+}
+
 uint64_t weir_engine_jobs(const struct weir_engine *e, enum weir_job_state state)
 {
     return weir_job_state_is_final(state) ? 0 : e->jobs_in[state];
@@ -423,6 +428,9 @@ int weir_engine_event(struct weir_engine *e, struct weir_event *ev, struct weir_
     }
     e->seq = ev->seq;
     e->now = ev->now;
+    if (ev->kind == WEIR_EVENT_NODE_JOIN || ev->kind == WEIR_EVENT_NODE_GONE || ev->kind == WEIR_EVENT_OFFERS_SET) {
+        e->world++;
+    }
     e->wake_at = fx.wake_at;
     carry_out(e, &fx);
     engine_gather(e, &fx);

@@ -122,6 +122,8 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err);
 const struct weir_order *weir_engine_take_orders(struct weir_engine *e, size_t *ret_n);
 /* Jobs that ended since the last call. Borrowed likewise. */
 const struct weir_job_id *weir_engine_take_ended(struct weir_engine *e, size_t *ret_n);
+/* A number that changes when nodes or offers come, go or change. */
+uint64_t weir_engine_world(const struct weir_engine *e);
 /* Jobs in that state; 0 for final ones, which are not counted. */
 uint64_t weir_engine_jobs(const struct weir_engine *e, enum weir_job_state state);
 /* Highest event id written so far. */

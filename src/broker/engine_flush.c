@@ -115,8 +115,10 @@ static void gather_task(struct weir_engine *e, struct weir_task_id id)
     struct dirty_task *d = &e->tasks.p[i];
     free(d->gang_node);
     free(d->gang_mask);
+    free(d->gang_state);
     d->gang_node = NULL;
     d->gang_mask = NULL;
+    d->gang_state = NULL;
     d->view = v;
     if (v.n_nodes > 1 && v.gang_node != NULL) {
         d->gang_node = weir_calloc(v.n_nodes, sizeof *d->gang_node);
@@ -125,6 +127,11 @@ static void gather_task(struct weir_engine *e, struct weir_task_id id)
         memcpy(d->gang_mask, v.gang_mask, v.n_nodes * sizeof *d->gang_mask);
         d->view.gang_node = d->gang_node;
         d->view.gang_mask = d->gang_mask;
+        if (v.gang_state != NULL) {
+            d->gang_state = weir_calloc(v.n_nodes, 1);
+            memcpy(d->gang_state, v.gang_state, v.n_nodes);
+        }
+        d->view.gang_state = d->gang_state;
     }
     uint64_t text;
     if (weir_map_get(&e->task_text, task_key(id), &text)) {
@@ -377,6 +384,7 @@ void engine_forget_gathered(struct weir_engine *e)
     for (size_t i = 0; i < e->tasks.n; i++) {
         free(e->tasks.p[i].gang_node);
         free(e->tasks.p[i].gang_mask);
+        free(e->tasks.p[i].gang_state);
         free(e->tasks.p[i].text);
     }
     for (size_t i = 0; i < e->new_jobs.n; i++) {

@@ -82,16 +82,29 @@ static int on_node(void *ctx, const struct weir_node_row *row)
     return weir_core_restore_node(x->e->core, &view, x->err);
 }
 
+/* Leases that are over matter to the core for as long as it remembers why one failed, and no longer. */
+static bool is_long_over(const struct restore *x, const struct weir_lease_view *v)
+{
+    int64_t last = v->ended_at.us > v->ending_at.us ? v->ended_at.us : v->ending_at.us;
+    last = last > v->intent_at.us ? last : v->intent_at.us;
+    return (v->state == WEIR_LEASE_ENDED || v->state == WEIR_LEASE_FAILED) && x->e->now.us - last > WEIR_US_PER_DAY;
+}
+
 static int on_lease(void *ctx, const struct weir_lease_row *row)
 {
     struct restore *x = ctx;
+    if (is_long_over(x, &row->view)) {
+        return 0;
+    }
     struct weir_lease_note note = {{0}};
     memcpy(note.token, row->token, sizeof note.token);
     memcpy(note.instance, row->instance, sizeof note.instance);
     (void)snprintf(note.text, sizeof note.text, "%s", row->text == NULL ? "" : row->text);
     weir_map_put(&x->e->lease_note_at, row->view.id.v, x->e->lease_notes.n);
     weir_vec_push(&x->e->lease_notes, note);
-    weir_map_put(&x->e->lease_told, row->view.id.v, row->view.state);
+    if (row->view.state != WEIR_LEASE_ENDED && row->view.state != WEIR_LEASE_FAILED) {
+        weir_map_put(&x->e->lease_told, row->view.id.v, row->view.state);
+    }
     struct weir_lease_view view = row->view;
     view.offer.gpu_model = weir_gpu_table_intern(x->e->conf.core.gpus, weir_sv_of(row->gpu_model));
     return weir_core_restore_lease(x->e->core, &view, x->err);
@@ -199,7 +212,7 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         (r = ops->each_project(s, on_project, &x, err)) != 0 || (r = ops->each_user(s, on_user, &x, err)) != 0 ||
         (r = ops->each_pool(s, on_pool, &x, err)) != 0 || (r = ops->each_live_job(s, on_job, &x, err)) != 0 ||
         (r = ops->each_node(s, false, on_node, &x, err)) != 0 ||
-        (r = ops->each_lease(s, false, on_lease, &x, err)) != 0 || (r = ops->each_meter(s, on_meter, &x, err)) != 0 ||
+        (r = ops->each_lease(s, true, on_lease, &x, err)) != 0 || (r = ops->each_meter(s, on_meter, &x, err)) != 0 ||
         (r = ops->each_live_task(s, on_task, &x, err)) != 0 || (r = ops->each_hold(s, false, on_hold, &x, err)) != 0 ||
         (r = ops->each_effect(s, on_effect, &x, err)) != 0 || (r = ops->each_runtime(s, on_runtime, &x, err)) != 0) {
         return r;

@@ -16,6 +16,7 @@ struct dirty_task {
     struct weir_task_view view;
     struct weir_node_id *gang_node; /* own copies of the view's arrays */
     uint32_t *gang_mask;
+    uint8_t *gang_state;
     char *text; /* NULL: as it was */
 };
 
@@ -78,6 +79,7 @@ struct weir_engine {
     struct weir_mono mono_base;
     bool jump_reported;
     struct weir_wall wake_at;
+    uint64_t world;
 
     /* names; number = interned + 1 */
     struct weir_interner projects;

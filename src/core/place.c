@@ -13,7 +13,7 @@
 int64_t run_time_on(const struct shape *s, uint32_t throughput)
 {
     int64_t t = s->expected_us;
-    if (s->model_kind < WEIR_GPU_MODEL_ANY && throughput != s->throughput_ref) {
+    if (s->model_kind <= WEIR_GPU_MODEL_ANY && throughput != s->throughput_ref) { /* any GPU: a V100 is meant */
         t = weir_mul_div_sat(t, s->throughput_ref, throughput == 0 ? 1 : throughput);
     }
     return max_i64(min_i64(t, s->req.max_duration.us), 1);

@@ -355,16 +355,21 @@ static int put_task(struct weir_store *s, const struct weir_task_row *r, struct 
     size_t nodes_size = n * sizeof(struct weir_node_id);
     size_t masks_size = n * sizeof(uint32_t);
     size_t len = strlen(text) + 1;
-    char *p = weir_alloc(sizeof *r + nodes_size + masks_size + len);
+    size_t states_size = r->view.gang_state == NULL ? 0 : n;
+    char *p = weir_alloc(sizeof *r + nodes_size + masks_size + len + states_size);
     struct weir_task_row row = *r;
     row.view.gang_node = NULL;
     row.view.gang_mask = NULL;
+    row.view.gang_state = NULL;
     if (n > 0) {
         row.view.n_nodes = (uint32_t)n;
         row.view.gang_node = memcpy(p + sizeof row, r->view.gang_node, nodes_size);
         row.view.gang_mask = memcpy(p + sizeof row + nodes_size, r->view.gang_mask, masks_size);
     }
     row.text = memcpy(p + sizeof row + nodes_size + masks_size, text, len);
+    if (states_size > 0) {
+        row.view.gang_state = memcpy(p + sizeof row + nodes_size + masks_size + len, r->view.gang_state, states_size);
+    }
     row.cost_micro = old == NULL ? 0 : old->cost_micro;
     memcpy(p, &row, sizeof row);
     mem_put(c, MEM_TASK, key, p);

@@ -272,6 +272,7 @@ int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, cons
 struct sq_gang {
     struct weir_node_id node[WEIR_GANG_NODES_MAX];
     uint32_t mask[WEIR_GANG_NODES_MAX];
+    uint8_t state[WEIR_GANG_NODES_MAX];
 };
 void sq_read_job_view(struct sq_col *c, struct weir_job_view *v);
 void sq_read_task_view(struct sq_col *c, struct weir_task_view *v, struct sq_gang *gang);
@@ -286,4 +287,4 @@ void sq_read_task_view(struct sq_col *c, struct weir_task_view *v, struct sq_gan
     "task.node, task.gpu_mask, task.n_nodes, task.gang_nodes, task.gang_masks, task.lease, "       \
     "task.queued_us, task.placed_us, task.started_us, task.first_started_us, task.ended_us, "      \
     "task.checkpointed_us, task.hold, task.exit_code, task.signal, task.ranks_started, "           \
-    "task.ranks_ended"
+    "task.ranks_ended, task.gang_states, task.spent_micro"

@@ -130,6 +130,16 @@ void sq_read_task_view(struct sq_col *c, struct weir_task_view *v, struct sq_gan
     v->signal = (int32_t)sc_i(c);
     v->ranks_started = sc_u32(c);
     v->ranks_ended = sc_u32(c);
+    const char *states = sc_s(c);
+    if (v->gang_node != NULL && states[0] != '\0') {
+        int64_t ints[WEIR_GANG_NODES_MAX] = {0};
+        (void)sq_ints_read(states, ints, WEIR_GANG_NODES_MAX);
+        for (uint32_t i = 0; i < v->n_nodes; i++) {
+            gang->state[i] = (uint8_t)ints[i];
+        }
+        v->gang_state = gang->state;
+    }
+    v->spent_micro = sc_i(c);
 }
 
 int weir_sq_get_meta(struct weir_store *base, const char *key, char *buf, size_t size, struct weir_err *err)

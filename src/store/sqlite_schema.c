@@ -126,4 +126,11 @@ static const char *const SCHEMA_1[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1};
+/* What a gang's ranks have reported, and what ended attempts have spent, so that a restart forgets neither. */
+static const char *const SCHEMA_2[] = {
+    "ALTER TABLE task ADD COLUMN gang_states TEXT",
+    "ALTER TABLE task ADD COLUMN spent_micro INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2};

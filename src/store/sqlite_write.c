@@ -35,14 +35,14 @@ static const char SQL_UPDATE_JOB[] =
 static const char SQL_PUT_TASK[] =
     "INSERT INTO task (job, ordinal, state, reason, attempt, failures, losses, node, gpu_mask, n_nodes,"
     " gang_nodes, gang_masks, lease, queued_us, placed_us, started_us, first_started_us, ended_us,"
-    " checkpointed_us, hold, exit_code, signal, ranks_started, ranks_ended, text)"
+    " checkpointed_us, hold, exit_code, signal, ranks_started, ranks_ended, text, gang_states, spent_micro)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
-    " ?21, ?22, ?23, ?24, coalesce(?25, '')) ON CONFLICT (job, ordinal) DO UPDATE SET"
+    " ?21, ?22, ?23, ?24, coalesce(?25, ''), ?26, ?27) ON CONFLICT (job, ordinal) DO UPDATE SET"
     " state = ?3, reason = ?4, attempt = ?5, failures = ?6, losses = ?7, node = ?8, gpu_mask = ?9,"
     " n_nodes = ?10, gang_nodes = ?11, gang_masks = ?12, lease = ?13, queued_us = ?14, placed_us = ?15,"
     " started_us = ?16, first_started_us = ?17, ended_us = ?18, checkpointed_us = ?19, hold = ?20,"
     " exit_code = ?21, signal = ?22, ranks_started = ?23, ranks_ended = ?24,"
-    " text = coalesce(?25, text)";
+    " text = coalesce(?25, text), gang_states = ?26, spent_micro = ?27";
 static const char SQL_PUT_NODE[] =
     "INSERT OR REPLACE INTO node (id, pool, lease, state, joined, since_us, idle_since_us, gpu_free_mask,"
     " cpu_free_milli, mem_free_mib, n_runs, gpu_model, gpus, gpu_mem_mib, cpu_milli, mem_mib,"
@@ -242,6 +242,19 @@ int weir_sq_put_task(struct weir_store *base, const struct weir_task_row *r, str
     } else {
         sq_s(&b, r->text);
     }
+    WEIR_CLEANUP(weir_str_release) struct weir_str states = WEIR_STR_INIT(8192);
+    if (v->n_nodes <= 1 || v->gang_state == NULL) {
+        sq_null(&b);
+    } else {
+        int64_t ints[WEIR_GANG_NODES_MAX] = {0};
+        size_t n = v->n_nodes > WEIR_GANG_NODES_MAX ? WEIR_GANG_NODES_MAX : v->n_nodes;
+        for (size_t i = 0; i < n; i++) {
+            ints[i] = v->gang_state[i];
+        }
+        sq_ints_write(&states, ints, n);
+        sq_s(&b, weir_str_cstr(&states));
+    }
+    sq_i(&b, v->spent_micro);
     return sq_run(s, b.st, "put task", err);
 }
 

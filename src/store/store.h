@@ -18,7 +18,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 1 };
+enum { WEIR_STORE_SCHEMA = 2 };
 
 struct weir_store;
 

@@ -82,7 +82,8 @@ def test_ends_are_told_apart(weir):
     with Broker(weir) as b:
         cases = [
             (["sh", "-c", "exit 3"], [], "failed", "exit", 3),
-            (["sh", "-c", "kill -9 $$"], [], "failed", "signal", None),
+            # with a memory limit, so that the task has a cgroup that tells it from the host's other out-of-memory kills
+            (["sh", "-c", "kill -9 $$"], ["--memory", "256M"], "failed", "signal", None),
             (["sleep", "60"], ["--max-duration", "1s"], "failed", "timeout", None),
             (["/no/such/program"], [], "failed", None, None),
         ]

@@ -94,6 +94,7 @@ struct got {
     char text[8][64];
     struct weir_node_id gang_node[8];
     uint32_t gang_mask[8];
+    uint8_t gang_state[8];
 };
 
 static int count(struct got *g, uint64_t id)
@@ -132,6 +133,7 @@ static int on_task(void *ctx, const struct weir_task_row *r)
     for (size_t i = 0; r->view.gang_node != NULL && i < r->view.n_nodes && i < 8; i++) {
         g->gang_node[i] = r->view.gang_node[i];
         g->gang_mask[i] = r->view.gang_mask[i];
+        g->gang_state[i] = r->view.gang_state == NULL ? 0 : r->view.gang_state[i];
     }
     return count(g, r->view.id.job.v * 1000 + r->view.id.ordinal);
 }
@@ -367,6 +369,7 @@ static void a_task_comes_back_whole(void **state)
 
 static void a_gang_keeps_its_nodes(void **state)
 {
+    static const uint8_t gang_states[8] = {1, 3, 0, 1, 2, 3, 1, 1};
     struct weir_store *s = ((struct fixture *)*state)->s;
     struct weir_node_id node[3] = {{5}, {6}, {7}};
     uint32_t mask[3] = {1, 0xffffffff, 2};
@@ -374,6 +377,8 @@ static void a_gang_keeps_its_nodes(void **state)
     t.view.n_nodes = 3;
     t.view.gang_node = node;
     t.view.gang_mask = mask;
+    t.view.gang_state = gang_states;
+    t.view.spent_micro = 1234567;
     BEGIN(s);
     PUT(s, put_task, &t);
     COMMIT(s);
@@ -381,6 +386,8 @@ static void a_gang_keeps_its_nodes(void **state)
     assert_int_equal(got.task.view.n_nodes, 3);
     assert_memory_equal(got.gang_node, node, sizeof node);
     assert_memory_equal(got.gang_mask, mask, sizeof mask);
+    assert_memory_equal(got.gang_state, gang_states, got.task.view.n_nodes);
+    assert_int_equal(got.task.view.spent_micro, 1234567);
 }
 
 static void a_node_comes_back_whole(void **state)
