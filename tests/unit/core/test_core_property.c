@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/parse.h"
 #include "base/prng.h"
 #include "world.h"
 
@@ -407,10 +408,15 @@ static void history_free(struct history *h)
     free(h);
 }
 
+/* How many histories, and from which seed on: "./dev sim N [FIRST]" plays many more than the tests do. */
+static uint64_t histories = 12;
+static uint64_t first_seed = 1;
+
 static void invariants_hold_over_random_histories(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        print_message("# seed %llu\n", (unsigned long long)seed); /* the last one printed is the one that fails */
         struct history *h = history_new(seed);
         for (int i = 0; i < 1500; i++) {
             one_step(h, false);
@@ -422,7 +428,8 @@ static void invariants_hold_over_random_histories(void **state)
 static void restored_core_goes_on_as_the_other(void **state)
 {
     (void)state;
-    for (uint64_t seed = 101; seed <= 112; seed++) {
+    for (uint64_t seed = first_seed + 100; seed < first_seed + 100 + histories; seed++) {
+        print_message("# seed %llu\n", (unsigned long long)(seed - 100));
         struct history *h = history_new(seed);
         for (int i = 0; i < 1500; i++) {
             one_step(h, true);
@@ -477,8 +484,14 @@ static void a_tick_after_a_step_changes_nothing(void **state)
     history_free(h);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1 && weir_parse_u64(weir_sv_of(argv[1]), 1, 1000000, &histories, NULL) != 0) {
+        return 2;
+    }
+    if (argc > 2 && weir_parse_u64(weir_sv_of(argv[2]), 1, UINT64_MAX / 2, &first_seed, NULL) != 0) {
+        return 2;
+    }
     gpus = weir_gpu_table_new();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(invariants_hold_over_random_histories),
