@@ -181,7 +181,7 @@ static bool has_children(void)
 static bool is_leftover(const struct machine *m, pid_t pid)
 {
     char path[64];
-    char mark[SANDBOX_ID_SIZE + 32];
+    char mark[SANDBOX_PATH_SIZE + 32];
     char cwd[SANDBOX_PATH_SIZE];
     (void)snprintf(path, sizeof path, "/proc/%d/cwd", (int)pid);
     ssize_t n = readlink(path, cwd, sizeof cwd - 1);
@@ -192,7 +192,7 @@ static bool is_leftover(const struct machine *m, pid_t pid)
     (void)snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
     WEIR_CLEANUP(weir_freep) char *env = weir_alloc(SANDBOX_FILE_BYTES_MAX);
     size_t env_n;
-    int mark_n = snprintf(mark, sizeof mark, "WEIR_SANDBOX_MACHINE=%s", m->id);
+    int mark_n = snprintf(mark, sizeof mark, "WEIR_SANDBOX_MACHINE=%s", m->dir);
     return read_small(path, env, SANDBOX_FILE_BYTES_MAX, &env_n) &&
            memmem(env, env_n, mark, (size_t)mark_n + 1) != NULL;
 }
@@ -227,8 +227,9 @@ static char **agent_environment(const struct machine *m)
             env[k++] = environ[i];
         }
     }
-    static char mark[SANDBOX_ID_SIZE + 32];
-    (void)snprintf(mark, sizeof mark, "WEIR_SANDBOX_MACHINE=%s", m->id);
+    /* by directory: an id is unique in one cloud only, and there may be several on a host */
+    static char mark[SANDBOX_PATH_SIZE + 32];
+    (void)snprintf(mark, sizeof mark, "WEIR_SANDBOX_MACHINE=%s", m->dir);
     env[k] = mark;
     return env;
 }
