@@ -4,9 +4,8 @@
 /* What the asynchronous and the blocking client share: how a call is set up and how its end is
  * classed. */
 
-#include <curl/curl.h>
-
 #include "net/client.h"
+#include "net/curl_lib.h"
 
 enum { CLIENT_AUTHORITIES_MAX = 16 };
 
@@ -35,10 +34,6 @@ struct weir_transfer {
     char error[CURL_ERROR_SIZE];
 };
 
-/*
- * Loads libcurl's own state once per process: without TLS, which GnuTLS sets up itself.
- */
-int weir_curl_init(struct weir_err *err);
 /*
  * Sets every option of t->easy, which is new or reset. What call points to may go after it,
  * but for the body, which must last as long as the transfer.
