@@ -479,8 +479,12 @@ int weir_agent_main(const struct weir_agent_conf *conf, struct weir_err *err)
         find_facts(a);
         rc = find_hardware(a, err);
     }
+    if (rc == 0) {
+        weir_spawner_open(&a->spawner, a->null_fd, agent_run_spawn, a);
+    }
     rc = rc < 0 ? rc : run(a, err);
     bool go_down = rc == 0 && a->power_off;
+    weir_spawner_close(&a->spawner);
     weir_hardware_release(&a->hardware);
     if (a->models != NULL) {
         weir_gpu_table_free(a->models);

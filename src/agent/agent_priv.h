@@ -14,6 +14,7 @@
 #include "net/client.h"
 #include "record.h"
 #include "shim.h"
+#include "spawner.h"
 #include "step.h"
 #include "wire.h"
 
@@ -69,6 +70,7 @@ struct agent {
     int lock_fd;
     int null_fd;
     int tell_fd;
+    struct weir_spawner spawner;
     uv_timer_t wake;
     uv_timer_t energy;
     uv_timer_t look;    /* checkpoints, the notice file, adopted runs without a pid */
@@ -116,6 +118,8 @@ void agent_call_log(struct agent *a, struct weir_run_id run, uint64_t offset);
 void agent_calls_cancel(struct agent *a, bool only_sync);
 
 /* runs.c */
+/* Runs in the spawner, with what the agent knew when that was forked; ctx is the agent. */
+weir_spawn_fn agent_run_spawn;
 void agent_run_start(struct agent *a, const struct weir_agent_command *c);
 void agent_run_stop(struct agent *a, const struct weir_agent_effect *f);
 void agent_run_delete(struct agent *a, struct weir_run_id run);

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
@@ -288,7 +290,7 @@ static void fill_record(struct agent *a, const struct weir_start *s, struct weir
     }
 }
 
-static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const char *dir, int record_fd)
+static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const char *dir, int record_fd, bool for_parent)
 {
     char deny[WEIR_NODE_GPUS_MAX][32];
     struct weir_shim shim = {.dir = dir,
@@ -300,6 +302,7 @@ static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const 
                              .container = &a->container,
                              .log_bytes_max = a->conf->log_bytes_max != 0 ? a->conf->log_bytes_max : LOG_BYTES_DEFAULT,
                              .files = a->files,
+                             .for_parent = for_parent,
                              .host_oom_kills = a->host_oom_kills};
     /* a container's limits are its tool's business */
     if (s->spec->image == NULL) {
@@ -310,6 +313,39 @@ static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const 
     cgroup_name(a, s->run, shim.cgroup_name, sizeof shim.cgroup_name);
     memcpy(shim.container_name, shim.cgroup_name, sizeof shim.container_name);
     return weir_shim_fork(&shim);
+}
+
+pid_t agent_run_spawn(void *ctx, const struct weir_spawn *s)
+{
+    struct agent *a = ctx;
+    struct weir_start start = {0};
+    json_t *command = json_loadb(s->start.p, s->start.n, 0, NULL);
+    int rc = command == NULL ? -WEIR_EINVAL : weir_start_read(command, a->models, &start, NULL);
+    pid_t pid = -EINVAL;
+    if (rc == 0) {
+        a->host_oom_kills = s->host_oom_kills;
+        pid = fork_supervisor(a, &start, s->dir, s->record_fd, true);
+        pid = pid < 0 ? -errno : pid;
+    }
+    weir_start_release(&start);
+    json_decref(command);
+    return pid;
+}
+
+/* By the spawner, or, where there is none or it cannot, from here. */
+static enum weir_spawned make_supervisor(struct agent *a, const json_t *command, const struct weir_start *start, const char *dir, int record_fd, pid_t *ret_pid)
+{
+    enum weir_spawned how = WEIR_SPAWN_NOT;
+    WEIR_CLEANUP(weir_freep) char *text = a->spawner.pid == 0 ? NULL : json_dumps(command, JSON_COMPACT);
+    if (text != NULL) {
+        const struct weir_spawn what = {dir, weir_sv_of(text), record_fd, a->host_oom_kills};
+        how = weir_spawner_start(&a->spawner, &what, ret_pid);
+    }
+    if (how == WEIR_SPAWN_NOT) {
+        *ret_pid = fork_supervisor(a, start, dir, record_fd, false);
+        how = *ret_pid < 0 ? WEIR_SPAWN_NOT : WEIR_SPAWNED;
+    }
+    return how;
 }
 
 void agent_run_start(struct agent *a, const struct weir_agent_command *c)
@@ -341,23 +377,24 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     }
     struct weir_wall checkpoint = rec.checkpoint[0] != '\0' ? agent_checkpoint_time(rec.checkpoint) : (struct weir_wall){0};
     struct weir_wall at = weir_clock_wall(a->clock);
-    pid_t pid = fork_supervisor(a, &start, dir, fd);
+    pid_t pid = 0;
+    enum weir_spawned how = make_supervisor(a, c->start, &start, dir, fd, &pid);
     int fork_errno = errno;
     weir_start_release(&start);
-    if (pid < 0) {
+    if (how == WEIR_SPAWN_NOT) {
         (void)weir_dir_remove(dir, DELETE_BUDGET);
         (void)weir_fail(&err, -WEIR_EIO, "cannot make a process on node '%s': %s", a->self.name, strerror(fork_errno));
         feed_failed(a, c->run, WEIR_REASON_START_FAILED, err.text);
         return;
     }
     struct live_run *r = live_add(a, c->run, dir, pid);
-    r->is_child = true;
+    r->is_child = how == WEIR_SPAWNED;
     r->start = rec;
     r->checkpoint_seen = checkpoint;
     const struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_STARTED, .run = c->run, .at = at, .pid = pid};
     agent_feed(a, &e);
-    if (rec.checkpoint[0] != '\0') {
-        agent_watch_more(a);
+    if (rec.checkpoint[0] != '\0' || how == WEIR_SPAWN_MAYBE) {
+        agent_watch_more(a); /* one that may not have been started is looked at like one that was found */
     }
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -671,7 +673,8 @@ pid_t weir_shim_fork(const struct weir_shim *s)
     /* Blocked over the fork: the loop's handlers must not run in the supervisor, and a stop that comes
      * early waits for it. */
     (void)sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t pid = fork();
+    /* The C library has no name for the first. It skips what fork does for threads, of which there are none. */
+    pid_t pid = s->for_parent ? (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL) : fork();
     if (pid == 0) {
         (void)setsid();
         (void)prctl(PR_SET_NAME, "weir-task");

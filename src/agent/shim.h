@@ -37,6 +37,7 @@ struct weir_shim {
     const struct weir_container *container;
     uint64_t log_bytes_max;
     struct rlimit files; /* what tasks get: the agent raises its own */
+    bool for_parent;         /* it becomes a child of this process's parent, as the spawner makes it */
     uint64_t host_oom_kills; /* of the whole host, as last seen before the start */
 };
 
