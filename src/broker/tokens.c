@@ -7,20 +7,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "broker_priv.h"
+#include "net/gnutls_lib.h"
 #include "net/tls.h"
 
 static void hash_hex(struct weir_sv secret, char ret[static 65])
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char digest[32];
-    (void)gnutls_hash_fast(GNUTLS_DIG_SHA256, secret.p, secret.n, digest);
+    (void)weir_gnutls.gnutls_hash_fast(GNUTLS_DIG_SHA256, secret.p, secret.n, digest);
     for (size_t i = 0; i < sizeof digest; i++) {
         ret[2 * i] = hex[digest[i] >> 4];
         ret[2 * i + 1] = hex[digest[i] & 15];
@@ -99,7 +98,8 @@ static int file_secret(struct broker *b, const char *file, const char *role, str
 
 int tokens_init(struct broker *b, struct weir_err *err)
 {
-    int r = b->store->ops->each_token(b->store, on_token, b, err);
+    int r = weir_gnutls_init(err);
+    r = r != 0 ? r : b->store->ops->each_token(b->store, on_token, b, err);
     r = r != 0 ? r : file_secret(b, "token", "admin", err);
     return r != 0 ? r : file_secret(b, "agent-token", "agent", err);
 }
@@ -116,7 +116,7 @@ int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct we
     pthread_mutex_lock(&b->tokens_lock);
     for (size_t i = 0; i < b->tokens.n; i++) {
         const struct token *t = &b->tokens.p[i];
-        if (gnutls_memcmp(t->hash, hash, sizeof hash) == 0) {
+        if (weir_gnutls.gnutls_memcmp(t->hash, hash, sizeof hash) == 0) {
             *ret = (struct weir_identity){.lease = t->lease};
             (void)snprintf(ret->user, sizeof ret->user, "%s", t->user);
             (void)snprintf(ret->role, sizeof ret->role, "%s", t->role);

@@ -48,7 +48,7 @@ struct client {
 
 static void call_free(struct call *c)
 {
-    weir_curl.easy_cleanup(c->transfer.easy);
+    weir_curl.curl_easy_cleanup(c->transfer.easy);
     weir_transfer_release(&c->transfer);
     free(c->body);
     free(c);
@@ -65,7 +65,7 @@ static void unlink_call(struct call *c)
     if (c->next != NULL) {
         c->next->prev = c->prev;
     }
-    (void)weir_curl.multi_remove_handle(client->multi, c->transfer.easy);
+    (void)weir_curl.curl_multi_remove_handle(client->multi, c->transfer.easy);
 }
 
 static void client_end(struct client *client);
@@ -76,13 +76,13 @@ static void collect(struct client *client)
     int left = 0;
     CURLMsg *m;
     client->is_reporting = true;
-    while (!client->is_freed && (m = weir_curl.multi_info_read(client->multi, &left)) != NULL) {
+    while (!client->is_freed && (m = weir_curl.curl_multi_info_read(client->multi, &left)) != NULL) {
         if (m->msg != CURLMSG_DONE) {
             continue;
         }
         CURLcode result = m->data.result;
         char *private = NULL;
-        (void)weir_curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
+        (void)weir_curl.curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
         struct call *c = (struct call *)(void *)private;
         unlink_call(c);
         struct weir_http_reply reply;
@@ -102,7 +102,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct client *client = timer->data;
     int running = 0;
-    (void)weir_curl.multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)weir_curl.curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     collect(client);
 }
 
@@ -114,7 +114,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     flags |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
     flags |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
     int running = 0;
-    (void)weir_curl.multi_socket_action(client->multi, w->fd, flags, &running);
+    (void)weir_curl.curl_multi_socket_action(client->multi, w->fd, flags, &running);
     collect(client);
 }
 
@@ -132,7 +132,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *so
     struct watched *w = socket_ctx;
     if (what == CURL_POLL_REMOVE) {
         if (w != NULL) {
-            (void)weir_curl.multi_assign(client->multi, fd, NULL);
+            (void)weir_curl.curl_multi_assign(client->multi, fd, NULL);
             (void)uv_poll_stop(&w->poll);
             uv_close((uv_handle_t *)&w->poll, on_watched_closed);
         }
@@ -147,7 +147,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *so
             return -1;
         }
         w->poll.data = w;
-        (void)weir_curl.multi_assign(client->multi, fd, w);
+        (void)weir_curl.curl_multi_assign(client->multi, fd, w);
     }
     int events = (what & CURL_POLL_IN) != 0 ? UV_READABLE : 0;
     events |= (what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0;
@@ -175,7 +175,7 @@ static int client_send(struct weir_http *h,
                        uint64_t *ret_id)
 {
     struct client *client = (struct client *)(void *)h;
-    CURL *easy = weir_curl.easy_init();
+    CURL *easy = weir_curl.curl_easy_init();
     if (easy == NULL) {
         return -WEIR_ENOMEM;
     }
@@ -190,8 +190,8 @@ static int client_send(struct weir_http *h,
         copy.body.p = c->body;
     }
     int r = weir_transfer_setup(&c->transfer, &copy, &client->authorities, NULL);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_PRIVATE, c);
-    if (r == 0 && weir_curl.multi_add_handle(client->multi, easy) != CURLM_OK) {
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_PRIVATE, c);
+    if (r == 0 && weir_curl.curl_multi_add_handle(client->multi, easy) != CURLM_OK) {
         r = -WEIR_ENOMEM;
     }
     if (r < 0) {
@@ -234,7 +234,7 @@ static void client_end(struct client *client)
         unlink_call(c);
         call_free(c);
     }
-    (void)weir_curl.multi_cleanup(client->multi); /* its sockets are given back by on_socket */
+    (void)weir_curl.curl_multi_cleanup(client->multi); /* its sockets are given back by on_socket */
     weir_authorities_release(&client->authorities);
     (void)uv_timer_stop(&client->timer);
     uv_close((uv_handle_t *)&client->timer, on_timer_closed);
@@ -261,7 +261,7 @@ int weir_http_curl_new(struct weir_http **ret, struct uv_loop_s *loop, struct we
     if (r < 0) {
         return r;
     }
-    CURLM *multi = weir_curl.multi_init();
+    CURLM *multi = weir_curl.curl_multi_init();
     if (multi == NULL) {
         return weir_fail(err, -WEIR_ENOMEM, "out of memory for an HTTP client");
     }
@@ -271,12 +271,12 @@ int weir_http_curl_new(struct weir_http **ret, struct uv_loop_s *loop, struct we
     client->multi = multi;
     (void)uv_timer_init(loop, &client->timer);
     client->timer.data = client;
-    (void)weir_curl.multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)weir_curl.multi_setopt(multi, CURLMOPT_SOCKETDATA, client);
-    (void)weir_curl.multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout);
-    (void)weir_curl.multi_setopt(multi, CURLMOPT_TIMERDATA, client);
-    (void)weir_curl.multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_PER_HOST_MAX);
-    (void)weir_curl.multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT_MAX);
+    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client);
+    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout);
+    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client);
+    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_PER_HOST_MAX);
+    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT_MAX);
     *ret = &client->http;
     return 0;
 }

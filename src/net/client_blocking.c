@@ -17,7 +17,7 @@ int weir_http_session_new(struct weir_http_session **ret, struct weir_err *err)
     if (r < 0) {
         return r;
     }
-    CURL *easy = weir_curl.easy_init();
+    CURL *easy = weir_curl.curl_easy_init();
     if (easy == NULL) {
         return weir_fail(err, -WEIR_ENOMEM, "out of memory for an HTTP session");
     }
@@ -32,7 +32,7 @@ void weir_http_session_free(struct weir_http_session *s)
     if (s == NULL) {
         return;
     }
-    weir_curl.easy_cleanup(s->transfer.easy);
+    weir_curl.curl_easy_cleanup(s->transfer.easy);
     weir_transfer_release(&s->transfer);
     weir_authorities_release(&s->authorities);
     free(s);
@@ -52,13 +52,13 @@ int weir_http_session_call(struct weir_http_session *s,
 {
     struct weir_transfer *t = &s->transfer;
     weir_transfer_release(t);
-    weir_curl.easy_reset(t->easy); /* keeps connections */
+    weir_curl.curl_easy_reset(t->easy); /* keeps connections */
     *t = (struct weir_transfer){.easy = t->easy, .sink = sink, .sink_ctx = sink_ctx};
     *reply = (struct weir_http_reply){.retry_after_s = -1, .content_type = "", .body = WEIR_SV("")};
     struct weir_err why = {""};
     int r = weir_transfer_setup(t, call, &s->authorities, &why);
     if (r == 0) {
-        weir_transfer_finish(t, weir_curl.easy_perform(t->easy), reply);
+        weir_transfer_finish(t, weir_curl.curl_easy_perform(t->easy), reply);
         r = reply->code;
         return r == 0 ? 0 : weir_fail(err, r, "%s", reply->text);
     }

@@ -74,7 +74,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     n *= size;
     if (t->sink != NULL) {
         long status = 0;
-        (void)weir_curl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+        (void)weir_curl.curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
         if (status >= 200 && status < 300) {
             t->is_ended_by_sink = t->sink(t->sink_ctx, p, n) != 0;
             return t->is_ended_by_sink ? 0 : n;
@@ -113,7 +113,7 @@ static int add_header(struct weir_transfer *t, const char *name, const char *val
     char line[HEADER_BYTES_MAX];
     /* libcurl takes "Name;" for a header without a value. */
     (void)snprintf(line, sizeof(line), value[0] == 0 ? "%s;" : "%s: %s", name, value);
-    struct curl_slist *list = weir_curl.slist_append(t->header, line);
+    struct curl_slist *list = weir_curl.curl_slist_append(t->header, line);
     if (list == NULL) {
         return -WEIR_ENOMEM;
     }
@@ -149,7 +149,7 @@ set_headers(struct weir_transfer *t, const struct weir_http_call *call, struct w
     }
     /* Bodies are small and servers near: waiting for "100 Continue" only costs a round trip. */
     if (r == 0) {
-        struct curl_slist *list = weir_curl.slist_append(t->header, "Expect:");
+        struct curl_slist *list = weir_curl.curl_slist_append(t->header, "Expect:");
         t->header = list == NULL ? t->header : list;
         r = list == NULL ? -WEIR_ENOMEM : 0;
     }
@@ -165,14 +165,14 @@ static bool is_token(const char *s)
 static void set_method(CURL *easy, const struct weir_http_call *call)
 {
     if (weir_streq(call->method, "HEAD")) {
-        (void)weir_curl.easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
         return;
     }
     if (call->body.n > 0 || weir_streq(call->method, "POST") || weir_streq(call->method, "PUT")) {
-        (void)weir_curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.n);
-        (void)weir_curl.easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.n == 0 ? "" : call->body.p);
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.n);
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.n == 0 ? "" : call->body.p);
     }
-    (void)weir_curl.easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
 static int set_tls(CURL *easy,
@@ -190,8 +190,8 @@ static int set_tls(CURL *easy,
     }
     char path[64];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_CAINFO, path);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_CAINFO, path);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     return 0;
 }
 
@@ -208,22 +208,22 @@ int weir_transfer_setup(struct weir_transfer *t,
     t->body.max_bytes = call->reply_bytes_max;
     unsigned connect_ms =
         call->connect_timeout_ms == 0 ? CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
-    (void)weir_curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void)weir_curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_USERAGENT, "weir/" WEIR_VERSION);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_WRITEDATA, t);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    (void)weir_curl.easy_setopt(easy, CURLOPT_HEADERDATA, t);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_USERAGENT, "weir/" WEIR_VERSION);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
     if (weir_url_is_loopback(call->url)) {
-        (void)weir_curl.easy_setopt(easy, CURLOPT_PROXY, "");
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_PROXY, "");
     }
-    if (weir_curl.easy_setopt(easy, CURLOPT_URL, call->url) != CURLE_OK) {
+    if (weir_curl.curl_easy_setopt(easy, CURLOPT_URL, call->url) != CURLE_OK) {
         return weir_fail(err, -WEIR_ENOMEM, "out of memory for an HTTP call");
     }
     set_method(easy, call);
@@ -232,7 +232,7 @@ int weir_transfer_setup(struct weir_transfer *t,
     if (r < 0) {
         return r;
     }
-    (void)weir_curl.easy_setopt(easy, CURLOPT_HTTPHEADER, t->header);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->header);
     return 0;
 }
 
@@ -241,7 +241,7 @@ int weir_transfer_setup(struct weir_transfer *t,
 static int class_of(const struct weir_transfer *t, CURLcode result)
 {
     long sent_bytes = 0;
-    (void)weir_curl.easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent_bytes);
+    (void)weir_curl.curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent_bytes);
     if (t->is_over) {
         return -WEIR_ELIMIT;
     }
@@ -261,7 +261,7 @@ static int class_of(const struct weir_transfer *t, CURLcode result)
 static const char *content_type_of(CURL *easy)
 {
     char *type = NULL;
-    (void)weir_curl.easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
+    (void)weir_curl.curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
     return type == NULL ? "" : type;
 }
 
@@ -269,8 +269,8 @@ static long retry_after_of(CURL *easy)
 {
     struct curl_header *h = NULL;
     curl_off_t s = -1;
-    if (weir_curl.easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &h) == CURLHE_OK) {
-        (void)weir_curl.easy_getinfo(easy, CURLINFO_RETRY_AFTER, &s);
+    if (weir_curl.curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &h) == CURLHE_OK) {
+        (void)weir_curl.curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &s);
     }
     return (long)s;
 }
@@ -286,7 +286,7 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
     }
     if (result == CURLE_OK || t->is_ended_by_sink) {
         long status = 0;
-        (void)weir_curl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+        (void)weir_curl.curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
         reply->status = (int)status;
         reply->content_type = content_type_of(t->easy);
         reply->retry_after_s = retry_after_of(t->easy);
@@ -294,11 +294,11 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
     }
     reply->code = class_of(t, result);
     const char *url = "";
-    (void)weir_curl.easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+    (void)weir_curl.curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
     struct weir_sv rest = weir_sv_of(url); /* a query may hold what is not for a log */
     struct weir_sv shown = weir_sv_cut(&rest, '?');
     char over[64];
-    const char *why = t->error[0] == 0 ? weir_curl.easy_strerror(result) : t->error;
+    const char *why = t->error[0] == 0 ? weir_curl.curl_easy_strerror(result) : t->error;
     if (t->is_over) {
         (void)snprintf(
             over, sizeof(over), "the answer is larger than %zu bytes", t->body.max_bytes);
@@ -315,7 +315,7 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
 
 void weir_transfer_release(struct weir_transfer *t)
 {
-    weir_curl.slist_free_all(t->header);
+    weir_curl.curl_slist_free_all(t->header);
     t->header = NULL;
     weir_str_release(&t->body);
 }

@@ -1,43 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/*
- * libcurl, loaded when the first client that needs it is made and not when the program starts: with
- * the libraries that it draws in, it costs more time than all else that a command does.
- * Only the types and constants of its header are used; every function goes through this table.
- */
+/* libcurl. See library.h. */
 
+/* its macros for checking types name functions, not members */
+#define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 
-#include "base/err.h"
+#include "net/library.h"
+
+#define WEIR_CURL_FUNCTIONS(X) \
+    X(curl_easy_cleanup) \
+    X(curl_easy_getinfo) \
+    X(curl_easy_header) \
+    X(curl_easy_init) \
+    X(curl_easy_perform) \
+    X(curl_easy_reset) \
+    X(curl_easy_setopt) \
+    X(curl_easy_strerror) \
+    X(curl_global_init) \
+    X(curl_multi_add_handle) \
+    X(curl_multi_assign) \
+    X(curl_multi_cleanup) \
+    X(curl_multi_info_read) \
+    X(curl_multi_init) \
+    X(curl_multi_remove_handle) \
+    X(curl_multi_setopt) \
+    X(curl_multi_socket_action) \
+    X(curl_slist_append) \
+    X(curl_slist_free_all)
 
 struct weir_curl {
-    CURLcode (*global_init)(long flags);
-    CURL *(*easy_init)(void);
-    void (*easy_cleanup)(CURL *easy);
-    void (*easy_reset)(CURL *easy);
-    CURLcode (*easy_perform)(CURL *easy);
-    CURLcode (*easy_setopt)(CURL *easy, CURLoption option, ...);
-    CURLcode (*easy_getinfo)(CURL *easy, CURLINFO info, ...);
-    const char *(*easy_strerror)(CURLcode code);
-    CURLHcode (*easy_header)(CURL *easy, const char *name, size_t index, unsigned origin, int request, struct curl_header **ret);
-    CURLM *(*multi_init)(void);
-    CURLMcode (*multi_cleanup)(CURLM *multi);
-    CURLMcode (*multi_add_handle)(CURLM *multi, CURL *easy);
-    CURLMcode (*multi_remove_handle)(CURLM *multi, CURL *easy);
-    CURLMcode (*multi_assign)(CURLM *multi, curl_socket_t fd, void *p);
-    CURLMsg *(*multi_info_read)(CURLM *multi, int *left);
-    CURLMcode (*multi_setopt)(CURLM *multi, CURLMoption option, ...);
-    CURLMcode (*multi_socket_action)(CURLM *multi, curl_socket_t fd, int flags, int *running);
-    struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
-    void (*slist_free_all)(struct curl_slist *list);
+    WEIR_CURL_FUNCTIONS(WEIR_LIBRARY_MEMBER)
 };
 
 /* Valid once weir_curl_init has returned 0. */
 extern struct weir_curl weir_curl;
 
-/*
- * Loads the library and its own state, once per process and from any thread: without TLS, which
- * GnuTLS sets up itself. Errors: -WEIR_EUNSUPPORTED (not installed, or too old), -WEIR_ENOMEM.
- */
+/* Loads the library once per process, from any thread. Errors: those of weir_library_load, -WEIR_ENOMEM. */
 int weir_curl_init(struct weir_err *err);

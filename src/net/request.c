@@ -38,7 +38,7 @@ void weir_request_clear(struct weir_http_request *r)
         r->answer = r->answer_small;
     }
     if (r->response != NULL) {
-        MHD_destroy_response(r->response);
+        weir_mhd.MHD_destroy_response(r->response);
         r->response = NULL;
     }
     if (r->body_size > BODY_KEEP) {
@@ -89,7 +89,7 @@ void weir_request_each_query(const struct weir_http_request *r,
 
 const char *weir_request_header(const struct weir_http_request *r, const char *name)
 {
-    return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
+    return weir_mhd.MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
 }
 
 struct weir_sv weir_request_body(const struct weir_http_request *r)
@@ -165,16 +165,16 @@ void weir_request_answered(struct weir_http_request *r)
     int before = atomic_exchange(&r->state, REQUEST_ANSWERED);
     WEIR_ASSERT(before == REQUEST_RUNNING || before == REQUEST_SUSPENDED);
     if (before == REQUEST_SUSPENDED) {
-        MHD_resume_connection(mhd);
+        weir_mhd.MHD_resume_connection(mhd);
     }
 }
 
 static struct MHD_Response *
 make_response(char *body, size_t n, enum MHD_ResponseMemoryMode mode, const char *content_type)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(n, body, mode);
+    struct MHD_Response *response = weir_mhd.MHD_create_response_from_buffer(n, body, mode);
     if (response != NULL) {
-        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+        (void)weir_mhd.MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
     }
     return response;
 }
@@ -199,7 +199,7 @@ void weir_request_reply(struct weir_http_request *r,
                                     MHD_RESPMEM_PERSISTENT, /* lives in r until all is sent */
                                     content_type == NULL ? json_type : content_type);
         for (size_t i = 0; i < n && r->response != NULL; i++) {
-            (void)MHD_add_response_header(r->response, headers[i].name, headers[i].value);
+            (void)weir_mhd.MHD_add_response_header(r->response, headers[i].name, headers[i].value);
         }
     }
     weir_request_answered(r);
@@ -249,7 +249,7 @@ void *weir_request_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd
 {
     (void)cls;
     struct connection *c =
-        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+        weir_mhd.MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     struct weir_http_request *r = &c->request;
     r->mhd = mhd;
     set_phase(c, PHASE_HEADERS);
@@ -273,8 +273,8 @@ static enum MHD_Result send_answer(struct weir_http_request *r)
     if (response == NULL) {
         return MHD_NO;
     }
-    enum MHD_Result ok = MHD_queue_response(r->mhd, (unsigned)r->status, response);
-    MHD_destroy_response(response);
+    enum MHD_Result ok = weir_mhd.MHD_queue_response(r->mhd, (unsigned)r->status, response);
+    weir_mhd.MHD_destroy_response(response);
     return ok;
 }
 
@@ -303,7 +303,7 @@ static enum MHD_Result on_headers(struct weir_http_request *r)
     if (r->refusal != NULL) {
         return refuse(r, MHD_HTTP_BAD_REQUEST, -WEIR_EINVAL, r->refusal);
     }
-    if (MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, NULL, NULL) > HEADERS_MAX) {
+    if (weir_mhd.MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, NULL, NULL) > HEADERS_MAX) {
         return refuse(
             r, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, -WEIR_ELIMIT, "too many headers");
     }
@@ -376,10 +376,10 @@ static enum MHD_Result on_complete(struct weir_http_request *r)
     if (atomic_load(&r->state) == REQUEST_ANSWERED) {
         return send_answer(r);
     }
-    MHD_suspend_connection(r->mhd);
+    weir_mhd.MHD_suspend_connection(r->mhd);
     int expected = REQUEST_RUNNING;
     if (!atomic_compare_exchange_strong(&r->state, &expected, REQUEST_SUSPENDED)) {
-        MHD_resume_connection(r->mhd); /* answered in between; we are called again */
+        weir_mhd.MHD_resume_connection(r->mhd); /* answered in between; we are called again */
     }
     return MHD_YES;
 }

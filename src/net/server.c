@@ -40,7 +40,7 @@ static void connection_open(struct weir_server *s, struct MHD_Connection *mhd, v
 {
     struct connection *c = weir_alloc(sizeof(*c));
     c->server = s;
-    c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    c->fd = weir_mhd.MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     c->trust = -1;
     atomic_init(&c->phase, PHASE_IDLE);
     atomic_init(&c->since_us, weir_net_now_us());
@@ -284,7 +284,7 @@ static struct MHD_Daemon *start_daemon(struct weir_server *s, const struct weir_
     OPTION(END, 0, NULL);
 #undef OPTION
     WEIR_ASSERT(n <= WEIR_ARRAY_LEN(option));
-    return MHD_start_daemon(
+    return weir_mhd.MHD_start_daemon(
         flags, 0, NULL, NULL, weir_request_on_access, s, MHD_OPTION_ARRAY, option, MHD_OPTION_END);
 }
 
@@ -361,7 +361,8 @@ int weir_server_start(struct weir_server **ret,
 {
     WEIR_ASSERT(conf->handler != NULL);
     struct weir_address address;
-    int r = weir_address_parse(weir_sv_of(conf->listen), &address, err);
+    int r = weir_mhd_init(err);
+    r = r < 0 ? r : weir_address_parse(weir_sv_of(conf->listen), &address, err);
     if (r < 0) {
         return r;
     }
@@ -455,9 +456,9 @@ void weir_server_stop(struct weir_server *s)
         return;
     }
     stop_watcher(s);                     /* from now on new requests are refused */
-    (void)MHD_quiesce_daemon(s->daemon); /* listen_fd stays ours */
+    (void)weir_mhd.MHD_quiesce_daemon(s->daemon); /* listen_fd stays ours */
     wait_drained(s, end_streams);        /* those who hold requests answer them */
     wait_drained(s, refuse_sleepers);    /* too late now: for the clients' sake */
-    MHD_stop_daemon(s->daemon);
+    weir_mhd.MHD_stop_daemon(s->daemon);
     server_release(s);
 }

@@ -13,13 +13,13 @@
  *   SUSPENDED -> ANSWERED    answered later; whoever made this move resumes the connection
  */
 
-#include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
 #include "base/wtime.h"
 #include "net/address.h"
+#include "net/mhd_lib.h"
 #include "net/server.h"
 #include "net/uri.h"
 

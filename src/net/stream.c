@@ -33,7 +33,7 @@ void weir_stream_wake(struct weir_stream *s)
 {
     struct MHD_Connection *mhd = s->mhd;
     if (atomic_exchange(&s->state, STREAM_WOKEN) == STREAM_PARKED) {
-        MHD_resume_connection(mhd);
+        weir_mhd.MHD_resume_connection(mhd);
     }
 }
 
@@ -78,10 +78,10 @@ static ssize_t on_pull(void *ctx, uint64_t at, char *buf, size_t size)
     if (!s->is_watched) {
         watch_client(s);
     }
-    MHD_suspend_connection(s->mhd);
+    weir_mhd.MHD_suspend_connection(s->mhd);
     int expected = STREAM_RUN;
     if (!atomic_compare_exchange_strong(&s->state, &expected, STREAM_PARKED)) {
-        MHD_resume_connection(s->mhd);
+        weir_mhd.MHD_resume_connection(s->mhd);
     }
     return 0;
 }
@@ -115,17 +115,17 @@ struct weir_stream *weir_request_stream(struct weir_http_request *r,
         .connection = c, .mhd = r->mhd, .pull = pull, .done = done, .ctx = ctx};
     atomic_init(&s->state, STREAM_RUN);
     r->response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_pull, s, on_free);
+        weir_mhd.MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_pull, s, on_free);
     if (r->response == NULL) {
         done(ctx);
         free(s);
         weir_request_fail(r, -WEIR_ENOMEM, NULL);
         return NULL;
     }
-    (void)MHD_add_response_header(r->response,
+    (void)weir_mhd.MHD_add_response_header(r->response,
                                   MHD_HTTP_HEADER_CONTENT_TYPE,
                                   content_type == NULL ? "application/json" : content_type);
-    (void)MHD_add_response_header(r->response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    (void)weir_mhd.MHD_add_response_header(r->response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     r->status = status;
     (void)pthread_mutex_lock(&c->server->lock);
     c->stream = s;

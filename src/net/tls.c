@@ -10,8 +10,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -21,6 +19,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/gnutls_lib.h"
 
 enum {
     PEM_BYTES_MAX = 64 * 1024,
@@ -48,10 +47,10 @@ struct pair {
 static void pair_release(struct pair *p)
 {
     if (p->crt != NULL) {
-        gnutls_x509_crt_deinit(p->crt);
+        weir_gnutls.gnutls_x509_crt_deinit(p->crt);
     }
     if (p->key != NULL) {
-        gnutls_x509_privkey_deinit(p->key);
+        weir_gnutls.gnutls_x509_privkey_deinit(p->key);
     }
     if (p->key_pem != NULL) {
         explicit_bzero(p->key_pem, strlen(p->key_pem));
@@ -187,7 +186,7 @@ static int write_file(const char *dir,
 
 static int fail_tls(struct weir_err *err, const char *what, int e)
 {
-    return weir_fail(err, -WEIR_EIO, "%s: %s", what, gnutls_strerror(e));
+    return weir_fail(err, -WEIR_EIO, "%s: %s", what, weir_gnutls.gnutls_strerror(e));
 }
 
 static int parse_crt(
@@ -195,18 +194,18 @@ static int parse_crt(
 {
     gnutls_datum_t d = {(unsigned char *)pem, (unsigned)strlen(pem)};
     gnutls_x509_crt_t crt = NULL;
-    int e = gnutls_x509_crt_init(&crt);
-    e = e < 0 ? e : gnutls_x509_crt_import(crt, &d, GNUTLS_X509_FMT_PEM);
+    int e = weir_gnutls.gnutls_x509_crt_init(&crt);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_import(crt, &d, GNUTLS_X509_FMT_PEM);
     if (e < 0) {
         if (crt != NULL) {
-            gnutls_x509_crt_deinit(crt);
+            weir_gnutls.gnutls_x509_crt_deinit(crt);
         }
         return weir_fail(err,
                          -WEIR_ECORRUPT,
                          "%s/%s is not a certificate (%s); %s",
                          dir,
                          name,
-                         gnutls_strerror(e),
+                         weir_gnutls.gnutls_strerror(e),
                          remedy(name));
     }
     *ret = crt;
@@ -218,18 +217,18 @@ static int parse_key(
 {
     gnutls_datum_t d = {(unsigned char *)pem, (unsigned)strlen(pem)};
     gnutls_x509_privkey_t key = NULL;
-    int e = gnutls_x509_privkey_init(&key);
-    e = e < 0 ? e : gnutls_x509_privkey_import2(key, &d, GNUTLS_X509_FMT_PEM, NULL, 0);
+    int e = weir_gnutls.gnutls_x509_privkey_init(&key);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_privkey_import2(key, &d, GNUTLS_X509_FMT_PEM, NULL, 0);
     if (e < 0) {
         if (key != NULL) {
-            gnutls_x509_privkey_deinit(key);
+            weir_gnutls.gnutls_x509_privkey_deinit(key);
         }
         return weir_fail(err,
                          -WEIR_ECORRUPT,
                          "%s/%s is not a private key (%s); %s",
                          dir,
                          name,
-                         gnutls_strerror(e),
+                         weir_gnutls.gnutls_strerror(e),
                          remedy(name));
     }
     *ret = key;
@@ -238,19 +237,19 @@ static int parse_key(
 
 static int make_key(struct pair *p, struct weir_err *err)
 {
-    int e = gnutls_x509_privkey_init(&p->key);
+    int e = weir_gnutls.gnutls_x509_privkey_init(&p->key);
     unsigned bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
-    e = e < 0 ? e : gnutls_x509_privkey_generate(p->key, GNUTLS_PK_ECDSA, bits, 0);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_privkey_generate(p->key, GNUTLS_PK_ECDSA, bits, 0);
     gnutls_datum_t pem = {NULL, 0};
     e = e < 0 ? e
-              : gnutls_x509_privkey_export2_pkcs8(
+              : weir_gnutls.gnutls_x509_privkey_export2_pkcs8(
                     p->key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem);
     if (e < 0) {
         return fail_tls(err, "making a TLS key", e);
     }
     p->key_pem = weir_strndup((const char *)pem.data, pem.size);
     explicit_bzero(pem.data, pem.size);
-    gnutls_free(pem.data);
+    (*weir_gnutls.gnutls_free)(pem.data);
     return 0;
 }
 
@@ -261,10 +260,10 @@ static int add_name(gnutls_x509_crt_t crt, const char *name)
                  : inet_pton(AF_INET6, name, ip) == 1 ? 16
                                                       : 0;
     if (n > 0) {
-        return gnutls_x509_crt_set_subject_alt_name(
+        return weir_gnutls.gnutls_x509_crt_set_subject_alt_name(
             crt, GNUTLS_SAN_IPADDRESS, ip, n, GNUTLS_FSAN_APPEND);
     }
-    return gnutls_x509_crt_set_subject_alt_name(
+    return weir_gnutls.gnutls_x509_crt_set_subject_alt_name(
         crt, GNUTLS_SAN_DNSNAME, name, (unsigned)strlen(name), GNUTLS_FSAN_APPEND);
 }
 
@@ -278,29 +277,29 @@ static int fill_common(const struct pair *p, const char *cn, struct weir_wall no
     const time_t day_s = 86400;
     unsigned char id[64];
     size_t id_n = sizeof(id);
-    int e = gnutls_x509_crt_set_version(p->crt, 3);
-    e = e < 0 ? e : gnutls_x509_crt_set_serial(p->crt, serial, sizeof(serial));
+    int e = weir_gnutls.gnutls_x509_crt_set_version(p->crt, 3);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_serial(p->crt, serial, sizeof(serial));
     e = e < 0 ? e
-              : gnutls_x509_crt_set_dn_by_oid(
+              : weir_gnutls.gnutls_x509_crt_set_dn_by_oid(
                     p->crt, GNUTLS_OID_X520_COMMON_NAME, 0, cn, (unsigned)strlen(cn));
-    e = e < 0 ? e : gnutls_x509_crt_set_activation_time(p->crt, now_s - SKEW_DAYS * day_s);
-    e = e < 0 ? e : gnutls_x509_crt_set_expiration_time(p->crt, now_s + days * day_s);
-    e = e < 0 ? e : gnutls_x509_crt_set_key(p->crt, p->key);
-    e = e < 0 ? e : gnutls_x509_crt_get_key_id(p->crt, 0, id, &id_n);
-    return e < 0 ? e : gnutls_x509_crt_set_subject_key_id(p->crt, id, id_n);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_activation_time(p->crt, now_s - SKEW_DAYS * day_s);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_expiration_time(p->crt, now_s + days * day_s);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_key(p->crt, p->key);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_get_key_id(p->crt, 0, id, &id_n);
+    return e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_subject_key_id(p->crt, id, id_n);
 }
 
 static int export_crt(struct pair *p, const char *append, struct weir_err *err)
 {
     gnutls_datum_t pem = {NULL, 0};
-    int e = gnutls_x509_crt_export2(p->crt, GNUTLS_X509_FMT_PEM, &pem);
+    int e = weir_gnutls.gnutls_x509_crt_export2(p->crt, GNUTLS_X509_FMT_PEM, &pem);
     if (e < 0) {
         return fail_tls(err, "writing a TLS certificate", e);
     }
     struct weir_str text = WEIR_STR_INIT(PEM_BYTES_MAX);
     weir_str_add(&text, (const char *)pem.data, pem.size);
     weir_str_adds(&text, append);
-    gnutls_free(pem.data);
+    (*weir_gnutls.gnutls_free)(pem.data);
     p->crt_pem = weir_str_take(&text);
     return 0;
 }
@@ -309,13 +308,13 @@ static int sign_authority(struct pair *ca, struct weir_wall now, struct weir_err
 {
     char cn[64] = "weir authority ";
     weir_random_hex(cn + strlen(cn), 4); /* two weirs' authorities are told apart by name */
-    int e = gnutls_x509_crt_init(&ca->crt);
+    int e = weir_gnutls.gnutls_x509_crt_init(&ca->crt);
     e = e < 0 ? e : fill_common(ca, cn, now, AUTHORITY_DAYS);
-    e = e < 0 ? e : gnutls_x509_crt_set_basic_constraints(ca->crt, 1, 0);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_basic_constraints(ca->crt, 1, 0);
     e = e < 0 ? e
-              : gnutls_x509_crt_set_key_usage(ca->crt,
+              : weir_gnutls.gnutls_x509_crt_set_key_usage(ca->crt,
                                               GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
-    e = e < 0 ? e : gnutls_x509_crt_sign2(ca->crt, ca->crt, ca->key, GNUTLS_DIG_SHA256, 0);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_sign2(ca->crt, ca->crt, ca->key, GNUTLS_DIG_SHA256, 0);
     return e < 0 ? fail_tls(err, "making a TLS authority", e) : export_crt(ca, "", err);
 }
 
@@ -327,17 +326,17 @@ static int sign_server(struct pair *server,
 {
     unsigned char id[64];
     size_t id_n = sizeof(id);
-    int e = gnutls_x509_crt_init(&server->crt);
+    int e = weir_gnutls.gnutls_x509_crt_init(&server->crt);
     e = e < 0 ? e : fill_common(server, "weir", now, SERVER_DAYS);
-    e = e < 0 ? e : gnutls_x509_crt_set_basic_constraints(server->crt, 0, -1);
-    e = e < 0 ? e : gnutls_x509_crt_set_key_usage(server->crt, GNUTLS_KEY_DIGITAL_SIGNATURE);
-    e = e < 0 ? e : gnutls_x509_crt_set_key_purpose_oid(server->crt, GNUTLS_KP_TLS_WWW_SERVER, 0);
-    e = e < 0 ? e : gnutls_x509_crt_get_subject_key_id(ca->crt, id, &id_n, NULL);
-    e = e < 0 ? e : gnutls_x509_crt_set_authority_key_id(server->crt, id, id_n);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_basic_constraints(server->crt, 0, -1);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_key_usage(server->crt, GNUTLS_KEY_DIGITAL_SIGNATURE);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_key_purpose_oid(server->crt, GNUTLS_KP_TLS_WWW_SERVER, 0);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_get_subject_key_id(ca->crt, id, &id_n, NULL);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_authority_key_id(server->crt, id, id_n);
     for (size_t i = 0; names[i] != NULL && e >= 0; i++) {
         e = add_name(server->crt, names[i]);
     }
-    e = e < 0 ? e : gnutls_x509_crt_sign2(server->crt, ca->crt, ca->key, GNUTLS_DIG_SHA256, 0);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_sign2(server->crt, ca->crt, ca->key, GNUTLS_DIG_SHA256, 0);
     return e < 0 ? fail_tls(err, "making a TLS server certificate", e)
                  : export_crt(server, ca->crt_pem, err);
 }
@@ -346,8 +345,8 @@ static bool is_key_of(const struct pair *p)
 {
     unsigned char a[64], b[64];
     size_t a_n = sizeof(a), b_n = sizeof(b);
-    return gnutls_x509_crt_get_key_id(p->crt, 0, a, &a_n) >= 0 &&
-           gnutls_x509_privkey_get_key_id(p->key, 0, b, &b_n) >= 0 && a_n == b_n &&
+    return weir_gnutls.gnutls_x509_crt_get_key_id(p->crt, 0, a, &a_n) >= 0 &&
+           weir_gnutls.gnutls_x509_privkey_get_key_id(p->key, 0, b, &b_n) >= 0 && a_n == b_n &&
            memcmp(a, b, a_n) == 0;
 }
 
@@ -360,7 +359,7 @@ static bool has_name(gnutls_x509_crt_t crt, const char *name)
     for (unsigned i = 0; i < NAMES_MAX; i++) {
         char san[256];
         size_t n = sizeof(san);
-        int type = gnutls_x509_crt_get_subject_alt_name(crt, i, san, &n, NULL);
+        int type = weir_gnutls.gnutls_x509_crt_get_subject_alt_name(crt, i, san, &n, NULL);
         if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) {
             return false;
         }
@@ -421,7 +420,7 @@ static int load_authority(
                          ca_key_file,
                          ca_file);
     }
-    if (gnutls_x509_crt_get_expiration_time(ca->crt) <= (time_t)(now.us / WEIR_US_PER_S)) {
+    if (weir_gnutls.gnutls_x509_crt_get_expiration_time(ca->crt) <= (time_t)(now.us / WEIR_US_PER_S)) {
         return weir_fail(err,
                          -WEIR_ECORRUPT,
                          "%s/%s has expired; check the clock, or remove it and %s to make a new "
@@ -441,9 +440,9 @@ static bool is_server_good(const struct pair *server,
     time_t now_s = (time_t)(now.us / WEIR_US_PER_S);
     unsigned status = 0;
     gnutls_x509_crt_t issuer = ca->crt;
-    if (!is_key_of(server) || gnutls_x509_crt_get_activation_time(server->crt) > now_s ||
-        gnutls_x509_crt_get_expiration_time(server->crt) < now_s + (time_t)RENEW_DAYS * 86400 ||
-        gnutls_x509_crt_verify(
+    if (!is_key_of(server) || weir_gnutls.gnutls_x509_crt_get_activation_time(server->crt) > now_s ||
+        weir_gnutls.gnutls_x509_crt_get_expiration_time(server->crt) < now_s + (time_t)RENEW_DAYS * 86400 ||
+        weir_gnutls.gnutls_x509_crt_verify(
             server->crt, &issuer, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status) < 0 ||
         status != 0) {
         return false;
@@ -501,7 +500,8 @@ int weir_tls_ensure(const char *dir,
                     struct weir_tls_files *ret,
                     struct weir_err *err)
 {
-    int r = check_names(names, err);
+    int r = weir_gnutls_init(err);
+    r = r < 0 ? r : check_names(names, err);
     if (r < 0) {
         return r;
     }

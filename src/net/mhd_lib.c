@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/mhd_lib.h"
+
+#include <pthread.h>
+
+#include "base/mem.h"
+
+static const char *const names[] = {"libmicrohttpd.so.12", NULL};
+
+struct weir_mhd weir_mhd;
+
+#define ROW(f) {#f, &weir_mhd.f},
+static const struct weir_symbol symbols[] = {
+    WEIR_MHD_FUNCTIONS(ROW)
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct weir_err why;
+static int result;
+
+static void init(void)
+{
+    result = weir_library_load(names, symbols, WEIR_ARRAY_LEN(symbols), &why);
+}
+
+int weir_mhd_init(struct weir_err *err)
+{
+    (void)pthread_once(&once, init);
+    return result == 0 ? 0 : weir_fail(err, result, "%s", why.text);
+}
