@@ -127,21 +127,13 @@ set_headers(struct weir_transfer *t, const struct weir_http_call *call, struct w
     bool has_type = false;
     int r = 0;
     for (size_t i = 0; i < call->n_headers && r == 0; i++) {
-        if (!is_header_safe(&call->header[i])) {
-            return weir_fail(
-                err, -WEIR_EINVAL, "HTTP header %zu of the call is not well-formed", i + 1);
-        }
         has_type |= weir_sv_eq_nocase(weir_sv_of(call->header[i].name), WEIR_SV("Content-Type"));
         r = add_header(t, call->header[i].name, call->header[i].value);
     }
     if (call->bearer != NULL && r == 0) {
-        struct weir_http_header h = {"Authorization", call->bearer};
-        if (!is_header_safe(&h)) {
-            return weir_fail(err, -WEIR_EINVAL, "the token is not well-formed");
-        }
         char value[HEADER_BYTES_MAX];
         (void)snprintf(value, sizeof(value), "Bearer %s", call->bearer);
-        r = add_header(t, h.name, value);
+        r = add_header(t, "Authorization", value);
         explicit_bzero(value, sizeof(value));
     }
     if (call->body.n > 0 && !has_type && r == 0) {
@@ -160,6 +152,25 @@ static bool is_token(const char *s)
 {
     size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-");
     return n > 0 && n <= 16 && s[n] == 0;
+}
+
+int weir_call_check(const struct weir_http_call *call, struct weir_err *err)
+{
+    if (call->timeout_ms == 0 || call->url == NULL || call->method == NULL ||
+        !is_token(call->method)) {
+        return weir_fail(err, -WEIR_EINVAL, "HTTP call without time-out, URL or a valid method");
+    }
+    for (size_t i = 0; i < call->n_headers; i++) {
+        if (!is_header_safe(&call->header[i])) {
+            return weir_fail(
+                err, -WEIR_EINVAL, "HTTP header %zu of the call is not well-formed", i + 1);
+        }
+    }
+    struct weir_http_header h = {"Authorization", call->bearer};
+    if (call->bearer != NULL && !is_header_safe(&h)) {
+        return weir_fail(err, -WEIR_EINVAL, "the token is not well-formed");
+    }
+    return 0;
 }
 
 static void set_method(CURL *easy, const struct weir_http_call *call)
@@ -200,9 +211,9 @@ int weir_transfer_setup(struct weir_transfer *t,
                         struct weir_authorities *authorities,
                         struct weir_err *err)
 {
-    if (call->timeout_ms == 0 || call->url == NULL || call->method == NULL ||
-        !is_token(call->method)) {
-        return weir_fail(err, -WEIR_EINVAL, "HTTP call without time-out, URL or a valid method");
+    int r = weir_call_check(call, err);
+    if (r < 0) {
+        return r;
     }
     CURL *easy = t->easy;
     t->body.max_bytes = call->reply_bytes_max;
@@ -227,7 +238,7 @@ int weir_transfer_setup(struct weir_transfer *t,
         return weir_fail(err, -WEIR_ENOMEM, "out of memory for an HTTP call");
     }
     set_method(easy, call);
-    int r = set_tls(easy, call, authorities, err);
+    r = set_tls(easy, call, authorities, err);
     r = r < 0 ? r : set_headers(t, call, err);
     if (r < 0) {
         return r;
@@ -315,7 +326,9 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
 
 void weir_transfer_release(struct weir_transfer *t)
 {
-    weir_curl.curl_slist_free_all(t->header);
+    if (t->header != NULL) {
+        weir_curl.curl_slist_free_all(t->header);
+    }
     t->header = NULL;
     weir_str_release(&t->body);
 }

@@ -34,6 +34,8 @@ struct weir_transfer {
     char error[CURL_ERROR_SIZE];
 };
 
+/* What both kinds of client refuse to send. Errors: -WEIR_EINVAL (time-out of 0, method, header). */
+int weir_call_check(const struct weir_http_call *call, struct weir_err *err);
 /*
  * Sets every option of t->easy, which is new or reset. What call points to may go after it,
  * but for the body, which must last as long as the transfer.
