@@ -53,7 +53,7 @@ static void reindex(struct mem_table *t)
 {
     weir_map_release(&t->by_key);
     for (size_t i = 0; i < t->rows.n; i++) {
-        uint64_t hash;
+        uint64_t hash = 0;
         (void)find(t, t->rows.p[i].key, &hash);
         weir_map_put(&t->by_key, hash, i);
     }
@@ -97,7 +97,7 @@ size_t mem_lower(const struct mem_table *t, struct mem_key key)
 /* Sets a row and hands back what was there. */
 static void *swap_row(struct mem_table *t, struct mem_key key, void *data)
 {
-    uint64_t hash;
+    uint64_t hash = 0;
     size_t at = find(t, key, &hash);
     if (at == SIZE_MAX) {
         if (data == NULL) {

@@ -106,6 +106,12 @@ static void failures_are_classed_by_what_the_server_may_know(void **state)
         {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", -WEIR_EIO},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", -WEIR_EIO},
         {"not HTTP at all", -WEIR_EIO},
+        {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabc", -WEIR_EIO},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", -WEIR_EIO},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n", -WEIR_EIO},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=1\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n", 0},
+        {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 0},
+        {"HTTP/1.1 200 OK\r\n\r\nas long as it lasts", 0},
         {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 0},
         {"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", 0},
     };
@@ -137,6 +143,28 @@ static void failures_are_classed_by_what_the_server_may_know(void **state)
     assert_int_equal(one_call("ftp://127.0.0.1", "/", 10000, &reply), -WEIR_EINVAL);
     assert_int_equal(one_call("http://", "", 10000, &reply), -WEIR_EINVAL);
     assert_int_equal(one_call("http://127.0.0.1", "/", 0, &reply), -WEIR_EINVAL);
+}
+
+static void a_kept_connection_that_was_closed_is_replaced(void **state)
+{
+    (void)state;
+    struct canned c;
+    struct weir_http_session *s = NULL;
+    struct weir_http_reply reply;
+    canned_start(&c, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+    assert_int_equal(weir_http_session_new(&s, NULL), 0);
+    struct weir_http_call call = {.method = "GET", .url = c.url, .timeout_ms = 10000, .reply_bytes_max = 3};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(weir_http_session_call(s, &call, NULL, NULL, &reply, NULL), 0);
+        assert_string_equal(reply.body.p, "abc");
+        (void)pthread_join(c.thread, NULL);
+        memset(c.request, 0, sizeof c.request);
+        assert_int_equal(pthread_create(&c.thread, NULL, serve_canned, &c), 0);
+    }
+    canned_stop(&c);
+    /* and where nobody listens any more, nothing was sent */
+    assert_int_equal(weir_http_session_call(s, &call, NULL, NULL, &reply, NULL), -WEIR_EUNAVAIL);
+    weir_http_session_free(s);
 }
 
 static void late_and_large_answers_are_told(void **state)
@@ -370,6 +398,7 @@ int main(void)
     (void)setenv("all_proxy", "http://127.0.0.1:9", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failures_are_classed_by_what_the_server_may_know),
+        cmocka_unit_test(a_kept_connection_that_was_closed_is_replaced),
         cmocka_unit_test(late_and_large_answers_are_told),
         cmocka_unit_test(malformed_headers_are_not_sent),
         cmocka_unit_test(a_sink_gets_the_pieces_as_they_come),
