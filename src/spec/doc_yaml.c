@@ -171,7 +171,7 @@ static int check_tag(const struct builder *b, const yaml_char_t *tag, yaml_mark_
 
 static int on_scalar(struct builder *b, const yaml_event_t *e)
 {
-    struct doc *d;
+    struct doc *d = NULL;
     struct weir_sv value = {(const char *)e->data.scalar.value, e->data.scalar.length};
     int r = new_node(b, e->start_mark, DOC_SCALAR, &d);
     r = r != 0 ? r : check_tag(b, e->data.scalar.tag, e->start_mark);
@@ -199,7 +199,7 @@ static int on_open(struct builder *b, const yaml_event_t *e, enum doc_kind kind)
         kind == DOC_MAP ? e->data.mapping_start.anchor : e->data.sequence_start.anchor;
     const yaml_char_t *tag =
         kind == DOC_MAP ? e->data.mapping_start.tag : e->data.sequence_start.tag;
-    struct doc *d;
+    struct doc *d = NULL;
     if (b->depth == WEIR_SPEC_DEPTH_MAX) {
         return fail_at(b, e->start_mark, -WEIR_ELIMIT, "nested deeper than 16 levels");
     }
@@ -240,7 +240,7 @@ static int on_alias(struct builder *b, const yaml_event_t *e)
     if (target->size == 0) {
         return fail_at(b, e->start_mark, -WEIR_EINVAL, "the alias stands inside its own anchor");
     }
-    struct doc *d;
+    struct doc *d = NULL;
     int r = new_node(b, e->start_mark, target->kind, &d);
     b->size += target->size - 1;
     if (r == 0 && b->size > DOC_NODES_MAX) {

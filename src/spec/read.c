@@ -394,7 +394,7 @@ int read_memory(struct reader *rd, const struct doc *d, const char *path)
 
 static int read_gpu_memory(struct reader *rd, const struct doc *d, const char *path)
 {
-    uint64_t v;
+    uint64_t v = 0;
     int r = read_mib(rd, d, path, UINT32_MAX, &v);
     if (r == 0) {
         rd->spec->request.gpu_mem_mib_min = (uint32_t)v;
@@ -758,7 +758,7 @@ static int read_expected(struct reader *rd, const struct doc *d, const char *pat
 
 static int read_input_size(struct reader *rd, const struct doc *d, const char *path)
 {
-    uint64_t mib;
+    uint64_t mib = 0;
     int r = read_mib(rd, d, path, MEM_MIB_MAX, &mib);
     if (r == 0) {
         rd->spec->request.stage_bytes = mib << 20;
