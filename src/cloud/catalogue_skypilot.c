@@ -147,8 +147,8 @@ static int sky_offer(struct weir_catalogue *c, const struct weir_sv *f, struct c
                          WEIR_SV_ARG(f[SKY_ACCELERATOR]));
     }
     o->gpu_mem_mib = memory_of_info(f[SKY_GPU_INFO]);
-    int64_t cpu_milli;
-    int64_t mem_mib;
+    int64_t cpu_milli = 0;
+    int64_t mem_mib = 0;
     r = sky_size("vCPUs", f[SKY_VCPUS], 1000, &cpu_milli, err);
     r = r < 0 ? r : sky_size("MemoryGiB", f[SKY_MEMORY], 1024, &mem_mib, err);
     if (r < 0) {
