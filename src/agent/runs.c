@@ -193,9 +193,6 @@ static void ended(struct agent *a, struct live_run *r)
     struct weir_run_id id = r->id;
     agent_checkpoint_look(a, r, true);
     end_of(a, r->dir, id, &end, &started);
-    if (end.reason == WEIR_REASON_OOM) {
-        a->host_oom_kills = weir_host_oom_kills();
-    }
     live_remove(a, r);
     const struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_ENDED, .run = id, .end = &end};
     agent_feed(a, &e);
@@ -299,8 +296,7 @@ static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const 
                              .cgroups = &a->cgroups,
                              .container = &a->container,
                              .log_bytes_max = a->conf->log_bytes_max != 0 ? a->conf->log_bytes_max : LOG_BYTES_DEFAULT,
-                             .files = a->files,
-                             .host_oom_kills = a->host_oom_kills};
+                             .files = a->files};
     /* a container's limits are its tool's business */
     if (s->spec->image == NULL) {
         shim.limits.mem_mib = s->spec->request.mem_mib;
