@@ -38,11 +38,6 @@ void weir_http_session_free(struct weir_http_session *s)
     free(s);
 }
 
-void weir_http_session_freep(struct weir_http_session **s)
-{
-    weir_http_session_free(*s);
-}
-
 int weir_http_session_call(struct weir_http_session *s,
                            const struct weir_http_call *call,
                            weir_http_sink_fn *sink,

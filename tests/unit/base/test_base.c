@@ -225,10 +225,18 @@ static void the_map_agrees_with_a_plain_array(void **state)
     weir_interner_release(&t);
 }
 
+static void error_codes_say_whether_to_try_again(void **state)
+{
+    (void)state;
+    assert_true(weir_error_is_retryable(-WEIR_EUNAVAIL) && weir_error_is_retryable(-WEIR_ETIMEOUT));
+    assert_false(weir_error_is_retryable(-WEIR_EINVAL) || weir_error_is_retryable(0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations_are_read_in_every_unit),
+        cmocka_unit_test(error_codes_say_whether_to_try_again),
         cmocka_unit_test(slurm_times_follow_the_manual),
         cmocka_unit_test(sizes_and_money_are_exact),
         cmocka_unit_test(times_round_trip),
