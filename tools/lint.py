@@ -105,6 +105,10 @@ def check_shape(found, _build):
                 found.add(path, number, "a // comment: uncommitted debugging?")
             if re.search(r"\b(TODO|FIXME|XXX)\b", line):
                 found.add(path, number, "unfinished work is absent, not marked")
+    for path in sources("tests/**/*.c"):
+        for number, bare in enumerate(without_comments_and_strings(path.read_text(encoding="utf-8")).splitlines(), 1):
+            if re.search(r"(?<!\w)skip\(\)", bare):
+                found.add(path, number, "cmocka's skip() counts as a failure: let the test's name end in '# SKIP why'")
     for path in sources("tools/*.py", "tests/**/*.py", "examples/**/*.py"):
         head = path.read_text(encoding="utf-8").splitlines()[:2]
         if not any("SPDX-License-Identifier: Apache-2.0" in line for line in head):
