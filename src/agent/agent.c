@@ -318,7 +318,6 @@ static int find_hardware(struct agent *a, struct weir_err *err)
     weir_cgroups_find(&a->cgroups, a->conf->cgroup_root == NULL ? "/sys/fs/cgroup" : a->conf->cgroup_root, self);
     a->hardware.cgroup = kind[a->cgroups.kind];
     weir_container_find(&a->container, a->path);
-    a->host_oom_kills = weir_host_oom_kills();
     weir_log(WEIR_LOG_NOTICE,
              "agent.host",
              "node=\"%s\" cpu_milli=%u mem_mib=%llu gpus=%zu declared=%s cgroup=\"%s\" container=%s dir=\"%s\"",

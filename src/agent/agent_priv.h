@@ -84,7 +84,6 @@ struct agent {
     struct weir_map by_pid; /* pid -> place in live */
     unsigned sweeps_left;   /* for groups that may be left behind */
     unsigned n_spares;      /* directories of forgotten runs, ready for use */
-    uint64_t host_oom_kills;
     struct rlimit files; /* as they were at the start */
     /* energy since the start */
     uint64_t node_mj;

@@ -195,9 +195,6 @@ static void ended(struct agent *a, struct live_run *r)
     struct weir_run_id id = r->id;
     agent_checkpoint_look(a, r, true);
     end_of(a, r->dir, id, &end, &started);
-    if (end.reason == WEIR_REASON_OOM) {
-        a->host_oom_kills = weir_host_oom_kills();
-    }
     live_remove(a, r);
     const struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_ENDED, .run = id, .end = &end};
     agent_feed(a, &e);
@@ -302,8 +299,7 @@ static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const 
                              .container = &a->container,
                              .log_bytes_max = a->conf->log_bytes_max != 0 ? a->conf->log_bytes_max : LOG_BYTES_DEFAULT,
                              .files = a->files,
-                             .for_parent = for_parent,
-                             .host_oom_kills = a->host_oom_kills};
+                             .for_parent = for_parent};
     /* a container's limits are its tool's business */
     if (s->spec->image == NULL) {
         shim.limits.mem_mib = s->spec->request.mem_mib;
@@ -323,7 +319,6 @@ pid_t agent_run_spawn(void *ctx, const struct weir_spawn *s)
     int rc = command == NULL ? -WEIR_EINVAL : weir_start_read(command, a->models, &start, NULL);
     pid_t pid = -EINVAL;
     if (rc == 0) {
-        a->host_oom_kills = s->host_oom_kills;
         pid = fork_supervisor(a, &start, s->dir, s->record_fd, true);
         pid = pid < 0 ? -errno : pid;
     }
@@ -338,7 +333,7 @@ static enum weir_spawned make_supervisor(struct agent *a, const json_t *command,
     enum weir_spawned how = WEIR_SPAWN_NOT;
     WEIR_CLEANUP(weir_freep) char *text = a->spawner.pid == 0 ? NULL : json_dumps(command, JSON_COMPACT);
     if (text != NULL) {
-        const struct weir_spawn what = {dir, weir_sv_of(text), record_fd, a->host_oom_kills};
+        const struct weir_spawn what = {dir, weir_sv_of(text), record_fd};
         how = weir_spawner_start(&a->spawner, &what, ret_pid);
     }
     if (how == WEIR_SPAWN_NOT) {

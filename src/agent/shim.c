@@ -43,6 +43,7 @@ struct supervisor {
     struct weir_env_facts facts;
     char workdir[WEIR_PATH_SIZE];
     struct weir_cgroup cgroup;
+    uint64_t host_oom_before; /* the host's counter when the first process was started */
     struct weir_run_log log;
     struct stream out;
     struct stream err;
@@ -70,7 +71,8 @@ static int64_t now_us(void)
     return weir_clock_mono(&weir_clock_os).us;
 }
 
-uint64_t weir_host_oom_kills(void)
+/* The host's count of processes killed for memory since boot; 0 where it is not known. */
+static uint64_t host_oom_kills(void)
 {
     char text[16 * 1024];
     long n = weir_slurp("/proc/vmstat", text, sizeof text);
@@ -319,6 +321,7 @@ static int spawn(struct supervisor *s, const struct weir_argv *argv, struct weir
     if (!s->announced) {
         s->announced = true;
         (void)weir_record_add_started(s->c->record_fd, getpid(), s->task, s->started);
+        s->host_oom_before = (s->cgroup.controllers & WEIR_CGROUP_MEMORY) != 0 ? 0 : host_oom_kills();
     }
     return 0;
 }
@@ -467,7 +470,7 @@ static bool was_oom(struct supervisor *s, struct weir_agent_end *end)
         return false;
     }
     /* Without a memory cgroup the kernel's counter for the whole host is all there is to go by. */
-    if (by_kill && weir_host_oom_kills() > s->c->host_oom_kills) {
+    if (by_kill && host_oom_kills() > s->host_oom_before) {
         (void)snprintf(end->text, sizeof end->text, "probably out of memory: killed while the host ran out (no memory cgroup to tell)");
         return true;
     }

@@ -38,11 +38,7 @@ struct weir_shim {
     uint64_t log_bytes_max;
     struct rlimit files; /* what tasks get: the agent raises its own */
     bool for_parent;         /* it becomes a child of this process's parent, as the spawner makes it */
-    uint64_t host_oom_kills; /* of the whole host, as last seen before the start */
 };
 
 /* Starts a supervisor. Returns its process id, or -1 with errno. record_fd stays open here. */
 pid_t weir_shim_fork(const struct weir_shim *s);
-
-/* The host's count of processes killed for memory since boot; 0 where it is not known. */
-uint64_t weir_host_oom_kills(void);

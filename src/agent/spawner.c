@@ -16,7 +16,6 @@ enum { ANSWER_PATIENCE_MS = 10000 };
 
 /* A request: this, the directory with its terminating NUL, the start command. */
 struct head {
-    uint64_t host_oom_kills;
     uint32_t dir_bytes;
     uint32_t start_bytes;
 };
@@ -57,7 +56,6 @@ static int receive(int fd, char *buf, struct weir_spawn *ret)
     }
     ret->dir = buf;
     ret->start = (struct weir_sv){buf + head.dir_bytes, head.start_bytes};
-    ret->host_oom_kills = head.host_oom_kills;
     return 1;
 }
 
@@ -136,7 +134,7 @@ static bool request(const struct weir_spawner *s, const struct weir_spawn *what)
     if (dir_bytes > WEIR_PATH_SIZE || what->start.n > WEIR_SPAWN_BYTES_MAX - dir_bytes) {
         return false;
     }
-    struct head head = {what->host_oom_kills, (uint32_t)dir_bytes, (uint32_t)what->start.n};
+    struct head head = {(uint32_t)dir_bytes, (uint32_t)what->start.n};
     union {
         const char *in;
         void *out;

@@ -26,7 +26,6 @@ struct weir_spawn {
     const char *dir;         /* of the run; absolute */
     struct weir_sv start;    /* the start command, as JSON text */
     int record_fd;           /* locked */
-    uint64_t host_oom_kills; /* as last seen */
 };
 
 enum { WEIR_SPAWN_BYTES_MAX = 64 * 1024 };

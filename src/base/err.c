@@ -25,6 +25,21 @@ static int index_of(int code)
     return i >= 0 && i < WEIR_ERROR_MAX ? i : WEIR_EIO;
 }
 
+/* A text that was cut to its size ends with a whole character. */
+static void drop_half_character(struct weir_err *err)
+{
+    size_t n = strlen(err->text);
+    size_t at = n;
+    while (at > 0 && n - at < 3 && ((unsigned char)err->text[at - 1] & 0xc0) == 0x80) {
+        at--;
+    }
+    unsigned char lead = at > 0 ? (unsigned char)err->text[at - 1] : 0;
+    size_t want = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 0;
+    if (n - at + 1 < want) {
+        err->text[at - 1] = '\0';
+    }
+}
+
 int weir_fail(struct weir_err *err, int code, const char *fmt, ...)
 {
     if (err != NULL) {
@@ -32,6 +47,7 @@ int weir_fail(struct weir_err *err, int code, const char *fmt, ...)
         va_start(ap, fmt);
         (void)vsnprintf(err->text, sizeof err->text, fmt, ap);
         va_end(ap);
+        drop_half_character(err);
     }
     return code;
 }
@@ -48,6 +64,7 @@ int weir_fail_prefix(struct weir_err *err, int code, const char *fmt, ...)
         if (n >= 0 && (size_t)n < sizeof err->text) {
             (void)snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
         }
+        drop_half_character(err);
     }
     return code;
 }
@@ -59,7 +76,7 @@ const char *weir_error_text(int code)
 
 const char *weir_error_name(int code)
 {
-    static char lower[WEIR_ERROR_MAX][16];
+    static _Thread_local char lower[WEIR_ERROR_MAX][16];
     int i = index_of(code);
     for (size_t k = 0; k + 1 < sizeof lower[i] && table[i].name[k] != '\0'; k++) {
         char c = table[i].name[k];

@@ -7,11 +7,12 @@
 
 #include "base/mem.h"
 
-struct weir_bill *weir_bill_new(uint64_t next_posting)
+struct weir_bill *weir_bill_new(uint64_t next_posting, struct weir_wall made_from)
 {
     WEIR_ASSERT(next_posting >= 1);
     struct weir_bill *b = weir_alloc(sizeof *b);
     b->next_posting = next_posting;
+    b->last_at = made_from;
     return b;
 }
 

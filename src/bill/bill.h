@@ -131,8 +131,11 @@ struct weir_bill_segment {
 
 struct weir_bill;
 
-/* next_posting: id of the first posting to come (>= 1). Never NULL. */
-struct weir_bill *weir_bill_new(uint64_t next_posting);
+/*
+ * next_posting: id of the first posting to come (>= 1). made_from: no posting is stamped with an earlier time; after a
+ * restart at least the stamp of the last one stored, as late reports must not stand before it. Never NULL.
+ */
+struct weir_bill *weir_bill_new(uint64_t next_posting, struct weir_wall made_from);
 void weir_bill_free(struct weir_bill *b);
 
 /* Times earlier than the node's last event (a closing, a checkpoint, a posting) are moved up to it; unknown nodes and runs are ignored

@@ -179,15 +179,6 @@ void agents_free(struct broker *b)
     }
 }
 
-size_t agents_lost(const struct broker *b)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < b->agents.n; i++) {
-        n += b->agents.p[i]->lost ? 1 : 0;
-    }
-    return n;
-}
-
 bool agents_local_is_busy(struct broker *b)
 {
     for (size_t i = 0; i < b->agents.n; i++) {

@@ -211,7 +211,6 @@ void agents_release(struct broker *b);
 void agents_tick(struct broker *b);
 /* Any run placed on this host's own agent? */
 bool agents_local_is_busy(struct broker *b);
-size_t agents_lost(const struct broker *b);
 /* "12" or "12_7", for the engine. */
 void agents_task_name(void *broker, struct weir_task_id id, char *buf, size_t size);
 

@@ -386,9 +386,14 @@ static int read_file(const char *path, char **ret, size_t *ret_n, struct weir_er
     }
     char *buf = weir_alloc(CONFIG_BYTES_MAX + 1);
     size_t n = 0;
-    ssize_t got;
+    ssize_t got = 0;
     while (n <= CONFIG_BYTES_MAX && (got = read(fd, buf + n, CONFIG_BYTES_MAX + 1 - n)) > 0) {
         n += (size_t)got;
+    }
+    if (got < 0) {
+        int e = errno;
+        free(buf);
+        return weir_fail(err, -WEIR_ECONFIG, "configuration file %s: cannot be read: %s", path, strerror(e));
     }
     if (n > CONFIG_BYTES_MAX) {
         free(buf);
@@ -399,7 +404,7 @@ static int read_file(const char *path, char **ret, size_t *ret_n, struct weir_er
     return 0;
 }
 
-int weir_config_load(struct weir_config **ret, const char *path, struct weir_err *err)
+int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char *name, struct weir_err *err)
 {
     struct weir_config *c = weir_alloc(sizeof *c);
     memcpy(c->currency, "USD", 4);
@@ -408,24 +413,17 @@ int weir_config_load(struct weir_config **ret, const char *path, struct weir_err
     c->node_silence = weir_dur_s(60);
     c->log_bytes_max = UINT64_C(256) << 20;
     int r = 0;
-    if (path != NULL) {
-        char *text = NULL;
-        size_t n = 0;
-        r = read_file(path, &text, &n, err);
-        if (r == 0) {
-            struct weir_arena arena = {0};
-            struct doc *root;
-            struct weir_err scratch;
-            struct loader l = {c, path, err == NULL ? &scratch : err};
-            r = doc_from_yaml((struct weir_sv){text, n}, path, &arena, &root, l.err);
-            if (r == 0) {
-                r = read_all(&l, root);
-            } else {
-                r = -WEIR_ECONFIG;
-            }
-            weir_arena_release(&arena);
-            free(text);
+    if (text.p != NULL) {
+        struct weir_arena arena = {0};
+        struct doc *root = NULL; /* stays so for an empty file */
+        struct weir_err scratch = {0};
+        struct loader l = {c, name, err == NULL ? &scratch : err};
+        if (doc_from_yaml(text, name, &arena, &root, l.err) < 0) {
+            r = -WEIR_ECONFIG;
+        } else if (root != NULL) {
+            r = read_all(&l, root);
         }
+        weir_arena_release(&arena);
     }
     if (r != 0) {
         weir_config_free(c);
@@ -433,6 +431,17 @@ int weir_config_load(struct weir_config **ret, const char *path, struct weir_err
     }
     *ret = c;
     return 0;
+}
+
+int weir_config_load(struct weir_config **ret, const char *path, struct weir_err *err)
+{
+    if (path == NULL) {
+        return weir_config_parse(ret, (struct weir_sv){0}, "", err);
+    }
+    WEIR_CLEANUP(weir_freep) char *text = NULL;
+    size_t n = 0;
+    int r = read_file(path, &text, &n, err);
+    return r != 0 ? r : weir_config_parse(ret, (struct weir_sv){text, n}, path, err);
 }
 
 void weir_config_free(struct weir_config *c)

@@ -43,6 +43,9 @@ struct weir_config {
 
 /* path NULL: all defaults. Errors: -WEIR_ECONFIG with file, line and key; -WEIR_ENOTFOUND. */
 int weir_config_load(struct weir_config **ret, const char *path, struct weir_err *err);
+
+/* The same from text; name is what errors call the file. text.p NULL: all defaults. Errors: -WEIR_ECONFIG. */
+int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char *name, struct weir_err *err);
 void weir_config_free(struct weir_config *c);
 
 /*

@@ -49,11 +49,6 @@ struct weir_wall weir_engine_wake_at(const struct weir_engine *e)
     return e->wake_at;
 }
 
-uint64_t weir_engine_event_id(const struct weir_engine *e)
-{
-    return e->event_id;
-}
-
 uint64_t weir_engine_world(const struct weir_engine *e)
 {
     return e->world;

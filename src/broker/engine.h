@@ -126,5 +126,3 @@ const struct weir_job_id *weir_engine_take_ended(struct weir_engine *e, size_t *
 uint64_t weir_engine_world(const struct weir_engine *e);
 /* Jobs in that state; 0 for final ones, which are not counted. */
 uint64_t weir_engine_jobs(const struct weir_engine *e, enum weir_job_state state);
-/* Highest event id written so far. */
-uint64_t weir_engine_event_id(const struct weir_engine *e);

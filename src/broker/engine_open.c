@@ -206,9 +206,12 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
     if (r != 0) {
         return r;
     }
-    e->bill = weir_bill_new(posting + 1);
     weir_core_restore_ids(e->core, job + 1, node + 1, lease + 1, hold + 1);
-    if ((r = read_last_step(e, err)) != 0 || (r = ops->each_shape(s, on_shape, &x, err)) != 0 ||
+    if ((r = read_last_step(e, err)) != 0) {
+        return r;
+    }
+    e->bill = weir_bill_new(posting + 1, e->now);
+    if ((r = ops->each_shape(s, on_shape, &x, err)) != 0 ||
         (r = ops->each_project(s, on_project, &x, err)) != 0 || (r = ops->each_user(s, on_user, &x, err)) != 0 ||
         (r = ops->each_pool(s, on_pool, &x, err)) != 0 || (r = ops->each_live_job(s, on_job, &x, err)) != 0 ||
         (r = ops->each_node(s, false, on_node, &x, err)) != 0 ||

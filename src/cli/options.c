@@ -163,13 +163,11 @@ static int parse_short(struct weir_args *a, size_t n, char *const *word, size_t 
 int weir_args_parse(struct weir_args *ret, const struct weir_opt *opts, const struct weir_opt *common, size_t n,
                     char *const *word, enum weir_opt_order order, struct weir_err *err)
 {
-    /* Each character of a word can give one value at most ("-fq"), each word one operand. */
+    /* Each character of an option's word can give one value at most ("-fq"), each word one operand. All words count:
+     * "--" does not end the options where it is itself an option's value. */
     size_t values_max = 1;
     for (size_t i = 0; i < n; i++) {
-        values_max += strlen(word[i]) + 1;
-        if (weir_streq(word[i], "--")) {
-            break;
-        }
+        values_max += word[i][0] == '-' ? strlen(word[i]) : 0;
     }
     *ret = (struct weir_args){
         .opts = opts != NULL ? opts : none,

@@ -22,24 +22,10 @@ static const char *const basis_name[WEIR_PRICE_BASIS_MAX] = {
     [WEIR_PRICE_ACCELERATOR] = "accelerator",
 };
 
-static const char *const refusal_name[WEIR_PRICE_REFUSED_MAX] = {
-    [WEIR_PRICE_REFUSED_NONE] = "none",
-    [WEIR_PRICE_REFUSED_NO_PRICE] = "no_price",
-    [WEIR_PRICE_REFUSED_IMPLAUSIBLE] = "implausible",
-    [WEIR_PRICE_REFUSED_DUPLICATE] = "duplicate",
-    [WEIR_PRICE_REFUSED_CURRENCY] = "currency",
-};
-
 const char *weir_price_basis_name(enum weir_price_basis b)
 {
     WEIR_ASSERT(b < WEIR_PRICE_BASIS_MAX);
     return basis_name[b];
-}
-
-const char *weir_price_refusal_name(enum weir_price_refusal r)
-{
-    WEIR_ASSERT(r < WEIR_PRICE_REFUSED_MAX);
-    return refusal_name[r];
 }
 
 uint64_t weir_offer_id(const struct weir_offer *o)

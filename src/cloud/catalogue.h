@@ -116,4 +116,3 @@ void weir_catalogue_write(const struct weir_catalogue *c, const char *provider, 
 uint64_t weir_offer_id(const struct weir_offer *o);
 
 const char *weir_price_basis_name(enum weir_price_basis b);
-const char *weir_price_refusal_name(enum weir_price_refusal r);

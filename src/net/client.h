@@ -72,7 +72,6 @@ int weir_http_curl_new(struct weir_http **ret, struct uv_loop_s *loop, struct we
 struct weir_http_session; /* keeps connections between calls */
 int weir_http_session_new(struct weir_http_session **ret, struct weir_err *err);
 void weir_http_session_free(struct weir_http_session *s);
-void weir_http_session_freep(struct weir_http_session **s);
 
 /* Called with each piece of a streamed answer body of status 2xx; non-zero ends the call. */
 typedef int weir_http_sink_fn(void *ctx, const char *p, size_t n);

@@ -36,11 +36,6 @@ void weir_http_session_free(struct weir_http_session *s)
     free(s);
 }
 
-void weir_http_session_freep(struct weir_http_session **s)
-{
-    weir_http_session_free(*s);
-}
-
 /* Makes the session's handle, or clears it, which keeps its connections. */
 static int ready_handle(struct weir_transfer *t, struct weir_err *err)
 {

@@ -49,7 +49,6 @@ void weir_request_clear(struct weir_http_request *r)
     r->body_n = 0;
     r->answer_n = 0;
     r->status = 0;
-    r->data = NULL;
     r->is_begun = r->is_too_large = false;
     r->refusal = NULL;
     r->uri.n_query = 0;
@@ -143,16 +142,6 @@ const char *weir_request_peer(struct weir_http_request *r)
         (void)weir_address_format((const struct sockaddr *)&c->peer_address, c->peer);
     }
     return c->peer;
-}
-
-void weir_request_set_data(struct weir_http_request *r, void *data)
-{
-    r->data = data;
-}
-
-void *weir_request_data(const struct weir_http_request *r)
-{
-    return r->data;
 }
 
 /* ---- answering it ---- */

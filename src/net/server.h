@@ -73,9 +73,6 @@ struct weir_sv weir_request_body(const struct weir_http_request *r);
 enum weir_peer_trust weir_request_trust(struct weir_http_request *r);
 /* "127.0.0.1:50123" for logs. */
 const char *weir_request_peer(struct weir_http_request *r);
-/* A place for the upper layer to keep its own state; freed by it before the answer. */
-void weir_request_set_data(struct weir_http_request *r, void *data);
-void *weir_request_data(const struct weir_http_request *r);
 
 /* ---- answering ---- */
 struct weir_http_header {

@@ -53,7 +53,6 @@ struct weir_http_request {
     char *body;
     size_t body_n;
     size_t body_size;
-    void *data;
 
     /* the answer: either response, or status with answer for build_response */
     int status;

@@ -100,7 +100,7 @@ int weir_spec_parse(struct weir_sv text,
                     struct weir_err *err)
 {
     WEIR_CLEANUP(weir_spec_freep) struct weir_spec *s = weir_spec_new();
-    struct weir_err scratch;
+    struct weir_err scratch = {0};
     struct weir_err *e = err == NULL ? &scratch : err;
     if (text.n > WEIR_SPEC_BYTES_MAX) {
         return weir_fail(e, -WEIR_ELIMIT, "%s: %zu bytes; a job file has at most %d", file_name,

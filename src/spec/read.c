@@ -968,7 +968,7 @@ int weir_spec_from_json(const json_t *root,
 {
     WEIR_CLEANUP(weir_spec_freep) struct weir_spec *s = weir_spec_new();
     WEIR_CLEANUP(weir_freep) struct doc *doc = NULL;
-    struct weir_err scratch;
+    struct weir_err scratch = {0};
     int r = doc_from_json(root, &doc, err);
     if (r != 0) {
         return r;

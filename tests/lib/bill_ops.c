@@ -23,6 +23,7 @@ struct world {
     struct weir_bill_check *check;
     struct weir_wall now;
     uint64_t last_posting;
+    struct weir_wall last_made;
     uint64_t next_node;
     uint64_t next_job;
     struct weir_node_id node[NODES]; /* 0: not open */
@@ -171,6 +172,7 @@ static int take(struct world *w)
         }
         struct bill_ops_sums *s = &w->ret->sums;
         w->last_posting = p[i].id;
+        w->last_made = p[i].at;
         s->postings++;
         s->gpu_us += p[i].gpu_us;
         if (p[i].credit < WEIR_ACCOUNT_NODE) {
@@ -218,7 +220,7 @@ static int take(struct world *w)
 static int restart(struct world *w)
 {
     weir_bill_free(w->b);
-    w->b = weir_bill_new(w->last_posting + 1);
+    w->b = weir_bill_new(w->last_posting + 1, w->last_made);
     int r = 0;
     for (size_t i = 0; i < w->meters.n && r == 0; i++) {
         r = weir_bill_restore_meter(w->b, &w->meters.p[i], w->err);
@@ -260,7 +262,7 @@ int bill_ops_run(const uint8_t *bytes, size_t n, const struct bill_ops_conf *con
 {
     struct world w = {.p = bytes,
                       .left = n,
-                      .b = weir_bill_new(1),
+                      .b = weir_bill_new(1, (struct weir_wall){0}),
                       .check = weir_bill_check_new(),
                       .now = {T0},
                       .next_node = 1,

@@ -2,22 +2,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does the API keep the contract that its OpenAPI document states?
 
-    api_contract.py --venv DIR (--url URL | --serve PROGRAM)
+    api_contract.py --venv DIR (--weir PROGRAM | --url URL | --serve PROGRAM)
 
 Two public tools judge: openapi-spec-validator reads the document, schemathesis sends requests made from
 it and looks for answers of 5xx and for answers that the document does not allow. They are installed
 into a virtual environment in DIR (under the build folder); where that is not possible the checks are
-skipped by name. --serve starts a program that prints its URL and serves until its input ends.
+skipped by name.
+
+--weir starts a real broker: jobs of several kinds have run on it, and then it goes on without an agent, so
+that nothing that the tester makes up is ever run. Afterwards it must still be well, its ledger balanced,
+and its end clean. --serve starts a program that prints its URL and serves until its input ends.
 
 Output is TAP. Exit status 0: all passed or skipped.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import pathlib
+import re
 import subprocess
 import sys
 import urllib.request
+
+import lib
 
 PACKAGES = ["openapi-spec-validator", "schemathesis>=4,<5"]
 CHECKS = ",".join([
@@ -39,11 +48,11 @@ def make_venv(folder):
         return python, ""
     try:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True, timeout=120)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES],
-                       check=True, capture_output=True, timeout=300)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "10",
+                        *PACKAGES], check=True, capture_output=True, timeout=180)
     except (subprocess.SubprocessError, OSError) as e:
-        detail = getattr(e, "stderr", b"") or b""
-        return None, detail.decode(errors="replace").strip().splitlines()[-1:] or [str(e)]
+        detail = (getattr(e, "stderr", b"") or getattr(e, "stdout", b"") or b"").decode(errors="replace").strip().splitlines()
+        return None, detail[-1] if detail else str(e)
     with open(marker, "w", encoding="utf-8"):
         pass
     return python, ""
@@ -59,11 +68,13 @@ def validate(python, document):
     return subprocess.run([python, "-c", code], input=json.dumps(document).encode(), capture_output=True, timeout=120, check=False)
 
 
-def explore(python, url, examples, seed, excluded):
+def explore(python, url, examples, seed, excluded, seconds):
     command = [os.path.join(os.path.dirname(python), "schemathesis"), "run", url + "/v1/openapi.json", "--url", url,
                "--checks", CHECKS, "--max-examples", str(examples), "--seed", str(seed), "--workers", "1", "--no-color",
                "--request-timeout", "10", "--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all",
                "--generation-database", "none"]
+    if seconds:
+        command += ["--max-time", str(seconds)]
     for name in excluded:
         command += ["--exclude-operation-id", name]
     # It keeps its notes in the working directory.
@@ -74,40 +85,78 @@ def explore(python, url, examples, seed, excluded):
 def report(number, name, result):
     ok = result.returncode == 0
     print(f"{'ok' if ok else 'not ok'} {number} - {name}")
-    if not ok:
+    if ok:
+        # How much was tried: a run that tried nothing must not look like a good one.
+        for line in result.stdout.decode(errors="replace").splitlines():
+            if re.search(r"Test cases:|Operations:|generated", line):
+                print("# " + line.strip())
+    else:
         for line in (result.stdout + result.stderr).decode(errors="replace").splitlines()[-150:]:
             print("# " + line)
     sys.stdout.flush()
     return ok
 
 
+@contextlib.contextmanager
+def broker(weir):
+    """A broker with something in every list: ended, failed, cancelled and waiting jobs, nodes, a project, a ledger."""
+    with lib.Broker(str(pathlib.Path(weir).resolve())) as b:
+        lib.until("the own node", lambda: b.get("/v1/nodes")["items"])
+        b.wait(b.submit({"name": "array", "array": "0-3", "resources": {"accelerators": {"A100": 1}}, "run": "echo $WEIR_TASK_INDEX"}))
+        b.wait(b.submit({"name": "fails", "project": "vision", "tags": {"team": "red"}, "run": "exit 3"}))
+        b.stop()
+        b.args.append("--no-agent")
+        b.start()
+        b.submit({"name": "waits", "resources": {"accelerators": {"A100": 4}}, "run": "true"})
+        b.ok("cancel", b.submit({"name": "cancelled", "run": "true"}))
+        yield b.url
+        assert b.get("/v1/health")["status"] == "ok"
+        b.balanced()
+
+
+@contextlib.contextmanager
+def program(path):
+    """A program that prints its URL."""
+    server = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield server.stdout.readline().decode().strip()
+    finally:
+        server.stdin.close()
+        code = server.wait(timeout=60)
+    assert code == 0, f"{path} ended with {code}"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--venv", required=True)
+    parser.add_argument("--weir")
     parser.add_argument("--url")
     parser.add_argument("--serve")
     parser.add_argument("--exclude", action="append", default=[], metavar="OPERATION",
                         help="leave this operation out; submitJob runs what the tester makes up, unless all nodes are drained")
     parser.add_argument("--examples", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=int, help="how long to try at most")
     args = parser.parse_args()
     python, why = make_venv(os.path.abspath(args.venv))
     if python is None:
         print(f"1..0 # SKIP openapi-spec-validator and schemathesis cannot be installed: {why}")
         return 0
-    server = None
-    url = args.url
-    if args.serve:
-        server = subprocess.Popen([args.serve], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        url = server.stdout.readline().decode().strip()
+    target = broker(args.weir) if args.weir else program(args.serve) if args.serve else contextlib.nullcontext(args.url)
+    print("1..3")
+    ok = True
     try:
-        print("1..2")
-        ok = report(1, "openapi-spec-validator accepts the document", validate(python, fetch(url)))
-        ok = report(2, "schemathesis finds no breach of the document", explore(python, url, args.examples, args.seed, EXCLUDED + args.exclude)) and ok
-    finally:
-        if server:
-            server.stdin.close()
-            ok = server.wait(timeout=60) == 0 and ok
+        with target as url:
+            ok = report(1, "openapi-spec-validator accepts the document", validate(python, fetch(url)))
+            found = explore(python, url, args.examples, args.seed, EXCLUDED + args.exclude, args.seconds)
+            ok = report(2, "schemathesis finds no breach of the document", found) and ok
+    except Exception as why:
+        ok = False
+        for line in str(why).splitlines():
+            print("# " + line)
+        print("not ok 3 - the server is well afterwards")
+    else:
+        print("ok 3 - the server is well afterwards")
     return 0 if ok else 1
 
 

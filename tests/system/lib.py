@@ -6,6 +6,7 @@ A test is a function whose name begins with test_. Processes are ended by id.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import time
 import traceback
 import urllib.error
 import urllib.request
+
+SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|: runtime error: ")
 
 
 class Skip(Exception):
@@ -87,7 +90,19 @@ class Broker:
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=30)
+            code = self.process.wait(timeout=30)
+            assert code == 0, f"the broker ended with {code}: {(self.dir / 'serve.log').read_text()[-4000:]}"
+
+    def sanitizer_findings(self):
+        """What a sanitizer build wrote: into the log of the broker and its agent, or of a rented machine."""
+        found = []
+        for path in self.dir.rglob("*"):
+            if path.is_file() and "log" in path.name and path.stat().st_size < 64 << 20:
+                text = path.read_text(errors="replace")
+                at = SANITIZER.search(text)
+                if at:
+                    found.append(f"{path}: {text[at.start():at.start() + 4000]}")
+        return found
 
     def own_processes(self, word):
         """Processes of this broker's directory whose command line has the word: agents, machines."""
@@ -106,11 +121,15 @@ class Broker:
                         pass
             if exc[0] is not None:
                 sys.stderr.write((self.dir / "serve.log").read_text()[-4000:])
+            found = self.sanitizer_findings()
             shutil.rmtree(self.dir, ignore_errors=True)
+            assert not found, found[0]
 
     def run(self, *args, input=None, cwd=None, timeout=120):
-        return subprocess.run([self.weir, *map(str, args)], env=self.env, input=input, cwd=cwd or self.dir, timeout=timeout,
-                              capture_output=True, text=True, check=False)
+        result = subprocess.run([self.weir, *map(str, args)], env=self.env, input=input, cwd=cwd or self.dir, timeout=timeout,
+                                capture_output=True, text=True, check=False)
+        assert not SANITIZER.search(result.stderr), result.stderr
+        return result
 
     def ok(self, *args, **kw):
         result = self.run(*args, **kw)

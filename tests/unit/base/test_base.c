@@ -225,10 +225,36 @@ static void the_map_agrees_with_a_plain_array(void **state)
     weir_interner_release(&t);
 }
 
+static void a_long_error_ends_with_a_whole_character(void **state)
+{
+    (void)state;
+    char text[800];
+    for (size_t pad = 0; pad < 8; pad++) {
+        struct weir_err err;
+        memset(text, 'x', pad);
+        for (size_t i = pad; i + 4 < sizeof text; i += 4) {
+            memcpy(text + i, "\xf0\x9f\x90\x9f", 5);
+        }
+        (void)weir_fail(&err, -WEIR_EINVAL, "%s", text);
+        assert_true(strlen(err.text) > sizeof err.text - 5 && weir_utf8_is_text(weir_sv_of(err.text)));
+        (void)weir_fail_prefix(&err, -WEIR_EINVAL, "\xc3\xa9: a longer one");
+        assert_true(weir_utf8_is_text(weir_sv_of(err.text)));
+    }
+}
+
+static void error_codes_say_whether_to_try_again(void **state)
+{
+    (void)state;
+    assert_true(weir_error_is_retryable(-WEIR_EUNAVAIL) && weir_error_is_retryable(-WEIR_ETIMEOUT));
+    assert_false(weir_error_is_retryable(-WEIR_EINVAL) || weir_error_is_retryable(0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations_are_read_in_every_unit),
+        cmocka_unit_test(a_long_error_ends_with_a_whole_character),
+        cmocka_unit_test(error_codes_say_whether_to_try_again),
         cmocka_unit_test(slurm_times_follow_the_manual),
         cmocka_unit_test(sizes_and_money_are_exact),
         cmocka_unit_test(times_round_trip),

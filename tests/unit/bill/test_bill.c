@@ -85,7 +85,7 @@ struct ledger {
 
 static void ledger_open(struct ledger *l)
 {
-    *l = (struct ledger){.b = weir_bill_new(1), .check = weir_bill_check_new()};
+    *l = (struct ledger){.b = weir_bill_new(1, (struct weir_wall){0}), .check = weir_bill_check_new()};
 }
 
 static void take(struct ledger *l)

@@ -4,12 +4,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
 #include "core/gpu.h"
 #include "core/model.h"
+#include "core/sm.h"
 
 static void names_of_drivers_and_catalogues_fold_to_one_model(void **state)
 {
@@ -174,6 +176,22 @@ static void every_state_has_a_name_of_its_own(void **state)
     assert_string_equal(weir_reason_name(WEIR_REASON_MAX), "unknown");
 }
 
+static void a_machine_draws_each_of_its_states(void **state)
+{
+    (void)state;
+    const struct weir_sm *const machine[] = {&weir_sm_task, &weir_sm_job, &weir_sm_node, &weir_sm_lease, &weir_sm_hold};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(machine); i++) {
+        struct weir_str out = WEIR_STR_INIT(64 * 1024);
+        weir_sm_diagram(machine[i], &out);
+        assert_false(out.overflowed);
+        assert_non_null(strstr(weir_str_cstr(&out), "stateDiagram-v2\n    [*] --> "));
+        for (uint32_t k = 0; k < machine[i]->n; k++) {
+            assert_non_null(strstr(weir_str_cstr(&out), machine[i]->state[k].name));
+        }
+        weir_str_release(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +201,7 @@ int main(void)
         cmocka_unit_test(unknown_names_are_added_once_up_to_the_limit),
         cmocka_unit_test(what_is_no_name_is_refused),
         cmocka_unit_test(every_state_has_a_name_of_its_own),
+        cmocka_unit_test(a_machine_draws_each_of_its_states),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
