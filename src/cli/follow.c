@@ -164,9 +164,10 @@ static int look(struct weir_client *a, const struct weir_ref *ref, int64_t *ret_
     return r;
 }
 
-/* A new attempt has a log of its own. */
-static void set_attempt(struct weir_follow *f, int64_t attempt)
+/* A new attempt has a log of its own; none is passed over, however quickly it was over. */
+static int64_t next_attempt(struct weir_follow *f, int64_t latest)
 {
+    int64_t attempt = f->attempt > 0 && latest > f->attempt ? f->attempt + 1 : latest;
     /* What was streamed before the first attempt had a number was the first attempt. */
     if (attempt > 1 && attempt > f->attempt && f->offset > 0) {
         close_line(f);
@@ -174,28 +175,30 @@ static void set_attempt(struct weir_follow *f, int64_t attempt)
         f->offset = 0;
     }
     f->attempt = attempt;
+    return attempt;
 }
 
 /* One look and one stream; *ret_over where nothing more can come. */
 static int follow_once(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, bool *ret_over,
                        struct weir_err *err)
 {
-    int64_t attempt = 0;
+    int64_t latest = 0;
     bool final = false;
-    int r = look(a, ref, &attempt, &final, err);
+    int r = look(a, ref, &latest, &final, err);
     if (r < 0) {
         return r;
     }
-    set_attempt(f, attempt);
+    int64_t attempt = next_attempt(f, latest);
     r = stream(a, ref, attempt, true, f, err);
     if (r == 0 && attempt == 0 && !final) {
         /* Begun before the first attempt, the stream goes over all attempts to the task's end. */
-        r = look(a, ref, &attempt, &final, err);
+        r = look(a, ref, &latest, &final, err);
+        attempt = latest;
     }
     if (r == -WEIR_ENOTFOUND || r == -WEIR_ECONFLICT) {
         r = 0; /* no log yet, or none at all where it was cancelled before it began */
     }
-    *ret_over = r == 0 && final;
+    *ret_over = r == 0 && final && attempt == latest;
     return r;
 }
 
