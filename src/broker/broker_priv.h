@@ -49,6 +49,7 @@ struct agent {
     struct weir_command *parked;          /* its long poll */
     uint64_t parked_until_ms;
     uint64_t seen_ms;
+    uint64_t boot_hash; /* of the kernel boot id that its session was opened with */
     bool lost; /* the core was told */
     struct weir_wall lease_expires;
     /* The agent counts from its own start; the bill from the node's opening. */
