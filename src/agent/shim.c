@@ -442,6 +442,7 @@ static int container_argv(struct supervisor *s, struct weir_argv *command, struc
     }
     weir_argv_release(&inner);
     if (rc == 0) {
+        weir_container_tool_env(&s->env); /* after the container's own was put together: it is for the tool */
         weir_argv_release(command);
         *command = outer;
     }
