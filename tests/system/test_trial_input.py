@@ -81,5 +81,21 @@ def test_a_command_that_cannot_start_says_why(weir):
         assert result.returncode == 125 and "/no/such/directory" in result.stderr, result
 
 
+SIGNALLED = """#!/bin/bash
+#SBATCH --signal=B:USR1@5
+#SBATCH --time=0:01
+trap 'echo saved; exit 0' USR1
+echo up
+while :; do sleep 0.1; done
+"""
+
+
+def test_a_script_gets_the_signal_it_asked_for_at_its_time_limit(weir):
+    with Broker(weir) as b:
+        job = int(b.ok("submit", "-", input=SIGNALLED))
+        state = b.wait(job)
+        assert state["reason"] == "timeout" and b.log(job).splitlines()[0] == "up" and "saved" in b.log(job), (state, b.log(job))
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))
