@@ -97,5 +97,16 @@ def test_a_script_gets_the_signal_it_asked_for_at_its_time_limit(weir):
         assert state["reason"] == "timeout" and b.log(job).splitlines()[0] == "up" and "saved" in b.log(job), (state, b.log(job))
 
 
+def test_a_task_file_leaves_a_variable_to_who_submits_it(weir):
+    with Broker(weir, env={"HF_TOKEN": "mine"}) as b:
+        (b.dir / "task.yaml").write_text("name: a\nresources: {accelerators: A100:1}\nenvs:\n  MODEL: llama\n  HF_TOKEN: null\n"
+                                         "run: echo $MODEL $HF_TOKEN\n")
+        result = b.run("submit", "task.yaml")
+        assert result.returncode == 2 and "HF_TOKEN" in result.stderr, result
+        for option, want in (("HF_TOKEN=given", "given"), ("HF_TOKEN", "mine")):
+            job = int(b.ok("submit", "--wait", "--env", option, "task.yaml"))
+            assert b.log(job) == f"llama {want}\n", b.log(job)
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))
