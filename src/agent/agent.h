@@ -52,6 +52,9 @@ struct weir_agent_conf {
  */
 int weir_agent_main(const struct weir_agent_conf *conf, struct weir_err *err);
 
+/* Would these declared devices be taken? -WEIR_EINVAL where not. */
+int weir_agent_check_gpus(const char *text, struct weir_err *err);
+
 /*
  * Ends all tasks of the agent directory at once (SIGKILL) and waits up to timeout for their
  * supervisors to be gone. For machines that are agent processes: ending the agent alone leaves its

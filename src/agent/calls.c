@@ -188,7 +188,7 @@ void agent_call_report(struct agent *a)
     weir_str_release(&body);
 }
 
-void agent_call_log(struct agent *a, struct weir_run_id run, uint64_t offset)
+void agent_call_log(struct agent *a, struct weir_run_id run, uint32_t rank, uint64_t offset)
 {
     char dir[WEIR_PATH_SIZE], path[WEIR_PATH_SIZE], query[512];
     if (!agent_run_dir(a, run, dir) || !weir_path_join(path, dir, "log")) {
@@ -210,12 +210,13 @@ void agent_call_log(struct agent *a, struct weir_run_id run, uint64_t offset)
     }
     (void)snprintf(query,
                    sizeof query,
-                   "/v1/agent/log?node=%llu&session=%s&job=%llu&ordinal=%u&attempt=%u&offset=%llu",
+                   "/v1/agent/log?node=%llu&session=%s&job=%llu&ordinal=%u&attempt=%u&rank=%u&offset=%llu",
                    (unsigned long long)a->state.node,
                    weir_str_cstr(&session),
                    (unsigned long long)run.task.job.v,
                    run.task.ordinal,
                    run.attempt,
+                   rank,
                    (unsigned long long)offset);
     weir_str_release(&session);
     send_call(a, WEIR_AGENT_EV_LOGGED, run, query, (struct weir_sv){bytes, (size_t)n}, CALL_TIMEOUT_MS);

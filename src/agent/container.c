@@ -67,9 +67,35 @@ void weir_container_find(struct weir_container *ret, const char *path)
                find_program(path, "singularity", ret->path, sizeof ret->path)) {
         ret->tool = WEIR_CONTAINER_APPTAINER;
     }
+    static const char *const init[] = {"/usr/libexec/podman/catatonit", "/usr/local/libexec/podman/catatonit", "/usr/local/lib/podman/catatonit",
+                                       "/usr/lib/podman/catatonit", "/usr/bin/catatonit"};
+    ret->no_init = ret->tool == WEIR_CONTAINER_PODMAN;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(init); i++) {
+        ret->no_init = ret->no_init && access(init[i], X_OK) != 0;
+    }
     static const char *const cdi[] = {"/etc/cdi/nvidia.yaml", "/etc/cdi/nvidia.json", "/var/run/cdi/nvidia.yaml", "/var/run/cdi/nvidia.json"};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cdi); i++) {
         ret->cdi = ret->cdi || access(cdi[i], R_OK) == 0;
+    }
+}
+
+void weir_container_tool_env(struct weir_env *env)
+{
+    static const char *const prefix[] = {"CONTAINER", "DOCKER_", "XDG_RUNTIME_DIR=", "REGISTRY_AUTH_FILE=", "APPTAINER_", "SINGULARITY_"};
+    for (char *const *line = environ; *line != NULL; line++) {
+        const char *value = strchr(*line, '=');
+        char key[64];
+        bool is_for_tool = false;
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(prefix); i++) {
+            is_for_tool |= strncmp(*line, prefix[i], strlen(prefix[i])) == 0;
+        }
+        if (!is_for_tool || value == NULL || (size_t)(value - *line) >= sizeof key) {
+            continue;
+        }
+        (void)snprintf(key, sizeof key, "%.*s", (int)(value - *line), *line);
+        if (weir_env_get(env, key) == NULL) {
+            weir_env_set(env, key, value + 1);
+        }
     }
 }
 
@@ -179,7 +205,9 @@ static int oci_argv(const struct weir_container *c,
     weir_argv_add(a, c->path);
     weir_argv_add(a, "run");
     weir_argv_add(a, "--rm");
-    weir_argv_add(a, "--init");
+    if (!c->no_init) {
+        weir_argv_add(a, "--init");
+    }
     weir_argv_addf(a, "--name=%s", name);
     weir_argv_add(a, "--network=host");
     weir_argv_add(a, "--ipc=host"); /* what training frameworks need for shared memory */

@@ -21,11 +21,15 @@ struct weir_container {
     enum weir_container_tool tool;
     char path[256]; /* of the program */
     bool cdi;       /* a CDI description of NVIDIA devices is installed */
+    bool no_init;   /* podman without catatonit, which would refuse --init */
 };
 
 /* Looks along path (as in $PATH): podman, docker where its daemon's socket exists, apptainer,
  * singularity. */
 void weir_container_find(struct weir_container *ret, const char *path);
+
+/* Adds what the agent's own environment says to the tool (CONTAINERS_CONF, DOCKER_HOST, ...), where the job says nothing. */
+void weir_container_tool_env(struct weir_env *env);
 const char *weir_container_tool_name(enum weir_container_tool t);
 
 struct weir_argv {

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "cgroup.h"
+#include "agent.h"
 #include "nvml.h"
 
 enum {
@@ -165,6 +166,15 @@ static int declare(struct weir_hardware *h, const char *text, struct weir_gpu_ta
     }
     h->declared = true;
     return 0;
+}
+
+int weir_agent_check_gpus(const char *text, struct weir_err *err)
+{
+    struct weir_hardware h = {0};
+    struct weir_gpu_table *models = weir_gpu_table_new();
+    int r = declare(&h, text, models, err);
+    weir_gpu_table_free(models);
+    return r;
 }
 
 static uint64_t read_hex(const char *path)

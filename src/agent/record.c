@@ -40,6 +40,7 @@ static void write_start(const struct weir_record_start *s, struct weir_str *out)
     struct weir_json j = weir_json_begin(out);
     weir_json_object(&j);
     weir_run_id_write(&j, "run", s->run);
+    weir_json_kv_u64(&j, "rank", s->rank);
     weir_json_key(&j, "gpus");
     weir_json_array(&j);
     for (size_t i = 0; i < s->n_gpus; i++) {
@@ -157,6 +158,8 @@ static int read_start(const json_t *v, struct weir_record_start *s, struct weir_
     if (rc < 0) {
         return rc;
     }
+    int64_t rank = int_of(v, "rank");
+    s->rank = rank < 0 || rank >= WEIR_GANG_NODES_MAX ? 0 : (uint32_t)rank;
     const json_t *gpus = json_object_get(v, "gpus");
     const json_t *mj = json_object_get(v, "gpu_mj");
     for (size_t i = 0; i < json_array_size(gpus) && i < WEIR_AGENT_GPUS_MAX; i++) {

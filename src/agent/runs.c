@@ -274,6 +274,7 @@ static int check_start(const struct agent *a, const struct weir_start *s, struct
 static void fill_record(struct agent *a, const struct weir_start *s, struct weir_record_start *rec)
 {
     rec->run = s->run;
+    rec->rank = s->rank;
     rec->n_gpus = s->n_gpus;
     for (size_t i = 0; i < s->n_gpus; i++) {
         rec->gpu[i] = s->gpu[i];
@@ -465,7 +466,7 @@ static bool watch_adopted(struct agent *a, struct live_run *r, pid_t pid)
 
 static void adopt(struct agent *a, const char *dir, const struct weir_record *rec, bool locked)
 {
-    struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_FOUND, .run = rec->start.run, .pid = rec->pid, .at = rec->started};
+    struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_FOUND, .run = rec->start.run, .rank = rec->start.rank, .pid = rec->pid, .at = rec->started};
     struct weir_agent_end end;
     e.size = file_size(dir, "log");
     if (!locked) {

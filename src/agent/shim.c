@@ -284,8 +284,9 @@ static void watch(struct supervisor *s)
     while (!s->childless) {
         wait_once(s, 0);
         if (s->stop == WEIR_REASON_NONE && s->deadline != 0 && now_us() >= s->deadline) {
-            int64_t grace = s->c->start->spec->request.checkpoint_grace.us;
-            begin_stop(s, WEIR_REASON_TIMEOUT, SIGTERM, grace > 0 ? grace : TIMEOUT_GRACE_US);
+            const struct weir_spec *spec = s->c->start->spec;
+            int64_t grace = spec->request.checkpoint_grace.us;
+            begin_stop(s, WEIR_REASON_TIMEOUT, spec->checkpoint_signal > 0 ? spec->checkpoint_signal : SIGTERM, grace > 0 ? grace : TIMEOUT_GRACE_US);
         }
         if (s->kill_at != 0 && now_us() >= s->kill_at) {
             break;
@@ -447,6 +448,7 @@ static int container_argv(struct supervisor *s, struct weir_argv *command, struc
     }
     weir_argv_release(&inner);
     if (rc == 0) {
+        weir_container_tool_env(&s->env); /* after the container's own was put together: it is for the tool */
         weir_argv_release(command);
         *command = outer;
     }

@@ -359,6 +359,7 @@ static void do_start(struct weir_agent_state *s, const struct weir_agent_command
         refuse(s, c->seq, "the agent holds too many runs that were not forgotten");
         return;
     }
+    r->rank = c->rank;
     if (s->power_off) {
         set_end(s, r, &(struct weir_agent_end){.reason = WEIR_REASON_RECLAIM, .text = "the machine is going"}, now);
         return;
@@ -559,6 +560,7 @@ static void on_found(struct weir_agent_state *s, const struct weir_agent_event *
             e->run.task.ordinal, e->run.attempt);
         return;
     }
+    r->rank = e->rank;
     r->started = e->at;
     r->pid = e->pid;
     r->log_size = e->size;
@@ -642,6 +644,7 @@ static void send_logs(struct weir_agent_state *s)
         s->logs_in_flight++;
         struct weir_agent_effect *f = effect_add(s, WEIR_AGENT_DO_LOG);
         f->run = r->id;
+        f->rank = r->rank;
         f->offset = r->log_stored;
     }
     if (taken > 0) {

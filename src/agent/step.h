@@ -66,6 +66,7 @@ struct weir_agent_command {
     uint64_t seq;
     enum weir_agent_command_type type;
     struct weir_run_id run;
+    uint32_t rank;          /* start: of a gang */
     int signal;             /* stop; 0: SIGTERM */
     struct weir_dur grace;  /* stop */
     enum weir_reason reason; /* stop */
@@ -115,6 +116,7 @@ struct weir_agent_event {
     /* SYNCED */
     const struct weir_agent_command *command;
     size_t n_commands;
+    uint32_t rank; /* RUN_FOUND */
     /* RUN_FOUND, RUN_ENDED */
     bool ended;
     const struct weir_agent_end *end;
@@ -133,7 +135,7 @@ enum weir_agent_effect_type {
     WEIR_AGENT_DO_SYNC,      /* with ack and wait_ms */
     WEIR_AGENT_DO_CANCEL_SYNC,
     WEIR_AGENT_DO_REPORT,    /* body by weir_agent_write_report (wire.h) */
-    WEIR_AGENT_DO_LOG,       /* run, offset */
+    WEIR_AGENT_DO_LOG,       /* run, rank, offset */
     WEIR_AGENT_DO_START,     /* command */
     WEIR_AGENT_DO_STOP,      /* run, signal, grace, reason */
     WEIR_AGENT_DO_DELETE,    /* the run's record and log */
@@ -145,6 +147,7 @@ enum weir_agent_effect_type {
 struct weir_agent_effect {
     enum weir_agent_effect_type type;
     struct weir_run_id run;
+    uint32_t rank;
     const struct weir_agent_command *command;
     uint64_t ack;
     uint64_t offset;
@@ -177,6 +180,7 @@ enum {
 
 struct weir_agent_run {
     struct weir_run_id id;
+    uint32_t rank; /* of a gang: each rank has a log of its own at the broker */
     bool ended;
     bool forgotten; /* the broker has the end; waits for its log only */
     bool log_refused;

@@ -343,7 +343,7 @@ int weir_agent_read_join(struct weir_sv body, struct weir_agent_answer_body *ret
 
 static int read_command(const json_t *v, struct weir_agent_command *c, struct weir_err *err)
 {
-    int64_t seq = 0, signal = 0, grace = 0;
+    int64_t seq = 0, signal = 0, grace = 0, rank = 0;
     int rc = read_int(v, "seq", 1, INT64_MAX, &seq, err);
     if (rc < 0) {
         return rc;
@@ -370,6 +370,9 @@ static int read_command(const json_t *v, struct weir_agent_command *c, struct we
         return 0;
     }
     rc = weir_run_id_read(json_object_get(v, "run"), &c->run, &why);
+    if (rc == 0 && c->type == WEIR_AGENT_START) {
+        rc = read_int(v, "rank", 0, WEIR_GANG_NODES_MAX - 1, &rank, &why);
+    }
     if (rc == 0 && c->type == WEIR_AGENT_STOP) {
         rc = read_int(v, "signal", 0, 64, &signal, &why);
         rc = rc < 0 ? rc : read_int(v, "grace_us", 0, INT64_MAX, &grace, &why);
@@ -381,6 +384,7 @@ static int read_command(const json_t *v, struct weir_agent_command *c, struct we
         (void)snprintf(c->text, sizeof c->text, "%.100s", why.text);
         return 0;
     }
+    c->rank = (uint32_t)rank;
     c->signal = (int)signal;
     c->grace.us = grace;
     c->start = c->type == WEIR_AGENT_START ? v : NULL;

@@ -25,6 +25,7 @@ enum {
     REPLY_BYTES_MAX = 64 << 20,
     COMMAND_BYTES_MAX = 4 << 20,
     REPORT_EVERY_MS = 10000,
+    COPY_QUIET_MS = 10000, /* a node without a long poll for so long may be another host from now on */
 };
 
 static const struct job_info *job_info(struct broker *b, struct weir_job_id job, struct weir_err *err)
@@ -585,6 +586,32 @@ static void reconcile(struct broker *b, struct agent *a, const json_t *runs)
     }
 }
 
+/*
+ * An agent directory that was copied to another host brings the same agent_id. Letting each take the node from the
+ * other would start again on one what still runs on the other. A host that was started anew has the same name, an
+ * agent that was started anew the same boot id and name.
+ */
+static int check_is_no_copy(struct broker *b, const struct weir_node_spec *spec, const json_t *body, const char *peer, struct weir_err *err)
+{
+    const struct agent *a = find_agent(b, spec->id);
+    if (a == NULL || a->session[0] == '\0' || a->lost || (a->parked == NULL && broker_ms(b) - a->seen_ms > COPY_QUIET_MS)) {
+        return 0;
+    }
+    const char *name = weir_engine_node_name(b->engine, spec->id);
+    const char *address = weir_engine_node_address(b->engine, spec->id);
+    const char *boot = text_of(body, "boot_id", "");
+    bool other_name = name != NULL && !weir_streq(name, text_of(body, "name", ""));
+    bool other_boot = a->boot_hash != weir_hash_bytes(boot, strlen(boot));
+    bool other_address = address != NULL && !weir_streq(address, text_of(body, "address", peer));
+    if (!other_name && !(other_boot && other_address)) {
+        return 0;
+    }
+    return weir_fail(err, -WEIR_ECONFLICT,
+                     "agent: node '%s' is running with the same agent_id: if this agent's directory is a copy, delete the file agent_id in it; "
+                     "if the node was renamed, it is taken within a minute of the old agent's end",
+                     name == NULL ? "?" : name);
+}
+
 static void open_session(struct broker *b, struct agent *a)
 {
     fail_parked(a, -WEIR_ECONFLICT, "agent: another agent joined for this node");
@@ -621,6 +648,7 @@ void agents_join(struct broker *b, struct weir_command *cmd)
     struct weir_node_spec spec = {.fabric = 0};
     int r = read_hardware(b, json_object_get(body, "hardware"), &spec, &cmd->err);
     r = r != 0 ? r : node_of(b, cmd, agent_id, &spec);
+    r = r != 0 ? r : check_is_no_copy(b, &spec, body, cmd->u.agent.peer, &cmd->err);
     if (r != 0) {
         commands_finish(b, cmd, r);
         return;
@@ -641,6 +669,8 @@ void agents_join(struct broker *b, struct weir_command *cmd)
     }
     struct agent *a = make_agent(b, spec.id);
     a->lease = spec.lease;
+    const char *boot = text_of(body, "boot_id", "");
+    a->boot_hash = weir_hash_bytes(boot, strlen(boot));
     open_session(b, a);
     char *detail = json_dumps(json_object_get(body, "hardware"), JSON_COMPACT);
     weir_engine_node_note(b->engine, spec.id,

@@ -152,6 +152,7 @@ static void flush(struct broker *b)
 {
     struct weir_err err;
     if (b->store_full && broker_ms(b) < b->flush_retry_ms) {
+        commands_fail_unstored(b);
         return;
     }
     bool dirty = weir_engine_is_dirty(b->engine);
@@ -162,6 +163,7 @@ static void flush(struct broker *b)
         }
         b->store_full = true;
         b->flush_retry_ms = broker_ms(b) + FLUSH_RETRY_MS;
+        commands_fail_unstored(b);
         return;
     }
     if (b->store_full) {

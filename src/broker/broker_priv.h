@@ -49,6 +49,7 @@ struct agent {
     struct weir_command *parked;          /* its long poll */
     uint64_t parked_until_ms;
     uint64_t seen_ms;
+    uint64_t boot_hash; /* of the kernel boot id that its session was opened with */
     bool lost; /* the core was told */
     struct weir_wall lease_expires;
     /* The agent counts from its own start; the bill from the node's opening. */
@@ -195,6 +196,8 @@ void commands_handle(struct broker *b, struct weir_command *cmd);
 /* The command is answered after the next successful flush. */
 void commands_finish(struct broker *b, struct weir_command *cmd, int code);
 void commands_answer_finished(struct broker *b);
+/* After a flush that failed: answers with -WEIR_ENOSPACE all but agents and what only reads. */
+void commands_fail_unstored(struct broker *b);
 void commands_jobs_ended(struct broker *b, const struct weir_job_id *job, size_t n);
 void commands_tick(struct broker *b);
 void commands_end_all(struct broker *b);

@@ -33,6 +33,30 @@ void commands_answer_finished(struct broker *b)
     weir_vec_clear(&b->finished);
 }
 
+/*
+ * Answers people whose commands could not be stored, rather than let them wait for space. Agents go on waiting:
+ * they repeat what was not acknowledged.
+ */
+void commands_fail_unstored(struct broker *b)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < b->finished.n; i++) {
+        struct weir_command *cmd = b->finished.p[i];
+        if (cmd->kind == WEIR_COMMAND_AGENT_JOIN || cmd->kind == WEIR_COMMAND_AGENT_SYNC || cmd->kind == WEIR_COMMAND_AGENT_REPORT) {
+            b->finished.p[kept++] = cmd;
+            continue;
+        }
+        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS) {
+            cmd->code = weir_fail(&cmd->err, -WEIR_ENOSPACE,
+                                  "the broker cannot write to %s: free space on its disk, then look whether this was done before "
+                                  "trying again",
+                                  b->data_dir);
+        }
+        cmd->done(cmd);
+    }
+    b->finished.n = kept;
+}
+
 static void fail_now(struct weir_command *cmd, int code)
 {
     cmd->code = code;

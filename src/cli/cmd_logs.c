@@ -12,6 +12,7 @@ const struct weir_opt weir_opts_logs[] = {
     {"follow", 'f', WEIR_OPT_FLAG, .help = "go on showing what comes until the job has ended"},
     {"attempt", 0, WEIR_OPT_COUNT, .arg = "N", .help = "the log of an earlier attempt (default: the last)", .min = 1,
      .max = 1000000},
+    {"rank", 0, WEIR_OPT_COUNT, .arg = "N", .help = "of a task over several nodes: this node's output only, from 0", .max = 255},
     {0},
 };
 
@@ -31,7 +32,6 @@ static int print_all(struct weir_client *api, const struct weir_args *args, uint
     {
         struct weir_ref ref = {.job = job, .has_index = weir_get_is_set(task, "index")};
         ref.index = (uint32_t)weir_get_i64(task, "index", 0);
-        f->prefixed = ref.has_index;
         r = weir_follow_print(api, &ref, weir_args_count(args, "attempt", 0), f, err);
         if (r == -WEIR_ENOTFOUND && ref.has_index) {
             r = 0; /* it has not begun yet */
@@ -57,6 +57,8 @@ int weir_cmd_logs(const struct weir_args *args, struct weir_err *err)
         return r;
     }
     struct weir_follow f = WEIR_FOLLOW_INIT;
+    f.one_task = ref.has_index;
+    f.rank = weir_args_has(args, "rank") ? (int64_t)weir_args_count(args, "rank", 0) : -1;
     if (weir_args_has(args, "follow")) {
         return ref.has_index ? weir_follow_task(api, &ref, &f, err) : weir_follow_job(api, ref.job, &f, err);
     }

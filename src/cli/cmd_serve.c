@@ -87,7 +87,9 @@ int weir_cmd_serve(const struct weir_args *args, struct weir_err *err)
         .log_level = level_of(args),
         .self_exe = self,
     };
-    return weir_broker_main(&conf, err);
+    /* the agent would refuse it too, but only in the log of a broker that runs on without it */
+    int r = conf.declare_gpus == NULL ? 0 : weir_agent_check_gpus(conf.declare_gpus, err);
+    return r < 0 ? r : weir_broker_main(&conf, err);
 }
 
 /* The file's text without space around it; NULL where neither an option nor the variable names one. */

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "command.h"
@@ -63,6 +64,26 @@ static int finish_one(struct weir_client *api, const struct weir_args *args, uin
 }
 
 /* Reads, completes and posts one file; the answer comes back owned. */
+/* Task files leave variables such as tokens without a value: --env gives it. */
+static int parse_file(struct weir_sv text, const char *name, const struct weir_args *args, struct weir_gpu_table *gpus,
+                      struct weir_spec **ret, struct weir_err *err)
+{
+    char *names[WEIR_SPEC_ENVS_MAX];
+    size_t n = 0;
+    const char *env;
+    for (size_t i = 0; n < WEIR_SPEC_ENVS_MAX && (env = weir_args_nth(args, "env", i)) != NULL; i++) {
+        struct weir_sv rest = weir_sv_of(env);
+        struct weir_sv key = weir_sv_cut(&rest, '=');
+        names[n++] = weir_strndup(key.p, key.n);
+    }
+    const struct weir_spec_given given = {(const char *const *)names, n};
+    int r = weir_spec_parse_given(text, name, gpus, &given, ret, err);
+    for (size_t i = 0; i < n; i++) {
+        free(names[i]);
+    }
+    return r;
+}
+
 static int submit_one(struct weir_client *api, const struct weir_args *args, const char *file,
                       struct weir_gpu_table *gpus, json_t **ret, struct weir_err *err)
 {
@@ -74,7 +95,7 @@ static int submit_one(struct weir_client *api, const struct weir_args *args, con
         return r;
     }
     WEIR_CLEANUP(weir_spec_freep) struct weir_spec *spec = NULL;
-    r = weir_spec_parse((struct weir_sv){text, n}, name, gpus, &spec, err);
+    r = parse_file((struct weir_sv){text, n}, name, args, gpus, &spec, err);
     if (r < 0) {
         return r;
     }

@@ -118,7 +118,8 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "JOB[_INDEX]",
         .summary = "Show what a job has written",
         .opts = weir_opts_logs,
-        .help = "The output of all tasks of an array comes in their order, each line headed by its task.\n"
+        .help = "The output of all tasks of an array comes in their order, each line headed by its task. That of a\n"
+                "task over several nodes comes node after node, each line headed by its node, or of --rank only.\n"
                 "With --follow a new attempt's log follows the one before.",
         .examples = "weir logs -f 12\tuntil the job ends\nweir logs 12_7 --attempt 1\tthe first attempt of one task\n",
         .operands_min = 1,

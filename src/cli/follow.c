@@ -74,6 +74,9 @@ static int stream(struct weir_client *a, const struct weir_ref *ref, int64_t att
     if (attempt > 0) {
         weir_query_add_u64(&path, "attempt", (uint64_t)attempt);
     }
+    if (f->streamed_rank > 0) {
+        weir_query_add_u64(&path, "rank", f->streamed_rank);
+    }
     if (f->offset > 0) {
         weir_query_add_u64(&path, "offset", f->offset);
     }
@@ -99,12 +102,52 @@ static void close_line(struct weir_follow *f)
     }
 }
 
-static void begin_task(struct weir_follow *f, const struct weir_ref *ref)
+static void begin_task(struct weir_follow *f, const struct weir_ref *ref, uint32_t rank, uint32_t n_ranks)
 {
     close_line(f);
     f->offset = 0;
     f->attempt = 0;
-    (void)snprintf(f->prefix, sizeof f->prefix, "%" PRIu64 "_%u| ", ref->job, ref->index);
+    f->streamed_rank = rank;
+    bool tells_task = ref->has_index && !f->one_task;
+    f->prefixed = tells_task || (n_ranks > 1 && f->rank < 0);
+    struct weir_str prefix = WEIR_STR_INIT(sizeof f->prefix);
+    if (tells_task) {
+        weir_str_addf(&prefix, "%" PRIu64 "_%u", ref->job, ref->index);
+    }
+    if (n_ranks > 1) {
+        weir_str_addf(&prefix, "%snode %u", tells_task ? " " : "", rank);
+    }
+    (void)snprintf(f->prefix, sizeof f->prefix, "%s| ", weir_str_cstr(&prefix));
+    weir_str_release(&prefix);
+}
+
+/* How many nodes a task of the job has. */
+static int count_ranks(struct weir_client *a, uint64_t job, uint32_t *ret, struct weir_err *err)
+{
+    json_t *o = NULL;
+    int r = weir_job_get(a, job, &o, err);
+    if (r == 0) {
+        int64_t n = weir_get_i64(json_object_get(o, "spec"), "num_nodes", 1);
+        *ret = n < 1 || n > UINT16_MAX ? 1 : (uint32_t)n;
+        json_decref(o);
+    }
+    return r;
+}
+
+/* The ranks to show, as a half-open range. */
+static int choose_ranks(struct weir_client *a, uint64_t job, const struct weir_follow *f, uint32_t *ret_from,
+                        uint32_t *ret_to, struct weir_err *err)
+{
+    uint32_t n = 1;
+    int r = count_ranks(a, job, &n, err);
+    if (r == 0 && f->rank >= (int64_t)n) {
+        r = weir_fail(err, -WEIR_ENOTFOUND, "job %" PRIu64 " has nodes 0 to %u, not %" PRId64, job, n - 1, f->rank);
+    }
+    if (r == 0) {
+        *ret_from = f->rank < 0 ? 0 : (uint32_t)f->rank;
+        *ret_to = f->rank < 0 ? n : (uint32_t)f->rank + 1;
+    }
+    return r;
 }
 
 /* Looks how far the task is. */
@@ -121,9 +164,10 @@ static int look(struct weir_client *a, const struct weir_ref *ref, int64_t *ret_
     return r;
 }
 
-/* A new attempt has a log of its own. */
-static void set_attempt(struct weir_follow *f, int64_t attempt)
+/* A new attempt has a log of its own; none is passed over, however quickly it was over. */
+static int64_t next_attempt(struct weir_follow *f, int64_t latest)
 {
+    int64_t attempt = f->attempt > 0 && latest > f->attempt ? f->attempt + 1 : latest;
     /* What was streamed before the first attempt had a number was the first attempt. */
     if (attempt > 1 && attempt > f->attempt && f->offset > 0) {
         close_line(f);
@@ -131,34 +175,35 @@ static void set_attempt(struct weir_follow *f, int64_t attempt)
         f->offset = 0;
     }
     f->attempt = attempt;
+    return attempt;
 }
 
 /* One look and one stream; *ret_over where nothing more can come. */
 static int follow_once(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, bool *ret_over,
                        struct weir_err *err)
 {
-    int64_t attempt = 0;
+    int64_t latest = 0;
     bool final = false;
-    int r = look(a, ref, &attempt, &final, err);
+    int r = look(a, ref, &latest, &final, err);
     if (r < 0) {
         return r;
     }
-    set_attempt(f, attempt);
+    int64_t attempt = next_attempt(f, latest);
     r = stream(a, ref, attempt, true, f, err);
     if (r == 0 && attempt == 0 && !final) {
         /* Begun before the first attempt, the stream goes over all attempts to the task's end. */
-        r = look(a, ref, &attempt, &final, err);
+        r = look(a, ref, &latest, &final, err);
+        attempt = latest;
     }
     if (r == -WEIR_ENOTFOUND || r == -WEIR_ECONFLICT) {
         r = 0; /* no log yet, or none at all where it was cancelled before it began */
     }
-    *ret_over = r == 0 && final;
+    *ret_over = r == 0 && final && attempt == latest;
     return r;
 }
 
-int weir_follow_task(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, struct weir_err *err)
+static int follow_rank(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, struct weir_err *err)
 {
-    begin_task(f, ref);
     unsigned away = 0;
     while (!atomic_load(&f->stop)) {
         bool over = false;
@@ -185,9 +230,32 @@ int weir_follow_task(struct weir_client *a, const struct weir_ref *ref, struct w
     return 0;
 }
 
+static int follow_ranks(struct weir_client *a, const struct weir_ref *ref, uint32_t from, uint32_t to,
+                        struct weir_follow *f, struct weir_err *err)
+{
+    int r = 0;
+    for (uint32_t rank = from; r == 0 && rank < to && !atomic_load(&f->stop); rank++) {
+        begin_task(f, ref, rank, to);
+        r = follow_rank(a, ref, f, err);
+    }
+    return r;
+}
+
+int weir_follow_task(struct weir_client *a, const struct weir_ref *ref, struct weir_follow *f, struct weir_err *err)
+{
+    uint32_t from = 0, to = 1;
+    int r = choose_ranks(a, ref->job, f, &from, &to, err);
+    return r < 0 ? r : follow_ranks(a, ref, from, to, f, err);
+}
+
 int weir_follow_job(struct weir_client *a, uint64_t job, struct weir_follow *f, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_freep) char *cursor = NULL;
+    uint32_t from = 0, to = 1;
+    int rc = choose_ranks(a, job, f, &from, &to, err);
+    if (rc < 0) {
+        return rc;
+    }
     for (;;) {
         struct weir_str path = WEIR_STR_INIT(4096);
         weir_job_path(&path, job);
@@ -202,9 +270,8 @@ int weir_follow_job(struct weir_client *a, uint64_t job, struct weir_follow *f, 
         {
             struct weir_ref ref = {.job = job, .has_index = weir_get_is_set(task, "index")};
             ref.index = (uint32_t)weir_get_i64(task, "index", 0);
-            f->prefixed = ref.has_index;
             if (r == 0 && !atomic_load(&f->stop)) {
-                r = weir_follow_task(a, &ref, f, err);
+                r = follow_ranks(a, &ref, from, to, f, err);
             }
         }
         const char *next = weir_get_text(page, "next");
@@ -220,8 +287,12 @@ int weir_follow_job(struct weir_client *a, uint64_t job, struct weir_follow *f, 
 int weir_follow_print(struct weir_client *a, const struct weir_ref *ref, uint64_t attempt, struct weir_follow *f,
                       struct weir_err *err)
 {
-    begin_task(f, ref);
-    int r = stream(a, ref, (int64_t)attempt, false, f, err);
-    close_line(f);
+    uint32_t from = 0, to = 1;
+    int r = choose_ranks(a, ref->job, f, &from, &to, err);
+    for (uint32_t rank = from; r == 0 && rank < to; rank++) {
+        begin_task(f, ref, rank, to);
+        r = stream(a, ref, (int64_t)attempt, false, f, err);
+        close_line(f);
+    }
     return r;
 }

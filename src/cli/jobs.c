@@ -181,7 +181,7 @@ int weir_task_exit_status(const json_t *task)
     return WEIR_EXIT_WEIR;
 }
 
-int weir_job_exit_status(struct weir_client *a, const json_t *job, int *ret, struct weir_err *err)
+int weir_job_exit_status(struct weir_client *a, json_t *job, int *ret, struct weir_err *err)
 {
     const char *state = weir_get_text(job, "state");
     if (state == NULL || !weir_streq(state, "failed")) {
@@ -200,6 +200,10 @@ int weir_job_exit_status(struct weir_client *a, const json_t *job, int *ret, str
     }
     const json_t *first = json_array_get(tasks, 0);
     *ret = weir_task_exit_status(first != NULL ? first : job);
+    const char *text = first != NULL ? weir_get_text(first, "text") : NULL;
+    if (text != NULL && text[0] != '\0') {
+        (void)json_object_set_new(job, "text", json_string(text));
+    }
     json_decref(tasks);
     return 0;
 }

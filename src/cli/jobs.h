@@ -39,8 +39,8 @@ int weir_job_wait(struct weir_client *a, const struct weir_ref *ref, struct weir
 
 /* What an ended task's exit means for a shell. */
 int weir_task_exit_status(const json_t *task);
-/* The same of an ended job: 0, or its first failed task's. */
-int weir_job_exit_status(struct weir_client *a, const json_t *job, int *ret, struct weir_err *err);
+/* The same of an ended job: 0, or its first failed task's, whose text job is given. */
+int weir_job_exit_status(struct weir_client *a, json_t *job, int *ret, struct weir_err *err);
 /* One line for a person about an ended job or task: "job 12 failed: exit code 7 on host1, 0.0042 USD". */
 void weir_job_end_text(const json_t *o, int status, struct weir_str *out);
 

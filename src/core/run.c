@@ -442,7 +442,9 @@ void run_rank_end(struct weir_core *c,
         r->exit_code = exit_code;
         r->signal = signal;
     }
-    segment_close(c, r, rank, at_us, outcome_of(reason, exit_code));
+    /* once a rank has failed, what the others did has failed with it, however they were ended */
+    bool failed = is_own_failure((enum weir_reason)r->end_reason, r->exit_code);
+    segment_close(c, r, rank, at_us, failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, exit_code));
     if (k->node != NULL) {
         node_give(c, r, rank);
     }

@@ -9,6 +9,7 @@
 static int read_file(const struct doc *root,
                      const char *file_name,
                      struct weir_gpu_table *gpus,
+                     const struct weir_spec_given *given,
                      struct weir_spec *s,
                      struct weir_err *err)
 {
@@ -18,12 +19,15 @@ static int read_file(const struct doc *root,
     }
     spec_name_from_file(s, file_name);
     struct reader rd = {.file_name = file_name, .spec = s, .gpus = gpus, .err = err};
+    rd.given = given->env;
+    rd.n_given = given->n_envs;
     return read_document(&rd, root);
 }
 
 static int parse_yaml(struct weir_sv text,
                       const char *file_name,
                       struct weir_gpu_table *gpus,
+                      const struct weir_spec_given *given,
                       struct weir_spec *s,
                       struct weir_err *err)
 {
@@ -39,7 +43,7 @@ static int parse_yaml(struct weir_sv text,
         r = json == NULL || r == 0 ? r : weir_fail_prefix(err, r, "%s", file_name);
         root = json_doc;
     }
-    r = r != 0 ? r : read_file(root, file_name, gpus, s, err);
+    r = r != 0 ? r : read_file(root, file_name, gpus, given, s, err);
     json_decref(json);
     return r;
 }
@@ -99,6 +103,16 @@ int weir_spec_parse(struct weir_sv text,
                     struct weir_spec **ret,
                     struct weir_err *err)
 {
+    return weir_spec_parse_given(text, file_name, gpus, &(struct weir_spec_given){0}, ret, err);
+}
+
+int weir_spec_parse_given(struct weir_sv text,
+                          const char *file_name,
+                          struct weir_gpu_table *gpus,
+                          const struct weir_spec_given *given,
+                          struct weir_spec **ret,
+                          struct weir_err *err)
+{
     WEIR_CLEANUP(weir_spec_freep) struct weir_spec *s = weir_spec_new();
     struct weir_err scratch = {0};
     struct weir_err *e = err == NULL ? &scratch : err;
@@ -111,7 +125,7 @@ int weir_spec_parse(struct weir_sv text,
         spec_name_from_file(s, file_name);
         r = script_parse(text, file_name, gpus, s, e);
     } else {
-        r = parse_yaml(text, file_name, gpus, s, e);
+        r = parse_yaml(text, file_name, gpus, given, s, e);
     }
     if (r == 0) {
         warn_unknown_gpus(s, gpus);

@@ -230,6 +230,16 @@ static int read_mib(struct reader *rd,
     return 0;
 }
 
+static bool is_given(const struct reader *rd, struct weir_sv name)
+{
+    for (size_t i = 0; i < rd->n_given; i++) {
+        if (weir_sv_eq(weir_sv_of(rd->given[i]), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int read_pairs(struct reader *rd,
                const struct doc *d,
                const char *path,
@@ -249,6 +259,9 @@ int read_pairs(struct reader *rd,
     }
     for (const struct doc *c = d->first; c != NULL; c = c->next) {
         struct weir_sv value;
+        if (c->kind == DOC_NULL && ret == &rd->spec->envs && is_given(rd, c->key)) {
+            continue; /* the file leaves it to whoever submits it */
+        }
         if (c->kind == DOC_NULL) {
             return read_fail(rd, c, -WEIR_EINVAL, path,
                              "'%.*s' has no value; write \"\" where it is to be empty",

@@ -104,6 +104,19 @@ int weir_spec_parse(struct weir_sv text,
                     struct weir_spec **ret,
                     struct weir_err *err);
 
+/* What the caller sets after the file was read: variables that the file may leave without a value. */
+struct weir_spec_given {
+    const char *const *env; /* names; borrowed during the call */
+    size_t n_envs;
+};
+/* As weir_spec_parse. */
+int weir_spec_parse_given(struct weir_sv text,
+                          const char *file_name,
+                          struct weir_gpu_table *gpus,
+                          const struct weir_spec_given *given,
+                          struct weir_spec **ret,
+                          struct weir_err *err);
+
 /* Reads the canonical JSON form (already parsed by jansson). Same keys as the YAML form. */
 int weir_spec_from_json(const struct json_t *root,
                         struct weir_gpu_table *gpus,

@@ -33,6 +33,8 @@ struct reader {
     struct weir_spec *spec;
     struct weir_gpu_table *gpus;
     struct weir_err *err;
+    const char *const *given; /* names of variables that the caller sets afterwards; NULL: none */
+    size_t n_given;
     bool is_skypilot;
     bool is_json; /* strict: canonical keys only */
     bool has_market;
