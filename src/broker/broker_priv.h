@@ -76,6 +76,9 @@ struct provider {
     bool offers_busy;
     bool sweep_busy;
     bool offers_known;
+    uint32_t refused_in_a_row;  /* launches without capacity since the last that came to be */
+    uint64_t launch_after_ms;   /* no launch before */
+    uint32_t launching;         /* launches under way */
     WEIR_VEC(struct weir_offer) offers; /* what it told last */
 };
 

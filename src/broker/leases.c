@@ -24,6 +24,10 @@ enum {
     ABSENT_MAX = 3, /* looks in a row before an instance that was seen counts as gone */
 };
 
+/* A provider that has had no capacity for many offers in a row will hardly have it for the next: launches are
+ * paced then, from a quarter of a second to half a minute apart, until one succeeds. */
+enum { REFUSED_FREE = 8, PACE_MS_MIN = 250, PACE_MS_MAX = 30000, LAUNCHING_MAX = 16 };
+
 enum call_kind {
     CALL_LAUNCH,
     CALL_DESCRIBE,
@@ -106,6 +110,22 @@ static void retry_later(struct broker *b, struct lease_watch *w, struct weir_dur
     w->due_ms = broker_ms(b) + (ms > RETRY_MS_MAX ? RETRY_MS_MAX : ms);
 }
 
+static void pace(struct broker *b, struct provider *p)
+{
+    p->refused_in_a_row++;
+    if (p->refused_in_a_row > REFUSED_FREE) {
+        uint32_t doubled = p->refused_in_a_row - REFUSED_FREE - 1;
+        uint64_t ms = doubled > 16 ? PACE_MS_MAX : (uint64_t)PACE_MS_MIN << doubled;
+        p->launch_after_ms = broker_ms(b) + (ms > PACE_MS_MAX ? PACE_MS_MAX : ms);
+    }
+}
+
+/* May another launch go out to this provider now? */
+static bool may_launch(const struct provider *p, uint64_t now_ms)
+{
+    return now_ms >= p->launch_after_ms && p->launching < (p->refused_in_a_row >= REFUSED_FREE ? 1 : LAUNCHING_MAX);
+}
+
 static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal refusal, const struct weir_provider_result *r)
 {
     struct weir_lease_note note;
@@ -140,6 +160,7 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     w->tries = 0;
     if (!w->confirmed) {
         w->confirmed = true;
+        w->provider->refused_in_a_row /= 2;
         if (w->step == LEASE_STEP_LAUNCH || w->step == LEASE_STEP_DESCRIBE) {
             effect_done(b, w);
             w->step = w->want_end ? LEASE_STEP_TERMINATE : LEASE_STEP_WATCH;
@@ -174,6 +195,7 @@ static void on_launch(struct broker *b, struct lease_watch *w, const struct weir
         retry_later(b, w, r->retry_after);
         return;
     case WEIR_PROVIDER_NO_CAPACITY:
+        pace(b, w->provider);
         refuse(b, w, WEIR_REFUSAL_NO_CAPACITY, r);
         return;
     case WEIR_PROVIDER_QUOTA:
@@ -322,6 +344,7 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
     case CALL_SWEEP_END:
         break; /* the next sweep sees to it */
     case CALL_LAUNCH:
+        c.provider->launching--;
         on_launch(c.b, w, r);
         break;
     case CALL_DESCRIBE:
@@ -356,6 +379,7 @@ static int call_launch(struct broker *b, struct lease_watch *w)
     }
     struct call *c = new_call(b, w->provider, w->lease, CALL_LAUNCH);
     int r = w->provider->ops->launch(w->provider->p, &l, on_result, c);
+    w->provider->launching += r == 0 ? 1 : 0;
     if (r != 0) {
         free(c);
     }
@@ -473,7 +497,8 @@ void leases_tick(struct broker *b)
     for (size_t i = 0; i < b->leases.n; i++) {
         struct lease_watch *w = &b->leases.p[i];
         /* a launch goes out only after its token was stored: not while something is unflushed */
-        bool held = w->step == LEASE_STEP_LAUNCH && (weir_engine_is_dirty(b->engine) || b->store_full);
+        bool held = w->step == LEASE_STEP_LAUNCH && (weir_engine_is_dirty(b->engine) || b->store_full ||
+                                                     (w->provider != NULL && !may_launch(w->provider, now)));
         if (!w->busy && w->step != LEASE_STEP_DONE && now >= w->due_ms && !held) {
             pump(b, w->lease);
             w = &b->leases.p[i];

@@ -113,5 +113,15 @@ def test_a_reclaimed_machine_costs_no_task(weir):
         b.balanced()
 
 
+def test_a_full_cloud_is_not_asked_without_end(weir):
+    with Broker(weir, config="providers: {sandbox: {boot_delay: 1s, capacity: 1}}\n", gpus="A100:1") as b:
+        until("the own node", lambda: b.json("nodes"))
+        job = b.submit({"name": "many", "resources": {"accelerators": {"A100": 1}}, "array": "0-19", "delay_cost": 5000, "run": "sleep 1"})
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+        leases = b.json("leases", "--all")
+        assert sum(x["state"] == "failed" for x in leases) <= 60, len(leases)  # hundreds of offers could be asked
+        b.balanced()
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))
