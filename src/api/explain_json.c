@@ -216,8 +216,7 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
         if (e->node.v != 0) {
             weir_str_addf(out, "%s.", node_name(n, e->node, buf));
         } else {
-            weir_str_addf(out, "whichever is free first of %" PRIu32 " place%s that could take it.", e->n_considered,
-                          e->n_considered == 1 ? "" : "s");
+            weir_str_adds(out, "the first place that can take it.");
         }
         add_rejections(out, e);
         return;
