@@ -314,6 +314,8 @@ static void send_forget(struct agent *a, struct weir_run_id run)
     enqueue(a, &out, seq);
 }
 
+static void answer_sync(struct broker *b, struct agent *a);
+
 void agents_order(struct broker *b, const struct weir_order *o)
 {
     struct agent *a = make_agent(b, o->effect.node);
@@ -330,7 +332,11 @@ void agents_order(struct broker *b, const struct weir_order *o)
     } else if (o->effect.kind == WEIR_EFFECT_LEASE_EXTEND) {
         struct weir_lease_view lease;
         if (weir_core_lease(weir_engine_core(b->engine), o->effect.lease, &lease)) {
-            make_agent(b, lease.node)->lease_expires = o->effect.u.lease_extend.expires;
+            struct agent *rented = make_agent(b, lease.node);
+            rented->lease_expires = o->effect.u.lease_extend.expires;
+            if (rented->parked != NULL) {
+                answer_sync(b, rented); /* it must know in time */
+            }
         }
     }
 }

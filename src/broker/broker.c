@@ -334,7 +334,7 @@ static int load_market(struct broker *b, struct weir_err *err)
     size_t problems;
     const struct weir_catalogue_problem *p = weir_catalogue_problems(b->catalogue, &kept, &problems);
     if (problems > 0) {
-        weir_log(WEIR_LOG_WARNING, "catalogue.rows", "refused=%zu first=\"%s:%u: %s\"", problems, p[0].file, p[0].line, p[0].text);
+        weir_log(WEIR_LOG_INFO, "catalogue.rows", "refused=%zu first=\"%s:%u: %s\"", problems, p[0].file, p[0].line, p[0].text);
     }
     size_t n;
     const struct weir_offer *o = weir_catalogue_offers(b->catalogue, NULL, &n);

@@ -165,13 +165,23 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
     }
     char text[256];
     const char *hint = has_near ? nearest_text(b, &near, request, text, sizeof text) : "";
-    return weir_fail(&cmd->err, -WEIR_EIMPOSSIBLE, "no node and no offer can ever run this: %s%s%s%s", most_common_verdict(&cmd->explain),
+    return weir_fail(&cmd->err, -WEIR_EIMPOSSIBLE, "no node and no offer can ever run this; the most common reason: %s%s%s%s", most_common_verdict(&cmd->explain),
                      has_near ? "; the nearest that is possible: " : "", hint, has_near ? "" : "; see 'weir offers --all' and 'weir nodes'");
 }
 
 static void submit(struct broker *b, struct weir_command *cmd)
 {
     const struct weir_spec *spec = cmd->u.submit.spec;
+    if (spec->n_inputs > 0 || spec->n_outputs > 0) {
+        /* to run without its data would look like success */
+        bool in = spec->n_inputs > 0;
+        const struct weir_pair *first = in ? &spec->inputs[0] : &spec->outputs[0];
+        commands_finish(b, cmd, weir_fail(&cmd->err, -WEIR_EUNSUPPORTED,
+                                          "%s '%s': this version of weir does not move data: copy it in 'setup' and 'run', or use a path that"
+                                          " every node has, and leave the key out",
+                                          in ? "inputs (file_mounts)" : "outputs", first->key));
+        return;
+    }
     struct weir_engine_submit s = {.name = spec->name, .spec_json = cmd->u.submit.spec_json, .tags_json = cmd->u.submit.tags_json,
                                    .priority = spec->priority, .n_tasks = weir_spec_task_count(spec),
                                    .parallel_max = spec->array_parallel, .deadline = spec->deadline, .request = spec->request};

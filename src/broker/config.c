@@ -247,7 +247,12 @@ static int read_policy(struct loader *l, const struct doc *d, void *target)
         {"reservations_max", read_u32, offsetof(struct weir_core_conf, reservations_max)},
         {"spill", read_bool, offsetof(struct weir_core_conf, spill)},
     };
-    return read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
+    int r = read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
+    /* an extension goes out at half the term, and must reach the machine before the term is over */
+    if (r == 0 && ((struct weir_core_conf *)target)->lease_term.us < WEIR_US_PER_MIN) {
+        return fail_at(l, d, "policy: lease_term must be at least 60s");
+    }
+    return r;
 }
 
 static int read_cost(struct loader *l, const struct doc *d, void *target)

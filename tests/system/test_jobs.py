@@ -173,6 +173,21 @@ def test_bad_input_is_answered_with_place_and_remedy(weir):
         assert b.get("/v1/health")["status"] == "ok"
 
 
+def test_what_would_run_without_its_data_is_refused(weir):
+    with Broker(weir) as b:
+        result = b.run("submit", "-", input="name: x\ninputs: {/data: 's3://bucket/x'}\nrun: 'true'\n")
+        assert result.returncode == 2 and "/data" in result.stderr and "does not move data" in result.stderr, result
+
+
+def test_a_rented_task_outlives_its_first_lease_term(weir):
+    with Broker(weir, config="policy: {lease_term: 60s}\nproviders: {sandbox: {boot_delay: 1s}}\n", gpus=None, args=["--no-agent"]) as b:
+        until("offers", lambda: [o for o in b.json("offers", "--gpus", "T4:1", "--cloud", "sandbox")])
+        job = b.submit({"name": "long", "resources": {"accelerators": {"T4": 1}}, "run": "echo up; sleep 65; echo done"})
+        until("the task to run", lambda: "up" in b.log(job))
+        state = b.wait(job)
+        assert state["state"] == "succeeded" and b.tasks(job)[0]["attempt"] == 1, b.tasks(job)
+
+
 def test_a_port_in_use_and_a_second_broker_are_named(weir):
     with Broker(weir) as b:
         def serve(listen, data):
