@@ -321,6 +321,32 @@ static const char *catalogue_dir(void)
     return access(WEIR_INSTALLED_DATA "/catalogue", R_OK) == 0 ? WEIR_INSTALLED_DATA "/catalogue" : WEIR_SOURCE_DATA "/catalogue";
 }
 
+/* A price list as SkyPilot publishes them. It carries no date: the file's own is taken. */
+static int import_prices(struct broker *b, const char *provider, const char *file, struct weir_err *err)
+{
+    struct stat st;
+    int WEIR_CLEANUP(weir_closep) fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return weir_fail(err, -WEIR_ECONFIG, "%s: cannot be read: %s", file, strerror(errno));
+    }
+    if (!S_ISREG(st.st_mode) || st.st_size > WEIR_CATALOGUE_FILE_BYTES_MAX) {
+        return weir_fail(err, -WEIR_ECONFIG, "%s: is no file, or over 32 MiB", file);
+    }
+    WEIR_CLEANUP(weir_freep) char *text = weir_alloc((size_t)st.st_size + 1);
+    size_t n = 0;
+    ssize_t got;
+    while (n < (size_t)st.st_size && (got = read(fd, text + n, (size_t)st.st_size - n)) > 0) {
+        n += (size_t)got;
+    }
+    size_t taken;
+    const struct weir_wall as_of = {(int64_t)st.st_mtim.tv_sec * WEIR_US_PER_S};
+    int r = weir_catalogue_load_skypilot(b->catalogue, file, (struct weir_sv){text, n}, provider, "SkyPilot catalogue file", as_of, &taken, err);
+    if (r == 0) {
+        weir_log(WEIR_LOG_NOTICE, "catalogue.import", "provider=%s rows=%zu file=\"%s\"", provider, taken, file);
+    }
+    return r;
+}
+
 static int load_market(struct broker *b, struct weir_err *err)
 {
     const char *dir = b->config->catalogue_dir[0] != '\0' ? b->config->catalogue_dir : catalogue_dir();
@@ -328,6 +354,12 @@ static int load_market(struct broker *b, struct weir_err *err)
     int r = weir_catalogue_load_dir(b->catalogue, dir, err);
     if (r != 0) {
         return weir_fail_prefix(err, r, "catalogue");
+    }
+    for (size_t i = 0; i < b->config->n_imports; i++) {
+        r = import_prices(b, b->config->import[i].provider, b->config->import[i].file, err);
+        if (r != 0) {
+            return weir_fail_prefix(err, r, "catalogue_import");
+        }
     }
     weir_catalogue_seal(b->catalogue);
     size_t kept;

@@ -200,6 +200,26 @@ static int read_dir(struct loader *l, const struct doc *d, void *target)
     return read_string(l, d, target, sizeof l->c->catalogue_dir);
 }
 
+static int read_imports(struct loader *l, const struct doc *d, void *target)
+{
+    (void)target;
+    if (d->kind != DOC_MAP) {
+        return fail_at(l, d, "a mapping of provider names to files is wanted here");
+    }
+    for (const struct doc *p = d->first; p != NULL; p = p->next) {
+        if (l->c->n_imports == WEIR_CONFIG_PROVIDERS_MAX || p->key.n == 0 || p->key.n >= WEIR_PROVIDER_SIZE) {
+            return fail_at(l, p, "too many files, or a provider's name that is too long");
+        }
+        struct weir_config_import *i = &l->c->import[l->c->n_imports++];
+        memcpy(i->provider, p->key.p, p->key.n);
+        int r = read_string(l, p, i->file, sizeof i->file);
+        if (r != 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
 static int read_currency(struct loader *l, const struct doc *d, void *target)
 {
     int r = scalar(l, d);
@@ -378,6 +398,7 @@ static int read_all(struct loader *l, const struct doc *root)
         {"providers", read_providers, 0},
         {"node_silence", read_duration, offsetof(struct weir_config, node_silence)},
         {"log_bytes_max", read_bytes, offsetof(struct weir_config, log_bytes_max)},
+        {"catalogue_import", read_imports, 0},
         {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
     };
     return read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);

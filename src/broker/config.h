@@ -38,6 +38,11 @@ struct weir_config {
     size_t n_providers;
     struct weir_dur node_silence; /* without a word from its agent, a node is lost; default 60 s */
     uint64_t log_bytes_max;       /* per run */
+    struct weir_config_import {
+        char provider[WEIR_PROVIDER_SIZE];
+        char file[1024]; /* in the columns of SkyPilot's catalogue; its prices are as old as the file */
+    } import[WEIR_CONFIG_PROVIDERS_MAX];
+    size_t n_imports;
     char catalogue_dir[4096];     /* "": the built-in one */
 };
 

@@ -188,6 +188,19 @@ def test_a_rented_task_outlives_its_first_lease_term(weir):
         assert state["state"] == "succeeded" and b.tasks(job)[0]["attempt"] == 1, b.tasks(job)
 
 
+def test_a_skypilot_catalogue_is_imported(weir):
+    prices = ("InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone\n"
+              'x-large,A100,8,96,680,"{}",23.5,9.4,mars-1,mars-1a\n')
+    b = Broker(weir, args=[], gpus=None)
+    (b.dir / "vms.csv").write_text(prices)
+    (b.dir / "weir.yaml").write_text(f"catalogue_import: {{moonbase: {b.dir}/vms.csv}}\n")
+    b.args += ["--config", str(b.dir / "weir.yaml"), "--no-agent"]
+    with b:
+        offers = b.json("offers", "--gpus", "A100:8", "--region", "mars-*")
+        assert [(o["provider"], o["market"], o["price_micro_per_hour"]) for o in offers] == [
+            ("moonbase", "spot", 9400000), ("moonbase", "on_demand", 23500000)], offers
+
+
 def test_a_port_in_use_and_a_second_broker_are_named(weir):
     with Broker(weir) as b:
         def serve(listen, data):
