@@ -118,7 +118,7 @@ bool weir_record_retire(const char *dir, const char *spare)
             (void)unlink(name);
         }
     }
-    return holds_only(dir, record_file, "work") && weir_path_join(name, dir, "work") && holds_only(name, ".", ".") &&
+    return holds_only(dir, record_file, "cwd") && weir_path_join(name, dir, "cwd") && holds_only(name, ".", ".") &&
            rename(dir, spare) == 0;
 }
 
@@ -299,7 +299,7 @@ bool weir_dir_remove(const char *path, unsigned budget)
             (void)unlink(name);
         }
     }
-    if (weir_path_join(name, path, "work")) {
+    if (weir_path_join(name, path, "cwd")) {
         (void)rmdir(name);
     }
     if (rmdir(path) == 0 || errno == ENOENT) {

@@ -8,7 +8,7 @@
  *                                    the task runs, 3 when it has ended
  *     DIR/runs/12_3_1/log            the task's output
  *     DIR/runs/12_3_1/stop           a stop that was asked for
- *     DIR/runs/12_3_1/work           where the task runs, where the job names no directory
+ *     DIR/runs/12_3_1/cwd            where the task runs, where the job names no directory
  *
  * A line counts once its newline is there. The supervisor holds a lock (flock) on record.jsonl while
  * it lives, taken by the agent before the fork and inherited: a record without end and without lock

@@ -332,8 +332,8 @@ static int make_workdir(struct supervisor *s, struct weir_err *err)
     const char *want = s->c->start->spec->workdir;
     int n;
     if (want == NULL || want[0] == '\0') {
-        n = snprintf(s->workdir, sizeof s->workdir, "%s/work", s->c->dir);
-        if (mkdir("work", 0700) < 0 && errno != EEXIST) {
+        n = snprintf(s->workdir, sizeof s->workdir, "%s/cwd", s->c->dir);
+        if (mkdir("cwd", 0700) < 0 && errno != EEXIST) {
             return weir_fail(err, -WEIR_EIO, "cannot make directory '%.200s': %s", s->workdir, strerror(errno));
         }
     } else if (want[0] == '~' && (want[1] == '/' || want[1] == '\0')) {

@@ -78,6 +78,7 @@ enum sq_slot {
     SQ_BILL_JOB,
     SQ_JOB_TAG,
     SQ_BILL_FIRST,
+    SQ_BILL_LAST,
     SQ_PROJECT_NAME,
     SQ_USER_NAME,
     SQ_POOL_NAME,

@@ -55,6 +55,7 @@ static const char SQL_EXPLAINS_JOB[] =
 static const char SQL_BILL_ALL[] = BILL_COLUMNS " WHERE id >= ?1";
 static const char SQL_BILL_JOB[] = BILL_COLUMNS " INDEXED BY posting_by_task WHERE job <> 0 AND job = ?1";
 static const char SQL_BILL_FIRST[] = "SELECT id, at_us FROM posting WHERE id >= ? ORDER BY id LIMIT 1";
+static const char SQL_BILL_LAST[] = "SELECT coalesce(max(id), 0) FROM posting";
 static const char SQL_JOB_TAG[] = "SELECT json_extract(tags, ?2) FROM job_text WHERE id = ?1";
 static const char SQL_PROJECT_NAME[] = "SELECT name FROM project WHERE id = ?";
 static const char SQL_USER_NAME[] = "SELECT name FROM user WHERE id = ?";
@@ -483,9 +484,18 @@ static void bill_release(struct bill *b)
 /* The first posting made at or after t: ids and times of making grow together, so it is found by halving. */
 static int first_posting(struct sq_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
 {
-    uint64_t dummy;
     uint64_t last = 0;
-    int r = weir_sq_max_ids(&s->base, &dummy, &dummy, &dummy, &dummy, &last, &dummy, err);
+    int r = 0;
+    sqlite3_stmt *newest = sq_stmt(s, SQ_BILL_LAST, SQL_BILL_LAST, &r, err);
+    if (newest == NULL) {
+        return r;
+    }
+    r = sq_row(s, newest, "last posting", err);
+    if (r > 0) {
+        last = (uint64_t)sqlite3_column_int64(newest, 0);
+        r = 0;
+    }
+    (void)sqlite3_reset(newest);
     uint64_t lo = 0;
     uint64_t hi = last + 1; /* the answer is in lo..hi */
     while (r == 0 && lo < hi) {

@@ -481,11 +481,11 @@ static void forgotten_directory_serves_another_run(void **state)
     (void)snprintf(spare, sizeof spare, "%s/spare", root);
     assert_int_equal(weir_record_make(dir, NULL, &s, &fd, NULL), 0);
     (void)close(fd);
-    put("1_0_1/work/left", "by the task");
+    put("1_0_1/cwd/left", "by the task");
     assert_false(weir_record_retire(dir, spare));
     put("1_0_1/log", "output");
     char left[400];
-    (void)snprintf(left, sizeof left, "%s/work/left", dir);
+    (void)snprintf(left, sizeof left, "%s/cwd/left", dir);
     assert_int_equal(unlink(left), 0);
     assert_true(weir_record_retire(dir, spare));
     assert_int_equal(weir_record_make(other, spare, &t, &fd, NULL), 0);
