@@ -129,11 +129,33 @@ static void events_done(void *ctx)
     free(e);
 }
 
+/* Who goes on from an event must get all that came after it: where some of that was removed for its age, it is told. */
+static int check_kept(struct api_request *rq, uint64_t after)
+{
+    unsigned which;
+    uint64_t first = 0;
+    struct weir_store *s = api_reader_take(rq->api, &which);
+    int rc = after == 0 ? 0 : s->ops->first_event(s, &first, &rq->err);
+    api_reader_put(rq->api, which);
+    if (rc == 0 && first > 0 && after < first - 1) {
+        return weir_fail(&rq->err, -WEIR_ENOTFOUND,
+                         "events up to %" PRIu64 " were removed for their age (retention: events), so what came after %" PRIu64
+                         " is not whole: go on with after=%" PRIu64 ", or leave 'after' out",
+                         first - 1, after, first - 1);
+    }
+    return rc;
+}
+
 void api_handle_events(struct api_request *rq)
 {
     struct weir_api *a = rq->api;
     uint64_t after = api_number(rq, "cursor", api_number(rq, "after", 0));
     struct weir_job_id job = {api_number(rq, "job", 0)};
+    int known = check_kept(rq, after);
+    if (known < 0) {
+        api_fail(rq->http, known, &rq->err);
+        return;
+    }
     if (api_flag(rq, "follow")) {
         struct event_stream *e = weir_alloc(sizeof *e);
         *e = (struct event_stream){.base = {.api = a}, .job = job, .after = after, .text = WEIR_STR_INIT(4 << 20)};

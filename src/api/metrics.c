@@ -126,14 +126,19 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
     return 0;
 }
 
-static int on_cost(void *ctx, const struct weir_bill_row *row)
+static int on_total(void *ctx, const struct weir_total_row *row)
 {
-    static const char *const waste[] = {"waste_boot", "waste_lost", "waste_failed"};
-    add(ctx, row->key[0], row->key[1], "used", row->used_micro);
-    add(ctx, row->key[0], row->key[1], "idle", row->idle_micro);
-    for (int i = 0; i < 3; i++) {
-        add(ctx, row->key[0], row->key[1], waste[i], row->waste_micro[i]);
-    }
+    static const char *const uses[WEIR_ACCOUNT_MAX] = {[WEIR_ACCOUNT_JOB] = "used",
+                                                       [WEIR_ACCOUNT_IDLE] = "idle",
+                                                       [WEIR_ACCOUNT_WASTE_BOOT] = "waste_boot",
+                                                       [WEIR_ACCOUNT_WASTE_LOST] = "waste_lost",
+                                                       [WEIR_ACCOUNT_WASTE_FAILED] = "waste_failed"};
+    struct weir_str *out = ctx;
+    weir_str_adds(out, "weir_cost_usd_total");
+    label(out, true, "project", row->project);
+    label(out, false, "pool", row->pool);
+    label(out, false, "use", uses[row->account]);
+    usd(out, row->amount_micro);
     return 0;
 }
 
@@ -220,17 +225,14 @@ static void requests(struct weir_str *out, struct weir_api *a)
 
 static int from_store(struct weir_str *out, struct weir_api *a, struct weir_err *err)
 {
-    static const enum weir_bill_by by[] = {WEIR_BILL_BY_PROJECT, WEIR_BILL_BY_POOL};
-    static const char *const tag[] = {NULL, NULL};
-    struct weir_bill_filter f = {.to = WEIR_WALL_MAX};
     struct node_sums n = {0};
     struct sums leases = {0};
-    struct sums cost = {0};
+    struct weir_str cost = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
     int rc = s->ops->each_node(s, false, on_node, &n, err);
     rc = rc < 0 ? rc : s->ops->each_lease(s, false, on_lease, &leases, err);
-    rc = rc < 0 ? rc : s->ops->bill(s, &f, by, tag, 2, on_cost, &cost, err);
+    rc = rc < 0 ? rc : s->ops->each_total(s, on_total, &cost, err);
     api_reader_put(a, which);
     head(out, "weir_nodes", "gauge", "Nodes by pool and state.");
     write_sums(out, &n.nodes, "weir_nodes", "pool", "state", NULL, false);
@@ -241,7 +243,9 @@ static int from_store(struct weir_str *out, struct weir_api *a, struct weir_err 
     head(out, "weir_leases", "gauge", "Leases that have not ended.");
     write_sums(out, &leases, "weir_leases", "provider", "state", "capacity_type", false);
     head(out, "weir_cost_usd_total", "counter", "Posted in the ledger, in its currency.");
-    write_sums(out, &cost, "weir_cost_usd_total", "project", "pool", "use", true);
+    weir_str_add(out, weir_str_cstr(&cost), cost.n);
+    out->overflowed = out->overflowed || cost.overflowed;
+    weir_str_release(&cost);
     return rc;
 }
 

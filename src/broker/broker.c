@@ -218,6 +218,7 @@ static void on_timer(uv_timer_t *h)
     commands_tick(b);
     local_agent_tick(b);
     turn(b);
+    retention_tick(b);
     arm(b);
 }
 
@@ -233,7 +234,10 @@ static void arm(struct broker *b)
     if (b->notify_due && ms > NOTIFY_MS) {
         ms = NOTIFY_MS;
     }
-    (void)uv_timer_start(&b->timer, on_timer, ms, 0);
+    /* only ever sooner: a stream of calls must not put it off */
+    if (!uv_is_active((uv_handle_t *)&b->timer) || uv_timer_get_due_in(&b->timer) > ms) {
+        (void)uv_timer_start(&b->timer, on_timer, ms, 0);
+    }
 }
 
 static void on_prepare(uv_prepare_t *h)
@@ -516,6 +520,7 @@ static void release(struct broker *b)
         (void)uv_loop_close(&b->loop);
     }
     agents_free(b);
+    retention_free(b);
     weir_engine_free(b->engine);
     weir_store_close(b->reader[0]);
     weir_store_close(b->reader[1]);

@@ -6,6 +6,7 @@
  * unless said otherwise.
  */
 
+#include <dirent.h>
 #include <pthread.h>
 #include <uv.h>
 
@@ -106,6 +107,16 @@ struct lease_watch {
     uint32_t effect_number;
 };
 
+/* ---- retention.c: what goes for its age ---- */
+
+struct retention {
+    uint64_t rows_due_ms;
+    uint64_t logs_due_ms;
+    DIR *logs;    /* the walk under way; NULL: none */
+    DIR *files;   /* in the directory of a job; NULL: between two */
+    char job[24]; /* its name */
+};
+
 /* ---- commands.c: waiting and finished commands ---- */
 
 struct waiter {
@@ -183,6 +194,8 @@ struct broker {
     WEIR_VEC(struct lease_watch) leases;
     struct weir_provider_env provider_env;
 
+    struct retention retention;
+
     /* local_agent.c */
     uv_process_t local_agent;
     bool local_agent_running;
@@ -226,6 +239,10 @@ void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
 int leases_fault(struct broker *b, const char *what, struct weir_err *err);
+
+/* retention.c */
+void retention_tick(struct broker *b);
+void retention_free(struct broker *b);
 
 /* tokens.c */
 int tokens_init(struct broker *b, struct weir_err *err);

@@ -275,6 +275,16 @@ static int read_policy(struct loader *l, const struct doc *d, void *target)
     return r;
 }
 
+static int read_retention(struct loader *l, const struct doc *d, void *target)
+{
+    static const struct row rows[] = {
+        {"events", read_duration, offsetof(struct weir_config_retention, events)},
+        {"explains", read_duration, offsetof(struct weir_config_retention, explains)},
+        {"logs", read_duration, offsetof(struct weir_config_retention, logs)},
+    };
+    return read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
+}
+
 static int read_cost(struct loader *l, const struct doc *d, void *target)
 {
     static const struct row rows[] = {
@@ -397,6 +407,7 @@ static int read_all(struct loader *l, const struct doc *root)
         {"pools", read_pools, 0},
         {"providers", read_providers, 0},
         {"node_silence", read_duration, offsetof(struct weir_config, node_silence)},
+        {"retention", read_retention, offsetof(struct weir_config, retention)},
         {"log_bytes_max", read_bytes, offsetof(struct weir_config, log_bytes_max)},
         {"catalogue_import", read_imports, 0},
         {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
@@ -438,6 +449,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
     c->core = weir_core_conf_default();
     c->node_silence = weir_dur_s(60);
     c->log_bytes_max = UINT64_C(256) << 20;
+    c->retention = (struct weir_config_retention){weir_dur_s(90 * 86400), weir_dur_s(90 * 86400), weir_dur_s(30 * 86400)};
     int r = 0;
     if (text.p != NULL) {
         struct weir_arena arena = {0};

@@ -38,6 +38,11 @@ struct weir_config {
     size_t n_providers;
     struct weir_dur node_silence; /* without a word from its agent, a node is lost; default 60 s */
     uint64_t log_bytes_max;       /* per run */
+    struct weir_config_retention {
+        struct weir_dur events;
+        struct weir_dur explains;
+        struct weir_dur logs; /* after the last byte, of ended jobs */
+    } retention;
     struct weir_config_import {
         char provider[WEIR_PROVIDER_SIZE];
         char file[1024]; /* in the columns of SkyPilot's catalogue; its prices are as old as the file */

@@ -376,7 +376,7 @@ static void gather_explains(struct weir_engine *e, const struct weir_effects *fx
     for (size_t i = 0; i < fx->n_explains; i++) {
         struct weir_str out = WEIR_STR_INIT(64 * 1024);
         weir_explain_to_json(&fx->explain[i], &names, &out);
-        struct gathered_explain g = {.task = fx->explain[i].task, .seq = fx->explain[i].seq};
+        struct gathered_explain g = {.task = fx->explain[i].task, .seq = fx->explain[i].seq, .at = e->now};
         g.json = weir_str_take(&out);
         weir_vec_push(&e->explains, g);
     }

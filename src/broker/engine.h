@@ -118,6 +118,8 @@ void weir_engine_each_undone(struct weir_engine *e, void (*fn)(void *ctx, const 
 bool weir_engine_is_dirty(const struct weir_engine *e);
 /* With settle, every open node is posted up to now. Errors: -WEIR_ENOSPACE, -WEIR_EIO: all is kept, call again later. */
 int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err);
+/* A transaction of its own that removes old events and explain records; see weir_store_ops.prune. Errors: as flush. */
+int weir_engine_prune(struct weir_engine *e, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err);
 /* After a successful flush: orders to carry out, oldest first, then forgotten. Borrowed until the next event. */
 const struct weir_order *weir_engine_take_orders(struct weir_engine *e, size_t *ret_n);
 /* Jobs that ended since the last call. Borrowed likewise. */

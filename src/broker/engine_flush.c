@@ -348,7 +348,8 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
         TRY(ops->put_meter(e->store, &e->meters.p[i], err));
     }
     for (size_t i = 0; i < e->explains.n; i++) {
-        struct weir_explain_row row = {e->explains.p[i].task, e->explains.p[i].seq, e->explains.p[i].json};
+        const struct gathered_explain *g = &e->explains.p[i];
+        struct weir_explain_row row = {g->task, g->seq, g->json, g->at};
         TRY(ops->put_explain(e->store, &row, err));
     }
     for (size_t i = 0; i < e->events.n; i++) {
@@ -470,4 +471,18 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
     engine_forget_gathered(e);
     e->dirty = false;
     return 0;
+}
+
+int weir_engine_prune(struct weir_engine *e, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err)
+{
+    const struct weir_store_ops *ops = e->store->ops;
+    int r = ops->begin(e->store, err);
+    if (r != 0) {
+        return r;
+    }
+    uint32_t removed = 0;
+    (void)ops->prune(e->store, p, &removed, err);
+    r = ops->commit(e->store, err);
+    *ret_removed = r == 0 ? removed : 0;
+    return r;
 }

@@ -35,6 +35,7 @@ struct gathered_event {
 struct gathered_explain {
     struct weir_task_id task;
     uint64_t seq;
+    struct weir_wall at;
     char *json;
 };
 

@@ -176,6 +176,8 @@ static int begin(struct weir_store *s, struct weir_err *err)
     c->n_postings = c->postings.n;
     c->n_explains = c->explains.n;
     c->n_events = c->events.n;
+    c->prune_events = 0;
+    c->prune_explains = 0;
     return 0;
 }
 
@@ -217,6 +219,24 @@ static void apply_costs(struct mem_core *c)
     weir_vec_clear(&c->cost);
 }
 
+static void apply_prune(struct mem_core *c)
+{
+    for (size_t i = 0; i < c->prune_events; i++) {
+        free((void *)(uintptr_t)c->events.p[i].row.kind);
+    }
+    for (size_t i = 0; i < c->prune_explains; i++) {
+        free((void *)(uintptr_t)c->explains.p[i].row.json);
+    }
+    if (c->prune_events > 0) {
+        c->events.n -= c->prune_events;
+        memmove(c->events.p, c->events.p + c->prune_events, c->events.n * sizeof *c->events.p);
+    }
+    if (c->prune_explains > 0) {
+        c->explains.n -= c->prune_explains;
+        memmove(c->explains.p, c->explains.p + c->prune_explains, c->explains.n * sizeof *c->explains.p);
+    }
+}
+
 static int commit(struct weir_store *s, struct weir_err *err)
 {
     struct mem_core *c = mem_of(s);
@@ -230,6 +250,7 @@ static int commit(struct weir_store *s, struct weir_err *err)
         return r;
     }
     apply_costs(c);
+    apply_prune(c);
     for (size_t i = 0; i < c->undo.n; i++) {
         free(c->undo.p[i].data);
     }
@@ -463,6 +484,24 @@ static int put_event(struct weir_store *s, const struct weir_event_row *r, struc
     return 0;
 }
 
+static int prune(struct weir_store *s, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    size_t e = 0;
+    while (e < p->limit && e + 1 < c->events.n && c->events.p[e].row.at.us < p->events_before.us) {
+        e++;
+    }
+    size_t x = 0;
+    while (x < p->limit && x < c->explains.n && c->explains.p[x].row.at.us < p->explains_before.us) {
+        x++;
+    }
+    c->prune_events = e;
+    c->prune_explains = x;
+    *ret_removed = (uint32_t)(e + x);
+    return 0;
+}
+
 static int put_effect(struct weir_store *s, const struct weir_effect_row *r, struct weir_err *err)
 {
     (void)err;
@@ -588,6 +627,7 @@ const struct weir_store_ops weir_mem_ops = {
     .put_token = put_token,
     .delete_token = delete_token,
     .put_runtime = put_runtime,
+    .prune = prune,
     .get_meta = weir_mem_get_meta,
     .each_project = weir_mem_each_project,
     .each_user = weir_mem_each_user,
@@ -603,6 +643,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_token = weir_mem_each_token,
     .each_runtime = weir_mem_each_runtime,
     .each_posting = weir_mem_each_posting,
+    .each_total = weir_mem_each_total,
     .run_posted = weir_mem_run_posted,
     .max_ids = weir_mem_max_ids,
     .get_job = weir_mem_get_job,
@@ -610,6 +651,7 @@ const struct weir_store_ops weir_mem_ops = {
     .list_jobs = weir_mem_list_jobs,
     .list_tasks = weir_mem_list_tasks,
     .list_events = weir_mem_list_events,
+    .first_event = weir_mem_first_event,
     .list_explains = weir_mem_list_explains,
     .bill = weir_mem_bill,
 };

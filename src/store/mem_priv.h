@@ -91,6 +91,8 @@ struct mem_core {
     size_t n_postings;
     size_t n_explains;
     size_t n_events;
+    size_t prune_events; /* from the front, at the commit */
+    size_t prune_explains;
     WEIR_VEC(struct mem_undo) undo;
     WEIR_VEC(struct mem_cost) cost;
 };
@@ -139,6 +141,7 @@ int weir_mem_each_effect(struct weir_store *s, weir_effect_row_fn *fn, void *ctx
 int weir_mem_each_token(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
                         int64_t *ret_micro, int64_t *ret_kept_micro, struct weir_err *err);
 int weir_mem_max_ids(struct weir_store *s, uint64_t *job, uint64_t *node, uint64_t *lease, uint64_t *hold,
@@ -149,6 +152,7 @@ int weir_mem_list_jobs(struct weir_store *s, const struct weir_job_filter *f, we
 int weir_mem_list_tasks(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_list_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
                          weir_event_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_first_event(struct weir_store *s, uint64_t *ret, struct weir_err *err);
 int weir_mem_list_explains(struct weir_store *s, struct weir_task_id task, uint32_t limit, weir_explain_row_fn *fn,
                            void *ctx, struct weir_err *err);
 int weir_mem_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by, const char *const *tag,

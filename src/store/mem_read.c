@@ -281,6 +281,56 @@ int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct wei
     return 0;
 }
 
+struct total {
+    uint32_t project;
+    uint32_t pool;
+    uint8_t account;
+    int64_t micro;
+};
+
+static int total_order(const void *va, const void *vb)
+{
+    const struct total *a = va;
+    const struct total *b = vb;
+    if (a->project != b->project) {
+        return a->project < b->project ? -1 : 1;
+    }
+    return a->pool != b->pool ? (a->pool < b->pool ? -1 : 1) : (int)a->account - (int)b->account;
+}
+
+int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    WEIR_VEC(struct total) all = {0};
+    for (size_t i = 0; i < c->postings.n; i++) {
+        const struct weir_posting *p = &c->postings.p[i];
+        if (p->debit >= WEIR_ACCOUNT_JOB && p->amount_micro != 0) {
+            weir_vec_push(&all, (struct total){p->project.v, p->pool.v, p->debit, p->amount_micro});
+        }
+        if (p->credit >= WEIR_ACCOUNT_JOB && p->amount_micro != 0) {
+            weir_vec_push(&all, (struct total){p->project.v, p->pool.v, p->credit, -p->amount_micro});
+        }
+    }
+    if (all.n > 0) {
+        qsort(all.p, all.n, sizeof *all.p, total_order);
+    }
+    int r = 0;
+    for (size_t i = 0; i < all.n && r == 0;) {
+        struct total sum = all.p[i++];
+        while (i < all.n && total_order(&all.p[i], &sum) == 0) {
+            sum.micro += all.p[i++].micro;
+        }
+        const struct weir_project_row *project = mem_get(&c->table[MEM_PROJECT], (struct mem_key){sum.project, 0});
+        const struct weir_name_row *pool = mem_get(&c->table[MEM_POOL], (struct mem_key){sum.pool, 0});
+        struct weir_total_row row = {project == NULL ? "" : project->name, pool == NULL ? "" : pool->name,
+                                     (enum weir_account)sum.account, sum.micro};
+        r = fn(ctx, &row);
+    }
+    weir_vec_release(&all);
+    return r;
+}
+
 static uint64_t max_key(struct mem_table *t)
 {
     uint64_t max = 0;
@@ -415,6 +465,14 @@ int weir_mem_list_events(struct weir_store *s, uint64_t after, struct weir_job_i
         }
     }
     return r;
+}
+
+int weir_mem_first_event(struct weir_store *s, uint64_t *ret, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    *ret = c->events.n == 0 ? 0 : c->events.p[0].row.id;
+    return 0;
 }
 
 int weir_mem_list_explains(struct weir_store *s, struct weir_task_id task, uint32_t limit, weir_explain_row_fn *fn,

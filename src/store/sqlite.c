@@ -225,7 +225,7 @@ int weir_sq_begin(struct weir_store *base, struct weir_err *err)
     }
     s->in_tx = true;
     s->tx_failed = 0;
-    weir_vec_clear(&s->cost);
+    weir_sq_forget_costs(s);
     return 0;
 }
 
@@ -237,7 +237,7 @@ void weir_sq_rollback(struct weir_store *base)
     }
     s->in_tx = false;
     s->tx_failed = 0;
-    weir_vec_clear(&s->cost);
+    weir_sq_forget_costs(s);
     /* SQLite has already rolled back by itself after some failures */
     if (!sqlite3_get_autocommit(s->db)) {
         int r = 0;
@@ -270,7 +270,7 @@ int weir_sq_commit(struct weir_store *base, struct weir_err *err)
         return r;
     }
     s->in_tx = false;
-    weir_vec_clear(&s->cost);
+    weir_sq_forget_costs(s);
     return 0;
 }
 
@@ -303,6 +303,7 @@ static const struct weir_store_ops ops = {
     .put_token = weir_sq_put_token,
     .delete_token = weir_sq_delete_token,
     .put_runtime = weir_sq_put_runtime,
+    .prune = weir_sq_prune,
     .get_meta = weir_sq_get_meta,
     .each_project = weir_sq_each_project,
     .each_user = weir_sq_each_user,
@@ -318,6 +319,7 @@ static const struct weir_store_ops ops = {
     .each_token = weir_sq_each_token,
     .each_runtime = weir_sq_each_runtime,
     .each_posting = weir_sq_each_posting,
+    .each_total = weir_sq_each_total,
     .run_posted = weir_sq_run_posted,
     .max_ids = weir_sq_max_ids,
     .get_job = weir_sq_get_job,
@@ -325,6 +327,7 @@ static const struct weir_store_ops ops = {
     .list_jobs = weir_sq_list_jobs,
     .list_tasks = weir_sq_list_tasks,
     .list_events = weir_sq_list_events,
+    .first_event = weir_sq_first_event,
     .list_explains = weir_sq_list_explains,
     .bill = weir_sq_bill,
 };
@@ -354,6 +357,8 @@ void weir_sq_close(struct weir_store *base)
         (void)close(s->lock_fd);
     }
     weir_vec_release(&s->cost);
+    weir_vec_release(&s->total);
+    weir_map_release(&s->total_at);
     free(s->path);
     free(s->vfs);
     free(s);

@@ -12,6 +12,7 @@
 
 #include <sqlite3.h>
 
+#include "base/map.h"
 #include "base/vec.h"
 #include "store/store_priv.h"
 
@@ -37,6 +38,7 @@ enum sq_slot {
     SQ_PUT_POSTING,
     SQ_ADD_JOB_COST,
     SQ_ADD_TASK_COST,
+    SQ_ADD_TOTAL,
     SQ_PUT_METER,
     SQ_DELETE_METER,
     SQ_PUT_EXPLAIN,
@@ -46,6 +48,8 @@ enum sq_slot {
     SQ_PUT_TOKEN,
     SQ_DELETE_TOKEN,
     SQ_PUT_RUNTIME,
+    SQ_PRUNE_EVENTS,
+    SQ_PRUNE_EXPLAINS,
     SQ_GET_META,
     SQ_EACH_PROJECT,
     SQ_EACH_USER,
@@ -65,6 +69,7 @@ enum sq_slot {
     SQ_EACH_TOKEN,
     SQ_EACH_RUNTIME,
     SQ_EACH_POSTING,
+    SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
     SQ_MAX_IDS,
     SQ_GET_JOB,
@@ -72,6 +77,7 @@ enum sq_slot {
     SQ_LIST_TASKS,
     SQ_LIST_EVENTS,
     SQ_LIST_EVENTS_JOB,
+    SQ_FIRST_EVENT,
     SQ_EXPLAINS_TASK,
     SQ_EXPLAINS_JOB,
     SQ_BILL_ALL,
@@ -95,6 +101,14 @@ struct sq_cost {
     int64_t micro;
 };
 
+/* What they add to a use account; likewise. */
+struct sq_total {
+    uint32_t project;
+    uint32_t pool;
+    uint8_t account;
+    int64_t micro;
+};
+
 struct sq_store {
     struct weir_store base;
     sqlite3 *db;
@@ -107,6 +121,8 @@ struct sq_store {
     int tx_failed; /* first failure inside the open transaction, 0 where none */
     struct weir_err tx_err;
     WEIR_VEC(struct sq_cost) cost;
+    WEIR_VEC(struct sq_total) total;
+    struct weir_map total_at; /* project, pool and account -> index in total */
 };
 
 static inline struct sq_store *sq_of(struct weir_store *s)
@@ -218,6 +234,8 @@ int weir_sq_put_hold(struct weir_store *base, const struct weir_hold_view *v, st
 int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, struct weir_err *err);
 /* Adds what put_posting collected; called by commit inside the transaction. */
 int weir_sq_apply_costs(struct sq_store *s, struct weir_err *err);
+/* Forgets it; called at the transaction's begin and end. */
+void weir_sq_forget_costs(struct sq_store *s);
 int weir_sq_put_meter(struct weir_store *base, const struct weir_meter *m, struct weir_err *err);
 int weir_sq_put_explain(struct weir_store *base, const struct weir_explain_row *r, struct weir_err *err);
 int weir_sq_put_event(struct weir_store *base, const struct weir_event_row *r, struct weir_err *err);
@@ -226,6 +244,7 @@ int weir_sq_done_effect(struct weir_store *base, uint64_t seq, uint32_t number, 
 int weir_sq_put_token(struct weir_store *base, const struct weir_token_row *r, struct weir_err *err);
 int weir_sq_delete_token(struct weir_store *base, const char *hash, struct weir_err *err);
 int weir_sq_put_runtime(struct weir_store *base, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err);
+int weir_sq_prune(struct weir_store *base, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err);
 
 int weir_sq_get_meta(struct weir_store *base, const char *key, char *buf, size_t size, struct weir_err *err);
 int weir_sq_each_project(struct weir_store *base, weir_project_row_fn *fn, void *ctx, struct weir_err *err);
@@ -242,6 +261,7 @@ int weir_sq_each_effect(struct weir_store *base, weir_effect_row_fn *fn, void *c
 int weir_sq_each_token(struct weir_store *base, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_runtime(struct weir_store *base, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_total(struct weir_store *base, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_run_posted(struct weir_store *base,
                        struct weir_run_id run,
                        struct weir_node_id node,
@@ -264,6 +284,7 @@ int weir_sq_list_jobs(struct weir_store *base, const struct weir_job_filter *f, 
 int weir_sq_list_tasks(struct weir_store *base, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_list_events(struct weir_store *base, uint64_t after, struct weir_job_id job, uint32_t limit,
                         weir_event_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_first_event(struct weir_store *base, uint64_t *ret, struct weir_err *err);
 int weir_sq_list_explains(struct weir_store *base, struct weir_task_id task, uint32_t limit,
                           weir_explain_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, const enum weir_bill_by *by,

@@ -45,6 +45,7 @@ static const char SQL_LIST_EVENTS[] =
 static const char SQL_LIST_EVENTS_JOB[] =
     "SELECT id, at_us, kind, job, ordinal, node, lease, text FROM event INDEXED BY event_by_job"
     " WHERE job <> 0 AND job = ? AND id > ? ORDER BY id LIMIT ?";
+static const char SQL_FIRST_EVENT[] = "SELECT coalesce(min(id), 0) FROM event";
 static const char SQL_EXPLAINS_TASK[] =
     "SELECT job, ordinal, seq, record FROM explain WHERE job = ? AND ordinal = ? ORDER BY id LIMIT ?";
 static const char SQL_EXPLAINS_JOB[] =
@@ -317,6 +318,23 @@ int weir_sq_list_events(struct weir_store *base, uint64_t after, struct weir_job
         }
     }
     (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_first_event(struct weir_store *base, uint64_t *ret, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    sqlite3_stmt *st = sq_stmt(s, SQ_FIRST_EVENT, SQL_FIRST_EVENT, &r, err);
+    if (st == NULL) {
+        return r;
+    }
+    r = sq_row(s, st, "read the first event", err);
+    if (r > 0) {
+        *ret = (uint64_t)sqlite3_column_int64(st, 0);
+        r = 0;
+    }
+    (void)sqlite3_reset(st);
     return r;
 }
 

@@ -61,6 +61,10 @@ static const char SQL_RUN_POSTED[] =
     " coalesce(sum(CASE WHEN to_us > ?5 THEN 0 WHEN debit = 5 THEN amount_micro ELSE -amount_micro END), 0)"
     " FROM posting WHERE job = ?1 AND ordinal = ?2 AND attempt = ?3 AND node = ?4"
     " AND job <> 0 AND (debit = 5 OR credit = 5)";
+static const char SQL_EACH_TOTAL[] =
+    "SELECT coalesce(project.name, ''), coalesce(pool.name, ''), account, amount_micro FROM total"
+    " LEFT JOIN project ON project.id = total.project LEFT JOIN pool ON pool.id = total.pool"
+    " ORDER BY total.project, total.pool, account";
 static const char SQL_MAX_IDS[] =
     "SELECT coalesce((SELECT max(id) FROM job), 0), coalesce((SELECT max(id) FROM node), 0),"
     " coalesce((SELECT max(id) FROM lease), 0), coalesce((SELECT max(id) FROM hold), 0),"
@@ -700,6 +704,29 @@ int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_postin
         }
     }
     (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_each_total(struct weir_store *base, weir_total_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    sqlite3_stmt *st = sq_stmt(s, SQ_EACH_TOTAL, SQL_EACH_TOTAL, &r, err);
+    if (st == NULL) {
+        return r;
+    }
+    while ((r = sq_row(s, st, "read totals", err)) > 0) {
+        struct sq_col c = {st, 0};
+        struct weir_total_row row = {.project = sc_s(&c)};
+        row.pool = sc_s(&c);
+        row.account = (enum weir_account)sc_u32(&c);
+        row.amount_micro = sc_i(&c);
+        r = fn(ctx, &row);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_reset(st);
     return r;
 }
 

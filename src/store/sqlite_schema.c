@@ -133,4 +133,20 @@ static const char *const SCHEMA_2[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2};
+/*
+ * The age of explain records, for their removal: those that are there are as old as their job. And the sums of the ledger's
+ * use accounts, so that nobody has to add up all of it.
+ */
+static const char *const SCHEMA_3[] = {
+    "ALTER TABLE explain ADD COLUMN at_us INTEGER NOT NULL DEFAULT 0",
+    "UPDATE explain SET at_us = coalesce((SELECT submitted_us FROM job WHERE job.id = explain.job), 0)",
+    "CREATE TABLE total ("
+    " project INTEGER NOT NULL, pool INTEGER NOT NULL, account INTEGER NOT NULL, amount_micro INTEGER NOT NULL,"
+    " PRIMARY KEY (project, pool, account)) STRICT, WITHOUT ROWID",
+    "INSERT INTO total SELECT project, pool, account, sum(amount_micro) FROM ("
+    "SELECT project, pool, debit AS account, amount_micro FROM posting WHERE debit >= 5 UNION ALL "
+    "SELECT project, pool, credit, -amount_micro FROM posting WHERE credit >= 5) GROUP BY project, pool, account",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3};

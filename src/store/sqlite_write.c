@@ -67,6 +67,9 @@ static const char SQL_PUT_POSTING[] =
 static const char SQL_ADD_JOB_COST[] = "UPDATE job SET cost_micro = cost_micro + ? WHERE id = ?";
 static const char SQL_ADD_TASK_COST[] =
     "UPDATE task SET cost_micro = cost_micro + ? WHERE job = ? AND ordinal = ?";
+static const char SQL_ADD_TOTAL[] =
+    "INSERT INTO total (project, pool, account, amount_micro) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (project, pool, account) DO UPDATE SET amount_micro = amount_micro + excluded.amount_micro";
 static const char SQL_PUT_METER[] =
     "INSERT OR REPLACE INTO meter (node, lease, pool, gpus, cpu_milli, owned, purchase_micro,"
     " residual_micro, life_us, upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts,"
@@ -74,7 +77,7 @@ static const char SQL_PUT_METER[] =
     " ready_us, until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_DELETE_METER[] = "DELETE FROM meter WHERE node = ?";
-static const char SQL_PUT_EXPLAIN[] = "INSERT INTO explain (job, ordinal, seq, record) VALUES (?, ?, ?, ?)";
+static const char SQL_PUT_EXPLAIN[] = "INSERT INTO explain (job, ordinal, seq, record, at_us) VALUES (?, ?, ?, ?, ?)";
 static const char SQL_PUT_EVENT[] =
     "INSERT INTO event (id, at_us, kind, job, ordinal, node, lease, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_EFFECT[] = "INSERT OR REPLACE INTO effect (seq, number, kind, lease) VALUES (?, ?, ?, ?)";
@@ -83,6 +86,11 @@ static const char SQL_PUT_TOKEN[] =
     "INSERT OR REPLACE INTO token (hash, name, role, user, lease, expires_us) VALUES (?, ?, ?, ?, ?, ?)";
 static const char SQL_DELETE_TOKEN[] = "DELETE FROM token WHERE hash = ?";
 static const char SQL_PUT_RUNTIME[] = "INSERT OR REPLACE INTO runtime (key, n, filled, took_us) VALUES (?, ?, ?, ?)";
+/* Ages and ids grow together, so the oldest are found from the lowest id on: no scan, and no index by time. */
+static const char SQL_PRUNE_EVENTS[] =
+    "DELETE FROM event WHERE id < (SELECT min(id) FROM event) + ?2 AND at_us < ?1 AND id < (SELECT max(id) FROM event)";
+static const char SQL_PRUNE_EXPLAINS[] =
+    "DELETE FROM explain WHERE id < (SELECT min(id) FROM explain) + ?2 AND at_us < ?1";
 
 int weir_sq_put_meta(struct weir_store *base, const char *key, const char *value, struct weir_err *err)
 {
@@ -325,6 +333,23 @@ int weir_sq_put_hold(struct weir_store *base, const struct weir_hold_view *v, st
     return sq_run(s, b.st, "put hold", err);
 }
 
+static void collect_total(struct sq_store *s, const struct weir_posting *p, uint8_t account, int64_t micro)
+{
+    if (account < WEIR_ACCOUNT_JOB || micro == 0) {
+        return; /* only where the money went, not where it came from */
+    }
+    uint64_t parts[3] = {p->project.v, p->pool.v, account};
+    uint64_t key = weir_hash_bytes(parts, sizeof parts);
+    uint64_t at;
+    if (weir_map_get(&s->total_at, key, &at) && s->total.p[at].project == p->project.v && s->total.p[at].pool == p->pool.v &&
+        s->total.p[at].account == account) {
+        s->total.p[at].micro += micro;
+    } else {
+        weir_map_put(&s->total_at, key, s->total.n);
+        weir_vec_push(&s->total, (struct sq_total){p->project.v, p->pool.v, account, micro});
+    }
+}
+
 int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, struct weir_err *err)
 {
     struct sq_store *s = sq_of(base);
@@ -342,6 +367,10 @@ int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, s
     int64_t micro = weir_posting_task_cost(p);
     if (r == 0 && micro != 0) {
         weir_vec_push(&s->cost, (struct sq_cost){p->run.task, micro});
+    }
+    if (r == 0) {
+        collect_total(s, p, p->debit, p->amount_micro);
+        collect_total(s, p, p->credit, -p->amount_micro);
     }
     return r;
 }
@@ -372,14 +401,36 @@ static int add_cost(struct sq_store *s, const struct sq_cost *c, bool whole_job,
     return sq_run(s, b.st, "add cost", err);
 }
 
+static int apply_totals(struct sq_store *s, struct weir_err *err)
+{
+    int r = 0;
+    for (size_t i = 0; i < s->total.n && r == 0; i++) {
+        struct sq_bind b = {sq_write_stmt(s, SQ_ADD_TOTAL, SQL_ADD_TOTAL, &r, err), 0};
+        if (b.st == NULL) {
+            return r;
+        }
+        sq_u(&b, s->total.p[i].project), sq_u(&b, s->total.p[i].pool), sq_u(&b, s->total.p[i].account);
+        sq_i(&b, s->total.p[i].micro);
+        r = sq_run(s, b.st, "add total", err);
+    }
+    return r;
+}
+
+void weir_sq_forget_costs(struct sq_store *s)
+{
+    weir_vec_clear(&s->cost);
+    weir_vec_clear(&s->total);
+    weir_map_release(&s->total_at);
+}
+
 int weir_sq_apply_costs(struct sq_store *s, struct weir_err *err)
 {
-    if (s->cost.n == 0) {
-        return 0;
+    int r = apply_totals(s, err);
+    if (r < 0 || s->cost.n == 0) {
+        return r;
     }
     qsort(s->cost.p, s->cost.n, sizeof *s->cost.p, cost_order);
     struct sq_cost job = {.task.job = s->cost.p[0].task.job};
-    int r = 0;
     for (size_t i = 0; i < s->cost.n && r == 0;) {
         struct sq_cost task = s->cost.p[i++];
         while (i < s->cost.n && cost_order(&s->cost.p[i], &task) == 0) {
@@ -433,6 +484,7 @@ int weir_sq_put_explain(struct weir_store *base, const struct weir_explain_row *
         return code;
     }
     sq_u(&b, r->task.job.v), sq_u(&b, r->task.ordinal), sq_u(&b, r->seq), sq_s(&b, r->json);
+    sq_i(&b, r->at.us);
     return sq_run(s, b.st, "put explain", err);
 }
 
@@ -510,4 +562,30 @@ int weir_sq_put_runtime(struct weir_store *base, uint64_t key, const struct weir
     sq_ints_write(&took, h->us, WEIR_RUNTIME_KEEP);
     sq_u(&b, key), sq_u(&b, h->n), sq_u(&b, h->filled), sq_s(&b, weir_str_cstr(&took));
     return sq_run(s, b.st, "put runtime", err);
+}
+
+static int prune_one(struct sq_store *s, enum sq_slot slot, const char *sql, struct weir_wall before, uint32_t limit,
+                     uint32_t *removed, struct weir_err *err)
+{
+    int r = 0;
+    struct sq_bind b = {sq_write_stmt(s, slot, sql, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_i(&b, before.us), sq_u(&b, limit);
+    r = sq_run(s, b.st, "prune", err);
+    *removed += r == 0 ? (uint32_t)sqlite3_changes(s->db) : 0;
+    return r;
+}
+
+int weir_sq_prune(struct weir_store *base, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    uint32_t n = 0;
+    int r = prune_one(s, SQ_PRUNE_EVENTS, SQL_PRUNE_EVENTS, p->events_before, p->limit, &n, err);
+    r = r < 0 ? r : prune_one(s, SQ_PRUNE_EXPLAINS, SQL_PRUNE_EXPLAINS, p->explains_before, p->limit, &n, err);
+    if (r == 0) {
+        *ret_removed = n;
+    }
+    return r;
 }

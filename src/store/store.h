@@ -18,7 +18,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 2 };
+enum { WEIR_STORE_SCHEMA = 3 };
 
 struct weir_store;
 
@@ -81,6 +81,7 @@ struct weir_explain_row {
     struct weir_task_id task; /* zero for a node's */
     uint64_t seq;
     const char *json;
+    struct weir_wall at; /* never decreases from row to row; put only */
 };
 
 /* What happened, for people and streams: submitted, started, ended, lease changes, node changes. */
@@ -110,6 +111,21 @@ struct weir_token_row {
     const char *user;
     struct weir_lease_id lease; /* join token of a rented machine */
     struct weir_wall expires;   /* 0: never */
+};
+
+/* What a use account took over the whole ledger, kept by the store from postings. */
+struct weir_total_row {
+    const char *project; /* "": nobody's */
+    const char *pool;
+    enum weir_account account; /* JOB, IDLE, WASTE_* */
+    int64_t amount_micro;
+};
+
+/* What goes for its age. */
+struct weir_prune {
+    struct weir_wall events_before;
+    struct weir_wall explains_before;
+    uint32_t limit; /* of each, looks at no more than so many of the oldest */
 };
 
 /* ---- opening ---- */
@@ -195,6 +211,7 @@ typedef int weir_explain_row_fn(void *ctx, const struct weir_explain_row *row);
 typedef int weir_event_row_fn(void *ctx, const struct weir_event_row *row);
 typedef int weir_effect_row_fn(void *ctx, const struct weir_effect_row *row);
 typedef int weir_token_row_fn(void *ctx, const struct weir_token_row *row);
+typedef int weir_total_row_fn(void *ctx, const struct weir_total_row *row);
 typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
 typedef int weir_shape_row_fn(void *ctx, uint32_t shape, const char *json);
 typedef int weir_runtime_row_fn(void *ctx, uint64_t key, const struct weir_runtime_history *h);
@@ -233,6 +250,8 @@ struct weir_store_ops {
     int (*put_token)(struct weir_store *s, const struct weir_token_row *r, struct weir_err *err);
     int (*delete_token)(struct weir_store *s, const char *hash, struct weir_err *err);
     int (*put_runtime)(struct weir_store *s, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err);
+    /* The newest event stays, whatever its age: ids go on from it. */
+    int (*prune)(struct weir_store *s, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err);
 
     /* -- reading -- */
     /* Copies into buf; -WEIR_ENOTFOUND where absent. */
@@ -253,6 +272,7 @@ struct weir_store_ops {
     int (*each_token)(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
     /* what was booked on a run's job so far: all, and for spans that ended at or before kept_until */
     int (*run_posted)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
                       int64_t *ret_micro, int64_t *ret_kept_micro, struct weir_err *err);
@@ -268,6 +288,8 @@ struct weir_store_ops {
     int (*list_tasks)(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_events)(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
                        weir_event_row_fn *fn, void *ctx, struct weir_err *err);
+    /* The id of the oldest event that is kept; 0: none. */
+    int (*first_event)(struct weir_store *s, uint64_t *ret, struct weir_err *err);
     /* all of a task's, oldest first; ordinal WEIR_ORDINAL_ALL: of the whole job */
     int (*list_explains)(struct weir_store *s, struct weir_task_id task, uint32_t limit,
                          weir_explain_row_fn *fn, void *ctx, struct weir_err *err);

@@ -237,6 +237,19 @@ static int no_explains(struct weir_store *s, struct weir_task_id task, uint32_t 
     return 0;
 }
 
+static int no_totals(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_first_event(struct weir_store *s, uint64_t *ret, struct weir_err *err)
+{
+    (void)s, (void)err;
+    *ret = 0;
+    return 0;
+}
+
 static int no_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by,
                    const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
@@ -255,7 +268,9 @@ static const struct weir_store_ops store_ops = {
     .each_node = no_nodes,
     .each_lease = no_leases,
     .each_posting = no_postings,
+    .each_total = no_totals,
     .list_events = no_events,
+    .first_event = no_first_event,
     .list_explains = no_explains,
     .bill = no_bill,
 };

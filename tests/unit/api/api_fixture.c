@@ -456,6 +456,29 @@ static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
     return rc;
 }
 
+static int f_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct weir_total_row used = {"vision", "local", WEIR_ACCOUNT_JOB, 100};
+    int rc = enter(s, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = fn(ctx, &used);
+    leave(s);
+    return rc;
+}
+
+static int f_first_event(struct weir_store *s, uint64_t *ret, struct weir_err *err)
+{
+    int rc = enter(s, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret = 1;
+    leave(s);
+    return 0;
+}
+
 static const struct weir_store_ops store_ops = {
     .name = "fixture",
     .get_job = f_get_job,
@@ -467,7 +490,9 @@ static const struct weir_store_ops store_ops = {
     .each_node = f_each_node,
     .each_lease = f_each_lease,
     .each_posting = f_each_posting,
+    .each_total = f_each_total,
     .list_events = f_list_events,
+    .first_event = f_first_event,
     .list_explains = f_list_explains,
     .bill = f_bill,
 };

@@ -59,6 +59,7 @@ struct seen {
     uint64_t events;
     uint64_t postings;
     uint64_t costs;
+    int64_t total;
 };
 
 static int see_job(void *ctx, const struct weir_job_row *r)
@@ -91,6 +92,14 @@ static int see_posting(void *ctx, const struct weir_posting *p)
     return 0;
 }
 
+static int see_total(void *ctx, const struct weir_total_row *r)
+{
+    struct seen *s = ctx;
+    assert_int_equal(r->account, WEIR_ACCOUNT_JOB);
+    s->total += r->amount_micro;
+    return 0;
+}
+
 /* All that is there is whole; returns how many transactions there are. */
 static uint64_t check_whole(struct weir_store *s)
 {
@@ -105,6 +114,8 @@ static uint64_t check_whole(struct weir_store *s)
     for (uint64_t id = 1; id <= seen.jobs; id++) {
         must(s->ops->get_job(s, (struct weir_job_id){id}, see_cost, &seen, &err));
     }
+    must(s->ops->each_total(s, see_total, &seen, &err));
+    assert_int_equal(seen.total, 7 * (int64_t)seen.postings);
     assert_int_equal(seen.events, seen.jobs);
     assert_int_equal(seen.postings, seen.jobs);
     return seen.jobs;

@@ -567,6 +567,50 @@ static void tasks_events_and_explains_are_listed(void **state)
     assert_string_equal(got.text[0], "{\"x\":1}");
 }
 
+static void what_is_old_is_pruned_in_batches(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    BEGIN(s);
+    for (uint32_t i = 0; i < 10; i++) {
+        struct weir_event_row e = sample_event(i + 1, 1);
+        e.at.us = T0 + i;
+        PUT(s, put_event, &e);
+        struct weir_explain_row x = {.task = {{1}, 0}, .seq = 100 + i, .json = "{}", .at = {T0 + i}};
+        PUT(s, put_explain, &x);
+    }
+    COMMIT(s);
+    struct weir_prune p = {{T0 + 7}, {T0 + 5}, 4};
+    static const uint32_t want[] = {8, 4, 0};
+    uint32_t removed = 99;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(want); i++) {
+        BEGIN(s);
+        PUT(s, prune, &p, &removed);
+        COMMIT(s);
+        assert_int_equal(removed, want[i]);
+    }
+    uint64_t first = 0;
+    PUT(s, first_event, &first);
+    assert_int_equal(first, 8);
+    PUT(s, list_events, 0, (struct weir_job_id){0}, 100, on_event, fresh());
+    assert_int_equal(got.n, 3);
+    PUT(s, list_explains, (struct weir_task_id){{1}, 0}, 100, on_explain, fresh());
+    assert_int_equal(got.n, 5);
+    assert_int_equal(got.id[0], 105);
+    /* a transaction that is not committed removes nothing; the newest event stays in any case */
+    p = (struct weir_prune){WEIR_WALL_MAX, WEIR_WALL_MAX, 100};
+    BEGIN(s);
+    PUT(s, prune, &p, &removed);
+    s->ops->rollback(s);
+    PUT(s, first_event, &first);
+    assert_int_equal(first, 8);
+    BEGIN(s);
+    PUT(s, prune, &p, &removed);
+    COMMIT(s);
+    assert_int_equal(removed, 7);
+    PUT(s, first_event, &first);
+    assert_int_equal(first, 10);
+}
+
 /* ---- readers ---- */
 
 static void a_reader_sees_what_is_committed(void **state)
@@ -607,6 +651,7 @@ int main(int argc, char **argv)
         CASE(highest_ids_are_told),
         CASE(jobs_are_listed_by_every_filter),
         CASE(tasks_events_and_explains_are_listed),
+        CASE(what_is_old_is_pruned_in_batches),
         CASE(a_reader_sees_what_is_committed),
     };
     return RUN_CASES(argc, argv, tests);

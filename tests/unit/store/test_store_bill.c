@@ -221,6 +221,50 @@ static void a_reader_bills_what_is_committed(void **state)
     weir_store_close(reader);
 }
 
+static int on_total(void *ctx, const struct weir_total_row *r)
+{
+    int64_t *sum = ctx;
+    assert_true(r->account >= WEIR_ACCOUNT_JOB && r->account < WEIR_ACCOUNT_MAX);
+    sum[r->account] += r->amount_micro;
+    sum[0] += r->project[0] == '\0' && r->account == WEIR_ACCOUNT_JOB ? 1 : 0;
+    return 0;
+}
+
+static int on_use(void *ctx, const struct weir_bill_row *r)
+{
+    int64_t *sum = ctx;
+    sum[WEIR_ACCOUNT_JOB] += r->used_micro;
+    sum[WEIR_ACCOUNT_IDLE] += r->idle_micro;
+    for (int i = 0; i < 3; i++) {
+        sum[WEIR_ACCOUNT_WASTE_BOOT + i] += r->waste_micro[i];
+    }
+    return 0;
+}
+
+/* Corrections included, and what a rolled back transaction put left out. */
+static void the_totals_are_the_bill_of_everything(void **state)
+{
+    static const enum weir_bill_by by = WEIR_BILL_BY_PROJECT;
+    static const char *const tag = NULL;
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    int64_t total[WEIR_ACCOUNT_MAX] = {0};
+    int64_t want[WEIR_ACCOUNT_MAX] = {0};
+    put_ledger(s);
+    struct weir_posting p = {.id = 1000, .at = {T0 + 9 * DAY}, .from = {T0 + 8 * DAY}, .to = {T0 + 9 * DAY}, .pool = {1}, .node = {1},
+                             .project = {1}, .user = {1}, .run = {{{1}, 0}, 1}, .debit = WEIR_ACCOUNT_WASTE_LOST,
+                             .credit = WEIR_ACCOUNT_JOB, .amount_micro = 3};
+    BEGIN(s);
+    PUT(s, put_posting, &p);
+    s->ops->rollback(s);
+    BEGIN(s);
+    PUT(s, put_posting, &p);
+    COMMIT(s);
+    PUT(s, each_total, on_total, total);
+    PUT(s, bill, &everything, &by, &tag, 1, on_use, want);
+    assert_memory_equal(total, want, sizeof want);
+    assert_true(want[WEIR_ACCOUNT_WASTE_LOST] >= 3);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +272,7 @@ int main(int argc, char **argv)
         CASE(bills_are_cut_to_the_span),
         CASE(bills_are_filtered),
         CASE(a_reader_bills_what_is_committed),
+        CASE(the_totals_are_the_bill_of_everything),
     };
     return RUN_CASES(argc, argv, tests);
 }
