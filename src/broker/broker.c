@@ -199,8 +199,10 @@ static void turn(struct broker *b)
         commands_handle(b, cmd);
     }
     core_tick(b);
-    leases_tick(b);
     flush(b);
+    if (!b->stopping) {
+        leases_tick(b); /* calls go out only for what was stored; what they bring has another turn */
+    }
 }
 
 static void on_wake(uv_async_t *h)

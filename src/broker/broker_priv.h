@@ -77,7 +77,8 @@ struct provider {
     bool offers_busy;
     bool sweep_busy;
     bool offers_known;
-    uint32_t refused_in_a_row;  /* launches without capacity since the last that came to be */
+    uint32_t refused_in_a_row;  /* launches without capacity; halved by one that came to be */
+    uint32_t made_in_a_row;     /* launches that came to be since the last without capacity */
     uint64_t launch_after_ms;   /* no launch before */
     uint32_t launching;         /* launches under way */
     WEIR_VEC(struct weir_offer) offers; /* what it told last */
@@ -92,6 +93,12 @@ enum lease_step {
     LEASE_STEP_DONE,
 };
 
+/* An order that is stored until it is known to be carried out; seq 0: none. */
+struct effect_id {
+    uint64_t seq;
+    uint32_t number;
+};
+
 struct lease_watch {
     struct weir_lease_id lease;
     struct provider *provider;
@@ -103,8 +110,10 @@ struct lease_watch {
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
     uint64_t due_ms;
-    uint64_t effect_seq; /* of the launch or terminate under way; 0: none */
-    uint32_t effect_number;
+    uint32_t looks; /* at a machine that was told to end and has not */
+    char secret[2 * TOKEN_BYTES + 1]; /* for its agent; "": not made, or made before this broker's start */
+    struct effect_id launch;
+    struct effect_id terminate;
 };
 
 /* ---- retention.c: what goes for its age ---- */
@@ -249,6 +258,8 @@ int tokens_init(struct broker *b, struct weir_err *err);
 /* A new secret in hex (2 * TOKEN_BYTES + 1), known from now and stored with the next flush. */
 void tokens_make(struct broker *b, const char *name, const char *role, const char *user, struct weir_lease_id lease,
                  char *ret, size_t size);
+/* Forgets those of machines whose lease has been over for an hour. */
+void tokens_forget_old(struct broker *b);
 int tokens_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err);
 
 /* local_agent.c */

@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -222,6 +223,14 @@ void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *r
 void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number)
 {
     weir_vec_push(&e->done_effects, (struct weir_effect_row){.seq = seq, .number = number});
+    e->dirty = true;
+}
+
+void weir_engine_delete_token(struct weir_engine *e, const char *hash)
+{
+    struct weir_token_row row = {.name = ""};
+    (void)snprintf(row.hash, sizeof row.hash, "%s", hash);
+    weir_vec_push(&e->tokens_deleted, row);
     e->dirty = true;
 }
 

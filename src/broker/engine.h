@@ -108,6 +108,7 @@ bool weir_engine_lease_get_note(const struct weir_engine *e, struct weir_lease_i
 void weir_engine_task_text(struct weir_engine *e, struct weir_task_id task, const char *text);
 /* Rows that go into the same transaction. */
 void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *row);
+void weir_engine_delete_token(struct weir_engine *e, const char *hash);
 void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number);
 void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t total_mj, bool measured);
 

@@ -335,6 +335,9 @@ static int put_nodes(struct weir_engine *e, struct weir_err *err)
         row.user = e->tokens.p[i].user;
         TRY(ops->put_token(e->store, &row, err));
     }
+    for (size_t i = 0; i < e->tokens_deleted.n; i++) {
+        TRY(ops->delete_token(e->store, e->tokens_deleted.p[i].hash, err));
+    }
     return 0;
 }
 
@@ -417,6 +420,7 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_vec_clear(&e->events);
     weir_vec_clear(&e->explains);
     weir_vec_clear(&e->tokens);
+    weir_vec_clear(&e->tokens_deleted);
     weir_vec_clear(&e->texts);
     weir_vec_clear(&e->new_effects);
     weir_vec_clear(&e->done_effects);

@@ -21,12 +21,16 @@ enum {
     SWEEP_MS = 60000,
     RETRY_MS_MIN = 500,
     RETRY_MS_MAX = 60000,
-    ABSENT_MAX = 3, /* looks in a row before an instance that was seen counts as gone */
+    ABSENT_MAX = 3, /* looks in a row before an instance counts as gone, or a launch as never arrived */
+    ENDING_LOOKS_MAX = 15, /* at a machine that was told to end, before it is told again */
 };
 
-/* A provider that has had no capacity for many offers in a row will hardly have it for the next: launches are
- * paced then, from a quarter of a second to half a minute apart, until one succeeds. */
-enum { REFUSED_FREE = 8, PACE_MS_MIN = 250, PACE_MS_MAX = 30000, LAUNCHING_MAX = 16 };
+/*
+ * Few launches are under way at first, more as they come to be, one while the last had no capacity. A provider that had none for
+ * some offers in a row will hardly have it for the next: launches are paced then, from a second to a minute apart, until
+ * one succeeds.
+ */
+enum { REFUSED_FREE = 2, PACE_MS_MIN = 1000, PACE_MS_MAX = 60000, LAUNCHING_MIN = 2, LAUNCHING_MAX = 16 };
 
 enum call_kind {
     CALL_LAUNCH,
@@ -89,12 +93,19 @@ static void lease_event(struct broker *b, enum weir_event_kind kind, struct weir
     step_event(b, &ev);
 }
 
-static void effect_done(struct broker *b, struct lease_watch *w)
+static void effect_done(struct broker *b, struct effect_id *id)
 {
-    if (w->effect_seq != 0) {
-        weir_engine_effect_done(b->engine, w->effect_seq, w->effect_number);
-        w->effect_seq = 0;
+    if (id->seq != 0) {
+        weir_engine_effect_done(b->engine, id->seq, id->number);
+        id->seq = 0;
     }
+}
+
+static void over(struct broker *b, struct lease_watch *w)
+{
+    effect_done(b, &w->launch);
+    effect_done(b, &w->terminate);
+    w->step = LEASE_STEP_DONE;
 }
 
 static void retry_later(struct broker *b, struct lease_watch *w, struct weir_dur told)
@@ -113,6 +124,7 @@ static void retry_later(struct broker *b, struct lease_watch *w, struct weir_dur
 static void pace(struct broker *b, struct provider *p)
 {
     p->refused_in_a_row++;
+    p->made_in_a_row = 0;
     if (p->refused_in_a_row > REFUSED_FREE) {
         uint32_t doubled = p->refused_in_a_row - REFUSED_FREE - 1;
         uint64_t ms = doubled > 16 ? PACE_MS_MAX : (uint64_t)PACE_MS_MIN << doubled;
@@ -123,7 +135,10 @@ static void pace(struct broker *b, struct provider *p)
 /* May another launch go out to this provider now? */
 static bool may_launch(const struct provider *p, uint64_t now_ms)
 {
-    return now_ms >= p->launch_after_ms && p->launching < (p->refused_in_a_row >= REFUSED_FREE ? 1 : LAUNCHING_MAX);
+    uint32_t limit = p->refused_in_a_row > 0                             ? 1
+                     : p->made_in_a_row < LAUNCHING_MAX - LAUNCHING_MIN ? LAUNCHING_MIN + p->made_in_a_row
+                                                                         : LAUNCHING_MAX;
+    return now_ms >= p->launch_after_ms && p->launching < limit;
 }
 
 static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal refusal, const struct weir_provider_result *r)
@@ -135,8 +150,7 @@ static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal re
     }
     weir_log(WEIR_LOG_INFO, "lease.refused", "lease=%" PRIu64 " reason=%s text=\"%s\"", w->lease.v, weir_refusal_name(refusal),
              r->text);
-    effect_done(b, w);
-    w->step = LEASE_STEP_DONE;
+    over(b, w);
     struct weir_event ev = {.kind = WEIR_EVENT_LEASE_REFUSED};
     ev.u.lease_refused.lease = w->lease;
     ev.u.lease_refused.refusal = (uint8_t)refusal;
@@ -146,9 +160,7 @@ static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal re
 
 static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
 {
-    struct lease_watch *w = find_watch(b, lease);
-    effect_done(b, w);
-    w->step = LEASE_STEP_DONE;
+    over(b, find_watch(b, lease));
     lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, at.us == 0 ? weir_engine_now(b->engine) : at, reclaimed);
 }
 
@@ -161,8 +173,9 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     if (!w->confirmed) {
         w->confirmed = true;
         w->provider->refused_in_a_row /= 2;
+        w->provider->made_in_a_row++;
         if (w->step == LEASE_STEP_LAUNCH || w->step == LEASE_STEP_DESCRIBE) {
-            effect_done(b, w);
+            effect_done(b, &w->launch);
             w->step = w->want_end ? LEASE_STEP_TERMINATE : LEASE_STEP_WATCH;
         }
         struct weir_lease_note note = {{0}};
@@ -179,8 +192,12 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
         w->noticed = true;
         lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, i->reclaim_at, true);
     }
-    w = find_watch(b, lease);
     w->due_ms = broker_ms(b) + WATCH_MS;
+    if (w->step == LEASE_STEP_ENDING && i->state != WEIR_INSTANCE_STOPPING && ++w->looks >= ENDING_LOOKS_MAX) {
+        weir_log(WEIR_LOG_WARNING, "lease.terminate", "lease=%" PRIu64 " text=\"it was told to end and runs on: telling it again\"", lease.v);
+        w->step = LEASE_STEP_TERMINATE;
+        w->looks = 0;
+    }
 }
 
 static void on_launch(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
@@ -224,13 +241,14 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
     } else if (r->n_instances > 0) {
         seen(b, w->lease, r->instance);
     } else if (!w->confirmed) {
-        /* The launch never arrived: launching again under the same token cannot make a second machine. */
-        if (w->want_end) {
-            struct weir_provider_result none = {.class = WEIR_PROVIDER_REFUSED, .text = "ended before it was launched"};
-            refuse(b, w, WEIR_REFUSAL_REFUSED, &none);
+        /* Launching again under the same token cannot make a second machine. Not launching again is another matter: what
+         * is on its way may show up late. */
+        if (!w->want_end) {
+            w->step = LEASE_STEP_LAUNCH;
+        } else if (++w->absent >= ABSENT_MAX) {
+            ended(b, w->lease, (struct weir_wall){0}, false);
             return;
         }
-        w->step = LEASE_STEP_LAUNCH;
         retry_later(b, w, r->retry_after);
     } else if (++w->absent >= ABSENT_MAX) {
         ended(b, w->lease, (struct weir_wall){0}, !w->want_end);
@@ -242,7 +260,7 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
 static void on_terminate(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
 {
     if (r->class == WEIR_PROVIDER_OK) {
-        effect_done(b, w);
+        effect_done(b, &w->terminate);
         w->step = LEASE_STEP_ENDING;
         w->tries = 0;
         w->due_ms = broker_ms(b) + RETRY_MS_MIN;
@@ -363,17 +381,13 @@ static int call_launch(struct broker *b, struct lease_watch *w)
 {
     struct weir_lease_view v;
     char token[WEIR_TOKEN_SIZE];
-    char secret[2 * TOKEN_BYTES + 1];
-    char name[64];
     lease_token(b, w->lease, token);
     if (!weir_core_lease(weir_engine_core(b->engine), w->lease, &v)) {
-        w->step = LEASE_STEP_DONE;
+        over(b, w);
         return 0;
     }
-    (void)snprintf(name, sizeof name, "lease-%" PRIu64, w->lease.v);
-    tokens_make(b, name, "agent", "", w->lease, secret, sizeof secret);
     struct weir_launch l = {.token = token, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
-                            .join_token = secret, .ca_pem = b->ca_pem, .expires = v.expires};
+                            .join_token = w->secret, .ca_pem = b->ca_pem, .expires = v.expires};
     if (weir_streq(w->provider->ops->name, "sandbox")) {
         l.broker_url = b->url; /* its machines are on this host */
     }
@@ -448,17 +462,14 @@ void leases_order(struct broker *b, const struct weir_order *o)
     if (o->effect.kind == WEIR_EFFECT_LEASE_LAUNCH) {
         struct provider *p = find_provider(b, o->offer.provider);
         struct lease_watch fresh = {.lease = o->effect.lease, .provider = p, .step = LEASE_STEP_LAUNCH,
-                                    .effect_seq = o->seq, .effect_number = o->effect.number};
+                                    .launch = {o->seq, o->effect.number}};
         struct weir_lease_note note = {{0}};
         lease_token(b, o->effect.lease, note.token);
         weir_engine_lease_note(b->engine, o->effect.lease, &note);
         weir_vec_push(&b->leases, fresh);
-        if (p == NULL) {
-            struct weir_provider_result none = {.class = WEIR_PROVIDER_REFUSED, .text = "no driver of that provider is configured"};
-            refuse(b, &b->leases.p[b->leases.n - 1], WEIR_REFUSAL_REFUSED, &none);
-        }
     } else if (o->effect.kind == WEIR_EFFECT_LEASE_TERMINATE && w != NULL) {
         w->want_end = true;
+        w->terminate = (struct effect_id){o->seq, o->effect.number};
         if (w->step == LEASE_STEP_WATCH) {
             w->step = LEASE_STEP_TERMINATE;
             w->tries = 0;
@@ -487,6 +498,32 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
     }
 }
 
+/* Gets a launch that is due as far as it may go now. True: it goes out. */
+static bool ready_to_launch(struct broker *b, struct lease_watch *w, uint64_t now)
+{
+    if (w->want_end) {
+        ended(b, w->lease, (struct weir_wall){0}, false); /* nothing of it exists */
+        return false;
+    }
+    if (w->provider == NULL) {
+        struct weir_provider_result none = {.class = WEIR_PROVIDER_REFUSED, .text = "no driver of that provider is configured"};
+        refuse(b, w, WEIR_REFUSAL_REFUSED, &none);
+        return false;
+    }
+    if (b->store_full || !may_launch(w->provider, now)) {
+        return false;
+    }
+    if (w->secret[0] == '\0') {
+        char name[64];
+        (void)snprintf(name, sizeof name, "lease-%" PRIu64, w->lease.v);
+        tokens_make(b, name, "agent", "", w->lease, w->secret, sizeof w->secret);
+        broker_wake(b);
+    }
+    /* a machine whose secret is lost in a crash could never join: it goes out after the next flush */
+    return !weir_engine_is_dirty(b->engine);
+}
+
+/* Called right after a flush. */
 void leases_tick(struct broker *b)
 {
     uint64_t now = broker_ms(b);
@@ -496,10 +533,8 @@ void leases_tick(struct broker *b)
     size_t kept = 0;
     for (size_t i = 0; i < b->leases.n; i++) {
         struct lease_watch *w = &b->leases.p[i];
-        /* a launch goes out only after its token was stored: not while something is unflushed */
-        bool held = w->step == LEASE_STEP_LAUNCH && (weir_engine_is_dirty(b->engine) || b->store_full ||
-                                                     (w->provider != NULL && !may_launch(w->provider, now)));
-        if (!w->busy && w->step != LEASE_STEP_DONE && now >= w->due_ms && !held) {
+        if (!w->busy && w->step != LEASE_STEP_DONE && now >= w->due_ms &&
+            (w->step != LEASE_STEP_LAUNCH || ready_to_launch(b, w, now))) {
             pump(b, w->lease);
             w = &b->leases.p[i];
         }
@@ -540,7 +575,7 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
                  id.v, v.offer.provider);
         return;
     }
-    w.confirmed = v.state != WEIR_LEASE_INTENT;
+    w.confirmed = v.confirmed_at.us != 0; /* one may be ending that was never seen */
     w.noticed = v.reclaim_at.us != 0;
     w.want_end = v.state == WEIR_LEASE_ENDING;
     w.step = !w.confirmed ? LEASE_STEP_DESCRIBE : w.want_end ? LEASE_STEP_TERMINATE : LEASE_STEP_WATCH;
@@ -552,9 +587,9 @@ static void restore_effect(void *ctx, const struct weir_effect_row *row)
     struct broker *b = ctx;
     struct lease_watch *w = find_watch(b, row->lease);
     if (w != NULL) {
-        w->want_end |= row->kind == WEIR_EFFECT_LEASE_TERMINATE;
-        w->effect_seq = row->seq;
-        w->effect_number = row->number;
+        bool is_end = row->kind == WEIR_EFFECT_LEASE_TERMINATE;
+        w->want_end |= is_end;
+        *(is_end ? &w->terminate : &w->launch) = (struct effect_id){row->seq, row->number};
     } else {
         weir_engine_effect_done(b->engine, row->seq, row->number);
     }

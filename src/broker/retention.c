@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What goes for its age: events, explain records and logs, a little at a time, so that nobody waits for it. The
- * ledger, jobs and their bills are never removed.
+ * What goes for its age: events, explain records and logs, a little at a time, so that nobody waits for it; and the
+ * credentials of machines that are over. The ledger, jobs and their bills are never removed.
  */
 
 #include <dirent.h>
@@ -99,6 +99,9 @@ static void prune_logs(struct broker *b, uint64_t now)
     if (!more && r->logs != NULL) {
         (void)closedir(r->logs);
         r->logs = NULL;
+    }
+    if (!more) {
+        tokens_forget_old(b);
     }
     r->logs_due_ms = now + (more ? BATCH_MS : LOGS_REST_MS);
 }

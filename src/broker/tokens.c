@@ -104,6 +104,27 @@ int tokens_init(struct broker *b, struct weir_err *err)
     return r != 0 ? r : file_secret(b, "agent-token", "agent", err);
 }
 
+void tokens_forget_old(struct broker *b)
+{
+    enum { OVER_FOR_S = 3600 }; /* until then the agent of a machine that lives on is told that its lease is over */
+    struct weir_wall old = {weir_engine_now(b->engine).us - OVER_FOR_S * WEIR_US_PER_S};
+    pthread_mutex_lock(&b->tokens_lock);
+    size_t kept = 0;
+    for (size_t i = 0; i < b->tokens.n; i++) {
+        const struct token t = b->tokens.p[i];
+        struct weir_lease_view v;
+        bool lives = t.lease.v == 0 || (weir_core_lease(weir_engine_core(b->engine), t.lease, &v) &&
+                                        ((v.state != WEIR_LEASE_ENDED && v.state != WEIR_LEASE_FAILED) || v.ended_at.us >= old.us));
+        if (lives) {
+            b->tokens.p[kept++] = t;
+        } else {
+            weir_engine_delete_token(b->engine, t.hash);
+        }
+    }
+    b->tokens.n = kept;
+    pthread_mutex_unlock(&b->tokens_lock);
+}
+
 int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct weir_identity *ret, struct weir_err *err)
 {
     struct broker *b = (struct broker *)s;
