@@ -368,12 +368,12 @@ void weir_bill_segment_close(struct weir_bill *b,
 
 /* ---- energy, closing, settling ---- */
 
-void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, uint64_t total_mj)
+void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, uint64_t counter_mj)
 {
     weir_bill_forget_taken(b);
     struct bill_node *n = weir_bill_node_find(b, node);
     if (n != NULL && n->m.info.owned) {
-        weir_bill_energy_take_reading(n, weir_bill_clamp(n, at), total_mj);
+        weir_bill_energy_take_reading(n, weir_bill_clamp(n, at), counter_mj);
         weir_bill_mark_changed(b, n);
     }
 }

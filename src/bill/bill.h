@@ -98,6 +98,9 @@ struct weir_bill_node {
 };
 
 /* What must be stored to go on after a restart; one per open node. */
+/* Of a meter that was stored before the counter was: the next reading only tells it. */
+#define WEIR_METER_COUNTER_UNKNOWN UINT64_MAX
+
 struct weir_meter {
     struct weir_bill_node info;
     struct weir_wall opened;
@@ -107,7 +110,8 @@ struct weir_meter {
     /* of rates, so that many short spans add up to the whole; an owned node has no provider: that slot keeps the
      * part of a millijoule of modelled energy */
     int64_t remainder[WEIR_ACCOUNT_NODE];
-    uint64_t energy_mj;      /* last reading */
+    uint64_t energy_mj;      /* measured since the node was opened */
+    uint64_t energy_counter_mj; /* the agent's counter when it was read last */
     uint64_t energy_posted_mj;
     bool energy_measured;
     bool closed;             /* final: the row may be deleted after this was stored */
@@ -154,8 +158,11 @@ void weir_bill_segment_close(struct weir_bill *b,
                              struct weir_wall at,
                              enum weir_outcome outcome,
                              struct weir_wall kept_until);
-/* A cumulative reading since the node was opened (the caller makes it so across agent restarts). */
-void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, uint64_t total_mj);
+/*
+ * The agent's counter, which grows from its own start on. What it grew by while nobody read it counts; one that is lower than
+ * it was began anew, and all that it shows counts.
+ */
+void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, uint64_t counter_mj);
 
 /* Posts both sides of every node that had a segment closed or was closed since the last call; with
  * all, of every open node. Call it once per transaction, and with all every minute and before a bill is shown. */

@@ -113,7 +113,7 @@ struct bill_cost {
  * up to what is billed. sum of energy weights since m.until is needed for modelled energy. */
 struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, weir_i128 energy_weight);
 /* A cumulative reading of an owned node at a time that was clamped. */
-void weir_bill_energy_take_reading(struct bill_node *n, struct weir_wall at, uint64_t total_mj);
+void weir_bill_energy_take_reading(struct bill_node *n, struct weir_wall at, uint64_t counter_mj);
 /* What a rented node costs at its end beyond the time it was there. */
 int64_t weir_bill_rounding_take(struct bill_node *n, struct weir_wall end);
 

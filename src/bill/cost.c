@@ -137,13 +137,17 @@ struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, w
     return c;
 }
 
-void weir_bill_energy_take_reading(struct bill_node *n, struct weir_wall at, uint64_t total_mj)
+void weir_bill_energy_take_reading(struct bill_node *n, struct weir_wall at, uint64_t counter_mj)
 {
-    uint64_t most = (uint64_t)(at.us - n->m.opened.us) * MJ_PER_US_MAX;
-    uint64_t mj = total_mj > most ? most : total_mj;
-    if (n->m.energy_measured && mj < n->m.energy_mj) {
-        return; /* it was overtaken by a later one */
+    struct weir_meter *m = &n->m;
+    uint64_t most = (uint64_t)(at.us - m->opened.us) * MJ_PER_US_MAX;
+    uint64_t grown = counter_mj >= m->energy_counter_mj ? counter_mj - m->energy_counter_mj : counter_mj;
+    if (m->energy_counter_mj == WEIR_METER_COUNTER_UNKNOWN) {
+        grown = m->energy_measured ? 0 : counter_mj;
     }
-    n->m.energy_measured = true;
-    n->m.energy_mj = mj;
+    m->energy_measured = true;
+    m->energy_counter_mj = counter_mj < INT64_MAX ? counter_mj : INT64_MAX;
+    if (m->energy_mj < most) {
+        m->energy_mj = grown > most - m->energy_mj ? most : m->energy_mj + grown;
+    }
 }

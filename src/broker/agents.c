@@ -125,16 +125,6 @@ static int restore_runs(void *ctx, const struct weir_task_row *row)
     return 0;
 }
 
-static int restore_energy(void *ctx, const struct weir_meter *row)
-{
-    struct agent *a = find_agent(ctx, row->info.node);
-    if (a != NULL) {
-        a->energy_base_mj = row->energy_mj;
-        a->energy_restored = true;
-    }
-    return 0;
-}
-
 int agents_init(struct broker *b, struct weir_err *err)
 {
     struct weir_core *core = weir_engine_core(b->engine);
@@ -150,8 +140,7 @@ int agents_init(struct broker *b, struct weir_err *err)
         }
     }
     free(ids);
-    int r = b->store->ops->each_meter(b->store, restore_energy, b, err);
-    return r != 0 ? r : b->store->ops->each_live_task(b->store, restore_runs, b, err);
+    return b->store->ops->each_live_task(b->store, restore_runs, b, err);
 }
 
 static void clear_queue(struct agent *a)
@@ -626,8 +615,6 @@ static void open_session(struct broker *b, struct agent *a)
     a->next_seq = 1;
     a->seen_ms = broker_ms(b);
     a->lost = false;
-    a->energy_base_mj += a->energy_last_mj;
-    a->energy_last_mj = 0;
     pthread_mutex_lock(&b->sessions_lock);
     weir_map_put(&b->session_of_node, a->node.v, weir_hash_bytes(a->session, strlen(a->session)));
     pthread_mutex_unlock(&b->sessions_lock);
@@ -768,16 +755,7 @@ static void report_energy(struct broker *b, struct agent *a, const json_t *o)
     if (mj < 0 || json_is_true(json_object_get(o, "modelled"))) {
         return;
     }
-    if (a->energy_restored) {
-        /* what the agent counted while the broker was away cannot be told from what was billed before: it goes on from here */
-        a->energy_restored = false;
-        a->energy_base_mj -= (uint64_t)mj < a->energy_base_mj ? (uint64_t)mj : a->energy_base_mj;
-    }
-    if ((uint64_t)mj < a->energy_last_mj) {
-        a->energy_base_mj += a->energy_last_mj; /* the agent's counter began anew */
-    }
-    a->energy_last_mj = (uint64_t)mj;
-    weir_engine_energy(b->engine, a->node, a->energy_base_mj + a->energy_last_mj, true);
+    weir_engine_energy(b->engine, a->node, (uint64_t)mj, true);
 }
 
 void agents_report(struct broker *b, struct weir_command *cmd)

@@ -53,10 +53,6 @@ struct agent {
     uint64_t boot_hash; /* of the kernel boot id that its session was opened with */
     bool lost; /* the core was told */
     struct weir_wall lease_expires;
-    /* The agent counts from its own start; the bill from the node's opening. */
-    uint64_t energy_base_mj; /* of the agent's earlier lives */
-    uint64_t energy_last_mj; /* its last reading */
-    bool energy_restored;    /* base is what was billed before the broker's start: the next reading continues it */
 };
 
 /* What start commands and explanations need of a job: its stored spec, parsed once and not per task. */

@@ -234,10 +234,10 @@ void weir_engine_delete_token(struct weir_engine *e, const char *hash)
     e->dirty = true;
 }
 
-void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t total_mj, bool measured)
+void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t counter_mj, bool measured)
 {
     if (measured) { /* what is modelled, the bill models itself, by share */
-        weir_bill_energy(e->bill, node, weir_engine_now(e), total_mj);
+        weir_bill_energy(e->bill, node, weir_engine_now(e), counter_mj);
     }
 }
 

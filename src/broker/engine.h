@@ -110,7 +110,7 @@ void weir_engine_task_text(struct weir_engine *e, struct weir_task_id task, cons
 void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *row);
 void weir_engine_delete_token(struct weir_engine *e, const char *hash);
 void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number);
-void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t total_mj, bool measured);
+void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t counter_mj, bool measured);
 
 /* Effects towards providers that were not known to be done when the store was last open. */
 void weir_engine_each_undone(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_effect_row *row), void *ctx);

@@ -47,7 +47,8 @@ static const char SQL_EACH_METER[] =
     "SELECT node, lease, pool, gpus, cpu_milli, owned, purchase_micro, residual_micro, life_us,"
     " upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts, busy_watts,"
     " price_micro_per_hour, quantum_us, minimum_us, project, user, job, ordinal, opened_us, ready_us,"
-    " until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured"
+    " until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured,"
+    " energy_counter_mj"
     " FROM meter ORDER BY node";
 static const char SQL_EACH_EFFECT[] = "SELECT seq, number, kind, lease FROM effect ORDER BY seq, number";
 static const char SQL_EACH_TOKEN[] = "SELECT hash, name, role, user, lease, expires_us FROM token ORDER BY hash";
@@ -575,6 +576,7 @@ static void read_meter(struct sq_col *c, struct weir_meter *m)
     m->energy_mj = sc_u(c);
     m->energy_posted_mj = sc_u(c);
     m->energy_measured = sc_i(c) != 0;
+    m->energy_counter_mj = sc_u(c);
 }
 
 int weir_sq_each_meter(struct weir_store *base, weir_meter_row_fn *fn, void *ctx, struct weir_err *err)

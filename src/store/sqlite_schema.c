@@ -134,12 +134,14 @@ static const char *const SCHEMA_2[] = {
 };
 
 /*
- * The age of explain records, for their removal: those that are there are as old as their job. And the sums of the ledger's
- * use accounts, so that nobody has to add up all of it.
+ * The age of explain records, for their removal: those that are there are as old as their job. What the agent's energy counter
+ * showed last (-1: not known), so that it goes on where it was. And the sums of the ledger's use accounts, so that
+ * nobody has to add up all of it.
  */
 static const char *const SCHEMA_3[] = {
     "ALTER TABLE explain ADD COLUMN at_us INTEGER NOT NULL DEFAULT 0",
     "UPDATE explain SET at_us = coalesce((SELECT submitted_us FROM job WHERE job.id = explain.job), 0)",
+    "ALTER TABLE meter ADD COLUMN energy_counter_mj INTEGER NOT NULL DEFAULT -1",
     "CREATE TABLE total ("
     " project INTEGER NOT NULL, pool INTEGER NOT NULL, account INTEGER NOT NULL, amount_micro INTEGER NOT NULL,"
     " PRIMARY KEY (project, pool, account)) STRICT, WITHOUT ROWID",

@@ -74,8 +74,8 @@ static const char SQL_PUT_METER[] =
     "INSERT OR REPLACE INTO meter (node, lease, pool, gpus, cpu_milli, owned, purchase_micro,"
     " residual_micro, life_us, upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts,"
     " busy_watts, price_micro_per_hour, quantum_us, minimum_us, project, user, job, ordinal, opened_us,"
-    " ready_us, until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " ready_us, until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured,"
+    " energy_counter_mj) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_DELETE_METER[] = "DELETE FROM meter WHERE node = ?";
 static const char SQL_PUT_EXPLAIN[] = "INSERT INTO explain (job, ordinal, seq, record, at_us) VALUES (?, ?, ?, ?, ?)";
 static const char SQL_PUT_EVENT[] =
@@ -471,7 +471,7 @@ int weir_sq_put_meter(struct weir_store *base, const struct weir_meter *m, struc
     sq_i(&b, n->minimum.us), sq_u(&b, n->project.v), sq_u(&b, n->user.v), sq_u(&b, n->task.job.v);
     sq_u(&b, n->task.ordinal), sq_i(&b, m->opened.us), sq_i(&b, m->ready.us), sq_i(&b, m->until.us);
     sq_i(&b, m->provider_posted_micro), sq_s(&b, weir_str_cstr(&rem)), sq_u(&b, m->energy_mj);
-    sq_u(&b, m->energy_posted_mj), sq_u(&b, m->energy_measured);
+    sq_u(&b, m->energy_posted_mj), sq_u(&b, m->energy_measured), sq_u(&b, m->energy_counter_mj);
     return sq_run(s, b.st, "put meter", err);
 }
 

@@ -204,12 +204,70 @@ static void measured_energy_replaces_the_model(void **state)
     take(&l);
     assert_int_equal(l.account[WEIR_ACCOUNT_ENERGY], 300000);
     weir_bill_energy(l.b, (struct weir_node_id){1}, at(2 * H), UINT64_C(18000) * 1000 * 1000); /* 5 kWh in all: 0.75 */
-    weir_bill_energy(l.b, (struct weir_node_id){1}, at(2 * H), UINT64_C(17000) * 1000 * 1000); /* overtaken */
+    weir_bill_energy(l.b, (struct weir_node_id){1}, at(2 * H), UINT64_C(18000) * 1000 * 1000); /* told again */
     weir_bill_settle(l.b, at(2 * H), true);
     take(&l);
     assert_int_equal(l.account[WEIR_ACCOUNT_ENERGY], 750000);
     assert_false(l.p.p[l.p.n - 2].modelled);
     ledger_close(&l);
+}
+
+/* 5 kWh, 0.75: read in three pieces, with a restart of the biller in between and one of the agent. */
+static void energy_goes_on_where_its_counter_was(void **state)
+{
+    (void)state;
+    const uint64_t kwh_mj = UINT64_C(3600) * 1000 * 1000;
+    const struct weir_posting *p;
+    const struct weir_meter *m;
+    size_t n_p;
+    size_t n_m;
+    struct weir_bill_node n = owned_node();
+    int64_t micro = 0;
+    struct weir_bill *b = weir_bill_new(1, at(0));
+    struct weir_err err;
+    assert_int_equal(weir_bill_node_open(b, &n, at(0), &err), 0);
+    weir_bill_energy(b, n.node, at(H), 2 * kwh_mj);
+    for (int i = 0; i < 2; i++) {
+        weir_bill_settle(b, at((1 + i) * H), true);
+        weir_bill_take(b, &p, &n_p, &m, &n_m);
+        for (size_t k = 0; k < n_p; k++) {
+            micro += p[k].credit == WEIR_ACCOUNT_ENERGY ? p[k].amount_micro : 0;
+        }
+        if (i == 0) {
+            struct weir_meter kept = m[n_m - 1];
+            uint64_t next = p[n_p - 1].id + 1;
+            weir_bill_free(b);
+            b = weir_bill_new(next, at(H));
+            assert_int_equal(weir_bill_restore_meter(b, &kept, &err), 0);
+            weir_bill_energy(b, n.node, at(2 * H), 4 * kwh_mj); /* 2 of them while nobody read it */
+            weir_bill_energy(b, n.node, at(2 * H), 1 * kwh_mj); /* begun anew */
+        }
+    }
+    assert_int_equal(micro, 750000);
+    weir_bill_free(b);
+}
+
+/* What the counter showed is not known: nothing is billed twice. */
+static void a_counter_of_an_older_store_is_only_read(void **state)
+{
+    (void)state;
+    struct weir_bill_node n = owned_node();
+    struct weir_meter m = {.info = n, .opened = at(0), .ready = at(0), .until = at(H), .energy_mj = 1000000, .energy_posted_mj = 1000000,
+                           .energy_measured = true, .energy_counter_mj = WEIR_METER_COUNTER_UNKNOWN};
+    const struct weir_posting *p;
+    const struct weir_meter *got;
+    size_t n_p;
+    size_t n_m;
+    struct weir_err err;
+    struct weir_bill *b = weir_bill_new(1, at(H));
+    assert_int_equal(weir_bill_restore_meter(b, &m, &err), 0);
+    weir_bill_energy(b, n.node, at(2 * H), 5000000);
+    weir_bill_energy(b, n.node, at(2 * H), 6000000);
+    weir_bill_settle(b, at(2 * H), true);
+    weir_bill_take(b, &p, &n_p, &got, &n_m);
+    assert_int_equal(got[n_m - 1].energy_mj, 2000000);
+    assert_int_equal(got[n_m - 1].energy_counter_mj, 6000000);
+    weir_bill_free(b);
 }
 
 static void shares_above_the_whole_are_scaled(void **state)
@@ -474,6 +532,8 @@ int main(void)
         cmocka_unit_test(owned_rates_are_what_the_figures_say),
         cmocka_unit_test(an_owned_node_is_split_by_share),
         cmocka_unit_test(measured_energy_replaces_the_model),
+        cmocka_unit_test(energy_goes_on_where_its_counter_was),
+        cmocka_unit_test(a_counter_of_an_older_store_is_only_read),
         cmocka_unit_test(shares_above_the_whole_are_scaled),
         cmocka_unit_test(a_rented_node_is_billed_by_quantum_and_minimum),
         cmocka_unit_test(boot_waste_bears_the_tenants_name),

@@ -186,6 +186,7 @@ struct weir_meter sample_meter(uint64_t node)
                                .provider_posted_micro = 12,
                                .remainder = {1, 2, 3, INT64_MAX},
                                .energy_mj = 13,
+                               .energy_counter_mj = WEIR_METER_COUNTER_UNKNOWN,
                                .energy_posted_mj = 14,
                                .energy_measured = true};
 }
