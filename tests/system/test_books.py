@@ -11,6 +11,70 @@ import lib
 from lib import Broker, until
 
 
+def bill(b, *spans, by="node,job"):
+    """Rows of the bill by their keys: what was used, idle and wasted in a span."""
+    return {(r["node"], r["job"]): (r["used_micro"], r["idle_micro"], r["waste_boot_micro"], r["waste_lost_micro"],
+                                                    r["waste_failed_micro"])
+            for r in b.get("/v1/bill?by=" + by + "".join(f"&{k}={v}" for k, v in zip(("from", "to"), spans)))["rows"]}
+
+
+def now(b):
+    return b.get("/v1/bill")["to"]
+
+
+def test_the_bill_of_a_past_span_stays_as_it_was(weir):
+    with Broker(weir, gpus="A100:2") as b:
+        start = now(b)
+        b.wait(b.submit({"name": "before", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 0.5"}))
+        across = b.submit({"name": "across", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 6"})
+        until("it to run", lambda: b.get(f"/v1/jobs/{across}")["state"] == "running")
+        middle = now(b)
+        first = bill(b, start, middle)
+        assert first and any(v[0] > 0 for v in first.values()), first
+        b.kill()
+        b.start()
+        b.wait(b.submit({"name": "after", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 0.5"}))
+        b.stop()
+        b.start()
+        assert b.wait(across)["state"] == "succeeded"
+        end = now(b)
+        assert bill(b, start, middle) == first
+        # what neighbouring spans say adds up, key by key, to what the whole says
+        parts = [first, bill(b, middle, end)]
+        whole = bill(b, start, end)
+        for key, sums in whole.items():
+            assert sums == tuple(map(sum, zip(*(p[key] for p in parts if key in p)))), (key, sums, parts)
+        assert {k for p in parts for k in p} == set(whole)
+        b.balanced()
+
+
+def test_a_ledger_that_was_tampered_with_does_not_pass(weir):
+    with Broker(weir, gpus="A100:2") as b:
+        b.wait(b.submit({"resources": {"accelerators": {"A100": 1}}, "run": "sleep 0.2", "array": "0-3"}))
+        b.balanced()
+        b.stop()
+        whole = (b.data / "weir.db").read_bytes()
+        for change, says in (
+                ("UPDATE posting SET amount_micro = amount_micro + 1 WHERE id = (SELECT max(id) FROM posting WHERE job <> 0)", "cost side"),
+                ("DELETE FROM posting WHERE id = 2", "posting 2 is missing"),
+                ("UPDATE posting SET from_us = from_us - 60000000 WHERE id = 9", "node 1"),
+                ("UPDATE posting SET at_us = at_us - 3600000000 WHERE id = 9", "posting 9"),
+                ("UPDATE posting SET debit = 0 WHERE id = 3", "posting 3")):
+            with sqlite3.connect(b.data / "weir.db") as db:
+                assert db.execute(change).rowcount == 1, change
+            db.close()
+            b.start()
+            result = b.run("bill", "--check")
+            assert result.returncode != 0 and says in result.stdout + result.stderr, (change, result)
+            assert not b.get("/v1/bill/check")["balanced"], change
+            b.stop()
+            for name in ("weir.db-wal", "weir.db-shm"):
+                (b.data / name).unlink(missing_ok=True)
+            (b.data / "weir.db").write_bytes(whole)
+        b.start()
+        b.balanced()
+
+
 def test_old_events_explanations_and_logs_go_and_bills_stay(weir):
     with Broker(weir, config="retention: {events: 2s, explains: 2s, logs: 2s}\n") as b:
         old = b.submit({"run": "echo old"})
