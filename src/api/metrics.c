@@ -134,7 +134,7 @@ static int on_total(void *ctx, const struct weir_total_row *row)
                                                        [WEIR_ACCOUNT_WASTE_LOST] = "waste_lost",
                                                        [WEIR_ACCOUNT_WASTE_FAILED] = "waste_failed"};
     struct weir_str *out = ctx;
-    weir_str_adds(out, "weir_cost_usd_total");
+    weir_str_adds(out, "weir_cost_usd");
     label(out, true, "project", row->project);
     label(out, false, "pool", row->pool);
     label(out, false, "use", uses[row->account]);
@@ -242,7 +242,7 @@ static int from_store(struct weir_str *out, struct weir_api *a, struct weir_err 
     write_sums(out, &n.rate, "weir_rate_usd_per_hour", "pool", NULL, NULL, true);
     head(out, "weir_leases", "gauge", "Leases that have not ended.");
     write_sums(out, &leases, "weir_leases", "provider", "state", "capacity_type", false);
-    head(out, "weir_cost_usd_total", "counter", "Posted in the ledger, in its currency.");
+    head(out, "weir_cost_usd", "gauge", "What the ledger has by use, in its currency; a correction moves it from one to another.");
     weir_str_add(out, weir_str_cstr(&cost), cost.n);
     out->overflowed = out->overflowed || cost.overflowed;
     weir_str_release(&cost);

@@ -109,6 +109,22 @@ def test_old_events_explanations_and_logs_go_and_bills_stay(weir):
         b.ok("cancel", live)
 
 
+def test_credentials_of_machines_that_are_over_go(weir):
+    with Broker(weir) as b:
+        b.stop()
+        with sqlite3.connect(b.data / "weir.db") as db:
+            db.execute("INSERT INTO token (hash, name, role, user, lease, expires_us) VALUES (?, 'lease-999', 'agent', '', 999, 0)", ["0" * 64])
+            before = {row[0] for row in db.execute("SELECT name FROM token")}
+        db.close()
+        b.start()
+
+        def names():
+            with sqlite3.connect(f"file:{b.data}/weir.db?mode=ro", uri=True) as db:
+                return {row[0] for row in db.execute("SELECT name FROM token")}
+        until("the credential to go", lambda: "lease-999" not in names())
+        assert names() == before - {"lease-999"}
+
+
 def test_a_silent_node_is_noticed_while_calls_stream_in(weir):
     with Broker(weir, config="node_silence: 2s\n", args=["--no-agent"]) as b:
         join = {"protocol": 1, "version": "x", "agent_id": "a" * 32, "boot_id": "b", "name": "h", "pool": "local", "address": "127.0.0.1",
