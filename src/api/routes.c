@@ -86,7 +86,7 @@ const struct api_route api_routes[] = {
      .handle = api_handle_bill, .summary = "Sums of the ledger"},
     {"GET", "/v1/bill/check", "checkBill", "money", API_ROLE_VIEWER, 200, "BillCheck", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
      .handle = api_handle_bill_check, .summary = "Prove that both sides of the ledger are equal"},
-    {"GET", "/v1/events", "listEvents", "events", API_ROLE_VIEWER, 200, "Event", .is_list = true, .path_param = NONE,
+    {"GET", "/v1/events", "listEvents", "events", API_ROLE_VIEWER, 200, "Event", .errors = API_NOT_FOUND, .is_list = true, .path_param = NONE,
      .param = PARAMS{{"after", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "ids above this one"},
                      {"cursor", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "the same as after"},
                      {"job", API_PARAM_UINT, .min = 1, .max = ID_MAX, .summary = "of this job"},
