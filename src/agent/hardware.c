@@ -300,6 +300,7 @@ int weir_hardware_find(struct weir_hardware *ret,
     h->cpu_milli = conf->cpu_milli != 0 ? conf->cpu_milli : find_cpu_milli();
     h->mem_mib = conf->mem_mib != 0 ? conf->mem_mib : find_mem_mib(conf->proc_root == NULL ? "/proc" : conf->proc_root);
     h->cgroup = "none";
+    h->declaration = conf->gpus != NULL ? conf->gpus : conf->cpu_milli != 0 || conf->mem_mib != 0 ? "" : NULL;
     if (conf->gpus != NULL && !weir_streq(conf->gpus, "none") && conf->gpus[0] != '\0') {
         int rc = declare(h, conf->gpus, models, err);
         if (rc < 0) {

@@ -49,6 +49,9 @@ struct weir_hardware {
     uint32_t cpu_milli;
     uint64_t mem_mib;
     bool declared;
+    /* What a person said that is offered: the GPUs ("A100:4"), or "" where cores or memory only. NULL: all as found. Static or the
+     * configuration's. */
+    const char *declaration;
     size_t n_gpus;
     struct weir_device gpu[WEIR_NODE_GPUS_MAX];
     enum weir_energy_source energy;

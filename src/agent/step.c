@@ -18,6 +18,8 @@
 #define HOLD_END_US (2 * WEIR_US_PER_S)
 #define POWER_OFF_GRACE_US (10 * WEIR_US_PER_S)
 #define POWER_OFF_PATIENCE_US (30 * WEIR_US_PER_S)
+/* Who stops an agent waits for it; a broker that does not answer notices by the silence. */
+#define LEAVE_PATIENCE_US (2 * WEIR_US_PER_S)
 /* The wall clock may jump: the lease's expiry is looked at no less often than this. */
 #define LEASE_LOOK_US (30 * WEIR_US_PER_S)
 
@@ -433,8 +435,8 @@ static void power_off(struct weir_agent_state *s, const struct weir_agent_event 
 
 static void on_synced(struct weir_agent_state *s, const struct weir_agent_event *e)
 {
-    if (e->generation != s->generation || s->phase != WEIR_AGENT_TOGETHER) {
-        return; /* of a session that is over */
+    if (e->generation != s->generation || s->phase != WEIR_AGENT_TOGETHER || s->leaving) {
+        return; /* of a session that is over, or as good as over */
     }
     s->sync_in_flight = false;
     if (e->answer != WEIR_AGENT_OK) {
@@ -509,6 +511,11 @@ static void on_reported(struct weir_agent_state *s, const struct weir_agent_even
     s->refusals_in_flight = 0;
     s->notice_in_flight = false;
     s->energy_in_flight = false;
+    if (s->leaving_in_flight && (ok || e->answer == WEIR_AGENT_AWAY)) {
+        go(s, 0, ok ? "asked to end; the broker knows" : "asked to end; the broker is away");
+        return;
+    }
+    s->leaving_in_flight = false;
     if (ok) {
         reached(s);
         s->report_max = s->report_max * 2 > WEIR_AGENT_REPORTS_MAX ? WEIR_AGENT_REPORTS_MAX : s->report_max * 2;
@@ -621,7 +628,8 @@ static void send_report(struct weir_agent_state *s)
     s->energy_in_flight = s->owes_energy;
     s->owes_notice = false;
     s->owes_energy = false;
-    if (s->flying.n == 0 && s->refusals_in_flight == 0 && !s->notice_in_flight && !s->energy_in_flight) {
+    s->leaving_in_flight = s->leaving && s->dirty.n == 0; /* the last word */
+    if (!s->leaving_in_flight && s->flying.n == 0 && s->refusals_in_flight == 0 && !s->notice_in_flight && !s->energy_in_flight) {
         return;
     }
     s->report_in_flight = true;
@@ -679,12 +687,34 @@ static void send_what_is_owed(struct weir_agent_state *s, struct weir_mono now)
     if (!s->report_in_flight) {
         send_report(s);
     }
+    if (s->leaving) {
+        return; /* the next agent sends the rest of the logs */
+    }
     send_logs(s);
     if (!s->sync_in_flight) {
         s->sync_in_flight = true;
         struct weir_agent_effect *f = effect_add(s, WEIR_AGENT_DO_SYNC);
         f->ack = s->ack;
         f->wait_ms = WEIR_AGENT_SYNC_WAIT_MS;
+    }
+}
+
+/*
+ * Tasks go on under their supervisors. The broker is told which runs there are: what it has placed here and is not
+ * among them was never begun, and never will be, so no command is taken any more.
+ */
+static void quit(struct weir_agent_state *s, struct weir_mono now)
+{
+    if (s->leaving) {
+        go(s, 0, "asked to end twice");
+        return;
+    }
+    s->leaving = true;
+    s->leaving_until.us = weir_i64_add_sat(now.us, LEAVE_PATIENCE_US);
+    s->retry_at.us = 0;
+    if (s->sync_in_flight) {
+        s->sync_in_flight = false;
+        (void)effect_add(s, WEIR_AGENT_DO_CANCEL_SYNC);
     }
 }
 
@@ -710,6 +740,9 @@ static void ask_wake(struct weir_agent_state *s, const struct weir_agent_event *
             }
         }
     }
+    if (s->leaving) {
+        earlier(&at, s->leaving_until.us);
+    }
     if (s->power_off) {
         earlier(&at, s->power_off_at.us);
     } else if (s->lease_expires.us != 0) {
@@ -733,6 +766,10 @@ static void plan(struct weir_agent_state *s, const struct weir_agent_event *e)
     if (!s->power_off && s->lease_expires.us != 0 && e->wall.us >= s->lease_expires.us) {
         s->power_off_lease = true;
         power_off(s, e, "the lease has expired");
+    }
+    if (s->leaving && (s->phase == WEIR_AGENT_APART || e->now.us >= s->leaving_until.us)) {
+        go(s, 0, "asked to end; the broker could not be told");
+        return;
     }
     send_what_is_owed(s, e->now);
     if (s->power_off) {
@@ -785,7 +822,7 @@ struct weir_agent_effects weir_agent_step(struct weir_agent_state *s, const stru
         s->owes_energy = true;
         break;
     case WEIR_AGENT_EV_QUIT:
-        go(s, 0, "asked to end");
+        quit(s, e->now);
         break;
     }
     plan(s, e);

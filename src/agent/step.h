@@ -87,7 +87,7 @@ enum weir_agent_event_type {
     WEIR_AGENT_EV_CHECKPOINTED,
     WEIR_AGENT_EV_NOTICE,
     WEIR_AGENT_EV_ENERGY,
-    WEIR_AGENT_EV_QUIT,       /* SIGTERM: go, tasks go on */
+    WEIR_AGENT_EV_QUIT,       /* SIGTERM: say so, go, tasks go on; a second one goes at once */
 };
 
 /* What became of a call, classed at the edge. */
@@ -242,6 +242,9 @@ struct weir_agent_state {
     bool owes_energy;
     bool energy_in_flight;
     /* going */
+    bool leaving;           /* asked to end: nothing new is begun, and the broker is told */
+    bool leaving_in_flight; /* the report under way says so */
+    struct weir_mono leaving_until; /* waits for the answer no longer than until then */
     bool power_off;
     bool power_off_lease; /* by the lease's expiry */
     struct weir_mono power_off_at; /* waits no longer than until then */

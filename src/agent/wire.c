@@ -145,6 +145,9 @@ static void write_hardware(struct weir_json *j, const struct weir_hardware *h)
     weir_json_kv_u64(j, "cpu_milli", h->cpu_milli);
     weir_json_kv_u64(j, "mem_mib", h->mem_mib);
     weir_json_kv_bool(j, "declared", h->declared);
+    if (h->declaration != NULL) {
+        weir_json_kv_cstr(j, "declaration", h->declaration);
+    }
     weir_json_key(j, "gpus");
     weir_json_array(j);
     for (size_t i = 0; i < h->n_gpus; i++) {
@@ -163,6 +166,26 @@ static void write_hardware(struct weir_json *j, const struct weir_hardware *h)
     weir_json_end(j);
 }
 
+/* All that the agent has a record of and was not told to forget. */
+static void write_runs(struct weir_json *j, const struct weir_agent_state *s)
+{
+    weir_json_key(j, "runs");
+    weir_json_array(j);
+    for (size_t i = 0; i < s->n_runs; i++) {
+        const struct weir_agent_run *r = s->run[i];
+        if (r->forgotten) {
+            continue;
+        }
+        weir_json_object(j);
+        weir_json_kv_u64(j, "job", r->id.task.job.v);
+        weir_json_kv_u64(j, "ordinal", r->id.task.ordinal);
+        weir_json_kv_u64(j, "attempt", r->id.attempt);
+        weir_json_kv_cstr(j, "state", r->ended ? "ended" : "running");
+        weir_json_end(j);
+    }
+    weir_json_end(j);
+}
+
 void weir_agent_write_join(const struct weir_agent_state *s, const struct weir_agent_self *self, struct weir_str *out)
 {
     struct weir_json j = weir_json_begin(out);
@@ -176,21 +199,7 @@ void weir_agent_write_join(const struct weir_agent_state *s, const struct weir_a
     weir_json_kv_cstr(&j, "address", self->address);
     weir_json_kv_u64(&j, "lease", self->lease);
     write_hardware(&j, self->hardware);
-    weir_json_key(&j, "runs");
-    weir_json_array(&j);
-    for (size_t i = 0; i < s->n_runs; i++) {
-        const struct weir_agent_run *r = s->run[i];
-        if (r->forgotten) {
-            continue;
-        }
-        weir_json_object(&j);
-        weir_json_kv_u64(&j, "job", r->id.task.job.v);
-        weir_json_kv_u64(&j, "ordinal", r->id.task.ordinal);
-        weir_json_kv_u64(&j, "attempt", r->id.attempt);
-        weir_json_kv_cstr(&j, "state", r->ended ? "ended" : "running");
-        weir_json_end(&j);
-    }
-    weir_json_end(&j);
+    write_runs(&j, s);
     weir_json_end(&j);
 }
 
@@ -275,6 +284,12 @@ void weir_agent_write_report(const struct weir_agent_state *s, struct weir_str *
             weir_json_u64(&j, s->energy.gpu_mj[i]);
         }
         weir_json_end(&j);
+        weir_json_end(&j);
+    }
+    if (s->leaving_in_flight) {
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "type", "leaving");
+        write_runs(&j, s);
         weir_json_end(&j);
     }
     weir_json_end(&j);

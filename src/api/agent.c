@@ -20,6 +20,11 @@ static void agent_done(struct weir_command *cmd)
     api_call_free(call);
 }
 
+static bool is_hung_up(const struct weir_command *cmd)
+{
+    return weir_request_is_hung_up(((const struct api_call *)(const void *)cmd)->http);
+}
+
 static void post(struct api_request *rq, enum weir_command_kind kind)
 {
     struct api_call *call = api_call_new(rq, kind);
@@ -34,6 +39,7 @@ static void post(struct api_request *rq, enum weir_command_kind kind)
     call->cmd.u.agent.body = call->body;
     call->cmd.u.agent.token_lease = rq->who.lease;
     call->cmd.u.agent.peer = call->peer;
+    call->cmd.u.agent.is_hung_up = is_hung_up;
     call->cmd.done = agent_done;
     api_call_post(call);
 }

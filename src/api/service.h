@@ -84,6 +84,8 @@ struct weir_command {
             const struct json_t *body; /* parsed, shape not yet checked; owned by the poster */
             struct weir_lease_id token_lease; /* of the credential that was shown; 0: none */
             const char *peer;          /* address that the agent called from */
+            /* Has the agent closed its end of the connection (it was killed) while the command waited? */
+            bool (*is_hung_up)(const struct weir_command *cmd);
         } agent;
     } u;
 

@@ -14,18 +14,14 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "broker_priv.h"
-#include "net/tls.h"
+#include "agents_priv.h"
 
 enum {
-    PROTOCOL = 1,
     COMMANDS_PER_SYNC = 256,
     REPORTS_MAX = 4096,
     WAIT_MS_MAX = 60000,
     REPLY_BYTES_MAX = 64 << 20,
     COMMAND_BYTES_MAX = 4 << 20,
-    REPORT_EVERY_MS = 10000,
-    COPY_QUIET_MS = 10000, /* a node without a long poll for so long may be another host from now on */
 };
 
 static const struct job_info *job_info(struct broker *b, struct weir_job_id job, struct weir_err *err)
@@ -69,17 +65,43 @@ void agents_task_name(void *broker, struct weir_task_id id, char *buf, size_t si
     }
 }
 
+/* ---- what an agent's JSON says ---- */
+
+const char *agents_text_of(const json_t *o, const char *key, const char *otherwise)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s == NULL || strlen(s) > 255 || !weir_utf8_is_text(weir_sv_of(s)) ? otherwise : s;
+}
+
+int64_t agents_int_of(const json_t *o, const char *key, int64_t min, int64_t max)
+{
+    json_int_t v = json_integer_value(json_object_get(o, key));
+    return v < min ? min : v > max ? max : v;
+}
+
+bool agents_read_run(const json_t *o, struct weir_run_id *ret)
+{
+    json_int_t job = json_integer_value(json_object_get(o, "job"));
+    json_int_t ordinal = json_integer_value(json_object_get(o, "ordinal"));
+    json_int_t attempt = json_integer_value(json_object_get(o, "attempt"));
+    if (job <= 0 || ordinal < 0 || ordinal >= WEIR_ARRAY_TASKS_MAX || attempt <= 0 || attempt > UINT32_MAX) {
+        return false;
+    }
+    *ret = (struct weir_run_id){{{(uint64_t)job}, (uint32_t)ordinal}, (uint32_t)attempt};
+    return true;
+}
+
 /* ---- agents and their runs ---- */
 
-static struct agent *find_agent(struct broker *b, struct weir_node_id node)
+struct agent *agents_find(struct broker *b, struct weir_node_id node)
 {
     uint64_t at;
     return weir_map_get(&b->agent_of_node, node.v, &at) ? b->agents.p[at] : NULL;
 }
 
-static struct agent *make_agent(struct broker *b, struct weir_node_id node)
+struct agent *agents_make(struct broker *b, struct weir_node_id node)
 {
-    struct agent *a = find_agent(b, node);
+    struct agent *a = agents_find(b, node);
     if (a == NULL) {
         a = weir_alloc(sizeof *a);
         a->node = node;
@@ -91,7 +113,7 @@ static struct agent *make_agent(struct broker *b, struct weir_node_id node)
     return a;
 }
 
-static struct agent_run *find_run(struct agent *a, struct weir_run_id run)
+struct agent_run *agents_find_run(struct agent *a, struct weir_run_id run)
 {
     for (size_t i = 0; i < a->runs.n; i++) {
         if (weir_run_id_eq(a->runs.p[i].run, run)) {
@@ -101,11 +123,85 @@ static struct agent_run *find_run(struct agent *a, struct weir_run_id run)
     return NULL;
 }
 
-static void remove_run(struct agent *a, struct weir_run_id run)
+void agents_remove_run(struct agent *a, struct weir_run_id run)
 {
-    struct agent_run *r = find_run(a, run);
+    struct agent_run *r = agents_find_run(a, run);
     if (r != NULL) {
         *r = a->runs.p[--a->runs.n];
+    }
+}
+
+void agents_run_ended(struct broker *b, struct weir_run_id run, uint32_t rank, enum weir_reason reason, int exit_code,
+                      int signal, struct weir_wall at)
+{
+    struct weir_err err;
+    struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED};
+    ev.u.run_ended.run = run;
+    ev.u.run_ended.rank = rank;
+    ev.u.run_ended.at = at;
+    ev.u.run_ended.reason = (uint8_t)reason;
+    ev.u.run_ended.exit_code = exit_code;
+    ev.u.run_ended.signal = signal;
+    if (weir_engine_event(b->engine, &ev, &err) != 0) {
+        weir_log(WEIR_LOG_ERROR, "agent.ended", "job=%" PRIu64 " text=\"%s\"", run.task.job.v, err.text);
+    }
+}
+
+/* Can its agent not know of the run yet? */
+static bool is_unsent(const struct agent *a, const struct agent_run *run)
+{
+    return !run->started && (run->start_seq == START_UNSENT || run->start_seq > a->given_seq);
+}
+
+void agents_end_unbegun(struct broker *b, struct agent *a, struct weir_run_id run, enum weir_reason reason)
+{
+    const struct agent_run *known = agents_find_run(a, run);
+    if (known == NULL) {
+        return;
+    }
+    uint32_t rank = known->rank;
+    size_t kept = 0;
+    for (size_t i = 0; i < a->queue.n; i++) {
+        if (a->queue.p[i].seq == known->start_seq && is_unsent(a, known)) {
+            free(a->queue.p[i].json);
+        } else {
+            a->queue.p[kept++] = a->queue.p[i];
+        }
+    }
+    a->queue.n = kept;
+    agents_remove_run(a, run);
+    /* the core takes the beginning of time as the time of its placing */
+    agents_run_ended(b, run, rank, reason, 0, 0, (struct weir_wall){0});
+}
+
+static void node_event(struct broker *b, struct agent *a, enum weir_event_kind kind)
+{
+    struct weir_err err;
+    struct weir_event ev = {.kind = kind};
+    ev.u.node.node = a->node;
+    if (weir_engine_event(b->engine, &ev, &err) != 0) {
+        weir_log(WEIR_LOG_ERROR, "agent.node", "node=%" PRIu64 " text=\"%s\"", a->node.v, err.text);
+    }
+}
+
+void agents_lose_node(struct broker *b, struct agent *a)
+{
+    struct weir_node_view v;
+    bool draining = weir_core_node(weir_engine_core(b->engine), a->node, &v) && v.state == WEIR_NODE_DRAINING;
+    a->lost = true;
+    if (draining && v.n_runs == 0 && a->lease.v == 0) {
+        return; /* nothing to lose, and a drained node stays drained while its agent is started anew */
+    }
+    a->lost_draining = draining;
+    node_event(b, a, WEIR_EVENT_NODE_LOST);
+}
+
+void agents_found(struct broker *b, struct agent *a)
+{
+    a->lost = false;
+    if (a->lost_draining) {
+        a->lost_draining = false;
+        node_event(b, a, WEIR_EVENT_NODE_DRAIN);
     }
 }
 
@@ -119,7 +215,7 @@ static int restore_runs(void *ctx, const struct weir_task_row *row)
         struct agent_run run = {.run = {v->id, v->attempt}, .rank = rank, .started = v->state != WEIR_TASK_STARTING};
         struct weir_node_id node = v->gang_node != NULL ? v->gang_node[rank] : v->node;
         run.gpu_mask = v->gang_mask != NULL ? v->gang_mask[rank] : v->gpu_mask;
-        struct agent *a = make_agent(b, node);
+        struct agent *a = agents_make(b, node);
         weir_vec_push(&a->runs, run);
     }
     return 0;
@@ -134,7 +230,7 @@ int agents_init(struct broker *b, struct weir_err *err)
     for (size_t i = 0; i < n; i++) {
         struct weir_node_view v;
         if (weir_core_node(core, ids[i], &v) && v.joined) {
-            struct agent *a = make_agent(b, ids[i]);
+            struct agent *a = agents_make(b, ids[i]);
             a->lease = v.spec.lease;
             a->lost = v.state == WEIR_NODE_LOST;
         }
@@ -143,7 +239,7 @@ int agents_init(struct broker *b, struct weir_err *err)
     return b->store->ops->each_live_task(b->store, restore_runs, b, err);
 }
 
-static void clear_queue(struct agent *a)
+void agents_clear_queue(struct agent *a)
 {
     for (size_t i = 0; i < a->queue.n; i++) {
         free(a->queue.p[i].json);
@@ -154,7 +250,7 @@ static void clear_queue(struct agent *a)
 void agents_free(struct broker *b)
 {
     for (size_t i = 0; i < b->agents.n; i++) {
-        clear_queue(b->agents.p[i]);
+        agents_clear_queue(b->agents.p[i]);
         weir_vec_release(&b->agents.p[i]->queue);
         weir_vec_release(&b->agents.p[i]->runs);
         free(b->agents.p[i]);
@@ -163,20 +259,17 @@ void agents_free(struct broker *b)
     weir_map_release(&b->agent_of_node);
     weir_vec_release(&b->forget_run);
     weir_vec_release(&b->forget_node);
+    weir_vec_release(&b->cancelled_unbegun);
     for (size_t i = 0; i < JOB_INFO_SLOTS; i++) {
         weir_spec_free(b->job_info[i].spec);
         free(b->job_info[i].spec_json);
     }
 }
 
-bool agents_local_is_busy(struct broker *b)
+bool agents_is_busy(struct broker *b, struct weir_node_id node)
 {
-    for (size_t i = 0; i < b->agents.n; i++) {
-        if (b->agents.p[i]->lease.v == 0 && b->agents.p[i]->runs.n > 0) {
-            return true;
-        }
-    }
-    return false;
+    const struct agent *a = agents_find(b, node);
+    return a != NULL && a->runs.n > 0;
 }
 
 /* ---- commands to agents ---- */
@@ -217,7 +310,7 @@ static void json_addresses(struct broker *b, struct weir_json *j, const struct w
     weir_json_end(j);
 }
 
-static void send_start(struct broker *b, struct agent *a, const struct agent_run *run)
+void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
 {
     struct weir_err err;
     struct weir_task_view v;
@@ -271,10 +364,11 @@ static void send_start(struct broker *b, struct agent *a, const struct agent_run
         weir_str_release(&out);
         return;
     }
+    run->start_seq = seq;
     enqueue(a, &out, seq);
 }
 
-static void send_stop(struct broker *b, struct agent *a, struct weir_run_id run, uint8_t reason, struct weir_dur grace)
+void agents_send_stop(struct broker *b, struct agent *a, struct weir_run_id run, uint8_t reason, struct weir_dur grace)
 {
     struct weir_err err;
     int signal = 0;
@@ -293,7 +387,7 @@ static void send_stop(struct broker *b, struct agent *a, struct weir_run_id run,
     enqueue(a, &out, seq);
 }
 
-static void send_forget(struct agent *a, struct weir_run_id run)
+void agents_send_forget(struct agent *a, struct weir_run_id run)
 {
     struct weir_str out = WEIR_STR_INIT(COMMAND_BYTES_MAX);
     uint64_t seq;
@@ -303,25 +397,50 @@ static void send_forget(struct agent *a, struct weir_run_id run)
     enqueue(a, &out, seq);
 }
 
+void agents_send_away(struct broker *b, struct weir_node_id node)
+{
+    struct agent *a = agents_find(b, node);
+    struct weir_str out = WEIR_STR_INIT(COMMAND_BYTES_MAX);
+    uint64_t seq;
+    struct weir_json j = begin_command(a, &out, "power_off", &seq);
+    weir_json_end(&j);
+    enqueue(a, &out, seq);
+}
+
 static void answer_sync(struct broker *b, struct agent *a);
+
+/* A cancelled run that was never begun ends at once; all others end when their agent says so. */
+static void order_stop(struct broker *b, struct agent *a, const struct weir_order *o)
+{
+    const struct agent_run *run = agents_find_run(a, o->effect.run);
+    bool unsent = run != NULL && is_unsent(a, run);
+    bool ends_here = run != NULL && o->effect.u.run_stop.reason == WEIR_REASON_CANCEL && !run->started && (unsent || a->lost);
+    if (a->session[0] != '\0' && !(ends_here && unsent)) {
+        agents_send_stop(b, a, o->effect.run, o->effect.u.run_stop.reason, o->effect.u.run_stop.grace);
+    }
+    if (ends_here) {
+        weir_vec_push(&b->cancelled_unbegun, (struct unbegun){a->node, o->effect.run});
+    }
+}
 
 void agents_order(struct broker *b, const struct weir_order *o)
 {
-    struct agent *a = make_agent(b, o->effect.node);
+    struct agent *a = agents_make(b, o->effect.node);
     if (o->effect.kind == WEIR_EFFECT_RUN_START) {
-        struct agent_run run = {.run = o->effect.run, .rank = o->effect.rank, .gpu_mask = o->effect.u.run_start.gpu_mask};
-        weir_vec_push(&a->runs, run);
+        struct agent_run run = {.run = o->effect.run,
+                                .rank = o->effect.rank,
+                                .gpu_mask = o->effect.u.run_start.gpu_mask,
+                                .start_seq = START_UNSENT};
         if (a->session[0] != '\0') {
-            send_start(b, a, &run);
+            agents_send_start(b, a, &run);
         } /* else at its join */
+        weir_vec_push(&a->runs, run);
     } else if (o->effect.kind == WEIR_EFFECT_RUN_STOP) {
-        if (a->session[0] != '\0') {
-            send_stop(b, a, o->effect.run, o->effect.u.run_stop.reason, o->effect.u.run_stop.grace);
-        }
+        order_stop(b, a, o);
     } else if (o->effect.kind == WEIR_EFFECT_LEASE_EXTEND) {
         struct weir_lease_view lease;
         if (weir_core_lease(weir_engine_core(b->engine), o->effect.lease, &lease)) {
-            struct agent *rented = make_agent(b, lease.node);
+            struct agent *rented = agents_make(b, lease.node);
             rented->lease_expires = o->effect.u.lease_extend.expires;
             if (rented->parked != NULL) {
                 answer_sync(b, rented); /* it must know in time */
@@ -342,6 +461,7 @@ static void answer_sync(struct broker *b, struct agent *a)
     weir_json_array(&j);
     for (size_t i = 0; i < a->queue.n && i < COMMANDS_PER_SYNC && cmd->reply.n < REPLY_BYTES_MAX / 2; i++) {
         weir_json_raw(&j, weir_sv_of(a->queue.p[i].json));
+        a->given_seq = a->queue.p[i].seq > a->given_seq ? a->queue.p[i].seq : a->given_seq;
     }
     weir_json_end(&j);
     weir_json_kv_i64(&j, "lease_expires", a->lease_expires.us);
@@ -351,7 +471,7 @@ static void answer_sync(struct broker *b, struct agent *a)
     (void)b;
 }
 
-static void fail_parked(struct agent *a, int code, const char *text)
+void agents_fail_parked(struct agent *a, int code, const char *text)
 {
     if (a->parked != NULL) {
         struct weir_command *cmd = a->parked;
@@ -364,18 +484,30 @@ static void fail_parked(struct agent *a, int code, const char *text)
 void agents_release(struct broker *b)
 {
     for (size_t i = 0; i < b->forget_run.n; i++) {
-        struct agent *a = find_agent(b, b->forget_node.p[i]);
+        struct agent *a = agents_find(b, b->forget_node.p[i]);
         if (a != NULL && a->session[0] != '\0') {
-            send_forget(a, b->forget_run.p[i]);
+            agents_send_forget(a, b->forget_run.p[i]);
         }
     }
     weir_vec_clear(&b->forget_run);
     weir_vec_clear(&b->forget_node);
     for (size_t i = 0; i < b->agents.n; i++) {
-        if (b->agents.p[i]->parked != NULL && b->agents.p[i]->queue.n > 0) {
-            answer_sync(b, b->agents.p[i]);
+        struct agent *a = b->agents.p[i];
+        if (a->parked == NULL || a->queue.n == 0) {
+            continue;
+        }
+        if (a->parked->u.agent.is_hung_up(a->parked)) { /* killed: what goes there is not known to arrive */
+            agents_fail_parked(a, -WEIR_EUNAVAIL, "agent: it has hung up");
+        } else {
+            answer_sync(b, a);
         }
     }
+    for (size_t i = 0; i < b->cancelled_unbegun.n; i++) {
+        struct agent *a = agents_find(b, b->cancelled_unbegun.p[i].node);
+        agents_end_unbegun(b, a, b->cancelled_unbegun.p[i].run, WEIR_REASON_CANCEL);
+        broker_wake(b); /* this was after the flush */
+    }
+    weir_vec_clear(&b->cancelled_unbegun);
 }
 
 /* The agent of a call, by node and session; NULL where the session is over (cmd is failed then). */
@@ -384,7 +516,7 @@ static struct agent *caller(struct broker *b, struct weir_command *cmd)
     const json_t *body = cmd->u.agent.body;
     struct weir_node_id node = {(uint64_t)json_integer_value(json_object_get(body, "node"))};
     const char *session = json_string_value(json_object_get(body, "session"));
-    struct agent *a = find_agent(b, node);
+    struct agent *a = agents_find(b, node);
     if (session == NULL || a == NULL || a->session[0] == '\0' || !weir_streq(a->session, session)) {
         commands_finish(b, cmd,
                         weir_fail(&cmd->err, -WEIR_ECONFLICT,
@@ -393,9 +525,8 @@ static struct agent *caller(struct broker *b, struct weir_command *cmd)
     }
     a->seen_ms = broker_ms(b);
     if (a->lost) {
-        struct weir_event ev = {.kind = WEIR_EVENT_NODE_BACK};
-        ev.u.node.node = a->node;
-        a->lost = weir_engine_event(b->engine, &ev, &cmd->err) != 0;
+        node_event(b, a, WEIR_EVENT_NODE_BACK);
+        agents_found(b, a);
     }
     return a;
 }
@@ -417,271 +548,13 @@ void agents_sync(struct broker *b, struct weir_command *cmd)
         }
     }
     a->queue.n = kept;
-    fail_parked(a, -WEIR_ECONFLICT, "agent: another sync of the same session came");
+    agents_fail_parked(a, -WEIR_ECONFLICT, "agent: another sync of the same session came");
     a->parked = cmd;
     wait_ms = wait_ms < 0 ? 0 : wait_ms > WAIT_MS_MAX ? WAIT_MS_MAX : wait_ms;
     a->parked_until_ms = broker_ms(b) + (uint64_t)wait_ms;
     if (a->queue.n > 0 || wait_ms == 0) {
         answer_sync(b, a);
     }
-}
-
-/* ---- join ---- */
-
-static const char *text_of(const json_t *o, const char *key, const char *otherwise)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s == NULL || strlen(s) > 255 || !weir_utf8_is_text(weir_sv_of(s)) ? otherwise : s;
-}
-
-static int64_t int_of(const json_t *o, const char *key, int64_t min, int64_t max)
-{
-    json_int_t v = json_integer_value(json_object_get(o, key));
-    return v < min ? min : v > max ? max : v;
-}
-
-static int read_hardware(struct broker *b, const json_t *hw, struct weir_node_spec *spec, struct weir_err *err)
-{
-    const json_t *gpus = json_object_get(hw, "gpus");
-    if (!json_is_object(hw) || (gpus != NULL && !json_is_array(gpus)) || json_array_size(gpus) > WEIR_NODE_GPUS_MAX) {
-        return weir_fail(err, -WEIR_EINVAL, "agent: hardware: an object with at most %d gpus is wanted", WEIR_NODE_GPUS_MAX);
-    }
-    spec->cpu_milli = (uint32_t)int_of(hw, "cpu_milli", 1, 100000000);
-    spec->mem_mib = (uint64_t)int_of(hw, "mem_mib", 1, INT64_C(1) << 40);
-    spec->gpus = (uint16_t)json_array_size(gpus);
-    spec->gpu_model = WEIR_GPU_MODEL_ANY;
-    for (size_t i = 0; i < spec->gpus; i++) {
-        const json_t *g = json_array_get(gpus, i);
-        pthread_mutex_lock(&b->gpus_lock);
-        uint16_t model = weir_gpu_table_intern(b->gpus, weir_sv_of(text_of(g, "model", "")));
-        pthread_mutex_unlock(&b->gpus_lock);
-        if (i > 0 && model != spec->gpu_model) {
-            return weir_fail(err, -WEIR_EUNSUPPORTED,
-                             "agent: GPUs 0 and %zu are of different models ('%s'): run one agent per model, each with --gpus", i,
-                             text_of(g, "model", ""));
-        }
-        spec->gpu_model = model;
-        spec->gpu_mem_mib = (uint32_t)int_of(g, "mem_mib", 0, INT32_MAX);
-        spec->link_group[i] = (uint8_t)int_of(g, "link_group", 0, 255);
-    }
-    if (spec->gpus > 0 && spec->gpu_mem_mib == 0 && spec->gpu_model != WEIR_GPU_MODEL_ANY) {
-        spec->gpu_mem_mib = weir_gpu_table_get(b->gpus, spec->gpu_model)->mem_mib;
-    }
-    return 0;
-}
-
-/* The node of a joining agent: that of its lease, the one it had, or a new one. */
-static int node_of(struct broker *b, struct weir_command *cmd, const char *agent_id, struct weir_node_spec *spec)
-{
-    struct weir_core *core = weir_engine_core(b->engine);
-    json_int_t lease_id = json_integer_value(json_object_get(cmd->u.agent.body, "lease"));
-    if (cmd->u.agent.token_lease.v != 0 && (uint64_t)lease_id != cmd->u.agent.token_lease.v) {
-        return weir_fail(&cmd->err, -WEIR_EDENIED, "agent: this token is for lease %" PRIu64 " only", cmd->u.agent.token_lease.v);
-    }
-    if (lease_id == 0) {
-        spec->id = weir_engine_node_by_agent(b->engine, agent_id);
-        struct weir_node_view v;
-        if (spec->id.v == 0 || !weir_core_node(core, spec->id, &v) || v.state == WEIR_NODE_GONE) {
-            spec->id = weir_core_take_node_id(core);
-        }
-        return 0;
-    }
-    struct weir_lease_view lease;
-    if (!weir_core_lease(core, (struct weir_lease_id){(uint64_t)lease_id}, &lease) || lease.state == WEIR_LEASE_ENDED ||
-        lease.state == WEIR_LEASE_FAILED) {
-        return weir_fail(&cmd->err, -WEIR_ENOTFOUND, "agent: lease %" JSON_INTEGER_FORMAT " is over: power off", lease_id);
-    }
-    spec->id = lease.node;
-    spec->lease = lease.id;
-    memcpy(spec->region, lease.offer.region, sizeof spec->region);
-    memcpy(spec->provider, lease.offer.provider, sizeof spec->provider);
-    spec->rates = (struct weir_node_rates){lease.offer.price_micro_per_hour, lease.offer.price_micro_per_hour, 0};
-    return 0;
-}
-
-static bool is_in(const json_t *runs, struct weir_run_id run)
-{
-    for (size_t i = 0; i < json_array_size(runs); i++) {
-        const json_t *r = json_array_get(runs, i);
-        if ((uint64_t)json_integer_value(json_object_get(r, "job")) == run.task.job.v &&
-            (uint64_t)json_integer_value(json_object_get(r, "ordinal")) == run.task.ordinal &&
-            (uint64_t)json_integer_value(json_object_get(r, "attempt")) == run.attempt) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool read_run(const json_t *o, struct weir_run_id *ret)
-{
-    json_int_t job = json_integer_value(json_object_get(o, "job"));
-    json_int_t ordinal = json_integer_value(json_object_get(o, "ordinal"));
-    json_int_t attempt = json_integer_value(json_object_get(o, "attempt"));
-    if (job <= 0 || ordinal < 0 || ordinal >= WEIR_ARRAY_TASKS_MAX || attempt <= 0 || attempt > UINT32_MAX) {
-        return false;
-    }
-    *ret = (struct weir_run_id){{{(uint64_t)job}, (uint32_t)ordinal}, (uint32_t)attempt};
-    return true;
-}
-
-static void run_ended(struct broker *b, struct weir_run_id run, uint32_t rank, enum weir_reason reason, int exit_code,
-                      int signal, struct weir_wall at)
-{
-    struct weir_err err;
-    struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED};
-    ev.u.run_ended.run = run;
-    ev.u.run_ended.rank = rank;
-    ev.u.run_ended.at = at;
-    ev.u.run_ended.reason = (uint8_t)reason;
-    ev.u.run_ended.exit_code = exit_code;
-    ev.u.run_ended.signal = signal;
-    if (weir_engine_event(b->engine, &ev, &err) != 0) {
-        weir_log(WEIR_LOG_ERROR, "agent.ended", "job=%" PRIu64 " text=\"%s\"", run.task.job.v, err.text);
-    }
-}
-
-/* What the agent has against what it should have. */
-static void reconcile(struct broker *b, struct agent *a, const json_t *runs)
-{
-    for (size_t i = a->runs.n; i-- > 0;) {
-        struct agent_run run = a->runs.p[i];
-        struct weir_task_view v;
-        bool known = weir_core_task(weir_engine_core(b->engine), run.run.task, &v) && v.attempt == run.run.attempt &&
-                     !weir_task_state_is_final(v.state);
-        if (!known) {
-            remove_run(a, run.run);
-        } else if (is_in(runs, run.run)) {
-            if (v.state == WEIR_TASK_STOPPING) {
-                send_stop(b, a, run.run, (uint8_t)v.reason, weir_dur_s(30));
-            }
-        } else if (run.started || v.state == WEIR_TASK_STOPPING) {
-            /* it ran here and the agent has no record any more, or it never came to run */
-            remove_run(a, run.run);
-            run_ended(b, run.run, run.rank, v.state == WEIR_TASK_STOPPING ? v.reason : WEIR_REASON_NODE_LOST, 0, 0,
-                      weir_engine_now(b->engine));
-        } else {
-            send_start(b, a, &run);
-        }
-    }
-    for (size_t i = 0; i < json_array_size(runs); i++) {
-        struct weir_run_id run;
-        struct weir_task_view v;
-        const json_t *o = json_array_get(runs, i);
-        if (!read_run(o, &run) || find_run(a, run) != NULL) {
-            continue;
-        }
-        /* not ours any more: its end is stored, or it was given up as lost and runs elsewhere */
-        if (!weir_streq(text_of(o, "state", ""), "ended")) {
-            send_stop(b, a, run, WEIR_REASON_NODE_LOST, weir_dur_s(0));
-        }
-        if (!weir_core_task(weir_engine_core(b->engine), run.task, &v) || v.attempt != run.attempt ||
-            weir_task_state_is_final(v.state)) {
-            send_forget(a, run);
-        }
-    }
-}
-
-/*
- * An agent directory that was copied to another host brings the same agent_id. Letting each take the node from the
- * other would start again on one what still runs on the other. A host that was started anew has the same name, an
- * agent that was started anew the same boot id and name.
- */
-static int check_is_no_copy(struct broker *b, const struct weir_node_spec *spec, const json_t *body, const char *peer, struct weir_err *err)
-{
-    const struct agent *a = find_agent(b, spec->id);
-    if (a == NULL || a->session[0] == '\0' || a->lost || (a->parked == NULL && broker_ms(b) - a->seen_ms > COPY_QUIET_MS)) {
-        return 0;
-    }
-    const char *name = weir_engine_node_name(b->engine, spec->id);
-    const char *address = weir_engine_node_address(b->engine, spec->id);
-    const char *boot = text_of(body, "boot_id", "");
-    bool other_name = name != NULL && !weir_streq(name, text_of(body, "name", ""));
-    bool other_boot = a->boot_hash != weir_hash_bytes(boot, strlen(boot));
-    bool other_address = address != NULL && !weir_streq(address, text_of(body, "address", peer));
-    if (!other_name && !(other_boot && other_address)) {
-        return 0;
-    }
-    return weir_fail(err, -WEIR_ECONFLICT,
-                     "agent: node '%s' is running with the same agent_id: if this agent's directory is a copy, delete the file agent_id in it; "
-                     "if the node was renamed, it is taken within a minute of the old agent's end",
-                     name == NULL ? "?" : name);
-}
-
-static void open_session(struct broker *b, struct agent *a)
-{
-    fail_parked(a, -WEIR_ECONFLICT, "agent: another agent joined for this node");
-    clear_queue(a);
-    weir_random_hex(a->session, (SESSION_SIZE - 1) / 2);
-    a->next_seq = 1;
-    a->seen_ms = broker_ms(b);
-    a->lost = false;
-    pthread_mutex_lock(&b->sessions_lock);
-    weir_map_put(&b->session_of_node, a->node.v, weir_hash_bytes(a->session, strlen(a->session)));
-    pthread_mutex_unlock(&b->sessions_lock);
-}
-
-void agents_join(struct broker *b, struct weir_command *cmd)
-{
-    const json_t *body = cmd->u.agent.body;
-    json_int_t protocol = json_integer_value(json_object_get(body, "protocol"));
-    if (protocol != PROTOCOL) {
-        commands_finish(b, cmd,
-                        weir_fail(&cmd->err, -WEIR_EVERSION,
-                                  "agent: it speaks protocol %" JSON_INTEGER_FORMAT " (weir %s), this broker speaks %d (weir %s): upgrade the %s",
-                                  protocol, text_of(body, "version", "?"), PROTOCOL, WEIR_VERSION,
-                                  protocol < PROTOCOL ? "agent" : "broker"));
-        return;
-    }
-    const char *agent_id = text_of(body, "agent_id", "");
-    const char *name = text_of(body, "name", "");
-    if (strlen(agent_id) < 8 || name[0] == '\0' || strlen(name) > 128) {
-        commands_finish(b, cmd, weir_fail(&cmd->err, -WEIR_EINVAL, "agent: 'agent_id' and 'name' are wanted"));
-        return;
-    }
-    struct weir_node_spec spec = {.fabric = 0};
-    int r = read_hardware(b, json_object_get(body, "hardware"), &spec, &cmd->err);
-    r = r != 0 ? r : node_of(b, cmd, agent_id, &spec);
-    r = r != 0 ? r : check_is_no_copy(b, &spec, body, cmd->u.agent.peer, &cmd->err);
-    if (r != 0) {
-        commands_finish(b, cmd, r);
-        return;
-    }
-    const char *pool = text_of(body, "pool", "local");
-    spec.pool = weir_engine_pool(b->engine, weir_sv_of(pool), "{\"kind\":\"placed\"}");
-    if (spec.lease.v == 0) {
-        struct weir_owned_cost cost =
-            weir_config_owned_cost(b->config, pool, &spec, b->gpus, broker_market_rent(b, spec.gpu_model));
-        spec.rates = weir_owned_rates(&cost);
-    }
-    struct weir_event ev = {.kind = WEIR_EVENT_NODE_JOIN};
-    ev.u.node_join.spec = &spec;
-    r = weir_engine_event(b->engine, &ev, &cmd->err);
-    if (r != 0) {
-        commands_finish(b, cmd, r);
-        return;
-    }
-    struct agent *a = make_agent(b, spec.id);
-    a->lease = spec.lease;
-    const char *boot = text_of(body, "boot_id", "");
-    a->boot_hash = weir_hash_bytes(boot, strlen(boot));
-    open_session(b, a);
-    char *detail = json_dumps(json_object_get(body, "hardware"), JSON_COMPACT);
-    weir_engine_node_note(b->engine, spec.id,
-                          &(struct weir_node_note){agent_id, name, text_of(body, "address", cmd->u.agent.peer),
-                                                   detail == NULL ? "{}" : detail});
-    free(detail);
-    reconcile(b, a, json_object_get(body, "runs"));
-    weir_log(WEIR_LOG_INFO, "agent.joined", "node=%" PRIu64 " name=%s pool=%s gpus=%u lease=%" PRIu64, spec.id.v, name, pool,
-             (unsigned)spec.gpus, spec.lease.v);
-    struct weir_json j = weir_json_begin(&cmd->reply);
-    weir_json_object(&j);
-    weir_json_kv_u64(&j, "protocol", PROTOCOL);
-    weir_json_kv_u64(&j, "node", spec.id.v);
-    weir_json_kv_cstr(&j, "session", a->session);
-    weir_json_kv_i64(&j, "lease_expires", a->lease_expires.us);
-    weir_json_kv_u64(&j, "report_every_ms", REPORT_EVERY_MS);
-    weir_json_end(&j);
-    commands_finish(b, cmd, 0);
 }
 
 /* ---- reports ---- */
@@ -700,29 +573,30 @@ static void report_run(struct broker *b, struct agent *a, const json_t *o, const
 {
     struct weir_err err;
     struct weir_run_id run;
-    if (!read_run(json_object_get(o, "run"), &run)) {
+    if (!agents_read_run(json_object_get(o, "run"), &run)) {
         weir_log(WEIR_LOG_WARNING, "agent.report", "node=%" PRIu64 " type=%s text=\"run is not one\"", a->node.v, type);
         return;
     }
     struct weir_wall at = {json_integer_value(json_object_get(o, "at"))};
-    struct agent_run *known = find_run(a, run);
+    struct agent_run *known = agents_find_run(a, run);
     uint32_t rank = known == NULL ? 0 : known->rank;
     if (weir_streq(type, "ended")) {
         if (known != NULL) {
-            remove_run(a, run);
-            const char *text = text_of(o, "text", "");
+            agents_remove_run(a, run);
+            const char *text = agents_text_of(o, "text", "");
             if (text[0] != '\0') {
                 weir_engine_task_text(b->engine, run.task, text);
             }
-            run_ended(b, run, rank, reason_of(text_of(o, "reason", "exit")), (int)int_of(o, "exit_code", INT32_MIN, INT32_MAX),
-                      (int)int_of(o, "signal", 0, 128), at);
+            agents_run_ended(b, run, rank, reason_of(agents_text_of(o, "reason", "exit")), (int)agents_int_of(o, "exit_code", INT32_MIN, INT32_MAX),
+                      (int)agents_int_of(o, "signal", 0, 128), at);
         }
         /* also for what is not known: its end was stored before */
         weir_vec_push(&b->forget_run, run);
         weir_vec_push(&b->forget_node, a->node);
         return;
     }
-    if (known == NULL) {
+    if (known == NULL) { /* cancelled or given up while nothing was heard of it */
+        agents_send_stop(b, a, run, WEIR_REASON_NODE_LOST, weir_dur_s(0));
         return;
     }
     struct weir_event ev = {.kind = weir_streq(type, "started") ? WEIR_EVENT_RUN_STARTED : WEIR_EVENT_RUN_CHECKPOINTED};
@@ -733,6 +607,28 @@ static void report_run(struct broker *b, struct agent *a, const json_t *o, const
     if (weir_engine_event(b->engine, &ev, &err) != 0) {
         weir_log(WEIR_LOG_ERROR, "agent.report", "job=%" PRIu64 " text=\"%s\"", run.task.job.v, err.text);
     }
+}
+
+/*
+ * The agent was stopped and knows so. Its tasks go on, and are taken up again by the next agent of that directory; what
+ * it never began is moved at once. An agent that ends with us comes back with us: then nothing is moved.
+ */
+static void report_leaving(struct broker *b, struct agent *a, const json_t *o)
+{
+    if (b->stopping) {
+        return;
+    }
+    weir_log(WEIR_LOG_NOTICE, "node.left", "node=%" PRIu64 " text=\"its agent was stopped\"", a->node.v);
+    agents_lose_node(b, a);
+    const json_t *runs = json_object_get(o, "runs");
+    for (size_t i = a->runs.n; i-- > 0;) {
+        if (agents_is_in(runs, a->runs.p[i].run)) {
+            a->runs.p[i].started = true; /* it has a record, which is not forgotten */
+        } else if (!a->runs.p[i].started) {
+            agents_end_unbegun(b, a, a->runs.p[i].run, WEIR_REASON_NODE_LOST);
+        }
+    }
+    agents_close_session(b, a);
 }
 
 static void report_notice(struct broker *b, struct agent *a, const json_t *o)
@@ -769,17 +665,19 @@ void agents_report(struct broker *b, struct weir_command *cmd)
         commands_finish(b, cmd, weir_fail(&cmd->err, -WEIR_EINVAL, "agent: 'reports' must be a list of at most %d", REPORTS_MAX));
         return;
     }
-    for (size_t i = 0; i < json_array_size(reports); i++) {
+    for (size_t i = 0; i < json_array_size(reports) && a->session[0] != '\0'; i++) {
         const json_t *o = json_array_get(reports, i);
-        const char *type = text_of(o, "type", "");
+        const char *type = agents_text_of(o, "type", "");
         if (weir_streq(type, "started") || weir_streq(type, "ended") || weir_streq(type, "checkpointed")) {
             report_run(b, a, o, type);
         } else if (weir_streq(type, "notice")) {
             report_notice(b, a, o);
+        } else if (weir_streq(type, "leaving")) {
+            report_leaving(b, a, o);
         } else if (weir_streq(type, "energy")) {
             report_energy(b, a, o);
         } else if (weir_streq(type, "refused")) {
-            weir_log(WEIR_LOG_WARNING, "agent.refused", "node=%" PRIu64 " text=\"%s\"", a->node.v, text_of(o, "text", ""));
+            weir_log(WEIR_LOG_WARNING, "agent.refused", "node=%" PRIu64 " text=\"%s\"", a->node.v, agents_text_of(o, "text", ""));
         } /* other types are of a newer agent: not an error */
     }
     weir_str_adds(&cmd->reply, "{\"ok\":true}");
@@ -790,7 +688,6 @@ void agents_report(struct broker *b, struct weir_command *cmd)
 
 void agents_tick(struct broker *b)
 {
-    struct weir_err err;
     uint64_t now = broker_ms(b);
     uint64_t silence = (uint64_t)(b->config->node_silence.us / 1000);
     for (size_t i = 0; i < b->agents.n; i++) {
@@ -798,19 +695,20 @@ void agents_tick(struct broker *b)
         if (a->parked != NULL && now >= a->parked_until_ms) {
             answer_sync(b, a);
         }
-        if (a->lost || a->parked != NULL || now - a->seen_ms < silence) {
-            continue;
-        }
         struct weir_node_view v;
-        if (!weir_core_node(weir_engine_core(b->engine), a->node, &v) || v.state == WEIR_NODE_GONE || !v.joined) {
+        if ((!a->lost && (a->parked != NULL || now - a->seen_ms < silence)) ||
+            !weir_core_node(weir_engine_core(b->engine), a->node, &v) || v.state == WEIR_NODE_GONE || !v.joined) {
             continue;
         }
-        struct weir_event ev = {.kind = WEIR_EVENT_NODE_LOST};
-        ev.u.node.node = a->node;
-        a->lost = true;
+        if (a->lost && v.state != WEIR_NODE_UP) { /* up: resumed by a person while its agent is away */
+            continue;
+        }
         weir_log(WEIR_LOG_WARNING, "node.lost", "node=%" PRIu64 " silent_s=%" PRIu64, a->node.v, (now - a->seen_ms) / 1000);
-        if (weir_engine_event(b->engine, &ev, &err) != 0) {
-            weir_log(WEIR_LOG_ERROR, "node.lost", "node=%" PRIu64 " text=\"%s\"", a->node.v, err.text);
+        agents_lose_node(b, a);
+        for (size_t k = a->runs.n; k-- > 0;) {
+            if (is_unsent(a, &a->runs.p[k])) {
+                agents_end_unbegun(b, a, a->runs.p[k].run, WEIR_REASON_NODE_LOST);
+            }
         }
     }
 }

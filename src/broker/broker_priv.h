@@ -33,7 +33,9 @@ struct agent_run {
     uint32_t rank;
     uint32_t gpu_mask;
     bool started; /* the agent said so */
+    uint64_t start_seq; /* of its start command; 0: of a session before this broker's start; START_UNSENT: none yet */
 };
+#define START_UNSENT UINT64_MAX
 
 struct agent_command {
     uint64_t seq;
@@ -45,14 +47,25 @@ struct agent {
     struct weir_lease_id lease;
     char session[SESSION_SIZE]; /* "" until it joined after this broker's start */
     uint64_t next_seq;
+    uint64_t given_seq; /* commands up to this one have been given to the agent, whether or not they arrived */
     WEIR_VEC(struct agent_command) queue; /* not yet acknowledged */
     WEIR_VEC(struct agent_run) runs;      /* placed here and not ended */
     struct weir_command *parked;          /* its long poll */
     uint64_t parked_until_ms;
     uint64_t seen_ms;
     uint64_t boot_hash; /* of the kernel boot id that its session was opened with */
+    uint64_t gpu_hash[WEIR_NODE_GPUS_MAX]; /* of its devices' own names; 0: it has no name */
+    uint32_t n_gpus;
+    bool declared; /* a person said what it offers; see 0002-agent-protocol.md, "declaration" */
     bool lost; /* the core was told */
+    bool lost_draining; /* was being drained when it was lost: goes on with that when it is back */
     struct weir_wall lease_expires;
+};
+
+/* A run that ends before its agent has begun it: when the state may be changed again. */
+struct unbegun {
+    struct weir_node_id node;
+    struct weir_run_id run;
 };
 
 /* What start commands and explanations need of a job: its stored spec, parsed once and not per task. */
@@ -193,6 +206,7 @@ struct broker {
     struct job_info job_info[JOB_INFO_SLOTS];
     WEIR_VEC(struct weir_run_id) forget_run; /* the end is known: after the flush its agent may forget */
     WEIR_VEC(struct weir_node_id) forget_node;
+    WEIR_VEC(struct unbegun) cancelled_unbegun; /* cancelled, and never begun */
 
     struct provider provider[WEIR_CONFIG_PROVIDERS_MAX];
     size_t n_providers;
@@ -205,6 +219,8 @@ struct broker {
     uv_process_t local_agent;
     bool local_agent_running;
     bool local_agent_elsewhere; /* one of an earlier broker is still there */
+    bool local_agent_outdated;  /* and it offers other GPUs than this broker was told */
+    struct weir_node_id local_node; /* its node; 0: it has not joined */
     uint64_t local_agent_due_ms;
 };
 
@@ -233,8 +249,10 @@ void agents_order(struct broker *b, const struct weir_order *o);
 /* After a flush: what was held back goes out. */
 void agents_release(struct broker *b);
 void agents_tick(struct broker *b);
-/* Any run placed on this host's own agent? */
-bool agents_local_is_busy(struct broker *b);
+/* Any run placed on the node? */
+bool agents_is_busy(struct broker *b, struct weir_node_id node);
+/* Has an idle owned node's agent end. */
+void agents_send_away(struct broker *b, struct weir_node_id node);
 /* "12" or "12_7", for the engine. */
 void agents_task_name(void *broker, struct weir_task_id id, char *buf, size_t size);
 
@@ -260,6 +278,8 @@ int tokens_authenticate(struct weir_service *s, struct weir_sv token, struct wei
 
 /* local_agent.c */
 void local_agent_tick(struct broker *b);
+/* An agent has joined: is it ours, and is it what we would have started? declaration: NULL where it has none. */
+void local_agent_joined(struct broker *b, struct weir_node_id node, const char *agent_id, const char *declaration);
 /* Ends it when it has nothing to do; says so where it goes on. */
 void local_agent_stop(struct broker *b);
 

@@ -146,6 +146,9 @@ static void replace(char **dst, const char *src)
 void weir_engine_node_note(struct weir_engine *e, struct weir_node_id node, const struct weir_node_note *note)
 {
     struct node_note *n = engine_node_note(e, node);
+    if (n->agent_id != NULL && note->agent_id != NULL && !weir_streq(n->agent_id, note->agent_id)) {
+        (void)weir_map_remove(&e->agent_node, weir_hash_bytes(n->agent_id, strlen(n->agent_id))); /* another took the node over */
+    }
     replace(&n->agent_id, note->agent_id);
     replace(&n->name, note->name);
     replace(&n->address, note->address);

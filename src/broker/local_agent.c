@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "broker_priv.h"
@@ -90,8 +91,47 @@ static void start(struct broker *b)
     b->local_agent_running = true;
 }
 
+static bool is_own_agent(struct broker *b, const char *agent_id)
+{
+    char path[4200];
+    char own[64];
+    (void)snprintf(path, sizeof path, "%s/agent/agent_id", b->data_dir);
+    int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, own, sizeof own);
+    return n > 0 && (size_t)n >= strlen(agent_id) && memcmp(own, agent_id, strlen(agent_id)) == 0;
+}
+
+void local_agent_joined(struct broker *b, struct weir_node_id node, const char *agent_id, const char *declaration)
+{
+    const char *wanted = b->conf.declare_gpus;
+    if (b->conf.no_agent || !is_own_agent(b, agent_id)) {
+        return;
+    }
+    b->local_node = node;
+    bool same = declaration == NULL || wanted == NULL ? declaration == NULL && wanted == NULL : weir_streq(declaration, wanted);
+    b->local_agent_outdated = !same && !b->local_agent_running;
+    if (b->local_agent_outdated && agents_is_busy(b, node)) {
+        weir_log(WEIR_LOG_WARNING, "local_agent.outdated",
+                 "node=%" PRIu64 " gpus=\"%s\" wanted=\"%s\" text=\"the agent of an earlier 'weir serve' is still there with its tasks: "
+                 "its GPUs are offered as they were until it has none, then it is started anew\"",
+                 node.v, declaration == NULL ? "as found" : declaration, wanted == NULL ? "as found" : wanted);
+    }
+}
+
+/* One that offers other GPUs than we were told goes as soon as it has no tasks; then we start our own. */
+static void replace_outdated(struct broker *b)
+{
+    if (b->local_agent_outdated && !agents_is_busy(b, b->local_node)) {
+        b->local_agent_outdated = false;
+        weir_log(WEIR_LOG_NOTICE, "local_agent.replaced", "node=%" PRIu64 " gpus=\"%s\" text=\"the agent of an earlier 'weir serve' is started anew\"",
+                 b->local_node.v, b->conf.declare_gpus == NULL ? "as found" : b->conf.declare_gpus);
+        agents_send_away(b, b->local_node);
+    }
+}
+
 void local_agent_tick(struct broker *b)
 {
+    replace_outdated(b);
     if (!b->conf.no_agent && !b->stopping && !b->local_agent_running && broker_ms(b) >= b->local_agent_due_ms) {
         b->local_agent_due_ms = broker_ms(b) + RETRY_MS;
         b->local_agent_elsewhere = is_elsewhere(b);
@@ -106,7 +146,7 @@ void local_agent_stop(struct broker *b)
     if (!b->local_agent_running) {
         return;
     }
-    if (agents_local_is_busy(b)) {
+    if (agents_is_busy(b, b->local_node)) {
         weir_log(WEIR_LOG_NOTICE, "local_agent.left", "pid=%d text=\"tasks go on under it; the next 'weir serve' picks them up\"",
                  uv_process_get_pid(&b->local_agent));
         uv_unref((uv_handle_t *)&b->local_agent);

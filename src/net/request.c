@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One request: reading it whole, handing it to the handler, answering it; see server_priv.h. */
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -142,6 +143,12 @@ const char *weir_request_peer(struct weir_http_request *r)
         (void)weir_address_format((const struct sockaddr *)&c->peer_address, c->peer);
     }
     return c->peer;
+}
+
+bool weir_request_is_hung_up(const struct weir_http_request *r)
+{
+    struct pollfd f = {.fd = r->connection->fd, .events = POLLRDHUP};
+    return poll(&f, 1, 0) > 0;
 }
 
 /* ---- answering it ---- */

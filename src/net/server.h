@@ -73,6 +73,8 @@ struct weir_sv weir_request_body(const struct weir_http_request *r);
 enum weir_peer_trust weir_request_trust(struct weir_http_request *r);
 /* "127.0.0.1:50123" for logs. */
 const char *weir_request_peer(struct weir_http_request *r);
+/* Has the client closed its end? Asked of the kernel; for a request that waits long for its answer, from any thread. */
+bool weir_request_is_hung_up(const struct weir_http_request *r);
 
 /* ---- answering ---- */
 struct weir_http_header {

@@ -62,6 +62,12 @@ const char *weir_request_method(const struct weir_http_request *r)
     return r->method;
 }
 
+bool weir_request_is_hung_up(const struct weir_http_request *r)
+{
+    (void)r;
+    return false;
+}
+
 const char *weir_request_path(const struct weir_http_request *r)
 {
     return r->path;

@@ -187,6 +187,43 @@ class Broker:
         return check
 
 
+class Agents:
+    """Further agents of a broker on this host, each with a directory of its own below the broker's: name=GPUs."""
+
+    def __init__(self, broker, **gpus):
+        self.broker = broker
+        self.gpus = gpus
+        self.process = {}
+        self.log = (broker.dir / "agents.log").open("a")
+
+    def start(self, name, directory=None):
+        b = self.broker
+        command = [b.weir, "agent", "--broker", b.url, "--token-file", str(b.data / "agent-token"),
+                   "--data", str(b.dir / (directory or name)), "--name", name]
+        if self.gpus.get(name):
+            command += ["--declare-gpus", self.gpus[name]]
+        self.process[name] = subprocess.Popen(command, env=b.env, stdout=self.log, stderr=self.log)
+
+    def end(self, name, how=signal.SIGTERM):
+        self.process[name].send_signal(how)
+        return self.process[name].wait(timeout=20)
+
+    def said(self):
+        return (self.broker.dir / "agents.log").read_text()
+
+    def __enter__(self):
+        for name in self.gpus:
+            self.start(name)
+        until("all nodes", lambda: set(self.gpus) <= {n["name"] for n in self.broker.json("nodes")})
+        return self
+
+    def __exit__(self, *exc):
+        for process in self.process.values():
+            process.kill()
+            process.wait(timeout=10)
+        self.log.close()
+
+
 def main(namespace):
     """Runs the tests of a module given the program's path; TAP on standard output."""
     weir = str(pathlib.Path(sys.argv[1]).resolve())

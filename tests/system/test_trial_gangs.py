@@ -3,39 +3,10 @@
 """Tasks over several nodes of this host: logs of every node, failing nodes, and what that costs."""
 import json
 import shutil
-import subprocess
 import sys
 
 import lib
-from lib import Broker, until
-
-
-class Agents:
-    """Further agents of a broker on this host, each with a directory of its own below the broker's."""
-
-    def __init__(self, broker, **gpus):
-        self.broker = broker
-        self.gpus = gpus
-        self.process = {}
-        self.log = (broker.dir / "agents.log").open("a")
-
-    def start(self, name):
-        b = self.broker
-        command = [b.weir, "agent", "--broker", b.url, "--token-file", str(b.data / "agent-token"), "--data", str(b.dir / name), "--name", name,
-                   "--declare-gpus", self.gpus[name]]
-        self.process[name] = subprocess.Popen(command, env=b.env, stdout=self.log, stderr=self.log)
-
-    def __enter__(self):
-        for name in self.gpus:
-            self.start(name)
-        until("all nodes", lambda: len(self.broker.json("nodes")) == 1 + len(self.gpus))
-        return self
-
-    def __exit__(self, *exc):
-        for process in self.process.values():
-            process.kill()
-            process.wait(timeout=10)
-        self.log.close()
+from lib import Agents, Broker, until
 
 
 GANG = {"name": "gang", "num_nodes": 2, "resources": {"accelerators": {"A100": 1}}}

@@ -478,6 +478,105 @@ static void run_names_go_both_ways(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- going ---- */
+
+static void quit(struct fixture *f)
+{
+    feed(f, (struct weir_agent_event){.type = WEIR_AGENT_EV_QUIT});
+}
+
+/* The runs that the report under way names in its goodbye; -1: it has none. */
+static int runs_in_goodbye(const struct fixture *f)
+{
+    int n = -1;
+    struct weir_str body = WEIR_STR_INIT(65536);
+    weir_agent_write_report(&f->s, &body);
+    json_t *root = json_loadb(body.p, body.n, 0, NULL);
+    const json_t *reports = json_object_get(root, "reports");
+    for (size_t i = 0; i < json_array_size(reports); i++) {
+        const json_t *r = json_array_get(reports, i);
+        if (strcmp(json_string_value(json_object_get(r, "type")), "leaving") == 0) {
+            assert_int_equal(i, json_array_size(reports) - 1); /* the last word */
+            n = (int)json_array_size(json_object_get(r, "runs"));
+        }
+    }
+    json_decref(root);
+    weir_str_release(&body);
+    return n;
+}
+
+static void says_goodbye_with_its_runs_and_waits_for_the_answer(void **state)
+{
+    struct fixture *f = *state;
+    tick(f);
+    join(f);
+    command(f, 1, WEIR_AGENT_START, 1);
+    quit(f);
+    assert_non_null(find(f, WEIR_AGENT_DO_CANCEL_SYNC));
+    assert_non_null(find(f, WEIR_AGENT_DO_REPORT));
+    assert_null(find(f, WEIR_AGENT_DO_SYNC));
+    assert_null(find(f, WEIR_AGENT_DO_EXIT));
+    assert_int_equal(runs_in_goodbye(f), 1);
+    command(f, 2, WEIR_AGENT_START, 2); /* an answer that was under way */
+    assert_null(find(f, WEIR_AGENT_DO_START));
+    answer(f, WEIR_AGENT_EV_REPORTED, WEIR_AGENT_OK);
+    assert_non_null(find(f, WEIR_AGENT_DO_EXIT));
+    assert_int_equal(find(f, WEIR_AGENT_DO_EXIT)->code, 0);
+}
+
+static void a_report_under_way_goes_before_the_goodbye(void **state)
+{
+    struct fixture *f = *state;
+    tick(f);
+    join(f);
+    command(f, 1, WEIR_AGENT_START, 1);
+    end_run(f, 1, 0);
+    assert_non_null(find(f, WEIR_AGENT_DO_REPORT));
+    quit(f);
+    assert_null(find(f, WEIR_AGENT_DO_REPORT));
+    answer(f, WEIR_AGENT_EV_REPORTED, WEIR_AGENT_OK);
+    assert_non_null(find(f, WEIR_AGENT_DO_REPORT));
+    assert_int_equal(runs_in_goodbye(f), 1); /* not forgotten yet */
+}
+
+static void goes_without_a_broker(void **state)
+{
+    struct fixture *f = *state;
+    tick(f);
+    quit(f); /* before it has joined */
+    assert_non_null(find(f, WEIR_AGENT_DO_EXIT));
+}
+
+static void waits_for_a_broker_that_does_not_answer_with_a_bound(void **state)
+{
+    struct fixture *f = *state;
+    tick(f);
+    join(f);
+    quit(f);
+    assert_non_null(find(f, WEIR_AGENT_DO_REPORT));
+    assert_non_null(find(f, WEIR_AGENT_DO_WAKE));
+    f->now = find(f, WEIR_AGENT_DO_WAKE)->at.us;
+    tick(f);
+    assert_non_null(find(f, WEIR_AGENT_DO_EXIT));
+}
+
+static void goes_at_once_when_asked_twice_or_when_the_broker_is_away(void **state)
+{
+    struct fixture *f = *state;
+    tick(f);
+    join(f);
+    quit(f);
+    quit(f);
+    assert_non_null(find(f, WEIR_AGENT_DO_EXIT));
+    teardown(state);
+    setup(state);
+    tick(f);
+    join(f);
+    quit(f);
+    answer(f, WEIR_AGENT_EV_REPORTED, WEIR_AGENT_AWAY);
+    assert_non_null(find(f, WEIR_AGENT_DO_EXIT));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,6 +603,11 @@ int main(void)
         cmocka_unit_test(bad_answers_are_refused),
         cmocka_unit_test(end_survives_the_wire),
         cmocka_unit_test(run_names_go_both_ways),
+        T(says_goodbye_with_its_runs_and_waits_for_the_answer),
+        T(a_report_under_way_goes_before_the_goodbye),
+        T(goes_without_a_broker),
+        T(waits_for_a_broker_that_does_not_answer_with_a_bound),
+        T(goes_at_once_when_asked_twice_or_when_the_broker_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Agents that come and go, against a real broker: goodbyes, kills, names, and what becomes of their tasks."""
+import signal
+import sys
+
+import lib
+from lib import Agents, Broker, until
+
+QUICK = "policy: {lost_grace: 3s}\n"
+H100 = {"resources": {"accelerators": {"H100": 1}}}
+
+
+def node(b, name):
+    return next(n for n in b.json("nodes") if n["name"] == name)
+
+
+def row_of(b, job):
+    rows = b.json("bill", "--by", "job")["rows"]
+    return next((r for r in rows if r["job"] == str(job)), None)
+
+
+def cost_of(b, job):
+    return b.get(f"/v1/jobs/{job}")["cost_micro"]
+
+
+def test_an_agent_that_is_stopped_says_so_and_gets_no_work(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        assert agents.end("n2") == 0
+        assert node(b, "n2")["state"] == "lost", node(b, "n2")  # at once: the agent had its answer before it ended
+        job = b.submit({**H100, "name": "later", "run": "echo here"})
+        assert b.get(f"/v1/jobs/{job}")["state"] == "waiting"
+        agents.start("n2")
+        assert b.wait(job)["state"] == "succeeded"
+        assert b.tasks(job)[0]["attempt"] == 1, b.tasks(job)
+
+
+def test_tasks_run_on_under_a_stopped_agent_and_are_taken_up_again(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        go = b.dir / "go"
+        job = b.submit({**H100, "name": "kept", "run": f"echo up; while [ ! -e {go} ]; do sleep 0.05; done; echo down; exit 7"})
+        until("the task to run", lambda: "up" in b.log(job))
+        agents.end("n2")
+        assert node(b, "n2")["state"] == "lost"
+        assert b.tasks(job)[0]["state"] == "running"
+        go.touch()
+        agents.start("n2")
+        state = b.wait(job)
+        assert (state["state"], state["exit_code"]) == ("failed", 7), state
+        assert b.tasks(job)[0]["attempt"] == 1 and b.log(job) == "up\ndown\n", b.log(job)
+        b.balanced()
+
+
+def test_a_task_of_a_stopped_agent_that_stays_away_runs_elsewhere(weir):
+    with Broker(weir, gpus="A100:1", config=QUICK) as b, Agents(b, n2="H100:1", n3="H100:1") as agents:
+        job = b.submit({**H100, "name": "moved", "run": "echo on $WEIR_NODE_NAME; [ $WEIR_ATTEMPT = 2 ] || sleep 1000"})
+        until("the task to run", lambda: "on" in b.log(job))
+        first = b.tasks(job)[0]["node"]
+        agents.end(first)
+        assert b.wait(job, 30)["state"] == "succeeded"
+        assert b.tasks(job)[0]["attempt"] == 2
+        b.balanced()
+
+
+def test_a_start_that_never_reached_a_killed_agent_ends_with_its_cancel(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        agents.end("n2", signal.SIGKILL)
+        job = b.submit({**H100, "name": "stuck", "run": "echo never"})
+        until("the task to be placed", lambda: b.tasks(job)[0]["state"] == "starting")
+        b.ok("cancel", job)
+        assert b.wait(job, 5)["state"] == "cancelled"
+        assert cost_of(b, job) == 0, b.get(f"/v1/jobs/{job}")
+        agents.start("n2")  # and nothing of it is started by the next agent
+        after = b.submit({**H100, "name": "after", "run": "echo after"})
+        assert b.wait(after)["state"] == "succeeded"
+        assert b.log(job) == ""
+        b.balanced()
+
+
+def test_a_start_that_never_reached_a_killed_agent_is_moved_unbilled(weir):
+    with Broker(weir, gpus="A100:1", config="node_silence: 3s\npolicy: {lost_grace: 10min}\n") as b, \
+            Agents(b, n2="H100:1", n3="H100:1") as agents:
+        until("both", lambda: len(b.json("nodes")) == 3)
+        busy = b.submit({**H100, "name": "busy", "run": "echo up; sleep 1000"})
+        until("the task to run", lambda: "up" in b.log(busy))
+        other = "n3" if b.tasks(busy)[0]["node"] == "n2" else "n2"
+        agents.end(other, signal.SIGKILL)
+        job = b.submit({**H100, "name": "stuck", "run": "echo here"})
+        until("the task to be placed", lambda: b.tasks(job)[0]["state"] == "starting")
+        b.ok("cancel", busy)
+        assert b.wait(job, 30)["state"] == "succeeded"  # long before lost_grace
+        assert b.tasks(job)[0]["attempt"] == 2
+        row = row_of(b, job)
+        assert row["waste_lost_micro"] == 0, row
+        b.balanced()
+
+
+def test_a_goodbye_to_a_broker_that_is_away(weir):
+    with Broker(weir, gpus="A100:1", config="node_silence: 4s\n") as b, Agents(b, n2="H100:1") as agents:
+        b.kill()
+        assert agents.end("n2") == 0
+        b.start()
+        job = b.submit({**H100, "name": "later", "run": "echo here"})
+        until("the node to be given up", lambda: node(b, "n2")["state"] == "lost")
+        until("the task to wait again", lambda: b.tasks(job)[0]["state"] == "waiting")
+        agents.start("n2")
+        assert b.wait(job)["state"] == "succeeded"
+        assert row_of(b, job)["waste_lost_micro"] == 0
+        b.balanced()
+
+
+def test_a_drained_node_stays_drained_when_its_agent_is_started_anew(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        b.ok("nodes", "drain", "n2")
+        agents.end("n2")
+        joins = agents.said().count("joined as node")
+        agents.start("n2")
+        until("it to be back", lambda: agents.said().count("joined as node") > joins)
+        assert node(b, "n2")["state"] == "draining"
+        agents.end("n2")
+        b.ok("nodes", "resume", "n2")
+        until("a resumed node without an agent to be lost", lambda: node(b, "n2")["state"] == "lost")
+
+
+# ---- one name, one node; one host, one offer ----
+def test_a_second_agent_with_the_name_of_a_living_one_is_refused_and_takes_over_a_dead_one(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        first = agents.process["n2"]
+        id_of_n2 = node(b, "n2")["id"]
+        agents.start("n2", directory="other")
+        until("the second to be refused", lambda: "whose agent is running" in agents.said())
+        assert [n["name"] for n in b.json("nodes")].count("n2") == 1
+        assert "--name" in agents.said()
+        first.kill()
+        first.wait(timeout=10)
+        joins = agents.said().count("joined as node")
+        until("the second to take the node over", lambda: agents.said().count("joined as node") > joins)
+        assert [n["id"] for n in b.json("nodes") if n["name"] == "n2"] == [id_of_n2], b.json("nodes")
+        job = b.submit({**H100, "name": "there", "run": "echo here"})
+        assert b.wait(job)["state"] == "succeeded"
+        # the dead one comes back on its old directory: it is the stranger now
+        agents.start("n2")
+        until("the first to be refused", lambda: agents.said().count("whose agent is running") > 1)
+        agents.end("n2")
+
+
+def test_a_name_is_not_taken_over_from_an_agent_that_left_tasks(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        job = b.submit({**H100, "name": "left", "run": "echo up; sleep 1000"})
+        until("the task to run", lambda: "up" in b.log(job))
+        agents.end("n2")
+        agents.start("n2", directory="other")
+        until("the second to be refused", lambda: "left 1 tasks" in agents.said())
+        agents.end("n2")
+        agents.start("n2")
+        until("the node to be back", lambda: node(b, "n2")["state"] == "up")
+        assert b.tasks(job)[0]["attempt"] == 1 and b.tasks(job)[0]["state"] == "running"
+        b.ok("cancel", job)
+        assert b.wait(job)["state"] == "cancelled"
+
+
+def test_a_host_is_offered_once_unless_its_parts_are_declared(weir):
+    with Broker(weir, gpus=None) as b:
+        until("the own node", lambda: b.json("nodes"))
+        with Agents(b, n2="H100:2") as agents:
+            agents.start("n3")  # declares nothing: all that the local agent offers already
+            until("it to be refused", lambda: "this host is offered already" in agents.said())
+            assert b.json("nodes")[0]["name"] in agents.said()
+            assert {n["name"] for n in b.json("nodes")} & {"n2", "n3"} == {"n2"}
+
+
+def test_a_server_that_is_told_other_gpus_replaces_the_agent_of_the_one_before(weir):
+    with Broker(weir, gpus="A100:2") as b:
+        go = b.dir / "go"
+        job = b.submit({"name": "left", "resources": {"accelerators": {"A100": 1}}, "run": f"echo up; while [ ! -e {go} ]; do sleep 0.05; done"})
+        until("the task to run", lambda: "up" in b.log(job))
+        b.stop()
+        b.gpus = "H100:4"
+        b.start()
+        until("it to be said", lambda: "local_agent.outdated" in (b.dir / "serve.log").read_text())
+        said = (b.dir / "serve.log").read_text()
+        assert 'gpus="A100:2" wanted="H100:4"' in said, said
+        assert b.json("nodes")[0]["gpu"] == "A100"
+        go.touch()
+        assert b.wait(job)["state"] == "succeeded"
+        until("the new GPUs", lambda: [(n["gpu"], n["gpus"]) for n in b.json("nodes")] == [("H100", 4)])
+        assert b.tasks(job)[0]["attempt"] == 1
+        # the same words again: the agent of the server before is kept
+        b.kill()
+        b.start()
+        after = b.submit({**H100, "name": "after", "run": "echo here"})
+        assert b.wait(after)["state"] == "succeeded"
+        assert (b.dir / "serve.log").read_text().count("local_agent.replaced") == 1
+        b.balanced()
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
