@@ -369,7 +369,8 @@ static int open_loop(struct agent *a, struct weir_err *err)
     a->http = a->conf->http;
     if (a->http == NULL) {
         a->own_http = true;
-        return weir_http_curl_new(&a->http, &a->loop, err);
+        a->http = weir_http_new(&a->loop);
+        return weir_http_prepare(a->url, err);
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The asynchronous client: libcurl's multi interface driven by libuv. libcurl says which sockets it
+ * The asynchronous client. What goes to this very host in plain HTTP is plain_async.c's; all else is
+ * libcurl's, which is not loaded before it is needed: its multi interface driven by libuv. libcurl says which sockets it
  * wants watched and when it wants to be called again; finished transfers are reported from the
  * loop, never from inside send, so that callers need not expect their callback before send returns.
  */
@@ -11,6 +12,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "net/client_priv.h"
+#include "net/plain_async.h"
+#include "net/plain_wire.h"
 
 enum { CONNECTIONS_PER_HOST_MAX = 16, CONNECTIONS_KEPT_MAX = 64 };
 
@@ -38,7 +41,8 @@ struct client {
     struct weir_http http; /* first: what the user holds */
     uv_loop_t *loop;
     uv_timer_t timer;
-    CURLM *multi;
+    struct weir_plain_pool *plain;
+    CURLM *multi; /* NULL: not needed yet */
     struct call *calls;
     uint64_t last_id;
     struct weir_authorities authorities;
@@ -168,6 +172,28 @@ static int on_timeout(CURLM *multi, long timeout_ms, void *ctx)
 
 /* ---- the interface ---- */
 
+static int ready_multi(struct client *client)
+{
+    if (client->multi != NULL) {
+        return 0;
+    }
+    int r = weir_curl_init(NULL);
+    if (r < 0) {
+        return r;
+    }
+    client->multi = weir_curl.curl_multi_init();
+    if (client->multi == NULL) {
+        return -WEIR_ENOMEM;
+    }
+    (void)weir_curl.curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    (void)weir_curl.curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    (void)weir_curl.curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_timeout);
+    (void)weir_curl.curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+    (void)weir_curl.curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_PER_HOST_MAX);
+    (void)weir_curl.curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT_MAX);
+    return 0;
+}
+
 static int client_send(struct weir_http *h,
                        const struct weir_http_call *call,
                        weir_http_fn *done,
@@ -175,6 +201,19 @@ static int client_send(struct weir_http *h,
                        uint64_t *ret_id)
 {
     struct client *client = (struct client *)(void *)h;
+    if (weir_plain_serves(call->url)) {
+        int refused = weir_call_check(call, NULL);
+        refused = refused < 0 ? refused : weir_plain_pool_send(client->plain, call, done, ctx, client->last_id + 1);
+        if (refused == 0 && ret_id != NULL) {
+            *ret_id = client->last_id + 1;
+        }
+        client->last_id += refused == 0 ? 1 : 0;
+        return refused;
+    }
+    int unready = ready_multi(client);
+    if (unready < 0) {
+        return unready;
+    }
     CURL *easy = weir_curl.curl_easy_init();
     if (easy == NULL) {
         return -WEIR_ENOMEM;
@@ -213,6 +252,9 @@ static int client_send(struct weir_http *h,
 static void client_cancel(struct weir_http *h, uint64_t id)
 {
     struct client *client = (struct client *)(void *)h;
+    if (weir_plain_pool_cancel(client->plain, id)) {
+        return;
+    }
     for (struct call *c = client->calls; c != NULL; c = c->next) {
         if (c->id == id) {
             unlink_call(c);
@@ -234,7 +276,10 @@ static void client_end(struct client *client)
         unlink_call(c);
         call_free(c);
     }
-    (void)weir_curl.curl_multi_cleanup(client->multi); /* its sockets are given back by on_socket */
+    if (client->multi != NULL) {
+        (void)weir_curl.curl_multi_cleanup(client->multi); /* its sockets are given back by on_socket */
+    }
+    weir_plain_pool_free(client->plain);
     weir_authorities_release(&client->authorities);
     (void)uv_timer_stop(&client->timer);
     uv_close((uv_handle_t *)&client->timer, on_timer_closed);
@@ -253,30 +298,20 @@ static void client_free(struct weir_http *h)
     }
 }
 
-static const struct weir_http_ops curl_ops = {client_send, client_cancel, client_free};
+static const struct weir_http_ops client_ops = {client_send, client_cancel, client_free};
 
-int weir_http_curl_new(struct weir_http **ret, struct uv_loop_s *loop, struct weir_err *err)
+int weir_http_prepare(const char *url, struct weir_err *err)
 {
-    int r = weir_curl_init(err);
-    if (r < 0) {
-        return r;
-    }
-    CURLM *multi = weir_curl.curl_multi_init();
-    if (multi == NULL) {
-        return weir_fail(err, -WEIR_ENOMEM, "out of memory for an HTTP client");
-    }
+    return weir_plain_serves(url) ? 0 : weir_curl_init(err);
+}
+
+struct weir_http *weir_http_new(struct uv_loop_s *loop)
+{
     struct client *client = weir_alloc(sizeof(*client));
-    client->http.ops = &curl_ops;
+    client->http.ops = &client_ops;
     client->loop = loop;
-    client->multi = multi;
+    client->plain = weir_plain_pool_new(loop);
     (void)uv_timer_init(loop, &client->timer);
     client->timer.data = client;
-    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client);
-    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout);
-    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client);
-    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_PER_HOST_MAX);
-    (void)weir_curl.curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT_MAX);
-    *ret = &client->http;
-    return 0;
+    return &client->http;
 }

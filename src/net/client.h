@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * HTTP clients on libcurl. struct weir_http is the asynchronous one (curl multi on a libuv loop),
- * used by the agent and the cloud drivers; weir_http_call is the plain blocking one for the CLI.
+ * HTTP clients. struct weir_http is the asynchronous one on a libuv loop, used by the agent and the cloud
+ * drivers; struct weir_http_session is the blocking one for the CLI. Both are on libcurl, but for plain HTTP to
+ * this very host (plain.h, plain_async.h).
  * Bodies are bounded, time-outs always set, redirects not followed, only http and https spoken.
  *
  * struct weir_http is reached through a vtable so that tests put a transcript player in its place.
@@ -63,9 +64,11 @@ struct weir_http {
     const struct weir_http_ops *ops;
 };
 
-/* The real one. user_agent is "weir/VERSION". Errors: -WEIR_ENOMEM. Freed by h->ops->free, after
- * which the loop must run once more to close its handles. */
-int weir_http_curl_new(struct weir_http **ret, struct uv_loop_s *loop, struct weir_err *err);
+/* Loads what calls to that URL need, for who wants to know at once. Errors: -WEIR_EUNSUPPORTED (libcurl is not there). */
+int weir_http_prepare(const char *url, struct weir_err *err);
+/* The real one. Freed by h->ops->free, after which the loop must run once more to close its handles. libcurl is
+ * loaded with the first call that needs it; where that fails, send gives -WEIR_EUNSUPPORTED. */
+struct weir_http *weir_http_new(struct uv_loop_s *loop);
 
 /* ---- blocking, for command-line programs ---- */
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "net/client_priv.h"
 #include "net/plain.h"
+#include "net/plain_wire.h"
 
 struct weir_http_session {
     struct weir_plain *plain;      /* for calls within this host */

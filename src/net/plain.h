@@ -13,11 +13,14 @@ struct weir_plain; /* a session */
 
 struct weir_plain *weir_plain_new(void);
 void weir_plain_free(struct weir_plain *p);
-/* http:// to a loopback address, written in a way that this client knows. */
-bool weir_plain_serves(const char *url);
-/* As weir_http_session_call, for a call that weir_call_check has passed and a URL that is served. */
+/* As weir_http_session_call, for a call that weir_call_check has passed and a URL that
+ * weir_plain_serves (plain_wire.h). */
 int weir_plain_call(struct weir_plain *p,
                     const struct weir_http_call *call,
                     weir_http_sink_fn *sink,
                     void *sink_ctx,
                     struct weir_http_reply *reply);
+
+enum { WEIR_PLAIN_CONNECT_TIMEOUT_MS = 10000 }; /* where a call does not say */
+/* A socket that is being connected without waiting for it. Errors: -WEIR_EUNAVAIL, with the reason (static). */
+int weir_plain_connect(struct weir_sv authority, const char **why);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What net itself reads: request targets, listen addresses, URLs. The first byte says which one the
+ * What net itself reads: request targets, listen addresses, URLs, answers. The first byte says which one the
  * rest is given to. Promises checked: buffers of exactly the promised size suffice, whatever is
  * accepted holds no "..", no control character and no NUL in its path, and an accepted address is
  * written back and read again to the same.
@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "net/address.h"
+#include "net/plain_wire.h"
 #include "net/uri.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -63,6 +64,26 @@ static void fuzz_address(struct weir_sv text)
     WEIR_ASSERT(weir_address_is_loopback(&a.sa.any) == weir_address_is_loopback(&b.sa.any));
 }
 
+/* Read whole and byte by byte, an answer is the same. */
+static void fuzz_answer(struct weir_sv text)
+{
+    struct weir_answer whole, pieces;
+    weir_answer_begin(&whole, "GET", 1000, NULL, NULL);
+    weir_answer_begin(&pieces, "GET", 1000, NULL, NULL);
+    int r = weir_answer_feed(&whole, text.p, text.n);
+    int q = 0;
+    for (size_t i = 0; i < text.n && q == 0 && pieces.state != WEIR_ANSWER_DONE; i++) {
+        q = weir_answer_feed(&pieces, text.p + i, 1);
+    }
+    r = r < 0 ? r : weir_answer_end(&whole);
+    q = q < 0 ? q : weir_answer_end(&pieces);
+    WEIR_ASSERT(r == q && (r == 0 || whole.why != NULL));
+    WEIR_ASSERT(whole.state != WEIR_ANSWER_DONE || weir_str_cstr(&whole.body)[0] == weir_str_cstr(&pieces.body)[0]);
+    WEIR_ASSERT(r < 0 || (whole.status >= 200 && whole.status == pieces.status && whole.body.n == pieces.body.n));
+    weir_answer_release(&whole);
+    weir_answer_release(&pieces);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0 || size > 64 * 1024) {
@@ -82,6 +103,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     memcpy(exact, copy, n);
     struct weir_sv text = {exact, n};
+    if (data[0] == 'h') {
+        fuzz_answer(text);
+        return 0;
+    }
     switch (data[0] % 3) {
     case 0:
         fuzz_uri(text);

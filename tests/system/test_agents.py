@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Agents that come and go, against a real broker: goodbyes, kills, names, and what becomes of their tasks."""
+import pathlib
 import signal
 import sys
 
@@ -120,6 +121,13 @@ def test_a_drained_node_stays_drained_when_its_agent_is_started_anew(weir):
         agents.end("n2")
         b.ok("nodes", "resume", "n2")
         until("a resumed node without an agent to be lost", lambda: node(b, "n2")["state"] == "lost")
+
+
+def test_the_agent_of_the_own_host_does_without_libcurl(weir):
+    with Broker(weir, gpus="A100:1") as b:
+        assert b.wait(b.submit({"name": "one", "run": "echo here"}))["state"] == "succeeded"
+        maps = pathlib.Path(f"/proc/{b.own_processes('agent')[0]}/maps").read_text()
+        assert "libcurl" not in maps and "libgnutls" not in maps, maps
 
 
 # ---- one name, one node; one host, one offer ----

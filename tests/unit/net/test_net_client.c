@@ -94,9 +94,43 @@ one_call(const char *base, const char *path, unsigned timeout_ms, struct weir_ht
     return r;
 }
 
-static void failures_are_classed_by_what_the_server_may_know(void **state)
+static void keep_reply(void *ctx, const struct weir_http_reply *reply)
 {
-    (void)state;
+    *(struct weir_http_reply *)ctx = *reply; /* body and type are gone afterwards */
+}
+
+/* The same by the asynchronous client. */
+static int one_async_call(const char *base, const char *path, unsigned timeout_ms, struct weir_http_reply *reply)
+{
+    char url[512];
+    (void)snprintf(url, sizeof(url), "%s%s", base, path);
+    const struct weir_http_header header[] = {{"X-One", "1"}, {"Content-Type", "text/x"}};
+    const struct weir_http_call call = {.method = "POST",
+                                        .url = url,
+                                        .header = header,
+                                        .n_headers = 2,
+                                        .body = WEIR_SV("abc"),
+                                        .bearer = "sesame",
+                                        .timeout_ms = timeout_ms,
+                                        .reply_bytes_max = 1000};
+    uv_loop_t loop;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    struct weir_http *h = weir_http_new(&loop);
+    *reply = (struct weir_http_reply){.status = -1, .text = "no callback came"};
+    int r = h->ops->send(h, &call, keep_reply, reply, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_true(r < 0 || reply->status >= 0);
+    assert_null(strstr(reply->text, "sesame"));
+    h->ops->free(h);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    return r < 0 ? r : reply->code;
+}
+
+typedef int one_call_fn(const char *base, const char *path, unsigned timeout_ms, struct weir_http_reply *reply);
+
+static void failures_are_classed(one_call_fn *one)
+{
     static const struct {
         const char *answer;
         int code;
@@ -119,7 +153,7 @@ static void failures_are_classed_by_what_the_server_may_know(void **state)
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct canned c;
         canned_start(&c, rows[i].answer);
-        int r = one_call(c.url, "/p?secret=1", 10000, &reply);
+        int r = one(c.url, "/p?secret=1", 10000, &reply);
         if (r != rows[i].code) {
             fail_msg("row %zu: %d %s", i, r, reply.text);
         }
@@ -137,12 +171,19 @@ static void failures_are_classed_by_what_the_server_may_know(void **state)
     struct canned gone;
     canned_start(&gone, "");
     canned_stop(&gone);
-    assert_int_equal(one_call(gone.url, "/", 10000, &reply), -WEIR_EUNAVAIL);
-    assert_int_equal(one_call("http://no-such-host.invalid", "/", 10000, &reply), -WEIR_EUNAVAIL);
-    assert_int_equal(one_call("file:///etc", "/passwd", 10000, &reply), -WEIR_EINVAL);
-    assert_int_equal(one_call("ftp://127.0.0.1", "/", 10000, &reply), -WEIR_EINVAL);
-    assert_int_equal(one_call("http://", "", 10000, &reply), -WEIR_EINVAL);
-    assert_int_equal(one_call("http://127.0.0.1", "/", 0, &reply), -WEIR_EINVAL);
+    assert_int_equal(one(gone.url, "/", 10000, &reply), -WEIR_EUNAVAIL);
+    assert_int_equal(one("http://no-such-host.invalid", "/", 10000, &reply), -WEIR_EUNAVAIL);
+    assert_int_equal(one("file:///etc", "/passwd", 10000, &reply), -WEIR_EINVAL);
+    assert_int_equal(one("ftp://127.0.0.1", "/", 10000, &reply), -WEIR_EINVAL);
+    assert_int_equal(one("http://", "", 10000, &reply), -WEIR_EINVAL);
+    assert_int_equal(one("http://127.0.0.1", "/", 0, &reply), -WEIR_EINVAL);
+}
+
+static void failures_are_classed_by_what_the_server_may_know(void **state)
+{
+    (void)state;
+    failures_are_classed(one_call);
+    failures_are_classed(one_async_call);
 }
 
 static void a_kept_connection_that_was_closed_is_replaced(void **state)
@@ -328,8 +369,7 @@ static void many_calls_run_at_once(void **state)
     fixture_start(&f, NULL);
     uv_loop_t loop;
     assert_int_equal(uv_loop_init(&loop), 0);
-    struct weir_http *h = NULL;
-    assert_int_equal(weir_http_curl_new(&h, &loop, NULL), 0);
+    struct weir_http *h = weir_http_new(&loop);
     static struct seen s[N + 3];
     memset(s, 0, sizeof(s));
     for (int i = 0; i < N; i++) {
@@ -359,6 +399,50 @@ static void many_calls_run_at_once(void **state)
     fixture_stop(&f);
 }
 
+static void asynchronous_calls_share_kept_connections(void **state)
+{
+    (void)state;
+    struct canned c;
+    uv_loop_t loop;
+    canned_start(&c, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+    assert_int_equal(uv_loop_init(&loop), 0);
+    struct weir_http *h = weir_http_new(&loop);
+    for (int i = 0; i < 3; i++) { /* the server closes after each: the kept connection is replaced */
+        struct seen s = {0};
+        (void)send_async(h, c.url, "/", "", &s);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(s.n, 1);
+        assert_int_equal(s.code, 0);
+        assert_string_equal(s.body, "abc");
+        (void)pthread_join(c.thread, NULL);
+        memset(c.request, 0, sizeof c.request);
+        assert_int_equal(pthread_create(&c.thread, NULL, serve_canned, &c), 0);
+    }
+    canned_stop(&c);
+    struct seen gone = {0};
+    (void)send_async(h, c.url, "/", "", &gone);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(gone.code, -WEIR_EUNAVAIL);
+    /* more calls that wait than there are connections: the rest has its turn, or its time is over */
+    struct fixture f;
+    fixture_start(&f, NULL);
+    static struct seen held[20];
+    memset(held, 0, sizeof held);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(held); i++) {
+        (void)send_async(h, f.url, "/hold", "", &held[i]);
+    }
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(held); i++) {
+        assert_int_equal(held[i].n, 1);
+        assert_true(held[i].code == -WEIR_ETIMEOUT || (i >= 16 && held[i].code == -WEIR_EUNAVAIL));
+    }
+    fixture_release(&f);
+    h->ops->free(h);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    fixture_stop(&f);
+}
+
 static void cancelled_calls_do_not_come_back(void **state)
 {
     (void)state;
@@ -366,8 +450,7 @@ static void cancelled_calls_do_not_come_back(void **state)
     fixture_start(&f, NULL);
     uv_loop_t loop;
     assert_int_equal(uv_loop_init(&loop), 0);
-    struct weir_http *h = NULL;
-    assert_int_equal(weir_http_curl_new(&h, &loop, NULL), 0);
+    struct weir_http *h = weir_http_new(&loop);
     struct seen a = {0}, b = {0}, c = {0};
     uint64_t id = send_async(h, f.url, "/hold", "", &a);
     a.n = 0;
@@ -403,6 +486,7 @@ int main(void)
         cmocka_unit_test(malformed_headers_are_not_sent),
         cmocka_unit_test(a_sink_gets_the_pieces_as_they_come),
         cmocka_unit_test(many_calls_run_at_once),
+        cmocka_unit_test(asynchronous_calls_share_kept_connections),
         cmocka_unit_test(cancelled_calls_do_not_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

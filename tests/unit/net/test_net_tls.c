@@ -175,8 +175,7 @@ static void call_async(const char *base, const char *good_pem, const char *bad_p
 {
     uv_loop_t loop;
     assert_int_equal(uv_loop_init(&loop), 0);
-    struct weir_http *h = NULL;
-    assert_int_equal(weir_http_curl_new(&h, &loop, NULL), 0);
+    struct weir_http *h = weir_http_new(&loop);
     const char *const pem[] = {good_pem, bad_pem, good_pem, NULL};
     char url[128];
     (void)snprintf(url, sizeof(url), "%s/later", base);
