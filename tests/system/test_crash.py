@@ -96,6 +96,61 @@ def test_a_rented_machine_survives_the_broker_and_is_never_leaked(weir):
         b.balanced()
 
 
+SLOW_BOOT = """
+providers:
+  sandbox: {boot_delay: %s, capacity: 2}
+"""
+RENTED = {"resources": {"accelerators": {"A100": 1}}, "placement": {"local": "never"}}
+
+
+def boot(b, **job):
+    job = b.submit({**RENTED, **job})
+    lease = until("a machine to boot", lambda: next((x for x in b.json("leases") if x["state"] == "booting"), None))
+    return job, lease["id"]
+
+
+def leases(b):
+    return {x["id"]: x["state"] for x in b.json("leases", "--all")}
+
+
+def test_a_cancel_while_the_rented_machine_boots_ends_the_machine(weir):
+    with Broker(weir, config=SLOW_BOOT % "1h", gpus=None) as b:
+        job, lease = boot(b, name="early", run="echo never")
+        until("its process", lambda: b.own_processes("sandbox-machine"))
+        b.ok("cancel", job)
+        assert b.wait(job, 10)["state"] == "cancelled"
+        until("the machine to be gone", lambda: leases(b)[lease] == "ended")
+        until("its process to be gone", lambda: not b.own_processes("sandbox-machine"))
+        assert b.log(job) == "" and b.tasks(job)[0]["started"] is None, b.tasks(job)
+        row = b.json("bill", "--by", "job")["rows"][0]
+        assert row["used_micro"] == 0, row  # what the boot cost is waste, and stands with the job it was rented for
+        b.balanced()
+
+
+def test_a_broker_that_is_started_anew_while_a_machine_boots_uses_it(weir):
+    for end in (Broker.kill, Broker.stop):
+        with Broker(weir, config=SLOW_BOOT % "4s", gpus=None) as b:
+            job, lease = boot(b, name="spans", run="echo here")
+            end(b)
+            b.start()
+            assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+            assert list(leases(b)) == [lease], leases(b)  # no second one was rented
+            assert b.tasks(job)[0]["attempt"] == 1, b.tasks(job)
+            b.balanced()
+
+
+def test_a_cancel_while_the_broker_comes_back_to_a_booting_machine(weir):
+    with Broker(weir, config=SLOW_BOOT % "1h", gpus=None) as b:
+        job, lease = boot(b, name="early", run="echo never")
+        b.kill()
+        b.start()
+        b.ok("cancel", job)
+        assert b.wait(job, 10)["state"] == "cancelled"
+        until("the machine to be gone", lambda: leases(b)[lease] == "ended")
+        until("its process to be gone", lambda: not b.own_processes("sandbox-machine"))
+        b.balanced()
+
+
 def test_a_reclaimed_machine_costs_no_task(weir):
     with Broker(weir, config=SANDBOX, gpus="A100:1") as b:
         checkpoints = b.dir / "ck"
