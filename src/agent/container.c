@@ -209,6 +209,7 @@ static int oci_argv(const struct weir_container *c,
         weir_argv_add(a, "--init");
     }
     weir_argv_addf(a, "--name=%s", name);
+    weir_argv_addf(a, "--cidfile=%s/" WEIR_CONTAINER_ID_FILE, run_dir);
     weir_argv_add(a, "--network=host");
     weir_argv_add(a, "--ipc=host"); /* what training frameworks need for shared memory */
     if (s->spec->request.mem_mib > 0) {

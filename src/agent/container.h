@@ -32,6 +32,10 @@ void weir_container_find(struct weir_container *ret, const char *path);
 void weir_container_tool_env(struct weir_env *env);
 const char *weir_container_tool_name(enum weir_container_tool t);
 
+/* In the run's directory: podman and docker write it once they have made the container. Their own exit code 125 without it
+ * says that they could not (the image cannot be had, an option is refused); with it, it is the program's. */
+#define WEIR_CONTAINER_ID_FILE "container_id"
+
 struct weir_argv {
     char **p; /* NULL-terminated */
     size_t n;

@@ -64,6 +64,7 @@ struct supervisor {
     enum weir_reason stop; /* why it is being stopped; NONE: it is not */
     int64_t kill_at;  /* mono us; 0: not stopping */
     bool in_setup;
+    bool unmade; /* the container tool failed before there was a container */
 };
 
 static int64_t now_us(void)
@@ -502,8 +503,31 @@ static void describe_end(struct supervisor *s, struct weir_agent_end *end)
             (void)snprintf(end->text, sizeof end->text, "setup failed with %s %d", end->signal != 0 ? "signal" : "exit code",
                            end->signal != 0 ? end->signal : end->exit_code);
         }
+    } else if (s->unmade) {
+        end->reason = WEIR_REASON_START_FAILED;
+        end->exit_code = 0; /* the tool's, not the program's; its words follow */
     } else {
         end->reason = end->signal != 0 ? WEIR_REASON_SIGNAL : WEIR_REASON_EXIT;
+    }
+}
+
+/* The last line of the log: what the container tool said before it gave up. */
+static void quote_tool(const struct supervisor *s, struct weir_agent_end *end)
+{
+    char tail[1024];
+    WEIR_CLEANUP(weir_closep) int fd = open("log", O_RDONLY | O_CLOEXEC);
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    off_t from = size > (off_t)sizeof tail ? size - (off_t)sizeof tail : 0;
+    ssize_t n = fd < 0 ? 0 : pread(fd, tail, sizeof tail, from);
+    struct weir_sv rest = {tail, n > 0 ? (size_t)n : 0}, last = WEIR_SV("it said nothing");
+    while (rest.p != NULL && rest.n > 0) {
+        struct weir_sv line = weir_sv_trim(weir_sv_cut(&rest, '\n'));
+        last = line.n > 0 ? line : last;
+    }
+    (void)snprintf(end->text, sizeof end->text, "%s could not start the image '%.80s': %.*s", weir_container_tool_name(s->c->container->tool),
+                   s->c->start->spec->image, WEIR_SV_ARG(last));
+    for (char *p = end->text; *p != '\0'; p++) {
+        *p = *p < 0x20 || *p > 0x7e ? '?' : *p; /* cut anywhere, and not ours */
     }
 }
 
@@ -529,6 +553,9 @@ __attribute__((noreturn)) static void finish(struct supervisor *s, struct weir_a
     pump(s, &s->out, 1 << 20);
     pump(s, &s->err, 1 << 20);
     weir_run_log_finish(&s->log);
+    if (s->unmade) {
+        quote_tool(s, end);
+    }
     (void)getrusage(RUSAGE_CHILDREN, &used);
     end->started = s->started;
     end->ended = weir_clock_wall(&weir_clock_os);
@@ -587,6 +614,15 @@ static bool setup_left_mark(void)
     return access("setup_failed", F_OK) == 0;
 }
 
+/* Did podman or docker give up before there was a container? They say so by their own exit code. */
+static bool is_unmade(const struct supervisor *s)
+{
+    enum { TOOL_FAILED = 125 };
+    enum weir_container_tool t = s->c->container->tool;
+    return (t == WEIR_CONTAINER_PODMAN || t == WEIR_CONTAINER_DOCKER) && s->stop == WEIR_REASON_NONE && s->task_done &&
+           WIFEXITED(s->task_status) && WEXITSTATUS(s->task_status) == TOOL_FAILED && access(WEIR_CONTAINER_ID_FILE, F_OK) != 0;
+}
+
 static void run_phases(struct supervisor *s, struct weir_err *err)
 {
     const struct weir_spec *spec = s->c->start->spec;
@@ -615,6 +651,7 @@ static void run_phases(struct supervisor *s, struct weir_err *err)
     if (contained) {
         struct weir_cgroup group = s->cgroup;
         s->in_setup = setup_left_mark();
+        s->unmade = is_unmade(s);
         if (s->stop != WEIR_REASON_NONE) {
             remove_container(s);
         }

@@ -190,6 +190,17 @@ def with_fake_podman(w):
     return lambda: open(os.path.join(w.dir, "podman.calls")).read()
 
 
+def test_a_container_tool_that_gives_up_is_a_start_failure(w):
+    b = w.broker
+    os.makedirs(os.path.join(w.dir, "bin"))
+    tool = w.file("bin/podman", "#!/bin/sh\necho pulling; echo 'Error: no such image' >&2; exit 125\n", 0o755)
+    w.agent(path=os.path.dirname(tool) + ":" + os.environ["PATH"])
+    run = b.start(1, {"run": "echo never", "resources": {"image_id": "docker:localhost/bb:1"}})
+    end = b.ended(run)
+    check(end, {"reason": "start_failed", "exit_code": 0, "text": "podman could not start the image 'localhost/bb:1': Error: no such image"})
+    assert b.text(run) == "pulling\nError: no such image\n"
+
+
 def test_container_gets_names_limits_setup_and_command(w):
     b = w.broker
     calls = with_fake_podman(w)

@@ -67,5 +67,18 @@ def test_a_job_runs_in_its_image_and_leaves_no_container(weir):
         b.balanced()
 
 
+def test_what_podman_fails_at_is_told_from_what_the_program_does(weir):
+    with Image() as image, Broker(weir, env=image.env) as b:
+        job = b.submit({"name": "own", "resources": {"image_id": f"docker:{IMAGE}"}, "run": "exit 125"})
+        state = b.wait(job)
+        assert (state["state"], state["reason"], state["exit_code"]) == ("failed", "exit", 125), state
+        job = b.submit({"name": "tool", "resources": {"image_id": "docker:localhost:1/no-such-image:1"}, "run": "echo never"})
+        state = b.wait(job)
+        assert (state["state"], state["reason"]) == ("failed", "start_failed"), state
+        text = b.tasks(job)[0]["text"]
+        assert text.startswith("podman could not start the image 'localhost:1/no-such-image:1': Error: "), text
+        assert "no-such-image" in b.log(job), b.log(job)
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))
