@@ -132,6 +132,8 @@ static bool find_v2(struct weir_cgroups *c, const char *root, struct weir_sv sel
     if (c->controllers == 0) {
         return false;
     }
+    (void)snprintf(file, sizeof file, "%s/weir-agent", at);
+    c->controllers |= weir_device_filter_works(file) ? WEIR_CGROUP_DEVICES : 0;
     c->kind = WEIR_CGROUP_V2;
     memcpy(c->base[0], at, sizeof at);
     return true;
@@ -238,6 +240,9 @@ static void limit_v2(struct weir_cgroup *g, const struct weir_cgroup_limits *l)
     if ((g->controllers & WEIR_CGROUP_PIDS) != 0) {
         (void)set(dir, "pids.max", "%u", l->pids_max);
     }
+    if ((g->controllers & WEIR_CGROUP_DEVICES) != 0 && !weir_device_filter_attach(dir, l->deny_device, l->n_deny_devices)) {
+        g->controllers &= ~(unsigned)WEIR_CGROUP_DEVICES;
+    }
 }
 
 static void limit_v1(struct weir_cgroup *g, unsigned i, const struct weir_cgroup_limits *l)
@@ -259,7 +264,7 @@ static void limit_v1(struct weir_cgroup *g, unsigned i, const struct weir_cgroup
     }
     case WEIR_CGROUP_DEVICES:
         for (unsigned k = 0; k < l->n_deny_devices; k++) {
-            if (!set(dir, "devices.deny", "%s", l->deny_device[k])) {
+            if (!set(dir, "devices.deny", "c %u:%u rwm", l->deny_device[k].major, l->deny_device[k].minor)) {
                 g->controllers &= ~(unsigned)WEIR_CGROUP_DEVICES;
             }
         }

@@ -6,7 +6,7 @@
  * where controllers are mounted separately and writable, else none. A task is never refused for want
  * of a group: what cannot be had is left out, and weir_cgroup_describe says so once.
  *
- * Version 2 isolates no devices here: that needs an eBPF program per group. Version 1 does.
+ * Devices are closed by version 1's controller, with version 2 by a program (device_filter.h) where the agent may load one.
  */
 
 #include <stdbool.h>
@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "device_filter.h"
 
 enum weir_cgroup_kind {
     WEIR_CGROUP_NONE,
@@ -42,7 +43,7 @@ struct weir_cgroup_limits {
     uint64_t mem_mib;
     uint32_t cpu_milli; /* a share, not a cap: idle cores are not wasted */
     uint32_t pids_max;
-    const char *deny_device[64]; /* "c 195:1 rwm" */
+    struct weir_device_number deny_device[WEIR_DEVICE_FILTER_MAX];
     unsigned n_deny_devices;
 };
 

@@ -243,10 +243,10 @@ static bool takes_device(const struct weir_start *s, uint32_t index)
     return false;
 }
 
-/* The devices of the others are closed to the task, where the kernel's version lets us. */
-static void deny_devices(struct agent *a, struct weir_shim *shim, char (*text)[32])
+/* The devices of the others are closed to the task, where the kernel lets us. */
+static void deny_devices(struct agent *a, struct weir_shim *shim)
 {
-    if (a->cgroups.kind != WEIR_CGROUP_V1 || (a->cgroups.controllers & WEIR_CGROUP_DEVICES) == 0) {
+    if ((a->cgroups.controllers & WEIR_CGROUP_DEVICES) == 0) {
         return;
     }
     for (size_t i = 0; i < a->hardware.n_gpus; i++) {
@@ -254,9 +254,7 @@ static void deny_devices(struct agent *a, struct weir_shim *shim, char (*text)[3
         if (d->dev_major == 0 || takes_device(shim->start, d->index)) {
             continue;
         }
-        unsigned k = shim->limits.n_deny_devices++;
-        (void)snprintf(text[k], sizeof text[k], "c %u:%u rwm", d->dev_major, d->dev_minor);
-        shim->limits.deny_device[k] = text[k];
+        shim->limits.deny_device[shim->limits.n_deny_devices++] = (struct weir_device_number){d->dev_major, d->dev_minor};
     }
     shim->facts.gpus_isolated = a->hardware.n_gpus > 0 && a->hardware.gpu[0].dev_major != 0;
 }
@@ -290,7 +288,6 @@ static void fill_record(struct agent *a, const struct weir_start *s, struct weir
 
 static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const char *dir, int record_fd, bool for_parent)
 {
-    char deny[WEIR_NODE_GPUS_MAX][32];
     struct weir_shim shim = {.dir = dir,
                              .record_fd = record_fd,
                              .null_fd = a->null_fd,
@@ -305,7 +302,7 @@ static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const 
     if (s->spec->image == NULL) {
         shim.limits.mem_mib = s->spec->request.mem_mib;
         shim.limits.cpu_milli = s->spec->request.cpu_milli;
-        deny_devices(a, &shim, deny);
+        deny_devices(a, &shim);
     }
     cgroup_name(a, s->run, shim.cgroup_name, sizeof shim.cgroup_name);
     memcpy(shim.container_name, shim.cgroup_name, sizeof shim.container_name);
