@@ -259,7 +259,7 @@ void agents_free(struct broker *b)
     weir_map_release(&b->agent_of_node);
     weir_vec_release(&b->forget_run);
     weir_vec_release(&b->forget_node);
-    weir_vec_release(&b->cancelled_unbegun);
+    weir_vec_release(&b->unbegun);
     for (size_t i = 0; i < JOB_INFO_SLOTS; i++) {
         weir_spec_free(b->job_info[i].spec);
         free(b->job_info[i].spec_json);
@@ -310,6 +310,15 @@ static void json_addresses(struct broker *b, struct weir_json *j, const struct w
     weir_json_end(j);
 }
 
+/* There is no start command to be had for it. */
+static void fail_start(struct broker *b, struct agent *a, struct agent_run *run, const char *text)
+{
+    weir_log(WEIR_LOG_ERROR, "agent.start", "job=%" PRIu64 " text=\"%s\"", run->run.task.job.v, text);
+    weir_engine_task_text(b->engine, run->run.task, text);
+    run->start_seq = START_UNSENT;
+    weir_vec_push(&b->unbegun, (struct unbegun){a->node, run->run, WEIR_REASON_START_FAILED});
+}
+
 void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
 {
     struct weir_err err;
@@ -321,7 +330,7 @@ void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
         return; /* it has ended in the meantime */
     }
     if (info == NULL) {
-        weir_log(WEIR_LOG_ERROR, "agent.start", "job=%" PRIu64 " text=\"%s\"", run->run.task.job.v, err.text);
+        fail_start(b, a, run, err.text);
         return;
     }
     const struct weir_spec *spec = info->spec;
@@ -360,7 +369,7 @@ void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
     weir_json_kv_i64(&j, "max_duration_us", spec->request.max_duration.us);
     weir_json_end(&j);
     if (out.overflowed) {
-        weir_log(WEIR_LOG_ERROR, "agent.start", "job=%" PRIu64 " text=\"the start command is too long\"", run->run.task.job.v);
+        fail_start(b, a, run, "the start command is too long: shorten the job's script");
         weir_str_release(&out);
         return;
     }
@@ -409,17 +418,23 @@ void agents_send_away(struct broker *b, struct weir_node_id node)
 
 static void answer_sync(struct broker *b, struct agent *a);
 
-/* A cancelled run that was never begun ends at once; all others end when their agent says so. */
+/*
+ * A run that its agent cannot know of yet ends at once, as does a cancelled one whose agent is gone and had not reported it
+ * started. One that the core has given up with its node is over. All others end when their agent says so.
+ */
 static void order_stop(struct broker *b, struct agent *a, const struct weir_order *o)
 {
     const struct agent_run *run = agents_find_run(a, o->effect.run);
+    enum weir_reason reason = (enum weir_reason)o->effect.u.run_stop.reason;
     bool unsent = run != NULL && is_unsent(a, run);
-    bool ends_here = run != NULL && o->effect.u.run_stop.reason == WEIR_REASON_CANCEL && !run->started && (unsent || a->lost);
-    if (a->session[0] != '\0' && !(ends_here && unsent)) {
-        agents_send_stop(b, a, o->effect.run, o->effect.u.run_stop.reason, o->effect.u.run_stop.grace);
+    bool ends_here = unsent || (run != NULL && !run->started && reason == WEIR_REASON_CANCEL && a->lost);
+    if (a->session[0] != '\0' && !unsent) {
+        agents_send_stop(b, a, o->effect.run, (uint8_t)reason, o->effect.u.run_stop.grace);
     }
     if (ends_here) {
-        weir_vec_push(&b->cancelled_unbegun, (struct unbegun){a->node, o->effect.run});
+        weir_vec_push(&b->unbegun, (struct unbegun){a->node, o->effect.run, reason});
+    } else if (reason == WEIR_REASON_NODE_LOST) {
+        agents_remove_run(a, o->effect.run);
     }
 }
 
@@ -502,12 +517,12 @@ void agents_release(struct broker *b)
             answer_sync(b, a);
         }
     }
-    for (size_t i = 0; i < b->cancelled_unbegun.n; i++) {
-        struct agent *a = agents_find(b, b->cancelled_unbegun.p[i].node);
-        agents_end_unbegun(b, a, b->cancelled_unbegun.p[i].run, WEIR_REASON_CANCEL);
+    for (size_t i = 0; i < b->unbegun.n; i++) {
+        struct agent *a = agents_find(b, b->unbegun.p[i].node);
+        agents_end_unbegun(b, a, b->unbegun.p[i].run, b->unbegun.p[i].reason);
         broker_wake(b); /* this was after the flush */
     }
-    weir_vec_clear(&b->cancelled_unbegun);
+    weir_vec_clear(&b->unbegun);
 }
 
 /* The agent of a call, by node and session; NULL where the session is over (cmd is failed then). */

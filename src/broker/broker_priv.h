@@ -62,10 +62,11 @@ struct agent {
     struct weir_wall lease_expires;
 };
 
-/* A run that ends before its agent has begun it: when the state may be changed again. */
+/* A run that ends before its agent has begun it, once the state may be changed again. */
 struct unbegun {
     struct weir_node_id node;
     struct weir_run_id run;
+    enum weir_reason reason;
 };
 
 /* What start commands and explanations need of a job: its stored spec, parsed once and not per task. */
@@ -206,7 +207,7 @@ struct broker {
     struct job_info job_info[JOB_INFO_SLOTS];
     WEIR_VEC(struct weir_run_id) forget_run; /* the end is known: after the flush its agent may forget */
     WEIR_VEC(struct weir_node_id) forget_node;
-    WEIR_VEC(struct unbegun) cancelled_unbegun; /* cancelled, and never begun */
+    WEIR_VEC(struct unbegun) unbegun;
 
     struct provider provider[WEIR_CONFIG_PROVIDERS_MAX];
     size_t n_providers;

@@ -78,6 +78,7 @@ static void rig_open(struct rig *r)
     WEIR_ASSERT(weir_engine_open(&b->engine, &conf, &err) == 0 && agents_init(b, &err) == 0);
     submit(b, "{\"name\":\"one\",\"run\":\"true\"}", 1);
     submit(b, "{\"name\":\"two\",\"run\":\"true\"}", 0);
+    submit(b, "not what was checked when it was submitted", 0);
 }
 
 static void rig_close(struct rig *r)
@@ -182,6 +183,16 @@ static void call(struct rig *r, json_t *body)
     }
 }
 
+/* What cannot be told to an agent does not hang: it has failed as soon as it was placed on one that is there. */
+static void check_unstartable(struct broker *b)
+{
+    struct weir_task_view v;
+    if (weir_core_task(weir_engine_core(b->engine), (struct weir_task_id){{3}, 0}, &v) && v.state == WEIR_TASK_STARTING) {
+        const struct agent *a = agents_find(b, v.node);
+        WEIR_ASSERT(a != NULL && a->session[0] == '\0');
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct rig r;
@@ -204,6 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         call(&r, body);
         turn(r.b);
         turn(r.b); /* what the first has ended */
+        check_unstartable(r.b);
     }
     for (size_t i = 0; i < r.b->agents.n; i++) {
         agents_fail_parked(r.b->agents.p[i], -WEIR_EUNAVAIL, "over");

@@ -167,6 +167,18 @@ def test_a_name_is_not_taken_over_from_an_agent_that_left_tasks(weir):
         assert b.wait(job)["state"] == "cancelled"
 
 
+def test_a_name_is_taken_over_once_its_tasks_were_given_up(weir):
+    with Broker(weir, gpus="A100:1", config=QUICK) as b, Agents(b, n2="H100:1") as agents:
+        job = b.submit({**H100, "name": "left", "run": "echo up; [ $WEIR_ATTEMPT = 2 ] || sleep 1000"})
+        until("the task to run", lambda: "up" in b.log(job))
+        agents.end("n2")
+        agents.start("n2", directory="other")
+        until("the second to be refused", lambda: "left 1 tasks" in agents.said())
+        assert b.wait(job)["state"] == "succeeded"  # by the second, once it is let in
+        assert b.tasks(job)[0]["attempt"] == 2
+        agents.end("n2")
+
+
 def test_a_host_is_offered_once_unless_its_parts_are_declared(weir):
     with Broker(weir, gpus=None) as b:
         until("the own node", lambda: b.json("nodes"))
