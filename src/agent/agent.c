@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "net/address.h"
 
 /* ---- events and effects ---- */
 
@@ -241,8 +242,7 @@ static void find_address(struct agent *a)
         (void)snprintf(a->address, sizeof a->address, "%s", a->conf->address);
         return;
     }
-    if (strstr(a->url, "//127.") != NULL || strstr(a->url, "//localhost") != NULL || strstr(a->url, "//[::1]") != NULL ||
-        getifaddrs(&list) < 0) {
+    if (weir_url_is_loopback(a->url) || getifaddrs(&list) < 0) {
         return;
     }
     for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {

@@ -445,12 +445,13 @@ static bool watch_adopted(struct agent *a, struct live_run *r, pid_t pid)
         (void)close((int)fd);
         return false;
     }
-    r->pid = pid;
-    r->pidfd = (int)fd;
     r->poll.data = r;
     if (uv_poll_init(&a->loop, &r->poll, (int)fd) < 0) {
-        return false;
+        (void)close((int)fd);
+        return false; /* it is tried again */
     }
+    r->pid = pid;
+    r->pidfd = (int)fd;
     r->polling = true;
     (void)uv_poll_start(&r->poll, UV_READABLE, on_pidfd);
     /* A stop that the earlier agent wrote down may not have been signalled. */

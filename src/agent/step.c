@@ -247,6 +247,7 @@ static void reached(struct weir_agent_state *s)
 {
     s->failures = 0;
     s->retry_at.us = 0;
+    s->refusal_said = 0;
 }
 
 static void part(struct weir_agent_state *s, const struct weir_agent_event *e)
@@ -273,6 +274,7 @@ static void part(struct weir_agent_state *s, const struct weir_agent_event *e)
 /* Common to all answers that are not OK. */
 static void unanswered(struct weir_agent_state *s, const struct weir_agent_event *e, const char *what)
 {
+    uint64_t why;
     switch (e->answer) {
     case WEIR_AGENT_OK:
         break;
@@ -286,7 +288,11 @@ static void unanswered(struct weir_agent_state *s, const struct weir_agent_event
         part(s, e);
         break;
     case WEIR_AGENT_REFUSED:
-        say(s, "%s refused: %s", what, e->text == NULL ? "" : e->text);
+        why = weir_hash_bytes(e->text == NULL ? "" : e->text, e->text == NULL ? 0 : strlen(e->text));
+        if (why != s->refusal_said) { /* it is asked again for as long as it takes, but said once */
+            say(s, "%s refused: %s; asking again", what, e->text == NULL ? "" : e->text);
+        }
+        s->refusal_said = why;
         if (s->failures < 5) {
             s->failures = 5;
         }

@@ -216,6 +216,7 @@ struct weir_agent_state {
     bool report_in_flight;
     unsigned logs_in_flight;
     unsigned failures; /* in a row */
+    uint64_t refusal_said; /* hash of the last refusal's text; 0: none since it was reached */
     unsigned rejoins;  /* short sessions in a row */
     struct weir_mono retry_at;   /* nothing is sent before; 0: free */
     struct weir_mono joined_at;

@@ -505,6 +505,21 @@ static int runs_in_goodbye(const struct fixture *f)
     return n;
 }
 
+static void a_refusal_is_said_once(void **state)
+{
+    struct fixture *f = *state;
+    unsigned said = 0;
+    tick(f);
+    for (int i = 0; i < 20; i++) {
+        feed(f, (struct weir_agent_event){.type = WEIR_AGENT_EV_JOINED, .answer = WEIR_AGENT_REFUSED, .text = i < 10 ? "one" : "two"});
+        said += find(f, WEIR_AGENT_DO_SAY) != NULL;
+        f->now += 60 * WEIR_US_PER_S;
+        tick(f);
+        assert_non_null(find(f, WEIR_AGENT_DO_JOIN));
+    }
+    assert_int_equal(said, 2);
+}
+
 static void says_goodbye_with_its_runs_and_waits_for_the_answer(void **state)
 {
     struct fixture *f = *state;
@@ -603,6 +618,7 @@ int main(void)
         cmocka_unit_test(bad_answers_are_refused),
         cmocka_unit_test(end_survives_the_wire),
         cmocka_unit_test(run_names_go_both_ways),
+        T(a_refusal_is_said_once),
         T(says_goodbye_with_its_runs_and_waits_for_the_answer),
         T(a_report_under_way_goes_before_the_goodbye),
         T(goes_without_a_broker),
