@@ -146,3 +146,15 @@ int weir_launch(const struct weir_launch_plan *p, pid_t *ret, struct weir_err *e
     *ret = pid;
     return 0;
 }
+
+void weir_close_all_but(int a, int b)
+{
+    unsigned lo = (unsigned)(a < b ? a : b), hi = (unsigned)(a < b ? b : a);
+    if (lo > 3) {
+        (void)close_range(3, lo - 1, 0);
+    }
+    if (hi > lo + 1) {
+        (void)close_range(lo + 1, hi - 1, 0);
+    }
+    (void)close_range(hi + 1, ~0U, 0);
+}

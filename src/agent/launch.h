@@ -40,3 +40,6 @@ int weir_launch_resolve(struct weir_launch_plan *p, const char *path, struct wei
 /* The process, leader of a new session and group. Errors: -WEIR_EIO; err names what failed
  * (the directory, the program). */
 int weir_launch(const struct weir_launch_plan *p, pid_t *ret, struct weir_err *err);
+
+/* Closes every descriptor but the standard streams and these two. */
+void weir_close_all_but(int a, int b);

@@ -687,25 +687,15 @@ __attribute__((noreturn)) static void supervise(const struct weir_shim *c)
     if (rc < 0) {
         fail_start(&s, &err);
     }
-    weir_env_build(&s.env, c->start, &s.facts);
     weir_cgroup_make(c->cgroups, c->cgroup_name, &c->limits, &s.cgroup);
+    if (c->limits.n_deny_devices > 0 && (s.cgroup.controllers & WEIR_CGROUP_DEVICES) == 0) {
+        s.facts.gpus_isolated = false; /* it sees all of them, and counts them as the host does */
+    }
+    weir_env_build(&s.env, c->start, &s.facts);
     run_phases(&s, &err);
     struct weir_agent_end end = {0};
     describe_end(&s, &end);
     finish(&s, &end);
-}
-
-/* Keeps standard streams and the two descriptors, closes the rest. */
-static void close_others(int a, int b)
-{
-    unsigned lo = (unsigned)(a < b ? a : b), hi = (unsigned)(a < b ? b : a);
-    if (lo > 3) {
-        (void)close_range(3, lo - 1, 0);
-    }
-    if (hi > lo + 1) {
-        (void)close_range(lo + 1, hi - 1, 0);
-    }
-    (void)close_range(hi + 1, ~0U, 0);
 }
 
 pid_t weir_shim_fork(const struct weir_shim *s)
@@ -724,7 +714,7 @@ pid_t weir_shim_fork(const struct weir_shim *s)
         (void)dup2(s->null_fd, STDIN_FILENO);
         (void)dup2(s->null_fd, STDOUT_FILENO);
         (void)dup2(s->null_fd, STDERR_FILENO);
-        close_others(s->record_fd, s->null_fd);
+        weir_close_all_but(s->record_fd, s->null_fd);
         (void)umask(022);
         (void)setrlimit(RLIMIT_NOFILE, &s->files);
         if (chdir(s->dir) < 0) {

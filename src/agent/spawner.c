@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "launch.h"
 
 enum { ANSWER_PATIENCE_MS = 10000 };
 
@@ -77,19 +78,6 @@ __attribute__((noreturn)) static void serve(int fd, weir_spawn_fn *fn, void *ctx
     _exit(0);
 }
 
-/* Standard streams stay: what goes wrong here is said where the agent says it. */
-static void keep_only(int a, int b)
-{
-    unsigned lo = (unsigned)(a < b ? a : b), hi = (unsigned)(a < b ? b : a);
-    if (lo > 3) {
-        (void)close_range(3, lo - 1, 0);
-    }
-    if (hi > lo + 1) {
-        (void)close_range(lo + 1, hi - 1, 0);
-    }
-    (void)close_range(hi + 1, ~0U, 0);
-}
-
 /* ---- in the agent ---- */
 
 void weir_spawner_open(struct weir_spawner *s, int keep_fd, weir_spawn_fn *fn, void *ctx)
@@ -106,7 +94,7 @@ void weir_spawner_open(struct weir_spawner *s, int keep_fd, weir_spawn_fn *fn, v
         /* Ctrl-C and a stop of the service mean the agent; supervisors unblock what they want to hear. */
         (void)sigprocmask(SIG_SETMASK, &all, NULL);
         (void)prctl(PR_SET_NAME, "weir-spawner");
-        keep_only(pair[1], keep_fd);
+        weir_close_all_but(pair[1], keep_fd); /* standard streams stay: what goes wrong here is said where the agent says it */
         serve(pair[1], fn, ctx);
     }
     (void)close(pair[1]);
