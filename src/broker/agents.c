@@ -701,6 +701,21 @@ void agents_report(struct broker *b, struct weir_command *cmd)
 
 /* ---- time ---- */
 
+/* Of an agent that is silent: what it cannot know of is moved, what it may know of but was cancelled is cancelled. */
+static void give_up_unbegun(struct broker *b, struct agent *a)
+{
+    for (size_t i = a->runs.n; i-- > 0;) {
+        const struct agent_run *run = &a->runs.p[i];
+        struct weir_task_view v;
+        bool known = weir_core_task(weir_engine_core(b->engine), run->run.task, &v) && v.attempt == run->run.attempt;
+        if (known && !run->started && v.state == WEIR_TASK_STOPPING && v.reason == WEIR_REASON_CANCEL) {
+            agents_end_unbegun(b, a, run->run, WEIR_REASON_CANCEL);
+        } else if (is_unsent(a, run)) {
+            agents_end_unbegun(b, a, run->run, WEIR_REASON_NODE_LOST);
+        }
+    }
+}
+
 void agents_tick(struct broker *b)
 {
     uint64_t now = broker_ms(b);
@@ -720,10 +735,6 @@ void agents_tick(struct broker *b)
         }
         weir_log(WEIR_LOG_WARNING, "node.lost", "node=%" PRIu64 " silent_s=%" PRIu64, a->node.v, (now - a->seen_ms) / 1000);
         agents_lose_node(b, a);
-        for (size_t k = a->runs.n; k-- > 0;) {
-            if (is_unsent(a, &a->runs.p[k])) {
-                agents_end_unbegun(b, a, a->runs.p[k].run, WEIR_REASON_NODE_LOST);
-            }
-        }
+        give_up_unbegun(b, a);
     }
 }

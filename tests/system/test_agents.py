@@ -78,6 +78,21 @@ def test_a_start_that_never_reached_a_killed_agent_ends_with_its_cancel(weir):
         b.balanced()
 
 
+def test_a_cancel_of_a_start_that_a_stopped_process_may_have_got_ends_with_its_silence(weir):
+    with Broker(weir, gpus="A100:1", config="node_silence: 3s\npolicy: {lost_grace: 10min}\n") as b, Agents(b, n2="H100:1") as agents:
+        agents.process["n2"].send_signal(signal.SIGSTOP)  # the start goes out, and nobody reads it
+        job = b.submit({**H100, "name": "stuck", "run": "echo never"})
+        until("the task to be placed", lambda: b.tasks(job)[0]["state"] == "starting")
+        b.ok("cancel", job)
+        assert b.wait(job, 40)["state"] == "cancelled"  # long before lost_grace
+        assert cost_of(b, job) == 0
+        agents.process["n2"].send_signal(signal.SIGCONT)  # it reads the start now, and is told to stop it
+        after = b.submit({**H100, "name": "after", "run": "echo after"})
+        assert b.wait(after)["state"] == "succeeded"
+        assert b.get(f"/v1/jobs/{job}")["state"] == "cancelled"
+        b.balanced()
+
+
 def test_a_start_that_never_reached_a_killed_agent_is_moved_unbilled(weir):
     with Broker(weir, gpus="A100:1", config="node_silence: 3s\npolicy: {lost_grace: 10min}\n") as b, \
             Agents(b, n2="H100:1", n3="H100:1") as agents:
