@@ -13,7 +13,7 @@
  * A line counts once its newline is there. The supervisor holds a lock (flock) on record.jsonl while
  * it lives, taken by the agent before the fork and inherited: a record without end and without lock
  * is a run whose supervisor died. Records are not synced to disk: a host that crashes loses its tasks
- * with their records, and the broker learns that from the boot id and the missing runs.
+ * with their records, and the broker learns that from the runs that are missing at the next join.
  */
 
 #include <stdbool.h>

@@ -111,8 +111,8 @@ static void reconcile(struct broker *b, struct agent *a, const json_t *runs)
         } else if (run.started || v.state == WEIR_TASK_STOPPING) {
             /* it ran here and the agent has no record any more, or it never came to run */
             agents_remove_run(a, run.run);
-            agents_run_ended(b, run.run, run.rank, v.state == WEIR_TASK_STOPPING ? v.reason : WEIR_REASON_NODE_LOST, 0, 0,
-                      weir_engine_now(b->engine));
+            struct weir_wall at = run.started ? weir_engine_now(b->engine) : (struct weir_wall){0}; /* or as it was placed */
+            agents_run_ended(b, run.run, run.rank, v.state == WEIR_TASK_STOPPING ? v.reason : WEIR_REASON_NODE_LOST, 0, 0, at);
         } else {
             agents_send_start(b, a, &a->runs.p[i]);
         }

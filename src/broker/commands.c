@@ -458,7 +458,7 @@ static void status_checks(struct broker *b, struct weir_json *j, const struct no
     check(j, "disk", free_bytes > UINT64_C(1) << 30, "free space on the disk of the data directory", "free at least 1 GiB");
     check(j, "nodes", nodes->up > 0, nodes->up > 0 ? "at least one node is up" : "no node is up",
           "start 'weir agent' on a host, or 'weir serve' without --no-agent");
-    check(j, "lost nodes", nodes->lost == 0, nodes->lost == 0 ? "no node is silent" : "some nodes are silent", "see 'weir nodes'");
+    check(j, "lost nodes", nodes->lost == 0, nodes->lost == 0 ? "no node is silent" : "some nodes have no agent: it is silent, or was stopped", "see 'weir nodes'");
     /* neither is wrong: a site may rent nothing, and an assumed price is said to be one */
     check(j, "providers", true,
           b->n_providers > 0 ? "at least one provider is configured"

@@ -16,6 +16,8 @@
 
 struct uv_loop_s;
 
+enum { WEIR_HTTP_CONNECT_TIMEOUT_MS = 10000 };
+
 struct weir_http_call {
     const char *method; /* "GET", "POST", ... */
     const char *url;
@@ -25,7 +27,7 @@ struct weir_http_call {
     const char *bearer;          /* NULL: none; never logged */
     const char *ca_pem;          /* trust exactly this authority; NULL: the system's */
     unsigned timeout_ms;         /* whole call; 0 is refused */
-    unsigned connect_timeout_ms; /* 0: 10 s */
+    unsigned connect_timeout_ms; /* 0: WEIR_HTTP_CONNECT_TIMEOUT_MS */
     size_t reply_bytes_max;
 };
 

@@ -11,7 +11,7 @@
 #include "net/address.h"
 #include "net/client_priv.h"
 
-enum { CONNECT_TIMEOUT_MS = 10000, HEADER_BYTES_MAX = 16 * 1024 };
+enum { HEADER_BYTES_MAX = 16 * 1024 };
 
 /* ---- authorities ---- */
 
@@ -218,7 +218,7 @@ int weir_transfer_setup(struct weir_transfer *t,
     CURL *easy = t->easy;
     t->body.max_bytes = call->reply_bytes_max;
     unsigned connect_ms =
-        call->connect_timeout_ms == 0 ? CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
+        call->connect_timeout_ms == 0 ? WEIR_HTTP_CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");

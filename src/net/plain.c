@@ -98,7 +98,7 @@ static int dial(struct weir_plain *p, const struct weir_http_call *call, struct 
         p->fd = -1;
         return -WEIR_EUNAVAIL;
     }
-    unsigned ms = call->connect_timeout_ms == 0 ? WEIR_PLAIN_CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
+    unsigned ms = call->connect_timeout_ms == 0 ? WEIR_HTTP_CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
     int64_t until = weir_i64_add_sat(weir_clock_mono(&weir_clock_os).us, (int64_t)ms * 1000);
     if (wait_for(p, POLLOUT, until < p->until_us ? until : p->until_us) < 0) {
         error = ETIMEDOUT;

@@ -21,6 +21,5 @@ int weir_plain_call(struct weir_plain *p,
                     void *sink_ctx,
                     struct weir_http_reply *reply);
 
-enum { WEIR_PLAIN_CONNECT_TIMEOUT_MS = 10000 }; /* where a call does not say */
 /* A socket that is being connected without waiting for it. Errors: -WEIR_EUNAVAIL, with the reason (static). */
 int weir_plain_connect(struct weir_sv authority, const char **why);

@@ -369,7 +369,7 @@ int weir_plain_pool_send(struct weir_plain_pool *p, const struct weir_http_call 
     c->timer.data = c;
     uv_update_time(p->loop);
     c->until_ms = uv_now(p->loop) + call->timeout_ms;
-    c->connect_timeout_ms = call->connect_timeout_ms == 0 ? WEIR_PLAIN_CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
+    c->connect_timeout_ms = call->connect_timeout_ms == 0 ? WEIR_HTTP_CONNECT_TIMEOUT_MS : call->connect_timeout_ms;
     struct call **at = &p->calls;
     while (*at != NULL) {
         at = &(*at)->next;
