@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What agents say to the broker: a list of calls, [{"call": "join", ...}, {"call": "report", ...}, {"call": "sync", ...}], each
- * given to the deciding thread's code as the API would, over an engine in memory with a job that waits for a node. Session
- * "@" stands for the live one of the node. Promises: every call is answered once, a refusal with a text that is one, all
- * else with JSON; the core's invariants hold after each.
+ * What agents say to the broker: a list of calls, [{"call": "join", ...}, {"call": "report", ...}, {"call": "sync", ...}],
+ * each given to the deciding thread's code as the API would, over an engine in memory with jobs that wait for a node.
+ * Session "@" stands for the live one of the node; {"call": "cancel", "job": 1} cancels, {"call": "break"} submits a job of
+ * which no agent can be told. Promises: every call is answered once, a refusal with a text that is one, all else with
+ * JSON; the core's invariants hold after each; what cannot be told does not hang.
  */
 #include "fuzz.h"
 
@@ -24,6 +25,7 @@ struct rig {
     struct weir_wall wall;
     struct weir_mono mono;
     struct weir_clock clock;
+    struct weir_job_id broken; /* a job whose stored spec cannot be read; 0: none */
 };
 
 static struct weir_wall wall_now(void *ctx)
@@ -44,7 +46,7 @@ static void owned_cost(void *ctx, const struct weir_node_spec *spec, struct weir
                                     .tariff_micro_per_kwh = 240000, .pue_milli = 1400, .idle_watts = 300, .busy_watts = 1000};
 }
 
-static void submit(struct broker *b, const char *spec_json, uint32_t gpus)
+static struct weir_job_id submit(struct broker *b, const char *spec_json, uint32_t gpus)
 {
     struct weir_err err;
     struct weir_job_id id;
@@ -57,6 +59,7 @@ static void submit(struct broker *b, const char *spec_json, uint32_t gpus)
     s.request.alternatives = gpus > 0;
     s.request.alternative[0] = (struct weir_gpu_wish){weir_gpu_table_intern(b->gpus, WEIR_SV("A100")), (uint16_t)gpus};
     WEIR_ASSERT(weir_engine_submit(b->engine, &s, &id, &err) == 0);
+    return id;
 }
 
 static void rig_open(struct rig *r)
@@ -76,9 +79,8 @@ static void rig_open(struct rig *r)
     struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &r->clock, .owned_cost = owned_cost};
     conf.core.gpus = b->gpus;
     WEIR_ASSERT(weir_engine_open(&b->engine, &conf, &err) == 0 && agents_init(b, &err) == 0);
-    submit(b, "{\"name\":\"one\",\"run\":\"true\"}", 1);
-    submit(b, "{\"name\":\"two\",\"run\":\"true\"}", 0);
-    submit(b, "not what was checked when it was submitted", 0);
+    (void)submit(b, "{\"name\":\"one\",\"run\":\"true\"}", 1);
+    (void)submit(b, "{\"name\":\"two\",\"run\":\"true\"}", 0);
 }
 
 static void rig_close(struct rig *r)
@@ -167,6 +169,10 @@ static void call(struct rig *r, json_t *body)
         (void)weir_engine_event(b->engine, &ev, &err);
         return;
     }
+    if (name != NULL && weir_streq(name, "break")) {
+        r->broken = r->broken.v == 0 ? submit(b, "not what was checked when it was submitted", 0) : r->broken;
+        return;
+    }
     struct weir_command *cmd = weir_alloc(sizeof *cmd);
     cmd->reply = WEIR_STR_INIT(1 << 20);
     cmd->done = on_done;
@@ -184,10 +190,11 @@ static void call(struct rig *r, json_t *body)
 }
 
 /* What cannot be told to an agent does not hang: it has failed as soon as it was placed on one that is there. */
-static void check_unstartable(struct broker *b)
+static void check_unstartable(const struct rig *r)
 {
+    struct broker *b = r->b;
     struct weir_task_view v;
-    if (weir_core_task(weir_engine_core(b->engine), (struct weir_task_id){{3}, 0}, &v) && v.state == WEIR_TASK_STARTING) {
+    if (weir_core_task(weir_engine_core(b->engine), (struct weir_task_id){r->broken, 0}, &v) && v.state == WEIR_TASK_STARTING) {
         const struct agent *a = agents_find(b, v.node);
         WEIR_ASSERT(a != NULL && a->session[0] == '\0');
     }
@@ -195,7 +202,7 @@ static void check_unstartable(struct broker *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct rig r;
+    struct rig r = {0};
     json_t *calls = size > 64 * 1024 ? NULL : json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_array(calls)) {
         json_decref(calls);
@@ -211,11 +218,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue;
         }
         const char *name = json_string_value(json_object_get(body, "call"));
-        n_asked += name == NULL || !weir_streq(name, "cancel");
+        n_asked += name == NULL || (!weir_streq(name, "cancel") && !weir_streq(name, "break"));
         call(&r, body);
         turn(r.b);
         turn(r.b); /* what the first has ended */
-        check_unstartable(r.b);
+        check_unstartable(&r);
     }
     for (size_t i = 0; i < r.b->agents.n; i++) {
         agents_fail_parked(r.b->agents.p[i], -WEIR_EUNAVAIL, "over");
