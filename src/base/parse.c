@@ -2,6 +2,9 @@
 #include "parse.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+
+enum { REAL_BYTES_MAX = 64 };
 
 static bool is_digit(char c)
 {
@@ -22,8 +25,7 @@ static size_t read_digits(struct weir_sv s, uint64_t *ret)
     uint64_t v = 0;
     size_t i = 0;
     for (; i < s.n && is_digit(s.p[i]); i++) {
-        if (__builtin_mul_overflow(v, 10, &v) ||
-            __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v)) {
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v)) {
             v = UINT64_MAX;
             while (i < s.n && is_digit(s.p[i])) {
                 i++;
@@ -48,8 +50,8 @@ int weir_parse_u64(struct weir_sv s, uint64_t min, uint64_t max, uint64_t *ret, 
         return not_a(err, s, "a whole number");
     }
     if (v < min || v > max || (n > 20 && v == UINT64_MAX)) {
-        return weir_fail(err, -WEIR_EOVERFLOW, "%.*s is not between %" PRIu64 " and %" PRIu64,
-                         WEIR_SV_ARG(s), min, max);
+        return weir_fail(err, -WEIR_EOVERFLOW, "%.*s is not between %" PRIu64 " and %" PRIu64, WEIR_SV_ARG(s), min,
+                         max);
     }
     *ret = v;
     return 0;
@@ -67,8 +69,8 @@ int weir_parse_i64(struct weir_sv s, int64_t min, int64_t max, int64_t *ret, str
     uint64_t limit = negative ? (uint64_t)INT64_MAX + 1 : (uint64_t)INT64_MAX;
     int64_t i = v > limit ? 0 : (int64_t)(negative ? -v : v);
     if (v > limit || i < min || i > max) {
-        return weir_fail(err, -WEIR_EOVERFLOW, "%.*s is not between %" PRId64 " and %" PRId64,
-                         WEIR_SV_ARG(s), min, max);
+        return weir_fail(err, -WEIR_EOVERFLOW, "%.*s is not between %" PRId64 " and %" PRId64, WEIR_SV_ARG(s), min,
+                         max);
     }
     *ret = i;
     return 0;
@@ -79,7 +81,7 @@ int weir_parse_bool(struct weir_sv s, bool *ret, struct weir_err *err)
     static const struct {
         const char *word;
         bool value;
-    } words[] = {{"true", true}, {"yes", true},  {"on", true},   {"1", true},
+    } words[] = {{"true", true},   {"yes", true}, {"on", true},   {"1", true},
                  {"false", false}, {"no", false}, {"off", false}, {"0", false}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (weir_sv_eq_nocase(s, weir_sv_of(words[i].word))) {
@@ -100,8 +102,7 @@ static size_t read_decimal(struct weir_sv s, int places, int64_t *ret, bool *ove
     int64_t v = 0;
     for (; i < s.n && is_digit(s.p[i]); i++) {
         any = true;
-        over |= __builtin_mul_overflow(v, 10, &v) ||
-                __builtin_add_overflow(v, (int64_t)(s.p[i] - '0'), &v);
+        over |= __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (int64_t)(s.p[i] - '0'), &v);
     }
     int left = places;
     if (i < s.n && s.p[i] == '.') {
@@ -115,8 +116,7 @@ static size_t read_decimal(struct weir_sv s, int places, int64_t *ret, bool *ove
                 continue;
             }
             left--;
-            over |= __builtin_mul_overflow(v, 10, &v) ||
-                    __builtin_add_overflow(v, (int64_t)(s.p[i] - '0'), &v);
+            over |= __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (int64_t)(s.p[i] - '0'), &v);
         }
     }
     for (; left > 0; left--) {
@@ -135,13 +135,39 @@ int weir_parse_decimal(struct weir_sv s, int places, int64_t *ret, struct weir_e
     bool overflow;
     size_t n = read_decimal(digits, places, &v, &overflow);
     if (n == 0 || n != digits.n) {
-        return weir_fail(err, -WEIR_EINVAL, "'%.*s' is not a number with at most %d decimal places",
-                         WEIR_SV_ARG(s), places);
+        return weir_fail(err, -WEIR_EINVAL, "'%.*s' is not a number with at most %d decimal places", WEIR_SV_ARG(s),
+                         places);
     }
     if (overflow) {
         return weir_fail(err, -WEIR_EOVERFLOW, "%.*s is too large", WEIR_SV_ARG(s));
     }
     *ret = negative ? -v : v;
+    return 0;
+}
+
+int weir_parse_real(struct weir_sv s, double min, double max, double *ret, struct weir_err *err)
+{
+    char text[REAL_BYTES_MAX];
+    bool good = s.n > 0 && s.n < sizeof text;
+    for (size_t i = 0; good && i < s.n; i++) {
+        /* strtod would also take blanks, hexadecimal, "nan" and "inf". */
+        good = strchr("0123456789+-.eE", s.p[i]) != NULL && s.p[i] != '\0';
+    }
+    double v = 0;
+    if (good) {
+        memcpy(text, s.p, s.n);
+        text[s.n] = '\0';
+        char *end = NULL;
+        v = strtod(text, &end);
+        good = end == text + s.n;
+    }
+    if (!good) {
+        return not_a(err, s, "a number");
+    }
+    if (!(v >= min && v <= max)) {
+        return weir_fail(err, -WEIR_EOVERFLOW, "%.*s is not between %g and %g", WEIR_SV_ARG(s), min, max);
+    }
+    *ret = v;
     return 0;
 }
 
@@ -164,11 +190,11 @@ int weir_parse_duration(struct weir_sv s, struct weir_dur *ret, struct weir_err 
     static const struct {
         const char *unit;
         int64_t us;
-    } units[] = {{"ms", WEIR_US_PER_MS},   {"us", 1},
-                 {"s", WEIR_US_PER_S},     {"sec", WEIR_US_PER_S},
-                 {"m", WEIR_US_PER_MIN},   {"min", WEIR_US_PER_MIN},
-                 {"h", WEIR_US_PER_HOUR},  {"hr", WEIR_US_PER_HOUR},
-                 {"d", WEIR_US_PER_DAY},   {"w", 7 * WEIR_US_PER_DAY}};
+    } units[] = {{"ms", WEIR_US_PER_MS},  {"us", 1},
+                 {"s", WEIR_US_PER_S},    {"sec", WEIR_US_PER_S},
+                 {"m", WEIR_US_PER_MIN},  {"min", WEIR_US_PER_MIN},
+                 {"h", WEIR_US_PER_HOUR}, {"hr", WEIR_US_PER_HOUR},
+                 {"d", WEIR_US_PER_DAY},  {"w", 7 * WEIR_US_PER_DAY}};
     int64_t total = 0;
     struct weir_sv rest = weir_sv_trim(s);
     if (rest.n == 0) {
@@ -201,8 +227,7 @@ int weir_parse_duration(struct weir_sv s, struct weir_dur *ret, struct weir_err 
             rest = skip(rest, 1);
         }
         int64_t part = 0;
-        if (overflow || !weir_mul_div(nano, unit_us, 1000000, &part) ||
-            __builtin_add_overflow(total, part, &total)) {
+        if (overflow || !weir_mul_div(nano, unit_us, 1000000, &part) || __builtin_add_overflow(total, part, &total)) {
             return weir_fail(err, -WEIR_EOVERFLOW, "duration %.*s is too long", WEIR_SV_ARG(s));
         }
     }
@@ -258,8 +283,7 @@ int weir_parse_bytes(struct weir_sv s, uint64_t default_unit, uint64_t *ret, str
         factor = 1;
     } else if (n > 0) {
         struct weir_sv tail = skip(unit, 1);
-        bool known = tail.n == 0 || weir_sv_eq_nocase(tail, WEIR_SV("B")) ||
-                     weir_sv_eq_nocase(tail, WEIR_SV("iB"));
+        bool known = tail.n == 0 || weir_sv_eq_nocase(tail, WEIR_SV("B")) || weir_sv_eq_nocase(tail, WEIR_SV("iB"));
         for (size_t i = 0; known && i < sizeof letters - 1; i++) {
             if (unit.p[0] == letters[i] || unit.p[0] == letters[i] - 'A' + 'a') {
                 factor = UINT64_C(1) << (10 * (i + 1));
@@ -310,14 +334,12 @@ int weir_parse_time(struct weir_sv s, struct weir_wall *ret, struct weir_err *er
     struct weir_date d = {0};
     struct weir_sv r = weir_sv_trim(s);
     int64_t offset_us = 0;
-    if (!fixed_number(&r, 4, 1, 9999, &d.year) || !eat(&r, '-') ||
-        !fixed_number(&r, 2, 1, 12, &d.month) || !eat(&r, '-') ||
-        !fixed_number(&r, 2, 1, days_in_month(d.year, d.month), &d.day)) {
+    if (!fixed_number(&r, 4, 1, 9999, &d.year) || !eat(&r, '-') || !fixed_number(&r, 2, 1, 12, &d.month) ||
+        !eat(&r, '-') || !fixed_number(&r, 2, 1, days_in_month(d.year, d.month), &d.day)) {
         return not_a(err, s, form);
     }
     if (r.n > 0) {
-        if (!(eat(&r, 'T') || eat(&r, 't') || eat(&r, ' ')) ||
-            !fixed_number(&r, 2, 0, 23, &d.hour) || !eat(&r, ':') ||
+        if (!(eat(&r, 'T') || eat(&r, 't') || eat(&r, ' ')) || !fixed_number(&r, 2, 0, 23, &d.hour) || !eat(&r, ':') ||
             !fixed_number(&r, 2, 0, 59, &d.minute)) {
             return not_a(err, s, form);
         }

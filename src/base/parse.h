@@ -21,6 +21,9 @@ int weir_parse_bool(struct weir_sv s, bool *ret, struct weir_err *err);
 /* A decimal number scaled by 10^places: "2.5" with places 6 gives 2500000. More digits than places
  * are refused unless they are zero. An exponent is not understood. */
 int weir_parse_decimal(struct weir_sv s, int places, int64_t *ret, struct weir_err *err);
+/* A number as programs print floating point, with or without exponent; never NaN or an infinity. For figures of
+ * traces and series: money and time are integers and have parsers of their own. */
+int weir_parse_real(struct weir_sv s, double min, double max, double *ret, struct weir_err *err);
 /* Money in units: "2.50", "$2.50", "2.50 USD"; at most six places. */
 int weir_parse_money(struct weir_sv s, int64_t *ret_micro, struct weir_err *err);
 /* "90s", "1.5h", "36h", "1h30m", "2d", "500ms", or seconds as a bare number. Not negative. */

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* weir sim: published benchmarks replayed; see docs/guide/simulator.md. */
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "command.h"
+#include "output.h"
+#include "sim/sim.h"
+
+enum { JSON_BYTES_MAX = 64 << 20, COLUMNS_MAX = WEIR_SIM_FIELDS_MAX * 2 };
+
+#define FILE_OPTION(option, text)                                                                                      \
+    {                                                                                                                  \
+        option, 0, WEIR_OPT_TEXT, .arg = "FILE", .help = text                                                          \
+    }
+#define LIST_OPTION(option, text)                                                                                      \
+    {                                                                                                                  \
+        option, 0, WEIR_OPT_TEXT, .arg = "LIST", .help = text                                                          \
+    }
+
+const struct weir_opt weir_opts_sim[] = {
+    {"suite", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "the benchmark to replay"},
+    {"data", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "folder in which inputs are sought that no option names"},
+    LIST_OPTION("policies", "run only these policies"),
+    FILE_OPTION("jobs", "jobs with submit time, run time and GPUs"),
+    LIST_OPTION("nodes", "sizes of the owned cluster, in nodes"),
+    {"gpus-per-node", 0, WEIR_OPT_COUNT, .arg = "N", .help = "GPUs of an owned node", .min = 1, .max = 32},
+    {"trim", 0, WEIR_OPT_COUNT, .arg = "N", .help = "jobs at each end that are run but not counted"},
+    FILE_OPTION("traces", "spot availability by zone and tick"),
+    FILE_OPTION("windows", "windows of the traces"),
+    LIST_OPTION("deadlines", "hours from start to deadline"),
+    LIST_OPTION("overheads", "hours that each start or restart takes"),
+    {"work", 0, WEIR_OPT_TEXT, .arg = "HOURS", .help = "work of a task"},
+    FILE_OPTION("node-list", "nodes with their GPUs"),
+    FILE_OPTION("pods", "tasks that share GPUs"),
+    LIST_OPTION("seeds", "seeds of the shuffles: 42-51"),
+    FILE_OPTION("series", "a series to forecast"),
+    FILE_OPTION("prices", "spot price changes"),
+    {"schedule", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "write what ran when and where, one CSV file a row"},
+    {0},
+};
+
+struct bar {
+    bool live;
+    struct weir_mono since;
+    struct weir_mono shown;
+};
+
+static void show_progress(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    struct bar *b = user;
+    struct weir_mono now = weir_clock_mono(&weir_clock_os);
+    int64_t since_us = now.us - b->since.us;
+    if (!b->live || total == 0 || done == 0 || now.us - b->shown.us < 200000 || since_us < 500000) {
+        return;
+    }
+    b->shown = now;
+    int64_t left_s = (int64_t)((double)since_us / 1e6 * (double)(total - done) / (double)done);
+    fprintf(stderr, "\r\033[K%s: %d%%, %lld s left", what, (int)(done * 100 / total), (long long)left_s);
+}
+
+static void end_progress(const struct bar *b)
+{
+    if (b->live && b->shown.us != 0) {
+        fputs("\r\033[K", stderr);
+    }
+}
+
+static void cell_of(struct weir_table *t, const struct weir_sim_field *f)
+{
+    char text[40];
+    if (f == NULL || f->kind == WEIR_SIM_NONE) {
+        weir_table_cell(t, "-");
+    } else if (f->kind == WEIR_SIM_COUNT) {
+        weir_table_cellf(t, "%lld", (long long)f->u.count);
+    } else if (f->kind == WEIR_SIM_TEXT) {
+        weir_table_cell(t, f->u.text);
+    } else {
+        weir_sim_real_text(text, sizeof text, f->u.real);
+        weir_table_cell(t, text);
+    }
+}
+
+/* Columns in the order in which rows name them first: cases, the policy, metrics. */
+static size_t columns_of(const struct weir_sim_result *r, bool metric, const char **name, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_rows; i++) {
+        for (size_t k = 0; k < r->row[i].n_fields; k++) {
+            const struct weir_sim_field *f = &r->row[i].field[k];
+            bool known = f->metric != metric;
+            for (size_t m = 0; m < n && !known; m++) {
+                known = weir_streq(name[m], f->name);
+            }
+            if (!known && n < max) {
+                name[n++] = f->name;
+            }
+        }
+    }
+    return n;
+}
+
+static void print_table(const struct weir_sim_result *result)
+{
+    const char *name[COLUMNS_MAX];
+    size_t n_case = columns_of(result, false, name, COLUMNS_MAX - 1);
+    name[n_case] = "policy";
+    size_t n = n_case + 1 + columns_of(result, true, name + n_case + 1, COLUMNS_MAX - n_case - 1);
+    struct weir_column column[COLUMNS_MAX] = {0};
+    for (size_t i = 0; i < n; i++) {
+        column[i] = (struct weir_column){name[i], .right = i != n_case};
+    }
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, n);
+    for (size_t i = 0; i < result->n_rows; i++) {
+        for (size_t k = 0; k < n; k++) {
+            if (k == n_case) {
+                weir_table_cell(t, result->row[i].policy);
+            } else {
+                cell_of(t, weir_sim_row_field(&result->row[i], name[k]));
+            }
+        }
+    }
+    weir_table_print(t, stdout);
+    printf("trace hash %016llx\n", (unsigned long long)result->hash);
+}
+
+static int list_suites(const struct weir_args *args)
+{
+    static const struct weir_column column[] = {{"SUITE"}, {"WHAT"}, {"POLICIES", .shrink = true}};
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
+    (void)args;
+    for (const struct weir_sim_suite *s = weir_sim_suites; s->name != NULL; s++) {
+        weir_table_cell(t, s->name);
+        weir_table_cell(t, s->summary);
+        weir_table_cell(t, s->policies);
+    }
+    weir_table_print(t, stdout);
+    return 0;
+}
+
+int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
+{
+    const char *suite = weir_args_text(args, "suite");
+    if (suite == NULL) {
+        return list_suites(args);
+    }
+    struct bar bar = {.live = weir_term_of(STDERR_FILENO).live, .since = weir_clock_mono(&weir_clock_os)};
+    struct weir_sim_options o = {
+        .data = weir_args_text(args, "data"),
+        .jobs = weir_args_text(args, "jobs"),
+        .nodes = weir_args_text(args, "nodes"),
+        .gpus_per_node = weir_args_text(args, "gpus-per-node"),
+        .trim = weir_args_text(args, "trim"),
+        .traces = weir_args_text(args, "traces"),
+        .windows = weir_args_text(args, "windows"),
+        .deadlines = weir_args_text(args, "deadlines"),
+        .overheads = weir_args_text(args, "overheads"),
+        .work = weir_args_text(args, "work"),
+        .node_list = weir_args_text(args, "node-list"),
+        .pods = weir_args_text(args, "pods"),
+        .seeds = weir_args_text(args, "seeds"),
+        .series = weir_args_text(args, "series"),
+        .prices = weir_args_text(args, "prices"),
+        .policies = weir_args_text(args, "policies"),
+        .schedule = weir_args_text(args, "schedule"),
+        .progress = show_progress,
+        .user = &bar,
+    };
+    struct weir_sim_result result;
+    int r = weir_sim_run_suite(suite, &o, &result, err);
+    end_progress(&bar);
+    if (r == 0 && weir_args_has(args, "json")) {
+        WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(JSON_BYTES_MAX);
+        weir_sim_result_json(&result, &out);
+        fwrite(out.p, 1, out.n, stdout);
+    } else if (r == 0) {
+        print_table(&result);
+    }
+    weir_sim_result_release(&result);
+    return r;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "input.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cloud/csv.h"
+
+enum { READ_BYTES = 1 << 16 };
+
+struct weir_sim_input {
+    char *path;
+    gzFile file;
+    uint64_t file_bytes; /* as it lies on the disk */
+    char *line;
+    size_t line_size;
+    uint64_t line_number;
+    bool table;
+    char comment;
+    const struct weir_sim_column *column;
+    size_t n_columns;
+    size_t at[WEIR_SIM_COLUMNS_MAX]; /* where the column stands; SIZE_MAX: absent */
+    struct weir_csv csv;
+    struct weir_sv word[WEIR_CSV_FIELDS_MAX]; /* of a log */
+    size_t n_words;
+};
+
+void weir_sim_input_free(struct weir_sim_input *in)
+{
+    if (in == NULL) {
+        return;
+    }
+    if (in->file != NULL) {
+        gzclose_r(in->file);
+    }
+    weir_csv_release(&in->csv);
+    free(in->line);
+    free(in->path);
+    free(in);
+}
+
+void weir_sim_input_freep(struct weir_sim_input **in)
+{
+    weir_sim_input_free(*in);
+}
+
+int weir_sim_input_fail(const struct weir_sim_input *in, int code, struct weir_err *err)
+{
+    return weir_fail_prefix(err, code, "%s:%llu", in->path, (unsigned long long)in->line_number);
+}
+
+/* Reads a line without its end into in->line: 1, 0 at the end, or a negative code. */
+static int read_line(struct weir_sim_input *in, struct weir_sv *ret, struct weir_err *err)
+{
+    size_t n = 0;
+    for (;;) {
+        if (in->line_size - n < 2) {
+            if (in->line_size >= WEIR_SIM_LINE_BYTES_MAX) {
+                in->line_number++;
+                weir_fail(err, -WEIR_ELIMIT, "the line is longer than %d bytes", WEIR_SIM_LINE_BYTES_MAX);
+                return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+            }
+            in->line_size = in->line_size == 0 ? 4096 : in->line_size * 2;
+            in->line = weir_realloc(in->line, in->line_size, 1);
+        }
+        if (gzgets(in->file, in->line + n, (int)(in->line_size - n)) == NULL) {
+            int code = Z_OK;
+            const char *why = gzerror(in->file, &code);
+            if (code != Z_OK && code != Z_STREAM_END) {
+                in->line_number++;
+                weir_fail(err, -WEIR_ECORRUPT, "cannot be read: %s",
+                          code == Z_ERRNO ? "input/output error" : *why == '\0' ? "not whole" : why);
+                return weir_sim_input_fail(in, -WEIR_ECORRUPT, err);
+            }
+            if (n == 0) {
+                return 0;
+            }
+            break;
+        }
+        /* A NUL byte would hide the rest of the line: the text check of the fields refuses what is left. */
+        n += strlen(in->line + n);
+        if (n > 0 && in->line[n - 1] == '\n') {
+            n--;
+            break;
+        }
+    }
+    if (n > 0 && in->line[n - 1] == '\r') {
+        n--;
+    }
+    in->line_number++;
+    *ret = (struct weir_sv){in->line, n};
+    return 1;
+}
+
+static int open_file(struct weir_sim_input **ret, const char *path, struct weir_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        return weir_fail(err, weir_error_from_errno(errno), "%s cannot be opened: is the path right?", path);
+    }
+    if (S_ISDIR(st.st_mode)) {
+        return weir_fail(err, -WEIR_EINVAL, "%s is a directory: name a file", path);
+    }
+    gzFile file = gzopen(path, "rbe");
+    if (file == NULL) {
+        return weir_fail(err, weir_error_from_errno(errno), "%s cannot be opened: may it be read?", path);
+    }
+    gzbuffer(file, READ_BYTES);
+    struct weir_sim_input *in = weir_alloc(sizeof *in);
+    in->path = weir_strdup(path);
+    in->file = file;
+    in->file_bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    *ret = in;
+    return 0;
+}
+
+/* Parses one line as a record: 1, 0 where it says nothing, or a negative code. */
+static int parse_record(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
+{
+    weir_csv_release(&in->csv);
+    weir_csv_init(&in->csv, line);
+    int r = weir_csv_next(&in->csv, err);
+    return r < 0 ? weir_sim_input_fail(in, r, err) : r;
+}
+
+static int find_columns(struct weir_sim_input *in, struct weir_err *err)
+{
+    for (size_t i = 0; i < in->n_columns; i++) {
+        in->at[i] = SIZE_MAX;
+        for (size_t k = 0; k < in->csv.n_fields && in->at[i] == SIZE_MAX; k++) {
+            if (weir_sv_eq_nocase(in->csv.field[k], weir_sv_of(in->column[i].name))) {
+                in->at[i] = k;
+            }
+        }
+        if (in->at[i] == SIZE_MAX && !in->column[i].optional) {
+            WEIR_CLEANUP(weir_str_release) struct weir_str have = WEIR_STR_INIT(256);
+            for (size_t k = 0; k < in->csv.n_fields; k++) {
+                weir_str_addf(&have, "%s%.*s", k == 0 ? "" : ", ", WEIR_SV_ARG(in->csv.field[k]));
+            }
+            weir_fail(err, -WEIR_EINVAL, "there is no column '%s'; the columns are: %s", in->column[i].name,
+                      weir_str_cstr(&have));
+            return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+        }
+    }
+    return 0;
+}
+
+int weir_sim_input_table(struct weir_sim_input **ret, const char *path, const struct weir_sim_column *column,
+                         size_t n, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    int r = open_file(&in, path, err);
+    if (r < 0) {
+        return r;
+    }
+    in->table = true;
+    in->column = column;
+    in->n_columns = n < WEIR_SIM_COLUMNS_MAX ? n : WEIR_SIM_COLUMNS_MAX;
+    struct weir_sv line;
+    do {
+        r = read_line(in, &line, err);
+        if (r == 0) {
+            return weir_fail(err, -WEIR_EINVAL, "%s is empty: a first line with the columns' names is expected", path);
+        }
+        /* A byte order mark, as spreadsheets write it, is no part of the first name. */
+        if (r > 0 && in->line_number == 1 && weir_sv_starts(line, WEIR_SV("\xef\xbb\xbf"))) {
+            line = (struct weir_sv){line.p + 3, line.n - 3};
+        }
+        r = r < 0 ? r : parse_record(in, line, err);
+    } while (r == 0);
+    r = r < 0 ? r : find_columns(in, err);
+    if (r < 0) {
+        return r;
+    }
+    *ret = WEIR_TAKE(in);
+    return 0;
+}
+
+int weir_sim_input_log(struct weir_sim_input **ret, const char *path, char comment, struct weir_err *err)
+{
+    int r = open_file(ret, path, err);
+    if (r == 0) {
+        (*ret)->comment = comment;
+    }
+    return r;
+}
+
+static size_t cut_words(struct weir_sv line, struct weir_sv *word, size_t max)
+{
+    size_t n = 0;
+    size_t at = 0;
+    while (at < line.n && n < max) {
+        while (at < line.n && (line.p[at] == ' ' || line.p[at] == '\t')) {
+            at++;
+        }
+        size_t from = at;
+        while (at < line.n && line.p[at] != ' ' && line.p[at] != '\t') {
+            at++;
+        }
+        if (at > from) {
+            word[n++] = (struct weir_sv){line.p + from, at - from};
+        }
+    }
+    return n;
+}
+
+int weir_sim_input_next(struct weir_sim_input *in, struct weir_err *err)
+{
+    for (;;) {
+        struct weir_sv line;
+        int r = read_line(in, &line, err);
+        if (r <= 0) {
+            return r;
+        }
+        if (in->table) {
+            r = parse_record(in, line, err);
+            if (r != 0) {
+                return r;
+            }
+            continue;
+        }
+        if (line.n > 0 && line.p[0] == in->comment) {
+            continue;
+        }
+        in->n_words = cut_words(line, in->word, WEIR_CSV_FIELDS_MAX);
+        if (in->n_words > 0) {
+            return 1;
+        }
+    }
+}
+
+size_t weir_sim_input_fields(const struct weir_sim_input *in)
+{
+    return in->table ? in->n_columns : in->n_words;
+}
+
+struct weir_sv weir_sim_input_field(const struct weir_sim_input *in, size_t i)
+{
+    if (!in->table) {
+        return i < in->n_words ? in->word[i] : (struct weir_sv){0};
+    }
+    size_t at = i < in->n_columns ? in->at[i] : SIZE_MAX;
+    return at < in->csv.n_fields ? in->csv.field[at] : (struct weir_sv){0};
+}
+
+/* Names the column (or the field's number) and the line before what err says. */
+static int fail_field(const struct weir_sim_input *in, size_t i, int code, struct weir_err *err)
+{
+    if (in->table) {
+        weir_fail_prefix(err, code, "column '%s'", in->column[i].name);
+    } else {
+        weir_fail_prefix(err, code, "field %zu", i + 1);
+    }
+    return weir_sim_input_fail(in, code, err);
+}
+
+int weir_sim_input_i64(const struct weir_sim_input *in, size_t i, int64_t min, int64_t max, int64_t *ret, struct weir_err *err)
+{
+    int r = weir_parse_i64(weir_sim_input_field(in, i), min, max, ret, err);
+    return r < 0 ? fail_field(in, i, r, err) : 0;
+}
+
+int weir_sim_input_real(const struct weir_sim_input *in, size_t i, double min, double max, double *ret, struct weir_err *err)
+{
+    int r = weir_parse_real(weir_sim_input_field(in, i), min, max, ret, err);
+    return r < 0 ? fail_field(in, i, r, err) : 0;
+}
+
+unsigned weir_sim_input_permille(const struct weir_sim_input *in)
+{
+    if (in->file_bytes == 0) {
+        return 0;
+    }
+    z_off_t at = gzoffset(in->file);
+    return at <= 0 ? 0 : (unsigned)((uint64_t)at >= in->file_bytes ? 1000 : (uint64_t)at * 1000 / in->file_bytes);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Records of a text file, one a line, read as a stream: plain or gzip, of any length. A table has a
+ * header line that names its columns, and the reader finds those that are asked for in whatever order
+ * they stand; a log has none and is cut at blanks. Every error names file, line and column.
+ */
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/wtime.h"
+
+enum {
+    WEIR_SIM_COLUMNS_MAX = 32, /* that one reader may ask for */
+    WEIR_SIM_LINE_BYTES_MAX = 1 << 20,
+};
+
+struct weir_sim_input;
+
+/* A column that the reader of a table wants. */
+struct weir_sim_column {
+    const char *name;
+    bool optional; /* absent: its field is empty */
+};
+
+/*
+ * Opens a table. The columns are borrowed, at most WEIR_SIM_COLUMNS_MAX. Errors: -WEIR_ENOTFOUND, -WEIR_EIO,
+ * -WEIR_EINVAL (a column is missing: the message lists those that there are).
+ */
+int weir_sim_input_table(struct weir_sim_input **ret, const char *path, const struct weir_sim_column *column,
+                         size_t n, struct weir_err *err);
+/* Opens a log of blank-separated fields in which lines that begin with comment say nothing. */
+int weir_sim_input_log(struct weir_sim_input **ret, const char *path, char comment, struct weir_err *err);
+void weir_sim_input_free(struct weir_sim_input *in);
+void weir_sim_input_freep(struct weir_sim_input **in);
+
+/* 1: a record stands in the reader until the next call; 0: the end; or a negative code. */
+int weir_sim_input_next(struct weir_sim_input *in, struct weir_err *err);
+
+/* The field of column i of those asked for, or the i-th of a log's line; empty where there is none. Borrowed. */
+struct weir_sv weir_sim_input_field(const struct weir_sim_input *in, size_t i);
+size_t weir_sim_input_fields(const struct weir_sim_input *in);
+/* The field as a number; messages as everywhere. */
+int weir_sim_input_i64(const struct weir_sim_input *in, size_t i, int64_t min, int64_t max, int64_t *ret, struct weir_err *err);
+int weir_sim_input_real(const struct weir_sim_input *in, size_t i, double min, double max, double *ret, struct weir_err *err);
+/* Puts "FILE:LINE: " before what err says; for the caller's own checks. Returns code. */
+int weir_sim_input_fail(const struct weir_sim_input *in, int code, struct weir_err *err);
+/* How much of the file has been read, for progress: 0..1000; 0 where the size is not known. */
+unsigned weir_sim_input_permille(const struct weir_sim_input *in);

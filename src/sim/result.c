@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "result.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#define FNV_BASIS UINT64_C(0xcbf29ce484222325)
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
+void weir_sim_result_init(struct weir_sim_result *r, const char *suite)
+{
+    *r = (struct weir_sim_result){.suite = suite, .hash = FNV_BASIS};
+    weir_sim_hash_text(r, suite);
+}
+
+void weir_sim_result_release(struct weir_sim_result *r)
+{
+    free(r->row);
+    *r = (struct weir_sim_result){0};
+}
+
+struct weir_sim_row *weir_sim_row(struct weir_sim_result *r, const char *policy)
+{
+    if (r->n_rows == r->rows_size) {
+        r->rows_size = r->rows_size == 0 ? 16 : r->rows_size * 2;
+        r->row = weir_realloc(r->row, r->rows_size, sizeof *r->row);
+    }
+    struct weir_sim_row *row = &r->row[r->n_rows++];
+    *row = (struct weir_sim_row){0};
+    snprintf(row->policy, sizeof row->policy, "%s", policy);
+    return row;
+}
+
+static struct weir_sim_field *add_field(struct weir_sim_row *row, const char *name, bool metric, enum weir_sim_kind kind)
+{
+    WEIR_ASSERT(row->n_fields < WEIR_SIM_FIELDS_MAX);
+    struct weir_sim_field *f = &row->field[row->n_fields++];
+    *f = (struct weir_sim_field){.name = name, .metric = metric, .kind = kind};
+    return f;
+}
+
+void weir_sim_case_count(struct weir_sim_row *row, const char *name, int64_t v)
+{
+    add_field(row, name, false, WEIR_SIM_COUNT)->u.count = v;
+}
+
+void weir_sim_case_real(struct weir_sim_row *row, const char *name, double v)
+{
+    add_field(row, name, false, WEIR_SIM_REAL)->u.real = v;
+}
+
+void weir_sim_case_text(struct weir_sim_row *row, const char *name, const char *v)
+{
+    snprintf(add_field(row, name, false, WEIR_SIM_TEXT)->u.text, WEIR_SIM_TEXT_SIZE, "%s", v);
+}
+
+void weir_sim_metric_count(struct weir_sim_row *row, const char *name, int64_t v)
+{
+    add_field(row, name, true, WEIR_SIM_COUNT)->u.count = v;
+}
+
+void weir_sim_metric(struct weir_sim_row *row, const char *name, double v)
+{
+    if (!isfinite(v)) {
+        weir_sim_metric_none(row, name);
+        return;
+    }
+    add_field(row, name, true, WEIR_SIM_REAL)->u.real = v;
+}
+
+void weir_sim_metric_none(struct weir_sim_row *row, const char *name)
+{
+    add_field(row, name, true, WEIR_SIM_NONE);
+}
+
+const struct weir_sim_field *weir_sim_row_field(const struct weir_sim_row *row, const char *name)
+{
+    for (size_t i = 0; i < row->n_fields; i++) {
+        if (weir_streq(row->field[i].name, name)) {
+            return &row->field[i];
+        }
+    }
+    return NULL;
+}
+
+void weir_sim_hash_u64(struct weir_sim_result *r, uint64_t v)
+{
+    for (int i = 0; i < 8; i++) {
+        r->hash = (r->hash ^ (v >> (8 * i) & 0xff)) * FNV_PRIME;
+    }
+}
+
+void weir_sim_hash_text(struct weir_sim_result *r, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        r->hash = (r->hash ^ (unsigned char)*text) * FNV_PRIME;
+    }
+    r->hash = (r->hash ^ 0xff) * FNV_PRIME;
+}
+
+void weir_sim_real_text(char *ret, size_t size, double v)
+{
+    snprintf(ret, size, "%.9g", v == 0 ? 0.0 : v); /* no negative zero */
+}
+
+static void write_field(struct weir_json *j, const struct weir_sim_field *f)
+{
+    char number[40];
+    weir_json_key(j, f->name);
+    switch (f->kind) {
+    case WEIR_SIM_COUNT:
+        weir_json_i64(j, f->u.count);
+        return;
+    case WEIR_SIM_REAL:
+        weir_sim_real_text(number, sizeof number, f->u.real);
+        weir_json_raw(j, weir_sv_of(number));
+        return;
+    case WEIR_SIM_TEXT:
+        weir_json_cstr(j, f->u.text);
+        return;
+    case WEIR_SIM_NONE:
+        break;
+    }
+    weir_json_null(j);
+}
+
+void weir_sim_result_json(const struct weir_sim_result *r, struct weir_str *out)
+{
+    struct weir_json j = weir_json_begin(out);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "suite", r->suite);
+    weir_json_key(&j, "rows");
+    weir_json_array(&j);
+    for (size_t i = 0; i < r->n_rows; i++) {
+        const struct weir_sim_row *row = &r->row[i];
+        weir_json_object(&j);
+        weir_json_key(&j, "case");
+        weir_json_object(&j);
+        for (size_t k = 0; k < row->n_fields; k++) {
+            if (!row->field[k].metric) {
+                write_field(&j, &row->field[k]);
+            }
+        }
+        weir_json_end(&j);
+        weir_json_kv_cstr(&j, "policy", row->policy);
+        for (size_t k = 0; k < row->n_fields; k++) {
+            if (row->field[k].metric) {
+                write_field(&j, &row->field[k]);
+            }
+        }
+        weir_json_end(&j);
+    }
+    weir_json_end(&j);
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->hash);
+    weir_json_kv_cstr(&j, "trace_hash", hash);
+    weir_json_end(&j);
+    weir_str_addc(out, '\n');
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "schedule.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+struct weir_sim_schedule {
+    FILE *file;
+    char *path;
+};
+
+int weir_sim_schedule_open(struct weir_sim_schedule **ret, const char *dir, const char *name, struct weir_err *err)
+{
+    *ret = NULL;
+    if (dir == NULL) {
+        return 0;
+    }
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST) {
+        return weir_fail(err, weir_error_from_errno(errno), "--schedule: the folder %s cannot be made", dir);
+    }
+    WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
+    weir_str_addf(&path, "%s/", dir);
+    for (const char *p = name; *p != '\0'; p++) {
+        bool keep = isalnum((unsigned char)*p) || *p == '.' || *p == '-' || *p == '_';
+        weir_str_addc(&path, keep ? *p : '_');
+    }
+    weir_str_adds(&path, ".csv");
+    FILE *file = fopen(weir_str_cstr(&path), "we");
+    if (file == NULL) {
+        return weir_fail(err, weir_error_from_errno(errno), "--schedule: %s cannot be written", weir_str_cstr(&path));
+    }
+    fputs("task,submit,start,end,place,node,gpus,cost\n", file);
+    *ret = weir_alloc(sizeof **ret);
+    (*ret)->file = file;
+    (*ret)->path = weir_str_take(&path);
+    return 0;
+}
+
+void weir_sim_schedule_add(struct weir_sim_schedule *s, const struct weir_sim_span *span)
+{
+    if (s == NULL) {
+        return;
+    }
+    fprintf(s->file, "%llu,%.15g,%.15g,%.15g,%s,", (unsigned long long)span->task, span->submit, span->start, span->end,
+            span->place);
+    if (span->node >= 0) {
+        fprintf(s->file, "%lld", (long long)span->node);
+    }
+    fprintf(s->file, ",%.15g,%.15g\n", span->gpus, span->cost);
+}
+
+int weir_sim_schedule_close(struct weir_sim_schedule *s, struct weir_err *err)
+{
+    if (s == NULL) {
+        return 0;
+    }
+    int r = 0;
+    bool bad = ferror(s->file) != 0;
+    if (fclose(s->file) != 0 || bad) {
+        r = weir_fail(err, errno == ENOSPC ? -WEIR_ENOSPACE : -WEIR_EIO,
+                      "--schedule: %s is not whole: is the disk full?", s->path);
+    }
+    free(s->path);
+    free(s);
+    return r;
+}

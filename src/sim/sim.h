@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The simulator's suites: published benchmarks replayed, each with its reference figures, the baselines as
+ * rebuilt here, weir, and a bound. A suite is one row of a table and one function; everything that it is
+ * told comes in as text, so that messages can name the option.
+ */
+
+#include "base/err.h"
+#include "result.h"
+
+/* What a person asked for. NULL: not given, then the suite's own default holds, files being sought under data. */
+struct weir_sim_options {
+    const char *data; /* folder of the public traces */
+    const char *jobs;
+    const char *nodes;
+    const char *gpus_per_node;
+    const char *trim;
+    const char *traces;
+    const char *windows;
+    const char *deadlines;
+    const char *overheads;
+    const char *work;
+    const char *node_list;
+    const char *pods;
+    const char *seeds;
+    const char *series;
+    const char *prices;
+    const char *policies;
+    const char *schedule; /* folder for schedules, one file a row */
+    /* Called now and then with what is done of total; NULL: nobody looks. */
+    void (*progress)(void *user, const char *what, uint64_t done, uint64_t total);
+    void *user;
+};
+
+struct weir_sim_suite {
+    const char *name;
+    const char *summary; /* one line, no full stop */
+    const char *options; /* those of struct weir_sim_options that it reads, blank-separated, as on the command line */
+    const char *policies; /* comma-separated, in the order shown; all are run unless some are named */
+    int (*run)(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);
+};
+
+/* Ends with a row without a name. */
+extern const struct weir_sim_suite weir_sim_suites[];
+
+/* Runs the suite; *result is filled in and to be released whatever happens. Errors: -WEIR_ENOTFOUND (no such suite, a file),
+ * -WEIR_EINVAL (an option, a record), others by the files. */
+int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);
+
+/* ---- for suites ---- */
+
+/* Where an input lies: the option's path, else data/otherwise. The caller frees *ret. Errors: -WEIR_EINVAL names the option. */
+int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *given, const char *option, const char *otherwise,
+                  struct weir_err *err);
+
+enum { WEIR_SIM_LIST_MAX = 64 };
+
+/* "48,64,80" or "42-51": at most WEIR_SIM_LIST_MAX numbers of min..max. Errors: -WEIR_EINVAL, -WEIR_EOVERFLOW. */
+int weir_sim_list_i64(const char *text, const char *option, int64_t min, int64_t max, int64_t *ret, size_t *n, struct weir_err *err);
+/* "0.02,0.05", as millionths. */
+int weir_sim_list_micro(const char *text, const char *option, int64_t min, int64_t max, int64_t *ret, size_t *n,
+                        struct weir_err *err);
+/* Is the policy among those asked for (all where none was named)? */
+bool weir_sim_wants(const struct weir_sim_options *o, const char *policy);
+void weir_sim_progress(const struct weir_sim_options *o, const char *what, uint64_t done, uint64_t total);

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The suites, each in a file of its own. */
+
+#include "sim.h"
+
+typedef int weir_sim_suite_fn(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The table of suites, and what suites have in common: finding files, reading lists. */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/parse.h"
+#include "sim.h"
+#include "sim_priv.h"
+
+const struct weir_sim_suite weir_sim_suites[] = {
+    {0},
+};
+
+enum { SUITES_MAX = 16 };
+
+static const struct weir_sim_suite *find_suite(const char *name, struct weir_err *err)
+{
+    const char *names[SUITES_MAX + 1] = {0};
+    size_t n = 0;
+    WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(256);
+    for (const struct weir_sim_suite *s = weir_sim_suites; s->name != NULL && n < SUITES_MAX; s++) {
+        if (weir_streq(s->name, name)) {
+            return s;
+        }
+        weir_str_addf(&all, "%s%s", n == 0 ? "" : ", ", s->name);
+        names[n++] = s->name;
+    }
+    const char *nearest = weir_nearest(weir_sv_of(name), names);
+    weir_fail(err, -WEIR_ENOTFOUND, "there is no suite '%s'%s%s%s; the suites are: %s", name,
+              nearest == NULL ? "" : "; did you mean '", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "'?",
+              weir_str_cstr(&all));
+    return NULL;
+}
+
+/* Every named policy must be one of the suite's: a typing error would otherwise run nothing. */
+static int check_policies(const struct weir_sim_suite *s, const char *asked, struct weir_err *err)
+{
+    struct weir_sv rest = weir_sv_of(asked);
+    while (rest.p != NULL) {
+        struct weir_sv word = weir_sv_trim(weir_sv_cut(&rest, ','));
+        struct weir_sv known = weir_sv_of(s->policies);
+        bool found = false;
+        while (known.p != NULL && !found) {
+            found = weir_sv_eq(weir_sv_cut(&known, ','), word);
+        }
+        if (!found) {
+            return weir_fail(err, -WEIR_EINVAL, "--policies: suite %s has no policy '%.*s'; it has %s", s->name,
+                             WEIR_SV_ARG(word), s->policies);
+        }
+    }
+    return 0;
+}
+
+/* An option that the suite does not read is refused: its giver expects an effect. */
+static int check_options(const struct weir_sim_suite *s, const struct weir_sim_options *o, struct weir_err *err)
+{
+    const struct {
+        const char *name;
+        const char *value;
+    } given[] = {
+        {"jobs", o->jobs},           {"nodes", o->nodes},         {"gpus-per-node", o->gpus_per_node},
+        {"trim", o->trim},           {"traces", o->traces},       {"windows", o->windows},
+        {"deadlines", o->deadlines}, {"overheads", o->overheads}, {"work", o->work},
+        {"node-list", o->node_list}, {"pods", o->pods},           {"seeds", o->seeds},
+        {"series", o->series},       {"prices", o->prices},       {"schedule", o->schedule},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(given); i++) {
+        bool reads = given[i].value == NULL;
+        struct weir_sv rest = weir_sv_of(s->options);
+        while (rest.p != NULL && !reads) {
+            reads = weir_sv_eq(weir_sv_cut(&rest, ' '), weir_sv_of(given[i].name));
+        }
+        if (!reads) {
+            return weir_fail(err, -WEIR_EINVAL, "--%s means nothing to suite %s; it reads --%s", given[i].name, s->name,
+                             s->options);
+        }
+    }
+    return 0;
+}
+
+int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    *result = (struct weir_sim_result){0};
+    const struct weir_sim_suite *s = find_suite(name, err);
+    if (s == NULL) {
+        return -WEIR_ENOTFOUND;
+    }
+    int r = check_options(s, o, err);
+    if (r == 0 && o->policies != NULL) {
+        r = check_policies(s, o->policies, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    weir_sim_result_init(result, s->name);
+    return s->run(o, result, err);
+}
+
+int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *given, const char *option, const char *otherwise,
+                  struct weir_err *err)
+{
+    if (given != NULL) {
+        *ret = weir_strdup(given);
+        return 0;
+    }
+    if (o->data == NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "say where the input is: --%s FILE, or --data DIR with %s in it", option, otherwise);
+    }
+    WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
+    weir_str_addf(&path, "%s/%s", o->data, otherwise);
+    *ret = weir_str_take(&path);
+    return 0;
+}
+
+static int list_full(const char *option, struct weir_err *err)
+{
+    return weir_fail(err, -WEIR_ELIMIT, "--%s: more than %d values", option, WEIR_SIM_LIST_MAX);
+}
+
+int weir_sim_list_i64(const char *text, const char *option, int64_t min, int64_t max, int64_t *ret, size_t *n, struct weir_err *err)
+{
+    *n = 0;
+    struct weir_sv rest = weir_sv_of(text);
+    while (rest.p != NULL) {
+        struct weir_sv word = weir_sv_trim(weir_sv_cut(&rest, ','));
+        struct weir_sv to = word;
+        struct weir_sv from = weir_sv_cut(&to, '-');
+        int64_t first = 0;
+        int64_t last = 0;
+        int r = weir_parse_i64(from, min, max, &first, err);
+        last = first;
+        if (r == 0 && to.p != NULL) {
+            r = weir_parse_i64(to, first, max, &last, err);
+        }
+        if (r < 0) {
+            return weir_fail_prefix(err, r, "--%s", option);
+        }
+        for (int64_t v = first; v <= last; v++) {
+            if (*n == WEIR_SIM_LIST_MAX) {
+                return list_full(option, err);
+            }
+            ret[(*n)++] = v;
+        }
+    }
+    return 0;
+}
+
+int weir_sim_list_micro(const char *text, const char *option, int64_t min, int64_t max, int64_t *ret, size_t *n,
+                        struct weir_err *err)
+{
+    *n = 0;
+    struct weir_sv rest = weir_sv_of(text);
+    while (rest.p != NULL) {
+        struct weir_sv word = weir_sv_trim(weir_sv_cut(&rest, ','));
+        int64_t v = 0;
+        int r = weir_parse_decimal(word, 6, &v, err);
+        if (r == 0 && (v < min || v > max)) {
+            r = weir_fail(err, -WEIR_EOVERFLOW, "%.*s is not between %g and %g", WEIR_SV_ARG(word), (double)min / 1e6,
+                          (double)max / 1e6);
+        }
+        if (r < 0) {
+            return weir_fail_prefix(err, r, "--%s", option);
+        }
+        if (*n == WEIR_SIM_LIST_MAX) {
+            return list_full(option, err);
+        }
+        ret[(*n)++] = v;
+    }
+    return 0;
+}
+
+bool weir_sim_wants(const struct weir_sim_options *o, const char *policy)
+{
+    if (o->policies == NULL) {
+        return true;
+    }
+    struct weir_sv rest = weir_sv_of(o->policies);
+    while (rest.p != NULL) {
+        if (weir_sv_eq(weir_sv_trim(weir_sv_cut(&rest, ',')), weir_sv_of(policy))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void weir_sim_progress(const struct weir_sim_options *o, const char *what, uint64_t done, uint64_t total)
+{
+    if (o->progress != NULL) {
+        o->progress(o->user, what, done, total);
+    }
+}
