@@ -122,7 +122,7 @@ void weir_core_free(struct weir_core *c)
     if (c == NULL) {
         return;
     }
-    claims_truncate(c, 0);
+    claims_drop(c);
     free_runs(c);
     free_jobs(c);
     free_queue(c);
@@ -145,16 +145,18 @@ void weir_core_free(struct weir_core *c)
     weir_map_release(&c->class_by_hash);
     weir_map_release(&c->holds);
     weir_vec_release(&c->hot);
-    weir_vec_release(&c->offers);
-    weir_vec_release(&c->memory);
+    offers_release(c);
     weir_vec_release(&c->grown);
     weir_vec_release(&c->fresh);
     weir_vec_release(&c->active);
     weir_vec_release(&c->order);
-    weir_vec_release(&c->claims);
+    weir_vec_release(&c->due);
+    for (size_t g = 0; g < TYPE_BITS; g++) {
+        weir_vec_release(&c->claims[g].claim);
+    }
     weir_vec_release(&c->touched);
     weir_vec_release(&c->timers);
-    weir_vec_release(&c->due);
+    weir_vec_release(&c->timers_due);
     weir_vec_release(&c->effects);
     weir_vec_release(&c->explains);
     weir_vec_release(&c->ch_jobs);

@@ -157,8 +157,9 @@ struct queue_key {
 };
 
 struct class {
-    uint32_t gpus_min; /* of the shape, to pass it by without a look at it */
+    uint32_t gpus_min; /* of the shape, to pass it by without a look at it; so are the next two */
     uint32_t cpu_milli;
+    uint64_t fits; /* while it has tasks that may start */
     struct shape *shape;
     struct project *project;
     int64_t points;
@@ -175,6 +176,7 @@ struct class {
     struct class *shape_prev;
     bool in_heap; /* of its lane: it is to be weighed */
     uint64_t waited; /* the round of planning in which it was found to wait */
+    uint64_t owed;   /* the round of claims in which it is due one */
     uint64_t looked; /* the step in which it was weighed because of room gained */
 };
 
@@ -345,8 +347,19 @@ struct lease {
 
 struct offer {
     struct weir_offer o;
-    int64_t blocked_until_us;
-    uint8_t blocked_by; /* enum weir_verdict */
+};
+
+/* Offers of one GPU model, or of none: a request passes by the models that it cannot use. */
+struct offer_kind {
+    uint16_t model; /* WEIR_GPU_MODEL_ANY: machines without GPUs */
+    WEIR_VEC(uint32_t) offer; /* indexes */
+};
+
+struct scored_offer {
+    int64_t score;
+    int64_t price;
+    uint64_t id;
+    struct ranked_offer r;
 };
 
 struct offer_memory { /* outlives the lists that providers send */
@@ -365,6 +378,8 @@ struct claim_part {
 };
 
 struct claim {
+    struct claim_stack *stack;
+    size_t index; /* in the stack */
     struct class *class;
     uint64_t job;
     uint32_t ordinal;
@@ -374,6 +389,19 @@ struct claim {
     uint32_t n_parts;
     struct claim_part part[];
 };
+
+/*
+ * Claims of classes that cannot want the same nodes have nothing to do with each other: node types between which no
+ * waiting shape has a choice are of different groups, each with a stack of its own, that is filled when a class of
+ * the group is weighed.
+ */
+struct claim_stack {
+    WEIR_VEC(struct claim *) claim;
+    size_t used; /* those of classes that come before the one being weighed */
+    size_t seen; /* so many of the due were looked at */
+};
+
+enum { TYPE_BITS = 64 };
 
 /* ---- timers ---- */
 
@@ -392,7 +420,7 @@ struct timer {
 };
 
 struct hot_shape {
-    uint64_t fits; /* bit n: fits the empty node of type n; types above 63 share the last bit */
+    uint64_t fits; /* bit n: fits the empty node of type n; see type_bit */
     uint32_t gpus;
     uint32_t cpu_milli;
     uint64_t mem_mib;
@@ -425,6 +453,8 @@ struct weir_core {
     struct weir_map holds;           /* id -> pointer */
     struct hold *hold_list;
     WEIR_VEC(struct offer) offers;   /* by id */
+    WEIR_VEC(struct offer_kind) offer_kinds;
+    WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
     WEIR_VEC(struct offer_memory) memory;
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
@@ -440,11 +470,14 @@ struct weir_core {
     bool claims_moved;              /* since the last look at those that claims hold back */
     WEIR_VEC(struct class *) order; /* the first of the queue, as the round began */
     uint64_t round;
-    WEIR_VEC(struct claim *) claims;
-    size_t claims_used; /* those of classes that come before the one being weighed */
+    WEIR_VEC(struct class *) due;   /* those of the round so far that cannot start: each is owed a claim */
+    uint64_t claim_round;
+    struct claim_stack claims[TYPE_BITS]; /* by group */
+    uint8_t group[TYPE_BITS];       /* of the node types of a bit */
+    bool groups_stale;              /* a shape has a choice between groups */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
     WEIR_VEC(struct timer) timers;
-    WEIR_VEC(struct timer) due;
+    WEIR_VEC(struct timer) timers_due;
     uint32_t budget;
     uint32_t running_by_priority[1001];
     uint32_t leases_live;
@@ -563,7 +596,8 @@ struct type_fit request_fit(const struct weir_core *c, const struct weir_request
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us);
 
-void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type);
+/* Brings the waiting shapes up to date with the node types. */
+void hot_update(struct weir_core *c);
 void lane_heap_push(struct weir_core *c, struct class *cl);
 struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 
@@ -571,15 +605,28 @@ struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 
 /* Drops what nodes that changed since have made wrong; what stays is what would be made anew. */
 void claims_revalidate(struct weir_core *c);
-void claims_truncate(struct weir_core *c, size_t n);
 /* All, for a reason that is not in the claims: those held back get another look. */
 void claims_drop(struct weir_core *c);
+/* Those of the class and what stands behind it. */
+void claims_drop_class(struct weir_core *c, const struct class *cl);
+/* Parts the node types into groups anew; claims are dropped where that changes anything. */
+void claims_regroup(struct weir_core *c);
+/* A round begins: nothing is due. */
+void claims_begin(struct weir_core *c);
+/* The class cannot start: it gets a claim behind those that are due, if it is among the first reservations_max. */
+void claims_owe(struct weir_core *c, struct class *cl);
+/* Makes the claims that are due and could matter to the class, or finds those that are there. */
+void claims_settle(struct weir_core *c, const struct class *cl);
+/* Forgets the claims behind those in use that could matter to the class. */
+void claims_cut(struct weir_core *c, const struct class *cl);
+static inline bool claim_is_used(const struct claim *cm)
+{
+    return cm->index < cm->stack->used;
+}
 /*
- * Reserves a start for the class's first task behind the first claims_used claims, or finds the one
- * that is there. NULL where nothing that is there ever fits. Those behind are dropped if it is new.
+ * When the class's first task would start, behind the claims that are settled; US_NEVER where nothing that is there
+ * ever fits. *ret_node is the first part's.
  */
-struct claim *claim_push(struct weir_core *c, struct class *cl);
-/* As claim_push, without keeping it: the start; US_NEVER where none. *ret_node is the first part's. */
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
 bool claim_allows(const struct weir_core *c,
                   const struct node *n,
@@ -661,6 +708,7 @@ void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdi
 bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o);
 void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n);
 const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing);
+void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
 enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o);
@@ -692,6 +740,12 @@ int request_check(const struct weir_core *c, const struct weir_request *r, struc
 int event_check(const struct weir_core *c, const struct weir_event *ev, struct weir_err *err);
 void update(struct weir_core *c, const struct weir_event *ev);
 void update_lease_event(struct weir_core *c, const struct weir_event *ev);
+
+/* Types above the last bit share it. */
+static inline uint32_t type_bit(const struct node_type *t)
+{
+    return t->id < TYPE_BITS ? t->id : TYPE_BITS - 1;
+}
 
 static inline int64_t max_i64(int64_t a, int64_t b)
 {

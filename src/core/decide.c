@@ -192,7 +192,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
         /* beyond the claims the queue is only known in sum */
         int64_t slots = owned_slots(c, s);
         int64_t gpus = (int64_t)(s->gpus_min == 0 ? 1 : s->gpus_min) * s->req.nodes;
-        if (c->claims_used >= c->conf.reservations_max) {
+        if (c->due.n >= c->conf.reservations_max) {
             int64_t ahead = queue_ahead_gpu_s(c, w->cl) / (slots * gpus);
             delay = max_i64(delay, weir_mul_div_sat(ahead, WEIR_US_PER_S, 1));
         }
@@ -447,8 +447,8 @@ static void rent(struct weir_core *c, const struct weighing *w, const struct opt
 static uint32_t claims_ahead(const struct weir_core *c)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < c->claims_used; i++) {
-        n += c->claims.p[i]->class->n_waiting;
+    for (size_t i = 0; i < c->due.n; i++) {
+        n += c->due.p[i]->n_waiting;
     }
     return (uint32_t)(n < 1000000 ? n : 1000000);
 }

@@ -183,6 +183,9 @@ void node_set_type(struct weir_core *c, struct node *n)
         type_remove(c, n);
     }
     type_add(c, t, n);
+    if (c->hot_types < c->types.n) {
+        hot_update(c);
+    }
 }
 
 /* ---- nodes ---- */

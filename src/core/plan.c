@@ -50,11 +50,8 @@ static void gather(struct weir_core *c)
             push_shape(c, c->hot.p[k].shape);
         }
         c->review = false;
+        claims_regroup(c); /* what joined groups may wait no more */
     }
-    for (size_t k = 0; c->hot_types < c->types.n && k < c->hot.n; k++) {
-        hot_fill(c, &c->hot.p[k], c->hot_types);
-    }
-    c->hot_types = c->types.n;
     c->growth_looks = c->grown.n > 0 ? GROWTH_LOOKS : 0;
     c->growth_fed = false;
 }
@@ -192,22 +189,20 @@ static void retry(struct weir_core *c)
     }
 }
 
-static size_t claim_those_before(struct weir_core *c, struct class *cl, size_t at)
+/* Those of the order, from at on, that come before the class and are not weighed themselves are owed claims. */
+static size_t owe_those_before(struct weir_core *c, const struct class *cl, size_t at)
 {
     struct queue_key key = class_key(c, cl);
-    while (at < c->order.n && c->claims_used < c->conf.reservations_max) {
+    for (; at < c->order.n && c->due.n < c->conf.reservations_max; at++) {
         struct class *x = c->order.p[at];
-        if (x == cl) {
+        if (x == cl || x->first == NULL || x->in_heap || x->waited == c->round) {
+            continue;
+        }
+        struct queue_key k = class_key(c, x);
+        if (queue_key_cmp(&k, &key) > 0) {
             break;
         }
-        if (x->first != NULL && !x->in_heap && x->waited != c->round) {
-            struct queue_key k = class_key(c, x);
-            if (queue_key_cmp(&k, &key) > 0) {
-                break;
-            }
-            (void)claim_push(c, x);
-        }
-        at++;
+        claims_owe(c, x);
     }
     return at;
 }
@@ -215,15 +210,16 @@ static size_t claim_those_before(struct weir_core *c, struct class *cl, size_t a
 void plan_claims_before(struct weir_core *c, struct class *cl)
 {
     claims_revalidate(c);
-    c->claims_used = 0;
+    claims_begin(c);
     take_order(c);
     for (size_t i = 0; i < c->order.n && c->order.p[i] != cl; i++) {
         struct queue_key a = class_key(c, c->order.p[i]);
         struct queue_key b = class_key(c, cl);
         if (queue_key_cmp(&a, &b) < 0) {
-            (void)claim_push(c, c->order.p[i]);
+            claims_owe(c, c->order.p[i]);
         }
     }
+    claims_settle(c, cl);
 }
 
 static bool may_spill(const struct weir_core *c, const struct class *cl)
@@ -251,14 +247,15 @@ static bool drain_heap(struct weir_core *c)
     bool placed = false;
     size_t at = 0;
     c->round++;
-    c->claims_used = 0;
+    claims_begin(c);
     take_order(c);
     while (c->budget > 0) {
         struct class *cl = pop_next(c);
         if (cl == NULL) {
             break;
         }
-        at = claim_those_before(c, cl, at);
+        at = owe_those_before(c, cl, at);
+        claims_settle(c, cl);
         c->budget--;
         if (decide(c, cl, false) == DECIDED_PLACED) {
             placed = true;
@@ -267,9 +264,8 @@ static bool drain_heap(struct weir_core *c)
         }
         cl->waited = c->round;
         placed = preempt(c, cl) || placed;
-        if (c->claims_used < c->conf.reservations_max) {
-            (void)claim_push(c, cl);
-        }
+        claims_owe(c, cl);
+        claims_settle(c, cl);
         placed = spill_tail(c, cl) || placed;
     }
     return placed;

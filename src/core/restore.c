@@ -364,6 +364,7 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
     for (size_t i = 0; i < c->nodes.n; i++) {
         settle_node(c, c->nodes.p[i]);
     }
+    claims_regroup(c);
     step_clear(c); /* nothing changed: it was so before */
     for (size_t i = 0; i < c->grown.n; i++) {
         c->grown.p[i]->grown = false;
