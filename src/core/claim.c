@@ -137,14 +137,14 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const str
     return n->spec.id.v < mine->spec.id.v;
 }
 
-static bool claim_is_good(struct weir_core *c, const struct claim *cm)
+static bool claim_is_good(struct weir_core *c, const struct claim *cm, size_t group)
 {
     const struct job *first = cm->class->first;
     if (first == NULL || first->id != cm->job || job_first_waiting(first) != cm->ordinal) {
         return false; /* it started, or was cancelled */
     }
     for (size_t k = 0; k < c->touched.n; k++) {
-        if (claim_hurt_by(c, cm, c->touched.p[k])) {
+        if (c->group[type_bit(c->touched.p[k]->type)] == group && claim_hurt_by(c, cm, c->touched.p[k])) {
             return false;
         }
     }
@@ -156,7 +156,7 @@ void claims_revalidate(struct weir_core *c)
     for (size_t g = 0; g < TYPE_BITS; g++) {
         struct claim_stack *s = &c->claims[g];
         for (size_t i = 0; i < s->claim.n; i++) {
-            if (!claim_is_good(c, s->claim.p[i])) {
+            if (!claim_is_good(c, s->claim.p[i], g)) {
                 stack_truncate(c, s, i);
             }
         }

@@ -442,6 +442,7 @@ struct weir_core {
     struct weir_map shape_by_hash;
     WEIR_VEC(struct hot_shape) hot;
     size_t hot_types; /* node types that are in its bits */
+    uint32_t hot_by_gpus[WEIR_NODE_GPUS_MAX + 2]; /* how many of them want so many at least */
     WEIR_VEC(struct project *) projects; /* by id */
     struct weir_map job_pages;
     struct job_page *pages;

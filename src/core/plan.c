@@ -29,10 +29,13 @@ static bool fits_on(struct weir_core *c, struct shape *s, const struct node *n)
     return f.verdict == WEIR_VERDICT_CHOSEN && popcount32(n->free_mask) >= f.gpus;
 }
 
-static bool fits_on_grown(struct weir_core *c, struct shape *s)
+/* What the class itself says of its shape is looked at first: thousands are passed by. */
+static bool fits_on_grown(struct weir_core *c, const struct class *cl)
 {
     for (size_t i = 0; i < c->grown.n; i++) {
-        if (fits_on(c, s, c->grown.p[i])) {
+        const struct node *n = c->grown.p[i];
+        if ((cl->fits >> type_bit(n->type) & 1u) != 0 && cl->gpus_min <= popcount32(n->free_mask) &&
+            cl->cpu_milli <= n->cpu_free && fits_on(c, cl->shape, n)) {
             return true;
         }
     }
@@ -56,30 +59,31 @@ static void gather(struct weir_core *c)
     c->growth_fed = false;
 }
 
+static bool wants_so_few(const struct weir_core *c, uint32_t gpus)
+{
+    uint32_t k = 0;
+    while (k <= gpus && c->hot_by_gpus[k] == 0) {
+        k++;
+    }
+    return k <= gpus;
+}
+
 /* Does anything that waits fit on a node that gained room? */
 static bool growth_goes_on(struct weir_core *c)
 {
     for (size_t i = 0; i < c->grown.n; i++) {
         const struct node *n = c->grown.p[i];
         uint32_t gpus = popcount32(n->free_mask);
-        uint64_t bit = UINT64_C(1) << (n->type->id < 63 ? n->type->id : 63);
-        for (size_t k = 0; k < c->hot.n && n->usable; k++) {
+        uint64_t bit = UINT64_C(1) << type_bit(n->type);
+        if (!n->usable || !wants_so_few(c, gpus)) {
+            continue;
+        }
+        for (size_t k = 0; k < c->hot.n; k++) {
             const struct hot_shape *h = &c->hot.p[k];
             if ((h->fits & bit) != 0 && h->gpus <= gpus && h->cpu_milli <= n->cpu_free &&
                 h->mem_mib <= n->mem_free && fits_on(c, h->shape, n)) {
                 return true;
             }
-        }
-    }
-    return false;
-}
-
-static bool may_fit_on_grown(const struct weir_core *c, const struct class *cl)
-{
-    for (size_t i = 0; i < c->grown.n; i++) {
-        const struct node *n = c->grown.p[i];
-        if (cl->gpus_min <= popcount32(n->free_mask) && cl->cpu_milli <= n->cpu_free) {
-            return true;
         }
     }
     return false;
@@ -104,8 +108,7 @@ static void growth_feed(struct weir_core *c)
         for (size_t k = 0; k < l->lane.n; k++) {
             for (size_t m = 0; m < l->lane.p[k]->class.n; m++) {
                 struct class *cl = l->lane.p[k]->class.p[m];
-                if (cl->looked != c->seq && !cl->in_heap && may_fit_on_grown(c, cl) &&
-                    fits_on_grown(c, cl->shape)) {
+                if (fits_on_grown(c, cl) && cl->looked != c->seq && !cl->in_heap) {
                     cl->looked = c->seq;
                     c->growth_fed = true;
                     c->growth_looks--;
@@ -161,12 +164,11 @@ static void take_order(struct weir_core *c)
 }
 
 /* Is there room that it could use, by the counts alone? */
-static bool may_have_room(struct weir_core *c, struct shape *s)
+static bool may_have_room(struct weir_core *c, const struct class *cl)
 {
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
-        struct type_fit f = shape_fit(c, s, t);
-        for (uint32_t k = f.gpus; f.verdict == WEIR_VERDICT_CHOSEN && k <= t->gpus; k++) {
+        for (uint32_t k = cl->gpus_min; (cl->fits >> type_bit(t) & 1u) != 0 && k <= t->gpus; k++) {
             if (t->n_free[k] > 0) {
                 return true;
             }
@@ -182,7 +184,7 @@ static void retry(struct weir_core *c)
     c->claims_moved = false;
     take_order(c);
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
-        if (may_have_room(c, c->order.p[i]->shape) && place_any(c, c->order.p[i]->shape)) {
+        if (may_have_room(c, c->order.p[i]) && place_any(c, c->order.p[i]->shape)) {
             lane_heap_push(c, c->order.p[i]);
             n++;
         }

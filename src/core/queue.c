@@ -198,9 +198,15 @@ void hot_update(struct weir_core *c)
     }
 }
 
+static uint32_t hot_gpus(const struct shape *s)
+{
+    return s->gpus_min <= WEIR_NODE_GPUS_MAX ? s->gpus_min : WEIR_NODE_GPUS_MAX + 1;
+}
+
 static void hot_add(struct weir_core *c, struct shape *s)
 {
     s->hot = c->hot.n;
+    c->hot_by_gpus[hot_gpus(s)]++;
     weir_vec_push(&c->hot,
                   (struct hot_shape){0, s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
     hot_fill(c, &c->hot.p[s->hot], 0);
@@ -211,6 +217,7 @@ static void hot_add(struct weir_core *c, struct shape *s)
 
 static void hot_remove(struct weir_core *c, struct shape *s)
 {
+    c->hot_by_gpus[hot_gpus(s)]--;
     c->hot.p[s->hot] = c->hot.p[--c->hot.n];
     c->hot.p[s->hot].shape->hot = s->hot;
     s->hot = SIZE_MAX;
