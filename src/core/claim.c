@@ -45,7 +45,7 @@ static void stack_truncate(struct weir_core *c, struct claim_stack *s, size_t n)
     }
 }
 
-static void stacks_clear(struct weir_core *c)
+void claims_forget(struct weir_core *c)
 {
     for (size_t g = 0; g < TYPE_BITS; g++) {
         stack_truncate(c, &c->claims[g], 0);
@@ -54,7 +54,7 @@ static void stacks_clear(struct weir_core *c)
 
 void claims_drop(struct weir_core *c)
 {
-    stacks_clear(c);
+    claims_forget(c);
     c->claims_moved = true;
 }
 
@@ -106,7 +106,7 @@ void claims_regroup(struct weir_core *c)
     }
     c->groups_stale = false;
     if (memcmp(group, c->group, sizeof group) != 0) {
-        stacks_clear(c);
+        claims_forget(c);
         memcpy(c->group, group, sizeof group);
     }
 }

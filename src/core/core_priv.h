@@ -503,6 +503,10 @@ struct weir_core {
 struct shape *shape_intern(struct weir_core *c, const struct weir_request *r);
 struct shape *shape_new(struct weir_core *c, uint32_t id, const struct weir_request *r);
 void shape_free(struct shape *s);
+struct shape *shape_find(const struct weir_core *c, const struct weir_request *r);
+/* Takes back the newest shape and project, where nothing refers to them. */
+void shape_drop(struct weir_core *c, struct shape *s);
+void project_drop(struct weir_core *c, struct project *p);
 struct project *project_get(struct weir_core *c, uint32_t id); /* made where absent */
 struct project *project_find(const struct weir_core *c, uint32_t id);
 struct job *job_find(const struct weir_core *c, uint64_t id);
@@ -561,6 +565,8 @@ void queue_update(struct weir_core *c, struct job *j);
 void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal);
 void queue_add_all(struct weir_core *c, struct job *j);
 void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal);
+/* All waiting tasks at once, of a job that goes away. */
+void queue_remove_all(struct weir_core *c, struct job *j);
 uint32_t job_first_waiting(const struct job *j);
 uint32_t job_last_waiting(const struct job *j);
 struct queue_key class_key(struct weir_core *c, const struct class *cl);
@@ -608,6 +614,8 @@ struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 void claims_revalidate(struct weir_core *c);
 /* All, for a reason that is not in the claims: those held back get another look. */
 void claims_drop(struct weir_core *c);
+/* All, where nothing but the time they were made for was wrong. */
+void claims_forget(struct weir_core *c);
 /* Those of the class and what stands behind it. */
 void claims_drop_class(struct weir_core *c, const struct class *cl);
 /* Parts the node types into groups anew; claims are dropped where that changes anything. */
@@ -687,6 +695,8 @@ void run_unplace(struct weir_core *c, struct run *r);
 void run_predict(struct weir_core *c, struct run *r);
 int64_t run_limit_us(const struct run *r);
 int64_t run_cost_limit_us(const struct run *r);
+/* What the task may still cost; INT64_MAX where nothing limits it. */
+int64_t max_cost_left(const struct job *j, uint32_t ordinal);
 void run_settle_gang_view(struct run *r);
 void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_task_state to);
 void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us);
@@ -739,6 +749,8 @@ bool spec_is_sane(const struct weir_core *c, const struct weir_node_spec *s);
 int request_check(const struct weir_core *c, const struct weir_request *r, struct weir_err *err);
 /* Before anything is changed. Errors: -WEIR_EINVAL. */
 int event_check(const struct weir_core *c, const struct weir_event *ev, struct weir_err *err);
+/* The job of a JOB_SUBMIT, put into the queue. */
+struct job *job_of(struct weir_core *c, const struct weir_event *ev);
 void update(struct weir_core *c, const struct weir_event *ev);
 void update_lease_event(struct weir_core *c, const struct weir_event *ev);
 

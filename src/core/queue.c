@@ -594,6 +594,17 @@ void queue_add_all(struct weir_core *c, struct job *j)
     project_changed(c, j->class->project);
 }
 
+void queue_remove_all(struct weir_core *c, struct job *j)
+{
+    if (j->queued) {
+        count_change(c, j->class, j->class->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        class_remove(c, j->class, j);
+    }
+    c->n_waiting -= j->count[WEIR_TASK_WAITING];
+    j->class->project->waiting -= j->count[WEIR_TASK_WAITING];
+    j->count[WEIR_TASK_WAITING] = 0;
+}
+
 void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal)
 {
     WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 1);

@@ -66,24 +66,28 @@ static int job_check(const struct weir_core *c, const struct weir_event *ev, str
     return 0;
 }
 
-static void job_submit(struct weir_core *c, const struct weir_event *ev)
+struct job *job_of(struct weir_core *c, const struct weir_event *ev)
 {
-    uint64_t id = ev->u.job_submit.job.v;
     uint32_t n = ev->u.job_submit.n_tasks;
-    const struct weir_request *req = ev->u.job_submit.request;
-    struct job *j = job_new(c, id, n);
-    j->class = class_get(c, shape_intern(c, req), project_get(c, ev->u.job_submit.project.v),
-                         ev->u.job_submit.priority, ev->now.us, ev->u.job_submit.deadline.us);
-    j->submitted_us = ev->now.us;
+    struct job *j = job_new(c, ev->u.job_submit.job.v, n);
+    j->class = class_get(c, shape_intern(c, ev->u.job_submit.request), project_get(c, ev->u.job_submit.project.v),
+                         ev->u.job_submit.priority, c->now_us, ev->u.job_submit.deadline.us);
+    j->submitted_us = c->now_us;
     j->user = ev->u.job_submit.user.v;
     j->n_tasks = n;
     j->parallel_max = ev->u.job_submit.parallel_max;
     j->count[WEIR_TASK_WAITING] = n;
     queue_add_all(c, j);
     queue_update(c, j);
+    return j;
+}
+
+static void job_submit(struct weir_core *c, const struct weir_event *ev)
+{
+    struct job *j = job_of(c, ev);
     job_changed(c, j);
-    if (id >= c->next_job) {
-        c->next_job = id + 1;
+    if (j->id >= c->next_job) {
+        c->next_job = j->id + 1;
     }
 }
 
