@@ -42,7 +42,7 @@ enum weir_verdict {
     WEIR_VERDICT_GPU_MEMORY,
     WEIR_VERDICT_PLACEMENT,     /* cloud, region or local rule of the job */
     WEIR_VERDICT_MARKET,        /* spot not wanted, or only spot wanted */
-    WEIR_VERDICT_MAX_COST,      /* worst case over the task's limit */
+    WEIR_VERDICT_MAX_COST,      /* expected cost over what is left of the task's limit */
     WEIR_VERDICT_DEADLINE,      /* would end too late */
     WEIR_VERDICT_RESERVED,      /* kept for a task with an earlier claim (backfill would delay it) */
     WEIR_VERDICT_STALE_PRICE,

@@ -77,15 +77,17 @@ int64_t run_limit_us(const struct run *r)
                                              RUN_MARGIN_S * WEIR_US_PER_S));
 }
 
+int64_t max_cost_left(const struct job *j, uint32_t ordinal)
+{
+    int64_t most = j->class->shape->req.max_cost_micro;
+    return most <= 0 ? INT64_MAX : max_i64(most - j->task[ordinal].spent_micro, 0);
+}
+
 int64_t run_cost_limit_us(const struct run *r)
 {
-    int64_t most = r->job->class->shape->req.max_cost_micro;
-    if (most <= 0 || r->rate_micro <= 0) {
+    int64_t left = max_cost_left(r->job, r->ordinal);
+    if (left == INT64_MAX || r->rate_micro <= 0) {
         return US_NEVER;
-    }
-    int64_t left = most - r->job->task[r->ordinal].spent_micro;
-    if (left <= 0) {
-        return r->placed_us;
     }
     return weir_i64_add_sat(r->placed_us, weir_mul_div_sat(left, WEIR_US_PER_HOUR, r->rate_micro));
 }
@@ -219,8 +221,9 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
     t->ended_us = 0;
     t->exit_code = 0;
     t->signal = 0;
-    r->hold = hold_new(
-        c, r, weir_mul_div_sat(r->rate_micro, s->req.max_duration.us, WEIR_US_PER_HOUR));
+    /* a run that reaches max_cost is stopped: more than that need not be held */
+    int64_t worst = weir_mul_div_sat(r->rate_micro, s->req.max_duration.us, WEIR_US_PER_HOUR);
+    r->hold = hold_new(c, r, min_i64(worst, max_cost_left(j, ordinal)));
     r->charged_micro = weir_mul_div_sat(r->rate_micro, r->expected_us, WEIR_US_PER_HOUR);
     task_move(c, j, ordinal, WEIR_TASK_STARTING);
     project_spend(c, j->class->project, r->charged_micro);
@@ -384,6 +387,10 @@ static enum weir_task_state verdict(struct weir_core *c, struct run *r, enum wei
     } else if (reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_NODE_LOST) {
         t->losses = (uint16_t)(t->losses + (t->losses < UINT16_MAX));
         again = t->losses <= c->conf.retries_lost_max && t->losses < UINT16_MAX;
+    }
+    if (again && max_cost_left(r->job, r->ordinal) == 0) {
+        t->reason = WEIR_REASON_MAX_COST; /* nothing is left for another attempt */
+        again = false;
     }
     if (again) {
         explain_retry(c, r, reason);
