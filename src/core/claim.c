@@ -137,14 +137,14 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const str
     return n->spec.id.v < mine->spec.id.v;
 }
 
-static bool claim_is_good(struct weir_core *c, const struct claim *cm, size_t group)
+static bool claim_is_good(struct weir_core *c, const struct claim *cm)
 {
     const struct job *first = cm->class->first;
     if (first == NULL || first->id != cm->job || job_first_waiting(first) != cm->ordinal) {
         return false; /* it started, or was cancelled */
     }
     for (size_t k = 0; k < c->touched.n; k++) {
-        if (c->group[type_bit(c->touched.p[k]->type)] == group && claim_hurt_by(c, cm, c->touched.p[k])) {
+        if (&c->claims[c->group[type_bit(c->touched.p[k]->type)]] == cm->stack && claim_hurt_by(c, cm, c->touched.p[k])) {
             return false;
         }
     }
@@ -156,7 +156,7 @@ void claims_revalidate(struct weir_core *c)
     for (size_t g = 0; g < TYPE_BITS; g++) {
         struct claim_stack *s = &c->claims[g];
         for (size_t i = 0; i < s->claim.n; i++) {
-            if (!claim_is_good(c, s->claim.p[i], g)) {
+            if (!claim_is_good(c, s->claim.p[i])) {
                 stack_truncate(c, s, i);
             }
         }
@@ -244,21 +244,19 @@ static struct claim *claim_make(struct weir_core *c, struct class *cl)
     return cm;
 }
 
-static struct claim *claim_known(const struct claim_stack *s, const struct class *cl)
+/* The next claim of the stack where it is the class's and what would be made now. */
+static struct claim *claim_known(struct weir_core *c, const struct claim_stack *s, const struct class *cl)
 {
-    if (s->used < s->claim.n) {
-        struct claim *cm = s->claim.p[s->used];
-        if (cm->class == cl && cl->first != NULL && cm->job == cl->first->id &&
-            cm->ordinal == job_first_waiting(cl->first)) {
-            return cm;
-        }
+    if (s->used == s->claim.n) {
+        return NULL;
     }
-    return NULL;
+    struct claim *cm = s->claim.p[s->used];
+    return cm->class == cl && claim_is_good(c, cm) ? cm : NULL;
 }
 
 static void claim_push(struct weir_core *c, struct claim_stack *s, struct class *cl)
 {
-    if (claim_known(s, cl) == NULL) {
+    if (claim_known(c, s, cl) == NULL) {
         stack_truncate(c, s, s->used);
         struct claim *cm = claim_make(c, cl);
         if (cm == NULL) {
@@ -316,7 +314,7 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
     if (s == NULL) {
         return US_NEVER;
     }
-    struct claim *cm = claim_known(s, cl);
+    struct claim *cm = claim_known(c, s, cl);
     if (s->used > 0 && s->claim.p[s->used - 1]->class == cl) {
         cm = s->claim.p[s->used - 1]; /* its own, already counted */
     }
