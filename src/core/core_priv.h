@@ -286,6 +286,7 @@ struct rank {
     bool told;
     bool started;
     bool ended;
+    bool failed; /* ended so, of its own making */
     bool segment;
 };
 
@@ -302,6 +303,7 @@ struct run {
     int64_t rate_micro;  /* of its share of the nodes */
     struct hold *hold;
     uint8_t stop_reason;
+    bool failed; /* a rank has */
     uint8_t end_reason; /* the first bad one of its ranks */
     int32_t exit_code;
     int32_t signal;

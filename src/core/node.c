@@ -342,6 +342,7 @@ void node_index(struct weir_core *c, struct node *n)
         }
         bit_set(&t->free[f], n->slot);
         t->n_free[f]++;
+        c->version += !n->usable; /* room that was not there */
         n->usable = true;
     }
     int64_t times[WEIR_NODE_GPUS_MAX];

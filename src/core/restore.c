@@ -181,6 +181,8 @@ static int rank_restore(struct weir_core *c, struct run *r, uint32_t i, const st
                          : (uint8_t)((v->ranks_started > 0 ? 1u : 0u) | (v->ranks_ended > 0 ? 2u : 0u));
     k->started = (state & 1u) != 0;
     k->ended = (state & 2u) != 0;
+    k->failed = (state & 4u) != 0;
+    r->failed = r->failed || k->failed;
     k->told = v->lease.v == 0;
     r->n_started += k->started;
     r->n_ended += k->ended;

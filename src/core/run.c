@@ -178,7 +178,7 @@ static void gang_view(struct run *r)
         r->gang_node[i].v = r->rank[i].node_id;
         r->gang_mask[i] = r->rank[i].mask;
         r->gang_state[i] =
-            (uint8_t)((r->rank[i].started ? 1u : 0u) | (r->rank[i].ended ? 2u : 0u));
+            (uint8_t)((r->rank[i].started ? 1u : 0u) | (r->rank[i].ended ? 2u : 0u) | (r->rank[i].failed ? 4u : 0u));
     }
 }
 
@@ -450,8 +450,9 @@ void run_rank_end(struct weir_core *c,
         r->signal = signal;
     }
     /* once a rank has failed, what the others did has failed with it, however they were ended */
-    bool failed = is_own_failure((enum weir_reason)r->end_reason, r->exit_code);
-    segment_close(c, r, rank, at_us, failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, exit_code));
+    k->failed = is_own_failure(reason, exit_code);
+    r->failed = r->failed || k->failed;
+    segment_close(c, r, rank, at_us, r->failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, exit_code));
     if (k->node != NULL) {
         node_give(c, r, rank);
     }

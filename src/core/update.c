@@ -431,6 +431,11 @@ static void run_ended(struct weir_core *c, const struct weir_event *ev)
     if (reason == WEIR_REASON_PREEMPT && r->stop_reason != WEIR_REASON_PREEMPT) {
         reason = WEIR_REASON_NODE_LOST;
     }
+    const struct node *n = r->rank[rank].node;
+    if (reason == WEIR_REASON_RECLAIM && r->stop_reason == WEIR_REASON_NONE && n->lease != NULL &&
+        n->lease->state == WEIR_LEASE_READY) {
+        lease_terminate(c, n->lease); /* nobody here asked: the machine is going, by its agent's word */
+    }
     run_rank_end(c, r, rank, (enum weir_reason)reason, code, signal,
                  clamp_at(c, r, ev->u.run_ended.at.us));
 }
