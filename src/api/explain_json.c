@@ -248,7 +248,9 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         placed_text(out, names, e);
         return;
     case WEIR_DECISION_BLOCKED:
-        weir_str_addf(out, "%s cannot go anywhere now.", subject(names, e->task, a));
+        weir_str_addf(out, e->reason == WEIR_REASON_IMPOSSIBLE ? "%s fits no node that is there and nothing that can be rented: it waits until that changes."
+                                                               : "%s cannot go anywhere now.",
+                      subject(names, e->task, a));
         add_rejections(out, e);
         if (e->queue_ahead > 0) {
             weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead,

@@ -35,6 +35,7 @@ struct weir_core *weir_core_new(const struct weir_core_conf *conf)
     c->next_lease = 1;
     c->next_hold = 1;
     c->version = 1;
+    c->world = 1;
     c->offers_version = 1;
     c->offer_gpu_price_min = INT64_MAX;
     return c;

@@ -141,6 +141,8 @@ struct shape {
     uint32_t throughput_ref;
     uint32_t model_kind; /* of the first alternative, for backlog sums */
     WEIR_VEC(struct type_fit) fit;
+    uint64_t world;         /* the version as of which it is known whether anything could ever run it */
+    bool impossible;
     uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
     struct ranking ranking[RANKINGS];
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
@@ -463,6 +465,7 @@ struct weir_core {
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
     uint64_t version; /* raised whenever room changes */
+    uint64_t world;   /* raised whenever a node comes or goes, or offers change */
     WEIR_VEC(struct node *) grown;
     bool review; /* weigh everything that waits */
     int64_t reviewed_us;
@@ -743,6 +746,11 @@ void plan(struct weir_core *c);
 int64_t plan_wake_us(struct weir_core *c);
 /* Makes the claims of what comes before the class, as plan would. */
 void plan_claims_before(struct weir_core *c, struct class *cl);
+
+/* ---- possible.c ---- */
+
+/* Can nothing that exists or can be rented ever run it? Kept by shape until nodes or offers change. */
+bool shape_is_impossible(struct weir_core *c, struct shape *s);
 
 /* ---- update.c ---- */
 

@@ -499,7 +499,8 @@ static void say_wait(struct weir_core *c, struct weighing *w)
         explain_rejects(c, w);
     }
     struct shape *s = w->cl->shape;
-    uint64_t said = 1 + (w->n > 0 ? 2u + w->option[0].cand.kind : 0u);
+    bool never = w->n == 0 && shape_is_impossible(c, s);
+    uint64_t said = 1 + (w->n > 0 ? 2u + w->option[0].cand.kind : never);
     for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
         said = said * 2 + (w->rejected[v] > 0);
     }
@@ -510,6 +511,7 @@ static void say_wait(struct weir_core *c, struct weighing *w)
     struct weir_explain *x =
         explain_add(c, w->n > 0 ? WEIR_DECISION_WAIT : WEIR_DECISION_BLOCKED);
     fill_explain(w, x);
+    x->reason = never ? WEIR_REASON_IMPOSSIBLE : WEIR_REASON_NONE;
     x->queue_ahead = queue_ahead_tasks(c, w->job, w->ordinal);
 }
 
@@ -563,6 +565,7 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
     }
     explain_rejects(c, &w);
     fill_explain(&w, ret);
+    ret->reason = w.n == 0 && j->queued && shape_is_impossible(c, w.cl->shape) ? WEIR_REASON_IMPOSSIBLE : WEIR_REASON_NONE;
     ret->seq = c->seq;
     ret->queue_ahead = queue_ahead_tasks(c, j, ordinal);
     weighing_release(&w);

@@ -81,7 +81,7 @@ struct weir_explain {
     struct weir_task_id other;
     struct weir_node_id node;
     struct weir_lease_id lease;
-    uint8_t reason;        /* enum weir_reason, for RETRY */
+    uint8_t reason;        /* enum weir_reason, for RETRY; of BLOCKED: IMPOSSIBLE where nothing that is there could ever run it */
     uint32_t queue_ahead;  /* waiting tasks that come before it (at most 1,000,000) */
     struct weir_dur expected_run;
     int64_t margin_micro;  /* second best minus chosen; INT64_MAX where there is no second */

@@ -183,6 +183,7 @@ void node_set_type(struct weir_core *c, struct node *n)
         type_remove(c, n);
     }
     type_add(c, t, n);
+    c->world++;
     if (c->hot_types < c->types.n) {
         hot_update(c);
     }
@@ -230,6 +231,7 @@ void node_free(struct weir_core *c, struct node *n)
         }
     }
     type_remove(c, n);
+    c->world++;
     size_t at = 0;
     while (c->nodes.p[at] != n) {
         at++;

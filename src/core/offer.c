@@ -125,6 +125,7 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
     }
     kinds_fill(c);
     c->offers_version++;
+    c->world++;
     c->review = true;
     c->offer_gpu_price_min = INT64_MAX;
     for (size_t i = 0; i < c->offers.n; i++) {

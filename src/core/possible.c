@@ -104,6 +104,15 @@ static bool is_possible(struct weir_core *c, const struct weir_request *r, int64
     return fits >= r->nodes;
 }
 
+bool shape_is_impossible(struct weir_core *c, struct shape *s)
+{
+    if (s->world != c->world) {
+        s->impossible = !is_possible(c, &s->req, c->now_us, NULL);
+        s->world = c->world;
+    }
+    return s->impossible;
+}
+
 /* One way in which less could be asked; false where there is nothing (more) to give up. */
 typedef bool relax_fn(struct weir_core *c, struct weir_request *r);
 

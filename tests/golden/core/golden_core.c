@@ -227,7 +227,8 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
         weir_str_addf(&s->out, " lease %" PRIu64, x->lease.v);
     }
     if (x->reason != 0) {
-        weir_str_addf(&s->out, " after %s", weir_reason_name((enum weir_reason)x->reason));
+        weir_str_addf(&s->out, x->decision == WEIR_DECISION_BLOCKED ? " (%s)" : " after %s",
+                      weir_reason_name((enum weir_reason)x->reason));
     }
     if (x->other.job.v != 0) {
         weir_str_addf(&s->out, " for %" PRIu64 ".%u", x->other.job.v, x->other.ordinal);
