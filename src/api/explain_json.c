@@ -270,8 +270,9 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
                       node_name(names, e->node, a));
         return;
     case WEIR_DECISION_KEEP_LEASE:
-        weir_str_addf(out, "The rented machine %s is kept: it is paid for anyway, or work is near.",
-                      node_name(names, e->node, a));
+        weir_str_addf(out, "The rented machine %s is kept idle, for up to ", node_name(names, e->node, a));
+        add_duration(out, e->expected_run);
+        weir_str_adds(out, ": so long it is paid for anyway, or renting anew would cost more.");
         return;
     case WEIR_DECISION_MAX:
         return;

@@ -20,7 +20,7 @@ enum weir_decision {
     WEIR_DECISION_PREEMPT, /* is stopped to make room; `other` is the task that comes */
     WEIR_DECISION_RETRY,   /* its attempt was lost or failed and it is queued again */
     WEIR_DECISION_END_LEASE, /* an idle rented node is given back (task is zero, node is set) */
-    WEIR_DECISION_KEEP_LEASE,
+    WEIR_DECISION_KEEP_LEASE, /* an idle one is not, for as long as expected_run says */
     WEIR_DECISION_MAX,
 };
 

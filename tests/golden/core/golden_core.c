@@ -223,8 +223,12 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
     if (x->task.job.v != 0) {
         weir_str_addf(&s->out, " %" PRIu64 ".%u", x->task.job.v, x->task.ordinal);
     }
-    if (x->decision == WEIR_DECISION_END_LEASE) {
+    if (x->decision == WEIR_DECISION_END_LEASE || x->decision == WEIR_DECISION_KEEP_LEASE) {
         weir_str_addf(&s->out, " lease %" PRIu64, x->lease.v);
+    }
+    if (x->decision == WEIR_DECISION_KEEP_LEASE) {
+        char buf[WEIR_RFC3339_SIZE];
+        weir_str_addf(&s->out, " for %s", weir_dur_format(x->expected_run, buf));
     }
     if (x->reason != 0) {
         weir_str_addf(&s->out, x->decision == WEIR_DECISION_BLOCKED ? " (%s)" : " after %s",
