@@ -688,6 +688,9 @@ int64_t class_delay_cost(const struct weir_core *c, const struct class *cl);
 /* ---- run.c: life of an attempt ---- */
 
 struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n);
+void run_rate(struct weir_core *c, struct run *r);
+/* As run_rate, of a run whose node is not what it was. */
+void run_rerate(struct weir_core *c, struct run *r);
 /* Tells the agents, where all nodes are there. */
 void run_tell(struct weir_core *c, struct run *r);
 void run_stop(struct weir_core *c, struct run *r, enum weir_reason reason, int64_t grace_us);

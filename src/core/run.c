@@ -187,6 +187,35 @@ void run_settle_gang_view(struct run *r)
     gang_view(r);
 }
 
+/* What its nodes, as they are now, make of its rate and run time. */
+void run_rate(struct weir_core *c, struct run *r)
+{
+    const struct shape *s = r->job->class->shape;
+    r->rate_micro = 0;
+    r->expected_us = 0;
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        const struct rank *k = &r->rank[i];
+        const struct node *n = k->node != NULL ? k->node : node_find(c, k->node_id);
+        if (n != NULL) {
+            int64_t rate = share_of(n->type->full_micro_per_hour, n->type, popcount32(k->mask), k->cpu_milli);
+            r->rate_micro = weir_i64_add_sat(r->rate_micro, rate);
+            r->expected_us = max_i64(r->expected_us, run_time_on(s, n->type->throughput));
+        }
+    }
+    r->charged_micro = weir_mul_div_sat(r->rate_micro, r->expected_us, WEIR_US_PER_HOUR);
+}
+
+void run_rerate(struct weir_core *c, struct run *r)
+{
+    int64_t was = r->charged_micro;
+    run_rate(c, r);
+    if (r->charged_micro != was) {
+        project_spend(c, r->job->class->project, r->charged_micro - was);
+    }
+    run_predict(c, r);
+    timer_for_run(c, r);
+}
+
 struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n)
 {
     struct task *t = &j->task[ordinal];
@@ -198,16 +227,12 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
     r->placed_us = c->now_us;
     for (uint32_t i = 0; i < n; i++) {
         struct rank *k = &r->rank[i];
-        struct node_type *type = spot[i].node->type;
         k->mask = node_pick_gpus(spot[i].node, spot[i].gpus);
         k->cpu_milli = s->req.cpu_milli;
         k->mem_mib = s->req.mem_mib;
-        r->rate_micro = weir_i64_add_sat(
-            r->rate_micro,
-            share_of(type->full_micro_per_hour, type, spot[i].gpus, s->req.cpu_milli));
-        r->expected_us = max_i64(r->expected_us, run_time_on(s, type->throughput));
         k->node = spot[i].node;
     }
+    run_rate(c, r);
     run_predict(c, r);
     for (uint32_t i = 0; i < n; i++) {
         node_take(c, spot[i].node, r, i);
@@ -224,11 +249,10 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
     /* a run that reaches max_cost is stopped: more than that need not be held */
     int64_t worst = weir_mul_div_sat(r->rate_micro, s->req.max_duration.us, WEIR_US_PER_HOUR);
     r->hold = hold_new(c, r, min_i64(worst, max_cost_left(j, ordinal)));
-    r->charged_micro = weir_mul_div_sat(r->rate_micro, r->expected_us, WEIR_US_PER_HOUR);
     task_move(c, j, ordinal, WEIR_TASK_STARTING);
     project_spend(c, j->class->project, r->charged_micro);
-    timer_for_run(c, r);
     run_tell(c, r);
+    timer_for_run(c, r); /* what was told may cost up to its limit, started or not */
     return r;
 }
 

@@ -225,6 +225,9 @@ static void node_arrive(struct weir_core *c, struct node *n, const struct weir_n
     n->spec = *spec;
     n->spec.lease = lease;
     node_set_type(c, n);
+    for (size_t i = 0; i < n->runs.n; i++) {
+        run_rerate(c, n->runs.p[i].run);
+    }
 }
 
 /* The hardware or its rates are not what they were: what no longer fits is lost, the rest is metered
