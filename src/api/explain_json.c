@@ -248,7 +248,9 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         placed_text(out, names, e);
         return;
     case WEIR_DECISION_BLOCKED:
-        weir_str_addf(out, "%s cannot go anywhere now.", subject(names, e->task, a));
+        weir_str_addf(out, e->reason == WEIR_REASON_IMPOSSIBLE ? "%s fits no node that is there and nothing that can be rented: it waits until that changes."
+                                                               : "%s cannot go anywhere now.",
+                      subject(names, e->task, a));
         add_rejections(out, e);
         if (e->queue_ahead > 0) {
             weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead,
@@ -268,8 +270,9 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
                       node_name(names, e->node, a));
         return;
     case WEIR_DECISION_KEEP_LEASE:
-        weir_str_addf(out, "The rented machine %s is kept: it is paid for anyway, or work is near.",
-                      node_name(names, e->node, a));
+        weir_str_addf(out, "The rented machine %s is kept idle, for up to ", node_name(names, e->node, a));
+        add_duration(out, e->expected_run);
+        weir_str_adds(out, ": so long it is paid for anyway, or renting anew would cost more.");
         return;
     case WEIR_DECISION_MAX:
         return;

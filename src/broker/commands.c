@@ -185,17 +185,21 @@ static void submit(struct broker *b, struct weir_command *cmd)
     struct weir_engine_submit s = {.name = spec->name, .spec_json = cmd->u.submit.spec_json, .tags_json = cmd->u.submit.tags_json,
                                    .priority = spec->priority, .n_tasks = weir_spec_task_count(spec),
                                    .parallel_max = spec->array_parallel, .deadline = spec->deadline, .request = spec->request};
+    if (spec->deadline_after.us > 0) {
+        s.deadline = weir_wall_add(weir_engine_now(b->engine), spec->deadline_after);
+    }
     int r = impossible(b, &s.request, cmd);
     if (cmd->u.submit.dry_run) {
+        if (r == 0 && cmd->flag) {
+            s.project = weir_engine_find_project(b->engine, weir_sv_of(spec->project == NULL ? "default" : spec->project));
+            r = weir_engine_what_if(b->engine, &s, &cmd->explain, &cmd->err);
+        }
         answer_with_offers(b, cmd, r);
         return;
     }
     if (r != 0) {
         commands_finish(b, cmd, r);
         return;
-    }
-    if (spec->deadline_after.us > 0) {
-        s.deadline = weir_wall_add(weir_engine_now(b->engine), spec->deadline_after);
     }
     s.project = weir_engine_project(b->engine, weir_sv_of(spec->project == NULL ? "default" : spec->project));
     s.user = weir_engine_user(b->engine, weir_sv_of(cmd->u.submit.user));

@@ -84,6 +84,12 @@ struct weir_project_id weir_engine_project(struct weir_engine *e, struct weir_sv
     return id;
 }
 
+struct weir_project_id weir_engine_find_project(const struct weir_engine *e, struct weir_sv name)
+{
+    uint32_t i = weir_intern_find(&e->projects, name);
+    return (struct weir_project_id){i == UINT32_MAX ? 0 : i + 1};
+}
+
 struct weir_user_id weir_engine_user(struct weir_engine *e, struct weir_sv name)
 {
     struct weir_user_id id = {weir_intern(&e->users, name) + 1};
@@ -470,25 +476,45 @@ static void cache_spec(struct weir_engine *e, struct weir_job_id job, char *spec
     *slot = (struct spec_slot){.job = job.v, .spec = spec, .name = name};
 }
 
-int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_job_id *ret, struct weir_err *err)
+static uint64_t submit_key(const struct weir_engine_submit *s)
 {
-    struct weir_request request = s->request;
-    uint64_t key = weir_runtime_key(s->project.v, s->user.v, weir_sv_of(s->name));
+    return weir_runtime_key(s->project.v, s->user.v, weir_sv_of(s->name));
+}
+
+/* The event but for its job; *request is what it borrows. */
+static struct weir_event submit_event(const struct weir_engine *e, const struct weir_engine_submit *s, struct weir_request *request)
+{
     uint64_t at;
     const struct weir_runtime_history *h =
-        weir_map_get(&e->runtime_at, key, &at) ? &e->runtimes.p[at].history : NULL;
-    request.expected = weir_runtime_forecast(h, s->request.expected, s->request.max_duration).expected;
-
-    struct weir_job_id id = weir_core_take_job_id(e->core);
+        weir_map_get(&e->runtime_at, submit_key(s), &at) ? &e->runtimes.p[at].history : NULL;
+    *request = s->request;
+    request->expected = weir_runtime_forecast(h, s->request.expected, s->request.max_duration).expected;
     struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
-    ev.u.job_submit.job = id;
     ev.u.job_submit.project = s->project;
     ev.u.job_submit.user = s->user;
     ev.u.job_submit.priority = s->priority;
     ev.u.job_submit.n_tasks = s->n_tasks;
     ev.u.job_submit.parallel_max = s->parallel_max;
     ev.u.job_submit.deadline = s->deadline;
-    ev.u.job_submit.request = &request;
+    ev.u.job_submit.request = request;
+    return ev;
+}
+
+int weir_engine_what_if(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_explain *ret, struct weir_err *err)
+{
+    struct weir_request request;
+    struct weir_event ev = submit_event(e, s, &request);
+    ev.now = weir_engine_now(e);
+    return weir_core_what_if(e->core, &ev, ret, err) ? 0 : -WEIR_EINVAL;
+}
+
+int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_job_id *ret, struct weir_err *err)
+{
+    struct weir_request request;
+    uint64_t key = submit_key(s);
+    struct weir_job_id id = weir_core_take_job_id(e->core);
+    struct weir_event ev = submit_event(e, s, &request);
+    ev.u.job_submit.job = id;
     weir_vec_push(&e->new_jobs, (struct new_job){.id = id, .name = weir_strdup(s->name),
                                                 .spec_json = weir_strndup(s->spec_json.p, s->spec_json.n),
                                                 .tags_json = weir_strndup(s->tags_json.p, s->tags_json.n)});

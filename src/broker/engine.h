@@ -51,6 +51,8 @@ struct weir_wall weir_engine_wake_at(const struct weir_engine *e);
 
 /* Numbers of names, made where new. */
 struct weir_project_id weir_engine_project(struct weir_engine *e, struct weir_sv name);
+/* 0 where there is none of that name. */
+struct weir_project_id weir_engine_find_project(const struct weir_engine *e, struct weir_sv name);
 struct weir_user_id weir_engine_user(struct weir_engine *e, struct weir_sv name);
 struct weir_pool_id weir_engine_pool(struct weir_engine *e, struct weir_sv name, const char *detail_json);
 /* Borrowed; "" for 0. */
@@ -74,6 +76,8 @@ struct weir_engine_submit {
     struct weir_wall deadline;
     struct weir_request request; /* expected is filled from the forecast */
 };
+/* What would be decided for it now; nothing is kept. Errors: -WEIR_EINVAL. */
+int weir_engine_what_if(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_explain *ret, struct weir_err *err);
 int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_job_id *ret, struct weir_err *err);
 
 /* The canonical spec and name of a job, from memory or the store; the caller frees both. */

@@ -226,8 +226,14 @@ static int check_claims(const struct weir_core *c, struct weir_err *err)
     for (size_t i = 0; i < c->nodes.n; i++) {
         on_nodes += c->nodes.p[i]->claims.n;
     }
-    for (size_t i = 0; i < c->claims.n; i++) {
-        parts += c->claims.p[i]->n_parts;
+    for (size_t g = 0; g < TYPE_BITS; g++) {
+        for (size_t i = 0; i < c->claims[g].claim.n; i++) {
+            const struct claim *cm = c->claims[g].claim.p[i];
+            if (cm->stack != &c->claims[g] || cm->index != i) {
+                return bad(err, "a claim is not where it says", i);
+            }
+            parts += cm->n_parts;
+        }
     }
     return on_nodes == parts ? 0 : bad(err, "claims and nodes do not know each other", parts);
 }

@@ -32,23 +32,86 @@ static void claim_unlink(struct weir_core *c, struct claim *cm)
     }
 }
 
-void claims_truncate(struct weir_core *c, size_t n)
+static void stack_truncate(struct weir_core *c, struct claim_stack *s, size_t n)
 {
-    while (c->claims.n > n) {
-        struct claim *cm = c->claims.p[--c->claims.n];
+    while (s->claim.n > n) {
+        struct claim *cm = s->claim.p[--s->claim.n];
         claim_unlink(c, cm);
         free(cm);
     }
-    if (c->claims_used > n) {
-        c->claims_used = n;
+    if (s->used > n) { /* what is left is found again, the rest is made again */
+        s->used = 0;
+        s->seen = 0;
+    }
+}
+
+void claims_forget(struct weir_core *c)
+{
+    for (size_t g = 0; g < TYPE_BITS; g++) {
+        stack_truncate(c, &c->claims[g], 0);
     }
 }
 
 void claims_drop(struct weir_core *c)
 {
-    claims_truncate(c, 0);
+    claims_forget(c);
     c->claims_moved = true;
 }
+
+/* Of a class that fits nowhere: NULL. */
+static struct claim_stack *stack_of(struct weir_core *c, const struct class *cl)
+{
+    return cl->fits == 0 ? NULL : &c->claims[c->group[__builtin_ctzll(cl->fits)]];
+}
+
+void claims_drop_class(struct weir_core *c, const struct class *cl)
+{
+    struct claim_stack *s = stack_of(c, cl);
+    for (size_t i = 0; s != NULL && i < s->claim.n; i++) {
+        if (s->claim.p[i]->class == cl) {
+            stack_truncate(c, s, i);
+        }
+    }
+}
+
+/* ---- groups ---- */
+
+static void groups_join(uint8_t *group, uint64_t fits)
+{
+    if (fits == 0) {
+        return;
+    }
+    uint64_t joined = 0; /* the groups that the shape has a choice between */
+    for (uint64_t m = fits; m != 0; m &= m - 1) {
+        joined |= UINT64_C(1) << group[__builtin_ctzll(m)];
+    }
+    if ((joined & (joined - 1)) == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < TYPE_BITS; i++) {
+        if ((joined >> group[i] & 1u) != 0) {
+            group[i] = (uint8_t)__builtin_ctzll(joined);
+        }
+    }
+}
+
+void claims_regroup(struct weir_core *c)
+{
+    uint8_t group[TYPE_BITS];
+    for (uint32_t i = 0; i < TYPE_BITS; i++) {
+        group[i] = (uint8_t)i;
+    }
+    for (size_t k = 0; k < c->hot.n; k++) {
+        groups_join(group, c->hot.p[k].fits);
+    }
+    c->groups_stale = false;
+    if (memcmp(group, c->group, sizeof group) != 0) {
+        claims_forget(c);
+        memcpy(c->group, group, sizeof group);
+    }
+}
+
+/* ---- keeping ---- */
 
 /* Would the claim be another one, now that the node changed? */
 static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const struct node *n)
@@ -74,26 +137,36 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const str
     return n->spec.id.v < mine->spec.id.v;
 }
 
+static bool claim_is_good(struct weir_core *c, const struct claim *cm)
+{
+    const struct job *first = cm->class->first;
+    if (first == NULL || first->id != cm->job || job_first_waiting(first) != cm->ordinal) {
+        return false; /* it started, or was cancelled */
+    }
+    for (size_t k = 0; k < c->touched.n; k++) {
+        if (&c->claims[c->group[type_bit(c->touched.p[k]->type)]] == cm->stack && claim_hurt_by(c, cm, c->touched.p[k])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void claims_revalidate(struct weir_core *c)
 {
-    size_t before = c->claims.n;
-    for (size_t i = 0; i < c->claims.n; i++) {
-        const struct claim *cm = c->claims.p[i];
-        if (cm->class->first == NULL || cm->class->first->id != cm->job ||
-            job_first_waiting(cm->class->first) != cm->ordinal) {
-            claims_truncate(c, i); /* it started, or was cancelled */
-            break;
-        }
-        for (size_t k = 0; k < c->touched.n; k++) {
-            if (claim_hurt_by(c, c->claims.p[i], c->touched.p[k])) {
-                claims_truncate(c, i);
-                break;
+    for (size_t g = 0; g < TYPE_BITS; g++) {
+        struct claim_stack *s = &c->claims[g];
+        for (size_t i = 0; i < s->claim.n; i++) {
+            if (!claim_is_good(c, s->claim.p[i])) {
+                stack_truncate(c, s, i);
             }
         }
     }
-    c->claims_moved = c->claims_moved || c->claims.n < before;
+    /* not by the claims that are dropped: which are kept from before is a matter of what was asked */
+    c->claims_moved = c->claims_moved || c->touched.n > 0;
     weir_vec_clear(&c->touched);
 }
+
+/* ---- making ---- */
 
 /* The node where the shape's GPUs come free first. */
 static struct node *first_free(struct weir_core *c, struct shape *s, uint16_t *ret_gpus, int64_t *ret_us)
@@ -171,54 +244,93 @@ static struct claim *claim_make(struct weir_core *c, struct class *cl)
     return cm;
 }
 
-static struct claim *claim_known(const struct weir_core *c, const struct class *cl)
+/* The next claim of the stack where it is the class's and what would be made now. */
+static struct claim *claim_known(struct weir_core *c, const struct claim_stack *s, const struct class *cl)
 {
-    if (c->claims_used < c->claims.n) {
-        struct claim *cm = c->claims.p[c->claims_used];
-        if (cm->class == cl && cl->first != NULL && cm->job == cl->first->id &&
-            cm->ordinal == job_first_waiting(cl->first)) {
-            return cm;
-        }
+    if (s->used == s->claim.n) {
+        return NULL;
     }
-    return NULL;
+    struct claim *cm = s->claim.p[s->used];
+    return cm->class == cl && claim_is_good(c, cm) ? cm : NULL;
 }
 
-struct claim *claim_push(struct weir_core *c, struct class *cl)
+static void claim_push(struct weir_core *c, struct claim_stack *s, struct class *cl)
 {
-    struct claim *cm = claim_known(c, cl);
-    if (cm == NULL) {
-        claims_truncate(c, c->claims_used);
-        cm = claim_make(c, cl);
+    if (claim_known(c, s, cl) == NULL) {
+        stack_truncate(c, s, s->used);
+        struct claim *cm = claim_make(c, cl);
         if (cm == NULL) {
-            return NULL;
+            return;
         }
-        weir_vec_push(&c->claims, cm);
+        cm->stack = s;
+        cm->index = s->claim.n;
+        weir_vec_push(&s->claim, cm);
     }
-    c->claims_used++;
-    return cm;
+    s->used++;
+}
+
+void claims_begin(struct weir_core *c)
+{
+    c->claim_round++;
+    weir_vec_clear(&c->due);
+    for (size_t g = 0; g < TYPE_BITS; g++) {
+        c->claims[g].used = 0;
+        c->claims[g].seen = 0;
+    }
+}
+
+void claims_owe(struct weir_core *c, struct class *cl)
+{
+    if (c->due.n < c->conf.reservations_max && cl->fits != 0 && cl->owed != c->claim_round) {
+        cl->owed = c->claim_round;
+        weir_vec_push(&c->due, cl);
+    }
+}
+
+void claims_settle(struct weir_core *c, const struct class *cl)
+{
+    struct claim_stack *s = stack_of(c, cl);
+    for (; s != NULL && s->seen < c->due.n; s->seen++) {
+        struct class *x = c->due.p[s->seen];
+        if (x->first != NULL && stack_of(c, x) == s) {
+            claim_push(c, s, x);
+        }
+    }
+}
+
+void claims_cut(struct weir_core *c, const struct class *cl)
+{
+    struct claim_stack *s = stack_of(c, cl);
+    if (s != NULL) {
+        stack_truncate(c, s, s->used);
+    }
 }
 
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node)
 {
-    struct shape *s = cl->shape;
+    struct shape *shape = cl->shape;
+    struct claim_stack *s = stack_of(c, cl);
     *ret_node = NULL;
-    struct claim *cm = claim_known(c, cl);
-    if (c->claims_used > 0 && c->claims.p[c->claims_used - 1]->class == cl) {
-        cm = c->claims.p[c->claims_used - 1]; /* its own, already counted */
+    if (s == NULL) {
+        return US_NEVER;
+    }
+    struct claim *cm = claim_known(c, s, cl);
+    if (s->used > 0 && s->claim.p[s->used - 1]->class == cl) {
+        cm = s->claim.p[s->used - 1]; /* its own, already counted */
     }
     if (cm != NULL) {
         *ret_node = cm->part[0].node;
         return cm->at_us;
     }
-    claims_truncate(c, c->claims_used);
-    if (s->req.nodes == 1) {
+    stack_truncate(c, s, s->used);
+    if (shape->req.nodes == 1) {
         uint16_t gpus = 0;
         int64_t t = 0;
-        struct node *n = first_free(c, s, &gpus, &t);
+        struct node *n = first_free(c, shape, &gpus, &t);
         if (n == NULL || t == US_NEVER) {
             return US_NEVER;
         }
-        int64_t at = node_free_at(n, gpus, s->req.cpu_milli, s->req.mem_mib, true);
+        int64_t at = node_free_at(n, gpus, shape->req.cpu_milli, shape->req.mem_mib, true);
         *ret_node = at == US_NEVER ? NULL : n;
         return at == US_NEVER ? at : max_i64(at, t);
     }
@@ -233,21 +345,13 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
     return at;
 }
 
+/* ---- heeding ---- */
+
 static bool stands_on(const struct claim *cm, const struct node *n, struct claim_part *ret)
 {
     for (uint32_t i = 0; i < cm->n_parts; i++) {
         if (cm->part[i].node == n) {
             *ret = cm->part[i];
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_used(const struct weir_core *c, const struct claim *cm)
-{
-    for (size_t i = 0; i < c->claims_used; i++) {
-        if (c->claims.p[i] == cm) {
             return true;
         }
     }
@@ -264,7 +368,7 @@ bool claim_allows(const struct weir_core *c,
 {
     for (size_t i = 0; i < n->claims.n; i++) {
         const struct claim *cm = n->claims.p[i];
-        if (cm->class == cl || end_us <= cm->at_us || !is_used(c, cm)) {
+        if (cm->class == cl || end_us <= cm->at_us || !claim_is_used(cm)) {
             continue;
         }
         /* it would still run then: is there room for both, and for claims that start before? */
@@ -275,7 +379,7 @@ bool claim_allows(const struct weir_core *c,
         for (size_t k = 0; k < n->claims.n; k++) {
             struct claim_part p;
             const struct claim *other = n->claims.p[k];
-            if (other->class != cl && other->at_us <= cm->at_us && is_used(c, other) &&
+            if (other->class != cl && other->at_us <= cm->at_us && claim_is_used(other) &&
                 stands_on(other, n, &p)) {
                 need_gpus += p.gpus;
                 need_cpu += p.cpu_milli;

@@ -35,6 +35,7 @@ struct weir_core *weir_core_new(const struct weir_core_conf *conf)
     c->next_lease = 1;
     c->next_hold = 1;
     c->version = 1;
+    c->world = 1;
     c->offers_version = 1;
     c->offer_gpu_price_min = INT64_MAX;
     return c;
@@ -122,7 +123,7 @@ void weir_core_free(struct weir_core *c)
     if (c == NULL) {
         return;
     }
-    claims_truncate(c, 0);
+    claims_drop(c);
     free_runs(c);
     free_jobs(c);
     free_queue(c);
@@ -145,16 +146,18 @@ void weir_core_free(struct weir_core *c)
     weir_map_release(&c->class_by_hash);
     weir_map_release(&c->holds);
     weir_vec_release(&c->hot);
-    weir_vec_release(&c->offers);
-    weir_vec_release(&c->memory);
+    offers_release(c);
     weir_vec_release(&c->grown);
     weir_vec_release(&c->fresh);
     weir_vec_release(&c->active);
     weir_vec_release(&c->order);
-    weir_vec_release(&c->claims);
+    weir_vec_release(&c->due);
+    for (size_t g = 0; g < TYPE_BITS; g++) {
+        weir_vec_release(&c->claims[g].claim);
+    }
     weir_vec_release(&c->touched);
     weir_vec_release(&c->timers);
-    weir_vec_release(&c->due);
+    weir_vec_release(&c->timers_due);
     weir_vec_release(&c->effects);
     weir_vec_release(&c->explains);
     weir_vec_release(&c->ch_jobs);

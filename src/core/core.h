@@ -68,6 +68,13 @@ bool weir_core_possible(struct weir_core *c,
 /* A fresh explanation of a waiting task: what plan would say now. False where it is not waiting. */
 bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct weir_wall now, struct weir_explain *ret);
 
+/*
+ * What would be decided at submit->now for the first task of a JOB_SUBMIT (its job's id is not read; a project that is
+ * not known has the defaults). Nothing is changed or remembered. The explanation names no task.
+ * False: it is not well formed, err says why.
+ */
+bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err);
+
 /* Checks every invariant over the whole state; slow; for tests, fuzzing and simulation. False: err says which. */
 bool weir_core_check(const struct weir_core *c, struct weir_err *err);
 
@@ -102,7 +109,7 @@ struct weir_task_view {
     uint32_t n_nodes;         /* gang: how many entries in the arrays below */
     const struct weir_node_id *gang_node; /* by rank, borrowed until the next step; NULL where n_nodes is 1 */
     const uint32_t *gang_mask;
-    const uint8_t *gang_state; /* by rank: bit 0 started, bit 1 ended */
+    const uint8_t *gang_state; /* by rank: bit 0 started, bit 1 ended, bit 2 failed */
     struct weir_lease_id lease; /* bound to a booting lease; 0 */
     struct weir_wall queued;    /* became waiting (again) */
     struct weir_wall placed;    /* resources were taken */
@@ -152,7 +159,7 @@ struct weir_hold_view {
     struct weir_task_id task;
     uint32_t attempt;
     struct weir_project_id project;
-    int64_t amount_micro; /* worst case: rate x max duration */
+    int64_t amount_micro; /* worst case: rate x max duration, or what is left of max_cost where that is less */
     enum weir_hold_state state;
 };
 

@@ -141,6 +141,8 @@ struct shape {
     uint32_t throughput_ref;
     uint32_t model_kind; /* of the first alternative, for backlog sums */
     WEIR_VEC(struct type_fit) fit;
+    uint64_t world;         /* the version as of which it is known whether anything could ever run it */
+    bool impossible;
     uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
     struct ranking ranking[RANKINGS];
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
@@ -157,8 +159,9 @@ struct queue_key {
 };
 
 struct class {
-    uint32_t gpus_min; /* of the shape, to pass it by without a look at it */
+    uint32_t gpus_min; /* of the shape, to pass it by without a look at it; so are the next two */
     uint32_t cpu_milli;
+    uint64_t fits; /* while it has tasks that may start */
     struct shape *shape;
     struct project *project;
     int64_t points;
@@ -175,6 +178,7 @@ struct class {
     struct class *shape_prev;
     bool in_heap; /* of its lane: it is to be weighed */
     uint64_t waited; /* the round of planning in which it was found to wait */
+    uint64_t owed;   /* the round of claims in which it is due one */
     uint64_t looked; /* the step in which it was weighed because of room gained */
 };
 
@@ -284,6 +288,7 @@ struct rank {
     bool told;
     bool started;
     bool ended;
+    bool failed; /* ended so, of its own making */
     bool segment;
 };
 
@@ -300,6 +305,7 @@ struct run {
     int64_t rate_micro;  /* of its share of the nodes */
     struct hold *hold;
     uint8_t stop_reason;
+    bool failed; /* a rank has */
     uint8_t end_reason; /* the first bad one of its ranks */
     int32_t exit_code;
     int32_t signal;
@@ -345,8 +351,19 @@ struct lease {
 
 struct offer {
     struct weir_offer o;
-    int64_t blocked_until_us;
-    uint8_t blocked_by; /* enum weir_verdict */
+};
+
+/* Offers of one GPU model, or of none: a request passes by the models that it cannot use. */
+struct offer_kind {
+    uint16_t model; /* WEIR_GPU_MODEL_ANY: machines without GPUs */
+    WEIR_VEC(uint32_t) offer; /* indexes */
+};
+
+struct scored_offer {
+    int64_t score;
+    int64_t price;
+    uint64_t id;
+    struct ranked_offer r;
 };
 
 struct offer_memory { /* outlives the lists that providers send */
@@ -365,6 +382,8 @@ struct claim_part {
 };
 
 struct claim {
+    struct claim_stack *stack;
+    size_t index; /* in the stack */
     struct class *class;
     uint64_t job;
     uint32_t ordinal;
@@ -374,6 +393,19 @@ struct claim {
     uint32_t n_parts;
     struct claim_part part[];
 };
+
+/*
+ * Claims of classes that cannot want the same nodes have nothing to do with each other: node types between which no
+ * waiting shape has a choice are of different groups, each with a stack of its own, that is filled when a class of
+ * the group is weighed.
+ */
+struct claim_stack {
+    WEIR_VEC(struct claim *) claim;
+    size_t used; /* those of classes that come before the one being weighed */
+    size_t seen; /* so many of the due were looked at */
+};
+
+enum { TYPE_BITS = 64 };
 
 /* ---- timers ---- */
 
@@ -392,7 +424,7 @@ struct timer {
 };
 
 struct hot_shape {
-    uint64_t fits; /* bit n: fits the empty node of type n; types above 63 share the last bit */
+    uint64_t fits; /* bit n: fits the empty node of type n; see type_bit */
     uint32_t gpus;
     uint32_t cpu_milli;
     uint64_t mem_mib;
@@ -414,6 +446,7 @@ struct weir_core {
     struct weir_map shape_by_hash;
     WEIR_VEC(struct hot_shape) hot;
     size_t hot_types; /* node types that are in its bits */
+    uint32_t hot_by_gpus[WEIR_NODE_GPUS_MAX + 2]; /* how many of them want so many at least */
     WEIR_VEC(struct project *) projects; /* by id */
     struct weir_map job_pages;
     struct job_page *pages;
@@ -425,11 +458,14 @@ struct weir_core {
     struct weir_map holds;           /* id -> pointer */
     struct hold *hold_list;
     WEIR_VEC(struct offer) offers;   /* by id */
+    WEIR_VEC(struct offer_kind) offer_kinds;
+    WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
     WEIR_VEC(struct offer_memory) memory;
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
     uint64_t version; /* raised whenever room changes */
+    uint64_t world;   /* raised whenever a node comes or goes, or offers change */
     WEIR_VEC(struct node *) grown;
     bool review; /* weigh everything that waits */
     int64_t reviewed_us;
@@ -440,11 +476,14 @@ struct weir_core {
     bool claims_moved;              /* since the last look at those that claims hold back */
     WEIR_VEC(struct class *) order; /* the first of the queue, as the round began */
     uint64_t round;
-    WEIR_VEC(struct claim *) claims;
-    size_t claims_used; /* those of classes that come before the one being weighed */
+    WEIR_VEC(struct class *) due;   /* those of the round so far that cannot start: each is owed a claim */
+    uint64_t claim_round;
+    struct claim_stack claims[TYPE_BITS]; /* by group */
+    uint8_t group[TYPE_BITS];       /* of the node types of a bit */
+    bool groups_stale;              /* a shape has a choice between groups */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
     WEIR_VEC(struct timer) timers;
-    WEIR_VEC(struct timer) due;
+    WEIR_VEC(struct timer) timers_due;
     uint32_t budget;
     uint32_t running_by_priority[1001];
     uint32_t leases_live;
@@ -469,6 +508,10 @@ struct weir_core {
 struct shape *shape_intern(struct weir_core *c, const struct weir_request *r);
 struct shape *shape_new(struct weir_core *c, uint32_t id, const struct weir_request *r);
 void shape_free(struct shape *s);
+struct shape *shape_find(const struct weir_core *c, const struct weir_request *r);
+/* Takes back the newest shape and project, where nothing refers to them. */
+void shape_drop(struct weir_core *c, struct shape *s);
+void project_drop(struct weir_core *c, struct project *p);
 struct project *project_get(struct weir_core *c, uint32_t id); /* made where absent */
 struct project *project_find(const struct weir_core *c, uint32_t id);
 struct job *job_find(const struct weir_core *c, uint64_t id);
@@ -527,6 +570,8 @@ void queue_update(struct weir_core *c, struct job *j);
 void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal);
 void queue_add_all(struct weir_core *c, struct job *j);
 void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal);
+/* All waiting tasks at once, of a job that goes away. */
+void queue_remove_all(struct weir_core *c, struct job *j);
 uint32_t job_first_waiting(const struct job *j);
 uint32_t job_last_waiting(const struct job *j);
 struct queue_key class_key(struct weir_core *c, const struct class *cl);
@@ -563,7 +608,8 @@ struct type_fit request_fit(const struct weir_core *c, const struct weir_request
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us);
 
-void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type);
+/* Brings the waiting shapes up to date with the node types. */
+void hot_update(struct weir_core *c);
 void lane_heap_push(struct weir_core *c, struct class *cl);
 struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 
@@ -571,15 +617,30 @@ struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 
 /* Drops what nodes that changed since have made wrong; what stays is what would be made anew. */
 void claims_revalidate(struct weir_core *c);
-void claims_truncate(struct weir_core *c, size_t n);
 /* All, for a reason that is not in the claims: those held back get another look. */
 void claims_drop(struct weir_core *c);
+/* All, where nothing but the time they were made for was wrong. */
+void claims_forget(struct weir_core *c);
+/* Those of the class and what stands behind it. */
+void claims_drop_class(struct weir_core *c, const struct class *cl);
+/* Parts the node types into groups anew; claims are dropped where that changes anything. */
+void claims_regroup(struct weir_core *c);
+/* A round begins: nothing is due. */
+void claims_begin(struct weir_core *c);
+/* The class cannot start: it gets a claim behind those that are due, if it is among the first reservations_max. */
+void claims_owe(struct weir_core *c, struct class *cl);
+/* Makes the claims that are due and could matter to the class, or finds those that are there. */
+void claims_settle(struct weir_core *c, const struct class *cl);
+/* Forgets the claims behind those in use that could matter to the class. */
+void claims_cut(struct weir_core *c, const struct class *cl);
+static inline bool claim_is_used(const struct claim *cm)
+{
+    return cm->index < cm->stack->used;
+}
 /*
- * Reserves a start for the class's first task behind the first claims_used claims, or finds the one
- * that is there. NULL where nothing that is there ever fits. Those behind are dropped if it is new.
+ * When the class's first task would start, behind the claims that are settled; US_NEVER where nothing that is there
+ * ever fits. *ret_node is the first part's.
  */
-struct claim *claim_push(struct weir_core *c, struct class *cl);
-/* As claim_push, without keeping it: the start; US_NEVER where none. *ret_node is the first part's. */
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
 bool claim_allows(const struct weir_core *c,
                   const struct node *n,
@@ -627,6 +688,9 @@ int64_t class_delay_cost(const struct weir_core *c, const struct class *cl);
 /* ---- run.c: life of an attempt ---- */
 
 struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n);
+void run_rate(struct weir_core *c, struct run *r);
+/* As run_rate, of a run whose node is not what it was. */
+void run_rerate(struct weir_core *c, struct run *r);
 /* Tells the agents, where all nodes are there. */
 void run_tell(struct weir_core *c, struct run *r);
 void run_stop(struct weir_core *c, struct run *r, enum weir_reason reason, int64_t grace_us);
@@ -639,6 +703,8 @@ void run_unplace(struct weir_core *c, struct run *r);
 void run_predict(struct weir_core *c, struct run *r);
 int64_t run_limit_us(const struct run *r);
 int64_t run_cost_limit_us(const struct run *r);
+/* What the task may still cost; INT64_MAX where nothing limits it. */
+int64_t max_cost_left(const struct job *j, uint32_t ordinal);
 void run_settle_gang_view(struct run *r);
 void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_task_state to);
 void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us);
@@ -652,6 +718,8 @@ void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
 /* Ends what nobody needs: leases that boot for nothing. False where there are none. */
 bool leases_sweep(struct weir_core *c);
+/* Records that a rented machine that has just become idle is not given back. */
+void lease_say_kept(struct weir_core *c, const struct node *n);
 void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
 void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
 void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdict, int64_t until_us);
@@ -661,6 +729,7 @@ void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdi
 bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o);
 void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n);
 const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing);
+void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
 enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o);
@@ -683,6 +752,11 @@ int64_t plan_wake_us(struct weir_core *c);
 /* Makes the claims of what comes before the class, as plan would. */
 void plan_claims_before(struct weir_core *c, struct class *cl);
 
+/* ---- possible.c ---- */
+
+/* Can nothing that exists or can be rented ever run it? Kept by shape until nodes or offers change. */
+bool shape_is_impossible(struct weir_core *c, struct shape *s);
+
 /* ---- update.c ---- */
 
 bool spec_is_sane(const struct weir_core *c, const struct weir_node_spec *s);
@@ -690,8 +764,16 @@ bool spec_is_sane(const struct weir_core *c, const struct weir_node_spec *s);
 int request_check(const struct weir_core *c, const struct weir_request *r, struct weir_err *err);
 /* Before anything is changed. Errors: -WEIR_EINVAL. */
 int event_check(const struct weir_core *c, const struct weir_event *ev, struct weir_err *err);
+/* The job of a JOB_SUBMIT, put into the queue. */
+struct job *job_of(struct weir_core *c, const struct weir_event *ev);
 void update(struct weir_core *c, const struct weir_event *ev);
 void update_lease_event(struct weir_core *c, const struct weir_event *ev);
+
+/* Types above the last bit share it. */
+static inline uint32_t type_bit(const struct node_type *t)
+{
+    return t->id < TYPE_BITS ? t->id : TYPE_BITS - 1;
+}
 
 static inline int64_t max_i64(int64_t a, int64_t b)
 {

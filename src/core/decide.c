@@ -5,8 +5,8 @@
  *   run + boot and staging + egress + expected loss by reclaim + value of waiting x start delay + shadow
  *
  * The least total wins; ties go to the lower price of the run, the earlier start, the lower node or offer.
- * Candidates that start too late for the deadline, or could cost more than the task may, are out; where
- * none meets the deadline, the one that ends first is taken.
+ * Candidates that end after the deadline, or would reach the task's max_cost before they are done, come last: where none
+ * meets the deadline, the one that ends first is taken.
  */
 
 #include <stdlib.h>
@@ -20,6 +20,7 @@ struct option {
     struct weir_candidate cand;
     uint8_t alternative;
     bool late;    /* ends after the deadline */
+    bool over;    /* is expected to cost more than the task may */
     bool starts;  /* something is done now, it is not a wait */
     int64_t run_us;
     struct place_result place; /* *_NOW and booting */
@@ -39,15 +40,15 @@ struct weighing {
     struct option option[OPTIONS_MAX];
 };
 
-static bool over_max_cost(const struct weighing *w, int64_t rate_micro_per_hour)
+/* Would it be stopped at the task's limit before it is done? Only a stated run time is trusted with that. */
+static bool over_max_cost(const struct weighing *w, int64_t rate_micro_per_hour, int64_t run_us)
 {
     const struct weir_request *r = &w->cl->shape->req;
-    if (r->max_cost_micro <= 0) {
+    if (r->max_cost_micro <= 0 || r->expected.us == 0) {
         return false;
     }
-    int64_t worst = weir_mul_div_sat(rate_micro_per_hour, r->max_duration.us, WEIR_US_PER_HOUR);
-    int64_t spent = w->job->task[w->ordinal].spent_micro;
-    return weir_i64_add_sat(worst, spent) > r->max_cost_micro;
+    int64_t cost = weir_mul_div_sat(rate_micro_per_hour, run_us, WEIR_US_PER_HOUR);
+    return cost > max_cost_left(w->job, w->ordinal);
 }
 
 static void reject(struct weighing *w, enum weir_verdict v, uint32_t n)
@@ -64,13 +65,13 @@ static void total_up(struct weir_candidate *k)
         weir_i64_add_sat(k->wait_micro, k->shadow_micro));
 }
 
-static struct option *add(struct weighing *w, const struct weir_candidate *k, int64_t run_us)
+static struct option *add(struct weighing *w, const struct weir_candidate *k, int64_t run_us, int64_t rate_micro_per_hour)
 {
     if (w->n == OPTIONS_MAX) {
         return NULL;
     }
     struct option *o = &w->option[w->n++];
-    *o = (struct option){.cand = *k, .run_us = run_us};
+    *o = (struct option){.cand = *k, .run_us = run_us, .over = over_max_cost(w, rate_micro_per_hour, run_us)};
     o->cand.wait_micro = weir_mul_div_sat(w->delay_cost, k->start_delay.us, WEIR_US_PER_HOUR);
     total_up(&o->cand);
     w->n_considered++;
@@ -124,16 +125,11 @@ static bool weigh_place(struct weir_core *c, struct weighing *w, enum place_kind
     }
     const struct weir_request *r = &w->cl->shape->req;
     int64_t rate = share_of(p.node->type->full_micro_per_hour, p.node->type, p.gpus, r->cpu_milli);
-    if (over_max_cost(w, weir_mul_div_sat(rate, r->nodes, 1))) {
-        reject(w, WEIR_VERDICT_MAX_COST, 1);
-        free(p.spot);
-        return false;
-    }
     if (kind == PLACE_OWNED) {
         p.candidate.shadow_micro = shadow_micro(c, w, p.node, p.gpus);
     }
     struct option *o =
-        add(w, &p.candidate, run_time_on(w->cl->shape, p.node->type->throughput));
+        add(w, &p.candidate, run_time_on(w->cl->shape, p.node->type->throughput), weir_mul_div_sat(rate, r->nodes, 1));
     WEIR_ASSERT(o != NULL);
     o->place = p;
     o->alternative = p.alternative;
@@ -177,10 +173,6 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
                                .node = n->spec.id};
     struct type_fit f = shape_fit(c, s, n->type);
     int64_t rate = share_of(n->type->full_micro_per_hour, n->type, f.gpus, s->req.cpu_milli);
-    if (over_max_cost(w, weir_mul_div_sat(rate, s->req.nodes, 1))) {
-        reject(w, WEIR_VERDICT_MAX_COST, 1);
-        return;
-    }
     for (uint32_t i = 0; i < w->n; i++) {
         if (w->option[i].cand.node.v == n->spec.id.v) {
             return; /* a booting lease with room is a candidate already */
@@ -192,7 +184,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
         /* beyond the claims the queue is only known in sum */
         int64_t slots = owned_slots(c, s);
         int64_t gpus = (int64_t)(s->gpus_min == 0 ? 1 : s->gpus_min) * s->req.nodes;
-        if (c->claims_used >= c->conf.reservations_max) {
+        if (c->due.n >= c->conf.reservations_max) {
             int64_t ahead = queue_ahead_gpu_s(c, w->cl) / (slots * gpus);
             delay = max_i64(delay, weir_mul_div_sat(ahead, WEIR_US_PER_S, 1));
         }
@@ -210,7 +202,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
                                        run, WEIR_US_PER_HOUR);
     }
     k.start_delay.us = delay;
-    struct option *o = add(w, &k, run);
+    struct option *o = add(w, &k, run, weir_mul_div_sat(rate, s->req.nodes, 1));
     if (o != NULL) {
         o->alternative = f.alternative;
         reject(w, WEIR_VERDICT_NO_ROOM, 1);
@@ -236,6 +228,14 @@ static bool spot_is_too_risky(const struct weir_core *c, const struct weighing *
     return weir_i64_add_sat(c->now_us, need) > w->cl->deadline_us;
 }
 
+/* What the task's part of the machines is charged per hour. */
+static int64_t offer_rate(const struct weir_request *r, const struct weir_offer *o, uint8_t alternative)
+{
+    int64_t rate = r->alternatives > 0 ? weir_mul_div_sat(o->price_micro_per_hour, r->alternative[alternative].count, o->gpus)
+                                       : weir_mul_div_sat(o->price_micro_per_hour, r->cpu_milli, o->cpu_milli);
+    return weir_mul_div_sat(rate, r->nodes, 1);
+}
+
 static bool offer_option(struct weir_core *c, struct weighing *w, const struct ranked_offer *r)
 {
     const struct offer *o = &c->offers.p[r->offer];
@@ -246,17 +246,6 @@ static bool offer_option(struct weir_core *c, struct weighing *w, const struct r
             blocked = WEIR_VERDICT_LEASE_LIMIT;
         } else if (spot_is_too_risky(c, w, &o->o, r)) {
             blocked = WEIR_VERDICT_DEADLINE;
-        } else {
-            int64_t rate = o->o.price_micro_per_hour;
-            const struct weir_gpu_wish *wish = &req->alternative[r->alternative];
-            if (req->alternatives > 0) {
-                rate = weir_mul_div_sat(rate, wish->count, o->o.gpus);
-            } else {
-                rate = weir_mul_div_sat(rate, req->cpu_milli, o->o.cpu_milli);
-            }
-            if (over_max_cost(w, weir_mul_div_sat(rate, req->nodes, 1))) {
-                blocked = WEIR_VERDICT_MAX_COST;
-            }
         }
     }
     if (blocked != WEIR_VERDICT_CHOSEN) {
@@ -270,7 +259,7 @@ static bool offer_option(struct weir_core *c, struct weighing *w, const struct r
                                .boot_micro = r->boot_micro,
                                .egress_micro = r->egress_micro,
                                .reclaim_micro = r->reclaim_micro};
-    struct option *opt = add(w, &k, r->run_us);
+    struct option *opt = add(w, &k, r->run_us, offer_rate(req, &o->o, r->alternative));
     if (opt != NULL) {
         opt->ranked = r;
         opt->alternative = r->alternative;
@@ -314,6 +303,9 @@ static int option_cmp(const struct weighing *w, const struct option *a, const st
         if (e != f) {
             return e < f ? -1 : 1;
         }
+    }
+    if (a->over != b->over) {
+        return a->over ? 1 : -1;
     }
     if (w->cl->shape->req.alternatives_ordered) {
         /* in the order of preference among what can be had; waiting is the last resort */
@@ -359,7 +351,7 @@ static void sort_options(struct weighing *w)
 static bool owned_is_unbeatable(const struct weir_core *c, const struct weighing *w)
 {
     const struct option *o = &w->option[0];
-    if (w->n == 0 || o->late || o->cand.kind != WEIR_CANDIDATE_OWNED_NOW ||
+    if (w->n == 0 || o->late || o->over || o->cand.kind != WEIR_CANDIDATE_OWNED_NOW ||
         w->cl->shape->req.alternatives_ordered) {
         return false;
     }
@@ -414,6 +406,7 @@ static void fill_explain(const struct weighing *w, struct weir_explain *x)
         x->candidate[i] = w->option[i].cand;
         x->candidate[i].verdict = i == 0                 ? WEIR_VERDICT_CHOSEN
                                   : w->option[i].late ? WEIR_VERDICT_DEADLINE
+                                  : w->option[i].over ? WEIR_VERDICT_MAX_COST
                                                          : WEIR_VERDICT_DEARER;
     }
     if (w->n > 0) {
@@ -447,8 +440,8 @@ static void rent(struct weir_core *c, const struct weighing *w, const struct opt
 static uint32_t claims_ahead(const struct weir_core *c)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < c->claims_used; i++) {
-        n += c->claims.p[i]->class->n_waiting;
+    for (size_t i = 0; i < c->due.n; i++) {
+        n += c->due.p[i]->n_waiting;
     }
     return (uint32_t)(n < 1000000 ? n : 1000000);
 }
@@ -506,7 +499,8 @@ static void say_wait(struct weir_core *c, struct weighing *w)
         explain_rejects(c, w);
     }
     struct shape *s = w->cl->shape;
-    uint64_t said = 1 + (w->n > 0 ? 2u + w->option[0].cand.kind : 0u);
+    bool never = w->n == 0 && shape_is_impossible(c, s);
+    uint64_t said = 1 + (w->n > 0 ? 2u + w->option[0].cand.kind : never);
     for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
         said = said * 2 + (w->rejected[v] > 0);
     }
@@ -517,6 +511,7 @@ static void say_wait(struct weir_core *c, struct weighing *w)
     struct weir_explain *x =
         explain_add(c, w->n > 0 ? WEIR_DECISION_WAIT : WEIR_DECISION_BLOCKED);
     fill_explain(w, x);
+    x->reason = never ? WEIR_REASON_IMPOSSIBLE : WEIR_REASON_NONE;
     x->queue_ahead = queue_ahead_tasks(c, w->job, w->ordinal);
 }
 
@@ -559,15 +554,18 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
         plan_claims_before(c, w.cl);
         weigh(c, &w);
         if (w.n > 0) {
-            ret->decision = w.option[0].ranked != NULL ? WEIR_DECISION_RENT
-                            : w.option[0].starts       ? WEIR_DECISION_START
-                                                       : WEIR_DECISION_WAIT;
+            const struct option *o = &w.option[0];
+            ret->decision = o->ranked != NULL         ? WEIR_DECISION_RENT
+                            : !o->starts              ? WEIR_DECISION_WAIT
+                            : o->place.node->joined ? WEIR_DECISION_START
+                                                      : WEIR_DECISION_BIND;
         }
     } else {
         reject(&w, WEIR_VERDICT_ARRAY_LIMIT, 1);
     }
     explain_rejects(c, &w);
     fill_explain(&w, ret);
+    ret->reason = w.n == 0 && j->queued && shape_is_impossible(c, w.cl->shape) ? WEIR_REASON_IMPOSSIBLE : WEIR_REASON_NONE;
     ret->seq = c->seq;
     ret->queue_ahead = queue_ahead_tasks(c, j, ordinal);
     weighing_release(&w);

@@ -20,7 +20,7 @@ enum weir_decision {
     WEIR_DECISION_PREEMPT, /* is stopped to make room; `other` is the task that comes */
     WEIR_DECISION_RETRY,   /* its attempt was lost or failed and it is queued again */
     WEIR_DECISION_END_LEASE, /* an idle rented node is given back (task is zero, node is set) */
-    WEIR_DECISION_KEEP_LEASE,
+    WEIR_DECISION_KEEP_LEASE, /* an idle one is not, for as long as expected_run says */
     WEIR_DECISION_MAX,
 };
 
@@ -42,7 +42,7 @@ enum weir_verdict {
     WEIR_VERDICT_GPU_MEMORY,
     WEIR_VERDICT_PLACEMENT,     /* cloud, region or local rule of the job */
     WEIR_VERDICT_MARKET,        /* spot not wanted, or only spot wanted */
-    WEIR_VERDICT_MAX_COST,      /* worst case over the task's limit */
+    WEIR_VERDICT_MAX_COST,      /* expected cost over what is left of the task's limit */
     WEIR_VERDICT_DEADLINE,      /* would end too late */
     WEIR_VERDICT_RESERVED,      /* kept for a task with an earlier claim (backfill would delay it) */
     WEIR_VERDICT_STALE_PRICE,
@@ -81,7 +81,7 @@ struct weir_explain {
     struct weir_task_id other;
     struct weir_node_id node;
     struct weir_lease_id lease;
-    uint8_t reason;        /* enum weir_reason, for RETRY */
+    uint8_t reason;        /* enum weir_reason, for RETRY; of BLOCKED: IMPOSSIBLE where nothing that is there could ever run it */
     uint32_t queue_ahead;  /* waiting tasks that come before it (at most 1,000,000) */
     struct weir_dur expected_run;
     int64_t margin_micro;  /* second best minus chosen; INT64_MAX where there is no second */

@@ -166,6 +166,18 @@ static void lease_end_idle(struct weir_core *c, struct lease *l)
     lease_terminate(c, l);
 }
 
+void lease_say_kept(struct weir_core *c, const struct node *n)
+{
+    const struct lease *l = n->lease;
+    if (l == NULL || l->state != WEIR_LEASE_READY || n->state != WEIR_NODE_UP || n->runs.n > 0 || n->idle_since_us != c->now_us) {
+        return;
+    }
+    struct weir_explain *x = explain_add(c, WEIR_DECISION_KEEP_LEASE);
+    x->node.v = l->node_id;
+    x->lease.v = l->id;
+    x->expected_run.us = max_i64(lease_idle_end_us(l) - c->now_us, 0);
+}
+
 static void lease_look_ready(struct weir_core *c, struct lease *l)
 {
     const struct node *n = l->node;

@@ -183,6 +183,10 @@ void node_set_type(struct weir_core *c, struct node *n)
         type_remove(c, n);
     }
     type_add(c, t, n);
+    c->world++;
+    if (c->hot_types < c->types.n) {
+        hot_update(c);
+    }
 }
 
 /* ---- nodes ---- */
@@ -227,6 +231,7 @@ void node_free(struct weir_core *c, struct node *n)
         }
     }
     type_remove(c, n);
+    c->world++;
     size_t at = 0;
     while (c->nodes.p[at] != n) {
         at++;
@@ -339,6 +344,7 @@ void node_index(struct weir_core *c, struct node *n)
         }
         bit_set(&t->free[f], n->slot);
         t->n_free[f]++;
+        c->version += !n->usable; /* room that was not there */
         n->usable = true;
     }
     int64_t times[WEIR_NODE_GPUS_MAX];

@@ -70,6 +70,39 @@ static int offer_cmp(const void *a, const void *b)
     return x->o.id < y->o.id ? -1 : x->o.id > y->o.id;
 }
 
+static void kinds_release(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->offer_kinds.n; i++) {
+        weir_vec_release(&c->offer_kinds.p[i].offer);
+    }
+    weir_vec_release(&c->offer_kinds);
+}
+
+void offers_release(struct weir_core *c)
+{
+    kinds_release(c);
+    weir_vec_release(&c->scored);
+    weir_vec_release(&c->offers);
+    weir_vec_release(&c->memory);
+}
+
+static void kinds_fill(struct weir_core *c)
+{
+    kinds_release(c);
+    for (size_t i = 0; i < c->offers.n; i++) {
+        const struct weir_offer *o = &c->offers.p[i].o;
+        uint16_t model = o->gpus == 0 ? WEIR_GPU_MODEL_ANY : o->gpu_model;
+        size_t k = 0;
+        while (k < c->offer_kinds.n && c->offer_kinds.p[k].model != model) {
+            k++;
+        }
+        if (k == c->offer_kinds.n) {
+            weir_vec_push(&c->offer_kinds, (struct offer_kind){.model = model});
+        }
+        weir_vec_push(&c->offer_kinds.p[k].offer, (uint32_t)i);
+    }
+}
+
 void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n)
 {
     size_t keep = 0;
@@ -90,7 +123,9 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
     if (c->offers.n > 0) {
         qsort(c->offers.p, c->offers.n, sizeof *c->offers.p, offer_cmp);
     }
+    kinds_fill(c);
     c->offers_version++;
+    c->world++;
     c->review = true;
     c->offer_gpu_price_min = INT64_MAX;
     for (size_t i = 0; i < c->offers.n; i++) {
@@ -231,17 +266,10 @@ static void rank_one(const struct weir_core *c, const struct shape *s, uint32_t 
         weir_mul_div_sat(o->price_micro_per_hour, ret->lost_us, WEIR_US_PER_HOUR), r->nodes, share);
 }
 
-struct scored {
-    int64_t score;
-    int64_t price;
-    uint64_t id;
-    struct ranked_offer r;
-};
-
 static int scored_cmp(const void *a, const void *b)
 {
-    const struct scored *x = a;
-    const struct scored *y = b;
+    const struct scored_offer *x = a;
+    const struct scored_offer *y = b;
     if (x->score != y->score) {
         return x->score < y->score ? -1 : 1;
     }
@@ -262,6 +290,37 @@ static int64_t score_of(const struct weir_core *c, const struct shape *s, const 
                                              wait));
 }
 
+static bool wants_kind(const struct weir_core *c, const struct weir_request *r, uint16_t model)
+{
+    bool wants = r->alternatives == 0;
+    for (uint32_t i = 0; i < r->alternatives && model != WEIR_GPU_MODEL_ANY; i++) {
+        wants = wants || weir_gpu_table_match(c->conf.gpus, r->alternative[i].model, model);
+    }
+    return wants;
+}
+
+/* Adds what fits to c->scored. */
+static void rank_kind(struct weir_core *c, const struct shape *s, const struct offer_kind *kind, uint32_t n_sharing, uint32_t *rejected)
+{
+    if (!wants_kind(c, &s->req, kind->model)) {
+        rejected[WEIR_VERDICT_WRONG_GPU] += (uint32_t)kind->offer.n;
+        return;
+    }
+    for (size_t i = 0; i < kind->offer.n; i++) {
+        const struct weir_offer *o = &c->offers.p[kind->offer.p[i]].o;
+        struct type_fit f;
+        enum weir_verdict verdict = offer_verdict(c, &s->req, o, &f);
+        if (verdict != WEIR_VERDICT_CHOSEN) {
+            rejected[verdict]++;
+            continue;
+        }
+        struct scored_offer x = {.price = o->price_micro_per_hour, .id = o->id};
+        rank_one(c, s, kind->offer.p[i], f, n_sharing, &x.r);
+        x.score = score_of(c, s, &x.r);
+        weir_vec_push(&c->scored, x);
+    }
+}
+
 const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing)
 {
     uint32_t bucket = 0;
@@ -272,31 +331,21 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
     if (k->p != NULL && k->version == c->offers_version) {
         return k;
     }
-    WEIR_VEC(struct scored) v = {0};
     memset(k->rejected, 0, sizeof k->rejected);
-    for (size_t i = 0; i < c->offers.n; i++) {
-        struct type_fit f;
-        enum weir_verdict verdict = offer_verdict(c, &s->req, &c->offers.p[i].o, &f);
-        if (verdict != WEIR_VERDICT_CHOSEN) {
-            k->rejected[verdict]++;
-            continue;
-        }
-        struct scored x = {.price = c->offers.p[i].o.price_micro_per_hour,
-                           .id = c->offers.p[i].o.id};
-        rank_one(c, s, (uint32_t)i, f, 1u << bucket, &x.r);
-        x.score = score_of(c, s, &x.r);
-        weir_vec_push(&v, x);
+    weir_vec_clear(&c->scored);
+    for (size_t i = 0; i < c->offer_kinds.n; i++) {
+        rank_kind(c, s, &c->offer_kinds.p[i], 1u << bucket, k->rejected);
     }
-    if (v.n > 0) {
-        qsort(v.p, v.n, sizeof *v.p, scored_cmp);
+    size_t n = c->scored.n;
+    if (n > 0) {
+        qsort(c->scored.p, n, sizeof *c->scored.p, scored_cmp);
     }
     free(k->p);
-    k->p = weir_calloc(v.n, sizeof *k->p);
-    k->n = v.n;
+    k->p = weir_calloc(n, sizeof *k->p);
+    k->n = n;
     k->version = c->offers_version;
-    for (size_t i = 0; i < v.n; i++) {
-        k->p[i] = v.p[i].r;
+    for (size_t i = 0; i < n; i++) {
+        k->p[i] = c->scored.p[i].r;
     }
-    weir_vec_release(&v);
     return k;
 }

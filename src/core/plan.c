@@ -29,10 +29,13 @@ static bool fits_on(struct weir_core *c, struct shape *s, const struct node *n)
     return f.verdict == WEIR_VERDICT_CHOSEN && popcount32(n->free_mask) >= f.gpus;
 }
 
-static bool fits_on_grown(struct weir_core *c, struct shape *s)
+/* What the class itself says of its shape is looked at first: thousands are passed by. */
+static bool fits_on_grown(struct weir_core *c, const struct class *cl)
 {
     for (size_t i = 0; i < c->grown.n; i++) {
-        if (fits_on(c, s, c->grown.p[i])) {
+        const struct node *n = c->grown.p[i];
+        if ((cl->fits >> type_bit(n->type) & 1u) != 0 && cl->gpus_min <= popcount32(n->free_mask) &&
+            cl->cpu_milli <= n->cpu_free && fits_on(c, cl->shape, n)) {
             return true;
         }
     }
@@ -50,13 +53,19 @@ static void gather(struct weir_core *c)
             push_shape(c, c->hot.p[k].shape);
         }
         c->review = false;
+        claims_regroup(c); /* what joined groups may wait no more */
     }
-    for (size_t k = 0; c->hot_types < c->types.n && k < c->hot.n; k++) {
-        hot_fill(c, &c->hot.p[k], c->hot_types);
-    }
-    c->hot_types = c->types.n;
     c->growth_looks = c->grown.n > 0 ? GROWTH_LOOKS : 0;
     c->growth_fed = false;
+}
+
+static bool wants_so_few(const struct weir_core *c, uint32_t gpus)
+{
+    uint32_t k = 0;
+    while (k <= gpus && c->hot_by_gpus[k] == 0) {
+        k++;
+    }
+    return k <= gpus;
 }
 
 /* Does anything that waits fit on a node that gained room? */
@@ -65,24 +74,16 @@ static bool growth_goes_on(struct weir_core *c)
     for (size_t i = 0; i < c->grown.n; i++) {
         const struct node *n = c->grown.p[i];
         uint32_t gpus = popcount32(n->free_mask);
-        uint64_t bit = UINT64_C(1) << (n->type->id < 63 ? n->type->id : 63);
-        for (size_t k = 0; k < c->hot.n && n->usable; k++) {
+        uint64_t bit = UINT64_C(1) << type_bit(n->type);
+        if (!n->usable || !wants_so_few(c, gpus)) {
+            continue;
+        }
+        for (size_t k = 0; k < c->hot.n; k++) {
             const struct hot_shape *h = &c->hot.p[k];
             if ((h->fits & bit) != 0 && h->gpus <= gpus && h->cpu_milli <= n->cpu_free &&
                 h->mem_mib <= n->mem_free && fits_on(c, h->shape, n)) {
                 return true;
             }
-        }
-    }
-    return false;
-}
-
-static bool may_fit_on_grown(const struct weir_core *c, const struct class *cl)
-{
-    for (size_t i = 0; i < c->grown.n; i++) {
-        const struct node *n = c->grown.p[i];
-        if (cl->gpus_min <= popcount32(n->free_mask) && cl->cpu_milli <= n->cpu_free) {
-            return true;
         }
     }
     return false;
@@ -107,8 +108,7 @@ static void growth_feed(struct weir_core *c)
         for (size_t k = 0; k < l->lane.n; k++) {
             for (size_t m = 0; m < l->lane.p[k]->class.n; m++) {
                 struct class *cl = l->lane.p[k]->class.p[m];
-                if (cl->looked != c->seq && !cl->in_heap && may_fit_on_grown(c, cl) &&
-                    fits_on_grown(c, cl->shape)) {
+                if (fits_on_grown(c, cl) && cl->looked != c->seq && !cl->in_heap) {
                     cl->looked = c->seq;
                     c->growth_fed = true;
                     c->growth_looks--;
@@ -164,12 +164,11 @@ static void take_order(struct weir_core *c)
 }
 
 /* Is there room that it could use, by the counts alone? */
-static bool may_have_room(struct weir_core *c, struct shape *s)
+static bool may_have_room(struct weir_core *c, const struct class *cl)
 {
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
-        struct type_fit f = shape_fit(c, s, t);
-        for (uint32_t k = f.gpus; f.verdict == WEIR_VERDICT_CHOSEN && k <= t->gpus; k++) {
+        for (uint32_t k = cl->gpus_min; (cl->fits >> type_bit(t) & 1u) != 0 && k <= t->gpus; k++) {
             if (t->n_free[k] > 0) {
                 return true;
             }
@@ -185,29 +184,27 @@ static void retry(struct weir_core *c)
     c->claims_moved = false;
     take_order(c);
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
-        if (may_have_room(c, c->order.p[i]->shape) && place_any(c, c->order.p[i]->shape)) {
+        if (may_have_room(c, c->order.p[i]) && place_any(c, c->order.p[i]->shape)) {
             lane_heap_push(c, c->order.p[i]);
             n++;
         }
     }
 }
 
-static size_t claim_those_before(struct weir_core *c, struct class *cl, size_t at)
+/* Those of the order, from at on, that come before the class and are not weighed themselves are owed claims. */
+static size_t owe_those_before(struct weir_core *c, const struct class *cl, size_t at)
 {
     struct queue_key key = class_key(c, cl);
-    while (at < c->order.n && c->claims_used < c->conf.reservations_max) {
+    for (; at < c->order.n && c->due.n < c->conf.reservations_max; at++) {
         struct class *x = c->order.p[at];
-        if (x == cl) {
+        if (x == cl || x->first == NULL || x->in_heap || x->waited == c->round) {
+            continue;
+        }
+        struct queue_key k = class_key(c, x);
+        if (queue_key_cmp(&k, &key) > 0) {
             break;
         }
-        if (x->first != NULL && !x->in_heap && x->waited != c->round) {
-            struct queue_key k = class_key(c, x);
-            if (queue_key_cmp(&k, &key) > 0) {
-                break;
-            }
-            (void)claim_push(c, x);
-        }
-        at++;
+        claims_owe(c, x);
     }
     return at;
 }
@@ -215,15 +212,16 @@ static size_t claim_those_before(struct weir_core *c, struct class *cl, size_t a
 void plan_claims_before(struct weir_core *c, struct class *cl)
 {
     claims_revalidate(c);
-    c->claims_used = 0;
+    claims_begin(c);
     take_order(c);
     for (size_t i = 0; i < c->order.n && c->order.p[i] != cl; i++) {
         struct queue_key a = class_key(c, c->order.p[i]);
         struct queue_key b = class_key(c, cl);
         if (queue_key_cmp(&a, &b) < 0) {
-            (void)claim_push(c, c->order.p[i]);
+            claims_owe(c, c->order.p[i]);
         }
     }
+    claims_settle(c, cl);
 }
 
 static bool may_spill(const struct weir_core *c, const struct class *cl)
@@ -251,14 +249,15 @@ static bool drain_heap(struct weir_core *c)
     bool placed = false;
     size_t at = 0;
     c->round++;
-    c->claims_used = 0;
+    claims_begin(c);
     take_order(c);
     while (c->budget > 0) {
         struct class *cl = pop_next(c);
         if (cl == NULL) {
             break;
         }
-        at = claim_those_before(c, cl, at);
+        at = owe_those_before(c, cl, at);
+        claims_settle(c, cl);
         c->budget--;
         if (decide(c, cl, false) == DECIDED_PLACED) {
             placed = true;
@@ -267,9 +266,8 @@ static bool drain_heap(struct weir_core *c)
         }
         cl->waited = c->round;
         placed = preempt(c, cl) || placed;
-        if (c->claims_used < c->conf.reservations_max) {
-            (void)claim_push(c, cl);
-        }
+        claims_owe(c, cl);
+        claims_settle(c, cl);
         placed = spill_tail(c, cl) || placed;
     }
     return placed;
@@ -303,6 +301,7 @@ void plan(struct weir_core *c)
         }
     }
     for (size_t i = 0; i < c->grown.n; i++) {
+        lease_say_kept(c, c->grown.p[i]);
         c->grown.p[i]->grown = false;
     }
     weir_vec_clear(&c->grown);

@@ -16,7 +16,47 @@ bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct wei
     decide_explain(c, j, task.ordinal, ret);
     ret->now.us = c->now_us;
     c->now_us = was;
-    claims_drop(c); /* shares were looked at for another time */
+    claims_forget(c); /* shares were looked at for another time */
+    return true;
+}
+
+/* The job stands in the queue while it is looked at, and leaves nothing behind. */
+bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err)
+{
+    struct weir_event ev = *submit;
+    ev.u.job_submit.job.v = c->next_job;
+    if (ev.kind != WEIR_EVENT_JOB_SUBMIT || event_check(c, &ev, err) < 0) {
+        return false;
+    }
+    int64_t was = c->now_us;
+    bool moved = c->claims_moved;
+    size_t n_fresh = c->fresh.n;
+    size_t n_projects = c->ch_projects.n;
+    uint32_t project = ev.u.job_submit.project.v;
+    bool new_project = project_find(c, project) == NULL;
+    bool new_shape = shape_find(c, ev.u.job_submit.request) == NULL;
+    c->now_us = max_i64(was, ev.now.us);
+    struct project *p = project_get(c, project);
+    bool changed = p->changed;
+    struct job *j = job_of(c, &ev);
+    struct shape *s = j->class->shape;
+    decide_explain(c, j, 0, ret);
+    ret->task = (struct weir_task_id){{0}, 0};
+    ret->now.us = c->now_us;
+    queue_remove_all(c, j);
+    job_free(c, j);
+    p->changed = changed;
+    c->fresh.n = n_fresh;
+    c->ch_projects.n = n_projects;
+    if (new_shape) {
+        shape_drop(c, s);
+    }
+    if (new_project) {
+        project_drop(c, p);
+    }
+    c->now_us = was;
+    claims_forget(c); /* it had its place among those that wait, at another time */
+    c->claims_moved = moved;
     return true;
 }
 
@@ -62,6 +102,15 @@ static bool is_possible(struct weir_core *c, const struct weir_request *r, int64
         ret->rejected[WEIR_VERDICT_TOO_SMALL]++; /* the gang, not a node */
     }
     return fits >= r->nodes;
+}
+
+bool shape_is_impossible(struct weir_core *c, struct shape *s)
+{
+    if (s->world != c->world) {
+        s->impossible = !is_possible(c, &s->req, c->now_us, NULL);
+        s->world = c->world;
+    }
+    return s->impossible;
 }
 
 /* One way in which less could be asked; false where there is nothing (more) to give up. */

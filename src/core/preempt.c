@@ -90,13 +90,11 @@ static bool victims_on(const struct weir_core *c, const struct class *cl, uint32
     return v->n > 0 && free_gpus >= gpus && cpu >= req->cpu_milli && mem >= req->mem_mib;
 }
 
-static bool is_kept_for_others(const struct weir_core *c, const struct node *n, const struct class *cl)
+static bool is_kept_for_others(const struct node *n, const struct class *cl)
 {
     for (size_t i = 0; i < n->claims.n; i++) {
-        for (size_t k = 0; k < c->claims_used; k++) {
-            if (c->claims.p[k] == n->claims.p[i] && n->claims.p[i]->class != cl) {
-                return true;
-            }
+        if (claim_is_used(n->claims.p[i]) && n->claims.p[i]->class != cl) {
+            return true;
         }
     }
     return false;
@@ -108,12 +106,12 @@ static bool find_victims(struct weir_core *c, const struct class *cl, struct vic
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = shape_fit(c, cl->shape, t);
-        if (t->rented || f.verdict != WEIR_VERDICT_CHOSEN) {
+        if (f.verdict != WEIR_VERDICT_CHOSEN) {
             continue;
         }
         for (size_t k = 0; k < t->node.n; k++) {
             struct victims v = {.node = t->node.p[k]};
-            if (!v.node->usable || is_kept_for_others(c, v.node, cl) ||
+            if (!v.node->usable || !v.node->joined || is_kept_for_others(v.node, cl) ||
                 !victims_on(c, cl, f.gpus, &v)) {
                 continue;
             }
@@ -132,7 +130,7 @@ bool preempt(struct weir_core *c, struct class *cl)
 {
     const struct weir_request *req = &cl->shape->req;
     int64_t highest = (int64_t)cl->priority - c->conf.preempt_priority_gap;
-    if (c->conf.preempt_priority_gap == 0 || req->nodes != 1 || req->local == WEIR_LOCAL_NEVER) {
+    if (c->conf.preempt_priority_gap == 0 || req->nodes != 1) {
         return false;
     }
     bool any = false;
@@ -161,6 +159,6 @@ bool preempt(struct weir_core *c, struct class *cl)
                  v.run[i]->job->class->shape->req.checkpoint_grace.us);
     }
     /* its start is soon now: the claim made before no longer says so */
-    claims_truncate(c, c->claims_used);
+    claims_cut(c, cl);
     return true;
 }

@@ -172,25 +172,52 @@ static void lane_remove(struct lane *lane, struct class *cl, uint64_t first_id)
     lane->class.n--;
 }
 
-void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type)
+static void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type)
 {
     for (size_t i = from_type; i < c->types.n; i++) {
         if (shape_fit(c, h->shape, c->types.p[i]).verdict == WEIR_VERDICT_CHOSEN) {
-            h->fits |= UINT64_C(1) << (i < 63 ? i : 63);
+            uint32_t bit = type_bit(c->types.p[i]);
+            c->groups_stale = c->groups_stale || (h->fits != 0 && c->group[bit] != c->group[__builtin_ctzll(h->fits)]);
+            h->fits |= UINT64_C(1) << bit;
         }
     }
+}
+
+void hot_update(struct weir_core *c)
+{
+    for (size_t k = 0; c->hot_types < c->types.n && k < c->hot.n; k++) {
+        struct hot_shape *h = &c->hot.p[k];
+        hot_fill(c, h, c->hot_types);
+        for (struct class *cl = h->shape->classes; cl != NULL; cl = cl->shape_next) {
+            cl->fits = h->fits;
+        }
+    }
+    c->hot_types = c->types.n;
+    if (c->groups_stale) {
+        claims_regroup(c);
+    }
+}
+
+static uint32_t hot_gpus(const struct shape *s)
+{
+    return s->gpus_min <= WEIR_NODE_GPUS_MAX ? s->gpus_min : WEIR_NODE_GPUS_MAX + 1;
 }
 
 static void hot_add(struct weir_core *c, struct shape *s)
 {
     s->hot = c->hot.n;
+    c->hot_by_gpus[hot_gpus(s)]++;
     weir_vec_push(&c->hot,
                   (struct hot_shape){0, s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
     hot_fill(c, &c->hot.p[s->hot], 0);
+    if (c->groups_stale) {
+        claims_regroup(c);
+    }
 }
 
 static void hot_remove(struct weir_core *c, struct shape *s)
 {
+    c->hot_by_gpus[hot_gpus(s)]--;
     c->hot.p[s->hot] = c->hot.p[--c->hot.n];
     c->hot.p[s->hot].shape->hot = s->hot;
     s->hot = SIZE_MAX;
@@ -210,6 +237,7 @@ static void class_fill(struct weir_core *c, struct class *cl)
         hot_add(c, s);
     }
     s->classes = cl;
+    cl->fits = c->hot.p[s->hot].fits;
 }
 
 /* ---- classes to weigh, per lane ---- */
@@ -373,16 +401,6 @@ struct class *class_get(struct weir_core *c,
     return cl;
 }
 
-static void class_unlist(struct weir_core *c, struct class *cl)
-{
-    for (size_t i = 0; i < c->claims.n; i++) {
-        if (c->claims.p[i]->class == cl) {
-            claims_truncate(c, i);
-            c->claims_moved = true;
-        }
-    }
-}
-
 void class_unref(struct weir_core *c, struct class *cl)
 {
     WEIR_ASSERT(cl->n_refs > 0);
@@ -390,7 +408,7 @@ void class_unref(struct weir_core *c, struct class *cl)
         return;
     }
     WEIR_ASSERT(cl->first == NULL);
-    class_unlist(c, cl);
+    claims_drop_class(c, cl);
     uint64_t head = 0;
     (void)weir_map_get(&c->class_by_hash, cl->hash, &head);
     struct class *x = (struct class *)(uintptr_t)head;
@@ -511,6 +529,7 @@ static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
     if (!was_first) {
         return;
     }
+    c->claims_moved = true;
     if (cl->first != NULL) {
         lane_insert(cl->lane, cl);
         if (cl->in_heap) {
@@ -575,6 +594,17 @@ void queue_add_all(struct weir_core *c, struct job *j)
     project_changed(c, j->class->project);
 }
 
+void queue_remove_all(struct weir_core *c, struct job *j)
+{
+    if (j->queued) {
+        count_change(c, j->class, j->class->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        class_remove(c, j->class, j);
+    }
+    c->n_waiting -= j->count[WEIR_TASK_WAITING];
+    j->class->project->waiting -= j->count[WEIR_TASK_WAITING];
+    j->count[WEIR_TASK_WAITING] = 0;
+}
+
 void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal)
 {
     WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 1);
@@ -584,6 +614,7 @@ void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal)
     project_changed(c, j->class->project);
     if (j->queued) {
         count_change(c, j->class, j->class->lane, -1);
+        c->claims_moved = c->claims_moved || j->class->first == j;
     }
 }
 

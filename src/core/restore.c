@@ -181,6 +181,8 @@ static int rank_restore(struct weir_core *c, struct run *r, uint32_t i, const st
                          : (uint8_t)((v->ranks_started > 0 ? 1u : 0u) | (v->ranks_ended > 0 ? 2u : 0u));
     k->started = (state & 1u) != 0;
     k->ended = (state & 2u) != 0;
+    k->failed = (state & 4u) != 0;
+    r->failed = r->failed || k->failed;
     k->told = v->lease.v == 0;
     r->n_started += k->started;
     r->n_ended += k->ended;
@@ -190,10 +192,6 @@ static int rank_restore(struct weir_core *c, struct run *r, uint32_t i, const st
                         : weir_fail(err, -WEIR_ECORRUPT, "rank %u: its node %llu is not stored", i,
                                     (unsigned long long)k->node_id);
     }
-    r->rate_micro = weir_i64_add_sat(
-        r->rate_micro,
-        share_of(n->type->full_micro_per_hour, n->type, popcount32(k->mask), req->cpu_milli));
-    r->expected_us = max_i64(r->expected_us, run_time_on(r->job->class->shape, n->type->throughput));
     if (k->ended) {
         return 0;
     }
@@ -233,7 +231,7 @@ static int run_restore(struct weir_core *c, struct job *j, const struct weir_tas
         r->exit_code = v->exit_code;
         r->signal = v->signal;
     }
-    r->charged_micro = weir_mul_div_sat(r->rate_micro, r->expected_us, WEIR_US_PER_HOUR);
+    run_rate(c, r);
     for (uint32_t i = 0; i < n; i++) {
         struct node *node = r->rank[i].node;
         if (node == NULL) {
@@ -364,6 +362,7 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
     for (size_t i = 0; i < c->nodes.n; i++) {
         settle_node(c, c->nodes.p[i]);
     }
+    claims_regroup(c);
     step_clear(c); /* nothing changed: it was so before */
     for (size_t i = 0; i < c->grown.n; i++) {
         c->grown.p[i]->grown = false;

@@ -77,15 +77,17 @@ int64_t run_limit_us(const struct run *r)
                                              RUN_MARGIN_S * WEIR_US_PER_S));
 }
 
+int64_t max_cost_left(const struct job *j, uint32_t ordinal)
+{
+    int64_t most = j->class->shape->req.max_cost_micro;
+    return most <= 0 ? INT64_MAX : max_i64(most - j->task[ordinal].spent_micro, 0);
+}
+
 int64_t run_cost_limit_us(const struct run *r)
 {
-    int64_t most = r->job->class->shape->req.max_cost_micro;
-    if (most <= 0 || r->rate_micro <= 0) {
+    int64_t left = max_cost_left(r->job, r->ordinal);
+    if (left == INT64_MAX || r->rate_micro <= 0) {
         return US_NEVER;
-    }
-    int64_t left = most - r->job->task[r->ordinal].spent_micro;
-    if (left <= 0) {
-        return r->placed_us;
     }
     return weir_i64_add_sat(r->placed_us, weir_mul_div_sat(left, WEIR_US_PER_HOUR, r->rate_micro));
 }
@@ -176,13 +178,42 @@ static void gang_view(struct run *r)
         r->gang_node[i].v = r->rank[i].node_id;
         r->gang_mask[i] = r->rank[i].mask;
         r->gang_state[i] =
-            (uint8_t)((r->rank[i].started ? 1u : 0u) | (r->rank[i].ended ? 2u : 0u));
+            (uint8_t)((r->rank[i].started ? 1u : 0u) | (r->rank[i].ended ? 2u : 0u) | (r->rank[i].failed ? 4u : 0u));
     }
 }
 
 void run_settle_gang_view(struct run *r)
 {
     gang_view(r);
+}
+
+/* What its nodes, as they are now, make of its rate and run time. */
+void run_rate(struct weir_core *c, struct run *r)
+{
+    const struct shape *s = r->job->class->shape;
+    r->rate_micro = 0;
+    r->expected_us = 0;
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        const struct rank *k = &r->rank[i];
+        const struct node *n = k->node != NULL ? k->node : node_find(c, k->node_id);
+        if (n != NULL) {
+            int64_t rate = share_of(n->type->full_micro_per_hour, n->type, popcount32(k->mask), k->cpu_milli);
+            r->rate_micro = weir_i64_add_sat(r->rate_micro, rate);
+            r->expected_us = max_i64(r->expected_us, run_time_on(s, n->type->throughput));
+        }
+    }
+    r->charged_micro = weir_mul_div_sat(r->rate_micro, r->expected_us, WEIR_US_PER_HOUR);
+}
+
+void run_rerate(struct weir_core *c, struct run *r)
+{
+    int64_t was = r->charged_micro;
+    run_rate(c, r);
+    if (r->charged_micro != was) {
+        project_spend(c, r->job->class->project, r->charged_micro - was);
+    }
+    run_predict(c, r);
+    timer_for_run(c, r);
 }
 
 struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n)
@@ -196,16 +227,12 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
     r->placed_us = c->now_us;
     for (uint32_t i = 0; i < n; i++) {
         struct rank *k = &r->rank[i];
-        struct node_type *type = spot[i].node->type;
         k->mask = node_pick_gpus(spot[i].node, spot[i].gpus);
         k->cpu_milli = s->req.cpu_milli;
         k->mem_mib = s->req.mem_mib;
-        r->rate_micro = weir_i64_add_sat(
-            r->rate_micro,
-            share_of(type->full_micro_per_hour, type, spot[i].gpus, s->req.cpu_milli));
-        r->expected_us = max_i64(r->expected_us, run_time_on(s, type->throughput));
         k->node = spot[i].node;
     }
+    run_rate(c, r);
     run_predict(c, r);
     for (uint32_t i = 0; i < n; i++) {
         node_take(c, spot[i].node, r, i);
@@ -219,13 +246,13 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
     t->ended_us = 0;
     t->exit_code = 0;
     t->signal = 0;
-    r->hold = hold_new(
-        c, r, weir_mul_div_sat(r->rate_micro, s->req.max_duration.us, WEIR_US_PER_HOUR));
-    r->charged_micro = weir_mul_div_sat(r->rate_micro, r->expected_us, WEIR_US_PER_HOUR);
+    /* a run that reaches max_cost is stopped: more than that need not be held */
+    int64_t worst = weir_mul_div_sat(r->rate_micro, s->req.max_duration.us, WEIR_US_PER_HOUR);
+    r->hold = hold_new(c, r, min_i64(worst, max_cost_left(j, ordinal)));
     task_move(c, j, ordinal, WEIR_TASK_STARTING);
     project_spend(c, j->class->project, r->charged_micro);
-    timer_for_run(c, r);
     run_tell(c, r);
+    timer_for_run(c, r); /* what was told may cost up to its limit, started or not */
     return r;
 }
 
@@ -385,6 +412,10 @@ static enum weir_task_state verdict(struct weir_core *c, struct run *r, enum wei
         t->losses = (uint16_t)(t->losses + (t->losses < UINT16_MAX));
         again = t->losses <= c->conf.retries_lost_max && t->losses < UINT16_MAX;
     }
+    if (again && max_cost_left(r->job, r->ordinal) == 0) {
+        t->reason = WEIR_REASON_MAX_COST; /* nothing is left for another attempt */
+        again = false;
+    }
     if (again) {
         explain_retry(c, r, reason);
     }
@@ -443,8 +474,9 @@ void run_rank_end(struct weir_core *c,
         r->signal = signal;
     }
     /* once a rank has failed, what the others did has failed with it, however they were ended */
-    bool failed = is_own_failure((enum weir_reason)r->end_reason, r->exit_code);
-    segment_close(c, r, rank, at_us, failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, exit_code));
+    k->failed = is_own_failure(reason, exit_code);
+    r->failed = r->failed || k->failed;
+    segment_close(c, r, rank, at_us, r->failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, exit_code));
     if (k->node != NULL) {
         node_give(c, r, rank);
     }

@@ -60,7 +60,7 @@ struct shape *shape_new(struct weir_core *c, uint32_t id, const struct weir_requ
     return s;
 }
 
-struct shape *shape_intern(struct weir_core *c, const struct weir_request *r)
+struct shape *shape_find(const struct weir_core *c, const struct weir_request *r)
 {
     uint64_t head = 0;
     if (weir_map_get(&c->shape_by_hash, request_hash(r), &head)) {
@@ -70,7 +70,25 @@ struct shape *shape_intern(struct weir_core *c, const struct weir_request *r)
             }
         }
     }
-    return shape_new(c, (uint32_t)c->shapes.n, r);
+    return NULL;
+}
+
+struct shape *shape_intern(struct weir_core *c, const struct weir_request *r)
+{
+    struct shape *s = shape_find(c, r);
+    return s != NULL ? s : shape_new(c, (uint32_t)c->shapes.n, r);
+}
+
+void shape_drop(struct weir_core *c, struct shape *s)
+{
+    WEIR_ASSERT(c->shapes.p[c->shapes.n - 1] == s && s->classes == NULL);
+    c->shapes.n--;
+    if (s->hash_next != NULL) {
+        weir_map_put(&c->shape_by_hash, s->hash, (uint64_t)(uintptr_t)s->hash_next);
+    } else {
+        (void)weir_map_remove(&c->shape_by_hash, s->hash);
+    }
+    shape_free(s);
 }
 
 void shape_free(struct shape *s)
@@ -125,6 +143,15 @@ struct project *project_get(struct weir_core *c, uint32_t id)
             (c->projects.n - 1 - i) * sizeof *c->projects.p);
     c->projects.p[i] = p;
     return p;
+}
+
+void project_drop(struct weir_core *c, struct project *p)
+{
+    size_t i = project_place(c, p->id);
+    WEIR_ASSERT(c->projects.p[i] == p && p->waiting == 0 && p->running == 0 && !p->changed);
+    memmove(&c->projects.p[i], &c->projects.p[i + 1], (c->projects.n - i - 1) * sizeof *c->projects.p);
+    c->projects.n--;
+    free(p);
 }
 
 /* micro x 2^(-span / half_life), by the binary digits of the fraction. */

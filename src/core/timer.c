@@ -176,18 +176,18 @@ void timers_run(struct weir_core *c)
 {
     enum { ROUNDS_MAX = 8 };
     for (int round = 0; round < ROUNDS_MAX; round++) {
-        weir_vec_clear(&c->due);
+        weir_vec_clear(&c->timers_due);
         while (c->timers.n > 0 && c->timers.p[0].at_us <= c->now_us) {
-            weir_vec_push(&c->due, c->timers.p[0]);
+            weir_vec_push(&c->timers_due, c->timers.p[0]);
             timer_pop(c);
         }
-        if (c->due.n == 0) {
+        if (c->timers_due.n == 0) {
             return;
         }
-        qsort(c->due.p, c->due.n, sizeof *c->due.p, by_object);
-        for (size_t i = 0; i < c->due.n; i++) {
-            if (i == 0 || by_object(&c->due.p[i - 1], &c->due.p[i]) != 0) {
-                timer_look(c, &c->due.p[i]);
+        qsort(c->timers_due.p, c->timers_due.n, sizeof *c->timers_due.p, by_object);
+        for (size_t i = 0; i < c->timers_due.n; i++) {
+            if (i == 0 || by_object(&c->timers_due.p[i - 1], &c->timers_due.p[i]) != 0) {
+                timer_look(c, &c->timers_due.p[i]);
             }
         }
     }

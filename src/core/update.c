@@ -66,24 +66,28 @@ static int job_check(const struct weir_core *c, const struct weir_event *ev, str
     return 0;
 }
 
-static void job_submit(struct weir_core *c, const struct weir_event *ev)
+struct job *job_of(struct weir_core *c, const struct weir_event *ev)
 {
-    uint64_t id = ev->u.job_submit.job.v;
     uint32_t n = ev->u.job_submit.n_tasks;
-    const struct weir_request *req = ev->u.job_submit.request;
-    struct job *j = job_new(c, id, n);
-    j->class = class_get(c, shape_intern(c, req), project_get(c, ev->u.job_submit.project.v),
-                         ev->u.job_submit.priority, ev->now.us, ev->u.job_submit.deadline.us);
-    j->submitted_us = ev->now.us;
+    struct job *j = job_new(c, ev->u.job_submit.job.v, n);
+    j->class = class_get(c, shape_intern(c, ev->u.job_submit.request), project_get(c, ev->u.job_submit.project.v),
+                         ev->u.job_submit.priority, c->now_us, ev->u.job_submit.deadline.us);
+    j->submitted_us = c->now_us;
     j->user = ev->u.job_submit.user.v;
     j->n_tasks = n;
     j->parallel_max = ev->u.job_submit.parallel_max;
     j->count[WEIR_TASK_WAITING] = n;
     queue_add_all(c, j);
     queue_update(c, j);
+    return j;
+}
+
+static void job_submit(struct weir_core *c, const struct weir_event *ev)
+{
+    struct job *j = job_of(c, ev);
     job_changed(c, j);
-    if (id >= c->next_job) {
-        c->next_job = id + 1;
+    if (j->id >= c->next_job) {
+        c->next_job = j->id + 1;
     }
 }
 
@@ -221,6 +225,9 @@ static void node_arrive(struct weir_core *c, struct node *n, const struct weir_n
     n->spec = *spec;
     n->spec.lease = lease;
     node_set_type(c, n);
+    for (size_t i = 0; i < n->runs.n; i++) {
+        run_rerate(c, n->runs.p[i].run);
+    }
 }
 
 /* The hardware or its rates are not what they were: what no longer fits is lost, the rest is metered
@@ -426,6 +433,11 @@ static void run_ended(struct weir_core *c, const struct weir_event *ev)
     }
     if (reason == WEIR_REASON_PREEMPT && r->stop_reason != WEIR_REASON_PREEMPT) {
         reason = WEIR_REASON_NODE_LOST;
+    }
+    const struct node *n = r->rank[rank].node;
+    if (reason == WEIR_REASON_RECLAIM && r->stop_reason == WEIR_REASON_NONE && n->lease != NULL &&
+        n->lease->state == WEIR_LEASE_READY) {
+        lease_terminate(c, n->lease); /* nobody here asked: the machine is going, by its agent's word */
     }
     run_rank_end(c, r, rank, (enum weir_reason)reason, code, signal,
                  clamp_at(c, r, ev->u.run_ended.at.us));

@@ -180,7 +180,7 @@ const char *weir_verdict_text(enum weir_verdict v)
     case WEIR_VERDICT_MARKET:
         return "is ruled out by the job's choice of spot or on-demand";
     case WEIR_VERDICT_MAX_COST:
-        return "could cost more than the job's max_cost leaves";
+        return "is expected to cost more than the job's max_cost leaves";
     case WEIR_VERDICT_DEADLINE:
         return "would end after the deadline, or could if it is reclaimed once";
     case WEIR_VERDICT_RESERVED:

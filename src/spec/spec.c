@@ -523,13 +523,6 @@ int weir_spec_finish(struct weir_spec *s, struct weir_err *err)
     }
     if (q->max_duration.us == 0) {
         q->max_duration.us = DEFAULT_DURATION_US;
-        if (q->max_cost_micro > 0) {
-            /* a place is taken only where its worst case stays within max_cost; 24 hours of anything is a lot */
-            char most[WEIR_MONEY_SIZE];
-            spec_warn(s, "max_cost: without max_duration the worst case is 24h, so only places of at most %s per hour are taken;"
-                      " say max_duration",
-                      weir_money_format_short(q->max_cost_micro / 24, most));
-        }
     }
     if (q->checkpoint_grace.us == 0) {
         q->checkpoint_grace.us = DEFAULT_GRACE_US;

@@ -189,6 +189,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ev.now.us = now;
         ev.kind = (enum weir_event_kind)(take(&b) % (WEIR_EVENT_MAX + 1));
         fill(&b, model, &s, &ev);
+        if (ev.kind == WEIR_EVENT_JOB_SUBMIT) {
+            struct weir_explain said;
+            (void)weir_core_what_if(c, &ev, &said, &err);
+        }
         if (weir_core_step(c, &ev, &x, &err) == 0 && x.wake_at.us != INT64_MAX) {
             WEIR_ASSERT(x.wake_at.us >= now);
         }

@@ -103,6 +103,21 @@ def test_owned_capacity_comes_first_for_a_task_without_gpus(weir):
         assert b.get("/v1/jobs/1")["pool"] == "local", b.json("explain", "1")
 
 
+def test_a_dry_run_says_what_would_become_of_it_now(weir):
+    with Broker(weir, gpus="A100:2") as b:
+        until("the own node", lambda: b.json("nodes"))
+        (b.dir / "j.yaml").write_text("resources: {accelerators: 'A100:2'}\nmax_cost: 0.01\nrun: sleep 60\n")
+        dry = b.json("submit", "--dry-run", "j.yaml")
+        assert dry["possible"] and dry["explain"]["decision"] == "start", dry
+        job = int(b.ok("submit", "j.yaml"))
+        until("the task takes the GPUs", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        dry = b.json("submit", "--dry-run", "j.yaml")
+        assert dry["explain"]["decision"] == "wait" and dry["explain"]["candidates"][0]["start_delay_s"] > 0, dry
+        assert "The task waits for" in b.ok("submit", "--dry-run", "j.yaml")
+        assert len(b.json("jobs")) == 1
+        b.ok("cancel", str(job))
+
+
 def test_cancel_stops_a_process_tree(weir):
     with Broker(weir) as b:
         seconds = str(100000 + os.getpid())  # so that only this test's processes have it in their command line

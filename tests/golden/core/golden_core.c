@@ -223,11 +223,16 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
     if (x->task.job.v != 0) {
         weir_str_addf(&s->out, " %" PRIu64 ".%u", x->task.job.v, x->task.ordinal);
     }
-    if (x->decision == WEIR_DECISION_END_LEASE) {
+    if (x->decision == WEIR_DECISION_END_LEASE || x->decision == WEIR_DECISION_KEEP_LEASE) {
         weir_str_addf(&s->out, " lease %" PRIu64, x->lease.v);
     }
+    if (x->decision == WEIR_DECISION_KEEP_LEASE) {
+        char buf[WEIR_RFC3339_SIZE];
+        weir_str_addf(&s->out, " for %s", weir_dur_format(x->expected_run, buf));
+    }
     if (x->reason != 0) {
-        weir_str_addf(&s->out, " after %s", weir_reason_name((enum weir_reason)x->reason));
+        weir_str_addf(&s->out, x->decision == WEIR_DECISION_BLOCKED ? " (%s)" : " after %s",
+                      weir_reason_name((enum weir_reason)x->reason));
     }
     if (x->other.job.v != 0) {
         weir_str_addf(&s->out, " for %" PRIu64 ".%u", x->other.job.v, x->other.ordinal);
@@ -313,19 +318,26 @@ static void request_of(struct scene *s, struct weir_sv line, struct weir_request
     }
 }
 
-static void do_submit(struct scene *s, struct weir_sv line)
+/* The event borrows the request. */
+static struct weir_event submission_of(struct scene *s, struct weir_sv line, struct weir_request *r)
 {
-    struct weir_request r;
     struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
-    request_of(s, line, &r);
-    ev.u.job_submit.job = weir_core_take_job_id(s->w.core);
+    request_of(s, line, r);
     ev.u.job_submit.project.v = (uint32_t)number(s, line, "project", 1);
     ev.u.job_submit.priority = (int32_t)number(s, line, "priority", 50);
     ev.u.job_submit.n_tasks = (uint32_t)number(s, line, "tasks", 1);
     ev.u.job_submit.parallel_max = (uint32_t)number(s, line, "parallel", 0);
     int64_t deadline = span(s, line, "deadline", 0).us;
     ev.u.job_submit.deadline.us = deadline == 0 ? 0 : s->w.now_us + deadline;
-    ev.u.job_submit.request = &r;
+    ev.u.job_submit.request = r;
+    return ev;
+}
+
+static void do_submit(struct scene *s, struct weir_sv line)
+{
+    struct weir_request r;
+    struct weir_event ev = submission_of(s, line, &r);
+    ev.u.job_submit.job = weir_core_take_job_id(s->w.core);
     step(s, &ev);
 }
 
@@ -496,9 +508,15 @@ static void do_show(struct scene *s, struct weir_sv line)
         weir_str_adds(&s->out, "    not known (any more)\n");
         return;
     }
-    weir_str_addf(&s->out, "    %s, reason %s, attempt %u, failures %u, losses %u, node %" PRIu64 "\n",
+    weir_str_addf(&s->out, "    %s, reason %s, attempt %u, failures %u, losses %u, node %" PRIu64,
                   weir_task_state_name(v.state), weir_reason_name(v.reason), v.attempt, v.failures,
                   v.losses, v.node.v);
+    struct weir_hold_view h;
+    if (weir_core_hold(s->w.core, v.hold, &h)) {
+        weir_str_adds(&s->out, ", held ");
+        out_money(s, h.amount_micro);
+    }
+    weir_str_addc(&s->out, '\n');
 }
 
 static void do_possible(struct scene *s, struct weir_sv line)
@@ -517,6 +535,19 @@ static void do_possible(struct scene *s, struct weir_sv line)
                       w->model == WEIR_GPU_MODEL_ANY ? "any" : weir_gpu_table_get(s->gpus, w->model)->name,
                       nearest.nodes, nearest.cpu_milli / 1000, nearest.mem_mib / 1024);
     }
+}
+
+static void do_whatif(struct scene *s, struct weir_sv line)
+{
+    struct weir_request r;
+    struct weir_explain x;
+    struct weir_err err = {""};
+    struct weir_event ev = submission_of(s, line, &r);
+    ev.now.us = s->w.now_us;
+    if (!weir_core_what_if(s->w.core, &ev, &x, &err) || !weir_core_check(s->w.core, &err)) {
+        bad(s, err.text);
+    }
+    out_explain(s, &x);
 }
 
 static void do_restore(struct scene *s)
@@ -626,6 +657,8 @@ static void do_line(struct scene *s, struct weir_sv line)
         do_explain(s, rest);
     } else if (weir_streq(v, "possible")) {
         do_possible(s, rest);
+    } else if (weir_streq(v, "whatif")) {
+        do_whatif(s, rest);
     } else if (weir_streq(v, "restore")) {
         do_restore(s);
     } else if (weir_streq(v, "confirm") || weir_streq(v, "ready") || weir_streq(v, "refuse") ||

@@ -364,6 +364,29 @@ static void twin_step(struct history *h, const struct weir_event *ev)
     }
 }
 
+/* Only one of the two cores is asked: what it says must not show in what it does. */
+static void ask_what_if(struct history *h)
+{
+    struct weir_explain x;
+    struct weir_err err = {""};
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT, .now = {h->w.now_us}};
+    struct weir_request r = h->request[below(h, REQUESTS)];
+    r.retries += (uint32_t)below(h, 2) * 7; /* a shape of its own, perhaps */
+    ev.u.job_submit.project.v = 1 + (uint32_t)below(h, 9);
+    ev.u.job_submit.priority = (int32_t)below(h, 1001);
+    ev.u.job_submit.n_tasks = 1 + (uint32_t)below(h, 70);
+    ev.u.job_submit.request = &r;
+    struct weir_core_stats before = weir_core_stats(h->w.core);
+    assert_true(weir_core_what_if(h->w.core, &ev, &x, &err));
+    struct weir_core_stats after = weir_core_stats(h->w.core);
+    assert_int_equal(before.jobs, after.jobs);
+    assert_int_equal(before.shapes, after.shapes);
+    assert_int_equal(before.tasks_waiting, after.tasks_waiting);
+    if (!weir_core_check(h->w.core, &err)) {
+        fail_msg("after what_if: %s", err.text);
+    }
+}
+
 static void one_step(struct history *h, bool twins)
 {
     struct weir_node_spec spec = {0};
@@ -373,6 +396,9 @@ static void one_step(struct history *h, bool twins)
     if (twins && h->twin == NULL && below(h, 80) == 0) {
         h->twin = world_restore(&h->w);
         h->twin_steps = 0;
+    }
+    if (below(h, 16) == 0) {
+        ask_what_if(h);
     }
     struct weir_event ev =
         h->twin != NULL && h->twin_steps == 0 ? ev_offers(h) : random_event(h, &spec);
