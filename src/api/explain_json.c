@@ -186,6 +186,14 @@ static void add_cost(struct weir_str *out, const struct weir_names *n, const str
     weir_str_adds(out, ".");
 }
 
+static void add_queue(struct weir_str *out, const struct weir_explain *e)
+{
+    if (e->queue_ahead > 0) {
+        weir_str_addf(out, " %" PRIu32 " waiting task%s before it; a higher priority would pass %s.", e->queue_ahead,
+                      e->queue_ahead == 1 ? " comes" : "s come", e->queue_ahead == 1 ? "it" : "them");
+    }
+}
+
 static void placed_text(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
 {
     char buf[2 * NAME_SIZE];
@@ -230,9 +238,8 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
     add_cost(out, n, e, c);
     add_alternative(out, n, e);
     add_rejections(out, e);
-    if (e->decision == WEIR_DECISION_WAIT && e->queue_ahead > 0) {
-        weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead,
-                      e->queue_ahead == 1 ? " comes" : "s come");
+    if (e->decision == WEIR_DECISION_WAIT) {
+        add_queue(out, e);
     }
 }
 
@@ -250,10 +257,7 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
     case WEIR_DECISION_BLOCKED:
         weir_str_addf(out, "%s cannot go anywhere now.", subject(names, e->task, a));
         add_rejections(out, e);
-        if (e->queue_ahead > 0) {
-            weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead,
-                          e->queue_ahead == 1 ? " comes" : "s come");
-        }
+        add_queue(out, e);
         return;
     case WEIR_DECISION_PREEMPT:
         weir_str_addf(out, "%s is stopped to make room for task %s, which has a higher priority; it is queued again.",

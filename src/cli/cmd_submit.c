@@ -27,7 +27,7 @@ static void print_dry_run(const char *file, const json_t *answer)
     weir_str_addf(&out, "%s: %s\n", file, weir_get_bool(answer, "possible") ? "possible" : "not possible now");
     const json_t *explain = json_object_get(answer, "explain");
     if (json_is_object(explain) && json_object_size(explain) > 0) {
-        weir_explain_text(explain, weir_get_currency(answer), &out);
+        weir_explain_text(explain, weir_get_currency(answer), false, &out);
     }
     (void)fputs(weir_str_cstr(&out), stdout);
     weir_str_release(&out);

@@ -159,9 +159,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .opts = weir_opts_explain,
         .help =
             "Shows the stored records of every decision about the task, oldest first: the candidates with the terms\n"
-            "of their expected cost, what was rejected and why, and the margin. A waiting task is looked at anew.",
+            "of their expected cost, what was rejected and why, and the margin. A waiting task is looked at anew. Of an\n"
+            "array, decisions that say the same of several tasks are told once, with one task as the example.",
         .examples =
-            "weir explain 12\tthe job's first task\nweir explain --last 12_7\tthe latest decision about task 7\n",
+            "weir explain 12\tthe job\nweir explain --last 12_7\tthe latest decision about task 7 of an array\n",
         .operands_min = 1,
         .operands_max = 1,
     },
