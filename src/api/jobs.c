@@ -377,6 +377,7 @@ struct task_list {
     uint32_t limit;
     uint32_t n;      /* written */
     uint32_t next;   /* ordinal that comes next */
+    uint32_t end;    /* ordinal to stop before */
     uint32_t n_rows; /* of this scan */
 };
 
@@ -408,8 +409,8 @@ static int on_list_task(void *ctx, const struct weir_task_row *row)
     if (row->view.id.ordinal < l->next) {
         return 0;
     }
-    fill_gap(l, row->view.id.ordinal);
-    if (l->n == l->limit) {
+    fill_gap(l, row->view.id.ordinal < l->end ? row->view.id.ordinal : l->end);
+    if (l->n == l->limit || row->view.id.ordinal >= l->end) {
         return 1;
     }
     l->next = row->view.id.ordinal + 1;
@@ -424,10 +425,11 @@ static int scan_tasks(struct weir_store *s, struct task_list *l, struct weir_err
 {
     uint32_t seen = 0;
     bool filter_rows = l->states != 0 && !is_wanted(l, WEIR_TASK_WAITING);
-    while (l->n < l->limit && l->next < l->job->view.n_tasks && seen < TASK_SCAN_MAX) {
+    while (l->n < l->limit && l->next < l->end && seen < TASK_SCAN_MAX) {
+        uint32_t left = l->end - l->next;
         struct weir_task_filter f = {.job = l->job->view.id,
                                      .from_ordinal = l->next,
-                                     .limit = API_LIST_LIMIT_MAX,
+                                     .limit = left < API_LIST_LIMIT_MAX ? left : API_LIST_LIMIT_MAX,
                                      .states = filter_rows ? l->states : 0};
         l->n_rows = 0;
         int rc = s->ops->list_tasks(s, &f, on_list_task, l, err);
@@ -435,8 +437,8 @@ static int scan_tasks(struct weir_store *s, struct task_list *l, struct weir_err
             return rc < 0 ? rc : 0; /* 1: the page is full */
         }
         seen += l->n_rows;
-        if (l->n_rows < API_LIST_LIMIT_MAX) {
-            fill_gap(l, l->job->view.n_tasks);
+        if (l->n_rows < f.limit) {
+            fill_gap(l, l->end);
         }
     }
     return 0;
@@ -461,12 +463,20 @@ static int list_tasks(struct api_request *rq, struct weir_store *s, struct weir_
                           .states = (uint32_t)api_number(rq, "state", 0),
                           .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT)};
     uint64_t cursor = api_number(rq, "cursor", 0);
-    l.next = cursor > job.view.n_tasks ? job.view.n_tasks : (uint32_t)cursor;
+    const struct api_value *index = api_param(rq, "index");
+    l.end = job.view.n_tasks;
+    l.next = cursor > l.end ? l.end : (uint32_t)cursor;
+    if (rc == 0 && index->is_given) {
+        uint32_t only = 0;
+        rc = api_array_find(&array, job.view.id, index->number, &only, &rq->err);
+        l.end = only + 1;
+        l.next = l.next > only ? l.end : only;
+    }
     weir_json_object(&l.j);
     weir_json_key(&l.j, "items");
     weir_json_array(&l.j);
     rc = rc < 0 ? rc : scan_tasks(s, &l, &rq->err);
-    end_list(&l.j, l.next < job.view.n_tasks, l.next);
+    end_list(&l.j, l.next < l.end, l.next);
     api_node_names_release(&names);
     api_job_release(&job);
     return rc;

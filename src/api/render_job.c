@@ -37,8 +37,8 @@ int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t i
     }
     if (ordinal == UINT32_MAX || ordinal >= a->n_tasks) {
         return weir_fail(err, -WEIR_ENOTFOUND,
-                         a->n == 0 ? "job %" PRIu64 " is no array; it has no task %" PRIu64
-                                   : "job %" PRIu64 " has no task %" PRIu64,
+                         a->n == 0 ? "job %" PRIu64 " is no array; it has no task with index %" PRIu64
+                                   : "job %" PRIu64 " has no task with index %" PRIu64,
                          job.v, index);
     }
     *ret = ordinal;

@@ -60,6 +60,8 @@ static void answers_are_as_documented(void **state)
         {"tasks_last", "/v1/jobs/12/tasks?cursor=98"},
         {"tasks_failed", "/v1/jobs/12/tasks?state=failed"},
         {"tasks_waiting", "/v1/jobs/12/tasks?state=waiting,failed&limit=2"},
+        {"tasks_index", "/v1/jobs/12/tasks?index=1"},
+        {"tasks_index_without_row", "/v1/jobs/12/tasks?index=50"},
         {"tasks_gang", "/v1/jobs/15/tasks"},
         {"explain", "/v1/jobs/12/explain?task=0"},
         {"explain_waiting", "/v1/jobs/14/explain"},
