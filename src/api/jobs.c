@@ -168,6 +168,13 @@ static int read_spec(struct api_request *rq, struct api_call *call)
     }
     (void)pthread_mutex_unlock(lock);
     json_decref(body);
+    struct weir_wall now = weir_clock_wall(a->conf.clock);
+    if (rc == 0 && call->spec->deadline.us != 0 && call->spec->deadline.us <= now.us) {
+        char buf[WEIR_RFC3339_SIZE];
+        rc = weir_fail(&rq->err, -WEIR_EINVAL,
+                       "deadline %s has passed already; give a later one, or a span from now such as 36h",
+                       weir_wall_format(call->spec->deadline, buf));
+    }
     if (rc == 0 && call->text.overflowed) {
         rc = weir_fail(&rq->err, -WEIR_ELIMIT, "the job specification is too large");
     }
@@ -231,7 +238,45 @@ void api_handle_job(struct api_request *rq)
     reply_job(rq->api, rq->http, (struct weir_job_id){rq->path[0].number});
 }
 
-/* Only on the lane can an ended job be told from one that never was. */
+static int on_task_state(void *ctx, const struct weir_task_row *row)
+{
+    *(enum weir_task_state *)ctx = row->view.state;
+    return 0;
+}
+
+/* -WEIR_ENOTFOUND where the job or task never was, -WEIR_ECONFLICT where it is over: the deciding core forgets both. */
+static int check_cancel(struct weir_api *a, struct weir_job_id id, bool has_index, uint32_t index, struct weir_err *err)
+{
+    unsigned which;
+    struct api_job job;
+    struct api_array array;
+    struct weir_task_id task = {.job = id};
+    enum weir_task_state state = WEIR_TASK_WAITING;
+    struct weir_store *s = api_reader_take(a, &which);
+    int rc = api_job_get(s, id, false, &job, err);
+    if (rc < 0) {
+        api_reader_put(a, which);
+        return rc;
+    }
+    if (weir_job_state_is_final(job.view.state)) {
+        rc = weir_fail(err, -WEIR_ECONFLICT, "job %" PRIu64 " has ended already: it %s%s", id.v,
+                       job.view.state == WEIR_JOB_CANCELLED ? "was " : "", weir_job_state_name(job.view.state));
+    } else if (has_index) {
+        rc = api_array_parse(job.array, job.view.n_tasks, &array, err);
+        rc = rc < 0 ? rc : api_array_find(&array, id, index, &task.ordinal, err);
+        /* without a row it has never left the queue */
+        int found = rc < 0 ? rc : s->ops->get_task(s, task, on_task_state, &state, err);
+        rc = found == -WEIR_ENOTFOUND && rc == 0 ? 0 : found;
+    }
+    if (rc == 0 && weir_task_state_is_final(state)) {
+        rc = weir_fail(err, -WEIR_ECONFLICT, "task %" PRIu64 "_%" PRIu32 " has ended already: it %s%s", id.v, index,
+                       state == WEIR_TASK_CANCELLED ? "was " : "", weir_task_state_name(state));
+    }
+    api_reader_put(a, which);
+    api_job_release(&job);
+    return rc;
+}
+
 static void cancel_finish(struct api_call *call)
 {
     struct weir_job_id id = call->cmd.u.cancel.job;
@@ -239,22 +284,10 @@ static void cancel_finish(struct api_call *call)
         reply_job(call->api, call->http, id);
         return;
     }
-    unsigned which;
-    struct api_job job;
+    /* it ended in between */
     struct weir_err err = {{0}};
-    struct weir_store *s = api_reader_take(call->api, &which);
-    int rc = api_job_get(s, id, false, &job, &err);
-    api_reader_put(call->api, which);
-    if (rc == 0) {
-        bool has_ended = weir_job_state_is_final(job.view.state);
-        rc = has_ended ? weir_fail(&err, -WEIR_ECONFLICT, "job %" PRIu64 " has ended already: it %s", id.v,
-                                   job.view.state == WEIR_JOB_CANCELLED ? "was cancelled"
-                                                                        : weir_job_state_name(job.view.state))
-                       : call->cmd.code;
-        err = has_ended ? err : call->cmd.err;
-        api_job_release(&job);
-    }
-    api_fail(call->http, rc, &err);
+    int rc = check_cancel(call->api, id, call->cmd.u.cancel.has_index, call->cmd.u.cancel.index, &err);
+    api_fail(call->http, rc < 0 ? rc : call->cmd.code, rc < 0 ? &err : &call->cmd.err);
 }
 
 static void cancel_done(struct weir_command *cmd)
@@ -270,6 +303,13 @@ static void cancel_done(struct weir_command *cmd)
 
 void api_handle_cancel(struct api_request *rq)
 {
+    const struct api_value *task = api_param(rq, "task");
+    int rc = check_cancel(rq->api, (struct weir_job_id){rq->path[0].number}, task->is_given, (uint32_t)task->number,
+                          &rq->err);
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        return;
+    }
     struct api_call *call = api_call_new(rq, WEIR_COMMAND_CANCEL);
     call->cmd.u.cancel.job.v = rq->path[0].number;
     call->cmd.u.cancel.has_index = api_param(rq, "task")->is_given;
@@ -298,6 +338,13 @@ void api_handle_wait(struct api_request *rq)
 struct job_list {
     WEIR_VEC(struct api_job) jobs;
 };
+
+static int on_any_job(void *ctx, const struct weir_job_row *row)
+{
+    (void)row;
+    *(bool *)ctx = true;
+    return 0;
+}
 
 static int on_list_job(void *ctx, const struct weir_job_row *row)
 {
@@ -341,6 +388,12 @@ void api_handle_jobs(struct api_request *rq)
     for (size_t i = 0; rc == 0 && i < l.jobs.n; i++) {
         rc = api_job_fill(s, &l.jobs.p[i], &rq->err);
     }
+    bool has_more = false;
+    if (rc == 0 && l.jobs.n > 0 && l.jobs.n == f.limit) {
+        f.before = l.jobs.p[l.jobs.n - 1].view.id.v;
+        f.limit = 1;
+        rc = s->ops->list_jobs(s, &f, on_any_job, &has_more, &rq->err);
+    }
     api_reader_put(a, which);
     if (rc == 0) {
         struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
@@ -351,7 +404,7 @@ void api_handle_jobs(struct api_request *rq)
         for (size_t i = 0; i < l.jobs.n; i++) {
             api_job_json(&j, &l.jobs.p[i], a->conf.currency);
         }
-        end_list(&j, l.jobs.n == f.limit, l.jobs.n == 0 ? 0 : l.jobs.p[l.jobs.n - 1].view.id.v);
+        end_list(&j, has_more, l.jobs.n == 0 ? 0 : l.jobs.p[l.jobs.n - 1].view.id.v);
         api_reply(rq->http, 200, &out);
     } else {
         api_fail(rq->http, rc, &rq->err);

@@ -33,10 +33,13 @@ void api_node_json(struct weir_json *j, const struct weir_node_row *row)
     struct weir_sv declared = api_json_find(weir_sv_of(row->detail_json), "declared");
     weir_json_object(j);
     weir_json_kv_u64(j, "id", v->spec.id.v);
-    weir_json_kv_cstr(j, "name", row->name);
-    weir_json_kv_cstr(j, "pool", row->pool);
-    weir_json_kv_cstr(j, "state", weir_node_state_name(v->state));
-    weir_json_kv_bool(j, "joined", v->spec.lease.v == 0 || v->joined);
+    /* a rented machine gets its name and pool when it joins; the pool will be its provider's */
+    bool has_pool = row->pool != NULL && row->pool[0] != '\0';
+    weir_json_kv_cstr(j, "name", row->name == NULL || row->name[0] == '\0' ? NULL : row->name);
+    weir_json_kv_cstr(j, "pool", has_pool ? row->pool : v->spec.provider[0] != '\0' ? v->spec.provider : NULL);
+    bool joined = v->spec.lease.v == 0 || v->joined;
+    weir_json_kv_cstr(j, "state", joined || v->state != WEIR_NODE_UP ? weir_node_state_name(v->state) : "booting");
+    weir_json_kv_bool(j, "joined", joined);
     weir_json_kv_cstr(j, "gpu", v->spec.gpus == 0 ? NULL : row->gpu_model);
     weir_json_kv_u64(j, "gpus", v->spec.gpus);
     weir_json_kv_u64(j, "gpus_free", (uint64_t)__builtin_popcount(v->gpu_free_mask));

@@ -55,6 +55,7 @@ const struct api_route api_routes[] = {
                      {"spot", API_PARAM_BOOL, .summary = "only spot, or only others"},
                      {"region", API_PARAM_TEXT, .min = 1, .max = 64, .summary = "pattern: eu-*"},
                      {"cloud", API_PARAM_TEXT, .min = 1, .max = 64, .summary = "pattern of the provider's name"},
+                     {"launchable", API_PARAM_BOOL, .summary = "only what can be had now: owned, or of a configured provider"},
                      {"all", API_PARAM_BOOL, .summary = "excluded ones too, with the reason"},
                      P_LIMIT, P_CURSOR, END},
      .handle = api_handle_offers, .summary = "Every way to get such a machine, owned first, then by price"},

@@ -123,7 +123,8 @@ static const char *nearest_text(struct broker *b, const struct weir_request *nea
     return buf;
 }
 
-static const char *most_common_verdict(const struct weir_explain *x)
+/* As a sentence about the machine that was looked at. */
+static const char *most_common_verdict(const struct weir_explain *x, char *buf, size_t size)
 {
     int best = -1;
     for (int v = WEIR_VERDICT_DEARER + 1; v < WEIR_VERDICT_MAX; v++) {
@@ -131,8 +132,11 @@ static const char *most_common_verdict(const struct weir_explain *x)
             best = v;
         }
     }
-    return best < 0 ? "nothing is known that could run it: no node has joined and no provider has an offer"
-                    : weir_verdict_text((enum weir_verdict)best);
+    if (best < 0) {
+        return "nothing is known that could run it: no node has joined and no provider has an offer";
+    }
+    (void)snprintf(buf, size, "the machine %s", weir_verdict_text((enum weir_verdict)best));
+    return buf;
 }
 
 /* A request that was possible stays so until nodes or offers change: a burst of equal jobs asks once. */
@@ -164,9 +168,13 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
         return 0;
     }
     char text[256];
+    char reason[160];
     const char *hint = has_near ? nearest_text(b, &near, request, text, sizeof text) : "";
-    return weir_fail(&cmd->err, -WEIR_EIMPOSSIBLE, "no node and no offer can ever run this; the most common reason: %s%s%s%s", most_common_verdict(&cmd->explain),
-                     has_near ? "; the nearest that is possible: " : "", hint, has_near ? "" : "; see 'weir offers --all' and 'weir nodes'");
+    const char *see = has_near ? "" : "; see 'weir offers --all' and 'weir nodes'";
+    return weir_fail(&cmd->err, -WEIR_EIMPOSSIBLE, "no node and no offer can ever run this; the most common reason: %s%s%s%s%s",
+                     most_common_verdict(&cmd->explain, reason, sizeof reason), has_near ? "; the nearest that is possible: " : "", hint, see,
+                     b->n_providers == 0 && request->local != WEIR_LOCAL_ONLY
+                         ? "; no provider is configured, so nothing can be rented ('providers' in weir.yaml)" : "");
 }
 
 static void submit(struct broker *b, struct weir_command *cmd)

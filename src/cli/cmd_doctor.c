@@ -79,11 +79,12 @@ static bool port_answers(void)
     return fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
 }
 
-static void check_broker(struct report *r, struct weir_client *api, const struct weir_err *open_err)
+/* Gives the broker's data directory where it tells, else NULL; caller frees. */
+static char *check_broker(struct report *r, struct weir_client *api, const struct weir_err *open_err)
 {
     if (api == NULL) {
         add(r, "broker", VERDICT_BAD, open_err->text, "correct WEIR_URL, WEIR_TOKEN or WEIR_CA");
-        return;
+        return NULL;
     }
     struct weir_err err = {""};
     json_t *status = NULL;
@@ -97,21 +98,17 @@ static void check_broker(struct report *r, struct weir_client *api, const struct
             addf(r, "port", VERDICT_NOTE, "weir serve --listen 127.0.0.1:PORT, and set WEIR_URL",
                  "something answers on 127.0.0.1:%d, the port that 'weir serve' wants", PORT_DEFAULT);
         }
-        return;
+        return NULL;
     }
     const char *version = weir_get_text(status, "version");
     const json_t *gpus = json_object_get(status, "gpus");
-    const json_t *nodes = json_object_get(status, "nodes");
-    addf(r, "broker", VERDICT_OK, NULL, "version %s at %s: %" PRId64 " nodes up, %" PRId64 " of %" PRId64 " GPUs free",
-         version != NULL ? version : "?", weir_client_url(api), weir_get_i64(nodes, "up", 0),
+    int64_t up = weir_get_i64(json_object_get(status, "nodes"), "up", 0);
+    addf(r, "broker", VERDICT_OK, NULL, "version %s at %s: %" PRId64 " %s up, %" PRId64 " of %" PRId64 " GPUs free",
+         version != NULL ? version : "?", weir_client_url(api), up, up == 1 ? "node" : "nodes",
          weir_get_i64(gpus, "free", 0), weir_get_i64(gpus, "total", 0));
     if (version != NULL && !weir_streq(version, WEIR_VERSION)) {
         addf(r, "version", VERDICT_NOTE, "install the same version on both sides", "this program is %s, the broker %s",
              WEIR_VERSION, version);
-    }
-    if (weir_get_i64(nodes, "lost", 0) > 0) {
-        addf(r, "nodes", VERDICT_BAD, "look at their agents: weir nodes; systemctl status weir-agent",
-             "%" PRId64 " nodes are lost: no word from their agents", weir_get_i64(nodes, "lost", 0));
     }
     size_t i;
     json_t *c;
@@ -122,7 +119,10 @@ static void check_broker(struct report *r, struct weir_client *api, const struct
         add(r, name != NULL ? name : "check", weir_get_bool(c, "ok") ? VERDICT_OK : VERDICT_BAD,
             text != NULL ? text : "", weir_get_text(c, "remedy"));
     }
+    const char *data = weir_get_text(status, "data");
+    char *dir = data != NULL && data[0] == '/' ? weir_strdup(data) : NULL;
     json_decref(status);
+    return dir;
 }
 
 /* ---- this host ---- */
@@ -304,13 +304,14 @@ int weir_cmd_doctor(const struct weir_args *args, struct weir_err *err)
     struct weir_err open_err = {""};
     (void)err;
     (void)weir_client_open(&api, args, &open_err);
-    check_broker(&r, api, &open_err);
+    WEIR_CLEANUP(weir_freep) char *told = check_broker(&r, api, &open_err);
     /* A broker elsewhere has its data elsewhere. */
     if (api == NULL || weir_client_is_local(api) || weir_args_has(args, "data")) {
-        WEIR_CLEANUP(weir_freep) char *dir = weir_default_data_dir();
+        WEIR_CLEANUP(weir_freep) char *usual = weir_default_data_dir();
         const char *given = weir_args_text(args, "data");
-        check_data_dir(&r, given != NULL ? given : dir);
-        check_config(&r, given != NULL ? given : dir);
+        const char *dir = given != NULL ? given : told != NULL ? told : usual;
+        check_data_dir(&r, dir);
+        check_config(&r, dir);
     }
     check_gpus(&r);
     check_container(&r);

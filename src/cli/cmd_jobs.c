@@ -82,7 +82,7 @@ int weir_cmd_jobs(const struct weir_args *args, struct weir_err *err)
         print_table(items);
     }
     if (more) {
-        weir_talk("there are more jobs: --all lists them");
+        weir_talk("these are the newest %zu; there are more: --limit N, or --all", json_array_size(items));
     }
     json_decref(items);
     return 0;

@@ -15,6 +15,7 @@ const struct weir_opt weir_opts_offers[] = {
     {"spot", 0, WEIR_OPT_FLAG, .help = "spot machines only"},
     {"region", 0, WEIR_OPT_TEXT, .arg = "PATTERN", .help = "regions like eu-*"},
     {"cloud", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "only of this provider"},
+    {"launchable", 'l', WEIR_OPT_FLAG, .help = "only what weir can start now: no mere prices"},
     {"all", 'a', WEIR_OPT_FLAG, .help = "what is excluded too, with the reason"},
     {"limit", 'n', WEIR_OPT_COUNT, .arg = "N", .help = "at most so many (default 50)", .min = 1},
     {0},
@@ -84,6 +85,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
     weir_query_add(&path, "region", weir_args_text(args, "region"));
     weir_query_add(&path, "cloud", weir_args_text(args, "cloud"));
     weir_query_add(&path, "spot", weir_args_has(args, "spot") ? "true" : NULL);
+    weir_query_add(&path, "launchable", weir_args_has(args, "launchable") ? "true" : NULL);
     weir_query_add(&path, "all", weir_args_has(args, "all") ? "true" : NULL);
     /* The one list without a cursor: what is asked for comes whole. */
     uint64_t limit = weir_args_count(args, "limit", 50);

@@ -24,8 +24,9 @@ static int list(const struct weir_args *args, struct weir_err *err)
         {"PROJECT", WEIR_FIELD_TEXT, "name", .shrink = true},
         {"WEIGHT", WEIR_FIELD_INT, "weight"},
         {"DELAY COST", WEIR_FIELD_RATE, "delay_cost_micro_per_hour"},
-        {"SPENT", WEIR_FIELD_MONEY, "spent_micro"},
-        {"OF IT WASTE", WEIR_FIELD_MONEY, "waste_micro"},
+        {"USED", WEIR_FIELD_MONEY, "spent_micro"},
+        {"WASTE", WEIR_FIELD_MONEY, "waste_micro"},
+        {"TOTAL", WEIR_FIELD_MONEY, "total_micro"},
     };
     return weir_list_show(args, "/v1/projects", field, WEIR_ARRAY_LEN(field), "no projects", err);
 }
@@ -45,8 +46,9 @@ static void print_project(const json_t *o)
     weir_line_field("Project:", o, "name");
     weir_line_field("Weight:", o, "weight");
     line_money("Delay cost:", weir_get_i64(o, "delay_cost_micro_per_hour", 0), currency, "/h");
-    line_money("Spent:", weir_get_i64(o, "spent_micro", 0), currency, "");
+    line_money("Used:", weir_get_i64(o, "spent_micro", 0), currency, "");
     line_money("Waste:", weir_get_i64(o, "waste_micro", 0), currency, "");
+    line_money("Total:", weir_get_i64(o, "total_micro", 0), currency, "");
     size_t i;
     json_t *p;
     json_array_foreach(json_object_get(o, "by_pool"), i, p)

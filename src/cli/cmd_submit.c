@@ -63,7 +63,6 @@ static int finish_one(struct weir_client *api, const struct weir_args *args, uin
     return r < 0 ? r : status;
 }
 
-/* Reads, completes and posts one file; the answer comes back owned. */
 /* Task files leave variables such as tokens without a value: --env gives it. */
 static int parse_file(struct weir_sv text, const char *name, const struct weir_args *args, struct weir_gpu_table *gpus,
                       struct weir_spec **ret, struct weir_err *err)
@@ -84,6 +83,7 @@ static int parse_file(struct weir_sv text, const char *name, const struct weir_a
     return r;
 }
 
+/* Reads, completes and posts one file; the answer comes back owned. */
 static int submit_one(struct weir_client *api, const struct weir_args *args, const char *file,
                       struct weir_gpu_table *gpus, json_t **ret, struct weir_err *err)
 {
@@ -91,6 +91,9 @@ static int submit_one(struct weir_client *api, const struct weir_args *args, con
     WEIR_CLEANUP(weir_freep) char *text = NULL;
     size_t n = 0;
     int r = weir_read_file(file, WEIR_SPEC_BYTES_MAX, &text, &n, err);
+    if (r == -WEIR_ENOTFOUND) {
+        return weir_fail(err, r, "%s: there is no such file; to submit a command and leave it running: weir run --detach -- COMMAND", file);
+    }
     if (r < 0) {
         return r;
     }

@@ -861,6 +861,16 @@ static const struct key_row root_keys[] = {
     {"volumes", "volumes", sky_refuse, .skypilot = true},
 };
 
+static const struct key_row *find_row(const struct key_row *rows, size_t n_rows, struct weir_sv key)
+{
+    for (size_t i = 0; i < n_rows; i++) {
+        if (weir_sv_eq(weir_sv_of(rows[i].key), key)) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
 static int unknown_key(const struct reader *rd,
                        const struct doc *entry,
                        const struct key_row *rows,
@@ -878,7 +888,8 @@ static int unknown_key(const struct reader *rd,
     struct doc at = *entry;
     at.line = entry->key_line;
     at.column = entry->key_column;
-    const char *near = weir_nearest(entry->key, names);
+    const struct key_row *below = path[0] == '\0' ? find_row(resource_keys, WEIR_ARRAY_LEN(resource_keys), entry->key) : NULL;
+    const char *near = below != NULL ? below->path : weir_nearest(entry->key, names);
     int key_n = entry->key.n > 60 ? 60 : (int)entry->key.n;
     const char *in = path[0] == '\0' ? "" : " in ";
     if (near != NULL) {
@@ -888,16 +899,6 @@ static int unknown_key(const struct reader *rd,
     return read_fail(rd, &at, -WEIR_EINVAL, "",
                      "unknown key '%.*s'%s%s; see docs/guide/job-file.md for the keys", key_n,
                      entry->key.p, in, path);
-}
-
-static const struct key_row *find_row(const struct key_row *rows, size_t n_rows, struct weir_sv key)
-{
-    for (size_t i = 0; i < n_rows; i++) {
-        if (weir_sv_eq(weir_sv_of(rows[i].key), key)) {
-            return &rows[i];
-        }
-    }
-    return NULL;
 }
 
 int read_map(struct reader *rd,

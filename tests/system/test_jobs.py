@@ -111,6 +111,8 @@ def test_cancel_stops_a_process_tree(weir):
         until("the task to run", lambda: "here" in b.log(job))
         b.ok("cancel", job)
         assert b.wait(job)["state"] == "cancelled"
+        again = b.run("cancel", job)
+        assert again.returncode == 4 and "was cancelled" in again.stderr, again
         until("its processes to be gone", lambda: not [a for _, a in lib.process_table().values() if a[:2] == ["sleep", seconds]])
         b.balanced()
 
@@ -186,6 +188,16 @@ def test_a_rented_task_outlives_its_first_lease_term(weir):
         until("the task to run", lambda: "up" in b.log(job))
         state = b.wait(job)
         assert state["state"] == "succeeded" and b.tasks(job)[0]["attempt"] == 1, b.tasks(job)
+
+
+def test_a_rented_machine_is_booting_until_it_joins(weir):
+    with Broker(weir, config="providers: {sandbox: {boot_delay: 60s}}\n", gpus=None, args=["--no-agent"]) as b:
+        until("offers", lambda: b.json("offers", "--gpus", "T4:1", "--launchable"))
+        job = b.submit({"name": "long", "resources": {"accelerators": {"T4": 1}}, "run": "true"})
+        until("the machine", lambda: [n for n in b.json("nodes") if n["lease"]])
+        node = b.json("nodes")[0]
+        assert (node["state"], node["pool"], node["name"], node["joined"]) == ("booting", "sandbox", None, False), node
+        b.ok("cancel", job)
 
 
 def test_a_skypilot_catalogue_is_imported(weir):

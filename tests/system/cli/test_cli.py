@@ -800,7 +800,7 @@ def bill_check(b):
 @test
 def project(b):
     p = {"name": "a/b c", "weight": 100, "delay_cost_micro_per_hour": 100000, "spent_micro": 1500000, "waste_micro": 0,
-         "currency": "USD"}
+         "total_micro": 1500000, "currency": "USD"}
     b.replies[("GET", "/v1/projects")] = (200, {"items": [p], "next": None})
     golden("projects.txt", weir(b, "project").out)
     path = "/v1/projects/a%2Fb%20c"
@@ -880,7 +880,7 @@ def doctor(b):
     lists(b)
     r = weir(b, "doctor")
     equal(r.code, 1, r)  # a lost node and an old price list
-    check("import newer ones" in r.out and "1 nodes are lost" in r.out, r)
+    check("import newer ones" in r.out and "1 node up" in r.out, r)
     o = json.loads(weir(b, "doctor", "--json").out)
     check(not o["ok"], o)
     names = {c["name"] for c in o["checks"]}

@@ -128,6 +128,7 @@ static void unknown_keys_are_refused_with_the_nearest(void **state)
     (void)state;
     static const struct row rows[] = {
         {"runn: x", "f:1:1: unknown key 'runn'; did you mean 'run'?"},
+        {"image_id: docker:x", "f:1:1: unknown key 'image_id'; did you mean 'resources.image_id'?"},
         {"run: x\nresources:\n  acelerators: A100",
          "f:3:3: unknown key 'acelerators' in resources; did you mean 'accelerators'?"},
         {"run: x\nplacement: {cloud: aws}",
