@@ -115,7 +115,7 @@ static void explained_done(struct weir_command *cmd)
     api_call_defer(call);
 }
 
-static int explain_now(struct weir_store *s, struct api_call *call, const struct api_array *array, struct weir_json *j,
+static int explain_now(struct weir_store *s, const struct api_call *call, const struct api_array *array, struct weir_json *j,
                        struct weir_err *err)
 {
     struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers};
@@ -214,7 +214,8 @@ void api_handle_submit(struct api_request *rq)
 
 /* ---- one job ---- */
 
-static void reply_job(struct weir_api *a, struct weir_http_request *http, struct weir_job_id id)
+static void reply_job(struct weir_api *a, struct weir_http_request *http, struct weir_job_id id,
+                      const struct api_accrued *accrued)
 {
     unsigned which;
     struct api_job job;
@@ -226,6 +227,7 @@ static void reply_job(struct weir_api *a, struct weir_http_request *http, struct
         api_fail(http, rc, &err);
         return;
     }
+    job.accruing_micro = accrued == NULL ? 0 : api_accrued_job(accrued, id);
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     struct weir_json j = weir_json_begin(&out);
     api_job_json(&j, &job, a->conf.currency);
@@ -233,9 +235,26 @@ static void reply_job(struct weir_api *a, struct weir_http_request *http, struct
     api_reply(http, 200, &out);
 }
 
+/* Asks what has accrued since the ledger was last settled, then answers on a lane. job 0: of all jobs. */
+static void post_accrued(struct api_request *rq, uint64_t job, void (*finish)(struct api_call *call))
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_ACCRUED);
+    call->cmd.u.accrued.job.v = job;
+    call->finish = finish;
+    api_call_post(call);
+}
+
+static void job_finish(struct api_call *call)
+{
+    struct api_accrued accrued;
+    api_accrued_set(&accrued, &call->cmd);
+    reply_job(call->api, call->http, call->cmd.u.accrued.job, &accrued);
+    api_accrued_release(&accrued);
+}
+
 void api_handle_job(struct api_request *rq)
 {
-    reply_job(rq->api, rq->http, (struct weir_job_id){rq->path[0].number});
+    post_accrued(rq, rq->path[0].number, job_finish);
 }
 
 static int on_task_state(void *ctx, const struct weir_task_row *row)
@@ -281,7 +300,7 @@ static void cancel_finish(struct api_call *call)
 {
     struct weir_job_id id = call->cmd.u.cancel.job;
     if (call->cmd.code == 0) {
-        reply_job(call->api, call->http, id);
+        reply_job(call->api, call->http, id, NULL);
         return;
     }
     /* it ended in between */
@@ -321,7 +340,7 @@ void api_handle_cancel(struct api_request *rq)
 
 static void wait_finish(struct api_call *call)
 {
-    reply_job(call->api, call->http, call->cmd.u.wait.job);
+    reply_job(call->api, call->http, call->cmd.u.wait.job, NULL);
 }
 
 void api_handle_wait(struct api_request *rq)
@@ -370,29 +389,35 @@ static void end_list(struct weir_json *j, bool has_more, uint64_t cursor)
     weir_json_end(j);
 }
 
-void api_handle_jobs(struct api_request *rq)
+static void jobs_finish(struct api_call *call)
 {
-    struct weir_api *a = rq->api;
+    struct weir_api *a = call->api;
+    struct weir_err err = {{0}};
+    const struct api_value *limit = api_call_param(call, "limit");
     struct weir_job_filter f = {
-        .project = api_text(rq, "project"),
-        .user = api_text(rq, "user"),
-        .name = api_text(rq, "name"),
-        .states = (uint32_t)api_number(rq, "state", 0),
-        .before = api_number(rq, "cursor", 0),
-        .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT),
+        .project = api_call_param(call, "project")->text,
+        .user = api_call_param(call, "user")->text,
+        .name = api_call_param(call, "name")->text,
+        .states = (uint32_t)api_call_param(call, "state")->number,
+        .before = api_call_param(call, "cursor")->number,
+        .limit = limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT,
     };
+    struct api_accrued accrued;
+    api_accrued_set(&accrued, &call->cmd);
     struct job_list l = {0};
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
-    int rc = s->ops->list_jobs(s, &f, on_list_job, &l, &rq->err);
+    int rc = s->ops->list_jobs(s, &f, on_list_job, &l, &err);
     for (size_t i = 0; rc == 0 && i < l.jobs.n; i++) {
-        rc = api_job_fill(s, &l.jobs.p[i], &rq->err);
+        rc = api_job_fill(s, &l.jobs.p[i], &err);
+        l.jobs.p[i].accruing_micro = api_accrued_job(&accrued, l.jobs.p[i].view.id);
     }
+    api_accrued_release(&accrued);
     bool has_more = false;
     if (rc == 0 && l.jobs.n > 0 && l.jobs.n == f.limit) {
         f.before = l.jobs.p[l.jobs.n - 1].view.id.v;
         f.limit = 1;
-        rc = s->ops->list_jobs(s, &f, on_any_job, &has_more, &rq->err);
+        rc = s->ops->list_jobs(s, &f, on_any_job, &has_more, &err);
     }
     api_reader_put(a, which);
     if (rc == 0) {
@@ -405,14 +430,19 @@ void api_handle_jobs(struct api_request *rq)
             api_job_json(&j, &l.jobs.p[i], a->conf.currency);
         }
         end_list(&j, has_more, l.jobs.n == 0 ? 0 : l.jobs.p[l.jobs.n - 1].view.id.v);
-        api_reply(rq->http, 200, &out);
+        api_reply(call->http, 200, &out);
     } else {
-        api_fail(rq->http, rc, &rq->err);
+        api_fail(call->http, rc, &err);
     }
     for (size_t i = 0; i < l.jobs.n; i++) {
         api_job_release(&l.jobs.p[i]);
     }
     weir_vec_release(&l.jobs);
+}
+
+void api_handle_jobs(struct api_request *rq)
+{
+    post_accrued(rq, 0, jobs_finish);
 }
 
 /* ---- list of tasks ---- */
@@ -424,6 +454,7 @@ struct task_list {
     const struct api_job *job;
     const struct api_array *array;
     const struct api_node_names *names;
+    const struct api_accrued *accrued;
     const char *currency;
     struct weir_json j;
     uint32_t states; /* mask; 0: any */
@@ -451,7 +482,7 @@ static void fill_gap(struct task_list *l, uint32_t ordinal)
                                              .state = WEIR_TASK_WAITING,
                                              .n_nodes = 1,
                                              .queued = l->job->view.submitted}};
-        api_task_json(&l->j, &row, l->array, l->names, l->currency);
+        api_task_json(&l->j, &row, 0, l->array, l->names, l->currency);
     }
 }
 
@@ -468,7 +499,7 @@ static int on_list_task(void *ctx, const struct weir_task_row *row)
     }
     l->next = row->view.id.ordinal + 1;
     if (is_wanted(l, row->view.state)) {
-        api_task_json(&l->j, row, l->array, l->names, l->currency);
+        api_task_json(&l->j, row, api_accrued_task(l->accrued, row->view.id), l->array, l->names, l->currency);
         l->n++;
     }
     return 0;
@@ -497,57 +528,75 @@ static int scan_tasks(struct weir_store *s, struct task_list *l, struct weir_err
     return 0;
 }
 
-static int list_tasks(struct api_request *rq, struct weir_store *s, struct weir_str *out)
+static int list_tasks(const struct api_call *call, struct weir_store *s, struct weir_str *out, struct weir_err *err)
 {
+    struct api_accrued accrued;
     struct api_job job;
     struct api_array array;
     struct api_node_names names = {0};
-    int rc = api_job_get(s, (struct weir_job_id){rq->path[0].number}, false, &job, &rq->err);
+    int rc = api_job_get(s, call->cmd.u.accrued.job, false, &job, err);
     if (rc < 0) {
         return rc;
     }
-    rc = api_array_parse(job.array, job.view.n_tasks, &array, &rq->err);
-    rc = rc < 0 ? rc : api_node_names_load(s, &names, &rq->err);
+    rc = api_array_parse(job.array, job.view.n_tasks, &array, err);
+    rc = rc < 0 ? rc : api_node_names_load(s, &names, err);
+    api_accrued_set(&accrued, &call->cmd);
+    const struct api_value *limit = api_call_param(call, "limit");
     struct task_list l = {.job = &job,
                           .array = &array,
                           .names = &names,
-                          .currency = rq->api->conf.currency,
+                          .accrued = &accrued,
+                          .currency = call->api->conf.currency,
                           .j = weir_json_begin(out),
-                          .states = (uint32_t)api_number(rq, "state", 0),
-                          .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT)};
-    uint64_t cursor = api_number(rq, "cursor", 0);
-    const struct api_value *index = api_param(rq, "index");
+                          .states = (uint32_t)api_call_param(call, "state")->number,
+                          .limit = limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT};
+    uint64_t cursor = api_call_param(call, "cursor")->number;
+    const struct api_value *index = api_call_param(call, "index");
     l.end = job.view.n_tasks;
     l.next = cursor > l.end ? l.end : (uint32_t)cursor;
     if (rc == 0 && index->is_given) {
         uint32_t only = 0;
-        rc = api_array_find(&array, job.view.id, index->number, &only, &rq->err);
+        rc = api_array_find(&array, job.view.id, index->number, &only, err);
         l.end = only + 1;
         l.next = l.next > only ? l.end : only;
     }
     weir_json_object(&l.j);
     weir_json_key(&l.j, "items");
     weir_json_array(&l.j);
-    rc = rc < 0 ? rc : scan_tasks(s, &l, &rq->err);
+    rc = rc < 0 ? rc : scan_tasks(s, &l, err);
     end_list(&l.j, l.next < l.end, l.next);
+    api_accrued_release(&accrued);
     api_node_names_release(&names);
     api_job_release(&job);
     return rc;
 }
 
-void api_handle_tasks(struct api_request *rq)
+/* Answers with what write makes of a reader of the store. */
+static void reply_from_store(struct api_call *call, int (*write)(const struct api_call *call, struct weir_store *s,
+                                                                 struct weir_str *out, struct weir_err *err))
 {
     unsigned which;
+    struct weir_err err = {{0}};
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
-    struct weir_store *s = api_reader_take(rq->api, &which);
-    int rc = list_tasks(rq, s, &out);
-    api_reader_put(rq->api, which);
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = write(call, s, &out, &err);
+    api_reader_put(call->api, which);
     if (rc < 0) {
         weir_str_release(&out);
-        api_fail(rq->http, rc, &rq->err);
+        api_fail(call->http, rc, &err);
         return;
     }
-    api_reply(rq->http, 200, &out);
+    api_reply(call->http, 200, &out);
+}
+
+static void tasks_finish(struct api_call *call)
+{
+    reply_from_store(call, list_tasks);
+}
+
+void api_handle_tasks(struct api_request *rq)
+{
+    post_accrued(rq, rq->path[0].number, tasks_finish);
 }
 
 /* ---- explain ---- */
@@ -558,7 +607,7 @@ static int on_explain(void *ctx, const struct weir_explain_row *row)
     return 0;
 }
 
-static int explain_job(struct api_call *call, struct weir_store *s, struct weir_str *out, struct weir_err *err)
+static int explain_job(const struct api_call *call, struct weir_store *s, struct weir_str *out, struct weir_err *err)
 {
     struct api_job job;
     struct api_array array;
@@ -595,18 +644,7 @@ static int explain_job(struct api_call *call, struct weir_store *s, struct weir_
 
 static void explain_finish(struct api_call *call)
 {
-    unsigned which;
-    struct weir_err err = {{0}};
-    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
-    struct weir_store *s = api_reader_take(call->api, &which);
-    int rc = explain_job(call, s, &out, &err);
-    api_reader_put(call->api, which);
-    if (rc < 0) {
-        weir_str_release(&out);
-        api_fail(call->http, rc, &err);
-        return;
-    }
-    api_reply(call->http, 200, &out);
+    reply_from_store(call, explain_job);
 }
 
 /* A job that has ended is not known to the deciding core any more: that is no error here. */

@@ -46,7 +46,7 @@ void commands_fail_unstored(struct broker *b)
             b->finished.p[kept++] = cmd;
             continue;
         }
-        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS) {
+        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS && cmd->kind != WEIR_COMMAND_ACCRUED) {
             cmd->code = weir_fail(&cmd->err, -WEIR_ENOSPACE,
                                   "the broker cannot write to %s: free space on its disk, then look whether this was done before "
                                   "trying again",
@@ -385,6 +385,30 @@ static void project_set(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, weir_engine_event(b->engine, &ev, &cmd->err));
 }
 
+/* ---- what has accrued ---- */
+
+struct accrued {
+    struct weir_job_id only;
+    WEIR_VEC(struct weir_accrued) items;
+};
+
+static void on_accrued(void *ctx, struct weir_run_id run, int64_t micro)
+{
+    struct accrued *a = ctx;
+    if (a->only.v == 0 || a->only.v == run.task.job.v) {
+        weir_vec_push(&a->items, ((struct weir_accrued){run.task, micro}));
+    }
+}
+
+static void accrued(struct broker *b, struct weir_command *cmd)
+{
+    struct accrued a = {.only = cmd->u.accrued.job};
+    weir_engine_accrued(b->engine, on_accrued, &a);
+    cmd->accrued = a.items.p;
+    cmd->n_accrued = a.items.n;
+    commands_finish(b, cmd, 0);
+}
+
 /* ---- status ---- */
 
 static uint64_t rss_bytes(void)
@@ -540,6 +564,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_SETTLE:
         commands_finish(b, cmd, 0); /* broker_flush settles when it sees one */
+        break;
+    case WEIR_COMMAND_ACCRUED:
+        accrued(b, cmd);
         break;
     case WEIR_COMMAND_STATUS:
         status(b, cmd);

@@ -264,8 +264,9 @@ int read_pairs(struct reader *rd,
         }
         if (c->kind == DOC_NULL) {
             return read_fail(rd, c, -WEIR_EINVAL, path,
-                             "'%.*s' has no value; write \"\" where it is to be empty",
-                             c->key.n > 60 ? 60 : (int)c->key.n, c->key.p);
+                             "'%.*s' has no value; %swrite \"\" where it is to be empty",
+                             c->key.n > 60 ? 60 : (int)c->key.n, c->key.p,
+                             ret == &rd->spec->envs ? "give it one with --env NAME=VALUE, or " : "");
         }
         int r = read_scalar(rd, c, path, &value);
         if (r != 0) {

@@ -190,6 +190,19 @@ def test_a_rented_task_outlives_its_first_lease_term(weir):
         assert state["state"] == "succeeded" and b.tasks(job)[0]["attempt"] == 1, b.tasks(job)
 
 
+def test_the_cost_of_a_running_task_moves(weir):
+    with Broker(weir) as b:
+        job = b.submit({"name": "long", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 100"})
+        until("some cost", lambda: b.json("show", job)["accruing_micro"] > 0)
+        seen = b.json("show", job)
+        until("more cost", lambda: b.json("show", job)["cost_micro"] > seen["cost_micro"])
+        assert seen["cost_micro"] == seen["accruing_micro"], "nothing was settled yet"
+        b.ok("cancel", job)
+        ended = b.wait(job)
+        assert ended["cost_micro"] > seen["cost_micro"] and ended["accruing_micro"] == 0, ended
+        b.balanced()
+
+
 def test_a_rented_machine_is_booting_until_it_joins(weir):
     with Broker(weir, config="providers: {sandbox: {boot_delay: 60s}}\n", gpus=None, args=["--no-agent"]) as b:
         until("offers", lambda: b.json("offers", "--gpus", "T4:1", "--launchable"))
