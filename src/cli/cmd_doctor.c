@@ -15,6 +15,7 @@
 
 #include "api_client.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "command.h"
 #include "output.h"
@@ -189,7 +190,7 @@ static void check_gpus(struct report *r)
 {
     char *text = NULL;
     size_t n = 0;
-    if (weir_read_file("/proc/driver/nvidia/version", 4096, &text, &n, NULL) == 0) {
+    if (weir_file_read("/proc/driver/nvidia/version", 4096, &text, &n, NULL) == 0) {
         struct weir_sv line = {text, n};
         line = weir_sv_cut(&line, '\n');
         addf(r, "gpu driver", VERDICT_OK, NULL, "%.*s", WEIR_SV_ARG(line));
@@ -243,7 +244,7 @@ static void check_cgroup(struct report *r)
     size_t n = 0;
     struct weir_str path = WEIR_STR_INIT(8192);
     weir_str_adds(&path, "/sys/fs/cgroup");
-    if (weir_read_file("/proc/self/cgroup", 65536, &text, &n, NULL) == 0) {
+    if (weir_file_read("/proc/self/cgroup", 65536, &text, &n, NULL) == 0) {
         struct weir_sv rest = {text, n};
         while (rest.n > 0) {
             struct weir_sv line = weir_sv_cut(&rest, '\n');

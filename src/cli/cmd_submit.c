@@ -90,7 +90,7 @@ static int submit_one(struct weir_client *api, const struct weir_args *args, con
     const char *name = weir_streq(file, "-") ? "standard input" : file;
     WEIR_CLEANUP(weir_freep) char *text = NULL;
     size_t n = 0;
-    int r = weir_read_file(file, WEIR_SPEC_BYTES_MAX, &text, &n, err);
+    int r = weir_read_input(file, WEIR_SPEC_BYTES_MAX, &text, &n, err);
     if (r == -WEIR_ENOTFOUND) {
         return weir_fail(err, r, "%s: there is no such file; to submit a command and leave it running: weir run --detach -- COMMAND", file);
     }
