@@ -304,16 +304,6 @@ static void node_json(struct weir_json *j, const struct weir_names *n, struct we
     weir_json_kv_cstr(j, "node", id.v == 0 ? NULL : node_name(n, id, buf));
 }
 
-static void id_or_null(struct weir_json *j, const char *key, uint64_t id)
-{
-    weir_json_key(j, key);
-    if (id == 0) {
-        weir_json_null(j);
-    } else {
-        weir_json_u64(j, id);
-    }
-}
-
 static int64_t seconds_up(struct weir_dur d)
 {
     return d.us <= 0 ? 0 : d.us / WEIR_US_PER_S + (d.us % WEIR_US_PER_S != 0);
@@ -326,7 +316,7 @@ static void candidate_json(struct weir_json *j, const struct weir_names *n, cons
     weir_json_kv_cstr(j, "verdict", weir_verdict_name((enum weir_verdict)c->verdict));
     weir_json_kv_cstr(j, "verdict_text", weir_verdict_text((enum weir_verdict)c->verdict));
     node_json(j, n, c->node);
-    id_or_null(j, "lease", c->lease.v);
+    weir_json_kv_id(j, "lease", c->lease.v);
     offer_json(j, offer_of(n, c->offer));
     weir_json_kv_i64(j, "start_delay_s", seconds_up(c->start_delay));
     weir_json_kv_i64(j, "run_micro", c->run_micro);
@@ -364,7 +354,7 @@ void weir_explain_to_json(const struct weir_explain *e, const struct weir_names 
     weir_json_kv_cstr(&j, "decision", weir_decision_name((enum weir_decision)e->decision));
     weir_json_kv_cstr(&j, "other", e->other.job.v == 0 ? NULL : task_name(names, e->other, buf));
     node_json(&j, names, e->node);
-    id_or_null(&j, "lease", e->lease.v);
+    weir_json_kv_id(&j, "lease", e->lease.v);
     weir_json_kv_cstr(&j, "reason",
                       e->reason == WEIR_REASON_NONE ? NULL : weir_reason_name((enum weir_reason)e->reason));
     weir_json_kv_u64(&j, "queue_ahead", e->queue_ahead);
