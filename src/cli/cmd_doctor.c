@@ -186,7 +186,8 @@ static char *find_program(const char *name)
     return NULL;
 }
 
-static void check_gpus(struct report *r)
+/* A broker that answers may have declared some already. */
+static void check_gpus(struct report *r, bool has_broker)
 {
     char *text = NULL;
     size_t n = 0;
@@ -205,7 +206,7 @@ static void check_gpus(struct report *r)
             ok ? NULL : "add the user to the group render");
     } else {
         add(r, "gpu driver", VERDICT_NOTE, "no GPU driver on this host",
-            "to try weir without: weir serve --declare-gpus A100:4");
+            has_broker ? NULL : "to try weir without: weir serve --declare-gpus A100:4");
     }
     free(text);
 }
@@ -314,7 +315,7 @@ int weir_cmd_doctor(const struct weir_args *args, struct weir_err *err)
         check_data_dir(&r, dir);
         check_config(&r, dir);
     }
-    check_gpus(&r);
+    check_gpus(&r, told != NULL);
     check_container(&r);
     check_cgroup(&r);
     check_clock(&r);
