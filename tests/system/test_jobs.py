@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import lib
 from lib import Broker, until
@@ -201,6 +203,27 @@ def test_the_cost_of_a_running_task_moves(weir):
         ended = b.wait(job)
         assert ended["cost_micro"] > seen["cost_micro"] and ended["accruing_micro"] == 0, ended
         b.balanced()
+
+
+def test_a_busy_broker_keeps_its_times(weir):
+    with Broker(weir) as b:
+        job = b.submit({"name": "long", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 100"})
+        answered = threading.Event()
+
+        def hammer():
+            while not answered.is_set():
+                b.get("/v1/status")
+
+        busy = threading.Thread(target=hammer)
+        busy.start()
+        try:
+            begin = time.monotonic()
+            b.get(f"/v1/jobs/{job}/wait?timeout_s=1")
+            assert time.monotonic() - begin < 10
+        finally:
+            answered.set()
+            busy.join()
+        b.ok("cancel", job)
 
 
 def test_a_rented_machine_is_booting_until_it_joins(weir):
