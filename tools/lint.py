@@ -47,13 +47,13 @@ OUTSIDE = {
 }
 PURE = ("core", "bill", "forecast")
 PURE_HEADERS = {"inttypes.h", "limits.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdlib.h", "string.h", "math.h"}
-IMPURE_BASE = {"base/clock.h", "base/log.h"}
+IMPURE_BASE = {"base/clock.h", "base/file.h", "base/log.h"}
 # Everything that a pure part may take from outside of the project: memory, sorting, and the compiler's own helpers.
 PURE_SYMBOLS = re.compile(
     r"^(mem(chr|cmp|cpy|move|set)|str(cmp|len|ncmp|chr)|qsort|bsearch|free|abort|exp|log|log1p|expm1|pow|sqrt|"
     r"_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__(u?divti3|divmodti4|u?modti3|popcountdi2|multi3)|__mem\w+_chk|"
     r"__(asan|ubsan|tsan|sanitizer|sancov|gcov|llvm)_\w+|__tls_get_addr)$")
-IMPURE_SYMBOLS = re.compile(r"^weir_(clock|log)(_\w+)?$")
+IMPURE_SYMBOLS = re.compile(r"^weir_(clock|file|log)(_\w+)?$")
 # What the base parts that the pure ones link to may not do either, save ending the program with a line on stderr.
 BASE_SYMBOLS_FORBIDDEN = re.compile(
     r"^(open(64|at)?|fopen(64)?|read|write|socket|connect|send|recv|time|clock_gettime|gettimeofday|(secure_)?getenv|rand|srand|"

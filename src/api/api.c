@@ -118,6 +118,7 @@ void api_call_free(struct api_call *call)
     weir_spec_free(call->spec);
     weir_str_release(&call->text);
     weir_str_release(&call->cmd.reply);
+    free(call->cmd.accrued);
     free(call->data);
     free(call);
 }

@@ -277,7 +277,8 @@ struct api_job {
     char *spec_json; /* NULL: not asked for */
     char *array;     /* NULL: no array */
     char *gpus;      /* NULL: none */
-    int64_t cost_micro;
+    int64_t cost_micro;     /* in the ledger */
+    int64_t accruing_micro; /* not there yet */
     /* of the task that speaks for it */
     bool has_task;
     char *pool;
@@ -295,6 +296,16 @@ int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err
 void api_job_json(struct weir_json *j, const struct api_job *job, const char *currency);
 /* get_job and all the rest. Errors: -WEIR_ENOTFOUND, and the store's. */
 int api_job_get(struct weir_store *s, struct weir_job_id id, bool is_full, struct api_job *ret, struct weir_err *err);
+
+/* Cost of running tasks that is not in the ledger yet, by job and by task. */
+struct api_accrued {
+    struct weir_map job;
+    struct weir_map task;
+};
+void api_accrued_set(struct api_accrued *ret, const struct weir_command *cmd);
+void api_accrued_release(struct api_accrued *a);
+int64_t api_accrued_job(const struct api_accrued *a, struct weir_job_id job);
+int64_t api_accrued_task(const struct api_accrued *a, struct weir_task_id task);
 
 /* The ranges of an array from its text. n 0: no array. */
 struct api_array {
@@ -319,8 +330,9 @@ void api_node_names_release(struct api_node_names *n);
 /* NULL where not known. */
 const char *api_node_name(const struct api_node_names *n, uint64_t id);
 
-void api_task_json(struct weir_json *j, const struct weir_task_row *row, const struct api_array *array,
-                   const struct api_node_names *names, const char *currency);
+/* accruing_micro: what the row's cost lacks, as it is not in the ledger yet. */
+void api_task_json(struct weir_json *j, const struct weir_task_row *row, int64_t accruing_micro,
+                   const struct api_array *array, const struct api_node_names *names, const char *currency);
 void api_node_json(struct weir_json *j, const struct weir_node_row *row);
 void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64_t cost_micro, const char *currency);
 void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names,

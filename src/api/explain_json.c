@@ -186,6 +186,14 @@ static void add_cost(struct weir_str *out, const struct weir_names *n, const str
     weir_str_adds(out, ".");
 }
 
+static void add_queue(struct weir_str *out, const struct weir_explain *e)
+{
+    if (e->queue_ahead > 0) {
+        weir_str_addf(out, " %" PRIu32 " waiting task%s before it; a higher priority would pass %s.", e->queue_ahead,
+                      e->queue_ahead == 1 ? " comes" : "s come", e->queue_ahead == 1 ? "it" : "them");
+    }
+}
+
 static void placed_text(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
 {
     char buf[2 * NAME_SIZE];
@@ -230,9 +238,8 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
     add_cost(out, n, e, c);
     add_alternative(out, n, e);
     add_rejections(out, e);
-    if (e->decision == WEIR_DECISION_WAIT && e->queue_ahead > 0) {
-        weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead,
-                      e->queue_ahead == 1 ? " comes" : "s come");
+    if (e->decision == WEIR_DECISION_WAIT) {
+        add_queue(out, e);
     }
 }
 
@@ -252,10 +259,7 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
                                                                : "%s cannot go anywhere now.",
                       subject(names, e->task, a));
         add_rejections(out, e);
-        if (e->queue_ahead > 0) {
-            weir_str_addf(out, " %" PRIu32 " waiting task%s before it.", e->queue_ahead,
-                          e->queue_ahead == 1 ? " comes" : "s come");
-        }
+        add_queue(out, e);
         return;
     case WEIR_DECISION_PREEMPT:
         weir_str_addf(out, "%s is stopped to make room for task %s, which has a higher priority; it is queued again.",
@@ -303,16 +307,6 @@ static void node_json(struct weir_json *j, const struct weir_names *n, struct we
     weir_json_kv_cstr(j, "node", id.v == 0 ? NULL : node_name(n, id, buf));
 }
 
-static void id_or_null(struct weir_json *j, const char *key, uint64_t id)
-{
-    weir_json_key(j, key);
-    if (id == 0) {
-        weir_json_null(j);
-    } else {
-        weir_json_u64(j, id);
-    }
-}
-
 static int64_t seconds_up(struct weir_dur d)
 {
     return d.us <= 0 ? 0 : d.us / WEIR_US_PER_S + (d.us % WEIR_US_PER_S != 0);
@@ -325,7 +319,7 @@ static void candidate_json(struct weir_json *j, const struct weir_names *n, cons
     weir_json_kv_cstr(j, "verdict", weir_verdict_name((enum weir_verdict)c->verdict));
     weir_json_kv_cstr(j, "verdict_text", weir_verdict_text((enum weir_verdict)c->verdict));
     node_json(j, n, c->node);
-    id_or_null(j, "lease", c->lease.v);
+    weir_json_kv_id(j, "lease", c->lease.v);
     offer_json(j, offer_of(n, c->offer));
     weir_json_kv_i64(j, "start_delay_s", seconds_up(c->start_delay));
     weir_json_kv_i64(j, "run_micro", c->run_micro);
@@ -363,7 +357,7 @@ void weir_explain_to_json(const struct weir_explain *e, const struct weir_names 
     weir_json_kv_cstr(&j, "decision", weir_decision_name((enum weir_decision)e->decision));
     weir_json_kv_cstr(&j, "other", e->other.job.v == 0 ? NULL : task_name(names, e->other, buf));
     node_json(&j, names, e->node);
-    id_or_null(&j, "lease", e->lease.v);
+    weir_json_kv_id(&j, "lease", e->lease.v);
     weir_json_kv_cstr(&j, "reason",
                       e->reason == WEIR_REASON_NONE ? NULL : weir_reason_name((enum weir_reason)e->reason));
     weir_json_kv_u64(&j, "queue_ahead", e->queue_ahead);

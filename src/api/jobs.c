@@ -115,7 +115,7 @@ static void explained_done(struct weir_command *cmd)
     api_call_defer(call);
 }
 
-static int explain_now(struct weir_store *s, struct api_call *call, const struct api_array *array, struct weir_json *j,
+static int explain_now(struct weir_store *s, const struct api_call *call, const struct api_array *array, struct weir_json *j,
                        struct weir_err *err)
 {
     struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers};
@@ -168,6 +168,13 @@ static int read_spec(struct api_request *rq, struct api_call *call)
     }
     (void)pthread_mutex_unlock(lock);
     json_decref(body);
+    struct weir_wall now = weir_clock_wall(a->conf.clock);
+    if (rc == 0 && call->spec->deadline.us != 0 && call->spec->deadline.us <= now.us) {
+        char buf[WEIR_RFC3339_SIZE];
+        rc = weir_fail(&rq->err, -WEIR_EINVAL,
+                       "deadline %s has passed already; give a later one, or a span from now such as 36h",
+                       weir_wall_format(call->spec->deadline, buf));
+    }
     if (rc == 0 && call->text.overflowed) {
         rc = weir_fail(&rq->err, -WEIR_ELIMIT, "the job specification is too large");
     }
@@ -207,7 +214,8 @@ void api_handle_submit(struct api_request *rq)
 
 /* ---- one job ---- */
 
-static void reply_job(struct weir_api *a, struct weir_http_request *http, struct weir_job_id id)
+static void reply_job(struct weir_api *a, struct weir_http_request *http, struct weir_job_id id,
+                      const struct api_accrued *accrued)
 {
     unsigned which;
     struct api_job job;
@@ -219,6 +227,7 @@ static void reply_job(struct weir_api *a, struct weir_http_request *http, struct
         api_fail(http, rc, &err);
         return;
     }
+    job.accruing_micro = accrued == NULL ? 0 : api_accrued_job(accrued, id);
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     struct weir_json j = weir_json_begin(&out);
     api_job_json(&j, &job, a->conf.currency);
@@ -226,35 +235,78 @@ static void reply_job(struct weir_api *a, struct weir_http_request *http, struct
     api_reply(http, 200, &out);
 }
 
-void api_handle_job(struct api_request *rq)
+/* Asks what has accrued since the ledger was last settled, then answers on a lane. job 0: of all jobs. */
+static void post_accrued(struct api_request *rq, uint64_t job, void (*finish)(struct api_call *call))
 {
-    reply_job(rq->api, rq->http, (struct weir_job_id){rq->path[0].number});
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_ACCRUED);
+    call->cmd.u.accrued.job.v = job;
+    call->finish = finish;
+    api_call_post(call);
 }
 
-/* Only on the lane can an ended job be told from one that never was. */
+static void job_finish(struct api_call *call)
+{
+    struct api_accrued accrued;
+    api_accrued_set(&accrued, &call->cmd);
+    reply_job(call->api, call->http, call->cmd.u.accrued.job, &accrued);
+    api_accrued_release(&accrued);
+}
+
+void api_handle_job(struct api_request *rq)
+{
+    post_accrued(rq, rq->path[0].number, job_finish);
+}
+
+static int on_task_state(void *ctx, const struct weir_task_row *row)
+{
+    *(enum weir_task_state *)ctx = row->view.state;
+    return 0;
+}
+
+/* -WEIR_ENOTFOUND where the job or task never was, -WEIR_ECONFLICT where it is over: the deciding core forgets both. */
+static int check_cancel(struct weir_api *a, struct weir_job_id id, bool has_index, uint32_t index, struct weir_err *err)
+{
+    unsigned which;
+    struct api_job job;
+    struct api_array array;
+    struct weir_task_id task = {.job = id};
+    enum weir_task_state state = WEIR_TASK_WAITING;
+    struct weir_store *s = api_reader_take(a, &which);
+    int rc = api_job_get(s, id, false, &job, err);
+    if (rc < 0) {
+        api_reader_put(a, which);
+        return rc;
+    }
+    if (weir_job_state_is_final(job.view.state)) {
+        rc = weir_fail(err, -WEIR_ECONFLICT, "job %" PRIu64 " has ended already: it %s%s", id.v,
+                       job.view.state == WEIR_JOB_CANCELLED ? "was " : "", weir_job_state_name(job.view.state));
+    } else if (has_index) {
+        rc = api_array_parse(job.array, job.view.n_tasks, &array, err);
+        rc = rc < 0 ? rc : api_array_find(&array, id, index, &task.ordinal, err);
+        /* without a row it has never left the queue */
+        int found = rc < 0 ? rc : s->ops->get_task(s, task, on_task_state, &state, err);
+        rc = found == -WEIR_ENOTFOUND && rc == 0 ? 0 : found;
+    }
+    if (rc == 0 && weir_task_state_is_final(state)) {
+        rc = weir_fail(err, -WEIR_ECONFLICT, "task %" PRIu64 "_%" PRIu32 " has ended already: it %s%s", id.v, index,
+                       state == WEIR_TASK_CANCELLED ? "was " : "", weir_task_state_name(state));
+    }
+    api_reader_put(a, which);
+    api_job_release(&job);
+    return rc;
+}
+
 static void cancel_finish(struct api_call *call)
 {
     struct weir_job_id id = call->cmd.u.cancel.job;
     if (call->cmd.code == 0) {
-        reply_job(call->api, call->http, id);
+        reply_job(call->api, call->http, id, NULL);
         return;
     }
-    unsigned which;
-    struct api_job job;
+    /* it ended in between */
     struct weir_err err = {{0}};
-    struct weir_store *s = api_reader_take(call->api, &which);
-    int rc = api_job_get(s, id, false, &job, &err);
-    api_reader_put(call->api, which);
-    if (rc == 0) {
-        bool has_ended = weir_job_state_is_final(job.view.state);
-        rc = has_ended ? weir_fail(&err, -WEIR_ECONFLICT, "job %" PRIu64 " has ended already: it %s", id.v,
-                                   job.view.state == WEIR_JOB_CANCELLED ? "was cancelled"
-                                                                        : weir_job_state_name(job.view.state))
-                       : call->cmd.code;
-        err = has_ended ? err : call->cmd.err;
-        api_job_release(&job);
-    }
-    api_fail(call->http, rc, &err);
+    int rc = check_cancel(call->api, id, call->cmd.u.cancel.has_index, call->cmd.u.cancel.index, &err);
+    api_fail(call->http, rc < 0 ? rc : call->cmd.code, rc < 0 ? &err : &call->cmd.err);
 }
 
 static void cancel_done(struct weir_command *cmd)
@@ -270,6 +322,13 @@ static void cancel_done(struct weir_command *cmd)
 
 void api_handle_cancel(struct api_request *rq)
 {
+    const struct api_value *task = api_param(rq, "task");
+    int rc = check_cancel(rq->api, (struct weir_job_id){rq->path[0].number}, task->is_given, (uint32_t)task->number,
+                          &rq->err);
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        return;
+    }
     struct api_call *call = api_call_new(rq, WEIR_COMMAND_CANCEL);
     call->cmd.u.cancel.job.v = rq->path[0].number;
     call->cmd.u.cancel.has_index = api_param(rq, "task")->is_given;
@@ -281,7 +340,7 @@ void api_handle_cancel(struct api_request *rq)
 
 static void wait_finish(struct api_call *call)
 {
-    reply_job(call->api, call->http, call->cmd.u.wait.job);
+    reply_job(call->api, call->http, call->cmd.u.wait.job, NULL);
 }
 
 void api_handle_wait(struct api_request *rq)
@@ -298,6 +357,13 @@ void api_handle_wait(struct api_request *rq)
 struct job_list {
     WEIR_VEC(struct api_job) jobs;
 };
+
+static int on_any_job(void *ctx, const struct weir_job_row *row)
+{
+    (void)row;
+    *(bool *)ctx = true;
+    return 0;
+}
 
 static int on_list_job(void *ctx, const struct weir_job_row *row)
 {
@@ -323,23 +389,35 @@ static void end_list(struct weir_json *j, bool has_more, uint64_t cursor)
     weir_json_end(j);
 }
 
-void api_handle_jobs(struct api_request *rq)
+static void jobs_finish(struct api_call *call)
 {
-    struct weir_api *a = rq->api;
+    struct weir_api *a = call->api;
+    struct weir_err err = {{0}};
+    const struct api_value *limit = api_call_param(call, "limit");
     struct weir_job_filter f = {
-        .project = api_text(rq, "project"),
-        .user = api_text(rq, "user"),
-        .name = api_text(rq, "name"),
-        .states = (uint32_t)api_number(rq, "state", 0),
-        .before = api_number(rq, "cursor", 0),
-        .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT),
+        .project = api_call_param(call, "project")->text,
+        .user = api_call_param(call, "user")->text,
+        .name = api_call_param(call, "name")->text,
+        .states = (uint32_t)api_call_param(call, "state")->number,
+        .before = api_call_param(call, "cursor")->number,
+        .limit = limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT,
     };
+    struct api_accrued accrued;
+    api_accrued_set(&accrued, &call->cmd);
     struct job_list l = {0};
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
-    int rc = s->ops->list_jobs(s, &f, on_list_job, &l, &rq->err);
+    int rc = s->ops->list_jobs(s, &f, on_list_job, &l, &err);
     for (size_t i = 0; rc == 0 && i < l.jobs.n; i++) {
-        rc = api_job_fill(s, &l.jobs.p[i], &rq->err);
+        rc = api_job_fill(s, &l.jobs.p[i], &err);
+        l.jobs.p[i].accruing_micro = api_accrued_job(&accrued, l.jobs.p[i].view.id);
+    }
+    api_accrued_release(&accrued);
+    bool has_more = false;
+    if (rc == 0 && l.jobs.n > 0 && l.jobs.n == f.limit) {
+        f.before = l.jobs.p[l.jobs.n - 1].view.id.v;
+        f.limit = 1;
+        rc = s->ops->list_jobs(s, &f, on_any_job, &has_more, &err);
     }
     api_reader_put(a, which);
     if (rc == 0) {
@@ -351,15 +429,20 @@ void api_handle_jobs(struct api_request *rq)
         for (size_t i = 0; i < l.jobs.n; i++) {
             api_job_json(&j, &l.jobs.p[i], a->conf.currency);
         }
-        end_list(&j, l.jobs.n == f.limit, l.jobs.n == 0 ? 0 : l.jobs.p[l.jobs.n - 1].view.id.v);
-        api_reply(rq->http, 200, &out);
+        end_list(&j, has_more, l.jobs.n == 0 ? 0 : l.jobs.p[l.jobs.n - 1].view.id.v);
+        api_reply(call->http, 200, &out);
     } else {
-        api_fail(rq->http, rc, &rq->err);
+        api_fail(call->http, rc, &err);
     }
     for (size_t i = 0; i < l.jobs.n; i++) {
         api_job_release(&l.jobs.p[i]);
     }
     weir_vec_release(&l.jobs);
+}
+
+void api_handle_jobs(struct api_request *rq)
+{
+    post_accrued(rq, 0, jobs_finish);
 }
 
 /* ---- list of tasks ---- */
@@ -371,12 +454,14 @@ struct task_list {
     const struct api_job *job;
     const struct api_array *array;
     const struct api_node_names *names;
+    const struct api_accrued *accrued;
     const char *currency;
     struct weir_json j;
     uint32_t states; /* mask; 0: any */
     uint32_t limit;
     uint32_t n;      /* written */
     uint32_t next;   /* ordinal that comes next */
+    uint32_t end;    /* ordinal to stop before */
     uint32_t n_rows; /* of this scan */
 };
 
@@ -397,7 +482,7 @@ static void fill_gap(struct task_list *l, uint32_t ordinal)
                                              .state = WEIR_TASK_WAITING,
                                              .n_nodes = 1,
                                              .queued = l->job->view.submitted}};
-        api_task_json(&l->j, &row, l->array, l->names, l->currency);
+        api_task_json(&l->j, &row, 0, l->array, l->names, l->currency);
     }
 }
 
@@ -408,13 +493,13 @@ static int on_list_task(void *ctx, const struct weir_task_row *row)
     if (row->view.id.ordinal < l->next) {
         return 0;
     }
-    fill_gap(l, row->view.id.ordinal);
-    if (l->n == l->limit) {
+    fill_gap(l, row->view.id.ordinal < l->end ? row->view.id.ordinal : l->end);
+    if (l->n == l->limit || row->view.id.ordinal >= l->end) {
         return 1;
     }
     l->next = row->view.id.ordinal + 1;
     if (is_wanted(l, row->view.state)) {
-        api_task_json(&l->j, row, l->array, l->names, l->currency);
+        api_task_json(&l->j, row, api_accrued_task(l->accrued, row->view.id), l->array, l->names, l->currency);
         l->n++;
     }
     return 0;
@@ -424,10 +509,11 @@ static int scan_tasks(struct weir_store *s, struct task_list *l, struct weir_err
 {
     uint32_t seen = 0;
     bool filter_rows = l->states != 0 && !is_wanted(l, WEIR_TASK_WAITING);
-    while (l->n < l->limit && l->next < l->job->view.n_tasks && seen < TASK_SCAN_MAX) {
+    while (l->n < l->limit && l->next < l->end && seen < TASK_SCAN_MAX) {
+        uint32_t left = l->end - l->next;
         struct weir_task_filter f = {.job = l->job->view.id,
                                      .from_ordinal = l->next,
-                                     .limit = API_LIST_LIMIT_MAX,
+                                     .limit = left < API_LIST_LIMIT_MAX ? left : API_LIST_LIMIT_MAX,
                                      .states = filter_rows ? l->states : 0};
         l->n_rows = 0;
         int rc = s->ops->list_tasks(s, &f, on_list_task, l, err);
@@ -435,56 +521,82 @@ static int scan_tasks(struct weir_store *s, struct task_list *l, struct weir_err
             return rc < 0 ? rc : 0; /* 1: the page is full */
         }
         seen += l->n_rows;
-        if (l->n_rows < API_LIST_LIMIT_MAX) {
-            fill_gap(l, l->job->view.n_tasks);
+        if (l->n_rows < f.limit) {
+            fill_gap(l, l->end);
         }
     }
     return 0;
 }
 
-static int list_tasks(struct api_request *rq, struct weir_store *s, struct weir_str *out)
+static int list_tasks(const struct api_call *call, struct weir_store *s, struct weir_str *out, struct weir_err *err)
 {
+    struct api_accrued accrued;
     struct api_job job;
     struct api_array array;
     struct api_node_names names = {0};
-    int rc = api_job_get(s, (struct weir_job_id){rq->path[0].number}, false, &job, &rq->err);
+    int rc = api_job_get(s, call->cmd.u.accrued.job, false, &job, err);
     if (rc < 0) {
         return rc;
     }
-    rc = api_array_parse(job.array, job.view.n_tasks, &array, &rq->err);
-    rc = rc < 0 ? rc : api_node_names_load(s, &names, &rq->err);
+    rc = api_array_parse(job.array, job.view.n_tasks, &array, err);
+    rc = rc < 0 ? rc : api_node_names_load(s, &names, err);
+    api_accrued_set(&accrued, &call->cmd);
+    const struct api_value *limit = api_call_param(call, "limit");
     struct task_list l = {.job = &job,
                           .array = &array,
                           .names = &names,
-                          .currency = rq->api->conf.currency,
+                          .accrued = &accrued,
+                          .currency = call->api->conf.currency,
                           .j = weir_json_begin(out),
-                          .states = (uint32_t)api_number(rq, "state", 0),
-                          .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT)};
-    uint64_t cursor = api_number(rq, "cursor", 0);
-    l.next = cursor > job.view.n_tasks ? job.view.n_tasks : (uint32_t)cursor;
+                          .states = (uint32_t)api_call_param(call, "state")->number,
+                          .limit = limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT};
+    uint64_t cursor = api_call_param(call, "cursor")->number;
+    const struct api_value *index = api_call_param(call, "index");
+    l.end = job.view.n_tasks;
+    l.next = cursor > l.end ? l.end : (uint32_t)cursor;
+    if (rc == 0 && index->is_given) {
+        uint32_t only = 0;
+        rc = api_array_find(&array, job.view.id, index->number, &only, err);
+        l.end = only + 1;
+        l.next = l.next > only ? l.end : only;
+    }
     weir_json_object(&l.j);
     weir_json_key(&l.j, "items");
     weir_json_array(&l.j);
-    rc = rc < 0 ? rc : scan_tasks(s, &l, &rq->err);
-    end_list(&l.j, l.next < job.view.n_tasks, l.next);
+    rc = rc < 0 ? rc : scan_tasks(s, &l, err);
+    end_list(&l.j, l.next < l.end, l.next);
+    api_accrued_release(&accrued);
     api_node_names_release(&names);
     api_job_release(&job);
     return rc;
 }
 
-void api_handle_tasks(struct api_request *rq)
+/* Answers with what write makes of a reader of the store. */
+static void reply_from_store(struct api_call *call, int (*write)(const struct api_call *call, struct weir_store *s,
+                                                                 struct weir_str *out, struct weir_err *err))
 {
     unsigned which;
+    struct weir_err err = {{0}};
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
-    struct weir_store *s = api_reader_take(rq->api, &which);
-    int rc = list_tasks(rq, s, &out);
-    api_reader_put(rq->api, which);
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = write(call, s, &out, &err);
+    api_reader_put(call->api, which);
     if (rc < 0) {
         weir_str_release(&out);
-        api_fail(rq->http, rc, &rq->err);
+        api_fail(call->http, rc, &err);
         return;
     }
-    api_reply(rq->http, 200, &out);
+    api_reply(call->http, 200, &out);
+}
+
+static void tasks_finish(struct api_call *call)
+{
+    reply_from_store(call, list_tasks);
+}
+
+void api_handle_tasks(struct api_request *rq)
+{
+    post_accrued(rq, rq->path[0].number, tasks_finish);
 }
 
 /* ---- explain ---- */
@@ -495,7 +607,7 @@ static int on_explain(void *ctx, const struct weir_explain_row *row)
     return 0;
 }
 
-static int explain_job(struct api_call *call, struct weir_store *s, struct weir_str *out, struct weir_err *err)
+static int explain_job(const struct api_call *call, struct weir_store *s, struct weir_str *out, struct weir_err *err)
 {
     struct api_job job;
     struct api_array array;
@@ -532,18 +644,7 @@ static int explain_job(struct api_call *call, struct weir_store *s, struct weir_
 
 static void explain_finish(struct api_call *call)
 {
-    unsigned which;
-    struct weir_err err = {{0}};
-    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
-    struct weir_store *s = api_reader_take(call->api, &which);
-    int rc = explain_job(call, s, &out, &err);
-    api_reader_put(call->api, which);
-    if (rc < 0) {
-        weir_str_release(&out);
-        api_fail(call->http, rc, &err);
-        return;
-    }
-    api_reply(call->http, 200, &out);
+    reply_from_store(call, explain_job);
 }
 
 /* A job that has ended is not known to the deciding core any more: that is no error here. */

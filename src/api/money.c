@@ -370,6 +370,7 @@ static void project_json(struct weir_json *j, const struct project_item *p, cons
     weir_json_kv_i64(j, "delay_cost_micro_per_hour", p->view.delay_cost_micro_per_hour);
     weir_json_kv_i64(j, "spent_micro", p->spent_micro);
     weir_json_kv_i64(j, "waste_micro", p->waste_micro);
+    weir_json_kv_i64(j, "total_micro", weir_i64_add_sat(p->spent_micro, p->waste_micro));
     weir_json_kv_cstr(j, "currency", currency);
 }
 

@@ -121,6 +121,7 @@ void api_handle_offers(struct api_request *rq)
         .cloud = keep(ask->cloud, sizeof ask->cloud, api_text(rq, "cloud")),
         .has_spot = spot->is_given,
         .is_spot = spot->flag,
+        .launchable = api_flag(rq, "launchable"),
         .all = api_flag(rq, "all"),
         .cursor = api_number(rq, "cursor", 0),
         .limit = api_number(rq, "limit", API_LIST_LIMIT),

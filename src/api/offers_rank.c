@@ -93,7 +93,8 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
                        const struct api_offer_query *q, const struct weir_gpu_table *gpus)
 {
     for (size_t i = 0; i < l->n && !w->has_more; i++) {
-        if (!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) {
+        if ((!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
+            (q->launchable && !l->row[i].offer.launchable)) {
             continue;
         }
         if (w->skip > 0) {

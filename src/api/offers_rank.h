@@ -16,6 +16,7 @@ struct api_offer_query {
     const char *cloud;  /* pattern; NULL: any */
     bool has_spot;
     bool is_spot;
+    bool launchable; /* no mere prices */
     bool all;        /* excluded ones too */
     uint64_t cursor; /* rows to pass over */
     uint64_t limit;

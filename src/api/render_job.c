@@ -37,8 +37,8 @@ int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t i
     }
     if (ordinal == UINT32_MAX || ordinal >= a->n_tasks) {
         return weir_fail(err, -WEIR_ENOTFOUND,
-                         a->n == 0 ? "job %" PRIu64 " is no array; it has no task %" PRIu64
-                                   : "job %" PRIu64 " has no task %" PRIu64,
+                         a->n == 0 ? "job %" PRIu64 " is no array; it has no task with index %" PRIu64
+                                   : "job %" PRIu64 " has no task with index %" PRIu64,
                          job.v, index);
     }
     *ret = ordinal;
@@ -88,6 +88,53 @@ const char *api_node_name(const struct api_node_names *n, uint64_t id)
 {
     uint64_t i = 0;
     return n != NULL && weir_map_get(&n->by_id, id, &i) ? n->name[i - 1] : NULL;
+}
+
+/* ---- what has accrued ---- */
+
+static void add_to(struct weir_map *m, uint64_t key, int64_t micro)
+{
+    uint64_t sum = 0;
+    (void)weir_map_get(m, key, &sum);
+    weir_map_put(m, key, (uint64_t)weir_i64_add_sat((int64_t)sum, micro));
+}
+
+static int64_t sum_of(const struct weir_map *m, uint64_t key)
+{
+    uint64_t sum = 0;
+    (void)weir_map_get(m, key, &sum);
+    return (int64_t)sum;
+}
+
+static uint64_t task_key(struct weir_task_id id)
+{
+    uint64_t key[2] = {id.job.v, id.ordinal};
+    return weir_hash_bytes(key, sizeof key);
+}
+
+void api_accrued_set(struct api_accrued *ret, const struct weir_command *cmd)
+{
+    *ret = (struct api_accrued){0};
+    for (size_t i = 0; i < cmd->n_accrued; i++) {
+        add_to(&ret->job, cmd->accrued[i].task.job.v, cmd->accrued[i].micro);
+        add_to(&ret->task, task_key(cmd->accrued[i].task), cmd->accrued[i].micro);
+    }
+}
+
+void api_accrued_release(struct api_accrued *a)
+{
+    weir_map_release(&a->job);
+    weir_map_release(&a->task);
+}
+
+int64_t api_accrued_job(const struct api_accrued *a, struct weir_job_id job)
+{
+    return sum_of(&a->job, job.v);
+}
+
+int64_t api_accrued_task(const struct api_accrued *a, struct weir_task_id task)
+{
+    return sum_of(&a->task, task_key(task));
 }
 
 /* ---- jobs ---- */
@@ -216,7 +263,8 @@ void api_job_json(struct weir_json *j, const struct api_job *job, const char *cu
     weir_json_kv_time(j, "started", v->started);
     weir_json_kv_time(j, "ended", v->ended);
     weir_json_kv_time(j, "deadline", v->deadline);
-    weir_json_kv_i64(j, "cost_micro", job->cost_micro);
+    weir_json_kv_i64(j, "cost_micro", weir_i64_add_sat(job->cost_micro, job->accruing_micro));
+    weir_json_kv_i64(j, "accruing_micro", job->accruing_micro);
     weir_json_kv_cstr(j, "currency", currency);
     weir_json_kv_cstr(j, "array", job->array);
     if (job->spec_json != NULL) {
@@ -288,8 +336,8 @@ static void task_nodes(struct weir_json *j, const struct weir_task_row *row, con
     weir_json_end(j);
 }
 
-void api_task_json(struct weir_json *j, const struct weir_task_row *row, const struct api_array *array,
-                   const struct api_node_names *names, const char *currency)
+void api_task_json(struct weir_json *j, const struct weir_task_row *row, int64_t accruing_micro,
+                   const struct api_array *array, const struct api_node_names *names, const char *currency)
 {
     const struct weir_task_view *v = &row->view;
     char id[48];
@@ -325,7 +373,8 @@ void api_task_json(struct weir_json *j, const struct weir_task_row *row, const s
     weir_json_kv_time(j, "started", v->started);
     weir_json_kv_time(j, "ended", v->ended);
     weir_json_kv_time(j, "checkpointed", v->checkpointed);
-    weir_json_kv_i64(j, "cost_micro", row->cost_micro);
+    weir_json_kv_i64(j, "cost_micro", weir_i64_add_sat(row->cost_micro, accruing_micro));
+    weir_json_kv_i64(j, "accruing_micro", accruing_micro);
     weir_json_kv_cstr(j, "currency", currency);
     weir_json_end(j);
 }

@@ -6,16 +6,6 @@
 #include "api/api_priv.h"
 #include "base/mem.h"
 
-static void id_or_null(struct weir_json *j, const char *key, uint64_t id)
-{
-    weir_json_key(j, key);
-    if (id == 0) {
-        weir_json_null(j);
-    } else {
-        weir_json_u64(j, id);
-    }
-}
-
 static void text_of_detail(struct weir_json *j, const char *key, const char *detail, const char *fallback)
 {
     struct weir_sv v = api_json_find(weir_sv_of(detail), key);
@@ -33,10 +23,13 @@ void api_node_json(struct weir_json *j, const struct weir_node_row *row)
     struct weir_sv declared = api_json_find(weir_sv_of(row->detail_json), "declared");
     weir_json_object(j);
     weir_json_kv_u64(j, "id", v->spec.id.v);
-    weir_json_kv_cstr(j, "name", row->name);
-    weir_json_kv_cstr(j, "pool", row->pool);
-    weir_json_kv_cstr(j, "state", weir_node_state_name(v->state));
-    weir_json_kv_bool(j, "joined", v->spec.lease.v == 0 || v->joined);
+    /* a rented machine gets its name and pool when it joins; the pool will be its provider's */
+    bool has_pool = row->pool != NULL && row->pool[0] != '\0';
+    weir_json_kv_cstr(j, "name", row->name == NULL || row->name[0] == '\0' ? NULL : row->name);
+    weir_json_kv_cstr(j, "pool", has_pool ? row->pool : v->spec.provider[0] != '\0' ? v->spec.provider : NULL);
+    bool joined = v->spec.lease.v == 0 || v->joined;
+    weir_json_kv_cstr(j, "state", joined || v->state != WEIR_NODE_UP ? weir_node_state_name(v->state) : "booting");
+    weir_json_kv_bool(j, "joined", joined);
     weir_json_kv_cstr(j, "gpu", v->spec.gpus == 0 ? NULL : row->gpu_model);
     weir_json_kv_u64(j, "gpus", v->spec.gpus);
     weir_json_kv_u64(j, "gpus_free", (uint64_t)__builtin_popcount(v->gpu_free_mask));
@@ -46,7 +39,7 @@ void api_node_json(struct weir_json *j, const struct weir_node_row *row)
     weir_json_kv_u64(j, "mem_mib", v->spec.mem_mib);
     weir_json_kv_u64(j, "mem_free_mib", v->mem_free_mib);
     weir_json_kv_bool(j, "declared", weir_sv_eq(declared, WEIR_SV("true")));
-    id_or_null(j, "lease", v->spec.lease.v);
+    weir_json_kv_id(j, "lease", v->spec.lease.v);
     weir_json_kv_u64(j, "running", v->n_runs);
     weir_json_kv_time(j, "since", v->since);
     weir_json_kv_time(j, "seen", row->seen);
@@ -70,8 +63,8 @@ void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64
     weir_json_kv_u64(j, "gpus", v->offer.gpus);
     weir_json_kv_cstr(j, "gpu", v->offer.gpus == 0 ? NULL : row->gpu_model);
     weir_json_kv_cstr(j, "instance", row->instance[0] == '\0' ? NULL : row->instance);
-    id_or_null(j, "node", v->node.v);
-    id_or_null(j, "job", v->task.job.v);
+    weir_json_kv_id(j, "node", v->node.v);
+    weir_json_kv_id(j, "job", v->task.job.v);
     weir_json_kv_i64(j, "price_micro_per_hour", v->offer.price_micro_per_hour);
     weir_json_kv_time(j, "intent", v->intent_at);
     weir_json_kv_time(j, "confirmed", v->confirmed_at);
@@ -100,7 +93,7 @@ void api_event_json(struct weir_json *j, const struct weir_event_row *row, const
     weir_json_kv_u64(j, "id", row->id);
     weir_json_kv_time(j, "at", row->at);
     weir_json_kv_cstr(j, "kind", row->kind);
-    id_or_null(j, "job", row->job.v);
+    weir_json_kv_id(j, "job", row->job.v);
     weir_json_key(j, "ordinal");
     if (row->job.v == 0 || row->ordinal == WEIR_ORDINAL_ALL) {
         weir_json_null(j);
@@ -114,7 +107,7 @@ void api_event_json(struct weir_json *j, const struct weir_event_row *row, const
         weir_json_u64(j, weir_array_index(array->range, array->n, row->ordinal));
     }
     weir_json_kv_cstr(j, "node", node);
-    id_or_null(j, "lease", row->lease.v);
+    weir_json_kv_id(j, "lease", row->lease.v);
     weir_json_kv_cstr(j, "text", row->text == NULL ? "" : row->text);
     weir_json_end(j);
 }

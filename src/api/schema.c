@@ -9,12 +9,17 @@
         return weir_##enum_type##_name((enum weir_##enum_type)i);                                  \
     }
 
-WORDS(node_state_word, node_state, WEIR_NODE_STATE_MAX)
 WORDS(lease_state_word, lease_state, WEIR_LEASE_STATE_MAX)
 WORDS(market_word, market, WEIR_OFFER_MARKET_MAX)
 WORDS(decision_word, decision, WEIR_DECISION_MAX)
 WORDS(candidate_word, candidate_kind, WEIR_CANDIDATE_KIND_MAX)
 WORDS(verdict_word, verdict, WEIR_VERDICT_MAX)
+
+/* The core's words, and one for a rented machine that is not there yet. */
+static const char *node_state_word(unsigned i)
+{
+    return i == WEIR_NODE_STATE_MAX ? "booting" : weir_node_state_name((enum weir_node_state)i);
+}
 
 const char *api_job_state_word(unsigned i)
 {
@@ -83,7 +88,8 @@ static const struct api_field job_fields[] = {
     {"started", API_TIME, API_NULL},
     {"ended", API_TIME, API_NULL},
     {"deadline", API_TIME, API_NULL},
-    {"cost_micro", API_INT},
+    {"cost_micro", API_INT, .summary = "up to now"},
+    {"accruing_micro", API_INT, .summary = "the part of it that is not in the ledger yet"},
     {"currency", API_STRING},
     {"array", API_STRING, API_NULL},
     {"tags", API_MAP_STRING, API_OPTIONAL, .summary = "single form only"},
@@ -111,7 +117,8 @@ static const struct api_field task_fields[] = {
     {"started", API_TIME, API_NULL},
     {"ended", API_TIME, API_NULL},
     {"checkpointed", API_TIME, API_NULL},
-    {"cost_micro", API_INT},
+    {"cost_micro", API_INT, .summary = "up to now"},
+    {"accruing_micro", API_INT, .summary = "the part of it that is not in the ledger yet"},
     {"currency", API_STRING},
     END,
 };
@@ -192,7 +199,7 @@ static const struct api_field node_fields[] = {
     {"id", API_UINT},
     {"name", API_STRING},
     {"pool", API_STRING},
-    {"state", API_STRING, WORD(node_state_word, WEIR_NODE_STATE_MAX)},
+    {"state", API_STRING, WORD(node_state_word, WEIR_NODE_STATE_MAX + 1)},
     {"joined", API_BOOL},
     {"gpu", API_STRING, API_NULL},
     {"gpus", API_UINT},
@@ -260,6 +267,7 @@ static const struct api_field project_fields[] = {
     {"weight", API_UINT},
     {"delay_cost_micro_per_hour", API_INT},
     {"spent_micro", API_INT, .summary = "used by its jobs"},
+    {"total_micro", API_INT, .summary = "used and wasted"},
     {"waste_micro", API_INT, .summary = "boot, lost work and failed tasks"},
     {"currency", API_STRING},
     {"by_pool", API_LIST, API_OPTIONAL, "PoolCost", .summary = "single form only"},

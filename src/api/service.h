@@ -28,6 +28,7 @@ enum weir_command_kind {
     WEIR_COMMAND_PROJECT_SET,
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
+    WEIR_COMMAND_ACCRUED,    /* what running tasks have cost since they were last settled */
     WEIR_COMMAND_STATUS,
     WEIR_COMMAND_SANDBOX_FAULT,
     WEIR_COMMAND_AGENT_JOIN,
@@ -40,6 +41,12 @@ enum weir_node_op {
     WEIR_NODE_OP_DRAIN,
     WEIR_NODE_OP_RESUME,
     WEIR_NODE_OP_REMOVE,
+};
+
+/* Cost that is not in the ledger yet; a task may stand here more than once. */
+struct weir_accrued {
+    struct weir_task_id task;
+    int64_t micro;
 };
 
 struct weir_command {
@@ -65,6 +72,9 @@ struct weir_command {
             struct weir_job_id job;
             struct weir_dur timeout;
         } wait;
+        struct {
+            struct weir_job_id job; /* 0: all jobs */
+        } accrued;
         struct {
             struct weir_node_id node;
             enum weir_node_op op;
@@ -97,6 +107,8 @@ struct weir_command {
     struct weir_explain explain; /* EXPLAIN, dry run */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
+    struct weir_accrued *accrued; /* ACCRUED: malloc'ed, freed by the poster */
+    size_t n_accrued;
     struct weir_str reply; /* STATUS, AGENT_*: a JSON document; released by the poster. Cap set by the service. */
     struct weir_command *next; /* the service's own */
     void *service_data;        /* the service's own */

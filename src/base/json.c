@@ -173,6 +173,16 @@ void weir_json_kv_bool(struct weir_json *j, const char *key, bool v)
     weir_json_bool(j, v);
 }
 
+void weir_json_kv_id(struct weir_json *j, const char *key, uint64_t id)
+{
+    weir_json_key(j, key);
+    if (id == 0) {
+        weir_json_null(j);
+    } else {
+        weir_json_u64(j, id);
+    }
+}
+
 void weir_json_kv_time(struct weir_json *j, const char *key, struct weir_wall t)
 {
     weir_json_key(j, key);

@@ -49,4 +49,6 @@ void weir_json_kv_cstr(struct weir_json *j, const char *key, const char *s);
 void weir_json_kv_u64(struct weir_json *j, const char *key, uint64_t v);
 void weir_json_kv_i64(struct weir_json *j, const char *key, int64_t v);
 void weir_json_kv_bool(struct weir_json *j, const char *key, bool v);
+/* null where 0. */
+void weir_json_kv_id(struct weir_json *j, const char *key, uint64_t id);
 void weir_json_kv_time(struct weir_json *j, const char *key, struct weir_wall t);

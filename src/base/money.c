@@ -98,14 +98,17 @@ const char *weir_money_format_short(int64_t micro, char buf[static WEIR_MONEY_SI
 {
     uint64_t u = micro < 0 ? -(uint64_t)micro : (uint64_t)micro;
     const char *sign = micro < 0 ? "-" : "";
-    if (u >= 1000000 || u == 0) {
-        uint64_t cents = (u + 5000) / 10000;
-        (void)snprintf(buf, WEIR_MONEY_SIZE, "%s%" PRIu64 ".%02" PRIu64, sign, cents / 100,
-                       cents % 100);
-    } else if (u >= 10000) {
-        (void)snprintf(buf, WEIR_MONEY_SIZE, "%s0.%04" PRIu64, sign, (u + 50) / 100);
-    } else {
-        (void)snprintf(buf, WEIR_MONEY_SIZE, "%s0.%06" PRIu64, sign, u);
+    if (u == 0) {
+        (void)snprintf(buf, WEIR_MONEY_SIZE, "0");
+        return buf;
+    }
+    /* rounded to as many places as show something of it */
+    uint64_t unit = u >= 1000000 ? 10000 : u >= 10000 ? 100 : 1;
+    u = (u + unit / 2) / unit * unit;
+    int n = snprintf(buf, WEIR_MONEY_SIZE, "%s%" PRIu64 ".%06" PRIu64, sign, u / 1000000, u % 1000000);
+    int cents = n - 4; /* two places stay */
+    while (n > cents && buf[n - 1] == '0') {
+        buf[--n] = '\0';
     }
     return buf;
 }

@@ -48,5 +48,5 @@ enum { WEIR_MONEY_SIZE = 40 };
 
 /* "12.345678": all six places, '-' where negative; exact. */
 const char *weir_money_format(int64_t micro, char buf[static WEIR_MONEY_SIZE]);
-/* "12.35", or more places where the amount is below one unit ("0.0042"); for people. */
+/* For people: "0", two places ("12.35", "0.32"), or as many as a small amount needs ("0.0116", "0.000914"). */
 const char *weir_money_format_short(int64_t micro, char buf[static WEIR_MONEY_SIZE]);

@@ -168,6 +168,12 @@ void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir
  * all, of every open node. Call it once per transaction, and with all every minute and before a bill is shown. */
 void weir_bill_settle(struct weir_bill *b, struct weir_wall now, bool all);
 
+/* One run's part of what its node cost since the node was last posted. */
+typedef void weir_bill_accrued_fn(void *ctx, struct weir_run_id run, int64_t micro);
+/* What a settling at now would charge to jobs, computed in the same way; nothing is posted and nothing changes. A run
+ * over several nodes is told once for each. */
+void weir_bill_accrued(const struct weir_bill *b, struct weir_wall now, weir_bill_accrued_fn *fn, void *ctx);
+
 /* What was made since the last call: postings in order of id, and the meters that changed. Borrowed
  * until the next call on b. */
 void weir_bill_take(struct weir_bill *b,

@@ -295,7 +295,8 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
     }
 }
 
-void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
+/* Fills b->parts and b->amounts with who gets what of the span up to n->now. */
+static struct bill_cost divide(struct weir_bill *b, struct bill_node *n)
 {
     collect(b, n);
     weir_i128 energy_weight = 0;
@@ -304,6 +305,42 @@ void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall a
     }
     struct bill_cost c = weir_bill_cost_take(n, n->now, energy_weight);
     share_out(b, &c);
+    return c;
+}
+
+void weir_bill_accrued(const struct weir_bill *b, struct weir_wall now, weir_bill_accrued_fn *fn, void *ctx)
+{
+    /* A ledger of one node at a time, copied, takes what the division changes. */
+    struct weir_bill copy = {0};
+    for (size_t i = 0; i < b->nodes.n; i++) {
+        struct bill_node n = *b->nodes.p[i];
+        weir_vec_clear(&copy.segments);
+        for (uint32_t k = n.first; k != 0; k = b->segments.p[k - 1].next) {
+            weir_vec_push(&copy.segments, b->segments.p[k - 1]);
+            copy.segments.p[copy.segments.n - 1].next = (uint32_t)copy.segments.n + 1;
+        }
+        if (copy.segments.n == 0 || weir_bill_is_booting(&n)) {
+            continue;
+        }
+        copy.segments.p[copy.segments.n - 1].next = 0;
+        n.first = 1;
+        weir_bill_advance(&copy, &n, weir_bill_clamp(&n, now));
+        (void)divide(&copy, &n);
+        for (size_t p = 0; p < copy.parts.n; p++) {
+            if (copy.parts.p[p].account == WEIR_ACCOUNT_JOB && copy.amounts.p[p] > 0) {
+                fn(ctx, copy.segments.p[copy.parts.p[p].segment].info.run, copy.amounts.p[p]);
+            }
+        }
+    }
+    weir_vec_release(&copy.segments);
+    weir_vec_release(&copy.parts);
+    weir_vec_release(&copy.weights);
+    weir_vec_release(&copy.amounts);
+}
+
+void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
+{
+    struct bill_cost c = divide(b, n);
     for (int i = 0; i < WEIR_ACCOUNT_NODE; i++) {
         add_cost(b, n, at, (enum weir_account)i, c.micro[i], i == WEIR_ACCOUNT_ENERGY && c.energy_modelled);
     }

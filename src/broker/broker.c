@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "broker_priv.h"
 #include "net/tls.h"
 
@@ -335,18 +336,15 @@ static int import_prices(struct broker *b, const char *provider, const char *fil
     if (fd < 0 || fstat(fd, &st) != 0) {
         return weir_fail(err, -WEIR_ECONFIG, "%s: cannot be read: %s", file, strerror(errno));
     }
-    if (!S_ISREG(st.st_mode) || st.st_size > WEIR_CATALOGUE_FILE_BYTES_MAX) {
-        return weir_fail(err, -WEIR_ECONFIG, "%s: is no file, or over 32 MiB", file);
-    }
-    WEIR_CLEANUP(weir_freep) char *text = weir_alloc((size_t)st.st_size + 1);
+    WEIR_CLEANUP(weir_freep) char *text = NULL;
     size_t n = 0;
-    ssize_t got;
-    while (n < (size_t)st.st_size && (got = read(fd, text + n, (size_t)st.st_size - n)) > 0) {
-        n += (size_t)got;
+    int r = weir_file_read_fd(fd, file, WEIR_CATALOGUE_FILE_BYTES_MAX, &text, &n, err);
+    if (r < 0) {
+        return r;
     }
     size_t taken;
     const struct weir_wall as_of = {(int64_t)st.st_mtim.tv_sec * WEIR_US_PER_S};
-    int r = weir_catalogue_load_skypilot(b->catalogue, file, (struct weir_sv){text, n}, provider, "SkyPilot catalogue file", as_of, &taken, err);
+    r = weir_catalogue_load_skypilot(b->catalogue, file, (struct weir_sv){text, n}, provider, "SkyPilot catalogue file", as_of, &taken, err);
     if (r == 0) {
         weir_log(WEIR_LOG_NOTICE, "catalogue.import", "provider=%s rows=%zu file=\"%s\"", provider, taken, file);
     }

@@ -46,7 +46,7 @@ void commands_fail_unstored(struct broker *b)
             b->finished.p[kept++] = cmd;
             continue;
         }
-        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS) {
+        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS && cmd->kind != WEIR_COMMAND_ACCRUED) {
             cmd->code = weir_fail(&cmd->err, -WEIR_ENOSPACE,
                                   "the broker cannot write to %s: free space on its disk, then look whether this was done before "
                                   "trying again",
@@ -123,7 +123,8 @@ static const char *nearest_text(struct broker *b, const struct weir_request *nea
     return buf;
 }
 
-static const char *most_common_verdict(const struct weir_explain *x)
+/* As a sentence about the machine that was looked at. */
+static const char *most_common_verdict(const struct weir_explain *x, char *buf, size_t size)
 {
     int best = -1;
     for (int v = WEIR_VERDICT_DEARER + 1; v < WEIR_VERDICT_MAX; v++) {
@@ -131,8 +132,11 @@ static const char *most_common_verdict(const struct weir_explain *x)
             best = v;
         }
     }
-    return best < 0 ? "nothing is known that could run it: no node has joined and no provider has an offer"
-                    : weir_verdict_text((enum weir_verdict)best);
+    if (best < 0) {
+        return "nothing is known that could run it: no node has joined and no provider has an offer";
+    }
+    (void)snprintf(buf, size, "the machine %s", weir_verdict_text((enum weir_verdict)best));
+    return buf;
 }
 
 /* A request that was possible stays so until nodes or offers change: a burst of equal jobs asks once. */
@@ -164,9 +168,13 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
         return 0;
     }
     char text[256];
+    char reason[160];
     const char *hint = has_near ? nearest_text(b, &near, request, text, sizeof text) : "";
-    return weir_fail(&cmd->err, -WEIR_EIMPOSSIBLE, "no node and no offer can ever run this; the most common reason: %s%s%s%s", most_common_verdict(&cmd->explain),
-                     has_near ? "; the nearest that is possible: " : "", hint, has_near ? "" : "; see 'weir offers --all' and 'weir nodes'");
+    const char *see = has_near ? "" : "; see 'weir offers --all' and 'weir nodes'";
+    return weir_fail(&cmd->err, -WEIR_EIMPOSSIBLE, "no node and no offer can ever run this; the most common reason: %s%s%s%s%s",
+                     most_common_verdict(&cmd->explain, reason, sizeof reason), has_near ? "; the nearest that is possible: " : "", hint, see,
+                     b->n_providers == 0 && request->local != WEIR_LOCAL_ONLY
+                         ? "; no provider is configured, so nothing can be rented ('providers' in weir.yaml)" : "");
 }
 
 static void submit(struct broker *b, struct weir_command *cmd)
@@ -381,6 +389,30 @@ static void project_set(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, weir_engine_event(b->engine, &ev, &cmd->err));
 }
 
+/* ---- what has accrued ---- */
+
+struct accrued {
+    struct weir_job_id only;
+    WEIR_VEC(struct weir_accrued) items;
+};
+
+static void on_accrued(void *ctx, struct weir_run_id run, int64_t micro)
+{
+    struct accrued *a = ctx;
+    if (a->only.v == 0 || a->only.v == run.task.job.v) {
+        weir_vec_push(&a->items, ((struct weir_accrued){run.task, micro}));
+    }
+}
+
+static void accrued(struct broker *b, struct weir_command *cmd)
+{
+    struct accrued a = {.only = cmd->u.accrued.job};
+    weir_engine_accrued(b->engine, on_accrued, &a);
+    cmd->accrued = a.items.p;
+    cmd->n_accrued = a.items.n;
+    commands_finish(b, cmd, 0);
+}
+
 /* ---- status ---- */
 
 static uint64_t rss_bytes(void)
@@ -536,6 +568,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_SETTLE:
         commands_finish(b, cmd, 0); /* broker_flush settles when it sees one */
+        break;
+    case WEIR_COMMAND_ACCRUED:
+        accrued(b, cmd);
         break;
     case WEIR_COMMAND_STATUS:
         status(b, cmd);

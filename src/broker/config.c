@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/parse.h"
 #include "base/vec.h"
 #include "spec/doc.h"
@@ -415,32 +416,6 @@ static int read_all(struct loader *l, const struct doc *root)
     return read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);
 }
 
-static int read_file(const char *path, char **ret, size_t *ret_n, struct weir_err *err)
-{
-    int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return weir_fail(err, -WEIR_ENOTFOUND, "configuration file %s: cannot be opened: %s", path, strerror(errno));
-    }
-    char *buf = weir_alloc(CONFIG_BYTES_MAX + 1);
-    size_t n = 0;
-    ssize_t got = 0;
-    while (n <= CONFIG_BYTES_MAX && (got = read(fd, buf + n, CONFIG_BYTES_MAX + 1 - n)) > 0) {
-        n += (size_t)got;
-    }
-    if (got < 0) {
-        int e = errno;
-        free(buf);
-        return weir_fail(err, -WEIR_ECONFIG, "configuration file %s: cannot be read: %s", path, strerror(e));
-    }
-    if (n > CONFIG_BYTES_MAX) {
-        free(buf);
-        return weir_fail(err, -WEIR_ECONFIG, "configuration file %s: is over 1 MiB", path);
-    }
-    *ret = buf;
-    *ret_n = n;
-    return 0;
-}
-
 int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char *name, struct weir_err *err)
 {
     struct weir_config *c = weir_alloc(sizeof *c);
@@ -478,8 +453,8 @@ int weir_config_load(struct weir_config **ret, const char *path, struct weir_err
     }
     WEIR_CLEANUP(weir_freep) char *text = NULL;
     size_t n = 0;
-    int r = read_file(path, &text, &n, err);
-    return r != 0 ? r : weir_config_parse(ret, (struct weir_sv){text, n}, path, err);
+    int r = weir_file_read(path, CONFIG_BYTES_MAX, &text, &n, err);
+    return r != 0 ? weir_fail_prefix(err, r, "configuration file") : weir_config_parse(ret, (struct weir_sv){text, n}, path, err);
 }
 
 void weir_config_free(struct weir_config *c)

@@ -250,6 +250,11 @@ void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_
     }
 }
 
+void weir_engine_accrued(struct weir_engine *e, weir_bill_accrued_fn *fn, void *ctx)
+{
+    weir_bill_accrued(e->bill, weir_engine_now(e), fn, ctx);
+}
+
 void weir_engine_each_undone(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_effect_row *row), void *ctx)
 {
     for (size_t i = 0; i < e->undone.n; i++) {

@@ -44,6 +44,8 @@ int weir_engine_open(struct weir_engine **ret, const struct weir_engine_conf *co
 void weir_engine_free(struct weir_engine *e);
 
 struct weir_core *weir_engine_core(struct weir_engine *e);
+/* weir_bill_accrued up to now. */
+void weir_engine_accrued(struct weir_engine *e, weir_bill_accrued_fn *fn, void *ctx);
 /* The engine's time; see above. */
 struct weir_wall weir_engine_now(struct weir_engine *e);
 /* When the core wants a TICK at the latest. */

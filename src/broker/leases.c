@@ -610,8 +610,14 @@ int leases_init(struct broker *b, struct weir_err *err)
                 names[k] = weir_providers[k]->name;
             }
             const char *near = weir_nearest(weir_sv_of(c->name), names);
-            return weir_fail(err, -WEIR_ECONFIG, "providers: there is no driver '%s'%s%s%s", c->name, near ? "; did you mean '" : "",
-                             near ? near : "", near ? "'?" : "");
+            struct weir_str known = WEIR_STR_INIT(256);
+            for (size_t k = 0; names[k] != NULL; k++) {
+                weir_str_addf(&known, "%s%s", k > 0 ? ", " : "", names[k]);
+            }
+            int failed = weir_fail(err, -WEIR_ECONFIG, "providers: there is no driver '%s'%s%s%s; this version has: %s", c->name,
+                                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", weir_str_cstr(&known));
+            weir_str_release(&known);
+            return failed;
         }
         int r = p->ops->init(&p->p, &b->provider_env, c->section, err);
         if (r != 0) {

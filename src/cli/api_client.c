@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/parse.h"
 
@@ -29,46 +30,10 @@ struct weir_client {
     char *ca_pem; /* NULL: the system's */
 };
 
-int weir_read_file(const char *path, size_t max, char **ret, size_t *ret_n, struct weir_err *err)
+int weir_read_input(const char *path, size_t max, char **ret, size_t *ret_n, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_closep) int fd = -1;
-    const char *name = path;
-    if (weir_streq(path, "-")) {
-        name = "standard input";
-        fd = dup(STDIN_FILENO);
-    } else {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-    }
-    if (fd < 0) {
-        int e = errno;
-        char text[128];
-        return weir_fail(err, weir_error_from_errno(e), "%s: %s", name, strerror_r(e, text, sizeof text));
-    }
-    struct weir_str s = WEIR_STR_INIT(max);
-    for (;;) {
-        char buf[16384];
-        ssize_t n = read(fd, buf, sizeof buf);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            int e = errno;
-            char text[128];
-            weir_str_release(&s);
-            return weir_fail(err, weir_error_from_errno(e), "%s: %s", name, strerror_r(e, text, sizeof text));
-        }
-        if (n == 0) {
-            break;
-        }
-        weir_str_add(&s, buf, (size_t)n);
-        if (s.overflowed) {
-            weir_str_release(&s);
-            return weir_fail(err, -WEIR_ELIMIT, "%s: larger than %zu bytes", name, max);
-        }
-    }
-    *ret_n = s.n;
-    *ret = weir_str_take(&s);
-    return 0;
+    return weir_streq(path, "-") ? weir_file_read_fd(STDIN_FILENO, "standard input", max, ret, ret_n, err)
+                                 : weir_file_read(path, max, ret, ret_n, err);
 }
 
 char *weir_default_data_dir(void)
@@ -120,7 +85,7 @@ static int set_token(struct weir_client *a, struct weir_err *err)
         weir_str_addf(&path, "%s/token", dir);
         WEIR_CLEANUP(weir_freep) char *text = NULL;
         size_t n = 0;
-        if (weir_read_file(weir_str_cstr(&path), TOKEN_BYTES_MAX, &text, &n, NULL) == 0) {
+        if (weir_file_read(weir_str_cstr(&path), TOKEN_BYTES_MAX, &text, &n, NULL) == 0) {
             struct weir_sv s = weir_sv_trim((struct weir_sv){text, n});
             if (s.n > 0) {
                 a->token = weir_strndup(s.p, s.n);
@@ -152,7 +117,7 @@ int weir_client_open(struct weir_client **ret, const struct weir_args *args, str
     const char *ca = getenv("WEIR_CA");
     if (ca != NULL && ca[0] != '\0') {
         size_t n;
-        r = weir_read_file(ca, CA_BYTES_MAX, &a->ca_pem, &n, err);
+        r = weir_file_read(ca, CA_BYTES_MAX, &a->ca_pem, &n, err);
         if (r < 0) {
             return weir_fail_prefix(err, -WEIR_ECONFIG, "WEIR_CA");
         }

@@ -80,6 +80,5 @@ int weir_client_url_of(const char *text, char **ret, struct weir_err *err);
 
 /* Default data directory: $XDG_DATA_HOME/weir or ~/.local/share/weir. Caller frees. */
 char *weir_default_data_dir(void);
-/* The whole file, at most max bytes, terminated; "-" is standard input. Errors: -WEIR_ENOTFOUND,
- * -WEIR_EDENIED, -WEIR_ELIMIT, -WEIR_EIO. Caller frees *ret. */
-int weir_read_file(const char *path, size_t max, char **ret, size_t *ret_n, struct weir_err *err);
+/* weir_file_read, with "-" for standard input. */
+int weir_read_input(const char *path, size_t max, char **ret, size_t *ret_n, struct weir_err *err);

@@ -56,7 +56,7 @@ static int check(struct weir_client *api, const struct weir_args *args, struct w
         char idle[WEIR_MONEY_SIZE];
         char waste[WEIR_MONEY_SIZE];
         WEIR_CLEANUP(weir_freep) char *currency = weir_list_currency(api);
-        (void)printf("%s: %" PRId64 " postings, %" PRId64 " nodes, %" PRId64 " spans\n",
+        (void)printf("%s: postings %" PRId64 ", nodes %" PRId64 ", spans %" PRId64 "\n",
                      balanced ? "balanced" : "NOT BALANCED", weir_get_i64(o, "postings", 0),
                      weir_get_i64(o, "nodes", 0), weir_get_i64(o, "spans", 0));
         (void)printf("cost %s %s = used %s + idle %s + waste %s %s\n",

@@ -15,6 +15,7 @@
 
 #include "api_client.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "command.h"
 #include "output.h"
@@ -79,11 +80,12 @@ static bool port_answers(void)
     return fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
 }
 
-static void check_broker(struct report *r, struct weir_client *api, const struct weir_err *open_err)
+/* Gives the broker's data directory where it tells, else NULL; caller frees. */
+static char *check_broker(struct report *r, struct weir_client *api, const struct weir_err *open_err)
 {
     if (api == NULL) {
         add(r, "broker", VERDICT_BAD, open_err->text, "correct WEIR_URL, WEIR_TOKEN or WEIR_CA");
-        return;
+        return NULL;
     }
     struct weir_err err = {""};
     json_t *status = NULL;
@@ -97,21 +99,17 @@ static void check_broker(struct report *r, struct weir_client *api, const struct
             addf(r, "port", VERDICT_NOTE, "weir serve --listen 127.0.0.1:PORT, and set WEIR_URL",
                  "something answers on 127.0.0.1:%d, the port that 'weir serve' wants", PORT_DEFAULT);
         }
-        return;
+        return NULL;
     }
     const char *version = weir_get_text(status, "version");
     const json_t *gpus = json_object_get(status, "gpus");
-    const json_t *nodes = json_object_get(status, "nodes");
-    addf(r, "broker", VERDICT_OK, NULL, "version %s at %s: %" PRId64 " nodes up, %" PRId64 " of %" PRId64 " GPUs free",
-         version != NULL ? version : "?", weir_client_url(api), weir_get_i64(nodes, "up", 0),
+    int64_t up = weir_get_i64(json_object_get(status, "nodes"), "up", 0);
+    addf(r, "broker", VERDICT_OK, NULL, "version %s at %s: %" PRId64 " %s up, %" PRId64 " of %" PRId64 " GPUs free",
+         version != NULL ? version : "?", weir_client_url(api), up, up == 1 ? "node" : "nodes",
          weir_get_i64(gpus, "free", 0), weir_get_i64(gpus, "total", 0));
     if (version != NULL && !weir_streq(version, WEIR_VERSION)) {
         addf(r, "version", VERDICT_NOTE, "install the same version on both sides", "this program is %s, the broker %s",
              WEIR_VERSION, version);
-    }
-    if (weir_get_i64(nodes, "lost", 0) > 0) {
-        addf(r, "nodes", VERDICT_BAD, "look at their agents: weir nodes; systemctl status weir-agent",
-             "%" PRId64 " nodes are lost: no word from their agents", weir_get_i64(nodes, "lost", 0));
     }
     size_t i;
     json_t *c;
@@ -122,7 +120,10 @@ static void check_broker(struct report *r, struct weir_client *api, const struct
         add(r, name != NULL ? name : "check", weir_get_bool(c, "ok") ? VERDICT_OK : VERDICT_BAD,
             text != NULL ? text : "", weir_get_text(c, "remedy"));
     }
+    const char *data = weir_get_text(status, "data");
+    char *dir = data != NULL && data[0] == '/' ? weir_strdup(data) : NULL;
     json_decref(status);
+    return dir;
 }
 
 /* ---- this host ---- */
@@ -185,11 +186,12 @@ static char *find_program(const char *name)
     return NULL;
 }
 
-static void check_gpus(struct report *r)
+/* A broker that answers may have declared some already. */
+static void check_gpus(struct report *r, bool has_broker)
 {
     char *text = NULL;
     size_t n = 0;
-    if (weir_read_file("/proc/driver/nvidia/version", 4096, &text, &n, NULL) == 0) {
+    if (weir_file_read("/proc/driver/nvidia/version", 4096, &text, &n, NULL) == 0) {
         struct weir_sv line = {text, n};
         line = weir_sv_cut(&line, '\n');
         addf(r, "gpu driver", VERDICT_OK, NULL, "%.*s", WEIR_SV_ARG(line));
@@ -204,7 +206,7 @@ static void check_gpus(struct report *r)
             ok ? NULL : "add the user to the group render");
     } else {
         add(r, "gpu driver", VERDICT_NOTE, "no GPU driver on this host",
-            "to try weir without: weir serve --declare-gpus A100:4");
+            has_broker ? NULL : "to try weir without: weir serve --declare-gpus A100:4");
     }
     free(text);
 }
@@ -243,7 +245,7 @@ static void check_cgroup(struct report *r)
     size_t n = 0;
     struct weir_str path = WEIR_STR_INIT(8192);
     weir_str_adds(&path, "/sys/fs/cgroup");
-    if (weir_read_file("/proc/self/cgroup", 65536, &text, &n, NULL) == 0) {
+    if (weir_file_read("/proc/self/cgroup", 65536, &text, &n, NULL) == 0) {
         struct weir_sv rest = {text, n};
         while (rest.n > 0) {
             struct weir_sv line = weir_sv_cut(&rest, '\n');
@@ -304,15 +306,16 @@ int weir_cmd_doctor(const struct weir_args *args, struct weir_err *err)
     struct weir_err open_err = {""};
     (void)err;
     (void)weir_client_open(&api, args, &open_err);
-    check_broker(&r, api, &open_err);
+    WEIR_CLEANUP(weir_freep) char *told = check_broker(&r, api, &open_err);
     /* A broker elsewhere has its data elsewhere. */
     if (api == NULL || weir_client_is_local(api) || weir_args_has(args, "data")) {
-        WEIR_CLEANUP(weir_freep) char *dir = weir_default_data_dir();
+        WEIR_CLEANUP(weir_freep) char *usual = weir_default_data_dir();
         const char *given = weir_args_text(args, "data");
-        check_data_dir(&r, given != NULL ? given : dir);
-        check_config(&r, given != NULL ? given : dir);
+        const char *dir = given != NULL ? given : told != NULL ? told : usual;
+        check_data_dir(&r, dir);
+        check_config(&r, dir);
     }
-    check_gpus(&r);
+    check_gpus(&r, told != NULL);
     check_container(&r);
     check_cgroup(&r);
     check_clock(&r);

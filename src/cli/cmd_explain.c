@@ -2,6 +2,7 @@
 
 /* weir explain: why a task is where it is, or why it waits. */
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -30,6 +31,7 @@ int weir_cmd_explain(const struct weir_args *args, struct weir_err *err)
     struct weir_str path = WEIR_STR_INIT(256);
     weir_job_path(&path, ref.job);
     weir_str_adds(&path, "/explain");
+    weir_query_add_u64(&path, "limit", WEIR_CLIENT_PAGE_MAX);
     if (ref.has_index) {
         weir_query_add_u64(&path, "task", ref.index);
     }
@@ -45,6 +47,7 @@ int weir_cmd_explain(const struct weir_args *args, struct weir_err *err)
         return r;
     }
     json_t *items = json_object_get(answer, "items");
+    bool is_cut = json_array_size(items) == WEIR_CLIENT_PAGE_MAX;
     if (weir_args_has(args, "last") && json_array_size(items) > 1) {
         json_t *last = json_incref(json_array_get(items, json_array_size(items) - 1));
         (void)json_array_clear(items);
@@ -54,9 +57,16 @@ int weir_cmd_explain(const struct weir_args *args, struct weir_err *err)
         weir_print_json(answer);
     } else {
         struct weir_str out = WEIR_STR_INIT(64 << 20);
-        weir_explain_text(answer, weir_get_currency(job), &out);
+        bool is_array = !ref.has_index && weir_get_i64(job, "tasks", 1) > 1;
+        weir_explain_text(answer, weir_get_currency(job), is_array && !weir_args_has(args, "last"), &out);
+        if (is_array) {
+            weir_str_addf(&out, "\nOne task alone: weir explain %" PRIu64 "_INDEX\n", ref.job);
+        }
         (void)fputs(weir_str_cstr(&out), stdout);
         weir_str_release(&out);
+    }
+    if (is_cut) {
+        weir_talk("only the first %d records are looked at; name one task to see all of its own", WEIR_CLIENT_PAGE_MAX);
     }
     json_decref(answer);
     json_decref(job);

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "command.h"
 #include "fields.h"
@@ -27,41 +26,23 @@ const struct weir_opt weir_opts_jobs[] = {
 
 static void print_table(const json_t *items)
 {
-    static const struct weir_column column[] = {
-        {"ID", .right = true},
-        {"NAME", .shrink = true},
-        {"PROJECT", .shrink = true},
-        {"USER", .shrink = true},
-        {"STATE"},
-        {"TASKS", .right = true},
-        {"POOL"},
-        {"NODE", .shrink = true},
-        {"GPUS"},
-        {"EXIT", .right = true},
-        {"SUBMITTED (UTC)"},
-        {"TIME", .right = true},
-        {"COST", .right = true},
+    static const struct weir_field field[] = {
+        {"ID", WEIR_FIELD_INT, "id"},
+        {"NAME", WEIR_FIELD_TEXT, "name", .shrink = true},
+        {"PROJECT", WEIR_FIELD_TEXT, "project", .shrink = true, .drop = 2},
+        {"USER", WEIR_FIELD_TEXT, "user", .shrink = true, .drop = 3},
+        {"STATE", WEIR_FIELD_STATE, "state"},
+        {"TASKS", WEIR_FIELD_INT, "tasks"},
+        {"POOL", WEIR_FIELD_TEXT, "pool", .drop = 4},
+        {"NODE", WEIR_FIELD_TEXT, "node", .shrink = true},
+        {"GPUS", WEIR_FIELD_TEXT, "gpus"},
+        {"EXIT", WEIR_FIELD_INT, "exit_code", .drop = 1},
+        {"SUBMITTED (UTC)", WEIR_FIELD_TIME, "submitted", .drop = 5},
+        {"TIME", WEIR_FIELD_SPAN, "started", "ended"},
+        {"COST", WEIR_FIELD_MONEY, "cost_micro"},
     };
-    struct weir_wall now = weir_clock_wall(&weir_clock_os);
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *job;
-    json_array_foreach(items, i, job)
-    {
-        weir_cell_i64(t, job, "id");
-        weir_cell_text(t, job, "name");
-        weir_cell_text(t, job, "project");
-        weir_cell_text(t, job, "user");
-        weir_cell_state(t, job);
-        weir_cell_i64(t, job, "tasks");
-        weir_cell_text(t, job, "pool");
-        weir_cell_text(t, job, "node");
-        weir_cell_text(t, job, "gpus");
-        weir_cell_i64(t, job, "exit_code");
-        weir_cell_time(t, job, "submitted");
-        weir_cell_span(t, job, "started", "ended", now);
-        weir_cell_money(t, job, "cost_micro");
-    }
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t =
+        weir_fields_table(field, WEIR_ARRAY_LEN(field), items, "USD");
     weir_table_print(t, stdout);
 }
 
@@ -101,7 +82,7 @@ int weir_cmd_jobs(const struct weir_args *args, struct weir_err *err)
         print_table(items);
     }
     if (more) {
-        weir_talk("there are more jobs: --all lists them");
+        weir_talk("these are the newest %zu; there are more: --limit N, or --all", json_array_size(items));
     }
     json_decref(items);
     return 0;

@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "command.h"
-#include "fields.h"
 #include "lists.h"
 
 const struct weir_opt weir_opts_leases[] = {
@@ -16,55 +15,32 @@ const struct weir_opt weir_opts_leases[] = {
     {0},
 };
 
+static void cell_note(struct weir_table *t, const json_t *o)
+{
+    weir_table_cell(t, weir_get_bool(o, "reclaimed") ? "reclaimed" : weir_get_text(o, "text"));
+}
+
 static int list(const struct weir_args *args, struct weir_err *err)
 {
-    static const struct weir_column column[] = {
-        {"ID", .right = true},
-        {"STATE"},
-        {"PROVIDER"},
-        {"REGION"},
-        {"INSTANCE TYPE", .shrink = true},
-        {"MARKET"},
-        {"GPUS"},
-        {"NODE", .right = true},
-        {"JOB", .right = true},
-        {"SINCE (UTC)"},
-        {"EXPIRES (UTC)"},
-        {"PRICE", .right = true},
-        {"COST", .right = true},
-        {"NOTE", .shrink = true},
+    static const struct weir_field field[] = {
+        {"ID", WEIR_FIELD_INT, "id"},
+        {"STATE", WEIR_FIELD_STATE, "state"},
+        {"PROVIDER", WEIR_FIELD_TEXT, "provider"},
+        {"REGION", WEIR_FIELD_TEXT, "region", .drop = 2},
+        {"INSTANCE TYPE", WEIR_FIELD_TEXT, "instance_type", .shrink = true},
+        {"MARKET", WEIR_FIELD_TEXT, "market"},
+        {"GPUS", WEIR_FIELD_GPUS, "gpu", "gpus"},
+        {"NODE", WEIR_FIELD_INT, "node", .drop = 3},
+        {"JOB", WEIR_FIELD_INT, "job"},
+        {"SINCE (UTC)", WEIR_FIELD_TIME, "confirmed", .drop = 4},
+        {"EXPIRES (UTC)", WEIR_FIELD_TIME, "expires", .drop = 5},
+        {"PRICE", WEIR_FIELD_RATE, "price_micro_per_hour"},
+        {"COST", WEIR_FIELD_MONEY, "cost_micro"},
+        {"NOTE", WEIR_FIELD_FN, .shrink = true, .drop = 1, .cell = cell_note},
     };
-    json_t *items = NULL;
-    WEIR_CLEANUP(weir_freep) char *currency = NULL;
-    int r = weir_list_get(args, weir_args_has(args, "all") ? "/v1/leases?all=true" : "/v1/leases", 0, &items, &currency,
-                          err);
-    if (r < 0) {
-        return r;
-    }
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *o;
-    json_array_foreach(items, i, o)
-    {
-        const char *gpu = weir_get_text(o, "gpu");
-        weir_cell_i64(t, o, "id");
-        weir_cell_state(t, o);
-        weir_cell_text(t, o, "provider");
-        weir_cell_text(t, o, "region");
-        weir_cell_text(t, o, "instance_type");
-        weir_cell_text(t, o, "market");
-        weir_table_cellf(t, "%s:%" PRId64, gpu != NULL ? gpu : "none", weir_get_i64(o, "gpus", 0));
-        weir_cell_i64(t, o, "node");
-        weir_cell_i64(t, o, "job");
-        weir_cell_time(t, o, "confirmed");
-        weir_cell_time(t, o, "expires");
-        weir_cell_rate(t, o, "price_micro_per_hour", weir_get_currency(o));
-        weir_cell_money(t, o, "cost_micro");
-        weir_table_cell(t, weir_get_bool(o, "reclaimed") ? "reclaimed" : weir_get_text(o, "text"));
-    }
-    weir_list_print(args, items, t, weir_args_has(args, "all") ? "nothing was ever rented" : "nothing is rented now");
-    json_decref(items);
-    return 0;
+    bool all = weir_args_has(args, "all");
+    return weir_list_show(args, all ? "/v1/leases?all=true" : "/v1/leases", field, WEIR_ARRAY_LEN(field),
+                          all ? "nothing was ever rented" : "nothing is rented now", err);
 }
 
 static int end(const struct weir_args *args, struct weir_err *err)

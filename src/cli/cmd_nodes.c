@@ -7,57 +7,31 @@
 
 #include "base/mem.h"
 #include "command.h"
-#include "fields.h"
 #include "lists.h"
+
+static void cell_note(struct weir_table *t, const json_t *o)
+{
+    weir_table_cell(t, weir_get_bool(o, "declared") ? "declared GPUs" : NULL);
+}
 
 static int list(const struct weir_args *args, struct weir_err *err)
 {
-    static const struct weir_column column[] = {
-        {"ID", .right = true},
-        {"NODE", .shrink = true},
-        {"POOL"},
-        {"STATE"},
-        {"GPU"},
-        {"GPUS FREE", .right = true},
-        {"CORES FREE", .right = true},
-        {"MEMORY FREE", .right = true},
-        {"RUNNING", .right = true},
-        {"LEASE", .right = true},
-        {"RATE", .right = true},
-        {"NOTE", .shrink = true},
+    static const struct weir_field field[] = {
+        {"ID", WEIR_FIELD_INT, "id"},
+        {"NODE", WEIR_FIELD_TEXT, "name", .shrink = true},
+        {"POOL", WEIR_FIELD_TEXT, "pool"},
+        {"STATE", WEIR_FIELD_STATE, "state"},
+        {"GPU", WEIR_FIELD_TEXT, "gpu"},
+        {"GPUS FREE", WEIR_FIELD_OF, "gpus_free", "gpus"},
+        {"CORES FREE", WEIR_FIELD_MILLI_OF, "cpu_free_milli", "cpu_milli", .drop = 2},
+        {"MEMORY FREE", WEIR_FIELD_MIB, "mem_free_mib", .drop = 3},
+        {"RUNNING", WEIR_FIELD_INT, "running"},
+        {"LEASE", WEIR_FIELD_INT, "lease", .drop = 1},
+        {"RATE", WEIR_FIELD_RATE, "rate_full_micro_per_hour"},
+        {"NOTE", WEIR_FIELD_FN, .shrink = true, .drop = 4, .cell = cell_note},
     };
-    json_t *items = NULL;
-    WEIR_CLEANUP(weir_freep) char *currency = NULL;
-    int r = weir_list_get(args, "/v1/nodes", 0, &items, &currency, err);
-    if (r < 0) {
-        return r;
-    }
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *o;
-    json_array_foreach(items, i, o)
-    {
-        struct weir_str cores = WEIR_STR_INIT(64);
-        weir_out_milli(&cores, weir_get_i64(o, "cpu_free_milli", 0));
-        weir_str_addc(&cores, '/');
-        weir_out_milli(&cores, weir_get_i64(o, "cpu_milli", 0));
-        weir_cell_i64(t, o, "id");
-        weir_cell_text(t, o, "name");
-        weir_cell_text(t, o, "pool");
-        weir_cell_state(t, o);
-        weir_cell_text(t, o, "gpu");
-        weir_cell_of(t, weir_get_i64(o, "gpus_free", 0), weir_get_i64(o, "gpus", 0));
-        weir_table_cell(t, weir_str_cstr(&cores));
-        weir_cell_mib(t, o, "mem_free_mib");
-        weir_cell_i64(t, o, "running");
-        weir_cell_i64(t, o, "lease");
-        weir_cell_rate(t, o, "rate_full_micro_per_hour", currency);
-        weir_table_cell(t, weir_get_bool(o, "declared") ? "declared GPUs" : NULL);
-        weir_str_release(&cores);
-    }
-    weir_list_print(args, items, t, "no nodes: 'weir agent' on a host makes it one");
-    json_decref(items);
-    return 0;
+    return weir_list_show(args, "/v1/nodes", field, WEIR_ARRAY_LEN(field),
+                          "no nodes: 'weir agent' on a host makes it one", err);
 }
 
 /* The id of a node given by id or name. */

@@ -15,60 +15,60 @@ const struct weir_opt weir_opts_offers[] = {
     {"spot", 0, WEIR_OPT_FLAG, .help = "spot machines only"},
     {"region", 0, WEIR_OPT_TEXT, .arg = "PATTERN", .help = "regions like eu-*"},
     {"cloud", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "only of this provider"},
+    {"launchable", 'l', WEIR_OPT_FLAG, .help = "only what weir can start now: no mere prices"},
     {"all", 'a', WEIR_OPT_FLAG, .help = "what is excluded too, with the reason"},
     {"limit", 'n', WEIR_OPT_COUNT, .arg = "N", .help = "at most so many (default 50)", .min = 1},
     {0},
 };
 
-static void print_table(const json_t *items, bool all)
+static void cell_cores(struct weir_table *t, const json_t *o)
 {
-    static const struct weir_column column[] = {
-        {"PROVIDER"},
-        {"REGION"},
-        {"INSTANCE TYPE", .shrink = true},
-        {"MARKET"},
-        {"GPUS"},
-        {"GPU MEMORY", .right = true},
-        {"CORES", .right = true},
-        {"MEMORY", .right = true},
-        {"PRICE", .right = true},
-        {"PER GPU", .right = true},
-        {"SOURCE", .shrink = true},
-        {"AGE", .right = true},
-        {"NOTE", .shrink = true},
-    };
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *o;
-    json_array_foreach(items, i, o)
-    {
-        const char *gpu = weir_get_text(o, "gpu");
-        const char *verdict = weir_get_text(o, "verdict");
-        const char *reason = weir_get_text(o, "reason");
-        int64_t age_s = weir_get_i64(o, "age_s", -1);
-        char buf[WEIR_RFC3339_SIZE];
-        weir_cell_text(t, o, "provider");
-        weir_cell_text(t, o, "region");
-        weir_cell_text(t, o, "instance_type");
-        weir_cell_text(t, o, "market");
-        weir_table_cellf(t, "%s:%" PRId64, gpu != NULL ? gpu : "none", weir_get_i64(o, "gpus", 0));
-        weir_cell_mib(t, o, "gpu_mem_mib");
-        if (weir_get_i64(o, "cpu_milli", 0) > 0) {
-            weir_cell_milli(t, weir_get_i64(o, "cpu_milli", 0));
-        } else {
-            weir_table_cell(t, NULL); /* price lists do not always tell */
-        }
-        weir_cell_mib(t, o, "mem_mib");
-        weir_cell_rate(t, o, "price_micro_per_hour", weir_get_currency(o));
-        weir_cell_rate(t, o, "price_micro_per_gpu_hour", weir_get_currency(o));
-        weir_cell_text(t, o, "source");
-        weir_table_cell(t, age_s >= 0 ? weir_dur_format(weir_dur_s(age_s), buf) : NULL);
-        if (all && verdict != NULL && !weir_streq(verdict, "included")) {
-            weir_table_cellf(t, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
-        } else {
-            weir_table_cell(t, weir_get_bool(o, "launchable") ? NULL : "price only: no keys for it");
-        }
+    struct weir_str s = WEIR_STR_INIT(64);
+    int64_t milli = weir_get_i64(o, "cpu_milli", 0);
+    if (milli > 0) { /* price lists do not always tell */
+        weir_out_milli(&s, milli);
     }
+    weir_table_cell(t, weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
+static void cell_age(struct weir_table *t, const json_t *o)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    int64_t age_s = weir_get_i64(o, "age_s", -1);
+    weir_table_cell(t, age_s >= 0 ? weir_dur_format(weir_dur_s(age_s), buf) : NULL);
+}
+
+static void cell_note(struct weir_table *t, const json_t *o)
+{
+    const char *verdict = weir_get_text(o, "verdict");
+    const char *reason = weir_get_text(o, "reason");
+    if (verdict != NULL && !weir_sv_starts(weir_sv_of(verdict), WEIR_SV("included"))) {
+        weir_table_cellf(t, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    } else {
+        weir_table_cell(t, weir_get_bool(o, "launchable") ? NULL : "price only: no provider configured that rents it");
+    }
+}
+
+static void print_table(const json_t *items)
+{
+    static const struct weir_field field[] = {
+        {"PROVIDER", WEIR_FIELD_TEXT, "provider"},
+        {"REGION", WEIR_FIELD_TEXT, "region"},
+        {"INSTANCE TYPE", WEIR_FIELD_TEXT, "instance_type", .shrink = true},
+        {"MARKET", WEIR_FIELD_TEXT, "market"},
+        {"GPUS", WEIR_FIELD_GPUS, "gpu", "gpus"},
+        {"GPU MEMORY", WEIR_FIELD_MIB, "gpu_mem_mib", .drop = 2},
+        {"CORES", WEIR_FIELD_FN, .drop = 3, .right = true, .cell = cell_cores},
+        {"MEMORY", WEIR_FIELD_MIB, "mem_mib", .drop = 4},
+        {"PRICE", WEIR_FIELD_RATE, "price_micro_per_hour"},
+        {"PER GPU", WEIR_FIELD_RATE, "price_micro_per_gpu_hour"},
+        {"SOURCE", WEIR_FIELD_TEXT, "source", .shrink = true, .drop = 5},
+        {"AGE", WEIR_FIELD_FN, .drop = 1, .right = true, .cell = cell_age},
+        {"NOTE", WEIR_FIELD_FN, .shrink = true, .drop = 6, .cell = cell_note},
+    };
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t =
+        weir_fields_table(field, WEIR_ARRAY_LEN(field), items, "USD");
     weir_table_print(t, stdout);
 }
 
@@ -85,6 +85,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
     weir_query_add(&path, "region", weir_args_text(args, "region"));
     weir_query_add(&path, "cloud", weir_args_text(args, "cloud"));
     weir_query_add(&path, "spot", weir_args_has(args, "spot") ? "true" : NULL);
+    weir_query_add(&path, "launchable", weir_args_has(args, "launchable") ? "true" : NULL);
     weir_query_add(&path, "all", weir_args_has(args, "all") ? "true" : NULL);
     /* The one list without a cursor: what is asked for comes whole. */
     uint64_t limit = weir_args_count(args, "limit", 50);
@@ -101,7 +102,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
     } else if (json_array_size(items) == 0) {
         weir_talk("no offers%s", weir_args_has(args, "all") ? "" : "; --all shows what is excluded and why");
     } else {
-        print_table(items, weir_args_has(args, "all"));
+        print_table(items);
     }
     json_decref(answer);
     return 0;

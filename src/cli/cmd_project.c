@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "command.h"
-#include "fields.h"
 #include "lists.h"
 
 const struct weir_opt weir_opts_project[] = {
@@ -21,30 +20,15 @@ const struct weir_opt weir_opts_project[] = {
 
 static int list(const struct weir_args *args, struct weir_err *err)
 {
-    static const struct weir_column column[] = {
-        {"PROJECT", .shrink = true}, {"WEIGHT", .right = true},      {"DELAY COST", .right = true},
-        {"SPENT", .right = true},    {"OF IT WASTE", .right = true},
+    static const struct weir_field field[] = {
+        {"PROJECT", WEIR_FIELD_TEXT, "name", .shrink = true},
+        {"WEIGHT", WEIR_FIELD_INT, "weight"},
+        {"DELAY COST", WEIR_FIELD_RATE, "delay_cost_micro_per_hour"},
+        {"USED", WEIR_FIELD_MONEY, "spent_micro"},
+        {"WASTE", WEIR_FIELD_MONEY, "waste_micro"},
+        {"TOTAL", WEIR_FIELD_MONEY, "total_micro"},
     };
-    json_t *items = NULL;
-    WEIR_CLEANUP(weir_freep) char *currency = NULL;
-    int r = weir_list_get(args, "/v1/projects", 0, &items, &currency, err);
-    if (r < 0) {
-        return r;
-    }
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *o;
-    json_array_foreach(items, i, o)
-    {
-        weir_cell_text(t, o, "name");
-        weir_cell_i64(t, o, "weight");
-        weir_cell_rate(t, o, "delay_cost_micro_per_hour", weir_get_currency(o));
-        weir_cell_money(t, o, "spent_micro");
-        weir_cell_money(t, o, "waste_micro");
-    }
-    weir_list_print(args, items, t, "no projects");
-    json_decref(items);
-    return 0;
+    return weir_list_show(args, "/v1/projects", field, WEIR_ARRAY_LEN(field), "no projects", err);
 }
 
 static void line_money(const char *label, int64_t micro, const char *currency, const char *unit)
@@ -62,8 +46,9 @@ static void print_project(const json_t *o)
     weir_line_field("Project:", o, "name");
     weir_line_field("Weight:", o, "weight");
     line_money("Delay cost:", weir_get_i64(o, "delay_cost_micro_per_hour", 0), currency, "/h");
-    line_money("Spent:", weir_get_i64(o, "spent_micro", 0), currency, "");
+    line_money("Used:", weir_get_i64(o, "spent_micro", 0), currency, "");
     line_money("Waste:", weir_get_i64(o, "waste_micro", 0), currency, "");
+    line_money("Total:", weir_get_i64(o, "total_micro", 0), currency, "");
     size_t i;
     json_t *p;
     json_array_foreach(json_object_get(o, "by_pool"), i, p)

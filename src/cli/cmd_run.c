@@ -20,6 +20,7 @@
 #include "spec_args.h"
 
 const struct weir_opt weir_opts_run[] = {
+    {"detach", 'd', WEIR_OPT_FLAG, .help = "print the job's id and leave it running"},
     {"quiet", 'q', WEIR_OPT_FLAG, .help = "say nothing but errors"},
     WEIR_SPEC_OPTIONS,
     {0},
@@ -290,6 +291,10 @@ static int run_job(struct run *run, const struct weir_args *args, struct weir_er
     r = submit(run, args, err);
     if (r < 0) {
         return r;
+    }
+    if (weir_args_has(args, "detach")) {
+        (void)printf("%" PRIu64 "\n", run->job);
+        return 0;
     }
     signal_fd = run->pipe[1];
     struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};

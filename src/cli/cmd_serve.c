@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "api_client.h"
 #include "base/log.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "broker/broker.h"
@@ -103,7 +104,7 @@ static int read_secret(const struct weir_args *args, char **ret, struct weir_err
     }
     WEIR_CLEANUP(weir_freep) char *text = NULL;
     size_t n = 0;
-    int r = weir_read_file(file, SECRET_BYTES_MAX, &text, &n, err);
+    int r = weir_file_read(file, SECRET_BYTES_MAX, &text, &n, err);
     if (r < 0) {
         return weir_fail_prefix(err, r, "option '--token-file'");
     }
@@ -123,7 +124,7 @@ static int read_ca(const struct weir_args *args, char **ret, struct weir_err *er
     if (file == NULL || file[0] == '\0') {
         return 0;
     }
-    int r = weir_read_file(file, CA_BYTES_MAX, ret, &n, err);
+    int r = weir_file_read(file, CA_BYTES_MAX, ret, &n, err);
     return r < 0 ? weir_fail_prefix(err, r, "the broker's authority") : 0;
 }
 

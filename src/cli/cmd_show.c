@@ -95,47 +95,36 @@ static void print_task(const json_t *task)
     print_common(task);
 }
 
+static void cell_gpus(struct weir_table *t, const json_t *task)
+{
+    struct weir_str gpus = WEIR_STR_INIT(256);
+    size_t k;
+    json_t *gpu;
+    json_array_foreach(json_object_get(task, "gpus"), k, gpu)
+    {
+        weir_str_addf(&gpus, "%s%" JSON_INTEGER_FORMAT, k > 0 ? "," : "", json_integer_value(gpu));
+    }
+    weir_table_cell(t, weir_str_cstr(&gpus));
+    weir_str_release(&gpus);
+}
+
 static void print_tasks(const json_t *items)
 {
-    static const struct weir_column column[] = {
-        {"TASK"},
-        {"STATE"},
-        {"REASON"},
-        {"ATTEMPT", .right = true},
-        {"POOL"},
-        {"NODE", .shrink = true},
-        {"GPUS"},
-        {"EXIT", .right = true},
-        {"STARTED (UTC)"},
-        {"TIME", .right = true},
-        {"COST", .right = true},
+    static const struct weir_field field[] = {
+        {"TASK", WEIR_FIELD_TEXT, "id"},
+        {"STATE", WEIR_FIELD_STATE, "state"},
+        {"REASON", WEIR_FIELD_TEXT, "reason", .drop = 2},
+        {"ATTEMPT", WEIR_FIELD_INT, "attempt", .drop = 3},
+        {"POOL", WEIR_FIELD_TEXT, "pool", .drop = 4},
+        {"NODE", WEIR_FIELD_TEXT, "node", .shrink = true},
+        {"GPUS", WEIR_FIELD_FN, .cell = cell_gpus},
+        {"EXIT", WEIR_FIELD_INT, "exit_code", .drop = 1},
+        {"STARTED (UTC)", WEIR_FIELD_TIME, "started", .drop = 5},
+        {"TIME", WEIR_FIELD_SPAN, "started", "ended"},
+        {"COST", WEIR_FIELD_MONEY, "cost_micro"},
     };
-    struct weir_wall now = weir_clock_wall(&weir_clock_os);
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *task;
-    json_array_foreach(items, i, task)
-    {
-        struct weir_str gpus = WEIR_STR_INIT(256);
-        size_t k;
-        json_t *gpu;
-        json_array_foreach(json_object_get(task, "gpus"), k, gpu)
-        {
-            weir_str_addf(&gpus, "%s%" JSON_INTEGER_FORMAT, k > 0 ? "," : "", json_integer_value(gpu));
-        }
-        weir_cell_text(t, task, "id");
-        weir_cell_state(t, task);
-        weir_cell_text(t, task, "reason");
-        weir_cell_i64(t, task, "attempt");
-        weir_cell_text(t, task, "pool");
-        weir_cell_text(t, task, "node");
-        weir_table_cell(t, weir_str_cstr(&gpus));
-        weir_cell_i64(t, task, "exit_code");
-        weir_cell_time(t, task, "started");
-        weir_cell_span(t, task, "started", "ended", now);
-        weir_cell_money(t, task, "cost_micro");
-        weir_str_release(&gpus);
-    }
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t =
+        weir_fields_table(field, WEIR_ARRAY_LEN(field), items, "USD");
     weir_table_print(t, stdout);
 }
 

@@ -27,7 +27,7 @@ static void print_dry_run(const char *file, const json_t *answer)
     weir_str_addf(&out, "%s: %s\n", file, weir_get_bool(answer, "possible") ? "possible" : "not possible now");
     const json_t *explain = json_object_get(answer, "explain");
     if (json_is_object(explain) && json_object_size(explain) > 0) {
-        weir_explain_text(explain, weir_get_currency(answer), &out);
+        weir_explain_text(explain, weir_get_currency(answer), false, &out);
     }
     (void)fputs(weir_str_cstr(&out), stdout);
     weir_str_release(&out);
@@ -63,7 +63,6 @@ static int finish_one(struct weir_client *api, const struct weir_args *args, uin
     return r < 0 ? r : status;
 }
 
-/* Reads, completes and posts one file; the answer comes back owned. */
 /* Task files leave variables such as tokens without a value: --env gives it. */
 static int parse_file(struct weir_sv text, const char *name, const struct weir_args *args, struct weir_gpu_table *gpus,
                       struct weir_spec **ret, struct weir_err *err)
@@ -84,13 +83,17 @@ static int parse_file(struct weir_sv text, const char *name, const struct weir_a
     return r;
 }
 
+/* Reads, completes and posts one file; the answer comes back owned. */
 static int submit_one(struct weir_client *api, const struct weir_args *args, const char *file,
                       struct weir_gpu_table *gpus, json_t **ret, struct weir_err *err)
 {
     const char *name = weir_streq(file, "-") ? "standard input" : file;
     WEIR_CLEANUP(weir_freep) char *text = NULL;
     size_t n = 0;
-    int r = weir_read_file(file, WEIR_SPEC_BYTES_MAX, &text, &n, err);
+    int r = weir_read_input(file, WEIR_SPEC_BYTES_MAX, &text, &n, err);
+    if (r == -WEIR_ENOTFOUND) {
+        return weir_fail(err, r, "%s: there is no such file; to submit a command and leave it running: weir run --detach -- COMMAND", file);
+    }
     if (r < 0) {
         return r;
     }

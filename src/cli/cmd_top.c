@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "api_client.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "command.h"
 #include "fields.h"
@@ -56,135 +55,118 @@ static int fetch(struct weir_client *api, struct frame *f, struct weir_err *err)
     return r;
 }
 
-static void add_head(const struct frame *f, const char *url, struct weir_str *out)
+/* Pieces that stay whole: as many on a line as it holds, three spaces apart. */
+static void add_pieces(const struct weir_term *term, const char *const *piece, size_t n, struct weir_str *out)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t columns = weir_out_columns(weir_sv_of(piece[i]));
+        if (used > 0 && term->width > 0 && used + 3 + columns > term->width) {
+            weir_str_addc(out, '\n');
+            used = 0;
+        }
+        weir_str_adds(out, used > 0 ? "   " : "");
+        weir_out_clean(out, weir_sv_of(piece[i]), false);
+        used += (used > 0 ? 3 : 0) + columns;
+    }
+    weir_str_addc(out, '\n');
+}
+
+static void add_head(const struct frame *f, const char *url, const struct weir_term *term, struct weir_str *out)
 {
     const json_t *jobs = json_object_get(f->status, "jobs");
     const json_t *tasks = json_object_get(f->status, "tasks");
     const json_t *gpus = json_object_get(f->status, "gpus");
     const json_t *nodes = json_object_get(f->status, "nodes");
-    char buf[WEIR_RFC3339_SIZE];
     const char *version = weir_get_text(f->status, "version");
     int64_t total = weir_get_i64(gpus, "total", 0);
-    weir_str_addf(out, "weir %s at %s, up %s\n", version != NULL ? version : "?", url,
-                  weir_dur_format(weir_dur_s(weir_get_i64(f->status, "uptime_s", 0)), buf));
-    weir_str_addf(out,
-                  "GPUs %" PRId64 "/%" PRId64 " busy   nodes %" PRId64 " up, %" PRId64 " lost   leases %" PRId64
-                  "   spending ",
-                  total - weir_get_i64(gpus, "free", 0), total, weir_get_i64(nodes, "up", 0),
-                  weir_get_i64(nodes, "lost", 0), weir_get_i64(f->status, "leases", 0));
-    weir_out_rate(out, weir_get_i64(f->status, "spend_micro_per_hour", 0), weir_get_currency(f->status));
-    weir_str_addf(out,
-                  "\njobs %" PRId64 " running, %" PRId64 " waiting   tasks %" PRId64 " running, %" PRId64 " waiting\n",
-                  weir_get_i64(jobs, "running", 0), weir_get_i64(jobs, "waiting", 0), weir_get_i64(tasks, "running", 0),
-                  weir_get_i64(tasks, "waiting", 0));
+    char buf[WEIR_RFC3339_SIZE];
+    enum { PIECES = 8 };
+    char text[PIECES][256];
+    struct weir_str rate = WEIR_STR_INIT(128);
+    weir_out_rate(&rate, weir_get_i64(f->status, "spend_micro_per_hour", 0), weir_get_currency(f->status));
+    (void)snprintf(text[0], sizeof text[0], "weir %s at %s", version != NULL ? version : "?", url);
+    (void)snprintf(text[1], sizeof text[1], "up %s",
+                   weir_dur_format(weir_dur_s(weir_get_i64(f->status, "uptime_s", 0)), buf));
+    (void)snprintf(text[2], sizeof text[2], "GPUs %" PRId64 "/%" PRId64 " busy", total - weir_get_i64(gpus, "free", 0),
+                   total);
+    (void)snprintf(text[3], sizeof text[3], "nodes %" PRId64 " up, %" PRId64 " lost", weir_get_i64(nodes, "up", 0),
+                   weir_get_i64(nodes, "lost", 0));
+    (void)snprintf(text[4], sizeof text[4], "leases %" PRId64, weir_get_i64(f->status, "leases", 0));
+    (void)snprintf(text[5], sizeof text[5], "spending %s", weir_str_cstr(&rate));
+    (void)snprintf(text[6], sizeof text[6], "jobs %" PRId64 " begun, %" PRId64 " waiting",
+                   weir_get_i64(jobs, "running", 0), weir_get_i64(jobs, "waiting", 0));
+    (void)snprintf(text[7], sizeof text[7], "tasks %" PRId64 " placed, %" PRId64 " waiting",
+                   weir_get_i64(tasks, "running", 0), weir_get_i64(tasks, "waiting", 0));
+    weir_str_release(&rate);
+    const char *piece[PIECES];
+    for (size_t i = 0; i < PIECES; i++) {
+        piece[i] = text[i];
+    }
+    add_pieces(term, piece, 2, out);
+    add_pieces(term, piece + 2, 4, out);
+    add_pieces(term, piece + 6, 2, out);
 }
 
-static void add_pools(const struct frame *f, const struct weir_term *term, struct weir_str *out)
+/* A part of the frame: an empty line, then the table. */
+static void add_table(const struct frame *f, const json_t *items, const struct weir_field *field, size_t n,
+                      const struct weir_term *term, struct weir_str *out)
 {
-    static const struct weir_column column[] = {
-        {"POOL"},
-        {"NODES", .right = true},
-        {"GPUS FREE", .right = true},
-        {"RUNNING", .right = true},
-        {"RATE", .right = true},
-    };
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *o;
-    json_array_foreach(f->pools, i, o)
-    {
-        weir_cell_text(t, o, "name");
-        weir_cell_i64(t, o, "nodes");
-        weir_cell_of(t, weir_get_i64(o, "gpus_free", 0), weir_get_i64(o, "gpus", 0));
-        weir_cell_i64(t, o, "running");
-        weir_cell_rate(t, o, "rate_micro_per_hour", weir_get_currency(f->status));
-    }
-    weir_str_addc(out, '\n');
-    weir_table_render(t, term, out);
-}
-
-static void add_nodes(const struct frame *f, const struct weir_term *term, struct weir_str *out)
-{
-    static const struct weir_column column[] = {
-        {"NODE", .shrink = true},
-        {"POOL"},
-        {"STATE"},
-        {"GPU"},
-        {"GPUS FREE", .right = true},
-        {"RUNNING", .right = true},
-        {"RATE", .right = true},
-    };
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *o;
-    json_array_foreach(f->nodes, i, o)
-    {
-        weir_cell_text(t, o, "name");
-        weir_cell_text(t, o, "pool");
-        weir_cell_state(t, o);
-        weir_cell_text(t, o, "gpu");
-        weir_cell_of(t, weir_get_i64(o, "gpus_free", 0), weir_get_i64(o, "gpus", 0));
-        weir_cell_i64(t, o, "running");
-        weir_cell_rate(t, o, "rate_full_micro_per_hour", weir_get_currency(f->status));
-    }
-    weir_str_addc(out, '\n');
-    weir_table_render(t, term, out);
-}
-
-static void add_jobs(const struct frame *f, const struct weir_term *term, struct weir_str *out)
-{
-    static const struct weir_column column[] = {
-        {"JOB", .right = true},
-        {"NAME", .shrink = true},
-        {"PROJECT", .shrink = true},
-        {"USER", .shrink = true},
-        {"TASKS", .right = true},
-        {"NODE", .shrink = true},
-        {"GPUS"},
-        {"TIME", .right = true},
-        {"COST", .right = true},
-    };
-    struct weir_wall now = weir_clock_wall(&weir_clock_os);
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    size_t i;
-    json_t *o;
-    json_array_foreach(f->jobs, i, o)
-    {
-        weir_cell_i64(t, o, "id");
-        weir_cell_text(t, o, "name");
-        weir_cell_text(t, o, "project");
-        weir_cell_text(t, o, "user");
-        weir_cell_i64(t, o, "tasks");
-        weir_cell_text(t, o, "node");
-        weir_cell_text(t, o, "gpus");
-        weir_cell_span(t, o, "started", "ended", now);
-        weir_cell_money(t, o, "cost_micro");
-    }
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t =
+        weir_fields_table(field, n, items, weir_get_currency(f->status));
     weir_str_addc(out, '\n');
     weir_table_render(t, term, out);
 }
 
 static void render(const struct frame *f, const char *url, const struct weir_term *term, struct weir_str *out)
 {
-    add_head(f, url, out);
-    add_pools(f, term, out);
-    add_nodes(f, term, out);
-    add_jobs(f, term, out);
+    static const struct weir_field pools[] = {
+        {"POOL", WEIR_FIELD_TEXT, "name"},
+        {"NODES", WEIR_FIELD_INT, "nodes"},
+        {"GPUS FREE", WEIR_FIELD_OF, "gpus_free", "gpus"},
+        {"RUNNING", WEIR_FIELD_INT, "running", .drop = 1},
+        {"RATE", WEIR_FIELD_RATE, "rate_micro_per_hour"},
+    };
+    static const struct weir_field nodes[] = {
+        {"NODE", WEIR_FIELD_TEXT, "name", .shrink = true},
+        {"POOL", WEIR_FIELD_TEXT, "pool", .drop = 2},
+        {"STATE", WEIR_FIELD_STATE, "state"},
+        {"GPU", WEIR_FIELD_TEXT, "gpu", .drop = 1},
+        {"GPUS FREE", WEIR_FIELD_OF, "gpus_free", "gpus"},
+        {"RUNNING", WEIR_FIELD_INT, "running", .drop = 3},
+        {"RATE", WEIR_FIELD_RATE, "rate_full_micro_per_hour"},
+    };
+    static const struct weir_field jobs[] = {
+        {"JOB", WEIR_FIELD_INT, "id"},
+        {"NAME", WEIR_FIELD_TEXT, "name", .shrink = true},
+        {"PROJECT", WEIR_FIELD_TEXT, "project", .shrink = true, .drop = 3},
+        {"USER", WEIR_FIELD_TEXT, "user", .shrink = true, .drop = 4},
+        {"TASKS", WEIR_FIELD_INT, "tasks", .drop = 2},
+        {"NODE", WEIR_FIELD_TEXT, "node", .shrink = true},
+        {"GPUS", WEIR_FIELD_TEXT, "gpus", .drop = 1},
+        {"TIME", WEIR_FIELD_SPAN, "started", "ended"},
+        {"COST", WEIR_FIELD_MONEY, "cost_micro"},
+    };
+    add_head(f, url, term, out);
+    add_table(f, f->pools, pools, WEIR_ARRAY_LEN(pools), term, out);
+    add_table(f, f->nodes, nodes, WEIR_ARRAY_LEN(nodes), term, out);
+    add_table(f, f->jobs, jobs, WEIR_ARRAY_LEN(jobs), term, out);
 }
 
-/* Draws over the last frame: home, each line cleared to its end, the rest of the screen cleared. */
-static void draw(const struct weir_str *frame)
+/* Draws over the last frame: home, each line cleared to its end, the rest of the screen cleared, then the key that
+ * ends it all. */
+static void draw(const struct weir_str *frame, const struct weir_term *term)
 {
     struct winsize size;
     unsigned rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 ? size.ws_row : 24;
     struct weir_sv rest = weir_str_sv(frame);
     (void)fputs("\033[H", stdout);
-    for (unsigned row = 1; rest.n > 0 && row < rows; row++) {
+    for (unsigned row = 1; rest.n > 0 && row + 1 < rows; row++) {
         struct weir_sv line = weir_sv_cut(&rest, '\n');
         (void)fwrite(line.p, 1, line.n, stdout);
         (void)fputs("\033[K\r\n", stdout);
     }
-    (void)fputs("\033[J", stdout);
+    (void)printf("\033[J%sq: quit%s", weir_style_begin(term, WEIR_STYLE_DIM), weir_style_end(term, WEIR_STYLE_DIM));
     (void)fflush(stdout);
 }
 
@@ -237,7 +219,7 @@ static int live(struct weir_client *api, int interval_ms, struct weir_err *err)
             /* A broker that restarts is no reason to leave. */
             weir_str_addf(&out, "%s\n", err->text);
         }
-        draw(&out);
+        draw(&out, &term);
         drawn = drawn || r == 0;
         frame_release(&f);
         weir_str_release(&out);

@@ -57,7 +57,8 @@ const struct weir_cli_command weir_cli_commands[] = {
         .examples =
             "weir run --gpus A100:2 -- python train.py\ttwo A100 of the own pool, or rented ones where that is better\n"
             "weir run --gpus 1 --spot --max-cost 5 -- ./sweep.sh\tany GPU; rented only as spot, at most 5 USD\n"
-            "weir run --array 0-9 -- sh -c 'echo $WEIR_TASK_INDEX'\tten tasks\n",
+            "weir run --array 0-9 -- sh -c 'echo $WEIR_TASK_INDEX'\tten tasks\n"
+            "id=$(weir run --detach --gpus 1 -- ./train.sh)\tnot waited for; 'weir logs -f $id' shows its output\n",
         .exits = JOB_EXITS "125\tweir itself failed: no broker, an impossible request, a bad option\n"
                            "130\tleft running after Ctrl-C\n",
         .operands_min = 1,
@@ -159,9 +160,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .opts = weir_opts_explain,
         .help =
             "Shows the stored records of every decision about the task, oldest first: the candidates with the terms\n"
-            "of their expected cost, what was rejected and why, and the margin. A waiting task is looked at anew.",
+            "of their expected cost, what was rejected and why, and the margin. A waiting task is looked at anew. Of an\n"
+            "array, decisions that say the same of several tasks are told once, with one task as the example.",
         .examples =
-            "weir explain 12\tthe job's first task\nweir explain --last 12_7\tthe latest decision about task 7\n",
+            "weir explain 12\tthe job\nweir explain --last 12_7\tthe latest decision about task 7 of an array\n",
         .operands_min = 1,
         .operands_max = 1,
     },
@@ -261,6 +263,8 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "[list|show NAME|set NAME]",
         .summary = "List, show and set projects",
         .opts = weir_opts_project,
+        .help = "USED is what its jobs used, WASTE what machines booting for them, lost work and failed tasks cost;\n"
+                "TOTAL is the sum of both.",
         .examples = "weir project\tthe list\nweir project set vision --weight 200 --delay-cost 2.50\ttwice the share "
                     "of others\n",
         .operands_max = 2,

@@ -1,25 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Table cells from fields of the API's objects; a field that is null or missing shows as "-". */
+/*
+ * Tables and lines from fields of the API's objects; a field that is null or missing shows as "-". A list that a
+ * person sees is a table of weir_field rows, one for each column.
+ */
 
 #include "api_client.h"
 #include "output.h"
 
-void weir_cell_text(struct weir_table *t, const json_t *o, const char *key);
-void weir_cell_i64(struct weir_table *t, const json_t *o, const char *key);
-/* "state", coloured. */
-void weir_cell_state(struct weir_table *t, const json_t *o);
-/* "2026-11-22 19:42:26", UTC. */
-void weir_cell_time(struct weir_table *t, const json_t *o, const char *key);
-/* From one stamp to the other, or to now where the other is null. */
-void weir_cell_span(struct weir_table *t, const json_t *o, const char *from, const char *to, struct weir_wall now);
-void weir_cell_money(struct weir_table *t, const json_t *o, const char *key);
-void weir_cell_rate(struct weir_table *t, const json_t *o, const char *key, const char *currency);
-/* "3/4": a of b. */
-void weir_cell_of(struct weir_table *t, int64_t a, int64_t b);
-void weir_cell_milli(struct weir_table *t, int64_t milli);
-void weir_cell_mib(struct weir_table *t, const json_t *o, const char *key);
+enum weir_field_kind {
+    WEIR_FIELD_TEXT,
+    WEIR_FIELD_STATE, /* coloured text */
+    WEIR_FIELD_INT,
+    WEIR_FIELD_OF,   /* "3/4": key of other */
+    WEIR_FIELD_TIME, /* "2026-11-22 19:42:26", UTC */
+    WEIR_FIELD_SPAN, /* from key to other, or to now where other is null */
+    WEIR_FIELD_MONEY,
+    WEIR_FIELD_RATE,
+    WEIR_FIELD_MILLI,    /* thousandths */
+    WEIR_FIELD_MILLI_OF, /* "15.5/16": key of other */
+    WEIR_FIELD_MIB,
+    WEIR_FIELD_GPUS, /* "A100:4": model in key, count in other */
+    WEIR_FIELD_FN,   /* cell says it */
+};
+
+struct weir_field {
+    const char *title;
+    enum weir_field_kind kind;
+    const char *key;
+    const char *other;
+    bool right;    /* WEIR_FIELD_FN; numbers are in any case */
+    bool shrink;   /* as in weir_column */
+    unsigned drop;
+    void (*cell)(struct weir_table *t, const json_t *o);
+};
+
+/* The table of the items, a row each. currency is of rates and amounts whose object names none. */
+struct weir_table *weir_fields_table(const struct weir_field *field, size_t n, const json_t *items,
+                                     const char *currency);
 
 /* "Label:      text" lines of a single object. Nothing where the text is NULL or "". */
 void weir_line_text(const char *label, const char *text);

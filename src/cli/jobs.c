@@ -38,50 +38,23 @@ int weir_job_get(struct weir_client *a, uint64_t job, json_t **ret, struct weir_
     return r;
 }
 
-/* Looks for the index page by page: the API lists tasks in the order of the array. */
-static int task_find(struct weir_client *a, const struct weir_ref *ref, json_t **ret, struct weir_err *err)
-{
-    WEIR_CLEANUP(weir_freep) char *cursor = NULL;
-    for (;;) {
-        struct weir_str path = WEIR_STR_INIT(4096);
-        weir_job_path(&path, ref->job);
-        weir_str_adds(&path, "/tasks");
-        weir_query_add_u64(&path, "limit", ref->has_index ? WEIR_CLIENT_PAGE_MAX : 1);
-        weir_query_add(&path, "cursor", cursor);
-        json_t *page = NULL;
-        int r = weir_client_call(a, "GET", weir_str_cstr(&path), NULL, &page, err);
-        weir_str_release(&path);
-        if (r < 0) {
-            return r;
-        }
-        size_t i;
-        json_t *task;
-        json_array_foreach(json_object_get(page, "items"), i, task)
-        {
-            if (!ref->has_index || weir_get_i64(task, "index", -1) == (int64_t)ref->index) {
-                *ret = json_incref(task);
-                json_decref(page);
-                return 0;
-            }
-        }
-        const char *next = weir_get_text(page, "next");
-        bool end = next == NULL || (cursor != NULL && weir_streq(next, cursor));
-        weir_freep(&cursor);
-        cursor = end ? NULL : weir_strdup(next);
-        json_decref(page);
-        if (end) {
-            return ref->has_index ? weir_fail(err, -WEIR_ENOTFOUND,
-                                              "job %" PRIu64 " has no task with index %u; "
-                                              "'weir show %" PRIu64 "' lists its array",
-                                              ref->job, ref->index, ref->job)
-                                  : weir_fail(err, -WEIR_ENOTFOUND, "job %" PRIu64 " has no tasks", ref->job);
-        }
-    }
-}
-
 int weir_task_get(struct weir_client *a, const struct weir_ref *ref, json_t **ret, struct weir_err *err)
 {
-    return task_find(a, ref, ret, err);
+    struct weir_str path = WEIR_STR_INIT(256);
+    weir_job_path(&path, ref->job);
+    weir_str_adds(&path, "/tasks");
+    if (ref->has_index) {
+        weir_query_add_u64(&path, "index", ref->index);
+    }
+    json_t *tasks = NULL;
+    int r = weir_client_list(a, weir_str_cstr(&path), 1, &tasks, NULL, err);
+    weir_str_release(&path);
+    if (r < 0) {
+        return r;
+    }
+    *ret = json_incref(json_array_get(tasks, 0));
+    json_decref(tasks);
+    return *ret != NULL ? 0 : weir_fail(err, -WEIR_ENOTFOUND, "job %" PRIu64 " has no such task", ref->job);
 }
 
 bool weir_state_is_final(const char *state)

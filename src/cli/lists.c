@@ -16,27 +16,27 @@ char *weir_list_currency(struct weir_client *api)
     return currency;
 }
 
-int weir_list_get(const struct weir_args *args, const char *path, uint64_t limit, json_t **ret, char **ret_currency,
-                  struct weir_err *err)
+int weir_list_show(const struct weir_args *args, const char *path, const struct weir_field *field, size_t n,
+                   const char *empty, struct weir_err *err)
 {
+    json_t *items = NULL;
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     int r = weir_client_open(&api, args, err);
     if (r == 0) {
-        r = weir_client_list(api, path, limit, ret, NULL, err);
+        r = weir_client_list(api, path, 0, &items, NULL, err);
     }
-    if (r == 0) {
-        *ret_currency = weir_args_has(args, "json") ? weir_strdup("USD") : weir_list_currency(api);
+    if (r < 0) {
+        return r;
     }
-    return r;
-}
-
-void weir_list_print(const struct weir_args *args, const json_t *items, const struct weir_table *t, const char *empty)
-{
     if (weir_args_has(args, "json")) {
         weir_print_json(items);
-    } else if (weir_table_rows(t) == 0) {
+    } else if (json_array_size(items) == 0) {
         weir_talk("%s", empty);
     } else {
+        WEIR_CLEANUP(weir_freep) char *currency = weir_list_currency(api);
+        WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_fields_table(field, n, items, currency);
         weir_table_print(t, stdout);
     }
+    json_decref(items);
+    return 0;
 }

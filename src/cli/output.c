@@ -19,7 +19,7 @@ struct cell {
 };
 
 struct weir_table {
-    const struct weir_column *column;
+    struct weir_column *column;
     size_t n_columns;
     WEIR_VEC(struct cell) cells;
 };
@@ -55,7 +55,8 @@ struct weir_term weir_term_of(int fd)
 struct weir_table *weir_table_new(const struct weir_column *column, size_t n)
 {
     struct weir_table *t = weir_alloc(sizeof *t);
-    t->column = column;
+    t->column = weir_calloc(n, sizeof *column);
+    memcpy(t->column, column, n * sizeof *column);
     t->n_columns = n;
     return t;
 }
@@ -69,6 +70,7 @@ void weir_table_free(struct weir_table *t)
         free(t->cells.p[i].text);
     }
     weir_vec_release(&t->cells);
+    free(t->column);
     free(t);
 }
 
@@ -138,11 +140,22 @@ static void add_spaces(struct weir_str *out, size_t n)
     }
 }
 
+/* Where in the line a cell stands, and how much of it is seen. */
+struct place {
+    size_t width;
+    bool is_last;
+    size_t left; /* columns that the terminal has from here on; SIZE_MAX: no limit */
+};
+
 static void add_cell(struct weir_str *out, const struct weir_term *term, const char *text, enum weir_style style,
-                     size_t width, bool right, bool last)
+                     bool right, struct place place)
 {
     struct weir_sv s = weir_sv_of(text);
     size_t columns = weir_out_columns(s);
+    size_t width = place.width < place.left ? place.width : place.left;
+    if (width == 0) {
+        return;
+    }
     bool cut = columns > width;
     if (cut) {
         s = weir_out_prefix(s, width - 1);
@@ -157,22 +170,61 @@ static void add_cell(struct weir_str *out, const struct weir_term *term, const c
         weir_str_adds(out, "~");
     }
     weir_str_adds(out, weir_style_end(term, style));
-    if (!last) {
+    if (!place.is_last && place.left > width + GAP) {
         add_spaces(out, GAP + (right ? 0 : width - columns));
+    }
+}
+
+/* A width of 0 stands for a column that is left out. */
+static size_t total_width(const size_t *width, size_t n)
+{
+    size_t total = 0;
+    for (size_t c = 0; c < n; c++) {
+        total += width[c] > 0 ? width[c] + GAP : 0;
+    }
+    return total > GAP ? total - GAP : total;
+}
+
+/* How much a column can give. */
+static size_t slack_of(const struct weir_column *column, size_t width)
+{
+    size_t min = column->min > 0 ? column->min : COLUMN_MIN;
+    return column->shrink && width > min ? width - min : 0;
+}
+
+static size_t slack(const struct weir_table *t, const size_t *width)
+{
+    size_t sum = 0;
+    for (size_t c = 0; c < t->n_columns; c++) {
+        sum += slack_of(&t->column[c], width[c]);
+    }
+    return sum;
+}
+
+/* Leaves out columns, the most dispensable first, until shrinking is enough. */
+static void drop(const struct weir_table *t, size_t *width, size_t terminal)
+{
+    while (total_width(width, t->n_columns) > terminal + slack(t, width)) {
+        size_t first = SIZE_MAX;
+        for (size_t c = 0; c < t->n_columns; c++) {
+            if (t->column[c].drop > 0 && width[c] > 0 && (first == SIZE_MAX || t->column[c].drop > t->column[first].drop)) {
+                first = c;
+            }
+        }
+        if (first == SIZE_MAX) {
+            return;
+        }
+        width[first] = 0;
     }
 }
 
 /* Takes columns from the widest shrinkable cell width until the table fits. */
 static void shrink(const struct weir_table *t, size_t *width, size_t terminal)
 {
-    size_t total = GAP * (t->n_columns - 1);
-    for (size_t c = 0; c < t->n_columns; c++) {
-        total += width[c];
-    }
-    while (total > terminal) {
+    for (size_t total = total_width(width, t->n_columns); total > terminal; total--) {
         size_t widest = SIZE_MAX;
         for (size_t c = 0; c < t->n_columns; c++) {
-            if (t->column[c].shrink && width[c] > COLUMN_MIN && (widest == SIZE_MAX || width[c] > width[widest])) {
+            if (slack_of(&t->column[c], width[c]) > 0 && (widest == SIZE_MAX || width[c] > width[widest])) {
                 widest = c;
             }
         }
@@ -180,8 +232,28 @@ static void shrink(const struct weir_table *t, size_t *width, size_t terminal)
             return;
         }
         width[widest]--;
-        total--;
     }
+}
+
+/* cell NULL: the titles. */
+static void add_row(struct weir_str *out, const struct weir_table *t, const struct weir_term *term, const size_t *width,
+                    const struct cell *cell)
+{
+    size_t used = 0;
+    size_t last = 0;
+    for (size_t c = 0; c < t->n_columns; c++) {
+        last = width[c] > 0 ? c : last;
+    }
+    for (size_t c = 0; c < t->n_columns; c++) {
+        size_t left = term->width == 0 ? SIZE_MAX : term->width > used ? term->width - used : 0;
+        if (width[c] > 0 && left > 0) {
+            add_cell(out, term, cell != NULL ? cell[c].text : t->column[c].title,
+                     cell != NULL ? cell[c].style : WEIR_STYLE_TITLE, t->column[c].right,
+                     (struct place){width[c], c == last, left});
+        }
+        used += width[c] > 0 ? width[c] + GAP : 0;
+    }
+    weir_str_addc(out, '\n');
 }
 
 void weir_table_render(const struct weir_table *t, const struct weir_term *term, struct weir_str *out)
@@ -197,18 +269,12 @@ void weir_table_render(const struct weir_table *t, const struct weir_term *term,
         width[i % n] = w > width[i % n] ? w : width[i % n];
     }
     if (term->width > 0) {
+        drop(t, width, term->width);
         shrink(t, width, term->width);
     }
-    for (size_t c = 0; c < n; c++) {
-        add_cell(out, term, t->column[c].title, WEIR_STYLE_TITLE, width[c], t->column[c].right, c + 1 == n);
-    }
-    weir_str_addc(out, '\n');
-    for (size_t i = 0; i < t->cells.n; i++) {
-        size_t c = i % n;
-        add_cell(out, term, t->cells.p[i].text, t->cells.p[i].style, width[c], t->column[c].right, c + 1 == n);
-        if (c + 1 == n) {
-            weir_str_addc(out, '\n');
-        }
+    add_row(out, t, term, width, NULL);
+    for (size_t i = 0; i < t->cells.n; i += n) {
+        add_row(out, t, term, width, &t->cells.p[i]);
     }
     free(width);
 }

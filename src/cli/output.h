@@ -36,10 +36,12 @@ struct weir_column {
     const char *title;
     bool right;  /* numbers */
     bool shrink; /* gives way first where the terminal is narrow */
+    unsigned min;  /* it keeps so many columns when it shrinks; 0: 8 */
+    unsigned drop; /* left out where shrinking is not enough, the highest first; 0: never */
 };
 
 struct weir_table;
-/* The columns are borrowed. Never NULL. */
+/* The columns are copied, their titles borrowed. Never NULL. */
 struct weir_table *weir_table_new(const struct weir_column *column, size_t n);
 void weir_table_free(struct weir_table *t);
 void weir_table_freep(struct weir_table **t);
@@ -48,9 +50,12 @@ void weir_table_cell(struct weir_table *t, const char *text);
 void weir_table_cell_styled(struct weir_table *t, enum weir_style style, const char *text);
 void weir_table_cellf(struct weir_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 size_t weir_table_rows(const struct weir_table *t);
-/* Header and rows, columns two spaces apart, no spaces at line ends. */
+/*
+ * Header and rows, columns two spaces apart, no spaces at line ends. Where the terminal's width is known, columns
+ * shrink, then are left out, then lines are cut until no line is wider.
+ */
 void weir_table_render(const struct weir_table *t, const struct weir_term *term, struct weir_str *out);
-/* Renders to a stream; lines that the terminal cannot hold are cut. */
+/* Renders to a stream, as wide as its terminal. */
 void weir_table_print(const struct weir_table *t, FILE *stream);
 
 /* Adds text with control characters and broken UTF-8 replaced by '?'; newlines are kept where asked. */

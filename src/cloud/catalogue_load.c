@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/parse.h"
 #include "cloud/catalogue.h"
 #include "cloud/catalogue_priv.h"
@@ -439,38 +440,6 @@ int weir_catalogue_load_providers(struct weir_catalogue *c, const char *name, st
 
 /* ---- the directory ---- */
 
-/* The whole file; at most WEIR_CATALOGUE_FILE_BYTES_MAX. The caller frees *ret. */
-static int read_file(const char *path, char **ret, size_t *ret_n, struct weir_err *err)
-{
-    WEIR_CLEANUP(weir_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        return weir_fail(err, weir_error_from_errno(errno), "%s: %s", path, strerror(errno));
-    }
-    if (!S_ISREG(st.st_mode) || st.st_size > WEIR_CATALOGUE_FILE_BYTES_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "%s: not a file of at most %d bytes", path, WEIR_CATALOGUE_FILE_BYTES_MAX);
-    }
-    size_t size = (size_t)st.st_size;
-    WEIR_CLEANUP(weir_freep) char *p = weir_alloc(size + 1);
-    size_t n = 0;
-    while (n < size) {
-        ssize_t k = read(fd, p + n, size - n);
-        if (k < 0 && errno == EINTR) {
-            continue;
-        }
-        if (k < 0) {
-            return weir_fail(err, -WEIR_EIO, "%s: %s", path, strerror(errno));
-        }
-        if (k == 0) {
-            break;
-        }
-        n += (size_t)k;
-    }
-    *ret = WEIR_TAKE(p);
-    *ret_n = n;
-    return 0;
-}
-
 static int is_csv(const struct dirent *e)
 {
     size_t n = strlen(e->d_name);
@@ -484,9 +453,13 @@ static int load_file(struct weir_catalogue *c, const char *dir, const char *name
     if (n < 0 || (size_t)n >= sizeof path) {
         return weir_fail(err, -WEIR_ELIMIT, "%s: the path is too long", name);
     }
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) { /* a pipe would be waited for */
+        return weir_fail(err, -WEIR_EINVAL, "%s: not a file", path);
+    }
     WEIR_CLEANUP(weir_freep) char *text = NULL;
     size_t size = 0;
-    int r = read_file(path, &text, &size, err);
+    int r = weir_file_read(path, WEIR_CATALOGUE_FILE_BYTES_MAX, &text, &size, err);
     if (r < 0) {
         return r;
     }

@@ -7,7 +7,6 @@
  * run times and risks count as well.
  */
 
-#include "base/json.h"
 #include "cloud/catalogue.h"
 
 enum weir_offer_verdict {
@@ -87,7 +86,3 @@ const char *weir_offer_verdict_name(enum weir_offer_verdict v);
  * suggestion where the name is not known. */
 int weir_gpu_wish_parse(struct weir_gpu_table *gpus, struct weir_sv text, struct weir_gpu_wish *ret,
                         struct weir_err *err);
-
-/* One row as a JSON object; the currency is the ledger's. */
-void weir_offer_row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus,
-                         const char *currency);

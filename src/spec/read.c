@@ -264,8 +264,9 @@ int read_pairs(struct reader *rd,
         }
         if (c->kind == DOC_NULL) {
             return read_fail(rd, c, -WEIR_EINVAL, path,
-                             "'%.*s' has no value; write \"\" where it is to be empty",
-                             c->key.n > 60 ? 60 : (int)c->key.n, c->key.p);
+                             "'%.*s' has no value; %swrite \"\" where it is to be empty",
+                             c->key.n > 60 ? 60 : (int)c->key.n, c->key.p,
+                             ret == &rd->spec->envs ? "give it one with --env NAME=VALUE, or " : "");
         }
         int r = read_scalar(rd, c, path, &value);
         if (r != 0) {
@@ -861,6 +862,16 @@ static const struct key_row root_keys[] = {
     {"volumes", "volumes", sky_refuse, .skypilot = true},
 };
 
+static const struct key_row *find_row(const struct key_row *rows, size_t n_rows, struct weir_sv key)
+{
+    for (size_t i = 0; i < n_rows; i++) {
+        if (weir_sv_eq(weir_sv_of(rows[i].key), key)) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
 static int unknown_key(const struct reader *rd,
                        const struct doc *entry,
                        const struct key_row *rows,
@@ -878,7 +889,8 @@ static int unknown_key(const struct reader *rd,
     struct doc at = *entry;
     at.line = entry->key_line;
     at.column = entry->key_column;
-    const char *near = weir_nearest(entry->key, names);
+    const struct key_row *below = path[0] == '\0' ? find_row(resource_keys, WEIR_ARRAY_LEN(resource_keys), entry->key) : NULL;
+    const char *near = below != NULL ? below->path : weir_nearest(entry->key, names);
     int key_n = entry->key.n > 60 ? 60 : (int)entry->key.n;
     const char *in = path[0] == '\0' ? "" : " in ";
     if (near != NULL) {
@@ -888,16 +900,6 @@ static int unknown_key(const struct reader *rd,
     return read_fail(rd, &at, -WEIR_EINVAL, "",
                      "unknown key '%.*s'%s%s; see docs/guide/job-file.md for the keys", key_n,
                      entry->key.p, in, path);
-}
-
-static const struct key_row *find_row(const struct key_row *rows, size_t n_rows, struct weir_sv key)
-{
-    for (size_t i = 0; i < n_rows; i++) {
-        if (weir_sv_eq(weir_sv_of(rows[i].key), key)) {
-            return &rows[i];
-        }
-    }
-    return NULL;
 }
 
 int read_map(struct reader *rd,

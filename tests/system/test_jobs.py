@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import lib
 from lib import Broker, until
@@ -126,6 +128,8 @@ def test_cancel_stops_a_process_tree(weir):
         until("the task to run", lambda: "here" in b.log(job))
         b.ok("cancel", job)
         assert b.wait(job)["state"] == "cancelled"
+        again = b.run("cancel", job)
+        assert again.returncode == 4 and "was cancelled" in again.stderr, again
         until("its processes to be gone", lambda: not [a for _, a in lib.process_table().values() if a[:2] == ["sleep", seconds]])
         b.balanced()
 
@@ -201,6 +205,50 @@ def test_a_rented_task_outlives_its_first_lease_term(weir):
         until("the task to run", lambda: "up" in b.log(job))
         state = b.wait(job)
         assert state["state"] == "succeeded" and b.tasks(job)[0]["attempt"] == 1, b.tasks(job)
+
+
+def test_the_cost_of_a_running_task_moves(weir):
+    with Broker(weir) as b:
+        job = b.submit({"name": "long", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 100"})
+        until("some cost", lambda: b.json("show", job)["accruing_micro"] > 0)
+        seen = b.json("show", job)
+        until("more cost", lambda: b.json("show", job)["cost_micro"] > seen["cost_micro"])
+        assert seen["cost_micro"] == seen["accruing_micro"], "nothing was settled yet"
+        b.ok("cancel", job)
+        ended = b.wait(job)
+        assert ended["cost_micro"] > seen["cost_micro"] and ended["accruing_micro"] == 0, ended
+        b.balanced()
+
+
+def test_a_busy_broker_keeps_its_times(weir):
+    with Broker(weir) as b:
+        job = b.submit({"name": "long", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 100"})
+        answered = threading.Event()
+
+        def hammer():
+            while not answered.is_set():
+                b.get("/v1/status")
+
+        busy = threading.Thread(target=hammer)
+        busy.start()
+        try:
+            begin = time.monotonic()
+            b.get(f"/v1/jobs/{job}/wait?timeout_s=1")
+            assert time.monotonic() - begin < 10
+        finally:
+            answered.set()
+            busy.join()
+        b.ok("cancel", job)
+
+
+def test_a_rented_machine_is_booting_until_it_joins(weir):
+    with Broker(weir, config="providers: {sandbox: {boot_delay: 60s}}\n", gpus=None, args=["--no-agent"]) as b:
+        until("offers", lambda: b.json("offers", "--gpus", "T4:1", "--launchable"))
+        job = b.submit({"name": "long", "resources": {"accelerators": {"T4": 1}}, "run": "true"})
+        until("the machine", lambda: [n for n in b.json("nodes") if n["lease"]])
+        node = b.json("nodes")[0]
+        assert (node["state"], node["pool"], node["name"], node["joined"]) == ("booting", "sandbox", None, False), node
+        b.ok("cancel", job)
 
 
 def test_a_skypilot_catalogue_is_imported(weir):

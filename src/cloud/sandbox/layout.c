@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 bool sandbox_path(char ret[static SANDBOX_PATH_SIZE], const char *dir, const char *name)
@@ -88,25 +89,7 @@ int sandbox_read_file(const char *dir, const char *name, char **ret, size_t *ret
     if (!S_ISREG(st.st_mode) || st.st_size > SANDBOX_FILE_BYTES_MAX) {
         return weir_fail(err, -WEIR_ELIMIT, "%s/%s: not a file of at most %d bytes", dir, name, SANDBOX_FILE_BYTES_MAX);
     }
-    size_t size = (size_t)st.st_size;
-    WEIR_CLEANUP(weir_freep) char *p = weir_alloc(size + 1);
-    size_t n = 0;
-    while (n < size) {
-        ssize_t k = read(fd, p + n, size - n);
-        if (k < 0 && errno == EINTR) {
-            continue;
-        }
-        if (k < 0) {
-            return fail_errno(err, dir, name);
-        }
-        if (k == 0) {
-            break;
-        }
-        n += (size_t)k;
-    }
-    *ret = WEIR_TAKE(p);
-    *ret_n = n;
-    return 0;
+    return weir_file_read_fd(fd, path, SANDBOX_FILE_BYTES_MAX, ret, ret_n, err);
 }
 
 /* ---- launch.json and state.json ---- */

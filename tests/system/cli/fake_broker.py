@@ -149,6 +149,10 @@ class Broker:
             return self.send(h, 200, self.jobs[id])
         if what == "tasks":
             items = [t for t in self.tasks[id] if query.get("state", t["state"]) == t["state"]]
+            if "index" in query:
+                items = [t for t in items if t["index"] == int(query["index"])]
+                if not items:
+                    return self.fail(h, 404, "notfound", f"job {id} has no task with index {query['index']}")
             return self.page(h, items, query)
         if what == "cancel":
             self.jobs[id].update(state="cancelled", exit_code=None)

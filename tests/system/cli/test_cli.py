@@ -631,7 +631,7 @@ def explain(b):
     equal(r.code, 0, r)
     golden("explain.txt", r.out)
     equal(json.loads(weir(b, "explain", "12_7", "--json").out), EXPLAIN)
-    equal(b.requests[0][2], {"task": "7"})
+    equal(b.requests[0][2], {"limit": "1000", "task": "7"})
 
 
 # ---- places, prices, money ----
@@ -668,6 +668,26 @@ def lists(b):
         b.replies[("POST", f"/v1/nodes/5/{verb}")] = (200, {"id": 5, "name": "host1", "state": "draining"})
     b.replies[("POST", "/v1/leases/3/end")] = (200, {"id": 3, "state": "ending"})
     b.replies[("POST", "/v1/sandbox/fault")] = (200, {"what": "x"})
+
+
+@test
+def explain_tells_decisions_of_an_array_once(b):
+    b.add(job(12, tasks=30, array="0-29"), *[task(12, i) for i in range(30)])
+    record = dict(EXPLAIN["items"][0])
+    items = [dict(record, task=f"12_{i}", text=f"Task 12_{i} starts.") for i in range(20)]
+    rent = dict(record, decision="rent", candidates=[dict(record["candidates"][1], verdict="chosen")])
+    items += [dict(rent, task=f"12_{i}", node=None, text=f"Task 12_{i} is rented for.") for i in range(20, 30)]
+    b.replies[("GET", "/v1/jobs/12/explain")] = (200, {"job": 12, "items": items, "now": None})
+    r = weir(b, "explain", "12")
+    equal(r.code, 0, r)
+    check("start of 20 tasks (12_0, 12_1, 12_2, ...), on host1" in r.out, r)
+    check("rent of 10 tasks (12_20, 12_21, 12_22, ...)" in r.out, r)
+    equal([line for line in r.out.splitlines() if line.startswith("Task ")],
+          ["Task 12_0 starts.", "Task 12_20 is rented for."])
+    check("weir explain 12_INDEX" in r.out, r)
+    equal(b.requests[0][2], {"limit": "1000"})
+    r = weir(b, "explain", "--last", "12")
+    check(r.out.startswith("rent of task 12_29"), r)
 
 
 @test
@@ -780,7 +800,7 @@ def bill_check(b):
 @test
 def project(b):
     p = {"name": "a/b c", "weight": 100, "delay_cost_micro_per_hour": 100000, "spent_micro": 1500000, "waste_micro": 0,
-         "currency": "USD"}
+         "total_micro": 1500000, "currency": "USD"}
     b.replies[("GET", "/v1/projects")] = (200, {"items": [p], "next": None})
     golden("projects.txt", weir(b, "project").out)
     path = "/v1/projects/a%2Fb%20c"
@@ -860,7 +880,7 @@ def doctor(b):
     lists(b)
     r = weir(b, "doctor")
     equal(r.code, 1, r)  # a lost node and an old price list
-    check("import newer ones" in r.out and "1 nodes are lost" in r.out, r)
+    check("import newer ones" in r.out and "1 node up" in r.out, r)
     o = json.loads(weir(b, "doctor", "--json").out)
     check(not o["ok"], o)
     names = {c["name"] for c in o["checks"]}

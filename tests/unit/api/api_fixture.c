@@ -651,6 +651,14 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         return 0;
     case WEIR_COMMAND_SETTLE:
         return 0;
+    case WEIR_COMMAND_ACCRUED:
+        /* the first task of the array runs on two nodes */
+        c->n_accrued = c->u.accrued.job.v == 0 || c->u.accrued.job.v == 12 ? 2 : 0;
+        c->accrued = c->n_accrued == 0 ? NULL : weir_calloc(c->n_accrued, sizeof *c->accrued);
+        for (size_t i = 0; i < c->n_accrued; i++) {
+            c->accrued[i] = (struct weir_accrued){{{12}, 0}, 40 + (int64_t)i};
+        }
+        return 0;
     case WEIR_COMMAND_STATUS:
         c->reply = WEIR_STR_INIT(4096);
         weir_str_adds(&c->reply, "{\"version\":\"" WEIR_VERSION

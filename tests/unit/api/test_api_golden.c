@@ -52,6 +52,7 @@ static void answers_are_as_documented(void **state)
         const char *path;
     } rows[] = {
         {"jobs", "/v1/jobs?limit=3"},
+        {"jobs_just_fit", "/v1/jobs?limit=4"},
         {"jobs_next", "/v1/jobs?cursor=13"},
         {"jobs_failed_only", "/v1/jobs?state=failed,cancelled"},
         {"job_array", "/v1/jobs/12"},
@@ -60,6 +61,8 @@ static void answers_are_as_documented(void **state)
         {"tasks_last", "/v1/jobs/12/tasks?cursor=98"},
         {"tasks_failed", "/v1/jobs/12/tasks?state=failed"},
         {"tasks_waiting", "/v1/jobs/12/tasks?state=waiting,failed&limit=2"},
+        {"tasks_index", "/v1/jobs/12/tasks?index=1"},
+        {"tasks_index_without_row", "/v1/jobs/12/tasks?index=50"},
         {"tasks_gang", "/v1/jobs/15/tasks"},
         {"explain", "/v1/jobs/12/explain?task=0"},
         {"explain_waiting", "/v1/jobs/14/explain"},
@@ -73,6 +76,7 @@ static void answers_are_as_documented(void **state)
         {"bill_tag", "/v1/bill?by=project,tag:team&to=2026-11-22T20:00:00Z"},
         {"bill_check", "/v1/bill/check"},
         {"offers", "/v1/offers?gpus=8"},
+        {"offers_launchable", "/v1/offers?gpus=8&launchable=true"},
         {"offers_all", "/v1/offers?gpus=8&all=true&spot=true"},
         {"version", "/v1/version"},
     };

@@ -57,6 +57,21 @@ static void slurm_times_follow_the_manual(void **state)
     }
 }
 
+static void amounts_for_people_show_two_places_or_what_there_is(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t micro;
+        const char *text;
+    } rows[] = {{0, "0"},           {12345678, "12.35"}, {1000000, "1.00"},    {320000, "0.32"}, {100000, "0.10"},
+                {11600, "0.0116"},  {999999, "1.00"},    {914, "0.000914"},    {1, "0.000001"},  {-2500000, "-2.50"},
+                {-320100, "-0.3201"}, {INT64_MIN, "-9223372036854.78"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char buf[WEIR_MONEY_SIZE];
+        assert_string_equal(weir_money_format_short(rows[i].micro, buf), rows[i].text);
+    }
+}
+
 static void sizes_and_money_are_exact(void **state)
 {
     (void)state;
@@ -256,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_long_error_ends_with_a_whole_character),
         cmocka_unit_test(error_codes_say_whether_to_try_again),
         cmocka_unit_test(slurm_times_follow_the_manual),
+        cmocka_unit_test(amounts_for_people_show_two_places_or_what_there_is),
         cmocka_unit_test(sizes_and_money_are_exact),
         cmocka_unit_test(times_round_trip),
         cmocka_unit_test(slices_add_up_to_the_whole),

@@ -270,6 +270,48 @@ static void a_counter_of_an_older_store_is_only_read(void **state)
     weir_bill_free(b);
 }
 
+struct accrued {
+    int64_t job[16];
+    unsigned n;
+};
+
+static void on_accrued(void *ctx, struct weir_run_id run, int64_t micro)
+{
+    struct accrued *a = ctx;
+    a->job[run.task.job.v] += micro;
+    a->n++;
+}
+
+static void what_accrues_is_what_a_settling_would_post(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = owned_node();
+    open_node(&l, &n, 0);
+    open_segment(&l, segment(1, 5, 4, 0));
+    open_segment(&l, segment(1, 6, 1, H / 3));
+    for (int64_t t = H / 7; t < 3 * H; t += H / 7) {
+        struct accrued a = {{0}, 0};
+        struct accrued again = {{0}, 0};
+        weir_bill_accrued(l.b, at(t), on_accrued, &a);
+        weir_bill_accrued(l.b, at(t), on_accrued, &again);
+        assert_memory_equal(&a, &again, sizeof a);
+        assert_int_equal(a.n, t < H / 3 ? 1 : 2);
+        int64_t before[2] = {l.job[5], l.job[6]};
+        take(&l); /* looking has posted nothing */
+        assert_int_equal(l.job[5], before[0]);
+        weir_bill_settle(l.b, at(t), true);
+        take(&l);
+        assert_int_equal(l.job[5] - before[0], a.job[5]);
+        assert_int_equal(l.job[6] - before[1], a.job[6]);
+    }
+    struct accrued none = {{0}, 0};
+    weir_bill_accrued(l.b, at(0), on_accrued, &none); /* before what is posted */
+    assert_int_equal(none.n, 0);
+    ledger_close(&l);
+}
+
 static void shares_above_the_whole_are_scaled(void **state)
 {
     (void)state;
@@ -534,6 +576,7 @@ int main(void)
         cmocka_unit_test(measured_energy_replaces_the_model),
         cmocka_unit_test(energy_goes_on_where_its_counter_was),
         cmocka_unit_test(a_counter_of_an_older_store_is_only_read),
+        cmocka_unit_test(what_accrues_is_what_a_settling_would_post),
         cmocka_unit_test(shares_above_the_whole_are_scaled),
         cmocka_unit_test(a_rented_node_is_billed_by_quantum_and_minimum),
         cmocka_unit_test(boot_waste_bears_the_tenants_name),

@@ -188,6 +188,38 @@ static void narrow_terminals_cut_what_may_be_cut(void **state)
     weir_table_free(t);
 }
 
+static void no_line_is_wider_than_the_terminal(void **state)
+{
+    (void)state;
+    static const struct weir_column wide[] = {
+        {"ID", .right = true}, {"NAME", .shrink = true, .min = 10}, {"POOL", .drop = 1}, {"COST", .right = true},
+        {"NOTE", .drop = 2}};
+    static const unsigned widths[] = {0, 39, 34, 22, 9, 1};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(widths); i++) {
+        struct weir_table *t = weir_table_new(wide, WEIR_ARRAY_LEN(wide));
+        weir_table_cell(t, "1");
+        weir_table_cell(t, "a-rather-long-name");
+        weir_table_cell(t, "local");
+        weir_table_cell(t, "12 USD");
+        weir_table_cell(t, "declared");
+        struct weir_term term = {.width = widths[i]};
+        struct weir_str out = WEIR_STR_INIT(4096);
+        weir_table_render(t, &term, &out);
+        struct weir_sv rest = weir_str_sv(&out);
+        while (rest.n > 0 && widths[i] > 0) {
+            struct weir_sv line = weir_sv_cut(&rest, '\n');
+            assert_true(weir_out_columns(line) <= widths[i]);
+        }
+        /* dispensable columns go in their order */
+        const char *text = weir_str_cstr(&out);
+        assert_int_equal(strstr(text, "NOTE") != NULL, widths[i] == 0 || widths[i] > 34);
+        assert_int_equal(strstr(text, "POOL") != NULL, widths[i] == 0 || widths[i] > 22);
+        assert_int_equal(strstr(text, "COST") != NULL, widths[i] == 0 || widths[i] > 9);
+        weir_str_release(&out);
+        weir_table_free(t);
+    }
+}
+
 static void nothing_that_came_in_drives_the_terminal(void **state)
 {
     (void)state;
@@ -247,6 +279,7 @@ int main(void)
         cmocka_unit_test(tables_are_aligned_by_characters),
         cmocka_unit_test(colours_do_not_move_columns),
         cmocka_unit_test(narrow_terminals_cut_what_may_be_cut),
+        cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(nothing_that_came_in_drives_the_terminal),
         cmocka_unit_test(amounts_have_units),
     };

@@ -128,6 +128,7 @@ static void unknown_keys_are_refused_with_the_nearest(void **state)
     (void)state;
     static const struct row rows[] = {
         {"runn: x", "f:1:1: unknown key 'runn'; did you mean 'run'?"},
+        {"image_id: docker:x", "f:1:1: unknown key 'image_id'; did you mean 'resources.image_id'?"},
         {"run: x\nresources:\n  acelerators: A100",
          "f:3:3: unknown key 'acelerators' in resources; did you mean 'accelerators'?"},
         {"run: x\nplacement: {cloud: aws}",
@@ -159,7 +160,7 @@ static void bad_values_are_refused_by_name(void **state)
          "f: tags: a tag's name 'a b' may have letters, digits and . _ - / + : @ = only"},
         {"run: x\ntags: [a]", "f:2:7: tags: must be a mapping of names to values, not a list"},
         {"run: x\nenvs: {A: }",
-         "f:2:11: envs: 'A' has no value; write \"\" where it is to be empty"},
+         "f:2:11: envs: 'A' has no value; give it one with --env NAME=VALUE, or write \"\" where it is to be empty"},
         {"run: x\nenvs: {1A: x}", "f: envs: '1A' is not a variable's name: letters, digits and _, "
                                   "not beginning with a digit"},
         {"run: x\nenvs: {A: [1]}", "f:2:11: envs: must be a single value, not a list"},
@@ -283,7 +284,7 @@ static void skypilot_keys_are_honoured_or_refused(void **state)
         {"run: x\nfile_mounts: {/d: {source: s3://b, mode: LINK}}",
          "f:2:42: file_mounts: mode is COPY, MOUNT or MOUNT_CACHED"},
         {"run: x\nsecrets: {A: null}",
-         "f:2:14: secrets: 'A' has no value; write \"\" where it is to be empty"},
+         "f:2:14: secrets: 'A' has no value; give it one with --env NAME=VALUE, or write \"\" where it is to be empty"},
         {"run: x\nresources: {infra: k8s/my/context}",
          "{\"name\":\"f\","
          "\"resources\":{\"cpus\":\"1\",\"use_spot\":false},\"run\":\"x\",\"placement\":{"
