@@ -11,6 +11,8 @@
 #include "sim_priv.h"
 
 const struct weir_sim_suite weir_sim_suites[] = {
+    {"muri", "preemptive orders of deep-learning jobs on one cluster", "data jobs nodes gpus-per-node policies schedule",
+     "fifo,srtf,srsf,tiresias-l", weir_sim_suite_muri},
     {0},
 };
 
