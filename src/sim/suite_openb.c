@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Suite openb: Alibaba's trace of tasks that share GPUs, with the placements of Weng et al. (ATC'23); see openb.h. */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "input.h"
+#include "openb.h"
+#include "schedule.h"
+#include "sim_priv.h"
+
+enum { NODES_MAX = 200000, TASKS_MAX = 10000000, ASKS_MAX = 100000, MODELS_MAX = 64 };
+
+#define SEEDS "42-51"
+
+struct lists {
+    WEIR_VEC(struct weir_frag_room) node;
+    WEIR_VEC(struct weir_frag_ask) ask;
+    WEIR_VEC(uint32_t) count;
+    WEIR_VEC(uint32_t) plain;
+    WEIR_VEC(uint32_t) task;
+    struct weir_map by_ask;   /* hash -> number */
+    struct weir_map by_plain; /* the same without memory */
+    struct weir_interner models;
+    uint64_t digest; /* of what the files say */
+};
+
+static void lists_release(struct lists *l)
+{
+    weir_vec_release(&l->node);
+    weir_vec_release(&l->ask);
+    weir_vec_release(&l->count);
+    weir_vec_release(&l->plain);
+    weir_vec_release(&l->task);
+    weir_map_release(&l->by_ask);
+    weir_map_release(&l->by_plain);
+    weir_interner_release(&l->models);
+}
+
+static void digest(struct lists *l, const void *p, size_t n)
+{
+    l->digest = weir_hash_bytes(p, n) ^ (l->digest << 7 | l->digest >> 57);
+}
+
+/* The bit of a GPU model. Errors: -WEIR_ELIMIT. */
+static int model_bit(struct lists *l, struct weir_sv name, uint64_t *ret, struct weir_err *err)
+{
+    uint32_t id = weir_intern_find(&l->models, name);
+    if (id == UINT32_MAX) {
+        if (l->models.n == MODELS_MAX) {
+            return weir_fail(err, -WEIR_ELIMIT, "'%.*s' is one GPU model more than the %d that can be told apart",
+                             WEIR_SV_ARG(name), MODELS_MAX);
+        }
+        id = weir_intern(&l->models, name);
+    }
+    *ret = UINT64_C(1) << id;
+    return 0;
+}
+
+/* ---- nodes ---- */
+
+enum { NODE_CPU, NODE_MEMORY, NODE_GPUS, NODE_MODEL, NODE_COLUMNS };
+
+static const struct weir_sim_column node_columns[NODE_COLUMNS] = {
+    [NODE_CPU] = {"cpu_milli", false},
+    [NODE_MEMORY] = {"memory_mib", false},
+    [NODE_GPUS] = {"gpu", false},
+    [NODE_MODEL] = {"model", true},
+};
+
+static int read_node(const struct weir_sim_input *in, struct lists *l, struct weir_err *err)
+{
+    int64_t cpu = 0;
+    int64_t mem = 0;
+    int64_t gpus = 0;
+    struct weir_frag_room room = {0};
+    int r = weir_sim_input_i64(in, NODE_CPU, 0, UINT32_MAX, &cpu, err);
+    r = r < 0 ? r : weir_sim_input_i64(in, NODE_MEMORY, 0, UINT32_MAX, &mem, err);
+    r = r < 0 ? r : weir_sim_input_i64(in, NODE_GPUS, 0, WEIR_FRAG_GPUS_MAX, &gpus, err);
+    if (r < 0) {
+        return r;
+    }
+    struct weir_sv model = weir_sv_trim(weir_sim_input_field(in, NODE_MODEL));
+    if (l->node.n == NODES_MAX) {
+        weir_fail(err, -WEIR_ELIMIT, "more than %d nodes", NODES_MAX);
+        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+    }
+    if (gpus > 0 && model.n > 0 && (r = model_bit(l, model, &room.model, err)) < 0) {
+        return weir_sim_input_fail(in, r, err);
+    }
+    room.cpu_milli = (uint32_t)cpu;
+    room.mem_mib = (uint32_t)mem;
+    room.gpus = (uint32_t)gpus;
+    for (uint32_t i = 0; i < room.gpus; i++) {
+        room.left_milli[i] = WEIR_FRAG_GPU;
+    }
+    digest(l, &room, sizeof room);
+    weir_vec_push(&l->node, room);
+    return 0;
+}
+
+static int read_nodes(const char *path, struct lists *l, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    int r = weir_sim_input_table(&in, path, node_columns, NODE_COLUMNS, err);
+    while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
+        r = read_node(in, l, err);
+    }
+    uint32_t gpus = 0;
+    for (size_t i = 0; i < l->node.n; i++) {
+        gpus += l->node.p[i].gpus;
+    }
+    if (r == 0 && gpus == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s has no GPUs", path);
+    }
+    return r;
+}
+
+/* ---- tasks ---- */
+
+enum { POD_CPU, POD_MEMORY, POD_GPUS, POD_GPU_MILLI, POD_SPEC, POD_COLUMNS };
+
+static const struct weir_sim_column pod_columns[POD_COLUMNS] = {
+    [POD_CPU] = {"cpu_milli", false},
+    [POD_MEMORY] = {"memory_mib", false},
+    [POD_GPUS] = {"num_gpu", false},
+    [POD_GPU_MILLI] = {"gpu_milli", false},
+    [POD_SPEC] = {"gpu_spec", true},
+};
+
+/* "V100M16|V100M32"; empty: any. */
+static int read_models(const struct weir_sim_input *in, struct lists *l, uint64_t *ret, struct weir_err *err)
+{
+    struct weir_sv rest = weir_sim_input_field(in, POD_SPEC);
+    while (rest.p != NULL) {
+        struct weir_sv name = weir_sv_trim(weir_sv_cut(&rest, '|'));
+        uint64_t bit = 0;
+        int r = name.n == 0 ? 0 : model_bit(l, name, &bit, err);
+        if (r < 0) {
+            weir_fail_prefix(err, r, "column 'gpu_spec'");
+            return weir_sim_input_fail(in, r, err);
+        }
+        *ret |= bit;
+    }
+    return 0;
+}
+
+static bool same_ask(const struct weir_frag_ask *a, const struct weir_frag_ask *b, bool memory)
+{
+    return a->models == b->models && a->cpu_milli == b->cpu_milli && a->gpus == b->gpus && a->gpu_milli == b->gpu_milli &&
+           (!memory || a->mem_mib == b->mem_mib);
+}
+
+/* The number of the request that is the same, or n where there is none; then it gets that number in the map. */
+static uint32_t find_ask(struct weir_map *map, const struct lists *l, const struct weir_frag_ask *a, bool memory, uint32_t n)
+{
+    const uint64_t said[] = {a->models, a->cpu_milli, memory ? a->mem_mib : 0, a->gpus, a->gpu_milli};
+    uint64_t at = n;
+    for (uint64_t key = weir_hash_bytes(said, sizeof said);; key++) {
+        if (!weir_map_get(map, key, &at)) {
+            weir_map_put(map, key, n);
+            return n;
+        }
+        if (same_ask(&l->ask.p[at], a, memory)) {
+            return (uint32_t)at;
+        }
+    }
+}
+
+static int add_task(struct lists *l, const struct weir_frag_ask *a, struct weir_err *err)
+{
+    if (l->task.n == TASKS_MAX || l->ask.n == ASKS_MAX) {
+        return weir_fail(err, -WEIR_ELIMIT, "more than %d tasks or %d distinct requests", TASKS_MAX, ASKS_MAX);
+    }
+    uint32_t n = (uint32_t)l->ask.n;
+    uint32_t at = find_ask(&l->by_ask, l, a, true, n);
+    if (at == n) {
+        weir_vec_push(&l->ask, *a);
+        weir_vec_push(&l->count, 0);
+        weir_vec_push(&l->plain, find_ask(&l->by_plain, l, a, false, n));
+    }
+    l->count.p[at]++;
+    weir_vec_push(&l->task, at);
+    return 0;
+}
+
+static int read_pod(const struct weir_sim_input *in, struct lists *l, struct weir_err *err)
+{
+    int64_t cpu = 0;
+    int64_t mem = 0;
+    int64_t gpus = 0;
+    int64_t milli = 0;
+    struct weir_frag_ask a = {0};
+    int r = weir_sim_input_i64(in, POD_CPU, 0, UINT32_MAX, &cpu, err);
+    r = r < 0 ? r : weir_sim_input_i64(in, POD_MEMORY, 0, UINT32_MAX, &mem, err);
+    r = r < 0 ? r : weir_sim_input_i64(in, POD_GPUS, 0, WEIR_FRAG_GPUS_MAX, &gpus, err);
+    r = r < 0 || gpus == 0 ? r : weir_sim_input_i64(in, POD_GPU_MILLI, 1, WEIR_FRAG_GPU, &milli, err);
+    r = r < 0 || gpus == 0 ? r : read_models(in, l, &a.models, err);
+    if (r < 0) {
+        return r;
+    }
+    if (gpus > 1 && milli < WEIR_FRAG_GPU) {
+        r = weir_fail(err, -WEIR_EINVAL, "a share (gpu_milli %lld) of several GPUs (num_gpu %lld): only one GPU can be shared",
+                      (long long)milli, (long long)gpus);
+        return weir_sim_input_fail(in, r, err);
+    }
+    a.cpu_milli = (uint32_t)cpu;
+    a.mem_mib = (uint32_t)mem;
+    a.gpus = (uint16_t)gpus;
+    a.gpu_milli = (uint16_t)milli;
+    const uint64_t said[] = {a.models, a.cpu_milli, a.mem_mib, a.gpus, a.gpu_milli};
+    digest(l, said, sizeof said);
+    r = add_task(l, &a, err);
+    return r < 0 ? weir_sim_input_fail(in, r, err) : 0;
+}
+
+static int read_pods(const char *path, struct lists *l, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    int r = weir_sim_input_table(&in, path, pod_columns, POD_COLUMNS, err);
+    while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
+        r = read_pod(in, l, err);
+    }
+    bool any = false;
+    for (size_t i = 0; i < l->ask.n; i++) {
+        any = any || l->ask.p[i].gpus > 0;
+    }
+    if (r == 0 && !any) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s has no task that wants a GPU", path);
+    }
+    return r;
+}
+
+/* ---- runs ---- */
+
+static const struct {
+    const char *name;
+    enum weir_openb_policy policy;
+} policies[] = {
+    {"random", WEIR_OPENB_RANDOM},
+    {"dot-product", WEIR_OPENB_DOT_PRODUCT},
+    {"gpu-clustering", WEIR_OPENB_CLUSTERING},
+    {"packing", WEIR_OPENB_PACKING},
+    {"best-fit", WEIR_OPENB_BEST_FIT},
+    {"fgd", WEIR_OPENB_FGD},
+    {"weir", WEIR_OPENB_WEIR},
+};
+
+struct stats {
+    double sum;
+    double min;
+    double max;
+};
+
+static void stats_add(struct stats *s, double v, size_t i)
+{
+    s->sum += v;
+    s->min = i == 0 || v < s->min ? v : s->min;
+    s->max = i == 0 || v > s->max ? v : s->max;
+}
+
+static int run_policy(const struct weir_sim_options *o, const struct weir_openb_input *in, size_t policy, const int64_t *seed,
+                      size_t n_seeds, struct weir_sim_result *result, struct weir_err *err)
+{
+    struct stats allocated = {0};
+    struct stats fragmented = {0};
+    for (size_t i = 0; i < n_seeds; i++) {
+        char file[80];
+        snprintf(file, sizeof file, "openb-%s-%lld", policies[policy].name, (long long)seed[i]);
+        struct weir_sim_schedule *schedule = NULL;
+        struct weir_openb_outcome out;
+        int r = weir_sim_schedule_open(&schedule, o->schedule, file, err);
+        if (r < 0) {
+            return r;
+        }
+        weir_openb_run(in, policies[policy].policy, (uint64_t)seed[i], schedule, result, &out);
+        r = weir_sim_schedule_close(schedule, err);
+        if (r < 0) {
+            return r;
+        }
+        stats_add(&allocated, out.allocated_percent, i);
+        stats_add(&fragmented, out.fragmentation_percent, i);
+        weir_sim_progress(o, "openb", policy * n_seeds + i + 1, WEIR_ARRAY_LEN(policies) * n_seeds);
+    }
+    struct weir_sim_row *row = weir_sim_row(result, policies[policy].name);
+    weir_sim_metric(row, "allocated_percent", allocated.sum / (double)n_seeds);
+    weir_sim_metric(row, "allocated_percent_min", allocated.min);
+    weir_sim_metric(row, "allocated_percent_max", allocated.max);
+    weir_sim_metric(row, "fragmentation_percent", fragmented.sum / (double)n_seeds);
+    weir_sim_metric_count(row, "seeds", (int64_t)n_seeds);
+    return 0;
+}
+
+static int run_all(const struct weir_sim_options *o, struct lists *l, struct weir_sim_result *result, struct weir_err *err)
+{
+    int64_t seed[WEIR_SIM_LIST_MAX];
+    size_t n_seeds = 0;
+    int r = weir_sim_list_i64(o->seeds == NULL ? SEEDS : o->seeds, "seeds", 0, INT64_MAX - 1, seed, &n_seeds, err);
+    const struct weir_openb_input in = {
+        .node = l->node.p,
+        .n_nodes = l->node.n,
+        .ask = l->ask.p,
+        .count = l->count.p,
+        .plain = l->plain.p,
+        .n_asks = l->ask.n,
+        .task = l->task.p,
+        .n_tasks = l->task.n,
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies) && r == 0; i++) {
+        if (weir_sim_wants(o, policies[i].name)) {
+            r = run_policy(o, &in, i, seed, n_seeds, result, err);
+        }
+    }
+    return r;
+}
+
+int weir_sim_suite_openb(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_freep) char *nodes = NULL;
+    WEIR_CLEANUP(weir_freep) char *pods = NULL;
+    struct lists l = {0};
+    int r = weir_sim_path(&nodes, o, o->node_list, "node-list", "alibaba-openb/openb_node_list_gpu_node.csv", err);
+    r = r < 0 ? r : weir_sim_path(&pods, o, o->pods, "pods", "alibaba-openb/openb_pod_list_default.csv", err);
+    r = r < 0 ? r : read_nodes(nodes, &l, err);
+    r = r < 0 ? r : read_pods(pods, &l, err);
+    r = r < 0 ? r : run_all(o, &l, result, err);
+    lists_release(&l);
+    return r;
+}
