@@ -86,45 +86,124 @@ void weir_frag_mix_build(struct weir_frag_mix *mix, const struct weir_frag_ask *
     find_shares(mix);
 }
 
+/* What the GPUs of a room are to the shares of a mix. */
+struct shares {
+    int64_t left;                          /* of all GPUs */
+    uint32_t have[WEIR_FRAG_ASKS_MAX];     /* GPUs that have the share */
+    uint32_t times[WEIR_FRAG_ASKS_MAX];    /* how often they have it */
+    int64_t useless[WEIR_FRAG_ASKS_MAX];   /* left on the others */
+};
+
+static void count_shares(const struct weir_frag_mix *mix, const struct weir_frag_room *room, struct shares *ret)
+{
+    for (size_t k = 0; k < mix->n_shares; k++) {
+        uint32_t milli = mix->share[k];
+        uint32_t have = 0;
+        uint32_t times = 0;
+        int64_t useless = 0;
+        for (uint32_t i = 0; i < room->gpus; i++) {
+            uint32_t left = room->left_milli[i];
+            if (left < milli) {
+                useless += left;
+            } else {
+                have++;
+                times += milli * 2 > left ? 1 : milli == 0 ? 0 : left / milli;
+            }
+        }
+        ret->have[k] = have;
+        ret->times[k] = times;
+        ret->useless[k] = useless;
+    }
+}
+
+static bool can_use(const struct shares *s, const struct weir_frag_room *room, const struct weir_frag_ask *a, uint32_t share)
+{
+    return a->gpus > 0 && a->cpu_milli <= room->cpu_milli && a->mem_mib <= room->mem_mib && s->have[share] >= a->gpus &&
+           (a->models == 0 || (a->models & room->model) != 0);
+}
+
 int64_t weir_frag_of(const struct weir_frag_mix *mix, const struct weir_frag_room *room)
 {
-    int64_t total = 0;
-    for (uint32_t i = 0; i < room->gpus; i++) {
-        total += room->left_milli[i];
-    }
-    if (total == 0) {
+    struct shares s = {.left = weir_frag_left(room)};
+    if (s.left == 0) {
         return 0;
     }
-    /* Of each share: how many GPUs have it, and what the others have left. */
-    uint16_t have[WEIR_FRAG_ASKS_MAX];
-    int64_t useless[WEIR_FRAG_ASKS_MAX];
-    for (size_t k = 0; k < mix->n_shares; k++) {
-        uint16_t n = 0;
-        int64_t small = 0;
-        for (uint32_t i = 0; i < room->gpus; i++) {
-            bool enough = room->left_milli[i] >= mix->share[k];
-            n = (uint16_t)(n + enough);
-            small += enough ? 0 : room->left_milli[i];
-        }
-        have[k] = n;
-        useless[k] = small;
+    count_shares(mix, room, &s);
+    int64_t sum = 0;
+    for (size_t i = 0; i < mix->n; i++) {
+        uint32_t share = mix->of[i].share;
+        sum += mix->of[i].weight * (can_use(&s, room, &mix->of[i].ask, share) ? s.useless[share] : s.left);
     }
+    return sum;
+}
+
+/* How many of the want copies the resource allows. */
+static uint64_t allowed(uint64_t want, uint32_t each, uint32_t have)
+{
+    return want * each <= have ? want : have / each;
+}
+
+int64_t weir_frag_stranded(const struct weir_frag_mix *mix, const struct weir_frag_room *room)
+{
+    struct shares s = {.left = weir_frag_left(room)};
+    if (s.left == 0) {
+        return 0;
+    }
+    count_shares(mix, room, &s);
     int64_t sum = 0;
     for (size_t i = 0; i < mix->n; i++) {
         const struct weir_frag_ask *a = &mix->of[i].ask;
-        uint32_t k = mix->of[i].share;
-        bool fits = a->gpus > 0 && a->cpu_milli <= room->cpu_milli && a->mem_mib <= room->mem_mib && have[k] >= a->gpus &&
-                    (a->models == 0 || (a->models & room->model) != 0);
-        sum += (int64_t)mix->of[i].weight * (fits ? useless[k] : total);
+        uint32_t share = mix->of[i].share;
+        if (!can_use(&s, room, a, share)) {
+            sum += mix->of[i].weight * s.left * 10;
+            continue;
+        }
+        uint64_t by_gpus = s.times[share] / a->gpus;
+        uint64_t n = allowed(allowed(by_gpus, a->cpu_milli, room->cpu_milli), a->mem_mib, room->mem_mib);
+        int64_t open = s.left - s.useless[share];
+        int64_t filled = n == by_gpus ? open : open * (int64_t)n / (int64_t)by_gpus;
+        sum += mix->of[i].weight * (s.useless[share] * 9 + s.left - filled);
     }
     return sum;
+}
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+struct weir_frag_pick weir_frag_best(const struct weir_frag_mix *mix, const struct weir_frag_room *room, int64_t before,
+                                     const struct weir_frag_ask *ask)
+{
+    /* Gains within a twentieth of a GPU count as equal: taking the first of the nodes then keeps the others whole, which
+     * is worth more than the difference. */
+    static const int64_t step_milli = 50;
+    struct weir_frag_pick best = {.score = INT64_MIN};
+    bool share = weir_frag_is_share(ask);
+    uint64_t tried[WEIR_FRAG_GPU / 64 + 1] = {0};
+    for (uint32_t i = 0; i < (share ? room->gpus : 1); i++) {
+        uint32_t left = share ? room->left_milli[i] : 0;
+        /* GPUs with as much left are the same. */
+        if (share && (left < ask->gpu_milli || (tried[left / 64] >> left % 64 & 1) != 0)) {
+            continue;
+        }
+        tried[left / 64] |= UINT64_C(1) << left % 64;
+        struct weir_frag_room after = *room;
+        weir_frag_take(&after, ask, i);
+        int64_t gain = before - weir_frag_stranded(mix, &after);
+        int64_t score = mix->weight == 0 ? 0 : floor_div(gain, (int64_t)mix->weight * 10 * step_milli);
+        if (score > best.score) {
+            best = (struct weir_frag_pick){score, i};
+        }
+    }
+    return best;
 }
 
 void weir_frag_take(struct weir_frag_room *room, const struct weir_frag_ask *ask, uint32_t gpu)
 {
     room->cpu_milli -= ask->cpu_milli;
     room->mem_mib -= ask->mem_mib;
-    if (ask->gpus == 1 && ask->gpu_milli < WEIR_FRAG_GPU) {
+    if (weir_frag_is_share(ask)) {
         room->left_milli[gpu] = (uint16_t)(room->left_milli[gpu] - ask->gpu_milli);
         return;
     }

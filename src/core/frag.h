@@ -48,6 +48,22 @@ struct weir_frag_mix {
     uint16_t share[WEIR_FRAG_ASKS_MAX]; /* the distinct gpu_milli, rising */
 };
 
+/* A part of one GPU, which other tasks may share. */
+static inline bool weir_frag_is_share(const struct weir_frag_ask *ask)
+{
+    return ask->gpus == 1 && ask->gpu_milli < WEIR_FRAG_GPU;
+}
+
+/* Thousandths of GPUs that the node has left. */
+static inline int64_t weir_frag_left(const struct weir_frag_room *room)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < room->gpus; i++) {
+        sum += room->left_milli[i];
+    }
+    return sum;
+}
+
 bool weir_frag_fits(const struct weir_frag_room *room, const struct weir_frag_ask *ask);
 
 /* Takes up the most frequent requests: at most max of them, and no more than make up percent of all. Those with
@@ -57,6 +73,22 @@ void weir_frag_mix_build(struct weir_frag_mix *mix, const struct weir_frag_ask *
 
 /* Thousandths of GPUs that a task of the mix cannot use, summed over the mix by weight. */
 int64_t weir_frag_of(const struct weir_frag_mix *mix, const struct weir_frag_room *room);
+
+/*
+ * What weir's placement goes by: nine tenths of the above, and one tenth of what stays unused when the node is filled up with
+ * the like of each request until CPU, memory or GPUs run out. The first sees only what does not fit now; the
+ * second also sees that a node will run out of CPU long before its GPUs are in use. In tenths.
+ */
+int64_t weir_frag_stranded(const struct weir_frag_mix *mix, const struct weir_frag_room *room);
+
+struct weir_frag_pick {
+    int64_t score; /* higher is better; nearly equal places score equal, and then the first node is to be taken */
+    uint32_t gpu;  /* for a share */
+};
+
+/* The request, which fits, on this node; before is weir_frag_stranded of the room. */
+struct weir_frag_pick weir_frag_best(const struct weir_frag_mix *mix, const struct weir_frag_room *room, int64_t before,
+                                     const struct weir_frag_ask *ask);
 
 /* What is left of the room when the task has it: whole GPUs are taken from the lowest number, a share from GPU gpu. */
 void weir_frag_take(struct weir_frag_room *room, const struct weir_frag_ask *ask, uint32_t gpu);

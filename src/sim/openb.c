@@ -3,8 +3,8 @@
 #include "openb.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -24,10 +24,9 @@ enum {
 
 struct node {
     struct weir_frag_room room;
-    uint32_t origin;  /* in the list of nodes */
-    uint32_t version; /* changes with the room */
-    uint64_t kinds;   /* of tasks on it: bit 0 shares, bit n tasks of n whole GPUs */
-    int64_t frag;     /* as of frag_version and the run's mix */
+    uint32_t origin; /* in the list of nodes */
+    uint64_t kinds;  /* of tasks on it: bit 0 shares, bit n tasks of n whole GPUs */
+    int64_t frag;    /* as of frag_version and the run's mix */
     uint32_t frag_version;
 };
 
@@ -49,7 +48,8 @@ struct run {
     const struct weir_openb_input *in;
     enum weir_openb_policy policy;
     struct weir_prng prng;
-    struct node *node; /* in the order in which equals are preferred */
+    struct node *node;    /* in the order in which equals are preferred */
+    uint32_t *version;    /* of each; changes with its room. Apart, since every choice looks at all of them */
     struct scores *scores;
     size_t n_scores;
     struct weir_frag_mix typical;
@@ -59,34 +59,15 @@ struct run {
     uint64_t n_mixed; /* of those, in the mix */
     uint32_t mix_number;
     struct {
-        uint32_t *p;
+        uint32_t *p; /* tasks of the list */
         size_t n;
         size_t size;
     } arrival;
 };
 
-struct pick {
-    int64_t score; /* the highest wins */
-    uint32_t gpu;  /* for a share */
-};
-
-static bool is_share(const struct weir_frag_ask *a)
-{
-    return a->gpus == 1 && a->gpu_milli < WEIR_FRAG_GPU;
-}
-
 static int64_t asked_milli(const struct weir_frag_ask *a)
 {
     return (int64_t)a->gpus * a->gpu_milli;
-}
-
-static int64_t left_milli(const struct weir_frag_room *room)
-{
-    int64_t sum = 0;
-    for (uint32_t i = 0; i < room->gpus; i++) {
-        sum += room->left_milli[i];
-    }
-    return sum;
 }
 
 /* The GPU with the least left that suffices. */
@@ -106,14 +87,14 @@ static uint32_t tightest_gpu(const struct weir_frag_room *room, uint32_t milli)
 static int64_t dot_product_score(const struct weir_frag_room *room, const struct weir_frag_ask *a)
 {
     double cpu = (double)room->cpu_milli / CPU_MILLI_MOST * ((double)a->cpu_milli / CPU_MILLI_MOST);
-    double gpu = (double)left_milli(room) / GPU_MILLI_MOST * ((double)asked_milli(a) / GPU_MILLI_MOST);
+    double gpu = (double)weir_frag_left(room) / GPU_MILLI_MOST * ((double)asked_milli(a) / GPU_MILLI_MOST);
     return (int64_t)(SCORE_MAX * (1 - (cpu + gpu) / 2));
 }
 
 static int64_t best_fit_score(const struct weir_frag_room *room, const struct weir_frag_ask *a)
 {
     double left = (double)(room->cpu_milli - a->cpu_milli) / CPU_MILLI_MOST * 0.5;
-    left += (double)(left_milli(room) - asked_milli(a)) / GPU_MILLI_MOST * 0.5;
+    left += (double)(weir_frag_left(room) - asked_milli(a)) / GPU_MILLI_MOST * 0.5;
     return (int64_t)((1 - left) * SCORE_MAX);
 }
 
@@ -123,8 +104,8 @@ static int64_t clustering_score(const struct node *n, const struct weir_frag_ask
         return 0;
     }
     int64_t quarter = SCORE_MAX / 4;
-    int64_t full = quarter * (GPU_MILLI_MOST - left_milli(&n->room)) / GPU_MILLI_MOST;
-    uint64_t kind = UINT64_C(1) << (is_share(a) ? 0 : a->gpus);
+    int64_t full = quarter * (GPU_MILLI_MOST - weir_frag_left(&n->room)) / GPU_MILLI_MOST;
+    uint64_t kind = UINT64_C(1) << (weir_frag_is_share(a) ? 0 : a->gpus);
     if ((n->kinds & kind) != 0) {
         return full + (n->kinds == kind ? 3 : 2) * quarter;
     }
@@ -144,7 +125,7 @@ static int64_t packing_score(const struct weir_frag_room *room, const struct wei
         int64_t score = SCORE_MAX / 3 - (int64_t)idle;
         return score > (int64_t)idle ? score : (int64_t)idle;
     }
-    uint32_t gpu = is_share(a) ? tightest_gpu(room, a->gpu_milli) : UINT32_MAX;
+    uint32_t gpu = weir_frag_is_share(a) ? tightest_gpu(room, a->gpu_milli) : UINT32_MAX;
     if (gpu == UINT32_MAX || room->left_milli[gpu] == WEIR_FRAG_GPU) {
         int64_t score = SCORE_MAX / 2 - a->gpus;
         return score > SCORE_MAX / 3 ? score : SCORE_MAX / 3;
@@ -154,56 +135,38 @@ static int64_t packing_score(const struct weir_frag_room *room, const struct wei
 
 /* ---- by fragmentation ---- */
 
-static const struct weir_frag_mix *mix_of(const struct run *r)
-{
-    return r->policy == WEIR_OPENB_FGD ? &r->typical : &r->seen;
-}
-
 static int64_t frag_before(struct run *r, struct node *n)
 {
-    if (n->frag_version != n->version) {
-        n->frag = weir_frag_of(mix_of(r), &n->room);
-        n->frag_version = n->version;
+    uint32_t version = r->version[n - r->node];
+    if (n->frag_version != version) {
+        n->frag = r->policy == WEIR_OPENB_FGD ? weir_frag_of(&r->typical, &n->room) : weir_frag_stranded(&r->seen, &n->room);
+        n->frag_version = version;
     }
     return n->frag;
 }
 
-static int64_t frag_after(const struct run *r, const struct node *n, const struct weir_frag_ask *a, uint32_t gpu)
-{
-    struct weir_frag_room room = n->room;
-    weir_frag_take(&room, a, gpu);
-    return weir_frag_of(mix_of(r), &room);
-}
-
 /* The gain through a sigmoid, cut to a whole percent: many nodes come out equal. */
-static int64_t fgd_scale(const struct run *r, int64_t gain)
+static int64_t fgd_score(const struct run *r, const struct weir_frag_room *room, int64_t before)
 {
-    double mean = (double)gain / (double)r->typical.weight;
-    return (int64_t)(SCORE_MAX / (1 + exp(-mean / 1000)));
+    double mean = (double)(before - weir_frag_of(&r->typical, room)) / (double)r->typical.weight;
+    return (int64_t)(SCORE_MAX / (1 + exp(-mean / WEIR_FRAG_GPU)));
 }
 
-static int64_t weir_scale(const struct run *r, const struct node *n, const struct weir_frag_ask *a, int64_t gain)
+static struct weir_frag_pick fgd_pick(struct run *r, struct node *n, const struct weir_frag_ask *a)
 {
-    (void)n; (void)a; (void)r;
-    return gain;
-}
-
-static struct pick frag_pick(struct run *r, struct node *n, const struct weir_frag_ask *a)
-{
-    struct pick best = {.score = NO_FIT};
+    struct weir_frag_pick best = {.score = NO_FIT};
     int64_t before = frag_before(r, n);
-    uint64_t tried[WEIR_FRAG_GPU / 64 + 1] = {0};
-    for (uint32_t i = 0; i < (is_share(a) ? n->room.gpus : 1); i++) {
-        uint32_t left = is_share(a) ? n->room.left_milli[i] : 0;
-        /* GPUs with as much left come out equal, and the first of them is taken. */
-        if (is_share(a) && (left < a->gpu_milli || (tried[left / 64] >> left % 64 & 1) != 0)) {
+    bool share = weir_frag_is_share(a);
+    for (uint32_t i = 0; i < (share ? n->room.gpus : 1); i++) {
+        /* A GPU with as much left as the one before it scores as that. */
+        if (share && (n->room.left_milli[i] < a->gpu_milli || (i > 0 && n->room.left_milli[i] == n->room.left_milli[i - 1]))) {
             continue;
         }
-        tried[left / 64] |= UINT64_C(1) << left % 64;
-        int64_t gain = before - frag_after(r, n, a, i);
-        int64_t score = r->policy == WEIR_OPENB_FGD ? fgd_scale(r, gain) : weir_scale(r, n, a, gain);
+        struct weir_frag_room after = n->room;
+        weir_frag_take(&after, a, i);
+        int64_t score = fgd_score(r, &after, before);
         if (score > best.score) {
-            best = (struct pick){score, i};
+            best = (struct weir_frag_pick){score, i};
         }
     }
     return best;
@@ -211,12 +174,12 @@ static struct pick frag_pick(struct run *r, struct node *n, const struct weir_fr
 
 /* ---- choosing ---- */
 
-static struct pick pick_on(struct run *r, struct node *n, const struct weir_frag_ask *a)
+static struct weir_frag_pick pick_on(struct run *r, struct node *n, const struct weir_frag_ask *a)
 {
     if (!weir_frag_fits(&n->room, a)) {
-        return (struct pick){.score = NO_FIT};
+        return (struct weir_frag_pick){.score = NO_FIT};
     }
-    struct pick p = {.gpu = is_share(a) ? tightest_gpu(&n->room, a->gpu_milli) : 0};
+    struct weir_frag_pick p = {.gpu = weir_frag_is_share(a) ? tightest_gpu(&n->room, a->gpu_milli) : 0};
     switch (r->policy) {
     case WEIR_OPENB_RANDOM:
         return p;
@@ -233,8 +196,9 @@ static struct pick pick_on(struct run *r, struct node *n, const struct weir_frag
         p.score = best_fit_score(&n->room, a);
         return p;
     case WEIR_OPENB_FGD:
+        return fgd_pick(r, n, a);
     case WEIR_OPENB_WEIR:
-        return frag_pick(r, n, a);
+        return weir_frag_best(&r->seen, &n->room, frag_before(r, n), a);
     case _WEIR_OPENB_POLICY_MAX:
         break;
     }
@@ -245,12 +209,13 @@ static struct pick pick_on(struct run *r, struct node *n, const struct weir_frag
 static struct scores *scores_of(struct run *r, uint32_t ask)
 {
     struct scores *s = &r->scores[ask % r->n_scores];
-    if (s->cell == NULL || s->ask != ask || s->mix_number != r->mix_number) {
-        free(s->cell);
+    if (s->cell == NULL) {
         s->cell = weir_calloc(r->in->n_nodes, sizeof *s->cell);
-        s->ask = ask;
-        s->mix_number = r->mix_number;
+    } else if (s->ask != ask || s->mix_number != r->mix_number) {
+        memset(s->cell, 0, r->in->n_nodes * sizeof *s->cell);
     }
+    s->ask = ask;
+    s->mix_number = r->mix_number;
     return s;
 }
 
@@ -263,11 +228,10 @@ static struct node *choose(struct run *r, uint32_t ask, uint32_t *ret_gpu)
     int64_t best_score = NO_FIT;
     uint64_t equals = 0;
     for (size_t i = 0; i < r->in->n_nodes; i++) {
-        struct node *n = &r->node[i];
         struct cell *c = &s->cell[i];
-        if (c->version != n->version) {
-            struct pick p = pick_on(r, n, a);
-            *c = (struct cell){.score = p.score, .version = n->version, .gpu = p.gpu};
+        if (c->version != r->version[i]) {
+            struct weir_frag_pick p = pick_on(r, &r->node[i], a);
+            *c = (struct cell){.score = p.score, .version = r->version[i], .gpu = p.gpu};
         }
         if (c->score == NO_FIT) {
             continue;
@@ -277,7 +241,7 @@ static struct node *choose(struct run *r, uint32_t ask, uint32_t *ret_gpu)
             better = weir_prng_below(&r->prng, ++equals) == 0;
         }
         if (better) {
-            best = n;
+            best = &r->node[i];
             best_score = c->score;
             *ret_gpu = c->gpu;
         }
@@ -298,7 +262,7 @@ static uint32_t random_gpu(struct run *r, const struct weir_frag_room *room, uin
     return chosen;
 }
 
-/* What came is known from now on; the mix follows in steps of a half, since each step makes every score stale. */
+/* What came is known from now on; the mix follows each time a quarter more has come, since it makes every score stale. */
 static void see(struct run *r, uint32_t ask)
 {
     r->seen_count[ask]++;
@@ -315,18 +279,17 @@ static void see(struct run *r, uint32_t ask)
 
 /* ---- the run ---- */
 
-static void write_span(struct weir_sim_schedule *schedule, const struct run *r, size_t arrival, const struct node *n, uint32_t gpu)
+static void write_span(struct weir_sim_schedule *schedule, const struct run *r, size_t arrival, const struct node *n)
 {
-    const struct weir_frag_ask *a = &r->in->ask[r->arrival.p[arrival]];
-    (void)gpu;
+    uint32_t task = r->arrival.p[arrival];
     weir_sim_schedule_add(schedule, &(struct weir_sim_span){
-                                        .task = arrival,
+                                        .task = task,
                                         .submit = (double)arrival,
                                         .start = (double)arrival,
                                         .end = (double)r->arrival.n,
                                         .place = "local",
                                         .node = n->origin,
-                                        .gpus = (double)asked_milli(a) / WEIR_FRAG_GPU,
+                                        .gpus = (double)asked_milli(&r->in->ask[r->in->task[task]]) / WEIR_FRAG_GPU,
                                     });
 }
 
@@ -346,21 +309,22 @@ static void draw_arrivals(struct run *r, int64_t gpus_milli)
     int64_t most = gpus_milli * DEMAND_PERCENT / 100;
     int64_t sum = 0;
     for (size_t i = 0; i < in->n_tasks; i++) {
-        weir_vec_push(&r->arrival, in->task[i]);
+        weir_vec_push(&r->arrival, (uint32_t)i);
         sum += asked_milli(&in->ask[in->task[i]]);
     }
     shuffle(r, r->arrival.p, r->arrival.n);
     while (sum > most) {
         /* They are in random order: any of them may as well be the last. */
-        sum -= asked_milli(&in->ask[r->arrival.p[--r->arrival.n]]);
+        sum -= asked_milli(&in->ask[in->task[r->arrival.p[--r->arrival.n]]]);
     }
     for (;;) {
-        uint32_t ask = in->task[weir_prng_below(&r->prng, in->n_tasks)];
-        if (sum + in->ask[ask].gpu_milli > most) {
+        uint32_t task = (uint32_t)weir_prng_below(&r->prng, in->n_tasks);
+        const struct weir_frag_ask *a = &in->ask[in->task[task]];
+        if (sum + a->gpu_milli > most) {
             break;
         }
-        sum += asked_milli(&in->ask[ask]);
-        weir_vec_push(&r->arrival, ask);
+        sum += asked_milli(a);
+        weir_vec_push(&r->arrival, task);
     }
 }
 
@@ -373,7 +337,8 @@ static void draw_nodes(struct run *r)
     }
     shuffle(r, order, n);
     for (size_t i = 0; i < n; i++) {
-        r->node[i] = (struct node){.room = r->in->node[order[i]], .origin = order[i], .version = 1};
+        r->node[i] = (struct node){.room = r->in->node[order[i]], .origin = order[i]};
+        r->version[i] = 1;
     }
     free(order);
 }
@@ -399,7 +364,7 @@ static void sum_up(const struct run *r, int64_t gpus_milli, struct weir_openb_ou
     int64_t idle = 0;
     int64_t frag = 0;
     for (size_t i = 0; i < r->in->n_nodes; i++) {
-        idle += left_milli(&r->node[i].room);
+        idle += weir_frag_left(&r->node[i].room);
         frag += weir_frag_of(&r->typical, &r->node[i].room);
     }
     ret->allocated_percent = (double)(gpus_milli - idle) * 100 / (double)gpus_milli;
@@ -410,7 +375,7 @@ static void place_all(struct run *r, struct weir_sim_schedule *schedule, struct 
                       struct weir_openb_outcome *ret)
 {
     for (size_t i = 0; i < r->arrival.n; i++) {
-        uint32_t ask = r->arrival.p[i];
+        uint32_t ask = r->in->task[r->arrival.p[i]];
         const struct weir_frag_ask *a = &r->in->ask[ask];
         uint32_t gpu = 0;
         see(r, ask);
@@ -420,15 +385,15 @@ static void place_all(struct run *r, struct weir_sim_schedule *schedule, struct 
         if (n == NULL) {
             continue;
         }
-        if (r->policy == WEIR_OPENB_RANDOM && is_share(a)) {
+        if (r->policy == WEIR_OPENB_RANDOM && weir_frag_is_share(a)) {
             gpu = random_gpu(r, &n->room, a->gpu_milli);
         }
         weir_frag_take(&n->room, a, gpu);
-        n->version++;
-        n->kinds |= a->gpus == 0 ? 0 : UINT64_C(1) << (is_share(a) ? 0 : a->gpus);
+        r->version[n - r->node]++;
+        n->kinds |= a->gpus == 0 ? 0 : UINT64_C(1) << (weir_frag_is_share(a) ? 0 : a->gpus);
         weir_sim_hash_u64(result, gpu);
         ret->placed++;
-        write_span(schedule, r, i, n, gpu);
+        write_span(schedule, r, i, n);
     }
 }
 
@@ -438,12 +403,13 @@ void weir_openb_run(const struct weir_openb_input *in, enum weir_openb_policy po
     struct run r = {.in = in, .policy = policy, .prng = weir_prng_seed(seed)};
     int64_t gpus_milli = 0;
     for (size_t i = 0; i < in->n_nodes; i++) {
-        gpus_milli += left_milli(&in->node[i]);
+        gpus_milli += weir_frag_left(&in->node[i]);
     }
     size_t rows = CELLS_BYTES_MAX / (in->n_nodes * sizeof(struct cell)) + 1;
     r.n_scores = in->n_asks < rows ? in->n_asks : rows;
     r.scores = weir_calloc(r.n_scores, sizeof *r.scores);
     r.node = weir_calloc(in->n_nodes, sizeof *r.node);
+    r.version = weir_calloc(in->n_nodes, sizeof *r.version);
     r.seen_count = weir_calloc(in->n_asks, sizeof *r.seen_count);
     build_typical(&r);
     draw_arrivals(&r, gpus_milli);
@@ -456,6 +422,7 @@ void weir_openb_run(const struct weir_openb_input *in, enum weir_openb_policy po
     }
     free(r.scores);
     free(r.node);
+    free(r.version);
     free(r.seen_count);
     weir_vec_release(&r.arrival);
 }
