@@ -10,11 +10,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "core/order.h"
 
-enum { QUEUES = 3, NO_NODE = -1 };
-
-/* GPU-seconds after which a job leaves the queue for the next. */
-static const double queue_limit[QUEUES - 1] = {3250, 7200};
+enum { QUEUES = WEIR_ORDER_LEVELS, NO_NODE = -1 };
 
 struct piece {
     uint32_t node;
@@ -53,7 +51,7 @@ struct sim {
     struct job *job;
     size_t n;
     size_t n_arrived;
-    struct list live; /* arrived and not ended: in the policy's order, for Tiresias by arrival */
+    struct list live; /* arrived and not ended: in the policy's order, with queues by arrival */
     struct list queue[QUEUES];
     struct list line; /* the order in which jobs are placed */
     uint32_t *free;   /* GPUs, by node */
@@ -97,6 +95,22 @@ static void list_remove(struct list *l, uint32_t job)
     l->n--;
 }
 
+static bool has_queues(const struct sim *s)
+{
+    return s->policy == WEIR_MURI_TIRESIAS_L || s->policy == WEIR_MURI_WEIR_NO_ESTIMATES;
+}
+
+/* GPU-seconds after which a job leaves the queue for the next; infinite for the last. */
+static double queue_limit(const struct sim *s, unsigned queue)
+{
+    static const double tiresias[] = {3250, 7200};
+    if (s->policy == WEIR_MURI_TIRESIAS_L) {
+        return queue < WEIR_ARRAY_LEN(tiresias) ? tiresias[queue] : INFINITY;
+    }
+    int64_t end_s = weir_order_level_end_s(queue);
+    return end_s == INT64_MAX ? INFINITY : (double)end_s;
+}
+
 static double key_of(const struct sim *s, const struct job *j)
 {
     switch (s->policy) {
@@ -104,8 +118,12 @@ static double key_of(const struct sim *s, const struct job *j)
         return j->left_s;
     case WEIR_MURI_SRSF:
         return j->left_s * j->spec->gpus;
+    case WEIR_MURI_WEIR:
+        return (double)weir_order_remaining((struct weir_dur){(int64_t)(j->left_s * 1e6)},
+                                            (struct weir_dur){(int64_t)(j->spec->overhead_s * 1e6)}, j->running, j->spec->gpus);
     case WEIR_MURI_FIFO:
     case WEIR_MURI_TIRESIAS_L:
+    case WEIR_MURI_WEIR_NO_ESTIMATES:
         return j->spec->submit_s;
     case _WEIR_MURI_POLICY_MAX:
         break;
@@ -309,17 +327,16 @@ static void progress(const struct sim *s, struct job *j, double now_s)
 }
 
 /* When the job will have attained what its queue allows; whole seconds, as the published simulator rounds them. */
-static double jump_of(const struct job *j, double now_s)
+static double jump_of(const struct sim *s, const struct job *j, double now_s)
 {
-    return ceil(queue_limit[j->queue] / j->spec->gpus) - j->attained_s + now_s;
+    return ceil(queue_limit(s, j->queue) / j->spec->gpus) - j->attained_s + now_s;
 }
 
 static void demote(struct sim *s, uint32_t k, double now_s)
 {
     struct job *j = &s->job[k];
     /* The second condition: what rounding leaves of the wait is too small to move the clock. */
-    if (j->running && j->queue < QUEUES - 1 &&
-        (j->attained_s * j->spec->gpus >= queue_limit[j->queue] || jump_of(j, now_s) <= now_s)) {
+    if (j->running && (j->attained_s * j->spec->gpus >= queue_limit(s, j->queue) || jump_of(s, j, now_s) <= now_s)) {
         list_remove(&s->queue[j->queue], k);
         j->queue++;
         weir_vec_push(&s->queue[j->queue], k);
@@ -332,7 +349,7 @@ static void arrive(struct sim *s)
     struct job *j = &s->job[k];
     j->since_s = j->spec->submit_s;
     weir_vec_push(&s->live, k);
-    if (s->policy == WEIR_MURI_TIRESIAS_L) {
+    if (has_queues(s)) {
         weir_vec_push(&s->queue[0], k);
     }
 }
@@ -344,7 +361,7 @@ static void end(struct sim *s, uint32_t k, double now_s)
     j->running = false;
     j->end_s = now_s;
     list_remove(&s->live, k);
-    if (s->policy == WEIR_MURI_TIRESIAS_L) {
+    if (has_queues(s)) {
         list_remove(&s->queue[j->queue], k);
     }
 }
@@ -353,7 +370,7 @@ static void end(struct sim *s, uint32_t k, double now_s)
 static void line_up(struct sim *s)
 {
     weir_vec_clear(&s->line);
-    if (s->policy != WEIR_MURI_TIRESIAS_L) {
+    if (!has_queues(s)) {
         for (size_t i = 0; i < s->live.n; i++) {
             weir_vec_push(&s->line, s->live.p[i]);
         }
@@ -402,8 +419,8 @@ static struct next next_of(const struct sim *s, double now_s)
             continue;
         }
         next.end_s = fmin(next.end_s, j->end_s);
-        if (s->policy == WEIR_MURI_TIRESIAS_L && j->queue < QUEUES - 1) {
-            next.jump_s = fmin(next.jump_s, jump_of(j, now_s));
+        if (has_queues(s)) {
+            next.jump_s = fmin(next.jump_s, jump_of(s, j, now_s));
         }
     }
     return next;
@@ -423,11 +440,11 @@ static void step(struct sim *s, struct next next, double now_s)
     }
     for (size_t i = 0; i < s->live.n; i++) {
         progress(s, &s->job[s->live.p[i]], now_s);
-        if (s->policy == WEIR_MURI_TIRESIAS_L) {
+        if (has_queues(s)) {
             demote(s, s->live.p[i], now_s);
         }
     }
-    if (s->policy != WEIR_MURI_TIRESIAS_L) {
+    if (!has_queues(s)) {
         sort_live(s);
     }
     line_up(s);

@@ -24,6 +24,8 @@ enum weir_muri_policy {
     WEIR_MURI_SRTF,       /* least remaining time */
     WEIR_MURI_SRSF,       /* least remaining time x GPUs */
     WEIR_MURI_TIRESIAS_L, /* three queues by attained GPU time, by submission within each */
+    WEIR_MURI_WEIR, /* core/order.h, with the true remaining time */
+    WEIR_MURI_WEIR_NO_ESTIMATES, /* core/order.h, by attained GPU time only */
     _WEIR_MURI_POLICY_MAX
 };
 

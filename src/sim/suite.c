@@ -12,7 +12,7 @@
 
 const struct weir_sim_suite weir_sim_suites[] = {
     {"muri", "preemptive orders of deep-learning jobs on one cluster", "data jobs nodes gpus-per-node policies schedule",
-     "fifo,srtf,srsf,tiresias-l", weir_sim_suite_muri},
+     "fifo,srtf,srsf,tiresias-l,weir,weir-no-estimates", weir_sim_suite_muri},
     {"openb", "placement of tasks that share GPUs, without departures", "data node-list pods seeds policies schedule",
      "random,dot-product,gpu-clustering,packing,best-fit,fgd,weir", weir_sim_suite_openb},
     {0},

@@ -107,6 +107,8 @@ static const struct {
     {"srtf", WEIR_MURI_SRTF},
     {"srsf", WEIR_MURI_SRSF},
     {"tiresias-l", WEIR_MURI_TIRESIAS_L},
+    {"weir", WEIR_MURI_WEIR},
+    {"weir-no-estimates", WEIR_MURI_WEIR_NO_ESTIMATES},
 };
 
 /* What Muri's authors print for 8 nodes x 8 GPUs (draw_fig9-10.py in their repository). */
