@@ -14,7 +14,6 @@
 #define NO_FIT INT64_MIN
 
 enum {
-    DEMAND_PERCENT = 130, /* of the GPUs, that tasks ask for */
     TYPICAL_PERCENT = 95, /* of the tasks, whose requests count as typical */
     SCORE_MAX = 100,
     CPU_MILLI_MOST = 128000, /* what the published scores divide by */
@@ -306,18 +305,19 @@ static void shuffle(struct run *r, uint32_t *p, size_t n)
 static void draw_arrivals(struct run *r, int64_t gpus_milli)
 {
     const struct weir_openb_input *in = r->in;
-    int64_t most = gpus_milli * DEMAND_PERCENT / 100;
+    int64_t most = gpus_milli * WEIR_OPENB_DEMAND_PERCENT / 100;
     int64_t sum = 0;
     for (size_t i = 0; i < in->n_tasks; i++) {
         weir_vec_push(&r->arrival, (uint32_t)i);
         sum += asked_milli(&in->ask[in->task[i]]);
     }
     shuffle(r, r->arrival.p, r->arrival.n);
+    bool cut = sum > most;
     while (sum > most) {
         /* They are in random order: any of them may as well be the last. */
         sum -= asked_milli(&in->ask[in->task[r->arrival.p[--r->arrival.n]]]);
     }
-    for (;;) {
+    while (!cut) {
         uint32_t task = (uint32_t)weir_prng_below(&r->prng, in->n_tasks);
         const struct weir_frag_ask *a = &in->ask[in->task[task]];
         if (sum + a->gpu_milli > most) {

@@ -11,6 +11,8 @@
 #include "result.h"
 #include "schedule.h"
 
+enum { WEIR_OPENB_DEMAND_PERCENT = 130 }; /* of the GPUs, that the arriving tasks ask for */
+
 enum weir_openb_policy {
     WEIR_OPENB_RANDOM,
     WEIR_OPENB_DOT_PRODUCT,

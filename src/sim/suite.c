@@ -119,6 +119,14 @@ int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *give
     return 0;
 }
 
+void weir_sim_name(const char *path, char *ret, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash == NULL ? path : slash + 1;
+    size_t n = strcspn(base, ".");
+    snprintf(ret, size, "%.*s", (int)(n == 0 || n >= size ? size - 1 : n), base);
+}
+
 static int list_full(const char *option, struct weir_err *err)
 {
     return weir_fail(err, -WEIR_ELIMIT, "--%s: more than %d values", option, WEIR_SIM_LIST_MAX);

@@ -170,21 +170,12 @@ static int run_one(const struct weir_sim_options *o, const struct trace *t, stru
     return weir_sim_schedule_close(schedule, err);
 }
 
-/* The file's name without folders and endings. */
-static void name_of(const char *path, char *ret, size_t size)
-{
-    const char *slash = strrchr(path, '/');
-    const char *base = slash == NULL ? path : slash + 1;
-    size_t n = strcspn(base, ".");
-    snprintf(ret, size, "%.*s", (int)(n == 0 || n >= size ? size - 1 : n), base);
-}
-
 static int run_trace(const struct weir_sim_options *o, const char *path, struct weir_muri_cluster cluster,
                      struct weir_sim_result *result, struct weir_err *err)
 {
     struct trace t = {0};
     char name[WEIR_SIM_TEXT_SIZE];
-    name_of(path, name, sizeof name);
+    weir_sim_name(path, name, sizeof name);
     int r = read_trace(path, cluster, &t, err);
     for (int published = 1; published >= 0 && r == 0; published--) {
         for (size_t i = 0; i < WEIR_ARRAY_LEN(policies) && r == 0; i++) {

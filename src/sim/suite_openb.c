@@ -13,7 +13,7 @@
 #include "schedule.h"
 #include "sim_priv.h"
 
-enum { NODES_MAX = 200000, TASKS_MAX = 10000000, ASKS_MAX = 100000, MODELS_MAX = 64 };
+enum { NODES_MAX = 200000, TASKS_MAX = 10000000, ASKS_MAX = 100000, MODELS_MAX = 64, ARRIVALS_MAX = 50000000 };
 
 #define SEEDS "42-51"
 
@@ -218,6 +218,29 @@ static int read_pod(const struct weir_sim_input *in, struct lists *l, struct wei
     return r < 0 ? weir_sim_input_fail(in, r, err) : 0;
 }
 
+/* Tasks are drawn until the demand is there: a list that hardly asks for GPUs would be drawn from without end. */
+static int check_demand(const char *path, const struct lists *l, struct weir_err *err)
+{
+    double asked = 0;
+    double have = 0;
+    for (size_t i = 0; i < l->ask.n; i++) {
+        asked += (double)l->count.p[i] * l->ask.p[i].gpus * l->ask.p[i].gpu_milli;
+    }
+    for (size_t i = 0; i < l->node.n; i++) {
+        have += (double)weir_frag_left(&l->node.p[i]);
+    }
+    if (asked <= 0) {
+        return weir_fail(err, -WEIR_EINVAL, "%s has no task that wants a GPU", path);
+    }
+    double draws = have * WEIR_OPENB_DEMAND_PERCENT / 100 / asked * (double)l->task.n;
+    if (draws > ARRIVALS_MAX) {
+        return weir_fail(err, -WEIR_ELIMIT,
+                         "%s asks for so few GPUs a task that %.0f tasks, more than %d, would be drawn to ask for %d %% of the nodes'",
+                         path, draws, ARRIVALS_MAX, WEIR_OPENB_DEMAND_PERCENT);
+    }
+    return 0;
+}
+
 static int read_pods(const char *path, struct lists *l, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
@@ -225,14 +248,7 @@ static int read_pods(const char *path, struct lists *l, struct weir_err *err)
     while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
         r = read_pod(in, l, err);
     }
-    bool any = false;
-    for (size_t i = 0; i < l->ask.n; i++) {
-        any = any || l->ask.p[i].gpus > 0;
-    }
-    if (r == 0 && !any) {
-        r = weir_fail(err, -WEIR_EINVAL, "%s has no task that wants a GPU", path);
-    }
-    return r;
+    return r < 0 ? r : check_demand(path, l, err);
 }
 
 /* ---- runs ---- */
@@ -300,8 +316,8 @@ struct seeds {
     size_t n;
 };
 
-static int run_policy(const struct weir_sim_options *o, const struct weir_openb_input *in, size_t policy, const struct seeds *seeds,
-                      struct weir_sim_result *result, struct weir_err *err)
+static int run_policy(const struct weir_sim_options *o, const struct weir_openb_input *in, const char *name, size_t policy,
+                      const struct seeds *seeds, struct weir_sim_result *result, struct weir_err *err)
 {
     struct stats allocated = {0};
     struct stats fragmented = {0};
@@ -324,6 +340,7 @@ static int run_policy(const struct weir_sim_options *o, const struct weir_openb_
         weir_sim_progress(o, "openb", policy * seeds->n + i + 1, WEIR_ARRAY_LEN(policies) * seeds->n);
     }
     struct weir_sim_row *row = weir_sim_row(result, policies[policy].name);
+    weir_sim_case_text(row, "pods", name);
     weir_sim_metric(row, "allocated_percent", allocated.sum / (double)seeds->n);
     weir_sim_metric(row, "allocated_percent_min", allocated.min);
     weir_sim_metric(row, "allocated_percent_max", allocated.max);
@@ -332,7 +349,7 @@ static int run_policy(const struct weir_sim_options *o, const struct weir_openb_
     return 0;
 }
 
-static int run_all(const struct weir_sim_options *o, struct lists *l, struct weir_sim_result *result, struct weir_err *err)
+static int run_all(const struct weir_sim_options *o, const struct lists *l, const char *name, struct weir_sim_result *result, struct weir_err *err)
 {
     struct seeds seeds = {0};
     int r = weir_sim_list_i64(o->seeds == NULL ? SEEDS : o->seeds, "seeds", 0, INT64_MAX - 1, seeds.v, &seeds.n, err);
@@ -348,7 +365,7 @@ static int run_all(const struct weir_sim_options *o, struct lists *l, struct wei
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(policies) && r == 0; i++) {
         if (weir_sim_wants(o, policies[i].name)) {
-            r = run_policy(o, &in, i, &seeds, result, err);
+            r = run_policy(o, &in, name, i, &seeds, result, err);
             if (r == 0) {
                 add_reference(&result->row[result->n_rows - 1], l->digest, policies[i].policy);
             }
@@ -366,7 +383,11 @@ int weir_sim_suite_openb(const struct weir_sim_options *o, struct weir_sim_resul
     r = r < 0 ? r : weir_sim_path(&pods, o, o->pods, "pods", "alibaba-openb/openb_pod_list_default.csv", err);
     r = r < 0 ? r : read_nodes(nodes, &l, err);
     r = r < 0 ? r : read_pods(pods, &l, err);
-    r = r < 0 ? r : run_all(o, &l, result, err);
+    if (r == 0) {
+        char name[WEIR_SIM_TEXT_SIZE];
+        weir_sim_name(pods, name, sizeof name);
+        r = run_all(o, &l, name, result, err);
+    }
     lists_release(&l);
     return r;
 }
