@@ -483,6 +483,97 @@ static void sum_up(const struct sim *s, struct weir_sim_result *result, struct w
     free(jct);
 }
 
+/* ---- the bound ---- */
+
+/* A job on the one machine that has all GPUs. */
+struct load {
+    double key;      /* the least goes first */
+    double left_s;   /* on that machine */
+    double length_s; /* there, in all */
+};
+
+struct heap {
+    struct load *p;
+    size_t n;
+};
+
+static void heap_push(struct heap *h, struct load v)
+{
+    size_t i = h->n++;
+    while (i > 0 && h->p[(i - 1) / 2].key > v.key) {
+        h->p[i] = h->p[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    h->p[i] = v;
+}
+
+static void heap_pop(struct heap *h)
+{
+    struct load v = h->p[--h->n];
+    size_t i = 0;
+    for (size_t k = 1; k < h->n; k = 2 * i + 1) {
+        k += k + 1 < h->n && h->p[k + 1].key < h->p[k].key;
+        if (h->p[k].key >= v.key) {
+            break;
+        }
+        h->p[i] = h->p[k];
+        i = k;
+    }
+    h->p[i] = v;
+}
+
+/*
+ * The one machine's schedule. By what is left: the sum of the times from submission to end, which that order makes least. By
+ * length: the sum of the times from submission to the middle of the work, averaged over it, which this order makes least
+ * (Goemans' mean busy times).
+ */
+static double one_machine_s(const struct weir_muri_job *job, size_t n, struct weir_muri_cluster cluster, bool by_left)
+{
+    double gpus = (double)cluster.nodes * cluster.gpus_per_node;
+    struct heap h = {.p = weir_calloc(n + 1, sizeof *h.p)};
+    double now_s = 0;
+    double sum_s = 0;
+    size_t next = 0;
+    while (next < n || h.n > 0) {
+        if (h.n == 0) {
+            now_s = fmax(now_s, job[next].submit_s);
+        }
+        while (next < n && job[next].submit_s <= now_s) {
+            double length_s = job[next].iterations * job[next].iteration_s * job[next].gpus / gpus;
+            heap_push(&h, (struct load){length_s, length_s, length_s});
+            sum_s -= job[next].submit_s;
+            next++;
+        }
+        struct load *first = &h.p[0];
+        double end_s = now_s + first->left_s;
+        bool ends = next == n || end_s <= job[next].submit_s;
+        double until_s = ends ? end_s : job[next].submit_s;
+        if (by_left) {
+            sum_s += ends ? end_s : 0;
+            first->key -= until_s - now_s; /* still the least: it only got less */
+        } else {
+            sum_s += (now_s + until_s) / 2 * ((until_s - now_s) / first->length_s);
+        }
+        first->left_s -= until_s - now_s;
+        if (ends) {
+            heap_pop(&h);
+        }
+        now_s = until_s;
+    }
+    free(h.p);
+    return sum_s;
+}
+
+double weir_muri_bound_s(const struct weir_muri_job *job, size_t n, struct weir_muri_cluster cluster)
+{
+    double halves_s = 0;
+    for (size_t i = 0; i < n; i++) {
+        halves_s += job[i].iterations * job[i].iteration_s / 2;
+    }
+    /* A job that holds its GPUs while it works ends half its length after the middle of its work at the earliest. */
+    return fmax(one_machine_s(job, n, cluster, true), one_machine_s(job, n, cluster, false) + halves_s) / (double)n;
+}
+
 void weir_muri_run(const struct weir_muri_job *job, size_t n, struct weir_muri_cluster cluster, enum weir_muri_policy policy,
                    bool published, struct weir_sim_schedule *schedule, struct weir_sim_result *result,
                    struct weir_muri_outcome *ret)

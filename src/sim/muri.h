@@ -54,6 +54,12 @@ struct weir_muri_outcome {
 double weir_muri_overhead_s(const char *model, uint32_t gpus);
 
 /*
+ * What no order can go below for the mean time from submission to end, even without any overhead: the greater of two bounds by a
+ * cluster that is one machine, whose GPUs all work on one job at a time. The jobs are sorted by submission.
+ */
+double weir_muri_bound_s(const struct weir_muri_job *job, size_t n, struct weir_muri_cluster cluster);
+
+/*
  * Runs the jobs, which are sorted by submission and each fit the empty cluster. schedule may be NULL. Takes every end
  * into the result's hash.
  */

@@ -22,6 +22,7 @@ static const double executor_factor = 1.015;
 struct trace {
     WEIR_VEC(struct weir_muri_job) job;
     uint64_t digest; /* of what the file says, whatever its layout */
+    double bound_s;  /* of the mean time to end */
 };
 
 enum column { COLUMN_ID, COLUMN_GPUS, COLUMN_SUBMIT, COLUMN_ITERATIONS, COLUMN_MODEL, COLUMN_ITERATION_TIME, COLUMNS };
@@ -96,6 +97,7 @@ static int read_trace(const char *path, struct weir_muri_cluster cluster, struct
         return weir_fail(err, -WEIR_EINVAL, "%s has no jobs", path);
     }
     qsort(t->job.p, t->job.n, sizeof *t->job.p, cmp_submit);
+    t->bound_s = weir_muri_bound_s(t->job.p, t->job.n, cluster);
     return 0;
 }
 
@@ -163,6 +165,7 @@ static int run_one(const struct weir_sim_options *o, const struct trace *t, stru
     weir_sim_metric(row, "avg_jct_seconds", out.avg_jct_s);
     weir_sim_metric(row, "makespan_seconds", out.makespan_s);
     weir_sim_metric(row, "p99_jct_seconds", out.p99_jct_s);
+    weir_sim_metric(row, "gap_to_bound_percent", (out.avg_jct_s / t->bound_s - 1) * 100);
     weir_sim_metric_count(row, "starts", (int64_t)out.starts);
     if (published) {
         add_reference(row, t, cluster, policies[policy].policy);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/prng.h"
 #include "base/str.h"
 #include "sim/muri.h"
 #include "sim/sim.h"
@@ -137,6 +138,47 @@ static void a_job_that_may_stay_is_not_moved(void **state)
     close_to(run(job, 2, (struct weir_muri_cluster){2, 2}, WEIR_MURI_SRTF, true).makespan_s, 105);
 }
 
+static void the_bound_is_what_one_machine_of_all_gpus_does(void **state)
+{
+    (void)state;
+    const struct weir_muri_cluster four = {1, 4};
+    const struct weir_muri_job job[] = {
+        {.gpus = 4, .submit_s = 0, .iterations = 10, .iteration_s = 1},
+        {.gpus = 4, .submit_s = 5, .iterations = 2, .iteration_s = 1},
+        {.gpus = 1, .submit_s = 100, .iterations = 10, .iteration_s = 1},
+    };
+    /* A has 5 s left when B comes with 2; B ends at 7, A at 12. */
+    close_to(weir_muri_bound_s(job, 2, four), (12 + 2) / 2.0);
+    /* C's work would be done in 2.5 s there, its middle is at 1.25; on its one GPU half of it, 5 s, comes after that. */
+    close_to(weir_muri_bound_s(job + 2, 1, four), 1.25 + 5);
+}
+
+/* Every order on random jobs stays above it. */
+static void no_order_goes_below_the_bound(void **state)
+{
+    (void)state;
+    struct weir_prng r = weir_prng_seed(3);
+    for (int round = 0; round < 60; round++) {
+        struct weir_muri_job job[40];
+        double at_s = 0;
+        for (size_t i = 0; i < 40; i++) {
+            at_s += (double)weir_prng_below(&r, 60);
+            job[i] = (struct weir_muri_job){.id = (int64_t)i,
+                                            .gpus = 1 + (uint32_t)weir_prng_below(&r, 8),
+                                            .submit_s = at_s,
+                                            .iterations = 1 + (double)weir_prng_below(&r, weir_prng_below(&r, 4) == 0 ? 5000 : 100),
+                                            .iteration_s = 1};
+        }
+        double bound_s = weir_muri_bound_s(job, 40, (struct weir_muri_cluster){2, 4});
+        for (int policy = 0; policy < _WEIR_MURI_POLICY_MAX; policy++) {
+            for (int published = 0; published < 2; published++) {
+                struct weir_muri_outcome out = run(job, 40, (struct weir_muri_cluster){2, 4}, (enum weir_muri_policy)policy, published);
+                assert_true(out.avg_jct_s >= bound_s - 1e-6);
+            }
+        }
+    }
+}
+
 static void starts_take_what_was_measured(void **state)
 {
     (void)state;
@@ -218,6 +260,8 @@ int main(void)
         cmocka_unit_test(queues_set_aside_what_has_had_its_share),
         cmocka_unit_test(large_jobs_take_whole_nodes_and_one_more),
         cmocka_unit_test(a_job_that_may_stay_is_not_moved),
+        cmocka_unit_test(the_bound_is_what_one_machine_of_all_gpus_does),
+        cmocka_unit_test(no_order_goes_below_the_bound),
         cmocka_unit_test(starts_take_what_was_measured),
         cmocka_unit_test(bad_files_are_refused_with_line_and_column),
         cmocka_unit_test(rows_name_trace_mode_and_policy_and_do_not_change),
