@@ -314,7 +314,8 @@ static void apply(struct sim *s, double now_s)
 
 static void progress(const struct sim *s, struct job *j, double now_s)
 {
-    double span_s = now_s - j->since_s;
+    double was_s = j->since_s;
+    double span_s = now_s - was_s;
     j->since_s = now_s;
     if (!j->running) {
         return;
@@ -323,7 +324,7 @@ static void progress(const struct sim *s, struct job *j, double now_s)
     j->start_left_s -= s->published ? 0 : lost_s;
     j->left_iterations -= fmax(span_s - lost_s, 0) / j->spec->iteration_s;
     j->left_s = j->left_iterations * j->spec->iteration_s;
-    j->attained_s += span_s;
+    j->attained_s = j->attained_s + now_s - was_s;
 }
 
 /* When the job will have attained what its queue allows; whole seconds, as the published simulator rounds them. */
