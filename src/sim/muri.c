@@ -27,6 +27,8 @@ struct job {
     double attained_s;
     double start_left_s; /* exact mode: of the overhead under way */
     double end_s; /* of the current plan, where running */
+    size_t group; /* of ends that count as one */
+    bool ends;    /* at the next end */
     bool running;
     bool chosen;
     uint8_t queue;
@@ -57,6 +59,11 @@ struct sim {
     uint32_t *free;   /* GPUs, by node */
     uint32_t free_total;
     uint64_t starts;
+    struct {
+        double *p; /* when each group of ends ends */
+        size_t n;
+        size_t size;
+    } group;
 };
 
 double weir_muri_overhead_s(const char *model, uint32_t gpus)
@@ -408,19 +415,59 @@ struct next {
     double jump_s;
 };
 
-static struct next next_of(const struct sim *s, double now_s)
+static bool is_close(double a, double b)
 {
-    struct next next = {.arrival_s = INFINITY, .end_s = INFINITY, .jump_s = INFINITY};
+    return fabs(a - b) <= 1e-9 * fmax(fabs(a), fabs(b));
+}
+
+/*
+ * Marks the jobs that end next; returns when, or infinity. For SRTF, SRSF and what is like them the published simulator makes one end of
+ * those that are nearly equal: a job joins the first in order that it is close to, and ends at that one's time.
+ */
+static double mark_ends(struct sim *s)
+{
+    double least_s = INFINITY;
+    for (size_t i = 0; i < s->live.n; i++) {
+        const struct job *j = &s->job[s->live.p[i]];
+        least_s = j->running ? fmin(least_s, j->end_s) : least_s;
+    }
+    bool near = s->published && !has_queues(s);
+    /* Those that are further off than this are in no group with the first. */
+    double last_s = near ? least_s + fabs(least_s) * 4e-9 : least_s;
+    size_t best = SIZE_MAX;
+    weir_vec_clear(&s->group);
+    for (size_t i = 0; i < s->live.n; i++) {
+        struct job *j = &s->job[s->live.p[i]];
+        j->group = SIZE_MAX;
+        if (!j->running || j->end_s > last_s) {
+            continue;
+        }
+        size_t g = 0;
+        while (g < s->group.n && !is_close(s->group.p[g], j->end_s)) {
+            g++;
+        }
+        if (g == s->group.n) {
+            weir_vec_push(&s->group, j->end_s);
+            best = best == SIZE_MAX || j->end_s < s->group.p[best] ? g : best;
+        }
+        j->group = g;
+    }
+    for (size_t i = 0; i < s->live.n; i++) {
+        struct job *j = &s->job[s->live.p[i]];
+        j->ends = j->group != SIZE_MAX && j->group == best;
+    }
+    return best == SIZE_MAX ? INFINITY : s->group.p[best];
+}
+
+static struct next next_of(struct sim *s, double now_s)
+{
+    struct next next = {.arrival_s = INFINITY, .end_s = mark_ends(s), .jump_s = INFINITY};
     if (s->n_arrived < s->n) {
         next.arrival_s = s->job[s->n_arrived].spec->submit_s;
     }
     for (size_t i = 0; i < s->live.n; i++) {
         const struct job *j = &s->job[s->live.p[i]];
-        if (!j->running) {
-            continue;
-        }
-        next.end_s = fmin(next.end_s, j->end_s);
-        if (has_queues(s)) {
+        if (j->running && has_queues(s)) {
             next.jump_s = fmin(next.jump_s, jump_of(s, j, now_s));
         }
     }
@@ -431,7 +478,7 @@ static void step(struct sim *s, struct next next, double now_s)
 {
     if (next.end_s == now_s) {
         for (size_t i = s->live.n; i-- > 0;) {
-            if (s->job[s->live.p[i]].running && s->job[s->live.p[i]].end_s == now_s) {
+            if (s->job[s->live.p[i]].ends) {
                 end(s, s->live.p[i], now_s);
             }
         }
@@ -604,6 +651,7 @@ void weir_muri_run(const struct weir_muri_job *job, size_t n, struct weir_muri_c
     sum_up(&s, result, ret);
     weir_vec_release(&s.live);
     weir_vec_release(&s.line);
+    weir_vec_release(&s.group);
     for (int q = 0; q < QUEUES; q++) {
         weir_vec_release(&s.queue[q]);
     }

@@ -113,7 +113,8 @@ static const struct {
     {"weir-no-estimates", WEIR_MURI_WEIR_NO_ESTIMATES},
 };
 
-/* What Muri's authors print for 8 nodes x 8 GPUs (draw_fig9-10.py in their repository). */
+/* What Muri's authors print for 8 nodes x 8 GPUs (draw_fig9-10.py in their repository); the latter nine are of the same traces with all
+ * jobs submitted at once. */
 static const struct {
     uint64_t digest;
     size_t jobs;
@@ -131,6 +132,15 @@ static const struct {
     {UINT64_C(0xe54f2de12596607d), 1494, WEIR_MURI_TIRESIAS_L, 3330371.307, 23556410.217355, 14739851.5052},
     {UINT64_C(0xcfa408c7859a73b6), 992, WEIR_MURI_TIRESIAS_L, 347213.2481, 8174226.28, 4983397.254},
     {UINT64_C(0xe2fa303cae7476a1), 2638, WEIR_MURI_TIRESIAS_L, 1319382.936, 13073838.61827, 8663311.856},
+    {UINT64_C(0x2e8ad3ae4319c04c), 1494, WEIR_MURI_SRTF, 2303543.816, 24513543.937825, 19871388.29092},
+    {UINT64_C(0x2e8ad3ae4319c04c), 1494, WEIR_MURI_SRSF, 1801859.995, 24272529.59311, 18267307.81118},
+    {UINT64_C(0x2e8ad3ae4319c04c), 1494, WEIR_MURI_TIRESIAS_L, 6921682.793, 21990477.824095, 21765400.784095},
+    {UINT64_C(0x6a6fda8c8abc5a94), 992, WEIR_MURI_SRTF, 844394.78, 7261795.828, 6363099.549},
+    {UINT64_C(0x6a6fda8c8abc5a94), 992, WEIR_MURI_SRSF, 798057.6829, 6907790.403, 6228160.594},
+    {UINT64_C(0x6a6fda8c8abc5a94), 992, WEIR_MURI_TIRESIAS_L, 2213110.128, 6761641.42, 6739568.999},
+    {UINT64_C(0xddc8eac4b0b1c5c1), 2638, WEIR_MURI_SRTF, 1430856.446, 14272665.007687, 9443500.203},
+    {UINT64_C(0xddc8eac4b0b1c5c1), 2638, WEIR_MURI_SRSF, 1218501.968, 14426755.371188, 9227908.326},
+    {UINT64_C(0xddc8eac4b0b1c5c1), 2638, WEIR_MURI_TIRESIAS_L, 2674022.636, 12584603.56365, 11219877.952119},
 };
 
 static void add_reference(struct weir_sim_row *row, const struct trace *t, struct weir_muri_cluster cluster,
