@@ -43,6 +43,6 @@ struct weir_openb_outcome {
     uint64_t placed;
 };
 
-/* The list must ask for some GPUs and no task for more than the nodes have together. Takes every placement into the hash. */
+/* The nodes must have GPUs and the list ask for some. Takes every placement into the hash. */
 void weir_openb_run(const struct weir_openb_input *in, enum weir_openb_policy policy, uint64_t seed,
                     struct weir_sim_schedule *schedule, struct weir_sim_result *result, struct weir_openb_outcome *ret);
