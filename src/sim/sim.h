@@ -55,6 +55,9 @@ int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struc
 int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *given, const char *option, const char *otherwise,
                   struct weir_err *err);
 
+/* The file's name without folders and endings, cut where it is too long: for the case of a row. */
+void weir_sim_name(const char *path, char *ret, size_t size);
+
 enum { WEIR_SIM_LIST_MAX = 64 };
 
 /* "48,64,80" or "42-51": at most WEIR_SIM_LIST_MAX numbers of min..max. Errors: -WEIR_EINVAL, -WEIR_EOVERFLOW. */

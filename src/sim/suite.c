@@ -11,6 +11,10 @@
 #include "sim_priv.h"
 
 const struct weir_sim_suite weir_sim_suites[] = {
+    {"muri", "preemptive orders of deep-learning jobs on one cluster", "data jobs nodes gpus-per-node policies schedule",
+     "fifo,srtf,srsf,tiresias-l,weir,weir-no-estimates", weir_sim_suite_muri},
+    {"openb", "placement of tasks that share GPUs, without departures", "data node-list pods seeds policies schedule",
+     "random,dot-product,gpu-clustering,packing,best-fit,fgd,weir", weir_sim_suite_openb},
     {0},
 };
 
@@ -113,6 +117,14 @@ int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *give
     weir_str_addf(&path, "%s/%s", o->data, otherwise);
     *ret = weir_str_take(&path);
     return 0;
+}
+
+void weir_sim_name(const char *path, char *ret, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash == NULL ? path : slash + 1;
+    size_t n = strcspn(base, ".");
+    snprintf(ret, size, "%.*s", (int)(n == 0 || n >= size ? size - 1 : n), base);
 }
 
 static int list_full(const char *option, struct weir_err *err)

@@ -113,6 +113,22 @@ def store():
     subprocess.run([str(BUILD / "tests/bench/bench_store")], check=True)
 
 
+def traces(name):
+    """The folder of public traces beside the project, None where it is not there."""
+    return next((p / "shared/data" for p in pathlib.Path(__file__).resolve().parents if (p / "shared/data" / name).is_dir()), None)
+
+
+@row("openb", "simulator: seven placements of 10,800 tasks on 1,213 nodes, ten seeds each")
+def openb():
+    data = traces("alibaba-openb")
+    if data is None:
+        print("openb: shared/data/alibaba-openb is not beside the project")
+        return
+    begin = time.monotonic()
+    subprocess.run([WEIR, "sim", "--suite", "openb", "--data", str(data), "--json"], check=True, stdout=subprocess.DEVNULL)
+    report("openb: seven placements, ten seeds", time.monotonic() - begin, "s", 10, False)
+
+
 SPEC = '{"name":"bench-{n}","project":"bench","run":"true","resources":{"accelerators":{"A100":1}}}'
 
 
