@@ -11,6 +11,8 @@
 #include "sim_priv.h"
 
 const struct weir_sim_suite weir_sim_suites[] = {
+    {"cant-be-late", "one task with a deadline on spot, on-demand or neither", "traces windows deadlines overheads work schedule",
+     "on-demand,greedy,time-sliced,uniform-progress,uniform-progress-no-hysteresis,slack,weir,optimum", weir_sim_cant_be_late},
     {0},
 };
 
