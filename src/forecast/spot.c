@@ -10,15 +10,14 @@
 #include "base/mem.h"
 
 /*
- * The prior. Spells of AWS zones in October 2022 (600-s ticks) and February 2023 (195-s ticks) both have hazards near
- * 0.35 a^-0.6 per ten minutes at an age of a ten minutes, up and down alike, from ten minutes to a day; costs hardly move
- * when either number does.
+ * The prior: changes expected in a spell of age t are sqrt((t + 10 min) / 20 min), less that at 0. Spells of AWS zones in October
+ * 2022 and in February 2023 both look so from ten minutes to a day, up and down alike; costs hardly move when a number does.
  */
-#define SPELL_SCALE_US 840e6
-#define SPELL_SHAPE 0.4
-#define PRIOR_CHANGES 8.0 /* how many changes the prior factor of 1 is worth */
-#define FADE 0.9          /* of what is remembered, at each change */
-#define FADE_TICK 0.999   /* of how often another zone was up, at each tick */
+#define SPELL_OFFSET_US 600e6
+#define SPELL_SCALE_US 1200e6
+#define PRIOR_CHANGES 16.0 /* how many changes the prior factor of 1 is worth */
+#define FADE 0.9           /* of what is remembered, at each change */
+#define FADE_TICK 0.999    /* of how often another zone was up, at each tick */
 #define PRIOR_ELSEWHERE 4.0
 
 enum {
@@ -115,10 +114,11 @@ struct weir_spot_rule *weir_spot_rule_new(const struct weir_spot_terms *terms)
     int64_t ticks = terms->horizon_us / terms->tick_us;
     r->n_ticks = ticks > TICKS_MAX ? TICKS_MAX : ticks < 2 ? 2 : (size_t)ticks;
     double unit = (double)terms->tick_us / SPELL_SCALE_US;
+    double offset = SPELL_OFFSET_US / SPELL_SCALE_US;
     for (int p = 0; p < PHASES; p++) {
         double low = age_low(p);
         double high = (double)(1 << p);
-        double sum = pow(high * unit, SPELL_SHAPE) - pow(low * unit, SPELL_SHAPE);
+        double sum = sqrt(high * unit + offset) - sqrt(low * unit + offset);
         r->hazard[p] = sum / (high - low);
         r->onward[p] = p == PHASES - 1 ? 0 : 1 / (high - low);
     }

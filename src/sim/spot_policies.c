@@ -99,3 +99,39 @@ struct weir_sim_spot_hold weir_sim_spot_time_sliced(void *state, const struct we
     }
     return two_starts(v, wanted);
 }
+
+struct weir_sim_spot_hold weir_sim_spot_round_robin(void *state, const struct weir_sim_spot_view *v)
+{
+    (void)state;
+    if (weir_sim_spot_up(v, v->held.zone)) {
+        return hold(WEIR_SIM_SPOT_SPOT, v);
+    }
+    if (is_behind(v, v->tick * v->task->gap_us, false)) {
+        return hold(WEIR_SIM_SPOT_ON_DEMAND, v);
+    }
+    return (hold_t){WEIR_SIM_SPOT_NONE, (uint32_t)((v->held.zone + 1) % v->trace->n_zones)};
+}
+
+struct weir_sim_spot_hold weir_sim_spot_slack_any_zone(void *state, const struct weir_sim_spot_view *v)
+{
+    (void)state;
+    const struct weir_sim_spot_task *t = v->task;
+    int64_t now_us = v->tick * t->gap_us;
+    int64_t time_us = t->deadline_us - now_us;
+    bool pressed = time_us * 20 <= (v->left_us + t->overhead_us) * 21;
+    for (size_t i = 0; i < v->trace->n_zones; i++) {
+        /* The zone that is held comes first, then in their order; where time presses, no other is looked at. */
+        size_t zone = i == 0 ? v->held.zone : i - (i <= v->held.zone ? 1 : 0);
+        if (weir_sim_spot_up(v, zone) && (i == 0 || !pressed)) {
+            return (hold_t){WEIR_SIM_SPOT_SPOT, (uint32_t)zone};
+        }
+    }
+    int64_t slack_us = time_us - v->left_us;
+    int64_t least_us = t->deadline_us / 20 > INT64_C(3600000000) ? t->deadline_us / 20 : INT64_C(3600000000);
+    if (pressed || is_behind(v, now_us, false) || slack_us <= least_us) {
+        return hold(WEIR_SIM_SPOT_ON_DEMAND, v);
+    }
+    hold_t none = hold(WEIR_SIM_SPOT_NONE, v);
+    none.zone = v->tick % 10 == 0 ? (uint32_t)((none.zone + 1) % v->trace->n_zones) : none.zone;
+    return none;
+}

@@ -17,3 +17,12 @@ weir_sim_spot_decide_fn weir_sim_spot_uniform_progress;
 weir_sim_spot_decide_fn weir_sim_spot_uniform_progress_eager;
 /* Waits for spot while the slack is more than two ticks and a tenth of what is left, then on-demand until spot returns. */
 weir_sim_spot_decide_fn weir_sim_spot_slack_rule;
+
+/* Several zones. */
+
+/* Looks at one zone at a time: spot there, else on to the next zone, with nothing held while progress is on the line from start to
+ * deadline, on-demand while it is behind. */
+weir_sim_spot_decide_fn weir_sim_spot_round_robin;
+/* Spot where it is held, else in the first zone that has some; else waits while progress is on the line and the slack more than an
+ * hour and a twentieth of the deadline. */
+weir_sim_spot_decide_fn weir_sim_spot_slack_any_zone;

@@ -126,11 +126,18 @@ double weir_sim_spot_mean_usd(const struct weir_sim_spot_sum *sum)
     return sum->scenarios == 0 || sum->unknown > 0 ? (double)NAN : sum->cost_usd / (double)sum->scenarios;
 }
 
-void weir_sim_spot_metrics(struct weir_sim_row *row, const struct weir_sim_spot_sum *sum, double bound_usd)
+void weir_sim_spot_sum_add(struct weir_sim_spot_sum *to, const struct weir_sim_spot_sum *sum)
 {
-    double mean = weir_sim_spot_mean_usd(sum);
-    weir_sim_metric(row, "mean_cost_usd", mean);
+    to->cost_usd += sum->cost_usd;
+    to->misses += sum->misses;
+    to->scenarios += sum->scenarios;
+    to->unknown += sum->unknown;
+}
+
+void weir_sim_spot_metrics(struct weir_sim_row *row, const struct weir_sim_spot_sum *sum, double mean_usd, double bound_usd)
+{
+    weir_sim_metric(row, "mean_cost_usd", mean_usd);
     weir_sim_metric_count(row, "misses", sum->misses);
     weir_sim_metric_count(row, "scenarios", sum->scenarios);
-    weir_sim_metric(row, "gap_to_bound_percent", bound_usd > 0 ? (mean / bound_usd - 1) * 100 : (double)NAN);
+    weir_sim_metric(row, "gap_to_bound_percent", bound_usd > 0 ? (mean_usd / bound_usd - 1) * 100 : (double)NAN);
 }

@@ -63,6 +63,8 @@ void weir_sim_spot_runner_play(struct weir_sim_spot_runner *r, const struct weir
                                const struct weir_sim_spot_trace *trace, const struct weir_sim_spot_scenario *scenario,
                                struct weir_sim_spot_sum *sum, struct weir_sim_result *result, struct weir_sim_schedule *schedule);
 
-/* Adds the metrics of a row. bound_usd: the optimum's mean, NAN where it was not run. */
-void weir_sim_spot_metrics(struct weir_sim_row *row, const struct weir_sim_spot_sum *sum, double bound_usd);
+void weir_sim_spot_sum_add(struct weir_sim_spot_sum *to, const struct weir_sim_spot_sum *sum);
+/* Adds the metrics of a row. bound_usd: the optimum's mean; NAN where it was not run. */
+void weir_sim_spot_metrics(struct weir_sim_row *row, const struct weir_sim_spot_sum *sum, double mean_usd, double bound_usd);
+/* NAN where nothing was run, or not all could be. */
 double weir_sim_spot_mean_usd(const struct weir_sim_spot_sum *sum);

@@ -13,6 +13,10 @@
 const struct weir_sim_suite weir_sim_suites[] = {
     {"cant-be-late", "one task with a deadline on spot, on-demand or neither", "traces windows deadlines overheads work schedule",
      "on-demand,greedy,time-sliced,uniform-progress,uniform-progress-no-hysteresis,slack,weir,optimum", weir_sim_cant_be_late},
+    {"multizone", "one task with a deadline and several zones of spot", "traces schedule", "on-demand,round-robin,slack,weir,optimum",
+     weir_sim_multizone},
+    {"prices", "spot price history: what machines cost, held or moved to where it is cheap", "prices overheads schedule",
+     "hold,fixed-zone,cheapest-at-start,weir,optimum", weir_sim_prices},
     {0},
 };
 

@@ -5,9 +5,6 @@
  * overheads. The published suite is 1,080 scenarios.
  */
 
-#include <math.h>
-#include <stdlib.h>
-
 #include "base/mem.h"
 #include "base/parse.h"
 #include "schedule.h"
@@ -137,8 +134,7 @@ static int run_case(const struct inputs *in, size_t k, struct weir_sim_spot_runn
 {
     const struct scenario_case *c = &in->kase[k];
     struct weir_sim_schedule *schedule = NULL;
-    char name[128];
-    WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(sizeof name);
+    WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(256);
     weir_str_addf(&text, "cant-be-late-%s-%gh-%gh", runner->policy->name, (double)c->deadline / 1e6, (double)c->overhead / 1e6);
     int r = weir_sim_schedule_open(&schedule, o->schedule, weir_str_cstr(&text), err);
     if (r < 0) {
@@ -173,10 +169,7 @@ static struct weir_sim_spot_sum total_of(const struct weir_sim_spot_sum *sum, si
 {
     struct weir_sim_spot_sum total = {0};
     for (size_t k = 0; k < n; k++) {
-        total.cost_usd += sum[k].cost_usd;
-        total.misses += sum[k].misses;
-        total.scenarios += sum[k].scenarios;
-        total.unknown += sum[k].unknown;
+        weir_sim_spot_sum_add(&total, &sum[k]);
     }
     return total;
 }
@@ -186,12 +179,12 @@ static void add_rows(struct weir_sim_result *result, const struct inputs *in, co
 {
     struct weir_sim_spot_sum total = total_of(sum, in->n_cases);
     struct weir_sim_spot_sum least = total_of(bound, in->n_cases);
-    weir_sim_spot_metrics(weir_sim_row(result, policy), &total, weir_sim_spot_mean_usd(&least));
+    weir_sim_spot_metrics(weir_sim_row(result, policy), &total, weir_sim_spot_mean_usd(&total), weir_sim_spot_mean_usd(&least));
     for (size_t k = 0; k < in->n_cases; k++) {
         struct weir_sim_row *row = weir_sim_row(result, policy);
         weir_sim_case_real(row, "deadline", (double)in->kase[k].deadline / 1e6);
         weir_sim_case_real(row, "overhead", (double)in->kase[k].overhead / 1e6);
-        weir_sim_spot_metrics(row, &sum[k], weir_sim_spot_mean_usd(&bound[k]));
+        weir_sim_spot_metrics(row, &sum[k], weir_sim_spot_mean_usd(&sum[k]), weir_sim_spot_mean_usd(&bound[k]));
     }
 }
 
