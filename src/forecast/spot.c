@@ -23,9 +23,9 @@
 enum {
     PHASES = 10, /* of a spell's age in ticks: 1, 2, 3-4, 5-8, ... */
     FIRST_AGE = 6, /* of a spell that was there when looking began */
-    OTHER_PHASE = 2, /* that another zone's spell has, when one moves there */
+    OTHER_PHASE = 4, /* that another zone's spell has, when one moves there */
     TICKS_MAX = 2048,
-    NODES_MAX = 128,
+    NODES_MAX = 96,
     UP_STEPS = 9, /* values of the factors */
     DOWN_STEPS = 14,
     ELSEWHERE_STEPS = 5,
@@ -122,8 +122,8 @@ struct weir_spot_rule *weir_spot_rule_new(const struct weir_spot_terms *terms)
         r->hazard[p] = sum / (high - low);
         r->onward[p] = p == PHASES - 1 ? 0 : 1 / (high - low);
     }
-    /* Fine where slack is short, then by a sixteenth. */
-    for (double at = 0; r->n_nodes < NODES_MAX; at += at < 4 ? 0.25 : at / 16) {
+    /* Fine where slack is short, then by an eighth. */
+    for (double at = 0; r->n_nodes < NODES_MAX; at += at < 4 ? 0.25 : at / 8) {
         r->node[r->n_nodes++] = (float)at;
         if (at > (double)r->n_ticks) {
             break;

@@ -113,6 +113,24 @@ def store():
     subprocess.run([str(BUILD / "tests/bench/bench_store")], check=True)
 
 
+def traces(name):
+    """The folder of public traces beside the project, None where it is not there."""
+    return next((p / "shared/data" for p in pathlib.Path(__file__).resolve().parents if (p / "shared/data" / name).is_dir()), None)
+
+
+@row("cant-be-late", "simulator: 1,080 tasks with deadlines on spot, one policy")
+def cant_be_late():
+    data = traces("spot-availability")
+    if data is None:
+        print("cant-be-late: shared/data/spot-availability is not beside the project")
+        return
+    for policy in ("uniform-progress", "weir"):
+        begin = time.monotonic()
+        subprocess.run([WEIR, "sim", "--suite", "cant-be-late", "--data", str(data), "--policies", policy, "--json"], check=True,
+                       stdout=subprocess.DEVNULL)
+        report(f"cant-be-late: 1,080 scenarios, {policy}", time.monotonic() - begin, "s", 1, False)
+
+
 SPEC = '{"name":"bench-{n}","project":"bench","run":"true","resources":{"accelerators":{"A100":1}}}'
 
 
