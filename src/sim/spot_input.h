@@ -51,3 +51,5 @@ void weir_sim_spot_zones_release(struct weir_sim_spot_zones *z);
 void weir_sim_spot_windows_release(struct weir_sim_spot_windows *w);
 /* The zone's recording in this window; NULL: none. */
 const struct weir_sim_spot_zone *weir_sim_spot_find(const struct weir_sim_spot_zones *z, struct weir_sv name, int64_t window);
+/* A digest of what was read, to know published files by. w may be NULL. */
+uint64_t weir_sim_spot_digest(const struct weir_sim_spot_zones *z, const struct weir_sim_spot_windows *w);

@@ -5,6 +5,8 @@
  * overheads. The published suite is 1,080 scenarios.
  */
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/parse.h"
 #include "schedule.h"
@@ -35,12 +37,34 @@ struct scenario_case {
     int64_t overhead;
 };
 
+/* Published mean costs in USD, overall and for the cases of the suite in its order; 0: none was published. They hold for the
+ * published files alone. */
+static const struct {
+    const char *policy;
+    double overall;
+    double by_case[6];
+} references[] = {
+    {"on-demand", 147.39, {0}},
+    {"greedy", 119.03, {0}},
+    {"time-sliced", 109.72, {0}},
+    {"uniform-progress", 101.68, {107.48, 113.46, 120.14, 86.61, 89.08, 93.34}},
+    {"uniform-progress-no-hysteresis", 97.24, {0}},
+    {"slack", 95.07, {0}},
+    {"optimum", 92.16, {97.61, 100.10, 103.93, 81.24, 83.31, 86.78}},
+};
+
+#define PUBLISHED_DIGEST UINT64_C(0x473f9ead4529f50f)
+static const struct scenario_case published_cases[] = {{52000000, 20000}, {52000000, 50000}, {52000000, 100000},
+                                                       {70000000, 20000}, {70000000, 50000}, {70000000, 100000}};
+enum { PUBLISHED_WORK = 48000000 };
+
 struct inputs {
     struct weir_sim_spot_zones zones;
     struct weir_sim_spot_windows windows;
     int64_t work; /* microhours */
     struct scenario_case kase[CASES_MAX];
     size_t n_cases;
+    bool published; /* the published files, work and cases */
 };
 
 static void release_inputs(struct inputs *in)
@@ -125,7 +149,11 @@ static int read_inputs(struct inputs *in, const struct weir_sim_options *o, stru
     r = r < 0 ? r : weir_sim_path(&windows, o, o->windows, "windows", "spot-availability/cbl_windows.csv", err);
     r = r < 0 ? r : weir_sim_spot_read_traces(&in->zones, traces, err);
     r = r < 0 ? r : weir_sim_spot_read_windows(&in->windows, windows, &in->zones, err);
-    return r < 0 ? r : check_windows(in, err);
+    r = r < 0 ? r : check_windows(in, err);
+    in->published = r == 0 && weir_sim_spot_digest(&in->zones, &in->windows) == PUBLISHED_DIGEST && in->work == PUBLISHED_WORK &&
+                    in->n_cases == WEIR_ARRAY_LEN(published_cases) &&
+                    memcmp(in->kase, published_cases, sizeof published_cases) == 0;
+    return r;
 }
 
 /* All windows of one case under one policy. */
@@ -174,17 +202,31 @@ static struct weir_sim_spot_sum total_of(const struct weir_sim_spot_sum *sum, si
     return total;
 }
 
+/* kase: number of the case; in->n_cases: overall. */
+static void add_reference(struct weir_sim_row *row, const struct inputs *in, const char *policy, size_t kase)
+{
+    for (size_t i = 0; in->published && i < WEIR_ARRAY_LEN(references); i++) {
+        double usd = kase == in->n_cases ? references[i].overall : references[i].by_case[kase];
+        if (weir_streq(references[i].policy, policy) && usd > 0) {
+            weir_sim_metric(row, "reference_mean_cost_usd", usd);
+        }
+    }
+}
+
 static void add_rows(struct weir_sim_result *result, const struct inputs *in, const char *policy, const struct weir_sim_spot_sum *sum,
                      const struct weir_sim_spot_sum *bound)
 {
     struct weir_sim_spot_sum total = total_of(sum, in->n_cases);
     struct weir_sim_spot_sum least = total_of(bound, in->n_cases);
-    weir_sim_spot_metrics(weir_sim_row(result, policy), &total, weir_sim_spot_mean_usd(&total), weir_sim_spot_mean_usd(&least));
+    struct weir_sim_row *overall = weir_sim_row(result, policy);
+    weir_sim_spot_metrics(overall, &total, weir_sim_spot_mean_usd(&total), weir_sim_spot_mean_usd(&least));
+    add_reference(overall, in, policy, in->n_cases);
     for (size_t k = 0; k < in->n_cases; k++) {
         struct weir_sim_row *row = weir_sim_row(result, policy);
         weir_sim_case_real(row, "deadline", (double)in->kase[k].deadline / 1e6);
         weir_sim_case_real(row, "overhead", (double)in->kase[k].overhead / 1e6);
         weir_sim_spot_metrics(row, &sum[k], weir_sim_spot_mean_usd(&sum[k]), weir_sim_spot_mean_usd(&bound[k]));
+        add_reference(row, in, policy, k);
     }
 }
 
