@@ -15,9 +15,9 @@
  */
 #define SPELL_OFFSET_US 600e6
 #define SPELL_SCALE_US 1200e6
-#define PRIOR_CHANGES 16.0 /* how many changes the prior factor of 1 is worth */
-#define FADE 0.9           /* of what is remembered, at each change */
-#define FADE_TICK 0.999    /* of how often another zone was up, at each tick */
+#define PRIOR_CHANGES 8.0 /* how many changes the prior factor of 1 is worth */
+#define FADE 0.8          /* of what is remembered, at each change */
+#define FADE_TICK 0.999   /* of how often another zone was up, at each tick */
 #define PRIOR_ELSEWHERE 4.0
 
 enum {

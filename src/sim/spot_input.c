@@ -161,7 +161,9 @@ static int read_window(struct weir_sim_spot_windows *windows, struct weir_sim_in
         return r;
     }
     struct weir_sv name = weir_sim_input_field(in, WINDOW_ENV);
-    const struct weir_sim_spot_zone *z = weir_sim_spot_find(zones, name, 0);
+    /* Windows of one zone mostly stand together. */
+    const struct weir_sim_spot_zone *z = windows->n == 0 ? &zones->p[0] : &zones->p[windows->p[windows->n - 1].zone];
+    z = weir_sv_eq(weir_sv_of(z->name), name) ? z : weir_sim_spot_find(zones, name, 0);
     if (z == NULL) {
         weir_fail(err, -WEIR_EINVAL, "column 'env': the traces have no '%.*s'", WEIR_SV_ARG(name));
         return weir_sim_input_fail(in, -WEIR_EINVAL, err);

@@ -17,7 +17,7 @@ enum {
     FAR = INT32_MAX / 2,
 };
 
-#define STATES_MAX ((size_t)1 << 28)
+#define STATES_MAX ((size_t)1 << 26) /* bytes that the way back takes */
 
 struct weir_sim_spot_optimum {
     struct weir_sim_spot_task task;
