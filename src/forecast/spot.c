@@ -11,7 +11,7 @@
 
 /*
  * The prior: changes expected in a spell of age t are sqrt((t + 10 min) / 20 min), less that at 0. Spells of AWS zones in October
- * 2022 and in February 2023 both look so from ten minutes to a day, up and down alike; costs hardly move when a number does.
+ * 2022 and in early 2023 both look so from ten minutes to a day, up and down alike; costs hardly move when a number does.
  */
 #define SPELL_OFFSET_US 600e6
 #define SPELL_SCALE_US 1200e6
