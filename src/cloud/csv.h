@@ -13,7 +13,7 @@
 
 enum {
     WEIR_CSV_FIELDS_MAX = 48,
-    WEIR_CSV_RECORD_BYTES_MAX = 16384,
+    WEIR_CSV_RECORD_BYTES_MAX = 1 << 18,
 };
 
 struct weir_csv {

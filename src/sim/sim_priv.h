@@ -9,3 +9,6 @@ typedef int weir_sim_suite_fn(const struct weir_sim_options *o, struct weir_sim_
 
 weir_sim_suite_fn weir_sim_suite_muri;
 weir_sim_suite_fn weir_sim_suite_openb;
+weir_sim_suite_fn weir_sim_suite_cant_be_late;
+weir_sim_suite_fn weir_sim_suite_multizone;
+weir_sim_suite_fn weir_sim_suite_prices;

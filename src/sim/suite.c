@@ -15,6 +15,12 @@ const struct weir_sim_suite weir_sim_suites[] = {
      "fifo,srtf,srsf,tiresias-l,weir,weir-no-estimates", weir_sim_suite_muri},
     {"openb", "placement of tasks that share GPUs, without departures", "data node-list pods seeds policies schedule",
      "random,dot-product,gpu-clustering,packing,best-fit,fgd,weir", weir_sim_suite_openb},
+    {"cant-be-late", "one task with a deadline on spot, on-demand or neither", "traces windows deadlines overheads work schedule",
+     "on-demand,greedy,time-sliced,uniform-progress,uniform-progress-no-hysteresis,slack,weir,optimum", weir_sim_suite_cant_be_late},
+    {"multizone", "one task with a deadline and several zones of spot", "traces schedule", "on-demand,round-robin,slack,weir,optimum",
+     weir_sim_suite_multizone},
+    {"prices", "spot price history: what machines cost, held or moved to where it is cheap", "prices overheads schedule",
+     "hold,fixed-zone,cheapest-at-start,weir,optimum", weir_sim_suite_prices},
     {0},
 };
 

@@ -129,6 +129,19 @@ def openb():
     report("openb: seven placements, ten seeds", time.monotonic() - begin, "s", 10, False)
 
 
+@row("cant-be-late", "simulator: 1,080 tasks with deadlines on spot, one policy")
+def cant_be_late():
+    data = traces("spot-availability")
+    if data is None:
+        print("cant-be-late: shared/data/spot-availability is not beside the project")
+        return
+    for policy in ("uniform-progress", "weir"):
+        begin = time.monotonic()
+        subprocess.run([WEIR, "sim", "--suite", "cant-be-late", "--data", str(data), "--policies", policy, "--json"], check=True,
+                       stdout=subprocess.DEVNULL)
+        report(f"cant-be-late: 1,080 scenarios, {policy}", time.monotonic() - begin, "s", 1, False)
+
+
 SPEC = '{"name":"bench-{n}","project":"bench","run":"true","resources":{"accelerators":{"A100":1}}}'
 
 

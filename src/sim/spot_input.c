@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "spot_input.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/vec.h"
+#include "input.h"
+
+enum {
+    GAP_S_MAX = 86400,
+    TICKS_MAX = 1 << 30,
+    ZONES_MAX = 1 << 13,
+    WINDOWS_MAX = 1 << 20,
+    BITS_BYTES_MAX = 1 << 28, /* of all zones together */
+};
+
+void weir_sim_spot_zones_release(struct weir_sim_spot_zones *z)
+{
+    for (size_t i = 0; i < z->n; i++) {
+        free(z->p[i].name);
+        free(z->p[i].bits);
+    }
+    weir_vec_release(z);
+}
+
+void weir_sim_spot_windows_release(struct weir_sim_spot_windows *w)
+{
+    weir_vec_release(w);
+}
+
+const struct weir_sim_spot_zone *weir_sim_spot_find(const struct weir_sim_spot_zones *z, struct weir_sv name, int64_t window)
+{
+    for (size_t i = 0; i < z->n; i++) {
+        if (z->p[i].window == window && weir_sv_eq(weir_sv_of(z->p[i].name), name)) {
+            return &z->p[i];
+        }
+    }
+    return NULL;
+}
+
+/* Columns of a recording, in the order in which both files' tables below name them. */
+enum { ZONE_NAME, ZONE_GAP, ZONE_BITS, ZONE_NUMBER };
+
+static int check_bits(struct weir_sim_input *in, struct weir_sv bits, size_t *total, struct weir_err *err)
+{
+    int r = 0;
+    if (bits.n == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "column 'bits': empty; one character a tick is expected, 1 where spot could be had");
+    }
+    for (size_t i = 0; i < bits.n && r == 0; i++) {
+        if (bits.p[i] != '0' && bits.p[i] != '1') {
+            r = weir_fail(err, -WEIR_EINVAL, "column 'bits': character %zu is not 0 or 1", i + 1);
+        }
+    }
+    *total += bits.n;
+    if (r == 0 && *total > BITS_BYTES_MAX) {
+        r = weir_fail(err, -WEIR_ELIMIT, "more than %d ticks in all", BITS_BYTES_MAX);
+    }
+    return r < 0 ? weir_sim_input_fail(in, r, err) : 0;
+}
+
+/* Reads the record that stands in the reader; number is window or first tick. */
+static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *in, bool by_window, size_t *total,
+                     struct weir_err *err)
+{
+    int64_t gap_s = 0;
+    int64_t number = 0;
+    struct weir_sv name = weir_sim_input_field(in, ZONE_NAME);
+    struct weir_sv bits = weir_sim_input_field(in, ZONE_BITS);
+    int r = weir_sim_input_i64(in, ZONE_GAP, 1, GAP_S_MAX, &gap_s, err);
+    r = r < 0 ? r : weir_sim_input_i64(in, ZONE_NUMBER, 0, TICKS_MAX, &number, err);
+    r = r < 0 ? r : check_bits(in, bits, total, err);
+    if (r < 0) {
+        return r;
+    }
+    if (name.n == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "the zone has no name");
+    } else if (weir_sim_spot_find(zones, name, by_window ? number : 0) != NULL) {
+        r = weir_fail(err, -WEIR_EINVAL, "zone '%.*s' stands here a second time", WEIR_SV_ARG(name));
+    } else if (zones->n == ZONES_MAX) {
+        r = weir_fail(err, -WEIR_ELIMIT, "more than %d recordings", ZONES_MAX);
+    }
+    if (r < 0) {
+        return weir_sim_input_fail(in, r, err);
+    }
+    struct weir_sim_spot_zone z = {
+        .name = weir_strndup(name.p, name.n),
+        .window = by_window ? number : 0,
+        .gap_us = gap_s * INT64_C(1000000),
+        .first_tick = by_window ? 0 : number,
+        .bits = weir_strndup(bits.p, bits.n),
+        .n_bits = bits.n,
+    };
+    weir_vec_push(zones, z);
+    return 0;
+}
+
+static int read_zones(struct weir_sim_spot_zones *ret, const char *path, const struct weir_sim_column *column, bool by_window,
+                      struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_sim_spot_zones_release) struct weir_sim_spot_zones zones = {0};
+    int r = weir_sim_input_table(&in, path, column, 4, err);
+    size_t total = 0;
+    while (r >= 0) {
+        r = weir_sim_input_next(in, err);
+        if (r == 0) {
+            break;
+        }
+        r = r < 0 ? r : read_zone(&zones, in, by_window, &total, err);
+    }
+    if (r == 0 && zones.n == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s has no zone in it", path);
+    }
+    if (r == 0) {
+        *ret = zones;
+        zones = (struct weir_sim_spot_zones){0};
+    }
+    return r;
+}
+
+int weir_sim_spot_read_traces(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err)
+{
+    static const struct weir_sim_column column[] = {{.name = "env"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "first_tick"}};
+    return read_zones(ret, path, column, false, err);
+}
+
+int weir_sim_spot_read_multizone(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err)
+{
+    static const struct weir_sim_column column[] = {{.name = "zone"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "window"}};
+    int r = read_zones(ret, path, column, true, err);
+    for (size_t i = 1; r == 0 && i < ret->n; i++) {
+        const struct weir_sim_spot_zone *a = &ret->p[i];
+        for (size_t k = 0; k < i; k++) {
+            const struct weir_sim_spot_zone *b = &ret->p[k];
+            if (a->window == b->window && (a->gap_us != b->gap_us || a->n_bits != b->n_bits)) {
+                return weir_fail(err, -WEIR_EINVAL, "%s: window %lld: zones %s and %s differ in gap_s or in the length of bits", path,
+                                 (long long)a->window, a->name, b->name);
+            }
+        }
+    }
+    return r;
+}
+
+enum { WINDOW_ENV, WINDOW_START, WINDOW_TICKS, WINDOW_WANTED };
+
+static int read_window(struct weir_sim_spot_windows *windows, struct weir_sim_input *in, const struct weir_sim_spot_zones *zones,
+                       struct weir_err *err)
+{
+    int64_t start = 0;
+    int64_t ticks = 0;
+    int64_t wanted = 1;
+    int r = weir_sim_input_i64(in, WINDOW_START, 0, TICKS_MAX, &start, err);
+    r = r < 0 ? r : weir_sim_input_i64(in, WINDOW_TICKS, 1, TICKS_MAX, &ticks, err);
+    if (r == 0 && weir_sim_input_field(in, WINDOW_WANTED).n > 0) {
+        r = weir_sim_input_i64(in, WINDOW_WANTED, 0, 1, &wanted, err);
+    }
+    if (r < 0 || wanted == 0) {
+        return r;
+    }
+    struct weir_sv name = weir_sim_input_field(in, WINDOW_ENV);
+    /* Windows of one zone mostly stand together. */
+    const struct weir_sim_spot_zone *z = windows->n == 0 ? &zones->p[0] : &zones->p[windows->p[windows->n - 1].zone];
+    z = weir_sv_eq(weir_sv_of(z->name), name) ? z : weir_sim_spot_find(zones, name, 0);
+    if (z == NULL) {
+        weir_fail(err, -WEIR_EINVAL, "column 'env': the traces have no '%.*s'", WEIR_SV_ARG(name));
+        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+    }
+    int64_t end = z->first_tick + (int64_t)z->n_bits;
+    if (start < z->first_tick || start + ticks > end) {
+        weir_fail(err, -WEIR_EINVAL, "ticks %lld to %lld are not all in the trace of %s, which has %lld to %lld", (long long)start,
+                  (long long)(start + ticks - 1), z->name, (long long)z->first_tick, (long long)(end - 1));
+        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+    }
+    if (windows->n == WINDOWS_MAX) {
+        weir_fail(err, -WEIR_ELIMIT, "more than %d windows", WINDOWS_MAX);
+        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+    }
+    struct weir_sim_spot_window w = {(size_t)(z - zones->p), (size_t)(start - z->first_tick), (size_t)ticks};
+    weir_vec_push(windows, w);
+    return 0;
+}
+
+int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *path, const struct weir_sim_spot_zones *zones,
+                               struct weir_err *err)
+{
+    static const struct weir_sim_column column[] = {
+        {.name = "env"}, {.name = "start_tick"}, {.name = "ticks"}, {.name = "in_1080", .optional = true}};
+    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_sim_spot_windows_release) struct weir_sim_spot_windows windows = {0};
+    int r = weir_sim_input_table(&in, path, column, WEIR_ARRAY_LEN(column), err);
+    while (r >= 0) {
+        r = weir_sim_input_next(in, err);
+        if (r == 0) {
+            break;
+        }
+        r = r < 0 ? r : read_window(&windows, in, zones, err);
+    }
+    if (r == 0 && windows.n == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s has no window to run", path);
+    }
+    if (r == 0) {
+        *ret = windows;
+        windows = (struct weir_sim_spot_windows){0};
+    }
+    return r;
+}
+
+static uint64_t digest_number(uint64_t hash, uint64_t v)
+{
+    for (int i = 0; i < 8; i++) {
+        hash = (hash ^ (v >> (8 * i) & 0xff)) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+static uint64_t digest_text(uint64_t hash, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    }
+    return digest_number(hash, 0);
+}
+
+uint64_t weir_sim_spot_digest(const struct weir_sim_spot_zones *z, const struct weir_sim_spot_windows *w)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < z->n; i++) {
+        hash = digest_text(hash, z->p[i].name);
+        hash = digest_number(hash, (uint64_t)z->p[i].window);
+        hash = digest_number(hash, (uint64_t)z->p[i].gap_us);
+        hash = digest_number(hash, (uint64_t)z->p[i].first_tick);
+        hash = digest_text(hash, z->p[i].bits);
+    }
+    for (size_t i = 0; w != NULL && i < w->n; i++) {
+        hash = digest_number(hash, w->p[i].zone);
+        hash = digest_number(hash, w->p[i].first);
+        hash = digest_number(hash, w->p[i].ticks);
+    }
+    return hash;
+}

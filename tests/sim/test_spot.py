@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Suites cant-be-late, multizone and prices against the published figures, and their schedules against a check of their own."""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "system"))
+import lib  # noqa: E402
+
+TRACES = "spot-availability/cbl_2022-10-26.csv"
+WINDOWS = "spot-availability/cbl_windows.csv"
+MULTIZONE = "spot-availability/multizone_2023-02.csv"
+PRICES = "aws-spot-prices-2020/aws_spot_p2_p3_2019-12_2020-03.csv"
+
+
+def data(name):
+    for parent in HERE.parents:
+        if (parent / "shared/data" / name).exists():
+            return parent / "shared/data"
+    raise lib.Skip(f"shared/data/{name} is not beside the project")
+
+
+def sim(weir, suite, *args):
+    result = subprocess.run([weir, "sim", "--suite", suite, "--json", *map(str, args)], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def overall(result):
+    return {row["policy"]: row for row in result["rows"] if row["case"] == {}}
+
+
+def check(schedule, *args):
+    result = subprocess.run([sys.executable, str(HERE / "check_spot_schedule.py"), str(schedule), *map(str, args)], capture_output=True, text=True,
+                            timeout=200, check=False)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_published_rules_cost_what_was_published(weir):
+    got = sim(weir, "cant-be-late", "--data", data(TRACES), "--policies",
+              "on-demand,greedy,time-sliced,uniform-progress,uniform-progress-no-hysteresis,slack")
+    want = {"on-demand": (147.39, 2), "greedy": (119.0345, 4), "time-sliced": (109.72, 2), "uniform-progress": (101.6827, 4),
+            "uniform-progress-no-hysteresis": (97.2399, 4), "slack": (95.0704, 4)}
+    for policy, row in overall(got).items():
+        figure, digits = want[policy]
+        assert round(row["mean_cost_usd"], digits) == figure, (policy, row)
+        assert row["misses"] == 0 and row["scenarios"] == 1080, row
+        assert abs(row["reference_mean_cost_usd"] - row["mean_cost_usd"]) < 0.006, row
+    by_case = [round(row["mean_cost_usd"], 2) for row in got["rows"] if row["policy"] == "uniform-progress" and row["case"]]
+    assert by_case == [107.48, 113.46, 120.14, 86.61, 89.08, 93.34], by_case
+
+
+def test_the_bound_and_weir(weir):
+    got = sim(weir, "cant-be-late", "--data", data(TRACES), "--policies", "weir,optimum")
+    rows = overall(got)
+    assert round(rows["optimum"]["mean_cost_usd"], 2) == 92.16, rows
+    by_case = [round(row["mean_cost_usd"], 2) for row in got["rows"] if row["policy"] == "optimum" and row["case"]]
+    assert by_case == [97.61, 100.10, 103.93, 81.24, 83.31, 86.78], by_case
+    assert rows["weir"]["mean_cost_usd"] < 94.7 and rows["weir"]["misses"] == 0, rows
+    assert rows["weir"]["scenarios"] == 1080, rows
+
+
+def test_weir_is_cheaper_than_the_slack_rule_in_windows_it_was_not_shown(weir):
+    """All windows of all zones but those of the published suite."""
+    lines = (data(WINDOWS) / WINDOWS).read_text(encoding="utf-8").splitlines()
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        windows = pathlib.Path(folder) / "windows.csv"
+        other = [line.rsplit(",", 1)[0] for line in lines[1:] if line.endswith(",0")]
+        windows.write_text("env,window,start_tick,ticks\n" + "\n".join(other[::5]) + "\n", encoding="utf-8")
+        rows = overall(sim(weir, "cant-be-late", "--traces", data(TRACES) / TRACES, "--windows", windows, "--policies", "slack,weir"))
+    assert rows["weir"]["misses"] == 0
+    assert rows["weir"]["mean_cost_usd"] < rows["slack"]["mean_cost_usd"], rows
+    assert "reference_mean_cost_usd" not in rows["slack"], rows  # these are not the published files
+
+
+def test_zones(weir):
+    rows = overall(sim(weir, "multizone", "--data", data(MULTIZONE)))
+    assert rows["weir"]["misses"] == 0 and rows["weir"]["scenarios"] == 34, rows
+    assert rows["weir"]["mean_cost_usd"] < 74.41, rows
+    assert rows["optimum"]["mean_cost_usd"] < rows["weir"]["mean_cost_usd"] < rows["slack"]["mean_cost_usd"], rows
+    assert rows["slack"]["mean_cost_usd"] < rows["round-robin"]["mean_cost_usd"] < rows["on-demand"]["mean_cost_usd"], rows
+
+
+def test_prices_add_up_by_seconds(weir):
+    rows = sim(weir, "prices", "--data", data(PRICES))["rows"]
+    holds = [row for row in rows if row["policy"] == "hold"]
+    assert len(holds) == 65, len(holds)
+    for row in holds:
+        assert row["cost_micro_usd"] == row["naive_micro_usd"], row
+    cost = {(row["case"]["instance"], row["policy"]): row["cost_usd"] for row in rows if row["policy"] != "hold"}
+    for instance in {row["case"]["instance"] for row in rows}:
+        assert cost[instance, "optimum"] <= cost[instance, "weir"] <= cost[instance, "fixed-zone"], instance
+        assert cost[instance, "weir"] <= 1.01 * cost[instance, "optimum"], instance
+
+
+def test_schedules_pass_a_check_of_their_own(weir):
+    folder = data(TRACES)
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as out:
+        out = pathlib.Path(out)
+        got = sim(weir, "cant-be-late", "--data", folder, "--policies", "uniform-progress,weir,optimum", "--schedule", out)
+        for row in got["rows"]:
+            if row["case"]:
+                deadline, overhead = row["case"]["deadline"], row["case"]["overhead"]
+                sums = check(out / f"cant-be-late-{row['policy']}-{deadline:g}h-{overhead:g}h.csv", "--traces", folder / TRACES, "--windows",
+                             folder / WINDOWS, "--deadline", deadline, "--overhead", overhead)
+                assert sums["misses"] == 0 and sums["tasks"] == row["scenarios"], (row, sums)
+                assert abs(sums["mean_cost_usd"] - row["mean_cost_usd"]) < 1e-6, (row, sums)
+        got = sim(weir, "multizone", "--data", folder, "--schedule", out)
+        for row in got["rows"]:
+            if row["case"]:
+                sums = check(out / f"multizone-{row['policy']}-{row['case']['zones']}.csv", "--traces", folder / MULTIZONE, "--overhead", 0.2)
+                assert sums["misses"] == 0 and abs(sums["mean_cost_usd"] - row["mean_cost_usd"]) < 1e-6, (row, sums)
+        got = sim(weir, "prices", "--data", folder, "--schedule", out)
+        for policy in ("cheapest-at-start", "weir", "optimum"):
+            sums = check(out / f"prices-{policy}.csv", "--prices", folder / PRICES, "--overhead", 0.1)
+            total = sum(row["cost_usd"] for row in got["rows"] if row["policy"] == policy)
+            assert abs(sums["cost_usd"] - total) < 1e-4, (policy, sums, total)
+
+
+def test_the_check_sees_what_is_wrong(weir):
+    folder = data(TRACES)
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as out:
+        out = pathlib.Path(out)
+        sim(weir, "cant-be-late", "--data", folder, "--policies", "weir", "--deadlines", "52", "--overheads", "0.05", "--schedule", out)
+        schedule = out / "cant-be-late-weir-52h-0.05h.csv"
+        lines = schedule.read_text(encoding="utf-8").splitlines()
+        spot = next(i for i, line in enumerate(lines) if i > 0 and "on-demand" not in line)
+        later = [float(field) if field else field for field in lines[spot].split(",")[:4]]
+        wrong = {
+            "cheaper": lines[spot].rsplit(",", 1)[0] + ",0.01",
+            "longer": ",".join([lines[spot].split(",")[0], *map(str, later[1:3]), str(later[3] + 6000), *lines[spot].split(",")[4:]]),
+            "elsewhere": lines[spot].replace(lines[spot].split(",")[4], "nowhere"),
+        }
+        for name, line in wrong.items():
+            schedule.write_text("\n".join(lines[:spot] + [line] + lines[spot + 1:]) + "\n", encoding="utf-8")
+            result = subprocess.run([sys.executable, str(HERE / "check_spot_schedule.py"), str(schedule), "--traces", str(folder / TRACES),
+                                     "--windows", str(folder / WINDOWS), "--overhead", "0.05"], capture_output=True, text=True, check=False)
+            assert result.returncode == 1 and "WRONG" in result.stderr, (name, result)
+
+
+def test_the_same_bytes_each_time(weir):
+    for suite, name in (("cant-be-late", TRACES), ("multizone", MULTIZONE), ("prices", PRICES)):
+        policies = ("--policies", "weir") if suite != "prices" else ()
+        assert sim(weir, suite, "--data", data(name), *policies) == sim(weir, suite, "--data", data(name), *policies)
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
