@@ -11,6 +11,13 @@
 #include "sim_priv.h"
 
 const struct weir_sim_suite weir_sim_suites[] = {
+    {
+        .name = "commitments",
+        .summary = "how much capacity to reserve",
+        .options = "jobs schedule",
+        .policies = "on-demand,deterministic,randomised,constant-hindsight,optimum,weir",
+        .run = weir_sim_suite_commitments,
+    },
     {0},
 };
 
