@@ -148,12 +148,26 @@ static int parse_record(struct weir_sim_input *in, struct weir_sv line, struct w
     return r < 0 ? weir_sim_input_fail(in, r, err) : r;
 }
 
+/* Does a column of that title answer to the name that was asked for? */
+static bool answers(const struct weir_sim_input *in, struct weir_sv title, const char *name)
+{
+    if (!weir_streq(name, "*")) {
+        return weir_sv_eq_nocase(title, weir_sv_of(name));
+    }
+    for (size_t i = 0; i < in->n_columns; i++) {
+        if (weir_sv_eq_nocase(title, weir_sv_of(in->column[i].name))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int find_columns(struct weir_sim_input *in, struct weir_err *err)
 {
     for (size_t i = 0; i < in->n_columns; i++) {
         in->at[i] = SIZE_MAX;
         for (size_t k = 0; k < in->csv.n_fields && in->at[i] == SIZE_MAX; k++) {
-            if (weir_sv_eq_nocase(in->csv.field[k], weir_sv_of(in->column[i].name))) {
+            if (answers(in, in->csv.field[k], in->column[i].name)) {
                 in->at[i] = k;
             }
         }
@@ -270,6 +284,11 @@ struct weir_sv weir_sim_input_field(const struct weir_sim_input *in, size_t i)
     }
     size_t at = i < in->n_columns ? in->at[i] : SIZE_MAX;
     return at < in->csv.n_fields ? in->csv.field[at] : (struct weir_sv){0};
+}
+
+bool weir_sim_input_has(const struct weir_sim_input *in, size_t i)
+{
+    return in->table && i < in->n_columns && in->at[i] != SIZE_MAX;
 }
 
 /* Names the column (or the field's number) and the line before what err says. */

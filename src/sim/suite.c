@@ -18,6 +18,13 @@ const struct weir_sim_suite weir_sim_suites[] = {
         .policies = "on-demand,deterministic,randomised,constant-hindsight,optimum,weir",
         .run = weir_sim_suite_commitments,
     },
+    {
+        .name = "forecast",
+        .summary = "demand one, three and 24 hours ahead",
+        .options = "series",
+        .policies = "persistence,day-ago,week-ago,ridge,weir",
+        .run = weir_sim_suite_forecast,
+    },
     {0},
 };
 
