@@ -294,7 +294,9 @@ bool weir_sim_input_has(const struct weir_sim_input *in, size_t i)
 /* Names the column (or the field's number) and the line before what err says. */
 static int fail_field(const struct weir_sim_input *in, size_t i, int code, struct weir_err *err)
 {
-    if (in->table) {
+    if (in->table && weir_streq(in->column[i].name, "*")) {
+        weir_fail_prefix(err, code, "column %zu", in->at[i] + 1);
+    } else if (in->table) {
         weir_fail_prefix(err, code, "column '%s'", in->column[i].name);
     } else {
         weir_fail_prefix(err, code, "field %zu", i + 1);

@@ -88,8 +88,13 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
             reads = weir_sv_eq(weir_sv_cut(&rest, ' '), weir_sv_of(given[i].name));
         }
         if (!reads) {
-            return weir_fail(err, -WEIR_EINVAL, "--%s means nothing to suite %s; it reads --%s", given[i].name, s->name,
-                             s->options);
+            WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(256);
+            for (rest = weir_sv_of(s->options); rest.p != NULL;) {
+                struct weir_sv option = weir_sv_cut(&rest, ' ');
+                weir_str_addf(&all, "%s--%.*s", all.n == 0 ? "" : ", ", WEIR_SV_ARG(option));
+            }
+            return weir_fail(err, -WEIR_EINVAL, "--%s means nothing to suite %s; it reads %s", given[i].name, s->name,
+                             weir_str_cstr(&all));
         }
     }
     return 0;
