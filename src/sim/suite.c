@@ -14,14 +14,14 @@ const struct weir_sim_suite weir_sim_suites[] = {
     {
         .name = "commitments",
         .summary = "how much capacity to reserve",
-        .options = "jobs schedule",
+        .options = "data jobs policies schedule",
         .policies = "on-demand,deterministic,randomised,constant-hindsight,optimum,weir",
         .run = weir_sim_suite_commitments,
     },
     {
         .name = "forecast",
         .summary = "demand one, three and 24 hours ahead",
-        .options = "series",
+        .options = "data policies series",
         .policies = "persistence,day-ago,week-ago,ridge,weir",
         .run = weir_sim_suite_forecast,
     },
