@@ -198,7 +198,7 @@ void weir_reserve_free(struct weir_reserve *r)
 /* The number that the rules hold on average. */
 static int64_t wanted(const struct weir_reserve *r)
 {
-    double cost[THRESHOLDS];
+    double cost[THRESHOLDS] = {0};
     double least = INFINITY;
     double terms_seen = (double)(r->hour + 1) / (double)r->terms.hours - 1;
     double rate = terms_seen > 0 ? learning_rate * terms_seen : 0;
