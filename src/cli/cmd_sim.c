@@ -2,6 +2,7 @@
 
 /* weir sim: published benchmarks replayed; see docs/guide/simulator.md. */
 
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -70,7 +71,28 @@ static void end_progress(const struct bar *b)
     }
 }
 
-static void cell_of(struct weir_table *t, const struct weir_sim_field *f)
+/* Decimal places that a column of figures needs for people: five digits of the largest, none that are zero everywhere. */
+static int places_of(const struct weir_sim_result *r, const char *name)
+{
+    double most = 0;
+    for (size_t i = 0; i < r->n_rows; i++) {
+        const struct weir_sim_field *f = weir_sim_row_field(&r->row[i], name);
+        most = f != NULL && f->kind == WEIR_SIM_REAL && fabs(f->u.real) > most ? fabs(f->u.real) : most;
+    }
+    int places = most >= 10000 ? 0 : most >= 1000 ? 1 : most >= 100 ? 2 : most >= 10 ? 3 : 4;
+    bool needed = false;
+    for (; places > 0 && !needed; places -= !needed) {
+        double unit = pow(10, places - 1);
+        for (size_t i = 0; i < r->n_rows && !needed; i++) {
+            const struct weir_sim_field *f = weir_sim_row_field(&r->row[i], name);
+            double scaled = f != NULL && f->kind == WEIR_SIM_REAL ? f->u.real * unit : 0;
+            needed = fabs(scaled - nearbyint(scaled)) > 1e-6 * (1 + fabs(scaled));
+        }
+    }
+    return places;
+}
+
+static void cell_of(struct weir_table *t, const struct weir_sim_field *f, int places)
 {
     char text[40];
     if (f == NULL || f->kind == WEIR_SIM_NONE) {
@@ -79,6 +101,8 @@ static void cell_of(struct weir_table *t, const struct weir_sim_field *f)
         weir_table_cellf(t, "%lld", (long long)f->u.count);
     } else if (f->kind == WEIR_SIM_TEXT) {
         weir_table_cell(t, f->u.text);
+    } else if (f->metric) {
+        weir_table_cellf(t, "%.*f", places, f->u.real == 0 ? 0.0 : f->u.real);
     } else {
         weir_sim_real_text(text, sizeof text, f->u.real);
         weir_table_cell(t, text);
@@ -104,6 +128,41 @@ static size_t columns_of(const struct weir_sim_result *r, bool metric, const cha
     return n;
 }
 
+/* The table with its first n columns, of which the one after the cases names the policy. The caller frees. */
+static struct weir_table *table_of(const struct weir_sim_result *result, const struct weir_column *column, size_t n, size_t n_case)
+{
+    struct weir_table *t = weir_table_new(column, n);
+    int places[COLUMNS_MAX];
+    for (size_t k = 0; k < n; k++) {
+        places[k] = places_of(result, column[k].title);
+    }
+    for (size_t i = 0; i < result->n_rows; i++) {
+        for (size_t k = 0; k < n; k++) {
+            if (k == n_case) {
+                weir_table_cell(t, result->row[i].policy);
+            } else {
+                cell_of(t, weir_sim_row_field(&result->row[i], column[k].title), places[k]);
+            }
+        }
+    }
+    return t;
+}
+
+/* Columns of screen that the table takes: those of its longest line. */
+static size_t width_of(const struct weir_table *t)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(JSON_BYTES_MAX);
+    const struct weir_term plain = {0};
+    weir_table_render(t, &plain, &text);
+    struct weir_sv rest = weir_str_sv(&text);
+    size_t width = 0;
+    while (rest.p != NULL) {
+        size_t n = weir_out_columns(weir_sv_cut(&rest, '\n'));
+        width = n > width ? n : width;
+    }
+    return width;
+}
+
 static void print_table(const struct weir_sim_result *result)
 {
     const char *name[COLUMNS_MAX];
@@ -114,17 +173,18 @@ static void print_table(const struct weir_sim_result *result)
     for (size_t i = 0; i < n; i++) {
         column[i] = (struct weir_column){name[i], .right = i != n_case};
     }
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, n);
-    for (size_t i = 0; i < result->n_rows; i++) {
-        for (size_t k = 0; k < n; k++) {
-            if (k == n_case) {
-                weir_table_cell(t, result->row[i].policy);
-            } else {
-                cell_of(t, weir_sim_row_field(&result->row[i], name[k]));
-            }
-        }
+    unsigned limit = weir_term_of(STDOUT_FILENO).width;
+    size_t shown = n;
+    struct weir_table *t = table_of(result, column, shown, n_case);
+    while (limit > 0 && shown > n_case + 2 && width_of(t) > limit) {
+        weir_table_free(t);
+        t = table_of(result, column, --shown, n_case);
     }
     weir_table_print(t, stdout);
+    weir_table_free(t);
+    for (size_t i = shown; i < n; i++) {
+        printf("%s%s%s", i == shown ? "no room for " : ", ", name[i], i + 1 == n ? ": see --json\n" : "");
+    }
     printf("trace hash %016llx\n", (unsigned long long)result->hash);
 }
 

@@ -17,8 +17,10 @@ struct weir_sim_input {
     char *path;
     gzFile file;
     uint64_t file_bytes; /* as it lies on the disk */
-    char *line;
-    size_t line_size;
+    char *buf; /* what was read: bytes from..to are not used up yet */
+    size_t size;
+    size_t from;
+    size_t to;
     uint64_t line_number;
     bool table;
     char comment;
@@ -39,7 +41,7 @@ void weir_sim_input_free(struct weir_sim_input *in)
         gzclose_r(in->file);
     }
     weir_csv_release(&in->csv);
-    free(in->line);
+    free(in->buf);
     free(in->path);
     free(in);
 }
@@ -54,46 +56,64 @@ int weir_sim_input_fail(const struct weir_sim_input *in, int code, struct weir_e
     return weir_fail_prefix(err, code, "%s:%llu", in->path, (unsigned long long)in->line_number);
 }
 
-/* Reads a line without its end into in->line: 1, 0 at the end, or a negative code. */
-static int read_line(struct weir_sim_input *in, struct weir_sv *ret, struct weir_err *err)
+/* Fills the buffer behind what it holds: 1, 0 at the end of the file, or a negative code. */
+static int read_more(struct weir_sim_input *in, struct weir_err *err)
 {
-    size_t n = 0;
-    for (;;) {
-        if (in->line_size - n < 2) {
-            if (in->line_size >= WEIR_SIM_LINE_BYTES_MAX) {
-                in->line_number++;
-                weir_fail(err, -WEIR_ELIMIT, "the line is longer than %d bytes", WEIR_SIM_LINE_BYTES_MAX);
-                return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
-            }
-            in->line_size = in->line_size == 0 ? 4096 : in->line_size * 2;
-            in->line = weir_realloc(in->line, in->line_size, 1);
-        }
-        if (gzgets(in->file, in->line + n, (int)(in->line_size - n)) == NULL) {
-            int code = Z_OK;
-            const char *why = gzerror(in->file, &code);
-            if (code != Z_OK && code != Z_STREAM_END) {
-                in->line_number++;
-                weir_fail(err, -WEIR_ECORRUPT, "cannot be read: %s",
-                          code == Z_ERRNO ? "input/output error" : *why == '\0' ? "not whole" : why);
-                return weir_sim_input_fail(in, -WEIR_ECORRUPT, err);
-            }
-            if (n == 0) {
-                return 0;
-            }
-            break;
-        }
-        /* A NUL byte would hide the rest of the line: the text check of the fields refuses what is left. */
-        n += strlen(in->line + n);
-        if (n > 0 && in->line[n - 1] == '\n') {
-            n--;
-            break;
-        }
+    if (in->from > 0) {
+        memmove(in->buf, in->buf + in->from, in->to - in->from);
+        in->to -= in->from;
+        in->from = 0;
     }
-    if (n > 0 && in->line[n - 1] == '\r') {
-        n--;
+    if (in->to == in->size) {
+        in->size = in->size == 0 ? READ_BYTES : in->size * 2;
+        in->buf = weir_realloc(in->buf, in->size, 1);
+    }
+    int got = gzread(in->file, in->buf + in->to, (unsigned)(in->size - in->to));
+    int code = Z_OK;
+    const char *why = gzerror(in->file, &code);
+    if (got > 0) {
+        in->to += (size_t)got;
+        return 1;
+    }
+    if (code == Z_OK || code == Z_STREAM_END) {
+        return 0;
     }
     in->line_number++;
-    *ret = (struct weir_sv){in->line, n};
+    weir_fail(err, -WEIR_ECORRUPT, "cannot be read: %s",
+              code == Z_ERRNO ? "input/output error" : code == Z_BUF_ERROR || *why == '\0' ? "the compressed file is cut off" : why);
+    return weir_sim_input_fail(in, -WEIR_ECORRUPT, err);
+}
+
+/* The next line without its end: 1, 0 at the end, or a negative code. Borrowed until the next. */
+static int read_line(struct weir_sim_input *in, struct weir_sv *ret, struct weir_err *err)
+{
+    size_t seen = 0; /* bytes of the line in which there is no end */
+    const char *end = NULL;
+    while (end == NULL && seen <= WEIR_SIM_LINE_BYTES_MAX) {
+        if (in->to > in->from + seen) {
+            end = memchr(in->buf + in->from + seen, '\n', in->to - in->from - seen);
+        }
+        seen = end != NULL ? (size_t)(end - in->buf) - in->from : in->to - in->from;
+        if (end == NULL) {
+            int r = read_more(in, err);
+            if (r < 0 || (r == 0 && seen == 0)) {
+                return r;
+            }
+            if (r == 0) {
+                break; /* the last line has no end */
+            }
+        }
+    }
+    in->line_number++;
+    if (seen > WEIR_SIM_LINE_BYTES_MAX) {
+        weir_fail(err, -WEIR_ELIMIT, "the line is longer than %d bytes", WEIR_SIM_LINE_BYTES_MAX);
+        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+    }
+    *ret = (struct weir_sv){in->buf + in->from, seen};
+    in->from += seen + (end != NULL ? 1 : 0);
+    if (ret->n > 0 && ret->p[ret->n - 1] == '\r') {
+        ret->n--;
+    }
     return 1;
 }
 
@@ -128,12 +148,26 @@ static int parse_record(struct weir_sim_input *in, struct weir_sv line, struct w
     return r < 0 ? weir_sim_input_fail(in, r, err) : r;
 }
 
+/* Does a column of that title answer to the name that was asked for? */
+static bool answers(const struct weir_sim_input *in, struct weir_sv title, const char *name)
+{
+    if (!weir_streq(name, "*")) {
+        return weir_sv_eq_nocase(title, weir_sv_of(name));
+    }
+    for (size_t i = 0; i < in->n_columns; i++) {
+        if (weir_sv_eq_nocase(title, weir_sv_of(in->column[i].name))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int find_columns(struct weir_sim_input *in, struct weir_err *err)
 {
     for (size_t i = 0; i < in->n_columns; i++) {
         in->at[i] = SIZE_MAX;
         for (size_t k = 0; k < in->csv.n_fields && in->at[i] == SIZE_MAX; k++) {
-            if (weir_sv_eq_nocase(in->csv.field[k], weir_sv_of(in->column[i].name))) {
+            if (answers(in, in->csv.field[k], in->column[i].name)) {
                 in->at[i] = k;
             }
         }
@@ -228,6 +262,10 @@ int weir_sim_input_next(struct weir_sim_input *in, struct weir_err *err)
             continue;
         }
         in->n_words = cut_words(line, in->word, WEIR_CSV_FIELDS_MAX);
+        if (in->n_words > 0 && !weir_utf8_is_text(line)) {
+            weir_fail(err, -WEIR_EINVAL, "the line is not UTF-8 text");
+            return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+        }
         if (in->n_words > 0) {
             return 1;
         }
@@ -248,10 +286,17 @@ struct weir_sv weir_sim_input_field(const struct weir_sim_input *in, size_t i)
     return at < in->csv.n_fields ? in->csv.field[at] : (struct weir_sv){0};
 }
 
+bool weir_sim_input_has(const struct weir_sim_input *in, size_t i)
+{
+    return in->table && i < in->n_columns && in->at[i] != SIZE_MAX;
+}
+
 /* Names the column (or the field's number) and the line before what err says. */
 static int fail_field(const struct weir_sim_input *in, size_t i, int code, struct weir_err *err)
 {
-    if (in->table) {
+    if (in->table && weir_streq(in->column[i].name, "*")) {
+        weir_fail_prefix(err, code, "column %zu", in->at[i] + 1);
+    } else if (in->table) {
         weir_fail_prefix(err, code, "column '%s'", in->column[i].name);
     } else {
         weir_fail_prefix(err, code, "field %zu", i + 1);

@@ -18,7 +18,7 @@ enum {
 
 struct weir_sim_input;
 
-/* A column that the reader of a table wants. */
+/* A column that the reader of a table wants. The name "*" stands for the first one that no other name asks for. */
 struct weir_sim_column {
     const char *name;
     bool optional; /* absent: its field is empty */
@@ -41,6 +41,8 @@ int weir_sim_input_next(struct weir_sim_input *in, struct weir_err *err);
 /* The field of column i of those asked for, or the i-th of a log's line; empty where there is none. Borrowed. */
 struct weir_sv weir_sim_input_field(const struct weir_sim_input *in, size_t i);
 size_t weir_sim_input_fields(const struct weir_sim_input *in);
+/* Does the table have column i of those asked for? */
+bool weir_sim_input_has(const struct weir_sim_input *in, size_t i);
 /* The field as a number; messages as everywhere. */
 int weir_sim_input_i64(const struct weir_sim_input *in, size_t i, int64_t min, int64_t max, int64_t *ret, struct weir_err *err);
 int weir_sim_input_real(const struct weir_sim_input *in, size_t i, double min, double max, double *ret, struct weir_err *err);

@@ -12,3 +12,5 @@ weir_sim_suite_fn weir_sim_suite_openb;
 weir_sim_suite_fn weir_sim_suite_cant_be_late;
 weir_sim_suite_fn weir_sim_suite_multizone;
 weir_sim_suite_fn weir_sim_suite_prices;
+weir_sim_suite_fn weir_sim_suite_commitments;
+weir_sim_suite_fn weir_sim_suite_forecast;

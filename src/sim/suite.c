@@ -11,16 +11,55 @@
 #include "sim_priv.h"
 
 const struct weir_sim_suite weir_sim_suites[] = {
-    {"muri", "preemptive orders of deep-learning jobs on one cluster", "data jobs nodes gpus-per-node policies schedule",
-     "fifo,srtf,srsf,tiresias-l,weir,weir-no-estimates", weir_sim_suite_muri},
-    {"openb", "placement of tasks that share GPUs, without departures", "data node-list pods seeds policies schedule",
-     "random,dot-product,gpu-clustering,packing,best-fit,fgd,weir", weir_sim_suite_openb},
-    {"cant-be-late", "one task with a deadline on spot, on-demand or neither", "traces windows deadlines overheads work schedule",
-     "on-demand,greedy,time-sliced,uniform-progress,uniform-progress-no-hysteresis,slack,weir,optimum", weir_sim_suite_cant_be_late},
-    {"multizone", "one task with a deadline and several zones of spot", "traces schedule", "on-demand,round-robin,slack,weir,optimum",
-     weir_sim_suite_multizone},
-    {"prices", "spot price history: what machines cost, held or moved to where it is cheap", "prices overheads schedule",
-     "hold,fixed-zone,cheapest-at-start,weir,optimum", weir_sim_suite_prices},
+    {
+        .name = "muri",
+        .summary = "preemptive orders of deep-learning jobs on one cluster",
+        .options = "jobs nodes gpus-per-node schedule",
+        .policies = "fifo,srtf,srsf,tiresias-l,weir,weir-no-estimates",
+        .run = weir_sim_suite_muri,
+    },
+    {
+        .name = "openb",
+        .summary = "placement of tasks that share GPUs, without departures",
+        .options = "node-list pods seeds schedule",
+        .policies = "random,dot-product,gpu-clustering,packing,best-fit,fgd,weir",
+        .run = weir_sim_suite_openb,
+    },
+    {
+        .name = "cant-be-late",
+        .summary = "one task with a deadline on spot, on-demand or neither",
+        .options = "traces windows deadlines overheads work schedule",
+        .policies = "on-demand,greedy,time-sliced,uniform-progress,uniform-progress-no-hysteresis,slack,weir,optimum",
+        .run = weir_sim_suite_cant_be_late,
+    },
+    {
+        .name = "multizone",
+        .summary = "one task with a deadline and several zones of spot",
+        .options = "traces schedule",
+        .policies = "on-demand,round-robin,slack,weir,optimum",
+        .run = weir_sim_suite_multizone,
+    },
+    {
+        .name = "prices",
+        .summary = "spot price history: machines held, or moved to where it is cheap",
+        .options = "prices overheads schedule",
+        .policies = "hold,fixed-zone,cheapest-at-start,weir,optimum",
+        .run = weir_sim_suite_prices,
+    },
+    {
+        .name = "commitments",
+        .summary = "how much capacity to reserve",
+        .options = "jobs schedule",
+        .policies = "on-demand,deterministic,randomised,constant-hindsight,optimum,weir",
+        .run = weir_sim_suite_commitments,
+    },
+    {
+        .name = "forecast",
+        .summary = "demand one, three and 24 hours ahead",
+        .options = "series",
+        .policies = "persistence,day-ago,week-ago,ridge,weir",
+        .run = weir_sim_suite_forecast,
+    },
     {0},
 };
 
@@ -84,8 +123,13 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
             reads = weir_sv_eq(weir_sv_cut(&rest, ' '), weir_sv_of(given[i].name));
         }
         if (!reads) {
-            return weir_fail(err, -WEIR_EINVAL, "--%s means nothing to suite %s; it reads --%s", given[i].name, s->name,
-                             s->options);
+            WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(256);
+            for (rest = weir_sv_of(s->options); rest.p != NULL;) {
+                struct weir_sv option = weir_sv_cut(&rest, ' ');
+                weir_str_addf(&all, "%s--%.*s", all.n == 0 ? "" : ", ", WEIR_SV_ARG(option));
+            }
+            return weir_fail(err, -WEIR_EINVAL, "--%s means nothing to suite %s; it reads %s", given[i].name, s->name,
+                             weir_str_cstr(&all));
         }
     }
     return 0;

@@ -90,6 +90,50 @@ static void sizes_and_money_are_exact(void **state)
     assert_true(weir_parse_money(WEIR_SV("9999999999999999"), &m, NULL) < 0);
 }
 
+static void numbers_of_traces_are_read_in_every_form(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int want; /* what is given back */
+        double v;
+    } rows[] = {
+        {"0", 0, 0},
+        {"-2.5", 0, -2.5},
+        {"+3", 0, 3},
+        {".5", 0, 0.5},
+        {"1e3", 0, 1000},
+        {"1.25E-2", 0, 0.0125},
+        {"100", 0, 100},
+        {"1e-400", 0, 0},
+        {"1000.5", -WEIR_EOVERFLOW, 7},
+        {"-1e3", -WEIR_EOVERFLOW, 7},
+        {"1e999", -WEIR_EOVERFLOW, 7},
+        {"", -WEIR_EINVAL, 7},
+        {"nan", -WEIR_EINVAL, 7},
+        {"inf", -WEIR_EINVAL, 7},
+        {"0x10", -WEIR_EINVAL, 7},
+        {" 1", -WEIR_EINVAL, 7},
+        {"1 ", -WEIR_EINVAL, 7},
+        {"1,5", -WEIR_EINVAL, 7},
+        {"1.2.3", -WEIR_EINVAL, 7},
+        {"e5", -WEIR_EINVAL, 7},
+        {"--1", -WEIR_EINVAL, 7},
+        {"0000000000000000000000000000000000000000000000000000000000000001", -WEIR_EINVAL, 7},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_err err = {0};
+        double v = 7;
+        assert_int_equal(weir_parse_real(weir_sv_of(rows[i].text), -100, 1000, &v, &err), rows[i].want);
+        assert_true(v == rows[i].v);
+        assert_int_equal(err.text[0] != '\0', rows[i].want < 0);
+    }
+    double v = 7;
+    assert_int_equal(weir_parse_real((struct weir_sv){"1\0002", 3}, 0, 9, &v, NULL), -WEIR_EINVAL);
+    assert_int_equal(weir_parse_real((struct weir_sv){"123", 2}, 0, 99, &v, NULL), 0);
+    assert_true(v == 12);
+}
+
 static void times_round_trip(void **state)
 {
     (void)state;
@@ -273,6 +317,7 @@ int main(void)
         cmocka_unit_test(slurm_times_follow_the_manual),
         cmocka_unit_test(amounts_for_people_show_two_places_or_what_there_is),
         cmocka_unit_test(sizes_and_money_are_exact),
+        cmocka_unit_test(numbers_of_traces_are_read_in_every_form),
         cmocka_unit_test(times_round_trip),
         cmocka_unit_test(slices_add_up_to_the_whole),
         cmocka_unit_test(a_split_loses_nothing),

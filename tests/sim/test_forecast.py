@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Suite forecast against the published figures, and on series of other kinds."""
+import json
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "system"))
+import lib  # noqa: E402
+
+FILE = "philly-node-demand/philly_nodes_10min_2017-10-03_2017-11-30.csv"
+OTHER = "helios-earth-vc/earth_vc3sl_2020-05_10min.csv"
+# hours ahead, policy: MAE, RMSE, sMAPE
+PUBLISHED = {
+    (1, "persistence"): (5.44, 13.73, 1.99),
+    (3, "persistence"): (10.58, 22.16, 3.82),
+    (3, "day-ago"): (36.52, 54.37, 13.32),
+    (3, "week-ago"): (54.21, 68.10, 19.02),
+    (24, "day-ago"): (36.52, 54.37, 13.32),
+}
+# hours ahead: coverage of persistence and the 90 % quantile of its errors, mean excess
+PUBLISHED_BOUND = {1: (0.946, 10.1), 3: (0.919, 16.4)}
+
+
+def data(name):
+    for parent in HERE.parents:
+        if (parent / "shared/data" / name).is_file():
+            return parent / "shared/data" / name
+    raise lib.Skip(f"shared/data/{name} is not beside the project")
+
+
+def sim(weir, *args):
+    result = subprocess.run([weir, "sim", "--suite", "forecast", "--json", *map(str, args)], capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)["rows"]
+    return {(row["case"]["horizon_hours"], row["policy"]): row for row in rows}
+
+
+def test_figures_are_those_published(weir):
+    rows = sim(weir, "--series", data(FILE))
+    for key, want in PUBLISHED.items():
+        got = tuple(rows[key][metric] for metric in ("mae", "rmse", "smape_percent"))
+        assert all(abs(g - w) < 0.0051 for g, w in zip(got, want)), (key, got, want)
+        assert rows[key]["reference_mae"] == want[0]
+    for hours, (coverage, excess) in PUBLISHED_BOUND.items():
+        row = rows[hours, "persistence"]
+        assert abs(row["coverage"] - coverage) < 0.0006 and abs(row["mean_excess"] - excess) < 0.06, row
+
+
+def test_weir_is_not_worse_than_any_simple_one_and_covers_nine_in_ten(weir):
+    for name in (FILE, OTHER):
+        rows = sim(weir, "--series", data(name))
+        for hours in (1, 3, 24):
+            best = min(rows[hours, policy]["mae"] for policy in ("persistence", "day-ago", "week-ago", "ridge"))
+            assert rows[hours, "weir"]["mae"] <= 1.01 * best, (name, hours, rows[hours, "weir"], best)
+            assert 0.87 <= rows[hours, "weir"]["coverage"] <= 0.93, (name, hours, rows[hours, "weir"])
+    assert all("reference_mae" not in row for row in rows.values())
+
+
+def test_the_same_input_gives_the_same_bytes(weir):
+    args = [weir, "sim", "--suite", "forecast", "--json", "--series", str(data(FILE))]
+    runs = [subprocess.run(args, capture_output=True, timeout=100, check=True).stdout for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
