@@ -6,3 +6,5 @@
 #include "sim.h"
 
 typedef int weir_sim_suite_fn(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);
+
+weir_sim_suite_fn weir_sim_starburst;

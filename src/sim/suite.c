@@ -11,6 +11,9 @@
 #include "sim_priv.h"
 
 const struct weir_sim_suite weir_sim_suites[] = {
+    {"starburst", "wait for owned GPUs or go to the cloud: one cluster, one cloud without limit",
+     "jobs nodes gpus-per-node trim schedule",
+     "no-wait,constant-wait,starburst,starburst-no-estimates", weir_sim_starburst},
     {0},
 };
 
