@@ -66,3 +66,9 @@ void starburst_note(const struct starburst_run *run, size_t job, double start_h,
 /* True where there is such a published policy. */
 bool starburst_is_baseline(const char *policy);
 void starburst_baseline(const char *policy, const struct starburst_run *run);
+
+/*
+ * The same jobs under the decision core. delay_micro_per_hour: the value of one hour's waiting of one job, in millionths of
+ * a GPU-hour in the cloud. With estimates the core is told each job's true duration, else nothing of it.
+ */
+void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hour, bool estimates);

@@ -13,7 +13,7 @@
 const struct weir_sim_suite weir_sim_suites[] = {
     {"starburst", "wait for owned GPUs or go to the cloud: one cluster, one cloud without limit",
      "jobs nodes gpus-per-node trim schedule",
-     "no-wait,constant-wait,starburst,starburst-no-estimates", weir_sim_starburst},
+     "no-wait,constant-wait,starburst,starburst-no-estimates,weir,weir-no-estimates", weir_sim_starburst},
     {0},
 };
 

@@ -196,11 +196,15 @@ static void hash_outcomes(struct weir_sim_result *result, const struct starburst
     }
 }
 
-static void add_row(struct weir_sim_result *result, const struct starburst_run *run, const char *policy, size_t trim)
+/* delay_micro < 0: the policy has no such parameter. */
+static void add_row(struct weir_sim_result *result, const struct starburst_run *run, const char *policy, int64_t delay_micro, size_t trim)
 {
     struct figures f = count(run, trim);
     struct weir_sim_row *row = weir_sim_row(result, policy);
     weir_sim_case_count(row, "nodes", run->site.nodes);
+    if (delay_micro >= 0) {
+        weir_sim_case_real(row, "delay_value", (double)delay_micro / 1e6);
+    }
     weir_sim_metric(row, "cloud_gpu_hours", f.cloud_gpu_h);
     weir_sim_metric(row, "avg_wait_hours", f.wait_h);
     weir_sim_metric(row, "avg_completion_hours", f.completion_h);
@@ -221,37 +225,50 @@ struct suite {
     size_t n_nodes;
 };
 
-static int run_one(const struct suite *s, const char *policy, uint32_t nodes, struct weir_err *err)
+/* The sweep of weir's one parameter: what an hour's waiting of one job is worth, in millionths of a GPU-hour in the cloud. The
+ * same for all files and sizes: from almost never in the cloud to almost no waiting. */
+static const int64_t delay_micro[] = {5000000, 10000000, 15000000, 20000000, 30000000, 45000000, 60000000, 100000000, 200000000};
+
+static int run_one(const struct suite *s, const char *policy, uint32_t nodes, int64_t delay, struct weir_err *err)
 {
-    char name[64];
+    char name[96];
+    bool baseline = starburst_is_baseline(policy);
     snprintf(name, sizeof name, "starburst_%s_%" PRIu32, policy, nodes);
+    if (!baseline) {
+        snprintf(name, sizeof name, "starburst_%s_%" PRIu32 "_%g", policy, nodes, (double)delay / 1e6);
+    }
     struct starburst_run run = {.jobs = &s->jobs, .site = {nodes, s->per_node}, .outcome = s->outcome};
     int r = weir_sim_schedule_open(&run.schedule, s->o->schedule, name, err);
     if (r < 0) {
         return r;
     }
-    starburst_baseline(policy, &run);
-    add_row(s->result, &run, policy, s->trim);
+    if (baseline) {
+        starburst_baseline(policy, &run);
+    } else {
+        starburst_weir(&run, delay, weir_streq(policy, "weir"));
+    }
+    add_row(s->result, &run, policy, baseline ? -1 : delay, s->trim);
     return weir_sim_schedule_close(run.schedule, err);
 }
 
 static int run_all(const struct suite *s, struct weir_err *err)
 {
-    static const char *const policy[] = {"no-wait", "constant-wait", "starburst", "starburst-no-estimates"};
+    static const char *const policy[] = {"no-wait", "constant-wait", "starburst", "starburst-no-estimates", "weir", "weir-no-estimates"};
     size_t done = 0;
+    size_t total = s->n_nodes * (WEIR_ARRAY_LEN(policy) - 2 + 2 * WEIR_ARRAY_LEN(delay_micro));
+    int r = 0;
     for (size_t i = 0; i < s->n_nodes; i++) {
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
-            weir_sim_progress(s->o, "starburst", done++, s->n_nodes * WEIR_ARRAY_LEN(policy));
-            if (!weir_sim_wants(s->o, policy[k])) {
-                continue;
-            }
-            int r = run_one(s, policy[k], (uint32_t)s->nodes[i], err);
-            if (r < 0) {
-                return r;
+            size_t points = starburst_is_baseline(policy[k]) ? 1 : WEIR_ARRAY_LEN(delay_micro);
+            for (size_t d = 0; d < points && r == 0; d++) {
+                weir_sim_progress(s->o, "starburst", done++, total);
+                if (weir_sim_wants(s->o, policy[k])) {
+                    r = run_one(s, policy[k], (uint32_t)s->nodes[i], delay_micro[d], err);
+                }
             }
         }
     }
-    return 0;
+    return r;
 }
 
 static int read_options(struct suite *s, struct weir_err *err)

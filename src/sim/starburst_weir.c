@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The benchmark as driven by the decision core; see world.h. */
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "starburst.h"
+#include "world.h"
+
+struct replay {
+    const struct starburst_run *run;
+    double zero_s;
+};
+
+static double hours_of(const struct replay *p, struct weir_wall at)
+{
+    return ((double)at.us / 1e6 - p->zero_s) / 3600;
+}
+
+static void on_started(void *user, size_t task, struct weir_wall at, int64_t node, uint32_t gpus)
+{
+    struct replay *p = user;
+    struct starburst_outcome *o = &p->run->outcome[task];
+    o->start_h = hours_of(p, at);
+    o->cloud = node < 0;
+    if (gpus > 0) {
+        starburst_note(p->run, task, o->start_h, starburst_duration_h(p->run->jobs, task), node, gpus);
+    }
+}
+
+static void on_ended(void *user, size_t task, struct weir_wall at)
+{
+    (void)user;
+    (void)task;
+    (void)at;
+}
+
+void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
+{
+    const struct starburst_jobs *jobs = run->jobs;
+    struct replay p = {run, (double)jobs->job[0].submit_s};
+    struct weir_sim_world_conf conf = {
+        .core = weir_core_conf_default(),
+        .nodes = run->site.nodes,
+        .gpus_per_node = run->site.gpus_per_node,
+        .cloud_micro_per_gpu_hour = 1000000,
+        .begin = {weir_dur_s(jobs->job[0].submit_s).us},
+        .started = on_started,
+        .ended = on_ended,
+        .user = &p,
+    };
+    conf.core.delay_cost_micro_per_hour = delay_micro_per_hour;
+    conf.core.age_points_per_hour = 3600000;
+    conf.core.review_period.us = WEIR_US_PER_DAY;
+    conf.core.leases_max = UINT32_MAX / 2;
+    conf.core.lease_term.us = 365 * WEIR_US_PER_DAY;
+    conf.core.preempt_priority_gap = 0;
+    (void)estimates;
+    WEIR_CLEANUP(weir_sim_world_freep) struct weir_sim_world *w = weir_sim_world_new(&conf);
+    for (size_t i = 0; i < jobs->n; i++) {
+        const struct starburst_job *j = &jobs->job[i];
+        run->outcome[i] = (struct starburst_outcome){.trial_h = -1};
+        struct weir_dur took = weir_dur_s(j->duration_s);
+        struct weir_dur limit = weir_dur_s(j->duration_s == 0 ? 1 : j->duration_s);
+        struct weir_sim_task t = {.gpus = j->gpus, .duration = took, .expected = limit, .max_duration = limit};
+        weir_sim_world_advance(w, (struct weir_wall){weir_dur_s(j->submit_s).us});
+        weir_sim_world_submit(w, &t);
+    }
+    weir_sim_world_finish(w);
+}
