@@ -19,6 +19,7 @@ struct starburst_job {
     int64_t submit_s; /* Unix time */
     int64_t duration_s;
     uint32_t gpus;
+    uint32_t group; /* who sent it, as a number; 0 where the file does not say */
 };
 
 struct starburst_jobs {

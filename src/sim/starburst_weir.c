@@ -4,14 +4,38 @@
 
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
+#include "base/vec.h"
+#include "forecast/runtime.h"
 #include "starburst.h"
 #include "world.h"
+
+enum {
+    RESERVATIONS_MAX = 1000,
+    LIMIT_DAYS = 60, /* of a job of which nothing is said: what its queue allows at most */
+};
 
 struct replay {
     const struct starburst_run *run;
     double zero_s;
+    WEIR_VEC(struct weir_runtime_history) history; /* by kind */
+    struct weir_map kind_of;                       /* key -> number */
 };
+
+/* Jobs of one group that ask for as many GPUs are of one kind: more is not known of them. */
+static struct weir_runtime_history *history_of(struct replay *p, size_t job)
+{
+    const struct starburst_job *j = &p->run->jobs->job[job];
+    uint64_t key = weir_runtime_key(j->group, j->gpus, WEIR_SV(""));
+    uint64_t kind = 0;
+    if (!weir_map_get(&p->kind_of, key, &kind)) {
+        kind = p->history.n;
+        weir_map_put(&p->kind_of, key, kind);
+        weir_vec_push(&p->history, (struct weir_runtime_history){0});
+    }
+    return &p->history.p[kind];
+}
 
 static double hours_of(const struct replay *p, struct weir_wall at)
 {
@@ -31,15 +55,15 @@ static void on_started(void *user, size_t task, struct weir_wall at, int64_t nod
 
 static void on_ended(void *user, size_t task, struct weir_wall at)
 {
-    (void)user;
-    (void)task;
+    struct replay *p = user;
     (void)at;
+    weir_runtime_observe(history_of(p, task), weir_dur_s(p->run->jobs->job[task].duration_s));
 }
 
 void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
 {
     const struct starburst_jobs *jobs = run->jobs;
-    struct replay p = {run, (double)jobs->job[0].submit_s};
+    struct replay p = {.run = run, .zero_s = (double)jobs->job[0].submit_s};
     struct weir_sim_world_conf conf = {
         .core = weir_core_conf_default(),
         .nodes = run->site.nodes,
@@ -56,16 +80,24 @@ void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hou
     conf.core.leases_max = UINT32_MAX / 2;
     conf.core.lease_term.us = 365 * WEIR_US_PER_DAY;
     conf.core.preempt_priority_gap = 0;
-    (void)estimates;
+    conf.core.reservations_max = RESERVATIONS_MAX;
     WEIR_CLEANUP(weir_sim_world_freep) struct weir_sim_world *w = weir_sim_world_new(&conf);
     for (size_t i = 0; i < jobs->n; i++) {
         const struct starburst_job *j = &jobs->job[i];
         run->outcome[i] = (struct starburst_outcome){.trial_h = -1};
         struct weir_dur took = weir_dur_s(j->duration_s);
         struct weir_dur limit = weir_dur_s(j->duration_s == 0 ? 1 : j->duration_s);
+        if (!estimates) {
+            limit.us = LIMIT_DAYS * WEIR_US_PER_DAY;
+        }
         struct weir_sim_task t = {.gpus = j->gpus, .duration = took, .expected = limit, .max_duration = limit};
+        if (!estimates) {
+            t.expected = weir_runtime_forecast(history_of(&p, i), (struct weir_dur){0}, limit).expected;
+        }
         weir_sim_world_advance(w, (struct weir_wall){weir_dur_s(j->submit_s).us});
         weir_sim_world_submit(w, &t);
     }
     weir_sim_world_finish(w);
+    weir_vec_release(&p.history);
+    weir_map_release(&p.kind_of);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/vec.h"
@@ -71,6 +72,8 @@ static int read_job(const struct weir_sim_input *in, uint32_t per_node, struct s
     r = r < 0 ? r : weir_sim_input_i64(in, 1, 0, DURATION_S_MAX, &ret->duration_s, err);
     r = r < 0 ? r : weir_sim_input_i64(in, 2, 1, GPUS_MAX, &gpus, err);
     ret->gpus = (uint32_t)gpus;
+    struct weir_sv group = weir_sim_input_field(in, 3);
+    ret->group = group.n == 0 ? 0 : (uint32_t)weir_hash_bytes(group.p, group.n);
     if (r == 0 && ret->gpus > per_node * (uint32_t)STARBURST_PIECES_MAX) {
         weir_fail(err, -WEIR_EINVAL, "a job of %u GPUs spans more than %d nodes: is --gpus-per-node %u right?", ret->gpus,
                   STARBURST_PIECES_MAX, per_node);
@@ -81,7 +84,8 @@ static int read_job(const struct weir_sim_input *in, uint32_t per_node, struct s
 
 static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct starburst_jobs *ret, struct weir_err *err)
 {
-    static const struct weir_sim_column column[] = {{.name = "submit_unix"}, {.name = "duration_s"}, {.name = "gpus"}};
+    static const struct weir_sim_column column[] = {
+        {.name = "submit_unix"}, {.name = "duration_s"}, {.name = "gpus"}, {.name = "vc", .optional = true}};
     WEIR_CLEANUP(weir_freep) char *path = NULL;
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
     int r = weir_sim_path(&path, o, o->jobs, "jobs", JOBS_FILE, err);
@@ -227,7 +231,8 @@ struct suite {
 
 /* The sweep of weir's one parameter: what an hour's waiting of one job is worth, in millionths of a GPU-hour in the cloud. The
  * same for all files and sizes: from almost never in the cloud to almost no waiting. */
-static const int64_t delay_micro[] = {5000000, 10000000, 15000000, 20000000, 30000000, 45000000, 60000000, 100000000, 200000000};
+static const int64_t delay_micro[] = {2000000,  5000000,  10000000, 15000000,  20000000, 30000000,
+                                      45000000, 70000000, 100000000, 200000000};
 
 static int run_one(const struct suite *s, const char *policy, uint32_t nodes, int64_t delay, struct weir_err *err)
 {
