@@ -76,7 +76,7 @@ void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hou
     };
     conf.core.delay_cost_micro_per_hour = delay_micro_per_hour;
     conf.core.age_points_per_hour = 3600000;
-    conf.core.review_period.us = WEIR_US_PER_DAY;
+    conf.core.review_period.us = 10 * WEIR_US_PER_MIN;
     conf.core.leases_max = UINT32_MAX / 2;
     conf.core.lease_term.us = 365 * WEIR_US_PER_DAY;
     conf.core.preempt_priority_gap = 0;
