@@ -279,7 +279,7 @@ static bool drain_heap(struct weir_core *c)
 
 void plan(struct weir_core *c)
 {
-    const int64_t period = max_i64(c->conf.review_period.us, 1);
+    const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
     if (c->now_us / period != c->reviewed_us / period) {
         c->review = true;
     }
@@ -311,7 +311,7 @@ void plan(struct weir_core *c)
 
 int64_t plan_wake_us(struct weir_core *c)
 {
-    const int64_t period = max_i64(c->conf.review_period.us, 1);
+    const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
     if (c->active.n > 0) {
         return c->now_us;
     }

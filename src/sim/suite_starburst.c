@@ -23,6 +23,7 @@ enum {
     DURATION_S_MAX = 0x7fffffff,
     GPUS_MAX = 4096,
     TRIM_DEFAULT = 2000,
+    GPUS_PER_NODE_DEFAULT = 8,
 };
 
 #define JOBS_FILE "philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv"
@@ -200,6 +201,61 @@ static void hash_outcomes(struct weir_sim_result *result, const struct starburst
     }
 }
 
+/* The published figures of the one file that they were published for. */
+struct reference {
+    uint32_t nodes;
+    const char *policy;
+    double cloud_gpu_h;
+    double wait_h;
+};
+
+enum { REFERENCE_JOBS = 52849 };
+
+#define REFERENCE_HASH UINT64_C(0xc83b5deb0f7d1ce3)
+
+static const struct reference references[] = {
+    {48, "no-wait", 236015, 0},
+    {48, "constant-wait", 231827, 0.602},
+    {48, "starburst", 175132, 0.259},
+    {64, "no-wait", 175644.86, 0},
+    {64, "constant-wait", 166319, 0.427},
+    {64, "starburst", 94601.08, 0.190},
+    {64, "starburst-no-estimates", 133047, 0.240},
+    {80, "no-wait", 105941, 0},
+    {80, "constant-wait", 91802, 0.281},
+    {80, "starburst", 39719, 0.095},
+    {80, "starburst-no-estimates", 55593, 0.149},
+    {100, "no-wait", 28954, 0},
+    {100, "constant-wait", 25458, 0.099},
+    {100, "starburst", 6341, 0.013},
+};
+
+static bool is_reference(const struct starburst_run *run, size_t trim)
+{
+    const struct starburst_jobs *jobs = run->jobs;
+    if (jobs->n != REFERENCE_JOBS || trim != TRIM_DEFAULT || run->site.gpus_per_node != GPUS_PER_NODE_DEFAULT) {
+        return false;
+    }
+    uint64_t hash = 0;
+    for (size_t i = 0; i < jobs->n; i++) {
+        const struct starburst_job *j = &jobs->job[i];
+        uint64_t words[] = {hash, (uint64_t)j->submit_s, (uint64_t)j->duration_s, j->gpus};
+        hash = weir_hash_bytes(words, sizeof words);
+    }
+    return hash == REFERENCE_HASH;
+}
+
+static void add_reference(struct weir_sim_row *row, const struct starburst_run *run, const char *policy, size_t trim)
+{
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(references); i++) {
+        const struct reference *r = &references[i];
+        if (r->nodes == run->site.nodes && weir_streq(r->policy, policy) && is_reference(run, trim)) {
+            weir_sim_metric(row, "reference_cloud_gpu_hours", r->cloud_gpu_h);
+            weir_sim_metric(row, "reference_avg_wait_hours", r->wait_h);
+        }
+    }
+}
+
 /* delay_micro < 0: the policy has no such parameter. */
 static void add_row(struct weir_sim_result *result, const struct starburst_run *run, const char *policy, int64_t delay_micro, size_t trim)
 {
@@ -213,6 +269,8 @@ static void add_row(struct weir_sim_result *result, const struct starburst_run *
     weir_sim_metric(row, "avg_wait_hours", f.wait_h);
     weir_sim_metric(row, "avg_completion_hours", f.completion_h);
     weir_sim_metric(row, "local_utilisation", f.utilisation);
+    weir_sim_metric_none(row, "gap_to_bound_percent");
+    add_reference(row, run, policy, trim);
     hash_outcomes(result, run);
 }
 
@@ -279,7 +337,7 @@ static int run_all(const struct suite *s, struct weir_err *err)
 static int read_options(struct suite *s, struct weir_err *err)
 {
     const char *nodes = s->o->nodes == NULL ? "48,64,80,100" : s->o->nodes;
-    int64_t per_node = 8;
+    int64_t per_node = GPUS_PER_NODE_DEFAULT;
     int64_t trim = TRIM_DEFAULT;
     size_t n = 0;
     int r = weir_sim_list_i64(nodes, "nodes", 1, NODES_MAX, s->nodes, &s->n_nodes, err);

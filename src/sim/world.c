@@ -361,8 +361,3 @@ void weir_sim_world_finish(struct weir_sim_world *w)
     weir_sim_world_advance(w, WEIR_WALL_MAX);
     WEIR_ASSERT(w->ends.n == 0);
 }
-
-uint64_t weir_sim_world_steps(const struct weir_sim_world *w)
-{
-    return w->seq;
-}

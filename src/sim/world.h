@@ -52,5 +52,3 @@ void weir_sim_world_advance(struct weir_sim_world *w, struct weir_wall to);
 size_t weir_sim_world_submit(struct weir_sim_world *w, const struct weir_sim_task *task);
 /* Lets time pass until nothing waits or runs any more. */
 void weir_sim_world_finish(struct weir_sim_world *w);
-/* Steps of the core so far. */
-uint64_t weir_sim_world_steps(const struct weir_sim_world *w);

@@ -73,6 +73,8 @@ def test_figures_are_as_published(weir):
         assert round(row["avg_wait_hours"], 3) == wait, (key, row)
         assert round(row["avg_completion_hours"], 3) == completion, (key, row)
         assert abs(row["local_utilisation"] - use) < .00051, (key, row)
+        assert abs(row["reference_cloud_gpu_hours"] - row["cloud_gpu_hours"]) < .5, (key, row)
+        assert abs(row["reference_avg_wait_hours"] - row["avg_wait_hours"]) < .0005, (key, row)
     assert round(rows[64, "no-wait"]["cloud_gpu_hours"], 2) == 175644.86
     assert round(rows[64, "starburst"]["cloud_gpu_hours"], 2) == 94601.08
 
@@ -103,6 +105,7 @@ def test_schedules_hold_and_the_same_run_gives_the_same_bytes(weir):
         first = run(weir, *args, "--schedule", pathlib.Path(folder) / "a")
         assert first == run(weir, *args, "--schedule", pathlib.Path(folder) / "b")
         rows = json.loads(first)["rows"]
+        assert not any(name.startswith("reference_") for row in rows for name in row), "reference figures are those of one file"
         files = sorted((pathlib.Path(folder) / "a").iterdir())
         assert len(files) == len(rows), (len(files), len(rows))
         for file in files:
