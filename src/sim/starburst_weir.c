@@ -18,7 +18,6 @@ enum {
 
 struct replay {
     const struct starburst_run *run;
-    double zero_s;
     WEIR_VEC(struct weir_runtime_history) history; /* by kind */
     struct weir_map kind_of;                       /* key -> number */
 };
@@ -37,9 +36,15 @@ static struct weir_runtime_history *history_of(struct replay *p, size_t job)
     return &p->history.p[kind];
 }
 
+/* The world's time of a second of the trace: a day later, since 0 is no time to the core. */
+static struct weir_wall world_time(int64_t trace_s)
+{
+    return weir_wall_add((struct weir_wall){WEIR_US_PER_DAY}, weir_dur_s(trace_s));
+}
+
 static double hours_of(const struct replay *p, struct weir_wall at)
 {
-    return ((double)at.us / 1e6 - p->zero_s) / 3600;
+    return (double)(at.us - world_time(p->run->jobs->job[0].submit_s).us) / 3.6e9;
 }
 
 static void on_started(void *user, size_t task, struct weir_wall at, int64_t node, uint32_t gpus)
@@ -63,13 +68,13 @@ static void on_ended(void *user, size_t task, struct weir_wall at)
 void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
 {
     const struct starburst_jobs *jobs = run->jobs;
-    struct replay p = {.run = run, .zero_s = (double)jobs->job[0].submit_s};
+    struct replay p = {.run = run};
     struct weir_sim_world_conf conf = {
         .core = weir_core_conf_default(),
         .nodes = run->site.nodes,
         .gpus_per_node = run->site.gpus_per_node,
         .cloud_micro_per_gpu_hour = 1000000,
-        .begin = {weir_dur_s(jobs->job[0].submit_s).us},
+        .begin = world_time(jobs->job[0].submit_s),
         .started = on_started,
         .ended = on_ended,
         .user = &p,
@@ -87,14 +92,14 @@ void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hou
         run->outcome[i] = (struct starburst_outcome){.trial_h = -1};
         struct weir_dur took = weir_dur_s(j->duration_s);
         struct weir_dur limit = weir_dur_s(j->duration_s == 0 ? 1 : j->duration_s);
-        if (!estimates) {
+        if (!estimates && limit.us < LIMIT_DAYS * WEIR_US_PER_DAY) { /* longer ones were allowed to run, too */
             limit.us = LIMIT_DAYS * WEIR_US_PER_DAY;
         }
         struct weir_sim_task t = {.gpus = j->gpus, .duration = took, .expected = limit, .max_duration = limit};
         if (!estimates) {
             t.expected = weir_runtime_forecast(history_of(&p, i), (struct weir_dur){0}, limit).expected;
         }
-        weir_sim_world_advance(w, (struct weir_wall){weir_dur_s(j->submit_s).us});
+        weir_sim_world_advance(w, world_time(j->submit_s));
         weir_sim_world_submit(w, &t);
     }
     weir_sim_world_finish(w);

@@ -124,6 +124,20 @@ static void jobs_are_taken_by_submission_however_the_file_stands(void **state)
     weir_sim_result_release(&mixed);
 }
 
+/* Longer than any limit, shorter than a second, larger than the cluster. */
+static void odd_jobs_run_to_their_end(void **state)
+{
+    (void)state;
+    struct weir_sim_result result;
+    struct weir_err err = {""};
+    write_jobs("submit_unix,duration_s,gpus\n0,0,1\n0,8640000,2\n5,8640000,3\n5,0,9\n6,1,64\n7,100,1\n");
+    assert_int_equal(run(&result, NULL, "1,3", "2", &err), 0);
+    for (size_t i = 0; i < result.n_rows; i++) {
+        assert_true(metric(&result.row[i], "cloud_gpu_hours") >= 64.0 / 3600 - 1e-6);
+    }
+    weir_sim_result_release(&result);
+}
+
 static void a_bad_table_is_refused_by_file_line_and_column(void **state)
 {
     (void)state;
@@ -209,6 +223,7 @@ int main(void)
         cmocka_unit_test(each_published_policy_follows_its_rule),
         cmocka_unit_test(weir_waits_while_waiting_is_cheaper_than_the_cloud),
         cmocka_unit_test(jobs_are_taken_by_submission_however_the_file_stands),
+        cmocka_unit_test(odd_jobs_run_to_their_end),
         cmocka_unit_test(a_bad_table_is_refused_by_file_line_and_column),
         cmocka_unit_test(a_task_larger_than_a_node_is_spread_evenly),
     };
