@@ -258,6 +258,8 @@ static int read_policy(struct loader *l, const struct doc *d, void *target)
         {"fair_half_life", read_duration, offsetof(struct weir_core_conf, fair_half_life)},
         {"delay_cost", read_money, offsetof(struct weir_core_conf, delay_cost_micro_per_hour)},
         {"age_points_per_hour", read_u32, offsetof(struct weir_core_conf, age_points_per_hour)},
+        {"yield_per_mille", read_u32, offsetof(struct weir_core_conf, yield_per_mille)},
+        {"review_period", read_duration, offsetof(struct weir_core_conf, review_period)},
         {"leases_max", read_u32, offsetof(struct weir_core_conf, leases_max)},
         {"lease_term", read_duration, offsetof(struct weir_core_conf, lease_term)},
         {"boot_limit", read_duration, offsetof(struct weir_core_conf, boot_limit)},
@@ -272,6 +274,9 @@ static int read_policy(struct loader *l, const struct doc *d, void *target)
     /* an extension goes out at half the term, and must reach the machine before the term is over */
     if (r == 0 && ((struct weir_core_conf *)target)->lease_term.us < WEIR_US_PER_MIN) {
         return fail_at(l, d, "policy: lease_term must be at least 60s");
+    }
+    if (r == 0 && ((struct weir_core_conf *)target)->review_period.us < WEIR_US_PER_S) {
+        return fail_at(l, d, "policy: review_period must be at least 1s");
     }
     return r;
 }

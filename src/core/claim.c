@@ -125,8 +125,12 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const str
         return false;
     }
     struct type_fit f = shape_fit(c, cm->class->shape, n->type);
-    if (f.verdict != WEIR_VERDICT_CHOSEN) {
+    bool rented = cm->part[0].node->lease != NULL;
+    if (f.verdict != WEIR_VERDICT_CHOSEN || (n->lease != NULL && !rented)) {
         return false;
+    }
+    if (n->lease == NULL && rented) {
+        return true; /* there was no owned node for it */
     }
     /* no claim before this one stands on n, else that one would have gone first */
     int64_t t = node_free_at(n, f.gpus, 0, 0, false);
@@ -168,13 +172,13 @@ void claims_revalidate(struct weir_core *c)
 
 /* ---- making ---- */
 
-/* The node where the shape's GPUs come free first. */
-static struct node *first_free(struct weir_core *c, struct shape *s, uint16_t *ret_gpus, int64_t *ret_us)
+/* The owned, or rented, node where the shape's GPUs come free first. */
+static struct node *first_free(struct weir_core *c, struct shape *s, bool rented, uint16_t *ret_gpus, int64_t *ret_us)
 {
     struct node *best = NULL;
     for (size_t i = 0; i < c->types.n; i++) {
         struct type_fit f = shape_fit(c, s, c->types.p[i]);
-        if (f.verdict != WEIR_VERDICT_CHOSEN) {
+        if (f.verdict != WEIR_VERDICT_CHOSEN || c->types.p[i]->rented != rented) {
             continue;
         }
         int64_t t = 0;
@@ -189,15 +193,23 @@ static struct node *first_free(struct weir_core *c, struct shape *s, uint16_t *r
     return best;
 }
 
-/* Fills the parts, linking each to its node so that the next part goes elsewhere. */
+/*
+ * Fills the parts, linking each to its node so that the next part goes elsewhere. On owned nodes, where there is one for
+ * it: a rented machine is given back once nothing runs there, and nobody may count on it for later.
+ */
 static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
 {
+    bool rented = false;
     uint32_t want = s->req.nodes;
     cm->end_us = US_NEVER;
     while (cm->n_parts < want) {
         uint16_t gpus = 0;
         int64_t t = 0;
-        struct node *n = first_free(c, s, &gpus, &t);
+        struct node *n = first_free(c, s, rented, &gpus, &t);
+        if (n == NULL && cm->n_parts == 0) {
+            rented = true;
+            n = first_free(c, s, rented, &gpus, &t);
+        }
         if (n == NULL || t == US_NEVER) {
             return false;
         }
@@ -306,6 +318,20 @@ void claims_cut(struct weir_core *c, const struct class *cl)
     }
 }
 
+int64_t claim_peek_kind(struct weir_core *c, struct shape *s, bool rented, struct node **ret_node)
+{
+    uint16_t gpus = 0;
+    int64_t t = 0;
+    *ret_node = NULL;
+    struct node *n = first_free(c, s, rented, &gpus, &t);
+    if (n == NULL || t == US_NEVER) {
+        return US_NEVER;
+    }
+    int64_t at = node_free_at(n, gpus, s->req.cpu_milli, s->req.mem_mib, true);
+    *ret_node = at == US_NEVER ? NULL : n;
+    return at == US_NEVER ? at : max_i64(at, t);
+}
+
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node)
 {
     struct shape *shape = cl->shape;
@@ -324,15 +350,8 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
     }
     stack_truncate(c, s, s->used);
     if (shape->req.nodes == 1) {
-        uint16_t gpus = 0;
-        int64_t t = 0;
-        struct node *n = first_free(c, shape, &gpus, &t);
-        if (n == NULL || t == US_NEVER) {
-            return US_NEVER;
-        }
-        int64_t at = node_free_at(n, gpus, shape->req.cpu_milli, shape->req.mem_mib, true);
-        *ret_node = at == US_NEVER ? NULL : n;
-        return at == US_NEVER ? at : max_i64(at, t);
+        int64_t at = claim_peek_kind(c, shape, false, ret_node);
+        return *ret_node != NULL ? at : claim_peek_kind(c, shape, true, ret_node);
     }
     cm = claim_make(c, cl);
     if (cm == NULL) {

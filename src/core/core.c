@@ -13,6 +13,8 @@ struct weir_core_conf weir_core_conf_default(void)
         .fair_half_life = {7 * WEIR_US_PER_DAY},
         .delay_cost_micro_per_hour = 100000,
         .age_points_per_hour = 1000,
+        .yield_per_mille = 250,
+        .review_period = {10 * WEIR_US_PER_S},
         .leases_max = 64,
         .lease_term = {WEIR_US_PER_HOUR},
         .boot_limit = {15 * WEIR_US_PER_MIN},

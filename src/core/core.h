@@ -21,6 +21,8 @@ struct weir_core_conf {
     struct weir_dur fair_half_life;    /* of money spent, for fair share; default 7 days */
     int64_t delay_cost_micro_per_hour; /* where neither job nor project say; default 0.10 */
     uint32_t age_points_per_hour;      /* priority gained by waiting, in thousandths of a priority point; default 1000 */
+    uint32_t yield_per_mille;          /* a task counts as so much of its expected run time younger; default 250 */
+    struct weir_dur review_period;     /* all that waits is weighed anew so often, for what time alone changes; at least 1 s, default 10 s */
     uint32_t leases_max;               /* machines at once, not ended; default 64 */
     struct weir_dur lease_term;        /* a lease's expiry is this long after now, extended while used; default 1 h */
     struct weir_dur boot_limit;        /* a lease whose agent has not joined by then is given up; default 15 min */

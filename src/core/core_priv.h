@@ -31,7 +31,6 @@ enum {
     /* classes weighed in vain, per step: because a node gained room; because claims moved */
     GROWTH_LOOKS = 32,
     RETRY_LOOKS = 16,
-    REVIEW_PERIOD_S = 10,
     /* slack that the core leaves to the agent before it stops an overdue run itself */
     RUN_MARGIN_S = 60,
     /* waiting longer adds points in steps of so many, so that fair share decides inside a step */
@@ -563,7 +562,7 @@ struct class *class_get(struct weir_core *c,
                         int64_t submitted_us,
                         int64_t deadline_us);
 void class_unref(struct weir_core *c, struct class *cl);
-int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us);
+int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us, int64_t expected_us);
 /* Puts the job into its class where it has tasks that may start, takes it out where not. */
 void queue_update(struct weir_core *c, struct job *j);
 /* A task begins or ceases to wait; its state was or will be moved by the caller. */
@@ -642,6 +641,8 @@ static inline bool claim_is_used(const struct claim *cm)
  * ever fits. *ret_node is the first part's.
  */
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
+/* When a task of the shape that needs one node could start on an owned, or on a rented one, beside the claims that are there. */
+int64_t claim_peek_kind(struct weir_core *c, struct shape *s, bool rented, struct node **ret_node);
 bool claim_allows(const struct weir_core *c,
                   const struct node *n,
                   const struct class *cl,

@@ -160,14 +160,9 @@ static int64_t owned_slots(struct weir_core *c, struct shape *s)
     return max_i64(slots / s->req.nodes, 1);
 }
 
-static void weigh_later(struct weir_core *c, struct weighing *w)
+static void weigh_later_on(struct weir_core *c, struct weighing *w, const struct node *n, int64_t at)
 {
     struct shape *s = w->cl->shape;
-    struct node *n = NULL;
-    int64_t at = claim_peek(c, w->cl, &n);
-    if (n == NULL) {
-        return;
-    }
     struct weir_candidate k = {.kind = n->lease == NULL ? WEIR_CANDIDATE_OWNED_LATER
                                                         : WEIR_CANDIDATE_RENTED_LATER,
                                .node = n->spec.id};
@@ -207,6 +202,22 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
         o->alternative = f.alternative;
         reject(w, WEIR_VERDICT_NO_ROOM, 1);
         w->n_considered--;
+    }
+}
+
+static void weigh_later(struct weir_core *c, struct weighing *w)
+{
+    struct node *n = NULL;
+    int64_t at = claim_peek(c, w->cl, &n);
+    if (n == NULL) {
+        return;
+    }
+    weigh_later_on(c, w, n, at);
+    if (n->lease == NULL && c->leases_live > 0 && w->cl->shape->req.nodes == 1) {
+        at = claim_peek_kind(c, w->cl->shape, true, &n);
+        if (n != NULL) {
+            weigh_later_on(c, w, n, at);
+        }
     }
 }
 
@@ -368,18 +379,18 @@ static void weigh(struct weir_core *c, struct weighing *w)
     const struct weir_request *r = &w->cl->shape->req;
     w->delay_cost = class_delay_cost(c, w->cl);
     w->now_us = c->now_us;
-    bool now = false;
+    bool owned_now = false;
     if (r->local != WEIR_LOCAL_NEVER) {
-        now = weigh_place(c, w, PLACE_OWNED);
+        owned_now = weigh_place(c, w, PLACE_OWNED);
     }
-    if (now && owned_is_unbeatable(c, w)) {
+    if (owned_now && owned_is_unbeatable(c, w)) {
         return;
     }
     if (r->local != WEIR_LOCAL_ONLY && c->leases_live > 0) {
-        now = weigh_place(c, w, PLACE_RENTED) || now;
+        (void)weigh_place(c, w, PLACE_RENTED);
         (void)weigh_place(c, w, PLACE_BOOTING);
     }
-    if (!now) {
+    if (!owned_now) { /* room on a rented machine costs money: the owned nodes may be worth the wait */
         weigh_later(c, w);
     }
     weigh_offers(c, w);

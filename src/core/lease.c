@@ -324,8 +324,9 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
         return;
     }
     int64_t from = max_i64(max_i64(l->intent_us, l->confirmed_us), l->ready_us);
+    bool was_limit = c->leases_live >= c->conf.leases_max;
     lease_finish(c, l, WEIR_LEASE_ENDED, min_i64(max_i64(at_us, from), c->now_us), reclaimed);
-    c->review = true;
+    c->review = c->review || was_limit; /* somebody may wait for its place */
 }
 
 static void lease_release(struct weir_core *c, struct lease *l)

@@ -2,7 +2,7 @@
 /*
  * Planning. What is weighed in a step: classes that got a task, classes that fit on a node which gained
  * room, classes that fit somewhere but were kept from it, and, when offers or leases changed and every
- * REVIEW_PERIOD_S while something could be rented, all. Each is a function of state and event, so that
+ * review_period while something waits, all. Each is a function of state and event, so that
  * a restored core weighs the same ones.
  *
  * They are taken in queue order. Whatever comes before the one being weighed and cannot start holds a
@@ -277,7 +277,7 @@ static bool drain_heap(struct weir_core *c)
 
 void plan(struct weir_core *c)
 {
-    const int64_t period = REVIEW_PERIOD_S * WEIR_US_PER_S;
+    const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
     if (c->now_us / period != c->reviewed_us / period) {
         c->review = true;
     }
@@ -310,7 +310,7 @@ void plan(struct weir_core *c)
 
 int64_t plan_wake_us(struct weir_core *c)
 {
-    const int64_t period = REVIEW_PERIOD_S * WEIR_US_PER_S;
+    const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
     if (c->active.n > 0) {
         return c->now_us;
     }

@@ -5,7 +5,8 @@
  *
  * Points: priority, plus what waiting earns. Since all tasks age alike, the difference of two never
  * changes, so points are a number fixed at submission: the priority less the age step in which the job
- * came. Order: points, the project's share of decayed money, the job's id (its age), the ordinal.
+ * came. A long task counts as come later than it did, by a part of its expected run time: it yields to short ones, which
+ * wait for a smaller part of what they take, but not for ever. Order: points, the project's share of decayed money, the job's id (its age), the ordinal.
  */
 
 #include <stdlib.h>
@@ -13,14 +14,15 @@
 
 #include "core/core_priv.h"
 
-int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us)
+int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us, int64_t expected_us)
 {
     if (c->conf.age_points_per_hour == 0) {
         return priority;
     }
     int64_t step_us = WEIR_US_PER_HOUR * 1000 / c->conf.age_points_per_hour;
     step_us = max_i64(step_us, 1) * AGE_STEP_POINTS;
-    return priority - submitted_us / step_us * AGE_STEP_POINTS;
+    int64_t from_us = weir_i64_add_sat(submitted_us, weir_mul_div_sat(expected_us, c->conf.yield_per_mille, 1000));
+    return priority - from_us / step_us * AGE_STEP_POINTS;
 }
 
 /* ---- levels and lanes ---- */
@@ -374,7 +376,7 @@ struct class *class_get(struct weir_core *c,
                         int64_t submitted_us,
                         int64_t deadline_us)
 {
-    int64_t points = queue_points(c, priority, submitted_us);
+    int64_t points = queue_points(c, priority, submitted_us, s->expected_us);
     uint64_t hash = class_hash(s, p, points, priority, deadline_us);
     uint64_t head = 0;
     (void)weir_map_get(&c->class_by_hash, hash, &head);

@@ -14,3 +14,4 @@ weir_sim_suite_fn weir_sim_suite_multizone;
 weir_sim_suite_fn weir_sim_suite_prices;
 weir_sim_suite_fn weir_sim_suite_commitments;
 weir_sim_suite_fn weir_sim_suite_forecast;
+weir_sim_suite_fn weir_sim_suite_starburst;

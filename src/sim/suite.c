@@ -12,6 +12,13 @@
 
 const struct weir_sim_suite weir_sim_suites[] = {
     {
+        .name = "starburst",
+        .summary = "wait for owned GPUs or go to the cloud: one cluster, one cloud",
+        .options = "jobs nodes gpus-per-node trim schedule",
+        .policies = "no-wait,constant-wait,starburst,starburst-no-estimates,weir,weir-no-estimates",
+        .run = weir_sim_suite_starburst,
+    },
+    {
         .name = "muri",
         .summary = "preemptive orders of deep-learning jobs on one cluster",
         .options = "jobs nodes gpus-per-node schedule",

@@ -108,6 +108,19 @@ def core():
     subprocess.run([str(BUILD / "tests/bench/bench_core")], check=True)
 
 
+@row("sim", "simulator: replay of the Philly jobs by the decision core")
+def sim():
+    jobs = pathlib.Path("../shared/data/philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv")
+    if not jobs.exists():
+        print(f"{jobs} is not there: not measured")
+        return
+    for nodes in (64, 80, 100):
+        start = time.monotonic()
+        rows = json.loads(subprocess.run([WEIR, "sim", "--suite", "starburst", "--policies", "weir", "--jobs", jobs, "--nodes", str(nodes), "--json"],
+                                         check=True, capture_output=True).stdout)["rows"]
+        report(f"52,849 jobs on {nodes} nodes, mean of {len(rows)} delay values", (time.monotonic() - start) / len(rows), "s", 1, False)
+
+
 @row("store", "store: rows per second, restart scan, bill query")
 def store():
     subprocess.run([str(BUILD / "tests/bench/bench_store")], check=True)

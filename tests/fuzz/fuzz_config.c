@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     WEIR_ASSERT(c->node_silence.us > 0 && c->core.lease_term.us > 0 && c->core.boot_limit.us > 0);
+    WEIR_ASSERT(c->core.review_period.us > 0);
     for (size_t i = 0; i < c->n_providers; i++) {
         WEIR_ASSERT(c->provider[i].section != NULL);
     }

@@ -111,10 +111,22 @@ static void points_count_age_in_steps(void **state)
     (void)state;
     struct weir_core c = {.conf = {.age_points_per_hour = 1000}};
     int64_t t = 1000 * 10 * WEIR_US_PER_HOUR;
-    assert_int_equal(queue_points(&c, 50, t), queue_points(&c, 50, t + 9 * WEIR_US_PER_HOUR));
-    assert_int_equal(queue_points(&c, 50, t), queue_points(&c, 60, t + 10 * WEIR_US_PER_HOUR));
+    assert_int_equal(queue_points(&c, 50, t, 0), queue_points(&c, 50, t + 9 * WEIR_US_PER_HOUR, 0));
+    assert_int_equal(queue_points(&c, 50, t, 0), queue_points(&c, 60, t + 10 * WEIR_US_PER_HOUR, 0));
     c.conf.age_points_per_hour = 0;
-    assert_int_equal(queue_points(&c, 50, t), 50);
+    assert_int_equal(queue_points(&c, 50, t, 0), 50);
+}
+
+static void long_tasks_count_as_younger(void **state)
+{
+    (void)state;
+    struct weir_core c = {.conf = {.age_points_per_hour = 1000, .yield_per_mille = 250}};
+    int64_t t = 1000 * 10 * WEIR_US_PER_HOUR;
+    assert_int_equal(queue_points(&c, 50, t, 40 * WEIR_US_PER_HOUR), queue_points(&c, 50, t + 10 * WEIR_US_PER_HOUR, 0));
+    assert_int_equal(queue_points(&c, 50, t, 39 * WEIR_US_PER_HOUR), queue_points(&c, 50, t, 0));
+    assert_true(queue_points(&c, 50, t, INT64_MAX) < queue_points(&c, 50, t, 40 * WEIR_US_PER_HOUR));
+    c.conf.yield_per_mille = 0;
+    assert_int_equal(queue_points(&c, 50, t, 40 * WEIR_US_PER_HOUR), queue_points(&c, 50, t, 0));
 }
 
 static void events_that_cannot_be_are_refused_and_change_nothing(void **state)
@@ -162,6 +174,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(diagrams_in_the_design_are_the_tables),
         cmocka_unit_test(money_decays_by_half_lives),
         cmocka_unit_test(points_count_age_in_steps),
+        cmocka_unit_test(long_tasks_count_as_younger),
         cmocka_unit_test(events_that_cannot_be_are_refused_and_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

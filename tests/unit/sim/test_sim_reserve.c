@@ -227,8 +227,8 @@ static void what_is_asked_must_be_known(void **state)
         {"commitments", {.policies = "weir,best"}, -WEIR_EINVAL,
          "--policies: suite commitments has no policy 'best'; it has on-demand,deterministic,"},
         {"commitments", {.policies = ""}, -WEIR_EINVAL, "--policies: suite commitments has no policy ''"},
-        {"commitments", {.series = "x"}, -WEIR_EINVAL, "--series means nothing to suite commitments; it reads --data, --jobs, --policies, --schedule"},
-        {"forecast", {.schedule = "x"}, -WEIR_EINVAL, "--schedule means nothing to suite forecast; it reads --data, --policies, --series"},
+        {"commitments", {.series = "x"}, -WEIR_EINVAL, "--series means nothing to suite commitments; it reads --jobs, --schedule"},
+        {"forecast", {.schedule = "x"}, -WEIR_EINVAL, "--schedule means nothing to suite forecast; it reads --series"},
         {"forecast", {0}, -WEIR_EINVAL, "say where the input is: --series FILE"},
     };
     struct weir_sim_result r;

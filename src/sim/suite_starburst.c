@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The suite starburst: reads the jobs, runs each policy on each size of cluster, and counts. */
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "base/vec.h"
+#include "input.h"
+#include "sim_priv.h"
+#include "starburst.h"
+
+enum {
+    JOBS_MAX = 20000000,
+    NODES_MAX = 100000,
+    SUBMIT_S_MAX = 0x7fffffff, /* as Unix time: 2038 */
+    DURATION_S_MAX = 0x7fffffff,
+    GPUS_MAX = 4096,
+    TRIM_DEFAULT = 2000,
+    GPUS_PER_NODE_DEFAULT = 8,
+};
+
+#define JOBS_FILE "philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv"
+
+/* ---- input ---- */
+
+struct sorted_job {
+    struct starburst_job job;
+    size_t line;
+};
+
+static int by_submission(const void *va, const void *vb)
+{
+    const struct sorted_job *a = va;
+    const struct sorted_job *b = vb;
+    if (a->job.submit_s != b->job.submit_s) {
+        return a->job.submit_s < b->job.submit_s ? -1 : 1;
+    }
+    return a->line < b->line ? -1 : 1;
+}
+
+/* Files come sorted by submission; one that is not is put in order, jobs of one second as they stand. */
+static void sort_jobs(struct starburst_jobs *jobs)
+{
+    bool sorted = true;
+    for (size_t i = 1; i < jobs->n && sorted; i++) {
+        sorted = jobs->job[i - 1].submit_s <= jobs->job[i].submit_s;
+    }
+    if (sorted) {
+        return;
+    }
+    struct sorted_job *v = weir_calloc(jobs->n, sizeof *v);
+    for (size_t i = 0; i < jobs->n; i++) {
+        v[i] = (struct sorted_job){jobs->job[i], i};
+    }
+    qsort(v, jobs->n, sizeof *v, by_submission);
+    for (size_t i = 0; i < jobs->n; i++) {
+        jobs->job[i] = v[i].job;
+    }
+    free(v);
+}
+
+static int read_job(const struct weir_sim_input *in, uint32_t per_node, struct starburst_job *ret, struct weir_err *err)
+{
+    int64_t gpus = 0;
+    int r = weir_sim_input_i64(in, 0, 0, SUBMIT_S_MAX, &ret->submit_s, err);
+    r = r < 0 ? r : weir_sim_input_i64(in, 1, 0, DURATION_S_MAX, &ret->duration_s, err);
+    r = r < 0 ? r : weir_sim_input_i64(in, 2, 1, GPUS_MAX, &gpus, err);
+    ret->gpus = (uint32_t)gpus;
+    struct weir_sv group = weir_sim_input_field(in, 3);
+    ret->group = group.n == 0 ? 0 : (uint32_t)weir_hash_bytes(group.p, group.n);
+    if (r == 0 && ret->gpus > per_node * (uint32_t)STARBURST_PIECES_MAX) {
+        weir_fail(err, -WEIR_EINVAL, "a job of %u GPUs spans more than %d nodes: is --gpus-per-node %u right?", ret->gpus,
+                  STARBURST_PIECES_MAX, per_node);
+        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+    }
+    return r;
+}
+
+static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct starburst_jobs *ret, struct weir_err *err)
+{
+    static const struct weir_sim_column column[] = {
+        {.name = "submit_unix"}, {.name = "duration_s"}, {.name = "gpus"}, {.name = "vc", .optional = true}};
+    WEIR_CLEANUP(weir_freep) char *path = NULL;
+    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    int r = weir_sim_path(&path, o, o->jobs, "jobs", JOBS_FILE, err);
+    r = r < 0 ? r : weir_sim_input_table(&in, path, column, WEIR_ARRAY_LEN(column), err);
+    if (r < 0) {
+        return r;
+    }
+    WEIR_VEC(struct starburst_job) v = {0};
+    while ((r = weir_sim_input_next(in, err)) > 0) {
+        struct starburst_job j;
+        r = read_job(in, per_node, &j, err);
+        if (r == 0 && v.n == JOBS_MAX) {
+            weir_fail(err, -WEIR_ELIMIT, "more than %d jobs", JOBS_MAX);
+            r = weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+        }
+        if (r < 0) {
+            break;
+        }
+        weir_vec_push(&v, j);
+        if (v.n % 65536 == 0) {
+            weir_sim_progress(o, "reading jobs", weir_sim_input_permille(in), 1000);
+        }
+    }
+    *ret = (struct starburst_jobs){v.p, v.n};
+    if (r == 0) {
+        sort_jobs(ret);
+    }
+    return r;
+}
+
+/* ---- figures ---- */
+
+void starburst_note(const struct starburst_run *run, size_t job, double start_h, double hours, int64_t node, uint32_t gpus)
+{
+    if (run->schedule == NULL) {
+        return;
+    }
+    const struct starburst_job *j = &run->jobs->job[job];
+    double zero = (double)run->jobs->job[0].submit_s;
+    struct weir_sim_span span = {
+        .task = job + 1,
+        .submit = (double)j->submit_s,
+        .start = zero + start_h * 3600,
+        .end = zero + (start_h + hours) * 3600,
+        .place = node < 0 ? "cloud" : "local",
+        .node = node,
+        .gpus = gpus,
+        .cost = node < 0 ? gpus * hours : 0,
+    };
+    weir_sim_schedule_add(run->schedule, &span);
+}
+
+struct figures {
+    double cloud_gpu_h;
+    double wait_h;
+    double completion_h;
+    double utilisation;
+};
+
+/* Averages are shown without the dust of summing: to the billionth. */
+static double dusted(double v)
+{
+    return round(v * 1e9) / 1e9 + 0.0;
+}
+
+/*
+ * As published: of n jobs those numbered trim to n - trim count, the latter included. The owned GPUs' use is that by all jobs
+ * between the submissions of these two. A trial in the cloud counts only where the job ended on owned GPUs after all.
+ */
+static struct figures count(const struct starburst_run *run, size_t trim)
+{
+    const struct starburst_jobs *jobs = run->jobs;
+    size_t last = jobs->n - trim < jobs->n ? jobs->n - trim : jobs->n - 1;
+    double from_h = starburst_submit_h(jobs, trim);
+    double to_h = starburst_submit_h(jobs, last);
+    struct figures f = {0};
+    double used = 0;
+    for (size_t i = 0; i < jobs->n; i++) {
+        const struct starburst_outcome *o = &run->outcome[i];
+        double run_h = starburst_duration_h(jobs, i);
+        double gpus = jobs->job[i].gpus;
+        double inside = fmin(o->start_h + run_h, to_h) - fmax(o->start_h, from_h);
+        if (!o->cloud && inside > 0) {
+            used += gpus * inside;
+        }
+        if (i < trim || i > last) {
+            continue;
+        }
+        double wait_h = o->start_h - starburst_submit_h(jobs, i);
+        f.wait_h += wait_h;
+        f.completion_h += wait_h + run_h;
+        if (o->cloud) {
+            f.cloud_gpu_h += gpus * run_h;
+        } else if (o->trial_h >= 0) {
+            f.cloud_gpu_h += gpus * STARBURST_TRIAL_H;
+        }
+    }
+    double n = (double)(last - trim + 1);
+    f.wait_h = dusted(f.wait_h / n);
+    f.completion_h = dusted(f.completion_h / n);
+    f.utilisation = used / ((double)run->site.nodes * run->site.gpus_per_node * (to_h - from_h));
+    return f;
+}
+
+static void hash_outcomes(struct weir_sim_result *result, const struct starburst_run *run)
+{
+    for (size_t i = 0; i < run->jobs->n; i++) {
+        uint64_t start = 0;
+        memcpy(&start, &run->outcome[i].start_h, sizeof start);
+        weir_sim_hash_u64(result, start);
+        weir_sim_hash_u64(result, run->outcome[i].cloud);
+    }
+}
+
+/* The published figures of the one file that they were published for. */
+struct reference {
+    uint32_t nodes;
+    const char *policy;
+    double cloud_gpu_h;
+    double wait_h;
+};
+
+enum { REFERENCE_JOBS = 52849 };
+
+#define REFERENCE_HASH UINT64_C(0xc83b5deb0f7d1ce3)
+
+static const struct reference references[] = {
+    {48, "no-wait", 236015, 0},
+    {48, "constant-wait", 231827, 0.602},
+    {48, "starburst", 175132, 0.259},
+    {64, "no-wait", 175644.86, 0},
+    {64, "constant-wait", 166319, 0.427},
+    {64, "starburst", 94601.08, 0.190},
+    {64, "starburst-no-estimates", 133047, 0.240},
+    {80, "no-wait", 105941, 0},
+    {80, "constant-wait", 91802, 0.281},
+    {80, "starburst", 39719, 0.095},
+    {80, "starburst-no-estimates", 55593, 0.149},
+    {100, "no-wait", 28954, 0},
+    {100, "constant-wait", 25458, 0.099},
+    {100, "starburst", 6341, 0.013},
+};
+
+static bool is_reference(const struct starburst_run *run, size_t trim)
+{
+    const struct starburst_jobs *jobs = run->jobs;
+    if (jobs->n != REFERENCE_JOBS || trim != TRIM_DEFAULT || run->site.gpus_per_node != GPUS_PER_NODE_DEFAULT) {
+        return false;
+    }
+    uint64_t hash = 0;
+    for (size_t i = 0; i < jobs->n; i++) {
+        const struct starburst_job *j = &jobs->job[i];
+        uint64_t words[] = {hash, (uint64_t)j->submit_s, (uint64_t)j->duration_s, j->gpus};
+        hash = weir_hash_bytes(words, sizeof words);
+    }
+    return hash == REFERENCE_HASH;
+}
+
+static void add_reference(struct weir_sim_row *row, const struct starburst_run *run, const char *policy, size_t trim)
+{
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(references); i++) {
+        const struct reference *r = &references[i];
+        if (r->nodes == run->site.nodes && weir_streq(r->policy, policy) && is_reference(run, trim)) {
+            weir_sim_metric(row, "reference_cloud_gpu_hours", r->cloud_gpu_h);
+            weir_sim_metric(row, "reference_avg_wait_hours", r->wait_h);
+        }
+    }
+}
+
+/* delay_micro < 0: the policy has no such parameter. */
+static void add_row(struct weir_sim_result *result, const struct starburst_run *run, const char *policy, int64_t delay_micro, size_t trim)
+{
+    struct figures f = count(run, trim);
+    struct weir_sim_row *row = weir_sim_row(result, policy);
+    weir_sim_case_count(row, "nodes", run->site.nodes);
+    if (delay_micro >= 0) {
+        weir_sim_case_real(row, "delay_value", (double)delay_micro / 1e6);
+    }
+    weir_sim_metric(row, "cloud_gpu_hours", f.cloud_gpu_h);
+    weir_sim_metric(row, "avg_wait_hours", f.wait_h);
+    weir_sim_metric(row, "avg_completion_hours", f.completion_h);
+    weir_sim_metric(row, "local_utilisation", f.utilisation);
+    weir_sim_metric_none(row, "gap_to_bound_percent");
+    add_reference(row, run, policy, trim);
+    hash_outcomes(result, run);
+}
+
+/* ---- the suite ---- */
+
+struct suite {
+    const struct weir_sim_options *o;
+    struct weir_sim_result *result;
+    struct starburst_jobs jobs;
+    struct starburst_outcome *outcome;
+    uint32_t per_node;
+    size_t trim;
+    int64_t nodes[WEIR_SIM_LIST_MAX];
+    size_t n_nodes;
+};
+
+/* The sweep of weir's one parameter: what an hour's waiting of one job is worth, in millionths of a GPU-hour in the cloud. The
+ * same for all files and sizes: from almost never in the cloud to almost no waiting. */
+static const int64_t delay_micro[] = {2000000,  5000000,  10000000, 15000000,  20000000, 30000000,
+                                      45000000, 70000000, 100000000, 200000000};
+
+static int run_one(const struct suite *s, const char *policy, uint32_t nodes, int64_t delay, struct weir_err *err)
+{
+    char name[96];
+    bool baseline = starburst_is_baseline(policy);
+    snprintf(name, sizeof name, "starburst_%s_%" PRIu32, policy, nodes);
+    if (!baseline) {
+        snprintf(name, sizeof name, "starburst_%s_%" PRIu32 "_%g", policy, nodes, (double)delay / 1e6);
+    }
+    struct starburst_run run = {.jobs = &s->jobs, .site = {nodes, s->per_node}, .outcome = s->outcome};
+    int r = weir_sim_schedule_open(&run.schedule, s->o->schedule, name, err);
+    if (r < 0) {
+        return r;
+    }
+    if (baseline) {
+        starburst_baseline(policy, &run);
+    } else {
+        starburst_weir(&run, delay, weir_streq(policy, "weir"));
+    }
+    add_row(s->result, &run, policy, baseline ? -1 : delay, s->trim);
+    return weir_sim_schedule_close(run.schedule, err);
+}
+
+static int run_all(const struct suite *s, struct weir_err *err)
+{
+    static const char *const policy[] = {"no-wait", "constant-wait", "starburst", "starburst-no-estimates", "weir", "weir-no-estimates"};
+    size_t done = 0;
+    size_t total = s->n_nodes * (WEIR_ARRAY_LEN(policy) - 2 + 2 * WEIR_ARRAY_LEN(delay_micro));
+    int r = 0;
+    for (size_t i = 0; i < s->n_nodes; i++) {
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
+            size_t points = starburst_is_baseline(policy[k]) ? 1 : WEIR_ARRAY_LEN(delay_micro);
+            for (size_t d = 0; d < points && r == 0; d++) {
+                weir_sim_progress(s->o, "starburst", done++, total);
+                if (weir_sim_wants(s->o, policy[k])) {
+                    r = run_one(s, policy[k], (uint32_t)s->nodes[i], delay_micro[d], err);
+                }
+            }
+        }
+    }
+    return r;
+}
+
+static int read_options(struct suite *s, struct weir_err *err)
+{
+    const char *nodes = s->o->nodes == NULL ? "48,64,80,100" : s->o->nodes;
+    int64_t per_node = GPUS_PER_NODE_DEFAULT;
+    int64_t trim = TRIM_DEFAULT;
+    size_t n = 0;
+    int r = weir_sim_list_i64(nodes, "nodes", 1, NODES_MAX, s->nodes, &s->n_nodes, err);
+    if (r == 0 && s->o->gpus_per_node != NULL) {
+        r = weir_sim_list_i64(s->o->gpus_per_node, "gpus-per-node", 1, 32, &per_node, &n, err);
+    }
+    if (r == 0 && s->o->trim != NULL) {
+        r = weir_sim_list_i64(s->o->trim, "trim", 0, JOBS_MAX, &trim, &n, err);
+    }
+    s->per_node = (uint32_t)per_node;
+    s->trim = (size_t)trim;
+    return r;
+}
+
+int weir_sim_suite_starburst(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    struct suite s = {.o = o, .result = result};
+    int r = read_options(&s, err);
+    r = r < 0 ? r : read_jobs(o, s.per_node, &s.jobs, err);
+    if (r == 0 && s.jobs.n <= 2 * s.trim) {
+        r = weir_fail(err, -WEIR_EINVAL, "--trim %zu leaves none of %zu jobs: name a smaller number", s.trim, s.jobs.n);
+    }
+    if (r == 0) {
+        s.outcome = weir_calloc(s.jobs.n, sizeof *s.outcome);
+        r = run_all(&s, err);
+    }
+    free(s.outcome);
+    free(s.jobs.job);
+    return r;
+}
