@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "str.h"
+
 static const struct {
     const char *name;
     const char *text;
@@ -40,6 +42,27 @@ static void drop_half_character(struct weir_err *err)
     }
 }
 
+/* What was quoted from outside may hold anything; what a person reads, and what goes into JSON, is text. */
+static void make_text(struct weir_err *err)
+{
+    drop_half_character(err);
+    struct weir_sv rest = weir_sv_of(err->text);
+    if (weir_utf8_is_text(rest)) {
+        return;
+    }
+    for (size_t i = 0; i < rest.n;) {
+        size_t n = 1;
+        while (n <= 4 && i + n <= rest.n && !weir_utf8_is_text((struct weir_sv){rest.p + i, n})) {
+            n++;
+        }
+        if (n > 4 || i + n > rest.n) {
+            err->text[i] = '?';
+            n = 1;
+        }
+        i += n;
+    }
+}
+
 int weir_fail(struct weir_err *err, int code, const char *fmt, ...)
 {
     if (err != NULL) {
@@ -47,7 +70,7 @@ int weir_fail(struct weir_err *err, int code, const char *fmt, ...)
         va_start(ap, fmt);
         (void)vsnprintf(err->text, sizeof err->text, fmt, ap);
         va_end(ap);
-        drop_half_character(err);
+        make_text(err);
     }
     return code;
 }
@@ -64,7 +87,7 @@ int weir_fail_prefix(struct weir_err *err, int code, const char *fmt, ...)
         if (n >= 0 && (size_t)n < sizeof err->text) {
             (void)snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
         }
-        drop_half_character(err);
+        make_text(err);
     }
     return code;
 }

@@ -47,7 +47,8 @@ struct weir_err {
 
 /*
  * Formats the message into err (if not NULL) and returns code, which must be a negative
- * -WEIR_E* value, so that "return weir_fail(err, -WEIR_EINVAL, ...)" is one line.
+ * -WEIR_E* value, so that "return weir_fail(err, -WEIR_EINVAL, ...)" is one line. The message is text
+ * (weir_utf8_is_text), whatever was quoted in it: bytes that are not become '?'.
  */
 int weir_fail(struct weir_err *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

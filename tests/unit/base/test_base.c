@@ -196,6 +196,30 @@ static void a_split_loses_nothing(void **state)
     }
 }
 
+static void a_message_is_text_whatever_is_quoted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *quoted;
+        const char *want;
+    } rows[] = {
+        {"plain", "'plain'"},
+        {"gr\xc3\xbc\xc3\x9f", "'gr\xc3\xbc\xc3\x9f'"},
+        {"a\x01z", "'a?z'"},
+        {"\x1b[31m", "'?[31m'"},
+        {"\xff\xfe", "'?" "?'"},
+        {"\xc3(", "'?('"},
+        {"\xe2\x82", "'?" "?'"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_err err;
+        assert_int_equal(weir_fail(&err, -WEIR_EINVAL, "'%s'", rows[i].quoted), -WEIR_EINVAL);
+        assert_string_equal(err.text, rows[i].want);
+        assert_int_equal(weir_fail_prefix(&err, -WEIR_EIO, "%s", rows[i].quoted), -WEIR_EIO);
+        assert_true(weir_utf8_is_text(weir_sv_of(err.text)));
+    }
+}
+
 static void charges_round_half_up_and_report_overflow(void **state)
 {
     (void)state;
@@ -321,6 +345,7 @@ int main(void)
         cmocka_unit_test(times_round_trip),
         cmocka_unit_test(slices_add_up_to_the_whole),
         cmocka_unit_test(a_split_loses_nothing),
+        cmocka_unit_test(a_message_is_text_whatever_is_quoted),
         cmocka_unit_test(charges_round_half_up_and_report_overflow),
         cmocka_unit_test(globs_and_suggestions),
         cmocka_unit_test(text_must_be_clean_utf8),
