@@ -216,6 +216,9 @@ static void node_arrive(struct weir_core *c, struct node *n, const struct weir_n
     if (!need_is_met(spec, n)) {
         runs_lose(c, n, WEIR_REASON_NODE_LOST, c->now_us);
     }
+    if (spec->gpus != n->spec.gpus) {
+        claims_drop(c); /* while the node is still what the trees of its type have room for */
+    }
     uint32_t all = n->spec.gpus >= 32 ? UINT32_MAX : (1u << n->spec.gpus) - 1;
     uint32_t has = spec->gpus >= 32 ? UINT32_MAX : (1u << spec->gpus) - 1;
     uint32_t used = all & ~n->free_mask;
