@@ -246,8 +246,9 @@ static void lease_confirmed(struct weir_core *c, struct lease *l, int64_t at_us)
         lease_move(c, l, WEIR_LEASE_BOOTING);
     }
     node_meter_open(c, l->node, l->confirmed_us);
-    for (size_t i = 0; i < l->node->runs.n; i++) {
+    for (size_t i = 0; i < l->node->runs.n; i++) { /* the end may be sooner than it was by the intent */
         run_predict(c, l->node->runs.p[i].run);
+        timer_for_run(c, l->node->runs.p[i].run);
     }
     node_index(c, l->node);
     weir_vec_push(&c->touched, l->node);
