@@ -306,6 +306,7 @@ struct run {
     uint8_t stop_reason;
     bool failed; /* a rank has */
     uint8_t end_reason; /* the first bad one of its ranks */
+    uint32_t end_rank;  /* whose that is; where n_ended > 0 */
     int32_t exit_code;
     int32_t signal;
     uint32_t n_ranks;
@@ -405,6 +406,9 @@ struct claim_stack {
 };
 
 enum { TYPE_BITS = 64 };
+
+/* In weir_task_view.gang_state. */
+enum { GANG_STARTED = 1, GANG_ENDED = 2, GANG_FAILED = 4, GANG_REASON_SHIFT = 4 };
 
 /* ---- timers ---- */
 

@@ -174,11 +174,17 @@ void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at
 
 static void gang_view(struct run *r)
 {
+    _Static_assert(WEIR_REASON_MAX <= 1 << (8 - GANG_REASON_SHIFT), "a reason fits into the upper bits");
     for (uint32_t i = 0; i < r->n_ranks; i++) {
         r->gang_node[i].v = r->rank[i].node_id;
         r->gang_mask[i] = r->rank[i].mask;
-        r->gang_state[i] =
-            (uint8_t)((r->rank[i].started ? 1u : 0u) | (r->rank[i].ended ? 2u : 0u) | (r->rank[i].failed ? 4u : 0u));
+        uint32_t s = r->rank[i].started ? GANG_STARTED : 0;
+        s |= r->rank[i].ended ? GANG_ENDED : 0;
+        s |= r->rank[i].failed ? GANG_FAILED : 0;
+        if (r->n_ended > 0 && i == r->end_rank) {
+            s |= (uint32_t)r->end_reason << GANG_REASON_SHIFT;
+        }
+        r->gang_state[i] = (uint8_t)s;
     }
 }
 
@@ -470,6 +476,7 @@ void run_rank_end(struct weir_core *c,
                      r->exit_code == 0;
     if (first_bad || r->n_ended == 1) {
         r->end_reason = (uint8_t)reason;
+        r->end_rank = rank;
         r->exit_code = exit_code;
         r->signal = signal;
     }
