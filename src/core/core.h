@@ -121,7 +121,7 @@ struct weir_task_view {
     struct weir_wall ended;
     struct weir_wall checkpointed; /* last checkpoint of this task, any attempt */
     struct weir_hold_id hold;
-    int64_t spent_micro; /* of the ended attempts, by the core's estimate; for max_cost */
+    int64_t spent_micro; /* of what has ended, attempts and ranks, by the core's estimate; for max_cost */
     int32_t exit_code;
     int32_t signal;
     uint32_t ranks_started; /* gang bookkeeping */

@@ -240,7 +240,7 @@ static int run_restore(struct weir_core *c, struct job *j, const struct weir_tas
         r->exit_code = v->exit_code;
         r->signal = v->signal;
     }
-    run_rate(c, r);
+    run_rate(r);
     for (uint32_t i = 0; i < n; i++) {
         struct node *node = r->rank[i].node;
         if (node == NULL) {
