@@ -49,6 +49,8 @@ void claims_forget(struct weir_core *c)
 {
     for (size_t g = 0; g < TYPE_BITS; g++) {
         stack_truncate(c, &c->claims[g], 0);
+        c->claims[g].used = 0;
+        c->claims[g].seen = 0; /* who found no node may find one now */
     }
 }
 
