@@ -49,6 +49,8 @@ void claims_forget(struct weir_core *c)
 {
     for (size_t g = 0; g < TYPE_BITS; g++) {
         stack_truncate(c, &c->claims[g], 0);
+        c->claims[g].used = 0;
+        c->claims[g].seen = 0; /* who found no node may find one now */
     }
 }
 
@@ -291,9 +293,22 @@ void claims_begin(struct weir_core *c)
     }
 }
 
+/* Types outlive their nodes: that one which is no more would fit says nothing. */
+static bool fits_some_node(struct weir_core *c, const struct class *cl)
+{
+    for (size_t i = 0; cl->fits != 0 && i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        if (t->node.n > 0 && (cl->fits >> type_bit(t) & 1u) != 0 &&
+            shape_fit(c, cl->shape, t).verdict == WEIR_VERDICT_CHOSEN) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void claims_owe(struct weir_core *c, struct class *cl)
 {
-    if (c->due.n < c->conf.reservations_max && cl->fits != 0 && cl->owed != c->claim_round) {
+    if (c->due.n < c->conf.reservations_max && cl->owed != c->claim_round && fits_some_node(c, cl)) {
         cl->owed = c->claim_round;
         weir_vec_push(&c->due, cl);
     }

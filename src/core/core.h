@@ -111,7 +111,8 @@ struct weir_task_view {
     uint32_t n_nodes;         /* gang: how many entries in the arrays below */
     const struct weir_node_id *gang_node; /* by rank, borrowed until the next step; NULL where n_nodes is 1 */
     const uint32_t *gang_mask;
-    const uint8_t *gang_state; /* by rank: bit 0 started, bit 1 ended, bit 2 failed */
+    const uint8_t *gang_state; /* by rank: bit 0 started, bit 1 ended, bit 2 failed; from bit 4 on
+                                * the reason of the end that counts for the run (enum weir_reason), at that rank */
     struct weir_lease_id lease; /* bound to a booting lease; 0 */
     struct weir_wall queued;    /* became waiting (again) */
     struct weir_wall placed;    /* resources were taken */
@@ -120,7 +121,7 @@ struct weir_task_view {
     struct weir_wall ended;
     struct weir_wall checkpointed; /* last checkpoint of this task, any attempt */
     struct weir_hold_id hold;
-    int64_t spent_micro; /* of the ended attempts, by the core's estimate; for max_cost */
+    int64_t spent_micro; /* of what has ended, attempts and ranks, by the core's estimate; for max_cost */
     int32_t exit_code;
     int32_t signal;
     uint32_t ranks_started; /* gang bookkeeping */

@@ -301,11 +301,12 @@ struct run {
     int64_t charged_micro; /* what its project's share was charged in advance */
     int64_t end_us;      /* predicted */
     int64_t stop_us;     /* a stop was sent then; 0: none */
-    int64_t rate_micro;  /* of its share of the nodes */
+    int64_t rate_micro;  /* of its share of the nodes where it has not ended */
     struct hold *hold;
     uint8_t stop_reason;
     bool failed; /* a rank has */
     uint8_t end_reason; /* the first bad one of its ranks */
+    uint32_t end_rank;  /* whose that is; where n_ended > 0 */
     int32_t exit_code;
     int32_t signal;
     uint32_t n_ranks;
@@ -405,6 +406,9 @@ struct claim_stack {
 };
 
 enum { TYPE_BITS = 64 };
+
+/* In weir_task_view.gang_state. */
+enum { GANG_STARTED = 1, GANG_ENDED = 2, GANG_FAILED = 4, GANG_REASON_SHIFT = 4 };
 
 /* ---- timers ---- */
 
@@ -689,7 +693,7 @@ int64_t class_delay_cost(const struct weir_core *c, const struct class *cl);
 /* ---- run.c: life of an attempt ---- */
 
 struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n);
-void run_rate(struct weir_core *c, struct run *r);
+void run_rate(struct run *r);
 /* As run_rate, of a run whose node is not what it was. */
 void run_rerate(struct weir_core *c, struct run *r);
 /* Tells the agents, where all nodes are there. */

@@ -246,8 +246,9 @@ static void lease_confirmed(struct weir_core *c, struct lease *l, int64_t at_us)
         lease_move(c, l, WEIR_LEASE_BOOTING);
     }
     node_meter_open(c, l->node, l->confirmed_us);
-    for (size_t i = 0; i < l->node->runs.n; i++) {
+    for (size_t i = 0; i < l->node->runs.n; i++) { /* the end may be sooner than it was by the intent */
         run_predict(c, l->node->runs.p[i].run);
+        timer_for_run(c, l->node->runs.p[i].run);
     }
     node_index(c, l->node);
     weir_vec_push(&c->touched, l->node);
@@ -270,8 +271,12 @@ static void lease_refused(struct weir_core *c, struct lease *l, uint8_t refusal,
     }
     int64_t memory = refusal == WEIR_REFUSAL_THROTTLED ? WEIR_US_PER_MIN
                                                        : c->conf.capacity_memory.us;
+    int64_t until = weir_i64_add_sat(c->now_us, max_i64(memory, retry_after_us));
+    if (l->refusal == WEIR_REFUSAL_BOOT_FAILED) { /* given up before: what is remembered of that still counts */
+        until = max_i64(until, weir_i64_add_sat(l->ending_us, c->conf.capacity_memory.us));
+    }
     l->refusal = refusal;
-    l->ending_us = weir_i64_add_sat(c->now_us, max_i64(memory, retry_after_us));
+    l->ending_us = until;
     offer_remember(c, l->offer.id,
                    refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY,
                    l->ending_us);

@@ -178,10 +178,17 @@ static int rank_restore(struct weir_core *c, struct run *r, uint32_t i, const st
     k->cpu_milli = req->cpu_milli;
     k->mem_mib = req->mem_mib;
     uint8_t state = gang ? v->gang_state[i]
-                         : (uint8_t)((v->ranks_started > 0 ? 1u : 0u) | (v->ranks_ended > 0 ? 2u : 0u));
-    k->started = (state & 1u) != 0;
-    k->ended = (state & 2u) != 0;
-    k->failed = (state & 4u) != 0;
+                         : (uint8_t)((v->ranks_started > 0 ? GANG_STARTED : 0) | (v->ranks_ended > 0 ? GANG_ENDED : 0));
+    k->started = (state & GANG_STARTED) != 0;
+    k->ended = (state & GANG_ENDED) != 0;
+    k->failed = (state & GANG_FAILED) != 0;
+    if (state >> GANG_REASON_SHIFT >= WEIR_REASON_MAX) {
+        return weir_fail(err, -WEIR_ECORRUPT, "rank %u: its state %u is not one", i, state);
+    }
+    if (k->ended && state >> GANG_REASON_SHIFT != WEIR_REASON_NONE) {
+        r->end_reason = state >> GANG_REASON_SHIFT;
+        r->end_rank = i;
+    }
     r->failed = r->failed || k->failed;
     k->told = v->lease.v == 0;
     r->n_started += k->started;
@@ -227,11 +234,13 @@ static int run_restore(struct weir_core *c, struct job *j, const struct weir_tas
         r->stop_us = v->placed.us; /* that there was one is all that counts */
     }
     if (r->n_ended > 0) {
-        r->end_reason = (uint8_t)(v->state == WEIR_TASK_STOPPING ? v->reason : WEIR_REASON_EXIT);
+        if (r->end_reason == WEIR_REASON_NONE) { /* stored by a version that did not keep it */
+            r->end_reason = (uint8_t)(v->state == WEIR_TASK_STOPPING ? v->reason : WEIR_REASON_EXIT);
+        }
         r->exit_code = v->exit_code;
         r->signal = v->signal;
     }
-    run_rate(c, r);
+    run_rate(r);
     for (uint32_t i = 0; i < n; i++) {
         struct node *node = r->rank[i].node;
         if (node == NULL) {

@@ -174,11 +174,17 @@ void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at
 
 static void gang_view(struct run *r)
 {
+    _Static_assert(WEIR_REASON_MAX <= 1 << (8 - GANG_REASON_SHIFT), "a reason fits into the upper bits");
     for (uint32_t i = 0; i < r->n_ranks; i++) {
         r->gang_node[i].v = r->rank[i].node_id;
         r->gang_mask[i] = r->rank[i].mask;
-        r->gang_state[i] =
-            (uint8_t)((r->rank[i].started ? 1u : 0u) | (r->rank[i].ended ? 2u : 0u) | (r->rank[i].failed ? 4u : 0u));
+        uint32_t s = r->rank[i].started ? GANG_STARTED : 0;
+        s |= r->rank[i].ended ? GANG_ENDED : 0;
+        s |= r->rank[i].failed ? GANG_FAILED : 0;
+        if (r->n_ended > 0 && i == r->end_rank) {
+            s |= (uint32_t)r->end_reason << GANG_REASON_SHIFT;
+        }
+        r->gang_state[i] = (uint8_t)s;
     }
 }
 
@@ -187,19 +193,22 @@ void run_settle_gang_view(struct run *r)
     gang_view(r);
 }
 
-/* What its nodes, as they are now, make of its rate and run time. */
-void run_rate(struct weir_core *c, struct run *r)
+static int64_t rank_rate(const struct rank *k)
 {
-    const struct shape *s = r->job->class->shape;
+    const struct node_type *t = k->node->type;
+    return share_of(t->full_micro_per_hour, t, popcount32(k->mask), k->cpu_milli);
+}
+
+/* What the nodes of the ranks that have not ended, as they are now, make of its rate and run time. */
+void run_rate(struct run *r)
+{
     r->rate_micro = 0;
     r->expected_us = 0;
     for (uint32_t i = 0; i < r->n_ranks; i++) {
         const struct rank *k = &r->rank[i];
-        const struct node *n = k->node != NULL ? k->node : node_find(c, k->node_id);
-        if (n != NULL) {
-            int64_t rate = share_of(n->type->full_micro_per_hour, n->type, popcount32(k->mask), k->cpu_milli);
-            r->rate_micro = weir_i64_add_sat(r->rate_micro, rate);
-            r->expected_us = max_i64(r->expected_us, run_time_on(s, n->type->throughput));
+        if (k->node != NULL) {
+            r->rate_micro = weir_i64_add_sat(r->rate_micro, rank_rate(k));
+            r->expected_us = max_i64(r->expected_us, run_time_on(r->job->class->shape, k->node->type->throughput));
         }
     }
     r->charged_micro = weir_mul_div_sat(r->rate_micro, r->expected_us, WEIR_US_PER_HOUR);
@@ -208,7 +217,7 @@ void run_rate(struct weir_core *c, struct run *r)
 void run_rerate(struct weir_core *c, struct run *r)
 {
     int64_t was = r->charged_micro;
-    run_rate(c, r);
+    run_rate(r);
     if (r->charged_micro != was) {
         project_spend(c, r->job->class->project, r->charged_micro - was);
     }
@@ -232,7 +241,7 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
         k->mem_mib = s->req.mem_mib;
         k->node = spot[i].node;
     }
-    run_rate(c, r);
+    run_rate(r);
     run_predict(c, r);
     for (uint32_t i = 0; i < n; i++) {
         node_take(c, spot[i].node, r, i);
@@ -430,10 +439,6 @@ static void run_finish(struct weir_core *c, struct run *r, int64_t at_us)
     if (r->stop_reason == WEIR_REASON_CANCEL && !is_success(reason, r->exit_code)) {
         reason = WEIR_REASON_CANCEL; /* asked for while the gang was ending for another reason */
     }
-    int64_t used = weir_mul_div_sat(r->rate_micro, max_i64(at_us - r->placed_us, 0),
-                                    WEIR_US_PER_HOUR);
-    t->spent_micro = weir_i64_add_sat(t->spent_micro, used);
-    project_spend(c, j->class->project, used - r->charged_micro);
     hold_release(c, r->hold);
     t->run = NULL;
     t->reason = (uint8_t)reason;
@@ -450,6 +455,21 @@ static void run_finish(struct weir_core *c, struct run *r, int64_t at_us)
     }
     task_move(c, j, r->ordinal, to);
     free(r);
+}
+
+/* Gives the rank's room back and books what it cost: its node may be no more when the last of the gang ends. */
+static void rank_book(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us)
+{
+    struct task *t = &r->job->task[r->ordinal];
+    int64_t used = weir_mul_div_sat(rank_rate(&r->rank[rank]), max_i64(at_us - r->placed_us, 0), WEIR_US_PER_HOUR);
+    t->spent_micro = weir_i64_add_sat(t->spent_micro, used);
+    node_give(c, r, rank);
+    if (r->n_ended == r->n_ranks) {
+        project_spend(c, r->job->class->project, used - r->charged_micro);
+        return;
+    }
+    project_spend(c, r->job->class->project, used);
+    run_rerate(c, r);
 }
 
 void run_rank_end(struct weir_core *c,
@@ -470,6 +490,7 @@ void run_rank_end(struct weir_core *c,
                      r->exit_code == 0;
     if (first_bad || r->n_ended == 1) {
         r->end_reason = (uint8_t)reason;
+        r->end_rank = rank;
         r->exit_code = exit_code;
         r->signal = signal;
     }
@@ -477,9 +498,7 @@ void run_rank_end(struct weir_core *c,
     k->failed = is_own_failure(reason, exit_code);
     r->failed = r->failed || k->failed;
     segment_close(c, r, rank, at_us, r->failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, exit_code));
-    if (k->node != NULL) {
-        node_give(c, r, rank);
-    }
+    rank_book(c, r, rank, at_us);
     gang_view(r);
     task_changed(c, r->job, r->ordinal);
     if (r->n_ended == r->n_ranks) {

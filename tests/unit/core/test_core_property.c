@@ -451,17 +451,74 @@ static void invariants_hold_over_random_histories(void **state)
     }
 }
 
+static void play_with_twins(uint64_t seed)
+{
+    print_message("# seed %llu\n", (unsigned long long)seed);
+    struct history *h = history_new(seed + 100);
+    for (int i = 0; i < 1500; i++) {
+        one_step(h, true);
+    }
+    history_free(h);
+}
+
 static void restored_core_goes_on_as_the_other(void **state)
 {
     (void)state;
-    for (uint64_t seed = first_seed + 100; seed < first_seed + 100 + histories; seed++) {
-        print_message("# seed %llu\n", (unsigned long long)(seed - 100));
-        struct history *h = history_new(seed);
-        for (int i = 0; i < 1500; i++) {
-            one_step(h, true);
-        }
-        history_free(h);
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        play_with_twins(seed);
     }
+}
+
+/* Histories that failed once, for a reason of its own each. */
+static void restored_core_goes_on_where_it_did_not(void **state)
+{
+    static const uint64_t seeds[] = {45, 206, 254, 321, 571};
+    (void)state;
+    for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++) {
+        play_with_twins(seeds[i]);
+    }
+}
+
+/* Asked to stop, but it was done: the last of the gang ends in a core that did not see the first one's end. */
+static void restored_gang_ends_as_it_would_have(void **state)
+{
+    (void)state;
+    struct history *h = history_new(1);
+    struct weir_node_spec spec = {.gpus = 1, .gpu_model = model("T4"), .gpu_mem_mib = 16384, .cpu_milli = 8000, .mem_mib = 32768};
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_JOIN, .u.node_join.spec = &spec};
+    for (int i = 0; i < 2; i++) {
+        spec.id = weir_core_take_node_id(h->w.core);
+        world_step(&h->w, &ev);
+    }
+    struct weir_request r = {.alternatives = 1, .alternative = {{model("T4"), 1}}, .local = WEIR_LOCAL_ONLY,
+                             .cpu_milli = 1000, .nodes = 2, .max_duration = weir_dur_s(3600)};
+    ev = (struct weir_event){.kind = WEIR_EVENT_JOB_SUBMIT};
+    ev.u.job_submit.job = weir_core_take_job_id(h->w.core);
+    ev.u.job_submit.project.v = 1;
+    ev.u.job_submit.n_tasks = 1;
+    ev.u.job_submit.request = &r;
+    world_step(&h->w, &ev);
+    struct weir_run_id run = {{ev.u.job_submit.job, 0}, 1};
+    ev = (struct weir_event){.kind = WEIR_EVENT_JOB_CANCEL};
+    ev.u.job_cancel.job = run.task.job;
+    ev.u.job_cancel.ordinal = WEIR_ORDINAL_ALL;
+    world_step(&h->w, &ev);
+    for (uint32_t rank = 0; rank < 2; rank++) {
+        ev = (struct weir_event){.kind = WEIR_EVENT_RUN_ENDED};
+        ev.u.run_ended.run = run;
+        ev.u.run_ended.rank = rank;
+        ev.u.run_ended.at.us = h->w.now_us;
+        ev.u.run_ended.reason = WEIR_REASON_EXIT;
+        world_step(&h->w, &ev);
+        struct weir_core *other = rank == 0 ? world_restore(&h->w) : NULL;
+        if (other != NULL) {
+            weir_core_free(h->w.core);
+            h->w.core = other;
+        }
+    }
+    assert_int_equal(h->w.job[run.task.job.v].task[0].state, WEIR_TASK_SUCCEEDED);
+    assert_int_equal(h->w.job[run.task.job.v].view.state, WEIR_JOB_SUCCEEDED);
+    history_free(h);
 }
 
 static uint64_t fold_effects(uint64_t hash, const struct weir_effects *x)
@@ -523,6 +580,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(invariants_hold_over_random_histories),
         cmocka_unit_test(same_events_give_same_effects),
         cmocka_unit_test(a_tick_after_a_step_changes_nothing),
+        cmocka_unit_test(restored_gang_ends_as_it_would_have),
+        cmocka_unit_test(restored_core_goes_on_where_it_did_not),
         cmocka_unit_test(restored_core_goes_on_as_the_other),
     };
     int r = cmocka_run_group_tests(tests, NULL, NULL);

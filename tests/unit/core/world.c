@@ -236,9 +236,24 @@ static void restore_machines(struct world *w, struct weir_core *c)
     }
 }
 
+/* Objects that are over are not restored, but their ids are never given again. */
+static void restore_ids(const struct world *w, struct weir_core *c)
+{
+    uint64_t node = 0;
+    uint64_t hold = 0;
+    for (uint64_t i = 1; i < WORLD_NODES_MAX; i++) {
+        node = w->node_known[i] ? i : node;
+    }
+    for (size_t i = 1; i < w->holds; i++) {
+        hold = w->hold[i].id.v != 0 ? i : hold;
+    }
+    weir_core_restore_ids(c, w->jobs + 1, node + 1, w->leases + 1, hold + 1);
+}
+
 struct weir_core *world_restore(struct world *w)
 {
     struct weir_core *c = weir_core_new(&w->conf);
+    restore_ids(w, c);
     for (uint32_t i = 0; weir_core_shape(w->core, i) != NULL; i++) {
         RESTORE(weir_core_restore_shape(c, i, weir_core_shape(w->core, i), &err_));
     }
