@@ -29,7 +29,7 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("policies", "run only these policies"),
     FILE_OPTION("jobs", "jobs with submit time, run time and GPUs"),
     LIST_OPTION("nodes", "sizes of the owned cluster, in nodes"),
-    {"gpus-per-node", 0, WEIR_OPT_COUNT, .arg = "N", .help = "GPUs of an owned node", .min = 1, .max = 32},
+    {"gpus-per-node", 0, WEIR_OPT_COUNT, .arg = "N", .help = "GPUs of an owned node", .min = 1, .max = WEIR_SIM_GPUS_PER_NODE_MAX},
     {"trim", 0, WEIR_OPT_COUNT, .arg = "N", .help = "jobs at each end that are run but not counted"},
     FILE_OPTION("traces", "spot availability by zone and tick"),
     FILE_OPTION("windows", "windows of the traces"),

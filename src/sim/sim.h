@@ -58,7 +58,13 @@ int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *give
 /* The file's name without folders and endings, cut where it is too long: for the case of a row. */
 void weir_sim_name(const char *path, char *ret, size_t size);
 
-enum { WEIR_SIM_LIST_MAX = 64 };
+enum {
+    WEIR_SIM_LIST_MAX = 64,
+    WEIR_SIM_GPUS_PER_NODE_MAX = 32, /* that --gpus-per-node may say */
+};
+
+/* One number of min..max. Errors: -WEIR_EINVAL, -WEIR_EOVERFLOW; both name the option. */
+int weir_sim_number(const char *text, const char *option, int64_t min, int64_t max, int64_t *ret, struct weir_err *err);
 
 /* "48,64,80" or "42-51": at most WEIR_SIM_LIST_MAX numbers of min..max. Errors: -WEIR_EINVAL, -WEIR_EOVERFLOW. */
 int weir_sim_list_i64(const char *text, const char *option, int64_t min, int64_t max, int64_t *ret, size_t *n, struct weir_err *err);

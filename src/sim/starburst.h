@@ -13,63 +13,63 @@
 #include "schedule.h"
 #include "sim.h"
 
-enum { STARBURST_PIECES_MAX = 64 }; /* nodes that one job may span */
+enum { WEIR_STARBURST_PIECES_MAX = 64 }; /* nodes that one job may span */
 
-struct starburst_job {
+struct weir_starburst_job {
     int64_t submit_s; /* Unix time */
     int64_t duration_s;
     uint32_t gpus;
     uint32_t group; /* who sent it, as a number; 0 where the file does not say */
 };
 
-struct starburst_jobs {
-    struct starburst_job *job; /* by submission; those of one second as in the file */
+struct weir_starburst_jobs {
+    struct weir_starburst_job *job; /* by submission; those of one second as in the file */
     size_t n;
 };
 
-struct starburst_site {
+struct weir_starburst_site {
     uint32_t nodes;
     uint32_t gpus_per_node;
 };
 
 /* What became of a job. */
-struct starburst_outcome {
+struct weir_starburst_outcome {
     double start_h;
     double trial_h; /* start of a trial in the cloud before; negative: none */
     bool cloud;
 };
 
 /* One policy's run on one site. */
-struct starburst_run {
-    const struct starburst_jobs *jobs;
-    struct starburst_site site;
-    struct starburst_outcome *outcome; /* one a job, to be filled */
+struct weir_starburst_run {
+    const struct weir_starburst_jobs *jobs;
+    struct weir_starburst_site site;
+    struct weir_starburst_outcome *outcome; /* one a job, to be filled */
     struct weir_sim_schedule *schedule; /* may be NULL */
 };
 
 /* Hours since the first submission; as the published simulator computes them. */
-static inline double starburst_submit_h(const struct starburst_jobs *jobs, size_t i)
+static inline double weir_starburst_submit_h(const struct weir_starburst_jobs *jobs, size_t i)
 {
     return (double)(jobs->job[i].submit_s - jobs->job[0].submit_s) / 3600.0;
 }
 
-static inline double starburst_duration_h(const struct starburst_jobs *jobs, size_t i)
+static inline double weir_starburst_duration_h(const struct weir_starburst_jobs *jobs, size_t i)
 {
     return (double)jobs->job[i].duration_s / 3600.0;
 }
 
 /* Notes a span in the schedule: node < 0 is the cloud. */
-void starburst_note(const struct starburst_run *run, size_t job, double start_h, double hours, int64_t node, uint32_t gpus);
+void weir_starburst_note(const struct weir_starburst_run *run, size_t job, double start_h, double hours, int64_t node, uint32_t gpus);
 
 /* What the trial of Starburst without time estimates takes, in hours. */
-#define STARBURST_TRIAL_H 0.25
+#define WEIR_STARBURST_TRIAL_H 0.25
 
 /* True where there is such a published policy. */
-bool starburst_is_baseline(const char *policy);
-void starburst_baseline(const char *policy, const struct starburst_run *run);
+bool weir_starburst_is_baseline(const char *policy);
+void weir_starburst_baseline(const char *policy, const struct weir_starburst_run *run);
 
 /*
  * The same jobs under the decision core. delay_micro_per_hour: the value of one hour's waiting of one job, in millionths of
  * a GPU-hour in the cloud. With estimates the core is told each job's true duration, else nothing of it.
  */
-void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hour, bool estimates);
+void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_micro_per_hour, bool estimates);

@@ -49,7 +49,7 @@ struct agenda {
 
 struct state {
     const struct policy *policy;
-    const struct starburst_run *run;
+    const struct weir_starburst_run *run;
     uint32_t *room; /* free GPUs by node */
     uint64_t room_all;
     struct agenda running;
@@ -133,7 +133,7 @@ static bool find_node(const struct state *s, uint32_t gpus, const uint32_t *take
 
 static bool start_local(struct state *s, size_t job, double now_h)
 {
-    const struct starburst_job *j = &s->run->jobs->job[job];
+    const struct weir_starburst_job *j = &s->run->jobs->job[job];
     uint32_t per_node = s->run->site.gpus_per_node;
     uint32_t n = pieces_of(j->gpus, per_node);
     uint32_t *node = s->node + s->first_piece[job];
@@ -145,11 +145,11 @@ static bool start_local(struct state *s, size_t job, double now_h)
             return false;
         }
     }
-    double hours = starburst_duration_h(s->run->jobs, job);
+    double hours = weir_starburst_duration_h(s->run->jobs, job);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t gpus = piece_gpus(j->gpus, per_node, i);
         s->room[node[i]] -= gpus;
-        starburst_note(s->run, job, now_h, hours, node[i], gpus);
+        weir_starburst_note(s->run, job, now_h, hours, node[i], gpus);
     }
     s->room_all -= j->gpus;
     s->run->outcome[job].start_h = now_h;
@@ -159,7 +159,7 @@ static bool start_local(struct state *s, size_t job, double now_h)
 
 static void end_local(struct state *s, size_t job)
 {
-    const struct starburst_job *j = &s->run->jobs->job[job];
+    const struct weir_starburst_job *j = &s->run->jobs->job[job];
     uint32_t per_node = s->run->site.gpus_per_node;
     const uint32_t *node = s->node + s->first_piece[job];
     for (uint32_t i = 0; i < pieces_of(j->gpus, per_node); i++) {
@@ -172,19 +172,19 @@ static void start_cloud(struct state *s, size_t job, double start_h)
 {
     s->run->outcome[job].start_h = start_h;
     s->run->outcome[job].cloud = true;
-    starburst_note(s->run, job, start_h, starburst_duration_h(s->run->jobs, job), -1, s->run->jobs->job[job].gpus);
+    weir_starburst_note(s->run, job, start_h, weir_starburst_duration_h(s->run->jobs, job), -1, s->run->jobs->job[job].gpus);
 }
 
 /* ---- one instant ---- */
 
 static void time_out(struct state *s, size_t job)
 {
-    struct starburst_outcome *o = &s->run->outcome[job];
+    struct weir_starburst_outcome *o = &s->run->outcome[job];
     double at_h = s->timeout_h[job];
-    if (s->policy->trial && o->trial_h < 0 && starburst_duration_h(s->run->jobs, job) > STARBURST_TRIAL_H) {
+    if (s->policy->trial && o->trial_h < 0 && weir_starburst_duration_h(s->run->jobs, job) > WEIR_STARBURST_TRIAL_H) {
         o->trial_h = at_h;
-        starburst_note(s->run, job, at_h, STARBURST_TRIAL_H, -1, s->run->jobs->job[job].gpus);
-        agenda_push(&s->trials, (struct due){at_h + STARBURST_TRIAL_H, job});
+        weir_starburst_note(s->run, job, at_h, WEIR_STARBURST_TRIAL_H, -1, s->run->jobs->job[job].gpus);
+        agenda_push(&s->trials, (struct due){at_h + WEIR_STARBURST_TRIAL_H, job});
         return;
     }
     start_cloud(s, job, at_h);
@@ -212,8 +212,8 @@ static double timeout_of(double from_h, double wait_h, double run_h)
 static void arrive(struct state *s, size_t job)
 {
     const struct policy *p = s->policy;
-    double at_h = starburst_submit_h(s->run->jobs, job);
-    double run_h = starburst_duration_h(s->run->jobs, job);
+    double at_h = weir_starburst_submit_h(s->run->jobs, job);
+    double run_h = weir_starburst_duration_h(s->run->jobs, job);
     double gpus = s->run->jobs->job[job].gpus;
     double wait_h = p->wait_h + p->wait_h_per_gpu_h * (gpus * run_h);
     if (p->trial) { /* the first wait is none, as rounded */
@@ -227,10 +227,10 @@ static void arrive(struct state *s, size_t job)
 static void come_back(struct state *s, size_t job)
 {
     const struct policy *p = s->policy;
-    double at_h = s->run->outcome[job].trial_h + STARBURST_TRIAL_H;
-    double run_h = starburst_duration_h(s->run->jobs, job);
+    double at_h = s->run->outcome[job].trial_h + WEIR_STARBURST_TRIAL_H;
+    double run_h = weir_starburst_duration_h(s->run->jobs, job);
     double gpus = s->run->jobs->job[job].gpus;
-    double deadline_h = starburst_submit_h(s->run->jobs, job) + p->wait_h_per_gpu * gpus + run_h;
+    double deadline_h = weir_starburst_submit_h(s->run->jobs, job) + p->wait_h_per_gpu * gpus + run_h;
     double wait_h = p->trial_wait * fmax(0, deadline_h - run_h - at_h);
     wait_h = fmax(0, (at_h + run_h + wait_h) - run_h - at_h);
     s->timeout_h[job] = (at_h + run_h + wait_h) - run_h;
@@ -255,7 +255,7 @@ static double next_instant(const struct state *s)
 {
     double t = fmin(agenda_next(&s->running), agenda_next(&s->trials));
     if (s->next < s->run->jobs->n) {
-        t = fmin(t, starburst_submit_h(s->run->jobs, s->next));
+        t = fmin(t, weir_starburst_submit_h(s->run->jobs, s->next));
     }
     for (size_t i = 0; i < s->queue.n; i++) {
         t = fmin(t, s->timeout_h[s->queue.p[i]]);
@@ -269,7 +269,7 @@ static void instant(struct state *s, double now_h)
         end_local(s, agenda_pop(&s->running));
     }
     time_outs(s, now_h);
-    while (s->next < s->run->jobs->n && starburst_submit_h(s->run->jobs, s->next) <= now_h) {
+    while (s->next < s->run->jobs->n && weir_starburst_submit_h(s->run->jobs, s->next) <= now_h) {
         arrive(s, s->next++);
     }
     while (agenda_next(&s->trials) <= now_h) {
@@ -291,12 +291,12 @@ static const struct policy *find_policy(const char *name)
     return NULL;
 }
 
-bool starburst_is_baseline(const char *policy)
+bool weir_starburst_is_baseline(const char *policy)
 {
     return find_policy(policy) != NULL;
 }
 
-void starburst_baseline(const char *policy, const struct starburst_run *run)
+void weir_starburst_baseline(const char *policy, const struct weir_starburst_run *run)
 {
     struct state s = {.policy = find_policy(policy), .run = run};
     WEIR_ASSERT(s.policy != NULL);
@@ -306,7 +306,7 @@ void starburst_baseline(const char *policy, const struct starburst_run *run)
     for (size_t i = 0; i < n; i++) {
         s.first_piece[i] = pieces;
         pieces += pieces_of(run->jobs->job[i].gpus, run->site.gpus_per_node);
-        run->outcome[i] = (struct starburst_outcome){.trial_h = -1};
+        run->outcome[i] = (struct weir_starburst_outcome){.trial_h = -1};
     }
     s.node = weir_calloc(pieces, sizeof *s.node);
     s.timeout_h = weir_calloc(n, sizeof *s.timeout_h);

@@ -17,7 +17,7 @@ enum {
 };
 
 struct replay {
-    const struct starburst_run *run;
+    const struct weir_starburst_run *run;
     WEIR_VEC(struct weir_runtime_history) history; /* by kind */
     struct weir_map kind_of;                       /* key -> number */
 };
@@ -25,7 +25,7 @@ struct replay {
 /* Jobs of one group that ask for as many GPUs are of one kind: more is not known of them. */
 static struct weir_runtime_history *history_of(struct replay *p, size_t job)
 {
-    const struct starburst_job *j = &p->run->jobs->job[job];
+    const struct weir_starburst_job *j = &p->run->jobs->job[job];
     uint64_t key = weir_runtime_key(j->group, j->gpus, WEIR_SV(""));
     uint64_t kind = 0;
     if (!weir_map_get(&p->kind_of, key, &kind)) {
@@ -50,11 +50,11 @@ static double hours_of(const struct replay *p, struct weir_wall at)
 static void on_started(void *user, size_t task, struct weir_wall at, int64_t node, uint32_t gpus)
 {
     struct replay *p = user;
-    struct starburst_outcome *o = &p->run->outcome[task];
+    struct weir_starburst_outcome *o = &p->run->outcome[task];
     o->start_h = hours_of(p, at);
     o->cloud = node < 0;
     if (gpus > 0) {
-        starburst_note(p->run, task, o->start_h, starburst_duration_h(p->run->jobs, task), node, gpus);
+        weir_starburst_note(p->run, task, o->start_h, weir_starburst_duration_h(p->run->jobs, task), node, gpus);
     }
 }
 
@@ -65,9 +65,9 @@ static void on_ended(void *user, size_t task, struct weir_wall at)
     weir_runtime_observe(history_of(p, task), weir_dur_s(p->run->jobs->job[task].duration_s));
 }
 
-void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
+void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
 {
-    const struct starburst_jobs *jobs = run->jobs;
+    const struct weir_starburst_jobs *jobs = run->jobs;
     struct replay p = {.run = run};
     struct weir_sim_world_conf conf = {
         .core = weir_core_conf_default(),
@@ -88,8 +88,8 @@ void starburst_weir(const struct starburst_run *run, int64_t delay_micro_per_hou
     conf.core.reservations_max = RESERVATIONS_MAX;
     WEIR_CLEANUP(weir_sim_world_freep) struct weir_sim_world *w = weir_sim_world_new(&conf);
     for (size_t i = 0; i < jobs->n; i++) {
-        const struct starburst_job *j = &jobs->job[i];
-        run->outcome[i] = (struct starburst_outcome){.trial_h = -1};
+        const struct weir_starburst_job *j = &jobs->job[i];
+        run->outcome[i] = (struct weir_starburst_outcome){.trial_h = -1};
         struct weir_dur took = weir_dur_s(j->duration_s);
         struct weir_dur limit = weir_dur_s(j->duration_s == 0 ? 1 : j->duration_s);
         if (!estimates && limit.us < LIMIT_DAYS * WEIR_US_PER_DAY) { /* longer ones were allowed to run, too */

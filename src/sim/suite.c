@@ -184,6 +184,12 @@ void weir_sim_name(const char *path, char *ret, size_t size)
     snprintf(ret, size, "%.*s", (int)(n == 0 || n >= size ? size - 1 : n), base);
 }
 
+int weir_sim_number(const char *text, const char *option, int64_t min, int64_t max, int64_t *ret, struct weir_err *err)
+{
+    int r = weir_parse_i64(weir_sv_of(text), min, max, ret, err);
+    return r < 0 ? weir_fail_prefix(err, r, "--%s", option) : 0;
+}
+
 static int list_full(const char *option, struct weir_err *err)
 {
     return weir_fail(err, -WEIR_ELIMIT, "--%s: more than %d values", option, WEIR_SIM_LIST_MAX);

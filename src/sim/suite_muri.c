@@ -7,14 +7,13 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "base/vec.h"
 #include "input.h"
 #include "muri.h"
 #include "schedule.h"
 #include "sim_priv.h"
 
-enum { JOBS_MAX = 1000000, MODEL_SIZE = 64, NODES_MAX = 4096, GPUS_PER_NODE_MAX = 64 };
+enum { JOBS_MAX = 1000000, MODEL_SIZE = 64, NODES_MAX = 4096 };
 
 /* Muri's authors found that every iteration takes so much longer with their executor in place. */
 static const double executor_factor = 1.015;
@@ -204,16 +203,10 @@ static int run_trace(const struct weir_sim_options *o, const char *path, struct 
 
 static int read_size(const char *text, const char *option, int64_t max, uint32_t *ret, struct weir_err *err)
 {
-    int64_t v = 0;
-    if (text == NULL) {
-        return 0;
-    }
-    int r = weir_parse_i64(weir_sv_of(text), 1, max, &v, err);
-    if (r < 0) {
-        return weir_fail_prefix(err, r, "--%s", option);
-    }
+    int64_t v = *ret;
+    int r = text == NULL ? 0 : weir_sim_number(text, option, 1, max, &v, err);
     *ret = (uint32_t)v;
-    return 0;
+    return r;
 }
 
 int weir_sim_suite_muri(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
@@ -221,7 +214,7 @@ int weir_sim_suite_muri(const struct weir_sim_options *o, struct weir_sim_result
     static const char *const published[] = {"muri-philly/trace1.csv", "muri-philly/trace3.csv", "muri-philly/trace4.csv"};
     struct weir_muri_cluster cluster = {.nodes = 8, .gpus_per_node = 8};
     int r = read_size(o->nodes, "nodes", NODES_MAX, &cluster.nodes, err);
-    r = r < 0 ? r : read_size(o->gpus_per_node, "gpus-per-node", GPUS_PER_NODE_MAX, &cluster.gpus_per_node, err);
+    r = r < 0 ? r : read_size(o->gpus_per_node, "gpus-per-node", WEIR_SIM_GPUS_PER_NODE_MAX, &cluster.gpus_per_node, err);
     for (size_t i = 0; i < (o->jobs != NULL ? 1 : WEIR_ARRAY_LEN(published)) && r == 0; i++) {
         WEIR_CLEANUP(weir_freep) char *path = NULL;
         r = weir_sim_path(&path, o, o->jobs, "jobs", published[i], err);

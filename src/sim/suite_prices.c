@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/money.h"
 #include "base/parse.h"
@@ -50,6 +51,7 @@ struct prices {
     struct series *p;
     size_t n;
     size_t size;
+    struct weir_map by_name; /* hash of zone and type -> number, while reading */
     int64_t end_s; /* the last change of all */
 };
 
@@ -61,6 +63,7 @@ static void release_prices(struct prices *s)
         free(s->p[i].p);
     }
     weir_vec_release(s);
+    weir_map_release(&s->by_name);
 }
 
 enum { ZONE, INSTANCE, UTC, RATE };
@@ -73,11 +76,15 @@ static int fail_column(const struct weir_sim_input *in, size_t column, int code,
     return weir_sim_input_fail(in, code, err);
 }
 
-/* The series of this record, made where it is new. Changes of one series mostly stand together: the last one is tried first. */
+/* The series of this record, made where it is new; NULL where there are too many. A history that is sorted by time has the
+ * series in turn, so they are found by hash. */
 static struct series *find_series(struct prices *s, struct weir_sv zone, struct weir_sv instance)
 {
-    for (size_t i = s->n; i > 0; i--) {
-        struct series *known = &s->p[i - 1];
+    const uint64_t said[] = {weir_hash_bytes(zone.p, zone.n), weir_hash_bytes(instance.p, instance.n)};
+    uint64_t at = 0;
+    uint64_t key = weir_hash_bytes(said, sizeof said);
+    for (; weir_map_get(&s->by_name, key, &at); key++) {
+        struct series *known = &s->p[at];
         if (weir_sv_eq(weir_sv_of(known->zone), zone) && weir_sv_eq(weir_sv_of(known->instance), instance)) {
             return known;
         }
@@ -85,6 +92,7 @@ static struct series *find_series(struct prices *s, struct weir_sv zone, struct 
     if (s->n == SERIES_MAX) {
         return NULL;
     }
+    weir_map_put(&s->by_name, key, s->n);
     struct series fresh = {.zone = weir_strndup(zone.p, zone.n), .instance = weir_strndup(instance.p, instance.n)};
     weir_vec_push(s, fresh);
     return &s->p[s->n - 1];
@@ -175,7 +183,9 @@ static int read_prices(struct prices *s, const struct weir_sim_options *o, struc
             break;
         }
         r = r < 0 ? r : read_change(s, in, &total, err);
-        weir_sim_progress(o, "reading", weir_sim_input_permille(in), 1000);
+        if (total % 65536 == 0) {
+            weir_sim_progress(o, "reading", weir_sim_input_permille(in), 1000);
+        }
     }
     if (r == 0 && total == 0) {
         r = weir_fail(err, -WEIR_EINVAL, "%s has no price in it", path);

@@ -10,7 +10,6 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "base/vec.h"
 #include "input.h"
 #include "sim_priv.h"
@@ -26,12 +25,10 @@ enum {
     GPUS_PER_NODE_DEFAULT = 8,
 };
 
-#define JOBS_FILE "philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv"
-
 /* ---- input ---- */
 
 struct sorted_job {
-    struct starburst_job job;
+    struct weir_starburst_job job;
     size_t line;
 };
 
@@ -46,7 +43,7 @@ static int by_submission(const void *va, const void *vb)
 }
 
 /* Files come sorted by submission; one that is not is put in order, jobs of one second as they stand. */
-static void sort_jobs(struct starburst_jobs *jobs)
+static void sort_jobs(struct weir_starburst_jobs *jobs)
 {
     bool sorted = true;
     for (size_t i = 1; i < jobs->n && sorted; i++) {
@@ -66,7 +63,7 @@ static void sort_jobs(struct starburst_jobs *jobs)
     free(v);
 }
 
-static int read_job(const struct weir_sim_input *in, uint32_t per_node, struct starburst_job *ret, struct weir_err *err)
+static int read_job(const struct weir_sim_input *in, uint32_t per_node, struct weir_starburst_job *ret, struct weir_err *err)
 {
     int64_t gpus = 0;
     int r = weir_sim_input_i64(in, 0, 0, SUBMIT_S_MAX, &ret->submit_s, err);
@@ -75,28 +72,28 @@ static int read_job(const struct weir_sim_input *in, uint32_t per_node, struct s
     ret->gpus = (uint32_t)gpus;
     struct weir_sv group = weir_sim_input_field(in, 3);
     ret->group = group.n == 0 ? 0 : (uint32_t)weir_hash_bytes(group.p, group.n);
-    if (r == 0 && ret->gpus > per_node * (uint32_t)STARBURST_PIECES_MAX) {
+    if (r == 0 && ret->gpus > per_node * (uint32_t)WEIR_STARBURST_PIECES_MAX) {
         weir_fail(err, -WEIR_EINVAL, "a job of %u GPUs spans more than %d nodes: is --gpus-per-node %u right?", ret->gpus,
-                  STARBURST_PIECES_MAX, per_node);
+                  WEIR_STARBURST_PIECES_MAX, per_node);
         return weir_sim_input_fail(in, -WEIR_EINVAL, err);
     }
     return r;
 }
 
-static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct starburst_jobs *ret, struct weir_err *err)
+static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct weir_starburst_jobs *ret, struct weir_err *err)
 {
     static const struct weir_sim_column column[] = {
         {.name = "submit_unix"}, {.name = "duration_s"}, {.name = "gpus"}, {.name = "vc", .optional = true}};
     WEIR_CLEANUP(weir_freep) char *path = NULL;
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_path(&path, o, o->jobs, "jobs", JOBS_FILE, err);
+    int r = weir_sim_path(&path, o, o->jobs, "jobs", WEIR_SIM_PHILLY_JOBS, err);
     r = r < 0 ? r : weir_sim_input_table(&in, path, column, WEIR_ARRAY_LEN(column), err);
     if (r < 0) {
         return r;
     }
-    WEIR_VEC(struct starburst_job) v = {0};
+    WEIR_VEC(struct weir_starburst_job) v = {0};
     while ((r = weir_sim_input_next(in, err)) > 0) {
-        struct starburst_job j;
+        struct weir_starburst_job j;
         r = read_job(in, per_node, &j, err);
         if (r == 0 && v.n == JOBS_MAX) {
             weir_fail(err, -WEIR_ELIMIT, "more than %d jobs", JOBS_MAX);
@@ -110,7 +107,7 @@ static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct
             weir_sim_progress(o, "reading jobs", weir_sim_input_permille(in), 1000);
         }
     }
-    *ret = (struct starburst_jobs){v.p, v.n};
+    *ret = (struct weir_starburst_jobs){v.p, v.n};
     if (r == 0) {
         sort_jobs(ret);
     }
@@ -119,12 +116,12 @@ static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct
 
 /* ---- figures ---- */
 
-void starburst_note(const struct starburst_run *run, size_t job, double start_h, double hours, int64_t node, uint32_t gpus)
+void weir_starburst_note(const struct weir_starburst_run *run, size_t job, double start_h, double hours, int64_t node, uint32_t gpus)
 {
     if (run->schedule == NULL) {
         return;
     }
-    const struct starburst_job *j = &run->jobs->job[job];
+    const struct weir_starburst_job *j = &run->jobs->job[job];
     double zero = (double)run->jobs->job[0].submit_s;
     struct weir_sim_span span = {
         .task = job + 1,
@@ -156,17 +153,17 @@ static double dusted(double v)
  * As published: of n jobs those numbered trim to n - trim count, the latter included. The owned GPUs' use is that by all jobs
  * between the submissions of these two. A trial in the cloud counts only where the job ended on owned GPUs after all.
  */
-static struct figures count(const struct starburst_run *run, size_t trim)
+static struct figures count(const struct weir_starburst_run *run, size_t trim)
 {
-    const struct starburst_jobs *jobs = run->jobs;
+    const struct weir_starburst_jobs *jobs = run->jobs;
     size_t last = jobs->n - trim < jobs->n ? jobs->n - trim : jobs->n - 1;
-    double from_h = starburst_submit_h(jobs, trim);
-    double to_h = starburst_submit_h(jobs, last);
+    double from_h = weir_starburst_submit_h(jobs, trim);
+    double to_h = weir_starburst_submit_h(jobs, last);
     struct figures f = {0};
     double used = 0;
     for (size_t i = 0; i < jobs->n; i++) {
-        const struct starburst_outcome *o = &run->outcome[i];
-        double run_h = starburst_duration_h(jobs, i);
+        const struct weir_starburst_outcome *o = &run->outcome[i];
+        double run_h = weir_starburst_duration_h(jobs, i);
         double gpus = jobs->job[i].gpus;
         double inside = fmin(o->start_h + run_h, to_h) - fmax(o->start_h, from_h);
         if (!o->cloud && inside > 0) {
@@ -175,13 +172,13 @@ static struct figures count(const struct starburst_run *run, size_t trim)
         if (i < trim || i > last) {
             continue;
         }
-        double wait_h = o->start_h - starburst_submit_h(jobs, i);
+        double wait_h = o->start_h - weir_starburst_submit_h(jobs, i);
         f.wait_h += wait_h;
         f.completion_h += wait_h + run_h;
         if (o->cloud) {
             f.cloud_gpu_h += gpus * run_h;
         } else if (o->trial_h >= 0) {
-            f.cloud_gpu_h += gpus * STARBURST_TRIAL_H;
+            f.cloud_gpu_h += gpus * WEIR_STARBURST_TRIAL_H;
         }
     }
     double n = (double)(last - trim + 1);
@@ -191,7 +188,7 @@ static struct figures count(const struct starburst_run *run, size_t trim)
     return f;
 }
 
-static void hash_outcomes(struct weir_sim_result *result, const struct starburst_run *run)
+static void hash_outcomes(struct weir_sim_result *result, const struct weir_starburst_run *run)
 {
     for (size_t i = 0; i < run->jobs->n; i++) {
         uint64_t start = 0;
@@ -230,22 +227,22 @@ static const struct reference references[] = {
     {100, "starburst", 6341, 0.013},
 };
 
-static bool is_reference(const struct starburst_run *run, size_t trim)
+static bool is_reference(const struct weir_starburst_run *run, size_t trim)
 {
-    const struct starburst_jobs *jobs = run->jobs;
+    const struct weir_starburst_jobs *jobs = run->jobs;
     if (jobs->n != REFERENCE_JOBS || trim != TRIM_DEFAULT || run->site.gpus_per_node != GPUS_PER_NODE_DEFAULT) {
         return false;
     }
     uint64_t hash = 0;
     for (size_t i = 0; i < jobs->n; i++) {
-        const struct starburst_job *j = &jobs->job[i];
+        const struct weir_starburst_job *j = &jobs->job[i];
         uint64_t words[] = {hash, (uint64_t)j->submit_s, (uint64_t)j->duration_s, j->gpus};
         hash = weir_hash_bytes(words, sizeof words);
     }
     return hash == REFERENCE_HASH;
 }
 
-static void add_reference(struct weir_sim_row *row, const struct starburst_run *run, const char *policy, size_t trim)
+static void add_reference(struct weir_sim_row *row, const struct weir_starburst_run *run, const char *policy, size_t trim)
 {
     for (size_t i = 0; i < WEIR_ARRAY_LEN(references); i++) {
         const struct reference *r = &references[i];
@@ -257,7 +254,8 @@ static void add_reference(struct weir_sim_row *row, const struct starburst_run *
 }
 
 /* delay_micro < 0: the policy has no such parameter. */
-static void add_row(struct weir_sim_result *result, const struct starburst_run *run, const char *policy, int64_t delay_micro, size_t trim)
+static void add_row(struct weir_sim_result *result, const struct weir_starburst_run *run, const char *policy, int64_t delay_micro,
+                    size_t trim)
 {
     struct figures f = count(run, trim);
     struct weir_sim_row *row = weir_sim_row(result, policy);
@@ -279,8 +277,8 @@ static void add_row(struct weir_sim_result *result, const struct starburst_run *
 struct suite {
     const struct weir_sim_options *o;
     struct weir_sim_result *result;
-    struct starburst_jobs jobs;
-    struct starburst_outcome *outcome;
+    struct weir_starburst_jobs jobs;
+    struct weir_starburst_outcome *outcome;
     uint32_t per_node;
     size_t trim;
     int64_t nodes[WEIR_SIM_LIST_MAX];
@@ -295,20 +293,20 @@ static const int64_t delay_micro[] = {2000000,  5000000,  10000000, 15000000,  2
 static int run_one(const struct suite *s, const char *policy, uint32_t nodes, int64_t delay, struct weir_err *err)
 {
     char name[96];
-    bool baseline = starburst_is_baseline(policy);
-    snprintf(name, sizeof name, "starburst_%s_%" PRIu32, policy, nodes);
+    bool baseline = weir_starburst_is_baseline(policy);
+    snprintf(name, sizeof name, "starburst-%s-%" PRIu32, policy, nodes);
     if (!baseline) {
-        snprintf(name, sizeof name, "starburst_%s_%" PRIu32 "_%g", policy, nodes, (double)delay / 1e6);
+        snprintf(name, sizeof name, "starburst-%s-%" PRIu32 "-%g", policy, nodes, (double)delay / 1e6);
     }
-    struct starburst_run run = {.jobs = &s->jobs, .site = {nodes, s->per_node}, .outcome = s->outcome};
+    struct weir_starburst_run run = {.jobs = &s->jobs, .site = {nodes, s->per_node}, .outcome = s->outcome};
     int r = weir_sim_schedule_open(&run.schedule, s->o->schedule, name, err);
     if (r < 0) {
         return r;
     }
     if (baseline) {
-        starburst_baseline(policy, &run);
+        weir_starburst_baseline(policy, &run);
     } else {
-        starburst_weir(&run, delay, weir_streq(policy, "weir"));
+        weir_starburst_weir(&run, delay, weir_streq(policy, "weir"));
     }
     add_row(s->result, &run, policy, baseline ? -1 : delay, s->trim);
     return weir_sim_schedule_close(run.schedule, err);
@@ -322,7 +320,7 @@ static int run_all(const struct suite *s, struct weir_err *err)
     int r = 0;
     for (size_t i = 0; i < s->n_nodes; i++) {
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
-            size_t points = starburst_is_baseline(policy[k]) ? 1 : WEIR_ARRAY_LEN(delay_micro);
+            size_t points = weir_starburst_is_baseline(policy[k]) ? 1 : WEIR_ARRAY_LEN(delay_micro);
             for (size_t d = 0; d < points && r == 0; d++) {
                 weir_sim_progress(s->o, "starburst", done++, total);
                 if (weir_sim_wants(s->o, policy[k])) {
@@ -339,13 +337,12 @@ static int read_options(struct suite *s, struct weir_err *err)
     const char *nodes = s->o->nodes == NULL ? "48,64,80,100" : s->o->nodes;
     int64_t per_node = GPUS_PER_NODE_DEFAULT;
     int64_t trim = TRIM_DEFAULT;
-    size_t n = 0;
     int r = weir_sim_list_i64(nodes, "nodes", 1, NODES_MAX, s->nodes, &s->n_nodes, err);
     if (r == 0 && s->o->gpus_per_node != NULL) {
-        r = weir_sim_list_i64(s->o->gpus_per_node, "gpus-per-node", 1, 32, &per_node, &n, err);
+        r = weir_sim_number(s->o->gpus_per_node, "gpus-per-node", 1, WEIR_SIM_GPUS_PER_NODE_MAX, &per_node, err);
     }
     if (r == 0 && s->o->trim != NULL) {
-        r = weir_sim_list_i64(s->o->trim, "trim", 0, JOBS_MAX, &trim, &n, err);
+        r = weir_sim_number(s->o->trim, "trim", 0, JOBS_MAX, &trim, err);
     }
     s->per_node = (uint32_t)per_node;
     s->trim = (size_t)trim;

@@ -5,6 +5,7 @@ import csv
 import json
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -110,7 +111,7 @@ def test_schedules_hold_and_the_same_run_gives_the_same_bytes(weir):
         assert len(files) == len(rows), (len(files), len(rows))
         for file in files:
             assert file.read_bytes() == (pathlib.Path(folder) / "b" / file.name).read_bytes(), file.name
-            nodes = int(file.stem.split("_")[2])
+            nodes = int(re.search(r"-(4|6)(-[0-9.]+)?$", file.stem)[1])
             sums = check_schedule.check(str(file), node_gpus=8, nodes=nodes, jobs=check_schedule.read_jobs(str(jobs)), cloud_rate=1)
             assert sums["tasks"] == 3000, sums
         assert any(row["cloud_gpu_hours"] > 0 and row["avg_wait_hours"] > 0 for row in rows if row["policy"] == "weir")

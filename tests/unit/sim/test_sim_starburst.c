@@ -125,6 +125,21 @@ static void jobs_are_taken_by_submission_however_the_file_stands(void **state)
 }
 
 /* Longer than any limit, shorter than a second, larger than the cluster. */
+static void an_option_of_one_number_takes_no_list(void **state)
+{
+    (void)state;
+    struct weir_err err;
+    struct weir_sim_result result;
+    write_jobs(two_jobs);
+    assert_int_equal(run(&result, "no-wait", "1", "8,16", &err), -WEIR_EINVAL);
+    assert_non_null(strstr(err.text, "--gpus-per-node: "));
+    weir_sim_result_release(&result);
+    struct weir_sim_options o = {.jobs = path, .trim = "0,1", .policies = "no-wait"};
+    assert_int_equal(weir_sim_run_suite("starburst", &o, &result, &err), -WEIR_EINVAL);
+    assert_non_null(strstr(err.text, "--trim: "));
+    weir_sim_result_release(&result);
+}
+
 static void odd_jobs_run_to_their_end(void **state)
 {
     (void)state;
@@ -223,6 +238,7 @@ int main(void)
         cmocka_unit_test(each_published_policy_follows_its_rule),
         cmocka_unit_test(weir_waits_while_waiting_is_cheaper_than_the_cloud),
         cmocka_unit_test(jobs_are_taken_by_submission_however_the_file_stands),
+        cmocka_unit_test(an_option_of_one_number_takes_no_list),
         cmocka_unit_test(odd_jobs_run_to_their_end),
         cmocka_unit_test(a_bad_table_is_refused_by_file_line_and_column),
         cmocka_unit_test(a_task_larger_than_a_node_is_spread_evenly),
