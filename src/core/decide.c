@@ -160,6 +160,20 @@ static int64_t owned_slots(struct weir_core *c, struct shape *s)
     return max_i64(slots / s->req.nodes, 1);
 }
 
+/* Do more tasks wait before the class than hold claims? A class of many holds one, for its first. */
+static bool claims_are_not_all(const struct weir_core *c, const struct class *cl)
+{
+    if (c->due.n >= c->conf.reservations_max) {
+        return true;
+    }
+    for (size_t i = 0; i < c->due.n; i++) {
+        if (c->due.p[i] != cl && c->due.p[i]->n_waiting > 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void weigh_later_on(struct weir_core *c, struct weighing *w, const struct node *n, int64_t at)
 {
     struct shape *s = w->cl->shape;
@@ -176,10 +190,10 @@ static void weigh_later_on(struct weir_core *c, struct weighing *w, const struct
     int64_t run = run_time_on(s, n->type->throughput);
     int64_t delay = max_i64(at - c->now_us, 0);
     if (n->lease == NULL) {
-        /* beyond the claims the queue is only known in sum */
+        /* beyond the claims, one for each class, the queue is only known in sum */
         int64_t slots = owned_slots(c, s);
         int64_t gpus = (int64_t)(s->gpus_min == 0 ? 1 : s->gpus_min) * s->req.nodes;
-        if (c->due.n >= c->conf.reservations_max) {
+        if (claims_are_not_all(c, w->cl)) {
             int64_t ahead = queue_ahead_gpu_s(c, w->cl) / (slots * gpus);
             delay = max_i64(delay, weir_mul_div_sat(ahead, WEIR_US_PER_S, 1));
         }
