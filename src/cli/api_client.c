@@ -27,6 +27,7 @@ struct weir_client {
     struct weir_http_session *session;
     char *url;
     char *token;  /* NULL: none */
+    bool token_was_found; /* in the default data directory: it may be another broker's */
     char *ca_pem; /* NULL: the system's */
 };
 
@@ -89,6 +90,7 @@ static int set_token(struct weir_client *a, struct weir_err *err)
             struct weir_sv s = weir_sv_trim((struct weir_sv){text, n});
             if (s.n > 0) {
                 a->token = weir_strndup(s.p, s.n);
+                a->token_was_found = true;
             }
         }
         weir_str_release(&path);
@@ -135,6 +137,7 @@ int weir_client_clone(struct weir_client **ret, const struct weir_client *from, 
     WEIR_CLEANUP(weir_client_freep) struct weir_client *a = weir_alloc(sizeof *a);
     a->url = weir_strdup(from->url);
     a->token = from->token != NULL ? weir_strdup(from->token) : NULL;
+    a->token_was_found = from->token_was_found;
     a->ca_pem = from->ca_pem != NULL ? weir_strdup(from->ca_pem) : NULL;
     int r = weir_http_session_new(&a->session, err);
     if (r < 0) {
@@ -267,6 +270,12 @@ static int request(struct weir_client *a, const struct request *q, struct weir_h
             return r; /* the call itself was refused; err says why */
         }
         return fail_call(a, reply, r, err);
+    }
+    if (reply->status == 401 && a->token_was_found) {
+        /* Nobody chose this token. A second broker of this user wants none from him. */
+        free(WEIR_TAKE(a->token));
+        a->token_was_found = false;
+        return request(a, q, reply, err);
     }
     return reply->status >= 200 && reply->status < 300 ? 0 : fail_status(a, reply, err);
 }

@@ -39,6 +39,7 @@ class Broker:
         self.logs = {}  # (job, index or None, attempt) -> bytes
         self.replies = {}
         self.token = None
+        self.unknown_token = None  # refused; without any token the caller is let in
         self.lock = threading.Lock()
         self.cancelled = threading.Event()
         self.following = threading.Event()
@@ -114,6 +115,8 @@ class Broker:
             self.requests.append((method, url.path, query, json.loads(body) if body else None))
         if self.token is not None and h.headers.get("Authorization") != "Bearer " + self.token:
             return self.fail(h, 401, "unauth", "who are you")
+        if self.unknown_token is not None and h.headers.get("Authorization") == "Bearer " + self.unknown_token:
+            return self.fail(h, 401, "unauth", "this token is not known")
         canned = self.replies.get((method, url.path))
         if callable(canned):
             return canned(h, query)

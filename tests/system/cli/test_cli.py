@@ -588,6 +588,17 @@ def tokens(b):
 
 
 @test
+def a_found_token_of_another_broker(b):
+    b.unknown_token = "other"
+    equal(weir(b, "jobs", WEIR_TOKEN="other").code, 77)
+    with tempfile.TemporaryDirectory() as d:
+        os.makedirs(d + "/weir")
+        with open(d + "/weir/token", "w") as f:
+            f.write("other\n")
+        equal(weir(b, "jobs", XDG_DATA_HOME=d).code, 0)
+
+
+@test
 def bad_urls(b):
     for url in ("ftp://x", "http://a b", "http://x/?q"):
         r = weir(None, "jobs", "--url", url)
