@@ -108,7 +108,12 @@ def reclaim_one(demo, job):
     return task["id"]
 
 
+def end_by_signal(number, _frame):
+    raise SystemExit(128 + number)  # so that what was rented is ended on the way out
+
+
 def main() -> int:
+    signal.signal(signal.SIGTERM, end_by_signal)
     demo = Demo(sys.argv[1])
     try:
         say("Two own GPUs, and a cloud to rent from")
