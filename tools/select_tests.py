@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turns what was asked of './dev test' into words for 'meson test': suites and tests by their names, options
+"""Turns what was asked of './dev test' into words for 'meson test': suites into the names of their tests, options
 as they are (--timeout-multiplier=4). A word that names nothing is refused: it would run nothing, and pass.
 
 usage: select_tests.py BUILD-DIR [WORD..]
@@ -21,8 +21,8 @@ def main() -> int:
             continue  # the name that follows says it
         if word.startswith("-") or word in names:
             words.append(word)
-        elif word in suites:
-            words += ["--suite", word]
+        elif word in suites:  # by name: meson would run only what is of the suites and of the names
+            words += [test["name"] for test in tests if word in (suite.split(":")[-1] for suite in test["suite"])]
         else:
             near = difflib.get_close_matches(word, suites | names, 1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
