@@ -240,7 +240,7 @@ static void look_back(struct backwards *b)
 }
 
 /* What following the break-even rule from the next hour on would cost beyond it, if n are bought now. Where due is
- * given, it becomes the number of pairs that must be bought for now: see the head of this file. */
+ * given, it becomes the number of pairs that must be bought in this hour: see the head of this file. */
 static int64_t liability(const struct weir_reserve *r, int64_t n, int64_t *due)
 {
     const struct weir_break_even *rule = r->rule[THRESHOLDS - 1];
