@@ -9,8 +9,8 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "system"))
-import lib  # noqa: E402
+sys.path.insert(0, str(HERE))
+from suites import data, lib, sim  # noqa: E402
 
 FILE = "philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv"
 # term, fee, used rate: on demand, break-even rule, randomised rule, best constant, optimum
@@ -22,16 +22,7 @@ PUBLISHED = {
 
 
 def jobs():
-    for parent in HERE.parents:
-        if (parent / "shared/data" / FILE).is_file():
-            return parent / "shared/data" / FILE
-    raise lib.Skip(f"shared/data/{FILE} is not beside the project")
-
-
-def sim(weir, *args):
-    result = subprocess.run([weir, "sim", "--suite", "commitments", "--json", *map(str, args)], capture_output=True, text=True, timeout=100, check=False)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+    return data(FILE) / FILE
 
 
 def by_case(result):
@@ -43,7 +34,7 @@ def by_case(result):
 
 
 def test_figures_are_those_published(weir):
-    table = by_case(sim(weir, "--jobs", jobs()))
+    table = by_case(sim(weir, "commitments", "--jobs", jobs()))
     assert set(table) == set(PUBLISHED)
     for case, (on_demand, rule, randomised, constant, optimum) in PUBLISHED.items():
         rows = table[case]
@@ -57,7 +48,7 @@ def test_figures_are_those_published(weir):
 
 
 def test_advice_costs_less_than_the_randomised_rule_expects(weir):
-    for case, rows in by_case(sim(weir, "--jobs", jobs())).items():
+    for case, rows in by_case(sim(weir, "commitments", "--jobs", jobs())).items():
         weir_cost = rows["weir"]["cost"]
         assert weir_cost < 0.99 * min(rows["randomised"]["cost"], PUBLISHED[case][2]), (case, weir_cost)
         assert rows["weir"]["ratio"] <= rows["weir"]["ratio_bound"]
@@ -65,7 +56,7 @@ def test_advice_costs_less_than_the_randomised_rule_expects(weir):
 
 def test_schedules_pass_a_check_from_the_jobs_alone(weir):
     with tempfile.TemporaryDirectory() as folder:
-        result = sim(weir, "--jobs", jobs(), "--schedule", folder)
+        result = sim(weir, "commitments", "--jobs", jobs(), "--schedule", folder)
         for (term, fee, rate), rows in by_case(result).items():
             files = sorted(pathlib.Path(folder).glob(f"commitments-{term}-{fee}-{rate}-*.csv"))
             assert len(files) == 5, files
@@ -79,7 +70,7 @@ def test_schedules_pass_a_check_from_the_jobs_alone(weir):
 
 def test_the_check_finds_what_is_wrong(weir):
     with tempfile.TemporaryDirectory() as folder:
-        sim(weir, "--jobs", jobs(), "--schedule", folder, "--policies", "weir")
+        sim(weir, "commitments", "--jobs", jobs(), "--schedule", folder, "--policies", "weir")
         path = pathlib.Path(folder) / "commitments-168-60-0.3-weir.csv"
         lines = path.read_text().splitlines()
         reserved = next(i for i, line in enumerate(lines) if ",reserved," in line)
@@ -94,11 +85,11 @@ def test_the_same_input_gives_the_same_bytes_plain_or_gzip(weir):
     with tempfile.TemporaryDirectory() as folder:
         packed = pathlib.Path(folder) / "jobs.csv.gz"
         packed.write_bytes(gzip.compress(plain, 1))
-        assert sim(weir, "--jobs", packed) == sim(weir, "--jobs", jobs())
+        assert sim(weir, "commitments", "--jobs", packed) == sim(weir, "commitments", "--jobs", jobs())
         # Another file of the same form: no published figure stands beside it.
         part = pathlib.Path(folder) / "part.csv"
         part.write_bytes(b"\n".join(plain.split(b"\n")[:20000]) + b"\n")
-        other = sim(weir, "--jobs", part)
+        other = sim(weir, "commitments", "--jobs", part)
         assert not any("reference_cost" in row for row in other["rows"])
         for rows in by_case(other).values():
             # Shorter than two terms, nothing is learned: rounding to whole GPUs is all that the advice may lose.

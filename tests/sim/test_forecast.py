@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Suite forecast against the published figures, and on series of other kinds."""
-import json
 import pathlib
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "system"))
-import lib  # noqa: E402
+sys.path.insert(0, str(HERE))
+from suites import data, lib, sim  # noqa: E402
 
 FILE = "philly-node-demand/philly_nodes_10min_2017-10-03_2017-11-30.csv"
 OTHER = "helios-earth-vc/earth_vc3sl_2020-05_10min.csv"
@@ -24,22 +23,13 @@ PUBLISHED = {
 PUBLISHED_BOUND = {1: (0.946, 10.1), 3: (0.919, 16.4)}
 
 
-def data(name):
-    for parent in HERE.parents:
-        if (parent / "shared/data" / name).is_file():
-            return parent / "shared/data" / name
-    raise lib.Skip(f"shared/data/{name} is not beside the project")
-
-
-def sim(weir, *args):
-    result = subprocess.run([weir, "sim", "--suite", "forecast", "--json", *map(str, args)], capture_output=True, text=True, timeout=100, check=False)
-    assert result.returncode == 0, result.stderr
-    rows = json.loads(result.stdout)["rows"]
+def figures(weir, name):
+    rows = sim(weir, "forecast", "--series", data(name) / name)["rows"]
     return {(row["case"]["horizon_hours"], row["policy"]): row for row in rows}
 
 
 def test_figures_are_those_published(weir):
-    rows = sim(weir, "--series", data(FILE))
+    rows = figures(weir, FILE)
     for key, want in PUBLISHED.items():
         got = tuple(rows[key][metric] for metric in ("mae", "rmse", "smape_percent"))
         assert all(abs(g - w) < 0.0051 for g, w in zip(got, want)), (key, got, want)
@@ -51,7 +41,7 @@ def test_figures_are_those_published(weir):
 
 def test_weir_is_not_worse_than_any_simple_one_and_covers_nine_in_ten(weir):
     for name in (FILE, OTHER):
-        rows = sim(weir, "--series", data(name))
+        rows = figures(weir, name)
         for hours in (1, 3, 24):
             best = min(rows[hours, policy]["mae"] for policy in ("persistence", "day-ago", "week-ago", "ridge"))
             assert rows[hours, "weir"]["mae"] <= 1.01 * best, (name, hours, rows[hours, "weir"], best)
@@ -60,7 +50,7 @@ def test_weir_is_not_worse_than_any_simple_one_and_covers_nine_in_ten(weir):
 
 
 def test_the_same_input_gives_the_same_bytes(weir):
-    args = [weir, "sim", "--suite", "forecast", "--json", "--series", str(data(FILE))]
+    args = [weir, "sim", "--suite", "forecast", "--json", "--series", str(data(FILE) / FILE)]
     runs = [subprocess.run(args, capture_output=True, timeout=100, check=True).stdout for _ in range(2)]
     assert runs[0] == runs[1]
 

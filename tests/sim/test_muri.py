@@ -3,39 +3,24 @@
 """Suite muri against the published table, and its schedules against what jobs asked for."""
 import collections
 import csv
-import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "system"))
-import lib  # noqa: E402
+sys.path.insert(0, str(HERE))
+from suites import data, lib, sim  # noqa: E402
 
 PUBLISHED = {"srtf": "SRTF", "srsf": "SRSF", "tiresias-l": "Tiresias_L"}
 METRICS = {"avg_jct_seconds": "avg_jct", "makespan_seconds": "makespan", "p99_jct_seconds": "p99_jct"}
 NODES, GPUS = 8, 8
 
 
-def data():
-    for parent in HERE.parents:
-        if (parent / "shared/data/muri-philly").is_dir():
-            return parent / "shared/data"
-    raise lib.Skip("shared/data/muri-philly is not beside the project")
-
-
-def sim(weir, *args):
-    result = subprocess.run([weir, "sim", "--suite", "muri", "--json", *map(str, args)], capture_output=True, text=True, timeout=200, check=False)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
 def test_published_mode_equals_the_published_table(weir):
-    folder = data()
+    folder = data("muri-philly")
     with (folder / "muri-philly/expected.csv").open(encoding="utf-8") as file:
         want = {(row["trace"], row["policy"]): row for row in csv.DictReader(file)}
-    got = sim(weir, "--data", folder)
+    got = sim(weir, "muri", "--data", folder)
     seen = 0
     for row in got["rows"]:
         if row["case"]["mode"] == "published" and row["policy"] in PUBLISHED:
@@ -47,7 +32,7 @@ def test_published_mode_equals_the_published_table(weir):
         else:
             assert "reference_avg_jct_seconds" not in row, row
     assert seen == 9
-    assert sim(weir, "--data", folder) == got
+    assert sim(weir, "muri", "--data", folder) == got
 
 
 def test_all_jobs_at_once_give_what_was_published_too(weir):
@@ -56,12 +41,12 @@ def test_all_jobs_at_once_give_what_was_published_too(weir):
     with tempfile.TemporaryDirectory() as out:
         for name in ("trace1", "trace3", "trace4"):
             at_once = pathlib.Path(out) / (name + "_pr.csv")
-            with (data() / f"muri-philly/{name}.csv").open(encoding="utf-8") as file, at_once.open("w", encoding="utf-8") as copy:
+            with (data("muri-philly") / f"muri-philly/{name}.csv").open(encoding="utf-8") as file, at_once.open("w", encoding="utf-8") as copy:
                 reader = csv.DictReader(file)
                 writer = csv.DictWriter(copy, reader.fieldnames)
                 writer.writeheader()
                 writer.writerows({**row, "submit_time": "0"} for row in reader)
-            for row in sim(weir, "--jobs", at_once, "--policies", ",".join(PUBLISHED))["rows"]:
+            for row in sim(weir, "muri", "--jobs", at_once, "--policies", ",".join(PUBLISHED))["rows"]:
                 if row["case"]["mode"] == "published":
                     for metric in METRICS:
                         assert abs(row[metric] / row["reference_" + metric] - 1) < 1e-6, row
@@ -70,7 +55,7 @@ def test_all_jobs_at_once_give_what_was_published_too(weir):
 
 
 def test_weir_waits_less_than_the_orders_that_know_as_much(weir):
-    for row in (rows := sim(weir, "--data", data())["rows"]):
+    for row in (rows := sim(weir, "muri", "--data", data("muri-philly"))["rows"]):
         peer = {"weir": "srsf", "weir-no-estimates": "tiresias-l"}.get(row["policy"])
         if peer:
             other = next(r for r in rows if r["policy"] == peer and r["case"] == row["case"])
@@ -114,11 +99,11 @@ def check_jobs(spans, jobs, exact):
 
 
 def test_schedules_keep_capacity_and_work(weir):
-    jobs_file = data() / "muri-philly/trace3.csv"
+    jobs_file = data("muri-philly") / "muri-philly/trace3.csv"
     with jobs_file.open(encoding="utf-8") as file:
         jobs = {int(row["job_id"]): row for row in csv.DictReader(file)}
     with tempfile.TemporaryDirectory() as out:
-        sim(weir, "--jobs", jobs_file, "--schedule", out)
+        sim(weir, "muri", "--jobs", jobs_file, "--schedule", out)
         files = sorted(pathlib.Path(out).glob("*.csv"))
         assert len(files) == 12, files
         for path in files:

@@ -9,23 +9,10 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "system"))
-import lib  # noqa: E402
+sys.path.insert(0, str(HERE))
+from suites import data, lib, sim  # noqa: E402
 
 SEEDS = "42-44"
-
-
-def data():
-    for parent in HERE.parents:
-        if (parent / "shared/data/alibaba-openb").is_dir():
-            return parent / "shared/data"
-    raise lib.Skip("shared/data/alibaba-openb is not beside the project")
-
-
-def sim(weir, *args):
-    result = subprocess.run([weir, "sim", "--suite", "openb", "--json", *map(str, args)], capture_output=True, text=True, timeout=280, check=False)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 def by_policy(result, metric="allocated_percent"):
@@ -41,7 +28,7 @@ def check(nodes, pods, schedules):
 
 
 def test_published_policies_give_the_published_figures(weir):
-    got = sim(weir, "--data", data(), "--seeds", SEEDS)
+    got = sim(weir, "openb", "--data", data("alibaba-openb"), "--seeds", SEEDS)
     share = by_policy(got)
     want = {"random": (87.47, 0.8), "dot-product": (90.85, 0.6), "gpu-clustering": (91.88, 0.6), "packing": (92.00, 0.6),
             "best-fit": (93.1, 0.3), "fgd": (95.4, 0.3)}
@@ -55,22 +42,22 @@ def test_published_policies_give_the_published_figures(weir):
 
 
 def test_weir_uses_at_least_what_fgd_does_on_more_gangs(weir):
-    folder = data()
-    share = by_policy(sim(weir, "--data", folder, "--pods", folder / "alibaba-openb/openb_pod_list_multigpu20.csv", "--seeds", SEEDS,
+    folder = data("alibaba-openb")
+    share = by_policy(sim(weir, "openb", "--data", folder, "--pods", folder / "alibaba-openb/openb_pod_list_multigpu20.csv", "--seeds", SEEDS,
                           "--policies", "fgd,weir"))
     assert abs(share["fgd"] - 95.651) <= 0.3, share
     assert share["weir"] >= share["fgd"], share
 
 
 def test_placements_pass_the_check_and_are_the_same_each_time(weir):
-    folder = data() / "alibaba-openb"
+    folder = data("alibaba-openb") / "alibaba-openb"
     nodes, pods = folder / "openb_node_list_gpu_node.csv", folder / "openb_pod_list_default.csv"
     with tempfile.TemporaryDirectory() as out:
-        first = sim(weir, "--node-list", nodes, "--pods", pods, "--seeds", "42", "--policies", "random,best-fit,weir", "--schedule", out)
+        first = sim(weir, "openb", "--node-list", nodes, "--pods", pods, "--seeds", "42", "--policies", "random,best-fit,weir", "--schedule", out)
         checked = check(nodes, pods, out)
     for got, said in zip(sorted(row["allocated_percent"] for row in checked), sorted(by_policy(first).values()), strict=True):
         assert abs(got - said) < 1e-6, (checked, first)
-    again = sim(weir, "--node-list", nodes, "--pods", pods, "--seeds", "42", "--policies", "random,best-fit,weir")
+    again = sim(weir, "openb", "--node-list", nodes, "--pods", pods, "--seeds", "42", "--policies", "random,best-fit,weir")
     assert again == first
 
 
@@ -97,7 +84,7 @@ def test_every_policy_places_made_up_work_as_it_may(weir):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         nodes, pods = made_up(folder)
-        result = sim(weir, "--node-list", nodes, "--pods", pods, "--seeds", "1,7", "--schedule", folder / "out")
+        result = sim(weir, "openb", "--node-list", nodes, "--pods", pods, "--seeds", "1,7", "--schedule", folder / "out")
         assert len(check(nodes, pods, folder / "out")) == 14
         assert all("reference_allocated_percent" not in row for row in result["rows"])
 

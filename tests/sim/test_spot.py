@@ -8,26 +8,13 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "system"))
-import lib  # noqa: E402
+sys.path.insert(0, str(HERE))
+from suites import data, lib, sim  # noqa: E402
 
 TRACES = "spot-availability/cbl_2022-10-26.csv"
 WINDOWS = "spot-availability/cbl_windows.csv"
 MULTIZONE = "spot-availability/multizone_2023-02.csv"
 PRICES = "aws-spot-prices-2020/aws_spot_p2_p3_2019-12_2020-03.csv"
-
-
-def data(name):
-    for parent in HERE.parents:
-        if (parent / "shared/data" / name).exists():
-            return parent / "shared/data"
-    raise lib.Skip(f"shared/data/{name} is not beside the project")
-
-
-def sim(weir, suite, *args):
-    result = subprocess.run([weir, "sim", "--suite", suite, "--json", *map(str, args)], capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 def overall(result):

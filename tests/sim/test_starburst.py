@@ -6,15 +6,13 @@ import json
 import pathlib
 import random
 import re
-import subprocess
 import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "system"))
 sys.path.insert(0, str(HERE))
 import check_schedule  # noqa: E402
-import lib  # noqa: E402
+from suites import data, lib, output_of, sim  # noqa: E402
 
 JOBS = "philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv"
 # cloud GPU-hours, wait, completion, use of the owned GPUs
@@ -26,19 +24,6 @@ PUBLISHED = {
     (80, "starburst-no-estimates"): (55593, .149, 3.172, .855), (100, "no-wait"): (28954, 0, 3.023, .728),
     (100, "constant-wait"): (25458, .099, 3.123, .740), (100, "starburst"): (6341, .013, 3.037, .761),
 }
-
-
-def data(name):
-    for parent in HERE.parents:
-        if (parent / "shared/data" / name).exists():
-            return parent / "shared/data"
-    raise lib.Skip(f"shared/data/{name} is not beside the project")
-
-
-def run(weir, *args):
-    result = subprocess.run([weir, "sim", "--suite", "starburst", "--json", *map(str, args)], capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def at(front, x, want, x_of, y_of):
@@ -65,7 +50,7 @@ def made_up_jobs(path, n, seed):
 
 
 def test_figures_are_as_published(weir):
-    got = json.loads(run(weir, "--data", data(JOBS), "--policies", "no-wait,constant-wait,starburst,starburst-no-estimates"))
+    got = sim(weir, "starburst", "--data", data(JOBS), "--policies", "no-wait,constant-wait,starburst,starburst-no-estimates")
     rows = {(row["case"]["nodes"], row["policy"]): row for row in got["rows"]}
     assert len(rows) == 16, rows
     for key, (cloud, wait, completion, use) in PUBLISHED.items():
@@ -81,7 +66,7 @@ def test_figures_are_as_published(weir):
 
 
 def beats(weir, nodes, ours, theirs, less_cloud, less_wait):
-    rows = json.loads(run(weir, "--data", data(JOBS), "--nodes", nodes, "--policies", f"{theirs},{ours}"))["rows"]
+    rows = sim(weir, "starburst", "--data", data(JOBS), "--nodes", nodes, "--policies", f"{theirs},{ours}")["rows"]
     reference = next(row for row in rows if row["policy"] == theirs)
     front = [row for row in rows if row["policy"] == ours]
     assert len(front) > 4 and all("delay_value" in row["case"] for row in front)
@@ -103,8 +88,8 @@ def test_schedules_hold_and_the_same_run_gives_the_same_bytes(weir):
         jobs = pathlib.Path(folder) / "jobs.csv"
         made_up_jobs(jobs, 3000, 7)
         args = ["--jobs", jobs, "--nodes", "4,6", "--trim", 100]
-        first = run(weir, *args, "--schedule", pathlib.Path(folder) / "a")
-        assert first == run(weir, *args, "--schedule", pathlib.Path(folder) / "b")
+        first = output_of(weir, "starburst", *args, "--schedule", pathlib.Path(folder) / "a")
+        assert first == output_of(weir, "starburst", *args, "--schedule", pathlib.Path(folder) / "b")
         rows = json.loads(first)["rows"]
         assert not any(name.startswith("reference_") for row in rows for name in row), "reference figures are those of one file"
         files = sorted((pathlib.Path(folder) / "a").iterdir())
