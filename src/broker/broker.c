@@ -56,15 +56,21 @@ static void post(struct weir_service *s, struct weir_command *cmd)
     struct broker *b = (struct broker *)s;
     cmd->next = NULL;
     pthread_mutex_lock(&b->inbox_lock);
+    bool closed = b->inbox_closed;
     bool first = b->inbox == NULL;
-    if (first) {
-        b->inbox = cmd;
-    } else {
-        b->inbox_last->next = cmd;
+    if (!closed) {
+        if (first) {
+            b->inbox = cmd;
+        } else {
+            b->inbox_last->next = cmd;
+        }
+        b->inbox_last = cmd;
     }
-    b->inbox_last = cmd;
     pthread_mutex_unlock(&b->inbox_lock);
-    if (first) {
+    if (closed) {
+        cmd->code = weir_fail(&cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again");
+        cmd->done(cmd);
+    } else if (first) {
         broker_wake(b);
     }
 }
@@ -100,6 +106,14 @@ static struct weir_command *take_inbox(struct broker *b)
     b->inbox_last = NULL;
     pthread_mutex_unlock(&b->inbox_lock);
     return list;
+}
+
+/* What is posted from now on is refused: nobody would answer it any more. */
+static void close_inbox(struct broker *b)
+{
+    pthread_mutex_lock(&b->inbox_lock);
+    b->inbox_closed = true;
+    pthread_mutex_unlock(&b->inbox_lock);
 }
 
 static void give_out_orders(struct broker *b)
@@ -501,13 +515,11 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void stop(struct broker *b)
 {
     local_agent_stop(b);
-    commands_end_all(b);
+    close_inbox(b);
     turn(b);
-    if (b->server != NULL) {
-        weir_server_stop(b->server); /* no new commands after this */
-        turn(b);
-        commands_end_all(b);
-    }
+    commands_end_all(b);
+    /* Every command is answered: the server frees what it has of each request. */
+    weir_server_stop(b->server);
 }
 
 static void release(struct broker *b)

@@ -186,6 +186,7 @@ struct broker {
     pthread_mutex_t inbox_lock;
     struct weir_command *inbox;
     struct weir_command *inbox_last;
+    bool inbox_closed; /* the broker is stopping */
     pthread_mutex_t tokens_lock;
     WEIR_VEC(struct token) tokens;
     pthread_mutex_t sessions_lock; /* guards the copies below only */

@@ -335,6 +335,10 @@ void commands_end_all(struct broker *b)
         fail_now(b->waiters.p[i].cmd, weir_fail(&b->waiters.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
     }
     weir_vec_clear(&b->waiters);
+    for (size_t i = 0; i < b->finished.n; i++) { /* agents' reports that a full disk did not take */
+        fail_now(b->finished.p[i], weir_fail(&b->finished.p[i]->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
+    }
+    weir_vec_clear(&b->finished);
     for (size_t i = 0; i < b->agents.n; i++) {
         struct weir_command *cmd = b->agents.p[i]->parked;
         b->agents.p[i]->parked = NULL;
