@@ -429,14 +429,32 @@ static bool is_bookkeeping(const struct weir_event *ev)
     return ev->kind == WEIR_EVENT_TICK || ev->kind == WEIR_EVENT_OFFERS_SET;
 }
 
+static struct weir_wall checkpoint_of(const struct weir_engine *e, struct weir_run_id run)
+{
+    struct weir_task_view v;
+    bool known = weir_core_task(e->core, run.task, &v) && v.attempt == run.attempt;
+    return known ? v.checkpointed : (struct weir_wall){0};
+}
+
+/*
+ * The bill ends a span at the time that the core has taken, not at the one that was reported: that comes from an agent's
+ * clock, or from a file whose time the task can set, and may lie in the future.
+ */
+static void bill_checkpoint(struct weir_engine *e, const struct weir_event *ev, struct weir_wall before)
+{
+    struct weir_wall at = checkpoint_of(e, ev->u.run.run);
+    if (at.us > before.us) {
+        weir_bill_segment_checkpoint(e->bill, ev->u.run.run, at);
+    }
+}
+
 int weir_engine_event(struct weir_engine *e, struct weir_event *ev, struct weir_err *err)
 {
     struct weir_effects fx;
+    bool is_checkpoint = ev->kind == WEIR_EVENT_RUN_CHECKPOINTED;
+    const struct weir_wall checkpointed = is_checkpoint ? checkpoint_of(e, ev->u.run.run) : (struct weir_wall){0};
     ev->now = weir_engine_now(e);
     ev->seq = e->seq + 1;
-    if (ev->kind == WEIR_EVENT_RUN_CHECKPOINTED) {
-        weir_bill_segment_checkpoint(e->bill, ev->u.run.run, ev->u.run.at);
-    }
     if (ev->kind == WEIR_EVENT_OFFERS_SET) {
         remember_offers(e, ev);
     }
@@ -450,6 +468,9 @@ int weir_engine_event(struct weir_engine *e, struct weir_event *ev, struct weir_
         e->world++;
     }
     e->wake_at = fx.wake_at;
+    if (is_checkpoint) {
+        bill_checkpoint(e, ev, checkpointed);
+    }
     carry_out(e, &fx);
     engine_gather(e, &fx);
     gather_explains(e, &fx);

@@ -300,6 +300,28 @@ static void a_restart_goes_on_where_it_was(void **state)
     (void)prove(r);
 }
 
+/* The agent's clock, or a file's time that a task has set, says whatever it says. */
+static void a_checkpoint_of_the_future_is_not_billed_ahead(void **state)
+{
+    struct rig *r = *state;
+    join(r);
+    struct weir_job_id job = submit(r);
+    run_event(r, WEIR_EVENT_RUN_STARTED, job);
+    pass(r, 10);
+    assert_int_equal(flush(r), 0);
+    int64_t before = prove(r).cost_micro;
+    struct weir_event ev = {.kind = WEIR_EVENT_RUN_CHECKPOINTED};
+    ev.u.run.run = (struct weir_run_id){{job, 0}, 1};
+    ev.u.run.at.us = weir_engine_now(r->engine).us + 30 * WEIR_US_PER_DAY;
+    feed(r, ev);
+    assert_int_equal(flush(r), 0);
+    assert_int_equal(prove(r).cost_micro, before);
+    pass(r, 10);
+    run_event(r, WEIR_EVENT_RUN_ENDED, job);
+    assert_int_equal(flush(r), 0);
+    assert_in_range(prove(r).cost_micro, 2 * before - 2, 2 * before + 2);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -309,6 +331,7 @@ int main(void)
         CASE(a_full_disk_loses_nothing),
         CASE(time_neither_jumps_nor_goes_back),
         CASE(a_restart_goes_on_where_it_was),
+        CASE(a_checkpoint_of_the_future_is_not_billed_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
