@@ -332,6 +332,10 @@ void agents_join(struct broker *b, struct weir_command *cmd)
     }
     struct agent *a = agents_make(b, spec.id);
     a->lease = spec.lease;
+    struct weir_lease_view lease;
+    if (spec.lease.v != 0 && weir_core_lease(weir_engine_core(b->engine), spec.lease, &lease)) {
+        a->lease_expires = lease.expires; /* it may have been extended while nobody could tell the machine */
+    }
     read_identity(a, body);
     open_session(b, a);
     char *detail = json_dumps(json_object_get(body, "hardware"), JSON_COMPACT);

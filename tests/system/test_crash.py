@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of broker and agents at random moments: nothing acknowledged is lost, nothing runs twice, the ledger holds."""
+import datetime
+import json
 import os
 import random
 import signal
@@ -150,6 +152,21 @@ def test_a_cancel_while_the_broker_comes_back_to_a_booting_machine(weir):
         until("the machine to be gone", lambda: leases(b)[lease] == "ended")
         until("its process to be gone", lambda: not b.own_processes("sandbox-machine"))
         b.balanced()
+
+
+def test_a_machine_is_told_at_its_join_how_long_its_lease_is(weir):
+    with Broker(weir, config=SLOW_BOOT % "1h", gpus=None) as b:
+        _, lease = boot(b, name="long", run="sleep 60")
+        expires = next(x for x in b.json("leases") if x["id"] == lease)["expires"]
+        b.kill()  # what it was to be told while it could not be reached is gone with the broker
+        b.start()
+        join = {"protocol": 1, "version": "x", "agent_id": "c" * 32, "boot_id": "b", "name": "m", "pool": "sandbox", "address": "127.0.0.1",
+                "lease": lease, "hardware": {"cpu_milli": 8000, "mem_mib": 64000, "gpus": [{"model": "A100", "mem_mib": 40960}]}, "runs": []}
+        status, body = b.http("POST", "/v1/agent/join", join)
+        assert status == 200, body
+        told = datetime.datetime.fromtimestamp(json.loads(body)["lease_expires"] / 1e6, datetime.timezone.utc)
+        assert told.isoformat()[:23] == expires[:23], (told, expires)
+        b.ok("leases", "end", lease)
 
 
 def test_a_reclaimed_machine_costs_no_task(weir):
