@@ -479,11 +479,10 @@ static void answer_sync(struct broker *b, struct agent *a)
         a->given_seq = a->queue.p[i].seq > a->given_seq ? a->queue.p[i].seq : a->given_seq;
     }
     weir_json_end(&j);
-    weir_json_kv_i64(&j, "lease_expires", a->lease_expires.us);
+    weir_json_kv_i64(&j, "lease_expires", weir_engine_outside(b->engine, a->lease_expires).us);
     weir_json_end(&j);
     cmd->code = 0;
     cmd->done(cmd);
-    (void)b;
 }
 
 void agents_fail_parked(struct agent *a, int code, const char *text)
@@ -654,7 +653,7 @@ static void report_notice(struct broker *b, struct agent *a, const json_t *o)
     }
     struct weir_event ev = {.kind = WEIR_EVENT_LEASE_NOTICE};
     ev.u.lease.lease = a->lease;
-    ev.u.lease.at = (struct weir_wall){json_integer_value(json_object_get(o, "deadline"))};
+    ev.u.lease.at = weir_engine_inside(b->engine, (struct weir_wall){json_integer_value(json_object_get(o, "deadline"))});
     if (weir_engine_event(b->engine, &ev, &err) != 0) {
         weir_log(WEIR_LOG_ERROR, "agent.notice", "lease=%" PRIu64 " text=\"%s\"", a->lease.v, err.text);
     }

@@ -354,7 +354,7 @@ void agents_join(struct broker *b, struct weir_command *cmd)
     weir_json_kv_u64(&j, "protocol", PROTOCOL);
     weir_json_kv_u64(&j, "node", spec.id.v);
     weir_json_kv_cstr(&j, "session", a->session);
-    weir_json_kv_i64(&j, "lease_expires", a->lease_expires.us);
+    weir_json_kv_i64(&j, "lease_expires", weir_engine_outside(b->engine, a->lease_expires).us);
     weir_json_kv_u64(&j, "report_every_ms", REPORT_EVERY_MS);
     weir_json_end(&j);
     commands_finish(b, cmd, 0);

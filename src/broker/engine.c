@@ -40,6 +40,23 @@ struct weir_wall weir_engine_now(struct weir_engine *e)
     return t;
 }
 
+/* One that was set back is not followed: a machine that goes by the right time must not end early. */
+static int64_t behind_us(struct weir_engine *e)
+{
+    int64_t us = weir_i64_sub_sat(weir_clock_wall(e->conf.clock).us, weir_engine_now(e).us);
+    return us > 0 ? us : 0;
+}
+
+struct weir_wall weir_engine_outside(struct weir_engine *e, struct weir_wall t)
+{
+    return t.us == 0 ? t : (struct weir_wall){weir_i64_add_sat(t.us, behind_us(e))};
+}
+
+struct weir_wall weir_engine_inside(struct weir_engine *e, struct weir_wall t)
+{
+    return t.us == 0 ? t : (struct weir_wall){weir_i64_sub_sat(t.us, behind_us(e))};
+}
+
 struct weir_core *weir_engine_core(struct weir_engine *e)
 {
     return e->core;

@@ -48,6 +48,12 @@ struct weir_core *weir_engine_core(struct weir_engine *e);
 void weir_engine_accrued(struct weir_engine *e, weir_bill_accrued_fn *fn, void *ctx);
 /* The engine's time; see above. */
 struct weir_wall weir_engine_now(struct weir_engine *e);
+/*
+ * Where the wall clock was set forward, the engine's time stays behind it; machines, and providers, have gone on with the
+ * right one. What they are told to do at a moment is said by the wall clock, what they say is brought into the engine's time.
+ */
+struct weir_wall weir_engine_outside(struct weir_engine *e, struct weir_wall t);
+struct weir_wall weir_engine_inside(struct weir_engine *e, struct weir_wall t);
 /* When the core wants a TICK at the latest. */
 struct weir_wall weir_engine_wake_at(const struct weir_engine *e);
 

@@ -161,7 +161,7 @@ static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal re
 static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
 {
     over(b, find_watch(b, lease));
-    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, at.us == 0 ? weir_engine_now(b->engine) : at, reclaimed);
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, at.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, at), reclaimed);
 }
 
 /* An instance of the lease was seen. */
@@ -182,7 +182,8 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
         (void)weir_engine_lease_get_note(b->engine, lease, &note);
         (void)snprintf(note.instance, sizeof note.instance, "%s", i->id);
         weir_engine_lease_note(b->engine, lease, &note);
-        lease_event(b, WEIR_EVENT_LEASE_CONFIRMED, lease, i->launched.us == 0 ? weir_engine_now(b->engine) : i->launched, false);
+        lease_event(b, WEIR_EVENT_LEASE_CONFIRMED, lease,
+                    i->launched.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, i->launched), false);
     }
     if (i->state == WEIR_INSTANCE_GONE) {
         ended(b, lease, i->ended, i->reclaimed);
@@ -190,7 +191,7 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     }
     if (i->reclaim_at.us != 0 && !w->noticed) {
         w->noticed = true;
-        lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, i->reclaim_at, true);
+        lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, weir_engine_inside(b->engine, i->reclaim_at), true);
     }
     w->due_ms = broker_ms(b) + WATCH_MS;
     if (w->step == LEASE_STEP_ENDING && i->state != WEIR_INSTANCE_STOPPING && ++w->looks >= ENDING_LOOKS_MAX) {
@@ -387,7 +388,7 @@ static int call_launch(struct broker *b, struct lease_watch *w)
         return 0;
     }
     struct weir_launch l = {.token = token, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
-                            .join_token = w->secret, .ca_pem = b->ca_pem, .expires = v.expires};
+                            .join_token = w->secret, .ca_pem = b->ca_pem, .expires = weir_engine_outside(b->engine, v.expires)};
     if (weir_streq(w->provider->ops->name, "sandbox")) {
         l.broker_url = b->url; /* its machines are on this host */
     }

@@ -322,6 +322,21 @@ static void a_checkpoint_of_the_future_is_not_billed_ahead(void **state)
     assert_in_range(prove(r).cost_micro, 2 * before - 2, 2 * before + 2);
 }
 
+static void moments_are_said_by_a_clock_that_was_set_forward(void **state)
+{
+    struct rig *r = *state;
+    struct weir_wall soon = weir_wall_add(weir_engine_now(r->engine), weir_dur_s(3600));
+    assert_int_equal(weir_engine_outside(r->engine, soon).us, soon.us);
+    r->hands.wall.us += 2 * WEIR_US_PER_HOUR; /* it was wrong before */
+    pass(r, 10);
+    struct weir_wall told = weir_engine_outside(r->engine, soon);
+    assert_int_equal(told.us, soon.us + 2 * WEIR_US_PER_HOUR);
+    assert_int_equal(weir_engine_inside(r->engine, told).us, soon.us);
+    assert_int_equal(weir_engine_outside(r->engine, (struct weir_wall){0}).us, 0); /* none stays none */
+    r->hands.wall.us -= 5 * WEIR_US_PER_HOUR;
+    assert_int_equal(weir_engine_outside(r->engine, soon).us, soon.us);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -332,6 +347,7 @@ int main(void)
         CASE(time_neither_jumps_nor_goes_back),
         CASE(a_restart_goes_on_where_it_was),
         CASE(a_checkpoint_of_the_future_is_not_billed_ahead),
+        CASE(moments_are_said_by_a_clock_that_was_set_forward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
