@@ -183,7 +183,7 @@ void agent_call_sync(struct agent *a, uint64_t ack, int wait_ms)
 void agent_call_report(struct agent *a)
 {
     struct weir_str body = WEIR_STR_INIT(REPORT_BYTES_MAX);
-    weir_agent_write_report(&a->state, &body);
+    weir_agent_write_report(&a->state, weir_clock_wall(a->clock), &body);
     send_call(a, WEIR_AGENT_EV_REPORTED, no_run, "/v1/agent/report", weir_str_sv(&body), CALL_TIMEOUT_MS);
     weir_str_release(&body);
 }

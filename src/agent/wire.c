@@ -245,11 +245,12 @@ static void write_run_reports(struct weir_json *j, const struct weir_agent_run *
     }
 }
 
-void weir_agent_write_report(const struct weir_agent_state *s, struct weir_str *out)
+void weir_agent_write_report(const struct weir_agent_state *s, struct weir_wall now, struct weir_str *out)
 {
     struct weir_json j = weir_json_begin(out);
     weir_json_object(&j);
     write_session(&j, s);
+    weir_json_kv_i64(&j, "now", now.us);
     weir_json_key(&j, "reports");
     weir_json_array(&j);
     for (size_t i = 0; i < s->flying.n; i++) {

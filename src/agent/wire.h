@@ -30,7 +30,7 @@ struct weir_agent_self {
 void weir_agent_write_join(const struct weir_agent_state *s, const struct weir_agent_self *self, struct weir_str *out);
 void weir_agent_write_sync(const struct weir_agent_state *s, uint64_t ack, int wait_ms, struct weir_str *out);
 /* The report that is under way in s. */
-void weir_agent_write_report(const struct weir_agent_state *s, struct weir_str *out);
+void weir_agent_write_report(const struct weir_agent_state *s, struct weir_wall now, struct weir_str *out);
 
 /* {"job": 12, "ordinal": 3, "attempt": 1} */
 void weir_run_id_write(struct weir_json *j, const char *key, struct weir_run_id id);

@@ -22,6 +22,7 @@ enum {
     WAIT_MS_MAX = 60000,
     REPLY_BYTES_MAX = 64 << 20,
     COMMAND_BYTES_MAX = 4 << 20,
+    SKEW_FREE_S = 2,
 };
 
 static const struct job_info *job_info(struct broker *b, struct weir_job_id job, struct weir_err *err)
@@ -583,7 +584,26 @@ static enum weir_reason reason_of(const char *name)
     return WEIR_REASON_EXIT;
 }
 
-static void report_run(struct broker *b, struct agent *a, const json_t *o, const char *type)
+/*
+ * When it was, in the engine's time. The agent says what its clock shows as it reports: one that is behind would end a run
+ * before its time, and the run's cost would be nobody's. 0 stays 0: it is not known.
+ */
+static struct weir_wall report_time(const json_t *o, struct weir_dur skew)
+{
+    int64_t at = json_integer_value(json_object_get(o, "at"));
+    return (struct weir_wall){at <= 0 ? 0 : weir_i64_add_sat(at, skew.us)};
+}
+
+/* How far the agent's clock is behind; small differences are the way of the call, and of clocks that are kept right. */
+static struct weir_dur skew_of(struct broker *b, const json_t *body)
+{
+    int64_t now = json_integer_value(json_object_get(body, "now"));
+    struct weir_dur skew = weir_wall_sub(weir_engine_now(b->engine), (struct weir_wall){now});
+    bool small = skew.us < SKEW_FREE_S * WEIR_US_PER_S && skew.us > -SKEW_FREE_S * WEIR_US_PER_S;
+    return now <= 0 || small ? (struct weir_dur){0} : skew;
+}
+
+static void report_run(struct broker *b, struct agent *a, const json_t *o, const char *type, struct weir_dur skew)
 {
     struct weir_err err;
     struct weir_run_id run;
@@ -591,7 +611,7 @@ static void report_run(struct broker *b, struct agent *a, const json_t *o, const
         weir_log(WEIR_LOG_WARNING, "agent.report", "node=%" PRIu64 " type=%s text=\"run is not one\"", a->node.v, type);
         return;
     }
-    struct weir_wall at = {json_integer_value(json_object_get(o, "at"))};
+    struct weir_wall at = report_time(o, skew);
     struct agent_run *known = agents_find_run(a, run);
     uint32_t rank = known == NULL ? 0 : known->rank;
     if (weir_streq(type, "ended")) {
@@ -679,11 +699,12 @@ void agents_report(struct broker *b, struct weir_command *cmd)
         commands_finish(b, cmd, weir_fail(&cmd->err, -WEIR_EINVAL, "agent: 'reports' must be a list of at most %d", REPORTS_MAX));
         return;
     }
+    struct weir_dur skew = skew_of(b, cmd->u.agent.body);
     for (size_t i = 0; i < json_array_size(reports) && a->session[0] != '\0'; i++) {
         const json_t *o = json_array_get(reports, i);
         const char *type = agents_text_of(o, "type", "");
         if (weir_streq(type, "started") || weir_streq(type, "ended") || weir_streq(type, "checkpointed")) {
-            report_run(b, a, o, type);
+            report_run(b, a, o, type, skew);
         } else if (weir_streq(type, "notice")) {
             report_notice(b, a, o);
         } else if (weir_streq(type, "leaving")) {

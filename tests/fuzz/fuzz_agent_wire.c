@@ -48,7 +48,7 @@ static void sync(struct weir_sv text, struct weir_agent_state *s, struct weir_gp
         }
     }
     struct weir_str out = WEIR_STR_INIT(1 << 20);
-    weir_agent_write_report(s, &out);
+    weir_agent_write_report(s, (struct weir_wall){1}, &out);
     weir_str_release(&out);
     weir_agent_answer_free(&b);
 }

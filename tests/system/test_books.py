@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What is kept over time: bills of spans in the past, the proof of the ledger, what goes for its age."""
+import datetime
 import json
 import os
 import sqlite3
 import sys
 import threading
+import time
 
 import lib
 from lib import Broker, until
@@ -123,6 +125,32 @@ def test_credentials_of_machines_that_are_over_go(weir):
                 return {row[0] for row in db.execute("SELECT name FROM token")}
         until("the credential to go", lambda: "lease-999" not in names())
         assert names() == before - {"lease-999"}
+
+
+def test_an_agent_whose_clock_is_wrong_is_billed_right(weir):
+    hour = 3600 * 10**6
+    for skew in (-2 * hour, 2 * hour):
+        with Broker(weir, args=["--no-agent"]) as b:
+            join = {"protocol": 1, "version": "x", "agent_id": "a" * 32, "boot_id": "b", "name": "h", "pool": "local", "address": "127.0.0.1",
+                    "lease": 0, "hardware": {"cpu_milli": 1000, "mem_mib": 1000, "gpus": []}, "runs": []}
+            who = json.loads(b.http("POST", "/v1/agent/join", join)[1])
+            who = {"node": who["node"], "session": who["session"]}
+            job = b.submit({"name": "short", "argv": ["true"]})
+            command = json.loads(b.http("POST", "/v1/agent/sync", {**who, "ack": 0, "wait_ms": 5000})[1])["commands"][0]
+
+            def report(now, **what):
+                status, body = b.http("POST", "/v1/agent/report", {**who, "now": now, "reports": [{"run": command["run"], **what}]})
+                assert status == 200, body
+            started = time.time_ns() // 1000 + skew
+            report(started, type="started", at=started)
+            until("a second to pass", lambda: time.time_ns() // 1000 + skew - started > 1000000)
+            ended = started + 1000000
+            report(ended, type="ended", at=ended, started=started, reason="exit", exit_code=0)
+            row = b.get(f"/v1/jobs/{job}")
+            took = [datetime.datetime.fromisoformat(row[k].replace("Z", "+00:00")) for k in ("started", "ended")]
+            assert 0.5 < (took[1] - took[0]).total_seconds() < 1.5, row
+            assert row["cost_micro"] > 0, row
+            b.balanced()
 
 
 def test_a_silent_node_is_noticed_while_calls_stream_in(weir):

@@ -153,7 +153,7 @@ static void end_is_reported_until_it_is_committed(void **state)
     tick(f);
     assert_non_null(find(f, WEIR_AGENT_DO_REPORT));
     struct weir_str body = WEIR_STR_INIT(65536);
-    weir_agent_write_report(&f->s, &body);
+    weir_agent_write_report(&f->s, (struct weir_wall){f->wall}, &body);
     assert_non_null(strstr(weir_str_cstr(&body), "\"ended\""));
     assert_non_null(strstr(weir_str_cstr(&body), "\"exit_code\":3"));
     weir_str_release(&body);
@@ -490,7 +490,7 @@ static int runs_in_goodbye(const struct fixture *f)
 {
     int n = -1;
     struct weir_str body = WEIR_STR_INIT(65536);
-    weir_agent_write_report(&f->s, &body);
+    weir_agent_write_report(&f->s, (struct weir_wall){f->wall}, &body);
     json_t *root = json_loadb(body.p, body.n, 0, NULL);
     const json_t *reports = json_object_get(root, "reports");
     for (size_t i = 0; i < json_array_size(reports); i++) {
