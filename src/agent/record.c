@@ -19,6 +19,8 @@
 static const char record_file[] = "record.jsonl";
 static const char stop_file[] = "stop";
 
+#define STOP_GRACE_MS_MAX ((INT64_C(1) << 40) - 1) /* 34 years */
+
 bool weir_path_join(char buf[static WEIR_PATH_SIZE], const char *dir, const char *name)
 {
     int n = snprintf(buf, WEIR_PATH_SIZE, "%s/%s", dir, name);
@@ -270,6 +272,24 @@ int weir_stop_read(const char *dir, struct weir_stop *ret)
     enum weir_reason reason = weir_reason_parse(name);
     *ret = (struct weir_stop){(int)signal, {grace}, reason == WEIR_REASON_NONE ? WEIR_REASON_CANCEL : reason};
     return 0;
+}
+
+uint64_t weir_stop_pack(const struct weir_stop *stop)
+{
+    int64_t ms = stop->grace.us / WEIR_US_PER_MS;
+    uint64_t grace = ms < 0 ? 0 : ms > STOP_GRACE_MS_MAX ? STOP_GRACE_MS_MAX : (uint64_t)ms;
+    return grace << 16 | (uint64_t)(stop->reason & 0xff) << 8 | (uint64_t)(stop->signal & 0xff);
+}
+
+bool weir_stop_unpack(uint64_t value, struct weir_stop *ret)
+{
+    unsigned signal = value & 0xff;
+    unsigned reason = value >> 8 & 0xff;
+    if (signal < 1 || signal > 64 || reason == WEIR_REASON_NONE || reason >= WEIR_REASON_MAX) {
+        return false;
+    }
+    *ret = (struct weir_stop){(int)signal, {(int64_t)(value >> 16) * WEIR_US_PER_MS}, (enum weir_reason)reason};
+    return true;
 }
 
 /* ---- removing ---- */

@@ -85,6 +85,11 @@ int weir_record_read(const char *dir, struct weir_record *ret, bool *ret_locked,
 int weir_stop_write(const char *dir, const struct weir_stop *stop, struct weir_err *err);
 /* -WEIR_ENOTFOUND where none was asked for. */
 int weir_stop_read(const char *dir, struct weir_stop *ret);
+/* The stop as the value of the signal that tells of it, for where the file cannot be written: a task that has filled the
+ * disk must still be stopped. Never 0; the grace is in whole milliseconds. */
+uint64_t weir_stop_pack(const struct weir_stop *stop);
+/* False where the value holds none. */
+bool weir_stop_unpack(uint64_t value, struct weir_stop *ret);
 
 /* Joins two path pieces; false where the result is too long. */
 bool weir_path_join(char buf[static WEIR_PATH_SIZE], const char *dir, const char *name);

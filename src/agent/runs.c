@@ -393,6 +393,20 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
 
 /* ---- stopping, deleting ---- */
 
+/* Tells the supervisor to look at its stop file; carried: the stop itself, where that could not be written, else 0. */
+static void signal_supervisor(const struct live_run *r, uint64_t carried)
+{
+    siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_ptr = (void *)(uintptr_t)carried;
+    if (r->pidfd >= 0) {
+        (void)syscall(SYS_pidfd_send_signal, r->pidfd, SIGUSR1, &info, 0);
+    } else if (r->is_child) {
+        (void)sigqueue(r->pid, SIGUSR1, info.si_value);
+    }
+}
+
 void agent_run_stop(struct agent *a, const struct weir_agent_effect *f)
 {
     struct weir_err err = {0};
@@ -401,15 +415,13 @@ void agent_run_stop(struct agent *a, const struct weir_agent_effect *f)
         return; /* its end is on the way */
     }
     const struct weir_stop stop = {.signal = f->signal, .grace = f->grace, .reason = f->reason};
+    uint64_t carried = 0;
     if (weir_stop_write(r->dir, &stop, &err) < 0) {
-        weir_log(WEIR_LOG_ERROR, "agent.stop", "job=%llu error=\"%s\"", (unsigned long long)f->run.task.job.v, err.text);
-        return;
+        weir_log(WEIR_LOG_WARNING, "agent.stop", "job=%llu error=\"%s\" text=\"its supervisor is told by signal alone\"",
+                 (unsigned long long)f->run.task.job.v, err.text);
+        carried = weir_stop_pack(&stop);
     }
-    if (r->pidfd >= 0) {
-        (void)syscall(SYS_pidfd_send_signal, r->pidfd, SIGUSR1, NULL, 0);
-    } else if (r->is_child) {
-        (void)kill(r->pid, SIGUSR1);
-    }
+    signal_supervisor(r, carried);
 }
 
 void agent_run_delete(struct agent *a, struct weir_run_id run)

@@ -218,7 +218,8 @@ static void read_signals(struct supervisor *s)
     ssize_t n = read(s->signal_fd, info, sizeof info);
     for (ssize_t i = 0; i < n / (ssize_t)sizeof info[0]; i++) {
         struct weir_stop stop;
-        if (info[i].ssi_signo == SIGUSR1 && weir_stop_read(".", &stop) == 0) {
+        bool carried = info[i].ssi_code == SI_QUEUE && weir_stop_unpack(info[i].ssi_ptr, &stop);
+        if (info[i].ssi_signo == SIGUSR1 && (carried || weir_stop_read(".", &stop) == 0)) {
             begin_stop(s, stop.reason, stop.signal, stop.grace.us);
         }
     }

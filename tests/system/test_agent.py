@@ -254,6 +254,25 @@ def test_stop_signals_waits_and_kills(w):
     check(b.ended(deaf), {"reason": "cancel", "signal": 9})
 
 
+def test_a_stop_that_cannot_be_written_down_arrives(w):
+    b = w.broker
+    for how in ("child", "adopted"):
+        first = w.agent()
+        run = b.start(1 if how == "child" else 2, {"run": "trap 'echo heard; exit 0' TERM; echo up; while :; do sleep 0.05; done"})
+        has_text(b, run, "up")
+        if how == "adopted":
+            first.kill()
+            first.wait(10)
+            w.agent()
+        os.mkdir(os.path.join(w.run_dir(run), "stop.new"))  # as a full disk: the file cannot be made
+        b.stop(run, grace_us=5000000, reason="preempt")
+        check(b.ended(run), {"reason": "preempt", "exit_code": 0})
+        assert "heard" in b.text(run)
+        if how == "child":
+            first.terminate()
+            first.wait(10)
+
+
 def test_grace_is_for_all_processes_of_the_task(w):
     # the shell dies of the signal at once; the program behind it needs a moment to save
     b = w.broker
