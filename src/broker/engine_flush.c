@@ -87,16 +87,17 @@ static void tell_task(struct weir_engine *e, const struct weir_task_view *v)
 }
 
 /* A finished run teaches the forecast what such tasks take. */
-static void observe_runtime(struct weir_engine *e, const struct weir_task_view *v)
+static void observe_runtime(struct weir_engine *e, struct weir_task_id id)
 {
     uint64_t key;
-    if (v->state != WEIR_TASK_SUCCEEDED || v->started.us == 0 || v->ended.us <= v->started.us ||
-        v->checkpointed.us != 0 || !weir_map_get(&e->job_runtime, v->id.job.v, &key)) {
+    struct weir_task_view v;
+    if (!weir_core_task(e->core, id, &v) || v.state != WEIR_TASK_SUCCEEDED || v.started.us == 0 || v.ended.us <= v.started.us ||
+        v.checkpointed.us != 0 || !weir_map_get(&e->job_runtime, id.job.v, &key)) {
         return; /* a resumed run took longer than its last attempt shows */
     }
     struct runtime_entry *entry = engine_runtime(e, key);
     if (entry != NULL) {
-        weir_runtime_observe(&entry->history, weir_wall_sub(v->ended, v->started));
+        weir_runtime_observe(&entry->history, weir_wall_sub(v.ended, v.started));
         entry->dirty = true;
     }
 }
@@ -138,7 +139,6 @@ static void gather_task(struct weir_engine *e, struct weir_task_id id)
         free(d->text);
         d->text = weir_strdup(e->texts.p[text - 1]);
     }
-    observe_runtime(e, &v);
     tell_task(e, &v);
 }
 
@@ -184,6 +184,9 @@ void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id)
 
 void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
 {
+    for (size_t i = 0; i < fx->n_tasks; i++) {
+        observe_runtime(e, fx->task[i]); /* before the end of its job, which forgets the kind */
+    }
     for (size_t i = 0; i < fx->n_jobs; i++) {
         struct weir_job_view v;
         if (weir_core_job(e->core, fx->job[i], &v)) {

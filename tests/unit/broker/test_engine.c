@@ -225,6 +225,29 @@ static void a_job_goes_from_submit_to_a_balanced_bill(void **state)
     assert_int_equal(bill.cost_micro, bill.used_micro + bill.idle_micro + bill.waste_micro);
 }
 
+static int take_runtime(void *ctx, uint64_t key, const struct weir_runtime_history *h)
+{
+    (void)key;
+    *(struct weir_runtime_history *)ctx = *h;
+    return 0;
+}
+
+static void the_only_task_of_a_job_teaches_the_forecast(void **state)
+{
+    struct rig *r = *state;
+    struct weir_err err;
+    struct weir_runtime_history h = {0};
+    join(r);
+    struct weir_job_id job = submit(r);
+    run_event(r, WEIR_EVENT_RUN_STARTED, job);
+    pass(r, 100);
+    run_event(r, WEIR_EVENT_RUN_ENDED, job);
+    assert_int_equal(flush(r), 0);
+    assert_int_equal(r->store->ops->each_runtime(r->store, take_runtime, &h, &err), 0);
+    assert_int_equal(h.n, 1);
+    assert_int_equal(h.us[0], 100 * WEIR_US_PER_S);
+}
+
 static void a_full_disk_loses_nothing(void **state)
 {
     struct rig *r = *state;
@@ -343,6 +366,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_job_goes_from_submit_to_a_balanced_bill),
+        CASE(the_only_task_of_a_job_teaches_the_forecast),
         CASE(a_full_disk_loses_nothing),
         CASE(time_neither_jumps_nor_goes_back),
         CASE(a_restart_goes_on_where_it_was),
