@@ -61,6 +61,8 @@ static int on_job(void *ctx, const struct weir_job_row *row)
     struct restore *x = ctx;
     weir_map_put(&x->e->job_told, row->view.id.v, row->view.state);
     x->e->jobs_in[row->view.state]++;
+    /* what its tasks take still teaches the forecast */
+    weir_map_put(&x->e->job_runtime, row->view.id.v, weir_runtime_key(row->view.project.v, row->view.user.v, weir_sv_of(row->name)));
     return weir_core_restore_job(x->e->core, &row->view, x->err);
 }
 

@@ -119,8 +119,9 @@ int weir_mem_each_live_job(struct weir_store *s, weir_job_row_fn *fn, void *ctx,
     {
         const struct mem_job *j = t->rows.p[i].data;
         if (!weir_job_state_is_final(j->view.state)) {
+            const struct weir_job_row *text = mem_get(&c->table[MEM_JOB_TEXT], (struct mem_key){j->view.id.v, 0});
             struct weir_job_row row = {
-                .view = j->view, .name = "", .project = "", .user = "", .tags_json = "{}", .spec_json = "{}"};
+                .view = j->view, .name = text->name, .project = "", .user = "", .tags_json = "{}", .spec_json = "{}"};
             r = fn(ctx, &row);
         }
     }

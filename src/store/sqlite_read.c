@@ -15,9 +15,9 @@ static const char SQL_EACH_POOL[] = "SELECT id, name, detail FROM pool ORDER BY 
 static const char SQL_EACH_SHAPE[] = "SELECT id, request FROM shape ORDER BY id";
 /* two ordered scans that are merged: one statement over both states would have to sort */
 static const char SQL_LIVE_WAITING[] =
-    "SELECT " SQ_JOB_COLUMNS " FROM job INDEXED BY job_by_state WHERE state = 0 ORDER BY id";
+    "SELECT " SQ_JOB_COLUMNS ", job.name FROM job INDEXED BY job_by_state WHERE state = 0 ORDER BY id";
 static const char SQL_LIVE_RUNNING[] =
-    "SELECT " SQ_JOB_COLUMNS " FROM job INDEXED BY job_by_state WHERE state = 1 ORDER BY id";
+    "SELECT " SQ_JOB_COLUMNS ", job.name FROM job INDEXED BY job_by_state WHERE state = 1 ORDER BY id";
 static const char SQL_LIVE_WAITING_IDS[] =
     "SELECT id FROM job INDEXED BY job_by_state WHERE state = 0 ORDER BY id";
 static const char SQL_LIVE_RUNNING_IDS[] =
@@ -322,8 +322,9 @@ int weir_sq_each_live_job(struct weir_store *base, weir_job_row_fn *fn, void *ct
     int r = live_begin(&l, sq_of(base), false, err);
     while (r == 0 && live_id(&l) != UINT64_MAX) {
         struct sq_col c = {l.st[l.at], 0};
-        struct weir_job_row row = {.name = "", .project = "", .user = "", .tags_json = "{}", .spec_json = "{}"};
+        struct weir_job_row row = {.project = "", .user = "", .tags_json = "{}", .spec_json = "{}"};
         sq_read_job_view(&c, &row.view);
+        row.name = sc_s(&c);
         r = fn(ctx, &row);
         if (r == 0) {
             r = live_next(&l, err);

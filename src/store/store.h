@@ -260,7 +260,7 @@ struct weir_store_ops {
     int (*each_user)(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_pool)(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_shape)(struct weir_store *s, weir_shape_row_fn *fn, void *ctx, struct weir_err *err);
-    /* restart: jobs not ended, in order of id; only view is filled */
+    /* restart: jobs not ended, in order of id; only view and name are filled */
     int (*each_live_job)(struct weir_store *s, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
     /* restart: task rows of jobs not ended; only view and text are filled */
     int (*each_live_task)(struct weir_store *s, weir_task_row_fn *fn, void *ctx, struct weir_err *err);

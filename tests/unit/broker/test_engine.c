@@ -296,6 +296,25 @@ static void time_neither_jumps_nor_goes_back(void **state)
     (void)prove(r);
 }
 
+static void what_ends_after_a_restart_still_teaches_the_forecast(void **state)
+{
+    struct rig *r = *state;
+    struct weir_err err;
+    join(r);
+    struct weir_job_id job = submit(r);
+    run_event(r, WEIR_EVENT_RUN_STARTED, job);
+    assert_int_equal(flush(r), 0);
+    weir_engine_free(r->engine);
+    open_engine(r);
+    pass(r, 100);
+    run_event(r, WEIR_EVENT_RUN_ENDED, job);
+    assert_int_equal(flush(r), 0);
+    struct weir_runtime_history h = {0};
+    assert_int_equal(r->store->ops->each_runtime(r->store, take_runtime, &h, &err), 0);
+    assert_int_equal(h.n, 1);
+    assert_int_equal(h.us[0], 100 * WEIR_US_PER_S);
+}
+
 static void a_restart_goes_on_where_it_was(void **state)
 {
     struct rig *r = *state;
@@ -370,6 +389,7 @@ int main(void)
         CASE(a_full_disk_loses_nothing),
         CASE(time_neither_jumps_nor_goes_back),
         CASE(a_restart_goes_on_where_it_was),
+        CASE(what_ends_after_a_restart_still_teaches_the_forecast),
         CASE(a_checkpoint_of_the_future_is_not_billed_ahead),
         CASE(moments_are_said_by_a_clock_that_was_set_forward),
     };

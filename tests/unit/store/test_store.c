@@ -436,6 +436,7 @@ static void a_restart_sees_what_lives(void **state)
     static const uint64_t jobs[] = {1, 5, 6, 10, 11, 15, 16, 20};
     assert_int_equal(got.n, WEIR_ARRAY_LEN(jobs));
     assert_memory_equal(got.id, jobs, sizeof jobs);
+    assert_string_equal(got.text[0], "train");
     PUT(s, each_live_task, on_task, fresh());
     static const uint64_t tasks[] = {6001, 6002, 6003, 15001, 15002, 15003};
     assert_int_equal(got.n, WEIR_ARRAY_LEN(tasks));
