@@ -98,7 +98,10 @@ static void observe_runtime(struct weir_engine *e, struct weir_task_id id)
     struct runtime_entry *entry = engine_runtime(e, key);
     if (entry != NULL) {
         weir_runtime_observe(&entry->history, weir_wall_sub(v.ended, v.started));
-        entry->dirty = true;
+        if (!entry->dirty) {
+            entry->dirty = true;
+            weir_vec_push(&e->runtimes_dirty, (size_t)(entry - e->runtimes.p));
+        }
     }
 }
 
@@ -363,10 +366,9 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
         row.text = e->events.p[i].text == NULL ? "" : e->events.p[i].text;
         TRY(ops->put_event(e->store, &row, err));
     }
-    for (size_t i = 0; i < e->runtimes.n; i++) {
-        if (e->runtimes.p[i].dirty) {
-            TRY(ops->put_runtime(e->store, e->runtimes.p[i].key, &e->runtimes.p[i].history, err));
-        }
+    for (size_t i = 0; i < e->runtimes_dirty.n; i++) {
+        const struct runtime_entry *entry = &e->runtimes.p[e->runtimes_dirty.p[i]];
+        TRY(ops->put_runtime(e->store, entry->key, &entry->history, err));
     }
     char text[64];
     struct weir_str s = WEIR_STR_INIT(sizeof text);
@@ -472,9 +474,10 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
     while (weir_core_shape(e->core, e->shapes_stored) != NULL) {
         e->shapes_stored++;
     }
-    for (size_t i = 0; i < e->runtimes.n; i++) {
-        e->runtimes.p[i].dirty = false;
+    for (size_t i = 0; i < e->runtimes_dirty.n; i++) {
+        e->runtimes.p[e->runtimes_dirty.p[i]].dirty = false;
     }
+    weir_vec_clear(&e->runtimes_dirty);
     engine_forget_gathered(e);
     e->dirty = false;
     return 0;

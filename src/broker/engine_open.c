@@ -289,6 +289,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->pool_detail);
     weir_vec_release(&e->offers);
     weir_vec_release(&e->runtimes);
+    weir_vec_release(&e->runtimes_dirty);
     weir_vec_release(&e->orders);
     weir_vec_release(&e->out_orders);
     weir_vec_release(&e->ended);

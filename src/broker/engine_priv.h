@@ -139,6 +139,7 @@ struct weir_engine {
     /* run-time forecasts */
     struct weir_map runtime_at; /* key -> index */
     WEIR_VEC(struct runtime_entry) runtimes;
+    WEIR_VEC(size_t) runtimes_dirty; /* places in it */
     struct weir_map job_runtime; /* live job -> key */
 
     struct spec_slot spec_cache[SPEC_CACHE_SLOTS];
