@@ -565,7 +565,9 @@ void agents_sync(struct broker *b, struct weir_command *cmd)
     a->queue.n = kept;
     agents_fail_parked(a, -WEIR_ECONFLICT, "agent: another sync of the same session came");
     a->parked = cmd;
-    wait_ms = wait_ms < 0 ? 0 : wait_ms > WAIT_MS_MAX ? WAIT_MS_MAX : wait_ms;
+    /* it is to be heard again well before it counts as silent */
+    json_int_t most_ms = b->config->node_silence.us / 2000 < WAIT_MS_MAX ? b->config->node_silence.us / 2000 : WAIT_MS_MAX;
+    wait_ms = wait_ms < 0 ? 0 : wait_ms > most_ms ? most_ms : wait_ms;
     a->parked_until_ms = broker_ms(b) + (uint64_t)wait_ms;
     if (a->queue.n > 0 || wait_ms == 0) {
         answer_sync(b, a);
@@ -744,6 +746,8 @@ void agents_tick(struct broker *b)
         struct agent *a = b->agents.p[i];
         if (a->parked != NULL && now >= a->parked_until_ms) {
             answer_sync(b, a);
+            /* it waited until now, and has half of the silence to call again */
+            a->seen_ms = now - a->seen_ms > silence / 2 ? now - silence / 2 : a->seen_ms;
         }
         struct weir_node_view v;
         if ((!a->lost && (a->parked != NULL || now - a->seen_ms < silence)) ||

@@ -173,5 +173,17 @@ def test_a_silent_node_is_noticed_while_calls_stream_in(weir):
             asker.join()
 
 
+def test_an_agent_that_waits_for_commands_is_not_silent(weir):
+    with Broker(weir, config="node_silence: 2s\n", args=["--no-agent"]) as b:
+        join = {"protocol": 1, "version": "x", "agent_id": "a" * 32, "boot_id": "b", "name": "h", "pool": "local", "address": "127.0.0.1",
+                "lease": 0, "hardware": {"cpu_milli": 1000, "mem_mib": 1000, "gpus": []}, "runs": []}
+        who = json.loads(b.http("POST", "/v1/agent/join", join)[1])
+        for _ in range(3):
+            status, body = b.http("POST", "/v1/agent/sync", {"node": who["node"], "session": who["session"], "ack": 0, "wait_ms": 5000})
+            assert (status, json.loads(body)["commands"]) == (200, []), body
+            assert b.get("/v1/status")["nodes"] == {"up": 1, "lost": 0}, b.json("nodes")
+        assert not [e for e in b.json("events") if e["kind"] == "node.lost"]
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))
