@@ -47,6 +47,27 @@ void weir_json_end(struct weir_json *j)
     j->depth--;
 }
 
+/* Bytes of the well-formed UTF-8 character at p, of the n that are left; 0: there is none. */
+static size_t utf8_bytes(const char *p, size_t n)
+{
+    const unsigned char *c = (const unsigned char *)p;
+    size_t want = c[0] >= 0xc2 && c[0] <= 0xdf ? 2 : c[0] >= 0xe0 && c[0] <= 0xef ? 3 : c[0] >= 0xf0 && c[0] <= 0xf4 ? 4 : 0;
+    if (want == 0 || want > n) {
+        return 0;
+    }
+    /* neither overlong, nor a surrogate, nor beyond the last character */
+    unsigned char low = c[0] == 0xe0 ? 0xa0 : c[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = c[0] == 0xed ? 0x9f : c[0] == 0xf4 ? 0x8f : 0xbf;
+    for (size_t i = 1; i < want; i++) {
+        if (c[i] < low || c[i] > high) {
+            return 0;
+        }
+        low = 0x80;
+        high = 0xbf;
+    }
+    return want;
+}
+
 static void quoted(struct weir_str *out, struct weir_sv s)
 {
     static const char hex[] = "0123456789abcdef";
@@ -54,11 +75,20 @@ static void quoted(struct weir_str *out, struct weir_sv s)
     size_t start = 0;
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+        size_t n = c < 0x80 ? 1 : utf8_bytes(s.p + i, s.n - i);
+        if (n > 1) {
+            i += n - 1;
+            continue;
+        }
+        if (n == 1 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
             continue;
         }
         weir_str_add(out, s.p + start, i - start);
         start = i + 1;
+        if (n == 0) {
+            weir_str_addc(out, '?');
+            continue;
+        }
         switch (c) {
         case '"':
             weir_str_adds(out, "\\\"");

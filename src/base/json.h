@@ -4,7 +4,8 @@
 /*
  * A JSON writer over struct weir_str: commas and escapes are its business, nesting is counted and
  * checked. Reading is jansson's, at the border (net, spec). All verbs do nothing once the builder
- * has overflowed; check out->overflowed at the end.
+ * has overflowed; check out->overflowed at the end. What is written is UTF-8 whatever the text is: a byte that belongs to
+ * no character (of a name that was cut, say) becomes '?'.
  *
  *     struct weir_json j = weir_json_begin(&out);
  *     weir_json_object(&j);

@@ -256,6 +256,33 @@ static void text_must_be_clean_utf8(void **state)
     assert_false(weir_utf8_is_text(WEIR_SV("\xe2\x82")));
 }
 
+static void json_is_utf8_whatever_the_text_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *want;
+    } rows[] = {
+        {"\xc3\xa9", "\"\xc3\xa9\""},
+        {"\xe2\x82\xac\xf0\x9f\x8c\x8a", "\"\xe2\x82\xac\xf0\x9f\x8c\x8a\""},
+        {"\xc2\x80", "\"\xc2\x80\""},      /* a control character is one too */
+        {"n\xc3", "\"n?\""},                /* cut */
+        {"\xc3\"", "\"?\\\"\""},           /* what follows is not swallowed */
+        {"\xc0\xaf", "\"??\""},             /* overlong */
+        {"\xe0\x80\xaf", "\"???\""},
+        {"\xed\xa0\x80", "\"???\""},        /* a surrogate */
+        {"\xf4\x90\x80\x80", "\"????\""},   /* beyond the last */
+        {"\xffx\x80", "\"?x?\""},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_str out = WEIR_STR_INIT(64);
+        struct weir_json j = weir_json_begin(&out);
+        weir_json_cstr(&j, rows[i].text);
+        assert_string_equal(weir_str_cstr(&out), rows[i].want);
+        weir_str_release(&out);
+    }
+}
+
 static void json_is_escaped_and_bounded(void **state)
 {
     (void)state;
@@ -350,6 +377,7 @@ int main(void)
         cmocka_unit_test(globs_and_suggestions),
         cmocka_unit_test(text_must_be_clean_utf8),
         cmocka_unit_test(json_is_escaped_and_bounded),
+        cmocka_unit_test(json_is_utf8_whatever_the_text_is),
         cmocka_unit_test(the_map_agrees_with_a_plain_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
