@@ -240,6 +240,39 @@ int agents_init(struct broker *b, struct weir_err *err)
     return b->store->ops->each_live_task(b->store, restore_runs, b, err);
 }
 
+/* A rented machine that is over does not come back: its place is freed, as there may be any number over time. */
+static bool is_over(struct broker *b, const struct agent *a)
+{
+    struct weir_node_view v;
+    return a->lease.v != 0 && a->parked == NULL && a->runs.n == 0 &&
+           (!weir_core_node(weir_engine_core(b->engine), a->node, &v) || v.state == WEIR_NODE_GONE);
+}
+
+static void agent_free(struct agent *a)
+{
+    agents_clear_queue(a);
+    weir_vec_release(&a->queue);
+    weir_vec_release(&a->runs);
+    free(a);
+}
+
+static void drop_over(struct broker *b)
+{
+    for (size_t i = b->agents.n; i-- > 0;) {
+        struct agent *a = b->agents.p[i];
+        if (!is_over(b, a)) {
+            continue;
+        }
+        agents_close_session(b, a);
+        (void)weir_map_remove(&b->agent_of_node, a->node.v);
+        b->agents.p[i] = b->agents.p[--b->agents.n];
+        if (i < b->agents.n) {
+            weir_map_put(&b->agent_of_node, b->agents.p[i]->node.v, i);
+        }
+        agent_free(a);
+    }
+}
+
 void agents_clear_queue(struct agent *a)
 {
     for (size_t i = 0; i < a->queue.n; i++) {
@@ -251,10 +284,7 @@ void agents_clear_queue(struct agent *a)
 void agents_free(struct broker *b)
 {
     for (size_t i = 0; i < b->agents.n; i++) {
-        agents_clear_queue(b->agents.p[i]);
-        weir_vec_release(&b->agents.p[i]->queue);
-        weir_vec_release(&b->agents.p[i]->runs);
-        free(b->agents.p[i]);
+        agent_free(b->agents.p[i]);
     }
     weir_vec_release(&b->agents);
     weir_map_release(&b->agent_of_node);
@@ -457,6 +487,7 @@ void agents_order(struct broker *b, const struct weir_order *o)
         struct weir_lease_view lease;
         if (weir_core_lease(weir_engine_core(b->engine), o->effect.lease, &lease)) {
             struct agent *rented = agents_make(b, lease.node);
+            rented->lease = lease.id;
             rented->lease_expires = o->effect.u.lease_extend.expires;
             if (rented->parked != NULL) {
                 answer_sync(b, rented); /* it must know in time */
@@ -761,4 +792,5 @@ void agents_tick(struct broker *b)
         agents_lose_node(b, a);
         give_up_unbegun(b, a);
     }
+    drop_over(b);
 }
