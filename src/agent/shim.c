@@ -372,8 +372,14 @@ static int open_copy(struct supervisor *s, const char *pattern, int *ret_fd, str
     if (name.overflowed || n < 0 || (size_t)n >= sizeof path) {
         rc = weir_fail(err, -WEIR_EIO, "output file name '%.100s...' is too long", z);
     } else {
-        *ret_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | mode, 0644);
-        rc = *ret_fd < 0 ? weir_fail(err, -WEIR_EIO, "output file '%.200s': %s", path, strerror(errno)) : 0;
+        /* a pipe would hold the supervisor up, and with it every stop, until somebody reads */
+        struct stat st;
+        *ret_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | mode, 0644);
+        if (*ret_fd < 0 || fstat(*ret_fd, &st) < 0) {
+            rc = weir_fail(err, -WEIR_EIO, "output file '%.200s': %s", path, strerror(errno));
+        } else if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) {
+            rc = weir_fail(err, -WEIR_EIO, "output file '%.200s' is not a file", path);
+        }
     }
     weir_str_release(&name);
     return rc;

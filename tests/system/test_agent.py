@@ -486,6 +486,18 @@ def test_slurm_files_are_written_too(w):
     assert sorted(b.text(run).splitlines()) == ["err", "out 7 12"]
 
 
+def test_an_output_file_that_is_a_pipe_is_refused(w):
+    b = w.broker
+    w.agent()
+    pipe = os.path.join(w.dir, "pipe")
+    os.mkfifo(pipe)
+    check(b.ended(b.start(1, {"run": "echo x", "stdout": pipe})), {"reason": "start_failed"})
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    check(b.ended(b.start(2, {"run": "echo x", "stdout": pipe})), {"reason": "start_failed"})
+    os.close(reader)
+    check(b.ended(b.start(3, {"run": "echo x", "stdout": "/dev/null"})), {"reason": "exit", "exit_code": 0})
+
+
 def test_forget_deletes_the_run(w):
     b = w.broker
     w.agent()
