@@ -516,6 +516,7 @@ static void stop(struct broker *b)
 {
     local_agent_stop(b);
     close_inbox(b);
+    b->flush_retry_ms = 0; /* there is no later */
     turn(b);
     commands_end_all(b);
     /* Every command is answered: the server frees what it has of each request. */
@@ -602,7 +603,8 @@ int weir_broker_main(const struct weir_broker_conf *conf, struct weir_err *err)
         (void)uv_prepare_stop(&prepare);
         uv_close((uv_handle_t *)&prepare, NULL);
         (void)uv_run(&b->loop, UV_RUN_NOWAIT);
-        weir_log(WEIR_LOG_NOTICE, "broker.stopped", "text=\"all is stored\"");
+        weir_log(WEIR_LOG_NOTICE, "broker.stopped", "text=\"%s\"",
+                 b->store_full ? "what could not be written was not acknowledged" : "all is stored");
     } else if (b->server != NULL) {
         weir_server_stop(b->server);
     }

@@ -51,6 +51,11 @@ def test_a_full_disk_is_told_at_once_and_loses_nothing(weir):
             result = b.run(*command, timeout=20)
             assert result.returncode == 74 and "free space" in result.stderr, (command, result)
         assert b.run("jobs", timeout=20).returncode == 0
+        b.stop()
+        log = (b.dir / "serve.log").read_text().splitlines()
+        assert "not acknowledged" in log[-1], log[-5:]
+        disk.grow("4m")
+        b.start()
         disk.grow("60m")
         until("new work to be taken again", lambda: b.run("submit", "-", input=spec).returncode == 0)
         b.kill()
