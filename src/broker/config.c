@@ -310,12 +310,14 @@ static int read_cost(struct loader *l, const struct doc *d, void *target)
     }
     for (const struct doc *k = d->first; k != NULL; k = k->next) {
         pool->has_purchase |= weir_sv_eq(k->key, WEIR_SV("purchase"));
-        pool->has_watts |= weir_sv_eq(k->key, WEIR_SV("busy_watts"));
+        pool->has_upkeep |= weir_sv_eq(k->key, WEIR_SV("upkeep_per_year"));
+        pool->has_idle_watts |= weir_sv_eq(k->key, WEIR_SV("idle_watts"));
+        pool->has_busy_watts |= weir_sv_eq(k->key, WEIR_SV("busy_watts"));
     }
     if (pool->cost.residual_micro > pool->cost.purchase_micro) {
         return fail_at(l, d, "residual is more than purchase");
     }
-    if (pool->has_watts && pool->cost.busy_watts < pool->cost.idle_watts) {
+    if (pool->has_busy_watts && pool->cost.busy_watts < pool->cost.idle_watts) {
         return fail_at(l, d, "busy_watts is less than idle_watts");
     }
     return 0;
@@ -483,30 +485,33 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
                                               const struct weir_gpu_table *gpus,
                                               int64_t assumed_rent_micro)
 {
-    struct weir_owned_cost cost = cost_default;
-    bool has_purchase = false;
-    bool has_watts = false;
+    struct weir_config_pool none = {.cost = cost_default};
+    const struct weir_config_pool *p = &none;
     for (size_t i = 0; i < c->n_pools; i++) {
-        if (weir_streq(c->pool[i].name, pool)) {
-            cost = c->pool[i].cost;
-            has_purchase = c->pool[i].has_purchase;
-            has_watts = c->pool[i].has_watts;
-        }
+        p = weir_streq(c->pool[i].name, pool) ? &c->pool[i] : p;
     }
-    if (!has_purchase) {
+    struct weir_owned_cost cost = p->cost;
+    if (!p->has_purchase) {
         int64_t year = weir_mul_div_sat(assumed_rent_micro, 365 * 24, 1);
         cost.purchase_micro = HOST_PURCHASE_UNITS * WEIR_MICRO_PER_UNIT + weir_mul_div_sat(year, node->gpus, 1);
         cost.residual_micro = cost.purchase_micro / 10;
+    }
+    if (!p->has_purchase && !p->has_upkeep) {
         cost.upkeep_micro_per_year = cost.purchase_micro / 20;
     }
-    if (!has_watts) {
-        cost.idle_watts = WATTS_HOST_IDLE;
-        cost.busy_watts = WATTS_HOST_IDLE + node->cpu_milli / 1000 * WATTS_PER_CORE;
-        if (node->gpus > 0 && node->gpu_model != WEIR_GPU_MODEL_ANY) {
-            const struct weir_gpu_model *m = weir_gpu_table_get(gpus, node->gpu_model);
-            cost.idle_watts += node->gpus * m->idle_watts;
-            cost.busy_watts += node->gpus * m->watts;
-        }
+    uint32_t idle = WATTS_HOST_IDLE;
+    uint32_t busy = WATTS_HOST_IDLE + node->cpu_milli / 1000 * WATTS_PER_CORE;
+    if (node->gpus > 0 && node->gpu_model != WEIR_GPU_MODEL_ANY) {
+        const struct weir_gpu_model *m = weir_gpu_table_get(gpus, node->gpu_model);
+        idle += node->gpus * m->idle_watts;
+        busy += node->gpus * m->watts;
+    }
+    /* where one of the two is given, the other is at least, or at most, that */
+    if (!p->has_busy_watts) {
+        cost.busy_watts = busy > cost.idle_watts ? busy : cost.idle_watts;
+    }
+    if (!p->has_idle_watts) {
+        cost.idle_watts = idle < cost.busy_watts ? idle : cost.busy_watts;
     }
     return cost;
 }

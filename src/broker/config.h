@@ -17,8 +17,11 @@ enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16 };
 struct weir_config_pool {
     char name[64];
     struct weir_owned_cost cost;
-    bool has_purchase; /* else a price is assumed; see weir_config_owned_cost */
-    bool has_watts;
+    /* what was given; the rest is assumed, see weir_config_owned_cost */
+    bool has_purchase;
+    bool has_upkeep;
+    bool has_idle_watts;
+    bool has_busy_watts;
 };
 
 struct weir_config_provider {
