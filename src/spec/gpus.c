@@ -67,7 +67,8 @@ static int parse_one(struct weir_sv text,
             return weir_fail(err, -WEIR_EUNSUPPORTED,
                              "'%.*s': TPUs are not supported; ask for a GPU", WEIR_SV_ARG(name));
         }
-        model = weir_gpu_table_intern(gpus, name);
+        /* the rest of the table is for GPUs that there are: a request may name anything */
+        model = weir_gpu_table_count(gpus) < GPU_MODELS_ASKED_MAX ? weir_gpu_table_intern(gpus, name) : weir_gpu_table_find(gpus, name);
         if (model == WEIR_GPU_MODEL_ANY) {
             return weir_fail(
                 err, -WEIR_ELIMIT,

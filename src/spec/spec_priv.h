@@ -18,6 +18,7 @@ enum {
     IMAGE_MAX_BYTES = 512,
     ARGS_MAX = 4096,
     GPU_NAME_MAX = 48,
+    GPU_MODELS_ASKED_MAX = WEIR_GPU_MODELS_MAX / 4 * 3,
     CPU_MILLI_MAX = 100000000, /* 100,000 cores */
     INDEX_MAX = 999999999,     /* of an array */
     LINE_MAX_BYTES = 8192,     /* of one #SBATCH line */

@@ -558,6 +558,26 @@ static void unknown_models_are_warned_of(void **state)
     weir_gpu_table_free(gpus);
 }
 
+static void requests_leave_room_for_models_that_there_are(void **state)
+{
+    (void)state;
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    struct weir_err err = {{0}};
+    int r = 0;
+    for (int i = 0; r == 0 && i < WEIR_GPU_MODELS_MAX; i++) {
+        char text[32];
+        struct weir_request request = {0};
+        (void)snprintf(text, sizeof text, "TYPO%d:1", i);
+        r = weir_spec_parse_gpus(weir_sv_of(text), gpus, &request, &err);
+    }
+    assert_int_equal(r, -WEIR_ELIMIT);
+    assert_non_null(strstr(err.text, "one unknown model too many"));
+    assert_int_not_equal(weir_gpu_table_intern(gpus, WEIR_SV("B9000")), WEIR_GPU_MODEL_ANY);
+    struct weir_request request = {0};
+    assert_int_equal(weir_spec_parse_gpus(WEIR_SV("B9000:1"), gpus, &request, &err), 0); /* now it is known */
+    weir_gpu_table_free(gpus);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -575,6 +595,7 @@ int main(void)
         cmocka_unit_test(the_gpu_syntax_of_the_command_line),
         cmocka_unit_test(finish_fills_defaults_once),
         cmocka_unit_test(unknown_models_are_warned_of),
+        cmocka_unit_test(requests_leave_room_for_models_that_there_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
