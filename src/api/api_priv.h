@@ -223,7 +223,7 @@ struct api_lane_state {
     bool is_started;
 };
 
-struct api_stream; /* log.c, events.c */
+struct api_stream; /* logs.c, events.c */
 
 struct weir_api {
     struct weir_api_conf conf;

@@ -137,7 +137,7 @@ struct weir_service {
     const struct weir_service_ops *ops;
 };
 
-/* ---- what the program gives to the API (api/api.h) ---- */
+/* ---- what the program gives to the API ---- */
 
 struct weir_api_conf {
     struct weir_service *service;

@@ -97,10 +97,10 @@ struct weir_bill_node {
     struct weir_task_id task;
 };
 
-/* What must be stored to go on after a restart; one per open node. */
 /* Of a meter that was stored before the counter was: the next reading only tells it. */
 #define WEIR_METER_COUNTER_UNKNOWN UINT64_MAX
 
+/* What must be stored to go on after a restart; one per open node. */
 struct weir_meter {
     struct weir_bill_node info;
     struct weir_wall opened;

@@ -177,7 +177,7 @@ struct broker {
 
     uv_loop_t loop;
     uv_async_t wake;
-    uv_timer_t timer; /* 100 ms while something waits, else later */
+    uv_timer_t timer; /* 200 ms while something waits, else up to a second */
     uv_signal_t on_term;
     uv_signal_t on_int;
     bool stopping;

@@ -571,7 +571,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         answer_with_offers(b, cmd, 0);
         break;
     case WEIR_COMMAND_SETTLE:
-        commands_finish(b, cmd, 0); /* broker_flush settles when it sees one */
+        commands_finish(b, cmd, 0); /* the flush settles where it sees one */
         break;
     case WEIR_COMMAND_ACCRUED:
         accrued(b, cmd);

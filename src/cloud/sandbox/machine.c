@@ -23,7 +23,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "base/parse.h"
 #include "base/vec.h"
 #include "cloud/sandbox/layout.h"
 #include "cloud/sandbox/sandbox.h"
