@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
 static const char *const formats[] = {"table", "json", NULL};
 
@@ -269,6 +270,32 @@ static void amounts_have_units(void **state)
     weir_str_release(&out);
 }
 
+static void progress_tells_share_rate_and_time_left(void **state)
+{
+    static const struct {
+        const char *what;
+        unsigned percent;
+        double per_second;
+        int64_t left_us;
+        const char *want;
+    } table[] = {
+        {"jobs", 0, 0, -1, "muri: 0 %"},
+        {"jobs", 34, 52301.4, 72 * WEIR_US_PER_S, "muri: 34 %, 52,301 jobs/s, 1m 12s left"},
+        {"jobs", 34, 1234567, 1, "muri: 34 %, 1,234,567 jobs/s, 1s left"},
+        {"runs", 99, 0.25, 7300 * WEIR_US_PER_S, "muri: 99 %, 0.25 runs/s, 2h 1m left"},
+        {"runs", 50, 999, WEIR_US_PER_S + 1, "muri: 50 %, 999 runs/s, 2s left"},
+        {NULL, 12, 250, 3 * WEIR_US_PER_S, "muri: reading, 12 %, 3s left"},
+        {"jobs", 100, 10, 0, "muri: 100 %"},
+    };
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(table); i++) {
+        struct weir_str out = WEIR_STR_INIT(256);
+        weir_progress_text(&out, "muri", table[i].what, table[i].percent, table[i].per_second, (struct weir_dur){table[i].left_us});
+        assert_string_equal(weir_str_cstr(&out), table[i].want);
+        weir_str_release(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +309,7 @@ int main(void)
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(nothing_that_came_in_drives_the_terminal),
         cmocka_unit_test(amounts_have_units),
+        cmocka_unit_test(progress_tells_share_rate_and_time_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

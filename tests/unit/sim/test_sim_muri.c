@@ -44,7 +44,8 @@ static struct weir_muri_outcome run(const struct weir_muri_job *job, size_t n, s
     struct weir_sim_result result;
     struct weir_muri_outcome out;
     weir_sim_result_init(&result, "muri");
-    weir_muri_run(job, n, cluster, policy, published, NULL, &result, &out);
+    const struct weir_muri_run run = {.job = job, .n = n, .cluster = cluster, .policy = policy, .published = published};
+    weir_muri_run(&run, &result, &out);
     weir_sim_result_release(&result);
     return out;
 }

@@ -222,13 +222,13 @@ static void what_is_asked_must_be_known(void **state)
         int code;
         const char *want;
     } rows[] = {
-        {"comitments", {0}, -WEIR_ENOTFOUND, "there is no suite 'comitments'; did you mean 'commitments'?; the suites are: "},
-        {"qqq", {0}, -WEIR_ENOTFOUND, "there is no suite 'qqq'; the suites are: "},
+        {"comitments", {0}, -WEIR_EINVAL, "there is no suite 'comitments'; did you mean 'commitments'?; the suites are: "},
+        {"qqq", {0}, -WEIR_EINVAL, "there is no suite 'qqq'; the suites are: "},
         {"commitments", {.policies = "weir,best"}, -WEIR_EINVAL,
          "--policies: suite commitments has no policy 'best'; it has on-demand,deterministic,"},
         {"commitments", {.policies = ""}, -WEIR_EINVAL, "--policies: suite commitments has no policy ''"},
         {"commitments", {.series = "x"}, -WEIR_EINVAL, "--series means nothing to suite commitments; it reads --jobs, --schedule"},
-        {"forecast", {.schedule = "x"}, -WEIR_EINVAL, "--schedule means nothing to suite forecast; it reads --series"},
+        {"forecast", {.schedule = "x"}, -WEIR_EINVAL, "--schedule means nothing to suite forecast: it forecasts demand"},
         {"forecast", {0}, -WEIR_EINVAL, "say where the input is: --series FILE"},
     };
     struct weir_sim_result r;

@@ -162,7 +162,7 @@ static void a_bad_table_is_refused_by_file_line_and_column(void **state)
     } rows[] = {
         {"", "is empty"},
         {"submit_unix,duration_s\n1,2\n", ":1: there is no column 'gpus'"},
-        {"submit_unix,duration_s,gpus\n", "--trim 0 leaves none of 0 jobs"},
+        {"submit_unix,duration_s,gpus\n", " has no jobs: nothing follows its first line"},
         {"submit_unix,duration_s,gpus\n1,2,1\nx,2,1\n", ":3: column 'submit_unix'"},
         {"submit_unix,duration_s,gpus\n1,2,1\n1,-2,1\n", ":3: column 'duration_s'"},
         {"submit_unix,duration_s,gpus\n1,2,0\n", ":2: column 'gpus'"},
