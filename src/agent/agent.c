@@ -204,6 +204,10 @@ static int make_dirs(struct agent *a, struct weir_err *err)
     if (flock(a->lock_fd, LOCK_EX | LOCK_NB) < 0) {
         return weir_fail(err, -WEIR_EINUSE, "agent: another agent runs on '%.300s'; stop it, or give this one a directory of its own", a->dir);
     }
+    /* For people and the broker, so that they can end it. */
+    if (ftruncate(a->lock_fd, 0) < 0 || dprintf(a->lock_fd, "%ld\n", (long)getpid()) < 0) {
+        return weir_fail(err, -WEIR_EIO, "agent: cannot write '%.300s': %s", path, strerror(errno));
+    }
     a->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     return a->null_fd < 0 ? weir_fail(err, -WEIR_EIO, "agent: /dev/null: %s", strerror(errno)) : 0;
 }

@@ -110,6 +110,7 @@ static int apply_size(const struct weir_args *args, struct weir_spec *s, struct 
         if (r < 0) {
             return weir_fail_prefix(err, r, "option '--gpus'");
         }
+        weir_spec_warn_gpus(s, gpus);
     }
     text = weir_args_text(args, "cpus");
     if (text != NULL) {

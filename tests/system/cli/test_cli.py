@@ -287,6 +287,10 @@ def bill_check(b):
     equal(r.code, 0, r)
     golden("bill-check.txt", r.out)
     b.replies[("GET", "/v1/bill/check")] = (200, dict(o, balanced=False, error="node 2: 1 over"))
+    for option in (["--from", "2026-01-01"], ["--month", "2026-11"], ["--by", "user"], ["--format", "csv"], ["--job", "1"]):
+        r = weir(b, "bill", "--check", *option)
+        equal(r.code, 2, r)
+        check(f"options '--check' and '{option[0]}' do not go together" in r.err, r)
     r = weir(b, "bill", "--check")
     equal((r.code, r.err), (65, "weir: bill: the ledger is not balanced: node 2: 1 over\n"))
 
