@@ -203,7 +203,7 @@ static int fail_status(const struct weir_client *a, const struct weir_http_reply
         }
     }
     if (code == -WEIR_EUNAUTH) {
-        r = weir_fail(err, code, "%s: the broker at %s %s", message, a->url,
+        r = weir_fail(err, code, "the broker at %s %s (the file 'token' in its data directory has one)", a->url,
                       a->token == NULL ? "wants a token: set WEIR_TOKEN"
                                        : "does not take this token: check WEIR_TOKEN");
     } else {

@@ -58,10 +58,10 @@ def tokens(b):
     b.token = "secret"
     r = weir(b, "jobs")
     equal(r.code, 77, r)
-    check("set WEIR_TOKEN" in r.err, r)
+    equal(r.err, f"weir: jobs: the broker at {b.url} wants a token: set WEIR_TOKEN (the file 'token' in its data directory has one)\n")
     r = weir(b, "jobs", WEIR_TOKEN="wrong")
     equal(r.code, 77, r)
-    check("check WEIR_TOKEN" in r.err and "wrong" not in r.err, r)
+    equal(r.err, f"weir: jobs: the broker at {b.url} does not take this token: check WEIR_TOKEN (the file 'token' in its data directory has one)\n")
     equal(weir(b, "jobs", WEIR_TOKEN="secret").code, 0)
     with tempfile.TemporaryDirectory() as d:
         os.makedirs(d + "/weir")
