@@ -134,7 +134,7 @@ def wait_for_all(demo, job):
     counts = {}
 
     def words():
-        return ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "the job"
+        return "the tasks: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)
 
     def ended():
         state = demo.json("show", job)

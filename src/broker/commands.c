@@ -381,6 +381,10 @@ static void node_op(struct broker *b, struct weir_command *cmd)
     } else if (cmd->u.node.op == WEIR_NODE_OP_REMOVE && v.spec.lease.v != 0) {
         r = weir_fail(&cmd->err, -WEIR_ECONFLICT, "node %" PRIu64 " is rented: end its lease %" PRIu64 " instead ('weir leases end %" PRIu64 "')",
                       cmd->u.node.node.v, v.spec.lease.v, v.spec.lease.v);
+    } else if (cmd->u.node.op == WEIR_NODE_OP_REMOVE && agents_is_there(b, cmd->u.node.node)) {
+        /* nothing would tell its agent, and the host would be idle without a word */
+        r = weir_fail(&cmd->err, -WEIR_ECONFLICT, "the agent of node %" PRIu64 " is there: drain the node ('weir nodes drain'), end its agent, then remove it",
+                      cmd->u.node.node.v);
     } else {
         r = weir_engine_event(b->engine, &ev, &cmd->err);
     }

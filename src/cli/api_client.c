@@ -60,7 +60,7 @@ int weir_client_url_of(const char *text, char **ret, struct weir_err *err)
         s.n--;
     }
     bool has_scheme = weir_sv_starts(s, WEIR_SV("http://")) || weir_sv_starts(s, WEIR_SV("https://"));
-    bool other_scheme = !has_scheme && s.n > 0 && memmem(s.p, s.n, "://", 3) != NULL;
+    bool other_scheme = !has_scheme && s.n > 0 && (memmem(s.p, s.n, "://", 3) != NULL || s.p[s.n - 1] == ':');
     struct weir_str url = WEIR_STR_INIT(URL_BYTES_MAX);
     weir_str_adds(&url, has_scheme ? "" : "http://");
     weir_str_add(&url, s.p, s.n);

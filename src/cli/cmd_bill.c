@@ -281,6 +281,9 @@ static int bill(struct weir_client *api, const struct weir_args *args, struct we
         print_csv(o);
     } else {
         print_table(o);
+        if (json_array_size(json_object_get(o, "rows")) == 0) {
+            weir_talk("bill: nothing is booked for that");
+        }
     }
     json_decref(o);
     return 0;

@@ -205,6 +205,18 @@ def test_a_host_is_offered_once_unless_its_parts_are_declared(weir):
             assert {n["name"] for n in b.json("nodes")} & {"n2", "n3"} == {"n2"}
 
 
+def test_only_a_node_without_its_agent_is_removed(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        for how in ([], ["drain"]):
+            if how:
+                b.ok("nodes", *how, "n2")
+            refused = b.run("nodes", "remove", "n2")
+            assert refused.returncode == 4 and "end its agent, then remove it" in refused.stderr, refused
+        agents.end("n2")
+        until("the broker to know", lambda: b.run("nodes", "remove", "n2").returncode == 0)
+        assert [n["name"] for n in b.json("nodes") if n["name"] == "n2"] == []
+
+
 def test_what_goes_on_without_the_server_says_how_it_is_ended(weir):
     with Broker(weir, gpus="A100:2") as b:
         job = b.submit({"name": "long", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 600"})

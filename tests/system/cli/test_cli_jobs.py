@@ -413,6 +413,16 @@ def wait_gives_up_at_its_timeout(b):
 
 
 @test
+def an_attempt_that_no_task_has_had_is_not_found(b):
+    b.add(job(13, tasks=2, array="0-1"), task(13, 0), task(13, 1))
+    b.logs[(13, 0, 2)] = b"second\n"
+    r = weir(b, "logs", "13", "--attempt", "2")
+    equal((r.code, r.out), (0, "13_0| second\n"), r)
+    r = weir(b, "logs", "13", "--attempt", "3")
+    equal((r.code, r.err), (3, "weir: logs: no task of job 13 has had attempt 3\n"), r)
+
+
+@test
 def cancel_says_what_was_cancelled(b):
     table = [  # what is named, the job as it stands then, what is said
         ("12", {}, "job 12 (train): cancelled"),

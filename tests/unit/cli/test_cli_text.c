@@ -270,6 +270,33 @@ static void amounts_have_units(void **state)
     weir_str_release(&out);
 }
 
+static void text_is_wrapped_at_blanks_under_itself(void **state)
+{
+    static const struct {
+        size_t width;
+        const char *text;
+        const char *want;
+    } table[] = {
+        {0, "one two three\n", "one two three\n"},
+        {20, "", ""},
+        {20, "\n\n", "\n\n"},
+        {13, "one two three", "one two three"},
+        {12, "one two three\nfour", "one two\nthree\nfour"},
+        {8, "one two   three four\n", "one two\nthree\nfour\n"},
+        {24, "  --name X  what it is and does\n", "  --name X  what it is\n            and does\n"},
+        {24, "  indented text that goes on", "  indented text that\n  goes on"},
+        {8, "unbreakable and so on", "unbreakable and so on"},
+        {9, "d\xc3\xa9j\xc3\xa0 vu two", "d\xc3\xa9j\xc3\xa0 vu\ntwo"},
+    };
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(table); i++) {
+        struct weir_str out = WEIR_STR_INIT(256);
+        weir_out_wrap(&out, weir_sv_of(table[i].text), table[i].width);
+        assert_string_equal(weir_str_cstr(&out), table[i].want);
+        weir_str_release(&out);
+    }
+}
+
 static void progress_tells_share_rate_and_time_left(void **state)
 {
     static const struct {
@@ -309,6 +336,7 @@ int main(void)
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(nothing_that_came_in_drives_the_terminal),
         cmocka_unit_test(amounts_have_units),
+        cmocka_unit_test(text_is_wrapped_at_blanks_under_itself),
         cmocka_unit_test(progress_tells_share_rate_and_time_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
