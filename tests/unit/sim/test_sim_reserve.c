@@ -11,39 +11,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "sim/demand.h"
 #include "sim/sim.h"
 
-static char dir[] = "/tmp/weir-test-reserve-XXXXXX";
-static char path[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(path, sizeof path, "%s/input", dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    (void)unlink(path);
-    return rmdir(dir);
-}
-
-static void put(const char *text)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fputs(text, f) >= 0, true);
-    assert_int_equal(fclose(f), 0);
-}
+#include "temp_files.h"
 
 #define HEAD "submit_unix,duration_s,gpus\n"
 
