@@ -47,9 +47,9 @@ const struct weir_opt weir_opts_sim[] = {
     {0},
 };
 
-static void show_progress(void *user, const char *what, uint64_t done, uint64_t total)
+static void show_progress(void *user, const char *what, const char *unit, uint64_t done, uint64_t total)
 {
-    weir_progress_show(user, what, done, total, weir_clock_mono(&weir_clock_os));
+    weir_progress_show(user, what, unit, done, total, weir_clock_mono(&weir_clock_os));
 }
 
 /* Decimal places that a column of figures needs for people: five digits of the largest, none that are zero everywhere. */

@@ -40,17 +40,17 @@ static void add_rate(struct weir_str *out, double per_second)
     }
 }
 
-void weir_progress_text(struct weir_str *out, const char *label, const char *what, unsigned percent, double per_second,
-                        struct weir_dur left)
+void weir_progress_text(struct weir_str *out, const struct weir_progress *p, unsigned percent, double per_second, struct weir_dur left)
 {
-    weir_str_addf(out, "%s: %s%u %%", label, what == NULL ? "reading, " : "", percent);
+    weir_str_addf(out, "%s%s%s%s%u %%", p->label == NULL ? "" : p->label, p->label == NULL ? "" : ": ", p->what == NULL ? "" : p->what,
+                  p->what == NULL ? "" : ", ", percent);
     if (left.us <= 0) {
         return;
     }
-    if (what != NULL) {
+    if (p->unit != NULL) {
         weir_str_adds(out, ", ");
         add_rate(out, per_second);
-        weir_str_addf(out, " %s/s", what);
+        weir_str_addf(out, " %s/s", p->unit);
     }
     char buf[WEIR_RFC3339_SIZE];
     weir_str_addf(out, ", %s left", weir_dur_format(weir_dur_s((left.us + WEIR_US_PER_S - 1) / WEIR_US_PER_S), buf));
@@ -66,7 +66,7 @@ static void draw(struct weir_progress *p, uint64_t done, uint64_t total, struct 
         left.us = left_s < 1e9 ? (int64_t)(left_s * 1e6) : -1;
     }
     struct weir_str text = WEIR_STR_INIT(256);
-    weir_progress_text(&text, p->label, p->what, (unsigned)((double)done * 100 / (double)total), per_second, left);
+    weir_progress_text(&text, p, (unsigned)((double)done * 100 / (double)total), per_second, left);
     struct weir_sv seen = weir_out_prefix(weir_str_sv(&text), p->width > 1 ? p->width - 1 : 1);
     (void)fprintf(stderr, "\r\033[K%.*s", WEIR_SV_ARG(seen));
     weir_str_release(&text);
@@ -74,15 +74,21 @@ static void draw(struct weir_progress *p, uint64_t done, uint64_t total, struct 
     p->drawn = now;
 }
 
-void weir_progress_show(struct weir_progress *p, const char *what, uint64_t done, uint64_t total, struct weir_mono now)
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && weir_streq(a, b));
+}
+
+void weir_progress_show(struct weir_progress *p, const char *what, const char *unit, uint64_t done, uint64_t total,
+                        struct weir_mono now)
 {
     if (!p->live || total == 0) {
         return;
     }
     done = done < total ? done : total;
-    bool same = p->what == what || (p->what != NULL && what != NULL && weir_streq(p->what, what));
-    if (!same || done < p->newer.done) {
+    if (!is_same(p->what, what) || !is_same(p->unit, unit) || done < p->newer.done) {
         p->what = what;
+        p->unit = unit;
         p->newer = p->older = (struct weir_progress_mark){now, done};
     }
     if (is_over(p->newer.at, now, MARK_MS)) {

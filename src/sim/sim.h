@@ -29,8 +29,9 @@ struct weir_sim_options {
     const char *prices;
     const char *policies;
     const char *schedule; /* folder for schedules, one file a row */
-    /* Called now and then: done of total things, what naming them in the plural, or being NULL while a file is read. NULL: nobody looks. */
-    void (*progress)(void *user, const char *what, uint64_t done, uint64_t total);
+    /* Called now and then with what is done of total; NULL: nobody looks. what: what is being done; unit: what is counted, in the
+     * plural. Either may be NULL. */
+    void (*progress)(void *user, const char *what, const char *unit, uint64_t done, uint64_t total);
     void *user;
 };
 
@@ -79,12 +80,13 @@ int weir_sim_list_micro(const char *text, const char *option, int64_t min, int64
                         struct weir_err *err);
 /* Is the policy among those asked for (all where none was named)? */
 bool weir_sim_wants(const struct weir_sim_options *o, const char *policy);
+/* For work that is no count of things: "reading", in permille. */
 void weir_sim_progress(const struct weir_sim_options *o, const char *what, uint64_t done, uint64_t total);
 
 /* Counts the work of a suite as it gets done, and tells it. */
 struct weir_sim_meter {
     const struct weir_sim_options *o;
-    const char *what; /* the things counted, in the plural */
+    const char *unit; /* the things counted, in the plural */
     uint64_t total;
     uint64_t done;
 };

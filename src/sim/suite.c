@@ -283,14 +283,17 @@ bool weir_sim_wants(const struct weir_sim_options *o, const char *policy)
 void weir_sim_progress(const struct weir_sim_options *o, const char *what, uint64_t done, uint64_t total)
 {
     if (o->progress != NULL) {
-        o->progress(o->user, what, done, total);
+        o->progress(o->user, what, NULL, done, total);
     }
 }
 
 void weir_sim_meter_add(struct weir_sim_meter *m, uint64_t n)
 {
-    if (m != NULL) {
-        m->done += n;
-        weir_sim_progress(m->o, m->what, m->done, m->total);
+    if (m == NULL) {
+        return;
+    }
+    m->done += n;
+    if (m->o->progress != NULL) {
+        m->o->progress(m->o->user, NULL, m->unit, m->done, m->total);
     }
 }

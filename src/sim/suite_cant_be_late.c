@@ -238,7 +238,7 @@ int weir_sim_suite_cant_be_late(const struct weir_sim_options *o, struct weir_si
         return r;
     }
     WEIR_CLEANUP(weir_freep) struct weir_sim_spot_sum *sum = weir_calloc(POLICIES * in.n_cases, sizeof *sum);
-    struct weir_sim_meter meter = {.o = o, .what = "scenarios"};
+    struct weir_sim_meter meter = {.o = o, .unit = "scenarios"};
     for (size_t p = 0; p < POLICIES; p++) {
         meter.total += weir_sim_wants(o, policies[p].name) ? in.n_cases * in.windows.n : 0;
     }

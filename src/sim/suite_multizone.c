@@ -294,7 +294,7 @@ int weir_sim_suite_multizone(const struct weir_sim_options *o, struct weir_sim_r
         return r;
     }
     WEIR_CLEANUP(weir_freep) struct weir_sim_spot_sum *sum = weir_calloc(POLICIES * in.n_sets, sizeof *sum);
-    struct weir_sim_meter meter = {.o = o, .what = "scenarios"};
+    struct weir_sim_meter meter = {.o = o, .unit = "scenarios"};
     for (size_t p = 0; p < POLICIES; p++) {
         meter.total += weir_sim_wants(o, policies[p].name) ? in.n : 0;
     }

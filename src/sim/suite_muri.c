@@ -198,7 +198,7 @@ static int run_trace(const struct weir_sim_options *o, const char *path, struct 
     char name[WEIR_SIM_TEXT_SIZE];
     weir_sim_name(path, name, sizeof name);
     int r = read_trace(path, cluster, &t, err);
-    struct weir_sim_meter meter = {.o = o, .what = "jobs"};
+    struct weir_sim_meter meter = {.o = o, .unit = "jobs"};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
         meter.total += weir_sim_wants(o, policies[i].name) ? 2 * t.job.n : 0;
     }

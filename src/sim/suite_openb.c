@@ -363,7 +363,7 @@ static int run_all(const struct weir_sim_options *o, const struct lists *l, cons
         .task = l->task.p,
         .n_tasks = l->task.n,
     };
-    struct weir_sim_meter meter = {.o = o, .what = "runs"};
+    struct weir_sim_meter meter = {.o = o, .unit = "runs"};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
         meter.total += weir_sim_wants(o, policies[i].name) ? seeds.n : 0;
     }

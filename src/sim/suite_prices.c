@@ -184,7 +184,7 @@ static int read_prices(struct prices *s, const struct weir_sim_options *o, struc
         }
         r = r < 0 ? r : read_change(s, in, &total, err);
         if (total % 65536 == 0) {
-            weir_sim_progress(o, NULL, weir_sim_input_permille(in), 1000);
+            weir_sim_progress(o, "reading", weir_sim_input_permille(in), 1000);
         }
     }
     if (r == 0 && total == 0) {
@@ -547,7 +547,7 @@ int weir_sim_suite_prices(const struct weir_sim_options *o, struct weir_sim_resu
         return r;
     }
     /* A series is done once for hold, and once with the others of its type. */
-    struct weir_sim_meter meter = {.o = o, .what = "series", .total = (weir_sim_wants(o, "hold") ? 2 : 1) * s.n};
+    struct weir_sim_meter meter = {.o = o, .unit = "series", .total = (weir_sim_wants(o, "hold") ? 2 : 1) * s.n};
     if (weir_sim_wants(o, "hold")) {
         add_holds(&s, &meter, result);
     }

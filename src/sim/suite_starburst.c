@@ -104,7 +104,7 @@ static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct
         }
         weir_vec_push(&v, j);
         if (v.n % 65536 == 0) {
-            weir_sim_progress(o, NULL, weir_sim_input_permille(in), 1000);
+            weir_sim_progress(o, "reading", weir_sim_input_permille(in), 1000);
         }
     }
     *ret = (struct weir_starburst_jobs){v.p, v.n};
@@ -329,7 +329,7 @@ static int run_all(struct suite *s, struct weir_err *err)
     for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
         runs += s->n_nodes * points_of(s, policy[k]);
     }
-    s->meter = (struct weir_sim_meter){.o = s->o, .what = "jobs", .total = (uint64_t)runs * s->jobs.n};
+    s->meter = (struct weir_sim_meter){.o = s->o, .unit = "jobs", .total = (uint64_t)runs * s->jobs.n};
     int r = 0;
     for (size_t i = 0; i < s->n_nodes; i++) {
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {

@@ -300,24 +300,28 @@ static void text_is_wrapped_at_blanks_under_itself(void **state)
 static void progress_tells_share_rate_and_time_left(void **state)
 {
     static const struct {
+        const char *label;
         const char *what;
+        const char *unit;
         unsigned percent;
         double per_second;
         int64_t left_us;
         const char *want;
     } table[] = {
-        {"jobs", 0, 0, -1, "muri: 0 %"},
-        {"jobs", 34, 52301.4, 72 * WEIR_US_PER_S, "muri: 34 %, 52,301 jobs/s, 1m 12s left"},
-        {"jobs", 34, 1234567, 1, "muri: 34 %, 1,234,567 jobs/s, 1s left"},
-        {"runs", 99, 0.25, 7300 * WEIR_US_PER_S, "muri: 99 %, 0.25 runs/s, 2h 1m left"},
-        {"runs", 50, 999, WEIR_US_PER_S + 1, "muri: 50 %, 999 runs/s, 2s left"},
-        {NULL, 12, 250, 3 * WEIR_US_PER_S, "muri: reading, 12 %, 3s left"},
-        {"jobs", 100, 10, 0, "muri: 100 %"},
+        {"muri", NULL, "jobs", 0, 0, -1, "muri: 0 %"},
+        {"muri", NULL, "jobs", 34, 52301.4, 72 * WEIR_US_PER_S, "muri: 34 %, 52,301 jobs/s, 1m 12s left"},
+        {"muri", NULL, "jobs", 34, 1234567, 1, "muri: 34 %, 1,234,567 jobs/s, 1s left"},
+        {"muri", NULL, "runs", 99, 0.25, 7300 * WEIR_US_PER_S, "muri: 99 %, 0.25 runs/s, 2h 1m left"},
+        {"muri", NULL, "runs", 50, 999, WEIR_US_PER_S + 1, "muri: 50 %, 999 runs/s, 2s left"},
+        {"muri", "reading", NULL, 12, 250, 3 * WEIR_US_PER_S, "muri: reading, 12 %, 3s left"},
+        {NULL, "local-only", "tasks", 12, 2500, 3 * WEIR_US_PER_S, "local-only, 12 %, 2,500 tasks/s, 3s left"},
+        {"muri", NULL, "jobs", 100, 10, 0, "muri: 100 %"},
     };
     (void)state;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(table); i++) {
         struct weir_str out = WEIR_STR_INIT(256);
-        weir_progress_text(&out, "muri", table[i].what, table[i].percent, table[i].per_second, (struct weir_dur){table[i].left_us});
+        const struct weir_progress p = {.label = table[i].label, .what = table[i].what, .unit = table[i].unit};
+        weir_progress_text(&out, &p, table[i].percent, table[i].per_second, (struct weir_dur){table[i].left_us});
         assert_string_equal(weir_str_cstr(&out), table[i].want);
         weir_str_release(&out);
     }
