@@ -199,7 +199,7 @@ const struct weir_cli_command weir_cli_commands[] = {
         .summary = "List nodes; take them out of service and back",
         .help =
             "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
-            "that will not come back: what ran there is lost and runs again elsewhere. A node is named by its name or "
+            "that will not come back (its agent has ended): what ran there is lost and runs again elsewhere. A node is named by its name or "
             "id.",
         .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\n",
         .operands_max = 1000,
