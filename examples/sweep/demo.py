@@ -25,6 +25,23 @@ def say(text):
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
 
+class Progress:
+    """A line on a terminal that is redrawn in place and goes at the end; nothing elsewhere."""
+
+    def __init__(self):
+        self.live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.began = time.monotonic()
+
+    def show(self, text):
+        if self.live:
+            line = f"{text}, {time.monotonic() - self.began:.0f} s"
+            print("\r\033[K" + line[:max(1, shutil.get_terminal_size().columns - 1)], end="", file=sys.stderr, flush=True)
+
+    def end(self):
+        if self.live:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
 class Demo:
     def __init__(self, weir):
         self.weir = str(pathlib.Path(weir).resolve())
@@ -57,13 +74,18 @@ class Demo:
         return json.loads(self.run(*args, "--json", show=False))
 
     def until(self, what, condition):
+        progress = Progress()
         end = time.monotonic() + WAIT_S
-        while time.monotonic() < end:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.25)
-        raise SystemExit(f"waited {WAIT_S} s for {what}; see {self.data}/serve.log")
+        try:
+            while time.monotonic() < end:
+                value = condition()
+                if value:
+                    return value
+                progress.show("waiting for " + (what() if callable(what) else what))
+                time.sleep(0.25)
+        finally:
+            progress.end()
+        raise SystemExit(f"waited {WAIT_S} s for {what() if callable(what) else what}; see {self.data}/serve.log")
 
     def stop(self):
         """Ends what was rented first, then the broker, and waits for both."""
@@ -108,6 +130,21 @@ def reclaim_one(demo, job):
     return task["id"]
 
 
+def wait_for_all(demo, job):
+    counts = {}
+
+    def words():
+        return "the tasks: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)
+
+    def ended():
+        state = demo.json("show", job)
+        counts.update(state["counts"])
+        return state["state"] in ("succeeded", "failed", "cancelled")
+
+    demo.until(words, ended)
+    demo.run("wait", job, check=False)
+
+
 def end_by_signal(number, _frame):
     raise SystemExit(128 + number)  # so that what was rented is ended on the way out
 
@@ -126,7 +163,7 @@ def main() -> int:
         job = demo.run("submit", path).strip()
         victim = reclaim_one(demo, job)
         say("All tasks end")
-        demo.run("wait", job, check=False)
+        wait_for_all(demo, job)
         demo.run("show", job)
         say(f"Task {victim} was moved, and went on from its checkpoint")
         demo.run("logs", victim)

@@ -176,7 +176,7 @@ static int make_dirs(struct agent *a, struct weir_err *err)
 {
     char path[WEIR_PATH_SIZE], real[WEIR_PATH_SIZE];
     if (a->conf->dir == NULL || strlen(a->conf->dir) >= sizeof a->dir) {
-        return weir_fail(err, -WEIR_EINVAL, "agent: the data directory is %s", a->conf->dir == NULL ? "not given" : "too long a name");
+        return weir_fail(err, -WEIR_EINVAL, "the data directory is %s", a->conf->dir == NULL ? "not given" : "too long a name");
     }
     /* all missing parents too */
     (void)snprintf(path, sizeof path, "%s", a->conf->dir);
@@ -188,24 +188,28 @@ static int make_dirs(struct agent *a, struct weir_err *err)
         }
     }
     if (mkdir(path, 0700) < 0 && errno != EEXIST) {
-        return weir_fail(err, -WEIR_EIO, "agent: cannot make directory '%.300s': %s", path, strerror(errno));
+        return weir_fail(err, -WEIR_EIO, "cannot make directory '%.300s': %s", path, strerror(errno));
     }
     if (realpath(path, real) == NULL || strlen(real) >= sizeof a->dir) {
-        return weir_fail(err, -WEIR_EIO, "agent: directory '%.300s': %s", path, strerror(errno));
+        return weir_fail(err, -WEIR_EIO, "directory '%.300s': %s", path, strerror(errno));
     }
     memcpy(a->dir, real, strlen(real) + 1);
     if (!weir_path_join(path, a->dir, "agent.lock")) {
-        return weir_fail(err, -WEIR_EINVAL, "agent: directory name too long");
+        return weir_fail(err, -WEIR_EINVAL, "directory name too long");
     }
     a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (a->lock_fd < 0) {
-        return weir_fail(err, -WEIR_EIO, "agent: cannot open '%.300s': %s", path, strerror(errno));
+        return weir_fail(err, -WEIR_EIO, "cannot open '%.300s': %s", path, strerror(errno));
     }
     if (flock(a->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        return weir_fail(err, -WEIR_EINUSE, "agent: another agent runs on '%.300s'; stop it, or give this one a directory of its own", a->dir);
+        return weir_fail(err, -WEIR_EINUSE, "another agent runs on '%.300s'; stop it, or give this one a directory of its own", a->dir);
+    }
+    /* For people and the broker, so that they can end it. */
+    if (ftruncate(a->lock_fd, 0) < 0 || dprintf(a->lock_fd, "%ld\n", (long)getpid()) < 0) {
+        return weir_fail(err, -WEIR_EIO, "cannot write '%.300s': %s", path, strerror(errno));
     }
     a->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    return a->null_fd < 0 ? weir_fail(err, -WEIR_EIO, "agent: /dev/null: %s", strerror(errno)) : 0;
+    return a->null_fd < 0 ? weir_fail(err, -WEIR_EIO, "/dev/null: %s", strerror(errno)) : 0;
 }
 
 static int make_id(struct agent *a, struct weir_err *err)
@@ -213,7 +217,7 @@ static int make_id(struct agent *a, struct weir_err *err)
     char path[WEIR_PATH_SIZE], temp[WEIR_PATH_SIZE], text[64];
     unsigned char random[16];
     if (!weir_path_join(path, a->dir, "agent_id") || !weir_path_join(temp, a->dir, "agent_id.new")) {
-        return weir_fail(err, -WEIR_EINVAL, "agent: directory name too long");
+        return weir_fail(err, -WEIR_EINVAL, "directory name too long");
     }
     long n = weir_slurp(path, text, sizeof text);
     if (n >= 32 && strspn(text, "0123456789abcdef") == 32) {
@@ -221,14 +225,14 @@ static int make_id(struct agent *a, struct weir_err *err)
         return 0;
     }
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-        return weir_fail(err, -WEIR_EIO, "agent: no random bytes: %s", strerror(errno));
+        return weir_fail(err, -WEIR_EIO, "no random bytes: %s", strerror(errno));
     }
     for (int i = 0; i < 16; i++) {
         (void)snprintf(a->agent_id + 2 * i, 3, "%02x", random[i]);
     }
     WEIR_CLEANUP(weir_closep) int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, a->agent_id, 32) != 32 || fsync(fd) < 0 || rename(temp, path) < 0) {
-        return weir_fail(err, -WEIR_EIO, "agent: cannot write '%.300s': %s", path, strerror(errno));
+        return weir_fail(err, -WEIR_EIO, "cannot write '%.300s': %s", path, strerror(errno));
     }
     return 0;
 }
@@ -342,7 +346,7 @@ static int open_tell(struct agent *a, struct weir_err *err)
     (void)unlinkat(dir, WEIR_SHIM_SOCKET, 0);
     a->tell_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (a->tell_fd < 0 || bind(a->tell_fd, (const struct sockaddr *)&at, sizeof at) < 0) {
-        return weir_fail(err, -WEIR_EIO, "agent: socket in '%.300s': %s", a->dir, strerror(errno));
+        return weir_fail(err, -WEIR_EIO, "socket in '%.300s': %s", a->dir, strerror(errno));
     }
     return 0;
 }
@@ -351,7 +355,7 @@ static int open_loop(struct agent *a, struct weir_err *err)
 {
     int rc = uv_loop_init(&a->loop);
     if (rc < 0) {
-        return weir_fail(err, -WEIR_EIO, "agent: event loop: %s", uv_strerror(rc));
+        return weir_fail(err, -WEIR_EIO, "event loop: %s", uv_strerror(rc));
     }
     (void)uv_timer_init(&a->loop, &a->wake);
     (void)uv_timer_init(&a->loop, &a->energy);
@@ -421,7 +425,7 @@ static int run(struct agent *a, struct weir_err *err)
             (void)uv_run(&a->loop, UV_RUN_DEFAULT);
         }
         weir_log(WEIR_LOG_NOTICE, "agent.end", "node=\"%s\" text=\"%s\"", a->self.name, a->exit_text);
-        rc = a->exit_code == 0 ? 0 : weir_fail(err, a->exit_code, "agent: %s", a->exit_text);
+        rc = a->exit_code == 0 ? 0 : weir_fail(err, a->exit_code, "%s", a->exit_text);
     }
     a->exiting = true;
     close_loop(a);
@@ -461,7 +465,7 @@ static void raise_file_limit(struct agent *a)
 int weir_agent_main(const struct weir_agent_conf *conf, struct weir_err *err)
 {
     if (conf->url == NULL || conf->url[0] == '\0') {
-        return weir_fail(err, -WEIR_EINVAL, "agent: the broker's URL is not given");
+        return weir_fail(err, -WEIR_EINVAL, "the broker's URL is not given");
     }
     struct agent *a = weir_alloc(sizeof *a);
     a->conf = conf;

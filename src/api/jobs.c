@@ -139,6 +139,14 @@ static void dry_run_finish(struct api_call *call)
     struct weir_json j = weir_json_begin(&out);
     weir_json_object(&j);
     weir_json_kv_bool(&j, "possible", call->cmd.flag);
+    weir_json_kv_u64(&j, "tasks", weir_spec_task_count(call->spec));
+    weir_json_key(&j, "parallel_max");
+    if (call->spec->array_parallel > 0) {
+        weir_json_u64(&j, call->spec->array_parallel);
+    } else {
+        weir_json_null(&j);
+    }
+    weir_json_kv_u64(&j, "room", call->cmd.room);
     weir_json_key(&j, "explain");
     struct weir_store *s = api_reader_take(call->api, &which);
     int rc = explain_now(s, call, NULL, &j, &err);

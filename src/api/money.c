@@ -189,6 +189,10 @@ void api_handle_bill(struct api_request *rq)
     if (rc == 0 && to->is_given && q->filter.to.us <= q->filter.from.us) {
         rc = weir_fail(&rq->err, -WEIR_EINVAL, "to is not after from");
     }
+    if (rc == 0 && q->filter.from.us > weir_clock_wall(rq->api->conf.clock).us) {
+        char buf[WEIR_RFC3339_SIZE];
+        rc = weir_fail(&rq->err, -WEIR_EINVAL, "from %s is in the future: nothing is billed ahead", weir_wall_format(q->filter.from, buf));
+    }
     if (rc < 0) {
         free(q);
         api_fail(rq->http, rc, &rq->err);

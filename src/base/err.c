@@ -151,7 +151,11 @@ int weir_error_from_http(int status)
 int weir_error_from_errno(int errno_value)
 {
     switch (errno_value) {
+    case EISDIR:
+    case ENAMETOOLONG:
+        return -WEIR_EINVAL;
     case ENOENT:
+    case ENOTDIR:
     case ESRCH:
         return -WEIR_ENOTFOUND;
     case EACCES:

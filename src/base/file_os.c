@@ -12,6 +12,9 @@
 static int fail(const char *name, int e, struct weir_err *err)
 {
     char text[128];
+    if (e == EISDIR) {
+        return weir_fail(err, weir_error_from_errno(e), "%s is a directory: name a file", name);
+    }
     return weir_fail(err, weir_error_from_errno(e), "%s: %s", name, strerror_r(e, text, sizeof text));
 }
 

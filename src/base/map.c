@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "assert.h"
+#include "hash.h"
 #include "mem.h"
 
 enum { MAP_SIZE_MIN = 16 };
@@ -23,12 +24,7 @@ static uint64_t mix(uint64_t z)
 
 uint64_t weir_hash_bytes(const void *p, size_t n)
 {
-    const unsigned char *b = p;
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < n; i++) {
-        h = (h ^ b[i]) * UINT64_C(0x100000001b3);
-    }
-    return mix(h);
+    return mix(weir_fnv_bytes(WEIR_FNV_BASIS, p, n));
 }
 
 void weir_map_release(struct weir_map *m)

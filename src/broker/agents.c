@@ -297,6 +297,12 @@ void agents_free(struct broker *b)
     }
 }
 
+bool agents_is_there(struct broker *b, struct weir_node_id node)
+{
+    const struct agent *a = agents_find(b, node);
+    return a != NULL && a->session[0] != '\0' && !a->lost;
+}
+
 bool agents_is_busy(struct broker *b, struct weir_node_id node)
 {
     const struct agent *a = agents_find(b, node);

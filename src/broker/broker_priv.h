@@ -251,6 +251,8 @@ void agents_order(struct broker *b, const struct weir_order *o);
 /* After a flush: what was held back goes out. */
 void agents_release(struct broker *b);
 void agents_tick(struct broker *b);
+/* Has its agent joined, and not been silent for too long? */
+bool agents_is_there(struct broker *b, struct weir_node_id node);
 /* Any run placed on the node? */
 bool agents_is_busy(struct broker *b, struct weir_node_id node);
 /* Has an idle owned node's agent end. */

@@ -123,8 +123,20 @@ static const char *nearest_text(struct broker *b, const struct weir_request *nea
     return buf;
 }
 
+/* Does a request name none but models that are not built in? */
+static bool asks_for_unknown_gpus(struct broker *b, const struct weir_request *r)
+{
+    for (uint32_t i = 0; i < r->alternatives; i++) {
+        uint16_t model = r->alternative[i].model;
+        if (model == WEIR_GPU_MODEL_ANY || weir_gpu_table_get(b->gpus, model)->mem_mib != 0) {
+            return false;
+        }
+    }
+    return r->alternatives > 0;
+}
+
 /* As a sentence about the machine that was looked at. */
-static const char *most_common_verdict(const struct weir_explain *x, char *buf, size_t size)
+static const char *most_common_verdict(struct broker *b, const struct weir_request *r, const struct weir_explain *x, char *buf, size_t size)
 {
     int best = -1;
     for (int v = WEIR_VERDICT_DEARER + 1; v < WEIR_VERDICT_MAX; v++) {
@@ -134,6 +146,10 @@ static const char *most_common_verdict(const struct weir_explain *x, char *buf, 
     }
     if (best < 0) {
         return "nothing is known that could run it: no node has joined and no provider has an offer";
+    }
+    if (x->rejected[WEIR_VERDICT_WRONG_GPU] == x->n_considered && asks_for_unknown_gpus(b, r)) {
+        (void)snprintf(buf, size, "there is no GPU called '%s'", weir_gpu_table_get(b->gpus, r->alternative[0].model)->name);
+        return buf;
     }
     (void)snprintf(buf, size, "the machine %s", weir_verdict_text((enum weir_verdict)best));
     return buf;
@@ -172,7 +188,7 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
     const char *hint = has_near ? nearest_text(b, &near, request, text, sizeof text) : "";
     const char *see = has_near ? "" : "; see 'weir offers --all' and 'weir nodes'";
     return weir_fail(&cmd->err, -WEIR_EIMPOSSIBLE, "no node and no offer can ever run this; the most common reason: %s%s%s%s%s",
-                     most_common_verdict(&cmd->explain, reason, sizeof reason), has_near ? "; the nearest that is possible: " : "", hint, see,
+                     most_common_verdict(b, request, &cmd->explain, reason, sizeof reason), has_near ? "; the nearest that is possible: " : "", hint, see,
                      b->n_providers == 0 && request->local != WEIR_LOCAL_ONLY
                          ? "; no provider is configured, so nothing can be rented ('providers' in weir.yaml)" : "");
 }
@@ -201,6 +217,7 @@ static void submit(struct broker *b, struct weir_command *cmd)
         if (r == 0 && cmd->flag) {
             s.project = weir_engine_find_project(b->engine, weir_sv_of(spec->project == NULL ? "default" : spec->project));
             r = weir_engine_what_if(b->engine, &s, &cmd->explain, &cmd->err);
+            cmd->room = weir_core_room(weir_engine_core(b->engine), &s.request);
         }
         answer_with_offers(b, cmd, r);
         return;
@@ -364,6 +381,10 @@ static void node_op(struct broker *b, struct weir_command *cmd)
     } else if (cmd->u.node.op == WEIR_NODE_OP_REMOVE && v.spec.lease.v != 0) {
         r = weir_fail(&cmd->err, -WEIR_ECONFLICT, "node %" PRIu64 " is rented: end its lease %" PRIu64 " instead ('weir leases end %" PRIu64 "')",
                       cmd->u.node.node.v, v.spec.lease.v, v.spec.lease.v);
+    } else if (cmd->u.node.op == WEIR_NODE_OP_REMOVE && agents_is_there(b, cmd->u.node.node)) {
+        /* nothing would tell its agent, and the host would be idle without a word */
+        r = weir_fail(&cmd->err, -WEIR_ECONFLICT, "the agent of node %" PRIu64 " is there: drain the node ('weir nodes drain'), end its agent, then remove it",
+                      cmd->u.node.node.v);
     } else {
         r = weir_engine_event(b->engine, &ev, &cmd->err);
     }

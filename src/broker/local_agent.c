@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "broker_priv.h"
 
 enum { RETRY_MS = 2000 };
@@ -32,13 +33,23 @@ static void on_agent_exit(uv_process_t *process, int64_t status, int signal)
     }
 }
 
-/* Is an agent of an earlier broker still there? It holds the lock on its directory for as long as it lives. */
-static bool is_elsewhere(struct broker *b)
+/* Is an agent of an earlier broker still there? It holds the lock on its directory for as long as it lives, and its number
+ * stands in the locked file: *ret_pid, 0 where it does not. */
+static bool is_elsewhere(struct broker *b, int64_t *ret_pid)
 {
     char path[4200];
+    char text[24];
     (void)snprintf(path, sizeof path, "%s/agent/agent.lock", b->data_dir);
     int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDWR | O_CLOEXEC);
-    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    *ret_pid = 0;
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) {
+        return false;
+    }
+    ssize_t n = read(fd, text, sizeof text);
+    if (n > 0) {
+        (void)weir_parse_i64(weir_sv_trim((struct weir_sv){text, (size_t)n}), 1, INT32_MAX, ret_pid, NULL);
+    }
+    return true;
 }
 
 static void start(struct broker *b)
@@ -134,21 +145,35 @@ void local_agent_tick(struct broker *b)
     replace_outdated(b);
     if (!b->conf.no_agent && !b->stopping && !b->local_agent_running && broker_ms(b) >= b->local_agent_due_ms) {
         b->local_agent_due_ms = broker_ms(b) + RETRY_MS;
-        b->local_agent_elsewhere = is_elsewhere(b);
+        int64_t pid;
+        b->local_agent_elsewhere = is_elsewhere(b, &pid);
         if (!b->local_agent_elsewhere) {
             start(b);
         }
     }
 }
 
+/* What is left behind says how it is ended. */
+static void tell_left(int64_t pid, bool busy)
+{
+    weir_log(WEIR_LOG_NOTICE, "local_agent.left", "pid=%" PRId64 " text=\"%s; 'kill %" PRId64 "' ends the agent%s\"", pid,
+             busy ? "tasks go on under this agent, and the next 'weir serve' picks them up and can cancel them"
+                  : "this agent goes on, and the next 'weir serve' picks it up",
+             pid, busy ? " alone" : "");
+}
+
 void local_agent_stop(struct broker *b)
 {
+    bool busy = agents_is_busy(b, b->local_node);
+    int64_t pid = 0;
     if (!b->local_agent_running) {
+        if (!b->conf.no_agent && is_elsewhere(b, &pid) && pid > 0) {
+            tell_left(pid, busy);
+        }
         return;
     }
-    if (agents_is_busy(b, b->local_node)) {
-        weir_log(WEIR_LOG_NOTICE, "local_agent.left", "pid=%d text=\"tasks go on under it; the next 'weir serve' picks them up\"",
-                 uv_process_get_pid(&b->local_agent));
+    if (busy) {
+        tell_left(uv_process_get_pid(&b->local_agent), true);
         uv_unref((uv_handle_t *)&b->local_agent);
         return;
     }

@@ -60,7 +60,7 @@ int weir_client_url_of(const char *text, char **ret, struct weir_err *err)
         s.n--;
     }
     bool has_scheme = weir_sv_starts(s, WEIR_SV("http://")) || weir_sv_starts(s, WEIR_SV("https://"));
-    bool other_scheme = !has_scheme && s.n > 0 && memmem(s.p, s.n, "://", 3) != NULL;
+    bool other_scheme = !has_scheme && s.n > 0 && (memmem(s.p, s.n, "://", 3) != NULL || s.p[s.n - 1] == ':');
     struct weir_str url = WEIR_STR_INIT(URL_BYTES_MAX);
     weir_str_adds(&url, has_scheme ? "" : "http://");
     weir_str_add(&url, s.p, s.n);
@@ -203,7 +203,7 @@ static int fail_status(const struct weir_client *a, const struct weir_http_reply
         }
     }
     if (code == -WEIR_EUNAUTH) {
-        r = weir_fail(err, code, "%s: the broker at %s %s", message, a->url,
+        r = weir_fail(err, code, "the broker at %s %s (the file 'token' in its data directory has one)", a->url,
                       a->token == NULL ? "wants a token: set WEIR_TOKEN"
                                        : "does not take this token: check WEIR_TOKEN");
     } else {

@@ -26,7 +26,7 @@ const struct weir_opt weir_opts_bill[] = {
     {"user", 'u', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this user"},
     {"job", 0, WEIR_OPT_COUNT, .arg = "JOB", .help = "only this job", .min = 1, .max = INT64_MAX},
     {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT", .help = "of the result", .choices = formats},
-    {"check", 0, WEIR_OPT_FLAG, .help = "prove that both sides of the ledger are equal; exit code 65 where not"},
+    {"check", 0, WEIR_OPT_FLAG, .help = "prove that both sides of the whole ledger are equal; exit code 65 where not"},
     {0},
 };
 
@@ -42,6 +42,13 @@ static const struct amount amounts[] = {
 
 static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
 {
+    static const char *const own[] = {"by", "month", "from", "to", "project", "user", "job", "format"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(own); i++) {
+        if (weir_args_has(args, own[i])) {
+            return weir_fail(err, -WEIR_EINVAL, "options '--check' and '--%s' do not go together: the whole ledger is checked, or nothing is proven",
+                             own[i]);
+        }
+    }
     json_t *o = NULL;
     int r = weir_client_call(api, "GET", "/v1/bill/check", NULL, &o, err);
     if (r < 0) {
@@ -274,6 +281,9 @@ static int bill(struct weir_client *api, const struct weir_args *args, struct we
         print_csv(o);
     } else {
         print_table(o);
+        if (json_array_size(json_object_get(o, "rows")) == 0) {
+            weir_talk("bill: nothing is booked for that");
+        }
     }
     json_decref(o);
     return 0;

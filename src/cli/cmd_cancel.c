@@ -2,12 +2,34 @@
 
 /* weir cancel: ends jobs or single tasks of arrays. */
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "command.h"
 #include "jobs.h"
 #include "output.h"
+
+/* "job 12 (train): cancelled"; what runs has its grace time first. */
+static void tell(const struct weir_ref *ref, const json_t *job)
+{
+    const char *name = weir_get_text(job, "name");
+    const char *state = weir_get_text(job, "state");
+    int64_t stopping = weir_get_i64(json_object_get(job, "counts"), "stopping", 0);
+    struct weir_str what = WEIR_STR_INIT(512);
+    weir_str_addf(&what, ref->has_index ? "task %" PRIu64 "_%" PRIu32 : "job %" PRIu64, ref->job, ref->index);
+    weir_str_addf(&what, " (%s)", name != NULL ? name : "?");
+    if (ref->has_index) {
+        weir_talk("%s: cancelled, or stopping with its grace time", weir_str_cstr(&what));
+    } else if (state != NULL && weir_state_is_final(state)) {
+        weir_talk("%s: cancelled", weir_str_cstr(&what));
+    } else if (stopping == 1) {
+        weir_talk("%s: cancelled, its task is stopping with its grace time", weir_str_cstr(&what));
+    } else {
+        weir_talk("%s: cancelled, %" PRId64 " tasks are stopping with their grace time", weir_str_cstr(&what), stopping);
+    }
+    weir_str_release(&what);
+}
 
 static int cancel_one(struct weir_client *api, const char *text, json_t *all, struct weir_err *err)
 {
@@ -26,6 +48,7 @@ static int cancel_one(struct weir_client *api, const char *text, json_t *all, st
     r = weir_client_call(api, "POST", weir_str_cstr(&path), NULL, &answer, err);
     weir_str_release(&path);
     if (r == 0) {
+        tell(&ref, answer);
         (void)json_array_append(all, answer);
     }
     json_decref(answer);

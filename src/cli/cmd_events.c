@@ -152,6 +152,9 @@ int weir_cmd_events(const struct weir_args *args, struct weir_err *err)
             print_event(e);
         }
     }
+    if (json_array_size(items) == 0 && !weir_args_has(args, "json")) {
+        weir_talk("no events");
+    }
     if (more) {
         const json_t *last = json_array_get(items, json_array_size(items) - 1);
         weir_talk("there are more events: go on with --after %" PRId64, weir_get_i64(last, "id", 0));

@@ -56,6 +56,19 @@ static int write_man(const char *dir, struct weir_err *err)
     return r;
 }
 
+static void print_commands_json(void)
+{
+    json_t *all = json_array();
+    for (const struct weir_cli_command *c = weir_cli_commands; c->name != NULL; c++) {
+        if (c->group != NULL) {
+            (void)json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "group", c->group, "arguments",
+                                                       c->operands, "summary", c->summary));
+        }
+    }
+    weir_print_json(all);
+    json_decref(all);
+}
+
 int weir_cmd_help(const struct weir_args *args, struct weir_err *err)
 {
     const char *dir = weir_args_text(args, "man");
@@ -64,7 +77,9 @@ int weir_cmd_help(const struct weir_args *args, struct weir_err *err)
     }
     struct weir_str out = WEIR_STR_INIT(WEIR_HELP_BYTES_MAX);
     int r = 0;
-    if (args->n_operands == 0) {
+    if (args->n_operands == 0 && weir_args_has(args, "json")) {
+        print_commands_json();
+    } else if (args->n_operands == 0) {
         weir_help_overview(&out);
     } else {
         const struct weir_cli_command *c = weir_cli_command_find(args->operand[0]);
@@ -74,7 +89,7 @@ int weir_cmd_help(const struct weir_args *args, struct weir_err *err)
             r = weir_fail(err, -WEIR_EINVAL, "there is no command '%.100s'; 'weir help' lists them", args->operand[0]);
         }
     }
-    (void)fputs(weir_str_cstr(&out), stdout);
+    weir_out_print(weir_str_sv(&out), stdout);
     weir_str_release(&out);
     return r;
 }

@@ -2,6 +2,7 @@
 
 /* weir logs: what a job has written. */
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -27,12 +28,14 @@ static int print_all(struct weir_client *api, const struct weir_args *args, uint
     int r = weir_client_list(api, weir_str_cstr(&path), 0, &tasks, NULL, err);
     weir_str_release(&path);
     size_t i;
+    size_t shown = 0;
     json_t *task;
     json_array_foreach(tasks, i, task)
     {
         struct weir_ref ref = {.job = job, .has_index = weir_get_is_set(task, "index")};
         ref.index = (uint32_t)weir_get_i64(task, "index", 0);
         r = weir_follow_print(api, &ref, weir_args_count(args, "attempt", 0), f, err);
+        shown += r == 0;
         if (r == -WEIR_ENOTFOUND && ref.has_index) {
             r = 0; /* it has not begun yet */
         }
@@ -41,6 +44,9 @@ static int print_all(struct weir_client *api, const struct weir_args *args, uint
         }
     }
     json_decref(tasks);
+    if (r == 0 && shown == 0 && weir_args_has(args, "attempt")) {
+        return weir_fail(err, -WEIR_ENOTFOUND, "no task of job %" PRIu64 " has had attempt %s", job, weir_args_text(args, "attempt"));
+    }
     return r;
 }
 

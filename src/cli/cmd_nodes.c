@@ -94,6 +94,9 @@ int weir_cmd_nodes(const struct weir_args *args, struct weir_err *err)
     static const char *const verbs[] = {"drain", "resume", "remove", "list", NULL};
     const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
     if (weir_streq(verb, "list")) {
+        if (args->n_operands > 1) {
+            return weir_fail(err, -WEIR_EINVAL, "'%.100s' is one argument too many: all nodes are listed", args->operand[1]);
+        }
         return list(args, err);
     }
     for (const char *const *v = verbs; *v != NULL; v++) {

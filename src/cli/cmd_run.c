@@ -245,13 +245,14 @@ static int submit(struct run *run, const struct weir_args *args, struct weir_err
     json_t *answer = NULL;
     int r = make_spec(args, run->api, gpus, &spec, err);
     if (r == 0) {
+        weir_spec_args_warn("run", spec, NULL);
         r = weir_spec_args_post(run->api, spec, gpus, false, &answer, err);
     }
     weir_gpu_table_free(gpus);
     if (r < 0) {
         return r;
     }
-    weir_spec_args_warn("run", spec, answer);
+    weir_spec_args_warn("run", NULL, answer);
     run->job = (uint64_t)weir_get_i64(answer, "id", 0);
     json_decref(answer);
     return 0;

@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "api_client.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "command.h"
 #include "output.h"
+#include "progress.h"
 #include "sim/sim.h"
 
 enum { JSON_BYTES_MAX = 64 << 20, COLUMNS_MAX = WEIR_SIM_FIELDS_MAX * 2 };
@@ -45,30 +47,9 @@ const struct weir_opt weir_opts_sim[] = {
     {0},
 };
 
-struct bar {
-    bool live;
-    struct weir_mono since;
-    struct weir_mono shown;
-};
-
-static void show_progress(void *user, const char *what, uint64_t done, uint64_t total)
+static void show_progress(void *user, const char *what, const char *unit, uint64_t done, uint64_t total)
 {
-    struct bar *b = user;
-    struct weir_mono now = weir_clock_mono(&weir_clock_os);
-    int64_t since_us = now.us - b->since.us;
-    if (!b->live || total == 0 || done == 0 || now.us - b->shown.us < 200000 || since_us < 500000) {
-        return;
-    }
-    b->shown = now;
-    int64_t left_s = (int64_t)((double)since_us / 1e6 * (double)(total - done) / (double)done);
-    fprintf(stderr, "\r\033[K%s: %d%%, %lld s left", what, (int)(done * 100 / total), (long long)left_s);
-}
-
-static void end_progress(const struct bar *b)
-{
-    if (b->live && b->shown.us != 0) {
-        fputs("\r\033[K", stderr);
-    }
+    weir_progress_show(user, what, unit, done, total, weir_clock_mono(&weir_clock_os));
 }
 
 /* Decimal places that a column of figures needs for people: five digits of the largest, none that are zero everywhere. */
@@ -188,11 +169,47 @@ static void print_table(const struct weir_sim_result *result)
     printf("trace hash %016llx\n", (unsigned long long)result->hash);
 }
 
-static int list_suites(const struct weir_args *args)
+static void add_words(json_t *list, const char *words, char separator)
+{
+    struct weir_sv rest = weir_sv_of(words);
+    while (rest.p != NULL) {
+        struct weir_sv word = weir_sv_cut(&rest, separator);
+        (void)json_array_append_new(list, json_stringn(word.p, word.n));
+    }
+}
+
+static void list_suites_json(void)
+{
+    json_t *all = json_array();
+    for (const struct weir_sim_suite *s = weir_sim_suites; s->name != NULL; s++) {
+        json_t *policies = json_array();
+        json_t *options = json_array();
+        add_words(policies, s->policies, ',');
+        add_words(options, s->options, ' ');
+        (void)json_array_append_new(all, json_pack("{s:s, s:s, s:o, s:o}", "name", s->name, "summary", s->summary, "policies", policies,
+                                                   "options", options));
+    }
+    weir_print_json(all);
+    json_decref(all);
+}
+
+/* Without a suite there is nothing that an option could change. */
+static int list_suites(const struct weir_args *args, struct weir_err *err)
 {
     static const struct weir_column column[] = {{"SUITE"}, {"WHAT"}, {"POLICIES", .shrink = true}};
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
-    (void)args;
+    for (size_t i = 0; i < args->n_values; i++) {
+        if (!weir_streq(args->value[i].opt->name, "json")) {
+            WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(256);
+            weir_sim_suite_names(&all);
+            return weir_fail(err, -WEIR_EINVAL, "'--%s' is for a suite: say which with --suite NAME; the suites are: %s",
+                             args->value[i].opt->name, weir_str_cstr(&all));
+        }
+    }
+    if (weir_args_has(args, "json")) {
+        list_suites_json();
+        return 0;
+    }
     for (const struct weir_sim_suite *s = weir_sim_suites; s->name != NULL; s++) {
         weir_table_cell(t, s->name);
         weir_table_cell(t, s->summary);
@@ -202,13 +219,25 @@ static int list_suites(const struct weir_args *args)
     return 0;
 }
 
+static int fail_operand(const char *word, struct weir_err *err)
+{
+    struct weir_err unknown = {""};
+    return weir_sim_suite_find(word, &unknown) != NULL
+               ? weir_fail(err, -WEIR_EINVAL, "'%s' is a suite: write --suite %s", word, word)
+               : weir_fail(err, -WEIR_EINVAL, "'%.100s' is one argument too many; 'weir sim' lists the suites", word);
+}
+
 int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
 {
     const char *suite = weir_args_text(args, "suite");
-    if (suite == NULL) {
-        return list_suites(args);
+    if (args->n_operands > 0) {
+        return fail_operand(args->operand[0], err);
     }
-    struct bar bar = {.live = weir_term_of(STDERR_FILENO).live, .since = weir_clock_mono(&weir_clock_os)};
+    if (suite == NULL) {
+        return list_suites(args, err);
+    }
+    struct weir_progress progress;
+    weir_progress_begin(&progress, suite, weir_clock_mono(&weir_clock_os));
     struct weir_sim_options o = {
         .data = weir_args_text(args, "data"),
         .jobs = weir_args_text(args, "jobs"),
@@ -228,11 +257,11 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         .policies = weir_args_text(args, "policies"),
         .schedule = weir_args_text(args, "schedule"),
         .progress = show_progress,
-        .user = &bar,
+        .user = &progress,
     };
     struct weir_sim_result result;
     int r = weir_sim_run_suite(suite, &o, &result, err);
-    end_progress(&bar);
+    weir_progress_end(&progress);
     if (r == 0 && weir_args_has(args, "json")) {
         WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(JSON_BYTES_MAX);
         weir_sim_result_json(&result, &out);

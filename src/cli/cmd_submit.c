@@ -21,10 +21,35 @@ const struct weir_opt weir_opts_submit[] = {
     {0},
 };
 
+/* What is known of all tasks of an array; what follows is about its first. */
+static void add_array(const json_t *answer, struct weir_str *out)
+{
+    int64_t tasks = weir_get_i64(answer, "tasks", 1);
+    int64_t most = weir_get_i64(answer, "parallel_max", tasks);
+    int64_t room = weir_get_i64(answer, "room", 0);
+    if (tasks <= 1) {
+        return;
+    }
+    weir_str_addf(out, "%" PRId64 " tasks", tasks);
+    if (most < tasks) {
+        weir_str_addf(out, ", at most %" PRId64 " at once", most);
+    }
+    most = most < tasks ? most : tasks;
+    if (room == 0) {
+        weir_str_adds(out, "; no node has room for one of them now");
+    } else if (room < tasks) {
+        weir_str_addf(out, "; nodes have room for %" PRId64 " of them now", room < most ? room : most);
+    } else {
+        weir_str_adds(out, "; nodes have room for all of them now");
+    }
+    weir_str_adds(out, ". The first of them:\n");
+}
+
 static void print_dry_run(const char *file, const json_t *answer)
 {
     struct weir_str out = WEIR_STR_INIT(1 << 20);
     weir_str_addf(&out, "%s: %s\n", file, weir_get_bool(answer, "possible") ? "possible" : "not possible now");
+    add_array(answer, &out);
     const json_t *explain = json_object_get(answer, "explain");
     if (json_is_object(explain) && json_object_size(explain) > 0) {
         weir_explain_text(explain, weir_get_currency(answer), false, &out);

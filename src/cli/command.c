@@ -32,7 +32,9 @@ static int unknown_command(const char *name)
     }
     names[n] = NULL;
     const char *near = weir_nearest(weir_sv_of(name), names);
-    if (near != NULL) {
+    if (name[0] == '-') {
+        weir_talk("'%.100s' stands before the command: weir COMMAND [OPTION]...", name);
+    } else if (near != NULL) {
         weir_talk("there is no command '%.100s'; did you mean '%s'?", name, near);
     } else {
         weir_talk("there is no command '%.100s'; 'weir help' lists them", name);
@@ -63,7 +65,7 @@ static void print_help(const struct weir_cli_command *c)
     } else {
         weir_help_overview(&out);
     }
-    (void)fputs(weir_str_cstr(&out), stdout);
+    weir_out_print(weir_str_sv(&out), stdout);
     weir_str_release(&out);
 }
 

@@ -199,7 +199,7 @@ const struct weir_cli_command weir_cli_commands[] = {
         .summary = "List nodes; take them out of service and back",
         .help =
             "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
-            "that will not come back: what ran there is lost and runs again elsewhere. A node is named by its name or "
+            "that will not come back (its agent has ended): what ran there is lost and runs again elsewhere. A node is named by its name or "
             "id.",
         .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\n",
         .operands_max = 1000,
@@ -316,7 +316,23 @@ const struct weir_cli_command weir_cli_commands[] = {
             "under --data. The same input and seeds give the same bytes; the trace hash covers every decision.",
         .examples = "weir sim --suite starburst --jobs jobs.csv --nodes 64\tone size of the owned cluster\n"
                     "weir sim --suite cant-be-late --data DIR --json\tfor scripts\n",
-        .operands_max = 0,
+        .operands_max = 1, /* a suite's name without its option: told so */
+    },
+    {
+        .name = "sandbox",
+        .group = HOUSE,
+        .fn = weir_cmd_sandbox,
+        .operands = "reclaim NODE|fault WHAT",
+        .summary = "Make the sandbox provider misbehave",
+        .help = "reclaim takes a rented machine away, with notice, as a provider does with spot machines. fault makes "
+                "the next\n"
+                "launch fail: no_capacity, quota, refused, throttled, lost_reply, half_made, slow, boot_never; clear "
+                "forgets\n"
+                "the faults that wait.",
+        .examples =
+            "weir sandbox reclaim sandbox-1\ta node of 'weir nodes'\nweir sandbox fault no_capacity\tthe next launch\n",
+        .operands_min = 2,
+        .operands_max = 2,
     },
     {
         .name = "doctor",
@@ -363,21 +379,6 @@ const struct weir_cli_command weir_cli_commands[] = {
         .raw = weir_sandbox_machine_main,
         .operands = "DIR",
         .summary = "The process that is a machine of the sandbox provider; started by it",
-    },
-    {
-        .name = "sandbox",
-        .fn = weir_cmd_sandbox,
-        .operands = "[reclaim NODE|fault WHAT]",
-        .summary = "Make the sandbox provider misbehave",
-        .help = "reclaim takes a rented machine away, with notice, as a provider does with spot machines. fault makes "
-                "the next\n"
-                "launch fail: no_capacity, quota, refused, throttled, lost_reply, half_made, slow, boot_never; clear "
-                "forgets\n"
-                "the faults that wait.",
-        .examples =
-            "weir sandbox reclaim sandbox-1\ta node of 'weir nodes'\nweir sandbox fault no_capacity\tthe next launch\n",
-        .operands_min = 2,
-        .operands_max = 2,
     },
     {0},
 };

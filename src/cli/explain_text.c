@@ -193,7 +193,10 @@ static void add_record(const json_t *record, const char *currency, const struct 
 {
     const char *text = text_or(record, "text", "");
     if (text[0] != '\0') {
-        weir_out_clean(out, weir_sv_of(text), true);
+        struct weir_str clean = WEIR_STR_INIT(1 << 16);
+        weir_out_clean(&clean, weir_sv_of(text), true);
+        weir_out_wrap(out, weir_str_sv(&clean), term->width);
+        weir_str_release(&clean);
         weir_str_addc(out, '\n');
     }
     add_candidates(record, currency, term, out);

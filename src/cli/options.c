@@ -86,12 +86,18 @@ static int check_value(const struct weir_opt *o, const char *text, struct weir_e
         break;
     case WEIR_OPT_COUNT:
         r = weir_parse_u64(s, o->min, o->max == 0 ? UINT64_MAX : o->max, &count, err);
+        if (r == -WEIR_EOVERFLOW && o->max == 0) {
+            r = weir_fail(err, r, "%.60s is not a number from %llu on", text, (unsigned long long)o->min);
+        }
         break;
     case WEIR_OPT_DURATION:
         r = weir_parse_duration(s, &d, err);
         break;
     case WEIR_OPT_MONEY:
         r = weir_parse_money(s, &micro, err);
+        if (r == 0 && micro < 0) {
+            r = weir_fail(err, -WEIR_EINVAL, "%.60s is less than nothing", text);
+        }
         break;
     case WEIR_OPT_TIME:
         r = weir_parse_time(s, &t, err);

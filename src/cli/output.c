@@ -11,7 +11,7 @@
 #include "base/parse.h"
 #include "base/vec.h"
 
-enum { CELL_BYTES_MAX = 4096, COLUMN_MIN = 8, GAP = 2 };
+enum { CELL_BYTES_MAX = 4096, TEXT_BYTES_MAX = 1 << 20, COLUMN_MIN = 8, GAP = 2 };
 
 struct cell {
     char *text;
@@ -131,6 +131,100 @@ struct weir_sv weir_out_prefix(struct weir_sv text, size_t columns)
         i++;
     }
     return (struct weir_sv){text.p, i};
+}
+
+static void add_spaces(struct weir_str *out, size_t n);
+
+/* Where the text of a line stands: behind its last gap of two blanks or more, else at its first character. */
+static size_t hang_of(struct weir_sv line, size_t width)
+{
+    size_t first = 0;
+    while (first < line.n && line.p[first] == ' ') {
+        first++;
+    }
+    size_t at = first;
+    for (size_t i = first; i + 2 < line.n; i++) {
+        if (line.p[i] == ' ' && line.p[i + 1] == ' ' && line.p[i + 2] != ' ') {
+            at = i + 2;
+        }
+    }
+    return at <= width / 2 ? at : first;
+}
+
+static void wrap_line(struct weir_str *out, struct weir_sv line, size_t width)
+{
+    size_t hang = hang_of(line, width);
+    size_t indent = 0;
+    while (indent + weir_out_columns(line) > width) {
+        size_t cut = weir_out_prefix(line, width - indent + 1).n;
+        size_t least = indent == 0 ? hang : 0;
+        while (cut > least && line.p[cut - 1] != ' ') {
+            cut--;
+        }
+        if (cut <= least) { /* one long word: left to the terminal */
+            break;
+        }
+        struct weir_sv head = {line.p, cut};
+        while (head.n > 0 && head.p[head.n - 1] == ' ') {
+            head.n--;
+        }
+        weir_str_add(out, head.p, head.n);
+        weir_str_addc(out, '\n');
+        add_spaces(out, hang);
+        while (cut < line.n && line.p[cut] == ' ') {
+            cut++;
+        }
+        line = (struct weir_sv){line.p + cut, line.n - cut};
+        indent = hang;
+    }
+    weir_str_add(out, line.p, line.n);
+}
+
+void weir_out_wrap(struct weir_str *out, struct weir_sv text, size_t width)
+{
+    while (text.n > 0) {
+        struct weir_sv line = weir_sv_cut(&text, '\n');
+        if (width == 0) {
+            weir_str_add(out, line.p, line.n);
+        } else {
+            wrap_line(out, line, width);
+        }
+        if (text.p != NULL) {
+            weir_str_addc(out, '\n');
+        }
+    }
+}
+
+/* Lines that are not indented and follow each other are one paragraph. */
+static void join_lines(struct weir_str *out, struct weir_sv text)
+{
+    bool joins = false;
+    while (text.n > 0) {
+        struct weir_sv line = weir_sv_cut(&text, '\n');
+        bool plain = line.n > 0 && line.p[0] != ' ';
+        if (out->n > 0) {
+            weir_str_addc(out, joins && plain ? ' ' : '\n');
+        }
+        weir_str_add(out, line.p, line.n);
+        joins = plain;
+    }
+    weir_str_addc(out, '\n');
+}
+
+void weir_out_print(struct weir_sv text, FILE *stream)
+{
+    unsigned width = weir_term_of(fileno(stream)).width;
+    struct weir_str joined = WEIR_STR_INIT(TEXT_BYTES_MAX);
+    struct weir_str out = WEIR_STR_INIT(TEXT_BYTES_MAX);
+    if (width > 0) {
+        join_lines(&joined, text);
+        weir_out_wrap(&out, weir_str_sv(&joined), width);
+    } else {
+        weir_str_add(&out, text.p, text.n);
+    }
+    (void)fputs(weir_str_cstr(&out), stream);
+    weir_str_release(&joined);
+    weir_str_release(&out);
 }
 
 static void add_spaces(struct weir_str *out, size_t n)

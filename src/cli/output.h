@@ -64,6 +64,11 @@ void weir_out_clean(struct weir_str *out, struct weir_sv text, bool keep_newline
 size_t weir_out_columns(struct weir_sv text);
 /* As much of the beginning as stands in so many columns. */
 struct weir_sv weir_out_prefix(struct weir_sv text, size_t columns);
+/* Adds text with lines of at most width columns (0: as it is), broken at blanks. What is broken off stands under the line's last
+ * column of text: under its beginning, or behind a gap of two blanks. */
+void weir_out_wrap(struct weir_str *out, struct weir_sv text, size_t width);
+/* Writes text to a stream; on a terminal, lines that are not indented and follow each other are filled to its width. */
+void weir_out_print(struct weir_sv text, FILE *stream);
 /* Escape sequence that begins the style, "" without colours. */
 const char *weir_style_begin(const struct weir_term *term, enum weir_style style);
 const char *weir_style_end(const struct weir_term *term, enum weir_style style);

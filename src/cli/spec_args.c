@@ -110,6 +110,7 @@ static int apply_size(const struct weir_args *args, struct weir_spec *s, struct 
         if (r < 0) {
             return weir_fail_prefix(err, r, "option '--gpus'");
         }
+        weir_spec_warn_gpus(s, gpus);
     }
     text = weir_args_text(args, "cpus");
     if (text != NULL) {
@@ -200,6 +201,9 @@ static int apply_limits(const struct weir_args *args, struct weir_spec *s, struc
     q->max_cost_micro = weir_args_money(args, "max-cost", q->max_cost_micro);
     q->retries = (uint32_t)weir_args_count(args, "retries", q->retries);
     s->priority = (int32_t)weir_args_count(args, "priority", (uint64_t)s->priority);
+    if (weir_args_has(args, "max-cost") && q->max_cost_micro == 0) {
+        return weir_fail(err, -WEIR_EINVAL, "option '--max-cost 0': nothing runs for nothing; leave it out where there is no limit");
+    }
     const char *deadline = weir_args_text(args, "deadline");
     if (deadline != NULL) {
         s->deadline = (struct weir_wall){0};

@@ -77,6 +77,9 @@ bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct wei
  */
 bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err);
 
+/* For how many tasks of such a request the usable nodes have room now, whoever else waits for it; gangs count as if no two shared a node. */
+uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *request);
+
 /* Checks every invariant over the whole state; slow; for tests, fuzzing and simulation. False: err says which. */
 bool weir_core_check(const struct weir_core *c, struct weir_err *err);
 

@@ -60,6 +60,32 @@ bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, str
     return true;
 }
 
+static uint64_t node_room(const struct node *n, const struct weir_request *r, uint32_t gpus)
+{
+    if (!n->usable || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
+        return 0;
+    }
+    uint64_t room = gpus > 0 ? popcount32(n->free_mask) / gpus : UINT32_MAX;
+    uint64_t by_cpu = r->cpu_milli > 0 ? n->cpu_free / r->cpu_milli : room;
+    uint64_t by_memory = r->mem_mib > 0 ? n->mem_free / r->mem_mib : room;
+    room = by_cpu < room ? by_cpu : room;
+    return by_memory < room ? by_memory : room;
+}
+
+uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *r)
+{
+    uint64_t room = 0;
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        struct type_fit f = request_fit(c, r, t);
+        for (size_t k = 0; k < t->node.n && f.verdict == WEIR_VERDICT_CHOSEN; k++) {
+            uint64_t of_node = node_room(t->node.p[k], r, f.gpus);
+            room += r->nodes > 1 && of_node > 1 ? 1 : of_node;
+        }
+    }
+    return r->nodes > 1 ? room / r->nodes : room;
+}
+
 /* Counts what fits; the reasons of the rest go into ret (may be NULL). */
 static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, int64_t now_us, struct weir_explain *ret)
 {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "forecast/reserve.h"
 #include "input.h"
@@ -83,14 +84,6 @@ static bool add_job(struct sums *s, int64_t from, int64_t to, int64_t gpus)
     return true;
 }
 
-static void mix(uint64_t *hash, int64_t v)
-{
-    uint64_t x = (uint64_t)v;
-    for (int i = 0; i < 8; i++) {
-        *hash = (*hash ^ (x >> (8 * i) & 0xff)) * UINT64_C(0x100000001b3);
-    }
-}
-
 static int read_jobs(struct weir_sim_demand *d, struct sums *s, struct weir_sim_input *in, struct weir_err *err)
 {
     int r;
@@ -109,9 +102,9 @@ static int read_jobs(struct weir_sim_demand *d, struct sums *s, struct weir_sim_
                       HOURS_MAX);
             return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
         }
-        mix(&d->hash, (int64_t)submit);
-        mix(&d->hash, (int64_t)duration);
-        mix(&d->hash, gpus);
+        d->hash = weir_fnv_u64(d->hash, (uint64_t)submit);
+        d->hash = weir_fnv_u64(d->hash, (uint64_t)duration);
+        d->hash = weir_fnv_u64(d->hash, (uint64_t)gpus);
         d->jobs++;
     }
     return r;
@@ -148,7 +141,7 @@ static int count_hours(struct weir_sim_demand *d, const struct sums *s, const ch
 
 int weir_sim_demand_read(struct weir_sim_demand *ret, const char *path, struct weir_err *err)
 {
-    *ret = (struct weir_sim_demand){.hash = UINT64_C(0xcbf29ce484222325)};
+    *ret = (struct weir_sim_demand){.hash = WEIR_FNV_BASIS};
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
     struct sums s = {0};
     int r = weir_sim_input_table(&in, path, columns, WEIR_ARRAY_LEN(columns), err);

@@ -622,11 +622,12 @@ double weir_muri_bound_s(const struct weir_muri_job *job, size_t n, struct weir_
     return fmax(one_machine_s(job, n, cluster, true), one_machine_s(job, n, cluster, false) + halves_s) / (double)n;
 }
 
-void weir_muri_run(const struct weir_muri_job *job, size_t n, struct weir_muri_cluster cluster, enum weir_muri_policy policy,
-                   bool published, struct weir_sim_schedule *schedule, struct weir_sim_result *result,
-                   struct weir_muri_outcome *ret)
+void weir_muri_run(const struct weir_muri_run *run, struct weir_sim_result *result, struct weir_muri_outcome *ret)
 {
-    struct sim s = {.cluster = cluster, .policy = policy, .published = published, .schedule = schedule, .n = n};
+    const struct weir_muri_job *job = run->job;
+    struct weir_muri_cluster cluster = run->cluster;
+    size_t n = run->n;
+    struct sim s = {.cluster = cluster, .policy = run->policy, .published = run->published, .schedule = run->schedule, .n = n};
     s.job = weir_calloc(n, sizeof *s.job);
     s.free = weir_calloc(cluster.nodes, sizeof *s.free);
     size_t pieces = 0;
@@ -646,7 +647,9 @@ void weir_muri_run(const struct weir_muri_job *job, size_t n, struct weir_muri_c
         struct next next = next_of(&s, now_s);
         now_s = fmin(fmin(next.arrival_s, next.end_s), next.jump_s);
         WEIR_ASSERT(isfinite(now_s)); /* every job fits the empty cluster */
+        size_t over = s.n_arrived - s.live.n;
         step(&s, next, now_s);
+        weir_sim_meter_add(run->meter, s.n_arrived - s.live.n - over);
     }
     sum_up(&s, result, ret);
     weir_vec_release(&s.live);

@@ -18,6 +18,7 @@
 
 #include "result.h"
 #include "schedule.h"
+#include "sim.h"
 
 enum weir_muri_policy {
     WEIR_MURI_FIFO,       /* by submission; nobody overtakes */
@@ -59,10 +60,15 @@ double weir_muri_overhead_s(const char *model, uint32_t gpus);
  */
 double weir_muri_bound_s(const struct weir_muri_job *job, size_t n, struct weir_muri_cluster cluster);
 
-/*
- * Runs the jobs, which are sorted by submission and each fit the empty cluster. schedule may be NULL. Takes every end
- * into the result's hash.
- */
-void weir_muri_run(const struct weir_muri_job *job, size_t n, struct weir_muri_cluster cluster, enum weir_muri_policy policy,
-                   bool published, struct weir_sim_schedule *schedule, struct weir_sim_result *result,
-                   struct weir_muri_outcome *ret);
+struct weir_muri_run {
+    const struct weir_muri_job *job; /* sorted by submission; each fits the empty cluster */
+    size_t n;
+    struct weir_muri_cluster cluster;
+    enum weir_muri_policy policy;
+    bool published;                     /* with the published simulator's quirks */
+    struct weir_sim_schedule *schedule; /* may be NULL */
+    struct weir_sim_meter *meter;       /* counts jobs as they end; may be NULL */
+};
+
+/* Runs the jobs. Takes every end into the result's hash. */
+void weir_muri_run(const struct weir_muri_run *run, struct weir_sim_result *result, struct weir_muri_outcome *ret);

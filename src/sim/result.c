@@ -7,15 +7,13 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 
-#define FNV_BASIS UINT64_C(0xcbf29ce484222325)
-#define FNV_PRIME UINT64_C(0x100000001b3)
-
 void weir_sim_result_init(struct weir_sim_result *r, const char *suite)
 {
-    *r = (struct weir_sim_result){.suite = suite, .hash = FNV_BASIS};
+    *r = (struct weir_sim_result){.suite = suite, .hash = WEIR_FNV_BASIS};
     weir_sim_hash_text(r, suite);
 }
 
@@ -91,17 +89,12 @@ const struct weir_sim_field *weir_sim_row_field(const struct weir_sim_row *row, 
 
 void weir_sim_hash_u64(struct weir_sim_result *r, uint64_t v)
 {
-    for (int i = 0; i < 8; i++) {
-        r->hash = (r->hash ^ (v >> (8 * i) & 0xff)) * FNV_PRIME;
-    }
+    r->hash = weir_fnv_u64(r->hash, v);
 }
 
 void weir_sim_hash_text(struct weir_sim_result *r, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        r->hash = (r->hash ^ (unsigned char)*text) * FNV_PRIME;
-    }
-    r->hash = (r->hash ^ 0xff) * FNV_PRIME;
+    r->hash = weir_fnv_byte(weir_fnv_bytes(r->hash, text, strlen(text)), 0xff);
 }
 
 void weir_sim_real_text(char *ret, size_t size, double v)

@@ -22,8 +22,12 @@ int weir_sim_schedule_open(struct weir_sim_schedule **ret, const char *dir, cons
     if (dir == NULL) {
         return 0;
     }
+    struct stat st;
     if (mkdir(dir, 0777) != 0 && errno != EEXIST) {
         return weir_fail(err, weir_error_from_errno(errno), "--schedule: the folder %s cannot be made", dir);
+    }
+    if (stat(dir, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        return weir_fail(err, -WEIR_EINVAL, "--schedule: %s is no folder: name one, or one to be made", dir);
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
     weir_str_addf(&path, "%s/", dir);

@@ -29,8 +29,9 @@ struct weir_sim_options {
     const char *prices;
     const char *policies;
     const char *schedule; /* folder for schedules, one file a row */
-    /* Called now and then with what is done of total; NULL: nobody looks. */
-    void (*progress)(void *user, const char *what, uint64_t done, uint64_t total);
+    /* Called now and then with what is done of total; NULL: nobody looks. what: what is being done; unit: what is counted, in the
+     * plural. Either may be NULL. */
+    void (*progress)(void *user, const char *what, const char *unit, uint64_t done, uint64_t total);
     void *user;
 };
 
@@ -39,14 +40,20 @@ struct weir_sim_suite {
     const char *summary; /* one line, no full stop */
     const char *options; /* those of struct weir_sim_options that it reads, blank-separated, as on the command line */
     const char *policies; /* comma-separated, in the order shown; all are run unless some are named */
+    const char *no_schedule; /* why it does not read --schedule; NULL where it does */
     int (*run)(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);
 };
 
 /* Ends with a row without a name. */
 extern const struct weir_sim_suite weir_sim_suites[];
 
-/* Runs the suite; *result is filled in and to be released whatever happens. Errors: -WEIR_ENOTFOUND (no such suite, a file),
- * -WEIR_EINVAL (an option, a record), others by the files. */
+/* The suite of that name. NULL: there is none; err says which there are, and what is near. */
+const struct weir_sim_suite *weir_sim_suite_find(const char *name, struct weir_err *err);
+/* Adds "starburst, muri, ...". */
+void weir_sim_suite_names(struct weir_str *out);
+
+/* Runs the suite; *result is filled in and to be released whatever happens. Errors: -WEIR_EINVAL (no such suite, an option, a
+ * record), -WEIR_ENOTFOUND (a file), others by the files. */
 int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);
 
 /* ---- for suites ---- */
@@ -73,4 +80,16 @@ int weir_sim_list_micro(const char *text, const char *option, int64_t min, int64
                         struct weir_err *err);
 /* Is the policy among those asked for (all where none was named)? */
 bool weir_sim_wants(const struct weir_sim_options *o, const char *policy);
+/* For work that is no count of things: "reading", in permille. */
 void weir_sim_progress(const struct weir_sim_options *o, const char *what, uint64_t done, uint64_t total);
+
+/* Counts the work of a suite as it gets done, and tells it. */
+struct weir_sim_meter {
+    const struct weir_sim_options *o;
+    const char *unit; /* the things counted, in the plural */
+    uint64_t total;
+    uint64_t done;
+};
+
+/* n more are done. A meter that is NULL counts nothing. */
+void weir_sim_meter_add(struct weir_sim_meter *m, uint64_t n);

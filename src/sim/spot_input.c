@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "input.h"
@@ -208,36 +209,25 @@ int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *pa
     return r;
 }
 
-static uint64_t digest_number(uint64_t hash, uint64_t v)
-{
-    for (int i = 0; i < 8; i++) {
-        hash = (hash ^ (v >> (8 * i) & 0xff)) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
 static uint64_t digest_text(uint64_t hash, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    }
-    return digest_number(hash, 0);
+    return weir_fnv_u64(weir_fnv_bytes(hash, text, strlen(text)), 0);
 }
 
 uint64_t weir_sim_spot_digest(const struct weir_sim_spot_zones *z, const struct weir_sim_spot_windows *w)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = WEIR_FNV_BASIS;
     for (size_t i = 0; i < z->n; i++) {
         hash = digest_text(hash, z->p[i].name);
-        hash = digest_number(hash, (uint64_t)z->p[i].window);
-        hash = digest_number(hash, (uint64_t)z->p[i].gap_us);
-        hash = digest_number(hash, (uint64_t)z->p[i].first_tick);
+        hash = weir_fnv_u64(hash, (uint64_t)z->p[i].window);
+        hash = weir_fnv_u64(hash, (uint64_t)z->p[i].gap_us);
+        hash = weir_fnv_u64(hash, (uint64_t)z->p[i].first_tick);
         hash = digest_text(hash, z->p[i].bits);
     }
     for (size_t i = 0; w != NULL && i < w->n; i++) {
-        hash = digest_number(hash, w->p[i].zone);
-        hash = digest_number(hash, w->p[i].first);
-        hash = digest_number(hash, w->p[i].ticks);
+        hash = weir_fnv_u64(hash, w->p[i].zone);
+        hash = weir_fnv_u64(hash, w->p[i].first);
+        hash = weir_fnv_u64(hash, w->p[i].ticks);
     }
     return hash;
 }

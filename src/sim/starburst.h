@@ -45,6 +45,7 @@ struct weir_starburst_run {
     struct weir_starburst_site site;
     struct weir_starburst_outcome *outcome; /* one a job, to be filled */
     struct weir_sim_schedule *schedule; /* may be NULL */
+    struct weir_sim_meter *meter; /* counts jobs as they are submitted; may be NULL */
 };
 
 /* Hours since the first submission; as the published simulator computes them. */

@@ -271,6 +271,7 @@ static void instant(struct state *s, double now_h)
     time_outs(s, now_h);
     while (s->next < s->run->jobs->n && weir_starburst_submit_h(s->run->jobs, s->next) <= now_h) {
         arrive(s, s->next++);
+        weir_sim_meter_add(s->run->meter, 1);
     }
     while (agenda_next(&s->trials) <= now_h) {
         come_back(s, agenda_pop(&s->trials));

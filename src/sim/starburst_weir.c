@@ -101,6 +101,7 @@ void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_mic
         }
         weir_sim_world_advance(w, world_time(j->submit_s));
         weir_sim_world_submit(w, &t);
+        weir_sim_meter_add(run->meter, 1);
     }
     weir_sim_world_finish(w);
     weir_vec_release(&p.history);

@@ -65,6 +65,7 @@ const struct weir_sim_suite weir_sim_suites[] = {
         .summary = "demand one, three and 24 hours ahead",
         .options = "series",
         .policies = "persistence,day-ago,week-ago,ridge,weir",
+        .no_schedule = "it forecasts demand, and runs nothing that a schedule could list",
         .run = weir_sim_suite_forecast,
     },
     {0},
@@ -72,20 +73,27 @@ const struct weir_sim_suite weir_sim_suites[] = {
 
 enum { SUITES_MAX = 16 };
 
-static const struct weir_sim_suite *find_suite(const char *name, struct weir_err *err)
+void weir_sim_suite_names(struct weir_str *out)
+{
+    for (const struct weir_sim_suite *s = weir_sim_suites; s->name != NULL; s++) {
+        weir_str_addf(out, "%s%s", s == weir_sim_suites ? "" : ", ", s->name);
+    }
+}
+
+const struct weir_sim_suite *weir_sim_suite_find(const char *name, struct weir_err *err)
 {
     const char *names[SUITES_MAX + 1] = {0};
     size_t n = 0;
-    WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(256);
     for (const struct weir_sim_suite *s = weir_sim_suites; s->name != NULL && n < SUITES_MAX; s++) {
         if (weir_streq(s->name, name)) {
             return s;
         }
-        weir_str_addf(&all, "%s%s", n == 0 ? "" : ", ", s->name);
         names[n++] = s->name;
     }
+    WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(256);
+    weir_sim_suite_names(&all);
     const char *nearest = weir_nearest(weir_sv_of(name), names);
-    weir_fail(err, -WEIR_ENOTFOUND, "there is no suite '%s'%s%s%s; the suites are: %s", name,
+    weir_fail(err, -WEIR_EINVAL, "there is no suite '%s'%s%s%s; the suites are: %s", name,
               nearest == NULL ? "" : "; did you mean '", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "'?",
               weir_str_cstr(&all));
     return NULL;
@@ -129,13 +137,16 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
         while (rest.p != NULL && !reads) {
             reads = weir_sv_eq(weir_sv_cut(&rest, ' '), weir_sv_of(given[i].name));
         }
+        if (!reads && weir_streq(given[i].name, "schedule")) {
+            return weir_fail(err, -WEIR_EINVAL, "--schedule means nothing to suite %s: %s", s->name, s->no_schedule);
+        }
         if (!reads) {
             WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(256);
             for (rest = weir_sv_of(s->options); rest.p != NULL;) {
                 struct weir_sv option = weir_sv_cut(&rest, ' ');
                 weir_str_addf(&all, "%s--%.*s", all.n == 0 ? "" : ", ", WEIR_SV_ARG(option));
             }
-            return weir_fail(err, -WEIR_EINVAL, "--%s means nothing to suite %s; it reads %s", given[i].name, s->name,
+            return weir_fail(err, -WEIR_EINVAL, "--%s means nothing to suite %s; it reads %s, --data, --policies, --json", given[i].name, s->name,
                              weir_str_cstr(&all));
         }
     }
@@ -145,9 +156,9 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
 int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
 {
     *result = (struct weir_sim_result){0};
-    const struct weir_sim_suite *s = find_suite(name, err);
+    const struct weir_sim_suite *s = weir_sim_suite_find(name, err);
     if (s == NULL) {
-        return -WEIR_ENOTFOUND;
+        return -WEIR_EINVAL;
     }
     int r = check_options(s, o, err);
     if (r == 0 && o->policies != NULL) {
@@ -203,12 +214,20 @@ int weir_sim_list_i64(const char *text, const char *option, int64_t min, int64_t
         struct weir_sv word = weir_sv_trim(weir_sv_cut(&rest, ','));
         struct weir_sv to = word;
         struct weir_sv from = weir_sv_cut(&to, '-');
+        if (from.n == 0) { /* a number below 0: no range */
+            from = word;
+            to = (struct weir_sv){0};
+        }
         int64_t first = 0;
         int64_t last = 0;
         int r = weir_parse_i64(from, min, max, &first, err);
         last = first;
         if (r == 0 && to.p != NULL) {
-            r = weir_parse_i64(to, first, max, &last, err);
+            r = weir_parse_i64(to, min, max, &last, err);
+        }
+        if (r == 0 && last < first) {
+            r = weir_fail(err, -WEIR_EINVAL, "%.*s runs backwards: the lower number comes first, %lld-%lld", WEIR_SV_ARG(word),
+                          (long long)last, (long long)first);
         }
         if (r < 0) {
             return weir_fail_prefix(err, r, "--%s", option);
@@ -264,6 +283,17 @@ bool weir_sim_wants(const struct weir_sim_options *o, const char *policy)
 void weir_sim_progress(const struct weir_sim_options *o, const char *what, uint64_t done, uint64_t total)
 {
     if (o->progress != NULL) {
-        o->progress(o->user, what, done, total);
+        o->progress(o->user, what, NULL, done, total);
+    }
+}
+
+void weir_sim_meter_add(struct weir_sim_meter *m, uint64_t n)
+{
+    if (m == NULL) {
+        return;
+    }
+    m->done += n;
+    if (m->o->progress != NULL) {
+        m->o->progress(m->o->user, NULL, m->unit, m->done, m->total);
     }
 }

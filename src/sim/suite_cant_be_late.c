@@ -158,7 +158,7 @@ static int read_inputs(struct inputs *in, const struct weir_sim_options *o, stru
 
 /* All windows of one case under one policy. */
 static int run_case(const struct inputs *in, size_t k, struct weir_sim_spot_runner *runner, struct weir_sim_spot_sum *sum,
-                    const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+                    const struct weir_sim_options *o, struct weir_sim_meter *meter, struct weir_sim_result *result, struct weir_err *err)
 {
     const struct scenario_case *c = &in->kase[k];
     struct weir_sim_schedule *schedule = NULL;
@@ -177,18 +177,18 @@ static int run_case(const struct inputs *in, size_t k, struct weir_sim_spot_runn
         const char *names[] = {z->name};
         struct weir_sim_spot_scenario scenario = {i, (z->first_tick + (int64_t)w->first) * z->gap_us, names};
         weir_sim_spot_runner_play(runner, &task, &trace, &scenario, sum, result, schedule);
+        weir_sim_meter_add(meter, 1);
     }
     return weir_sim_schedule_close(schedule, err);
 }
 
 static int run_policy(const struct inputs *in, const struct weir_sim_spot_policy *policy, struct weir_sim_spot_sum *sum,
-                      const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+                      const struct weir_sim_options *o, struct weir_sim_meter *meter, struct weir_sim_result *result, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_sim_spot_runner_release) struct weir_sim_spot_runner runner = {.policy = policy};
     int r = 0;
     for (size_t k = 0; k < in->n_cases && r == 0; k++) {
-        weir_sim_progress(o, policy->name, k, in->n_cases);
-        r = run_case(in, k, &runner, &sum[k], o, result, err);
+        r = run_case(in, k, &runner, &sum[k], o, meter, result, err);
     }
     return r;
 }
@@ -238,9 +238,13 @@ int weir_sim_suite_cant_be_late(const struct weir_sim_options *o, struct weir_si
         return r;
     }
     WEIR_CLEANUP(weir_freep) struct weir_sim_spot_sum *sum = weir_calloc(POLICIES * in.n_cases, sizeof *sum);
+    struct weir_sim_meter meter = {.o = o, .unit = "scenarios"};
+    for (size_t p = 0; p < POLICIES; p++) {
+        meter.total += weir_sim_wants(o, policies[p].name) ? in.n_cases * in.windows.n : 0;
+    }
     for (size_t p = 0; p < POLICIES && r == 0; p++) {
         if (weir_sim_wants(o, policies[p].name)) {
-            r = run_policy(&in, &policies[p], sum + p * in.n_cases, o, result, err);
+            r = run_policy(&in, &policies[p], sum + p * in.n_cases, o, &meter, result, err);
         }
     }
     for (size_t p = 0; p < POLICIES && r == 0; p++) {

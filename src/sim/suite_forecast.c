@@ -331,9 +331,9 @@ int weir_sim_suite_forecast(const struct weir_sim_options *o, struct weir_sim_re
     int r = weir_sim_path(&path, o, o->series, "series", "philly-node-demand/philly_nodes_10min_2017-10-03_2017-11-30.csv", err);
     r = r < 0 ? r : read_series(&s, path, err);
     bool published = r == 0 && is_published(&s);
+    struct weir_sim_meter meter = {.o = o, .unit = "forecasts", .total = WEIR_ARRAY_LEN(horizons_hours) * POLICIES};
     for (size_t h = 0; r == 0 && h < WEIR_ARRAY_LEN(horizons_hours); h++) {
         for (size_t p = 0; p < POLICIES; p++) {
-            weir_sim_progress(o, "forecasts", h * POLICIES + p, WEIR_ARRAY_LEN(horizons_hours) * POLICIES);
             if (weir_sim_wants(o, policies[p])) {
                 struct course c = {weir_calloc(s.value.n, sizeof(double)), weir_calloc(s.value.n, sizeof(double))};
                 run_policy(&s, h, p, &c);
@@ -341,6 +341,7 @@ int weir_sim_suite_forecast(const struct weir_sim_options *o, struct weir_sim_re
                 free(c.expected);
                 free(c.upper);
             }
+            weir_sim_meter_add(&meter, 1);
         }
     }
     weir_vec_release(&s.value);

@@ -226,7 +226,7 @@ static int read_inputs(struct inputs *in, const struct weir_sim_options *o, stru
 
 /* All windows of one set under one policy. */
 static int run_set(const struct inputs *in, size_t set, struct weir_sim_spot_runner *runner, struct weir_sim_spot_sum *sum,
-                   const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+                   const struct weir_sim_options *o, struct weir_sim_meter *meter, struct weir_sim_result *result, struct weir_err *err)
 {
     struct weir_sim_schedule *schedule = NULL;
     char name[2 * WEIR_SIM_TEXT_SIZE];
@@ -250,6 +250,7 @@ static int run_set(const struct inputs *in, size_t set, struct weir_sim_spot_run
         }
         struct weir_sim_spot_scenario scenario = {(uint64_t)s->window, 0, names};
         weir_sim_spot_runner_play(runner, &task, &trace, &scenario, sum, result, schedule);
+        weir_sim_meter_add(meter, 1);
     }
     return weir_sim_schedule_close(schedule, err);
 }
@@ -293,14 +294,17 @@ int weir_sim_suite_multizone(const struct weir_sim_options *o, struct weir_sim_r
         return r;
     }
     WEIR_CLEANUP(weir_freep) struct weir_sim_spot_sum *sum = weir_calloc(POLICIES * in.n_sets, sizeof *sum);
+    struct weir_sim_meter meter = {.o = o, .unit = "scenarios"};
+    for (size_t p = 0; p < POLICIES; p++) {
+        meter.total += weir_sim_wants(o, policies[p].name) ? in.n : 0;
+    }
     for (size_t p = 0; p < POLICIES && r == 0; p++) {
         if (!weir_sim_wants(o, policies[p].name)) {
             continue;
         }
         WEIR_CLEANUP(weir_sim_spot_runner_release) struct weir_sim_spot_runner runner = {.policy = &policies[p]};
         for (size_t k = 0; k < in.n_sets && r == 0; k++) {
-            weir_sim_progress(o, policies[p].name, k, in.n_sets);
-            r = run_set(&in, k, &runner, &sum[p * in.n_sets + k], o, result, err);
+            r = run_set(&in, k, &runner, &sum[p * in.n_sets + k], o, &meter, result, err);
         }
     }
     for (size_t p = 0; p < POLICIES && r == 0; p++) {

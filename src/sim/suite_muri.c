@@ -156,7 +156,7 @@ static void add_reference(struct weir_sim_row *row, const struct trace *t, struc
 }
 
 static int run_one(const struct weir_sim_options *o, const struct trace *t, struct weir_muri_cluster cluster, const char *name,
-                   size_t policy, bool published, struct weir_sim_result *result, struct weir_err *err)
+                   size_t policy, bool published, struct weir_sim_meter *meter, struct weir_sim_result *result, struct weir_err *err)
 {
     const char *mode = published ? "published" : "exact";
     char file[160];
@@ -167,7 +167,16 @@ static int run_one(const struct weir_sim_options *o, const struct trace *t, stru
         return r;
     }
     struct weir_muri_outcome out;
-    weir_muri_run(t->job.p, t->job.n, cluster, policies[policy].policy, published, schedule, result, &out);
+    const struct weir_muri_run run = {
+        .job = t->job.p,
+        .n = t->job.n,
+        .cluster = cluster,
+        .policy = policies[policy].policy,
+        .published = published,
+        .schedule = schedule,
+        .meter = meter,
+    };
+    weir_muri_run(&run, result, &out);
     struct weir_sim_row *row = weir_sim_row(result, policies[policy].name);
     weir_sim_case_text(row, "trace", name);
     weir_sim_case_text(row, "mode", mode);
@@ -189,11 +198,14 @@ static int run_trace(const struct weir_sim_options *o, const char *path, struct 
     char name[WEIR_SIM_TEXT_SIZE];
     weir_sim_name(path, name, sizeof name);
     int r = read_trace(path, cluster, &t, err);
+    struct weir_sim_meter meter = {.o = o, .unit = "jobs"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
+        meter.total += weir_sim_wants(o, policies[i].name) ? 2 * t.job.n : 0;
+    }
     for (int published = 1; published >= 0 && r == 0; published--) {
         for (size_t i = 0; i < WEIR_ARRAY_LEN(policies) && r == 0; i++) {
             if (weir_sim_wants(o, policies[i].name)) {
-                weir_sim_progress(o, name, (uint64_t)(!published) * WEIR_ARRAY_LEN(policies) + i, 2 * WEIR_ARRAY_LEN(policies));
-                r = run_one(o, &t, cluster, name, i, published, result, err);
+                r = run_one(o, &t, cluster, name, i, published, &meter, result, err);
             }
         }
     }

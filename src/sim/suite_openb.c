@@ -317,7 +317,7 @@ struct seeds {
 };
 
 static int run_policy(const struct weir_sim_options *o, const struct weir_openb_input *in, const char *name, size_t policy,
-                      const struct seeds *seeds, struct weir_sim_result *result, struct weir_err *err)
+                      const struct seeds *seeds, struct weir_sim_meter *meter, struct weir_sim_result *result, struct weir_err *err)
 {
     struct stats allocated = {0};
     struct stats fragmented = {0};
@@ -337,7 +337,7 @@ static int run_policy(const struct weir_sim_options *o, const struct weir_openb_
         }
         stats_add(&allocated, out.allocated_percent, i);
         stats_add(&fragmented, out.fragmentation_percent, i);
-        weir_sim_progress(o, "openb", policy * seeds->n + i + 1, WEIR_ARRAY_LEN(policies) * seeds->n);
+        weir_sim_meter_add(meter, 1);
     }
     struct weir_sim_row *row = weir_sim_row(result, policies[policy].name);
     weir_sim_case_text(row, "pods", name);
@@ -363,9 +363,13 @@ static int run_all(const struct weir_sim_options *o, const struct lists *l, cons
         .task = l->task.p,
         .n_tasks = l->task.n,
     };
+    struct weir_sim_meter meter = {.o = o, .unit = "runs"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
+        meter.total += weir_sim_wants(o, policies[i].name) ? seeds.n : 0;
+    }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(policies) && r == 0; i++) {
         if (weir_sim_wants(o, policies[i].name)) {
-            r = run_policy(o, &in, name, i, &seeds, result, err);
+            r = run_policy(o, &in, name, i, &seeds, &meter, result, err);
             if (r == 0) {
                 add_reference(&result->row[result->n_rows - 1], l->digest, policies[i].policy);
             }

@@ -235,7 +235,7 @@ static int64_t to_micro(int64_t rate_seconds)
     return (rate_seconds + S_PER_HOUR / 2) / S_PER_HOUR;
 }
 
-static void add_holds(const struct prices *s, const struct weir_sim_options *o, struct weir_sim_result *result)
+static void add_holds(const struct prices *s, struct weir_sim_meter *meter, struct weir_sim_result *result)
 {
     int64_t seconds = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -245,7 +245,6 @@ static void add_holds(const struct prices *s, const struct weir_sim_options *o, 
         const struct series *series = &s->p[i];
         int64_t from_s = series->p[0].at_s;
         int64_t cost = integral(series, from_s, s->end_s);
-        weir_sim_progress(o, "hold", i, s->n);
         struct weir_sim_row *row = weir_sim_row(result, "hold");
         weir_sim_case_text(row, "instance", series->instance);
         weir_sim_case_text(row, "zone", series->zone);
@@ -258,6 +257,7 @@ static void add_holds(const struct prices *s, const struct weir_sim_options *o, 
         }
         weir_sim_metric(row, "hours", (double)(s->end_s - from_s) / S_PER_HOUR);
         weir_sim_hash_u64(result, (uint64_t)cost);
+        weir_sim_meter_add(meter, 1);
     }
 }
 
@@ -508,7 +508,7 @@ static int compare_times(const void *a, const void *b)
 }
 
 static int run_types(const struct prices *s, int64_t overhead_s, const struct weir_sim_options *o,
-                     struct weir_sim_schedule *const *schedule, struct weir_sim_result *result, struct weir_err *err)
+                     struct weir_sim_schedule *const *schedule, struct weir_sim_meter *meter, struct weir_sim_result *result, struct weir_err *err)
 {
     uint64_t task = 0;
     for (size_t i = 0; i < s->n; task++) {
@@ -527,6 +527,7 @@ static int run_types(const struct prices *s, int64_t overhead_s, const struct we
         WEIR_CLEANUP(weir_freep) size_t *next = weir_calloc(m.n, sizeof *next);
         m.next = next;
         run_type(&m, task, o, schedule, result);
+        weir_sim_meter_add(meter, m.n);
     }
     return 0;
 }
@@ -545,15 +546,17 @@ int weir_sim_suite_prices(const struct weir_sim_options *o, struct weir_sim_resu
     if (r < 0) {
         return r;
     }
+    /* A series is done once for hold, and once with the others of its type. */
+    struct weir_sim_meter meter = {.o = o, .unit = "series", .total = (weir_sim_wants(o, "hold") ? 2 : 1) * s.n};
     if (weir_sim_wants(o, "hold")) {
-        add_holds(&s, o, result);
+        add_holds(&s, &meter, result);
     }
     for (int p = CHEAPEST_AT_START; p < POLICIES && r == 0; p++) {
         char name[64];
         snprintf(name, sizeof name, "prices-%s", policy_names[p]);
         r = weir_sim_wants(o, policy_names[p]) ? weir_sim_schedule_open(&schedule[p], o->schedule, name, err) : 0;
     }
-    r = r < 0 ? r : run_types(&s, overhead[0] * S_PER_HOUR / 1000000, o, schedule, result, err);
+    r = r < 0 ? r : run_types(&s, overhead[0] * S_PER_HOUR / 1000000, o, schedule, &meter, result, err);
     for (int p = 0; p < POLICIES; p++) {
         int closed = weir_sim_schedule_close(schedule[p], r < 0 ? NULL : err);
         r = r < 0 ? r : closed;

@@ -104,10 +104,13 @@ static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct
         }
         weir_vec_push(&v, j);
         if (v.n % 65536 == 0) {
-            weir_sim_progress(o, "reading jobs", weir_sim_input_permille(in), 1000);
+            weir_sim_progress(o, "reading", weir_sim_input_permille(in), 1000);
         }
     }
     *ret = (struct weir_starburst_jobs){v.p, v.n};
+    if (r == 0 && v.n == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s has no jobs: nothing follows its first line", path);
+    }
     if (r == 0) {
         sort_jobs(ret);
     }
@@ -283,6 +286,7 @@ struct suite {
     size_t trim;
     int64_t nodes[WEIR_SIM_LIST_MAX];
     size_t n_nodes;
+    struct weir_sim_meter meter;
 };
 
 /* The sweep of weir's one parameter: what an hour's waiting of one job is worth, in millionths of a GPU-hour in the cloud. The
@@ -290,7 +294,7 @@ struct suite {
 static const int64_t delay_micro[] = {2000000,  5000000,  10000000, 15000000,  20000000, 30000000,
                                       45000000, 70000000, 100000000, 200000000};
 
-static int run_one(const struct suite *s, const char *policy, uint32_t nodes, int64_t delay, struct weir_err *err)
+static int run_one(struct suite *s, const char *policy, uint32_t nodes, int64_t delay, struct weir_err *err)
 {
     char name[96];
     bool baseline = weir_starburst_is_baseline(policy);
@@ -298,7 +302,7 @@ static int run_one(const struct suite *s, const char *policy, uint32_t nodes, in
     if (!baseline) {
         snprintf(name, sizeof name, "starburst-%s-%" PRIu32 "-%g", policy, nodes, (double)delay / 1e6);
     }
-    struct weir_starburst_run run = {.jobs = &s->jobs, .site = {nodes, s->per_node}, .outcome = s->outcome};
+    struct weir_starburst_run run = {.jobs = &s->jobs, .site = {nodes, s->per_node}, .outcome = s->outcome, .meter = &s->meter};
     int r = weir_sim_schedule_open(&run.schedule, s->o->schedule, name, err);
     if (r < 0) {
         return r;
@@ -312,20 +316,25 @@ static int run_one(const struct suite *s, const char *policy, uint32_t nodes, in
     return weir_sim_schedule_close(run.schedule, err);
 }
 
-static int run_all(const struct suite *s, struct weir_err *err)
+/* How many runs a policy has on one size of the cluster. */
+static size_t points_of(const struct suite *s, const char *policy)
+{
+    return !weir_sim_wants(s->o, policy) ? 0 : weir_starburst_is_baseline(policy) ? 1 : WEIR_ARRAY_LEN(delay_micro);
+}
+
+static int run_all(struct suite *s, struct weir_err *err)
 {
     static const char *const policy[] = {"no-wait", "constant-wait", "starburst", "starburst-no-estimates", "weir", "weir-no-estimates"};
-    size_t done = 0;
-    size_t total = s->n_nodes * (WEIR_ARRAY_LEN(policy) - 2 + 2 * WEIR_ARRAY_LEN(delay_micro));
+    size_t runs = 0;
+    for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
+        runs += s->n_nodes * points_of(s, policy[k]);
+    }
+    s->meter = (struct weir_sim_meter){.o = s->o, .unit = "jobs", .total = (uint64_t)runs * s->jobs.n};
     int r = 0;
     for (size_t i = 0; i < s->n_nodes; i++) {
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
-            size_t points = weir_starburst_is_baseline(policy[k]) ? 1 : WEIR_ARRAY_LEN(delay_micro);
-            for (size_t d = 0; d < points && r == 0; d++) {
-                weir_sim_progress(s->o, "starburst", done++, total);
-                if (weir_sim_wants(s->o, policy[k])) {
-                    r = run_one(s, policy[k], (uint32_t)s->nodes[i], delay_micro[d], err);
-                }
+            for (size_t d = 0; d < points_of(s, policy[k]) && r == 0; d++) {
+                r = run_one(s, policy[k], (uint32_t)s->nodes[i], delay_micro[d], err);
             }
         }
     }

@@ -15,10 +15,19 @@ static bool all_digits(struct weir_sv s)
     return s.n > 0;
 }
 
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_alphanumeric(char c)
+{
+    return is_letter(c) || (c >= '0' && c <= '9');
+}
+
 static bool is_name_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.' || c == ' ';
+    return is_alphanumeric(c) || c == '-' || c == '_' || c == '.' || c == ' ';
 }
 
 /* "40GB+" or "40GB": any model with at least so much memory. */
@@ -54,10 +63,13 @@ static int parse_one(struct weir_sv text,
     } else if (weir_sv_eq_nocase(name, WEIR_SV("any")) || weir_sv_eq_nocase(name, WEIR_SV("gpu"))) {
         model = WEIR_GPU_MODEL_ANY;
     } else if (!parse_memory(name, ret_mem_mib)) {
-        bool good = name.n > 0 && name.n <= GPU_NAME_MAX && !all_digits(name);
+        bool good = name.n > 0 && name.n <= GPU_NAME_MAX && is_alphanumeric(name.p[0]);
+        bool has_letter = false; /* else it is a number that went wrong */
         for (size_t i = 0; i < name.n; i++) {
             good = good && is_name_char(name.p[i]);
+            has_letter = has_letter || is_letter(name.p[i]);
         }
+        good = good && has_letter;
         if (!good) {
             return weir_fail(err, -WEIR_EINVAL,
                              "'%.*s' is not a GPU such as A100:8, A100-80GB or 2",

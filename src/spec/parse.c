@@ -68,8 +68,7 @@ static bool is_script(struct weir_sv text)
     return false;
 }
 
-/* A model that is not built in may still be what an agent calls its cards; or a typing error. */
-static void warn_unknown_gpus(struct weir_spec *s, struct weir_gpu_table *gpus)
+void weir_spec_warn_gpus(struct weir_spec *s, const struct weir_gpu_table *gpus)
 {
     for (uint32_t i = 0; i < s->request.alternatives; i++) {
         uint16_t model = s->request.alternative[i].model;
@@ -128,7 +127,7 @@ int weir_spec_parse_given(struct weir_sv text,
         r = parse_yaml(text, file_name, gpus, given, s, e);
     }
     if (r == 0) {
-        warn_unknown_gpus(s, gpus);
+        weir_spec_warn_gpus(s, gpus);
         *ret = WEIR_TAKE(s);
     }
     return r;

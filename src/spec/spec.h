@@ -143,6 +143,10 @@ int weir_spec_parse_gpus(struct weir_sv text,
 /* "0-99%10", "1,3,5-9:2". Overlapping ranges are refused. */
 int weir_spec_parse_array(struct weir_sv text, struct weir_spec *s, struct weir_err *err);
 
+/* Warns of each model that is not built in: it may still be what an agent calls its cards, or a typing error. The parsers do so
+ * themselves; for a request that was changed afterwards. */
+void weir_spec_warn_gpus(struct weir_spec *s, const struct weir_gpu_table *gpus);
+
 /* Number of tasks of the spec: 1 where it is no array. */
 uint32_t weir_spec_task_count(const struct weir_spec *s);
 /* The index that a person wrote for the ordinal-th task, in the order of the ranges. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks placements that `weir sim --suite openb --schedule DIR` wrote, with nothing but this file and the two inputs.
+"""Checks placements that `weir sim --suite openb --schedule DIR` wrote, with nothing but python3 and the two inputs.
 
     check_placement.py NODES.csv PODS.csv SCHEDULE.csv...
 
@@ -12,12 +12,9 @@ import csv
 import json
 import sys
 
-COLUMNS = ["task", "submit", "start", "end", "place", "node", "gpus", "cost"]
+from schedule_file import COLUMNS, Wrong
+
 GPU = 1000
-
-
-class Wrong(Exception):
-    """The placement breaks a rule."""
 
 
 def read(path):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks a schedule that `weir sim --schedule DIR` wrote, with nothing but this file.
+"""Checks a schedule that `weir sim --schedule DIR` wrote, with nothing but python3.
 
     check_schedule.py FILE.csv [--node-gpus N] [--nodes N] [--jobs FILE.csv] [--cloud-rate RATE] [--keep duration|work]
 
@@ -12,45 +12,12 @@ submission) that each task ran once to its end, on as many GPUs as it asked for,
 
 import argparse
 import csv
-import gzip
-import json
 import sys
 from collections import defaultdict
 
-COLUMNS = ["task", "submit", "start", "end", "place", "node", "gpus", "cost"]
-SLACK_S = 1e-3  # of times and durations
+from schedule_file import COLUMNS, SLACK_S, Wrong, open_text, report, spans_of  # noqa: F401  # the columns are for tests
+
 SLACK_GPUS = 1e-6
-
-
-class Wrong(Exception):
-    """The schedule breaks a rule."""
-
-
-def open_text(path):
-    return gzip.open(path, "rt", encoding="utf-8", newline="") if path.endswith(".gz") else open(path, encoding="utf-8", newline="")
-
-
-def read_schedule(path):
-    with open_text(path) as file:
-        reader = csv.reader(file)
-        header = next(reader, None)
-        if header != COLUMNS:
-            raise Wrong(f"{path}: the columns are {header}, not {COLUMNS}")
-        for number, row in enumerate(reader, 2):
-            if len(row) != len(COLUMNS):
-                raise Wrong(f"{path}:{number}: {len(row)} fields instead of {len(COLUMNS)}")
-            try:
-                span = {"task": int(row[0]), "submit": float(row[1]), "start": float(row[2]), "end": float(row[3]), "place": row[4],
-                        "node": int(row[5]) if row[5] else None, "gpus": float(row[6]), "cost": float(row[7]), "line": number}
-            except ValueError as error:
-                raise Wrong(f"{path}:{number}: {error}") from error
-            if span["start"] < span["submit"] - SLACK_S:
-                raise Wrong(f"{path}:{number}: task {span['task']} starts before it was submitted")
-            if span["end"] < span["start"] - SLACK_S:
-                raise Wrong(f"{path}:{number}: task {span['task']} ends before it starts")
-            if span["gpus"] < 0 or span["cost"] < 0:
-                raise Wrong(f"{path}:{number}: negative GPUs or cost")
-            yield span
 
 
 def check_capacity(spans, node_gpus, nodes):
@@ -122,7 +89,7 @@ def check_cost(spans, rate):
 
 def check(path, node_gpus=None, nodes=None, jobs=None, cloud_rate=None, keep="duration"):
     """Raises Wrong, or returns the sums. jobs: (submit, duration, gpus) by task."""
-    spans = list(read_schedule(path))
+    spans = list(spans_of(path))
     most = check_capacity(spans, node_gpus, nodes)
     if jobs is not None:
         check_jobs(spans, jobs, keep)
@@ -144,13 +111,7 @@ def main():
     parser.add_argument("--cloud-rate", type=float)
     parser.add_argument("--keep", choices=["duration", "work"], default="duration")
     args = parser.parse_args()
-    try:
-        sums = check(args.file, args.node_gpus, args.nodes, read_jobs(args.jobs) if args.jobs else None, args.cloud_rate, args.keep)
-    except Wrong as wrong:
-        print(f"WRONG: {wrong}", file=sys.stderr)
-        return 1
-    print(json.dumps(sums))
-    return 0
+    return report(lambda: check(args.file, args.node_gpus, args.nodes, read_jobs(args.jobs) if args.jobs else None, args.cloud_rate, args.keep))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks schedules of the spot suites that `weir sim --schedule DIR` wrote, with nothing but this file.
+"""Checks schedules of the spot suites that `weir sim --schedule DIR` wrote, with nothing but python3.
 
     check_spot_schedule.py FILE.csv --traces TRACES.csv [--windows WINDOWS.csv] --deadline H --overhead H --work H
     check_spot_schedule.py FILE.csv --prices PRICES.csv --overhead H
@@ -16,44 +16,26 @@ import argparse
 import bisect
 import csv
 import datetime
-import gzip
-import json
 import sys
 from collections import defaultdict
 
-COLUMNS = ["task", "submit", "start", "end", "place", "node", "gpus", "cost"]
+from schedule_file import SLACK_S, Wrong, open_text, report, spans_of
+
 USD_PER_HOUR = {"spot": 0.9731, "on-demand": 3.06}
-SLACK_S = 1e-3
 SLACK_USD = 1e-6
 
 csv.field_size_limit(1 << 28)
 
 
-class Wrong(Exception):
-    """The schedule breaks a rule."""
-
-
-def open_text(path):
-    return gzip.open(path, "rt", encoding="utf-8", newline="") if path.endswith(".gz") else open(path, encoding="utf-8", newline="")
-
-
 def read_schedule(path):
     """task -> its spans in order of time"""
     tasks = defaultdict(list)
-    with open_text(path) as file:
-        reader = csv.reader(file)
-        header = next(reader, None)
-        if header != COLUMNS:
-            raise Wrong(f"{path}: the columns are {header}, not {COLUMNS}")
-        for number, row in enumerate(reader, 2):
-            task, submit, start, end, place, node, gpus, cost = row
-            span = {"line": number, "submit": float(submit), "start": float(start), "end": float(end), "place": place,
-                    "cost": float(cost)}
-            if span["end"] <= span["start"] or span["start"] < span["submit"] - SLACK_S:
-                raise Wrong(f"{path}:{number}: runs backwards, or before it was submitted")
-            if float(gpus) != 1 or node != "":
-                raise Wrong(f"{path}:{number}: one machine without a number is expected")
-            tasks[int(task)].append(span)
+    for span in spans_of(path):
+        if span["end"] <= span["start"]:
+            raise Wrong(f"{path}:{span['line']}: takes no time")
+        if span["gpus"] != 1 or span["node"] is not None:
+            raise Wrong(f"{path}:{span['line']}: one machine without a number is expected")
+        tasks[span["task"]].append(span)
     for task, spans in tasks.items():
         spans.sort(key=lambda span: span["start"])
         for before, span in zip(spans, spans[1:]):
@@ -61,6 +43,8 @@ def read_schedule(path):
                 raise Wrong(f"{path}:{span['line']}: task {task} holds two machines at once")
             if span["submit"] != before["submit"]:
                 raise Wrong(f"{path}:{span['line']}: task {task} was submitted twice")
+    if not tasks:
+        raise Wrong(f"{path}: nothing ran")
     return tasks
 
 
@@ -187,16 +171,8 @@ def main():
     args = parser.parse_args()
     if (args.traces is None) == (args.prices is None):
         parser.error("one of --traces and --prices is expected")
-    try:
-        tasks = read_schedule(args.schedule)
-        if not tasks:
-            raise Wrong(f"{args.schedule}: nothing ran")
-        sums = check_traces(args.schedule, tasks, args) if args.traces else check_prices(args.schedule, tasks, args)
-    except Wrong as wrong:
-        print(f"WRONG: {wrong}", file=sys.stderr)
-        return 1
-    print(json.dumps(sums))
-    return 0
+    how = check_traces if args.traces else check_prices
+    return report(lambda: how(args.schedule, read_schedule(args.schedule), args))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Agents that come and go, against a real broker: goodbyes, kills, names, and what becomes of their tasks."""
+import os
 import pathlib
 import signal
 import sys
@@ -202,6 +203,37 @@ def test_a_host_is_offered_once_unless_its_parts_are_declared(weir):
             until("it to be refused", lambda: "this host is offered already" in agents.said())
             assert b.json("nodes")[0]["name"] in agents.said()
             assert {n["name"] for n in b.json("nodes")} & {"n2", "n3"} == {"n2"}
+
+
+def test_only_a_node_without_its_agent_is_removed(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        for how in ([], ["drain"]):
+            if how:
+                b.ok("nodes", *how, "n2")
+            refused = b.run("nodes", "remove", "n2")
+            assert refused.returncode == 4 and "end its agent, then remove it" in refused.stderr, refused
+        agents.end("n2")
+        until("the broker to know", lambda: b.run("nodes", "remove", "n2").returncode == 0)
+        assert [n["name"] for n in b.json("nodes") if n["name"] == "n2"] == []
+
+
+def test_what_goes_on_without_the_server_says_how_it_is_ended(weir):
+    with Broker(weir, gpus="A100:2") as b:
+        job = b.submit({"name": "long", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 600"})
+        until("the task runs", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        [agent] = [pid for pid in b.own_processes("agent") if lib.process_table()[pid][0] == b.process.pid]
+        b.stop()
+        said = (b.dir / "serve.log").read_text()
+        assert f"tasks go on under this agent, and the next 'weir serve' picks them up and can cancel them; 'kill {agent}' ends the agent alone" in said, said
+        b.start()
+        until("it to be back", lambda: any(n["state"] == "up" for n in b.json("nodes")))
+        b.ok("cancel", job)
+        until("the job to be cancelled", lambda: b.get(f"/v1/jobs/{job}")["state"] == "cancelled")
+        b.stop()
+        said = (b.dir / "serve.log").read_text()
+        assert f"this agent goes on, and the next 'weir serve' picks it up; 'kill {agent}' ends the agent\"" in said, said
+        os.kill(agent, signal.SIGTERM)
+        until("it to be gone", lambda: agent not in lib.process_table())
 
 
 def test_a_server_that_is_told_other_gpus_replaces_the_agent_of_the_one_before(weir):

@@ -120,6 +120,31 @@ def test_a_dry_run_says_what_would_become_of_it_now(weir):
         b.ok("cancel", str(job))
 
 
+def test_a_dry_run_of_an_array_speaks_of_all_tasks(weir):
+    table = [  # array, GPUs of a task, nodes, words, room
+        ("0-9", "A100:1", 1, "10 tasks; nodes have room for 4 of them now. The first of them:", 4),
+        ("0-9%2", "A100:1", 1, "10 tasks, at most 2 at once; nodes have room for 2 of them now", 4),
+        ("0-9%3", "A100:2", 1, "10 tasks, at most 3 at once; nodes have room for 2 of them now", 2),
+        ("0,1", "A100:2", 1, "2 tasks; nodes have room for all of them now", 2),
+    ]
+    with Broker(weir, gpus="A100:4") as b:
+        until("the own node", lambda: b.json("nodes"))
+        for array, gpus, nodes, words, room in table:
+            (b.dir / "a.yaml").write_text(f"resources: {{accelerators: '{gpus}', cpus: 0.1}}\nnum_nodes: {nodes}\narray: '{array}'\nrun: sleep 60\n")
+            text = b.ok("submit", "--dry-run", "a.yaml")
+            assert words in text, text
+            dry = b.json("submit", "--dry-run", "a.yaml")
+            assert dry["room"] == room and dry["tasks"] == (2 if array == "0,1" else 10), dry
+        (b.dir / "one.yaml").write_text("resources: {accelerators: 'A100:4', cpus: 0.1}\nrun: sleep 60\n")
+        one = b.json("submit", "--dry-run", "one.yaml")
+        assert (one["tasks"], one["parallel_max"], one["room"]) == (1, None, 1), one
+        assert "The first of them" not in b.ok("submit", "--dry-run", "one.yaml")
+        job = int(b.ok("submit", "one.yaml"))
+        until("the task takes the GPUs", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        assert "10 tasks, at most 3 at once; no node has room for one of them now" in b.ok("submit", "--dry-run", "--array", "0-9%3", "one.yaml")
+        b.ok("cancel", str(job))
+
+
 def test_cancel_stops_a_process_tree(weir):
     with Broker(weir) as b:
         seconds = str(100000 + os.getpid())  # so that only this test's processes have it in their command line
@@ -141,6 +166,8 @@ def test_impossible_requests_are_refused_with_the_nearest_possible(weir):
         assert result.returncode != 0 and "A100:4" in result.stderr, result.stderr
         result = b.run("run", "--gpus", "H100:1", "--", "true")
         assert result.returncode != 0 and "possible" in result.stderr, result.stderr
+        result = b.run("run", "--gpus", "foo:1", "--", "true")
+        assert result.returncode != 0 and "there is no GPU called 'foo'; the nearest that is possible: --gpus A100:1" in result.stderr, result.stderr
 
 
 def test_more_tasks_than_gpus_never_share_one(weir):

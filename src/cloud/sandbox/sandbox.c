@@ -273,8 +273,8 @@ static int add_fault(struct weir_provider *p, struct weir_sv text, struct weir_e
     }
     if (kind == FAULT_MAX) {
         const char *near = weir_nearest(word, fault_name);
-        return weir_fail(err, -WEIR_EINVAL, "the sandbox has no fault '%.*s'%s%s%s", WEIR_SV_ARG(word),
-                         near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
+        return near != NULL ? weir_fail(err, -WEIR_EINVAL, "the sandbox has no fault '%.*s'; did you mean '%s'?", WEIR_SV_ARG(word), near)
+                            : weir_fail(err, -WEIR_EINVAL, "the sandbox has no fault '%.*s'; 'weir sandbox --help' names them", WEIR_SV_ARG(word));
     }
     if (kind == FAULT_RECLAIM) {
         return reclaim_now(p, weir_sv_trim(rest), err);

@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -58,10 +59,10 @@ def tokens(b):
     b.token = "secret"
     r = weir(b, "jobs")
     equal(r.code, 77, r)
-    check("set WEIR_TOKEN" in r.err, r)
+    equal(r.err, f"weir: jobs: the broker at {b.url} wants a token: set WEIR_TOKEN (the file 'token' in its data directory has one)\n")
     r = weir(b, "jobs", WEIR_TOKEN="wrong")
     equal(r.code, 77, r)
-    check("check WEIR_TOKEN" in r.err and "wrong" not in r.err, r)
+    equal(r.err, f"weir: jobs: the broker at {b.url} does not take this token: check WEIR_TOKEN (the file 'token' in its data directory has one)\n")
     equal(weir(b, "jobs", WEIR_TOKEN="secret").code, 0)
     with tempfile.TemporaryDirectory() as d:
         os.makedirs(d + "/weir")
@@ -287,8 +288,42 @@ def bill_check(b):
     equal(r.code, 0, r)
     golden("bill-check.txt", r.out)
     b.replies[("GET", "/v1/bill/check")] = (200, dict(o, balanced=False, error="node 2: 1 over"))
+    for option in (["--from", "2026-01-01"], ["--month", "2026-11"], ["--by", "user"], ["--format", "csv"], ["--job", "1"]):
+        r = weir(b, "bill", "--check", *option)
+        equal(r.code, 2, r)
+        check(f"options '--check' and '{option[0]}' do not go together" in r.err, r)
     r = weir(b, "bill", "--check")
     equal((r.code, r.err), (65, "weir: bill: the ledger is not balanced: node 2: 1 over\n"))
+
+
+@test
+def a_bill_of_nothing_says_so(b):
+    b.replies[("GET", "/v1/bill")] = (200, bill_answer(rows=[]))
+    r = weir(b, "bill", "--user", "nobody")
+    equal((r.code, r.err), (0, "weir: bill: nothing is booked for that\n"), r)
+
+
+@test
+def wrong_values_are_refused_in_words(b):
+    b.replies[("GET", "/v1/events")] = (200, {"items": [], "next": None})
+    lists(b)
+    table = [  # arguments, exit code, what is said
+        (["jobs", "--limit", "0"], 2, "option '--limit N': 0 is not a number from 1 on"),
+        (["offers", "--limit", "-1"], 2, "option '--limit N'"),
+        (["nodes", "list", "x"], 2, "'x' is one argument too many: all nodes are listed"),
+        (["events", "--job", "99"], 0, "no events"),
+        (["jobs", "--url", "http://"], 2, "is not the URL of a broker"),
+        (["jobs", "--url", "http:///"], 2, "is not the URL of a broker"),
+        (["submit", "--max-cost", "0", "-"], 2, "option '--max-cost 0': nothing runs for nothing; leave it out where there is no limit"),
+        (["submit", "--delay-cost", "-5", "-"], 2, "option '--delay-cost AMOUNT': -5 is less than nothing"),
+        (["project", "set", "x", "--delay-cost", "-0.1"], 2, "-0.1 is less than nothing"),
+        (["sandbox", "frob", "x"], 2, "usage: weir sandbox reclaim NODE"),
+        (["sandbox"], 2, "an argument is missing"),
+    ]
+    for args, code, says in table:
+        r = weir(b, *args, stdin=b"run: 'true'\n")
+        equal((r.code, r.out), (code, ""), f"{args}\n{r}")
+        check(says in r.err, f"{args}\n{r}")
 
 
 @test
@@ -407,9 +442,29 @@ def help_of_every_command(b):
         equal(weir(None, "help", name).out, r.out)
         for line in r.out.splitlines():
             check(len(line) <= 130, line)
+    listed = json.loads(weir(None, "help", "--json").out)
+    equal([c["name"] for c in listed], names)
+    check(all(c["group"] and c["summary"] for c in listed), listed)
+    r = weir(None, "--json", "jobs")
+    equal((r.code, r.err), (2, "weir: '--json' stands before the command: weir COMMAND [OPTION]...\n"), r)
     equal(weir(None).code, 2)
     equal(weir(None, "--version").out, weir(None, "version").out)
     equal(weir(None, "help", "nothing").code, 2)
+
+
+@test
+def help_fits_a_narrow_terminal(b):
+    for name in ("submit", "bill", "sim"):
+        pid, fd = on_terminal(b, name, "--help", COLUMNS="60")
+        text = b""
+        while b"-h, --help" not in text or select.select([fd], [], [], 0.2)[0]:
+            try:
+                text += os.read(fd, 65536)
+            except OSError:
+                break
+        equal(exit_code(pid, fd), 0)
+        lines = text.decode().replace("\r", "").split("\n")
+        check("Options:" in lines and max(map(len, lines)) <= 60, lines)
 
 
 @test

@@ -413,6 +413,65 @@ def wait_gives_up_at_its_timeout(b):
 
 
 @test
+def an_attempt_that_no_task_has_had_is_not_found(b):
+    b.add(job(13, tasks=2, array="0-1"), task(13, 0), task(13, 1))
+    b.logs[(13, 0, 2)] = b"second\n"
+    r = weir(b, "logs", "13", "--attempt", "2")
+    equal((r.code, r.out), (0, "13_0| second\n"), r)
+    r = weir(b, "logs", "13", "--attempt", "3")
+    equal((r.code, r.err), (3, "weir: logs: no task of job 13 has had attempt 3\n"), r)
+
+
+@test
+def cancel_says_what_was_cancelled(b):
+    table = [  # what is named, the job as it stands then, what is said
+        ("12", {}, "job 12 (train): cancelled"),
+        ("12", {"state": "running", "counts": {"stopping": 1}}, "job 12 (train): cancelled, its task is stopping with its grace time"),
+        ("12", {"state": "running", "counts": {"stopping": 7}}, "job 12 (train): cancelled, 7 tasks are stopping with their grace time"),
+        ("12_3", {"state": "running"}, "task 12_3 (train): cancelled, or stopping with its grace time"),
+    ]
+    for what, over, says in table:
+        b.add(job(12), task(12))
+        b.replies[("POST", "/v1/jobs/12/cancel")] = (200, job(12, **{"state": "cancelled", **over}))
+        r = weir(b, "cancel", what)
+        equal((r.code, r.out, r.err), (0, "", f"weir: {says}\n"), r)
+        equal([j["id"] for j in json.loads(weir(b, "cancel", "--json", what).out)], [12])
+
+
+@test
+def what_is_no_job_file_is_refused(b):
+    with tempfile.TemporaryDirectory() as d:
+        r = weir(b, "submit", d)
+        equal((r.code, r.err), (2, f"weir: submit: {d} is a directory: name a file\n"), r)
+        r = weir(b, "submit", d + "/none.yaml")
+        equal(r.code, 3, r)
+        check("there is no such file" in r.err, r)
+    equal(b.requests, [])
+
+
+@test
+def gpus_are_checked_before_the_broker_is_asked(b):
+    table = [  # --gpus, exit code of submit, what is said
+        ("-1", 2, "option '--gpus': '-1' is not a GPU such as A100:8, A100-80GB or 2"),
+        ("1.5", 2, "option '--gpus': '1.5' is not a GPU such as"),
+        ("-A100", 2, "option '--gpus': '-A100' is not a GPU such as"),
+        ("A100:-1", 2, "'-1' is not a whole number"),
+        ("A100:0", 2, "a node has 1 to 32"),
+        ("foo:1", 0, "warning: GPU 'foo' is not a known model; only nodes that name it so can run the job"),
+        ("A10O:1", 0, "warning: GPU 'A10O' is not a known model; did you mean 'A10'?"),
+        ("RTX4090:2", 0, ""),
+        ("none", 0, ""),
+    ]
+    for gpus, code, says in table:
+        r = weir(b, "submit", "--gpus=" + gpus, "-", stdin=b"run: 'true'\n")
+        equal(r.code, code, r)
+        check(says in r.err and (says or not r.err), r)
+        r = weir(b, "run", "--detach", "--gpus=" + gpus, "--", "true")
+        equal(r.code, 125 if code else 0, r)
+        check(says in r.err and (says or not r.err), r)
+
+
+@test
 def cancel_goes_on_after_a_failure(b):
     b.add(job(12), task(12))
     b.add(job(14), task(14, 3))

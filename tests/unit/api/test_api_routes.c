@@ -231,6 +231,7 @@ static void bad_requests_are_refused_with_the_place(void **state)
         {"GET", "/v1/bill?by=user,pool,job,node,day", NULL, NULL, 400, "at most 4"},
         {"GET", "/v1/bill?from=yesterday", NULL, NULL, 400, "from"},
         {"GET", "/v1/bill?from=2026-11-02&to=2026-11-01", NULL, NULL, 400, "to is not after from"},
+        {"GET", "/v1/bill?from=2999-01-01", NULL, NULL, 400, "from 2999-01-01T00:00:00Z is in the future"},
         {"GET", "/v1/offers?gpus=A1000:8", NULL, NULL, 400, "gpus"},
         {"GET", "/v1/offers?gpus=,", NULL, NULL, 400, "gpus"},
         {"POST", "/v1/jobs", "text/plain", "{}", 415, "application/json"},

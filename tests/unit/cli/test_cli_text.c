@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
 static const char *const formats[] = {"table", "json", NULL};
 
@@ -269,6 +270,63 @@ static void amounts_have_units(void **state)
     weir_str_release(&out);
 }
 
+static void text_is_wrapped_at_blanks_under_itself(void **state)
+{
+    static const struct {
+        size_t width;
+        const char *text;
+        const char *want;
+    } table[] = {
+        {0, "one two three\n", "one two three\n"},
+        {20, "", ""},
+        {20, "\n\n", "\n\n"},
+        {13, "one two three", "one two three"},
+        {12, "one two three\nfour", "one two\nthree\nfour"},
+        {8, "one two   three four\n", "one two\nthree\nfour\n"},
+        {24, "  --name X  what it is and does\n", "  --name X  what it is\n            and does\n"},
+        {24, "  indented text that goes on", "  indented text that\n  goes on"},
+        {8, "unbreakable and so on", "unbreakable and so on"},
+        {9, "d\xc3\xa9j\xc3\xa0 vu two", "d\xc3\xa9j\xc3\xa0 vu\ntwo"},
+    };
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(table); i++) {
+        struct weir_str out = WEIR_STR_INIT(256);
+        weir_out_wrap(&out, weir_sv_of(table[i].text), table[i].width);
+        assert_string_equal(weir_str_cstr(&out), table[i].want);
+        weir_str_release(&out);
+    }
+}
+
+static void progress_tells_share_rate_and_time_left(void **state)
+{
+    static const struct {
+        const char *label;
+        const char *what;
+        const char *unit;
+        unsigned percent;
+        double per_second;
+        int64_t left_us;
+        const char *want;
+    } table[] = {
+        {"muri", NULL, "jobs", 0, 0, -1, "muri: 0 %"},
+        {"muri", NULL, "jobs", 34, 52301.4, 72 * WEIR_US_PER_S, "muri: 34 %, 52,301 jobs/s, 1m 12s left"},
+        {"muri", NULL, "jobs", 34, 1234567, 1, "muri: 34 %, 1,234,567 jobs/s, 1s left"},
+        {"muri", NULL, "runs", 99, 0.25, 7300 * WEIR_US_PER_S, "muri: 99 %, 0.25 runs/s, 2h 1m left"},
+        {"muri", NULL, "runs", 50, 999, WEIR_US_PER_S + 1, "muri: 50 %, 999 runs/s, 2s left"},
+        {"muri", "reading", NULL, 12, 250, 3 * WEIR_US_PER_S, "muri: reading, 12 %, 3s left"},
+        {NULL, "local-only", "tasks", 12, 2500, 3 * WEIR_US_PER_S, "local-only, 12 %, 2,500 tasks/s, 3s left"},
+        {"muri", NULL, "jobs", 100, 10, 0, "muri: 100 %"},
+    };
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(table); i++) {
+        struct weir_str out = WEIR_STR_INIT(256);
+        const struct weir_progress p = {.label = table[i].label, .what = table[i].what, .unit = table[i].unit};
+        weir_progress_text(&out, &p, table[i].percent, table[i].per_second, (struct weir_dur){table[i].left_us});
+        assert_string_equal(weir_str_cstr(&out), table[i].want);
+        weir_str_release(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +340,8 @@ int main(void)
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(nothing_that_came_in_drives_the_terminal),
         cmocka_unit_test(amounts_have_units),
+        cmocka_unit_test(text_is_wrapped_at_blanks_under_itself),
+        cmocka_unit_test(progress_tells_share_rate_and_time_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

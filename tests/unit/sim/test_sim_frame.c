@@ -21,38 +21,7 @@
 #include "sim/schedule.h"
 #include "sim/sim.h"
 
-static char dir[] = "/tmp/weir-test-sim-XXXXXX";
-static char path[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(path, sizeof path, "%s/input", dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    (void)unlink(path);
-    return rmdir(dir);
-}
-
-static void put(const void *bytes, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void put_text(const char *text)
-{
-    put(text, strlen(text));
-}
+#include "temp_files.h"
 
 static const struct weir_sim_column a_b_c[] = {{"a"}, {"b"}, {"c", .optional = true}};
 
@@ -102,7 +71,7 @@ static void a_table_is_read_in_any_of_its_forms(void **state)
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         WEIR_CLEANUP(weir_str_release) struct weir_str got = WEIR_STR_INIT(4096);
-        put_text(rows[i].text);
+        put(rows[i].text);
         read_table(&got);
         assert_string_equal(weir_str_cstr(&got), rows[i].want);
     }
@@ -113,7 +82,7 @@ static void a_nul_byte_hides_nothing(void **state)
     (void)state;
     WEIR_CLEANUP(weir_str_release) struct weir_str got = WEIR_STR_INIT(4096);
     static const char bytes[] = "a,b\n1,2\0003\n4,5\n";
-    put(bytes, sizeof bytes - 1);
+    put_bytes(path, bytes, sizeof bytes - 1);
     read_table(&got);
     assert_string_equal(weir_str_cstr(&got), ":2: field 2 is not UTF-8 text");
 }
@@ -187,7 +156,7 @@ static void lines_may_be_long_but_not_without_end(void **state)
             memset(text, 'x', rows[i].n);
             text[1000] = ' ';
             text[rows[i].n] = '\n';
-            put(text, rows[i].n + (size_t)ended);
+            put_bytes(path, text, rows[i].n + (size_t)ended);
             WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
             assert_int_equal(weir_sim_input_log(&in, path, ';', &err), 0);
             assert_int_equal(weir_sim_input_next(in, &err), rows[i].want);
@@ -205,7 +174,7 @@ static void a_log_is_cut_at_blanks(void **state)
 {
     (void)state;
     struct weir_err err = {0};
-    put_text("; a comment\n\n  1\t22  3.5 \n;9\n4 -1\n");
+    put("; a comment\n\n  1\t22  3.5 \n;9\n4 -1\n");
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
     assert_int_equal(weir_sim_input_log(&in, path, ';', &err), 0);
     int64_t i = 0;
@@ -227,7 +196,7 @@ static void a_bad_field_is_named_with_file_line_and_column(void **state)
 {
     (void)state;
     struct weir_err err = {0};
-    put_text("a,b\n1,nan\n");
+    put("a,b\n1,nan\n");
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
     assert_int_equal(weir_sim_input_table(&in, path, a_b_c, 3, &err), 0);
     assert_int_equal(weir_sim_input_next(in, &err), 1);
@@ -332,7 +301,7 @@ static void a_schedule_is_a_file_of_spans(void **state)
     assert_int_equal(unlink(name), 0);
     assert_int_equal(rmdir(folder), 0);
 
-    put_text("");
+    put("");
     assert_true(weir_sim_schedule_open(&s, path, "x", &err) < 0);
     assert_non_null(strstr(err.text, path));
 }
@@ -355,8 +324,8 @@ static void lists_name_numbers_and_ranges(void **state)
         {"", 0, 0, 0, "--nodes: '' is not a whole number"},
         {"4,", 0, 0, 0, "--nodes: '' is not a whole number"},
         {"4,x", 0, 0, 0, "--nodes: 'x' is not a whole number"},
-        {"5-3", 0, 0, 0, "--nodes: 3 is not between 5 and 1000"},
-        {"-3", 0, 0, 0, "--nodes: '' is not a whole number"},
+        {"5-3", 0, 0, 0, "--nodes: 5-3 runs backwards: the lower number comes first, 3-5"},
+        {"-3", 0, 0, 0, "--nodes: -3 is not between 1 and 1000"},
         {"0", 0, 0, 0, "--nodes: 0 is not between 1 and 1000"},
         {"1-65", 0, 0, 0, "--nodes: more than 64 values"},
         {"1-1001", 0, 0, 0, "--nodes: 1001 is not between 1 and 1000"},

@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/prng.h"
@@ -18,25 +17,7 @@
 #include "sim/muri.h"
 #include "sim/sim.h"
 
-static char dir[] = "/tmp/weir-test-muri-XXXXXX";
-static char path[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(path, sizeof path, "%s/jobs.csv", dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    (void)unlink(path);
-    return rmdir(dir);
-}
+#include "temp_files.h"
 
 static struct weir_muri_outcome run(const struct weir_muri_job *job, size_t n, struct weir_muri_cluster cluster,
                                     enum weir_muri_policy policy, bool published)
@@ -44,7 +25,8 @@ static struct weir_muri_outcome run(const struct weir_muri_job *job, size_t n, s
     struct weir_sim_result result;
     struct weir_muri_outcome out;
     weir_sim_result_init(&result, "muri");
-    weir_muri_run(job, n, cluster, policy, published, NULL, &result, &out);
+    const struct weir_muri_run run = {.job = job, .n = n, .cluster = cluster, .policy = policy, .published = published};
+    weir_muri_run(&run, &result, &out);
     weir_sim_result_release(&result);
     return out;
 }
@@ -192,10 +174,7 @@ static void starts_take_what_was_measured(void **state)
 
 static int run_suite(const char *text, const char *nodes, struct weir_err *err, struct weir_sim_result *result)
 {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
-    assert_int_equal(fclose(f), 0);
+    put(text);
     return weir_sim_run_suite("muri", &(struct weir_sim_options){.jobs = path, .nodes = nodes}, result, err);
 }
 
@@ -239,7 +218,7 @@ static void rows_name_trace_mode_and_policy_and_do_not_change(void **state)
     struct weir_sim_result again;
     assert_int_equal(run_suite(text, NULL, &err, &first), 0);
     assert_int_equal(first.n_rows, 12);
-    assert_string_equal(weir_sim_row_field(&first.row[0], "trace")->u.text, "jobs");
+    assert_string_equal(weir_sim_row_field(&first.row[0], "trace")->u.text, "input");
     assert_string_equal(weir_sim_row_field(&first.row[0], "mode")->u.text, "published");
     assert_string_equal(weir_sim_row_field(&first.row[11], "mode")->u.text, "exact");
     assert_string_equal(first.row[1].policy, "srtf");

@@ -10,43 +10,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "sim/openb.h"
 #include "sim/sim.h"
 
-static char dir[] = "/tmp/weir-test-openb-XXXXXX";
-static char nodes[64];
-static char pods[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(nodes, sizeof nodes, "%s/nodes.csv", dir);
-    snprintf(pods, sizeof pods, "%s/pods.csv", dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    (void)unlink(nodes);
-    (void)unlink(pods);
-    return rmdir(dir);
-}
-
-static void put(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
-    assert_int_equal(fclose(f), 0);
-}
+#include "temp_files.h"
 
 #define NODES "sn,cpu_milli,memory_mib,gpu,model\n"
 #define PODS "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\n"
@@ -54,10 +24,12 @@ static void put(const char *path, const char *text)
 static int run(const char *node_text, const char *pod_text, const char *policies, const char *seeds,
                struct weir_sim_result *result, struct weir_err *err)
 {
-    put(nodes, node_text);
-    put(pods, pod_text);
+    char pods[128];
+    snprintf(pods, sizeof pods, "%s-pods", path);
+    put(node_text);
+    put_bytes(pods, pod_text, strlen(pod_text));
     return weir_sim_run_suite(
-        "openb", &(struct weir_sim_options){.node_list = nodes, .pods = pods, .policies = policies, .seeds = seeds}, result, err);
+        "openb", &(struct weir_sim_options){.node_list = path, .pods = pods, .policies = policies, .seeds = seeds}, result, err);
 }
 
 static double metric(const struct weir_sim_row *row, const char *name)
@@ -199,18 +171,18 @@ static void bad_files_are_refused_with_line_and_column(void **state)
         const char *pods;
         const char *says;
     } rows[] = {
-        {"sn,cpu_milli\na,1\n", NULL, "nodes.csv:1: there is no column 'memory_mib'"},
-        {NODES "a,8000,1000,33,T4\n", NULL, "nodes.csv:2: column 'gpu': 33 is not between 0 and 32"},
-        {NODES "a,8000,1000,2,T4\na,-1,1000,2,T4\n", NULL, "nodes.csv:3: column 'cpu_milli': -1 is not between"},
-        {NODES "a,8000,1000,0,\n", NULL, "nodes.csv has no GPUs"},
-        {NODES, NULL, "nodes.csv has no GPUs"},
-        {NULL, "name,cpu_milli,memory_mib,num_gpu\n", "pods.csv:1: there is no column 'gpu_milli'"},
-        {NULL, PODS "p,1000,10,1,1001,\n", "pods.csv:2: column 'gpu_milli': 1001 is not between 1 and 1000"},
-        {NULL, PODS "p,1000,10,1,0,\n", "pods.csv:2: column 'gpu_milli': 0 is not between 1 and 1000"},
-        {NULL, PODS "p,1000,10,2,500,\n", "pods.csv:2: a share (gpu_milli 500) of several GPUs (num_gpu 2)"},
-        {NULL, PODS "p,many,10,2,500,\n", "pods.csv:2: column 'cpu_milli': 'many' is not a whole number"},
-        {NULL, PODS "p,1000,10,0,0,\n", "pods.csv has no task that wants a GPU"},
-        {NULL, PODS, "pods.csv has no task that wants a GPU"},
+        {"sn,cpu_milli\na,1\n", NULL, "/input:1: there is no column 'memory_mib'"},
+        {NODES "a,8000,1000,33,T4\n", NULL, "/input:2: column 'gpu': 33 is not between 0 and 32"},
+        {NODES "a,8000,1000,2,T4\na,-1,1000,2,T4\n", NULL, "/input:3: column 'cpu_milli': -1 is not between"},
+        {NODES "a,8000,1000,0,\n", NULL, "/input has no GPUs"},
+        {NODES, NULL, "/input has no GPUs"},
+        {NULL, "name,cpu_milli,memory_mib,num_gpu\n", "/input-pods:1: there is no column 'gpu_milli'"},
+        {NULL, PODS "p,1000,10,1,1001,\n", "/input-pods:2: column 'gpu_milli': 1001 is not between 1 and 1000"},
+        {NULL, PODS "p,1000,10,1,0,\n", "/input-pods:2: column 'gpu_milli': 0 is not between 1 and 1000"},
+        {NULL, PODS "p,1000,10,2,500,\n", "/input-pods:2: a share (gpu_milli 500) of several GPUs (num_gpu 2)"},
+        {NULL, PODS "p,many,10,2,500,\n", "/input-pods:2: column 'cpu_milli': 'many' is not a whole number"},
+        {NULL, PODS "p,1000,10,0,0,\n", "/input-pods has no task that wants a GPU"},
+        {NULL, PODS, "/input-pods has no task that wants a GPU"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_err err = {0};

@@ -6,34 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
 #include "sim/sim.h"
 
-static char path[] = "/tmp/weir-test-XXXXXX";
-
-static int make_file(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
+#include "temp_files.h"
 
 static int run_on(const char *text, const char *policies, const char *overheads, struct weir_sim_result *result, struct weir_err *err)
 {
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
+    put(text);
     struct weir_sim_options o = {.prices = path, .policies = policies, .overheads = overheads};
     return weir_sim_run_suite("prices", &o, result, err);
 }
@@ -125,5 +108,5 @@ int main(void)
         cmocka_unit_test(machines_move_when_it_pays),
         cmocka_unit_test(bad_prices_name_the_place),
     };
-    return cmocka_run_group_tests_name("sim prices", tests, make_file, remove_file);
+    return cmocka_run_group_tests_name("sim prices", tests, make_dir, remove_dir);
 }

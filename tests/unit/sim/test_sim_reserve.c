@@ -11,39 +11,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "sim/demand.h"
 #include "sim/sim.h"
 
-static char dir[] = "/tmp/weir-test-reserve-XXXXXX";
-static char path[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(path, sizeof path, "%s/input", dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    (void)unlink(path);
-    return rmdir(dir);
-}
-
-static void put(const char *text)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fputs(text, f) >= 0, true);
-    assert_int_equal(fclose(f), 0);
-}
+#include "temp_files.h"
 
 #define HEAD "submit_unix,duration_s,gpus\n"
 
@@ -222,13 +195,13 @@ static void what_is_asked_must_be_known(void **state)
         int code;
         const char *want;
     } rows[] = {
-        {"comitments", {0}, -WEIR_ENOTFOUND, "there is no suite 'comitments'; did you mean 'commitments'?; the suites are: "},
-        {"qqq", {0}, -WEIR_ENOTFOUND, "there is no suite 'qqq'; the suites are: "},
+        {"comitments", {0}, -WEIR_EINVAL, "there is no suite 'comitments'; did you mean 'commitments'?; the suites are: "},
+        {"qqq", {0}, -WEIR_EINVAL, "there is no suite 'qqq'; the suites are: "},
         {"commitments", {.policies = "weir,best"}, -WEIR_EINVAL,
          "--policies: suite commitments has no policy 'best'; it has on-demand,deterministic,"},
         {"commitments", {.policies = ""}, -WEIR_EINVAL, "--policies: suite commitments has no policy ''"},
         {"commitments", {.series = "x"}, -WEIR_EINVAL, "--series means nothing to suite commitments; it reads --jobs, --schedule"},
-        {"forecast", {.schedule = "x"}, -WEIR_EINVAL, "--schedule means nothing to suite forecast; it reads --series"},
+        {"forecast", {.schedule = "x"}, -WEIR_EINVAL, "--schedule means nothing to suite forecast: it forecasts demand"},
         {"forecast", {0}, -WEIR_EINVAL, "say where the input is: --series FILE"},
     };
     struct weir_sim_result r;

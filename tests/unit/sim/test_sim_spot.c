@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -18,6 +17,8 @@
 #include "sim/spot_optimum.h"
 #include "sim/spot_policies.h"
 #include "sim/spot_suite.h"
+
+#include "temp_files.h"
 
 #define S INT64_C(1000000)
 
@@ -213,35 +214,13 @@ static void deadlines_are_met_and_the_bound_holds(void **state)
 
 /* ---- files ---- */
 
-static char folder[] = "/tmp/weir-test-XXXXXX";
-
+/* The caller frees. */
 static char *write_file(const char *name, const char *text)
 {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-    return weir_strdup(path);
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"traces.csv", "windows.csv"};
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(names); i++) {
-        char path[256];
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    return rmdir(folder);
+    char file[128];
+    snprintf(file, sizeof file, "%s/%s", dir, name);
+    put_bytes(file, text, strlen(text));
+    return weir_strdup(file);
 }
 
 /* Runs a suite on files of this text; what it said lies in err. */
@@ -366,5 +345,5 @@ int main(void)
         cmocka_unit_test(a_small_suite_is_worked_by_hand),
         cmocka_unit_test(zones_of_other_names_have_sets_of_their_own),
     };
-    return cmocka_run_group_tests_name("sim spot", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("sim spot", tests, make_dir, remove_dir);
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -17,28 +16,7 @@
 #include "sim/sim.h"
 #include "sim/world.h"
 
-static char path[] = "/tmp/weir-test-starburst-XXXXXX";
-
-static int make_file(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int drop_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
-
-static void write_jobs(const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
+#include "temp_files.h"
 
 static int run(struct weir_sim_result *result, const char *policies, const char *nodes, const char *per_node, struct weir_err *err)
 {
@@ -77,7 +55,7 @@ static void each_published_policy_follows_its_rule(void **state)
         {"starburst", 10, 0.076 * 10 * 3600},
         {"starburst-no-estimates", 0.25, 3000}, /* a quarter of an hour in the cloud, then again in the queue */
     };
-    write_jobs(two_jobs);
+    put(two_jobs);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_sim_result result;
         struct weir_err err = {""};
@@ -95,7 +73,7 @@ static void weir_waits_while_waiting_is_cheaper_than_the_cloud(void **state)
     (void)state;
     struct weir_sim_result result;
     struct weir_err err = {""};
-    write_jobs(two_jobs);
+    put(two_jobs);
     assert_int_equal(run(&result, "weir", "1", "2", &err), 0);
     assert_true(result.n_rows > 4);
     for (size_t i = 0; i < result.n_rows; i++) {
@@ -114,9 +92,9 @@ static void jobs_are_taken_by_submission_however_the_file_stands(void **state)
     struct weir_sim_result sorted;
     struct weir_sim_result mixed;
     struct weir_err err = {""};
-    write_jobs(two_jobs);
+    put(two_jobs);
     assert_int_equal(run(&sorted, NULL, "1", "2", &err), 0);
-    write_jobs("gpus,vc,submit_unix,duration_s\n1,,1000600,36000\n2,,1000000,3600\n");
+    put("gpus,vc,submit_unix,duration_s\n1,,1000600,36000\n2,,1000000,3600\n");
     assert_int_equal(run(&mixed, NULL, "1", "2", &err), 0);
     assert_int_equal(sorted.n_rows, mixed.n_rows);
     assert_true(sorted.hash == mixed.hash);
@@ -130,7 +108,7 @@ static void an_option_of_one_number_takes_no_list(void **state)
     (void)state;
     struct weir_err err;
     struct weir_sim_result result;
-    write_jobs(two_jobs);
+    put(two_jobs);
     assert_int_equal(run(&result, "no-wait", "1", "8,16", &err), -WEIR_EINVAL);
     assert_non_null(strstr(err.text, "--gpus-per-node: "));
     weir_sim_result_release(&result);
@@ -145,7 +123,7 @@ static void odd_jobs_run_to_their_end(void **state)
     (void)state;
     struct weir_sim_result result;
     struct weir_err err = {""};
-    write_jobs("submit_unix,duration_s,gpus\n0,0,1\n0,8640000,2\n5,8640000,3\n5,0,9\n6,1,64\n7,100,1\n");
+    put("submit_unix,duration_s,gpus\n0,0,1\n0,8640000,2\n5,8640000,3\n5,0,9\n6,1,64\n7,100,1\n");
     assert_int_equal(run(&result, NULL, "1,3", "2", &err), 0);
     for (size_t i = 0; i < result.n_rows; i++) {
         assert_true(metric(&result.row[i], "cloud_gpu_hours") >= 64.0 / 3600 - 1e-6);
@@ -162,7 +140,7 @@ static void a_bad_table_is_refused_by_file_line_and_column(void **state)
     } rows[] = {
         {"", "is empty"},
         {"submit_unix,duration_s\n1,2\n", ":1: there is no column 'gpus'"},
-        {"submit_unix,duration_s,gpus\n", "--trim 0 leaves none of 0 jobs"},
+        {"submit_unix,duration_s,gpus\n", " has no jobs: nothing follows its first line"},
         {"submit_unix,duration_s,gpus\n1,2,1\nx,2,1\n", ":3: column 'submit_unix'"},
         {"submit_unix,duration_s,gpus\n1,2,1\n1,-2,1\n", ":3: column 'duration_s'"},
         {"submit_unix,duration_s,gpus\n1,2,0\n", ":2: column 'gpus'"},
@@ -173,7 +151,7 @@ static void a_bad_table_is_refused_by_file_line_and_column(void **state)
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_sim_result result;
         struct weir_err err = {""};
-        write_jobs(rows[i].text);
+        put(rows[i].text);
         assert_true(run(&result, "no-wait", "1", "2", &err) < 0);
         if (strstr(err.text, rows[i].says) == NULL) {
             fail_msg("row %zu: '%s' does not say '%s'", i, err.text, rows[i].says);
@@ -243,5 +221,5 @@ int main(void)
         cmocka_unit_test(a_bad_table_is_refused_by_file_line_and_column),
         cmocka_unit_test(a_task_larger_than_a_node_is_spread_evenly),
     };
-    return cmocka_run_group_tests(tests, make_file, drop_file);
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
