@@ -339,6 +339,7 @@ struct lease {
     bool reclaimed;
     bool changed;
     struct weir_offer offer;
+    uint32_t provider; /* index */
     struct weir_task_id task;
     int64_t intent_us;
     int64_t confirmed_us;
@@ -351,6 +352,23 @@ struct lease {
 
 struct offer {
     struct weir_offer o;
+    uint32_t provider; /* index */
+};
+
+/*
+ * Who rents machines out. How many it may be asked for at once grows as it makes them, and shrinks to one after a
+ * refusal; counted from leases alone, so that a restored core counts the same.
+ */
+struct provider {
+    char name[WEIR_PROVIDER_SIZE];
+    uint32_t asked;  /* leases whose launch is not answered */
+    uint32_t made;   /* live ones that were confirmed */
+    int64_t made_us; /* when the last one was */
+    bool held;       /* something waits for its answers */
+    /* by offers_look */
+    uint32_t limit;     /* launches that may be unanswered */
+    bool paced;         /* it had nothing for several in a row: not now */
+    bool paced_gang;    /* the same, for many machines at once */
 };
 
 /* Offers of one GPU model, or of none: a request passes by the models that it cannot use. */
@@ -366,8 +384,11 @@ struct scored_offer {
     struct ranked_offer r;
 };
 
-struct offer_memory { /* outlives the lists that providers send */
-    uint64_t id;
+struct offer_memory { /* of a lease that did not come to be; outlives the lists that providers send */
+    uint64_t lease;
+    uint64_t id; /* of the offer */
+    uint32_t provider;
+    int64_t at_us;
     int64_t until_us;
     uint8_t verdict;
 };
@@ -464,6 +485,7 @@ struct weir_core {
     WEIR_VEC(struct offer_kind) offer_kinds;
     WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
     WEIR_VEC(struct offer_memory) memory;
+    WEIR_VEC(struct provider) providers;
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
@@ -719,6 +741,8 @@ void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at
 
 struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task);
 void lease_terminate(struct weir_core *c, struct lease *l);
+/* The machine exists. */
+void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us);
 void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
 /* Ends what nobody needs: leases that boot for nothing. False where there are none. */
@@ -727,7 +751,9 @@ bool leases_sweep(struct weir_core *c);
 void lease_say_kept(struct weir_core *c, const struct node *n);
 void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
 void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
-void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdict, int64_t until_us);
+void offer_remember(struct weir_core *c, const struct weir_offer *o, struct offer_memory m);
+/* Counts the lease for its provider, where it is live. */
+void lease_count(struct weir_core *c, struct lease *l, bool in);
 
 /* ---- offer.c ---- */
 
@@ -737,13 +763,22 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
 void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o);
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o, uint32_t nodes);
+/* The provider's number, made where it is not known. */
+uint32_t provider_get(struct weir_core *c, const char *name);
+/* What may be asked of each provider now. To be called before offers are weighed. */
+void offers_look(struct weir_core *c);
+/* Must the launch wait for answers to those under way? */
+bool offer_is_held(const struct weir_core *c, const struct offer *o, uint32_t nodes);
+/* Has the provider owed an answer for so long that nobody should wait for it? */
+bool provider_is_mute(const struct weir_core *c, uint32_t provider);
 
 /* ---- decide.c, preempt.c, plan.c ---- */
 
 enum decided {
     DECIDED_PLACED, /* started, bound or rented: the class may go on with its next task */
     DECIDED_WAITS,
+    DECIDED_HELD, /* what it waits for is a launch that may go out in a moment */
 };
 
 /* Weighs the class's first (or, where tail, last) task and acts. */
