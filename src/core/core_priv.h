@@ -658,6 +658,8 @@ void claims_owe(struct weir_core *c, struct class *cl);
 void claims_settle(struct weir_core *c, const struct class *cl);
 /* Forgets the claims behind those in use that could matter to the class. */
 void claims_cut(struct weir_core *c, const struct class *cl);
+/* The parts of a claim of a gang without GPUs, linked to their nodes. False: there are too few nodes. */
+bool claim_fill_cores(struct weir_core *c, struct shape *s, struct claim *cm);
 static inline bool claim_is_used(const struct claim *cm)
 {
     return cm->index < cm->stack->used;
