@@ -64,24 +64,13 @@ static void slots_of(struct weir_core *c, struct shape *s, bool rented, uint16_t
     }
 }
 
-/* Is the type the first of its model among those that fit? */
-static bool leads_its_model(struct weir_core *c, struct shape *s, size_t type)
-{
-    for (size_t i = 0; i <= type; i++) {
-        if (c->types.p[i]->gpu_model == c->types.p[type]->gpu_model && shape_fit(c, s, c->types.p[i]).verdict == WEIR_VERDICT_CHOSEN) {
-            return i == type;
-        }
-    }
-    return false;
-}
-
 bool claim_fill_cores(struct weir_core *c, struct shape *s, struct claim *cm)
 {
     uint32_t want = s->req.nodes;
     slot_vec slots = {0};
     for (int rented = 0; rented <= 1 && cm->n_parts == 0; rented++) {
         for (size_t i = 0; i < c->types.n; i++) { /* a gang is of one model */
-            if (!leads_its_model(c, s, i)) {
+            if (c->types.p[i]->rented != (rented != 0) || !type_leads(c, s, i)) {
                 continue;
             }
             slots_of(c, s, rented != 0, c->types.p[i]->gpu_model, &slots);

@@ -305,6 +305,7 @@ struct run {
     struct hold *hold;
     uint8_t stop_reason;
     bool failed; /* a rank has */
+    bool chosen; /* in the search for victims that is under way */
     uint8_t end_reason; /* the first bad one of its ranks */
     uint32_t end_rank;  /* whose that is; where n_ended > 0 */
     int32_t exit_code;
@@ -705,6 +706,8 @@ struct place_result {
 
 /* The best room for the class's next task among nodes of the kind. */
 struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind);
+/* Does the type fit, as the first of those of its model that are owned, or rented, as it is? A gang starts on such. */
+bool type_leads(struct weir_core *c, struct shape *s, size_t type);
 /* Is there any room for it, claims aside? */
 bool place_any(struct weir_core *c, struct shape *s);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
