@@ -367,6 +367,11 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
     }
     char text[64];
     struct weir_str s = WEIR_STR_INIT(sizeof text);
+    if (e->postings.n > 0) { /* beside the ledger, so that it shows where its end is cut off */
+        weir_str_add_u64(&s, e->postings.p[e->postings.n - 1].id);
+        TRY(ops->put_meta(e->store, WEIR_META_LAST_POSTING, weir_str_cstr(&s), err));
+        weir_str_clear(&s);
+    }
     weir_str_add_u64(&s, e->seq);
     weir_str_addc(&s, ' ');
     weir_str_add_i64(&s, e->now.us);

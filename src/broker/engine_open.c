@@ -192,6 +192,22 @@ static int read_last_step(struct weir_engine *e, struct weir_err *err)
     return 0;
 }
 
+/* Ids of postings that were cut off are not given again: the gap shows for ever. */
+static int read_last_posting(struct weir_engine *e, uint64_t *last, struct weir_err *err)
+{
+    char text[64];
+    uint64_t made = 0;
+    int r = e->store->ops->get_meta(e->store, WEIR_META_LAST_POSTING, text, sizeof text, err);
+    if (r == -WEIR_ENOTFOUND) { /* stored by a version that did not keep it */
+        return 0;
+    }
+    if (r == 0 && weir_parse_u64(weir_sv_of(text), 1, INT64_MAX, &made, NULL) != 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "store: meta '%s' is '%s'", WEIR_META_LAST_POSTING, text);
+    }
+    *last = made > *last ? made : *last;
+    return r;
+}
+
 int engine_restore(struct weir_engine *e, struct weir_err *err)
 {
     const struct weir_store_ops *ops = e->store->ops;
@@ -207,7 +223,7 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         return r;
     }
     weir_core_restore_ids(e->core, job + 1, node + 1, lease + 1, hold + 1);
-    if ((r = read_last_step(e, err)) != 0) {
+    if ((r = read_last_step(e, err)) != 0 || (r = read_last_posting(e, &posting, err)) != 0) {
         return r;
     }
     e->bill = weir_bill_new(posting + 1, e->now);

@@ -20,6 +20,9 @@
 
 enum { WEIR_STORE_SCHEMA = 3 };
 
+/* Meta: the id of the last posting that was made. */
+#define WEIR_META_LAST_POSTING "last_posting"
+
 struct weir_store;
 
 /* ---- rows ---- */
