@@ -369,6 +369,10 @@ static void carry_out(struct weir_engine *e, const struct weir_effects *all)
             weir_bill_segment_close(e->bill, fx->node, fx->run, fx->rank, fx->at, fx->u.segment.outcome,
                                     fx->u.segment.kept_until);
             break;
+        case WEIR_EFFECT_SEGMENT_VERDICT:
+            weir_bill_segment_verdict(e->bill, fx->node, fx->run, fx->rank, fx->at, fx->u.segment.outcome,
+                                      fx->u.segment.kept_until);
+            break;
         case WEIR_EFFECT_MAX:
             WEIR_UNREACHABLE();
         }

@@ -126,8 +126,20 @@ static int restore_segment(struct restore *x, const struct weir_task_view *v, ui
     const struct weir_request *request = weir_core_shape(x->e->core, job.shape);
     s.cpu_milli = request == NULL ? 0 : request->cpu_milli;
     struct weir_store *store = x->e->store;
-    int r = store->ops->run_posted(store, s.run, s.node, v->checkpointed, &s.posted_micro, &s.posted_kept_micro, x->err);
-    return r != 0 ? r : weir_bill_restore_segment(x->e->bill, &s, x->err);
+    struct weir_run_posted posted = {0};
+    int r = store->ops->run_posted(store, s.run, s.node, v->checkpointed, &posted, x->err);
+    if (r != 0) {
+        return r;
+    }
+    s.posted_micro = posted.micro;
+    s.posted_kept_micro = posted.kept_micro;
+    s.posted_until = posted.until;
+    uint8_t state = v->gang_state != NULL ? v->gang_state[rank] : 0;
+    if ((state & WEIR_RANK_ENDED) == 0) {
+        return weir_bill_restore_segment(x->e->bill, &s, x->err);
+    }
+    struct weir_bill_pending p = {s, posted.lease, posted.pool};
+    return (state & WEIR_RANK_PENDING) == 0 ? 0 : weir_bill_restore_pending(x->e->bill, &p, x->err);
 }
 
 static int on_task(void *ctx, const struct weir_task_row *row)

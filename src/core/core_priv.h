@@ -288,6 +288,7 @@ struct rank {
     bool started;
     bool ended;
     bool failed; /* ended so, of its own making */
+    bool pending; /* ended well before the others: what its work was worth, the run's end says */
     bool segment;
 };
 
@@ -429,8 +430,8 @@ struct claim_stack {
 
 enum { TYPE_BITS = 64 };
 
-/* In weir_task_view.gang_state. */
-enum { GANG_STARTED = 1, GANG_ENDED = 2, GANG_FAILED = 4, GANG_REASON_SHIFT = 4 };
+/* In weir_task_view.gang_state, beside WEIR_RANK_*. */
+enum { GANG_REASON_SHIFT = 4 };
 
 /* ---- timers ---- */
 

@@ -185,10 +185,11 @@ static int rank_restore(struct weir_core *c, struct run *r, uint32_t i, const st
     k->cpu_milli = req->cpu_milli;
     k->mem_mib = req->mem_mib;
     uint8_t state = gang ? v->gang_state[i]
-                         : (uint8_t)((v->ranks_started > 0 ? GANG_STARTED : 0) | (v->ranks_ended > 0 ? GANG_ENDED : 0));
-    k->started = (state & GANG_STARTED) != 0;
-    k->ended = (state & GANG_ENDED) != 0;
-    k->failed = (state & GANG_FAILED) != 0;
+                         : (uint8_t)((v->ranks_started > 0 ? WEIR_RANK_STARTED : 0) | (v->ranks_ended > 0 ? WEIR_RANK_ENDED : 0));
+    k->started = (state & WEIR_RANK_STARTED) != 0;
+    k->ended = (state & WEIR_RANK_ENDED) != 0;
+    k->failed = (state & WEIR_RANK_FAILED) != 0;
+    k->pending = (state & WEIR_RANK_PENDING) != 0;
     if (state >> GANG_REASON_SHIFT >= WEIR_REASON_MAX) {
         return weir_fail(err, -WEIR_ECORRUPT, "rank %u: its state %u is not one", i, state);
     }

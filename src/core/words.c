@@ -232,6 +232,8 @@ const char *weir_effect_name(enum weir_effect_kind k)
         return "segment_open";
     case WEIR_EFFECT_SEGMENT_CLOSE:
         return "segment_close";
+    case WEIR_EFFECT_SEGMENT_VERDICT:
+        return "segment_verdict";
     case WEIR_EFFECT_MAX:
         break;
     }

@@ -124,6 +124,15 @@ struct weir_total_row {
     int64_t amount_micro;
 };
 
+/* What was booked on a run's job for a node so far. */
+struct weir_run_posted {
+    int64_t micro;
+    int64_t kept_micro; /* of that for spans that ended at or before kept_until */
+    struct weir_wall until; /* the end of the last span; 0: nothing was booked */
+    struct weir_lease_id lease; /* of the node */
+    struct weir_pool_id pool;
+};
+
 /* What goes for its age. */
 struct weir_prune {
     struct weir_wall events_before;
@@ -276,9 +285,8 @@ struct weir_store_ops {
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
-    /* what was booked on a run's job so far: all, and for spans that ended at or before kept_until */
     int (*run_posted)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
-                      int64_t *ret_micro, int64_t *ret_kept_micro, struct weir_err *err);
+                      struct weir_run_posted *ret, struct weir_err *err);
     /* highest ids in use, 0 where none */
     int (*max_ids)(struct weir_store *s, uint64_t *job, uint64_t *node, uint64_t *lease, uint64_t *hold,
                    uint64_t *posting, uint64_t *event, struct weir_err *err);

@@ -166,8 +166,10 @@ static void out_effect(struct scene *s, const struct weir_effect *e)
         out_time(s, e->u.lease_extend.expires.us);
         break;
     case WEIR_EFFECT_SEGMENT_CLOSE:
+    case WEIR_EFFECT_SEGMENT_VERDICT:
         weir_str_adds(&s->out, e->u.segment.outcome == WEIR_OUTCOME_USED     ? " used"
                                : e->u.segment.outcome == WEIR_OUTCOME_FAILED ? " failed"
+                               : e->u.segment.outcome == WEIR_OUTCOME_PENDING ? " pending"
                                                                              : " lost, kept until ");
         if (e->u.segment.outcome == WEIR_OUTCOME_LOST) {
             out_time(s, e->u.segment.kept_until.us);

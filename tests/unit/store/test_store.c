@@ -401,17 +401,17 @@ static void postings_come_back_in_order(void **state)
     PUT(s, each_posting, 4, on_posting, fresh());
     assert_int_equal(got.n, 5);
     assert_int_equal(got.id[0], 5);
-    int64_t all;
-    int64_t kept;
+    struct weir_run_posted posted;
     struct weir_run_id run = {{{5}, 0}, 1};
-    PUT(s, run_posted, run, (struct weir_node_id){1}, (struct weir_wall){T0 + 30}, &all, &kept);
-    assert_int_equal(all, 90);
-    assert_int_equal(kept, 20); /* the posting of 0..10 and that of 20..30 */
-    PUT(s, run_posted, run, (struct weir_node_id){2}, (struct weir_wall){T0 + 30}, &all, &kept);
-    assert_int_equal(all, 0);
+    PUT(s, run_posted, run, (struct weir_node_id){1}, (struct weir_wall){T0 + 30}, &posted);
+    assert_int_equal(posted.micro, 90);
+    assert_int_equal(posted.kept_micro, 20); /* the posting of 0..10 and that of 20..30 */
+    PUT(s, run_posted, run, (struct weir_node_id){2}, (struct weir_wall){T0 + 30}, &posted);
+    assert_int_equal(posted.micro, 0);
+    assert_int_equal(posted.until.us, 0);
     run.attempt = 2;
-    PUT(s, run_posted, run, (struct weir_node_id){1}, WEIR_WALL_MAX, &all, &kept);
-    assert_int_equal(all + kept, 0);
+    PUT(s, run_posted, run, (struct weir_node_id){1}, WEIR_WALL_MAX, &posted);
+    assert_int_equal(posted.micro + posted.kept_micro, 0);
 }
 
 static void a_restart_sees_what_lives(void **state)
