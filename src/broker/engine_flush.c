@@ -174,7 +174,7 @@ void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id)
     }
     GATHER(&e->leases, &e->lease_at, id.v, v);
     e->dirty = true;
-    bool final = v.state == WEIR_LEASE_ENDED || v.state == WEIR_LEASE_FAILED;
+    bool final = lease_is_over(v.state);
     if (is_news(&e->lease_told, id.v, v.state, final)) {
         struct weir_lease_note note;
         const char *text = weir_engine_lease_get_note(e, id, &note) ? note.text : NULL;
@@ -440,6 +440,21 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_map_release(&e->task_text);
 }
 
+/* Of nodes and leases that are over, and are stored so. */
+static void forget_notes(struct weir_engine *e)
+{
+    for (size_t i = 0; i < e->nodes.n; i++) {
+        if (e->nodes.p[i].state == WEIR_NODE_GONE) {
+            engine_forget_node(e, e->nodes.p[i].spec.id);
+        }
+    }
+    for (size_t i = 0; i < e->leases.n; i++) {
+        if (lease_is_over(e->leases.p[i].state)) {
+            engine_forget_lease(e, e->leases.p[i].id);
+        }
+    }
+}
+
 int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
 {
     struct weir_wall now = weir_engine_now(e);
@@ -477,6 +492,7 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
     for (size_t i = 0; i < e->runtimes.n; i++) {
         e->runtimes.p[i].dirty = false;
     }
+    forget_notes(e);
     engine_forget_gathered(e);
     e->dirty = false;
     return 0;

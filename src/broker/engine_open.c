@@ -87,7 +87,7 @@ static bool is_long_over(const struct restore *x, const struct weir_lease_view *
 {
     int64_t last = v->ended_at.us > v->ending_at.us ? v->ended_at.us : v->ending_at.us;
     last = last > v->intent_at.us ? last : v->intent_at.us;
-    return (v->state == WEIR_LEASE_ENDED || v->state == WEIR_LEASE_FAILED) && x->e->now.us - last > WEIR_US_PER_DAY;
+    return lease_is_over(v->state) && x->e->now.us - last > WEIR_US_PER_DAY;
 }
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)
@@ -96,13 +96,13 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
     if (is_long_over(x, &row->view)) {
         return 0;
     }
-    struct weir_lease_note note = {{0}};
-    memcpy(note.token, row->token, sizeof note.token);
-    memcpy(note.instance, row->instance, sizeof note.instance);
-    (void)snprintf(note.text, sizeof note.text, "%s", row->text == NULL ? "" : row->text);
-    weir_map_put(&x->e->lease_note_at, row->view.id.v, x->e->lease_notes.n);
-    weir_vec_push(&x->e->lease_notes, note);
-    if (row->view.state != WEIR_LEASE_ENDED && row->view.state != WEIR_LEASE_FAILED) {
+    if (!lease_is_over(row->view.state)) {
+        struct lease_note n = {.id = row->view.id.v};
+        memcpy(n.note.token, row->token, sizeof n.note.token);
+        memcpy(n.note.instance, row->instance, sizeof n.note.instance);
+        (void)snprintf(n.note.text, sizeof n.note.text, "%s", row->text == NULL ? "" : row->text);
+        weir_map_put(&x->e->lease_note_at, row->view.id.v, x->e->lease_notes.n);
+        weir_vec_push(&x->e->lease_notes, n);
         weir_map_put(&x->e->lease_told, row->view.id.v, row->view.state);
     }
     struct weir_lease_view view = row->view;
