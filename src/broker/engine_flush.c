@@ -213,6 +213,10 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
             GATHER(&e->project_views, &e->project_at, v.id.v, v);
         }
     }
+    for (size_t i = 0; i < fx->n_shapes; i++) {
+        weir_vec_push(&e->shapes_judged, fx->shape[i]);
+        e->dirty = true;
+    }
 }
 
 static void take_postings(struct weir_engine *e)
@@ -263,6 +267,10 @@ static int put_names(struct weir_engine *e, struct weir_err *err)
         int rc = e->store->ops->put_shape(e->store, shape, weir_str_cstr(&json), err);
         weir_str_release(&json);
         TRY(rc);
+    }
+    for (size_t i = 0; i < e->shapes_judged.n; i++) {
+        shape = e->shapes_judged.p[i];
+        TRY(ops->mark_shape(e->store, shape, weir_core_is_impossible(e->core, shape), err));
     }
     return 0;
 }
@@ -421,6 +429,7 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_vec_clear(&e->leases);
     weir_vec_clear(&e->holds);
     weir_vec_clear(&e->project_views);
+    weir_vec_clear(&e->shapes_judged);
     weir_vec_clear(&e->new_jobs);
     weir_vec_clear(&e->events);
     weir_vec_clear(&e->explains);

@@ -300,6 +300,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->leases);
     weir_vec_release(&e->holds);
     weir_vec_release(&e->project_views);
+    weir_vec_release(&e->shapes_judged);
     weir_vec_release(&e->new_jobs);
     weir_vec_release(&e->events);
     weir_vec_release(&e->explains);

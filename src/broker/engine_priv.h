@@ -120,6 +120,7 @@ struct weir_engine {
     posting_vec postings;
     WEIR_VEC(struct weir_meter) meters;
     uint32_t shapes_stored;
+    WEIR_VEC(uint32_t) shapes_judged; /* as possible, or not; some twice */
     bool dirty;
 
     /* last state told in events, by object; final ones are removed */

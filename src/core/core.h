@@ -188,6 +188,8 @@ bool weir_core_hold(const struct weir_core *c, struct weir_hold_id id, struct we
 bool weir_core_project(const struct weir_core *c, struct weir_project_id id, struct weir_project_view *ret);
 /* The request of a shape; borrowed for the life of the core. NULL where there is none. */
 const struct weir_request *weir_core_shape(const struct weir_core *c, uint32_t shape);
+/* Can nothing that is there or can be rented ever run what waits of the shape, as far as was found out? */
+bool weir_core_is_impossible(const struct weir_core *c, uint32_t shape);
 /* Known nodes and leases in order of id; returns how many there are, writes at most max. */
 size_t weir_core_nodes(const struct weir_core *c, struct weir_node_id *ret, size_t max);
 size_t weir_core_leases(const struct weir_core *c, struct weir_lease_id *ret, size_t max);

@@ -142,12 +142,17 @@ struct shape {
     WEIR_VEC(struct type_fit) fit;
     uint64_t world;         /* the version as of which it is known whether anything could ever run it */
     bool impossible;
+    uint8_t told; /* outside, of what waits: TOLD_* */
+    bool changed;
     uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
     struct ranking ranking[RANKINGS];
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
     struct weir_request req;
 };
+
+/* In shape.told; after a restart nobody knows. */
+enum { TOLD_NOTHING, TOLD_POSSIBLE, TOLD_IMPOSSIBLE };
 
 /* Where a class stands in the queue: compared field by field. */
 struct queue_key {
@@ -528,6 +533,7 @@ struct weir_core {
     WEIR_VEC(struct weir_lease_id) ch_leases;
     WEIR_VEC(struct weir_hold_id) ch_holds;
     WEIR_VEC(struct weir_project_id) ch_projects;
+    WEIR_VEC(uint32_t) ch_shapes;
 };
 
 /* ---- state.c: finding, making, marking ---- */
@@ -558,6 +564,8 @@ void node_changed(struct weir_core *c, struct node *n);
 void lease_changed(struct weir_core *c, struct lease *l);
 void hold_changed(struct weir_core *c, struct hold *h);
 void project_changed(struct weir_core *c, struct project *p);
+/* Tells whether nothing can ever run what waits of the shape, where that is news. */
+void shape_tell(struct weir_core *c, struct shape *s, bool impossible);
 /* Forgets marks and ended objects of the last step. */
 void step_clear(struct weir_core *c);
 struct hold *hold_new(struct weir_core *c, const struct run *r, int64_t amount_micro);

@@ -524,13 +524,12 @@ static void explain_rejects(struct weir_core *c, struct weighing *w)
 }
 
 /* Records a wait only where it says something new of the shape. */
-static void say_wait(struct weir_core *c, struct weighing *w)
+static void say_wait(struct weir_core *c, struct weighing *w, bool never)
 {
     if (w->n == 0) {
         explain_rejects(c, w);
     }
     struct shape *s = w->cl->shape;
-    bool never = w->n == 0 && shape_is_impossible(c, s);
     uint64_t said = 1 + (w->n > 0 ? 2u + w->option[0].cand.kind : never);
     for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
         said = said * 2 + (w->rejected[v] > 0);
@@ -555,7 +554,9 @@ enum decided decide(struct weir_core *c, struct class *cl, bool tail)
     w.ordinal = tail ? job_last_waiting(w.job) : job_first_waiting(w.job);
     w.depth = tail ? cl->n_waiting - 1 : 0;
     weigh(c, &w);
+    bool never = w.n == 0 && shape_is_impossible(c, cl->shape);
     enum decided d = DECIDED_WAITS;
+    shape_tell(c, cl->shape, never);
     if (w.n > 0 && w.option[0].starts && !w.option[0].held) {
         act(c, &w);
         d = DECIDED_PLACED;
@@ -564,7 +565,7 @@ enum decided decide(struct weir_core *c, struct class *cl, bool tail)
         d = DECIDED_HELD;
     }
     if (!tail && d != DECIDED_PLACED) {
-        say_wait(c, &w);
+        say_wait(c, &w, never);
     }
     weighing_release(&w);
     return d;

@@ -92,6 +92,9 @@ struct weir_effects {
     size_t n_holds;
     const struct weir_project_id *project;
     size_t n_projects;
+    /* of whose waiting tasks it became known that nothing can run them, or that something can: weir_core_is_impossible */
+    const uint32_t *shape;
+    size_t n_shapes;
     /* feed a TICK at this time at the latest; WEIR_WALL_MAX: not needed */
     struct weir_wall wake_at;
 };

@@ -316,6 +316,13 @@ static int put_shape(struct weir_store *s, uint32_t shape, const char *json, str
     return 0;
 }
 
+static int mark_shape(struct weir_store *s, uint32_t shape, bool impossible, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_IMPOSSIBLE, (struct mem_key){shape, 0}, impossible ? weir_strdup("") : NULL);
+    return 0;
+}
+
 static int put_job(struct weir_store *s, const struct weir_job_row *r, struct weir_err *err)
 {
     struct mem_core *c = writing(s);
@@ -612,6 +619,7 @@ const struct weir_store_ops weir_mem_ops = {
     .put_user = put_user,
     .put_pool = put_pool,
     .put_shape = put_shape,
+    .mark_shape = mark_shape,
     .put_job = put_job,
     .update_job = update_job,
     .put_task = put_task,

@@ -38,6 +38,7 @@ enum mem_table_id {
     MEM_USER,
     MEM_POOL,
     MEM_SHAPE,
+    MEM_IMPOSSIBLE, /* shapes that are marked so */
     MEM_META,
     MEM_JOB,
     MEM_JOB_TEXT,

@@ -370,6 +370,7 @@ static struct weir_job_row job_row(const struct mem_core *c, const struct mem_jo
     row.cost_micro = j->cost_micro;
     row.project = name_in(c, MEM_PROJECT, j->view.project.v);
     row.user = name_in(c, MEM_USER, j->view.user.v);
+    row.impossible = mem_get(&c->table[MEM_IMPOSSIBLE], (struct mem_key){j->view.shape, 0}) != NULL;
     return row;
 }
 

@@ -28,6 +28,7 @@ enum sq_slot {
     SQ_PUT_USER,
     SQ_PUT_POOL,
     SQ_PUT_SHAPE,
+    SQ_MARK_SHAPE,
     SQ_PUT_JOB,
     SQ_PUT_JOB_TEXT,
     SQ_UPDATE_JOB,
@@ -225,6 +226,7 @@ int weir_sq_put_project(struct weir_store *base, const struct weir_project_row *
 int weir_sq_put_user(struct weir_store *base, const struct weir_name_row *r, struct weir_err *err);
 int weir_sq_put_pool(struct weir_store *base, const struct weir_name_row *r, struct weir_err *err);
 int weir_sq_put_shape(struct weir_store *base, uint32_t shape, const char *json, struct weir_err *err);
+int weir_sq_mark_shape(struct weir_store *base, uint32_t shape, bool impossible, struct weir_err *err);
 int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struct weir_err *err);
 int weir_sq_update_job(struct weir_store *base, const struct weir_job_view *v, struct weir_err *err);
 int weir_sq_put_task(struct weir_store *base, const struct weir_task_row *r, struct weir_err *err);

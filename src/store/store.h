@@ -18,7 +18,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 3 };
+enum { WEIR_STORE_SCHEMA = 4 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -47,6 +47,7 @@ struct weir_job_row {
     const char *tags_json; /* {"team":"perception"} */
     const char *spec_json; /* canonical */
     int64_t cost_micro;    /* kept by the store from postings: used + waste of the job; read only */
+    bool impossible;       /* of its shape: see mark_shape; read only */
 };
 
 /* A task that has left its first WAITING; tasks without a row are as submitted. */
@@ -245,6 +246,8 @@ struct weir_store_ops {
     int (*put_user)(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err);
     int (*put_pool)(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err);
     int (*put_shape)(struct weir_store *s, uint32_t shape, const char *json, struct weir_err *err);
+    /* Whether nothing can run what waits of the shape; not so at first. No-op where the shape is not there. */
+    int (*mark_shape)(struct weir_store *s, uint32_t shape, bool impossible, struct weir_err *err);
     /* -WEIR_EEXISTS where the id is there; update_job: -WEIR_ENOTFOUND where it is not */
     int (*put_job)(struct weir_store *s, const struct weir_job_row *r, struct weir_err *err);
     int (*update_job)(struct weir_store *s, const struct weir_job_view *v, struct weir_err *err);

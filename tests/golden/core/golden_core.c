@@ -272,6 +272,10 @@ static void step(struct scene *s, struct weir_event *ev)
     for (size_t i = 0; i < x->n_effects; i++) {
         out_effect(s, &x->effect[i]);
     }
+    for (size_t i = 0; i < x->n_shapes; i++) {
+        weir_str_addf(&s->out, "    shape %u is %s\n", x->shape[i],
+                      weir_core_is_impossible(s->w.core, x->shape[i]) ? "impossible" : "possible");
+    }
 }
 
 /* ---- the lines ---- */

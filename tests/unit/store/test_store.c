@@ -69,6 +69,33 @@ static void a_job_comes_back_whole(void **state)
     assert_string_equal(got.text[0], "train");
 }
 
+static void what_nothing_can_run_is_told_by_shape(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    struct weir_job_row j = sample_job(1);
+    struct weir_job_row k = sample_job(2);
+    k.view.shape = j.view.shape + 1;
+    BEGIN(s);
+    put_names(s);
+    PUT(s, put_shape, j.view.shape, "{}");
+    PUT(s, put_shape, k.view.shape, "{}");
+    PUT(s, put_job, &j);
+    PUT(s, put_job, &k);
+    COMMIT(s);
+    PUT(s, get_job, j.view.id, on_job, fresh());
+    assert_false(got.job.impossible);
+    for (int i = 1; i >= 0; i--) {
+        BEGIN(s);
+        PUT(s, mark_shape, j.view.shape, i == 1);
+        PUT(s, mark_shape, 999, true); /* is not there */
+        COMMIT(s);
+        PUT(s, get_job, j.view.id, on_job, fresh());
+        assert_int_equal(got.job.impossible, i);
+        PUT(s, get_job, k.view.id, on_job, fresh());
+        assert_false(got.job.impossible);
+    }
+}
+
 static void a_job_is_put_once(void **state)
 {
     struct weir_store *s = ((struct fixture *)*state)->s;
@@ -637,6 +664,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         CASE(names_and_meta_come_back),
         CASE(a_job_comes_back_whole),
+        CASE(what_nothing_can_run_is_told_by_shape),
         CASE(a_job_is_put_once),
         CASE(a_task_comes_back_whole),
         CASE(a_gang_keeps_its_nodes),
