@@ -491,6 +491,26 @@ static int put_event(struct weir_store *s, const struct weir_event_row *r, struc
     return 0;
 }
 
+/* Released ones, the oldest first; the newest of all stays. */
+static uint32_t prune_holds(struct mem_core *c, uint32_t limit)
+{
+    WEIR_VEC(struct mem_key) keys = {0};
+    struct mem_table *t = &c->table[MEM_HOLD];
+    mem_sort(t);
+    for (size_t i = 0; i + 1 < t->rows.n && keys.n < limit; i++) {
+        const struct weir_hold_view *v = t->rows.p[i].data;
+        if (v != NULL && v->state == WEIR_HOLD_RELEASED) {
+            weir_vec_push(&keys, t->rows.p[i].key);
+        }
+    }
+    for (size_t i = 0; i < keys.n; i++) {
+        mem_put(c, MEM_HOLD, keys.p[i], NULL);
+    }
+    uint32_t n = (uint32_t)keys.n;
+    weir_vec_release(&keys);
+    return n;
+}
+
 static int prune(struct weir_store *s, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err)
 {
     (void)err;
@@ -505,7 +525,7 @@ static int prune(struct weir_store *s, const struct weir_prune *p, uint32_t *ret
     }
     c->prune_events = e;
     c->prune_explains = x;
-    *ret_removed = (uint32_t)(e + x);
+    *ret_removed = (uint32_t)(e + x) + prune_holds(c, p->limit);
     return 0;
 }
 

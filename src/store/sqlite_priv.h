@@ -51,6 +51,7 @@ enum sq_slot {
     SQ_PUT_RUNTIME,
     SQ_PRUNE_EVENTS,
     SQ_PRUNE_EXPLAINS,
+    SQ_PRUNE_HOLDS,
     SQ_GET_META,
     SQ_EACH_PROJECT,
     SQ_EACH_USER,

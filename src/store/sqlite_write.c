@@ -93,6 +93,10 @@ static const char SQL_PRUNE_EVENTS[] =
 static const char SQL_PRUNE_EXPLAINS[] =
     "DELETE FROM explain WHERE id < (SELECT min(id) FROM explain) + ?2 AND at_us < ?1";
 
+static const char SQL_PRUNE_HOLDS[] =
+    "DELETE FROM hold WHERE id IN (SELECT id FROM hold WHERE state = 1 AND id < (SELECT max(id) FROM hold) ORDER BY id LIMIT ?2)";
+_Static_assert(WEIR_HOLD_RELEASED == 1, "the number in the statement above");
+
 int weir_sq_put_meta(struct weir_store *base, const char *key, const char *value, struct weir_err *err)
 {
     struct sq_store *s = sq_of(base);
@@ -597,6 +601,7 @@ int weir_sq_prune(struct weir_store *base, const struct weir_prune *p, uint32_t 
     uint32_t n = 0;
     int r = prune_one(s, SQ_PRUNE_EVENTS, SQL_PRUNE_EVENTS, p->events_before, p->limit, &n, err);
     r = r < 0 ? r : prune_one(s, SQ_PRUNE_EXPLAINS, SQL_PRUNE_EXPLAINS, p->explains_before, p->limit, &n, err);
+    r = r < 0 ? r : prune_one(s, SQ_PRUNE_HOLDS, SQL_PRUNE_HOLDS, (struct weir_wall){0}, p->limit, &n, err);
     if (r == 0) {
         *ret_removed = n;
     }

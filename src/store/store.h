@@ -134,7 +134,7 @@ struct weir_run_posted {
     struct weir_pool_id pool;
 };
 
-/* What goes for its age. */
+/* What goes for its age; and holds that were released, which nobody asks for, but the newest: ids go on from it. */
 struct weir_prune {
     struct weir_wall events_before;
     struct weir_wall explains_before;

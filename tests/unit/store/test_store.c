@@ -638,6 +638,34 @@ static void what_is_old_is_pruned_in_batches(void **state)
     assert_int_equal(first, 10);
 }
 
+static void released_holds_are_pruned_but_the_newest(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    BEGIN(s);
+    for (uint64_t i = 1; i <= 6; i++) {
+        struct weir_hold_view h = sample_hold(i);
+        h.state = i == 2 ? WEIR_HOLD_ACTIVE : WEIR_HOLD_RELEASED;
+        PUT(s, put_hold, &h);
+    }
+    COMMIT(s);
+    struct weir_prune p = {.limit = 3};
+    static const uint32_t want[] = {3, 1, 0};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(want); i++) {
+        uint32_t removed = 99;
+        BEGIN(s);
+        PUT(s, prune, &p, &removed);
+        COMMIT(s);
+        assert_int_equal(removed, want[i]);
+    }
+    PUT(s, each_hold, true, on_hold, fresh());
+    assert_int_equal(got.n, 2);
+    assert_int_equal(got.id[0], 2);
+    assert_int_equal(got.id[1], 6);
+    uint64_t id[6];
+    PUT(s, max_ids, &id[0], &id[1], &id[2], &id[3], &id[4], &id[5]);
+    assert_int_equal(id[3], 6);
+}
+
 /* ---- readers ---- */
 
 static void a_reader_sees_what_is_committed(void **state)
@@ -680,6 +708,7 @@ int main(int argc, char **argv)
         CASE(jobs_are_listed_by_every_filter),
         CASE(tasks_events_and_explains_are_listed),
         CASE(what_is_old_is_pruned_in_batches),
+        CASE(released_holds_are_pruned_but_the_newest),
         CASE(a_reader_sees_what_is_committed),
     };
     return RUN_CASES(argc, argv, tests);
