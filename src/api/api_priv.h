@@ -279,6 +279,7 @@ struct api_job {
     char *gpus;      /* NULL: none */
     int64_t cost_micro;     /* in the ledger */
     int64_t accruing_micro; /* not there yet */
+    bool impossible;        /* nothing can run what waits of it */
     /* of the task that speaks for it */
     bool has_task;
     char *pool;

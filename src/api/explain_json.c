@@ -210,7 +210,7 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
         weir_str_adds(out, "waits for a machine that is booting, ");
         break;
     case WEIR_DECISION_WAIT:
-        weir_str_adds(out, "waits for ");
+        weir_str_adds(out, c != NULL && c->kind == WEIR_CANDIDATE_OFFER ? "waits until launches under way are answered, for " : "waits for ");
         break;
     case WEIR_DECISION_BLOCKED:
     case WEIR_DECISION_PREEMPT:

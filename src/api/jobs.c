@@ -488,6 +488,7 @@ static void fill_gap(struct task_list *l, uint32_t ordinal)
     for (; l->next < ordinal && l->n < l->limit; l->next++, l->n++) {
         struct weir_task_row row = {.view = {.id = {l->job->view.id, l->next},
                                              .state = WEIR_TASK_WAITING,
+                                             .reason = l->job->impossible ? WEIR_REASON_IMPOSSIBLE : WEIR_REASON_NONE,
                                              .n_nodes = 1,
                                              .queued = l->job->view.submitted}};
         api_task_json(&l->j, &row, 0, l->array, l->names, l->currency);
@@ -507,7 +508,11 @@ static int on_list_task(void *ctx, const struct weir_task_row *row)
     }
     l->next = row->view.id.ordinal + 1;
     if (is_wanted(l, row->view.state)) {
-        api_task_json(&l->j, row, api_accrued_task(l->accrued, row->view.id), l->array, l->names, l->currency);
+        struct weir_task_row shown = *row;
+        if (l->job->impossible && row->view.state == WEIR_TASK_WAITING) { /* that says more than why it waits again */
+            shown.view.reason = WEIR_REASON_IMPOSSIBLE;
+        }
+        api_task_json(&l->j, &shown, api_accrued_task(l->accrued, row->view.id), l->array, l->names, l->currency);
         l->n++;
     }
     return 0;

@@ -254,6 +254,21 @@ static int feed(struct weir_api *a, struct check_scan *c, bool *ret_offence, str
     }
 }
 
+/* How many postings there must be at least. 0: not known. */
+static int postings_made(struct weir_api *a, uint64_t *ret, struct weir_err *err)
+{
+    unsigned which;
+    char text[64] = "";
+    struct weir_store *s = api_reader_take(a, &which);
+    int rc = s->ops->get_meta(s, WEIR_META_LAST_POSTING, text, sizeof text, err);
+    api_reader_put(a, which);
+    *ret = 0;
+    if (rc == 0) {
+        (void)weir_parse_u64(weir_sv_of(text), 1, INT64_MAX, ret, NULL);
+    }
+    return rc == -WEIR_ENOTFOUND ? 0 : rc;
+}
+
 static void check_finish(struct api_call *call)
 {
     struct weir_err err = {{0}};
@@ -261,8 +276,14 @@ static void check_finish(struct api_call *call)
     bool is_bad = false;
     struct check_scan c = {.check = weir_bill_check_new(), .err = &offence};
     struct weir_bill_check_result r = {0};
-    int rc = feed(call->api, &c, &is_bad, &err);
+    uint64_t made = 0;
+    int rc = postings_made(call->api, &made, &err); /* before the ledger is read: it may grow meanwhile */
+    rc = rc < 0 ? rc : feed(call->api, &c, &is_bad, &err);
     if (rc == 0 && weir_bill_check_end(c.check, &r, is_bad ? NULL : &offence) < 0) {
+        is_bad = true;
+    }
+    if (!is_bad && c.last < made) {
+        (void)weir_fail(&offence, -WEIR_ECORRUPT, "posting %" PRIu64 " is missing: the ledger ends before it, %" PRIu64 " were made", c.last + 1, made);
         is_bad = true;
     }
     weir_bill_check_free(c.check);

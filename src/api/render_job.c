@@ -166,7 +166,7 @@ static char *gpus_text(struct weir_sv spec)
 void api_job_set(struct api_job *ret, const struct weir_job_row *row, bool is_full)
 {
     struct weir_sv spec = weir_sv_of(row->spec_json);
-    *ret = (struct api_job){.view = row->view, .cost_micro = row->cost_micro};
+    *ret = (struct api_job){.view = row->view, .cost_micro = row->cost_micro, .impossible = row->impossible};
     ret->name = weir_strdup(row->name == NULL ? "" : row->name);
     ret->project = copy_or_null(row->project);
     ret->user = copy_or_null(row->user);
@@ -222,12 +222,27 @@ int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err
     return rc;
 }
 
-static void counts_json(struct weir_json *j, const struct weir_job_view *v)
+/* Tasks that have left WAITING. */
+static uint64_t tasks_seen(const struct weir_job_view *v)
 {
     uint64_t seen = 0;
     for (unsigned i = 1; i < WEIR_TASK_STATE_MAX; i++) {
         seen += v->count[i];
     }
+    return seen;
+}
+
+static enum weir_reason job_reason(const struct api_job *job)
+{
+    if (job->impossible && tasks_seen(&job->view) < job->view.n_tasks) {
+        return WEIR_REASON_IMPOSSIBLE;
+    }
+    return job->has_task ? job->reason : WEIR_REASON_NONE;
+}
+
+static void counts_json(struct weir_json *j, const struct weir_job_view *v)
+{
+    uint64_t seen = tasks_seen(v);
     weir_json_key(j, "counts");
     weir_json_object(j);
     for (unsigned i = 0; i < WEIR_TASK_STATE_MAX; i++) {
@@ -246,8 +261,8 @@ void api_job_json(struct weir_json *j, const struct api_job *job, const char *cu
     weir_json_kv_cstr(j, "project", job->project);
     weir_json_kv_cstr(j, "user", job->user);
     weir_json_kv_cstr(j, "state", weir_job_state_name(v->state));
-    weir_json_kv_cstr(j, "reason",
-                      job->has_task && job->reason != WEIR_REASON_NONE ? weir_reason_name(job->reason) : NULL);
+    enum weir_reason reason = job_reason(job);
+    weir_json_kv_cstr(j, "reason", reason == WEIR_REASON_NONE ? NULL : weir_reason_name(reason));
     weir_json_kv_i64(j, "priority", v->priority);
     weir_json_kv_u64(j, "tasks", v->n_tasks);
     weir_json_kv_cstr(j, "pool", job->pool);

@@ -77,7 +77,7 @@ static const struct api_field job_fields[] = {
     {"project", API_STRING, API_NULL},
     {"user", API_STRING, API_NULL},
     {"state", API_STRING, WORD(api_job_state_word, WEIR_JOB_STATE_MAX)},
-    {"reason", API_STRING, API_NULL, REASON, .summary = "of the task that speaks for the job"},
+    {"reason", API_STRING, API_NULL, REASON, .summary = "of the task that speaks for the job; impossible: nothing can run what waits of it"},
     {"priority", API_INT},
     {"tasks", API_UINT},
     {"pool", API_STRING, API_NULL},

@@ -26,6 +26,7 @@ void weir_bill_free(struct weir_bill *b)
     }
     weir_vec_release(&b->nodes);
     weir_vec_release(&b->segments);
+    weir_vec_release(&b->pending);
     weir_map_release(&b->runs);
     weir_vec_release(&b->postings);
     weir_vec_release(&b->meters);
@@ -366,6 +367,49 @@ void weir_bill_segment_close(struct weir_bill *b,
     }
 }
 
+/* Closed in this transaction, so that it is not posted yet. */
+static struct bill_segment *segment_just_closed(struct weir_bill *b, const struct weir_bill_segment *s)
+{
+    const struct bill_node *n = weir_bill_node_find(b, s->node);
+    for (uint32_t i = n == NULL ? 0 : n->first; i != 0; i = b->segments.p[i - 1].next) {
+        struct bill_segment *x = &b->segments.p[i - 1];
+        if (x->closed && x->outcome == WEIR_OUTCOME_PENDING && segment_order(&x->info, s) == 0) {
+            return x;
+        }
+    }
+    return NULL;
+}
+
+void weir_bill_segment_verdict(struct weir_bill *b,
+                               struct weir_node_id node,
+                               struct weir_run_id run,
+                               uint32_t rank,
+                               struct weir_wall at,
+                               enum weir_outcome outcome,
+                               struct weir_wall kept_until)
+{
+    weir_bill_forget_taken(b);
+    const struct weir_bill_segment key = {.node = node, .run = run, .rank = rank};
+    struct bill_segment *s = segment_just_closed(b, &key);
+    if (s != NULL) {
+        s->outcome = (uint8_t)outcome;
+        s->kept_until = kept_until;
+        return;
+    }
+    for (size_t i = 0; i < b->pending.n; i++) {
+        const struct weir_bill_pending p = b->pending.p[i];
+        if (p.segment.node.v != node.v || segment_order(&p.segment, &key) != 0) {
+            continue;
+        }
+        struct weir_wall until = p.segment.posted_until;
+        struct bill_node n = {.m = {.info = {.node = node, .lease = p.lease, .pool = p.pool}, .until = until}, .now = until};
+        struct bill_segment x = {.info = p.segment, .closed = true, .outcome = (uint8_t)outcome, .kept_until = kept_until};
+        b->pending.p[i] = b->pending.p[--b->pending.n];
+        weir_bill_correct(b, &n, &x, at);
+        return;
+    }
+}
+
 /* ---- energy, closing, settling ---- */
 
 void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, uint64_t counter_mj)
@@ -474,4 +518,16 @@ int weir_bill_restore_segment(struct weir_bill *b, const struct weir_bill_segmen
 {
     weir_bill_forget_taken(b);
     return segment_add(b, s, err);
+}
+
+int weir_bill_restore_pending(struct weir_bill *b, const struct weir_bill_pending *p, struct weir_err *err)
+{
+    const struct weir_bill_segment *s = &p->segment;
+    weir_bill_forget_taken(b);
+    if (s->posted_micro < 0 || s->posted_kept_micro < 0 || s->posted_kept_micro > s->posted_micro) {
+        return weir_fail(err, -WEIR_EINVAL, "run of job %" PRIu64 " on node %" PRIu64 ": what was posted is not sound",
+                         s->run.task.job.v, s->node.v);
+    }
+    weir_vec_push(&b->pending, *p);
+    return 0;
 }

@@ -20,7 +20,8 @@
  * booked with the project of the task that the machine was rented for.
  *
  * Corrections are new postings: when a run ends as FAILED or LOST, what was already posted to its
- * job is moved to waste by a posting job -> waste with the same job, project and user.
+ * job is moved to waste by a posting job -> waste with the same job, project and user. That holds for a rank of a
+ * gang, too, that had ended well before the run failed: it was closed as PENDING.
  */
 
 #include "base/err.h"
@@ -131,6 +132,14 @@ struct weir_bill_segment {
     /* already booked for time before the last checkpoint, which is kept whatever happens */
     int64_t posted_kept_micro;
     struct weir_wall checkpointed;
+    struct weir_wall posted_until; /* the end of the last span that was booked on the job; 0: none was */
+};
+
+/* A segment that was closed as PENDING, at a restart. */
+struct weir_bill_pending {
+    struct weir_bill_segment segment;
+    struct weir_lease_id lease;
+    struct weir_pool_id pool;
 };
 
 struct weir_bill;
@@ -158,6 +167,14 @@ void weir_bill_segment_close(struct weir_bill *b,
                              struct weir_wall at,
                              enum weir_outcome outcome,
                              struct weir_wall kept_until);
+/* What a segment that was closed as PENDING turned out to be: USED, FAILED or LOST. */
+void weir_bill_segment_verdict(struct weir_bill *b,
+                               struct weir_node_id node,
+                               struct weir_run_id run,
+                               uint32_t rank,
+                               struct weir_wall at,
+                               enum weir_outcome outcome,
+                               struct weir_wall kept_until);
 /*
  * The agent's counter, which grows from its own start on. What it grew by while nobody read it counts; one that is lower than
  * it was began anew, and all that it shows counts.
@@ -185,6 +202,7 @@ void weir_bill_take(struct weir_bill *b,
 /* After a restart. */
 int weir_bill_restore_meter(struct weir_bill *b, const struct weir_meter *m, struct weir_err *err);
 int weir_bill_restore_segment(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);
+int weir_bill_restore_pending(struct weir_bill *b, const struct weir_bill_pending *p, struct weir_err *err);
 
 /* "provider", "depreciation", ..., "waste_boot". */
 const char *weir_account_name(enum weir_account a);

@@ -77,6 +77,7 @@ struct weir_bill {
     WEIR_VEC(struct bill_segment) segments;
     uint32_t free_segment; /* list by next */
     struct weir_map runs;  /* hash of run -> index + 1 */
+    WEIR_VEC(struct weir_bill_pending) pending; /* closed and posted, without a verdict */
     bool taken;            /* what was made was handed out: forget it at the next call */
     WEIR_VEC(struct weir_posting) postings;
     WEIR_VEC(struct weir_meter) meters;
@@ -125,5 +126,7 @@ void weir_bill_advance(struct weir_bill *b, struct bill_node *n, struct weir_wal
 void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at);
 /* Posts a rented node's rounding at its end. */
 void weir_bill_post_rounding(struct weir_bill *b, struct bill_node *n, struct weir_wall at);
+/* Moves what an ended run had been charged to waste. */
+void weir_bill_correct(struct weir_bill *b, const struct bill_node *n, const struct bill_segment *s, struct weir_wall at);
 /* Takes a segment that is closed and posted out of its node. */
 void weir_bill_segment_drop(struct weir_bill *b, struct bill_node *n, uint32_t index);

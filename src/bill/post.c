@@ -116,11 +116,16 @@ static void name_run(const struct bill_segment *s, struct weir_posting *p)
     p->run = s->info.run;
 }
 
+/* Without cost there is still GPU time to tell of. */
+static bool is_told(const struct bill_part *part, int64_t micro)
+{
+    return micro > 0 || part->gpu_us > 0;
+}
+
 static void add_use(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, const struct bill_part *part,
                     int64_t micro)
 {
-    /* without cost there is still GPU time to tell of */
-    if (micro <= 0 && part->gpu_us == 0) {
+    if (!is_told(part, micro)) {
         return;
     }
     struct weir_posting *p = add_posting(b, n, at);
@@ -247,10 +252,9 @@ static void share_out(struct weir_bill *b, const struct bill_cost *c)
     }
 }
 
-/* Moves what an ended run had been charged to waste. */
-static void correct(struct weir_bill *b, const struct bill_node *n, const struct bill_segment *s, struct weir_wall at)
+void weir_bill_correct(struct weir_bill *b, const struct bill_node *n, const struct bill_segment *s, struct weir_wall at)
 {
-    if (!s->closed || s->outcome == WEIR_OUTCOME_USED) {
+    if (!s->closed || s->outcome == WEIR_OUTCOME_USED || s->outcome == WEIR_OUTCOME_PENDING) {
         return;
     }
     bool lost = s->outcome == WEIR_OUTCOME_LOST;
@@ -277,8 +281,13 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
 {
     for (size_t i = 0; i < b->parts.n; i++) {
         const struct bill_part *part = &b->parts.p[i];
-        if (part->segment != UINT32_MAX && !b->segments.p[part->segment].closed) {
-            b->segments.p[part->segment].info.posted_micro += b->amounts.p[i];
+        if (part->segment == UINT32_MAX) {
+            continue;
+        }
+        struct bill_segment *s = &b->segments.p[part->segment];
+        if (!s->closed || s->outcome == WEIR_OUTCOME_PENDING) {
+            s->info.posted_micro += b->amounts.p[i];
+            s->info.posted_until = is_told(part, b->amounts.p[i]) ? n->now : s->info.posted_until;
         }
     }
     uint32_t next;
@@ -289,7 +298,11 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
         s->energy_weight = 0;
         s->gpu_us = 0;
         if (s->closed) {
-            correct(b, n, s, at);
+            weir_bill_correct(b, n, s, at);
+            if (s->outcome == WEIR_OUTCOME_PENDING) {
+                struct weir_bill_pending p = {s->info, n->m.info.lease, n->m.info.pool};
+                weir_vec_push(&b->pending, p);
+            }
             weir_bill_segment_drop(b, n, i - 1);
         }
     }

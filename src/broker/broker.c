@@ -136,6 +136,7 @@ static void give_out_orders(struct broker *b)
         case WEIR_EFFECT_METER_CLOSE:
         case WEIR_EFFECT_SEGMENT_OPEN:
         case WEIR_EFFECT_SEGMENT_CLOSE:
+        case WEIR_EFFECT_SEGMENT_VERDICT:
         case WEIR_EFFECT_MAX:
             WEIR_UNREACHABLE();
         }

@@ -152,7 +152,7 @@ struct node_note *engine_node_note(struct weir_engine *e, struct weir_node_id id
     uint64_t at;
     if (!weir_map_get(&e->node_note_at, id.v, &at)) {
         at = e->node_notes.n;
-        weir_vec_push(&e->node_notes, (struct node_note){0});
+        weir_vec_push(&e->node_notes, (struct node_note){.id = id.v});
         weir_map_put(&e->node_note_at, id.v, at);
     }
     return &e->node_notes.p[at];
@@ -181,6 +181,45 @@ void weir_engine_node_note(struct weir_engine *e, struct weir_node_id node, cons
         weir_map_put(&e->agent_node, weir_hash_bytes(n->agent_id, strlen(n->agent_id)), node.v);
     }
     engine_gather_node(e, node);
+}
+
+/* Takes the last note's place over, so that the array stays dense. */
+#define NOTE_DROP(vec, map, at)                                                                    \
+    do {                                                                                           \
+        uint64_t last_ = (vec)->n - 1;                                                             \
+        (void)weir_map_remove((map), (vec)->p[at].id);                                             \
+        if ((at) != last_) {                                                                       \
+            (vec)->p[at] = (vec)->p[last_];                                                        \
+            weir_map_put((map), (vec)->p[at].id, (at));                                            \
+        }                                                                                          \
+        (vec)->n--;                                                                                \
+    } while (0)
+
+void engine_forget_node(struct weir_engine *e, struct weir_node_id node)
+{
+    uint64_t at;
+    if (!weir_map_get(&e->node_note_at, node.v, &at)) {
+        return;
+    }
+    struct node_note *n = &e->node_notes.p[at];
+    uint64_t mapped = 0;
+    uint64_t hash = n->agent_id == NULL ? 0 : weir_hash_bytes(n->agent_id, strlen(n->agent_id));
+    if (n->agent_id != NULL && weir_map_get(&e->agent_node, hash, &mapped) && mapped == node.v) {
+        (void)weir_map_remove(&e->agent_node, hash);
+    }
+    free(n->agent_id);
+    free(n->name);
+    free(n->address);
+    free(n->detail_json);
+    NOTE_DROP(&e->node_notes, &e->node_note_at, at);
+}
+
+void engine_forget_lease(struct weir_engine *e, struct weir_lease_id lease)
+{
+    uint64_t at;
+    if (weir_map_get(&e->lease_note_at, lease.v, &at)) {
+        NOTE_DROP(&e->lease_notes, &e->lease_note_at, at);
+    }
 }
 
 static const struct node_note *find_note(const struct weir_engine *e, struct weir_node_id node)
@@ -213,10 +252,10 @@ void weir_engine_lease_note(struct weir_engine *e, struct weir_lease_id lease, c
     uint64_t at;
     if (!weir_map_get(&e->lease_note_at, lease.v, &at)) {
         at = e->lease_notes.n;
-        weir_vec_push(&e->lease_notes, (struct weir_lease_note){{0}});
+        weir_vec_push(&e->lease_notes, (struct lease_note){.id = lease.v});
         weir_map_put(&e->lease_note_at, lease.v, at);
     }
-    e->lease_notes.p[at] = *note;
+    e->lease_notes.p[at].note = *note;
     engine_gather_lease(e, lease);
 }
 
@@ -226,7 +265,7 @@ bool weir_engine_lease_get_note(const struct weir_engine *e, struct weir_lease_i
     if (!weir_map_get(&e->lease_note_at, lease.v, &at)) {
         return false;
     }
-    *ret = e->lease_notes.p[at];
+    *ret = e->lease_notes.p[at].note;
     return true;
 }
 
@@ -385,6 +424,10 @@ static void carry_out(struct weir_engine *e, const struct weir_effects *all)
         case WEIR_EFFECT_SEGMENT_CLOSE:
             weir_bill_segment_close(e->bill, fx->node, fx->run, fx->rank, fx->at, fx->u.segment.outcome,
                                     fx->u.segment.kept_until);
+            break;
+        case WEIR_EFFECT_SEGMENT_VERDICT:
+            weir_bill_segment_verdict(e->bill, fx->node, fx->run, fx->rank, fx->at, fx->u.segment.outcome,
+                                      fx->u.segment.kept_until);
             break;
         case WEIR_EFFECT_MAX:
             WEIR_UNREACHABLE();

@@ -177,7 +177,7 @@ void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id)
     }
     GATHER(&e->leases, &e->lease_at, id.v, v);
     e->dirty = true;
-    bool final = v.state == WEIR_LEASE_ENDED || v.state == WEIR_LEASE_FAILED;
+    bool final = lease_is_over(v.state);
     if (is_news(&e->lease_told, id.v, v.state, final)) {
         struct weir_lease_note note;
         const char *text = weir_engine_lease_get_note(e, id, &note) ? note.text : NULL;
@@ -218,6 +218,10 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
         if (weir_core_project(e->core, fx->project[i], &v)) {
             GATHER(&e->project_views, &e->project_at, v.id.v, v);
         }
+    }
+    for (size_t i = 0; i < fx->n_shapes; i++) {
+        weir_vec_push(&e->shapes_judged, fx->shape[i]);
+        e->dirty = true;
     }
 }
 
@@ -269,6 +273,10 @@ static int put_names(struct weir_engine *e, struct weir_err *err)
         int rc = e->store->ops->put_shape(e->store, shape, weir_str_cstr(&json), err);
         weir_str_release(&json);
         TRY(rc);
+    }
+    for (size_t i = 0; i < e->shapes_judged.n; i++) {
+        shape = e->shapes_judged.p[i];
+        TRY(ops->mark_shape(e->store, shape, weir_core_is_impossible(e->core, shape), err));
     }
     return 0;
 }
@@ -372,6 +380,11 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
     }
     char text[64];
     struct weir_str s = WEIR_STR_INIT(sizeof text);
+    if (e->postings.n > 0) { /* beside the ledger, so that it shows where its end is cut off */
+        weir_str_add_u64(&s, e->postings.p[e->postings.n - 1].id);
+        TRY(ops->put_meta(e->store, WEIR_META_LAST_POSTING, weir_str_cstr(&s), err));
+        weir_str_clear(&s);
+    }
     weir_str_add_u64(&s, e->seq);
     weir_str_addc(&s, ' ');
     weir_str_add_i64(&s, e->now.us);
@@ -421,6 +434,7 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_vec_clear(&e->leases);
     weir_vec_clear(&e->holds);
     weir_vec_clear(&e->project_views);
+    weir_vec_clear(&e->shapes_judged);
     weir_vec_clear(&e->new_jobs);
     weir_vec_clear(&e->events);
     weir_vec_clear(&e->explains);
@@ -438,6 +452,21 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_map_release(&e->hold_at);
     weir_map_release(&e->project_at);
     weir_map_release(&e->task_text);
+}
+
+/* Of nodes and leases that are over, and are stored so. */
+static void forget_notes(struct weir_engine *e)
+{
+    for (size_t i = 0; i < e->nodes.n; i++) {
+        if (e->nodes.p[i].state == WEIR_NODE_GONE) {
+            engine_forget_node(e, e->nodes.p[i].spec.id);
+        }
+    }
+    for (size_t i = 0; i < e->leases.n; i++) {
+        if (lease_is_over(e->leases.p[i].state)) {
+            engine_forget_lease(e, e->leases.p[i].id);
+        }
+    }
 }
 
 int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
@@ -478,6 +507,7 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
         e->runtimes.p[e->runtimes_dirty.p[i]].dirty = false;
     }
     weir_vec_clear(&e->runtimes_dirty);
+    forget_notes(e);
     engine_forget_gathered(e);
     e->dirty = false;
     return 0;

@@ -89,7 +89,7 @@ static bool is_long_over(const struct restore *x, const struct weir_lease_view *
 {
     int64_t last = v->ended_at.us > v->ending_at.us ? v->ended_at.us : v->ending_at.us;
     last = last > v->intent_at.us ? last : v->intent_at.us;
-    return (v->state == WEIR_LEASE_ENDED || v->state == WEIR_LEASE_FAILED) && x->e->now.us - last > WEIR_US_PER_DAY;
+    return lease_is_over(v->state) && x->e->now.us - last > WEIR_US_PER_DAY;
 }
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)
@@ -98,13 +98,13 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
     if (is_long_over(x, &row->view)) {
         return 0;
     }
-    struct weir_lease_note note = {{0}};
-    memcpy(note.token, row->token, sizeof note.token);
-    memcpy(note.instance, row->instance, sizeof note.instance);
-    (void)snprintf(note.text, sizeof note.text, "%s", row->text == NULL ? "" : row->text);
-    weir_map_put(&x->e->lease_note_at, row->view.id.v, x->e->lease_notes.n);
-    weir_vec_push(&x->e->lease_notes, note);
-    if (row->view.state != WEIR_LEASE_ENDED && row->view.state != WEIR_LEASE_FAILED) {
+    if (!lease_is_over(row->view.state)) {
+        struct lease_note n = {.id = row->view.id.v};
+        memcpy(n.note.token, row->token, sizeof n.note.token);
+        memcpy(n.note.instance, row->instance, sizeof n.note.instance);
+        (void)snprintf(n.note.text, sizeof n.note.text, "%s", row->text == NULL ? "" : row->text);
+        weir_map_put(&x->e->lease_note_at, row->view.id.v, x->e->lease_notes.n);
+        weir_vec_push(&x->e->lease_notes, n);
         weir_map_put(&x->e->lease_told, row->view.id.v, row->view.state);
     }
     struct weir_lease_view view = row->view;
@@ -128,8 +128,20 @@ static int restore_segment(struct restore *x, const struct weir_task_view *v, ui
     const struct weir_request *request = weir_core_shape(x->e->core, job.shape);
     s.cpu_milli = request == NULL ? 0 : request->cpu_milli;
     struct weir_store *store = x->e->store;
-    int r = store->ops->run_posted(store, s.run, s.node, v->checkpointed, &s.posted_micro, &s.posted_kept_micro, x->err);
-    return r != 0 ? r : weir_bill_restore_segment(x->e->bill, &s, x->err);
+    struct weir_run_posted posted = {0};
+    int r = store->ops->run_posted(store, s.run, s.node, v->checkpointed, &posted, x->err);
+    if (r != 0) {
+        return r;
+    }
+    s.posted_micro = posted.micro;
+    s.posted_kept_micro = posted.kept_micro;
+    s.posted_until = posted.until;
+    uint8_t state = v->gang_state != NULL ? v->gang_state[rank] : 0;
+    if ((state & WEIR_RANK_ENDED) == 0) {
+        return weir_bill_restore_segment(x->e->bill, &s, x->err);
+    }
+    struct weir_bill_pending p = {s, posted.lease, posted.pool};
+    return (state & WEIR_RANK_PENDING) == 0 ? 0 : weir_bill_restore_pending(x->e->bill, &p, x->err);
 }
 
 static int on_task(void *ctx, const struct weir_task_row *row)
@@ -194,6 +206,22 @@ static int read_last_step(struct weir_engine *e, struct weir_err *err)
     return 0;
 }
 
+/* Ids of postings that were cut off are not given again: the gap shows for ever. */
+static int read_last_posting(struct weir_engine *e, uint64_t *last, struct weir_err *err)
+{
+    char text[64];
+    uint64_t made = 0;
+    int r = e->store->ops->get_meta(e->store, WEIR_META_LAST_POSTING, text, sizeof text, err);
+    if (r == -WEIR_ENOTFOUND) { /* stored by a version that did not keep it */
+        return 0;
+    }
+    if (r == 0 && weir_parse_u64(weir_sv_of(text), 1, INT64_MAX, &made, NULL) != 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "store: meta '%s' is '%s'", WEIR_META_LAST_POSTING, text);
+    }
+    *last = made > *last ? made : *last;
+    return r;
+}
+
 int engine_restore(struct weir_engine *e, struct weir_err *err)
 {
     const struct weir_store_ops *ops = e->store->ops;
@@ -209,7 +237,7 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         return r;
     }
     weir_core_restore_ids(e->core, job + 1, node + 1, lease + 1, hold + 1);
-    if ((r = read_last_step(e, err)) != 0) {
+    if ((r = read_last_step(e, err)) != 0 || (r = read_last_posting(e, &posting, err)) != 0) {
         return r;
     }
     e->bill = weir_bill_new(posting + 1, e->now);
@@ -274,6 +302,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->leases);
     weir_vec_release(&e->holds);
     weir_vec_release(&e->project_views);
+    weir_vec_release(&e->shapes_judged);
     weir_vec_release(&e->new_jobs);
     weir_vec_release(&e->events);
     weir_vec_release(&e->explains);

@@ -40,11 +40,17 @@ struct gathered_explain {
 };
 
 struct node_note {
+    uint64_t id;
     char *agent_id;
     char *name;
     char *address;
     char *detail_json;
     struct weir_wall seen;
+};
+
+struct lease_note {
+    uint64_t id;
+    struct weir_lease_note note;
 };
 
 struct gathered_token {
@@ -114,6 +120,7 @@ struct weir_engine {
     posting_vec postings;
     WEIR_VEC(struct weir_meter) meters;
     uint32_t shapes_stored;
+    WEIR_VEC(uint32_t) shapes_judged; /* as possible, or not; some twice */
     bool dirty;
 
     /* last state told in events, by object; final ones are removed */
@@ -123,12 +130,12 @@ struct weir_engine {
     struct weir_map node_told;
     struct weir_map lease_told;
 
-    /* notes beside the core's objects, by id */
+    /* notes beside the core's objects, by id; those of what is over go once they are stored */
     struct weir_map node_note_at; /* node id -> index */
     WEIR_VEC(struct node_note) node_notes;
     struct weir_map agent_node; /* hash of the agent id -> node id */
     struct weir_map lease_note_at;
-    WEIR_VEC(struct weir_lease_note) lease_notes;
+    WEIR_VEC(struct lease_note) lease_notes;
     struct weir_map task_text; /* task key -> index + 1 in texts, until the next flush */
     WEIR_VEC(char *) texts;
 
@@ -172,5 +179,12 @@ void engine_add_event(struct weir_engine *e,
                       struct weir_lease_id lease,
                       const char *text);
 struct node_note *engine_node_note(struct weir_engine *e, struct weir_node_id id);
+/* What is over needs no notes any more, once it is stored. */
+void engine_forget_node(struct weir_engine *e, struct weir_node_id node);
+void engine_forget_lease(struct weir_engine *e, struct weir_lease_id lease);
+static inline bool lease_is_over(enum weir_lease_state s)
+{
+    return s == WEIR_LEASE_ENDED || s == WEIR_LEASE_FAILED;
+}
 struct runtime_entry *engine_runtime(struct weir_engine *e, uint64_t key);
 int engine_restore(struct weir_engine *e, struct weir_err *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What goes for its age: events, explain records and logs, a little at a time, so that nobody waits for it; and the
- * credentials of machines that are over. The ledger, jobs and their bills are never removed.
+ * What goes for its age: events, explain records and logs, a little at a time, so that nobody waits for it; and holds that
+ * were released, and the credentials of machines that are over. The ledger, jobs and their bills are never removed.
  */
 
 #include <dirent.h>

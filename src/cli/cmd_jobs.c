@@ -24,14 +24,30 @@ const struct weir_opt weir_opts_jobs[] = {
     {0},
 };
 
+/* Does any of them have a reason that the state and the exit code do not tell? */
+static bool has_reasons(const json_t *items)
+{
+    size_t i;
+    json_t *job;
+    json_array_foreach(items, i, job)
+    {
+        const char *reason = weir_get_text(job, "reason");
+        if (reason != NULL && !weir_streq(reason, "exit")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void print_table(const json_t *items)
 {
-    static const struct weir_field field[] = {
+    static const struct weir_field all[] = {
         {"ID", WEIR_FIELD_INT, "id"},
         {"NAME", WEIR_FIELD_TEXT, "name", .shrink = true},
         {"PROJECT", WEIR_FIELD_TEXT, "project", .shrink = true, .drop = 2},
         {"USER", WEIR_FIELD_TEXT, "user", .shrink = true, .drop = 3},
         {"STATE", WEIR_FIELD_STATE, "state"},
+        {"REASON", WEIR_FIELD_TEXT, "reason", .drop = 1},
         {"TASKS", WEIR_FIELD_INT, "tasks"},
         {"POOL", WEIR_FIELD_TEXT, "pool", .drop = 4},
         {"NODE", WEIR_FIELD_TEXT, "node", .shrink = true},
@@ -41,8 +57,14 @@ static void print_table(const json_t *items)
         {"TIME", WEIR_FIELD_SPAN, "started", "ended"},
         {"COST", WEIR_FIELD_MONEY, "cost_micro"},
     };
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t =
-        weir_fields_table(field, WEIR_ARRAY_LEN(field), items, "USD");
+    struct weir_field field[WEIR_ARRAY_LEN(all)];
+    size_t n = 0;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(all); i++) {
+        if (!weir_streq(all[i].title, "REASON") || has_reasons(items)) {
+            field[n++] = all[i];
+        }
+    }
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_fields_table(field, n, items, "USD");
     weir_table_print(t, stdout);
 }
 

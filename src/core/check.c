@@ -207,6 +207,21 @@ static int check_lease(const struct weir_core *c, const struct lease *l, uint32_
     return early && l->node->joined ? bad(err, "a joined lease is still booting", l->id) : 0;
 }
 
+static int check_provider(const struct weir_core *c, uint32_t provider, struct weir_err *err)
+{
+    uint32_t asked = 0;
+    uint32_t made = 0;
+    for (size_t i = 0; i < c->leases.n; i++) {
+        const struct lease *l = c->leases.p[i];
+        if (l->provider == provider && !weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL)) {
+            asked += l->confirmed_us == 0;
+            made += l->confirmed_us != 0;
+        }
+    }
+    const struct provider *p = &c->providers.p[provider];
+    return asked == p->asked && made == p->made ? 0 : bad(err, "a provider's leases are miscounted", provider);
+}
+
 static int check_holds_pair(const struct weir_core *c, struct weir_err *err)
 {
     for (const struct hold *h = c->hold_list; h != NULL; h = h->next) {
@@ -263,6 +278,11 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
     if (sums.waiting != c->n_waiting || sums.active != c->n_running || sums.jobs != c->n_jobs) {
         (void)bad(err, "the sums over all jobs are wrong", sums.jobs);
         return false;
+    }
+    for (uint32_t i = 0; i < c->providers.n; i++) {
+        if (check_provider(c, i, err) < 0) {
+            return false;
+        }
     }
     if (live != c->leases_live) {
         (void)bad(err, "live leases are miscounted", live);

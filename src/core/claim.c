@@ -135,7 +135,9 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const str
         return true; /* there was no owned node for it */
     }
     /* no claim before this one stands on n, else that one would have gone first */
-    int64_t t = node_free_at(n, f.gpus, 0, 0, false);
+    const struct weir_request *r = &cm->class->shape->req;
+    bool by_cores = cm->n_parts > 1 && f.gpus == 0;
+    int64_t t = node_free_at(n, f.gpus, by_cores ? r->cpu_milli : 0, by_cores ? r->mem_mib : 0, false);
     const struct node *mine = cm->part[0].node;
     if (t != cm->gpus_us || cm->n_parts > 1) {
         return t <= cm->gpus_us;
@@ -199,11 +201,10 @@ static struct node *first_free(struct weir_core *c, struct shape *s, bool rented
  * Fills the parts, linking each to its node so that the next part goes elsewhere. On owned nodes, where there is one for
  * it: a rented machine is given back once nothing runs there, and nobody may count on it for later.
  */
-static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
+static bool claim_fill_gpus(struct weir_core *c, struct shape *s, struct claim *cm)
 {
     bool rented = false;
     uint32_t want = s->req.nodes;
-    cm->end_us = US_NEVER;
     while (cm->n_parts < want) {
         uint16_t gpus = 0;
         int64_t t = 0;
@@ -225,12 +226,18 @@ static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
         *p = (struct claim_part){n, n->spec.gpus, s->req.cpu_milli, s->req.mem_mib};
         weir_vec_push(&n->claims, cm);
         if (want > 1) {
-            if (n->spec.gpus == 0) {
-                return false; /* trees do not tell CPU nodes apart by claims */
-            }
             node_index(c, n); /* the whole node, until all parts are found */
         }
         p->gpus = gpus;
+    }
+    return true;
+}
+
+static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
+{
+    bool by_cores = s->req.nodes > 1 && s->req.alternatives == 0;
+    if (!(by_cores ? claim_fill_cores(c, s, cm) : claim_fill_gpus(c, s, cm))) {
+        return false;
     }
     int64_t run = 0;
     for (uint32_t i = 0; i < cm->n_parts; i++) {
@@ -250,6 +257,7 @@ static struct claim *claim_make(struct weir_core *c, struct class *cl)
     cm->class = cl;
     cm->job = cl->first->id;
     cm->ordinal = job_first_waiting(cl->first);
+    cm->end_us = US_NEVER;
     if (!claim_fill(c, s, cm)) {
         claim_unlink(c, cm);
         free(cm);

@@ -168,6 +168,7 @@ void weir_core_free(struct weir_core *c)
     weir_vec_release(&c->ch_leases);
     weir_vec_release(&c->ch_holds);
     weir_vec_release(&c->ch_projects);
+    weir_vec_release(&c->ch_shapes);
     free(c);
 }
 
@@ -191,6 +192,8 @@ static void hand_out(struct weir_core *c, struct weir_effects *ret)
         .n_holds = c->ch_holds.n,
         .project = c->ch_projects.p,
         .n_projects = c->ch_projects.n,
+        .shape = c->ch_shapes.p,
+        .n_shapes = c->ch_shapes.n,
         .wake_at = {plan_wake_us(c)},
     };
 }

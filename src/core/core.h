@@ -102,6 +102,9 @@ struct weir_job_view {
     bool cancelled; /* a person asked for all of it */
 };
 
+/* What became of a gang's rank; PENDING: its segment was closed so, and has no verdict yet. */
+enum { WEIR_RANK_STARTED = 1, WEIR_RANK_ENDED = 2, WEIR_RANK_FAILED = 4, WEIR_RANK_PENDING = 8 };
+
 struct weir_task_view {
     struct weir_task_id id;
     enum weir_task_state state;
@@ -114,7 +117,7 @@ struct weir_task_view {
     uint32_t n_nodes;         /* gang: how many entries in the arrays below */
     const struct weir_node_id *gang_node; /* by rank, borrowed until the next step; NULL where n_nodes is 1 */
     const uint32_t *gang_mask;
-    const uint8_t *gang_state; /* by rank: bit 0 started, bit 1 ended, bit 2 failed; from bit 4 on
+    const uint8_t *gang_state; /* by rank: WEIR_RANK_*; from bit 4 on
                                 * the reason of the end that counts for the run (enum weir_reason), at that rank */
     struct weir_lease_id lease; /* bound to a booting lease; 0 */
     struct weir_wall queued;    /* became waiting (again) */
@@ -188,6 +191,8 @@ bool weir_core_hold(const struct weir_core *c, struct weir_hold_id id, struct we
 bool weir_core_project(const struct weir_core *c, struct weir_project_id id, struct weir_project_view *ret);
 /* The request of a shape; borrowed for the life of the core. NULL where there is none. */
 const struct weir_request *weir_core_shape(const struct weir_core *c, uint32_t shape);
+/* Can nothing that is there or can be rented ever run what waits of the shape, as far as was found out? */
+bool weir_core_is_impossible(const struct weir_core *c, uint32_t shape);
 /* Known nodes and leases in order of id; returns how many there are, writes at most max. */
 size_t weir_core_nodes(const struct weir_core *c, struct weir_node_id *ret, size_t max);
 size_t weir_core_leases(const struct weir_core *c, struct weir_lease_id *ret, size_t max);

@@ -142,12 +142,17 @@ struct shape {
     WEIR_VEC(struct type_fit) fit;
     uint64_t world;         /* the version as of which it is known whether anything could ever run it */
     bool impossible;
+    uint8_t told; /* outside, of what waits: TOLD_* */
+    bool changed;
     uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
     struct ranking ranking[RANKINGS];
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
     struct weir_request req;
 };
+
+/* In shape.told; after a restart nobody knows. */
+enum { TOLD_NOTHING, TOLD_POSSIBLE, TOLD_IMPOSSIBLE };
 
 /* Where a class stands in the queue: compared field by field. */
 struct queue_key {
@@ -288,6 +293,7 @@ struct rank {
     bool started;
     bool ended;
     bool failed; /* ended so, of its own making */
+    bool pending; /* ended well before the others: what its work was worth, the run's end says */
     bool segment;
 };
 
@@ -305,6 +311,7 @@ struct run {
     struct hold *hold;
     uint8_t stop_reason;
     bool failed; /* a rank has */
+    bool chosen; /* in the search for victims that is under way */
     uint8_t end_reason; /* the first bad one of its ranks */
     uint32_t end_rank;  /* whose that is; where n_ended > 0 */
     int32_t exit_code;
@@ -339,6 +346,7 @@ struct lease {
     bool reclaimed;
     bool changed;
     struct weir_offer offer;
+    uint32_t provider; /* index */
     struct weir_task_id task;
     int64_t intent_us;
     int64_t confirmed_us;
@@ -351,6 +359,23 @@ struct lease {
 
 struct offer {
     struct weir_offer o;
+    uint32_t provider; /* index */
+};
+
+/*
+ * Who rents machines out. How many it may be asked for at once grows as it makes them, and shrinks to one after a
+ * refusal; counted from leases alone, so that a restored core counts the same.
+ */
+struct provider {
+    char name[WEIR_PROVIDER_SIZE];
+    uint32_t asked;  /* leases whose launch is not answered */
+    uint32_t made;   /* live ones that were confirmed */
+    int64_t made_us; /* when the last one was */
+    bool held;       /* something waits for its answers */
+    /* by offers_look */
+    uint32_t limit;     /* launches that may be unanswered */
+    bool paced;         /* it had nothing for several in a row: not now */
+    bool paced_gang;    /* the same, for many machines at once */
 };
 
 /* Offers of one GPU model, or of none: a request passes by the models that it cannot use. */
@@ -366,8 +391,11 @@ struct scored_offer {
     struct ranked_offer r;
 };
 
-struct offer_memory { /* outlives the lists that providers send */
-    uint64_t id;
+struct offer_memory { /* of a lease that did not come to be; outlives the lists that providers send */
+    uint64_t lease;
+    uint64_t id; /* of the offer */
+    uint32_t provider;
+    int64_t at_us;
     int64_t until_us;
     uint8_t verdict;
 };
@@ -407,8 +435,8 @@ struct claim_stack {
 
 enum { TYPE_BITS = 64 };
 
-/* In weir_task_view.gang_state. */
-enum { GANG_STARTED = 1, GANG_ENDED = 2, GANG_FAILED = 4, GANG_REASON_SHIFT = 4 };
+/* In weir_task_view.gang_state, beside WEIR_RANK_*. */
+enum { GANG_REASON_SHIFT = 4 };
 
 /* ---- timers ---- */
 
@@ -464,6 +492,7 @@ struct weir_core {
     WEIR_VEC(struct offer_kind) offer_kinds;
     WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
     WEIR_VEC(struct offer_memory) memory;
+    WEIR_VEC(struct provider) providers;
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
@@ -504,6 +533,7 @@ struct weir_core {
     WEIR_VEC(struct weir_lease_id) ch_leases;
     WEIR_VEC(struct weir_hold_id) ch_holds;
     WEIR_VEC(struct weir_project_id) ch_projects;
+    WEIR_VEC(uint32_t) ch_shapes;
 };
 
 /* ---- state.c: finding, making, marking ---- */
@@ -534,6 +564,8 @@ void node_changed(struct weir_core *c, struct node *n);
 void lease_changed(struct weir_core *c, struct lease *l);
 void hold_changed(struct weir_core *c, struct hold *h);
 void project_changed(struct weir_core *c, struct project *p);
+/* Tells whether nothing can ever run what waits of the shape, where that is news. */
+void shape_tell(struct weir_core *c, struct shape *s, bool impossible);
 /* Forgets marks and ended objects of the last step. */
 void step_clear(struct weir_core *c);
 struct hold *hold_new(struct weir_core *c, const struct run *r, int64_t amount_micro);
@@ -636,6 +668,8 @@ void claims_owe(struct weir_core *c, struct class *cl);
 void claims_settle(struct weir_core *c, const struct class *cl);
 /* Forgets the claims behind those in use that could matter to the class. */
 void claims_cut(struct weir_core *c, const struct class *cl);
+/* The parts of a claim of a gang without GPUs, linked to their nodes. False: there are too few nodes. */
+bool claim_fill_cores(struct weir_core *c, struct shape *s, struct claim *cm);
 static inline bool claim_is_used(const struct claim *cm)
 {
     return cm->index < cm->stack->used;
@@ -681,6 +715,8 @@ struct place_result {
 
 /* The best room for the class's next task among nodes of the kind. */
 struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind);
+/* Does the type fit, as the first of those of its model that are owned, or rented, as it is? A gang starts on such. */
+bool type_leads(struct weir_core *c, struct shape *s, size_t type);
 /* Is there any room for it, claims aside? */
 bool place_any(struct weir_core *c, struct shape *s);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
@@ -719,6 +755,8 @@ void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at
 
 struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task);
 void lease_terminate(struct weir_core *c, struct lease *l);
+/* The machine exists. */
+void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us);
 void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
 /* Ends what nobody needs: leases that boot for nothing. False where there are none. */
@@ -727,7 +765,9 @@ bool leases_sweep(struct weir_core *c);
 void lease_say_kept(struct weir_core *c, const struct node *n);
 void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
 void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
-void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdict, int64_t until_us);
+void offer_remember(struct weir_core *c, const struct weir_offer *o, struct offer_memory m);
+/* Counts the lease for its provider, where it is live. */
+void lease_count(struct weir_core *c, struct lease *l, bool in);
 
 /* ---- offer.c ---- */
 
@@ -737,13 +777,22 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
 void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o);
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o, uint32_t nodes);
+/* The provider's number, made where it is not known. */
+uint32_t provider_get(struct weir_core *c, const char *name);
+/* What may be asked of each provider now. To be called before offers are weighed. */
+void offers_look(struct weir_core *c);
+/* Must the launch wait for answers to those under way? */
+bool offer_is_held(const struct weir_core *c, const struct offer *o, uint32_t nodes);
+/* Has the provider owed an answer for so long that nobody should wait for it? */
+bool provider_is_mute(const struct weir_core *c, uint32_t provider);
 
 /* ---- decide.c, preempt.c, plan.c ---- */
 
 enum decided {
     DECIDED_PLACED, /* started, bound or rented: the class may go on with its next task */
     DECIDED_WAITS,
+    DECIDED_HELD, /* what it waits for is a launch that may go out in a moment */
 };
 
 /* Weighs the class's first (or, where tail, last) task and acts. */

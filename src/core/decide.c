@@ -22,6 +22,7 @@ struct option {
     bool late;    /* ends after the deadline */
     bool over;    /* is expected to cost more than the task may */
     bool starts;  /* something is done now, it is not a wait */
+    bool held;    /* though not in this step: launches there are unanswered */
     int64_t run_us;
     struct place_result place; /* *_NOW and booting */
     const struct ranked_offer *ranked;
@@ -265,12 +266,15 @@ static bool offer_option(struct weir_core *c, struct weighing *w, const struct r
 {
     const struct offer *o = &c->offers.p[r->offer];
     const struct weir_request *req = &w->cl->shape->req;
-    enum weir_verdict blocked = offer_blocked(c, o);
+    bool held = offer_is_held(c, o, req->nodes);
+    enum weir_verdict blocked = offer_blocked(c, o, req->nodes);
     if (blocked == WEIR_VERDICT_CHOSEN) {
         if (c->leases_live + req->nodes > c->conf.leases_max) {
             blocked = WEIR_VERDICT_LEASE_LIMIT;
         } else if (spot_is_too_risky(c, w, &o->o, r)) {
             blocked = WEIR_VERDICT_DEADLINE;
+        } else if (held && provider_is_mute(c, o->provider)) {
+            blocked = WEIR_VERDICT_LAUNCHING;
         }
     }
     if (blocked != WEIR_VERDICT_CHOSEN) {
@@ -289,6 +293,7 @@ static bool offer_option(struct weir_core *c, struct weighing *w, const struct r
         opt->ranked = r;
         opt->alternative = r->alternative;
         opt->starts = true;
+        opt->held = held;
     }
     return opt != NULL;
 }
@@ -302,6 +307,7 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
         reject(w, WEIR_VERDICT_LEASE_LIMIT, (uint32_t)c->offers.n);
         return;
     }
+    offers_look(c);
     uint64_t sharing = w->cl->n_waiting == 0 ? 1 : w->cl->n_waiting;
     const struct ranking *k = offers_rank(c, w->cl->shape, sharing);
     for (int v = 0; v < WEIR_VERDICT_MAX; v++) {
@@ -518,13 +524,12 @@ static void explain_rejects(struct weir_core *c, struct weighing *w)
 }
 
 /* Records a wait only where it says something new of the shape. */
-static void say_wait(struct weir_core *c, struct weighing *w)
+static void say_wait(struct weir_core *c, struct weighing *w, bool never)
 {
     if (w->n == 0) {
         explain_rejects(c, w);
     }
     struct shape *s = w->cl->shape;
-    bool never = w->n == 0 && shape_is_impossible(c, s);
     uint64_t said = 1 + (w->n > 0 ? 2u + w->option[0].cand.kind : never);
     for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
         said = said * 2 + (w->rejected[v] > 0);
@@ -549,12 +554,18 @@ enum decided decide(struct weir_core *c, struct class *cl, bool tail)
     w.ordinal = tail ? job_last_waiting(w.job) : job_first_waiting(w.job);
     w.depth = tail ? cl->n_waiting - 1 : 0;
     weigh(c, &w);
+    bool never = w.n == 0 && shape_is_impossible(c, cl->shape);
     enum decided d = DECIDED_WAITS;
-    if (w.n > 0 && w.option[0].starts) {
+    shape_tell(c, cl->shape, never);
+    if (w.n > 0 && w.option[0].starts && !w.option[0].held) {
         act(c, &w);
         d = DECIDED_PLACED;
-    } else if (!tail) {
-        say_wait(c, &w);
+    } else if (w.n > 0 && w.option[0].held) {
+        c->providers.p[c->offers.p[w.option[0].ranked->offer].provider].held = true;
+        d = DECIDED_HELD;
+    }
+    if (!tail && d != DECIDED_PLACED) {
+        say_wait(c, &w, never);
     }
     weighing_release(&w);
     return d;
@@ -580,8 +591,8 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
         weigh(c, &w);
         if (w.n > 0) {
             const struct option *o = &w.option[0];
-            ret->decision = o->ranked != NULL         ? WEIR_DECISION_RENT
-                            : !o->starts              ? WEIR_DECISION_WAIT
+            ret->decision = !o->starts || o->held     ? WEIR_DECISION_WAIT
+                            : o->ranked != NULL       ? WEIR_DECISION_RENT
                             : o->place.node->joined ? WEIR_DECISION_START
                                                       : WEIR_DECISION_BIND;
         }

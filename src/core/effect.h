@@ -24,6 +24,7 @@ enum weir_effect_kind {
     WEIR_EFFECT_METER_CLOSE,     /* the node ceases to cost */
     WEIR_EFFECT_SEGMENT_OPEN,    /* a run occupies part of a node from here */
     WEIR_EFFECT_SEGMENT_CLOSE,
+    WEIR_EFFECT_SEGMENT_VERDICT, /* of one that was closed as PENDING */
     WEIR_EFFECT_MAX,
 };
 
@@ -31,6 +32,7 @@ enum weir_effect_kind {
 enum weir_outcome {
     WEIR_OUTCOME_USED,   /* the job's */
     WEIR_OUTCOME_FAILED, /* the attempt failed: waste, failed tasks */
+    WEIR_OUTCOME_PENDING, /* the job's as it seems; a rank of a gang whose others go on: a verdict follows when they have ended */
     WEIR_OUTCOME_LOST,   /* lost after `kept_until` (last checkpoint): waste, lost work */
     WEIR_OUTCOME_MAX,
 };
@@ -62,7 +64,7 @@ struct weir_effect {
         struct {
             uint32_t gpus;
             uint32_t cpu_milli;
-            uint8_t outcome; /* SEGMENT_CLOSE: enum weir_outcome */
+            uint8_t outcome; /* SEGMENT_CLOSE, SEGMENT_VERDICT (not PENDING): enum weir_outcome */
             struct weir_wall kept_until; /* LOST: work before this is kept */
         } segment;
         struct {
@@ -90,6 +92,9 @@ struct weir_effects {
     size_t n_holds;
     const struct weir_project_id *project;
     size_t n_projects;
+    /* of whose waiting tasks it became known that nothing can run them, or that something can: weir_core_is_impossible */
+    const uint32_t *shape;
+    size_t n_shapes;
     /* feed a TICK at this time at the latest; WEIR_WALL_MAX: not needed */
     struct weir_wall wake_at;
 };

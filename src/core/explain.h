@@ -50,6 +50,7 @@ enum weir_verdict {
     WEIR_VERDICT_QUOTA,
     WEIR_VERDICT_NOT_LAUNCHABLE,/* no configured driver rents it */
     WEIR_VERDICT_LEASE_LIMIT,   /* policy: machines at once */
+    WEIR_VERDICT_LAUNCHING,     /* launches there are unanswered: a few at a time */
     WEIR_VERDICT_DRAINING,
     WEIR_VERDICT_ARRAY_LIMIT,   /* the array's own %N */
     WEIR_VERDICT_MAX,

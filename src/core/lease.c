@@ -21,7 +21,9 @@ static bool lease_is_consistent(const void *object)
 
 static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_state to)
 {
+    lease_count(c, l, false);
     weir_sm_move(&weir_sm_lease, &l->state, to, lease_is_consistent, l);
+    lease_count(c, l, true);
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
         c->leases_live--;
@@ -36,6 +38,8 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     l->offer = *o;
     l->task = task;
     l->state = WEIR_LEASE_INTENT;
+    l->provider = provider_get(c, o->provider);
+    lease_count(c, l, true);
     l->intent_us = c->now_us;
     l->expires_us = weir_i64_add_sat(c->now_us, c->conf.lease_term.us);
     struct weir_node_spec spec = {.id = {c->next_node++},
@@ -100,8 +104,8 @@ static void lose_all(struct weir_core *c, struct node *n, enum weir_reason reaso
 static void give_up(struct weir_core *c, struct lease *l)
 {
     l->refusal = WEIR_REFUSAL_BOOT_FAILED;
-    offer_remember(c, l->offer.id, WEIR_VERDICT_NO_CAPACITY,
-                   weir_i64_add_sat(c->now_us, c->conf.capacity_memory.us));
+    offer_remember(c, &l->offer, (struct offer_memory){.lease = l->id, .verdict = WEIR_VERDICT_NO_CAPACITY, .at_us = c->now_us,
+                                                       .until_us = weir_i64_add_sat(c->now_us, c->conf.capacity_memory.us)});
     lease_terminate(c, l);
     lose_all(c, l->node, WEIR_REASON_NODE_LOST);
 }
@@ -235,13 +239,24 @@ bool leases_sweep(struct weir_core *c)
 
 /* ---- events ---- */
 
+void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us)
+{
+    struct provider *p = &c->providers.p[l->provider];
+    lease_count(c, l, false);
+    l->confirmed_us = at_us;
+    lease_count(c, l, true);
+    p->made_us = max_i64(p->made_us, at_us);
+    c->review = c->review || p->held;
+    p->held = false;
+}
+
 static void lease_confirmed(struct weir_core *c, struct lease *l, int64_t at_us)
 {
     if (l->confirmed_us != 0 ||
         (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_ENDING)) {
         return;
     }
-    l->confirmed_us = max_i64(min_i64(max_i64(at_us, l->intent_us), c->now_us), 1);
+    lease_confirm(c, l, max_i64(min_i64(max_i64(at_us, l->intent_us), c->now_us), 1));
     if (l->state == WEIR_LEASE_INTENT) {
         lease_move(c, l, WEIR_LEASE_BOOTING);
     }
@@ -277,9 +292,8 @@ static void lease_refused(struct weir_core *c, struct lease *l, uint8_t refusal,
     }
     l->refusal = refusal;
     l->ending_us = until;
-    offer_remember(c, l->offer.id,
-                   refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY,
-                   l->ending_us);
+    uint8_t verdict = refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
+    offer_remember(c, &l->offer, (struct offer_memory){.lease = l->id, .verdict = verdict, .at_us = c->now_us, .until_us = until});
     lease_finish(c, l, WEIR_LEASE_FAILED, c->now_us, false);
     c->review = true;
 }
@@ -331,7 +345,8 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
     int64_t from = max_i64(max_i64(l->intent_us, l->confirmed_us), l->ready_us);
     bool was_limit = c->leases_live >= c->conf.leases_max;
     lease_finish(c, l, WEIR_LEASE_ENDED, min_i64(max_i64(at_us, from), c->now_us), reclaimed);
-    c->review = c->review || was_limit; /* somebody may wait for its place */
+    /* somebody may wait for its place */
+    c->review = c->review || was_limit || (l->confirmed_us == 0 && c->providers.p[l->provider].held);
 }
 
 static void lease_release(struct weir_core *c, struct lease *l)

@@ -10,36 +10,128 @@
 
 #include "core/core_priv.h"
 
-enum { MEMORY_MAX = 4096 };
+enum {
+    MEMORY_MAX = 4096,
+    LAUNCHES_MIN = 2, /* unanswered at first */
+    REFUSED_FREE = 2, /* refusals in a row after which a provider is asked on at once */
+    PACE_S = 10,      /* then so much later, twice as much each time */
+    ANSWER_S = 60,    /* a launch that is unanswered for so long holds nobody back */
+};
 
-void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdict, int64_t until_us)
+/* ---- providers ---- */
+
+uint32_t provider_get(struct weir_core *c, const char *name)
 {
+    size_t i = 0;
+    while (i < c->providers.n && !weir_streq(c->providers.p[i].name, name)) {
+        i++;
+    }
+    if (i == c->providers.n) {
+        struct provider p = {.limit = LAUNCHES_MIN};
+        size_t n = strlen(name);
+        WEIR_ASSERT(n < sizeof p.name);
+        memcpy(p.name, name, n);
+        weir_vec_push(&c->providers, p);
+    }
+    return (uint32_t)i;
+}
+
+void lease_count(struct weir_core *c, struct lease *l, bool in)
+{
+    if (weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL)) {
+        return;
+    }
+    struct provider *p = &c->providers.p[l->provider];
+    uint32_t *n = l->confirmed_us == 0 ? &p->asked : &p->made;
+    WEIR_ASSERT(in || *n > 0);
+    *n += in ? 1u : UINT32_MAX;
+}
+
+/* Refusals that are remembered: since the provider last made a machine, or all. */
+static bool is_paced(const struct weir_core *c, uint32_t provider, int64_t since_us, uint32_t *ret_n)
+{
+    int64_t last = 0;
+    *ret_n = 0;
     for (size_t i = 0; i < c->memory.n; i++) {
-        if (c->memory.p[i].until_us <= c->now_us) {
-            c->memory.p[i] = c->memory.p[--c->memory.n];
-            i--;
-        } else if (c->memory.p[i].id == offer) {
-            c->memory.p[i].until_us = max_i64(c->memory.p[i].until_us, until_us);
-            c->memory.p[i].verdict = (uint8_t)verdict;
-            return;
+        const struct offer_memory *m = &c->memory.p[i];
+        if (m->provider == provider && m->at_us > since_us && m->until_us > c->now_us) {
+            last = max_i64(last, m->at_us);
+            ++*ret_n;
         }
     }
-    if (c->memory.n < MEMORY_MAX) {
-        weir_vec_push(&c->memory, (struct offer_memory){offer, until_us, (uint8_t)verdict});
+    if (*ret_n < REFUSED_FREE) {
+        return false;
+    }
+    uint32_t doubled = *ret_n - REFUSED_FREE < 16 ? *ret_n - REFUSED_FREE : 16;
+    int64_t pace = min_i64((PACE_S * WEIR_US_PER_S) << doubled, c->conf.capacity_memory.us);
+    return c->now_us < weir_i64_add_sat(last, pace);
+}
+
+void offers_look(struct weir_core *c)
+{
+    for (uint32_t i = 0; i < c->providers.n; i++) {
+        struct provider *p = &c->providers.p[i];
+        uint32_t refused = 0;
+        /* the first machines of a gang come to be each time, and are of no use: they are no sign of room for the rest */
+        p->paced_gang = is_paced(c, i, 0, &refused);
+        p->paced = is_paced(c, i, p->made_us, &refused);
+        p->limit = refused > 0 ? 1 : p->made > LAUNCHES_MIN ? p->made : LAUNCHES_MIN;
     }
 }
 
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o)
+bool offer_is_held(const struct weir_core *c, const struct offer *o, uint32_t nodes)
 {
+    const struct provider *p = &c->providers.p[o->provider];
+    return p->asked > 0 && p->asked + nodes > p->limit; /* a gang goes out as a whole */
+}
+
+bool provider_is_mute(const struct weir_core *c, uint32_t provider)
+{
+    for (size_t i = 0; i < c->leases.n; i++) {
+        const struct lease *l = c->leases.p[i];
+        if (l->provider == provider && l->state == WEIR_LEASE_INTENT && c->now_us - l->intent_us >= ANSWER_S * WEIR_US_PER_S) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- what was refused ---- */
+
+void offer_remember(struct weir_core *c, const struct weir_offer *o, struct offer_memory m)
+{
+    size_t kept = 0;
+    m.id = o->id;
+    m.provider = provider_get(c, o->provider);
+    for (size_t i = 0; i < c->memory.n; i++) {
+        const struct offer_memory *x = &c->memory.p[i];
+        if (x->until_us > c->now_us && x->lease != m.lease) {
+            c->memory.p[kept++] = *x;
+        }
+    }
+    c->memory.n = kept;
+    if (c->memory.n < MEMORY_MAX) {
+        weir_vec_push(&c->memory, m);
+    }
+}
+
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o, uint32_t nodes)
+{
+    const struct provider *p = &c->providers.p[o->provider];
     if (o->o.expires.us <= c->now_us) {
         return WEIR_VERDICT_STALE_PRICE;
     }
+    const struct offer_memory *last = NULL;
     for (size_t i = 0; i < c->memory.n; i++) {
-        if (c->memory.p[i].id == o->o.id && c->memory.p[i].until_us > c->now_us) {
-            return (enum weir_verdict)c->memory.p[i].verdict;
+        const struct offer_memory *m = &c->memory.p[i];
+        if (m->id == o->o.id && m->until_us > c->now_us && (last == NULL || m->lease > last->lease)) {
+            last = m;
         }
     }
-    return WEIR_VERDICT_CHOSEN;
+    if (last != NULL) {
+        return (enum weir_verdict)last->verdict;
+    }
+    return (nodes > 1 ? p->paced_gang : p->paced) ? WEIR_VERDICT_NO_CAPACITY : WEIR_VERDICT_CHOSEN;
 }
 
 static bool text_ends(const char *p, size_t n)
@@ -84,6 +176,7 @@ void offers_release(struct weir_core *c)
     weir_vec_release(&c->scored);
     weir_vec_release(&c->offers);
     weir_vec_release(&c->memory);
+    weir_vec_release(&c->providers);
 }
 
 static void kinds_fill(struct weir_core *c)
@@ -117,13 +210,16 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
     c->offers.n = keep;
     for (size_t i = 0; i < n; i++) {
         if (offer_is_sane(c, &o[i]) && weir_streq(o[i].provider, provider)) {
-            weir_vec_push(&c->offers, (struct offer){.o = o[i]});
+            weir_vec_push(&c->offers, (struct offer){.o = o[i], .provider = provider_get(c, provider)});
         }
     }
     if (c->offers.n > 0) {
         qsort(c->offers.p, c->offers.n, sizeof *c->offers.p, offer_cmp);
     }
     kinds_fill(c);
+    for (size_t i = 0; i < c->providers.n; i++) {
+        c->providers.p[i].held = false; /* the review finds out anew */
+    }
     c->offers_version++;
     c->world++;
     c->review = true;

@@ -350,6 +350,18 @@ static void gang_collect(struct search *q, uint16_t model, struct gang *g)
     }
 }
 
+bool type_leads(struct weir_core *c, struct shape *s, size_t type)
+{
+    const struct node_type *t = c->types.p[type];
+    for (size_t i = 0; i < type; i++) {
+        const struct node_type *x = c->types.p[i];
+        if (x->gpu_model == t->gpu_model && x->rented == t->rented && shape_fit(c, s, x).verdict == WEIR_VERDICT_CHOSEN) {
+            return false;
+        }
+    }
+    return shape_fit(c, s, t).verdict == WEIR_VERDICT_CHOSEN;
+}
+
 static struct place_result find_gang(struct search *q)
 {
     struct weir_core *c = q->c;

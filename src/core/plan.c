@@ -259,13 +259,14 @@ static bool drain_heap(struct weir_core *c)
         at = owe_those_before(c, cl, at);
         claims_settle(c, cl);
         c->budget--;
-        if (decide(c, cl, false) == DECIDED_PLACED) {
+        enum decided d = decide(c, cl, false);
+        if (d == DECIDED_PLACED) {
             placed = true;
             lane_heap_push(c, cl);
             continue;
         }
         cl->waited = c->round;
-        placed = preempt(c, cl) || placed;
+        placed = (d != DECIDED_HELD && preempt(c, cl)) || placed;
         claims_owe(c, cl);
         claims_settle(c, cl);
         placed = spill_tail(c, cl) || placed;

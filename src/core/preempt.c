@@ -1,19 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Preemption: a task of much higher priority that would wait long stops lower ones. Chosen is the node
- * where the least is lost: first those where all victims can checkpoint, then the least work lost.
+ * Preemption: a task of much higher priority that would wait long stops lower ones. Chosen are the nodes, one or as many
+ * as its gang needs, where the least is lost: first those where all victims can checkpoint, then the least work lost.
+ * A gang that is stopped for one node makes room on all of its nodes. Nothing is stopped unless all of the room is found.
  */
 
 #include "core/core_priv.h"
 
 enum { VICTIMS_MAX = 64, SOON_S = 60 };
 
-struct victims {
-    struct node *node;
-    uint32_t n;
+struct loss {
     uint32_t hard; /* how many cannot checkpoint */
-    int64_t lost_us;
-    struct run *run[VICTIMS_MAX];
+    int64_t work_us;
+};
+
+/* A node on which a rank could start once its victims are gone. */
+struct seat {
+    struct node *node;
+    struct loss loss;
+    uint32_t victims;
+    uint16_t gpus;
+};
+
+typedef WEIR_VEC(struct seat) seat_vec;
+typedef WEIR_VEC(struct run *) run_vec;
+
+/* What a search found, and what it works with. */
+struct search {
+    struct weir_core *c;
+    const struct class *cl;
+    seat_vec able; /* of one model, owned or rented */
+    run_vec chosen;
+    struct loss loss; /* of the chosen */
+    uint64_t first_node;
+    run_vec best; /* the chosen among the nodes of the best model */
 };
 
 static bool may_stop(const struct weir_core *c, const struct class *cl, const struct run *r)
@@ -21,7 +41,7 @@ static bool may_stop(const struct weir_core *c, const struct class *cl, const st
     const struct class *v = r->job->class;
     uint8_t state = r->job->task[r->ordinal].state;
     /* points too: what comes back must not go before the one that it made room for */
-    return r->n_ranks == 1 && r->rank[0].told && v->points < cl->points &&
+    return r->rank[0].told && v->points < cl->points &&
            v->priority + (int64_t)c->conf.preempt_priority_gap <= cl->priority &&
            (state == WEIR_TASK_RUNNING || state == WEIR_TASK_STARTING);
 }
@@ -34,60 +54,96 @@ static bool checkpoints(const struct run *r)
 static int64_t work_lost_us(const struct weir_core *c, const struct run *r)
 {
     int64_t from = r->started_us == 0 ? c->now_us : r->started_us;
+    int64_t gpus = 0;
     if (checkpoints(r)) {
         from = max_i64(from, r->job->task[r->ordinal].checkpointed_us);
     }
-    return weir_mul_div_sat(c->now_us - from,
-                            max_i64((int64_t)popcount32(r->rank[0].mask), 1), 1);
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        gpus += max_i64((int64_t)popcount32(r->rank[i].mask), 1);
+    }
+    return weir_mul_div_sat(c->now_us - from, gpus, 1);
+}
+
+static int loss_cmp(const struct loss *a, const struct loss *b)
+{
+    if (a->hard != b->hard) {
+        return a->hard < b->hard ? -1 : 1;
+    }
+    return a->work_us < b->work_us ? -1 : a->work_us > b->work_us;
 }
 
 static int victim_cmp(const struct weir_core *c, const struct run *a, const struct run *b)
 {
-    if (checkpoints(a) != checkpoints(b)) {
-        return checkpoints(a) ? -1 : 1;
-    }
-    int64_t x = work_lost_us(c, a);
-    int64_t y = work_lost_us(c, b);
-    return x < y ? -1 : x > y;
+    struct loss x = {!checkpoints(a), work_lost_us(c, a)};
+    struct loss y = {!checkpoints(b), work_lost_us(c, b)};
+    return loss_cmp(&x, &y);
 }
 
-/* Fills v with the cheapest victims on its node that make enough room; false where none do. */
-static bool victims_on(const struct weir_core *c, const struct class *cl, uint32_t gpus, struct victims *v)
+static int seat_cmp(const void *a, const void *b)
 {
-    const struct node *n = v->node;
-    const struct weir_request *req = &cl->shape->req;
-    struct run *able[VICTIMS_MAX];
+    const struct seat *x = a;
+    const struct seat *y = b;
+    int by_loss = loss_cmp(&x->loss, &y->loss);
+    if (by_loss != 0) {
+        return by_loss;
+    }
+    return x->node->spec.id.v < y->node->spec.id.v ? -1 : x->node->spec.id.v > y->node->spec.id.v;
+}
+
+/* Those that may be stopped, the least loss first. What is stopping, or chosen, adds to the room instead. */
+static uint32_t victims_on(const struct search *q, const struct node *n, struct run **able, struct claim_part *room)
+{
     uint32_t n_able = 0;
-    for (size_t i = 0; i < n->runs.n && n_able < VICTIMS_MAX; i++) {
+    *room = (struct claim_part){.gpus = popcount32(n->free_mask), .cpu_milli = n->cpu_free, .mem_mib = n->mem_free};
+    for (size_t i = 0; i < n->runs.n; i++) {
         struct run *r = n->runs.p[i].run;
-        if (!may_stop(c, cl, r)) {
-            continue;
+        const struct rank *k = &r->rank[n->runs.p[i].rank];
+        if (r->stop_us != 0 || r->chosen) {
+            room->gpus += popcount32(k->mask);
+            room->cpu_milli += k->cpu_milli;
+            room->mem_mib += k->mem_mib;
+        } else if (n_able < VICTIMS_MAX && may_stop(q->c, q->cl, r)) {
+            uint32_t at = n_able++;
+            while (at > 0 && victim_cmp(q->c, able[at - 1], r) > 0) {
+                able[at] = able[at - 1];
+                at--;
+            }
+            able[at] = r;
         }
-        uint32_t at = n_able++;
-        while (at > 0 && victim_cmp(c, able[at - 1], r) > 0) {
-            able[at] = able[at - 1];
-            at--;
-        }
-        able[at] = r;
     }
-    uint32_t free_gpus = popcount32(n->free_mask);
-    uint32_t cpu = n->cpu_free;
-    uint64_t mem = n->mem_free;
-    v->n = 0;
-    v->hard = 0;
-    v->lost_us = 0;
-    for (uint32_t i = 0; i < n_able; i++) {
-        if (free_gpus >= gpus && cpu >= req->cpu_milli && mem >= req->mem_mib) {
-            break;
+    return n_able;
+}
+
+/* The cheapest victims on the seat's node that make enough room; false where none do. With take they are chosen. */
+static bool seat_fill(struct search *q, struct seat *s, bool take)
+{
+    const struct weir_request *req = &q->cl->shape->req;
+    const struct node *n = s->node;
+    struct run *able[VICTIMS_MAX];
+    struct claim_part room;
+    uint32_t n_able = victims_on(q, n, able, &room);
+    s->victims = 0;
+    s->loss = (struct loss){0};
+    while (room.gpus < s->gpus || room.cpu_milli < req->cpu_milli || room.mem_mib < req->mem_mib) {
+        if (s->victims == n_able) {
+            return false;
         }
-        free_gpus += popcount32(able[i]->rank[0].mask);
-        cpu += able[i]->rank[0].cpu_milli;
-        mem += able[i]->rank[0].mem_mib;
-        v->hard += !checkpoints(able[i]);
-        v->lost_us = weir_i64_add_sat(v->lost_us, work_lost_us(c, able[i]));
-        v->run[v->n++] = able[i];
+        struct run *r = able[s->victims++];
+        for (uint32_t i = 0; i < r->n_ranks; i++) {
+            if (r->rank[i].node == n) {
+                room.gpus += popcount32(r->rank[i].mask);
+                room.cpu_milli += r->rank[i].cpu_milli;
+                room.mem_mib += r->rank[i].mem_mib;
+            }
+        }
+        s->loss.hard += !checkpoints(r);
+        s->loss.work_us = weir_i64_add_sat(s->loss.work_us, work_lost_us(q->c, r));
+        if (take) {
+            r->chosen = true;
+            weir_vec_push(&q->chosen, r);
+        }
     }
-    return v->n > 0 && free_gpus >= gpus && cpu >= req->cpu_milli && mem >= req->mem_mib;
+    return true;
 }
 
 static bool is_kept_for_others(const struct node *n, const struct class *cl)
@@ -100,37 +156,168 @@ static bool is_kept_for_others(const struct node *n, const struct class *cl)
     return false;
 }
 
-static bool find_victims(struct weir_core *c, const struct class *cl, struct victims *best)
+/* All nodes of the model, owned or rented, on which a rank could start. */
+static void seats_gather(struct search *q, uint16_t model, bool rented)
 {
-    *best = (struct victims){0};
+    struct weir_core *c = q->c;
+    weir_vec_clear(&q->able);
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
-        struct type_fit f = shape_fit(c, cl->shape, t);
-        if (f.verdict != WEIR_VERDICT_CHOSEN) {
+        struct type_fit f = shape_fit(c, q->cl->shape, t);
+        if (f.verdict != WEIR_VERDICT_CHOSEN || t->gpu_model != model || t->rented != rented) {
             continue;
         }
         for (size_t k = 0; k < t->node.n; k++) {
-            struct victims v = {.node = t->node.p[k]};
-            if (!v.node->usable || !v.node->joined || is_kept_for_others(v.node, cl) ||
-                !victims_on(c, cl, f.gpus, &v)) {
-                continue;
-            }
-            if (best->node == NULL || v.hard < best->hard ||
-                (v.hard == best->hard &&
-                 (v.lost_us < best->lost_us ||
-                  (v.lost_us == best->lost_us && v.node->spec.id.v < best->node->spec.id.v)))) {
-                *best = v;
+            struct seat s = {.node = t->node.p[k], .gpus = f.gpus};
+            if (s.node->usable && s.node->joined && !is_kept_for_others(s.node, q->cl) && seat_fill(q, &s, false)) {
+                weir_vec_push(&q->able, s);
             }
         }
     }
-    return best->node != NULL;
+}
+
+/* Takes the best of the seats behind the first `taken`, and looks again at those that become cheaper because a gang goes. */
+static void seat_take(struct search *q, size_t taken)
+{
+    size_t from = q->chosen.n;
+    size_t best = taken;
+    bool cheaper = false;
+    for (size_t i = taken + 1; i < q->able.n; i++) {
+        best = seat_cmp(&q->able.p[i], &q->able.p[best]) < 0 ? i : best;
+    }
+    struct seat s = q->able.p[best];
+    q->able.p[best] = q->able.p[taken];
+    q->able.p[taken] = s;
+    (void)seat_fill(q, &s, true);
+    for (size_t i = from; i < q->chosen.n; i++) {
+        cheaper = cheaper || q->chosen.p[i]->n_ranks > 1;
+    }
+    for (size_t i = taken + 1; cheaper && i < q->able.n; i++) {
+        (void)seat_fill(q, &q->able.p[i], false);
+    }
+}
+
+static bool has_chosen(const struct node *n)
+{
+    bool has = false;
+    for (size_t i = 0; i < n->runs.n; i++) {
+        has = has || n->runs.p[i].run->chosen;
+    }
+    return has;
+}
+
+/* Is there room for all ranks on the first n seats, with the chosen gone? */
+static bool is_enough(struct search *q, size_t n)
+{
+    uint32_t ready = 0;
+    for (size_t i = 0; i < n && ready < q->cl->shape->req.nodes; i++) {
+        struct seat s = q->able.p[i];
+        ready += seat_fill(q, &s, false) && s.victims == 0;
+    }
+    return ready >= q->cl->shape->req.nodes;
+}
+
+/* What was chosen later may have made room enough without what was chosen before: that goes on running, the dearest first. */
+static void spare(struct search *q)
+{
+    size_t near = q->cl->shape->req.nodes;
+    for (size_t i = near; i < q->able.n; i++) { /* the nodes that matter, to the front */
+        if (has_chosen(q->able.p[i].node)) {
+            struct seat s = q->able.p[i];
+            q->able.p[i] = q->able.p[near];
+            q->able.p[near++] = s;
+        }
+    }
+    for (size_t i = 1; i < q->chosen.n; i++) {
+        struct run *r = q->chosen.p[i];
+        size_t at = i;
+        while (at > 0 && victim_cmp(q->c, q->chosen.p[at - 1], r) < 0) {
+            q->chosen.p[at] = q->chosen.p[at - 1];
+            at--;
+        }
+        q->chosen.p[at] = r;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < q->chosen.n; i++) {
+        struct run *r = q->chosen.p[i];
+        r->chosen = false;
+        if (!is_enough(q, near)) {
+            r->chosen = true;
+            q->chosen.p[kept++] = r;
+        }
+    }
+    q->chosen.n = kept;
+}
+
+/* The cheapest victims among nodes of the type's model; false where none make all of the room. */
+static bool search_model(struct search *q, const struct node_type *t)
+{
+    uint32_t want = q->cl->shape->req.nodes;
+    weir_vec_clear(&q->chosen);
+    q->loss = (struct loss){0};
+    q->first_node = UINT64_MAX;
+    seats_gather(q, t->gpu_model, t->rented);
+    if (q->able.n < want) {
+        return false;
+    }
+    for (uint32_t i = 0; i < want; i++) {
+        seat_take(q, i);
+        uint64_t node = q->able.p[i].node->spec.id.v;
+        q->first_node = node < q->first_node ? node : q->first_node;
+    }
+    spare(q);
+    for (size_t i = 0; i < q->chosen.n; i++) {
+        struct run *r = q->chosen.p[i];
+        q->loss.hard += !checkpoints(r);
+        q->loss.work_us = weir_i64_add_sat(q->loss.work_us, work_lost_us(q->c, r));
+        r->chosen = false;
+    }
+    return true;
+}
+
+/* A gang starts on nodes of one model, all owned or all rented. Leaves the victims of the best such in q->best. */
+static bool find_victims(struct search *q)
+{
+    struct weir_core *c = q->c;
+    bool found = false;
+    struct loss loss = {0};
+    uint64_t first_node = 0;
+    for (size_t i = 0; i < c->types.n; i++) {
+        if (!type_leads(c, q->cl->shape, i) || !search_model(q, c->types.p[i])) {
+            continue;
+        }
+        int less = found ? loss_cmp(&q->loss, &loss) : -1;
+        if (less < 0 || (less == 0 && q->first_node < first_node)) {
+            run_vec was = q->best;
+            q->best = q->chosen;
+            q->chosen = was;
+            found = true;
+            loss = q->loss;
+            first_node = q->first_node;
+        }
+    }
+    return q->best.n > 0;
+}
+
+static void stop_best(struct search *q)
+{
+    struct weir_core *c = q->c;
+    struct job *first = q->cl->first;
+    for (size_t i = 0; i < q->best.n; i++) {
+        struct run *r = q->best.p[i];
+        struct weir_explain *x = explain_add(c, WEIR_DECISION_PREEMPT);
+        x->task = run_id(r).task;
+        x->attempt = r->attempt;
+        x->node.v = r->rank[0].node_id;
+        x->other = (struct weir_task_id){{first->id}, job_first_waiting(first)};
+        run_stop(c, r, WEIR_REASON_PREEMPT, r->job->class->shape->req.checkpoint_grace.us);
+    }
 }
 
 bool preempt(struct weir_core *c, struct class *cl)
 {
-    const struct weir_request *req = &cl->shape->req;
     int64_t highest = (int64_t)cl->priority - c->conf.preempt_priority_gap;
-    if (c->conf.preempt_priority_gap == 0 || req->nodes != 1) {
+    if (c->conf.preempt_priority_gap == 0) {
         return false;
     }
     bool any = false;
@@ -145,20 +332,15 @@ bool preempt(struct weir_core *c, struct class *cl)
     if (where != NULL && at - c->now_us <= SOON_S * WEIR_US_PER_S) {
         return false;
     }
-    struct victims v;
-    if (!find_victims(c, cl, &v)) {
-        return false;
+    struct search q = {.c = c, .cl = cl};
+    bool found = find_victims(&q);
+    if (found) {
+        stop_best(&q);
+        /* its start is soon now: the claim made before no longer says so */
+        claims_cut(c, cl);
     }
-    for (uint32_t i = 0; i < v.n; i++) {
-        struct weir_explain *x = explain_add(c, WEIR_DECISION_PREEMPT);
-        x->task = run_id(v.run[i]).task;
-        x->attempt = v.run[i]->attempt;
-        x->node = v.node->spec.id;
-        x->other = (struct weir_task_id){{cl->first->id}, job_first_waiting(cl->first)};
-        run_stop(c, v.run[i], WEIR_REASON_PREEMPT,
-                 v.run[i]->job->class->shape->req.checkpoint_grace.us);
-    }
-    /* its start is soon now: the claim made before no longer says so */
-    claims_cut(c, cl);
-    return true;
+    weir_vec_release(&q.able);
+    weir_vec_release(&q.chosen);
+    weir_vec_release(&q.best);
+    return found;
 }

@@ -106,15 +106,20 @@ int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, 
 
 static void remember_refusal(struct weir_core *c, const struct weir_lease_view *v)
 {
+    struct offer_memory m = {.lease = v->id.v, .verdict = WEIR_VERDICT_NO_CAPACITY};
     if (v->state == WEIR_LEASE_FAILED) {
-        offer_remember(c, v->offer.id,
-                       v->refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA
-                                                        : WEIR_VERDICT_NO_CAPACITY,
-                       v->ending_at.us);
+        m.verdict = v->refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
+        m.at_us = v->ended_at.us;
+        m.until_us = v->ending_at.us;
     } else if (v->refusal == WEIR_REFUSAL_BOOT_FAILED) {
-        offer_remember(c, v->offer.id, WEIR_VERDICT_NO_CAPACITY,
-                       weir_i64_add_sat(v->ending_at.us, c->conf.capacity_memory.us));
+        m.at_us = v->ending_at.us;
+        m.until_us = weir_i64_add_sat(v->ending_at.us, c->conf.capacity_memory.us);
     }
+    if (m.until_us != 0) {
+        offer_remember(c, &v->offer, m);
+    }
+    uint32_t provider = provider_get(c, v->offer.provider);
+    c->providers.p[provider].made_us = max_i64(c->providers.p[provider].made_us, v->confirmed_at.us);
 }
 
 int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err)
@@ -145,6 +150,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
                         .refusal = v->refusal,
                         .reclaimed = v->reclaimed,
                         .offer = v->offer,
+                        .provider = provider_get(c, v->offer.provider),
                         .task = v->task,
                         .intent_us = v->intent_at.us,
                         .confirmed_us = v->confirmed_at.us,
@@ -160,6 +166,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     memmove(&c->leases.p[at + 1], &c->leases.p[at], (c->leases.n - 1 - at) * sizeof *c->leases.p);
     c->leases.p[at] = l;
     c->leases_live++;
+    lease_count(c, l, true);
     n->lease = l;
     n->metered = l->confirmed_us != 0;
     node_set_type(c, n);
@@ -178,10 +185,11 @@ static int rank_restore(struct weir_core *c, struct run *r, uint32_t i, const st
     k->cpu_milli = req->cpu_milli;
     k->mem_mib = req->mem_mib;
     uint8_t state = gang ? v->gang_state[i]
-                         : (uint8_t)((v->ranks_started > 0 ? GANG_STARTED : 0) | (v->ranks_ended > 0 ? GANG_ENDED : 0));
-    k->started = (state & GANG_STARTED) != 0;
-    k->ended = (state & GANG_ENDED) != 0;
-    k->failed = (state & GANG_FAILED) != 0;
+                         : (uint8_t)((v->ranks_started > 0 ? WEIR_RANK_STARTED : 0) | (v->ranks_ended > 0 ? WEIR_RANK_ENDED : 0));
+    k->started = (state & WEIR_RANK_STARTED) != 0;
+    k->ended = (state & WEIR_RANK_ENDED) != 0;
+    k->failed = (state & WEIR_RANK_FAILED) != 0;
+    k->pending = (state & WEIR_RANK_PENDING) != 0;
     if (state >> GANG_REASON_SHIFT >= WEIR_REASON_MAX) {
         return weir_fail(err, -WEIR_ECORRUPT, "rank %u: its state %u is not one", i, state);
     }

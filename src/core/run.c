@@ -148,6 +148,17 @@ static void segment_effect(struct weir_core *c, struct run *r, uint32_t rank, in
     e->u.segment.cpu_milli = k->cpu_milli;
 }
 
+/* Of the effect that was just made. */
+static void effect_outcome(struct weir_core *c, const struct run *r, int64_t at_us, enum weir_outcome outcome)
+{
+    struct weir_effect *e = &c->effects.p[c->effects.n - 1];
+    e->u.segment.outcome = (uint8_t)outcome;
+    if (outcome == WEIR_OUTCOME_LOST) {
+        int64_t kept = r->job->task[r->ordinal].checkpointed_us;
+        e->u.segment.kept_until.us = min_i64(max_i64(kept, r->placed_us), at_us);
+    }
+}
+
 void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us)
 {
     WEIR_ASSERT(!r->rank[rank].segment);
@@ -161,12 +172,20 @@ void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at
         return;
     }
     r->rank[rank].segment = false;
+    r->rank[rank].pending = outcome == WEIR_OUTCOME_PENDING;
     segment_effect(c, r, rank, at_us, WEIR_EFFECT_SEGMENT_CLOSE);
-    struct weir_effect *e = &c->effects.p[c->effects.n - 1];
-    e->u.segment.outcome = (uint8_t)outcome;
-    if (outcome == WEIR_OUTCOME_LOST) {
-        int64_t kept = r->job->task[r->ordinal].checkpointed_us;
-        e->u.segment.kept_until.us = min_i64(max_i64(kept, r->placed_us), at_us);
+    effect_outcome(c, r, at_us, outcome);
+}
+
+/* The run is over: what was pending has the outcome that it has. */
+static void segment_verdicts(struct weir_core *c, struct run *r, int64_t at_us, enum weir_outcome outcome)
+{
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        if (r->rank[i].pending) {
+            r->rank[i].pending = false;
+            segment_effect(c, r, i, at_us, WEIR_EFFECT_SEGMENT_VERDICT);
+            effect_outcome(c, r, at_us, outcome);
+        }
     }
 }
 
@@ -178,9 +197,10 @@ static void gang_view(struct run *r)
     for (uint32_t i = 0; i < r->n_ranks; i++) {
         r->gang_node[i].v = r->rank[i].node_id;
         r->gang_mask[i] = r->rank[i].mask;
-        uint32_t s = r->rank[i].started ? GANG_STARTED : 0;
-        s |= r->rank[i].ended ? GANG_ENDED : 0;
-        s |= r->rank[i].failed ? GANG_FAILED : 0;
+        uint32_t s = r->rank[i].started ? WEIR_RANK_STARTED : 0;
+        s |= r->rank[i].ended ? WEIR_RANK_ENDED : 0;
+        s |= r->rank[i].failed ? WEIR_RANK_FAILED : 0;
+        s |= r->rank[i].pending ? WEIR_RANK_PENDING : 0;
         if (r->n_ended > 0 && i == r->end_rank) {
             s |= (uint32_t)r->end_reason << GANG_REASON_SHIFT;
         }
@@ -431,14 +451,34 @@ static enum weir_task_state verdict(struct weir_core *c, struct run *r, enum wei
     return again ? WEIR_TASK_WAITING : WEIR_TASK_FAILED;
 }
 
-static void run_finish(struct weir_core *c, struct run *r, int64_t at_us)
+/* Why the run ended, as a whole. */
+static enum weir_reason run_reason(const struct run *r)
 {
-    struct job *j = r->job;
-    struct task *t = &j->task[r->ordinal];
     enum weir_reason reason = (enum weir_reason)r->end_reason;
     if (r->stop_reason == WEIR_REASON_CANCEL && !is_success(reason, r->exit_code)) {
         reason = WEIR_REASON_CANCEL; /* asked for while the gang was ending for another reason */
     }
+    return reason;
+}
+
+/* What the work of a rank that ended now was worth: alone it is worth nothing. */
+static enum weir_outcome rank_outcome(const struct run *r, enum weir_reason reason, int32_t exit_code)
+{
+    if (r->failed) { /* what the others did has failed with it, however they were ended */
+        return WEIR_OUTCOME_FAILED;
+    }
+    if (!is_success(reason, exit_code)) {
+        return outcome_of(reason, exit_code);
+    }
+    return r->n_ended < r->n_ranks ? WEIR_OUTCOME_PENDING : outcome_of(run_reason(r), r->exit_code);
+}
+
+static void run_finish(struct weir_core *c, struct run *r, int64_t at_us)
+{
+    struct job *j = r->job;
+    struct task *t = &j->task[r->ordinal];
+    enum weir_reason reason = run_reason(r);
+    segment_verdicts(c, r, at_us, r->failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, r->exit_code));
     hold_release(c, r->hold);
     t->run = NULL;
     t->reason = (uint8_t)reason;
@@ -494,10 +534,9 @@ void run_rank_end(struct weir_core *c,
         r->exit_code = exit_code;
         r->signal = signal;
     }
-    /* once a rank has failed, what the others did has failed with it, however they were ended */
     k->failed = is_own_failure(reason, exit_code);
     r->failed = r->failed || k->failed;
-    segment_close(c, r, rank, at_us, r->failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, exit_code));
+    segment_close(c, r, rank, at_us, rank_outcome(r, reason, exit_code));
     rank_book(c, r, rank, at_us);
     gang_view(r);
     task_changed(c, r->job, r->ordinal);

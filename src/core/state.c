@@ -76,7 +76,11 @@ struct shape *shape_find(const struct weir_core *c, const struct weir_request *r
 struct shape *shape_intern(struct weir_core *c, const struct weir_request *r)
 {
     struct shape *s = shape_find(c, r);
-    return s != NULL ? s : shape_new(c, (uint32_t)c->shapes.n, r);
+    if (s == NULL) {
+        s = shape_new(c, (uint32_t)c->shapes.n, r);
+        s->told = TOLD_POSSIBLE;
+    }
+    return s;
 }
 
 void shape_drop(struct weir_core *c, struct shape *s)
@@ -467,6 +471,16 @@ void project_changed(struct weir_core *c, struct project *p)
     }
 }
 
+void shape_tell(struct weir_core *c, struct shape *s, bool impossible)
+{
+    uint8_t now = impossible ? TOLD_IMPOSSIBLE : TOLD_POSSIBLE;
+    if (s->told != now && !s->changed) {
+        s->changed = true;
+        weir_vec_push(&c->ch_shapes, s->id);
+    }
+    s->told = now;
+}
+
 static void clear_jobs(struct weir_core *c)
 {
     for (size_t i = 0; i < c->ch_tasks.n; i++) {
@@ -528,6 +542,10 @@ void step_clear(struct weir_core *c)
         project_find(c, c->ch_projects.p[i].v)->changed = false;
     }
     weir_vec_clear(&c->ch_projects);
+    for (size_t i = 0; i < c->ch_shapes.n; i++) {
+        c->shapes.p[c->ch_shapes.p[i]]->changed = false;
+    }
+    weir_vec_clear(&c->ch_shapes);
     weir_vec_clear(&c->effects);
     weir_vec_clear(&c->explains);
 }

@@ -277,7 +277,7 @@ static void rented_ready(struct weir_core *c, struct node *n, const struct weir_
     }
     node_arrive(c, n, spec);
     if (l->confirmed_us == 0) { /* the answer of the provider was lost; the machine is here */
-        l->confirmed_us = c->now_us;
+        lease_confirm(c, l, c->now_us);
     }
     node_meter_open(c, n, l->confirmed_us);
     n->joined = true;

@@ -165,6 +165,11 @@ const struct weir_request *weir_core_shape(const struct weir_core *c, uint32_t s
     return shape < c->shapes.n && c->shapes.p[shape] != NULL ? &c->shapes.p[shape]->req : NULL;
 }
 
+bool weir_core_is_impossible(const struct weir_core *c, uint32_t shape)
+{
+    return shape < c->shapes.n && c->shapes.p[shape] != NULL && c->shapes.p[shape]->told == TOLD_IMPOSSIBLE;
+}
+
 size_t weir_core_nodes(const struct weir_core *c, struct weir_node_id *ret, size_t max)
 {
     for (size_t i = 0; i < c->nodes.n && i < max; i++) {

@@ -150,6 +150,8 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "not_launchable";
     case WEIR_VERDICT_LEASE_LIMIT:
         return "lease_limit";
+    case WEIR_VERDICT_LAUNCHING:
+        return "launching";
     case WEIR_VERDICT_DRAINING:
         return "draining";
     case WEIR_VERDICT_ARRAY_LIMIT:
@@ -195,6 +197,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "is known, but no configured provider rents it";
     case WEIR_VERDICT_LEASE_LIMIT:
         return "would be over the limit of machines at once";
+    case WEIR_VERDICT_LAUNCHING:
+        return "is asked for when the launches under way there are answered";
     case WEIR_VERDICT_DRAINING:
         return "takes no new tasks (draining, lost, or not ready)";
     case WEIR_VERDICT_ARRAY_LIMIT:
@@ -228,6 +232,8 @@ const char *weir_effect_name(enum weir_effect_kind k)
         return "segment_open";
     case WEIR_EFFECT_SEGMENT_CLOSE:
         return "segment_close";
+    case WEIR_EFFECT_SEGMENT_VERDICT:
+        return "segment_verdict";
     case WEIR_EFFECT_MAX:
         break;
     }

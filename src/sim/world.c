@@ -163,6 +163,7 @@ static void do_effect(struct weir_sim_world *w, const struct weir_effect *e)
     case WEIR_EFFECT_METER_CLOSE:
     case WEIR_EFFECT_SEGMENT_OPEN:
     case WEIR_EFFECT_SEGMENT_CLOSE:
+    case WEIR_EFFECT_SEGMENT_VERDICT:
     case WEIR_EFFECT_MAX:
         break;
     }

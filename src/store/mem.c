@@ -316,6 +316,13 @@ static int put_shape(struct weir_store *s, uint32_t shape, const char *json, str
     return 0;
 }
 
+static int mark_shape(struct weir_store *s, uint32_t shape, bool impossible, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_IMPOSSIBLE, (struct mem_key){shape, 0}, impossible ? weir_strdup("") : NULL);
+    return 0;
+}
+
 static int put_job(struct weir_store *s, const struct weir_job_row *r, struct weir_err *err)
 {
     struct mem_core *c = writing(s);
@@ -484,6 +491,26 @@ static int put_event(struct weir_store *s, const struct weir_event_row *r, struc
     return 0;
 }
 
+/* Released ones, the oldest first; the newest of all stays. */
+static uint32_t prune_holds(struct mem_core *c, uint32_t limit)
+{
+    WEIR_VEC(struct mem_key) keys = {0};
+    struct mem_table *t = &c->table[MEM_HOLD];
+    mem_sort(t);
+    for (size_t i = 0; i + 1 < t->rows.n && keys.n < limit; i++) {
+        const struct weir_hold_view *v = t->rows.p[i].data;
+        if (v != NULL && v->state == WEIR_HOLD_RELEASED) {
+            weir_vec_push(&keys, t->rows.p[i].key);
+        }
+    }
+    for (size_t i = 0; i < keys.n; i++) {
+        mem_put(c, MEM_HOLD, keys.p[i], NULL);
+    }
+    uint32_t n = (uint32_t)keys.n;
+    weir_vec_release(&keys);
+    return n;
+}
+
 static int prune(struct weir_store *s, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err)
 {
     (void)err;
@@ -498,7 +525,7 @@ static int prune(struct weir_store *s, const struct weir_prune *p, uint32_t *ret
     }
     c->prune_events = e;
     c->prune_explains = x;
-    *ret_removed = (uint32_t)(e + x);
+    *ret_removed = (uint32_t)(e + x) + prune_holds(c, p->limit);
     return 0;
 }
 
@@ -612,6 +639,7 @@ const struct weir_store_ops weir_mem_ops = {
     .put_user = put_user,
     .put_pool = put_pool,
     .put_shape = put_shape,
+    .mark_shape = mark_shape,
     .put_job = put_job,
     .update_job = update_job,
     .put_task = put_task,

@@ -38,6 +38,7 @@ enum mem_table_id {
     MEM_USER,
     MEM_POOL,
     MEM_SHAPE,
+    MEM_IMPOSSIBLE, /* shapes that are marked so */
     MEM_META,
     MEM_JOB,
     MEM_JOB_TEXT,
@@ -143,7 +144,7 @@ int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *c
 int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
-                        int64_t *ret_micro, int64_t *ret_kept_micro, struct weir_err *err);
+                        struct weir_run_posted *ret, struct weir_err *err);
 int weir_mem_max_ids(struct weir_store *s, uint64_t *job, uint64_t *node, uint64_t *lease, uint64_t *hold,
                      uint64_t *posting, uint64_t *event, struct weir_err *err);
 int weir_mem_get_job(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err);

@@ -262,23 +262,27 @@ int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_
 }
 
 int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
-                        int64_t *ret_micro, int64_t *ret_kept_micro, struct weir_err *err)
+                        struct weir_run_posted *ret, struct weir_err *err)
 {
     (void)err;
     READING(s);
-    int64_t micro = 0;
-    int64_t kept = 0;
+    struct weir_run_posted sum = {0};
     for (size_t i = 0; i < c->postings.n; i++) {
         const struct weir_posting *p = &c->postings.p[i];
         if (!weir_run_id_eq(p->run, run) || p->node.v != node.v) {
             continue;
         }
-        int64_t a = p->debit == WEIR_ACCOUNT_JOB ? p->amount_micro : p->credit == WEIR_ACCOUNT_JOB ? -p->amount_micro : 0;
-        micro += a;
-        kept += p->to.us <= kept_until.us ? a : 0;
+        if (p->debit != WEIR_ACCOUNT_JOB && p->credit != WEIR_ACCOUNT_JOB) {
+            continue;
+        }
+        int64_t a = p->debit == WEIR_ACCOUNT_JOB ? p->amount_micro : -p->amount_micro;
+        sum.micro += a;
+        sum.kept_micro += p->to.us <= kept_until.us ? a : 0;
+        sum.until.us = p->to.us > sum.until.us ? p->to.us : sum.until.us;
+        sum.lease = p->lease;
+        sum.pool = p->pool;
     }
-    *ret_micro = micro;
-    *ret_kept_micro = kept;
+    *ret = sum;
     return 0;
 }
 
@@ -367,6 +371,7 @@ static struct weir_job_row job_row(const struct mem_core *c, const struct mem_jo
     row.cost_micro = j->cost_micro;
     row.project = name_in(c, MEM_PROJECT, j->view.project.v);
     row.user = name_in(c, MEM_USER, j->view.user.v);
+    row.impossible = mem_get(&c->table[MEM_IMPOSSIBLE], (struct mem_key){j->view.shape, 0}) != NULL;
     return row;
 }
 

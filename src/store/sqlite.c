@@ -288,6 +288,7 @@ static const struct weir_store_ops ops = {
     .put_user = weir_sq_put_user,
     .put_pool = weir_sq_put_pool,
     .put_shape = weir_sq_put_shape,
+    .mark_shape = weir_sq_mark_shape,
     .put_job = weir_sq_put_job,
     .update_job = weir_sq_update_job,
     .put_task = weir_sq_put_task,

@@ -28,6 +28,7 @@ enum sq_slot {
     SQ_PUT_USER,
     SQ_PUT_POOL,
     SQ_PUT_SHAPE,
+    SQ_MARK_SHAPE,
     SQ_PUT_JOB,
     SQ_PUT_JOB_TEXT,
     SQ_UPDATE_JOB,
@@ -50,6 +51,7 @@ enum sq_slot {
     SQ_PUT_RUNTIME,
     SQ_PRUNE_EVENTS,
     SQ_PRUNE_EXPLAINS,
+    SQ_PRUNE_HOLDS,
     SQ_GET_META,
     SQ_EACH_PROJECT,
     SQ_EACH_USER,
@@ -225,6 +227,7 @@ int weir_sq_put_project(struct weir_store *base, const struct weir_project_row *
 int weir_sq_put_user(struct weir_store *base, const struct weir_name_row *r, struct weir_err *err);
 int weir_sq_put_pool(struct weir_store *base, const struct weir_name_row *r, struct weir_err *err);
 int weir_sq_put_shape(struct weir_store *base, uint32_t shape, const char *json, struct weir_err *err);
+int weir_sq_mark_shape(struct weir_store *base, uint32_t shape, bool impossible, struct weir_err *err);
 int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struct weir_err *err);
 int weir_sq_update_job(struct weir_store *base, const struct weir_job_view *v, struct weir_err *err);
 int weir_sq_put_task(struct weir_store *base, const struct weir_task_row *r, struct weir_err *err);
@@ -266,8 +269,7 @@ int weir_sq_run_posted(struct weir_store *base,
                        struct weir_run_id run,
                        struct weir_node_id node,
                        struct weir_wall kept_until,
-                       int64_t *ret_micro,
-                       int64_t *ret_kept_micro,
+                       struct weir_run_posted *ret,
                        struct weir_err *err);
 int weir_sq_max_ids(struct weir_store *base,
                     uint64_t *job,

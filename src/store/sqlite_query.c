@@ -13,10 +13,11 @@
 enum { LIST_MAX = 1000 };
 
 #define JOB_ROW_COLUMNS                                                                            \
-    SQ_JOB_COLUMNS ", job.cost_micro, job.name, job_text.tags, job_text.spec, project.name, user.name"
+    SQ_JOB_COLUMNS ", job.cost_micro, job.name, job_text.tags, job_text.spec, project.name, user.name,"        \
+    " coalesce(shape.impossible, 0)"
 #define JOB_ROW_JOINS                                                                              \
     " JOIN job_text ON job_text.id = job.id LEFT JOIN project ON project.id = job.project"         \
-    " LEFT JOIN user ON user.id = job.user"
+    " LEFT JOIN user ON user.id = job.user LEFT JOIN shape ON shape.id = job.shape"
 
 static const char SQL_GET_JOB[] = "SELECT " JOB_ROW_COLUMNS " FROM job" JOB_ROW_JOINS " WHERE job.id = ?";
 
@@ -97,6 +98,7 @@ static int call_job(sqlite3_stmt *st, weir_job_row_fn *fn, void *ctx)
     row.spec_json = sc_s(&c);
     row.project = sc_s(&c);
     row.user = sc_s(&c);
+    row.impossible = sc_i(&c) != 0;
     return fn(ctx, &row);
 }
 

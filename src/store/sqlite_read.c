@@ -59,7 +59,8 @@ static const char SQL_EACH_POSTING[] =
 /* 5: the account JOB */
 static const char SQL_RUN_POSTED[] =
     "SELECT coalesce(sum(CASE WHEN debit = 5 THEN amount_micro ELSE -amount_micro END), 0),"
-    " coalesce(sum(CASE WHEN to_us > ?5 THEN 0 WHEN debit = 5 THEN amount_micro ELSE -amount_micro END), 0)"
+    " coalesce(sum(CASE WHEN to_us > ?5 THEN 0 WHEN debit = 5 THEN amount_micro ELSE -amount_micro END), 0),"
+    " coalesce(max(to_us), 0), coalesce(max(lease), 0), coalesce(max(pool), 0)"
     " FROM posting WHERE job = ?1 AND ordinal = ?2 AND attempt = ?3 AND node = ?4"
     " AND job <> 0 AND (debit = 5 OR credit = 5)";
 static const char SQL_EACH_TOTAL[] =
@@ -737,8 +738,7 @@ int weir_sq_run_posted(struct weir_store *base,
                        struct weir_run_id run,
                        struct weir_node_id node,
                        struct weir_wall kept_until,
-                       int64_t *ret_micro,
-                       int64_t *ret_kept_micro,
+                       struct weir_run_posted *ret,
                        struct weir_err *err)
 {
     struct sq_store *s = sq_of(base);
@@ -751,8 +751,12 @@ int weir_sq_run_posted(struct weir_store *base,
     sq_i(&b, kept_until.us);
     r = sq_row(s, b.st, "read what was posted", err);
     if (r > 0) {
-        *ret_micro = sqlite3_column_int64(b.st, 0);
-        *ret_kept_micro = sqlite3_column_int64(b.st, 1);
+        struct sq_col c = {b.st, 0};
+        ret->micro = sc_i(&c);
+        ret->kept_micro = sc_i(&c);
+        ret->until = sc_wall(&c);
+        ret->lease.v = sc_u(&c);
+        ret->pool.v = sc_u32(&c);
         r = 0;
     }
     (void)sqlite3_reset(b.st);

@@ -151,4 +151,10 @@ static const char *const SCHEMA_3[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3};
+/* Whether nothing can run what waits of the shape. */
+static const char *const SCHEMA_4[] = {
+    "ALTER TABLE shape ADD COLUMN impossible INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4};

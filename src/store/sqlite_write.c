@@ -22,6 +22,7 @@ static const char SQL_PUT_POOL[] =
     " ON CONFLICT (id) DO UPDATE SET name = excluded.name, detail = excluded.detail";
 static const char SQL_PUT_SHAPE[] = "INSERT INTO shape (id, request) VALUES (?, ?)"
                                     " ON CONFLICT (id) DO UPDATE SET request = excluded.request";
+static const char SQL_MARK_SHAPE[] = "UPDATE shape SET impossible = ?2 WHERE id = ?1";
 static const char SQL_PUT_JOB[] =
     "INSERT INTO job (id, project, user, shape, priority, n_tasks, parallel_max, state, waiting,"
     " starting, running, stopping, succeeded, failed, cancelled, submitted_us, started_us, ended_us,"
@@ -92,6 +93,10 @@ static const char SQL_PRUNE_EVENTS[] =
 static const char SQL_PRUNE_EXPLAINS[] =
     "DELETE FROM explain WHERE id < (SELECT min(id) FROM explain) + ?2 AND at_us < ?1";
 
+static const char SQL_PRUNE_HOLDS[] =
+    "DELETE FROM hold WHERE id IN (SELECT id FROM hold WHERE state = 1 AND id < (SELECT max(id) FROM hold) ORDER BY id LIMIT ?2)";
+_Static_assert(WEIR_HOLD_RELEASED == 1, "the number in the statement above");
+
 int weir_sq_put_meta(struct weir_store *base, const char *key, const char *value, struct weir_err *err)
 {
     struct sq_store *s = sq_of(base);
@@ -150,6 +155,18 @@ int weir_sq_put_shape(struct weir_store *base, uint32_t shape, const char *json,
     }
     sq_u(&b, shape), sq_s(&b, json);
     return sq_run(s, b.st, "put shape", err);
+}
+
+int weir_sq_mark_shape(struct weir_store *base, uint32_t shape, bool impossible, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_write_stmt(s, SQ_MARK_SHAPE, SQL_MARK_SHAPE, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, shape), sq_u(&b, impossible);
+    return sq_run(s, b.st, "mark shape", err);
 }
 
 static void bind_counts(struct sq_bind *b, const struct weir_job_view *v)
@@ -584,6 +601,7 @@ int weir_sq_prune(struct weir_store *base, const struct weir_prune *p, uint32_t 
     uint32_t n = 0;
     int r = prune_one(s, SQ_PRUNE_EVENTS, SQL_PRUNE_EVENTS, p->events_before, p->limit, &n, err);
     r = r < 0 ? r : prune_one(s, SQ_PRUNE_EXPLAINS, SQL_PRUNE_EXPLAINS, p->explains_before, p->limit, &n, err);
+    r = r < 0 ? r : prune_one(s, SQ_PRUNE_HOLDS, SQL_PRUNE_HOLDS, (struct weir_wall){0}, p->limit, &n, err);
     if (r == 0) {
         *ret_removed = n;
     }

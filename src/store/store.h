@@ -18,7 +18,10 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 3 };
+enum { WEIR_STORE_SCHEMA = 4 };
+
+/* Meta: the id of the last posting that was made. */
+#define WEIR_META_LAST_POSTING "last_posting"
 
 struct weir_store;
 
@@ -44,6 +47,7 @@ struct weir_job_row {
     const char *tags_json; /* {"team":"perception"} */
     const char *spec_json; /* canonical */
     int64_t cost_micro;    /* kept by the store from postings: used + waste of the job; read only */
+    bool impossible;       /* of its shape: see mark_shape; read only */
 };
 
 /* A task that has left its first WAITING; tasks without a row are as submitted. */
@@ -121,7 +125,16 @@ struct weir_total_row {
     int64_t amount_micro;
 };
 
-/* What goes for its age. */
+/* What was booked on a run's job for a node so far. */
+struct weir_run_posted {
+    int64_t micro;
+    int64_t kept_micro; /* of that for spans that ended at or before kept_until */
+    struct weir_wall until; /* the end of the last span; 0: nothing was booked */
+    struct weir_lease_id lease; /* of the node */
+    struct weir_pool_id pool;
+};
+
+/* What goes for its age; and holds that were released, which nobody asks for, but the newest: ids go on from it. */
 struct weir_prune {
     struct weir_wall events_before;
     struct weir_wall explains_before;
@@ -233,6 +246,8 @@ struct weir_store_ops {
     int (*put_user)(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err);
     int (*put_pool)(struct weir_store *s, const struct weir_name_row *r, struct weir_err *err);
     int (*put_shape)(struct weir_store *s, uint32_t shape, const char *json, struct weir_err *err);
+    /* Whether nothing can run what waits of the shape; not so at first. No-op where the shape is not there. */
+    int (*mark_shape)(struct weir_store *s, uint32_t shape, bool impossible, struct weir_err *err);
     /* -WEIR_EEXISTS where the id is there; update_job: -WEIR_ENOTFOUND where it is not */
     int (*put_job)(struct weir_store *s, const struct weir_job_row *r, struct weir_err *err);
     int (*update_job)(struct weir_store *s, const struct weir_job_view *v, struct weir_err *err);
@@ -273,9 +288,8 @@ struct weir_store_ops {
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
-    /* what was booked on a run's job so far: all, and for spans that ended at or before kept_until */
     int (*run_posted)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
-                      int64_t *ret_micro, int64_t *ret_kept_micro, struct weir_err *err);
+                      struct weir_run_posted *ret, struct weir_err *err);
     /* highest ids in use, 0 where none */
     int (*max_ids)(struct weir_store *s, uint64_t *job, uint64_t *node, uint64_t *lease, uint64_t *hold,
                    uint64_t *posting, uint64_t *event, struct weir_err *err);

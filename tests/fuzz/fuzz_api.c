@@ -256,6 +256,12 @@ static int no_first_event(struct weir_store *s, uint64_t *ret, struct weir_err *
     return 0;
 }
 
+static int no_meta(struct weir_store *s, const char *key, char *buf, size_t size, struct weir_err *err)
+{
+    (void)s, (void)key, (void)buf, (void)size, (void)err;
+    return -WEIR_ENOTFOUND;
+}
+
 static int no_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by,
                    const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
@@ -274,6 +280,7 @@ static const struct weir_store_ops store_ops = {
     .each_node = no_nodes,
     .each_lease = no_leases,
     .each_posting = no_postings,
+    .get_meta = no_meta,
     .each_total = no_totals,
     .list_events = no_events,
     .first_event = no_first_event,

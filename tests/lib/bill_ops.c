@@ -14,6 +14,8 @@ struct open_segment {
     bool open;
     bool kept_all; /* a checkpoint was just taken: all that is posted by now is kept */
     struct weir_bill_segment s;
+    struct weir_lease_id lease; /* as posted */
+    struct weir_pool_id pool;
 };
 
 struct world {
@@ -30,6 +32,7 @@ struct world {
     bool owned[NODES];
     uint64_t mj[NODES];
     struct open_segment segment[NODES][SEGMENTS];
+    WEIR_VEC(struct weir_bill_pending) pending;
     WEIR_VEC(struct weir_meter) meters; /* stored, by arrival */
     const struct bill_ops_conf *conf;
     struct bill_ops_result *ret;
@@ -132,8 +135,11 @@ static int step(struct world *w)
             struct weir_wall kept = {a % 4 == 0   ? 0
                                      : a % 4 == 1 ? seg->s.checkpointed.us
                                                   : w->now.us - (int64_t)a * 100000};
-            weir_bill_segment_close(w->b, w->node[i], seg->s.run, seg->s.rank, at,
-                                    (enum weir_outcome)(a % WEIR_OUTCOME_MAX), kept);
+            enum weir_outcome outcome = (enum weir_outcome)(a % WEIR_OUTCOME_MAX);
+            weir_bill_segment_close(w->b, w->node[i], seg->s.run, seg->s.rank, at, outcome, kept);
+            if (outcome == WEIR_OUTCOME_PENDING) {
+                weir_vec_push(&w->pending, (struct weir_bill_pending){seg->s, seg->lease, seg->pool});
+            }
             seg->open = false;
         }
         break;
@@ -148,6 +154,17 @@ static int step(struct world *w)
         if (w->owned[i]) {
             w->mj[i] += (uint64_t)byte(w) * 7777;
             weir_bill_energy(w->b, w->node[i], at, w->mj[i]);
+        }
+        break;
+    case 12:
+        if (w->pending.n > 0) {
+            static const enum weir_outcome outcomes[] = {WEIR_OUTCOME_USED, WEIR_OUTCOME_FAILED, WEIR_OUTCOME_LOST};
+            unsigned a = byte(w);
+            size_t one = a % w->pending.n;
+            struct weir_bill_segment s = w->pending.p[one].segment;
+            struct weir_wall kept = {a % 2 == 0 ? s.checkpointed.us : w->now.us - (int64_t)a * 100000};
+            w->pending.p[one] = w->pending.p[--w->pending.n];
+            weir_bill_segment_verdict(w->b, s.node, s.run, s.rank, at, outcomes[a % 3], kept);
         }
         break;
     default:
@@ -184,12 +201,24 @@ static int take(struct world *w)
         if (w->conf->record) {
             weir_vec_push(&w->ret->postings, p[i]);
         }
+        for (size_t k = 0; k < w->pending.n; k++) {
+            struct weir_bill_pending *x = &w->pending.p[k];
+            if (weir_run_id_eq(x->segment.run, p[i].run) && x->segment.node.v == p[i].node.v && p[i].debit == WEIR_ACCOUNT_JOB) {
+                x->segment.posted_micro += p[i].amount_micro;
+                x->segment.posted_until = p[i].to;
+                x->lease = p[i].lease;
+                x->pool = p[i].pool;
+            }
+        }
         /* what run_posted of a store would say */
         for (size_t k = 0; k < NODES * SEGMENTS; k++) {
             struct open_segment *seg = &w->segment[k / SEGMENTS][k % SEGMENTS];
             if (seg->open && weir_run_id_eq(seg->s.run, p[i].run) && seg->s.node.v == p[i].node.v &&
                 p[i].debit == WEIR_ACCOUNT_JOB) {
                 seg->s.posted_micro += p[i].amount_micro;
+                seg->s.posted_until = p[i].to;
+                seg->lease = p[i].lease;
+                seg->pool = p[i].pool;
             }
         }
     }
@@ -231,6 +260,9 @@ static int restart(struct world *w)
         if (seg->open) {
             r = weir_bill_restore_segment(w->b, &seg->s, w->err);
         }
+    }
+    for (size_t k = 0; k < w->pending.n && r == 0; k++) {
+        r = weir_bill_restore_pending(w->b, &w->pending.p[k], w->err);
     }
     return r;
 }
@@ -287,6 +319,7 @@ int bill_ops_run(const uint8_t *bytes, size_t n, const struct bill_ops_conf *con
         r = finish(&w);
     }
     weir_vec_release(&w.meters);
+    weir_vec_release(&w.pending);
     weir_bill_check_free(w.check);
     weir_bill_free(w.b);
     return r;

@@ -10,7 +10,7 @@ import threading
 import time
 
 import lib
-from lib import Broker, until
+from lib import Agents, Broker, until
 
 
 def test_run_prints_a_device_and_exits_with_the_jobs_code(weir):
@@ -168,6 +168,31 @@ def test_impossible_requests_are_refused_with_the_nearest_possible(weir):
         assert result.returncode != 0 and "possible" in result.stderr, result.stderr
         result = b.run("run", "--gpus", "foo:1", "--", "true")
         assert result.returncode != 0 and "there is no GPU called 'foo'; the nearest that is possible: --gpus A100:1" in result.stderr, result.stderr
+
+
+def test_what_nothing_can_run_any_more_says_so_until_something_can(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
+        job = b.submit({"name": "stranded", "resources": {"accelerators": {"H100": 1}}, "array": "0-2%1", "run": "sleep 0.2; [ -f go ]", "retries": 9})
+        fine = b.submit({"name": "fine", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 600"})
+        until("it to run", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        agents.end("n2")
+        b.ok("nodes", "remove", "n2")
+
+        def reason(job):
+            return b.get(f"/v1/jobs/{job}")["reason"]
+        until("it to say so", lambda: reason(job) == "impossible", limit_s=30)
+        assert {(t["state"], t["reason"]) for t in b.tasks(job)} == {("waiting", "impossible")}, b.tasks(job)
+        row = next(line for line in b.ok("jobs").splitlines() if "stranded" in line)
+        assert "impossible" in row, row
+        assert "Reason:" in b.ok("show", job) and "impossible" in b.ok("show", job)
+        assert reason(fine) is None
+        b.kill()
+        b.start()
+        assert reason(job) == "impossible"
+        agents.start("n2")
+        until("it to run again", lambda: reason(job) != "impossible" and b.get(f"/v1/jobs/{job}")["counts"]["waiting"] < 3, limit_s=30)
+        assert "impossible" not in {t["reason"] for t in b.tasks(job)}, b.tasks(job)
+        b.ok("cancel", job, fine)
 
 
 def test_more_tasks_than_gpus_never_share_one(weir):

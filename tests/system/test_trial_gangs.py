@@ -49,6 +49,24 @@ def test_a_failing_node_fails_the_gang_and_all_of_its_cost(weir):
         b.balanced()
 
 
+def test_a_node_that_was_done_before_another_failed_is_waste_too(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="A100:1"):
+        mark = b.dir / "go"
+        job = b.submit({**GANG, "run": f"echo up; [ $WEIR_NODE_RANK = 0 ] && sleep 0.5 && exit 0; while [ ! -f {mark} ]; do sleep 0.05; done; exit 9"})
+        until("both nodes to run", lambda: b.ok("logs", job).count("up") == 2)
+        until("one of them to be done", lambda: sorted(n["gpus_free"] for n in b.json("nodes")) == [0, 1])
+        b.kill()
+        b.start()  # which of the ranks is done, and for what, is known again
+        mark.touch()
+        state = b.wait(job)
+        assert (state["state"], state["exit_code"]) == ("failed", 9), state
+        row = next(r for r in json.loads(b.ok("bill", "--by", "job", "--format", "json"))["rows"] if r["job"] == str(job))
+        assert row["used_micro"] == 0 and row["waste_failed_micro"] == row["total_micro"] > 0, row
+        b.balanced()
+        used = {r["node"]: r["used_micro"] for r in b.get("/v1/bill?by=node")["rows"]}
+        assert all(v == 0 for v in used.values()), used
+
+
 def test_a_copied_agent_id_does_not_take_over_a_living_node(weir):
     with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1") as agents:
         job = b.submit({"name": "kept", "resources": {"accelerators": {"H100": 1}}, "run": "echo up; sleep 3; echo done"})

@@ -166,8 +166,10 @@ static void out_effect(struct scene *s, const struct weir_effect *e)
         out_time(s, e->u.lease_extend.expires.us);
         break;
     case WEIR_EFFECT_SEGMENT_CLOSE:
+    case WEIR_EFFECT_SEGMENT_VERDICT:
         weir_str_adds(&s->out, e->u.segment.outcome == WEIR_OUTCOME_USED     ? " used"
                                : e->u.segment.outcome == WEIR_OUTCOME_FAILED ? " failed"
+                               : e->u.segment.outcome == WEIR_OUTCOME_PENDING ? " pending"
                                                                              : " lost, kept until ");
         if (e->u.segment.outcome == WEIR_OUTCOME_LOST) {
             out_time(s, e->u.segment.kept_until.us);
@@ -269,6 +271,10 @@ static void step(struct scene *s, struct weir_event *ev)
     }
     for (size_t i = 0; i < x->n_effects; i++) {
         out_effect(s, &x->effect[i]);
+    }
+    for (size_t i = 0; i < x->n_shapes; i++) {
+        weir_str_addf(&s->out, "    shape %u is %s\n", x->shape[i],
+                      weir_core_is_impossible(s->w.core, x->shape[i]) ? "impossible" : "possible");
     }
 }
 

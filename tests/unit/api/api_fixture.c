@@ -392,6 +392,18 @@ static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row
     return rc;
 }
 
+static int f_get_meta(struct weir_store *s, const char *key, char *buf, size_t size, struct weir_err *err)
+{
+    assert_string_equal(key, WEIR_META_LAST_POSTING);
+    int rc = enter(s, err);
+    if (rc < 0) {
+        return rc;
+    }
+    (void)snprintf(buf, size, "%d", of(s)->cut_off ? 3 : 2);
+    leave(s);
+    return 0;
+}
+
 static int f_list_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
                          weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
@@ -490,6 +502,7 @@ static const struct weir_store_ops store_ops = {
     .each_node = f_each_node,
     .each_lease = f_each_lease,
     .each_posting = f_each_posting,
+    .get_meta = f_get_meta,
     .each_total = f_each_total,
     .list_events = f_list_events,
     .first_event = f_first_event,

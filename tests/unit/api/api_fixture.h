@@ -33,6 +33,7 @@ struct fixture_store {
     struct weir_event_row event[FIXTURE_EVENTS_MAX];
     size_t n_events;
     bool unbalanced;
+    bool cut_off; /* of the ledger, its last posting */
     bool broken; /* every call fails */
 };
 

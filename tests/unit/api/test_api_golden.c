@@ -103,6 +103,17 @@ static void an_unbalanced_ledger_is_named(void **state)
     f->store.unbalanced = false;
 }
 
+static void a_ledger_without_its_end_is_not_balanced(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    f->store.cut_off = true;
+    assert_int_equal(fixture_get(f, "/v1/bill/check", &reply), 200);
+    assert_non_null(strstr(reply.body.p, "\"balanced\":false"));
+    assert_non_null(strstr(reply.body.p, "posting 3 is missing"));
+    f->store.cut_off = false;
+}
+
 static const char *name_node(void *ctx, struct weir_node_id id)
 {
     (void)ctx;
@@ -296,6 +307,7 @@ int main(int argc, char **argv)
     regenerate = argc == 2 && weir_streq(argv[1], "--regenerate");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_as_documented),     cmocka_unit_test(an_unbalanced_ledger_is_named),
+        cmocka_unit_test(a_ledger_without_its_end_is_not_balanced),
         cmocka_unit_test(decisions_read_as_sentences),   cmocka_unit_test(metrics_are_well_formed),
         cmocka_unit_test(the_openapi_document_is_whole), cmocka_unit_test(fields_are_found_in_stored_json),
     };

@@ -461,6 +461,71 @@ static void a_gang_is_billed_on_each_of_its_nodes(void **state)
     ledger_close(&l);
 }
 
+/* A rank ends well, is settled (or not), its node goes away (or not), and then the run turns out to have failed (or not). */
+static void what_a_rank_used_is_waste_where_its_gang_fails(void **state)
+{
+    static const struct {
+        enum weir_outcome outcome;
+        bool settled;
+        bool closed;
+        bool restarted;
+        int64_t kept;
+        int64_t job;
+        int64_t lost;
+        int64_t failed;
+    } rows[] = {
+        {WEIR_OUTCOME_USED, true, false, false, 0, 3600000, 0, 0},
+        {WEIR_OUTCOME_FAILED, false, false, false, 0, 0, 0, 3600000},
+        {WEIR_OUTCOME_FAILED, true, false, false, 0, 0, 0, 3600000},
+        {WEIR_OUTCOME_FAILED, true, true, false, 0, 0, 0, 3600000},
+        {WEIR_OUTCOME_FAILED, true, true, true, 0, 0, 0, 3600000},
+        {WEIR_OUTCOME_LOST, false, false, false, H / 2, 1800000, 1800000, 0},
+        {WEIR_OUTCOME_LOST, true, true, false, H / 2, 1800000, 1800000, 0},
+        {WEIR_OUTCOME_LOST, true, true, true, H / 2, 1800000, 1800000, 0},
+        {WEIR_OUTCOME_LOST, true, false, false, 2 * H, 3600000, 0, 0}, /* a checkpoint after its end keeps all */
+        {WEIR_OUTCOME_LOST, true, false, false, -H, 0, 3600000, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct ledger l;
+        ledger_open(&l);
+        struct weir_bill_node rented = rented_node(S, 0);
+        open_node(&l, &rented, 0);
+        weir_bill_node_ready(l.b, rented.node, at(0));
+        open_segment(&l, segment(2, 5, 4, 0));
+        weir_bill_segment_checkpoint(l.b, run_of(5), at(H / 2));
+        weir_bill_segment_close(l.b, rented.node, run_of(5), 0, at(H), WEIR_OUTCOME_PENDING, nothing_kept);
+        if (rows[i].settled) {
+            weir_bill_settle(l.b, at(H), false);
+            take(&l);
+            assert_int_equal(l.job[5], 3600000);
+        }
+        if (rows[i].closed) {
+            weir_bill_node_close(l.b, rented.node, at(2 * H));
+            take(&l);
+        }
+        if (rows[i].restarted) { /* as it would be found in the store */
+            struct weir_bill_pending p = {segment(2, 5, 4, 0), rented.lease, rented.pool};
+            p.segment.posted_until = at(H);
+            p.segment.posted_micro = 3600000;
+            p.segment.posted_kept_micro = 1800000;
+            p.segment.checkpointed = at(H / 2);
+            struct weir_err err;
+            weir_bill_free(l.b);
+            l.b = weir_bill_new(l.p.p[l.p.n - 1].id + 1, at(2 * H));
+            assert_int_equal(weir_bill_restore_pending(l.b, &p, &err), 0);
+        }
+        weir_bill_segment_verdict(l.b, rented.node, run_of(5), 0, at(3 * H), rows[i].outcome, at(rows[i].kept));
+        weir_bill_segment_verdict(l.b, rented.node, run_of(5), 0, at(3 * H), WEIR_OUTCOME_FAILED, nothing_kept); /* once only */
+        weir_bill_settle(l.b, at(3 * H), false);
+        take(&l);
+        assert_int_equal(l.job[5], rows[i].job);
+        assert_int_equal(l.account[WEIR_ACCOUNT_WASTE_LOST], rows[i].lost);
+        assert_int_equal(l.account[WEIR_ACCOUNT_WASTE_FAILED], rows[i].failed);
+        ledger_close(&l);
+    }
+}
+
 static void gpu_time_is_told_where_nothing_costs(void **state)
 {
     (void)state;
@@ -582,6 +647,7 @@ int main(void)
         cmocka_unit_test(boot_waste_bears_the_tenants_name),
         cmocka_unit_test(what_failed_or_was_lost_goes_to_waste),
         cmocka_unit_test(a_gang_is_billed_on_each_of_its_nodes),
+        cmocka_unit_test(what_a_rank_used_is_waste_where_its_gang_fails),
         cmocka_unit_test(gpu_time_is_told_where_nothing_costs),
         cmocka_unit_test(times_that_go_back_are_moved_up),
         cmocka_unit_test(bad_nodes_are_refused_by_field),

@@ -379,6 +379,72 @@ static void moments_are_said_by_a_clock_that_was_set_forward(void **state)
     assert_int_equal(weir_engine_outside(r->engine, soon).us, soon.us);
 }
 
+static int count_node(void *ctx, const struct weir_node_row *row)
+{
+    struct weir_node_row *got = ctx;
+    got->view = row->view;
+    assert_string_equal(row->name, "host1");
+    return 0;
+}
+
+/* What is over is in the store; what was kept beside it in memory goes, once that is so. */
+static void notes_of_what_is_over_go_with_it(void **state)
+{
+    struct rig *r = *state;
+    struct weir_err err = {""};
+    struct weir_node_row got = {.name = NULL};
+    join(r);
+    struct weir_node_id first = r->node;
+    assert_int_equal(flush(r), 0);
+    assert_int_equal(weir_engine_node_by_agent(r->engine, "agent-1").v, first.v);
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_GONE};
+    ev.u.node.node = first;
+    feed(r, ev);
+    assert_string_equal(weir_engine_node_name(r->engine, first), "host1");
+    disk_is_full = true;
+    assert_int_not_equal(flush(r), 0);
+    assert_string_equal(weir_engine_node_name(r->engine, first), "host1");
+    disk_is_full = false;
+    assert_int_equal(flush(r), 0);
+    assert_null(weir_engine_node_name(r->engine, first));
+    assert_int_equal(weir_engine_node_by_agent(r->engine, "agent-1").v, 0);
+    assert_int_equal(r->store->ops->each_node(r->store, true, count_node, &got, &err), 0);
+    assert_int_equal(got.view.state, WEIR_NODE_GONE);
+    join(r); /* its agent comes again, as another node */
+    assert_true(r->node.v > first.v);
+    assert_int_equal(flush(r), 0);
+    assert_int_equal(weir_engine_node_by_agent(r->engine, "agent-1").v, r->node.v);
+}
+
+/* A lease that fails, and one that lives: the note of the first goes, that of the second stays where it was. */
+static void notes_of_leases_go_with_them(void **state)
+{
+    struct rig *r = *state;
+    struct weir_offer o = {.id = 7, .provider = "cloud", .region = "eu", .instance_type = "box", .gpus = 1, .gpu_mem_mib = 40960,
+                           .cpu_milli = 8000, .mem_mib = 64000, .price_micro_per_hour = 1000000, .expires = WEIR_WALL_MAX,
+                           .bill_quantum = weir_dur_s(1), .boot_expected = weir_dur_s(60), .launchable = true};
+    o.gpu_model = weir_gpu_table_intern(r->gpus, WEIR_SV("A100"));
+    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
+    ev.u.offers_set.provider = "cloud";
+    ev.u.offers_set.offer = &o;
+    ev.u.offers_set.n = 1;
+    feed(r, ev);
+    (void)submit(r);
+    (void)submit(r);
+    struct weir_lease_note note = {.text = "first"};
+    weir_engine_lease_note(r->engine, (struct weir_lease_id){1}, &note);
+    weir_engine_lease_note(r->engine, (struct weir_lease_id){2}, &(struct weir_lease_note){.text = "second"});
+    assert_int_equal(flush(r), 0);
+    ev = (struct weir_event){.kind = WEIR_EVENT_LEASE_REFUSED};
+    ev.u.lease_refused.lease.v = 1;
+    feed(r, ev);
+    assert_true(weir_engine_lease_get_note(r->engine, (struct weir_lease_id){1}, &note));
+    assert_int_equal(flush(r), 0);
+    assert_false(weir_engine_lease_get_note(r->engine, (struct weir_lease_id){1}, &note));
+    assert_true(weir_engine_lease_get_note(r->engine, (struct weir_lease_id){2}, &note));
+    assert_string_equal(note.text, "second");
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -392,6 +458,8 @@ int main(void)
         CASE(what_ends_after_a_restart_still_teaches_the_forecast),
         CASE(a_checkpoint_of_the_future_is_not_billed_ahead),
         CASE(moments_are_said_by_a_clock_that_was_set_forward),
+        CASE(notes_of_what_is_over_go_with_it),
+        CASE(notes_of_leases_go_with_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

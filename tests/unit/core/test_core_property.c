@@ -330,7 +330,7 @@ static void same_effects(const struct weir_effects *a, const struct weir_effects
             same = x->u.run_start.gpu_mask == y->u.run_start.gpu_mask;
         } else if (same && x->kind == WEIR_EFFECT_LEASE_LAUNCH) {
             same = x->u.lease_launch.offer->id == y->u.lease_launch.offer->id;
-        } else if (same && x->kind == WEIR_EFFECT_SEGMENT_CLOSE) {
+        } else if (same && (x->kind == WEIR_EFFECT_SEGMENT_CLOSE || x->kind == WEIR_EFFECT_SEGMENT_VERDICT)) {
             same = x->u.segment.outcome == y->u.segment.outcome &&
                    x->u.segment.kept_until.us == y->u.segment.kept_until.us;
         }

@@ -66,7 +66,18 @@ static void segment(struct world *w, const struct weir_effect *e)
     assert_true(r->segment);
     assert_int_equal(r->node, e->node.v);
     r->segment = false;
+    r->pending = e->u.segment.outcome == WEIR_OUTCOME_PENDING;
     w->busy[e->node.v] -= r->gpus;
+}
+
+static void verdict(struct world *w, const struct weir_effect *e)
+{
+    struct world_run *r = run_of(w, e);
+    assert_non_null(r);
+    assert_true(r->pending);
+    assert_int_equal(r->node, e->node.v);
+    assert_int_not_equal(e->u.segment.outcome, WEIR_OUTCOME_PENDING);
+    r->pending = false;
 }
 
 static void take_effect(struct world *w, const struct weir_effect *e)
@@ -103,6 +114,9 @@ static void take_effect(struct world *w, const struct weir_effect *e)
     case WEIR_EFFECT_SEGMENT_CLOSE:
         segment(w, e);
         break;
+    case WEIR_EFFECT_SEGMENT_VERDICT:
+        verdict(w, e);
+        break;
     case WEIR_EFFECT_LEASE_LAUNCH:
     case WEIR_EFFECT_LEASE_TERMINATE:
     case WEIR_EFFECT_LEASE_EXTEND:
@@ -127,6 +141,12 @@ static void copy_task(struct world *w, struct weir_task_id id)
         v.gang_node = j->gang_node + at;
         v.gang_mask = j->gang_mask + at;
         v.gang_state = j->gang_state + at;
+    }
+    for (size_t i = 0; i < w->n_runs; i++) { /* whatever was pending has its verdict by the end */
+        if (w->run[i].pending && weir_task_id_eq(w->run[i].run.task, id)) {
+            assert_int_equal(w->run[i].run.attempt, v.attempt);
+            assert_true(v.state != WEIR_TASK_WAITING && !weir_task_state_is_final(v.state));
+        }
     }
     j->task[id.ordinal] = v;
     j->stored[id.ordinal] = true;
@@ -206,7 +226,7 @@ void world_step(struct world *w, struct weir_event *ev)
     take_changes(w, &w->effects);
     size_t kept = 0;
     for (size_t i = 0; i < w->n_runs; i++) {
-        if (w->run[i].segment) {
+        if (w->run[i].segment || w->run[i].pending) {
             assert_true(w->busy[w->run[i].node] <= w->node[w->run[i].node].spec.gpus);
             w->run[kept++] = w->run[i];
         }

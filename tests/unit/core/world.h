@@ -21,6 +21,7 @@ struct world_run { /* an agent's side of a rank */
     uint64_t node;
     uint32_t gpus;
     bool segment;
+    bool pending; /* its segment was closed so, and has no verdict */
     bool told;
     bool started;
     bool stop_asked;

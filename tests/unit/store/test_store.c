@@ -69,6 +69,33 @@ static void a_job_comes_back_whole(void **state)
     assert_string_equal(got.text[0], "train");
 }
 
+static void what_nothing_can_run_is_told_by_shape(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    struct weir_job_row j = sample_job(1);
+    struct weir_job_row k = sample_job(2);
+    k.view.shape = j.view.shape + 1;
+    BEGIN(s);
+    put_names(s);
+    PUT(s, put_shape, j.view.shape, "{}");
+    PUT(s, put_shape, k.view.shape, "{}");
+    PUT(s, put_job, &j);
+    PUT(s, put_job, &k);
+    COMMIT(s);
+    PUT(s, get_job, j.view.id, on_job, fresh());
+    assert_false(got.job.impossible);
+    for (int i = 1; i >= 0; i--) {
+        BEGIN(s);
+        PUT(s, mark_shape, j.view.shape, i == 1);
+        PUT(s, mark_shape, 999, true); /* is not there */
+        COMMIT(s);
+        PUT(s, get_job, j.view.id, on_job, fresh());
+        assert_int_equal(got.job.impossible, i);
+        PUT(s, get_job, k.view.id, on_job, fresh());
+        assert_false(got.job.impossible);
+    }
+}
+
 static void a_job_is_put_once(void **state)
 {
     struct weir_store *s = ((struct fixture *)*state)->s;
@@ -401,17 +428,17 @@ static void postings_come_back_in_order(void **state)
     PUT(s, each_posting, 4, on_posting, fresh());
     assert_int_equal(got.n, 5);
     assert_int_equal(got.id[0], 5);
-    int64_t all;
-    int64_t kept;
+    struct weir_run_posted posted;
     struct weir_run_id run = {{{5}, 0}, 1};
-    PUT(s, run_posted, run, (struct weir_node_id){1}, (struct weir_wall){T0 + 30}, &all, &kept);
-    assert_int_equal(all, 90);
-    assert_int_equal(kept, 20); /* the posting of 0..10 and that of 20..30 */
-    PUT(s, run_posted, run, (struct weir_node_id){2}, (struct weir_wall){T0 + 30}, &all, &kept);
-    assert_int_equal(all, 0);
+    PUT(s, run_posted, run, (struct weir_node_id){1}, (struct weir_wall){T0 + 30}, &posted);
+    assert_int_equal(posted.micro, 90);
+    assert_int_equal(posted.kept_micro, 20); /* the posting of 0..10 and that of 20..30 */
+    PUT(s, run_posted, run, (struct weir_node_id){2}, (struct weir_wall){T0 + 30}, &posted);
+    assert_int_equal(posted.micro, 0);
+    assert_int_equal(posted.until.us, 0);
     run.attempt = 2;
-    PUT(s, run_posted, run, (struct weir_node_id){1}, WEIR_WALL_MAX, &all, &kept);
-    assert_int_equal(all + kept, 0);
+    PUT(s, run_posted, run, (struct weir_node_id){1}, WEIR_WALL_MAX, &posted);
+    assert_int_equal(posted.micro + posted.kept_micro, 0);
 }
 
 static void a_restart_sees_what_lives(void **state)
@@ -612,6 +639,34 @@ static void what_is_old_is_pruned_in_batches(void **state)
     assert_int_equal(first, 10);
 }
 
+static void released_holds_are_pruned_but_the_newest(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    BEGIN(s);
+    for (uint64_t i = 1; i <= 6; i++) {
+        struct weir_hold_view h = sample_hold(i);
+        h.state = i == 2 ? WEIR_HOLD_ACTIVE : WEIR_HOLD_RELEASED;
+        PUT(s, put_hold, &h);
+    }
+    COMMIT(s);
+    struct weir_prune p = {.limit = 3};
+    static const uint32_t want[] = {3, 1, 0};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(want); i++) {
+        uint32_t removed = 99;
+        BEGIN(s);
+        PUT(s, prune, &p, &removed);
+        COMMIT(s);
+        assert_int_equal(removed, want[i]);
+    }
+    PUT(s, each_hold, true, on_hold, fresh());
+    assert_int_equal(got.n, 2);
+    assert_int_equal(got.id[0], 2);
+    assert_int_equal(got.id[1], 6);
+    uint64_t id[6];
+    PUT(s, max_ids, &id[0], &id[1], &id[2], &id[3], &id[4], &id[5]);
+    assert_int_equal(id[3], 6);
+}
+
 /* ---- readers ---- */
 
 static void a_reader_sees_what_is_committed(void **state)
@@ -638,6 +693,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         CASE(names_and_meta_come_back),
         CASE(a_job_comes_back_whole),
+        CASE(what_nothing_can_run_is_told_by_shape),
         CASE(a_job_is_put_once),
         CASE(a_task_comes_back_whole),
         CASE(a_gang_keeps_its_nodes),
@@ -653,6 +709,7 @@ int main(int argc, char **argv)
         CASE(jobs_are_listed_by_every_filter),
         CASE(tasks_events_and_explains_are_listed),
         CASE(what_is_old_is_pruned_in_batches),
+        CASE(released_holds_are_pruned_but_the_newest),
         CASE(a_reader_sees_what_is_committed),
     };
     return RUN_CASES(argc, argv, tests);
