@@ -234,7 +234,7 @@ int weir_sim_read_id(const struct weir_sim_input *in, size_t column, uint64_t *r
     if (at != NULL && at < end && (*at == '_' || *at == '+') && at + 1 < end && at[1] != '[') {
         at = number_of(at + 1, end, UINT32_MAX, &index);
         job = job * ARRAY_IDS + index;
-    } else if (at != NULL && at < end && *at == '_') {
+    } else if (at != NULL && end - at > 1 && *at == '_') {
         at = end;
     }
     if (at != end || at == NULL) {
@@ -338,6 +338,13 @@ int weir_sim_workload_next(struct weir_sim_workload *w, struct weir_sim_job *ret
 int weir_sim_workload_fail(const struct weir_sim_workload *w, const struct weir_sim_job *job, int code, struct weir_err *err)
 {
     return weir_fail_prefix(err, code, "%s:%llu", w->path, (unsigned long long)job->line);
+}
+
+int weir_sim_workload_fail_field(const struct weir_sim_workload *w, const struct weir_sim_job *job, enum weir_sim_job_field field,
+                                 int code, struct weir_err *err)
+{
+    weir_fail_prefix(err, code, "%s", w->reader->form.place[field]);
+    return weir_sim_workload_fail(w, job, code, err);
 }
 
 const char *weir_sim_workload_form(const struct weir_sim_workload *w)

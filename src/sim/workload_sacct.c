@@ -344,7 +344,13 @@ static int read_sacct(const struct weir_sim_input *in, struct weir_sim_names *na
 }
 
 const struct weir_sim_form_reader weir_sim_form_sacct = {
-    .form = {"sacct", "a dump of Slurm's accounting by 'sacct -P'", "JobID|Submit, with ElapsedRaw, Elapsed, or Start and End"},
+    .form =
+        {
+            .name = "sacct",
+            .summary = "a dump of Slurm's accounting by 'sacct -P'",
+            .known_by = "JobID|Submit, with ElapsedRaw, Elapsed, or Start and End",
+            .place = {"column 'Submit'", "column 'Elapsed'", "column 'AllocTRES'"},
+        },
     .columns = columns,
     .n_columns = COLUMNS,
     .separator = '|',

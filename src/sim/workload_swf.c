@@ -147,7 +147,13 @@ static int read_swf(const struct weir_sim_input *in, struct weir_sim_names *name
 }
 
 const struct weir_sim_form_reader weir_sim_form_swf = {
-    .form = {"swf", "the standard workload format: processors, no GPUs", "18 numbers a line, or a ';'"},
+    .form =
+        {
+            .name = "swf",
+            .summary = "the standard workload format: processors, no GPUs",
+            .known_by = "18 numbers a line, or a ';'",
+            .place = {"field 2", "field 4", "field 5"},
+        },
     .answers = is_swf,
     .begin = begin_swf,
     .read = read_swf,

@@ -31,7 +31,13 @@ static int read_philly(const struct weir_sim_input *in, struct weir_sim_names *n
 }
 
 const struct weir_sim_form_reader weir_sim_form_philly = {
-    .form = {"philly", "jobs of the Philly trace", "submit_unix,duration_s,gpus"},
+    .form =
+        {
+            .name = "philly",
+            .summary = "jobs of the Philly trace",
+            .known_by = "submit_unix,duration_s,gpus",
+            .place = {"column 'submit_unix'", "column 'duration_s'", "column 'gpus'"},
+        },
     .columns = philly,
     .n_columns = PHILLY_COLUMNS,
     .separator = ',',
@@ -62,7 +68,13 @@ static int read_pai(const struct weir_sim_input *in, struct weir_sim_names *name
 }
 
 const struct weir_sim_form_reader weir_sim_form_pai = {
-    .form = {"pai", "jobs sampled from Alibaba's PAI trace; units count as GPUs", "submit_h,duration_h,units"},
+    .form =
+        {
+            .name = "pai",
+            .summary = "jobs sampled from Alibaba's PAI trace; units count as GPUs",
+            .known_by = "submit_h,duration_h,units",
+            .place = {"column 'submit_h'", "column 'duration_h'", "column 'units'"},
+        },
     .columns = pai,
     .n_columns = PAI_COLUMNS,
     .separator = ',',
@@ -106,7 +118,13 @@ static int read_openb(const struct weir_sim_input *in, struct weir_sim_names *na
 }
 
 const struct weir_sim_form_reader weir_sim_form_openb = {
-    .form = {"openb", "tasks of Alibaba's openb trace, which may share a GPU", "cpu_milli,memory_mib,num_gpu,gpu_milli"},
+    .form =
+        {
+            .name = "openb",
+            .summary = "tasks of Alibaba's openb trace, which may share a GPU",
+            .known_by = "cpu_milli,memory_mib,num_gpu,gpu_milli",
+            .place = {"column 'creation_time'", "column 'deletion_time'", "column 'num_gpu'"},
+        },
     .columns = weir_openb_pod_columns,
     .n_columns = WEIR_OPENB_POD_COLUMNS,
     .separator = ',',
@@ -140,7 +158,13 @@ static int read_muri(const struct weir_sim_input *in, struct weir_sim_names *nam
 }
 
 const struct weir_sim_form_reader weir_sim_form_muri = {
-    .form = {"muri", "deep-learning jobs as Muri's traces have them", "job_id,num_gpu,submit_time,iterations,iteration_time"},
+    .form =
+        {
+            .name = "muri",
+            .summary = "deep-learning jobs as Muri's traces have them",
+            .known_by = "job_id,num_gpu,submit_time,iterations,iteration_time",
+            .place = {"column 'submit_time'", "column 'iterations'", "column 'num_gpu'"},
+        },
     .columns = weir_muri_columns,
     .n_columns = WEIR_MURI_COLUMNS,
     .separator = ',',

@@ -141,7 +141,13 @@ static int read_weir(const struct weir_sim_input *in, struct weir_sim_names *nam
 }
 
 const struct weir_sim_form_reader weir_sim_form_weir = {
-    .form = {"weir", "what 'weir export' writes", "task,submit,duration_s,gpus"},
+    .form =
+        {
+            .name = "weir",
+            .summary = "what 'weir export' writes",
+            .known_by = "task,submit,duration_s,gpus",
+            .place = {"column 'submit'", "column 'duration_s'", "column 'gpus'"},
+        },
     .columns = columns,
     .n_columns = COLUMNS,
     .separator = ',',
