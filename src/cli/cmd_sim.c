@@ -11,6 +11,7 @@
 #include "command.h"
 #include "output.h"
 #include "sim/sim.h"
+#include "sim/workload.h"
 
 enum { JSON_BYTES_MAX = 64 << 20, COLUMNS_MAX = WEIR_SIM_FIELDS_MAX * 2 };
 
@@ -27,7 +28,7 @@ const struct weir_opt weir_opts_sim[] = {
     {"suite", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "the benchmark to replay"},
     {"data", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "folder in which inputs are sought that no option names"},
     LIST_OPTION("policies", "run only these policies"),
-    FILE_OPTION("jobs", "jobs with submit time, run time and GPUs"),
+    FILE_OPTION("jobs", "work in any of the forms that 'weir sim' lists; may be gzip"),
     LIST_OPTION("nodes", "sizes of the owned cluster, in nodes"),
     {"gpus-per-node", 0, WEIR_OPT_COUNT, .arg = "N", .help = "GPUs of an owned node", .min = 1, .max = WEIR_SIM_GPUS_PER_NODE_MAX},
     {"trim", 0, WEIR_OPT_COUNT, .arg = "N", .help = "jobs at each end that are run but not counted"},
@@ -188,6 +189,19 @@ static void print_table(const struct weir_sim_result *result)
     printf("trace hash %016llx\n", (unsigned long long)result->hash);
 }
 
+static void list_forms(void)
+{
+    static const struct weir_column column[] = {{"FORM OF --jobs"}, {"WHAT"}, {"KNOWN BY", .shrink = true}};
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
+    const struct weir_sim_form *f;
+    for (size_t i = 0; (f = weir_sim_form_at(i)) != NULL; i++) {
+        weir_table_cell(t, f->name);
+        weir_table_cell(t, f->summary);
+        weir_table_cell(t, f->known_by);
+    }
+    weir_table_print(t, stdout);
+}
+
 static int list_suites(const struct weir_args *args)
 {
     static const struct weir_column column[] = {{"SUITE"}, {"WHAT"}, {"POLICIES", .shrink = true}};
@@ -199,6 +213,8 @@ static int list_suites(const struct weir_args *args)
         weir_table_cell(t, s->policies);
     }
     weir_table_print(t, stdout);
+    putchar('\n');
+    list_forms();
     return 0;
 }
 

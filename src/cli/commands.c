@@ -312,8 +312,9 @@ const struct weir_cli_command weir_cli_commands[] = {
         .summary = "Replay published benchmarks: reference, baselines, weir, bound",
         .opts = weir_opts_sim,
         .help =
-            "Without --suite the suites are listed. A suite runs on the files named, or on those of the same names\n"
-            "under --data. The same input and seeds give the same bytes; the trace hash covers every decision.",
+            "Without --suite the suites are listed, and the forms of work that are read. A suite runs on the files\n"
+            "named, or on those of the same names under --data. The same input and seeds give the same bytes; the\n"
+            "trace hash covers every decision.",
         .examples = "weir sim --suite starburst --jobs jobs.csv --nodes 64\tone size of the owned cluster\n"
                     "weir sim --suite cant-be-late --data DIR --json\tfor scripts\n",
         .operands_max = 0,

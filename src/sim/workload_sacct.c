@@ -77,7 +77,13 @@ static int begin_sacct(struct weir_sim_input *in, int64_t *ret_epoch_us, struct 
 /* Slurm's words for what is not known, or not limited. */
 static bool is_none(struct weir_sv text)
 {
-    static const char *const words[] = {"", "Unknown", "None", "N/A", "UNLIMITED", "Partition_Limit", "INVALID"};
+    static const char *const words[] = {"Unknown", "None", "N/A", "UNLIMITED", "Partition_Limit", "INVALID"};
+    if (text.n == 0) {
+        return true;
+    }
+    if (text.p[0] >= '0' && text.p[0] <= '9') {
+        return false;
+    }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(words); i++) {
         if (weir_sv_eq_nocase(text, weir_sv_of(words[i]))) {
             return true;
@@ -95,7 +101,7 @@ static int read_time(const struct weir_sim_input *in, size_t column, struct weir
     if (is_none(text)) {
         return 0;
     }
-    if (weir_parse_i64(text, 0, WEIR_SIM_SUBMIT_S_MAX, &s, NULL) == 0) {
+    if (memchr(text.p, '-', text.n) == NULL && weir_parse_i64(text, 0, WEIR_SIM_SUBMIT_S_MAX, &s, NULL) == 0) {
         *ret = (struct weir_wall){s * WEIR_US_PER_S};
         return 0;
     }
