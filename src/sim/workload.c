@@ -270,7 +270,7 @@ static void put_in_order(struct weir_sim_workload *w, size_t slot)
 {
     struct entry e = {w->slot.p[slot].submit.us, slot};
     /* Room at the end, by moving only where that pays for itself; else the list grows, to twice the window at most. */
-    if (w->entry.n == w->entry.size && w->first >= w->entry.size / 2) {
+    if (w->first > 0 && w->entry.n == w->entry.size && w->first >= w->entry.size / 2) {
         memmove(w->entry.p, w->entry.p + w->first, (w->entry.n - w->first) * sizeof *w->entry.p);
         w->entry.n -= w->first;
         w->first = 0;
