@@ -55,7 +55,7 @@ static const struct {
      2},
 };
 
-/* Published means; they hold for the published file alone, and the publisher's zones may have had prices of their own. */
+/* Published means; they hold for the published file alone. The publisher's zones have prices of their own, which the file has not. */
 static const struct {
     const char *policy;
     double usd;
