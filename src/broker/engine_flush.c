@@ -89,15 +89,20 @@ static void tell_task(struct weir_engine *e, const struct weir_task_view *v)
 /* A finished run teaches the forecast what such tasks take. */
 static void observe_runtime(struct weir_engine *e, const struct weir_task_view *v)
 {
-    uint64_t key;
+    uint64_t key[WEIR_RUNTIME_KINDS];
+    struct weir_job_view job;
     if (v->state != WEIR_TASK_SUCCEEDED || v->started.us == 0 || v->ended.us <= v->started.us ||
-        v->checkpointed.us != 0 || !weir_map_get(&e->job_runtime, v->id.job.v, &key)) {
+        v->checkpointed.us != 0 || !weir_map_get(&e->job_runtime, v->id.job.v, &key[0]) ||
+        !weir_core_job(e->core, v->id.job, &job)) {
         return; /* a resumed run took longer than its last attempt shows */
     }
-    struct runtime_entry *entry = engine_runtime(e, key);
-    if (entry != NULL) {
-        weir_runtime_observe(&entry->history, weir_wall_sub(v->ended, v->started));
-        entry->dirty = true;
+    weir_runtime_wider_keys(engine_gpus(weir_core_shape(e->core, job.shape)), key);
+    for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
+        struct runtime_entry *entry = engine_runtime(e, key[i]);
+        if (entry != NULL) {
+            weir_runtime_observe(&entry->history, weir_wall_sub(v->ended, v->started));
+            entry->dirty = true;
+        }
     }
 }
 

@@ -172,4 +172,6 @@ void engine_add_event(struct weir_engine *e,
                       const char *text);
 struct node_note *engine_node_note(struct weir_engine *e, struct weir_node_id id);
 struct runtime_entry *engine_runtime(struct weir_engine *e, uint64_t key);
+/* All GPUs that a task of the request takes, of its first choice. */
+uint32_t engine_gpus(const struct weir_request *r);
 int engine_restore(struct weir_engine *e, struct weir_err *err);
