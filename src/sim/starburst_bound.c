@@ -18,7 +18,7 @@ enum {
     SPAN_BUCKETS = 1024, /* from the first submission to the last */
     BUCKETS = SPAN_BUCKETS * 3 / 2,
     ROUNDS = 100,     /* of the search, on each rung */
-    SAMPLE = 1 << 16, /* jobs that the search looks at, about */
+    SAMPLE = 1 << 13, /* jobs that the search looks at, about: of the smaller ones, and as many of the larger */
 };
 
 #define STEP 0.1
@@ -36,11 +36,17 @@ struct item {
     double at; /* in buckets */
     double length;
     double gpus;
+    double weight; /* jobs that it stands for */
+};
+
+struct items {
+    struct item *p;
+    size_t n;
 };
 
 struct search {
-    struct item *item; /* all jobs that count */
-    size_t n;
+    struct items all;    /* jobs that count */
+    struct items sample; /* of them, for the search */
     double bucket_h;
     double owned; /* GPUs */
     double price[BUCKETS];
@@ -103,8 +109,8 @@ static void note_use(struct search *s, double at, double gpus)
     }
 }
 
-/* L for these prices, from every stride-th job, each standing for so many; what they use is noted. */
-static double least_cost(struct search *s, double wait_cost, size_t stride)
+/* L for these prices; what the jobs use is noted. */
+static double least_cost(struct search *s, const struct items *jobs, double wait_cost)
 {
     for (size_t k = 0; k < BUCKETS; k++) {
         s->paid[k + 1] = s->paid[k] + s->price[k];
@@ -112,16 +118,16 @@ static double least_cost(struct search *s, double wait_cost, size_t stride)
     memset(s->enter, 0, sizeof s->enter);
     memset(s->within, 0, sizeof s->within);
     double sum = 0;
-    for (size_t i = 0; i < s->n; i += stride) {
-        const struct item *j = &s->item[i];
+    for (size_t i = 0; i < jobs->n; i++) {
+        const struct item *j = &jobs->p[i];
         struct choice c = choose(s, j, wait_cost);
-        sum += c.cost;
+        sum += j->weight * c.cost;
         if (!c.cloud) {
-            note_use(s, c.start, j->gpus * (double)stride);
-            note_use(s, c.start + j->length, -j->gpus * (double)stride);
+            note_use(s, c.start, j->weight * j->gpus);
+            note_use(s, c.start + j->length, -j->weight * j->gpus);
         }
     }
-    return sum * (double)stride - s->owned * s->paid[BUCKETS];
+    return sum - s->owned * s->paid[BUCKETS];
 }
 
 static void move_prices(struct search *s)
@@ -138,13 +144,13 @@ static void move_prices(struct search *s)
 }
 
 /* The best of the prices that the search comes by; they stay in s. */
-static void find_prices(struct search *s, double wait_cost, size_t stride)
+static void find_prices(struct search *s, double wait_cost)
 {
     double best[BUCKETS];
     double most = -INFINITY;
     memset(s->squares, 0, sizeof s->squares);
     for (int round = 0; round < ROUNDS; round++) {
-        double least = least_cost(s, wait_cost, stride);
+        double least = least_cost(s, &s->sample, wait_cost);
         if (least > most) {
             most = least;
             memcpy(best, s->price, sizeof best);
@@ -164,10 +170,39 @@ static void take_jobs(struct search *s, const struct weir_starburst_jobs *jobs, 
     }
     /* where all come at once, there is still time to be shared out */
     s->bucket_h = (span_h + run_h / (double)(last - first + 1) + 1.0 / 3600) / SPAN_BUCKETS;
-    s->item = weir_calloc(last - first + 1, sizeof *s->item);
+    s->all.p = weir_calloc(last - first + 1, sizeof *s->all.p);
     for (size_t i = first; i <= last; i++) {
-        s->item[s->n++] = (struct item){(weir_starburst_submit_h(jobs, i) - from_h) / s->bucket_h,
-                                        weir_starburst_duration_h(jobs, i) / s->bucket_h, jobs->job[i].gpus};
+        s->all.p[s->all.n++] = (struct item){(weir_starburst_submit_h(jobs, i) - from_h) / s->bucket_h,
+                                             weir_starburst_duration_h(jobs, i) / s->bucket_h, jobs->job[i].gpus, 1};
+    }
+}
+
+static double size_of(const struct item *j)
+{
+    return j->gpus * j->length;
+}
+
+/* The few large jobs make the prices: of them more are taken than of the many small ones, each standing for as many as are passed by. */
+static void take_sample(struct search *s)
+{
+    double sum = 0;
+    for (size_t i = 0; i < s->all.n; i++) {
+        sum += size_of(&s->all.p[i]);
+    }
+    double mean = sum / (double)s->all.n;
+    size_t n[2] = {0}; /* below the mean, and the others */
+    for (size_t i = 0; i < s->all.n; i++) {
+        n[size_of(&s->all.p[i]) >= mean]++;
+    }
+    const size_t stride[2] = {n[0] / SAMPLE + 1, n[1] / SAMPLE + 1};
+    size_t seen[2] = {0};
+    s->sample.p = weir_calloc(s->all.n, sizeof *s->sample.p);
+    for (size_t i = 0; i < s->all.n; i++) {
+        bool large = size_of(&s->all.p[i]) >= mean;
+        if (seen[large]++ % stride[large] == 0) {
+            s->sample.p[s->sample.n] = s->all.p[i];
+            s->sample.p[s->sample.n++].weight = (double)stride[large];
+        }
     }
 }
 
@@ -178,16 +213,17 @@ struct weir_starburst_bound *weir_starburst_bound_new(const struct weir_starburs
     struct search *s = weir_alloc(sizeof *s);
     s->owned = (double)site.nodes * site.gpus_per_node;
     take_jobs(s, jobs, first, last);
+    take_sample(s);
     for (size_t k = 0; k < BUCKETS; k++) {
         s->price[k] = 0.5;
     }
-    size_t stride = s->n / SAMPLE + 1;
     for (size_t i = 0; i < RUNGS; i++) {
         /* time and cost both count in buckets here, so that the worth of waiting is the same number */
-        find_prices(s, rung[i], stride);
-        b->least[i] = least_cost(s, rung[i], 1) * s->bucket_h;
+        find_prices(s, rung[i]);
+        b->least[i] = least_cost(s, &s->all, rung[i]) * s->bucket_h;
     }
-    free(s->item);
+    free(s->all.p);
+    free(s->sample.p);
     free(s);
     return b;
 }

@@ -48,7 +48,7 @@ static struct weir_dur expected_of(struct replay *p, const struct weir_starburst
     const struct weir_runtime_history *h[WEIR_RUNTIME_KINDS];
     keys_of(j, key);
     for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
-        history[i] = *history_of(p, key[i]);
+        history[i] = *history_of(p, key[i]); /* a copy: the next one may be new, and move all */
         h[i] = &history[i];
     }
     return weir_runtime_forecast(h, (struct weir_dur){0}, limit).expected;
