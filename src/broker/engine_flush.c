@@ -69,7 +69,6 @@ static void tell_job(struct weir_engine *e, const struct weir_job_view *v)
         engine_add_event(e, kinds[v->state], v->id, WEIR_ORDINAL_ALL, no_node, no_lease, NULL);
         if (final) {
             weir_vec_push(&e->ended, v->id);
-            (void)weir_map_remove(&e->job_runtime, v->id.v);
         }
     }
 }
@@ -84,6 +83,15 @@ static void tell_task(struct weir_engine *e, const struct weir_task_view *v)
     }
     const char *text = v->reason == WEIR_REASON_NONE ? NULL : weir_reason_name(v->reason);
     engine_add_event(e, kinds[v->state], v->id.job, v->id.ordinal, v->node, v->lease, text);
+}
+
+/* A job's kind is needed as long as one of its tasks may end; the last one ends in the step that ends the job. */
+static void forget_kind(struct weir_engine *e, struct weir_job_id id)
+{
+    struct weir_job_view v;
+    if (weir_core_job(e->core, id, &v) && weir_job_state_is_final(v.state)) {
+        (void)weir_map_remove(&e->job_runtime, id.v);
+    }
 }
 
 /* A finished run teaches the forecast what such tasks take. */
@@ -198,6 +206,9 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
     }
     for (size_t i = 0; i < fx->n_tasks; i++) {
         gather_task(e, fx->task[i]);
+    }
+    for (size_t i = 0; i < fx->n_jobs; i++) {
+        forget_kind(e, fx->job[i]);
     }
     for (size_t i = 0; i < fx->n_nodes; i++) {
         engine_gather_node(e, fx->node[i]);
