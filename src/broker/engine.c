@@ -562,6 +562,11 @@ static void cache_spec(struct weir_engine *e, struct weir_job_id job, char *spec
     *slot = (struct spec_slot){.job = job.v, .spec = spec, .name = name};
 }
 
+uint32_t engine_gpus(const struct weir_request *r)
+{
+    return r->alternatives == 0 ? 0 : r->alternative[0].count * r->nodes;
+}
+
 static uint64_t submit_key(const struct weir_engine_submit *s)
 {
     return weir_runtime_key(s->project.v, s->user.v, weir_sv_of(s->name));
@@ -570,9 +575,13 @@ static uint64_t submit_key(const struct weir_engine_submit *s)
 /* The event but for its job; *request is what it borrows. */
 static struct weir_event submit_event(const struct weir_engine *e, const struct weir_engine_submit *s, struct weir_request *request)
 {
-    uint64_t at;
-    const struct weir_runtime_history *h =
-        weir_map_get(&e->runtime_at, submit_key(s), &at) ? &e->runtimes.p[at].history : NULL;
+    uint64_t key[WEIR_RUNTIME_KINDS] = {submit_key(s)};
+    const struct weir_runtime_history *h[WEIR_RUNTIME_KINDS] = {NULL};
+    weir_runtime_wider_keys(engine_gpus(&s->request), key);
+    for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
+        uint64_t at;
+        h[i] = weir_map_get(&e->runtime_at, key[i], &at) ? &e->runtimes.p[at].history : NULL;
+    }
     *request = s->request;
     request->expected = weir_runtime_forecast(h, s->request.expected, s->request.max_duration).expected;
     struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};

@@ -69,7 +69,6 @@ static void tell_job(struct weir_engine *e, const struct weir_job_view *v)
         engine_add_event(e, kinds[v->state], v->id, WEIR_ORDINAL_ALL, no_node, no_lease, NULL);
         if (final) {
             weir_vec_push(&e->ended, v->id);
-            (void)weir_map_remove(&e->job_runtime, v->id.v);
         }
     }
 }
@@ -86,18 +85,32 @@ static void tell_task(struct weir_engine *e, const struct weir_task_view *v)
     engine_add_event(e, kinds[v->state], v->id.job, v->id.ordinal, v->node, v->lease, text);
 }
 
-/* A finished run teaches the forecast what such tasks take. */
-static void observe_runtime(struct weir_engine *e, struct weir_task_id id)
+/* A job's kind is needed as long as one of its tasks may end; the last one ends in the step that ends the job. */
+static void forget_kind(struct weir_engine *e, struct weir_job_id id)
 {
-    uint64_t key;
-    struct weir_task_view v;
-    if (!weir_core_task(e->core, id, &v) || v.state != WEIR_TASK_SUCCEEDED || v.started.us == 0 || v.ended.us <= v.started.us ||
-        v.checkpointed.us != 0 || !weir_map_get(&e->job_runtime, id.job.v, &key)) {
+    struct weir_job_view v;
+    if (weir_core_job(e->core, id, &v) && weir_job_state_is_final(v.state)) {
+        (void)weir_map_remove(&e->job_runtime, id.v);
+    }
+}
+
+/* A finished run teaches the forecast what such tasks take. */
+static void observe_runtime(struct weir_engine *e, const struct weir_task_view *v)
+{
+    uint64_t key[WEIR_RUNTIME_KINDS];
+    struct weir_job_view job;
+    if (v->state != WEIR_TASK_SUCCEEDED || v->started.us == 0 || v->ended.us <= v->started.us ||
+        v->checkpointed.us != 0 || !weir_map_get(&e->job_runtime, v->id.job.v, &key[0]) ||
+        !weir_core_job(e->core, v->id.job, &job)) {
         return; /* a resumed run took longer than its last attempt shows */
     }
-    struct runtime_entry *entry = engine_runtime(e, key);
-    if (entry != NULL) {
-        weir_runtime_observe(&entry->history, weir_wall_sub(v.ended, v.started));
+    weir_runtime_wider_keys(engine_gpus(weir_core_shape(e->core, job.shape)), key);
+    for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
+        struct runtime_entry *entry = engine_runtime(e, key[i]);
+        if (entry == NULL) {
+            continue;
+        }
+        weir_runtime_observe(&entry->history, weir_wall_sub(v->ended, v->started));
         if (!entry->dirty) {
             entry->dirty = true;
             weir_vec_push(&e->runtimes_dirty, (size_t)(entry - e->runtimes.p));
@@ -142,6 +155,7 @@ static void gather_task(struct weir_engine *e, struct weir_task_id id)
         free(d->text);
         d->text = weir_strdup(e->texts.p[text - 1]);
     }
+    observe_runtime(e, &v);
     tell_task(e, &v);
 }
 
@@ -187,9 +201,6 @@ void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id)
 
 void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
 {
-    for (size_t i = 0; i < fx->n_tasks; i++) {
-        observe_runtime(e, fx->task[i]); /* before the end of its job, which forgets the kind */
-    }
     for (size_t i = 0; i < fx->n_jobs; i++) {
         struct weir_job_view v;
         if (weir_core_job(e->core, fx->job[i], &v)) {
@@ -199,6 +210,9 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
     }
     for (size_t i = 0; i < fx->n_tasks; i++) {
         gather_task(e, fx->task[i]);
+    }
+    for (size_t i = 0; i < fx->n_jobs; i++) {
+        forget_kind(e, fx->job[i]);
     }
     for (size_t i = 0; i < fx->n_nodes; i++) {
         engine_gather_node(e, fx->node[i]);

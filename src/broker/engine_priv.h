@@ -187,4 +187,6 @@ static inline bool lease_is_over(enum weir_lease_state s)
     return s == WEIR_LEASE_ENDED || s == WEIR_LEASE_FAILED;
 }
 struct runtime_entry *engine_runtime(struct weir_engine *e, uint64_t key);
+/* All GPUs that a task of the request takes, of its first choice. */
+uint32_t engine_gpus(const struct weir_request *r);
 int engine_restore(struct weir_engine *e, struct weir_err *err);

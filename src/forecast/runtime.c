@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quantiles of the last few run times. With no history the person's estimate stands, and a fraction of the limit where
- * there is none; with little history the estimate counts like a few observations.
+ * Quantiles of the last few run times. With no history the person's estimate stands; with little history it counts like
+ * a few observations. Where there is no estimate, the mean of a wider kind counts like up to a few observations: as many
+ * as the own ones scatter. For run times have long tails. The median of those that were seen does not tell of the long ones, of which few
+ * were seen and which make most of the cost; but those of a kind that takes the same time again and again need nobody else's word.
+ * With nothing at all a fraction of the limit is expected.
  */
 
 #include "forecast/runtime.h"
@@ -14,6 +17,7 @@
 
 enum {
     PRIOR_WEIGHT = 2,        /* the estimate counts like so many observations */
+    WIDER_WEIGHT = 3,        /* a wider kind counts like so many, at most */
     UPPER_PER_MILLE = 900,   /* quantile of "upper" */
     GUESS_EXPECTED_DIV = 2,  /* without anything: half of the limit is expected */
     MARGIN_DIV = 4,          /* a quarter is added to the upper bound while the history is short */
@@ -44,6 +48,12 @@ uint64_t weir_runtime_key(uint32_t project, uint32_t user, struct weir_sv job_na
         h = weir_hash_bytes(pair, sizeof pair);
     }
     return h;
+}
+
+void weir_runtime_wider_keys(uint32_t gpus, uint64_t ret[WEIR_RUNTIME_KINDS])
+{
+    ret[1] = weir_runtime_key(0, gpus, WEIR_SV("gpus"));
+    ret[2] = weir_runtime_key(0, 0, WEIR_SV("all"));
 }
 
 void weir_runtime_observe(struct weir_runtime_history *h, struct weir_dur took)
@@ -91,21 +101,73 @@ static int64_t round_digits(int64_t us)
     return rest == 0 ? us : weir_i64_add_sat(us - rest, unit);
 }
 
-struct weir_runtime_forecast weir_runtime_forecast(const struct weir_runtime_history *h,
+static size_t filled(const struct weir_runtime_history *h)
+{
+    return h == NULL ? 0 : h->filled < WEIR_RUNTIME_KEEP ? h->filled : WEIR_RUNTIME_KEEP;
+}
+
+static double us_of(const struct weir_runtime_history *h, size_t i)
+{
+    return h->us[i] < 0 ? 0 : (double)h->us[i];
+}
+
+static double mean_of(const struct weir_runtime_history *h)
+{
+    double sum = 0;
+    for (size_t i = 0; i < filled(h); i++) {
+        sum += us_of(h, i);
+    }
+    return sum / (double)filled(h);
+}
+
+/* A kind's own figure, once the wider kind's has had its say. */
+static double blend(const struct weir_runtime_history *own, double own_us, double wider_us)
+{
+    double n = (double)filled(own);
+    double mean = mean_of(own);
+    double squares = 0;
+    for (size_t i = 0; i < filled(own); i++) {
+        squares += (us_of(own, i) - mean) * (us_of(own, i) - mean);
+    }
+    /* one run says nothing of the scatter: as much as can count is assumed */
+    double scatter = n < 2 ? 1 : mean <= 0 ? 0 : squares / (n - 1) / (mean * mean);
+    double weight = WIDER_WEIGHT * (scatter < 1 ? scatter : 1);
+    return (n * own_us + weight * wider_us) / (n + weight);
+}
+
+static int64_t whole_us(double us)
+{
+    return us < (double)(INT64_MAX / 4) ? (int64_t)us : INT64_MAX / 4;
+}
+
+/* What tasks of the wider kinds took on average; 0: not known. */
+static int64_t wider_us(const struct weir_runtime_history *const h[WEIR_RUNTIME_KINDS])
+{
+    double us = 0;
+    for (size_t k = WEIR_RUNTIME_KINDS - 1; k > 0; k--) {
+        if (filled(h[k]) > 0) {
+            us = us <= 0 ? mean_of(h[k]) : blend(h[k], mean_of(h[k]), us);
+        }
+    }
+    return whole_us(us);
+}
+
+struct weir_runtime_forecast weir_runtime_forecast(const struct weir_runtime_history *const h[WEIR_RUNTIME_KINDS],
                                                    struct weir_dur estimate,
                                                    struct weir_dur max_duration)
 {
     WEIR_ASSERT(max_duration.us > 0);
     int64_t sorted[WEIR_RUNTIME_KEEP + PRIOR_WEIGHT];
-    size_t n = h == NULL ? 0 : h->filled < WEIR_RUNTIME_KEEP ? h->filled : WEIR_RUNTIME_KEEP;
+    size_t n = filled(h[0]);
+    int64_t wider = estimate.us > 0 ? 0 : wider_us(h);
     struct weir_runtime_forecast f = {.based_on = (uint32_t)n};
     for (size_t i = 0; i < n; i++) {
-        sorted[i] = h->us[i] < 0 ? 0 : h->us[i];
+        sorted[i] = h[0]->us[i] < 0 ? 0 : h[0]->us[i];
     }
     if (n == 0) {
-        bool told = estimate.us > 0;
-        f.expected.us = told ? estimate.us : max_duration.us / GUESS_EXPECTED_DIV;
-        f.upper.us = told ? weir_mul_div_sat(estimate.us, ESTIMATE_UPPER_NUM, ESTIMATE_UPPER_DIV) : max_duration.us;
+        int64_t told = estimate.us > 0 ? estimate.us : wider;
+        f.expected.us = told > 0 ? told : max_duration.us / GUESS_EXPECTED_DIV;
+        f.upper.us = told > 0 ? weir_mul_div_sat(told, ESTIMATE_UPPER_NUM, ESTIMATE_UPPER_DIV) : max_duration.us;
     } else {
         size_t all = n;
         if (estimate.us > 0 && n < MARGIN_UNTIL) {
@@ -118,6 +180,9 @@ struct weir_runtime_forecast weir_runtime_forecast(const struct weir_runtime_his
         f.upper.us = quantile(sorted, all, UPPER_PER_MILLE);
         if (n < MARGIN_UNTIL) {
             f.upper.us = weir_i64_add_sat(f.upper.us, f.upper.us / MARGIN_DIV);
+        }
+        if (wider > 0) {
+            f.expected.us = whole_us(blend(h[0], (double)f.expected.us, (double)wider));
         }
     }
     f.expected.us = round_digits(f.expected.us < 1 ? 1 : f.expected.us);

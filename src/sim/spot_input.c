@@ -24,6 +24,8 @@ void weir_sim_spot_zones_release(struct weir_sim_spot_zones *z)
         free(z->p[i].bits);
     }
     weir_vec_release(z);
+    weir_map_release(&z->by_name);
+    weir_map_release(&z->by_window);
 }
 
 void weir_sim_spot_windows_release(struct weir_sim_spot_windows *w)
@@ -31,14 +33,38 @@ void weir_sim_spot_windows_release(struct weir_sim_spot_windows *w)
     weir_vec_release(w);
 }
 
+/* Where the recording stands in the map, or else where it is to be put; *ret_at is then not touched. */
+static uint64_t find_key(const struct weir_sim_spot_zones *z, struct weir_sv name, int64_t window, uint64_t *ret_at)
+{
+    const uint64_t said[] = {weir_hash_bytes(name.p, name.n), (uint64_t)window};
+    uint64_t key = weir_hash_bytes(said, sizeof said);
+    uint64_t at = 0;
+    while (weir_map_get(&z->by_name, key, &at)) {
+        if (z->p[at].window == window && weir_sv_eq(weir_sv_of(z->p[at].name), name)) {
+            *ret_at = at;
+            break;
+        }
+        key++;
+    }
+    return key;
+}
+
 const struct weir_sim_spot_zone *weir_sim_spot_find(const struct weir_sim_spot_zones *z, struct weir_sv name, int64_t window)
 {
-    for (size_t i = 0; i < z->n; i++) {
-        if (z->p[i].window == window && weir_sv_eq(weir_sv_of(z->p[i].name), name)) {
-            return &z->p[i];
-        }
+    uint64_t at = z->n;
+    (void)find_key(z, name, window, &at);
+    return at < z->n ? &z->p[at] : NULL;
+}
+
+static void add_zone(struct weir_sim_spot_zones *z, struct weir_sim_spot_zone zone)
+{
+    uint64_t at = z->n;
+    zone.begins_window = !weir_map_get(&z->by_window, (uint64_t)zone.window, NULL);
+    if (zone.begins_window) {
+        weir_map_put(&z->by_window, (uint64_t)zone.window, at);
     }
-    return NULL;
+    weir_map_put(&z->by_name, find_key(z, weir_sv_of(zone.name), zone.window, &at), at);
+    weir_vec_push(z, zone);
 }
 
 /* Columns of a recording, in the order in which both files' tables below name them. */
@@ -94,7 +120,7 @@ static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *i
         .bits = weir_strndup(bits.p, bits.n),
         .n_bits = bits.n,
     };
-    weir_vec_push(zones, z);
+    add_zone(zones, z);
     return 0;
 }
 
@@ -132,14 +158,14 @@ int weir_sim_spot_read_multizone(struct weir_sim_spot_zones *ret, const char *pa
 {
     static const struct weir_sim_column column[] = {{.name = "zone"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "window"}};
     int r = read_zones(ret, path, column, true, err);
-    for (size_t i = 1; r == 0 && i < ret->n; i++) {
+    for (size_t i = 0; r == 0 && i < ret->n; i++) {
         const struct weir_sim_spot_zone *a = &ret->p[i];
-        for (size_t k = 0; k < i; k++) {
-            const struct weir_sim_spot_zone *b = &ret->p[k];
-            if (a->window == b->window && (a->gap_us != b->gap_us || a->n_bits != b->n_bits)) {
-                return weir_fail(err, -WEIR_EINVAL, "%s: window %lld: zones %s and %s differ in gap_s or in the length of bits", path,
-                                 (long long)a->window, a->name, b->name);
-            }
+        uint64_t first = 0;
+        (void)weir_map_get(&ret->by_window, (uint64_t)a->window, &first);
+        const struct weir_sim_spot_zone *b = &ret->p[first];
+        if (a->gap_us != b->gap_us || a->n_bits != b->n_bits) {
+            return weir_fail(err, -WEIR_EINVAL, "%s: window %lld: zones %s and %s differ in gap_s or in the length of bits", path,
+                             (long long)a->window, a->name, b->name);
         }
     }
     return r;

@@ -9,11 +9,13 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/map.h"
 #include "base/str.h"
 
 struct weir_sim_spot_zone {
     char *name;
     int64_t window;     /* of several recordings of the zone; 0 where there is one */
+    bool begins_window; /* the first recording of its window in the file */
     int64_t gap_us;     /* of a tick */
     int64_t first_tick; /* number of the first character */
     char *bits;
@@ -24,6 +26,8 @@ struct weir_sim_spot_zones {
     struct weir_sim_spot_zone *p;
     size_t n;
     size_t size;
+    struct weir_map by_name;   /* hash of name and window -> number */
+    struct weir_map by_window; /* window -> number of its first recording */
 };
 
 /* A stretch of a zone's recording that is one scenario. */

@@ -22,11 +22,8 @@ struct replay {
     struct weir_map kind_of;                       /* key -> number */
 };
 
-/* Jobs of one group that ask for as many GPUs are of one kind: more is not known of them. */
-static struct weir_runtime_history *history_of(struct replay *p, size_t job)
+static struct weir_runtime_history *history_of(struct replay *p, uint64_t key)
 {
-    const struct weir_starburst_job *j = &p->run->jobs->job[job];
-    uint64_t key = weir_runtime_key(j->group, j->gpus, WEIR_SV(""));
     uint64_t kind = 0;
     if (!weir_map_get(&p->kind_of, key, &kind)) {
         kind = p->history.n;
@@ -34,6 +31,27 @@ static struct weir_runtime_history *history_of(struct replay *p, size_t job)
         weir_vec_push(&p->history, (struct weir_runtime_history){0});
     }
     return &p->history.p[kind];
+}
+
+/* Jobs of one group that ask for as many GPUs are of one kind: more is not known of them. */
+static void keys_of(const struct weir_starburst_job *j, uint64_t ret[WEIR_RUNTIME_KINDS])
+{
+    ret[0] = weir_runtime_key(j->group, j->gpus, WEIR_SV(""));
+    weir_runtime_wider_keys(j->gpus, ret);
+}
+
+/* From what has ended so far. */
+static struct weir_dur expected_of(struct replay *p, const struct weir_starburst_job *j, struct weir_dur limit)
+{
+    uint64_t key[WEIR_RUNTIME_KINDS];
+    struct weir_runtime_history history[WEIR_RUNTIME_KINDS];
+    const struct weir_runtime_history *h[WEIR_RUNTIME_KINDS];
+    keys_of(j, key);
+    for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
+        history[i] = *history_of(p, key[i]); /* a copy: the next one may be new, and move all */
+        h[i] = &history[i];
+    }
+    return weir_runtime_forecast(h, (struct weir_dur){0}, limit).expected;
 }
 
 /* The world's time of a second of the trace: a day later, since 0 is no time to the core. */
@@ -62,7 +80,11 @@ static void on_ended(void *user, size_t task, struct weir_wall at)
 {
     struct replay *p = user;
     (void)at;
-    weir_runtime_observe(history_of(p, task), weir_dur_s(p->run->jobs->job[task].duration_s));
+    uint64_t key[WEIR_RUNTIME_KINDS];
+    keys_of(&p->run->jobs->job[task], key);
+    for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
+        weir_runtime_observe(history_of(p, key[i]), weir_dur_s(p->run->jobs->job[task].duration_s));
+    }
 }
 
 void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
@@ -97,7 +119,7 @@ void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_mic
         }
         struct weir_sim_task t = {.gpus = j->gpus, .duration = took, .expected = limit, .max_duration = limit};
         if (!estimates) {
-            t.expected = weir_runtime_forecast(history_of(&p, i), (struct weir_dur){0}, limit).expected;
+            t.expected = expected_of(&p, j, limit);
         }
         weir_sim_world_advance(w, world_time(j->submit_s));
         weir_sim_world_submit(w, &t);

@@ -55,7 +55,7 @@ static const struct {
      2},
 };
 
-/* Published means; they hold for the published file alone, and the publisher's zones may have had prices of their own. */
+/* Published means; they hold for the published file alone. The publisher's zones have prices of their own, which the file has not. */
 static const struct {
     const char *policy;
     double usd;
@@ -106,17 +106,6 @@ static size_t add_set(struct inputs *in, const char *name)
     return in->n_sets++;
 }
 
-/* Is this recording the first of its window in the file? */
-static bool begins_window(const struct inputs *in, size_t i)
-{
-    for (size_t k = 0; k < i; k++) {
-        if (in->zones.p[k].window == in->zones.p[i].window) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* The set's zones in a window; false where one is missing there. */
 static bool find_set(const struct inputs *in, const char *const *zone, int64_t window, struct scenario *ret)
 {
@@ -145,7 +134,7 @@ static void add_published_sets(struct inputs *in)
         bool added = false;
         for (size_t i = 0; i < in->zones.n; i++) {
             int64_t window = in->zones.p[i].window;
-            if ((as_published && window >= (int64_t)published[k].windows) || !begins_window(in, i) ||
+            if ((as_published && window >= (int64_t)published[k].windows) || !in->zones.p[i].begins_window ||
                 !find_set(in, published[k].zone, window, &s)) {
                 continue;
             }
@@ -166,7 +155,7 @@ static void add_own_sets(struct inputs *in)
     for (size_t k = 0; k < WEIR_ARRAY_LEN(own); k++) {
         bool added = false;
         for (size_t i = 0; i < in->zones.n; i++) {
-            if (!begins_window(in, i)) {
+            if (!in->zones.p[i].begins_window) {
                 continue;
             }
             struct scenario s = {.window = in->zones.p[i].window};

@@ -13,6 +13,7 @@
 #include "base/vec.h"
 #include "sim_priv.h"
 #include "starburst.h"
+#include "starburst_bound.h"
 #include "workload.h"
 
 enum {
@@ -153,6 +154,7 @@ void weir_starburst_note(const struct weir_starburst_run *run, size_t job, doubl
 
 struct figures {
     double cloud_gpu_h;
+    double waits_h; /* in sum */
     double wait_h;
     double completion_h;
     double utilisation;
@@ -164,6 +166,12 @@ static double dusted(double v)
     return round(v * 1e9) / 1e9 + 0.0;
 }
 
+/* Of those that count: trim is the first. */
+static size_t last_counted(const struct weir_starburst_jobs *jobs, size_t trim)
+{
+    return jobs->n - trim < jobs->n ? jobs->n - trim : jobs->n - 1;
+}
+
 /*
  * As published: of n jobs those numbered trim to n - trim count, the latter included. The owned GPUs' use is that by all jobs
  * between the submissions of these two. A trial in the cloud counts only where the job ended on owned GPUs after all.
@@ -171,7 +179,7 @@ static double dusted(double v)
 static struct figures count(const struct weir_starburst_run *run, size_t trim)
 {
     const struct weir_starburst_jobs *jobs = run->jobs;
-    size_t last = jobs->n - trim < jobs->n ? jobs->n - trim : jobs->n - 1;
+    size_t last = last_counted(jobs, trim);
     double from_h = weir_starburst_submit_h(jobs, trim);
     double to_h = weir_starburst_submit_h(jobs, last);
     struct figures f = {0};
@@ -197,6 +205,7 @@ static struct figures count(const struct weir_starburst_run *run, size_t trim)
         }
     }
     double n = (double)(last - trim + 1);
+    f.waits_h = f.wait_h;
     f.wait_h = dusted(f.wait_h / n);
     f.completion_h = dusted(f.completion_h / n);
     f.utilisation = used / ((double)run->site.nodes * run->site.gpus_per_node * (to_h - from_h));
@@ -268,9 +277,18 @@ static void add_reference(struct weir_sim_row *row, const struct weir_starburst_
     }
 }
 
+/* How much more is spent in the cloud than any schedule that waits as long must. Null where that may be nothing at all. */
+static double gap_percent(double cloud_gpu_h, double least_gpu_h)
+{
+    if (cloud_gpu_h <= least_gpu_h) {
+        return 0; /* nothing, in the cloud; else equal but for rounding */
+    }
+    return least_gpu_h > 0 ? (cloud_gpu_h / least_gpu_h - 1) * 100 : NAN;
+}
+
 /* delay_micro < 0: the policy has no such parameter. */
-static void add_row(struct weir_sim_result *result, const struct weir_starburst_run *run, const char *policy, int64_t delay_micro,
-                    size_t trim)
+static void add_row(struct weir_sim_result *result, const struct weir_starburst_run *run, const struct weir_starburst_bound *bound,
+                    const char *policy, int64_t delay_micro, size_t trim)
 {
     struct figures f = count(run, trim);
     struct weir_sim_row *row = weir_sim_row(result, policy);
@@ -282,7 +300,9 @@ static void add_row(struct weir_sim_result *result, const struct weir_starburst_
     weir_sim_metric(row, "avg_wait_hours", f.wait_h);
     weir_sim_metric(row, "avg_completion_hours", f.completion_h);
     weir_sim_metric(row, "local_utilisation", f.utilisation);
-    weir_sim_metric_none(row, "gap_to_bound_percent");
+    double least_gpu_h = weir_starburst_bound_cloud_gpu_h(bound, f.waits_h);
+    weir_sim_metric(row, "gap_to_bound_percent", gap_percent(f.cloud_gpu_h, least_gpu_h));
+    weir_sim_metric(row, "bound_cloud_gpu_hours", least_gpu_h);
     add_reference(row, run, policy, trim);
     hash_outcomes(result, run);
 }
@@ -306,7 +326,8 @@ struct suite {
 static const int64_t delay_micro[] = {2000000,  5000000,  10000000, 15000000,  20000000, 30000000,
                                       45000000, 70000000, 100000000, 200000000};
 
-static int run_one(struct suite *s, const char *policy, uint32_t nodes, int64_t delay, struct weir_err *err)
+static int run_one(struct suite *s, const struct weir_starburst_bound *bound, const char *policy, uint32_t nodes, int64_t delay,
+                   struct weir_err *err)
 {
     char name[96];
     bool baseline = weir_starburst_is_baseline(policy);
@@ -324,7 +345,7 @@ static int run_one(struct suite *s, const char *policy, uint32_t nodes, int64_t 
     } else {
         weir_starburst_weir(&run, delay, weir_streq(policy, "weir"));
     }
-    add_row(s->result, &run, policy, baseline ? -1 : delay, s->trim);
+    add_row(s->result, &run, bound, policy, baseline ? -1 : delay, s->trim);
     return weir_sim_schedule_close(run.schedule, err);
 }
 
@@ -344,9 +365,12 @@ static int run_all(struct suite *s, struct weir_err *err)
     s->meter = (struct weir_sim_meter){.o = s->o, .unit = "jobs", .total = (uint64_t)runs * s->jobs.n};
     int r = 0;
     for (size_t i = 0; i < s->n_nodes; i++) {
+        struct weir_starburst_site site = {(uint32_t)s->nodes[i], s->per_node};
+        WEIR_CLEANUP(weir_starburst_bound_freep) struct weir_starburst_bound *bound =
+            weir_starburst_bound_new(&s->jobs, site, s->trim, last_counted(&s->jobs, s->trim));
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
             for (size_t d = 0; d < points_of(s, policy[k]) && r == 0; d++) {
-                r = run_one(s, policy[k], (uint32_t)s->nodes[i], delay_micro[d], err);
+                r = run_one(s, bound, policy[k], (uint32_t)s->nodes[i], delay_micro[d], err);
             }
         }
     }

@@ -130,11 +130,9 @@ static void join(struct rig *r)
     weir_engine_node_note(r->engine, spec.id, &(struct weir_node_note){"agent-1", "host1", "127.0.0.1", "{}"});
 }
 
-static struct weir_job_id submit(struct rig *r)
+static struct weir_engine_submit request(struct rig *r, const char *name)
 {
-    struct weir_err err = {""};
-    struct weir_job_id id;
-    struct weir_engine_submit s = {.name = "one", .spec_json = WEIR_SV("{}"), .tags_json = WEIR_SV("{}"), .priority = 50, .n_tasks = 1};
+    struct weir_engine_submit s = {.name = name, .spec_json = WEIR_SV("{}"), .tags_json = WEIR_SV("{}"), .priority = 50, .n_tasks = 1};
     s.project = weir_engine_project(r->engine, WEIR_SV("vision"));
     s.user = weir_engine_user(r->engine, WEIR_SV("ada"));
     s.request.alternatives = 1;
@@ -142,6 +140,14 @@ static struct weir_job_id submit(struct rig *r)
     s.request.nodes = 1;
     s.request.max_duration = weir_dur_s(3600);
     s.request.delay_cost_micro_per_hour = -1;
+    return s;
+}
+
+static struct weir_job_id submit(struct rig *r)
+{
+    struct weir_err err = {""};
+    struct weir_job_id id;
+    struct weir_engine_submit s = request(r, "one");
     if (weir_engine_submit(r->engine, &s, &id, &err) != 0) {
         fail_msg("%s", err.text);
     }
@@ -445,6 +451,38 @@ static void notes_of_leases_go_with_them(void **state)
     assert_string_equal(note.text, "second");
 }
 
+/* How long a job is expected to run, by its name and GPUs. */
+static int64_t expected_s(struct rig *r, const char *name, uint16_t gpus)
+{
+    struct weir_err err = {""};
+    struct weir_explain x;
+    struct weir_engine_submit s = request(r, name);
+    s.request.alternative[0].count = gpus;
+    if (weir_engine_what_if(r->engine, &s, &x, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    return x.expected_run.us / WEIR_US_PER_S;
+}
+
+static void what_ran_tells_of_jobs_of_other_names(void **state)
+{
+    struct rig *r = *state;
+    join(r);
+    assert_int_equal(expected_s(r, "one", 1), 1800); /* nothing is known: half of its limit */
+    struct weir_job_id job = submit(r);
+    run_event(r, WEIR_EVENT_RUN_STARTED, job);
+    pass(r, 100);
+    run_event(r, WEIR_EVENT_RUN_ENDED, job);
+    assert_int_equal(flush(r), 0);
+    for (int restarted = 0; restarted < 2; restarted++) {
+        assert_int_equal(expected_s(r, "one", 1), 100);
+        assert_int_equal(expected_s(r, "another", 1), 100);
+        assert_int_equal(expected_s(r, "another", 2), 100);
+        weir_engine_free(r->engine);
+        open_engine(r);
+    }
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -460,6 +498,7 @@ int main(void)
         CASE(moments_are_said_by_a_clock_that_was_set_forward),
         CASE(notes_of_what_is_over_go_with_it),
         CASE(notes_of_leases_go_with_them),
+        CASE(what_ran_tells_of_jobs_of_other_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
