@@ -3,15 +3,17 @@
 #include "input.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "base/mem.h"
 #include "base/parse.h"
 #include "cloud/csv.h"
 
-enum { READ_BYTES = 1 << 16 };
+enum { READ_BYTES = 1 << 16, FIELDS_MAX = 256 };
 
 struct weir_sim_input {
     char *path;
@@ -22,14 +24,18 @@ struct weir_sim_input {
     size_t from;
     size_t to;
     uint64_t line_number;
-    bool table;
+    size_t line_from; /* where the line that was read last begins */
+    size_t to_skip; /* length of the line that was looked at, with its end */
+    char separator; /* of a table; 0: a log */
     char comment;
     const struct weir_sim_column *column;
     size_t n_columns;
     size_t at[WEIR_SIM_COLUMNS_MAX]; /* where the column stands; SIZE_MAX: absent */
     struct weir_csv csv;
-    struct weir_sv word[WEIR_CSV_FIELDS_MAX]; /* of a log */
-    size_t n_words;
+    const struct weir_sv *field; /* of the record */
+    size_t n_fields;
+    struct weir_sv word[FIELDS_MAX]; /* of a log or a table without quotes */
+    size_t n_titles; /* fields of the header of such a table */
 };
 
 void weir_sim_input_free(struct weir_sim_input *in)
@@ -110,6 +116,7 @@ static int read_line(struct weir_sim_input *in, struct weir_sv *ret, struct weir
         return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
     }
     *ret = (struct weir_sv){in->buf + in->from, seen};
+    in->line_from = in->from;
     in->from += seen + (end != NULL ? 1 : 0);
     if (ret->n > 0 && ret->p[ret->n - 1] == '\r') {
         ret->n--;
@@ -117,35 +124,102 @@ static int read_line(struct weir_sim_input *in, struct weir_sv *ret, struct weir
     return 1;
 }
 
-static int open_file(struct weir_sim_input **ret, const char *path, struct weir_err *err)
+int weir_sim_input_open(struct weir_sim_input **ret, const char *path, struct weir_err *err)
 {
     struct stat st;
-    if (stat(path, &st) != 0) {
+    bool standard = weir_streq(path, "-");
+    if (standard ? fstat(STDIN_FILENO, &st) != 0 : stat(path, &st) != 0) {
         return weir_fail(err, weir_error_from_errno(errno), "%s cannot be opened: is the path right?", path);
     }
     if (S_ISDIR(st.st_mode)) {
         return weir_fail(err, -WEIR_EINVAL, "%s is a directory: name a file", path);
     }
-    gzFile file = gzopen(path, "rbe");
+    gzFile file = standard ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path, "rbe");
     if (file == NULL) {
         return weir_fail(err, weir_error_from_errno(errno), "%s cannot be opened: may it be read?", path);
     }
     gzbuffer(file, READ_BYTES);
     struct weir_sim_input *in = weir_alloc(sizeof *in);
-    in->path = weir_strdup(path);
+    in->path = weir_strdup(standard ? "standard input" : path);
     in->file = file;
     in->file_bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
     *ret = in;
     return 0;
 }
 
-/* Parses one line as a record: 1, 0 where it says nothing, or a negative code. */
-static int parse_record(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
+/* A byte order mark, as spreadsheets write it, is no part of the first line. */
+static struct weir_sv without_mark(const struct weir_sim_input *in, struct weir_sv line)
+{
+    bool mark = in->line_number == 1 && weir_sv_starts(line, WEIR_SV("\xef\xbb\xbf"));
+    return mark ? (struct weir_sv){line.p + 3, line.n - 3} : line;
+}
+
+int weir_sim_input_peek(struct weir_sim_input *in, struct weir_sv *ret, struct weir_err *err)
+{
+    int r;
+    while ((r = read_line(in, ret, err)) > 0) {
+        *ret = without_mark(in, *ret);
+        if (ret->n > 0 && ret->p[0] != '#') {
+            in->to_skip = in->from - in->line_from;
+            in->from = in->line_from;
+            in->line_number--;
+            return 1;
+        }
+    }
+    return r;
+}
+
+void weir_sim_input_skip(struct weir_sim_input *in)
+{
+    in->from += in->to_skip;
+    in->line_number += in->to_skip > 0;
+    in->to_skip = 0;
+}
+
+/* ---- tables ---- */
+
+/* Parses one line as a record of comma-separated values: 1, 0 where it says nothing, or a negative code. */
+static int parse_csv(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
 {
     weir_csv_release(&in->csv);
     weir_csv_init(&in->csv, line);
     int r = weir_csv_next(&in->csv, err);
+    in->field = in->csv.field;
+    in->n_fields = in->csv.n_fields;
     return r < 0 ? weir_sim_input_fail(in, r, err) : r;
+}
+
+/* The same for a table without quotes. Each line must have as many fields as the header: one that has a separator inside of a value
+ * would else be read shifted. */
+static int parse_separated(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
+{
+    if (line.n == 0) {
+        return 0;
+    }
+    size_t n = 0;
+    int r = 1;
+    if (!weir_utf8_is_text(line)) {
+        r = weir_fail(err, -WEIR_EINVAL, "the line is not UTF-8 text");
+    }
+    while (line.p != NULL && n < FIELDS_MAX && r > 0) {
+        in->word[n++] = weir_sv_trim(weir_sv_cut(&line, in->separator));
+    }
+    if (r > 0 && line.p != NULL) {
+        r = weir_fail(err, -WEIR_ELIMIT, "more than %d fields", FIELDS_MAX);
+    }
+    in->n_titles = in->n_titles == 0 ? n : in->n_titles;
+    if (r > 0 && n != in->n_titles) {
+        r = weir_fail(err, -WEIR_EINVAL, "%zu fields where the first line has %zu: is there a '%c' inside of a name? Leave that column out",
+                      n, in->n_titles, in->separator);
+    }
+    in->field = in->word;
+    in->n_fields = n;
+    return r < 0 ? weir_sim_input_fail(in, r, err) : r;
+}
+
+static int parse_record(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
+{
+    return in->separator == ',' ? parse_csv(in, line, err) : parse_separated(in, line, err);
 }
 
 /* Does a column of that title answer to the name that was asked for? */
@@ -166,15 +240,15 @@ static int find_columns(struct weir_sim_input *in, struct weir_err *err)
 {
     for (size_t i = 0; i < in->n_columns; i++) {
         in->at[i] = SIZE_MAX;
-        for (size_t k = 0; k < in->csv.n_fields && in->at[i] == SIZE_MAX; k++) {
-            if (answers(in, in->csv.field[k], in->column[i].name)) {
+        for (size_t k = 0; k < in->n_fields && in->at[i] == SIZE_MAX; k++) {
+            if (answers(in, in->field[k], in->column[i].name)) {
                 in->at[i] = k;
             }
         }
         if (in->at[i] == SIZE_MAX && !in->column[i].optional) {
             WEIR_CLEANUP(weir_str_release) struct weir_str have = WEIR_STR_INIT(256);
-            for (size_t k = 0; k < in->csv.n_fields; k++) {
-                weir_str_addf(&have, "%s%.*s", k == 0 ? "" : ", ", WEIR_SV_ARG(in->csv.field[k]));
+            for (size_t k = 0; k < in->n_fields; k++) {
+                weir_str_addf(&have, "%s%.*s", k == 0 ? "" : ", ", WEIR_SV_ARG(in->field[k]));
             }
             weir_fail(err, -WEIR_EINVAL, "there is no column '%s'; the columns are: %s", in->column[i].name,
                       weir_str_cstr(&have));
@@ -184,30 +258,30 @@ static int find_columns(struct weir_sim_input *in, struct weir_err *err)
     return 0;
 }
 
+int weir_sim_input_is_table(struct weir_sim_input *in, char separator, const struct weir_sim_column *column, size_t n,
+                            struct weir_err *err)
+{
+    in->separator = separator;
+    in->column = column;
+    in->n_columns = n < WEIR_SIM_COLUMNS_MAX ? n : WEIR_SIM_COLUMNS_MAX;
+    struct weir_sv line;
+    int r;
+    do {
+        r = read_line(in, &line, err);
+        if (r == 0) {
+            return weir_fail(err, -WEIR_EINVAL, "%s is empty: a first line with the columns' names is expected", in->path);
+        }
+        r = r < 0 ? r : parse_record(in, without_mark(in, line), err);
+    } while (r == 0);
+    return r < 0 ? r : find_columns(in, err);
+}
+
 int weir_sim_input_table(struct weir_sim_input **ret, const char *path, const struct weir_sim_column *column,
                          size_t n, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = open_file(&in, path, err);
-    if (r < 0) {
-        return r;
-    }
-    in->table = true;
-    in->column = column;
-    in->n_columns = n < WEIR_SIM_COLUMNS_MAX ? n : WEIR_SIM_COLUMNS_MAX;
-    struct weir_sv line;
-    do {
-        r = read_line(in, &line, err);
-        if (r == 0) {
-            return weir_fail(err, -WEIR_EINVAL, "%s is empty: a first line with the columns' names is expected", path);
-        }
-        /* A byte order mark, as spreadsheets write it, is no part of the first name. */
-        if (r > 0 && in->line_number == 1 && weir_sv_starts(line, WEIR_SV("\xef\xbb\xbf"))) {
-            line = (struct weir_sv){line.p + 3, line.n - 3};
-        }
-        r = r < 0 ? r : parse_record(in, line, err);
-    } while (r == 0);
-    r = r < 0 ? r : find_columns(in, err);
+    int r = weir_sim_input_open(&in, path, err);
+    r = r < 0 ? r : weir_sim_input_is_table(in, ',', column, n, err);
     if (r < 0) {
         return r;
     }
@@ -215,20 +289,33 @@ int weir_sim_input_table(struct weir_sim_input **ret, const char *path, const st
     return 0;
 }
 
+/* ---- logs ---- */
+
+void weir_sim_input_is_log(struct weir_sim_input *in, char comment)
+{
+    in->separator = 0;
+    in->comment = comment;
+}
+
 int weir_sim_input_log(struct weir_sim_input **ret, const char *path, char comment, struct weir_err *err)
 {
-    int r = open_file(ret, path, err);
+    int r = weir_sim_input_open(ret, path, err);
     if (r == 0) {
-        (*ret)->comment = comment;
+        weir_sim_input_is_log(*ret, comment);
     }
     return r;
 }
 
-static size_t cut_words(struct weir_sv line, struct weir_sv *word, size_t max)
+/* Cuts the line at blanks: 1, 0 where it says nothing, or a negative code. */
+static int parse_log(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
 {
-    size_t n = 0;
+    in->field = in->word;
+    in->n_fields = 0;
+    if (line.n > 0 && line.p[0] == in->comment) {
+        return 0;
+    }
     size_t at = 0;
-    while (at < line.n && n < max) {
+    while (at < line.n && in->n_fields < FIELDS_MAX) {
         while (at < line.n && (line.p[at] == ' ' || line.p[at] == '\t')) {
             at++;
         }
@@ -237,11 +324,17 @@ static size_t cut_words(struct weir_sv line, struct weir_sv *word, size_t max)
             at++;
         }
         if (at > from) {
-            word[n++] = (struct weir_sv){line.p + from, at - from};
+            in->word[in->n_fields++] = (struct weir_sv){line.p + from, at - from};
         }
     }
-    return n;
+    if (in->n_fields > 0 && !weir_utf8_is_text(line)) {
+        weir_fail(err, -WEIR_EINVAL, "the line is not UTF-8 text");
+        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+    }
+    return in->n_fields > 0 ? 1 : 0;
 }
+
+/* ---- records ---- */
 
 int weir_sim_input_next(struct weir_sim_input *in, struct weir_err *err)
 {
@@ -251,55 +344,45 @@ int weir_sim_input_next(struct weir_sim_input *in, struct weir_err *err)
         if (r <= 0) {
             return r;
         }
-        if (in->table) {
-            r = parse_record(in, line, err);
-            if (r != 0) {
-                return r;
-            }
-            continue;
-        }
-        if (line.n > 0 && line.p[0] == in->comment) {
-            continue;
-        }
-        in->n_words = cut_words(line, in->word, WEIR_CSV_FIELDS_MAX);
-        if (in->n_words > 0 && !weir_utf8_is_text(line)) {
-            weir_fail(err, -WEIR_EINVAL, "the line is not UTF-8 text");
-            return weir_sim_input_fail(in, -WEIR_EINVAL, err);
-        }
-        if (in->n_words > 0) {
-            return 1;
+        r = in->separator == 0 ? parse_log(in, line, err) : parse_record(in, line, err);
+        if (r != 0) {
+            return r;
         }
     }
 }
 
 size_t weir_sim_input_fields(const struct weir_sim_input *in)
 {
-    return in->table ? in->n_columns : in->n_words;
+    return in->separator == 0 ? in->n_fields : in->n_columns;
 }
 
 struct weir_sv weir_sim_input_field(const struct weir_sim_input *in, size_t i)
 {
-    if (!in->table) {
-        return i < in->n_words ? in->word[i] : (struct weir_sv){0};
+    size_t at = i;
+    if (in->separator != 0) {
+        at = i < in->n_columns ? in->at[i] : SIZE_MAX;
     }
-    size_t at = i < in->n_columns ? in->at[i] : SIZE_MAX;
-    return at < in->csv.n_fields ? in->csv.field[at] : (struct weir_sv){0};
+    return at < in->n_fields ? in->field[at] : (struct weir_sv){0};
 }
 
 bool weir_sim_input_has(const struct weir_sim_input *in, size_t i)
 {
-    return in->table && i < in->n_columns && in->at[i] != SIZE_MAX;
+    return in->separator != 0 && i < in->n_columns && in->at[i] != SIZE_MAX;
 }
 
-/* Names the column (or the field's number) and the line before what err says. */
-static int fail_field(const struct weir_sim_input *in, size_t i, int code, struct weir_err *err)
+uint64_t weir_sim_input_line(const struct weir_sim_input *in)
 {
-    if (in->table && weir_streq(in->column[i].name, "*")) {
-        weir_fail_prefix(err, code, "column %zu", in->at[i] + 1);
-    } else if (in->table) {
-        weir_fail_prefix(err, code, "column '%s'", in->column[i].name);
-    } else {
+    return in->line_number;
+}
+
+int weir_sim_input_fail_field(const struct weir_sim_input *in, size_t i, int code, struct weir_err *err)
+{
+    if (in->separator == 0) {
         weir_fail_prefix(err, code, "field %zu", i + 1);
+    } else if (weir_streq(in->column[i].name, "*")) {
+        weir_fail_prefix(err, code, "column %zu", in->at[i] + 1);
+    } else {
+        weir_fail_prefix(err, code, "column '%s'", in->column[i].name);
     }
     return weir_sim_input_fail(in, code, err);
 }
@@ -307,13 +390,36 @@ static int fail_field(const struct weir_sim_input *in, size_t i, int code, struc
 int weir_sim_input_i64(const struct weir_sim_input *in, size_t i, int64_t min, int64_t max, int64_t *ret, struct weir_err *err)
 {
     int r = weir_parse_i64(weir_sim_input_field(in, i), min, max, ret, err);
-    return r < 0 ? fail_field(in, i, r, err) : 0;
+    return r < 0 ? weir_sim_input_fail_field(in, i, r, err) : 0;
 }
 
 int weir_sim_input_real(const struct weir_sim_input *in, size_t i, double min, double max, double *ret, struct weir_err *err)
 {
     int r = weir_parse_real(weir_sim_input_field(in, i), min, max, ret, err);
-    return r < 0 ? fail_field(in, i, r, err) : 0;
+    return r < 0 ? weir_sim_input_fail_field(in, i, r, err) : 0;
+}
+
+int weir_sim_input_units(const struct weir_sim_input *in, size_t i, int64_t max, int64_t unit, int64_t *ret, struct weir_err *err)
+{
+    struct weir_sv text = weir_sim_input_field(in, i);
+    int64_t whole = 0;
+    double v = 0;
+    /* Nearly all are short whole numbers, for which this is exact and much faster. */
+    bool plain = text.n > 0 && text.n < 18;
+    for (size_t k = 0; k < text.n && plain; k++) {
+        plain = text.p[k] >= '0' && text.p[k] <= '9';
+        whole = whole * 10 + (text.p[k] - '0');
+    }
+    if (plain && whole <= max) {
+        *ret = whole * unit;
+        return 0;
+    }
+    int r = weir_parse_real(text, 0, (double)max, &v, err);
+    if (r < 0) {
+        return weir_sim_input_fail_field(in, i, r, err);
+    }
+    *ret = llround(v * (double)unit);
+    return 0;
 }
 
 unsigned weir_sim_input_permille(const struct weir_sim_input *in)
