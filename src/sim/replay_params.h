@@ -8,7 +8,6 @@
 
 #include "base/err.h"
 
-/* All in the order of the table. */
 enum weir_replay_param {
     WEIR_REPLAY_DELAY_VALUE,
     WEIR_REPLAY_RESERVATIONS,
@@ -20,6 +19,8 @@ enum weir_replay_param {
     WEIR_REPLAY_DEADLINE_FACTOR,
     WEIR_REPLAY_CHECKPOINT_S,
     WEIR_REPLAY_CHECKPOINT_GRACE_S,
+    WEIR_REPLAY_CORES_PER_GPU,
+    WEIR_REPLAY_MATCH_GPU,
     WEIR_REPLAY_RESTART_S,
     WEIR_REPLAY_INPUT_GIB,
     WEIR_REPLAY_LINK_MIB_PER_S,

@@ -456,7 +456,8 @@ void weir_sim_world_gang(uint32_t gpus, uint32_t gpus_per_node, uint32_t *ret_no
 bool weir_sim_world_possible(struct weir_sim_world *w, const struct weir_request *request)
 {
     struct weir_explain x;
-    return weir_core_possible(w->core, request, (struct weir_wall){w->now_us}, &x, NULL, NULL);
+    bool has_nearest = false;
+    return weir_core_possible(w->core, request, (struct weir_wall){w->now_us}, &x, NULL, &has_nearest);
 }
 
 void weir_sim_world_cancel(struct weir_sim_world *w, struct weir_job_id job)

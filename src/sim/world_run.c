@@ -292,9 +292,9 @@ void weir_world_run_end(struct weir_sim_world *w, uint32_t slot)
         end_all_ranks(w, slot, WEIR_REASON_EXIT, 1);
         return;
     }
-    tell_end(w, t, WEIR_TASK_SUCCEEDED);
     end_all_ranks(w, slot, WEIR_REASON_EXIT, 0);
-    WEIR_ASSERT(w->tasks.p[slot].open == 0);
+    WEIR_ASSERT(t->open == 0);
+    tell_end(w, t, WEIR_TASK_SUCCEEDED);
     forget(w, slot);
 }
 
