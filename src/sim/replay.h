@@ -28,7 +28,8 @@ struct weir_replay_site {
     char provider_name[WEIR_REPLAY_PROVIDERS_MAX][WEIR_PROVIDER_SIZE];
     struct weir_offer *offer[WEIR_REPLAY_PROVIDERS_MAX]; /* what the providers have */
     size_t n_providers;
-    uint32_t per_node; /* GPUs of the largest node: what asks for more is spread */
+    uint32_t per_node; /* GPUs of the largest owned node */
+    uint32_t sizes;    /* of nodes, owned or offered: bit n - 1 for n GPUs */
     double slowest;    /* times a V100's run time, of the GPUs that there are */
 };
 

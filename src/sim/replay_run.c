@@ -336,9 +336,9 @@ static void ask_gpus(const struct replay *p, const struct weir_sim_job *j, struc
     }
 }
 
-static void ask_nodes(const struct replay *p, const struct weir_sim_job *j, struct asks *a)
+static void ask_nodes(const struct weir_sim_job *j, uint32_t per_node, struct asks *a)
 {
-    weir_sim_world_gang(j->gpus, p->site->per_node, &a->nodes, &a->each);
+    weir_sim_world_gang(j->gpus, per_node, &a->nodes, &a->each);
     bool said = j->nodes > a->nodes && j->nodes <= WEIR_GANG_NODES_MAX && (j->gpus == 0 || j->nodes <= j->gpus);
     if (said) {
         a->nodes = j->nodes;
@@ -360,10 +360,10 @@ static int64_t limit_of(const struct replay *p, const struct weir_sim_job *j, in
     return limit;
 }
 
+/* All but over how many nodes it is spread. */
 static void ask(struct replay *p, const struct weir_sim_job *j, struct follow *f, uint64_t tag, struct asks *a)
 {
     memset(a, 0, sizeof *a);
-    ask_nodes(p, j, a);
     if (j->gpus > 0) {
         ask_gpus(p, j, a, &f->duration_us);
     }
@@ -412,6 +412,23 @@ static uint32_t shape_of(struct replay *p, const struct asks *a)
     r->delay_cost_micro_per_hour = -1;
     s->possible = r->nodes <= WEIR_GANG_NODES_MAX && weir_sim_world_possible(p->world, r);
     return (uint32_t)(p->shape.n - 1);
+}
+
+/* Spread over nodes as large as there are, and over smaller ones where only those are enough. */
+static uint32_t shape_spread(struct replay *p, const struct weir_sim_job *j, struct asks *a)
+{
+    uint32_t shape = 0;
+    for (uint32_t per_node = WEIR_NODE_GPUS_MAX; per_node > 0; per_node--) {
+        if ((p->site->sizes >> (per_node - 1) & 1u) == 0) {
+            continue;
+        }
+        ask_nodes(j, per_node, a);
+        shape = shape_of(p, a);
+        if (p->shape.p[shape].possible || j->gpus == 0) {
+            break;
+        }
+    }
+    return shape;
 }
 
 /* The same in the cloud. */
@@ -483,7 +500,7 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
     weir_sim_world_advance(p->world, (struct weir_wall){at_us});
     struct asks a;
     ask(p, j, &f, tag, &a);
-    f.shape = shape_of(p, &a);
+    f.shape = shape_spread(p, j, &a);
     if (p->site->param[WEIR_REPLAY_DEADLINE_FACTOR] > 0) {
         f.deadline_us = at_us + (int64_t)((double)f.duration_us * p->site->param[WEIR_REPLAY_DEADLINE_FACTOR]);
     }

@@ -236,6 +236,7 @@ static int read_catalogues(struct weir_replay_site *site, const char *text, stru
 static void measure(struct weir_replay_site *site)
 {
     for (size_t i = 0; i < site->n_pools; i++) {
+        site->sizes |= 1u << (site->pool[i].gpus - 1);
         uint32_t speed = weir_gpu_table_get(site->gpus, site->pool[i].gpu_model)->throughput_milli;
         site->slowest = fmax(site->slowest, speed == 0 ? 1 : 1000.0 / speed);
     }
@@ -244,7 +245,7 @@ static void measure(struct weir_replay_site *site)
             const struct weir_offer *o = &site->provider[k].offer[i];
             uint32_t speed = o->gpus == 0 ? 1000 : weir_gpu_table_get(site->gpus, o->gpu_model)->throughput_milli;
             site->slowest = fmax(site->slowest, speed == 0 ? 1 : 1000.0 / speed);
-            site->per_node = o->gpus > site->per_node ? o->gpus : site->per_node;
+            site->sizes |= o->gpus == 0 || o->gpus > WEIR_NODE_GPUS_MAX ? 0 : 1u << (o->gpus - 1);
         }
     }
 }

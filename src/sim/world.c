@@ -308,11 +308,6 @@ void weir_sim_world_free(struct weir_sim_world *w)
     free(w);
 }
 
-void weir_sim_world_freep(struct weir_sim_world **w)
-{
-    weir_sim_world_free(*w);
-}
-
 uint64_t weir_sim_world_live(const struct weir_sim_world *w)
 {
     return w->n_live;

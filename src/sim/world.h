@@ -119,7 +119,6 @@ struct weir_sim_world_conf {
 /* Never NULL. What the pools and providers point to may go afterwards, but for their names. */
 struct weir_sim_world *weir_sim_world_new(const struct weir_sim_world_conf *conf);
 void weir_sim_world_free(struct weir_sim_world *w);
-void weir_sim_world_freep(struct weir_sim_world **w);
 
 /* How many GPUs of how many nodes a task of that many GPUs takes: each node the same. */
 void weir_sim_world_gang(uint32_t gpus, uint32_t gpus_per_node, uint32_t *ret_nodes, uint32_t *ret_gpus_each);

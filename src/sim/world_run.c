@@ -287,6 +287,9 @@ static void end_all_ranks(struct weir_sim_world *w, uint32_t slot, enum weir_rea
 void weir_world_run_end(struct weir_sim_world *w, uint32_t slot)
 {
     struct task *t = &w->tasks.p[slot];
+    if (t->open < t->nodes) {
+        return; /* a rank of the gang was lost, and the others have been told to stop */
+    }
     if (t->fails) {
         save(w, slot, w->now_us, false);
         end_all_ranks(w, slot, WEIR_REASON_EXIT, 1);
