@@ -123,6 +123,9 @@ static void finish_offer(const struct weir_replay_site *site, struct weir_offer 
     o->boot_expected = dur_of(v[WEIR_REPLAY_BOOT_S]);
     o->egress_micro_per_gib = micro_of(v[WEIR_REPLAY_EGRESS_PER_GIB]);
     o->launchable = true;
+    if (o->cpu_milli == 0) { /* the list does not say */
+        o->cpu_milli = (uint32_t)(v[WEIR_REPLAY_CORES_PER_GPU] * 1000) * (o->gpus == 0 ? 1 : o->gpus);
+    }
     if (o->market == WEIR_OFFER_SPOT) {
         o->reclaim_ppm_per_hour = (uint32_t)lround(v[WEIR_REPLAY_SPOT_RECLAIMS_PER_HOUR] * 1e6);
         o->reclaim_notice = dur_of(v[WEIR_REPLAY_SPOT_NOTICE_S]);

@@ -254,6 +254,7 @@ struct weir_sim_world *weir_sim_world_new(const struct weir_sim_world_conf *conf
     w->now_us = conf->begin.us;
     w->begin_us = conf->begin.us;
     w->moved_us = conf->begin.us;
+    w->oldest_job = 1;
     w->n_pools = conf->n_pools;
     w->pool = weir_calloc(conf->n_pools, sizeof *w->pool);
     size_t nodes = 0;
@@ -302,7 +303,7 @@ void weir_sim_world_free(struct weir_sim_world *w)
     weir_vec_release(&w->agenda);
     weir_vec_release(&w->reports);
     weir_vec_release(&w->specs);
-    weir_map_release(&w->task_of);
+    weir_vec_release(&w->slot_of);
     weir_map_release(&w->rental_of);
     weir_map_release(&w->stock_of);
     free(w);

@@ -120,10 +120,12 @@ struct weir_sim_world {
     uint64_t n_live;
     uint64_t n_running;
     uint64_t n_rented;
-    uint64_t next_job;
-    WEIR_VEC(struct task) tasks;     /* slots */
+    WEIR_VEC(struct task) tasks; /* slots */
     WEIR_VEC(uint32_t) free_tasks;
-    struct weir_map task_of;         /* job -> slot */
+    /* jobs are numbered in order: slots from the oldest one on, UINT32_MAX: it is over */
+    WEIR_VEC(uint32_t) slot_of;
+    uint64_t oldest_job;
+    size_t n_over; /* at the front of slot_of */
     WEIR_VEC(struct rental) rentals; /* slots */
     WEIR_VEC(uint32_t) free_rentals;
     struct weir_map rental_of;       /* lease -> slot */

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "world_priv.h"
 
+enum { FORGET_MIN = 4096 };
+
 /* ---- slots ---- */
 
 void weir_world_task_add(struct weir_sim_world *w, const struct task *task)
@@ -23,28 +25,38 @@ void weir_world_task_add(struct weir_sim_world *w, const struct task *task)
     }
     w->tasks.p[slot] = *task;
     w->tasks.p[slot].turn = turn;
-    weir_map_put(&w->task_of, task->job, slot);
+    WEIR_ASSERT(task->job == w->oldest_job + w->slot_of.n);
+    weir_vec_push(&w->slot_of, slot);
     w->n_live++;
 }
 
 struct task *weir_world_task_of(struct weir_sim_world *w, uint64_t job, uint32_t *ret_slot)
 {
-    uint64_t slot = 0;
-    if (!weir_map_get(&w->task_of, job, &slot)) {
+    uint64_t i = job - w->oldest_job; /* of an older one: beyond all */
+    if (i >= w->slot_of.n || w->slot_of.p[i] == UINT32_MAX) {
         return NULL;
     }
-    *ret_slot = (uint32_t)slot;
-    return &w->tasks.p[slot];
+    *ret_slot = w->slot_of.p[i];
+    return &w->tasks.p[*ret_slot];
 }
 
 /* It is over, and holds nothing. */
 static void forget(struct weir_sim_world *w, uint32_t slot)
 {
     struct task *t = &w->tasks.p[slot];
-    weir_map_remove(&w->task_of, t->job);
+    w->slot_of.p[t->job - w->oldest_job] = UINT32_MAX;
     t->job = 0;
     t->turn++;
     weir_vec_push(&w->free_tasks, slot);
+    while (w->n_over < w->slot_of.n && w->slot_of.p[w->n_over] == UINT32_MAX) {
+        w->n_over++;
+    }
+    if (w->n_over >= FORGET_MIN && w->n_over > w->slot_of.n / 2) {
+        w->slot_of.n -= w->n_over;
+        memmove(w->slot_of.p, w->slot_of.p + w->n_over, w->slot_of.n * sizeof *w->slot_of.p);
+        w->oldest_job += w->n_over;
+        w->n_over = 0;
+    }
 }
 
 static void tell_end(struct weir_sim_world *w, struct task *t, enum weir_task_state state)
