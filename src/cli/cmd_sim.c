@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* weir sim: published benchmarks replayed; see docs/guide/simulator.md. */
+/* weir sim: recorded work and published benchmarks replayed; see docs/guide/simulator.md. */
 
 #include <math.h>
 #include <stdio.h>

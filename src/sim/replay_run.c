@@ -23,6 +23,9 @@ enum {
     LIMIT_DAYS = 60,      /* of a task of which nothing is said */
 };
 
+/* What an hour's waiting is worth to a rule that never waits in the cloud. */
+#define HURRY_MICRO_PER_HOUR (100000 * WEIR_MICRO_PER_UNIT)
+
 #define HOUR_US ((double)WEIR_US_PER_HOUR)
 
 /* How a policy differs from weir's own. */
@@ -409,7 +412,7 @@ static uint32_t shape_of(struct replay *p, const struct asks *a)
     r->checkpoint_grace.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_GRACE_S] * 1e6);
     r->stage_bytes = (uint64_t)(v[WEIR_REPLAY_INPUT_GIB] * 0x1p30);
     r->retries = (uint32_t)v[WEIR_REPLAY_RETRIES];
-    r->delay_cost_micro_per_hour = -1;
+    r->delay_cost_micro_per_hour = a->local == WEIR_LOCAL_NEVER ? HURRY_MICRO_PER_HOUR : -1;
     s->possible = r->nodes <= WEIR_GANG_NODES_MAX && weir_sim_world_possible(p->world, r);
     return (uint32_t)(p->shape.n - 1);
 }

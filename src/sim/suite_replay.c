@@ -3,6 +3,7 @@
 /* The suite replay: any work on owned nodes and clouds, a row for each size of the site and policy. */
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,9 +21,10 @@ static double money(int64_t micro)
     return (double)micro / 1e6;
 }
 
+/* Not a number where there is nothing to have a share of. */
 static double share(double part, double whole)
 {
-    return whole > 0 ? part / whole : 0;
+    return whole > 0 ? part / whole : (double)NAN;
 }
 
 static void add_case(struct weir_sim_row *row, const struct weir_replay_site *site)
@@ -51,7 +53,7 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "cloud_cost", money(f->cloud_micro));
     weir_sim_metric(row, "cloud_gpu_hours", f->cloud_gpu_h);
     weir_sim_metric(row, "avg_wait_hours", share(f->wait_h, (double)f->started));
-    weir_sim_metric(row, "p95_wait_hours", f->p95_wait_h);
+    weir_sim_metric(row, "p95_wait_hours", f->started > 0 ? f->p95_wait_h : (double)NAN);
     weir_sim_metric(row, "avg_completion_hours", share(f->completion_h, (double)f->completed));
     weir_sim_metric(row, "makespan_hours", f->makespan_h);
     weir_sim_metric(row, "local_utilisation", share(f->own_gpu_h, f->owned_gpu_h));

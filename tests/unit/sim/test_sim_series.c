@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time series and sums by name of a run. */
+/* Time series, sums by name and quantiles of a run. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/wtime.h"
+#include "sim/quantile.h"
 #include "sim/result.h"
 #include "sim/series.h"
 
@@ -117,6 +118,29 @@ static void a_row_shows_its_series(void **state)
     weir_sim_result_release(&r);
 }
 
+static void a_quantile_is_right_to_a_512th(void **state)
+{
+    (void)state;
+    struct weir_sim_quantiles q = {0};
+    assert_int_equal(weir_sim_quantile(&q, 950), 0);
+    for (uint64_t i = 1; i <= 1000; i++) {
+        weir_sim_quantiles_add(&q, i * 1000003);
+    }
+    for (unsigned per_mille = 1; per_mille <= 1000; per_mille += 37) {
+        uint64_t want = per_mille * UINT64_C(1000003);
+        uint64_t got = weir_sim_quantile(&q, per_mille);
+        assert_in_range(got, want - want / 512, want);
+    }
+    weir_sim_quantiles_add(&q, UINT64_MAX);
+    assert_in_range(weir_sim_quantile(&q, 1000), UINT64_MAX - UINT64_MAX / 512, UINT64_MAX);
+    weir_sim_quantiles_release(&q);
+    for (uint64_t i = 0; i < 500; i++) { /* small values are kept exactly */
+        weir_sim_quantiles_add(&q, i);
+    }
+    assert_int_equal(weir_sim_quantile(&q, 500), 249);
+    weir_sim_quantiles_release(&q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +148,7 @@ int main(void)
         cmocka_unit_test(points_are_joined_where_they_run_out_and_nothing_is_lost),
         cmocka_unit_test(sums_stand_by_size_and_too_many_names_are_joined),
         cmocka_unit_test(a_row_shows_its_series),
+        cmocka_unit_test(a_quantile_is_right_to_a_512th),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
