@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* weir sim: published benchmarks replayed; see docs/guide/simulator.md. */
+/* weir sim: recorded work and published benchmarks replayed; see docs/guide/simulator.md. */
 
 #include <errno.h>
 #include <math.h>
@@ -48,6 +48,11 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("seeds", "seeds of the shuffles: 42-51"),
     FILE_OPTION("series", "a series to forecast"),
     FILE_OPTION("prices", "spot price changes"),
+    LIST_OPTION("pools", "owned nodes: A100:8x16 is 16 nodes of 8 A100 GPUs"),
+    {"catalogue", 0, WEIR_OPT_TEXT, .arg = "NAME=FILE", .help = "a cloud with the offers of a SkyPilot catalogue"},
+    {"cloud-price", 0, WEIR_OPT_TEXT, .arg = "PRICE", .help = "a cloud at one price per GPU-hour"},
+    {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of a replay; see the guide"},
+    {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
     {"schedule", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "write what ran when and where, one CSV file a row"},
     {0},
 };
@@ -277,7 +282,9 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
     if (args->n_operands > 0) {
         return fail_operand(args->operand[0], err);
     }
-    if (suite == NULL) {
+    if (suite == NULL && (weir_args_has(args, "jobs") || weir_args_has(args, "from-history"))) {
+        suite = "replay";
+    } else if (suite == NULL) {
         return list_suites(args, err);
     }
     char history[40] = "";
@@ -305,6 +312,11 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         .seeds = weir_args_text(args, "seeds"),
         .series = weir_args_text(args, "series"),
         .prices = weir_args_text(args, "prices"),
+        .pools = weir_args_text(args, "pools"),
+        .catalogue = weir_args_text(args, "catalogue"),
+        .cloud_price = weir_args_text(args, "cloud-price"),
+        .set = weir_args_text(args, "set"),
+        .seed = weir_args_text(args, "seed"),
         .policies = weir_args_text(args, "policies"),
         .schedule = weir_args_text(args, "schedule"),
         .progress = show_progress,

@@ -323,13 +323,15 @@ const struct weir_cli_command weir_cli_commands[] = {
         .group = HOUSE,
         .fn = weir_cmd_sim,
         .operands = "",
-        .summary = "Replay published benchmarks: reference, baselines, weir, bound",
+        .summary = "Replay recorded work on other nodes and clouds, or a published benchmark",
         .opts = weir_opts_sim,
         .help =
-            "Without --suite the suites are listed, and the forms of work that are read. A suite runs on the files\n"
-            "named, or on those of the same names under --data. The same input and seeds give the same bytes; the\n"
-            "trace hash covers every decision.",
-        .examples = "weir sim --suite starburst --jobs jobs.csv --nodes 64\tone size of the owned cluster\n"
+            "With --jobs or --from-history and no --suite the work is replayed on the nodes and clouds that are named. With\n"
+            "none of these the suites are listed, and the forms of work that are read. A suite runs on the files named, or\n"
+            "on those of the same names under --data. The same input and seeds give the same bytes; the trace hash covers\n"
+            "every decision.",
+        .examples = "weir sim --jobs FILE --nodes 0,16,32 --cloud-price 2.50\tpure cloud, hybrid, more owned nodes\n"
+                    "weir sim --suite starburst --jobs jobs.csv --nodes 64\tone size of the owned cluster\n"
                     "weir sim --suite cant-be-late --data DIR --json\tfor scripts\n",
         .operands_max = 1, /* a suite's name without its option: told so */
     },

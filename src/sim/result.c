@@ -19,6 +19,9 @@ void weir_sim_result_init(struct weir_sim_result *r, const char *suite)
 
 void weir_sim_result_release(struct weir_sim_result *r)
 {
+    for (size_t i = 0; i < r->n_rows; i++) {
+        free(r->row[i].series);
+    }
     free(r->row);
     *r = (struct weir_sim_result){0};
 }
@@ -146,6 +149,10 @@ void weir_sim_result_json(const struct weir_sim_result *r, struct weir_str *out)
             if (row->field[k].metric) {
                 write_field(&j, &row->field[k]);
             }
+        }
+        if (row->series != NULL) {
+            weir_json_key(&j, "series");
+            weir_sim_series_json(row->series, &j);
         }
         weir_json_end(&j);
     }

@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "series.h"
 
 enum {
-    WEIR_SIM_FIELDS_MAX = 24, /* of a row: case and metrics together */
+    WEIR_SIM_FIELDS_MAX = 48, /* of a row: case and metrics together */
     WEIR_SIM_TEXT_SIZE = 48,
 };
 
@@ -40,6 +41,7 @@ struct weir_sim_row {
     char policy[WEIR_SIM_TEXT_SIZE];
     size_t n_fields;
     struct weir_sim_field field[WEIR_SIM_FIELDS_MAX];
+    struct weir_sim_series *series; /* how it went over time; NULL: not known. Owned by the result */
 };
 
 struct weir_sim_result {
@@ -70,7 +72,7 @@ const struct weir_sim_field *weir_sim_row_field(const struct weir_sim_row *row, 
 void weir_sim_hash_u64(struct weir_sim_result *r, uint64_t v);
 void weir_sim_hash_text(struct weir_sim_result *r, const char *text);
 
-/* {"suite": .., "rows": [{"case": {..}, "policy": "..", metrics}], "trace_hash": "16 hex digits"} */
+/* {"suite": .., "rows": [{"case": {..}, "policy": "..", metrics, "series": {..}}], "trace_hash": "16 hex digits"}; series: where there is one */
 void weir_sim_result_json(const struct weir_sim_result *r, struct weir_str *out);
 /* A number as short as it can be said with the digits that matter: at most nine. */
 void weir_sim_real_text(char *ret, size_t size, double v);

@@ -27,6 +27,11 @@ struct weir_sim_options {
     const char *seeds;
     const char *series;
     const char *prices;
+    const char *pools;       /* owned nodes of suite replay: "A100:8x16,V100:4x10" */
+    const char *catalogue;   /* offers, as SkyPilot's CSV: "aws=FILE" */
+    const char *cloud_price; /* one cloud at so much per GPU-hour */
+    const char *set;         /* parameters of suite replay: "NAME=VALUE,NAME=VALUE", see replay_params.h */
+    const char *seed;
     const char *policies;
     const char *schedule; /* folder for schedules, one file a row */
     /* Called now and then with what is done of total; NULL: nobody looks. what: what is being done; unit: what is counted, in the

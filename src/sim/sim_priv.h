@@ -18,3 +18,4 @@ weir_sim_suite_fn weir_sim_suite_prices;
 weir_sim_suite_fn weir_sim_suite_commitments;
 weir_sim_suite_fn weir_sim_suite_forecast;
 weir_sim_suite_fn weir_sim_suite_starburst;
+weir_sim_suite_fn weir_sim_suite_replay;

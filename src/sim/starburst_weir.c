@@ -2,8 +2,10 @@
 
 /* The benchmark as driven by the decision core; see world.h. */
 
+#include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -11,7 +13,12 @@
 #include "starburst.h"
 #include "world.h"
 
+#define CLOUD "cloud"
+
 enum {
+    CORES_PER_NODE_MILLI = 1000000,
+    TASK_CORES_MILLI = 1,
+    PRIORITY = 50,
     RESERVATIONS_MAX = 1000,
     LIMIT_DAYS = 60, /* of a job of which nothing is said: what its queue allows at most */
 };
@@ -65,7 +72,7 @@ static double hours_of(const struct replay *p, struct weir_wall at)
     return (double)(at.us - world_time(p->run->jobs->job[0].submit_s).us) / 3.6e9;
 }
 
-static void on_started(void *user, size_t task, struct weir_wall at, int64_t node, uint32_t gpus)
+static void on_started(void *user, uint64_t task, struct weir_wall at, int64_t node, uint32_t gpus)
 {
     struct replay *p = user;
     struct weir_starburst_outcome *o = &p->run->outcome[task];
@@ -76,10 +83,11 @@ static void on_started(void *user, size_t task, struct weir_wall at, int64_t nod
     }
 }
 
-static void on_ended(void *user, size_t task, struct weir_wall at)
+static void on_ended(void *user, uint64_t task, struct weir_wall at, enum weir_task_state state)
 {
     struct replay *p = user;
     (void)at;
+    WEIR_ASSERT(state == WEIR_TASK_SUCCEEDED); /* nothing fails here */
     uint64_t key[WEIR_RUNTIME_KINDS];
     keys_of(&p->run->jobs->job[task], key);
     for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
@@ -87,20 +95,49 @@ static void on_ended(void *user, size_t task, struct weir_wall at)
     }
 }
 
-void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
+/* The cloud has a machine for each number of GPUs that a node may have, at one price per GPU-hour. Caller frees. */
+static struct weir_offer *offers_of(const struct weir_starburst_site *site, uint16_t model)
 {
-    const struct weir_starburst_jobs *jobs = run->jobs;
-    struct replay p = {.run = run};
+    struct weir_offer *offer = weir_calloc(site->gpus_per_node, sizeof *offer);
+    for (uint32_t i = 0; i < site->gpus_per_node; i++) {
+        struct weir_offer *o = &offer[i];
+        o->id = i + 1;
+        snprintf(o->provider, sizeof o->provider, "%s", CLOUD);
+        snprintf(o->instance_type, sizeof o->instance_type, "gpus-%u", i + 1);
+        snprintf(o->source, sizeof o->source, "suite");
+        o->gpu_model = model;
+        o->gpus = (uint16_t)(i + 1);
+        o->cpu_milli = CORES_PER_NODE_MILLI;
+        o->price_micro_per_hour = WEIR_MICRO_PER_UNIT * (int64_t)(i + 1);
+        o->as_of.us = 1;
+        o->expires = WEIR_WALL_MAX;
+        o->bill_quantum.us = WEIR_US_PER_S;
+        o->launchable = true;
+    }
+    return offer;
+}
+
+static struct weir_sim_world *world_of(struct replay *p, struct weir_gpu_table *gpus, int64_t delay_micro_per_hour)
+{
+    const struct weir_starburst_site *site = &p->run->site;
+    const uint16_t model = weir_gpu_table_find(gpus, WEIR_SV("V100"));
+    const struct weir_sim_pool pool = {.name = "local",
+                                       .nodes = site->nodes,
+                                       .gpu_model = model,
+                                       .gpus = site->gpus_per_node,
+                                       .cpu_milli = CORES_PER_NODE_MILLI};
+    WEIR_CLEANUP(weir_freep) struct weir_offer *offer = offers_of(site, model);
+    const struct weir_sim_provider cloud = {.name = CLOUD, .offer = offer, .n = site->gpus_per_node};
     struct weir_sim_world_conf conf = {
         .core = weir_core_conf_default(),
-        .nodes = run->site.nodes,
-        .gpus_per_node = run->site.gpus_per_node,
-        .cloud_micro_per_gpu_hour = 1000000,
-        .begin = world_time(jobs->job[0].submit_s),
-        .started = on_started,
-        .ended = on_ended,
-        .user = &p,
+        .pool = &pool,
+        .n_pools = 1,
+        .provider = &cloud,
+        .n_providers = 1,
+        .begin = world_time(p->run->jobs->job[0].submit_s),
+        .watch = {.started = on_started, .ended = on_ended, .user = p},
     };
+    conf.core.gpus = gpus;
     conf.core.delay_cost_micro_per_hour = delay_micro_per_hour;
     conf.core.age_points_per_hour = 3600000;
     conf.core.review_period.us = 10 * WEIR_US_PER_MIN;
@@ -108,24 +145,55 @@ void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_mic
     conf.core.lease_term.us = 365 * WEIR_US_PER_DAY;
     conf.core.preempt_priority_gap = 0;
     conf.core.reservations_max = RESERVATIONS_MAX;
-    WEIR_CLEANUP(weir_sim_world_freep) struct weir_sim_world *w = weir_sim_world_new(&conf);
-    for (size_t i = 0; i < jobs->n; i++) {
-        const struct weir_starburst_job *j = &jobs->job[i];
+    return weir_sim_world_new(&conf);
+}
+
+static void submit(struct weir_sim_world *w, struct replay *p, size_t job, uint16_t model, bool estimates)
+{
+    const struct weir_starburst_job *j = &p->run->jobs->job[job];
+    struct weir_dur limit = weir_dur_s(j->duration_s == 0 ? 1 : j->duration_s);
+    if (!estimates && limit.us < LIMIT_DAYS * WEIR_US_PER_DAY) { /* longer ones were allowed to run, too */
+        limit.us = LIMIT_DAYS * WEIR_US_PER_DAY;
+    }
+    uint32_t nodes = 0;
+    uint32_t each = 0;
+    weir_sim_world_gang(j->gpus, p->run->site.gpus_per_node, &nodes, &each);
+    struct weir_request request;
+    memset(&request, 0, sizeof request);
+    request.alternatives = 1;
+    request.alternative[0] = (struct weir_gpu_wish){model, (uint16_t)each};
+    request.nodes = nodes;
+    request.cpu_milli = TASK_CORES_MILLI;
+    request.expected = limit;
+    request.max_duration = limit;
+    request.delay_cost_micro_per_hour = -1;
+    if (!estimates) {
+        request.expected = expected_of(p, j, limit);
+    }
+    struct weir_sim_task t = {.tag = job,
+                              .gpus = j->gpus,
+                              .duration = weir_dur_s(j->duration_s),
+                              .request = &request,
+                              .project = {1},
+                              .priority = PRIORITY};
+    weir_sim_world_advance(w, world_time(j->submit_s));
+    weir_sim_world_submit(w, &t);
+}
+
+void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
+{
+    struct replay p = {.run = run};
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    const uint16_t model = weir_gpu_table_find(gpus, WEIR_SV("V100"));
+    struct weir_sim_world *w = world_of(&p, gpus, delay_micro_per_hour);
+    for (size_t i = 0; i < run->jobs->n; i++) {
         run->outcome[i] = (struct weir_starburst_outcome){.trial_h = -1};
-        struct weir_dur took = weir_dur_s(j->duration_s);
-        struct weir_dur limit = weir_dur_s(j->duration_s == 0 ? 1 : j->duration_s);
-        if (!estimates && limit.us < LIMIT_DAYS * WEIR_US_PER_DAY) { /* longer ones were allowed to run, too */
-            limit.us = LIMIT_DAYS * WEIR_US_PER_DAY;
-        }
-        struct weir_sim_task t = {.gpus = j->gpus, .duration = took, .expected = limit, .max_duration = limit};
-        if (!estimates) {
-            t.expected = expected_of(&p, j, limit);
-        }
-        weir_sim_world_advance(w, world_time(j->submit_s));
-        weir_sim_world_submit(w, &t);
+        submit(w, &p, i, model, estimates);
         weir_sim_meter_add(run->meter, 1);
     }
     weir_sim_world_finish(w);
+    weir_sim_world_free(w);
+    weir_gpu_table_free(gpus);
     weir_vec_release(&p.history);
     weir_map_release(&p.kind_of);
 }

@@ -12,6 +12,13 @@
 
 const struct weir_sim_suite weir_sim_suites[] = {
     {
+        .name = "replay",
+        .summary = "any recorded work on owned nodes and clouds",
+        .options = "jobs pools nodes gpus-per-node catalogue cloud-price set seed schedule",
+        .policies = "weir,weir-no-estimates,local-only,cloud-only,no-wait,constant-wait,starburst",
+        .run = weir_sim_suite_replay,
+    },
+    {
         .name = "starburst",
         .summary = "wait for owned GPUs or go to the cloud: one cluster, one cloud",
         .options = "jobs nodes gpus-per-node trim schedule",
@@ -130,6 +137,8 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
         {"deadlines", o->deadlines}, {"overheads", o->overheads}, {"work", o->work},
         {"node-list", o->node_list}, {"pods", o->pods},           {"seeds", o->seeds},
         {"series", o->series},       {"prices", o->prices},       {"schedule", o->schedule},
+        {"pools", o->pools},         {"catalogue", o->catalogue}, {"cloud-price", o->cloud_price},
+        {"set", o->set},             {"seed", o->seed},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(given); i++) {
         bool reads = given[i].value == NULL;

@@ -1,175 +1,134 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/* The clock and the agenda: what happens when, and telling the core. */
+
 #include "world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/mem.h"
-#include "base/vec.h"
+#include "world_priv.h"
 
-#define CLOUD "cloud"
+enum { HAPPENING_SHIFT = 56 };
 
-enum { CORES_PER_NODE_MILLI = 1000000, TASK_CORES_MILLI = 1 };
-
-struct task {
-    uint64_t duration_us;
-    uint32_t gpus;
-    uint16_t nodes;
-    uint16_t told; /* ranks that were to be started */
-};
-
-struct end {
-    int64_t at_us;
-    size_t task;
-    uint32_t attempt;
-};
-
-struct weir_sim_world {
-    struct weir_sim_world_conf conf;
-    struct weir_gpu_table *gpus;
-    uint16_t model;
-    struct weir_core *core;
-    uint64_t seq;
-    int64_t now_us;
-    int64_t wake_us;
-    uint64_t first_job;
-    WEIR_VEC(struct task) tasks;
-    WEIR_VEC(struct end) ends;             /* a heap, the earliest first */
-    WEIR_VEC(struct weir_event) reports;   /* what the world has to say at this instant, in order */
-    WEIR_VEC(struct weir_node_spec) specs; /* of machines that join at this instant */
-    size_t reported;
-};
+/* What waits for so long while nothing else happens waits for ever. */
+#define BLOCKED_US (30 * WEIR_US_PER_DAY)
 
 /* ---- the agenda ---- */
 
-static bool is_before(const struct end *a, const struct end *b)
+static bool is_before(const struct entry *a, const struct entry *b)
 {
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->task < b->task;
+    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
 }
 
-static void ends_push(struct weir_sim_world *w, struct end e)
+void weir_world_schedule(struct weir_sim_world *w, int64_t at_us, enum happening what, uint64_t id, uint32_t slot, uint32_t turn)
 {
-    weir_vec_push(&w->ends, e);
-    size_t i = w->ends.n - 1;
-    while (i > 0 && is_before(&e, &w->ends.p[(i - 1) / 2])) {
-        w->ends.p[i] = w->ends.p[(i - 1) / 2];
+    if (at_us == INT64_MAX) {
+        return;
+    }
+    struct entry e = {.at_us = at_us, .order = (uint64_t)what << HAPPENING_SHIFT | id, .slot = slot, .turn = turn};
+    weir_vec_push(&w->agenda, e);
+    size_t i = w->agenda.n - 1;
+    while (i > 0 && is_before(&e, &w->agenda.p[(i - 1) / 2])) {
+        w->agenda.p[i] = w->agenda.p[(i - 1) / 2];
         i = (i - 1) / 2;
     }
-    w->ends.p[i] = e;
+    w->agenda.p[i] = e;
 }
 
-static struct end ends_pop(struct weir_sim_world *w)
+static struct entry agenda_pop(struct weir_sim_world *w)
 {
-    struct end first = w->ends.p[0];
-    struct end last = w->ends.p[--w->ends.n];
+    struct entry first = w->agenda.p[0];
+    struct entry last = w->agenda.p[--w->agenda.n];
     size_t i = 0;
-    for (size_t k = 1; k < w->ends.n; k = 2 * i + 1) {
-        if (k + 1 < w->ends.n && is_before(&w->ends.p[k + 1], &w->ends.p[k])) {
+    for (size_t k = 1; k < w->agenda.n; k = 2 * i + 1) {
+        if (k + 1 < w->agenda.n && is_before(&w->agenda.p[k + 1], &w->agenda.p[k])) {
             k++;
         }
-        if (!is_before(&w->ends.p[k], &last)) {
+        if (!is_before(&w->agenda.p[k], &last)) {
             break;
         }
-        w->ends.p[i] = w->ends.p[k];
+        w->agenda.p[i] = w->agenda.p[k];
         i = k;
     }
-    if (w->ends.n > 0) {
-        w->ends.p[i] = last;
+    if (w->agenda.n > 0) {
+        w->agenda.p[i] = last;
     }
     return first;
 }
 
-/* ---- what the core wants done ---- */
+/* ---- telling the core, and what it wants done ---- */
 
-static size_t task_of(const struct weir_sim_world *w, struct weir_run_id run)
-{
-    return (size_t)(run.task.job.v - w->first_job);
-}
-
-static void report(struct weir_sim_world *w, const struct weir_event *ev)
+void weir_world_report(struct weir_sim_world *w, const struct weir_event *ev)
 {
     weir_vec_push(&w->reports, *ev);
-}
-
-static void do_start(struct weir_sim_world *w, const struct weir_effect *e)
-{
-    size_t number = task_of(w, e->run);
-    struct task *t = &w->tasks.p[number];
-    struct weir_event ev = {.kind = WEIR_EVENT_RUN_STARTED};
-    ev.u.run.run = e->run;
-    ev.u.run.rank = e->rank;
-    ev.u.run.at.us = w->now_us;
-    report(w, &ev);
-    uint32_t each = (uint32_t)__builtin_popcount(e->u.run_start.gpu_mask);
-    uint32_t before = each * t->told;
-    uint32_t gpus = before >= t->gpus ? 0 : t->gpus - before < each ? t->gpus - before : each;
-    w->conf.started(w->conf.user, number, (struct weir_wall){w->now_us},
-                    e->lease.v == 0 ? (int64_t)e->node.v - 1 : -1, gpus);
-    if (++t->told == t->nodes) {
-        t->told = 0;
-        ends_push(w, (struct end){weir_i64_add_sat(w->now_us, (int64_t)t->duration_us), number, e->run.attempt});
-    }
-}
-
-static void do_launch(struct weir_sim_world *w, const struct weir_effect *e)
-{
-    const struct weir_offer *o = e->u.lease_launch.offer;
-    struct weir_event ev = {.kind = WEIR_EVENT_LEASE_CONFIRMED};
-    ev.u.lease.lease = e->lease;
-    ev.u.lease.at.us = w->now_us;
-    report(w, &ev);
-    struct weir_node_spec spec = {.id = e->node,
-                                  .lease = e->lease,
-                                  .gpu_model = o->gpu_model,
-                                  .gpus = o->gpus,
-                                  .gpu_mem_mib = o->gpu_mem_mib,
-                                  .cpu_milli = o->cpu_milli,
-                                  .mem_mib = o->mem_mib};
-    snprintf(spec.provider, sizeof spec.provider, "%s", CLOUD);
-    spec.rates.full_micro_per_hour = o->price_micro_per_hour;
-    spec.rates.marginal_busy_micro_per_hour = o->price_micro_per_hour;
-    weir_vec_push(&w->specs, spec);
-    report(w, &(struct weir_event){.kind = WEIR_EVENT_NODE_JOIN}); /* the specs are joined in this order */
-}
-
-static void do_terminate(struct weir_sim_world *w, const struct weir_effect *e)
-{
-    struct weir_event ev = {.kind = WEIR_EVENT_LEASE_ENDED};
-    ev.u.lease.lease = e->lease;
-    ev.u.lease.at.us = w->now_us;
-    report(w, &ev);
 }
 
 static void do_effect(struct weir_sim_world *w, const struct weir_effect *e)
 {
     switch (e->kind) {
     case WEIR_EFFECT_RUN_START:
-        do_start(w, e);
+        weir_world_run_start(w, e);
+        break;
+    case WEIR_EFFECT_RUN_STOP:
+        weir_world_run_stop(w, e);
         break;
     case WEIR_EFFECT_LEASE_LAUNCH:
-        do_launch(w, e);
+        weir_world_cloud_launch(w, e);
         break;
     case WEIR_EFFECT_LEASE_TERMINATE:
-        do_terminate(w, e);
+        weir_world_cloud_terminate(w, e);
         break;
-    case WEIR_EFFECT_RUN_STOP: /* nothing is preempted, cancelled or outlives its limit here */
-        WEIR_UNREACHABLE();
+    case WEIR_EFFECT_SEGMENT_OPEN:
+        weir_world_run_segment_open(w, e);
+        break;
+    case WEIR_EFFECT_SEGMENT_CLOSE:
+        weir_world_run_segment_close(w, e);
+        break;
     case WEIR_EFFECT_LEASE_EXTEND:
     case WEIR_EFFECT_METER_OPEN:
     case WEIR_EFFECT_METER_READY:
     case WEIR_EFFECT_METER_CLOSE:
-    case WEIR_EFFECT_SEGMENT_OPEN:
-    case WEIR_EFFECT_SEGMENT_CLOSE:
     case WEIR_EFFECT_SEGMENT_VERDICT:
     case WEIR_EFFECT_MAX:
         break;
     }
 }
 
-static void step(struct weir_sim_world *w, struct weir_event *ev)
+/* May the event end tasks by other ways than the success of a run? */
+static bool may_end_tasks(const struct weir_event *ev)
+{
+    switch (ev->kind) {
+    case WEIR_EVENT_RUN_ENDED:
+        return ev->u.run_ended.exit_code != 0 || ev->u.run_ended.reason != WEIR_REASON_EXIT;
+    case WEIR_EVENT_JOB_SUBMIT:
+    case WEIR_EVENT_RUN_STARTED:
+    case WEIR_EVENT_RUN_CHECKPOINTED:
+    case WEIR_EVENT_NODE_JOIN:
+    case WEIR_EVENT_PROJECT_SET:
+    case WEIR_EVENT_OFFERS_SET:
+        return false;
+    case WEIR_EVENT_TICK:
+    case WEIR_EVENT_JOB_CANCEL:
+    case WEIR_EVENT_NODE_LOST:
+    case WEIR_EVENT_NODE_BACK:
+    case WEIR_EVENT_NODE_DRAIN:
+    case WEIR_EVENT_NODE_RESUME:
+    case WEIR_EVENT_NODE_GONE:
+    case WEIR_EVENT_LEASE_CONFIRMED:
+    case WEIR_EVENT_LEASE_REFUSED:
+    case WEIR_EVENT_LEASE_NOTICE:
+    case WEIR_EVENT_LEASE_ENDED:
+    case WEIR_EVENT_LEASE_RELEASE:
+    case WEIR_EVENT_MAX:
+        break;
+    }
+    return true;
+}
+
+void weir_world_step(struct weir_sim_world *w, struct weir_event *ev)
 {
     struct weir_effects effects;
     struct weir_err err;
@@ -179,26 +138,33 @@ static void step(struct weir_sim_world *w, struct weir_event *ev)
     WEIR_ASSERT(r == 0);
     w->wake_us = effects.wake_at.us;
     for (size_t i = 0; i < effects.n_effects; i++) {
+        if (w->bill != NULL) {
+            weir_world_bill_effect(w, &effects.effect[i]);
+        }
         do_effect(w, &effects.effect[i]);
+    }
+    for (size_t i = 0; i < effects.n_tasks && may_end_tasks(ev); i++) {
+        weir_world_run_look(w, effects.task[i]);
+    }
+    if (ev->kind == WEIR_EVENT_LEASE_ENDED) {
+        weir_world_cloud_forget(w, ev->u.lease.lease);
     }
 }
 
-/* Tells the core what follows at this instant, and what follows from that, until nothing does. */
-static void settle(struct weir_sim_world *w)
+void weir_world_settle(struct weir_sim_world *w)
 {
-    size_t joined = 0;
     for (;;) {
         if (w->reported < w->reports.n) {
             struct weir_event ev = w->reports.p[w->reported++];
             if (ev.kind == WEIR_EVENT_NODE_JOIN) {
-                const struct weir_node_spec spec = w->specs.p[joined++];
+                const struct weir_node_spec spec = w->specs.p[w->joined++];
                 ev.u.node_join.spec = &spec;
-                step(w, &ev);
+                weir_world_step(w, &ev);
             } else {
-                step(w, &ev);
+                weir_world_step(w, &ev);
             }
         } else if (w->wake_us <= w->now_us) {
-            step(w, &(struct weir_event){.kind = WEIR_EVENT_TICK});
+            weir_world_step(w, &(struct weir_event){.kind = WEIR_EVENT_TICK});
         } else {
             break;
         }
@@ -206,64 +172,110 @@ static void settle(struct weir_sim_world *w)
     weir_vec_clear(&w->reports);
     weir_vec_clear(&w->specs);
     w->reported = 0;
-}
-
-/* ---- the cloud and the owned nodes ---- */
-
-static void set_offers(struct weir_sim_world *w)
-{
-    uint32_t n = w->conf.gpus_per_node;
-    struct weir_offer *offer = weir_calloc(n, sizeof *offer);
-    for (uint32_t i = 0; i < n; i++) {
-        struct weir_offer *o = &offer[i];
-        o->id = i + 1;
-        snprintf(o->provider, sizeof o->provider, "%s", CLOUD);
-        snprintf(o->instance_type, sizeof o->instance_type, "gpus-%u", i + 1);
-        snprintf(o->source, sizeof o->source, "suite");
-        o->gpu_model = w->model;
-        o->gpus = (uint16_t)(i + 1);
-        o->cpu_milli = CORES_PER_NODE_MILLI;
-        o->price_micro_per_hour = w->conf.cloud_micro_per_gpu_hour * (int64_t)(i + 1);
-        o->as_of.us = w->now_us;
-        o->expires = WEIR_WALL_MAX;
-        o->bill_quantum.us = WEIR_US_PER_S;
-        o->launchable = true;
+    w->joined = 0;
+    if (w->bill != NULL) {
+        weir_world_bill_settle(w, false);
     }
-    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
-    ev.u.offers_set.provider = CLOUD;
-    ev.u.offers_set.offer = offer;
-    ev.u.offers_set.n = n;
-    step(w, &ev);
-    settle(w);
-    free(offer);
 }
 
-static void join_nodes(struct weir_sim_world *w)
+/* ---- owned nodes ---- */
+
+static struct weir_node_id id_of(size_t number)
 {
-    for (uint32_t i = 0; i < w->conf.nodes; i++) {
+    return (struct weir_node_id){number + 1}; /* they joined first */
+}
+
+static void schedule_failure(struct weir_sim_world *w, size_t number)
+{
+    struct machine *m = &w->node[number];
+    double after = weir_world_exponential(w, DRAW_NODE, number, 2 * (uint64_t)m->failures);
+    int64_t until = weir_world_until(w->faults.node_failures_per_hour, after);
+    weir_world_schedule(w, weir_i64_add_sat(w->now_us, until), HAPPENS_NODE_FAILURE, number, (uint32_t)number, 0);
+}
+
+static void node_fails(struct weir_sim_world *w, size_t number)
+{
+    struct machine *m = &w->node[number];
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_LOST};
+    ev.u.node.node = id_of(number);
+    weir_world_run_save_all(w, m);
+    weir_world_step(w, &ev);
+    weir_world_run_lose_all(w, m);
+    double after = weir_world_exponential(w, DRAW_NODE, number, 2 * (uint64_t)m->failures + 1);
+    m->failures++;
+    int64_t us = (int64_t)(after * (double)w->faults.node_repair.us);
+    weir_world_schedule(w, weir_i64_add_sat(w->now_us, us), HAPPENS_NODE_REPAIR, number, (uint32_t)number, 0);
+}
+
+static void node_is_back(struct weir_sim_world *w, size_t number)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_BACK};
+    ev.u.node.node = id_of(number);
+    weir_world_step(w, &ev);
+    schedule_failure(w, number);
+}
+
+static void join_pool(struct weir_sim_world *w, size_t pool)
+{
+    const struct weir_sim_pool *p = &w->pool[pool];
+    for (uint32_t i = 0; i < p->nodes; i++) {
+        size_t number = w->n_nodes++;
+        w->node[number] = (struct machine){
+            .pool = (uint32_t)pool,
+            .gpus = p->gpus,
+            .throughput = p->gpus == 0 ? 0 : weir_gpu_table_get(w->gpus, p->gpu_model)->throughput_milli,
+        };
         struct weir_node_spec spec = {.id = weir_core_take_node_id(w->core),
-                                      .gpu_model = w->model,
-                                      .gpus = (uint16_t)w->conf.gpus_per_node,
-                                      .cpu_milli = CORES_PER_NODE_MILLI};
+                                      .pool = {(uint32_t)pool + 1},
+                                      .gpu_model = p->gpu_model,
+                                      .gpus = (uint16_t)p->gpus,
+                                      .cpu_milli = p->cpu_milli,
+                                      .mem_mib = p->mem_mib};
+        WEIR_ASSERT(spec.id.v == id_of(number).v);
+        if (p->cost.life.us > 0) {
+            spec.rates = weir_owned_rates(&p->cost);
+        }
         struct weir_event ev = {.kind = WEIR_EVENT_NODE_JOIN};
         ev.u.node_join.spec = &spec;
-        step(w, &ev);
-        settle(w);
+        weir_world_step(w, &ev);
+        weir_world_settle(w);
+        schedule_failure(w, number);
     }
 }
+
+/* ---- the world ---- */
 
 struct weir_sim_world *weir_sim_world_new(const struct weir_sim_world_conf *conf)
 {
     struct weir_sim_world *w = weir_alloc(sizeof *w);
-    w->conf = *conf;
-    w->gpus = weir_gpu_table_new();
-    w->model = weir_gpu_table_find(w->gpus, WEIR_SV("V100"));
-    w->conf.core.gpus = w->gpus;
-    w->core = weir_core_new(&w->conf.core);
+    w->gpus = conf->core.gpus;
+    w->core = weir_core_new(&conf->core);
+    w->watch = conf->watch;
+    w->faults = conf->faults;
     w->now_us = conf->begin.us;
-    w->first_job = 1;
-    join_nodes(w);
-    set_offers(w);
+    w->begin_us = conf->begin.us;
+    w->moved_us = conf->begin.us;
+    w->oldest_job = 1;
+    w->n_pools = conf->n_pools;
+    w->pool = weir_calloc(conf->n_pools, sizeof *w->pool);
+    size_t nodes = 0;
+    for (size_t i = 0; i < conf->n_pools; i++) {
+        w->pool[i] = conf->pool[i];
+        nodes += conf->pool[i].nodes;
+    }
+    w->node = weir_calloc(nodes, sizeof *w->node);
+    if (conf->billed) {
+        w->bill = weir_bill_new(1, conf->begin);
+        w->check = weir_bill_check_new();
+        w->settled_us = w->now_us;
+    }
+    for (size_t i = 0; i < conf->n_pools; i++) {
+        join_pool(w, i);
+    }
+    w->provider = weir_calloc(conf->n_providers, sizeof *w->provider);
+    for (size_t i = 0; i < conf->n_providers; i++) {
+        weir_world_cloud_offer(w, &conf->provider[i]);
+    }
     return w;
 }
 
@@ -273,92 +285,233 @@ void weir_sim_world_free(struct weir_sim_world *w)
         return;
     }
     weir_core_free(w->core);
-    weir_gpu_table_free(w->gpus);
+    weir_bill_free(w->bill);
+    weir_bill_check_free(w->check);
+    for (size_t i = 0; i < w->n_nodes; i++) {
+        weir_vec_release(&w->node[i].tenants);
+    }
+    free(w->node);
+    free(w->pool);
+    free(w->provider);
+    for (size_t i = 0; i < w->rentals.n; i++) {
+        weir_vec_release(&w->rentals.p[i].machine.tenants);
+    }
+    weir_vec_release(&w->rentals);
+    weir_vec_release(&w->free_rentals);
+    weir_vec_release(&w->stock);
     weir_vec_release(&w->tasks);
-    weir_vec_release(&w->ends);
+    weir_vec_release(&w->free_tasks);
+    weir_vec_release(&w->agenda);
     weir_vec_release(&w->reports);
     weir_vec_release(&w->specs);
+    weir_vec_release(&w->slot_of);
+    weir_map_release(&w->rental_of);
+    weir_map_release(&w->stock_of);
     free(w);
 }
 
-void weir_sim_world_freep(struct weir_sim_world **w)
+uint64_t weir_sim_world_live(const struct weir_sim_world *w)
 {
-    weir_sim_world_free(*w);
+    return w->n_live;
 }
 
-/* ---- time and tasks ---- */
-
-void weir_sim_world_gang(uint32_t gpus, uint32_t gpus_per_node, uint32_t *ret_nodes, uint32_t *ret_gpus_each)
+struct weir_wall weir_sim_world_now(const struct weir_sim_world *w)
 {
-    *ret_nodes = gpus / gpus_per_node + (gpus % gpus_per_node != 0);
-    *ret_gpus_each = gpus / *ret_nodes + (gpus % *ret_nodes != 0);
+    return (struct weir_wall){w->now_us};
 }
 
-size_t weir_sim_world_submit(struct weir_sim_world *w, const struct weir_sim_task *task)
+struct weir_bill_check_result weir_sim_world_books(const struct weir_sim_world *w)
 {
-    uint32_t nodes = 0;
-    uint32_t each = 0;
-    weir_sim_world_gang(task->gpus, w->conf.gpus_per_node, &nodes, &each);
-    weir_vec_push(&w->tasks,
-                  (struct task){.duration_us = (uint64_t)task->duration.us, .gpus = task->gpus, .nodes = (uint16_t)nodes});
-    struct weir_request request;
-    memset(&request, 0, sizeof request);
-    request.alternatives = 1;
-    request.alternative[0] = (struct weir_gpu_wish){w->model, (uint16_t)each};
-    request.nodes = nodes;
-    request.cpu_milli = TASK_CORES_MILLI;
-    request.expected = task->expected;
-    request.max_duration = task->max_duration;
-    request.delay_cost_micro_per_hour = -1;
-    struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
-    ev.u.job_submit.job = weir_core_take_job_id(w->core);
-    ev.u.job_submit.project.v = 1;
-    ev.u.job_submit.priority = 50;
-    ev.u.job_submit.n_tasks = 1;
-    ev.u.job_submit.request = &request;
-    WEIR_ASSERT(ev.u.job_submit.job.v == w->first_job + w->tasks.n - 1);
-    step(w, &ev);
-    settle(w);
-    return w->tasks.n - 1;
+    return w->books;
 }
 
-static void end_one(struct weir_sim_world *w)
+/* ---- time ---- */
+
+/* Is it of a run or a machine that is no more? */
+static bool is_stale(const struct weir_sim_world *w, enum happening what, const struct entry *e)
 {
-    struct end e = ends_pop(w);
-    w->conf.ended(w->conf.user, e.task, (struct weir_wall){e.at_us});
-    for (uint32_t rank = 0; rank < w->tasks.p[e.task].nodes; rank++) {
-        struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED};
-        ev.u.run_ended.run = (struct weir_run_id){{{w->first_job + e.task}, 0}, e.attempt};
-        ev.u.run_ended.rank = rank;
-        ev.u.run_ended.at.us = w->now_us;
-        ev.u.run_ended.reason = WEIR_REASON_EXIT;
-        step(w, &ev);
+    switch (what) {
+    case HAPPENS_END:
+    case HAPPENS_STOPPED:
+    case HAPPENS_STARTED:
+        return w->tasks.p[e->slot].turn != e->turn;
+    case HAPPENS_JOIN:
+    case HAPPENS_NOTICE:
+    case HAPPENS_RECLAIM:
+        return w->rentals.p[e->slot].turn != e->turn;
+    case HAPPENS_NODE_FAILURE:
+    case HAPPENS_NODE_REPAIR:
+    case HAPPENS_ALARM:
+        break;
     }
-    settle(w);
+    return false;
+}
+
+static void happen(struct weir_sim_world *w, const struct entry *e)
+{
+    enum happening what = (enum happening)(e->order >> HAPPENING_SHIFT);
+    if (is_stale(w, what, e)) {
+        return;
+    }
+    switch (what) {
+    case HAPPENS_END:
+        weir_world_run_end(w, e->slot);
+        break;
+    case HAPPENS_STOPPED:
+        weir_world_run_stopped(w, e->slot);
+        break;
+    case HAPPENS_STARTED:
+        weir_world_run_began(w, e->slot);
+        break;
+    case HAPPENS_JOIN:
+        weir_world_cloud_join(w, e->slot);
+        break;
+    case HAPPENS_NOTICE:
+        weir_world_cloud_notice(w, e->slot);
+        break;
+    case HAPPENS_RECLAIM:
+        weir_world_cloud_reclaim(w, e->slot);
+        break;
+    case HAPPENS_NODE_FAILURE:
+        node_fails(w, e->slot);
+        break;
+    case HAPPENS_NODE_REPAIR:
+        node_is_back(w, e->slot);
+        break;
+    case HAPPENS_ALARM:
+        w->watch.alarm(w->watch.user, e->order & ((UINT64_C(1) << HAPPENING_SHIFT) - 1));
+        break;
+    }
+    weir_world_settle(w);
+}
+
+/* The next thing that happens, if it does by then. */
+static bool advance_one(struct weir_sim_world *w, int64_t to_us)
+{
+    int64_t next_us = w->agenda.n == 0 ? INT64_MAX : w->agenda.p[0].at_us;
+    int64_t at_us = next_us < w->wake_us ? next_us : w->wake_us;
+    if (at_us > to_us || at_us == INT64_MAX) {
+        return false;
+    }
+    w->now_us = at_us > w->now_us ? at_us : w->now_us;
+    if (next_us <= w->now_us) {
+        struct entry e = agenda_pop(w);
+        happen(w, &e);
+    } else {
+        weir_world_settle(w);
+    }
+    return true;
 }
 
 void weir_sim_world_advance(struct weir_sim_world *w, struct weir_wall to)
 {
-    for (;;) {
-        int64_t end_us = w->ends.n == 0 ? INT64_MAX : w->ends.p[0].at_us;
-        int64_t at_us = end_us < w->wake_us ? end_us : w->wake_us;
-        if (at_us > to.us || at_us == INT64_MAX) {
-            break;
-        }
-        w->now_us = at_us > w->now_us ? at_us : w->now_us;
-        if (end_us <= w->now_us) {
-            end_one(w);
-        } else {
-            settle(w);
-        }
+    while (advance_one(w, to.us)) {
     }
-    if (to.us != INT64_MAX && to.us > w->now_us) {
+    if (to.us > w->now_us) {
         w->now_us = to.us;
     }
 }
 
+static void cancel_what_waits(struct weir_sim_world *w)
+{
+    for (size_t i = 0; i < w->tasks.n; i++) {
+        const struct task *t = &w->tasks.p[i];
+        if (t->job != 0 && !t->over && t->open == 0) {
+            weir_sim_world_cancel(w, (struct weir_job_id){t->job});
+        }
+    }
+    w->moved_us = w->now_us;
+}
+
 void weir_sim_world_finish(struct weir_sim_world *w)
 {
-    weir_sim_world_advance(w, WEIR_WALL_MAX);
-    WEIR_ASSERT(w->ends.n == 0);
+    while (w->n_live > 0 || w->n_rented > 0) {
+        if (!advance_one(w, WEIR_WALL_MAX.us)) {
+            break;
+        }
+        if (w->n_running == 0 && w->n_live > 0 && w->now_us - w->moved_us > BLOCKED_US) {
+            cancel_what_waits(w);
+        }
+    }
+    if (w->n_live > 0) {
+        cancel_what_waits(w);
+    }
+    WEIR_ASSERT(w->n_live == 0 && w->n_running == 0 && w->n_rented == 0);
+    if (w->bill != NULL) {
+        weir_world_bill_close(w);
+    }
+}
+
+/* ---- tasks ---- */
+
+void weir_sim_world_gang(uint32_t gpus, uint32_t gpus_per_node, uint32_t *ret_nodes, uint32_t *ret_gpus_each)
+{
+    *ret_nodes = gpus == 0 ? 1 : gpus / gpus_per_node + (gpus % gpus_per_node != 0);
+    *ret_gpus_each = gpus / *ret_nodes + (gpus % *ret_nodes != 0);
+}
+
+bool weir_sim_world_possible(struct weir_sim_world *w, const struct weir_request *request)
+{
+    struct weir_explain x;
+    bool has_nearest = false;
+    return weir_core_possible(w->core, request, (struct weir_wall){w->now_us}, &x, NULL, &has_nearest);
+}
+
+void weir_sim_world_cancel(struct weir_sim_world *w, struct weir_job_id job)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_CANCEL};
+    ev.u.job_cancel.job = job;
+    ev.u.job_cancel.ordinal = WEIR_ORDINAL_ALL;
+    weir_world_step(w, &ev);
+    weir_world_settle(w);
+}
+
+void weir_sim_world_alarm(struct weir_sim_world *w, struct weir_wall at, uint64_t tag)
+{
+    weir_world_schedule(w, at.us, HAPPENS_ALARM, tag, 0, 0);
+}
+
+bool weir_sim_world_waits(const struct weir_sim_world *w, struct weir_job_id job)
+{
+    struct weir_task_view v;
+    return weir_core_task(w->core, (struct weir_task_id){job, 0}, &v) && v.state == WEIR_TASK_WAITING;
+}
+
+/* Speed in which the work of such a task is measured: that of the GPU named first, of a V100 where any will do; 0: any machine is as fast. */
+static uint32_t reference_of(const struct weir_sim_world *w, const struct weir_request *r)
+{
+    if (r->alternatives == 0) {
+        return 0;
+    }
+    uint16_t model = r->alternative[0].model;
+    return model == WEIR_GPU_MODEL_ANY ? 1000 : weir_gpu_table_get(w->gpus, model)->throughput_milli;
+}
+
+struct weir_job_id weir_sim_world_submit(struct weir_sim_world *w, const struct weir_sim_task *task)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
+    ev.u.job_submit.job = weir_core_take_job_id(w->core);
+    ev.u.job_submit.project = task->project;
+    ev.u.job_submit.user = task->user;
+    ev.u.job_submit.priority = task->priority;
+    ev.u.job_submit.n_tasks = 1;
+    ev.u.job_submit.deadline = task->deadline;
+    ev.u.job_submit.request = task->request;
+    struct task t = {
+        .tag = task->tag,
+        .job = ev.u.job_submit.job.v,
+        .work_us = task->duration.us,
+        .checkpoint_every_us = task->request->checkpoint_every.us,
+        .checkpoint_grace_us = task->request->checkpoint_grace.us,
+        .stage_bytes = w->faults.link_bytes_per_s == 0 ? 0 : task->request->stage_bytes,
+        .reference = reference_of(w, task->request),
+        .gpus = task->gpus,
+        .project = task->project.v,
+        .user = task->user.v,
+        .nodes = (uint16_t)task->request->nodes,
+    };
+    weir_world_task_add(w, &t);
+    weir_world_step(w, &ev);
+    weir_world_settle(w);
+    return ev.u.job_submit.job;
 }

@@ -2,53 +2,145 @@
 #pragma once
 
 /*
- * A world around the decision core: a virtual clock, owned nodes, a cloud, and tasks that take as long as they take. The
- * core is the one that the broker drives, unchanged: the world feeds it events, does what its effects say, and
- * reports back. Nothing here decides.
+ * A world around the decision core: a virtual clock, pools of owned nodes, providers of rented ones, and tasks that
+ * take as long as they take. The core is the one that the broker drives, unchanged: the world feeds it events, does what
+ * its effects say, and reports back; with a bill it feeds that too, as the broker does. Nothing here decides.
  *
- * The cloud starts machines at once and without limit, bills by the second at one price per GPU-hour, and has a machine for each
- * number of GPUs that a node may have. Nothing fails.
+ * Everything that goes wrong is drawn from one seed, each draw from what it is for (this boot, that attempt of a task), so that
+ * two policies meet the same world wherever they do the same. A spot machine is reclaimed as often as its offer says. At one instant come, in this order: ends of runs,
+ * starts, machines that are ready, notices, reclaims, failures and repairs of nodes, alarms, what the core does by itself; each with all
+ * that follows from it at that instant.
  */
 
+#include "bill/bill.h"
 #include "core/core.h"
 
 struct weir_sim_world;
 
-/* A task as it is, and what the core is told of it. */
-struct weir_sim_task {
-    uint32_t gpus;
-    struct weir_dur duration;
-    struct weir_dur expected;     /* 0: the core is told nothing */
-    struct weir_dur max_duration; /* > 0 */
+/* Owned nodes of one kind. */
+struct weir_sim_pool {
+    const char *name; /* borrowed for the life of the world */
+    uint32_t nodes;
+    uint16_t gpu_model;
+    uint32_t gpus; /* of a node */
+    uint32_t cpu_milli;
+    uint64_t mem_mib; /* 0: not limited */
+    struct weir_owned_cost cost; /* life 0: it costs nothing */
 };
 
-/* A piece of a run began: on an owned node (0, 1, ...), or (node < 0) in the cloud. task is the number that submit gave. */
-typedef void weir_sim_started_fn(void *user, size_t task, struct weir_wall at, int64_t node, uint32_t gpus);
-/* A task has ended. */
-typedef void weir_sim_ended_fn(void *user, size_t task, struct weir_wall at);
+struct weir_sim_provider {
+    const char *name;
+    const struct weir_offer *offer; /* copied; their provider is this one */
+    size_t n;
+    uint32_t gpus_max; /* that it has at once; 0: no limit */
+};
 
-struct weir_sim_world_conf {
-    struct weir_core_conf core; /* gpus is set by the world */
-    uint32_t nodes;
-    uint32_t gpus_per_node;
-    int64_t cloud_micro_per_gpu_hour;
-    struct weir_wall begin; /* > 0 */
-    weir_sim_started_fn *started;
-    weir_sim_ended_fn *ended;
+/* What the world does to those in it. All zero: machines start at once, and nothing fails. */
+struct weir_sim_faults {
+    uint64_t seed;
+    struct weir_dur boot_median;
+    double boot_sigma;   /* of the logarithm of boot times */
+    double boot_failure; /* share of launches whose machine never joins */
+    double stockouts_per_hour;    /* of each offer */
+    struct weir_dur stockout;     /* mean length */
+    double task_failures_per_hour; /* of each running task */
+    double node_failures_per_hour; /* of each owned node */
+    struct weir_dur node_repair;   /* mean */
+    uint64_t link_bytes_per_s;     /* at which a task's data comes to a rented machine; 0: at once */
+    struct weir_dur restart;       /* that a task needs before it goes on from a checkpoint */
+};
+
+/* A task as it is, and what the core is told of it. */
+struct weir_sim_task {
+    uint64_t tag;           /* the caller's; callbacks name it */
+    uint32_t gpus;          /* in all; the last node of a gang may have fewer in use than it was given */
+    struct weir_dur duration; /* true, on the GPU that the request names first; on a V100 where any will do */
+    const struct weir_request *request; /* as the core is told; copied */
+    struct weir_project_id project;
+    struct weir_user_id user;
+    int32_t priority;
+    struct weir_wall deadline; /* 0: none */
+};
+
+/* A span in which a task held GPUs of one node. */
+struct weir_sim_piece {
+    uint64_t tag;
+    uint32_t attempt;
+    uint32_t rank;
+    uint32_t pool;  /* number of the pool, or of pools + number of the provider */
+    uint64_t node;  /* owned: number of the node, from 0, over all pools; rented: number of the lease */
+    bool rented;
+    uint32_t gpus;
+    struct weir_wall from;
+    struct weir_wall to;
+    enum weir_outcome outcome;
+    struct weir_wall kept_until; /* of a lost one: what came before was saved */
+    int64_t price_micro_per_hour; /* rented: of these GPUs */
+};
+
+/* A rented machine's life. */
+struct weir_sim_rental {
+    uint32_t provider;
+    uint32_t gpus;
+    struct weir_wall from;
+    struct weir_wall ready; /* 0: never was */
+    struct weir_wall to;
+    bool reclaimed;
+};
+
+/* What the caller is told; each may be NULL. */
+struct weir_sim_watch {
+    /* A rank of a run has its place on an owned node (0, 1, ...), or (node < 0) on a rented one; the run begins at that time, when the
+     * task's data is there. */
+    void (*started)(void *user, uint64_t tag, struct weir_wall at, int64_t node, uint32_t gpus);
+    /* A task is over: SUCCEEDED, FAILED or CANCELLED. */
+    void (*ended)(void *user, uint64_t tag, struct weir_wall at, enum weir_task_state state);
+    void (*piece)(void *user, const struct weir_sim_piece *piece);
+    /* What weir_sim_world_alarm asked for; tasks may be submitted and cancelled here, and only here. */
+    void (*alarm)(void *user, uint64_t tag);
+    void (*rental)(void *user, const struct weir_sim_rental *rental);
+    /* Postings of the bill, in order; pool is a number as in a piece, plus one. */
+    void (*posted)(void *user, const struct weir_posting *posting, size_t n);
     void *user;
 };
 
-/* Never NULL. */
+struct weir_sim_world_conf {
+    struct weir_core_conf core; /* with its table of GPUs */
+    const struct weir_sim_pool *pool;
+    size_t n_pools;
+    const struct weir_sim_provider *provider;
+    size_t n_providers;
+    struct weir_sim_faults faults;
+    bool billed; /* keep a ledger */
+    struct weir_wall begin; /* > 0 */
+    struct weir_sim_watch watch;
+};
+
+/* Never NULL. What the pools and providers point to may go afterwards, but for their names. */
 struct weir_sim_world *weir_sim_world_new(const struct weir_sim_world_conf *conf);
 void weir_sim_world_free(struct weir_sim_world *w);
-void weir_sim_world_freep(struct weir_sim_world **w);
 
 /* How many GPUs of how many nodes a task of that many GPUs takes: each node the same. */
 void weir_sim_world_gang(uint32_t gpus, uint32_t gpus_per_node, uint32_t *ret_nodes, uint32_t *ret_gpus_each);
 
-/* Lets time pass up to then: ends and wake-ups due until that instant, this included, happen. */
+/* Lets time pass up to then: what is due until that instant, this included, happens. */
 void weir_sim_world_advance(struct weir_sim_world *w, struct weir_wall to);
-/* Submits a task at the world's now; the return is its number, from 0. */
-size_t weir_sim_world_submit(struct weir_sim_world *w, const struct weir_sim_task *task);
-/* Lets time pass until nothing waits or runs any more. */
+/* Submits a task at the world's now; returns its job. */
+struct weir_job_id weir_sim_world_submit(struct weir_sim_world *w, const struct weir_sim_task *task);
+/* Could the request run on what there is, busy or not? */
+bool weir_sim_world_possible(struct weir_sim_world *w, const struct weir_request *request);
+/* Is it in the queue: neither running, nor placed, nor over? */
+bool weir_sim_world_waits(const struct weir_sim_world *w, struct weir_job_id job);
+/* The watch is told of the tag when it is that time, after all else of that instant but what the core does by itself. */
+void weir_sim_world_alarm(struct weir_sim_world *w, struct weir_wall at, uint64_t tag);
+/* Takes a task back: the watch is told of its end. */
+void weir_sim_world_cancel(struct weir_sim_world *w, struct weir_job_id job);
+/* Lets time pass until nothing waits or runs any more and nothing is rented; what waits for a month while nothing else happens is
+ * cancelled. With a bill, both of its sides are closed and proven equal. */
 void weir_sim_world_finish(struct weir_sim_world *w);
+
+/* Tasks that have not ended. */
+uint64_t weir_sim_world_live(const struct weir_sim_world *w);
+struct weir_wall weir_sim_world_now(const struct weir_sim_world *w);
+/* What the ledger says after finish; zero without a bill. */
+struct weir_bill_check_result weir_sim_world_books(const struct weir_sim_world *w);

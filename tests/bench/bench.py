@@ -5,10 +5,13 @@
 usage: bench.py BUILD [ROW ...]      a ratio of 1 or more meets the bar
 """
 import json
+import math
 import multiprocessing
 import os
 import pathlib
+import random
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -119,6 +122,33 @@ def sim():
         rows = json.loads(subprocess.run([WEIR, "sim", "--suite", "starburst", "--policies", "weir", "--jobs", jobs, "--nodes", str(nodes), "--json"],
                                          check=True, capture_output=True).stdout)["rows"]
         report(f"52,849 jobs on {nodes} nodes, mean of {len(rows)} delay values", (time.monotonic() - start) / len(rows), "s", 1, False)
+
+
+def write_trace(path, tasks, gpus, load):
+    """Work of all sizes that keeps a cluster of so many GPUs so busy."""
+    draw = random.Random(1)
+    sizes = [1] * 12 + [2] * 4 + [4] * 3 + [8] * 2 + [16]
+    mean_gpu_s = statistics.fmean(sizes) * 1200 * math.exp(1.4 ** 2 / 2)
+    now = 1_600_000_000.0
+    with open(path, "w", encoding="ascii") as file:
+        file.write("submit_unix,duration_s,gpus,vc,user\n")
+        for _ in range(tasks):
+            now += draw.expovariate(gpus * load / mean_gpu_s)
+            took = max(1, int(draw.lognormvariate(math.log(1200), 1.4)))
+            file.write(f"{int(now)},{took},{draw.choice(sizes)},p{draw.randrange(20)},u{draw.randrange(200)}\n")
+
+
+@row("replay", "simulator: a million tasks on 10,000 owned GPUs and a cloud, with the bill")
+def replay():
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
+        trace = pathlib.Path(folder) / "trace.csv"
+        write_trace(trace, 1_000_000, 10_000, 0.85)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([WEIR, "sim", "--jobs", str(trace), "--nodes", "1250", "--cloud-price", "2.5", "--policies", "weir", "--json"], check=True,
+                       stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report("1,000,000 tasks on 10,000 GPUs", after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, "s of CPU", 5, False)
+    report("1,000,000 tasks on 10,000 GPUs: memory", after.ru_maxrss / 1024, "MiB", 1024, False)
 
 
 @row("store", "store: rows per second, restart scan, bill query")

@@ -14,7 +14,6 @@
 
 #include "base/mem.h"
 #include "sim/sim.h"
-#include "sim/world.h"
 
 #include "temp_files.h"
 
@@ -160,56 +159,6 @@ static void a_bad_table_is_refused_by_file_line_and_column(void **state)
     }
 }
 
-/* ---- the world ---- */
-
-struct seen {
-    uint32_t local_gpus;
-    uint32_t cloud_gpus;
-    uint32_t pieces;
-    uint32_t ended;
-};
-
-static void on_started(void *user, size_t task, struct weir_wall at, int64_t node, uint32_t gpus)
-{
-    struct seen *s = user;
-    (void)task;
-    (void)at;
-    s->pieces++;
-    *(node < 0 ? &s->cloud_gpus : &s->local_gpus) += gpus;
-}
-
-static void on_ended(void *user, size_t task, struct weir_wall at)
-{
-    struct seen *s = user;
-    (void)task;
-    (void)at;
-    s->ended++;
-}
-
-static void a_task_larger_than_a_node_is_spread_evenly(void **state)
-{
-    (void)state;
-    struct seen seen = {0};
-    struct weir_sim_world_conf conf = {.core = weir_core_conf_default(),
-                                       .nodes = 2,
-                                       .gpus_per_node = 8,
-                                       .cloud_micro_per_gpu_hour = 1000000,
-                                       .begin = {WEIR_US_PER_S},
-                                       .started = on_started,
-                                       .ended = on_ended,
-                                       .user = &seen};
-    conf.core.delay_cost_micro_per_hour = 1000000000;
-    WEIR_CLEANUP(weir_sim_world_freep) struct weir_sim_world *w = weir_sim_world_new(&conf);
-    struct weir_sim_task t = {.gpus = 11, .duration = weir_dur_s(60), .expected = weir_dur_s(60), .max_duration = weir_dur_s(60)};
-    assert_int_equal(weir_sim_world_submit(w, &t), 0); /* 6 and 5 */
-    assert_int_equal(weir_sim_world_submit(w, &t), 1); /* no room: waiting costs more than the cloud */
-    weir_sim_world_finish(w);
-    assert_int_equal(seen.pieces, 4);
-    assert_int_equal(seen.local_gpus, 11);
-    assert_int_equal(seen.cloud_gpus, 11);
-    assert_int_equal(seen.ended, 2);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,7 +168,6 @@ int main(void)
         cmocka_unit_test(an_option_of_one_number_takes_no_list),
         cmocka_unit_test(odd_jobs_run_to_their_end),
         cmocka_unit_test(a_bad_table_is_refused_by_file_line_and_column),
-        cmocka_unit_test(a_task_larger_than_a_node_is_spread_evenly),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Suite replay: any work on owned nodes and clouds. Shared by the suite's files only. */
+
+#include "cloud/catalogue.h"
+#include "replay_params.h"
+#include "schedule.h"
+#include "sim.h"
+#include "workload.h"
+#include "world.h"
+
+enum {
+    WEIR_REPLAY_POOLS_MAX = 16,
+    WEIR_REPLAY_PROVIDERS_MAX = 16,
+};
+
+/* What there is to run on, and what the world is like. */
+struct weir_replay_site {
+    double param[WEIR_REPLAY_PARAMS];
+    uint64_t seed;
+    struct weir_gpu_table *gpus;
+    struct weir_catalogue *catalogue;
+    struct weir_sim_pool pool[WEIR_REPLAY_POOLS_MAX];
+    char pool_name[WEIR_REPLAY_POOLS_MAX][WEIR_SIM_TEXT_SIZE];
+    size_t n_pools;
+    struct weir_sim_provider provider[WEIR_REPLAY_PROVIDERS_MAX];
+    char provider_name[WEIR_REPLAY_PROVIDERS_MAX][WEIR_PROVIDER_SIZE];
+    struct weir_offer *offer[WEIR_REPLAY_PROVIDERS_MAX]; /* what the providers have */
+    size_t n_providers;
+    uint32_t per_node; /* GPUs of the largest owned node */
+    uint32_t sizes;    /* of nodes, owned or offered: bit n - 1 for n GPUs */
+    double slowest;    /* times a V100's run time, of the GPUs that there are */
+};
+
+/* Errors: -WEIR_EINVAL and others naming the option. *site is to be released whatever happens. */
+int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err);
+void weir_replay_site_release(struct weir_replay_site *site);
+/* GPUs of all owned nodes. */
+uint64_t weir_replay_site_gpus(const struct weir_replay_site *site);
+
+/* What a run came to. */
+struct weir_replay_figures {
+    uint64_t tasks;
+    uint64_t failed;
+    uint64_t deadline_misses;
+    uint64_t reclaims;
+    int64_t own_micro;
+    int64_t cloud_micro;
+    double wait_h; /* sums */
+    double completion_h;
+    uint64_t completed;
+    uint64_t started;
+    double p95_wait_h;
+    double makespan_h;
+    double own_gpu_h;   /* in use */
+    double cloud_gpu_h; /* rented, in use or not */
+    double idle_gpu_h;
+    double waste_gpu_h;
+    double lost_gpu_h;
+    double owned_gpu_h; /* there to be used */
+};
+
+/* Runs the work on the site under the policy, which must be one of the suite's. *ret_series is the caller's to free. Errors: those of
+ * the work; -WEIR_EINVAL. */
+int weir_replay_run(const struct weir_replay_site *site, const struct weir_sim_options *o, const char *policy,
+                    struct weir_sim_schedule *schedule, struct weir_sim_result *result, struct weir_replay_figures *ret,
+                    struct weir_sim_series **ret_series, struct weir_err *err);

@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One row of a replay: work fed into a world as a policy has it, and what came of it. */
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/prng.h"
+#include "base/vec.h"
+#include "forecast/runtime.h"
+#include "quantile.h"
+#include "replay.h"
+#include "series.h"
+
+enum {
+    PRIORITY = 50,
+    TASK_CORES_MILLI = 1, /* of a task with GPUs: those decide */
+    LIMIT_DAYS = 60,      /* of a task of which nothing is said */
+};
+
+/* What an hour's waiting is worth to a rule that never waits in the cloud. */
+#define HURRY_MICRO_PER_HOUR (100000 * WEIR_MICRO_PER_UNIT)
+
+#define HOUR_US ((double)WEIR_US_PER_HOUR)
+
+/* How a policy differs from weir's own. */
+struct rule {
+    const char *name;
+    uint8_t local;      /* enum weir_local_wish, to begin with */
+    bool no_estimates;
+    bool spills;        /* LOCAL_ONLY first; after a wait, LOCAL_NEVER */
+    enum weir_replay_param wait;      /* of that wait: hours; WEIR_REPLAY_PARAMS: none */
+    enum weir_replay_param wait_each; /* hours for each GPU-hour; WEIR_REPLAY_PARAMS: none */
+    bool unreserved;    /* whatever fits may start */
+};
+
+static const struct rule rules[] = {
+    {.name = "weir", .local = WEIR_LOCAL_PREFER},
+    {.name = "weir-no-estimates", .local = WEIR_LOCAL_PREFER, .no_estimates = true},
+    {.name = "local-only", .local = WEIR_LOCAL_ONLY},
+    {.name = "cloud-only", .local = WEIR_LOCAL_NEVER},
+    {.name = "no-wait", .local = WEIR_LOCAL_ONLY, .spills = true, .wait = WEIR_REPLAY_PARAMS, .wait_each = WEIR_REPLAY_PARAMS},
+    {.name = "constant-wait", .local = WEIR_LOCAL_ONLY, .spills = true, .wait = WEIR_REPLAY_WAIT_HOURS, .wait_each = WEIR_REPLAY_PARAMS},
+    {.name = "starburst",
+     .local = WEIR_LOCAL_ONLY,
+     .spills = true,
+     .wait = WEIR_REPLAY_PARAMS,
+     .wait_each = WEIR_REPLAY_WAIT_PER_GPU_HOUR,
+     .unreserved = true},
+};
+
+/* What is known of a task that is not over. */
+struct follow {
+    struct weir_job_id job; /* 0: over */
+    int64_t submit_us;
+    int64_t queued_us; /* waits since; 0: does not */
+    int64_t duration_us;
+    int64_t deadline_us; /* 0: none */
+    uint64_t kind;       /* number of its history */
+    uint32_t shape;      /* number of its request */
+    uint32_t gpus;
+    uint32_t project;
+    uint32_t user;
+    bool started;
+    bool moves; /* is being taken from the owned nodes' queue to the cloud's */
+};
+
+/* What a task asks for: what tells its request from those of others. */
+struct asks {
+    int64_t expected_us;
+    int64_t max_us;
+    uint32_t nodes;
+    uint32_t each;
+    uint32_t cpu_milli;
+    uint16_t models; /* 0: none is asked for */
+    uint16_t local;
+    uint16_t model[WEIR_ALTERNATIVES_MAX];
+};
+
+struct shape {
+    struct asks asks;
+    struct weir_request request;
+    bool possible;
+};
+
+enum line { LINE_OWNED, LINE_RENTED, LINE_QUEUE_TASKS, LINE_QUEUE_GPUS, LINE_OWN_COST, LINE_CLOUD_COST };
+
+struct replay {
+    const struct weir_replay_site *site;
+    const struct weir_sim_options *o;
+    const struct rule *rule;
+    struct weir_sim_workload *work;
+    struct weir_sim_world *world;
+    struct weir_sim_schedule *schedule;
+    struct weir_sim_result *result;
+    struct weir_sim_series *series;
+    struct weir_replay_figures *figures;
+    int64_t shift_us; /* world time less the work's */
+    int64_t end_us;
+    uint64_t first; /* tag of the first that is followed */
+    uint64_t n_over; /* of those at the front */
+    WEIR_VEC(struct follow) follow;
+    WEIR_VEC(struct weir_runtime_history) history;
+    struct weir_map kind_of;   /* key -> number of the history */
+    struct weir_map shape_of;  /* hash of what a task asks for -> number */
+    WEIR_VEC(struct shape) shape;
+    WEIR_VEC(int64_t) project_micro; /* by number */
+    int64_t pool_micro[WEIR_REPLAY_POOLS_MAX + WEIR_REPLAY_PROVIDERS_MAX];
+    int64_t use_micro[WEIR_ACCOUNT_MAX];
+    double busy_rented_h;
+    double boot_h;
+    double ready_h; /* GPU-hours of rented machines from their readiness on */
+    struct weir_sim_quantiles waits;
+};
+
+static struct follow *follow_of(struct replay *p, uint64_t tag)
+{
+    WEIR_ASSERT(tag >= p->first && tag - p->first < p->follow.n);
+    return &p->follow.p[tag - p->first];
+}
+
+/* Forgets those at the front that are over, now and then. */
+static void forget(struct replay *p)
+{
+    while (p->n_over < p->follow.n && p->follow.p[p->n_over].job.v == 0) {
+        p->n_over++;
+    }
+    if (p->n_over < 1024 || p->n_over < p->follow.n / 2) {
+        return;
+    }
+    memmove(p->follow.p, p->follow.p + p->n_over, (p->follow.n - p->n_over) * sizeof *p->follow.p);
+    p->follow.n -= p->n_over;
+    p->first += p->n_over;
+    p->n_over = 0;
+}
+
+static int64_t true_us(const struct replay *p, struct weir_wall at)
+{
+    return at.us - p->shift_us;
+}
+
+/* ---- what the world tells ---- */
+
+static void dequeue(struct replay *p, struct follow *f, int64_t at_us)
+{
+    if (f->queued_us == 0) {
+        return;
+    }
+    double s = (double)(at_us - f->queued_us) / 1e6;
+    int64_t from = f->queued_us - p->shift_us;
+    int64_t to = at_us - p->shift_us;
+    weir_sim_series_spread(p->series, LINE_QUEUE_TASKS, from, to, s);
+    weir_sim_series_spread(p->series, LINE_QUEUE_GPUS, from, to, s * f->gpus);
+    f->queued_us = 0;
+}
+
+static void on_started(void *user, uint64_t tag, struct weir_wall at, int64_t node, uint32_t gpus)
+{
+    struct replay *p = user;
+    struct follow *f = follow_of(p, tag);
+    (void)node;
+    (void)gpus;
+    dequeue(p, f, at.us);
+    if (!f->started) {
+        f->started = true;
+        int64_t wait = at.us - f->submit_us;
+        p->figures->started++;
+        p->figures->wait_h += (double)wait / HOUR_US;
+        weir_sim_quantiles_add(&p->waits, (uint64_t)wait);
+    }
+}
+
+static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_task_state state)
+{
+    struct replay *p = user;
+    struct follow *f = follow_of(p, tag);
+    if (f->moves) {
+        return;
+    }
+    dequeue(p, f, at.us);
+    weir_sim_hash_u64(p->result, tag << 8 | state);
+    weir_sim_hash_u64(p->result, (uint64_t)at.us);
+    p->end_us = at.us > p->end_us ? at.us : p->end_us;
+    bool done = state == WEIR_TASK_SUCCEEDED;
+    if (f->deadline_us != 0 && (!done || at.us > f->deadline_us)) {
+        p->figures->deadline_misses++;
+    }
+    if (done) {
+        p->figures->completed++;
+        p->figures->completion_h += (double)(at.us - f->submit_us) / HOUR_US;
+        weir_runtime_observe(&p->history.p[f->kind], (struct weir_dur){f->duration_us});
+    } else {
+        p->figures->failed++;
+    }
+    f->job.v = 0;
+    forget(p);
+}
+
+static const char *place_of(const struct replay *p, const struct weir_sim_piece *x)
+{
+    return x->rented ? p->site->provider[x->pool - p->site->n_pools].name : "local";
+}
+
+static void on_piece(void *user, const struct weir_sim_piece *x)
+{
+    struct replay *p = user;
+    struct follow *f = follow_of(p, x->tag);
+    int64_t from = true_us(p, x->from);
+    int64_t to = true_us(p, x->to);
+    double gpu_s = (double)(to - from) / 1e6 * x->gpus;
+    weir_sim_series_spread(p->series, x->rented ? LINE_RENTED : LINE_OWNED, from, to, gpu_s);
+    *(x->rented ? &p->busy_rented_h : &p->figures->own_gpu_h) += gpu_s / 3600;
+    if (x->outcome == WEIR_OUTCOME_LOST) {
+        double lost = (double)(x->to.us - x->kept_until.us) / HOUR_US * x->gpus;
+        p->figures->lost_gpu_h += lost;
+        p->figures->waste_gpu_h += lost;
+    } else if (x->outcome == WEIR_OUTCOME_FAILED) {
+        p->figures->waste_gpu_h += gpu_s / 3600;
+    }
+    if (x->outcome != WEIR_OUTCOME_USED) {
+        f->queued_us = x->to.us; /* it is to run again, or ends in a moment */
+    }
+    weir_sim_hash_u64(p->result, x->tag << 8 | x->rank);
+    weir_sim_hash_u64(p->result, x->node << 1 | x->rented);
+    weir_sim_hash_u64(p->result, (uint64_t)x->from.us);
+    weir_sim_hash_u64(p->result, (uint64_t)x->to.us);
+    if (p->schedule != NULL) {
+        struct weir_sim_span span = {
+            .task = x->tag + 1,
+            .submit = (double)(f->submit_us - p->shift_us) / 1e6,
+            .start = (double)from / 1e6,
+            .end = (double)to / 1e6,
+            .place = place_of(p, x),
+            .node = (int64_t)x->node,
+            .gpus = x->gpus,
+            .cost = (double)x->price_micro_per_hour / 1e6 * (double)(to - from) / HOUR_US,
+        };
+        weir_sim_schedule_add(p->schedule, &span);
+    }
+}
+
+static void on_rental(void *user, const struct weir_sim_rental *x)
+{
+    struct replay *p = user;
+    double all = (double)(x->to.us - x->from.us) / HOUR_US * x->gpus;
+    double ready = x->ready.us == 0 ? 0 : (double)(x->to.us - x->ready.us) / HOUR_US * x->gpus;
+    p->figures->cloud_gpu_h += all;
+    p->figures->reclaims += x->reclaimed;
+    p->boot_h += all - ready;
+    p->ready_h += ready;
+}
+
+static void on_posted(void *user, const struct weir_posting *posting, size_t n)
+{
+    struct replay *p = user;
+    for (size_t i = 0; i < n; i++) {
+        const struct weir_posting *x = &posting[i];
+        if (x->debit == WEIR_ACCOUNT_NODE) {
+            bool rented = x->lease.v != 0;
+            *(rented ? &p->figures->cloud_micro : &p->figures->own_micro) += x->amount_micro;
+            p->pool_micro[x->pool.v - 1] += x->amount_micro;
+            weir_sim_series_spread(p->series, rented ? LINE_CLOUD_COST : LINE_OWN_COST, true_us(p, x->from), true_us(p, x->to),
+                                   (double)x->amount_micro / 1e6);
+            continue;
+        }
+        p->use_micro[x->debit] += x->amount_micro;
+        if (x->credit == WEIR_ACCOUNT_JOB) {
+            p->use_micro[WEIR_ACCOUNT_JOB] -= x->amount_micro; /* moved to waste, of the same project */
+        } else if (x->debit != WEIR_ACCOUNT_IDLE) {
+            while (p->project_micro.n <= x->project.v) {
+                weir_vec_push(&p->project_micro, 0);
+            }
+            p->project_micro.p[x->project.v] += x->amount_micro;
+        }
+    }
+}
+
+/* ---- what the core is told ---- */
+
+/* Rounded up to two significant digits, so that like tasks share a shape. */
+static int64_t rounded(int64_t us)
+{
+    int64_t unit = 1;
+    while (us / unit >= 100) {
+        unit *= 10;
+    }
+    int64_t up = us / unit + (us % unit != 0);
+    return up > INT64_MAX / unit ? us : up * unit;
+}
+
+static uint64_t history_of(struct replay *p, const struct weir_sim_job *j)
+{
+    uint64_t key = weir_runtime_key(j->project, j->user, WEIR_SV("")) ^ (uint64_t)j->gpus * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t kind = 0;
+    if (!weir_map_get(&p->kind_of, key, &kind)) {
+        kind = p->history.n;
+        weir_map_put(&p->kind_of, key, kind);
+        weir_vec_push(&p->history, (struct weir_runtime_history){0});
+    }
+    return kind;
+}
+
+/* A factor whose logarithm is normal, the same for one task under all policies. */
+static double estimate_factor(const struct replay *p, uint64_t tag)
+{
+    double error = p->site->param[WEIR_REPLAY_ESTIMATE_ERROR];
+    if (error <= 1) {
+        return 1;
+    }
+    struct weir_prng r = weir_prng_seed(p->site->seed * UINT64_C(0x2545f4914f6cdd1d) + tag);
+    double u = ((double)(weir_prng_u64(&r) >> 11) + 0.5) * 0x1p-53;
+    double v = ((double)(weir_prng_u64(&r) >> 11) + 0.5) * 0x1p-53;
+    return exp(log(error) * sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
+}
+
+/* The GPUs that will do; run times that were measured on a named one are turned into a V100's where any will do. */
+static void ask_gpus(const struct replay *p, const struct weir_sim_job *j, struct asks *a, int64_t *duration_us)
+{
+    uint16_t first = WEIR_GPU_MODEL_ANY;
+    struct weir_sv rest = weir_sv_of(j->gpu_model);
+    while (rest.p != NULL && a->models < WEIR_ALTERNATIVES_MAX) {
+        uint16_t model = weir_gpu_table_intern(p->site->gpus, weir_sv_trim(weir_sv_cut(&rest, '|')));
+        first = first == WEIR_GPU_MODEL_ANY ? model : first;
+        a->model[a->models++] = model;
+    }
+    if (first != WEIR_GPU_MODEL_ANY && p->site->param[WEIR_REPLAY_MATCH_GPU] > 0) {
+        return;
+    }
+    memset(a->model, 0, sizeof a->model);
+    a->models = 1;
+    a->model[0] = WEIR_GPU_MODEL_ANY;
+    if (first != WEIR_GPU_MODEL_ANY) {
+        *duration_us = weir_mul_div_sat(*duration_us, weir_gpu_table_get(p->site->gpus, first)->throughput_milli, 1000);
+    }
+}
+
+static void ask_nodes(const struct weir_sim_job *j, uint32_t per_node, struct asks *a)
+{
+    weir_sim_world_gang(j->gpus, per_node, &a->nodes, &a->each);
+    bool said = j->nodes > a->nodes && j->nodes <= WEIR_GANG_NODES_MAX && (j->gpus == 0 || j->nodes <= j->gpus);
+    if (said) {
+        a->nodes = j->nodes;
+        a->each = j->gpus / j->nodes + (j->gpus % j->nodes != 0);
+    }
+    uint64_t cpu = j->gpus > 0 ? TASK_CORES_MILLI : j->cpu_milli == 0 ? 1000 : j->cpu_milli / a->nodes;
+    a->cpu_milli = cpu > UINT32_MAX ? UINT32_MAX : (uint32_t)cpu;
+}
+
+/* The longest that a run may take: what the work says, else two months; never less than the run takes. */
+static int64_t limit_of(const struct replay *p, const struct weir_sim_job *j, int64_t duration_us)
+{
+    double need = ((double)duration_us + p->site->param[WEIR_REPLAY_RESTART_S] * 1e6) * p->site->slowest * 1.01 + 60e6;
+    int64_t most = (int64_t)LIMIT_DAYS * WEIR_US_PER_DAY;
+    int64_t limit = j->max_duration.us > 0 ? rounded((int64_t)((double)j->max_duration.us * p->site->slowest)) : most;
+    while ((double)limit < need) {
+        limit = limit < most ? most : 2 * limit;
+    }
+    return limit;
+}
+
+/* All but over how many nodes it is spread. */
+static void ask(struct replay *p, const struct weir_sim_job *j, struct follow *f, uint64_t tag, struct asks *a)
+{
+    memset(a, 0, sizeof *a);
+    if (j->gpus > 0) {
+        ask_gpus(p, j, a, &f->duration_us);
+    }
+    a->local = p->rule->local;
+    a->max_us = limit_of(p, j, f->duration_us);
+    if (p->rule->no_estimates) {
+        struct weir_dur most = {a->max_us};
+        const struct weir_runtime_history *h[WEIR_RUNTIME_KINDS] = {&p->history.p[f->kind]};
+        a->expected_us = weir_runtime_forecast(h, j->expected, most).expected.us;
+    } else {
+        double estimate = (double)f->duration_us * estimate_factor(p, tag);
+        a->expected_us = estimate < (double)a->max_us ? rounded((int64_t)estimate) : a->max_us;
+    }
+    a->expected_us = a->expected_us < WEIR_US_PER_S ? WEIR_US_PER_S : a->expected_us;
+}
+
+/* The number of the shape; a new one is asked about once. */
+static uint32_t shape_of(struct replay *p, const struct asks *a)
+{
+    uint64_t number = 0;
+    uint64_t hash = weir_hash_bytes(a, sizeof *a);
+    while (weir_map_get(&p->shape_of, hash, &number)) {
+        if (memcmp(&p->shape.p[number].asks, a, sizeof *a) == 0) {
+            return (uint32_t)number;
+        }
+        hash++;
+    }
+    weir_map_put(&p->shape_of, hash, p->shape.n);
+    weir_vec_push(&p->shape, (struct shape){.asks = *a});
+    struct shape *s = &p->shape.p[p->shape.n - 1];
+    struct weir_request *r = &s->request;
+    const double *v = p->site->param;
+    memset(r, 0, sizeof *r);
+    r->alternatives = a->models;
+    for (uint32_t i = 0; i < a->models; i++) {
+        r->alternative[i] = (struct weir_gpu_wish){a->model[i], (uint16_t)a->each};
+    }
+    r->nodes = a->nodes;
+    r->cpu_milli = a->cpu_milli;
+    r->local = (uint8_t)a->local;
+    r->expected.us = a->expected_us;
+    r->max_duration.us = a->max_us;
+    r->checkpoint_every.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_S] * 1e6);
+    r->checkpoint_grace.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_GRACE_S] * 1e6);
+    r->stage_bytes = (uint64_t)(v[WEIR_REPLAY_INPUT_GIB] * 0x1p30);
+    r->retries = (uint32_t)v[WEIR_REPLAY_RETRIES];
+    r->delay_cost_micro_per_hour = a->local == WEIR_LOCAL_NEVER ? HURRY_MICRO_PER_HOUR : -1;
+    s->possible = r->nodes <= WEIR_GANG_NODES_MAX && weir_sim_world_possible(p->world, r);
+    return (uint32_t)(p->shape.n - 1);
+}
+
+/* Spread over nodes as large as there are, and over smaller ones where only those are enough. */
+static uint32_t shape_spread(struct replay *p, const struct weir_sim_job *j, struct asks *a)
+{
+    uint32_t shape = 0;
+    for (uint32_t per_node = WEIR_NODE_GPUS_MAX; per_node > 0; per_node--) {
+        if ((p->site->sizes >> (per_node - 1) & 1u) == 0) {
+            continue;
+        }
+        ask_nodes(j, per_node, a);
+        shape = shape_of(p, a);
+        if (p->shape.p[shape].possible || j->gpus == 0) {
+            break;
+        }
+    }
+    return shape;
+}
+
+/* The same in the cloud. */
+static uint32_t shape_in_cloud(struct replay *p, uint32_t shape)
+{
+    struct asks a = p->shape.p[shape].asks;
+    a.local = WEIR_LOCAL_NEVER;
+    return shape_of(p, &a);
+}
+
+/* ---- feeding ---- */
+
+static void submit(struct replay *p, uint64_t tag, uint32_t shape)
+{
+    const struct follow *f = follow_of(p, tag);
+    struct weir_sim_task t = {.tag = tag,
+                              .gpus = f->gpus,
+                              .duration = {f->duration_us},
+                              .request = &p->shape.p[shape].request,
+                              .project = {f->project + 1},
+                              .user = {f->user},
+                              .priority = PRIORITY,
+                              .deadline = {f->deadline_us}};
+    struct weir_job_id job = weir_sim_world_submit(p->world, &t);
+    follow_of(p, tag)->job = job;
+}
+
+static double wait_hours(const struct replay *p, const struct follow *f)
+{
+    const struct rule *rule = p->rule;
+    double hours = rule->wait < WEIR_REPLAY_PARAMS ? p->site->param[rule->wait] : 0;
+    if (rule->wait_each < WEIR_REPLAY_PARAMS) {
+        hours += p->site->param[rule->wait_each] * f->gpus * (double)p->shape.p[f->shape].asks.expected_us / HOUR_US;
+    }
+    return fmin(hours, 1e6);
+}
+
+/* It has waited for owned nodes for as long as the rule has it wait. */
+static void on_alarm(void *user, uint64_t tag)
+{
+    struct replay *p = user;
+    if (tag < p->first || follow_of(p, tag)->job.v == 0 || !weir_sim_world_waits(p->world, follow_of(p, tag)->job)) {
+        return;
+    }
+    struct follow *f = follow_of(p, tag);
+    uint32_t shape = shape_in_cloud(p, f->shape);
+    if (!p->shape.p[shape].possible) {
+        return;
+    }
+    f->moves = true;
+    weir_sim_world_cancel(p->world, f->job);
+    f->moves = false;
+    f->shape = shape;
+    submit(p, tag, shape);
+}
+
+static void feed(struct replay *p, const struct weir_sim_job *j)
+{
+    uint64_t tag = p->first + p->follow.n;
+    int64_t at_us = j->submit.us + p->shift_us;
+    struct follow f = {.job = {UINT64_MAX},
+                       .submit_us = at_us,
+                       .queued_us = at_us,
+                       .duration_us = j->duration.us,
+                       .gpus = j->gpus,
+                       .project = j->project,
+                       .user = j->user,
+                       .kind = history_of(p, j)};
+    weir_sim_world_advance(p->world, (struct weir_wall){at_us});
+    struct asks a;
+    ask(p, j, &f, tag, &a);
+    f.shape = shape_spread(p, j, &a);
+    if (p->site->param[WEIR_REPLAY_DEADLINE_FACTOR] > 0) {
+        f.deadline_us = at_us + (int64_t)((double)f.duration_us * p->site->param[WEIR_REPLAY_DEADLINE_FACTOR]);
+    }
+    bool spills = p->rule->spills;
+    if (spills && !p->shape.p[f.shape].possible) {
+        f.shape = shape_in_cloud(p, f.shape);
+        spills = false;
+    }
+    weir_vec_push(&p->follow, f);
+    p->figures->tasks++;
+    if (!p->shape.p[f.shape].possible) {
+        on_ended(p, tag, (struct weir_wall){at_us}, WEIR_TASK_FAILED);
+        return;
+    }
+    submit(p, tag, f.shape);
+    if (spills) {
+        int64_t wait_us = (int64_t)(wait_hours(p, &f) * HOUR_US);
+        weir_sim_world_alarm(p->world, (struct weir_wall){weir_i64_add_sat(at_us, wait_us)}, tag);
+    }
+}
+
+/* ---- the world ---- */
+
+static struct weir_core_conf core_conf(const struct replay *p)
+{
+    const double *v = p->site->param;
+    struct weir_core_conf c = weir_core_conf_default();
+    c.gpus = p->site->gpus;
+    c.delay_cost_micro_per_hour = (int64_t)llround(v[WEIR_REPLAY_DELAY_VALUE] * 1e6);
+    c.reservations_max = p->rule->unreserved ? 0 : (uint32_t)v[WEIR_REPLAY_RESERVATIONS];
+    c.review_period.us = (int64_t)(v[WEIR_REPLAY_REVIEW_S] * 1e6);
+    c.leases_max = (uint32_t)v[WEIR_REPLAY_LEASES_MAX];
+    c.lease_term.us = 365 * WEIR_US_PER_DAY; /* nobody forgets a machine here */
+    c.boot_limit.us = 4 * (int64_t)(v[WEIR_REPLAY_BOOT_S] * 1e6) + 15 * WEIR_US_PER_MIN;
+    c.retries_lost_max = UINT16_MAX;
+    return c;
+}
+
+static struct weir_sim_faults faults_of(const struct weir_replay_site *site)
+{
+    const double *v = site->param;
+    return (struct weir_sim_faults){
+        .seed = site->seed,
+        .boot_median.us = (int64_t)(v[WEIR_REPLAY_BOOT_S] * 1e6),
+        .boot_sigma = log(v[WEIR_REPLAY_BOOT_SPREAD]),
+        .boot_failure = v[WEIR_REPLAY_BOOT_FAILURE],
+        .stockouts_per_hour = v[WEIR_REPLAY_STOCKOUTS_PER_DAY] / 24,
+        .stockout.us = (int64_t)(v[WEIR_REPLAY_STOCKOUT_HOURS] * HOUR_US),
+        .task_failures_per_hour = v[WEIR_REPLAY_TASK_FAILURES_PER_HOUR],
+        .node_failures_per_hour = v[WEIR_REPLAY_NODE_FAILURES_PER_YEAR] / 8760,
+        .node_repair.us = (int64_t)(v[WEIR_REPLAY_NODE_REPAIR_HOURS] * HOUR_US),
+        .link_bytes_per_s = (uint64_t)(v[WEIR_REPLAY_LINK_MIB_PER_S] * 0x1p20),
+        .restart.us = (int64_t)(v[WEIR_REPLAY_RESTART_S] * 1e6),
+    };
+}
+
+static void begin(struct replay *p, const struct weir_sim_job *j)
+{
+    static const char *const line[] = {"owned_gpus_used", "rented_gpus_used", "queue_tasks", "queue_gpus",
+                                       "own_cost_per_hour", "cloud_cost_per_hour"};
+    p->shift_us = j->submit.us < WEIR_US_PER_DAY ? WEIR_US_PER_DAY : 0; /* 0 is no time to the core */
+    p->end_us = j->submit.us + p->shift_us;
+    struct weir_sim_world_conf conf = {
+        .core = core_conf(p),
+        .pool = p->site->pool,
+        .n_pools = p->site->n_pools,
+        .provider = p->site->provider,
+        .n_providers = p->site->n_providers,
+        .faults = faults_of(p->site),
+        .billed = true,
+        .begin = {p->end_us},
+        .watch = {.started = on_started,
+                  .ended = on_ended,
+                  .alarm = on_alarm,
+                  .piece = on_piece,
+                  .rental = on_rental,
+                  .posted = on_posted,
+                  .user = p},
+    };
+    p->world = weir_sim_world_new(&conf);
+    p->series = weir_sim_series_new(j->submit.us);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(line); i++) {
+        weir_sim_series_add_line(p->series, line[i]);
+    }
+}
+
+/* ---- what it came to ---- */
+
+static void break_down(struct replay *p)
+{
+    struct weir_sim_series *s = p->series;
+    for (size_t i = 0; i < p->site->n_pools + p->site->n_providers; i++) {
+        const char *name = i < p->site->n_pools ? p->site->pool[i].name : p->site->provider[i - p->site->n_pools].name;
+        weir_sim_series_sum(s, "cost_by_pool", name, (double)p->pool_micro[i] / 1e6);
+    }
+    for (size_t i = 0; i < p->project_micro.n; i++) {
+        const char *name = i < 2 ? "" : weir_sim_workload_project(p->work, (uint32_t)(i - 1));
+        if (p->project_micro.p[i] != 0) {
+            weir_sim_series_sum(s, "cost_by_project", name[0] == '\0' ? "(none)" : name, (double)p->project_micro.p[i] / 1e6);
+        }
+    }
+    for (int i = WEIR_ACCOUNT_NODE + 1; i < WEIR_ACCOUNT_MAX; i++) {
+        weir_sim_series_sum(s, "cost_by_use", weir_account_name((enum weir_account)i), (double)p->use_micro[i] / 1e6);
+    }
+    weir_sim_series_finish(s);
+    for (size_t i = 0; i < s->n_lines; i++) {
+        weir_sim_series_per(s, i, i < LINE_OWN_COST ? 1 : 3600);
+    }
+}
+
+static int check_books(const struct replay *p, struct weir_err *err)
+{
+    struct weir_bill_check_result b = weir_sim_world_books(p->world);
+    const struct weir_replay_figures *f = p->figures;
+    if (b.cost_micro != f->own_micro + f->cloud_micro || b.cost_micro != b.used_micro + b.idle_micro + b.waste_micro) {
+        return weir_fail(err, -WEIR_ECORRUPT, "the sides of the ledger differ: cost %lld, use %lld", (long long)b.cost_micro,
+                         (long long)(b.used_micro + b.idle_micro + b.waste_micro));
+    }
+    return 0;
+}
+
+static int finish(struct replay *p, struct weir_err *err)
+{
+    struct weir_replay_figures *f = p->figures;
+    weir_sim_world_finish(p->world);
+    int64_t begin_us = (int64_t)(p->series->begin_s * 1e6) + p->shift_us;
+    f->makespan_h = (double)(p->end_us - begin_us) / HOUR_US;
+    double all_h = (double)(weir_sim_world_now(p->world).us - begin_us) / HOUR_US;
+    f->owned_gpu_h = (double)weir_replay_site_gpus(p->site) * f->makespan_h;
+    f->idle_gpu_h = (double)weir_replay_site_gpus(p->site) * all_h - f->own_gpu_h + p->ready_h - p->busy_rented_h;
+    f->waste_gpu_h += p->boot_h;
+    f->p95_wait_h = (double)weir_sim_quantile(&p->waits, 950) / HOUR_US;
+    break_down(p);
+    return check_books(p, err);
+}
+
+static const struct rule *rule_of(const char *policy)
+{
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rules); i++) {
+        if (weir_streq(rules[i].name, policy)) {
+            return &rules[i];
+        }
+    }
+    WEIR_UNREACHABLE();
+}
+
+static int run(struct replay *p, struct weir_err *err)
+{
+    struct weir_sim_job j;
+    int r = 0;
+    while ((r = weir_sim_workload_next(p->work, &j, err)) > 0) {
+        if (p->world == NULL) {
+            begin(p, &j);
+        }
+        feed(p, &j);
+        if (p->figures->tasks % 4096 == 0) {
+            weir_sim_progress(p->o, p->rule->name, weir_sim_workload_permille(p->work), 1000);
+        }
+    }
+    if (r == 0 && p->world == NULL) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s holds no job that could be replayed", p->o->jobs);
+    }
+    return r < 0 ? r : finish(p, err);
+}
+
+int weir_replay_run(const struct weir_replay_site *site, const struct weir_sim_options *o, const char *policy,
+                    struct weir_sim_schedule *schedule, struct weir_sim_result *result, struct weir_replay_figures *ret,
+                    struct weir_sim_series **ret_series, struct weir_err *err)
+{
+    *ret = (struct weir_replay_figures){0};
+    struct replay p = {.site = site, .o = o, .rule = rule_of(policy), .schedule = schedule, .result = result, .figures = ret};
+    int r = weir_sim_workload_open(&p.work, o->jobs, NULL, NULL, err);
+    r = r < 0 ? r : run(&p, err);
+    *ret_series = p.series;
+    weir_sim_world_free(p.world);
+    weir_sim_workload_free(p.work);
+    weir_sim_quantiles_release(&p.waits);
+    weir_vec_release(&p.follow);
+    weir_vec_release(&p.history);
+    weir_vec_release(&p.shape);
+    weir_vec_release(&p.project_micro);
+    weir_map_release(&p.kind_of);
+    weir_map_release(&p.shape_of);
+    return r;
+}

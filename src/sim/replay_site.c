@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The site of a replay, out of what a person said: owned nodes, clouds, parameters. */
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "replay.h"
+
+enum { NODES_MAX = 1000000, GPUS_PER_NODE_DEFAULT = 8, PRICE_MAX = 100000 };
+
+#define CLOUD "cloud"
+
+static int64_t micro_of(double units)
+{
+    return (int64_t)llround(units * 1e6);
+}
+
+static struct weir_dur dur_of(double seconds)
+{
+    return (struct weir_dur){(int64_t)llround(seconds * 1e6)};
+}
+
+/* ---- owned nodes ---- */
+
+static struct weir_owned_cost cost_of(const struct weir_replay_site *site, uint16_t model, uint32_t gpus)
+{
+    const double *v = site->param;
+    const struct weir_gpu_model *m = weir_gpu_table_get(site->gpus, model);
+    struct weir_owned_cost c = {
+        .purchase_micro = micro_of(v[WEIR_REPLAY_GPU_PURCHASE] * gpus),
+        .life = dur_of(v[WEIR_REPLAY_LIFE_YEARS] * 365 * 86400),
+        .upkeep_micro_per_year = micro_of(v[WEIR_REPLAY_UPKEEP_PER_GPU_YEAR] * gpus),
+        .tariff_micro_per_kwh = micro_of(v[WEIR_REPLAY_TARIFF]),
+        .pue_milli = (uint32_t)lround(v[WEIR_REPLAY_PUE] * 1000),
+        .idle_watts = m->idle_watts * gpus,
+        .busy_watts = m->watts * gpus,
+    };
+    return c;
+}
+
+static void add_pool(struct weir_replay_site *site, uint16_t model, uint32_t gpus, uint32_t nodes)
+{
+    struct weir_sim_pool *p = &site->pool[site->n_pools];
+    p->nodes = nodes;
+    p->gpu_model = model;
+    p->gpus = gpus;
+    p->cpu_milli = (uint32_t)(site->param[WEIR_REPLAY_CORES_PER_GPU] * 1000) * gpus;
+    p->cost = cost_of(site, model, gpus);
+    char *name = site->pool_name[site->n_pools];
+    snprintf(name, sizeof site->pool_name[0], "local-%s", weir_gpu_table_get(site->gpus, model)->name);
+    p->name = name;
+    site->n_pools++;
+}
+
+/* "A100:8x16": the model, GPUs of a node, nodes. */
+static int read_pool(struct weir_replay_site *site, struct weir_sv text, struct weir_err *err)
+{
+    struct weir_sv rest = text;
+    struct weir_sv name = weir_sv_trim(weir_sv_cut(&rest, ':'));
+    struct weir_sv nodes = rest;
+    struct weir_sv gpus = weir_sv_cut(&nodes, 'x');
+    int64_t g = 0;
+    int64_t n = 0;
+    if (name.n == 0 || rest.p == NULL || nodes.p == NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "--pools: '%.*s' is not MODEL:GPUSxNODES, as in A100:8x16", WEIR_SV_ARG(text));
+    }
+    int r = weir_parse_i64(gpus, 1, WEIR_SIM_GPUS_PER_NODE_MAX, &g, err);
+    r = r < 0 ? r : weir_parse_i64(nodes, 0, NODES_MAX, &n, err);
+    if (r < 0) {
+        return weir_fail_prefix(err, r, "--pools %.*s", WEIR_SV_ARG(text));
+    }
+    uint16_t model = weir_gpu_table_find(site->gpus, name);
+    if (model == WEIR_GPU_MODEL_ANY) {
+        return weir_fail(err, -WEIR_ENOTFOUND, "--pools: there is no GPU model '%.*s'", WEIR_SV_ARG(name));
+    }
+    if (site->n_pools == WEIR_REPLAY_POOLS_MAX) {
+        return weir_fail(err, -WEIR_ELIMIT, "--pools: more than %d", WEIR_REPLAY_POOLS_MAX);
+    }
+    add_pool(site, model, (uint32_t)g, (uint32_t)n);
+    return 0;
+}
+
+static int read_pools(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err)
+{
+    if (o->pools == NULL) {
+        int64_t gpus = GPUS_PER_NODE_DEFAULT;
+        int r = o->gpus_per_node == NULL
+                    ? 0
+                    : weir_sim_number(o->gpus_per_node, "gpus-per-node", 1, WEIR_SIM_GPUS_PER_NODE_MAX, &gpus, err);
+        if (r == 0) {
+            add_pool(site, weir_gpu_table_find(site->gpus, WEIR_SV("V100")), (uint32_t)gpus, 0);
+        }
+        return r;
+    }
+    if (o->gpus_per_node != NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "--gpus-per-node: --pools says how many GPUs a node has");
+    }
+    struct weir_sv rest = weir_sv_of(o->pools);
+    while (rest.p != NULL) {
+        int r = read_pool(site, weir_sv_trim(weir_sv_cut(&rest, ',')), err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* ---- clouds ---- */
+
+static void finish_offer(const struct weir_replay_site *site, struct weir_offer *o)
+{
+    const double *v = site->param;
+    o->price_micro_per_hour = (int64_t)llround((double)o->price_micro_per_hour * v[WEIR_REPLAY_PRICE_FACTOR]);
+    o->as_of.us = 1;
+    o->expires = WEIR_WALL_MAX;
+    o->bill_quantum.us = o->bill_quantum.us > 0 ? o->bill_quantum.us : WEIR_US_PER_S;
+    o->boot_expected = dur_of(v[WEIR_REPLAY_BOOT_S]);
+    o->egress_micro_per_gib = micro_of(v[WEIR_REPLAY_EGRESS_PER_GIB]);
+    o->launchable = true;
+    if (o->cpu_milli == 0) { /* the list does not say */
+        o->cpu_milli = (uint32_t)(v[WEIR_REPLAY_CORES_PER_GPU] * 1000) * (o->gpus == 0 ? 1 : o->gpus);
+    }
+    if (o->market == WEIR_OFFER_SPOT) {
+        o->reclaim_ppm_per_hour = (uint32_t)lround(v[WEIR_REPLAY_SPOT_RECLAIMS_PER_HOUR] * 1e6);
+        o->reclaim_notice = dur_of(v[WEIR_REPLAY_SPOT_NOTICE_S]);
+    }
+}
+
+static int add_provider(struct weir_replay_site *site, struct weir_sv name, struct weir_offer *offer, size_t n, struct weir_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        finish_offer(site, &offer[i]);
+    }
+    size_t k = site->n_providers;
+    if (k == WEIR_REPLAY_PROVIDERS_MAX) {
+        free(offer);
+        return weir_fail(err, -WEIR_ELIMIT, "more than %d clouds", WEIR_REPLAY_PROVIDERS_MAX);
+    }
+    snprintf(site->provider_name[k], sizeof site->provider_name[k], "%.*s", WEIR_SV_ARG(name));
+    site->offer[k] = offer;
+    site->provider[k] = (struct weir_sim_provider){.name = site->provider_name[k],
+                                                   .offer = offer,
+                                                   .n = n,
+                                                   .gpus_max = (uint32_t)site->param[WEIR_REPLAY_CLOUD_GPUS]};
+    site->n_providers++;
+    return 0;
+}
+
+/* A machine for each number of GPUs, at one price per GPU-hour, of the kind that is owned. */
+static int read_cloud_price(struct weir_replay_site *site, const char *text, struct weir_err *err)
+{
+    int64_t price = 0;
+    int r = weir_parse_money(weir_sv_of(text), &price, err);
+    if (r == 0 && (price <= 0 || price > PRICE_MAX * WEIR_MICRO_PER_UNIT)) {
+        r = weir_fail(err, -WEIR_EOVERFLOW, "'%s' is not a price per GPU-hour", text);
+    }
+    if (r < 0) {
+        return weir_fail_prefix(err, r, "--cloud-price");
+    }
+    double spot = site->param[WEIR_REPLAY_SPOT_PRICE];
+    const struct weir_sim_pool *pool = &site->pool[0];
+    size_t n = 0;
+    struct weir_offer *offer = weir_calloc(2 * (size_t)site->per_node, sizeof *offer);
+    for (uint32_t i = 0; i < 2 * site->per_node; i++) {
+        uint32_t gpus = i / 2 + 1;
+        if (i % 2 == 1 && spot <= 0) {
+            continue;
+        }
+        struct weir_offer *o = &offer[n++];
+        o->id = i + 1;
+        snprintf(o->provider, sizeof o->provider, "%s", CLOUD);
+        snprintf(o->instance_type, sizeof o->instance_type, "gpus-%u", gpus);
+        snprintf(o->source, sizeof o->source, "--cloud-price");
+        o->market = i % 2 == 1 ? WEIR_OFFER_SPOT : WEIR_OFFER_ON_DEMAND;
+        o->gpu_model = pool->gpu_model;
+        o->gpus = (uint16_t)gpus;
+        o->cpu_milli = (uint32_t)(site->param[WEIR_REPLAY_CORES_PER_GPU] * 1000) * gpus;
+        o->price_micro_per_hour = (i % 2 == 1 ? (int64_t)llround((double)price * spot) : price) * gpus;
+    }
+    return add_provider(site, WEIR_SV(CLOUD), offer, n, err);
+}
+
+/* "aws=FILE" */
+static int read_catalogue(struct weir_replay_site *site, struct weir_sv text, struct weir_err *err)
+{
+    struct weir_sv path = text;
+    struct weir_sv name = weir_sv_trim(weir_sv_cut(&path, '='));
+    if (path.p == NULL || name.n == 0 || name.n >= WEIR_PROVIDER_SIZE) {
+        return weir_fail(err, -WEIR_EINVAL, "--catalogue: '%.*s' is not NAME=FILE, as in aws=vms.csv", WEIR_SV_ARG(text));
+    }
+    char provider[WEIR_PROVIDER_SIZE];
+    snprintf(provider, sizeof provider, "%.*s", WEIR_SV_ARG(name));
+    WEIR_CLEANUP(weir_freep) char *file = weir_strndup(path.p, path.n);
+    WEIR_CLEANUP(weir_freep) char *bytes = NULL;
+    size_t n = 0;
+    size_t taken = 0;
+    int r = weir_file_read(file, WEIR_CATALOGUE_FILE_BYTES_MAX, &bytes, &n, err);
+    r = r < 0 ? r
+              : weir_catalogue_load_skypilot(site->catalogue, file, (struct weir_sv){bytes, n}, provider, "--catalogue",
+                                             (struct weir_wall){1}, &taken, err);
+    return r < 0 ? weir_fail_prefix(err, r, "--catalogue") : 0;
+}
+
+static int read_catalogues(struct weir_replay_site *site, const char *text, struct weir_err *err)
+{
+    site->catalogue = weir_catalogue_new(site->gpus, "USD");
+    struct weir_sv rest = weir_sv_of(text);
+    int r = 0;
+    while (rest.p != NULL && r == 0) {
+        r = read_catalogue(site, weir_sv_cut(&rest, ','), err);
+    }
+    weir_catalogue_seal(site->catalogue);
+    rest = weir_sv_of(text);
+    while (rest.p != NULL && r == 0) {
+        struct weir_sv path = weir_sv_cut(&rest, ',');
+        struct weir_sv name = weir_sv_trim(weir_sv_cut(&path, '='));
+        char provider[WEIR_PROVIDER_SIZE];
+        snprintf(provider, sizeof provider, "%.*s", WEIR_SV_ARG(name));
+        size_t n = 0;
+        const struct weir_offer *all = weir_catalogue_offers(site->catalogue, provider, &n);
+        if (n == 0) {
+            return weir_fail(err, -WEIR_EINVAL, "--catalogue %.*s: none of its rows is an offer with GPUs", WEIR_SV_ARG(path));
+        }
+        struct weir_offer *offer = weir_calloc(n, sizeof *offer);
+        memcpy(offer, all, n * sizeof *offer);
+        r = add_provider(site, name, offer, n, err);
+    }
+    return r;
+}
+
+/* ---- all ---- */
+
+static void measure(struct weir_replay_site *site)
+{
+    for (size_t i = 0; i < site->n_pools; i++) {
+        site->sizes |= 1u << (site->pool[i].gpus - 1);
+        uint32_t speed = weir_gpu_table_get(site->gpus, site->pool[i].gpu_model)->throughput_milli;
+        site->slowest = fmax(site->slowest, speed == 0 ? 1 : 1000.0 / speed);
+    }
+    for (size_t k = 0; k < site->n_providers; k++) {
+        for (size_t i = 0; i < site->provider[k].n; i++) {
+            const struct weir_offer *o = &site->provider[k].offer[i];
+            uint32_t speed = o->gpus == 0 ? 1000 : weir_gpu_table_get(site->gpus, o->gpu_model)->throughput_milli;
+            site->slowest = fmax(site->slowest, speed == 0 ? 1 : 1000.0 / speed);
+            site->sizes |= o->gpus == 0 || o->gpus > WEIR_NODE_GPUS_MAX ? 0 : 1u << (o->gpus - 1);
+        }
+    }
+}
+
+int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err)
+{
+    *site = (struct weir_replay_site){.slowest = 1, .gpus = weir_gpu_table_new()};
+    int64_t seed = 1;
+    int r = weir_replay_params_read(o->set, site->param, err);
+    if (r == 0 && o->seed != NULL) {
+        r = weir_sim_number(o->seed, "seed", 0, INT64_MAX, &seed, err);
+    }
+    site->seed = (uint64_t)seed;
+    r = r < 0 ? r : read_pools(site, o, err);
+    for (size_t i = 0; i < site->n_pools; i++) {
+        site->per_node = site->pool[i].gpus > site->per_node ? site->pool[i].gpus : site->per_node;
+    }
+    if (r == 0 && o->cloud_price != NULL) {
+        r = read_cloud_price(site, o->cloud_price, err);
+    }
+    if (r == 0 && o->catalogue != NULL) {
+        r = read_catalogues(site, o->catalogue, err);
+    }
+    measure(site);
+    return r;
+}
+
+void weir_replay_site_release(struct weir_replay_site *site)
+{
+    for (size_t i = 0; i < site->n_providers; i++) {
+        free(site->offer[i]);
+    }
+    weir_catalogue_free(site->catalogue);
+    weir_gpu_table_free(site->gpus);
+    *site = (struct weir_replay_site){0};
+}
+
+uint64_t weir_replay_site_gpus(const struct weir_replay_site *site)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < site->n_pools; i++) {
+        n += (uint64_t)site->pool[i].nodes * site->pool[i].gpus;
+    }
+    return n;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The suite replay: any work on owned nodes and clouds, a row for each size of the site and policy. */
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/parse.h"
+#include "replay.h"
+#include "sim_priv.h"
+
+enum { NODES_MAX = 1000000 };
+
+static const char *const policies[] = {"weir", "weir-no-estimates", "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"};
+
+static double money(int64_t micro)
+{
+    return (double)micro / 1e6;
+}
+
+/* Not a number where there is nothing to have a share of. */
+static double share(double part, double whole)
+{
+    return whole > 0 ? part / whole : (double)NAN;
+}
+
+static void add_case(struct weir_sim_row *row, const struct weir_replay_site *site)
+{
+    uint32_t nodes = 0;
+    for (size_t i = 0; i < site->n_pools; i++) {
+        nodes += site->pool[i].nodes;
+    }
+    weir_sim_case_count(row, "nodes", nodes);
+    for (size_t i = 0; i < WEIR_REPLAY_PARAMS; i++) {
+        const struct weir_sim_param *p = &weir_replay_params[i];
+        if (site->param[i] > p->otherwise || site->param[i] < p->otherwise) {
+            weir_sim_case_real(row, p->name, site->param[i]);
+        }
+    }
+}
+
+static void add_row(struct weir_sim_result *result, const struct weir_replay_site *site, const char *policy,
+                    const struct weir_replay_figures *f, struct weir_sim_series *series)
+{
+    struct weir_sim_row *row = weir_sim_row(result, policy);
+    add_case(row, site);
+    row->series = series;
+    weir_sim_metric(row, "cost", money(f->own_micro + f->cloud_micro));
+    weir_sim_metric(row, "own_cost", money(f->own_micro));
+    weir_sim_metric(row, "cloud_cost", money(f->cloud_micro));
+    weir_sim_metric(row, "cloud_gpu_hours", f->cloud_gpu_h);
+    weir_sim_metric(row, "avg_wait_hours", share(f->wait_h, (double)f->started));
+    weir_sim_metric(row, "p95_wait_hours", f->started > 0 ? f->p95_wait_h : (double)NAN);
+    weir_sim_metric(row, "avg_completion_hours", share(f->completion_h, (double)f->completed));
+    weir_sim_metric(row, "makespan_hours", f->makespan_h);
+    weir_sim_metric(row, "local_utilisation", share(f->own_gpu_h, f->owned_gpu_h));
+    weir_sim_metric(row, "idle_gpu_hours", f->idle_gpu_h);
+    weir_sim_metric(row, "waste_gpu_hours", f->waste_gpu_h);
+    weir_sim_metric(row, "lost_gpu_hours", f->lost_gpu_h);
+    weir_sim_metric_count(row, "tasks", (int64_t)f->tasks);
+    weir_sim_metric_count(row, "failed", (int64_t)f->failed);
+    weir_sim_metric_count(row, "reclaims", (int64_t)f->reclaims);
+    weir_sim_metric_count(row, "deadline_misses", (int64_t)f->deadline_misses);
+}
+
+static int run_one(const struct weir_sim_options *o, const struct weir_replay_site *site, int64_t nodes, const char *policy,
+                   struct weir_sim_result *result, struct weir_err *err)
+{
+    char name[96];
+    struct weir_sim_schedule *schedule = NULL;
+    struct weir_replay_figures figures;
+    struct weir_sim_series *series = NULL;
+    snprintf(name, sizeof name, "replay-%s-%" PRId64, policy, nodes);
+    int r = weir_sim_schedule_open(&schedule, o->schedule, name, err);
+    r = r < 0 ? r : weir_replay_run(site, o, policy, schedule, result, &figures, &series, err);
+    if (r < 0) {
+        struct weir_err ignored;
+        (void)weir_sim_schedule_close(schedule, &ignored);
+        free(series);
+        return r;
+    }
+    add_row(result, site, policy, &figures, series);
+    return weir_sim_schedule_close(schedule, err);
+}
+
+/* How many policies are to be run. */
+static size_t runs(const struct weir_sim_options *o)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
+        n += weir_sim_wants(o, policies[i]);
+    }
+    return n;
+}
+
+int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    struct weir_replay_site site;
+    int64_t nodes[WEIR_SIM_LIST_MAX] = {0};
+    size_t n = 1;
+    int r = weir_replay_site_read(&site, o, err);
+    if (r == 0 && o->jobs == NULL) {
+        r = weir_fail(err, -WEIR_EINVAL, "say what is to be replayed: --jobs FILE");
+    }
+    if (r == 0 && o->nodes != NULL) {
+        r = weir_sim_list_i64(o->nodes, "nodes", 0, NODES_MAX, nodes, &n, err);
+    } else if (r == 0 && o->pools == NULL) {
+        r = weir_fail(err, -WEIR_EINVAL, "say what is owned: --pools A100:8x16, or --nodes 0,16,32");
+    }
+    if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1)) {
+        r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies and one of --nodes, or a file");
+    }
+    for (size_t i = 0; i < n && r == 0; i++) {
+        if (o->nodes != NULL) {
+            site.pool[0].nodes = (uint32_t)nodes[i];
+        }
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(policies) && r == 0; k++) {
+            if (weir_sim_wants(o, policies[k])) {
+                r = run_one(o, &site, site.pool[0].nodes, policies[k], result, err);
+            }
+        }
+    }
+    weir_replay_site_release(&site);
+    return r;
+}

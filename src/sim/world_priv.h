@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared guts of the world: included by world*.c only. */
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "world.h"
+
+/* What stands in the agenda; those of one instant come in this order. */
+enum happening {
+    HAPPENS_END,     /* the run of a task ends by itself; id is its job */
+    HAPPENS_STOPPED, /* a run that was told to stop has done so */
+    HAPPENS_STARTED, /* a run has its data and begins */
+    HAPPENS_JOIN,    /* a rented machine is ready; id is its lease */
+    HAPPENS_NOTICE,
+    HAPPENS_RECLAIM,
+    HAPPENS_NODE_FAILURE, /* id is the number of the owned node */
+    HAPPENS_NODE_REPAIR,
+    HAPPENS_ALARM, /* id is the caller's tag */
+};
+
+struct entry {
+    int64_t at_us;
+    uint64_t order; /* happening and id */
+    uint32_t slot;  /* of the task or the rental */
+    uint32_t turn;  /* stale where the slot's is another */
+};
+
+/* A rank of a run on a machine. */
+struct tenant {
+    uint32_t slot;
+    uint32_t rank;
+};
+
+/* An owned node or a rented machine. */
+struct machine {
+    uint32_t pool; /* as in a piece */
+    uint32_t gpus;
+    uint32_t throughput; /* relative, a V100 is 1000 */
+    uint32_t failures;   /* of an owned one, so far */
+    WEIR_VEC(struct tenant) tenants;
+};
+
+struct rental {
+    struct machine machine;
+    struct weir_offer offer;
+    uint64_t lease; /* 0: the slot is free */
+    uint64_t node;
+    uint32_t turn;
+    bool reclaimed;
+    int64_t from_us;
+    int64_t ready_us;   /* 0: not ready */
+    int64_t reclaim_us; /* INT64_MAX: never */
+};
+
+struct task {
+    uint64_t tag;
+    uint64_t job;
+    int64_t work_us;  /* left after the last checkpoint, at the reference speed */
+    int64_t work_from_us; /* of the running attempt: since when it does what counts; INT64_MAX: not yet */
+    int64_t saved_us;     /* wall time of its last checkpoint; 0: none */
+    int64_t from_us;      /* GPUs are held since */
+    int64_t stopped_us;   /* it was told to stop then; saves: it has time for a checkpoint */
+    int64_t checkpoint_every_us;
+    int64_t checkpoint_grace_us;
+    uint64_t stage_bytes;
+    uint32_t reference;  /* throughput that the work is measured in */
+    uint32_t throughput; /* of the slowest machine of the running attempt */
+    uint32_t gpus;
+    uint32_t attempt; /* running one, 0: none */
+    uint32_t turn;
+    uint32_t project;
+    uint32_t user;
+    uint16_t nodes;
+    uint16_t told; /* ranks of the attempt that were to be started */
+    uint16_t open; /* ranks that hold GPUs */
+    uint8_t stop_reason; /* enum weir_reason; NONE: it was not told to stop */
+    bool rented;   /* the attempt has a rented machine */
+    bool again;    /* it goes on from a checkpoint */
+    bool fails;    /* the attempt ends by a failure of its own */
+    bool saves;
+    bool over;     /* its end was told to the watch */
+};
+
+/* What an offer has to do with, beyond what the core knows of it. */
+struct stock {
+    uint64_t offer;
+    bool out;
+    uint32_t changes;
+    int64_t until_us;
+};
+
+struct provider {
+    const char *name;
+    uint64_t gpus_max;
+    uint64_t gpus_used;
+};
+
+struct weir_sim_world {
+    struct weir_core *core;
+    struct weir_gpu_table *gpus;
+    struct weir_bill *bill; /* NULL: none */
+    struct weir_bill_check *check;
+    struct weir_bill_check_result books;
+    struct weir_sim_watch watch;
+    struct weir_sim_faults faults;
+    struct weir_sim_pool *pool;
+    size_t n_pools;
+    struct provider *provider;
+    size_t n_providers;
+    struct machine *node; /* owned, by number */
+    size_t n_nodes;
+    uint64_t seq;
+    int64_t now_us;
+    int64_t begin_us;
+    int64_t wake_us;
+    int64_t moved_us; /* when something last began or ended */
+    uint64_t n_live;
+    uint64_t n_running;
+    uint64_t n_rented;
+    WEIR_VEC(struct task) tasks; /* slots */
+    WEIR_VEC(uint32_t) free_tasks;
+    /* jobs are numbered in order: slots from the oldest one on, UINT32_MAX: it is over */
+    WEIR_VEC(uint32_t) slot_of;
+    uint64_t oldest_job;
+    size_t n_over; /* at the front of slot_of */
+    WEIR_VEC(struct rental) rentals; /* slots */
+    WEIR_VEC(uint32_t) free_rentals;
+    struct weir_map rental_of;       /* lease -> slot */
+    WEIR_VEC(struct stock) stock;
+    struct weir_map stock_of;        /* offer -> number */
+    WEIR_VEC(struct entry) agenda;   /* a heap, the earliest first */
+    WEIR_VEC(struct weir_event) reports; /* what the world has to say at this instant, in order */
+    WEIR_VEC(struct weir_node_spec) specs; /* of machines that join at this instant */
+    size_t reported;
+    size_t joined;
+    uint32_t unsettled; /* segments closed since the bill was settled */
+    int64_t settled_us;
+};
+
+/* ---- world.c ---- */
+
+void weir_world_schedule(struct weir_sim_world *w, int64_t at_us, enum happening what, uint64_t id, uint32_t slot, uint32_t turn);
+/* Feeds one event, now, and does what follows from it. */
+void weir_world_step(struct weir_sim_world *w, struct weir_event *ev);
+/* Feeds it after what is to be reported already. */
+void weir_world_report(struct weir_sim_world *w, const struct weir_event *ev);
+/* Everything that follows at this instant. */
+void weir_world_settle(struct weir_sim_world *w);
+
+/* ---- world_draw.c: from the seed and what the draw is for ---- */
+
+enum draw { DRAW_BOOT = 1, DRAW_BOOT_FAILURE, DRAW_RECLAIM, DRAW_STOCK, DRAW_TASK_FAILURE, DRAW_NODE };
+
+/* The draws of (kind, a, b): uniform in (0, 1); with mean 1, exponential; standard normal. */
+double weir_world_uniform(const struct weir_sim_world *w, enum draw kind, uint64_t a, uint64_t b);
+double weir_world_exponential(const struct weir_sim_world *w, enum draw kind, uint64_t a, uint64_t b);
+double weir_world_normal(const struct weir_sim_world *w, enum draw kind, uint64_t a, uint64_t b);
+/* Microseconds until the next of what comes so many times an hour; INT64_MAX: never. */
+int64_t weir_world_until(double per_hour, double exponential);
+
+/* ---- world_run.c ---- */
+
+void weir_world_task_add(struct weir_sim_world *w, const struct task *task);
+struct task *weir_world_task_of(struct weir_sim_world *w, uint64_t job, uint32_t *ret_slot);
+void weir_world_run_start(struct weir_sim_world *w, const struct weir_effect *e);
+void weir_world_run_stop(struct weir_sim_world *w, const struct weir_effect *e);
+void weir_world_run_segment_open(struct weir_sim_world *w, const struct weir_effect *e);
+void weir_world_run_segment_close(struct weir_sim_world *w, const struct weir_effect *e);
+void weir_world_run_began(struct weir_sim_world *w, uint32_t slot);
+void weir_world_run_end(struct weir_sim_world *w, uint32_t slot);
+void weir_world_run_stopped(struct weir_sim_world *w, uint32_t slot);
+/* The machine is about to go: what its runs have saved is reported. */
+void weir_world_run_save_all(struct weir_sim_world *w, const struct machine *m);
+/* The runs on an owned node that fails. */
+void weir_world_run_lose_all(struct weir_sim_world *w, struct machine *m);
+/* The state of a task has changed by other things than the success of its run. */
+void weir_world_run_look(struct weir_sim_world *w, struct weir_task_id id);
+
+/* ---- world_cloud.c ---- */
+
+struct rental *weir_world_rental_of(struct weir_sim_world *w, uint64_t lease);
+struct machine *weir_world_machine_of(struct weir_sim_world *w, struct weir_node_id node, struct weir_lease_id lease);
+/* Adds the next provider with its offers. */
+void weir_world_cloud_offer(struct weir_sim_world *w, const struct weir_sim_provider *p);
+void weir_world_cloud_launch(struct weir_sim_world *w, const struct weir_effect *e);
+void weir_world_cloud_terminate(struct weir_sim_world *w, const struct weir_effect *e);
+void weir_world_cloud_join(struct weir_sim_world *w, uint32_t slot);
+void weir_world_cloud_notice(struct weir_sim_world *w, uint32_t slot);
+void weir_world_cloud_reclaim(struct weir_sim_world *w, uint32_t slot);
+/* The machine is gone, and the core has been told. */
+void weir_world_cloud_forget(struct weir_sim_world *w, struct weir_lease_id lease);
+
+/* ---- world_bill.c ---- */
+
+void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *e);
+/* Posts now and then; with all, everything. */
+void weir_world_bill_settle(struct weir_sim_world *w, bool all);
+void weir_world_bill_close(struct weir_sim_world *w);

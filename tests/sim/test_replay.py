@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Suite replay: made-up work under every policy against the checker of schedules, chance from the seed, public traces, bad input."""
+import csv
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import check_schedule  # noqa: E402
+from suites import data, lib, output_of, sim  # noqa: E402
+
+PHILLY = "philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv"
+POLICIES = ["weir", "weir-no-estimates", "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"]
+STORM = ("spot_price=0.4,spot_reclaims_per_hour=0.5,spot_notice_s=0,checkpoint_s=600,restart_s=20,boot_spread=1.5,boot_failure=0.1,"
+         "stockouts_per_day=6,task_failures_per_hour=0.02,node_failures_per_year=200,input_gib=3,estimate_error=3,deadline_factor=2")
+
+
+def made_up_jobs(path, n, seed):
+    draw = random.Random(seed)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["submit_unix", "duration_s", "gpus", "vc", "user"])
+        now = 1_500_000_000
+        for _ in range(n):
+            now += draw.choice([0, 1, 30, 400])
+            out.writerow([now, 1 + int(draw.lognormvariate(7, 1.5)), draw.choice([1] * 10 + [2, 4, 8, 8, 12]), draw.choice("abc"), draw.choice("xyz")])
+
+
+def error_of(weir, *args):
+    result = subprocess.run([weir, "sim", *map(str, args)], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode != 0 and result.stdout == "", (args, result)
+    return result.stderr
+
+
+def whole(series, line):
+    """A line's integral over time, in its unit times hours."""
+    return sum(series["lines"][line]) * series["step_s"] / 3600
+
+
+def figures(row):
+    """A row without what would fill the screen."""
+    return {name: value for name, value in row.items() if name != "series"}
+
+
+def check_row(row, tasks):
+    assert abs(row["cost"] - row["own_cost"] - row["cloud_cost"]) < 1e-6 * max(1, row["cost"]), figures(row)
+    assert row["tasks"] == tasks and 0 <= row["failed"] <= tasks, figures(row)
+    series = row["series"]
+    assert len(series["lines"]["queue_tasks"]) <= 512
+    assert abs(whole(series, "own_cost_per_hour") - row["own_cost"]) < 1e-5 * max(1, row["cost"]), figures(row)
+    assert abs(whole(series, "cloud_cost_per_hour") - row["cloud_cost"]) < 1e-5 * max(1, row["cost"]), figures(row)
+    for name in ("cost_by_pool", "cost_by_use"):
+        assert abs(sum(series["breakdowns"][name].values()) - row["cost"]) < 1e-5 * max(1, row["cost"]), (name, figures(row))
+    by_use = series["breakdowns"]["cost_by_use"]
+    projects = sum(series["breakdowns"].get("cost_by_project", {}).values())
+    assert abs(projects - row["cost"] + by_use["idle"]) < 1e-5 * max(1, row["cost"]), figures(row)
+
+
+def test_every_policy_gives_a_schedule_that_holds(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        made_up_jobs(jobs, 1500, 3)
+        out = pathlib.Path(folder) / "out"
+        args = ["--jobs", jobs, "--nodes", "3,6", "--cloud-price", "2.5", "--schedule", out]
+        text = output_of(weir, "replay", *args)
+        rows = json.loads(text)["rows"]
+        assert [(row["case"]["nodes"], row["policy"]) for row in rows] == [(n, p) for n in (3, 6) for p in POLICIES]
+        told = check_schedule.read_jobs(str(jobs))
+        for row in rows:
+            check_row(row, 1500)
+            assert row["failed"] == 0 and row["lost_gpu_hours"] == 0, figures(row)
+            file = out / f"replay-{row['policy']}-{row['case']['nodes']}.csv"
+            sums = check_schedule.check(str(file), node_gpus=8, jobs=told, cloud_rate=2.5)
+            assert sums["cost"] <= row["cloud_cost"] + 1e-6, (figures(row), sums)
+            local = sums["local_gpu_hours"] / (8 * row["case"]["nodes"] * row["makespan_hours"])
+            assert abs(local - row["local_utilisation"]) < 1e-6, (figures(row), sums)
+            assert (sums["other_gpu_hours"] == 0) == (row["policy"] == "local-only"), (figures(row), sums)
+            assert (sums["local_gpu_hours"] == 0) == (row["policy"] == "cloud-only"), (figures(row), sums)
+        assert text == output_of(weir, "replay", *args)
+        by_policy = {row["policy"]: row for row in rows if row["case"]["nodes"] == 3}
+        assert by_policy["weir"]["cost"] < by_policy["no-wait"]["cost"] < by_policy["cloud-only"]["cost"]
+        assert by_policy["no-wait"]["avg_wait_hours"] < by_policy["constant-wait"]["avg_wait_hours"] < by_policy["local-only"]["avg_wait_hours"]
+
+
+def test_chance_comes_from_the_seed(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        made_up_jobs(jobs, 400, 5)
+        args = ["--jobs", jobs, "--nodes", "2", "--cloud-price", "2.5", "--set", STORM]
+        first = output_of(weir, "replay", *args, "--seed", "7")
+        assert first == output_of(weir, "replay", *args, "--seed", "7")
+        second = output_of(weir, "replay", *args, "--seed", "8")
+        assert json.loads(first)["trace_hash"] != json.loads(second)["trace_hash"]
+        rows = json.loads(first)["rows"] + json.loads(second)["rows"]
+        for row in rows:
+            check_row(row, 400)
+            assert row["case"]["estimate_error"] == 3
+        assert any(row["reclaims"] > 0 and row["lost_gpu_hours"] > 0 for row in rows)
+        assert any(row["waste_gpu_hours"] > row["lost_gpu_hours"] for row in rows)
+        assert all(row["deadline_misses"] > 0 for row in rows)
+
+
+def test_capacity_holds_in_a_storm(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        made_up_jobs(jobs, 400, 6)
+        for seed in (1, 2, 3):
+            out = pathlib.Path(folder) / f"out-{seed}"
+            rows = sim(weir, "replay", "--jobs", jobs, "--nodes", "2", "--cloud-price", "2", "--set", STORM, "--seed", seed, "--schedule", out)["rows"]
+            for row in rows:
+                sums = check_schedule.check(str(out / f"replay-{row['policy']}-2.csv"), node_gpus=8)
+                assert sums["tasks"] >= 400 - row["failed"], (figures(row), sums)
+
+
+def test_pools_of_several_kinds_and_a_catalogue(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        made_up_jobs(jobs, 500, 9)
+        prices = pathlib.Path(folder) / "vms.csv"
+        prices.write_text("InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,Price,SpotPrice,Region\n"
+                          "big,A100,8,96,1000,24.0,,r1\nbig,A100,8,96,1000,24.0,9.0,r2\nsmall,V100,1,8,61,2.4,,r1\n", encoding="utf-8")
+        rows = sim(weir, "replay", "--jobs", jobs, "--pools", "A100:8x1,V100:4x3", "--catalogue", f"acme={prices}",
+                   "--policies", "weir,cloud-only,local-only")["rows"]
+        assert [row["case"]["nodes"] for row in rows] == [4, 4, 4]
+        for row in rows:
+            check_row(row, 500)
+            assert set(row["series"]["breakdowns"]["cost_by_pool"]) == {"local-A100", "local-V100", "acme"}
+        ours, local, cloud = rows
+        assert cloud["cloud_cost"] > ours["cloud_cost"] > 0 == local["cloud_cost"], (cloud["cloud_cost"], ours["cloud_cost"])
+        assert local["failed"] == 0
+        dearer = sim(weir, "replay", "--jobs", jobs, "--pools", "A100:8x1,V100:4x3", "--catalogue", f"acme={prices}", "--policies", "cloud-only",
+                     "--set", "price_factor=2")["rows"][0]
+        assert dearer["cloud_cost"] > 1.5 * cloud["cloud_cost"], (dearer["cloud_cost"], cloud["cloud_cost"])
+
+
+def test_public_traces_replay(weir):
+    got = sim(weir, "replay", "--jobs", data(PHILLY) / PHILLY, "--nodes", "100", "--cloud-price", "2.5", "--policies", "no-wait,weir")["rows"]
+    no_wait, ours = got
+    if no_wait["policy"] != "no-wait":
+        no_wait, ours = ours, no_wait
+    for row in got:
+        check_row(row, 52849)
+        assert row["failed"] == 0
+    assert ours["cost"] < no_wait["cost"]
+
+
+def test_what_is_wrong_is_named(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        made_up_jobs(jobs, 10, 1)
+        assert "--pools A100:8x16" in error_of(weir, "--jobs", jobs)
+        assert "--jobs FILE" in error_of(weir, "--suite", "replay", "--nodes", 1)
+        assert "MODEL:GPUSxNODES" in error_of(weir, "--jobs", jobs, "--pools", "A100")
+        assert "no GPU model 'Z9'" in error_of(weir, "--jobs", jobs, "--pools", "Z9:8x1")
+        assert "--gpus-per-node" in error_of(weir, "--jobs", jobs, "--pools", "A100:8x1", "--gpus-per-node", 4)
+        assert "delay_value" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--set", "delay_valu=2")
+        assert "boot_failure" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--set", "boot_failure=2")
+        assert "price per GPU-hour" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--cloud-price", "0")
+        assert "NAME=FILE" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--catalogue", "x.csv")
+        assert "no policy 'fifo'" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--policies", "fifo")
+        assert "standard input" in error_of(weir, "--jobs", "-", "--nodes", 1)
+        jobs.write_text("submit_unix,duration_s,gpus\n1,2,x\n", encoding="utf-8")
+        assert "jobs.csv:2: column 'gpus'" in error_of(weir, "--jobs", jobs, "--nodes", 1)
+        jobs.write_text("submit_unix,duration_s,gpus\n", encoding="utf-8")
+        assert "no job" in error_of(weir, "--jobs", jobs, "--nodes", 1)
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
