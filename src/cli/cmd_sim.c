@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "command.h"
 #include "output.h"
+#include "sim/params.h"
 #include "sim/sim.h"
+#include "sim/tune.h"
 
 enum { JSON_BYTES_MAX = 64 << 20, COLUMNS_MAX = WEIR_SIM_FIELDS_MAX * 2 };
 
@@ -46,6 +48,9 @@ const struct weir_opt weir_opts_sim[] = {
     {"cloud-price", 0, WEIR_OPT_TEXT, .arg = "PRICE", .help = "a cloud at one price per GPU-hour"},
     {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of a replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
+    {"sweep", 0, WEIR_OPT_TEXT, .many = true, .arg = "NAME=V,V..", .help = "run with each combination of these values of parameters"},
+    {"tune", 0, WEIR_OPT_TEXT, .arg = "CONDITION", .help = "find the cheapest setting that keeps this: \"avg_completion_hours<=+2%\""},
+    {"tune-runs", 0, WEIR_OPT_COUNT, .arg = "N", .help = "settings that --tune may try; default 60", .min = 1, .max = WEIR_SIM_TUNE_RUNS_MAX},
     {"schedule", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "write what ran when and where, one CSV file a row"},
     {0},
 };
@@ -106,6 +111,8 @@ static void cell_of(struct weir_table *t, const struct weir_sim_field *f, int pl
         weir_table_cellf(t, "%lld", (long long)f->u.count);
     } else if (f->kind == WEIR_SIM_TEXT) {
         weir_table_cell(t, f->u.text);
+    } else if (f->kind == WEIR_SIM_BOOL) {
+        weir_table_cell(t, f->u.yes ? "yes" : "no");
     } else if (f->metric) {
         weir_table_cellf(t, "%.*f", places, f->u.real == 0 ? 0.0 : f->u.real);
     } else {
@@ -207,6 +214,29 @@ static int list_suites(const struct weir_args *args)
     return 0;
 }
 
+/* Runs what was asked for: one run, a sweep, or a search. */
+static int run(const struct weir_args *args, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    const char *suite = weir_args_text(args, "suite");
+    const char *tune = weir_args_text(args, "tune");
+    const char *text = weir_args_text(args, "sweep");
+    if (tune != NULL && text != NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "--tune looks for values by itself: leave out --sweep");
+    }
+    if (tune != NULL) {
+        return weir_sim_run_tune(suite, o, tune, weir_args_count(args, "tune-runs", WEIR_SIM_TUNE_RUNS), result, err);
+    }
+    if (text == NULL) {
+        return weir_sim_run_suite(suite, o, result, err);
+    }
+    struct weir_sim_sweep sweep = {0};
+    int r = 0;
+    for (size_t i = 0; r == 0 && (text = weir_args_nth(args, "sweep", i)) != NULL; i++) {
+        r = weir_sim_sweep_parse(&sweep, suite, text, err);
+    }
+    return r < 0 ? r : weir_sim_run_sweep(suite, o, &sweep, result, err);
+}
+
 int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
 {
     const char *suite = weir_args_text(args, "suite");
@@ -242,8 +272,8 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         .progress = show_progress,
         .user = &bar,
     };
-    struct weir_sim_result result;
-    int r = weir_sim_run_suite(suite, &o, &result, err);
+    struct weir_sim_result result = {0};
+    int r = run(args, &o, &result, err);
     end_progress(&bar);
     if (r == 0 && weir_args_has(args, "json")) {
         WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(JSON_BYTES_MAX);
@@ -251,6 +281,11 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         fwrite(out.p, 1, out.n, stdout);
     } else if (r == 0) {
         print_table(&result);
+        if (result.tuned != NULL) {
+            WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(4096);
+            weir_sim_tuned_text(result.tuned, &out);
+            printf("\n%s", weir_str_cstr(&out));
+        }
     }
     weir_sim_result_release(&result);
     return r;

@@ -30,7 +30,7 @@ struct weir_sim_options {
     const char *pools;       /* owned nodes of suite replay: "A100:8x16,V100:4x10" */
     const char *catalogue;   /* offers, as SkyPilot's CSV: "aws=FILE" */
     const char *cloud_price; /* one cloud at so much per GPU-hour */
-    const char *set;         /* parameters of suite replay: "NAME=VALUE,NAME=VALUE", see replay_params.h */
+    const char *set;         /* parameters: "NAME=VALUE,NAME=VALUE", see params.h */
     const char *seed;
     const char *policies;
     const char *schedule; /* folder for schedules, one file a row */
@@ -53,6 +53,10 @@ extern const struct weir_sim_suite weir_sim_suites[];
 /* Runs the suite; *result is filled in and to be released whatever happens. Errors: -WEIR_ENOTFOUND (no such suite, a file),
  * -WEIR_EINVAL (an option, a record), others by the files. */
 int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);
+
+/* The suite of that name, once it is known that it reads the options given and has the policies. Errors: those of
+ * weir_sim_run_suite. */
+int weir_sim_suite_for(const struct weir_sim_suite **ret, const char *name, const struct weir_sim_options *o, struct weir_err *err);
 
 /* ---- for suites ---- */
 

@@ -151,9 +151,8 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
     return 0;
 }
 
-int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+int weir_sim_suite_for(const struct weir_sim_suite **ret, const char *name, const struct weir_sim_options *o, struct weir_err *err)
 {
-    *result = (struct weir_sim_result){0};
     const struct weir_sim_suite *s = find_suite(name, err);
     if (s == NULL) {
         return -WEIR_ENOTFOUND;
@@ -162,6 +161,15 @@ int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struc
     if (r == 0 && o->policies != NULL) {
         r = check_policies(s, o->policies, err);
     }
+    *ret = r == 0 ? s : *ret;
+    return r;
+}
+
+int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    *result = (struct weir_sim_result){0};
+    const struct weir_sim_suite *s = NULL;
+    int r = weir_sim_suite_for(&s, name, o, err);
     if (r < 0) {
         return r;
     }

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "input.h"
+#include "params.h"
 #include "sim_priv.h"
 #include "starburst.h"
 
@@ -253,15 +254,15 @@ static void add_reference(struct weir_sim_row *row, const struct weir_starburst_
     }
 }
 
-/* delay_micro < 0: the policy has no such parameter. */
-static void add_row(struct weir_sim_result *result, const struct weir_starburst_run *run, const char *policy, int64_t delay_micro,
+/* delay_value < 0: the policy has no such parameter. */
+static void add_row(struct weir_sim_result *result, const struct weir_starburst_run *run, const char *policy, double delay_value,
                     size_t trim)
 {
     struct figures f = count(run, trim);
     struct weir_sim_row *row = weir_sim_row(result, policy);
     weir_sim_case_count(row, "nodes", run->site.nodes);
-    if (delay_micro >= 0) {
-        weir_sim_case_real(row, "delay_value", (double)delay_micro / 1e6);
+    if (delay_value >= 0) {
+        weir_sim_case_real(row, "delay_value", delay_value);
     }
     weir_sim_metric(row, "cloud_gpu_hours", f.cloud_gpu_h);
     weir_sim_metric(row, "avg_wait_hours", f.wait_h);
@@ -283,20 +284,20 @@ struct suite {
     size_t trim;
     int64_t nodes[WEIR_SIM_LIST_MAX];
     size_t n_nodes;
+    double param[WEIR_STARBURST_PARAMS]; /* the value of waiting: negative where none is set */
 };
 
-/* The sweep of weir's one parameter: what an hour's waiting of one job is worth, in millionths of a GPU-hour in the cloud. The
- * same for all files and sizes: from almost never in the cloud to almost no waiting. */
-static const int64_t delay_micro[] = {2000000,  5000000,  10000000, 15000000,  20000000, 30000000,
-                                      45000000, 70000000, 100000000, 200000000};
+/* The values of waiting that are run where none is set. The same for all files and sizes: from almost never in the cloud to
+ * almost no waiting. */
+static const double delay_values[] = {2, 5, 10, 15, 20, 30, 45, 70, 100, 200};
 
-static int run_one(const struct suite *s, const char *policy, uint32_t nodes, int64_t delay, struct weir_err *err)
+static int run_one(const struct suite *s, const char *policy, uint32_t nodes, double delay_value, struct weir_err *err)
 {
     char name[96];
     bool baseline = weir_starburst_is_baseline(policy);
     snprintf(name, sizeof name, "starburst-%s-%" PRIu32, policy, nodes);
     if (!baseline) {
-        snprintf(name, sizeof name, "starburst-%s-%" PRIu32 "-%g", policy, nodes, (double)delay / 1e6);
+        snprintf(name, sizeof name, "starburst-%s-%" PRIu32 "-%g", policy, nodes, delay_value);
     }
     struct weir_starburst_run run = {.jobs = &s->jobs, .site = {nodes, s->per_node}, .outcome = s->outcome};
     int r = weir_sim_schedule_open(&run.schedule, s->o->schedule, name, err);
@@ -306,25 +307,35 @@ static int run_one(const struct suite *s, const char *policy, uint32_t nodes, in
     if (baseline) {
         weir_starburst_baseline(policy, &run);
     } else {
-        weir_starburst_weir(&run, delay, weir_streq(policy, "weir"));
+        double v[WEIR_STARBURST_PARAMS];
+        memcpy(v, s->param, sizeof v);
+        v[WEIR_STARBURST_DELAY_VALUE] = delay_value;
+        if (!weir_streq(policy, "weir")) {
+            v[WEIR_STARBURST_ESTIMATES] = 0;
+        }
+        weir_starburst_weir(&run, v);
     }
-    add_row(s->result, &run, policy, baseline ? -1 : delay, s->trim);
+    add_row(s->result, &run, policy, baseline ? -1 : delay_value, s->trim);
     return weir_sim_schedule_close(run.schedule, err);
 }
 
 static int run_all(const struct suite *s, struct weir_err *err)
 {
     static const char *const policy[] = {"no-wait", "constant-wait", "starburst", "starburst-no-estimates", "weir", "weir-no-estimates"};
+    const double *set = &s->param[WEIR_STARBURST_DELAY_VALUE];
+    bool is_set = *set >= 0;
+    const double *values = is_set ? set : delay_values;
+    size_t n_values = is_set ? 1 : WEIR_ARRAY_LEN(delay_values);
     size_t done = 0;
-    size_t total = s->n_nodes * (WEIR_ARRAY_LEN(policy) - 2 + 2 * WEIR_ARRAY_LEN(delay_micro));
+    size_t total = s->n_nodes * (WEIR_ARRAY_LEN(policy) - 2 + 2 * n_values);
     int r = 0;
     for (size_t i = 0; i < s->n_nodes; i++) {
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
-            size_t points = weir_starburst_is_baseline(policy[k]) ? 1 : WEIR_ARRAY_LEN(delay_micro);
+            size_t points = weir_starburst_is_baseline(policy[k]) ? 1 : n_values;
             for (size_t d = 0; d < points && r == 0; d++) {
                 weir_sim_progress(s->o, "starburst", done++, total);
                 if (weir_sim_wants(s->o, policy[k])) {
-                    r = run_one(s, policy[k], (uint32_t)s->nodes[i], delay_micro[d], err);
+                    r = run_one(s, policy[k], (uint32_t)s->nodes[i], values[d], err);
                 }
             }
         }
@@ -346,7 +357,11 @@ static int read_options(struct suite *s, struct weir_err *err)
     }
     s->per_node = (uint32_t)per_node;
     s->trim = (size_t)trim;
-    return r;
+    for (size_t i = 0; i < WEIR_STARBURST_PARAMS; i++) {
+        s->param[i] = weir_starburst_params[i].otherwise;
+    }
+    s->param[WEIR_STARBURST_DELAY_VALUE] = -1;
+    return r < 0 ? r : weir_sim_params_read(weir_starburst_params, WEIR_STARBURST_PARAMS, s->o->set, s->param, err);
 }
 
 int weir_sim_suite_starburst(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
