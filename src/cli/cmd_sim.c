@@ -2,7 +2,6 @@
 
 /* weir sim: recorded work and published benchmarks replayed; see docs/guide/simulator.md. */
 
-#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -10,6 +9,8 @@
 #include "base/mem.h"
 #include "command.h"
 #include "output.h"
+#include "sim_report.h"
+#include "sim/measure.h"
 #include "sim/params.h"
 #include "sim/sim.h"
 #include "sim/tune.h"
@@ -48,6 +49,7 @@ const struct weir_opt weir_opts_sim[] = {
     {"cloud-price", 0, WEIR_OPT_TEXT, .arg = "PRICE", .help = "a cloud at one price per GPU-hour"},
     {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of a replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
+    FILE_OPTION("report", "write a page for people: findings, charts, all figures; HTML, needs nothing else"),
     {"sweep", 0, WEIR_OPT_TEXT, .many = true, .arg = "NAME=V,V..", .help = "run with each combination of these values of parameters"},
     {"tune", 0, WEIR_OPT_TEXT, .arg = "CONDITION", .help = "find the cheapest setting that keeps this: \"avg_completion_hours<=+2%\""},
     {"tune-runs", 0, WEIR_OPT_COUNT, .arg = "N", .help = "settings that --tune may try; default 60", .min = 1, .max = WEIR_SIM_TUNE_RUNS_MAX},
@@ -81,27 +83,6 @@ static void end_progress(const struct bar *b)
     }
 }
 
-/* Decimal places that a column of figures needs for people: five digits of the largest, none that are zero everywhere. */
-static int places_of(const struct weir_sim_result *r, const char *name)
-{
-    double most = 0;
-    for (size_t i = 0; i < r->n_rows; i++) {
-        const struct weir_sim_field *f = weir_sim_row_field(&r->row[i], name);
-        most = f != NULL && f->kind == WEIR_SIM_REAL && fabs(f->u.real) > most ? fabs(f->u.real) : most;
-    }
-    int places = most >= 10000 ? 0 : most >= 1000 ? 1 : most >= 100 ? 2 : most >= 10 ? 3 : 4;
-    bool needed = false;
-    for (; places > 0 && !needed; places -= !needed) {
-        double unit = pow(10, places - 1);
-        for (size_t i = 0; i < r->n_rows && !needed; i++) {
-            const struct weir_sim_field *f = weir_sim_row_field(&r->row[i], name);
-            double scaled = f != NULL && f->kind == WEIR_SIM_REAL ? f->u.real * unit : 0;
-            needed = fabs(scaled - nearbyint(scaled)) > 1e-6 * (1 + fabs(scaled));
-        }
-    }
-    return places;
-}
-
 static void cell_of(struct weir_table *t, const struct weir_sim_field *f, int places)
 {
     char text[40];
@@ -121,32 +102,13 @@ static void cell_of(struct weir_table *t, const struct weir_sim_field *f, int pl
     }
 }
 
-/* Columns in the order in which rows name them first: cases, the policy, metrics. */
-static size_t columns_of(const struct weir_sim_result *r, bool metric, const char **name, size_t max)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < r->n_rows; i++) {
-        for (size_t k = 0; k < r->row[i].n_fields; k++) {
-            const struct weir_sim_field *f = &r->row[i].field[k];
-            bool known = f->metric != metric;
-            for (size_t m = 0; m < n && !known; m++) {
-                known = weir_streq(name[m], f->name);
-            }
-            if (!known && n < max) {
-                name[n++] = f->name;
-            }
-        }
-    }
-    return n;
-}
-
 /* The table with its first n columns, of which the one after the cases names the policy. The caller frees. */
 static struct weir_table *table_of(const struct weir_sim_result *result, const struct weir_column *column, size_t n, size_t n_case)
 {
     struct weir_table *t = weir_table_new(column, n);
     int places[COLUMNS_MAX];
     for (size_t k = 0; k < n; k++) {
-        places[k] = places_of(result, column[k].title);
+        places[k] = weir_sim_places(result, column[k].title);
     }
     for (size_t i = 0; i < result->n_rows; i++) {
         for (size_t k = 0; k < n; k++) {
@@ -178,9 +140,9 @@ static size_t width_of(const struct weir_table *t)
 static void print_table(const struct weir_sim_result *result)
 {
     const char *name[COLUMNS_MAX];
-    size_t n_case = columns_of(result, false, name, COLUMNS_MAX - 1);
+    size_t n_case = weir_sim_columns(result, false, name, COLUMNS_MAX - 1);
     name[n_case] = "policy";
-    size_t n = n_case + 1 + columns_of(result, true, name + n_case + 1, COLUMNS_MAX - n_case - 1);
+    size_t n = n_case + 1 + weir_sim_columns(result, true, name + n_case + 1, COLUMNS_MAX - n_case - 1);
     struct weir_column column[COLUMNS_MAX] = {0};
     for (size_t i = 0; i < n; i++) {
         column[i] = (struct weir_column){name[i], .right = i != n_case};
@@ -273,8 +235,13 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         .user = &bar,
     };
     struct weir_sim_result result = {0};
-    int r = run(args, &o, &result, err);
+    struct weir_sim_inputs inputs = {0};
+    struct weir_sim_page page = {.fd = -1};
+    o.inputs = &inputs;
+    int r = weir_sim_page_open(&page, weir_args_text(args, "report"), err);
+    r = r < 0 ? r : run(args, &o, &result, err);
     end_progress(&bar);
+    r = r < 0 ? r : weir_sim_page_write(&page, args, &result, &inputs, err);
     if (r == 0 && weir_args_has(args, "json")) {
         WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(JSON_BYTES_MAX);
         weir_sim_result_json(&result, &out);
@@ -287,6 +254,8 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
             printf("\n%s", weir_str_cstr(&out));
         }
     }
+    weir_sim_page_close(&page);
+    weir_sim_inputs_release(&inputs);
     weir_sim_result_release(&result);
     return r;
 }

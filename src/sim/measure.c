@@ -45,7 +45,19 @@ static const struct weir_sim_measure measures[] = {
     {"smape_percent", "Mean error, relative", "%", WEIR_SIM_LESS, false},
     {"coverage", "Stayed below the upper bound", "%", WEIR_SIM_NEITHER, true},
     {"mean_excess", "Upper bound above the value", "nodes", WEIR_SIM_LESS, false},
+    {"pareto", "On the front", "", WEIR_SIM_NEITHER, false},
+    {"kept", "Conditions kept", "", WEIR_SIM_NEITHER, false},
+    {"chosen", "Chosen", "", WEIR_SIM_NEITHER, false},
     {"values", "Values forecast", "", WEIR_SIM_NEITHER, false},
+    /* fields of cases */
+    {"nodes", "Nodes", "", WEIR_SIM_NEITHER, false},
+    {"delay_value", "Value of waiting", "", WEIR_SIM_NEITHER, false},
+    {"estimates", "Estimates", "", WEIR_SIM_NEITHER, false},
+    {"deadline", "Deadline", "h", WEIR_SIM_NEITHER, false},
+    {"overhead", "Start-up", "h", WEIR_SIM_NEITHER, false},
+    {"tau_hours", "Term", "h", WEIR_SIM_NEITHER, false},
+    {"used_rate", "Rate when used", "", WEIR_SIM_NEITHER, false},
+    {"horizon_hours", "Hours ahead", "", WEIR_SIM_NEITHER, false},
 };
 
 struct weir_sim_measure weir_sim_measure_of(const char *metric)
@@ -61,28 +73,73 @@ struct weir_sim_measure weir_sim_measure_of(const char *metric)
 }
 
 static const struct weir_sim_goal goals[] = {
-    {"starburst", "Wait for owned GPUs, or go to the cloud",
-     "An owned cluster is often full. Jobs may wait for it or run in a rented cloud at once. Which rule sends the least work to the cloud "
-     "without letting people wait?",
-     "cloud_gpu_hours", "avg_completion_hours"},
-    {"replay", "Recorded work on owned nodes and the cloud",
-     "The jobs of a recorded period, run again: what would they have cost, and how long would they have waited?", "cost_usd",
-     "avg_wait_hours"},
-    {"muri", "In which order to run jobs that may be interrupted",
-     "More jobs than GPUs: in which order must they run so that they are done soonest on average?", "avg_jct_seconds", NULL},
-    {"openb", "How full a cluster of shared GPUs can be packed",
-     "Tasks ask for whole GPUs and for parts of one. How many of the GPUs can be filled before nothing fits any more?",
-     "allocated_percent", NULL},
-    {"cant-be-late", "Cheap machines that may vanish, and a deadline",
-     "Spot machines are cheap but are taken back without notice. How cheaply can a task be done on them that must not be late?",
-     "mean_cost_usd", NULL},
-    {"multizone", "Cheap machines in several zones, and a deadline",
-     "As with one zone of spot machines, but the task may move to where there are some.", "mean_cost_usd", NULL},
-    {"prices", "Following the spot price",
-     "Spot prices differ from zone to zone and change. What does it save to move the machine to where it is cheap?", "cost_usd", NULL},
-    {"commitments", "How much capacity to reserve",
-     "Reserved capacity is cheaper by the hour and paid for whether it is used or not. How much of it should be bought?", "cost", NULL},
-    {"forecast", "What demand comes", "How far off are forecasts of demand one, three and 24 hours ahead?", "mae", NULL},
+    {
+        .suite = "starburst",
+        .title = "Wait for owned GPUs, or go to the cloud",
+        .question = "An owned cluster is often full. Jobs may wait for it or run in a rented cloud at once. Which rule sends the least work to "
+                    "the cloud without letting people wait?",
+        .cost = "cloud_gpu_hours",
+        .wait = "avg_completion_hours",
+        .rival = "starburst",
+        .blind = "starburst-no-estimates",
+    },
+    {
+        .suite = "replay",
+        .title = "Recorded work on owned nodes and the cloud",
+        .question = "The jobs of a recorded period, run again: what would they have cost, and how long would they have waited?",
+        .cost = "cost_usd",
+        .wait = "avg_wait_hours",
+    },
+    {
+        .suite = "muri",
+        .title = "In which order to run jobs that may be interrupted",
+        .question = "More jobs than GPUs: in which order must they run so that they are done soonest on average?",
+        .cost = "avg_jct_seconds",
+        .blind = "tiresias-l",
+        .plain = "fifo",
+    },
+    {
+        .suite = "openb",
+        .title = "How full a cluster of shared GPUs can be packed",
+        .question = "Tasks ask for whole GPUs and for parts of one. How many of the GPUs can be filled before nothing fits any more?",
+        .cost = "allocated_percent",
+        .plain = "random",
+    },
+    {
+        .suite = "cant-be-late",
+        .title = "Cheap machines that may vanish, and a deadline",
+        .question = "Spot machines are cheap but are taken back without notice. How cheaply can a task be done on them that must not be late?",
+        .cost = "mean_cost_usd",
+        .plain = "on-demand",
+    },
+    {
+        .suite = "multizone",
+        .title = "Cheap machines in several zones, and a deadline",
+        .question = "As with one zone of spot machines, but the task may move to where there are some.",
+        .cost = "mean_cost_usd",
+        .plain = "on-demand",
+    },
+    {
+        .suite = "prices",
+        .title = "Following the spot price",
+        .question = "Spot prices differ from zone to zone and change. What does it save to move the machine to where it is cheap?",
+        .cost = "cost_usd",
+        .plain = "fixed-zone",
+    },
+    {
+        .suite = "commitments",
+        .title = "How much capacity to reserve",
+        .question = "Reserved capacity is cheaper by the hour and paid for whether it is used or not. How much of it should be bought?",
+        .cost = "cost",
+        .plain = "on-demand",
+    },
+    {
+        .suite = "forecast",
+        .title = "What demand comes",
+        .question = "How far off are forecasts of demand one, three and 24 hours ahead?",
+        .cost = "mae",
+        .plain = "persistence",
+    },
 };
 
 const struct weir_sim_goal *weir_sim_goal_of(const char *suite)
@@ -160,6 +217,38 @@ const char *weir_sim_policy_words(const char *suite, const char *policy)
     return NULL;
 }
 
+const char *weir_sim_policy_name(const char *policy)
+{
+    static const char *const names[][2] = {
+        {"starburst", "Starburst"},
+        {"starburst-no-estimates", "Starburst without estimates"},
+        {"weir-no-estimates", "weir without estimates"},
+        {"fifo", "first come, first served"},
+        {"srtf", "SRTF"},
+        {"srsf", "SRSF"},
+        {"tiresias-l", "Tiresias-L"},
+        {"fgd", "FGD"},
+        {"uniform-progress", "Uniform Progress"},
+        {"uniform-progress-no-hysteresis", "Uniform Progress without its reserve"},
+        {"slack", "the slack rule"},
+        {"deterministic", "the deterministic rule"},
+        {"randomised", "the randomised rule"},
+        {"persistence", "taking the last value"},
+        {"cheapest-at-start", "staying where it was cheapest at first"},
+        {"fixed-zone", "staying in one zone"},
+        {"round-robin", "trying zone after zone"},
+        {"ridge", "a regression"},
+        {"optimum", "the best possible"},
+        {"constant-hindsight", "the best constant number"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(names); i++) {
+        if (weir_streq(names[i][0], policy)) {
+            return names[i][1];
+        }
+    }
+    return policy;
+}
+
 bool weir_sim_policy_is_bound(const char *policy)
 {
     return weir_streq(policy, "optimum") || weir_streq(policy, "constant-hindsight");
@@ -187,6 +276,44 @@ void weir_sim_figure_text(char *ret, size_t size, double v, int places)
     weir_str_adds(&out, digits + whole);
     snprintf(ret, size, "%s", weir_str_cstr(&out));
     weir_str_release(&out);
+}
+
+size_t weir_sim_columns(const struct weir_sim_result *r, bool metric, const char **name, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_rows; i++) {
+        for (size_t k = 0; k < r->row[i].n_fields; k++) {
+            const struct weir_sim_field *f = &r->row[i].field[k];
+            bool known = f->metric != metric;
+            for (size_t m = 0; m < n && !known; m++) {
+                known = weir_streq(name[m], f->name);
+            }
+            if (!known && n < max) {
+                name[n++] = f->name;
+            }
+        }
+    }
+    return n;
+}
+
+int weir_sim_places(const struct weir_sim_result *r, const char *name)
+{
+    double most = 0;
+    for (size_t i = 0; i < r->n_rows; i++) {
+        const struct weir_sim_field *f = weir_sim_row_field(&r->row[i], name);
+        most = f != NULL && f->kind == WEIR_SIM_REAL && fabs(f->u.real) > most ? fabs(f->u.real) : most;
+    }
+    int places = most >= 10000 ? 0 : most >= 1000 ? 1 : most >= 100 ? 2 : most >= 10 ? 3 : 4;
+    bool needed = false;
+    for (; places > 0 && !needed; places -= !needed) {
+        double unit = pow(10, places - 1);
+        for (size_t i = 0; i < r->n_rows && !needed; i++) {
+            const struct weir_sim_field *f = weir_sim_row_field(&r->row[i], name);
+            double scaled = f != NULL && f->kind == WEIR_SIM_REAL ? f->u.real * unit : 0;
+            needed = fabs(scaled - nearbyint(scaled)) > 1e-6 * (1 + fabs(scaled));
+        }
+    }
+    return places;
 }
 
 bool weir_sim_row_real(const struct weir_sim_row *row, const char *metric, double *ret)

@@ -22,7 +22,7 @@ struct weir_sim_measure {
     bool share; /* 0..1, shown to people in percent */
 };
 
-/* What is known of a metric; an unknown one has no label. Names of the form reference_X are as X. */
+/* What is known of a metric, or of a field of a case; an unknown one has no label. Names of the form reference_X are as X. */
 struct weir_sim_measure weir_sim_measure_of(const char *metric);
 
 /* What a suite is about. */
@@ -32,6 +32,9 @@ struct weir_sim_goal {
     const char *question; /* in plain words */
     const char *cost;     /* the metric that a policy is judged by first */
     const char *wait;     /* what it is weighed against; NULL: nothing */
+    const char *rival;    /* the policy to be measured against; NULL: the best of the others */
+    const char *blind;    /* the same for weir without estimates of run times; NULL: none */
+    const char *plain;    /* the policy of taking no thought; NULL: none */
 };
 
 /* NULL for a suite of which nothing is said. */
@@ -39,6 +42,8 @@ const struct weir_sim_goal *weir_sim_goal_of(const char *suite);
 
 /* What a policy does, in plain words; NULL where nothing is said. */
 const char *weir_sim_policy_words(const char *suite, const char *policy);
+/* A policy's name in a sentence: "Starburst", "FGD". */
+const char *weir_sim_policy_name(const char *policy);
 /* Policies that know the future, or more than the others: they bound, and are no rivals. */
 bool weir_sim_policy_is_bound(const char *policy);
 /* weir's own policies. */
@@ -46,6 +51,11 @@ bool weir_sim_policy_is_ours(const char *policy);
 
 /* A number as people read it: thousands by commas, so many decimal places. */
 void weir_sim_figure_text(char *ret, size_t size, double v, int places);
+
+/* The names of cases' fields, or of metrics, in the order in which rows have them first; at most max, which are borrowed from the rows. */
+size_t weir_sim_columns(const struct weir_sim_result *r, bool metric, const char **name, size_t max);
+/* Decimal places that a column of real figures needs for people: five digits of the largest, none that are zero everywhere. */
+int weir_sim_places(const struct weir_sim_result *r, const char *name);
 
 /* The value of a metric as a real number; false where the row has none. */
 bool weir_sim_row_real(const struct weir_sim_row *row, const char *metric, double *ret);

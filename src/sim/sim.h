@@ -10,6 +10,16 @@
 #include "base/err.h"
 #include "result.h"
 
+enum { WEIR_SIM_INPUTS_MAX = 16 };
+
+/* The files that a run reads, as it finds them. Released with weir_sim_inputs_release. */
+struct weir_sim_inputs {
+    size_t n;
+    char *path[WEIR_SIM_INPUTS_MAX];
+};
+
+void weir_sim_inputs_release(struct weir_sim_inputs *in);
+
 /* What a person asked for. NULL: not given, then the suite's own default holds, files being sought under data. */
 struct weir_sim_options {
     const char *data; /* folder of the public traces */
@@ -34,6 +44,7 @@ struct weir_sim_options {
     const char *seed;
     const char *policies;
     const char *schedule; /* folder for schedules, one file a row */
+    struct weir_sim_inputs *inputs; /* is told what is read; NULL: nobody asks */
     /* Called now and then with what is done of total; NULL: nobody looks. */
     void (*progress)(void *user, const char *what, uint64_t done, uint64_t total);
     void *user;
@@ -60,7 +71,7 @@ int weir_sim_suite_for(const struct weir_sim_suite **ret, const char *name, cons
 
 /* ---- for suites ---- */
 
-/* Where an input lies: the option's path, else data/otherwise. The caller frees *ret. Errors: -WEIR_EINVAL names the option. */
+/* Where an input lies: the option's path, else data/otherwise; o->inputs takes note of it. The caller frees *ret. Errors: -WEIR_EINVAL names the option. */
 int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *given, const char *option, const char *otherwise,
                   struct weir_err *err);
 

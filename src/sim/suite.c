@@ -177,18 +177,38 @@ int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struc
     return s->run(o, result, err);
 }
 
+void weir_sim_inputs_release(struct weir_sim_inputs *in)
+{
+    for (size_t i = 0; i < in->n; i++) {
+        free(in->path[i]);
+    }
+    *in = (struct weir_sim_inputs){0};
+}
+
+static void note_input(struct weir_sim_inputs *in, const char *path)
+{
+    bool known = in == NULL || in->n == WEIR_SIM_INPUTS_MAX;
+    for (size_t i = 0; !known && i < in->n; i++) {
+        known = weir_streq(in->path[i], path);
+    }
+    if (!known) {
+        in->path[in->n++] = weir_strdup(path);
+    }
+}
+
 int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *given, const char *option, const char *otherwise,
                   struct weir_err *err)
 {
-    if (given != NULL) {
-        *ret = weir_strdup(given);
-        return 0;
-    }
-    if (o->data == NULL) {
+    if (given == NULL && o->data == NULL) {
         return weir_fail(err, -WEIR_EINVAL, "say where the input is: --%s FILE, or --data DIR with %s in it", option, otherwise);
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
-    weir_str_addf(&path, "%s/%s", o->data, otherwise);
+    if (given != NULL) {
+        weir_str_adds(&path, given);
+    } else {
+        weir_str_addf(&path, "%s/%s", o->data, otherwise);
+    }
+    note_input(o->inputs, weir_str_cstr(&path));
     *ret = weir_str_take(&path);
     return 0;
 }
