@@ -47,7 +47,7 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("pools", "owned nodes: A100:8x16 is 16 nodes of 8 A100 GPUs"),
     {"catalogue", 0, WEIR_OPT_TEXT, .arg = "NAME=FILE", .help = "a cloud with the offers of a SkyPilot catalogue"},
     {"cloud-price", 0, WEIR_OPT_TEXT, .arg = "PRICE", .help = "a cloud at one price per GPU-hour"},
-    {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of a replay; see the guide"},
+    {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of suites starburst and replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
     FILE_OPTION("report", "write a page for people: findings, charts, all figures; HTML, needs nothing else"),
     {"sweep", 0, WEIR_OPT_TEXT, .many = true, .arg = "NAME=V,V..", .help = "run with each combination of these values of parameters"},

@@ -102,7 +102,7 @@ int weir_sim_page_write(const struct weir_sim_page *p, const struct weir_args *a
     const struct weir_sim_report report = {
         .result = result,
         .command = weir_str_cstr(&command),
-        .seed = weir_args_text(args, "seeds"),
+        .seed = weir_args_has(args, "seed") ? weir_args_text(args, "seed") : weir_args_text(args, "seeds"),
         .input = input,
         .n_inputs = inputs->n,
     };

@@ -36,11 +36,11 @@ static void lowered(char *text)
     }
 }
 
-static void add_field_words(struct weir_str *out, const struct weir_sim_field *f)
+static void add_field_words(struct weir_str *out, const char *suite, const struct weir_sim_field *f)
 {
     char label[80];
     char value[64];
-    const char *unit = weir_sim_measure_of(f->name).unit;
+    const char *unit = weir_sim_unit_of(suite, f->name);
     if (f->kind == WEIR_SIM_TEXT && strncmp(f->u.text, f->name, strlen(f->name)) == 0) {
         weir_str_addf(out, "%s%s", out->n > 0 ? ", " : "", f->u.text); /* "trace1" says "trace" already */
         return;
@@ -65,7 +65,7 @@ static void fields_words(const struct weir_sim_result *r, const struct weir_sim_
     for (size_t i = 0; i < row->n_fields; i++) {
         const struct weir_sim_field *f = &row->field[i];
         if (!f->metric && (weir_sim_param_find(r->suite, weir_sv_of(f->name)) != NULL) == params) {
-            add_field_words(&out, f);
+            add_field_words(&out, r->suite, f);
         }
     }
     snprintf(ret, size, "%s", weir_str_cstr(&out));
@@ -205,6 +205,20 @@ static void span_words(const struct changes *c, char *figure_ret, size_t figure_
     }
 }
 
+/* Which case is spoken of; "" where there is only one. */
+static void which_case(const struct weir_sim_result *r, const struct weir_sim_row *row, char *ret, size_t size)
+{
+    bool several = false;
+    for (size_t i = 0; i < r->n_rows && !several; i++) {
+        several = !weir_sim_same_case(r->suite, row, &r->row[i]);
+    }
+    ret[0] = '\0';
+    if (several) {
+        weir_sim_case_words(r, row, ret, size);
+        lowered(ret);
+    }
+}
+
 /* One finding of "so much less Y than the rival at the same X", over all cases; none where no rival lies on the front. */
 static size_t front_finding(const struct weir_sim_result *r, const char *ours, const char *rival, const char *x, const char *y,
                             struct weir_sim_finding *ret)
@@ -225,7 +239,7 @@ static size_t front_finding(const struct weir_sim_result *r, const char *ours, c
         size_t n = points_of(r, row, ours, x, y, p);
         if (read_off(p, n, at, &value)) {
             add_change(&c, value, theirs);
-            weir_sim_case_words(r, row, where, sizeof where);
+            which_case(r, row, where, sizeof where);
         }
     }
     free(p);
@@ -241,7 +255,6 @@ static size_t front_finding(const struct weir_sim_result *r, const char *ours, c
     weir_sim_label(y, y_label, sizeof y_label);
     lowered(x_label);
     lowered(y_label);
-    lowered(where);
     span_words(&c, ret->figure, sizeof ret->figure, span, sizeof span);
     figure(us, sizeof us, c.ours);
     figure(them, sizeof them, c.theirs);
@@ -250,7 +263,7 @@ static size_t front_finding(const struct weir_sim_result *r, const char *ours, c
     WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(sizeof ret->text);
     char scope[200]; /* in words: over which cases */
     if (c.n == 1) {
-        snprintf(scope, sizeof scope, " (%s instead of %s %s%s%s)", us, them, weir_sim_measure_of(y).unit, where[0] == '\0' ? "" : ", ", where);
+        snprintf(scope, sizeof scope, " (%s instead of %s %s%s%s)", us, them, weir_sim_unit_of(r->suite, y), where[0] == '\0' ? "" : ", ", where);
     } else if (c.n < cases) {
         snprintf(scope, sizeof scope, ", in %zu of %zu cases", c.n, cases);
     } else {
@@ -335,6 +348,7 @@ static void one_against_one(const struct weir_sim_result *r, const char *metric,
                             const struct weir_sim_row *other, struct weir_sim_finding *ret)
 {
     struct weir_sim_measure m = weir_sim_measure_of(metric);
+    const char *unit = weir_sim_unit_of(r->suite, metric);
     double us = 0;
     double them = 0;
     (void)weir_sim_row_real(ours, metric, &us);
@@ -353,16 +367,15 @@ static void one_against_one(const struct weir_sim_result *r, const char *metric,
     figure(them_text, sizeof them_text, them);
     signed_percent(ret->figure, sizeof ret->figure, change);
     weir_sim_figure_text(percent, sizeof percent, fabs(change) * 100, 1);
-    weir_sim_case_words(r, ours, where, sizeof where);
-    lowered(where);
+    which_case(r, ours, where, sizeof where);
     const char *bound = weir_sim_policy_is_bound(other->policy) ? " with knowledge of the future" : "";
     if (same) {
         snprintf(ret->figure, sizeof ret->figure, "%s", us_text);
         snprintf(ret->text, sizeof ret->text, "%s: %s %s" NBSP "%s, the same as %s%s%s%s.", weir_sim_policy_name(ours->policy), label, us_text,
-                 m.unit, weir_sim_policy_name(other->policy), bound, where[0] == '\0' ? "" : "; ", where);
+                 unit, weir_sim_policy_name(other->policy), bound, where[0] == '\0' ? "" : "; ", where);
     } else {
         snprintf(ret->text, sizeof ret->text, "%s: %s %s" NBSP "%s, %s" NBSP "%% %s than %s%s (%s)%s%s.", weir_sim_policy_name(ours->policy),
-                 label, us_text, m.unit, percent, change < 0 ? "less" : "more", weir_sim_policy_name(other->policy), bound, them_text,
+                 label, us_text, unit, percent, change < 0 ? "less" : "more", weir_sim_policy_name(other->policy), bound, them_text,
                  where[0] == '\0' ? "" : "; ", where);
     }
 }
@@ -539,6 +552,77 @@ static size_t tune_finding(const struct weir_sim_result *r, struct weir_sim_find
     return 1;
 }
 
+/* Cost and wait of weir's row beside another's, where each policy has one row. */
+static size_t weighed_finding(const struct weir_sim_result *r, const struct weir_sim_goal *g, const char *policy, struct weir_sim_finding *ret)
+{
+    const struct weir_sim_row *ours = NULL;
+    size_t cases = 0;
+    for (size_t i = 0; i < r->n_rows; i++) {
+        if (weir_streq(r->row[i].policy, "weir")) {
+            ours = &r->row[i];
+            cases++;
+        }
+    }
+    const struct weir_sim_row *other = cases == 0 ? NULL : in_case_of(r, ours, policy);
+    if (other == NULL || cases > 1) {
+        return other == NULL ? 0 : metric_finding(r, g->cost, &(struct against){"weir", policy, false}, ret);
+    }
+    double wait[2] = {0};
+    const char *metric = weir_sim_felt_wait(r, g->wait);
+    char text[2][40];
+    char label[80];
+    one_against_one(r, g->cost, ours, other, ret);
+    if (!weir_sim_row_real(ours, metric, &wait[0]) || !weir_sim_row_real(other, metric, &wait[1])) {
+        return 1;
+    }
+    figure(text[0], sizeof text[0], wait[0]);
+    figure(text[1], sizeof text[1], wait[1]);
+    weir_sim_label(metric, label, sizeof label);
+    size_t n = strlen(ret->text);
+    snprintf(ret->text + n, sizeof ret->text - n, " %s: %s instead of %s" NBSP "%s.", label, text[0], text[1],
+             weir_sim_unit_of(r->suite, metric));
+    return 1;
+}
+
+/* The size that costs least, where several were tried. */
+static size_t cheapest_finding(const struct weir_sim_result *r, const struct weir_sim_goal *g, struct weir_sim_finding *ret)
+{
+    const struct weir_sim_row *best = NULL;
+    double best_cost = 0;
+    size_t cases = 0;
+    for (size_t i = 0; i < r->n_rows; i++) {
+        double cost = 0;
+        if (weir_streq(r->row[i].policy, "weir") && weir_sim_row_real(&r->row[i], g->cost, &cost)) {
+            best = best == NULL || cost < best_cost ? &r->row[i] : best;
+            best_cost = best == &r->row[i] ? cost : best_cost;
+            cases++;
+        }
+    }
+    if (cases < 2) {
+        return 0;
+    }
+    char cost[40];
+    char label[80];
+    figure(cost, sizeof cost, best_cost);
+    weir_sim_label(g->cost, label, sizeof label);
+    lowered(label);
+    weir_sim_case_words(r, best, ret->figure, sizeof ret->figure);
+    ret->good = true;
+    snprintf(ret->text, sizeof ret->text, "is the cheapest of the %zu cases with weir: %s %s" NBSP "%s.", cases, label, cost,
+             weir_sim_unit_of(r->suite, g->cost));
+    return 1;
+}
+
+static size_t weighed_findings(const struct weir_sim_result *r, const struct weir_sim_goal *g, struct weir_sim_finding *ret)
+{
+    const char *const policy[] = {g->plain, "local-only", g->rival};
+    size_t n = 0;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(policy); i++) {
+        n += policy[i] == NULL ? 0 : weighed_finding(r, g, policy[i], &ret[n]);
+    }
+    return n + cheapest_finding(r, g, &ret[n]);
+}
+
 size_t weir_sim_findings(const struct weir_sim_result *r, struct weir_sim_finding *ret)
 {
     const struct weir_sim_goal *g = weir_sim_goal_of(r->suite);
@@ -546,11 +630,12 @@ size_t weir_sim_findings(const struct weir_sim_result *r, struct weir_sim_findin
     if (g == NULL) {
         return n;
     }
-    size_t fronts = g->wait == NULL || n > 0 ? 0 : front_findings(r, g, ret + n);
-    n += fronts;
-    if (fronts == 0 && r->tuned == NULL && !is_swept(r, "weir")) {
-        n += metric_findings(r, g, ret + n);
-        n += n < WEIR_SIM_FINDINGS_MAX ? miss_finding(r, ret + n) : 0;
+    if (n == 0 && g->wait != NULL) {
+        n = front_findings(r, g, ret);
+        n += n > 0 || is_swept(r, "weir") ? 0 : weighed_findings(r, g, ret);
+    } else if (n == 0) {
+        n = metric_findings(r, g, ret);
+        n += miss_finding(r, ret + n);
     }
     return n;
 }

@@ -28,15 +28,23 @@ static const struct weir_sim_measure measures[] = {
     {"misses", "Deadlines missed", "", WEIR_SIM_LESS, false},
     {"scenarios", "Scenarios", "", WEIR_SIM_NEITHER, false},
     {"cost_usd", "Cost", "USD", WEIR_SIM_LESS, false},
-    {"total_cost_usd", "Total cost", "USD", WEIR_SIM_LESS, false},
-    {"cloud_cost_usd", "Cloud cost", "USD", WEIR_SIM_LESS, false},
-    {"owned_cost_usd", "Cost of owned nodes", "USD", WEIR_SIM_LESS, false},
+    {"own_cost", "Cost of owned nodes", "USD", WEIR_SIM_LESS, false},
+    {"cloud_cost", "Cost of the cloud", "USD", WEIR_SIM_LESS, false},
+    {"p95_wait_hours", "Wait, 95th percentile", "h", WEIR_SIM_LESS, false},
+    {"makespan_hours", "Last task done after", "h", WEIR_SIM_LESS, false},
+    {"idle_gpu_hours", "Idle", "GPU-h", WEIR_SIM_LESS, false},
+    {"waste_gpu_hours", "Wasted", "GPU-h", WEIR_SIM_LESS, false},
+    {"lost_gpu_hours", "Work lost", "GPU-h", WEIR_SIM_LESS, false},
+    {"tasks", "Tasks", "", WEIR_SIM_NEITHER, false},
+    {"failed", "Failed", "", WEIR_SIM_LESS, false},
+    {"reclaims", "Machines taken back", "", WEIR_SIM_NEITHER, false},
+    {"deadline_misses", "Deadlines missed", "", WEIR_SIM_LESS, false},
     {"cost_micro_usd", "Cost, integral of the prices", "millionths of USD", WEIR_SIM_LESS, false},
     {"naive_micro_usd", "Cost, second by second", "millionths of USD", WEIR_SIM_LESS, false},
     {"hours", "Hours held", "h", WEIR_SIM_NEITHER, false},
     {"moves", "Moves", "", WEIR_SIM_NEITHER, false},
-    {"cost", "Cost", "GPU-hours on demand", WEIR_SIM_LESS, false},
-    {"optimum", "Cheapest plan there is", "GPU-hours on demand", WEIR_SIM_NEITHER, false},
+    {"cost", "Cost", "USD", WEIR_SIM_LESS, false},
+    {"optimum", "Cheapest plan there is", "USD", WEIR_SIM_NEITHER, false},
     {"ratio", "Cost by the cheapest plan's", "", WEIR_SIM_LESS, false},
     {"ratio_bound", "Proven limit of that", "", WEIR_SIM_NEITHER, false},
     {"reservations", "Reservations bought", "", WEIR_SIM_NEITHER, false},
@@ -49,6 +57,16 @@ static const struct weir_sim_measure measures[] = {
     {"kept", "Conditions kept", "", WEIR_SIM_NEITHER, false},
     {"chosen", "Chosen", "", WEIR_SIM_NEITHER, false},
     {"values", "Values forecast", "", WEIR_SIM_NEITHER, false},
+    /* lines over time and sums by name */
+    {"owned_gpus_used", "Owned GPUs in use", "", WEIR_SIM_NEITHER, false},
+    {"rented_gpus_used", "Rented GPUs in use", "", WEIR_SIM_NEITHER, false},
+    {"queue_tasks", "Tasks waiting", "", WEIR_SIM_NEITHER, false},
+    {"queue_gpus", "GPUs waited for", "", WEIR_SIM_NEITHER, false},
+    {"own_cost_per_hour", "Spent on owned nodes", "USD/h", WEIR_SIM_NEITHER, false},
+    {"cloud_cost_per_hour", "Spent on the cloud", "USD/h", WEIR_SIM_NEITHER, false},
+    {"cost_by_pool", "Spent by pool", "USD", WEIR_SIM_NEITHER, false},
+    {"cost_by_project", "Spent by project", "USD", WEIR_SIM_NEITHER, false},
+    {"cost_by_use", "What it was spent on", "USD", WEIR_SIM_NEITHER, false},
     /* fields of cases */
     {"nodes", "Nodes", "", WEIR_SIM_NEITHER, false},
     {"delay_value", "Value of waiting", "", WEIR_SIM_NEITHER, false},
@@ -72,6 +90,13 @@ struct weir_sim_measure weir_sim_measure_of(const char *metric)
     return (struct weir_sim_measure){.metric = name, .unit = ""};
 }
 
+const char *weir_sim_unit_of(const char *suite, const char *metric)
+{
+    struct weir_sim_measure m = weir_sim_measure_of(metric);
+    bool commitment = weir_streq(suite, "commitments") && (weir_streq(m.metric, "cost") || weir_streq(m.metric, "optimum"));
+    return commitment ? "GPU-hours on demand" : m.unit;
+}
+
 static const struct weir_sim_goal goals[] = {
     {
         .suite = "starburst",
@@ -82,13 +107,16 @@ static const struct weir_sim_goal goals[] = {
         .wait = "avg_completion_hours",
         .rival = "starburst",
         .blind = "starburst-no-estimates",
+        .plain = "no-wait",
     },
     {
         .suite = "replay",
         .title = "Recorded work on owned nodes and the cloud",
         .question = "The jobs of a recorded period, run again: what would they have cost, and how long would they have waited?",
-        .cost = "cost_usd",
+        .cost = "cost",
         .wait = "avg_wait_hours",
+        .rival = "starburst",
+        .plain = "cloud-only",
     },
     {
         .suite = "muri",
@@ -203,6 +231,10 @@ static const struct words policy_words[] = {
     {NULL, "optimum", "the best that anybody could do who knew the future: the bound"},
     {NULL, "local-only", "owned nodes only: whoever finds no room waits"},
     {NULL, "cloud-only", "everything in the cloud, at once"},
+    {NULL, "no-wait", "to the cloud at once whenever there is no room on owned nodes"},
+    {NULL, "constant-wait", "waits for owned nodes for a fixed time, then goes to the cloud"},
+    {NULL, "starburst", "waits for owned nodes longer the bigger the task is (USENIX ATC 2024)"},
+    {NULL, "weir-no-estimates", "weir's decision core, which learns run times from earlier tasks"},
     {NULL, "weir", "weir's decision core as the broker runs it"},
 };
 
@@ -223,6 +255,9 @@ const char *weir_sim_policy_name(const char *policy)
         {"starburst", "Starburst"},
         {"starburst-no-estimates", "Starburst without estimates"},
         {"weir-no-estimates", "weir without estimates"},
+        {"local-only", "owned nodes only"},
+        {"cloud-only", "the cloud only"},
+        {"no-wait", "never waiting"},
         {"fifo", "first come, first served"},
         {"srtf", "SRTF"},
         {"srsf", "SRSF"},

@@ -24,6 +24,8 @@ struct weir_sim_measure {
 
 /* What is known of a metric, or of a field of a case; an unknown one has no label. Names of the form reference_X are as X. */
 struct weir_sim_measure weir_sim_measure_of(const char *metric);
+/* Its unit in the suite. Never NULL. */
+const char *weir_sim_unit_of(const char *suite, const char *metric);
 
 /* What a suite is about. */
 struct weir_sim_goal {

@@ -20,15 +20,15 @@ static const struct family {
 };
 
 static const struct weir_sim_turn turns[] = {
-    {"delay-value", "weir*", .tuned = true, .by_ratio = true, .from = 0.1, .to = 1000, .key = "delay_cost"},
+    {"delay_value", "weir*", .tuned = true, .by_ratio = true, .from = 0.1, .to = 1000, .key = "delay_cost"},
     {"reservations", "weir*", .tuned = true, .by_ratio = true, .from = 1, .to = 1000, .key = "reservations_max"},
-    {"yield-per-mille", "weir*", .tuned = true, .from = 0, .to = 1000, .key = "yield_per_mille"},
-    {"age-points-per-hour", "weir*", .key = "age_points_per_hour"},
-    {"review-s", "weir*", .key = "review_period", .unit = "s"},
-    {"leases-max", "weir*", .key = "leases_max"},
+    {"yield_per_mille", "weir*", .tuned = true, .from = 0, .to = 1000, .key = "yield_per_mille"},
+    {"age_points_per_hour", "weir*", .key = "age_points_per_hour"},
+    {"review_s", "weir*", .key = "review_period", .unit = "s"},
+    {"leases_max", "weir*", .key = "leases_max"},
     {"estimates", "weir"},
-    {"wait-hours", "constant-wait"},
-    {"wait-per-gpu-hour", "starburst*"},
+    {"wait_hours", "constant-wait"},
+    {"wait_per_gpu_hour", "starburst*"},
 };
 
 const struct weir_sim_param *weir_sim_params_of(const char *suite, size_t *n)

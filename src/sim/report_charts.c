@@ -14,12 +14,12 @@
 
 #define NBSP "\xc2\xa0"
 
-enum { LINES_MAX = 6, PARTS_MAX = 8, STACKS_MAX = 12, OVERVIEW_POLICIES_MAX = 10, TEXT = 128 };
+enum { LINES_MAX = 8, PARTS_MAX = 8, STACKS_MAX = 12, OVERVIEW_POLICIES_MAX = 10, TEXT = 128 };
 
-static void axis_label(const char *metric, char *ret, size_t size)
+static void axis_label(const struct weir_sim_result *r, const char *metric, char *ret, size_t size)
 {
     char label[80];
-    const char *unit = weir_sim_measure_of(metric).unit;
+    const char *unit = weir_sim_unit_of(r->suite, metric);
     weir_sim_label(metric, label, sizeof label);
     snprintf(ret, size, unit[0] == '\0' ? "%s" : "%s (%s)", label, unit);
 }
@@ -67,7 +67,7 @@ static size_t policy_points(const struct weir_sim_report_view *v, const struct w
         shown(r, g->wait, p->x, x, sizeof x);
         shown(r, g->cost, p->y, y, sizeof y);
         weir_sim_report_name(v, row, name, sizeof name);
-        snprintf(p->hint, sizeof p->hint, "%s: %s %s, %s %s", name, y, weir_sim_measure_of(g->cost).unit, x, weir_sim_measure_of(g->wait).unit);
+        snprintf(p->hint, sizeof p->hint, "%s: %s %s, %s %s", name, y, weir_sim_unit_of(r->suite, g->cost), x, weir_sim_unit_of(r->suite, g->wait));
         n++;
     }
     return n;
@@ -96,7 +96,34 @@ static size_t keep_front(struct weir_svg_point *p, size_t n)
     return kept;
 }
 
-static void front_chart(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c, struct weir_str *out)
+/* The policy that waits so much longer than all others that these would lie on one spot; n_policies: there is none. */
+static size_t far_off(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c)
+{
+    enum { TIMES = 5, OTHERS_MIN = 3 };
+    double longest[WEIR_SIM_REPORT_POLICIES_MAX] = {0};
+    size_t far = v->n_policies;
+    size_t seen = 0;
+    for (size_t i = 0; i < v->result->n_rows; i++) {
+        size_t k = weir_sim_report_policy(v, v->result->row[i].policy);
+        double wait = 0;
+        if (v->case_of[i] == c && k < v->n_policies && weir_sim_row_real(&v->result->row[i], g->wait, &wait)) {
+            longest[k] = fmax(longest[k], wait);
+            seen++;
+        }
+    }
+    for (size_t k = 0; k < v->n_policies; k++) {
+        far = far == v->n_policies || longest[k] > longest[far] ? k : far;
+    }
+    for (size_t k = 0; k < v->n_policies && far < v->n_policies; k++) {
+        far = k != far && longest[k] * TIMES > longest[far] ? v->n_policies : far;
+    }
+    bool drop = seen > OTHERS_MIN && far < v->n_policies && !weir_sim_policy_is_ours(v->policy[far]);
+    return drop ? far : v->n_policies;
+}
+
+/* without: a policy that is left out; n_policies: none is. */
+static void front_chart(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c, size_t without, bool wide,
+                        struct weir_str *out)
 {
     struct weir_svg_point *point = weir_calloc(2 * v->result->n_rows + 1, sizeof *point);
     struct weir_svg_series series[2 * WEIR_SIM_REPORT_POLICIES_MAX];
@@ -104,7 +131,7 @@ static void front_chart(const struct weir_sim_report_view *v, const struct weir_
     size_t used = 0;
     for (size_t k = 0; k < v->n_policies; k++) {
         struct weir_svg_point *p = point + used;
-        size_t points = policy_points(v, g, c, k, p);
+        size_t points = k == without ? 0 : policy_points(v, g, c, k, p);
         if (points == 0) {
             continue;
         }
@@ -127,11 +154,15 @@ static void front_chart(const struct weir_sim_report_view *v, const struct weir_
     char x[TEXT];
     char y[TEXT];
     char text[TEXT];
-    axis_label(g->wait, x, sizeof x);
-    axis_label(g->cost, y, sizeof y);
+    axis_label(v->result, g->wait, x, sizeof x);
+    axis_label(v->result, g->cost, y, sizeof y);
     caption(v, c, "All policies", text, sizeof text);
-    open_figure(out, v->n_cases > 1 ? "" : "one", text);
-    weir_svg_points(out, "Cost against waiting", x, y, series, n);
+    if (without < v->n_policies) {
+        size_t length = strlen(text);
+        snprintf(text + length, sizeof text - length, ", without %s", v->policy[without]);
+    }
+    open_figure(out, "", text);
+    weir_svg_points(out, "Cost against waiting", x, y, series, n, wide);
     weir_str_adds(out, "</figure>\n");
     free(point);
 }
@@ -151,20 +182,28 @@ static size_t weighed(const struct weir_sim_report_view *v, const struct weir_si
 void weir_sim_report_fronts(const struct weir_sim_report_view *v, struct weir_str *out)
 {
     const struct weir_sim_goal *g = weir_sim_goal_of(v->result->suite);
-    bool begun = false;
+    WEIR_CLEANUP(weir_str_release) struct weir_str charts = WEIR_STR_INIT(WEIR_SIM_REPORT_BYTES_MAX);
+    bool wide = false;
     for (size_t c = 0; g != NULL && g->wait != NULL && c < v->n_cases && c < WEIR_SIM_REPORT_CASES_MAX; c++) {
         if (weighed(v, g, c) < 2) {
             continue;
         }
-        if (!begun) {
-            weir_str_adds(out, "<section>\n<h2>Cost against waiting</h2>\n<p>Each mark is one run of all the work under one policy. A policy with a "
-                               "parameter has a mark for each of its values, and the line joins the best of these: whoever is left of and below "
-                               "another policy’s mark costs less and waits less.</p>\n<div class=\"grid\">\n");
-            begun = true;
+        size_t far = far_off(v, g, c);
+        wide = v->n_cases == 1 && far == v->n_policies;
+        front_chart(v, g, c, v->n_policies, wide, &charts);
+        if (far < v->n_policies) {
+            front_chart(v, g, c, far, false, &charts);
         }
-        front_chart(v, g, c, out);
     }
-    weir_str_adds(out, begun ? "</div>\n</section>\n" : "");
+    if (charts.n == 0) {
+        return;
+    }
+    weir_str_adds(out, "<section>\n<h2>Cost against waiting</h2>\n<p>Each mark is one run of all the work under one policy. A policy with a "
+                       "parameter has a mark for each of its values, and the line joins the best of these: whoever is left of and below "
+                       "another policy’s mark costs less and waits less.</p>\n");
+    weir_str_addf(out, "<div%s>\n", wide ? "" : " class=\"grid\"");
+    weir_str_add(out, charts.p, charts.n);
+    weir_str_adds(out, "</div>\n</section>\n");
 }
 
 /* ---- bars by policy ---- */
@@ -214,11 +253,48 @@ static bool bar_chart(const struct weir_sim_report_view *v, size_t c, const char
         return false;
     }
     char axis[TEXT];
-    axis_label(metric, axis, sizeof axis);
+    axis_label(v->result, metric, axis, sizeof axis);
     open_figure(out, "", text);
     weir_svg_bars(out, text, axis, bar, n);
     weir_str_adds(out, "</figure>\n");
     return true;
+}
+
+/* What each policy costs less than that of taking no thought. */
+static void saved_chart(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c, struct weir_str *out)
+{
+    struct weir_svg_bar bar[WEIR_SIM_REPORT_POLICIES_MAX];
+    char value[WEIR_SIM_REPORT_POLICIES_MAX][TEXT];
+    const struct weir_sim_row *plain = g->plain == NULL ? NULL : row_for(v, c, g->plain);
+    double from = 0;
+    size_t n = 0;
+    if (plain == NULL || !weir_sim_row_real(plain, g->cost, &from)) {
+        return;
+    }
+    for (size_t k = 0; k < v->n_policies; k++) {
+        const struct weir_sim_row *row = row_for(v, c, v->policy[k]);
+        double x = 0;
+        if (row == NULL || row == plain || !weir_sim_row_real(row, g->cost, &x)) {
+            continue;
+        }
+        char percent[40];
+        weir_sim_figure_text(value[n], sizeof value[n], from - x, fabs(from) >= 1000 ? 0 : 2);
+        weir_sim_figure_text(percent, sizeof percent, from > 0 ? (from - x) / from * 100 : 0, 0);
+        size_t length = strlen(value[n]);
+        snprintf(value[n] + length, sizeof value[n] - length, " (%s" NBSP "%%)", percent);
+        bar[n] = (struct weir_svg_bar){v->policy[k], from - x, value[n], value[n], v->style[k]};
+        n++;
+    }
+    if (n == 0) {
+        return;
+    }
+    char axis[TEXT * 2];
+    snprintf(axis, sizeof axis, "Saved against %s (%s)", g->plain, weir_sim_unit_of(v->result->suite, g->cost));
+    char text[TEXT];
+    caption(v, c, "By policy", text, sizeof text);
+    open_figure(out, "", text);
+    weir_svg_bars(out, axis, axis, bar, n);
+    weir_str_adds(out, "</figure>\n");
 }
 
 /* Does a policy of a case have several rows? Then one of them stands for it in the bars. */
@@ -253,6 +329,7 @@ void weir_sim_report_bars(const struct weir_sim_report_view *v, struct weir_str 
         any = bar_chart(v, c, g->cost, text, &charts) || any;
         if (g->wait != NULL) {
             (void)bar_chart(v, c, weir_sim_felt_wait(v->result, g->wait), text, &charts);
+            saved_chart(v, g, c, &charts);
         }
         (void)bar_chart(v, c, "gap_to_bound_percent", text, &charts);
     }
@@ -328,7 +405,7 @@ void weir_sim_report_overview(const struct weir_sim_report_view *v, struct weir_
         return;
     }
     char label[TEXT];
-    axis_label(g->cost, label, sizeof label);
+    axis_label(v->result, g->cost, label, sizeof label);
     weir_str_adds(out, "<section>\n<h2>At a glance</h2>\n<p class=\"note\">");
     weir_html_text(out, label);
     weir_str_adds(out, ". The small figure is the distance to the best of the policies that do not know the future; blue is best, orange "
@@ -378,38 +455,35 @@ static void time_chart(const struct weir_sim_report_view *v, const char *name, c
     struct weir_svg_line line[LINES_MAX];
     char names[LINES_MAX][TEXT];
     size_t n_lines = 0;
-    size_t points = 0;
-    const struct weir_sim_series *longest = NULL;
+    const struct weir_sim_series *coarse = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct weir_sim_series *s = row[i]->series;
-        if (weir_sim_series_line(s, name) != NULL && (longest == NULL || s->step_s * (double)s->n > longest->step_s * (double)longest->n)) {
-            longest = s;
-        }
+        coarse = coarse == NULL || s->step_s > coarse->step_s ? s : coarse;
     }
-    if (longest == NULL) {
-        return;
-    }
-    points = longest->n;
-    /* All lines on the longest one's time: others begin at the same instant, and are nothing after their end. */
-    double *value = weir_calloc(n * points, sizeof *value);
+    /* All in the widest step: the others' are halves of it, and all begin at the same instant. The last point is not full. */
+    double *value = weir_calloc(n * WEIR_SIM_POINTS_MAX, sizeof *value);
     for (size_t i = 0; i < n; i++) {
-        const struct weir_sim_line *l = weir_sim_series_line(row[i]->series, name);
+        const struct weir_sim_series *s = row[i]->series;
+        const struct weir_sim_line *l = weir_sim_series_line(s, name);
         if (l == NULL) {
             continue;
         }
-        double *to = value + n_lines * points;
+        size_t each = (size_t)llround(coarse->step_s / s->step_s);
+        size_t points = s->n / each > 1 ? s->n / each - (each == 1) : 1;
+        double *to = value + i * WEIR_SIM_POINTS_MAX;
         for (size_t k = 0; k < points; k++) {
-            size_t from = (size_t)(((double)k + 0.5) * longest->step_s / row[i]->series->step_s);
-            to[k] = from < row[i]->series->n ? l->v[from] : 0;
+            for (size_t m = k * each; m < (k + 1) * each && m < s->n; m++) {
+                to[k] += l->v[m] / (double)each;
+            }
         }
         weir_sim_report_name(v, row[i], names[n_lines], sizeof names[n_lines]);
-        line[n_lines] = (struct weir_svg_line){names[n_lines], style[i], to};
+        line[n_lines] = (struct weir_svg_line){names[n_lines], style[i], to, points};
         n_lines++;
     }
     char label[TEXT];
-    axis_label(name, label, sizeof label);
+    axis_label(v->result, name, label, sizeof label);
     open_figure(out, "wide", label);
-    weir_svg_lines(out, label, "", longest->begin_s, longest->step_s, points, line, n_lines);
+    weir_svg_lines(out, label, coarse->begin_s, coarse->step_s, line, n_lines);
     weir_str_adds(out, "</figure>\n");
     free(value);
 }
@@ -511,7 +585,7 @@ static void breakdown_chart(const struct weir_sim_report_view *v, const char *br
         stack[i] = (struct weir_svg_stack){name[i], value[i], text[i]};
     }
     char label[TEXT];
-    axis_label(breakdown, label, sizeof label);
+    axis_label(v->result, breakdown, label, sizeof label);
     open_figure(out, "wide", label);
     weir_svg_stacks(out, label, "", p.name, p.n, stack, n);
     weir_str_adds(out, "<div class=\"scroll\"><table>\n<thead><tr><th class=\"l\">Policy</th>");

@@ -13,17 +13,17 @@
 
 enum { COLUMNS_MAX = 2 * WEIR_SIM_FIELDS_MAX, TABLE_COLUMNS = 7, TEXT = 128 };
 
-static void head_cell(const char *name, struct weir_str *out)
+static void head_cell(const struct weir_sim_result *r, const char *name, struct weir_str *out)
 {
     char label[TEXT];
-    struct weir_sim_measure m = weir_sim_measure_of(name);
+    const char *unit = weir_sim_unit_of(r->suite, name);
     bool published = strncmp(name, "reference_", 10) == 0;
     weir_sim_label(name, label, sizeof label);
     weir_str_adds(out, "<th>");
     weir_html_text(out, label);
-    if (m.unit[0] != '\0' || published) {
-        weir_str_addf(out, "<small>%s%s", published ? "as published" : "", published && m.unit[0] != '\0' ? ", " : "");
-        weir_html_text(out, m.unit);
+    if (unit[0] != '\0' || published) {
+        weir_str_addf(out, "<small>%s%s", published ? "as published" : "", published && unit[0] != '\0' ? ", " : "");
+        weir_html_text(out, unit);
         weir_str_adds(out, "</small>");
     }
     weir_str_adds(out, "</th>");
@@ -86,7 +86,7 @@ static void table(const struct weir_sim_report_view *v, const char *const *param
     const struct weir_sim_result *r = v->result;
     weir_str_adds(out, "<div class=\"scroll\"><table>\n<thead><tr><th class=\"l\">Policy</th>");
     for (size_t k = 0; k < n_params + n; k++) {
-        head_cell(k < n_params ? param[k] : metric[k - n_params], out);
+        head_cell(r, k < n_params ? param[k] : metric[k - n_params], out);
     }
     weir_str_adds(out, "</tr></thead>\n");
     for (size_t c = 0; c < v->n_cases; c++) {

@@ -75,6 +75,9 @@ int weir_sim_suite_for(const struct weir_sim_suite **ret, const char *name, cons
 int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *given, const char *option, const char *otherwise,
                   struct weir_err *err);
 
+/* For a file that an option names in another way. */
+void weir_sim_note_input(const struct weir_sim_options *o, const char *path);
+
 /* The file's name without folders and endings, cut where it is too long: for the case of a row. */
 void weir_sim_name(const char *path, char *ret, size_t size);
 

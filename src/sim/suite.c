@@ -21,7 +21,7 @@ const struct weir_sim_suite weir_sim_suites[] = {
     {
         .name = "starburst",
         .summary = "wait for owned GPUs or go to the cloud: one cluster, one cloud",
-        .options = "jobs nodes gpus-per-node trim schedule",
+        .options = "jobs nodes gpus-per-node trim set schedule",
         .policies = "no-wait,constant-wait,starburst,starburst-no-estimates,weir,weir-no-estimates",
         .run = weir_sim_suite_starburst,
     },
@@ -185,8 +185,9 @@ void weir_sim_inputs_release(struct weir_sim_inputs *in)
     *in = (struct weir_sim_inputs){0};
 }
 
-static void note_input(struct weir_sim_inputs *in, const char *path)
+void weir_sim_note_input(const struct weir_sim_options *o, const char *path)
 {
+    struct weir_sim_inputs *in = o->inputs;
     bool known = in == NULL || in->n == WEIR_SIM_INPUTS_MAX;
     for (size_t i = 0; !known && i < in->n; i++) {
         known = weir_streq(in->path[i], path);
@@ -208,7 +209,7 @@ int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *give
     } else {
         weir_str_addf(&path, "%s/%s", o->data, otherwise);
     }
-    note_input(o->inputs, weir_str_cstr(&path));
+    weir_sim_note_input(o, weir_str_cstr(&path));
     *ret = weir_str_take(&path);
     return 0;
 }

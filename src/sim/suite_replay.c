@@ -86,6 +86,18 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
     return weir_sim_schedule_close(schedule, err);
 }
 
+static void note_inputs(const struct weir_sim_options *o)
+{
+    weir_sim_note_input(o, o->jobs);
+    struct weir_sv rest = weir_sv_of(o->catalogue);
+    while (rest.p != NULL) {
+        struct weir_sv file = weir_sv_cut(&rest, ',');
+        (void)weir_sv_cut(&file, '=');
+        WEIR_CLEANUP(weir_freep) char *path = weir_strndup(file.p, file.n);
+        weir_sim_note_input(o, path);
+    }
+}
+
 int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
 {
     struct weir_replay_site site;
@@ -99,6 +111,9 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
         r = weir_sim_list_i64(o->nodes, "nodes", 0, NODES_MAX, nodes, &n, err);
     } else if (r == 0 && o->pools == NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "say what is owned: --pools A100:8x16, or --nodes 0,16,32");
+    }
+    if (r == 0) {
+        note_inputs(o);
     }
     for (size_t i = 0; i < n && r == 0; i++) {
         if (o->nodes != NULL) {

@@ -9,7 +9,7 @@
 #include "measure.h"
 
 enum {
-    WIDTH = 720, /* of a chart, in units of its own; the page scales it */
+    WIDTH = 960, /* of a chart across the page, in units of its own; the page scales it */
     HALF = 460,
     BAR = 17,
     BAR_STEP = 25,
@@ -156,14 +156,17 @@ void weir_svg_bars(struct weir_str *out, const char *title, const char *unit, co
     double most = 0;
     double least = 0;
     size_t label_columns = 0;
+    size_t text_columns = 0;
     for (size_t i = 0; i < n; i++) {
         most = fmax(most, bar[i].v);
         least = fmin(least, bar[i].v);
         size_t c = columns(bar[i].label);
         label_columns = c > label_columns ? c : label_columns;
+        c = columns(bar[i].text);
+        text_columns = c > text_columns ? c : text_columns;
     }
     double left = fmin(fmax((double)label_columns * CHAR_WIDTH + 12, 60), LABEL_WIDTH + 40);
-    double span = HALF - left - 84;
+    double span = HALF - left - fmax((double)text_columns * CHAR_WIDTH + 10, 60);
     double scale = most - least > 0 ? span / (most - least) : 0;
     double zero = left - least * scale;
     double height = 26 + (double)n * BAR_STEP;
@@ -257,8 +260,8 @@ static void label_point(struct weir_str *out, struct taken *t, double x, double 
     static const struct {
         double dx, dy;
         const char *anchor;
-    } side[] = {{10, 4, "start"}, {-10, 4, "end"}, {0, -11, "middle"}, {0, 20, "middle"}, {8, -9, "start"}, {8, 17, "start"},
-                {-8, -9, "end"}, {-8, 17, "end"}, {26, -24, "start"}, {26, 32, "start"}, {-26, -24, "end"}, {-26, 32, "end"},
+    } side[] = {{10, 4, "start"}, {0, -11, "middle"}, {8, -9, "start"}, {-8, -9, "end"}, {0, 20, "middle"}, {8, 17, "start"},
+                {-8, 17, "end"}, {-10, 4, "end"}, {26, -24, "start"}, {26, 32, "start"}, {-26, -24, "end"}, {-26, 32, "end"},
                 {44, -40, "start"}, {44, 46, "start"}, {-44, -40, "end"}};
     enum { NEAR = 8 };
     double width = (double)columns(label) * (CHAR_WIDTH - 0.4) + 2;
@@ -289,9 +292,10 @@ static void join(struct weir_str *out, const struct weir_svg_series *s, const st
 }
 
 void weir_svg_points(struct weir_str *out, const char *title, const char *x_label, const char *y_label,
-                     const struct weir_svg_series *series, size_t n)
+                     const struct weir_svg_series *series, size_t n, bool wide)
 {
-    enum { HEIGHT = 360, LEFT = 70, RIGHT = 14, TOP = 30, BOTTOM = 46 };
+    enum { HEIGHT = 360, LEFT = 74, RIGHT = 14, TOP = 30, BOTTOM = 46 };
+    const int width = wide ? WIDTH : HALF;
     double low_x = INFINITY;
     double high_x = -INFINITY;
     double low_y = INFINITY;
@@ -308,14 +312,14 @@ void weir_svg_points(struct weir_str *out, const char *title, const char *x_labe
     /* Zero is shown where it is near. */
     low_y = low_y > 0 && low_y < high_y * 0.5 ? 0 : low_y;
     low_x = low_x > 0 && low_x < high_x * 0.3 ? 0 : low_x;
-    struct weir_svg_axis x = weir_svg_axis(low_x, high_x, 5, LEFT, HALF - RIGHT);
+    struct weir_svg_axis x = weir_svg_axis(low_x, high_x, 5, LEFT, width - RIGHT);
     struct weir_svg_axis y = weir_svg_axis(low_y, high_y, 5, HEIGHT - BOTTOM, TOP);
-    struct box within = {LEFT + 3, TOP - 6, HALF, HEIGHT - BOTTOM - 2};
+    struct box within = {LEFT + 3, TOP - 6, width, HEIGHT - BOTTOM - 2};
     struct taken taken = {0};
-    open_svg(out, title, HALF, HEIGHT);
-    y_axis(out, &y, LEFT, HALF - RIGHT, y_label);
+    open_svg(out, title, width, HEIGHT);
+    y_axis(out, &y, LEFT, width - RIGHT, y_label);
     x_axis(out, &x, TOP, HEIGHT - BOTTOM, x_label);
-    text_at(out, HALF, 13, "end", "dm", "better: down and left");
+    text_at(out, width, 13, "end", "dm", "better: down and left");
     for (size_t i = n; i-- > 0;) {
         if (series[i].joined && series[i].n > 1) {
             join(out, &series[i], &x, &y);
@@ -367,10 +371,9 @@ static void time_axis(struct weir_str *out, double begin_s, double length_s, dou
     }
 }
 
-/* Means of neighbours, so that a line has at most TIME_POINTS points; the return is how many. */
-static size_t thinned(const double *v, size_t n, double *ret)
+/* Means of so many neighbours each; the return is how many. */
+static size_t thinned(const double *v, size_t n, size_t each, double *ret)
 {
-    size_t each = (n + TIME_POINTS - 1) / TIME_POINTS;
     size_t points = 0;
     for (size_t i = 0; i < n; i += each, points++) {
         size_t end = i + each < n ? i + each : n;
@@ -414,39 +417,40 @@ static double legend_height(const char *const *name, size_t n)
     return height;
 }
 
-void weir_svg_lines(struct weir_str *out, const char *title, const char *y_label, double begin_s, double step_s, size_t n,
-                    const struct weir_svg_line *line, size_t n_lines)
+void weir_svg_lines(struct weir_str *out, const char *title, double begin_s, double step_s, const struct weir_svg_line *line, size_t n)
 {
-    enum { LEFT = 66, RIGHT = 30, PLOT = 170, LINES_MAX = 8 };
-    double most = 0;
+    enum { LEFT = 66, RIGHT = 30, PLOT = 180, LINES_MAX = 8 };
     const char *name[LINES_MAX];
     unsigned style[LINES_MAX];
     double v[TIME_POINTS];
-    n_lines = n_lines > LINES_MAX ? LINES_MAX : n_lines;
-    for (size_t i = 0; i < n_lines; i++) {
+    double most = 0;
+    size_t longest = 1;
+    n = n > LINES_MAX ? LINES_MAX : n;
+    for (size_t i = 0; i < n; i++) {
         name[i] = line[i].name;
         style[i] = line[i].style;
-        size_t points = thinned(line[i].v, n, v);
+        longest = line[i].n > longest ? line[i].n : longest;
+    }
+    const size_t each = (longest + TIME_POINTS - 1) / TIME_POINTS;
+    for (size_t i = 0; i < n; i++) {
+        size_t points = thinned(line[i].v, line[i].n, each, v);
         for (size_t k = 0; k < points; k++) {
             most = fmax(most, v[k]);
         }
     }
-    double top = 26 + legend_height(name, n_lines);
+    double top = 12 + legend_height(name, n);
     double bottom = top + PLOT;
     struct weir_svg_axis y = weir_svg_axis(0, most, 4, bottom, top);
-    double length_s = step_s * (double)n;
     open_svg(out, title, WIDTH, bottom + 26);
-    y_axis(out, &y, LEFT, WIDTH - RIGHT, y_label);
-    legend(out, 32, name, style, n_lines, "k");
-    time_axis(out, begin_s, length_s, LEFT, WIDTH - RIGHT, bottom);
-    size_t each = (n + TIME_POINTS - 1) / TIME_POINTS;
-    for (size_t i = n_lines; i-- > 0;) {
-        size_t points = thinned(line[i].v, n, v);
+    y_axis(out, &y, LEFT, WIDTH - RIGHT, "");
+    legend(out, 14, name, style, n, "k");
+    time_axis(out, begin_s, step_s * (double)longest, LEFT, WIDTH - RIGHT, bottom);
+    for (size_t i = n; i-- > 0;) {
+        size_t points = thinned(line[i].v, line[i].n, each, v);
         weir_str_addf(out, "<path class=\"l%u\" d=\"", line[i].style);
         for (size_t k = 0; k < points; k++) {
-            double middle = ((double)k + 0.5) * (double)each;
-            double x = LEFT + fmin(middle / (double)n, 1) * (WIDTH - RIGHT - LEFT);
-            weir_str_addf(out, "%s%.1f %.1f", k == 0 ? "M" : "L", x, place_of(&y, v[k]));
+            double middle = ((double)k + 0.5) * (double)each / (double)longest;
+            weir_str_addf(out, "%s%.1f %.1f", k == 0 ? "M" : "L", LEFT + fmin(middle, 1) * (WIDTH - RIGHT - LEFT), place_of(&y, v[k]));
         }
         weir_str_adds(out, "\"/>\n");
     }

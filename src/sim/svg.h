@@ -57,19 +57,19 @@ struct weir_svg_series {
     size_t n;
 };
 
-/* Points of several series; less is better on both axes. */
+/* Points of several series; less is better on both axes. Wide: across the page, else across half of it. */
 void weir_svg_points(struct weir_str *out, const char *title, const char *x_label, const char *y_label,
-                     const struct weir_svg_series *series, size_t n);
+                     const struct weir_svg_series *series, size_t n, bool wide);
 
 struct weir_svg_line {
     const char *name;
     unsigned style;
     const double *v;
+    size_t n; /* points; a line may end before others */
 };
 
-/* Lines over time, from 0 on: n points of step_s seconds each from begin_s (Unix time) on. */
-void weir_svg_lines(struct weir_str *out, const char *title, const char *y_label, double begin_s, double step_s, size_t n,
-                    const struct weir_svg_line *line, size_t n_lines);
+/* Lines over time, from 0 on: points of step_s seconds each from begin_s (Unix time) on, across the page. */
+void weir_svg_lines(struct weir_str *out, const char *title, double begin_s, double step_s, const struct weir_svg_line *line, size_t n);
 
 struct weir_svg_stack {
     const char *label;
