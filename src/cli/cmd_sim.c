@@ -192,7 +192,8 @@ static int run(const struct weir_args *args, const struct weir_sim_options *o, s
         return weir_sim_run_suite(suite, o, result, err);
     }
     struct weir_sim_sweep sweep = {0};
-    int r = 0;
+    const struct weir_sim_suite *known = NULL;
+    int r = weir_sim_suite_for(&known, suite, o, err);
     for (size_t i = 0; r == 0 && (text = weir_args_nth(args, "sweep", i)) != NULL; i++) {
         r = weir_sim_sweep_parse(&sweep, suite, text, err);
     }
