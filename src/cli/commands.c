@@ -314,10 +314,15 @@ const struct weir_cli_command weir_cli_commands[] = {
         .help =
             "With --jobs and no --suite the work is replayed on the nodes and clouds that are named. With neither the\n"
             "suites are listed. A suite runs on the files named, or on those of the same names\n"
-            "under --data. The same input and seeds give the same bytes; the trace hash covers every decision.",
+            "under --data. The same input and seeds give the same bytes; the trace hash covers every decision.\n"
+            "\n"
+            "A replay and suite starburst have parameters, which --set, --sweep and --tune turn: a wrong name lists them.",
         .examples = "weir sim --jobs FILE --nodes 0,16,32 --cloud-price 2.50\tpure cloud, hybrid, more owned nodes\n"
                     "weir sim --suite starburst --jobs jobs.csv --nodes 64\tone size of the owned cluster\n"
-                    "weir sim --suite cant-be-late --data DIR --json\tfor scripts\n",
+                    "weir sim --suite cant-be-late --data DIR --json\tfor scripts\n"
+                    "weir sim --suite starburst --data DIR --report out.html\ta page to show and to print\n"
+                    "weir sim --suite starburst --data DIR --sweep \"delay_value=5,20,80\"\tcost against waiting\n"
+                    "weir sim --suite starburst --data DIR --tune \"avg_wait_hours<=+2%\"\tthe cheapest setting that keeps this\n",
         .operands_max = 0,
     },
     {

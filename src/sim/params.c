@@ -102,11 +102,22 @@ static int find_or_fail(const struct weir_sim_param **ret, const struct weir_sim
     if (*ret != NULL) {
         return 0;
     }
-    WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(360);
-    for (size_t i = 0; i < n; i++) {
-        weir_str_addf(&all, "%s%s", i == 0 ? "" : ", ", table[i].name);
+    enum { NAMES_MAX = 64, NAMES_BYTES_MAX = 360 };
+    const char *names[NAMES_MAX + 1] = {0};
+    WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(NAMES_BYTES_MAX);
+    bool room = true;
+    for (size_t i = 0; i < n && i < NAMES_MAX; i++) {
+        names[i] = table[i].name;
+        bool fits = all.n + strlen(table[i].name) + sizeof ", and more" < NAMES_BYTES_MAX;
+        if (room) {
+            weir_str_addf(&all, "%s%s", i == 0 ? "" : ", ", fits ? table[i].name : "and more");
+        }
+        room = room && fits;
     }
-    return weir_fail(err, -WEIR_ENOTFOUND, "there is no parameter '%.*s'; there are %s", WEIR_SV_ARG(name), weir_str_cstr(&all));
+    const char *nearest = weir_nearest(name, names);
+    return weir_fail(err, -WEIR_ENOTFOUND, "there is no parameter '%.*s'%s%s%s; there are %s", WEIR_SV_ARG(name),
+                     nearest == NULL ? "" : "; did you mean '", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "'?",
+                     weir_str_cstr(&all));
 }
 
 static int read_value(const struct weir_sim_param *p, struct weir_sv text, double *ret, struct weir_err *err)

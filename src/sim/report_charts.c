@@ -449,16 +449,16 @@ static size_t rows_with_series(const struct weir_sim_report_view *v, size_t c, c
     return n;
 }
 
+/* One line a row; n > 0. */
 static void time_chart(const struct weir_sim_report_view *v, const char *name, const struct weir_sim_row *const *row, const unsigned *style,
                        size_t n, struct weir_str *out)
 {
     struct weir_svg_line line[LINES_MAX];
     char names[LINES_MAX][TEXT];
     size_t n_lines = 0;
-    const struct weir_sim_series *coarse = NULL;
-    for (size_t i = 0; i < n; i++) {
-        const struct weir_sim_series *s = row[i]->series;
-        coarse = coarse == NULL || s->step_s > coarse->step_s ? s : coarse;
+    const struct weir_sim_series *coarse = row[0]->series;
+    for (size_t i = 1; i < n; i++) {
+        coarse = row[i]->series->step_s > coarse->step_s ? row[i]->series : coarse;
     }
     /* All in the widest step: the others' are halves of it, and all begin at the same instant. The last point is not full. */
     double *value = weir_calloc(n * WEIR_SIM_POINTS_MAX, sizeof *value);

@@ -77,7 +77,7 @@ def test_a_replay_is_swept_and_tuned(weir, args):
 @with_jobs
 def test_what_makes_no_sense_is_refused(weir, args):
     bad = {
-        "there is no parameter 'delay'; there are delay_value": ["--sweep", "delay=1"],
+        "there is no parameter 'patience'; there are delay_value": ["--sweep", "patience=1"],
         "is not between 0 and": ["--sweep", "delay_value=-1"],
         "is not NAME=VALUE": ["--sweep", "delay_value"],
         "the policies no-wait read none": ["--sweep", "delay_value=1", "--policies", "no-wait"],
@@ -86,7 +86,7 @@ def test_what_makes_no_sense_is_refused(weir, args):
         "has no figure wait": ["--tune", "wait<=1"],
         "is not METRIC<=LIMIT": ["--tune", "avg_wait_hours"],
         "--tune-runs": ["--tune", "avg_wait_hours<=1", "--tune-runs", "0"],
-        "--set: there is no parameter 'x'": ["--set", "x=1"],
+        "--set: there is no parameter 'xyzzy'": ["--set", "xyzzy=1"],
     }
     for says, options in bad.items():
         result = subprocess.run([weir, "sim", "--suite", "starburst", *map(str, args), *options], capture_output=True, text=True, timeout=120, check=False)
