@@ -2,6 +2,7 @@
 
 #include "params.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -21,11 +22,11 @@ static const struct family {
 
 static const struct weir_sim_turn turns[] = {
     {"delay_value", "weir*", .tuned = true, .by_ratio = true, .from = 0.1, .to = 1000, .key = "delay_cost"},
-    {"reservations", "weir*", .tuned = true, .by_ratio = true, .from = 1, .to = 1000, .key = "reservations_max"},
-    {"yield_per_mille", "weir*", .tuned = true, .from = 0, .to = 1000, .key = "yield_per_mille"},
-    {"age_points_per_hour", "weir*", .key = "age_points_per_hour"},
+    {"reservations", "weir*", .whole = true, .tuned = true, .by_ratio = true, .from = 1, .to = 1000, .key = "reservations_max"},
+    {"yield_per_mille", "weir*", .whole = true, .tuned = true, .from = 0, .to = 1000, .key = "yield_per_mille"},
+    {"age_points_per_hour", "weir*", .whole = true, .key = "age_points_per_hour"},
     {"review_s", "weir*", .key = "review_period", .unit = "s"},
-    {"leases_max", "weir*", .key = "leases_max"},
+    {"leases_max", "weir*", .whole = true, .key = "leases_max"},
     {"estimates", "weir"},
     {"wait_hours", "constant-wait"},
     {"wait_per_gpu_hour", "starburst*"},
@@ -124,6 +125,9 @@ static int read_value(const struct weir_sim_param *p, struct weir_sv text, doubl
 {
     text = weir_sv_eq(text, WEIR_SV("on")) ? WEIR_SV("1") : weir_sv_eq(text, WEIR_SV("off")) ? WEIR_SV("0") : text;
     int r = weir_parse_real(text, p->min, p->max, ret, err);
+    if (r == 0 && weir_sim_turn_of(p)->whole && *ret > floor(*ret)) {
+        r = weir_fail(err, -WEIR_EINVAL, "%g is not a whole number", *ret);
+    }
     return r < 0 ? weir_fail_prefix(err, r, "%s", p->name) : 0;
 }
 

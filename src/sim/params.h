@@ -20,8 +20,9 @@ enum {
 struct weir_sim_turn {
     const char *name;
     const char *policies; /* comma-separated: those that read it; NULL: all */
+    bool whole;           /* a whole number */
     bool tuned;           /* --tune turns it */
-    bool by_ratio;        /* in steps of equal ratio, from its least value above 0 */
+    bool by_ratio;        /* in steps of equal ratio */
     double from;          /* where --tune looks */
     double to;
     const char *key;  /* under policy: in weir.yaml; NULL: it is no setting of the broker */
@@ -32,7 +33,7 @@ struct weir_sim_turn {
 const struct weir_sim_param *weir_sim_params_of(const char *suite, size_t *n);
 /* NULL where the suite has none of that name. */
 const struct weir_sim_param *weir_sim_param_find(const char *suite, struct weir_sv name);
-/* Never NULL: one that reads by all policies where nothing is said. */
+/* Never NULL: read by all policies where nothing is said. */
 const struct weir_sim_turn *weir_sim_turn_of(const struct weir_sim_param *p);
 /* Does the policy read it? */
 bool weir_sim_param_is_of(const struct weir_sim_param *p, const char *policy);

@@ -147,10 +147,7 @@ static double snapped(const struct tuner *t, size_t axis, double v)
     snprintf(text, sizeof text, "%.3g", v);
     double ret = v;
     (void)weir_parse_real(weir_sv_of(text), -1e18, 1e18, &ret, NULL);
-    const struct weir_sim_turn *turn = weir_sim_turn_of(t->param[axis]);
-    if (turn->by_ratio && turn->from >= 1) {
-        ret = round(ret); /* counts */
-    }
+    ret = weir_sim_turn_of(t->param[axis])->whole ? round(ret) : ret;
     return fmin(fmax(ret, t->param[axis]->min), t->param[axis]->max);
 }
 

@@ -117,6 +117,7 @@ static void sweeps_are_parsed(void **state)
         {"starburst", "delay-value=1,2,3", 3, NULL},
         {"starburst", "delay_value=1,2,3  estimates=on,off", 6, NULL},
         {"starburst", "foo=1", 0, "there are delay_value, estimates"},
+        {"starburst", "reservations=1.5", 0, "1.5 is not a whole number"},
         {"starburst", "delay_valu=1", 0, "did you mean 'delay_value'?"},
         {"replay", "foo=1", 0, ", and more"},
         {"starburst", "delay_value", 0, "not NAME=VALUE"},
