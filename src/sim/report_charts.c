@@ -449,6 +449,18 @@ static size_t rows_with_series(const struct weir_sim_report_view *v, size_t c, c
     return n;
 }
 
+/* Which case the charts that follow are of, where there are several. */
+static void case_heading(const struct weir_sim_report_view *v, size_t c, struct weir_str *out)
+{
+    char text[TEXT];
+    caption(v, c, "", text, sizeof text);
+    if (v->n_cases > 1) {
+        weir_str_adds(out, "<h3>");
+        weir_html_text(out, text);
+        weir_str_adds(out, "</h3>\n");
+    }
+}
+
 /* One line a row; n > 0. */
 static void time_chart(const struct weir_sim_report_view *v, const char *name, const struct weir_sim_row *const *row, const unsigned *style,
                        size_t n, struct weir_str *out)
@@ -500,13 +512,7 @@ void weir_sim_report_over_time(const struct weir_sim_report_view *v, struct weir
         }
         weir_str_adds(out, begun ? "" : "<section>\n<h2>Over time</h2>\n");
         begun = true;
-        char text[TEXT];
-        caption(v, c, "", text, sizeof text);
-        if (text[0] != '\0') {
-            weir_str_adds(out, "<h3>");
-            weir_html_text(out, text);
-            weir_str_adds(out, "</h3>\n");
-        }
+        case_heading(v, c, out);
         for (size_t k = 0; k < row[0]->series->n_lines; k++) {
             time_chart(v, row[0]->series->line[k].name, row, style, n, out);
         }
@@ -617,8 +623,11 @@ void weir_sim_report_breakdowns(const struct weir_sim_report_view *v, struct wei
         unsigned style[LINES_MAX];
         size_t n = rows_with_series(v, c, row, style);
         for (size_t k = 0; n > 0 && k < row[0]->series->n_breakdowns; k++) {
-            weir_str_adds(out, begun ? "" : "<section>\n<h2>Where the money and the time went</h2>\n");
+            weir_str_adds(out, begun ? "" : "<section>\n<h2>Where the money went</h2>\n");
             begun = true;
+            if (k == 0) {
+                case_heading(v, c, out);
+            }
             breakdown_chart(v, row[0]->series->breakdown[k].name, row, n, out);
         }
     }

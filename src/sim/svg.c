@@ -134,7 +134,9 @@ static void y_axis(struct weir_str *out, const struct weir_svg_axis *y, double l
         line_at(out, left, at, right, at, i == 0 ? "ax" : "gr");
         text_at(out, left - 7, at + 4, "end", "tk", text);
     }
-    text_at(out, 0, 13, "start", "al", label);
+    if (label[0] != '\0') {
+        text_at(out, 0, 13, "start", "al", label);
+    }
 }
 
 static void x_axis(struct weir_str *out, const struct weir_svg_axis *x, double top, double bottom, const char *label)
