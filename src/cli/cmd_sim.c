@@ -177,9 +177,9 @@ static int list_suites(const struct weir_args *args)
 }
 
 /* Runs what was asked for: one run, a sweep, or a search. */
-static int run(const struct weir_args *args, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+static int run(const struct weir_args *args, const char *suite, const struct weir_sim_options *o, struct weir_sim_result *result,
+               struct weir_err *err)
 {
-    const char *suite = weir_args_text(args, "suite");
     const char *tune = weir_args_text(args, "tune");
     const char *text = weir_args_text(args, "sweep");
     if (tune != NULL && text != NULL) {
@@ -240,7 +240,7 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
     struct weir_sim_page page = {.fd = -1};
     o.inputs = &inputs;
     int r = weir_sim_page_open(&page, weir_args_text(args, "report"), err);
-    r = r < 0 ? r : run(args, &o, &result, err);
+    r = r < 0 ? r : run(args, suite, &o, &result, err);
     end_progress(&bar);
     r = r < 0 ? r : weir_sim_page_write(&page, args, &result, &inputs, err);
     if (r == 0 && weir_args_has(args, "json")) {

@@ -64,7 +64,7 @@ static void fields_words(const struct weir_sim_result *r, const struct weir_sim_
     WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(512);
     for (size_t i = 0; i < row->n_fields; i++) {
         const struct weir_sim_field *f = &row->field[i];
-        if (!f->metric && (weir_sim_param_find(r->suite, weir_sv_of(f->name)) != NULL) == params) {
+        if (!f->metric && weir_sim_is_choice(r->suite, f->name) == params) {
             add_field_words(&out, r->suite, f);
         }
     }

@@ -386,7 +386,7 @@ static bool case_within(const char *suite, const struct weir_sim_row *a, const s
 {
     for (size_t i = 0; i < a->n_fields; i++) {
         const struct weir_sim_field *f = &a->field[i];
-        if (f->metric || weir_sim_param_find(suite, weir_sv_of(f->name)) != NULL) {
+        if (f->metric || weir_sim_is_choice(suite, f->name)) {
             continue;
         }
         const struct weir_sim_field *other = weir_sim_row_field(b, f->name);

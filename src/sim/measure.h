@@ -61,7 +61,7 @@ int weir_sim_places(const struct weir_sim_result *r, const char *name);
 
 /* The value of a metric as a real number; false where the row has none. */
 bool weir_sim_row_real(const struct weir_sim_row *row, const char *metric, double *ret);
-/* Are the two rows of one case, parameters of the suite's policies left aside? */
+/* Are the two rows of one case, parameters of policies left aside (weir_sim_is_choice)? */
 bool weir_sim_same_case(const char *suite, const struct weir_sim_row *a, const struct weir_sim_row *b);
 /* Does no other row of its case do as well in both of the suite's metrics, and better in one? Rows that know the future are no rivals. False where
  * the suite has not two metrics, or the row lacks one. */

@@ -82,6 +82,12 @@ const struct weir_sim_turn *weir_sim_turn_of(const struct weir_sim_param *p)
     return &nothing_said;
 }
 
+bool weir_sim_is_choice(const char *suite, const char *field)
+{
+    const struct weir_sim_param *p = weir_sim_param_find(suite, weir_sv_of(field));
+    return p != NULL && weir_sim_turn_of(p)->policies != NULL;
+}
+
 bool weir_sim_param_is_of(const struct weir_sim_param *p, const char *policy)
 {
     const char *policies = weir_sim_turn_of(p)->policies;

@@ -16,7 +16,7 @@ enum {
     WEIR_SIM_SET_BYTES_MAX = 1024, /* of weir_sim_options.set as a sweep writes it */
 };
 
-/* What is known of a parameter beyond its range. */
+/* What is known of a parameter beyond its range. A parameter that all read is one of the world, not a choice. */
 struct weir_sim_turn {
     const char *name;
     const char *policies; /* comma-separated: those that read it; NULL: all */
@@ -35,6 +35,9 @@ const struct weir_sim_param *weir_sim_params_of(const char *suite, size_t *n);
 const struct weir_sim_param *weir_sim_param_find(const char *suite, struct weir_sv name);
 /* Never NULL: read by all policies where nothing is said. */
 const struct weir_sim_turn *weir_sim_turn_of(const struct weir_sim_param *p);
+/* Is the field of a case a parameter that some policies read, and so a choice? All others are the world's: rows that differ in them
+ * are of different cases. */
+bool weir_sim_is_choice(const char *suite, const char *field);
 /* Does the policy read it? */
 bool weir_sim_param_is_of(const struct weir_sim_param *p, const char *policy);
 /* Its name as rows have it, with underscores. */

@@ -125,7 +125,7 @@ void weir_sim_report_tables(const struct weir_sim_report_view *v, struct weir_st
     size_t n = weir_sim_columns(r, true, metric, COLUMNS_MAX);
     size_t n_params = 0;
     for (size_t k = 0; k < n_fields; k++) {
-        if (weir_sim_param_find(r->suite, weir_sv_of(field[k])) != NULL) {
+        if (weir_sim_is_choice(r->suite, field[k])) {
             param[n_params++] = field[k];
         }
     }

@@ -69,7 +69,13 @@ def test_a_replay_is_swept_and_tuned(weir, args):
     rows = sim(weir, "replay", *args, "--policies", "no-wait,weir", "--sweep", "delay_value=0.1,10 price_factor=1,2")["rows"]
     assert len([row for row in rows if row["policy"] == "weir"]) == 4
     assert len([row for row in rows if row["policy"] == "no-wait"]) == 2, "it reads the price only"
-    assert all(isinstance(row["pareto"], bool) for row in rows)
+    for price in (1, 2):  # prices are the world's: who pays more is not dominated by who pays less
+        of_case = [row for row in rows if row["case"]["price_factor"] == price]
+        assert len(of_case) == 3 and any(row["pareto"] for row in of_case)
+        assert all(row["pareto"] == is_front(row, of_case, "cost", "avg_wait_hours") for row in of_case)
+    bare = subprocess.run([weir, "sim", "--json", *map(str, args), "--policies", "no-wait", "--sweep", "price_factor=1,2"], capture_output=True,
+                          text=True, timeout=120, check=True)
+    assert [row["case"]["price_factor"] for row in json.loads(bare.stdout)["rows"]] == [1, 2], "without --suite"
     tune = sim(weir, "replay", *args, "--policies", "weir", "--tune", "avg_wait_hours<=+10%", "--tune-runs", 12)["tune"]
     assert tune["minimised"] == "cost" and tune["cost_ratio"] <= 1
 
