@@ -360,6 +360,7 @@ void api_handle_cancel(struct api_request *rq);
 void api_handle_wait(struct api_request *rq);
 void api_handle_tasks(struct api_request *rq);
 void api_handle_explain(struct api_request *rq);
+void api_handle_history(struct api_request *rq);
 
 void api_handle_log(struct api_request *rq);
 void api_handle_log_upload(struct api_request *rq);

@@ -287,6 +287,30 @@ static const struct api_field event_fields[] = {
     END,
 };
 
+static const struct api_field history_fields[] = {
+    {"task", API_STRING, .summary = "12, or 12_7 for the task of an array"},
+    {"state", API_STRING, WORD(api_task_state_word, WEIR_TASK_STATE_MAX)},
+    {"submitted", API_TIME},
+    {"started", API_TIME, API_NULL, .summary = "of the last attempt"},
+    {"ended", API_TIME, API_NULL},
+    {"expected_ms", API_UINT, API_NULL, .summary = "run time as the job's file estimates it"},
+    {"max_duration_ms", API_UINT, API_NULL},
+    {"nodes", API_UINT},
+    {"gpus", API_UINT, .summary = "in all"},
+    {"gpu_model", API_STRING, .summary = "asked for: several between |, empty for any"},
+    {"gpu_model_used", API_STRING, .summary = "empty without GPUs"},
+    {"cpu_milli", API_UINT, .summary = "asked for, in all"},
+    {"mem_mib", API_UINT, .summary = "asked for, in all"},
+    {"priority", API_INT},
+    {"project", API_STRING, API_NULL},
+    {"user", API_STRING, API_NULL},
+    {"pool", API_STRING, API_NULL},
+    {"node", API_STRING, API_NULL, .summary = "the first of a gang's"},
+    {"attempts", API_UINT},
+    {"cost_micro", API_INT, .summary = "in the ledger so far"},
+    END,
+};
+
 static const struct api_field pool_fields[] = {
     {"name", API_STRING},
     {"kind", API_STRING, WORD(pool_kind_word, 2)},
@@ -348,6 +372,7 @@ const struct api_schema api_schemas[] = {
             {"rows", API_LIST, .ref = "BillRow"}, {"total", API_REF, .ref = "BillRow"}, END}},
     {"BillCheck", "whether both sides of the ledger are equal for every node and span", bill_check_fields},
     {"Event", "something that happened", event_fields},
+    {"HistoryTask", "a task as it is kept: what it asked for, what it got, what it cost", history_fields},
     {"Fault", "what the sandbox provider shall do wrong", FIELDS{{"what", API_STRING}, END}},
     {"AgentMessage", "see docs/design/0002-agent-protocol.md", FIELDS{END}, .open = true},
     {"LogStored", "how many bytes of the log are stored from its start", FIELDS{{"size", API_UINT}, {"truncated", API_BOOL, .summary = "the limit was reached; more is not kept"}, END}},

@@ -131,10 +131,24 @@ const char *weir_nearest(struct weir_sv word, const char *const *list)
     return best;
 }
 
+/* Are these eight bytes all printable ASCII? A byte outside of it, or the lowest of several, sets its highest bit in one of the
+ * three terms. */
+static bool is_plain_word(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    return ((w | (w + ones) | (w - 0x20 * ones)) & 0x80 * ones) == 0;
+}
+
 bool weir_utf8_is_text(struct weir_sv s)
 {
     size_t i = 0;
     while (i < s.n) {
+        if (s.n - i >= sizeof(uint64_t) && is_plain_word(s.p + i)) {
+            i += sizeof(uint64_t);
+            continue;
+        }
         unsigned char c = (unsigned char)s.p[i];
         size_t more;
         uint32_t cp;

@@ -2,18 +2,22 @@
 
 /* weir sim: recorded work and published benchmarks replayed; see docs/guide/simulator.md. */
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "command.h"
+#include "export.h"
 #include "output.h"
 #include "sim_report.h"
 #include "sim/measure.h"
 #include "sim/params.h"
 #include "sim/sim.h"
 #include "sim/tune.h"
+#include "sim/workload.h"
 
 enum { JSON_BYTES_MAX = 64 << 20, COLUMNS_MAX = WEIR_SIM_FIELDS_MAX * 2 };
 
@@ -30,7 +34,8 @@ const struct weir_opt weir_opts_sim[] = {
     {"suite", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "the benchmark to replay"},
     {"data", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "folder in which inputs are sought that no option names"},
     LIST_OPTION("policies", "run only these policies"),
-    FILE_OPTION("jobs", "jobs with submit time, run time and GPUs"),
+    FILE_OPTION("jobs", "work in any of the forms that 'weir sim' lists; may be gzip"),
+    {"from-history", 0, WEIR_OPT_FLAG, .help = "instead of --jobs: the broker's own history, as 'weir export' gives it"},
     LIST_OPTION("nodes", "sizes of the owned cluster, in nodes"),
     {"gpus-per-node", 0, WEIR_OPT_COUNT, .arg = "N", .help = "GPUs of an owned node", .min = 1, .max = WEIR_SIM_GPUS_PER_NODE_MAX},
     {"trim", 0, WEIR_OPT_COUNT, .arg = "N", .help = "jobs at each end that are run but not counted"},
@@ -162,6 +167,19 @@ static void print_table(const struct weir_sim_result *result)
     printf("trace hash %016llx\n", (unsigned long long)result->hash);
 }
 
+static void list_forms(void)
+{
+    static const struct weir_column column[] = {{"FORM OF --jobs"}, {"WHAT"}, {"KNOWN BY", .shrink = true}};
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, WEIR_ARRAY_LEN(column));
+    const struct weir_sim_form *f;
+    for (size_t i = 0; (f = weir_sim_form_at(i)) != NULL; i++) {
+        weir_table_cell(t, f->name);
+        weir_table_cell(t, f->summary);
+        weir_table_cell(t, f->known_by);
+    }
+    weir_table_print(t, stdout);
+}
+
 static int list_suites(const struct weir_args *args)
 {
     static const struct weir_column column[] = {{"SUITE"}, {"WHAT"}, {"POLICIES", .shrink = true}};
@@ -173,6 +191,8 @@ static int list_suites(const struct weir_args *args)
         weir_table_cell(t, s->policies);
     }
     weir_table_print(t, stdout);
+    putchar('\n');
+    list_forms();
     return 0;
 }
 
@@ -184,6 +204,9 @@ static int run(const struct weir_args *args, const char *suite, const struct wei
     const char *text = weir_args_text(args, "sweep");
     if (tune != NULL && text != NULL) {
         return weir_fail(err, -WEIR_EINVAL, "--tune looks for values by itself: leave out --sweep");
+    }
+    if ((tune != NULL || text != NULL) && o->jobs != NULL && weir_streq(o->jobs, "-")) {
+        return weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once, and several runs are wanted: give a file");
     }
     if (tune != NULL) {
         return weir_sim_run_tune(suite, o, tune, weir_args_count(args, "tune-runs", WEIR_SIM_TUNE_RUNS), result, err);
@@ -200,18 +223,49 @@ static int run(const struct weir_args *args, const char *suite, const struct wei
     return r < 0 ? r : weir_sim_run_sweep(suite, o, &sweep, result, err);
 }
 
+/* Writes the broker's history to a file without a name, which is gone when the program ends; *ret_path names it until then. */
+static int spool_history(const struct weir_args *args, char *ret_path, size_t size, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    uint64_t tasks = 0;
+    if (weir_args_has(args, "jobs")) {
+        return weir_fail(err, -WEIR_EINVAL, "--from-history and --jobs both say what work to replay: give one");
+    }
+    int r = weir_client_open(&api, args, err);
+    FILE *f = r < 0 ? NULL : tmpfile();
+    if (r == 0 && f == NULL) {
+        r = weir_fail(err, weir_error_from_errno(errno), "no temporary file for the history: %s", strerror(errno));
+    }
+    r = r < 0 ? r : weir_export_history(api, (struct weir_wall){0}, (struct weir_wall){0}, false, f, &tasks, err);
+    if (r < 0 && f != NULL) {
+        (void)fclose(f);
+    }
+    if (r == 0) {
+        /* Each run opens it anew, so it stays open here. */
+        snprintf(ret_path, size, "/proc/self/fd/%d", fileno(f));
+    }
+    return r;
+}
+
 int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
 {
     const char *suite = weir_args_text(args, "suite");
-    if (suite == NULL && weir_args_has(args, "jobs")) {
+    if (suite == NULL && (weir_args_has(args, "jobs") || weir_args_has(args, "from-history"))) {
         suite = "replay";
     } else if (suite == NULL) {
         return list_suites(args);
     }
+    char history[40] = "";
+    if (weir_args_has(args, "from-history")) {
+        int r = spool_history(args, history, sizeof history, err);
+        if (r < 0) {
+            return r;
+        }
+    }
     struct bar bar = {.live = weir_term_of(STDERR_FILENO).live, .since = weir_clock_mono(&weir_clock_os)};
     struct weir_sim_options o = {
         .data = weir_args_text(args, "data"),
-        .jobs = weir_args_text(args, "jobs"),
+        .jobs = history[0] != '\0' ? history : weir_args_text(args, "jobs"),
         .nodes = weir_args_text(args, "nodes"),
         .gpus_per_node = weir_args_text(args, "gpus-per-node"),
         .trim = weir_args_text(args, "trim"),

@@ -305,6 +305,20 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 0,
     },
     {
+        .name = "export",
+        .group = MONEY,
+        .fn = weir_cmd_export,
+        .operands = "",
+        .summary = "The history of all work as CSV, a line a task",
+        .opts = weir_opts_export,
+        .help =
+            "Writes every task that has left the queue: what it asked for, when it ran and where, and what it cost; in the\n"
+            "order of submission. It comes as a stream, however long the history is. 'weir sim --jobs FILE' reads it.",
+        .examples = "weir export --from 2026-11-01 --to 2026-12-01 -o november.csv\ta month\n"
+                    "weir export | gzip > history.csv.gz\tall of it\n",
+        .operands_max = 0,
+    },
+    {
         .name = "sim",
         .group = HOUSE,
         .fn = weir_cmd_sim,
@@ -312,9 +326,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .summary = "Replay recorded work on other nodes and clouds, or a published benchmark",
         .opts = weir_opts_sim,
         .help =
-            "With --jobs and no --suite the work is replayed on the nodes and clouds that are named. With neither the\n"
-            "suites are listed. A suite runs on the files named, or on those of the same names\n"
-            "under --data. The same input and seeds give the same bytes; the trace hash covers every decision.\n"
+            "With --jobs or --from-history and no --suite the work is replayed on the nodes and clouds that are named. With\n"
+            "none of these the suites are listed, and the forms of work that are read. A suite runs on the files named, or\n"
+            "on those of the same names under --data. The same input and seeds give the same bytes; the trace hash covers\n"
+            "every decision.\n"
             "\n"
             "A replay and suite starburst have parameters, which --set, --sweep and --tune turn: a wrong name lists them.",
         .examples = "weir sim --jobs FILE --nodes 0,16,32 --cloud-price 2.50\tpure cloud, hybrid, more owned nodes\n"

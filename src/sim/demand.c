@@ -2,21 +2,17 @@
 
 #include "demand.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "forecast/reserve.h"
-#include "input.h"
+#include "workload.h"
 
 enum {
     HOURS_MAX = 25 * 8784,
     MINUTES = 60,
-    GPUS_OF_A_JOB_MAX = 1000000,
 };
-
-static const struct weir_sim_column columns[] = {{"submit_unix"}, {"duration_s"}, {"gpus"}};
 
 /* Minutes times GPUs by hour: what begins or ends inside an hour, and how many GPUs are held for whole hours from one on. */
 struct sums {
@@ -91,27 +87,22 @@ static void mix(uint64_t *hash, int64_t v)
     }
 }
 
-static int read_jobs(struct weir_sim_demand *d, struct sums *s, struct weir_sim_input *in, struct weir_err *err)
+static int read_jobs(struct weir_sim_demand *d, struct sums *s, struct weir_sim_workload *w, struct weir_err *err)
 {
+    struct weir_sim_job job;
     int r;
-    while ((r = weir_sim_input_next(in, err)) == 1) {
-        double submit = 0;
-        double duration = 0;
-        int64_t gpus = 0;
-        r = weir_sim_input_real(in, 0, 0, 1e11, &submit, err);
-        r = r < 0 ? r : weir_sim_input_real(in, 1, 0, 1e10, &duration, err);
-        r = r < 0 ? r : weir_sim_input_i64(in, 2, 0, GPUS_OF_A_JOB_MAX, &gpus, err);
-        if (r < 0) {
-            return r;
+    while ((r = weir_sim_workload_next(w, &job, err)) == 1) {
+        int64_t end_us = job.submit.us + job.duration.us;
+        int64_t from = job.submit.us / WEIR_US_PER_MIN;
+        int64_t to = end_us / WEIR_US_PER_MIN + (end_us % WEIR_US_PER_MIN != 0);
+        if (!add_job(s, from, to, job.gpus)) {
+            weir_fail(err, -WEIR_ELIMIT, "%lld is over %d hours away from other submissions",
+                      (long long)(job.submit.us / WEIR_US_PER_S), HOURS_MAX);
+            return weir_sim_workload_fail_field(w, &job, WEIR_SIM_JOB_SUBMIT, -WEIR_ELIMIT, err);
         }
-        if (!add_job(s, (int64_t)floor(submit / 60), (int64_t)ceil((submit + duration) / 60), gpus)) {
-            weir_fail(err, -WEIR_ELIMIT, "column 'submit_unix': %.15g is over %d hours away from other submissions", submit,
-                      HOURS_MAX);
-            return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
-        }
-        mix(&d->hash, (int64_t)submit);
-        mix(&d->hash, (int64_t)duration);
-        mix(&d->hash, gpus);
+        mix(&d->hash, job.submit.us / WEIR_US_PER_S);
+        mix(&d->hash, job.duration.us / WEIR_US_PER_S);
+        mix(&d->hash, job.gpus);
         d->jobs++;
     }
     return r;
@@ -149,10 +140,11 @@ static int count_hours(struct weir_sim_demand *d, const struct sums *s, const ch
 int weir_sim_demand_read(struct weir_sim_demand *ret, const char *path, struct weir_err *err)
 {
     *ret = (struct weir_sim_demand){.hash = UINT64_C(0xcbf29ce484222325)};
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    static const struct weir_sim_workload_options options = {.as_it_stands = true};
+    WEIR_CLEANUP(weir_sim_workload_freep) struct weir_sim_workload *w = NULL;
     struct sums s = {0};
-    int r = weir_sim_input_table(&in, path, columns, WEIR_ARRAY_LEN(columns), err);
-    r = r < 0 ? r : read_jobs(ret, &s, in, err);
+    int r = weir_sim_workload_open(&w, path, NULL, &options, err);
+    r = r < 0 ? r : read_jobs(ret, &s, w, err);
     r = r < 0 ? r : count_hours(ret, &s, path, err);
     free(s.part);
     free(s.change);

@@ -181,8 +181,8 @@ void weir_sim_input_skip(struct weir_sim_input *in)
 /* Parses one line as a record of comma-separated values: 1, 0 where it says nothing, or a negative code. */
 static int parse_csv(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
 {
-    weir_csv_release(&in->csv);
-    weir_csv_init(&in->csv, line);
+    in->csv.text = line;
+    in->csv.at = 0;
     int r = weir_csv_next(&in->csv, err);
     in->field = in->csv.field;
     in->n_fields = in->csv.n_fields;

@@ -8,12 +8,12 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
-#include "input.h"
 #include "muri.h"
+#include "records.h"
 #include "schedule.h"
 #include "sim_priv.h"
 
-enum { JOBS_MAX = 1000000, MODEL_SIZE = 64, NODES_MAX = 4096 };
+enum { JOBS_MAX = 1000000, NODES_MAX = 4096 };
 
 /* Muri's authors found that every iteration takes so much longer with their executor in place. */
 static const double executor_factor = 1.015;
@@ -24,51 +24,34 @@ struct trace {
     double bound_s;  /* of the mean time to end */
 };
 
-enum column { COLUMN_ID, COLUMN_GPUS, COLUMN_SUBMIT, COLUMN_ITERATIONS, COLUMN_MODEL, COLUMN_ITERATION_TIME, COLUMNS };
-
-static const struct weir_sim_column columns[COLUMNS] = {
-    [COLUMN_ID] = {"job_id", false},          [COLUMN_GPUS] = {"num_gpu", false},
-    [COLUMN_SUBMIT] = {"submit_time", false}, [COLUMN_ITERATIONS] = {"iterations", false},
-    [COLUMN_MODEL] = {"model_name", false},   [COLUMN_ITERATION_TIME] = {"iteration_time", false},
-};
-
 static int read_job(const struct weir_sim_input *in, struct weir_muri_cluster cluster, struct trace *t, struct weir_err *err)
 {
-    static const double most_ms = 1e15;
-    struct weir_muri_job job = {0};
-    int64_t gpus = 0;
-    int64_t iterations = 0;
-    double submit_ms = 0;
-    double iteration_ms = 0;
-    int r = weir_sim_input_i64(in, COLUMN_ID, 0, INT64_MAX, &job.id, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, COLUMN_GPUS, 1, UINT32_MAX, &gpus, err);
-    r = r < 0 ? r : weir_sim_input_real(in, COLUMN_SUBMIT, 0, most_ms, &submit_ms, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, COLUMN_ITERATIONS, 1, INT64_C(1) << 52, &iterations, err);
-    r = r < 0 ? r : weir_sim_input_real(in, COLUMN_ITERATION_TIME, 1e-6, 1e12, &iteration_ms, err);
+    struct weir_muri_record said = {0};
+    int r = weir_muri_record_read(in, &said, err);
     if (r < 0) {
         return r;
     }
     uint32_t whole = cluster.nodes * cluster.gpus_per_node;
-    if (gpus > whole) {
-        weir_fail(err, -WEIR_EINVAL, "column 'num_gpu': %lld GPUs are more than the cluster's %u: say --nodes or --gpus-per-node",
-                  (long long)gpus, whole);
-        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+    if (said.gpus > whole) {
+        weir_fail(err, -WEIR_EINVAL, "%u GPUs are more than the cluster's %u: say --nodes or --gpus-per-node", said.gpus, whole);
+        return weir_muri_record_fail_gpus(in, -WEIR_EINVAL, err);
     }
     if (t->job.n == JOBS_MAX) {
         weir_fail(err, -WEIR_ELIMIT, "more than %d jobs", JOBS_MAX);
         return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
     }
-    char model[MODEL_SIZE];
-    struct weir_sv name = weir_sim_input_field(in, COLUMN_MODEL);
-    snprintf(model, sizeof model, "%.*s", WEIR_SV_ARG(name));
-    job.gpus = (uint32_t)gpus;
-    job.submit_s = submit_ms / 1000;
-    job.iterations = (double)iterations;
-    job.iteration_s = iteration_ms * executor_factor / 1000;
-    job.overhead_s = weir_muri_overhead_s(model, job.gpus);
+    struct weir_muri_job job = {
+        .id = said.id,
+        .gpus = said.gpus,
+        .submit_s = said.submit_ms / 1000,
+        .iterations = (double)said.iterations,
+        .iteration_s = said.iteration_ms * executor_factor / 1000,
+        .overhead_s = weir_muri_overhead_s(said.model, said.gpus),
+    };
     weir_vec_push(&t->job, job);
-    const double said[] = {(double)job.id, (double)gpus, submit_ms, (double)iterations, iteration_ms, job.overhead_s};
-    t->digest = weir_hash_bytes(said, sizeof said) ^ (t->digest << 7 | t->digest >> 57);
+    const double figures[] = {(double)said.id,         (double)said.gpus, said.submit_ms, (double)said.iterations,
+                              said.iteration_ms, job.overhead_s};
+    t->digest = weir_hash_bytes(figures, sizeof figures) ^ (t->digest << 7 | t->digest >> 57);
     return 0;
 }
 
@@ -85,7 +68,7 @@ static int cmp_submit(const void *a, const void *b)
 static int read_trace(const char *path, struct weir_muri_cluster cluster, struct trace *t, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_table(&in, path, columns, COLUMNS, err);
+    int r = weir_sim_input_table(&in, path, weir_muri_columns, WEIR_MURI_COLUMNS, err);
     while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
         r = read_job(in, cluster, t, err);
     }

@@ -8,8 +8,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
-#include "input.h"
 #include "openb.h"
+#include "records.h"
 #include "schedule.h"
 #include "sim_priv.h"
 
@@ -122,27 +122,16 @@ static int read_nodes(const char *path, struct lists *l, struct weir_err *err)
 
 /* ---- tasks ---- */
 
-enum { POD_CPU, POD_MEMORY, POD_GPUS, POD_GPU_MILLI, POD_SPEC, POD_COLUMNS };
-
-static const struct weir_sim_column pod_columns[POD_COLUMNS] = {
-    [POD_CPU] = {"cpu_milli", false},
-    [POD_MEMORY] = {"memory_mib", false},
-    [POD_GPUS] = {"num_gpu", false},
-    [POD_GPU_MILLI] = {"gpu_milli", false},
-    [POD_SPEC] = {"gpu_spec", true},
-};
-
 /* "V100M16|V100M32"; empty: any. */
 static int read_models(const struct weir_sim_input *in, struct lists *l, uint64_t *ret, struct weir_err *err)
 {
-    struct weir_sv rest = weir_sim_input_field(in, POD_SPEC);
+    struct weir_sv rest = weir_sim_input_field(in, weir_openb_pod_spec);
     while (rest.p != NULL) {
         struct weir_sv name = weir_sv_trim(weir_sv_cut(&rest, '|'));
         uint64_t bit = 0;
         int r = name.n == 0 ? 0 : model_bit(l, name, &bit, err);
         if (r < 0) {
-            weir_fail_prefix(err, r, "column 'gpu_spec'");
-            return weir_sim_input_fail(in, r, err);
+            return weir_sim_input_fail_field(in, weir_openb_pod_spec, r, err);
         }
         *ret |= bit;
     }
@@ -190,28 +179,17 @@ static int add_task(struct lists *l, const struct weir_frag_ask *a, struct weir_
 
 static int read_pod(const struct weir_sim_input *in, struct lists *l, struct weir_err *err)
 {
-    int64_t cpu = 0;
-    int64_t mem = 0;
-    int64_t gpus = 0;
-    int64_t milli = 0;
+    struct weir_openb_pod pod = {0};
     struct weir_frag_ask a = {0};
-    int r = weir_sim_input_i64(in, POD_CPU, 0, UINT32_MAX, &cpu, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, POD_MEMORY, 0, UINT32_MAX, &mem, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, POD_GPUS, 0, WEIR_FRAG_GPUS_MAX, &gpus, err);
-    r = r < 0 || gpus == 0 ? r : weir_sim_input_i64(in, POD_GPU_MILLI, 1, WEIR_FRAG_GPU, &milli, err);
-    r = r < 0 || gpus == 0 ? r : read_models(in, l, &a.models, err);
+    int r = weir_openb_pod_read(in, &pod, err);
+    r = r < 0 || pod.gpus == 0 ? r : read_models(in, l, &a.models, err);
     if (r < 0) {
         return r;
     }
-    if (gpus > 1 && milli < WEIR_FRAG_GPU) {
-        r = weir_fail(err, -WEIR_EINVAL, "a share (gpu_milli %lld) of several GPUs (num_gpu %lld): only one GPU can be shared",
-                      (long long)milli, (long long)gpus);
-        return weir_sim_input_fail(in, r, err);
-    }
-    a.cpu_milli = (uint32_t)cpu;
-    a.mem_mib = (uint32_t)mem;
-    a.gpus = (uint16_t)gpus;
-    a.gpu_milli = (uint16_t)milli;
+    a.cpu_milli = pod.cpu_milli;
+    a.mem_mib = pod.mem_mib;
+    a.gpus = pod.gpus;
+    a.gpu_milli = pod.gpu_milli;
     const uint64_t said[] = {a.models, a.cpu_milli, a.mem_mib, a.gpus, a.gpu_milli};
     digest(l, said, sizeof said);
     r = add_task(l, &a, err);
@@ -244,7 +222,7 @@ static int check_demand(const char *path, const struct lists *l, struct weir_err
 static int read_pods(const char *path, struct lists *l, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_table(&in, path, pod_columns, POD_COLUMNS, err);
+    int r = weir_sim_input_table(&in, path, weir_openb_pod_columns, WEIR_OPENB_POD_COLUMNS, err);
     while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
         r = read_pod(in, l, err);
     }

@@ -11,213 +11,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/money.h"
 #include "base/parse.h"
 #include "base/vec.h"
 #include "forecast/follow.h"
-#include "input.h"
 #include "schedule.h"
 #include "sim_priv.h"
-
-#define RATE_MAX INT64_C(1000000000) /* micro-USD an hour */
+#include "spot_prices.h"
 
 enum {
-    SERIES_MAX = 4096,
-    CHANGES_MAX = 1 << 26,
-    US_PER_S = 1000000,
     S_PER_HOUR = 3600,
     STEP_S = 300, /* between weir's looks at the prices */
-    SPAN_S_MAX = 10 * 366 * 86400,
 };
 
 #define NAIVE_SECONDS_MAX (INT64_C(1) << 34) /* of all series together: beyond, the sum by seconds is left out */
 
-struct change {
-    int64_t at_s;
-    int64_t rate; /* micro-USD an hour */
-};
-
-struct series {
-    char *zone;
-    char *instance;
-    struct change *p;
-    size_t n;
-    size_t size;
-};
-
-struct prices {
-    struct series *p;
-    size_t n;
-    size_t size;
-    struct weir_map by_name; /* hash of zone and type -> number, while reading */
-    int64_t end_s; /* the last change of all */
-};
-
-static void release_prices(struct prices *s)
-{
-    for (size_t i = 0; i < s->n; i++) {
-        free(s->p[i].zone);
-        free(s->p[i].instance);
-        free(s->p[i].p);
-    }
-    weir_vec_release(s);
-    weir_map_release(&s->by_name);
-}
-
-enum { ZONE, INSTANCE, UTC, RATE };
-
-static const struct weir_sim_column columns[] = {{.name = "zone"}, {.name = "instance"}, {.name = "utc"}, {.name = "spot_usd_h"}};
-
-static int fail_column(const struct weir_sim_input *in, size_t column, int code, struct weir_err *err)
-{
-    weir_fail_prefix(err, code, "column '%s'", columns[column].name);
-    return weir_sim_input_fail(in, code, err);
-}
-
-/* The series of this record, made where it is new; NULL where there are too many. A history that is sorted by time has the
- * series in turn, so they are found by hash. */
-static struct series *find_series(struct prices *s, struct weir_sv zone, struct weir_sv instance)
-{
-    const uint64_t said[] = {weir_hash_bytes(zone.p, zone.n), weir_hash_bytes(instance.p, instance.n)};
-    uint64_t at = 0;
-    uint64_t key = weir_hash_bytes(said, sizeof said);
-    for (; weir_map_get(&s->by_name, key, &at); key++) {
-        struct series *known = &s->p[at];
-        if (weir_sv_eq(weir_sv_of(known->zone), zone) && weir_sv_eq(weir_sv_of(known->instance), instance)) {
-            return known;
-        }
-    }
-    if (s->n == SERIES_MAX) {
-        return NULL;
-    }
-    weir_map_put(&s->by_name, key, s->n);
-    struct series fresh = {.zone = weir_strndup(zone.p, zone.n), .instance = weir_strndup(instance.p, instance.n)};
-    weir_vec_push(s, fresh);
-    return &s->p[s->n - 1];
-}
-
-static int read_change(struct prices *s, const struct weir_sim_input *in, size_t *total, struct weir_err *err)
-{
-    struct weir_sv zone = weir_sim_input_field(in, ZONE);
-    struct weir_sv instance = weir_sim_input_field(in, INSTANCE);
-    struct weir_wall at = {0};
-    int64_t rate = 0;
-    if (zone.n == 0 || instance.n == 0) {
-        weir_fail(err, -WEIR_EINVAL, "empty");
-        return fail_column(in, zone.n == 0 ? ZONE : INSTANCE, -WEIR_EINVAL, err);
-    }
-    int r = weir_parse_time(weir_sim_input_field(in, UTC), &at, err);
-    if (r == 0 && (at.us % US_PER_S != 0 || at.us <= 0)) {
-        r = weir_fail(err, -WEIR_EINVAL, "a time after 1970 in whole seconds is expected");
-    }
-    if (r < 0) {
-        return fail_column(in, UTC, r, err);
-    }
-    r = weir_parse_decimal(weir_sim_input_field(in, RATE), 6, &rate, err);
-    if (r == 0 && (rate <= 0 || rate > RATE_MAX)) {
-        r = weir_fail(err, -WEIR_EOVERFLOW, "a price is more than 0 and at most %lld USD an hour", (long long)(RATE_MAX / US_PER_S));
-    }
-    if (r < 0) {
-        return fail_column(in, RATE, r, err);
-    }
-    struct series *series = find_series(s, zone, instance);
-    if (series == NULL || ++*total > CHANGES_MAX) {
-        weir_fail(err, -WEIR_ELIMIT, "more than %d zones and types, or %d changes", SERIES_MAX, CHANGES_MAX);
-        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
-    }
-    struct change change = {at.us / US_PER_S, rate};
-    weir_vec_push(series, change);
-    s->end_s = change.at_s > s->end_s ? change.at_s : s->end_s;
-    return 0;
-}
-
-static int compare_changes(const void *a, const void *b)
-{
-    const struct change *x = a;
-    const struct change *y = b;
-    if (x->at_s != y->at_s) {
-        return x->at_s < y->at_s ? -1 : 1;
-    }
-    return (x->rate > y->rate) - (x->rate < y->rate);
-}
-
-static int compare_series(const void *a, const void *b)
-{
-    const struct series *x = a;
-    const struct series *y = b;
-    int r = strcmp(x->instance, y->instance);
-    return r != 0 ? r : strcmp(x->zone, y->zone);
-}
-
-/* Changes by time, series by type and zone. Of two prices at one second the lower stands nowhere: which was the last is not known,
- * and the dearer does not flatter. */
-static void put_in_order(struct prices *s)
-{
-    for (size_t i = 0; i < s->n; i++) {
-        struct series *series = &s->p[i];
-        qsort(series->p, series->n, sizeof *series->p, compare_changes);
-        size_t kept = 0;
-        for (size_t k = 0; k < series->n; k++) {
-            if (k + 1 < series->n && series->p[k + 1].at_s == series->p[k].at_s) {
-                continue;
-            }
-            series->p[kept++] = series->p[k];
-        }
-        series->n = kept;
-    }
-    qsort(s->p, s->n, sizeof *s->p, compare_series);
-}
-
-static int read_prices(struct prices *s, const struct weir_sim_options *o, struct weir_err *err)
-{
-    WEIR_CLEANUP(weir_freep) char *path = NULL;
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_path(&path, o, o->prices, "prices", "aws-spot-prices-2020/aws_spot_p2_p3_2019-12_2020-03.csv", err);
-    r = r < 0 ? r : weir_sim_input_table(&in, path, columns, WEIR_ARRAY_LEN(columns), err);
-    size_t total = 0;
-    while (r >= 0) {
-        r = weir_sim_input_next(in, err);
-        if (r == 0) {
-            break;
-        }
-        r = r < 0 ? r : read_change(s, in, &total, err);
-        if (total % 65536 == 0) {
-            weir_sim_progress(o, "reading", weir_sim_input_permille(in), 1000);
-        }
-    }
-    if (r == 0 && total == 0) {
-        r = weir_fail(err, -WEIR_EINVAL, "%s has no price in it", path);
-    }
-    if (r < 0) {
-        return r;
-    }
-    put_in_order(s);
-    for (size_t i = 0; i < s->n; i++) {
-        if (s->end_s - s->p[i].p[0].at_s > SPAN_S_MAX) {
-            return weir_fail(err, -WEIR_EOVERFLOW, "%s: the prices of %s in %s reach over more than ten years", path,
-                             s->p[i].instance, s->p[i].zone);
-        }
-    }
-    return 0;
-}
-
 /* ---- what one zone costs ---- */
 
-/* From at_s on, in micro-USD an hour times seconds: exact, to be rounded once. */
-static int64_t integral(const struct series *s, int64_t from_s, int64_t to_s)
-{
-    int64_t sum = 0;
-    for (size_t i = 0; i < s->n; i++) {
-        int64_t begin = s->p[i].at_s < from_s ? from_s : s->p[i].at_s;
-        int64_t end = i + 1 < s->n && s->p[i + 1].at_s < to_s ? s->p[i + 1].at_s : to_s;
-        sum += begin < end ? s->p[i].rate * (end - begin) : 0;
-    }
-    return sum;
-}
-
-static int64_t naive_sum(const struct series *s, int64_t to_s)
+static int64_t naive_sum(const struct weir_spot_series *s, int64_t to_s)
 {
     int64_t sum = 0;
     size_t i = 0;
@@ -235,16 +47,16 @@ static int64_t to_micro(int64_t rate_seconds)
     return (rate_seconds + S_PER_HOUR / 2) / S_PER_HOUR;
 }
 
-static void add_holds(const struct prices *s, const struct weir_sim_options *o, struct weir_sim_result *result)
+static void add_holds(const struct weir_spot_prices *s, const struct weir_sim_options *o, struct weir_sim_result *result)
 {
     int64_t seconds = 0;
     for (size_t i = 0; i < s->n; i++) {
         seconds += s->end_s - s->p[i].p[0].at_s;
     }
     for (size_t i = 0; i < s->n; i++) {
-        const struct series *series = &s->p[i];
+        const struct weir_spot_series *series = &s->p[i];
         int64_t from_s = series->p[0].at_s;
-        int64_t cost = integral(series, from_s, s->end_s);
+        int64_t cost = weir_spot_series_integral(series, from_s, s->end_s);
         weir_sim_progress(o, "hold", i, s->n);
         struct weir_sim_row *row = weir_sim_row(result, "hold");
         weir_sim_case_text(row, "instance", series->instance);
@@ -264,7 +76,7 @@ static void add_holds(const struct prices *s, const struct weir_sim_options *o, 
 /* ---- one machine of a type, wherever ---- */
 
 struct market {
-    const struct series *series; /* of one type */
+    const struct weir_spot_series *series; /* of one type */
     size_t n;
     int64_t from_s; /* when half of the zones have a price */
     int64_t to_s;
@@ -289,7 +101,7 @@ static int64_t prices_at(struct market *m, int64_t at_s, struct weir_follow_plac
 {
     int64_t until = m->to_s;
     for (size_t i = 0; i < m->n; i++) {
-        const struct series *s = &m->series[i];
+        const struct weir_spot_series *s = &m->series[i];
         while (m->next[i] < s->n && s->p[m->next[i]].at_s <= at_s) {
             m->next[i]++;
         }
@@ -381,7 +193,7 @@ static void optimum(struct market *m, struct stays *stays)
     for (; step > 0; step--) {
         size_t from = origin[(step - 1) * m->n + at];
         if (from != at || step == 1) {
-            int64_t cost = integral(&m->series[at], begin[step - 1], end_s);
+            int64_t cost = weir_spot_series_integral(&m->series[at], begin[step - 1], end_s);
             struct stay stay = {at, begin[step - 1], cost};
             weir_vec_push(stays, stay);
             end_s = begin[step - 1];
@@ -425,14 +237,14 @@ static int64_t run_policy(struct market *m, enum policy policy, struct stays *st
         /* The mean over the zones that one might have settled in: no schedule is that. */
         for (size_t i = 0; i < m->n; i++) {
             if (place[i].rate >= 0) {
-                sum += integral(&m->series[i], m->from_s, m->to_s);
+                sum += weir_spot_series_integral(&m->series[i], m->from_s, m->to_s);
                 zones++;
             }
         }
         return (sum + zones / 2) / zones;
     case CHEAPEST_AT_START: {
         size_t at = cheapest(place, m->n);
-        struct stay stay = {at, m->from_s, integral(&m->series[at], m->from_s, m->to_s)};
+        struct stay stay = {at, m->from_s, weir_spot_series_integral(&m->series[at], m->from_s, m->to_s)};
         weir_vec_push(stays, stay);
         break;
     }
@@ -507,7 +319,7 @@ static int compare_times(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-static int run_types(const struct prices *s, int64_t overhead_s, const struct weir_sim_options *o,
+static int run_types(const struct weir_spot_prices *s, int64_t overhead_s, const struct weir_sim_options *o,
                      struct weir_sim_schedule *const *schedule, struct weir_sim_result *result, struct weir_err *err)
 {
     uint64_t task = 0;
@@ -531,9 +343,22 @@ static int run_types(const struct prices *s, int64_t overhead_s, const struct we
     return 0;
 }
 
+static void show_reading(void *user, unsigned permille)
+{
+    weir_sim_progress(user, "reading", permille, 1000);
+}
+
+static int read_prices(struct weir_spot_prices *s, const struct weir_sim_options *o, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_freep) char *path = NULL;
+    struct weir_sim_options look = *o;
+    int r = weir_sim_path(&path, o, o->prices, "prices", "aws-spot-prices-2020/aws_spot_p2_p3_2019-12_2020-03.csv", err);
+    return r < 0 ? r : weir_spot_prices_read(s, path, show_reading, &look, err);
+}
+
 int weir_sim_suite_prices(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
 {
-    WEIR_CLEANUP(release_prices) struct prices s = {0};
+    WEIR_CLEANUP(weir_spot_prices_release) struct weir_spot_prices s = {0};
     struct weir_sim_schedule *schedule[POLICIES] = {0};
     int64_t overhead[WEIR_SIM_LIST_MAX];
     size_t n = 0;

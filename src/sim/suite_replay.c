@@ -88,7 +88,9 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
 
 static void note_inputs(const struct weir_sim_options *o)
 {
-    weir_sim_note_input(o, o->jobs);
+    if (!weir_streq(o->jobs, "-")) {
+        weir_sim_note_input(o, o->jobs);
+    }
     struct weir_sv rest = weir_sv_of(o->catalogue);
     while (rest.p != NULL) {
         struct weir_sv file = weir_sv_cut(&rest, ',');
@@ -96,6 +98,16 @@ static void note_inputs(const struct weir_sim_options *o)
         WEIR_CLEANUP(weir_freep) char *path = weir_strndup(file.p, file.n);
         weir_sim_note_input(o, path);
     }
+}
+
+/* How many policies are to be run. */
+static size_t runs(const struct weir_sim_options *o)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
+        n += weir_sim_wants(o, policies[i]);
+    }
+    return n;
 }
 
 int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
@@ -111,6 +123,9 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
         r = weir_sim_list_i64(o->nodes, "nodes", 0, NODES_MAX, nodes, &n, err);
     } else if (r == 0 && o->pools == NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "say what is owned: --pools A100:8x16, or --nodes 0,16,32");
+    }
+    if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1)) {
+        r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies and one of --nodes, or a file");
     }
     if (r == 0) {
         note_inputs(o);

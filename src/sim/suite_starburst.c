@@ -11,10 +11,10 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
-#include "input.h"
 #include "params.h"
 #include "sim_priv.h"
 #include "starburst.h"
+#include "workload.h"
 
 enum {
     JOBS_MAX = 20000000,
@@ -64,48 +64,60 @@ static void sort_jobs(struct weir_starburst_jobs *jobs)
     free(v);
 }
 
-static int read_job(const struct weir_sim_input *in, uint32_t per_node, struct weir_starburst_job *ret, struct weir_err *err)
+static int take_job(const struct weir_sim_workload *w, const struct weir_sim_job *job, uint32_t per_node,
+                    struct weir_starburst_job *ret, struct weir_err *err)
 {
-    int64_t gpus = 0;
-    int r = weir_sim_input_i64(in, 0, 0, SUBMIT_S_MAX, &ret->submit_s, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, 1, 0, DURATION_S_MAX, &ret->duration_s, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, 2, 1, GPUS_MAX, &gpus, err);
-    ret->gpus = (uint32_t)gpus;
-    struct weir_sv group = weir_sim_input_field(in, 3);
-    ret->group = group.n == 0 ? 0 : (uint32_t)weir_hash_bytes(group.p, group.n);
-    if (r == 0 && ret->gpus > per_node * (uint32_t)WEIR_STARBURST_PIECES_MAX) {
-        weir_fail(err, -WEIR_EINVAL, "a job of %u GPUs spans more than %d nodes: is --gpus-per-node %u right?", ret->gpus,
-                  WEIR_STARBURST_PIECES_MAX, per_node);
-        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+    if (job->submit.us > SUBMIT_S_MAX * WEIR_US_PER_S) {
+        weir_fail(err, -WEIR_EOVERFLOW, "over %lld s", (long long)SUBMIT_S_MAX);
+        return weir_sim_workload_fail_field(w, job, WEIR_SIM_JOB_SUBMIT, -WEIR_EOVERFLOW, err);
     }
-    return r;
+    if (job->duration.us > DURATION_S_MAX * WEIR_US_PER_S) {
+        weir_fail(err, -WEIR_EOVERFLOW, "over %lld s", (long long)DURATION_S_MAX);
+        return weir_sim_workload_fail_field(w, job, WEIR_SIM_JOB_DURATION, -WEIR_EOVERFLOW, err);
+    }
+    if (job->gpus < 1 || job->gpus > GPUS_MAX) {
+        weir_fail(err, -WEIR_EOVERFLOW, "%u is not between 1 and %d", job->gpus, GPUS_MAX);
+        return weir_sim_workload_fail_field(w, job, WEIR_SIM_JOB_GPUS, -WEIR_EOVERFLOW, err);
+    }
+    if (job->gpus > per_node * (uint32_t)WEIR_STARBURST_PIECES_MAX) {
+        weir_fail(err, -WEIR_EINVAL, "a job of %u GPUs spans more than %d nodes: is --gpus-per-node %u right?", job->gpus,
+                  WEIR_STARBURST_PIECES_MAX, per_node);
+        return weir_sim_workload_fail_field(w, job, WEIR_SIM_JOB_GPUS, -WEIR_EINVAL, err);
+    }
+    *ret = (struct weir_starburst_job){
+        .submit_s = job->submit.us / WEIR_US_PER_S,
+        .duration_s = job->duration.us / WEIR_US_PER_S,
+        .gpus = job->gpus,
+        .group = job->project,
+    };
+    return 0;
 }
 
 static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct weir_starburst_jobs *ret, struct weir_err *err)
 {
-    static const struct weir_sim_column column[] = {
-        {.name = "submit_unix"}, {.name = "duration_s"}, {.name = "gpus"}, {.name = "vc", .optional = true}};
+    static const struct weir_sim_workload_options options = {.as_it_stands = true};
     WEIR_CLEANUP(weir_freep) char *path = NULL;
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_sim_workload_freep) struct weir_sim_workload *w = NULL;
     int r = weir_sim_path(&path, o, o->jobs, "jobs", WEIR_SIM_PHILLY_JOBS, err);
-    r = r < 0 ? r : weir_sim_input_table(&in, path, column, WEIR_ARRAY_LEN(column), err);
+    r = r < 0 ? r : weir_sim_workload_open(&w, path, NULL, &options, err);
     if (r < 0) {
         return r;
     }
     WEIR_VEC(struct weir_starburst_job) v = {0};
-    while ((r = weir_sim_input_next(in, err)) > 0) {
+    struct weir_sim_job job;
+    while ((r = weir_sim_workload_next(w, &job, err)) > 0) {
         struct weir_starburst_job j;
-        r = read_job(in, per_node, &j, err);
+        r = take_job(w, &job, per_node, &j, err);
         if (r == 0 && v.n == JOBS_MAX) {
             weir_fail(err, -WEIR_ELIMIT, "more than %d jobs", JOBS_MAX);
-            r = weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+            r = weir_sim_workload_fail(w, &job, -WEIR_ELIMIT, err);
         }
         if (r < 0) {
             break;
         }
         weir_vec_push(&v, j);
         if (v.n % 65536 == 0) {
-            weir_sim_progress(o, "reading jobs", weir_sim_input_permille(in), 1000);
+            weir_sim_progress(o, "reading jobs", weir_sim_workload_permille(w), 1000);
         }
     }
     *ret = (struct weir_starburst_jobs){v.p, v.n};

@@ -15,9 +15,9 @@
 #include "base/vec.h"
 #include "workload_priv.h"
 
-/* In the order in which they are tried: who asks for more columns stands first. */
 static const struct weir_sim_form_reader *const readers[] = {
-    &weir_sim_form_philly, &weir_sim_form_pai,
+    &weir_sim_form_weir,  &weir_sim_form_sacct, &weir_sim_form_swf,  &weir_sim_form_philly,
+    &weir_sim_form_pai, &weir_sim_form_openb, &weir_sim_form_muri,
 };
 
 struct entry {
@@ -82,7 +82,30 @@ static const struct weir_sim_form_reader *reader_named(const char *name, struct 
     return NULL;
 }
 
-/* The reader that answers to the file's first line. Errors: -WEIR_EINVAL, those of reading. */
+/* How many of the columns that the reader must have the line names, of how many. */
+static size_t count_columns(const struct weir_sim_form_reader *reader, struct weir_sv line, size_t *ret_needed)
+{
+    size_t found = 0;
+    size_t needed = 0;
+    for (size_t i = 0; i < reader->n_columns; i++) {
+        struct weir_sv rest = line;
+        bool is_there = false;
+        while (rest.p != NULL && !is_there && !reader->columns[i].optional) {
+            struct weir_sv title = weir_sv_trim(weir_sv_cut(&rest, reader->separator));
+            if (title.n > 1 && title.p[0] == '"' && title.p[title.n - 1] == '"') {
+                title = (struct weir_sv){title.p + 1, title.n - 2};
+            }
+            is_there = weir_sv_eq_nocase(title, weir_sv_of(reader->columns[i].name));
+        }
+        found += is_there;
+        needed += !reader->columns[i].optional;
+    }
+    *ret_needed = needed;
+    return found;
+}
+
+/* The reader that answers to the file's first line; else the one that finds the most columns, half of its own at least, which
+ * will say what it misses. Errors: -WEIR_EINVAL, those of reading. */
 static int find_reader(struct weir_sim_workload *w, struct weir_err *err)
 {
     struct weir_sv line;
@@ -93,11 +116,21 @@ static int find_reader(struct weir_sim_workload *w, struct weir_err *err)
     if (r == 0) {
         return weir_fail(err, -WEIR_EINVAL, "%s is empty", w->path);
     }
+    size_t most = 0;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(readers); i++) {
-        if (readers[i]->answers(line)) {
+        size_t needed = 0;
+        size_t n = count_columns(readers[i], line, &needed);
+        if (readers[i]->answers != NULL ? readers[i]->answers(line) : n == needed) {
             w->reader = readers[i];
             return 0;
         }
+        if (n > most && n * 2 >= needed) {
+            most = n;
+            w->reader = readers[i];
+        }
+    }
+    if (w->reader != NULL) {
+        return 0;
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(2048);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(readers); i++) {
@@ -106,23 +139,14 @@ static int find_reader(struct weir_sim_workload *w, struct weir_err *err)
     return weir_fail(err, -WEIR_EINVAL, "%s: the first line is that of no known form: %s", w->path, weir_str_cstr(&all));
 }
 
-bool weir_sim_names_columns(struct weir_sv line, char separator, const struct weir_sim_column *column, size_t n)
+static int begin(struct weir_sim_workload *w, struct weir_err *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        bool found = column[i].optional;
-        struct weir_sv rest = line;
-        while (rest.p != NULL && !found) {
-            struct weir_sv title = weir_sv_trim(weir_sv_cut(&rest, separator));
-            if (title.n > 1 && title.p[0] == '"' && title.p[title.n - 1] == '"') {
-                title = (struct weir_sv){title.p + 1, title.n - 2};
-            }
-            found = weir_sv_eq_nocase(title, weir_sv_of(column[i].name));
-        }
-        if (!found) {
-            return false;
-        }
+    const struct weir_sim_form_reader *f = w->reader;
+    int r = 0;
+    if (f->columns != NULL) {
+        r = weir_sim_input_is_table(w->in, f->separator, f->columns, f->n_columns, err);
     }
-    return true;
+    return r < 0 || f->begin == NULL ? r : f->begin(w->in, &w->epoch_us, err);
 }
 
 int weir_sim_workload_open(struct weir_sim_workload **ret, const char *path, const char *form,
@@ -144,7 +168,7 @@ int weir_sim_workload_open(struct weir_sim_workload **ret, const char *path, con
     if (r == 0 && form == NULL) {
         r = find_reader(w, err);
     }
-    r = r < 0 ? r : w->reader->begin(w->in, &w->epoch_us, err);
+    r = r < 0 ? r : begin(w, err);
     if (r < 0) {
         return r;
     }
@@ -154,41 +178,71 @@ int weir_sim_workload_open(struct weir_sim_workload **ret, const char *path, con
 
 /* ---- names ---- */
 
-static int intern(const struct weir_sim_input *in, size_t column, struct weir_interner *names, size_t max, uint32_t *ret,
-                  struct weir_err *err)
+static int intern(const struct weir_sim_input *in, size_t column, struct weir_sv name, struct weir_interner *names, size_t max,
+                  uint32_t *ret, struct weir_err *err)
 {
-    struct weir_sv name = weir_sim_input_field(in, column);
-    uint32_t id = name.n == 0 ? 0 : weir_intern_find(names, name);
-    if (id == UINT32_MAX) {
+    *ret = weir_intern_find(names, name);
+    if (*ret == UINT32_MAX) {
         if (names->n == max) {
             weir_fail(err, -WEIR_ELIMIT, "'%.*s' is one name more than the %zu that can be told apart", WEIR_SV_ARG(name), max);
             return weir_sim_input_fail_field(in, column, -WEIR_ELIMIT, err);
         }
-        id = weir_intern(names, name);
+        *ret = weir_intern(names, name);
     }
-    *ret = id;
     return 0;
 }
 
 int weir_sim_intern(const struct weir_sim_input *in, size_t column, struct weir_interner *names, uint32_t *ret, struct weir_err *err)
 {
+    struct weir_sv name = weir_sim_input_field(in, column);
     if (names->n == 0) {
         (void)weir_intern(names, WEIR_SV("")); /* so that 0 is no name's number */
     }
-    return intern(in, column, names, WEIR_SIM_NAMES_MAX, ret, err);
+    *ret = 0;
+    return name.n == 0 ? 0 : intern(in, column, name, names, WEIR_SIM_NAMES_MAX, ret, err);
 }
 
-int weir_sim_intern_model(const struct weir_sim_input *in, size_t column, struct weir_interner *models, const char **ret,
-                          struct weir_err *err)
+int weir_sim_intern_model(const struct weir_sim_input *in, size_t column, struct weir_sv model, struct weir_interner *models,
+                          const char **ret, struct weir_err *err)
 {
     uint32_t id = 0;
-    if (weir_sim_input_field(in, column).n == 0) {
-        *ret = NULL;
-        return 0;
-    }
-    int r = intern(in, column, models, WEIR_SIM_MODELS_MAX, &id, err);
-    *ret = r < 0 ? NULL : weir_intern_text(models, id);
+    int r = model.n == 0 ? 0 : intern(in, column, model, models, WEIR_SIM_MODELS_MAX, &id, err);
+    *ret = r < 0 || model.n == 0 ? NULL : weir_intern_text(models, id);
     return r;
+}
+
+/* ---- ids ---- */
+
+enum { ARRAY_IDS = 1000000 }; /* of tasks of one job */
+
+static const char *number_of(const char *p, const char *end, uint64_t max, uint64_t *ret)
+{
+    const char *from = p;
+    for (*ret = 0; p < end && *p >= '0' && *p <= '9' && *ret <= max; p++) {
+        *ret = *ret * 10 + (uint64_t)(*p - '0');
+    }
+    return p == from || *ret > max ? NULL : p;
+}
+
+int weir_sim_read_id(const struct weir_sim_input *in, size_t column, uint64_t *ret, struct weir_err *err)
+{
+    struct weir_sv text = weir_sim_input_field(in, column);
+    const char *end = text.p + text.n;
+    uint64_t job = 0;
+    uint64_t index = 0;
+    const char *at = text.n == 0 ? NULL : number_of(text.p, end, UINT64_C(1) << 43, &job);
+    if (at != NULL && at < end && (*at == '_' || *at == '+') && at + 1 < end && at[1] != '[') {
+        at = number_of(at + 1, end, UINT32_MAX, &index);
+        job = job * ARRAY_IDS + index;
+    } else if (at != NULL && end - at > 1 && *at == '_') {
+        at = end;
+    }
+    if (at != end || at == NULL) {
+        weir_fail(err, -WEIR_EINVAL, "'%.*s' is no id such as 12 or 12_3", WEIR_SV_ARG(text));
+        return weir_sim_input_fail_field(in, column, -WEIR_EINVAL, err);
+    }
+    *ret = job;
+    return 0;
 }
 
 /* ---- jobs ---- */
@@ -198,7 +252,8 @@ static int read_job(struct weir_sim_workload *w, struct weir_sim_job *ret, struc
 {
     int r;
     while ((r = weir_sim_input_next(w->in, err)) > 0) {
-        *ret = (struct weir_sim_job){.gpu_milli = WEIR_SIM_WHOLE_GPU, .cost_micro = -1, .line = weir_sim_input_line(w->in)};
+        uint64_t line = weir_sim_input_line(w->in);
+        *ret = (struct weir_sim_job){.id = line - 1, .line = line, .gpu_milli = WEIR_SIM_WHOLE_GPU, .cost_micro = -1};
         r = w->reader->read(w->in, &w->names, ret, &w->skipped, err);
         if (r != 0) {
             ret->submit.us += w->epoch_us;
@@ -215,7 +270,7 @@ static void put_in_order(struct weir_sim_workload *w, size_t slot)
 {
     struct entry e = {w->slot.p[slot].submit.us, slot};
     /* Room at the end, by moving only where that pays for itself; else the list grows, to twice the window at most. */
-    if (w->entry.n == w->entry.size && w->first >= w->entry.size / 2) {
+    if (w->first > 0 && w->entry.n == w->entry.size && w->first >= w->entry.size / 2) {
         memmove(w->entry.p, w->entry.p + w->first, (w->entry.n - w->first) * sizeof *w->entry.p);
         w->entry.n -= w->first;
         w->first = 0;
@@ -283,6 +338,13 @@ int weir_sim_workload_next(struct weir_sim_workload *w, struct weir_sim_job *ret
 int weir_sim_workload_fail(const struct weir_sim_workload *w, const struct weir_sim_job *job, int code, struct weir_err *err)
 {
     return weir_fail_prefix(err, code, "%s:%llu", w->path, (unsigned long long)job->line);
+}
+
+int weir_sim_workload_fail_field(const struct weir_sim_workload *w, const struct weir_sim_job *job, enum weir_sim_job_field field,
+                                 int code, struct weir_err *err)
+{
+    weir_fail_prefix(err, code, "%s", w->reader->form.place[field]);
+    return weir_sim_workload_fail(w, job, code, err);
 }
 
 const char *weir_sim_workload_form(const struct weir_sim_workload *w)

@@ -57,10 +57,19 @@ enum {
     WEIR_SIM_WINDOW_MAX = 1 << 26,
 };
 
+/* What a caller's own check may find fault with. */
+enum weir_sim_job_field {
+    WEIR_SIM_JOB_SUBMIT,
+    WEIR_SIM_JOB_DURATION,
+    WEIR_SIM_JOB_GPUS,
+    _WEIR_SIM_JOB_FIELD_MAX
+};
+
 struct weir_sim_form {
     const char *name;
     const char *summary; /* one line, no full stop */
     const char *known_by; /* how a file's first line shows it, for people */
+    const char *place[_WEIR_SIM_JOB_FIELD_MAX]; /* where it says these: "column 'gpus'" */
 };
 /* The forms, from 0; NULL behind the last. */
 const struct weir_sim_form *weir_sim_form_at(size_t i);
@@ -81,7 +90,10 @@ void weir_sim_workload_freep(struct weir_sim_workload **w);
 const char *weir_sim_workload_form(const struct weir_sim_workload *w);
 /* 1: *ret is the next job; 0: there is none; or a negative code, and then the reader is good for nothing more. */
 int weir_sim_workload_next(struct weir_sim_workload *w, struct weir_sim_job *ret, struct weir_err *err);
-/* Puts "FILE:LINE: " of that job before what err says; for the caller's own checks. Returns code. */
+/* Puts "FILE:LINE: COLUMN: " of that job and field before what err says; for the caller's own checks. Returns code. */
+int weir_sim_workload_fail_field(const struct weir_sim_workload *w, const struct weir_sim_job *job, enum weir_sim_job_field field,
+                                 int code, struct weir_err *err);
+/* The same for the job as a whole. */
 int weir_sim_workload_fail(const struct weir_sim_workload *w, const struct weir_sim_job *job, int code, struct weir_err *err);
 
 /* The name behind a number that a job had; "" for 0. */

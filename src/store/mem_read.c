@@ -140,6 +140,7 @@ int weir_mem_each_live_task(struct weir_store *s, weir_task_row_fn *fn, void *ct
             struct weir_task_row row = *(const struct weir_task_row *)t->rows.p[i].data;
             row.node_name = "";
             row.pool = "";
+            row.gpu_model = "";
             r = fn(ctx, &row);
         }
     }
@@ -386,6 +387,7 @@ static struct weir_task_row task_row(const struct mem_core *c, const struct weir
     const struct weir_node_row *n = mem_get(&c->table[MEM_NODE], (struct mem_key){t->view.node.v, 0});
     row.node_name = n == NULL ? "" : n->name;
     row.pool = n == NULL ? "" : name_in(c, MEM_POOL, n->view.spec.pool.v);
+    row.gpu_model = n == NULL ? "" : n->gpu_model;
     return row;
 }
 
@@ -402,7 +404,7 @@ int weir_mem_get_task(struct weir_store *s, struct weir_task_id id, weir_task_ro
 
 static bool job_passes(const struct weir_job_filter *f, const struct weir_job_row *row)
 {
-    return (f->before == 0 || row->view.id.v < f->before) && row->view.id.v > f->after &&
+    return (f->before == 0 || row->view.id.v < f->before) && row->view.id.v >= f->from &&
            (f->states == 0 || f->states & 1U << row->view.state) &&
            (f->project == NULL || weir_streq(f->project, row->project)) &&
            (f->user == NULL || weir_streq(f->user, row->user)) && (f->name == NULL || weir_streq(f->name, row->name));
@@ -417,7 +419,7 @@ int weir_mem_list_jobs(struct weir_store *s, const struct weir_job_filter *f, we
     uint32_t left = clamp_limit(f->limit);
     int r = 0;
     for (size_t i = 0; i < t->rows.n && r == 0 && left > 0; i++) {
-        const struct mem_job *j = t->rows.p[f->after != 0 ? i : t->rows.n - 1 - i].data;
+        const struct mem_job *j = t->rows.p[f->from != 0 ? i : t->rows.n - 1 - i].data;
         if (j == NULL) {
             continue;
         }

@@ -26,12 +26,12 @@ static const char SQL_JOBS_ALL[] = "SELECT j.id FROM job AS j";
 static const char SQL_JOBS_BY_PROJECT[] = "SELECT j.id FROM job AS j INDEXED BY job_by_project";
 static const char SQL_JOBS_BY_USER[] = "SELECT j.id FROM job AS j INDEXED BY job_by_user";
 static const char SQL_JOBS_BY_STATE[] = "SELECT j.id FROM job AS j INDEXED BY job_by_state";
-static const char SQL_JOBS_RANGE[] = " WHERE j.id > ?1 AND j.id < ?2";
+static const char SQL_JOBS_RANGE[] = " WHERE j.id >= ?1 AND j.id < ?2";
 static const char SQL_JOBS_NAME[] = " AND j.name = ?5";
 static const char SQL_JOBS_PROJECT[] = " AND j.project = ?3";
 static const char SQL_JOBS_USER[] = " AND j.user = ?4";
 
-#define TASK_ROW_COLUMNS SQ_TASK_COLUMNS ", task.text, task.cost_micro, node.name, pool.name"
+#define TASK_ROW_COLUMNS SQ_TASK_COLUMNS ", task.text, task.cost_micro, node.name, pool.name, node.gpu_model"
 #define TASK_ROW_JOINS                                                                             \
     " LEFT JOIN node ON node.id = task.node LEFT JOIN pool ON pool.id = node.pool"
 static const char SQL_GET_TASK[] =
@@ -158,7 +158,7 @@ static void add_job_scan(struct weir_str *q, const struct weir_job_filter *f, co
         }
         weir_str_addc(q, ')');
     }
-    weir_str_addf(q, " ORDER BY j.id %s LIMIT ?6)", f->after != 0 ? "ASC" : "DESC");
+    weir_str_addf(q, " ORDER BY j.id %s LIMIT ?6)", f->from != 0 ? "ASC" : "DESC");
 }
 
 /*
@@ -184,7 +184,7 @@ static void build_list(struct weir_str *q, const struct weir_job_filter *f)
     } else {
         add_job_scan(q, f, SQL_JOBS_ALL, -1);
     }
-    weir_str_addf(q, ") ORDER BY job.id %s LIMIT ?6", f->after != 0 ? "ASC" : "DESC");
+    weir_str_addf(q, ") ORDER BY job.id %s LIMIT ?6", f->from != 0 ? "ASC" : "DESC");
 }
 
 int weir_sq_list_jobs(struct weir_store *base, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err)
@@ -212,7 +212,7 @@ int weir_sq_list_jobs(struct weir_store *base, const struct weir_job_filter *f, 
     if (rc != SQLITE_OK) {
         return sq_fail(s, rc, "list jobs", err);
     }
-    (void)sqlite3_bind_int64(st, 1, (int64_t)f->after);
+    (void)sqlite3_bind_int64(st, 1, (int64_t)f->from);
     (void)sqlite3_bind_int64(st, 2, f->before == 0 || f->before > INT64_MAX ? INT64_MAX : (int64_t)f->before);
     if (f->project != NULL) {
         (void)sqlite3_bind_int64(st, 3, (int64_t)project);
@@ -246,6 +246,7 @@ static int call_task(sqlite3_stmt *st, weir_task_row_fn *fn, void *ctx)
     row.cost_micro = sc_i(&c);
     row.node_name = sc_s(&c);
     row.pool = sc_s(&c);
+    row.gpu_model = sc_s(&c);
     return fn(ctx, &row);
 }
 

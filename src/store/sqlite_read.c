@@ -368,7 +368,7 @@ int weir_sq_each_live_task(struct weir_store *base, weir_task_row_fn *fn, void *
         }
         struct sq_col c = {st, 0};
         struct sq_gang gang;
-        struct weir_task_row row = {.node_name = "", .pool = ""};
+        struct weir_task_row row = {.node_name = "", .pool = "", .gpu_model = ""};
         sq_read_task_view(&c, &row.view, &gang);
         row.text = sc_s(&c);
         r = fn(ctx, &row);

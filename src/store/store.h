@@ -52,6 +52,7 @@ struct weir_task_row {
     const char *text;       /* what the agent said about the end; "" */
     const char *node_name;  /* filled when read */
     const char *pool;       /* filled when read */
+    const char *gpu_model;  /* the node's; filled when read */
     int64_t cost_micro;     /* kept by the store from postings */
 };
 
@@ -156,7 +157,7 @@ struct weir_job_filter {
     const char *name;
     uint32_t states; /* mask of 1 << enum weir_job_state; 0: any */
     uint64_t before; /* cursor: ids below; 0: from the newest */
-    uint64_t after;  /* ids above; 0 */
+    uint64_t from;   /* this id and those above it, oldest first; 0: newest first */
     uint32_t limit;  /* 1..1000 */
 };
 
@@ -283,7 +284,6 @@ struct weir_store_ops {
     /* -ENOTFOUND where absent; fn is called once */
     int (*get_job)(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
     int (*get_task)(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
-    /* newest first; with `after` set, oldest first */
     int (*list_jobs)(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_tasks)(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_events)(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,

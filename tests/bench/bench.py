@@ -185,6 +185,34 @@ def cant_be_late():
         report(f"cant-be-late: 1,080 scenarios, {policy}", time.monotonic() - begin, "s", 1, False)
 
 
+def read_work(head, line, n):
+    """Jobs a second and MiB of memory, for n lines made by line(i)."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as f:
+        f.write(head)
+        for i in range(0, n, 100000):
+            f.write("".join(line(k) for k in range(i, i + 100000)))
+        f.flush()
+        out = subprocess.run([str(BUILD / "tests/bench/bench_workload"), f.name], check=True, capture_output=True, text=True).stdout.split()
+        assert int(out[0]) == n, out
+        return n / float(out[1]), float(out[2])
+
+
+@row("inputs", "simulator: reading work, a million lines and ten million")
+def inputs():
+    forms = {
+        "jobs as CSV": ("submit_unix,duration_s,gpus,vc\n", lambda i: f"{1504521041 + i},{i * 7919 % 100000 + 1},{1 + i % 8},{i % 15:06x}\n", 1e6),
+        "Slurm accounting": ("JobID|User|Account|State|Submit|Start|End|ElapsedRaw|Timelimit|AllocTRES\n",
+                             lambda i: f"{i}|user{i % 50}|lab{i % 9}|COMPLETED|2026-01-{i // 86400 % 28 + 1:02}T{i // 3600 % 24:02}:{i // 60 % 60:02}:{i % 60:02}|"
+                             f"2026-02-01T00:00:00|2026-02-01T01:00:00|3600|1-00:00:00|billing=8,cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=64G,node=1\n", 3e5),
+    }
+    for name, (head, line, bar) in forms.items():
+        rate, mib = read_work(head, line, 1000000)
+        report(f"reading {name}", rate, "rows/s", bar, True)
+        report(f"reading {name}: memory", mib, "MiB", 32, False)
+    rate, mib = read_work(*forms["jobs as CSV"][:2], 10000000)
+    report("reading jobs as CSV, ten million: memory", mib, "MiB", 32, False)
+
+
 SPEC = '{"name":"bench-{n}","project":"bench","run":"true","resources":{"accelerators":{"A100":1}}}'
 
 

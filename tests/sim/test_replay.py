@@ -163,6 +163,7 @@ def test_what_is_wrong_is_named(weir):
         assert "price per GPU-hour" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--cloud-price", "0")
         assert "NAME=FILE" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--catalogue", "x.csv")
         assert "no policy 'fifo'" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--policies", "fifo")
+        assert "standard input" in error_of(weir, "--jobs", "-", "--nodes", 1)
         jobs.write_text("submit_unix,duration_s,gpus\n1,2,x\n", encoding="utf-8")
         assert "jobs.csv:2: column 'gpus'" in error_of(weir, "--jobs", jobs, "--nodes", 1)
         jobs.write_text("submit_unix,duration_s,gpus\n", encoding="utf-8")

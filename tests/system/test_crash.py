@@ -6,6 +6,7 @@ import random
 import signal
 import sqlite3
 import sys
+import threading
 import time
 
 import lib
@@ -222,6 +223,35 @@ def test_a_full_cloud_is_not_asked_without_end(weir):
         leases = b.json("leases", "--all")
         assert sum(x["state"] == "failed" for x in leases) <= 30, len(leases)  # hundreds of offers could be asked
         b.balanced()
+
+
+def test_a_broker_stops_cleanly_under_clients_that_wait(weir):
+    for _ in range(4):
+        with Broker(weir) as b:
+            until("the own node", lambda: b.json("nodes"))
+            job = b.submit({"name": "long", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 20"})
+            asked, seen, stopped = [], [], threading.Event()
+
+            def ask():  # each answer brings the next question, also while the broker stops
+                while not stopped.is_set():
+                    asked.append(job)
+                    try:
+                        seen.append(b.http("GET", f"/v1/jobs/{job}/wait?timeout_s=60")[0])
+                    except OSError:
+                        seen.append(None)
+                        if b.process.poll() is not None:
+                            return
+            clients = [threading.Thread(target=ask) for _ in range(8)]
+            for client in clients:
+                client.start()
+            until("the clients to ask", lambda: len(asked) >= len(clients))
+            try:
+                b.stop()
+            finally:
+                stopped.set()
+                for client in clients:
+                    client.join(timeout=30)
+            assert set(seen) <= {503, None}, seen
 
 
 if __name__ == "__main__":

@@ -121,6 +121,7 @@ static const struct weir_task_row task_rows[] = {
      .text = "",
      .node_name = "host1",
      .pool = "local",
+     .gpu_model = "A100",
      .cost_micro = 12},
     {.view = {.id = {{12}, 1},
               .state = WEIR_TASK_FAILED,
@@ -136,6 +137,7 @@ static const struct weir_task_row task_rows[] = {
      .text = "exit status 7",
      .node_name = "host1",
      .pool = "local",
+     .gpu_model = "A100",
      .cost_micro = 12},
     {.view = {.id = {{12}, 2},
               .state = WEIR_TASK_RUNNING,
@@ -148,6 +150,7 @@ static const struct weir_task_row task_rows[] = {
      .text = "",
      .node_name = "host1",
      .pool = "local",
+     .gpu_model = "A100",
      .cost_micro = 12},
     {.view = {.id = {{13}, 0},
               .state = WEIR_TASK_SUCCEEDED,
@@ -161,6 +164,7 @@ static const struct weir_task_row task_rows[] = {
      .text = "",
      .node_name = "host1",
      .pool = "local",
+     .gpu_model = "A100",
      .cost_micro = 7},
     {.view = {.id = {{15}, 0},
               .state = WEIR_TASK_RUNNING,
@@ -269,10 +273,10 @@ static int f_list_jobs(struct weir_store *s, const struct weir_job_filter *f, we
         return rc;
     }
     uint32_t n = 0;
-    for (size_t i = WEIR_ARRAY_LEN(job_rows); rc == 0 && i-- > 0 && n < f->limit;) {
-        const struct weir_job_row *r = &job_rows[i];
+    for (size_t i = 0; rc == 0 && i < WEIR_ARRAY_LEN(job_rows) && n < f->limit; i++) {
+        const struct weir_job_row *r = &job_rows[f->from != 0 ? i : WEIR_ARRAY_LEN(job_rows) - 1 - i];
         bool fits =
-            (f->before == 0 || r->view.id.v < f->before) && (f->states == 0 || (f->states >> r->view.state & 1) != 0) &&
+            (f->before == 0 || r->view.id.v < f->before) && r->view.id.v >= f->from && (f->states == 0 || (f->states >> r->view.state & 1) != 0) &&
             (f->name == NULL || weir_streq(f->name, r->name)) && (f->user == NULL || weir_streq(f->user, r->user)) &&
             (f->project == NULL || weir_streq(f->project, r->project));
         if (fits) {

@@ -254,6 +254,17 @@ static void text_must_be_clean_utf8(void **state)
     assert_false(weir_utf8_is_text(WEIR_SV("\xc0\x80")));
     assert_false(weir_utf8_is_text(WEIR_SV("\xed\xa0\x80")));
     assert_false(weir_utf8_is_text(WEIR_SV("\xe2\x82")));
+    /* Wherever it stands in a longer text, which is looked at in words. */
+    static const char bad[] = {0, 1, 0x1f, 0x7f, (char)0x80, (char)0xff};
+    for (size_t i = 0; i < 24; i++) {
+        for (size_t k = 0; k < sizeof bad; k++) {
+            char text[24];
+            memset(text, k % 2 == 0 ? ' ' : '~', sizeof text);
+            assert_true(weir_utf8_is_text((struct weir_sv){text, sizeof text}));
+            text[i] = bad[k];
+            assert_false(weir_utf8_is_text((struct weir_sv){text, sizeof text}));
+        }
+    }
 }
 
 static void json_is_escaped_and_bounded(void **state)

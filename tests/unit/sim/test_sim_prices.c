@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "sim/sim.h"
+#include "sim/spot_prices.h"
 
 static char path[] = "/tmp/weir-test-XXXXXX";
 
@@ -87,6 +88,29 @@ static void machines_move_when_it_pays(void **state)
     weir_sim_result_release(&result);
 }
 
+static void series_are_found_and_summed_over_any_span(void **state)
+{
+    (void)state;
+    WEIR_CLEANUP(weir_spot_prices_release) struct weir_spot_prices s = {0};
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_true(fputs("zone,instance,utc,spot_usd_h\nb,x,1970-01-01T00:00:30Z,2\na,x,1970-01-01T00:00:20Z,1\nb,x,1970-01-01T00:00:10Z,3\n", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(weir_spot_prices_read(&s, path, NULL, NULL, NULL), 0);
+    const struct weir_spot_series *b = weir_spot_prices_find(&s, "x", "b");
+    assert_non_null(b);
+    assert_null(weir_spot_prices_find(&s, "x", "c"));
+    assert_null(weir_spot_prices_find(&s, "b", "x"));
+    static const struct {
+        int64_t from_s;
+        int64_t to_s;
+        int64_t want; /* USD an hour x seconds */
+    } rows[] = {{0, 10, 0}, {0, 11, 3}, {10, 30, 60}, {12, 14, 6}, {29, 31, 5}, {30, 40, 20}, {1000, 1001, 2}, {20, 20, 0}, {30, 20, 0}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        assert_int_equal(weir_spot_series_integral(b, rows[i].from_s, rows[i].to_s), rows[i].want * 1000000);
+    }
+}
+
 static void bad_prices_name_the_place(void **state)
 {
     (void)state;
@@ -123,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integrals_are_the_sums_by_seconds),
         cmocka_unit_test(machines_move_when_it_pays),
+        cmocka_unit_test(series_are_found_and_summed_over_any_span),
         cmocka_unit_test(bad_prices_name_the_place),
     };
     return cmocka_run_group_tests_name("sim prices", tests, make_file, remove_file);

@@ -167,7 +167,7 @@ static void a_bad_table_is_refused_by_file_line_and_column(void **state)
         {"submit_unix,duration_s,gpus\n1,2,0\n", ":2: column 'gpus'"},
         {"submit_unix,duration_s,gpus\n1,2,1.5\n", ":2: column 'gpus'"},
         {"submit_unix,duration_s,gpus\n1,2\n", ":2: "},
-        {"submit_unix,duration_s,gpus\n1,2,200\n", ":2: a job of 200 GPUs spans more than 64 nodes"},
+        {"submit_unix,duration_s,gpus\n1,2,200\n", ":2: column 'gpus': a job of 200 GPUs spans more than 64 nodes"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_sim_result result;

@@ -85,6 +85,7 @@ int on_task(void *ctx, const struct weir_task_row *r)
     keep_text(g, 0, r->text);
     keep_text(g, 1, r->node_name);
     keep_text(g, 2, r->pool);
+    keep_text(g, 3, r->gpu_model);
     for (size_t i = 0; r->view.gang_node != NULL && i < r->view.n_nodes && i < 8; i++) {
         g->gang_node[i] = r->view.gang_node[i];
         g->gang_mask[i] = r->view.gang_mask[i];

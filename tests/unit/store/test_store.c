@@ -101,6 +101,7 @@ static void a_task_comes_back_whole(void **state)
     assert_string_equal(got.text[0], "said so");
     assert_string_equal(got.text[1], "gpu-a");
     assert_string_equal(got.text[2], "local");
+    assert_string_equal(got.text[3], "A100");
     assert_int_equal(s->ops->get_task(s, (struct weir_task_id){{1}, 3}, on_task, fresh(), &err), -WEIR_ENOTFOUND);
     /* no text: as it was */
     t.text = NULL;
@@ -507,15 +508,15 @@ static void jobs_are_listed_by_every_filter(void **state)
                                     .name = weir_prng_below(&rng, 3) == 0 ? names[weir_prng_below(&rng, 3)] : NULL,
                                     .states = weir_prng_below(&rng, 2) ? (uint32_t)weir_prng_below(&rng, 64) : 0,
                                     .before = weir_prng_below(&rng, 2) ? weir_prng_below(&rng, 70) : 0,
-                                    .after = weir_prng_below(&rng, 3) == 0 ? weir_prng_below(&rng, 70) : 0,
+                                    .from = weir_prng_below(&rng, 3) == 0 ? weir_prng_below(&rng, 70) : 0,
                                     .limit = 1 + (uint32_t)weir_prng_below(&rng, 20)};
         uint64_t want[64];
         size_t n = 0;
         for (size_t i = 0; i < WEIR_ARRAY_LEN(jobs) && n < f.limit; i++) {
-            const struct weir_job_row *j = &jobs[f.after != 0 ? i : WEIR_ARRAY_LEN(jobs) - 1 - i];
+            const struct weir_job_row *j = &jobs[f.from != 0 ? i : WEIR_ARRAY_LEN(jobs) - 1 - i];
             if ((project == 0 || j->view.project.v == project) && (user == 0 || j->view.user.v == user) &&
                 (f.name == NULL || weir_streq(f.name, j->name)) && (f.states == 0 || f.states >> j->view.state & 1) &&
-                (f.before == 0 || j->view.id.v < f.before) && j->view.id.v > f.after) {
+                (f.before == 0 || j->view.id.v < f.before) && j->view.id.v >= f.from) {
                 want[n++] = j->view.id.v;
             }
         }

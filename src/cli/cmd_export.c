@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* weir export: what the broker keeps of all work, a line a task, as 'weir sim' reads it. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cloud/csv.h"
+#include "command.h"
+#include "export.h"
+#include "output.h"
+
+enum { FORMAT_CSV, FORMAT_JSON, LINE_BYTES_MAX = 65536 };
+
+static const char *const formats[] = {[FORMAT_CSV] = "csv", [FORMAT_JSON] = "json", NULL};
+
+const struct weir_opt weir_opts_export[] = {
+    {"from", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "only jobs submitted then or later"},
+    {"to", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "only jobs submitted before"},
+    {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT", .help = "CSV (the default) or JSON with an object a line", .choices = formats},
+    {"output", 'o', WEIR_OPT_TEXT, .arg = "FILE", .help = "write this file; it is there only once it is whole"},
+    {0},
+};
+
+/* ---- lines ---- */
+
+struct column {
+    const char *title;
+    const char *key; /* of the API's object */
+    enum { TEXT, WHOLE, THOUSANDTHS, RUN_TIME } kind;
+};
+
+static const struct column columns[] = {
+    {"task", "task", TEXT},
+    {"state", "state", TEXT},
+    {"submit", "submitted", TEXT},
+    {"start", "started", TEXT},
+    {"end", "ended", TEXT},
+    {"duration_s", NULL, RUN_TIME},
+    {"expected_s", "expected_ms", THOUSANDTHS},
+    {"max_duration_s", "max_duration_ms", THOUSANDTHS},
+    {"nodes", "nodes", WHOLE},
+    {"gpus", "gpus", WHOLE},
+    {"gpu_model", "gpu_model", TEXT},
+    {"gpu_model_used", "gpu_model_used", TEXT},
+    {"cpus", "cpu_milli", THOUSANDTHS},
+    {"memory_mib", "mem_mib", WHOLE},
+    {"priority", "priority", WHOLE},
+    {"project", "project", TEXT},
+    {"user", "user", TEXT},
+    {"pool", "pool", TEXT},
+    {"node", "node", TEXT},
+    {"attempts", "attempts", WHOLE},
+    {"cost_micro", "cost_micro", WHOLE},
+};
+
+/* v / 10^places, without noughts at the end. */
+static void add_scaled(struct weir_str *out, int64_t v, int places)
+{
+    int64_t unit = 1;
+    for (int i = 0; i < places; i++) {
+        unit *= 10;
+    }
+    while (places > 0 && v % 10 == 0) {
+        v /= 10;
+        unit /= 10;
+        places--;
+    }
+    weir_str_addf(out, "%" PRId64, v / unit);
+    if (places > 0) {
+        weir_str_addf(out, ".%0*" PRId64, places, v % unit);
+    }
+}
+
+static void add_field(struct weir_str *line, const json_t *task, const struct column *c)
+{
+    switch (c->kind) {
+    case TEXT: {
+        const char *text = weir_get_text(task, c->key);
+        weir_csv_write_field(line, weir_sv_of(text == NULL ? "" : text));
+        return;
+    }
+    case WHOLE:
+        weir_str_addf(line, "%" PRId64, weir_get_i64(task, c->key, 0));
+        return;
+    case THOUSANDTHS:
+        if (weir_get_is_set(task, c->key)) {
+            add_scaled(line, weir_get_i64(task, c->key, 0), 3);
+        }
+        return;
+    case RUN_TIME: {
+        struct weir_wall start = weir_get_time(task, "started");
+        struct weir_wall end = weir_get_time(task, "ended");
+        if (start.us != 0 && end.us >= start.us) {
+            add_scaled(line, weir_wall_sub(end, start).us, 6);
+        }
+        return;
+    }
+    }
+}
+
+static void add_line(struct weir_str *line, const json_t *task)
+{
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(columns); i++) {
+        weir_str_adds(line, i == 0 ? "" : ",");
+        add_field(line, task, &columns[i]);
+    }
+    weir_str_addc(line, '\n');
+}
+
+static void write_head(FILE *out)
+{
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(columns); i++) {
+        fprintf(out, "%s%s", i == 0 ? "" : ",", columns[i].title);
+    }
+    fputc('\n', out);
+}
+
+/* ---- pages ---- */
+
+static void make_path(struct weir_str *path, struct weir_wall from, struct weir_wall to, const char *cursor)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    weir_str_clear(path);
+    weir_str_adds(path, "/v1/history");
+    weir_query_add_u64(path, "limit", WEIR_CLIENT_PAGE_MAX);
+    weir_query_add(path, "from", from.us == 0 ? NULL : weir_wall_format(from, buf));
+    weir_query_add(path, "to", to.us == 0 ? NULL : weir_wall_format(to, buf));
+    weir_query_add(path, "cursor", cursor);
+}
+
+static void write_page(const json_t *page, bool json, FILE *out)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str line = WEIR_STR_INIT(LINE_BYTES_MAX);
+    size_t i;
+    json_t *task;
+    json_array_foreach(json_object_get(page, "items"), i, task)
+    {
+        weir_str_clear(&line);
+        if (json) {
+            (void)json_dumpf(task, out, JSON_COMPACT);
+            fputc('\n', out);
+        } else {
+            add_line(&line, task);
+            fwrite(line.p, 1, line.n, out);
+        }
+    }
+}
+
+int weir_export_history(struct weir_client *api, struct weir_wall from, struct weir_wall to, bool json, FILE *out, uint64_t *ret_tasks,
+                        struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
+    char cursor[24] = "";
+    bool more = true;
+    *ret_tasks = 0;
+    if (!json) {
+        write_head(out);
+    }
+    while (more) {
+        json_t *page = NULL;
+        make_path(&path, from, to, cursor[0] == '\0' ? NULL : cursor);
+        int r = weir_client_call(api, "GET", weir_str_cstr(&path), NULL, &page, err);
+        if (r < 0) {
+            return r;
+        }
+        write_page(page, json, out);
+        *ret_tasks += json_array_size(json_object_get(page, "items"));
+        const char *next = weir_get_text(page, "next");
+        more = next != NULL;
+        snprintf(cursor, sizeof cursor, "%s", more ? next : "");
+        json_decref(page);
+        if (ferror(out)) {
+            break;
+        }
+    }
+    if (fflush(out) != 0 || ferror(out)) {
+        return weir_fail(err, weir_error_from_errno(errno), "the history cannot be written: %s", strerror(errno));
+    }
+    return 0;
+}
+
+/* ---- the command ---- */
+
+/* Writes beside the file and puts the whole in its place. */
+static int export_to_file(struct weir_client *api, const struct weir_args *args, const char *name, bool json, uint64_t *ret_tasks,
+                          struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str part = WEIR_STR_INIT(4096);
+    weir_str_addf(&part, "%s.part", name);
+    FILE *f = part.overflowed ? NULL : fopen(weir_str_cstr(&part), "we");
+    if (f == NULL) {
+        return weir_fail(err, weir_error_from_errno(errno), "%s cannot be written: %s", weir_str_cstr(&part), strerror(errno));
+    }
+    int r = weir_export_history(api, weir_args_time(args, "from"), weir_args_time(args, "to"), json, f, ret_tasks, err);
+    if (fclose(f) != 0 && r == 0) {
+        r = weir_fail(err, weir_error_from_errno(errno), "%s cannot be written: %s", weir_str_cstr(&part), strerror(errno));
+    }
+    if (r == 0 && rename(weir_str_cstr(&part), name) != 0) {
+        r = weir_fail(err, weir_error_from_errno(errno), "%s cannot be written: %s", name, strerror(errno));
+    }
+    if (r < 0) {
+        (void)unlink(weir_str_cstr(&part));
+    }
+    return r;
+}
+
+int weir_cmd_export(const struct weir_args *args, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    const char *format = weir_args_text(args, "format");
+    const char *name = weir_args_text(args, "output");
+    bool json = weir_args_has(args, "json") || (format != NULL && weir_streq(format, formats[FORMAT_JSON]));
+    uint64_t tasks = 0;
+    int r = weir_client_open(&api, args, err);
+    if (r < 0) {
+        return r;
+    }
+    if (name == NULL) {
+        return weir_export_history(api, weir_args_time(args, "from"), weir_args_time(args, "to"), json, stdout, &tasks, err);
+    }
+    r = export_to_file(api, args, name, json, &tasks, err);
+    if (r == 0) {
+        weir_talk("%s: %" PRIu64 " tasks", name, tasks);
+    }
+    return r;
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The history of a broker, exported, and read back as work by the simulator."""
+import csv
+import gzip
+import io
+import json
+import os
+import sys
+
+from lib import Broker, main
+
+COLUMNS = ["task", "state", "submit", "start", "end", "duration_s", "expected_s", "max_duration_s", "nodes", "gpus", "gpu_model",
+           "gpu_model_used", "cpus", "memory_mib", "priority", "project", "user", "pool", "node", "attempts", "cost_micro"]
+
+
+def export(b, *args):
+    reader = csv.DictReader(io.StringIO(b.ok("export", *args)))
+    rows = list(reader)
+    assert reader.fieldnames == COLUMNS, reader.fieldnames
+    return rows
+
+
+def demand(b, *args):
+    """GPU-hours that a suite sees in the work, and the hash of all it decided."""
+    result = json.loads(b.ok("sim", "--suite", "commitments", "--policies", "on-demand", "--json", *args))
+    return result["rows"][0]["cost"], result["trace_hash"]
+
+
+def test_what_ran_is_exported_and_read_back(weir):
+    with Broker(weir, gpus="A100:4") as b:
+        one = b.submit({"name": "a, \"b\"", "project": "lab-2", "resources": {"accelerators": ["H100:1", "A100:2"], "cpus": 1.5, "memory": "2GiB"},
+                        "run": "sleep 0.2", "max_duration": "90m", "expected": "1.5s"})
+        array = b.submit({"run": "test $WEIR_TASK_INDEX != 4", "array": "3-5"})
+        waiting = b.submit({"resources": {"accelerators": "A100:4"}, "run": "sleep 600"})
+        never = b.submit({"resources": {"accelerators": "A100:4"}, "run": "true"})
+        for job in (one, array):
+            b.wait(job)
+        rows = export(b)
+        assert [r["task"] for r in rows] == [str(one), f"{array}_3", f"{array}_4", f"{array}_5", str(waiting)], (rows, never)
+        assert [r["state"] for r in rows[:4]] == ["succeeded", "succeeded", "failed", "succeeded"], rows
+        r = rows[0]
+        want = {"expected_s": "1.5", "max_duration_s": "5400", "nodes": "1", "gpus": "2", "gpu_model": "H100|A100", "gpu_model_used": "A100",
+                "cpus": "1.5", "memory_mib": "2048", "priority": "50", "project": "lab-2", "pool": "local", "attempts": "1"}
+        assert {k: r[k] for k in want} == want, r
+        assert 0.2 <= float(r["duration_s"]) < 60 and int(r["cost_micro"]) > 0, r
+        assert r["submit"] == b.get(f"/v1/jobs/{one}")["submitted"], r
+        assert rows[4]["state"] in ("starting", "running") and rows[4]["end"] == rows[4]["duration_s"] == "", rows[4]
+        # JSON says the same, an object a line
+        lines = [json.loads(line) for line in b.ok("export", "--json").splitlines()]
+        assert [o["task"] for o in lines] == [r["task"] for r in rows], lines
+        assert lines[0]["max_duration_ms"] == 5400000 and lines[4]["ended"] is None, lines
+        # spans are of the submission, and leave their end out
+        later = b.get(f"/v1/jobs/{array}")["submitted"]
+        assert [r["task"] for r in export(b, "--to", later)] == [str(one)]
+        assert [r["task"] for r in export(b, "--from", later)] == [r["task"] for r in rows[1:]]
+        # a file appears whole; the simulator reads it, packed or not, as it reads the broker
+        path = os.path.join(b.data, "history.csv")
+        b.ok("export", "-o", path)
+        assert not os.path.exists(path + ".part")
+        with open(path, "rb") as f, gzip.open(path + ".gz", "wb") as z:
+            z.write(f.read())
+        assert demand(b, "--jobs", path) == demand(b, "--jobs", path + ".gz") == demand(b, "--from-history")
+        refused = b.run("sim", "--suite", "commitments", "--from-history", "--jobs", path)
+        assert refused.returncode != 0 and "give one" in refused.stderr, refused
+        refused = b.run("export", "-o", os.path.join(b.data, "none", "x.csv"))
+        assert refused.returncode != 0 and "x.csv.part" in refused.stderr, refused
+
+
+def test_more_than_one_page(weir):
+    with Broker(weir, gpus="A100:1") as b:
+        array = b.submit({"run": "true", "array": "0-1199"})
+        one = b.submit({"run": "true"})
+        b.wait(array)
+        b.wait(one)
+        rows = export(b)
+        assert [r["task"] for r in rows] == [f"{array}_{i}" for i in range(1200)] + [str(one)], len(rows)
+        assert all(r["state"] == "succeeded" and r["duration_s"] != "" for r in rows)
+        # whatever the length of a page, the same tasks once each
+        for limit in (1, 7, 400):
+            seen, cursor = [], ""
+            while cursor is not None and len(seen) < 40 * limit:
+                page = b.get(f"/v1/history?limit={limit}" + (f"&cursor={cursor}" if cursor else ""))
+                seen += [o["task"] for o in page["items"]]
+                cursor = page["next"]
+            assert seen == [r["task"] for r in rows[:len(seen)]] and len(seen) >= 40, (limit, seen)
+
+
+if __name__ == "__main__":
+    sys.exit(main(globals()))

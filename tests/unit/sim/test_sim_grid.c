@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prices and carbon intensities of the grid over time. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "base/str.h"
+#include "sim/grid.h"
+
+static char path[] = "/tmp/weir-test-grid-XXXXXX";
+
+static int make_file(void **state)
+{
+    (void)state;
+    int fd = mkstemp(path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+static int read_text(struct weir_grid **ret, const char *text, struct weir_err *err)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+    assert_int_equal(fclose(f), 0);
+    return weir_grid_read(ret, path, err);
+}
+
+static struct weir_wall hour(int64_t n)
+{
+    return (struct weir_wall){n * WEIR_US_PER_HOUR};
+}
+
+static void values_are_taken_from_the_column_that_is_meant(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t want; /* in hour 1 */
+    } rows[] = {
+        {"utc,gco2_kwh_direct,gco2_kwh_lca,low_carbon_pct\n1970-01-01 00:00:00,1,2,3\n1970-01-01 01:00:00,4,5.25,6\n", 5250000},
+        {"timestamp,price\n1970-01-01T00:00:00Z,0.1\n1970-01-01T01:00:00Z,-0.25\n", -250000},
+        {"price_eur_mwh,time\n80,1970-01-01T00:00:00Z\n85.5,1970-01-01T02:00:00+01:00\n", 85500},
+        {"datetime,zone_price\n0,0.1\n3600,0.2\n", 200000},
+        {"time,price\n0,0.1\n3600,\n", 100000},
+        {"time,price\n0,0.3\n", 300000},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        WEIR_CLEANUP(weir_grid_freep) struct weir_grid *g = NULL;
+        struct weir_err err = {0};
+        assert_int_equal(read_text(&g, rows[i].text, &err), 0);
+        assert_int_equal(weir_grid_at(g, hour(1)), rows[i].want);
+    }
+}
+
+static void sums_are_exact_and_rounded_once(void **state)
+{
+    (void)state;
+    WEIR_CLEANUP(weir_grid_freep) struct weir_grid *g = NULL;
+    assert_int_equal(read_text(&g, "time,price\n0,1\n3600,3\n7200,-2\n", NULL), 0);
+    /* a kilowatt: half an hour at 1, an hour at 3, half an hour at -2 */
+    struct weir_wall from = {WEIR_US_PER_HOUR / 2};
+    struct weir_wall to = {WEIR_US_PER_HOUR * 5 / 2};
+    assert_int_equal(weir_grid_energy(g, from, to, 1000000), 2500000);
+    assert_true(weir_grid_integral(g, from, to) == (weir_i128)2500000 * WEIR_US_PER_HOUR);
+    assert_true(weir_grid_integral(g, to, from) == -(weir_i128)2500000 * WEIR_US_PER_HOUR);
+    assert_int_equal(weir_grid_energy(g, from, from, 1000000), 0);
+    /* a millionth and a half of it, and minus that */
+    assert_int_equal(weir_grid_energy(g, hour(0), hour(1), 1), 1);
+    assert_int_equal(weir_grid_energy(g, hour(0), (struct weir_wall){WEIR_US_PER_HOUR / 2}, 3), 2);
+    assert_int_equal(weir_grid_energy(g, hour(2), (struct weir_wall){WEIR_US_PER_HOUR * 9 / 4}, 3), -1);
+}
+
+static void it_repeats_by_whole_weeks_or_days_outside_of_the_record(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t hours;
+        int64_t period;
+    } rows[] = {{5, 5}, {24, 24}, {30, 24}, {167, 144}, {168, 168}, {400, 336}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(65536);
+        WEIR_CLEANUP(weir_grid_freep) struct weir_grid *g = NULL;
+        weir_str_adds(&text, "time,price\n");
+        for (int64_t h = 0; h < rows[i].hours; h++) {
+            weir_str_addf(&text, "%lld,%lld\n", (long long)(1000 + h) * 3600, (long long)h);
+        }
+        assert_int_equal(read_text(&g, weir_str_cstr(&text), NULL), 0);
+        weir_i128 sum = 0;
+        for (int64_t h = -1000; h < 2000; h++) {
+            bool inside = h >= 0 && h < rows[i].hours;
+            int64_t want = inside ? h : (h + rows[i].period * 1000) % rows[i].period;
+            assert_int_equal(weir_grid_at(g, hour(1000 + h)), want * 1000000);
+            sum += (weir_i128)want * 1000000 * WEIR_US_PER_HOUR;
+            assert_true(weir_grid_integral(g, hour(0), hour(1001 + h)) == sum);
+        }
+    }
+}
+
+static void the_integral_is_that_of_the_seconds(void **state)
+{
+    (void)state;
+    struct weir_prng rng = weir_prng_seed(7);
+    WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(65536);
+    WEIR_CLEANUP(weir_grid_freep) struct weir_grid *g = NULL;
+    int64_t at_s = 100;
+    weir_str_adds(&text, "time,price\n");
+    for (int i = 0; i < 50; i++) {
+        weir_str_addf(&text, "%lld,%lld\n", (long long)at_s, (long long)weir_prng_below(&rng, 100) - 30);
+        at_s += 1 + (int64_t)weir_prng_below(&rng, 90);
+    }
+    assert_int_equal(read_text(&g, weir_str_cstr(&text), NULL), 0);
+    for (int i = 0; i < 200; i++) {
+        int64_t from_s = (int64_t)weir_prng_below(&rng, 9000);
+        int64_t to_s = from_s + (int64_t)weir_prng_below(&rng, 500);
+        weir_i128 sum = 0;
+        for (int64_t s = from_s; s < to_s; s++) {
+            sum += (weir_i128)weir_grid_at(g, (struct weir_wall){s * WEIR_US_PER_S}) * WEIR_US_PER_S;
+        }
+        assert_true(weir_grid_integral(g, (struct weir_wall){from_s * WEIR_US_PER_S}, (struct weir_wall){to_s * WEIR_US_PER_S}) == sum);
+    }
+}
+
+static void bad_files_are_refused_by_line_and_column(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *want;
+    } rows[] = {
+        {"", " is empty"},
+        {"time,price\n", " has no values"},
+        {"when,price\n0,1\n", ":1: a column utc, time, timestamp or datetime and one with values are expected"},
+        {"time\n0\n", ":1: a column utc, time, timestamp or datetime and one with values are expected"},
+        {"time,price\nnow,1\n", ":2: column 'time': 'now' is not a time"},
+        {"time,price\n0,1\n0,2\n", ":3: column 'time': not later than on the line before: are these times UTC, and in order?"},
+        {"time,price\n0,\n", ":2: column 'price': '' is not a number"},
+        {"time,price\n0,x\n", ":2: column 'price': 'x' is not a number"},
+        {"time,price\n0,1e9\n", ":2: column 'price': 1e9 is not between -1e+06 and 1e+06"},
+        {"time,load\n0,1\n3600,x\n", ":3: column 2: 'x' is not a number"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_grid *g = NULL;
+        struct weir_err err = {0};
+        assert_true(read_text(&g, rows[i].text, &err) < 0);
+        assert_null(g);
+        assert_memory_equal(err.text, path, strlen(path));
+        if (strncmp(err.text + strlen(path), rows[i].want, strlen(rows[i].want)) != 0) {
+            assert_string_equal(err.text + strlen(path), rows[i].want);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_taken_from_the_column_that_is_meant),
+        cmocka_unit_test(sums_are_exact_and_rounded_once),
+        cmocka_unit_test(it_repeats_by_whole_weeks_or_days_outside_of_the_record),
+        cmocka_unit_test(the_integral_is_that_of_the_seconds),
+        cmocka_unit_test(bad_files_are_refused_by_line_and_column),
+    };
+    return cmocka_run_group_tests_name("sim_grid", tests, make_file, remove_file);
+}
