@@ -12,20 +12,9 @@
 #include <unistd.h>
 
 #include "broker_priv.h"
+#include "net/digest.h"
 #include "net/gnutls_lib.h"
 #include "net/tls.h"
-
-static void hash_hex(struct weir_sv secret, char ret[static 65])
-{
-    static const char hex[] = "0123456789abcdef";
-    unsigned char digest[32];
-    (void)weir_gnutls.gnutls_hash_fast(GNUTLS_DIG_SHA256, secret.p, secret.n, digest);
-    for (size_t i = 0; i < sizeof digest; i++) {
-        ret[2 * i] = hex[digest[i] >> 4];
-        ret[2 * i + 1] = hex[digest[i] & 15];
-    }
-    ret[64] = '\0';
-}
 
 static void add(struct broker *b, const struct token *t)
 {
@@ -49,7 +38,7 @@ static void make_known(struct broker *b, const char *name, const char *role, con
                        const char *secret)
 {
     struct token t = {.lease = lease};
-    hash_hex(weir_sv_of(secret), t.hash);
+    weir_sha256_hex(weir_sv_of(secret), t.hash);
     (void)snprintf(t.name, sizeof t.name, "%s", name);
     (void)snprintf(t.role, sizeof t.role, "%s", role);
     (void)snprintf(t.user, sizeof t.user, "%s", user);
@@ -77,7 +66,7 @@ static int file_secret(struct broker *b, const char *file, const char *role, str
     int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, secret, sizeof secret - 1);
     if (n == (ssize_t)sizeof secret - 1) {
-        hash_hex(weir_sv_of(secret), hash);
+        weir_sha256_hex(weir_sv_of(secret), hash);
         for (size_t i = 0; i < b->tokens.n; i++) {
             if (weir_streq(b->tokens.p[i].hash, hash)) {
                 return 0;
@@ -133,7 +122,7 @@ int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct we
     if (secret.n == 0 || secret.n > 256) {
         return r;
     }
-    hash_hex(secret, hash);
+    weir_sha256_hex(secret, hash);
     pthread_mutex_lock(&b->tokens_lock);
     for (size_t i = 0; i < b->tokens.n; i++) {
         const struct token *t = &b->tokens.p[i];

@@ -3,7 +3,6 @@
 /* weir sim: recorded work and published benchmarks replayed; see docs/guide/simulator.md. */
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +14,11 @@
 #include "export.h"
 #include "output.h"
 #include "progress.h"
+#include "sim_report.h"
+#include "sim/measure.h"
+#include "sim/params.h"
 #include "sim/sim.h"
+#include "sim/tune.h"
 #include "sim/workload.h"
 
 enum { JSON_BYTES_MAX = 64 << 20, COLUMNS_MAX = WEIR_SIM_FIELDS_MAX * 2 };
@@ -51,8 +54,12 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("pools", "owned nodes: A100:8x16 is 16 nodes of 8 A100 GPUs"),
     {"catalogue", 0, WEIR_OPT_TEXT, .arg = "NAME=FILE", .help = "a cloud with the offers of a SkyPilot catalogue"},
     {"cloud-price", 0, WEIR_OPT_TEXT, .arg = "PRICE", .help = "a cloud at one price per GPU-hour"},
-    {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of a replay; see the guide"},
+    {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of suites starburst and replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
+    FILE_OPTION("report", "write a page for people: findings, charts, all figures; HTML, needs nothing else"),
+    {"sweep", 0, WEIR_OPT_TEXT, .many = true, .arg = "NAME=V,V..", .help = "run with each combination of these values of parameters"},
+    {"tune", 0, WEIR_OPT_TEXT, .arg = "CONDITION", .help = "find the cheapest setting that keeps this: \"avg_completion_hours<=+2%\""},
+    {"tune-runs", 0, WEIR_OPT_COUNT, .arg = "N", .help = "settings that --tune may try; default 60", .min = 1, .max = WEIR_SIM_TUNE_RUNS_MAX},
     {"schedule", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "write what ran when and where, one CSV file a row"},
     {0},
 };
@@ -60,27 +67,6 @@ const struct weir_opt weir_opts_sim[] = {
 static void show_progress(void *user, const char *what, const char *unit, uint64_t done, uint64_t total)
 {
     weir_progress_show(user, what, unit, done, total, weir_clock_mono(&weir_clock_os));
-}
-
-/* Decimal places that a column of figures needs for people: five digits of the largest, none that are zero everywhere. */
-static int places_of(const struct weir_sim_result *r, const char *name)
-{
-    double most = 0;
-    for (size_t i = 0; i < r->n_rows; i++) {
-        const struct weir_sim_field *f = weir_sim_row_field(&r->row[i], name);
-        most = f != NULL && f->kind == WEIR_SIM_REAL && fabs(f->u.real) > most ? fabs(f->u.real) : most;
-    }
-    int places = most >= 10000 ? 0 : most >= 1000 ? 1 : most >= 100 ? 2 : most >= 10 ? 3 : 4;
-    bool needed = false;
-    for (; places > 0 && !needed; places -= !needed) {
-        double unit = pow(10, places - 1);
-        for (size_t i = 0; i < r->n_rows && !needed; i++) {
-            const struct weir_sim_field *f = weir_sim_row_field(&r->row[i], name);
-            double scaled = f != NULL && f->kind == WEIR_SIM_REAL ? f->u.real * unit : 0;
-            needed = fabs(scaled - nearbyint(scaled)) > 1e-6 * (1 + fabs(scaled));
-        }
-    }
-    return places;
 }
 
 static void cell_of(struct weir_table *t, const struct weir_sim_field *f, int places)
@@ -92,6 +78,8 @@ static void cell_of(struct weir_table *t, const struct weir_sim_field *f, int pl
         weir_table_cellf(t, "%lld", (long long)f->u.count);
     } else if (f->kind == WEIR_SIM_TEXT) {
         weir_table_cell(t, f->u.text);
+    } else if (f->kind == WEIR_SIM_BOOL) {
+        weir_table_cell(t, f->u.yes ? "yes" : "no");
     } else if (f->metric) {
         weir_table_cellf(t, "%.*f", places, f->u.real == 0 ? 0.0 : f->u.real);
     } else {
@@ -100,32 +88,13 @@ static void cell_of(struct weir_table *t, const struct weir_sim_field *f, int pl
     }
 }
 
-/* Columns in the order in which rows name them first: cases, the policy, metrics. */
-static size_t columns_of(const struct weir_sim_result *r, bool metric, const char **name, size_t max)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < r->n_rows; i++) {
-        for (size_t k = 0; k < r->row[i].n_fields; k++) {
-            const struct weir_sim_field *f = &r->row[i].field[k];
-            bool known = f->metric != metric;
-            for (size_t m = 0; m < n && !known; m++) {
-                known = weir_streq(name[m], f->name);
-            }
-            if (!known && n < max) {
-                name[n++] = f->name;
-            }
-        }
-    }
-    return n;
-}
-
 /* The table with its first n columns, of which the one after the cases names the policy. The caller frees. */
 static struct weir_table *table_of(const struct weir_sim_result *result, const struct weir_column *column, size_t n, size_t n_case)
 {
     struct weir_table *t = weir_table_new(column, n);
     int places[COLUMNS_MAX];
     for (size_t k = 0; k < n; k++) {
-        places[k] = places_of(result, column[k].title);
+        places[k] = weir_sim_places(result, column[k].title);
     }
     for (size_t i = 0; i < result->n_rows; i++) {
         for (size_t k = 0; k < n; k++) {
@@ -157,9 +126,9 @@ static size_t width_of(const struct weir_table *t)
 static void print_table(const struct weir_sim_result *result)
 {
     const char *name[COLUMNS_MAX];
-    size_t n_case = columns_of(result, false, name, COLUMNS_MAX - 1);
+    size_t n_case = weir_sim_columns(result, false, name, COLUMNS_MAX - 1);
     name[n_case] = "policy";
-    size_t n = n_case + 1 + columns_of(result, true, name + n_case + 1, COLUMNS_MAX - n_case - 1);
+    size_t n = n_case + 1 + weir_sim_columns(result, true, name + n_case + 1, COLUMNS_MAX - n_case - 1);
     struct weir_column column[COLUMNS_MAX] = {0};
     for (size_t i = 0; i < n; i++) {
         column[i] = (struct weir_column){name[i], .right = i != n_case};
@@ -252,6 +221,33 @@ static int fail_operand(const char *word, struct weir_err *err)
                : weir_fail(err, -WEIR_EINVAL, "'%.100s' is one argument too many; 'weir sim' lists the suites", word);
 }
 
+/* Runs what was asked for: one run, a sweep, or a search. */
+static int run(const struct weir_args *args, const char *suite, const struct weir_sim_options *o, struct weir_sim_result *result,
+               struct weir_err *err)
+{
+    const char *tune = weir_args_text(args, "tune");
+    const char *text = weir_args_text(args, "sweep");
+    if (tune != NULL && text != NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "--tune looks for values by itself: leave out --sweep");
+    }
+    if ((tune != NULL || text != NULL) && o->jobs != NULL && weir_streq(o->jobs, "-")) {
+        return weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once, and several runs are wanted: give a file");
+    }
+    if (tune != NULL) {
+        return weir_sim_run_tune(suite, o, tune, weir_args_count(args, "tune-runs", WEIR_SIM_TUNE_RUNS), result, err);
+    }
+    if (text == NULL) {
+        return weir_sim_run_suite(suite, o, result, err);
+    }
+    struct weir_sim_sweep sweep = {0};
+    const struct weir_sim_suite *known = NULL;
+    int r = weir_sim_suite_for(&known, suite, o, err);
+    for (size_t i = 0; r == 0 && (text = weir_args_nth(args, "sweep", i)) != NULL; i++) {
+        r = weir_sim_sweep_parse(&sweep, suite, text, err);
+    }
+    return r < 0 ? r : weir_sim_run_sweep(suite, o, &sweep, result, err);
+}
+
 /* Writes the broker's history to a file without a name, which is gone when the program ends; *ret_path names it until then. */
 static int spool_history(const struct weir_args *args, char *ret_path, size_t size, struct weir_err *err)
 {
@@ -322,16 +318,28 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         .progress = show_progress,
         .user = &progress,
     };
-    struct weir_sim_result result;
-    int r = weir_sim_run_suite(suite, &o, &result, err);
+    struct weir_sim_result result = {0};
+    struct weir_sim_inputs inputs = {0};
+    struct weir_sim_page page = {.fd = -1};
+    o.inputs = &inputs;
+    int r = weir_sim_page_open(&page, weir_args_text(args, "report"), err);
+    r = r < 0 ? r : run(args, suite, &o, &result, err);
     weir_progress_end(&progress);
+    r = r < 0 ? r : weir_sim_page_write(&page, args, &result, &inputs, err);
     if (r == 0 && weir_args_has(args, "json")) {
         WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(JSON_BYTES_MAX);
         weir_sim_result_json(&result, &out);
         fwrite(out.p, 1, out.n, stdout);
     } else if (r == 0) {
         print_table(&result);
+        if (result.tuned != NULL) {
+            WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(4096);
+            weir_sim_tuned_text(result.tuned, &out);
+            printf("\n%s", weir_str_cstr(&out));
+        }
     }
+    weir_sim_page_close(&page);
+    weir_sim_inputs_release(&inputs);
     weir_sim_result_release(&result);
     return r;
 }

@@ -329,10 +329,15 @@ const struct weir_cli_command weir_cli_commands[] = {
             "With --jobs or --from-history and no --suite the work is replayed on the nodes and clouds that are named. With\n"
             "none of these the suites are listed, and the forms of work that are read. A suite runs on the files named, or\n"
             "on those of the same names under --data. The same input and seeds give the same bytes; the trace hash covers\n"
-            "every decision.",
+            "every decision.\n"
+            "\n"
+            "A replay and suite starburst have parameters, which --set, --sweep and --tune turn: a wrong name lists them.",
         .examples = "weir sim --jobs FILE --nodes 0,16,32 --cloud-price 2.50\tpure cloud, hybrid, more owned nodes\n"
                     "weir sim --suite starburst --jobs jobs.csv --nodes 64\tone size of the owned cluster\n"
-                    "weir sim --suite cant-be-late --data DIR --json\tfor scripts\n",
+                    "weir sim --suite cant-be-late --data DIR --json\tfor scripts\n"
+                    "weir sim --suite starburst --data DIR --report out.html\ta page to show and to print\n"
+                    "weir sim --suite starburst --data DIR --sweep \"delay_value=5,20,80\"\tcost against waiting\n"
+                    "weir sim --suite starburst --data DIR --tune \"avg_wait_hours<=+2%\"\tthe cheapest setting that keeps this\n",
         .operands_max = 1, /* a suite's name without its option: told so */
     },
     {

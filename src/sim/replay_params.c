@@ -2,8 +2,7 @@
 
 #include "replay_params.h"
 
-#include "base/mem.h"
-#include "base/parse.h"
+#include "params.h"
 
 const struct weir_sim_param weir_replay_params[WEIR_REPLAY_PARAMS] = {
     [WEIR_REPLAY_DELAY_VALUE] = {"delay_value", "what an hour's waiting of a task is worth", 0, 1e6, 0.1},
@@ -43,38 +42,10 @@ const struct weir_sim_param weir_replay_params[WEIR_REPLAY_PARAMS] = {
     [WEIR_REPLAY_PUE] = {"pue", "power drawn in all for each watt of the nodes", 1, 10, 1.4},
 };
 
-static int set_one(struct weir_sv name, struct weir_sv value, double *v, struct weir_err *err)
-{
-    const char *names[WEIR_REPLAY_PARAMS + 1] = {0};
-    for (size_t i = 0; i < WEIR_REPLAY_PARAMS; i++) {
-        const struct weir_sim_param *p = &weir_replay_params[i];
-        names[i] = p->name;
-        if (weir_sv_eq(weir_sv_of(p->name), name)) {
-            int r = weir_parse_real(value, p->min, p->max, &v[i], err);
-            return r < 0 ? weir_fail_prefix(err, r, "--set %s", p->name) : 0;
-        }
-    }
-    const char *nearest = weir_nearest(name, names);
-    return weir_fail(err, -WEIR_ENOTFOUND, "--set: there is no parameter '%.*s'%s%s%s", WEIR_SV_ARG(name),
-                     nearest == NULL ? "" : "; did you mean '", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "'?");
-}
-
 int weir_replay_params_read(const char *text, double v[static WEIR_REPLAY_PARAMS], struct weir_err *err)
 {
     for (size_t i = 0; i < WEIR_REPLAY_PARAMS; i++) {
         v[i] = weir_replay_params[i].otherwise;
     }
-    struct weir_sv rest = weir_sv_of(text);
-    while (rest.p != NULL) {
-        struct weir_sv value = weir_sv_cut(&rest, ',');
-        struct weir_sv name = weir_sv_trim(weir_sv_cut(&value, '='));
-        if (value.p == NULL) {
-            return weir_fail(err, -WEIR_EINVAL, "--set: '%.*s' is not NAME=VALUE", WEIR_SV_ARG(name));
-        }
-        int r = set_one(name, weir_sv_trim(value), v, err);
-        if (r < 0) {
-            return r;
-        }
-    }
-    return 0;
+    return weir_sim_params_read(weir_replay_params, WEIR_REPLAY_PARAMS, text, v, err);
 }

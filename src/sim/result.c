@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "tune.h"
 
 void weir_sim_result_init(struct weir_sim_result *r, const char *suite)
 {
@@ -23,6 +24,7 @@ void weir_sim_result_release(struct weir_sim_result *r)
         free(r->row[i].series);
     }
     free(r->row);
+    free(r->tuned);
     *r = (struct weir_sim_result){0};
 }
 
@@ -42,7 +44,8 @@ static struct weir_sim_field *add_field(struct weir_sim_row *row, const char *na
 {
     WEIR_ASSERT(row->n_fields < WEIR_SIM_FIELDS_MAX);
     struct weir_sim_field *f = &row->field[row->n_fields++];
-    *f = (struct weir_sim_field){.name = name, .metric = metric, .kind = kind};
+    *f = (struct weir_sim_field){.metric = metric, .kind = kind};
+    snprintf(f->name, sizeof f->name, "%s", name);
     return f;
 }
 
@@ -78,6 +81,11 @@ void weir_sim_metric(struct weir_sim_row *row, const char *name, double v)
 void weir_sim_metric_none(struct weir_sim_row *row, const char *name)
 {
     add_field(row, name, true, WEIR_SIM_NONE);
+}
+
+void weir_sim_metric_bool(struct weir_sim_row *row, const char *name, bool v)
+{
+    add_field(row, name, true, WEIR_SIM_BOOL)->u.yes = v;
 }
 
 const struct weir_sim_field *weir_sim_row_field(const struct weir_sim_row *row, const char *name)
@@ -120,6 +128,9 @@ static void write_field(struct weir_json *j, const struct weir_sim_field *f)
     case WEIR_SIM_TEXT:
         weir_json_cstr(j, f->u.text);
         return;
+    case WEIR_SIM_BOOL:
+        weir_json_bool(j, f->u.yes);
+        return;
     case WEIR_SIM_NONE:
         break;
     }
@@ -160,6 +171,10 @@ void weir_sim_result_json(const struct weir_sim_result *r, struct weir_str *out)
     char hash[17];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->hash);
     weir_json_kv_cstr(&j, "trace_hash", hash);
+    if (r->tuned != NULL) {
+        weir_json_key(&j, "tune");
+        weir_sim_tuned_json(r->tuned, &j);
+    }
     weir_json_end(&j);
     weir_str_addc(out, '\n');
 }

@@ -10,6 +10,16 @@
 #include "base/err.h"
 #include "result.h"
 
+enum { WEIR_SIM_INPUTS_MAX = 16 };
+
+/* The files that a run reads, as it finds them. Released with weir_sim_inputs_release. */
+struct weir_sim_inputs {
+    size_t n;
+    char *path[WEIR_SIM_INPUTS_MAX];
+};
+
+void weir_sim_inputs_release(struct weir_sim_inputs *in);
+
 /* What a person asked for. NULL: not given, then the suite's own default holds, files being sought under data. */
 struct weir_sim_options {
     const char *data; /* folder of the public traces */
@@ -30,10 +40,11 @@ struct weir_sim_options {
     const char *pools;       /* owned nodes of suite replay: "A100:8x16,V100:4x10" */
     const char *catalogue;   /* offers, as SkyPilot's CSV: "aws=FILE" */
     const char *cloud_price; /* one cloud at so much per GPU-hour */
-    const char *set;         /* parameters of suite replay: "NAME=VALUE,NAME=VALUE", see replay_params.h */
+    const char *set;         /* parameters: "NAME=VALUE,NAME=VALUE", see params.h */
     const char *seed;
     const char *policies;
     const char *schedule; /* folder for schedules, one file a row */
+    struct weir_sim_inputs *inputs; /* is told what is read; NULL: nobody asks */
     /* Called now and then with what is done of total; NULL: nobody looks. what: what is being done; unit: what is counted, in the
      * plural. Either may be NULL. */
     void (*progress)(void *user, const char *what, const char *unit, uint64_t done, uint64_t total);
@@ -61,11 +72,18 @@ void weir_sim_suite_names(struct weir_str *out);
  * record), -WEIR_ENOTFOUND (a file), others by the files. */
 int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);
 
+/* The suite of that name, once it is known that it reads the options given and has the policies. Errors: those of
+ * weir_sim_run_suite. */
+int weir_sim_suite_for(const struct weir_sim_suite **ret, const char *name, const struct weir_sim_options *o, struct weir_err *err);
+
 /* ---- for suites ---- */
 
-/* Where an input lies: the option's path, else data/otherwise. The caller frees *ret. Errors: -WEIR_EINVAL names the option. */
+/* Where an input lies: the option's path, else data/otherwise; o->inputs takes note of it. The caller frees *ret. Errors: -WEIR_EINVAL names the option. */
 int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *given, const char *option, const char *otherwise,
                   struct weir_err *err);
+
+/* For a file that an option names in another way. */
+void weir_sim_note_input(const struct weir_sim_options *o, const char *path);
 
 /* The file's name without folders and endings, cut where it is too long: for the case of a row. */
 void weir_sim_name(const char *path, char *ret, size_t size);

@@ -10,6 +10,7 @@
  * the end.
  */
 
+#include "replay_params.h"
 #include "schedule.h"
 #include "sim.h"
 
@@ -48,6 +49,19 @@ struct weir_starburst_run {
     struct weir_sim_meter *meter; /* counts jobs as they are submitted; may be NULL */
 };
 
+/* What a person, a sweep or a tuner can turn; all of it is read by weir's policies only. */
+enum weir_starburst_param {
+    WEIR_STARBURST_DELAY_VALUE,
+    WEIR_STARBURST_ESTIMATES,
+    WEIR_STARBURST_RESERVATIONS,
+    WEIR_STARBURST_YIELD,
+    WEIR_STARBURST_AGE,
+    WEIR_STARBURST_REVIEW_S,
+    WEIR_STARBURST_PARAMS,
+};
+
+extern const struct weir_sim_param weir_starburst_params[WEIR_STARBURST_PARAMS];
+
 /* Hours since the first submission; as the published simulator computes them. */
 static inline double weir_starburst_submit_h(const struct weir_starburst_jobs *jobs, size_t i)
 {
@@ -70,7 +84,7 @@ bool weir_starburst_is_baseline(const char *policy);
 void weir_starburst_baseline(const char *policy, const struct weir_starburst_run *run);
 
 /*
- * The same jobs under the decision core. delay_micro_per_hour: the value of one hour's waiting of one job, in millionths of
- * a GPU-hour in the cloud. With estimates the core is told each job's true duration, else nothing of it.
+ * The same jobs under the decision core, by the parameters v. With estimates the core is told each job's true duration, else
+ * nothing of it.
  */
-void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_micro_per_hour, bool estimates);
+void weir_starburst_weir(const struct weir_starburst_run *run, const double v[static WEIR_STARBURST_PARAMS]);

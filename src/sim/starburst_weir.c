@@ -2,6 +2,7 @@
 
 /* The benchmark as driven by the decision core; see world.h. */
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +20,6 @@ enum {
     CORES_PER_NODE_MILLI = 1000000,
     TASK_CORES_MILLI = 1,
     PRIORITY = 50,
-    RESERVATIONS_MAX = 1000,
     LIMIT_DAYS = 60, /* of a job of which nothing is said: what its queue allows at most */
 };
 
@@ -117,7 +117,7 @@ static struct weir_offer *offers_of(const struct weir_starburst_site *site, uint
     return offer;
 }
 
-static struct weir_sim_world *world_of(struct replay *p, struct weir_gpu_table *gpus, int64_t delay_micro_per_hour)
+static struct weir_sim_world *world_of(struct replay *p, struct weir_gpu_table *gpus, const double *v)
 {
     const struct weir_starburst_site *site = &p->run->site;
     const uint16_t model = weir_gpu_table_find(gpus, WEIR_SV("V100"));
@@ -138,13 +138,14 @@ static struct weir_sim_world *world_of(struct replay *p, struct weir_gpu_table *
         .watch = {.started = on_started, .ended = on_ended, .user = p},
     };
     conf.core.gpus = gpus;
-    conf.core.delay_cost_micro_per_hour = delay_micro_per_hour;
-    conf.core.age_points_per_hour = 3600000;
-    conf.core.review_period.us = 10 * WEIR_US_PER_MIN;
+    conf.core.delay_cost_micro_per_hour = llround(v[WEIR_STARBURST_DELAY_VALUE] * 1e6);
+    conf.core.age_points_per_hour = (uint32_t)v[WEIR_STARBURST_AGE];
+    conf.core.yield_per_mille = (uint32_t)v[WEIR_STARBURST_YIELD];
+    conf.core.review_period.us = llround(v[WEIR_STARBURST_REVIEW_S] * WEIR_US_PER_S);
     conf.core.leases_max = UINT32_MAX / 2;
     conf.core.lease_term.us = 365 * WEIR_US_PER_DAY;
     conf.core.preempt_priority_gap = 0;
-    conf.core.reservations_max = RESERVATIONS_MAX;
+    conf.core.reservations_max = (uint32_t)v[WEIR_STARBURST_RESERVATIONS];
     return weir_sim_world_new(&conf);
 }
 
@@ -180,12 +181,13 @@ static void submit(struct weir_sim_world *w, struct replay *p, size_t job, uint1
     weir_sim_world_submit(w, &t);
 }
 
-void weir_starburst_weir(const struct weir_starburst_run *run, int64_t delay_micro_per_hour, bool estimates)
+void weir_starburst_weir(const struct weir_starburst_run *run, const double v[static WEIR_STARBURST_PARAMS])
 {
+    bool estimates = v[WEIR_STARBURST_ESTIMATES] >= 0.5;
     struct replay p = {.run = run};
     struct weir_gpu_table *gpus = weir_gpu_table_new();
     const uint16_t model = weir_gpu_table_find(gpus, WEIR_SV("V100"));
-    struct weir_sim_world *w = world_of(&p, gpus, delay_micro_per_hour);
+    struct weir_sim_world *w = world_of(&p, gpus, v);
     for (size_t i = 0; i < run->jobs->n; i++) {
         run->outcome[i] = (struct weir_starburst_outcome){.trial_h = -1};
         submit(w, &p, i, model, estimates);

@@ -21,7 +21,7 @@ const struct weir_sim_suite weir_sim_suites[] = {
     {
         .name = "starburst",
         .summary = "wait for owned GPUs or go to the cloud: one cluster, one cloud",
-        .options = "jobs nodes gpus-per-node trim schedule",
+        .options = "jobs nodes gpus-per-node trim set schedule",
         .policies = "no-wait,constant-wait,starburst,starburst-no-estimates,weir,weir-no-estimates",
         .run = weir_sim_suite_starburst,
     },
@@ -162,9 +162,8 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
     return 0;
 }
 
-int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+int weir_sim_suite_for(const struct weir_sim_suite **ret, const char *name, const struct weir_sim_options *o, struct weir_err *err)
 {
-    *result = (struct weir_sim_result){0};
     const struct weir_sim_suite *s = weir_sim_suite_find(name, err);
     if (s == NULL) {
         return -WEIR_EINVAL;
@@ -173,6 +172,15 @@ int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struc
     if (r == 0 && o->policies != NULL) {
         r = check_policies(s, o->policies, err);
     }
+    *ret = r == 0 ? s : *ret;
+    return r;
+}
+
+int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    *result = (struct weir_sim_result){0};
+    const struct weir_sim_suite *s = NULL;
+    int r = weir_sim_suite_for(&s, name, o, err);
     if (r < 0) {
         return r;
     }
@@ -180,18 +188,39 @@ int weir_sim_run_suite(const char *name, const struct weir_sim_options *o, struc
     return s->run(o, result, err);
 }
 
+void weir_sim_inputs_release(struct weir_sim_inputs *in)
+{
+    for (size_t i = 0; i < in->n; i++) {
+        free(in->path[i]);
+    }
+    *in = (struct weir_sim_inputs){0};
+}
+
+void weir_sim_note_input(const struct weir_sim_options *o, const char *path)
+{
+    struct weir_sim_inputs *in = o->inputs;
+    bool known = in == NULL || in->n == WEIR_SIM_INPUTS_MAX;
+    for (size_t i = 0; !known && i < in->n; i++) {
+        known = weir_streq(in->path[i], path);
+    }
+    if (!known) {
+        in->path[in->n++] = weir_strdup(path);
+    }
+}
+
 int weir_sim_path(char **ret, const struct weir_sim_options *o, const char *given, const char *option, const char *otherwise,
                   struct weir_err *err)
 {
-    if (given != NULL) {
-        *ret = weir_strdup(given);
-        return 0;
-    }
-    if (o->data == NULL) {
+    if (given == NULL && o->data == NULL) {
         return weir_fail(err, -WEIR_EINVAL, "say where the input is: --%s FILE, or --data DIR with %s in it", option, otherwise);
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
-    weir_str_addf(&path, "%s/%s", o->data, otherwise);
+    if (given != NULL) {
+        weir_str_adds(&path, given);
+    } else {
+        weir_str_addf(&path, "%s/%s", o->data, otherwise);
+    }
+    weir_sim_note_input(o, weir_str_cstr(&path));
     *ret = weir_str_take(&path);
     return 0;
 }

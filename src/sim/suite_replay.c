@@ -86,6 +86,20 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
     return weir_sim_schedule_close(schedule, err);
 }
 
+static void note_inputs(const struct weir_sim_options *o)
+{
+    if (!weir_streq(o->jobs, "-")) {
+        weir_sim_note_input(o, o->jobs);
+    }
+    struct weir_sv rest = weir_sv_of(o->catalogue);
+    while (rest.p != NULL) {
+        struct weir_sv file = weir_sv_cut(&rest, ',');
+        (void)weir_sv_cut(&file, '=');
+        WEIR_CLEANUP(weir_freep) char *path = weir_strndup(file.p, file.n);
+        weir_sim_note_input(o, path);
+    }
+}
+
 /* How many policies are to be run. */
 static size_t runs(const struct weir_sim_options *o)
 {
@@ -112,6 +126,9 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
     }
     if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1)) {
         r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies and one of --nodes, or a file");
+    }
+    if (r == 0) {
+        note_inputs(o);
     }
     for (size_t i = 0; i < n && r == 0; i++) {
         if (o->nodes != NULL) {

@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "params.h"
 #include "sim_priv.h"
 #include "starburst.h"
 #include "starburst_bound.h"
@@ -286,15 +287,15 @@ static double gap_percent(double cloud_gpu_h, double least_gpu_h)
     return least_gpu_h > 0 ? (cloud_gpu_h / least_gpu_h - 1) * 100 : NAN;
 }
 
-/* delay_micro < 0: the policy has no such parameter. */
+/* delay_value < 0: the policy has no such parameter. */
 static void add_row(struct weir_sim_result *result, const struct weir_starburst_run *run, const struct weir_starburst_bound *bound,
-                    const char *policy, int64_t delay_micro, size_t trim)
+                    const char *policy, double delay_value, size_t trim)
 {
     struct figures f = count(run, trim);
     struct weir_sim_row *row = weir_sim_row(result, policy);
     weir_sim_case_count(row, "nodes", run->site.nodes);
-    if (delay_micro >= 0) {
-        weir_sim_case_real(row, "delay_value", (double)delay_micro / 1e6);
+    if (delay_value >= 0) {
+        weir_sim_case_real(row, "delay_value", delay_value);
     }
     weir_sim_metric(row, "cloud_gpu_hours", f.cloud_gpu_h);
     weir_sim_metric(row, "avg_wait_hours", f.wait_h);
@@ -319,21 +320,21 @@ struct suite {
     int64_t nodes[WEIR_SIM_LIST_MAX];
     size_t n_nodes;
     struct weir_sim_meter meter;
+    double param[WEIR_STARBURST_PARAMS]; /* the value of waiting: negative where none is set */
 };
 
-/* The sweep of weir's one parameter: what an hour's waiting of one job is worth, in millionths of a GPU-hour in the cloud. The
- * same for all files and sizes: from almost never in the cloud to almost no waiting. */
-static const int64_t delay_micro[] = {2000000,  5000000,  10000000, 15000000,  20000000, 30000000,
-                                      45000000, 70000000, 100000000, 200000000};
+/* The values of waiting that are run where none is set. The same for all files and sizes: from almost never in the cloud to
+ * almost no waiting. */
+static const double delay_values[] = {2, 5, 10, 15, 20, 30, 45, 70, 100, 200};
 
-static int run_one(struct suite *s, const struct weir_starburst_bound *bound, const char *policy, uint32_t nodes, int64_t delay,
+static int run_one(struct suite *s, const struct weir_starburst_bound *bound, const char *policy, uint32_t nodes, double delay_value,
                    struct weir_err *err)
 {
     char name[96];
     bool baseline = weir_starburst_is_baseline(policy);
     snprintf(name, sizeof name, "starburst-%s-%" PRIu32, policy, nodes);
     if (!baseline) {
-        snprintf(name, sizeof name, "starburst-%s-%" PRIu32 "-%g", policy, nodes, (double)delay / 1e6);
+        snprintf(name, sizeof name, "starburst-%s-%" PRIu32 "-%g", policy, nodes, delay_value);
     }
     struct weir_starburst_run run = {.jobs = &s->jobs, .site = {nodes, s->per_node}, .outcome = s->outcome, .meter = &s->meter};
     int r = weir_sim_schedule_open(&run.schedule, s->o->schedule, name, err);
@@ -343,24 +344,33 @@ static int run_one(struct suite *s, const struct weir_starburst_bound *bound, co
     if (baseline) {
         weir_starburst_baseline(policy, &run);
     } else {
-        weir_starburst_weir(&run, delay, weir_streq(policy, "weir"));
+        double v[WEIR_STARBURST_PARAMS];
+        memcpy(v, s->param, sizeof v);
+        v[WEIR_STARBURST_DELAY_VALUE] = delay_value;
+        if (!weir_streq(policy, "weir")) {
+            v[WEIR_STARBURST_ESTIMATES] = 0;
+        }
+        weir_starburst_weir(&run, v);
     }
-    add_row(s->result, &run, bound, policy, baseline ? -1 : delay, s->trim);
+    add_row(s->result, &run, bound, policy, baseline ? -1 : delay_value, s->trim);
     return weir_sim_schedule_close(run.schedule, err);
 }
 
 /* How many runs a policy has on one size of the cluster. */
-static size_t points_of(const struct suite *s, const char *policy)
+static size_t points_of(const struct suite *s, const char *policy, size_t n_values)
 {
-    return !weir_sim_wants(s->o, policy) ? 0 : weir_starburst_is_baseline(policy) ? 1 : WEIR_ARRAY_LEN(delay_micro);
+    return !weir_sim_wants(s->o, policy) ? 0 : weir_starburst_is_baseline(policy) ? 1 : n_values;
 }
 
 static int run_all(struct suite *s, struct weir_err *err)
 {
     static const char *const policy[] = {"no-wait", "constant-wait", "starburst", "starburst-no-estimates", "weir", "weir-no-estimates"};
+    const double *set = &s->param[WEIR_STARBURST_DELAY_VALUE];
+    const double *values = *set >= 0 ? set : delay_values;
+    size_t n_values = *set >= 0 ? 1 : WEIR_ARRAY_LEN(delay_values);
     size_t runs = 0;
     for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
-        runs += s->n_nodes * points_of(s, policy[k]);
+        runs += s->n_nodes * points_of(s, policy[k], n_values);
     }
     s->meter = (struct weir_sim_meter){.o = s->o, .unit = "jobs", .total = (uint64_t)runs * s->jobs.n};
     int r = 0;
@@ -369,8 +379,8 @@ static int run_all(struct suite *s, struct weir_err *err)
         WEIR_CLEANUP(weir_starburst_bound_freep) struct weir_starburst_bound *bound =
             weir_starburst_bound_new(&s->jobs, site, s->trim, last_counted(&s->jobs, s->trim));
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policy); k++) {
-            for (size_t d = 0; d < points_of(s, policy[k]) && r == 0; d++) {
-                r = run_one(s, bound, policy[k], (uint32_t)s->nodes[i], delay_micro[d], err);
+            for (size_t d = 0; d < points_of(s, policy[k], n_values) && r == 0; d++) {
+                r = run_one(s, bound, policy[k], (uint32_t)s->nodes[i], values[d], err);
             }
         }
     }
@@ -391,7 +401,11 @@ static int read_options(struct suite *s, struct weir_err *err)
     }
     s->per_node = (uint32_t)per_node;
     s->trim = (size_t)trim;
-    return r;
+    for (size_t i = 0; i < WEIR_STARBURST_PARAMS; i++) {
+        s->param[i] = weir_starburst_params[i].otherwise;
+    }
+    s->param[WEIR_STARBURST_DELAY_VALUE] = -1;
+    return r < 0 ? r : weir_sim_params_read(weir_starburst_params, WEIR_STARBURST_PARAMS, s->o->set, s->param, err);
 }
 
 int weir_sim_suite_starburst(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)

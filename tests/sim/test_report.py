@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The report: one well-formed page that needs nothing from outside, with every figure of the JSON, the same each time."""
+import hashlib
+import html.parser
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from suites import data, lib, output_of  # noqa: E402
+from test_starburst import JOBS, made_up_jobs  # noqa: E402
+
+VOID = {"meta", "br", "rect", "line", "path", "circle"}  # those that this page writes without an end
+
+
+class Page(html.parser.HTMLParser):
+    """Reads a page strictly: tags must nest; keeps what tests look for."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open = []
+        self.tags = []
+        self.titles = set()
+        self.words = []
+        self.cell = None
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on"), (tag, name)
+            assert name not in ("src", "href", "xlink:href", "action", "data"), (tag, name, value)
+            if name == "title":
+                self.titles.add(value)
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in VOID, tag
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, (tag, self.open[-3:])
+        self.open.pop()
+
+    def handle_data(self, text):
+        self.words.append(text)
+
+
+def run(weir, suite, page, *args):
+    return output_of(weir, suite, "--report", page, *args)
+
+
+def check(text, printed):
+    """The page as a whole; the return is its parse."""
+    assert text.startswith("<!DOCTYPE html>")
+    assert not re.search(r"https?:|//[a-z]|url\(|@import|<script|<link|<iframe|<img", text, re.I), "something from outside"
+    page = Page(text)
+    assert page.tags.count("h1") == 1 and page.tags.count("main") == 1
+    words = " ".join(page.words)
+    result = json.loads(printed)
+    assert result["trace_hash"] in words
+    for row in result["rows"]:
+        assert row["policy"] in words
+        for name, value in row.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                assert re.search(rf'title="{re.escape(spelled(printed, name, value))}"', text), (name, value)
+    assert "nan" not in re.findall(r"[a-z]+", words.lower())
+    assert not re.search(r'="[^"]*\b(nan|inf)\b', text), "a place that is no number"
+    return page, words
+
+
+def spelled(printed, name, value):
+    """The number as the JSON spells it."""
+    for found in re.findall(rf'"{re.escape(name)}":(-?[0-9.e+-]+)', printed):
+        if float(found) == value:
+            return found
+    raise AssertionError((name, value))
+
+
+def test_a_page_has_every_figure_and_nothing_from_outside(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs, page = pathlib.Path(folder) / "jobs.csv", pathlib.Path(folder) / "r.html"
+        made_up_jobs(jobs, 1500, 3)
+        printed = run(weir, "starburst", page, "--jobs", jobs, "--nodes", "4,6", "--trim", 100)
+        text = page.read_text(encoding="utf-8")
+        _, words = check(text, printed)
+        assert hashlib.sha256(jobs.read_bytes()).hexdigest() in words, "the input's hash"
+        assert "weir sim --suite starburst" in words and str(page) not in words
+        assert text.count("<svg") == 2 + 3 * 2, text.count("<svg")  # fronts, and cost, wait and savings of each size
+        run(weir, "starburst", page, "--jobs", jobs, "--nodes", "4,6", "--trim", 100)
+        assert page.read_text(encoding="utf-8") == text, "the same command gave other bytes"
+
+
+def test_findings_follow_from_the_rows(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs, page = pathlib.Path(folder) / "jobs.csv", pathlib.Path(folder) / "r.html"
+        made_up_jobs(jobs, 3000, 7)
+        rows = json.loads(run(weir, "starburst", page, "--jobs", jobs, "--nodes", 6, "--trim", 100, "--policies", "starburst,weir"))["rows"]
+        rival = next(row for row in rows if row["policy"] == "starburst")
+        front = sorted((row["avg_completion_hours"], row["cloud_gpu_hours"]) for row in rows if row["policy"] == "weir")
+        want = []
+        for (x1, y1), (x2, y2) in zip(front, front[1:]):
+            if x1 <= rival["avg_completion_hours"] <= x2:
+                y = y1 + (y2 - y1) * (rival["avg_completion_hours"] - x1) / (x2 - x1)
+                want.append(f"{abs(y / rival['cloud_gpu_hours'] - 1) * 100:.1f}\u00a0% {'fewer' if y < rival['cloud_gpu_hours'] else 'more'} cloud GPU-hours")
+        assert want, "the rival is beyond the front: draw other jobs"
+        assert f"weir: {want[0]} than Starburst at the same average completion time" in page.read_text(encoding="utf-8"), want
+
+
+def test_every_suite_has_a_report(weir):
+    folder_of_data = data(JOBS)
+    more = {"cant-be-late": ["--deadlines", "52", "--overheads", "0.02,0.1"], "muri": ["--jobs", folder_of_data / "muri-philly/trace3.csv"],
+            "openb": ["--seeds", "42"]}
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        page = pathlib.Path(folder) / "r.html"
+        for suite in ["muri", "openb", "cant-be-late", "multizone", "prices", "commitments", "forecast"]:
+            printed = run(weir, suite, page, "--data", folder_of_data, *more.get(suite, []))
+            _, words = check(page.read_text(encoding="utf-8"), printed)
+            assert "SHA-256" in words, suite
+            assert page.read_text(encoding="utf-8").count('<div class="card') >= 1, suite
+
+
+def test_a_replay_shows_time_and_money(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs, page = pathlib.Path(folder) / "jobs.csv", pathlib.Path(folder) / "r.html"
+        made_up_jobs(jobs, 600, 5)
+        printed = run(weir, "replay", page, "--jobs", jobs, "--pools", "V100:8x2", "--cloud-price", "2.5")
+        text = page.read_text(encoding="utf-8")
+        _, words = check(text, printed)
+        for title in ["Over time", "Owned GPUs in use", "Tasks waiting", "Spent by pool", "Spent by project", "Saved against cloud-only"]:
+            assert title in words, title
+
+
+def test_a_page_that_cannot_be_written_is_known_before_the_run(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        gone = pathlib.Path(folder) / "no" / "r.html"
+        result = subprocess.run([weir, "sim", "--suite", "starburst", "--jobs", "/nowhere", "--report", gone], capture_output=True, text=True,
+                                timeout=60, check=False)
+        assert result.returncode == 3 and f"--report: {gone}" in result.stderr, result.stderr
+        page = pathlib.Path(folder) / "r.html"
+        args = [weir, "sim", "--suite", "starburst", "--jobs", "/nowhere", "--report", page]
+        assert subprocess.run(args, capture_output=True, timeout=60, check=False).returncode == 3
+        assert not page.exists(), "an empty page was left"
+        page.write_text("of yesterday")
+        subprocess.run(args, capture_output=True, timeout=60, check=False)
+        assert page.read_text() == "of yesterday", "a run that failed took the old page away"
+
+
+def test_a_browser_draws_it(weir):
+    browser = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+    if browser is None:
+        raise lib.Skip("no Chromium is installed")
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs, page, shot = (pathlib.Path(folder) / name for name in ["jobs.csv", "r.html", "r.png"])
+        made_up_jobs(jobs, 600, 5)
+        run(weir, "starburst", page, "--jobs", jobs, "--nodes", 4, "--trim", 50)
+        common = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
+        subprocess.run([*common, f"--screenshot={shot}", "--window-size=1060,1500", page.as_uri()], capture_output=True, timeout=120, check=True)
+        assert shot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and shot.stat().st_size > 20000
+        dom = subprocess.run([*common, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+        assert dom.count("<svg") == page.read_text(encoding="utf-8").count("<svg")
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
