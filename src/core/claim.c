@@ -63,7 +63,7 @@ void claims_drop(struct weir_core *c)
 /* Of a class that fits nowhere: NULL. */
 static struct claim_stack *stack_of(struct weir_core *c, const struct class *cl)
 {
-    return cl->fits == 0 ? NULL : &c->claims[c->group[__builtin_ctzll(cl->fits)]];
+    return cl->want->fits == 0 ? NULL : &c->claims[c->group[__builtin_ctzll(cl->want->fits)]];
 }
 
 void claims_drop_class(struct weir_core *c, const struct class *cl)
@@ -104,9 +104,8 @@ void claims_regroup(struct weir_core *c)
         group[i] = (uint8_t)i;
     }
     for (size_t k = 0; k < c->hot.n; k++) {
-        groups_join(group, c->hot.p[k].fits);
+        groups_join(group, c->hot.p[k]->fits);
     }
-    c->groups_stale = false;
     if (memcmp(group, c->group, sizeof group) != 0) {
         claims_forget(c);
         memcpy(c->group, group, sizeof group);
@@ -296,9 +295,9 @@ void claims_begin(struct weir_core *c)
 /* Types outlive their nodes: that one which is no more would fit says nothing. */
 static bool fits_some_node(struct weir_core *c, const struct class *cl)
 {
-    for (size_t i = 0; cl->fits != 0 && i < c->types.n; i++) {
+    for (size_t i = 0; cl->want->fits != 0 && i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
-        if (t->node.n > 0 && (cl->fits >> type_bit(t) & 1u) != 0 &&
+        if (t->node.n > 0 && (cl->want->fits >> type_bit(t) & 1u) != 0 &&
             shape_fit(c, cl->shape, t).verdict == WEIR_VERDICT_CHOSEN) {
             return true;
         }

@@ -106,6 +106,23 @@ struct type_fit {
     uint16_t gpus;
 };
 
+/* What requests ask of a node; see want.c. */
+struct want {
+    uint64_t fits; /* bit n: fits the empty node of type n; see type_bit */
+    uint64_t mem_mib;
+    uint32_t cpu_milli;
+    uint32_t gpus_min;
+    WEIR_VEC(struct type_fit) fit; /* by type */
+    uint64_t nofit_version;        /* on no node is room for it as of this version; 0: not known */
+    struct lane_want *lanes;       /* where it waits */
+    uint32_t n_lanes;
+    uint32_t n_refs;                  /* shapes */
+    const struct weir_request *asks;  /* the oldest of theirs */
+    size_t hot;                       /* place among the hot ones */
+    uint64_t hash;
+    struct want *hash_next;
+};
+
 struct ranked_offer {
     uint32_t offer; /* index */
     uint32_t per_node; /* tasks of this shape that fit at once */
@@ -133,16 +150,12 @@ struct shape {
     uint32_t gpus_min; /* least GPUs per node over the alternatives */
     uint64_t hash;
     struct shape *hash_next;
-    struct class *classes; /* with waiting tasks */
-    uint64_t n_waiting;
-    size_t hot; /* place among the waiting shapes */
+    struct want *want;
     int64_t expected_us;
     uint32_t throughput_ref;
     uint32_t model_kind; /* of the first alternative, for backlog sums */
-    WEIR_VEC(struct type_fit) fit;
     uint64_t world;         /* the version as of which it is known whether anything could ever run it */
     bool impossible;
-    uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
     struct ranking ranking[RANKINGS];
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
@@ -158,10 +171,8 @@ struct queue_key {
 };
 
 struct class {
-    uint32_t gpus_min; /* of the shape, to pass it by without a look at it; so are the next two */
-    uint32_t cpu_milli;
-    uint64_t fits; /* while it has tasks that may start */
     struct shape *shape;
+    struct want *want; /* the shape's */
     struct project *project;
     int64_t points;
     int64_t deadline_us;
@@ -173,8 +184,7 @@ struct class {
     uint64_t n_waiting; /* tasks that may start, over the jobs in the list */
     uint64_t hash;
     struct class *hash_next;
-    struct class *shape_next;
-    struct class *shape_prev;
+    struct lane_want *peers; /* while it has tasks that may start */
     bool in_heap; /* of its lane: it is to be weighed */
     uint64_t waited; /* the round of planning in which it was found to wait */
     uint64_t owed;   /* the round of claims in which it is due one */
@@ -189,10 +199,21 @@ struct backlog {
 
 typedef WEIR_VEC(struct backlog) backlog_vec;
 
+/* Classes of a lane that want the same. */
+struct lane_want {
+    struct want *want;
+    struct lane *lane;
+    WEIR_VEC(struct class *) class; /* by their first job's id */
+    uint64_t head;                  /* the least of these ids */
+    struct lane_want *next;         /* of the want's */
+    struct lane_want *prev;
+};
+
 struct lane {
     struct project *project;
     struct level *level;
     WEIR_VEC(struct class *) class; /* not empty ones, by their first job's id */
+    WEIR_VEC(struct lane_want *) want; /* not empty ones, by head */
     WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
     bool active;                    /* the heap is not empty */
     uint64_t n_waiting;
@@ -426,14 +447,6 @@ struct timer {
     uint8_t kind;
 };
 
-struct hot_shape {
-    uint64_t fits; /* bit n: fits the empty node of type n; see type_bit */
-    uint32_t gpus;
-    uint32_t cpu_milli;
-    uint64_t mem_mib;
-    struct shape *shape;
-};
-
 struct weir_core {
     struct weir_core_conf conf;
     uint64_t seq;
@@ -447,8 +460,9 @@ struct weir_core {
 
     WEIR_VEC(struct shape *) shapes; /* by number */
     struct weir_map shape_by_hash;
-    WEIR_VEC(struct hot_shape) hot;
-    size_t hot_types; /* node types that are in its bits */
+    struct weir_map want_by_hash;
+    WEIR_VEC(struct want *) hot; /* what waits */
+    size_t hot_types; /* node types that they know of */
     uint32_t hot_by_gpus[WEIR_NODE_GPUS_MAX + 2]; /* how many of them want so many at least */
     WEIR_VEC(struct project *) projects; /* by id */
     struct weir_map job_pages;
@@ -483,7 +497,6 @@ struct weir_core {
     uint64_t claim_round;
     struct claim_stack claims[TYPE_BITS]; /* by group */
     uint8_t group[TYPE_BITS];       /* of the node types of a bit */
-    bool groups_stale;              /* a shape has a choice between groups */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
     WEIR_VEC(struct timer) timers;
     WEIR_VEC(struct timer) timers_due;
@@ -606,15 +619,27 @@ int64_t node_ready_us(const struct node *n);
 int64_t node_free_at(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims);
 /* What is free at that time. */
 struct claim_part node_free_part(const struct node *n, int64_t at_us);
-struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t);
-struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us);
 
-/* Brings the waiting shapes up to date with the node types. */
-void hot_update(struct weir_core *c);
 void lane_heap_push(struct weir_core *c, struct class *cl);
 struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
+
+/* ---- want.c ---- */
+
+struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
+struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t);
+/* Is there room for it on the node now? Hot ones only. */
+bool want_fits_on(const struct want *w, const struct node *n);
+/* The request must live as long as the reference. */
+struct want *want_ref(struct weir_core *c, const struct weir_request *r, uint32_t gpus_min);
+void want_unref(struct weir_core *c, struct want *w, const struct weir_request *r);
+void want_free(struct want *w);
+/* It begins, or ceases, to wait. */
+void want_heat(struct weir_core *c, struct want *w);
+void want_cool(struct weir_core *c, struct want *w);
+/* Brings the hot ones up to date with the node types. */
+void wants_update(struct weir_core *c);
 
 /* ---- claim.c ---- */
 
@@ -774,6 +799,17 @@ struct job *job_of(struct weir_core *c, const struct weir_event *ev);
 void update(struct weir_core *c, const struct weir_event *ev);
 void update_lease_event(struct weir_core *c, const struct weir_event *ev);
 
+/* Of whole words; for tables in memory only. */
+static inline uint64_t words_hash(const uint64_t *word, size_t n)
+{
+    uint64_t h = n;
+    for (size_t i = 0; i < n; i++) {
+        h = (h ^ word[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    return h;
+}
+
 /* Types above the last bit share it. */
 static inline uint32_t type_bit(const struct node_type *t)
 {
@@ -790,7 +826,10 @@ static inline int64_t min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Written out: for the least machine of its kind the compiler's own is a call. */
 static inline uint32_t popcount32(uint32_t m)
 {
-    return (uint32_t)__builtin_popcount(m);
+    m -= m >> 1 & 0x55555555u;
+    m = (m & 0x33333333u) + (m >> 2 & 0x33333333u);
+    return ((m + (m >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
 }

@@ -185,7 +185,7 @@ void node_set_type(struct weir_core *c, struct node *n)
     type_add(c, t, n);
     c->world++;
     if (c->hot_types < c->types.n) {
-        hot_update(c);
+        wants_update(c);
     }
 }
 
@@ -609,81 +609,4 @@ int64_t node_free_at(const struct node *n, uint32_t gpus, uint32_t cpu_milli, ui
         }
         t = next;
     }
-}
-
-/* ---- what fits what ---- */
-
-static bool any_glob(const char *pattern, size_t stride, uint32_t n, const char *text)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (weir_glob_match(weir_sv_of(pattern + i * stride), weir_sv_of(text))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum weir_verdict fit_place(const struct weir_request *r, const struct node_type *t)
-{
-    if (t->rented ? r->local == WEIR_LOCAL_ONLY : r->local == WEIR_LOCAL_NEVER) {
-        return WEIR_VERDICT_PLACEMENT;
-    }
-    if (t->rented && r->clouds > 0 &&
-        !any_glob(&r->cloud[0][0], sizeof r->cloud[0], r->clouds, t->provider)) {
-        return WEIR_VERDICT_PLACEMENT;
-    }
-    /* an owned node whose region nobody named is held to be in the right one */
-    if (r->regions > 0 && (t->rented || t->region[0] != '\0') &&
-        !any_glob(&r->region[0][0], sizeof r->region[0], r->regions, t->region)) {
-        return WEIR_VERDICT_PLACEMENT;
-    }
-    if (t->rented && ((r->market == WEIR_MARKET_ON_DEMAND && t->market == WEIR_OFFER_SPOT) ||
-                      (r->market == WEIR_MARKET_SPOT && t->market != WEIR_OFFER_SPOT))) {
-        return WEIR_VERDICT_MARKET;
-    }
-    return WEIR_VERDICT_CHOSEN;
-}
-
-struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t)
-{
-    struct type_fit f = {.verdict = (uint8_t)fit_place(r, t)};
-    if (f.verdict != WEIR_VERDICT_CHOSEN) {
-        return f;
-    }
-    bool model = r->alternatives == 0;
-    bool memory = model;
-    bool count = model;
-    for (uint32_t i = 0; i < r->alternatives && !count; i++) {
-        const struct weir_gpu_wish *w = &r->alternative[i];
-        if (t->gpus == 0 || !weir_gpu_table_match(c->conf.gpus, w->model, t->gpu_model)) {
-            continue;
-        }
-        model = true;
-        if (t->gpu_mem_mib < r->gpu_mem_mib_min) {
-            continue;
-        }
-        memory = true;
-        if (w->count <= t->gpus) {
-            count = true;
-            f.alternative = (uint8_t)i;
-            f.gpus = w->count;
-        }
-    }
-    if (!model) {
-        f.verdict = WEIR_VERDICT_WRONG_GPU;
-    } else if (!memory) {
-        f.verdict = WEIR_VERDICT_GPU_MEMORY;
-    } else if (!count || r->cpu_milli > t->cpu_milli || r->mem_mib > t->mem_mib) {
-        f.verdict = WEIR_VERDICT_TOO_SMALL;
-    }
-    return f;
-}
-
-struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t)
-{
-    while (s->fit.n <= t->id) {
-        struct type_fit f = request_fit(c, &s->req, c->types.p[s->fit.n]);
-        weir_vec_push(&s->fit, f);
-    }
-    return s->fit.p[t->id];
 }

@@ -114,7 +114,7 @@ static struct node *best_of_type(struct search *q, const struct node_type *t, ui
 bool place_any(struct weir_core *c, struct shape *s)
 {
     struct search q = {.c = c, .s = s, .any_kind = true};
-    if (s->nofit_version == c->version) {
+    if (s->want->nofit_version == c->version) {
         return false;
     }
     uint32_t have = 0;
@@ -137,7 +137,7 @@ bool place_any(struct weir_core *c, struct shape *s)
     if (s->req.nodes > 1 && have >= s->req.nodes) {
         return true;
     }
-    s->nofit_version = c->version;
+    s->want->nofit_version = c->version;
     return false;
 }
 
@@ -398,7 +398,7 @@ static struct place_result find_gang(struct search *q)
 struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind)
 {
     struct search q = {.c = c, .cl = cl, .s = cl->shape, .kind = kind};
-    if (cl->shape->nofit_version == c->version) {
+    if (cl->want->nofit_version == c->version) {
         return (struct place_result){0};
     }
     if (cl->shape->req.nodes == 1) {

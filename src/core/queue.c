@@ -81,6 +81,7 @@ static void lane_drop(struct weir_core *c, struct lane *lane)
     l->lane.n--;
     WEIR_ASSERT(!lane->active);
     weir_vec_release(&lane->class);
+    weir_vec_release(&lane->want);
     weir_vec_release(&lane->heap);
     weir_vec_release(&lane->backlog);
     free(lane);
@@ -141,13 +142,14 @@ int64_t class_gpu_s(const struct class *cl)
 
 /* ---- a class's place in its lane ---- */
 
-static size_t lane_place(const struct lane *lane, uint64_t first_id)
+/* Where a class with such a first job stands, or would stand. */
+static size_t class_place(struct class *const *class, size_t n, uint64_t first_id)
 {
     size_t lo = 0;
-    size_t hi = lane->class.n;
+    size_t hi = n;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (lane->class.p[mid]->first->id < first_id) {
+        if (class[mid]->first->id < first_id) {
             lo = mid + 1;
         } else {
             hi = mid;
@@ -156,90 +158,141 @@ static size_t lane_place(const struct lane *lane, uint64_t first_id)
     return lo;
 }
 
+/* ---- classes of a lane that want the same ---- */
+
+static size_t want_place(const struct lane *lane, uint64_t head)
+{
+    size_t lo = 0;
+    size_t hi = lane->want.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (lane->want.p[mid]->head < head) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static void want_take_out(struct lane *lane, struct lane_want *lw)
+{
+    size_t i = want_place(lane, lw->head);
+    WEIR_ASSERT(lane->want.p[i] == lw);
+    memmove(&lane->want.p[i], &lane->want.p[i + 1], (lane->want.n - i - 1) * sizeof *lane->want.p);
+    lane->want.n--;
+}
+
+static void want_put_in(struct lane *lane, struct lane_want *lw)
+{
+    lw->head = lw->class.p[0]->first->id;
+    size_t i = want_place(lane, lw->head);
+    weir_vec_push(&lane->want, lw);
+    memmove(&lane->want.p[i + 1], &lane->want.p[i], (lane->want.n - 1 - i) * sizeof *lane->want.p);
+    lane->want.p[i] = lw;
+}
+
+/* By whichever of the two lists is shorter. */
+static struct lane_want *peers_find(const struct lane *lane, const struct want *w)
+{
+    if (w->n_lanes <= lane->want.n) {
+        struct lane_want *lw = w->lanes;
+        while (lw != NULL && lw->lane != lane) {
+            lw = lw->next;
+        }
+        return lw;
+    }
+    for (size_t i = 0; i < lane->want.n; i++) {
+        if (lane->want.p[i]->want == w) {
+            return lane->want.p[i];
+        }
+    }
+    return NULL;
+}
+
+static struct lane_want *peers_get(struct weir_core *c, struct lane *lane, struct want *w)
+{
+    struct lane_want *lw = peers_find(lane, w);
+    if (lw != NULL) {
+        return lw;
+    }
+    lw = weir_alloc(sizeof *lw);
+    *lw = (struct lane_want){.want = w, .lane = lane, .next = w->lanes};
+    if (w->lanes != NULL) {
+        w->lanes->prev = lw;
+    } else {
+        want_heat(c, w);
+    }
+    w->lanes = lw;
+    w->n_lanes++;
+    return lw;
+}
+
+/* Of the last class that wants it in the lane. */
+static void peers_drop(struct weir_core *c, struct lane_want *lw)
+{
+    struct want *w = lw->want;
+    WEIR_ASSERT(lw->class.n == 0);
+    if (lw->next != NULL) {
+        lw->next->prev = lw->prev;
+    }
+    if (lw->prev != NULL) {
+        lw->prev->next = lw->next;
+    } else {
+        w->lanes = lw->next;
+    }
+    w->n_lanes--;
+    if (w->lanes == NULL) {
+        want_cool(c, w);
+    }
+    weir_vec_release(&lw->class);
+    free(lw);
+}
+
 static void lane_insert(struct lane *lane, struct class *cl)
 {
-    size_t i = lane_place(lane, cl->first->id);
+    size_t i = class_place(lane->class.p, lane->class.n, cl->first->id);
     weir_vec_push(&lane->class, cl);
-    memmove(&lane->class.p[i + 1], &lane->class.p[i],
-            (lane->class.n - 1 - i) * sizeof *lane->class.p);
+    memmove(&lane->class.p[i + 1], &lane->class.p[i], (lane->class.n - 1 - i) * sizeof *lane->class.p);
     lane->class.p[i] = cl;
+    struct lane_want *lw = cl->peers;
+    i = class_place(lw->class.p, lw->class.n, cl->first->id);
+    if (i == 0 && lw->class.n > 0) {
+        want_take_out(lane, lw);
+    }
+    weir_vec_push(&lw->class, cl);
+    memmove(&lw->class.p[i + 1], &lw->class.p[i], (lw->class.n - 1 - i) * sizeof *lw->class.p);
+    lw->class.p[i] = cl;
+    if (i == 0) {
+        want_put_in(lane, lw);
+    }
 }
 
 static void lane_remove(struct lane *lane, struct class *cl, uint64_t first_id)
 {
-    size_t i = lane_place(lane, first_id);
+    size_t i = class_place(lane->class.p, lane->class.n, first_id);
     WEIR_ASSERT(lane->class.p[i] == cl);
-    memmove(&lane->class.p[i], &lane->class.p[i + 1],
-            (lane->class.n - i - 1) * sizeof *lane->class.p);
+    memmove(&lane->class.p[i], &lane->class.p[i + 1], (lane->class.n - i - 1) * sizeof *lane->class.p);
     lane->class.n--;
-}
-
-static void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type)
-{
-    for (size_t i = from_type; i < c->types.n; i++) {
-        if (shape_fit(c, h->shape, c->types.p[i]).verdict == WEIR_VERDICT_CHOSEN) {
-            uint32_t bit = type_bit(c->types.p[i]);
-            c->groups_stale = c->groups_stale || (h->fits != 0 && c->group[bit] != c->group[__builtin_ctzll(h->fits)]);
-            h->fits |= UINT64_C(1) << bit;
-        }
+    struct lane_want *lw = cl->peers;
+    i = class_place(lw->class.p, lw->class.n, first_id);
+    WEIR_ASSERT(lw->class.p[i] == cl);
+    if (i == 0) {
+        want_take_out(lane, lw);
     }
-}
-
-void hot_update(struct weir_core *c)
-{
-    for (size_t k = 0; c->hot_types < c->types.n && k < c->hot.n; k++) {
-        struct hot_shape *h = &c->hot.p[k];
-        hot_fill(c, h, c->hot_types);
-        for (struct class *cl = h->shape->classes; cl != NULL; cl = cl->shape_next) {
-            cl->fits = h->fits;
-        }
+    memmove(&lw->class.p[i], &lw->class.p[i + 1], (lw->class.n - i - 1) * sizeof *lw->class.p);
+    lw->class.n--;
+    if (i == 0 && lw->class.n > 0) {
+        want_put_in(lane, lw);
     }
-    c->hot_types = c->types.n;
-    if (c->groups_stale) {
-        claims_regroup(c);
-    }
-}
-
-static uint32_t hot_gpus(const struct shape *s)
-{
-    return s->gpus_min <= WEIR_NODE_GPUS_MAX ? s->gpus_min : WEIR_NODE_GPUS_MAX + 1;
-}
-
-static void hot_add(struct weir_core *c, struct shape *s)
-{
-    s->hot = c->hot.n;
-    c->hot_by_gpus[hot_gpus(s)]++;
-    weir_vec_push(&c->hot,
-                  (struct hot_shape){0, s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
-    hot_fill(c, &c->hot.p[s->hot], 0);
-    if (c->groups_stale) {
-        claims_regroup(c);
-    }
-}
-
-static void hot_remove(struct weir_core *c, struct shape *s)
-{
-    c->hot_by_gpus[hot_gpus(s)]--;
-    c->hot.p[s->hot] = c->hot.p[--c->hot.n];
-    c->hot.p[s->hot].shape->hot = s->hot;
-    s->hot = SIZE_MAX;
 }
 
 static void class_fill(struct weir_core *c, struct class *cl)
 {
     struct level *l = level_get(c, cl->points);
     cl->lane = lane_get(l, cl->project);
+    cl->peers = peers_get(c, cl->lane, cl->want);
     lane_insert(cl->lane, cl);
-    struct shape *s = cl->shape;
-    cl->shape_prev = NULL;
-    cl->shape_next = s->classes;
-    if (s->classes != NULL) {
-        s->classes->shape_prev = cl;
-    } else {
-        hot_add(c, s);
-    }
-    s->classes = cl;
-    cl->fits = c->hot.p[s->hot].fits;
 }
 
 /* ---- classes to weigh, per lane ---- */
@@ -336,24 +389,14 @@ static void class_empty(struct weir_core *c, struct class *cl)
     if (cl->in_heap) {
         lane_heap_fix(c, cl->lane, cl);
     }
+    if (cl->peers->class.n == 0) {
+        peers_drop(c, cl->peers);
+    }
+    cl->peers = NULL;
     if (cl->lane->class.n == 0) {
         lane_drop(c, cl->lane);
     }
     cl->lane = NULL;
-    struct shape *s = cl->shape;
-    if (cl->shape_next != NULL) {
-        cl->shape_next->shape_prev = cl->shape_prev;
-    }
-    if (cl->shape_prev != NULL) {
-        cl->shape_prev->shape_next = cl->shape_next;
-    } else {
-        s->classes = cl->shape_next;
-        if (s->classes == NULL) {
-            hot_remove(c, s);
-        }
-    }
-    cl->shape_next = NULL;
-    cl->shape_prev = NULL;
 }
 
 /* ---- classes ---- */
@@ -366,7 +409,7 @@ static uint64_t class_hash(const struct shape *s,
 {
     const uint64_t key[] = {s->id, p->id, (uint64_t)points, (uint64_t)priority,
                             (uint64_t)deadline_us};
-    return weir_hash_bytes(key, sizeof key);
+    return words_hash(key, WEIR_ARRAY_LEN(key));
 }
 
 struct class *class_get(struct weir_core *c,
@@ -390,8 +433,7 @@ struct class *class_get(struct weir_core *c,
     }
     struct class *cl = weir_alloc(sizeof *cl);
     cl->shape = s;
-    cl->gpus_min = s->gpus_min;
-    cl->cpu_milli = s->req.cpu_milli;
+    cl->want = s->want;
     cl->project = p;
     cl->points = points;
     cl->priority = priority;
@@ -461,7 +503,6 @@ int class_cmp(struct weir_core *c, struct class *a, struct class *b)
 static void count_change(struct weir_core *c, struct class *cl, struct lane *lane, int64_t tasks)
 {
     cl->n_waiting = (uint64_t)((int64_t)cl->n_waiting + tasks);
-    cl->shape->n_waiting = (uint64_t)((int64_t)cl->shape->n_waiting + tasks);
     int64_t delta = weir_mul_div_sat(shape_gpu_s(cl->shape), tasks, 1);
     (void)c;
     lane->n_waiting = (uint64_t)((int64_t)lane->n_waiting + tasks);
@@ -707,7 +748,7 @@ uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t or
         }
     }
     /* far back in its lane or class only about: what is not looked at is counted as before it */
-    size_t at = lane_place(cl->lane, cl->first->id);
+    size_t at = class_place(cl->lane->class.p, cl->lane->class.n, cl->first->id);
     for (size_t i = 0; i < at && i < LOOK_MAX; i++) {
         n += cl->lane->class.p[i]->n_waiting;
     }
