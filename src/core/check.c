@@ -2,6 +2,7 @@
 /* The invariants, over the whole state. Slow; for tests, fuzzing and simulation. */
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "core/core_priv.h"
 
@@ -63,6 +64,13 @@ static int check_node(const struct weir_core *c, const struct node *n, struct we
         }
     }
     (void)c;
+    if (!n->free_stale && !n->left_stale) {
+        int64_t times[WEIR_NODE_GPUS_MAX];
+        node_times_anew(n, times);
+        if (memcmp(times, n->left_us, n->spec.gpus * sizeof times[0]) != 0) {
+            return bad(err, "the times kept of a node are not those of its runs and claims", id);
+        }
+    }
     return n->type->node.p[n->slot] == n ? 0 : bad(err, "a node is not where its type says", id);
 }
 
@@ -105,6 +113,26 @@ static int check_run(const struct weir_core *c, const struct job *j, uint32_t or
         return bad(err, "a task runs though a rank has not started", j->id);
     }
     return r->attempt == t->attempt ? 0 : bad(err, "an attempt is not its task's last", j->id);
+}
+
+/* What a tree has not taken in yet is in the list of moves. */
+static int check_trees(const struct node_type *t, struct weir_err *err)
+{
+    for (uint32_t k = 1; k <= t->gpus; k++) {
+        for (size_t i = 0; t->read[k] != SIZE_MAX && i < t->node.n; i++) {
+            const struct node *n = t->node.p[i];
+            bool pending = false;
+            for (size_t m = t->read[k]; m < t->moved.n; m++) {
+                pending = pending || t->moved.p[m] == i;
+            }
+            int64_t times[WEIR_NODE_GPUS_MAX];
+            node_times_anew(n, times);
+            if (!pending && t->tree[k][t->leaves + i] != (n->usable ? times[k - 1] : US_NEVER)) {
+                return bad(err, "a tree has another time of a node", n->spec.id.v);
+            }
+        }
+    }
+    return 0;
 }
 
 struct sums {
@@ -245,6 +273,11 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
     for (size_t i = 0; i < c->nodes.n; i++) {
         if ((i > 0 && c->nodes.p[i - 1]->spec.id.v >= c->nodes.p[i]->spec.id.v) ||
             check_node(c, c->nodes.p[i], err) < 0) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < c->types.n; i++) {
+        if (check_trees(c->types.p[i], err) < 0) {
             return false;
         }
     }

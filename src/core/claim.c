@@ -16,7 +16,7 @@
 
 #include "core/core_priv.h"
 
-static void claim_unlink(struct weir_core *c, struct claim *cm)
+static void claim_unlink(struct claim *cm)
 {
     for (uint32_t i = 0; i < cm->n_parts; i++) {
         struct node *n = cm->part[i].node;
@@ -28,15 +28,15 @@ static void claim_unlink(struct weir_core *c, struct claim *cm)
                 break;
             }
         }
-        node_index(c, n);
+        node_unclaimed(n);
     }
 }
 
-static void stack_truncate(struct weir_core *c, struct claim_stack *s, size_t n)
+static void stack_truncate(struct claim_stack *s, size_t n)
 {
     while (s->claim.n > n) {
         struct claim *cm = s->claim.p[--s->claim.n];
-        claim_unlink(c, cm);
+        claim_unlink(cm);
         free(cm);
     }
     if (s->used > n) { /* what is left is found again, the rest is made again */
@@ -48,7 +48,7 @@ static void stack_truncate(struct weir_core *c, struct claim_stack *s, size_t n)
 void claims_forget(struct weir_core *c)
 {
     for (size_t g = 0; g < TYPE_BITS; g++) {
-        stack_truncate(c, &c->claims[g], 0);
+        stack_truncate(&c->claims[g], 0);
         c->claims[g].used = 0;
         c->claims[g].seen = 0; /* who found no node may find one now */
     }
@@ -71,7 +71,7 @@ void claims_drop_class(struct weir_core *c, const struct class *cl)
     struct claim_stack *s = stack_of(c, cl);
     for (size_t i = 0; s != NULL && i < s->claim.n; i++) {
         if (s->claim.p[i]->class == cl) {
-            stack_truncate(c, s, i);
+            stack_truncate(s, i);
         }
     }
 }
@@ -115,7 +115,7 @@ void claims_regroup(struct weir_core *c)
 /* ---- keeping ---- */
 
 /* Would the claim be another one, now that the node changed? */
-static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const struct node *n)
+static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, struct node *n)
 {
     for (uint32_t i = 0; i < cm->n_parts; i++) {
         if (cm->part[i].node == n) {
@@ -162,7 +162,7 @@ void claims_revalidate(struct weir_core *c)
         struct claim_stack *s = &c->claims[g];
         for (size_t i = 0; i < s->claim.n; i++) {
             if (!claim_is_good(c, s->claim.p[i])) {
-                stack_truncate(c, s, i);
+                stack_truncate(s, i);
             }
         }
     }
@@ -227,7 +227,7 @@ static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
             if (n->spec.gpus == 0) {
                 return false; /* trees do not tell CPU nodes apart by claims */
             }
-            node_index(c, n); /* the whole node, until all parts are found */
+            node_claimed(n, cm); /* the whole node, until all parts are found */
         }
         p->gpus = gpus;
     }
@@ -237,7 +237,7 @@ static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
     }
     cm->end_us = weir_i64_add_sat(max_i64(cm->at_us, 1), run);
     for (uint32_t i = 0; i < cm->n_parts; i++) {
-        node_index(c, cm->part[i].node);
+        node_claimed(cm->part[i].node, cm);
     }
     return true;
 }
@@ -250,7 +250,7 @@ static struct claim *claim_make(struct weir_core *c, struct class *cl)
     cm->job = cl->first->id;
     cm->ordinal = job_first_waiting(cl->first);
     if (!claim_fill(c, s, cm)) {
-        claim_unlink(c, cm);
+        claim_unlink(cm);
         free(cm);
         return NULL;
     }
@@ -270,7 +270,7 @@ static struct claim *claim_known(struct weir_core *c, const struct claim_stack *
 static void claim_push(struct weir_core *c, struct claim_stack *s, struct class *cl)
 {
     if (claim_known(c, s, cl) == NULL) {
-        stack_truncate(c, s, s->used);
+        stack_truncate(s, s->used);
         struct claim *cm = claim_make(c, cl);
         if (cm == NULL) {
             return;
@@ -328,7 +328,7 @@ void claims_cut(struct weir_core *c, const struct class *cl)
 {
     struct claim_stack *s = stack_of(c, cl);
     if (s != NULL) {
-        stack_truncate(c, s, s->used);
+        stack_truncate(s, s->used);
     }
 }
 
@@ -362,7 +362,7 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
         *ret_node = cm->part[0].node;
         return cm->at_us;
     }
-    stack_truncate(c, s, s->used);
+    stack_truncate(s, s->used);
     if (shape->req.nodes == 1) {
         int64_t at = claim_peek_kind(c, shape, false, ret_node);
         return *ret_node != NULL ? at : claim_peek_kind(c, shape, true, ret_node);
@@ -373,7 +373,7 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
     }
     int64_t at = cm->at_us;
     *ret_node = cm->part[0].node;
-    claim_unlink(c, cm);
+    claim_unlink(cm);
     free(cm);
     return at;
 }

@@ -116,6 +116,7 @@ static void free_machines(struct weir_core *c)
             free(t->tree[k]);
         }
         weir_vec_release(&t->node);
+        weir_vec_release(&t->moved);
         free(t);
     }
     weir_vec_release(&c->types);

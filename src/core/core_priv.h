@@ -267,7 +267,10 @@ struct node_type {
     struct bits free[WEIR_NODE_GPUS_MAX + 1]; /* usable nodes by number of free GPUs */
     uint32_t n_free[WEIR_NODE_GPUS_MAX + 1];
     size_t leaves;                            /* of each tree, a power of two */
-    int64_t *tree[WEIR_NODE_GPUS_MAX + 1];    /* [k]: when k GPUs are free, least at the root */
+    int64_t *tree[WEIR_NODE_GPUS_MAX + 1];    /* [k]: when k GPUs are free, least at the root; made when asked for */
+    WEIR_VEC(uint32_t) moved;                 /* slots whose times changed, in order; what the trees lag behind */
+    size_t read[WEIR_NODE_GPUS_MAX + 1];      /* so many of them each tree has taken in; SIZE_MAX: it is to be made anew */
+    size_t read_max;
 };
 
 struct node_run {
@@ -294,7 +297,12 @@ struct node {
     struct lease *lease;
     uint64_t grown_version;
     WEIR_VEC(struct node_run) runs;
-    WEIR_VEC(struct claim *) claims;
+    WEIR_VEC(struct claim *) claims; /* in the order of their stack */
+    size_t moved_at;                 /* its last entry in the type's list of moves */
+    bool free_stale;                 /* the times are to be worked out anew */
+    bool left_stale;
+    int64_t free_us[WEIR_NODE_GPUS_MAX]; /* [k - 1]: when k GPUs are free, by predicted ends */
+    int64_t left_us[WEIR_NODE_GPUS_MAX]; /* the same beside the claims */
 };
 
 /* ---- runs, holds, leases ---- */
@@ -616,11 +624,16 @@ void node_take(struct weir_core *c, struct node *n, struct run *r, uint32_t rank
 void node_give(struct weir_core *c, struct run *r, uint32_t rank);
 int64_t node_ready_us(const struct node *n);
 /* When so much is free on the node, by predicted ends and, where with_claims, reserved starts. */
-int64_t node_free_at(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims);
+int64_t node_free_at(struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims);
 /* What is free at that time. */
 struct claim_part node_free_part(const struct node *n, int64_t at_us);
+/* The claim was put on top of the node's, or has another share of it since. */
+void node_claimed(struct node *n, const struct claim *cm);
+void node_unclaimed(struct node *n);
+/* When k GPUs are free beside the claims, worked out anew: for checks. */
+void node_times_anew(const struct node *n, int64_t *ret);
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
-struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us);
+struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us);
 
 void lane_heap_push(struct weir_core *c, struct class *cl);
 struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
