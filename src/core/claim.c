@@ -145,7 +145,9 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, struct no
 static bool claim_is_good(struct weir_core *c, const struct claim *cm)
 {
     const struct job *first = cm->class->first;
-    if (first == NULL || first->id != cm->job || job_first_waiting(first) != cm->ordinal) {
+    if (cm->head_moves == cm->class->head_moves) {
+        /* nothing came before it */
+    } else if (first == NULL || first->id != cm->job || job_first_waiting(first) != cm->ordinal) {
         return false; /* it started, or was cancelled */
     }
     for (size_t k = 0; k < c->touched.n; k++) {
@@ -249,6 +251,7 @@ static struct claim *claim_make(struct weir_core *c, struct class *cl)
     cm->class = cl;
     cm->job = cl->first->id;
     cm->ordinal = job_first_waiting(cl->first);
+    cm->head_moves = cl->head_moves;
     if (!claim_fill(c, s, cm)) {
         claim_unlink(cm);
         free(cm);

@@ -68,11 +68,11 @@ static void free_queue(struct weir_core *c)
         struct level *l = c->levels.p[i];
         for (size_t k = 0; k < l->lane.n; k++) {
             for (size_t m = 0; m < l->lane.p[k]->want.n; m++) {
-                weir_vec_release(&l->lane.p[k]->want.p[m]->class);
+                class_list_release(&l->lane.p[k]->want.p[m]->class);
                 free(l->lane.p[k]->want.p[m]);
             }
             weir_vec_release(&l->lane.p[k]->want);
-            weir_vec_release(&l->lane.p[k]->class);
+            class_list_release(&l->lane.p[k]->class);
             weir_vec_release(&l->lane.p[k]->heap);
             weir_vec_release(&l->lane.p[k]->backlog);
             free(l->lane.p[k]);

@@ -113,7 +113,8 @@ struct want {
     uint32_t cpu_milli;
     uint32_t gpus_min;
     WEIR_VEC(struct type_fit) fit; /* by type */
-    uint64_t nofit_version;        /* on no node is room for it as of this version; 0: not known */
+    uint64_t room_version;         /* as of this version it is known whether any node has room for it; 0: never */
+    bool room;
     struct lane_want *lanes;       /* where it waits */
     uint32_t n_lanes;
     uint32_t n_refs;                  /* shapes */
@@ -152,6 +153,7 @@ struct shape {
     struct shape *hash_next;
     struct want *want;
     int64_t expected_us;
+    int64_t gpu_s; /* GPU seconds of one task */
     uint32_t throughput_ref;
     uint32_t model_kind; /* of the first alternative, for backlog sums */
     uint64_t world;         /* the version as of which it is known whether anything could ever run it */
@@ -182,6 +184,9 @@ struct class {
     struct job *first;
     struct job *last;
     uint64_t n_waiting; /* tasks that may start, over the jobs in the list */
+    int64_t gpu_s;      /* of one task; as the next one the shape's, to be summed up without a look at it */
+    uint32_t model_kind;
+    uint32_t head_moves; /* raised whenever another task may have come first */
     uint64_t hash;
     struct class *hash_next;
     struct lane_want *peers; /* while it has tasks that may start */
@@ -199,12 +204,20 @@ struct backlog {
 
 typedef WEIR_VEC(struct backlog) backlog_vec;
 
+/* Classes by their first job, whose ids stand beside them: what is sought is found without a look at the classes. */
+struct class_list {
+    struct class **p;
+    uint64_t *job;
+    size_t n;
+    size_t size;
+};
+
 /* Classes of a lane that want the same. */
 struct lane_want {
     struct want *want;
     struct lane *lane;
-    WEIR_VEC(struct class *) class; /* by their first job's id */
-    uint64_t head;                  /* the least of these ids */
+    struct class_list class;
+    uint64_t head; /* the first of their jobs */
     struct lane_want *next;         /* of the want's */
     struct lane_want *prev;
 };
@@ -212,8 +225,8 @@ struct lane_want {
 struct lane {
     struct project *project;
     struct level *level;
-    WEIR_VEC(struct class *) class; /* not empty ones, by their first job's id */
-    WEIR_VEC(struct lane_want *) want; /* not empty ones, by head */
+    struct class_list class;
+    WEIR_VEC(struct lane_want *) want; /* by head */
     WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
     bool active;                    /* the heap is not empty */
     uint64_t n_waiting;
@@ -416,6 +429,7 @@ struct claim {
     struct class *class;
     uint64_t job;
     uint32_t ordinal;
+    uint32_t head_moves; /* of the class, when it was made */
     int64_t gpus_us; /* when the GPUs are free: the key by which the node was chosen */
     int64_t at_us;   /* start; may lie in the past: then it is any moment */
     int64_t end_us; /* at + expected */
@@ -596,6 +610,7 @@ void queue_add_all(struct weir_core *c, struct job *j);
 void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal);
 /* All waiting tasks at once, of a job that goes away. */
 void queue_remove_all(struct weir_core *c, struct job *j);
+void class_list_release(struct class_list *l);
 uint32_t job_first_waiting(const struct job *j);
 uint32_t job_last_waiting(const struct job *j);
 struct queue_key class_key(struct weir_core *c, const struct class *cl);

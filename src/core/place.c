@@ -111,12 +111,9 @@ static struct node *best_of_type(struct search *q, const struct node_type *t, ui
     return NULL;
 }
 
-bool place_any(struct weir_core *c, struct shape *s)
+static bool has_room(struct weir_core *c, struct shape *s)
 {
     struct search q = {.c = c, .s = s, .any_kind = true};
-    if (s->want->nofit_version == c->version) {
-        return false;
-    }
     uint32_t have = 0;
     for (size_t i = 0; i < c->types.n; i++) {
         struct type_fit f = shape_fit(c, s, c->types.p[i]);
@@ -134,11 +131,16 @@ bool place_any(struct weir_core *c, struct shape *s)
             have += n->usable && node_suits(&q, n, f.gpus);
         }
     }
-    if (s->req.nodes > 1 && have >= s->req.nodes) {
-        return true;
+    return s->req.nodes > 1 && have >= s->req.nodes;
+}
+
+bool place_any(struct weir_core *c, struct shape *s)
+{
+    if (s->want->room_version != c->version) {
+        s->want->room = has_room(c, s);
+        s->want->room_version = c->version;
     }
-    s->want->nofit_version = c->version;
-    return false;
+    return s->want->room;
 }
 
 int64_t energy_of(const struct node_type *t, uint32_t gpus, uint32_t cpu_milli)
@@ -398,7 +400,7 @@ static struct place_result find_gang(struct search *q)
 struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind)
 {
     struct search q = {.c = c, .cl = cl, .s = cl->shape, .kind = kind};
-    if (cl->want->nofit_version == c->version) {
+    if (cl->want->room_version == c->version && !cl->want->room) {
         return (struct place_result){0};
     }
     if (cl->shape->req.nodes == 1) {

@@ -172,20 +172,6 @@ static void take_order(struct weir_core *c)
     }
 }
 
-/* Is there room that it could use, by the counts alone? */
-static bool may_have_room(struct weir_core *c, const struct class *cl)
-{
-    for (size_t i = 0; i < c->types.n; i++) {
-        const struct node_type *t = c->types.p[i];
-        for (uint32_t k = cl->want->gpus_min; (cl->want->fits >> type_bit(t) & 1u) != 0 && k <= t->gpus; k++) {
-            if (t->n_free[k] > 0) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 /* Claims moved: of the first classes, those that claims may have held back get another look. */
 static void retry(struct weir_core *c)
 {
@@ -193,7 +179,7 @@ static void retry(struct weir_core *c)
     c->claims_moved = false;
     take_order(c);
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
-        if (may_have_room(c, c->order.p[i]) && place_any(c, c->order.p[i]->shape)) {
+        if (place_any(c, c->order.p[i]->shape)) {
             lane_heap_push(c, c->order.p[i]);
             n++;
         }

@@ -80,7 +80,7 @@ static void lane_drop(struct weir_core *c, struct lane *lane)
     memmove(&l->lane.p[i], &l->lane.p[i + 1], (l->lane.n - i - 1) * sizeof *l->lane.p);
     l->lane.n--;
     WEIR_ASSERT(!lane->active);
-    weir_vec_release(&lane->class);
+    class_list_release(&lane->class);
     weir_vec_release(&lane->want);
     weir_vec_release(&lane->heap);
     weir_vec_release(&lane->backlog);
@@ -106,7 +106,7 @@ void level_sort(struct weir_core *c, struct level *l)
         while (at > 0) {
             struct lane *y = l->lane.p[at - 1];
             int64_t other = project_share(c, y->project);
-            if (other < key || (other == key && y->class.p[0]->first->id < x->class.p[0]->first->id)) {
+            if (other < key || (other == key && y->class.job[0] < x->class.job[0])) {
                 break;
             }
             l->lane.p[at] = y;
@@ -127,35 +127,62 @@ static void backlog_change(backlog_vec *v, uint32_t kind, int64_t delta)
     weir_vec_push(v, (struct backlog){kind, delta});
 }
 
-/* GPU seconds of one task; tasks without GPUs count as if they had one. */
-static int64_t shape_gpu_s(const struct shape *s)
+/* GPU seconds of so many of the class's tasks. */
+static int64_t class_gpu_s_of(const struct class *cl, int64_t n_tasks)
 {
-    enum { MOST = 1000000000 }; /* keeps the sums over all tasks far from overflow */
-    int64_t gpus = s->gpus_min == 0 ? 1 : s->gpus_min;
-    return min_i64(weir_mul_div_sat(s->expected_us, gpus * s->req.nodes, WEIR_US_PER_S), MOST);
+    int64_t r = 0;
+    return __builtin_mul_overflow(cl->gpu_s, n_tasks, &r) ? (n_tasks < 0 ? INT64_MIN : INT64_MAX) : r;
 }
 
 int64_t class_gpu_s(const struct class *cl)
 {
-    return weir_mul_div_sat(shape_gpu_s(cl->shape), (int64_t)cl->n_waiting, 1);
+    return class_gpu_s_of(cl, (int64_t)cl->n_waiting);
 }
 
 /* ---- a class's place in its lane ---- */
 
 /* Where a class with such a first job stands, or would stand. */
-static size_t class_place(struct class *const *class, size_t n, uint64_t first_id)
+static size_t list_place(const struct class_list *l, uint64_t job)
 {
     size_t lo = 0;
-    size_t hi = n;
+    size_t hi = l->n;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (class[mid]->first->id < first_id) {
+        if (l->job[mid] < job) {
             lo = mid + 1;
         } else {
             hi = mid;
         }
     }
     return lo;
+}
+
+static void list_insert(struct class_list *l, size_t at, struct class *cl)
+{
+    if (l->n == l->size) {
+        l->size = l->size < 8 ? 8 : l->size * 2;
+        l->p = weir_realloc(l->p, l->size, sizeof *l->p);
+        l->job = weir_realloc(l->job, l->size, sizeof *l->job);
+    }
+    memmove(&l->p[at + 1], &l->p[at], (l->n - at) * sizeof *l->p);
+    memmove(&l->job[at + 1], &l->job[at], (l->n - at) * sizeof *l->job);
+    l->p[at] = cl;
+    l->job[at] = cl->first->id;
+    l->n++;
+}
+
+static void list_remove(struct class_list *l, size_t at, const struct class *cl)
+{
+    WEIR_ASSERT(at < l->n && l->p[at] == cl);
+    l->n--;
+    memmove(&l->p[at], &l->p[at + 1], (l->n - at) * sizeof *l->p);
+    memmove(&l->job[at], &l->job[at + 1], (l->n - at) * sizeof *l->job);
+}
+
+void class_list_release(struct class_list *l)
+{
+    free(l->p);
+    free(l->job);
 }
 
 /* ---- classes of a lane that want the same ---- */
@@ -185,7 +212,7 @@ static void want_take_out(struct lane *lane, struct lane_want *lw)
 
 static void want_put_in(struct lane *lane, struct lane_want *lw)
 {
-    lw->head = lw->class.p[0]->first->id;
+    lw->head = lw->class.job[0];
     size_t i = want_place(lane, lw->head);
     weir_vec_push(&lane->want, lw);
     memmove(&lane->want.p[i + 1], &lane->want.p[i], (lane->want.n - 1 - i) * sizeof *lane->want.p);
@@ -245,43 +272,34 @@ static void peers_drop(struct weir_core *c, struct lane_want *lw)
     if (w->lanes == NULL) {
         want_cool(c, w);
     }
-    weir_vec_release(&lw->class);
+    class_list_release(&lw->class);
     free(lw);
 }
 
 static void lane_insert(struct lane *lane, struct class *cl)
 {
-    size_t i = class_place(lane->class.p, lane->class.n, cl->first->id);
-    weir_vec_push(&lane->class, cl);
-    memmove(&lane->class.p[i + 1], &lane->class.p[i], (lane->class.n - 1 - i) * sizeof *lane->class.p);
-    lane->class.p[i] = cl;
+    uint64_t job = cl->first->id;
+    list_insert(&lane->class, list_place(&lane->class, job), cl);
     struct lane_want *lw = cl->peers;
-    i = class_place(lw->class.p, lw->class.n, cl->first->id);
+    size_t i = list_place(&lw->class, job);
     if (i == 0 && lw->class.n > 0) {
         want_take_out(lane, lw);
     }
-    weir_vec_push(&lw->class, cl);
-    memmove(&lw->class.p[i + 1], &lw->class.p[i], (lw->class.n - 1 - i) * sizeof *lw->class.p);
-    lw->class.p[i] = cl;
+    list_insert(&lw->class, i, cl);
     if (i == 0) {
         want_put_in(lane, lw);
     }
 }
 
-static void lane_remove(struct lane *lane, struct class *cl, uint64_t first_id)
+static void lane_remove(struct lane *lane, struct class *cl, uint64_t job)
 {
-    size_t i = class_place(lane->class.p, lane->class.n, first_id);
-    WEIR_ASSERT(lane->class.p[i] == cl);
-    memmove(&lane->class.p[i], &lane->class.p[i + 1], (lane->class.n - i - 1) * sizeof *lane->class.p);
-    lane->class.n--;
+    list_remove(&lane->class, list_place(&lane->class, job), cl);
     struct lane_want *lw = cl->peers;
-    i = class_place(lw->class.p, lw->class.n, first_id);
-    WEIR_ASSERT(lw->class.p[i] == cl);
+    size_t i = list_place(&lw->class, job);
     if (i == 0) {
         want_take_out(lane, lw);
     }
-    memmove(&lw->class.p[i], &lw->class.p[i + 1], (lw->class.n - i - 1) * sizeof *lw->class.p);
-    lw->class.n--;
+    list_remove(&lw->class, i, cl);
     if (i == 0 && lw->class.n > 0) {
         want_put_in(lane, lw);
     }
@@ -434,6 +452,8 @@ struct class *class_get(struct weir_core *c,
     struct class *cl = weir_alloc(sizeof *cl);
     cl->shape = s;
     cl->want = s->want;
+    cl->gpu_s = s->gpu_s;
+    cl->model_kind = s->model_kind;
     cl->project = p;
     cl->points = points;
     cl->priority = priority;
@@ -474,7 +494,7 @@ void class_unref(struct weir_core *c, struct class *cl)
 struct queue_key class_key(struct weir_core *c, const struct class *cl)
 {
     return (struct queue_key){cl->points, project_share(c, cl->project),
-                              cl->lane->class.p[0]->first->id, cl->first->id};
+                              cl->lane->class.job[0], cl->first->id};
 }
 
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
@@ -500,19 +520,19 @@ int class_cmp(struct weir_core *c, struct class *a, struct class *b)
 
 /* ---- jobs in classes, tasks in jobs ---- */
 
-static void count_change(struct weir_core *c, struct class *cl, struct lane *lane, int64_t tasks)
+static void count_change(struct class *cl, struct lane *lane, int64_t tasks)
 {
     cl->n_waiting = (uint64_t)((int64_t)cl->n_waiting + tasks);
-    int64_t delta = weir_mul_div_sat(shape_gpu_s(cl->shape), tasks, 1);
-    (void)c;
+    int64_t delta = class_gpu_s_of(cl, tasks);
     lane->n_waiting = (uint64_t)((int64_t)lane->n_waiting + tasks);
     lane->level->n_waiting = (uint64_t)((int64_t)lane->level->n_waiting + tasks);
-    backlog_change(&lane->backlog, cl->shape->model_kind, delta);
-    backlog_change(&lane->level->backlog, cl->shape->model_kind, delta);
+    backlog_change(&lane->backlog, cl->model_kind, delta);
+    backlog_change(&lane->level->backlog, cl->model_kind, delta);
 }
 
 static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
 {
+    cl->head_moves++;
     bool was_empty = cl->first == NULL;
     bool leads = !was_empty && j->id < cl->first->id;
     if (leads) {
@@ -552,6 +572,7 @@ static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
 
 static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
 {
+    cl->head_moves++;
     bool was_first = cl->first == j;
     if (was_first) {
         lane_remove(cl->lane, cl, j->id);
@@ -604,10 +625,10 @@ void queue_update(struct weir_core *c, struct job *j)
     bool may = job_may_start(j);
     if (may && !j->queued) {
         class_insert(c, cl, j);
-        count_change(c, cl, cl->lane, j->count[WEIR_TASK_WAITING]);
+        count_change(cl, cl->lane, j->count[WEIR_TASK_WAITING]);
         note_fresh(c, cl);
     } else if (!may && j->queued) {
-        count_change(c, cl, cl->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        count_change(cl, cl->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, cl, j);
     }
 }
@@ -617,10 +638,11 @@ void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal)
     WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 0);
     j->waiting[ordinal / 64] |= UINT64_C(1) << ordinal % 64;
     c->n_waiting++;
+    j->class->head_moves++;
     j->class->project->waiting++;
     project_changed(c, j->class->project);
     if (j->queued) {
-        count_change(c, j->class, j->class->lane, 1);
+        count_change(j->class, j->class->lane, 1);
         note_fresh(c, j->class);
     }
 }
@@ -640,7 +662,7 @@ void queue_add_all(struct weir_core *c, struct job *j)
 void queue_remove_all(struct weir_core *c, struct job *j)
 {
     if (j->queued) {
-        count_change(c, j->class, j->class->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        count_change(j->class, j->class->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, j->class, j);
     }
     c->n_waiting -= j->count[WEIR_TASK_WAITING];
@@ -653,10 +675,11 @@ void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal)
     WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 1);
     j->waiting[ordinal / 64] &= ~(UINT64_C(1) << ordinal % 64);
     c->n_waiting--;
+    j->class->head_moves++;
     j->class->project->waiting--;
     project_changed(c, j->class->project);
     if (j->queued) {
-        count_change(c, j->class, j->class->lane, -1);
+        count_change(j->class, j->class->lane, -1);
         c->claims_moved = c->claims_moved || j->class->first == j;
     }
 }
@@ -705,7 +728,7 @@ static int64_t backlog_of(const backlog_vec *v, uint32_t kind)
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
 {
     enum { LOOK_MAX = 128 }; /* classes of its own lane that are told apart by age */
-    uint32_t kind = cl->shape->model_kind;
+    uint32_t kind = cl->model_kind;
     int64_t sum = 0;
     for (size_t i = 0; i < c->levels.n && c->levels.p[i]->points > cl->points; i++) {
         sum = weir_i64_add_sat(sum, backlog_of(&c->levels.p[i]->backlog, kind));
@@ -722,7 +745,7 @@ int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
         if (x == cl) {
             break;
         }
-        if (kinds_meet(x->shape->model_kind, kind)) {
+        if (kinds_meet(x->model_kind, kind)) {
             sum = weir_i64_add_sat(sum, class_gpu_s(x));
         }
     }
@@ -748,7 +771,7 @@ uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t or
         }
     }
     /* far back in its lane or class only about: what is not looked at is counted as before it */
-    size_t at = class_place(cl->lane->class.p, cl->lane->class.n, cl->first->id);
+    size_t at = list_place(&cl->lane->class, cl->first->id);
     for (size_t i = 0; i < at && i < LOOK_MAX; i++) {
         n += cl->lane->class.p[i]->n_waiting;
     }

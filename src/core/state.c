@@ -39,6 +39,10 @@ static void shape_derive(struct weir_core *c, struct shape *s)
         e = r->max_duration.us / EXPECTED_UNKNOWN_DIVISOR;
     }
     s->expected_us = max_i64(min_i64(e, r->max_duration.us), WEIR_US_PER_S);
+    /* tasks without GPUs count as if they had one; bounded, so that sums over all tasks stay far from overflow */
+    static const int64_t most = 1000000000;
+    int64_t gpus = s->gpus_min == 0 ? 1 : s->gpus_min;
+    s->gpu_s = min_i64(weir_mul_div_sat(s->expected_us, gpus * r->nodes, WEIR_US_PER_S), most);
 }
 
 struct shape *shape_new(struct weir_core *c, uint32_t id, const struct weir_request *r)
