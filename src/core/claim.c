@@ -60,6 +60,18 @@ void claims_drop(struct weir_core *c)
     c->claims_moved = true;
 }
 
+void claims_leave_node(struct weir_core *c, const struct node *n)
+{
+    while (n->claims.n > 0) {
+        stack_truncate(n->claims.p[0]->stack, n->claims.p[0]->index);
+    }
+    for (size_t g = 0; g < TYPE_BITS; g++) {
+        c->claims[g].used = 0; /* what is there is found again, where it is still good */
+        c->claims[g].seen = 0;
+    }
+    c->claims_moved = true;
+}
+
 /* Of a class that fits nowhere: NULL. */
 static struct claim_stack *stack_of(struct weir_core *c, const struct class *cl)
 {

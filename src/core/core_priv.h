@@ -677,6 +677,8 @@ void claims_revalidate(struct weir_core *c);
 void claims_drop(struct weir_core *c);
 /* All, where nothing but the time they were made for was wrong. */
 void claims_forget(struct weir_core *c);
+/* The node is new, goes, or becomes another: those on it go, and those of other nodes are looked at again. */
+void claims_leave_node(struct weir_core *c, const struct node *n);
 /* Those of the class and what stands behind it. */
 void claims_drop_class(struct weir_core *c, const struct class *cl);
 /* Parts the node types into groups anew; claims are dropped where that changes anything. */

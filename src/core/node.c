@@ -200,11 +200,12 @@ void node_set_type(struct weir_core *c, struct node *n)
     if (n->type == t) {
         return;
     }
-    claims_drop(c);
+    claims_leave_node(c, n);
     if (n->type != NULL) {
         type_remove(c, n);
     }
     type_add(c, t, n);
+    weir_vec_push(&c->touched, n);
     c->world++;
     if (c->hot_types < c->types.n) {
         wants_update(c);
@@ -245,7 +246,7 @@ struct node *node_new(struct weir_core *c, const struct weir_node_spec *spec, st
 void node_free(struct weir_core *c, struct node *n)
 {
     WEIR_ASSERT(n->runs.n == 0);
-    claims_drop(c);
+    claims_leave_node(c, n);
     for (size_t i = 0; i < c->touched.n; i++) {
         if (c->touched.p[i] == n) {
             c->touched.p[i] = c->touched.p[--c->touched.n];

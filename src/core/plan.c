@@ -9,6 +9,8 @@
  * claim. One step takes PLAN_BUDGET decisions at most; then wake_at is now and the next step goes on.
  */
 
+#include <string.h>
+
 #include "core/core_priv.h"
 
 /* ---- what to weigh ---- */
@@ -161,13 +163,12 @@ static void take_order(struct weir_core *c)
         struct level *l = c->levels.p[i];
         level_sort(c, l);
         for (size_t k = 0; k < l->lane.n; k++) {
-            const struct lane *lane = l->lane.p[k];
-            for (size_t m = 0; m < lane->class.n; m++) {
-                if (c->order.n == c->conf.reservations_max) {
-                    return;
-                }
-                weir_vec_push(&c->order, lane->class.p[m]);
-            }
+            const struct class_list *all = &l->lane.p[k]->class;
+            size_t n = c->conf.reservations_max - c->order.n;
+            n = n < all->n ? n : all->n;
+            weir_vec_reserve(&c->order, c->order.n + n);
+            memcpy(&c->order.p[c->order.n], all->p, n * sizeof all->p[0]);
+            c->order.n += n;
         }
     }
 }
@@ -179,7 +180,8 @@ static void retry(struct weir_core *c)
     c->claims_moved = false;
     take_order(c);
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
-        if (place_any(c, c->order.p[i]->shape)) {
+        const struct want *w = c->order.p[i]->want;
+        if ((w->room_version != c->version || w->room) && place_any(c, c->order.p[i]->shape)) {
             lane_heap_push(c, c->order.p[i]);
             n++;
         }
