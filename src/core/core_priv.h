@@ -106,6 +106,12 @@ struct type_fit {
     uint16_t gpus;
 };
 
+struct fitting_offer {
+    uint32_t offer; /* index */
+    uint16_t gpus;
+    uint8_t alternative;
+};
+
 /* What requests ask of a node; see want.c. */
 struct want {
     uint64_t fits; /* bit n: fits the empty node of type n; see type_bit */
@@ -115,6 +121,9 @@ struct want {
     WEIR_VEC(struct type_fit) fit; /* by type */
     uint64_t room_version;         /* as of this version it is known whether any node has room for it; 0: never */
     bool room;
+    WEIR_VEC(struct fitting_offer) offer; /* that fit it, and how many do not, as of a version of the offers */
+    uint32_t rejected[WEIR_VERDICT_MAX];
+    uint64_t offers_version;
     struct lane_want *lanes;       /* where it waits */
     uint32_t n_lanes;
     uint32_t n_refs;                  /* shapes */
@@ -141,10 +150,13 @@ struct ranking {
     uint64_t version; /* of the offers */
     struct ranked_offer *p;
     size_t n;
-    uint32_t rejected[WEIR_VERDICT_MAX];
+    bool whole; /* all that fit, not the best alone */
 };
 
-enum { RANKINGS = 6 }; /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
+enum {
+    RANKINGS = 6,     /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
+    RANKED_MAX = 64,  /* offers of a ranking, unless more are asked for */
+};
 
 struct shape {
     uint32_t id;
@@ -788,7 +800,8 @@ void offer_remember(struct weir_core *c, uint64_t offer, enum weir_verdict verdi
 
 bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o);
 void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n);
-const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing);
+/* The best offers for the shape, by their cost; those that are busy too. The whole list where that is asked for. */
+const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole);
 void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);

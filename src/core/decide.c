@@ -293,6 +293,17 @@ static bool offer_option(struct weir_core *c, struct weighing *w, const struct r
     return opt != NULL;
 }
 
+/* Are there as many that could be had as are looked at? A ranking starts with the best only. */
+static bool has_enough(const struct weir_core *c, const struct weighing *w, const struct ranking *k)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < k->n && n < OFFERS_LOOKED_MAX; i++) {
+        const struct offer *o = &c->offers.p[k->p[i].offer];
+        n += offer_blocked(c, o) == WEIR_VERDICT_CHOSEN && !spot_is_too_risky(c, w, &o->o, &k->p[i]);
+    }
+    return n == OFFERS_LOOKED_MAX;
+}
+
 static void weigh_offers(struct weir_core *c, struct weighing *w)
 {
     if (!c->conf.spill || c->offers.n == 0 || w->cl->shape->req.local == WEIR_LOCAL_ONLY) {
@@ -303,9 +314,12 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
         return;
     }
     uint64_t sharing = w->cl->n_waiting == 0 ? 1 : w->cl->n_waiting;
-    const struct ranking *k = offers_rank(c, w->cl->shape, sharing);
+    const struct ranking *k = offers_rank(c, w->cl->shape, sharing, false);
+    if (!k->whole && !has_enough(c, w, k)) {
+        k = offers_rank(c, w->cl->shape, sharing, true);
+    }
     for (int v = 0; v < WEIR_VERDICT_MAX; v++) {
-        reject(w, (enum weir_verdict)v, k->rejected[v]);
+        reject(w, (enum weir_verdict)v, w->cl->want->rejected[v]);
     }
     uint32_t kept = 0;
     for (size_t i = 0; i < k->n && kept < OFFERS_LOOKED_MAX && w->n < OPTIONS_MAX; i++) {

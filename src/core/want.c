@@ -181,6 +181,7 @@ void want_unref(struct weir_core *c, struct want *w, const struct weir_request *
 void want_free(struct want *w)
 {
     weir_vec_release(&w->fit);
+    weir_vec_release(&w->offer);
     free(w);
 }
 
