@@ -135,7 +135,21 @@ static int check_trees(const struct node_type *t, struct weir_err *err)
     return 0;
 }
 
+/* Its order, and how many tasks it is. */
+static int check_demand(const struct weir_core *c, uint64_t n_tasks, struct weir_err *err)
+{
+    for (size_t i = 0; i < c->demand.n; i++) {
+        const struct want *w = c->demand.p[i];
+        if (w->weight == 0 || w->gpus_min == 0 || (i > 0 && c->demand.p[i - 1]->weight < w->weight)) {
+            return bad(err, "the demand is out of order", i);
+        }
+        n_tasks -= w->n_tasks;
+    }
+    return n_tasks == 0 ? 0 : bad(err, "the demand is not what the tasks want", n_tasks);
+}
+
 struct sums {
+    uint64_t gpu_tasks; /* not ended */
     uint64_t waiting;
     uint64_t active;
     uint64_t jobs;
@@ -175,6 +189,7 @@ static int check_job(const struct weir_core *c, const struct job *j, struct sums
     if (may != j->queued) {
         return bad(err, "a job is in the queue and should not be, or the other way round", j->id);
     }
+    sums->gpu_tasks += j->class->want->gpus_min > 0 ? count[WEIR_TASK_WAITING] + active : 0;
     sums->waiting += count[WEIR_TASK_WAITING];
     sums->active += active;
     sums->jobs++;
@@ -193,6 +208,7 @@ static int check_queue(const struct weir_core *c, struct weir_err *err)
             uint64_t last = 0;
             for (size_t m = 0; m < lane->class.n; m++) {
                 const struct class *cl = lane->class.p[m];
+                const struct class_list *peers = &cl->peers->class;
                 uint64_t n = 0;
                 uint64_t id = 0;
                 if (cl->first == NULL || cl->first->id <= last || cl->lane != lane ||
@@ -200,6 +216,14 @@ static int check_queue(const struct weir_core *c, struct weir_err *err)
                     return bad(err, "a class is empty or out of place", cl->shape->id);
                 }
                 last = cl->first->id;
+                bool stands = false;
+                for (size_t p = 0; p < peers->n; p++) {
+                    stands = stands || (peers->p[p] == cl && peers->job[p] == last);
+                }
+                if (!stands || cl->head != last || lane->class.job[m] != last || cl->peers->want != cl->shape->want ||
+                    cl->peers->head != peers->job[0]) {
+                    return bad(err, "a class does not stand where its want does", last);
+                }
                 for (const struct job *j = cl->first; j != NULL; j = j->next) {
                     if (j->id <= id || j->class != cl) {
                         return bad(err, "jobs of a class are out of order", j->id);
@@ -301,5 +325,5 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         (void)bad(err, "live leases are miscounted", live);
         return false;
     }
-    return check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
+    return check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
 }

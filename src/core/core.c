@@ -158,6 +158,7 @@ void weir_core_free(struct weir_core *c)
     weir_map_release(&c->holds);
     weir_map_release(&c->want_by_hash);
     weir_vec_release(&c->hot);
+    weir_vec_release(&c->demand);
     offers_release(c);
     weir_vec_release(&c->grown);
     weir_vec_release(&c->fresh);

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "core/core.h"
+#include "core/frag.h"
 #include "core/sm.h"
 
 enum {
@@ -35,7 +36,10 @@ enum {
     RUN_MARGIN_S = 60,
     /* waiting longer adds points in steps of so many, so that fair share decides inside a step */
     AGE_STEP_POINTS = 10,
+    /* nodes with equally many free GPUs that are compared; when one uses up its links, and before */
+    PLACE_SCAN_MAX = 8,
     LINK_SCAN_MAX = 32,
+    SCORE_BITS = 12,
     STAGE_BYTES_PER_S = 100 << 20,
     EXPECTED_UNKNOWN_DIVISOR = 4,
 };
@@ -124,6 +128,8 @@ struct want {
     WEIR_VEC(struct fitting_offer) offer; /* that fit it, and how many do not, as of a version of the offers */
     uint32_t rejected[WEIR_VERDICT_MAX];
     uint64_t offers_version;
+    uint64_t n_tasks; /* that have not ended */
+    uint32_t weight;  /* n_tasks, rounded; see demand.c */
     struct lane_want *lanes;       /* where it waits */
     uint32_t n_lanes;
     uint32_t n_refs;                  /* shapes */
@@ -193,6 +199,7 @@ struct class {
     int32_t priority;
     uint32_t n_refs; /* jobs */
     struct lane *lane;
+    uint64_t head; /* the first job's id, while there is one */
     struct job *first;
     struct job *last;
     uint64_t n_waiting; /* tasks that may start, over the jobs in the list */
@@ -304,7 +311,13 @@ struct node_run {
 };
 
 struct node {
-    struct weir_node_spec spec;
+    /* what placing looks at comes first: thousands of nodes are passed by */
+    uint32_t free_mask;
+    uint32_t cpu_free;
+    uint64_t mem_free;
+    struct lease *lease;
+    struct node_type *type;
+    WEIR_VEC(struct claim *) claims; /* in the order of their stack */
     uint8_t state;
     bool joined;
     bool metered;
@@ -312,20 +325,17 @@ struct node {
     bool usable; /* is in its type's index */
     bool grown;  /* gained room in this step */
     bool drain_sent;
+    bool free_stale; /* the times are to be worked out anew */
+    bool left_stale;
+    uint32_t n_links; /* link groups, 0 where the spec does not say; a GPU of none is one of its own */
+    uint32_t link[WEIR_NODE_GPUS_MAX];
+    size_t slot;     /* in the type */
+    size_t moved_at; /* its last entry in the type's list of moves */
     int64_t since_us;
     int64_t idle_since_us;
-    uint32_t free_mask;
-    uint32_t cpu_free;
-    uint64_t mem_free;
-    struct node_type *type;
-    size_t slot; /* in the type */
-    struct lease *lease;
     uint64_t grown_version;
     WEIR_VEC(struct node_run) runs;
-    WEIR_VEC(struct claim *) claims; /* in the order of their stack */
-    size_t moved_at;                 /* its last entry in the type's list of moves */
-    bool free_stale;                 /* the times are to be worked out anew */
-    bool left_stale;
+    struct weir_node_spec spec;
     int64_t free_us[WEIR_NODE_GPUS_MAX]; /* [k - 1]: when k GPUs are free, by predicted ends */
     int64_t left_us[WEIR_NODE_GPUS_MAX]; /* the same beside the claims */
 };
@@ -481,6 +491,19 @@ struct timer {
     uint8_t kind;
 };
 
+/* How well a node with such room suits who wants so much; see demand.c. */
+struct score {
+    uint64_t mix_number; /* 0: none */
+    uint32_t type;
+    uint16_t gpus;
+    uint16_t gpus_free;
+    uint32_t cpu_milli;
+    uint32_t cpu_free;
+    uint64_t mem_mib;
+    uint64_t mem_free;
+    int64_t value;
+};
+
 struct weir_core {
     struct weir_core_conf conf;
     uint64_t seq;
@@ -495,6 +518,12 @@ struct weir_core {
     WEIR_VEC(struct shape *) shapes; /* by number */
     struct weir_map shape_by_hash;
     struct weir_map want_by_hash;
+    WEIR_VEC(struct want *) demand; /* of GPUs, the most wanted first */
+    struct weir_frag_mix mix;       /* the foremost of it */
+    uint64_t mix_number;
+    size_t mix_types; /* node types that it knows of */
+    bool mix_stale;
+    struct score scores[1u << SCORE_BITS]; /* by the hash of what they are for */
     WEIR_VEC(struct want *) hot; /* what waits */
     size_t hot_types; /* node types that they know of */
     uint32_t hot_by_gpus[WEIR_NODE_GPUS_MAX + 2]; /* how many of them want so many at least */
@@ -668,6 +697,8 @@ struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 /* ---- want.c ---- */
 
 struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
+/* Brings it up to date with the node types. */
+void want_fit(struct weir_core *c, struct want *w);
 struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t);
 /* Is there room for it on the node now? Hot ones only. */
 bool want_fits_on(const struct want *w, const struct node *n);
@@ -680,6 +711,13 @@ void want_heat(struct weir_core *c, struct want *w);
 void want_cool(struct weir_core *c, struct want *w);
 /* Brings the hot ones up to date with the node types. */
 void wants_update(struct weir_core *c);
+
+/* ---- demand.c ---- */
+
+/* So many tasks more, or less, want it. */
+void demand_change(struct weir_core *c, struct want *w, int64_t n_tasks);
+/* How well the node, which has room, suits it with regard to what else is wanted; higher is better. */
+int64_t demand_score(struct weir_core *c, const struct node *n, const struct want *w, uint32_t gpus);
 
 /* ---- claim.c ---- */
 
@@ -774,6 +812,8 @@ void run_lose(struct weir_core *c, struct run *r, enum weir_reason reason, int64
 void run_unplace(struct weir_core *c, struct run *r);
 void run_predict(struct weir_core *c, struct run *r);
 int64_t run_limit_us(const struct run *r);
+/* That have not ended. */
+uint32_t job_tasks_left(const struct job *j);
 int64_t run_cost_limit_us(const struct run *r);
 /* What the task may still cost; INT64_MAX where nothing limits it. */
 int64_t max_cost_left(const struct job *j, uint32_t ordinal);

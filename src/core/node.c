@@ -194,8 +194,23 @@ static void type_remove(struct weir_core *c, struct node *n)
     type_reindex(c, t);
 }
 
+static void node_learn_links(struct node *n)
+{
+    n->n_links = 0;
+    for (uint32_t i = 0; i < n->spec.gpus && n->spec.link_group[0] != 0; i++) {
+        uint8_t group = n->spec.link_group[i];
+        uint32_t k = 0;
+        while (k < n->n_links && (group == 0 || n->spec.link_group[__builtin_ctz(n->link[k])] != group)) {
+            k++;
+        }
+        n->link[k] = k == n->n_links ? 1u << i : n->link[k] | 1u << i;
+        n->n_links += k == n->n_links;
+    }
+}
+
 void node_set_type(struct weir_core *c, struct node *n)
 {
+    node_learn_links(n);
     struct node_type *t = type_get(c, n);
     if (n->type == t) {
         return;
@@ -555,13 +570,12 @@ static bool node_has_links(const struct node *n)
 /* 0: a group is used up exactly; 1: one group holds all; 2: several groups are broken into. */
 uint32_t node_link_waste(const struct node *n, uint32_t gpus)
 {
-    if (gpus == 0 || !node_has_links(n)) {
+    if (gpus == 0 || n->n_links == 0) {
         return 0;
     }
-    struct groups g = free_groups(n);
     uint32_t waste = 2;
-    for (uint32_t i = 0; i < g.n; i++) {
-        uint32_t has = popcount32(g.mask[i]);
+    for (uint32_t i = 0; i < n->n_links; i++) {
+        uint32_t has = popcount32(n->free_mask & n->link[i]);
         if (has == gpus) {
             return 0;
         }

@@ -85,7 +85,7 @@ static struct class *first_to_grow(const struct weir_core *c, const struct lane 
     struct class *best = NULL;
     for (size_t i = 0; i < lane->want.n; i++) {
         const struct lane_want *lw = lane->want.p[i];
-        if (best != NULL && lw->head > best->first->id) {
+        if (best != NULL && lw->head > best->head) {
             break; /* and so are all that follow */
         }
         if (!fits_on_grown(c, lw->want)) {
@@ -94,7 +94,7 @@ static struct class *first_to_grow(const struct weir_core *c, const struct lane 
         for (size_t m = 0; m < lw->class.n; m++) {
             struct class *cl = lw->class.p[m];
             if (cl->looked != c->seq && !cl->in_heap) {
-                best = best == NULL || cl->first->id < best->first->id ? cl : best;
+                best = best == NULL || cl->head < best->head ? cl : best;
                 break;
             }
         }

@@ -167,7 +167,7 @@ static void list_insert(struct class_list *l, size_t at, struct class *cl)
     memmove(&l->p[at + 1], &l->p[at], (l->n - at) * sizeof *l->p);
     memmove(&l->job[at + 1], &l->job[at], (l->n - at) * sizeof *l->job);
     l->p[at] = cl;
-    l->job[at] = cl->first->id;
+    l->job[at] = cl->head;
     l->n++;
 }
 
@@ -279,6 +279,7 @@ static void peers_drop(struct weir_core *c, struct lane_want *lw)
 static void lane_insert(struct lane *lane, struct class *cl)
 {
     uint64_t job = cl->first->id;
+    cl->head = job;
     list_insert(&lane->class, list_place(&lane->class, job), cl);
     struct lane_want *lw = cl->peers;
     size_t i = list_place(&lw->class, job);
@@ -317,7 +318,7 @@ static void class_fill(struct weir_core *c, struct class *cl)
 
 static bool older(const struct class *a, const struct class *b)
 {
-    return a->first->id < b->first->id;
+    return a->head < b->head;
 }
 
 static void lane_heap_down(struct lane *lane, size_t i)
@@ -494,7 +495,7 @@ void class_unref(struct weir_core *c, struct class *cl)
 struct queue_key class_key(struct weir_core *c, const struct class *cl)
 {
     return (struct queue_key){cl->points, project_share(c, cl->project),
-                              cl->lane->class.job[0], cl->first->id};
+                              cl->lane->class.job[0], cl->head};
 }
 
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
@@ -665,6 +666,7 @@ void queue_remove_all(struct weir_core *c, struct job *j)
         count_change(j->class, j->class->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, j->class, j);
     }
+    demand_change(c, j->class->want, -(int64_t)j->count[WEIR_TASK_WAITING]);
     c->n_waiting -= j->count[WEIR_TASK_WAITING];
     j->class->project->waiting -= j->count[WEIR_TASK_WAITING];
     j->count[WEIR_TASK_WAITING] = 0;

@@ -77,8 +77,8 @@ struct type_fit request_fit(const struct weir_core *c, const struct weir_request
     return f;
 }
 
-/* Brings it up to date with the node types, of which there are only ever more. */
-static void want_fit(struct weir_core *c, struct want *w)
+/* There are only ever more node types. */
+void want_fit(struct weir_core *c, struct want *w)
 {
     while (w->fit.n < c->types.n) {
         const struct node_type *t = c->types.p[w->fit.n];
