@@ -104,14 +104,20 @@ static void mix_build(struct weir_core *c)
     c->mix_number++;
 }
 
-/* What of the node the mix could not use, were so much left of it. */
+/*
+ * What of the node's free GPUs the mix could not use for want of cores or memory, were so much left of it. What it could not
+ * use for want of GPUs is left out: whole GPUs alone are packed better by the fewest free ones.
+ */
 static int64_t stranded(const struct weir_core *c, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib)
 {
     struct weir_frag_room room = {.model = UINT64_C(1) << type_bit(t), .cpu_milli = cpu_milli, .mem_mib = clamp_u32(mem_mib), .gpus = gpus};
     for (uint32_t i = 0; i < gpus; i++) {
         room.left_milli[i] = WEIR_FRAG_GPU;
     }
-    return weir_frag_stranded(&c->mix, &room);
+    int64_t all = weir_frag_stranded(&c->mix, &room);
+    room.cpu_milli = UINT32_MAX;
+    room.mem_mib = UINT32_MAX;
+    return all - weir_frag_stranded(&c->mix, &room);
 }
 
 static bool is_for(const struct score *s, const struct score *key)

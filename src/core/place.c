@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where there is room now. Of places that cost the same, the one that strands least of what is left for the tasks that
- * there are (frag.h, demand.c); among equals the node with the fewest free GPUs that suffice, then one whose link group is
+ * Where there is room now. Of places that cost the same, the one that leaves the fewest GPUs without the cores or memory that
+ * the tasks there are would need (frag.h, demand.c); among equals the node with the fewest free GPUs that suffice, then one whose link group is
  * used up exactly, then the least id. Gangs take nodes of one GPU model, inside one fabric where one has enough, the
  * tightest such.
  */
