@@ -14,11 +14,13 @@ enum { MIX_MAX = 16 };
 /* To three binary digits: the mix, and what was worked out for it, stays while the demand changes a little. */
 static uint32_t weight_of(uint64_t n_tasks)
 {
-    static const uint64_t most = 1u << 30;
-    uint64_t n = n_tasks < most ? n_tasks : most;
-    uint32_t digits = n == 0 ? 0 : 64 - (uint32_t)__builtin_clzll(n);
-    uint32_t cut = digits > 3 ? digits - 3 : 0;
-    return (uint32_t)(n >> cut << cut);
+    enum { DIGITS_MAX = 30 };
+    uint32_t n = n_tasks >> DIGITS_MAX == 0 ? (uint32_t)n_tasks : 1u << DIGITS_MAX;
+    uint32_t cut = 0;
+    while (n >> cut > 7) {
+        cut++;
+    }
+    return n >> cut << cut;
 }
 
 /* By falling weight; what was there first must not show. */
