@@ -17,6 +17,20 @@ static weir_i128 div_half_up(weir_i128 n, weir_i128 d)
     return q;
 }
 
+/* The same without the long division, where all of it fits; most of it does. */
+static bool div_half_up_small(int64_t a, int64_t b, int64_t c, int64_t *ret)
+{
+    static const int64_t most = INT64_MAX / 4;
+    int64_t n = 0;
+    if (c <= 0 || c > most || __builtin_mul_overflow(a, b, &n) || n > most || n < -most) {
+        return false;
+    }
+    int64_t twice = 2 * n + c;
+    int64_t q = twice / (2 * c);
+    *ret = twice % (2 * c) < 0 ? q - 1 : q;
+    return true;
+}
+
 bool weir_mul_div(int64_t a, int64_t b, int64_t c, int64_t *ret)
 {
     weir_i128 r = div_half_up((weir_i128)a * b, c);
@@ -29,6 +43,10 @@ bool weir_mul_div(int64_t a, int64_t b, int64_t c, int64_t *ret)
 
 int64_t weir_mul_div_sat(int64_t a, int64_t b, int64_t c)
 {
+    int64_t small = 0;
+    if (div_half_up_small(a, b, c, &small)) {
+        return small;
+    }
     weir_i128 r = div_half_up((weir_i128)a * b, c);
     if (r > INT64_MAX) {
         return INT64_MAX;

@@ -2,6 +2,7 @@
 /* The invariants, over the whole state. Slow; for tests, fuzzing and simulation. */
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "core/core_priv.h"
 
@@ -63,6 +64,13 @@ static int check_node(const struct weir_core *c, const struct node *n, struct we
         }
     }
     (void)c;
+    if (!n->free_stale && !n->left_stale) {
+        int64_t times[WEIR_NODE_GPUS_MAX];
+        node_times_anew(n, times);
+        if (memcmp(times, n->left_us, n->spec.gpus * sizeof times[0]) != 0) {
+            return bad(err, "the times kept of a node are not those of its runs and claims", id);
+        }
+    }
     return n->type->node.p[n->slot] == n ? 0 : bad(err, "a node is not where its type says", id);
 }
 
@@ -107,7 +115,41 @@ static int check_run(const struct weir_core *c, const struct job *j, uint32_t or
     return r->attempt == t->attempt ? 0 : bad(err, "an attempt is not its task's last", j->id);
 }
 
+/* What a tree has not taken in yet is in the list of moves. */
+static int check_trees(const struct node_type *t, struct weir_err *err)
+{
+    for (uint32_t k = 1; k <= t->gpus; k++) {
+        for (size_t i = 0; t->read[k] != SIZE_MAX && i < t->node.n; i++) {
+            const struct node *n = t->node.p[i];
+            bool pending = false;
+            for (size_t m = t->read[k]; m < t->moved.n; m++) {
+                pending = pending || t->moved.p[m] == i;
+            }
+            int64_t times[WEIR_NODE_GPUS_MAX];
+            node_times_anew(n, times);
+            if (!pending && t->tree[k][t->leaves + i] != (n->usable ? times[k - 1] : US_NEVER)) {
+                return bad(err, "a tree has another time of a node", n->spec.id.v);
+            }
+        }
+    }
+    return 0;
+}
+
+/* Its order, and how many tasks it is. */
+static int check_demand(const struct weir_core *c, uint64_t n_tasks, struct weir_err *err)
+{
+    for (size_t i = 0; i < c->demand.n; i++) {
+        const struct want *w = c->demand.p[i];
+        if (w->weight == 0 || w->gpus_min == 0 || (i > 0 && c->demand.p[i - 1]->weight < w->weight)) {
+            return bad(err, "the demand is out of order", i);
+        }
+        n_tasks -= w->n_tasks;
+    }
+    return n_tasks == 0 ? 0 : bad(err, "the demand is not what the tasks want", n_tasks);
+}
+
 struct sums {
+    uint64_t gpu_tasks; /* not ended */
     uint64_t waiting;
     uint64_t active;
     uint64_t jobs;
@@ -147,6 +189,7 @@ static int check_job(const struct weir_core *c, const struct job *j, struct sums
     if (may != j->queued) {
         return bad(err, "a job is in the queue and should not be, or the other way round", j->id);
     }
+    sums->gpu_tasks += j->class->want->gpus_min > 0 ? count[WEIR_TASK_WAITING] + active : 0;
     sums->waiting += count[WEIR_TASK_WAITING];
     sums->active += active;
     sums->jobs++;
@@ -165,6 +208,7 @@ static int check_queue(const struct weir_core *c, struct weir_err *err)
             uint64_t last = 0;
             for (size_t m = 0; m < lane->class.n; m++) {
                 const struct class *cl = lane->class.p[m];
+                const struct class_list *peers = &cl->peers->class;
                 uint64_t n = 0;
                 uint64_t id = 0;
                 if (cl->first == NULL || cl->first->id <= last || cl->lane != lane ||
@@ -172,6 +216,14 @@ static int check_queue(const struct weir_core *c, struct weir_err *err)
                     return bad(err, "a class is empty or out of place", cl->shape->id);
                 }
                 last = cl->first->id;
+                bool stands = false;
+                for (size_t p = 0; p < peers->n; p++) {
+                    stands = stands || (peers->p[p] == cl && peers->job[p] == last);
+                }
+                if (!stands || cl->head != last || lane->class.job[m] != last || cl->peers->want != cl->shape->want ||
+                    cl->peers->head != peers->job[0]) {
+                    return bad(err, "a class does not stand where its want does", last);
+                }
                 for (const struct job *j = cl->first; j != NULL; j = j->next) {
                     if (j->id <= id || j->class != cl) {
                         return bad(err, "jobs of a class are out of order", j->id);
@@ -263,6 +315,11 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
             return false;
         }
     }
+    for (size_t i = 0; i < c->types.n; i++) {
+        if (check_trees(c->types.p[i], err) < 0) {
+            return false;
+        }
+    }
     for (const struct job_page *p = c->pages; p != NULL; p = p->next) {
         for (uint32_t i = 0; i < 1u << JOB_PAGE_BITS; i++) {
             if (p->job[i] != NULL && check_job(c, p->job[i], &sums, err) < 0) {
@@ -288,5 +345,5 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         (void)bad(err, "live leases are miscounted", live);
         return false;
     }
-    return check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
+    return check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
 }

@@ -16,7 +16,7 @@
 
 #include "core/core_priv.h"
 
-static void claim_unlink(struct weir_core *c, struct claim *cm)
+static void claim_unlink(struct claim *cm)
 {
     for (uint32_t i = 0; i < cm->n_parts; i++) {
         struct node *n = cm->part[i].node;
@@ -28,15 +28,15 @@ static void claim_unlink(struct weir_core *c, struct claim *cm)
                 break;
             }
         }
-        node_index(c, n);
+        node_unclaimed(n);
     }
 }
 
-static void stack_truncate(struct weir_core *c, struct claim_stack *s, size_t n)
+static void stack_truncate(struct claim_stack *s, size_t n)
 {
     while (s->claim.n > n) {
         struct claim *cm = s->claim.p[--s->claim.n];
-        claim_unlink(c, cm);
+        claim_unlink(cm);
         free(cm);
     }
     if (s->used > n) { /* what is left is found again, the rest is made again */
@@ -48,7 +48,7 @@ static void stack_truncate(struct weir_core *c, struct claim_stack *s, size_t n)
 void claims_forget(struct weir_core *c)
 {
     for (size_t g = 0; g < TYPE_BITS; g++) {
-        stack_truncate(c, &c->claims[g], 0);
+        stack_truncate(&c->claims[g], 0);
         c->claims[g].used = 0;
         c->claims[g].seen = 0; /* who found no node may find one now */
     }
@@ -60,10 +60,22 @@ void claims_drop(struct weir_core *c)
     c->claims_moved = true;
 }
 
+void claims_leave_node(struct weir_core *c, const struct node *n)
+{
+    while (n->claims.n > 0) {
+        stack_truncate(n->claims.p[0]->stack, n->claims.p[0]->index);
+    }
+    for (size_t g = 0; g < TYPE_BITS; g++) {
+        c->claims[g].used = 0; /* what is there is found again, where it is still good */
+        c->claims[g].seen = 0;
+    }
+    c->claims_moved = true;
+}
+
 /* Of a class that fits nowhere: NULL. */
 static struct claim_stack *stack_of(struct weir_core *c, const struct class *cl)
 {
-    return cl->fits == 0 ? NULL : &c->claims[c->group[__builtin_ctzll(cl->fits)]];
+    return cl->want->fits == 0 ? NULL : &c->claims[c->group[__builtin_ctzll(cl->want->fits)]];
 }
 
 void claims_drop_class(struct weir_core *c, const struct class *cl)
@@ -71,7 +83,7 @@ void claims_drop_class(struct weir_core *c, const struct class *cl)
     struct claim_stack *s = stack_of(c, cl);
     for (size_t i = 0; s != NULL && i < s->claim.n; i++) {
         if (s->claim.p[i]->class == cl) {
-            stack_truncate(c, s, i);
+            stack_truncate(s, i);
         }
     }
 }
@@ -104,9 +116,8 @@ void claims_regroup(struct weir_core *c)
         group[i] = (uint8_t)i;
     }
     for (size_t k = 0; k < c->hot.n; k++) {
-        groups_join(group, c->hot.p[k].fits);
+        groups_join(group, c->hot.p[k]->fits);
     }
-    c->groups_stale = false;
     if (memcmp(group, c->group, sizeof group) != 0) {
         claims_forget(c);
         memcpy(c->group, group, sizeof group);
@@ -116,7 +127,7 @@ void claims_regroup(struct weir_core *c)
 /* ---- keeping ---- */
 
 /* Would the claim be another one, now that the node changed? */
-static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const struct node *n)
+static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, struct node *n)
 {
     for (uint32_t i = 0; i < cm->n_parts; i++) {
         if (cm->part[i].node == n) {
@@ -148,7 +159,9 @@ static bool claim_hurt_by(struct weir_core *c, const struct claim *cm, const str
 static bool claim_is_good(struct weir_core *c, const struct claim *cm)
 {
     const struct job *first = cm->class->first;
-    if (first == NULL || first->id != cm->job || job_first_waiting(first) != cm->ordinal) {
+    if (cm->head_moves == cm->class->head_moves) {
+        /* nothing came before it */
+    } else if (first == NULL || first->id != cm->job || job_first_waiting(first) != cm->ordinal) {
         return false; /* it started, or was cancelled */
     }
     for (size_t k = 0; k < c->touched.n; k++) {
@@ -165,7 +178,7 @@ void claims_revalidate(struct weir_core *c)
         struct claim_stack *s = &c->claims[g];
         for (size_t i = 0; i < s->claim.n; i++) {
             if (!claim_is_good(c, s->claim.p[i])) {
-                stack_truncate(c, s, i);
+                stack_truncate(s, i);
             }
         }
     }
@@ -226,7 +239,7 @@ static bool claim_fill_gpus(struct weir_core *c, struct shape *s, struct claim *
         *p = (struct claim_part){n, n->spec.gpus, s->req.cpu_milli, s->req.mem_mib};
         weir_vec_push(&n->claims, cm);
         if (want > 1) {
-            node_index(c, n); /* the whole node, until all parts are found */
+            node_claimed(n, cm); /* the whole node, until all parts are found */
         }
         p->gpus = gpus;
     }
@@ -245,7 +258,7 @@ static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
     }
     cm->end_us = weir_i64_add_sat(max_i64(cm->at_us, 1), run);
     for (uint32_t i = 0; i < cm->n_parts; i++) {
-        node_index(c, cm->part[i].node);
+        node_claimed(cm->part[i].node, cm);
     }
     return true;
 }
@@ -258,8 +271,9 @@ static struct claim *claim_make(struct weir_core *c, struct class *cl)
     cm->job = cl->first->id;
     cm->ordinal = job_first_waiting(cl->first);
     cm->end_us = US_NEVER;
+    cm->head_moves = cl->head_moves;
     if (!claim_fill(c, s, cm)) {
-        claim_unlink(c, cm);
+        claim_unlink(cm);
         free(cm);
         return NULL;
     }
@@ -279,7 +293,7 @@ static struct claim *claim_known(struct weir_core *c, const struct claim_stack *
 static void claim_push(struct weir_core *c, struct claim_stack *s, struct class *cl)
 {
     if (claim_known(c, s, cl) == NULL) {
-        stack_truncate(c, s, s->used);
+        stack_truncate(s, s->used);
         struct claim *cm = claim_make(c, cl);
         if (cm == NULL) {
             return;
@@ -304,9 +318,9 @@ void claims_begin(struct weir_core *c)
 /* Types outlive their nodes: that one which is no more would fit says nothing. */
 static bool fits_some_node(struct weir_core *c, const struct class *cl)
 {
-    for (size_t i = 0; cl->fits != 0 && i < c->types.n; i++) {
+    for (size_t i = 0; cl->want->fits != 0 && i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
-        if (t->node.n > 0 && (cl->fits >> type_bit(t) & 1u) != 0 &&
+        if (t->node.n > 0 && (cl->want->fits >> type_bit(t) & 1u) != 0 &&
             shape_fit(c, cl->shape, t).verdict == WEIR_VERDICT_CHOSEN) {
             return true;
         }
@@ -337,7 +351,7 @@ void claims_cut(struct weir_core *c, const struct class *cl)
 {
     struct claim_stack *s = stack_of(c, cl);
     if (s != NULL) {
-        stack_truncate(c, s, s->used);
+        stack_truncate(s, s->used);
     }
 }
 
@@ -371,7 +385,7 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
         *ret_node = cm->part[0].node;
         return cm->at_us;
     }
-    stack_truncate(c, s, s->used);
+    stack_truncate(s, s->used);
     if (shape->req.nodes == 1) {
         int64_t at = claim_peek_kind(c, shape, false, ret_node);
         return *ret_node != NULL ? at : claim_peek_kind(c, shape, true, ret_node);
@@ -382,7 +396,7 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
     }
     int64_t at = cm->at_us;
     *ret_node = cm->part[0].node;
-    claim_unlink(c, cm);
+    claim_unlink(cm);
     free(cm);
     return at;
 }

@@ -26,7 +26,7 @@ static int slot_cmp(const void *a, const void *b)
 }
 
 /* When the node has the cores and the memory beside the claims that stand there. */
-static int64_t cores_free_at(const struct node *n, const struct weir_request *r)
+static int64_t cores_free_at(struct node *n, const struct weir_request *r)
 {
     int64_t t = node_free_at(n, 0, r->cpu_milli, r->mem_mib, true);
     for (size_t i = 0; i < n->claims.n && t != US_NEVER; i++) {

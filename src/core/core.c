@@ -67,7 +67,12 @@ static void free_queue(struct weir_core *c)
     for (size_t i = 0; i < c->levels.n; i++) {
         struct level *l = c->levels.p[i];
         for (size_t k = 0; k < l->lane.n; k++) {
-            weir_vec_release(&l->lane.p[k]->class);
+            for (size_t m = 0; m < l->lane.p[k]->want.n; m++) {
+                class_list_release(&l->lane.p[k]->want.p[m]->class);
+                free(l->lane.p[k]->want.p[m]);
+            }
+            weir_vec_release(&l->lane.p[k]->want);
+            class_list_release(&l->lane.p[k]->class);
             weir_vec_release(&l->lane.p[k]->heap);
             weir_vec_release(&l->lane.p[k]->backlog);
             free(l->lane.p[k]);
@@ -111,6 +116,7 @@ static void free_machines(struct weir_core *c)
             free(t->tree[k]);
         }
         weir_vec_release(&t->node);
+        weir_vec_release(&t->moved);
         free(t);
     }
     weir_vec_release(&c->types);
@@ -136,6 +142,9 @@ void weir_core_free(struct weir_core *c)
         free(h);
     }
     for (size_t i = 0; i < c->shapes.n; i++) {
+        if (c->shapes.p[i] != NULL && --c->shapes.p[i]->want->n_refs == 0) {
+            want_free(c->shapes.p[i]->want);
+        }
         shape_free(c->shapes.p[i]);
     }
     for (size_t i = 0; i < c->projects.n; i++) {
@@ -147,7 +156,9 @@ void weir_core_free(struct weir_core *c)
     weir_map_release(&c->job_pages);
     weir_map_release(&c->class_by_hash);
     weir_map_release(&c->holds);
+    weir_map_release(&c->want_by_hash);
     weir_vec_release(&c->hot);
+    weir_vec_release(&c->demand);
     offers_release(c);
     weir_vec_release(&c->grown);
     weir_vec_release(&c->fresh);

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "core/core.h"
+#include "core/frag.h"
 #include "core/sm.h"
 
 enum {
@@ -35,7 +36,10 @@ enum {
     RUN_MARGIN_S = 60,
     /* waiting longer adds points in steps of so many, so that fair share decides inside a step */
     AGE_STEP_POINTS = 10,
+    /* nodes with equally many free GPUs that are compared; when one uses up its links, and before */
+    PLACE_SCAN_MAX = 8,
     LINK_SCAN_MAX = 32,
+    SCORE_BITS = 12,
     STAGE_BYTES_PER_S = 100 << 20,
     EXPECTED_UNKNOWN_DIVISOR = 4,
 };
@@ -106,6 +110,35 @@ struct type_fit {
     uint16_t gpus;
 };
 
+struct fitting_offer {
+    uint32_t offer; /* index */
+    uint16_t gpus;
+    uint8_t alternative;
+};
+
+/* What requests ask of a node; see want.c. */
+struct want {
+    uint64_t fits; /* bit n: fits the empty node of type n; see type_bit */
+    uint64_t mem_mib;
+    uint32_t cpu_milli;
+    uint32_t gpus_min;
+    WEIR_VEC(struct type_fit) fit; /* by type */
+    uint64_t room_version;         /* as of this version it is known whether any node has room for it; 0: never */
+    bool room;
+    WEIR_VEC(struct fitting_offer) offer; /* that fit it, and how many do not, as of a version of the offers */
+    uint32_t rejected[WEIR_VERDICT_MAX];
+    uint64_t offers_version;
+    uint64_t n_tasks; /* that have not ended */
+    uint32_t weight;  /* n_tasks, rounded; see demand.c */
+    struct lane_want *lanes;       /* where it waits */
+    uint32_t n_lanes;
+    uint32_t n_refs;                  /* shapes */
+    const struct weir_request *asks;  /* the oldest of theirs */
+    size_t hot;                       /* place among the hot ones */
+    uint64_t hash;
+    struct want *hash_next;
+};
+
 struct ranked_offer {
     uint32_t offer; /* index */
     uint32_t per_node; /* tasks of this shape that fit at once */
@@ -123,28 +156,28 @@ struct ranking {
     uint64_t version; /* of the offers */
     struct ranked_offer *p;
     size_t n;
-    uint32_t rejected[WEIR_VERDICT_MAX];
+    bool whole; /* all that fit, not the best alone */
 };
 
-enum { RANKINGS = 6 }; /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
+enum {
+    RANKINGS = 6,     /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
+    RANKED_MAX = 64,  /* offers of a ranking, unless more are asked for */
+};
 
 struct shape {
     uint32_t id;
     uint32_t gpus_min; /* least GPUs per node over the alternatives */
     uint64_t hash;
     struct shape *hash_next;
-    struct class *classes; /* with waiting tasks */
-    uint64_t n_waiting;
-    size_t hot; /* place among the waiting shapes */
+    struct want *want;
     int64_t expected_us;
+    int64_t gpu_s; /* GPU seconds of one task */
     uint32_t throughput_ref;
     uint32_t model_kind; /* of the first alternative, for backlog sums */
-    WEIR_VEC(struct type_fit) fit;
     uint64_t world;         /* the version as of which it is known whether anything could ever run it */
     bool impossible;
     uint8_t told; /* outside, of what waits: TOLD_* */
     bool changed;
-    uint64_t nofit_version; /* on no node is room for it as of this version; 0: not known */
     struct ranking ranking[RANKINGS];
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
@@ -163,23 +196,24 @@ struct queue_key {
 };
 
 struct class {
-    uint32_t gpus_min; /* of the shape, to pass it by without a look at it; so are the next two */
-    uint32_t cpu_milli;
-    uint64_t fits; /* while it has tasks that may start */
     struct shape *shape;
+    struct want *want; /* the shape's */
     struct project *project;
     int64_t points;
     int64_t deadline_us;
     int32_t priority;
     uint32_t n_refs; /* jobs */
     struct lane *lane;
+    uint64_t head; /* the first job's id, while there is one */
     struct job *first;
     struct job *last;
     uint64_t n_waiting; /* tasks that may start, over the jobs in the list */
+    int64_t gpu_s;      /* of one task; as the next one the shape's, to be summed up without a look at it */
+    uint32_t model_kind;
+    uint32_t head_moves; /* raised whenever another task may have come first */
     uint64_t hash;
     struct class *hash_next;
-    struct class *shape_next;
-    struct class *shape_prev;
+    struct lane_want *peers; /* while it has tasks that may start */
     bool in_heap; /* of its lane: it is to be weighed */
     uint64_t waited; /* the round of planning in which it was found to wait */
     uint64_t owed;   /* the round of claims in which it is due one */
@@ -194,10 +228,29 @@ struct backlog {
 
 typedef WEIR_VEC(struct backlog) backlog_vec;
 
+/* Classes by their first job, whose ids stand beside them: what is sought is found without a look at the classes. */
+struct class_list {
+    struct class **p;
+    uint64_t *job;
+    size_t n;
+    size_t size;
+};
+
+/* Classes of a lane that want the same. */
+struct lane_want {
+    struct want *want;
+    struct lane *lane;
+    struct class_list class;
+    uint64_t head; /* the first of their jobs */
+    struct lane_want *next;         /* of the want's */
+    struct lane_want *prev;
+};
+
 struct lane {
     struct project *project;
     struct level *level;
-    WEIR_VEC(struct class *) class; /* not empty ones, by their first job's id */
+    struct class_list class;
+    WEIR_VEC(struct lane_want *) want; /* by head */
     WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
     bool active;                    /* the heap is not empty */
     uint64_t n_waiting;
@@ -251,7 +304,10 @@ struct node_type {
     struct bits free[WEIR_NODE_GPUS_MAX + 1]; /* usable nodes by number of free GPUs */
     uint32_t n_free[WEIR_NODE_GPUS_MAX + 1];
     size_t leaves;                            /* of each tree, a power of two */
-    int64_t *tree[WEIR_NODE_GPUS_MAX + 1];    /* [k]: when k GPUs are free, least at the root */
+    int64_t *tree[WEIR_NODE_GPUS_MAX + 1];    /* [k]: when k GPUs are free, least at the root; made when asked for */
+    WEIR_VEC(uint32_t) moved;                 /* slots whose times changed, in order; what the trees lag behind */
+    size_t read[WEIR_NODE_GPUS_MAX + 1];      /* so many of them each tree has taken in; SIZE_MAX: it is to be made anew */
+    size_t read_max;
 };
 
 struct node_run {
@@ -260,7 +316,13 @@ struct node_run {
 };
 
 struct node {
-    struct weir_node_spec spec;
+    /* what placing looks at comes first: thousands of nodes are passed by */
+    uint32_t free_mask;
+    uint32_t cpu_free;
+    uint64_t mem_free;
+    struct lease *lease;
+    struct node_type *type;
+    WEIR_VEC(struct claim *) claims; /* in the order of their stack */
     uint8_t state;
     bool joined;
     bool metered;
@@ -268,17 +330,19 @@ struct node {
     bool usable; /* is in its type's index */
     bool grown;  /* gained room in this step */
     bool drain_sent;
+    bool free_stale; /* the times are to be worked out anew */
+    bool left_stale;
+    uint32_t n_links; /* link groups, 0 where the spec does not say; a GPU of none is one of its own */
+    uint32_t link[WEIR_NODE_GPUS_MAX];
+    size_t slot;     /* in the type */
+    size_t moved_at; /* its last entry in the type's list of moves */
     int64_t since_us;
     int64_t idle_since_us;
-    uint32_t free_mask;
-    uint32_t cpu_free;
-    uint64_t mem_free;
-    struct node_type *type;
-    size_t slot; /* in the type */
-    struct lease *lease;
     uint64_t grown_version;
     WEIR_VEC(struct node_run) runs;
-    WEIR_VEC(struct claim *) claims;
+    struct weir_node_spec spec;
+    int64_t free_us[WEIR_NODE_GPUS_MAX]; /* [k - 1]: when k GPUs are free, by predicted ends */
+    int64_t left_us[WEIR_NODE_GPUS_MAX]; /* the same beside the claims */
 };
 
 /* ---- runs, holds, leases ---- */
@@ -415,6 +479,7 @@ struct claim {
     struct class *class;
     uint64_t job;
     uint32_t ordinal;
+    uint32_t head_moves; /* of the class, when it was made */
     int64_t gpus_us; /* when the GPUs are free: the key by which the node was chosen */
     int64_t at_us;   /* start; may lie in the past: then it is any moment */
     int64_t end_us; /* at + expected */
@@ -454,12 +519,17 @@ struct timer {
     uint8_t kind;
 };
 
-struct hot_shape {
-    uint64_t fits; /* bit n: fits the empty node of type n; see type_bit */
-    uint32_t gpus;
+/* How well a node with such room suits who wants so much; see demand.c. */
+struct score {
+    uint64_t mix_number; /* 0: none */
+    uint32_t type;
+    uint16_t gpus;
+    uint16_t gpus_free;
     uint32_t cpu_milli;
+    uint32_t cpu_free;
     uint64_t mem_mib;
-    struct shape *shape;
+    uint64_t mem_free;
+    int64_t value;
 };
 
 struct weir_core {
@@ -475,8 +545,15 @@ struct weir_core {
 
     WEIR_VEC(struct shape *) shapes; /* by number */
     struct weir_map shape_by_hash;
-    WEIR_VEC(struct hot_shape) hot;
-    size_t hot_types; /* node types that are in its bits */
+    struct weir_map want_by_hash;
+    WEIR_VEC(struct want *) demand; /* of GPUs, the most wanted first */
+    struct weir_frag_mix mix;       /* the foremost of it */
+    uint64_t mix_number;
+    size_t mix_types; /* node types that it knows of */
+    bool mix_stale;
+    struct score scores[1u << SCORE_BITS]; /* by the hash of what they are for */
+    WEIR_VEC(struct want *) hot; /* what waits */
+    size_t hot_types; /* node types that they know of */
     uint32_t hot_by_gpus[WEIR_NODE_GPUS_MAX + 2]; /* how many of them want so many at least */
     WEIR_VEC(struct project *) projects; /* by id */
     struct weir_map job_pages;
@@ -512,7 +589,6 @@ struct weir_core {
     uint64_t claim_round;
     struct claim_stack claims[TYPE_BITS]; /* by group */
     uint8_t group[TYPE_BITS];       /* of the node types of a bit */
-    bool groups_stale;              /* a shape has a choice between groups */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
     WEIR_VEC(struct timer) timers;
     WEIR_VEC(struct timer) timers_due;
@@ -607,6 +683,7 @@ void queue_add_all(struct weir_core *c, struct job *j);
 void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal);
 /* All waiting tasks at once, of a job that goes away. */
 void queue_remove_all(struct weir_core *c, struct job *j);
+void class_list_release(struct class_list *l);
 uint32_t job_first_waiting(const struct job *j);
 uint32_t job_last_waiting(const struct job *j);
 struct queue_key class_key(struct weir_core *c, const struct class *cl);
@@ -635,18 +712,44 @@ void node_take(struct weir_core *c, struct node *n, struct run *r, uint32_t rank
 void node_give(struct weir_core *c, struct run *r, uint32_t rank);
 int64_t node_ready_us(const struct node *n);
 /* When so much is free on the node, by predicted ends and, where with_claims, reserved starts. */
-int64_t node_free_at(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims);
+int64_t node_free_at(struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims);
 /* What is free at that time. */
 struct claim_part node_free_part(const struct node *n, int64_t at_us);
-struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t);
-struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
+/* The claim was put on top of the node's, or has another share of it since. */
+void node_claimed(struct node *n, const struct claim *cm);
+void node_unclaimed(struct node *n);
+/* When k GPUs are free beside the claims, worked out anew: for checks. */
+void node_times_anew(const struct node *n, int64_t *ret);
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
-struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us);
+struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us);
 
-/* Brings the waiting shapes up to date with the node types. */
-void hot_update(struct weir_core *c);
 void lane_heap_push(struct weir_core *c, struct class *cl);
 struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
+
+/* ---- want.c ---- */
+
+struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
+/* Brings it up to date with the node types. */
+void want_fit(struct weir_core *c, struct want *w);
+struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t);
+/* Is there room for it on the node now? Hot ones only. */
+bool want_fits_on(const struct want *w, const struct node *n);
+/* The request must live as long as the reference. */
+struct want *want_ref(struct weir_core *c, const struct weir_request *r, uint32_t gpus_min);
+void want_unref(struct weir_core *c, struct want *w, const struct weir_request *r);
+void want_free(struct want *w);
+/* It begins, or ceases, to wait. */
+void want_heat(struct weir_core *c, struct want *w);
+void want_cool(struct weir_core *c, struct want *w);
+/* Brings the hot ones up to date with the node types. */
+void wants_update(struct weir_core *c);
+
+/* ---- demand.c ---- */
+
+/* So many tasks more, or less, want it. */
+void demand_change(struct weir_core *c, struct want *w, int64_t n_tasks);
+/* How well the node, which has room, suits it with regard to what else is wanted; higher is better. */
+int64_t demand_score(struct weir_core *c, const struct node *n, const struct want *w, uint32_t gpus);
 
 /* ---- claim.c ---- */
 
@@ -656,6 +759,8 @@ void claims_revalidate(struct weir_core *c);
 void claims_drop(struct weir_core *c);
 /* All, where nothing but the time they were made for was wrong. */
 void claims_forget(struct weir_core *c);
+/* The node is new, goes, or becomes another: those on it go, and those of other nodes are looked at again. */
+void claims_leave_node(struct weir_core *c, const struct node *n);
 /* Those of the class and what stands behind it. */
 void claims_drop_class(struct weir_core *c, const struct class *cl);
 /* Parts the node types into groups anew; claims are dropped where that changes anything. */
@@ -743,6 +848,8 @@ void run_lose(struct weir_core *c, struct run *r, enum weir_reason reason, int64
 void run_unplace(struct weir_core *c, struct run *r);
 void run_predict(struct weir_core *c, struct run *r);
 int64_t run_limit_us(const struct run *r);
+/* That have not ended. */
+uint32_t job_tasks_left(const struct job *j);
 int64_t run_cost_limit_us(const struct run *r);
 /* What the task may still cost; INT64_MAX where nothing limits it. */
 int64_t max_cost_left(const struct job *j, uint32_t ordinal);
@@ -773,7 +880,8 @@ void lease_count(struct weir_core *c, struct lease *l, bool in);
 
 bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o);
 void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n);
-const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing);
+/* The best offers for the shape, by their cost; those that are busy too. The whole list where that is asked for. */
+const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole);
 void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
@@ -823,6 +931,17 @@ struct job *job_of(struct weir_core *c, const struct weir_event *ev);
 void update(struct weir_core *c, const struct weir_event *ev);
 void update_lease_event(struct weir_core *c, const struct weir_event *ev);
 
+/* Of whole words; for tables in memory only. */
+static inline uint64_t words_hash(const uint64_t *word, size_t n)
+{
+    uint64_t h = n;
+    for (size_t i = 0; i < n; i++) {
+        h = (h ^ word[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    return h;
+}
+
 /* Types above the last bit share it. */
 static inline uint32_t type_bit(const struct node_type *t)
 {
@@ -839,7 +958,10 @@ static inline int64_t min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Written out: for the least machine of its kind the compiler's own is a call. */
 static inline uint32_t popcount32(uint32_t m)
 {
-    return (uint32_t)__builtin_popcount(m);
+    m -= m >> 1 & 0x55555555u;
+    m = (m & 0x33333333u) + (m >> 2 & 0x33333333u);
+    return ((m + (m >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
 }

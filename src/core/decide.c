@@ -262,21 +262,29 @@ static int64_t offer_rate(const struct weir_request *r, const struct weir_offer 
     return weir_mul_div_sat(rate, r->nodes, 1);
 }
 
+/* May the offer be taken now, or as soon as launches under way are answered? */
+static enum weir_verdict offer_now(const struct weir_core *c, const struct weighing *w, const struct ranked_offer *r)
+{
+    const struct offer *o = &c->offers.p[r->offer];
+    uint32_t nodes = w->cl->shape->req.nodes;
+    enum weir_verdict blocked = offer_blocked(c, o, nodes);
+    if (blocked != WEIR_VERDICT_CHOSEN) {
+        return blocked;
+    }
+    if (c->leases_live + nodes > c->conf.leases_max) {
+        return WEIR_VERDICT_LEASE_LIMIT;
+    }
+    if (spot_is_too_risky(c, w, &o->o, r)) {
+        return WEIR_VERDICT_DEADLINE;
+    }
+    return offer_is_held(c, o, nodes) && provider_is_mute(c, o->provider) ? WEIR_VERDICT_LAUNCHING : WEIR_VERDICT_CHOSEN;
+}
+
 static bool offer_option(struct weir_core *c, struct weighing *w, const struct ranked_offer *r)
 {
     const struct offer *o = &c->offers.p[r->offer];
     const struct weir_request *req = &w->cl->shape->req;
-    bool held = offer_is_held(c, o, req->nodes);
-    enum weir_verdict blocked = offer_blocked(c, o, req->nodes);
-    if (blocked == WEIR_VERDICT_CHOSEN) {
-        if (c->leases_live + req->nodes > c->conf.leases_max) {
-            blocked = WEIR_VERDICT_LEASE_LIMIT;
-        } else if (spot_is_too_risky(c, w, &o->o, r)) {
-            blocked = WEIR_VERDICT_DEADLINE;
-        } else if (held && provider_is_mute(c, o->provider)) {
-            blocked = WEIR_VERDICT_LAUNCHING;
-        }
-    }
+    enum weir_verdict blocked = offer_now(c, w, r);
     if (blocked != WEIR_VERDICT_CHOSEN) {
         reject(w, blocked, 1);
         return false;
@@ -293,9 +301,19 @@ static bool offer_option(struct weir_core *c, struct weighing *w, const struct r
         opt->ranked = r;
         opt->alternative = r->alternative;
         opt->starts = true;
-        opt->held = held;
+        opt->held = offer_is_held(c, o, req->nodes);
     }
     return opt != NULL;
+}
+
+/* Are there as many that could be had as are looked at? A ranking starts with the best only. */
+static bool has_enough(const struct weir_core *c, const struct weighing *w, const struct ranking *k)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < k->n && n < OFFERS_LOOKED_MAX; i++) {
+        n += offer_now(c, w, &k->p[i]) == WEIR_VERDICT_CHOSEN;
+    }
+    return n == OFFERS_LOOKED_MAX;
 }
 
 static void weigh_offers(struct weir_core *c, struct weighing *w)
@@ -309,9 +327,12 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
     }
     offers_look(c);
     uint64_t sharing = w->cl->n_waiting == 0 ? 1 : w->cl->n_waiting;
-    const struct ranking *k = offers_rank(c, w->cl->shape, sharing);
+    const struct ranking *k = offers_rank(c, w->cl->shape, sharing, false);
+    if (!k->whole && !has_enough(c, w, k)) {
+        k = offers_rank(c, w->cl->shape, sharing, true);
+    }
     for (int v = 0; v < WEIR_VERDICT_MAX; v++) {
-        reject(w, (enum weir_verdict)v, k->rejected[v]);
+        reject(w, (enum weir_verdict)v, w->cl->want->rejected[v]);
     }
     uint32_t kept = 0;
     for (size_t i = 0; i < k->n && kept < OFFERS_LOOKED_MAX && w->n < OPTIONS_MAX; i++) {

@@ -172,12 +172,15 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+int64_t weir_frag_score(const struct weir_frag_mix *mix, int64_t before, int64_t after)
+{
+    static const int64_t step_milli = 50;
+    return mix->weight == 0 ? 0 : floor_div(before - after, (int64_t)mix->weight * 10 * step_milli);
+}
+
 struct weir_frag_pick weir_frag_best(const struct weir_frag_mix *mix, const struct weir_frag_room *room, int64_t before,
                                      const struct weir_frag_ask *ask)
 {
-    /* Gains within a twentieth of a GPU count as equal: taking the first of the nodes then keeps the others whole, which
-     * is worth more than the difference. */
-    static const int64_t step_milli = 50;
     struct weir_frag_pick best = {.score = INT64_MIN};
     bool share = weir_frag_is_share(ask);
     uint64_t tried[WEIR_FRAG_GPU / 64 + 1] = {0};
@@ -190,8 +193,7 @@ struct weir_frag_pick weir_frag_best(const struct weir_frag_mix *mix, const stru
         tried[left / 64] |= UINT64_C(1) << left % 64;
         struct weir_frag_room after = *room;
         weir_frag_take(&after, ask, i);
-        int64_t gain = before - weir_frag_stranded(mix, &after);
-        int64_t score = mix->weight == 0 ? 0 : floor_div(gain, (int64_t)mix->weight * 10 * step_milli);
+        int64_t score = weir_frag_score(mix, before, weir_frag_stranded(mix, &after));
         if (score > best.score) {
             best = (struct weir_frag_pick){score, i};
         }

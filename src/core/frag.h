@@ -81,6 +81,12 @@ int64_t weir_frag_of(const struct weir_frag_mix *mix, const struct weir_frag_roo
  */
 int64_t weir_frag_stranded(const struct weir_frag_mix *mix, const struct weir_frag_room *room);
 
+/*
+ * How good a place is where so much is stranded before and after: higher is better. Gains within a twentieth of a GPU count
+ * as equal: taking the first of the nodes then keeps the others whole, which is worth more than the difference.
+ */
+int64_t weir_frag_score(const struct weir_frag_mix *mix, int64_t before, int64_t after);
+
 struct weir_frag_pick {
     int64_t score; /* higher is better; nearly equal places score equal, and then the first node is to be taken */
     uint32_t gpu;  /* for a share */

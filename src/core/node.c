@@ -82,20 +82,6 @@ static bool bit_get(const struct bits *b, size_t i)
     return (b->w[i / 64] >> i % 64 & 1u) != 0;
 }
 
-static void tree_put(struct node_type *t, uint32_t k, size_t slot, int64_t v)
-{
-    int64_t *tree = t->tree[k];
-    size_t i = t->leaves + slot;
-    tree[i] = v;
-    for (i /= 2; i > 0; i /= 2) {
-        int64_t least = min_i64(tree[2 * i], tree[2 * i + 1]);
-        if (tree[i] == least) {
-            break;
-        }
-        tree[i] = least;
-    }
-}
-
 /* Makes room in the index for the type's nodes; all bits and leaves start empty. */
 static void type_resize(struct node_type *t)
 {
@@ -110,27 +96,62 @@ static void type_resize(struct node_type *t)
         t->free[k].w = weir_calloc(t->words, sizeof(uint64_t));
         t->n_free[k] = 0;
         free(t->tree[k]);
-        t->tree[k] = weir_calloc(2 * leaves, sizeof(int64_t));
-        for (size_t i = 0; i < 2 * leaves; i++) {
-            t->tree[k][i] = US_NEVER;
-        }
+        t->tree[k] = NULL;
+        t->read[k] = SIZE_MAX;
     }
+    weir_vec_clear(&t->moved);
+    t->read_max = 0;
+}
+
+/* The node's times are not what they were: the trees take that in when they are asked. */
+static void node_moved(struct node *n)
+{
+    struct node_type *t = n->type;
+    if (n->moved_at >= t->read_max && n->moved_at < t->moved.n && t->moved.p[n->moved_at] == n->slot) {
+        return; /* no tree has been asked since the last time */
+    }
+    if (t->moved.n >= t->leaves) { /* a tree that has not been asked for so long is cheaper made anew */
+        for (uint32_t k = 0; k <= t->gpus; k++) {
+            t->read[k] = t->read[k] == t->moved.n ? 0 : SIZE_MAX;
+        }
+        weir_vec_clear(&t->moved);
+        t->read_max = 0;
+    }
+    n->moved_at = t->moved.n;
+    weir_vec_push(&t->moved, (uint32_t)n->slot);
 }
 
 static void node_unindex(struct node *n)
 {
     struct node_type *t = n->type;
-    uint32_t f = 0;
-    for (f = 0; f <= t->gpus; f++) {
+    for (uint32_t f = 0; f <= t->gpus; f++) {
         if (bit_get(&t->free[f], n->slot)) {
             bit_clear(&t->free[f], n->slot);
             t->n_free[f]--;
         }
-        if (t->tree[f][t->leaves + n->slot] != US_NEVER) {
-            tree_put(t, f, n->slot, US_NEVER);
-        }
     }
     n->usable = false;
+    node_moved(n);
+}
+
+/* Puts a node that takes work where its free GPUs say. */
+static void node_stand(struct weir_core *c, struct node *n)
+{
+    struct node_type *t = n->type;
+    uint32_t f = popcount32(n->free_mask);
+    if (!node_takes_work(n) || (n->usable && bit_get(&t->free[f], n->slot))) {
+        return;
+    }
+    for (uint32_t k = 0; n->usable && k <= t->gpus; k++) {
+        if (bit_get(&t->free[k], n->slot)) {
+            bit_clear(&t->free[k], n->slot);
+            t->n_free[k]--;
+        }
+    }
+    bit_set(&t->free[f], n->slot);
+    t->n_free[f]++;
+    c->version += !n->usable; /* room that was not there */
+    n->usable = true;
 }
 
 static void type_reindex(struct weir_core *c, struct node_type *t)
@@ -141,7 +162,7 @@ static void type_reindex(struct weir_core *c, struct node_type *t)
         t->node.p[i]->usable = false;
     }
     for (size_t i = 0; i < t->node.n; i++) {
-        node_index(c, t->node.p[i]);
+        node_stand(c, t->node.p[i]);
     }
 }
 
@@ -156,6 +177,7 @@ static void type_add(struct weir_core *c, struct node_type *t, struct node *n)
     t->node.p[at] = n;
     n->type = t;
     n->slot = at;
+    n->free_stale = true;
     if (at + 1 != t->node.n || t->node.n > t->leaves) {
         type_reindex(c, t);
     }
@@ -172,20 +194,36 @@ static void type_remove(struct weir_core *c, struct node *n)
     type_reindex(c, t);
 }
 
+static void node_learn_links(struct node *n)
+{
+    n->n_links = 0;
+    for (uint32_t i = 0; i < n->spec.gpus && n->spec.link_group[0] != 0; i++) {
+        uint8_t group = n->spec.link_group[i];
+        uint32_t k = 0;
+        while (k < n->n_links && (group == 0 || n->spec.link_group[__builtin_ctz(n->link[k])] != group)) {
+            k++;
+        }
+        n->link[k] = k == n->n_links ? 1u << i : n->link[k] | 1u << i;
+        n->n_links += k == n->n_links;
+    }
+}
+
 void node_set_type(struct weir_core *c, struct node *n)
 {
+    node_learn_links(n);
     struct node_type *t = type_get(c, n);
     if (n->type == t) {
         return;
     }
-    claims_drop(c);
+    claims_leave_node(c, n);
     if (n->type != NULL) {
         type_remove(c, n);
     }
     type_add(c, t, n);
+    weir_vec_push(&c->touched, n);
     c->world++;
     if (c->hot_types < c->types.n) {
-        hot_update(c);
+        wants_update(c);
     }
 }
 
@@ -223,7 +261,7 @@ struct node *node_new(struct weir_core *c, const struct weir_node_spec *spec, st
 void node_free(struct weir_core *c, struct node *n)
 {
     WEIR_ASSERT(n->runs.n == 0);
-    claims_drop(c);
+    claims_leave_node(c, n);
     for (size_t i = 0; i < c->touched.n; i++) {
         if (c->touched.p[i] == n) {
             c->touched.p[i] = c->touched.p[--c->touched.n];
@@ -279,8 +317,31 @@ static void sort_times(int64_t *t, uint32_t n)
     }
 }
 
-/* Per GPU the time at which it is free, least first; claims take the earliest ones in stack order. */
-static void node_profile(const struct node *n, bool with_claims, int64_t *t)
+/* The first of the GPUs to come free are taken until then. */
+static void times_take(int64_t *t, uint32_t gpus, uint32_t take, int64_t until_us)
+{
+    take = take < gpus ? take : gpus;
+    uint32_t i = take;
+    uint32_t at = 0;
+    while (i < gpus && t[i] <= until_us) {
+        t[at++] = t[i++];
+    }
+    while (at < i) {
+        t[at++] = until_us;
+    }
+}
+
+static void times_claim(int64_t *t, const struct node *n, const struct claim *cm)
+{
+    for (uint32_t p = 0; p < cm->n_parts; p++) {
+        if (cm->part[p].node == n) {
+            times_take(t, n->spec.gpus, cm->part[p].gpus, cm->end_us);
+        }
+    }
+}
+
+/* Per GPU the time at which it is free by predicted ends, least first. */
+static void times_of_runs(const struct node *n, int64_t *t)
 {
     uint32_t gpus = n->spec.gpus;
     int64_t ready = node_ready_us(n);
@@ -297,17 +358,48 @@ static void node_profile(const struct node *n, bool with_claims, int64_t *t)
     }
     WEIR_ASSERT(k == gpus);
     sort_times(t, gpus);
-    for (size_t i = 0; with_claims && i < n->claims.n; i++) {
-        const struct claim *cm = n->claims.p[i];
-        for (uint32_t p = 0; p < cm->n_parts; p++) {
-            if (cm->part[p].node == n && cm->part[p].gpus > 0) {
-                for (uint32_t m = 0; m < cm->part[p].gpus && m < gpus; m++) {
-                    t[m] = cm->end_us;
-                }
-                sort_times(t, gpus);
-            }
-        }
+}
+
+static void node_times(struct node *n)
+{
+    if (n->free_stale) {
+        times_of_runs(n, n->free_us);
+        n->free_stale = false;
+        n->left_stale = true;
     }
+    if (n->left_stale) {
+        memcpy(n->left_us, n->free_us, n->spec.gpus * sizeof n->left_us[0]);
+        for (size_t i = 0; i < n->claims.n; i++) {
+            times_claim(n->left_us, n, n->claims.p[i]);
+        }
+        n->left_stale = false;
+    }
+}
+
+void node_times_anew(const struct node *n, int64_t *ret)
+{
+    times_of_runs(n, ret);
+    for (size_t i = 0; i < n->claims.n; i++) {
+        times_claim(ret, n, n->claims.p[i]);
+    }
+}
+
+void node_claimed(struct node *n, const struct claim *cm)
+{
+    bool known = !n->free_stale && !n->left_stale && cm->n_parts == 1;
+    if (known) {
+        times_claim(n->left_us, n, cm);
+    } else { /* of a gang other parts than this may have been counted before */
+        n->left_stale = true;
+        node_times(n);
+    }
+    node_moved(n);
+}
+
+void node_unclaimed(struct node *n)
+{
+    n->left_stale = true;
+    node_moved(n);
 }
 
 /* For tasks that need no GPU: when anything ends there. */
@@ -325,7 +417,7 @@ static int64_t node_first_end(const struct node *n)
 
 void node_index(struct weir_core *c, struct node *n)
 {
-    struct node_type *t = n->type;
+    n->free_stale = true; /* of one that takes no work, too: it may again */
     if (!node_takes_work(n)) {
         if (n->usable) {
             node_unindex(n);
@@ -334,27 +426,8 @@ void node_index(struct weir_core *c, struct node *n)
         }
         return;
     }
-    uint32_t f = popcount32(n->free_mask);
-    if (!n->usable || !bit_get(&t->free[f], n->slot)) {
-        for (uint32_t k = 0; n->usable && k <= t->gpus; k++) {
-            if (bit_get(&t->free[k], n->slot)) {
-                bit_clear(&t->free[k], n->slot);
-                t->n_free[k]--;
-            }
-        }
-        bit_set(&t->free[f], n->slot);
-        t->n_free[f]++;
-        c->version += !n->usable; /* room that was not there */
-        n->usable = true;
-    }
-    int64_t times[WEIR_NODE_GPUS_MAX];
-    node_profile(n, true, times);
-    tree_put(t, 0, n->slot, node_first_end(n));
-    for (uint32_t k = 1; k <= t->gpus; k++) {
-        if (t->tree[k][t->leaves + n->slot] != times[k - 1]) {
-            tree_put(t, k, n->slot, times[k - 1]);
-        }
-    }
+    node_stand(c, n);
+    node_moved(n);
 }
 
 static void node_touched(struct weir_core *c, struct node *n)
@@ -376,9 +449,72 @@ void node_grew(struct weir_core *c, struct node *n)
     }
 }
 
-struct node *type_first_free(const struct node_type *t, uint32_t k, int64_t *ret_us)
+static int64_t leaf_us(struct node *n, uint32_t k)
 {
-    if (t->node.n == 0 || k > t->gpus || t->tree[k][1] == US_NEVER) {
+    if (!n->usable) {
+        return US_NEVER;
+    }
+    if (k == 0) {
+        return node_first_end(n);
+    }
+    node_times(n);
+    return n->left_us[k - 1];
+}
+
+static void tree_put(struct node_type *t, uint32_t k, size_t slot, int64_t v)
+{
+    int64_t *tree = t->tree[k];
+    size_t i = t->leaves + slot;
+    if (tree[i] == v) {
+        return;
+    }
+    tree[i] = v;
+    for (i /= 2; i > 0; i /= 2) {
+        int64_t least = min_i64(tree[2 * i], tree[2 * i + 1]);
+        if (tree[i] == least) {
+            break;
+        }
+        tree[i] = least;
+    }
+}
+
+static void tree_make(struct node_type *t, uint32_t k)
+{
+    if (t->tree[k] == NULL) {
+        t->tree[k] = weir_calloc(2 * t->leaves, sizeof(int64_t));
+    }
+    int64_t *tree = t->tree[k];
+    for (size_t i = 0; i < t->leaves; i++) {
+        tree[t->leaves + i] = i < t->node.n ? leaf_us(t->node.p[i], k) : US_NEVER;
+    }
+    for (size_t i = t->leaves - 1; i > 0; i--) {
+        tree[i] = min_i64(tree[2 * i], tree[2 * i + 1]);
+    }
+}
+
+/* Brings a tree up to date. Few numbers of GPUs are asked for, and many nodes move more than once before: a claim that is
+ * dropped and made again leaves most trees alone. */
+static void tree_read(struct node_type *t, uint32_t k)
+{
+    if (t->read[k] == SIZE_MAX) {
+        tree_make(t, k);
+    } else {
+        for (size_t i = t->read[k]; i < t->moved.n; i++) {
+            size_t slot = t->moved.p[i];
+            tree_put(t, k, slot, leaf_us(t->node.p[slot], k));
+        }
+    }
+    t->read[k] = t->moved.n;
+    t->read_max = t->read_max > t->moved.n ? t->read_max : t->moved.n;
+}
+
+struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us)
+{
+    if (t->node.n == 0 || k > t->gpus) {
+        return NULL;
+    }
+    tree_read(t, k);
+    if (t->tree[k][1] == US_NEVER) {
         return NULL;
     }
     int64_t least = t->tree[k][1];
@@ -434,13 +570,12 @@ static bool node_has_links(const struct node *n)
 /* 0: a group is used up exactly; 1: one group holds all; 2: several groups are broken into. */
 uint32_t node_link_waste(const struct node *n, uint32_t gpus)
 {
-    if (gpus == 0 || !node_has_links(n)) {
+    if (gpus == 0 || n->n_links == 0) {
         return 0;
     }
-    struct groups g = free_groups(n);
     uint32_t waste = 2;
-    for (uint32_t i = 0; i < g.n; i++) {
-        uint32_t has = popcount32(g.mask[i]);
+    for (uint32_t i = 0; i < n->n_links; i++) {
+        uint32_t has = popcount32(n->free_mask & n->link[i]);
         if (has == gpus) {
             return 0;
         }
@@ -575,16 +710,15 @@ struct claim_part node_free_part(const struct node *n, int64_t at_us)
     return p;
 }
 
-int64_t node_free_at(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims)
+int64_t node_free_at(struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims)
 {
     int64_t t = node_ready_us(n);
     if (gpus > 0) {
-        int64_t times[WEIR_NODE_GPUS_MAX];
         if (gpus > n->spec.gpus) {
             return US_NEVER;
         }
-        node_profile(n, with_claims, times);
-        t = max_i64(t, times[gpus - 1]);
+        node_times(n);
+        t = max_i64(t, with_claims ? n->left_us[gpus - 1] : n->free_us[gpus - 1]);
     }
     if (n->cpu_free >= cpu_milli && n->mem_free >= mem_mib) {
         return t;
@@ -609,81 +743,4 @@ int64_t node_free_at(const struct node *n, uint32_t gpus, uint32_t cpu_milli, ui
         }
         t = next;
     }
-}
-
-/* ---- what fits what ---- */
-
-static bool any_glob(const char *pattern, size_t stride, uint32_t n, const char *text)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (weir_glob_match(weir_sv_of(pattern + i * stride), weir_sv_of(text))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum weir_verdict fit_place(const struct weir_request *r, const struct node_type *t)
-{
-    if (t->rented ? r->local == WEIR_LOCAL_ONLY : r->local == WEIR_LOCAL_NEVER) {
-        return WEIR_VERDICT_PLACEMENT;
-    }
-    if (t->rented && r->clouds > 0 &&
-        !any_glob(&r->cloud[0][0], sizeof r->cloud[0], r->clouds, t->provider)) {
-        return WEIR_VERDICT_PLACEMENT;
-    }
-    /* an owned node whose region nobody named is held to be in the right one */
-    if (r->regions > 0 && (t->rented || t->region[0] != '\0') &&
-        !any_glob(&r->region[0][0], sizeof r->region[0], r->regions, t->region)) {
-        return WEIR_VERDICT_PLACEMENT;
-    }
-    if (t->rented && ((r->market == WEIR_MARKET_ON_DEMAND && t->market == WEIR_OFFER_SPOT) ||
-                      (r->market == WEIR_MARKET_SPOT && t->market != WEIR_OFFER_SPOT))) {
-        return WEIR_VERDICT_MARKET;
-    }
-    return WEIR_VERDICT_CHOSEN;
-}
-
-struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t)
-{
-    struct type_fit f = {.verdict = (uint8_t)fit_place(r, t)};
-    if (f.verdict != WEIR_VERDICT_CHOSEN) {
-        return f;
-    }
-    bool model = r->alternatives == 0;
-    bool memory = model;
-    bool count = model;
-    for (uint32_t i = 0; i < r->alternatives && !count; i++) {
-        const struct weir_gpu_wish *w = &r->alternative[i];
-        if (t->gpus == 0 || !weir_gpu_table_match(c->conf.gpus, w->model, t->gpu_model)) {
-            continue;
-        }
-        model = true;
-        if (t->gpu_mem_mib < r->gpu_mem_mib_min) {
-            continue;
-        }
-        memory = true;
-        if (w->count <= t->gpus) {
-            count = true;
-            f.alternative = (uint8_t)i;
-            f.gpus = w->count;
-        }
-    }
-    if (!model) {
-        f.verdict = WEIR_VERDICT_WRONG_GPU;
-    } else if (!memory) {
-        f.verdict = WEIR_VERDICT_GPU_MEMORY;
-    } else if (!count || r->cpu_milli > t->cpu_milli || r->mem_mib > t->mem_mib) {
-        f.verdict = WEIR_VERDICT_TOO_SMALL;
-    }
-    return f;
-}
-
-struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t)
-{
-    while (s->fit.n <= t->id) {
-        struct type_fit f = request_fit(c, &s->req, c->types.p[s->fit.n]);
-        weir_vec_push(&s->fit, f);
-    }
-    return s->fit.p[t->id];
 }

@@ -332,23 +332,28 @@ static int64_t expected_loss_us(const struct weir_request *r, const struct weir_
     return weir_mul_div_sat(each, ppm, 1000000);
 }
 
-static void rank_one(const struct weir_core *c, const struct shape *s, uint32_t index, struct type_fit f, uint32_t n_sharing, struct ranked_offer *ret)
+/* False where its cost alone is above most. */
+static bool rank_one(const struct weir_core *c, const struct shape *s, const struct fitting_offer *f, uint32_t n_sharing, int64_t most_micro, struct ranked_offer *ret)
 {
-    const struct weir_offer *o = &c->offers.p[index].o;
+    const struct weir_offer *o = &c->offers.p[f->offer].o;
     const struct weir_request *r = &s->req;
     uint32_t throughput = 1000;
     if (o->gpus > 0) {
         throughput = weir_gpu_table_get(c->conf.gpus, o->gpu_model)->throughput_milli;
     }
     int64_t stage = (int64_t)(r->stage_bytes / STAGE_BYTES_PER_S) * WEIR_US_PER_S;
-    *ret = (struct ranked_offer){.offer = index, .alternative = f.alternative};
-    ret->per_node = r->nodes > 1 ? 1 : fits_at_once(r, o, f.gpus);
+    *ret = (struct ranked_offer){.offer = f->offer, .alternative = f->alternative};
+    ret->per_node = r->nodes > 1 ? 1 : fits_at_once(r, o, f->gpus);
     ret->run_us = run_time_on(s, throughput == 0 ? 1000 : throughput);
+    int64_t share = ret->per_node < n_sharing ? ret->per_node : n_sharing;
+    int64_t least = weir_mul_div_sat(o->price_micro_per_hour, ret->run_us, WEIR_US_PER_HOUR);
+    if (most_micro < INT64_MAX && weir_mul_div_sat(least, r->nodes, share) > most_micro) {
+        return false;
+    }
     ret->start_us = weir_i64_add_sat(o->boot_expected.us, stage);
     int64_t quantum = max_i64(o->bill_quantum.us, 1);
     int64_t billed = max_i64(weir_i64_add_sat(ret->run_us, ret->start_us), o->bill_minimum.us);
     billed = weir_i64_add_sat(billed, quantum - 1) / quantum * quantum;
-    int64_t share = ret->per_node < n_sharing ? ret->per_node : n_sharing;
     int64_t whole = weir_mul_div_sat(o->price_micro_per_hour, billed, WEIR_US_PER_HOUR);
     whole = weir_mul_div_sat(whole, r->nodes, share);
     ret->boot_micro = weir_mul_div_sat(
@@ -360,6 +365,7 @@ static void rank_one(const struct weir_core *c, const struct shape *s, uint32_t 
     ret->lost_us = expected_loss_us(r, o, ret->run_us, ret->start_us);
     ret->reclaim_micro = weir_mul_div_sat(
         weir_mul_div_sat(o->price_micro_per_hour, ret->lost_us, WEIR_US_PER_HOUR), r->nodes, share);
+    return true;
 }
 
 static int scored_cmp(const void *a, const void *b)
@@ -395,42 +401,89 @@ static bool wants_kind(const struct weir_core *c, const struct weir_request *r, 
     return wants;
 }
 
-/* Adds what fits to c->scored. */
-static void rank_kind(struct weir_core *c, const struct shape *s, const struct offer_kind *kind, uint32_t n_sharing, uint32_t *rejected)
+/* Brings the want's offers up to date. */
+static void fit_offers(struct weir_core *c, struct want *w)
 {
-    if (!wants_kind(c, &s->req, kind->model)) {
-        rejected[WEIR_VERDICT_WRONG_GPU] += (uint32_t)kind->offer.n;
+    if (w->offers_version == c->offers_version) {
         return;
     }
-    for (size_t i = 0; i < kind->offer.n; i++) {
-        const struct weir_offer *o = &c->offers.p[kind->offer.p[i]].o;
-        struct type_fit f;
-        enum weir_verdict verdict = offer_verdict(c, &s->req, o, &f);
-        if (verdict != WEIR_VERDICT_CHOSEN) {
-            rejected[verdict]++;
+    w->offers_version = c->offers_version;
+    weir_vec_clear(&w->offer);
+    memset(w->rejected, 0, sizeof w->rejected);
+    for (size_t k = 0; k < c->offer_kinds.n; k++) {
+        const struct offer_kind *kind = &c->offer_kinds.p[k];
+        if (!wants_kind(c, w->asks, kind->model)) {
+            w->rejected[WEIR_VERDICT_WRONG_GPU] += (uint32_t)kind->offer.n;
             continue;
         }
-        struct scored_offer x = {.price = o->price_micro_per_hour, .id = o->id};
-        rank_one(c, s, kind->offer.p[i], f, n_sharing, &x.r);
-        x.score = score_of(c, s, &x.r);
-        weir_vec_push(&c->scored, x);
+        for (size_t i = 0; i < kind->offer.n; i++) {
+            struct type_fit f;
+            enum weir_verdict v = offer_verdict(c, w->asks, &c->offers.p[kind->offer.p[i]].o, &f);
+            if (v == WEIR_VERDICT_CHOSEN) {
+                weir_vec_push(&w->offer, (struct fitting_offer){kind->offer.p[i], f.gpus, f.alternative});
+            } else {
+                w->rejected[v]++;
+            }
+        }
     }
 }
 
-const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing)
+/* c->scored as a heap, the worst first: the next worst takes the place of the one that is put elsewhere. */
+static void scored_down(struct weir_core *c, const struct scored_offer *x)
+{
+    struct scored_offer *p = c->scored.p;
+    size_t i = 0;
+    for (size_t k = 1; k < c->scored.n; k = 2 * i + 1) {
+        if (k + 1 < c->scored.n && scored_cmp(&p[k], &p[k + 1]) < 0) {
+            k++;
+        }
+        if (scored_cmp(&p[k], x) <= 0) {
+            break;
+        }
+        p[i] = p[k];
+        i = k;
+    }
+    p[i] = *x;
+}
+
+static void scored_up(struct weir_core *c, const struct scored_offer *x)
+{
+    weir_vec_push(&c->scored, *x);
+    size_t i = c->scored.n - 1;
+    while (i > 0 && scored_cmp(&c->scored.p[(i - 1) / 2], x) < 0) {
+        c->scored.p[i] = c->scored.p[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    c->scored.p[i] = *x;
+}
+
+const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole)
 {
     uint32_t bucket = 0;
     while (bucket + 1 < RANKINGS && (UINT64_C(2) << bucket) <= n_sharing) {
         bucket++;
     }
     struct ranking *k = &s->ranking[bucket];
-    if (k->p != NULL && k->version == c->offers_version) {
+    if (k->p != NULL && k->version == c->offers_version && (k->whole || !whole)) {
         return k;
     }
-    memset(k->rejected, 0, sizeof k->rejected);
+    struct want *w = s->want;
+    fit_offers(c, w);
+    size_t most = whole ? SIZE_MAX : RANKED_MAX;
     weir_vec_clear(&c->scored);
-    for (size_t i = 0; i < c->offer_kinds.n; i++) {
-        rank_kind(c, s, &c->offer_kinds.p[i], 1u << bucket, k->rejected);
+    for (size_t i = 0; i < w->offer.n; i++) {
+        const struct weir_offer *o = &c->offers.p[w->offer.p[i].offer].o;
+        struct scored_offer x = {.price = o->price_micro_per_hour, .id = o->id};
+        int64_t worst = c->scored.n < most ? INT64_MAX : c->scored.p[0].score;
+        if (!rank_one(c, s, &w->offer.p[i], 1u << bucket, worst, &x.r)) {
+            continue;
+        }
+        x.score = score_of(c, s, &x.r);
+        if (c->scored.n < most) {
+            scored_up(c, &x);
+        } else if (scored_cmp(&x, &c->scored.p[0]) < 0) {
+            scored_down(c, &x);
+        }
     }
     size_t n = c->scored.n;
     if (n > 0) {
@@ -440,6 +493,7 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
     k->p = weir_calloc(n, sizeof *k->p);
     k->n = n;
     k->version = c->offers_version;
+    k->whole = n == w->offer.n;
     for (size_t i = 0; i < n; i++) {
         k->p[i] = c->scored.p[i].r;
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where there is room now. Best fit: the node with the fewest free GPUs that suffice, so that whole nodes
- * stay whole; among such nodes one whose link group is used up exactly, then the least id. Gangs take
- * nodes of one GPU model, inside one fabric where one has enough, the tightest such.
+ * Where there is room now. Of places that cost the same, the one that leaves the fewest GPUs without the cores or memory that
+ * the tasks there are would need (frag.h, demand.c); among equals the node with the fewest free GPUs that suffice, then one whose link group is
+ * used up exactly, then the least id. Gangs take nodes of one GPU model, inside one fabric where one has enough, the
+ * tightest such.
  */
 
 #include <stdlib.h>
@@ -79,44 +80,110 @@ static bool node_suits(struct search *q, const struct node *n, uint32_t gpus)
     return true;
 }
 
-/* The best node of a type, NULL where none suits. */
-static struct node *best_of_type(struct search *q, const struct node_type *t, uint32_t gpus, bool wants_gpus)
+/* The first node of a type that suits; NULL where none does. */
+static struct node *any_of_type(struct search *q, const struct node_type *t, uint32_t gpus)
 {
     for (uint32_t f = gpus; f <= t->gpus; f++) {
-        struct node *best = NULL;
-        uint32_t best_waste = UINT32_MAX;
-        uint32_t seen = 0;
         uint32_t left = t->n_free[f];
         for (size_t w = 0; w < t->words && left > 0; w++) {
             for (uint64_t m = t->free[f].w[w]; m != 0; m &= m - 1) {
                 struct node *n = t->node.p[w * 64 + (size_t)__builtin_ctzll(m)];
                 left--;
-                if (!node_suits(q, n, gpus)) {
-                    continue;
-                }
-                uint32_t waste = wants_gpus ? node_link_waste(n, gpus) : 0;
-                if (waste < best_waste) {
-                    best = n;
-                    best_waste = waste;
-                }
-                if (best_waste == 0 || ++seen >= LINK_SCAN_MAX) {
-                    return best;
+                if (node_suits(q, n, gpus)) {
+                    return n;
                 }
             }
-        }
-        if (best != NULL) {
-            return best;
         }
     }
     return NULL;
 }
 
-bool place_any(struct weir_core *c, struct shape *s)
+/* The best place so far. What makes it better than another is worked out when there is another. */
+struct found {
+    struct node *node;
+    int64_t score;
+    uint32_t free;
+    uint32_t waste;
+    bool scored;
+    bool wasted; /* the waste is known */
+};
+
+static int64_t found_score(struct search *q, struct found *x, uint32_t gpus)
+{
+    if (!x->scored) {
+        x->score = demand_score(q->c, x->node, q->s->want, gpus);
+        x->scored = true;
+    }
+    return x->score;
+}
+
+static uint32_t found_waste(struct found *x, uint32_t gpus)
+{
+    if (!x->wasted) {
+        x->waste = node_link_waste(x->node, gpus);
+        x->wasted = true;
+    }
+    return x->waste;
+}
+
+/* Nodes come by rising number of free GPUs, those with equally many by id. */
+static bool found_is_better(struct search *q, struct found *x, struct found *best, uint32_t gpus)
+{
+    if (best->node == NULL) {
+        return true;
+    }
+    int64_t a = found_score(q, x, gpus);
+    int64_t b = found_score(q, best, gpus);
+    if (a != b) {
+        return a > b;
+    }
+    return x->free == best->free && found_waste(best, gpus) > 0 && found_waste(x, gpus) < found_waste(best, gpus);
+}
+
+static bool is_alike(const struct node *a, const struct node *b)
+{
+    return a->cpu_free == b->cpu_free && a->mem_free == b->mem_free;
+}
+
+/* The best of the type's nodes with so many free GPUs, and of what was found before. */
+static void best_of_free(struct search *q, const struct node_type *t, uint32_t gpus, uint32_t f, struct found *best)
+{
+    const struct node *last = NULL;
+    uint32_t left = t->n_free[f];
+    uint32_t seen = 0;
+    for (size_t w = 0; w < t->words && left > 0; w++) {
+        for (uint64_t m = t->free[f].w[w]; m != 0; m &= m - 1) {
+            struct found x = {.node = t->node.p[w * 64 + (size_t)__builtin_ctzll(m)], .free = f};
+            left--;
+            if (!node_suits(q, x.node, gpus)) {
+                continue;
+            }
+            bool links = best->free == f && best->node != NULL && found_waste(best, gpus) > 0;
+            if (last == NULL || links || !is_alike(last, x.node)) { /* else it is no better than the last one */
+                *best = found_is_better(q, &x, best, gpus) ? x : *best;
+                links = best->free == f && found_waste(best, gpus) > 0;
+            }
+            last = x.node;
+            if (++seen >= (links ? LINK_SCAN_MAX : PLACE_SCAN_MAX)) {
+                return;
+            }
+        }
+    }
+}
+
+/* The best node of a type, with node NULL where none suits. */
+static struct found best_of_type(struct search *q, const struct node_type *t, uint32_t gpus)
+{
+    struct found best = {0};
+    for (uint32_t f = gpus; f <= t->gpus; f++) {
+        best_of_free(q, t, gpus, f, &best);
+    }
+    return best;
+}
+
+static bool has_room(struct weir_core *c, struct shape *s)
 {
     struct search q = {.c = c, .s = s, .any_kind = true};
-    if (s->nofit_version == c->version) {
-        return false;
-    }
     uint32_t have = 0;
     for (size_t i = 0; i < c->types.n; i++) {
         struct type_fit f = shape_fit(c, s, c->types.p[i]);
@@ -124,7 +191,7 @@ bool place_any(struct weir_core *c, struct shape *s)
             continue;
         }
         if (s->req.nodes == 1) {
-            if (best_of_type(&q, c->types.p[i], f.gpus, false) != NULL) {
+            if (any_of_type(&q, c->types.p[i], f.gpus) != NULL) {
                 return true;
             }
             continue;
@@ -134,11 +201,16 @@ bool place_any(struct weir_core *c, struct shape *s)
             have += n->usable && node_suits(&q, n, f.gpus);
         }
     }
-    if (s->req.nodes > 1 && have >= s->req.nodes) {
-        return true;
+    return s->req.nodes > 1 && have >= s->req.nodes;
+}
+
+bool place_any(struct weir_core *c, struct shape *s)
+{
+    if (s->want->room_version != c->version) {
+        s->want->room = has_room(c, s);
+        s->want->room_version = c->version;
     }
-    s->nofit_version = c->version;
-    return false;
+    return s->want->room;
 }
 
 int64_t energy_of(const struct node_type *t, uint32_t gpus, uint32_t cpu_milli)
@@ -222,29 +294,40 @@ static struct spot *spots(uint32_t n)
     return weir_calloc(n, sizeof(struct spot));
 }
 
+/* Of two that cost the same, on nodes of different types. */
+static bool places_better(struct search *q, struct found *x, uint32_t x_gpus, struct found *y, uint32_t y_gpus)
+{
+    int64_t a = found_score(q, x, x_gpus);
+    int64_t b = found_score(q, y, y_gpus);
+    uint32_t left = x->free - x_gpus;
+    if (a != b) {
+        return a > b;
+    }
+    return left != y->free - y_gpus ? left < y->free - y_gpus : x->node->spec.id.v < y->node->spec.id.v;
+}
+
 static struct place_result find_single(struct search *q)
 {
     struct weir_core *c = q->c;
     struct shape *s = q->s;
     struct place_result best = {0};
-    int64_t best_left = 0;
+    struct found found = {0};
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = shape_fit(c, s, t);
         if (f.verdict != WEIR_VERDICT_CHOSEN || t->rented != (q->kind != PLACE_OWNED)) {
             continue;
         }
-        struct node *n = best_of_type(q, t, f.gpus, f.gpus > 0);
+        struct found x = best_of_type(q, t, f.gpus);
+        struct node *n = x.node;
         if (n == NULL) {
             continue;
         }
         struct weir_candidate cand;
         candidate_fill(c, q->cl, n, f.gpus, q->kind, &cand);
-        int64_t left = (int64_t)popcount32(n->free_mask) - f.gpus;
         bool ordered = s->req.alternatives_ordered && best.found;
         int64_t gain = best.found ? best.candidate.total_micro - cand.total_micro : 1;
-        bool better = gain > 0 || (gain == 0 && left < best_left) ||
-                      (gain == 0 && left == best_left && n->spec.id.v < best.node->spec.id.v);
+        bool better = gain > 0 || (gain == 0 && places_better(q, &x, f.gpus, &found, best.gpus));
         if (ordered && f.alternative != best.alternative) {
             better = f.alternative < best.alternative;
         }
@@ -252,7 +335,7 @@ static struct place_result find_single(struct search *q)
             best.found = true;
             best.candidate = cand;
             best.alternative = f.alternative;
-            best_left = left;
+            found = x;
             best.node = n;
             best.gpus = f.gpus;
         }
@@ -410,7 +493,7 @@ static struct place_result find_gang(struct search *q)
 struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind)
 {
     struct search q = {.c = c, .cl = cl, .s = cl->shape, .kind = kind};
-    if (cl->shape->nofit_version == c->version) {
+    if (cl->want->room_version == c->version && !cl->want->room) {
         return (struct place_result){0};
     }
     if (cl->shape->req.nodes == 1) {

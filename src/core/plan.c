@@ -9,33 +9,29 @@
  * claim. One step takes PLAN_BUDGET decisions at most; then wake_at is now and the next step goes on.
  */
 
+#include <string.h>
+
 #include "core/core_priv.h"
 
 /* ---- what to weigh ---- */
 
-static void push_shape(struct weir_core *c, struct shape *s)
+static void push_all(struct weir_core *c)
 {
-    for (struct class *cl = s->classes; cl != NULL; cl = cl->shape_next) {
-        lane_heap_push(c, cl);
+    for (size_t i = 0; i < c->levels.n; i++) {
+        for (size_t k = 0; k < c->levels.p[i]->lane.n; k++) {
+            const struct lane *lane = c->levels.p[i]->lane.p[k];
+            for (size_t m = 0; m < lane->class.n; m++) {
+                lane_heap_push(c, lane->class.p[m]);
+            }
+        }
     }
 }
 
-static bool fits_on(struct weir_core *c, struct shape *s, const struct node *n)
-{
-    if (!node_fits(n, s->gpus_min, s->req.cpu_milli, s->req.mem_mib) || !node_takes_work(n)) {
-        return false;
-    }
-    struct type_fit f = shape_fit(c, s, n->type);
-    return f.verdict == WEIR_VERDICT_CHOSEN && popcount32(n->free_mask) >= f.gpus;
-}
-
-/* What the class itself says of its shape is looked at first: thousands are passed by. */
-static bool fits_on_grown(struct weir_core *c, const struct class *cl)
+static bool fits_on_grown(const struct weir_core *c, const struct want *w)
 {
     for (size_t i = 0; i < c->grown.n; i++) {
         const struct node *n = c->grown.p[i];
-        if ((cl->fits >> type_bit(n->type) & 1u) != 0 && cl->gpus_min <= popcount32(n->free_mask) &&
-            cl->cpu_milli <= n->cpu_free && fits_on(c, cl->shape, n)) {
+        if ((w->fits >> type_bit(n->type) & 1u) != 0 && want_fits_on(w, n)) {
             return true;
         }
     }
@@ -49,9 +45,7 @@ static void gather(struct weir_core *c)
     }
     weir_vec_clear(&c->fresh);
     if (c->review) {
-        for (size_t k = 0; k < c->hot.n; k++) {
-            push_shape(c, c->hot.p[k].shape);
-        }
+        push_all(c);
         c->review = false;
         claims_regroup(c); /* what joined groups may wait no more */
     }
@@ -69,24 +63,43 @@ static bool wants_so_few(const struct weir_core *c, uint32_t gpus)
 }
 
 /* Does anything that waits fit on a node that gained room? */
-static bool growth_goes_on(struct weir_core *c)
+static bool growth_goes_on(const struct weir_core *c)
 {
     for (size_t i = 0; i < c->grown.n; i++) {
         const struct node *n = c->grown.p[i];
-        uint32_t gpus = popcount32(n->free_mask);
-        uint64_t bit = UINT64_C(1) << type_bit(n->type);
-        if (!n->usable || !wants_so_few(c, gpus)) {
+        if (!n->usable || !wants_so_few(c, popcount32(n->free_mask))) {
             continue;
         }
         for (size_t k = 0; k < c->hot.n; k++) {
-            const struct hot_shape *h = &c->hot.p[k];
-            if ((h->fits & bit) != 0 && h->gpus <= gpus && h->cpu_milli <= n->cpu_free &&
-                h->mem_mib <= n->mem_free && fits_on(c, h->shape, n)) {
+            if (want_fits_on(c->hot.p[k], n)) {
                 return true;
             }
         }
     }
     return false;
+}
+
+/* The lane's first class that fits on a node which gained room and was not looked at; NULL where there is none. */
+static struct class *first_to_grow(const struct weir_core *c, const struct lane *lane)
+{
+    struct class *best = NULL;
+    for (size_t i = 0; i < lane->want.n; i++) {
+        const struct lane_want *lw = lane->want.p[i];
+        if (best != NULL && lw->head > best->head) {
+            break; /* and so are all that follow */
+        }
+        if (!fits_on_grown(c, lw->want)) {
+            continue;
+        }
+        for (size_t m = 0; m < lw->class.n; m++) {
+            struct class *cl = lw->class.p[m];
+            if (cl->looked != c->seq && !cl->in_heap) {
+                best = best == NULL || cl->head < best->head ? cl : best;
+                break;
+            }
+        }
+    }
+    return best;
 }
 
 /*
@@ -106,15 +119,13 @@ static void growth_feed(struct weir_core *c)
         struct level *l = c->levels.p[i];
         level_sort(c, l);
         for (size_t k = 0; k < l->lane.n; k++) {
-            for (size_t m = 0; m < l->lane.p[k]->class.n; m++) {
-                struct class *cl = l->lane.p[k]->class.p[m];
-                if (fits_on_grown(c, cl) && cl->looked != c->seq && !cl->in_heap) {
-                    cl->looked = c->seq;
-                    c->growth_fed = true;
-                    c->growth_looks--;
-                    lane_heap_push(c, cl);
-                    return;
-                }
+            struct class *cl = first_to_grow(c, l->lane.p[k]);
+            if (cl != NULL) {
+                cl->looked = c->seq;
+                c->growth_fed = true;
+                c->growth_looks--;
+                lane_heap_push(c, cl);
+                return;
             }
         }
     }
@@ -152,29 +163,14 @@ static void take_order(struct weir_core *c)
         struct level *l = c->levels.p[i];
         level_sort(c, l);
         for (size_t k = 0; k < l->lane.n; k++) {
-            const struct lane *lane = l->lane.p[k];
-            for (size_t m = 0; m < lane->class.n; m++) {
-                if (c->order.n == c->conf.reservations_max) {
-                    return;
-                }
-                weir_vec_push(&c->order, lane->class.p[m]);
-            }
+            const struct class_list *all = &l->lane.p[k]->class;
+            size_t n = c->conf.reservations_max - c->order.n;
+            n = n < all->n ? n : all->n;
+            weir_vec_reserve(&c->order, c->order.n + n);
+            memcpy(&c->order.p[c->order.n], all->p, n * sizeof all->p[0]);
+            c->order.n += n;
         }
     }
-}
-
-/* Is there room that it could use, by the counts alone? */
-static bool may_have_room(struct weir_core *c, const struct class *cl)
-{
-    for (size_t i = 0; i < c->types.n; i++) {
-        const struct node_type *t = c->types.p[i];
-        for (uint32_t k = cl->gpus_min; (cl->fits >> type_bit(t) & 1u) != 0 && k <= t->gpus; k++) {
-            if (t->n_free[k] > 0) {
-                return true;
-            }
-        }
-    }
-    return false;
 }
 
 /* Claims moved: of the first classes, those that claims may have held back get another look. */
@@ -184,7 +180,8 @@ static void retry(struct weir_core *c)
     c->claims_moved = false;
     take_order(c);
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
-        if (may_have_room(c, c->order.p[i]) && place_any(c, c->order.p[i]->shape)) {
+        const struct want *w = c->order.p[i]->want;
+        if ((w->room_version != c->version || w->room) && place_any(c, c->order.p[i]->shape)) {
             lane_heap_push(c, c->order.p[i]);
             n++;
         }

@@ -80,7 +80,8 @@ static void lane_drop(struct weir_core *c, struct lane *lane)
     memmove(&l->lane.p[i], &l->lane.p[i + 1], (l->lane.n - i - 1) * sizeof *l->lane.p);
     l->lane.n--;
     WEIR_ASSERT(!lane->active);
-    weir_vec_release(&lane->class);
+    class_list_release(&lane->class);
+    weir_vec_release(&lane->want);
     weir_vec_release(&lane->heap);
     weir_vec_release(&lane->backlog);
     free(lane);
@@ -105,7 +106,7 @@ void level_sort(struct weir_core *c, struct level *l)
         while (at > 0) {
             struct lane *y = l->lane.p[at - 1];
             int64_t other = project_share(c, y->project);
-            if (other < key || (other == key && y->class.p[0]->first->id < x->class.p[0]->first->id)) {
+            if (other < key || (other == key && y->class.job[0] < x->class.job[0])) {
                 break;
             }
             l->lane.p[at] = y;
@@ -126,28 +127,28 @@ static void backlog_change(backlog_vec *v, uint32_t kind, int64_t delta)
     weir_vec_push(v, (struct backlog){kind, delta});
 }
 
-/* GPU seconds of one task; tasks without GPUs count as if they had one. */
-static int64_t shape_gpu_s(const struct shape *s)
+/* GPU seconds of so many of the class's tasks. */
+static int64_t class_gpu_s_of(const struct class *cl, int64_t n_tasks)
 {
-    enum { MOST = 1000000000 }; /* keeps the sums over all tasks far from overflow */
-    int64_t gpus = s->gpus_min == 0 ? 1 : s->gpus_min;
-    return min_i64(weir_mul_div_sat(s->expected_us, gpus * s->req.nodes, WEIR_US_PER_S), MOST);
+    int64_t r = 0;
+    return __builtin_mul_overflow(cl->gpu_s, n_tasks, &r) ? (n_tasks < 0 ? INT64_MIN : INT64_MAX) : r;
 }
 
 int64_t class_gpu_s(const struct class *cl)
 {
-    return weir_mul_div_sat(shape_gpu_s(cl->shape), (int64_t)cl->n_waiting, 1);
+    return class_gpu_s_of(cl, (int64_t)cl->n_waiting);
 }
 
 /* ---- a class's place in its lane ---- */
 
-static size_t lane_place(const struct lane *lane, uint64_t first_id)
+/* Where a class with such a first job stands, or would stand. */
+static size_t list_place(const struct class_list *l, uint64_t job)
 {
     size_t lo = 0;
-    size_t hi = lane->class.n;
+    size_t hi = l->n;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (lane->class.p[mid]->first->id < first_id) {
+        if (l->job[mid] < job) {
             lo = mid + 1;
         } else {
             hi = mid;
@@ -156,97 +157,168 @@ static size_t lane_place(const struct lane *lane, uint64_t first_id)
     return lo;
 }
 
+static void list_insert(struct class_list *l, size_t at, struct class *cl)
+{
+    if (l->n == l->size) {
+        l->size = l->size < 8 ? 8 : l->size * 2;
+        l->p = weir_realloc(l->p, l->size, sizeof *l->p);
+        l->job = weir_realloc(l->job, l->size, sizeof *l->job);
+    }
+    memmove(&l->p[at + 1], &l->p[at], (l->n - at) * sizeof *l->p);
+    memmove(&l->job[at + 1], &l->job[at], (l->n - at) * sizeof *l->job);
+    l->p[at] = cl;
+    l->job[at] = cl->head;
+    l->n++;
+}
+
+static void list_remove(struct class_list *l, size_t at, const struct class *cl)
+{
+    WEIR_ASSERT(at < l->n && l->p[at] == cl);
+    l->n--;
+    memmove(&l->p[at], &l->p[at + 1], (l->n - at) * sizeof *l->p);
+    memmove(&l->job[at], &l->job[at + 1], (l->n - at) * sizeof *l->job);
+}
+
+void class_list_release(struct class_list *l)
+{
+    free(l->p);
+    free(l->job);
+}
+
+/* ---- classes of a lane that want the same ---- */
+
+static size_t want_place(const struct lane *lane, uint64_t head)
+{
+    size_t lo = 0;
+    size_t hi = lane->want.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (lane->want.p[mid]->head < head) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static void want_take_out(struct lane *lane, struct lane_want *lw)
+{
+    size_t i = want_place(lane, lw->head);
+    WEIR_ASSERT(lane->want.p[i] == lw);
+    memmove(&lane->want.p[i], &lane->want.p[i + 1], (lane->want.n - i - 1) * sizeof *lane->want.p);
+    lane->want.n--;
+}
+
+static void want_put_in(struct lane *lane, struct lane_want *lw)
+{
+    lw->head = lw->class.job[0];
+    size_t i = want_place(lane, lw->head);
+    weir_vec_push(&lane->want, lw);
+    memmove(&lane->want.p[i + 1], &lane->want.p[i], (lane->want.n - 1 - i) * sizeof *lane->want.p);
+    lane->want.p[i] = lw;
+}
+
+/* By whichever of the two lists is shorter. */
+static struct lane_want *peers_find(const struct lane *lane, const struct want *w)
+{
+    if (w->n_lanes <= lane->want.n) {
+        struct lane_want *lw = w->lanes;
+        while (lw != NULL && lw->lane != lane) {
+            lw = lw->next;
+        }
+        return lw;
+    }
+    for (size_t i = 0; i < lane->want.n; i++) {
+        if (lane->want.p[i]->want == w) {
+            return lane->want.p[i];
+        }
+    }
+    return NULL;
+}
+
+static struct lane_want *peers_get(struct weir_core *c, struct lane *lane, struct want *w)
+{
+    struct lane_want *lw = peers_find(lane, w);
+    if (lw != NULL) {
+        return lw;
+    }
+    lw = weir_alloc(sizeof *lw);
+    *lw = (struct lane_want){.want = w, .lane = lane, .next = w->lanes};
+    if (w->lanes != NULL) {
+        w->lanes->prev = lw;
+    } else {
+        want_heat(c, w);
+    }
+    w->lanes = lw;
+    w->n_lanes++;
+    return lw;
+}
+
+/* Of the last class that wants it in the lane. */
+static void peers_drop(struct weir_core *c, struct lane_want *lw)
+{
+    struct want *w = lw->want;
+    WEIR_ASSERT(lw->class.n == 0);
+    if (lw->next != NULL) {
+        lw->next->prev = lw->prev;
+    }
+    if (lw->prev != NULL) {
+        lw->prev->next = lw->next;
+    } else {
+        w->lanes = lw->next;
+    }
+    w->n_lanes--;
+    if (w->lanes == NULL) {
+        want_cool(c, w);
+    }
+    class_list_release(&lw->class);
+    free(lw);
+}
+
 static void lane_insert(struct lane *lane, struct class *cl)
 {
-    size_t i = lane_place(lane, cl->first->id);
-    weir_vec_push(&lane->class, cl);
-    memmove(&lane->class.p[i + 1], &lane->class.p[i],
-            (lane->class.n - 1 - i) * sizeof *lane->class.p);
-    lane->class.p[i] = cl;
-}
-
-static void lane_remove(struct lane *lane, struct class *cl, uint64_t first_id)
-{
-    size_t i = lane_place(lane, first_id);
-    WEIR_ASSERT(lane->class.p[i] == cl);
-    memmove(&lane->class.p[i], &lane->class.p[i + 1],
-            (lane->class.n - i - 1) * sizeof *lane->class.p);
-    lane->class.n--;
-}
-
-static void hot_fill(struct weir_core *c, struct hot_shape *h, size_t from_type)
-{
-    for (size_t i = from_type; i < c->types.n; i++) {
-        if (shape_fit(c, h->shape, c->types.p[i]).verdict == WEIR_VERDICT_CHOSEN) {
-            uint32_t bit = type_bit(c->types.p[i]);
-            c->groups_stale = c->groups_stale || (h->fits != 0 && c->group[bit] != c->group[__builtin_ctzll(h->fits)]);
-            h->fits |= UINT64_C(1) << bit;
-        }
+    uint64_t job = cl->first->id;
+    cl->head = job;
+    list_insert(&lane->class, list_place(&lane->class, job), cl);
+    struct lane_want *lw = cl->peers;
+    size_t i = list_place(&lw->class, job);
+    if (i == 0 && lw->class.n > 0) {
+        want_take_out(lane, lw);
+    }
+    list_insert(&lw->class, i, cl);
+    if (i == 0) {
+        want_put_in(lane, lw);
     }
 }
 
-void hot_update(struct weir_core *c)
+static void lane_remove(struct lane *lane, struct class *cl, uint64_t job)
 {
-    for (size_t k = 0; c->hot_types < c->types.n && k < c->hot.n; k++) {
-        struct hot_shape *h = &c->hot.p[k];
-        hot_fill(c, h, c->hot_types);
-        for (struct class *cl = h->shape->classes; cl != NULL; cl = cl->shape_next) {
-            cl->fits = h->fits;
-        }
+    list_remove(&lane->class, list_place(&lane->class, job), cl);
+    struct lane_want *lw = cl->peers;
+    size_t i = list_place(&lw->class, job);
+    if (i == 0) {
+        want_take_out(lane, lw);
     }
-    c->hot_types = c->types.n;
-    if (c->groups_stale) {
-        claims_regroup(c);
+    list_remove(&lw->class, i, cl);
+    if (i == 0 && lw->class.n > 0) {
+        want_put_in(lane, lw);
     }
-}
-
-static uint32_t hot_gpus(const struct shape *s)
-{
-    return s->gpus_min <= WEIR_NODE_GPUS_MAX ? s->gpus_min : WEIR_NODE_GPUS_MAX + 1;
-}
-
-static void hot_add(struct weir_core *c, struct shape *s)
-{
-    s->hot = c->hot.n;
-    c->hot_by_gpus[hot_gpus(s)]++;
-    weir_vec_push(&c->hot,
-                  (struct hot_shape){0, s->gpus_min, s->req.cpu_milli, s->req.mem_mib, s});
-    hot_fill(c, &c->hot.p[s->hot], 0);
-    if (c->groups_stale) {
-        claims_regroup(c);
-    }
-}
-
-static void hot_remove(struct weir_core *c, struct shape *s)
-{
-    c->hot_by_gpus[hot_gpus(s)]--;
-    c->hot.p[s->hot] = c->hot.p[--c->hot.n];
-    c->hot.p[s->hot].shape->hot = s->hot;
-    s->hot = SIZE_MAX;
 }
 
 static void class_fill(struct weir_core *c, struct class *cl)
 {
     struct level *l = level_get(c, cl->points);
     cl->lane = lane_get(l, cl->project);
+    cl->peers = peers_get(c, cl->lane, cl->want);
     lane_insert(cl->lane, cl);
-    struct shape *s = cl->shape;
-    cl->shape_prev = NULL;
-    cl->shape_next = s->classes;
-    if (s->classes != NULL) {
-        s->classes->shape_prev = cl;
-    } else {
-        hot_add(c, s);
-    }
-    s->classes = cl;
-    cl->fits = c->hot.p[s->hot].fits;
 }
 
 /* ---- classes to weigh, per lane ---- */
 
 static bool older(const struct class *a, const struct class *b)
 {
-    return a->first->id < b->first->id;
+    return a->head < b->head;
 }
 
 static void lane_heap_down(struct lane *lane, size_t i)
@@ -336,24 +408,14 @@ static void class_empty(struct weir_core *c, struct class *cl)
     if (cl->in_heap) {
         lane_heap_fix(c, cl->lane, cl);
     }
+    if (cl->peers->class.n == 0) {
+        peers_drop(c, cl->peers);
+    }
+    cl->peers = NULL;
     if (cl->lane->class.n == 0) {
         lane_drop(c, cl->lane);
     }
     cl->lane = NULL;
-    struct shape *s = cl->shape;
-    if (cl->shape_next != NULL) {
-        cl->shape_next->shape_prev = cl->shape_prev;
-    }
-    if (cl->shape_prev != NULL) {
-        cl->shape_prev->shape_next = cl->shape_next;
-    } else {
-        s->classes = cl->shape_next;
-        if (s->classes == NULL) {
-            hot_remove(c, s);
-        }
-    }
-    cl->shape_next = NULL;
-    cl->shape_prev = NULL;
 }
 
 /* ---- classes ---- */
@@ -366,7 +428,7 @@ static uint64_t class_hash(const struct shape *s,
 {
     const uint64_t key[] = {s->id, p->id, (uint64_t)points, (uint64_t)priority,
                             (uint64_t)deadline_us};
-    return weir_hash_bytes(key, sizeof key);
+    return words_hash(key, WEIR_ARRAY_LEN(key));
 }
 
 struct class *class_get(struct weir_core *c,
@@ -390,8 +452,9 @@ struct class *class_get(struct weir_core *c,
     }
     struct class *cl = weir_alloc(sizeof *cl);
     cl->shape = s;
-    cl->gpus_min = s->gpus_min;
-    cl->cpu_milli = s->req.cpu_milli;
+    cl->want = s->want;
+    cl->gpu_s = s->gpu_s;
+    cl->model_kind = s->model_kind;
     cl->project = p;
     cl->points = points;
     cl->priority = priority;
@@ -432,7 +495,7 @@ void class_unref(struct weir_core *c, struct class *cl)
 struct queue_key class_key(struct weir_core *c, const struct class *cl)
 {
     return (struct queue_key){cl->points, project_share(c, cl->project),
-                              cl->lane->class.p[0]->first->id, cl->first->id};
+                              cl->lane->class.job[0], cl->head};
 }
 
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
@@ -458,20 +521,19 @@ int class_cmp(struct weir_core *c, struct class *a, struct class *b)
 
 /* ---- jobs in classes, tasks in jobs ---- */
 
-static void count_change(struct weir_core *c, struct class *cl, struct lane *lane, int64_t tasks)
+static void count_change(struct class *cl, struct lane *lane, int64_t tasks)
 {
     cl->n_waiting = (uint64_t)((int64_t)cl->n_waiting + tasks);
-    cl->shape->n_waiting = (uint64_t)((int64_t)cl->shape->n_waiting + tasks);
-    int64_t delta = weir_mul_div_sat(shape_gpu_s(cl->shape), tasks, 1);
-    (void)c;
+    int64_t delta = class_gpu_s_of(cl, tasks);
     lane->n_waiting = (uint64_t)((int64_t)lane->n_waiting + tasks);
     lane->level->n_waiting = (uint64_t)((int64_t)lane->level->n_waiting + tasks);
-    backlog_change(&lane->backlog, cl->shape->model_kind, delta);
-    backlog_change(&lane->level->backlog, cl->shape->model_kind, delta);
+    backlog_change(&lane->backlog, cl->model_kind, delta);
+    backlog_change(&lane->level->backlog, cl->model_kind, delta);
 }
 
 static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
 {
+    cl->head_moves++;
     bool was_empty = cl->first == NULL;
     bool leads = !was_empty && j->id < cl->first->id;
     if (leads) {
@@ -511,6 +573,7 @@ static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
 
 static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
 {
+    cl->head_moves++;
     bool was_first = cl->first == j;
     if (was_first) {
         lane_remove(cl->lane, cl, j->id);
@@ -563,10 +626,10 @@ void queue_update(struct weir_core *c, struct job *j)
     bool may = job_may_start(j);
     if (may && !j->queued) {
         class_insert(c, cl, j);
-        count_change(c, cl, cl->lane, j->count[WEIR_TASK_WAITING]);
+        count_change(cl, cl->lane, j->count[WEIR_TASK_WAITING]);
         note_fresh(c, cl);
     } else if (!may && j->queued) {
-        count_change(c, cl, cl->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        count_change(cl, cl->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, cl, j);
     }
 }
@@ -576,10 +639,11 @@ void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal)
     WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 0);
     j->waiting[ordinal / 64] |= UINT64_C(1) << ordinal % 64;
     c->n_waiting++;
+    j->class->head_moves++;
     j->class->project->waiting++;
     project_changed(c, j->class->project);
     if (j->queued) {
-        count_change(c, j->class, j->class->lane, 1);
+        count_change(j->class, j->class->lane, 1);
         note_fresh(c, j->class);
     }
 }
@@ -599,9 +663,10 @@ void queue_add_all(struct weir_core *c, struct job *j)
 void queue_remove_all(struct weir_core *c, struct job *j)
 {
     if (j->queued) {
-        count_change(c, j->class, j->class->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        count_change(j->class, j->class->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, j->class, j);
     }
+    demand_change(c, j->class->want, -(int64_t)j->count[WEIR_TASK_WAITING]);
     c->n_waiting -= j->count[WEIR_TASK_WAITING];
     j->class->project->waiting -= j->count[WEIR_TASK_WAITING];
     j->count[WEIR_TASK_WAITING] = 0;
@@ -612,10 +677,11 @@ void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal)
     WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 1);
     j->waiting[ordinal / 64] &= ~(UINT64_C(1) << ordinal % 64);
     c->n_waiting--;
+    j->class->head_moves++;
     j->class->project->waiting--;
     project_changed(c, j->class->project);
     if (j->queued) {
-        count_change(c, j->class, j->class->lane, -1);
+        count_change(j->class, j->class->lane, -1);
         c->claims_moved = c->claims_moved || j->class->first == j;
     }
 }
@@ -664,7 +730,7 @@ static int64_t backlog_of(const backlog_vec *v, uint32_t kind)
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
 {
     enum { LOOK_MAX = 128 }; /* classes of its own lane that are told apart by age */
-    uint32_t kind = cl->shape->model_kind;
+    uint32_t kind = cl->model_kind;
     int64_t sum = 0;
     for (size_t i = 0; i < c->levels.n && c->levels.p[i]->points > cl->points; i++) {
         sum = weir_i64_add_sat(sum, backlog_of(&c->levels.p[i]->backlog, kind));
@@ -681,7 +747,7 @@ int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
         if (x == cl) {
             break;
         }
-        if (kinds_meet(x->shape->model_kind, kind)) {
+        if (kinds_meet(x->model_kind, kind)) {
             sum = weir_i64_add_sat(sum, class_gpu_s(x));
         }
     }
@@ -707,7 +773,7 @@ uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t or
         }
     }
     /* far back in its lane or class only about: what is not looked at is counted as before it */
-    size_t at = lane_place(cl->lane, cl->first->id);
+    size_t at = list_place(&cl->lane->class, cl->first->id);
     for (size_t i = 0; i < at && i < LOOK_MAX; i++) {
         n += cl->lane->class.p[i]->n_waiting;
     }

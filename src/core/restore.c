@@ -379,6 +379,13 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
     for (size_t i = 0; i < c->nodes.n; i++) {
         settle_node(c, c->nodes.p[i]);
     }
+    for (const struct job_page *p = c->pages; p != NULL; p = p->next) {
+        for (uint32_t i = 0; i < 1u << JOB_PAGE_BITS; i++) {
+            if (p->job[i] != NULL) {
+                demand_change(c, p->job[i]->class->want, job_tasks_left(p->job[i]));
+            }
+        }
+    }
     claims_regroup(c);
     step_clear(c); /* nothing changed: it was so before */
     for (size_t i = 0; i < c->grown.n; i++) {

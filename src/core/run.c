@@ -17,11 +17,14 @@ static bool is_active(uint32_t state)
     return weir_sm_is(&weir_sm_task, state, WEIR_SM_HOLDS_ROOM);
 }
 
+uint32_t job_tasks_left(const struct job *j)
+{
+    return j->n_tasks - j->count[WEIR_TASK_SUCCEEDED] - j->count[WEIR_TASK_FAILED] - j->count[WEIR_TASK_CANCELLED];
+}
+
 static void job_settle(struct weir_core *c, struct job *j)
 {
-    uint32_t ended = j->count[WEIR_TASK_SUCCEEDED] + j->count[WEIR_TASK_FAILED] +
-                     j->count[WEIR_TASK_CANCELLED];
-    if (ended < j->n_tasks) {
+    if (job_tasks_left(j) > 0) {
         return;
     }
     enum weir_job_state to = WEIR_JOB_SUCCEEDED;
@@ -59,6 +62,7 @@ void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_t
     }
     queue_update(c, j);
     if (weir_task_state_is_final(to)) {
+        demand_change(c, j->class->want, -1);
         job_settle(c, j);
     }
     task_changed(c, j, ordinal);

@@ -10,7 +10,10 @@
 
 static uint64_t request_hash(const struct weir_request *r)
 {
-    return weir_hash_bytes(r, sizeof *r);
+    uint64_t word[sizeof *r / sizeof(uint64_t)];
+    _Static_assert(sizeof word == sizeof *r, "a request is whole words");
+    memcpy(word, r, sizeof word);
+    return words_hash(word, WEIR_ARRAY_LEN(word));
 }
 
 static void shape_derive(struct weir_core *c, struct shape *s)
@@ -36,6 +39,10 @@ static void shape_derive(struct weir_core *c, struct shape *s)
         e = r->max_duration.us / EXPECTED_UNKNOWN_DIVISOR;
     }
     s->expected_us = max_i64(min_i64(e, r->max_duration.us), WEIR_US_PER_S);
+    /* tasks without GPUs count as if they had one; bounded, so that sums over all tasks stay far from overflow */
+    static const int64_t most = 1000000000;
+    int64_t gpus = s->gpus_min == 0 ? 1 : s->gpus_min;
+    s->gpu_s = min_i64(weir_mul_div_sat(s->expected_us, gpus * r->nodes, WEIR_US_PER_S), most);
 }
 
 struct shape *shape_new(struct weir_core *c, uint32_t id, const struct weir_request *r)
@@ -44,9 +51,9 @@ struct shape *shape_new(struct weir_core *c, uint32_t id, const struct weir_requ
     s->id = id;
     s->req = *r;
     s->hash = request_hash(r);
-    s->hot = SIZE_MAX;
     s->known = true;
     shape_derive(c, s);
+    s->want = want_ref(c, &s->req, s->gpus_min);
     while (c->shapes.n <= id) {
         weir_vec_push(&c->shapes, NULL);
     }
@@ -85,13 +92,14 @@ struct shape *shape_intern(struct weir_core *c, const struct weir_request *r)
 
 void shape_drop(struct weir_core *c, struct shape *s)
 {
-    WEIR_ASSERT(c->shapes.p[c->shapes.n - 1] == s && s->classes == NULL);
+    WEIR_ASSERT(c->shapes.p[c->shapes.n - 1] == s);
     c->shapes.n--;
     if (s->hash_next != NULL) {
         weir_map_put(&c->shape_by_hash, s->hash, (uint64_t)(uintptr_t)s->hash_next);
     } else {
         (void)weir_map_remove(&c->shape_by_hash, s->hash);
     }
+    want_unref(c, s->want, &s->req);
     shape_free(s);
 }
 
@@ -103,7 +111,6 @@ void shape_free(struct shape *s)
     for (int i = 0; i < RANKINGS; i++) {
         free(s->ranking[i].p);
     }
-    weir_vec_release(&s->fit);
     free(s);
 }
 

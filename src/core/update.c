@@ -79,6 +79,7 @@ struct job *job_of(struct weir_core *c, const struct weir_event *ev)
     j->count[WEIR_TASK_WAITING] = n;
     queue_add_all(c, j);
     queue_update(c, j);
+    demand_change(c, j->class->want, n);
     return j;
 }
 

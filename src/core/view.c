@@ -200,11 +200,12 @@ struct weir_core_stats weir_core_stats(const struct weir_core *c)
             continue;
         }
         s.shapes++;
-        bytes += sizeof *x + x->fit.size * sizeof *x->fit.p;
+        bytes += sizeof *x;
         for (int k = 0; k < RANKINGS; k++) {
             bytes += x->ranking[k].n * sizeof *x->ranking[k].p;
         }
     }
+    bytes += c->want_by_hash.n * (sizeof(struct want) + c->types.n * sizeof(struct type_fit) + 48);
     bytes += c->class_by_hash.n * (sizeof(struct class) + 48);
     bytes += c->nodes.n * (sizeof(struct node) + 128);
     for (size_t i = 0; i < c->types.n; i++) {
