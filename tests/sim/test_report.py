@@ -95,7 +95,7 @@ def test_a_page_has_every_figure_and_nothing_from_outside(weir):
         _, words = check(text, printed)
         assert hashlib.sha256(jobs.read_bytes()).hexdigest() in words, "the input's hash"
         assert "weir sim --suite starburst" in words and str(page) not in words
-        assert text.count("<svg") == 2 + 3 * 2, text.count("<svg")  # fronts, and cost, wait and savings of each size
+        assert text.count("<svg") == 2 + 4 * 2, text.count("<svg")  # fronts, and cost, wait, savings and gap to the bound of each size
         run(weir, "starburst", page, "--jobs", jobs, "--nodes", "4,6", "--trim", 100)
         assert page.read_text(encoding="utf-8") == text, "the same command gave other bytes"
 
