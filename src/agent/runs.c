@@ -225,9 +225,9 @@ static void on_pidfd(uv_poll_t *p, int status, int events)
 
 /* ---- starting ---- */
 
-static void feed_failed(struct agent *a, struct weir_run_id run, enum weir_reason reason, const char *text)
+static void feed_failed(struct agent *a, struct weir_run_id run, enum weir_reason reason, bool host_fault, const char *text)
 {
-    struct weir_agent_end end = {.reason = reason, .ended = weir_clock_wall(a->clock)};
+    struct weir_agent_end end = {.reason = reason, .ended = weir_clock_wall(a->clock), .host_fault = host_fault};
     (void)snprintf(end.text, sizeof end.text, "%.250s", text);
     const struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_ENDED, .run = run, .end = &end};
     agent_feed(a, &e);
@@ -350,6 +350,7 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     WEIR_CLEANUP(weir_closep) int fd = -1;
     int rc = weir_start_read(c->start, a->models, &start, &err);
     rc = rc < 0 ? rc : check_start(a, &start, &err);
+    bool host_fault = rc == 0; /* what fails from here on would fail for any task */
     if (rc == 0 && !agent_run_dir(a, c->run, dir)) {
         rc = weir_fail(&err, -WEIR_EIO, "the agent's directory name is too long");
     }
@@ -363,7 +364,7 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     if (rc < 0) {
         /* A record that is there but was not taken over: whatever ran under it, it must not run again. */
         bool was_there = rc == -WEIR_EEXISTS;
-        feed_failed(a, c->run, was_there ? WEIR_REASON_NODE_LOST : WEIR_REASON_START_FAILED,
+        feed_failed(a, c->run, was_there ? WEIR_REASON_NODE_LOST : WEIR_REASON_START_FAILED, host_fault && !was_there,
                     was_there ? "a record of this run is left that cannot be read" : err.text);
         weir_start_release(&start);
         return;
@@ -377,7 +378,7 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     if (how == WEIR_SPAWN_NOT) {
         (void)weir_dir_remove(dir, DELETE_BUDGET);
         (void)weir_fail(&err, -WEIR_EIO, "cannot make a process on node '%s': %s", a->self.name, strerror(fork_errno));
-        feed_failed(a, c->run, WEIR_REASON_START_FAILED, err.text);
+        feed_failed(a, c->run, WEIR_REASON_START_FAILED, true, err.text);
         return;
     }
     struct live_run *r = live_add(a, c->run, dir, pid);

@@ -365,6 +365,7 @@ static void node_op(struct broker *b, struct weir_command *cmd)
         r = weir_fail(&cmd->err, -WEIR_ECONFLICT, "node %" PRIu64 " is rented: end its lease %" PRIu64 " instead ('weir leases end %" PRIu64 "')",
                       cmd->u.node.node.v, v.spec.lease.v, v.spec.lease.v);
     } else {
+        agents_pause_end(b, cmd->u.node.node); /* what a person says of it holds from now on */
         r = weir_engine_event(b->engine, &ev, &cmd->err);
     }
     commands_finish(b, cmd, r);
