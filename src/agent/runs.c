@@ -233,6 +233,7 @@ static void feed_failed(struct agent *a, struct weir_run_id run, enum weir_reaso
     agent_feed(a, &e);
 }
 
+/* index: among the devices that the agent offers */
 static bool takes_device(const struct weir_start *s, uint32_t index)
 {
     for (size_t i = 0; i < s->n_gpus; i++) {
@@ -251,7 +252,7 @@ static void deny_devices(struct agent *a, struct weir_shim *shim)
     }
     for (size_t i = 0; i < a->hardware.n_gpus; i++) {
         const struct weir_device *d = &a->hardware.gpu[i];
-        if (d->dev_major == 0 || takes_device(shim->start, d->index)) {
+        if (d->dev_major == 0 || takes_device(shim->start, (uint32_t)i)) {
             continue;
         }
         shim->limits.deny_device[shim->limits.n_deny_devices++] = (struct weir_device_number){d->dev_major, d->dev_minor};
