@@ -299,8 +299,8 @@ static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const 
                              .log_bytes_max = a->conf->log_bytes_max != 0 ? a->conf->log_bytes_max : LOG_BYTES_DEFAULT,
                              .files = a->files,
                              .for_parent = for_parent};
-    /* a container's limits are its tool's business */
-    if (s->spec->image == NULL) {
+    /* podman and docker have their own way to limit what they run; apptainer runs it below the supervisor like any task */
+    if (s->spec->image == NULL || a->container.tool == WEIR_CONTAINER_APPTAINER) {
         shim.limits.mem_mib = s->spec->request.mem_mib;
         shim.limits.cpu_milli = s->spec->request.cpu_milli;
         deny_devices(a, &shim);
