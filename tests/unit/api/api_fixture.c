@@ -652,11 +652,11 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
     case WEIR_COMMAND_SETTLE:
         return 0;
     case WEIR_COMMAND_ACCRUED:
-        /* the first task of the array runs on two nodes */
-        c->n_accrued = c->u.accrued.job.v == 0 || c->u.accrued.job.v == 12 ? 2 : 0;
+        /* one task of the array runs on two nodes; what another accrued before it ended is in the ledger when its row is read */
+        c->n_accrued = c->u.accrued.job.v == 0 || c->u.accrued.job.v == 12 ? 3 : 0;
         c->accrued = c->n_accrued == 0 ? NULL : weir_calloc(c->n_accrued, sizeof *c->accrued);
-        for (size_t i = 0; i < c->n_accrued; i++) {
-            c->accrued[i] = (struct weir_accrued){{{12}, 0}, 40 + (int64_t)i};
+        for (uint32_t i = 0; i < c->n_accrued; i++) {
+            c->accrued[i] = (struct weir_accrued){{{12}, i < 2 ? 2 : 0}, 40 + (int64_t)i};
         }
         return 0;
     case WEIR_COMMAND_STATUS:
