@@ -657,7 +657,7 @@ static void report_run(struct broker *b, struct agent *a, const json_t *o, const
             }
             enum weir_reason reason = reason_of(agents_text_of(o, "reason", "exit"));
             if (json_is_true(json_object_get(o, "host_fault"))) { /* the task may well start elsewhere */
-                agents_pause(b, a, text);
+                agents_pause(b, a, text[0] == '\0' ? "its host can start nothing" : text);
                 reason = WEIR_REASON_NODE_LOST;
             } else {
                 agents_pause_forget(a);
