@@ -145,14 +145,14 @@ static int add_gpus(struct weir_argv *a, const struct weir_container *c, const s
     if (c->cdi) {
         for (size_t i = 0; i < s->n_gpus; i++) {
             weir_argv_add(a, "--device");
-            weir_argv_addf(a, "nvidia.com/gpu=%u", s->gpu[i]);
+            weir_argv_addf(a, "nvidia.com/gpu=%u", weir_device_number(h, s->gpu[i]));
         }
         return 0;
     }
     if (c->tool == WEIR_CONTAINER_DOCKER) {
         struct weir_str list = WEIR_STR_INIT(1024);
         for (size_t i = 0; i < s->n_gpus; i++) {
-            weir_str_addf(&list, "%s%u", i == 0 ? "" : ",", s->gpu[i]);
+            weir_str_addf(&list, "%s%u", i == 0 ? "" : ",", weir_device_number(h, s->gpu[i]));
         }
         weir_argv_add(a, "--gpus");
         weir_argv_addf(a, "\"device=%s\"", weir_str_cstr(&list));
@@ -181,7 +181,8 @@ static void add_mounts(struct weir_argv *a, const char *flag, const struct weir_
 {
     char dir[1024];
     add_mount(a, flag, run_dir);
-    if (strncmp(workdir, run_dir, strlen(run_dir)) != 0) {
+    size_t n = strlen(run_dir);
+    if (strncmp(workdir, run_dir, n) != 0 || (workdir[n] != '/' && workdir[n] != '\0')) {
         add_mount(a, flag, workdir);
     }
     if (s->spec->checkpoint_path != NULL && s->spec->checkpoint_path[0] == '/') {

@@ -243,7 +243,9 @@ static bool read_amd_card(const char *sys_root, unsigned card, struct weir_devic
     (void)snprintf(path, sizeof path, "%s/unique_id", dir);
     n = weir_slurp(path, text, sizeof text);
     struct weir_sv id = weir_sv_trim((struct weir_sv){text, n > 0 ? (size_t)n : 0});
-    (void)snprintf(d->uuid, sizeof d->uuid, "AMD-%.*s", (int)(id.n > 40 ? 40 : id.n), id.p);
+    if (id.n > 0) { /* a name that several share would be none */
+        (void)snprintf(d->uuid, sizeof d->uuid, "AMD-%.*s", (int)(id.n > 40 ? 40 : id.n), id.p);
+    }
     (void)snprintf(path, sizeof path, "%s/drm", dir);
     if (find_entry(path, "renderD", name, sizeof name)) {
         uint64_t minor = 0;

@@ -76,6 +76,12 @@ int weir_hardware_find(struct weir_hardware *ret,
                        struct weir_err *err);
 void weir_hardware_release(struct weir_hardware *h);
 
+/* The number that the host's tools give to the i-th of the devices that are offered: one that is broken keeps its own. */
+static inline uint32_t weir_device_number(const struct weir_hardware *h, uint32_t i)
+{
+    return i < h->n_gpus ? h->gpu[i].index : i;
+}
+
 /* The device's energy counter in millijoules; false where there is none or it cannot be read now. */
 bool weir_device_energy_mj(const struct weir_hardware *h, const struct weir_device *d, uint64_t *ret_mj);
 /* The processors' energy counter in millijoules, which wraps; false where there is none. */

@@ -225,14 +225,15 @@ static void on_pidfd(uv_poll_t *p, int status, int events)
 
 /* ---- starting ---- */
 
-static void feed_failed(struct agent *a, struct weir_run_id run, enum weir_reason reason, const char *text)
+static void feed_failed(struct agent *a, struct weir_run_id run, enum weir_reason reason, bool host_fault, const char *text)
 {
-    struct weir_agent_end end = {.reason = reason, .ended = weir_clock_wall(a->clock)};
+    struct weir_agent_end end = {.reason = reason, .ended = weir_clock_wall(a->clock), .host_fault = host_fault};
     (void)snprintf(end.text, sizeof end.text, "%.250s", text);
     const struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_ENDED, .run = run, .end = &end};
     agent_feed(a, &e);
 }
 
+/* index: among the devices that the agent offers */
 static bool takes_device(const struct weir_start *s, uint32_t index)
 {
     for (size_t i = 0; i < s->n_gpus; i++) {
@@ -251,7 +252,7 @@ static void deny_devices(struct agent *a, struct weir_shim *shim)
     }
     for (size_t i = 0; i < a->hardware.n_gpus; i++) {
         const struct weir_device *d = &a->hardware.gpu[i];
-        if (d->dev_major == 0 || takes_device(shim->start, d->index)) {
+        if (d->dev_major == 0 || takes_device(shim->start, (uint32_t)i)) {
             continue;
         }
         shim->limits.deny_device[shim->limits.n_deny_devices++] = (struct weir_device_number){d->dev_major, d->dev_minor};
@@ -298,8 +299,8 @@ static pid_t fork_supervisor(struct agent *a, const struct weir_start *s, const 
                              .log_bytes_max = a->conf->log_bytes_max != 0 ? a->conf->log_bytes_max : LOG_BYTES_DEFAULT,
                              .files = a->files,
                              .for_parent = for_parent};
-    /* a container's limits are its tool's business */
-    if (s->spec->image == NULL) {
+    /* podman and docker have their own way to limit what they run; apptainer runs it below the supervisor like any task */
+    if (s->spec->image == NULL || a->container.tool == WEIR_CONTAINER_APPTAINER) {
         shim.limits.mem_mib = s->spec->request.mem_mib;
         shim.limits.cpu_milli = s->spec->request.cpu_milli;
         deny_devices(a, &shim);
@@ -350,6 +351,7 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     WEIR_CLEANUP(weir_closep) int fd = -1;
     int rc = weir_start_read(c->start, a->models, &start, &err);
     rc = rc < 0 ? rc : check_start(a, &start, &err);
+    bool host_fault = rc == 0; /* what fails from here on would fail for any task */
     if (rc == 0 && !agent_run_dir(a, c->run, dir)) {
         rc = weir_fail(&err, -WEIR_EIO, "the agent's directory name is too long");
     }
@@ -363,7 +365,7 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     if (rc < 0) {
         /* A record that is there but was not taken over: whatever ran under it, it must not run again. */
         bool was_there = rc == -WEIR_EEXISTS;
-        feed_failed(a, c->run, was_there ? WEIR_REASON_NODE_LOST : WEIR_REASON_START_FAILED,
+        feed_failed(a, c->run, was_there ? WEIR_REASON_NODE_LOST : WEIR_REASON_START_FAILED, host_fault && !was_there,
                     was_there ? "a record of this run is left that cannot be read" : err.text);
         weir_start_release(&start);
         return;
@@ -377,7 +379,7 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     if (how == WEIR_SPAWN_NOT) {
         (void)weir_dir_remove(dir, DELETE_BUDGET);
         (void)weir_fail(&err, -WEIR_EIO, "cannot make a process on node '%s': %s", a->self.name, strerror(fork_errno));
-        feed_failed(a, c->run, WEIR_REASON_START_FAILED, err.text);
+        feed_failed(a, c->run, WEIR_REASON_START_FAILED, true, err.text);
         return;
     }
     struct live_run *r = live_add(a, c->run, dir, pid);

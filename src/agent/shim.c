@@ -65,6 +65,7 @@ struct supervisor {
     int64_t kill_at;  /* mono us; 0: not stopping */
     bool in_setup;
     bool unmade; /* the container tool failed before there was a container */
+    bool host_fault; /* of a start that failed */
 };
 
 static int64_t now_us(void)
@@ -336,6 +337,7 @@ static int make_workdir(struct supervisor *s, struct weir_err *err)
     if (want == NULL || want[0] == '\0') {
         n = snprintf(s->workdir, sizeof s->workdir, "%s/cwd", s->c->dir);
         if (mkdir("cwd", 0700) < 0 && errno != EEXIST) {
+            s->host_fault = true;
             return weir_fail(err, -WEIR_EIO, "cannot make directory '%.200s': %s", s->workdir, strerror(errno));
         }
     } else if (want[0] == '~' && (want[1] == '/' || want[1] == '\0')) {
@@ -582,7 +584,7 @@ __attribute__((noreturn)) static void finish(struct supervisor *s, struct weir_a
 
 __attribute__((noreturn)) static void fail_start(struct supervisor *s, const struct weir_err *err)
 {
-    struct weir_agent_end end = {.reason = WEIR_REASON_START_FAILED};
+    struct weir_agent_end end = {.reason = WEIR_REASON_START_FAILED, .host_fault = s->host_fault};
     (void)snprintf(end.text, sizeof end.text, "%.250s", err->text);
     finish(s, &end);
 }

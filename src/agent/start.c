@@ -220,13 +220,26 @@ static bool has_kind(const struct weir_hardware *h, enum weir_device_kind kind)
     return h->n_gpus > 0 && h->gpu[0].kind == kind;
 }
 
+/* CUDA may count a broken device or not: beside one the others go by their names. */
+static bool has_gaps(const struct weir_hardware *h)
+{
+    return has_kind(h, WEIR_DEVICE_NVIDIA) && h->gpu[h->n_gpus - 1].index != h->n_gpus - 1;
+}
+
 static void set_gpus(struct weir_env *e, const struct weir_start *s, const struct weir_env_facts *f)
 {
-    struct weir_str seen = WEIR_STR_INIT(1024);  /* as the task's programs count them */
+    struct weir_str seen = WEIR_STR_INIT(4096);  /* as the task's programs count them */
     struct weir_str host = WEIR_STR_INIT(1024);  /* as the host counts them */
+    bool by_name = has_gaps(f->hardware) && !f->gpus_isolated;
     for (size_t i = 0; i < s->n_gpus; i++) {
-        weir_str_addf(&seen, "%s%zu", i == 0 ? "" : ",", f->gpus_isolated ? i : (size_t)s->gpu[i]);
-        weir_str_addf(&host, "%s%u", i == 0 ? "" : ",", s->gpu[i]);
+        const char *sep = i == 0 ? "" : ",";
+        uint32_t number = weir_device_number(f->hardware, s->gpu[i]);
+        if (by_name && s->gpu[i] < f->hardware->n_gpus) {
+            weir_str_addf(&seen, "%s%s", sep, f->hardware->gpu[s->gpu[i]].uuid);
+        } else {
+            weir_str_addf(&seen, "%s%zu", sep, f->gpus_isolated ? i : (size_t)number);
+        }
+        weir_str_addf(&host, "%s%u", sep, number);
     }
     weir_env_set(e, "CUDA_VISIBLE_DEVICES", weir_str_cstr(&seen));
     weir_env_set(e, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");

@@ -43,7 +43,8 @@ struct weir_agent_end {
     uint64_t cpu_us;
     uint64_t energy_mj;
     bool energy_modelled;
-    char text[256]; /* for a person */
+    bool host_fault; /* it was not begun for a reason that is the host's, not the task's */
+    char text[256];  /* for a person */
 };
 
 struct weir_agent_energy {

@@ -135,7 +135,7 @@ static bool sample_gpu(struct agent *a, size_t i, uint64_t dt_us)
         a->gpu_counter[i] = mj;
         return true;
     }
-    a->gpu_mj[i] += dt_us / 1000 * (is_used(a, d->index) ? d->watts : d->idle_watts);
+    a->gpu_mj[i] += dt_us / 1000 * (is_used(a, (uint32_t)i) ? d->watts : d->idle_watts);
     return false;
 }
 

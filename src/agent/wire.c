@@ -100,6 +100,9 @@ void weir_agent_end_write(struct weir_json *j, const struct weir_agent_end *end)
     weir_json_kv_u64(j, "cpu_us", end->cpu_us);
     weir_json_kv_u64(j, "energy_mj", end->energy_mj);
     weir_json_kv_bool(j, "energy_modelled", end->energy_modelled);
+    if (end->host_fault) {
+        weir_json_kv_bool(j, "host_fault", true);
+    }
 }
 
 int weir_agent_end_read(const struct json_t *v, struct weir_agent_end *ret, struct weir_err *err)
@@ -129,7 +132,8 @@ int weir_agent_end_read(const struct json_t *v, struct weir_agent_end *ret, stru
                                    .max_rss_mib = (uint64_t)rss,
                                    .cpu_us = (uint64_t)cpu,
                                    .energy_mj = (uint64_t)energy,
-                                   .energy_modelled = json_is_true(json_object_get(v, "energy_modelled"))};
+                                   .energy_modelled = json_is_true(json_object_get(v, "energy_modelled")),
+                                   .host_fault = json_is_true(json_object_get(v, "host_fault"))};
     const char *text = json_string_value(json_object_get(v, "text"));
     (void)snprintf(ret->text, sizeof ret->text, "%s", text == NULL ? "" : text);
     return 0;

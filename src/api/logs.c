@@ -153,20 +153,58 @@ static void reply_size(struct weir_http_request *r, int status, const struct upl
     api_reply(r, status, &out);
 }
 
+struct log_run {
+    struct weir_run_id id;
+    uint32_t rank;
+    struct weir_node_id node; /* whose agent says that it has it */
+    bool is_there;            /* out */
+};
+
+/* Of an earlier attempt, and of the other ranks of a gang that has ended, it is not kept where they were. */
+static int on_log_run(void *ctx, const struct weir_task_row *row)
+{
+    struct log_run *run = ctx;
+    const struct weir_task_view *v = &row->view;
+    if (run->id.attempt != v->attempt) {
+        run->is_there = run->id.attempt > 0 && run->id.attempt < v->attempt;
+    } else if (run->rank == 0) {
+        run->is_there = v->node.v == run->node.v;
+    } else {
+        run->is_there = run->rank < v->n_nodes && (v->gang_node == NULL || v->gang_node[run->rank].v == run->node.v);
+    }
+    return 0;
+}
+
+/* An agent may write the logs of its own runs only: its host may be anybody's who was given its token. */
+static int check_log_run(struct api_request *rq, struct log_run *run)
+{
+    unsigned which;
+    struct weir_store *s = api_reader_take(rq->api, &which);
+    int rc = s->ops->get_task(s, run->id.task, on_log_run, run, &rq->err);
+    api_reader_put(rq->api, which);
+    if ((rc == 0 && !run->is_there) || rc == -WEIR_ENOTFOUND) {
+        rc = weir_fail(&rq->err, -WEIR_EDENIED,
+                       "agent: attempt %" PRIu32 " of task %" PRIu64 ".%" PRIu32 " is not on node %" PRIu64 ": its log is not taken from there",
+                       run->id.attempt, run->id.task.job.v, run->id.task.ordinal, run->node.v);
+    }
+    return rc;
+}
+
 void api_handle_log_upload(struct api_request *rq)
 {
     struct weir_api *a = rq->api;
     struct weir_service *s = a->conf.service;
-    int rc =
-        s->ops->check_session(s, (struct weir_node_id){api_number(rq, "node", 0)}, api_text(rq, "session"), &rq->err);
+    struct weir_node_id node = {api_number(rq, "node", 0)};
+    uint32_t rank = (uint32_t)api_number(rq, "rank", 0);
+    struct weir_run_id run = {{{api_number(rq, "job", 0)}, (uint32_t)api_number(rq, "ordinal", 0)},
+                              (uint32_t)api_number(rq, "attempt", 0)};
+    int rc = s->ops->check_session(s, node, api_text(rq, "session"), &rq->err);
+    rc = rc < 0 ? rc : check_log_run(rq, &(struct log_run){.id = run, .rank = rank, .node = node});
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);
         return;
     }
     char path[PATH_SIZE];
-    uint32_t rank = (uint32_t)api_number(rq, "rank", 0);
-    struct weir_run_id run = {{{api_number(rq, "job", 0)}, (uint32_t)api_number(rq, "ordinal", 0)},
-                              (uint32_t)api_number(rq, "attempt", 0)};
     uint64_t key = api_log_key(run, rank);
     struct upload u = {
         .offset = api_number(rq, "offset", 0), .body = weir_request_body(rq->http), .bytes_max = a->conf.log_bytes_max};

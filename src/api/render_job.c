@@ -278,8 +278,10 @@ void api_job_json(struct weir_json *j, const struct api_job *job, const char *cu
     weir_json_kv_time(j, "started", v->started);
     weir_json_kv_time(j, "ended", v->ended);
     weir_json_kv_time(j, "deadline", v->deadline);
-    weir_json_kv_i64(j, "cost_micro", weir_i64_add_sat(job->cost_micro, job->accruing_micro));
-    weir_json_kv_i64(j, "accruing_micro", job->accruing_micro);
+    /* what had accrued before the row was read is in the row's cost once it has ended */
+    int64_t accruing_micro = weir_job_state_is_final(v->state) ? 0 : job->accruing_micro;
+    weir_json_kv_i64(j, "cost_micro", weir_i64_add_sat(job->cost_micro, accruing_micro));
+    weir_json_kv_i64(j, "accruing_micro", accruing_micro);
     weir_json_kv_cstr(j, "currency", currency);
     weir_json_kv_cstr(j, "array", job->array);
     if (job->spec_json != NULL) {
@@ -357,6 +359,7 @@ void api_task_json(struct weir_json *j, const struct weir_task_row *row, int64_t
     const struct weir_task_view *v = &row->view;
     char id[48];
     bool ended = weir_task_state_is_final(v->state);
+    accruing_micro = ended ? 0 : accruing_micro; /* as of a job */
     bool has_end = ended && (v->reason == WEIR_REASON_EXIT || v->reason == WEIR_REASON_SIGNAL);
     api_task_text(array, v->id, id, sizeof id);
     weir_json_object(j);

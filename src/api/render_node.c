@@ -45,6 +45,7 @@ void api_node_json(struct weir_json *j, const struct weir_node_row *row)
     weir_json_kv_time(j, "seen", row->seen);
     weir_json_kv_cstr(j, "address", row->address == NULL ? "" : row->address);
     text_of_detail(j, "energy", row->detail_json, "modelled");
+    text_of_detail(j, "unfit", row->detail_json, "");
     weir_json_kv_i64(j, "rate_full_micro_per_hour", v->spec.rates.full_micro_per_hour);
     weir_json_kv_i64(j, "rate_marginal_micro_per_hour", v->spec.rates.marginal_busy_micro_per_hour);
     weir_json_end(j);

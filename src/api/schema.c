@@ -216,6 +216,7 @@ static const struct api_field node_fields[] = {
     {"seen", API_TIME, API_NULL},
     {"address", API_STRING},
     {"energy", API_STRING},
+    {"unfit", API_STRING, .summary = "why its host could start nothing, during the pause after that; else empty"},
     {"rate_full_micro_per_hour", API_INT},
     {"rate_marginal_micro_per_hour", API_INT},
     END,

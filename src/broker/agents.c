@@ -234,6 +234,7 @@ int agents_init(struct broker *b, struct weir_err *err)
             struct agent *a = agents_make(b, ids[i]);
             a->lease = v.spec.lease;
             a->lost = v.state == WEIR_NODE_LOST;
+            agents_pause_restore(b, a);
         }
     }
     free(ids);
@@ -660,7 +661,14 @@ static void report_run(struct broker *b, struct agent *a, const json_t *o, const
             if (text[0] != '\0') {
                 weir_engine_task_text(b->engine, run.task, text);
             }
-            agents_run_ended(b, run, rank, reason_of(agents_text_of(o, "reason", "exit")), (int)agents_int_of(o, "exit_code", INT32_MIN, INT32_MAX),
+            enum weir_reason reason = reason_of(agents_text_of(o, "reason", "exit"));
+            if (json_is_true(json_object_get(o, "host_fault"))) { /* the task may well start elsewhere */
+                agents_pause(b, a, text[0] == '\0' ? "its host can start nothing" : text);
+                reason = WEIR_REASON_NODE_LOST;
+            } else {
+                agents_pause_forget(a);
+            }
+            agents_run_ended(b, run, rank, reason, (int)agents_int_of(o, "exit_code", INT32_MIN, INT32_MAX),
                       (int)agents_int_of(o, "signal", 0, 128), at);
         }
         /* also for what is not known: its end was stored before */
@@ -781,6 +789,7 @@ void agents_tick(struct broker *b)
     uint64_t silence = (uint64_t)(b->config->node_silence.us / 1000);
     for (size_t i = 0; i < b->agents.n; i++) {
         struct agent *a = b->agents.p[i];
+        agents_pause_tick(b, a);
         if (a->parked != NULL && now >= a->parked_until_ms) {
             answer_sync(b, a);
             /* it waited until now, and has half of the silence to call again */

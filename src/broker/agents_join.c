@@ -338,7 +338,7 @@ void agents_join(struct broker *b, struct weir_command *cmd)
     }
     read_identity(a, body);
     open_session(b, a);
-    char *detail = json_dumps(json_object_get(body, "hardware"), JSON_COMPACT);
+    char *detail = agents_pause_detail(b, a, json_object_get(body, "hardware"));
     weir_engine_node_note(b->engine, spec.id,
                           &(struct weir_node_note){agent_id, name, agents_text_of(body, "address", cmd->u.agent.peer),
                                                    detail == NULL ? "{}" : detail});

@@ -24,6 +24,19 @@ void agents_run_ended(struct broker *b, struct weir_run_id run, uint32_t rank, e
 void agents_end_unbegun(struct broker *b, struct agent *a, struct weir_run_id run, enum weir_reason reason);
 /* The node takes no new work, and what runs there runs elsewhere after lost_grace. */
 void agents_lose_node(struct broker *b, struct agent *a);
+/*
+ * agents_pause.c: a start failed for a reason that is the host's. Its node takes nothing new for a while, twice as long
+ * each time; a rented one is given back. No-op where the node takes nothing new already.
+ */
+void agents_pause(struct broker *b, struct agent *a, const char *why);
+/* A task could be started there. */
+void agents_pause_forget(struct agent *a);
+/* Ends the pause when its time has come. */
+void agents_pause_tick(struct broker *b, struct agent *a);
+/* At the broker's start: takes up the pause that the node's detail tells of. */
+void agents_pause_restore(struct broker *b, struct agent *a);
+/* The detail of a node that joins, which may be in a pause; the caller frees. */
+char *agents_pause_detail(struct broker *b, const struct agent *a, struct json_t *hardware);
 /* The core knows that the node is back; a drain that was under way goes on. */
 void agents_found(struct broker *b, struct agent *a);
 

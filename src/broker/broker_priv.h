@@ -59,6 +59,8 @@ struct agent {
     bool declared; /* a person said what it offers; see 0002-agent-protocol.md, "declaration" */
     bool lost; /* the core was told */
     bool lost_draining; /* was being drained when it was lost: goes on with that when it is back */
+    uint32_t host_failures;   /* pauses in a row because its host could start nothing */
+    uint64_t paused_until_ms; /* of the pause under way; 0: none */
     struct weir_wall lease_expires;
 };
 
@@ -120,6 +122,7 @@ struct lease_watch {
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
     uint64_t due_ms;
+    uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[2 * TOKEN_BYTES + 1]; /* for its agent; "": not made, or made before this broker's start */
     struct effect_id launch;
@@ -255,6 +258,8 @@ void agents_tick(struct broker *b);
 bool agents_is_there(struct broker *b, struct weir_node_id node);
 /* Any run placed on the node? */
 bool agents_is_busy(struct broker *b, struct weir_node_id node);
+/* Ends the pause that the node may be in; its drain stays. */
+void agents_pause_end(struct broker *b, struct weir_node_id node);
 /* Has an idle owned node's agent end. */
 void agents_send_away(struct broker *b, struct weir_node_id node);
 /* "12" or "12_7", for the engine. */

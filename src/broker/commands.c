@@ -386,6 +386,7 @@ static void node_op(struct broker *b, struct weir_command *cmd)
         r = weir_fail(&cmd->err, -WEIR_ECONFLICT, "the agent of node %" PRIu64 " is there: drain the node ('weir nodes drain'), end its agent, then remove it",
                       cmd->u.node.node.v);
     } else {
+        agents_pause_end(b, cmd->u.node.node); /* what a person says of it holds from now on */
         r = weir_engine_event(b->engine, &ev, &cmd->err);
     }
     commands_finish(b, cmd, r);

@@ -240,6 +240,12 @@ const char *weir_engine_node_address(const struct weir_engine *e, struct weir_no
     return n == NULL ? NULL : n->address;
 }
 
+const char *weir_engine_node_detail(const struct weir_engine *e, struct weir_node_id node)
+{
+    const struct node_note *n = find_note(e, node);
+    return n == NULL ? NULL : n->detail_json;
+}
+
 struct weir_node_id weir_engine_node_by_agent(const struct weir_engine *e, const char *agent_id)
 {
     uint64_t node = 0;

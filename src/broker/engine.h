@@ -103,6 +103,7 @@ void weir_engine_node_note(struct weir_engine *e, struct weir_node_id node, cons
 /* NULL where the node is not known; borrowed until the next note. */
 const char *weir_engine_node_name(const struct weir_engine *e, struct weir_node_id node);
 const char *weir_engine_node_address(const struct weir_engine *e, struct weir_node_id node);
+const char *weir_engine_node_detail(const struct weir_engine *e, struct weir_node_id node);
 /* Zero where no node has that agent id. */
 struct weir_node_id weir_engine_node_by_agent(const struct weir_engine *e, const char *agent_id);
 

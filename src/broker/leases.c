@@ -244,9 +244,10 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
     } else if (!w->confirmed) {
         /* Launching again under the same token cannot make a second machine. Not launching again is another matter: what
          * is on its way may show up late. */
+        uint64_t late_ms = (uint64_t)(w->provider->ops->visible_within.us / WEIR_US_PER_MS);
         if (!w->want_end) {
             w->step = LEASE_STEP_LAUNCH;
-        } else if (++w->absent >= ABSENT_MAX) {
+        } else if (++w->absent >= ABSENT_MAX && broker_ms(b) - w->sent_ms >= late_ms) {
             ended(b, w->lease, (struct weir_wall){0}, false);
             return;
         }
@@ -395,6 +396,7 @@ static int call_launch(struct broker *b, struct lease_watch *w)
     struct call *c = new_call(b, w->provider, w->lease, CALL_LAUNCH);
     int r = w->provider->ops->launch(w->provider->p, &l, on_result, c);
     w->provider->launching += r == 0 ? 1 : 0;
+    w->sent_ms = broker_ms(b);
     if (r != 0) {
         free(c);
     }
@@ -499,12 +501,17 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
     }
 }
 
-/* Gets a launch that is due as far as it may go now. True: it goes out. */
+/* Gets a launch that is due as far as it may go now. True: its next call goes out. */
 static bool ready_to_launch(struct broker *b, struct lease_watch *w, uint64_t now)
 {
-    if (w->want_end) {
+    if (w->want_end && w->sent_ms == 0) {
         ended(b, w->lease, (struct weir_wall){0}, false); /* nothing of it exists */
         return false;
+    }
+    if (w->want_end) { /* nor can it be launched again, but what was sent may yet show up */
+        w->step = LEASE_STEP_DESCRIBE;
+        w->tries = 0;
+        return true;
     }
     if (w->provider == NULL) {
         struct weir_provider_result none = {.class = WEIR_PROVIDER_REFUSED, .text = "no driver of that provider is configured"};
@@ -579,6 +586,7 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
     w.confirmed = v.confirmed_at.us != 0; /* one may be ending that was never seen */
     w.noticed = v.reclaim_at.us != 0;
     w.want_end = v.state == WEIR_LEASE_ENDING;
+    w.sent_ms = broker_ms(b);
     w.step = !w.confirmed ? LEASE_STEP_DESCRIBE : w.want_end ? LEASE_STEP_TERMINATE : LEASE_STEP_WATCH;
     weir_vec_push(&b->leases, w);
 }

@@ -93,6 +93,11 @@ int tokens_init(struct broker *b, struct weir_err *err)
     return r != 0 ? r : file_secret(b, "agent-token", "agent", err);
 }
 
+static bool is_expired(const struct token *t)
+{
+    return t->expires.us != 0 && t->expires.us <= weir_clock_wall(&weir_clock_os).us;
+}
+
 void tokens_forget_old(struct broker *b)
 {
     enum { OVER_FOR_S = 3600 }; /* until then the agent of a machine that lives on is told that its lease is over */
@@ -104,7 +109,7 @@ void tokens_forget_old(struct broker *b)
         struct weir_lease_view v;
         bool lives = t.lease.v == 0 || (weir_core_lease(weir_engine_core(b->engine), t.lease, &v) &&
                                         ((v.state != WEIR_LEASE_ENDED && v.state != WEIR_LEASE_FAILED) || v.ended_at.us >= old.us));
-        if (lives) {
+        if (lives && !is_expired(&t)) {
             b->tokens.p[kept++] = t;
         } else {
             weir_engine_delete_token(b->engine, t.hash);
@@ -126,7 +131,12 @@ int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct we
     pthread_mutex_lock(&b->tokens_lock);
     for (size_t i = 0; i < b->tokens.n; i++) {
         const struct token *t = &b->tokens.p[i];
-        if (weir_gnutls.gnutls_memcmp(t->hash, hash, sizeof hash) == 0) {
+        if (weir_gnutls.gnutls_memcmp(t->hash, hash, sizeof hash) != 0) {
+            continue;
+        }
+        if (is_expired(t)) {
+            r = weir_fail(err, -WEIR_EUNAUTH, "this token has expired: ask an administrator for another");
+        } else {
             *ret = (struct weir_identity){.lease = t->lease};
             (void)snprintf(ret->user, sizeof ret->user, "%s", t->user);
             (void)snprintf(ret->role, sizeof ret->role, "%s", t->role);

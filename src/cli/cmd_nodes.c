@@ -11,7 +11,8 @@
 
 static void cell_note(struct weir_table *t, const json_t *o)
 {
-    weir_table_cell(t, weir_get_bool(o, "declared") ? "declared GPUs" : NULL);
+    const char *unfit = weir_get_text(o, "unfit");
+    weir_table_cell(t, unfit != NULL && unfit[0] != '\0' ? unfit : weir_get_bool(o, "declared") ? "declared GPUs" : NULL);
 }
 
 static int list(const struct weir_args *args, struct weir_err *err)

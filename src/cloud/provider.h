@@ -110,12 +110,14 @@ enum weir_provider_caps {
  * describe  by token, or by instance id where token is NULL. Both not NULL is a programmer error.
  * list      a page of all instances that carry the owner tag, gone ones optional; page NULL: first.
  * terminate by instance id; terminating what is gone is OK. OK means asked, not yet gone.
+ * visible_within  how long after a launch its machine may be missing from describe and list.
  * fault     optional (sandbox, fakes): makes the next failures, see cloud/sandbox/sandbox.h.
  */
 struct weir_provider_ops {
     uint32_t abi; /* WEIR_PROVIDER_ABI */
     const char *name;
     uint32_t caps;
+    struct weir_dur visible_within;
     int (*init)(struct weir_provider **ret, const struct weir_provider_env *env, const struct json_t *conf,
                 struct weir_err *err);
     void (*fini)(struct weir_provider *p);

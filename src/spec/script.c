@@ -360,9 +360,8 @@ static int resolve_gpus(struct script *sc, uint32_t nodes, uint32_t tasks_per_no
                            "--gpus: %" PRIu32 " GPUs do not spread evenly over %" PRIu32 " nodes",
                            sc->total_gpus, nodes);
     }
-    total.count =
-        (uint16_t)(sc->has_total && sc->total_gpus / nodes <= UINT16_MAX ? sc->total_gpus / nodes
-                                                                         : 0);
+    uint32_t share = sc->has_total ? sc->total_gpus / nodes : 0;
+    total.count = (uint16_t)(share <= UINT16_MAX ? share : UINT16_MAX);
     struct weir_gpu_wish task = sc->per_task;
     uint64_t by_tasks = (uint64_t)task.count * tasks_per_node;
     task.count = (uint16_t)(by_tasks <= UINT16_MAX ? by_tasks : UINT16_MAX);

@@ -354,6 +354,10 @@ static int check_texts(const struct weir_spec *s, struct weir_err *err)
     if (r == 0 && s->image != NULL && strchr(s->image, ' ') != NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "resources.image_id: an image's name has no blanks");
     }
+    if (r == 0 && s->image != NULL && s->image[0] == '-') {
+        /* it would be an option of the tool that is to run the image */
+        r = weir_fail(err, -WEIR_EINVAL, "resources.image_id: '%.60s' is not the name of an image", s->image);
+    }
     return r;
 }
 

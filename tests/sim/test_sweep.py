@@ -18,7 +18,7 @@ def with_jobs(test):
     def wrapped(weir):
         with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
             jobs = pathlib.Path(folder) / "jobs.csv"
-            made_up_jobs(jobs, 1500, 11)
+            made_up_jobs(jobs, 800, 11)
             test(weir, ["--jobs", jobs, "--nodes", "6", "--trim", 100])
     wrapped.__name__ = test.__name__
     return wrapped
@@ -45,13 +45,13 @@ def test_a_sweep_marks_the_front(weir, args):
 
 @with_jobs
 def test_what_is_tuned_keeps_the_condition_and_can_be_run_again(weir, args):
-    command = ["starburst", *args, "--policies", "starburst,weir", "--tune", "avg_completion_hours<=+2%", "--tune-runs", 30]
+    command = ["starburst", *args, "--policies", "starburst,weir", "--tune", "avg_completion_hours<=+2%", "--tune-runs", 15]
     printed = output_of(weir, *command)
     assert printed == output_of(weir, *command)
     result = json.loads(printed)
     tune, tried = result["tune"], [row for row in result["rows"] if row["policy"] == "weir"]
     default, chosen = tried[0], next(row for row in tried if row["chosen"])
-    assert 10 < len(tried) == tune["runs"] <= 30 and tune["kept"]
+    assert 10 < len(tried) == tune["runs"] <= 15 and tune["kept"]
     assert {name: default["case"][name] for name in tune["default"]} == tune["default"]
     assert {name: chosen["case"][name] for name in tune["chosen"]} == tune["chosen"]
     assert chosen["avg_completion_hours"] <= default["avg_completion_hours"] * 1.02 * (1 + 1e-8)

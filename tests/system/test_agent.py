@@ -216,6 +216,20 @@ def test_container_gets_names_limits_setup_and_command(w):
     check(b.ended(run), {"reason": "setup_failed", "exit_code": 9})
 
 
+def test_what_apptainer_runs_has_the_limits_of_any_task(w):
+    if not os.access("/sys/fs/cgroup/memory", os.W_OK) and not os.path.exists("/sys/fs/cgroup/memory.max"):
+        raise Skip("no memory cgroup")
+    b = w.broker
+    os.makedirs(os.path.join(w.dir, "bin"))
+    for name in ("sh", "echo", "sleep"):
+        os.symlink(shutil.which(name), os.path.join(w.dir, "bin", name))
+    w.file("bin/apptainer", "#!/bin/sh\nwhile [ \"${1#docker://}\" = \"$1\" ]; do shift; done\nshift\nexec \"$@\"\n", 0o755)
+    w.agent(path=os.path.join(w.dir, "bin"))
+    hog = w.file("hog.py", "b = bytearray(300 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1\n")
+    run = b.start(1, {"argv": [sys.executable, hog], "resources": {"image_id": "docker:localhost/bb:1", "memory": "64M"}})
+    check(b.ended(run), {"reason": "oom"})
+
+
 def test_stopped_container_is_removed(w):
     b = w.broker
     calls = with_fake_podman(w)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Agents that come and go, against a real broker: goodbyes, kills, names, and what becomes of their tasks."""
+import hashlib
 import os
 import pathlib
 import signal
+import sqlite3
 import sys
 
 import lib
@@ -137,6 +139,58 @@ def test_a_drained_node_stays_drained_when_its_agent_is_started_anew(weir):
         agents.end("n2")
         b.ok("nodes", "resume", "n2")
         until("a resumed node without an agent to be lost", lambda: node(b, "n2")["state"] == "lost")
+
+
+def test_a_token_holds_until_it_expires(weir):
+    with Broker(weir) as b:
+        b.stop()
+        with sqlite3.connect(b.data / "weir.db") as db:
+            for secret, expires in (("over", 1), ("holds", 1 << 60)):
+                db.execute("INSERT INTO token (hash, name, role, user, lease, expires_us) VALUES (?, ?, 'admin', 'ada', 0, ?)",
+                           (hashlib.sha256(secret.encode()).hexdigest(), secret, expires))
+        db.close()
+        b.start()
+        assert b.http("GET", "/v1/jobs", headers={"Authorization": "Bearer holds"})[0] == 200
+        status, body = b.http("GET", "/v1/jobs", headers={"Authorization": "Bearer over"})
+        assert status == 401 and b"expired" in body, (status, body)
+
+
+def break_host(b, name):
+    """Nothing can be made where the agent keeps its runs, as on a full disk, nor by root."""
+    runs = b.dir / name / "runs"
+    until("the agent's directory", runs.is_dir)
+    runs.rename(b.dir / name / "whole")
+    runs.write_text("")
+    return lambda: (runs.unlink(), (b.dir / name / "whole").rename(runs))
+
+
+def test_a_host_that_can_start_nothing_is_left_alone_for_a_while(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1", n3="H100:1") as agents:
+        heal = break_host(b, "n2")
+        jobs = [b.submit({**H100, "name": f"j{i}", "run": "echo here"}) for i in range(6)]
+        assert [b.wait(j)["state"] for j in jobs] == ["succeeded"] * 6
+        n2 = node(b, "n2")
+        assert n2["state"] == "draining" and "cannot" in n2["unfit"], n2
+        assert "cannot" in b.ok("nodes"), b.ok("nodes")
+        agents.end("n3")
+        job = b.submit({**H100, "name": "last", "run": "echo here"})
+        until("a second try", lambda: b.tasks(job) and b.tasks(job)[0]["attempt"] >= 2)
+        heal()
+        assert b.wait(job)["state"] == "succeeded"
+        assert node(b, "n2")["state"] == "up" and node(b, "n2")["unfit"] == "", node(b, "n2")
+        b.balanced()
+
+
+def test_a_pause_of_a_host_ends_after_a_restart_of_the_broker(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="H100:1"):
+        heal = break_host(b, "n2")
+        job = b.submit({**H100, "name": "j", "run": "echo here"})
+        until("the pause", lambda: node(b, "n2")["unfit"] != "")
+        b.kill()
+        heal()
+        b.start()
+        assert b.wait(job)["state"] == "succeeded"
+        until("no pause", lambda: node(b, "n2")["unfit"] == "" and node(b, "n2")["state"] == "up")
 
 
 def test_the_agent_of_the_own_host_does_without_libcurl(weir):

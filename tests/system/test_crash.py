@@ -211,6 +211,24 @@ def test_a_lease_that_is_ended_before_its_launch_was_seen_leaves_no_machine(weir
         b.balanced()
 
 
+def test_a_machine_that_shows_up_late_is_ended_with_its_lease(weir):
+    for asked_after_s in (0, 1):  # while it is being looked for; while it is about to be launched again
+        with Broker(weir, config="providers: {sandbox: {boot_delay: 1s}}\n") as b:
+            until("the sandbox", (b.data / "sandbox").exists)
+            (b.data / "sandbox" / "faults").write_text("late:6s\n")
+            job = rent_one(b)
+            until("the intent", lambda: b.json("leases"))
+            since = time.monotonic()
+            until("the time to end it", lambda: time.monotonic() - since >= asked_after_s)
+            b.ok("cancel", job)
+            b.run("leases", "end", b.json("leases", "--all")[0]["id"])
+            lease = until("the lease to be over", lambda: next(
+                (x for x in b.json("leases", "--all") if x["state"] in ("ended", "failed")), None), limit_s=40)
+            assert lease["instance"] is not None, lease
+            assert not b.own_processes("sandbox-machine"), "it lives on"
+            b.balanced()
+
+
 def test_a_launch_that_waits_for_its_turn_is_not_made_to_be_ended(weir):
     with Broker(weir, config="providers: {sandbox: {boot_delay: 1h}}\n", gpus=None) as b:
         until("the sandbox", (b.data / "sandbox").exists)

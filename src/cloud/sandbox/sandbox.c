@@ -20,7 +20,7 @@
 #include "cloud/sandbox/conf.h"
 #include "cloud/sandbox/world.h"
 
-enum { FAULTS_MAX = 64 };
+enum { FAULTS_MAX = 64, VISIBLE_WITHIN_S = 10 };
 
 enum fault_kind {
     FAULT_NO_CAPACITY,
@@ -28,6 +28,7 @@ enum fault_kind {
     FAULT_THROTTLED,
     FAULT_REFUSED,
     FAULT_LOST_REPLY,
+    FAULT_LATE,
     FAULT_HALF_MADE,
     FAULT_SLOW,
     FAULT_BOOT_NEVER,
@@ -37,13 +38,19 @@ enum fault_kind {
 };
 
 static const char *const fault_name[FAULT_MAX + 1] = {
-    "no_capacity", "quota",      "throttled", "refused", "lost_reply", "half_made",
-    "slow",        "boot_never", "reclaim",   "clear",   NULL,
+    "no_capacity", "quota", "throttled",  "refused", "lost_reply", "late",
+    "half_made",   "slow",  "boot_never", "reclaim", "clear",      NULL,
 };
 
 struct fault {
     enum fault_kind kind;
     struct weir_dur span;
+};
+
+/* A machine that is there and not yet to be seen. */
+struct late {
+    char id[SANDBOX_ID_SIZE];
+    struct weir_mono until;
 };
 
 struct weir_provider {
@@ -53,6 +60,8 @@ struct weir_provider {
     WEIR_VEC(struct weir_offer) offers;
     struct fault fault[FAULTS_MAX];
     size_t n_faults;
+    struct late late[FAULTS_MAX];
+    size_t n_late;
     struct op *ops; /* under way */
     size_t n_refs;  /* the owner's, and one per operation that can still come back */
     bool closed;
@@ -108,16 +117,46 @@ static void free_op(struct op *op)
     free(op);
 }
 
+static bool is_late(struct weir_provider *p, const char *id)
+{
+    struct weir_mono now = weir_clock_mono(p->env->clock);
+    size_t kept = 0;
+    bool found = false;
+    for (size_t i = 0; i < p->n_late; i++) {
+        if (p->late[i].until.us > now.us) {
+            found = found || weir_streq(p->late[i].id, id);
+            p->late[kept++] = p->late[i];
+        }
+    }
+    p->n_late = kept;
+    return found;
+}
+
+static void leave_out_late(struct op *op)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < op->n_inst; i++) {
+        if (!is_late(op->p, op->inst[i].id)) {
+            op->inst[kept++] = op->inst[i];
+        }
+    }
+    op->n_inst = kept;
+}
+
 static void deliver(struct op *op)
 {
     struct weir_provider *p = op->p;
     struct weir_provider_result r = {.class = op->class, .retry_after = op->retry_after};
     if (op->class == WEIR_PROVIDER_OK) {
+        if (op->more) {
+            (void)snprintf(op->id, sizeof op->id, "%s", op->inst[op->n_inst - 1].id);
+            r.next_page = op->id;
+        }
+        if (op->kind == OP_DESCRIBE || op->kind == OP_LIST) {
+            leave_out_late(op);
+        }
         r.instance = op->inst;
         r.n_instances = op->n_inst;
-        if (op->more) {
-            r.next_page = op->inst[op->n_inst - 1].id;
-        }
     } else {
         (void)snprintf(r.text, sizeof r.text, "sandbox: %.240s", op->text.text);
     }
@@ -336,6 +375,14 @@ static void apply_fault(struct weir_provider *p, struct op *op)
         break;
     case FAULT_LOST_REPLY:
         op->lose_reply = true;
+        break;
+    case FAULT_LATE:
+        op->lose_reply = true;
+        if (p->n_late < FAULTS_MAX) {
+            struct late *late = &p->late[p->n_late++];
+            sandbox_id(l->spec.token, late->id);
+            late->until = (struct weir_mono){weir_i64_add_sat(weir_clock_mono(p->env->clock).us, f.span.us)};
+        }
         break;
     case FAULT_SLOW:
         op->delay = f.span;
@@ -594,6 +641,7 @@ const struct weir_provider_ops weir_sandbox_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "sandbox",
     .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
     .init = sandbox_init,
     .fini = sandbox_fini,
     .offers = sandbox_offers,

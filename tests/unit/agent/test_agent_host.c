@@ -390,6 +390,42 @@ static void slurm_script_finds_its_names(void **state)
     weir_start_release(&s);
 }
 
+static void devices_after_a_broken_one_keep_their_numbers(void **state)
+{
+    (void)state;
+    struct weir_start s = start_of("{\"run\":\"x\"}", ",\"gpus\":[0,1]");
+    struct weir_hardware h = {.n_gpus = 3};
+    for (uint32_t i = 0; i < 3; i++) { /* number 1 is broken */
+        h.gpu[i] = (struct weir_device){.kind = WEIR_DEVICE_NVIDIA, .index = i == 0 ? 0 : i + 1};
+        (void)snprintf(h.gpu[i].uuid, sizeof h.gpu[i].uuid, "GPU-%c", 'a' + (char)i);
+    }
+    struct weir_env e = {0};
+    struct weir_env_facts f = facts_of();
+    f.hardware = &h;
+    weir_env_build(&e, &s, &f);
+    expect(&e, "CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b");
+    expect(&e, "NVIDIA_VISIBLE_DEVICES", "0,2");
+    expect(&e, "WEIR_GPUS", "0,2");
+    weir_env_release(&e);
+    f.gpus_isolated = true;
+    weir_env_build(&e, &s, &f);
+    expect(&e, "CUDA_VISIBLE_DEVICES", "0,1");
+    weir_env_release(&e);
+    const struct weir_container c = {.tool = WEIR_CONTAINER_PODMAN, .path = "podman", .cdi = true};
+    struct weir_argv a = {0};
+    char *command[] = {(char[]){"true"}, NULL};
+    s.spec->image = weir_strdup("img");
+    assert_int_equal(weir_container_argv(&c, &s, &h, &e, "weir-1", "/r", "/w", command, &a, NULL), 0);
+    bool found = false;
+    for (size_t i = 0; i < a.n; i++) {
+        found = found || strcmp(a.p[i], "nvidia.com/gpu=2") == 0;
+        assert_string_not_equal(a.p[i], "nvidia.com/gpu=1");
+    }
+    assert_true(found);
+    weir_argv_release(&a);
+    weir_start_release(&s);
+}
+
 static void other_jobs_do_not_look_like_slurm(void **state)
 {
     (void)state;
@@ -644,6 +680,7 @@ int main(void)
         {filter_name, v2_closes_devices_by_a_program, NULL, NULL, NULL},
         T(no_group_is_no_failure),
         T(slurm_script_finds_its_names),
+        T(devices_after_a_broken_one_keep_their_numbers),
         T(other_jobs_do_not_look_like_slurm),
         T(patterns_expand_as_in_slurm),
         T(bad_starts_are_refused),

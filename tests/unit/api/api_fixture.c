@@ -669,11 +669,11 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
     case WEIR_COMMAND_SETTLE:
         return 0;
     case WEIR_COMMAND_ACCRUED:
-        /* the first task of the array runs on two nodes */
-        c->n_accrued = c->u.accrued.job.v == 0 || c->u.accrued.job.v == 12 ? 2 : 0;
+        /* one task of the array runs on two nodes; what another accrued before it ended is in the ledger when its row is read */
+        c->n_accrued = c->u.accrued.job.v == 0 || c->u.accrued.job.v == 12 ? 3 : 0;
         c->accrued = c->n_accrued == 0 ? NULL : weir_calloc(c->n_accrued, sizeof *c->accrued);
-        for (size_t i = 0; i < c->n_accrued; i++) {
-            c->accrued[i] = (struct weir_accrued){{{12}, 0}, 40 + (int64_t)i};
+        for (uint32_t i = 0; i < c->n_accrued; i++) {
+            c->accrued[i] = (struct weir_accrued){{{12}, i < 2 ? 2 : 0}, 40 + (int64_t)i};
         }
         return 0;
     case WEIR_COMMAND_STATUS:
@@ -738,7 +738,7 @@ static int s_authenticate(struct weir_service *s, struct weir_sv token, struct w
 static int s_check_session(struct weir_service *s, struct weir_node_id node, const char *session, struct weir_err *err)
 {
     (void)s;
-    return node.v == 1 && weir_streq(session, "s1")
+    return (node.v == 1 || node.v == 1003) && weir_streq(session, "s1")
                ? 0
                : weir_fail(err, -WEIR_ECONFLICT, "the session has ended; join again");
 }
@@ -894,7 +894,7 @@ void fixture_task(struct fixture *f, uint64_t job, enum weir_task_state state, u
     }
     if (r == NULL) {
         r = &f->store.task[f->store.n_tasks++];
-        *r = (struct weir_task_row){.view = {.id = {{job}, 0}, .n_nodes = 1}, .text = ""};
+        *r = (struct weir_task_row){.view = {.id = {{job}, 0}, .node = {1}, .n_nodes = 1}, .text = ""};
     }
     r->view.state = state;
     r->view.attempt = attempt;

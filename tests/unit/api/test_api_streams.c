@@ -10,12 +10,18 @@
 
 #include "base/mem.h"
 
-static int upload(struct fixture *f, const char *run, uint64_t offset, const char *text, struct weir_http_reply *reply)
+static int upload_from(struct fixture *f, unsigned node, const char *run, uint64_t offset, const char *text,
+                       struct weir_http_reply *reply)
 {
     char path[256];
-    (void)snprintf(path, sizeof path, "/v1/agent/log?node=1&session=s1&%s&offset=%llu", run,
+    (void)snprintf(path, sizeof path, "/v1/agent/log?node=%u&session=s1&%s&offset=%llu", node, run,
                    (unsigned long long)offset);
     return fixture_call(f, "POST", path, "agent-token", "application/octet-stream", weir_sv_of(text), reply);
+}
+
+static int upload(struct fixture *f, const char *run, uint64_t offset, const char *text, struct weir_http_reply *reply)
+{
+    return upload_from(f, 1, run, offset, text, reply);
 }
 
 static void log_pieces_are_stored_once_and_in_order(void **state)
@@ -59,11 +65,32 @@ static void the_ranks_of_a_gang_have_their_own_logs(void **state)
     struct fixture *f = *state;
     struct weir_http_reply reply;
     assert_int_equal(upload(f, "job=15&ordinal=0&attempt=1", 0, "rank 0", &reply), 200);
-    assert_int_equal(upload(f, "job=15&ordinal=0&attempt=1&rank=1", 0, "rank 1", &reply), 200);
+    assert_int_equal(upload_from(f, 1003, "job=15&ordinal=0&attempt=1&rank=1", 0, "rank 1", &reply), 200);
     assert_int_equal(fixture_get(f, "/v1/jobs/15/log", &reply), 200);
     assert_string_equal(reply.body.p, "rank 0");
     assert_int_equal(fixture_get(f, "/v1/jobs/15/log?rank=1", &reply), 200);
     assert_string_equal(reply.body.p, "rank 1");
+}
+
+static void an_agent_writes_the_logs_of_its_own_runs_only(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    static const struct {
+        const char *run;
+        int status;
+    } rows[] = {
+        {"job=12&ordinal=0&attempt=1", 200},
+        {"job=12&ordinal=0&attempt=1&rank=1", 403}, /* there is one rank */
+        {"job=12&ordinal=0&attempt=2", 403},        /* it has not been placed */
+        {"job=12&ordinal=2&attempt=1", 200},        /* an earlier attempt */
+        {"job=12&ordinal=7&attempt=1", 403},        /* it waits */
+        {"job=15&ordinal=0&attempt=1&rank=1", 403}, /* on node 1003 */
+        {"job=99&ordinal=0&attempt=1", 403},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        assert_int_equal(upload(f, rows[i].run, 0, "", &reply), rows[i].status);
+    }
 }
 
 static void a_log_over_the_limit_ends_with_a_notice(void **state)
@@ -197,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(log_pieces_are_stored_once_and_in_order),
         cmocka_unit_test(the_ranks_of_a_gang_have_their_own_logs),
+        cmocka_unit_test(an_agent_writes_the_logs_of_its_own_runs_only),
         cmocka_unit_test(a_log_over_the_limit_ends_with_a_notice),
         cmocka_unit_test(a_log_of_a_waiting_task_is_empty),
         cmocka_unit_test(following_a_log_goes_through_all_attempts),

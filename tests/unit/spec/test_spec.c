@@ -194,6 +194,8 @@ static void bad_values_are_refused_by_name(void **state)
          "f:2:21: resources.memory: must be more than 0 and at most 1099511627776 MiB"},
         {"run: x\nresources: {use_spot: maybe}",
          "f:2:23: resources.use_spot: 'maybe' is not auto, true or false"},
+        {"run: x\nresources: {image_id: 'docker:--privileged'}",
+         "f: resources.image_id: '--privileged' is not the name of an image"},
         {"run: x\nresources: {image_id: ami-123}",
          "f:2:23: resources.image_id: 'ami-123' is not a container image; write docker:IMAGE "
          "(machine images are not supported)"},

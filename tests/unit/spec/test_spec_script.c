@@ -44,6 +44,7 @@ static void bad_options_are_refused_by_name(void **state)
                            "a whole one, gpu:1"},
         {"--gpus=a100:1,v100:1",
          "j.sh:2:9: --gpus: GPUs of several models at once are not supported"},
+        {"--gpus=70000", "j.sh: 65535 GPUs per node; a node has at most 32, ask for more nodes (-N)"},
         {"--gpus=3 --nodes=2", "j.sh: --gpus: 3 GPUs do not spread evenly over 2 nodes"},
         {"--gres=gpu:2 --gpus=4",
          "j.sh: --gres, --gpus and the other GPU options do not agree on the GPUs per node"},
