@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "broker_priv.h"
 
-enum { REPLY_BYTES_MAX = 64 << 20, NODES_SHOWN_MAX = 100000, POSSIBLE_KEPT_MAX = 10000 };
+enum { REPLY_BYTES_MAX = 64 << 20, NODES_SHOWN_MAX = 100000, POSSIBLE_KEPT_MAX = 10000, FINDING_OUT_MS = 30000 };
 
 void commands_finish(struct broker *b, struct weir_command *cmd, int code)
 {
@@ -166,6 +166,16 @@ static bool was_possible(struct broker *b, const struct weir_request *request)
     return weir_map_get(&b->possible, weir_hash_bytes(request, sizeof *request), NULL);
 }
 
+/* Right after a start no agent may have joined yet, and a provider not have told what it offers: nothing is impossible now. */
+static bool is_still_finding_out(struct broker *b)
+{
+    bool waits = weir_core_nodes(weir_engine_core(b->engine), NULL, 0) == 0;
+    for (size_t i = 0; i < b->n_providers; i++) {
+        waits |= !b->provider[i].offers_known;
+    }
+    return waits && broker_ms(b) - b->started_ms < FINDING_OUT_MS;
+}
+
 static int impossible(struct broker *b, const struct weir_request *request, struct weir_command *cmd)
 {
     if (!cmd->u.submit.dry_run && was_possible(b, request)) {
@@ -179,8 +189,7 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
     if (possible && !cmd->u.submit.dry_run) {
         weir_map_put(&b->possible, weir_hash_bytes(request, sizeof *request), 1);
     }
-    /* Right after a start no agent has joined yet: what the last run of the broker knew is not impossible now. */
-    if (possible || (weir_core_nodes(weir_engine_core(b->engine), NULL, 0) == 0 && broker_ms(b) - b->started_ms < 30000)) {
+    if (possible || is_still_finding_out(b)) {
         return 0;
     }
     char text[256];

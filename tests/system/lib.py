@@ -214,7 +214,8 @@ class Agents:
     def __enter__(self):
         for name in self.gpus:
             self.start(name)
-        until("all nodes", lambda: set(self.gpus) <= {n["name"] for n in self.broker.json("nodes")})
+        own = 0 if "--no-agent" in self.broker.args else 1  # it may join after these
+        until("all nodes", lambda: set(self.gpus) <= (names := {n["name"] for n in self.broker.json("nodes")}) and len(names) >= own + len(self.gpus))
         return self
 
     def __exit__(self, *exc):
