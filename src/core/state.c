@@ -380,6 +380,10 @@ struct node *node_find(const struct weir_core *c, uint64_t id)
 {
     size_t lo = 0;
     size_t hi = c->nodes.n;
+    /* ids are given one after the other: where none has gone yet it stands by its number */
+    if (id > 0 && id <= hi && c->nodes.p[id - 1]->spec.id.v == id) {
+        return c->nodes.p[id - 1];
+    }
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         if (c->nodes.p[mid]->spec.id.v < id) {

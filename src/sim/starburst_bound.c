@@ -62,8 +62,8 @@ static double paid_until(const struct search *s, double at)
     if (at >= BUCKETS) {
         return s->paid[BUCKETS];
     }
-    size_t k = (size_t)at;
-    return s->paid[k] + (at - (double)k) * s->price[k];
+    int k = (int)at;
+    return s->paid[k] + (at - k) * s->price[k];
 }
 
 struct choice {
@@ -87,15 +87,16 @@ static struct choice choose(const struct search *s, const struct item *j, double
 {
     struct choice c = {.cost = j->gpus * j->length, .cloud = true};
     consider(&c, j->gpus * (paid_until(s, j->at + j->length) - paid_until(s, j->at)), j->at);
-    for (double start = floor(j->at) + 1; start <= BUCKETS && wait_cost * (start - j->at) < c.cost; start++) {
-        consider(&c, wait_cost * (start - j->at) + j->gpus * (paid_until(s, start + j->length) - s->paid[(size_t)start]), start);
+    for (int start = (int)j->at + 1; start <= BUCKETS && wait_cost * (start - j->at) < c.cost; start++) {
+        consider(&c, wait_cost * (start - j->at) + j->gpus * (paid_until(s, start + j->length) - s->paid[start]), start);
     }
-    for (double end = floor(j->at + j->length) + 1; end <= BUCKETS; end++) {
+    int end = j->at + j->length < BUCKETS ? (int)(j->at + j->length) + 1 : BUCKETS + 1;
+    for (; end <= BUCKETS; end++) {
         double start = end - j->length;
         if (wait_cost * (start - j->at) >= c.cost) {
             break;
         }
-        consider(&c, wait_cost * (start - j->at) + j->gpus * (s->paid[(size_t)end] - paid_until(s, start)), start);
+        consider(&c, wait_cost * (start - j->at) + j->gpus * (s->paid[end] - paid_until(s, start)), start);
     }
     return c;
 }
