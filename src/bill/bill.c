@@ -53,6 +53,10 @@ static size_t node_place(const struct weir_bill *b, struct weir_node_id id)
 {
     size_t lo = 0;
     size_t hi = b->nodes.n;
+    /* ids are given one after the other: where none has gone yet it stands by its number */
+    if (id.v > 0 && id.v <= hi && b->nodes.p[id.v - 1]->m.info.node.v == id.v) {
+        return (size_t)id.v - 1;
+    }
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         if (b->nodes.p[mid]->m.info.node.v < id.v) {
@@ -184,8 +188,7 @@ void weir_bill_node_ready(struct weir_bill *b, struct weir_node_id node, struct 
 
 static uint64_t run_hash(struct weir_run_id run)
 {
-    uint64_t key[2] = {run.task.job.v, (uint64_t)run.task.ordinal << 32 | run.attempt};
-    return weir_hash_bytes(key, sizeof key);
+    return run.task.job.v ^ ((uint64_t)run.task.ordinal << 32 | run.attempt) * UINT64_C(0x9e3779b97f4a7c15); /* maps mix */
 }
 
 /* Negative where a comes first. */
@@ -251,7 +254,8 @@ static int segment_add(struct weir_bill *b, const struct weir_bill_segment *s, s
         return weir_fail(err, -WEIR_EINVAL, "run of job %" PRIu64 " on node %" PRIu64 ": what was posted is not sound",
                          s->run.task.job.v, s->node.v);
     }
-    if (segment_find(b, n, s->run, s->rank) != NULL) {
+    uint32_t *link = segment_link(b, n, s);
+    if (*link != 0 && segment_order(&b->segments.p[*link - 1].info, s) == 0) {
         return weir_fail(err, -WEIR_EEXISTS, "a run of job %" PRIu64 " is already metered on node %" PRIu64,
                          s->run.task.job.v, s->node.v);
     }
@@ -260,12 +264,12 @@ static int segment_add(struct weir_bill *b, const struct weir_bill_segment *s, s
         WEIR_ASSERT(b->segments.n < UINT32_MAX - 1);
         weir_vec_push(&b->segments, (struct bill_segment){0});
         index = (uint32_t)b->segments.n;
+        link = segment_link(b, n, s); /* the list has moved */
     } else {
         b->free_segment = b->segments.p[index - 1].next;
     }
     struct bill_segment *made = &b->segments.p[index - 1];
     *made = (struct bill_segment){.info = *s, .from = weir_bill_clamp(n, s->from), .part = part_of(n, s)};
-    uint32_t *link = segment_link(b, n, s);
     made->next = *link;
     *link = index;
     uint64_t hash = run_hash(s->run);

@@ -35,17 +35,18 @@ int64_t weir_bill_rate(weir_i128 a, int64_t b, int64_t c, int64_t *rest);
 /* A run's part of a node. A node's segments are listed in order of (run, rank), so that no result depends on the order
  * in which they were opened or restored. */
 struct bill_segment {
-    struct weir_bill_segment info;
-    struct weir_wall from; /* accounted from here: info.from, or later */
+    /* what walks along a node's list look at stands together */
     uint32_t next;         /* of the node, index + 1; 0: last */
     uint32_t next_of_run;  /* of the same hash of run */
+    struct weir_wall from; /* accounted from here: info.from, or later */
     uint64_t part;         /* of the node's whole, in units of its capacity */
+    bool closed;
+    uint8_t outcome;
+    struct weir_bill_segment info;
     /* since the node was last posted */
     weir_i128 weight;
     weir_i128 energy_weight;
     uint64_t gpu_us;
-    bool closed;
-    uint8_t outcome;
     struct weir_wall closed_at;
     struct weir_wall kept_until;
 };

@@ -147,8 +147,8 @@ static struct check_node *node_of(struct weir_bill_check *c, const struct weir_p
 
 static struct check_run *run_of(struct weir_bill_check *c, const struct weir_posting *p)
 {
-    uint64_t key[3] = {p->run.task.job.v, (uint64_t)p->run.task.ordinal << 32 | p->run.attempt, p->node.v};
-    uint64_t hash = weir_hash_bytes(key, sizeof key);
+    uint64_t hash = p->run.task.job.v ^ ((uint64_t)p->run.task.ordinal << 32 | p->run.attempt) * UINT64_C(0x9e3779b97f4a7c15) ^
+                    p->node.v * UINT64_C(0xc2b2ae3d27d4eb4f); /* maps mix */
     uint64_t at;
     while (weir_map_get(&c->by_run, hash, &at)) {
         if (weir_run_id_eq(c->runs.p[at].run, p->run) && c->runs.p[at].node.v == p->node.v) {

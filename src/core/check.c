@@ -327,10 +327,12 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
             }
         }
     }
+    uint32_t booting = 0;
     for (size_t i = 0; i < c->leases.n; i++) {
         if (check_lease(c, c->leases.p[i], &live, err) < 0) {
             return false;
         }
+        booting += lease_boots(c->leases.p[i]);
     }
     if (sums.waiting != c->n_waiting || sums.active != c->n_running || sums.jobs != c->n_jobs) {
         (void)bad(err, "the sums over all jobs are wrong", sums.jobs);
@@ -341,7 +343,7 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
             return false;
         }
     }
-    if (live != c->leases_live) {
+    if (live != c->leases_live || booting != c->leases_booting) {
         (void)bad(err, "live leases are miscounted", live);
         return false;
     }

@@ -45,13 +45,23 @@ static void stack_truncate(struct claim_stack *s, size_t n)
     }
 }
 
+/* What is there is found again, where it is still good; who found no node may find one now. */
+static void stacks_rewind(struct weir_core *c)
+{
+    for (uint64_t m = c->claimed; m != 0; m &= m - 1) {
+        struct claim_stack *s = &c->claims[__builtin_ctzll(m)];
+        s->used = 0;
+        s->seen = 0;
+        c->claimed ^= s->claim.n == 0 ? m & (0 - m) : 0;
+    }
+}
+
 void claims_forget(struct weir_core *c)
 {
-    for (size_t g = 0; g < TYPE_BITS; g++) {
-        stack_truncate(&c->claims[g], 0);
-        c->claims[g].used = 0;
-        c->claims[g].seen = 0; /* who found no node may find one now */
+    for (uint64_t m = c->claimed; m != 0; m &= m - 1) {
+        stack_truncate(&c->claims[__builtin_ctzll(m)], 0);
     }
+    stacks_rewind(c);
 }
 
 void claims_drop(struct weir_core *c)
@@ -65,10 +75,7 @@ void claims_leave_node(struct weir_core *c, const struct node *n)
     while (n->claims.n > 0) {
         stack_truncate(n->claims.p[0]->stack, n->claims.p[0]->index);
     }
-    for (size_t g = 0; g < TYPE_BITS; g++) {
-        c->claims[g].used = 0; /* what is there is found again, where it is still good */
-        c->claims[g].seen = 0;
-    }
+    stacks_rewind(c);
     c->claims_moved = true;
 }
 
@@ -174,8 +181,8 @@ static bool claim_is_good(struct weir_core *c, const struct claim *cm)
 
 void claims_revalidate(struct weir_core *c)
 {
-    for (size_t g = 0; g < TYPE_BITS; g++) {
-        struct claim_stack *s = &c->claims[g];
+    for (uint64_t m = c->claimed; m != 0; m &= m - 1) {
+        struct claim_stack *s = &c->claims[__builtin_ctzll(m)];
         for (size_t i = 0; i < s->claim.n; i++) {
             if (!claim_is_good(c, s->claim.p[i])) {
                 stack_truncate(s, i);
@@ -309,10 +316,7 @@ void claims_begin(struct weir_core *c)
 {
     c->claim_round++;
     weir_vec_clear(&c->due);
-    for (size_t g = 0; g < TYPE_BITS; g++) {
-        c->claims[g].used = 0;
-        c->claims[g].seen = 0;
-    }
+    stacks_rewind(c);
 }
 
 /* Types outlive their nodes: that one which is no more would fit says nothing. */
@@ -339,6 +343,7 @@ void claims_owe(struct weir_core *c, struct class *cl)
 void claims_settle(struct weir_core *c, const struct class *cl)
 {
     struct claim_stack *s = stack_of(c, cl);
+    c->claimed |= s != NULL && s->seen < c->due.n ? UINT64_C(1) << (s - c->claims) : 0;
     for (; s != NULL && s->seen < c->due.n; s->seen++) {
         struct class *x = c->due.p[s->seen];
         if (x->first != NULL && stack_of(c, x) == s) {

@@ -373,6 +373,7 @@ struct run {
     int64_t stop_us;     /* a stop was sent then; 0: none */
     int64_t rate_micro;  /* of its share of the nodes where it has not ended */
     struct hold *hold;
+    int64_t timer_us;    /* of the look that was asked for last */
     uint8_t stop_reason;
     bool failed; /* a rank has */
     bool chosen; /* in the search for victims that is under way */
@@ -562,6 +563,7 @@ struct weir_core {
     WEIR_VEC(struct level *) levels; /* by points, highest first */
     WEIR_VEC(struct node *) nodes;   /* by id */
     WEIR_VEC(struct node_type *) types;
+    bool has_fabrics; /* a node was of one */
     WEIR_VEC(struct lease *) leases; /* by id */
     struct weir_map holds;           /* id -> pointer */
     struct hold *hold_list;
@@ -588,6 +590,7 @@ struct weir_core {
     WEIR_VEC(struct class *) due;   /* those of the round so far that cannot start: each is owed a claim */
     uint64_t claim_round;
     struct claim_stack claims[TYPE_BITS]; /* by group */
+    uint64_t claimed;               /* groups whose stack is not as new */
     uint8_t group[TYPE_BITS];       /* of the node types of a bit */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
     WEIR_VEC(struct timer) timers;
@@ -595,6 +598,7 @@ struct weir_core {
     uint32_t budget;
     uint32_t running_by_priority[1001];
     uint32_t leases_live;
+    uint32_t leases_booting; /* intents among them */
 
     uint64_t n_jobs;
     uint64_t n_waiting;
@@ -859,6 +863,11 @@ void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_
 void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us, enum weir_outcome outcome);
 
 /* ---- lease.c ---- */
+
+static inline bool lease_boots(const struct lease *l)
+{
+    return l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
+}
 
 struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task);
 void lease_terminate(struct weir_core *c, struct lease *l);

@@ -22,7 +22,9 @@ static bool lease_is_consistent(const void *object)
 static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_state to)
 {
     lease_count(c, l, false);
+    c->leases_booting -= lease_boots(l);
     weir_sm_move(&weir_sm_lease, &l->state, to, lease_is_consistent, l);
+    c->leases_booting += lease_boots(l);
     lease_count(c, l, true);
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
@@ -55,6 +57,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     spec.rates.marginal_busy_micro_per_hour = o->price_micro_per_hour;
     weir_vec_push(&c->leases, l);
     c->leases_live++;
+    c->leases_booting++;
     l->node = node_new(c, &spec, l);
     l->node_id = spec.id.v;
     node_index(c, l->node);
@@ -226,10 +229,13 @@ void lease_look(struct weir_core *c, struct lease *l)
 bool leases_sweep(struct weir_core *c)
 {
     bool any = false;
-    for (size_t i = 0; i < c->leases.n; i++) {
+    size_t first = c->leases.n; /* that boots: they are among the newest */
+    for (uint32_t left = c->leases_booting; left > 0; left -= lease_boots(c->leases.p[first])) {
+        first--;
+    }
+    for (size_t i = first; i < c->leases.n; i++) {
         struct lease *l = c->leases.p[i];
-        bool boots = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
-        if (boots && l->node->runs.n == 0) {
+        if (lease_boots(l) && l->node->runs.n == 0) {
             lease_end_idle(c, l);
             any = true;
         }

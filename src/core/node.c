@@ -211,6 +211,7 @@ static void node_learn_links(struct node *n)
 void node_set_type(struct weir_core *c, struct node *n)
 {
     node_learn_links(n);
+    c->has_fabrics = c->has_fabrics || n->spec.fabric != 0;
     struct node_type *t = type_get(c, n);
     if (n->type == t) {
         return;

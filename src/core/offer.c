@@ -87,7 +87,7 @@ bool offer_is_held(const struct weir_core *c, const struct offer *o, uint32_t no
 
 bool provider_is_mute(const struct weir_core *c, uint32_t provider)
 {
-    for (size_t i = 0; i < c->leases.n; i++) {
+    for (size_t i = 0; i < c->leases.n && c->providers.p[provider].asked > 0; i++) {
         const struct lease *l = c->leases.p[i];
         if (l->provider == provider && l->state == WEIR_LEASE_INTENT && c->now_us - l->intent_us >= ANSWER_S * WEIR_US_PER_S) {
             return true;

@@ -382,10 +382,14 @@ static int spot_cmp_free(const void *a, const void *b)
 }
 
 /* Moves the spots to use to the front; false where there are too few. */
-static bool gang_choose(struct gang *g, uint32_t want)
+static bool gang_choose(const struct weir_core *c, struct gang *g, uint32_t want)
 {
     if (g->p.n < want) {
         return false;
+    }
+    if (!c->has_fabrics) {
+        qsort(g->p.p, g->p.n, sizeof *g->p.p, spot_cmp_free);
+        return true;
     }
     qsort(g->p.p, g->p.n, sizeof *g->p.p, spot_cmp);
     size_t best = SIZE_MAX;
@@ -410,6 +414,35 @@ static bool gang_choose(struct gang *g, uint32_t want)
     return true;
 }
 
+/*
+ * The nodes of a type that suit, by rising number of free GPUs and by id. Without fabrics the first will do; the others
+ * are looked at only for a claim that is in the way.
+ */
+static void gang_collect_type(struct search *q, const struct node_type *t, struct type_fit f, struct gang *g)
+{
+    size_t most = q->c->has_fabrics ? SIZE_MAX : q->s->req.nodes;
+    size_t n_found = 0;
+    for (uint32_t fr = f.gpus; fr <= t->gpus; fr++) {
+        uint32_t left = t->n_free[fr];
+        for (size_t w = 0; w < t->words && left > 0; w++) {
+            for (uint64_t m = t->free[fr].w[w]; m != 0; m &= m - 1) {
+                struct node *n = t->node.p[w * 64 + (size_t)__builtin_ctzll(m)];
+                left--;
+                if (!node_suits(q, n, f.gpus)) {
+                    continue;
+                }
+                if (n_found < most) {
+                    weir_vec_push(&g->p, (struct spot){n, f.gpus, f.alternative});
+                    n_found++;
+                }
+                if (n_found == most && (q->reserved || q->c->claimed == 0)) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 static void gang_collect(struct search *q, uint16_t model, struct gang *g)
 {
     struct weir_core *c = q->c;
@@ -420,16 +453,7 @@ static void gang_collect(struct search *q, uint16_t model, struct gang *g)
             t->rented != (q->kind != PLACE_OWNED)) {
             continue;
         }
-        for (uint32_t fr = f.gpus; fr <= t->gpus; fr++) {
-            for (size_t w = 0; w < t->words && t->n_free[fr] > 0; w++) {
-                for (uint64_t m = t->free[fr].w[w]; m != 0; m &= m - 1) {
-                    struct node *n = t->node.p[w * 64 + (size_t)__builtin_ctzll(m)];
-                    if (node_suits(q, n, f.gpus)) {
-                        weir_vec_push(&g->p, (struct spot){n, f.gpus, f.alternative});
-                    }
-                }
-            }
-        }
+        gang_collect_type(q, t, f, g);
     }
 }
 
@@ -463,7 +487,7 @@ static struct place_result find_gang(struct search *q)
         done[n_done++] = model;
         struct gang g = {.model = model};
         gang_collect(q, model, &g);
-        if (gang_choose(&g, q->s->req.nodes)) {
+        if (gang_choose(c, &g, q->s->req.nodes)) {
             struct weir_candidate cand;
             candidate_fill(c, q->cl, g.p.p[0].node, g.p.p[0].gpus, q->kind, &cand);
             int64_t gain = best.found ? best.candidate.total_micro - cand.total_micro : 1;

@@ -173,12 +173,11 @@ static void take_order(struct weir_core *c)
     }
 }
 
-/* Claims moved: of the first classes, those that claims may have held back get another look. */
+/* Claims moved: of the first classes, those that claims may have held back get another look. The order was taken. */
 static void retry(struct weir_core *c)
 {
     uint32_t n = 0;
     c->claims_moved = false;
-    take_order(c);
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
         const struct want *w = c->order.p[i]->want;
         if ((w->room_version != c->version || w->room) && place_any(c, c->order.p[i]->shape)) {
@@ -241,13 +240,13 @@ static bool spill_tail(struct weir_core *c, struct class *cl)
     return placed;
 }
 
+/* The order was taken. */
 static bool drain_heap(struct weir_core *c)
 {
     bool placed = false;
     size_t at = 0;
     c->round++;
     claims_begin(c);
-    take_order(c);
     while (c->budget > 0) {
         struct class *cl = pop_next(c);
         if (cl == NULL) {
@@ -286,7 +285,11 @@ void plan(struct weir_core *c)
     while (again && c->budget > 0) {
         again = false;
         claims_revalidate(c);
-        if (c->claims_moved && c->hot.n > 0) {
+        bool retries = c->claims_moved && c->hot.n > 0;
+        if (retries || c->active.n > 0 || c->growth_looks > 0) {
+            take_order(c);
+        }
+        if (retries) {
             retry(c);
         }
         if (c->active.n > 0 || c->growth_looks > 0) {

@@ -10,10 +10,19 @@
 
 static uint64_t request_hash(const struct weir_request *r)
 {
+    enum { NAMES = offsetof(struct weir_request, cloud), REST = offsetof(struct weir_request, max_duration) };
     uint64_t word[sizeof *r / sizeof(uint64_t)];
     _Static_assert(sizeof word == sizeof *r, "a request is whole words");
-    memcpy(word, r, sizeof word);
-    return words_hash(word, WEIR_ARRAY_LEN(word));
+    size_t n = sizeof *r;
+    if (r->clouds == 0 && r->regions == 0) { /* mostly no place is named */
+        n = NAMES + (sizeof *r - REST);
+        word[n / sizeof word[0]] = 0;
+        memcpy(word, r, NAMES);
+        memcpy((char *)word + NAMES, (const char *)r + REST, sizeof *r - REST);
+    } else {
+        memcpy(word, r, sizeof word);
+    }
+    return words_hash(word, (n + sizeof word[0] - 1) / sizeof word[0]);
 }
 
 static void shape_derive(struct weir_core *c, struct shape *s)
@@ -380,6 +389,10 @@ struct node *node_find(const struct weir_core *c, uint64_t id)
 {
     size_t lo = 0;
     size_t hi = c->nodes.n;
+    /* ids are given one after the other: where none has gone yet it stands by its number */
+    if (id > 0 && id <= hi && c->nodes.p[id - 1]->spec.id.v == id) {
+        return c->nodes.p[id - 1];
+    }
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         if (c->nodes.p[mid]->spec.id.v < id) {

@@ -68,7 +68,10 @@ void timer_for_run(struct weir_core *c, struct run *r)
     if (r->end_us > c->now_us) { /* else the prediction is at its longest and moves no more */
         due = min_i64(due, r->end_us);
     }
-    timer_add(c, (struct timer){due, r->job->id, r->ordinal, r->attempt, TIMER_RUN});
+    if (due != r->timer_us) { /* else it stands there already */
+        r->timer_us = due;
+        timer_add(c, (struct timer){due, r->job->id, r->ordinal, r->attempt, TIMER_RUN});
+    }
 }
 
 static int64_t node_due_us(const struct weir_core *c, const struct node *n)
@@ -106,6 +109,7 @@ static void run_look(struct weir_core *c, struct run *r)
         return;
     }
     run_predict(c, r);
+    r->timer_us = 0; /* it was this one, maybe */
     timer_for_run(c, r);
 }
 

@@ -284,6 +284,7 @@ static void rented_ready(struct weir_core *c, struct node *n, const struct weir_
     n->joined = true;
     l->ready_us = c->now_us;
     weir_sm_move(&weir_sm_lease, &l->state, WEIR_LEASE_READY, NULL, l);
+    c->leases_booting--;
     struct weir_effect *e = effect_add(c, WEIR_EFFECT_METER_READY);
     e->node = n->spec.id;
     e->lease.v = l->id;

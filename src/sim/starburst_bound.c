@@ -18,6 +18,7 @@ enum {
     SPAN_BUCKETS = 1024, /* from the first submission to the last */
     BUCKETS = SPAN_BUCKETS * 3 / 2,
     ROUNDS = 100,     /* of the search, on each rung */
+    STRIDE = 8,       /* starts that are ruled out together */
     SAMPLE = 1 << 13, /* jobs that the search looks at, about: of the smaller ones, and as many of the larger */
 };
 
@@ -37,6 +38,7 @@ struct item {
     double length;
     double gpus;
     double weight; /* jobs that it stands for */
+    int edge;      /* its choice before: the bucket that its start meets, less than 0: its end; 0: neither */
 };
 
 struct items {
@@ -54,6 +56,7 @@ struct search {
     double enter[BUCKETS + 1];  /* change of the GPUs in use from the bucket before; */
     double within[BUCKETS + 1]; /* and what is in use beside, by those that begin or end within the bucket */
     double squares[BUCKETS];
+    double low[BUCKETS + 2 * STRIDE]; /* the lowest price in the two strides that begin here; 0 near the end */
 };
 
 /* The price of one GPU from the beginning of time up to then. */
@@ -62,21 +65,64 @@ static double paid_until(const struct search *s, double at)
     if (at >= BUCKETS) {
         return s->paid[BUCKETS];
     }
-    size_t k = (size_t)at;
-    return s->paid[k] + (at - (double)k) * s->price[k];
+    int k = (int)at;
+    return s->paid[k] + (at - k) * s->price[k];
 }
 
 struct choice {
     double cost; /* in GPU-buckets */
     double start;
+    int edge;
     bool cloud;
 };
 
-static void consider(struct choice *c, double cost, double start)
+static void consider(struct choice *c, double cost, double start, int edge)
 {
     if (cost < c->cost) {
-        *c = (struct choice){cost, start, false};
+        *c = (struct choice){cost, start, edge, false};
     }
+}
+
+static double cost_from(const struct search *s, const struct item *j, double wait_cost, int start)
+{
+    return wait_cost * (start - j->at) + j->gpus * (paid_until(s, start + j->length) - s->paid[start]);
+}
+
+static double cost_until(const struct search *s, const struct item *j, double wait_cost, int end)
+{
+    double start = end - j->length;
+    return wait_cost * (start - j->at) + j->gpus * (s->paid[end] - paid_until(s, start));
+}
+
+/* May a way of such a cost be the first of the cheapest? */
+static bool is_worth(const struct choice *c, double most, double cost)
+{
+    return cost < c->cost && cost <= most;
+}
+
+static void find_lows(struct search *s)
+{
+    memset(s->low, 0, sizeof s->low);
+    memcpy(s->low, s->price, sizeof s->price);
+    for (int span = 1; span < 2 * STRIDE; span *= 2) {
+        for (int k = 0; k < BUCKETS; k++) {
+            s->low[k] = s->low[k] < s->low[k + span] ? s->low[k] : s->low[k + span];
+        }
+    }
+}
+
+/*
+ * No more than what a stay among those of a stride costs: the first begins in bucket `from`, all hold the time from `sure`
+ * to `until`. Prices are not negative, and sums round alike, so what is summed directly needs no margin.
+ */
+static double least_stay(const struct search *s, double length, int from, double sure, double until)
+{
+    double least = until > sure ? until - sure : 0;
+    if (length <= STRIDE) {
+        double low = length * s->low[from] * (1 - 1e-9);
+        least = low > least ? low : least;
+    }
+    return least;
 }
 
 /*
@@ -86,16 +132,28 @@ static void consider(struct choice *c, double cost, double start)
 static struct choice choose(const struct search *s, const struct item *j, double wait_cost)
 {
     struct choice c = {.cost = j->gpus * j->length, .cloud = true};
-    consider(&c, j->gpus * (paid_until(s, j->at + j->length) - paid_until(s, j->at)), j->at);
-    for (double start = floor(j->at) + 1; start <= BUCKETS && wait_cost * (start - j->at) < c.cost; start++) {
-        consider(&c, wait_cost * (start - j->at) + j->gpus * (paid_until(s, start + j->length) - s->paid[(size_t)start]), start);
-    }
-    for (double end = floor(j->at + j->length) + 1; end <= BUCKETS; end++) {
-        double start = end - j->length;
-        if (wait_cost * (start - j->at) >= c.cost) {
-            break;
+    consider(&c, j->gpus * (paid_until(s, j->at + j->length) - paid_until(s, j->at)), j->at, 0);
+    /* the choice before costs little still, mostly: what costs more than it need not be looked at closely */
+    double most = j->edge > 0 ? cost_from(s, j, wait_cost, j->edge) : j->edge < 0 ? cost_until(s, j, wait_cost, -j->edge) : INFINITY;
+    for (int next, start = (int)j->at + 1; start <= BUCKETS && is_worth(&c, most, wait_cost * (start - j->at)); start = next) {
+        next = start + STRIDE <= BUCKETS ? start + STRIDE : BUCKETS + 1;
+        double sure = s->paid[next <= BUCKETS ? next : BUCKETS];
+        double stay = least_stay(s, j->length, start, sure, paid_until(s, start + j->length));
+        bool worth = is_worth(&c, most, wait_cost * (start - j->at) + j->gpus * stay);
+        for (int k = start; worth && k < next; k++) {
+            consider(&c, cost_from(s, j, wait_cost, k), k, k);
         }
-        consider(&c, wait_cost * (start - j->at) + j->gpus * (s->paid[(size_t)end] - paid_until(s, start)), start);
+    }
+    int end = j->at + j->length < BUCKETS ? (int)(j->at + j->length) + 1 : BUCKETS + 1;
+    for (int next; end <= BUCKETS && is_worth(&c, most, wait_cost * (end - j->length - j->at)); end = next) {
+        next = end + STRIDE <= BUCKETS ? end + STRIDE : BUCKETS + 1;
+        double sure = paid_until(s, next - j->length);
+        int from = end > STRIDE ? end - STRIDE : 0;
+        double stay = least_stay(s, j->length, from, sure, s->paid[end]);
+        bool worth = is_worth(&c, most, wait_cost * (end - j->length - j->at) + j->gpus * stay);
+        for (int k = end; worth && k < next; k++) {
+            consider(&c, cost_until(s, j, wait_cost, k), k - j->length, -k);
+        }
     }
     return c;
 }
@@ -110,17 +168,19 @@ static void note_use(struct search *s, double at, double gpus)
 }
 
 /* L for these prices; what the jobs use is noted. */
-static double least_cost(struct search *s, const struct items *jobs, double wait_cost)
+static double least_cost(struct search *s, struct items *jobs, double wait_cost)
 {
     for (size_t k = 0; k < BUCKETS; k++) {
         s->paid[k + 1] = s->paid[k] + s->price[k];
     }
+    find_lows(s);
     memset(s->enter, 0, sizeof s->enter);
     memset(s->within, 0, sizeof s->within);
     double sum = 0;
     for (size_t i = 0; i < jobs->n; i++) {
-        const struct item *j = &jobs->p[i];
+        struct item *j = &jobs->p[i];
         struct choice c = choose(s, j, wait_cost);
+        j->edge = c.edge;
         sum += j->weight * c.cost;
         if (!c.cloud) {
             note_use(s, c.start, j->weight * j->gpus);
@@ -173,7 +233,7 @@ static void take_jobs(struct search *s, const struct weir_starburst_jobs *jobs, 
     s->all.p = weir_calloc(last - first + 1, sizeof *s->all.p);
     for (size_t i = first; i <= last; i++) {
         s->all.p[s->all.n++] = (struct item){(weir_starburst_submit_h(jobs, i) - from_h) / s->bucket_h,
-                                             weir_starburst_duration_h(jobs, i) / s->bucket_h, jobs->job[i].gpus, 1};
+                                             weir_starburst_duration_h(jobs, i) / s->bucket_h, jobs->job[i].gpus, 1, 0};
     }
 }
 
