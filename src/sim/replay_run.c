@@ -279,6 +279,21 @@ static void on_posted(void *user, const struct weir_posting *posting, size_t n)
     }
 }
 
+static void on_power(void *user, const struct weir_sim_power *x)
+{
+    struct replay *p = user;
+    struct weir_wall from = {true_us(p, x->from)};
+    struct weir_wall to = {true_us(p, x->to)};
+    struct weir_replay_figures *f = p->figures;
+    f->energy_kwh += (double)(to.us - from.us) / HOUR_US * (double)x->milliwatts / 1e6;
+    if (p->site->tariff != NULL) {
+        f->energy_micro = weir_i64_add_sat(f->energy_micro, weir_grid_energy(p->site->tariff, from, to, x->milliwatts));
+    }
+    if (p->site->carbon != NULL) {
+        f->carbon_ug = weir_i64_add_sat(f->carbon_ug, weir_grid_energy(p->site->carbon, from, to, x->milliwatts));
+    }
+}
+
 /* ---- what the core is told ---- */
 
 /* Rounded up to two significant digits, so that like tasks share a shape. */
@@ -574,6 +589,7 @@ static void begin(struct replay *p, const struct weir_sim_job *j)
                   .piece = on_piece,
                   .rental = on_rental,
                   .posted = on_posted,
+                  .power = p->site->tariff == NULL && p->site->carbon == NULL ? NULL : on_power,
                   .user = p},
     };
     p->world = weir_sim_world_new(&conf);
