@@ -333,6 +333,7 @@ const struct weir_cli_command weir_cli_commands[] = {
             "\n"
             "A replay and suite starburst have parameters, which --set, --sweep and --tune turn: a wrong name lists them.",
         .examples = "weir sim --jobs FILE --nodes 0,16,32 --cloud-price 2.50\tpure cloud, hybrid, more owned nodes\n"
+                    "weir sim --jobs FILE --pools A100:8x16 --carbon FILE\twhat the owned nodes draw and emit\n"
                     "weir sim --suite starburst --jobs jobs.csv --nodes 64\tone size of the owned cluster\n"
                     "weir sim --suite cant-be-late --data DIR --json\tfor scripts\n"
                     "weir sim --suite starburst --data DIR --report out.html\ta page to show and to print\n"

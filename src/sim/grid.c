@@ -25,6 +25,7 @@ struct step {
 
 struct weir_grid {
     WEIR_VEC(struct step) step;
+    enum weir_grid_kind kind;
     int64_t begin_us;
     int64_t end_us;
     int64_t period_us;
@@ -45,7 +46,10 @@ void weir_grid_freep(struct weir_grid **g)
 
 /* ---- reading ---- */
 
-enum { TIMES = 4 }; /* columns that may have the time: the first ones */
+enum {
+    TIMES = 4,  /* columns that may have the time: the first ones */
+    CARBON = 2, /* that may have carbon intensity: the next ones; then prices, but for the last */
+};
 
 static const struct weir_sim_column columns[] = {
     {"utc", true},
@@ -156,6 +160,7 @@ int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *er
     if (g->step.n == 0) {
         return weir_fail(err, -WEIR_EINVAL, "%s has no values", path);
     }
+    g->kind = value < TIMES + CARBON ? WEIR_GRID_CARBON : value < n - 1 ? WEIR_GRID_PRICE : WEIR_GRID_UNKNOWN;
     add_up(g);
     *ret = WEIR_TAKE(g);
     return 0;
@@ -212,6 +217,11 @@ static weir_i128 until(const struct weir_grid *g, int64_t at_us)
         return recorded(g, at_us);
     }
     return recorded(g, g->end_us) + repeated(g, at_us) - repeated(g, g->end_us);
+}
+
+enum weir_grid_kind weir_grid_kind(const struct weir_grid *g)
+{
+    return g->kind;
 }
 
 int64_t weir_grid_at(const struct weir_grid *g, struct weir_wall at)

@@ -17,6 +17,9 @@
 
 struct weir_grid;
 
+/* What the values are, by the name of their column. */
+enum weir_grid_kind { WEIR_GRID_UNKNOWN, WEIR_GRID_PRICE, WEIR_GRID_CARBON };
+
 /*
  * Reads a table. Times stand in a column utc, time, timestamp or datetime (UTC, with or without offset, or seconds since 1970), later
  * from line to line. Values stand in gco2_kwh_lca, gco2_kwh_direct or price, whichever is there first; or in one of these with _mwh
@@ -28,6 +31,7 @@ int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *er
 void weir_grid_free(struct weir_grid *g);
 void weir_grid_freep(struct weir_grid **g);
 
+enum weir_grid_kind weir_grid_kind(const struct weir_grid *g);
 int64_t weir_grid_at(const struct weir_grid *g, struct weir_wall at);
 /* Value times microseconds from..to; the other way round it is negative. */
 weir_i128 weir_grid_integral(const struct weir_grid *g, struct weir_wall from, struct weir_wall to);

@@ -4,6 +4,7 @@
 /* Suite replay: any work on owned nodes and clouds. Shared by the suite's files only. */
 
 #include "cloud/catalogue.h"
+#include "grid.h"
 #include "replay_params.h"
 #include "schedule.h"
 #include "sim.h"
@@ -28,6 +29,8 @@ struct weir_replay_site {
     char provider_name[WEIR_REPLAY_PROVIDERS_MAX][WEIR_PROVIDER_SIZE];
     struct weir_offer *offer[WEIR_REPLAY_PROVIDERS_MAX]; /* what the providers have */
     size_t n_providers;
+    struct weir_grid *tariff; /* price of a kWh over time; NULL: not asked about */
+    struct weir_grid *carbon; /* grams for a kWh, the same */
     uint32_t per_node; /* GPUs of the largest owned node */
     uint32_t sizes;    /* of nodes, owned or offered: bit n - 1 for n GPUs */
     double slowest;    /* times a V100's run time, of the GPUs that there are */
@@ -59,6 +62,10 @@ struct weir_replay_figures {
     double waste_gpu_h;
     double lost_gpu_h;
     double owned_gpu_h; /* there to be used */
+    /* of owned nodes, PUE included; zero where the site has neither tariff nor carbon */
+    double energy_kwh;
+    int64_t energy_micro; /* at the tariff */
+    int64_t carbon_ug;
 };
 
 /* Runs the work on the site under the policy, which must be one of the suite's. *ret_series is the caller's to free. Errors: those of

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/vec.h"
-#include "forecast/runtime.h"
+#include "learned.h"
 #include "quantile.h"
 #include "replay.h"
 #include "series.h"
@@ -61,7 +61,7 @@ struct follow {
     int64_t queued_us; /* waits since; 0: does not */
     int64_t duration_us;
     int64_t deadline_us; /* 0: none */
-    uint64_t kind;       /* number of its history */
+    uint64_t kind;       /* key of its history */
     uint32_t shape;      /* number of its request */
     uint32_t gpus;
     uint32_t project;
@@ -105,8 +105,7 @@ struct replay {
     uint64_t first; /* tag of the first that is followed */
     uint64_t n_over; /* of those at the front */
     WEIR_VEC(struct follow) follow;
-    WEIR_VEC(struct weir_runtime_history) history;
-    struct weir_map kind_of;   /* key -> number of the history */
+    struct weir_sim_learned learned; /* of tasks that have ended, at the reference speed */
     struct weir_map shape_of;  /* hash of what a task asks for -> number */
     WEIR_VEC(struct shape) shape;
     WEIR_VEC(int64_t) project_micro; /* by number */
@@ -193,7 +192,7 @@ static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_ta
     if (done) {
         p->figures->completed++;
         p->figures->completion_h += (double)(at.us - f->submit_us) / HOUR_US;
-        weir_runtime_observe(&p->history.p[f->kind], (struct weir_dur){f->duration_us});
+        weir_sim_learned_observe(&p->learned, f->kind, f->gpus, (struct weir_dur){f->duration_us});
     } else {
         p->figures->failed++;
     }
@@ -280,6 +279,21 @@ static void on_posted(void *user, const struct weir_posting *posting, size_t n)
     }
 }
 
+static void on_power(void *user, const struct weir_sim_power *x)
+{
+    struct replay *p = user;
+    struct weir_wall from = {true_us(p, x->from)};
+    struct weir_wall to = {true_us(p, x->to)};
+    struct weir_replay_figures *f = p->figures;
+    f->energy_kwh += (double)(to.us - from.us) / HOUR_US * (double)x->milliwatts / 1e6;
+    if (p->site->tariff != NULL) {
+        f->energy_micro = weir_i64_add_sat(f->energy_micro, weir_grid_energy(p->site->tariff, from, to, x->milliwatts));
+    }
+    if (p->site->carbon != NULL) {
+        f->carbon_ug = weir_i64_add_sat(f->carbon_ug, weir_grid_energy(p->site->carbon, from, to, x->milliwatts));
+    }
+}
+
 /* ---- what the core is told ---- */
 
 /* Rounded up to two significant digits, so that like tasks share a shape. */
@@ -293,16 +307,10 @@ static int64_t rounded(int64_t us)
     return up > INT64_MAX / unit ? us : up * unit;
 }
 
-static uint64_t history_of(struct replay *p, const struct weir_sim_job *j)
+/* Tasks of one project and user that ask for as many GPUs are of one kind: names are not in the records. */
+static uint64_t kind_of(const struct weir_sim_job *j)
 {
-    uint64_t key = weir_runtime_key(j->project, j->user, WEIR_SV("")) ^ (uint64_t)j->gpus * UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t kind = 0;
-    if (!weir_map_get(&p->kind_of, key, &kind)) {
-        kind = p->history.n;
-        weir_map_put(&p->kind_of, key, kind);
-        weir_vec_push(&p->history, (struct weir_runtime_history){0});
-    }
-    return kind;
+    return weir_runtime_key(j->project, j->user, WEIR_SV("")) ^ (uint64_t)j->gpus * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 /* A factor whose logarithm is normal, the same for one task under all policies. */
@@ -374,8 +382,7 @@ static void ask(struct replay *p, const struct weir_sim_job *j, struct follow *f
     a->max_us = limit_of(p, j, f->duration_us);
     if (p->rule->no_estimates) {
         struct weir_dur most = {a->max_us};
-        const struct weir_runtime_history *h[WEIR_RUNTIME_KINDS] = {&p->history.p[f->kind]};
-        a->expected_us = weir_runtime_forecast(h, j->expected, most).expected.us;
+        a->expected_us = weir_sim_learned_expect(&p->learned, f->kind, f->gpus, j->expected, most).us;
     } else {
         double estimate = (double)f->duration_us * estimate_factor(p, tag);
         a->expected_us = estimate < (double)a->max_us ? rounded((int64_t)estimate) : a->max_us;
@@ -500,7 +507,7 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
                        .gpus = j->gpus,
                        .project = j->project,
                        .user = j->user,
-                       .kind = history_of(p, j)};
+                       .kind = kind_of(j)};
     weir_sim_world_advance(p->world, (struct weir_wall){at_us});
     struct asks a;
     ask(p, j, &f, tag, &a);
@@ -582,6 +589,7 @@ static void begin(struct replay *p, const struct weir_sim_job *j)
                   .piece = on_piece,
                   .rental = on_rental,
                   .posted = on_posted,
+                  .power = p->site->tariff == NULL && p->site->carbon == NULL ? NULL : on_power,
                   .user = p},
     };
     p->world = weir_sim_world_new(&conf);
@@ -683,10 +691,9 @@ int weir_replay_run(const struct weir_replay_site *site, const struct weir_sim_o
     weir_sim_workload_free(p.work);
     weir_sim_quantiles_release(&p.waits);
     weir_vec_release(&p.follow);
-    weir_vec_release(&p.history);
+    weir_sim_learned_release(&p.learned);
     weir_vec_release(&p.shape);
     weir_vec_release(&p.project_micro);
-    weir_map_release(&p.kind_of);
     weir_map_release(&p.shape_of);
     return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The site of a replay, out of what a person said: owned nodes, clouds, parameters. */
+/* The site of a replay, out of what a person said: owned nodes, clouds, the grid, parameters. */
 
 #include <math.h>
 #include <stdio.h>
@@ -234,6 +234,20 @@ static int read_catalogues(struct weir_replay_site *site, const char *text, stru
     return r;
 }
 
+/* ---- the grid ---- */
+
+static int read_grid(struct weir_grid **ret, const char *path, const char *option, enum weir_grid_kind other, struct weir_err *err)
+{
+    if (path == NULL) {
+        return 0;
+    }
+    int r = weir_streq(path, "-") ? weir_fail(err, -WEIR_EINVAL, "a file is needed, not the standard input") : weir_grid_read(ret, path, err);
+    if (r == 0 && weir_grid_kind(*ret) == other) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s has %s", path, other == WEIR_GRID_CARBON ? "carbon intensities: that is --carbon" : "prices: that is --tariff");
+    }
+    return r < 0 ? weir_fail_prefix(err, r, "--%s", option) : 0;
+}
+
 /* ---- all ---- */
 
 static void measure(struct weir_replay_site *site)
@@ -272,6 +286,8 @@ int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_o
     if (r == 0 && o->catalogue != NULL) {
         r = read_catalogues(site, o->catalogue, err);
     }
+    r = r < 0 ? r : read_grid(&site->tariff, o->tariff, "tariff", WEIR_GRID_CARBON, err);
+    r = r < 0 ? r : read_grid(&site->carbon, o->carbon, "carbon", WEIR_GRID_PRICE, err);
     measure(site);
     return r;
 }
@@ -281,6 +297,8 @@ void weir_replay_site_release(struct weir_replay_site *site)
     for (size_t i = 0; i < site->n_providers; i++) {
         free(site->offer[i]);
     }
+    weir_grid_free(site->tariff);
+    weir_grid_free(site->carbon);
     weir_catalogue_free(site->catalogue);
     weir_gpu_table_free(site->gpus);
     *site = (struct weir_replay_site){0};

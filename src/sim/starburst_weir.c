@@ -7,10 +7,8 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "base/vec.h"
-#include "forecast/runtime.h"
+#include "learned.h"
 #include "starburst.h"
 #include "world.h"
 
@@ -25,40 +23,13 @@ enum {
 
 struct replay {
     const struct weir_starburst_run *run;
-    WEIR_VEC(struct weir_runtime_history) history; /* by kind */
-    struct weir_map kind_of;                       /* key -> number */
+    struct weir_sim_learned learned; /* from what has ended so far */
 };
 
-static struct weir_runtime_history *history_of(struct replay *p, uint64_t key)
-{
-    uint64_t kind = 0;
-    if (!weir_map_get(&p->kind_of, key, &kind)) {
-        kind = p->history.n;
-        weir_map_put(&p->kind_of, key, kind);
-        weir_vec_push(&p->history, (struct weir_runtime_history){0});
-    }
-    return &p->history.p[kind];
-}
-
 /* Jobs of one group that ask for as many GPUs are of one kind: more is not known of them. */
-static void keys_of(const struct weir_starburst_job *j, uint64_t ret[WEIR_RUNTIME_KINDS])
+static uint64_t kind_of(const struct weir_starburst_job *j)
 {
-    ret[0] = weir_runtime_key(j->group, j->gpus, WEIR_SV(""));
-    weir_runtime_wider_keys(j->gpus, ret);
-}
-
-/* From what has ended so far. */
-static struct weir_dur expected_of(struct replay *p, const struct weir_starburst_job *j, struct weir_dur limit)
-{
-    uint64_t key[WEIR_RUNTIME_KINDS];
-    struct weir_runtime_history history[WEIR_RUNTIME_KINDS];
-    const struct weir_runtime_history *h[WEIR_RUNTIME_KINDS];
-    keys_of(j, key);
-    for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
-        history[i] = *history_of(p, key[i]); /* a copy: the next one may be new, and move all */
-        h[i] = &history[i];
-    }
-    return weir_runtime_forecast(h, (struct weir_dur){0}, limit).expected;
+    return weir_runtime_key(j->group, j->gpus, WEIR_SV(""));
 }
 
 /* The world's time of a second of the trace: a day later, since 0 is no time to the core. */
@@ -88,11 +59,8 @@ static void on_ended(void *user, uint64_t task, struct weir_wall at, enum weir_t
     struct replay *p = user;
     (void)at;
     WEIR_ASSERT(state == WEIR_TASK_SUCCEEDED); /* nothing fails here */
-    uint64_t key[WEIR_RUNTIME_KINDS];
-    keys_of(&p->run->jobs->job[task], key);
-    for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
-        weir_runtime_observe(history_of(p, key[i]), weir_dur_s(p->run->jobs->job[task].duration_s));
-    }
+    const struct weir_starburst_job *j = &p->run->jobs->job[task];
+    weir_sim_learned_observe(&p->learned, kind_of(j), j->gpus, weir_dur_s(j->duration_s));
 }
 
 /* The cloud has a machine for each number of GPUs that a node may have, at one price per GPU-hour. Caller frees. */
@@ -169,7 +137,7 @@ static void submit(struct weir_sim_world *w, struct replay *p, size_t job, uint1
     request.max_duration = limit;
     request.delay_cost_micro_per_hour = -1;
     if (!estimates) {
-        request.expected = expected_of(p, j, limit);
+        request.expected = weir_sim_learned_expect(&p->learned, kind_of(j), j->gpus, (struct weir_dur){0}, limit);
     }
     struct weir_sim_task t = {.tag = job,
                               .gpus = j->gpus,
@@ -196,6 +164,5 @@ void weir_starburst_weir(const struct weir_starburst_run *run, const double v[st
     weir_sim_world_finish(w);
     weir_sim_world_free(w);
     weir_gpu_table_free(gpus);
-    weir_vec_release(&p.history);
-    weir_map_release(&p.kind_of);
+    weir_sim_learned_release(&p.learned);
 }

@@ -14,7 +14,7 @@ const struct weir_sim_suite weir_sim_suites[] = {
     {
         .name = "replay",
         .summary = "any recorded work on owned nodes and clouds",
-        .options = "jobs pools nodes gpus-per-node catalogue cloud-price set seed schedule",
+        .options = "jobs pools nodes gpus-per-node catalogue cloud-price tariff carbon set seed schedule",
         .policies = "weir,weir-no-estimates,local-only,cloud-only,no-wait,constant-wait,starburst",
         .run = weir_sim_suite_replay,
     },
@@ -138,7 +138,8 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
         {"node-list", o->node_list}, {"pods", o->pods},           {"seeds", o->seeds},
         {"series", o->series},       {"prices", o->prices},       {"schedule", o->schedule},
         {"pools", o->pools},         {"catalogue", o->catalogue}, {"cloud-price", o->cloud_price},
-        {"set", o->set},             {"seed", o->seed},
+        {"tariff", o->tariff},       {"carbon", o->carbon},       {"set", o->set},
+        {"seed", o->seed},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(given); i++) {
         bool reads = given[i].value == NULL;

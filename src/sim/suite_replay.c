@@ -12,7 +12,13 @@
 #include "replay.h"
 #include "sim_priv.h"
 
-enum { NODES_MAX = 1000000 };
+enum {
+    NODES_MAX = 1000000,
+    METRICS = 19, /* that a row has at most */
+    JUDGED = 3,   /* that sweeps and the tuner add */
+};
+
+_Static_assert(1 + WEIR_REPLAY_PARAMS + METRICS + JUDGED <= WEIR_SIM_FIELDS_MAX, "a row in which every parameter is set has room");
 
 static const char *const policies[] = {"weir", "weir-no-estimates", "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"};
 
@@ -57,6 +63,15 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "avg_completion_hours", share(f->completion_h, (double)f->completed));
     weir_sim_metric(row, "makespan_hours", f->makespan_h);
     weir_sim_metric(row, "local_utilisation", share(f->own_gpu_h, f->owned_gpu_h));
+    if (site->tariff != NULL || site->carbon != NULL) {
+        weir_sim_metric(row, "energy_kwh", f->energy_kwh);
+    }
+    if (site->tariff != NULL) {
+        weir_sim_metric(row, "energy_cost", money(f->energy_micro));
+    }
+    if (site->carbon != NULL) {
+        weir_sim_metric(row, "carbon_kg", (double)f->carbon_ug / 1e9);
+    }
     weir_sim_metric(row, "idle_gpu_hours", f->idle_gpu_h);
     weir_sim_metric(row, "waste_gpu_hours", f->waste_gpu_h);
     weir_sim_metric(row, "lost_gpu_hours", f->lost_gpu_h);
@@ -88,6 +103,12 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
 
 static void note_inputs(const struct weir_sim_options *o)
 {
+    const char *const grid[] = {o->tariff, o->carbon};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(grid); i++) {
+        if (grid[i] != NULL) {
+            weir_sim_note_input(o, grid[i]);
+        }
+    }
     if (!weir_streq(o->jobs, "-")) {
         weir_sim_note_input(o, o->jobs);
     }

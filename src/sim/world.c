@@ -82,9 +82,11 @@ static void do_effect(struct weir_sim_world *w, const struct weir_effect *e)
         weir_world_cloud_terminate(w, e);
         break;
     case WEIR_EFFECT_SEGMENT_OPEN:
+        weir_world_power_change(w, e);
         weir_world_run_segment_open(w, e);
         break;
     case WEIR_EFFECT_SEGMENT_CLOSE:
+        weir_world_power_change(w, e);
         weir_world_run_segment_close(w, e);
         break;
     case WEIR_EFFECT_LEASE_EXTEND:
@@ -224,6 +226,7 @@ static void join_pool(struct weir_sim_world *w, size_t pool)
             .pool = (uint32_t)pool,
             .gpus = p->gpus,
             .throughput = p->gpus == 0 ? 0 : weir_gpu_table_get(w->gpus, p->gpu_model)->throughput_milli,
+            .held_since_us = w->now_us,
         };
         struct weir_node_spec spec = {.id = weir_core_take_node_id(w->core),
                                       .pool = {(uint32_t)pool + 1},
@@ -437,6 +440,7 @@ void weir_sim_world_finish(struct weir_sim_world *w)
         cancel_what_waits(w);
     }
     WEIR_ASSERT(w->n_live == 0 && w->n_running == 0 && w->n_rented == 0);
+    weir_world_power_close(w);
     if (w->bill != NULL) {
         weir_world_bill_close(w);
     }

@@ -88,6 +88,15 @@ struct weir_sim_rental {
     bool reclaimed;
 };
 
+/* A span in which the draw of an owned node did not change. */
+struct weir_sim_power {
+    uint32_t pool;
+    uint64_t node; /* as in a piece */
+    struct weir_wall from;
+    struct weir_wall to;
+    int64_t milliwatts; /* by the model of the bill and with the pool's PUE, rounded down */
+};
+
 /* What the caller is told; each may be NULL. */
 struct weir_sim_watch {
     /* A rank of a run has its place on an owned node (0, 1, ...), or (node < 0) on a rented one; the run begins at that time, when the
@@ -101,6 +110,8 @@ struct weir_sim_watch {
     void (*rental)(void *user, const struct weir_sim_rental *rental);
     /* Postings of the bill, in order; pool is a number as in a piece, plus one. */
     void (*posted)(void *user, const struct weir_posting *posting, size_t n);
+    /* Of each owned node, one span after the other from the begin to what is now at finish; one that waits for its repair idles. */
+    void (*power)(void *user, const struct weir_sim_power *power);
     void *user;
 };
 

@@ -40,6 +40,8 @@ struct machine {
     uint32_t gpus;
     uint32_t throughput; /* relative, a V100 is 1000 */
     uint32_t failures;   /* of an owned one, so far */
+    uint64_t held;       /* of an owned one, in parts of GPUs x cores */
+    int64_t held_since_us;
     WEIR_VEC(struct tenant) tenants;
 };
 
@@ -199,3 +201,9 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
 /* Posts now and then; with all, everything. */
 void weir_world_bill_settle(struct weir_sim_world *w, bool all);
 void weir_world_bill_close(struct weir_sim_world *w);
+
+/* ---- world_power.c ---- */
+
+/* A segment opens or closes. */
+void weir_world_power_change(struct weir_sim_world *w, const struct weir_effect *e);
+void weir_world_power_close(struct weir_sim_world *w);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Suite replay: made-up work under every policy against the checker of schedules, chance from the seed, public traces, bad input."""
 import csv
+import datetime
 import json
 import pathlib
 import random
@@ -12,12 +13,20 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import check_schedule  # noqa: E402
+from schedule_file import spans_of  # noqa: E402
 from suites import data, lib, output_of, sim  # noqa: E402
 
 PHILLY = "philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv"
+CARBON = "carbon/ES_2022_hourly.csv"
+JAN_2022 = 1_640_995_200
 POLICIES = ["weir", "weir-no-estimates", "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"]
 STORM = ("spot_price=0.4,spot_reclaims_per_hour=0.5,spot_notice_s=0,checkpoint_s=600,restart_s=20,boot_spread=1.5,boot_failure=0.1,"
          "stockouts_per_day=6,task_failures_per_hour=0.02,node_failures_per_year=200,input_gib=3,estimate_error=3,deadline_factor=2")
+EVERYTHING = ("delay_value=1,reservations=9,review_s=60,leases_max=5,wait_hours=2,wait_per_gpu_hour=0.1,estimate_error=2,deadline_factor=3,"
+              "checkpoint_s=600,checkpoint_grace_s=30,cores_per_gpu=8,match_gpu=1,restart_s=5,input_gib=1,link_mib_per_s=50,egress_per_gib=0.1,"
+              "task_failures_per_hour=0.01,retries=2,node_failures_per_year=1,node_repair_hours=2,boot_s=60,boot_spread=1.5,boot_failure=0.1,"
+              "cloud_gpus=64,stockouts_per_day=1,stockout_hours=2,price_factor=2,spot_price=0.4,spot_reclaims_per_hour=0.1,spot_notice_s=60,"
+              "gpu_purchase=9000,life_years=4,upkeep_per_gpu_year=900,tariff=0.2,pue=1.2")
 
 
 def made_up_jobs(path, n, seed):
@@ -138,6 +147,84 @@ def test_pools_of_several_kinds_and_a_catalogue(weir):
         assert dearer["cloud_cost"] > 1.5 * cloud["cloud_cost"], (dearer["cloud_cost"], cloud["cloud_cost"])
 
 
+def hourly(path, column, values):
+    path.write_text(f"time,{column}\n" + "".join(f"{JAN_2022 + 3600 * h},{value}\n" for h, value in enumerate(values)), encoding="utf-8")
+    return path
+
+
+def test_energy_is_rated_by_the_hour(weir):
+    """A node of eight V100, 35 W idle and 300 W busy each, times 1.4: an hour with four of them busy is 1.876 kWh, half an hour with all 1.68."""
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        tariff = hourly(folder / "tariff.csv", "price", [0.1, 0.4] + [1] * 166)
+        carbon = hourly(folder / "carbon.csv", "gco2_kwh_lca", [100, 500] + [9000] * 166)
+        jobs = folder / "jobs.csv"
+        for weeks in (0, 30):  # outside of the record it repeats
+            begin = JAN_2022 + weeks * 7 * 86400
+            jobs.write_text(f"submit_unix,duration_s,gpus\n{begin},3600,4\n{begin + 3600},1800,8\n", encoding="utf-8")
+            args = ["--jobs", jobs, "--nodes", "1", "--policies", "local-only"]
+            row = sim(weir, "replay", *args, "--tariff", tariff, "--carbon", carbon)["rows"][0]
+            got = {name: round(row[name], 7) for name in ("energy_kwh", "energy_cost", "carbon_kg", "makespan_hours")}
+            assert got == {"energy_kwh": 3.556, "energy_cost": 0.8596, "carbon_kg": 1.0276, "makespan_hours": 1.5}, got
+            one = sim(weir, "replay", *args, "--carbon", carbon)["rows"][0]
+            assert one["carbon_kg"] == row["carbon_kg"] and "energy_cost" not in one, figures(one)
+            assert one["own_cost"] == row["own_cost"], "one tariff in the ledger"
+            assert "energy_kwh" not in sim(weir, "replay", *args)["rows"][0]
+        rented = sim(weir, "replay", "--jobs", jobs, "--nodes", "0", "--cloud-price", "1", "--policies", "weir", "--carbon", carbon)["rows"][0]
+        assert rented["cloud_cost"] > 0 == rented["carbon_kg"], "owned nodes only"
+
+
+def emitted_kg(spans, nodes, end_s, by_hour):
+    """From the spans alone: idle watts all the time, and what is busy on top of them; eight V100 a node, times 1.4."""
+    def grams(start, end, watts):
+        total = 0.0
+        while start < end:
+            to = min(end, (start // 3600 + 1) * 3600)
+            total += watts * 1.4 / 1000 * (to - start) / 3600 * by_hour[int(start // 3600)]
+            start = to
+        return total
+
+    begin = min(span["submit"] for span in spans)
+    busy = sum(grams(span["start"], span["end"], 265 * span["gpus"]) for span in spans if span["place"] == "local")
+    return (busy + grams(begin, end_s, nodes * 8 * 35)) / 1000
+
+
+def test_public_carbon_intensities(weir):
+    path = data(CARBON) / CARBON
+    with open(path, encoding="utf-8", newline="") as file:
+        by_hour = {int(datetime.datetime.fromisoformat(row["utc"] + "+00:00").timestamp()) // 3600: float(row["gco2_kwh_lca"])
+                   for row in csv.DictReader(file)}
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        draw = random.Random(11)
+        starts = sorted(JAN_2022 + 86400 + draw.randrange(5 * 86400) for _ in range(300))
+        jobs = folder / "jobs.csv"
+        jobs.write_text("submit_unix,duration_s,gpus\n" + "".join(f"{at},{draw.randrange(60, 40000)},{draw.choice([1, 2, 8])}\n" for at in starts),
+                        encoding="utf-8")
+        rows = sim(weir, "replay", "--jobs", jobs, "--nodes", "4", "--cloud-price", "2.5", "--carbon", path, "--policies", "weir,local-only,no-wait",
+                   "--schedule", folder / "out")["rows"]
+        for row in rows:
+            spans = list(spans_of(str(folder / "out" / f"replay-{row['policy']}-4.csv")))
+            least = emitted_kg(spans, 4, max(span["end"] for span in spans), by_hour)
+            # rented machines may be held for a while after the last task
+            most = emitted_kg(spans, 4, max(span["end"] for span in spans) + 3600, by_hour)
+            assert least * (1 - 1e-6) <= row["carbon_kg"] <= most, (figures(row), least, most)
+        local = next(row for row in rows if row["policy"] == "local-only")
+        spans = list(spans_of(str(folder / "out" / "replay-local-only-4.csv")))
+        want = emitted_kg(spans, 4, max(span["end"] for span in spans), by_hour)
+        assert abs(local["carbon_kg"] - want) < 1e-6 * want, (local["carbon_kg"], want)
+
+
+def test_a_row_has_room_for_every_parameter(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = folder / "jobs.csv"
+        made_up_jobs(jobs, 20, 2)
+        grid = hourly(folder / "grid.csv", "value", [0.1] * 24)
+        row = sim(weir, "replay", "--jobs", jobs, "--nodes", "1", "--policies", "local-only", "--set", EVERYTHING, "--tariff", grid, "--carbon", grid)["rows"][0]
+        assert set(row["case"]) == {"nodes", *(setting.split("=")[0] for setting in EVERYTHING.split(","))}, row["case"]
+
+
 def test_public_traces_replay(weir):
     got = sim(weir, "replay", "--jobs", data(PHILLY) / PHILLY, "--nodes", "100", "--cloud-price", "2.5", "--policies", "no-wait,weir")["rows"]
     no_wait, ours = got
@@ -161,6 +248,15 @@ def test_what_is_wrong_is_named(weir):
         assert "delay_value" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--set", "delay_valu=2")
         assert "boot_failure" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--set", "boot_failure=2")
         assert "price per GPU-hour" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--cloud-price", "0")
+        assert "--tariff: a file is needed" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--tariff", "-")
+        assert "--carbon: " in error_of(weir, "--jobs", jobs, "--nodes", 1, "--carbon", "/nowhere/c.csv")
+        grid = hourly(pathlib.Path(folder) / "grid.csv", "gco2_kwh_lca", [100, "x"])
+        assert "grid.csv:3: column 'gco2_kwh_lca'" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--carbon", grid)
+        hourly(grid, "gco2_kwh_lca", [100])
+        assert "that is --carbon" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--tariff", grid)
+        hourly(grid, "price", [0.1])
+        assert "that is --tariff" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--carbon", grid)
+        assert "--tariff means nothing" in error_of(weir, "--suite", "starburst", "--jobs", jobs, "--tariff", grid)
         assert "NAME=FILE" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--catalogue", "x.csv")
         assert "no policy 'fifo'" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--policies", "fifo")
         assert "standard input" in error_of(weir, "--jobs", "-", "--nodes", 1)

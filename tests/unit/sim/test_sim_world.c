@@ -39,6 +39,8 @@ struct site {
     WEIR_VEC(struct weir_sim_rental) rentals;
     int64_t cost_micro;
     int64_t use_micro;
+    int64_t energy_micro;
+    WEIR_VEC(struct weir_sim_power) powers;
     uint64_t alarms;
 };
 
@@ -86,8 +88,15 @@ static void on_posted(void *user, const struct weir_posting *posting, size_t n)
     struct site *s = user;
     for (size_t i = 0; i < n; i++) {
         s->cost_micro += posting[i].debit == WEIR_ACCOUNT_NODE ? posting[i].amount_micro : 0;
+        s->energy_micro += posting[i].credit == WEIR_ACCOUNT_ENERGY ? posting[i].amount_micro : 0;
         s->use_micro += posting[i].credit == WEIR_ACCOUNT_NODE ? posting[i].amount_micro : 0;
     }
+}
+
+static void on_power(void *user, const struct weir_sim_power *power)
+{
+    struct site *s = user;
+    weir_vec_push(&s->powers, *power);
 }
 
 /* Cloud number i at that price for a machine; two providers, of which none has an offer yet. */
@@ -131,6 +140,7 @@ static void site_init(struct site *s, uint32_t nodes)
                                                      .rental = on_rental,
                                                      .alarm = on_alarm,
                                                      .posted = on_posted,
+                                                     .power = on_power,
                                                      .user = s}};
     s->conf.core.gpus = s->gpus;
     s->conf.core.lease_term.us = 365 * WEIR_US_PER_DAY;
@@ -147,6 +157,7 @@ static void site_release(struct site *s)
     weir_gpu_table_free(s->gpus);
     weir_vec_release(&s->pieces);
     weir_vec_release(&s->rentals);
+    weir_vec_release(&s->powers);
 }
 
 static struct weir_request request_of(const struct site *s, uint32_t gpus, int64_t expected_s)
@@ -173,7 +184,47 @@ static struct weir_job_id submit(struct site *s, uint64_t tag, uint32_t gpus, in
     return weir_sim_world_submit(s->world, &t);
 }
 
+/* 500 W idle, 3000 W busy, times 1.3; a kWh at 0.20. */
+static const struct weir_owned_cost owned_cost = {.purchase_micro = 100000 * WEIR_MICRO_PER_UNIT,
+                                                  .life = {5 * 365 * WEIR_US_PER_DAY},
+                                                  .upkeep_micro_per_year = 1000 * WEIR_MICRO_PER_UNIT,
+                                                  .tariff_micro_per_kwh = 200000,
+                                                  .pue_milli = 1300,
+                                                  .idle_watts = 500,
+                                                  .busy_watts = 3000};
+
 /* ---- hand-worked ---- */
+
+static void an_owned_node_draws_by_the_share_that_is_held(void **state)
+{
+    (void)state;
+    struct site s;
+    site_init(&s, 1);
+    s.pool.cost = owned_cost;
+    struct weir_request two = request_of(&s, 2, 60);
+    struct weir_request cores = request_of(&s, 0, 120); /* three quarters of them: more than the node, together */
+    cores.alternatives = 0;
+    cores.cpu_milli = CORES_MILLI / 4 * 3;
+    submit(&s, 0, 2, 60, &two);
+    weir_sim_world_advance(s.world, (struct weir_wall){(BEGIN_S + 30) * WEIR_US_PER_S});
+    submit(&s, 1, 0, 120, &cores);
+    submit(&s, 2, 2, 60, &two);
+    weir_sim_world_finish(s.world);
+    static const struct {
+        int64_t from_s;
+        int64_t to_s;
+        int64_t milliwatts;
+    } want[] = {
+        {0, 30, (500 * 6 + 3000 * 2) / 8 * 1300}, {30, 60, 3000 * 1300}, {60, 90, 3000 * 1300}, {90, 150, (500 * 2 + 3000 * 6) / 8 * 1300},
+    };
+    assert_int_equal(s.powers.n, WEIR_ARRAY_LEN(want));
+    for (size_t i = 0; i < s.powers.n; i++) {
+        assert_int_equal(since_begin_s(s.powers.p[i].from), want[i].from_s);
+        assert_int_equal(since_begin_s(s.powers.p[i].to), want[i].to_s);
+        assert_int_equal(s.powers.p[i].milliwatts, want[i].milliwatts);
+    }
+    site_release(&s);
+}
 
 static void a_task_larger_than_a_node_is_spread_evenly(void **state)
 {
@@ -516,19 +567,32 @@ static void check_capacity(const struct site *s)
     }
 }
 
+/* The spans of a node follow one another, and cost at one tariff what the bill says. */
+static void check_power(const struct site *s)
+{
+    struct weir_wall until[4] = {s->conf.begin, s->conf.begin, s->conf.begin, s->conf.begin};
+    weir_i128 drawn = 0;
+    for (size_t i = 0; i < s->powers.n; i++) {
+        const struct weir_sim_power *x = &s->powers.p[i];
+        assert_in_range(x->node, 0, 3);
+        assert_true(x->from.us == until[x->node].us && x->to.us > x->from.us);
+        until[x->node] = x->to;
+        drawn += (weir_i128)x->milliwatts * (x->to.us - x->from.us);
+    }
+    for (uint32_t i = 0; i < s->pool.nodes; i++) {
+        assert_true(until[i].us == weir_sim_world_now(s->world).us);
+    }
+    int64_t micro = (int64_t)(drawn * owned_cost.tariff_micro_per_kwh / INT64_C(3600000000000000));
+    assert_in_range(micro - s->energy_micro + 10, 0, 20); /* the bill counts whole millijoules */
+}
+
 /* All that can happen, at once. */
 static uint64_t stormy(uint64_t seed)
 {
     struct site s;
     struct weir_prng draw = weir_prng_seed(seed);
     site_init(&s, (uint32_t)weir_prng_below(&draw, 4));
-    s.pool.cost = (struct weir_owned_cost){.purchase_micro = 100000 * WEIR_MICRO_PER_UNIT,
-                                           .life = {5 * 365 * WEIR_US_PER_DAY},
-                                           .upkeep_micro_per_year = 1000 * WEIR_MICRO_PER_UNIT,
-                                           .tariff_micro_per_kwh = 200000,
-                                           .pue_milli = 1300,
-                                           .idle_watts = 500,
-                                           .busy_watts = 3000};
+    s.pool.cost = owned_cost;
     struct weir_offer *spot = add_offer(&s, 0, WEIR_OFFER_SPOT, 4000000);
     spot->reclaim_ppm_per_hour = 500000;
     spot->reclaim_notice = weir_dur_s((int64_t)weir_prng_below(&draw, 3) * 45);
@@ -568,6 +632,7 @@ static uint64_t stormy(uint64_t seed)
         hash = hash * 31 + (uint64_t)s.task[i].ended_s;
     }
     check_capacity(&s);
+    check_power(&s);
     struct weir_bill_check_result books = weir_sim_world_books(s.world);
     assert_int_equal(books.cost_micro, books.used_micro + books.idle_micro + books.waste_micro);
     assert_int_equal(books.cost_micro, s.cost_micro);
@@ -594,6 +659,7 @@ static void whatever_happens_each_task_ends_once_and_the_books_are_equal(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_owned_node_draws_by_the_share_that_is_held),
         cmocka_unit_test(a_task_larger_than_a_node_is_spread_evenly),
         cmocka_unit_test(a_machine_boots_before_its_task_starts_and_costs_meanwhile),
         cmocka_unit_test(data_is_moved_to_rented_machines_only),
