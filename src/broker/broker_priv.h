@@ -81,6 +81,8 @@ enum { JOB_INFO_SLOTS = 256 };
 
 /* ---- leases.c: providers ---- */
 
+struct call; /* leases.c */
+
 struct provider {
     const struct weir_provider_ops *ops;
     struct weir_provider *p;
@@ -214,6 +216,7 @@ struct broker {
     WEIR_VEC(struct unbegun) unbegun;
 
     struct provider provider[WEIR_CONFIG_PROVIDERS_MAX];
+    struct call *calls; /* to providers, not answered yet */
     size_t n_providers;
     WEIR_VEC(struct lease_watch) leases;
     struct weir_provider_env provider_env;

@@ -47,6 +47,8 @@ struct call {
     struct provider *provider;
     struct weir_lease_id lease;
     enum call_kind kind;
+    struct call *next; /* of those under way */
+    struct call *prev;
 };
 
 static struct lease_watch *find_watch(struct broker *b, struct weir_lease_id lease)
@@ -290,8 +292,25 @@ static void on_result(void *ctx, const struct weir_provider_result *r);
 static struct call *new_call(struct broker *b, struct provider *p, struct weir_lease_id lease, enum call_kind kind)
 {
     struct call *c = weir_alloc(sizeof *c);
-    *c = (struct call){b, p, lease, kind};
+    *c = (struct call){b, p, lease, kind, b->calls, NULL};
+    if (b->calls != NULL) {
+        b->calls->prev = c;
+    }
+    b->calls = c;
     return c;
+}
+
+static void end_call(struct call *c)
+{
+    if (c->prev == NULL) {
+        c->b->calls = c->next;
+    } else {
+        c->prev->next = c->next;
+    }
+    if (c->next != NULL) {
+        c->next->prev = c->prev;
+    }
+    free(c);
 }
 
 static void on_sweep(struct broker *b, struct provider *p, const struct weir_provider_result *r)
@@ -308,7 +327,7 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
                  in->id);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP_END);
         if (p->ops->terminate(p->p, in->id, on_result, c) != 0) {
-            free(c);
+            end_call(c);
         }
     }
     if (r->next_page != NULL) {
@@ -316,7 +335,7 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
         if (p->ops->list(p->p, r->next_page, on_result, c) == 0) {
             p->sweep_busy = true;
         } else {
-            free(c);
+            end_call(c);
         }
     }
 }
@@ -347,7 +366,7 @@ static void on_offers(struct broker *b, struct provider *p, const struct weir_pr
 static void on_result(void *ctx, const struct weir_provider_result *r)
 {
     struct call c = *(struct call *)ctx;
-    free(ctx);
+    end_call(ctx);
     struct lease_watch *w = find_watch(c.b, c.lease);
     if (w != NULL) {
         w->busy = false;
@@ -398,7 +417,7 @@ static int call_launch(struct broker *b, struct lease_watch *w)
     w->provider->launching += r == 0 ? 1 : 0;
     w->sent_ms = broker_ms(b);
     if (r != 0) {
-        free(c);
+        end_call(c);
     }
     return r;
 }
@@ -413,7 +432,7 @@ static int call_describe(struct broker *b, struct lease_watch *w)
     bool by_id = note.instance[0] != '\0';
     int r = w->provider->ops->describe(w->provider->p, by_id ? NULL : token, by_id ? note.instance : NULL, on_result, c);
     if (r != 0) {
-        free(c);
+        end_call(c);
     }
     return r;
 }
@@ -425,7 +444,7 @@ static int call_terminate(struct broker *b, struct lease_watch *w)
     struct call *c = new_call(b, w->provider, w->lease, CALL_TERMINATE);
     int r = w->provider->ops->terminate(w->provider->p, note.instance, on_result, c);
     if (r != 0) {
-        free(c);
+        end_call(c);
     }
     return r;
 }
@@ -488,7 +507,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
         p->offers_due_ms = now + OFFERS_MS;
         p->offers_busy = p->ops->offers(p->p, on_result, c) == 0;
         if (!p->offers_busy) {
-            free(c);
+            end_call(c);
         }
     }
     if (!p->sweep_busy && now >= p->sweep_due_ms) {
@@ -496,7 +515,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
         p->sweep_due_ms = now + SWEEP_MS;
         p->sweep_busy = p->ops->list(p->p, NULL, on_result, c) == 0;
         if (!p->sweep_busy) {
-            free(c);
+            end_call(c);
         }
     }
 }
@@ -651,6 +670,9 @@ void leases_free(struct broker *b)
     for (size_t i = 0; i < b->n_providers; i++) {
         b->provider[i].ops->fini(b->provider[i].p);
         weir_vec_release(&b->provider[i].offers);
+    }
+    while (b->calls != NULL) { /* whose answers do not come any more */
+        end_call(b->calls);
     }
     weir_vec_release(&b->leases);
 }
