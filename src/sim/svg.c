@@ -465,7 +465,7 @@ void weir_svg_stacks(struct weir_str *out, const char *title, const char *unit, 
                      const struct weir_svg_stack *stack, size_t n)
 {
     enum { LEFT = LABEL_WIDTH, RIGHT = 110, PARTS_MAX = 8 };
-    unsigned style[PARTS_MAX];
+    unsigned style[PARTS_MAX] = {0};
     double most = 0;
     n_parts = n_parts > PARTS_MAX ? PARTS_MAX : n_parts;
     for (size_t k = 0; k < n_parts; k++) {
