@@ -270,6 +270,20 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 2,
     },
     {
+        .name = "export",
+        .group = MONEY,
+        .fn = weir_cmd_export,
+        .operands = "",
+        .summary = "The history of all work as CSV, a line a task",
+        .opts = weir_opts_export,
+        .help =
+            "Writes every task that has left the queue: what it asked for, when it ran and where, and what it cost; in the\n"
+            "order of submission. It comes as a stream, however long the history is. 'weir sim --jobs FILE' reads it.",
+        .examples = "weir export --from 2026-11-01 --to 2026-12-01 -o november.csv\ta month\n"
+                    "weir export | gzip > history.csv.gz\tall of it\n",
+        .operands_max = 0,
+    },
+    {
         .name = "serve",
         .group = HOUSE,
         .fn = weir_cmd_serve,
@@ -302,20 +316,6 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "over.",
         .examples = "weir agent --broker https://weir.example.org:7070 --token-file /etc/weir/agent-token --ca "
                     "/etc/weir/ca.pem\ta node\n",
-        .operands_max = 0,
-    },
-    {
-        .name = "export",
-        .group = MONEY,
-        .fn = weir_cmd_export,
-        .operands = "",
-        .summary = "The history of all work as CSV, a line a task",
-        .opts = weir_opts_export,
-        .help =
-            "Writes every task that has left the queue: what it asked for, when it ran and where, and what it cost; in the\n"
-            "order of submission. It comes as a stream, however long the history is. 'weir sim --jobs FILE' reads it.",
-        .examples = "weir export --from 2026-11-01 --to 2026-12-01 -o november.csv\ta month\n"
-                    "weir export | gzip > history.csv.gz\tall of it\n",
         .operands_max = 0,
     },
     {

@@ -6,13 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "replay.h"
+#include "workload.h"
 
-enum { NODES_MAX = 1000000, GPUS_PER_NODE_DEFAULT = 8, PRICE_MAX = 100000 };
+enum { NODES_MAX = 1000000, GPUS_PER_NODE_DEFAULT = 8, PRICE_MAX = 100000, JOBS_LOOKED_MAX = 1000 };
 
 #define CLOUD "cloud"
 
@@ -86,6 +88,24 @@ static int read_pool(struct weir_replay_site *site, struct weir_sv text, struct 
     return 0;
 }
 
+/* The first model that the work names; where it names none, a V100, as the run times of such work are taken. */
+static uint16_t model_of_work(const struct weir_replay_site *site, const char *path)
+{
+    struct weir_err err = {""};
+    struct weir_sim_job j;
+    struct stat st;
+    uint16_t model = WEIR_GPU_MODEL_ANY;
+    WEIR_CLEANUP(weir_sim_workload_freep) struct weir_sim_workload *w = NULL;
+    /* What can be read once only is left to the run, which says what is wrong with the file, too. */
+    if (path != NULL && stat(path, &st) == 0 && S_ISREG(st.st_mode) && weir_sim_workload_open(&w, path, NULL, NULL, &err) == 0) {
+        for (int i = 0; i < JOBS_LOOKED_MAX && model == WEIR_GPU_MODEL_ANY && weir_sim_workload_next(w, &j, &err) == 1; i++) {
+            struct weir_sv rest = weir_sv_of(j.gpu_model == NULL ? "" : j.gpu_model);
+            model = weir_gpu_table_find(site->gpus, weir_sv_cut(&rest, '|'));
+        }
+    }
+    return model == WEIR_GPU_MODEL_ANY ? weir_gpu_table_find(site->gpus, WEIR_SV("V100")) : model;
+}
+
 static int read_pools(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err)
 {
     if (o->pools == NULL) {
@@ -94,7 +114,7 @@ static int read_pools(struct weir_replay_site *site, const struct weir_sim_optio
                     ? 0
                     : weir_sim_number(o->gpus_per_node, "gpus-per-node", 1, WEIR_SIM_GPUS_PER_NODE_MAX, &gpus, err);
         if (r == 0) {
-            add_pool(site, weir_gpu_table_find(site->gpus, WEIR_SV("V100")), (uint32_t)gpus, 0);
+            add_pool(site, model_of_work(site, o->jobs), (uint32_t)gpus, 0);
         }
         return r;
     }

@@ -54,7 +54,8 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     struct weir_sim_row *row = weir_sim_row(result, policy);
     add_case(row, site);
     row->series = series;
-    weir_sim_metric(row, "cost", money(f->own_micro + f->cloud_micro));
+    bool none = f->tasks > 0 && f->completed == 0; /* what did nothing was not cheap */
+    weir_sim_metric(row, "cost", none ? (double)NAN : money(f->own_micro + f->cloud_micro));
     weir_sim_metric(row, "own_cost", money(f->own_micro));
     weir_sim_metric(row, "cloud_cost", money(f->cloud_micro));
     weir_sim_metric(row, "cloud_gpu_hours", f->cloud_gpu_h);

@@ -370,7 +370,8 @@ void weir_sim_tuned_text(const struct weir_sim_tuned *t, struct weir_str *out)
 {
     weir_str_addf(out, "%s tuned in %zu runs for the least %s while %s\n", t->policy, t->runs, t->cost, t->conditions);
     if (!t->kept) {
-        weir_str_adds(out, "no setting was found that keeps this; the nearest one is chosen\n");
+        weir_str_adds(out, "no setting was found that keeps this; the row that comes nearest is marked\n");
+        return;
     }
     weir_str_addf(out, "%s: %+.1f %% against the defaults\n\n", t->cost, (t->cost_ratio - 1) * 100);
     weir_str_adds(out, "for weir.yaml:\n\npolicy:\n");
