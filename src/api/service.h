@@ -105,7 +105,7 @@ struct weir_command {
     struct weir_job_id job; /* SUBMIT */
     bool flag;              /* WAIT_JOB: has ended; dry run: possible; EXPLAIN: it is waiting */
     struct weir_explain explain; /* EXPLAIN, dry run */
-    uint64_t room;               /* dry run: tasks of the job that nodes have room for now */
+    uint64_t room;               /* dry run: tasks of the job for which nodes have room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
     struct weir_accrued *accrued; /* ACCRUED: malloc'ed, freed by the poster */
