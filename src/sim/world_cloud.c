@@ -107,20 +107,11 @@ static void refuse(struct weir_sim_world *w, struct weir_lease_id lease)
 
 static void report_join(struct weir_sim_world *w, const struct rental *r)
 {
-    const struct weir_offer *o = &r->offer;
-    struct weir_node_spec spec = {.id = {r->node},
-                                  .pool = {r->machine.pool + 1},
-                                  .lease = {r->lease},
-                                  .gpu_model = o->gpu_model,
-                                  .gpus = o->gpus,
-                                  .gpu_mem_mib = o->gpu_mem_mib,
-                                  .cpu_milli = o->cpu_milli,
-                                  .mem_mib = o->mem_mib};
-    memcpy(spec.region, o->region, sizeof spec.region);
-    memcpy(spec.provider, o->provider, sizeof spec.provider);
-    spec.rates.full_micro_per_hour = o->price_micro_per_hour;
-    spec.rates.marginal_busy_micro_per_hour = o->price_micro_per_hour;
-    weir_vec_push(&w->specs, spec);
+    struct weir_node_view v;
+    bool known = weir_core_node(w->core, (struct weir_node_id){r->node}, &v); /* since the launch */
+    WEIR_ASSERT(known);
+    v.spec.pool.v = r->machine.pool + 1;
+    weir_vec_push(&w->specs, v.spec);
     weir_world_report(w, &(struct weir_event){.kind = WEIR_EVENT_NODE_JOIN}); /* the specs are joined in this order */
 }
 
