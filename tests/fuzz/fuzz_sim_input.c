@@ -6,12 +6,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "fuzz.h"
+#include "fuzz_file.h"
 #include "sim/input.h"
 
 static const struct weir_sim_column column[] = {{"submit_unix"}, {"duration_s"}, {"gpus", .optional = true}};
@@ -53,12 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0 || size > 65536) {
         return 0;
     }
-    WEIR_CLEANUP(weir_closep) int fd = memfd_create("input", MFD_CLOEXEC);
-    char path[40];
-    if (fd < 0 || write(fd, data + 1, size - 1) != (ssize_t)(size - 1)) {
+    char path[FUZZ_PATH_SIZE];
+    WEIR_CLEANUP(weir_closep) int fd = fuzz_file(data + 1, size - 1, path);
+    if (fd < 0) {
         return 0;
     }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     WEIR_ASSERT(read_whole(path, data[0] == 't') == read_whole(path, data[0] == 't'));
     return 0;
 }

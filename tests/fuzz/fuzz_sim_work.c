@@ -6,12 +6,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "fuzz.h"
+#include "fuzz_file.h"
 #include "sim/grid.h"
 #include "sim/spot_prices.h"
 #include "sim/workload.h"
@@ -92,12 +92,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0 || size > 65536) {
         return 0;
     }
-    WEIR_CLEANUP(weir_closep) int fd = memfd_create("input", MFD_CLOEXEC);
-    char path[40];
-    if (fd < 0 || write(fd, data + 1, size - 1) != (ssize_t)(size - 1)) {
+    char path[FUZZ_PATH_SIZE];
+    WEIR_CLEANUP(weir_closep) int fd = fuzz_file(data + 1, size - 1, path);
+    if (fd < 0) {
         return 0;
     }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     WEIR_ASSERT(read_any(path, data[0]) == read_any(path, data[0]));
     return 0;
 }
