@@ -306,13 +306,19 @@ def run_interrupted_without_a_terminal_cancels(b):
     check(b.cancelled.is_set(), "not cancelled")
 
 
-@test
-def run_ctrl_c_asks_and_detaches(b):
-    endless(b)
+def interrupted(b):
+    """weir run on a terminal, which has been asked what to do after Ctrl-C."""
     pid, fd = on_terminal(b, "run", "true")
     read_until(fd, rb"line\r\n")
     os.write(fd, b"\x03")
-    read_until(fd, rb"\(c\)ancel it, \(d\)etach")
+    read_until(fd, rb"\(c\)ancel it, \(d\)etach.*\(g\)o on")
+    return pid, fd
+
+
+@test
+def run_ctrl_c_asks_and_detaches(b):
+    endless(b)
+    pid, fd = interrupted(b)
     os.write(fd, b"d\n")
     read_until(fd, rb"weir logs -f 12")
     equal(exit_code(pid, fd), 130)
@@ -322,10 +328,7 @@ def run_ctrl_c_asks_and_detaches(b):
 @test
 def run_ctrl_c_twice_cancels(b):
     endless(b)
-    pid, fd = on_terminal(b, "run", "true")
-    read_until(fd, rb"line\r\n")
-    os.write(fd, b"\x03")
-    read_until(fd, rb"\(c\)ancel it")
+    pid, fd = interrupted(b)
     os.write(fd, b"\x03")
     equal(exit_code(pid, fd), 143)
     check(b.cancelled.is_set(), "not cancelled")
@@ -334,10 +337,7 @@ def run_ctrl_c_twice_cancels(b):
 @test
 def run_ctrl_c_goes_on(b):
     endless(b)
-    pid, fd = on_terminal(b, "run", "true")
-    read_until(fd, rb"line\r\n")
-    os.write(fd, b"\x03")
-    read_until(fd, rb"\(g\)o on")
+    pid, fd = interrupted(b)
     os.write(fd, b"g\n")
     b.jobs[12].update(state="succeeded", exit_code=0)
     b.tasks[12][0].update(state="succeeded", exit_code=0)
