@@ -117,7 +117,7 @@ def sim():
     if not jobs.exists():
         print(f"{jobs} is not there: not measured")
         return
-    for nodes in (64, 80, 100):
+    for nodes in (48, 64, 80, 100):
         start = time.monotonic()
         rows = json.loads(subprocess.run([WEIR, "sim", "--suite", "starburst", "--policies", "weir", "--jobs", jobs, "--nodes", str(nodes), "--json"],
                                          check=True, capture_output=True).stdout)["rows"]
@@ -200,10 +200,10 @@ def read_work(head, line, n):
 @row("inputs", "simulator: reading work, a million lines and ten million")
 def inputs():
     forms = {
-        "jobs as CSV": ("submit_unix,duration_s,gpus,vc\n", lambda i: f"{1504521041 + i},{i * 7919 % 100000 + 1},{1 + i % 8},{i % 15:06x}\n", 1e6),
+        "jobs as CSV": ("submit_unix,duration_s,gpus,vc\n", lambda i: f"{1504521041 + i},{i * 7919 % 100000 + 1},{1 + i % 8},{i % 15:06x}\n", 2e6),
         "Slurm accounting": ("JobID|User|Account|State|Submit|Start|End|ElapsedRaw|Timelimit|AllocTRES\n",
                              lambda i: f"{i}|user{i % 50}|lab{i % 9}|COMPLETED|2026-01-{i // 86400 % 28 + 1:02}T{i // 3600 % 24:02}:{i // 60 % 60:02}:{i % 60:02}|"
-                             f"2026-02-01T00:00:00|2026-02-01T01:00:00|3600|1-00:00:00|billing=8,cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=64G,node=1\n", 3e5),
+                             f"2026-02-01T00:00:00|2026-02-01T01:00:00|3600|1-00:00:00|billing=8,cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=64G,node=1\n", 5e5),
     }
     for name, (head, line, bar) in forms.items():
         rate, mib = read_work(head, line, 1000000)
