@@ -139,10 +139,15 @@ struct want {
     struct want *hash_next;
 };
 
+/* An offer as one shape sees it, with all that is asked of it at a weighing: the list of offers is long, and cold. */
 struct ranked_offer {
+    uint64_t id;
+    int64_t expires_us;
     uint32_t offer; /* index */
-    uint32_t per_node; /* tasks of this shape that fit at once */
+    uint32_t provider; /* index */
     uint8_t alternative;
+    bool spot;
+    int64_t rate_micro; /* per hour, of the task's part of all machines that it needs */
     int64_t run_us;
     int64_t start_us; /* boot and staging */
     int64_t cost_micro; /* of all machines that one task needs, for one wave of tasks */
@@ -303,6 +308,7 @@ struct node_type {
     size_t words;                 /* of each bit set */
     struct bits free[WEIR_NODE_GPUS_MAX + 1]; /* usable nodes by number of free GPUs */
     uint32_t n_free[WEIR_NODE_GPUS_MAX + 1];
+    uint32_t n_usable;                        /* all of them */
     size_t leaves;                            /* of each tree, a power of two */
     int64_t *tree[WEIR_NODE_GPUS_MAX + 1];    /* [k]: when k GPUs are free, least at the root; made when asked for */
     WEIR_VEC(uint32_t) moved;                 /* slots whose times changed, in order; what the trees lag behind */
@@ -427,6 +433,14 @@ struct offer {
     uint32_t provider; /* index */
 };
 
+/* What may be asked of a provider now. */
+struct pace {
+    uint32_t limit; /* launches that may be unanswered */
+    bool closed;      /* it had nothing for several in a row: not now */
+    bool closed_gang; /* the same, for many machines at once */
+    bool mute;        /* it has owed an answer for so long that nobody should wait for it */
+};
+
 /*
  * Who rents machines out. How many it may be asked for at once grows as it makes them, and shrinks to one after a
  * refusal; counted from leases alone, so that a restored core counts the same.
@@ -437,10 +451,7 @@ struct provider {
     uint32_t made;   /* live ones that were confirmed */
     int64_t made_us; /* when the last one was */
     bool held;       /* something waits for its answers */
-    /* by offers_look */
-    uint32_t limit;     /* launches that may be unanswered */
-    bool paced;         /* it had nothing for several in a row: not now */
-    bool paced_gang;    /* the same, for many machines at once */
+    struct pace pace;
 };
 
 /* Offers of one GPU model, or of none: a request passes by the models that it cannot use. */
@@ -570,8 +581,10 @@ struct weir_core {
     WEIR_VEC(struct offer) offers;   /* by id */
     WEIR_VEC(struct offer_kind) offer_kinds;
     WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
-    WEIR_VEC(struct offer_memory) memory;
+    WEIR_VEC(struct offer_memory) memory; /* by offer, the newest lease first */
     WEIR_VEC(struct provider) providers;
+    bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
+    int64_t paces_us;
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
@@ -894,15 +907,16 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
 void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o, uint32_t nodes);
+/* May it be had now? CHOSEN where it may, or as soon as launches under way are answered. */
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes);
 /* The provider's number, made where it is not known. */
 uint32_t provider_get(struct weir_core *c, const char *name);
-/* What may be asked of each provider now. To be called before offers are weighed. */
-void offers_look(struct weir_core *c);
+/* Brings the providers' paces up to date. To be called before offers are weighed. */
+void paces_update(struct weir_core *c);
+/* A provider's, worked out anew. */
+struct pace pace_anew(const struct weir_core *c, uint32_t provider);
 /* Must the launch wait for answers to those under way? */
-bool offer_is_held(const struct weir_core *c, const struct offer *o, uint32_t nodes);
-/* Has the provider owed an answer for so long that nobody should wait for it? */
-bool provider_is_mute(const struct weir_core *c, uint32_t provider);
+bool offer_is_held(const struct weir_core *c, uint32_t provider, uint32_t nodes);
 
 /* ---- decide.c, preempt.c, plan.c ---- */
 
@@ -912,8 +926,34 @@ enum decided {
     DECIDED_HELD, /* what it waits for is a launch that may go out in a moment */
 };
 
-/* Weighs the class's first (or, where tail, last) task and acts. */
-enum decided decide(struct weir_core *c, struct class *cl, bool tail);
+/* One way to run a task, with what two are compared by. */
+struct option {
+    int64_t total_micro;
+    int64_t run_micro;
+    int64_t delay_us; /* until it starts */
+    int64_t run_us;
+    uint64_t node;
+    uint64_t offer;
+    uint8_t kind; /* enum weir_candidate_kind */
+    uint8_t alternative;
+    bool late;   /* ends after the deadline */
+    bool over;   /* is expected to cost more than the task may */
+    bool starts; /* something is done now, it is not a wait */
+    bool held;   /* though not in this step: launches there are unanswered */
+    struct place_result *place;        /* of a node */
+    const struct ranked_offer *ranked; /* of an offer */
+};
+
+/* What decide saw that could be done at once for any task of the class, until something is placed or stopped. */
+struct outlook {
+    bool known;
+    struct option start; /* the best; where starts is not set there is none */
+};
+
+/* Weighs the class's first task and acts. */
+enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret);
+/* The same for its last task, where the first waits; x is what was left of that. */
+enum decided decide_last(struct weir_core *c, struct class *cl, const struct outlook *x);
 /* What decide would say of that task; changes nothing but caches. */
 void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct weir_explain *ret);
 /* Stops tasks of lower priority to make room for the class's first; false where it does not. */

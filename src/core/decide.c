@@ -14,19 +14,7 @@
 
 #include "core/core_priv.h"
 
-enum { OPTIONS_MAX = 24, OFFERS_LOOKED_MAX = 16 };
-
-struct option {
-    struct weir_candidate cand;
-    uint8_t alternative;
-    bool late;    /* ends after the deadline */
-    bool over;    /* is expected to cost more than the task may */
-    bool starts;  /* something is done now, it is not a wait */
-    bool held;    /* though not in this step: launches there are unanswered */
-    int64_t run_us;
-    struct place_result place; /* *_NOW and booting */
-    const struct ranked_offer *ranked;
-};
+enum { OPTIONS_MAX = 24, OFFERS_LOOKED_MAX = 16, PLACES_MAX = 5 };
 
 struct weighing {
     struct class *cl;
@@ -36,10 +24,20 @@ struct weighing {
     int64_t delay_cost;
     int64_t now_us;
     uint32_t n;
+    uint32_t n_places;
     uint32_t n_considered;
     uint32_t rejected[WEIR_VERDICT_MAX];
     struct option option[OPTIONS_MAX];
+    struct place_result place[PLACES_MAX]; /* of options that are nodes; found where there is room now */
 };
+
+static void weighing_begin(struct weighing *w, const struct weir_core *c, struct class *cl)
+{
+    memset(w, 0, offsetof(struct weighing, option));
+    w->cl = cl;
+    w->now_us = c->now_us;
+    w->delay_cost = class_delay_cost(c, cl);
+}
 
 /* Would it be stopped at the task's limit before it is done? Only a stated run time is trusted with that. */
 static bool over_max_cost(const struct weighing *w, int64_t rate_micro_per_hour, int64_t run_us)
@@ -58,6 +56,11 @@ static void reject(struct weighing *w, enum weir_verdict v, uint32_t n)
     w->n_considered += n;
 }
 
+static int64_t wait_cost(const struct weighing *w, int64_t delay_us)
+{
+    return weir_mul_div_sat(w->delay_cost, delay_us, WEIR_US_PER_HOUR);
+}
+
 static void total_up(struct weir_candidate *k)
 {
     k->total_micro = weir_i64_add_sat(
@@ -66,22 +69,56 @@ static void total_up(struct weir_candidate *k)
         weir_i64_add_sat(k->wait_micro, k->shadow_micro));
 }
 
-static struct option *add(struct weighing *w, const struct weir_candidate *k, int64_t run_us, int64_t rate_micro_per_hour)
+/* An option without what it is compared by but the end; there is room for it. */
+static struct option *add(struct weighing *w, int64_t delay_us, int64_t run_us, int64_t rate_micro_per_hour)
 {
-    if (w->n == OPTIONS_MAX) {
-        return NULL;
-    }
+    WEIR_ASSERT(w->n < OPTIONS_MAX);
     struct option *o = &w->option[w->n++];
-    *o = (struct option){.cand = *k, .run_us = run_us, .over = over_max_cost(w, rate_micro_per_hour, run_us)};
-    o->cand.wait_micro = weir_mul_div_sat(w->delay_cost, k->start_delay.us, WEIR_US_PER_HOUR);
-    total_up(&o->cand);
-    w->n_considered++;
+    *o = (struct option){.delay_us = delay_us, .run_us = run_us, .over = over_max_cost(w, rate_micro_per_hour, run_us)};
     int64_t deadline = w->cl->deadline_us;
     if (deadline != 0) {
-        int64_t end = weir_i64_add_sat(w->now_us, weir_i64_add_sat(k->start_delay.us, run_us));
-        o->late = end > deadline;
+        o->late = weir_i64_add_sat(w->now_us, weir_i64_add_sat(delay_us, run_us)) > deadline;
     }
+    w->n_considered++;
     return o;
+}
+
+static struct option *add_place(struct weighing *w, const struct place_result *p, int64_t run_us, int64_t rate_micro_per_hour)
+{
+    WEIR_ASSERT(w->n_places < PLACES_MAX);
+    struct place_result *place = &w->place[w->n_places++];
+    *place = *p;
+    struct weir_candidate *k = &place->candidate;
+    struct option *o = add(w, k->start_delay.us, run_us, rate_micro_per_hour);
+    k->wait_micro = wait_cost(w, k->start_delay.us);
+    total_up(k);
+    o->total_micro = k->total_micro;
+    o->run_micro = k->run_micro;
+    o->node = k->node.v;
+    o->offer = k->offer;
+    o->kind = k->kind;
+    o->alternative = p->alternative;
+    o->starts = p->found;
+    o->place = place;
+    return o;
+}
+
+static struct weir_candidate candidate_of(const struct weighing *w, const struct option *o)
+{
+    if (o->ranked == NULL) {
+        return o->place->candidate;
+    }
+    const struct ranked_offer *r = o->ranked;
+    struct weir_candidate k = {.kind = WEIR_CANDIDATE_OFFER,
+                               .offer = r->id,
+                               .start_delay = {o->delay_us},
+                               .run_micro = r->cost_micro,
+                               .boot_micro = r->boot_micro,
+                               .egress_micro = r->egress_micro,
+                               .reclaim_micro = r->reclaim_micro,
+                               .wait_micro = wait_cost(w, o->delay_us)};
+    total_up(&k);
+    return k;
 }
 
 /* ---- places that are there ---- */
@@ -129,12 +166,7 @@ static bool weigh_place(struct weir_core *c, struct weighing *w, enum place_kind
     if (kind == PLACE_OWNED) {
         p.candidate.shadow_micro = shadow_micro(c, w, p.node, p.gpus);
     }
-    struct option *o =
-        add(w, &p.candidate, run_time_on(w->cl->shape, p.node->type->throughput), weir_mul_div_sat(rate, r->nodes, 1));
-    WEIR_ASSERT(o != NULL);
-    o->place = p;
-    o->alternative = p.alternative;
-    o->starts = true;
+    (void)add_place(w, &p, run_time_on(w->cl->shape, p.node->type->throughput), weir_mul_div_sat(rate, r->nodes, 1));
     return true;
 }
 
@@ -154,9 +186,7 @@ static int64_t owned_slots(struct weir_core *c, struct shape *s)
         } else if (s->req.cpu_milli > 0) {
             per = t->cpu_milli / s->req.cpu_milli;
         }
-        for (uint32_t k = 0; k <= t->gpus; k++) {
-            slots += per * t->n_free[k];
-        }
+        slots += per * t->n_usable;
     }
     return max_i64(slots / s->req.nodes, 1);
 }
@@ -184,7 +214,7 @@ static void weigh_later_on(struct weir_core *c, struct weighing *w, const struct
     struct type_fit f = shape_fit(c, s, n->type);
     int64_t rate = share_of(n->type->full_micro_per_hour, n->type, f.gpus, s->req.cpu_milli);
     for (uint32_t i = 0; i < w->n; i++) {
-        if (w->option[i].cand.node.v == n->spec.id.v) {
+        if (w->option[i].node == n->spec.id.v) {
             return; /* a booting lease with room is a candidate already */
         }
     }
@@ -212,12 +242,9 @@ static void weigh_later_on(struct weir_core *c, struct weighing *w, const struct
                                        run, WEIR_US_PER_HOUR);
     }
     k.start_delay.us = delay;
-    struct option *o = add(w, &k, run, weir_mul_div_sat(rate, s->req.nodes, 1));
-    if (o != NULL) {
-        o->alternative = f.alternative;
-        reject(w, WEIR_VERDICT_NO_ROOM, 1);
-        w->n_considered--;
-    }
+    const struct place_result p = {.candidate = k, .alternative = f.alternative};
+    (void)add_place(w, &p, run, weir_mul_div_sat(rate, s->req.nodes, 1));
+    w->rejected[WEIR_VERDICT_NO_ROOM]++;
 }
 
 static void weigh_later(struct weir_core *c, struct weighing *w)
@@ -241,9 +268,9 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
 /*
  * Spot with a deadline: worth it only while one reclaim could still be made good; then the safe kind.
  */
-static bool spot_is_too_risky(const struct weir_core *c, const struct weighing *w, const struct weir_offer *o, const struct ranked_offer *r)
+static bool spot_is_too_risky(const struct weighing *w, const struct ranked_offer *r)
 {
-    if (w->cl->deadline_us == 0 || o->market != WEIR_OFFER_SPOT) {
+    if (w->cl->deadline_us == 0 || !r->spot) {
         return false;
     }
     const struct weir_request *req = &w->cl->shape->req;
@@ -251,69 +278,56 @@ static bool spot_is_too_risky(const struct weir_core *c, const struct weighing *
                                                 : r->run_us;
     int64_t need = weir_i64_add_sat(weir_i64_add_sat(r->run_us, lost),
                                     weir_i64_add_sat(r->start_us, r->start_us));
-    return weir_i64_add_sat(c->now_us, need) > w->cl->deadline_us;
-}
-
-/* What the task's part of the machines is charged per hour. */
-static int64_t offer_rate(const struct weir_request *r, const struct weir_offer *o, uint8_t alternative)
-{
-    int64_t rate = r->alternatives > 0 ? weir_mul_div_sat(o->price_micro_per_hour, r->alternative[alternative].count, o->gpus)
-                                       : weir_mul_div_sat(o->price_micro_per_hour, r->cpu_milli, o->cpu_milli);
-    return weir_mul_div_sat(rate, r->nodes, 1);
+    return weir_i64_add_sat(w->now_us, need) > w->cl->deadline_us;
 }
 
 /* May the offer be taken now, or as soon as launches under way are answered? */
 static enum weir_verdict offer_now(const struct weir_core *c, const struct weighing *w, const struct ranked_offer *r)
 {
-    const struct offer *o = &c->offers.p[r->offer];
     uint32_t nodes = w->cl->shape->req.nodes;
-    enum weir_verdict blocked = offer_blocked(c, o, nodes);
+    enum weir_verdict blocked = offer_blocked(c, r, nodes);
     if (blocked != WEIR_VERDICT_CHOSEN) {
         return blocked;
     }
-    if (c->leases_live + nodes > c->conf.leases_max) {
-        return WEIR_VERDICT_LEASE_LIMIT;
-    }
-    if (spot_is_too_risky(c, w, &o->o, r)) {
+    if (spot_is_too_risky(w, r)) {
         return WEIR_VERDICT_DEADLINE;
     }
-    return offer_is_held(c, o, nodes) && provider_is_mute(c, o->provider) ? WEIR_VERDICT_LAUNCHING : WEIR_VERDICT_CHOSEN;
+    return offer_is_held(c, r->provider, nodes) && c->providers.p[r->provider].pace.mute ? WEIR_VERDICT_LAUNCHING : WEIR_VERDICT_CHOSEN;
 }
 
-static bool offer_option(struct weir_core *c, struct weighing *w, const struct ranked_offer *r)
+/* The best that could be had, and how many of those before them could not, by reason. */
+struct havable {
+    uint32_t n;
+    const struct ranked_offer *p[OFFERS_LOOKED_MAX];
+    uint32_t rejected[WEIR_VERDICT_MAX];
+};
+
+static void havable_find(const struct weir_core *c, const struct weighing *w, const struct ranking *k, struct havable *ret)
 {
-    const struct offer *o = &c->offers.p[r->offer];
-    const struct weir_request *req = &w->cl->shape->req;
-    enum weir_verdict blocked = offer_now(c, w, r);
-    if (blocked != WEIR_VERDICT_CHOSEN) {
-        reject(w, blocked, 1);
-        return false;
+    *ret = (struct havable){0};
+    for (size_t i = 0; i < k->n && ret->n < OFFERS_LOOKED_MAX; i++) {
+        enum weir_verdict v = offer_now(c, w, &k->p[i]);
+        if (v == WEIR_VERDICT_CHOSEN) {
+            ret->p[ret->n++] = &k->p[i];
+        } else {
+            ret->rejected[v]++;
+        }
     }
-    struct weir_candidate k = {.kind = WEIR_CANDIDATE_OFFER,
-                               .offer = o->o.id,
-                               .start_delay = {weir_i64_add_sat(r->start_us, r->lost_us)},
-                               .run_micro = r->cost_micro,
-                               .boot_micro = r->boot_micro,
-                               .egress_micro = r->egress_micro,
-                               .reclaim_micro = r->reclaim_micro};
-    struct option *opt = add(w, &k, r->run_us, offer_rate(req, &o->o, r->alternative));
-    if (opt != NULL) {
-        opt->ranked = r;
-        opt->alternative = r->alternative;
-        opt->starts = true;
-        opt->held = offer_is_held(c, o, req->nodes);
-    }
-    return opt != NULL;
 }
 
-/* Are there as many that could be had as are looked at? A ranking starts with the best only. */
-static bool has_enough(const struct weir_core *c, const struct weighing *w, const struct ranking *k)
+static void add_offer(const struct weir_core *c, struct weighing *w, const struct ranked_offer *r)
 {
-    uint32_t n = 0;
-    for (size_t i = 0; i < k->n && n < OFFERS_LOOKED_MAX; i++) {
-        n += offer_now(c, w, &k->p[i]) == WEIR_VERDICT_CHOSEN;
-    }
-    return n == OFFERS_LOOKED_MAX;
+    struct option *o = add(w, weir_i64_add_sat(r->start_us, r->lost_us), r->run_us, r->rate_micro);
+    o->total_micro = weir_i64_add_sat(weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, r->boot_micro),
+                                                       weir_i64_add_sat(r->egress_micro, r->reclaim_micro)),
+                                      wait_cost(w, o->delay_us));
+    o->run_micro = r->cost_micro;
+    o->offer = r->id;
+    o->kind = WEIR_CANDIDATE_OFFER;
+    o->alternative = r->alternative;
+    o->starts = true;
+    o->held = offer_is_held(c, r->provider, w->cl->shape->req.nodes);
+    o->ranked = r;
 }
 
 static void weigh_offers(struct weir_core *c, struct weighing *w)
@@ -325,18 +339,20 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
         reject(w, WEIR_VERDICT_LEASE_LIMIT, (uint32_t)c->offers.n);
         return;
     }
-    offers_look(c);
+    struct havable best;
     uint64_t sharing = w->cl->n_waiting == 0 ? 1 : w->cl->n_waiting;
+    paces_update(c);
     const struct ranking *k = offers_rank(c, w->cl->shape, sharing, false);
-    if (!k->whole && !has_enough(c, w, k)) {
+    havable_find(c, w, k, &best);
+    if (!k->whole && best.n < OFFERS_LOOKED_MAX) { /* a ranking starts with the best only */
         k = offers_rank(c, w->cl->shape, sharing, true);
+        havable_find(c, w, k, &best);
     }
     for (int v = 0; v < WEIR_VERDICT_MAX; v++) {
-        reject(w, (enum weir_verdict)v, w->cl->want->rejected[v]);
+        reject(w, (enum weir_verdict)v, w->cl->want->rejected[v] + best.rejected[v]);
     }
-    uint32_t kept = 0;
-    for (size_t i = 0; i < k->n && kept < OFFERS_LOOKED_MAX && w->n < OPTIONS_MAX; i++) {
-        kept += offer_option(c, w, &k->p[i]);
+    for (uint32_t i = 0; i < best.n; i++) {
+        add_offer(c, w, best.p[i]);
     }
 }
 
@@ -344,14 +360,12 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
 
 static int option_cmp(const struct weighing *w, const struct option *a, const struct option *b)
 {
-    const struct weir_candidate *x = &a->cand;
-    const struct weir_candidate *y = &b->cand;
     if (a->late != b->late) {
         return a->late ? 1 : -1;
     }
     if (a->late) { /* the deadline is missed anyway: the one that ends first */
-        int64_t e = weir_i64_add_sat(x->start_delay.us, a->run_us);
-        int64_t f = weir_i64_add_sat(y->start_delay.us, b->run_us);
+        int64_t e = weir_i64_add_sat(a->delay_us, a->run_us);
+        int64_t f = weir_i64_add_sat(b->delay_us, b->run_us);
         if (e != f) {
             return e < f ? -1 : 1;
         }
@@ -368,24 +382,38 @@ static int option_cmp(const struct weighing *w, const struct option *a, const st
             return a->alternative < b->alternative ? -1 : 1;
         }
     }
-    if (x->total_micro != y->total_micro) {
-        return x->total_micro < y->total_micro ? -1 : 1;
+    if (a->total_micro != b->total_micro) {
+        return a->total_micro < b->total_micro ? -1 : 1;
     }
-    if (x->run_micro != y->run_micro) {
-        return x->run_micro < y->run_micro ? -1 : 1;
+    if (a->run_micro != b->run_micro) {
+        return a->run_micro < b->run_micro ? -1 : 1;
     }
-    if (x->start_delay.us != y->start_delay.us) {
-        return x->start_delay.us < y->start_delay.us ? -1 : 1;
+    if (a->delay_us != b->delay_us) {
+        return a->delay_us < b->delay_us ? -1 : 1;
     }
-    if (x->kind != y->kind) {
-        return x->kind < y->kind ? -1 : 1;
+    if (a->kind != b->kind) {
+        return a->kind < b->kind ? -1 : 1;
     }
-    if (x->node.v != y->node.v) {
-        return x->node.v < y->node.v ? -1 : 1;
+    if (a->node != b->node) {
+        return a->node < b->node ? -1 : 1;
     }
-    return x->offer < y->offer ? -1 : x->offer > y->offer;
+    return a->offer < b->offer ? -1 : a->offer > b->offer;
 }
 
+/* The best, or the best of those that start something; NULL where there is none. */
+static const struct option *best_option(const struct weighing *w, bool starts)
+{
+    const struct option *best = NULL;
+    for (uint32_t i = 0; i < w->n; i++) {
+        const struct option *o = &w->option[i];
+        if ((o->starts || !starts) && (best == NULL || option_cmp(w, o, best) < 0)) {
+            best = o;
+        }
+    }
+    return best;
+}
+
+/* For those who say more than which is the best. */
 static void sort_options(struct weighing *w)
 {
     for (uint32_t i = 1; i < w->n; i++) {
@@ -403,7 +431,7 @@ static void sort_options(struct weighing *w)
 static bool owned_is_unbeatable(const struct weir_core *c, const struct weighing *w)
 {
     const struct option *o = &w->option[0];
-    if (w->n == 0 || o->late || o->over || o->cand.kind != WEIR_CANDIDATE_OWNED_NOW ||
+    if (w->n == 0 || o->late || o->over || o->kind != WEIR_CANDIDATE_OWNED_NOW ||
         w->cl->shape->req.alternatives_ordered) {
         return false;
     }
@@ -412,14 +440,12 @@ static bool owned_is_unbeatable(const struct weir_core *c, const struct weighing
                         ? INT64_MAX
                         : weir_mul_div_sat(weir_mul_div_sat(c->offer_gpu_price_min, gpus, 1),
                                            o->run_us / 16, WEIR_US_PER_HOUR);
-    return o->cand.total_micro <= least;
+    return o->total_micro <= least;
 }
 
 static void weigh(struct weir_core *c, struct weighing *w)
 {
     const struct weir_request *r = &w->cl->shape->req;
-    w->delay_cost = class_delay_cost(c, w->cl);
-    w->now_us = c->now_us;
     bool owned_now = false;
     if (r->local != WEIR_LOCAL_NEVER) {
         owned_now = weigh_place(c, w, PLACE_OWNED);
@@ -435,18 +461,18 @@ static void weigh(struct weir_core *c, struct weighing *w)
         weigh_later(c, w);
     }
     weigh_offers(c, w);
-    sort_options(w);
 }
 
 static void weighing_release(struct weighing *w)
 {
-    for (uint32_t i = 0; i < w->n; i++) {
-        free(w->option[i].place.spot);
+    for (uint32_t i = 0; i < w->n_places; i++) {
+        free(w->place[i].spot);
     }
 }
 
-static void fill_explain(const struct weighing *w, struct weir_explain *x)
+static void fill_explain(struct weighing *w, struct weir_explain *x)
 {
+    sort_options(w);
     const struct job *j = w->job;
     x->task = (struct weir_task_id){{j->id}, w->ordinal};
     x->attempt = j->task[w->ordinal].attempt;
@@ -455,7 +481,7 @@ static void fill_explain(const struct weighing *w, struct weir_explain *x)
     x->margin_micro = INT64_MAX;
     x->n_candidates = w->n < WEIR_EXPLAIN_CANDIDATES_MAX ? w->n : WEIR_EXPLAIN_CANDIDATES_MAX;
     for (uint32_t i = 0; i < x->n_candidates; i++) {
-        x->candidate[i] = w->option[i].cand;
+        x->candidate[i] = candidate_of(w, &w->option[i]);
         x->candidate[i].verdict = i == 0                 ? WEIR_VERDICT_CHOSEN
                                   : w->option[i].late ? WEIR_VERDICT_DEADLINE
                                   : w->option[i].over ? WEIR_VERDICT_MAX_COST
@@ -463,12 +489,12 @@ static void fill_explain(const struct weighing *w, struct weir_explain *x)
     }
     if (w->n > 0) {
         x->expected_run.us = w->option[0].run_us;
-        x->node = w->option[0].cand.node;
-        x->lease = w->option[0].cand.lease;
+        x->node = x->candidate[0].node;
+        x->lease = x->candidate[0].lease;
     }
     if (w->n > 1) {
         x->margin_micro =
-            w->option[1].cand.total_micro - w->option[0].cand.total_micro;
+            w->option[1].total_micro - w->option[0].total_micro;
     }
 }
 
@@ -498,9 +524,8 @@ static uint32_t claims_ahead(const struct weir_core *c)
     return (uint32_t)(n < 1000000 ? n : 1000000);
 }
 
-static void act(struct weir_core *c, struct weighing *w)
+static void act(struct weir_core *c, struct weighing *w, const struct option *o)
 {
-    struct option *o = &w->option[0];
     uint32_t nodes = w->cl->shape->req.nodes;
     struct spot one[1];
     struct spot *spot = nodes == 1 ? one : weir_calloc(nodes, sizeof *spot);
@@ -509,10 +534,10 @@ static void act(struct weir_core *c, struct weighing *w)
         rent(c, w, o, spot);
         d = WEIR_DECISION_RENT;
     } else if (nodes == 1) {
-        spot[0] = (struct spot){o->place.node, o->place.gpus, o->alternative};
-        d = o->place.node->joined ? WEIR_DECISION_START : WEIR_DECISION_BIND;
+        spot[0] = (struct spot){o->place->node, o->place->gpus, o->alternative};
+        d = o->place->node->joined ? WEIR_DECISION_START : WEIR_DECISION_BIND;
     } else {
-        memcpy(spot, o->place.spot, nodes * sizeof *spot);
+        memcpy(spot, o->place->spot, nodes * sizeof *spot);
     }
     struct run *r = run_place(c, w->job, w->ordinal, spot, nodes);
     struct weir_explain *x = explain_add(c, d);
@@ -545,13 +570,13 @@ static void explain_rejects(struct weir_core *c, struct weighing *w)
 }
 
 /* Records a wait only where it says something new of the shape. */
-static void say_wait(struct weir_core *c, struct weighing *w, bool never)
+static void say_wait(struct weir_core *c, struct weighing *w, const struct option *best, bool never)
 {
     if (w->n == 0) {
         explain_rejects(c, w);
     }
     struct shape *s = w->cl->shape;
-    uint64_t said = 1 + (w->n > 0 ? 2u + w->option[0].cand.kind : never);
+    uint64_t said = 1 + (best != NULL ? 2u + best->kind : never);
     for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
         said = said * 2 + (w->rejected[v] > 0);
     }
@@ -560,34 +585,90 @@ static void say_wait(struct weir_core *c, struct weighing *w, bool never)
     }
     s->said = said;
     struct weir_explain *x =
-        explain_add(c, w->n > 0 ? WEIR_DECISION_WAIT : WEIR_DECISION_BLOCKED);
+        explain_add(c, best != NULL ? WEIR_DECISION_WAIT : WEIR_DECISION_BLOCKED);
     fill_explain(w, x);
     x->reason = never ? WEIR_REASON_IMPOSSIBLE : WEIR_REASON_NONE;
     x->queue_ahead = queue_ahead_tasks(c, w->job, w->ordinal);
 }
 
-enum decided decide(struct weir_core *c, struct class *cl, bool tail)
+/* What follows from the weighing. */
+static enum decided decide_by(struct weir_core *c, struct weighing *w, const struct option *best, bool never)
+{
+    shape_tell(c, w->cl->shape, never);
+    if (best == NULL || !best->starts) {
+        return DECIDED_WAITS;
+    }
+    if (best->held) {
+        c->providers.p[best->ranked->provider].held = true;
+        return DECIDED_HELD;
+    }
+    act(c, w, best);
+    return DECIDED_PLACED;
+}
+
+/*
+ * What could be done at once is the same for all tasks of the class, and so is what it costs; only the wait for what is
+ * there is longer for those behind. A cost limit, though, is of the task's own, and what is there may have room at once.
+ */
+static void look_out(const struct weighing *w, struct outlook *ret)
+{
+    const struct option *start = best_option(w, true);
+    *ret = (struct outlook){.known = w->cl->shape->req.max_cost_micro <= 0};
+    for (uint32_t i = 0; i < w->n_places; i++) {
+        ret->known = ret->known && !w->place[i].found;
+    }
+    if (start != NULL) {
+        ret->start = *start;
+    }
+}
+
+enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret)
 {
     struct weighing w;
-    memset(&w, 0, offsetof(struct weighing, option));
-    w.cl = cl;
-    w.job = tail ? cl->last : cl->first;
-    w.ordinal = tail ? job_last_waiting(w.job) : job_first_waiting(w.job);
-    w.depth = tail ? cl->n_waiting - 1 : 0;
+    weighing_begin(&w, c, cl);
+    w.job = cl->first;
+    w.ordinal = job_first_waiting(w.job);
     weigh(c, &w);
+    const struct option *best = best_option(&w, false);
+    look_out(&w, ret);
     bool never = w.n == 0 && shape_is_impossible(c, cl->shape);
-    enum decided d = DECIDED_WAITS;
-    shape_tell(c, cl->shape, never);
-    if (w.n > 0 && w.option[0].starts && !w.option[0].held) {
-        act(c, &w);
-        d = DECIDED_PLACED;
-    } else if (w.n > 0 && w.option[0].held) {
-        c->providers.p[c->offers.p[w.option[0].ranked->offer].provider].held = true;
-        d = DECIDED_HELD;
+    enum decided d = decide_by(c, &w, best, never);
+    if (d != DECIDED_PLACED) {
+        say_wait(c, &w, best, never);
     }
-    if (!tail && d != DECIDED_PLACED) {
-        say_wait(c, &w, never);
+    weighing_release(&w);
+    return d;
+}
+
+/* Does the task wait, as the first of its class does? */
+static bool waits_too(struct weir_core *c, struct weighing *w, const struct outlook *x)
+{
+    if (!x->known || !x->start.starts || (x->start.held && c->providers.p[x->start.ranked->provider].held)) {
+        return x->known; /* of an answer that another waits for it hears too */
     }
+    weigh_later(c, w);
+    const struct option *later = best_option(w, false);
+    return later != NULL && option_cmp(w, later, &x->start) < 0;
+}
+
+static void begin_with_last(struct weighing *w, const struct weir_core *c, struct class *cl)
+{
+    weighing_begin(w, c, cl);
+    w->job = cl->last;
+    w->ordinal = job_last_waiting(w->job);
+    w->depth = cl->n_waiting - 1;
+}
+
+enum decided decide_last(struct weir_core *c, struct class *cl, const struct outlook *x)
+{
+    struct weighing w;
+    begin_with_last(&w, c, cl);
+    if (waits_too(c, &w, x)) {
+        return DECIDED_WAITS;
+    }
+    begin_with_last(&w, c, cl);
+    weigh(c, &w);
+    enum decided d = decide_by(c, &w, best_option(&w, false), w.n == 0 && shape_is_impossible(c, cl->shape));
     weighing_release(&w);
     return d;
 }
@@ -595,9 +676,8 @@ enum decided decide(struct weir_core *c, struct class *cl, bool tail)
 void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct weir_explain *ret)
 {
     struct weighing w;
-    memset(&w, 0, offsetof(struct weighing, option));
     memset(ret, 0, sizeof *ret);
-    w.cl = j->class;
+    weighing_begin(&w, c, j->class);
     w.job = j;
     w.ordinal = ordinal;
     ret->decision = WEIR_DECISION_BLOCKED;
@@ -610,12 +690,12 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
         }
         plan_claims_before(c, w.cl);
         weigh(c, &w);
-        if (w.n > 0) {
-            const struct option *o = &w.option[0];
-            ret->decision = !o->starts || o->held     ? WEIR_DECISION_WAIT
-                            : o->ranked != NULL       ? WEIR_DECISION_RENT
-                            : o->place.node->joined ? WEIR_DECISION_START
-                                                      : WEIR_DECISION_BIND;
+        const struct option *o = best_option(&w, false);
+        if (o != NULL) {
+            ret->decision = !o->starts || o->held  ? WEIR_DECISION_WAIT
+                            : o->ranked != NULL      ? WEIR_DECISION_RENT
+                            : o->place->node->joined ? WEIR_DECISION_START
+                                                     : WEIR_DECISION_BIND;
         }
     } else {
         reject(&w, WEIR_VERDICT_ARRAY_LIMIT, 1);

@@ -252,6 +252,7 @@ void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us)
     l->confirmed_us = at_us;
     lease_count(c, l, true);
     p->made_us = max_i64(p->made_us, at_us);
+    c->paces_known = false;
     c->review = c->review || p->held;
     p->held = false;
 }

@@ -91,6 +91,7 @@ static void type_resize(struct node_type *t)
     }
     t->leaves = leaves;
     t->words = leaves / 64;
+    t->n_usable = 0;
     for (uint32_t k = 0; k <= t->gpus; k++) {
         free(t->free[k].w);
         t->free[k].w = weir_calloc(t->words, sizeof(uint64_t));
@@ -130,6 +131,7 @@ static void node_unindex(struct node *n)
             t->n_free[f]--;
         }
     }
+    t->n_usable -= n->usable;
     n->usable = false;
     node_moved(n);
 }
@@ -151,6 +153,7 @@ static void node_stand(struct weir_core *c, struct node *n)
     bit_set(&t->free[f], n->slot);
     t->n_free[f]++;
     c->version += !n->usable; /* room that was not there */
+    t->n_usable += !n->usable;
     n->usable = true;
 }
 

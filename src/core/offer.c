@@ -27,11 +27,12 @@ uint32_t provider_get(struct weir_core *c, const char *name)
         i++;
     }
     if (i == c->providers.n) {
-        struct provider p = {.limit = LAUNCHES_MIN};
+        struct provider p = {0};
         size_t n = strlen(name);
         WEIR_ASSERT(n < sizeof p.name);
         memcpy(p.name, name, n);
         weir_vec_push(&c->providers, p);
+        c->paces_known = false;
     }
     return (uint32_t)i;
 }
@@ -45,6 +46,7 @@ void lease_count(struct weir_core *c, struct lease *l, bool in)
     uint32_t *n = l->confirmed_us == 0 ? &p->asked : &p->made;
     WEIR_ASSERT(in || *n > 0);
     *n += in ? 1u : UINT32_MAX;
+    c->paces_known = false;
 }
 
 /* Refusals that are remembered: since the provider last made a machine, or all. */
@@ -67,25 +69,7 @@ static bool is_paced(const struct weir_core *c, uint32_t provider, int64_t since
     return c->now_us < weir_i64_add_sat(last, pace);
 }
 
-void offers_look(struct weir_core *c)
-{
-    for (uint32_t i = 0; i < c->providers.n; i++) {
-        struct provider *p = &c->providers.p[i];
-        uint32_t refused = 0;
-        /* the first machines of a gang come to be each time, and are of no use: they are no sign of room for the rest */
-        p->paced_gang = is_paced(c, i, 0, &refused);
-        p->paced = is_paced(c, i, p->made_us, &refused);
-        p->limit = refused > 0 ? 1 : p->made > LAUNCHES_MIN ? p->made : LAUNCHES_MIN;
-    }
-}
-
-bool offer_is_held(const struct weir_core *c, const struct offer *o, uint32_t nodes)
-{
-    const struct provider *p = &c->providers.p[o->provider];
-    return p->asked > 0 && p->asked + nodes > p->limit; /* a gang goes out as a whole */
-}
-
-bool provider_is_mute(const struct weir_core *c, uint32_t provider)
+static bool is_mute(const struct weir_core *c, uint32_t provider)
 {
     for (size_t i = 0; i < c->leases.n && c->providers.p[provider].asked > 0; i++) {
         const struct lease *l = c->leases.p[i];
@@ -96,7 +80,52 @@ bool provider_is_mute(const struct weir_core *c, uint32_t provider)
     return false;
 }
 
+struct pace pace_anew(const struct weir_core *c, uint32_t provider)
+{
+    const struct provider *p = &c->providers.p[provider];
+    uint32_t refused = 0;
+    /* the first machines of a gang come to be each time, and are of no use: they are no sign of room for the rest */
+    struct pace r = {.closed_gang = is_paced(c, provider, 0, &refused), .mute = is_mute(c, provider)};
+    r.closed = is_paced(c, provider, p->made_us, &refused);
+    r.limit = refused > 0 ? 1 : p->made > LAUNCHES_MIN ? p->made : LAUNCHES_MIN;
+    return r;
+}
+
+void paces_update(struct weir_core *c)
+{
+    if (c->paces_known && c->paces_us == c->now_us) {
+        return;
+    }
+    for (uint32_t i = 0; i < c->providers.n; i++) {
+        c->providers.p[i].pace = pace_anew(c, i);
+    }
+    c->paces_known = true;
+    c->paces_us = c->now_us;
+}
+
+bool offer_is_held(const struct weir_core *c, uint32_t provider, uint32_t nodes)
+{
+    const struct provider *p = &c->providers.p[provider];
+    return p->asked > 0 && p->asked + nodes > p->pace.limit; /* a gang goes out as a whole */
+}
+
 /* ---- what was refused ---- */
+
+/* Where the offer's entries begin. */
+static size_t memory_find(const struct weir_core *c, uint64_t offer)
+{
+    size_t lo = 0;
+    size_t hi = c->memory.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (c->memory.p[mid].id < offer) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
 
 void offer_remember(struct weir_core *c, const struct weir_offer *o, struct offer_memory m)
 {
@@ -110,28 +139,31 @@ void offer_remember(struct weir_core *c, const struct weir_offer *o, struct offe
         }
     }
     c->memory.n = kept;
-    if (c->memory.n < MEMORY_MAX) {
-        weir_vec_push(&c->memory, m);
+    c->paces_known = false;
+    if (c->memory.n == MEMORY_MAX) {
+        return;
     }
+    size_t at = memory_find(c, m.id);
+    while (at < c->memory.n && c->memory.p[at].id == m.id && c->memory.p[at].lease > m.lease) {
+        at++;
+    }
+    weir_vec_push(&c->memory, m);
+    memmove(&c->memory.p[at + 1], &c->memory.p[at], (c->memory.n - 1 - at) * sizeof *c->memory.p);
+    c->memory.p[at] = m;
 }
 
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct offer *o, uint32_t nodes)
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes)
 {
-    const struct provider *p = &c->providers.p[o->provider];
-    if (o->o.expires.us <= c->now_us) {
+    const struct pace *p = &c->providers.p[o->provider].pace;
+    if (o->expires_us <= c->now_us) {
         return WEIR_VERDICT_STALE_PRICE;
     }
-    const struct offer_memory *last = NULL;
-    for (size_t i = 0; i < c->memory.n; i++) {
-        const struct offer_memory *m = &c->memory.p[i];
-        if (m->id == o->o.id && m->until_us > c->now_us && (last == NULL || m->lease > last->lease)) {
-            last = m;
+    for (size_t i = c->memory.n == 0 ? 0 : memory_find(c, o->id); i < c->memory.n && c->memory.p[i].id == o->id; i++) {
+        if (c->memory.p[i].until_us > c->now_us) {
+            return (enum weir_verdict)c->memory.p[i].verdict;
         }
     }
-    if (last != NULL) {
-        return (enum weir_verdict)last->verdict;
-    }
-    return (nodes > 1 ? p->paced_gang : p->paced) ? WEIR_VERDICT_NO_CAPACITY : WEIR_VERDICT_CHOSEN;
+    return (nodes > 1 ? p->closed_gang : p->closed) ? WEIR_VERDICT_NO_CAPACITY : WEIR_VERDICT_CHOSEN;
 }
 
 static bool text_ends(const char *p, size_t n)
@@ -332,6 +364,14 @@ static int64_t expected_loss_us(const struct weir_request *r, const struct weir_
     return weir_mul_div_sat(each, ppm, 1000000);
 }
 
+/* What the task's part of the machines is charged per hour. */
+static int64_t offer_rate(const struct weir_request *r, const struct weir_offer *o, uint8_t alternative)
+{
+    int64_t rate = r->alternatives > 0 ? weir_mul_div_sat(o->price_micro_per_hour, r->alternative[alternative].count, o->gpus)
+                                       : weir_mul_div_sat(o->price_micro_per_hour, r->cpu_milli, o->cpu_milli);
+    return weir_mul_div_sat(rate, r->nodes, 1);
+}
+
 /* False where its cost alone is above most. */
 static bool rank_one(const struct weir_core *c, const struct shape *s, const struct fitting_offer *f, uint32_t n_sharing, int64_t most_micro, struct ranked_offer *ret)
 {
@@ -342,14 +382,20 @@ static bool rank_one(const struct weir_core *c, const struct shape *s, const str
         throughput = weir_gpu_table_get(c->conf.gpus, o->gpu_model)->throughput_milli;
     }
     int64_t stage = (int64_t)(r->stage_bytes / STAGE_BYTES_PER_S) * WEIR_US_PER_S;
-    *ret = (struct ranked_offer){.offer = f->offer, .alternative = f->alternative};
-    ret->per_node = r->nodes > 1 ? 1 : fits_at_once(r, o, f->gpus);
+    *ret = (struct ranked_offer){.id = o->id,
+                                 .expires_us = o->expires.us,
+                                 .offer = f->offer,
+                                 .provider = c->offers.p[f->offer].provider,
+                                 .alternative = f->alternative,
+                                 .spot = o->market == WEIR_OFFER_SPOT};
+    uint32_t per_node = r->nodes > 1 ? 1 : fits_at_once(r, o, f->gpus);
     ret->run_us = run_time_on(s, throughput == 0 ? 1000 : throughput);
-    int64_t share = ret->per_node < n_sharing ? ret->per_node : n_sharing;
+    int64_t share = per_node < n_sharing ? per_node : n_sharing;
     int64_t least = weir_mul_div_sat(o->price_micro_per_hour, ret->run_us, WEIR_US_PER_HOUR);
     if (most_micro < INT64_MAX && weir_mul_div_sat(least, r->nodes, share) > most_micro) {
         return false;
     }
+    ret->rate_micro = offer_rate(r, o, f->alternative);
     ret->start_us = weir_i64_add_sat(o->boot_expected.us, stage);
     int64_t quantum = max_i64(o->bill_quantum.us, 1);
     int64_t billed = max_i64(weir_i64_add_sat(ret->run_us, ret->start_us), o->bill_minimum.us);

@@ -227,14 +227,15 @@ static bool may_spill(const struct weir_core *c, const struct class *cl)
 }
 
 /* The class's first task waits; those behind it wait longer, so another way may pay for them. */
-static bool spill_tail(struct weir_core *c, struct class *cl)
+static bool spill_tail(struct weir_core *c, struct class *cl, struct outlook *x)
 {
     bool placed = false;
     while (c->budget > 0 && may_spill(c, cl)) {
         c->budget--;
-        if (decide(c, cl, true) != DECIDED_PLACED) {
+        if (decide_last(c, cl, x) != DECIDED_PLACED) {
             break;
         }
+        x->known = false;
         placed = true;
     }
     return placed;
@@ -255,17 +256,19 @@ static bool drain_heap(struct weir_core *c)
         at = owe_those_before(c, cl, at);
         claims_settle(c, cl);
         c->budget--;
-        enum decided d = decide(c, cl, false);
+        struct outlook x;
+        enum decided d = decide(c, cl, &x);
         if (d == DECIDED_PLACED) {
             placed = true;
             lane_heap_push(c, cl);
             continue;
         }
         cl->waited = c->round;
-        placed = (d != DECIDED_HELD && preempt(c, cl)) || placed;
+        bool stopped = d != DECIDED_HELD && preempt(c, cl);
+        x.known = x.known && !stopped;
         claims_owe(c, cl);
         claims_settle(c, cl);
-        placed = spill_tail(c, cl) || placed;
+        placed = spill_tail(c, cl, &x) || stopped || placed;
     }
     return placed;
 }
