@@ -115,24 +115,69 @@ static int check_run(const struct weir_core *c, const struct job *j, uint32_t or
     return r->attempt == t->attempt ? 0 : bad(err, "an attempt is not its task's last", j->id);
 }
 
-/* What a tree has not taken in yet is in the list of moves. */
-static int check_trees(const struct node_type *t, struct weir_err *err)
+static bool has_moved(const struct node_type *t, size_t slot, size_t since)
 {
-    for (uint32_t k = 1; k <= t->gpus; k++) {
-        for (size_t i = 0; t->read[k] != SIZE_MAX && i < t->node.n; i++) {
-            const struct node *n = t->node.p[i];
-            bool pending = false;
-            for (size_t m = t->read[k]; m < t->moved.n; m++) {
-                pending = pending || t->moved.p[m] == i;
-            }
-            int64_t times[WEIR_NODE_GPUS_MAX];
-            node_times_anew(n, times);
-            if (!pending && t->tree[k][t->leaves + i] != (n->usable ? times[k - 1] : US_NEVER)) {
-                return bad(err, "a tree has another time of a node", n->spec.id.v);
+    bool moved = false;
+    for (size_t m = since; m < t->moved.n; m++) {
+        moved = moved || t->moved.p[m] == slot;
+    }
+    return moved;
+}
+
+/* What is kept of the nodes by slot; what it has not taken in yet is in the list of moves. */
+static int check_left(const struct node_type *t, struct weir_err *err)
+{
+    for (size_t i = 0; t->left_known && i < t->node.n; i++) {
+        const struct node *n = t->node.p[i];
+        int64_t times[WEIR_NODE_GPUS_MAX];
+        node_times_anew(n, times);
+        for (uint32_t k = 0; k < t->gpus && !has_moved(t, i, t->read_max); k++) {
+            if (t->left[i * t->gpus + k] != (n->usable ? times[k] : US_NEVER)) {
+                return bad(err, "a type has other times of a node", n->spec.id.v);
             }
         }
     }
     return 0;
+}
+
+static int check_trees(const struct node_type *t, struct weir_err *err)
+{
+    for (uint32_t k = 1; k <= t->gpus; k++) {
+        const int64_t *tree = t->tree[k];
+        for (size_t i = 0; t->read[k] != SIZE_MAX && i < t->node.n; i++) {
+            const struct node *n = t->node.p[i];
+            int64_t times[WEIR_NODE_GPUS_MAX];
+            node_times_anew(n, times);
+            if (tree[i] != (n->usable ? times[k - 1] : US_NEVER) && !has_moved(t, i, t->read[k])) {
+                return bad(err, "a tree has another time of a node", n->spec.id.v);
+            }
+        }
+        size_t i = 0; /* of all that is below the root */
+        for (uint32_t l = 1; t->read[k] != SIZE_MAX && l < t->levels; l++) {
+            for (size_t above = t->level_at[l]; i < t->level_at[l]; above++, i += TREE_FAN) {
+                int64_t least = US_NEVER;
+                for (size_t m = 0; m < TREE_FAN; m++) {
+                    least = min_i64(least, tree[i + m]);
+                }
+                if (tree[above] != least) {
+                    return bad(err, "a tree has above what is not the least", k);
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+static int check_type(const struct node_type *t, struct weir_err *err)
+{
+    uint32_t usable = 0;
+    for (size_t i = 0; i < t->node.n; i++) {
+        usable += t->node.p[i]->usable;
+    }
+    if (usable != t->n_usable) {
+        return bad(err, "a type's usable nodes are miscounted", t->id);
+    }
+    return check_left(t, err) < 0 ? -WEIR_ECORRUPT : check_trees(t, err);
 }
 
 /* Its order, and how many tasks it is. */
@@ -271,7 +316,25 @@ static int check_provider(const struct weir_core *c, uint32_t provider, struct w
         }
     }
     const struct provider *p = &c->providers.p[provider];
-    return asked == p->asked && made == p->made ? 0 : bad(err, "a provider's leases are miscounted", provider);
+    if (asked != p->asked || made != p->made) {
+        return bad(err, "a provider's leases are miscounted", provider);
+    }
+    struct pace now = pace_anew(c, provider);
+    bool same = now.limit == p->pace.limit && now.closed == p->pace.closed && now.closed_gang == p->pace.closed_gang &&
+                now.mute == p->pace.mute;
+    return same || !c->paces_known || c->paces_us != c->now_us ? 0 : bad(err, "a provider's pace is not what follows from its leases", provider);
+}
+
+static int check_memory(const struct weir_core *c, struct weir_err *err)
+{
+    for (size_t i = 1; i < c->memory.n; i++) {
+        const struct offer_memory *a = &c->memory.p[i - 1];
+        const struct offer_memory *b = &c->memory.p[i];
+        if (a->id > b->id || (a->id == b->id && a->lease <= b->lease)) {
+            return bad(err, "what was refused is out of order", b->lease);
+        }
+    }
+    return 0;
 }
 
 static int check_holds_pair(const struct weir_core *c, struct weir_err *err)
@@ -316,7 +379,7 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         }
     }
     for (size_t i = 0; i < c->types.n; i++) {
-        if (check_trees(c->types.p[i], err) < 0) {
+        if (check_type(c->types.p[i], err) < 0) {
             return false;
         }
     }
@@ -347,5 +410,5 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         (void)bad(err, "live leases are miscounted", live);
         return false;
     }
-    return check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
+    return check_memory(c, err) == 0 && check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
 }

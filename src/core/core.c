@@ -117,6 +117,7 @@ static void free_machines(struct weir_core *c)
         }
         weir_vec_release(&t->node);
         weir_vec_release(&t->moved);
+        free(t->left);
         free(t);
     }
     weir_vec_release(&c->types);

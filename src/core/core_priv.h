@@ -42,6 +42,9 @@ enum {
     SCORE_BITS = 12,
     STAGE_BYTES_PER_S = 100 << 20,
     EXPECTED_UNKNOWN_DIVISOR = 4,
+    /* of the trees over a type's nodes: what is above is the least of so many, a line of the cache */
+    TREE_FAN = 8,
+    TREE_LEVELS_MAX = 16,
 };
 
 #define US_NEVER INT64_MAX
@@ -309,11 +312,16 @@ struct node_type {
     struct bits free[WEIR_NODE_GPUS_MAX + 1]; /* usable nodes by number of free GPUs */
     uint32_t n_free[WEIR_NODE_GPUS_MAX + 1];
     uint32_t n_usable;                        /* all of them */
+    int64_t *left;                            /* [slot * gpus + k - 1]: the nodes' left_us, US_NEVER where not usable */
+    bool left_known;                          /* else it is to be filled anew */
     size_t leaves;                            /* of each tree, a power of two */
-    int64_t *tree[WEIR_NODE_GPUS_MAX + 1];    /* [k]: when k GPUs are free, least at the root; made when asked for */
-    WEIR_VEC(uint32_t) moved;                 /* slots whose times changed, in order; what the trees lag behind */
+    size_t level_at[TREE_LEVELS_MAX];         /* of each tree: where its levels begin, the leaves first */
+    uint32_t levels;
+    size_t tree_size;
+    int64_t *tree[WEIR_NODE_GPUS_MAX + 1];    /* [k]: when k GPUs are free, by slot; above, the least of so many; made when asked for */
+    WEIR_VEC(uint32_t) moved;                 /* slots whose times changed, in order; what left and the trees lag behind */
     size_t read[WEIR_NODE_GPUS_MAX + 1];      /* so many of them each tree has taken in; SIZE_MAX: it is to be made anew */
-    size_t read_max;
+    size_t read_max;                          /* as many as any has, and left too */
 };
 
 struct node_run {
@@ -665,7 +673,11 @@ struct hold *hold_new(struct weir_core *c, const struct run *r, int64_t amount_m
 void hold_list_add(struct weir_core *c, struct hold *h);
 void hold_release(struct weir_core *c, struct hold *h);
 void project_spend(struct weir_core *c, struct project *p, int64_t micro);
-int64_t project_share(struct weir_core *c, struct project *p);
+int64_t project_share_anew(struct weir_core *c, struct project *p);
+static inline int64_t project_share(struct weir_core *c, struct project *p)
+{
+    return p->share_us == c->now_us ? p->share : project_share_anew(c, p);
+}
 int64_t money_decay(int64_t micro, int64_t span_us, int64_t half_life_us);
 
 /* ---- timer.c ---- */
@@ -703,10 +715,11 @@ void queue_remove_all(struct weir_core *c, struct job *j);
 void class_list_release(struct class_list *l);
 uint32_t job_first_waiting(const struct job *j);
 uint32_t job_last_waiting(const struct job *j);
-struct queue_key class_key(struct weir_core *c, const struct class *cl);
+static inline struct queue_key class_key(struct weir_core *c, const struct class *cl)
+{
+    return (struct queue_key){cl->points, project_share(c, cl->project), cl->lane->class.job[0], cl->head};
+}
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b);
-/* < 0: a comes before b. */
-int class_cmp(struct weir_core *c, struct class *a, struct class *b);
 void level_sort(struct weir_core *c, struct level *l);
 /* GPU seconds of what waits before the class, of GPUs that it could use too. */
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl);

@@ -82,6 +82,21 @@ static bool bit_get(const struct bits *b, size_t i)
     return (b->w[i / 64] >> i % 64 & 1u) != 0;
 }
 
+/* Returns the size of a tree. */
+static size_t lay_out_tree(struct node_type *t)
+{
+    size_t at = 0;
+    size_t n = t->leaves;
+    t->levels = 0;
+    for (; n > 1; n = (n + TREE_FAN - 1) / TREE_FAN) {
+        t->level_at[t->levels++] = at;
+        at += (n + TREE_FAN - 1) / TREE_FAN * TREE_FAN;
+    }
+    WEIR_ASSERT(t->levels < TREE_LEVELS_MAX);
+    t->level_at[t->levels++] = at;
+    return at + 1;
+}
+
 /* Makes room in the index for the type's nodes; all bits and leaves start empty. */
 static void type_resize(struct node_type *t)
 {
@@ -90,6 +105,7 @@ static void type_resize(struct node_type *t)
         leaves *= 2;
     }
     t->leaves = leaves;
+    t->tree_size = lay_out_tree(t);
     t->words = leaves / 64;
     t->n_usable = 0;
     for (uint32_t k = 0; k <= t->gpus; k++) {
@@ -100,6 +116,9 @@ static void type_resize(struct node_type *t)
         t->tree[k] = NULL;
         t->read[k] = SIZE_MAX;
     }
+    free(t->left);
+    t->left = weir_calloc(leaves * t->gpus, sizeof(int64_t));
+    t->left_known = false;
     weir_vec_clear(&t->moved);
     t->read_max = 0;
 }
@@ -115,6 +134,7 @@ static void node_moved(struct node *n)
         for (uint32_t k = 0; k <= t->gpus; k++) {
             t->read[k] = t->read[k] == t->moved.n ? 0 : SIZE_MAX;
         }
+        t->left_known = t->left_known && t->read_max == t->moved.n;
         weir_vec_clear(&t->moved);
         t->read_max = 0;
     }
@@ -453,46 +473,84 @@ void node_grew(struct weir_core *c, struct node *n)
     }
 }
 
-static int64_t leaf_us(struct node *n, uint32_t k)
+/* What is asked of a node that moved: once, and not by each tree. */
+static void left_read(struct node_type *t, size_t slot)
 {
-    if (!n->usable) {
-        return US_NEVER;
+    struct node *n = slot < t->node.n ? t->node.p[slot] : NULL;
+    bool usable = n != NULL && n->usable;
+    if (usable) {
+        node_times(n);
     }
-    if (k == 0) {
-        return node_first_end(n);
+    for (uint32_t k = 0; k < t->gpus; k++) {
+        t->left[slot * t->gpus + k] = usable ? n->left_us[k] : US_NEVER;
     }
-    node_times(n);
-    return n->left_us[k - 1];
 }
 
-static void tree_put(struct node_type *t, uint32_t k, size_t slot, int64_t v)
+static void left_update(struct node_type *t)
 {
-    int64_t *tree = t->tree[k];
-    size_t i = t->leaves + slot;
-    if (tree[i] == v) {
-        return;
+    for (size_t i = 0; !t->left_known && i < t->leaves; i++) {
+        left_read(t, i);
     }
+    for (size_t i = t->left_known ? t->read_max : t->moved.n; i < t->moved.n; i++) {
+        left_read(t, t->moved.p[i]);
+    }
+    t->left_known = true;
+    t->read_max = t->moved.n;
+}
+
+/* As left says. */
+static int64_t leaf_us(const struct node_type *t, size_t slot, uint32_t k)
+{
+    if (k > 0) {
+        return t->left[slot * t->gpus + k - 1];
+    }
+    return t->node.p[slot]->usable ? node_first_end(t->node.p[slot]) : US_NEVER;
+}
+
+static int64_t least_of(const int64_t *v)
+{
+    int64_t least = v[0];
+    for (uint32_t i = 1; i < TREE_FAN; i++) {
+        least = min_i64(least, v[i]);
+    }
+    return least;
+}
+
+static void tree_put(const struct node_type *t, int64_t *tree, size_t slot, int64_t v)
+{
+    size_t i = slot;
+    int64_t was = tree[i];
     tree[i] = v;
-    for (i /= 2; i > 0; i /= 2) {
-        int64_t least = min_i64(tree[2 * i], tree[2 * i + 1]);
-        if (tree[i] == least) {
-            break;
+    for (uint32_t l = 1; l < t->levels && v != was; l++) {
+        i /= TREE_FAN;
+        int64_t *above = &tree[t->level_at[l] + i];
+        if (v > *above && was > *above) {
+            return; /* the least is another */
         }
-        tree[i] = least;
+        v = v <= *above ? v : least_of(&tree[t->level_at[l - 1] + i * TREE_FAN]);
+        was = *above;
+        *above = v;
     }
 }
 
 static void tree_make(struct node_type *t, uint32_t k)
 {
     if (t->tree[k] == NULL) {
-        t->tree[k] = weir_calloc(2 * t->leaves, sizeof(int64_t));
+        t->tree[k] = weir_calloc(t->tree_size, sizeof(int64_t));
+        for (size_t i = 0; i < t->tree_size; i++) {
+            t->tree[k][i] = US_NEVER; /* what fills up a level never changes */
+        }
     }
     int64_t *tree = t->tree[k];
     for (size_t i = 0; i < t->leaves; i++) {
-        tree[t->leaves + i] = i < t->node.n ? leaf_us(t->node.p[i], k) : US_NEVER;
+        tree[i] = i < t->node.n ? leaf_us(t, i, k) : US_NEVER;
     }
-    for (size_t i = t->leaves - 1; i > 0; i--) {
-        tree[i] = min_i64(tree[2 * i], tree[2 * i + 1]);
+    size_t n = t->leaves;
+    for (uint32_t l = 1; l < t->levels; l++) {
+        n = (n + TREE_FAN - 1) / TREE_FAN;
+        for (size_t i = 0; i < n; i++) {
+            tree[t->level_at[l] + i] = least_of(&tree[t->level_at[l - 1] + i * TREE_FAN]);
+        }
     }
 }
 
@@ -500,16 +558,14 @@ static void tree_make(struct node_type *t, uint32_t k)
  * dropped and made again leaves most trees alone. */
 static void tree_read(struct node_type *t, uint32_t k)
 {
+    left_update(t);
     if (t->read[k] == SIZE_MAX) {
         tree_make(t, k);
-    } else {
-        for (size_t i = t->read[k]; i < t->moved.n; i++) {
-            size_t slot = t->moved.p[i];
-            tree_put(t, k, slot, leaf_us(t->node.p[slot], k));
-        }
+    }
+    for (size_t i = t->read[k]; i < t->moved.n; i++) {
+        tree_put(t, t->tree[k], t->moved.p[i], leaf_us(t, t->moved.p[i], k));
     }
     t->read[k] = t->moved.n;
-    t->read_max = t->read_max > t->moved.n ? t->read_max : t->moved.n;
 }
 
 struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us)
@@ -518,16 +574,20 @@ struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us)
         return NULL;
     }
     tree_read(t, k);
-    if (t->tree[k][1] == US_NEVER) {
+    const int64_t *tree = t->tree[k];
+    int64_t least = tree[t->level_at[t->levels - 1]];
+    if (least == US_NEVER) {
         return NULL;
     }
-    int64_t least = t->tree[k][1];
-    size_t i = 1;
-    while (i < t->leaves) {
-        i = t->tree[k][2 * i] == least ? 2 * i : 2 * i + 1;
+    size_t i = 0;
+    for (uint32_t l = t->levels - 1; l-- > 0;) {
+        i *= TREE_FAN;
+        while (tree[t->level_at[l] + i] != least) {
+            i++;
+        }
     }
     *ret_us = least;
-    return t->node.p[i - t->leaves];
+    return t->node.p[i];
 }
 
 /* ---- room ---- */

@@ -492,12 +492,6 @@ void class_unref(struct weir_core *c, struct class *cl)
     free(cl);
 }
 
-struct queue_key class_key(struct weir_core *c, const struct class *cl)
-{
-    return (struct queue_key){cl->points, project_share(c, cl->project),
-                              cl->lane->class.job[0], cl->head};
-}
-
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
 {
     if (a->points != b->points) {
@@ -510,13 +504,6 @@ int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
         return a->lane_job < b->lane_job ? -1 : 1;
     }
     return a->job < b->job ? -1 : a->job > b->job;
-}
-
-int class_cmp(struct weir_core *c, struct class *a, struct class *b)
-{
-    struct queue_key x = class_key(c, a);
-    struct queue_key y = class_key(c, b);
-    return queue_key_cmp(&x, &y);
 }
 
 /* ---- jobs in classes, tasks in jobs ---- */
@@ -727,6 +714,13 @@ static int64_t backlog_of(const backlog_vec *v, uint32_t kind)
     return sum;
 }
 
+/* Of two of a level; false of one and the same. */
+static bool lane_comes_before(struct weir_core *c, const struct lane *lane, const struct lane *than, int64_t than_share)
+{
+    int64_t share = project_share(c, lane->project);
+    return share != than_share ? share < than_share : lane->class.job[0] < than->class.job[0];
+}
+
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
 {
     enum { LOOK_MAX = 128 }; /* classes of its own lane that are told apart by age */
@@ -736,9 +730,10 @@ int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
         sum = weir_i64_add_sat(sum, backlog_of(&c->levels.p[i]->backlog, kind));
     }
     const struct level *l = cl->lane->level;
+    int64_t share = project_share(c, cl->project);
     for (size_t i = 0; i < l->lane.n; i++) {
-        struct lane *lane = l->lane.p[i];
-        if (lane != cl->lane && class_cmp(c, lane->class.p[0], cl) < 0) {
+        const struct lane *lane = l->lane.p[i];
+        if (lane_comes_before(c, lane, cl->lane, share)) {
             sum = weir_i64_add_sat(sum, backlog_of(&lane->backlog, kind));
         }
     }
@@ -766,9 +761,10 @@ uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t or
         n += c->levels.p[i]->n_waiting;
     }
     const struct level *l = cl->lane->level;
+    int64_t share = project_share(c, cl->project);
     for (size_t i = 0; i < l->lane.n; i++) {
         const struct lane *lane = l->lane.p[i];
-        if (lane != cl->lane && class_cmp(c, lane->class.p[0], cl) < 0) {
+        if (lane_comes_before(c, lane, cl->lane, share)) {
             n += lane->n_waiting;
         }
     }

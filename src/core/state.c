@@ -220,14 +220,11 @@ void project_spend(struct weir_core *c, struct project *p, int64_t micro)
     project_changed(c, p);
 }
 
-int64_t project_share(struct weir_core *c, struct project *p)
+int64_t project_share_anew(struct weir_core *c, struct project *p)
 {
-    if (p->share_us != c->now_us) {
-        int64_t spent =
-            money_decay(p->spent_micro, c->now_us - p->spent_us, c->conf.fair_half_life.us);
-        p->share = weir_mul_div_sat(spent, 100, p->weight == 0 ? 1 : p->weight);
-        p->share_us = c->now_us;
-    }
+    int64_t spent = money_decay(p->spent_micro, c->now_us - p->spent_us, c->conf.fair_half_life.us);
+    p->share = weir_mul_div_sat(spent, 100, p->weight == 0 ? 1 : p->weight);
+    p->share_us = c->now_us;
     return p->share;
 }
 

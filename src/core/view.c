@@ -210,7 +210,7 @@ struct weir_core_stats weir_core_stats(const struct weir_core *c)
     bytes += c->nodes.n * (sizeof(struct node) + 128);
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
-        bytes += sizeof *t + (t->gpus + 1u) * (t->leaves * 2 * sizeof(int64_t) + t->words * 8);
+        bytes += sizeof *t + (t->gpus + 1u) * (t->tree_size * sizeof(int64_t) + t->words * 8);
     }
     bytes += c->leases.n * sizeof(struct lease) + c->offers.size * sizeof *c->offers.p;
     bytes += c->holds.n * (sizeof(struct hold) + 48);
