@@ -148,6 +148,12 @@ static void add_rejections(struct weir_str *out, const struct weir_explain *e)
         first = false;
     }
     weir_str_adds(out, first ? "" : ".");
+    if (e->again_at.us != 0) {
+        char buf[WEIR_RFC3339_SIZE];
+        bool one = e->rejected[WEIR_VERDICT_NO_CAPACITY] + e->rejected[WEIR_VERDICT_QUOTA] == 1;
+        weir_str_addf(out, " What had no %s is left alone until %s%s.", e->rejected[WEIR_VERDICT_QUOTA] == 0 ? "capacity" : "capacity or quota",
+                      weir_wall_format(e->again_at, buf), one ? "" : " at the earliest");
+    }
 }
 
 /* What the choice was made against, and what would turn it. */
@@ -370,6 +376,9 @@ void weir_explain_to_json(const struct weir_explain *e, const struct weir_names 
     }
     weir_json_kv_u64(&j, "considered", e->n_considered);
     rejected_json(&j, e);
+    if (e->again_at.us != 0) {
+        weir_json_kv_time(&j, "again_at", e->again_at);
+    }
     weir_json_key(&j, "candidates");
     weir_json_array(&j);
     for (uint32_t i = 0; i < e->n_candidates && i < WEIR_EXPLAIN_CANDIDATES_MAX; i++) {

@@ -190,6 +190,7 @@ static const struct api_field explain_item_fields[] = {
     {"margin_micro", API_INT, API_NULL, .summary = "second best minus chosen"},
     {"considered", API_UINT},
     {"rejected", API_MAP_UINT, .summary = "how many candidates by verdict"},
+    {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity or quota in rejected"},
     {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},
     {"text", API_STRING, .summary = "one paragraph for a person"},
     END,

@@ -84,12 +84,13 @@ static int on_node(void *ctx, const struct weir_node_row *row)
     return weir_core_restore_node(x->e->core, &view, x->err);
 }
 
-/* Leases that are over matter to the core for as long as it remembers why one failed, and no longer. */
+/* Leases that are over matter to the core for as long as it remembers why one failed, or explain that, and no longer. */
 static bool is_long_over(const struct restore *x, const struct weir_lease_view *v)
 {
+    int64_t memory = x->e->conf.core.capacity_memory.us;
     int64_t last = v->ended_at.us > v->ending_at.us ? v->ended_at.us : v->ending_at.us;
     last = last > v->intent_at.us ? last : v->intent_at.us;
-    return lease_is_over(v->state) && x->e->now.us - last > WEIR_US_PER_DAY;
+    return lease_is_over(v->state) && x->e->now.us - last > (memory > WEIR_US_PER_DAY ? memory : WEIR_US_PER_DAY);
 }
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)

@@ -444,9 +444,9 @@ struct offer {
 /* What may be asked of a provider now. */
 struct pace {
     uint32_t limit; /* launches that may be unanswered */
-    bool closed;      /* it had nothing for several in a row: not now */
-    bool closed_gang; /* the same, for many machines at once */
-    bool mute;        /* it has owed an answer for so long that nobody should wait for it */
+    bool mute;      /* it has owed an answer for so long that nobody should wait for it */
+    int64_t closed_us;      /* it had nothing for several in a row: not before */
+    int64_t closed_gang_us; /* the same, for many machines at once */
 };
 
 /*
@@ -475,13 +475,29 @@ struct scored_offer {
     struct ranked_offer r;
 };
 
+/* Where a machine stands, or would: those of one place and kind are made of the same hardware. */
+struct place_of_machines {
+    uint32_t provider;
+    char region[WEIR_REGION_SIZE];
+    char zone[WEIR_REGION_SIZE]; /* "": any */
+    uint16_t gpu_model;          /* WEIR_GPU_MODEL_ANY: none */
+    uint8_t market;
+};
+
 struct offer_memory { /* of a lease that did not come to be; outlives the lists that providers send */
     uint64_t lease;
     uint64_t id; /* of the offer */
-    uint32_t provider;
+    struct place_of_machines place;
     int64_t at_us;
     int64_t until_us;
-    uint8_t verdict;
+    uint8_t refusal;
+};
+
+/* A machine that was there, and is no more. */
+struct lease_past {
+    struct place_of_machines place;
+    int64_t from_us;
+    int64_t to_us;
 };
 
 /* ---- claims: reserved starts ---- */
@@ -590,6 +606,7 @@ struct weir_core {
     WEIR_VEC(struct offer_kind) offer_kinds;
     WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
     WEIR_VEC(struct offer_memory) memory; /* by offer, the newest lease first */
+    WEIR_VEC(struct lease_past) past;     /* of a restore that is not done */
     WEIR_VEC(struct provider) providers;
     bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
     int64_t paces_us;
@@ -907,7 +924,11 @@ bool leases_sweep(struct weir_core *c);
 void lease_say_kept(struct weir_core *c, const struct node *n);
 void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
 void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
-void offer_remember(struct weir_core *c, const struct weir_offer *o, struct offer_memory m);
+/* The lease's offer was refused at a time, and is left alone until another. */
+void offer_remember(struct weir_core *c, const struct weir_offer *o, uint64_t lease, uint8_t refusal, int64_t at_us, int64_t until_us);
+struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *o);
+/* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. False where there are none. */
+bool offers_forget(struct weir_core *c, const struct lease_past *was);
 /* Counts the lease for its provider, where it is live. */
 void lease_count(struct weir_core *c, struct lease *l, bool in);
 
@@ -920,8 +941,9 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
 void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
-/* May it be had now? CHOSEN where it may, or as soon as launches under way are answered. */
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes);
+/* May it be had now? CHOSEN where it may, or as soon as launches under way are answered; else, where that is a matter of
+ * time, *ret_until_us is when. */
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us);
 /* The provider's number, made where it is not known. */
 uint32_t provider_get(struct weir_core *c, const char *name);
 /* Brings the providers' paces up to date. To be called before offers are weighed. */

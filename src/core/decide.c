@@ -27,6 +27,7 @@ struct weighing {
     uint32_t n_places;
     uint32_t n_considered;
     uint32_t rejected[WEIR_VERDICT_MAX];
+    int64_t again_us; /* when the first of the offers that are left alone may be asked for; 0: there are none */
     struct option option[OPTIONS_MAX];
     struct place_result place[PLACES_MAX]; /* of options that are nodes; found where there is room now */
 };
@@ -282,10 +283,10 @@ static bool spot_is_too_risky(const struct weighing *w, const struct ranked_offe
 }
 
 /* May the offer be taken now, or as soon as launches under way are answered? */
-static enum weir_verdict offer_now(const struct weir_core *c, const struct weighing *w, const struct ranked_offer *r)
+static enum weir_verdict offer_now(const struct weir_core *c, const struct weighing *w, const struct ranked_offer *r, int64_t *ret_until_us)
 {
     uint32_t nodes = w->cl->shape->req.nodes;
-    enum weir_verdict blocked = offer_blocked(c, r, nodes);
+    enum weir_verdict blocked = offer_blocked(c, r, nodes, ret_until_us);
     if (blocked != WEIR_VERDICT_CHOSEN) {
         return blocked;
     }
@@ -300,17 +301,22 @@ struct havable {
     uint32_t n;
     const struct ranked_offer *p[OFFERS_LOOKED_MAX];
     uint32_t rejected[WEIR_VERDICT_MAX];
+    int64_t again_us; /* as a weighing's */
 };
 
 static void havable_find(const struct weir_core *c, const struct weighing *w, const struct ranking *k, struct havable *ret)
 {
     *ret = (struct havable){0};
     for (size_t i = 0; i < k->n && ret->n < OFFERS_LOOKED_MAX; i++) {
-        enum weir_verdict v = offer_now(c, w, &k->p[i]);
+        int64_t until = 0;
+        enum weir_verdict v = offer_now(c, w, &k->p[i], &until);
         if (v == WEIR_VERDICT_CHOSEN) {
             ret->p[ret->n++] = &k->p[i];
-        } else {
-            ret->rejected[v]++;
+            continue;
+        }
+        ret->rejected[v]++;
+        if (v == WEIR_VERDICT_NO_CAPACITY || v == WEIR_VERDICT_QUOTA) {
+            ret->again_us = ret->again_us == 0 ? until : min_i64(ret->again_us, until);
         }
     }
 }
@@ -351,6 +357,7 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
     for (int v = 0; v < WEIR_VERDICT_MAX; v++) {
         reject(w, (enum weir_verdict)v, w->cl->want->rejected[v] + best.rejected[v]);
     }
+    w->again_us = best.again_us;
     for (uint32_t i = 0; i < best.n; i++) {
         add_offer(c, w, best.p[i]);
     }
@@ -478,6 +485,7 @@ static void fill_explain(struct weighing *w, struct weir_explain *x)
     x->attempt = j->task[w->ordinal].attempt;
     x->n_considered = w->n_considered;
     memcpy(x->rejected, w->rejected, sizeof x->rejected);
+    x->again_at.us = w->again_us;
     x->margin_micro = INT64_MAX;
     x->n_candidates = w->n < WEIR_EXPLAIN_CANDIDATES_MAX ? w->n : WEIR_EXPLAIN_CANDIDATES_MAX;
     for (uint32_t i = 0; i < x->n_candidates; i++) {

@@ -88,6 +88,7 @@ struct weir_explain {
     int64_t margin_micro;  /* second best minus chosen; INT64_MAX where there is no second */
     uint32_t n_considered; /* all candidates looked at; the best are kept below */
     uint32_t rejected[WEIR_VERDICT_MAX]; /* how many by verdict */
+    struct weir_wall again_at; /* when the first of those that are left alone for NO_CAPACITY or QUOTA may be asked for; 0: none is */
     uint32_t n_candidates;
     struct weir_candidate candidate[WEIR_EXPLAIN_CANDIDATES_MAX]; /* best first */
 };

@@ -107,8 +107,7 @@ static void lose_all(struct weir_core *c, struct node *n, enum weir_reason reaso
 static void give_up(struct weir_core *c, struct lease *l)
 {
     l->refusal = WEIR_REFUSAL_BOOT_FAILED;
-    offer_remember(c, &l->offer, (struct offer_memory){.lease = l->id, .verdict = WEIR_VERDICT_NO_CAPACITY, .at_us = c->now_us,
-                                                       .until_us = weir_i64_add_sat(c->now_us, c->conf.capacity_memory.us)});
+    offer_remember(c, &l->offer, l->id, l->refusal, c->now_us, weir_i64_add_sat(c->now_us, c->conf.capacity_memory.us));
     lease_terminate(c, l);
     lose_all(c, l->node, WEIR_REASON_NODE_LOST);
 }
@@ -299,8 +298,7 @@ static void lease_refused(struct weir_core *c, struct lease *l, uint8_t refusal,
     }
     l->refusal = refusal;
     l->ending_us = until;
-    uint8_t verdict = refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
-    offer_remember(c, &l->offer, (struct offer_memory){.lease = l->id, .verdict = verdict, .at_us = c->now_us, .until_us = until});
+    offer_remember(c, &l->offer, l->id, refusal, c->now_us, until);
     lease_finish(c, l, WEIR_LEASE_FAILED, c->now_us, false);
     c->review = true;
 }
@@ -352,8 +350,10 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
     int64_t from = max_i64(max_i64(l->intent_us, l->confirmed_us), l->ready_us);
     bool was_limit = c->leases_live >= c->conf.leases_max;
     lease_finish(c, l, WEIR_LEASE_ENDED, min_i64(max_i64(at_us, from), c->now_us), reclaimed);
+    const struct lease_past was = {place_of(c, &l->offer), l->intent_us, l->ended_us};
+    bool explains = l->confirmed_us != 0 && !l->reclaimed && offers_forget(c, &was);
     /* somebody may wait for its place */
-    c->review = c->review || was_limit || (l->confirmed_us == 0 && c->providers.p[l->provider].held);
+    c->review = c->review || was_limit || explains || (l->confirmed_us == 0 && c->providers.p[l->provider].held);
 }
 
 static void lease_release(struct weir_core *c, struct lease *l)

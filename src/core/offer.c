@@ -49,24 +49,24 @@ void lease_count(struct weir_core *c, struct lease *l, bool in)
     c->paces_known = false;
 }
 
-/* Refusals that are remembered: since the provider last made a machine, or all. */
-static bool is_paced(const struct weir_core *c, uint32_t provider, int64_t since_us, uint32_t *ret_n)
+/* When it may be asked again, by the refusals that are remembered: since the provider last made a machine, or all. */
+static int64_t paced_until(const struct weir_core *c, uint32_t provider, int64_t since_us, uint32_t *ret_n)
 {
     int64_t last = 0;
     *ret_n = 0;
     for (size_t i = 0; i < c->memory.n; i++) {
         const struct offer_memory *m = &c->memory.p[i];
-        if (m->provider == provider && m->at_us > since_us && m->until_us > c->now_us) {
+        if (m->place.provider == provider && m->at_us > since_us && m->until_us > c->now_us) {
             last = max_i64(last, m->at_us);
             ++*ret_n;
         }
     }
     if (*ret_n < REFUSED_FREE) {
-        return false;
+        return 0;
     }
     uint32_t doubled = *ret_n - REFUSED_FREE < 16 ? *ret_n - REFUSED_FREE : 16;
     int64_t pace = min_i64((PACE_S * WEIR_US_PER_S) << doubled, c->conf.capacity_memory.us);
-    return c->now_us < weir_i64_add_sat(last, pace);
+    return weir_i64_add_sat(last, pace);
 }
 
 static bool is_mute(const struct weir_core *c, uint32_t provider)
@@ -85,8 +85,8 @@ struct pace pace_anew(const struct weir_core *c, uint32_t provider)
     const struct provider *p = &c->providers.p[provider];
     uint32_t refused = 0;
     /* the first machines of a gang come to be each time, and are of no use: they are no sign of room for the rest */
-    struct pace r = {.closed_gang = is_paced(c, provider, 0, &refused), .mute = is_mute(c, provider)};
-    r.closed = is_paced(c, provider, p->made_us, &refused);
+    struct pace r = {.mute = is_mute(c, provider), .closed_gang_us = paced_until(c, provider, 0, &refused)};
+    r.closed_us = paced_until(c, provider, p->made_us, &refused);
     r.limit = refused > 0 ? 1 : p->made > LAUNCHES_MIN ? p->made : LAUNCHES_MIN;
     return r;
 }
@@ -127,14 +127,24 @@ static size_t memory_find(const struct weir_core *c, uint64_t offer)
     return lo;
 }
 
-void offer_remember(struct weir_core *c, const struct weir_offer *o, struct offer_memory m)
+struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *o)
 {
+    struct place_of_machines p = {.provider = provider_get(c, o->provider),
+                                  .gpu_model = o->gpus == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : o->gpu_model,
+                                  .market = o->market};
+    memcpy(p.region, o->region, sizeof p.region);
+    memcpy(p.zone, o->zone, sizeof p.zone);
+    return p;
+}
+
+void offer_remember(struct weir_core *c, const struct weir_offer *o, uint64_t lease, uint8_t refusal, int64_t at_us, int64_t until_us)
+{
+    const struct offer_memory m = {
+        .lease = lease, .id = o->id, .place = place_of(c, o), .at_us = at_us, .until_us = until_us, .refusal = refusal};
     size_t kept = 0;
-    m.id = o->id;
-    m.provider = provider_get(c, o->provider);
     for (size_t i = 0; i < c->memory.n; i++) {
         const struct offer_memory *x = &c->memory.p[i];
-        if (x->until_us > c->now_us && x->lease != m.lease) {
+        if (x->until_us > c->now_us && x->lease != lease) {
             c->memory.p[kept++] = *x;
         }
     }
@@ -152,18 +162,60 @@ void offer_remember(struct weir_core *c, const struct weir_offer *o, struct offe
     c->memory.p[at] = m;
 }
 
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes)
+/*
+ * Want of capacity is a matter of the hardware: of one region, of one zone where both name one, of one GPU model, since sizes
+ * of machines share hosts; spot and on demand too, but what is reserved lies apart. A quota is a region's, by market, and
+ * counts machines of all kinds.
+ */
+static bool is_of_place(const struct offer_memory *m, const struct place_of_machines *p)
+{
+    if (m->place.provider != p->provider || !weir_streq(m->place.region, p->region)) {
+        return false;
+    }
+    if (m->refusal == WEIR_REFUSAL_QUOTA) {
+        return m->place.market == p->market;
+    }
+    bool zone = m->place.zone[0] == '\0' || p->zone[0] == '\0' || weir_streq(m->place.zone, p->zone);
+    bool apart = (m->place.market == WEIR_OFFER_RESERVED) != (p->market == WEIR_OFFER_RESERVED);
+    return m->refusal == WEIR_REFUSAL_NO_CAPACITY && zone && !apart && m->place.gpu_model == p->gpu_model;
+}
+
+bool offers_forget(struct weir_core *c, const struct lease_past *was)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->memory.n; i++) {
+        const struct offer_memory *m = &c->memory.p[i];
+        bool there = was->from_us <= m->at_us && m->at_us < was->to_us;
+        if (!there || !is_of_place(m, &was->place)) {
+            c->memory.p[kept++] = *m;
+        }
+    }
+    bool any = kept < c->memory.n;
+    c->memory.n = kept;
+    c->paces_known = c->paces_known && !any;
+    return any;
+}
+
+static enum weir_verdict verdict_of(uint8_t refusal)
+{
+    return refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
+}
+
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us)
 {
     const struct pace *p = &c->providers.p[o->provider].pace;
+    int64_t closed_us = nodes > 1 ? p->closed_gang_us : p->closed_us;
     if (o->expires_us <= c->now_us) {
         return WEIR_VERDICT_STALE_PRICE;
     }
     for (size_t i = c->memory.n == 0 ? 0 : memory_find(c, o->id); i < c->memory.n && c->memory.p[i].id == o->id; i++) {
         if (c->memory.p[i].until_us > c->now_us) {
-            return (enum weir_verdict)c->memory.p[i].verdict;
+            *ret_until_us = max_i64(c->memory.p[i].until_us, closed_us);
+            return verdict_of(c->memory.p[i].refusal);
         }
     }
-    return (nodes > 1 ? p->closed_gang : p->closed) ? WEIR_VERDICT_NO_CAPACITY : WEIR_VERDICT_CHOSEN;
+    *ret_until_us = closed_us;
+    return c->now_us < closed_us ? WEIR_VERDICT_NO_CAPACITY : WEIR_VERDICT_CHOSEN;
 }
 
 static bool text_ends(const char *p, size_t n)
@@ -208,6 +260,7 @@ void offers_release(struct weir_core *c)
     weir_vec_release(&c->scored);
     weir_vec_release(&c->offers);
     weir_vec_release(&c->memory);
+    weir_vec_release(&c->past);
     weir_vec_release(&c->providers);
 }
 

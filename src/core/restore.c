@@ -104,19 +104,17 @@ int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, 
     return 0;
 }
 
-static void remember_refusal(struct weir_core *c, const struct weir_lease_view *v)
+/* What a lease leaves behind: that it was refused, or that it took room while others were. */
+static void remember_lease(struct weir_core *c, const struct weir_lease_view *v)
 {
-    struct offer_memory m = {.lease = v->id.v, .verdict = WEIR_VERDICT_NO_CAPACITY};
-    if (v->state == WEIR_LEASE_FAILED) {
-        m.verdict = v->refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
-        m.at_us = v->ended_at.us;
-        m.until_us = v->ending_at.us;
-    } else if (v->refusal == WEIR_REFUSAL_BOOT_FAILED) {
-        m.at_us = v->ending_at.us;
-        m.until_us = weir_i64_add_sat(v->ending_at.us, c->conf.capacity_memory.us);
+    if (v->state == WEIR_LEASE_FAILED && v->ending_at.us != 0) {
+        offer_remember(c, &v->offer, v->id.v, v->refusal, v->ended_at.us, v->ending_at.us);
+    } else if (v->state != WEIR_LEASE_FAILED && v->refusal == WEIR_REFUSAL_BOOT_FAILED) {
+        offer_remember(c, &v->offer, v->id.v, v->refusal, v->ending_at.us, weir_i64_add_sat(v->ending_at.us, c->conf.capacity_memory.us));
     }
-    if (m.until_us != 0) {
-        offer_remember(c, &v->offer, m);
+    if (v->state == WEIR_LEASE_ENDED && v->confirmed_at.us != 0 && !v->reclaimed) {
+        const struct lease_past was = {place_of(c, &v->offer), v->intent_at.us, v->ended_at.us};
+        weir_vec_push(&c->past, was);
     }
     uint32_t provider = provider_get(c, v->offer.provider);
     c->providers.p[provider].made_us = max_i64(c->providers.p[provider].made_us, v->confirmed_at.us);
@@ -130,7 +128,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
         return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: stored twice, or not well formed", id);
     }
     raise(&c->next_lease, id);
-    remember_refusal(c, v);
+    remember_lease(c, v);
     if (weir_sm_is(&weir_sm_lease, v->state, WEIR_SM_FINAL)) {
         return 0; /* only what is remembered of it counts */
     }
@@ -377,6 +375,10 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
     c->now_us = now.us;
     c->reviewed_us = now.us;
     c->stepped = true;
+    for (size_t i = 0; i < c->past.n; i++) {
+        (void)offers_forget(c, &c->past.p[i]);
+    }
+    weir_vec_release(&c->past);
     for (size_t i = 0; i < c->nodes.n; i++) {
         settle_node(c, c->nodes.p[i]);
     }

@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import sys
@@ -256,6 +257,34 @@ def test_a_full_cloud_is_not_asked_without_end(weir):
         # hundreds of offers could be asked; each machine that is missing would be one more question
         leases = rented_many(b, 64, delay_cost=5000, run="sleep 0.5")
         assert 1 <= len(leases["failed"]) <= 4, {k: len(v) for k, v in leases.items()}
+
+
+def test_work_that_found_the_cloud_full_of_own_machines_goes_when_they_have_ended(weir):
+    conf = """providers:
+  sandbox:
+    boot_delay: 1s
+    capacity: 2
+    mirror: []
+    offers:
+      - {instance_type: one, gpu: A100, gpus: 1, price: 1.20, cpus: 8, memory: 64G, bill_quantum: 1s}
+      - {instance_type: two, gpu: A100, gpus: 2, price: 2.40, cpus: 16, memory: 128G, bill_quantum: 1s}
+"""
+    with Broker(weir, config=conf, gpus=None) as b:
+        gate = b.dir / "gate"
+        first = b.submit({**RENTED, "name": "first", "array": "0-1", "expected": "1h", "delay_cost": 5000,
+                          "run": f"while [ ! -e {gate} ]; do sleep 0.1; done"})
+        until("two machines to work", lambda: [t["state"] for t in b.tasks(first)] == ["running"] * 2)
+        second = b.submit({**RENTED, "name": "second", "array": "0-1", "resources": {"accelerators": {"A100": 2}}, "run": "true"})
+        until("a refusal", lambda: any(x["state"] == "failed" for x in b.json("leases", "--all")))
+        said = b.json("explain", f"{second}_0")["items"][-1]
+        assert said["rejected"]["no_capacity"] == 1 and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", said["again_at"]), said
+        assert f"left alone until {said['again_at']}" in b.ok("explain", f"{second}_0"), said
+        b.kill()
+        b.start()  # what explains the refusal is known after a restart too
+        gate.touch()
+        assert b.wait(first)["state"] == "succeeded"
+        assert b.wait(second, limit_s=90)["state"] == "succeeded", b.json("leases", "--all")
+        b.balanced()
 
 
 def test_a_cloud_with_room_is_asked_for_all_that_is_needed_within_seconds(weir):

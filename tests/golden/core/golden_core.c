@@ -247,6 +247,10 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
             weir_str_addf(&s->out, ", %s %u", weir_verdict_name((enum weir_verdict)v), x->rejected[v]);
         }
     }
+    if (x->again_at.us != 0) {
+        char buf[WEIR_RFC3339_SIZE];
+        weir_str_addf(&s->out, ", again in %s", weir_dur_format(weir_wall_sub(x->again_at, x->now), buf));
+    }
     weir_str_addc(&s->out, '\n');
     for (uint32_t i = 0; i < x->n_candidates && i < 3; i++) {
         out_candidate(s, &x->candidate[i]);

@@ -184,6 +184,15 @@ static void decisions_read_as_sentences(void **state)
     e.n_candidates = 0;
     weir_explain_to_text(&e, &(struct weir_names){0}, &out);
     weir_str_addc(&out, '\n');
+    /* offers that are left alone, and until when */
+    e.decision = WEIR_DECISION_BLOCKED;
+    e.rejected[WEIR_VERDICT_NO_CAPACITY] = 1;
+    e.again_at.us = fixture_now.us + 600000000;
+    weir_explain_to_text(&e, &(struct weir_names){0}, &out);
+    weir_str_addc(&out, '\n');
+    e.rejected[WEIR_VERDICT_QUOTA] = 2;
+    weir_explain_to_text(&e, &(struct weir_names){0}, &out);
+    weir_str_addc(&out, '\n');
     compare("decisions", "txt", weir_str_cstr(&out));
     weir_str_release(&out);
 }
