@@ -426,13 +426,6 @@ void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir
     }
 }
 
-static bool cost_is(const struct weir_owned_cost *a, const struct weir_owned_cost *b)
-{
-    return a->purchase_micro == b->purchase_micro && a->residual_micro == b->residual_micro && a->life.us == b->life.us &&
-           a->upkeep_micro_per_year == b->upkeep_micro_per_year && a->tariff_micro_per_kwh == b->tariff_micro_per_kwh &&
-           a->pue_milli == b->pue_milli && a->idle_watts == b->idle_watts && a->busy_watts == b->busy_watts;
-}
-
 void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx)
 {
     weir_bill_forget_taken(b);
@@ -443,7 +436,7 @@ void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struc
     for (struct weir_wall at = n->now; at.us <= now.us;) {
         struct weir_bill_node as = n->m.info;
         struct weir_wall until = fn(ctx, &n->m.info, at, &as.cost);
-        if (!cost_is(&as.cost, &n->m.info.cost) && check_node(&as, NULL) == 0) {
+        if (!weir_owned_cost_eq(&as.cost, &n->m.info.cost) && check_node(&as, NULL) == 0) {
             weir_bill_advance(b, n, weir_bill_clamp(n, at));
             weir_bill_post(b, n, now);
             if (as.cost.life.us != n->m.info.cost.life.us) {

@@ -76,6 +76,7 @@ struct weir_owned_cost {
     uint32_t busy_watts; /* >= idle_watts */
 };
 
+bool weir_owned_cost_eq(const struct weir_owned_cost *a, const struct weir_owned_cost *b);
 /* Rates of a node for the core's decisions, and for display. */
 struct weir_node_rates weir_owned_rates(const struct weir_owned_cost *c);
 /* One part of the full rate: account is DEPRECIATION, UPKEEP or ENERGY (at the given watts). */
