@@ -40,7 +40,7 @@ int weir_launch_write(const char *file, const char *text, mode_t mode, struct we
         n -= (size_t)wrote;
     }
     if (fd < 0 || n > 0) {
-        return weir_fail(err, -WEIR_EIO, "cannot write '%s' in the run's directory: %s", file, strerror(errno));
+        return weir_fail(err, -WEIR_EUNAVAIL, "cannot write '%s' in the run's directory: %s", file, strerror(errno));
     }
     return 0;
 }
@@ -131,7 +131,7 @@ int weir_launch(const struct weir_launch_plan *p, pid_t *ret, struct weir_err *e
         _exit(127);
     }
     if (pid < 0) {
-        return weir_fail(err, -WEIR_EIO, "cannot make a process: %s", strerror(errno));
+        return weir_fail(err, -WEIR_EUNAVAIL, "cannot make a process: %s", strerror(errno));
     }
     if (failed_errno != 0) {
         (void)waitpid(pid, NULL, 0);
@@ -141,7 +141,7 @@ int weir_launch(const struct weir_launch_plan *p, pid_t *ret, struct weir_err *e
         if (failed == STAGE_EXEC) {
             return weir_fail(err, -WEIR_EIO, "cannot execute '%.200s': %s", p->path, strerror(failed_errno));
         }
-        return weir_fail(err, -WEIR_EIO, "cannot redirect the output: %s", strerror(failed_errno));
+        return weir_fail(err, -WEIR_EUNAVAIL, "cannot redirect the output: %s", strerror(failed_errno));
     }
     *ret = pid;
     return 0;

@@ -23,7 +23,7 @@ struct weir_launch_plan {
 };
 
 /* The words of a shell text: by its own #! line (written to `file` in the current directory, which is
- * dir), by bash for SkyPilot's tasks where the host has it, else by /bin/sh. Errors: -WEIR_EIO. */
+ * dir), by bash for SkyPilot's tasks where the host has it, else by /bin/sh. Errors: as weir_launch_write. */
 int weir_launch_text(const char *text,
                      const char *dir,
                      const char *file,
@@ -31,14 +31,14 @@ int weir_launch_text(const char *text,
                      struct weir_argv *ret,
                      struct weir_err *err);
 
-/* Writes a file in the current directory. Errors: -WEIR_EIO. */
+/* Writes a file in the current directory. Errors: -WEIR_EUNAVAIL: the host's fault, any task would meet it. */
 int weir_launch_write(const char *file, const char *text, mode_t mode, struct weir_err *err);
 
 /* Finds argv[0] along the PATH of the task's environment. Errors: -WEIR_ENOTFOUND. */
 int weir_launch_resolve(struct weir_launch_plan *p, const char *path, struct weir_err *err);
 
-/* The process, leader of a new session and group. Errors: -WEIR_EIO; err names what failed
- * (the directory, the program). */
+/* The process, leader of a new session and group. Errors: -WEIR_EUNAVAIL where the host has no process or
+ * descriptor left, else -WEIR_EIO; err names what failed (the directory, the program). */
 int weir_launch(const struct weir_launch_plan *p, pid_t *ret, struct weir_err *err);
 
 /* Closes every descriptor but the standard streams and these two. */

@@ -65,7 +65,6 @@ struct supervisor {
     int64_t kill_at;  /* mono us; 0: not stopping */
     bool in_setup;
     bool unmade; /* the container tool failed before there was a container */
-    bool host_fault; /* of a start that failed */
 };
 
 static int64_t now_us(void)
@@ -337,8 +336,7 @@ static int make_workdir(struct supervisor *s, struct weir_err *err)
     if (want == NULL || want[0] == '\0') {
         n = snprintf(s->workdir, sizeof s->workdir, "%s/cwd", s->c->dir);
         if (mkdir("cwd", 0700) < 0 && errno != EEXIST) {
-            s->host_fault = true;
-            return weir_fail(err, -WEIR_EIO, "cannot make directory '%.200s': %s", s->workdir, strerror(errno));
+            return weir_fail(err, -WEIR_EUNAVAIL, "cannot make directory '%.200s': %s", s->workdir, strerror(errno));
         }
     } else if (want[0] == '~' && (want[1] == '/' || want[1] == '\0')) {
         n = snprintf(s->workdir, sizeof s->workdir, "%s%s", s->facts.home, want + 1);
@@ -391,7 +389,7 @@ static int open_stream(struct stream *t, int *write_fd, struct weir_err *err)
 {
     int fd[2];
     if (pipe2(fd, O_CLOEXEC) < 0) {
-        return weir_fail(err, -WEIR_EIO, "cannot make a pipe: %s", strerror(errno));
+        return weir_fail(err, -WEIR_EUNAVAIL, "cannot make a pipe: %s", strerror(errno));
     }
     (void)fcntl(fd[0], F_SETFL, O_NONBLOCK);
     t->fd = fd[0];
@@ -582,9 +580,10 @@ __attribute__((noreturn)) static void finish(struct supervisor *s, struct weir_a
     _exit(0);
 }
 
-__attribute__((noreturn)) static void fail_start(struct supervisor *s, const struct weir_err *err)
+/* rc -WEIR_EUNAVAIL: not the task's fault, it may well start on another host. */
+__attribute__((noreturn)) static void fail_start(struct supervisor *s, int rc, const struct weir_err *err)
 {
-    struct weir_agent_end end = {.reason = WEIR_REASON_START_FAILED, .host_fault = s->host_fault};
+    struct weir_agent_end end = {.reason = WEIR_REASON_START_FAILED, .host_fault = rc == -WEIR_EUNAVAIL};
     (void)snprintf(end.text, sizeof end.text, "%.250s", err->text);
     finish(s, &end);
 }
@@ -654,7 +653,7 @@ static void run_phases(struct supervisor *s, struct weir_err *err)
     }
     rc = rc < 0 ? rc : spawn(s, &command, err);
     if (rc < 0) {
-        fail_start(s, err);
+        fail_start(s, rc, err);
     }
     watch(s);
     if (contained) {
@@ -689,12 +688,12 @@ __attribute__((noreturn)) static void supervise(const struct weir_shim *c)
     if (c->start->max_duration.us > 0) {
         s.deadline = weir_i64_add_sat(now_us(), c->start->max_duration.us);
     }
-    int rc = s.signal_fd < 0 ? weir_fail(&err, -WEIR_EIO, "signalfd: %s", strerror(errno)) : make_workdir(&s, &err);
+    int rc = s.signal_fd < 0 ? weir_fail(&err, -WEIR_EUNAVAIL, "signalfd: %s", strerror(errno)) : make_workdir(&s, &err);
     s.facts.run_dir = c->dir;
     s.facts.workdir = s.workdir;
     rc = rc < 0 ? rc : open_output(&s, &err);
     if (rc < 0) {
-        fail_start(&s, &err);
+        fail_start(&s, rc, &err);
     }
     weir_cgroup_make(c->cgroups, c->cgroup_name, &c->limits, &s.cgroup);
     if (c->limits.n_deny_devices > 0 && (s.cgroup.controllers & WEIR_CGROUP_DEVICES) == 0) {

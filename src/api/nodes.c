@@ -202,6 +202,13 @@ void api_handle_lease_end(struct api_request *rq)
 
 /* ---- pools ---- */
 
+/* Owned nodes of a pool that cost the same. */
+struct cost_group {
+    uint32_t pool;
+    uint64_t nodes;
+    struct weir_owned_cost cost;
+};
+
 struct pool_sum {
     uint32_t id;
     char *name;
@@ -216,6 +223,7 @@ struct pool_sum {
 
 struct pool_list {
     WEIR_VEC(struct pool_sum) pools;
+    WEIR_VEC(struct cost_group) costs;
 };
 
 static int on_pool(void *ctx, const struct weir_name_row *row)
@@ -249,7 +257,53 @@ static int on_pool_node(void *ctx, const struct weir_node_row *row)
     return 0;
 }
 
-static void pool_json(struct weir_json *j, const struct pool_sum *p)
+/* What the bill meters a node with now. */
+static int on_pool_meter(void *ctx, const struct weir_meter *m)
+{
+    struct pool_list *l = ctx;
+    if (!m->info.owned) {
+        return 0;
+    }
+    for (size_t i = l->costs.n; i > 0; i--) {
+        struct cost_group *g = &l->costs.p[i - 1];
+        if (g->pool == m->info.pool.v && weir_owned_cost_eq(&g->cost, &m->info.cost)) {
+            g->nodes++;
+            return 0;
+        }
+    }
+    weir_vec_push(&l->costs, (struct cost_group){m->info.pool.v, 1, m->info.cost});
+    return 0;
+}
+
+static void cost_json(struct weir_json *j, const struct cost_group *g)
+{
+    const struct weir_owned_cost *c = &g->cost;
+    int64_t depreciation = weir_owned_rate(c, WEIR_ACCOUNT_DEPRECIATION, 0);
+    int64_t upkeep = weir_owned_rate(c, WEIR_ACCOUNT_UPKEEP, 0);
+    int64_t idle = weir_owned_rate(c, WEIR_ACCOUNT_ENERGY, c->idle_watts);
+    int64_t busy = weir_owned_rate(c, WEIR_ACCOUNT_ENERGY, c->busy_watts);
+    int64_t fixed = weir_i64_add_sat(depreciation, upkeep);
+    weir_json_object(j);
+    weir_json_kv_u64(j, "nodes", g->nodes);
+    weir_json_kv_i64(j, "purchase_micro", c->purchase_micro);
+    weir_json_kv_i64(j, "residual_micro", c->residual_micro);
+    weir_json_kv_i64(j, "life_s", c->life.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "upkeep_micro_per_year", c->upkeep_micro_per_year);
+    weir_json_kv_i64(j, "tariff_micro_per_kwh", c->tariff_micro_per_kwh);
+    weir_json_kv_u64(j, "pue_milli", c->pue_milli);
+    weir_json_kv_u64(j, "idle_watts", c->idle_watts);
+    weir_json_kv_u64(j, "busy_watts", c->busy_watts);
+    weir_json_kv_i64(j, "depreciation_micro_per_hour", depreciation);
+    weir_json_kv_i64(j, "upkeep_micro_per_hour", upkeep);
+    weir_json_kv_i64(j, "energy_idle_micro_per_hour", idle);
+    weir_json_kv_i64(j, "energy_busy_micro_per_hour", busy);
+    weir_json_kv_i64(j, "billed_idle_micro_per_hour", weir_i64_add_sat(fixed, idle));
+    weir_json_kv_i64(j, "billed_busy_micro_per_hour", weir_i64_add_sat(fixed, busy));
+    weir_json_kv_i64(j, "decided_micro_per_hour", weir_owned_rates(c).marginal_busy_micro_per_hour);
+    weir_json_end(j);
+}
+
+static void pool_json(struct weir_json *j, const struct pool_list *l, const struct pool_sum *p)
 {
     weir_json_object(j);
     weir_json_kv_cstr(j, "name", p->name);
@@ -260,6 +314,14 @@ static void pool_json(struct weir_json *j, const struct pool_sum *p)
     weir_json_kv_u64(j, "cpu_milli", p->cpu_milli);
     weir_json_kv_u64(j, "running", p->running);
     weir_json_kv_i64(j, "rate_micro_per_hour", p->rate_micro_per_hour);
+    weir_json_key(j, "costs");
+    weir_json_array(j);
+    for (size_t i = 0; i < l->costs.n; i++) {
+        if (l->costs.p[i].pool == p->id) {
+            cost_json(j, &l->costs.p[i]);
+        }
+    }
+    weir_json_end(j);
     weir_json_end(j);
 }
 
@@ -271,15 +333,17 @@ void api_handle_pools(struct api_request *rq)
     struct weir_store *s = api_reader_take(rq->api, &which);
     int rc = s->ops->each_pool(s, on_pool, &l, &rq->err);
     rc = rc < 0 ? rc : s->ops->each_node(s, false, on_pool_node, &l, &rq->err);
+    rc = rc < 0 ? rc : s->ops->each_meter(s, on_pool_meter, &l, &rq->err);
     api_reader_put(rq->api, which);
     struct page p = page_begin(rq, &out);
     for (size_t i = 0; i < l.pools.n; i++) {
         if (page_takes(&p, (uint64_t)l.pools.p[i].id + 1)) { /* pools count from 0 */
-            pool_json(&p.j, &l.pools.p[i]);
+            pool_json(&p.j, &l, &l.pools.p[i]);
         }
         free(l.pools.p[i].name);
     }
     weir_vec_release(&l.pools);
+    weir_vec_release(&l.costs);
     page_end(&p);
     page_reply(rq->http, &out, rc, &rq->err);
 }

@@ -313,6 +313,26 @@ static const struct api_field history_fields[] = {
     END,
 };
 
+static const struct api_field owned_cost_fields[] = {
+    {"nodes", API_UINT, .summary = "that cost the same; all figures are of one of them"},
+    {"purchase_micro", API_INT},
+    {"residual_micro", API_INT},
+    {"life_s", API_INT},
+    {"upkeep_micro_per_year", API_INT},
+    {"tariff_micro_per_kwh", API_INT, .summary = "now"},
+    {"pue_milli", API_UINT},
+    {"idle_watts", API_UINT},
+    {"busy_watts", API_UINT},
+    {"depreciation_micro_per_hour", API_INT, .summary = "(purchase - residual) / life"},
+    {"upkeep_micro_per_hour", API_INT},
+    {"energy_idle_micro_per_hour", API_INT, .summary = "idle watts x PUE x tariff; what is measured is billed as measured"},
+    {"energy_busy_micro_per_hour", API_INT},
+    {"billed_idle_micro_per_hour", API_INT, .summary = "depreciation + upkeep + energy"},
+    {"billed_busy_micro_per_hour", API_INT},
+    {"decided_micro_per_hour", API_INT, .summary = "what work on it costs more than leaving it idle: decisions count with that"},
+    END,
+};
+
 static const struct api_field pool_fields[] = {
     {"name", API_STRING},
     {"kind", API_STRING, WORD(pool_kind_word, 2)},
@@ -322,6 +342,7 @@ static const struct api_field pool_fields[] = {
     {"cpu_milli", API_UINT},
     {"running", API_UINT},
     {"rate_micro_per_hour", API_INT},
+    {"costs", API_LIST, .ref = "OwnedCost", .summary = "of the owned nodes"},
     END,
 };
 
@@ -363,6 +384,7 @@ const struct api_schema api_schemas[] = {
     {"Offer", "a way to get a node", offer_fields},
     {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"next", API_STRING, API_NULL}, END}},
     {"Pool", "a place that runs tasks", pool_fields},
+    {"OwnedCost", "what an owned node costs, and how that comes about", owned_cost_fields},
     {"Node", "a machine", node_fields},
     {"Lease", "a rented machine's life", lease_fields},
     {"PoolCost", "what a project cost in a pool", FIELDS{{"pool", API_STRING}, {"total_micro", API_INT}, END}},

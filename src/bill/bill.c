@@ -426,6 +426,29 @@ void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir
     }
 }
 
+void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx)
+{
+    weir_bill_forget_taken(b);
+    struct bill_node *n = weir_bill_node_find(b, node);
+    if (n == NULL || !n->m.info.owned) {
+        return;
+    }
+    for (struct weir_wall at = n->now; at.us <= now.us;) {
+        struct weir_bill_node as = n->m.info;
+        struct weir_wall until = fn(ctx, &n->m.info, at, &as.cost);
+        if (!weir_owned_cost_eq(&as.cost, &n->m.info.cost) && check_node(&as, NULL) == 0) {
+            weir_bill_advance(b, n, weir_bill_clamp(n, at));
+            weir_bill_post(b, n, now);
+            if (as.cost.life.us != n->m.info.cost.life.us) {
+                n->m.remainder[WEIR_ACCOUNT_DEPRECIATION] = 0; /* a rest of another division */
+            }
+            n->m.info.cost = as.cost;
+        }
+        WEIR_ASSERT(until.us > at.us);
+        at = until;
+    }
+}
+
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at)
 {
     weir_bill_forget_taken(b);

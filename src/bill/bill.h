@@ -76,10 +76,15 @@ struct weir_owned_cost {
     uint32_t busy_watts; /* >= idle_watts */
 };
 
+bool weir_owned_cost_eq(const struct weir_owned_cost *a, const struct weir_owned_cost *b);
 /* Rates of a node for the core's decisions, and for display. */
 struct weir_node_rates weir_owned_rates(const struct weir_owned_cost *c);
 /* One part of the full rate: account is DEPRECIATION, UPKEEP or ENERGY (at the given watts). */
 int64_t weir_owned_rate(const struct weir_owned_cost *c, enum weir_account account, uint32_t watts);
+
+struct weir_bill_node;
+/* What an owned node costs from a time on; returns when that may change next, later than at (WEIR_WALL_MAX: never). */
+typedef struct weir_wall weir_owned_cost_fn(void *ctx, const struct weir_bill_node *node, struct weir_wall at, struct weir_owned_cost *ret);
 
 struct weir_bill_node {
     struct weir_node_id node;
@@ -155,6 +160,12 @@ void weir_bill_free(struct weir_bill *b);
  * (a late effect of something that was closed). Errors: -WEIR_EEXISTS, -WEIR_EINVAL (names the field). */
 int weir_bill_node_open(struct weir_bill *b, const struct weir_bill_node *n, struct weir_wall at, struct weir_err *err);
 void weir_bill_node_ready(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
+/*
+ * Takes up what fn says an owned node costs, at each of its changes since the node was last posted up to now. What is posted
+ * stands. Measured energy counts from the reading that came last: what was used before a change and read after it is charged as
+ * after it. Costs out of bounds are left as they were: fn's program has checked its configuration.
+ */
+void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx);
 /* Settles all, then closes. Open segments are closed as USED. */
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
 int weir_bill_segment_open(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);

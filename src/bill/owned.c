@@ -3,6 +3,13 @@
 
 #include "bill/bill_priv.h"
 
+bool weir_owned_cost_eq(const struct weir_owned_cost *a, const struct weir_owned_cost *b)
+{
+    return a->purchase_micro == b->purchase_micro && a->residual_micro == b->residual_micro && a->life.us == b->life.us &&
+           a->upkeep_micro_per_year == b->upkeep_micro_per_year && a->tariff_micro_per_kwh == b->tariff_micro_per_kwh &&
+           a->pue_milli == b->pue_milli && a->idle_watts == b->idle_watts && a->busy_watts == b->busy_watts;
+}
+
 int64_t weir_owned_rate(const struct weir_owned_cost *c, enum weir_account account, uint32_t watts)
 {
     switch (account) {

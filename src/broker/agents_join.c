@@ -319,8 +319,8 @@ void agents_join(struct broker *b, struct weir_command *cmd)
     const char *pool = agents_text_of(body, "pool", "local");
     spec.pool = weir_engine_pool(b->engine, weir_sv_of(pool), "{\"kind\":\"placed\"}");
     if (spec.lease.v == 0) {
-        struct weir_owned_cost cost =
-            weir_config_owned_cost(b->config, pool, &spec, b->gpus, broker_market_rent(b, spec.gpu_model));
+        struct weir_owned_cost cost;
+        (void)owned_cost(b, &spec, weir_engine_now(b->engine), &cost);
         spec.rates = weir_owned_rates(&cost);
     }
     struct weir_event ev = {.kind = WEIR_EVENT_NODE_JOIN};

@@ -36,19 +36,6 @@ void broker_wake(struct broker *b)
     (void)uv_async_send(&b->wake);
 }
 
-int64_t broker_market_rent(const struct broker *b, uint16_t model)
-{
-    int64_t best = 0;
-    for (size_t i = 0; i < b->market.n; i++) {
-        const struct weir_offer *o = &b->market.p[i];
-        if (o->market == WEIR_OFFER_ON_DEMAND && o->gpus > 0 && o->gpu_model == model) {
-            int64_t rent = o->price_micro_per_hour / o->gpus;
-            best = best == 0 || rent < best ? rent : best;
-        }
-    }
-    return best;
-}
-
 /* ---- the service, as the API's threads see it ---- */
 
 static void post(struct weir_service *s, struct weir_command *cmd)
@@ -134,6 +121,7 @@ static void give_out_orders(struct broker *b)
         case WEIR_EFFECT_METER_OPEN:
         case WEIR_EFFECT_METER_READY:
         case WEIR_EFFECT_METER_CLOSE:
+        case WEIR_EFFECT_METER_RATES:
         case WEIR_EFFECT_SEGMENT_OPEN:
         case WEIR_EFFECT_SEGMENT_CLOSE:
         case WEIR_EFFECT_SEGMENT_VERDICT:
@@ -199,6 +187,7 @@ static void flush(struct broker *b)
 static void core_tick(struct broker *b)
 {
     struct weir_err err;
+    owned_tick(b);
     if (weir_engine_wake_at(b->engine).us > weir_engine_now(b->engine).us) {
         return;
     }
@@ -404,13 +393,6 @@ static int open_store(struct broker *b, struct weir_err *err)
     r = r != 0 ? r : weir_store_reader(b->store, &b->reader[0], err);
     r = r != 0 ? r : weir_store_reader(b->store, &b->reader[1], err);
     return r;
-}
-
-static void owned_cost(void *ctx, const struct weir_node_spec *spec, struct weir_owned_cost *ret)
-{
-    struct broker *b = ctx;
-    *ret = weir_config_owned_cost(b->config, weir_engine_pool_name(b->engine, spec->pool), spec, b->gpus,
-                                  broker_market_rent(b, spec->gpu_model));
 }
 
 /* The installation's id: the owner tag of everything that is rented. */

@@ -168,6 +168,7 @@ struct broker {
     struct weir_store *store;
     struct weir_store *reader[2];
     struct weir_engine *engine;
+    struct weir_wall owned_due; /* a tariff may change then */
     struct weir_server *server;
     struct weir_api *api;
     char data_dir[4096];
@@ -295,5 +296,7 @@ void local_agent_joined(struct broker *b, struct weir_node_id node, const char *
 /* Ends it when it has nothing to do; says so where it goes on. */
 void local_agent_stop(struct broker *b);
 
-/* The cheapest on-demand rent per GPU-hour of a model in the catalogue; 0: not known. */
-int64_t broker_market_rent(const struct broker *b, uint16_t model);
+/* What an owned node costs from a time on, and until when; see engine.h. */
+struct weir_wall owned_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
+/* Where a tariff has changed, the core and the bill are told. */
+void owned_tick(struct broker *b);

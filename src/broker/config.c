@@ -291,20 +291,116 @@ static int read_retention(struct loader *l, const struct doc *d, void *target)
     return read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
 }
 
+static int read_time(struct loader *l, const struct doc *d, void *target)
+{
+    struct weir_wall v;
+    int r = scalar(l, d);
+    if (r == 0 && weir_parse_time(d->text, &v, l->err) != 0) {
+        return fail_value(l, d);
+    }
+    if (r == 0 && v.us <= 0) {
+        return fail_at(l, d, "times before 1970 are not known here");
+    }
+    if (r == 0) {
+        memcpy(target, &v, sizeof v);
+    }
+    return r;
+}
+
+/* "mon-fri", "sat,sun" */
+static int read_days(struct loader *l, const struct doc *d, void *target)
+{
+    static const char *const names[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun", NULL};
+    struct weir_tariff_row *row = target;
+    int r = scalar(l, d);
+    struct weir_sv rest = d->text;
+    uint8_t days = 0;
+    while (r == 0 && rest.p != NULL) {
+        struct weir_sv range = weir_sv_trim(weir_sv_cut(&rest, ','));
+        struct weir_sv first = weir_sv_cut(&range, '-');
+        struct weir_sv last = range.p == NULL ? first : range;
+        unsigned from = 0, to = 0;
+        while (from < 7 && !weir_sv_eq_nocase(first, weir_sv_of(names[from]))) {
+            from++;
+        }
+        while (to < 7 && !weir_sv_eq_nocase(last, weir_sv_of(names[to]))) {
+            to++;
+        }
+        if (from == 7 || to == 7) {
+            return fail_at(l, d, "days are written mon, mon-fri, or sat,sun");
+        }
+        for (unsigned day = from;; day = (day + 1) % 7) {
+            days |= (uint8_t)(1u << day);
+            if (day == to) {
+                break;
+            }
+        }
+    }
+    row->days = days;
+    return r;
+}
+
+/* "7-21": from seven to nine in the evening; "22-6": over midnight. */
+static int read_hours(struct loader *l, const struct doc *d, void *target)
+{
+    struct weir_tariff_row *row = target;
+    uint64_t from = 0, to = 0;
+    int r = scalar(l, d);
+    struct weir_sv rest = d->text;
+    struct weir_sv first = weir_sv_cut(&rest, '-');
+    if (r == 0 && (weir_parse_u64(first, 0, 23, &from, NULL) != 0 || rest.p == NULL || weir_parse_u64(rest, 1, 24, &to, NULL) != 0 || from == to)) {
+        return fail_at(l, d, "hours are written from-to, such as 7-21, or 22-6 over midnight");
+    }
+    row->from_hour = (uint8_t)from;
+    row->to_hour = (uint8_t)to;
+    return r;
+}
+
+static int read_tariff(struct loader *l, const struct doc *d, void *target)
+{
+    static const struct row rows[] = {
+        {"per_kwh", read_money, offsetof(struct weir_tariff_row, micro_per_kwh)},
+        {"days", read_days, 0},
+        {"hours", read_hours, 0},
+        {"from", read_time, offsetof(struct weir_tariff_row, from)},
+        {"to", read_time, offsetof(struct weir_tariff_row, to)},
+    };
+    struct weir_tariff *tariff = &((struct weir_config_pool *)target)->tariff;
+    if (d->kind != DOC_LIST || d->n > WEIR_TARIFF_ROWS_MAX) {
+        return fail_at(l, d, "a list of at most 64 rows is wanted here");
+    }
+    for (const struct doc *i = d->first; i != NULL; i = i->next) {
+        struct weir_tariff_row *row = &tariff->row[tariff->n++];
+        *row = (struct weir_tariff_row){.days = WEIR_TARIFF_ALL_DAYS, .to_hour = 24, .micro_per_kwh = -1};
+        int r = read_rows(l, i, rows, WEIR_ARRAY_LEN(rows), row);
+        if (r != 0) {
+            return r;
+        }
+        if (row->micro_per_kwh < 0) {
+            return fail_at(l, i, "a row of the tariff wants per_kwh");
+        }
+        if (row->to.us != 0 && row->to.us <= row->from.us) {
+            return fail_at(l, i, "to is not later than from");
+        }
+    }
+    return 0;
+}
+
 static int read_cost(struct loader *l, const struct doc *d, void *target)
 {
     static const struct row rows[] = {
-        {"purchase", read_money, offsetof(struct weir_owned_cost, purchase_micro)},
-        {"residual", read_money, offsetof(struct weir_owned_cost, residual_micro)},
-        {"life", read_duration, offsetof(struct weir_owned_cost, life)},
-        {"upkeep_per_year", read_money, offsetof(struct weir_owned_cost, upkeep_micro_per_year)},
-        {"tariff_per_kwh", read_money, offsetof(struct weir_owned_cost, tariff_micro_per_kwh)},
-        {"pue", read_milli, offsetof(struct weir_owned_cost, pue_milli)},
-        {"idle_watts", read_u32, offsetof(struct weir_owned_cost, idle_watts)},
-        {"busy_watts", read_u32, offsetof(struct weir_owned_cost, busy_watts)},
+        {"purchase", read_money, offsetof(struct weir_config_pool, cost.purchase_micro)},
+        {"residual", read_money, offsetof(struct weir_config_pool, cost.residual_micro)},
+        {"life", read_duration, offsetof(struct weir_config_pool, cost.life)},
+        {"upkeep_per_year", read_money, offsetof(struct weir_config_pool, cost.upkeep_micro_per_year)},
+        {"tariff_per_kwh", read_money, offsetof(struct weir_config_pool, cost.tariff_micro_per_kwh)},
+        {"tariff", read_tariff, 0},
+        {"pue", read_milli, offsetof(struct weir_config_pool, cost.pue_milli)},
+        {"idle_watts", read_u32, offsetof(struct weir_config_pool, cost.idle_watts)},
+        {"busy_watts", read_u32, offsetof(struct weir_config_pool, cost.busy_watts)},
     };
     struct weir_config_pool *pool = target;
-    int r = read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), &pool->cost);
+    int r = read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), pool);
     if (r != 0) {
         return r;
     }
@@ -483,7 +579,9 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
                                               const char *pool,
                                               const struct weir_node_spec *node,
                                               const struct weir_gpu_table *gpus,
-                                              int64_t assumed_rent_micro)
+                                              int64_t assumed_rent_micro,
+                                              struct weir_wall at,
+                                              struct weir_wall *ret_until)
 {
     struct weir_config_pool none = {.cost = cost_default};
     const struct weir_config_pool *p = &none;
@@ -491,6 +589,7 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
         p = weir_streq(c->pool[i].name, pool) ? &c->pool[i] : p;
     }
     struct weir_owned_cost cost = p->cost;
+    cost.tariff_micro_per_kwh = weir_tariff_at(&p->tariff, cost.tariff_micro_per_kwh, at, ret_until);
     if (!p->has_purchase) {
         int64_t year = weir_mul_div_sat(assumed_rent_micro, 365 * 24, 1);
         cost.purchase_micro = HOST_PURCHASE_UNITS * WEIR_MICRO_PER_UNIT + weir_mul_div_sat(year, node->gpus, 1);

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "bill/bill.h"
+#include "bill/tariff.h"
 #include "core/core.h"
 
 struct json_t;
@@ -16,7 +17,8 @@ enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16 };
 
 struct weir_config_pool {
     char name[64];
-    struct weir_owned_cost cost;
+    struct weir_owned_cost cost; /* its tariff: where no row of the table holds */
+    struct weir_tariff tariff;
     /* what was given; the rest is assumed, see weir_config_owned_cost */
     bool has_purchase;
     bool has_upkeep;
@@ -62,7 +64,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
 void weir_config_free(struct weir_config *c);
 
 /*
- * What a node of the pool costs. Where no purchase price is configured, one is assumed from the market:
+ * What a node of the pool costs from at on, until *ret_until (WEIR_WALL_MAX: for ever). Where no purchase price is configured, one is assumed from the market:
  * assumed_rent_micro (cheapest on-demand rent per GPU-hour of its model; 0: not known) for one year per GPU, or a flat
  * sum for a host without GPUs; life four years, residual one tenth. Assumptions are shown as such.
  */
@@ -70,4 +72,6 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
                                               const char *pool,
                                               const struct weir_node_spec *node,
                                               const struct weir_gpu_table *gpus,
-                                              int64_t assumed_rent_micro);
+                                              int64_t assumed_rent_micro,
+                                              struct weir_wall at,
+                                              struct weir_wall *ret_until);

@@ -367,11 +367,21 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
         b.minimum = lease.offer.bill_minimum;
     } else {
         b.owned = true;
-        e->conf.owned_cost(e->conf.owned_cost_ctx, &node.spec, &b.cost);
+        (void)e->conf.owned_cost(e->conf.owned_cost_ctx, &node.spec, fx->at, &b.cost);
     }
     if (weir_bill_node_open(e->bill, &b, fx->at, &err) != 0) {
         weir_log(WEIR_LOG_ERROR, "bill.open", "node=%" PRIu64 " text=\"%s\"", fx->node.v, err.text);
     }
+}
+
+static struct weir_wall cost_at(void *ctx, const struct weir_bill_node *b, struct weir_wall at, struct weir_owned_cost *ret)
+{
+    struct weir_engine *e = ctx;
+    struct weir_node_view node;
+    if (!weir_core_node(e->core, b->node, &node)) {
+        return WEIR_WALL_MAX;
+    }
+    return e->conf.owned_cost(e->conf.owned_cost_ctx, &node.spec, at, ret);
 }
 
 static void bill_segment(struct weir_engine *e, const struct weir_effect *fx)
@@ -423,6 +433,9 @@ static void carry_out(struct weir_engine *e, const struct weir_effects *all)
             break;
         case WEIR_EFFECT_METER_CLOSE:
             weir_bill_node_close(e->bill, fx->node, fx->at);
+            break;
+        case WEIR_EFFECT_METER_RATES:
+            weir_bill_node_reprice(e->bill, fx->node, fx->at, cost_at, e);
             break;
         case WEIR_EFFECT_SEGMENT_OPEN:
             bill_segment(e, fx);

@@ -31,8 +31,11 @@ struct weir_engine_conf {
     struct weir_store *store;
     struct weir_core_conf core;
     const struct weir_clock *clock;
-    /* What a node of that pool costs; the program knows the configuration. Called when a node joins. */
-    void (*owned_cost)(void *ctx, const struct weir_node_spec *spec, struct weir_owned_cost *ret);
+    /*
+     * What a node of that pool costs from a time on, and until when (WEIR_WALL_MAX: for ever); the program knows the
+     * configuration. Called when a node joins, and when its rates change.
+     */
+    struct weir_wall (*owned_cost)(void *ctx, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
     void *owned_cost_ctx;
     /* The task as a person knows it ("12", "12_7"), for explain records; NULL: by ordinal. */
     void (*task_name)(void *ctx, struct weir_task_id id, char *buf, size_t size);

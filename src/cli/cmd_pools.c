@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* weir pools: the places that run tasks. */
+/* weir pools: the places that run tasks, and what the owned ones cost. */
 
 #include "base/mem.h"
 #include "command.h"
 #include "lists.h"
 
-int weir_cmd_pools(const struct weir_args *args, struct weir_err *err)
+const struct weir_opt weir_opts_pools[] = {
+    {"cost", 0, WEIR_OPT_FLAG, .help = "what an owned node of each pool costs, and how that comes about"},
+    {0},
+};
+
+static int show(const struct weir_args *args, struct weir_err *err)
 {
     static const struct weir_field field[] = {
         {"POOL", WEIR_FIELD_TEXT, "name"},
@@ -18,4 +23,72 @@ int weir_cmd_pools(const struct weir_args *args, struct weir_err *err)
         {"RATE", WEIR_FIELD_RATE, "rate_micro_per_hour"},
     };
     return weir_list_show(args, "/v1/pools", field, WEIR_ARRAY_LEN(field), "no pools", err);
+}
+
+static void table(const json_t *costs, const struct weir_field *field, size_t n, const char *currency)
+{
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_fields_table(field, n, costs, currency);
+    weir_table_print(t, stdout);
+}
+
+static int show_costs(const struct weir_args *args, struct weir_err *err)
+{
+    static const struct weir_field from[] = {
+        {"POOL", WEIR_FIELD_TEXT, "pool"},
+        {"NODES", WEIR_FIELD_INT, "nodes"},
+        {"PURCHASE", WEIR_FIELD_MONEY, "purchase_micro"},
+        {"RESIDUAL", WEIR_FIELD_MONEY, "residual_micro"},
+        {"LIFE HOURS", WEIR_FIELD_INT, "life_h"},
+        {"UPKEEP A YEAR", WEIR_FIELD_MONEY, "upkeep_micro_per_year"},
+        {"KWH", WEIR_FIELD_MONEY, "tariff_micro_per_kwh"},
+        {"PUE", WEIR_FIELD_MILLI, "pue_milli"},
+        {"IDLE W", WEIR_FIELD_INT, "idle_watts"},
+        {"BUSY W", WEIR_FIELD_INT, "busy_watts"},
+    };
+    static const struct weir_field per_hour[] = {
+        {"POOL", WEIR_FIELD_TEXT, "pool"},
+        {"DEPRECIATION", WEIR_FIELD_RATE, "depreciation_micro_per_hour"},
+        {"+ UPKEEP", WEIR_FIELD_RATE, "upkeep_micro_per_hour"},
+        {"+ ENERGY IDLE", WEIR_FIELD_RATE, "energy_idle_micro_per_hour"},
+        {"OR BUSY", WEIR_FIELD_RATE, "energy_busy_micro_per_hour"},
+        {"= BILLED IDLE", WEIR_FIELD_RATE, "billed_idle_micro_per_hour"},
+        {"OR BUSY", WEIR_FIELD_RATE, "billed_busy_micro_per_hour"},
+        {"DECIDED", WEIR_FIELD_RATE, "decided_micro_per_hour"},
+    };
+    json_t *pools = NULL;
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
+    r = r < 0 ? r : weir_client_list(api, "/v1/pools", 0, &pools, NULL, err);
+    if (r < 0) {
+        return r;
+    }
+    size_t i, k;
+    json_t *pool, *cost, *costs = json_array();
+    json_array_foreach(pools, i, pool)
+    {
+        json_array_foreach(json_object_get(pool, "costs"), k, cost)
+        {
+            json_object_set(cost, "pool", json_object_get(pool, "name"));
+            json_object_set_new(cost, "life_h", json_integer(weir_get_i64(cost, "life_s", 0) / 3600));
+            json_array_append(costs, cost);
+        }
+    }
+    if (json_array_size(costs) == 0) {
+        weir_talk("no owned nodes");
+    } else {
+        WEIR_CLEANUP(weir_freep) char *currency = weir_list_currency(api);
+        (void)printf("A node of each pool:\n");
+        table(costs, from, WEIR_ARRAY_LEN(from), currency);
+        (void)printf("\nAn hour of it:\n");
+        table(costs, per_hour, WEIR_ARRAY_LEN(per_hour), currency);
+        (void)printf("\nBilled is all of it, whoever uses it or nobody. Decisions count what work costs more than leaving it idle.\n");
+    }
+    json_decref(costs);
+    json_decref(pools);
+    return 0;
+}
+
+int weir_cmd_pools(const struct weir_args *args, struct weir_err *err)
+{
+    return weir_args_has(args, "cost") && !weir_args_has(args, "json") ? show_costs(args, err) : show(args, err);
 }

@@ -187,8 +187,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .name = "pools",
         .group = LOOK,
         .fn = weir_cmd_pools,
+        .opts = weir_opts_pools,
         .operands = "",
         .summary = "List the pools: places that run tasks",
+        .examples = "weir pools --cost\twhat owned nodes cost: billed, and as decisions see it\n",
         .operands_max = 0,
     },
     {

@@ -129,7 +129,7 @@ int weir_catalogue_decimal(const char *what, struct weir_sv s, int64_t max, int6
     return 0;
 }
 
-/* Finds each column of names in the header. Optional ones that are absent become SIZE_MAX. */
+/* Finds each column of names in the header; all must be there. */
 static int read_header(struct weir_csv *csv, const char *file, const char *const *names, size_t n_names,
                        size_t *ret_index, struct weir_err *err)
 {
@@ -163,6 +163,15 @@ static int read_header(struct weir_csv *csv, const char *file, const char *const
         }
     }
     return 0;
+}
+
+/* Begins to read a table of the catalogue; csv is to be released in any case. */
+static int open_file(struct weir_catalogue *c, const char *name, struct weir_sv text, const char *const *names, size_t n_names,
+                     uint16_t *ret_file, struct weir_csv *csv, size_t *ret_index, struct weir_err *err)
+{
+    weir_csv_init(csv, text);
+    int r = weir_catalogue_file(c, name, ret_file, err);
+    return r < 0 ? r : read_header(csv, name, names, n_names, ret_index, err);
 }
 
 static int name_index(const char *what, struct weir_sv s, const char *(*name)(int), int max, uint8_t *ret,
@@ -311,14 +320,9 @@ int weir_catalogue_load_rows(struct weir_catalogue *c, const char *name, struct 
         return weir_fail(err, -WEIR_ELIMIT, "%s: larger than %d bytes", name, WEIR_CATALOGUE_FILE_BYTES_MAX);
     }
     uint16_t file;
-    int r = weir_catalogue_file(c, name, &file, err);
-    if (r < 0) {
-        return r;
-    }
-    WEIR_CLEANUP(weir_csv_release) struct weir_csv csv;
-    weir_csv_init(&csv, text);
     size_t index[COL_MAX];
-    r = read_header(&csv, name, row_column_name, COL_MAX, index, err);
+    WEIR_CLEANUP(weir_csv_release) struct weir_csv csv;
+    int r = open_file(c, name, text, row_column_name, COL_MAX, &file, &csv, index, err);
     if (r < 0) {
         return r;
     }
@@ -397,14 +401,9 @@ int weir_catalogue_load_providers(struct weir_catalogue *c, const char *name, st
 {
     WEIR_ASSERT(!c->sealed);
     uint16_t file;
-    int r = weir_catalogue_file(c, name, &file, err);
-    if (r < 0) {
-        return r;
-    }
-    WEIR_CLEANUP(weir_csv_release) struct weir_csv csv;
-    weir_csv_init(&csv, text);
     size_t index[PCOL_MAX];
-    r = read_header(&csv, name, provider_column_name, PCOL_MAX, index, err);
+    WEIR_CLEANUP(weir_csv_release) struct weir_csv csv;
+    int r = open_file(c, name, text, provider_column_name, PCOL_MAX, &file, &csv, index, err);
     if (r < 0) {
         return r;
     }

@@ -21,6 +21,7 @@ enum weir_event_kind {
     WEIR_EVENT_NODE_DRAIN,  /* takes nothing new */
     WEIR_EVENT_NODE_RESUME,
     WEIR_EVENT_NODE_GONE,   /* removed for good; whatever ran there is lost */
+    WEIR_EVENT_NODE_RATES,  /* an owned node costs otherwise from now on: another tariff */
     WEIR_EVENT_RUN_STARTED,
     WEIR_EVENT_RUN_ENDED,
     WEIR_EVENT_RUN_CHECKPOINTED,
@@ -75,6 +76,10 @@ struct weir_event {
         struct {
             struct weir_node_id node;
         } node; /* LOST, BACK, DRAIN, RESUME, GONE */
+        struct {
+            struct weir_node_id node;
+            struct weir_node_rates rates;
+        } node_rates;
         struct {
             struct weir_run_id run;
             uint32_t rank;

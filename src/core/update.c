@@ -190,14 +190,12 @@ bool spec_is_sane(const struct weir_core *c, const struct weir_node_spec *s)
            memchr(s->provider, 0, sizeof s->provider) != NULL;
 }
 
-/* Other devices, less of anything, or other rates. */
+/* Other devices, or less of anything. */
 static bool hardware_differs(const struct weir_node_spec *a, const struct weir_node_spec *b)
 {
     return a->gpu_model != b->gpu_model || a->gpus != b->gpus ||
            a->gpu_mem_mib != b->gpu_mem_mib || a->cpu_milli != b->cpu_milli ||
-           a->mem_mib != b->mem_mib ||
-           a->rates.full_micro_per_hour != b->rates.full_micro_per_hour ||
-           a->rates.marginal_busy_micro_per_hour != b->rates.marginal_busy_micro_per_hour;
+           a->mem_mib != b->mem_mib;
 }
 
 static bool need_is_met(const struct weir_node_spec *s, const struct node *n)
@@ -234,8 +232,7 @@ static void node_arrive(struct weir_core *c, struct node *n, const struct weir_n
     }
 }
 
-/* The hardware or its rates are not what they were: what no longer fits is lost, the rest is metered
- * anew from here. */
+/* The hardware is not what it was: what no longer fits is lost, the rest is metered anew from here. */
 static void node_respec(struct weir_core *c, struct node *n, const struct weir_node_spec *spec)
 {
     if (!need_is_met(spec, n)) {
@@ -267,6 +264,24 @@ static void node_respec(struct weir_core *c, struct node *n, const struct weir_n
         if (nr->run->rank[nr->rank].told) {
             segment_open(c, nr->run, nr->rank, c->now_us);
         }
+    }
+}
+
+/* What is metered goes on, at the new rates. */
+static void node_set_rates(struct weir_core *c, struct node *n, const struct weir_node_rates *rates)
+{
+    const struct weir_node_rates *was = &n->spec.rates;
+    if (was->full_micro_per_hour == rates->full_micro_per_hour && was->marginal_busy_micro_per_hour == rates->marginal_busy_micro_per_hour &&
+        was->marginal_idle_micro_per_hour == rates->marginal_idle_micro_per_hour) {
+        return;
+    }
+    n->spec.rates = *rates;
+    node_set_type(c, n);
+    for (size_t i = 0; i < n->runs.n; i++) {
+        run_rerate(c, n->runs.p[i].run);
+    }
+    if (n->metered) {
+        effect_add(c, WEIR_EFFECT_METER_RATES)->node = n->spec.id;
     }
 }
 
@@ -330,9 +345,12 @@ static void node_join(struct weir_core *c, const struct weir_event *ev)
         node_respec(c, n, spec);
     } else {
         struct weir_lease_id lease = n->spec.lease;
+        struct weir_node_rates rates = n->spec.rates;
         n->spec = *spec;
         n->spec.lease = lease;
+        n->spec.rates = rates;
         node_set_type(c, n);
+        node_set_rates(c, n, &spec->rates);
     }
     if (n->state == WEIR_NODE_LOST) {
         weir_sm_move(&weir_sm_node, &n->state, WEIR_NODE_UP, NULL, n);
@@ -340,6 +358,16 @@ static void node_join(struct weir_core *c, const struct weir_event *ev)
     }
     node_grew(c, n);
     node_changed(c, n);
+}
+
+static void node_rates(struct weir_core *c, const struct weir_event *ev)
+{
+    struct node *n = node_find(c, ev->u.node_rates.node.v);
+    if (n != NULL && n->state != WEIR_NODE_GONE && n->lease == NULL) {
+        node_set_rates(c, n, &ev->u.node_rates.rates);
+        node_grew(c, n); /* in what it is worth */
+        node_changed(c, n);
+    }
 }
 
 static void node_event(struct weir_core *c, const struct weir_event *ev)
@@ -493,6 +521,9 @@ void update(struct weir_core *c, const struct weir_event *ev)
     case WEIR_EVENT_NODE_RESUME:
     case WEIR_EVENT_NODE_GONE:
         node_event(c, ev);
+        return;
+    case WEIR_EVENT_NODE_RATES:
+        node_rates(c, ev);
         return;
     case WEIR_EVENT_RUN_STARTED:
         run_started(c, ev);

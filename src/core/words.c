@@ -26,6 +26,8 @@ const char *weir_event_name(enum weir_event_kind k)
         return "node_resume";
     case WEIR_EVENT_NODE_GONE:
         return "node_gone";
+    case WEIR_EVENT_NODE_RATES:
+        return "node_rates";
     case WEIR_EVENT_RUN_STARTED:
         return "run_started";
     case WEIR_EVENT_RUN_ENDED:
@@ -228,6 +230,8 @@ const char *weir_effect_name(enum weir_effect_kind k)
         return "meter_ready";
     case WEIR_EFFECT_METER_CLOSE:
         return "meter_close";
+    case WEIR_EFFECT_METER_RATES:
+        return "meter_rates";
     case WEIR_EFFECT_SEGMENT_OPEN:
         return "segment_open";
     case WEIR_EFFECT_SEGMENT_CLOSE:

@@ -93,6 +93,7 @@ static void do_effect(struct weir_sim_world *w, const struct weir_effect *e)
     case WEIR_EFFECT_METER_OPEN:
     case WEIR_EFFECT_METER_READY:
     case WEIR_EFFECT_METER_CLOSE:
+    case WEIR_EFFECT_METER_RATES:
     case WEIR_EFFECT_SEGMENT_VERDICT:
     case WEIR_EFFECT_MAX:
         break;
@@ -109,6 +110,7 @@ static bool may_end_tasks(const struct weir_event *ev)
     case WEIR_EVENT_RUN_STARTED:
     case WEIR_EVENT_RUN_CHECKPOINTED:
     case WEIR_EVENT_NODE_JOIN:
+    case WEIR_EVENT_NODE_RATES:
     case WEIR_EVENT_PROJECT_SET:
     case WEIR_EVENT_OFFERS_SET:
         return false;

@@ -104,6 +104,7 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
         weir_bill_segment_verdict(w->bill, e->node, e->run, e->rank, e->at, (enum weir_outcome)e->u.segment.outcome,
                                   e->u.segment.kept_until);
         break;
+    case WEIR_EFFECT_METER_RATES: /* what a pool costs does not change */
     case WEIR_EFFECT_RUN_START:
     case WEIR_EFFECT_RUN_STOP:
     case WEIR_EFFECT_LEASE_LAUNCH:

@@ -38,12 +38,14 @@ static struct weir_mono mono_now(void *ctx)
     return ((struct rig *)ctx)->mono;
 }
 
-static void owned_cost(void *ctx, const struct weir_node_spec *spec, struct weir_owned_cost *ret)
+static struct weir_wall fixed_cost(void *ctx, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret)
 {
     (void)ctx;
     (void)spec;
+    (void)at;
     *ret = (struct weir_owned_cost){.purchase_micro = 24000 * WEIR_MICRO_PER_UNIT, .life = {INT64_C(35040) * WEIR_US_PER_HOUR},
                                     .tariff_micro_per_kwh = 240000, .pue_milli = 1400, .idle_watts = 300, .busy_watts = 1000};
+    return WEIR_WALL_MAX;
 }
 
 static struct weir_job_id submit(struct broker *b, const char *spec_json, uint32_t gpus)
@@ -76,7 +78,7 @@ static void rig_open(struct rig *r)
     WEIR_ASSERT(weir_config_parse(&b->config, WEIR_SV(""), "weir.yaml", &err) == 0);
     WEIR_ASSERT(weir_store_mem_open(&b->store, &err) == 0);
     WEIR_ASSERT(uv_loop_init(&b->loop) == 0 && uv_async_init(&b->loop, &b->wake, NULL) == 0);
-    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &r->clock, .owned_cost = owned_cost};
+    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &r->clock, .owned_cost = fixed_cost};
     conf.core.gpus = b->gpus;
     WEIR_ASSERT(weir_engine_open(&b->engine, &conf, &err) == 0 && agents_init(b, &err) == 0);
     (void)submit(b, "{\"name\":\"one\",\"run\":\"true\"}", 1);

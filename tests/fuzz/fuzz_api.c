@@ -216,6 +216,12 @@ static int no_nodes(struct weir_store *s, bool all, weir_node_row_fn *fn, void *
     return 0;
 }
 
+static int no_meters(struct weir_store *s, weir_meter_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int no_leases(struct weir_store *s, bool all, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)all, (void)fn, (void)ctx, (void)err;
@@ -278,6 +284,7 @@ static const struct weir_store_ops store_ops = {
     .each_project = no_projects,
     .each_pool = no_pools,
     .each_node = no_nodes,
+    .each_meter = no_meters,
     .each_lease = no_leases,
     .each_posting = no_postings,
     .get_meta = no_meta,

@@ -19,9 +19,12 @@ static void check_costs(const struct weir_config *c)
     };
     for (size_t i = 0; i < c->n_pools; i++) {
         for (size_t k = 0; k < WEIR_ARRAY_LEN(nodes); k++) {
-            struct weir_owned_cost cost = weir_config_owned_cost(c, c->pool[i].name, &nodes[k], gpus, 4 * WEIR_MICRO_PER_UNIT);
+            const struct weir_wall at = {INT64_C(1795376546) * WEIR_US_PER_S};
+            struct weir_wall until;
+            struct weir_owned_cost cost = weir_config_owned_cost(c, c->pool[i].name, &nodes[k], gpus, 4 * WEIR_MICRO_PER_UNIT, at, &until);
+            WEIR_ASSERT(until.us > at.us);
             struct weir_node_rates rates = weir_owned_rates(&cost);
-                WEIR_ASSERT(rates.full_micro_per_hour >= 0 && rates.marginal_idle_micro_per_hour >= 0 &&
+            WEIR_ASSERT(rates.full_micro_per_hour >= 0 && rates.marginal_idle_micro_per_hour >= 0 &&
                         rates.marginal_busy_micro_per_hour >= 0);
         }
     }

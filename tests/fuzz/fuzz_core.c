@@ -132,6 +132,11 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
     case WEIR_EVENT_NODE_GONE:
         ev->u.node.node.v = take(b) % NODES_MAX;
         break;
+    case WEIR_EVENT_NODE_RATES:
+        ev->u.node_rates.node.v = take(b) % NODES_MAX;
+        ev->u.node_rates.rates.marginal_busy_micro_per_hour = take(b) * 1000;
+        ev->u.node_rates.rates.full_micro_per_hour = take(b) * 10000;
+        break;
     case WEIR_EVENT_RUN_STARTED:
     case WEIR_EVENT_RUN_CHECKPOINTED:
         ev->u.run.run = run_of(b);

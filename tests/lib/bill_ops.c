@@ -30,6 +30,7 @@ struct world {
     uint64_t next_job;
     struct weir_node_id node[NODES]; /* 0: not open */
     bool owned[NODES];
+    struct weir_owned_cost cost[NODES];
     uint64_t mj[NODES];
     struct open_segment segment[NODES][SEGMENTS];
     WEIR_VEC(struct weir_bill_pending) pending;
@@ -79,6 +80,20 @@ static struct weir_bill_node make_node(struct world *w)
     return n;
 }
 
+struct change {
+    struct weir_wall at;
+    const struct weir_owned_cost *before;
+    const struct weir_owned_cost *after;
+};
+
+static struct weir_wall changed_cost(void *ctx, const struct weir_bill_node *node, struct weir_wall at, struct weir_owned_cost *ret)
+{
+    const struct change *c = ctx;
+    (void)node;
+    *ret = at.us < c->at.us ? *c->before : *c->after;
+    return at.us < c->at.us ? c->at : WEIR_WALL_MAX;
+}
+
 static int step(struct world *w)
 {
     unsigned op = byte(w);
@@ -96,6 +111,7 @@ static int step(struct world *w)
             r = weir_bill_node_open(w->b, &n, w->now, w->err);
             w->node[i] = n.node;
             w->owned[i] = n.owned;
+            w->cost[i] = n.cost;
             w->mj[i] = 0;
         }
         break;
@@ -165,6 +181,17 @@ static int step(struct world *w)
             struct weir_wall kept = {a % 2 == 0 ? s.checkpointed.us : w->now.us - (int64_t)a * 100000};
             w->pending.p[one] = w->pending.p[--w->pending.n];
             weir_bill_segment_verdict(w->b, s.node, s.run, s.rank, at, outcomes[a % 3], kept);
+        }
+        break;
+    case 13:
+        if (w->owned[i] && w->node[i].v != 0) {
+            unsigned a = byte(w);
+            struct weir_owned_cost after = w->cost[i];
+            struct change c = {w->now, &w->cost[i], &after};
+            after.tariff_micro_per_kwh = 98765 * (int64_t)(a % 16);
+            after.life.us += (int64_t)(a / 16) * 1000003;
+            weir_bill_node_reprice(w->b, w->node[i], w->now, changed_cost, &c);
+            w->cost[i] = after;
         }
         break;
     default:

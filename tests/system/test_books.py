@@ -133,6 +133,40 @@ def test_credentials_of_machines_that_are_over_go(weir):
         assert names() == before - {"lease-999"}
 
 
+def test_a_tariff_counts_from_its_moment_on(weir):
+    """Also where nobody looked: one change comes while the broker runs, one while it is away."""
+    soon = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(seconds=6)
+    later = soon + datetime.timedelta(seconds=9)
+
+    def text(at, more=0):
+        return (at + datetime.timedelta(seconds=more)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def second(b, at, more):
+        """Micro-units of the second from at + more on, whoever bears them."""
+        return sum(sum(v) for v in bill(b, text(at, more), text(at, more + 1), by="node,job").values())
+
+    # 1.00 an hour is 277.8 a second; a kilowatt at 0.36 is 100 a second
+    config = ("pools: {local: {cost: {purchase: 35040, residual: 0, life: 35040h, upkeep_per_year: 0, pue: 1, idle_watts: 1000,"
+              f" busy_watts: 1000, tariff_per_kwh: 0.36, tariff: [{{per_kwh: 36, from: '{text(soon)}'}},"
+              f" {{per_kwh: 3.6, from: '{text(later)}'}}]}}}}}}\n")
+    with Broker(weir, config=config) as b:
+        def cost():
+            pools = [p for p in b.get("/v1/pools")["items"] if p["costs"]]
+            return pools[0]["costs"][0] if pools else {}
+
+        until("the node", cost)
+        assert cost()["tariff_micro_per_kwh"] == 360000 and cost()["billed_busy_micro_per_hour"] == 1360000, cost()
+        until("the first change", lambda: cost()["tariff_micro_per_kwh"] == 36000000)
+        until("two seconds at the new price", lambda: now(b) > text(soon, 2))
+        assert abs(second(b, soon, -1) - 378) <= 2 and abs(second(b, soon, 0) - 10278) <= 2, (second(b, soon, -1), second(b, soon, 0))
+        b.kill()
+        until("the second change", lambda: datetime.datetime.now(datetime.timezone.utc) > later + datetime.timedelta(seconds=2))
+        b.start()
+        assert abs(second(b, later, -1) - 10278) <= 2 and abs(second(b, later, 0) - 1278) <= 2, (second(b, later, -1), second(b, later, 0))
+        assert cost()["tariff_micro_per_kwh"] == 3600000
+        b.balanced()
+
+
 def test_an_agent_whose_clock_is_wrong_is_billed_right(weir):
     hour = 3600 * 10**6
     for skew in (-2 * hour, 2 * hour):

@@ -417,6 +417,19 @@ static void file_away(const struct machine *m)
     }
 }
 
+/* Nothing of the machine runs any more: its disk and its secret go, its end is written down. */
+static void give_back(struct machine *m)
+{
+    if (!m->spec.keep_disk) {
+        sandbox_remove_tree("agent");
+    }
+    (void)unlink("token");
+    file_away(m);
+    m->state.state = WEIR_INSTANCE_GONE;
+    m->state.ended = now_wall();
+    save(m);
+}
+
 /* Cuts the power: nothing of the machine runs when this returns. */
 static void end_machine(struct machine *m, bool graceful, const char *reason)
 {
@@ -436,14 +449,7 @@ static void end_machine(struct machine *m, bool graceful, const char *reason)
         reap(m);
     }
     copy_log(m);
-    if (!m->spec.keep_disk) {
-        sandbox_remove_tree("agent");
-    }
-    (void)unlink("token");
-    file_away(m);
-    m->state.state = WEIR_INSTANCE_GONE;
-    m->state.ended = now_wall();
-    save(m);
+    give_back(m);
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -576,15 +582,8 @@ static int enter(struct machine *m, const char *dir)
 static void bury(struct machine *m)
 {
     kill_leftovers(m);
-    if (!m->spec.keep_disk) {
-        sandbox_remove_tree("agent");
-    }
-    (void)unlink("token");
-    file_away(m);
-    m->state.state = WEIR_INSTANCE_GONE;
-    m->state.ended = now_wall();
     (void)snprintf(m->state.reason, sizeof m->state.reason, "the machine's process was killed");
-    save(m);
+    give_back(m);
 }
 
 int weir_sandbox_machine_main(int argc, char **argv)

@@ -179,6 +179,7 @@ static void out_effect(struct scene *s, const struct weir_effect *e)
     case WEIR_EFFECT_METER_OPEN:
     case WEIR_EFFECT_METER_READY:
     case WEIR_EFFECT_METER_CLOSE:
+    case WEIR_EFFECT_METER_RATES:
     case WEIR_EFFECT_SEGMENT_OPEN:
     case WEIR_EFFECT_MAX:
         break;
@@ -373,6 +374,15 @@ static void do_node(struct scene *s, struct weir_sv line)
     spec.rates.full_micro_per_hour = money(s, line, "full", 1000000);
     spec.rates.marginal_busy_micro_per_hour = money(s, line, "busy", 100000);
     ev.u.node_join.spec = &spec;
+    step(s, &ev);
+}
+
+static void do_rates(struct scene *s, struct weir_sv line)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_RATES};
+    ev.u.node_rates.node.v = first_number(s, &line);
+    ev.u.node_rates.rates.full_micro_per_hour = money(s, line, "full", 1000000);
+    ev.u.node_rates.rates.marginal_busy_micro_per_hour = money(s, line, "busy", 100000);
     step(s, &ev);
 }
 
@@ -645,6 +655,8 @@ static void do_line(struct scene *s, struct weir_sv line)
         do_project(s, rest);
     } else if (weir_streq(v, "node")) {
         do_node(s, rest);
+    } else if (weir_streq(v, "rates")) {
+        do_rates(s, rest);
     } else if (weir_streq(v, "offer")) {
         do_offer(s, rest);
     } else if (weir_streq(v, "offers")) {

@@ -24,6 +24,7 @@
 #include "agent/cgroup.h"
 #include "agent/container.h"
 #include "agent/hardware.h"
+#include "agent/launch.h"
 #include "agent/record.h"
 #include "agent/runlog.h"
 #include "agent/start.h"
@@ -650,6 +651,23 @@ static void log_never_passes_its_limit(void **state)
     (void)unlink("log");
 }
 
+/* What any task would meet on this host is told apart from what is wrong with the task. */
+static void hosts_faults_are_told_from_the_tasks(void **state)
+{
+    (void)state;
+    struct weir_err err = {0};
+    pid_t pid = 0;
+    char word[] = "true", *argv[] = {word, NULL}, *env[] = {NULL};
+    struct weir_launch_plan plan = {.argv = argv, .env = env, .workdir = "/", .out_fd = -1, .err_fd = -1};
+    assert_int_equal(weir_launch_resolve(&plan, NULL, &err), 0);
+    assert_int_equal(weir_launch(&plan, &pid, &err), -WEIR_EUNAVAIL);
+    plan.out_fd = plan.err_fd = STDERR_FILENO;
+    plan.workdir = "/nonexistent";
+    assert_int_equal(weir_launch(&plan, &pid, &err), -WEIR_EIO);
+    assert_int_equal(chdir("/proc"), 0); /* nothing can be made here, by root neither */
+    assert_int_equal(weir_launch_write("script", "true", 0700, &err), -WEIR_EUNAVAIL);
+}
+
 static int in_root(void **state)
 {
     return setup(state) != 0 ? -1 : chdir(root);
@@ -690,6 +708,7 @@ int main(void)
         T(torn_record_is_a_run_that_was_never_started),
         T(stop_is_kept_in_a_file),
         cmocka_unit_test_setup_teardown(log_never_passes_its_limit, in_root, out_of_root),
+        cmocka_unit_test_setup_teardown(hosts_faults_are_told_from_the_tasks, in_root, out_of_root),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     if (models != NULL) {

@@ -345,10 +345,22 @@ static const struct weir_project_row project_rows[] = {
 };
 static const struct weir_name_row pool_rows[] = {{0, "local", "{\"kind\":\"placed\"}"},
                                                  {1, "sandbox", "{\"kind\":\"placed\"}"}};
+static const struct weir_meter meter_rows[] = {
+    {.info = {.node = {1}, .pool = {0}, .owned = true, .cost = {.purchase_micro = INT64_C(87600) * 1000000,
+                                                                .life = {INT64_C(35040) * WEIR_US_PER_HOUR},
+                                                                .upkeep_micro_per_year = INT64_C(8760) * 1000000,
+                                                                .tariff_micro_per_kwh = 100000,
+                                                                .pue_milli = 1500,
+                                                                .idle_watts = 1000,
+                                                                .busy_watts = 3000}}},
+    {.info = {.node = {1003}, .lease = {3}, .pool = {1}, .price_micro_per_hour = 9000000}},
+};
 EACH(f_each_project, weir_project_row, weir_project_row_fn, project_rows)
 EACH(f_each_pool, weir_name_row, weir_name_row_fn, pool_rows)
 EACH(each_node_all, weir_node_row, weir_node_row_fn, node_rows)
 EACH(each_lease_all, weir_lease_row, weir_lease_row_fn, lease_rows)
+
+EACH(f_each_meter, weir_meter, weir_meter_row_fn, meter_rows)
 
 static int f_each_node(struct weir_store *s, bool gone_too, weir_node_row_fn *fn, void *ctx, struct weir_err *err)
 {
@@ -504,6 +516,7 @@ static const struct weir_store_ops store_ops = {
     .each_project = f_each_project,
     .each_pool = f_each_pool,
     .each_node = f_each_node,
+    .each_meter = f_each_meter,
     .each_lease = f_each_lease,
     .each_posting = f_each_posting,
     .get_meta = f_get_meta,

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "bill/bill_priv.h"
+#include "bill/tariff.h"
 
 #define T0 INT64_C(1767225600000000) /* 2026-01-01 */
 #define S WEIR_US_PER_S
@@ -191,6 +192,80 @@ static void an_owned_node_is_split_by_share(void **state)
     assert_true(l.p.p[1].modelled); /* energy */
     assert_int_equal(l.p.p[1].credit, WEIR_ACCOUNT_ENERGY);
     ledger_close(&l);
+}
+
+/* 0.10 until one o'clock, 0.30 until two, then 0.10 again. */
+static struct weir_wall dearer_for_an_hour(void *ctx, const struct weir_bill_node *node, struct weir_wall when, struct weir_owned_cost *ret)
+{
+    const int64_t *purchase = ctx;
+    *ret = node->cost;
+    ret->purchase_micro = *purchase;
+    ret->tariff_micro_per_kwh = when.us >= at(H).us && when.us < at(2 * H).us ? 300000 : 100000;
+    return when.us < at(H).us ? at(H) : when.us < at(2 * H).us ? at(2 * H) : WEIR_WALL_MAX;
+}
+
+static void a_tariff_counts_from_its_hour_on(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = owned_node();
+    int64_t purchase = n.cost.purchase_micro;
+    open_node(&l, &n, 0);
+    weir_bill_settle(l.b, at(H / 2), true);
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_ENERGY], 150000); /* 1 kWh at 0.10 x 1.5 */
+    /* nobody looked for hours: each counts at its own price */
+    weir_bill_node_reprice(l.b, n.node, at(3 * H), dearer_for_an_hour, &purchase);
+    weir_bill_settle(l.b, at(3 * H), true);
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_ENERGY], 300000 + 900000 + 300000);
+    assert_int_equal(l.account[WEIR_ACCOUNT_DEPRECIATION], 12 * USD);
+    assert_int_equal(l.m.p[l.m.n - 1].info.cost.tariff_micro_per_kwh, 100000);
+    /* nothing changed: nothing is posted */
+    size_t n_postings = l.p.n;
+    weir_bill_node_reprice(l.b, n.node, at(4 * H), dearer_for_an_hour, &purchase);
+    take(&l);
+    assert_int_equal(l.p.n, n_postings);
+    /* what is out of bounds does not count */
+    purchase = -1;
+    weir_bill_node_reprice(l.b, n.node, at(4 * H), dearer_for_an_hour, &purchase);
+    weir_bill_settle(l.b, at(4 * H), true);
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_DEPRECIATION], 16 * USD);
+    ledger_close(&l);
+}
+
+static void tariffs_are_read_by_the_hour_of_the_week(void **state)
+{
+    (void)state;
+    /* at is 1 January 1970 and so on: a Thursday */
+    const struct weir_tariff t = {.n = 3,
+                                  .row = {{.days = 0x1f, .from_hour = 7, .to_hour = 21, .micro_per_kwh = 30},
+                                          {.days = 1 << 4, .from_hour = 22, .to_hour = 6, .micro_per_kwh = 5},
+                                          {.from = {20 * 24 * H}, .to = {21 * 24 * H}, .days = WEIR_TARIFF_ALL_DAYS, .to_hour = 24, .micro_per_kwh = 99}}};
+    static const struct {
+        int64_t hour;
+        int64_t want;
+    } rows[] = {
+        {0, 10}, {6, 10}, {7, 30}, {20, 30}, {21, 10},
+        {24 + 5, 10},            /* Friday's night begins in the evening */
+        {24 + 22, 5}, {48, 5}, {48 + 5, 5}, {48 + 6, 10}, {48 + 12, 10},
+        {72 + 12, 10},           /* Sunday */
+        {96 + 12, 30},           /* Monday */
+        {20 * 24 - 1, 10}, {20 * 24, 99}, {20 * 24 + 23, 99}, {21 * 24 + 8, 30},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_wall until;
+        assert_int_equal(weir_tariff_at(&t, 10, (struct weir_wall){rows[i].hour * H + H / 2}, &until), rows[i].want);
+        assert_int_equal(until.us, (rows[i].hour + 1) * H);
+    }
+    const struct weir_tariff dated = {.n = 1, .row = {{.from = {H}, .days = WEIR_TARIFF_ALL_DAYS, .to_hour = 24, .micro_per_kwh = 7}}};
+    struct weir_wall until;
+    assert_int_equal(weir_tariff_at(&dated, 10, (struct weir_wall){0}, &until), 10);
+    assert_int_equal(until.us, H);
+    assert_int_equal(weir_tariff_at(&dated, 10, until, &until), 7);
+    assert_int_equal(until.us, INT64_MAX);
 }
 
 static void measured_energy_replaces_the_model(void **state)
@@ -638,6 +713,8 @@ int main(void)
         cmocka_unit_test(accounts_have_names),
         cmocka_unit_test(owned_rates_are_what_the_figures_say),
         cmocka_unit_test(an_owned_node_is_split_by_share),
+        cmocka_unit_test(a_tariff_counts_from_its_hour_on),
+        cmocka_unit_test(tariffs_are_read_by_the_hour_of_the_week),
         cmocka_unit_test(measured_energy_replaces_the_model),
         cmocka_unit_test(energy_goes_on_where_its_counter_was),
         cmocka_unit_test(a_counter_of_an_older_store_is_only_read),

@@ -6,15 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/parse.h"
 #include "broker/config.h"
 
-static struct weir_owned_cost cost_with(const char *keys, const struct weir_gpu_table *gpus)
+static struct weir_owned_cost cost_at(const char *keys, const struct weir_gpu_table *gpus, const char *time, struct weir_wall *ret_until)
 {
-    char text[256];
+    char text[512];
+    struct weir_wall at;
+    assert_int_equal(weir_parse_time(weir_sv_of(time), &at, NULL), 0);
     struct weir_err err = {""};
     struct weir_config *c;
     const struct weir_node_spec node = {.cpu_milli = 10000, .gpu_model = WEIR_GPU_MODEL_ANY};
@@ -22,8 +26,16 @@ static struct weir_owned_cost cost_with(const char *keys, const struct weir_gpu_
     if (weir_config_parse(&c, weir_sv_of(text), "test.yaml", &err) != 0) {
         fail_msg("%s", err.text);
     }
-    struct weir_owned_cost cost = weir_config_owned_cost(c, "local", &node, gpus, 0);
+    struct weir_owned_cost cost = weir_config_owned_cost(c, "local", &node, gpus, 0, at, ret_until);
     weir_config_free(c);
+    return cost;
+}
+
+static struct weir_owned_cost cost_with(const char *keys, const struct weir_gpu_table *gpus)
+{
+    struct weir_wall until;
+    struct weir_owned_cost cost = cost_at(keys, gpus, "2026-11-22T20:00:00Z", &until);
+    assert_int_equal(until.us, INT64_MAX);
     return cost;
 }
 
@@ -62,10 +74,65 @@ static void each_part_of_a_cost_that_is_given_counts(void **state)
     weir_gpu_table_free(gpus);
 }
 
+static void a_tariff_may_change_by_the_hour(void **state)
+{
+    (void)state;
+#define TABLE "tariff_per_kwh: 0.20, tariff: [{per_kwh: 0.31, days: mon-fri, hours: 7-21}, {per_kwh: 0.05, days: 'sat,sun', from: 2027-01-01}]"
+    static const struct {
+        const char *at;
+        int64_t micro;
+    } rows[] = {
+        {"2026-11-23T06:30:00Z", 200000},
+        {"2026-11-23T07:00:00Z", 310000},
+        {"2026-11-23T20:59:00Z", 310000},
+        {"2026-11-28T12:00:00Z", 200000},
+        {"2027-01-02T12:00:00Z", 50000},
+    };
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_wall until, at;
+        assert_int_equal(weir_parse_time(weir_sv_of(rows[i].at), &at, NULL), 0);
+        assert_int_equal(cost_at(TABLE, gpus, rows[i].at, &until).tariff_micro_per_kwh, rows[i].micro);
+        assert_in_range(until.us - at.us, 1, WEIR_US_PER_HOUR);
+    }
+    weir_gpu_table_free(gpus);
+}
+
+static void bad_tariffs_are_refused_with_the_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *table;
+        const char *want;
+    } rows[] = {
+        {"0.30", "a list of at most 64 rows"},
+        {"[{days: mon}]", "wants per_kwh"},
+        {"[{per_kwh: -1}]", "must not be negative"},
+        {"[{per_kwh: 1, days: someday}]", "days are written"},
+        {"[{per_kwh: 1, hours: 7}]", "hours are written"},
+        {"[{per_kwh: 1, hours: 7-7}]", "hours are written"},
+        {"[{per_kwh: 1, hours: 7-25}]", "hours are written"},
+        {"[{per_kwh: 1, from: soon}]", "a time such as"},
+        {"[{per_kwh: 1, from: 2027-01-02, to: 2027-01-01}]", "to is not later"},
+        {"[{per_kwh: 1, hour: 7-8}]", "did you mean 'hours'"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        char text[256];
+        struct weir_err err = {""};
+        struct weir_config *c = NULL;
+        (void)snprintf(text, sizeof text, "pools:\n  a:\n    cost:\n      tariff: %s\n", rows[i].table);
+        assert_int_equal(weir_config_parse(&c, weir_sv_of(text), "test.yaml", &err), -WEIR_ECONFIG);
+        assert_non_null(strstr(err.text, rows[i].want));
+        assert_non_null(strstr(err.text, "test.yaml:4:"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_part_of_a_cost_that_is_given_counts),
+        cmocka_unit_test(a_tariff_may_change_by_the_hour),
+        cmocka_unit_test(bad_tariffs_are_refused_with_the_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

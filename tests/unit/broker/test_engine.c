@@ -43,16 +43,18 @@ struct rig {
     struct weir_node_id node;
 };
 
-static void owned_cost(void *ctx, const struct weir_node_spec *spec, struct weir_owned_cost *ret)
+static struct weir_wall owned_cost(void *ctx, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret)
 {
     (void)ctx;
     (void)spec;
+    (void)at;
     *ret = (struct weir_owned_cost){.purchase_micro = 24000 * WEIR_MICRO_PER_UNIT,
                                     .life = {INT64_C(35040) * WEIR_US_PER_HOUR},
                                     .tariff_micro_per_kwh = 240000,
                                     .pue_milli = 1400,
                                     .idle_watts = 300,
                                     .busy_watts = 1000};
+    return WEIR_WALL_MAX;
 }
 
 static void open_engine(struct rig *r)

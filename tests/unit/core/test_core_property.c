@@ -178,6 +178,15 @@ static struct weir_event ev_node(struct history *h)
     return ev;
 }
 
+static struct weir_event ev_rates(struct history *h)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_RATES};
+    ev.u.node_rates.node.v = 1 + below(h, 60);
+    ev.u.node_rates.rates.marginal_busy_micro_per_hour = (int64_t)below(h, 5) * 50000;
+    ev.u.node_rates.rates.full_micro_per_hour = ev.u.node_rates.rates.marginal_busy_micro_per_hour + 1000000;
+    return ev;
+}
+
 static struct weir_event ev_run(struct history *h)
 {
     struct world *w = &h->w;
@@ -264,7 +273,7 @@ static struct weir_event random_event(struct history *h, struct weir_node_spec *
         return ev_join(h, spec);
     }
     if (x < 32) {
-        return ev_node(h);
+        return below(h, 3) == 0 ? ev_rates(h) : ev_node(h);
     }
     if (x < 70) {
         return ev_run(h);

@@ -103,6 +103,7 @@ static void take_effect(struct world *w, const struct weir_effect *e)
         w->meter[e->node.v] = true;
         break;
     case WEIR_EFFECT_METER_READY:
+    case WEIR_EFFECT_METER_RATES:
         assert_true(w->meter[e->node.v]);
         break;
     case WEIR_EFFECT_METER_CLOSE:

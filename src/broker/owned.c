@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What owned nodes cost: when they join, and whenever a tariff changes. */
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "broker_priv.h"
+
+/* The cheapest on-demand rent per GPU-hour of a model in the catalogue; 0: not known. */
+static int64_t market_rent(const struct broker *b, uint16_t model)
+{
+    int64_t best = 0;
+    for (size_t i = 0; i < b->market.n; i++) {
+        const struct weir_offer *o = &b->market.p[i];
+        if (o->market == WEIR_OFFER_ON_DEMAND && o->gpus > 0 && o->gpu_model == model) {
+            int64_t rent = o->price_micro_per_hour / o->gpus;
+            best = best == 0 || rent < best ? rent : best;
+        }
+    }
+    return best;
+}
+
+struct weir_wall owned_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret)
+{
+    struct broker *b = broker;
+    struct weir_wall until;
+    *ret = weir_config_owned_cost(b->config, weir_engine_pool_name(b->engine, spec->pool), spec, b->gpus,
+                                  market_rent(b, spec->gpu_model), at, &until);
+    b->owned_due = until.us < b->owned_due.us ? until : b->owned_due;
+    return until;
+}
+
+static bool rates_are(const struct weir_node_rates *a, const struct weir_node_rates *b)
+{
+    return a->full_micro_per_hour == b->full_micro_per_hour && a->marginal_idle_micro_per_hour == b->marginal_idle_micro_per_hour &&
+           a->marginal_busy_micro_per_hour == b->marginal_busy_micro_per_hour;
+}
+
+/* Tells the core where a node costs something else now; the bill takes up each change since it was posted last. */
+static void look_at(struct broker *b, struct weir_node_id id)
+{
+    struct weir_err err;
+    struct weir_node_view v;
+    struct weir_owned_cost cost;
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_RATES};
+    if (!weir_core_node(weir_engine_core(b->engine), id, &v) || v.state == WEIR_NODE_GONE || v.spec.lease.v != 0) {
+        return;
+    }
+    (void)owned_cost(b, &v.spec, weir_engine_now(b->engine), &cost);
+    ev.u.node_rates.node = id;
+    ev.u.node_rates.rates = weir_owned_rates(&cost);
+    if (!rates_are(&ev.u.node_rates.rates, &v.spec.rates) && weir_engine_event(b->engine, &ev, &err) != 0) {
+        weir_log(WEIR_LOG_ERROR, "owned.rates", "node=%" PRIu64 " text=\"%s\"", id.v, err.text);
+    }
+}
+
+void owned_tick(struct broker *b)
+{
+    if (weir_engine_now(b->engine).us < b->owned_due.us) {
+        return;
+    }
+    b->owned_due = WEIR_WALL_MAX; /* who costs something says until when */
+    const struct weir_core *core = weir_engine_core(b->engine);
+    size_t n = weir_core_nodes(core, NULL, 0);
+    struct weir_node_id *id = weir_calloc(n + 1, sizeof *id);
+    n = weir_core_nodes(core, id, n);
+    for (size_t i = 0; i < n; i++) {
+        look_at(b, id[i]);
+    }
+    free(id);
+}
