@@ -12,18 +12,35 @@
 
 /* ---- types ---- */
 
-static bool type_is(const struct node_type *t, const struct node_type *x)
+/* Alike but for what they cost: whatever fits the one fits the other. */
+static bool type_fits_like(const struct node_type *t, const struct node_type *x)
 {
     return t->rented == x->rented && t->market == x->market && t->gpu_model == x->gpu_model &&
            t->gpus == x->gpus && t->gpu_mem_mib == x->gpu_mem_mib &&
            t->cpu_milli == x->cpu_milli && t->mem_mib == x->mem_mib &&
-           t->busy_micro_per_hour == x->busy_micro_per_hour &&
-           t->full_micro_per_hour == x->full_micro_per_hour &&
            weir_streq(t->region, x->region) && weir_streq(t->provider, x->provider);
+}
+
+static bool type_costs_like(const struct node_type *t, const struct node_type *x)
+{
+    return t->busy_micro_per_hour == x->busy_micro_per_hour && t->full_micro_per_hour == x->full_micro_per_hour;
 }
 
 /* Drawn by a server core under load, for parting a node's energy between cores and GPUs. */
 enum { WATTS_PER_CORE = 8 };
+
+static void type_price(const struct weir_core *c, struct node_type *t, const struct node_type *like)
+{
+    t->busy_micro_per_hour = like->busy_micro_per_hour;
+    t->full_micro_per_hour = like->full_micro_per_hour;
+    t->cores_micro_per_hour = t->busy_micro_per_hour;
+    if (t->gpu_model != WEIR_GPU_MODEL_ANY && t->gpus > 0) {
+        const struct weir_gpu_model *m = weir_gpu_table_get(c->conf.gpus, t->gpu_model);
+        int64_t cores = (int64_t)(t->cpu_milli / 1000) * WATTS_PER_CORE;
+        int64_t gpus = (int64_t)t->gpus * max_i64((int64_t)m->watts - m->idle_watts, 0);
+        t->cores_micro_per_hour = weir_mul_div_sat(t->busy_micro_per_hour, cores, max_i64(cores + gpus, 1));
+    }
+}
 
 static struct node_type *type_get(struct weir_core *c, const struct node *n)
 {
@@ -43,27 +60,29 @@ static struct node_type *type_get(struct weir_core *c, const struct node *n)
     }
     memcpy(key.region, s->region, sizeof key.region);
     memcpy(key.provider, s->provider, sizeof key.provider);
+    struct node_type *t = NULL;
     for (size_t i = 0; i < c->types.n; i++) {
-        if (type_is(c->types.p[i], &key)) {
-            return c->types.p[i];
+        struct node_type *x = c->types.p[i];
+        if (!type_fits_like(x, &key)) {
+            continue;
         }
+        if (type_costs_like(x, &key)) {
+            return x;
+        }
+        t = x->node.n == 0 ? x : t;
     }
-    struct node_type *t = weir_alloc(sizeof *t);
-    *t = key;
-    t->id = (uint32_t)c->types.n;
-    t->throughput = 1000;
-    if (s->gpu_model != WEIR_GPU_MODEL_ANY && s->gpus > 0) {
-        uint32_t x = weir_gpu_table_get(c->conf.gpus, s->gpu_model)->throughput_milli;
-        t->throughput = x == 0 ? 1000 : x;
+    if (t == NULL) {
+        t = weir_alloc(sizeof *t);
+        *t = key;
+        t->id = (uint32_t)c->types.n;
+        t->throughput = 1000;
+        if (s->gpu_model != WEIR_GPU_MODEL_ANY && s->gpus > 0) {
+            uint32_t x = weir_gpu_table_get(c->conf.gpus, s->gpu_model)->throughput_milli;
+            t->throughput = x == 0 ? 1000 : x;
+        }
+        weir_vec_push(&c->types, t);
     }
-    t->cores_micro_per_hour = t->busy_micro_per_hour;
-    if (s->gpu_model != WEIR_GPU_MODEL_ANY && s->gpus > 0) {
-        const struct weir_gpu_model *m = weir_gpu_table_get(c->conf.gpus, s->gpu_model);
-        int64_t cores = (int64_t)(s->cpu_milli / 1000) * WATTS_PER_CORE;
-        int64_t gpus = (int64_t)s->gpus * max_i64((int64_t)m->watts - m->idle_watts, 0);
-        t->cores_micro_per_hour = weir_mul_div_sat(t->busy_micro_per_hour, cores, max_i64(cores + gpus, 1));
-    }
-    weir_vec_push(&c->types, t);
+    type_price(c, t, &key); /* one that nobody is of any more serves again: prices change without end */
     return t;
 }
 
