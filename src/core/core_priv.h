@@ -632,6 +632,7 @@ struct weir_core {
     uint8_t group[TYPE_BITS];       /* of the node types of a bit */
     WEIR_VEC(struct node *) touched; /* their profiles changed since the claims were made */
     WEIR_VEC(struct timer) timers;
+    size_t timers_kept; /* when stale ones were thrown out last */
     WEIR_VEC(struct timer) timers_due;
     uint32_t budget;
     uint32_t running_by_priority[1001];

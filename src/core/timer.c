@@ -22,16 +22,18 @@ static bool before(const struct timer *a, const struct timer *b)
     return a->ordinal != b->ordinal ? a->ordinal < b->ordinal : a->attempt < b->attempt;
 }
 
-void timer_add(struct weir_core *c, struct timer t)
+/* Puts t where i or what stands below it is. */
+static void sift_down(struct weir_core *c, size_t i, struct timer t)
 {
-    if (t.at_us == US_NEVER) {
-        return;
-    }
-    weir_vec_push(&c->timers, t);
-    size_t i = c->timers.n - 1;
-    while (i > 0 && before(&t, &c->timers.p[(i - 1) / 2])) {
-        c->timers.p[i] = c->timers.p[(i - 1) / 2];
-        i = (i - 1) / 2;
+    for (size_t k = 2 * i + 1; k < c->timers.n; k = 2 * i + 1) {
+        if (k + 1 < c->timers.n && before(&c->timers.p[k + 1], &c->timers.p[k])) {
+            k++;
+        }
+        if (!before(&c->timers.p[k], &t)) {
+            break;
+        }
+        c->timers.p[i] = c->timers.p[k];
+        i = k;
     }
     c->timers.p[i] = t;
 }
@@ -39,24 +41,59 @@ void timer_add(struct weir_core *c, struct timer t)
 static void timer_pop(struct weir_core *c)
 {
     struct timer last = c->timers.p[--c->timers.n];
-    size_t i = 0;
-    for (;;) {
-        size_t k = 2 * i + 1;
-        if (k >= c->timers.n) {
-            break;
-        }
-        if (k + 1 < c->timers.n && before(&c->timers.p[k + 1], &c->timers.p[k])) {
-            k++;
-        }
-        if (!before(&c->timers.p[k], &last)) {
-            break;
-        }
-        c->timers.p[i] = c->timers.p[k];
-        i = k;
-    }
     if (c->timers.n > 0) {
-        c->timers.p[i] = last;
+        sift_down(c, 0, last);
     }
+}
+
+/* An object that is gone has no more to do. */
+static bool is_stale(const struct weir_core *c, const struct timer *t)
+{
+    if (t->kind == TIMER_RUN) {
+        const struct run *r = run_find(c, (struct weir_run_id){{{t->id}, t->ordinal}, t->attempt});
+        return r == NULL || r->stop_us != 0;
+    }
+    if (t->kind == TIMER_NODE) {
+        const struct node *n = node_find(c, t->id);
+        return n == NULL || n->state != WEIR_NODE_LOST;
+    }
+    const struct lease *l = lease_find(c, t->id);
+    return l == NULL || l->node == NULL || lease_due_us(c, l) == US_NEVER;
+}
+
+/* The limits of runs that have ended lie far ahead: they are thrown out when they may be most of what is there. */
+static void timers_purge(struct weir_core *c)
+{
+    enum { PURGE_MIN = 1024 };
+    if (c->timers.n < 2 * c->timers_kept + PURGE_MIN) {
+        return;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < c->timers.n; i++) {
+        if (!is_stale(c, &c->timers.p[i])) {
+            c->timers.p[kept++] = c->timers.p[i];
+        }
+    }
+    c->timers.n = kept;
+    c->timers_kept = kept;
+    for (size_t i = kept / 2; i-- > 0;) {
+        sift_down(c, i, c->timers.p[i]);
+    }
+}
+
+void timer_add(struct weir_core *c, struct timer t)
+{
+    if (t.at_us == US_NEVER) {
+        return;
+    }
+    timers_purge(c);
+    weir_vec_push(&c->timers, t);
+    size_t i = c->timers.n - 1;
+    while (i > 0 && before(&t, &c->timers.p[(i - 1) / 2])) {
+        c->timers.p[i] = c->timers.p[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    c->timers.p[i] = t;
 }
 
 void timer_for_run(struct weir_core *c, struct run *r)
@@ -195,21 +232,6 @@ void timers_run(struct weir_core *c)
             }
         }
     }
-}
-
-/* An object that is gone has no more to do. */
-static bool is_stale(const struct weir_core *c, const struct timer *t)
-{
-    if (t->kind == TIMER_RUN) {
-        const struct run *r = run_find(c, (struct weir_run_id){{{t->id}, t->ordinal}, t->attempt});
-        return r == NULL || r->stop_us != 0;
-    }
-    if (t->kind == TIMER_NODE) {
-        const struct node *n = node_find(c, t->id);
-        return n == NULL || n->state != WEIR_NODE_LOST;
-    }
-    const struct lease *l = lease_find(c, t->id);
-    return l == NULL || l->node == NULL || lease_due_us(c, l) == US_NEVER;
 }
 
 int64_t timers_next_us(struct weir_core *c)
