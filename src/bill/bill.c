@@ -206,26 +206,38 @@ static int segment_order(const struct weir_bill_segment *a, const struct weir_bi
     return (a->rank > b->rank) - (a->rank < b->rank);
 }
 
-/* Where the segment is linked from, or would be: the link that leads to the first that is not before it. */
-static uint32_t *segment_link(struct weir_bill *b, struct bill_node *n, const struct weir_bill_segment *s)
+/* The node's segment that the new one comes behind, index + 1; 0: it comes first. */
+static uint32_t segment_before(const struct weir_bill *b, const struct bill_node *n, const struct weir_bill_segment *s)
 {
-    uint32_t *link = &n->first;
-    while (*link != 0) {
-        int c = segment_order(&b->segments.p[*link - 1].info, s);
+    uint32_t at = n->last; /* mostly the new one is the last */
+    while (at != 0) {
+        int c = segment_order(&b->segments.p[at - 1].info, s);
         /* what is closed waits for its posting and stands before one that was opened again */
-        if (c > 0 || (c == 0 && !b->segments.p[*link - 1].closed)) {
+        if (c < 0 || (c == 0 && b->segments.p[at - 1].closed)) {
             break;
         }
-        link = &b->segments.p[*link - 1].next;
+        at = b->segments.p[at - 1].prev;
     }
-    return link;
+    return at;
 }
 
-static struct bill_segment *segment_find(struct weir_bill *b, struct bill_node *n, struct weir_run_id run, uint32_t rank)
+/* The open one; NULL where there is none. */
+static struct bill_segment *segment_find(struct weir_bill *b, const struct bill_node *n, struct weir_run_id run, uint32_t rank)
 {
-    struct weir_bill_segment s = {.run = run, .rank = rank};
-    uint32_t at = *segment_link(b, n, &s);
-    return at != 0 && segment_order(&b->segments.p[at - 1].info, &s) == 0 ? &b->segments.p[at - 1] : NULL;
+    const struct weir_bill_segment key = {.run = run, .rank = rank};
+    uint64_t head = 0;
+    if (!weir_map_get(&b->runs, run_hash(run), &head)) {
+        return NULL;
+    }
+    /* of a run over many nodes it is sought on the node */
+    bool alone = b->segments.p[head - 1].next_of_run == 0;
+    for (uint32_t i = alone ? (uint32_t)head : n->first; i != 0; i = alone ? 0 : b->segments.p[i - 1].next) {
+        struct bill_segment *s = &b->segments.p[i - 1];
+        if (!s->closed && s->info.node.v == n->m.info.node.v && segment_order(&s->info, &key) == 0) {
+            return s;
+        }
+    }
+    return NULL;
 }
 
 /* The larger of the shares of GPUs and of cores, in parts of the node's whole. */
@@ -254,8 +266,9 @@ static int segment_add(struct weir_bill *b, const struct weir_bill_segment *s, s
         return weir_fail(err, -WEIR_EINVAL, "run of job %" PRIu64 " on node %" PRIu64 ": what was posted is not sound",
                          s->run.task.job.v, s->node.v);
     }
-    uint32_t *link = segment_link(b, n, s);
-    if (*link != 0 && segment_order(&b->segments.p[*link - 1].info, s) == 0) {
+    uint32_t before = segment_before(b, n, s);
+    uint32_t after = before == 0 ? n->first : b->segments.p[before - 1].next;
+    if (after != 0 && segment_order(&b->segments.p[after - 1].info, s) == 0) {
         return weir_fail(err, -WEIR_EEXISTS, "a run of job %" PRIu64 " is already metered on node %" PRIu64,
                          s->run.task.job.v, s->node.v);
     }
@@ -264,46 +277,43 @@ static int segment_add(struct weir_bill *b, const struct weir_bill_segment *s, s
         WEIR_ASSERT(b->segments.n < UINT32_MAX - 1);
         weir_vec_push(&b->segments, (struct bill_segment){0});
         index = (uint32_t)b->segments.n;
-        link = segment_link(b, n, s); /* the list has moved */
     } else {
         b->free_segment = b->segments.p[index - 1].next;
     }
-    struct bill_segment *made = &b->segments.p[index - 1];
-    *made = (struct bill_segment){.info = *s, .from = weir_bill_clamp(n, s->from), .part = part_of(n, s)};
-    made->next = *link;
-    *link = index;
     uint64_t hash = run_hash(s->run);
     uint64_t head = 0;
     (void)weir_map_get(&b->runs, hash, &head);
-    made->next_of_run = (uint32_t)head;
+    b->segments.p[index - 1] = (struct bill_segment){.next = after,
+                                                     .prev = before,
+                                                     .next_of_run = (uint32_t)head,
+                                                     .info = *s,
+                                                     .from = weir_bill_clamp(n, s->from),
+                                                     .part = part_of(n, s)};
+    *(before == 0 ? &n->first : &b->segments.p[before - 1].next) = index;
+    *(after == 0 ? &n->last : &b->segments.p[after - 1].prev) = index;
+    if (head != 0) {
+        b->segments.p[head - 1].prev_of_run = index;
+    }
     weir_map_put(&b->runs, hash, index);
+    weir_bill_segment_begin(b, n, index - 1);
     return 0;
 }
 
 void weir_bill_segment_drop(struct weir_bill *b, struct bill_node *n, uint32_t index)
 {
     struct bill_segment *s = &b->segments.p[index];
-    uint32_t *link = &n->first;
-    while (*link != index + 1) {
-        link = &b->segments.p[*link - 1].next;
+    *(s->prev == 0 ? &n->first : &b->segments.p[s->prev - 1].next) = s->next;
+    *(s->next == 0 ? &n->last : &b->segments.p[s->next - 1].prev) = s->prev;
+    if (s->next_of_run != 0) {
+        b->segments.p[s->next_of_run - 1].prev_of_run = s->prev_of_run;
     }
-    *link = s->next;
-    uint64_t hash = run_hash(s->info.run);
-    uint64_t head = 0;
-    bool found = weir_map_get(&b->runs, hash, &head);
-    WEIR_ASSERT(found);
-    if (head == index + 1) {
-        if (s->next_of_run == 0) {
-            (void)weir_map_remove(&b->runs, hash);
-        } else {
-            weir_map_put(&b->runs, hash, s->next_of_run);
-        }
+    if (s->prev_of_run != 0) {
+        b->segments.p[s->prev_of_run - 1].next_of_run = s->next_of_run;
+    } else if (s->next_of_run != 0) {
+        weir_map_put(&b->runs, run_hash(s->info.run), s->next_of_run);
     } else {
-        struct bill_segment *before = &b->segments.p[head - 1];
-        while (before->next_of_run != index + 1) {
-            before = &b->segments.p[before->next_of_run - 1];
-        }
-        before->next_of_run = s->next_of_run;
+        bool found = weir_map_remove(&b->runs, run_hash(s->info.run));
+        WEIR_ASSERT(found);
     }
     s->next = b->free_segment;
     b->free_segment = index + 1;
@@ -345,6 +355,7 @@ static void segment_end(struct weir_bill *b, struct bill_node *n, struct bill_se
         t = s->from;
     }
     weir_bill_advance(b, n, t);
+    weir_bill_segment_stop(n, s);
     s->closed = true;
     s->outcome = (uint8_t)outcome;
     s->closed_at = t;
@@ -460,11 +471,13 @@ void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct 
     for (uint32_t i = n->first; i != 0; i = b->segments.p[i - 1].next) {
         struct bill_segment *s = &b->segments.p[i - 1];
         if (!s->closed) {
+            weir_bill_segment_stop(n, s);
             s->closed = true;
             s->outcome = WEIR_OUTCOME_USED;
             s->closed_at = n->now;
         }
     }
+    n->due = 0;
     weir_bill_post(b, n, at);
     weir_bill_post_rounding(b, n, at);
     n->m.closed = true;

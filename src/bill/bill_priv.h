@@ -35,13 +35,17 @@ int64_t weir_bill_rate(weir_i128 a, int64_t b, int64_t c, int64_t *rest);
 /* A run's part of a node. A node's segments are listed in order of (run, rank), so that no result depends on the order
  * in which they were opened or restored. */
 struct bill_segment {
-    /* what walks along a node's list look at stands together */
-    uint32_t next;         /* of the node, index + 1; 0: last */
-    uint32_t next_of_run;  /* of the same hash of run */
-    struct weir_wall from; /* accounted from here: info.from, or later */
-    uint64_t part;         /* of the node's whole, in units of its capacity */
+    /* links are indexes + 1; 0: none */
+    uint32_t next; /* of the node */
+    uint32_t prev;
+    uint32_t next_of_run; /* of the same hash of run */
+    uint32_t prev_of_run;
+    uint32_t next_due;     /* of the node's that begin after its now */
     bool closed;
     uint8_t outcome;
+    struct weir_wall from; /* accounted from here: info.from, or later */
+    struct weir_wall held; /* once it has begun: the weights are those up to here */
+    uint64_t part;         /* of the node's whole, in units of its capacity */
     struct weir_bill_segment info;
     /* since the node was last posted */
     weir_i128 weight;
@@ -55,7 +59,10 @@ struct bill_node {
     struct weir_meter m;
     struct weir_wall now; /* shares are accounted up to here */
     uint64_t whole;       /* capacity: GPUs x milli-cores */
-    uint32_t first;       /* segment, index + 1 */
+    uint32_t first;       /* segments by run; index + 1 */
+    uint32_t last;
+    uint32_t due;   /* those that begin after now, the first first */
+    uint64_t taken; /* parts of those that have begun and are open */
     weir_i128 idle_weight; /* since the last posting */
     weir_i128 idle_energy_weight;
     bool dirty;   /* must be posted at the next settle */
@@ -123,6 +130,10 @@ int64_t weir_bill_rounding_take(struct bill_node *n, struct weir_wall end);
 
 /* Accounts shares up to t (not before n->now) without posting. */
 void weir_bill_advance(struct weir_bill *b, struct bill_node *n, struct weir_wall t);
+/* The segment has its part of the node from its beginning on: now, or when n->now comes there. */
+void weir_bill_segment_begin(struct weir_bill *b, struct bill_node *n, uint32_t index);
+/* It has no part of the node from n->now on. */
+void weir_bill_segment_stop(struct bill_node *n, struct bill_segment *s);
 /* Posts both sides of the span since the last posting up to n->now. at: when it is made. */
 void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at);
 /* Posts a rented node's rounding at its end. */

@@ -3,7 +3,8 @@
  * The use side: who held how much of a node in a span, and the postings of both sides.
  *
  * Shares are kept as weights: parts of the node's capacity x microseconds, exact integers. A span may hold
- * many changes (segments that open and close); its cost is split once, by the weights collected in it.
+ * many changes (segments that open and close); its cost is split once, by the weights collected in it. While all
+ * parts together are no more than the node, a segment's weight grows evenly, and is worked out when somebody asks.
  */
 
 #include "bill/bill_priv.h"
@@ -25,47 +26,99 @@ static void hold(const struct bill_node *n, struct bill_segment *s, weir_i128 we
     s->gpu_us += (uint64_t)s->info.gpus * (uint64_t)dt;
 }
 
-/* A stretch in which nobody's share changes. */
-static void account(struct weir_bill *b, struct bill_node *n, int64_t dt)
+/* Brings an active segment's weights up to now. */
+static void catch_up(const struct bill_node *n, struct bill_segment *s)
 {
-    weir_i128 sum = 0;
-    for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
-        const struct bill_segment *s = segment_at(b, i);
-        sum += is_active(s, n->now) ? s->part : 0;
+    int64_t dt = n->now.us - s->held.us;
+    if (!weir_bill_is_booting(n)) {
+        hold(n, s, (weir_i128)s->part * dt, dt);
     }
+    s->held = n->now;
+}
+
+static void catch_up_all(struct weir_bill *b, const struct bill_node *n)
+{
+    for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
+        if (is_active(segment_at(b, i), n->now)) {
+            catch_up(n, segment_at(b, i));
+        }
+    }
+}
+
+/* A stretch in which nobody's share changes, and the parts together are more than the node: they are scaled down. */
+static void scale_down(struct weir_bill *b, struct bill_node *n, int64_t dt)
+{
     weir_i128 all = (weir_i128)n->whole * dt;
-    bool over = sum > (weir_i128)n->whole;
     weir_i128 seen = 0;
     weir_i128 given = 0;
+    catch_up_all(b, n);
     for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
         struct bill_segment *s = segment_at(b, i);
         if (!is_active(s, n->now)) {
             continue;
         }
-        /* scaled down by cumulative shares, which add up to the whole */
+        /* by cumulative shares, which add up to the whole */
         seen += s->part;
-        weir_i128 upto = over ? all * seen / sum : seen * dt;
+        weir_i128 upto = all * seen / n->taken;
         hold(n, s, upto - given, dt);
+        s->held.us += dt;
         given = upto;
     }
-    n->idle_weight += all - given;
-    n->idle_energy_weight += (all - given) * n->m.info.cost.idle_watts;
+}
+
+/* A stretch in which nobody's share changes. */
+static void account(struct weir_bill *b, struct bill_node *n, int64_t dt)
+{
+    if (n->taken > n->whole) {
+        scale_down(b, n, dt);
+        return;
+    }
+    weir_i128 idle = (weir_i128)(n->whole - n->taken) * dt;
+    n->idle_weight += idle;
+    n->idle_energy_weight += idle * n->m.info.cost.idle_watts;
+}
+
+void weir_bill_segment_begin(struct weir_bill *b, struct bill_node *n, uint32_t index)
+{
+    struct bill_segment *s = &b->segments.p[index];
+    if (s->from.us <= n->now.us) {
+        s->held = n->now;
+        n->taken += s->part;
+        return;
+    }
+    uint32_t *link = &n->due;
+    while (*link != 0 && segment_at(b, *link)->from.us <= s->from.us) {
+        link = &segment_at(b, *link)->next_due;
+    }
+    s->next_due = *link;
+    *link = index + 1;
+}
+
+void weir_bill_segment_stop(struct bill_node *n, struct bill_segment *s)
+{
+    if (is_active(s, n->now)) {
+        catch_up(n, s);
+        n->taken -= s->part;
+    }
 }
 
 void weir_bill_advance(struct weir_bill *b, struct bill_node *n, struct weir_wall t)
 {
     while (n->now.us < t.us) {
         int64_t next = t.us;
-        for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
-            const struct bill_segment *s = segment_at(b, i);
-            if (!s->closed && s->from.us > n->now.us && s->from.us < next) {
-                next = s->from.us;
-            }
+        if (n->due != 0 && segment_at(b, n->due)->from.us < next) {
+            next = segment_at(b, n->due)->from.us;
         }
         if (!weir_bill_is_booting(n)) {
             account(b, n, next - n->now.us);
         }
         n->now.us = next;
+        while (n->due != 0 && segment_at(b, n->due)->from.us <= next) {
+            struct bill_segment *s = segment_at(b, n->due);
+            n->due = s->next_due;
+            s->held = n->now;
+            n->taken += s->part;
+        }
     }
 }
 
@@ -311,6 +364,7 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
 /* Fills b->parts and b->amounts with who gets what of the span up to n->now. */
 static struct bill_cost divide(struct weir_bill *b, struct bill_node *n)
 {
+    catch_up_all(b, n);
     collect(b, n);
     weir_i128 energy_weight = 0;
     for (size_t i = 0; i < b->parts.n; i++) {
@@ -337,6 +391,12 @@ void weir_bill_accrued(const struct weir_bill *b, struct weir_wall now, weir_bil
         }
         copy.segments.p[copy.segments.n - 1].next = 0;
         n.first = 1;
+        n.due = 0;
+        for (uint32_t k = 0; k < copy.segments.n; k++) {
+            if (!copy.segments.p[k].closed && copy.segments.p[k].from.us > n.now.us) {
+                weir_bill_segment_begin(&copy, &n, k);
+            }
+        }
         weir_bill_advance(&copy, &n, weir_bill_clamp(&n, now));
         (void)divide(&copy, &n);
         for (size_t p = 0; p < copy.parts.n; p++) {
