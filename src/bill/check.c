@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The proof of a ledger. Postings of a span of a node stand together, and a node's spans follow one another; so a node
- * needs only its latest span in memory, and a run on a node only its balance.
+ * needs only its latest span in memory, and a run on a node only its balance. Runs of one time have numbers that are
+ * near to each other: their balances stand together, so that of millions only a few are touched at a time.
  */
 
 #include "bill/bill_priv.h"
@@ -25,7 +26,17 @@ struct check_node {
 struct check_run {
     struct weir_run_id run;
     struct weir_node_id node;
-    weir_i128 charged;
+    int64_t charged;
+    uint32_t next; /* of the same place on the page, index + 1 */
+};
+
+enum { PAGE_BITS = 6 };
+
+/* Runs whose jobs and ordinals differ in the last bits only. */
+struct check_page {
+    uint64_t job; /* without them */
+    uint32_t ordinal;
+    uint32_t first[1u << PAGE_BITS]; /* of the runs, index + 1; 0: none */
 };
 
 struct weir_bill_check {
@@ -34,7 +45,9 @@ struct weir_bill_check {
     struct weir_wall last_at;
     struct weir_map by_node; /* id -> index */
     WEIR_VEC(struct check_node) nodes;
-    struct weir_map by_run; /* hash -> index; probed by the next hash */
+    size_t node; /* the last one that was asked for */
+    struct weir_map by_page; /* hash -> index; probed by the next hash */
+    WEIR_VEC(struct check_page) pages;
     WEIR_VEC(struct check_run) runs;
 };
 
@@ -50,7 +63,8 @@ void weir_bill_check_free(struct weir_bill_check *c)
     }
     weir_map_release(&c->by_node);
     weir_vec_release(&c->nodes);
-    weir_map_release(&c->by_run);
+    weir_map_release(&c->by_page);
+    weir_vec_release(&c->pages);
     weir_vec_release(&c->runs);
     free(c);
 }
@@ -136,28 +150,49 @@ static int end_span(struct weir_bill_check *c, struct check_node *n, struct weir
 static struct check_node *node_of(struct weir_bill_check *c, const struct weir_posting *p)
 {
     uint64_t at;
+    if (c->node < c->nodes.n && c->nodes.p[c->node].node.v == p->node.v) {
+        return &c->nodes.p[c->node];
+    }
     if (!weir_map_get(&c->by_node, p->node.v, &at)) {
         at = c->nodes.n;
         weir_vec_push(&c->nodes, (struct check_node){.node = p->node, .lease = p->lease});
         weir_map_put(&c->by_node, p->node.v, at);
         c->sum.nodes++;
     }
+    c->node = at;
     return &c->nodes.p[at];
+}
+
+static struct check_page *page_of(struct weir_bill_check *c, struct weir_task_id task)
+{
+    uint64_t job = task.job.v >> PAGE_BITS;
+    uint32_t ordinal = task.ordinal >> PAGE_BITS;
+    uint64_t hash = job ^ ordinal * UINT64_C(0x9e3779b97f4a7c15); /* maps mix */
+    uint64_t at;
+    while (weir_map_get(&c->by_page, hash, &at)) {
+        if (c->pages.p[at].job == job && c->pages.p[at].ordinal == ordinal) {
+            return &c->pages.p[at];
+        }
+        hash++;
+    }
+    weir_map_put(&c->by_page, hash, c->pages.n);
+    weir_vec_push(&c->pages, (struct check_page){.job = job, .ordinal = ordinal});
+    return &c->pages.p[c->pages.n - 1];
 }
 
 static struct check_run *run_of(struct weir_bill_check *c, const struct weir_posting *p)
 {
-    uint64_t hash = p->run.task.job.v ^ ((uint64_t)p->run.task.ordinal << 32 | p->run.attempt) * UINT64_C(0x9e3779b97f4a7c15) ^
-                    p->node.v * UINT64_C(0xc2b2ae3d27d4eb4f); /* maps mix */
-    uint64_t at;
-    while (weir_map_get(&c->by_run, hash, &at)) {
-        if (weir_run_id_eq(c->runs.p[at].run, p->run) && c->runs.p[at].node.v == p->node.v) {
-            return &c->runs.p[at];
+    struct check_page *page = page_of(c, p->run.task);
+    uint64_t place = p->run.task.job.v + p->run.task.ordinal + p->run.attempt + p->node.v;
+    uint32_t *first = &page->first[place & ((1u << PAGE_BITS) - 1)];
+    for (uint32_t i = *first; i != 0; i = c->runs.p[i - 1].next) {
+        if (weir_run_id_eq(c->runs.p[i - 1].run, p->run) && c->runs.p[i - 1].node.v == p->node.v) {
+            return &c->runs.p[i - 1];
         }
-        hash++;
     }
-    weir_map_put(&c->by_run, hash, c->runs.n);
-    weir_vec_push(&c->runs, (struct check_run){.run = p->run, .node = p->node});
+    WEIR_ASSERT(c->runs.n < UINT32_MAX - 1);
+    weir_vec_push(&c->runs, (struct check_run){.run = p->run, .node = p->node, .next = *first});
+    *first = (uint32_t)c->runs.n;
     return &c->runs.p[c->runs.n - 1];
 }
 
@@ -171,7 +206,7 @@ static int add_correction(struct weir_bill_check *c, const struct weir_posting *
                          "posting %" PRIu64 ": moves %s of job %" PRIu64 " task %" PRIu32 " attempt %" PRIu32
                          " on node %" PRIu64 " to %s, but only %s was charged",
                          p->id, weir_money_format(p->amount_micro, now), p->run.task.job.v, p->run.task.ordinal,
-                         p->run.attempt, p->node.v, name_of(p->debit), weir_money_format((int64_t)run->charged, was));
+                         p->run.attempt, p->node.v, name_of(p->debit), weir_money_format(run->charged, was));
     }
     run->charged -= p->amount_micro;
     c->sum.used_micro = weir_i64_sub_sat(c->sum.used_micro, p->amount_micro);
@@ -212,7 +247,8 @@ static int add_to_span(struct weir_bill_check *c, const struct weir_posting *p, 
                                                    : &c->sum.waste_micro;
     *sum = weir_i64_add_sat(*sum, p->amount_micro);
     if (p->debit == WEIR_ACCOUNT_JOB) {
-        run_of(c, p)->charged += p->amount_micro;
+        struct check_run *run = run_of(c, p);
+        run->charged = weir_i64_add_sat(run->charged, p->amount_micro);
     }
     return 0;
 }
