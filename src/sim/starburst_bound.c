@@ -2,8 +2,9 @@
 
 /*
  * Prices are kept for equal buckets of time and are 0 after the last one. The worth of waiting goes down a fixed ladder; each rung
- * starts from the prices of the one before. The search is an ascent along the use of the owned GPUs, each bucket's step
- * by the root of its squared past ones. A bucket's price rises where more is used than there is, and falls where less is.
+ * starts from the prices of the one before. The search is an ascent along the use of the owned GPUs: a bucket's price rises where
+ * more is used than there is, and falls where less is, by a running mean of that over the root of its squared past. The steps go to and
+ * fro about the best prices, and L is concave in them: the mean of the last rounds' prices is better than theirs, mostly.
  */
 
 #include "starburst_bound.h"
@@ -17,12 +18,14 @@
 enum {
     SPAN_BUCKETS = 1024, /* from the first submission to the last */
     BUCKETS = SPAN_BUCKETS * 3 / 2,
-    ROUNDS = 100,     /* of the search, on each rung */
+    ROUNDS = 44,      /* of the search, on each rung */
+    LAST_ROUNDS = 10, /* whose mean is tried */
     STRIDE = 8,       /* starts that are ruled out together */
     SAMPLE = 1 << 13, /* jobs that the search looks at, about: of the smaller ones, and as many of the larger */
 };
 
-#define STEP 0.1
+#define STEP 0.3
+#define MOMENTUM 0.8
 
 /* The worth of an hour's waiting of one job, in GPU-hours in the cloud. */
 static const double rung[] = {1024, 256, 128, 64, 40, 24, 16, 10, 6, 4, 2.5, 1.6, 1, 0.5, 0.25};
@@ -55,6 +58,7 @@ struct search {
     double paid[BUCKETS + 1]; /* price up to the bucket's start, summed */
     double enter[BUCKETS + 1];  /* change of the GPUs in use from the bucket before; */
     double within[BUCKETS + 1]; /* and what is in use beside, by those that begin or end within the bucket */
+    double excess[BUCKETS]; /* of GPUs in use, to those there are: a running mean */
     double squares[BUCKETS];
     double low[BUCKETS + 2 * STRIDE]; /* the lowest price in the two strides that begin here; 0 near the end */
 };
@@ -197,8 +201,9 @@ static void move_prices(struct search *s)
         gpus += s->enter[k];
         double excess = (gpus + s->within[k] - s->owned) / s->owned;
         s->squares[k] += excess * excess;
-        if (excess != 0) {
-            s->price[k] = fmax(0, s->price[k] + STEP * excess / sqrt(s->squares[k]));
+        s->excess[k] = MOMENTUM * s->excess[k] + (1 - MOMENTUM) * excess;
+        if (s->excess[k] != 0) {
+            s->price[k] = fmax(0, s->price[k] + STEP * s->excess[k] / sqrt(s->squares[k]));
         }
     }
 }
@@ -207,7 +212,9 @@ static void move_prices(struct search *s)
 static void find_prices(struct search *s, double wait_cost)
 {
     double best[BUCKETS];
+    double mean[BUCKETS] = {0};
     double most = -INFINITY;
+    memset(s->excess, 0, sizeof s->excess);
     memset(s->squares, 0, sizeof s->squares);
     for (int round = 0; round < ROUNDS; round++) {
         double least = least_cost(s, &s->sample, wait_cost);
@@ -215,9 +222,15 @@ static void find_prices(struct search *s, double wait_cost)
             most = least;
             memcpy(best, s->price, sizeof best);
         }
+        for (size_t k = 0; k < BUCKETS && round >= ROUNDS - LAST_ROUNDS; k++) {
+            mean[k] += s->price[k] / LAST_ROUNDS;
+        }
         move_prices(s);
     }
-    memcpy(s->price, best, sizeof best);
+    memcpy(s->price, mean, sizeof mean);
+    if (least_cost(s, &s->sample, wait_cost) < most) {
+        memcpy(s->price, best, sizeof best);
+    }
 }
 
 static void take_jobs(struct search *s, const struct weir_starburst_jobs *jobs, size_t first, size_t last)
