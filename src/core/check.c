@@ -130,6 +130,9 @@ static int check_left(const struct node_type *t, struct weir_err *err)
     for (size_t i = 0; t->left_known && i < t->node.n; i++) {
         const struct node *n = t->node.p[i];
         int64_t times[WEIR_NODE_GPUS_MAX];
+        if (n == NULL) {
+            continue;
+        }
         node_times_anew(n, times);
         for (uint32_t k = 0; k < t->gpus && !has_moved(t, i, t->read_max); k++) {
             if (t->left[i * t->gpus + k] != (n->usable ? times[k] : US_NEVER)) {
@@ -147,6 +150,9 @@ static int check_trees(const struct node_type *t, struct weir_err *err)
         for (size_t i = 0; t->read[k] != SIZE_MAX && i < t->node.n; i++) {
             const struct node *n = t->node.p[i];
             int64_t times[WEIR_NODE_GPUS_MAX];
+            if (n == NULL) {
+                continue;
+            }
             node_times_anew(n, times);
             if (tree[i] != (n->usable ? times[k - 1] : US_NEVER) && !has_moved(t, i, t->read[k])) {
                 return bad(err, "a tree has another time of a node", n->spec.id.v);
@@ -170,9 +176,14 @@ static int check_trees(const struct node_type *t, struct weir_err *err)
 
 static int check_type(const struct node_type *t, struct weir_err *err)
 {
+    uint32_t n_nodes = 0;
     uint32_t usable = 0;
     for (size_t i = 0; i < t->node.n; i++) {
-        usable += t->node.p[i]->usable;
+        n_nodes += t->node.p[i] != NULL;
+        usable += t->node.p[i] != NULL && t->node.p[i]->usable;
+    }
+    if (n_nodes != t->n_nodes) {
+        return bad(err, "a type's nodes are miscounted", t->id);
     }
     if (usable != t->n_usable) {
         return bad(err, "a type's usable nodes are miscounted", t->id);

@@ -324,7 +324,7 @@ static bool fits_some_node(struct weir_core *c, const struct class *cl)
 {
     for (size_t i = 0; cl->want->fits != 0 && i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
-        if (t->node.n > 0 && (cl->want->fits >> type_bit(t) & 1u) != 0 &&
+        if (t->n_nodes > 0 && (cl->want->fits >> type_bit(t) & 1u) != 0 &&
             shape_fit(c, cl->shape, t).verdict == WEIR_VERDICT_CHOSEN) {
             return true;
         }

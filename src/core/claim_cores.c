@@ -53,7 +53,7 @@ static void slots_of(struct weir_core *c, struct shape *s, bool rented, uint16_t
         }
         for (size_t k = 0; k < t->node.n; k++) {
             struct slot x = {.node = t->node.p[k]};
-            x.at_us = x.node->usable ? cores_free_at(x.node, &s->req) : US_NEVER;
+            x.at_us = x.node != NULL && x.node->usable ? cores_free_at(x.node, &s->req) : US_NEVER;
             if (x.at_us != US_NEVER) {
                 weir_vec_push(ret, x);
             }

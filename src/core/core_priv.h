@@ -307,8 +307,9 @@ struct node_type {
     uint32_t throughput;
     char region[WEIR_REGION_SIZE];
     char provider[WEIR_PROVIDER_SIZE];
-    WEIR_VEC(struct node *) node; /* by id */
-    size_t words;                 /* of each bit set */
+    WEIR_VEC(struct node *) node; /* by slot, in order of id; NULL: it is gone */
+    uint32_t n_nodes;
+    size_t words; /* of each bit set */
     struct bits free[WEIR_NODE_GPUS_MAX + 1]; /* usable nodes by number of free GPUs */
     uint32_t n_free[WEIR_NODE_GPUS_MAX + 1];
     uint32_t n_usable;                        /* all of them */
@@ -670,6 +671,8 @@ struct job *job_find(const struct weir_core *c, uint64_t id);
 struct job *job_new(struct weir_core *c, uint64_t id, uint32_t n_tasks);
 void job_free(struct weir_core *c, struct job *j);
 struct node *node_find(const struct weir_core *c, uint64_t id);
+/* Where it stands among the nodes, or would. */
+size_t node_place(const struct weir_core *c, uint64_t id);
 struct lease *lease_find(const struct weir_core *c, uint64_t id);
 struct hold *hold_find(const struct weir_core *c, uint64_t id);
 struct run *run_find(const struct weir_core *c, struct weir_run_id id);

@@ -568,9 +568,9 @@ static void explain_rejects(struct weir_core *c, struct weighing *w)
         for (uint32_t k = 0; k <= t->gpus; k++) {
             usable += t->n_free[k];
         }
-        uint32_t other = (uint32_t)t->node.n - usable;
+        uint32_t other = t->n_nodes - usable;
         if (f.verdict != WEIR_VERDICT_CHOSEN) {
-            reject(w, (enum weir_verdict)f.verdict, (uint32_t)t->node.n);
+            reject(w, (enum weir_verdict)f.verdict, t->n_nodes);
         } else {
             reject(w, WEIR_VERDICT_DRAINING, other);
         }

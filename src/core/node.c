@@ -69,7 +69,7 @@ static struct node_type *type_get(struct weir_core *c, const struct node *n)
         if (type_costs_like(x, &key)) {
             return x;
         }
-        t = x->node.n == 0 ? x : t;
+        t = x->n_nodes == 0 ? x : t;
     }
     if (t == NULL) {
         t = weir_alloc(sizeof *t);
@@ -196,8 +196,16 @@ static void node_stand(struct weir_core *c, struct node *n)
     n->usable = true;
 }
 
+/* Makes the index anew, without those that are gone. */
 static void type_reindex(struct weir_core *c, struct node_type *t)
 {
+    size_t kept = 0;
+    for (size_t i = 0; i < t->node.n; i++) {
+        if (t->node.p[i] != NULL) {
+            t->node.p[kept++] = t->node.p[i];
+        }
+    }
+    t->node.n = kept;
     type_resize(t);
     for (size_t i = 0; i < t->node.n; i++) {
         t->node.p[i]->slot = i;
@@ -210,13 +218,14 @@ static void type_reindex(struct weir_core *c, struct node_type *t)
 
 static void type_add(struct weir_core *c, struct node_type *t, struct node *n)
 {
-    size_t at = t->node.n;
-    while (at > 0 && t->node.p[at - 1]->spec.id.v > n->spec.id.v) {
-        at--;
+    size_t at = t->node.n; /* before the first that comes behind it */
+    for (size_t i = at; i > 0 && (t->node.p[i - 1] == NULL || t->node.p[i - 1]->spec.id.v > n->spec.id.v); i--) {
+        at = t->node.p[i - 1] == NULL ? at : i - 1;
     }
     weir_vec_push(&t->node, n);
     memmove(&t->node.p[at + 1], &t->node.p[at], (t->node.n - 1 - at) * sizeof *t->node.p);
     t->node.p[at] = n;
+    t->n_nodes++;
     n->type = t;
     n->slot = at;
     n->free_stale = true;
@@ -225,15 +234,21 @@ static void type_add(struct weir_core *c, struct node_type *t, struct node *n)
     }
 }
 
+/* Its slot stays empty until most are: the others keep theirs. */
 static void type_remove(struct weir_core *c, struct node *n)
 {
+    enum { EMPTY_MIN = 16 };
     struct node_type *t = n->type;
     node_unindex(n);
-    memmove(&t->node.p[n->slot], &t->node.p[n->slot + 1],
-            (t->node.n - n->slot - 1) * sizeof *t->node.p);
-    t->node.n--;
+    t->node.p[n->slot] = NULL;
+    t->n_nodes--;
     n->type = NULL;
-    type_reindex(c, t);
+    while (t->node.n > 0 && t->node.p[t->node.n - 1] == NULL) {
+        t->node.n--;
+    }
+    if (t->node.n - t->n_nodes > t->n_nodes + EMPTY_MIN) {
+        type_reindex(c, t);
+    }
 }
 
 static void node_learn_links(struct node *n)
@@ -313,10 +328,7 @@ void node_free(struct weir_core *c, struct node *n)
     }
     type_remove(c, n);
     c->world++;
-    size_t at = 0;
-    while (c->nodes.p[at] != n) {
-        at++;
-    }
+    size_t at = node_place(c, n->spec.id.v);
     memmove(&c->nodes.p[at], &c->nodes.p[at + 1], (c->nodes.n - at - 1) * sizeof *c->nodes.p);
     c->nodes.n--;
     weir_vec_release(&n->runs);
@@ -523,7 +535,8 @@ static int64_t leaf_us(const struct node_type *t, size_t slot, uint32_t k)
     if (k > 0) {
         return t->left[slot * t->gpus + k - 1];
     }
-    return t->node.p[slot]->usable ? node_first_end(t->node.p[slot]) : US_NEVER;
+    struct node *n = slot < t->node.n ? t->node.p[slot] : NULL;
+    return n != NULL && n->usable ? node_first_end(n) : US_NEVER;
 }
 
 static int64_t least_of(const int64_t *v)
@@ -562,7 +575,7 @@ static void tree_make(struct node_type *t, uint32_t k)
     }
     int64_t *tree = t->tree[k];
     for (size_t i = 0; i < t->leaves; i++) {
-        tree[i] = i < t->node.n ? leaf_us(t, i, k) : US_NEVER;
+        tree[i] = leaf_us(t, i, k);
     }
     size_t n = t->leaves;
     for (uint32_t l = 1; l < t->levels; l++) {
@@ -589,7 +602,7 @@ static void tree_read(struct node_type *t, uint32_t k)
 
 struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us)
 {
-    if (t->node.n == 0 || k > t->gpus) {
+    if (t->n_nodes == 0 || k > t->gpus) {
         return NULL;
     }
     tree_read(t, k);

@@ -198,7 +198,7 @@ static bool has_room(struct weir_core *c, struct shape *s)
         }
         for (size_t k = 0; k < c->types.p[i]->node.n && have < s->req.nodes; k++) {
             const struct node *n = c->types.p[i]->node.p[k];
-            have += n->usable && node_suits(&q, n, f.gpus);
+            have += n != NULL && n->usable && node_suits(&q, n, f.gpus);
         }
     }
     return s->req.nodes > 1 && have >= s->req.nodes;

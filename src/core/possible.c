@@ -79,7 +79,7 @@ uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *r)
         const struct node_type *t = c->types.p[i];
         struct type_fit f = request_fit(c, r, t);
         for (size_t k = 0; k < t->node.n && f.verdict == WEIR_VERDICT_CHOSEN; k++) {
-            uint64_t of_node = node_room(t->node.p[k], r, f.gpus);
+            uint64_t of_node = t->node.p[k] == NULL ? 0 : node_room(t->node.p[k], r, f.gpus);
             room += r->nodes > 1 && of_node > 1 ? 1 : of_node;
         }
     }
@@ -94,11 +94,11 @@ static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, in
         const struct node_type *t = c->types.p[i];
         struct type_fit f = request_fit(c, r, t);
         if (f.verdict == WEIR_VERDICT_CHOSEN) {
-            fits += t->rented ? 0 : t->node.n; /* a rented one is there for a while only */
+            fits += t->rented ? 0 : t->n_nodes; /* a rented one is there for a while only */
         }
         if (ret != NULL && f.verdict != WEIR_VERDICT_CHOSEN) {
-            ret->rejected[f.verdict] += (uint32_t)t->node.n;
-            ret->n_considered += (uint32_t)t->node.n;
+            ret->rejected[f.verdict] += t->n_nodes;
+            ret->n_considered += t->n_nodes;
         }
     }
     bool offered = false;

@@ -169,7 +169,7 @@ static void seats_gather(struct search *q, uint16_t model, bool rented)
         }
         for (size_t k = 0; k < t->node.n; k++) {
             struct seat s = {.node = t->node.p[k], .gpus = f.gpus};
-            if (s.node->usable && s.node->joined && !is_kept_for_others(s.node, q->cl) && seat_fill(q, &s, false)) {
+            if (s.node != NULL && s.node->usable && s.node->joined && !is_kept_for_others(s.node, q->cl) && seat_fill(q, &s, false)) {
                 weir_vec_push(&q->able, s);
             }
         }

@@ -382,13 +382,13 @@ void hold_release(struct weir_core *c, struct hold *h)
 
 /* ---- nodes and leases ---- */
 
-struct node *node_find(const struct weir_core *c, uint64_t id)
+size_t node_place(const struct weir_core *c, uint64_t id)
 {
     size_t lo = 0;
     size_t hi = c->nodes.n;
     /* ids are given one after the other: where none has gone yet it stands by its number */
     if (id > 0 && id <= hi && c->nodes.p[id - 1]->spec.id.v == id) {
-        return c->nodes.p[id - 1];
+        return (size_t)id - 1;
     }
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
@@ -398,10 +398,16 @@ struct node *node_find(const struct weir_core *c, uint64_t id)
             hi = mid;
         }
     }
-    return lo < c->nodes.n && c->nodes.p[lo]->spec.id.v == id ? c->nodes.p[lo] : NULL;
+    return lo;
 }
 
-struct lease *lease_find(const struct weir_core *c, uint64_t id)
+struct node *node_find(const struct weir_core *c, uint64_t id)
+{
+    size_t i = node_place(c, id);
+    return i < c->nodes.n && c->nodes.p[i]->spec.id.v == id ? c->nodes.p[i] : NULL;
+}
+
+static size_t lease_place(const struct weir_core *c, uint64_t id)
 {
     size_t lo = 0;
     size_t hi = c->leases.n;
@@ -413,7 +419,13 @@ struct lease *lease_find(const struct weir_core *c, uint64_t id)
             hi = mid;
         }
     }
-    return lo < c->leases.n && c->leases.p[lo]->id == id ? c->leases.p[lo] : NULL;
+    return lo;
+}
+
+struct lease *lease_find(const struct weir_core *c, uint64_t id)
+{
+    size_t i = lease_place(c, id);
+    return i < c->leases.n && c->leases.p[i]->id == id ? c->leases.p[i] : NULL;
 }
 
 /* ---- what the step hands out ---- */
@@ -521,10 +533,7 @@ static void clear_machines(struct weir_core *c)
         struct lease *l = lease_find(c, c->ch_leases.p[i].v);
         l->changed = false;
         if (weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL)) {
-            size_t at = 0;
-            while (c->leases.p[at] != l) {
-                at++;
-            }
+            size_t at = lease_place(c, l->id);
             memmove(&c->leases.p[at], &c->leases.p[at + 1],
                     (c->leases.n - at - 1) * sizeof *c->leases.p);
             c->leases.n--;
