@@ -62,28 +62,6 @@ static void free_runs(struct weir_core *c)
     }
 }
 
-static void free_queue(struct weir_core *c)
-{
-    for (size_t i = 0; i < c->levels.n; i++) {
-        struct level *l = c->levels.p[i];
-        for (size_t k = 0; k < l->lane.n; k++) {
-            for (size_t m = 0; m < l->lane.p[k]->want.n; m++) {
-                class_list_release(&l->lane.p[k]->want.p[m]->class);
-                free(l->lane.p[k]->want.p[m]);
-            }
-            weir_vec_release(&l->lane.p[k]->want);
-            class_list_release(&l->lane.p[k]->class);
-            weir_vec_release(&l->lane.p[k]->heap);
-            weir_vec_release(&l->lane.p[k]->backlog);
-            free(l->lane.p[k]);
-        }
-        weir_vec_release(&l->lane);
-        weir_vec_release(&l->backlog);
-        free(l);
-    }
-    weir_vec_release(&c->levels);
-}
-
 static void free_jobs(struct weir_core *c)
 {
     while (c->pages != NULL) {
@@ -135,7 +113,7 @@ void weir_core_free(struct weir_core *c)
     claims_drop(c);
     free_runs(c);
     free_jobs(c);
-    free_queue(c);
+    queue_release(c);
     free_machines(c);
     while (c->hold_list != NULL) {
         struct hold *h = c->hold_list;

@@ -27,6 +27,7 @@
 
 enum {
     JOB_PAGE_BITS = 10,
+    JOB_PAGES_KNOWN = 16,
     /* decisions taken in one step; what is left goes on in the next (wake_at is now then) */
     PLAN_BUDGET = 2048,
     /* classes weighed in vain, per step: because a node gained room; because claims moved */
@@ -99,6 +100,7 @@ struct job {
 
 /* Jobs by id; pages are listed so that all can be visited. */
 struct job_page {
+    uint64_t number;
     struct job_page *prev;
     struct job_page *next;
     uint32_t n;
@@ -594,9 +596,14 @@ struct weir_core {
     uint32_t hot_by_gpus[WEIR_NODE_GPUS_MAX + 2]; /* how many of them want so many at least */
     WEIR_VEC(struct project *) projects; /* by id */
     struct weir_map job_pages;
+    struct job_page *page_known[JOB_PAGES_KNOWN]; /* the newest by the end of their number: mostly one is looked for here */
     struct job_page *pages;
     struct weir_map class_by_hash;
     WEIR_VEC(struct level *) levels; /* by points, highest first */
+    /* empty ones with the room that their lists have: most queues are short, and each task comes and goes */
+    WEIR_VEC(struct level *) spare_levels;
+    WEIR_VEC(struct lane *) spare_lanes;
+    WEIR_VEC(struct lane_want *) spare_lane_wants;
     WEIR_VEC(struct node *) nodes;   /* by id */
     WEIR_VEC(struct node_type *) types;
     bool has_fabrics; /* a node was of one */
@@ -733,7 +740,7 @@ void queue_add_all(struct weir_core *c, struct job *j);
 void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal);
 /* All waiting tasks at once, of a job that goes away. */
 void queue_remove_all(struct weir_core *c, struct job *j);
-void class_list_release(struct class_list *l);
+void queue_release(struct weir_core *c);
 uint32_t job_first_waiting(const struct job *j);
 uint32_t job_last_waiting(const struct job *j);
 static inline struct queue_key class_key(struct weir_core *c, const struct class *cl)

@@ -48,7 +48,7 @@ static struct level *level_get(struct weir_core *c, int64_t points)
     if (i < c->levels.n && c->levels.p[i]->points == points) {
         return c->levels.p[i];
     }
-    struct level *l = weir_alloc(sizeof *l);
+    struct level *l = c->spare_levels.n > 0 ? c->spare_levels.p[--c->spare_levels.n] : weir_alloc(sizeof *l);
     l->points = points;
     weir_vec_push(&c->levels, l);
     memmove(&c->levels.p[i + 1], &c->levels.p[i], (c->levels.n - 1 - i) * sizeof *c->levels.p);
@@ -56,18 +56,64 @@ static struct level *level_get(struct weir_core *c, int64_t points)
     return l;
 }
 
-static struct lane *lane_get(struct level *l, struct project *p)
+static struct lane *lane_get(struct weir_core *c, struct level *l, struct project *p)
 {
     for (size_t i = 0; i < l->lane.n; i++) {
         if (l->lane.p[i]->project == p) {
             return l->lane.p[i];
         }
     }
-    struct lane *lane = weir_alloc(sizeof *lane);
+    struct lane *lane = c->spare_lanes.n > 0 ? c->spare_lanes.p[--c->spare_lanes.n] : weir_alloc(sizeof *lane);
     lane->project = p;
     lane->level = l;
     weir_vec_push(&l->lane, lane);
     return lane;
+}
+
+static void class_list_release(struct class_list *l)
+{
+    free(l->p);
+    free(l->job);
+}
+
+static void level_free(struct level *l)
+{
+    weir_vec_release(&l->lane);
+    weir_vec_release(&l->backlog);
+    free(l);
+}
+
+static void lane_free(struct lane *lane)
+{
+    class_list_release(&lane->class);
+    weir_vec_release(&lane->want);
+    weir_vec_release(&lane->heap);
+    weir_vec_release(&lane->backlog);
+    free(lane);
+}
+
+static void lane_want_free(struct lane_want *lw)
+{
+    class_list_release(&lw->class);
+    free(lw);
+}
+
+/* May one more be kept, with lists of so much room? */
+static bool may_spare(size_t spares, size_t room)
+{
+    enum { SPARES_MAX = 64, ROOM_MAX = 64 };
+    return spares < SPARES_MAX && room <= ROOM_MAX;
+}
+
+static void level_drop(struct weir_core *c, struct level *l)
+{
+    WEIR_ASSERT(l->n_waiting == 0);
+    weir_vec_clear(&l->backlog);
+    if (may_spare(c->spare_levels.n, l->lane.size)) {
+        weir_vec_push(&c->spare_levels, l);
+    } else {
+        level_free(l);
+    }
 }
 
 static void lane_drop(struct weir_core *c, struct lane *lane)
@@ -79,21 +125,47 @@ static void lane_drop(struct weir_core *c, struct lane *lane)
     }
     memmove(&l->lane.p[i], &l->lane.p[i + 1], (l->lane.n - i - 1) * sizeof *l->lane.p);
     l->lane.n--;
-    WEIR_ASSERT(!lane->active);
-    class_list_release(&lane->class);
-    weir_vec_release(&lane->want);
-    weir_vec_release(&lane->heap);
-    weir_vec_release(&lane->backlog);
-    free(lane);
+    WEIR_ASSERT(!lane->active && lane->n_waiting == 0 && lane->class.n == 0 && lane->want.n == 0 && lane->heap.n == 0);
+    weir_vec_clear(&lane->backlog);
+    if (may_spare(c->spare_lanes.n, lane->class.size)) {
+        weir_vec_push(&c->spare_lanes, lane);
+    } else {
+        lane_free(lane);
+    }
     if (l->lane.n == 0) {
         i = level_place(c, l->points);
         WEIR_ASSERT(c->levels.p[i] == l);
         memmove(&c->levels.p[i], &c->levels.p[i + 1], (c->levels.n - i - 1) * sizeof *c->levels.p);
         c->levels.n--;
-        weir_vec_release(&l->lane);
-        weir_vec_release(&l->backlog);
-        free(l);
+        level_drop(c, l);
     }
+}
+
+void queue_release(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->levels.n; i++) {
+        struct level *l = c->levels.p[i];
+        for (size_t k = 0; k < l->lane.n; k++) {
+            for (size_t m = 0; m < l->lane.p[k]->want.n; m++) {
+                lane_want_free(l->lane.p[k]->want.p[m]);
+            }
+            lane_free(l->lane.p[k]);
+        }
+        level_free(l);
+    }
+    for (size_t i = 0; i < c->spare_levels.n; i++) {
+        level_free(c->spare_levels.p[i]);
+    }
+    for (size_t i = 0; i < c->spare_lanes.n; i++) {
+        lane_free(c->spare_lanes.p[i]);
+    }
+    for (size_t i = 0; i < c->spare_lane_wants.n; i++) {
+        lane_want_free(c->spare_lane_wants.p[i]);
+    }
+    weir_vec_release(&c->levels);
+    weir_vec_release(&c->spare_levels);
+    weir_vec_release(&c->spare_lanes);
+    weir_vec_release(&c->spare_lane_wants);
 }
 
 void level_sort(struct weir_core *c, struct level *l)
@@ -179,12 +251,6 @@ static void list_remove(struct class_list *l, size_t at, const struct class *cl)
     memmove(&l->job[at], &l->job[at + 1], (l->n - at) * sizeof *l->job);
 }
 
-void class_list_release(struct class_list *l)
-{
-    free(l->p);
-    free(l->job);
-}
-
 /* ---- classes of a lane that want the same ---- */
 
 static size_t want_place(const struct lane *lane, uint64_t head)
@@ -243,8 +309,8 @@ static struct lane_want *peers_get(struct weir_core *c, struct lane *lane, struc
     if (lw != NULL) {
         return lw;
     }
-    lw = weir_alloc(sizeof *lw);
-    *lw = (struct lane_want){.want = w, .lane = lane, .next = w->lanes};
+    lw = c->spare_lane_wants.n > 0 ? c->spare_lane_wants.p[--c->spare_lane_wants.n] : weir_alloc(sizeof *lw);
+    *lw = (struct lane_want){.want = w, .lane = lane, .class = lw->class, .next = w->lanes};
     if (w->lanes != NULL) {
         w->lanes->prev = lw;
     } else {
@@ -272,8 +338,11 @@ static void peers_drop(struct weir_core *c, struct lane_want *lw)
     if (w->lanes == NULL) {
         want_cool(c, w);
     }
-    class_list_release(&lw->class);
-    free(lw);
+    if (may_spare(c->spare_lane_wants.n, lw->class.size)) {
+        weir_vec_push(&c->spare_lane_wants, lw);
+    } else {
+        lane_want_free(lw);
+    }
 }
 
 static void lane_insert(struct lane *lane, struct class *cl)
@@ -309,7 +378,7 @@ static void lane_remove(struct lane *lane, struct class *cl, uint64_t job)
 static void class_fill(struct weir_core *c, struct class *cl)
 {
     struct level *l = level_get(c, cl->points);
-    cl->lane = lane_get(l, cl->project);
+    cl->lane = lane_get(c, l, cl->project);
     cl->peers = peers_get(c, cl->lane, cl->want);
     lane_insert(cl->lane, cl);
 }

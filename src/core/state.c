@@ -232,9 +232,13 @@ int64_t project_share_anew(struct weir_core *c, struct project *p)
 
 static struct job_page *job_page(const struct weir_core *c, uint64_t id)
 {
+    uint64_t number = id >> JOB_PAGE_BITS;
+    struct job_page *known = c->page_known[number % JOB_PAGES_KNOWN];
+    if (known != NULL && known->number == number) {
+        return known;
+    }
     uint64_t p = 0;
-    return weir_map_get(&c->job_pages, id >> JOB_PAGE_BITS, &p) ? (struct job_page *)(uintptr_t)p
-                                                                : NULL;
+    return weir_map_get(&c->job_pages, number, &p) ? (struct job_page *)(uintptr_t)p : NULL;
 }
 
 struct job *job_find(const struct weir_core *c, uint64_t id)
@@ -258,7 +262,9 @@ struct job *job_new(struct weir_core *c, uint64_t id, uint32_t n_tasks)
     struct job_page *p = job_page(c, id);
     if (p == NULL) {
         p = weir_alloc(sizeof *p);
-        weir_map_put(&c->job_pages, id >> JOB_PAGE_BITS, (uint64_t)(uintptr_t)p);
+        p->number = id >> JOB_PAGE_BITS;
+        weir_map_put(&c->job_pages, p->number, (uint64_t)(uintptr_t)p);
+        c->page_known[p->number % JOB_PAGES_KNOWN] = p;
         c->bytes_jobs += sizeof *p;
         p->next = c->pages;
         if (p->next != NULL) {
@@ -280,7 +286,10 @@ void job_free(struct weir_core *c, struct job *j)
     p->job[j->id & ((1u << JOB_PAGE_BITS) - 1)] = NULL;
     c->bytes_jobs -= job_bytes(j->n_tasks);
     if (--p->n == 0) {
-        (void)weir_map_remove(&c->job_pages, j->id >> JOB_PAGE_BITS);
+        (void)weir_map_remove(&c->job_pages, p->number);
+        if (c->page_known[p->number % JOB_PAGES_KNOWN] == p) {
+            c->page_known[p->number % JOB_PAGES_KNOWN] = NULL;
+        }
         if (p->next != NULL) {
             p->next->prev = p->prev;
         }
