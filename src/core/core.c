@@ -157,6 +157,7 @@ void weir_core_free(struct weir_core *c)
     weir_vec_release(&c->ch_nodes);
     weir_vec_release(&c->ch_leases);
     weir_vec_release(&c->ch_holds);
+    weir_vec_release(&c->holds_changed);
     weir_vec_release(&c->ch_projects);
     weir_vec_release(&c->ch_shapes);
     free(c);

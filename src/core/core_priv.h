@@ -350,7 +350,6 @@ struct node {
     bool free_stale; /* the times are to be worked out anew */
     bool left_stale;
     uint32_t n_links; /* link groups, 0 where the spec does not say; a GPU of none is one of its own */
-    uint32_t link[WEIR_NODE_GPUS_MAX];
     size_t slot;     /* in the type */
     size_t moved_at; /* its last entry in the type's list of moves */
     int64_t since_us;
@@ -360,6 +359,7 @@ struct node {
     struct weir_node_spec spec;
     int64_t free_us[WEIR_NODE_GPUS_MAX]; /* [k - 1]: when k GPUs are free, by predicted ends */
     int64_t left_us[WEIR_NODE_GPUS_MAX]; /* the same beside the claims */
+    uint32_t link[WEIR_NODE_GPUS_MAX];   /* GPUs of each link group */
 };
 
 /* ---- runs, holds, leases ---- */
@@ -659,6 +659,7 @@ struct weir_core {
     WEIR_VEC(struct weir_node_id) ch_nodes;
     WEIR_VEC(struct weir_lease_id) ch_leases;
     WEIR_VEC(struct weir_hold_id) ch_holds;
+    WEIR_VEC(struct hold *) holds_changed; /* the same */
     WEIR_VEC(struct weir_project_id) ch_projects;
     WEIR_VEC(uint32_t) ch_shapes;
 };

@@ -498,6 +498,7 @@ void hold_changed(struct weir_core *c, struct hold *h)
     if (!h->changed) {
         h->changed = true;
         weir_vec_push(&c->ch_holds, (struct weir_hold_id){h->id});
+        weir_vec_push(&c->holds_changed, h);
     }
 }
 
@@ -565,14 +566,15 @@ void step_clear(struct weir_core *c)
 {
     clear_jobs(c);
     clear_machines(c);
-    for (size_t i = 0; i < c->ch_holds.n; i++) {
-        struct hold *h = hold_find(c, c->ch_holds.p[i].v);
+    for (size_t i = 0; i < c->holds_changed.n; i++) {
+        struct hold *h = c->holds_changed.p[i];
         h->changed = false;
         if (h->state == WEIR_HOLD_RELEASED) {
             hold_free(c, h);
         }
     }
     weir_vec_clear(&c->ch_holds);
+    weir_vec_clear(&c->holds_changed);
     for (size_t i = 0; i < c->ch_projects.n; i++) {
         project_find(c, c->ch_projects.p[i].v)->changed = false;
     }

@@ -61,7 +61,7 @@ struct follow {
     int64_t queued_us; /* waits since; 0: does not */
     int64_t duration_us;
     int64_t deadline_us; /* 0: none */
-    uint64_t kind;       /* key of its history */
+    uint64_t kind;       /* key of its history, where that is asked for */
     uint32_t shape;      /* number of its request */
     uint32_t gpus;
     uint32_t project;
@@ -192,7 +192,9 @@ static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_ta
     if (done) {
         p->figures->completed++;
         p->figures->completion_h += (double)(at.us - f->submit_us) / HOUR_US;
-        weir_sim_learned_observe(&p->learned, f->kind, f->gpus, (struct weir_dur){f->duration_us});
+        if (p->rule->no_estimates) {
+            weir_sim_learned_observe(&p->learned, f->kind, f->gpus, (struct weir_dur){f->duration_us});
+        }
     } else {
         p->figures->failed++;
     }
@@ -390,11 +392,24 @@ static void ask(struct replay *p, const struct weir_sim_job *j, struct follow *f
     a->expected_us = a->expected_us < WEIR_US_PER_S ? WEIR_US_PER_S : a->expected_us;
 }
 
+static uint64_t asks_hash(const struct asks *a)
+{
+    uint64_t word[sizeof *a / sizeof(uint64_t)];
+    _Static_assert(sizeof word == sizeof *a, "it is whole words");
+    memcpy(word, a, sizeof word);
+    uint64_t h = 0;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(word); i++) {
+        h = (h ^ word[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    return h;
+}
+
 /* The number of the shape; a new one is asked about once. */
 static uint32_t shape_of(struct replay *p, const struct asks *a)
 {
     uint64_t number = 0;
-    uint64_t hash = weir_hash_bytes(a, sizeof *a);
+    uint64_t hash = asks_hash(a);
     while (weir_map_get(&p->shape_of, hash, &number)) {
         if (memcmp(&p->shape.p[number].asks, a, sizeof *a) == 0) {
             return (uint32_t)number;
@@ -507,7 +522,7 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
                        .gpus = j->gpus,
                        .project = j->project,
                        .user = j->user,
-                       .kind = kind_of(j)};
+                       .kind = p->rule->no_estimates ? kind_of(j) : 0};
     weir_sim_world_advance(p->world, (struct weir_wall){at_us});
     struct asks a;
     ask(p, j, &f, tag, &a);
