@@ -158,19 +158,20 @@ struct log_run {
     uint32_t rank;
     struct weir_node_id node; /* whose agent says that it has it */
     bool is_there;            /* out */
+    bool is_over;             /* out: the task does not say any more where it was; the ledger may */
 };
 
-/* Of an earlier attempt, and of the other ranks of a gang that has ended, it is not kept where they were. */
 static int on_log_run(void *ctx, const struct weir_task_row *row)
 {
     struct log_run *run = ctx;
     const struct weir_task_view *v = &row->view;
     if (run->id.attempt != v->attempt) {
-        run->is_there = run->id.attempt > 0 && run->id.attempt < v->attempt;
+        run->is_over = run->id.attempt > 0 && run->id.attempt < v->attempt;
     } else if (run->rank == 0) {
         run->is_there = v->node.v == run->node.v;
     } else {
-        run->is_there = run->rank < v->n_nodes && (v->gang_node == NULL || v->gang_node[run->rank].v == run->node.v);
+        run->is_there = run->rank < v->n_nodes && v->gang_node != NULL && v->gang_node[run->rank].v == run->node.v;
+        run->is_over = run->rank < v->n_nodes && v->gang_node == NULL;
     }
     return 0;
 }
@@ -181,7 +182,15 @@ static int check_log_run(struct api_request *rq, struct log_run *run)
     unsigned which;
     struct weir_store *s = api_reader_take(rq->api, &which);
     int rc = s->ops->get_task(s, run->id.task, on_log_run, run, &rq->err);
+    if (rc == 0 && run->is_over) {
+        rc = s->ops->was_on(s, run->id, run->node, &run->is_there, &rq->err);
+    }
     api_reader_put(rq->api, which);
+    if (rc == 0 && run->is_over && !run->is_there) {
+        /* that will not change: an agent gives such a log up */
+        return weir_fail(&rq->err, -WEIR_ENOTFOUND, "agent: attempt %" PRIu32 " of task %" PRIu64 ".%" PRIu32 " was not on node %" PRIu64,
+                         run->id.attempt, run->id.task.job.v, run->id.task.ordinal, run->node.v);
+    }
     if ((rc == 0 && !run->is_there) || rc == -WEIR_ENOTFOUND) {
         rc = weir_fail(&rq->err, -WEIR_EDENIED,
                        "agent: attempt %" PRIu32 " of task %" PRIu64 ".%" PRIu32 " is not on node %" PRIu64 ": its log is not taken from there",
@@ -312,6 +321,9 @@ static long read_some(struct log_stream *l, char *buf, size_t size)
 static long log_pull(void *ctx, char *buf, size_t size)
 {
     struct log_stream *l = ctx;
+    if (!api_stream_may(&l->base)) {
+        return -1;
+    }
     long n = read_some(l, buf, size);
     if (n != 0 || !l->follow) {
         return n == 0 ? -1 : n;
@@ -399,5 +411,6 @@ void api_handle_log(struct api_request *rq)
     }
     struct weir_run_id run = {{l->job, l->ordinal}, l->attempt};
     atomic_store(&l->base.log_key, api_log_key(run, l->rank));
+    l->base.who = api_who_copy(&rq->who);
     api_stream_begin(&l->base, rq->http, "text/plain; charset=utf-8", log_pull, log_done);
 }
