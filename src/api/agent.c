@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's calls, docs/design/0002-agent-protocol.md: the body goes to the deciding thread as it came. */
-#include <stdio.h>
-
 #include "api/api_priv.h"
 
 static void agent_done(struct weir_command *cmd)
@@ -34,8 +32,6 @@ static void post(struct api_request *rq, enum weir_command_kind kind)
         api_call_free(call);
         return;
     }
-    /* Borrowed from the connection, which may go while the command is under way. */
-    (void)snprintf(call->peer, sizeof call->peer, "%s", weir_request_peer(rq->http));
     call->cmd.u.agent.body = call->body;
     call->cmd.u.agent.token_lease = rq->who.lease;
     call->cmd.u.agent.peer = call->peer;

@@ -94,6 +94,31 @@ void api_reader_put(struct weir_api *a, unsigned which)
     (void)pthread_mutex_unlock(&a->reader_lock[which]);
 }
 
+/* ---- who ---- */
+
+struct weir_identity api_who_copy(const struct weir_identity *who)
+{
+    struct weir_identity copy = *who;
+    copy.scope = weir_scope_ref(who->scope);
+    return copy;
+}
+
+void api_who_release(struct weir_identity *who)
+{
+    weir_scope_unref(who->scope);
+    who->scope = NULL;
+}
+
+const struct weir_project_set *api_within(enum api_reach reach, const struct weir_identity *who, struct weir_project_set *room)
+{
+    const struct weir_scope *s = who->scope;
+    if (reach != API_REACH_OWN || (s != NULL && s->everywhere != WEIR_ROLE_NONE)) {
+        return NULL;
+    }
+    *room = (struct weir_project_set){s == NULL ? NULL : s->id, s == NULL ? 0 : s->n};
+    return room;
+}
+
 /* ---- calls ---- */
 
 struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind)
@@ -106,7 +131,12 @@ struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kin
     call->lane = API_LANE_QUICK;
     call->text = WEIR_STR_INIT(2 * WEIR_SPEC_BYTES_MAX + 65536);
     memcpy(call->value, rq->value, sizeof call->value);
-    memcpy(call->user, rq->who.user, sizeof call->user);
+    call->who = api_who_copy(&rq->who);
+    call->reach = rq->reach;
+    /* Borrowed from the connection, which may go while the command is under way. */
+    (void)snprintf(call->peer, sizeof call->peer, "%s", weir_request_peer(rq->http));
+    call->cmd.who = &call->who;
+    call->cmd.peer = call->peer;
     return call;
 }
 
@@ -118,6 +148,7 @@ void api_call_free(struct api_call *call)
     weir_spec_free(call->spec);
     weir_str_release(&call->text);
     weir_str_release(&call->cmd.reply);
+    api_who_release(&call->who);
     free(call->cmd.accrued);
     free(call->data);
     free(call);
@@ -216,8 +247,15 @@ void api_stream_begin(struct api_stream *s, struct weir_http_request *r, const c
     (void)pthread_mutex_unlock(&a->stream_lock);
 }
 
+bool api_stream_may(const struct api_stream *s)
+{
+    struct weir_service *service = s->api->conf.service;
+    return service->ops->is_still(service, &s->who);
+}
+
 void api_stream_end(struct api_stream *s)
 {
+    api_who_release(&s->who);
     (void)pthread_mutex_lock(&s->api->stream_lock);
     if (s->prev != NULL) {
         *s->prev = s->next;

@@ -32,12 +32,39 @@ enum {
     API_ROUTES_MAX = 64,
 };
 
+/* What a route is about, and so who may call it: api_access in routes.c has the roles of each. */
 enum api_role {
-    API_ROLE_NONE,   /* no authentication */
-    API_ROLE_VIEWER, /* viewer, admin */
-    API_ROLE_AGENT,  /* agent, admin */
-    API_ROLE_ADMIN,
+    API_ROLE_UNSET,   /* nobody: a row must say */
+    API_ROLE_NONE,    /* no authentication */
+    API_ROLE_AGENT,   /* the agents' calls */
+    API_ROLE_ADMIN,   /* of the installation */
+    API_ROLE_OPERATE, /* does something to machines */
+    API_ROLE_ANY,     /* reads what belongs to no project, or what is the caller's own */
+    API_ROLE_JOBS,    /* reads what became of jobs */
+    API_ROLE_LOGS,    /* reads what they wrote */
+    API_ROLE_SUBMIT,
+    API_ROLE_CANCEL,
+    API_ROLE_HISTORY, /* reads what work there was and what it cost */
+    API_ROLE_BILL,    /* reads what was spent */
+    API_ROLE_SUMS,    /* reads sums over all projects */
+    API_ROLE_MEMBERS, /* says who is in a project */
+    API_ROLE_AUDIT,   /* reads who changed what */
+    API_ROLE_MAX,
 };
+
+/* How far somebody reaches with a route. */
+enum api_reach {
+    API_REACH_NO,
+    API_REACH_OWN,   /* what belongs to their own projects; the rest is as if it were not there */
+    API_REACH_WHOLE, /* all, for those who are in every project; others nothing */
+    API_REACH_ALL,
+};
+
+struct api_access {
+    enum weir_role needs; /* in the project, where the reach is OWN */
+    enum api_reach reach[WEIR_ROLE_MAX];
+};
+extern const struct api_access api_access[API_ROLE_MAX];
 
 /* ---- shapes of bodies: checked on the way in, described in the OpenAPI document ---- */
 
@@ -154,7 +181,8 @@ struct api_request {
     struct weir_api *api;
     struct weir_http_request *http;
     const struct api_route *route;
-    struct weir_identity who;
+    struct weir_identity who; /* the dispatcher's reference to its scope */
+    enum api_reach reach;
     char path_text[API_PATH_VALUES_MAX][API_PATH_VALUE_SIZE];
     struct api_value path[API_PATH_VALUES_MAX];
     struct api_value value[API_PARAMS_MAX]; /* as route->param */
@@ -167,6 +195,15 @@ uint64_t api_number(const struct api_request *rq, const char *name, uint64_t fal
 bool api_flag(const struct api_request *rq, const char *name);
 /* NULL where not given. */
 const char *api_text(const struct api_request *rq, const char *name);
+
+/* The projects that the caller sees, in *room; NULL: all. */
+const struct weir_project_set *api_within(enum api_reach reach, const struct weir_identity *who, struct weir_project_set *room);
+/* A copy with a reference of its own to the scope; and its end. */
+struct weir_identity api_who_copy(const struct weir_identity *who);
+void api_who_release(struct weir_identity *who);
+/* Is the job there, and in a project in which the caller has what the route needs? Of what they may not see they learn no
+ * more than of what is not there. Errors: -WEIR_ENOTFOUND, -WEIR_EDENIED, and the store's. */
+int api_check_job(struct api_request *rq, struct weir_job_id job);
 
 /* Answers. */
 void api_fail(struct weir_http_request *r, int code, struct weir_err *err);
@@ -193,7 +230,8 @@ struct api_call {
     json_t *body;
     struct weir_spec *spec;
     struct weir_str text; /* canonical specification and tags */
-    char user[64];
+    struct weir_identity who; /* with a reference of its own */
+    enum api_reach reach;
     char name[WEIR_SPEC_NAME_MAX + 1];
     char filter_user[WEIR_SPEC_NAME_MAX + 1];
     char peer[96];
@@ -253,6 +291,7 @@ struct api_stream {
     struct weir_stream *stream; /* set once it is registered */
     struct api_stream *next;
     struct api_stream **prev;
+    struct weir_identity who; /* with a reference of its own; released by api_stream_end */
     _Atomic uint64_t log_key; /* of the run whose log it follows; 0: events */
 };
 
@@ -260,6 +299,8 @@ uint64_t api_log_key(struct weir_run_id run, uint32_t rank);
 /* Begins the answer; takes s (freed by free_fn after the end). pull as weir_stream_pull_fn. */
 void api_stream_begin(struct api_stream *s, struct weir_http_request *r, const char *content_type,
                       weir_stream_pull_fn *pull, void (*done)(void *ctx));
+/* May its caller still have what they asked for? A stream ends with the credential it was begun with. */
+bool api_stream_may(const struct api_stream *s);
 /* Takes it off the list; called by done. */
 void api_stream_end(struct api_stream *s);
 /* Wakes the streams of a log, or all with key 0. */
@@ -335,7 +376,10 @@ const char *api_node_name(const struct api_node_names *n, uint64_t id);
 void api_task_json(struct weir_json *j, const struct weir_task_row *row, int64_t accruing_micro,
                    const struct api_array *array, const struct api_node_names *names, const char *currency);
 void api_node_json(struct weir_json *j, const struct weir_node_row *row);
-void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64_t cost_micro, const char *currency);
+/* show_job: say for which job it was rented. */
+void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, bool show_job, int64_t cost_micro, const char *currency);
+/* The members of a project, as items of an open array. */
+int api_members_json(struct weir_store *s, const char *project, struct weir_json *j, struct weir_err *err);
 void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names,
                     const struct api_array *array);
 
@@ -381,6 +425,17 @@ void api_handle_project(struct api_request *rq);
 void api_handle_project_set(struct api_request *rq);
 void api_handle_bill(struct api_request *rq);
 void api_handle_bill_check(struct api_request *rq);
+
+void api_handle_whoami(struct api_request *rq);
+void api_handle_users(struct api_request *rq);
+void api_handle_user_set(struct api_request *rq);
+void api_handle_user_remove(struct api_request *rq);
+void api_handle_member_set(struct api_request *rq);
+void api_handle_member_remove(struct api_request *rq);
+void api_handle_tokens(struct api_request *rq);
+void api_handle_token_make(struct api_request *rq);
+void api_handle_token_revoke(struct api_request *rq);
+void api_handle_audit(struct api_request *rq);
 
 void api_handle_join(struct api_request *rq);
 void api_handle_sync(struct api_request *rq);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a request to its handler: route, who may, parameters, body. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -296,20 +297,20 @@ static int identify(struct api_request *rq, const char *authorization)
     if (weir_request_trust(rq->http) == WEIR_PEER_SAME_USER) {
         (void)snprintf(rq->who.user, sizeof rq->who.user, "%s",
                        rq->api->conf.os_user == NULL ? "root" : rq->api->conf.os_user);
-        (void)snprintf(rq->who.role, sizeof rq->who.role, "admin");
+        rq->who.role = WEIR_ROLE_ADMIN;
         return 0;
     }
     return weir_fail(&rq->err, -WEIR_EUNAUTH,
                      "a token is needed: set WEIR_TOKEN, or send 'Authorization: Bearer TOKEN'");
 }
 
-static bool may(enum api_role role, const char *who)
+static enum api_reach reach_of(const struct api_route *route, const struct weir_identity *who)
 {
-    if (weir_streq(who, "admin")) {
-        return true;
+    enum api_reach reach = api_access[route->role].reach[who->role];
+    if (reach == API_REACH_WHOLE) {
+        return who->scope != NULL && who->scope->everywhere != WEIR_ROLE_NONE ? API_REACH_ALL : API_REACH_NO;
     }
-    return (role == API_ROLE_VIEWER && weir_streq(who, "viewer")) ||
-           (role == API_ROLE_AGENT && weir_streq(who, "agent"));
+    return reach;
 }
 
 /* 0, or answered already. */
@@ -334,10 +335,74 @@ static int check_who(struct api_request *rq)
         }
         return rc;
     }
-    if (!may(rq->route->role, rq->who.role)) {
-        rc = weir_fail(&rq->err, -WEIR_EDENIED, "the role '%s' may not %s %s", rq->who.role, rq->route->method,
+    rq->reach = reach_of(rq->route, &rq->who);
+    if (rq->reach == API_REACH_NO) {
+        rc = weir_fail(&rq->err, -WEIR_EDENIED, "the role '%s' may not %s %s", weir_role_name(rq->who.role), rq->route->method,
                        rq->route->path);
         api_fail(rq->http, rc, &rq->err);
+    }
+    return rc;
+}
+
+/* ---- whose ---- */
+
+static int on_project_of(void *ctx, const struct weir_job_row *row)
+{
+    *(struct weir_project_id *)ctx = row->view.project;
+    return 0;
+}
+
+int api_check_job(struct api_request *rq, struct weir_job_id job)
+{
+    unsigned which;
+    struct weir_project_id project = {0};
+    struct weir_store *s = api_reader_take(rq->api, &which);
+    int rc = s->ops->get_job(s, job, on_project_of, &project, &rq->err);
+    api_reader_put(rq->api, which);
+    enum weir_role role = rc == 0 ? weir_scope_role(rq->who.scope, project) : WEIR_ROLE_NONE;
+    if (rc == -WEIR_ENOTFOUND || (rc == 0 && role == WEIR_ROLE_NONE)) {
+        return weir_fail(&rq->err, -WEIR_ENOTFOUND, "job %" PRIu64 " does not exist", job.v);
+    }
+    if (rc == 0 && !weir_role_covers(role, api_access[rq->route->role].needs)) {
+        return weir_fail(&rq->err, -WEIR_EDENIED, "a %s of the project may not do this to job %" PRIu64, weir_role_name(role), job.v);
+    }
+    return rc;
+}
+
+static int check_project(struct api_request *rq, const char *name)
+{
+    enum weir_role role = weir_scope_role_by_name(rq->who.scope, weir_sv_of(name));
+    if (role == WEIR_ROLE_NONE) {
+        return weir_fail(&rq->err, -WEIR_ENOTFOUND, "project '%s' does not exist", name);
+    }
+    return weir_role_covers(role, api_access[rq->route->role].needs)
+               ? 0
+               : weir_fail(&rq->err, -WEIR_EDENIED, "a %s of project '%s' may not do this", weir_role_name(role), name);
+}
+
+static int check_of(struct api_request *rq, const struct api_param *p, const struct api_value *v)
+{
+    if (v->is_given && weir_streq(p->name, "job")) {
+        return api_check_job(rq, (struct weir_job_id){v->number});
+    }
+    return v->is_given && weir_streq(p->name, "project") ? check_project(rq, v->text) : 0;
+}
+
+/*
+ * Who reaches only their own projects names a job or a project of theirs, in whatever route: so no handler has to think of it. A
+ * list is bounded by its handler, with api_within.
+ */
+static int check_scope(struct api_request *rq)
+{
+    int rc = 0;
+    if (rq->reach != API_REACH_OWN) {
+        return 0;
+    }
+    for (size_t i = 0; rc == 0 && rq->route->path_param[i].name != NULL; i++) {
+        rc = check_of(rq, &rq->route->path_param[i], &rq->path[i]);
+    }
+    for (size_t i = 0; rc == 0 && rq->route->param[i].name != NULL; i++) {
+        rc = check_of(rq, &rq->route->param[i], &rq->value[i]);
     }
     return rc;
 }
@@ -430,6 +495,23 @@ json_t *api_body(struct api_request *rq)
 
 /* ---- dispatch ---- */
 
+static void serve(struct api_request *rq)
+{
+    struct weir_api *a = rq->api;
+    if (check_who(rq) < 0) {
+        atomic_fetch_add_explicit(&a->n_refused, 1, memory_order_relaxed);
+        return;
+    }
+    int rc = check_path(rq);
+    rc = rc < 0 ? rc : check_query(rq);
+    rc = rc < 0 ? rc : check_scope(rq);
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+    } else if (check_body(rq) == 0) {
+        rq->route->handle(rq);
+    }
+}
+
 void weir_api_handle(void *api, struct weir_http_request *r)
 {
     struct weir_api *a = api;
@@ -441,18 +523,6 @@ void weir_api_handle(void *api, struct weir_http_request *r)
         return;
     }
     atomic_fetch_add_explicit(&a->n_requests[rq.route - api_routes], 1, memory_order_relaxed);
-    if (check_who(&rq) < 0) {
-        atomic_fetch_add_explicit(&a->n_refused, 1, memory_order_relaxed);
-        return;
-    }
-    int rc = check_path(&rq);
-    rc = rc < 0 ? rc : check_query(&rq);
-    if (rc < 0) {
-        api_fail(r, rc, &rq.err);
-        return;
-    }
-    if (check_body(&rq) < 0) {
-        return;
-    }
-    rq.route->handle(&rq);
+    serve(&rq);
+    api_who_release(&rq.who);
 }

@@ -42,17 +42,16 @@ static bool needs_index(const struct weir_event_row *r)
     return r->job.v != 0 && r->ordinal != WEIR_ORDINAL_ALL;
 }
 
-/* Reads the events after an id and renders them: as items of an open array, or a line each. */
-static int render_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit, bool as_lines,
-                         struct weir_json *j, struct weir_str *out, uint64_t *ret_last, uint32_t *ret_n,
-                         struct weir_err *err)
+/* Reads events and renders them: as items of an open array, or a line each. */
+static int render_events(struct weir_store *s, const struct weir_event_filter *f, bool as_lines, struct weir_json *j, struct weir_str *out,
+                         uint64_t *ret_seen, bool *ret_more, struct weir_err *err)
 {
     struct event_list l = {0};
     struct api_node_names names = {0};
     struct api_array array = {.n = 0};
     uint64_t array_of = 0;
     bool needs_names = false;
-    int rc = s->ops->list_events(s, after, job, limit, on_event, &l, err);
+    int rc = s->ops->list_events(s, f, ret_seen, ret_more, on_event, &l, err);
     for (size_t i = 0; i < l.items.n; i++) {
         needs_names = needs_names || l.items.p[i].row.node.v != 0;
     }
@@ -77,9 +76,7 @@ static int render_events(struct weir_store *s, uint64_t after, struct weir_job_i
         if (as_lines) {
             weir_str_addc(out, '\n');
         }
-        *ret_last = r->id;
     }
-    *ret_n = (uint32_t)l.items.n;
     api_node_names_release(&names);
     event_list_free(&l);
     return rc < 0 ? rc : 0;
@@ -89,6 +86,7 @@ static int render_events(struct weir_store *s, uint64_t after, struct weir_job_i
 
 struct event_stream {
     struct api_stream base; /* first */
+    enum api_reach reach;
     struct weir_job_id job;
     uint64_t after;
     struct weir_str text; /* lines not yet sent */
@@ -98,15 +96,21 @@ struct event_stream {
 static long events_pull(void *ctx, char *buf, size_t size)
 {
     struct event_stream *e = ctx;
-    if (e->sent == e->text.n) {
+    if (!api_stream_may(&e->base)) {
+        return -1;
+    }
+    bool more = true;
+    /* where only the caller's are looked for, there may be many others before the next */
+    while (e->sent == e->text.n && more) {
         unsigned which;
-        uint32_t n = 0;
         struct weir_json j;
+        struct weir_project_set own;
+        struct weir_event_filter f = {.after = e->after, .job = e->job, .within = api_within(e->reach, &e->base.who, &own), .limit = STREAM_BATCH};
         struct weir_err err;
         weir_str_clear(&e->text);
         e->sent = 0;
         struct weir_store *s = api_reader_take(e->base.api, &which);
-        int rc = render_events(s, e->after, e->job, STREAM_BATCH, true, &j, &e->text, &e->after, &n, &err);
+        int rc = render_events(s, &f, true, &j, &e->text, &e->after, &more, &err);
         api_reader_put(e->base.api, which);
         if (rc < 0 || e->text.overflowed) {
             return -1;
@@ -158,12 +162,20 @@ void api_handle_events(struct api_request *rq)
     }
     if (api_flag(rq, "follow")) {
         struct event_stream *e = weir_alloc(sizeof *e);
-        *e = (struct event_stream){.base = {.api = a}, .job = job, .after = after, .text = WEIR_STR_INIT(4 << 20)};
+        *e = (struct event_stream){.base = {.api = a, .who = api_who_copy(&rq->who)},
+                                   .reach = rq->reach,
+                                   .job = job,
+                                   .after = after,
+                                   .text = WEIR_STR_INIT(4 << 20)};
         api_stream_begin(&e->base, rq->http, "application/x-ndjson", events_pull, events_done);
         return;
     }
-    uint32_t limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT);
-    uint32_t n = 0;
+    struct weir_project_set own;
+    struct weir_event_filter f = {.after = after,
+                                  .job = job,
+                                  .within = api_within(rq->reach, &rq->who, &own),
+                                  .limit = (uint32_t)api_number(rq, "limit", API_LIST_LIMIT)};
+    bool more = false;
     unsigned which;
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     struct weir_json j = weir_json_begin(&out);
@@ -171,7 +183,7 @@ void api_handle_events(struct api_request *rq)
     weir_json_key(&j, "items");
     weir_json_array(&j);
     struct weir_store *s = api_reader_take(a, &which);
-    int rc = render_events(s, after, job, limit, false, &j, &out, &after, &n, &rq->err);
+    int rc = render_events(s, &f, false, &j, &out, &after, &more, &rq->err);
     api_reader_put(a, which);
     if (rc < 0) {
         weir_str_release(&out);
@@ -180,7 +192,7 @@ void api_handle_events(struct api_request *rq)
     }
     weir_json_end(&j);
     weir_json_key(&j, "next");
-    if (n == limit) {
+    if (more) {
         char buf[24];
         (void)snprintf(buf, sizeof buf, "%" PRIu64, after);
         weir_json_cstr(&j, buf);

@@ -39,6 +39,7 @@ struct page {
     struct weir_json j;
     struct weir_wall from;
     struct weir_wall to;
+    const struct weir_project_set *within;
     uint32_t limit;
     uint32_t n; /* tasks written */
     WEIR_VEC(struct asked) jobs; /* of the span, of those that were looked at */
@@ -180,7 +181,7 @@ static int read_page(struct page *p, uint64_t cursor, struct weir_err *err)
 {
     uint64_t job = cursor >> ORDINAL_BITS;
     uint32_t ordinal = (uint32_t)(cursor & ((1U << ORDINAL_BITS) - 1));
-    struct weir_job_filter f = {.from = job == 0 ? 1 : job, .limit = JOBS_SCAN_MAX};
+    struct weir_job_filter f = {.within = p->within, .from = job == 0 ? 1 : job, .limit = JOBS_SCAN_MAX};
     int r = p->store->ops->list_jobs(p->store, &f, on_job, p, err);
     for (size_t i = 0; i < p->jobs.n && r == 0 && p->n < p->limit; i++) {
         const struct asked *a = &p->jobs.p[i];
@@ -199,7 +200,9 @@ static void history_finish(struct api_call *call)
     struct weir_err err = {{0}};
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     unsigned which;
+    struct weir_project_set own;
     struct page p = {
+        .within = api_within(call->reach, &call->who, &own),
         .store = api_reader_take(call->api, &which),
         .j = weir_json_begin(&out),
         .from = api_call_param(call, "from")->time,

@@ -161,6 +161,25 @@ static void dry_run_finish(struct api_call *call)
     api_reply(call->http, 200, &out);
 }
 
+/*
+ * May the caller submit into the project? Whether it exists makes no difference to who is no member of it. Who has one project
+ * only need not name it.
+ */
+static int check_payer(struct api_request *rq, struct weir_spec *spec)
+{
+    const struct weir_scope *s = rq->who.scope;
+    if (rq->reach != API_REACH_OWN) {
+        return 0;
+    }
+    if (spec->project == NULL && s != NULL && s->n == 1 && s->everywhere == WEIR_ROLE_NONE) {
+        spec->project = weir_strdup(s->item[0].name);
+    }
+    const char *name = spec->project == NULL ? "default" : spec->project;
+    return weir_role_covers(weir_scope_role_by_name(s, weir_sv_of(name)), api_access[rq->route->role].needs)
+               ? 0
+               : weir_fail(&rq->err, -WEIR_EDENIED, "you may not submit into project '%s'; name one of yours with 'project' ('weir user whoami' lists them)", name);
+}
+
 static int read_spec(struct api_request *rq, struct api_call *call)
 {
     json_t *body = api_body(rq);
@@ -171,6 +190,7 @@ static int read_spec(struct api_request *rq, struct api_call *call)
     pthread_mutex_t *lock = a->conf.gpus_lock;
     (void)pthread_mutex_lock(lock);
     int rc = weir_spec_from_json(body, a->conf.gpus, &call->spec, &rq->err);
+    rc = rc < 0 ? rc : check_payer(rq, call->spec);
     if (rc == 0) {
         weir_spec_to_json(call->spec, a->conf.gpus, &call->text);
     }
@@ -209,7 +229,7 @@ void api_handle_submit(struct api_request *rq)
     const char *text = weir_str_cstr(&call->text);
     bool dry_run = api_flag(rq, "dry_run");
     call->cmd.u.submit.spec = call->spec;
-    call->cmd.u.submit.user = call->user;
+    call->cmd.u.submit.user = call->who.user;
     call->cmd.u.submit.spec_json = (struct weir_sv){text, spec_n};
     call->cmd.u.submit.tags_json = (struct weir_sv){text + spec_n + 1, call->text.n - spec_n - 1};
     call->cmd.u.submit.dry_run = dry_run;
@@ -348,6 +368,12 @@ void api_handle_cancel(struct api_request *rq)
 
 static void wait_finish(struct api_call *call)
 {
+    struct weir_service *s = call->api->conf.service;
+    if (!s->ops->is_still(s, &call->who)) { /* it was long under way */
+        struct weir_err err;
+        api_fail(call->http, weir_fail(&err, -WEIR_EDENIED, "this credential was revoked, or its rights have changed"), &err);
+        return;
+    }
     reply_job(call->api, call->http, call->cmd.u.wait.job, NULL);
 }
 
@@ -402,7 +428,9 @@ static void jobs_finish(struct api_call *call)
     struct weir_api *a = call->api;
     struct weir_err err = {{0}};
     const struct api_value *limit = api_call_param(call, "limit");
+    struct weir_project_set own;
     struct weir_job_filter f = {
+        .within = api_within(call->reach, &call->who, &own),
         .project = api_call_param(call, "project")->text,
         .user = api_call_param(call, "user")->text,
         .name = api_call_param(call, "name")->text,

@@ -312,6 +312,9 @@ static long read_some(struct log_stream *l, char *buf, size_t size)
 static long log_pull(void *ctx, char *buf, size_t size)
 {
     struct log_stream *l = ctx;
+    if (!api_stream_may(&l->base)) {
+        return -1;
+    }
     long n = read_some(l, buf, size);
     if (n != 0 || !l->follow) {
         return n == 0 ? -1 : n;
@@ -399,5 +402,6 @@ void api_handle_log(struct api_request *rq)
     }
     struct weir_run_id run = {{l->job, l->ordinal}, l->attempt};
     atomic_store(&l->base.log_key, api_log_key(run, l->rank));
+    l->base.who = api_who_copy(&rq->who);
     api_stream_begin(&l->base, rq->http, "text/plain; charset=utf-8", log_pull, log_done);
 }

@@ -146,8 +146,11 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
     weir_json_end(&b.j);
     weir_json_key(&b.j, "rows");
     weir_json_array(&b.j);
+    struct weir_project_set own;
+    struct weir_bill_filter filter = q->filter;
+    filter.within = api_within(call->reach, &call->who, &own);
     struct weir_store *s = api_reader_take(a, &which);
-    int rc = s->ops->bill(s, &q->filter, q->by, (const char *const *)q->tag, q->n_by, on_bill_row, &b, err);
+    int rc = s->ops->bill(s, &filter, q->by, (const char *const *)q->tag, q->n_by, on_bill_row, &b, err);
     api_reader_put(a, which);
     if (rc == -WEIR_ELIMIT) {
         return weir_fail(err, rc, "the bill has more than %d rows; narrow it with from, to, project or user",
@@ -322,6 +325,7 @@ struct project_item {
 };
 
 struct project_list {
+    const struct weir_project_set *within;
     WEIR_VEC(struct project_item) items;
     struct weir_map by_name_hash; /* of the name -> index + 1 */
     struct weir_json *pools;      /* by_pool of one project */
@@ -330,6 +334,9 @@ struct project_list {
 static int on_project(void *ctx, const struct weir_project_row *row)
 {
     struct project_list *l = ctx;
+    if (!weir_project_set_has(l->within, row->view.id)) {
+        return 0;
+    }
     struct project_item p = {.name = weir_strdup(row->name), .view = row->view};
     weir_vec_push(&l->items, p);
     weir_map_put(&l->by_name_hash, weir_hash_bytes(p.name, strlen(p.name)), l->items.n);
@@ -372,7 +379,7 @@ static int load_projects(struct weir_store *s, struct project_list *l, const cha
 {
     static const enum weir_bill_by by[] = {WEIR_BILL_BY_PROJECT};
     static const char *const tag[] = {NULL};
-    struct weir_bill_filter f = {.to = WEIR_WALL_MAX, .project = only};
+    struct weir_bill_filter f = {.within = l->within, .to = WEIR_WALL_MAX, .project = only};
     int rc = s->ops->each_project(s, on_project, l, err);
     return rc < 0 ? rc : s->ops->bill(s, &f, by, tag, 1, on_project_cost, l, err);
 }
@@ -403,7 +410,8 @@ static void projects_finish(struct api_call *call)
 {
     struct weir_api *a = call->api;
     struct weir_err err = {{0}};
-    struct project_list l = {0};
+    struct weir_project_set own;
+    struct project_list l = {.within = api_within(call->reach, &call->who, &own)};
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
     int rc = load_projects(s, &l, NULL, &err);
@@ -467,6 +475,10 @@ static void project_finish(struct api_call *call)
         weir_json_key(&j, "by_pool");
         weir_json_array(&j);
         rc = s->ops->bill(s, &f, by, tag, 1, on_pool_cost, &j, &err);
+        weir_json_end(&j);
+        weir_json_key(&j, "members");
+        weir_json_array(&j);
+        rc = rc < 0 ? rc : api_members_json(s, call->name, &j, &err);
         weir_json_end(&j);
         weir_json_end(&j);
     }

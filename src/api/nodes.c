@@ -18,12 +18,13 @@ struct page {
     uint64_t last;
     bool has_more;
     struct weir_wall now;
+    bool is_own_only; /* the caller does not see all jobs */
     uint64_t only; /* this id alone, without the list around it; 0: all */
 };
 
 static struct page page_begin(struct api_request *rq, struct weir_str *out)
 {
-    struct page p = {.api = rq->api, .j = weir_json_begin(out), .now = weir_clock_wall(rq->api->conf.clock)};
+    struct page p = {.api = rq->api, .j = weir_json_begin(out), .now = weir_clock_wall(rq->api->conf.clock), .is_own_only = rq->reach == API_REACH_OWN};
     p.cursor = api_number(rq, "cursor", 0);
     p.limit = api_number(rq, "limit", API_LIST_LIMIT);
     weir_json_object(&p.j);
@@ -157,7 +158,7 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
 {
     struct page *p = ctx;
     if (page_takes(p, row->view.id.v)) {
-        api_lease_json(&p->j, row, lease_cost(&row->view, p->now), p->api->conf.currency);
+        api_lease_json(&p->j, row, !p->is_own_only, lease_cost(&row->view, p->now), p->api->conf.currency);
     }
     return p->has_more ? 1 : 0;
 }

@@ -322,6 +322,17 @@ static void error_json(struct weir_json *j, const char *status, const char *text
     weir_json_end(j);
 }
 
+/* Has it a parameter that is looked up for those who see only some? */
+static bool names_something(const struct api_route *r)
+{
+    for (const struct api_param *p = r->param; p->name != NULL; p++) {
+        if (weir_streq(p->name, "job") || weir_streq(p->name, "project")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void responses_json(struct weir_json *j, const struct api_route *r)
 {
     weir_json_key(j, "responses");
@@ -335,7 +346,7 @@ static void responses_json(struct weir_json *j, const struct api_route *r)
         error_json(j, "401", "A token is needed");
     }
     error_json(j, "403", "The role may not do this, or the request comes from a foreign web page");
-    if ((r->errors & API_NOT_FOUND) != 0 || r->path_param[0].name != NULL) {
+    if ((r->errors & API_NOT_FOUND) != 0 || r->path_param[0].name != NULL || names_something(r)) {
         error_json(j, "404", "There is no such object");
     }
     error_json(j, "405", "The path takes other methods; Allow lists them");
@@ -356,10 +367,32 @@ static void responses_json(struct weir_json *j, const struct api_route *r)
     weir_json_end(j);
 }
 
+/* "Roles: admin, operator; in their own projects finance, user, viewer." */
+static void roles_json(struct weir_json *j, const struct api_route *r)
+{
+    static const char *const words[] = {[API_REACH_OWN] = "in their own projects ", [API_REACH_WHOLE] = "where they are in every project ",
+                                        [API_REACH_ALL] = ""};
+    struct weir_str s = WEIR_STR_INIT(512);
+    weir_str_adds(&s, r->role == API_ROLE_NONE ? "Anybody." : "Roles: ");
+    const char *between = "";
+    for (int reach = API_REACH_ALL; reach > API_REACH_NO && r->role != API_ROLE_NONE; reach--) {
+        bool first = true;
+        for (int role = WEIR_ROLE_MAX - 1; role > WEIR_ROLE_NONE; role--) {
+            if ((int)api_access[r->role].reach[role] == reach) {
+                weir_str_addf(&s, "%s%s%s", first ? between : ", ", first ? words[reach] : "", weir_role_name((enum weir_role)role));
+                between = "; ";
+                first = false;
+            }
+        }
+    }
+    weir_str_adds(&s, r->role == API_ROLE_NONE ? "" : ".");
+    weir_json_cstr(j, weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
 static void operation_json(struct weir_json *j, const struct api_route *r)
 {
     static const char *const methods[][2] = {{"GET", "get"}, {"POST", "post"}, {"PUT", "put"}, {"DELETE", "delete"}};
-    static const char *const roles[] = {"anybody", "viewer or admin", "agent or admin", "admin"};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(methods); i++) {
         if (weir_streq(r->method, methods[i][0])) {
             weir_json_key(j, methods[i][1]);
@@ -369,9 +402,7 @@ static void operation_json(struct weir_json *j, const struct api_route *r)
     weir_json_kv_cstr(j, "operationId", r->id);
     weir_json_kv_cstr(j, "summary", r->summary);
     weir_json_key(j, "description");
-    char buf[64];
-    (void)snprintf(buf, sizeof buf, "Role: %s.", roles[r->role]);
-    weir_json_cstr(j, buf);
+    roles_json(j, r);
     weir_json_key(j, "tags");
     weir_json_array(j);
     weir_json_cstr(j, r->tag);

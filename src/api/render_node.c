@@ -51,7 +51,7 @@ void api_node_json(struct weir_json *j, const struct weir_node_row *row)
     weir_json_end(j);
 }
 
-void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64_t cost_micro, const char *currency)
+void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, bool show_job, int64_t cost_micro, const char *currency)
 {
     const struct weir_lease_view *v = &row->view;
     weir_json_object(j);
@@ -65,7 +65,7 @@ void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, int64
     weir_json_kv_cstr(j, "gpu", v->offer.gpus == 0 ? NULL : row->gpu_model);
     weir_json_kv_cstr(j, "instance", row->instance[0] == '\0' ? NULL : row->instance);
     weir_json_kv_id(j, "node", v->node.v);
-    weir_json_kv_id(j, "job", v->task.job.v);
+    weir_json_kv_id(j, "job", show_job ? v->task.job.v : 0);
     weir_json_kv_i64(j, "price_micro_per_hour", v->offer.price_micro_per_hour);
     weir_json_kv_time(j, "intent", v->intent_at);
     weir_json_kv_time(j, "confirmed", v->confirmed_at);

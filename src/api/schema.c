@@ -43,6 +43,13 @@ static const char *pool_kind_word(unsigned i)
     return words[i];
 }
 
+/* The first role is none. */
+static const char *role_word(unsigned i)
+{
+    return weir_role_name((enum weir_role)(i + 1));
+}
+enum { ROLE_WORDS = WEIR_ROLE_MAX - 1 };
+
 #define REASON .word = reason_word, .words = WEIR_REASON_MAX - 1
 #define WORD(fn, limit) .word = (fn), .words = (limit)
 #define FIELDS (const struct api_field[])
@@ -273,6 +280,7 @@ static const struct api_field project_fields[] = {
     {"waste_micro", API_INT, .summary = "boot, lost work and failed tasks"},
     {"currency", API_STRING},
     {"by_pool", API_LIST, API_OPTIONAL, "PoolCost", .summary = "single form only"},
+    {"members", API_LIST, API_OPTIONAL, "Member", .summary = "single form only"},
     END,
 };
 
@@ -346,6 +354,32 @@ static const struct api_field pool_fields[] = {
     END,
 };
 
+static const struct api_field token_fields[] = {
+    {"id", API_STRING},
+    {"name", API_STRING, .summary = "what it is for"},
+    {"user", API_STRING},
+    {"role", API_STRING, API_NULL, .summary = "at most that; null: as the user's"},
+    {"projects", API_STRINGS, API_NULL, .summary = "only these; null: all of the user's"},
+    {"created", API_TIME, API_NULL},
+    {"created_by", API_STRING, API_NULL, .summary = "null: the broker itself"},
+    {"expires", API_TIME, API_NULL},
+    END,
+};
+
+static const struct api_field change_fields[] = {
+    {"id", API_UINT},
+    {"at", API_TIME},
+    {"user", API_STRING},
+    {"role", API_STRING},
+    {"token", API_STRING, API_NULL, .summary = "id of the token; null: a connection of the broker's own user"},
+    {"from", API_STRING, .summary = "address"},
+    {"action", API_STRING},
+    {"object", API_STRING},
+    {"before", API_OBJECT, API_NULL},
+    {"after", API_OBJECT, API_NULL},
+    END,
+};
+
 static const struct api_field bill_check_fields[] = {
     {"balanced", API_BOOL},
     {"postings", API_UINT},
@@ -394,6 +428,27 @@ const struct api_schema api_schemas[] = {
             {"delay_cost", API_STRING, API_OPTIONAL, .summary = "value of waiting per hour in money: \"0.10\""},
             {"delay_cost_micro_per_hour", API_UINT, API_OPTIONAL, .summary = "the same in micro-units"},
             END}},
+    {"WhoAmI", "whose credential it is",
+     FIELDS{{"user", API_STRING}, {"role", API_STRING, WORD(role_word, ROLE_WORDS)}, {"token", API_STRING, API_NULL, .summary = "id of the token; null: a connection of the broker's own user"},
+            {"projects", API_MAP_STRING, .summary = "role by project; *: in all"}, END}},
+    {"User", "somebody who may do something",
+     FIELDS{{"name", API_STRING}, {"role", API_STRING, WORD(role_word, ROLE_WORDS)}, {"disabled", API_BOOL}, {"projects", API_MAP_STRING, .summary = "role by project; *: in all"}, END}},
+    {"UserSet", "what to change; absent keys stay as they are; a new user is a 'user' in no project",
+     FIELDS{{"role", API_STRING, API_OPTIONAL, .summary = "admin, operator, finance, user or viewer"},
+            {"disabled", API_BOOL, API_OPTIONAL},
+            {"projects", API_OBJECT, API_OPTIONAL, .summary = "owner, user or viewer by project; null: out of it"}, END}},
+    {"Member", "somebody in a project", FIELDS{{"name", API_STRING}, {"role", API_STRING, WORD(role_word, ROLE_WORDS)}, END}},
+    {"MemberSet", "their role in the project", FIELDS{{"role", API_STRING, .summary = "owner, user or viewer"}, END}},
+    {"Token", "a credential; its secret is not kept", token_fields},
+    {"TokenMake", "what it shall be",
+     FIELDS{{"user", API_STRING, API_OPTIONAL, .summary = "whose; one's own where not given"},
+            {"role", API_STRING, API_OPTIONAL, .summary = "at most the user's, which it is where not given; agent: for an agent"},
+            {"projects", API_STRINGS, API_OPTIONAL, .summary = "only these of the user's"},
+            {"name", API_STRING, API_OPTIONAL, .summary = "what it is for"},
+            {"expires", API_STRING, API_OPTIONAL, .summary = "a time; never where not given"}, END}},
+    {"TokenMade", "a new credential", FIELDS{{"id", API_STRING}, {"token", API_STRING, .summary = "the secret, shown this once"}, END}},
+    {"Removed", "what is not there any more", FIELDS{{"removed", API_STRING}, END}},
+    {"Change", "something that was changed through the API", change_fields},
     {"BillRow", "sums of a key; the keys asked for come first", bill_row_fields, .open = true},
     {"Bill", "what was used, idle and wasted in a span",
      FIELDS{{"currency", API_STRING}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},

@@ -10,6 +10,7 @@
  * done must not block: it answers the request and frees the command.
  */
 
+#include "api/role.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "core/core.h"
@@ -31,6 +32,7 @@ enum weir_command_kind {
     WEIR_COMMAND_ACCRUED,    /* what running tasks have cost since they were last settled */
     WEIR_COMMAND_STATUS,
     WEIR_COMMAND_SANDBOX_FAULT,
+    WEIR_COMMAND_ACCESS,     /* users, members of projects, tokens */
     WEIR_COMMAND_AGENT_JOIN,
     WEIR_COMMAND_AGENT_SYNC,
     WEIR_COMMAND_AGENT_REPORT,
@@ -43,6 +45,15 @@ enum weir_node_op {
     WEIR_NODE_OP_REMOVE,
 };
 
+enum weir_access_op {
+    WEIR_ACCESS_USER_SET, /* makes it where it is not there */
+    WEIR_ACCESS_USER_REMOVE,
+    WEIR_ACCESS_MEMBER_SET,
+    WEIR_ACCESS_MEMBER_REMOVE,
+    WEIR_ACCESS_TOKEN_MAKE,
+    WEIR_ACCESS_TOKEN_REVOKE,
+};
+
 /* Cost that is not in the ledger yet; a task may stand here more than once. */
 struct weir_accrued {
     struct weir_task_id task;
@@ -53,6 +64,8 @@ struct weir_command {
     enum weir_command_kind kind;
     void (*done)(struct weir_command *cmd);
     void *ctx; /* the poster's */
+    const struct weir_identity *who; /* asks for it; owned by the poster. NULL: nobody in particular */
+    const char *peer;                /* from where; likewise */
 
     /* in, by kind */
     union {
@@ -88,6 +101,18 @@ struct weir_command {
             int64_t delay_cost_micro_per_hour;  /* < 0: leave */
         } project;
         struct {
+            enum weir_access_op op;
+            const char *user;            /* NULL: who asks */
+            const char *role;            /* NULL: leave, or as the user's */
+            int disabled;                /* < 0: leave */
+            const struct json_t *projects; /* of a user: {"vision": "owner", "speech": null}; null: no more. NULL: leave */
+            const char *project;         /* MEMBER_* */
+            const char *name;            /* TOKEN_MAKE */
+            const char *only;            /* TOKEN_MAKE: names of projects in a comma list; "": all of the user's */
+            struct weir_wall expires;    /* TOKEN_MAKE; 0: never */
+            char token[17];              /* TOKEN_REVOKE: its id; TOKEN_MAKE, out; then reply is the secret */
+        } access;
+        struct {
             const char *what;
         } fault;
         struct {
@@ -115,18 +140,13 @@ struct weir_command {
     void *service_data;        /* the service's own */
 };
 
-/* Who a bearer token belongs to. */
-struct weir_identity {
-    char user[64];
-    char role[16]; /* "admin", "viewer", "agent" */
-    struct weir_lease_id lease; /* agent token of a rented machine */
-};
-
 struct weir_service;
 struct weir_service_ops {
     void (*post)(struct weir_service *s, struct weir_command *cmd);
-    /* Thread safe. Errors: -WEIR_EUNAUTH. */
+    /* Thread safe. Whom a bearer token belongs to; the caller releases ret->scope. Errors: -WEIR_EUNAUTH. */
     int (*authenticate)(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err);
+    /* Thread safe: is who authenticated so still who they were, with the same rights? */
+    bool (*is_still)(struct weir_service *s, const struct weir_identity *who);
     /* Thread safe: is this the live session of the node? For log uploads, which do not go through the deciding
      * thread. Errors: -WEIR_ECONFLICT. */
     int (*check_session)(struct weir_service *s, struct weir_node_id node, const char *session, struct weir_err *err);

@@ -81,7 +81,7 @@ static void subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx)
     b->notify_ctx = ctx;
 }
 
-static const struct weir_service_ops service_ops = {post, tokens_authenticate, check_session, subscribe};
+static const struct weir_service_ops service_ops = {post, tokens_authenticate, tokens_is_still, check_session, subscribe};
 
 /* ---- the loop ---- */
 
@@ -525,7 +525,8 @@ static void release(struct broker *b)
     weir_vec_release(&b->market);
     weir_vec_release(&b->finished);
     weir_vec_release(&b->waiters);
-    weir_vec_release(&b->tokens);
+    tokens_free(b);
+    access_free(b);
     weir_map_release(&b->session_of_node);
     weir_map_release(&b->possible);
     weir_config_free(b->config);
@@ -547,6 +548,7 @@ static int start(struct broker *b, struct weir_err *err)
     }
     b->loop.data = b;
     r = open_engine(b, err);
+    r = r != 0 ? r : access_init(b, err);
     r = r != 0 ? r : tokens_init(b, err);
     r = r != 0 ? r : agents_init(b, err);
     r = r != 0 ? r : start_api(b, err);

@@ -148,13 +148,32 @@ struct waiter {
     uint64_t until_ms;
 };
 
+/* ---- access.c, tokens.c: who may do what ---- */
+
+struct person_project {
+    char *name; /* "*": all */
+    enum weir_role role;
+};
+
+struct person {
+    char *name;
+    enum weir_role role;
+    bool is_disabled;
+    WEIR_VEC(struct person_project) projects;
+};
+
 struct token {
     char hash[65];
     char name[64];
-    char role[16];
     char user[64];
+    char created_by[64]; /* "": the broker itself */
+    enum weir_role role; /* as it was made; NONE: as the user's */
+    char *only;          /* projects, in a comma list; NULL: all of the user's */
     struct weir_lease_id lease;
     struct weir_wall expires;
+    /* what follows from that and from the user */
+    enum weir_role is;        /* NONE: nothing may be done with it */
+    struct weir_scope *scope; /* NULL: none */
 };
 
 struct broker {
@@ -195,12 +214,15 @@ struct broker {
     bool inbox_closed; /* the broker is stopping */
     pthread_mutex_t tokens_lock;
     WEIR_VEC(struct token) tokens;
+    struct weir_map token_at; /* id -> index */
     pthread_mutex_t sessions_lock; /* guards the copies below only */
     struct weir_map session_of_node; /* node -> hash of the session */
     void (*notify)(void *ctx);
     void *notify_ctx;
     uint64_t notified_ms;
     bool notify_due;
+
+    WEIR_VEC(struct person) people;
 
     WEIR_VEC(struct weir_command *) finished; /* answer after the next successful flush */
     WEIR_VEC(struct waiter) waiters;
@@ -280,14 +302,38 @@ int leases_fault(struct broker *b, const char *what, struct weir_err *err);
 void retention_tick(struct broker *b);
 void retention_free(struct broker *b);
 
+/* access.c */
+int access_init(struct broker *b, struct weir_err *err);
+void access_free(struct broker *b);
+void access_change(struct broker *b, struct weir_command *cmd);
+/* NULL where there is none. */
+const struct person *access_find(const struct broker *b, const char *user);
+/* Their role in a project, whatever their role in the installation. */
+enum weir_role access_role_in(const struct person *p, struct weir_sv project);
+/* Notes a change that the command has made; it is written with it. before and after are JSON, "" where nothing was there. */
+void access_audit(struct broker *b, const struct weir_command *cmd, const char *action, const char *object, const char *before,
+                  const char *after);
+
 /* tokens.c */
 int tokens_init(struct broker *b, struct weir_err *err);
-/* A new secret in hex (2 * TOKEN_BYTES + 1), known from now and stored with the next flush. */
+void tokens_free(struct broker *b);
+/* A new secret of the broker's own in hex (2 * TOKEN_BYTES + 1), known from now and stored with the next flush. */
 void tokens_make(struct broker *b, const char *name, const char *role, const char *user, struct weir_lease_id lease,
                  char *ret, size_t size);
+/* As that, by somebody for somebody. row's hash is filled in; role "": as the user's. */
+void tokens_make_for(struct broker *b, struct weir_token_row *row, char *ret, size_t size);
+/* Copied; false where there is none with that id. only is borrowed until the token is gone. */
+bool tokens_get(struct broker *b, const char *id, struct token *ret);
+/* Of that id; from now on it is not known. */
+void tokens_revoke(struct broker *b, const char *id);
+/* All of a user's that were not made by the broker. Returns how many. */
+unsigned tokens_revoke_all(struct broker *b, const char *user);
+/* What the user may do has changed. */
+void tokens_refresh(struct broker *b, const char *user);
 /* Forgets those of machines whose lease has been over for an hour. */
 void tokens_forget_old(struct broker *b);
 int tokens_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err);
+bool tokens_is_still(struct weir_service *s, const struct weir_identity *who);
 
 /* local_agent.c */
 void local_agent_tick(struct broker *b);

@@ -202,6 +202,30 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
                          ? "; no provider is configured, so nothing can be rented ('providers' in weir.yaml)" : "");
 }
 
+/* Not the specification: it may hold what is nobody's business, and stands with the job. */
+static void audit_submit(struct broker *b, struct weir_command *cmd)
+{
+    const struct weir_spec *spec = cmd->u.submit.spec;
+    char object[32];
+    struct weir_str after = WEIR_STR_INIT(4096);
+    struct weir_json j = weir_json_begin(&after);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "name", spec->name);
+    weir_json_kv_cstr(&j, "project", spec->project == NULL ? "default" : spec->project);
+    weir_json_kv_u64(&j, "tasks", weir_spec_task_count(spec));
+    weir_json_end(&j);
+    (void)snprintf(object, sizeof object, "job %" PRIu64, cmd->job.v);
+    access_audit(b, cmd, "job.submit", object, "", weir_str_cstr(&after));
+    weir_str_release(&after);
+}
+
+/* {"state": "up"} */
+static const char *state_json(const char *state, char *buf, size_t size)
+{
+    (void)snprintf(buf, size, "{\"state\":\"%s\"}", state);
+    return buf;
+}
+
 static void submit(struct broker *b, struct weir_command *cmd)
 {
     const struct weir_spec *spec = cmd->u.submit.spec;
@@ -238,6 +262,9 @@ static void submit(struct broker *b, struct weir_command *cmd)
     s.project = weir_engine_project(b->engine, weir_sv_of(spec->project == NULL ? "default" : spec->project));
     s.user = weir_engine_user(b->engine, weir_sv_of(cmd->u.submit.user));
     r = weir_engine_submit(b->engine, &s, &cmd->job, &cmd->err);
+    if (r == 0) {
+        audit_submit(b, cmd);
+    }
     commands_finish(b, cmd, r);
 }
 
@@ -290,6 +317,16 @@ static void cancel(struct broker *b, struct weir_command *cmd)
     if (r == 0) {
         ev.u.job_cancel.job = job.id;
         r = weir_engine_event(b->engine, &ev, &cmd->err);
+    }
+    if (r == 0) {
+        char object[48];
+        char before[48];
+        if (cmd->u.cancel.has_index) {
+            (void)snprintf(object, sizeof object, "task %" PRIu64 "_%u", job.id.v, cmd->u.cancel.index);
+        } else {
+            (void)snprintf(object, sizeof object, "job %" PRIu64, job.id.v);
+        }
+        access_audit(b, cmd, "job.cancel", object, state_json(weir_job_state_name(job.state), before, sizeof before), "{\"cancel\":true}");
     }
     commands_finish(b, cmd, r);
 }
@@ -398,6 +435,17 @@ static void node_op(struct broker *b, struct weir_command *cmd)
         agents_pause_end(b, cmd->u.node.node); /* what a person says of it holds from now on */
         r = weir_engine_event(b->engine, &ev, &cmd->err);
     }
+    if (r == 0) {
+        static const char *const actions[] = {[WEIR_NODE_OP_DRAIN] = "node.drain", [WEIR_NODE_OP_RESUME] = "node.resume", [WEIR_NODE_OP_REMOVE] = "node.remove"};
+        struct weir_node_view now;
+        char object[32];
+        char before[48];
+        char after[48];
+        bool there = weir_core_node(weir_engine_core(b->engine), cmd->u.node.node, &now);
+        (void)snprintf(object, sizeof object, "node %" PRIu64, cmd->u.node.node.v);
+        access_audit(b, cmd, actions[cmd->u.node.op], object, state_json(weir_node_state_name(v.state), before, sizeof before),
+                     state_json(weir_node_state_name(there ? now.state : WEIR_NODE_GONE), after, sizeof after));
+    }
     commands_finish(b, cmd, r);
 }
 
@@ -409,19 +457,44 @@ static void lease_end(struct broker *b, struct weir_command *cmd)
     int r = !weir_core_lease(weir_engine_core(b->engine), cmd->u.lease.lease, &v)
                 ? weir_fail(&cmd->err, -WEIR_ENOTFOUND, "lease %" PRIu64 " is not there, or is over", cmd->u.lease.lease.v)
                 : weir_engine_event(b->engine, &ev, &cmd->err);
+    if (r == 0) {
+        char object[32];
+        char before[48];
+        (void)snprintf(object, sizeof object, "lease %" PRIu64, cmd->u.lease.lease.v);
+        access_audit(b, cmd, "lease.end", object, state_json(weir_lease_state_name(v.state), before, sizeof before), "{\"end\":true}");
+    }
     commands_finish(b, cmd, r);
+}
+
+static const char *project_json(const struct weir_project_view *v, char *buf, size_t size)
+{
+    (void)snprintf(buf, size, "{\"weight\":%" PRIu32 ",\"delay_cost_micro_per_hour\":%" PRId64 "}", v->weight, v->delay_cost_micro_per_hour);
+    return buf;
 }
 
 static void project_set(struct broker *b, struct weir_command *cmd)
 {
     struct weir_project_view v;
     struct weir_event ev = {.kind = WEIR_EVENT_PROJECT_SET};
+    bool is_new = weir_engine_find_project(b->engine, weir_sv_of(cmd->u.project.name)).v == 0;
     ev.u.project_set.project = weir_engine_project(b->engine, weir_sv_of(cmd->u.project.name));
     (void)weir_core_project(weir_engine_core(b->engine), ev.u.project_set.project, &v);
     ev.u.project_set.weight = cmd->u.project.weight < 0 ? v.weight : (uint32_t)cmd->u.project.weight;
     ev.u.project_set.delay_cost_micro_per_hour =
         cmd->u.project.delay_cost_micro_per_hour < 0 ? v.delay_cost_micro_per_hour : cmd->u.project.delay_cost_micro_per_hour;
-    commands_finish(b, cmd, weir_engine_event(b->engine, &ev, &cmd->err));
+    int r = weir_engine_event(b->engine, &ev, &cmd->err);
+    if (r == 0) {
+        char object[WEIR_SPEC_NAME_MAX + 16];
+        char before[96] = "";
+        char after[96];
+        (void)snprintf(object, sizeof object, "project %s", cmd->u.project.name);
+        if (!is_new) {
+            (void)project_json(&v, before, sizeof before);
+        }
+        (void)weir_core_project(weir_engine_core(b->engine), ev.u.project_set.project, &v);
+        access_audit(b, cmd, "project.set", object, before, project_json(&v, after, sizeof after));
+    }
+    commands_finish(b, cmd, r);
 }
 
 /* ---- what has accrued ---- */
@@ -567,11 +640,26 @@ static void status(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, 0);
 }
 
+static void sandbox_fault(struct broker *b, struct weir_command *cmd)
+{
+    int r = leases_fault(b, cmd->u.fault.what, &cmd->err);
+    if (r == 0) {
+        struct weir_str after = WEIR_STR_INIT(4096);
+        struct weir_json j = weir_json_begin(&after);
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "what", cmd->u.fault.what);
+        weir_json_end(&j);
+        access_audit(b, cmd, "sandbox.fault", "sandbox", "", weir_str_cstr(&after));
+        weir_str_release(&after);
+    }
+    commands_finish(b, cmd, r);
+}
+
 void commands_handle(struct broker *b, struct weir_command *cmd)
 {
     cmd->reply = WEIR_STR_INIT(REPLY_BYTES_MAX);
     bool writes = cmd->kind == WEIR_COMMAND_SUBMIT || cmd->kind == WEIR_COMMAND_CANCEL || cmd->kind == WEIR_COMMAND_NODE ||
-                  cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET;
+                  cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS;
     if (writes && b->store_full) {
         fail_now(cmd, weir_fail(&cmd->err, -WEIR_ENOSPACE, "the broker cannot write to %s: free space on its disk, then try again", b->data_dir));
         return;
@@ -611,7 +699,10 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         status(b, cmd);
         break;
     case WEIR_COMMAND_SANDBOX_FAULT:
-        commands_finish(b, cmd, leases_fault(b, cmd->u.fault.what, &cmd->err));
+        sandbox_fault(b, cmd);
+        break;
+    case WEIR_COMMAND_ACCESS:
+        access_change(b, cmd);
         break;
     case WEIR_COMMAND_AGENT_JOIN:
         agents_join(b, cmd);

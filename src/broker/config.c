@@ -287,6 +287,7 @@ static int read_retention(struct loader *l, const struct doc *d, void *target)
         {"events", read_duration, offsetof(struct weir_config_retention, events)},
         {"explains", read_duration, offsetof(struct weir_config_retention, explains)},
         {"logs", read_duration, offsetof(struct weir_config_retention, logs)},
+        {"audit", read_duration, offsetof(struct weir_config_retention, audit)},
     };
     return read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
 }
@@ -527,7 +528,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
     c->core = weir_core_conf_default();
     c->node_silence = weir_dur_s(60);
     c->log_bytes_max = UINT64_C(256) << 20;
-    c->retention = (struct weir_config_retention){weir_dur_s(90 * 86400), weir_dur_s(90 * 86400), weir_dur_s(30 * 86400)};
+    c->retention = (struct weir_config_retention){weir_dur_s(90 * 86400), weir_dur_s(90 * 86400), weir_dur_s(30 * 86400), weir_dur_s(400 * 86400)};
     int r = 0;
     if (text.p != NULL) {
         struct weir_arena arena = {0};

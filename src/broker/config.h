@@ -47,6 +47,7 @@ struct weir_config {
         struct weir_dur events;
         struct weir_dur explains;
         struct weir_dur logs; /* after the last byte, of ended jobs */
+        struct weir_dur audit;
     } retention;
     struct weir_config_import {
         char provider[WEIR_PROVIDER_SIZE];

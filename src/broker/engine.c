@@ -287,6 +287,8 @@ void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *r
     t.name = weir_strdup(row->name);
     t.role = weir_strdup(row->role);
     t.user = weir_strdup(row->user);
+    t.created_by = weir_strdup(row->created_by == NULL ? "" : row->created_by);
+    t.projects = weir_strdup(row->projects == NULL ? "" : row->projects);
     weir_vec_push(&e->tokens, t);
     e->dirty = true;
 }

@@ -125,6 +125,10 @@ void weir_engine_task_text(struct weir_engine *e, struct weir_task_id task, cons
 /* Rows that go into the same transaction. */
 void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *row);
 void weir_engine_delete_token(struct weir_engine *e, const char *hash);
+void weir_engine_put_access(struct weir_engine *e, const struct weir_access_row *row);
+void weir_engine_delete_access(struct weir_engine *e, const char *user);
+/* id and at are filled in. */
+void weir_engine_audit(struct weir_engine *e, const struct weir_audit_row *row);
 void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number);
 void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t counter_mj, bool measured);
 

@@ -361,11 +361,14 @@ static int put_nodes(struct weir_engine *e, struct weir_err *err)
         row.name = e->tokens.p[i].name;
         row.role = e->tokens.p[i].role;
         row.user = e->tokens.p[i].user;
+        row.created_by = e->tokens.p[i].created_by;
+        row.projects = e->tokens.p[i].projects;
         TRY(ops->put_token(e->store, &row, err));
     }
     for (size_t i = 0; i < e->tokens_deleted.n; i++) {
         TRY(ops->delete_token(e->store, e->tokens_deleted.p[i].hash, err));
     }
+    TRY(engine_flush_access(e, err));
     return 0;
 }
 
@@ -438,6 +441,8 @@ void engine_forget_gathered(struct weir_engine *e)
         free(e->tokens.p[i].name);
         free(e->tokens.p[i].role);
         free(e->tokens.p[i].user);
+        free(e->tokens.p[i].created_by);
+        free(e->tokens.p[i].projects);
     }
     for (size_t i = 0; i < e->texts.n; i++) {
         free(e->texts.p[i]);
@@ -452,6 +457,7 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_vec_clear(&e->new_jobs);
     weir_vec_clear(&e->events);
     weir_vec_clear(&e->explains);
+    engine_forget_access(e);
     weir_vec_clear(&e->tokens);
     weir_vec_clear(&e->tokens_deleted);
     weir_vec_clear(&e->texts);

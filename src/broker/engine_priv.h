@@ -58,6 +58,18 @@ struct gathered_token {
     char *name;
     char *role;
     char *user;
+    char *created_by;
+    char *projects;
+};
+
+struct gathered_access {
+    struct weir_access_row row; /* strings owned */
+    bool is_removed;
+};
+
+struct gathered_audit {
+    struct weir_audit_row row;
+    char *texts; /* all of its strings */
 };
 
 struct runtime_entry {
@@ -115,6 +127,8 @@ struct weir_engine {
     WEIR_VEC(struct gathered_explain) explains;
     WEIR_VEC(struct gathered_token) tokens;
     WEIR_VEC(struct weir_token_row) tokens_deleted; /* only the hash is set */
+    WEIR_VEC(struct gathered_access) access;
+    WEIR_VEC(struct gathered_audit) audits;
     WEIR_VEC(struct weir_effect_row) new_effects;
     WEIR_VEC(struct weir_effect_row) done_effects;
     posting_vec postings;
@@ -190,3 +204,7 @@ struct runtime_entry *engine_runtime(struct weir_engine *e, uint64_t key);
 /* All GPUs that a task of the request takes, of its first choice. */
 uint32_t engine_gpus(const struct weir_request *r);
 int engine_restore(struct weir_engine *e, struct weir_err *err);
+
+/* engine_access.c: what users may do, and who changed what */
+int engine_flush_access(struct weir_engine *e, struct weir_err *err);
+void engine_forget_access(struct weir_engine *e);

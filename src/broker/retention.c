@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What goes for its age: events, explain records and logs, a little at a time, so that nobody waits for it; and holds that
+ * What goes for its age: events, explain records, the audit log and logs, a little at a time, so that nobody waits for it; and holds that
  * were released, and the credentials of machines that are over. The ledger, jobs and their bills are never removed.
  */
 
@@ -34,7 +34,8 @@ static void prune_rows(struct broker *b, uint64_t now)
 {
     struct weir_err err;
     uint32_t removed = 0;
-    const struct weir_prune p = {before(b, b->config->retention.events), before(b, b->config->retention.explains), ROWS_PER_BATCH};
+    const struct weir_prune p = {before(b, b->config->retention.events), before(b, b->config->retention.explains),
+                                 before(b, b->config->retention.audit), ROWS_PER_BATCH};
     if (weir_engine_prune(b->engine, &p, &removed, &err) != 0) {
         weir_log(WEIR_LOG_WARNING, "retention", "text=\"%s\"", err.text);
     }

@@ -2,12 +2,14 @@
 
 /*
  * Bearer tokens. Only their hashes are stored; the admin's and the local agent's secrets are in files that only
- * their owner can read. The table is read by server threads, under its lock.
+ * their owner can read. The table is read by server threads, under its lock; only the deciding thread changes it. What may be
+ * done with a token is worked out when it or its user changes, not when it is shown.
  */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,44 +18,207 @@
 #include "net/gnutls_lib.h"
 #include "net/tls.h"
 
-static void add(struct broker *b, const struct token *t)
+static uint64_t key_of(const char *id)
 {
+    uint64_t key = 0;
+    for (int i = 0; i < 16 && id[i] != '\0'; i++) {
+        key = key << 4 | (uint64_t)(id[i] <= '9' ? id[i] - '0' : id[i] - 'a' + 10);
+    }
+    return key;
+}
+
+static enum weir_role lower(enum weir_role a, enum weir_role b)
+{
+    return a < b ? a : b; /* on the ladder from viewer to owner */
+}
+
+/* Which projects, and what there, a person has with a token that allows no more than `most` in each. */
+static struct weir_scope *scope_of(struct broker *b, const struct person *p, const struct token *t, enum weir_role most)
+{
+    struct weir_scope *s = weir_scope_new(WEIR_PROJECT_SET_MAX);
+    struct weir_sv only = weir_sv_of(t->only == NULL ? "" : t->only);
+    if (t->only == NULL) {
+        s->everywhere = lower(access_role_in(p, WEIR_SV("*")), most);
+        for (size_t i = 0; i < p->projects.n; i++) {
+            const struct person_project *x = &p->projects.p[i];
+            if (!weir_streq(x->name, "*")) {
+                weir_scope_add(s, weir_engine_project(b->engine, weir_sv_of(x->name)), x->name, lower(x->role, most));
+            }
+        }
+        return s;
+    }
+    while (only.p != NULL && s->n < WEIR_PROJECT_SET_MAX) {
+        char name[WEIR_SPEC_NAME_MAX + 1];
+        struct weir_sv word = weir_sv_cut(&only, ',');
+        enum weir_role role = access_role_in(p, word);
+        struct weir_project_id id = weir_engine_find_project(b->engine, word);
+        (void)snprintf(name, sizeof name, "%.*s", WEIR_SV_ARG(word));
+        if (role != WEIR_ROLE_NONE && id.v != 0) {
+            weir_scope_add(s, id, name, lower(role, most));
+        }
+    }
+    return s;
+}
+
+/* What may be done with the token now. Under the lock. */
+static void refresh(struct broker *b, struct token *t)
+{
+    weir_scope_unref(t->scope);
+    t->scope = NULL;
+    if (t->created_by[0] == '\0') { /* the broker's own depend on nobody */
+        t->is = t->role;
+        if (t->is < WEIR_ROLE_ADMIN) {
+            t->scope = weir_scope_new(0);
+            t->scope->everywhere = lower(t->is, WEIR_ROLE_OWNER);
+        }
+        return;
+    }
+    const struct person *p = access_find(b, t->user);
+    t->is = WEIR_ROLE_NONE;
+    if (t->role == WEIR_ROLE_AGENT) {
+        t->is = p != NULL && p->is_disabled ? WEIR_ROLE_NONE : WEIR_ROLE_AGENT;
+        return;
+    }
+    if (p == NULL || p->is_disabled) {
+        return;
+    }
+    t->is = t->role == WEIR_ROLE_NONE ? p->role : weir_role_meet(p->role, t->role);
+    t->is = t->only == NULL ? t->is : weir_role_meet(t->is, WEIR_ROLE_USER);
+    enum weir_role most = t->is == WEIR_ROLE_VIEWER ? WEIR_ROLE_VIEWER : t->role == WEIR_ROLE_USER ? WEIR_ROLE_USER : WEIR_ROLE_OWNER;
+    t->scope = t->is == WEIR_ROLE_ADMIN ? NULL : scope_of(b, p, t, most);
+}
+
+static void add(struct broker *b, const struct weir_token_row *row)
+{
+    struct token t = {.lease = row->lease, .expires = row->expires, .role = weir_role_find(row->role)};
+    memcpy(t.hash, row->hash, sizeof t.hash);
+    (void)snprintf(t.name, sizeof t.name, "%s", row->name);
+    (void)snprintf(t.user, sizeof t.user, "%s", row->user);
+    (void)snprintf(t.created_by, sizeof t.created_by, "%s", row->created_by == NULL ? "" : row->created_by);
+    t.only = row->projects == NULL || row->projects[0] == '\0' ? NULL : weir_strdup(row->projects);
     pthread_mutex_lock(&b->tokens_lock);
-    weir_vec_push(&b->tokens, *t);
+    refresh(b, &t);
+    weir_vec_push(&b->tokens, t);
+    weir_map_put(&b->token_at, key_of(t.hash), b->tokens.n - 1);
     pthread_mutex_unlock(&b->tokens_lock);
 }
 
 static int on_token(void *ctx, const struct weir_token_row *row)
 {
-    struct token t = {.lease = row->lease, .expires = row->expires};
-    memcpy(t.hash, row->hash, sizeof t.hash);
-    (void)snprintf(t.name, sizeof t.name, "%s", row->name);
-    (void)snprintf(t.role, sizeof t.role, "%s", row->role);
-    (void)snprintf(t.user, sizeof t.user, "%s", row->user);
-    add(ctx, &t);
+    add(ctx, row);
     return 0;
 }
 
-static void make_known(struct broker *b, const char *name, const char *role, const char *user, struct weir_lease_id lease,
-                       const char *secret)
+static void make_known(struct broker *b, struct weir_token_row *row, const char *secret)
 {
-    struct token t = {.lease = lease};
-    weir_sha256_hex(weir_sv_of(secret), t.hash);
-    (void)snprintf(t.name, sizeof t.name, "%s", name);
-    (void)snprintf(t.role, sizeof t.role, "%s", role);
-    (void)snprintf(t.user, sizeof t.user, "%s", user);
-    add(b, &t);
-    struct weir_token_row row = {.name = name, .role = role, .user = user, .lease = lease};
-    memcpy(row.hash, t.hash, sizeof row.hash);
-    weir_engine_put_token(b->engine, &row);
+    weir_sha256_hex(weir_sv_of(secret), row->hash);
+    row->created = weir_engine_now(b->engine);
+    add(b, row);
+    weir_engine_put_token(b->engine, row);
+}
+
+void tokens_make_for(struct broker *b, struct weir_token_row *row, char *ret, size_t size)
+{
+    WEIR_ASSERT(size > (size_t)TOKEN_BYTES * 2);
+    weir_random_hex(ret, TOKEN_BYTES);
+    make_known(b, row, ret);
 }
 
 void tokens_make(struct broker *b, const char *name, const char *role, const char *user, struct weir_lease_id lease, char *ret,
                  size_t size)
 {
-    WEIR_ASSERT(size > (size_t)TOKEN_BYTES * 2);
-    weir_random_hex(ret, TOKEN_BYTES);
-    make_known(b, name, role, user, lease, ret);
+    tokens_make_for(b, &(struct weir_token_row){.name = name, .role = role, .user = user, .lease = lease}, ret, size);
+}
+
+bool tokens_get(struct broker *b, const char *id, struct token *ret)
+{
+    /* only the deciding thread changes them, and this is it */
+    uint64_t at;
+    if (!weir_map_get(&b->token_at, key_of(id), &at)) {
+        return false;
+    }
+    *ret = b->tokens.p[at];
+    return true;
+}
+
+static void release(struct token *t)
+{
+    weir_scope_unref(t->scope);
+    free(t->only);
+}
+
+/* Forgets those that are not to be kept, here and in the store. */
+static unsigned drop(struct broker *b, bool (*is_kept)(struct broker *b, const struct token *t, const void *ctx), const void *ctx)
+{
+    pthread_mutex_lock(&b->tokens_lock);
+    size_t kept = 0;
+    size_t n = b->tokens.n;
+    for (size_t i = 0; i < n; i++) {
+        struct token *t = &b->tokens.p[i];
+        if (is_kept(b, t, ctx)) {
+            b->tokens.p[kept++] = *t;
+        } else {
+            weir_engine_delete_token(b->engine, t->hash);
+            release(t);
+        }
+    }
+    b->tokens.n = kept;
+    if (kept < n) {
+        weir_map_release(&b->token_at);
+        for (size_t i = 0; i < kept; i++) {
+            weir_map_put(&b->token_at, key_of(b->tokens.p[i].hash), i);
+        }
+    }
+    pthread_mutex_unlock(&b->tokens_lock);
+    return (unsigned)(n - kept);
+}
+
+static bool is_another(struct broker *b, const struct token *t, const void *ctx)
+{
+    (void)b;
+    return key_of(t->hash) != key_of(ctx);
+}
+
+void tokens_revoke(struct broker *b, const char *id)
+{
+    (void)drop(b, is_another, id);
+}
+
+static bool is_of_another(struct broker *b, const struct token *t, const void *ctx)
+{
+    (void)b;
+    return t->created_by[0] == '\0' || !weir_streq(t->user, ctx);
+}
+
+unsigned tokens_revoke_all(struct broker *b, const char *user)
+{
+    return drop(b, is_of_another, user);
+}
+
+void tokens_refresh(struct broker *b, const char *user)
+{
+    pthread_mutex_lock(&b->tokens_lock);
+    for (size_t i = 0; i < b->tokens.n; i++) {
+        if (weir_streq(b->tokens.p[i].user, user)) {
+            refresh(b, &b->tokens.p[i]);
+        }
+    }
+    pthread_mutex_unlock(&b->tokens_lock);
+}
+
+void tokens_free(struct broker *b)
+{
+    for (size_t i = 0; i < b->tokens.n; i++) {
+        release(&b->tokens.p[i]);
+    }
+    weir_vec_release(&b->tokens);
+    weir_map_release(&b->token_at);
+}
+
+static bool is_of_another_file(struct broker *b, const struct token *t, const void *ctx)
+{
+    (void)b;
+    return t->created_by[0] != '\0' || t->lease.v != 0 || !weir_streq(t->name, ctx);
 }
 
 /* The secret in a file of the data directory: read, or made with mode 0600. */
@@ -67,16 +232,15 @@ static int file_secret(struct broker *b, const char *file, const char *role, str
     ssize_t n = fd < 0 ? -1 : read(fd, secret, sizeof secret - 1);
     if (n == (ssize_t)sizeof secret - 1) {
         weir_sha256_hex(weir_sv_of(secret), hash);
-        for (size_t i = 0; i < b->tokens.n; i++) {
-            if (weir_streq(b->tokens.p[i].hash, hash)) {
-                return 0;
-            }
+        struct token known;
+        if (!tokens_get(b, hash, &known)) { /* the database is younger than the file */
+            make_known(b, &(struct weir_token_row){.name = file, .role = role, .user = b->os_user}, secret);
         }
-        make_known(b, file, role, b->os_user, (struct weir_lease_id){0}, secret); /* the database is younger than the file */
         return 0;
     }
     weir_closep(&fd);
     (void)unlink(path);
+    (void)drop(b, is_of_another_file, file); /* who takes the file away takes away what it could do */
     tokens_make(b, file, role, b->os_user, (struct weir_lease_id){0}, secret, sizeof secret);
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, secret, sizeof secret - 1) != (ssize_t)sizeof secret - 1) {
@@ -98,51 +262,62 @@ static bool is_expired(const struct token *t)
     return t->expires.us != 0 && t->expires.us <= weir_clock_wall(&weir_clock_os).us;
 }
 
+/* Until its lease has been over for a while the agent of a machine that lives on is told so. */
+static bool is_needed(struct broker *b, const struct token *t, const void *ctx)
+{
+    const struct weir_wall *old = ctx;
+    struct weir_lease_view v;
+    bool lives = t->lease.v == 0 || (weir_core_lease(weir_engine_core(b->engine), t->lease, &v) &&
+                                     ((v.state != WEIR_LEASE_ENDED && v.state != WEIR_LEASE_FAILED) || v.ended_at.us >= old->us));
+    return lives && !is_expired(t);
+}
+
 void tokens_forget_old(struct broker *b)
 {
-    enum { OVER_FOR_S = 3600 }; /* until then the agent of a machine that lives on is told that its lease is over */
+    enum { OVER_FOR_S = 3600 };
     struct weir_wall old = {weir_engine_now(b->engine).us - OVER_FOR_S * WEIR_US_PER_S};
-    pthread_mutex_lock(&b->tokens_lock);
-    size_t kept = 0;
-    for (size_t i = 0; i < b->tokens.n; i++) {
-        const struct token t = b->tokens.p[i];
-        struct weir_lease_view v;
-        bool lives = t.lease.v == 0 || (weir_core_lease(weir_engine_core(b->engine), t.lease, &v) &&
-                                        ((v.state != WEIR_LEASE_ENDED && v.state != WEIR_LEASE_FAILED) || v.ended_at.us >= old.us));
-        if (lives && !is_expired(&t)) {
-            b->tokens.p[kept++] = t;
-        } else {
-            weir_engine_delete_token(b->engine, t.hash);
-        }
-    }
-    b->tokens.n = kept;
-    pthread_mutex_unlock(&b->tokens_lock);
+    (void)drop(b, is_needed, &old);
 }
 
 int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct weir_identity *ret, struct weir_err *err)
 {
     struct broker *b = (struct broker *)s;
     char hash[65];
+    uint64_t at;
     int r = weir_fail(err, -WEIR_EUNAUTH, "this token is not known: see WEIR_TOKEN, or the file 'token' in the broker's data directory");
     if (secret.n == 0 || secret.n > 256) {
         return r;
     }
+    /* looked up by the hash: how long that takes tells nothing of the secret */
     weir_sha256_hex(secret, hash);
     pthread_mutex_lock(&b->tokens_lock);
-    for (size_t i = 0; i < b->tokens.n; i++) {
-        const struct token *t = &b->tokens.p[i];
-        if (weir_gnutls.gnutls_memcmp(t->hash, hash, sizeof hash) != 0) {
-            continue;
-        }
-        if (is_expired(t)) {
-            r = weir_fail(err, -WEIR_EUNAUTH, "this token has expired: ask an administrator for another");
-        } else {
-            *ret = (struct weir_identity){.lease = t->lease};
-            (void)snprintf(ret->user, sizeof ret->user, "%s", t->user);
-            (void)snprintf(ret->role, sizeof ret->role, "%s", t->role);
-            r = 0;
-        }
+    const struct token *t = weir_map_get(&b->token_at, key_of(hash), &at) ? &b->tokens.p[at] : NULL;
+    if (t == NULL || weir_gnutls.gnutls_memcmp(t->hash, hash, sizeof hash) != 0) {
+        t = NULL;
+    } else if (is_expired(t)) {
+        r = weir_fail(err, -WEIR_EUNAUTH, "this token has expired: ask for another");
+    } else if (t->is == WEIR_ROLE_NONE) {
+        r = weir_fail(err, -WEIR_EUNAUTH, "the user of this token is disabled: ask an administrator");
+    } else {
+        *ret = (struct weir_identity){.lease = t->lease, .role = t->is, .scope = weir_scope_ref(t->scope)};
+        (void)snprintf(ret->user, sizeof ret->user, "%s", t->user);
+        weir_token_id(t->hash, ret->token);
+        r = 0;
     }
     pthread_mutex_unlock(&b->tokens_lock);
     return r;
+}
+
+bool tokens_is_still(struct weir_service *s, const struct weir_identity *who)
+{
+    struct broker *b = (struct broker *)s;
+    uint64_t at;
+    if (who->token[0] == '\0') {
+        return true;
+    }
+    pthread_mutex_lock(&b->tokens_lock);
+    const struct token *t = weir_map_get(&b->token_at, key_of(who->token), &at) ? &b->tokens.p[at] : NULL;
+    bool is = t != NULL && t->is == who->role && t->scope == who->scope && !is_expired(t);
+    pthread_mutex_unlock(&b->tokens_lock);
+    return is;
 }

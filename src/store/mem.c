@@ -165,6 +165,14 @@ static void free_events(struct mem_core *c, size_t from)
     c->events.n = from;
 }
 
+static void free_audits(struct mem_core *c, size_t from)
+{
+    for (size_t i = from; i < c->audits.n; i++) {
+        free(c->audits.p[i]);
+    }
+    c->audits.n = from;
+}
+
 static int begin(struct weir_store *s, struct weir_err *err)
 {
     (void)err;
@@ -176,8 +184,10 @@ static int begin(struct weir_store *s, struct weir_err *err)
     c->n_postings = c->postings.n;
     c->n_explains = c->explains.n;
     c->n_events = c->events.n;
+    c->n_audits = c->audits.n;
     c->prune_events = 0;
     c->prune_explains = 0;
+    c->prune_audits = 0;
     return 0;
 }
 
@@ -196,6 +206,7 @@ static void rollback(struct weir_store *s)
     c->postings.n = c->n_postings;
     free_explains(c, c->n_explains);
     free_events(c, c->n_events);
+    free_audits(c, c->n_audits);
     c->in_tx = false;
     (void)pthread_mutex_unlock(&c->lock);
 }
@@ -226,6 +237,13 @@ static void apply_prune(struct mem_core *c)
     }
     for (size_t i = 0; i < c->prune_explains; i++) {
         free((void *)(uintptr_t)c->explains.p[i].row.json);
+    }
+    for (size_t i = 0; i < c->prune_audits; i++) {
+        free(c->audits.p[i]);
+    }
+    if (c->prune_audits > 0) {
+        c->audits.n -= c->prune_audits;
+        memmove(c->audits.p, c->audits.p + c->prune_audits, c->audits.n * sizeof *c->audits.p);
     }
     if (c->prune_events > 0) {
         c->events.n -= c->prune_events;
@@ -525,7 +543,12 @@ static int prune(struct weir_store *s, const struct weir_prune *p, uint32_t *ret
     }
     c->prune_events = e;
     c->prune_explains = x;
-    *ret_removed = (uint32_t)(e + x) + prune_holds(c, p->limit);
+    size_t a = 0;
+    while (a < p->limit && a + 1 < c->audits.n && c->audits.p[a]->at.us < p->audits_before.us) {
+        a++;
+    }
+    c->prune_audits = a;
+    *ret_removed = (uint32_t)(e + x + a) + prune_holds(c, p->limit);
     return 0;
 }
 
@@ -549,7 +572,39 @@ static int put_token(struct weir_store *s, const struct weir_token_row *r, struc
     struct mem_core *c = writing(s);
     mem_put(c, MEM_TOKEN, (struct mem_key){weir_intern(&c->strings, weir_sv_of(r->hash)), 0},
             COPY(r, offsetof(struct weir_token_row, name), offsetof(struct weir_token_row, role),
-                 offsetof(struct weir_token_row, user)));
+                 offsetof(struct weir_token_row, user), offsetof(struct weir_token_row, created_by),
+                 offsetof(struct weir_token_row, projects)));
+    return 0;
+}
+
+static int put_access(struct weir_store *s, const struct weir_access_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_ACCESS, (struct mem_key){weir_intern(&c->strings, weir_sv_of(r->user)), 0},
+            COPY(r, offsetof(struct weir_access_row, user), offsetof(struct weir_access_row, role),
+                 offsetof(struct weir_access_row, projects_json)));
+    return 0;
+}
+
+static int delete_access(struct weir_store *s, const char *user, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_ACCESS, (struct mem_key){weir_intern(&c->strings, weir_sv_of(user)), 0}, NULL);
+    return 0;
+}
+
+static int put_audit(struct weir_store *s, const struct weir_audit_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    struct weir_audit_row *row =
+        COPY(r, offsetof(struct weir_audit_row, user), offsetof(struct weir_audit_row, role), offsetof(struct weir_audit_row, token),
+             offsetof(struct weir_audit_row, peer), offsetof(struct weir_audit_row, action), offsetof(struct weir_audit_row, object),
+             offsetof(struct weir_audit_row, before), offsetof(struct weir_audit_row, after));
+    row->id = c->audits.n == 0 ? 1 : c->audits.p[c->audits.n - 1]->id + 1;
+    weir_vec_push(&c->audits, row);
     return 0;
 }
 
@@ -581,6 +636,8 @@ static void core_free(struct mem_core *c)
     }
     free_explains(c, 0);
     free_events(c, 0);
+    free_audits(c, 0);
+    weir_vec_release(&c->audits);
     weir_vec_release(&c->postings);
     weir_vec_release(&c->explains);
     weir_vec_release(&c->events);
@@ -654,6 +711,9 @@ const struct weir_store_ops weir_mem_ops = {
     .done_effect = done_effect,
     .put_token = put_token,
     .delete_token = delete_token,
+    .put_access = put_access,
+    .delete_access = delete_access,
+    .put_audit = put_audit,
     .put_runtime = put_runtime,
     .prune = prune,
     .get_meta = weir_mem_get_meta,
@@ -669,6 +729,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_meter = weir_mem_each_meter,
     .each_effect = weir_mem_each_effect,
     .each_token = weir_mem_each_token,
+    .each_access = weir_mem_each_access,
     .each_runtime = weir_mem_each_runtime,
     .each_posting = weir_mem_each_posting,
     .each_total = weir_mem_each_total,
@@ -679,6 +740,7 @@ const struct weir_store_ops weir_mem_ops = {
     .list_jobs = weir_mem_list_jobs,
     .list_tasks = weir_mem_list_tasks,
     .list_events = weir_mem_list_events,
+    .list_audit = weir_mem_list_audit,
     .first_event = weir_mem_first_event,
     .list_explains = weir_mem_list_explains,
     .bill = weir_mem_bill,

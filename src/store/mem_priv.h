@@ -50,6 +50,7 @@ enum mem_table_id {
     MEM_EFFECT,
     MEM_TOKEN,
     MEM_RUNTIME,
+    MEM_ACCESS,
     MEM_TABLES,
 };
 
@@ -84,7 +85,8 @@ struct mem_core {
     WEIR_VEC(struct weir_posting) postings;
     WEIR_VEC(struct mem_explain) explains;
     WEIR_VEC(struct mem_event) events;
-    struct weir_interner strings; /* of keys that are text: meta, tokens */
+    WEIR_VEC(struct weir_audit_row *) audits; /* owned, with their texts */
+    struct weir_interner strings; /* of keys that are text: meta, tokens, users */
     /* the open transaction */
     bool in_tx;
     int tx_failed;
@@ -92,8 +94,10 @@ struct mem_core {
     size_t n_postings;
     size_t n_explains;
     size_t n_events;
+    size_t n_audits;
     size_t prune_events; /* from the front, at the commit */
     size_t prune_explains;
+    size_t prune_audits;
     WEIR_VEC(struct mem_undo) undo;
     WEIR_VEC(struct mem_cost) cost;
 };
@@ -140,6 +144,7 @@ int weir_mem_each_hold(struct weir_store *s, bool released_too, weir_hold_row_fn
 int weir_mem_each_meter(struct weir_store *s, weir_meter_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_effect(struct weir_store *s, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_token(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_access(struct weir_store *s, weir_access_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
@@ -151,8 +156,9 @@ int weir_mem_get_job(struct weir_store *s, struct weir_job_id id, weir_job_row_f
 int weir_mem_get_task(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_list_jobs(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_list_tasks(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
-int weir_mem_list_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+int weir_mem_list_events(struct weir_store *s, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                          weir_event_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_list_audit(struct weir_store *s, const struct weir_audit_filter *f, weir_audit_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_first_event(struct weir_store *s, uint64_t *ret, struct weir_err *err);
 int weir_mem_list_explains(struct weir_store *s, struct weir_task_id task, uint32_t limit, weir_explain_row_fn *fn,
                            void *ctx, struct weir_err *err);

@@ -236,6 +236,32 @@ int weir_mem_each_token(struct weir_store *s, weir_token_row_fn *fn, void *ctx, 
     return r;
 }
 
+static int access_order(const void *a, const void *b)
+{
+    return strcmp((*(const struct weir_access_row *const *)a)->user, (*(const struct weir_access_row *const *)b)->user);
+}
+
+int weir_mem_each_access(struct weir_store *s, weir_access_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_ACCESS];
+    WEIR_VEC(const struct weir_access_row *) all = {0};
+    SCAN(t, i)
+    {
+        weir_vec_push(&all, t->rows.p[i].data);
+    }
+    if (all.n > 0) {
+        qsort(all.p, all.n, sizeof *all.p, access_order);
+    }
+    for (size_t i = 0; i < all.n && r == 0; i++) {
+        r = fn(ctx, all.p[i]);
+    }
+    weir_vec_release(&all);
+    return r;
+}
+
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;
@@ -412,7 +438,7 @@ static bool job_passes(const struct weir_job_filter *f, const struct weir_job_ro
 {
     return (f->before == 0 || row->view.id.v < f->before) && row->view.id.v >= f->from &&
            (f->states == 0 || f->states & 1U << row->view.state) &&
-           (f->project == NULL || weir_streq(f->project, row->project)) &&
+           weir_project_set_has(f->within, row->view.project) && (f->project == NULL || weir_streq(f->project, row->project)) &&
            (f->user == NULL || weir_streq(f->user, row->user)) && (f->name == NULL || weir_streq(f->name, row->name));
 }
 
@@ -458,16 +484,38 @@ int weir_mem_list_tasks(struct weir_store *s, const struct weir_task_filter *f, 
     return r;
 }
 
-int weir_mem_list_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+int weir_mem_list_events(struct weir_store *s, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                          weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;
     READING(s);
-    uint32_t left = clamp_limit(limit);
+    uint32_t left = clamp_limit(f->limit);
     int r = 0;
     for (size_t i = 0; i < c->events.n && r == 0 && left > 0; i++) {
         const struct weir_event_row *row = &c->events.p[i].row;
-        if (row->id > after && (job.v == 0 || row->job.v == job.v)) {
+        if (row->id <= f->after || (f->job.v != 0 && row->job.v != f->job.v)) {
+            continue;
+        }
+        const struct mem_job *j = mem_get(&c->table[MEM_JOB], (struct mem_key){row->job.v, 0});
+        *ret_seen = row->id;
+        if (f->within == NULL || (j != NULL && weir_project_set_has(f->within, j->view.project))) {
+            left--;
+            r = fn(ctx, row);
+        }
+    }
+    *ret_more = left == 0;
+    return r;
+}
+
+int weir_mem_list_audit(struct weir_store *s, const struct weir_audit_filter *f, weir_audit_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    uint32_t left = clamp_limit(f->limit);
+    int r = 0;
+    for (size_t i = c->audits.n; i > 0 && r == 0 && left > 0; i--) {
+        const struct weir_audit_row *row = c->audits.p[i - 1];
+        if ((f->before == 0 || row->id < f->before) && row->at.us >= f->since.us) {
             left--;
             r = fn(ctx, row);
         }
@@ -568,7 +616,7 @@ int weir_mem_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
     int r = weir_agg_new(&agg, f->from, f->to, by, tag, n_by, &source, err);
     for (size_t i = 0; i < c->postings.n && r == 0; i++) {
         const struct weir_posting *p = &c->postings.p[i];
-        if ((f->job.v == 0 || p->run.task.job.v == f->job.v) &&
+        if ((f->job.v == 0 || p->run.task.job.v == f->job.v) && weir_project_set_has(f->within, p->project) &&
             (f->project == NULL || (p->project.v != 0 && weir_streq(f->project, name_in(c, MEM_PROJECT, p->project.v)))) &&
             (f->user == NULL || (p->user.v != 0 && weir_streq(f->user, name_in(c, MEM_USER, p->user.v))))) {
             r = weir_agg_add(agg, p, err);

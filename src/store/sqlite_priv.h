@@ -48,8 +48,12 @@ enum sq_slot {
     SQ_DONE_EFFECT,
     SQ_PUT_TOKEN,
     SQ_DELETE_TOKEN,
+    SQ_PUT_ACCESS,
+    SQ_DELETE_ACCESS,
+    SQ_PUT_AUDIT,
     SQ_PUT_RUNTIME,
     SQ_PRUNE_EVENTS,
+    SQ_PRUNE_AUDITS,
     SQ_PRUNE_EXPLAINS,
     SQ_PRUNE_HOLDS,
     SQ_GET_META,
@@ -69,6 +73,7 @@ enum sq_slot {
     SQ_EACH_METER,
     SQ_EACH_EFFECT,
     SQ_EACH_TOKEN,
+    SQ_EACH_ACCESS,
     SQ_EACH_RUNTIME,
     SQ_EACH_POSTING,
     SQ_EACH_TOTAL,
@@ -79,6 +84,8 @@ enum sq_slot {
     SQ_LIST_TASKS,
     SQ_LIST_EVENTS,
     SQ_LIST_EVENTS_JOB,
+    SQ_LIST_EVENTS_WITHIN,
+    SQ_LIST_AUDIT,
     SQ_FIRST_EVENT,
     SQ_EXPLAINS_TASK,
     SQ_EXPLAINS_JOB,
@@ -246,6 +253,9 @@ int weir_sq_put_effect(struct weir_store *base, const struct weir_effect_row *r,
 int weir_sq_done_effect(struct weir_store *base, uint64_t seq, uint32_t number, struct weir_err *err);
 int weir_sq_put_token(struct weir_store *base, const struct weir_token_row *r, struct weir_err *err);
 int weir_sq_delete_token(struct weir_store *base, const char *hash, struct weir_err *err);
+int weir_sq_put_access(struct weir_store *base, const struct weir_access_row *r, struct weir_err *err);
+int weir_sq_delete_access(struct weir_store *base, const char *user, struct weir_err *err);
+int weir_sq_put_audit(struct weir_store *base, const struct weir_audit_row *r, struct weir_err *err);
 int weir_sq_put_runtime(struct weir_store *base, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err);
 int weir_sq_prune(struct weir_store *base, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err);
 
@@ -262,6 +272,7 @@ int weir_sq_each_hold(struct weir_store *base, bool released_too, weir_hold_row_
 int weir_sq_each_meter(struct weir_store *base, weir_meter_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_effect(struct weir_store *base, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_token(struct weir_store *base, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_access(struct weir_store *base, weir_access_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_runtime(struct weir_store *base, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_total(struct weir_store *base, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
@@ -284,8 +295,9 @@ int weir_sq_get_job(struct weir_store *base, struct weir_job_id id, weir_job_row
 int weir_sq_get_task(struct weir_store *base, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_list_jobs(struct weir_store *base, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_list_tasks(struct weir_store *base, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
-int weir_sq_list_events(struct weir_store *base, uint64_t after, struct weir_job_id job, uint32_t limit,
+int weir_sq_list_events(struct weir_store *base, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                         weir_event_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_list_audit(struct weir_store *base, const struct weir_audit_filter *f, weir_audit_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_first_event(struct weir_store *base, uint64_t *ret, struct weir_err *err);
 int weir_sq_list_explains(struct weir_store *base, struct weir_task_id task, uint32_t limit,
                           weir_explain_row_fn *fn, void *ctx, struct weir_err *err);

@@ -46,6 +46,9 @@ static const char SQL_LIST_EVENTS[] =
 static const char SQL_LIST_EVENTS_JOB[] =
     "SELECT id, at_us, kind, job, ordinal, node, lease, text FROM event INDEXED BY event_by_job"
     " WHERE job <> 0 AND job = ? AND id > ? ORDER BY id LIMIT ?";
+static const char SQL_LIST_EVENTS_WITHIN[] =
+    "SELECT e.id, at_us, kind, e.job, ordinal, node, lease, text, coalesce(job.project, 0) FROM event AS e"
+    " LEFT JOIN job ON job.id = e.job WHERE e.id > ?1 AND (?2 = 0 OR e.job = ?2) ORDER BY e.id LIMIT ?3";
 static const char SQL_FIRST_EVENT[] = "SELECT coalesce(min(id), 0) FROM event";
 static const char SQL_EXPLAINS_TASK[] =
     "SELECT job, ordinal, seq, record FROM explain WHERE job = ? AND ordinal = ? ORDER BY id LIMIT ?";
@@ -136,8 +139,8 @@ static int id_of(struct sq_store *s, enum sq_slot slot, const char *sql, const c
     return r < 0 ? r : 0;
 }
 
-/* One scan along an index; state < 0: by the mask. */
-static void add_job_scan(struct weir_str *q, const struct weir_job_filter *f, const char *from, int state)
+/* One scan along an index; state < 0: by the mask; only 0: of every project that the filter lets through. */
+static void add_job_scan(struct weir_str *q, const struct weir_job_filter *f, const char *from, int state, struct weir_project_id only)
 {
     weir_str_addf(q, "SELECT * FROM (%s%s", from, SQL_JOBS_RANGE);
     if (f->name != NULL) {
@@ -148,6 +151,15 @@ static void add_job_scan(struct weir_str *q, const struct weir_job_filter *f, co
     }
     if (f->user != NULL) {
         weir_str_adds(q, SQL_JOBS_USER);
+    }
+    if (only.v != 0) {
+        weir_str_addf(q, " AND j.project = %" PRIu32, only.v);
+    } else if (f->within != NULL && f->project == NULL) {
+        weir_str_adds(q, " AND j.project IN (0");
+        for (size_t i = 0; i < f->within->n; i++) {
+            weir_str_addf(q, ", %" PRIu32, f->within->id[i].v);
+        }
+        weir_str_addc(q, ')');
     }
     if (state >= 0) {
         weir_str_addf(q, " AND j.state = %d", state);
@@ -165,26 +177,33 @@ static void add_job_scan(struct weir_str *q, const struct weir_job_filter *f, co
 
 /*
  * Most jobs have succeeded, sooner or later. So a list of other states goes along the index by state, one
- * scan per state; a list that has them in goes along the narrowest other index and filters.
+ * scan per state; a list that has them in goes along the narrowest other index and filters. What a caller may see goes along the
+ * index by project, one scan each.
  */
 static void build_list(struct weir_str *q, const struct weir_job_filter *f)
 {
+    const struct weir_project_id any = {0};
     weir_str_adds(q, SQL_JOBS_HEAD);
     if (f->states != 0 && !(f->states & 1U << WEIR_JOB_SUCCEEDED)) {
         const char *glue = "";
         for (int i = 0; i < WEIR_JOB_STATE_MAX; i++) {
             if (f->states & 1U << i) {
                 weir_str_adds(q, glue);
-                add_job_scan(q, f, SQL_JOBS_BY_STATE, i);
+                add_job_scan(q, f, SQL_JOBS_BY_STATE, i, any);
                 glue = " UNION ALL ";
             }
         }
     } else if (f->project != NULL) {
-        add_job_scan(q, f, SQL_JOBS_BY_PROJECT, -1);
+        add_job_scan(q, f, SQL_JOBS_BY_PROJECT, -1, any);
     } else if (f->user != NULL) {
-        add_job_scan(q, f, SQL_JOBS_BY_USER, -1);
+        add_job_scan(q, f, SQL_JOBS_BY_USER, -1, any);
+    } else if (f->within != NULL) {
+        for (size_t i = 0; i < f->within->n; i++) {
+            weir_str_adds(q, i == 0 ? "" : " UNION ALL ");
+            add_job_scan(q, f, SQL_JOBS_BY_PROJECT, -1, f->within->id[i]);
+        }
     } else {
-        add_job_scan(q, f, SQL_JOBS_ALL, -1);
+        add_job_scan(q, f, SQL_JOBS_ALL, -1, any);
     }
     weir_str_addf(q, ") ORDER BY job.id %s LIMIT ?6", f->from != 0 ? "ASC" : "DESC");
 }
@@ -203,10 +222,12 @@ int weir_sq_list_jobs(struct weir_store *base, const struct weir_job_filter *f, 
     }
     uint32_t known = (1U << WEIR_JOB_STATE_MAX) - 1;
     if (r < 0 || (f->project != NULL && project == 0) || (f->user != NULL && user == 0) ||
-        (f->states != 0 && (f->states & known) == 0)) {
+        (f->states != 0 && (f->states & known) == 0) || (f->within != NULL && f->within->n == 0) ||
+        (project != 0 && !weir_project_set_has(f->within, (struct weir_project_id){(uint32_t)project}))) {
         return r;
     }
-    WEIR_CLEANUP(weir_str_release) struct weir_str q = WEIR_STR_INIT(16384);
+    WEIR_ASSERT(f->within == NULL || f->within->n <= WEIR_PROJECT_SET_MAX);
+    WEIR_CLEANUP(weir_str_release) struct weir_str q = WEIR_STR_INIT(131072);
     build_list(&q, f);
     WEIR_ASSERT(!q.overflowed);
     sqlite3_stmt *st = NULL;
@@ -290,23 +311,41 @@ int weir_sq_list_tasks(struct weir_store *base, const struct weir_task_filter *f
     return r;
 }
 
-int weir_sq_list_events(struct weir_store *base, uint64_t after, struct weir_job_id job, uint32_t limit,
+/* The statement for the filter with its values bound; NULL: *ret_r. */
+static sqlite3_stmt *events_stmt(struct sq_store *s, const struct weir_event_filter *f, uint32_t limit, int *ret_r, struct weir_err *err)
+{
+    struct sq_bind b = {f->within != NULL ? sq_stmt(s, SQ_LIST_EVENTS_WITHIN, SQL_LIST_EVENTS_WITHIN, ret_r, err)
+                        : f->job.v != 0   ? sq_stmt(s, SQ_LIST_EVENTS_JOB, SQL_LIST_EVENTS_JOB, ret_r, err)
+                                          : sq_stmt(s, SQ_LIST_EVENTS, SQL_LIST_EVENTS, ret_r, err),
+                        0};
+    if (b.st == NULL) {
+        return NULL;
+    }
+    if (f->within != NULL) {
+        sq_u(&b, f->after), sq_u(&b, f->job.v), sq_u(&b, WEIR_EVENT_SCAN_MAX);
+        return b.st;
+    }
+    if (f->job.v != 0) {
+        sq_u(&b, f->job.v);
+    }
+    sq_u(&b, f->after), sq_u(&b, limit);
+    return b.st;
+}
+
+int weir_sq_list_events(struct weir_store *base, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                         weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
     struct sq_store *s = sq_of(base);
     int r = 0;
-    struct sq_bind b = {job.v == 0 ? sq_stmt(s, SQ_LIST_EVENTS, SQL_LIST_EVENTS, &r, err)
-                                   : sq_stmt(s, SQ_LIST_EVENTS_JOB, SQL_LIST_EVENTS_JOB, &r, err),
-                        0};
-    if (b.st == NULL) {
+    uint32_t limit = clamp_limit(f->limit);
+    uint32_t n = 0;
+    uint32_t seen = 0;
+    sqlite3_stmt *st = events_stmt(s, f, limit, &r, err);
+    if (st == NULL) {
         return r;
     }
-    if (job.v != 0) {
-        sq_u(&b, job.v);
-    }
-    sq_u(&b, after), sq_u(&b, clamp_limit(limit));
-    while ((r = sq_row(s, b.st, "list events", err)) > 0) {
-        struct sq_col c = {b.st, 0};
+    while (n < limit && (r = sq_row(s, st, "list events", err)) > 0) {
+        struct sq_col c = {st, 0};
         struct weir_event_row row = {.id = sc_u(&c)};
         row.at = sc_wall(&c);
         row.kind = sc_s(&c);
@@ -315,12 +354,19 @@ int weir_sq_list_events(struct weir_store *base, uint64_t after, struct weir_job
         row.node.v = sc_u(&c);
         row.lease.v = sc_u(&c);
         row.text = sc_s(&c);
+        *ret_seen = row.id;
+        seen++;
+        if (f->within != NULL && !weir_project_set_has(f->within, (struct weir_project_id){sc_u32(&c)})) {
+            continue;
+        }
+        n++;
         r = fn(ctx, &row);
         if (r != 0) {
             break;
         }
     }
-    (void)sqlite3_reset(b.st);
+    (void)sqlite3_reset(st);
+    *ret_more = n == limit || seen == WEIR_EVENT_SCAN_MAX;
     return r;
 }
 
@@ -580,7 +626,7 @@ static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bil
         p.project.v = sc_u32(&c);
         p.user.v = sc_u32(&c);
         p.run.task.job.v = sc_u(&c);
-        if ((project != 0 && p.project.v != project) || (user != 0 && p.user.v != user)) {
+        if ((project != 0 && p.project.v != project) || (user != 0 && p.user.v != user) || !weir_project_set_has(f->within, p.project)) {
             continue;
         }
         r = weir_agg_add(agg, &p, err);

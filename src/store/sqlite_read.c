@@ -51,7 +51,7 @@ static const char SQL_EACH_METER[] =
     " energy_counter_mj"
     " FROM meter ORDER BY node";
 static const char SQL_EACH_EFFECT[] = "SELECT seq, number, kind, lease FROM effect ORDER BY seq, number";
-static const char SQL_EACH_TOKEN[] = "SELECT hash, name, role, user, lease, expires_us FROM token ORDER BY hash";
+static const char SQL_EACH_TOKEN[] = "SELECT hash, name, role, user, lease, expires_us, created_us, created_by, projects FROM token ORDER BY hash";
 static const char SQL_EACH_RUNTIME[] = "SELECT key, n, filled, took_us FROM runtime ORDER BY key";
 static const char SQL_EACH_POSTING[] =
     "SELECT id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled, amount_micro, gpu_us,"
@@ -642,6 +642,9 @@ int weir_sq_each_token(struct weir_store *base, weir_token_row_fn *fn, void *ctx
         row.user = sc_s(&c);
         row.lease.v = sc_u(&c);
         row.expires = sc_wall(&c);
+        row.created = sc_wall(&c);
+        row.created_by = sc_s(&c);
+        row.projects = sc_s(&c);
         r = fn(ctx, &row);
         if (r != 0) {
             break;

@@ -157,4 +157,20 @@ static const char *const SCHEMA_4[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4};
+/*
+ * Who may do what, and who changed what. Tokens that are there were made by the broker. Audit rows are only ever inserted;
+ * retention removes the oldest.
+ */
+static const char *const SCHEMA_ACCESS[] = {
+    "ALTER TABLE token ADD COLUMN created_us INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE token ADD COLUMN created_by TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE token ADD COLUMN projects TEXT NOT NULL DEFAULT ''",
+    "CREATE TABLE access ("
+    " user TEXT PRIMARY KEY, role TEXT NOT NULL, disabled INTEGER NOT NULL, projects TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE audit ("
+    " id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, user TEXT NOT NULL, role TEXT NOT NULL, token TEXT NOT NULL,"
+    " peer TEXT NOT NULL, action TEXT NOT NULL, object TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL) STRICT",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS};

@@ -84,12 +84,15 @@ static const char SQL_PUT_EVENT[] =
 static const char SQL_PUT_EFFECT[] = "INSERT OR REPLACE INTO effect (seq, number, kind, lease) VALUES (?, ?, ?, ?)";
 static const char SQL_DONE_EFFECT[] = "DELETE FROM effect WHERE seq = ? AND number = ?";
 static const char SQL_PUT_TOKEN[] =
-    "INSERT OR REPLACE INTO token (hash, name, role, user, lease, expires_us) VALUES (?, ?, ?, ?, ?, ?)";
+    "INSERT OR REPLACE INTO token (hash, name, role, user, lease, expires_us, created_us, created_by, projects)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_DELETE_TOKEN[] = "DELETE FROM token WHERE hash = ?";
 static const char SQL_PUT_RUNTIME[] = "INSERT OR REPLACE INTO runtime (key, n, filled, took_us) VALUES (?, ?, ?, ?)";
 /* Ages and ids grow together, so the oldest are found from the lowest id on: no scan, and no index by time. */
 static const char SQL_PRUNE_EVENTS[] =
     "DELETE FROM event WHERE id < (SELECT min(id) FROM event) + ?2 AND at_us < ?1 AND id < (SELECT max(id) FROM event)";
+static const char SQL_PRUNE_AUDITS[] =
+    "DELETE FROM audit WHERE id < (SELECT min(id) FROM audit) + ?2 AND at_us < ?1 AND id < (SELECT max(id) FROM audit)";
 static const char SQL_PRUNE_EXPLAINS[] =
     "DELETE FROM explain WHERE id < (SELECT min(id) FROM explain) + ?2 AND at_us < ?1";
 
@@ -551,7 +554,7 @@ int weir_sq_put_token(struct weir_store *base, const struct weir_token_row *r, s
         return code;
     }
     sq_s(&b, r->hash), sq_s(&b, r->name), sq_s(&b, r->role), sq_s(&b, r->user), sq_u(&b, r->lease.v);
-    sq_i(&b, r->expires.us);
+    sq_i(&b, r->expires.us), sq_i(&b, r->created.us), sq_s(&b, r->created_by), sq_s(&b, r->projects);
     return sq_run(s, b.st, "put token", err);
 }
 
@@ -601,6 +604,7 @@ int weir_sq_prune(struct weir_store *base, const struct weir_prune *p, uint32_t 
     uint32_t n = 0;
     int r = prune_one(s, SQ_PRUNE_EVENTS, SQL_PRUNE_EVENTS, p->events_before, p->limit, &n, err);
     r = r < 0 ? r : prune_one(s, SQ_PRUNE_EXPLAINS, SQL_PRUNE_EXPLAINS, p->explains_before, p->limit, &n, err);
+    r = r < 0 ? r : prune_one(s, SQ_PRUNE_AUDITS, SQL_PRUNE_AUDITS, p->audits_before, p->limit, &n, err);
     r = r < 0 ? r : prune_one(s, SQ_PRUNE_HOLDS, SQL_PRUNE_HOLDS, (struct weir_wall){0}, p->limit, &n, err);
     if (r == 0) {
         *ret_removed = n;

@@ -18,7 +18,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 4 };
+enum { WEIR_STORE_SCHEMA = 5 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -112,10 +112,35 @@ struct weir_effect_row {
 struct weir_token_row {
     char hash[65];  /* SHA-256 of the token, hex */
     const char *name;
-    const char *role; /* "admin", "agent", "viewer" */
+    const char *role; /* a word of api/role.h; "": as the user's */
     const char *user;
     struct weir_lease_id lease; /* join token of a rented machine */
     struct weir_wall expires;   /* 0: never */
+    struct weir_wall created;
+    const char *created_by; /* "": the broker itself */
+    const char *projects;   /* names, in a comma list; "": all of the user's */
+};
+
+/* What a user may do. Users without a row are only names under which jobs were submitted. */
+struct weir_access_row {
+    const char *user;
+    const char *role; /* a word of api/role.h */
+    bool disabled;
+    const char *projects_json; /* {"vision": "owner"}: role by project; "*": in all */
+};
+
+/* A change that was asked for through the API; put in the transaction that makes it. */
+struct weir_audit_row {
+    uint64_t id; /* given by the store, increasing */
+    struct weir_wall at; /* never decreases from row to row */
+    const char *user;
+    const char *role;
+    const char *token;  /* id of the credential; "": a connection of the broker's own user */
+    const char *peer;   /* address it came from */
+    const char *action; /* "job.cancel" */
+    const char *object; /* "job 12" */
+    const char *before; /* JSON; "": nothing was there */
+    const char *after;  /* likewise */
 };
 
 /* What a use account took over the whole ledger, kept by the store from postings. */
@@ -139,6 +164,7 @@ struct weir_run_posted {
 struct weir_prune {
     struct weir_wall events_before;
     struct weir_wall explains_before;
+    struct weir_wall audits_before;
     uint32_t limit; /* of each, looks at no more than so many of the oldest */
 };
 
@@ -164,7 +190,25 @@ void weir_store_close(struct weir_store *s);
 
 /* ---- queries for people ---- */
 
+/* Projects whose rows a caller may see. Where a filter has NULL for it: all. */
+struct weir_project_set {
+    const struct weir_project_id *id;
+    size_t n; /* 0: none, so that nothing is found */
+};
+enum { WEIR_PROJECT_SET_MAX = 128 };
+/* set NULL: yes. */
+static inline bool weir_project_set_has(const struct weir_project_set *set, struct weir_project_id id)
+{
+    for (size_t i = 0; set != NULL && i < set->n; i++) {
+        if (set->id[i].v == id.v) {
+            return true;
+        }
+    }
+    return set == NULL;
+}
+
 struct weir_job_filter {
+    const struct weir_project_set *within;
     const char *project; /* NULL: any */
     const char *user;
     const char *name;
@@ -181,7 +225,24 @@ struct weir_task_filter {
     uint32_t limit;        /* 1..1000 */
 };
 
+struct weir_event_filter {
+    uint64_t after;         /* ids above */
+    struct weir_job_id job; /* 0: any, and events without a job */
+    /* Not NULL: only of jobs of these projects, and no more than WEIR_EVENT_SCAN_MAX rows are looked at. */
+    const struct weir_project_set *within;
+    uint32_t limit; /* 1..1000 */
+};
+enum { WEIR_EVENT_SCAN_MAX = 10000 };
+
+/* Newest first. */
+struct weir_audit_filter {
+    uint64_t before;        /* cursor: ids below; 0: from the newest */
+    struct weir_wall since; /* not older */
+    uint32_t limit;         /* 1..1000 */
+};
+
 struct weir_bill_filter {
+    const struct weir_project_set *within;
     struct weir_wall from; /* postings whose span ends after from and starts before to are counted in proportion */
     struct weir_wall to;   /* of time, exactly (weir_mul_div); WEIR_WALL_MAX: now */
     const char *project;   /* NULL: any */
@@ -225,6 +286,8 @@ typedef int weir_explain_row_fn(void *ctx, const struct weir_explain_row *row);
 typedef int weir_event_row_fn(void *ctx, const struct weir_event_row *row);
 typedef int weir_effect_row_fn(void *ctx, const struct weir_effect_row *row);
 typedef int weir_token_row_fn(void *ctx, const struct weir_token_row *row);
+typedef int weir_access_row_fn(void *ctx, const struct weir_access_row *row);
+typedef int weir_audit_row_fn(void *ctx, const struct weir_audit_row *row);
 typedef int weir_total_row_fn(void *ctx, const struct weir_total_row *row);
 typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
 typedef int weir_shape_row_fn(void *ctx, uint32_t shape, const char *json);
@@ -265,8 +328,11 @@ struct weir_store_ops {
     int (*done_effect)(struct weir_store *s, uint64_t seq, uint32_t number, struct weir_err *err);
     int (*put_token)(struct weir_store *s, const struct weir_token_row *r, struct weir_err *err);
     int (*delete_token)(struct weir_store *s, const char *hash, struct weir_err *err);
+    int (*put_access)(struct weir_store *s, const struct weir_access_row *r, struct weir_err *err);
+    int (*delete_access)(struct weir_store *s, const char *user, struct weir_err *err);
+    int (*put_audit)(struct weir_store *s, const struct weir_audit_row *r, struct weir_err *err);
     int (*put_runtime)(struct weir_store *s, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err);
-    /* The newest event stays, whatever its age: ids go on from it. */
+    /* The newest event and audit row stay, whatever their age: ids go on from them. */
     int (*prune)(struct weir_store *s, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err);
 
     /* -- reading -- */
@@ -286,6 +352,7 @@ struct weir_store_ops {
     int (*each_meter)(struct weir_store *s, weir_meter_row_fn *fn, void *ctx, struct weir_err *err); /* not closed */
     int (*each_effect)(struct weir_store *s, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_token)(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_access)(struct weir_store *s, weir_access_row_fn *fn, void *ctx, struct weir_err *err); /* by name */
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
@@ -300,8 +367,11 @@ struct weir_store_ops {
     int (*get_task)(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_jobs)(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_tasks)(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
-    int (*list_events)(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+    /* *ret_seen: the id that was looked at last, from which to go on; not touched where none was. *ret_more: there may be
+     * others behind it. */
+    int (*list_events)(struct weir_store *s, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                        weir_event_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*list_audit)(struct weir_store *s, const struct weir_audit_filter *f, weir_audit_row_fn *fn, void *ctx, struct weir_err *err);
     /* The id of the oldest event that is kept; 0: none. */
     int (*first_event)(struct weir_store *s, uint64_t *ret, struct weir_err *err);
     /* all of a task's, oldest first; ordinal WEIR_ORDINAL_ALL: of the whole job */

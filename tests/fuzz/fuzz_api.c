@@ -234,11 +234,12 @@ static int no_postings(struct weir_store *s, uint64_t after, weir_posting_row_fn
     return 0;
 }
 
-static int no_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+static int no_events(struct weir_store *s, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                      weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
-    (void)s, (void)after, (void)job, (void)fn, (void)ctx, (void)err;
-    WEIR_ASSERT(limit >= 1 && limit <= 1000);
+    (void)s, (void)ret_seen, (void)fn, (void)ctx, (void)err;
+    WEIR_ASSERT(f->limit >= 1 && f->limit <= 1000);
+    *ret_more = false;
     return 0;
 }
 
@@ -246,6 +247,26 @@ static int no_explains(struct weir_store *s, struct weir_task_id task, uint32_t 
                        void *ctx, struct weir_err *err)
 {
     (void)s, (void)task, (void)limit, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int one_access(struct weir_store *s, weir_access_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    static const struct weir_access_row row = {"u", "user", false, "{\"p\":\"owner\"}"};
+    (void)s, (void)err;
+    return fn(ctx, &row);
+}
+
+static int no_tokens(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_audit(struct weir_store *s, const struct weir_audit_filter *f, weir_audit_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    WEIR_ASSERT(f->limit >= 1 && f->limit <= 1000);
     return 0;
 }
 
@@ -290,6 +311,9 @@ static const struct weir_store_ops store_ops = {
     .get_meta = no_meta,
     .each_total = no_totals,
     .list_events = no_events,
+    .each_access = one_access,
+    .each_token = no_tokens,
+    .list_audit = no_audit,
     .first_event = no_first_event,
     .list_explains = no_explains,
     .bill = no_bill,
@@ -306,7 +330,17 @@ static void post(struct weir_service *s, struct weir_command *cmd)
         cmd->reply = WEIR_STR_INIT(64);
         weir_str_adds(&cmd->reply, "{\"version\":\"0\"}");
     }
+    if (cmd->kind == WEIR_COMMAND_ACCESS) {
+        cmd->reply = WEIR_STR_INIT(64);
+        weir_str_adds(&cmd->reply, "secret");
+    }
     cmd->done(cmd);
+}
+
+static bool is_still(struct weir_service *s, const struct weir_identity *who)
+{
+    (void)s, (void)who;
+    return true;
 }
 
 static int authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err)
@@ -315,7 +349,8 @@ static int authenticate(struct weir_service *s, struct weir_sv token, struct wei
     if (!weir_sv_eq(token, WEIR_SV("viewer"))) {
         return weir_fail(err, -WEIR_EUNAUTH, "unknown token");
     }
-    *ret = (struct weir_identity){.user = "u", .role = "viewer"};
+    *ret = (struct weir_identity){.user = "u", .role = WEIR_ROLE_FINANCE, .token = "0123456789abcdef", .scope = weir_scope_new(1)};
+    weir_scope_add(ret->scope, (struct weir_project_id){0}, "p", WEIR_ROLE_OWNER);
     return 0;
 }
 
@@ -333,7 +368,7 @@ static void subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx)
 
 static struct weir_api *make_api(void)
 {
-    static const struct weir_service_ops service_ops = {post, authenticate, check_session, subscribe};
+    static const struct weir_service_ops service_ops = {post, authenticate, is_still, check_session, subscribe};
     static struct weir_service service = {&service_ops};
     static struct weir_store store = {&store_ops};
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

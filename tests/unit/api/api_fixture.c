@@ -420,7 +420,7 @@ static int f_get_meta(struct weir_store *s, const char *key, char *buf, size_t s
     return 0;
 }
 
-static int f_list_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
+static int f_list_events(struct weir_store *s, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                          weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
     int rc = enter(s, err);
@@ -428,15 +428,35 @@ static int f_list_events(struct weir_store *s, uint64_t after, struct weir_job_i
         return rc;
     }
     uint32_t n = 0;
-    for (size_t i = 0; rc == 0 && i < of(s)->n_events && n < limit; i++) {
+    for (size_t i = 0; rc == 0 && i < of(s)->n_events && n < f->limit; i++) {
         const struct weir_event_row *r = &of(s)->event[i];
-        if (r->id > after && (job.v == 0 || job.v == r->job.v)) {
+        if (r->id > f->after && (f->job.v == 0 || f->job.v == r->job.v)) {
             n++;
+            *ret_seen = r->id;
             rc = fn(ctx, r);
         }
     }
+    *ret_more = n == f->limit;
     leave(s);
     return rc;
+}
+
+static const struct weir_access_row access_rows[] = {{"ada", "user", false, "{\"vision\":\"owner\"}"}, {"bob", "finance", true, "{}"}};
+static const struct weir_token_row token_rows[] = {
+    {.hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", .name = "laptop", .role = "viewer", .user = "user-user", .created = AT(-60),
+     .created_by = "ada", .projects = "vision,speech"},
+    {.hash = "1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", .name = "token", .role = "admin", .user = "ada"}};
+static const struct weir_audit_row audit_rows[] = {
+    {.id = 1, .at = AT(-60), .user = "ada", .role = "admin", .token = "", .peer = "127.0.0.1", .action = "user.set", .object = "user bob", .before = "",
+     .after = "{\"role\":\"finance\"}"}};
+EACH(f_each_access, weir_access_row, weir_access_row_fn, access_rows)
+EACH(f_each_token, weir_token_row, weir_token_row_fn, token_rows)
+EACH(each_audit_all, weir_audit_row, weir_audit_row_fn, audit_rows)
+
+static int f_list_audit(struct weir_store *s, const struct weir_audit_filter *f, weir_audit_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)f;
+    return each_audit_all(s, fn, ctx, err);
 }
 
 static const char stored_explain[] = "{\"seq\":1,\"at\":\"2026-11-22T19:00:00Z\",\"task\":\"12_0\",\"attempt\":1,"
@@ -522,6 +542,9 @@ static const struct weir_store_ops store_ops = {
     .get_meta = f_get_meta,
     .each_total = f_each_total,
     .list_events = f_list_events,
+    .each_access = f_each_access,
+    .each_token = f_each_token,
+    .list_audit = f_list_audit,
     .first_event = f_first_event,
     .list_explains = f_list_explains,
     .bill = f_bill,
@@ -532,6 +555,7 @@ static const struct weir_store_ops store_ops = {
 static void s_post(struct weir_service *s, struct weir_command *cmd)
 {
     struct fixture_service *f = (struct fixture_service *)s;
+    assert_non_null(cmd->who);
     (void)pthread_mutex_lock(&f->lock);
     cmd->next = NULL;
     *f->tail = cmd;
@@ -697,6 +721,15 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
     case WEIR_COMMAND_SANDBOX_FAULT:
         copy(f->text, sizeof f->text, weir_sv_of(c->u.fault.what));
         return weir_streq(c->u.fault.what, "bad") ? weir_fail(&c->err, -WEIR_EINVAL, "fault 'bad' is not known") : 0;
+    case WEIR_COMMAND_ACCESS:
+        f->id = c->u.access.op;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.access.user == NULL ? "" : c->u.access.user));
+        if (c->u.access.op == WEIR_ACCESS_TOKEN_MAKE) {
+            c->reply = WEIR_STR_INIT(4096);
+            weir_str_adds(&c->reply, "secret");
+            copy(c->u.access.token, sizeof c->u.access.token, WEIR_SV("0123456789abcdef"));
+        }
+        return 0;
     case WEIR_COMMAND_AGENT_JOIN:
     case WEIR_COMMAND_AGENT_SYNC:
     case WEIR_COMMAND_AGENT_REPORT:
@@ -731,21 +764,37 @@ static void *decide(void *ctx)
     return NULL;
 }
 
+/* "ROLE-token" is ROLE-user's, who is in project 1, "vision": an operator, finance, owner or user as a user of it, a viewer as a
+ * viewer; "outsider-token" that of a user without projects. */
 static int s_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err)
 {
-    static const char *const roles[] = {"admin", "viewer", "agent"};
     (void)s;
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(roles); i++) {
-        char want[32];
-        (void)snprintf(want, sizeof want, "%s-token", roles[i]);
-        if (weir_sv_eq(token, weir_sv_of(want))) {
-            (void)snprintf(ret->user, sizeof ret->user, "%s-user", roles[i]);
-            (void)snprintf(ret->role, sizeof ret->role, "%s", roles[i]);
-            ret->lease.v = i == 2 ? 3 : 0;
-            return 0;
+    char name[16];
+    struct weir_sv word = token;
+    struct weir_sv first = weir_sv_cut(&word, '-');
+    (void)snprintf(name, sizeof name, "%.*s", WEIR_SV_ARG(first));
+    bool is_outsider = weir_streq(name, "outsider");
+    enum weir_role role = is_outsider ? WEIR_ROLE_USER : weir_role_find(name);
+    if (role == WEIR_ROLE_NONE || !weir_sv_eq(word, WEIR_SV("token"))) {
+        return weir_fail(err, -WEIR_EUNAUTH, "this token is not known");
+    }
+    *ret = (struct weir_identity){.role = role == WEIR_ROLE_OWNER ? WEIR_ROLE_USER : role};
+    (void)snprintf(ret->user, sizeof ret->user, "%s-user", name);
+    (void)snprintf(ret->token, sizeof ret->token, "%s", name);
+    if (role == WEIR_ROLE_AGENT) {
+        ret->lease.v = 3;
+    } else if (role != WEIR_ROLE_ADMIN) {
+        ret->scope = weir_scope_new(1);
+        if (!is_outsider) {
+            weir_scope_add(ret->scope, (struct weir_project_id){1}, "vision", role == WEIR_ROLE_VIEWER || role == WEIR_ROLE_OWNER ? role : WEIR_ROLE_USER);
         }
     }
-    return weir_fail(err, -WEIR_EUNAUTH, "this token is not known");
+    return 0;
+}
+
+static bool s_is_still(struct weir_service *s, const struct weir_identity *who)
+{
+    return who->token[0] == '\0' || !weir_streq(who->token, ((struct fixture_service *)s)->revoked);
 }
 
 static int s_check_session(struct weir_service *s, struct weir_node_id node, const char *session, struct weir_err *err)
@@ -763,7 +812,7 @@ static void s_subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx
     f->on_commit_ctx = ctx;
 }
 
-static const struct weir_service_ops service_ops = {s_post, s_authenticate, s_check_session, s_subscribe};
+static const struct weir_service_ops service_ops = {s_post, s_authenticate, s_is_still, s_check_session, s_subscribe};
 
 /* ---- life ---- */
 
@@ -780,6 +829,11 @@ static struct weir_mono clock_mono(void *ctx)
 }
 
 void fixture_start(struct fixture *f)
+{
+    fixture_start_with(f, NULL);
+}
+
+void fixture_start_with(struct fixture *f, struct weir_store *store)
 {
     struct weir_err err = {{0}};
     *f = (struct fixture){.clock = {clock_wall, clock_mono, NULL}};
@@ -801,7 +855,7 @@ void fixture_start(struct fixture *f)
     (void)snprintf(f->log_dir, sizeof f->log_dir, "/tmp/weir-api-test.XXXXXX");
     assert_non_null(mkdtemp(f->log_dir));
     struct weir_api_conf conf = {.service = &f->service.base,
-                                 .reader = {&f->store.base, &f->store.base},
+                                 .reader = {store != NULL ? store : &f->store.base, store != NULL ? store : &f->store.base},
                                  .gpus = f->gpus,
                                  .gpus_lock = &f->gpus_lock,
                                  .clock = &f->clock,

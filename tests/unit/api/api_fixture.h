@@ -7,7 +7,7 @@
  *
  * Jobs: 12 an array 0-99%10 that runs (index 0 succeeded, 1 failed, 2 runs), 13 one task that
  * succeeded, 14 waits, 15 a gang on two nodes. Nodes: 1 "host1" owned with 4 A100, 1003 rented by
- * lease 3. Tokens: "admin-token", "viewer-token", "agent-token". Node 1 has the session "s1".
+ * lease 3. Tokens: "ROLE-token", whose user is in project 1, "vision", and "outsider-token". Node 1 has the session "s1".
  */
 
 #include <setjmp.h>
@@ -48,6 +48,7 @@ struct fixture_service {
     void (*on_commit)(void *ctx);
     void *on_commit_ctx;
     uint64_t next_job;
+    char revoked[16]; /* the token that was valid before */
     /* what the last command said */
     char user[64];
     char spec_json[4096];
@@ -74,6 +75,8 @@ struct fixture {
 extern const struct weir_wall fixture_now;
 
 void fixture_start(struct fixture *f);
+/* Reads from that store instead; it stays the caller's. */
+void fixture_start_with(struct fixture *f, struct weir_store *store);
 void fixture_stop(struct fixture *f);
 
 /* One call; token, type and body may be NULL. Returns the status; the reply's body is in *ret until the

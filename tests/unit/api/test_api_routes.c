@@ -2,6 +2,7 @@
 /* Every route of the table: who may, what comes back, and what bad input gets. */
 
 #include "api_fixture.h"
+#include "route_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,73 +90,42 @@ static bool check_reply(const struct api_route *r, const struct weir_http_reply 
 
 /* ---- roles x routes ---- */
 
-/* A path of the route that works. */
-static const char *example(const struct api_route *r, char *buf, size_t size)
-{
-    const char *p = r->path;
-    size_t n = 0;
-    while (*p != '\0') {
-        if (*p == '{') {
-            const char *value = strncmp(p, "{job}", 5) == 0     ? "12"
-                                : strncmp(p, "{node}", 6) == 0  ? "1"
-                                : strncmp(p, "{lease}", 7) == 0 ? "3"
-                                                                : "vision";
-            n += (size_t)snprintf(buf + n, size - n, "%s", value);
-            p += strcspn(p, "}") + 1;
-        } else {
-            buf[n++] = *p++;
-        }
-    }
-    (void)snprintf(buf + n, size - n, "%s",
-                   weir_streq(r->id, "agentLog")  ? "?node=1&session=s1&job=12&ordinal=0&attempt=1&offset=0"
-                   : weir_streq(r->id, "readLog") ? "?task=0"
-                   : weir_streq(r->id, "waitJob") ? "?timeout_s=0"
-                                                  : "");
-    return buf;
-}
-
-static const char *example_body(const struct api_route *r)
-{
-    return r->body == NULL                     ? NULL
-           : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
-           : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
-           : weir_streq(r->body, "Fault")      ? "{\"what\":\"no_capacity\"}"
-                                               : "{\"node\":1}";
-}
-
 static void every_route_serves_its_roles_and_refuses_others(void **state)
 {
     struct fixture *f = *state;
-    static const struct {
-        const char *token; /* NULL: same user */
-        const char *role;
-    } who[] = {{NULL, "admin"},
-               {"admin-token", "admin"},
-               {"viewer-token", "viewer"},
-               {"agent-token", "agent"},
-               {"wrong-token", ""}};
-    static const char *const allowed[] = {"admin viewer agent ", "admin viewer ", "admin agent ", "admin "};
     for (const struct api_route *r = api_routes; r->method != NULL; r++) {
-        for (size_t i = 0; i < WEIR_ARRAY_LEN(who); i++) {
+        for (size_t i = 0; i < ROUTE_ROLES; i++) {
             char path[256];
             char why[512] = "";
+            char token[32];
             struct weir_http_reply reply;
-            const char *body = example_body(r);
+            const char *body = route_body(r);
             const char *type = body == NULL ? NULL : strchr(r->body, '/') != NULL ? r->body : "application/json";
-            int status =
-                fixture_call(f, r->method, example(r, path, sizeof path), who[i].token, type, weir_sv_of(body), &reply);
-            int want = r->role == API_ROLE_NONE                        ? 200
-                       : who[i].role[0] == '\0'                        ? 401
-                       : strstr(allowed[r->role], who[i].role) != NULL ? r->status
-                                                                       : 403;
+            (void)snprintf(token, sizeof token, "%s-token", route_roles[i]);
+            int status = fixture_call(f, r->method, route_path(r, "12", "vision", path, sizeof path), token, type, weir_sv_of(body), &reply);
+            int want = route_may(r, i) == ROUTE_MAY_NOT ? 403 : r->status;
             if (status != want || (status < 300 && !check_reply(r, &reply, why, sizeof why))) {
-                fail_msg("%s %s as %s: %d, not %d: %s %.400s", r->method, path, who[i].role, status, want, why,
-                         reply.body.p);
+                fail_msg("%s %s as %s: %d, not %d: %s %.400s", r->method, path, route_roles[i], status, want, why, reply.body.p);
             }
             if (status >= 300) {
                 assert_non_null(strstr(reply.body.p, "{\"error\":{\"code\":\""));
             }
         }
+    }
+}
+
+/* The same user needs no token and is an admin; a token that is not known is nobody. */
+static void who_shows_no_known_token_is_the_same_user_or_nobody(void **state)
+{
+    struct fixture *f = *state;
+    for (const struct api_route *r = api_routes; r->method != NULL; r++) {
+        char path[256];
+        struct weir_http_reply reply;
+        const char *body = route_body(r);
+        const char *type = body == NULL ? NULL : strchr(r->body, '/') != NULL ? r->body : "application/json";
+        (void)route_path(r, "12", "vision", path, sizeof path);
+        assert_int_equal(fixture_call(f, r->method, path, NULL, type, weir_sv_of(body), &reply), r->status);
+        assert_int_equal(fixture_call(f, r->method, path, "wrong-token", type, weir_sv_of(body), &reply), r->role == API_ROLE_NONE ? 200 : 401);
     }
 }
 
@@ -166,9 +136,9 @@ static void a_failing_store_is_a_clear_error_everywhere(void **state)
     for (const struct api_route *r = api_routes; r->method != NULL; r++) {
         char path[256];
         struct weir_http_reply reply;
-        const char *body = example_body(r);
+        const char *body = route_body(r);
         const char *type = body == NULL ? NULL : strchr(r->body, '/') != NULL ? r->body : "application/json";
-        int status = fixture_call(f, r->method, example(r, path, sizeof path), NULL, type, weir_sv_of(body), &reply);
+        int status = fixture_call(f, r->method, route_path(r, "12", "vision", path, sizeof path), NULL, type, weir_sv_of(body), &reply);
         if (status != r->status && (status != 500 || strstr(reply.body.p, "the disk does not answer") == NULL)) {
             fail_msg("%s %s: %d %.300s", r->method, path, status, reply.body.p);
         }
@@ -392,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_route_serves_its_roles_and_refuses_others),
+        cmocka_unit_test(who_shows_no_known_token_is_the_same_user_or_nobody),
         cmocka_unit_test(a_failing_store_is_a_clear_error_everywhere),
         cmocka_unit_test(bad_requests_are_refused_with_the_place),
         cmocka_unit_test(huge_and_deep_bodies_are_refused),

@@ -107,8 +107,10 @@ static uint64_t check_whole(struct weir_store *s)
     must(s->ops->each_live_job(s, see_job, &seen, &err));
     uint64_t before;
     do {
+        uint64_t last = 0;
+        bool more = false;
         before = seen.events;
-        must(s->ops->list_events(s, seen.events, (struct weir_job_id){0}, 1000, see_event, &seen, &err));
+        must(s->ops->list_events(s, &(struct weir_event_filter){.after = seen.events, .limit = 1000}, &last, &more, see_event, &seen, &err));
     } while (seen.events > before);
     must(s->ops->each_posting(s, 0, see_posting, &seen, &err));
     for (uint64_t id = 1; id <= seen.jobs; id++) {

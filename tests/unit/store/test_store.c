@@ -577,13 +577,18 @@ static void tasks_events_and_explains_are_listed(void **state)
     PUT(s, list_tasks, &failed, on_task, fresh());
     assert_int_equal(got.n, 5);
     assert_int_equal(got.id[0], 1001);
-    PUT(s, list_events, 3, (struct weir_job_id){0}, 4, on_event, fresh());
+    uint64_t seen = 0;
+    bool more = false;
+    PUT(s, list_events, &(struct weir_event_filter){.after = 3, .limit = 4}, &seen, &more, on_event, fresh());
+    assert_int_equal(seen, 7);
+    assert_true(more);
     assert_int_equal(got.n, 4);
     assert_int_equal(got.id[0], 4);
     assert_string_equal(got.text[0], "job.submitted");
     assert_int_equal(got.event.ordinal, (uint32_t)WEIR_ORDINAL_ALL);
     assert_int_equal(got.event.lease.v, 6);
-    PUT(s, list_events, 3, (struct weir_job_id){2}, 100, on_event, fresh());
+    PUT(s, list_events, &(struct weir_event_filter){.after = 3, .job = {2}, .limit = 100}, &seen, &more, on_event, fresh());
+    assert_false(more);
     assert_int_equal(got.n, 4);
     assert_int_equal(got.id[0], 4);
     assert_int_equal(got.id[3], 10);
@@ -608,7 +613,7 @@ static void what_is_old_is_pruned_in_batches(void **state)
         PUT(s, put_explain, &x);
     }
     COMMIT(s);
-    struct weir_prune p = {{T0 + 7}, {T0 + 5}, 4};
+    struct weir_prune p = {.events_before = {T0 + 7}, .explains_before = {T0 + 5}, .limit = 4};
     static const uint32_t want[] = {8, 4, 0};
     uint32_t removed = 99;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(want); i++) {
@@ -620,13 +625,15 @@ static void what_is_old_is_pruned_in_batches(void **state)
     uint64_t first = 0;
     PUT(s, first_event, &first);
     assert_int_equal(first, 8);
-    PUT(s, list_events, 0, (struct weir_job_id){0}, 100, on_event, fresh());
+    uint64_t seen = 0;
+    bool more = true;
+    PUT(s, list_events, &(struct weir_event_filter){.limit = 100}, &seen, &more, on_event, fresh());
     assert_int_equal(got.n, 3);
     PUT(s, list_explains, (struct weir_task_id){{1}, 0}, 100, on_explain, fresh());
     assert_int_equal(got.n, 5);
     assert_int_equal(got.id[0], 105);
     /* a transaction that is not committed removes nothing; the newest event stays in any case */
-    p = (struct weir_prune){WEIR_WALL_MAX, WEIR_WALL_MAX, 100};
+    p = (struct weir_prune){WEIR_WALL_MAX, WEIR_WALL_MAX, WEIR_WALL_MAX, 100};
     BEGIN(s);
     PUT(s, prune, &p, &removed);
     s->ops->rollback(s);
@@ -638,6 +645,119 @@ static void what_is_old_is_pruned_in_batches(void **state)
     assert_int_equal(removed, 7);
     PUT(s, first_event, &first);
     assert_int_equal(first, 10);
+}
+
+static int on_access(void *ctx, const struct weir_access_row *r)
+{
+    (void)snprintf(got.text[got.n], sizeof got.text[0], "%s %s %d %s", r->user, r->role, r->disabled, r->projects_json);
+    return count(ctx, 0);
+}
+
+static void what_users_may_do_comes_back_by_name(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    BEGIN(s);
+    PUT(s, put_access, &(struct weir_access_row){"eve", "viewer", true, "{}"});
+    PUT(s, put_access, &(struct weir_access_row){"bob", "user", false, "{}"});
+    PUT(s, put_access, &(struct weir_access_row){"ada", "admin", false, "{}"});
+    COMMIT(s);
+    BEGIN(s);
+    PUT(s, put_access, &(struct weir_access_row){"bob", "finance", false, "{\"vision\":\"owner\"}"});
+    PUT(s, delete_access, "eve");
+    COMMIT(s);
+    BEGIN(s);
+    PUT(s, delete_access, "ada");
+    s->ops->rollback(s);
+    PUT(s, each_access, on_access, fresh());
+    assert_int_equal(got.n, 2);
+    assert_string_equal(got.text[0], "ada admin 0 {}");
+    assert_string_equal(got.text[1], "bob finance 0 {\"vision\":\"owner\"}");
+}
+
+static int on_audit(void *ctx, const struct weir_audit_row *r)
+{
+    if (got.n < WEIR_ARRAY_LEN(got.text)) {
+        (void)snprintf(got.text[got.n], sizeof got.text[0], "%s %s %s %s %s %s", r->user, r->token, r->action, r->object, r->before, r->after);
+    }
+    return count(ctx, r->id);
+}
+
+static void the_audit_log_is_read_from_its_newest_end(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    uint32_t removed = 0;
+    BEGIN(s);
+    for (int i = 1; i <= 5; i++) {
+        PUT(s, put_audit, &(struct weir_audit_row){.at = {T0 + i}, .user = "ada", .role = "admin", .token = "t", .peer = "p", .action = "job.cancel",
+                                                   .object = i == 5 ? "job 5" : "job", .before = "1", .after = "2"});
+    }
+    COMMIT(s);
+    BEGIN(s);
+    PUT(s, put_audit, &(struct weir_audit_row){.at = {T0 + 6}, .user = "x"});
+    s->ops->rollback(s);
+    PUT(s, list_audit, &(struct weir_audit_filter){.limit = 2}, on_audit, fresh());
+    assert_int_equal(got.n, 2);
+    assert_int_equal(got.id[0], 5);
+    assert_string_equal(got.text[0], "ada t job.cancel job 5 1 2");
+    PUT(s, list_audit, &(struct weir_audit_filter){.before = 4, .since = {T0 + 2}, .limit = 100}, on_audit, fresh());
+    assert_int_equal(got.n, 2);
+    assert_int_equal(got.id[1], 2);
+    /* the newest stays, so that ids go on */
+    BEGIN(s);
+    PUT(s, prune, &(struct weir_prune){.audits_before = WEIR_WALL_MAX, .limit = 100}, &removed);
+    COMMIT(s);
+    assert_int_equal(removed, 4);
+    BEGIN(s);
+    PUT(s, put_audit, &(struct weir_audit_row){.at = {T0 + 7}, .user = "x"});
+    COMMIT(s);
+    PUT(s, list_audit, &(struct weir_audit_filter){.limit = 100}, on_audit, fresh());
+    assert_int_equal(got.n, 2);
+    assert_int_equal(got.id[0], 6);
+}
+
+static void a_set_of_projects_bounds_every_list(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    static const struct weir_project_id second[] = {{2}};
+    const struct weir_project_set set = {second, 1};
+    const struct weir_project_set none = {NULL, 0};
+    uint64_t seen = 0;
+    bool more = true;
+    BEGIN(s);
+    put_names(s);
+    for (uint64_t id = 1; id <= 6; id++) {
+        struct weir_job_row job = sample_job(id);
+        struct weir_event_row event = sample_event(id, id);
+        struct weir_posting p = sample_posting(id, id, T0, T0 + 10);
+        job.view.project.v = id % 2 == 0 ? 2 : 1;
+        job.view.state = id > 4 ? WEIR_JOB_RUNNING : WEIR_JOB_SUCCEEDED;
+        p.project = job.view.project;
+        PUT(s, put_job, &job);
+        PUT(s, put_event, &event);
+        PUT(s, put_posting, &p);
+    }
+    PUT(s, put_event, &(struct weir_event_row){.id = 7, .kind = "node.up", .ordinal = (uint32_t)WEIR_ORDINAL_ALL});
+    COMMIT(s);
+    PUT(s, list_jobs, &(struct weir_job_filter){.within = &set, .limit = 2}, on_job, fresh());
+    assert_int_equal(got.n, 2);
+    assert_int_equal(got.id[0], 6);
+    assert_int_equal(got.id[1], 4);
+    PUT(s, list_jobs, &(struct weir_job_filter){.within = &set, .states = 1U << WEIR_JOB_RUNNING, .limit = 100}, on_job, fresh());
+    assert_int_equal(got.n, 1);
+    PUT(s, list_jobs, &(struct weir_job_filter){.within = &set, .user = "ada", .from = 1, .limit = 100}, on_job, fresh());
+    for (size_t i = 0; i < got.n; i++) {
+        assert_int_equal(got.id[i] % 2, 0);
+    }
+    PUT(s, list_jobs, &(struct weir_job_filter){.within = &none, .limit = 100}, on_job, fresh());
+    assert_int_equal(got.n, 0);
+    PUT(s, list_events, &(struct weir_event_filter){.within = &set, .limit = 100}, &seen, &more, on_event, fresh());
+    assert_int_equal(got.n, 3);
+    assert_int_equal(seen, 7);
+    assert_false(more);
+    PUT(s, list_events, &(struct weir_event_filter){.within = &set, .job = {1}, .limit = 100}, &seen, &more, on_event, fresh());
+    assert_int_equal(got.n, 0);
+    PUT(s, list_events, &(struct weir_event_filter){.within = &none, .limit = 100}, &seen, &more, on_event, fresh());
+    assert_int_equal(got.n, 0);
 }
 
 static void released_holds_are_pruned_but_the_newest(void **state)
@@ -710,6 +830,9 @@ int main(int argc, char **argv)
         CASE(jobs_are_listed_by_every_filter),
         CASE(tasks_events_and_explains_are_listed),
         CASE(what_is_old_is_pruned_in_batches),
+        CASE(what_users_may_do_comes_back_by_name),
+        CASE(the_audit_log_is_read_from_its_newest_end),
+        CASE(a_set_of_projects_bounds_every_list),
         CASE(released_holds_are_pruned_but_the_newest),
         CASE(a_reader_sees_what_is_committed),
     };

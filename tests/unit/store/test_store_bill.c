@@ -207,6 +207,13 @@ static void bills_are_filtered(void **state)
     assert_string_equal(bill.key[0][0], "speech");
     f = (struct weir_bill_filter){.to = {INT64_MAX}, .project = "nobody"};
     assert_int_equal(run_bill(s, f, WEIR_BILL_BY_JOB, NULL)->n, 0);
+    static const struct weir_project_id second[] = {{2}};
+    const struct weir_project_set set = {second, 1};
+    f = (struct weir_bill_filter){.within = &set, .to = {INT64_MAX}};
+    assert_int_equal(run_bill(s, f, WEIR_BILL_BY_PROJECT, NULL)->n, 1);
+    assert_string_equal(bill.key[0][0], "speech");
+    f.project = "vision";
+    assert_int_equal(run_bill(s, f, WEIR_BILL_BY_PROJECT, NULL)->n, 0);
 }
 
 /* A reader bills what is committed, as the API's threads do. */

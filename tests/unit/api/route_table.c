@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "api_fixture.h"
+#include "route_table.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+const char *const route_roles[ROUTE_ROLES] = {"admin", "operator", "finance", "user", "viewer", "agent"};
+
+/* +: all; o: of their own projects; -: not at all. */
+static const struct {
+    const char *id;
+    const char *may; /* by role */
+} rows[] = {
+    {"submitJob", "+ooo--"},   {"listJobs", "++ooo-"},      {"getJob", "++ooo-"},       {"cancelJob", "++oo--"},
+    {"waitJob", "++ooo-"},     {"listTasks", "++ooo-"},     {"explainJob", "++ooo-"},   {"readLog", "+oooo-"},
+    {"listHistory", "+++oo-"}, {"listOffers", "++ooo-"},    {"listPools", "++ooo-"},    {"listNodes", "++ooo-"},
+    {"listLeases", "++ooo-"},  {"drainNode", "++----"},     {"resumeNode", "++----"},   {"removeNode", "++----"},
+    {"endLease", "++----"},    {"listProjects", "+o+oo-"},  {"getProject", "+o+oo-"},   {"setProject", "+-----"},
+    {"setMember", "+-----"},   {"removeMember", "+-----"},  {"getBill", "+o+oo-"},      {"checkBill", "+++---"},
+    {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
+    {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
+    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
+    {"getOpenApi", "++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
+    {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
+};
+
+enum route_may route_may(const struct api_route *r, size_t role)
+{
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        if (weir_streq(rows[i].id, r->id)) {
+            return rows[i].may[role] == '+' ? ROUTE_MAY : rows[i].may[role] == 'o' ? ROUTE_MAY_OWN : ROUTE_MAY_NOT;
+        }
+    }
+    fail_msg("%s %s: tests/unit/api/route_table.c does not say whom it serves", r->method, r->path);
+    return ROUTE_MAY_NOT;
+}
+
+const char *route_path(const struct api_route *r, const char *job, const char *project, char *buf, size_t size)
+{
+    const char *p = r->path;
+    size_t n = 0;
+    while (*p != '\0') {
+        if (*p == '{') {
+            const char *value = strncmp(p, "{job}", 5) == 0       ? job
+                                : strncmp(p, "{node}", 6) == 0    ? "1"
+                                : strncmp(p, "{lease}", 7) == 0   ? "3"
+                                : strncmp(p, "{user}", 6) == 0    ? "ada"
+                                : strncmp(p, "{token}", 7) == 0   ? "0123456789abcdef"
+                                : strncmp(p, "{project}", 9) == 0 ? project
+                                                                  : NULL;
+            if (value == NULL) {
+                fail_msg("%s: tests/unit/api/route_table.c has no value for %s", r->path, p);
+            }
+            n += (size_t)snprintf(buf + n, size - n, "%s", value);
+            p += strcspn(p, "}") + 1;
+        } else {
+            buf[n++] = *p++;
+        }
+    }
+    (void)snprintf(buf + n, size - n, "%s",
+                   weir_streq(r->id, "agentLog")  ? "?node=1&session=s1&job=12&ordinal=0&attempt=1&offset=0"
+                   : weir_streq(r->id, "readLog") ? "?task=0"
+                   : weir_streq(r->id, "waitJob") ? "?timeout_s=0"
+                                                  : "");
+    return buf;
+}
+
+const char *route_body(const struct api_route *r)
+{
+    return r->body == NULL                     ? NULL
+           : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"project\":\"vision\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
+           : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
+           : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
+           : weir_streq(r->body, "MemberSet")  ? "{\"role\":\"user\"}"
+           : weir_streq(r->body, "TokenMake")  ? "{\"name\":\"ci\",\"expires\":\"2030-01-01\"}"
+           : weir_streq(r->body, "Fault")      ? "{\"what\":\"no_capacity\"}"
+                                               : "{\"node\":1}";
+}
