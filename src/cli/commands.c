@@ -35,6 +35,7 @@ const struct weir_opt weir_common_options[] = {
 #define JOBS "Jobs"
 #define LOOK "Places and prices"
 #define MONEY "Money"
+#define WHO "Who may do what"
 #define HOUSE "Running weir"
 
 const struct weir_cli_command weir_cli_commands[] = {
@@ -283,6 +284,52 @@ const struct weir_cli_command weir_cli_commands[] = {
             "order of submission. It comes as a stream, however long the history is. 'weir sim --jobs FILE' reads it.",
         .examples = "weir export --from 2026-11-01 --to 2026-12-01 -o november.csv\ta month\n"
                     "weir export | gzip > history.csv.gz\tall of it\n",
+        .operands_max = 0,
+    },
+    {
+        .name = "user",
+        .group = WHO,
+        .fn = weir_cmd_user,
+        .operands = "[list|whoami|add NAME|set NAME|rm NAME]",
+        .summary = "Users: their roles and their projects",
+        .opts = weir_opts_user,
+        .help = "An admin may do everything; an operator looks after nodes and leases and sees and cancels jobs; finance sees all\n"
+                "bills, the history and the audit log; a user submits, sees and cancels jobs in their projects; a viewer sees them. In a\n"
+                "project somebody is owner (who also says who is in it), user or viewer. Of other projects nobody but those who\n"
+                "see all learns anything. rm revokes their tokens; their jobs and bills stay.",
+        .examples = "weir user add ada --project vision:owner --project speech\ta user in two projects\n"
+                    "weir user set ada --role finance --no-project speech\twhat is not named stays\n"
+                    "weir user set ada --disable\ttheir tokens are refused at once\n"
+                    "weir user whoami\twhat this token may do\n",
+        .operands_max = 2,
+    },
+    {
+        .name = "token",
+        .group = WHO,
+        .fn = weir_cmd_token,
+        .operands = "[list|create|revoke TOKEN...]",
+        .summary = "Credentials for the broker: make, list, revoke",
+        .opts = weir_opts_token,
+        .help = "create prints the secret, once: the broker keeps its hash only. Whoever has it may do what its user may, or less:\n"
+                "--role and --project take away from that, and it changes with the user. An admin makes tokens for all; others for\n"
+                "themselves. revoke takes effect at once, for logs and events that are being followed too.",
+        .examples = "weir token create --user ada --expires 30d\tfor ada\n"
+                    "weir token create --role viewer --project vision --name dashboard\tthat can only look\n"
+                    "weir token create --role agent --name host7\tfor an agent ('weir agent --token-file')\n"
+                    "weir token revoke 0d96c3c8a1b2f4e5\tby its id\n",
+        .operands_max = 1000,
+    },
+    {
+        .name = "audit",
+        .group = WHO,
+        .fn = weir_cmd_audit,
+        .operands = "",
+        .summary = "Who changed what, when and from where, newest first",
+        .opts = weir_opts_audit,
+        .help = "Every change that was made through the API: jobs submitted and cancelled, nodes, leases, projects, users, tokens. It is\n"
+                "written with the change itself, holds no secrets, and nothing in it is ever changed; 'retention' in weir.yaml says how\n"
+                "long it is kept. For admins and finance.",
+        .examples = "weir audit --since 7d\tthe last week\nweir audit -n 1000 --json\tfor programs\n",
         .operands_max = 0,
     },
     {

@@ -19,11 +19,17 @@ char *weir_list_currency(struct weir_client *api)
 int weir_list_show(const struct weir_args *args, const char *path, const struct weir_field *field, size_t n,
                    const char *empty, struct weir_err *err)
 {
+    return weir_list_show_some(args, path, 0, field, n, empty, err);
+}
+
+int weir_list_show_some(const struct weir_args *args, const char *path, uint64_t limit, const struct weir_field *field, size_t n,
+                        const char *empty, struct weir_err *err)
+{
     json_t *items = NULL;
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     int r = weir_client_open(&api, args, err);
     if (r == 0) {
-        r = weir_client_list(api, path, 0, &items, NULL, err);
+        r = weir_client_list(api, path, limit, &items, NULL, err);
     }
     if (r < 0) {
         return r;

@@ -11,5 +11,8 @@
  */
 int weir_list_show(const struct weir_args *args, const char *path, const struct weir_field *field, size_t n,
                    const char *empty, struct weir_err *err);
+/* As that, `limit` items at most. */
+int weir_list_show_some(const struct weir_args *args, const char *path, uint64_t limit, const struct weir_field *field, size_t n,
+                        const char *empty, struct weir_err *err);
 /* The ledger's currency, which objects with rates only do not name; "USD" where the broker does not tell. Caller frees. */
 char *weir_list_currency(struct weir_client *api);
