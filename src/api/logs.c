@@ -158,19 +158,20 @@ struct log_run {
     uint32_t rank;
     struct weir_node_id node; /* whose agent says that it has it */
     bool is_there;            /* out */
+    bool is_over;             /* out: the task does not say any more where it was; the ledger may */
 };
 
-/* Of an earlier attempt, and of the other ranks of a gang that has ended, it is not kept where they were. */
 static int on_log_run(void *ctx, const struct weir_task_row *row)
 {
     struct log_run *run = ctx;
     const struct weir_task_view *v = &row->view;
     if (run->id.attempt != v->attempt) {
-        run->is_there = run->id.attempt > 0 && run->id.attempt < v->attempt;
+        run->is_over = run->id.attempt > 0 && run->id.attempt < v->attempt;
     } else if (run->rank == 0) {
         run->is_there = v->node.v == run->node.v;
     } else {
-        run->is_there = run->rank < v->n_nodes && (v->gang_node == NULL || v->gang_node[run->rank].v == run->node.v);
+        run->is_there = run->rank < v->n_nodes && v->gang_node != NULL && v->gang_node[run->rank].v == run->node.v;
+        run->is_over = run->rank < v->n_nodes && v->gang_node == NULL;
     }
     return 0;
 }
@@ -181,7 +182,15 @@ static int check_log_run(struct api_request *rq, struct log_run *run)
     unsigned which;
     struct weir_store *s = api_reader_take(rq->api, &which);
     int rc = s->ops->get_task(s, run->id.task, on_log_run, run, &rq->err);
+    if (rc == 0 && run->is_over) {
+        rc = s->ops->was_on(s, run->id, run->node, &run->is_there, &rq->err);
+    }
     api_reader_put(rq->api, which);
+    if (rc == 0 && run->is_over && !run->is_there) {
+        /* that will not change: an agent gives such a log up */
+        return weir_fail(&rq->err, -WEIR_ENOTFOUND, "agent: attempt %" PRIu32 " of task %" PRIu64 ".%" PRIu32 " was not on node %" PRIu64,
+                         run->id.attempt, run->id.task.job.v, run->id.task.ordinal, run->node.v);
+    }
     if ((rc == 0 && !run->is_there) || rc == -WEIR_ENOTFOUND) {
         rc = weir_fail(&rq->err, -WEIR_EDENIED,
                        "agent: attempt %" PRIu32 " of task %" PRIu64 ".%" PRIu32 " is not on node %" PRIu64 ": its log is not taken from there",

@@ -165,7 +165,7 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/agent/report", "agentReport", "agent", API_ROLE_AGENT, 200, "AgentMessage", .body = "AgentMessage", .body_max = API_AGENT_BODY_MAX,
      .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_report, .summary = "An agent tells what happened"},
     {"POST", "/v1/agent/log", "agentLog", "agent", API_ROLE_AGENT, 200, "LogStored", .body = "application/octet-stream", .body_max = API_LOG_BODY_MAX,
-     .errors = API_CONFLICT | API_UNAVAILABLE, .path_param = NONE,
+     .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE,
      .param = PARAMS{{"node", API_PARAM_UINT, true, 1, ID_MAX, .summary = "the agent's node"},
                      {"session", API_PARAM_TEXT, true, 1, 128, .summary = "of the join"},
                      {"job", API_PARAM_UINT, true, 1, ID_MAX, .summary = "job id"},

@@ -246,17 +246,24 @@ static int member_set(struct broker *b, struct weir_command *cmd)
 
 /* ---- tokens ---- */
 
+/* May with the credential be done all that its user may do? */
+static bool is_whole(struct broker *b, const struct weir_identity *who)
+{
+    const struct person *p = access_find(b, who->user);
+    struct token own;
+    return p != NULL && tokens_get(b, who->token, &own) && own.is == p->role && own.only == NULL && own.role != WEIR_ROLE_USER;
+}
+
 /* May who asks make such a token? Nobody makes one that can do more than they can themselves with the one they have shown. */
 static int check_make(struct broker *b, struct weir_command *cmd, const char *user, enum weir_role role)
 {
     const struct weir_identity *who = cmd->who;
     const struct person *p = access_find(b, user);
-    struct token own;
     if (who->role != WEIR_ROLE_ADMIN) {
         if (!weir_streq(user, who->user) || role == WEIR_ROLE_AGENT) {
             return weir_fail(&cmd->err, -WEIR_EDENIED, "only an administrator makes tokens for others, or for agents");
         }
-        if (p == NULL || !tokens_get(b, who->token, &own) || own.is != p->role || own.only != NULL || own.role == WEIR_ROLE_USER) {
+        if (!is_whole(b, who)) {
             return weir_fail(&cmd->err, -WEIR_EDENIED, "a token that is limited makes no others: use one that is not");
         }
     }
@@ -322,6 +329,9 @@ static int token_revoke(struct broker *b, struct weir_command *cmd)
     if (!tokens_get(b, id, &t) || strncmp(t.hash, id, 16) != 0 ||
         (cmd->who->role != WEIR_ROLE_ADMIN && !weir_streq(t.user, cmd->who->user))) {
         return weir_fail(&cmd->err, -WEIR_ENOTFOUND, "token '%.16s' does not exist", id);
+    }
+    if (cmd->who->role != WEIR_ROLE_ADMIN && !weir_streq(id, cmd->who->token) && !is_whole(b, cmd->who)) {
+        return weir_fail(&cmd->err, -WEIR_EDENIED, "a token that is limited revokes no others: use one that is not");
     }
     if (t.created_by[0] == '\0') {
         return weir_fail(&cmd->err, -WEIR_ECONFLICT,

@@ -91,6 +91,17 @@ static void an_agent_writes_the_logs_of_its_own_runs_only(void **state)
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         assert_int_equal(upload(f, rows[i].run, 0, "", &reply), rows[i].status);
     }
+    /* an earlier attempt's, from a node that it was not on: for good */
+    assert_int_equal(upload_from(f, 1003, "job=12&ordinal=2&attempt=1", 0, "", &reply), 404);
+    assert_non_null(strstr(reply.body.p, "attempt 1 of task 12.2 was not on node 1003"));
+    /* the nodes of a gang are not kept with its task once it has ended */
+    struct weir_task_view *gang = &f->store.task[4].view;
+    const struct weir_node_id *nodes = gang->gang_node;
+    assert_int_equal(gang->id.job.v, 15);
+    gang->gang_node = NULL;
+    assert_int_equal(upload_from(f, 1003, "job=15&ordinal=0&attempt=1&rank=1", 0, "", &reply), 200);
+    assert_int_equal(upload_from(f, 1, "job=15&ordinal=0&attempt=1&rank=1", 0, "", &reply), 404);
+    gang->gang_node = nodes;
 }
 
 static void a_log_over_the_limit_ends_with_a_notice(void **state)
