@@ -68,13 +68,15 @@ def validate(python, document):
     return subprocess.run([python, "-c", code], input=json.dumps(document).encode(), capture_output=True, timeout=120, check=False)
 
 
-def explore(python, url, examples, seed, excluded, seconds):
+def explore(python, url, examples, seed, excluded, seconds, token=None):
     command = [os.path.join(os.path.dirname(python), "schemathesis"), "run", url + "/v1/openapi.json", "--url", url,
                "--checks", CHECKS, "--max-examples", str(examples), "--seed", str(seed), "--workers", "1", "--no-color",
                "--request-timeout", "10", "--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all",
                "--generation-database", "none"]
     if seconds:
         command += ["--max-time", str(seconds)]
+    if token:
+        command += ["--header", f"Authorization: Bearer {token}"]
     for name in excluded:
         command += ["--exclude-operation-id", name]
     # It keeps its notes in the working directory.
@@ -109,7 +111,8 @@ def broker(weir):
         b.start()
         b.submit({"name": "waits", "resources": {"accelerators": {"A100": 4}}, "run": "true"})
         b.ok("cancel", b.submit({"name": "cancelled", "run": "true"}))
-        yield b.url
+        b.ok("user", "add", "ada", "--project", "default:owner")
+        yield b.url, b.json("token", "create", "--user", "ada")["token"]
         assert b.get("/v1/health")["status"] == "ok"
         b.balanced()
 
@@ -119,7 +122,7 @@ def program(path):
     """A program that prints its URL."""
     server = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        yield server.stdout.readline().decode().strip()
+        yield server.stdout.readline().decode().strip(), None
     finally:
         server.stdin.close()
         code = server.wait(timeout=60)
@@ -142,21 +145,26 @@ def main():
     if python is None:
         print(f"1..0 # SKIP openapi-spec-validator and schemathesis cannot be installed: {why}")
         return 0
-    target = broker(args.weir) if args.weir else program(args.serve) if args.serve else contextlib.nullcontext(args.url)
-    print("1..3")
+    target = broker(args.weir) if args.weir else program(args.serve) if args.serve else contextlib.nullcontext((args.url, None))
+    print("1..4")
     ok = True
     try:
-        with target as url:
+        with target as (url, token):
             ok = report(1, "openapi-spec-validator accepts the document", validate(python, fetch(url)))
             found = explore(python, url, args.examples, args.seed, EXCLUDED + args.exclude, args.seconds)
             ok = report(2, "schemathesis finds no breach of the document", found) and ok
+            if token:
+                found = explore(python, url, args.examples, args.seed + 1, EXCLUDED + args.exclude, args.seconds, token)
+                ok = report(3, "nor with the token of a plain user", found) and ok
+            else:
+                print("ok 3 - nor with the token of a plain user # SKIP there is none")
     except Exception as why:
         ok = False
         for line in str(why).splitlines():
             print("# " + line)
-        print("not ok 3 - the server is well afterwards")
+        print("not ok 4 - the server is well afterwards")
     else:
-        print("ok 3 - the server is well afterwards")
+        print("ok 4 - the server is well afterwards")
     return 0 if ok else 1
 
 
