@@ -10,11 +10,14 @@
 #include "command.h"
 #include "lists.h"
 
+static const char *const roles[] = {"owner", "user", "viewer", NULL};
+
 const struct weir_opt weir_opts_project[] = {
     {"weight", 'w', WEIR_OPT_COUNT, .arg = "N", .help = "share among the projects (default 100)", .min = 1,
      .max = 1000000},
     {"delay-cost", 0, WEIR_OPT_MONEY, .arg = "AMOUNT",
      .help = "what an hour of waiting costs its jobs, unless they say"},
+    {"role", 0, WEIR_OPT_CHOICE, .arg = "ROLE", .help = "add: of the member (default user)", .choices = roles},
     {0},
 };
 
@@ -58,6 +61,15 @@ static void print_project(const json_t *o)
         weir_out_money(&line, weir_get_i64(p, "total_micro", 0), currency);
         weir_str_addf(&line, " on %s", pool != NULL ? pool : "?");
         weir_line_text(i == 0 ? "By pool:" : "", weir_str_cstr(&line));
+        weir_str_release(&line);
+    }
+    json_array_foreach(json_object_get(o, "members"), i, p)
+    {
+        const char *name = weir_get_text(p, "name");
+        const char *role = weir_get_text(p, "role");
+        struct weir_str line = WEIR_STR_INIT(512);
+        weir_str_addf(&line, "%s (%s)", name != NULL ? name : "?", role != NULL ? role : "?");
+        weir_line_text(i == 0 ? "Members:" : "", weir_str_cstr(&line));
         weir_str_release(&line);
     }
 }
@@ -106,6 +118,37 @@ static int set(const struct weir_args *args, struct weir_err *err)
     return r;
 }
 
+/* Takes somebody into a project, or out of it (body NULL). */
+static int member(const struct weir_args *args, const char *method, const char *body, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
+    if (r < 0) {
+        return r;
+    }
+    struct weir_str path = WEIR_STR_INIT(4096);
+    weir_str_adds(&path, "/v1/projects");
+    weir_path_add(&path, args->operand[1]);
+    weir_str_adds(&path, "/members");
+    weir_path_add(&path, args->operand[2]);
+    json_t *o = NULL;
+    r = weir_client_call(api, method, weir_str_cstr(&path), body, &o, err);
+    weir_str_release(&path);
+    if (r == 0 && weir_args_has(args, "json")) {
+        weir_print_json(o);
+    }
+    json_decref(o);
+    return r;
+}
+
+static int add(const struct weir_args *args, struct weir_err *err)
+{
+    const char *role = weir_args_text(args, "role");
+    char body[64];
+    (void)snprintf(body, sizeof body, "{\"role\":\"%s\"}", role == NULL ? "user" : role);
+    return member(args, "PUT", body, err);
+}
+
 int weir_cmd_project(const struct weir_args *args, struct weir_err *err)
 {
     const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
@@ -113,6 +156,13 @@ int weir_cmd_project(const struct weir_args *args, struct weir_err *err)
     if (weir_streq(verb, "list") && !names) {
         return list(args, err);
     }
+    if (weir_streq(verb, "add") && args->n_operands == 3) {
+        return add(args, err);
+    }
+    if (weir_streq(verb, "rm") && args->n_operands == 3) {
+        return member(args, "DELETE", NULL, err);
+    }
+    names = names && args->n_operands == 2;
     if (weir_streq(verb, "show") && names) {
         return show(args, "GET", NULL, err);
     }
@@ -120,5 +170,5 @@ int weir_cmd_project(const struct weir_args *args, struct weir_err *err)
         return set(args, err);
     }
     return weir_fail(err, -WEIR_EINVAL,
-                     "usage: weir project [list | show NAME | set NAME [--weight N] [--delay-cost AMOUNT]]");
+                     "usage: weir project [list | show NAME | set NAME [--weight N] [--delay-cost AMOUNT] | add NAME USER [--role ROLE] | rm NAME USER]");
 }

@@ -14,7 +14,7 @@ static const char *const roles[] = {"admin", "operator", "finance", "user", "vie
 
 const struct weir_opt weir_opts_token[] = {
     {"user", 'u', WEIR_OPT_TEXT, .arg = "USER", .help = "whose (default: your own)"},
-    {"role", 0, WEIR_OPT_CHOICE, .arg = "ROLE", .help = "no more than that; agent: for an agent (default: what the user may)", .choices = roles},
+    {"role", 0, WEIR_OPT_CHOICE, .arg = "ROLE", .help = "no more than that (default: what the user may)", .choices = roles},
     {"project", 0, WEIR_OPT_TEXT, .many = true, .arg = "PROJECT", .help = "only in this project; may be repeated"},
     {"name", 0, WEIR_OPT_TEXT, .arg = "TEXT", .help = "what it is for"},
     {"expires", 0, WEIR_OPT_DURATION, .arg = "DURATION", .help = "how long it is good: 30d (default: until it is revoked)"},

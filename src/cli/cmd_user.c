@@ -12,7 +12,7 @@
 static const char *const roles[] = {"admin", "operator", "finance", "user", "viewer", NULL};
 
 const struct weir_opt weir_opts_user[] = {
-    {"role", 0, WEIR_OPT_CHOICE, .arg = "ROLE", .help = "admin, operator, finance, user or viewer (a new one: user)", .choices = roles},
+    {"role", 0, WEIR_OPT_CHOICE, .arg = "ROLE", .help = "in the installation (of a new one: user)", .choices = roles},
     {"project", 0, WEIR_OPT_TEXT, .many = true, .arg = "PROJECT[:ROLE]",
      .help = "in the project as owner, user or viewer (default user); '*' is every project; may be repeated"},
     {"no-project", 0, WEIR_OPT_TEXT, .many = true, .arg = "PROJECT", .help = "no more in the project; may be repeated"},

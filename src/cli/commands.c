@@ -263,14 +263,14 @@ const struct weir_cli_command weir_cli_commands[] = {
         .name = "project",
         .group = MONEY,
         .fn = weir_cmd_project,
-        .operands = "[list|show NAME|set NAME]",
-        .summary = "List, show and set projects",
+        .operands = "[list|show NAME|set NAME|add NAME USER|rm NAME USER]",
+        .summary = "List, show and set projects, and who is in them",
         .opts = weir_opts_project,
         .help = "USED is what its jobs used, WASTE what machines booting for them, lost work and failed tasks cost;\n"
-                "TOTAL is the sum of both.",
+                "TOTAL is the sum of both. add and rm say who is in the project; its owners may do that ('weir user' has the roles).",
         .examples = "weir project\tthe list\nweir project set vision --weight 200 --delay-cost 2.50\ttwice the share "
-                    "of others\n",
-        .operands_max = 2,
+                    "of others\nweir project add vision ada --role viewer\tada may look\n",
+        .operands_max = 3,
     },
     {
         .name = "export",

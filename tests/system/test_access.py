@@ -87,6 +87,25 @@ def test_rights_that_go_go_at_once_and_stay_gone(weir):
         assert [status(b, t, "/v1/jobs") for t in (whole, viewer, narrow)] == [401] * 3
 
 
+def test_an_owner_says_who_is_in_a_project(weir):
+    with lib.Broker(weir, gpus=None, args=["--no-agent"]) as b:
+        b.ok("user", "add", "ada", "--project", "vision:owner")
+        b.ok("user", "add", "bob", "--project", "speech")
+        _, ada = make_token(b, "--user", "ada")
+        _, bob = make_token(b, "--user", "bob")
+        b.env["WEIR_TOKEN"] = ada
+        b.ok("project", "add", "vision", "bob", "--role", "viewer")
+        assert "ada (owner)" in b.ok("project", "show", "vision") and "bob (viewer)" in b.ok("project", "show", "vision")
+        assert b.run("project", "add", "speech", "ada").returncode == b.run("project", "add", "nobody", "ada").returncode == 3
+        assert b.run("project", "add", "vision", "eve").returncode == 3
+        assert b.run("project", "set", "vision", "--weight", "1000").returncode == 77
+        assert json.loads(b.http("GET", "/v1/whoami", headers=bearer(bob))[1])["projects"] == {"speech": "user", "vision": "viewer"}
+        b.ok("project", "rm", "vision", "bob")
+        assert json.loads(b.http("GET", "/v1/whoami", headers=bearer(bob))[1])["projects"] == {"speech": "user"}
+        del b.env["WEIR_TOKEN"]
+        assert b.run("user", "add", "ada").returncode != 0 and b.run("user", "set", "adda", "--disable").returncode == 3
+
+
 def test_a_token_ends_when_it_was_said_to(weir):
     with lib.Broker(weir, gpus=None, args=["--no-agent"]) as b:
         soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
