@@ -24,8 +24,34 @@ static void person_clear(struct person *p)
     free(p->name);
 }
 
+static void add_person(struct broker *b, struct person p)
+{
+    weir_vec_push(&b->people, p);
+    weir_map_put(&b->person_at, weir_hash_bytes(p.name, strlen(p.name)), b->people.n - 1);
+}
+
+static void remove_person(struct broker *b, struct person *p)
+{
+    size_t at = (size_t)(p - b->people.p);
+    person_clear(p);
+    memmove(p, p + 1, (b->people.n - at - 1) * sizeof *p);
+    b->people.n--;
+    weir_map_release(&b->person_at);
+    for (size_t i = 0; i < b->people.n; i++) {
+        const char *name = b->people.p[i].name;
+        weir_map_put(&b->person_at, weir_hash_bytes(name, strlen(name)), i);
+    }
+}
+
 static struct person *find(struct broker *b, const char *user)
 {
+    uint64_t at;
+    if (!weir_map_get(&b->person_at, weir_hash_bytes(user, strlen(user)), &at)) {
+        return NULL;
+    }
+    if (weir_streq(b->people.p[at].name, user)) {
+        return &b->people.p[at];
+    }
     for (size_t i = 0; i < b->people.n; i++) {
         if (weir_streq(b->people.p[i].name, user)) {
             return &b->people.p[i];
@@ -117,7 +143,7 @@ static int on_access(void *ctx, const struct weir_access_row *row)
         set_project(&p, name, weir_role_find(json_is_string(role) ? json_string_value(role) : ""));
     }
     json_decref(projects);
-    weir_vec_push(&b->people, p);
+    add_person(b, p);
     return 0;
 }
 
@@ -132,6 +158,7 @@ void access_free(struct broker *b)
         person_clear(&b->people.p[i]);
     }
     weir_vec_release(&b->people);
+    weir_map_release(&b->person_at);
 }
 
 /* ---- the audit log ---- */
@@ -174,7 +201,7 @@ static int user_set(struct broker *b, struct weir_command *cmd)
         return weir_fail(&cmd->err, -WEIR_EINVAL, "user '%s': nobody is in more than %d projects; '*' is all", user, WEIR_PROJECT_SET_MAX);
     }
     if (p == NULL) {
-        weir_vec_push(&b->people, ((struct person){.name = weir_strdup(user), .role = WEIR_ROLE_USER}));
+        add_person(b, (struct person){.name = weir_strdup(user), .role = WEIR_ROLE_USER});
         p = &b->people.p[b->people.n - 1];
     }
     p->role = cmd->u.access.role == NULL ? p->role : weir_role_find(cmd->u.access.role);
@@ -204,9 +231,7 @@ static int user_remove(struct broker *b, struct weir_command *cmd)
         return no_user(cmd);
     }
     struct weir_str before = person_json(p);
-    person_clear(p);
-    memmove(p, p + 1, (size_t)(&b->people.p[b->people.n] - p - 1) * sizeof *p);
-    b->people.n--;
+    remove_person(b, p);
     (void)tokens_revoke_all(b, user);
     weir_engine_delete_access(b->engine, user);
     audit_person(b, cmd, "user.remove", user, &before, NULL);

@@ -223,6 +223,7 @@ struct broker {
     bool notify_due;
 
     WEIR_VEC(struct person) people;
+    struct weir_map person_at; /* hash of the name -> index; of two with one hash, the later */
 
     WEIR_VEC(struct weir_command *) finished; /* answer after the next successful flush */
     WEIR_VEC(struct waiter) waiters;
