@@ -29,7 +29,7 @@ enum {
     API_SMALL_BODY_MAX = 16 << 10,
     API_LOG_BODY_MAX = 1 << 20,
     API_JSON_DEPTH_MAX = 20,
-    API_ROUTES_MAX = 64,
+    API_ROUTES_MAX = 128,
 };
 
 /* What a route is about, and so who may call it: api_access in routes.c has the roles of each. */
