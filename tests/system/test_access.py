@@ -106,6 +106,22 @@ def test_an_owner_says_who_is_in_a_project(weir):
         assert b.run("user", "add", "ada").returncode != 0 and b.run("user", "set", "adda", "--disable").returncode == 3
 
 
+def test_who_is_in_every_project_sees_all_and_changes_nothing(weir):
+    with lib.Broker(weir, gpus=None, args=["--no-agent"]) as b:
+        b.ok("user", "add", "prometheus", "--role", "viewer", "--project", "*:viewer")
+        b.ok("user", "add", "ada", "--role", "viewer", "--project", "vision")
+        _, every = make_token(b, "--user", "prometheus")
+        _, ada = make_token(b, "--user", "ada")
+        job = b.submit({"name": "j", "project": "speech", "run": "true"})
+        for path in ("/metrics", "/v1/bill/check"):
+            assert [status(b, t, path) for t in (every, ada)] == [200, 403], path
+        assert json.loads(b.http("GET", "/v1/jobs", headers=bearer(every))[1])["items"][0]["id"] == job
+        assert [status(b, t, f"/v1/jobs/{job}") for t in (every, ada)] == [200, 404]
+        assert status(b, every, f"/v1/jobs/{job}/cancel", "POST", {}) == 403
+        assert status(b, every, "/v1/jobs", "POST", {"run": "true"}) == 403
+        assert [status(b, every, p) for p in ("/v1/users", "/v1/audit")] == [403, 403]
+
+
 def test_a_token_ends_when_it_was_said_to(weir):
     with lib.Broker(weir, gpus=None, args=["--no-agent"]) as b:
         soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
