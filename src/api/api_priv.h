@@ -381,6 +381,7 @@ void api_handle_project(struct api_request *rq);
 void api_handle_project_set(struct api_request *rq);
 void api_handle_bill(struct api_request *rq);
 void api_handle_bill_check(struct api_request *rq);
+void api_handle_charges(struct api_request *rq);
 
 void api_handle_join(struct api_request *rq);
 void api_handle_sync(struct api_request *rq);

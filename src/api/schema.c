@@ -264,6 +264,31 @@ static const struct api_field bill_row_fields[] = {
     END,
 };
 
+static const char *use_account_word(unsigned i)
+{
+    return weir_account_name((enum weir_account)(WEIR_ACCOUNT_JOB + i));
+}
+
+static const struct api_field charge_fields[] = {
+    {"from", API_TIME, .summary = "within one period"},
+    {"to", API_TIME},
+    {"account", API_STRING, WORD(use_account_word, WEIR_ACCOUNT_MAX - WEIR_ACCOUNT_JOB)},
+    {"amount_micro", API_INT, .summary = "negative where corrections took back more than was charged"},
+    {"held_us", API_INT, .summary = "how long it held the node or a part of it; 0: a correction or an instant"},
+    {"gpu_us", API_UINT, .summary = "GPU-microseconds that runs occupied"},
+    {"node", API_UINT},
+    {"node_name", API_STRING, API_NULL},
+    {"lease", API_UINT, API_NULL, .summary = "null: an owned node"},
+    {"pool", API_STRING, API_NULL},
+    {"project", API_STRING, API_NULL},
+    {"user", API_STRING, API_NULL},
+    {"job", API_UINT, API_NULL},
+    {"job_name", API_STRING, API_NULL},
+    {"tags", API_MAP_STRING, .summary = "of the job"},
+    {"currency", API_STRING},
+    END,
+};
+
 static const struct api_field project_fields[] = {
     {"name", API_STRING},
     {"weight", API_UINT},
@@ -398,6 +423,7 @@ const struct api_schema api_schemas[] = {
     {"Bill", "what was used, idle and wasted in a span",
      FIELDS{{"currency", API_STRING}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},
             {"rows", API_LIST, .ref = "BillRow"}, {"total", API_REF, .ref = "BillRow"}, END}},
+    {"Charge", "what the use of a node cost in a period, for one job, idle or waste; there may be several for the same", charge_fields},
     {"BillCheck", "whether both sides of the ledger are equal for every node and span", bill_check_fields},
     {"Event", "something that happened", event_fields},
     {"HistoryTask", "a task as it is kept: what it asked for, what it got, what it cost", history_fields},

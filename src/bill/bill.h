@@ -64,6 +64,12 @@ struct weir_posting {
     struct weir_run_id run;
 };
 
+/*
+ * What of the posting's amount (or of its GPU time) falls on the part lo..hi of its span: a difference of cumulative shares, rounded
+ * half up, so that the parts of a posting add up to it, whatever the cuts. All of it where the span is an instant.
+ */
+int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi);
+
 /* What an owned node truly costs. All >= 0. */
 struct weir_owned_cost {
     int64_t purchase_micro;

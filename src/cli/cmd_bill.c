@@ -9,12 +9,14 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "command.h"
+#include "focus.h"
 #include "lists.h"
 #include "output.h"
 
-enum { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
+enum { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_FOCUS };
 
-static const char *const formats[] = {[FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv", NULL};
+static const char *const formats[] = {
+    [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv", [FORMAT_FOCUS] = "focus", NULL};
 
 const struct weir_opt weir_opts_bill[] = {
     {"by", 'b', WEIR_OPT_TEXT, .arg = "KEYS",
@@ -25,7 +27,9 @@ const struct weir_opt weir_opts_bill[] = {
     {"project", 'A', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this project"},
     {"user", 'u', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this user"},
     {"job", 0, WEIR_OPT_COUNT, .arg = "JOB", .help = "only this job", .min = 1, .max = INT64_MAX},
-    {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT", .help = "of the result", .choices = formats},
+    {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT", .help = "of the result; focus is CSV by the FOCUS 1.2 specification", .choices = formats},
+    {"hourly", 0, WEIR_OPT_FLAG, .help = "--format focus: rows for an hour instead of a day"},
+    {"issuer", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "--format focus: who bills (default weir)"},
     {"check", 0, WEIR_OPT_FLAG, .help = "prove that both sides of the whole ledger are equal; exit code 65 where not"},
     {0},
 };
@@ -42,7 +46,7 @@ static const struct amount amounts[] = {
 
 static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
 {
-    static const char *const own[] = {"by", "month", "from", "to", "project", "user", "job", "format"};
+    static const char *const own[] = {"by", "month", "from", "to", "project", "user", "job", "format", "hourly", "issuer"};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(own); i++) {
         if (weir_args_has(args, own[i])) {
             return weir_fail(err, -WEIR_EINVAL, "options '--check' and '--%s' do not go together: the whole ledger is checked, or nothing is proven",
@@ -219,9 +223,8 @@ static void print_csv(const json_t *bill)
     }
 }
 
-static int add_span(const struct weir_args *args, struct weir_str *path, struct weir_err *err)
+static int read_span(const struct weir_args *args, struct weir_wall *ret_from, struct weir_wall *ret_to, struct weir_err *err)
 {
-    char buf[WEIR_RFC3339_SIZE];
     struct weir_wall from = weir_args_time(args, "from");
     struct weir_wall to = weir_args_time(args, "to");
     const char *month = weir_args_text(args, "month");
@@ -243,6 +246,20 @@ static int add_span(const struct weir_args *args, struct weir_str *path, struct 
     }
     if (from.us != 0 && to.us != 0 && to.us <= from.us) {
         return weir_fail(err, -WEIR_EINVAL, "--to is not after --from");
+    }
+    *ret_from = from;
+    *ret_to = to;
+    return 0;
+}
+
+static int add_span(const struct weir_args *args, struct weir_str *path, struct weir_err *err)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    struct weir_wall from;
+    struct weir_wall to;
+    int r = read_span(args, &from, &to, err);
+    if (r < 0) {
+        return r;
     }
     if (from.us != 0) {
         weir_query_add(path, "from", weir_wall_format(from, buf));
@@ -289,6 +306,37 @@ static int bill(struct weir_client *api, const struct weir_args *args, struct we
     return 0;
 }
 
+static int focus(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
+{
+    static const char *const others[] = {"by", "job", "json"};
+    const char *issuer = weir_args_text(args, "issuer");
+    struct weir_focus_conf conf = {.hourly = weir_args_has(args, "hourly"),
+                                   .project = weir_args_text(args, "project"),
+                                   .user = weir_args_text(args, "user"),
+                                   .issuer = issuer == NULL ? "weir" : issuer};
+    uint64_t rows = 0;
+    int64_t micro = 0;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(others); i++) {
+        if (weir_args_has(args, others[i])) {
+            return weir_fail(err, -WEIR_EINVAL, "options '--format focus' and '--%s' do not go together: the columns are those of FOCUS",
+                             others[i]);
+        }
+    }
+    int r = read_span(args, &conf.from, &conf.to, err);
+    r = r < 0 ? r : weir_focus_write(api, &conf, stdout, &rows, &micro, err);
+    if (r == 0) {
+        char money[WEIR_MONEY_SIZE];
+        weir_talk("bill: %" PRIu64 " rows, %s in all", rows, weir_money_format(micro, money));
+    }
+    return r;
+}
+
+static bool is_focus(const struct weir_args *args)
+{
+    const char *format = weir_args_text(args, "format");
+    return format != NULL && weir_streq(format, formats[FORMAT_FOCUS]);
+}
+
 int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
@@ -296,5 +344,14 @@ int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
     if (r < 0) {
         return r;
     }
-    return weir_args_has(args, "check") ? check(api, args, err) : bill(api, args, err);
+    if (weir_args_has(args, "check")) {
+        return check(api, args, err);
+    }
+    if (is_focus(args)) {
+        return focus(api, args, err);
+    }
+    if (weir_args_has(args, "hourly") || weir_args_has(args, "issuer")) {
+        return weir_fail(err, -WEIR_EINVAL, "options '--hourly' and '--issuer' are for '--format focus'");
+    }
+    return bill(api, args, err);
 }

@@ -251,9 +251,14 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "their\n"
                 "sum. Amounts are exact to the millionth. --check proves that for every node and every span of time "
                 "cost and\n"
-                "use are equal.",
+                "use are equal.\n"
+                "\n"
+                "--format focus writes CSV by the FinOps Open Cost and Usage Specification 1.2: a row for what a job, idle or "
+                "waste\n"
+                "took of a machine in a day.",
         .examples = "weir bill --by project,tag:team --month 2026-11\ta month, by project and team\n"
                     "weir bill --by day --from 2026-11-01 --format csv\tfor a spreadsheet\n"
+                    "weir bill --format focus --month 2026-11 > november.csv\tfor cost tools\n"
                     "weir bill --check\tthe proof\n",
         .exits = "65\t--check: the ledger is not balanced\n",
         .operands_max = 0,

@@ -215,16 +215,6 @@ static struct group *group_of(struct weir_agg *a, const int64_t *key)
     return &a->groups.p[a->groups.n - 1];
 }
 
-/* What of amount falls on the slice lo..hi of the posting's span. */
-static int64_t slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi)
-{
-    int64_t span = p->to.us - p->from.us;
-    if (span <= 0 || (lo <= p->from.us && hi >= p->to.us)) {
-        return amount;
-    }
-    return weir_mul_div_sat(amount, hi - p->from.us, span) - weir_mul_div_sat(amount, lo - p->from.us, span);
-}
-
 static void add(int64_t *sum, int64_t v)
 {
     *sum = weir_i64_add_sat(*sum, v);
@@ -232,10 +222,10 @@ static void add(int64_t *sum, int64_t v)
 
 static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo, int64_t hi)
 {
-    int64_t amount = slice(p, p->amount_micro, lo, hi);
+    int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
     if (p->gpu_us > 0) {
         int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
-        add(&g->sum[SUM_GPU_US], slice(p, gpu_us, lo, hi));
+        add(&g->sum[SUM_GPU_US], weir_posting_slice(p, gpu_us, lo, hi));
     }
     switch ((enum weir_account)p->debit) {
     case WEIR_ACCOUNT_NODE:

@@ -671,6 +671,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_token = weir_mem_each_token,
     .each_runtime = weir_mem_each_runtime,
     .each_posting = weir_mem_each_posting,
+    .first_posting = weir_mem_first_posting,
     .each_total = weir_mem_each_total,
     .run_posted = weir_mem_run_posted,
     .max_ids = weir_mem_max_ids,

@@ -141,6 +141,7 @@ int weir_mem_each_meter(struct weir_store *s, weir_meter_row_fn *fn, void *ctx, 
 int weir_mem_each_effect(struct weir_store *s, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_token(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
 int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,

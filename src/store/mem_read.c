@@ -249,15 +249,39 @@ int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *c
     return r;
 }
 
+/* The place of the first posting for which the ledger has come so far. */
+static size_t posting_place(const struct mem_core *c, uint64_t after_id, struct weir_wall t)
+{
+    size_t lo = 0;
+    size_t hi = c->postings.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        const struct weir_posting *p = &c->postings.p[mid];
+        if (p->id <= after_id || p->at.us < t.us) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+int weir_mem_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    size_t at = posting_place(c, 0, t);
+    *ret = at < c->postings.n ? c->postings.p[at].id : at == 0 ? 1 : c->postings.p[at - 1].id + 1;
+    return 0;
+}
+
 int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;
     READING(s);
     int r = 0;
-    for (size_t i = 0; i < c->postings.n && r == 0; i++) {
-        if (c->postings.p[i].id > after_id) {
-            r = fn(ctx, &c->postings.p[i]);
-        }
+    for (size_t i = posting_place(c, after_id, (struct weir_wall){INT64_MIN}); i < c->postings.n && r == 0; i++) {
+        r = fn(ctx, &c->postings.p[i]);
     }
     return r;
 }

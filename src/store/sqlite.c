@@ -320,6 +320,7 @@ static const struct weir_store_ops ops = {
     .each_token = weir_sq_each_token,
     .each_runtime = weir_sq_each_runtime,
     .each_posting = weir_sq_each_posting,
+    .first_posting = weir_sq_first_posting,
     .each_total = weir_sq_each_total,
     .run_posted = weir_sq_run_posted,
     .max_ids = weir_sq_max_ids,

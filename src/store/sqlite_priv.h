@@ -264,6 +264,7 @@ int weir_sq_each_effect(struct weir_store *base, weir_effect_row_fn *fn, void *c
 int weir_sq_each_token(struct weir_store *base, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_runtime(struct weir_store *base, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_first_posting(struct weir_store *base, struct weir_wall t, uint64_t *ret, struct weir_err *err);
 int weir_sq_each_total(struct weir_store *base, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_run_posted(struct weir_store *base,
                        struct weir_run_id run,

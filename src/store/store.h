@@ -288,6 +288,8 @@ struct weir_store_ops {
     int (*each_token)(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+    /* Postings that were made at t or later have this id or a higher one. */
+    int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
     int (*run_posted)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
                       struct weir_run_posted *ret, struct weir_err *err);

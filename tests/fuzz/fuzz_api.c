@@ -234,6 +234,19 @@ static int no_postings(struct weir_store *s, uint64_t after, weir_posting_row_fn
     return 0;
 }
 
+static int no_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
+{
+    (void)s, (void)t, (void)err;
+    *ret = 0;
+    return 0;
+}
+
+static int no_users(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int no_events(struct weir_store *s, uint64_t after, struct weir_job_id job, uint32_t limit,
                      weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
@@ -287,6 +300,8 @@ static const struct weir_store_ops store_ops = {
     .each_meter = no_meters,
     .each_lease = no_leases,
     .each_posting = no_postings,
+    .first_posting = no_first_posting,
+    .each_user = no_users,
     .get_meta = no_meta,
     .each_total = no_totals,
     .list_events = no_events,

@@ -408,6 +408,19 @@ static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row
     return rc;
 }
 
+static int f_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
+{
+    (void)s, (void)t, (void)err;
+    *ret = 1;
+    return 0;
+}
+
+static int f_each_user(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int f_get_meta(struct weir_store *s, const char *key, char *buf, size_t size, struct weir_err *err)
 {
     assert_string_equal(key, WEIR_META_LAST_POSTING);
@@ -519,6 +532,8 @@ static const struct weir_store_ops store_ops = {
     .each_meter = f_each_meter,
     .each_lease = f_each_lease,
     .each_posting = f_each_posting,
+    .first_posting = f_first_posting,
+    .each_user = f_each_user,
     .get_meta = f_get_meta,
     .each_total = f_each_total,
     .list_events = f_list_events,

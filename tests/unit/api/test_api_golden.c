@@ -75,6 +75,8 @@ static void answers_are_as_documented(void **state)
         {"bill", "/v1/bill?from=2026-11-01"},
         {"bill_tag", "/v1/bill?by=project,tag:team&to=2026-11-22T20:00:00Z"},
         {"bill_check", "/v1/bill/check"},
+        {"charges", "/v1/charges?from=2026-11-01&hourly=true"},
+        {"charges_behind", "/v1/charges?cursor=2"},
         {"history", "/v1/history"},
         {"history_first", "/v1/history?limit=2"},
         {"history_next", "/v1/history?limit=2&cursor=12582914"},

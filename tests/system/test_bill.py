@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The bill as others read it: exports by the FOCUS specification, statements of spans, corrections."""
+import csv
+import decimal
+import io
+import pathlib
+import sys
+
+import focus
+import lib
+from lib import Broker, until
+
+MICRO = decimal.Decimal(1000000)
+SANDBOX = "providers: {sandbox: {boot_delay: 1s}}\n"
+
+
+def work(b):
+    """Owned and rented machines, jobs that succeed and fail, idle time and waste."""
+    jobs = [b.submit({"name": "local", "project": "vision", "tags": {"team": 'a "b", c'}, "resources": {"accelerators": {"A100": 1}}, "run": "sleep 1"}),
+            b.submit({"name": "fails", "resources": {"accelerators": {"A100": 1}}, "run": "exit 3", "retries": 0}),
+            b.submit({"name": "cloud", "project": "speech", "resources": {"accelerators": {"T4": 1}, "use_spot": True}, "run": "sleep 1"})]
+    for job in jobs:
+        b.wait(job)
+    return jobs
+
+
+def export(b, *args):
+    return list(csv.DictReader(io.StringIO(b.ok("bill", "--format", "focus", *args))))
+
+
+def micro(rows, column="BilledCost"):
+    return sum(int(decimal.Decimal(row[column]) * MICRO) for row in rows)
+
+
+def test_focus_rows_add_up_to_the_ledger(weir):
+    with Broker(weir, config=SANDBOX, gpus="A100:2") as b:
+        jobs = work(b)
+        start = "2020-01-01T00:00:00Z"
+        middle = b.get(f"/v1/jobs/{jobs[0]}")["ended"]
+        end = b.get("/v1/bill")["to"]
+        for args in (("--from", start, "--to", end), ("--from", start, "--to", middle), ("--from", middle, "--to", end),
+                     ("--from", start, "--to", end, "--hourly")):
+            rows = export(b, *args)
+            total = b.get(f"/v1/bill?from={args[1]}&to={args[3]}")["total"]
+            cost = sum(v for k, v in total.items() if k.startswith("cost_"))
+            assert micro(rows) == total["total_micro"], (args, micro(rows), total)
+            assert rows and abs(cost - micro(rows)) <= len(rows), (args, cost)  # a span that cuts postings rounds each side by itself
+        rows = export(b, "--from", start, "--to", end)
+        assert {"job", "idle", "waste_boot", "waste_failed"} <= {r["x_Account"] for r in rows}, rows
+        assert {"Owned machines", "Rented machines"} == {r["ServiceName"] for r in rows}
+        by_job = {r["x_JobId"]: r for r in rows if r["x_Account"] == "job"}
+        assert by_job[str(jobs[0])]["SubAccountId"] == "vision" and '"team":"a \\"b\\", c"' in by_job[str(jobs[0])]["Tags"]
+        assert by_job[str(jobs[2])]["PricingCategory"] == "Dynamic" and by_job[str(jobs[2])]["ResourceId"].startswith("sb-"), by_job
+        for r in rows:
+            if r["ChargeCategory"] == "Usage":
+                product = decimal.Decimal(r["ListUnitPrice"]) * decimal.Decimal(r["PricingQuantity"])
+                assert abs(product - decimal.Decimal(r["ListCost"])) < decimal.Decimal("0.000000001"), r
+        assert micro(export(b, "--project", "vision")) == sum(
+            r["total_micro"] for r in b.get("/v1/bill?project=vision")["rows"])
+
+
+def test_the_public_validator_accepts_the_export(weir):
+    program = focus.validator(pathlib.Path(weir).parent / "focus")
+    with Broker(weir, config=SANDBOX, gpus="A100:2") as b:
+        work(b)
+        file = b.dir / "focus.csv"
+        for args in ((), ("--hourly",)):
+            file.write_text(b.ok("bill", "--format", "focus", "--issuer", "Example Lab", *args))
+            found = focus.failures(program, file)
+            assert not found, "\n".join(found)
+        file.write_text(file.read_text().replace(",Usage,", ",Use,"))  # it does look
+        assert focus.failures(program, file)
+
+
+def test_focus_has_its_own_columns(weir):
+    with Broker(weir, gpus="A100:1") as b:
+        until("a ledger", lambda: b.get("/v1/bill")["total"]["total_micro"] > 0)
+        for args in (("--by", "job"), ("--json",), ("--check",)):
+            result = b.run("bill", "--format", "focus", *args)
+            assert result.returncode == 2 and "do not go together" in result.stderr, result
+        assert b.run("bill", "--hourly").returncode == 2
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
