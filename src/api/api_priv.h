@@ -30,6 +30,7 @@ enum {
     API_LOG_BODY_MAX = 1 << 20,
     API_JSON_DEPTH_MAX = 20,
     API_ROUTES_MAX = 64,
+    API_ZONE_NAME_MAX = 64,
 };
 
 enum api_role {

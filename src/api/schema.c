@@ -421,7 +421,7 @@ const struct api_schema api_schemas[] = {
             END}},
     {"BillRow", "sums of a key; the keys asked for come first", bill_row_fields, .open = true},
     {"Bill", "what was used, idle and wasted in a span",
-     FIELDS{{"currency", API_STRING}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},
+     FIELDS{{"currency", API_STRING}, {"zone", API_STRING}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},
             {"rows", API_LIST, .ref = "BillRow"}, {"total", API_REF, .ref = "BillRow"}, END}},
     {"Charge", "what the use of a node cost in a period, for one job, idle or waste; there may be several for the same", charge_fields},
     {"BillCheck", "whether both sides of the ledger are equal for every node and span", bill_check_fields},

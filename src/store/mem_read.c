@@ -589,7 +589,7 @@ int weir_mem_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
     struct bill b = {.c = c, .text = WEIR_STR_INIT(65536)};
     struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag};
     struct weir_agg *agg = NULL;
-    int r = weir_agg_new(&agg, f->from, f->to, by, tag, n_by, &source, err);
+    int r = weir_agg_new(&agg, f, by, tag, n_by, &source, err);
     for (size_t i = 0; i < c->postings.n && r == 0; i++) {
         const struct weir_posting *p = &c->postings.p[i];
         if ((f->job.v == 0 || p->run.task.job.v == f->job.v) &&

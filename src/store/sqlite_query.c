@@ -599,7 +599,7 @@ int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, cons
     struct bill b = {.s = sq_of(base), .text = WEIR_STR_INIT(65536)};
     struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag, .spill = bill_spill};
     struct weir_agg *agg = NULL;
-    int r = weir_agg_new(&agg, f->from, f->to, by, tag, n_by, &source, err);
+    int r = weir_agg_new(&agg, f, by, tag, n_by, &source, err);
     if (r < 0) {
         return r;
     }

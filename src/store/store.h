@@ -14,6 +14,7 @@
  */
 
 #include "base/err.h"
+#include "base/zone.h"
 #include "bill/bill.h"
 #include "core/core.h"
 #include "forecast/runtime.h"
@@ -187,6 +188,7 @@ struct weir_bill_filter {
     const char *project;   /* NULL: any */
     const char *user;
     struct weir_job_id job; /* 0: any */
+    const struct weir_zone *zone; /* of days and months; NULL: UTC */
 };
 
 enum weir_bill_by {
@@ -197,7 +199,8 @@ enum weir_bill_by {
     WEIR_BILL_BY_JOB,
     WEIR_BILL_BY_NODE,
     WEIR_BILL_BY_GPU_MODEL,
-    WEIR_BILL_BY_DAY,
+    WEIR_BILL_BY_DAY, /* in the filter's zone */
+    WEIR_BILL_BY_MONTH,
     WEIR_BILL_BY_MAX,
 };
 enum { WEIR_BILL_KEYS_MAX = 4 };

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bill as others read it: exports by the FOCUS specification, statements of spans, corrections."""
 import csv
+import datetime
 import decimal
 import io
 import pathlib
+import sqlite3
 import sys
+import zoneinfo
 
 import focus
 import lib
@@ -73,10 +76,40 @@ def test_the_public_validator_accepts_the_export(weir):
         assert focus.failures(program, file)
 
 
+def test_days_and_months_are_those_of_a_zone(weir):
+    if not pathlib.Path("/usr/share/zoneinfo/Asia/Kathmandu").exists():
+        raise lib.Skip("package tzdata is not installed")
+    with Broker(weir, gpus="A100:2") as b:
+        until("a ledger", lambda: b.get("/v1/bill")["total"]["total_micro"] > 0)
+        b.stop()
+        # the span of the machine as if it had been there for three days around the end of a month, none of whose hours are in UTC's
+        end = datetime.datetime(2026, 4, 2, tzinfo=datetime.timezone.utc)
+        with sqlite3.connect(b.data / "weir.db") as db:
+            first = db.execute("SELECT from_us, to_us FROM posting ORDER BY id LIMIT 1").fetchone()
+            span = [int((end - datetime.timedelta(days=d)).timestamp()) * 10**6 for d in (3, 0)]
+            db.execute("UPDATE posting SET from_us = ?, to_us = ? WHERE from_us = ? AND to_us = ?", (*span, *first))
+        db.close()
+        b.start()
+        for zone in ("UTC", "Asia/Kathmandu", "America/New_York", "Europe/Berlin"):
+            rows = {r["day"]: r["total_micro"] for r in b.get(f"/v1/bill?by=day&zone={zone}&to=2026-05-01")["rows"]}
+            months = {r["month"]: r["total_micro"] for r in b.json("bill", "--by", "month", "--zone", zone, "--to", "2026-05-01")["rows"]}
+            z = zoneinfo.ZoneInfo(zone)
+            days = {datetime.datetime.fromtimestamp(s // 10**6 + h * 3600, z).date().isoformat() for s in span[:1] for h in range(72)}
+            assert set(rows) == days, (zone, rows)
+            assert set(months) == {"2026-03", "2026-04"} and sum(months.values()) == sum(rows.values())
+            for month, micro in months.items():
+                assert b.json("bill", "--zone", zone, "--month", month)["total"]["total_micro"] == micro
+                assert sum(v for k, v in rows.items() if k.startswith(month)) == micro
+            first_day = min(days)
+            assert b.json("bill", "--zone", zone, "--from", "2020-01-01", "--to", sorted(days)[1])["total"]["total_micro"] == rows[first_day]
+        assert b.run("bill", "--zone", "Europe/Nowhere").returncode == 2
+        assert b.http("GET", "/v1/bill?zone=../etc")[0] == 400
+
+
 def test_focus_has_its_own_columns(weir):
     with Broker(weir, gpus="A100:1") as b:
         until("a ledger", lambda: b.get("/v1/bill")["total"]["total_micro"] > 0)
-        for args in (("--by", "job"), ("--json",), ("--check",)):
+        for args in (("--by", "job"), ("--zone", "UTC"), ("--json",), ("--check",)):
             result = b.run("bill", "--format", "focus", *args)
             assert result.returncode == 2 and "do not go together" in result.stderr, result
         assert b.run("bill", "--hourly").returncode == 2
