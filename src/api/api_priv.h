@@ -89,6 +89,8 @@ int api_schema_check(const struct api_schema *s, const json_t *body, struct weir
 
 const char *api_job_state_word(unsigned i);
 const char *api_task_state_word(unsigned i);
+enum { API_CORRECTION_KINDS = 3 };
+const char *api_correction_word(unsigned i);
 
 /* ---- routes ---- */
 
@@ -205,6 +207,8 @@ struct api_call {
 };
 
 struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind);
+/* A second command for the same request: answer by this call now, and no more by the first. */
+struct api_call *api_call_follow(const struct api_call *call, enum weir_command_kind kind);
 void api_call_free(struct api_call *call);
 /* Hands the command to the service. Unless the caller has set cmd.done: finish is called on the lane
  * when the command has succeeded, and where it has not, the error is answered. */
@@ -246,6 +250,9 @@ struct weir_api {
 /* A reader of the store that nobody else uses until it is put back. */
 struct weir_store *api_reader_take(struct weir_api *a, unsigned *which);
 void api_reader_put(struct weir_api *a, unsigned which);
+
+/* The number that the next correction will have, unless another comes first. */
+int api_next_correction(struct weir_store *s, uint64_t *ret, struct weir_err *err);
 
 /* ---- streams that follow something ---- */
 
@@ -383,6 +390,8 @@ void api_handle_project_set(struct api_request *rq);
 void api_handle_bill(struct api_request *rq);
 void api_handle_bill_check(struct api_request *rq);
 void api_handle_charges(struct api_request *rq);
+void api_handle_corrections(struct api_request *rq);
+void api_handle_correction_add(struct api_request *rq);
 
 void api_handle_join(struct api_request *rq);
 void api_handle_sync(struct api_request *rq);

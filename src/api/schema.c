@@ -289,6 +289,17 @@ static const struct api_field charge_fields[] = {
     END,
 };
 
+static const struct api_field correction_fields[] = {
+    {"id", API_UINT},
+    {"at", API_TIME},
+    {"kind", API_STRING, WORD(api_correction_word, API_CORRECTION_KINDS)},
+    {"amount_micro", API_INT, .summary = "negative: less cost"},
+    {"currency", API_STRING},
+    {"user", API_STRING, .summary = "who made it"},
+    {"reason", API_STRING},
+    END,
+};
+
 static const struct api_field project_fields[] = {
     {"name", API_STRING},
     {"weight", API_UINT},
@@ -424,6 +435,17 @@ const struct api_schema api_schemas[] = {
      FIELDS{{"currency", API_STRING}, {"zone", API_STRING}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},
             {"rows", API_LIST, .ref = "BillRow"}, {"total", API_REF, .ref = "BillRow"}, END}},
     {"Charge", "what the use of a node cost in a period, for one job, idle or waste; there may be several for the same", charge_fields},
+    {"Correction", "postings that were made later, for a reason", correction_fields},
+    {"CorrectionAdd", "one of job, lease and node; what it is spread over is what used them in the span",
+     FIELDS{{"kind", API_STRING, .summary = "credit, which takes back, or charge"},
+            {"amount", API_STRING, .summary = "money above 0: \"12.50\""},
+            {"reason", API_STRING},
+            {"job", API_UINT, API_OPTIONAL},
+            {"lease", API_UINT, API_OPTIONAL},
+            {"node", API_UINT, API_OPTIONAL},
+            {"from", API_STRING, API_OPTIONAL, .summary = "a time; the ledger's start where absent"},
+            {"to", API_STRING, API_OPTIONAL, .summary = "a time; now where absent"},
+            END}},
     {"BillCheck", "whether both sides of the ledger are equal for every node and span", bill_check_fields},
     {"Event", "something that happened", event_fields},
     {"HistoryTask", "a task as it is kept: what it asked for, what it got, what it cost", history_fields},

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "bill/amend.h"
 #include "core/core.h"
 #include "spec/spec.h"
 #include "store/store.h"
@@ -28,6 +29,7 @@ enum weir_command_kind {
     WEIR_COMMAND_PROJECT_SET,
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
+    WEIR_COMMAND_AMEND,      /* post a correction */
     WEIR_COMMAND_ACCRUED,    /* what running tasks have cost since they were last settled */
     WEIR_COMMAND_STATUS,
     WEIR_COMMAND_SANDBOX_FAULT,
@@ -87,6 +89,11 @@ struct weir_command {
             int64_t weight;                     /* < 0: leave */
             int64_t delay_cost_micro_per_hour;  /* < 0: leave */
         } project;
+        struct {
+            struct weir_correction_row row; /* id: the next one; at is filled in; kind a literal */
+            struct weir_amendment *part;    /* malloc'ed, freed by the poster */
+            size_t n;
+        } amend;
         struct {
             const char *what;
         } fault;

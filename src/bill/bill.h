@@ -61,7 +61,8 @@ struct weir_posting {
     /* of the run, or of the task that a machine was rented for; zero where none */
     struct weir_project_id project;
     struct weir_user_id user;
-    struct weir_run_id run;
+    struct weir_run_id run; /* of a correction from outside: the job only, its ordinal is WEIR_ORDINAL_ALL */
+    uint64_t correction; /* the correction from outside that it belongs to; 0: metered */
 };
 
 /*

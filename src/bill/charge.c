@@ -36,6 +36,7 @@ void weir_charges_free(struct weir_charges *c)
     free(c);
 }
 
+/* Of an endless period only the first is ever reached: times are those of ledgers. */
 static int64_t period_of(const struct weir_charges *c, int64_t us)
 {
     int64_t n = us / c->period_us;
@@ -88,7 +89,7 @@ static bool is_use(uint8_t account)
 static void add_slice(struct weir_charges *c, const struct weir_posting *p, int64_t lo, int64_t hi)
 {
     int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
-    bool moves = is_use(p->debit) && is_use(p->credit); /* it holds nothing more */
+    bool moves = p->correction != 0 || (is_use(p->debit) && is_use(p->credit)); /* it holds nothing more */
     if (is_use(p->debit)) {
         struct weir_charge *row = row_of(c, p, (enum weir_account)p->debit, lo, hi);
         int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;

@@ -14,6 +14,7 @@
  */
 
 #include "base/clock.h"
+#include "bill/amend.h"
 #include "bill/bill.h"
 #include "core/core.h"
 #include "store/store.h"
@@ -127,6 +128,12 @@ void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *r
 void weir_engine_delete_token(struct weir_engine *e, const char *hash);
 void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number);
 void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t counter_mj, bool measured);
+
+/*
+ * Posts a correction from outside; at is filled in, and kind is a literal. Errors: -WEIR_ECONFLICT where another was made since the caller looked: row->id
+ * must be the next one.
+ */
+int weir_engine_amend(struct weir_engine *e, const struct weir_correction_row *row, const struct weir_amendment *a, size_t n, struct weir_err *err);
 
 /* Effects towards providers that were not known to be done when the store was last open. */
 void weir_engine_each_undone(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_effect_row *row), void *ctx);

@@ -372,6 +372,12 @@ static int put_nodes(struct weir_engine *e, struct weir_err *err)
 static int put_records(struct weir_engine *e, struct weir_err *err)
 {
     const struct weir_store_ops *ops = e->store->ops;
+    for (size_t i = 0; i < e->corrections.n; i++) {
+        struct weir_correction_row row = e->corrections.p[i].row;
+        row.who = e->corrections.p[i].who;
+        row.reason = e->corrections.p[i].reason;
+        TRY(ops->put_correction(e->store, &row, err));
+    }
     for (size_t i = 0; i < e->postings.n; i++) {
         TRY(ops->put_posting(e->store, &e->postings.p[i], err));
     }
@@ -434,6 +440,11 @@ void engine_forget_gathered(struct weir_engine *e)
     for (size_t i = 0; i < e->explains.n; i++) {
         free(e->explains.p[i].json);
     }
+    for (size_t i = 0; i < e->corrections.n; i++) {
+        free(e->corrections.p[i].who);
+        free(e->corrections.p[i].reason);
+    }
+    weir_vec_clear(&e->corrections);
     for (size_t i = 0; i < e->tokens.n; i++) {
         free(e->tokens.p[i].name);
         free(e->tokens.p[i].role);

@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "base/zone.h"
 #include "command.h"
+#include "corrections.h"
 #include "focus.h"
 #include "lists.h"
 #include "output.h"
@@ -30,6 +31,9 @@ const struct weir_opt weir_opts_bill[] = {
     {"project", 'A', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this project"},
     {"user", 'u', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this user"},
     {"job", 0, WEIR_OPT_COUNT, .arg = "JOB", .help = "only this job", .min = 1, .max = INT64_MAX},
+    {"lease", 0, WEIR_OPT_COUNT, .arg = "LEASE", .help = "credit, charge: this rented machine", .min = 1, .max = INT64_MAX},
+    {"node", 0, WEIR_OPT_COUNT, .arg = "NODE", .help = "credit, charge: this machine, by its id", .min = 1, .max = INT64_MAX},
+    {"reason", 0, WEIR_OPT_TEXT, .arg = "TEXT", .help = "credit, charge: why; it is kept with the postings"},
     {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT",
      .help = "of the result; focus is CSV by the FOCUS 1.2 specification", .choices = formats},
     {"hourly", 0, WEIR_OPT_FLAG, .help = "--format focus: rows for an hour instead of a day"},
@@ -364,6 +368,15 @@ static bool is_focus(const struct weir_args *args)
 
 int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
 {
+    static const char *const of_corrections[] = {"lease", "node", "reason"};
+    if (args->n_operands > 0) {
+        return weir_corrections(args, err);
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(of_corrections); i++) {
+        if (weir_args_has(args, of_corrections[i])) {
+            return weir_fail(err, -WEIR_EINVAL, "option '--%s' is for 'weir bill credit' and 'weir bill charge'", of_corrections[i]);
+        }
+    }
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     int r = weir_client_open(&api, args, err);
     if (r < 0) {

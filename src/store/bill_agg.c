@@ -227,18 +227,15 @@ static void add(int64_t *sum, int64_t v)
     *sum = weir_i64_add_sat(*sum, v);
 }
 
-static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo, int64_t hi)
+/* What an account was given; a credit gives less. Costs are credited. */
+static void add_side(struct group *g, enum weir_account account, int64_t amount)
 {
-    int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
-    if (p->gpu_us > 0) {
-        int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
-        add(&g->sum[SUM_GPU_US], weir_posting_slice(p, gpu_us, lo, hi));
-    }
-    switch ((enum weir_account)p->debit) {
-    case WEIR_ACCOUNT_NODE:
-        if (p->credit < WEIR_ACCOUNT_NODE) {
-            add(&g->sum[SUM_COST + (int)p->credit], amount);
-        }
+    switch (account) {
+    case WEIR_ACCOUNT_PROVIDER:
+    case WEIR_ACCOUNT_DEPRECIATION:
+    case WEIR_ACCOUNT_ENERGY:
+    case WEIR_ACCOUNT_UPKEEP:
+        add(&g->sum[SUM_COST + (int)account], -amount);
         break;
     case WEIR_ACCOUNT_JOB:
         add(&g->sum[SUM_USED], amount);
@@ -249,18 +246,23 @@ static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo,
     case WEIR_ACCOUNT_WASTE_BOOT:
     case WEIR_ACCOUNT_WASTE_LOST:
     case WEIR_ACCOUNT_WASTE_FAILED:
-        add(&g->sum[SUM_WASTE + (int)p->debit - WEIR_ACCOUNT_WASTE_BOOT], amount);
+        add(&g->sum[SUM_WASTE + (int)account - WEIR_ACCOUNT_WASTE_BOOT], amount);
         break;
-    case WEIR_ACCOUNT_PROVIDER:
-    case WEIR_ACCOUNT_DEPRECIATION:
-    case WEIR_ACCOUNT_ENERGY:
-    case WEIR_ACCOUNT_UPKEEP:
+    case WEIR_ACCOUNT_NODE:
     case WEIR_ACCOUNT_MAX:
         break;
     }
-    if (p->credit == WEIR_ACCOUNT_JOB) {
-        add(&g->sum[SUM_USED], -amount);
+}
+
+static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo, int64_t hi)
+{
+    int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
+    if (p->gpu_us > 0) {
+        int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
+        add(&g->sum[SUM_GPU_US], weir_posting_slice(p, gpu_us, lo, hi));
     }
+    add_side(g, (enum weir_account)p->debit, amount);
+    add_side(g, (enum weir_account)p->credit, -amount);
 }
 
 /* Fills the keys of the calendar for what begins at lo; says where they end. */

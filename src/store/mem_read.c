@@ -249,6 +249,20 @@ int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *c
     return r;
 }
 
+int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_CORRECTION];
+    SCAN(t, i)
+    {
+        const struct weir_correction_row *row = t->rows.p[i].data;
+        r = row->id > after_id ? fn(ctx, row) : 0;
+    }
+    return r;
+}
+
 /* The place of the first posting for which the ledger has come so far. */
 static size_t posting_place(const struct mem_core *c, uint64_t after_id, struct weir_wall t)
 {

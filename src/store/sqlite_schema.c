@@ -157,4 +157,13 @@ static const char *const SCHEMA_4[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4};
+/* Corrections from outside. */
+static const char *const SCHEMA_CORRECTIONS[] = {
+    "CREATE TABLE correction ("
+    " id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL, reason TEXT NOT NULL,"
+    " micro INTEGER NOT NULL) STRICT",
+    "ALTER TABLE posting ADD COLUMN correction INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_CORRECTIONS};

@@ -19,7 +19,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 4 };
+enum { WEIR_STORE_SCHEMA = 5 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -117,6 +117,16 @@ struct weir_token_row {
     const char *user;
     struct weir_lease_id lease; /* join token of a rented machine */
     struct weir_wall expires;   /* 0: never */
+};
+
+/* A correction from outside; its postings bear its number. */
+struct weir_correction_row {
+    uint64_t id; /* increasing by one, from 1 */
+    struct weir_wall at;
+    const char *kind;   /* "credit", "charge", "reconcile" */
+    const char *who;    /* user */
+    const char *reason; /* for people */
+    int64_t micro;      /* in all; negative: less cost */
 };
 
 /* What a use account took over the whole ledger, kept by the store from postings. */
@@ -228,6 +238,7 @@ typedef int weir_explain_row_fn(void *ctx, const struct weir_explain_row *row);
 typedef int weir_event_row_fn(void *ctx, const struct weir_event_row *row);
 typedef int weir_effect_row_fn(void *ctx, const struct weir_effect_row *row);
 typedef int weir_token_row_fn(void *ctx, const struct weir_token_row *row);
+typedef int weir_correction_row_fn(void *ctx, const struct weir_correction_row *row);
 typedef int weir_total_row_fn(void *ctx, const struct weir_total_row *row);
 typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
 typedef int weir_shape_row_fn(void *ctx, uint32_t shape, const char *json);
@@ -261,6 +272,7 @@ struct weir_store_ops {
     int (*put_hold)(struct weir_store *s, const struct weir_hold_view *v, struct weir_err *err);
     /* id and at never decrease from posting to posting, and to is never after at */
     int (*put_posting)(struct weir_store *s, const struct weir_posting *p, struct weir_err *err);
+    int (*put_correction)(struct weir_store *s, const struct weir_correction_row *r, struct weir_err *err);
     int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
     int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
     int (*put_event)(struct weir_store *s, const struct weir_event_row *r, struct weir_err *err);
@@ -291,6 +303,8 @@ struct weir_store_ops {
     int (*each_token)(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+    /* Those with a higher id, in order of id. */
+    int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
     /* Postings that were made at t or later have this id or a higher one. */
     int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);

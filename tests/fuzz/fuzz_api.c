@@ -234,6 +234,12 @@ static int no_postings(struct weir_store *s, uint64_t after, weir_posting_row_fn
     return 0;
 }
 
+static int no_corrections(struct weir_store *s, uint64_t after, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)after, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int no_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
 {
     (void)s, (void)t, (void)err;
@@ -301,6 +307,7 @@ static const struct weir_store_ops store_ops = {
     .each_lease = no_leases,
     .each_posting = no_postings,
     .first_posting = no_first_posting,
+    .each_correction = no_corrections,
     .each_user = no_users,
     .get_meta = no_meta,
     .each_total = no_totals,

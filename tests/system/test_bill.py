@@ -32,6 +32,13 @@ def export(b, *args):
     return list(csv.DictReader(io.StringIO(b.ok("bill", "--format", "focus", *args))))
 
 
+def ledger(b):
+    with sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True) as db:
+        rows = db.execute("SELECT * FROM posting ORDER BY id").fetchall()
+    db.close()
+    return rows
+
+
 def micro(rows, column="BilledCost"):
     return sum(int(decimal.Decimal(row[column]) * MICRO) for row in rows)
 
@@ -104,6 +111,51 @@ def test_days_and_months_are_those_of_a_zone(weir):
             assert b.json("bill", "--zone", zone, "--from", "2020-01-01", "--to", sorted(days)[1])["total"]["total_micro"] == rows[first_day]
         assert b.run("bill", "--zone", "Europe/Nowhere").returncode == 2
         assert b.http("GET", "/v1/bill?zone=../etc")[0] == 400
+
+
+def test_corrections_are_new_postings_on_what_was_used(weir):
+    with Broker(weir, config=SANDBOX, gpus="A100:2") as b:
+        jobs = work(b)
+        lease = next(l for l in b.json("leases", "--all") if l["job"] == jobs[2])
+        end = b.get("/v1/bill")["to"]
+        span = f"to={end}"
+        postings = [tuple(r) for r in ledger(b)]
+        before = b.get(f"/v1/bill?by=job,pool&{span}")["total"]
+        half = b.get(f"/v1/jobs/{jobs[2]}")["cost_micro"] // 2
+        for args in (("credit", "0.000007", "--lease", lease["id"], "--reason", "ticket 4711"),
+                     ("charge", "0.25", "--job", jobs[0], "--reason", "egress"),
+                     ("charge", "1.000001", "--node", 1, "--to", end, "--reason", "a disk"),
+                     ("credit", str(decimal.Decimal(half) / MICRO), "--job", jobs[2], "--reason", "goodwill")):
+            b.ok("bill", *args)
+            b.balanced()
+        after = b.get(f"/v1/bill?by=job,pool&{span}")["total"]
+        added = 250000 + 1000001 - 7 - half
+        assert after["total_micro"] - before["total_micro"] == added, (before, after)
+        assert sum(after[k] - before[k] for k in after if k.startswith("cost_")) == added
+        assert after["gpu_hours_milli"] == before["gpu_hours_milli"]
+        assert postings == [tuple(r) for r in ledger(b)][:len(postings)]  # nothing that stood there has changed
+        assert b.get(f"/v1/jobs/{jobs[0]}")["cost_micro"] >= 250000
+        assert micro(export(b, "--to", end)) == after["total_micro"]
+        made = b.json("bill", "corrections")
+        assert [(c["kind"], c["amount_micro"], c["reason"]) for c in made] == [
+            ("credit", -7, "ticket 4711"), ("charge", 250000, "egress"), ("charge", 1000001, "a disk"), ("credit", -half, "goodwill")]
+        for args, says in ((("credit", "1000", "--job", jobs[0], "--reason", "x"), "more than"), (("credit", "1", "--job", jobs[0]), "--reason"),
+                           (("credit", "1", "--reason", "x"), "give one of"), (("credit", "0", "--job", 1, "--reason", "x"), "above 0"),
+                           (("charge", "1", "--lease", 99, "--reason", "x"), "nothing is booked"), (("credits",), "did you mean")):
+            result = b.run("bill", *args)
+            assert result.returncode != 0 and says in result.stderr, (args, result)
+        b.kill()
+        b.start()
+        b.ok("bill", "charge", "0.01", "--job", jobs[0], "--reason", "after a crash")
+        assert [c["id"] for c in b.json("bill", "corrections")] == [1, 2, 3, 4, 5]
+        b.balanced()
+        b.stop()
+        with sqlite3.connect(b.data / "weir.db") as db:
+            db.execute("UPDATE posting SET amount_micro = amount_micro + 1 WHERE id = (SELECT max(id) FROM posting WHERE correction <> 0)")
+        db.close()
+        b.start()
+        result = b.run("bill", "--check")
+        assert result.returncode == 65 and "its other side" in result.stderr, result
 
 
 def test_focus_has_its_own_columns(weir):

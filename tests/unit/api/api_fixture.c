@@ -408,6 +408,13 @@ static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row
     return rc;
 }
 
+static int f_each_correction(struct weir_store *s, uint64_t after, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    static const struct weir_correction_row row = {.id = 1, .at = AT(0), .kind = "credit", .who = "ada", .reason = "ticket 7", .micro = -40};
+    (void)s, (void)err;
+    return after < row.id ? fn(ctx, &row) : 0;
+}
+
 static int f_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
 {
     (void)s, (void)t, (void)err;
@@ -533,6 +540,7 @@ static const struct weir_store_ops store_ops = {
     .each_lease = f_each_lease,
     .each_posting = f_each_posting,
     .first_posting = f_first_posting,
+    .each_correction = f_each_correction,
     .each_user = f_each_user,
     .get_meta = f_get_meta,
     .each_total = f_each_total,
@@ -695,6 +703,11 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         c->n_offers = WEIR_ARRAY_LEN(known_offers);
         return 0;
     case WEIR_COMMAND_SETTLE:
+        return 0;
+    case WEIR_COMMAND_AMEND:
+        f->id = c->u.amend.row.id;
+        f->number = c->u.amend.row.micro;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.amend.row.reason));
         return 0;
     case WEIR_COMMAND_ACCRUED:
         /* one task of the array runs on two nodes; what another accrued before it ended is in the ledger when its row is read */

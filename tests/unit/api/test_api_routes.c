@@ -119,6 +119,8 @@ static const char *example_body(const struct api_route *r)
     return r->body == NULL                     ? NULL
            : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
            : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
+           : weir_streq(r->body, "CorrectionAdd")
+               ? "{\"kind\":\"charge\",\"amount\":\"0.5\",\"node\":1,\"reason\":\"a disk\"}"
            : weir_streq(r->body, "Fault")      ? "{\"what\":\"no_capacity\"}"
                                                : "{\"node\":1}";
 }

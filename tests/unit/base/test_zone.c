@@ -20,13 +20,6 @@ static const char *const names[] = {"Europe/Berlin",  "America/New_York", "Ameri
                                     "Asia/Kathmandu", "America/Havana",   "Africa/Casablanca", "Pacific/Apia",
                                     "Asia/Tehran",    "Europe/Dublin",    "America/Sao_Paulo", "Antarctica/Troll"};
 
-static void need_database(void)
-{
-    if (access("/usr/share/zoneinfo/Europe/Berlin", R_OK) != 0) {
-        skip(); /* package tzdata is not installed */
-    }
-}
-
 static struct weir_zone *load(const char *name)
 {
     struct weir_zone *z = NULL;
@@ -38,7 +31,6 @@ static struct weir_zone *load(const char *name)
 static void offsets_are_those_of_the_c_library(void **state)
 {
     (void)state;
-    need_database();
     struct weir_prng rng = weir_prng_seed(3);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(names); i++) {
         struct weir_zone *z = load(names[i]);
@@ -61,7 +53,6 @@ static void offsets_are_those_of_the_c_library(void **state)
 static void periods_follow_one_another(void **state)
 {
     (void)state;
-    need_database();
     for (size_t i = 0; i < WEIR_ARRAY_LEN(names); i++) {
         struct weir_zone *z = load(names[i]);
         for (int unit = WEIR_ZONE_DAY; unit <= WEIR_ZONE_MONTH; unit++) {
@@ -84,7 +75,6 @@ static void periods_follow_one_another(void **state)
 static void days_are_as_long_as_clocks_make_them(void **state)
 {
     (void)state;
-    need_database();
     static const struct {
         const char *zone;
         struct weir_date day;
@@ -150,14 +140,25 @@ static void broken_tables_are_refused(void **state)
     }
 }
 
+static void nothing(void **state)
+{
+    (void)state;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    struct CMUnitTest tests[] = {
         cmocka_unit_test(offsets_are_those_of_the_c_library),
         cmocka_unit_test(periods_follow_one_another),
         cmocka_unit_test(days_are_as_long_as_clocks_make_them),
         cmocka_unit_test(what_is_no_zone_is_refused),
         cmocka_unit_test(broken_tables_are_refused),
     };
+    if (access("/usr/share/zoneinfo/Europe/Berlin", R_OK) != 0) {
+        for (size_t i = 0; i < 3; i++) {
+            tests[i] = (struct CMUnitTest)cmocka_unit_test(nothing);
+            tests[i].name = "zones # SKIP package tzdata is not installed";
+        }
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
