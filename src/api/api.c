@@ -126,6 +126,8 @@ void api_call_free(struct api_call *call)
 {
     if (call->cmd.kind == WEIR_COMMAND_AMEND) {
         free(call->cmd.u.amend.part);
+    } else if (call->cmd.kind == WEIR_COMMAND_INVOICE) {
+        free(call->cmd.u.invoice.line);
     }
     if (call->body != NULL) {
         json_decref(call->body);

@@ -28,6 +28,7 @@ enum {
     API_AGENT_BODY_MAX = 4 << 20,
     API_SMALL_BODY_MAX = 16 << 10,
     API_LOG_BODY_MAX = 1 << 20,
+    API_INVOICE_BODY_MAX = 2 << 20,
     API_JSON_DEPTH_MAX = 20,
     API_ROUTES_MAX = 64,
     API_ZONE_NAME_MAX = 64,
@@ -392,6 +393,8 @@ void api_handle_bill_check(struct api_request *rq);
 void api_handle_charges(struct api_request *rq);
 void api_handle_corrections(struct api_request *rq);
 void api_handle_correction_add(struct api_request *rq);
+void api_handle_invoice_lines(struct api_request *rq);
+void api_handle_reconcile(struct api_request *rq);
 
 void api_handle_join(struct api_request *rq);
 void api_handle_sync(struct api_request *rq);

@@ -30,6 +30,7 @@ enum weir_command_kind {
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
     WEIR_COMMAND_AMEND,      /* post a correction */
+    WEIR_COMMAND_INVOICE,    /* keep lines of a provider's bill */
     WEIR_COMMAND_ACCRUED,    /* what running tasks have cost since they were last settled */
     WEIR_COMMAND_STATUS,
     WEIR_COMMAND_SANDBOX_FAULT,
@@ -94,6 +95,10 @@ struct weir_command {
             struct weir_amendment *part;    /* malloc'ed, freed by the poster */
             size_t n;
         } amend;
+        struct {
+            struct weir_invoice_line_row *line; /* malloc'ed, freed by the poster */
+            size_t n;
+        } invoice;
         struct {
             const char *what;
         } fault;

@@ -571,7 +571,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
 {
     cmd->reply = WEIR_STR_INIT(REPLY_BYTES_MAX);
     bool writes = cmd->kind == WEIR_COMMAND_SUBMIT || cmd->kind == WEIR_COMMAND_CANCEL || cmd->kind == WEIR_COMMAND_NODE ||
-                  cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_AMEND;
+                  cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_INVOICE;
     if (writes && b->store_full) {
         fail_now(cmd, weir_fail(&cmd->err, -WEIR_ENOSPACE, "the broker cannot write to %s: free space on its disk, then try again", b->data_dir));
         return;
@@ -606,6 +606,10 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_AMEND:
         commands_finish(b, cmd, weir_engine_amend(b->engine, &cmd->u.amend.row, cmd->u.amend.part, cmd->u.amend.n, &cmd->err));
+        break;
+    case WEIR_COMMAND_INVOICE:
+        weir_engine_invoice_lines(b->engine, cmd->u.invoice.line, cmd->u.invoice.n);
+        commands_finish(b, cmd, 0);
         break;
     case WEIR_COMMAND_ACCRUED:
         accrued(b, cmd);

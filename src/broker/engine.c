@@ -326,6 +326,14 @@ int weir_engine_amend(struct weir_engine *e, const struct weir_correction_row *r
     return 0;
 }
 
+void weir_engine_invoice_lines(struct weir_engine *e, const struct weir_invoice_line_row *row, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        weir_vec_push(&e->invoice_lines, row[i]);
+    }
+    e->dirty |= n > 0;
+}
+
 void weir_engine_accrued(struct weir_engine *e, weir_bill_accrued_fn *fn, void *ctx)
 {
     weir_bill_accrued(e->bill, weir_engine_now(e), fn, ctx);

@@ -135,6 +135,9 @@ void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_
  */
 int weir_engine_amend(struct weir_engine *e, const struct weir_correction_row *row, const struct weir_amendment *a, size_t n, struct weir_err *err);
 
+/* Stored with the next flush. */
+void weir_engine_invoice_lines(struct weir_engine *e, const struct weir_invoice_line_row *row, size_t n);
+
 /* Effects towards providers that were not known to be done when the store was last open. */
 void weir_engine_each_undone(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_effect_row *row), void *ctx);
 

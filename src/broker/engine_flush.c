@@ -372,6 +372,9 @@ static int put_nodes(struct weir_engine *e, struct weir_err *err)
 static int put_records(struct weir_engine *e, struct weir_err *err)
 {
     const struct weir_store_ops *ops = e->store->ops;
+    for (size_t i = 0; i < e->invoice_lines.n; i++) {
+        TRY(ops->put_invoice_line(e->store, &e->invoice_lines.p[i], err));
+    }
     for (size_t i = 0; i < e->corrections.n; i++) {
         struct weir_correction_row row = e->corrections.p[i].row;
         row.who = e->corrections.p[i].who;
@@ -445,6 +448,7 @@ void engine_forget_gathered(struct weir_engine *e)
         free(e->corrections.p[i].reason);
     }
     weir_vec_clear(&e->corrections);
+    weir_vec_clear(&e->invoice_lines);
     for (size_t i = 0; i < e->tokens.n; i++) {
         free(e->tokens.p[i].name);
         free(e->tokens.p[i].role);

@@ -316,6 +316,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->events);
     weir_vec_release(&e->explains);
     weir_vec_release(&e->corrections);
+    weir_vec_release(&e->invoice_lines);
     weir_vec_release(&e->tokens);
     weir_vec_release(&e->tokens_deleted);
     weir_vec_release(&e->texts);

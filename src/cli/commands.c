@@ -269,6 +269,25 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 2,
     },
     {
+        .name = "reconcile",
+        .group = MONEY,
+        .fn = weir_cmd_reconcile,
+        .operands = "FILE",
+        .summary = "Compare a provider's bill with the ledger, and correct the ledger",
+        .opts = weir_opts_reconcile,
+        .help = "FILE is AWS's Cost and Usage Report 2.0, a FOCUS file, Google Cloud's detailed export or Azure's cost export, as CSV, "
+                "plain or\n"
+                "gzip. Lines are known by the machine's id, or by our tag. What was billed for a lease otherwise than booked is posted "
+                "as\n"
+                "correction to the jobs, idle and waste that had the machine. What bears our tag and is no lease of ours is a leak "
+                "suspect.\n"
+                "The same file twice changes nothing.",
+        .examples = "weir reconcile cur-2026-11.csv.gz\tbring November to what AWS billed\n"
+                    "weir reconcile azure.csv --rate EUR=1.0842\ta bill in another currency\n",
+        .operands_min = 1,
+        .operands_max = 1,
+    },
+    {
         .name = "project",
         .group = MONEY,
         .fn = weir_cmd_project,

@@ -263,6 +263,23 @@ int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_corre
     return r;
 }
 
+int weir_mem_each_invoice_line(struct weir_store *s,
+                               struct weir_lease_id lease,
+                               weir_invoice_line_row_fn *fn,
+                               void *ctx,
+                               struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_INVOICE_LINE];
+    SCAN(t, i)
+    {
+        r = t->rows.p[i].key.a == lease.v ? fn(ctx, t->rows.p[i].data) : 0;
+    }
+    return r;
+}
+
 /* The place of the first posting for which the ledger has come so far. */
 static size_t posting_place(const struct mem_core *c, uint64_t after_id, struct weir_wall t)
 {

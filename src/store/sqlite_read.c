@@ -56,6 +56,7 @@ static const char SQL_EACH_RUNTIME[] = "SELECT key, n, filled, took_us FROM runt
 static const char SQL_EACH_POSTING[] =
     "SELECT id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled, amount_micro, gpu_us,"
     " project, user, job, ordinal, attempt, correction FROM posting WHERE id > ? ORDER BY id";
+static const char SQL_EACH_INVOICE_LINE[] = "SELECT lease, line, from_us, to_us, nano FROM invoice_line WHERE lease = ?";
 static const char SQL_EACH_CORRECTION[] = "SELECT id, at_us, kind, who, reason, micro FROM correction WHERE id > ? ORDER BY id";
 /* 5: the account JOB */
 static const char SQL_RUN_POSTED[] =
@@ -730,6 +731,35 @@ int weir_sq_each_correction(struct weir_store *base, uint64_t after_id, weir_cor
         row.who = sc_s(&c);
         row.reason = sc_s(&c);
         row.micro = sc_i(&c);
+        r = fn(ctx, &row);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_each_invoice_line(struct weir_store *base,
+                              struct weir_lease_id lease,
+                              weir_invoice_line_row_fn *fn,
+                              void *ctx,
+                              struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, SQ_EACH_INVOICE_LINE, SQL_EACH_INVOICE_LINE, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, lease.v);
+    while ((r = sq_row(s, b.st, "read lines of bills", err)) > 0) {
+        struct sq_col c = {b.st, 0};
+        struct weir_invoice_line_row row = {.lease = {sc_u(&c)}};
+        row.line = sc_u(&c);
+        row.from = sc_wall(&c);
+        row.to = sc_wall(&c);
+        row.nano = sc_i(&c);
         r = fn(ctx, &row);
         if (r != 0) {
             break;

@@ -23,6 +23,8 @@ enum { WEIR_STORE_SCHEMA = 5 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
+/* Meta: the id of the installation, the owner tag of everything that it rents. */
+#define WEIR_META_INSTALLATION "installation"
 
 struct weir_store;
 
@@ -127,6 +129,15 @@ struct weir_correction_row {
     const char *who;    /* user */
     const char *reason; /* for people */
     int64_t micro;      /* in all; negative: less cost */
+};
+
+/* A line of a provider's bill for a lease; another with its key takes its place. */
+struct weir_invoice_line_row {
+    struct weir_lease_id lease;
+    uint64_t line; /* what makes it the same line in another file */
+    struct weir_wall from;
+    struct weir_wall to;
+    int64_t nano; /* billionths of a unit of the ledger's currency */
 };
 
 /* What a use account took over the whole ledger, kept by the store from postings. */
@@ -239,6 +250,7 @@ typedef int weir_event_row_fn(void *ctx, const struct weir_event_row *row);
 typedef int weir_effect_row_fn(void *ctx, const struct weir_effect_row *row);
 typedef int weir_token_row_fn(void *ctx, const struct weir_token_row *row);
 typedef int weir_correction_row_fn(void *ctx, const struct weir_correction_row *row);
+typedef int weir_invoice_line_row_fn(void *ctx, const struct weir_invoice_line_row *row);
 typedef int weir_total_row_fn(void *ctx, const struct weir_total_row *row);
 typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
 typedef int weir_shape_row_fn(void *ctx, uint32_t shape, const char *json);
@@ -273,6 +285,7 @@ struct weir_store_ops {
     /* id and at never decrease from posting to posting, and to is never after at */
     int (*put_posting)(struct weir_store *s, const struct weir_posting *p, struct weir_err *err);
     int (*put_correction)(struct weir_store *s, const struct weir_correction_row *r, struct weir_err *err);
+    int (*put_invoice_line)(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err);
     int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
     int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
     int (*put_event)(struct weir_store *s, const struct weir_event_row *r, struct weir_err *err);
@@ -305,6 +318,7 @@ struct weir_store_ops {
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
     /* Those with a higher id, in order of id. */
     int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_invoice_line)(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err);
     /* Postings that were made at t or later have this id or a higher one. */
     int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);

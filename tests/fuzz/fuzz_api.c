@@ -240,6 +240,12 @@ static int no_corrections(struct weir_store *s, uint64_t after, weir_correction_
     return 0;
 }
 
+static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int no_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
 {
     (void)s, (void)t, (void)err;
@@ -307,6 +313,7 @@ static const struct weir_store_ops store_ops = {
     .each_lease = no_leases,
     .each_posting = no_postings,
     .first_posting = no_first_posting,
+    .each_invoice_line = no_invoice_lines,
     .each_correction = no_corrections,
     .each_user = no_users,
     .get_meta = no_meta,

@@ -4,7 +4,9 @@
 import csv
 import datetime
 import decimal
+import gzip
 import io
+import json
 import pathlib
 import sqlite3
 import sys
@@ -156,6 +158,151 @@ def test_corrections_are_new_postings_on_what_was_used(weir):
         b.start()
         result = b.run("bill", "--check")
         assert result.returncode == 65 and "its other side" in result.stderr, result
+
+
+CUR = ["identity_line_item_id", "line_item_resource_id", "line_item_line_item_type", "line_item_usage_start_date", "line_item_usage_end_date",
+       "line_item_usage_type", "line_item_operation", "line_item_unblended_cost", "line_item_currency_code", "resource_tags", "x" * 40]
+
+
+def cur_line(resource, start, micro, kind="Usage", what="BoxUsage:p5", currency="USD", tags=""):
+    hour = datetime.datetime.fromisoformat(start.replace("Z", "+00:00")).replace(minute=0, second=0, microsecond=0)
+    end = hour + datetime.timedelta(hours=1)
+    return ["id", resource, kind, hour.strftime("%Y-%m-%dT%H:%M:%S.000Z"), end.strftime("%Y-%m-%dT%H:%M:%S.000Z"), what, "RunInstances",
+            str(decimal.Decimal(micro) / MICRO), currency, tags, "padding, quoted"]
+
+
+def write_csv(path, head, rows):
+    opened = gzip.open(path, "wt", newline="") if path.suffix == ".gz" else path.open("w", newline="")
+    with opened as f:
+        csv.writer(f).writerows([head, *rows])
+
+
+def rented(b):
+    """Work on rented machines, which are given back: lease -> what is booked for it."""
+    jobs = [b.submit({"name": f"j{i}", "project": f"p{i}", "resources": {"accelerators": {"T4": 1}}, "run": "sleep 1"}) for i in range(3)]
+    for job in jobs:
+        b.wait(job)
+    leases = b.json("leases", "--all")
+    for lease in leases:
+        if lease["ended"] is None:
+            b.ok("leases", "end", lease["id"])
+    until("the leases to end", lambda: all(l["ended"] for l in b.json("leases", "--all")))
+    return jobs, b.json("leases", "--all"), booked(b)
+
+
+def booked(b):
+    sums = {}
+    for c in b.get("/v1/charges")["items"]:
+        if c["lease"] is not None:
+            sums[c["lease"]] = sums.get(c["lease"], 0) + c["amount_micro"]
+    return sums
+
+
+def sums_of(answer):
+    return {k: answer[k] for k in ("invoiced_micro", "booked_micro", "corrected_micro", "residual_micro")}
+
+
+def test_a_bill_of_aws_corrects_the_ledger_once(weir):
+    with Broker(weir, config=SANDBOX, gpus=None, args=["--no-agent"]) as b:
+        jobs, leases, had = rented(b)
+        assert len(leases) >= 1 and all(v > 0 for v in had.values()), (leases, had)
+        with sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True) as db:
+            owner = db.execute("SELECT value FROM meta WHERE key = 'installation'").fetchone()[0]
+        db.close()
+        rows, want = [], {}
+        for l in leases:
+            arn = f"arn:aws:ec2:us-east-1:123456789012:instance/{l['instance']}"
+            cost = had[l["id"]]
+            want[l["id"]] = cost + 1000 + 77 - 30
+            rows += [cur_line(arn, l["intent"], cost), cur_line(arn, l["intent"], 1000),  # two lines that differ in nothing but the amount
+                     cur_line("vol-1", l["intent"], 77, what="EBS:VolumeUsage.gp3", tags=json.dumps({"user_weir": f"{owner}-{l['id']}"})),
+                     cur_line(arn, l["intent"], -30, kind="Credit")]
+        rows += [cur_line("i-leaked", leases[0]["intent"], 5_000_000, tags=json.dumps({"user_weir": owner})),
+                 cur_line("i-theirs", leases[0]["intent"], 7_000_000), cur_line("", leases[0]["intent"], 190_000, kind="Tax")]
+        file = b.dir / "cur.csv.gz"
+        write_csv(file, CUR, rows)
+        before = ledger(b)
+        answer = b.json("reconcile", file)
+        assert (answer["format"], answer["lines"], answer["corrections"]) == ("AWS CUR 2.0", len(rows), 1), answer
+        assert sums_of(answer) == {"invoiced_micro": sum(want.values()), "booked_micro": sum(had.values()),
+                                   "corrected_micro": sum(want.values()) - sum(had.values()), "residual_micro": 0}, answer
+        assert answer["leak_suspects"] == [{"name": "i-leaked", "lines": 1, "amount_micro": 5_000_000}], answer
+        assert [f["name"] for f in answer["foreign"]] == ["i-theirs"]
+        assert answer["without_resource"] == [{"name": "Tax", "lines": 1, "amount_micro": 190_000}]
+        assert booked(b) == want
+        assert ledger(b)[:len(before)] == before
+        assert any(b.get(f"/v1/jobs/{j}")["cost_micro"] > 0 for j in jobs)
+        b.balanced()
+        once = ledger(b)
+        b.kill()
+        b.start()
+        again = b.json("reconcile", file)
+        assert again["corrections"] == 0 and sums_of(again)["corrected_micro"] == 0 and sums_of(again)["residual_micro"] == 0, again
+        assert ledger(b) == once  # twice is the same as once
+        # late lines in a file of their own, one of which restates a line that was there
+        first = leases[0]
+        arn = f"arn:aws:ec2:us-east-1:123456789012:instance/{first['instance']}"
+        write_csv(b.dir / "late.csv", CUR, [cur_line(arn, first["intent"], 400, what="DataTransfer-Out-Bytes"),
+                                            cur_line(arn, first["intent"], -50, kind="Credit")])
+        b.json("reconcile", b.dir / "late.csv")
+        want[first["id"]] += 400 - 20
+        assert booked(b) == want
+        b.balanced()
+        text = b.ok("reconcile", file)  # the restated line is back, the late one stays
+        want[first["id"]] += 20
+        assert booked(b) == want and "i-leaked" in text and "residual" in text, text
+        assert [c["kind"] for c in b.json("bill", "corrections")] == ["reconcile"] * 3
+
+
+def test_other_bills_are_read_as_well(weir):
+    with Broker(weir, config=SANDBOX, gpus=None, args=["--no-agent"]) as b:
+        _, leases, had = rented(b)
+        l = leases[0]
+        day = l["intent"][:10]
+        hours = (f"{l['intent'][:13]}:00:00Z", (datetime.datetime.fromisoformat(l["ended"].replace("Z", "+00:00")) + datetime.timedelta(hours=1))
+                 .strftime("%Y-%m-%dT%H:00:00Z"))
+        want = had[l["id"]]
+        own = b.dir / "own.csv"
+        own.write_text(b.ok("bill", "--format", "focus"))
+        answer = b.json("reconcile", own)  # our own bill says what is booked
+        assert (answer["format"], answer["corrections"], answer["residual_micro"]) == ("FOCUS", 0, 0), answer
+        files = {
+            "Google Cloud detailed export": (["resource.global_name", "usage_start_time", "usage_end_time", "cost", "currency", "credits", "labels",
+                                              "sku.id", "cost_type"],
+                                             [[f"//compute.googleapis.com/projects/1/zones/z/instances/{l['instance']}",
+                                               hours[0].replace("T", " ").replace("Z", " UTC"), hours[1].replace("T", " ").replace("Z", " UTC"),
+                                               "1.5E-3", "USD", '[{"name":"CUD","amount":-0.0005,"type":"D"}]', "[]", "AA-BB", "regular"]], 1000),
+            "Azure cost export": (["Date", "ResourceId", "MeterId", "CostInBillingCurrency", "BillingCurrencyCode", "ChargeType", "Tags"],
+                                  [[f"{day[5:7]}/{day[8:]}/{day[:4]}", f"/subscriptions/s/resourceGroups/g/providers/x/{l['instance']}", "m1", "0.002",
+                                    "EUR", "Usage", '"team": "a"']], 2168),
+        }
+        for name, (head, rows, more) in files.items():
+            file = b.dir / "bill.csv"
+            write_csv(file, head, rows)
+            if "EUR" in rows[0]:
+                result = b.run("reconcile", file)
+                assert result.returncode == 2 and "--rate EUR=" in result.stderr and "bill.csv:2" in result.stderr, result
+            answer = b.json("reconcile", file, "--rate", "EUR=1.084")
+            want += more
+            assert answer["format"] == name and answer["residual_micro"] == 0, answer
+            assert booked(b)[l["id"]] == want, (name, booked(b), want)
+            b.balanced()
+
+
+def test_bad_bills_say_where(weir):
+    with Broker(weir, config=SANDBOX, gpus=None, args=["--no-agent"]) as b:
+        good = cur_line("i-1", "2026-11-01T00:00:00Z", 5)
+        for rows, says in (([good, good[:7] + ["12x"] + good[8:]], ["bad.csv:3", "line_item_unblended_cost", "not an amount"]),
+                           ([good[:3] + ["yesterday"] + good[4:]], ["bad.csv:2", "line_item_usage_start_date"]),
+                           ([good[:4] + ["2026-10-01T00:00:00Z"] + good[5:]], ["line_item_usage_end_date", "before it begins"]),
+                           ([good[:8] + ["XXX"] + good[9:]], ["bad.csv:2", "--rate XXX="])):
+            write_csv(b.dir / "bad.csv", CUR, rows)
+            result = b.run("reconcile", b.dir / "bad.csv")
+            assert result.returncode != 0 and all(s in result.stderr for s in says), (says, result)
+        (b.dir / "bad.csv").write_text("a,b\n1,2\n")
+        assert "is no bill that is known" in b.run("reconcile", b.dir / "bad.csv").stderr
+        assert b.run("reconcile", b.dir / "absent.csv").returncode != 0
+        assert b.json("bill", "corrections") == []
 
 
 def test_focus_has_its_own_columns(weir):

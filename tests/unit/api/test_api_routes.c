@@ -121,6 +121,9 @@ static const char *example_body(const struct api_route *r)
            : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
            : weir_streq(r->body, "CorrectionAdd")
                ? "{\"kind\":\"charge\",\"amount\":\"0.5\",\"node\":1,\"reason\":\"a disk\"}"
+           : weir_streq(r->body, "InvoiceLines")
+               ? "{\"lines\":[{\"lease\":3,\"line\":\"7\",\"from\":\"2026-11-22T19:00:00Z\",\"to\":\"2026-11-22T20:00:00Z\",\"nano\":5}]}"
+           : weir_streq(r->body, "Reconcile")  ? "{\"leases\":[3],\"reason\":\"november.csv\"}"
            : weir_streq(r->body, "Fault")      ? "{\"what\":\"no_capacity\"}"
                                                : "{\"node\":1}";
 }
