@@ -140,8 +140,29 @@ struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kin
     return call;
 }
 
+struct api_call *api_call_follow(const struct api_call *call, enum weir_command_kind kind)
+{
+    struct api_call *next = weir_alloc(sizeof *next);
+    next->cmd.kind = kind;
+    next->api = call->api;
+    next->http = call->http;
+    next->route = call->route;
+    next->lane = call->lane;
+    next->who = api_who_copy(&call->who);
+    next->reach = call->reach;
+    memcpy(next->peer, call->peer, sizeof next->peer);
+    next->cmd.who = &next->who;
+    next->cmd.peer = next->peer;
+    return next;
+}
+
 void api_call_free(struct api_call *call)
 {
+    if (call->cmd.kind == WEIR_COMMAND_AMEND) {
+        free(call->cmd.u.amend.part);
+    } else if (call->cmd.kind == WEIR_COMMAND_INVOICE) {
+        free(call->cmd.u.invoice.line);
+    }
     if (call->body != NULL) {
         json_decref(call->body);
     }

@@ -28,8 +28,10 @@ enum {
     API_AGENT_BODY_MAX = 4 << 20,
     API_SMALL_BODY_MAX = 16 << 10,
     API_LOG_BODY_MAX = 1 << 20,
+    API_INVOICE_BODY_MAX = 2 << 20,
     API_JSON_DEPTH_MAX = 20,
     API_ROUTES_MAX = 128,
+    API_ZONE_NAME_MAX = 64,
 };
 
 /* What a route is about, and so who may call it: api_access in routes.c has the roles of each. */
@@ -47,6 +49,7 @@ enum api_role {
     API_ROLE_HISTORY, /* reads what work there was and what it cost */
     API_ROLE_BILL,    /* reads what was spent */
     API_ROLE_SUMS,    /* reads sums over all projects */
+    API_ROLE_BOOKS,   /* corrects them, by postings that stay */
     API_ROLE_MEMBERS, /* says who is in a project */
     API_ROLE_AUDIT,   /* reads who changed what */
     API_ROLE_MAX,
@@ -115,6 +118,8 @@ int api_schema_check(const struct api_schema *s, const json_t *body, struct weir
 
 const char *api_job_state_word(unsigned i);
 const char *api_task_state_word(unsigned i);
+enum { API_CORRECTION_KINDS = 3 };
+const char *api_correction_word(unsigned i);
 
 /* ---- routes ---- */
 
@@ -242,6 +247,8 @@ struct api_call {
 };
 
 struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind);
+/* A second command for the same request: answer by this call now, and no more by the first. */
+struct api_call *api_call_follow(const struct api_call *call, enum weir_command_kind kind);
 void api_call_free(struct api_call *call);
 /* Hands the command to the service. Unless the caller has set cmd.done: finish is called on the lane
  * when the command has succeeded, and where it has not, the error is answered. */
@@ -283,6 +290,9 @@ struct weir_api {
 /* A reader of the store that nobody else uses until it is put back. */
 struct weir_store *api_reader_take(struct weir_api *a, unsigned *which);
 void api_reader_put(struct weir_api *a, unsigned which);
+
+/* The number that the next correction will have, unless another comes first. */
+int api_next_correction(struct weir_store *s, uint64_t *ret, struct weir_err *err);
 
 /* ---- streams that follow something ---- */
 
@@ -425,6 +435,11 @@ void api_handle_project(struct api_request *rq);
 void api_handle_project_set(struct api_request *rq);
 void api_handle_bill(struct api_request *rq);
 void api_handle_bill_check(struct api_request *rq);
+void api_handle_charges(struct api_request *rq);
+void api_handle_corrections(struct api_request *rq);
+void api_handle_correction_add(struct api_request *rq);
+void api_handle_invoice_lines(struct api_request *rq);
+void api_handle_reconcile(struct api_request *rq);
 
 void api_handle_whoami(struct api_request *rq);
 void api_handle_users(struct api_request *rq);

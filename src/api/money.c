@@ -35,6 +35,7 @@ struct bill_query {
     char *tag[WEIR_BILL_KEYS_MAX];
     char key[WEIR_BILL_KEYS_MAX][WEIR_SPEC_NAME_MAX + 8]; /* as asked: "project", "tag:team" */
     size_t n_by;
+    char zone[API_ZONE_NAME_MAX + 1];
 };
 
 struct bill_sum {
@@ -46,10 +47,10 @@ struct bill_sum {
 
 static int parse_by(struct weir_sv text, struct bill_query *q, struct weir_err *err)
 {
-    static const char *const words[] = {"project", "user", "tag:NAME", "pool", "job", "node", "gpu", "day", NULL};
+    static const char *const words[] = {"project", "user", "tag:NAME", "pool", "job", "node", "gpu", "day", "month", NULL};
     static const enum weir_bill_by by[] = {WEIR_BILL_BY_PROJECT,   WEIR_BILL_BY_USER, WEIR_BILL_BY_TAG,
                                            WEIR_BILL_BY_POOL,      WEIR_BILL_BY_JOB,  WEIR_BILL_BY_NODE,
-                                           WEIR_BILL_BY_GPU_MODEL, WEIR_BILL_BY_DAY};
+                                           WEIR_BILL_BY_GPU_MODEL, WEIR_BILL_BY_DAY,  WEIR_BILL_BY_MONTH};
     while (text.p != NULL) {
         struct weir_sv word = weir_sv_trim(weir_sv_cut(&text, ','));
         if (q->n_by == WEIR_BILL_KEYS_MAX) {
@@ -63,7 +64,7 @@ static int parse_by(struct weir_sv text, struct bill_query *q, struct weir_err *
         if (words[i] == NULL) {
             const char *near = weir_nearest(word, words);
             return near == NULL ? weir_fail(err, -WEIR_EINVAL,
-                                            "by: '%.*s' is none of project, user, tag:NAME, pool, job, node, gpu, day",
+                                            "by: '%.*s' is none of project, user, tag:NAME, pool, job, node, gpu, day, month",
                                             WEIR_SV_ARG(word))
                                 : weir_fail(err, -WEIR_EINVAL, "by: '%.*s' is not known; did you mean '%s'?",
                                             WEIR_SV_ARG(word), near);
@@ -134,8 +135,16 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
     const struct bill_query *q = call->data;
     struct bill_sum b = {.j = weir_json_begin(out), .q = q};
     unsigned which;
+    WEIR_CLEANUP(weir_zone_freep) struct weir_zone *zone = NULL;
+    int rc = weir_zone_load(&zone, q->zone, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct weir_bill_filter filter = q->filter;
+    filter.zone = zone;
     weir_json_object(&b.j);
     weir_json_kv_cstr(&b.j, "currency", a->conf.currency);
+    weir_json_kv_cstr(&b.j, "zone", q->zone);
     weir_json_kv_time(&b.j, "from", q->filter.from);
     weir_json_kv_time(&b.j, "to", q->filter.to.us == INT64_MAX ? weir_clock_wall(a->conf.clock) : q->filter.to);
     weir_json_key(&b.j, "by");
@@ -147,10 +156,9 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
     weir_json_key(&b.j, "rows");
     weir_json_array(&b.j);
     struct weir_project_set own;
-    struct weir_bill_filter filter = q->filter;
     filter.within = api_within(call->reach, &call->who, &own);
     struct weir_store *s = api_reader_take(a, &which);
-    int rc = s->ops->bill(s, &filter, q->by, (const char *const *)q->tag, q->n_by, on_bill_row, &b, err);
+    rc = s->ops->bill(s, &filter, q->by, (const char *const *)q->tag, q->n_by, on_bill_row, &b, err);
     api_reader_put(a, which);
     if (rc == -WEIR_ELIMIT) {
         return weir_fail(err, rc, "the bill has more than %d rows; narrow it with from, to, project or user",
@@ -184,6 +192,7 @@ void api_handle_bill(struct api_request *rq)
     struct bill_query *q = weir_alloc(sizeof *q);
     const struct api_value *from = api_param(rq, "from");
     const struct api_value *to = api_param(rq, "to");
+    (void)snprintf(q->zone, sizeof q->zone, "%s", api_text(rq, "zone") == NULL ? "UTC" : api_text(rq, "zone"));
     q->filter.from = from->time;
     /* Without an end: all that was posted, so that no posting is cut by the moment of asking. */
     q->filter.to = to->is_given ? to->time : WEIR_WALL_MAX;

@@ -13,6 +13,7 @@
 #include "api/role.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "bill/amend.h"
 #include "core/core.h"
 #include "spec/spec.h"
 #include "store/store.h"
@@ -29,6 +30,8 @@ enum weir_command_kind {
     WEIR_COMMAND_PROJECT_SET,
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
+    WEIR_COMMAND_AMEND,      /* post a correction */
+    WEIR_COMMAND_INVOICE,    /* keep lines of a provider's bill */
     WEIR_COMMAND_ACCRUED,    /* what running tasks have cost since they were last settled */
     WEIR_COMMAND_STATUS,
     WEIR_COMMAND_SANDBOX_FAULT,
@@ -112,6 +115,15 @@ struct weir_command {
             struct weir_wall expires;    /* TOKEN_MAKE; 0: never */
             char token[17];              /* TOKEN_REVOKE: its id; TOKEN_MAKE, out; then reply is the secret */
         } access;
+        struct {
+            struct weir_correction_row row; /* id: the next one; at is filled in; kind a literal */
+            struct weir_amendment *part;    /* malloc'ed, freed by the poster */
+            size_t n;
+        } amend;
+        struct {
+            struct weir_invoice_line_row *line; /* malloc'ed, freed by the poster */
+            size_t n;
+        } invoice;
         struct {
             const char *what;
         } fault;

@@ -25,3 +25,12 @@ enum weir_account weir_account_find(const char *name)
     }
     return WEIR_ACCOUNT_MAX;
 }
+
+int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi)
+{
+    int64_t span = p->to.us - p->from.us;
+    if (span <= 0 || (lo <= p->from.us && hi >= p->to.us)) {
+        return amount;
+    }
+    return weir_mul_div_sat(amount, hi - p->from.us, span) - weir_mul_div_sat(amount, lo - p->from.us, span);
+}

@@ -61,8 +61,15 @@ struct weir_posting {
     /* of the run, or of the task that a machine was rented for; zero where none */
     struct weir_project_id project;
     struct weir_user_id user;
-    struct weir_run_id run;
+    struct weir_run_id run; /* of a correction from outside: the job only, its ordinal is WEIR_ORDINAL_ALL */
+    uint64_t correction; /* the correction from outside that it belongs to; 0: metered */
 };
+
+/*
+ * What of the posting's amount (or of its GPU time) falls on the part lo..hi of its span: a difference of cumulative shares, rounded
+ * half up, so that the parts of a posting add up to it, whatever the cuts. All of it where the span is an instant.
+ */
+int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi);
 
 /* What an owned node truly costs. All >= 0. */
 struct weir_owned_cost {

@@ -49,6 +49,7 @@ struct weir_bill_check {
     struct weir_map by_page; /* hash -> index; probed by the next hash */
     WEIR_VEC(struct check_page) pages;
     WEIR_VEC(struct check_run) runs;
+    struct weir_posting amended; /* the first half of a pair; id 0: none is open */
 };
 
 struct weir_bill_check *weir_bill_check_new(void)
@@ -81,7 +82,14 @@ static bool is_use(uint8_t a)
 
 static bool is_correction(const struct weir_posting *p)
 {
-    return p->credit == WEIR_ACCOUNT_JOB && (p->debit == WEIR_ACCOUNT_WASTE_LOST || p->debit == WEIR_ACCOUNT_WASTE_FAILED);
+    return p->credit == WEIR_ACCOUNT_JOB &&
+           (p->debit == WEIR_ACCOUNT_WASTE_LOST || p->debit == WEIR_ACCOUNT_WASTE_FAILED);
+}
+
+/* What a correction from outside put on or took off a node, on the cost side or the use side. */
+static bool is_amendment(const struct weir_posting *p)
+{
+    return p->correction != 0;
 }
 
 static bool has_run(const struct weir_posting *p)
@@ -90,8 +98,32 @@ static bool has_run(const struct weir_posting *p)
 }
 
 /* Everything that a posting says by itself. NULL where it is sound. */
+static const char *fault_of_amendment(const struct weir_posting *p)
+{
+    uint8_t other = p->debit == WEIR_ACCOUNT_NODE ? p->credit : p->debit;
+    if ((p->debit != WEIR_ACCOUNT_NODE && p->credit != WEIR_ACCOUNT_NODE) || (!is_cost(other) && !is_use(other))) {
+        return "its accounts do not belong together";
+    }
+    if (p->amount_micro <= 0) {
+        return "its amount is not positive";
+    }
+    if (p->from.us <= 0 || p->from.us > p->to.us || p->to.us > p->at.us) {
+        return "its span is not sound";
+    }
+    if (p->node.v == 0) {
+        return "it names no node";
+    }
+    if (is_cost(other) && (other == WEIR_ACCOUNT_PROVIDER) != (p->lease.v != 0)) {
+        return "its cost account does not fit its kind of node";
+    }
+    return (other == WEIR_ACCOUNT_JOB) && !has_run(p) ? "it names no job" : NULL;
+}
+
 static const char *fault_of(const struct weir_posting *p)
 {
+    if (is_amendment(p)) {
+        return fault_of_amendment(p);
+    }
     bool cost = p->debit == WEIR_ACCOUNT_NODE && is_cost(p->credit);
     bool use = p->credit == WEIR_ACCOUNT_NODE && is_use(p->debit);
     if (!cost && !use && !is_correction(p)) {
@@ -109,11 +141,12 @@ static const char *fault_of(const struct weir_posting *p)
     if (cost && (p->credit == WEIR_ACCOUNT_PROVIDER) != (p->lease.v != 0)) {
         return "its cost account does not fit its kind of node";
     }
-    if ((cost || p->debit == WEIR_ACCOUNT_IDLE) && (has_run(p) || p->project.v != 0 || p->user.v != 0 || p->gpu_us != 0)) {
+    if ((cost || p->debit == WEIR_ACCOUNT_IDLE) &&
+        (has_run(p) || p->project.v != 0 || p->user.v != 0 || p->gpu_us != 0)) {
         return "it names a job though it is nobody's";
     }
-    bool of_run = p->debit == WEIR_ACCOUNT_JOB || p->debit == WEIR_ACCOUNT_WASTE_LOST ||
-                  p->debit == WEIR_ACCOUNT_WASTE_FAILED;
+    bool of_run =
+        p->debit == WEIR_ACCOUNT_JOB || p->debit == WEIR_ACCOUNT_WASTE_LOST || p->debit == WEIR_ACCOUNT_WASTE_FAILED;
     if (of_run && !has_run(p)) {
         return "it names no run";
     }
@@ -136,8 +169,8 @@ static int end_span(struct weir_bill_check *c, struct check_node *n, struct weir
         char cost[WEIR_MONEY_SIZE];
         char use[WEIR_MONEY_SIZE];
         return weir_fail(err, -WEIR_ECORRUPT,
-                         "node %" PRIu64 ", span %s to %s (from posting %" PRIu64 "): cost side %s, use side %s", n->node.v,
-                         weir_wall_format(n->from, from), weir_wall_format(n->to, to), n->first_posting,
+                         "node %" PRIu64 ", span %s to %s (from posting %" PRIu64 "): cost side %s, use side %s",
+                         n->node.v, weir_wall_format(n->from, from), weir_wall_format(n->to, to), n->first_posting,
                          weir_money_format((int64_t)n->cost, cost), weir_money_format((int64_t)n->use, use));
     }
     c->sum.spans++;
@@ -214,12 +247,21 @@ static int add_correction(struct weir_bill_check *c, const struct weir_posting *
     return 0;
 }
 
+static int64_t *sum_of(struct weir_bill_check *c, uint8_t account)
+{
+    return is_cost(account)               ? &c->sum.cost_micro
+           : account == WEIR_ACCOUNT_JOB  ? &c->sum.used_micro
+           : account == WEIR_ACCOUNT_IDLE ? &c->sum.idle_micro
+                                          : &c->sum.waste_micro;
+}
+
 static int add_to_span(struct weir_bill_check *c, const struct weir_posting *p, struct weir_err *err)
 {
     struct check_node *n = node_of(c, p);
     if (n->lease.v != p->lease.v) {
-        return weir_fail(err, -WEIR_ECORRUPT, "posting %" PRIu64 ": node %" PRIu64 " has lease %" PRIu64 ", had %" PRIu64,
-                         p->id, p->node.v, p->lease.v, n->lease.v);
+        return weir_fail(err, -WEIR_ECORRUPT,
+                         "posting %" PRIu64 ": node %" PRIu64 " has lease %" PRIu64 ", had %" PRIu64, p->id, p->node.v,
+                         p->lease.v, n->lease.v);
     }
     if (n->from.us != p->from.us || n->to.us != p->to.us) {
         int r = end_span(c, n, err);
@@ -230,7 +272,8 @@ static int add_to_span(struct weir_bill_check *c, const struct weir_posting *p, 
             char from[WEIR_RFC3339_SIZE];
             char to[WEIR_RFC3339_SIZE];
             return weir_fail(err, -WEIR_ECORRUPT,
-                             "posting %" PRIu64 ": its span on node %" PRIu64 " begins at %s, before %s, where the last one ended",
+                             "posting %" PRIu64 ": its span on node %" PRIu64
+                             " begins at %s, before %s, where the last one ended",
                              p->id, p->node.v, weir_wall_format(p->from, from), weir_wall_format(n->to, to));
         }
         n->from = p->from;
@@ -241,15 +284,35 @@ static int add_to_span(struct weir_bill_check *c, const struct weir_posting *p, 
     }
     bool cost = p->debit == WEIR_ACCOUNT_NODE;
     *(cost ? &n->cost : &n->use) += p->amount_micro;
-    int64_t *sum = cost                             ? &c->sum.cost_micro
-                   : p->debit == WEIR_ACCOUNT_JOB  ? &c->sum.used_micro
-                   : p->debit == WEIR_ACCOUNT_IDLE ? &c->sum.idle_micro
-                                                   : &c->sum.waste_micro;
+    int64_t *sum = sum_of(c, cost ? p->credit : p->debit);
     *sum = weir_i64_add_sat(*sum, p->amount_micro);
     if (p->debit == WEIR_ACCOUNT_JOB) {
         struct check_run *run = run_of(c, p);
         run->charged = weir_i64_add_sat(run->charged, p->amount_micro);
     }
+    return 0;
+}
+
+/* Pairs: the cost side, then the use side of the same amount on the same node. */
+static int add_amendment(struct weir_bill_check *c, const struct weir_posting *p, struct weir_err *err)
+{
+    bool onto = p->debit == WEIR_ACCOUNT_NODE;
+    uint8_t other = onto ? p->credit : p->debit;
+    const struct weir_posting *first = &c->amended;
+    if (first->id == 0 && is_cost(other)) {
+        c->amended = *p;
+        *sum_of(c, other) += onto ? p->amount_micro : -p->amount_micro;
+        return 0;
+    }
+    if (first->id == 0 || is_cost(other) || first->correction != p->correction || first->node.v != p->node.v ||
+        first->amount_micro != p->amount_micro || onto == (first->debit == WEIR_ACCOUNT_NODE)) {
+        return weir_fail(err, -WEIR_ECORRUPT,
+                         "posting %" PRIu64 " of correction %" PRIu64 " on node %" PRIu64
+                         ": its other side is missing or differs",
+                         p->id, p->correction, p->node.v);
+    }
+    *sum_of(c, other) += onto ? -p->amount_micro : p->amount_micro;
+    c->amended.id = 0;
     return 0;
 }
 
@@ -272,6 +335,9 @@ int weir_bill_check_add(struct weir_bill_check *c, const struct weir_posting *p,
     c->last_id = p->id;
     c->last_at = p->at;
     c->sum.postings++;
+    if (is_amendment(p)) {
+        return add_amendment(c, p, err);
+    }
     return is_correction(p) ? add_correction(c, p, err) : add_to_span(c, p, err);
 }
 
@@ -282,6 +348,11 @@ int weir_bill_check_end(struct weir_bill_check *c, struct weir_bill_check_result
         if (r < 0) {
             return r;
         }
+    }
+    if (c->amended.id != 0) {
+        return weir_fail(err, -WEIR_ECORRUPT,
+                         "posting %" PRIu64 " of correction %" PRIu64 ": its other side is missing", c->amended.id,
+                         c->amended.correction);
     }
     *ret = c->sum;
     return 0;

@@ -398,13 +398,13 @@ static int open_store(struct broker *b, struct weir_err *err)
 /* The installation's id: the owner tag of everything that is rented. */
 static int identify(struct broker *b, struct weir_err *err)
 {
-    int r = b->store->ops->get_meta(b->store, "installation", b->owner, sizeof b->owner, err);
+    int r = b->store->ops->get_meta(b->store, WEIR_META_INSTALLATION, b->owner, sizeof b->owner, err);
     if (r != -WEIR_ENOTFOUND) {
         return r;
     }
     weir_random_hex(b->owner, 16);
     r = b->store->ops->begin(b->store, err);
-    r = r != 0 ? r : b->store->ops->put_meta(b->store, "installation", b->owner, err);
+    r = r != 0 ? r : b->store->ops->put_meta(b->store, WEIR_META_INSTALLATION, b->owner, err);
     return r != 0 ? r : b->store->ops->commit(b->store, err);
 }
 

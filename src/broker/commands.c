@@ -655,11 +655,41 @@ static void sandbox_fault(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
+static void amend(struct broker *b, struct weir_command *cmd)
+{
+    const struct weir_correction_row *row = &cmd->u.amend.row;
+    int r = weir_engine_amend(b->engine, row, cmd->u.amend.part, cmd->u.amend.n, &cmd->err);
+    if (r == 0) {
+        char object[64];
+        struct weir_str after = WEIR_STR_INIT(65536);
+        struct weir_json j = weir_json_begin(&after);
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "kind", row->kind);
+        weir_json_kv_i64(&j, "amount_micro", row->micro);
+        weir_json_kv_cstr(&j, "reason", row->reason);
+        weir_json_end(&j);
+        (void)snprintf(object, sizeof object, "correction %" PRIu64, row->id);
+        access_audit(b, cmd, "correction.add", object, "", weir_str_cstr(&after));
+        weir_str_release(&after);
+    }
+    commands_finish(b, cmd, r);
+}
+
+static void invoice(struct broker *b, struct weir_command *cmd)
+{
+    char after[64];
+    weir_engine_invoice_lines(b->engine, cmd->u.invoice.line, cmd->u.invoice.n);
+    (void)snprintf(after, sizeof after, "{\"lines\":%zu}", cmd->u.invoice.n);
+    access_audit(b, cmd, "invoice.lines", "invoice", "", after);
+    commands_finish(b, cmd, 0);
+}
+
 void commands_handle(struct broker *b, struct weir_command *cmd)
 {
     cmd->reply = WEIR_STR_INIT(REPLY_BYTES_MAX);
     bool writes = cmd->kind == WEIR_COMMAND_SUBMIT || cmd->kind == WEIR_COMMAND_CANCEL || cmd->kind == WEIR_COMMAND_NODE ||
-                  cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS;
+                  cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS ||
+                  cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_INVOICE;
     if (writes && b->store_full) {
         fail_now(cmd, weir_fail(&cmd->err, -WEIR_ENOSPACE, "the broker cannot write to %s: free space on its disk, then try again", b->data_dir));
         return;
@@ -691,6 +721,12 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_SETTLE:
         commands_finish(b, cmd, 0); /* the flush settles where it sees one */
+        break;
+    case WEIR_COMMAND_AMEND:
+        amend(b, cmd);
+        break;
+    case WEIR_COMMAND_INVOICE:
+        invoice(b, cmd);
         break;
     case WEIR_COMMAND_ACCRUED:
         accrued(b, cmd);

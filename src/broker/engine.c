@@ -314,6 +314,28 @@ void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_
     }
 }
 
+int weir_engine_amend(struct weir_engine *e, const struct weir_correction_row *row, const struct weir_amendment *a, size_t n, struct weir_err *err)
+{
+    if (row->id != e->last_correction + 1) {
+        return weir_fail(err, -WEIR_ECONFLICT, "another correction was made meanwhile: look again, then repeat it");
+    }
+    struct gathered_correction g = {.row = *row, .who = weir_strdup(row->who), .reason = weir_strdup(row->reason)};
+    g.row.at = weir_engine_now(e);
+    weir_vec_push(&e->corrections, g);
+    weir_bill_amend(e->bill, row->id, a, n, g.row.at);
+    e->last_correction = row->id;
+    e->dirty = true;
+    return 0;
+}
+
+void weir_engine_invoice_lines(struct weir_engine *e, const struct weir_invoice_line_row *row, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        weir_vec_push(&e->invoice_lines, row[i]);
+    }
+    e->dirty |= n > 0;
+}
+
 void weir_engine_accrued(struct weir_engine *e, weir_bill_accrued_fn *fn, void *ctx)
 {
     weir_bill_accrued(e->bill, weir_engine_now(e), fn, ctx);

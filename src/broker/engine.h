@@ -14,6 +14,7 @@
  */
 
 #include "base/clock.h"
+#include "bill/amend.h"
 #include "bill/bill.h"
 #include "core/core.h"
 #include "store/store.h"
@@ -131,6 +132,15 @@ void weir_engine_delete_access(struct weir_engine *e, const char *user);
 void weir_engine_audit(struct weir_engine *e, const struct weir_audit_row *row);
 void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number);
 void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_t counter_mj, bool measured);
+
+/*
+ * Posts a correction from outside; at is filled in, and kind is a literal. Errors: -WEIR_ECONFLICT where another was made since the caller looked: row->id
+ * must be the next one.
+ */
+int weir_engine_amend(struct weir_engine *e, const struct weir_correction_row *row, const struct weir_amendment *a, size_t n, struct weir_err *err);
+
+/* Stored with the next flush. */
+void weir_engine_invoice_lines(struct weir_engine *e, const struct weir_invoice_line_row *row, size_t n);
 
 /* Effects towards providers that were not known to be done when the store was last open. */
 void weir_engine_each_undone(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_effect_row *row), void *ctx);

@@ -375,6 +375,15 @@ static int put_nodes(struct weir_engine *e, struct weir_err *err)
 static int put_records(struct weir_engine *e, struct weir_err *err)
 {
     const struct weir_store_ops *ops = e->store->ops;
+    for (size_t i = 0; i < e->invoice_lines.n; i++) {
+        TRY(ops->put_invoice_line(e->store, &e->invoice_lines.p[i], err));
+    }
+    for (size_t i = 0; i < e->corrections.n; i++) {
+        struct weir_correction_row row = e->corrections.p[i].row;
+        row.who = e->corrections.p[i].who;
+        row.reason = e->corrections.p[i].reason;
+        TRY(ops->put_correction(e->store, &row, err));
+    }
     for (size_t i = 0; i < e->postings.n; i++) {
         TRY(ops->put_posting(e->store, &e->postings.p[i], err));
     }
@@ -437,6 +446,12 @@ void engine_forget_gathered(struct weir_engine *e)
     for (size_t i = 0; i < e->explains.n; i++) {
         free(e->explains.p[i].json);
     }
+    for (size_t i = 0; i < e->corrections.n; i++) {
+        free(e->corrections.p[i].who);
+        free(e->corrections.p[i].reason);
+    }
+    weir_vec_clear(&e->corrections);
+    weir_vec_clear(&e->invoice_lines);
     for (size_t i = 0; i < e->tokens.n; i++) {
         free(e->tokens.p[i].name);
         free(e->tokens.p[i].role);

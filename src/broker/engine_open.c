@@ -188,6 +188,13 @@ static int on_runtime(void *ctx, uint64_t key, const struct weir_runtime_history
     return 0;
 }
 
+static int on_correction(void *ctx, const struct weir_correction_row *row)
+{
+    struct restore *x = ctx;
+    x->e->last_correction = row->id;
+    return 0;
+}
+
 static int read_last_step(struct weir_engine *e, struct weir_err *err)
 {
     char text[64];
@@ -248,7 +255,8 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         (r = ops->each_node(s, false, on_node, &x, err)) != 0 ||
         (r = ops->each_lease(s, true, on_lease, &x, err)) != 0 || (r = ops->each_meter(s, on_meter, &x, err)) != 0 ||
         (r = ops->each_live_task(s, on_task, &x, err)) != 0 || (r = ops->each_hold(s, false, on_hold, &x, err)) != 0 ||
-        (r = ops->each_effect(s, on_effect, &x, err)) != 0 || (r = ops->each_runtime(s, on_runtime, &x, err)) != 0) {
+        (r = ops->each_effect(s, on_effect, &x, err)) != 0 || (r = ops->each_runtime(s, on_runtime, &x, err)) != 0 ||
+        (r = ops->each_correction(s, 0, on_correction, &x, err)) != 0) {
         return r;
     }
     e->users_stored = e->users.n;
@@ -307,6 +315,8 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->new_jobs);
     weir_vec_release(&e->events);
     weir_vec_release(&e->explains);
+    weir_vec_release(&e->corrections);
+    weir_vec_release(&e->invoice_lines);
     weir_vec_release(&e->tokens);
     weir_vec_release(&e->tokens_deleted);
     weir_vec_release(&e->access);

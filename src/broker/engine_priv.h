@@ -53,6 +53,12 @@ struct lease_note {
     struct weir_lease_note note;
 };
 
+struct gathered_correction {
+    struct weir_correction_row row; /* kind is a literal */
+    char *who;
+    char *reason;
+};
+
 struct gathered_token {
     struct weir_token_row row;
     char *name;
@@ -87,6 +93,7 @@ struct spec_slot {
 typedef WEIR_VEC(struct weir_posting) posting_vec;
 
 struct weir_engine {
+    uint64_t last_correction; /* made, stored or not */
     struct weir_engine_conf conf;
     struct weir_store *store;
     struct weir_core *core;
@@ -125,6 +132,8 @@ struct weir_engine {
     WEIR_VEC(struct new_job) new_jobs;
     WEIR_VEC(struct gathered_event) events;
     WEIR_VEC(struct gathered_explain) explains;
+    WEIR_VEC(struct gathered_correction) corrections;
+    WEIR_VEC(struct weir_invoice_line_row) invoice_lines;
     WEIR_VEC(struct gathered_token) tokens;
     WEIR_VEC(struct weir_token_row) tokens_deleted; /* only the hash is set */
     WEIR_VEC(struct gathered_access) access;

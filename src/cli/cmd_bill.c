@@ -8,24 +8,36 @@
 #include "api_client.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/zone.h"
 #include "command.h"
+#include "corrections.h"
+#include "focus.h"
 #include "lists.h"
 #include "output.h"
 
-enum { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
+enum { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_FOCUS };
 
-static const char *const formats[] = {[FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv", NULL};
+static const char *const formats[] = {
+    [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv", [FORMAT_FOCUS] = "focus", NULL};
 
 const struct weir_opt weir_opts_bill[] = {
     {"by", 'b', WEIR_OPT_TEXT, .arg = "KEYS",
-     .help = "comma list of project, user, tag:NAME, pool, job, node, gpu, day (default project)"},
-    {"month", 'm', WEIR_OPT_TEXT, .arg = "YYYY-MM", .help = "a calendar month, UTC"},
+     .help = "comma list of project, user, tag:NAME, pool, job, node, gpu, day, month (default project)"},
+    {"month", 'm', WEIR_OPT_TEXT, .arg = "YYYY-MM", .help = "a calendar month"},
     {"from", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "from this time (default: the beginning)"},
     {"to", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "up to this time (default: now)"},
+    {"zone", 'z', WEIR_OPT_TEXT, .arg = "NAME",
+     .help = "time zone of days and months, like Europe/Berlin (default UTC)"},
     {"project", 'A', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this project"},
     {"user", 'u', WEIR_OPT_TEXT, .arg = "NAME", .help = "only this user"},
     {"job", 0, WEIR_OPT_COUNT, .arg = "JOB", .help = "only this job", .min = 1, .max = INT64_MAX},
-    {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT", .help = "of the result", .choices = formats},
+    {"lease", 0, WEIR_OPT_COUNT, .arg = "LEASE", .help = "credit, charge: this rented machine", .min = 1, .max = INT64_MAX},
+    {"node", 0, WEIR_OPT_COUNT, .arg = "NODE", .help = "credit, charge: this machine, by its id", .min = 1, .max = INT64_MAX},
+    {"reason", 0, WEIR_OPT_TEXT, .arg = "TEXT", .help = "credit, charge: why; it is kept with the postings"},
+    {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT",
+     .help = "of the result; focus is CSV by the FOCUS 1.2 specification", .choices = formats},
+    {"hourly", 0, WEIR_OPT_FLAG, .help = "--format focus: rows for an hour instead of a day"},
+    {"issuer", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "--format focus: who bills (default weir)"},
     {"check", 0, WEIR_OPT_FLAG, .help = "prove that both sides of the whole ledger are equal; exit code 65 where not"},
     {0},
 };
@@ -42,11 +54,14 @@ static const struct amount amounts[] = {
 
 static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
 {
-    static const char *const own[] = {"by", "month", "from", "to", "project", "user", "job", "format"};
+    static const char *const own[] = {"by",   "month", "from",   "to",     "zone",  "project",
+                                      "user", "job",   "format", "hourly", "issuer"};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(own); i++) {
         if (weir_args_has(args, own[i])) {
-            return weir_fail(err, -WEIR_EINVAL, "options '--check' and '--%s' do not go together: the whole ledger is checked, or nothing is proven",
-                             own[i]);
+            return weir_fail(
+                err, -WEIR_EINVAL,
+                "options '--check' and '--%s' do not go together: the whole ledger is checked, or nothing is proven",
+                own[i]);
         }
     }
     json_t *o = NULL;
@@ -219,11 +234,25 @@ static void print_csv(const json_t *bill)
     }
 }
 
-static int add_span(const struct weir_args *args, struct weir_str *path, struct weir_err *err)
+/* A bare date is that day's beginning in the zone; what has a time says itself what it means. */
+static struct weir_wall time_in(const struct weir_zone *zone, const struct weir_args *args, const char *name)
 {
-    char buf[WEIR_RFC3339_SIZE];
-    struct weir_wall from = weir_args_time(args, "from");
-    struct weir_wall to = weir_args_time(args, "to");
+    enum { DATE_BYTES = 10 };
+    struct weir_wall t = weir_args_time(args, name);
+    const char *text = weir_args_text(args, name);
+    return text != NULL && strlen(text) == DATE_BYTES ? weir_zone_to_wall(zone, weir_wall_to_date(t)) : t;
+}
+
+static int read_span(const struct weir_args *args, struct weir_wall *ret_from, struct weir_wall *ret_to,
+                     struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_zone_freep) struct weir_zone *zone = NULL;
+    int r = weir_args_has(args, "zone") ? weir_zone_load(&zone, weir_args_text(args, "zone"), err) : 0;
+    if (r < 0) {
+        return r;
+    }
+    struct weir_wall from = time_in(zone, args, "from");
+    struct weir_wall to = time_in(zone, args, "to");
     const char *month = weir_args_text(args, "month");
     if (month != NULL) {
         uint64_t y = 0;
@@ -237,12 +266,26 @@ static int add_span(const struct weir_args *args, struct weir_str *path, struct 
         if (from.us != 0 || to.us != 0) {
             return weir_fail(err, -WEIR_EINVAL, "give either --month or --from and --to");
         }
-        from = weir_wall_from_date((struct weir_date){.year = (int)y, .month = (int)m, .day = 1});
-        to = weir_wall_from_date(
-            (struct weir_date){.year = (int)(m == 12 ? y + 1 : y), .month = (int)(m % 12 + 1), .day = 1});
+        from = weir_zone_to_wall(zone, (struct weir_date){.year = (int)y, .month = (int)m, .day = 1});
+        to = weir_zone_to_wall(
+            zone, (struct weir_date){.year = (int)(m == 12 ? y + 1 : y), .month = (int)(m % 12 + 1), .day = 1});
     }
     if (from.us != 0 && to.us != 0 && to.us <= from.us) {
         return weir_fail(err, -WEIR_EINVAL, "--to is not after --from");
+    }
+    *ret_from = from;
+    *ret_to = to;
+    return 0;
+}
+
+static int add_span(const struct weir_args *args, struct weir_str *path, struct weir_err *err)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    struct weir_wall from;
+    struct weir_wall to;
+    int r = read_span(args, &from, &to, err);
+    if (r < 0) {
+        return r;
     }
     if (from.us != 0) {
         weir_query_add(path, "from", weir_wall_format(from, buf));
@@ -259,6 +302,7 @@ static int bill(struct weir_client *api, const struct weir_args *args, struct we
     weir_str_adds(&path, "/v1/bill");
     const char *by = weir_args_text(args, "by");
     weir_query_add(&path, "by", by != NULL ? by : "project");
+    weir_query_add(&path, "zone", weir_args_text(args, "zone"));
     weir_query_add(&path, "project", weir_args_text(args, "project"));
     weir_query_add(&path, "user", weir_args_text(args, "user"));
     weir_query_add(&path, "job", weir_args_text(args, "job"));
@@ -289,12 +333,63 @@ static int bill(struct weir_client *api, const struct weir_args *args, struct we
     return 0;
 }
 
+static int focus(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
+{
+    static const char *const others[] = {"by", "job", "zone", "json"};
+    const char *issuer = weir_args_text(args, "issuer");
+    struct weir_focus_conf conf = {.hourly = weir_args_has(args, "hourly"),
+                                   .project = weir_args_text(args, "project"),
+                                   .user = weir_args_text(args, "user"),
+                                   .issuer = issuer == NULL ? "weir" : issuer};
+    uint64_t rows = 0;
+    int64_t micro = 0;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(others); i++) {
+        if (weir_args_has(args, others[i])) {
+            return weir_fail(
+                err, -WEIR_EINVAL,
+                "options '--format focus' and '--%s' do not go together: its columns are given, and its times are UTC",
+                others[i]);
+        }
+    }
+    int r = read_span(args, &conf.from, &conf.to, err);
+    r = r < 0 ? r : weir_focus_write(api, &conf, stdout, &rows, &micro, err);
+    if (r == 0) {
+        char money[WEIR_MONEY_SIZE];
+        weir_talk("bill: %" PRIu64 " rows, %s in all", rows, weir_money_format(micro, money));
+    }
+    return r;
+}
+
+static bool is_focus(const struct weir_args *args)
+{
+    const char *format = weir_args_text(args, "format");
+    return format != NULL && weir_streq(format, formats[FORMAT_FOCUS]);
+}
+
 int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
 {
+    static const char *const of_corrections[] = {"lease", "node", "reason"};
+    if (args->n_operands > 0) {
+        return weir_corrections(args, err);
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(of_corrections); i++) {
+        if (weir_args_has(args, of_corrections[i])) {
+            return weir_fail(err, -WEIR_EINVAL, "option '--%s' is for 'weir bill credit' and 'weir bill charge'", of_corrections[i]);
+        }
+    }
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     int r = weir_client_open(&api, args, err);
     if (r < 0) {
         return r;
     }
-    return weir_args_has(args, "check") ? check(api, args, err) : bill(api, args, err);
+    if (weir_args_has(args, "check")) {
+        return check(api, args, err);
+    }
+    if (is_focus(args)) {
+        return focus(api, args, err);
+    }
+    if (weir_args_has(args, "hourly") || weir_args_has(args, "issuer")) {
+        return weir_fail(err, -WEIR_EINVAL, "options '--hourly' and '--issuer' are for '--format focus'");
+    }
+    return bill(api, args, err);
 }

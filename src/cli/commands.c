@@ -243,7 +243,7 @@ const struct weir_cli_command weir_cli_commands[] = {
         .name = "bill",
         .group = MONEY,
         .fn = weir_cmd_bill,
-        .operands = "",
+        .operands = "[credit AMOUNT | charge AMOUNT | corrections]",
         .summary = "Who spent what, on what, when",
         .opts = weir_opts_bill,
         .help = "USED is what jobs used; BOOT, LOST and FAILED are waste: machines starting, work lost to reclaim or "
@@ -252,12 +252,41 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "their\n"
                 "sum. Amounts are exact to the millionth. --check proves that for every node and every span of time "
                 "cost and\n"
-                "use are equal.",
+                "use are equal.\n"
+                "\n"
+                "--format focus writes CSV by the FinOps Open Cost and Usage Specification 1.2: a row for what a job, idle or "
+                "waste\n"
+                "took of a machine in a day.\n"
+                "\n"
+                "'credit' takes back a part of what a job, a rented machine or a node cost, 'charge' adds what metering did not "
+                "see; both\n"
+                "are new postings, spread over what used it by what each cost. 'corrections' lists them with their reasons.",
         .examples = "weir bill --by project,tag:team --month 2026-11\ta month, by project and team\n"
                     "weir bill --by day --from 2026-11-01 --format csv\tfor a spreadsheet\n"
+                    "weir bill --format focus --month 2026-11 > november.csv\tfor cost tools\n"
+                    "weir bill credit 12.50 --lease 7 --reason 'ticket 4711'\tthe provider gave back\n"
                     "weir bill --check\tthe proof\n",
         .exits = "65\t--check: the ledger is not balanced\n",
-        .operands_max = 0,
+        .operands_max = 2,
+    },
+    {
+        .name = "reconcile",
+        .group = MONEY,
+        .fn = weir_cmd_reconcile,
+        .operands = "FILE",
+        .summary = "Compare a provider's bill with the ledger, and correct the ledger",
+        .opts = weir_opts_reconcile,
+        .help = "FILE is AWS's Cost and Usage Report 2.0, a FOCUS file, Google Cloud's detailed export or Azure's cost export, as CSV, "
+                "plain or\n"
+                "gzip. Lines are known by the machine's id, or by our tag. What was billed for a lease otherwise than booked is posted "
+                "as\n"
+                "correction to the jobs, idle and waste that had the machine. What bears our tag and is no lease of ours is a leak "
+                "suspect.\n"
+                "The same file twice changes nothing.",
+        .examples = "weir reconcile cur-2026-11.csv.gz\tbring November to what AWS billed\n"
+                    "weir reconcile azure.csv --rate EUR=1.0842\ta bill in another currency\n",
+        .operands_min = 1,
+        .operands_max = 1,
     },
     {
         .name = "project",

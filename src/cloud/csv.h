@@ -12,7 +12,7 @@
 #include "base/str.h"
 
 enum {
-    WEIR_CSV_FIELDS_MAX = 48,
+    WEIR_CSV_FIELDS_MAX = 256,
     WEIR_CSV_RECORD_BYTES_MAX = 1 << 18,
 };
 

@@ -37,13 +37,24 @@ struct tag_cache {
     uint32_t text; /* + 1; 0: empty slot */
 };
 
+/* The day or month that was cut to last: postings follow one another in time. */
+struct calendar {
+    int64_t from; /* numbers hold from here up to end */
+    int64_t end;
+    int64_t day;
+    int64_t month;
+};
+
 struct weir_agg {
     struct weir_wall from;
     struct weir_wall to;
     enum weir_bill_by by[WEIR_BILL_KEYS_MAX];
     const char *tag[WEIR_BILL_KEYS_MAX];
     size_t n_by;
+    const struct weir_zone *zone;
     bool by_day;
+    bool by_month;
+    struct calendar calendar;
     struct weir_agg_source source;
     struct weir_interner texts;
     struct weir_map names[WEIR_AGG_LOOKUP_MAX]; /* id -> index of text */
@@ -55,20 +66,15 @@ struct weir_agg {
 
 static bool is_number(enum weir_bill_by by)
 {
-    return by == WEIR_BILL_BY_JOB || by == WEIR_BILL_BY_DAY;
+    return by == WEIR_BILL_BY_JOB || by == WEIR_BILL_BY_DAY || by == WEIR_BILL_BY_MONTH;
 }
 
-int weir_agg_new(struct weir_agg **ret,
-                 struct weir_wall from,
-                 struct weir_wall to,
-                 const enum weir_bill_by *by,
-                 const char *const *tag,
-                 size_t n_by,
-                 const struct weir_agg_source *source,
-                 struct weir_err *err)
+int weir_agg_new(struct weir_agg **ret, const struct weir_bill_filter *f, const enum weir_bill_by *by,
+                 const char *const *tag, size_t n_by, const struct weir_agg_source *source, struct weir_err *err)
 {
     if (n_by == 0 || n_by > WEIR_BILL_KEYS_MAX) {
-        return weir_fail(err, -WEIR_EINVAL, "a bill is grouped by 1 to %d keys, not %zu", (int)WEIR_BILL_KEYS_MAX, n_by);
+        return weir_fail(err, -WEIR_EINVAL, "a bill is grouped by 1 to %d keys, not %zu", (int)WEIR_BILL_KEYS_MAX,
+                         n_by);
     }
     for (size_t i = 0; i < n_by; i++) {
         if ((unsigned)by[i] >= WEIR_BILL_BY_MAX) {
@@ -79,8 +85,9 @@ int weir_agg_new(struct weir_agg **ret,
         }
     }
     struct weir_agg *a = weir_alloc(sizeof *a);
-    a->from = from;
-    a->to = to;
+    a->from = f->from;
+    a->to = f->to;
+    a->zone = f->zone;
     a->n_by = n_by;
     a->source = *source;
     for (size_t i = 0; i < n_by; i++) {
@@ -89,9 +96,8 @@ int weir_agg_new(struct weir_agg **ret,
             a->tag[i] = tag[i];
             a->tags[i] = weir_calloc(JOB_CACHE, sizeof *a->tags[i]);
         }
-        if (by[i] == WEIR_BILL_BY_DAY) {
-            a->by_day = true;
-        }
+        a->by_day = a->by_day || by[i] == WEIR_BILL_BY_DAY;
+        a->by_month = a->by_month || by[i] == WEIR_BILL_BY_MONTH;
     }
     *ret = a;
     return 0;
@@ -163,7 +169,7 @@ static int tag_key(struct weir_agg *a, size_t i, struct weir_job_id job, int64_t
     return 0;
 }
 
-/* Fills all keys but days. */
+/* Fills all keys but those of the calendar. */
 static int keys_of(struct weir_agg *a, const struct weir_posting *p, int64_t *key, struct weir_err *err)
 {
     int r = 0;
@@ -191,6 +197,7 @@ static int keys_of(struct weir_agg *a, const struct weir_posting *p, int64_t *ke
             r = name_key(a, WEIR_AGG_GPU_MODEL, p->node.v, &key[i], err);
             break;
         case WEIR_BILL_BY_DAY:
+        case WEIR_BILL_BY_MONTH:
         case WEIR_BILL_BY_MAX:
             break;
         }
@@ -215,33 +222,20 @@ static struct group *group_of(struct weir_agg *a, const int64_t *key)
     return &a->groups.p[a->groups.n - 1];
 }
 
-/* What of amount falls on the slice lo..hi of the posting's span. */
-static int64_t slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi)
-{
-    int64_t span = p->to.us - p->from.us;
-    if (span <= 0 || (lo <= p->from.us && hi >= p->to.us)) {
-        return amount;
-    }
-    return weir_mul_div_sat(amount, hi - p->from.us, span) - weir_mul_div_sat(amount, lo - p->from.us, span);
-}
-
 static void add(int64_t *sum, int64_t v)
 {
     *sum = weir_i64_add_sat(*sum, v);
 }
 
-static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo, int64_t hi)
+/* What an account was given; a credit gives less. Costs are credited. */
+static void add_side(struct group *g, enum weir_account account, int64_t amount)
 {
-    int64_t amount = slice(p, p->amount_micro, lo, hi);
-    if (p->gpu_us > 0) {
-        int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
-        add(&g->sum[SUM_GPU_US], slice(p, gpu_us, lo, hi));
-    }
-    switch ((enum weir_account)p->debit) {
-    case WEIR_ACCOUNT_NODE:
-        if (p->credit < WEIR_ACCOUNT_NODE) {
-            add(&g->sum[SUM_COST + (int)p->credit], amount);
-        }
+    switch (account) {
+    case WEIR_ACCOUNT_PROVIDER:
+    case WEIR_ACCOUNT_DEPRECIATION:
+    case WEIR_ACCOUNT_ENERGY:
+    case WEIR_ACCOUNT_UPKEEP:
+        add(&g->sum[SUM_COST + (int)account], -amount);
         break;
     case WEIR_ACCOUNT_JOB:
         add(&g->sum[SUM_USED], amount);
@@ -252,24 +246,40 @@ static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo,
     case WEIR_ACCOUNT_WASTE_BOOT:
     case WEIR_ACCOUNT_WASTE_LOST:
     case WEIR_ACCOUNT_WASTE_FAILED:
-        add(&g->sum[SUM_WASTE + (int)p->debit - WEIR_ACCOUNT_WASTE_BOOT], amount);
+        add(&g->sum[SUM_WASTE + (int)account - WEIR_ACCOUNT_WASTE_BOOT], amount);
         break;
-    case WEIR_ACCOUNT_PROVIDER:
-    case WEIR_ACCOUNT_DEPRECIATION:
-    case WEIR_ACCOUNT_ENERGY:
-    case WEIR_ACCOUNT_UPKEEP:
+    case WEIR_ACCOUNT_NODE:
     case WEIR_ACCOUNT_MAX:
         break;
     }
-    if (p->credit == WEIR_ACCOUNT_JOB) {
-        add(&g->sum[SUM_USED], -amount);
-    }
 }
 
-static int64_t day_of(int64_t us)
+static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo, int64_t hi)
 {
-    int64_t d = us / WEIR_US_PER_DAY;
-    return us % WEIR_US_PER_DAY < 0 ? d - 1 : d;
+    int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
+    if (p->gpu_us > 0) {
+        int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
+        add(&g->sum[SUM_GPU_US], weir_posting_slice(p, gpu_us, lo, hi));
+    }
+    add_side(g, (enum weir_account)p->debit, amount);
+    add_side(g, (enum weir_account)p->credit, -amount);
+}
+
+/* Fills the keys of the calendar for what begins at lo; says where they end. */
+static int64_t calendar_keys(struct weir_agg *a, int64_t lo, int64_t *key)
+{
+    struct calendar *c = &a->calendar;
+    if (lo < c->from || lo >= c->end) {
+        struct weir_wall t = {lo};
+        c->from = lo;
+        c->day = weir_zone_period(a->zone, WEIR_ZONE_DAY, t);
+        c->month = weir_zone_period(a->zone, WEIR_ZONE_MONTH, t);
+        c->end = weir_zone_period_end(a->zone, a->by_day ? WEIR_ZONE_DAY : WEIR_ZONE_MONTH, t).us;
+    }
+    for (size_t i = 0; i < a->n_by; i++) {
+        key[i] = a->by[i] == WEIR_BILL_BY_DAY ? c->day : a->by[i] == WEIR_BILL_BY_MONTH ? c->month : key[i];
+    }
+    return c->end;
 }
 
 int weir_agg_add(struct weir_agg *a, const struct weir_posting *p, struct weir_err *err)
@@ -285,20 +295,10 @@ int weir_agg_add(struct weir_agg *a, const struct weir_posting *p, struct weir_e
     if (r < 0) {
         return r;
     }
-    /* a posting has as many slices as days; one where days do not matter */
+    /* a posting has as many slices as days or months; one where they do not matter */
     do {
-        int64_t end = hi;
-        if (a->by_day) {
-            int64_t day = day_of(lo);
-            for (size_t i = 0; i < a->n_by; i++) {
-                if (a->by[i] == WEIR_BILL_BY_DAY) {
-                    key[i] = day;
-                }
-            }
-            if ((day + 1) * WEIR_US_PER_DAY < hi) {
-                end = (day + 1) * WEIR_US_PER_DAY;
-            }
-        }
+        int64_t end = a->by_day || a->by_month ? calendar_keys(a, lo, key) : hi;
+        end = end < hi ? end : hi;
         add_slice(group_of(a, key), p, lo, end);
         lo = end;
     } while (lo < hi);
@@ -355,12 +355,12 @@ static int row_order(const void *va, const void *vb)
     return 0;
 }
 
-int weir_agg_emit_row(const enum weir_bill_by *by, size_t n_by, const struct weir_agg_row *row, weir_bill_row_fn *fn, void *ctx)
+int weir_agg_emit_row(const enum weir_bill_by *by, size_t n_by, const struct weir_agg_row *row, weir_bill_row_fn *fn,
+                      void *ctx)
 {
     char text[WEIR_BILL_KEYS_MAX][24];
-    struct weir_bill_row out = {.gpu_us = (uint64_t)row->sum[SUM_GPU_US],
-                                .used_micro = row->sum[SUM_USED],
-                                .idle_micro = row->sum[SUM_IDLE]};
+    struct weir_bill_row out = {
+        .gpu_us = (uint64_t)row->sum[SUM_GPU_US], .used_micro = row->sum[SUM_USED], .idle_micro = row->sum[SUM_IDLE]};
     for (size_t i = 0; i < WEIR_BILL_KEYS_MAX; i++) {
         out.key[i] = "";
         if (i >= n_by) {
@@ -372,6 +372,10 @@ int weir_agg_emit_row(const enum weir_bill_by *by, size_t n_by, const struct wei
         } else if (by[i] == WEIR_BILL_BY_DAY) {
             struct weir_date d = weir_wall_to_date((struct weir_wall){row->key[i].number * WEIR_US_PER_DAY});
             (void)snprintf(text[i], sizeof text[i], "%04d-%02d-%02d", d.year, d.month, d.day);
+            out.key[i] = text[i];
+        } else if (by[i] == WEIR_BILL_BY_MONTH) {
+            int64_t month = row->key[i].number;
+            (void)snprintf(text[i], sizeof text[i], "%04d-%02d", (int)(1970 + month / 12), (int)(month % 12 + 1));
             out.key[i] = text[i];
         } else {
             out.key[i] = row->key[i].text;

@@ -6,7 +6,7 @@
  * different rows come together they are handed to a spill (a temporary table of the database) and the
  * count begins anew; without a spill (mem) they are kept.
  *
- * A posting's span is cut to the asked span, and to days, by cumulative shares: part(t) = amount x (t - from) /
+ * A posting's span is cut to the asked span, and to calendar days or months, by cumulative shares: part(t) = amount x (t - from) /
  * (to - from), half up, and a slice is the difference of two parts. So the slices of a posting add up to the
  * posting, whatever the cuts. A posting for an instant (from == to) belongs to the span that it lies in.
  */
@@ -22,7 +22,7 @@ enum weir_agg_lookup {
     WEIR_AGG_LOOKUP_MAX,
 };
 
-/* One key of a row: a number (days since 1970, job ids) or a text. */
+/* One key of a row: a number (days or months since 1970, job ids) or a text. */
 struct weir_agg_key {
     bool is_number;
     int64_t number;
@@ -48,10 +48,9 @@ struct weir_agg_source {
 
 struct weir_agg;
 
-/* Errors: -WEIR_EINVAL: n_by is not 1..WEIR_BILL_KEYS_MAX, or a tag has no name. by and tag are borrowed. */
+/* Of the filter, span and zone are looked at; the zone is borrowed. Errors: -WEIR_EINVAL: n_by is not 1..WEIR_BILL_KEYS_MAX, or a tag has no name. by and tag are borrowed. */
 int weir_agg_new(struct weir_agg **ret,
-                 struct weir_wall from,
-                 struct weir_wall to,
+                 const struct weir_bill_filter *f,
                  const enum weir_bill_by *by,
                  const char *const *tag,
                  size_t n_by,

@@ -608,6 +608,22 @@ static int put_audit(struct weir_store *s, const struct weir_audit_row *r, struc
     return 0;
 }
 
+static int put_correction(struct weir_store *s, const struct weir_correction_row *r, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_CORRECTION, (struct mem_key){r->id, 0},
+            COPY(r, offsetof(struct weir_correction_row, kind), offsetof(struct weir_correction_row, who),
+                 offsetof(struct weir_correction_row, reason)));
+    return 0;
+}
+
+static int put_invoice_line(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_INVOICE_LINE, (struct mem_key){r->lease.v, r->line}, copy_plain(r, sizeof *r));
+    return 0;
+}
+
 static int delete_token(struct weir_store *s, const char *hash, struct weir_err *err)
 {
     (void)err;
@@ -704,6 +720,8 @@ const struct weir_store_ops weir_mem_ops = {
     .put_lease = put_lease,
     .put_hold = put_hold,
     .put_posting = put_posting,
+    .put_correction = put_correction,
+    .put_invoice_line = put_invoice_line,
     .put_meter = put_meter,
     .put_explain = put_explain,
     .put_event = put_event,
@@ -732,6 +750,9 @@ const struct weir_store_ops weir_mem_ops = {
     .each_access = weir_mem_each_access,
     .each_runtime = weir_mem_each_runtime,
     .each_posting = weir_mem_each_posting,
+    .each_correction = weir_mem_each_correction,
+    .each_invoice_line = weir_mem_each_invoice_line,
+    .first_posting = weir_mem_first_posting,
     .each_total = weir_mem_each_total,
     .run_posted = weir_mem_run_posted,
     .was_on = weir_mem_was_on,

@@ -49,6 +49,8 @@ enum mem_table_id {
     MEM_METER,
     MEM_EFFECT,
     MEM_TOKEN,
+    MEM_CORRECTION,
+    MEM_INVOICE_LINE,
     MEM_RUNTIME,
     MEM_ACCESS,
     MEM_TABLES,
@@ -146,6 +148,13 @@ int weir_mem_each_effect(struct weir_store *s, weir_effect_row_fn *fn, void *ctx
 int weir_mem_each_token(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_access(struct weir_store *s, weir_access_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_invoice_line(struct weir_store *s,
+                               struct weir_lease_id lease,
+                               weir_invoice_line_row_fn *fn,
+                               void *ctx,
+                               struct weir_err *err);
+int weir_mem_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
 int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,

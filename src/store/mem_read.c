@@ -275,15 +275,70 @@ int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *c
     return r;
 }
 
+int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_CORRECTION];
+    SCAN(t, i)
+    {
+        const struct weir_correction_row *row = t->rows.p[i].data;
+        r = row->id > after_id ? fn(ctx, row) : 0;
+    }
+    return r;
+}
+
+int weir_mem_each_invoice_line(struct weir_store *s,
+                               struct weir_lease_id lease,
+                               weir_invoice_line_row_fn *fn,
+                               void *ctx,
+                               struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_INVOICE_LINE];
+    SCAN(t, i)
+    {
+        r = t->rows.p[i].key.a == lease.v ? fn(ctx, t->rows.p[i].data) : 0;
+    }
+    return r;
+}
+
+/* The place of the first posting for which the ledger has come so far. */
+static size_t posting_place(const struct mem_core *c, uint64_t after_id, struct weir_wall t)
+{
+    size_t lo = 0;
+    size_t hi = c->postings.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        const struct weir_posting *p = &c->postings.p[mid];
+        if (p->id <= after_id || p->at.us < t.us) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+int weir_mem_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    size_t at = posting_place(c, 0, t);
+    *ret = at < c->postings.n ? c->postings.p[at].id : at == 0 ? 1 : c->postings.p[at - 1].id + 1;
+    return 0;
+}
+
 int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;
     READING(s);
     int r = 0;
-    for (size_t i = 0; i < c->postings.n && r == 0; i++) {
-        if (c->postings.p[i].id > after_id) {
-            r = fn(ctx, &c->postings.p[i]);
-        }
+    for (size_t i = posting_place(c, after_id, (struct weir_wall){INT64_MIN}); i < c->postings.n && r == 0; i++) {
+        r = fn(ctx, &c->postings.p[i]);
     }
     return r;
 }
@@ -624,7 +679,7 @@ int weir_mem_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
     struct bill b = {.c = c, .text = WEIR_STR_INIT(65536)};
     struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag};
     struct weir_agg *agg = NULL;
-    int r = weir_agg_new(&agg, f->from, f->to, by, tag, n_by, &source, err);
+    int r = weir_agg_new(&agg, f, by, tag, n_by, &source, err);
     for (size_t i = 0; i < c->postings.n && r == 0; i++) {
         const struct weir_posting *p = &c->postings.p[i];
         if ((f->job.v == 0 || p->run.task.job.v == f->job.v) && weir_project_set_has(f->within, p->project) &&

@@ -40,6 +40,8 @@ enum sq_slot {
     SQ_ADD_JOB_COST,
     SQ_ADD_TASK_COST,
     SQ_ADD_TOTAL,
+    SQ_PUT_CORRECTION,
+    SQ_PUT_INVOICE_LINE,
     SQ_PUT_METER,
     SQ_DELETE_METER,
     SQ_PUT_EXPLAIN,
@@ -76,6 +78,8 @@ enum sq_slot {
     SQ_EACH_ACCESS,
     SQ_EACH_RUNTIME,
     SQ_EACH_POSTING,
+    SQ_EACH_CORRECTION,
+    SQ_EACH_INVOICE_LINE,
     SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
     SQ_WAS_ON,
@@ -247,6 +251,8 @@ int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, s
 int weir_sq_apply_costs(struct sq_store *s, struct weir_err *err);
 /* Forgets it; called at the transaction's begin and end. */
 void weir_sq_forget_costs(struct sq_store *s);
+int weir_sq_put_correction(struct weir_store *base, const struct weir_correction_row *r, struct weir_err *err);
+int weir_sq_put_invoice_line(struct weir_store *base, const struct weir_invoice_line_row *r, struct weir_err *err);
 int weir_sq_put_meter(struct weir_store *base, const struct weir_meter *m, struct weir_err *err);
 int weir_sq_put_explain(struct weir_store *base, const struct weir_explain_row *r, struct weir_err *err);
 int weir_sq_put_event(struct weir_store *base, const struct weir_event_row *r, struct weir_err *err);
@@ -276,6 +282,13 @@ int weir_sq_each_token(struct weir_store *base, weir_token_row_fn *fn, void *ctx
 int weir_sq_each_access(struct weir_store *base, weir_access_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_runtime(struct weir_store *base, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_correction(struct weir_store *base, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_invoice_line(struct weir_store *base,
+                              struct weir_lease_id lease,
+                              weir_invoice_line_row_fn *fn,
+                              void *ctx,
+                              struct weir_err *err);
+int weir_sq_first_posting(struct weir_store *base, struct weir_wall t, uint64_t *ret, struct weir_err *err);
 int weir_sq_each_total(struct weir_store *base, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_run_posted(struct weir_store *base,
                        struct weir_run_id run,

@@ -548,9 +548,10 @@ static void bill_release(struct bill *b)
     weir_str_release(&b->text);
 }
 
-/* The first posting made at or after t: ids and times of making grow together, so it is found by halving. */
-static int first_posting(struct sq_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
+/* Ids and times of making grow together, so it is found by halving. */
+int weir_sq_first_posting(struct weir_store *base, struct weir_wall t, uint64_t *ret, struct weir_err *err)
 {
+    struct sq_store *s = sq_of(base);
     uint64_t last = 0;
     int r = 0;
     sqlite3_stmt *newest = sq_stmt(s, SQ_BILL_LAST, SQL_BILL_LAST, &r, err);
@@ -602,7 +603,7 @@ static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bil
         return r;
     }
     if (f->job.v == 0) {
-        r = first_posting(s, f->from, &first, err);
+        r = weir_sq_first_posting(&s->base, f->from, &first, err);
     }
     sqlite3_stmt *st = NULL;
     if (r == 0) {
@@ -644,7 +645,7 @@ int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, cons
     struct bill b = {.s = sq_of(base), .text = WEIR_STR_INIT(65536)};
     struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag, .spill = bill_spill};
     struct weir_agg *agg = NULL;
-    int r = weir_agg_new(&agg, f->from, f->to, by, tag, n_by, &source, err);
+    int r = weir_agg_new(&agg, f, by, tag, n_by, &source, err);
     if (r < 0) {
         return r;
     }

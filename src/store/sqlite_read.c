@@ -55,7 +55,9 @@ static const char SQL_EACH_TOKEN[] = "SELECT hash, name, role, user, lease, expi
 static const char SQL_EACH_RUNTIME[] = "SELECT key, n, filled, took_us FROM runtime ORDER BY key";
 static const char SQL_EACH_POSTING[] =
     "SELECT id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled, amount_micro, gpu_us,"
-    " project, user, job, ordinal, attempt FROM posting WHERE id > ? ORDER BY id";
+    " project, user, job, ordinal, attempt, correction FROM posting WHERE id > ? ORDER BY id";
+static const char SQL_EACH_INVOICE_LINE[] = "SELECT lease, line, from_us, to_us, nano FROM invoice_line WHERE lease = ?";
+static const char SQL_EACH_CORRECTION[] = "SELECT id, at_us, kind, who, reason, micro FROM correction WHERE id > ? ORDER BY id";
 /* 5: the account JOB */
 static const char SQL_RUN_POSTED[] =
     "SELECT coalesce(sum(CASE WHEN debit = 5 THEN amount_micro ELSE -amount_micro END), 0),"
@@ -707,7 +709,63 @@ int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_postin
         p.run.task.job.v = sc_u(&c);
         p.run.task.ordinal = sc_u32(&c);
         p.run.attempt = sc_u32(&c);
+        p.correction = sc_u(&c);
         r = fn(ctx, &p);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_each_correction(struct weir_store *base, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, SQ_EACH_CORRECTION, SQL_EACH_CORRECTION, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, after_id);
+    while ((r = sq_row(s, b.st, "read corrections", err)) > 0) {
+        struct sq_col c = {b.st, 0};
+        struct weir_correction_row row = {.id = sc_u(&c)};
+        row.at = sc_wall(&c);
+        row.kind = sc_s(&c);
+        row.who = sc_s(&c);
+        row.reason = sc_s(&c);
+        row.micro = sc_i(&c);
+        r = fn(ctx, &row);
+        if (r != 0) {
+            break;
+        }
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_each_invoice_line(struct weir_store *base,
+                              struct weir_lease_id lease,
+                              weir_invoice_line_row_fn *fn,
+                              void *ctx,
+                              struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, SQ_EACH_INVOICE_LINE, SQL_EACH_INVOICE_LINE, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, lease.v);
+    while ((r = sq_row(s, b.st, "read lines of bills", err)) > 0) {
+        struct sq_col c = {b.st, 0};
+        struct weir_invoice_line_row row = {.lease = {sc_u(&c)}};
+        row.line = sc_u(&c);
+        row.from = sc_wall(&c);
+        row.to = sc_wall(&c);
+        row.nano = sc_i(&c);
+        r = fn(ctx, &row);
         if (r != 0) {
             break;
         }

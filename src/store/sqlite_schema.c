@@ -173,4 +173,17 @@ static const char *const SCHEMA_ACCESS[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS};
+/* Corrections from outside. */
+static const char *const SCHEMA_CORRECTIONS[] = {
+    "CREATE TABLE correction ("
+    " id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL, reason TEXT NOT NULL,"
+    " micro INTEGER NOT NULL) STRICT",
+    "ALTER TABLE posting ADD COLUMN correction INTEGER NOT NULL DEFAULT 0",
+    /* what providers' bills say of a lease; line: a hash of what makes it the same line in another file */
+    "CREATE TABLE invoice_line ("
+    " lease INTEGER NOT NULL, line INTEGER NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, nano INTEGER NOT NULL,"
+    " PRIMARY KEY (lease, line)) STRICT, WITHOUT ROWID",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS};

@@ -63,8 +63,11 @@ static const char SQL_PUT_HOLD[] =
     " ON CONFLICT (id) DO UPDATE SET amount_micro = excluded.amount_micro, state = excluded.state";
 static const char SQL_PUT_POSTING[] =
     "INSERT INTO posting (id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled,"
-    " amount_micro, gpu_us, project, user, job, ordinal, attempt)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+static const char SQL_PUT_CORRECTION[] = "INSERT INTO correction (id, at_us, kind, who, reason, micro) VALUES (?, ?, ?, ?, ?, ?)";
+static const char SQL_PUT_INVOICE_LINE[] =
+    "INSERT OR REPLACE INTO invoice_line (lease, line, from_us, to_us, nano) VALUES (?, ?, ?, ?, ?)";
 static const char SQL_ADD_JOB_COST[] = "UPDATE job SET cost_micro = cost_micro + ? WHERE id = ?";
 static const char SQL_ADD_TASK_COST[] =
     "UPDATE task SET cost_micro = cost_micro + ? WHERE job = ? AND ordinal = ?";
@@ -382,7 +385,7 @@ int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, s
     sq_u(&b, p->lease.v), sq_u(&b, p->pool.v), sq_u(&b, p->debit), sq_u(&b, p->credit);
     sq_u(&b, p->modelled), sq_i(&b, p->amount_micro), sq_u(&b, p->gpu_us), sq_u(&b, p->project.v);
     sq_u(&b, p->user.v), sq_u(&b, p->run.task.job.v), sq_u(&b, p->run.task.ordinal);
-    sq_u(&b, p->run.attempt);
+    sq_u(&b, p->run.attempt), sq_u(&b, p->correction);
     r = sq_run(s, b.st, "put posting", err);
     int64_t micro = weir_posting_task_cost(p);
     if (r == 0 && micro != 0) {
@@ -393,6 +396,30 @@ int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, s
         collect_total(s, p, p->credit, -p->amount_micro);
     }
     return r;
+}
+
+int weir_sq_put_correction(struct weir_store *base, const struct weir_correction_row *row, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_write_stmt(s, SQ_PUT_CORRECTION, SQL_PUT_CORRECTION, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, row->id), sq_i(&b, row->at.us), sq_s(&b, row->kind), sq_s(&b, row->who), sq_s(&b, row->reason), sq_i(&b, row->micro);
+    return sq_run(s, b.st, "put correction", err);
+}
+
+int weir_sq_put_invoice_line(struct weir_store *base, const struct weir_invoice_line_row *row, struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_write_stmt(s, SQ_PUT_INVOICE_LINE, SQL_PUT_INVOICE_LINE, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, row->lease.v), sq_u(&b, row->line), sq_i(&b, row->from.us), sq_i(&b, row->to.us), sq_i(&b, row->nano);
+    return sq_run(s, b.st, "put invoice line", err);
 }
 
 static int cost_order(const void *va, const void *vb)

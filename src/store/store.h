@@ -14,14 +14,17 @@
  */
 
 #include "base/err.h"
+#include "base/zone.h"
 #include "bill/bill.h"
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 5 };
+enum { WEIR_STORE_SCHEMA = 6 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
+/* Meta: the id of the installation, the owner tag of everything that it rents. */
+#define WEIR_META_INSTALLATION "installation"
 
 struct weir_store;
 
@@ -143,6 +146,25 @@ struct weir_audit_row {
     const char *after;  /* likewise */
 };
 
+/* A correction from outside; its postings bear its number. */
+struct weir_correction_row {
+    uint64_t id; /* increasing by one, from 1 */
+    struct weir_wall at;
+    const char *kind;   /* "credit", "charge", "reconcile" */
+    const char *who;    /* user */
+    const char *reason; /* for people */
+    int64_t micro;      /* in all; negative: less cost */
+};
+
+/* A line of a provider's bill for a lease; another with its key takes its place. */
+struct weir_invoice_line_row {
+    struct weir_lease_id lease;
+    uint64_t line; /* what makes it the same line in another file */
+    struct weir_wall from;
+    struct weir_wall to;
+    int64_t nano; /* billionths of a unit of the ledger's currency */
+};
+
 /* What a use account took over the whole ledger, kept by the store from postings. */
 struct weir_total_row {
     const char *project; /* "": nobody's */
@@ -248,6 +270,7 @@ struct weir_bill_filter {
     const char *project;   /* NULL: any */
     const char *user;
     struct weir_job_id job; /* 0: any */
+    const struct weir_zone *zone; /* of days and months; NULL: UTC */
 };
 
 enum weir_bill_by {
@@ -258,7 +281,8 @@ enum weir_bill_by {
     WEIR_BILL_BY_JOB,
     WEIR_BILL_BY_NODE,
     WEIR_BILL_BY_GPU_MODEL,
-    WEIR_BILL_BY_DAY,
+    WEIR_BILL_BY_DAY, /* in the filter's zone */
+    WEIR_BILL_BY_MONTH,
     WEIR_BILL_BY_MAX,
 };
 enum { WEIR_BILL_KEYS_MAX = 4 };
@@ -288,6 +312,8 @@ typedef int weir_effect_row_fn(void *ctx, const struct weir_effect_row *row);
 typedef int weir_token_row_fn(void *ctx, const struct weir_token_row *row);
 typedef int weir_access_row_fn(void *ctx, const struct weir_access_row *row);
 typedef int weir_audit_row_fn(void *ctx, const struct weir_audit_row *row);
+typedef int weir_correction_row_fn(void *ctx, const struct weir_correction_row *row);
+typedef int weir_invoice_line_row_fn(void *ctx, const struct weir_invoice_line_row *row);
 typedef int weir_total_row_fn(void *ctx, const struct weir_total_row *row);
 typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
 typedef int weir_shape_row_fn(void *ctx, uint32_t shape, const char *json);
@@ -321,6 +347,8 @@ struct weir_store_ops {
     int (*put_hold)(struct weir_store *s, const struct weir_hold_view *v, struct weir_err *err);
     /* id and at never decrease from posting to posting, and to is never after at */
     int (*put_posting)(struct weir_store *s, const struct weir_posting *p, struct weir_err *err);
+    int (*put_correction)(struct weir_store *s, const struct weir_correction_row *r, struct weir_err *err);
+    int (*put_invoice_line)(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err);
     int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
     int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
     int (*put_event)(struct weir_store *s, const struct weir_event_row *r, struct weir_err *err);
@@ -355,6 +383,11 @@ struct weir_store_ops {
     int (*each_access)(struct weir_store *s, weir_access_row_fn *fn, void *ctx, struct weir_err *err); /* by name */
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+    /* Those with a higher id, in order of id. */
+    int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_invoice_line)(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err);
+    /* Postings that were made at t or later have this id or a higher one. */
+    int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
     int (*run_posted)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
                       struct weir_run_posted *ret, struct weir_err *err);

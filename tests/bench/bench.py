@@ -156,6 +156,42 @@ def store():
     subprocess.run([str(BUILD / "tests/bench/bench_store")], check=True)
 
 
+def ledger_figures(*args):
+    out = subprocess.run([str(BUILD / "tests/bench/bench_ledger"), *map(str, args)], check=True, capture_output=True, text=True).stdout
+    return {line.split()[0]: float(line.split()[1]) for line in out.splitlines()}
+
+
+def write_invoice(path, lines):
+    """A Cost and Usage Report as AWS writes it, with columns that nobody asks for."""
+    head = ("bill_billing_entity,bill_bill_type,bill_payer_account_id,identity_line_item_id,identity_time_interval,line_item_line_item_type,"
+            "line_item_usage_start_date,line_item_usage_end_date,line_item_product_code,line_item_usage_type,line_item_operation,"
+            "line_item_resource_id,line_item_usage_amount,line_item_currency_code,line_item_unblended_rate,line_item_unblended_cost,"
+            "line_item_line_item_description,product,pricing_term,pricing_unit,resource_tags,cost_category,discount\n")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(head)
+        for i in range(lines):
+            day, hour = i // 24 % 28 + 1, i % 23
+            file.write(f"AWS,Anniversary,123456789012,a7x{i:012x},2026-11-{day:02}T{hour:02}:00:00Z/2026-11-{day:02}T{hour + 1:02}:00:00Z,Usage,"
+                       f"2026-11-{day:02}T{hour:02}:00:00.000Z,2026-11-{day:02}T{hour + 1:02}:00:00.000Z,AmazonEC2,BoxUsage:p5.48xlarge,RunInstances,"
+                       f"i-{i % 5000:017x},1.0000000000,USD,98.3200000000,98.3200000000,$98.32 per On Demand Linux p5.48xlarge Instance Hour,"
+                       '"{""instance_type"":""p5.48xlarge"",""region"":""us-east-1"",""product_family"":""Compute Instance""}",OnDemand,Hrs,'
+                       f'"{{""user_team"":""perception"",""user_weir"":""{i % 7:032x}""}}",{{}},{{}}\n')
+
+
+@row("ledger", "ledger: postings in memory and durable, a statement over ten million, a provider's bill")
+def ledger():
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
+        figures = ledger_figures("postings", folder)
+        report("postings made and kept in memory", figures["memory"], "postings/s", 200000, True)
+        report("postings kept durably, 1,000 machines a commit", figures["durable"], "postings/s", 50000, True)
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
+        report("statement over 10,000,000 postings", ledger_figures("statement", folder, 10000000)["statement"], "s of CPU", 2, False)
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
+        file = pathlib.Path(folder) / "cur.csv"
+        write_invoice(file, 400000)
+        report("reading a provider's bill", ledger_figures("invoice", file)["invoice"], "MB/s of CPU", 100, True)
+
+
 def traces(name):
     """The folder of public traces beside the project, None where it is not there."""
     return next((p / "shared/data" for p in pathlib.Path(__file__).resolve().parents if (p / "shared/data" / name).is_dir()), None)

@@ -234,6 +234,31 @@ static int no_postings(struct weir_store *s, uint64_t after, weir_posting_row_fn
     return 0;
 }
 
+static int no_corrections(struct weir_store *s, uint64_t after, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)after, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
+{
+    (void)s, (void)t, (void)err;
+    *ret = 0;
+    return 0;
+}
+
+static int no_users(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int no_events(struct weir_store *s, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                      weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {
@@ -308,6 +333,10 @@ static const struct weir_store_ops store_ops = {
     .each_meter = no_meters,
     .each_lease = no_leases,
     .each_posting = no_postings,
+    .first_posting = no_first_posting,
+    .each_invoice_line = no_invoice_lines,
+    .each_correction = no_corrections,
+    .each_user = no_users,
     .get_meta = no_meta,
     .each_total = no_totals,
     .list_events = no_events,

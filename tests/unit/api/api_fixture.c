@@ -408,13 +408,45 @@ static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row
     return rc;
 }
 
+static int f_each_correction(struct weir_store *s, uint64_t after, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    static const struct weir_correction_row row = {.id = 1, .at = AT(0), .kind = "credit", .who = "ada", .reason = "ticket 7", .micro = -40};
+    (void)s, (void)err;
+    return after < row.id ? fn(ctx, &row) : 0;
+}
+
+static int f_each_invoice_line(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    const struct weir_invoice_line_row row = {.lease = lease, .line = 1, .from = AT(-60), .to = AT(0), .nano = 500000};
+    (void)s, (void)err;
+    return fn(ctx, &row);
+}
+
+static int f_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
+{
+    (void)s, (void)t, (void)err;
+    *ret = 1;
+    return 0;
+}
+
+static int f_each_user(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int f_get_meta(struct weir_store *s, const char *key, char *buf, size_t size, struct weir_err *err)
 {
-    assert_string_equal(key, WEIR_META_LAST_POSTING);
     int rc = enter(s, err);
     if (rc < 0) {
         return rc;
     }
+    if (weir_streq(key, WEIR_META_INSTALLATION)) {
+        (void)snprintf(buf, size, "0123456789abcdef");
+        leave(s);
+        return 0;
+    }
+    assert_string_equal(key, WEIR_META_LAST_POSTING);
     (void)snprintf(buf, size, "%d", of(s)->cut_off ? 3 : 2);
     leave(s);
     return 0;
@@ -551,6 +583,10 @@ static const struct weir_store_ops store_ops = {
     .each_meter = f_each_meter,
     .each_lease = f_each_lease,
     .each_posting = f_each_posting,
+    .first_posting = f_first_posting,
+    .each_invoice_line = f_each_invoice_line,
+    .each_correction = f_each_correction,
+    .each_user = f_each_user,
     .get_meta = f_get_meta,
     .each_total = f_each_total,
     .list_events = f_list_events,
@@ -717,6 +753,14 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         c->n_offers = WEIR_ARRAY_LEN(known_offers);
         return 0;
     case WEIR_COMMAND_SETTLE:
+        return 0;
+    case WEIR_COMMAND_INVOICE:
+        f->number = (int64_t)c->u.invoice.n;
+        return 0;
+    case WEIR_COMMAND_AMEND:
+        f->id = c->u.amend.row.id;
+        f->number = c->u.amend.row.micro;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.amend.row.reason));
         return 0;
     case WEIR_COMMAND_ACCRUED:
         /* one task of the array runs on two nodes; what another accrued before it ended is in the ledger when its row is read */

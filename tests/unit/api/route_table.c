@@ -20,7 +20,8 @@ static const struct {
     {"listLeases", "++ooo-"},  {"drainNode", "++----"},     {"resumeNode", "++----"},   {"removeNode", "++----"},
     {"endLease", "++----"},    {"listProjects", "+o+oo-"},  {"getProject", "+o+oo-"},   {"setProject", "+-----"},
     {"setMember", "+-----"},   {"removeMember", "+-----"},  {"getBill", "+o+oo-"},      {"checkBill", "+++---"},
-    {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
+    {"listCharges", "+o+oo-"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},
+    {"reconcile", "+-+---"},   {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
     {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
     {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
     {"getOpenApi", "++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
@@ -76,6 +77,11 @@ const char *route_body(const struct api_route *r)
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
            : weir_streq(r->body, "MemberSet")  ? "{\"role\":\"user\"}"
            : weir_streq(r->body, "TokenMake")  ? "{\"name\":\"ci\",\"expires\":\"2030-01-01\"}"
+           : weir_streq(r->body, "CorrectionAdd")
+               ? "{\"kind\":\"charge\",\"amount\":\"0.5\",\"node\":1,\"reason\":\"a disk\"}"
+           : weir_streq(r->body, "InvoiceLines")
+               ? "{\"lines\":[{\"lease\":3,\"line\":\"7\",\"from\":\"2026-11-22T19:00:00Z\",\"to\":\"2026-11-22T20:00:00Z\",\"nano\":5}]}"
+           : weir_streq(r->body, "Reconcile")  ? "{\"leases\":[3],\"reason\":\"november.csv\"}"
            : weir_streq(r->body, "Fault")      ? "{\"what\":\"no_capacity\"}"
                                                : "{\"node\":1}";
 }

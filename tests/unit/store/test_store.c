@@ -429,6 +429,23 @@ static void postings_come_back_in_order(void **state)
     PUT(s, each_posting, 4, on_posting, fresh());
     assert_int_equal(got.n, 5);
     assert_int_equal(got.id[0], 5);
+    p.id = 10;
+    p.at.us = p.to.us = T0 + 100;
+    p.correction = 3;
+    p.run.task.ordinal = (uint32_t)WEIR_ORDINAL_ALL;
+    p.run.attempt = 0;
+    BEGIN(s);
+    PUT(s, put_posting, &p);
+    COMMIT(s);
+    PUT(s, each_posting, 9, on_posting, fresh());
+    assert_memory_equal(&got.posting, &p, sizeof p);
+    for (uint64_t i = 1; i <= 9; i++) {
+        uint64_t first = 0;
+        struct weir_wall made = {T0 + (int64_t)i * 10 + (i == 1 ? 0 : 10)}; /* as sample_posting stamps them */
+        PUT(s, first_posting, made, &first);
+        assert_true(first <= i);
+        assert_true(i == 1 || first + 1 >= i);
+    }
     struct weir_run_posted posted;
     struct weir_run_id run = {{{5}, 0}, 1};
     PUT(s, run_posted, run, (struct weir_node_id){1}, (struct weir_wall){T0 + 30}, &posted);

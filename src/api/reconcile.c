@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a provider billed for a lease, against what the ledger has for it. Lines of bills are kept by what makes them
+ * the same line in another file, so a file that comes twice, or grows, changes what it changes and nothing else. The
+ * difference of a lease is its lines' sum less what is booked for it in the time that they cover; it is spread over who
+ * used the machine, day by day.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/api_priv.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "base/vec.h"
+#include "bill/amend.h"
+
+enum { LINES_MAX = 5000, LEASES_MAX = 1000, NOTE_BYTES_MAX = 500, NANO_PER_MICRO = 1000 };
+
+/* ---- lines ---- */
+
+static int read_line(const json_t *o, struct weir_invoice_line_row *ret, struct weir_err *err)
+{
+    const char *from = json_string_value(json_object_get(o, "from"));
+    const char *to = json_string_value(json_object_get(o, "to"));
+    ret->lease.v = (uint64_t)json_integer_value(json_object_get(o, "lease"));
+    ret->nano = json_integer_value(json_object_get(o, "nano"));
+    int r = weir_parse_u64(weir_sv_of(json_string_value(json_object_get(o, "line"))), 0, UINT64_MAX, &ret->line, err);
+    r = r < 0 ? r : weir_parse_time(weir_sv_of(from), &ret->from, err);
+    r = r < 0 ? r : weir_parse_time(weir_sv_of(to), &ret->to, err);
+    if (r == 0 && (ret->to.us < ret->from.us || ret->lease.v == 0)) {
+        r = weir_fail(err, -WEIR_EINVAL, "it ends before it begins, or names no lease");
+    }
+    return r;
+}
+
+static void lines_finish(struct api_call *call)
+{
+    struct weir_err err = {{0}};
+    char owner[64] = "";
+    unsigned which;
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int rc = s->ops->get_meta(s, WEIR_META_INSTALLATION, owner, sizeof owner, &err);
+    api_reader_put(call->api, which);
+    if (rc < 0 && rc != -WEIR_ENOTFOUND) {
+        api_fail(call->http, rc, &err);
+        return;
+    }
+    struct weir_str out = WEIR_STR_INIT(4096);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_u64(&j, "stored", call->cmd.u.invoice.n);
+    weir_json_kv_cstr(&j, "owner", owner);
+    weir_json_kv_cstr(&j, "currency", call->api->conf.currency);
+    weir_json_end(&j);
+    api_reply(call->http, 200, &out);
+}
+
+void api_handle_invoice_lines(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_INVOICE);
+    call->lane = API_LANE_SLOW;
+    call->finish = lines_finish;
+    call->body = api_body(rq);
+    int rc =
+        call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("InvoiceLines"), call->body, &rq->err);
+    const json_t *lines = json_object_get(call->body, "lines");
+    size_t n = json_array_size(lines);
+    if (rc == 0 && n > LINES_MAX) {
+        rc = weir_fail(&rq->err, -WEIR_ELIMIT, "lines: at most %d at a time", LINES_MAX);
+    }
+    call->cmd.u.invoice.line = weir_calloc(n + 1, sizeof *call->cmd.u.invoice.line);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = read_line(json_array_get(lines, i), &call->cmd.u.invoice.line[i], &rq->err);
+        rc = rc < 0 ? weir_fail_prefix(&rq->err, rc, "lines[%zu]", i) : 0;
+    }
+    call->cmd.u.invoice.n = n;
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        api_call_free(call);
+        return;
+    }
+    api_call_post(call);
+}
+
+/* ---- differences ---- */
+
+struct billed {
+    uint64_t lease;
+    uint64_t lines;
+    weir_i128 nano;
+    struct weir_wall from; /* that the lines cover */
+    struct weir_wall to;
+    struct weir_wall intent; /* of the lease */
+    struct weir_wall ended;
+    struct weir_charges *charges; /* what is booked for it there */
+    int64_t invoiced_micro;
+    int64_t booked_micro;
+    int64_t corrected_micro; /* what is posted now */
+};
+
+struct comparison {
+    WEIR_VEC(struct billed) leases;
+    struct weir_map at; /* lease -> index */
+    WEIR_VEC(struct weir_amendment) parts;
+    char note[NOTE_BYTES_MAX + 1];
+};
+
+static void comparison_free(struct comparison *c)
+{
+    for (size_t i = 0; i < c->leases.n; i++) {
+        weir_charges_free(c->leases.p[i].charges);
+    }
+    weir_vec_release(&c->leases);
+    weir_map_release(&c->at);
+    weir_vec_release(&c->parts);
+    free(c);
+}
+
+static int on_line(void *ctx, const struct weir_invoice_line_row *row)
+{
+    struct billed *b = ctx;
+    b->nano += row->nano;
+    b->from = b->lines == 0 || row->from.us < b->from.us ? row->from : b->from;
+    b->to = b->lines == 0 || row->to.us > b->to.us ? row->to : b->to;
+    b->lines++;
+    return 0;
+}
+
+static int on_lease(void *ctx, const struct weir_lease_row *row)
+{
+    struct comparison *c = ctx;
+    uint64_t at;
+    if (weir_map_get(&c->at, row->view.id.v, &at)) {
+        c->leases.p[at].intent = row->view.intent_at;
+        c->leases.p[at].ended = row->view.ended_at;
+    }
+    return 0;
+}
+
+static int on_posting(void *ctx, const struct weir_posting *p)
+{
+    struct comparison *c = ctx;
+    uint64_t at;
+    if (p->lease.v != 0 && weir_map_get(&c->at, p->lease.v, &at) && c->leases.p[at].charges != NULL) {
+        weir_charges_add(c->leases.p[at].charges, p);
+    }
+    return 0;
+}
+
+/* Lines that reach to the lease's ends stand for all of it, also for what the quote's minimum and rounding booked at
+ * its end. */
+static void open_span(struct billed *b)
+{
+    struct weir_wall from = b->from.us <= b->intent.us + WEIR_US_PER_HOUR ? (struct weir_wall){0} : b->from;
+    struct weir_wall to = b->ended.us != 0 && b->to.us >= b->ended.us - WEIR_US_PER_MIN ? WEIR_WALL_MAX : b->to;
+    if (b->lines > 0 && from.us < to.us) {
+        b->charges = weir_charges_new(from, to, (struct weir_dur){WEIR_US_PER_DAY});
+    }
+}
+
+static int64_t round_micro(weir_i128 nano)
+{
+    weir_i128 up = nano + NANO_PER_MICRO / 2;
+    weir_i128 q = up / NANO_PER_MICRO - (up % NANO_PER_MICRO < 0 ? 1 : 0);
+    return q > INT64_MAX / 4 ? INT64_MAX / 4 : q < INT64_MIN / 4 ? INT64_MIN / 4 : (int64_t)q;
+}
+
+/* What cannot be spread stays a residual, which the answer names. */
+static void spread(struct comparison *c, struct billed *b)
+{
+    size_t n = 0;
+    const struct weir_charge *row = b->charges == NULL ? NULL : weir_charges_rows(b->charges, &n);
+    for (size_t i = 0; i < n; i++) {
+        b->booked_micro = weir_i64_add_sat(b->booked_micro, row[i].amount_micro);
+    }
+    b->invoiced_micro = round_micro(b->nano);
+    int64_t difference = weir_i64_sub_sat(b->invoiced_micro, b->booked_micro);
+    struct weir_amendment *part = NULL;
+    size_t n_parts = 0;
+    if (difference != 0 && b->lines > 0 && weir_amend_spread(row, n, difference, &part, &n_parts, NULL) == 0) {
+        b->corrected_micro = difference;
+        for (size_t i = 0; i < n_parts; i++) {
+            weir_vec_push(&c->parts, part[i]);
+        }
+    }
+    free(part);
+}
+
+static int compare(struct weir_api *api, struct comparison *c, uint64_t *ret_correction, struct weir_err *err)
+{
+    unsigned which;
+    uint64_t first = 0;
+    struct weir_wall since = WEIR_WALL_MAX;
+    struct weir_store *s = api_reader_take(api, &which);
+    int r = api_next_correction(s, ret_correction, err);
+    r = r < 0 ? r : s->ops->each_lease(s, true, on_lease, c, err);
+    for (size_t i = 0; i < c->leases.n && r == 0; i++) {
+        struct billed *b = &c->leases.p[i];
+        r = s->ops->each_invoice_line(s, (struct weir_lease_id){b->lease}, on_line, b, err);
+        open_span(b);
+        since = b->intent.us < since.us ? b->intent : since;
+    }
+    r = r < 0 ? r : s->ops->first_posting(s, since, &first, err);
+    r = r < 0 ? r : s->ops->each_posting(s, first > 0 ? first - 1 : 0, on_posting, c, err);
+    api_reader_put(api, which);
+    for (size_t i = 0; i < c->leases.n && r == 0; i++) {
+        spread(c, &c->leases.p[i]);
+    }
+    return r;
+}
+
+static void answer(struct api_call *call, const struct comparison *c, uint64_t correction)
+{
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_id(&j, "correction", correction);
+    weir_json_kv_cstr(&j, "currency", call->api->conf.currency);
+    weir_json_key(&j, "leases");
+    weir_json_array(&j);
+    for (size_t i = 0; i < c->leases.n; i++) {
+        const struct billed *b = &c->leases.p[i];
+        weir_json_object(&j);
+        weir_json_kv_u64(&j, "lease", b->lease);
+        weir_json_kv_u64(&j, "lines", b->lines);
+        weir_json_kv_i64(&j, "invoiced_micro", b->invoiced_micro);
+        weir_json_kv_i64(&j, "booked_micro", b->booked_micro);
+        weir_json_kv_i64(&j, "corrected_micro", b->corrected_micro);
+        weir_json_kv_i64(&j, "residual_micro",
+                         b->lines == 0 ? 0 : b->invoiced_micro - b->booked_micro - b->corrected_micro);
+        weir_json_end(&j);
+    }
+    weir_json_end(&j);
+    weir_json_end(&j);
+    api_reply(call->http, 200, &out);
+}
+
+static void amend_finish(struct api_call *call)
+{
+    struct comparison *c = call->cmd.ctx;
+    answer(call, c, call->cmd.u.amend.row.id);
+    comparison_free(c);
+}
+
+/* A refused correction leaves nothing behind. */
+static void amend_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0) {
+        comparison_free(cmd->ctx);
+        api_fail(call->http, cmd->code, &cmd->err);
+        api_call_free(call);
+        return;
+    }
+    api_call_defer(call);
+}
+
+static void settled(struct api_call *call)
+{
+    struct weir_err err = {{0}};
+    struct comparison *c = call->cmd.ctx;
+    uint64_t correction = 0;
+    int r = compare(call->api, c, &correction, &err);
+    if (r < 0 || c->parts.n == 0) {
+        if (r < 0) {
+            api_fail(call->http, r, &err);
+        } else {
+            answer(call, c, 0);
+        }
+        comparison_free(c);
+        return;
+    }
+    int64_t sum = 0;
+    struct api_call *next = api_call_follow(call, WEIR_COMMAND_AMEND);
+    for (size_t i = 0; i < c->parts.n; i++) {
+        sum = weir_i64_add_sat(sum, c->parts.p[i].micro);
+    }
+    next->cmd.u.amend.row = (struct weir_correction_row){
+        .id = correction, .kind = api_correction_word(2), .who = next->who.user, .reason = c->note, .micro = sum};
+    next->cmd.u.amend.n = c->parts.n;
+    next->cmd.u.amend.part = c->parts.p;
+    c->parts.p = NULL; /* the call's now */
+    c->parts.n = 0;
+    next->cmd.ctx = c;
+    next->cmd.done = amend_done;
+    next->finish = amend_finish;
+    api_call_post(next);
+}
+
+static int read_leases(const json_t *body, struct comparison *c, struct weir_err *err)
+{
+    const json_t *leases = json_object_get(body, "leases");
+    const char *note = json_string_value(json_object_get(body, "reason"));
+    if (json_array_size(leases) == 0 || json_array_size(leases) > LEASES_MAX) {
+        return weir_fail(err, -WEIR_EINVAL, "leases: 1 to %d at a time", LEASES_MAX);
+    }
+    if (strlen(note) == 0 || strlen(note) > NOTE_BYTES_MAX || !weir_utf8_is_text(weir_sv_of(note))) {
+        return weir_fail(err, -WEIR_EINVAL, "reason: text of 1 to %d bytes: which bill it is", NOTE_BYTES_MAX);
+    }
+    (void)snprintf(c->note, sizeof c->note, "%s", note);
+    for (size_t i = 0; i < json_array_size(leases); i++) {
+        uint64_t id = (uint64_t)json_integer_value(json_array_get(leases, i));
+        uint64_t at;
+        if (!weir_map_get(&c->at, id, &at)) {
+            weir_map_put(&c->at, id, c->leases.n);
+            weir_vec_push(&c->leases, (struct billed){.lease = id});
+        }
+    }
+    return 0;
+}
+
+void api_handle_reconcile(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_SETTLE);
+    struct comparison *c = weir_alloc(sizeof *c);
+    call->lane = API_LANE_SLOW;
+    call->finish = settled;
+    call->cmd.ctx = c;
+    call->cmd.done = amend_done;
+    call->body = api_body(rq);
+    int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("Reconcile"), call->body, &rq->err);
+    rc = rc < 0 ? rc : read_leases(call->body, c, &rq->err);
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        comparison_free(c);
+        api_call_free(call);
+        return;
+    }
+    api_call_post(call);
+}

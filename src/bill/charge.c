@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "bill/charge.h"
+
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/vec.h"
+
+struct weir_charges {
+    struct weir_wall from;
+    struct weir_wall to;
+    int64_t period_us;
+    struct weir_map by_key; /* hash -> index; probed by the next hash */
+    WEIR_VEC(struct weir_charge) rows;
+};
+
+struct weir_charges *weir_charges_new(struct weir_wall from, struct weir_wall to, struct weir_dur period)
+{
+    WEIR_ASSERT(period.us > 0);
+    struct weir_charges *c = weir_alloc(sizeof *c);
+    c->from = from;
+    c->to = to;
+    c->period_us = period.us;
+    return c;
+}
+
+void weir_charges_free(struct weir_charges *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    weir_map_release(&c->by_key);
+    weir_vec_release(&c->rows);
+    free(c);
+}
+
+/* Of an endless period only the first is ever reached: times are those of ledgers. */
+static int64_t period_of(const struct weir_charges *c, int64_t us)
+{
+    int64_t n = us / c->period_us;
+    return us % c->period_us < 0 ? n - 1 : n;
+}
+
+static bool is_of(const struct weir_charges *c, const struct weir_charge *row, const struct weir_posting *p,
+                  enum weir_account account, int64_t period)
+{
+    return row->node.v == p->node.v && row->job.v == p->run.task.job.v && row->account == account &&
+           row->project.v == p->project.v && row->user.v == p->user.v && row->lease.v == p->lease.v &&
+           period_of(c, row->from.us) == period;
+}
+
+static struct weir_charge *row_of(struct weir_charges *c, const struct weir_posting *p, enum weir_account account,
+                                  int64_t lo, int64_t hi)
+{
+    int64_t period = period_of(c, lo);
+    const uint64_t key[] = {p->node.v, p->run.task.job.v, (uint64_t)account << 32 | p->project.v, p->user.v,
+                            (uint64_t)period};
+    uint64_t hash = weir_hash_bytes(key, sizeof key);
+    uint64_t at;
+    while (weir_map_get(&c->by_key, hash, &at)) {
+        struct weir_charge *row = &c->rows.p[at];
+        if (is_of(c, row, p, account, period)) {
+            row->from.us = lo < row->from.us ? lo : row->from.us;
+            row->to.us = hi > row->to.us ? hi : row->to.us;
+            return row;
+        }
+        hash++;
+    }
+    weir_map_put(&c->by_key, hash, c->rows.n);
+    weir_vec_push(&c->rows, (struct weir_charge){.from = {lo},
+                                                 .to = {hi},
+                                                 .node = p->node,
+                                                 .lease = p->lease,
+                                                 .pool = p->pool,
+                                                 .project = p->project,
+                                                 .user = p->user,
+                                                 .job = p->run.task.job,
+                                                 .account = account});
+    return &c->rows.p[c->rows.n - 1];
+}
+
+static bool is_use(uint8_t account)
+{
+    return account > WEIR_ACCOUNT_NODE && account < WEIR_ACCOUNT_MAX;
+}
+
+static void add_slice(struct weir_charges *c, const struct weir_posting *p, int64_t lo, int64_t hi)
+{
+    int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
+    bool moves = p->correction != 0 || (is_use(p->debit) && is_use(p->credit)); /* it holds nothing more */
+    if (is_use(p->debit)) {
+        struct weir_charge *row = row_of(c, p, (enum weir_account)p->debit, lo, hi);
+        int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
+        row->amount_micro = weir_i64_add_sat(row->amount_micro, amount);
+        row->gpu_us += (uint64_t)weir_posting_slice(p, gpu_us, lo, hi);
+        row->held_us = weir_i64_add_sat(row->held_us, moves ? 0 : hi - lo);
+    }
+    if (is_use(p->credit)) {
+        struct weir_charge *row = row_of(c, p, (enum weir_account)p->credit, lo, hi);
+        row->amount_micro = weir_i64_sub_sat(row->amount_micro, amount);
+    }
+}
+
+void weir_charges_add(struct weir_charges *c, const struct weir_posting *p)
+{
+    int64_t lo = p->from.us > c->from.us ? p->from.us : c->from.us;
+    int64_t hi = p->to.us < c->to.us ? p->to.us : c->to.us;
+    bool instant = p->from.us == p->to.us;
+    if ((!is_use(p->debit) && !is_use(p->credit)) ||
+        (instant ? p->from.us < c->from.us || p->from.us >= c->to.us : lo >= hi)) {
+        return;
+    }
+    do {
+        int64_t end = weir_i64_add_sat(period_of(c, lo) * c->period_us, c->period_us);
+        end = end < hi ? end : hi;
+        add_slice(c, p, lo, end);
+        lo = end;
+    } while (lo < hi);
+}
+
+const struct weir_charge *weir_charges_rows(const struct weir_charges *c, size_t *ret_n)
+{
+    *ret_n = c->rows.n;
+    return c->rows.p;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "corrections.h"
+
+#include <stdio.h>
+
+#include "api_client.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "lists.h"
+
+static int list(const struct weir_args *args, struct weir_err *err)
+{
+    static const struct weir_field field[] = {
+        {"ID", WEIR_FIELD_INT, "id"},
+        {"AT (UTC)", WEIR_FIELD_TIME, "at"},
+        {"KIND", WEIR_FIELD_TEXT, "kind"},
+        {"AMOUNT", WEIR_FIELD_MONEY, "amount_micro"},
+        {"USER", WEIR_FIELD_TEXT, "user", .drop = 1},
+        {"REASON", WEIR_FIELD_TEXT, "reason", .shrink = true},
+    };
+    return weir_list_show(args, "/v1/corrections", field, WEIR_ARRAY_LEN(field), "nothing was ever corrected", err);
+}
+
+static int make_body(const struct weir_args *args, struct weir_str *body, struct weir_err *err)
+{
+    static const char *const what[] = {"job", "lease", "node"};
+    static const char *const span[] = {"from", "to"};
+    int64_t micro = 0;
+    char buf[WEIR_MONEY_SIZE];
+    int r = weir_parse_money(weir_sv_of(args->operand[1]), &micro, err);
+    if (r < 0) {
+        return weir_fail_prefix(err, r, "amount");
+    }
+    if (!weir_args_has(args, "reason")) {
+        return weir_fail(err, -WEIR_EINVAL, "say why with --reason: it stands beside the correction for ever");
+    }
+    struct weir_json j = weir_json_begin(body);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "kind", args->operand[0]);
+    weir_json_kv_cstr(&j, "amount", weir_money_format(micro, buf));
+    weir_json_kv_cstr(&j, "reason", weir_args_text(args, "reason"));
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(what); i++) {
+        if (weir_args_has(args, what[i])) {
+            weir_json_kv_u64(&j, what[i], weir_args_count(args, what[i], 0));
+        }
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(span); i++) {
+        char time[WEIR_RFC3339_SIZE];
+        if (weir_args_has(args, span[i])) {
+            weir_json_kv_cstr(&j, span[i], weir_wall_format(weir_args_time(args, span[i]), time));
+        }
+    }
+    weir_json_end(&j);
+    return 0;
+}
+
+static int add(const struct weir_args *args, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    WEIR_CLEANUP(weir_str_release) struct weir_str body = WEIR_STR_INIT(16384);
+    json_t *o = NULL;
+    int r = make_body(args, &body, err);
+    r = r < 0 ? r : weir_client_open(&api, args, err);
+    r = r < 0 ? r : weir_client_call(api, "POST", "/v1/corrections", weir_str_cstr(&body), &o, err);
+    if (r == 0 && weir_args_has(args, "json")) {
+        weir_print_json(o);
+    } else if (r == 0) {
+        char money[WEIR_MONEY_SIZE];
+        (void)printf("correction %lld: %s %s\n", (long long)weir_get_i64(o, "id", 0),
+                     weir_money_format(weir_get_i64(o, "amount_micro", 0), money), weir_get_currency(o));
+    }
+    json_decref(o);
+    return r;
+}
+
+int weir_corrections(const struct weir_args *args, struct weir_err *err)
+{
+    static const char *const words[] = {"credit", "charge", "corrections", NULL};
+    const char *word = args->operand[0];
+    if (weir_streq(word, words[2]) && args->n_operands == 1) {
+        return list(args, err);
+    }
+    if ((weir_streq(word, words[0]) || weir_streq(word, words[1])) && args->n_operands == 2) {
+        return add(args, err);
+    }
+    const char *near = weir_nearest(weir_sv_of(word), words);
+    return weir_fail(err, -WEIR_EINVAL, "'%.40s': it is 'credit AMOUNT', 'charge AMOUNT' or 'corrections'%s%s%s", word,
+                     near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger: postings made and kept in memory, and kept durably; a statement; the reading of a provider's bill. Prints
+ * a figure a line.
+ *
+ *     bench_ledger postings DIRECTORY    "memory PER_SECOND", "durable PER_SECOND"
+ *     bench_ledger statement DIRECTORY N "statement SECONDS" over N postings, as of CPU time
+ *     bench_ledger invoice FILE          "invoice MB_PER_SECOND LINES", of CPU time
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cli/invoice.h"
+#include "store/store.h"
+
+enum { NODES = 1000, RUNS = 8 };
+
+static const struct weir_wall begin = {INT64_C(1767225600000000)};
+static struct weir_err err;
+
+static void must(int r)
+{
+    if (r < 0) {
+        (void)fprintf(stderr, "bench_ledger: %s\n", err.text);
+        exit(1);
+    }
+}
+
+static double clock_s(clockid_t id)
+{
+    struct timespec t;
+    (void)clock_gettime(id, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Machines of eight runs each. */
+static struct weir_bill *make_bill(void)
+{
+    struct weir_bill *b = weir_bill_new(1, begin);
+    for (uint64_t n = 1; n <= NODES; n++) {
+        struct weir_bill_node node = {
+            .node = {n}, .pool = {1}, .gpus = RUNS, .cpu_milli = 64000, .lease = {n}, .price_micro_per_hour = 20000000};
+        must(weir_bill_node_open(b, &node, begin, &err));
+        weir_bill_node_ready(b, node.node, begin);
+        for (uint32_t r = 0; r < RUNS; r++) {
+            struct weir_bill_segment s = {.node = {n},
+                                          .run = {.task = {.job = {n * RUNS + r}}, .attempt = 1},
+                                          .project = {1 + r},
+                                          .user = {1 + (uint32_t)(n % 20)},
+                                          .gpus = 1,
+                                          .cpu_milli = 8000,
+                                          .from = begin};
+            must(weir_bill_segment_open(b, &s, &err));
+        }
+    }
+    return b;
+}
+
+/* Settles minute by minute, a commit each as the broker does, until there are so many postings. Gives how many. */
+static uint64_t post(struct weir_store *s, uint64_t want)
+{
+    struct weir_bill *b = make_bill();
+    uint64_t made = 0;
+    for (int64_t minute = 1; made < want; minute++) {
+        const struct weir_posting *p;
+        const struct weir_meter *m;
+        size_t n;
+        size_t n_meters;
+        weir_bill_settle(b, (struct weir_wall){begin.us + minute * WEIR_US_PER_MIN}, true);
+        weir_bill_take(b, &p, &n, &m, &n_meters);
+        must(s->ops->begin(s, &err));
+        for (size_t i = 0; i < n; i++) {
+            must(s->ops->put_posting(s, &p[i], &err));
+        }
+        must(s->ops->commit(s, &err));
+        made += n;
+    }
+    weir_bill_free(b);
+    return made;
+}
+
+static void open_file(struct weir_store **ret, const char *dir, bool durable)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/ledger.db", dir);
+    must(weir_store_sqlite_open(ret, &(struct weir_store_conf){.path = path, .durable = durable}, &err));
+}
+
+static void bench_postings(const char *dir)
+{
+    struct weir_store *s = NULL;
+    must(weir_store_mem_open(&s, &err));
+    double t = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+    uint64_t n = post(s, 1000000);
+    (void)printf("memory %.0f\n", (double)n / (clock_s(CLOCK_PROCESS_CPUTIME_ID) - t));
+    weir_store_close(s);
+    open_file(&s, dir, true);
+    t = clock_s(CLOCK_MONOTONIC);
+    n = post(s, 300000);
+    (void)printf("durable %.0f\n", (double)n / (clock_s(CLOCK_MONOTONIC) - t));
+    weir_store_close(s);
+}
+
+static int on_row(void *ctx, const struct weir_bill_row *row)
+{
+    *(int64_t *)ctx += row->total_micro;
+    return 0;
+}
+
+static void bench_statement(const char *dir, uint64_t n)
+{
+    struct weir_store *s = NULL;
+    struct weir_bill_filter f = {.from = {begin.us + 1}, .to = WEIR_WALL_MAX};
+    enum weir_bill_by by = WEIR_BILL_BY_PROJECT;
+    const char *tag = NULL;
+    int64_t sum = 0;
+    open_file(&s, dir, false);
+    (void)post(s, n);
+    double t = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+    must(s->ops->bill(s, &f, &by, &tag, 1, on_row, &sum, &err));
+    (void)printf("statement %.2f\n", clock_s(CLOCK_PROCESS_CPUTIME_ID) - t);
+    weir_store_close(s);
+}
+
+static void bench_invoice(const char *path)
+{
+    WEIR_CLEANUP(weir_invoice_freep) struct weir_invoice *v = NULL;
+    struct weir_invoice_line l;
+    struct stat st;
+    uint64_t n = 0;
+    int r;
+    double t = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+    must(weir_invoice_open(&v, path, &err));
+    while ((r = weir_invoice_next(v, &l, &err)) == 1) {
+        n++;
+    }
+    must(r);
+    t = clock_s(CLOCK_PROCESS_CPUTIME_ID) - t;
+    (void)printf("invoice %.1f %" PRIu64 "\n", stat(path, &st) == 0 ? (double)st.st_size / 1e6 / t : 0, n);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t n = 0;
+    if (argc == 3 && weir_streq(argv[1], "postings")) {
+        bench_postings(argv[2]);
+    } else if (argc == 4 && weir_streq(argv[1], "statement") &&
+               weir_parse_u64(weir_sv_of(argv[3]), 1, UINT64_C(1000000000), &n, &err) == 0) {
+        bench_statement(argv[2], n);
+    } else if (argc == 3 && weir_streq(argv[1], "invoice")) {
+        bench_invoice(argv[2]);
+    } else {
+        (void)fprintf(stderr, "usage: bench_ledger postings DIRECTORY | statement DIRECTORY N | invoice FILE\n");
+        return 2;
+    }
+    return 0;
+}
