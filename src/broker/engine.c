@@ -580,6 +580,7 @@ int weir_engine_event(struct weir_engine *e, struct weir_event *ev, struct weir_
     if (!is_bookkeeping(ev) || fx.n_effects > 0 || fx.n_jobs > 0 || fx.n_tasks > 0) {
         e->dirty = true;
     }
+    engine_expect_anew(e);
     return 0;
 }
 
@@ -618,15 +619,8 @@ static uint64_t submit_key(const struct weir_engine_submit *s)
 /* The event but for its job; *request is what it borrows. */
 static struct weir_event submit_event(const struct weir_engine *e, const struct weir_engine_submit *s, struct weir_request *request)
 {
-    uint64_t key[WEIR_RUNTIME_KINDS] = {submit_key(s)};
-    const struct weir_runtime_history *h[WEIR_RUNTIME_KINDS] = {NULL};
-    weir_runtime_wider_keys(engine_gpus(&s->request), key);
-    for (size_t i = 0; i < WEIR_RUNTIME_KINDS; i++) {
-        uint64_t at;
-        h[i] = weir_map_get(&e->runtime_at, key[i], &at) ? &e->runtimes.p[at].history : NULL;
-    }
     *request = s->request;
-    request->expected = weir_runtime_forecast(h, s->request.expected, s->request.max_duration).expected;
+    request->expected = engine_forecast(e, submit_key(s), &s->request, s->request.expected);
     struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
     ev.u.job_submit.project = s->project;
     ev.u.job_submit.user = s->user;
@@ -667,6 +661,7 @@ int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s
         return r;
     }
     weir_map_put(&e->job_runtime, id.v, key);
+    weir_map_put(&e->job_estimate, id.v, (uint64_t)s->request.expected.us);
     *ret = id;
     return 0;
 }

@@ -91,6 +91,7 @@ static void forget_kind(struct weir_engine *e, struct weir_job_id id)
     struct weir_job_view v;
     if (weir_core_job(e->core, id, &v) && weir_job_state_is_final(v.state)) {
         (void)weir_map_remove(&e->job_runtime, id.v);
+        (void)weir_map_remove(&e->job_estimate, id.v);
     }
 }
 
@@ -116,6 +117,7 @@ static void observe_runtime(struct weir_engine *e, const struct weir_task_view *
             weir_vec_push(&e->runtimes_dirty, (size_t)(entry - e->runtimes.p));
         }
     }
+    weir_vec_push(&e->taught, v->id.job);
 }
 
 static void gather_task(struct weir_engine *e, struct weir_task_id id)

@@ -347,6 +347,8 @@ void weir_engine_free(struct weir_engine *e)
     weir_map_release(&e->offer_at);
     weir_map_release(&e->runtime_at);
     weir_map_release(&e->job_runtime);
+    weir_map_release(&e->job_estimate);
+    weir_vec_release(&e->taught);
     weir_interner_release(&e->projects);
     weir_interner_release(&e->users);
     weir_interner_release(&e->pools);

@@ -171,6 +171,8 @@ struct weir_engine {
     WEIR_VEC(struct runtime_entry) runtimes;
     WEIR_VEC(size_t) runtimes_dirty; /* places in it */
     struct weir_map job_runtime; /* live job -> key */
+    struct weir_map job_estimate; /* live job -> what was said of its run time, where that is known; 0: nothing was */
+    WEIR_VEC(struct weir_job_id) taught; /* tasks of theirs have ended: the rest may be expected to take another time */
 
     struct spec_slot spec_cache[SPEC_CACHE_SLOTS];
 
@@ -212,6 +214,13 @@ static inline bool lease_is_over(enum weir_lease_state s)
 struct runtime_entry *engine_runtime(struct weir_engine *e, uint64_t key);
 /* All GPUs that a task of the request takes, of its first choice. */
 uint32_t engine_gpus(const struct weir_request *r);
+
+/* ---- engine_expect.c ---- */
+
+/* What a task of the kind is expected to take; estimate 0: nothing was said. */
+struct weir_dur engine_forecast(const struct weir_engine *e, uint64_t own_key, const struct weir_request *r, struct weir_dur estimate);
+/* After tasks ended: what is left of their jobs is expected to take what is known by now. */
+void engine_expect_anew(struct weir_engine *e);
 int engine_restore(struct weir_engine *e, struct weir_err *err);
 
 /* engine_access.c: what users may do, and who changed what */

@@ -735,6 +735,8 @@ void class_unref(struct weir_core *c, struct class *cl);
 int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us, int64_t expected_us);
 /* Puts the job into its class where it has tasks that may start, takes it out where not. */
 void queue_update(struct weir_core *c, struct job *j);
+/* The job's tasks are of another class now, which differs in its shape's run time only and is referred to for it. */
+void queue_move(struct weir_core *c, struct job *j, struct class *to);
 /* A task begins or ceases to wait; its state was or will be moved by the caller. */
 void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal);
 void queue_add_all(struct weir_core *c, struct job *j);

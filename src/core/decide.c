@@ -70,7 +70,7 @@ static void total_up(struct weir_candidate *k)
         weir_i64_add_sat(k->wait_micro, k->shadow_micro));
 }
 
-/* An option without what it is compared by but the end; there is room for it. */
+/* Whether it ends in time and within its cost is judged; what else it is compared by the caller fills in. */
 static struct option *add(struct weighing *w, int64_t delay_us, int64_t run_us, int64_t rate_micro_per_hour)
 {
     WEIR_ASSERT(w->n < OPTIONS_MAX);

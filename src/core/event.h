@@ -15,6 +15,7 @@ enum weir_event_kind {
     WEIR_EVENT_PROJECT_SET,
     WEIR_EVENT_JOB_SUBMIT,
     WEIR_EVENT_JOB_CANCEL,
+    WEIR_EVENT_JOB_EXPECT, /* what its tasks that have not ended are expected to take, as is known by now */
     WEIR_EVENT_NODE_JOIN,
     WEIR_EVENT_NODE_LOST,   /* silent for too long: its tasks run again elsewhere after lost_grace */
     WEIR_EVENT_NODE_BACK,   /* a lost node was heard of again; its runs are as they were */
@@ -70,6 +71,10 @@ struct weir_event {
             struct weir_job_id job;
             uint32_t ordinal; /* or WEIR_ORDINAL_ALL */
         } job_cancel;
+        struct {
+            struct weir_job_id job;
+            struct weir_dur expected; /* > 0 */
+        } job_expect;
         struct {
             const struct weir_node_spec *spec; /* copied; joins again with changed hardware are allowed */
         } node_join;

@@ -690,6 +690,19 @@ void queue_update(struct weir_core *c, struct job *j)
     }
 }
 
+void queue_move(struct weir_core *c, struct job *j, struct class *to)
+{
+    struct class *from = j->class;
+    WEIR_ASSERT(from->want == to->want && from->project == to->project);
+    if (j->queued) {
+        count_change(from, from->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        class_remove(c, from, j);
+    }
+    j->class = to;
+    class_unref(c, from);
+    queue_update(c, j);
+}
+
 void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal)
 {
     WEIR_ASSERT((j->waiting[ordinal / 64] >> ordinal % 64 & 1u) == 0);

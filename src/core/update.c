@@ -127,6 +127,31 @@ static void job_cancel(struct weir_core *c, const struct weir_event *ev)
     }
 }
 
+static void job_expect(struct weir_core *c, const struct weir_event *ev)
+{
+    struct job *j = job_find(c, ev->u.job_expect.job.v);
+    int64_t expected = ev->u.job_expect.expected.us;
+    if (j == NULL || weir_job_state_is_final((enum weir_job_state)j->state) || expected <= 0 || expected == j->class->shape->req.expected.us) {
+        return;
+    }
+    struct weir_request r;
+    memcpy(&r, &j->class->shape->req, sizeof r); /* the padding too: it is compared */
+    bool shorter = expected < r.expected.us;
+    r.expected.us = expected;
+    queue_move(c, j, class_get(c, shape_intern(c, &r), j->class->project, j->class->priority, j->submitted_us, j->class->deadline_us));
+    uint32_t left = j->count[WEIR_TASK_STARTING] + j->count[WEIR_TASK_RUNNING] + j->count[WEIR_TASK_STOPPING];
+    for (uint32_t i = 0; left > 0; i++) {
+        struct run *run = j->task[i].run;
+        left -= run != NULL;
+        if (run != NULL && shorter && !run->rank[0].told) {
+            run_lose(c, run, WEIR_REASON_NONE, c->now_us); /* a machine that boots for it may not be worth it any more */
+        } else if (run != NULL) {
+            run_rerate(c, run);
+        }
+    }
+    job_changed(c, j);
+}
+
 /* ---- nodes ---- */
 
 static void runs_lose(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us)
@@ -511,6 +536,9 @@ void update(struct weir_core *c, const struct weir_event *ev)
         return;
     case WEIR_EVENT_JOB_CANCEL:
         job_cancel(c, ev);
+        return;
+    case WEIR_EVENT_JOB_EXPECT:
+        job_expect(c, ev);
         return;
     case WEIR_EVENT_NODE_JOIN:
         node_join(c, ev);

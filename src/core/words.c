@@ -14,6 +14,8 @@ const char *weir_event_name(enum weir_event_kind k)
         return "job_submit";
     case WEIR_EVENT_JOB_CANCEL:
         return "job_cancel";
+    case WEIR_EVENT_JOB_EXPECT:
+        return "job_expect";
     case WEIR_EVENT_NODE_JOIN:
         return "node_join";
     case WEIR_EVENT_NODE_LOST:

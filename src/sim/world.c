@@ -107,6 +107,7 @@ static bool may_end_tasks(const struct weir_event *ev)
     case WEIR_EVENT_RUN_ENDED:
         return ev->u.run_ended.exit_code != 0 || ev->u.run_ended.reason != WEIR_REASON_EXIT;
     case WEIR_EVENT_JOB_SUBMIT:
+    case WEIR_EVENT_JOB_EXPECT:
     case WEIR_EVENT_RUN_STARTED:
     case WEIR_EVENT_RUN_CHECKPOINTED:
     case WEIR_EVENT_NODE_JOIN:

@@ -121,6 +121,10 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
         ev->u.job_cancel.job.v = take(b);
         ev->u.job_cancel.ordinal = (take(b) & 1) != 0 ? WEIR_ORDINAL_ALL : take(b);
         break;
+    case WEIR_EVENT_JOB_EXPECT:
+        ev->u.job_expect.job.v = take(b);
+        ev->u.job_expect.expected = weir_dur_s((int64_t)take(b) * 60 - 60);
+        break;
     case WEIR_EVENT_NODE_JOIN:
         node_of(b, model, &s->spec);
         ev->u.node_join.spec = &s->spec;

@@ -634,6 +634,16 @@ static void do_cancel(struct scene *s, struct weir_sv line)
     step(s, &ev);
 }
 
+static void do_expect(struct scene *s, struct weir_sv line)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_EXPECT};
+    ev.u.job_expect.job = task_of(s, &line).job;
+    if (weir_parse_duration(weir_sv_trim(line), &ev.u.job_expect.expected, NULL) < 0) {
+        bad(s, "a duration is wanted");
+    }
+    step(s, &ev);
+}
+
 static void do_explain(struct scene *s, struct weir_sv line)
 {
     struct weir_explain x;
@@ -665,6 +675,8 @@ static void do_line(struct scene *s, struct weir_sv line)
         do_submit(s, rest);
     } else if (weir_streq(v, "cancel")) {
         do_cancel(s, rest);
+    } else if (weir_streq(v, "expect")) {
+        do_expect(s, rest);
     } else if (weir_streq(v, "started")) {
         do_run(s, rest, WEIR_EVENT_RUN_STARTED);
     } else if (weir_streq(v, "checkpointed")) {

@@ -323,6 +323,80 @@ static void what_ends_after_a_restart_still_teaches_the_forecast(void **state)
     assert_int_equal(h.us[0], 100 * WEIR_US_PER_S);
 }
 
+static void restart(struct rig *r)
+{
+    assert_int_equal(flush(r), 0);
+    weir_engine_free(r->engine);
+    open_engine(r);
+}
+
+static struct weir_job_id submit_array(struct rig *r, const char *name, int64_t estimate_s, const char *spec)
+{
+    struct weir_err err = {""};
+    struct weir_job_id id;
+    struct weir_engine_submit s = request(r, name);
+    s.n_tasks = 4;
+    s.request.expected = weir_dur_s(estimate_s);
+    s.spec_json = weir_sv_of(spec);
+    if (weir_engine_submit(r->engine, &s, &id, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    return id;
+}
+
+static int64_t job_expected_s(struct rig *r, struct weir_job_id job)
+{
+    struct weir_job_view v;
+    assert_true(weir_core_job(weir_engine_core(r->engine), job, &v));
+    return weir_core_shape(weir_engine_core(r->engine), v.shape)->expected.us / WEIR_US_PER_S;
+}
+
+static void first_ends_after(struct rig *r, struct weir_job_id job, int64_t seconds)
+{
+    run_event(r, WEIR_EVENT_RUN_STARTED, job);
+    pass(r, seconds);
+    run_event(r, WEIR_EVENT_RUN_ENDED, job);
+}
+
+static void an_array_learns_from_its_first_tasks(void **state)
+{
+    struct rig *r = *state;
+    join(r);
+    struct weir_job_id job = submit_array(r, "unknown", 0, "{}");
+    assert_int_equal(job_expected_s(r, job), 1800); /* half of its limit */
+    first_ends_after(r, job, 3);
+    assert_int_equal(job_expected_s(r, job), 3);
+    restart(r);
+    assert_int_equal(job_expected_s(r, job), 3);
+}
+
+static void an_array_learns_after_a_restart(void **state)
+{
+    struct rig *r = *state;
+    join(r);
+    struct weir_job_id job = submit_array(r, "unknown", 0, "{\"expected\":null}");
+    restart(r);
+    first_ends_after(r, job, 3);
+    assert_int_equal(job_expected_s(r, job), 3);
+}
+
+/* What a person says outweighs one task, also for a broker that did not hear it said. */
+static void one_task_does_not_outweigh_an_estimate(void **state)
+{
+    struct rig *r = *state;
+    join(r);
+    struct weir_job_id here = submit_array(r, "said", 600, "{\"expected\":\"10m\"}");
+    first_ends_after(r, here, 3);
+    assert_int_equal(job_expected_s(r, here), 600);
+    struct weir_event cancel = {.kind = WEIR_EVENT_JOB_CANCEL, .u.job_cancel = {here, WEIR_ORDINAL_ALL}};
+    feed(r, cancel);
+    join(r);
+    struct weir_job_id there = submit_array(r, "told", 600, "{\"expected\":\"10m\"}");
+    restart(r);
+    first_ends_after(r, there, 3);
+    assert_int_equal(job_expected_s(r, there), 600);
+}
+
 static void a_restart_goes_on_where_it_was(void **state)
 {
     struct rig *r = *state;
@@ -496,6 +570,9 @@ int main(void)
         CASE(time_neither_jumps_nor_goes_back),
         CASE(a_restart_goes_on_where_it_was),
         CASE(what_ends_after_a_restart_still_teaches_the_forecast),
+        CASE(an_array_learns_from_its_first_tasks),
+        CASE(an_array_learns_after_a_restart),
+        CASE(one_task_does_not_outweigh_an_estimate),
         CASE(a_checkpoint_of_the_future_is_not_billed_ahead),
         CASE(moments_are_said_by_a_clock_that_was_set_forward),
         CASE(notes_of_what_is_over_go_with_it),
