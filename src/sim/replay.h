@@ -5,6 +5,7 @@
 
 #include "cloud/catalogue.h"
 #include "grid.h"
+#include "market.h"
 #include "replay_params.h"
 #include "schedule.h"
 #include "sim.h"
@@ -29,6 +30,11 @@ struct weir_replay_site {
     char provider_name[WEIR_REPLAY_PROVIDERS_MAX][WEIR_PROVIDER_SIZE];
     struct weir_offer *offer[WEIR_REPLAY_PROVIDERS_MAX]; /* what the providers have */
     size_t n_providers;
+    /* of spot machines, as recorded; n == 0: nothing was. Providers point to it, by offer */
+    struct weir_sim_market prices;
+    struct weir_sim_market stock;
+    const struct weir_sim_steps **offer_price[WEIR_REPLAY_PROVIDERS_MAX];
+    const struct weir_sim_steps **offer_stock[WEIR_REPLAY_PROVIDERS_MAX];
     struct weir_grid *tariff; /* price of a kWh over time; NULL: not asked about */
     struct weir_grid *carbon; /* grams for a kWh, the same */
     uint32_t per_node; /* GPUs of the largest owned node */
@@ -41,6 +47,16 @@ int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_o
 void weir_replay_site_release(struct weir_replay_site *site);
 /* GPUs of all owned nodes. */
 uint64_t weir_replay_site_gpus(const struct weir_replay_site *site);
+
+/* ---- replay_market.c ---- */
+
+/* Reads --prices and --traces and gives the clouds the spot machines that were recorded. Errors: those of the files; -WEIR_EINVAL. */
+int weir_replay_market_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err);
+void weir_replay_market_release(struct weir_replay_site *site);
+/* When the records are, for a world whose time is that of the work and shift_us, of work that begins then. */
+struct weir_sim_market_times weir_replay_market_times(const struct weir_replay_site *site, struct weir_wall begin, int64_t shift_us);
+/* Makes it a spot machine, taken back as the parameters say. */
+void weir_replay_site_spot(const struct weir_replay_site *site, struct weir_offer *o);
 
 /* What a run came to. */
 struct weir_replay_figures {

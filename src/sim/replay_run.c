@@ -200,9 +200,19 @@ static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_ta
     forget(p);
 }
 
-static const char *place_of(const struct replay *p, const struct weir_sim_piece *x)
+/* The cloud; where a market was recorded, the kind of machine besides. */
+static const char *place_of(const struct replay *p, const struct weir_sim_piece *x, struct weir_str *text)
 {
-    return x->rented ? p->site->provider[x->pool - p->site->n_pools].name : "local";
+    if (!x->rented) {
+        return "local";
+    }
+    if (p->site->prices.n == 0 && p->site->stock.n == 0) {
+        return p->site->provider[x->pool - p->site->n_pools].name;
+    }
+    const struct weir_offer *o = x->offer;
+    weir_str_addf(text, "%s/%s/%s/%s", o->provider, o->zone[0] == '\0' ? o->region : o->zone, o->instance_type,
+                  weir_market_name((enum weir_market)o->market));
+    return weir_str_cstr(text);
 }
 
 static void on_piece(void *user, const struct weir_sim_piece *x)
@@ -229,12 +239,13 @@ static void on_piece(void *user, const struct weir_sim_piece *x)
     weir_sim_hash_u64(p->result, (uint64_t)x->from.us);
     weir_sim_hash_u64(p->result, (uint64_t)x->to.us);
     if (p->schedule != NULL) {
+        WEIR_CLEANUP(weir_str_release) struct weir_str place = WEIR_STR_INIT(256);
         struct weir_sim_span span = {
             .task = x->tag + 1,
             .submit = (double)(f->submit_us - p->shift_us) / 1e6,
             .start = (double)from / 1e6,
             .end = (double)to / 1e6,
-            .place = place_of(p, x),
+            .place = place_of(p, x, &place),
             .node = (int64_t)x->node,
             .gpus = x->gpus,
             .cost = (double)x->price_micro_per_hour / 1e6 * (double)(to - from) / HOUR_US,
@@ -580,6 +591,7 @@ static void begin(struct replay *p, const struct weir_sim_job *j)
         .n_pools = p->site->n_pools,
         .provider = p->site->provider,
         .n_providers = p->site->n_providers,
+        .market = weir_replay_market_times(p->site, j->submit, p->shift_us),
         .faults = faults_of(p->site),
         .billed = true,
         .begin = {p->end_us},

@@ -14,7 +14,7 @@ const struct weir_sim_suite weir_sim_suites[] = {
     {
         .name = "replay",
         .summary = "any recorded work on owned nodes and clouds",
-        .options = "jobs pools nodes gpus-per-node catalogue cloud-price tariff carbon set seed schedule",
+        .options = "jobs pools nodes gpus-per-node catalogue cloud-price prices traces tariff carbon set seed schedule",
         .policies = "weir,weir-no-estimates,local-only,cloud-only,no-wait,constant-wait,starburst",
         .run = weir_sim_suite_replay,
     },

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/parse.h"
@@ -105,9 +106,16 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
 static void note_inputs(const struct weir_sim_options *o)
 {
     const char *const grid[] = {o->tariff, o->carbon};
+    const char *const market[] = {o->prices, o->traces};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(grid); i++) {
         if (grid[i] != NULL) {
             weir_sim_note_input(o, grid[i]);
+        }
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(market); i++) {
+        if (market[i] != NULL) {
+            const char *named = strchr(market[i], '=');
+            weir_sim_note_input(o, named == NULL ? market[i] : named + 1);
         }
     }
     if (!weir_streq(o->jobs, "-")) {

@@ -257,6 +257,7 @@ struct weir_sim_world *weir_sim_world_new(const struct weir_sim_world_conf *conf
     w->core = weir_core_new(&conf->core);
     w->watch = conf->watch;
     w->faults = conf->faults;
+    w->market = conf->market;
     w->now_us = conf->begin.us;
     w->begin_us = conf->begin.us;
     w->moved_us = conf->begin.us;
@@ -297,6 +298,9 @@ void weir_sim_world_free(struct weir_sim_world *w)
     }
     free(w->node);
     free(w->pool);
+    for (size_t i = 0; i < w->n_providers; i++) {
+        free(w->provider[i].offer);
+    }
     free(w->provider);
     for (size_t i = 0; i < w->rentals.n; i++) {
         weir_vec_release(&w->rentals.p[i].machine.tenants);
@@ -346,6 +350,7 @@ static bool is_stale(const struct weir_sim_world *w, enum happening what, const 
         return w->rentals.p[e->slot].turn != e->turn;
     case HAPPENS_NODE_FAILURE:
     case HAPPENS_NODE_REPAIR:
+    case HAPPENS_LOOK:
     case HAPPENS_ALARM:
         break;
     }
@@ -382,6 +387,10 @@ static void happen(struct weir_sim_world *w, const struct entry *e)
         break;
     case HAPPENS_NODE_REPAIR:
         node_is_back(w, e->slot);
+        break;
+    case HAPPENS_LOOK:
+        weir_world_market_look(w, e->slot);
+        weir_world_market_schedule(w, e->slot);
         break;
     case HAPPENS_ALARM:
         w->watch.alarm(w->watch.user, e->order & ((UINT64_C(1) << HAPPENING_SHIFT) - 1));

@@ -18,6 +18,7 @@ enum happening {
     HAPPENS_RECLAIM,
     HAPPENS_NODE_FAILURE, /* id is the number of the owned node */
     HAPPENS_NODE_REPAIR,
+    HAPPENS_LOOK,  /* at prices; id and slot are the number of the provider */
     HAPPENS_ALARM, /* id is the caller's tag */
 };
 
@@ -89,6 +90,8 @@ struct task {
 /* What an offer has to do with, beyond what the core knows of it. */
 struct stock {
     uint64_t offer;
+    const struct weir_sim_steps *price;    /* recorded; NULL: does not change */
+    const struct weir_sim_steps *recorded; /* whether there are machines; NULL: always, but for what chance brings */
     bool out;
     uint32_t changes;
     int64_t until_us;
@@ -96,6 +99,10 @@ struct stock {
 
 struct provider {
     const char *name;
+    struct weir_offer *offer; /* as the core was told of them last; NULL where no prices are recorded */
+    size_t n_offers;
+    size_t first; /* number of their stock */
+    bool told;
     uint64_t gpus_max;
     uint64_t gpus_used;
 };
@@ -108,6 +115,7 @@ struct weir_sim_world {
     struct weir_bill_check_result books;
     struct weir_sim_watch watch;
     struct weir_sim_faults faults;
+    struct weir_sim_market_times market;
     struct weir_sim_pool *pool;
     size_t n_pools;
     struct provider *provider;
@@ -185,6 +193,7 @@ void weir_world_run_look(struct weir_sim_world *w, struct weir_task_id id);
 
 struct rental *weir_world_rental_of(struct weir_sim_world *w, uint64_t lease);
 struct machine *weir_world_machine_of(struct weir_sim_world *w, struct weir_node_id node, struct weir_lease_id lease);
+void weir_world_cloud_tell(struct weir_sim_world *w, const char *provider, const struct weir_offer *offer, size_t n);
 /* Adds the next provider with its offers. */
 void weir_world_cloud_offer(struct weir_sim_world *w, const struct weir_sim_provider *p);
 void weir_world_cloud_launch(struct weir_sim_world *w, const struct weir_effect *e);
@@ -194,6 +203,17 @@ void weir_world_cloud_notice(struct weir_sim_world *w, uint32_t slot);
 void weir_world_cloud_reclaim(struct weir_sim_world *w, uint32_t slot);
 /* The machine is gone, and the core has been told. */
 void weir_world_cloud_forget(struct weir_sim_world *w, struct weir_lease_id lease);
+
+/* ---- world_market.c: what was recorded ---- */
+
+/* What the machine costs when it is launched now. */
+int64_t weir_world_market_price(const struct weir_sim_world *w, const struct stock *s, const struct weir_offer *o);
+/* Until when there are machines: now or earlier where there are none. INT64_MAX: no end is known, or none is recorded. */
+int64_t weir_world_market_end(const struct weir_sim_world *w, const struct stock *s);
+/* Tells the core of the provider's prices where they have changed. */
+void weir_world_market_look(struct weir_sim_world *w, uint32_t number);
+/* Looks at the prices as soon as they may have changed. */
+void weir_world_market_schedule(struct weir_sim_world *w, uint32_t number);
 
 /* ---- world_bill.c ---- */
 

@@ -409,6 +409,59 @@ static uint32_t long_task_on_spot(struct site *s, uint64_t seed, int64_t work_s,
     return (uint32_t)s->pieces.n - 1;
 }
 
+/* One spot machine at a unit a second, of which the prices and what is there were recorded since the begin. */
+static void record_offer(struct site *s, const struct weir_sim_steps *const *price, const struct weir_sim_steps *const *stock)
+{
+    add_offer(s, 0, WEIR_OFFER_SPOT, 3600 * WEIR_MICRO_PER_UNIT);
+    s->provider[0].price = price;
+    s->provider[0].stock = stock;
+    s->conf.market.price = s->conf.market.stock = (struct weir_sim_record){0, INT64_MAX, 0, -BEGIN_S * WEIR_US_PER_S};
+    s->conf.market.look = weir_dur_s(60);
+}
+
+static void what_runs_is_taken_back_when_the_record_has_no_machine(void **state)
+{
+    (void)state;
+    struct site s;
+    struct weir_sim_step step[] = {{0, 1}, {600 * WEIR_US_PER_S, 0}, {7200 * WEIR_US_PER_S, 1}};
+    struct weir_sim_steps steps = {.p = step, .n = 3};
+    const struct weir_sim_steps *stock = &steps;
+    site_init(&s, 0);
+    record_offer(&s, NULL, &stock);
+    struct weir_request r = request_of(&s, 8, 60);
+    r.checkpoint_every = weir_dur_s(100);
+    submit(&s, 0, 8, 1000, &r); /* 600 s, and the rest when there is one again and somebody asks */
+    weir_sim_world_finish(s.world);
+    assert_int_equal(s.rentals.n, 2);
+    assert_true(s.rentals.p[0].reclaimed);
+    assert_int_equal(since_begin_s(s.rentals.p[0].to), 600);
+    assert_true(since_begin_s(s.rentals.p[1].from) >= 7200 && since_begin_s(s.rentals.p[1].from) <= 7200 + 600);
+    assert_int_equal(s.task[0].ended_s, since_begin_s(s.rentals.p[1].from) + 400);
+    site_release(&s);
+}
+
+static void a_machine_costs_what_it_did_at_its_launch(void **state)
+{
+    (void)state;
+    struct site s;
+    struct weir_sim_step step[] = {{0, 3600 * WEIR_MICRO_PER_UNIT}, {30 * WEIR_US_PER_S, 7200 * WEIR_MICRO_PER_UNIT}};
+    struct weir_sim_steps steps = {.p = step, .n = 2};
+    const struct weir_sim_steps *price = &steps;
+    site_init(&s, 0);
+    record_offer(&s, &price, NULL);
+    struct weir_request r = request_of(&s, 8, 100);
+    submit(&s, 0, 8, 100, &r);
+    weir_sim_world_advance(s.world, (struct weir_wall){(BEGIN_S + 40) * WEIR_US_PER_S});
+    submit(&s, 1, 8, 100, &r); /* a second machine: nobody has looked at the prices, but the cloud knows them */
+    weir_sim_world_finish(s.world);
+    assert_int_equal(s.pieces.n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(s.pieces.p[i].price_micro_per_hour, (s.pieces.p[i].tag == 0 ? 3600 : 7200) * WEIR_MICRO_PER_UNIT);
+    }
+    assert_int_equal(weir_sim_world_books(s.world).used_micro, 300 * WEIR_MICRO_PER_UNIT);
+    site_release(&s);
+}
+
 static void a_reclaim_without_notice_loses_what_came_after_the_last_checkpoint(void **state)
 {
     (void)state;
@@ -668,6 +721,8 @@ int main(void)
         cmocka_unit_test(a_faster_gpu_takes_less_time),
         cmocka_unit_test(what_can_never_start_is_given_up_after_a_month),
         cmocka_unit_test(an_alarm_rings_at_its_time_and_a_task_is_taken_back),
+        cmocka_unit_test(what_runs_is_taken_back_when_the_record_has_no_machine),
+        cmocka_unit_test(a_machine_costs_what_it_did_at_its_launch),
         cmocka_unit_test(a_reclaim_without_notice_loses_what_came_after_the_last_checkpoint),
         cmocka_unit_test(a_reclaim_with_notice_loses_only_the_saving),
         cmocka_unit_test(without_checkpoints_a_reclaim_loses_everything),
