@@ -150,6 +150,7 @@ struct ranked_offer {
     uint32_t provider; /* index */
     uint8_t alternative;
     bool spot;
+    bool reserved;
     int64_t rate_micro; /* per hour, of the task's part of all machines that it needs */
     int64_t run_us;
     int64_t start_us; /* boot and staging */
@@ -439,7 +440,14 @@ struct lease {
 struct offer {
     struct weir_offer o;
     uint32_t provider; /* index */
+    uint32_t leased;   /* reserved: of its machines, those that are leased */
 };
+
+/* What renting it costs besides what is paid anyway, an hour. */
+static inline int64_t offer_marginal(const struct weir_offer *o)
+{
+    return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
+}
 
 /* What may be asked of a provider now. */
 struct pace {
@@ -942,7 +950,7 @@ void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
 /* May it be had now? CHOSEN where it may, or as soon as launches under way are answered; else, where that is a matter of
- * time, *ret_until_us is when. */
+ * time, *ret_until_us is when; US_NEVER: when a reserved machine is free again. */
 enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us);
 /* The provider's number, made where it is not known. */
 uint32_t provider_get(struct weir_core *c, const char *name);
