@@ -35,6 +35,8 @@ struct weir_replay_site {
     struct weir_sim_market stock;
     const struct weir_sim_steps **offer_price[WEIR_REPLAY_PROVIDERS_MAX];
     const struct weir_sim_steps **offer_stock[WEIR_REPLAY_PROVIDERS_MAX];
+    struct weir_dur *term[WEIR_REPLAY_PROVIDERS_MAX]; /* of each offer, where a provider has reserved ones */
+    bool reserved; /* some may be reserved */
     struct weir_grid *tariff; /* price of a kWh over time; NULL: not asked about */
     struct weir_grid *carbon; /* grams for a kWh, the same */
     uint32_t per_node; /* GPUs of the largest owned node */
@@ -58,6 +60,12 @@ struct weir_sim_market_times weir_replay_market_times(const struct weir_replay_s
 /* Makes it a spot machine, taken back as the parameters say. */
 void weir_replay_site_spot(const struct weir_replay_site *site, struct weir_offer *o);
 
+/* ---- replay_reserved.c ---- */
+
+/* Reads --reserved and adds the offers. Errors: those of the reader; -WEIR_ENOTFOUND where no cloud lists such a machine. */
+int weir_replay_reserved_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err);
+void weir_replay_reserved_release(struct weir_replay_site *site);
+
 /* What a run came to. */
 struct weir_replay_figures {
     uint64_t tasks;
@@ -66,6 +74,7 @@ struct weir_replay_figures {
     uint64_t reclaims;
     int64_t own_micro;
     int64_t cloud_micro;
+    int64_t unused_micro; /* of that, for reserved machines while they were not leased */
     double wait_h; /* sums */
     double completion_h;
     uint64_t completed;

@@ -39,6 +39,7 @@ const struct weir_sim_param weir_replay_params[WEIR_REPLAY_PARAMS] = {
     [WEIR_REPLAY_MARKET_SHIFT_HOURS] = {"market_shift_hours", "the market is that of so many hours later in --prices and --traces", -1e6, 1e6, 0},
     [WEIR_REPLAY_MARKET_REPEAT] = {"market_repeat", "1: outside of their record --prices and --traces repeat by whole weeks; 0: first and last hold", 0, 1, 1},
     [WEIR_REPLAY_MARKET_LOOK_S] = {"market_look_s", "seconds between looks at the prices of the clouds", 1, 1e6, 600},
+    [WEIR_REPLAY_RESERVED_COUNT] = {"reserved_count", "machines of each line of --reserved; -1: as many as it says", -1, 1e6, -1},
     [WEIR_REPLAY_GPU_PURCHASE] = {"gpu_purchase", "price of an owned node for each of its GPUs", 0, 1e6, 15000},
     [WEIR_REPLAY_LIFE_YEARS] = {"life_years", "years over which that is written off", 0.1, 50, 5},
     [WEIR_REPLAY_UPKEEP_PER_GPU_YEAR] = {"upkeep_per_gpu_year", "housing, service and staff for each owned GPU", 0, 1e6, 1500},

@@ -200,13 +200,13 @@ static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_ta
     forget(p);
 }
 
-/* The cloud; where a market was recorded, the kind of machine besides. */
+/* The cloud; where a market was recorded or some machines are reserved, the kind of machine besides. */
 static const char *place_of(const struct replay *p, const struct weir_sim_piece *x, struct weir_str *text)
 {
     if (!x->rented) {
         return "local";
     }
-    if (p->site->prices.n == 0 && p->site->stock.n == 0) {
+    if (p->site->prices.n == 0 && p->site->stock.n == 0 && !p->site->reserved) {
         return p->site->provider[x->pool - p->site->n_pools].name;
     }
     const struct weir_offer *o = x->offer;
@@ -274,6 +274,7 @@ static void on_posted(void *user, const struct weir_posting *posting, size_t n)
             bool rented = x->lease.v != 0;
             *(rented ? &p->figures->cloud_micro : &p->figures->own_micro) += x->amount_micro;
             p->pool_micro[x->pool.v - 1] += x->amount_micro;
+            p->figures->unused_micro += weir_sim_world_is_unused(x->node) ? x->amount_micro : 0;
             weir_sim_series_spread(p->series, rented ? LINE_CLOUD_COST : LINE_OWN_COST, true_us(p, x->from), true_us(p, x->to),
                                    (double)x->amount_micro / 1e6);
             continue;

@@ -313,6 +313,7 @@ int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_o
         r = read_catalogues(site, o->catalogue, err);
     }
     r = r < 0 ? r : weir_replay_market_read(site, o, err);
+    r = r < 0 ? r : weir_replay_reserved_read(site, o, err);
     r = r < 0 ? r : read_grid(&site->tariff, o->tariff, "tariff", WEIR_GRID_CARBON, err);
     r = r < 0 ? r : read_grid(&site->carbon, o->carbon, "carbon", WEIR_GRID_PRICE, err);
     measure(site);
@@ -325,6 +326,7 @@ void weir_replay_site_release(struct weir_replay_site *site)
         free(site->offer[i]);
     }
     weir_replay_market_release(site);
+    weir_replay_reserved_release(site);
     weir_grid_free(site->tariff);
     weir_grid_free(site->carbon);
     weir_catalogue_free(site->catalogue);

@@ -15,7 +15,7 @@
 
 enum {
     NODES_MAX = 1000000,
-    METRICS = 19, /* that a row has at most */
+    METRICS = 20, /* that a row has at most */
     JUDGED = 3,   /* that sweeps and the tuner add */
 };
 
@@ -59,6 +59,9 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "cost", none ? (double)NAN : money(f->own_micro + f->cloud_micro));
     weir_sim_metric(row, "own_cost", money(f->own_micro));
     weir_sim_metric(row, "cloud_cost", money(f->cloud_micro));
+    if (site->reserved) {
+        weir_sim_metric(row, "reserved_idle_cost", money(f->unused_micro));
+    }
     weir_sim_metric(row, "cloud_gpu_hours", f->cloud_gpu_h);
     weir_sim_metric(row, "avg_wait_hours", share(f->wait_h, (double)f->started));
     weir_sim_metric(row, "p95_wait_hours", f->started > 0 ? f->p95_wait_h : (double)NAN);
@@ -105,17 +108,17 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
 
 static void note_inputs(const struct weir_sim_options *o)
 {
-    const char *const grid[] = {o->tariff, o->carbon};
+    const char *const named[] = {o->tariff, o->carbon, o->reserved};
     const char *const market[] = {o->prices, o->traces};
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(grid); i++) {
-        if (grid[i] != NULL) {
-            weir_sim_note_input(o, grid[i]);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(named); i++) {
+        if (named[i] != NULL) {
+            weir_sim_note_input(o, named[i]);
         }
     }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(market); i++) {
         if (market[i] != NULL) {
-            const char *named = strchr(market[i], '=');
-            weir_sim_note_input(o, named == NULL ? market[i] : named + 1);
+            const char *path = strchr(market[i], '=');
+            weir_sim_note_input(o, path == NULL ? market[i] : path + 1);
         }
     }
     if (!weir_streq(o->jobs, "-")) {

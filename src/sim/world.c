@@ -308,6 +308,7 @@ void weir_sim_world_free(struct weir_sim_world *w)
     weir_vec_release(&w->rentals);
     weir_vec_release(&w->free_rentals);
     weir_vec_release(&w->stock);
+    weir_world_reserved_release(w);
     weir_vec_release(&w->tasks);
     weir_vec_release(&w->free_tasks);
     weir_vec_release(&w->agenda);

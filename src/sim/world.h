@@ -31,13 +31,14 @@ struct weir_sim_pool {
 
 struct weir_sim_provider {
     const char *name;
-    const struct weir_offer *offer; /* copied; their provider is this one */
+    const struct weir_offer *offer; /* copied; their provider is this one. Reserved ones are paid for from the begin to finish */
     size_t n;
     uint32_t gpus_max; /* that it has at once; 0: no limit */
     /* What was recorded of each offer, NULL: of none; borrowed for the life of the world. A machine costs until its end what the record says
      * at its launch; where it says that there are none (0) what runs is taken back, and from the notice of that on launches are refused. */
     const struct weir_sim_steps *const *price;
     const struct weir_sim_steps *const *stock;
+    const struct weir_dur *term; /* of each reserved offer: it is paid for by whole terms from the begin on; NULL or 0: until finish */
 };
 
 /* When the providers' records are from, and how often the core is told of prices. */
@@ -164,6 +165,8 @@ void weir_sim_world_cancel(struct weir_sim_world *w, struct weir_job_id job);
  * cancelled. With a bill, both of its sides are closed and proven equal. */
 void weir_sim_world_finish(struct weir_sim_world *w);
 
+/* Does the node of a posting stand for a reserved machine while it is not leased? Its lease is of the same number. */
+bool weir_sim_world_is_unused(struct weir_node_id node);
 /* Tasks that have not ended. */
 uint64_t weir_sim_world_live(const struct weir_sim_world *w);
 struct weir_wall weir_sim_world_now(const struct weir_sim_world *w);

@@ -30,12 +30,13 @@ void weir_world_cloud_offer(struct weir_sim_world *w, const struct weir_sim_prov
                           .price = p->price == NULL ? NULL : p->price[i],
                           .recorded = p->stock == NULL ? NULL : p->stock[i],
                           .until_us = INT64_MAX};
-        if (w->faults.stockouts_per_hour > 0) {
+        if (w->faults.stockouts_per_hour > 0 && p->offer[i].market != WEIR_OFFER_RESERVED) {
             double after = weir_world_exponential(w, DRAW_STOCK, s.offer, 0);
             s.until_us = weir_i64_add_sat(w->now_us, weir_world_until(w->faults.stockouts_per_hour, after));
         }
         weir_map_put(&w->stock_of, s.offer, w->stock.n);
         weir_vec_push(&w->stock, s);
+        weir_world_reserved_add(w, (uint32_t)w->n_providers, &p->offer[i], p->term == NULL ? (struct weir_dur){0} : p->term[i]);
     }
     uint32_t number = (uint32_t)w->n_providers++;
     if (p->price == NULL) {

@@ -97,6 +97,17 @@ struct stock {
     int64_t until_us;
 };
 
+/* Reserved machines of one offer. */
+struct reserved {
+    uint64_t offer;
+    uint32_t provider;
+    uint32_t gpus;
+    uint32_t cpu_milli;
+    int64_t price_micro_per_hour;
+    int64_t term_us; /* 0: paid for by the microsecond */
+    WEIR_VEC(uint64_t) unused; /* nodes of the bill that stand for those that are not leased */
+};
+
 struct provider {
     const char *name;
     struct weir_offer *offer; /* as the core was told of them last; NULL where no prices are recorded */
@@ -146,6 +157,8 @@ struct weir_sim_world {
     WEIR_VEC(struct weir_node_spec) specs; /* of machines that join at this instant */
     size_t reported;
     size_t joined;
+    WEIR_VEC(struct reserved) reserved;
+    uint64_t unused_ever;
     uint32_t unsettled; /* segments closed since the bill was settled */
     int64_t settled_us;
 };
@@ -221,6 +234,16 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
 /* Posts now and then; with all, everything. */
 void weir_world_bill_settle(struct weir_sim_world *w, bool all);
 void weir_world_bill_close(struct weir_sim_world *w);
+
+/* ---- world_reserved.c: what is paid for anyway ---- */
+
+/* Nothing for offers that are not reserved. */
+void weir_world_reserved_add(struct weir_sim_world *w, uint32_t provider, const struct weir_offer *o, struct weir_dur term);
+/* A machine of it begins, or ends, to be billed as a lease. */
+void weir_world_reserved_take(struct weir_sim_world *w, const struct weir_offer *o, struct weir_wall at);
+void weir_world_reserved_give(struct weir_sim_world *w, const struct weir_offer *o, struct weir_wall at);
+void weir_world_reserved_close(struct weir_sim_world *w);
+void weir_world_reserved_release(struct weir_sim_world *w);
 
 /* ---- world_power.c ---- */
 

@@ -10,6 +10,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import check_market  # noqa: E402
 import check_schedule  # noqa: E402
+from schedule_file import spans_of  # noqa: E402
 from suites import data, lib, output_of, sim  # noqa: E402
 from test_replay import check_row, error_of, figures, made_up_jobs  # noqa: E402
 
@@ -99,6 +100,60 @@ def test_half_an_hour_on_spot_then_on_demand(weir):
     with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
         row = sim(weir, "replay", *one_machine(folder, 31 * 86400, "111" + "0" * 9))["rows"][0]
         assert row["reclaims"] == 1 and abs(row["cost"] - 5.5) < 0.02, figures(row)
+
+
+def reserved_file(folder, *lines):
+    path = pathlib.Path(folder) / "reserved.csv"
+    path.write_text("\n".join(("provider,instance_type,count,price,term_hours", *lines)) + "\n", encoding="utf-8")
+    return path
+
+
+def test_reserved_machines_are_used_first_and_paid_for_anyway(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        made_up_jobs(jobs, 800, 8)
+        out = pathlib.Path(folder) / "out"
+        args = ["--jobs", jobs, "--nodes", "1", "--cloud-price", "2.5", "--reserved", reserved_file(folder, "cloud,gpus-8,3,12,24"), "--policies", "weir"]
+        row = sim(weir, "replay", *args, "--schedule", out)["rows"][0]
+        check_row(row, 800)
+        check_schedule.check(str(out / "replay-weir-1.csv"), node_gpus=8, jobs=check_schedule.read_jobs(str(jobs)))
+        spans = [span for span in spans_of(str(out / "replay-weir-1.csv")) if span["place"] == "cloud//gpus-8/reserved"]
+        moves = sorted(move for node in {span["node"] for span in spans} for move in (
+            (min(span["start"] for span in spans if span["node"] == node), 1), (max(span["end"] for span in spans if span["node"] == node), -1)))
+        held = most = 0
+        for _, more in moves:
+            held += more
+            most = max(most, held)
+        assert most == 3, most
+        # a span costs its share of the machine at the reserved price
+        assert all(abs(span["cost"] - 1.5 * span["gpus"] * (span["end"] - span["start"]) / 3600) < 1e-5 for span in spans)
+        days = -(-(max(span["end"] for span in spans) - min(span["submit"] for span in spans)) // 86400)
+        assert row["cloud_cost"] >= 3 * 12 * 24 * days > row["reserved_idle_cost"] > 0, figures(row)
+
+
+def test_how_much_to_reserve(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        # two machines are busy for a day, a third for an hour
+        jobs.write_text("submit_unix,duration_s,gpus\n1500000000,86000,8\n1500000000,86000,8\n1500000000,3600,8\n", encoding="utf-8")
+        args = ["--jobs", jobs, "--nodes", "0", "--cloud-price", "1", "--reserved", reserved_file(folder, "cloud,gpus-8,9,4,"), "--policies", "cloud-only"]
+        cost = {row["case"]["reserved_count"]: row["cost"] for row in sim(weir, "replay", *args, "--sweep", "reserved_count=0,1,2,3,4")["rows"]}
+        assert min(cost, key=cost.get) == 2, cost
+        assert 95 < cost[4] - cost[3] < 97, cost  # one that is never used costs 4 an hour for a day
+        assert 8 < cost[4] - cost[3] - (cost[3] - cost[2]) < 9, cost  # the third saves an hour on demand
+        assert all("pareto" in row for row in sim(weir, "replay", *args, "--sweep", "reserved_count=0,2")["rows"])
+
+
+def test_what_is_wrong_with_reserved_machines_is_named(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        args = setting(folder, 10)
+        for line, words in (("gcp,p3.2xlarge,1,1,", "reserved.csv:2: column 'provider': there is no cloud 'gcp'"), ("aws,p9,1,1,", "aws lists no machine 'p9'"),
+                            ("aws,p3.2xlarge,x,1,", "reserved.csv:2: column 'count'"), ("aws,p3.2xlarge,1,0,", "column 'price': a price per hour"),
+                            ("aws,p3.2xlarge,1,1,-3", "column 'term_hours'"), ("aws,p3.2xlarge,1,1,\naws,p3.2xlarge,2,2,", "stand there twice")):
+            told = error_of(weir, *args, "--reserved", reserved_file(folder, line))
+            assert words in told, (line, told)
+        assert "standard input" in error_of(weir, *args, "--reserved", "-")
+        assert "--reserved means nothing" in error_of(weir, "--suite", "starburst", "--reserved", "x")
 
 
 def test_what_is_wrong_is_named(weir):

@@ -26,7 +26,7 @@ EVERYTHING = ("delay_value=1,reservations=9,review_s=60,leases_max=5,wait_hours=
               "checkpoint_s=600,checkpoint_grace_s=30,cores_per_gpu=8,match_gpu=1,restart_s=5,input_gib=1,link_mib_per_s=50,egress_per_gib=0.1,"
               "task_failures_per_hour=0.01,retries=2,node_failures_per_year=1,node_repair_hours=2,boot_s=60,boot_spread=1.5,boot_failure=0.1,"
               "cloud_gpus=64,stockouts_per_day=1,stockout_hours=2,price_factor=2,spot_price=0.4,spot_reclaims_per_hour=0.1,spot_notice_s=60,"
-              "market_align=1,market_shift_hours=3,market_repeat=0,market_look_s=60,"
+              "market_align=1,market_shift_hours=3,market_repeat=0,market_look_s=60,reserved_count=0,"
               "gpu_purchase=9000,life_years=4,upkeep_per_gpu_year=900,tariff=0.2,pue=1.2")
 
 

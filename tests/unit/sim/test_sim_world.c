@@ -462,6 +462,44 @@ static void a_machine_costs_what_it_did_at_its_launch(void **state)
     site_release(&s);
 }
 
+static void what_is_reserved_costs_whether_it_is_used_or_not(void **state)
+{
+    (void)state;
+    struct site s;
+    struct weir_dur term = {WEIR_US_PER_HOUR};
+    site_init(&s, 0);
+    struct weir_offer *o = add_offer(&s, 0, WEIR_OFFER_RESERVED, 3600 * WEIR_MICRO_PER_UNIT); /* a unit a second */
+    o->machines_max = 2;
+    o->bill_quantum = weir_dur_s(3600);
+    s.provider[0].term = &term;
+    add_offer(&s, 1, WEIR_OFFER_ON_DEMAND, 7200 * WEIR_MICRO_PER_UNIT);
+    s.conf.faults.boot_median = weir_dur_s(20);
+    struct weir_request r = request_of(&s, 8, 100);
+    r.delay_cost_micro_per_hour = 1000000 * WEIR_MICRO_PER_UNIT;
+    for (uint64_t i = 0; i < 3; i++) { /* the third has none left */
+        submit(&s, i, 8, 100, &r);
+    }
+    weir_sim_world_finish(s.world);
+    int64_t reserved = 0;
+    int64_t used = 0;
+    for (size_t i = 0; i < s.pieces.n; i++) {
+        assert_int_equal(s.pieces.p[i].price_micro_per_hour, (s.pieces.p[i].pool == 1 ? 3600 : 7200) * WEIR_MICRO_PER_UNIT);
+        reserved += s.pieces.p[i].pool == 1;
+        used += s.pieces.p[i].pool == 1 ? 100 : 200;
+    }
+    assert_int_equal(s.pieces.n, 3);
+    assert_int_equal(reserved, 2);
+    struct weir_bill_check_result books = weir_sim_world_books(s.world);
+    assert_int_equal(books.used_micro, used * WEIR_MICRO_PER_UNIT);
+    assert_int_equal(books.waste_micro, (20 + 20 + 40) * WEIR_MICRO_PER_UNIT);
+    /* the terms that were begun, and the third machine with its idle end; both sides are equal to the millionth */
+    int64_t terms_s = (weir_sim_world_now(s.world).us / WEIR_US_PER_S - BEGIN_S + 3599) / 3600 * 3600;
+    int64_t third_s = since_begin_s(s.rentals.p[s.rentals.p[0].provider == 1 ? 0 : s.rentals.p[1].provider == 1 ? 1 : 2].to);
+    assert_int_equal(books.cost_micro, (2 * terms_s + 2 * third_s) * WEIR_MICRO_PER_UNIT);
+    assert_int_equal(books.cost_micro, books.used_micro + books.idle_micro + books.waste_micro);
+    site_release(&s);
+}
+
 static void a_reclaim_without_notice_loses_what_came_after_the_last_checkpoint(void **state)
 {
     (void)state;
@@ -649,7 +687,11 @@ static uint64_t stormy(uint64_t seed)
     struct weir_offer *spot = add_offer(&s, 0, WEIR_OFFER_SPOT, 4000000);
     spot->reclaim_ppm_per_hour = 500000;
     spot->reclaim_notice = weir_dur_s((int64_t)weir_prng_below(&draw, 3) * 45);
-    add_offer(&s, 1, WEIR_OFFER_ON_DEMAND, 9000000);
+    struct weir_offer *other = add_offer(&s, 1, WEIR_OFFER_ON_DEMAND, 9000000);
+    if (seed % 3 == 0) {
+        other->market = WEIR_OFFER_RESERVED;
+        other->machines_max = 3;
+    }
     s.provider[0].gpus_max = 3 * NODE_GPUS;
     s.conf.core.delay_cost_micro_per_hour = 2000000;
     s.conf.faults = (struct weir_sim_faults){.seed = seed,
@@ -723,6 +765,7 @@ int main(void)
         cmocka_unit_test(an_alarm_rings_at_its_time_and_a_task_is_taken_back),
         cmocka_unit_test(what_runs_is_taken_back_when_the_record_has_no_machine),
         cmocka_unit_test(a_machine_costs_what_it_did_at_its_launch),
+        cmocka_unit_test(what_is_reserved_costs_whether_it_is_used_or_not),
         cmocka_unit_test(a_reclaim_without_notice_loses_what_came_after_the_last_checkpoint),
         cmocka_unit_test(a_reclaim_with_notice_loses_only_the_saving),
         cmocka_unit_test(without_checkpoints_a_reclaim_loses_everything),
