@@ -40,7 +40,6 @@ enum {
     PLACE_SCAN_MAX = 8,
     LINK_SCAN_MAX = 32,
     SCORE_BITS = 12,
-    STAGE_BYTES_PER_S = 100 << 20,
     EXPECTED_UNKNOWN_DIVISOR = 4,
     /* of the trees over a type's nodes: what is above is the least of so many, a line of the cache */
     TREE_FAN = 8,
@@ -880,6 +879,8 @@ bool type_leads(struct weir_core *c, struct shape *s, size_t type);
 /* Is there any room for it, claims aside? */
 bool place_any(struct weir_core *c, struct shape *s);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
+/* How long its data takes to a rented machine. */
+int64_t stage_time_us(const struct weir_core *c, const struct weir_request *r);
 int64_t share_of(int64_t rate, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli);
 /* What an owned node's energy costs more per hour with such a task on it: GPUs and cores apart, so that a task
  * without GPUs does not pay for theirs. */

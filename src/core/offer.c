@@ -470,7 +470,7 @@ static bool rank_one(const struct weir_core *c, const struct shape *s, const str
     if (o->gpus > 0) {
         throughput = weir_gpu_table_get(c->conf.gpus, o->gpu_model)->throughput_milli;
     }
-    int64_t stage = (int64_t)(r->stage_bytes / STAGE_BYTES_PER_S) * WEIR_US_PER_S;
+    int64_t stage = stage_time_us(c, r);
     *ret = (struct ranked_offer){.id = o->id,
                                  .expires_us = o->expires.us,
                                  .offer = f->offer,

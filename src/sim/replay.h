@@ -86,6 +86,8 @@ struct weir_replay_figures {
     double idle_gpu_h;
     double waste_gpu_h;
     double lost_gpu_h;
+    double transfer_gib; /* moved to rented machines */
+    bool has_data;       /* some task has */
     double owned_gpu_h; /* there to be used */
     /* of owned nodes, PUE included; zero where the site has neither tariff nor carbon */
     double energy_kwh;

@@ -60,6 +60,7 @@ struct follow {
     int64_t submit_us;
     int64_t queued_us; /* waits since; 0: does not */
     int64_t duration_us;
+    int64_t stage_bytes;
     int64_t deadline_us; /* 0: none */
     uint64_t kind;       /* key of its history */
     uint32_t shape;      /* number of its request */
@@ -72,6 +73,7 @@ struct follow {
 
 /* What a task asks for: what tells its request from those of others. */
 struct asks {
+    int64_t stage_bytes;
     int64_t expected_us;
     int64_t max_us;
     uint32_t nodes;
@@ -224,6 +226,9 @@ static void on_piece(void *user, const struct weir_sim_piece *x)
     double gpu_s = (double)(to - from) / 1e6 * x->gpus;
     weir_sim_series_spread(p->series, x->rented ? LINE_RENTED : LINE_OWNED, from, to, gpu_s);
     *(x->rented ? &p->busy_rented_h : &p->figures->own_gpu_h) += gpu_s / 3600;
+    if (x->rented && x->rank == 0) {
+        p->figures->transfer_gib += (double)f->stage_bytes * 0x1p-30;
+    }
     if (x->outcome == WEIR_OUTCOME_LOST) {
         double lost = (double)(x->to.us - x->kept_until.us) / HOUR_US * x->gpus;
         p->figures->lost_gpu_h += lost;
@@ -390,6 +395,7 @@ static void ask(struct replay *p, const struct weir_sim_job *j, struct follow *f
     if (j->gpus > 0) {
         ask_gpus(p, j, a, &f->duration_us);
     }
+    a->stage_bytes = rounded(f->stage_bytes);
     a->local = p->rule->local;
     a->max_us = limit_of(p, j, f->duration_us);
     if (p->rule->no_estimates) {
@@ -430,7 +436,7 @@ static uint32_t shape_of(struct replay *p, const struct asks *a)
     r->max_duration.us = a->max_us;
     r->checkpoint_every.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_S] * 1e6);
     r->checkpoint_grace.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_GRACE_S] * 1e6);
-    r->stage_bytes = (uint64_t)(v[WEIR_REPLAY_INPUT_GIB] * 0x1p30);
+    r->stage_bytes = (uint64_t)a->stage_bytes;
     r->retries = (uint32_t)v[WEIR_REPLAY_RETRIES];
     r->delay_cost_micro_per_hour = a->local == WEIR_LOCAL_NEVER ? HURRY_MICRO_PER_HOUR : -1;
     s->possible = r->nodes <= WEIR_GANG_NODES_MAX && weir_sim_world_possible(p->world, r);
@@ -474,6 +480,7 @@ static void submit(struct replay *p, uint64_t tag, uint32_t shape)
                               .project = {f->project + 1},
                               .user = {f->user},
                               .priority = PRIORITY,
+                              .stage_bytes = (uint64_t)f->stage_bytes,
                               .deadline = {f->deadline_us}};
     struct weir_job_id job = weir_sim_world_submit(p->world, &t);
     follow_of(p, tag)->job = job;
@@ -516,11 +523,13 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
                        .submit_us = at_us,
                        .queued_us = at_us,
                        .duration_us = j->duration.us,
+                       .stage_bytes = j->input_bytes > 0 ? (int64_t)j->input_bytes : (int64_t)(p->site->param[WEIR_REPLAY_INPUT_GIB] * 0x1p30),
                        .gpus = j->gpus,
                        .project = j->project,
                        .user = j->user,
                        .kind = kind_of(j)};
     weir_sim_world_advance(p->world, (struct weir_wall){at_us});
+    p->figures->has_data = p->figures->has_data || f.stage_bytes > 0;
     struct asks a;
     ask(p, j, &f, tag, &a);
     f.shape = shape_spread(p, j, &a);
@@ -555,6 +564,7 @@ static struct weir_core_conf core_conf(const struct replay *p)
     c.delay_cost_micro_per_hour = (int64_t)llround(v[WEIR_REPLAY_DELAY_VALUE] * 1e6);
     c.reservations_max = p->rule->unreserved ? 0 : (uint32_t)v[WEIR_REPLAY_RESERVATIONS];
     c.review_period.us = (int64_t)(v[WEIR_REPLAY_REVIEW_S] * 1e6);
+    c.stage_bytes_per_s = (uint64_t)(v[WEIR_REPLAY_LINK_MIB_PER_S] * 0x1p20);
     c.leases_max = (uint32_t)v[WEIR_REPLAY_LEASES_MAX];
     c.lease_term.us = 365 * WEIR_US_PER_DAY; /* nobody forgets a machine here */
     c.boot_limit.us = 4 * (int64_t)(v[WEIR_REPLAY_BOOT_S] * 1e6) + 15 * WEIR_US_PER_MIN;

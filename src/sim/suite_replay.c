@@ -15,7 +15,7 @@
 
 enum {
     NODES_MAX = 1000000,
-    METRICS = 20, /* that a row has at most */
+    METRICS = 22, /* that a row has at most */
     JUDGED = 3,   /* that sweeps and the tuner add */
 };
 
@@ -80,6 +80,10 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "idle_gpu_hours", f->idle_gpu_h);
     weir_sim_metric(row, "waste_gpu_hours", f->waste_gpu_h);
     weir_sim_metric(row, "lost_gpu_hours", f->lost_gpu_h);
+    if (f->has_data) {
+        weir_sim_metric(row, "transfer_gib", f->transfer_gib);
+        weir_sim_metric(row, "transfer_cost", f->transfer_gib * site->param[WEIR_REPLAY_EGRESS_PER_GIB]);
+    }
     weir_sim_metric_count(row, "tasks", (int64_t)f->tasks);
     weir_sim_metric_count(row, "failed", (int64_t)f->failed);
     weir_sim_metric_count(row, "reclaims", (int64_t)f->reclaims);

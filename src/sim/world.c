@@ -519,7 +519,7 @@ struct weir_job_id weir_sim_world_submit(struct weir_sim_world *w, const struct 
         .work_us = task->duration.us,
         .checkpoint_every_us = task->request->checkpoint_every.us,
         .checkpoint_grace_us = task->request->checkpoint_grace.us,
-        .stage_bytes = w->faults.link_bytes_per_s == 0 ? 0 : task->request->stage_bytes,
+        .stage_bytes = w->faults.link_bytes_per_s == 0 ? 0 : task->stage_bytes > 0 ? task->stage_bytes : task->request->stage_bytes,
         .reference = reference_of(w, task->request),
         .gpus = task->gpus,
         .project = task->project.v,

@@ -72,6 +72,7 @@ struct weir_sim_task {
     struct weir_project_id project;
     struct weir_user_id user;
     int32_t priority;
+    uint64_t stage_bytes; /* that are moved to a rented machine; 0: as many as the request says */
     struct weir_wall deadline; /* 0: none */
 };
 

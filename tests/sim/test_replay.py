@@ -148,6 +148,23 @@ def test_pools_of_several_kinds_and_a_catalogue(weir):
         assert dearer["cloud_cost"] > 1.5 * cloud["cloud_cost"], (dearer["cloud_cost"], cloud["cloud_cost"])
 
 
+def test_data_takes_time_and_money(weir):
+    """Two GPUs for an hour each, one task with 30 GiB of its own, the other with what input_gib says, at 50 MiB a second and 0.10 per GiB."""
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        jobs.write_text("task,submit,duration_s,gpus,input_gib\n1,2026-01-01T00:00:00Z,3600,2,30\n2,2026-01-01T00:00:00Z,3600,2,\n", encoding="utf-8")
+        args = ["--jobs", jobs, "--cloud-price", "2.5", "--schedule", pathlib.Path(folder) / "out"]
+        params = "boot_s=0,input_gib=10,link_mib_per_s=50,egress_per_gib=0.1"
+        row = sim(weir, "replay", *args, "--nodes", 0, "--policies", "cloud-only", "--set", params)["rows"][0]
+        assert row["transfer_gib"] == 40 and abs(row["transfer_cost"] - 4) < 1e-9, figures(row)
+        assert abs(row["avg_wait_hours"] - (30 + 10) * 1024 / 50 / 2 / 3600) < 1e-6, figures(row)
+        assert abs(row["cost"] - 2.5 * 2 * (2 + 40 * 1024 / 50 / 3600)) < 0.01, figures(row)  # machines are held while data comes
+        # an hour's waiting for an owned node costs less than moving the data, and more than a machine without data
+        row = sim(weir, "replay", *args, "--nodes", 1, "--gpus-per-node", 2, "--policies", "weir", "--set", "delay_value=6,egress_per_gib=0.3")["rows"][0]
+        spans = {span["task"]: span["place"] for span in spans_of(str(pathlib.Path(folder) / "out/replay-weir-1.csv"))}
+        assert spans == {1: "local", 2: "cloud"} and row["transfer_gib"] == 0, (spans, figures(row))
+
+
 def hourly(path, column, values):
     path.write_text(f"time,{column}\n" + "".join(f"{JAN_2022 + 3600 * h},{value}\n" for h, value in enumerate(values)), encoding="utf-8")
     return path
