@@ -240,6 +240,7 @@ static const struct words policy_words[] = {
     {NULL, "no-wait", "to the cloud at once whenever there is no room on owned nodes"},
     {NULL, "constant-wait", "waits for owned nodes for a fixed time, then goes to the cloud"},
     {NULL, "starburst", "waits for owned nodes longer the bigger the task is (USENIX ATC 2024)"},
+    {NULL, "weir-shift", "weir's decision core, after work was held back for cheaper or cleaner hours"},
     {NULL, "weir-no-estimates", "weir's decision core, which learns run times from earlier tasks"},
     {NULL, "weir", "weir's decision core as the broker runs it"},
 };
@@ -261,6 +262,7 @@ const char *weir_sim_policy_name(const char *policy)
         {"starburst", "Starburst"},
         {"starburst-no-estimates", "Starburst without estimates"},
         {"weir-no-estimates", "weir without estimates"},
+        {"weir-shift", "weir, waiting for better hours"},
         {"local-only", "owned nodes only"},
         {"cloud-only", "the cloud only"},
         {"no-wait", "never waiting"},

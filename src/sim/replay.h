@@ -60,6 +60,11 @@ struct weir_sim_market_times weir_replay_market_times(const struct weir_replay_s
 /* Makes it a spot machine, taken back as the parameters say. */
 void weir_replay_site_spot(const struct weir_replay_site *site, struct weir_offer *o);
 
+/* ---- replay_shift.c ---- */
+
+/* For how long a task that could run on owned nodes is held back, at most most_us; at is the work's time. Needs a tariff or carbon. */
+int64_t weir_replay_shift_us(const struct weir_replay_site *site, struct weir_wall at, uint32_t gpus, int64_t expected_us, int64_t most_us);
+
 /* ---- replay_reserved.c ---- */
 
 /* Reads --reserved and adds the offers. Errors: those of the reader; -WEIR_ENOTFOUND where no cloud lists such a machine. */

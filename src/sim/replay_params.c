@@ -44,6 +44,7 @@ const struct weir_sim_param weir_replay_params[WEIR_REPLAY_PARAMS] = {
     [WEIR_REPLAY_LIFE_YEARS] = {"life_years", "years over which that is written off", 0.1, 50, 5},
     [WEIR_REPLAY_UPKEEP_PER_GPU_YEAR] = {"upkeep_per_gpu_year", "housing, service and staff for each owned GPU", 0, 1e6, 1500},
     [WEIR_REPLAY_TARIFF] = {"tariff", "price of a kWh", 0, 100, 0.15},
+    [WEIR_REPLAY_CARBON_PRICE] = {"carbon_price", "what a kilogram of CO2 is worth to weir-shift", 0, 1000, 0.1},
     [WEIR_REPLAY_PUE] = {"pue", "power drawn in all for each watt of the nodes", 1, 10, 1.4},
 };
 

@@ -37,11 +37,13 @@ struct rule {
     enum weir_replay_param wait;      /* of that wait: hours; WEIR_REPLAY_PARAMS: none */
     enum weir_replay_param wait_each; /* hours for each GPU-hour; WEIR_REPLAY_PARAMS: none */
     bool unreserved;    /* whatever fits may start */
+    bool shifts;        /* holds tasks back for cheaper or cleaner hours */
 };
 
 static const struct rule rules[] = {
     {.name = "weir", .local = WEIR_LOCAL_PREFER},
     {.name = "weir-no-estimates", .local = WEIR_LOCAL_PREFER, .no_estimates = true},
+    {.name = "weir-shift", .local = WEIR_LOCAL_PREFER, .shifts = true},
     {.name = "local-only", .local = WEIR_LOCAL_ONLY},
     {.name = "cloud-only", .local = WEIR_LOCAL_NEVER},
     {.name = "no-wait", .local = WEIR_LOCAL_ONLY, .spills = true, .wait = WEIR_REPLAY_PARAMS, .wait_each = WEIR_REPLAY_PARAMS},
@@ -68,6 +70,7 @@ struct follow {
     uint32_t project;
     uint32_t user;
     bool started;
+    bool held;  /* for a better hour; not submitted yet */
     bool moves; /* is being taken from the owned nodes' queue to the cloud's */
 };
 
@@ -103,6 +106,9 @@ struct replay {
     struct weir_sim_series *series;
     struct weir_replay_figures *figures;
     int64_t shift_us; /* world time less the work's */
+    int64_t held_until_us; /* the last task that was held back */
+    uint64_t n_held;
+    uint64_t n_queued; /* wait, those that are held included */
     int64_t end_us;
     uint64_t first; /* tag of the first that is followed */
     uint64_t n_over; /* of those at the front */
@@ -158,6 +164,7 @@ static void dequeue(struct replay *p, struct follow *f, int64_t at_us)
     weir_sim_series_spread(p->series, LINE_QUEUE_TASKS, from, to, s);
     weir_sim_series_spread(p->series, LINE_QUEUE_GPUS, from, to, s * f->gpus);
     f->queued_us = 0;
+    p->n_queued--;
 }
 
 static void on_started(void *user, uint64_t tag, struct weir_wall at, int64_t node, uint32_t gpus)
@@ -237,6 +244,7 @@ static void on_piece(void *user, const struct weir_sim_piece *x)
         p->figures->waste_gpu_h += gpu_s / 3600;
     }
     if (x->outcome != WEIR_OUTCOME_USED) {
+        p->n_queued += f->queued_us == 0;
         f->queued_us = x->to.us; /* it is to run again, or ends in a moment */
     }
     weir_sim_hash_u64(p->result, x->tag << 8 | x->rank);
@@ -496,10 +504,16 @@ static double wait_hours(const struct replay *p, const struct follow *f)
     return fmin(hours, 1e6);
 }
 
-/* It has waited for owned nodes for as long as the rule has it wait. */
+/* It has waited for its hour; or for owned nodes for as long as the rule has it wait. */
 static void on_alarm(void *user, uint64_t tag)
 {
     struct replay *p = user;
+    if (tag >= p->first && follow_of(p, tag)->held) {
+        follow_of(p, tag)->held = false;
+        p->n_held--;
+        submit(p, tag, follow_of(p, tag)->shape);
+        return;
+    }
     if (tag < p->first || follow_of(p, tag)->job.v == 0 || !weir_sim_world_waits(p->world, follow_of(p, tag)->job)) {
         return;
     }
@@ -513,6 +527,27 @@ static void on_alarm(void *user, uint64_t tag)
     f->moves = false;
     f->shape = shape;
     submit(p, tag, shape);
+}
+
+/* True where it is held back; its alarm submits it. Where others wait the GPUs would be at work all the same. */
+static bool hold_back(struct replay *p, uint64_t tag)
+{
+    struct follow *f = follow_of(p, tag);
+    if (p->n_queued > p->n_held + 1) {
+        return false;
+    }
+    int64_t expected_us = p->shape.p[f->shape].asks.expected_us;
+    int64_t slack_us = f->deadline_us == 0 ? INT64_MAX : f->deadline_us - f->submit_us - expected_us - expected_us / 2;
+    int64_t us = weir_replay_shift_us(p->site, (struct weir_wall){f->submit_us - p->shift_us}, f->gpus, expected_us, slack_us);
+    if (us == 0) {
+        return false;
+    }
+    f->held = true;
+    p->n_held++;
+    int64_t until_us = weir_i64_add_sat(f->submit_us, us);
+    p->held_until_us = until_us > p->held_until_us ? until_us : p->held_until_us;
+    weir_sim_world_alarm(p->world, (struct weir_wall){until_us}, tag);
+    return true;
 }
 
 static void feed(struct replay *p, const struct weir_sim_job *j)
@@ -542,9 +577,13 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
         spills = false;
     }
     weir_vec_push(&p->follow, f);
+    p->n_queued++;
     p->figures->tasks++;
     if (!p->shape.p[f.shape].possible) {
         on_ended(p, tag, (struct weir_wall){at_us}, WEIR_TASK_FAILED);
+        return;
+    }
+    if (p->rule->shifts && hold_back(p, tag)) {
         return;
     }
     submit(p, tag, f.shape);
@@ -660,6 +699,7 @@ static int check_books(const struct replay *p, struct weir_err *err)
 static int finish(struct replay *p, struct weir_err *err)
 {
     struct weir_replay_figures *f = p->figures;
+    weir_sim_world_advance(p->world, (struct weir_wall){p->held_until_us});
     weir_sim_world_finish(p->world);
     int64_t begin_us = (int64_t)(p->series->begin_s * 1e6) + p->shift_us;
     f->makespan_h = (double)(p->end_us - begin_us) / HOUR_US;

@@ -15,7 +15,7 @@ const struct weir_sim_suite weir_sim_suites[] = {
         .name = "replay",
         .summary = "any recorded work on owned nodes and clouds",
         .options = "jobs pools nodes gpus-per-node catalogue cloud-price prices traces reserved tariff carbon set seed schedule",
-        .policies = "weir,weir-no-estimates,local-only,cloud-only,no-wait,constant-wait,starburst",
+        .policies = "weir,weir-no-estimates,weir-shift,local-only,cloud-only,no-wait,constant-wait,starburst",
         .run = weir_sim_suite_replay,
     },
     {

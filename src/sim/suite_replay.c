@@ -21,7 +21,9 @@ enum {
 
 _Static_assert(1 + WEIR_REPLAY_PARAMS + METRICS + JUDGED <= WEIR_SIM_FIELDS_MAX, "a row in which every parameter is set has room");
 
-static const char *const policies[] = {"weir", "weir-no-estimates", "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"};
+#define SHIFT "weir-shift"
+
+static const char *const policies[] = {"weir", "weir-no-estimates", SHIFT, "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"};
 
 static double money(int64_t micro)
 {
@@ -137,12 +139,19 @@ static void note_inputs(const struct weir_sim_options *o)
     }
 }
 
+/* Is the policy to be run? Without a grid there is nothing to shift for. */
+static bool wants(const struct weir_sim_options *o, const char *policy)
+{
+    bool idle = weir_streq(policy, SHIFT) && o->tariff == NULL && o->carbon == NULL;
+    return weir_sim_wants(o, policy) && !idle;
+}
+
 /* How many policies are to be run. */
 static size_t runs(const struct weir_sim_options *o)
 {
     size_t n = 0;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
-        n += weir_sim_wants(o, policies[i]);
+        n += wants(o, policies[i]);
     }
     return n;
 }
@@ -161,6 +170,9 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
     } else if (r == 0 && o->pools == NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "say what is owned: --pools A100:8x16, or --nodes 0,16,32");
     }
+    if (r == 0 && runs(o) == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "--policies " SHIFT ": --tariff FILE or --carbon FILE says which hours are better");
+    }
     if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1)) {
         r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies and one of --nodes, or a file");
     }
@@ -172,7 +184,7 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
             site.pool[0].nodes = (uint32_t)nodes[i];
         }
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policies) && r == 0; k++) {
-            if (weir_sim_wants(o, policies[k])) {
+            if (wants(o, policies[k])) {
                 r = run_one(o, &site, site.pool[0].nodes, policies[k], result, err);
             }
         }
