@@ -379,6 +379,23 @@ static int check_claims(const struct weir_core *c, struct weir_err *err)
     return on_nodes == parts ? 0 : bad(err, "claims and nodes do not know each other", parts);
 }
 
+/* Of the machines that are reserved, those that are leased. */
+static int check_reserved(const struct weir_core *c, struct weir_err *err)
+{
+    uint64_t counted = 0;
+    uint64_t leased = 0;
+    for (size_t i = 0; i < c->offers.n; i++) {
+        counted += c->offers.p[i].leased;
+        bool again = i > 0 && c->offers.p[i].o.id == c->offers.p[i - 1].o.id;
+        for (size_t k = 0; k < c->leases.n && !again; k++) {
+            const struct lease *l = c->leases.p[k];
+            leased += l->offer.market == WEIR_OFFER_RESERVED && l->offer.id == c->offers.p[i].o.id &&
+                      !weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL);
+        }
+    }
+    return counted == leased ? 0 : bad(err, "leases of what is reserved are miscounted", leased);
+}
+
 bool weir_core_check(const struct weir_core *c, struct weir_err *err)
 {
     struct sums sums = {0};
@@ -421,5 +438,5 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         (void)bad(err, "live leases are miscounted", live);
         return false;
     }
-    return check_memory(c, err) == 0 && check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
+    return check_memory(c, err) == 0 && check_reserved(c, err) == 0 && check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
 }

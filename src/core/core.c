@@ -20,6 +20,7 @@ struct weir_core_conf weir_core_conf_default(void)
         .boot_limit = {15 * WEIR_US_PER_MIN},
         .lost_grace = {2 * WEIR_US_PER_MIN},
         .capacity_memory = {10 * WEIR_US_PER_MIN},
+        .stage_bytes_per_s = 100 << 20,
         .retries_lost_max = 100,
         .preempt_priority_gap = 100,
         .reservations_max = 64,

@@ -31,6 +31,7 @@ struct weir_core_conf {
     uint32_t retries_lost_max;         /* attempts lost to machines (not the task's fault) before it fails; default 100 */
     uint32_t preempt_priority_gap;     /* least difference in priority for preemption; default 100; 0: never */
     uint32_t reservations_max;         /* tasks at the head of the queue that get a reserved start; default 64 */
+    uint64_t stage_bytes_per_s;        /* at which a task's data comes to a rented machine; > 0, default 100 MiB */
     bool spill;                        /* rent at all; default true */
 };
 

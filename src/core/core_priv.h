@@ -41,7 +41,6 @@ enum {
     PLACE_SCAN_MAX = 8,
     LINK_SCAN_MAX = 32,
     SCORE_BITS = 12,
-    STAGE_BYTES_PER_S = 100 << 20,
     EXPECTED_UNKNOWN_DIVISOR = 4,
     /* of the trees over a type's nodes: what is above is the least of so many, a line of the cache */
     TREE_FAN = 8,
@@ -152,6 +151,7 @@ struct ranked_offer {
     uint32_t provider; /* index */
     uint8_t alternative;
     bool spot;
+    bool reserved;
     int64_t rate_micro; /* per hour, of the task's part of all machines that it needs */
     int64_t run_us;
     int64_t start_us; /* boot and staging */
@@ -442,7 +442,14 @@ struct lease {
 struct offer {
     struct weir_offer o;
     uint32_t provider; /* index */
+    uint32_t leased;   /* reserved: of its machines, those that are leased */
 };
+
+/* What renting it costs besides what is paid anyway, an hour. */
+static inline int64_t offer_marginal(const struct weir_offer *o)
+{
+    return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
+}
 
 /* What may be asked of a provider now. */
 struct pace {
@@ -886,6 +893,8 @@ bool type_leads(struct weir_core *c, struct shape *s, size_t type);
 /* Is there any room for it, claims aside? */
 bool place_any(struct weir_core *c, struct shape *s);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
+/* How long its data takes to a rented machine. */
+int64_t stage_time_us(const struct weir_core *c, const struct weir_request *r);
 int64_t share_of(int64_t rate, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli);
 /* What an owned node's energy costs more per hour with such a task on it: GPUs and cores apart, so that a task
  * without GPUs does not pay for theirs. */
@@ -956,7 +965,7 @@ void offers_release(struct weir_core *c);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
 /* May it be had now? CHOSEN where it may, or as soon as launches under way are answered; else, where that is a matter of
- * time, *ret_until_us is when. */
+ * time, *ret_until_us is when; US_NEVER: when a reserved machine is free again. */
 enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us);
 /* The provider's number, made where it is not known. */
 uint32_t provider_get(struct weir_core *c, const char *name);

@@ -54,7 +54,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     memcpy(spec.region, o->region, sizeof spec.region);
     memcpy(spec.provider, o->provider, sizeof spec.provider);
     spec.rates.full_micro_per_hour = o->price_micro_per_hour;
-    spec.rates.marginal_busy_micro_per_hour = o->price_micro_per_hour;
+    spec.rates.marginal_busy_micro_per_hour = offer_marginal(o);
     weir_vec_push(&c->leases, l);
     c->leases_live++;
     c->leases_booting++;
@@ -353,7 +353,7 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
     const struct lease_past was = {place_of(c, &l->offer), l->intent_us, l->ended_us};
     bool explains = l->confirmed_us != 0 && !l->reclaimed && offers_forget(c, &was);
     /* somebody may wait for its place */
-    c->review = c->review || was_limit || explains || (l->confirmed_us == 0 && c->providers.p[l->provider].held);
+    c->review = c->review || was_limit || explains || l->offer.market == WEIR_OFFER_RESERVED || (l->confirmed_us == 0 && c->providers.p[l->provider].held);
 }
 
 static void lease_release(struct weir_core *c, struct lease *l)

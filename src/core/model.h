@@ -140,7 +140,7 @@ enum weir_hold_state {
 enum weir_market {
     WEIR_OFFER_ON_DEMAND,
     WEIR_OFFER_SPOT,
-    WEIR_OFFER_RESERVED,
+    WEIR_OFFER_RESERVED, /* paid for whether it is used or not: decided on as free, billed at its price */
     WEIR_OFFER_MARKET_MAX,
 };
 
@@ -167,6 +167,7 @@ struct weir_offer {
     uint32_t reclaim_ppm_per_hour; /* chance of losing it, millionths per hour; spot only */
     struct weir_dur reclaim_notice;
     int64_t egress_micro_per_gib;
+    uint32_t machines_max; /* reserved: how many there are; unused for others */
     bool launchable; /* a configured driver can rent it; others are for information */
 };
 

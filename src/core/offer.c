@@ -37,6 +37,21 @@ uint32_t provider_get(struct weir_core *c, const char *name)
     return (uint32_t)i;
 }
 
+static int offer_cmp(const void *a, const void *b)
+{
+    const struct offer *x = a;
+    const struct offer *y = b;
+    return x->o.id < y->o.id ? -1 : x->o.id > y->o.id;
+}
+
+/* NULL: it is not offered any more. */
+static struct offer *reserved_of(struct weir_core *c, const struct weir_offer *o)
+{
+    const struct offer key = {.o.id = o->id};
+    bool any = o->market == WEIR_OFFER_RESERVED && c->offers.n > 0;
+    return any ? bsearch(&key, c->offers.p, c->offers.n, sizeof *c->offers.p, offer_cmp) : NULL;
+}
+
 void lease_count(struct weir_core *c, struct lease *l, bool in)
 {
     if (weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL)) {
@@ -47,6 +62,11 @@ void lease_count(struct weir_core *c, struct lease *l, bool in)
     WEIR_ASSERT(in || *n > 0);
     *n += in ? 1u : UINT32_MAX;
     c->paces_known = false;
+    struct offer *o = reserved_of(c, &l->offer);
+    if (o != NULL) {
+        WEIR_ASSERT(in || o->leased > 0);
+        o->leased += in ? 1u : UINT32_MAX;
+    }
 }
 
 /* When it may be asked again, by the refusals that are remembered: since the provider last made a machine, or all. */
@@ -201,12 +221,21 @@ static enum weir_verdict verdict_of(uint8_t refusal)
     return refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
 }
 
+static bool reserved_has(const struct offer *o, uint32_t nodes)
+{
+    return o->leased <= o->o.machines_max && nodes <= o->o.machines_max - o->leased;
+}
+
 enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us)
 {
     const struct pace *p = &c->providers.p[o->provider].pace;
     int64_t closed_us = nodes > 1 ? p->closed_gang_us : p->closed_us;
     if (o->expires_us <= c->now_us) {
         return WEIR_VERDICT_STALE_PRICE;
+    }
+    if (o->reserved && !reserved_has(&c->offers.p[o->offer], nodes)) {
+        *ret_until_us = US_NEVER; /* the end of a lease of it is an event */
+        return WEIR_VERDICT_NO_CAPACITY;
     }
     for (size_t i = c->memory.n == 0 ? 0 : memory_find(c, o->id); i < c->memory.n && c->memory.p[i].id == o->id; i++) {
         if (c->memory.p[i].until_us > c->now_us) {
@@ -237,13 +266,6 @@ bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o)
            text_ends(o->zone, sizeof o->zone) &&
            text_ends(o->instance_type, sizeof o->instance_type) &&
            text_ends(o->source, sizeof o->source);
-}
-
-static int offer_cmp(const void *a, const void *b)
-{
-    const struct offer *x = a;
-    const struct offer *y = b;
-    return x->o.id < y->o.id ? -1 : x->o.id > y->o.id;
 }
 
 static void kinds_release(struct weir_core *c)
@@ -281,6 +303,19 @@ static void kinds_fill(struct weir_core *c)
     }
 }
 
+static void reserved_count(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->offers.n; i++) {
+        c->offers.p[i].leased = 0;
+    }
+    for (size_t i = 0; i < c->leases.n; i++) {
+        struct offer *o = reserved_of(c, &c->leases.p[i]->offer);
+        if (o != NULL && !weir_sm_is(&weir_sm_lease, c->leases.p[i]->state, WEIR_SM_FINAL)) {
+            o->leased++;
+        }
+    }
+}
+
 void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n)
 {
     size_t keep = 0;
@@ -301,6 +336,7 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
     if (c->offers.n > 0) {
         qsort(c->offers.p, c->offers.n, sizeof *c->offers.p, offer_cmp);
     }
+    reserved_count(c);
     kinds_fill(c);
     for (size_t i = 0; i < c->providers.n; i++) {
         c->providers.p[i].held = false; /* the review finds out anew */
@@ -312,7 +348,7 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
     for (size_t i = 0; i < c->offers.n; i++) {
         const struct weir_offer *x = &c->offers.p[i].o;
         if (x->launchable) {
-            int64_t per = x->price_micro_per_hour / (x->gpus == 0 ? 1 : x->gpus);
+            int64_t per = offer_marginal(x) / (x->gpus == 0 ? 1 : x->gpus);
             c->offer_gpu_price_min = min_i64(c->offer_gpu_price_min, per);
         }
     }
@@ -434,17 +470,18 @@ static bool rank_one(const struct weir_core *c, const struct shape *s, const str
     if (o->gpus > 0) {
         throughput = weir_gpu_table_get(c->conf.gpus, o->gpu_model)->throughput_milli;
     }
-    int64_t stage = (int64_t)(r->stage_bytes / STAGE_BYTES_PER_S) * WEIR_US_PER_S;
+    int64_t stage = stage_time_us(c, r);
     *ret = (struct ranked_offer){.id = o->id,
                                  .expires_us = o->expires.us,
                                  .offer = f->offer,
                                  .provider = c->offers.p[f->offer].provider,
                                  .alternative = f->alternative,
-                                 .spot = o->market == WEIR_OFFER_SPOT};
+                                 .spot = o->market == WEIR_OFFER_SPOT,
+                                 .reserved = o->market == WEIR_OFFER_RESERVED};
     uint32_t per_node = r->nodes > 1 ? 1 : fits_at_once(r, o, f->gpus);
     ret->run_us = run_time_on(s, throughput == 0 ? 1000 : throughput);
     int64_t share = per_node < n_sharing ? per_node : n_sharing;
-    int64_t least = weir_mul_div_sat(o->price_micro_per_hour, ret->run_us, WEIR_US_PER_HOUR);
+    int64_t least = weir_mul_div_sat(offer_marginal(o), ret->run_us, WEIR_US_PER_HOUR);
     if (most_micro < INT64_MAX && weir_mul_div_sat(least, r->nodes, share) > most_micro) {
         return false;
     }
@@ -453,10 +490,10 @@ static bool rank_one(const struct weir_core *c, const struct shape *s, const str
     int64_t quantum = max_i64(o->bill_quantum.us, 1);
     int64_t billed = max_i64(weir_i64_add_sat(ret->run_us, ret->start_us), o->bill_minimum.us);
     billed = weir_i64_add_sat(billed, quantum - 1) / quantum * quantum;
-    int64_t whole = weir_mul_div_sat(o->price_micro_per_hour, billed, WEIR_US_PER_HOUR);
+    int64_t whole = weir_mul_div_sat(offer_marginal(o), billed, WEIR_US_PER_HOUR);
     whole = weir_mul_div_sat(whole, r->nodes, share);
     ret->boot_micro = weir_mul_div_sat(
-        weir_mul_div_sat(o->price_micro_per_hour, ret->start_us, WEIR_US_PER_HOUR), r->nodes, share);
+        weir_mul_div_sat(offer_marginal(o), ret->start_us, WEIR_US_PER_HOUR), r->nodes, share);
     ret->boot_micro = min_i64(ret->boot_micro, whole);
     ret->cost_micro = whole - ret->boot_micro;
     ret->egress_micro = weir_mul_div_sat(o->egress_micro_per_gib,

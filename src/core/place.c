@@ -20,6 +20,12 @@ int64_t run_time_on(const struct shape *s, uint32_t throughput)
     return max_i64(min_i64(t, s->req.max_duration.us), 1);
 }
 
+int64_t stage_time_us(const struct weir_core *c, const struct weir_request *r)
+{
+    int64_t bytes = r->stage_bytes > INT64_MAX ? INT64_MAX : (int64_t)r->stage_bytes;
+    return weir_mul_div_sat(bytes, WEIR_US_PER_S, (int64_t)c->conf.stage_bytes_per_s);
+}
+
 int64_t share_of(int64_t rate, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli)
 {
     if (gpus > 0 && t->gpus > 0) {
@@ -243,7 +249,7 @@ static int64_t marginal_micro(const struct weir_core *c, const struct shape *s, 
     int64_t paid = (max_i64(needed - from, o->bill_minimum.us) + quantum - 1) / quantum * quantum;
     int64_t end = weir_i64_add_sat(start, run);
     int64_t more = end - max_i64(needed, weir_i64_add_sat(from, paid));
-    return more <= 0 ? 0 : weir_mul_div_sat(o->price_micro_per_hour, more, WEIR_US_PER_HOUR);
+    return more <= 0 ? 0 : weir_mul_div_sat(offer_marginal(o), more, WEIR_US_PER_HOUR);
 }
 
 static int64_t reclaim_micro(const struct weir_core *c, const struct class *cl, const struct node *n, int64_t run)
@@ -275,9 +281,7 @@ static void candidate_fill(const struct weir_core *c,
         ret->lease.v = n->lease->id;
         ret->offer = n->lease->offer.id;
     }
-    int64_t stage = n->lease == NULL ? 0
-                                     : (int64_t)(cl->shape->req.stage_bytes / STAGE_BYTES_PER_S) *
-                                           WEIR_US_PER_S;
+    int64_t stage = n->lease == NULL ? 0 : stage_time_us(c, &cl->shape->req);
     ret->start_delay.us = weir_i64_add_sat(max_i64(node_ready_us(n) - c->now_us, 0), stage);
     ret->run_micro = weir_mul_div_sat(marginal_micro(c, cl->shape, n, gpus), nodes, 1);
     ret->reclaim_micro = reclaim_micro(c, cl, n, run_time_on(cl->shape, n->type->throughput));

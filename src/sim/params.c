@@ -29,6 +29,7 @@ static const struct weir_sim_turn turns[] = {
     {"leases_max", "weir*", .whole = true, .key = "leases_max"},
     {"estimates", "weir"},
     {"wait_hours", "constant-wait"},
+    {"carbon_price", "weir-shift"},
     {"wait_per_gpu_hour", "starburst*"},
 };
 

@@ -5,6 +5,7 @@
 
 #include "cloud/catalogue.h"
 #include "grid.h"
+#include "market.h"
 #include "replay_params.h"
 #include "schedule.h"
 #include "sim.h"
@@ -29,6 +30,13 @@ struct weir_replay_site {
     char provider_name[WEIR_REPLAY_PROVIDERS_MAX][WEIR_PROVIDER_SIZE];
     struct weir_offer *offer[WEIR_REPLAY_PROVIDERS_MAX]; /* what the providers have */
     size_t n_providers;
+    /* of spot machines, as recorded; n == 0: nothing was. Providers point to it, by offer */
+    struct weir_sim_market prices;
+    struct weir_sim_market stock;
+    const struct weir_sim_steps **offer_price[WEIR_REPLAY_PROVIDERS_MAX];
+    const struct weir_sim_steps **offer_stock[WEIR_REPLAY_PROVIDERS_MAX];
+    struct weir_dur *term[WEIR_REPLAY_PROVIDERS_MAX]; /* of each offer, where a provider has reserved ones */
+    bool reserved; /* some may be reserved */
     struct weir_grid *tariff; /* price of a kWh over time; NULL: not asked about */
     struct weir_grid *carbon; /* grams for a kWh, the same */
     uint32_t per_node; /* GPUs of the largest owned node */
@@ -42,6 +50,27 @@ void weir_replay_site_release(struct weir_replay_site *site);
 /* GPUs of all owned nodes. */
 uint64_t weir_replay_site_gpus(const struct weir_replay_site *site);
 
+/* ---- replay_market.c ---- */
+
+/* Reads --prices and --traces and gives the clouds the spot machines that were recorded. Errors: those of the files; -WEIR_EINVAL. */
+int weir_replay_market_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err);
+void weir_replay_market_release(struct weir_replay_site *site);
+/* When the records are, for a world whose time is that of the work and shift_us, of work that begins then. */
+struct weir_sim_market_times weir_replay_market_times(const struct weir_replay_site *site, struct weir_wall begin, int64_t shift_us);
+/* Makes it a spot machine, taken back as the parameters say. */
+void weir_replay_site_spot(const struct weir_replay_site *site, struct weir_offer *o);
+
+/* ---- replay_shift.c ---- */
+
+/* For how long a task that could run on owned nodes is held back, at most most_us; at is the work's time. Needs a tariff or carbon. */
+int64_t weir_replay_shift_us(const struct weir_replay_site *site, struct weir_wall at, uint32_t gpus, int64_t expected_us, int64_t most_us);
+
+/* ---- replay_reserved.c ---- */
+
+/* Reads --reserved and adds the offers. Errors: those of the reader; -WEIR_ENOTFOUND where no cloud lists such a machine. */
+int weir_replay_reserved_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err);
+void weir_replay_reserved_release(struct weir_replay_site *site);
+
 /* What a run came to. */
 struct weir_replay_figures {
     uint64_t tasks;
@@ -50,6 +79,7 @@ struct weir_replay_figures {
     uint64_t reclaims;
     int64_t own_micro;
     int64_t cloud_micro;
+    int64_t unused_micro; /* of that, for reserved machines while they were not leased */
     double wait_h; /* sums */
     double completion_h;
     uint64_t completed;
@@ -61,6 +91,8 @@ struct weir_replay_figures {
     double idle_gpu_h;
     double waste_gpu_h;
     double lost_gpu_h;
+    double transfer_gib; /* moved to rented machines */
+    bool has_data;       /* some task has */
     double owned_gpu_h; /* there to be used */
     /* of owned nodes, PUE included; zero where the site has neither tariff nor carbon */
     double energy_kwh;

@@ -37,11 +37,13 @@ struct rule {
     enum weir_replay_param wait;      /* of that wait: hours; WEIR_REPLAY_PARAMS: none */
     enum weir_replay_param wait_each; /* hours for each GPU-hour; WEIR_REPLAY_PARAMS: none */
     bool unreserved;    /* whatever fits may start */
+    bool shifts;        /* holds tasks back for cheaper or cleaner hours */
 };
 
 static const struct rule rules[] = {
     {.name = "weir", .local = WEIR_LOCAL_PREFER},
     {.name = "weir-no-estimates", .local = WEIR_LOCAL_PREFER, .no_estimates = true},
+    {.name = "weir-shift", .local = WEIR_LOCAL_PREFER, .shifts = true},
     {.name = "local-only", .local = WEIR_LOCAL_ONLY},
     {.name = "cloud-only", .local = WEIR_LOCAL_NEVER},
     {.name = "no-wait", .local = WEIR_LOCAL_ONLY, .spills = true, .wait = WEIR_REPLAY_PARAMS, .wait_each = WEIR_REPLAY_PARAMS},
@@ -60,6 +62,7 @@ struct follow {
     int64_t submit_us;
     int64_t queued_us; /* waits since; 0: does not */
     int64_t duration_us;
+    int64_t stage_bytes;
     int64_t deadline_us; /* 0: none */
     uint64_t kind;       /* key of its history, where that is asked for */
     uint32_t shape;      /* number of its request */
@@ -67,11 +70,13 @@ struct follow {
     uint32_t project;
     uint32_t user;
     bool started;
+    bool held;  /* for a better hour; not submitted yet */
     bool moves; /* is being taken from the owned nodes' queue to the cloud's */
 };
 
 /* What a task asks for: what tells its request from those of others. */
 struct asks {
+    int64_t stage_bytes;
     int64_t expected_us;
     int64_t max_us;
     uint32_t nodes;
@@ -101,6 +106,9 @@ struct replay {
     struct weir_sim_series *series;
     struct weir_replay_figures *figures;
     int64_t shift_us; /* world time less the work's */
+    int64_t held_until_us; /* the last task that was held back */
+    uint64_t n_held;
+    uint64_t n_queued; /* wait, those that are held included */
     int64_t end_us;
     uint64_t first; /* tag of the first that is followed */
     uint64_t n_over; /* of those at the front */
@@ -156,6 +164,7 @@ static void dequeue(struct replay *p, struct follow *f, int64_t at_us)
     weir_sim_series_spread(p->series, LINE_QUEUE_TASKS, from, to, s);
     weir_sim_series_spread(p->series, LINE_QUEUE_GPUS, from, to, s * f->gpus);
     f->queued_us = 0;
+    p->n_queued--;
 }
 
 static void on_started(void *user, uint64_t tag, struct weir_wall at, int64_t node, uint32_t gpus)
@@ -202,9 +211,19 @@ static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_ta
     forget(p);
 }
 
-static const char *place_of(const struct replay *p, const struct weir_sim_piece *x)
+/* The cloud; where a market was recorded or some machines are reserved, the kind of machine besides. */
+static const char *place_of(const struct replay *p, const struct weir_sim_piece *x, struct weir_str *text)
 {
-    return x->rented ? p->site->provider[x->pool - p->site->n_pools].name : "local";
+    if (!x->rented) {
+        return "local";
+    }
+    if (p->site->prices.n == 0 && p->site->stock.n == 0 && !p->site->reserved) {
+        return p->site->provider[x->pool - p->site->n_pools].name;
+    }
+    const struct weir_offer *o = x->offer;
+    weir_str_addf(text, "%s/%s/%s/%s", o->provider, o->zone[0] == '\0' ? o->region : o->zone, o->instance_type,
+                  weir_market_name((enum weir_market)o->market));
+    return weir_str_cstr(text);
 }
 
 static void on_piece(void *user, const struct weir_sim_piece *x)
@@ -216,6 +235,9 @@ static void on_piece(void *user, const struct weir_sim_piece *x)
     double gpu_s = (double)(to - from) / 1e6 * x->gpus;
     weir_sim_series_spread(p->series, x->rented ? LINE_RENTED : LINE_OWNED, from, to, gpu_s);
     *(x->rented ? &p->busy_rented_h : &p->figures->own_gpu_h) += gpu_s / 3600;
+    if (x->rented && x->rank == 0) {
+        p->figures->transfer_gib += (double)f->stage_bytes * 0x1p-30;
+    }
     if (x->outcome == WEIR_OUTCOME_LOST) {
         double lost = (double)(x->to.us - x->kept_until.us) / HOUR_US * x->gpus;
         p->figures->lost_gpu_h += lost;
@@ -224,6 +246,7 @@ static void on_piece(void *user, const struct weir_sim_piece *x)
         p->figures->waste_gpu_h += gpu_s / 3600;
     }
     if (x->outcome != WEIR_OUTCOME_USED) {
+        p->n_queued += f->queued_us == 0;
         f->queued_us = x->to.us; /* it is to run again, or ends in a moment */
     }
     weir_sim_hash_u64(p->result, x->tag << 8 | x->rank);
@@ -231,12 +254,13 @@ static void on_piece(void *user, const struct weir_sim_piece *x)
     weir_sim_hash_u64(p->result, (uint64_t)x->from.us);
     weir_sim_hash_u64(p->result, (uint64_t)x->to.us);
     if (p->schedule != NULL) {
+        WEIR_CLEANUP(weir_str_release) struct weir_str place = WEIR_STR_INIT(256);
         struct weir_sim_span span = {
             .task = x->tag + 1,
             .submit = (double)(f->submit_us - p->shift_us) / 1e6,
             .start = (double)from / 1e6,
             .end = (double)to / 1e6,
-            .place = place_of(p, x),
+            .place = place_of(p, x, &place),
             .node = (int64_t)x->node,
             .gpus = x->gpus,
             .cost = (double)x->price_micro_per_hour / 1e6 * (double)(to - from) / HOUR_US,
@@ -265,6 +289,7 @@ static void on_posted(void *user, const struct weir_posting *posting, size_t n)
             bool rented = x->lease.v != 0;
             *(rented ? &p->figures->cloud_micro : &p->figures->own_micro) += x->amount_micro;
             p->pool_micro[x->pool.v - 1] += x->amount_micro;
+            p->figures->unused_micro += weir_sim_world_is_unused(x->node) ? x->amount_micro : 0;
             weir_sim_series_spread(p->series, rented ? LINE_CLOUD_COST : LINE_OWN_COST, true_us(p, x->from), true_us(p, x->to),
                                    (double)x->amount_micro / 1e6);
             continue;
@@ -380,6 +405,7 @@ static void ask(struct replay *p, const struct weir_sim_job *j, struct follow *f
     if (j->gpus > 0) {
         ask_gpus(p, j, a, &f->duration_us);
     }
+    a->stage_bytes = rounded(f->stage_bytes);
     a->local = p->rule->local;
     a->max_us = limit_of(p, j, f->duration_us);
     if (p->rule->no_estimates) {
@@ -433,7 +459,7 @@ static uint32_t shape_of(struct replay *p, const struct asks *a)
     r->max_duration.us = a->max_us;
     r->checkpoint_every.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_S] * 1e6);
     r->checkpoint_grace.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_GRACE_S] * 1e6);
-    r->stage_bytes = (uint64_t)(v[WEIR_REPLAY_INPUT_GIB] * 0x1p30);
+    r->stage_bytes = (uint64_t)a->stage_bytes;
     r->retries = (uint32_t)v[WEIR_REPLAY_RETRIES];
     r->delay_cost_micro_per_hour = a->local == WEIR_LOCAL_NEVER ? HURRY_MICRO_PER_HOUR : -1;
     s->possible = r->nodes <= WEIR_GANG_NODES_MAX && weir_sim_world_possible(p->world, r);
@@ -477,6 +503,7 @@ static void submit(struct replay *p, uint64_t tag, uint32_t shape)
                               .project = {f->project + 1},
                               .user = {f->user},
                               .priority = PRIORITY,
+                              .stage_bytes = (uint64_t)f->stage_bytes,
                               .deadline = {f->deadline_us}};
     struct weir_job_id job = weir_sim_world_submit(p->world, &t);
     follow_of(p, tag)->job = job;
@@ -492,10 +519,16 @@ static double wait_hours(const struct replay *p, const struct follow *f)
     return fmin(hours, 1e6);
 }
 
-/* It has waited for owned nodes for as long as the rule has it wait. */
+/* It has waited for its hour; or for owned nodes for as long as the rule has it wait. */
 static void on_alarm(void *user, uint64_t tag)
 {
     struct replay *p = user;
+    if (tag >= p->first && follow_of(p, tag)->held) {
+        follow_of(p, tag)->held = false;
+        p->n_held--;
+        submit(p, tag, follow_of(p, tag)->shape);
+        return;
+    }
     if (tag < p->first || follow_of(p, tag)->job.v == 0 || !weir_sim_world_waits(p->world, follow_of(p, tag)->job)) {
         return;
     }
@@ -511,6 +544,27 @@ static void on_alarm(void *user, uint64_t tag)
     submit(p, tag, shape);
 }
 
+/* True where it is held back; its alarm submits it. Where others wait the GPUs would be at work all the same. */
+static bool hold_back(struct replay *p, uint64_t tag)
+{
+    struct follow *f = follow_of(p, tag);
+    if (p->n_queued > p->n_held + 1) {
+        return false;
+    }
+    int64_t expected_us = p->shape.p[f->shape].asks.expected_us;
+    int64_t slack_us = f->deadline_us == 0 ? INT64_MAX : f->deadline_us - f->submit_us - expected_us - expected_us / 2;
+    int64_t us = weir_replay_shift_us(p->site, (struct weir_wall){f->submit_us - p->shift_us}, f->gpus, expected_us, slack_us);
+    if (us == 0) {
+        return false;
+    }
+    f->held = true;
+    p->n_held++;
+    int64_t until_us = weir_i64_add_sat(f->submit_us, us);
+    p->held_until_us = until_us > p->held_until_us ? until_us : p->held_until_us;
+    weir_sim_world_alarm(p->world, (struct weir_wall){until_us}, tag);
+    return true;
+}
+
 static void feed(struct replay *p, const struct weir_sim_job *j)
 {
     uint64_t tag = p->first + p->follow.n;
@@ -519,11 +573,13 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
                        .submit_us = at_us,
                        .queued_us = at_us,
                        .duration_us = j->duration.us,
+                       .stage_bytes = j->input_bytes > 0 ? (int64_t)j->input_bytes : (int64_t)(p->site->param[WEIR_REPLAY_INPUT_GIB] * 0x1p30),
                        .gpus = j->gpus,
                        .project = j->project,
                        .user = j->user,
                        .kind = p->rule->no_estimates ? kind_of(j) : 0};
     weir_sim_world_advance(p->world, (struct weir_wall){at_us});
+    p->figures->has_data = p->figures->has_data || f.stage_bytes > 0;
     struct asks a;
     ask(p, j, &f, tag, &a);
     f.shape = shape_spread(p, j, &a);
@@ -536,9 +592,13 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
         spills = false;
     }
     weir_vec_push(&p->follow, f);
+    p->n_queued++;
     p->figures->tasks++;
     if (!p->shape.p[f.shape].possible) {
         on_ended(p, tag, (struct weir_wall){at_us}, WEIR_TASK_FAILED);
+        return;
+    }
+    if (p->rule->shifts && hold_back(p, tag)) {
         return;
     }
     submit(p, tag, f.shape);
@@ -558,6 +618,7 @@ static struct weir_core_conf core_conf(const struct replay *p)
     c.delay_cost_micro_per_hour = (int64_t)llround(v[WEIR_REPLAY_DELAY_VALUE] * 1e6);
     c.reservations_max = p->rule->unreserved ? 0 : (uint32_t)v[WEIR_REPLAY_RESERVATIONS];
     c.review_period.us = (int64_t)(v[WEIR_REPLAY_REVIEW_S] * 1e6);
+    c.stage_bytes_per_s = (uint64_t)(v[WEIR_REPLAY_LINK_MIB_PER_S] * 0x1p20);
     c.leases_max = (uint32_t)v[WEIR_REPLAY_LEASES_MAX];
     c.lease_term.us = 365 * WEIR_US_PER_DAY; /* nobody forgets a machine here */
     c.boot_limit.us = 4 * (int64_t)(v[WEIR_REPLAY_BOOT_S] * 1e6) + 15 * WEIR_US_PER_MIN;
@@ -595,6 +656,7 @@ static void begin(struct replay *p, const struct weir_sim_job *j)
         .n_pools = p->site->n_pools,
         .provider = p->site->provider,
         .n_providers = p->site->n_providers,
+        .market = weir_replay_market_times(p->site, j->submit, p->shift_us),
         .faults = faults_of(p->site),
         .billed = true,
         .begin = {p->end_us},
@@ -652,6 +714,7 @@ static int check_books(const struct replay *p, struct weir_err *err)
 static int finish(struct replay *p, struct weir_err *err)
 {
     struct weir_replay_figures *f = p->figures;
+    weir_sim_world_advance(p->world, (struct weir_wall){p->held_until_us});
     weir_sim_world_finish(p->world);
     int64_t begin_us = (int64_t)(p->series->begin_s * 1e6) + p->shift_us;
     f->makespan_h = (double)(p->end_us - begin_us) / HOUR_US;

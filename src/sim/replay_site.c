@@ -133,6 +133,13 @@ static int read_pools(struct weir_replay_site *site, const struct weir_sim_optio
 
 /* ---- clouds ---- */
 
+void weir_replay_site_spot(const struct weir_replay_site *site, struct weir_offer *o)
+{
+    o->market = WEIR_OFFER_SPOT;
+    o->reclaim_ppm_per_hour = (uint32_t)lround(site->param[WEIR_REPLAY_SPOT_RECLAIMS_PER_HOUR] * 1e6);
+    o->reclaim_notice = dur_of(site->param[WEIR_REPLAY_SPOT_NOTICE_S]);
+}
+
 static void finish_offer(const struct weir_replay_site *site, struct weir_offer *o)
 {
     const double *v = site->param;
@@ -147,8 +154,7 @@ static void finish_offer(const struct weir_replay_site *site, struct weir_offer 
         o->cpu_milli = (uint32_t)(v[WEIR_REPLAY_CORES_PER_GPU] * 1000) * (o->gpus == 0 ? 1 : o->gpus);
     }
     if (o->market == WEIR_OFFER_SPOT) {
-        o->reclaim_ppm_per_hour = (uint32_t)lround(v[WEIR_REPLAY_SPOT_RECLAIMS_PER_HOUR] * 1e6);
-        o->reclaim_notice = dur_of(v[WEIR_REPLAY_SPOT_NOTICE_S]);
+        weir_replay_site_spot(site, o);
     }
 }
 
@@ -306,6 +312,8 @@ int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_o
     if (r == 0 && o->catalogue != NULL) {
         r = read_catalogues(site, o->catalogue, err);
     }
+    r = r < 0 ? r : weir_replay_market_read(site, o, err);
+    r = r < 0 ? r : weir_replay_reserved_read(site, o, err);
     r = r < 0 ? r : read_grid(&site->tariff, o->tariff, "tariff", WEIR_GRID_CARBON, err);
     r = r < 0 ? r : read_grid(&site->carbon, o->carbon, "carbon", WEIR_GRID_PRICE, err);
     measure(site);
@@ -317,6 +325,8 @@ void weir_replay_site_release(struct weir_replay_site *site)
     for (size_t i = 0; i < site->n_providers; i++) {
         free(site->offer[i]);
     }
+    weir_replay_market_release(site);
+    weir_replay_reserved_release(site);
     weir_grid_free(site->tariff);
     weir_grid_free(site->carbon);
     weir_catalogue_free(site->catalogue);

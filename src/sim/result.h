@@ -15,7 +15,7 @@
 #include "series.h"
 
 enum {
-    WEIR_SIM_FIELDS_MAX = 64, /* of a row: case and metrics together */
+    WEIR_SIM_FIELDS_MAX = 80, /* of a row: case and metrics together */
     WEIR_SIM_TEXT_SIZE = 48,
     WEIR_SIM_NAME_SIZE = 40,
 };

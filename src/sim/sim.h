@@ -40,6 +40,7 @@ struct weir_sim_options {
     const char *pools;       /* owned nodes of suite replay: "A100:8x16,V100:4x10" */
     const char *catalogue;   /* offers, as SkyPilot's CSV: "aws=FILE" */
     const char *cloud_price; /* one cloud at so much per GPU-hour */
+    const char *reserved;    /* capacity that is paid for anyway: a file */
     const char *tariff;      /* price of a kWh over time: a file */
     const char *carbon;      /* grams of CO2 for a kWh over time: a file */
     const char *set;         /* parameters: "NAME=VALUE,NAME=VALUE", see params.h */

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "base/vec.h"
 #include "input.h"
 
@@ -16,6 +17,8 @@ enum {
     WINDOWS_MAX = 1 << 20,
     BITS_BYTES_MAX = 1 << 28, /* of all zones together */
 };
+
+#define SPAN_S_MAX (INT64_C(100) * 366 * 86400)
 
 void weir_sim_spot_zones_release(struct weir_sim_spot_zones *z)
 {
@@ -67,8 +70,13 @@ static void add_zone(struct weir_sim_spot_zones *z, struct weir_sim_spot_zone zo
     weir_vec_push(z, zone);
 }
 
-/* Columns of a recording, in the order in which both files' tables below name them. */
-enum { ZONE_NAME, ZONE_GAP, ZONE_BITS, ZONE_NUMBER };
+/* Columns of a recording, in the order in which both files' tables below name them; the last is read where times matter. */
+enum { ZONE_NAME, ZONE_GAP, ZONE_BITS, ZONE_NUMBER, ZONE_TIME, ZONE_COLUMNS };
+
+static const struct weir_sim_column trace_columns[ZONE_COLUMNS] = {
+    {.name = "env"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "first_tick"}, {.name = "tick0_utc", .optional = true}};
+static const struct weir_sim_column multizone_columns[ZONE_COLUMNS] = {
+    {.name = "zone"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "window"}, {.name = "start_utc", .optional = true}};
 
 static int check_bits(struct weir_sim_input *in, struct weir_sv bits, size_t *total, struct weir_err *err)
 {
@@ -88,10 +96,20 @@ static int check_bits(struct weir_sim_input *in, struct weir_sv bits, size_t *to
     return r < 0 ? weir_sim_input_fail(in, r, err) : 0;
 }
 
+static int read_tick0(const struct weir_sim_input *in, int64_t *ret_us, struct weir_err *err)
+{
+    struct weir_wall at = {0};
+    struct weir_sv text = weir_sim_input_field(in, ZONE_TIME);
+    int r = text.n == 0 ? 0 : weir_parse_time(text, &at, err);
+    *ret_us = at.us;
+    return r < 0 ? weir_sim_input_fail_field(in, ZONE_TIME, r, err) : 0;
+}
+
 /* Reads the record that stands in the reader; number is window or first tick. */
-static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *in, bool by_window, size_t *total,
+static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *in, bool by_window, bool timed, size_t *total,
                      struct weir_err *err)
 {
+    int64_t tick0_us = 0;
     int64_t gap_s = 0;
     int64_t number = 0;
     struct weir_sv name = weir_sim_input_field(in, ZONE_NAME);
@@ -99,11 +117,16 @@ static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *i
     int r = weir_sim_input_i64(in, ZONE_GAP, 1, GAP_S_MAX, &gap_s, err);
     r = r < 0 ? r : weir_sim_input_i64(in, ZONE_NUMBER, 0, TICKS_MAX, &number, err);
     r = r < 0 ? r : check_bits(in, bits, total, err);
+    r = r < 0 || !timed ? r : read_tick0(in, &tick0_us, err);
     if (r < 0) {
         return r;
     }
+    int64_t ticks = (by_window ? 0 : number) + (int64_t)bits.n;
     if (name.n == 0) {
         r = weir_fail(err, -WEIR_EINVAL, "the zone has no name");
+    } else if (timed && ticks > SPAN_S_MAX / gap_s) {
+        r = weir_fail(err, -WEIR_EOVERFLOW, "zone '%.*s': %lld ticks of %lld s are more than a century", WEIR_SV_ARG(name),
+                      (long long)ticks, (long long)gap_s);
     } else if (weir_sim_spot_find(zones, name, by_window ? number : 0) != NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "zone '%.*s' stands here a second time", WEIR_SV_ARG(name));
     } else if (zones->n == ZONES_MAX) {
@@ -116,6 +139,7 @@ static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *i
         .name = weir_strndup(name.p, name.n),
         .window = by_window ? number : 0,
         .gap_us = gap_s * INT64_C(1000000),
+        .tick0_us = tick0_us,
         .first_tick = by_window ? 0 : number,
         .bits = weir_strndup(bits.p, bits.n),
         .n_bits = bits.n,
@@ -124,19 +148,19 @@ static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *i
     return 0;
 }
 
-static int read_zones(struct weir_sim_spot_zones *ret, const char *path, const struct weir_sim_column *column, bool by_window,
-                      struct weir_err *err)
+static int read_zones(struct weir_sim_spot_zones *ret, const char *path, bool by_window, bool timed, struct weir_err *err)
 {
+    const struct weir_sim_column *column = by_window ? multizone_columns : trace_columns;
     WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
     WEIR_CLEANUP(weir_sim_spot_zones_release) struct weir_sim_spot_zones zones = {0};
-    int r = weir_sim_input_table(&in, path, column, 4, err);
+    int r = weir_sim_input_table(&in, path, column, timed ? ZONE_COLUMNS : ZONE_TIME, err);
     size_t total = 0;
     while (r >= 0) {
         r = weir_sim_input_next(in, err);
         if (r == 0) {
             break;
         }
-        r = r < 0 ? r : read_zone(&zones, in, by_window, &total, err);
+        r = r < 0 ? r : read_zone(&zones, in, by_window, timed, &total, err);
     }
     if (r == 0 && zones.n == 0) {
         r = weir_fail(err, -WEIR_EINVAL, "%s has no zone in it", path);
@@ -150,14 +174,12 @@ static int read_zones(struct weir_sim_spot_zones *ret, const char *path, const s
 
 int weir_sim_spot_read_traces(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err)
 {
-    static const struct weir_sim_column column[] = {{.name = "env"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "first_tick"}};
-    return read_zones(ret, path, column, false, err);
+    return read_zones(ret, path, false, false, err);
 }
 
 int weir_sim_spot_read_multizone(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err)
 {
-    static const struct weir_sim_column column[] = {{.name = "zone"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "window"}};
-    int r = read_zones(ret, path, column, true, err);
+    int r = read_zones(ret, path, true, false, err);
     for (size_t i = 0; r == 0 && i < ret->n; i++) {
         const struct weir_sim_spot_zone *a = &ret->p[i];
         uint64_t first = 0;
@@ -169,6 +191,19 @@ int weir_sim_spot_read_multizone(struct weir_sim_spot_zones *ret, const char *pa
         }
     }
     return r;
+}
+
+int weir_sim_spot_read_timed(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    struct weir_sv header = {0};
+    bool by_window = true;
+    int r = weir_sim_input_open(&in, path, err);
+    r = r < 0 ? r : weir_sim_input_peek(in, &header, err);
+    while (r == 1 && header.p != NULL && by_window) {
+        by_window = !weir_sv_eq(weir_sv_trim(weir_sv_cut(&header, ',')), WEIR_SV("env"));
+    }
+    return r < 0 ? r : read_zones(ret, path, by_window, true, err);
 }
 
 enum { WINDOW_ENV, WINDOW_START, WINDOW_TICKS, WINDOW_WANTED };

@@ -17,6 +17,7 @@ struct weir_sim_spot_zone {
     int64_t window;     /* of several recordings of the zone; 0 where there is one */
     bool begins_window; /* the first recording of its window in the file */
     int64_t gap_us;     /* of a tick */
+    int64_t tick0_us;   /* when tick 0 was: 0 where that was not asked for, or the file does not say */
     int64_t first_tick; /* number of the first character */
     char *bits;
     size_t n_bits;
@@ -50,6 +51,9 @@ int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *pa
                                struct weir_err *err);
 /* Reads window, zone, gap_s, bits: all zones of a window have one tick and one length. */
 int weir_sim_spot_read_multizone(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err);
+
+/* Reads either form, with the time of tick 0 (tick0_utc or start_utc) where it is said. */
+int weir_sim_spot_read_timed(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err);
 
 void weir_sim_spot_zones_release(struct weir_sim_spot_zones *z);
 void weir_sim_spot_windows_release(struct weir_sim_spot_windows *w);

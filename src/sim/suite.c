@@ -14,8 +14,8 @@ const struct weir_sim_suite weir_sim_suites[] = {
     {
         .name = "replay",
         .summary = "any recorded work on owned nodes and clouds",
-        .options = "jobs pools nodes gpus-per-node catalogue cloud-price tariff carbon set seed schedule",
-        .policies = "weir,weir-no-estimates,local-only,cloud-only,no-wait,constant-wait,starburst",
+        .options = "jobs pools nodes gpus-per-node catalogue cloud-price prices traces reserved tariff carbon set seed schedule",
+        .policies = "weir,weir-no-estimates,weir-shift,local-only,cloud-only,no-wait,constant-wait,starburst",
         .run = weir_sim_suite_replay,
     },
     {
@@ -139,7 +139,7 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
         {"series", o->series},       {"prices", o->prices},       {"schedule", o->schedule},
         {"pools", o->pools},         {"catalogue", o->catalogue}, {"cloud-price", o->cloud_price},
         {"tariff", o->tariff},       {"carbon", o->carbon},       {"set", o->set},
-        {"seed", o->seed},
+        {"seed", o->seed},           {"reserved", o->reserved},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(given); i++) {
         bool reads = given[i].value == NULL;

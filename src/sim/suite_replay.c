@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/parse.h"
@@ -14,13 +15,15 @@
 
 enum {
     NODES_MAX = 1000000,
-    METRICS = 19, /* that a row has at most */
+    METRICS = 22, /* that a row has at most */
     JUDGED = 3,   /* that sweeps and the tuner add */
 };
 
 _Static_assert(1 + WEIR_REPLAY_PARAMS + METRICS + JUDGED <= WEIR_SIM_FIELDS_MAX, "a row in which every parameter is set has room");
 
-static const char *const policies[] = {"weir", "weir-no-estimates", "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"};
+#define SHIFT "weir-shift"
+
+static const char *const policies[] = {"weir", "weir-no-estimates", SHIFT, "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"};
 
 static double money(int64_t micro)
 {
@@ -58,6 +61,9 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "cost", none ? (double)NAN : money(f->own_micro + f->cloud_micro));
     weir_sim_metric(row, "own_cost", money(f->own_micro));
     weir_sim_metric(row, "cloud_cost", money(f->cloud_micro));
+    if (site->reserved) {
+        weir_sim_metric(row, "reserved_idle_cost", money(f->unused_micro));
+    }
     weir_sim_metric(row, "cloud_gpu_hours", f->cloud_gpu_h);
     weir_sim_metric(row, "avg_wait_hours", share(f->wait_h, (double)f->started));
     weir_sim_metric(row, "p95_wait_hours", f->started > 0 ? f->p95_wait_h : (double)NAN);
@@ -76,6 +82,10 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "idle_gpu_hours", f->idle_gpu_h);
     weir_sim_metric(row, "waste_gpu_hours", f->waste_gpu_h);
     weir_sim_metric(row, "lost_gpu_hours", f->lost_gpu_h);
+    if (f->has_data) {
+        weir_sim_metric(row, "transfer_gib", f->transfer_gib);
+        weir_sim_metric(row, "transfer_cost", f->transfer_gib * site->param[WEIR_REPLAY_EGRESS_PER_GIB]);
+    }
     weir_sim_metric_count(row, "tasks", (int64_t)f->tasks);
     weir_sim_metric_count(row, "failed", (int64_t)f->failed);
     weir_sim_metric_count(row, "reclaims", (int64_t)f->reclaims);
@@ -104,10 +114,17 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
 
 static void note_inputs(const struct weir_sim_options *o)
 {
-    const char *const grid[] = {o->tariff, o->carbon};
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(grid); i++) {
-        if (grid[i] != NULL) {
-            weir_sim_note_input(o, grid[i]);
+    const char *const named[] = {o->tariff, o->carbon, o->reserved};
+    const char *const market[] = {o->prices, o->traces};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(named); i++) {
+        if (named[i] != NULL) {
+            weir_sim_note_input(o, named[i]);
+        }
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(market); i++) {
+        if (market[i] != NULL) {
+            const char *path = strchr(market[i], '=');
+            weir_sim_note_input(o, path == NULL ? market[i] : path + 1);
         }
     }
     if (!weir_streq(o->jobs, "-")) {
@@ -122,12 +139,19 @@ static void note_inputs(const struct weir_sim_options *o)
     }
 }
 
+/* Is the policy to be run? Without a grid there is nothing to shift for. */
+static bool wants(const struct weir_sim_options *o, const char *policy)
+{
+    bool idle = weir_streq(policy, SHIFT) && o->tariff == NULL && o->carbon == NULL;
+    return weir_sim_wants(o, policy) && !idle;
+}
+
 /* How many policies are to be run. */
 static size_t runs(const struct weir_sim_options *o)
 {
     size_t n = 0;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
-        n += weir_sim_wants(o, policies[i]);
+        n += wants(o, policies[i]);
     }
     return n;
 }
@@ -146,6 +170,9 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
     } else if (r == 0 && o->pools == NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "say what is owned: --pools A100:8x16, or --nodes 0,16,32");
     }
+    if (r == 0 && runs(o) == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "--policies " SHIFT ": --tariff FILE or --carbon FILE says which hours are better");
+    }
     if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1)) {
         r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies and one of --nodes, or a file");
     }
@@ -157,7 +184,7 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
             site.pool[0].nodes = (uint32_t)nodes[i];
         }
         for (size_t k = 0; k < WEIR_ARRAY_LEN(policies) && r == 0; k++) {
-            if (weir_sim_wants(o, policies[k])) {
+            if (wants(o, policies[k])) {
                 r = run_one(o, &site, site.pool[0].nodes, policies[k], result, err);
             }
         }

@@ -39,6 +39,7 @@ struct weir_sim_job {
     uint32_t gpu_milli;      /* of each GPU: WEIR_SIM_WHOLE_GPU, or less for a share of one */
     uint64_t cpu_milli;      /* in all */
     uint64_t mem_mib;        /* in all */
+    uint64_t input_bytes;    /* data that it reads; 0: not said */
     uint32_t project;        /* numbers of names, 0: none */
     uint32_t user;
     const char *gpu_model;   /* NULL: any; several that will do stand between '|'. Valid until the workload is freed */

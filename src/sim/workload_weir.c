@@ -23,6 +23,7 @@ enum {
     PROJECT,
     USER,
     COST,
+    INPUT,
     COLUMNS,
 };
 
@@ -43,9 +44,10 @@ static const struct weir_sim_column columns[COLUMNS] = {
     [PROJECT] = {"project", true},
     [USER] = {"user", true},
     [COST] = {"cost_micro", true},
+    [INPUT] = {"input_gib", true},
 };
 
-enum { CPUS_MAX = 100000000 };
+enum { CPUS_MAX = 100000000, INPUT_GIB_MAX = 1000000 };
 
 #define MIB_MAX (INT64_C(1) << 40)
 
@@ -106,6 +108,7 @@ static int read_weir(const struct weir_sim_input *in, struct weir_sim_names *nam
     int64_t cpu_milli = 0;
     int64_t mem_mib = 0;
     int64_t priority = 0;
+    int64_t input_bytes = 0;
     bool ended = false;
     int r = weir_sim_read_id(in, TASK, &ret->id, err);
     r = r < 0 ? r : read_time(in, SUBMIT, &ret->submit, err);
@@ -118,6 +121,7 @@ static int read_weir(const struct weir_sim_input *in, struct weir_sim_names *nam
     r = r < 0 ? r : read_whole(in, NODES, 0, WEIR_SIM_NODES_MAX, &nodes, err);
     r = r < 0 || !is_given(in, CPUS) ? r : weir_sim_input_units(in, CPUS, CPUS_MAX, 1000, &cpu_milli, err);
     r = r < 0 ? r : read_whole(in, MEMORY, 0, MIB_MAX, &mem_mib, err);
+    r = r < 0 || !is_given(in, INPUT) ? r : weir_sim_input_units(in, INPUT, INPUT_GIB_MAX, INT64_C(1) << 30, &input_bytes, err);
     r = r < 0 ? r : read_whole(in, PRIORITY, INT32_MIN, INT32_MAX, &priority, err);
     r = r < 0 ? r : read_whole(in, COST, 0, INT64_MAX, &ret->cost_micro, err);
     r = r < 0 ? r : weir_sim_intern(in, PROJECT, &names->projects, &ret->project, err);
@@ -137,6 +141,7 @@ static int read_weir(const struct weir_sim_input *in, struct weir_sim_names *nam
     ret->cpu_milli = (uint64_t)cpu_milli;
     ret->mem_mib = (uint64_t)mem_mib;
     ret->priority = (int32_t)priority;
+    ret->input_bytes = (uint64_t)input_bytes;
     return 1;
 }
 

@@ -258,6 +258,7 @@ struct weir_sim_world *weir_sim_world_new(const struct weir_sim_world_conf *conf
     w->core = weir_core_new(&conf->core);
     w->watch = conf->watch;
     w->faults = conf->faults;
+    w->market = conf->market;
     w->now_us = conf->begin.us;
     w->begin_us = conf->begin.us;
     w->moved_us = conf->begin.us;
@@ -298,6 +299,9 @@ void weir_sim_world_free(struct weir_sim_world *w)
     }
     free(w->node);
     free(w->pool);
+    for (size_t i = 0; i < w->n_providers; i++) {
+        free(w->provider[i].offer);
+    }
     free(w->provider);
     for (size_t i = 0; i < w->rentals.n; i++) {
         weir_vec_release(&w->rentals.p[i].machine.tenants);
@@ -305,6 +309,7 @@ void weir_sim_world_free(struct weir_sim_world *w)
     weir_vec_release(&w->rentals);
     weir_vec_release(&w->free_rentals);
     weir_vec_release(&w->stock);
+    weir_world_reserved_release(w);
     weir_vec_release(&w->tasks);
     weir_vec_release(&w->free_tasks);
     weir_vec_release(&w->agenda);
@@ -347,6 +352,7 @@ static bool is_stale(const struct weir_sim_world *w, enum happening what, const 
         return w->rentals.p[e->slot].turn != e->turn;
     case HAPPENS_NODE_FAILURE:
     case HAPPENS_NODE_REPAIR:
+    case HAPPENS_LOOK:
     case HAPPENS_ALARM:
         break;
     }
@@ -383,6 +389,10 @@ static void happen(struct weir_sim_world *w, const struct entry *e)
         break;
     case HAPPENS_NODE_REPAIR:
         node_is_back(w, e->slot);
+        break;
+    case HAPPENS_LOOK:
+        weir_world_market_look(w, e->slot);
+        weir_world_market_schedule(w, e->slot);
         break;
     case HAPPENS_ALARM:
         w->watch.alarm(w->watch.user, e->order & ((UINT64_C(1) << HAPPENING_SHIFT) - 1));
@@ -510,7 +520,7 @@ struct weir_job_id weir_sim_world_submit(struct weir_sim_world *w, const struct 
         .work_us = task->duration.us,
         .checkpoint_every_us = task->request->checkpoint_every.us,
         .checkpoint_grace_us = task->request->checkpoint_grace.us,
-        .stage_bytes = w->faults.link_bytes_per_s == 0 ? 0 : task->request->stage_bytes,
+        .stage_bytes = w->faults.link_bytes_per_s == 0 ? 0 : task->stage_bytes > 0 ? task->stage_bytes : task->request->stage_bytes,
         .reference = reference_of(w, task->request),
         .gpus = task->gpus,
         .project = task->project.v,

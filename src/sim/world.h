@@ -8,12 +8,13 @@
  *
  * Everything that goes wrong is drawn from one seed, each draw from what it is for (this boot, that attempt of a task), so that
  * two policies meet the same world wherever they do the same. A spot machine is reclaimed as often as its offer says. At one instant come, in this order: ends of runs,
- * starts, machines that are ready, notices, reclaims, failures and repairs of nodes, alarms, what the core does by itself; each with all
- * that follows from it at that instant.
+ * starts, machines that are ready, notices, reclaims, failures and repairs of nodes, looks at the prices of a cloud, alarms, what the core does
+ * by itself; each with all that follows from it at that instant.
  */
 
 #include "bill/bill.h"
 #include "core/core.h"
+#include "steps.h"
 
 struct weir_sim_world;
 
@@ -30,9 +31,21 @@ struct weir_sim_pool {
 
 struct weir_sim_provider {
     const char *name;
-    const struct weir_offer *offer; /* copied; their provider is this one */
+    const struct weir_offer *offer; /* copied; their provider is this one. Reserved ones are paid for from the begin to finish */
     size_t n;
     uint32_t gpus_max; /* that it has at once; 0: no limit */
+    /* What was recorded of each offer, NULL: of none; borrowed for the life of the world. A machine costs until its end what the record says
+     * at its launch; where it says that there are none (0) what runs is taken back, and from the notice of that on launches are refused. */
+    const struct weir_sim_steps *const *price;
+    const struct weir_sim_steps *const *stock;
+    const struct weir_dur *term; /* of each reserved offer: it is paid for by whole terms from the begin on; NULL or 0: until finish */
+};
+
+/* When the providers' records are from, and how often the core is told of prices. */
+struct weir_sim_market_times {
+    struct weir_sim_record price;
+    struct weir_sim_record stock;
+    struct weir_dur look; /* > 0 where there are prices */
 };
 
 /* What the world does to those in it. All zero: machines start at once, and nothing fails. */
@@ -59,6 +72,7 @@ struct weir_sim_task {
     struct weir_project_id project;
     struct weir_user_id user;
     int32_t priority;
+    uint64_t stage_bytes; /* that are moved to a rented machine; 0: as many as the request says */
     struct weir_wall deadline; /* 0: none */
 };
 
@@ -76,6 +90,7 @@ struct weir_sim_piece {
     enum weir_outcome outcome;
     struct weir_wall kept_until; /* of a lost one: what came before was saved */
     int64_t price_micro_per_hour; /* rented: of these GPUs */
+    const struct weir_offer *offer; /* rented: the machine's, for the call; else NULL */
 };
 
 /* A rented machine's life. */
@@ -121,6 +136,7 @@ struct weir_sim_world_conf {
     size_t n_pools;
     const struct weir_sim_provider *provider;
     size_t n_providers;
+    struct weir_sim_market_times market;
     struct weir_sim_faults faults;
     bool billed; /* keep a ledger */
     struct weir_wall begin; /* > 0 */
@@ -150,6 +166,8 @@ void weir_sim_world_cancel(struct weir_sim_world *w, struct weir_job_id job);
  * cancelled. With a bill, both of its sides are closed and proven equal. */
 void weir_sim_world_finish(struct weir_sim_world *w);
 
+/* Does the node of a posting stand for a reserved machine while it is not leased? Its lease is of the same number. */
+bool weir_sim_world_is_unused(struct weir_node_id node);
 /* Tasks that have not ended. */
 uint64_t weir_sim_world_live(const struct weir_sim_world *w);
 struct weir_wall weir_sim_world_now(const struct weir_sim_world *w);

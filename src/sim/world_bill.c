@@ -31,8 +31,11 @@ static void open_node(struct weir_sim_world *w, const struct weir_effect *e)
         n.gpus = r->offer.gpus;
         n.cpu_milli = r->offer.cpu_milli;
         n.price_micro_per_hour = r->offer.price_micro_per_hour;
-        n.quantum = r->offer.bill_quantum;
-        n.minimum = r->offer.bill_minimum;
+        if (r->offer.market != WEIR_OFFER_RESERVED) { /* those go on costing afterwards: no time is paid for twice */
+            n.quantum = r->offer.bill_quantum;
+            n.minimum = r->offer.bill_minimum;
+        }
+        weir_world_reserved_take(w, &r->offer, e->at);
         uint32_t slot = 0;
         const struct task *t = weir_world_task_of(w, n.task.job.v, &slot);
         if (t != NULL) {
@@ -91,6 +94,9 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
         break;
     case WEIR_EFFECT_METER_CLOSE:
         weir_bill_node_close(w->bill, e->node, e->at);
+        if (e->lease.v != 0) {
+            weir_world_reserved_give(w, &weir_world_rental_of(w, e->lease.v)->offer, e->at);
+        }
         break;
     case WEIR_EFFECT_SEGMENT_OPEN:
         open_segment(w, e);
@@ -132,6 +138,7 @@ void weir_world_bill_close(struct weir_sim_world *w)
     for (size_t i = 0; i < w->n_nodes; i++) {
         weir_bill_node_close(w->bill, (struct weir_node_id){i + 1}, (struct weir_wall){w->now_us});
     }
+    weir_world_reserved_close(w);
     take(w);
     struct weir_err err;
     int r = weir_bill_check_end(w->check, &w->books, &err);

@@ -12,42 +12,65 @@
 
 /* ---- offers ---- */
 
+void weir_world_cloud_tell(struct weir_sim_world *w, const char *provider, const struct weir_offer *offer, size_t n)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
+    ev.u.offers_set.provider = provider;
+    ev.u.offers_set.offer = offer;
+    ev.u.offers_set.n = n;
+    weir_world_step(w, &ev);
+}
+
 void weir_world_cloud_offer(struct weir_sim_world *w, const struct weir_sim_provider *p)
 {
-    w->provider[w->n_providers++] = (struct provider){.name = p->name, .gpus_max = p->gpus_max};
+    struct provider *to = &w->provider[w->n_providers];
+    *to = (struct provider){.name = p->name, .gpus_max = p->gpus_max, .n_offers = p->n, .first = w->stock.n};
     for (size_t i = 0; i < p->n; i++) {
-        struct stock s = {.offer = p->offer[i].id, .until_us = INT64_MAX};
-        if (w->faults.stockouts_per_hour > 0) {
+        struct stock s = {.offer = p->offer[i].id,
+                          .price = p->price == NULL ? NULL : p->price[i],
+                          .recorded = p->stock == NULL ? NULL : p->stock[i],
+                          .until_us = INT64_MAX};
+        if (w->faults.stockouts_per_hour > 0 && p->offer[i].market != WEIR_OFFER_RESERVED) {
             double after = weir_world_exponential(w, DRAW_STOCK, s.offer, 0);
             s.until_us = weir_i64_add_sat(w->now_us, weir_world_until(w->faults.stockouts_per_hour, after));
         }
         weir_map_put(&w->stock_of, s.offer, w->stock.n);
         weir_vec_push(&w->stock, s);
+        weir_world_reserved_add(w, (uint32_t)w->n_providers, &p->offer[i], p->term == NULL ? (struct weir_dur){0} : p->term[i]);
     }
-    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
-    ev.u.offers_set.provider = p->name;
-    ev.u.offers_set.offer = p->offer;
-    ev.u.offers_set.n = p->n;
-    weir_world_step(w, &ev);
+    uint32_t number = (uint32_t)w->n_providers++;
+    if (p->price == NULL) {
+        weir_world_cloud_tell(w, p->name, p->offer, p->n);
+    } else {
+        to->offer = weir_calloc(p->n, sizeof *to->offer);
+        memcpy(to->offer, p->offer, p->n * sizeof *to->offer);
+        weir_world_market_look(w, number);
+        weir_world_market_schedule(w, number);
+    }
     weir_world_settle(w);
 }
 
-/* Stock comes and goes by itself; it is looked at when somebody asks. */
-static bool is_out_of_stock(struct weir_sim_world *w, uint64_t offer)
+static struct stock *stock_of(struct weir_sim_world *w, uint64_t offer)
 {
     uint64_t number = 0;
     bool known = weir_map_get(&w->stock_of, offer, &number);
     WEIR_ASSERT(known);
-    struct stock *s = &w->stock.p[number];
+    return &w->stock.p[number];
+}
+
+/* Stock comes and goes by itself; it is looked at when somebody asks. No machine is given out that would have notice at once. */
+static bool is_out_of_stock(struct weir_sim_world *w, struct stock *s, const struct weir_offer *o)
+{
     while (s->until_us <= w->now_us) {
         s->out = !s->out;
         s->changes++;
-        double after = weir_world_exponential(w, DRAW_STOCK, offer, s->changes);
+        double after = weir_world_exponential(w, DRAW_STOCK, s->offer, s->changes);
         int64_t lasts = s->out ? (int64_t)(after * (double)w->faults.stockout.us)
                                : weir_world_until(w->faults.stockouts_per_hour, after);
         s->until_us = weir_i64_add_sat(s->until_us, lasts > 0 ? lasts : 1);
     }
-    return s->out;
+    int64_t notice = o->market == WEIR_OFFER_SPOT ? o->reclaim_notice.us : 0;
+    return s->out || weir_i64_sub_sat(weir_world_market_end(w, s), notice) <= w->now_us;
 }
 
 static uint32_t provider_of(const struct weir_sim_world *w, const struct weir_offer *o)
@@ -123,15 +146,20 @@ static int64_t boot_us(const struct weir_sim_world *w, uint64_t lease)
     return us < (double)WEIR_US_PER_DAY ? (int64_t)us : WEIR_US_PER_DAY;
 }
 
-static void schedule_reclaim(struct weir_sim_world *w, struct rental *r, uint32_t slot)
+/* Where it is recorded when there are none left, then; else by chance. */
+static void schedule_reclaim(struct weir_sim_world *w, const struct stock *s, struct rental *r, uint32_t slot)
 {
     const struct weir_offer *o = &r->offer;
     r->reclaim_us = INT64_MAX;
     if (o->market != WEIR_OFFER_SPOT) {
         return;
     }
-    double after = weir_world_exponential(w, DRAW_RECLAIM, r->lease, 0);
-    r->reclaim_us = weir_i64_add_sat(w->now_us, weir_world_until(o->reclaim_ppm_per_hour / 1e6, after));
+    if (s->recorded != NULL) {
+        r->reclaim_us = weir_world_market_end(w, s);
+    } else {
+        double after = weir_world_exponential(w, DRAW_RECLAIM, r->lease, 0);
+        r->reclaim_us = weir_i64_add_sat(w->now_us, weir_world_until(o->reclaim_ppm_per_hour / 1e6, after));
+    }
     weir_world_schedule(w, r->reclaim_us, HAPPENS_RECLAIM, r->lease, slot, r->turn);
     if (o->reclaim_notice.us > 0 && r->reclaim_us != INT64_MAX) {
         int64_t notice = r->reclaim_us - o->reclaim_notice.us;
@@ -144,7 +172,8 @@ void weir_world_cloud_launch(struct weir_sim_world *w, const struct weir_effect 
     const struct weir_offer *o = e->u.lease_launch.offer;
     uint32_t number = provider_of(w, o);
     struct provider *p = &w->provider[number];
-    if ((p->gpus_max > 0 && p->gpus_used + o->gpus > p->gpus_max) || is_out_of_stock(w, o->id)) {
+    struct stock *s = stock_of(w, o->id);
+    if ((p->gpus_max > 0 && p->gpus_used + o->gpus > p->gpus_max) || is_out_of_stock(w, s, o)) {
         refuse(w, e->lease);
         return;
     }
@@ -162,10 +191,11 @@ void weir_world_cloud_launch(struct weir_sim_world *w, const struct weir_effect 
         .turn = r->turn,
         .from_us = w->now_us,
     };
+    r->offer.price_micro_per_hour = weir_world_market_price(w, s, o);
     weir_map_put(&w->rental_of, r->lease, slot);
     w->n_rented++;
     report_lease(w, WEIR_EVENT_LEASE_CONFIRMED, e->lease);
-    schedule_reclaim(w, r, slot);
+    schedule_reclaim(w, s, r, slot);
     if (w->faults.boot_failure > 0 && weir_world_uniform(w, DRAW_BOOT_FAILURE, r->lease, 0) < w->faults.boot_failure) {
         return; /* the core will give it up */
     }

@@ -18,6 +18,7 @@ enum happening {
     HAPPENS_RECLAIM,
     HAPPENS_NODE_FAILURE, /* id is the number of the owned node */
     HAPPENS_NODE_REPAIR,
+    HAPPENS_LOOK,  /* at prices; id and slot are the number of the provider */
     HAPPENS_ALARM, /* id is the caller's tag */
 };
 
@@ -89,13 +90,30 @@ struct task {
 /* What an offer has to do with, beyond what the core knows of it. */
 struct stock {
     uint64_t offer;
+    const struct weir_sim_steps *price;    /* recorded; NULL: does not change */
+    const struct weir_sim_steps *recorded; /* whether there are machines; NULL: always, but for what chance brings */
     bool out;
     uint32_t changes;
     int64_t until_us;
 };
 
+/* Reserved machines of one offer. */
+struct reserved {
+    uint64_t offer;
+    uint32_t provider;
+    uint32_t gpus;
+    uint32_t cpu_milli;
+    int64_t price_micro_per_hour;
+    int64_t term_us; /* 0: paid for by the microsecond */
+    WEIR_VEC(uint64_t) unused; /* nodes of the bill that stand for those that are not leased */
+};
+
 struct provider {
     const char *name;
+    struct weir_offer *offer; /* as the core was told of them last; NULL where no prices are recorded */
+    size_t n_offers;
+    size_t first; /* number of their stock */
+    bool told;
     uint64_t gpus_max;
     uint64_t gpus_used;
 };
@@ -108,6 +126,7 @@ struct weir_sim_world {
     struct weir_bill_check_result books;
     struct weir_sim_watch watch;
     struct weir_sim_faults faults;
+    struct weir_sim_market_times market;
     struct weir_sim_pool *pool;
     size_t n_pools;
     struct provider *provider;
@@ -138,6 +157,8 @@ struct weir_sim_world {
     WEIR_VEC(struct weir_node_spec) specs; /* of machines that join at this instant */
     size_t reported;
     size_t joined;
+    WEIR_VEC(struct reserved) reserved;
+    uint64_t unused_ever;
     uint32_t unsettled; /* segments closed since the bill was settled */
     int64_t settled_us;
 };
@@ -185,6 +206,7 @@ void weir_world_run_look(struct weir_sim_world *w, struct weir_task_id id);
 
 struct rental *weir_world_rental_of(struct weir_sim_world *w, uint64_t lease);
 struct machine *weir_world_machine_of(struct weir_sim_world *w, struct weir_node_id node, struct weir_lease_id lease);
+void weir_world_cloud_tell(struct weir_sim_world *w, const char *provider, const struct weir_offer *offer, size_t n);
 /* Adds the next provider with its offers. */
 void weir_world_cloud_offer(struct weir_sim_world *w, const struct weir_sim_provider *p);
 void weir_world_cloud_launch(struct weir_sim_world *w, const struct weir_effect *e);
@@ -195,12 +217,33 @@ void weir_world_cloud_reclaim(struct weir_sim_world *w, uint32_t slot);
 /* The machine is gone, and the core has been told. */
 void weir_world_cloud_forget(struct weir_sim_world *w, struct weir_lease_id lease);
 
+/* ---- world_market.c: what was recorded ---- */
+
+/* What the machine costs when it is launched now. */
+int64_t weir_world_market_price(const struct weir_sim_world *w, const struct stock *s, const struct weir_offer *o);
+/* Until when there are machines: now or earlier where there are none. INT64_MAX: no end is known, or none is recorded. */
+int64_t weir_world_market_end(const struct weir_sim_world *w, const struct stock *s);
+/* Tells the core of the provider's prices where they have changed. */
+void weir_world_market_look(struct weir_sim_world *w, uint32_t number);
+/* Looks at the prices as soon as they may have changed. */
+void weir_world_market_schedule(struct weir_sim_world *w, uint32_t number);
+
 /* ---- world_bill.c ---- */
 
 void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *e);
 /* Posts now and then; with all, everything. */
 void weir_world_bill_settle(struct weir_sim_world *w, bool all);
 void weir_world_bill_close(struct weir_sim_world *w);
+
+/* ---- world_reserved.c: what is paid for anyway ---- */
+
+/* Nothing for offers that are not reserved. */
+void weir_world_reserved_add(struct weir_sim_world *w, uint32_t provider, const struct weir_offer *o, struct weir_dur term);
+/* A machine of it begins, or ends, to be billed as a lease. */
+void weir_world_reserved_take(struct weir_sim_world *w, const struct weir_offer *o, struct weir_wall at);
+void weir_world_reserved_give(struct weir_sim_world *w, const struct weir_offer *o, struct weir_wall at);
+void weir_world_reserved_close(struct weir_sim_world *w);
+void weir_world_reserved_release(struct weir_sim_world *w);
 
 /* ---- world_power.c ---- */
 

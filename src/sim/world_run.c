@@ -133,13 +133,8 @@ static void end_attempt(struct weir_sim_world *w, struct task *t)
     w->moved_us = w->now_us;
 }
 
-static int64_t price_of(const struct weir_sim_world *w, const struct weir_effect *e, uint32_t gpus)
+static int64_t price_of(const struct weir_offer *o, uint32_t gpus)
 {
-    uint64_t slot = 0;
-    if (e->lease.v == 0 || !weir_map_get(&w->rental_of, e->lease.v, &slot)) {
-        return 0;
-    }
-    const struct weir_offer *o = &w->rentals.p[slot].offer;
     return o->gpus == 0 ? o->price_micro_per_hour : weir_mul_div_sat(o->price_micro_per_hour, gpus, o->gpus);
 }
 
@@ -153,6 +148,7 @@ void weir_world_run_segment_close(struct weir_sim_world *w, const struct weir_ef
     if (w->watch.piece != NULL) {
         enum weir_outcome outcome = (enum weir_outcome)e->u.segment.outcome;
         uint32_t gpus = gpus_of_rank(t, e->u.segment.gpus, e->rank);
+        const struct weir_offer *offer = e->lease.v == 0 ? NULL : &weir_world_rental_of(w, e->lease.v)->offer;
         struct weir_sim_piece piece = {
             .tag = t->tag,
             .attempt = t->attempt,
@@ -165,7 +161,8 @@ void weir_world_run_segment_close(struct weir_sim_world *w, const struct weir_ef
             .to = e->at,
             .outcome = outcome == WEIR_OUTCOME_PENDING ? WEIR_OUTCOME_USED : outcome, /* ranks succeed and fail together here */
             .kept_until = e->u.segment.kept_until,
-            .price_micro_per_hour = price_of(w, e, gpus),
+            .price_micro_per_hour = offer == NULL ? 0 : price_of(offer, gpus),
+            .offer = offer,
         };
         w->watch.piece(w->watch.user, &piece);
     }

@@ -26,7 +26,8 @@ EVERYTHING = ("delay_value=1,reservations=9,review_s=60,leases_max=5,wait_hours=
               "checkpoint_s=600,checkpoint_grace_s=30,cores_per_gpu=8,match_gpu=1,restart_s=5,input_gib=1,link_mib_per_s=50,egress_per_gib=0.1,"
               "task_failures_per_hour=0.01,retries=2,node_failures_per_year=1,node_repair_hours=2,boot_s=60,boot_spread=1.5,boot_failure=0.1,"
               "cloud_gpus=64,stockouts_per_day=1,stockout_hours=2,price_factor=2,spot_price=0.4,spot_reclaims_per_hour=0.1,spot_notice_s=60,"
-              "gpu_purchase=9000,life_years=4,upkeep_per_gpu_year=900,tariff=0.2,pue=1.2")
+              "market_align=1,market_shift_hours=3,market_repeat=0,market_look_s=60,reserved_count=0,"
+              "carbon_price=0.2,gpu_purchase=9000,life_years=4,upkeep_per_gpu_year=900,tariff=0.2,pue=1.2")
 
 
 def made_up_jobs(path, n, seed):
@@ -147,6 +148,23 @@ def test_pools_of_several_kinds_and_a_catalogue(weir):
         assert dearer["cloud_cost"] > 1.5 * cloud["cloud_cost"], (dearer["cloud_cost"], cloud["cloud_cost"])
 
 
+def test_data_takes_time_and_money(weir):
+    """Two GPUs for an hour each, one task with 30 GiB of its own, the other with what input_gib says, at 50 MiB a second and 0.10 per GiB."""
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        jobs.write_text("task,submit,duration_s,gpus,input_gib\n1,2026-01-01T00:00:00Z,3600,2,30\n2,2026-01-01T00:00:00Z,3600,2,\n", encoding="utf-8")
+        args = ["--jobs", jobs, "--cloud-price", "2.5", "--schedule", pathlib.Path(folder) / "out"]
+        params = "boot_s=0,input_gib=10,link_mib_per_s=50,egress_per_gib=0.1"
+        row = sim(weir, "replay", *args, "--nodes", 0, "--policies", "cloud-only", "--set", params)["rows"][0]
+        assert row["transfer_gib"] == 40 and abs(row["transfer_cost"] - 4) < 1e-9, figures(row)
+        assert abs(row["avg_wait_hours"] - (30 + 10) * 1024 / 50 / 2 / 3600) < 1e-6, figures(row)
+        assert abs(row["cost"] - 2.5 * 2 * (2 + 40 * 1024 / 50 / 3600)) < 0.01, figures(row)  # machines are held while data comes
+        # an hour's waiting for an owned node costs less than moving the data, and more than a machine without data
+        row = sim(weir, "replay", *args, "--nodes", 1, "--gpus-per-node", 2, "--policies", "weir", "--set", "delay_value=6,egress_per_gib=0.3")["rows"][0]
+        spans = {span["task"]: span["place"] for span in spans_of(str(pathlib.Path(folder) / "out/replay-weir-1.csv"))}
+        assert spans == {1: "local", 2: "cloud"} and row["transfer_gib"] == 0, (spans, figures(row))
+
+
 def hourly(path, column, values):
     path.write_text(f"time,{column}\n" + "".join(f"{JAN_2022 + 3600 * h},{value}\n" for h, value in enumerate(values)), encoding="utf-8")
     return path
@@ -215,6 +233,42 @@ def test_public_carbon_intensities(weir):
         assert abs(local["carbon_kg"] - want) < 1e-6 * want, (local["carbon_kg"], want)
 
 
+def test_work_is_held_back_for_better_hours(weir):
+    """Eight V100 add 2.968 kW when they are at work: an hour of that three hours later at 0.1 instead of 0.5 saves 1.187, less the waiting."""
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = folder / "jobs.csv"
+        jobs.write_text(f"submit_unix,duration_s,gpus\n{JAN_2022},3600,8\n", encoding="utf-8")
+        tariff = hourly(folder / "tariff.csv", "price", ([0.5] * 3 + [0.1] + [0.5] * 20) * 7)
+        carbon = hourly(folder / "carbon.csv", "gco2_kwh_lca", ([500] * 5 + [100] + [500] * 18) * 7)
+        args = ["--jobs", jobs, "--nodes", "1", "--policies", "weir,weir-shift"]
+        for grid, params, wait in ((["--tariff", tariff], "delay_value=0.39", 3), (["--tariff", tariff], "delay_value=0.4", 0),
+                                   (["--tariff", tariff], "delay_value=0.1,deadline_factor=3", 0), (["--tariff", tariff], "delay_value=0.1,deadline_factor=5", 3),
+                                   (["--carbon", carbon], "delay_value=0.2,carbon_price=1", 5), (["--carbon", carbon], "delay_value=0.2,carbon_price=0.5", 0)):
+            plain, ours = sim(weir, "replay", *args, *grid, "--set", params)["rows"]
+            assert plain["policy"] == "weir" and plain["avg_wait_hours"] == 0, figures(plain)
+            assert abs(ours["avg_wait_hours"] - wait) < 1e-9 and ours["deadline_misses"] == 0, (params, figures(ours))
+            if wait == 3:  # idle until then and after: 0.392 kW
+                assert abs(plain["energy_cost"] - 3.36 * 0.5) < 1e-6 and abs(ours["energy_cost"] - 3 * 0.392 * 0.5 - 3.36 * 0.1) < 1e-6, figures(ours)
+        made_up_jobs(jobs, 600, 12)
+        args[3] = "40"
+        text = output_of(weir, "replay", *args, "--tariff", tariff, "--set", "delay_value=0.01", "--schedule", folder / "out")
+        assert text == output_of(weir, "replay", *args, "--tariff", tariff, "--set", "delay_value=0.01")
+        plain, ours = json.loads(text)["rows"]
+        check_row(ours, 600)
+        check_schedule.check(str(folder / "out/replay-weir-shift-40.csv"), node_gpus=8, nodes=40, jobs=check_schedule.read_jobs(str(jobs)))
+        begin = min(job[0] for job in check_schedule.read_jobs(str(jobs))) - JAN_2022
+
+        def at_work(row):
+            """What it costs beyond the idle draw of all nodes, which go on for longer where work was held back."""
+            end = begin + 3600 * row["makespan_hours"]
+            hours = range(int(begin // 3600), int(end // 3600) + 1)
+            idle = sum((0.1 if h % 24 == 3 else 0.5) * (min(end, 3600 * (h + 1)) - max(begin, 3600 * h)) / 3600 for h in hours)
+            return row["energy_cost"] - 40 * 0.392 * idle
+        assert ours["failed"] == 0 and at_work(ours) < 0.9 * at_work(plain), (figures(plain), figures(ours), at_work(plain), at_work(ours))
+        assert ours["avg_wait_hours"] > plain["avg_wait_hours"], (figures(plain), figures(ours))
+
+
 def test_a_row_has_room_for_every_parameter(weir):
     with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
         folder = pathlib.Path(folder)
@@ -259,6 +313,7 @@ def test_what_is_wrong_is_named(weir):
         assert "--tariff means nothing" in error_of(weir, "--suite", "starburst", "--jobs", jobs, "--tariff", grid)
         assert "NAME=FILE" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--catalogue", "x.csv")
         assert "no policy 'fifo'" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--policies", "fifo")
+        assert "--tariff FILE or --carbon FILE" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--policies", "weir-shift")
         assert "standard input" in error_of(weir, "--jobs", "-", "--nodes", 1)
         jobs.write_text("submit_unix,duration_s,gpus\n1,2,x\n", encoding="utf-8")
         assert "jobs.csv:2: column 'gpus'" in error_of(weir, "--jobs", jobs, "--nodes", 1)

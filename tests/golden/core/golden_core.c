@@ -412,6 +412,8 @@ static void do_offer(struct scene *s, struct weir_sv line)
     o->boot_expected = span(s, line, "boot", 120);
     o->reclaim_ppm_per_hour = (uint32_t)number(s, line, "reclaim_ppm", 0);
     o->market = flag(line, "spot") ? WEIR_OFFER_SPOT : WEIR_OFFER_ON_DEMAND;
+    o->machines_max = (uint32_t)number(s, line, "reserved", 0);
+    o->market = o->machines_max > 0 ? WEIR_OFFER_RESERVED : o->market;
     o->launchable = !flag(line, "not_launchable");
 }
 

@@ -81,7 +81,8 @@ static void make_offers(struct history *h)
         (void)snprintf(o->provider, sizeof o->provider, "cloud");
         (void)snprintf(o->region, sizeof o->region, "eu-%u", (unsigned)below(h, 3));
         (void)snprintf(o->instance_type, sizeof o->instance_type, "t%u", (unsigned)i);
-        o->market = (uint8_t)below(h, 2);
+        o->market = (uint8_t)below(h, 3);
+        o->machines_max = (uint32_t)below(h, 4);
         o->gpus = (uint16_t)(below(h, 4) == 0 ? 0 : 1u << below(h, 4));
         o->gpu_model = o->gpus == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[below(h, 3)]);
         o->gpu_mem_mib = 40960;

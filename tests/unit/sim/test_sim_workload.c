@@ -73,6 +73,9 @@ static void say_job(struct weir_str *out, const struct weir_sim_workload *w, con
     if (j->priority != 0) {
         weir_str_addf(out, " priority=%d", j->priority);
     }
+    if (j->input_bytes != 0) {
+        weir_str_addf(out, " input=%llu", (unsigned long long)j->input_bytes);
+    }
     if (j->cost_micro >= 0) {
         weir_str_addf(out, " cost=%lld", (long long)j->cost_micro);
     }
@@ -218,6 +221,8 @@ static void an_export_of_weir_is_read(void **state)
           "13_5,waiting,2026-11-01T00:00:11Z,,,,,,1,0,,,,50,lab,ann,,,0,0\n",
           "weir: 12@1793491210500+30000 start=1793491260000 expected=20000 max=86400000 2x16:A100|H100 cpu=1500 mem=2048 lab/ann "
           "priority=50 cost=123; 13000004@1793491211000+2000 start=1793491260000 1x0 a, b/ann priority=50 failed; skipped 1");
+    check("task,submit,duration_s,gpus,input_gib\n1,2026-11-01T00:00:11Z,2,1,1.5\n2,2026-11-01T00:00:11Z,2,1,\n",
+          "weir: 1@1793491211000+2000 0x1 input=1610612736; 2@1793491211000+2000 0x1; ");
 }
 
 #define PHILLY "submit_unix,duration_s,gpus,vc\n"
@@ -246,6 +251,8 @@ static void bad_files_are_refused_by_name_line_and_column(void **state)
         {PHILLY "1,nan,1,a\n", "philly: E :2: column 'duration_s': 'nan' is not a number"},
         {PHILLY "1,1,1,a\n1,1,1,\"a\n", "philly: E :3: a quoted field is not closed"},
         {PHILLY "1,1,1,\xff\n", "philly: E :2: field 4 is not UTF-8 text"},
+        {"task,submit,duration_s,gpus,input_gib\n1,2026-11-01T00:00:11Z,2,1,-1\n",
+         "weir: E :2: column 'input_gib': -1 is not between 0 and 1e+06"},
         {PAI "1,1e9,1\n", "pai: E :2: column 'duration_h': 1e9 is not between 0 and 2.77778e+06"},
         {PAI "1,1,1000001\n", "pai: E :2: column 'units': 1000001 is not between 0 and 1000000"},
         {PODS "a,1,1,2,500,,1,2,1\n", "openb: E :2: a share (gpu_milli 500) of several GPUs (num_gpu 2): only one GPU can be shared"},

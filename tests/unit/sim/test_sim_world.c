@@ -409,6 +409,97 @@ static uint32_t long_task_on_spot(struct site *s, uint64_t seed, int64_t work_s,
     return (uint32_t)s->pieces.n - 1;
 }
 
+/* One spot machine at a unit a second, of which the prices and what is there were recorded since the begin. */
+static void record_offer(struct site *s, const struct weir_sim_steps *const *price, const struct weir_sim_steps *const *stock)
+{
+    add_offer(s, 0, WEIR_OFFER_SPOT, 3600 * WEIR_MICRO_PER_UNIT);
+    s->provider[0].price = price;
+    s->provider[0].stock = stock;
+    s->conf.market.price = s->conf.market.stock = (struct weir_sim_record){0, INT64_MAX, 0, -BEGIN_S * WEIR_US_PER_S};
+    s->conf.market.look = weir_dur_s(60);
+}
+
+static void what_runs_is_taken_back_when_the_record_has_no_machine(void **state)
+{
+    (void)state;
+    struct site s;
+    struct weir_sim_step step[] = {{0, 1}, {600 * WEIR_US_PER_S, 0}, {7200 * WEIR_US_PER_S, 1}};
+    struct weir_sim_steps steps = {.p = step, .n = 3};
+    const struct weir_sim_steps *stock = &steps;
+    site_init(&s, 0);
+    record_offer(&s, NULL, &stock);
+    struct weir_request r = request_of(&s, 8, 60);
+    r.checkpoint_every = weir_dur_s(100);
+    submit(&s, 0, 8, 1000, &r); /* 600 s, and the rest when there is one again and somebody asks */
+    weir_sim_world_finish(s.world);
+    assert_int_equal(s.rentals.n, 2);
+    assert_true(s.rentals.p[0].reclaimed);
+    assert_int_equal(since_begin_s(s.rentals.p[0].to), 600);
+    assert_true(since_begin_s(s.rentals.p[1].from) >= 7200 && since_begin_s(s.rentals.p[1].from) <= 7200 + 600);
+    assert_int_equal(s.task[0].ended_s, since_begin_s(s.rentals.p[1].from) + 400);
+    site_release(&s);
+}
+
+static void a_machine_costs_what_it_did_at_its_launch(void **state)
+{
+    (void)state;
+    struct site s;
+    struct weir_sim_step step[] = {{0, 3600 * WEIR_MICRO_PER_UNIT}, {30 * WEIR_US_PER_S, 7200 * WEIR_MICRO_PER_UNIT}};
+    struct weir_sim_steps steps = {.p = step, .n = 2};
+    const struct weir_sim_steps *price = &steps;
+    site_init(&s, 0);
+    record_offer(&s, &price, NULL);
+    struct weir_request r = request_of(&s, 8, 100);
+    submit(&s, 0, 8, 100, &r);
+    weir_sim_world_advance(s.world, (struct weir_wall){(BEGIN_S + 40) * WEIR_US_PER_S});
+    submit(&s, 1, 8, 100, &r); /* a second machine: nobody has looked at the prices, but the cloud knows them */
+    weir_sim_world_finish(s.world);
+    assert_int_equal(s.pieces.n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(s.pieces.p[i].price_micro_per_hour, (s.pieces.p[i].tag == 0 ? 3600 : 7200) * WEIR_MICRO_PER_UNIT);
+    }
+    assert_int_equal(weir_sim_world_books(s.world).used_micro, 300 * WEIR_MICRO_PER_UNIT);
+    site_release(&s);
+}
+
+static void what_is_reserved_costs_whether_it_is_used_or_not(void **state)
+{
+    (void)state;
+    struct site s;
+    struct weir_dur term = {WEIR_US_PER_HOUR};
+    site_init(&s, 0);
+    struct weir_offer *o = add_offer(&s, 0, WEIR_OFFER_RESERVED, 3600 * WEIR_MICRO_PER_UNIT); /* a unit a second */
+    o->machines_max = 2;
+    o->bill_quantum = weir_dur_s(3600);
+    s.provider[0].term = &term;
+    add_offer(&s, 1, WEIR_OFFER_ON_DEMAND, 7200 * WEIR_MICRO_PER_UNIT);
+    s.conf.faults.boot_median = weir_dur_s(20);
+    struct weir_request r = request_of(&s, 8, 100);
+    r.delay_cost_micro_per_hour = 1000000 * WEIR_MICRO_PER_UNIT;
+    for (uint64_t i = 0; i < 3; i++) { /* the third has none left */
+        submit(&s, i, 8, 100, &r);
+    }
+    weir_sim_world_finish(s.world);
+    int64_t reserved = 0;
+    int64_t used = 0;
+    for (size_t i = 0; i < s.pieces.n; i++) {
+        assert_int_equal(s.pieces.p[i].price_micro_per_hour, (s.pieces.p[i].pool == 1 ? 3600 : 7200) * WEIR_MICRO_PER_UNIT);
+        reserved += s.pieces.p[i].pool == 1;
+        used += s.pieces.p[i].pool == 1 ? 100 : 200;
+    }
+    assert_int_equal(s.pieces.n, 3);
+    assert_int_equal(reserved, 2);
+    struct weir_bill_check_result books = weir_sim_world_books(s.world);
+    assert_int_equal(books.used_micro, used * WEIR_MICRO_PER_UNIT);
+    assert_int_equal(books.waste_micro, (20 + 20 + 40) * WEIR_MICRO_PER_UNIT);
+    /* the terms that were begun, and the third machine with its idle end; both sides are equal to the millionth */
+    int64_t terms_s = (weir_sim_world_now(s.world).us / WEIR_US_PER_S - BEGIN_S + 3599) / 3600 * 3600;
+    int64_t third_s = since_begin_s(s.rentals.p[s.rentals.p[0].provider == 1 ? 0 : s.rentals.p[1].provider == 1 ? 1 : 2].to);
+    assert_int_equal(books.cost_micro, (2 * terms_s + 2 * third_s) * WEIR_MICRO_PER_UNIT);
+    assert_int_equal(books.cost_micro, books.used_micro + books.idle_micro + books.waste_micro);
+    site_release(&s);
+}
+
 static void a_reclaim_without_notice_loses_what_came_after_the_last_checkpoint(void **state)
 {
     (void)state;
@@ -596,7 +687,11 @@ static uint64_t stormy(uint64_t seed)
     struct weir_offer *spot = add_offer(&s, 0, WEIR_OFFER_SPOT, 4000000);
     spot->reclaim_ppm_per_hour = 500000;
     spot->reclaim_notice = weir_dur_s((int64_t)weir_prng_below(&draw, 3) * 45);
-    add_offer(&s, 1, WEIR_OFFER_ON_DEMAND, 9000000);
+    struct weir_offer *other = add_offer(&s, 1, WEIR_OFFER_ON_DEMAND, 9000000);
+    if (seed % 3 == 0) {
+        other->market = WEIR_OFFER_RESERVED;
+        other->machines_max = 3;
+    }
     s.provider[0].gpus_max = 3 * NODE_GPUS;
     s.conf.core.delay_cost_micro_per_hour = 2000000;
     s.conf.faults = (struct weir_sim_faults){.seed = seed,
@@ -668,6 +763,9 @@ int main(void)
         cmocka_unit_test(a_faster_gpu_takes_less_time),
         cmocka_unit_test(what_can_never_start_is_given_up_after_a_month),
         cmocka_unit_test(an_alarm_rings_at_its_time_and_a_task_is_taken_back),
+        cmocka_unit_test(what_runs_is_taken_back_when_the_record_has_no_machine),
+        cmocka_unit_test(a_machine_costs_what_it_did_at_its_launch),
+        cmocka_unit_test(what_is_reserved_costs_whether_it_is_used_or_not),
         cmocka_unit_test(a_reclaim_without_notice_loses_what_came_after_the_last_checkpoint),
         cmocka_unit_test(a_reclaim_with_notice_loses_only_the_saving),
         cmocka_unit_test(without_checkpoints_a_reclaim_loses_everything),
