@@ -3,6 +3,7 @@
 #include "spec/spec.h"
 
 #include <jansson.h>
+#include <string.h>
 
 #include "spec/spec_priv.h"
 
@@ -24,6 +25,22 @@ static int read_file(const struct doc *root,
     return read_document(&rd, root);
 }
 
+/* Is its first line that says something no line of YAML with a key, a list or braces? */
+static bool looks_like_commands(struct weir_sv text)
+{
+    while (text.p != NULL) {
+        struct weir_sv line = weir_sv_trim(weir_sv_cut(&text, '\n'));
+        if (line.n == 0 || line.p[0] == '#' || weir_sv_eq(line, WEIR_SV("---"))) {
+            continue;
+        }
+        struct weir_sv rest = line;
+        struct weir_sv key = weir_sv_cut(&rest, ':');
+        bool keyed = rest.p != NULL && (rest.n == 0 || rest.p[0] == ' ') && memchr(key.p, ' ', key.n) == NULL;
+        return !keyed && memchr("-{[\"'", line.p[0], 5) == NULL;
+    }
+    return false;
+}
+
 static int parse_yaml(struct weir_sv text,
                       const char *file_name,
                       struct weir_gpu_table *gpus,
@@ -42,6 +59,10 @@ static int parse_yaml(struct weir_sv text,
         r = json == NULL ? r : doc_from_json(json, &json_doc, err);
         r = json == NULL || r == 0 ? r : weir_fail_prefix(err, r, "%s", file_name);
         root = json_doc;
+    }
+    bool no_job = r == -WEIR_EINVAL || (r == 0 && root != NULL && root->kind == DOC_SCALAR);
+    if (no_job && looks_like_commands(text)) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s: neither a script, which begins with a line such as #!/bin/sh, nor a job file, which is YAML with command: or run:", file_name);
     }
     r = r != 0 ? r : read_file(root, file_name, gpus, given, s, err);
     json_decref(json);
