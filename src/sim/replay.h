@@ -42,10 +42,14 @@ void weir_replay_site_release(struct weir_replay_site *site);
 /* GPUs of all owned nodes. */
 uint64_t weir_replay_site_gpus(const struct weir_replay_site *site);
 
+/* Tells the result what the site takes for granted. Its currency is set. */
+void weir_replay_assume(const struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_sim_result *result);
+
 /* What a run came to. */
 struct weir_replay_figures {
     uint64_t tasks;
     uint64_t failed;
+    uint64_t unplaced; /* of these: that found no place to run */
     uint64_t deadline_misses;
     uint64_t reclaims;
     int64_t own_micro;

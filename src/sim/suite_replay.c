@@ -6,21 +6,35 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/parse.h"
 #include "replay.h"
+#include "rules.h"
 #include "sim_priv.h"
 
 enum {
     NODES_MAX = 1000000,
-    METRICS = 19, /* that a row has at most */
+    METRICS = 20, /* that a row has at most */
     JUDGED = 3,   /* that sweeps and the tuner add */
 };
 
 _Static_assert(1 + WEIR_REPLAY_PARAMS + METRICS + JUDGED <= WEIR_SIM_FIELDS_MAX, "a row in which every parameter is set has room");
 
 static const char *const policies[] = {"weir", "weir-no-estimates", "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"};
+
+/* Is it to be run? Without one of weir's rules only where it is named. */
+static bool wanted(const struct weir_sim_options *o, const char *policy)
+{
+    return weir_sim_wants(o, policy) && (o->policies != NULL || !weir_sim_policy_is_variant(policy));
+}
+
+/* The policies in the order in which they are run; NULL behind the last. */
+static const char *policy_at(size_t i)
+{
+    return i < WEIR_ARRAY_LEN(policies) ? policies[i] : weir_sim_rules[i - WEIR_ARRAY_LEN(policies)].policy;
+}
 
 static double money(int64_t micro)
 {
@@ -78,6 +92,7 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "lost_gpu_hours", f->lost_gpu_h);
     weir_sim_metric_count(row, "tasks", (int64_t)f->tasks);
     weir_sim_metric_count(row, "failed", (int64_t)f->failed);
+    weir_sim_metric_count(row, "unplaced", (int64_t)f->unplaced);
     weir_sim_metric_count(row, "reclaims", (int64_t)f->reclaims);
     weir_sim_metric_count(row, "deadline_misses", (int64_t)f->deadline_misses);
 }
@@ -126,10 +141,21 @@ static void note_inputs(const struct weir_sim_options *o)
 static size_t runs(const struct weir_sim_options *o)
 {
     size_t n = 0;
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
-        n += weir_sim_wants(o, policies[i]);
+    for (size_t i = 0; policy_at(i) != NULL; i++) {
+        n += wanted(o, policy_at(i));
     }
     return n;
+}
+
+/* "EUR"; USD where nothing is said. */
+static int set_currency(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    const char *code = o->currency == NULL ? "USD" : o->currency;
+    if (strlen(code) != 3 || strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3) {
+        return weir_fail(err, -WEIR_EINVAL, "--currency: '%s' is no code of three capitals, such as EUR", code);
+    }
+    weir_sim_result_set_currency(result, code);
+    return 0;
 }
 
 int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
@@ -138,6 +164,7 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
     int64_t nodes[WEIR_SIM_LIST_MAX] = {0};
     size_t n = 1;
     int r = weir_replay_site_read(&site, o, err);
+    r = r < 0 ? r : set_currency(o, result, err);
     if (r == 0 && o->jobs == NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "say what is to be replayed: --jobs FILE");
     }
@@ -151,14 +178,15 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
     }
     if (r == 0) {
         note_inputs(o);
+        weir_replay_assume(&site, o, result);
     }
     for (size_t i = 0; i < n && r == 0; i++) {
         if (o->nodes != NULL) {
             site.pool[0].nodes = (uint32_t)nodes[i];
         }
-        for (size_t k = 0; k < WEIR_ARRAY_LEN(policies) && r == 0; k++) {
-            if (weir_sim_wants(o, policies[k])) {
-                r = run_one(o, &site, site.pool[0].nodes, policies[k], result, err);
+        for (size_t k = 0; policy_at(k) != NULL && r == 0; k++) {
+            if (wanted(o, policy_at(k))) {
+                r = run_one(o, &site, site.pool[0].nodes, policy_at(k), result, err);
             }
         }
     }

@@ -236,6 +236,56 @@ def test_public_traces_replay(weir):
     assert ours["cost"] < no_wait["cost"]
 
 
+SACCT = ("JobID|Submit|Start|End|State|AllocTRES\n"
+         "7|2026-01-01T00:00:00|2026-01-01T00:10:00|2026-01-01T01:00:00|COMPLETED|gres/gpu=2\n"
+         "8_12|2026-01-01T00:00:05|2026-01-01T00:10:00|2026-01-01T01:00:00|COMPLETED|gres/gpu=2\n"
+         "9|2026-01-01T00:00:09|Unknown|Unknown|PENDING|\n"
+         "10|2026-01-01T00:00:10|2026-01-01T00:10:00|Unknown|RUNNING|gres/gpu=1\n")
+
+
+def replayed(weir, *args):
+    result = subprocess.run([weir, "sim", "--json", "--nodes", "1", "--policies", "weir", *map(str, args)], capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(result.stdout), result.stderr
+
+
+def test_schedules_call_tasks_as_the_input_does(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = folder / "sacct.txt"
+        jobs.write_text(SACCT, encoding="utf-8")
+        replayed(weir, "--jobs", jobs, "--schedule", folder / "out")
+        assert [(span["task"], span["id"]) for span in spans_of(str(folder / "out" / "replay-weir-1.csv"))] == [(1, "7"), (2, "8_12")]
+        jobs.write_text('job_id,submit_unix,duration_s,gpus\n"a,""b""",0,10,1\n-x-,60,10,1\n', encoding="utf-8")
+        replayed(weir, "--jobs", jobs, "--schedule", folder / "out")
+        assert [span["id"] for span in spans_of(str(folder / "out" / "replay-weir-1.csv"))] == ['a,"b"', "-x-"]
+        jobs.write_text("submit_unix,duration_s,gpus\n0,10,1\n", encoding="utf-8")
+        replayed(weir, "--jobs", jobs, "--schedule", folder / "out")
+        assert [span["id"] for span in spans_of(str(folder / "out" / "replay-weir-1.csv"))] == [""]
+
+
+def test_what_is_left_out_or_missing_is_said(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "sacct.txt"
+        jobs.write_text(SACCT, encoding="utf-8")
+        result, said = replayed(weir, "--jobs", jobs)
+        assert result["left_out"] == 2 and result["rows"][0]["tasks"] == 2, result
+        assert "2 records of the work are left out" in said and "2 records" in result["notes"][0], said
+        bare = "\n".join(line.rpartition("|")[0] for line in SACCT.splitlines()) + "\n"
+        jobs.write_text(bare, encoding="utf-8")
+        result, said = replayed(weir, "--jobs", jobs)
+        assert "no column AllocTRES" in said and any("AllocTRES" in note for note in result["notes"]), said
+        jobs.write_text(SACCT.replace("AllocTRES", "ReqTRES"), encoding="utf-8")
+        assert "AllocTRES" not in replayed(weir, "--jobs", jobs)[1]
+
+
+def test_tasks_that_find_no_place_are_counted(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        jobs.write_text("submit_unix,duration_s,gpus\n0,10,1\n5,10,64\n", encoding="utf-8")
+        row = replayed(weir, "--jobs", jobs)[0]["rows"][0]
+        assert (row["tasks"], row["failed"], row["unplaced"]) == (2, 1, 1), figures(row)
+
+
 def test_what_is_wrong_is_named(weir):
     with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
         jobs = pathlib.Path(folder) / "jobs.csv"
