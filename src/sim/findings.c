@@ -751,6 +751,10 @@ static size_t answer_finding(const struct weir_sim_result *r, const struct weir_
     /* Nothing need be owned for the cloud alone. */
     add_way(r, g, ". In the cloud alone", cheapest(r, "cloud-only", "cloud_cost"), "cloud_cost", &text);
     add_way(r, g, ". On the same owned nodes alone", weir_sim_row_meant(r, ours, "local-only"), g->cost, &text);
+    double bound = 0;
+    if (weir_sim_row_real(ours, "bound_cost", &bound) && bound > 0) {
+        add_figure(&text, ". No policy could do it on these nodes for less than ", bound, unit);
+    }
     weir_str_addc(&text, '.');
     ret->good = true;
     snprintf(ret->text, sizeof ret->text, "%s", weir_str_cstr(&text));

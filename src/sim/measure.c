@@ -33,6 +33,7 @@ static const struct weir_sim_measure measures[] = {
     {"misses", "Deadlines missed", "", WEIR_SIM_LESS, false},
     {"scenarios", "Scenarios", "", WEIR_SIM_NEITHER, false},
     {"cost_usd", "Cost", "USD", WEIR_SIM_LESS, false},
+    {"bound_cost", "No policy can cost less than", MONEY, WEIR_SIM_NEITHER, false},
     {"own_cost", "Cost of owned nodes", MONEY, WEIR_SIM_LESS, false},
     {"cloud_cost", "Cost of the cloud", MONEY, WEIR_SIM_LESS, false},
     {"energy_kwh", "Energy of owned nodes", "kWh", WEIR_SIM_LESS, false},

@@ -54,6 +54,7 @@ struct weir_replay_figures {
     uint64_t reclaims;
     int64_t own_micro;
     int64_t cloud_micro;
+    double bound_micro; /* that no policy can go below; not a number where none is proved */
     double wait_h; /* sums */
     double completion_h;
     uint64_t completed;

@@ -15,6 +15,7 @@
 #include "learned.h"
 #include "quantile.h"
 #include "replay.h"
+#include "replay_bound.h"
 #include "series.h"
 
 enum {
@@ -76,6 +77,7 @@ struct follow {
     uint32_t gpus;
     uint32_t project;
     uint32_t user;
+    double reference_h; /* run time on a reference GPU */
     bool started;
     bool moves; /* is being taken from the owned nodes' queue to the cloud's */
 };
@@ -115,6 +117,7 @@ struct replay {
     struct weir_sim_series *series;
     struct weir_replay_figures *figures;
     int64_t shift_us; /* world time less the work's */
+    int64_t begin_us; /* of the world */
     int64_t end_us;
     uint64_t first; /* tag of the first that is followed */
     uint64_t n_over; /* of those at the front */
@@ -130,6 +133,7 @@ struct replay {
     double boot_h;
     double ready_h; /* GPU-hours of rented machines from their readiness on */
     struct weir_sim_quantiles waits;
+    struct weir_replay_bound bound;
 };
 
 static struct follow *follow_of(struct replay *p, uint64_t tag)
@@ -211,6 +215,7 @@ static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_ta
     if (done) {
         p->figures->completed++;
         p->figures->completion_h += (double)(at.us - f->submit_us) / HOUR_US;
+        weir_replay_bound_done(&p->bound, (double)(f->submit_us - p->begin_us) / HOUR_US, f->reference_h, f->gpus);
         weir_sim_learned_observe(&p->learned, f->kind, f->gpus, (struct weir_dur){f->duration_us});
     } else {
         p->figures->failed++;
@@ -540,6 +545,11 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
     if (p->site->param[WEIR_REPLAY_DEADLINE_FACTOR] > 0) {
         f.deadline_us = at_us + (int64_t)((double)f.duration_us * p->site->param[WEIR_REPLAY_DEADLINE_FACTOR]);
     }
+    /* A run time is that on the model named first where only those named will do, else on a reference GPU. */
+    uint16_t model = a.models > 0 ? a.model[0] : WEIR_GPU_MODEL_ANY;
+    double speed = model == WEIR_GPU_MODEL_ANY ? 1 : weir_gpu_table_get(p->site->gpus, model)->throughput_milli / 1000.0;
+    f.reference_h = (double)f.duration_us / HOUR_US * speed;
+    weir_replay_bound_arrive(&p->bound, (double)(at_us - p->begin_us) / HOUR_US, f.reference_h * f.gpus);
     bool spills = p->rule->spills;
     if (spills && !p->shape.p[f.shape].possible) {
         f.shape = shape_in_cloud(p, f.shape);
@@ -605,6 +615,8 @@ static void begin(struct replay *p, const struct weir_sim_job *j)
                                        "own_cost_per_hour", "cloud_cost_per_hour"};
     p->shift_us = j->submit.us < WEIR_US_PER_DAY ? WEIR_US_PER_DAY : 0; /* 0 is no time to the core */
     p->end_us = j->submit.us + p->shift_us;
+    p->begin_us = p->end_us;
+    weir_replay_bound_init(&p->bound, p->site, p->o);
     struct weir_sim_world_conf conf = {
         .core = core_conf(p),
         .pool = p->site->pool,
@@ -675,6 +687,7 @@ static int finish(struct replay *p, struct weir_err *err)
     f->owned_gpu_h = (double)weir_replay_site_gpus(p->site) * f->makespan_h;
     f->idle_gpu_h = (double)weir_replay_site_gpus(p->site) * all_h - f->own_gpu_h + p->ready_h - p->busy_rented_h;
     f->waste_gpu_h += p->boot_h;
+    f->bound_micro = weir_replay_bound_micro(&p->bound);
     f->p95_wait_h = (double)weir_sim_quantile(&p->waits, 950) / HOUR_US;
     break_down(p);
     return check_books(p, err);

@@ -16,7 +16,7 @@
 
 enum {
     NODES_MAX = 1000000,
-    METRICS = 20, /* that a row has at most */
+    METRICS = 22, /* that a row has at most */
     JUDGED = 3,   /* that sweeps and the tuner add */
 };
 
@@ -78,6 +78,9 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "avg_completion_hours", share(f->completion_h, (double)f->completed));
     weir_sim_metric(row, "makespan_hours", f->makespan_h);
     weir_sim_metric(row, "local_utilisation", share(f->own_gpu_h, f->owned_gpu_h));
+    weir_sim_metric(row, "bound_cost", f->bound_micro / 1e6);
+    double gap = share((double)(f->own_micro + f->cloud_micro) - f->bound_micro, f->bound_micro) * 100;
+    weir_sim_metric(row, "gap_to_bound_percent", none ? (double)NAN : gap);
     if (site->tariff != NULL || site->carbon != NULL) {
         weir_sim_metric(row, "energy_kwh", f->energy_kwh);
     }
