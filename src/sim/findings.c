@@ -319,8 +319,8 @@ static void add_figure(struct weir_str *out, const char *before, double v, const
 {
     char text[40];
     bool minutes = weir_streq(unit, "h") && fabs(v) < 1;
-    if (minutes) {
-        weir_sim_figure_text(text, sizeof text, v * 60, 1);
+    if (weir_streq(unit, "h")) {
+        weir_sim_figure_text(text, sizeof text, minutes ? v * 60 : v, minutes || v >= 10 ? 1 : 2);
     } else {
         figure(text, sizeof text, v);
     }

@@ -199,9 +199,9 @@ void weir_sim_report_html(const struct weir_sim_report *r, struct weir_str *out)
     weir_sim_report_rules(&v, out);
     weir_sim_report_over_time(&v, out);
     weir_sim_report_breakdowns(&v, out);
+    weir_sim_report_assumptions(r->result, out);
     weir_sim_report_tables(&v, out);
     write_policies(&v, out);
-    weir_sim_report_assumptions(r->result, out);
     write_asked(r, out);
     weir_str_adds(out, "<footer>Made by <code>weir sim</code>. Figures rest on recorded work and on the policies as rebuilt here; pointing at a "
                        "figure shows it in full.</footer>\n</main>\n</body>\n</html>\n");
