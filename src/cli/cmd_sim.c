@@ -57,7 +57,7 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("seeds", "seeds of the shuffles: 42-51"),
     FILE_OPTION("series", "a series to forecast"),
     FILE_OPTION("prices", "spot price changes"),
-    LIST_OPTION("pools", "owned nodes: A100:8x16 is 16 nodes of 8 A100 GPUs"),
+    LIST_OPTION("pools", "owned nodes: A100:8x16 is 16 nodes of 8 A100 GPUs; several choices stand between ';'"),
     {"catalogue", 0, WEIR_OPT_TEXT, .arg = "NAME=FILE", .help = "a cloud with the offers of a SkyPilot catalogue"},
     {"cloud-price", 0, WEIR_OPT_TEXT, .arg = "PRICE", .help = "a cloud at one price per GPU-hour"},
     FILE_OPTION("tariff", "price of a kWh by the hour: what owned nodes' energy costs"),

@@ -83,6 +83,7 @@ static const struct weir_sim_measure measures[] = {
     {"waste_failed", "Wasted on failures", "", WEIR_SIM_NEITHER, false},
     {"waste_lost", "Work lost", "", WEIR_SIM_NEITHER, false},
     /* fields of cases */
+    {"pools", "Owned", "", WEIR_SIM_NEITHER, false},
     {"nodes", "Nodes", "", WEIR_SIM_NEITHER, false},
     {"delay_value", "Value of waiting", "", WEIR_SIM_NEITHER, false},
     {"estimates", "Estimates", "", WEIR_SIM_NEITHER, false},

@@ -161,6 +161,14 @@ static void head(const struct weir_sim_result *r, const char *label, const char 
     weir_str_adds(out, "</th>");
 }
 
+/* Do two rows own nodes of the same kind? */
+static bool same_kind(const struct weir_sim_row *a, const struct weir_sim_row *b)
+{
+    const struct weir_sim_field *x = weir_sim_row_field(a, "pools");
+    const struct weir_sim_field *y = weir_sim_row_field(b, "pools");
+    return x == NULL || y == NULL ? x == y : weir_sim_same_value(x, y);
+}
+
 static void ways_table(const struct weir_sim_report_view *v, const struct way *way, size_t n, const struct weir_sim_row *best, struct weir_str *out)
 {
     const struct weir_sim_result *r = v->result;
@@ -186,7 +194,7 @@ static void ways_table(const struct weir_sim_report_view *v, const struct way *w
         metric_cell(r, w->row, "avg_wait_hours", out);
         metric_cell(r, w->row, "p95_wait_hours", out);
         metric_cell(r, w->nodes > 0 ? w->row : &(struct weir_sim_row){0}, "local_utilisation", out);
-        bool more = ours && before != NULL && w->nodes > before->nodes && w->ranks && before->ranks;
+        bool more = ours && before != NULL && same_kind(w->row, before->row) && w->nodes > before->nodes && w->ranks && before->ranks;
         figure_cell(r, "cost", more ? (before->own + before->cloud - w->own - w->cloud) / (w->nodes - before->nodes) : 0, more, out);
         before = ours ? w : before;
         weir_str_adds(out, "</tr>\n");

@@ -37,6 +37,7 @@ static int run_beside(const struct weir_sim_suite *suite, const struct weir_sim_
     const struct weir_sim_param *param[WEIR_SIM_FIELDS_MAX];
     double v[WEIR_SIM_FIELDS_MAX];
     char nodes[32] = "";
+    char pools[WEIR_SIM_TEXT_SIZE + 1] = "";
     size_t n = 0;
     for (size_t i = 0; i < row->n_fields; i++) {
         const struct weir_sim_field *f = &row->field[i];
@@ -47,10 +48,14 @@ static int run_beside(const struct weir_sim_suite *suite, const struct weir_sim_
         if (!f->metric && weir_streq(f->name, "nodes")) {
             snprintf(nodes, sizeof nodes, "%" PRId64, f->u.count);
         }
+        if (!f->metric && weir_streq(f->name, "pools")) {
+            snprintf(pools, sizeof pools, "%s;", f->u.text); /* one of several */
+        }
     }
     struct weir_sim_options run = *o;
     run.policies = policies;
     run.nodes = o->nodes == NULL ? NULL : nodes;
+    run.pools = pools[0] == '\0' ? o->pools : pools;
     return weir_sim_run_set(suite, &run, param, v, n, result, err);
 }
 

@@ -47,9 +47,12 @@ static double share(double part, double whole)
     return whole > 0 ? part / whole : (double)NAN;
 }
 
-static void add_case(struct weir_sim_row *row, const struct weir_replay_site *site)
+static void add_case(struct weir_sim_row *row, const struct weir_replay_site *site, const char *kind)
 {
     uint32_t nodes = 0;
+    if (kind != NULL) {
+        weir_sim_case_text(row, "pools", kind);
+    }
     for (size_t i = 0; i < site->n_pools; i++) {
         nodes += site->pool[i].nodes;
     }
@@ -62,11 +65,11 @@ static void add_case(struct weir_sim_row *row, const struct weir_replay_site *si
     }
 }
 
-static void add_row(struct weir_sim_result *result, const struct weir_replay_site *site, const char *policy,
+static void add_row(struct weir_sim_result *result, const struct weir_replay_site *site, const char *kind, const char *policy,
                     const struct weir_replay_figures *f, struct weir_sim_series *series)
 {
     struct weir_sim_row *row = weir_sim_row(result, policy);
-    add_case(row, site);
+    add_case(row, site, kind);
     row->series = series;
     bool none = f->tasks > 0 && f->completed == 0; /* what did nothing was not cheap */
     weir_sim_metric(row, "cost", none ? (double)NAN : money(f->own_micro + f->cloud_micro));
@@ -100,14 +103,14 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric_count(row, "deadline_misses", (int64_t)f->deadline_misses);
 }
 
-static int run_one(const struct weir_sim_options *o, const struct weir_replay_site *site, int64_t nodes, const char *policy,
+static int run_one(const struct weir_sim_options *o, const struct weir_replay_site *site, const char *kind, int64_t nodes, const char *policy,
                    struct weir_sim_result *result, struct weir_err *err)
 {
-    char name[96];
+    char name[160];
     struct weir_sim_schedule *schedule = NULL;
     struct weir_replay_figures figures;
     struct weir_sim_series *series = NULL;
-    snprintf(name, sizeof name, "replay-%s-%" PRId64, policy, nodes);
+    snprintf(name, sizeof name, "replay-%s-%s%s%" PRId64, policy, kind == NULL ? "" : kind, kind == NULL ? "" : "-", nodes);
     int r = weir_sim_schedule_open(&schedule, o->schedule, name, err);
     r = r < 0 ? r : weir_replay_run(site, o, policy, schedule, result, &figures, &series, err);
     if (r < 0) {
@@ -116,7 +119,7 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
         free(series);
         return r;
     }
-    add_row(result, site, policy, &figures, series);
+    add_row(result, site, kind, policy, &figures, series);
     return weir_sim_schedule_close(schedule, err);
 }
 
@@ -161,7 +164,8 @@ static int set_currency(const struct weir_sim_options *o, struct weir_sim_result
     return 0;
 }
 
-int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+/* One choice of owned nodes. kind: how its rows call it, where there are several; else NULL. */
+static int run_site(const struct weir_sim_options *o, const char *kind, struct weir_sim_result *result, struct weir_err *err)
 {
     struct weir_replay_site site;
     int64_t nodes[WEIR_SIM_LIST_MAX] = {0};
@@ -176,8 +180,8 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
     } else if (r == 0 && o->pools == NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "say what is owned: --pools A100:8x16, or --nodes 0,16,32");
     }
-    if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1)) {
-        r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies and one of --nodes, or a file");
+    if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1 || kind != NULL)) {
+        r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies, one of --nodes and --pools, or a file");
     }
     if (r == 0) {
         note_inputs(o);
@@ -189,10 +193,33 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
         }
         for (size_t k = 0; policy_at(k) != NULL && r == 0; k++) {
             if (wanted(o, policy_at(k))) {
-                r = run_one(o, &site, site.pool[0].nodes, policy_at(k), result, err);
+                r = run_one(o, &site, kind, site.pool[0].nodes, policy_at(k), result, err);
             }
         }
     }
     weir_replay_site_release(&site);
+    return r;
+}
+
+int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    struct weir_sv rest = weir_sv_of(o->pools);
+    (void)weir_sv_cut(&rest, ';');
+    if (rest.p == NULL) {
+        return run_site(o, NULL, result, err);
+    }
+    int r = 0;
+    for (rest = weir_sv_of(o->pools); rest.p != NULL && r == 0;) {
+        struct weir_sv choice = weir_sv_trim(weir_sv_cut(&rest, ';'));
+        WEIR_CLEANUP(weir_freep) char *kind = weir_strndup(choice.p, choice.n);
+        struct weir_sim_options one = *o;
+        one.pools = kind;
+        if (choice.n >= WEIR_SIM_TEXT_SIZE) {
+            r = weir_fail(err, -WEIR_ELIMIT, "--pools: '%.100s' is longer than %d characters, and there are several to be told apart", kind,
+                          WEIR_SIM_TEXT_SIZE - 1);
+        } else if (choice.n > 0) {
+            r = run_site(&one, kind, result, err);
+        }
+    }
     return r;
 }

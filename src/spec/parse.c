@@ -25,10 +25,10 @@ static int read_file(const struct doc *root,
     return read_document(&rd, root);
 }
 
-/* Is its first line that says something no line of YAML with a key, a list or braces? */
-static bool looks_like_commands(struct weir_sv text)
+/* The number of its first line that says something, where that is no line of YAML with a key, a list or braces; else 0. */
+static size_t line_of_commands(struct weir_sv text)
 {
-    while (text.p != NULL) {
+    for (size_t n = 1; text.p != NULL; n++) {
         struct weir_sv line = weir_sv_trim(weir_sv_cut(&text, '\n'));
         if (line.n == 0 || line.p[0] == '#' || weir_sv_eq(line, WEIR_SV("---"))) {
             continue;
@@ -36,9 +36,9 @@ static bool looks_like_commands(struct weir_sv text)
         struct weir_sv rest = line;
         struct weir_sv key = weir_sv_cut(&rest, ':');
         bool keyed = rest.p != NULL && (rest.n == 0 || rest.p[0] == ' ') && memchr(key.p, ' ', key.n) == NULL;
-        return !keyed && memchr("-{[\"'", line.p[0], 5) == NULL;
+        return !keyed && memchr("-{[\"'", line.p[0], 5) == NULL ? n : 0;
     }
-    return false;
+    return 0;
 }
 
 static int parse_yaml(struct weir_sv text,
@@ -61,8 +61,9 @@ static int parse_yaml(struct weir_sv text,
         root = json_doc;
     }
     bool no_job = r == -WEIR_EINVAL || (r == 0 && root != NULL && root->kind == DOC_SCALAR);
-    if (no_job && looks_like_commands(text)) {
-        r = weir_fail(err, -WEIR_EINVAL, "%s: neither a script, which begins with a line such as #!/bin/sh, nor a job file, which is YAML with command: or run:", file_name);
+    size_t line = no_job ? line_of_commands(text) : 0;
+    if (line > 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s:%zu:1: neither a script, which begins with a line such as #!/bin/sh, nor a job file, which is YAML with command: or run:", file_name, line);
     }
     r = r != 0 ? r : read_file(root, file_name, gpus, given, s, err);
     json_decref(json);

@@ -147,6 +147,24 @@ def test_pools_of_several_kinds_and_a_catalogue(weir):
         assert dearer["cloud_cost"] > 1.5 * cloud["cloud_cost"], (dearer["cloud_cost"], cloud["cloud_cost"])
 
 
+def test_choices_of_what_to_own_stand_beside_each_other(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        made_up_jobs(folder / "jobs.csv", 200, 9)
+        args = ["--jobs", folder / "jobs.csv", "--cloud-price", "2.5", "--policies", "weir,local-only"]
+        choices = ["A100:8x2", "V100:8x1,T4:4x3"]
+        rows = sim(weir, "replay", *args, "--pools", ";".join(choices), "--rules", "--schedule", folder / "out")["rows"]
+        assert [(row["case"]["pools"], row["policy"]) for row in rows[:4]] == [(c, p) for c in choices for p in ("weir", "local-only")]
+        for choice in choices:
+            alone = sim(weir, "replay", *args, "--pools", choice)["rows"]
+            assert "pools" not in alone[0]["case"]
+            both = [row for row in rows if row["case"]["pools"] == choice]
+            assert [row["cost"] for row in alone] == [row["cost"] for row in both[:2]]
+            assert {"weir-without-waiting", "weir-without-reservations"} < {row["policy"] for row in both[2:]}, "rules, for each choice"
+        assert len(list((folder / "out").glob("replay-weir-*"))) >= 2
+        assert "T4:4xN" in error_of(weir, *args, "--pools", "A100:8x2;T4:4xN")
+
+
 def hourly(path, column, values):
     path.write_text(f"time,{column}\n" + "".join(f"{JAN_2022 + 3600 * h},{value}\n" for h, value in enumerate(values)), encoding="utf-8")
     return path
