@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "base/wtime.h"
 
 struct weir_http;
@@ -52,8 +53,8 @@ struct weir_agent_conf {
  */
 int weir_agent_main(const struct weir_agent_conf *conf, struct weir_err *err);
 
-/* Would these declared devices be taken? -WEIR_EINVAL where not. */
-int weir_agent_check_gpus(const char *text, struct weir_err *err);
+/* Would these declared devices be taken? -WEIR_EINVAL where not. What is taken but looks wrong, a model that nobody knows, is told in *doubt. */
+int weir_agent_check_gpus(const char *text, struct weir_str *doubt, struct weir_err *err);
 
 /*
  * Ends all tasks of the agent directory at once (SIGKILL) and waits up to timeout for their

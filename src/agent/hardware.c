@@ -168,11 +168,31 @@ static int declare(struct weir_hardware *h, const char *text, struct weir_gpu_ta
     return 0;
 }
 
-int weir_agent_check_gpus(const char *text, struct weir_err *err)
+int weir_agent_check_gpus(const char *text, struct weir_str *doubt, struct weir_err *err)
 {
     struct weir_hardware h = {0};
-    struct weir_gpu_table *models = weir_gpu_table_new();
+    struct weir_gpu_table *models = weir_gpu_table_new(); /* learns what is declared */
+    struct weir_gpu_table *table = weir_gpu_table_new();
+    const char *known[WEIR_GPU_MODELS_MAX + 1] = {0};
+    for (size_t i = 0; i < weir_gpu_table_count(table); i++) {
+        known[i] = weir_gpu_table_get(table, (uint16_t)i)->name;
+    }
     int r = declare(&h, text, models, err);
+    for (size_t i = 0; i < h.n_gpus && r == 0; i++) {
+        const char *model = h.gpu[i].model;
+        bool again = i > 0 && weir_streq(model, h.gpu[i - 1].model);
+        if (again || weir_gpu_table_find(table, weir_sv_of(model)) != WEIR_GPU_MODEL_ANY) {
+            continue;
+        }
+        const char *near = weir_nearest(weir_sv_of(model), known);
+        weir_str_addf(doubt, "%s'%s' is no known GPU model: ", doubt->n == 0 ? "" : "; ", model);
+        if (near != NULL) {
+            weir_str_addf(doubt, "did you mean '%s'?", near);
+        } else {
+            weir_str_adds(doubt, "nothing is known of its memory, speed or power, and only jobs that ask for it by this name, or for any GPU, get it");
+        }
+    }
+    weir_gpu_table_free(table);
     weir_gpu_table_free(models);
     return r;
 }

@@ -133,7 +133,7 @@ static void make_path(struct weir_str *path, struct weir_wall from, struct weir_
     weir_query_add(path, "cursor", cursor);
 }
 
-static void write_page(const json_t *page, bool json, FILE *out)
+static void write_page(const json_t *page, bool json, FILE *out, struct weir_export_counts *counts)
 {
     WEIR_CLEANUP(weir_str_release) struct weir_str line = WEIR_STR_INIT(LINE_BYTES_MAX);
     size_t i;
@@ -141,6 +141,8 @@ static void write_page(const json_t *page, bool json, FILE *out)
     json_array_foreach(json_object_get(page, "items"), i, task)
     {
         weir_str_clear(&line);
+        counts->tasks++;
+        counts->running += weir_get_time(task, "ended").us == 0;
         if (json) {
             (void)json_dumpf(task, out, JSON_COMPACT);
             fputc('\n', out);
@@ -151,13 +153,19 @@ static void write_page(const json_t *page, bool json, FILE *out)
     }
 }
 
-int weir_export_history(struct weir_client *api, struct weir_wall from, struct weir_wall to, bool json, FILE *out, uint64_t *ret_tasks,
+int weir_export_history(struct weir_client *api, struct weir_wall from, struct weir_wall to, bool json, FILE *out, struct weir_export_counts *ret,
                         struct weir_err *err)
 {
     WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
     char cursor[24] = "";
     bool more = true;
-    *ret_tasks = 0;
+    *ret = (struct weir_export_counts){0};
+    if (from.us != 0 && to.us != 0 && to.us <= from.us) {
+        char first[WEIR_RFC3339_SIZE];
+        char last[WEIR_RFC3339_SIZE];
+        return weir_fail(err, -WEIR_EINVAL, "--from %s is not before --to %s: nothing lies between them", weir_wall_format(from, first),
+                         weir_wall_format(to, last));
+    }
     if (!json) {
         write_head(out);
     }
@@ -168,8 +176,7 @@ int weir_export_history(struct weir_client *api, struct weir_wall from, struct w
         if (r < 0) {
             return r;
         }
-        write_page(page, json, out);
-        *ret_tasks += json_array_size(json_object_get(page, "items"));
+        write_page(page, json, out, ret);
         const char *next = weir_get_text(page, "next");
         more = next != NULL;
         snprintf(cursor, sizeof cursor, "%s", more ? next : "");
@@ -181,14 +188,30 @@ int weir_export_history(struct weir_client *api, struct weir_wall from, struct w
     if (fflush(out) != 0 || ferror(out)) {
         return weir_fail(err, weir_error_from_errno(errno), "the history cannot be written: %s", strerror(errno));
     }
-    return 0;
+    json_t *status = NULL;
+    int r = weir_client_call(api, "GET", "/v1/status", NULL, &status, err);
+    if (r == 0) {
+        ret->waiting = (uint64_t)weir_get_i64(json_object_get(status, "tasks"), "waiting", 0);
+        json_decref(status);
+    }
+    return r;
+}
+
+void weir_export_left_out(const struct weir_export_counts *c, struct weir_str *out)
+{
+    if (c->waiting > 0) {
+        weir_str_addf(out, "%" PRIu64 " tasks wait in the queue and are not in it", c->waiting);
+    }
+    if (c->running > 0) {
+        weir_str_addf(out, "%s%" PRIu64 " of those in it have not ended", c->waiting > 0 ? "; " : "", c->running);
+    }
 }
 
 /* ---- the command ---- */
 
 /* Writes beside the file and puts the whole in its place. */
-static int export_to_file(struct weir_client *api, const struct weir_args *args, const char *name, bool json, uint64_t *ret_tasks,
-                          struct weir_err *err)
+static int export_to_file(struct weir_client *api, const struct weir_args *args, const char *name, bool json,
+                          struct weir_export_counts *ret, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_str_release) struct weir_str part = WEIR_STR_INIT(4096);
     weir_str_addf(&part, "%s.part", name);
@@ -196,7 +219,7 @@ static int export_to_file(struct weir_client *api, const struct weir_args *args,
     if (f == NULL) {
         return weir_fail(err, weir_error_from_errno(errno), "%s cannot be written: %s", weir_str_cstr(&part), strerror(errno));
     }
-    int r = weir_export_history(api, weir_args_time(args, "from"), weir_args_time(args, "to"), json, f, ret_tasks, err);
+    int r = weir_export_history(api, weir_args_time(args, "from"), weir_args_time(args, "to"), json, f, ret, err);
     if (fclose(f) != 0 && r == 0) {
         r = weir_fail(err, weir_error_from_errno(errno), "%s cannot be written: %s", weir_str_cstr(&part), strerror(errno));
     }
@@ -215,17 +238,23 @@ int weir_cmd_export(const struct weir_args *args, struct weir_err *err)
     const char *format = weir_args_text(args, "format");
     const char *name = weir_args_text(args, "output");
     bool json = weir_args_has(args, "json") || (format != NULL && weir_streq(format, formats[FORMAT_JSON]));
-    uint64_t tasks = 0;
+    struct weir_export_counts counts = {0};
     int r = weir_client_open(&api, args, err);
     if (r < 0) {
         return r;
     }
-    if (name == NULL) {
-        return weir_export_history(api, weir_args_time(args, "from"), weir_args_time(args, "to"), json, stdout, &tasks, err);
+    r = name == NULL ? weir_export_history(api, weir_args_time(args, "from"), weir_args_time(args, "to"), json, stdout, &counts, err)
+                     : export_to_file(api, args, name, json, &counts, err);
+    if (r < 0) {
+        return r;
     }
-    r = export_to_file(api, args, name, json, &tasks, err);
-    if (r == 0) {
-        weir_talk("%s: %" PRIu64 " tasks", name, tasks);
+    if (name != NULL) {
+        weir_talk("%s: %" PRIu64 " tasks", name, counts.tasks);
     }
-    return r;
+    WEIR_CLEANUP(weir_str_release) struct weir_str left_out = WEIR_STR_INIT(256);
+    weir_export_left_out(&counts, &left_out);
+    if (left_out.n > 0) {
+        weir_talk("%s", weir_str_cstr(&left_out));
+    }
+    return 0;
 }

@@ -15,6 +15,7 @@
 #include "base/parse.h"
 #include "broker/broker.h"
 #include "command.h"
+#include "output.h"
 
 enum { SECRET_BYTES_MAX = 4096, CA_BYTES_MAX = 1 << 20, PATH_BYTES_MAX = 4096 };
 
@@ -89,7 +90,11 @@ int weir_cmd_serve(const struct weir_args *args, struct weir_err *err)
         .self_exe = self,
     };
     /* the agent would refuse it too, but only in the log of a broker that runs on without it */
-    int r = conf.declare_gpus == NULL ? 0 : weir_agent_check_gpus(conf.declare_gpus, err);
+    WEIR_CLEANUP(weir_str_release) struct weir_str doubt = WEIR_STR_INIT(1024);
+    int r = conf.declare_gpus == NULL ? 0 : weir_agent_check_gpus(conf.declare_gpus, &doubt, err);
+    if (doubt.n > 0) {
+        weir_talk("option '--declare-gpus': %s", weir_str_cstr(&doubt));
+    }
     return r < 0 ? r : weir_broker_main(&conf, err);
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,16 +13,21 @@
 #include "base/mem.h"
 #include "command.h"
 #include "export.h"
+#include "lists.h"
 #include "output.h"
 #include "progress.h"
 #include "sim_report.h"
 #include "sim/measure.h"
 #include "sim/params.h"
+#include "sim/rules.h"
 #include "sim/sim.h"
 #include "sim/tune.h"
 #include "sim/workload.h"
 
 enum { JSON_BYTES_MAX = 64 << 20, COLUMNS_MAX = WEIR_SIM_FIELDS_MAX * 2 };
+
+/* The values of waiting in a report where nobody says which: from the broker's own default to that of who can hardly wait. */
+#define FRONT "delay_value=0.1,1,3,10,30,100"
 
 #define FILE_OPTION(option, text)                                                                                      \
     {                                                                                                                  \
@@ -51,7 +57,7 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("seeds", "seeds of the shuffles: 42-51"),
     FILE_OPTION("series", "a series to forecast"),
     FILE_OPTION("prices", "spot price changes"),
-    LIST_OPTION("pools", "owned nodes: A100:8x16 is 16 nodes of 8 A100 GPUs"),
+    LIST_OPTION("pools", "owned nodes: A100:8x16 is 16 nodes of 8 A100 GPUs; several choices stand between ';'"),
     {"catalogue", 0, WEIR_OPT_TEXT, .arg = "NAME=FILE", .help = "a cloud with the offers of a SkyPilot catalogue"},
     {"cloud-price", 0, WEIR_OPT_TEXT, .arg = "PRICE", .help = "a cloud at one price per GPU-hour"},
     FILE_OPTION("reserved", "reserved machines of the clouds: provider, instance_type, count, price"),
@@ -59,6 +65,8 @@ const struct weir_opt weir_opts_sim[] = {
     FILE_OPTION("carbon", "carbon intensity of the grid by the hour: what owned nodes emit"),
     {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of suites starburst and replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
+    {"currency", 0, WEIR_OPT_TEXT, .arg = "CODE", .help = "what amounts of suite replay are in; with --from-history the broker's, else USD"},
+    {"rules", 0, WEIR_OPT_FLAG, .help = "suite replay: run also without each of weir's rules, one at a time"},
     FILE_OPTION("report", "write a page for people: findings, charts, all figures; HTML, needs nothing else"),
     {"sweep", 0, WEIR_OPT_TEXT, .many = true, .arg = "NAME=V,V..", .help = "run with each combination of these values of parameters"},
     {"tune", 0, WEIR_OPT_TEXT, .arg = "CONDITION", .help = "find the cheapest setting that keeps this: \"avg_completion_hours<=+2%\""},
@@ -224,53 +232,91 @@ static int fail_operand(const char *word, struct weir_err *err)
                : weir_fail(err, -WEIR_EINVAL, "'%.100s' is one argument too many; 'weir sim' lists the suites", word);
 }
 
+/* Does the comma-separated list of NAME=VALUE set it? */
+static bool sets(const char *list, const char *name)
+{
+    struct weir_sv rest = weir_sv_of(list);
+    bool found = false;
+    while (rest.p != NULL && !found) {
+        struct weir_sv one = weir_sv_cut(&rest, ',');
+        struct weir_sv key = weir_sv_trim(weir_sv_cut(&one, '='));
+        found = key.n == strlen(name);
+        for (size_t i = 0; i < key.n && found; i++) {
+            found = key.p[i] == name[i] || (key.p[i] == '-' && name[i] == '_');
+        }
+    }
+    return found;
+}
+
+/* A report of a replay shows weir with several values of waiting, where nobody says with which: one alone would hide what the others are like. */
+static bool wants_front(const struct weir_args *args, const char *suite, const struct weir_sim_options *o)
+{
+    return weir_streq(suite, "replay") && weir_args_has(args, "report") && o->schedule == NULL && !sets(o->set, "delay_value") &&
+           (weir_sim_wants(o, "weir") || weir_sim_wants(o, "weir-no-estimates")) && (o->jobs == NULL || !weir_streq(o->jobs, "-"));
+}
+
 /* Runs what was asked for: one run, a sweep, or a search. */
 static int run(const struct weir_args *args, const char *suite, const struct weir_sim_options *o, struct weir_sim_result *result,
                struct weir_err *err)
 {
     const char *tune = weir_args_text(args, "tune");
-    const char *text = weir_args_text(args, "sweep");
+    const char *text = weir_args_nth(args, "sweep", 0);
     if (tune != NULL && text != NULL) {
         return weir_fail(err, -WEIR_EINVAL, "--tune looks for values by itself: leave out --sweep");
     }
-    if ((tune != NULL || text != NULL) && o->jobs != NULL && weir_streq(o->jobs, "-")) {
+    if (tune != NULL && weir_args_has(args, "rules")) {
+        return weir_fail(err, -WEIR_EINVAL, "--rules: leave out --tune, and set what it found");
+    }
+    if ((tune != NULL || text != NULL || weir_args_has(args, "rules")) && o->jobs != NULL && weir_streq(o->jobs, "-")) {
         return weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once, and several runs are wanted: give a file");
     }
     if (tune != NULL) {
         return weir_sim_run_tune(suite, o, tune, weir_args_count(args, "tune-runs", WEIR_SIM_TUNE_RUNS), result, err);
     }
-    if (text == NULL) {
+    if (text == NULL && wants_front(args, suite, o)) {
+        text = FRONT;
+    } else if (text == NULL) {
         return weir_sim_run_suite(suite, o, result, err);
     }
     struct weir_sim_sweep sweep = {0};
     const struct weir_sim_suite *known = NULL;
     int r = weir_sim_suite_for(&known, suite, o, err);
-    for (size_t i = 0; r == 0 && (text = weir_args_nth(args, "sweep", i)) != NULL; i++) {
+    for (size_t i = 0; r == 0 && text != NULL; text = weir_args_nth(args, "sweep", ++i)) {
         r = weir_sim_sweep_parse(&sweep, suite, text, err);
     }
     return r < 0 ? r : weir_sim_run_sweep(suite, o, &sweep, result, err);
 }
 
-/* Writes the broker's history to a file without a name, which is gone when the program ends; *ret_path names it until then. */
-static int spool_history(const struct weir_args *args, char *ret_path, size_t size, struct weir_err *err)
+/* The broker's own records, where they are to be replayed. */
+struct history {
+    char path[40]; /* "": they are not */
+    char *currency; /* of its ledger; owned */
+    struct weir_export_counts counts;
+};
+
+/* Writes the broker's history to a file without a name, which is gone when the program ends; ret->path names it until then. */
+static int spool_history(const struct weir_args *args, struct history *ret, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
-    uint64_t tasks = 0;
     if (weir_args_has(args, "jobs")) {
         return weir_fail(err, -WEIR_EINVAL, "--from-history and --jobs both say what work to replay: give one");
+    }
+    if (weir_args_has(args, "currency")) {
+        return weir_fail(err, -WEIR_EINVAL, "--currency: with --from-history amounts are in that of the broker's ledger");
     }
     int r = weir_client_open(&api, args, err);
     FILE *f = r < 0 ? NULL : tmpfile();
     if (r == 0 && f == NULL) {
         r = weir_fail(err, weir_error_from_errno(errno), "no temporary file for the history: %s", strerror(errno));
     }
-    r = r < 0 ? r : weir_export_history(api, (struct weir_wall){0}, (struct weir_wall){0}, false, f, &tasks, err);
+    r = r < 0 ? r : weir_export_history(api, (struct weir_wall){0}, (struct weir_wall){0}, false, f, &ret->counts, err);
     if (r < 0 && f != NULL) {
         (void)fclose(f);
     }
     if (r == 0) {
         /* Each run opens it anew, so it stays open here. */
-        snprintf(ret_path, size, "/proc/self/fd/%d", fileno(f));
+        snprintf(ret->path, sizeof ret->path, "/proc/self/fd/%d", fileno(f));
+        ret->currency = weir_list_currency(api);
     }
     return r;
 }
@@ -286,9 +332,9 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
     } else if (suite == NULL) {
         return list_suites(args, err);
     }
-    char history[40] = "";
+    struct history history = {""};
     if (weir_args_has(args, "from-history")) {
-        int r = spool_history(args, history, sizeof history, err);
+        int r = spool_history(args, &history, err);
         if (r < 0) {
             return r;
         }
@@ -297,7 +343,7 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
     weir_progress_begin(&progress, suite, weir_clock_mono(&weir_clock_os));
     struct weir_sim_options o = {
         .data = weir_args_text(args, "data"),
-        .jobs = history[0] != '\0' ? history : weir_args_text(args, "jobs"),
+        .jobs = history.path[0] != '\0' ? history.path : weir_args_text(args, "jobs"),
         .nodes = weir_args_text(args, "nodes"),
         .gpus_per_node = weir_args_text(args, "gpus-per-node"),
         .trim = weir_args_text(args, "trim"),
@@ -319,6 +365,7 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         .carbon = weir_args_text(args, "carbon"),
         .set = weir_args_text(args, "set"),
         .seed = weir_args_text(args, "seed"),
+        .currency = history.currency != NULL && weir_streq(suite, "replay") ? history.currency : weir_args_text(args, "currency"),
         .policies = weir_args_text(args, "policies"),
         .schedule = weir_args_text(args, "schedule"),
         .progress = show_progress,
@@ -330,7 +377,17 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
     o.inputs = &inputs;
     int r = weir_sim_page_open(&page, weir_args_text(args, "report"), err);
     r = r < 0 ? r : run(args, suite, &o, &result, err);
+    if (r == 0 && weir_args_has(args, "rules")) {
+        r = weir_sim_run_rules(&o, &result, err);
+    }
     weir_progress_end(&progress);
+    if (r == 0 && history.counts.waiting > 0) {
+        weir_sim_note(&result, "%llu tasks that wait in the broker's queue are left out: how long they run is not known",
+                      (unsigned long long)history.counts.waiting);
+    }
+    for (size_t i = 0; i < result.n_notes && r == 0; i++) {
+        weir_talk("%s", result.note[i]);
+    }
     r = r < 0 ? r : weir_sim_page_write(&page, args, &result, &inputs, err);
     if (r == 0 && weir_args_has(args, "json")) {
         WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(JSON_BYTES_MAX);
@@ -344,8 +401,10 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
             printf("\n%s", weir_str_cstr(&out));
         }
     }
+    r = r < 0 ? r : weir_sim_tuned_verdict(result.tuned, err);
     weir_sim_page_close(&page);
     weir_sim_inputs_release(&inputs);
     weir_sim_result_release(&result);
+    free(history.currency);
     return r;
 }

@@ -7,9 +7,19 @@
 
 #include "api_client.h"
 
+/* What there was to write, and what was not. */
+struct weir_export_counts {
+    uint64_t tasks;   /* written */
+    uint64_t running; /* of these: have not ended */
+    uint64_t waiting; /* not written, since they have not left the queue; of all times */
+};
+
+/* "N tasks wait and are not in it; M have not ended", or "" where there are none of either. */
+void weir_export_left_out(const struct weir_export_counts *c, struct weir_str *out);
+
 /*
  * Writes every task of jobs submitted from..to (0: without that bound) as CSV with a head, or as JSON with an object a line; page by
  * page, so in constant memory. Errors: the broker's; -WEIR_ENOSPACE, -WEIR_EIO: what was written is not whole.
  */
-int weir_export_history(struct weir_client *api, struct weir_wall from, struct weir_wall to, bool json, FILE *out, uint64_t *ret_tasks,
+int weir_export_history(struct weir_client *api, struct weir_wall from, struct weir_wall to, bool json, FILE *out, struct weir_export_counts *ret,
                         struct weir_err *err);

@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "forecast/reserve.h"
-#include "workload.h"
+#include "sim.h"
 
 enum {
     HOURS_MAX = 25 * 8784,
@@ -130,7 +130,7 @@ static int count_hours(struct weir_sim_demand *d, const struct sums *s, const ch
     return 0;
 }
 
-int weir_sim_demand_read(struct weir_sim_demand *ret, const char *path, struct weir_err *err)
+int weir_sim_demand_read(struct weir_sim_demand *ret, const char *path, struct weir_sim_result *result, struct weir_err *err)
 {
     *ret = (struct weir_sim_demand){.hash = WEIR_FNV_BASIS};
     static const struct weir_sim_workload_options options = {.as_it_stands = true};
@@ -138,6 +138,9 @@ int weir_sim_demand_read(struct weir_sim_demand *ret, const char *path, struct w
     struct sums s = {0};
     int r = weir_sim_workload_open(&w, path, NULL, &options, err);
     r = r < 0 ? r : read_jobs(ret, &s, w, err);
+    if (r == 0 && result != NULL) {
+        weir_sim_note_work(result, w);
+    }
     r = r < 0 ? r : count_hours(ret, &s, path, err);
     free(s.part);
     free(s.change);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "result.h"
 
 struct weir_sim_demand {
     int64_t *gpus; /* by hour */
@@ -21,7 +22,7 @@ struct weir_sim_demand {
     uint64_t hash; /* over the jobs, to tell a published file by */
 };
 
-/* Reads a file of any form of work. Release whatever is returned. Errors: those of the reader; -WEIR_EINVAL
+/* Reads a file of any form of work; result, which may be NULL, is told what was left out. Release whatever is returned. Errors: those of the reader; -WEIR_EINVAL
  * (no job), -WEIR_ELIMIT (years between submissions, or a demand beyond what can be reserved). */
-int weir_sim_demand_read(struct weir_sim_demand *ret, const char *path, struct weir_err *err);
+int weir_sim_demand_read(struct weir_sim_demand *ret, const char *path, struct weir_sim_result *result, struct weir_err *err);
 void weir_sim_demand_release(struct weir_sim_demand *d);

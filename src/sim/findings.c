@@ -36,11 +36,11 @@ static void lowered(char *text)
     }
 }
 
-static void add_field_words(struct weir_str *out, const char *suite, const struct weir_sim_field *f)
+static void add_field_words(struct weir_str *out, const struct weir_sim_result *r, const struct weir_sim_field *f)
 {
     char label[80];
     char value[64];
-    const char *unit = weir_sim_unit_of(suite, f->name);
+    const char *unit = weir_sim_unit_of(r, f->name);
     if (f->kind == WEIR_SIM_TEXT && strncmp(f->u.text, f->name, strlen(f->name)) == 0) {
         weir_str_addf(out, "%s%s", out->n > 0 ? ", " : "", f->u.text); /* "trace1" says "trace" already */
         return;
@@ -59,13 +59,24 @@ static void add_field_words(struct weir_str *out, const char *suite, const struc
     weir_str_addf(out, "%s%s" NBSP "%s%s%s", out->n > 0 ? ", " : "", label, value, unit[0] == '\0' ? "" : NBSP, unit);
 }
 
+/* A parameter of the world that is the same in all rows tells none of them from another; it stands among the assumptions. */
+static bool says_nothing(const struct weir_sim_result *r, const struct weir_sim_field *f)
+{
+    bool same = weir_sim_param_find(r->suite, weir_sv_of(f->name)) != NULL && !weir_sim_is_choice(r->suite, f->name);
+    for (size_t i = 0; i < r->n_rows && same; i++) {
+        const struct weir_sim_field *other = weir_sim_row_field(&r->row[i], f->name);
+        same = other != NULL && !other->metric && weir_sim_same_value(f, other);
+    }
+    return same;
+}
+
 static void fields_words(const struct weir_sim_result *r, const struct weir_sim_row *row, bool params, char *ret, size_t size)
 {
     WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(512);
     for (size_t i = 0; i < row->n_fields; i++) {
         const struct weir_sim_field *f = &row->field[i];
-        if (!f->metric && weir_sim_is_choice(r->suite, f->name) == params) {
-            add_field_words(&out, r->suite, f);
+        if (!f->metric && weir_sim_is_choice(r->suite, f->name) == params && !says_nothing(r, f)) {
+            add_field_words(&out, r, f);
         }
     }
     snprintf(ret, size, "%s", weir_str_cstr(&out));
@@ -110,20 +121,33 @@ static int by_x(const void *va, const void *vb)
 {
     const struct point *a = va;
     const struct point *b = vb;
-    return a->x < b->x ? -1 : a->x > b->x;
+    if (a->x < b->x || b->x < a->x) {
+        return a->x < b->x ? -1 : 1;
+    }
+    return a->y < b->y ? -1 : a->y > b->y;
 }
 
-/* y of the line through the points at x; false beyond its ends. */
+/* y at x of the line through the best of the points, those that no other beats on both axes; false beyond its ends. */
 static bool read_off(struct point *p, size_t n, double x, double *ret)
 {
     qsort(p, n, sizeof *p, by_x);
+    size_t kept = 0;
+    const double end = n == 0 ? 0 : p[n - 1].x;
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || p[i].y < p[kept - 1].y) {
+            p[kept++] = p[i];
+        }
+    }
+    n = kept;
     for (size_t i = 1; i < n; i++) {
         if (p[i - 1].x <= x && x <= p[i].x && p[i].x > p[i - 1].x) {
             *ret = p[i - 1].y + (p[i].y - p[i - 1].y) * (x - p[i - 1].x) / (p[i].x - p[i - 1].x);
             return true;
         }
     }
-    return false;
+    bool flat = n > 0 && x > p[n - 1].x && x <= end; /* more of x brings nothing there */
+    *ret = flat ? p[n - 1].y : *ret;
+    return flat;
 }
 
 /* The rows of a policy in the case of a row, as points. */
@@ -133,35 +157,79 @@ static size_t points_of(const struct weir_sim_result *r, const struct weir_sim_r
     size_t n = 0;
     for (size_t i = 0; i < r->n_rows && n < POINTS_MAX; i++) {
         const struct weir_sim_row *row = &r->row[i];
-        if (weir_streq(row->policy, policy) && weir_sim_row_real(row, x, &ret[n].x) && weir_sim_row_real(row, y, &ret[n].y) &&
-            weir_sim_same_case(r->suite, of, row)) {
+        if (weir_streq(row->policy, policy) && weir_sim_row_ranks(row) && weir_sim_row_real(row, x, &ret[n].x) &&
+            weir_sim_row_real(row, y, &ret[n].y) && weir_sim_same_case(r->suite, of, row)) {
             n++;
         }
     }
     return n;
 }
 
-const struct weir_sim_row *weir_sim_row_beside(const struct weir_sim_result *r, const struct weir_sim_row *of, const char *policy)
+/* The rows of a policy that may stand for it in a case: those that rank and have a cost. */
+struct candidates {
+    size_t n;
+    double least_cost, most_cost;
+    double least_wait, most_wait;
+};
+
+static bool is_candidate(const struct weir_sim_result *r, const struct weir_sim_goal *g, const struct weir_sim_row *of, const char *policy,
+                         const struct weir_sim_row *row, double *cost, double *wait)
 {
-    const struct weir_sim_goal *g = weir_sim_goal_of(r->suite);
-    const struct weir_sim_row *best = NULL;
-    double limit = INFINITY;
-    double best_cost = INFINITY;
-    const char *rival = g == NULL ? NULL : weir_streq(policy, "weir") ? g->rival : g->blind;
+    *wait = 0;
+    (void)(g->wait != NULL && weir_sim_row_real(row, g->wait, wait));
+    return weir_streq(row->policy, policy) && weir_sim_row_ranks(row) && weir_sim_row_real(row, g->cost, cost) &&
+           weir_sim_same_case(r->suite, of, row);
+}
+
+/* How far a point lies from the corner of least cost and least waiting, in widths of what the candidates span. */
+static double off_corner(const struct candidates *c, double cost, double wait)
+{
+    double by_cost = c->most_cost > c->least_cost ? (cost - c->least_cost) / (c->most_cost - c->least_cost) : 0;
+    double by_wait = c->most_wait > c->least_wait ? (wait - c->least_wait) / (c->most_wait - c->least_wait) : 0;
+    return by_cost + by_wait;
+}
+
+/* How long people wait under the policy to be measured against; negative where it has no row that ranks. */
+static double rivals_wait(const struct weir_sim_result *r, const struct weir_sim_goal *g, const struct weir_sim_row *of, const char *policy)
+{
+    const char *rival = weir_streq(policy, "weir") ? g->rival : g->blind;
+    double cost = 0;
+    double wait = 0;
     for (size_t i = 0; i < r->n_rows && rival != NULL; i++) {
-        const struct weir_sim_row *row = &r->row[i];
-        if (weir_streq(row->policy, rival) && weir_sim_same_case(r->suite, of, row)) {
-            (void)weir_sim_row_real(row, g->wait, &limit);
+        if (is_candidate(r, g, of, rival, &r->row[i], &cost, &wait)) {
+            return wait;
         }
     }
+    return -1;
+}
+
+const struct weir_sim_row *weir_sim_row_meant(const struct weir_sim_result *r, const struct weir_sim_row *of, const char *policy)
+{
+    const struct weir_sim_goal *g = weir_sim_goal_of(r->suite);
+    struct candidates c = {0, INFINITY, -INFINITY, INFINITY, -INFINITY};
+    const struct weir_sim_row *best = NULL;
+    double best_by = INFINITY;
+    double cost = 0;
+    double wait = 0;
     for (size_t i = 0; i < r->n_rows && g != NULL; i++) {
-        const struct weir_sim_row *row = &r->row[i];
-        double cost = 0;
-        double wait = 0;
-        if (weir_streq(row->policy, policy) && weir_sim_row_real(row, g->cost, &cost) &&
-            (!weir_sim_row_real(row, g->wait, &wait) || wait <= limit) && cost < best_cost && weir_sim_same_case(r->suite, of, row)) {
-            best = row;
-            best_cost = cost;
+        if (is_candidate(r, g, of, policy, &r->row[i], &cost, &wait)) {
+            const struct weir_sim_field *chosen = weir_sim_row_field(&r->row[i], "chosen");
+            if (chosen != NULL && chosen->u.yes) {
+                return &r->row[i];
+            }
+            c = (struct candidates){c.n + 1, fmin(c.least_cost, cost), fmax(c.most_cost, cost), fmin(c.least_wait, wait), fmax(c.most_wait, wait)};
+        }
+    }
+    double limit = c.n > 1 ? rivals_wait(r, g, of, policy) : -1;
+    for (size_t i = 0; i < r->n_rows && c.n > 0; i++) {
+        if (!is_candidate(r, g, of, policy, &r->row[i], &cost, &wait)) {
+            continue;
+        }
+        /* Where none waits as little, the one that waits least. */
+        double by = limit < 0 ? off_corner(&c, cost, wait) : limit < c.least_wait ? wait : wait <= limit ? cost : INFINITY;
+        if (by < best_by) {
+            best = &r->row[i];
+            best_by = by;
         }
     }
     return best;
@@ -186,22 +254,39 @@ static void add_change(struct changes *c, double ours, double theirs)
     c->n += theirs > 0;
 }
 
-/* "13.5 % to 27.7 %", lesser first, and the same in short for the card. */
-static void span_words(const struct changes *c, char *figure_ret, size_t figure_size, char *ret, size_t size)
+/* "3.0 to 31.0 % less cost than", "up to 0.9 % less than", and the same in short. what: of which there is less, or "". */
+static void changes_words(const struct changes *c, const char *less_word, const char *what, char *figure_ret, size_t figure_size, char *ret,
+                          size_t size)
 {
-    double low = fmin(fabs(c->least), fabs(c->most)) * 100;
-    double high = fmax(fabs(c->least), fabs(c->most)) * 100;
-    bool one = high - low < 0.05;
-    const char *sign = c->most <= 0 ? MINUS : "+";
-    char a[32];
-    char b[32];
-    weir_sim_figure_text(a, sizeof a, low, 1);
-    weir_sim_figure_text(b, sizeof b, high, 1);
-    snprintf(ret, size, one ? "%s" NBSP "%%" : "%s to %s" NBSP "%%", one ? b : a, b);
-    if (one) {
-        snprintf(figure_ret, figure_size, "%s%s" NBSP "%%", sign, b);
+    char near[40];
+    char far[40];
+    char low[40];
+    char high[40];
+    bool less = c->most < 0.0005;
+    bool zero = fmin(fabs(c->least), fabs(c->most)) < 0.0005;
+    bool one = fabs(c->most - c->least) < 0.0005;
+    const char *space = what[0] == '\0' ? "" : " ";
+    weir_sim_figure_text(near, sizeof near, fmin(fabs(c->least), fabs(c->most)) * 100, 1);
+    weir_sim_figure_text(far, sizeof far, fmax(fabs(c->least), fabs(c->most)) * 100, 1);
+    signed_percent(low, sizeof low, c->least);
+    signed_percent(high, sizeof high, c->most);
+    const char *sign = less ? MINUS : "+";
+    const char *than = less ? less_word : "more";
+    if (one && zero) {
+        snprintf(figure_ret, figure_size, "0.0" NBSP "%%");
+        snprintf(ret, size, "the same%s%s as", space, what);
+    } else if (one) {
+        snprintf(figure_ret, figure_size, "%s", low);
+        snprintf(ret, size, "%s" NBSP "%% %s%s%s than", far, than, space, what);
+    } else if (c->least < -0.0005 && !less) {
+        snprintf(figure_ret, figure_size, "%s to %s", low, high);
+        snprintf(ret, size, "%s to %s%s%s against", low, high, space, what);
+    } else if (zero) {
+        snprintf(figure_ret, figure_size, "up to %s%s" NBSP "%%", sign, far);
+        snprintf(ret, size, "up to %s" NBSP "%% %s%s%s than", far, than, space, what);
     } else {
-        snprintf(figure_ret, figure_size, "%s%.0f to %s%.0f" NBSP "%%", sign, low, sign, high);
+        snprintf(figure_ret, figure_size, "%s%s to %s%s" NBSP "%%", sign, near, sign, far);
+        snprintf(ret, size, "%s to %s" NBSP "%% %s%s%s than", near, far, than, space, what);
     }
 }
 
@@ -219,59 +304,89 @@ static void which_case(const struct weir_sim_result *r, const struct weir_sim_ro
     }
 }
 
-/* One finding of "so much less Y than the rival at the same X", over all cases; none where no rival lies on the front. */
-static size_t front_finding(const struct weir_sim_result *r, const char *ours, const char *rival, const char *x, const char *y,
-                            struct weir_sim_finding *ret)
+enum { CASES_BYTES_MAX = 640, CASES_TOLD_MAX = 4 };
+
+/* "; Nodes 8: ", before what is said of the n-th case. */
+static void begin_case(const struct weir_sim_result *r, const struct weir_sim_row *row, size_t n, struct weir_str *out)
+{
+    char where[120];
+    which_case(r, row, where, sizeof where);
+    weir_str_addf(out, "%s%s%s", n > 1 ? "; " : "", where, where[0] == '\0' ? "" : ": ");
+}
+
+/* Less than an hour in minutes. */
+static void add_figure(struct weir_str *out, const char *before, double v, const char *unit)
+{
+    char text[40];
+    bool minutes = weir_streq(unit, "h") && fabs(v) < 1;
+    if (weir_streq(unit, "h")) {
+        weir_sim_figure_text(text, sizeof text, minutes ? v * 60 : v, minutes || v >= 10 ? 1 : 2);
+    } else {
+        figure(text, sizeof text, v);
+    }
+    weir_str_addf(out, "%s%s" NBSP "%s", before, text, minutes ? "min" : unit);
+}
+
+/* "760.0 instead of 1,000 GPU-h" */
+static void add_pair(struct weir_str *out, double us, double them, const char *unit)
+{
+    char text[40];
+    figure(text, sizeof text, us);
+    if (weir_streq(unit, "h")) {
+        add_figure(out, "", us, unit);
+    } else {
+        weir_str_addf(out, "%s", text);
+    }
+    add_figure(out, " instead of ", them, unit);
+}
+
+/* One finding of "so much less Y than the rival at the same X", in the case of a row, or (NULL) over all cases; none where no rival lies on the
+ * front. */
+static size_t front_finding(const struct weir_sim_result *r, const struct weir_sim_row *only, const char *ours, const char *rival, const char *x,
+                            const char *y, struct weir_sim_finding *ret)
 {
     struct point *p = weir_calloc(POINTS_MAX, sizeof *p);
+    WEIR_CLEANUP(weir_str_release) struct weir_str cases = WEIR_STR_INIT(CASES_BYTES_MAX);
     struct changes c = {0};
-    size_t cases = 0;
-    char where[120] = "";
+    size_t asked = 0;
     for (size_t i = 0; i < r->n_rows; i++) {
         const struct weir_sim_row *row = &r->row[i];
         double at = 0;
         double theirs = 0;
         double value = 0;
-        if (!weir_streq(row->policy, rival) || !weir_sim_row_real(row, x, &at) || !weir_sim_row_real(row, y, &theirs)) {
+        if (!weir_streq(row->policy, rival) || !weir_sim_row_ranks(row) || !weir_sim_row_real(row, x, &at) || !weir_sim_row_real(row, y, &theirs) ||
+            (only != NULL && !weir_sim_same_case(r->suite, only, row))) {
             continue;
         }
-        cases++;
+        asked++;
         size_t n = points_of(r, row, ours, x, y, p);
         if (read_off(p, n, at, &value)) {
+            const char *unit[] = {weir_sim_unit_of(r, y), weir_sim_unit_of(r, x)};
             add_change(&c, value, theirs);
-            which_case(r, row, where, sizeof where);
+            begin_case(r, row, c.n, &cases);
+            add_pair(&cases, value, theirs, unit[0]);
+            add_figure(&cases, " at ", at, unit[1]);
         }
     }
     free(p);
-    if (c.n == 0 || (c.least < 0) != (c.most <= 0)) {
+    if (c.n == 0) {
         return 0;
     }
     char x_label[80];
     char y_label[80];
-    char span[80];
-    char us[40];
-    char them[40];
+    char span[128];
+    char scope[64] = "";
     weir_sim_label(x, x_label, sizeof x_label);
     weir_sim_label(y, y_label, sizeof y_label);
     lowered(x_label);
     lowered(y_label);
-    span_words(&c, ret->figure, sizeof ret->figure, span, sizeof span);
-    figure(us, sizeof us, c.ours);
-    figure(them, sizeof them, c.theirs);
-    ret->good = c.most <= 0;
-    const char *word = strstr(y_label, "hours") == NULL ? (ret->good ? "less" : "more") : ret->good ? "fewer" : "more";
-    WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(sizeof ret->text);
-    char scope[200]; /* in words: over which cases */
-    if (c.n == 1) {
-        snprintf(scope, sizeof scope, " (%s instead of %s %s%s%s)", us, them, weir_sim_unit_of(r->suite, y), where[0] == '\0' ? "" : ", ", where);
-    } else if (c.n < cases) {
-        snprintf(scope, sizeof scope, ", in %zu of %zu cases", c.n, cases);
-    } else {
-        snprintf(scope, sizeof scope, ", in all %zu cases", cases);
+    changes_words(&c, strstr(y_label, "hours") == NULL ? "less" : "fewer", y_label, ret->figure, sizeof ret->figure, span, sizeof span);
+    if (c.n < asked) {
+        snprintf(scope, sizeof scope, ", in %zu of %zu cases", c.n, asked);
     }
-    weir_str_addf(&text, "%s: %s %s %s than %s at the same %s%s.", weir_sim_policy_name(ours), span, word, y_label,
-                  weir_sim_policy_name(rival), x_label, scope);
-    snprintf(ret->text, sizeof ret->text, "%s", weir_str_cstr(&text));
+    ret->good = c.most < 0.0005;
+    snprintf(ret->text, sizeof ret->text, "%s: %s %s at the same %s%s (%s).", weir_sim_policy_name(ours), span, weir_sim_policy_name(rival),
+             x_label, scope, weir_str_cstr(&cases));
     return 1;
 }
 
@@ -298,14 +413,15 @@ static bool is_swept(const struct weir_sim_result *r, const char *policy)
     return false;
 }
 
-static size_t front_findings(const struct weir_sim_result *r, const struct weir_sim_goal *g, struct weir_sim_finding *ret)
+static size_t front_findings(const struct weir_sim_result *r, const struct weir_sim_goal *g, const struct weir_sim_row *only,
+                             struct weir_sim_finding *ret)
 {
     const char *const pair[][2] = {{"weir", g->rival}, {"weir-no-estimates", g->blind}};
     size_t n = 0;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(pair); i++) {
         if (pair[i][1] != NULL && is_swept(r, pair[i][0])) {
-            n += front_finding(r, pair[i][0], pair[i][1], g->wait, g->cost, &ret[n]);
-            n += front_finding(r, pair[i][0], pair[i][1], g->cost, weir_sim_felt_wait(r, g->wait), &ret[n]);
+            n += front_finding(r, only, pair[i][0], pair[i][1], g->wait, g->cost, &ret[n]);
+            n += front_finding(r, only, pair[i][0], pair[i][1], g->cost, weir_sim_felt_wait(r, g->wait), &ret[n]);
         }
     }
     return n;
@@ -323,7 +439,7 @@ static const struct weir_sim_row *best_of(const struct weir_sim_result *r, const
     for (size_t i = 0; i < r->n_rows; i++) {
         const struct weir_sim_row *row = &r->row[i];
         double v = 0;
-        if (weir_sim_policy_is_ours(row->policy) != ours || weir_sim_policy_is_bound(row->policy) != bounds ||
+        if (weir_sim_policy_is_ours(row->policy) != ours || weir_sim_policy_is_bound(row->policy) != bounds || !weir_sim_row_ranks(row) ||
             !weir_sim_row_real(row, metric, &v) || !weir_sim_same_case(r->suite, of, row)) {
             continue;
         }
@@ -348,7 +464,7 @@ static void one_against_one(const struct weir_sim_result *r, const char *metric,
                             const struct weir_sim_row *other, struct weir_sim_finding *ret)
 {
     struct weir_sim_measure m = weir_sim_measure_of(metric);
-    const char *unit = weir_sim_unit_of(r->suite, metric);
+    const char *unit = weir_sim_unit_of(r, metric);
     double us = 0;
     double them = 0;
     (void)weir_sim_row_real(ours, metric, &us);
@@ -403,36 +519,6 @@ static const struct weir_sim_row *other_of(const struct weir_sim_result *r, cons
     return a->policy != NULL ? in_case_of(r, row, a->policy) : best_of(r, row, metric, false, a->bounds);
 }
 
-/* "3.0 to 31.0 % less than", "up to 0.9 % less than", and the same in short. */
-static void changes_words(const struct changes *c, char *figure_ret, size_t figure_size, char *ret, size_t size)
-{
-    char near[40];
-    char far[40];
-    char low[40];
-    char high[40];
-    bool less = c->most < 0.0005;
-    bool zero = fmin(fabs(c->least), fabs(c->most)) < 0.0005;
-    weir_sim_figure_text(near, sizeof near, fmin(fabs(c->least), fabs(c->most)) * 100, 1);
-    weir_sim_figure_text(far, sizeof far, fmax(fabs(c->least), fabs(c->most)) * 100, 1);
-    signed_percent(low, sizeof low, c->least);
-    signed_percent(high, sizeof high, c->most);
-    const char *sign = less ? MINUS : "+";
-    const char *than = less ? "less than" : "more than";
-    if (c->most - c->least < 0.0005 && zero) {
-        snprintf(figure_ret, figure_size, "0.0" NBSP "%%");
-        snprintf(ret, size, "the same as");
-    } else if (c->least < -0.0005 && !less) {
-        snprintf(figure_ret, figure_size, "%s to %s", low, high);
-        snprintf(ret, size, "%s to %s against", low, high);
-    } else if (zero) {
-        snprintf(figure_ret, figure_size, "up to %s%s" NBSP "%%", sign, far);
-        snprintf(ret, size, "up to %s" NBSP "%% %s", far, than);
-    } else {
-        snprintf(figure_ret, figure_size, "%s%s to %s%s" NBSP "%%", sign, near, sign, far);
-        snprintf(ret, size, "%s to %s" NBSP "%% %s", near, far, than);
-    }
-}
-
 /* Over all cases that are to be spoken of; where that is one, with its figures. */
 static size_t metric_finding(const struct weir_sim_result *r, const char *metric, const struct against *a, struct weir_sim_finding *ret)
 {
@@ -466,7 +552,7 @@ static size_t metric_finding(const struct weir_sim_result *r, const char *metric
     char span[128];
     weir_sim_label(metric, label, sizeof label);
     lowered(label);
-    changes_words(&c, ret->figure, sizeof ret->figure, span, sizeof span);
+    changes_words(&c, "less", "", ret->figure, sizeof ret->figure, span, sizeof span);
     ret->good = more ? c.least > -0.0005 : c.most < 0.0005;
     snprintf(ret->text, sizeof ret->text, "%s: %s %s %s, over %zu cases.", weir_sim_policy_name(a->ours), label, span,
              alike ? weir_sim_policy_name(last_other->policy) : a->bounds ? "the bound" : "the best of the other policies", c.n);
@@ -552,75 +638,127 @@ static size_t tune_finding(const struct weir_sim_result *r, struct weir_sim_find
     return 1;
 }
 
-/* Cost and wait of weir's row beside another's, where each policy has one row. */
-static size_t weighed_finding(const struct weir_sim_result *r, const struct weir_sim_goal *g, const char *policy, struct weir_sim_finding *ret)
+/* A row's cost and wait; wait by what people feel. */
+static bool weigh(const struct weir_sim_result *r, const struct weir_sim_goal *g, const struct weir_sim_row *row, double *cost, double *wait)
 {
-    const struct weir_sim_row *ours = NULL;
-    size_t cases = 0;
+    return row != NULL && weir_sim_row_real(row, g->cost, cost) && weir_sim_row_real(row, weir_sim_felt_wait(r, g->wait), wait);
+}
+
+/* Is the row weir's that is meant in its case? */
+static bool is_meant(const struct weir_sim_result *r, const struct weir_sim_row *row)
+{
+    return weir_streq(row->policy, "weir") && weir_sim_row_meant(r, row, "weir") == row;
+}
+
+/* Cost and wait of weir's row that is meant beside another policy's, in the case of a row, or (NULL) case by case. */
+static size_t weighed_finding(const struct weir_sim_result *r, const struct weir_sim_goal *g, const struct weir_sim_row *only, const char *policy,
+                              struct weir_sim_finding *ret)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str cases = WEIR_STR_INIT(CASES_BYTES_MAX);
+    struct changes c = {0};
+    bool longer = false;
     for (size_t i = 0; i < r->n_rows; i++) {
-        if (weir_streq(r->row[i].policy, "weir")) {
-            ours = &r->row[i];
-            cases++;
+        bool asked = is_meant(r, &r->row[i]) && (only == NULL || weir_sim_same_case(r->suite, only, &r->row[i]));
+        const struct weir_sim_row *other = asked ? weir_sim_row_meant(r, &r->row[i], policy) : NULL;
+        double cost[2] = {0};
+        double wait[2] = {0};
+        if (!weigh(r, g, &r->row[i], &cost[0], &wait[0]) || !weigh(r, g, other, &cost[1], &wait[1])) {
+            continue;
+        }
+        add_change(&c, cost[0], cost[1]);
+        longer = longer || wait[0] > wait[1] * 1.05 + 0.01;
+        if (c.n <= CASES_TOLD_MAX) {
+            begin_case(r, &r->row[i], c.n, &cases);
+            add_pair(&cases, cost[0], cost[1], weir_sim_unit_of(r, g->cost));
+            weir_str_adds(&cases, ", wait ");
+            add_pair(&cases, wait[0], wait[1], weir_sim_unit_of(r, g->wait));
         }
     }
-    const struct weir_sim_row *other = cases == 0 ? NULL : in_case_of(r, ours, policy);
-    if (other == NULL || cases > 1) {
-        return other == NULL ? 0 : metric_finding(r, g->cost, &(struct against){"weir", policy, false}, ret);
+    if (c.n == 0) {
+        return 0;
     }
-    double wait[2] = {0};
-    const char *metric = weir_sim_felt_wait(r, g->wait);
-    char text[2][40];
+    char span[128];
     char label[80];
-    one_against_one(r, g->cost, ours, other, ret);
-    if (!weir_sim_row_real(ours, metric, &wait[0]) || !weir_sim_row_real(other, metric, &wait[1])) {
-        return 1;
+    char more[40] = "";
+    weir_sim_label(g->cost, label, sizeof label);
+    lowered(label);
+    changes_words(&c, "less", label, ret->figure, sizeof ret->figure, span, sizeof span);
+    ret->good = c.most < 0.0005 && !longer;
+    if (c.n > CASES_TOLD_MAX) {
+        snprintf(more, sizeof more, "; and %zu cases more", c.n - CASES_TOLD_MAX);
     }
-    figure(text[0], sizeof text[0], wait[0]);
-    figure(text[1], sizeof text[1], wait[1]);
-    weir_sim_label(metric, label, sizeof label);
-    size_t n = strlen(ret->text);
-    snprintf(ret->text + n, sizeof ret->text - n, " %s: %s instead of %s" NBSP "%s.", label, text[0], text[1],
-             weir_sim_unit_of(r->suite, metric));
+    snprintf(ret->text, sizeof ret->text, "weir: %s %s (%s%s).", span, weir_sim_policy_name(policy), weir_str_cstr(&cases), more);
     return 1;
 }
 
-/* The size that costs least, where several were tried. */
-static size_t cheapest_finding(const struct weir_sim_result *r, const struct weir_sim_goal *g, struct weir_sim_finding *ret)
+/* The cheapest row of a policy that ranks, by a metric; where the policy has several settings, of those that are meant. */
+static const struct weir_sim_row *cheapest(const struct weir_sim_result *r, const char *policy, const char *metric)
 {
     const struct weir_sim_row *best = NULL;
     double best_cost = 0;
-    size_t cases = 0;
     for (size_t i = 0; i < r->n_rows; i++) {
         double cost = 0;
-        if (weir_streq(r->row[i].policy, "weir") && weir_sim_row_real(&r->row[i], g->cost, &cost)) {
-            best = best == NULL || cost < best_cost ? &r->row[i] : best;
-            best_cost = best == &r->row[i] ? cost : best_cost;
-            cases++;
+        const struct weir_sim_row *row = weir_streq(r->row[i].policy, policy) ? weir_sim_row_meant(r, &r->row[i], policy) : NULL;
+        if (row == &r->row[i] && weir_sim_row_real(row, metric, &cost) && (best == NULL || cost < best_cost)) {
+            best = row;
+            best_cost = cost;
         }
     }
-    if (cases < 2) {
-        return 0;
-    }
-    char cost[40];
-    char label[80];
-    figure(cost, sizeof cost, best_cost);
-    weir_sim_label(g->cost, label, sizeof label);
-    lowered(label);
-    weir_sim_case_words(r, best, ret->figure, sizeof ret->figure);
-    ret->good = true;
-    snprintf(ret->text, sizeof ret->text, "is the cheapest of the %zu cases with weir: %s %s" NBSP "%s.", cases, label, cost,
-             weir_sim_unit_of(r->suite, g->cost));
-    return 1;
+    return best;
 }
 
-static size_t weighed_findings(const struct weir_sim_result *r, const struct weir_sim_goal *g, struct weir_sim_finding *ret)
+const struct weir_sim_row *weir_sim_row_headline(const struct weir_sim_result *r)
 {
-    const char *const policy[] = {g->plain, "local-only", g->rival};
-    size_t n = 0;
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(policy); i++) {
-        n += policy[i] == NULL ? 0 : weighed_finding(r, g, policy[i], &ret[n]);
+    const struct weir_sim_goal *g = weir_sim_goal_of(r->suite);
+    return g == NULL ? NULL : cheapest(r, "weir", g->cost);
+}
+
+/* ". In the cloud alone: 28,463 USD, wait 0.01 h" */
+static void add_way(const struct weir_sim_result *r, const struct weir_sim_goal *g, const char *how, const struct weir_sim_row *row,
+                    const char *metric, struct weir_str *out)
+{
+    double cost = 0;
+    double wait = 0;
+    if (row != NULL && weir_sim_row_real(row, metric, &cost) && weigh(r, g, row, &(double){0}, &wait)) {
+        weir_str_adds(out, how);
+        add_figure(out, ": ", cost, weir_sim_unit_of(r, metric));
+        add_figure(out, ", wait ", wait, weir_sim_unit_of(r, g->wait));
     }
-    return n + cheapest_finding(r, g, &ret[n]);
+}
+
+/* What the work costs, and how long it waits: with weir, in the cloud alone, on owned nodes alone. */
+static size_t answer_finding(const struct weir_sim_result *r, const struct weir_sim_goal *g, struct weir_sim_finding *ret)
+{
+    const struct weir_sim_row *ours = weir_sim_row_headline(r);
+    double cost = 0;
+    double wait = 0;
+    if (!weigh(r, g, ours, &cost, &wait)) {
+        return 0;
+    }
+    const char *unit = weir_sim_unit_of(r, g->cost);
+    char where[120];
+    char setting[120];
+    char figure_text[40];
+    WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(sizeof ret->text);
+    weir_sim_case_words(r, ours, where, sizeof where);
+    weir_sim_setting_words(r, ours, setting, sizeof setting);
+    lowered(where);
+    figure(figure_text, sizeof figure_text, cost);
+    snprintf(ret->figure, sizeof ret->figure, "%s" NBSP "%s", figure_text, unit);
+    weir_str_addf(&text, "with weir%s%s%s%s%s", where[0] == '\0' ? "" : ", ", where, setting[0] == '\0' ? "" : " (", setting, setting[0] == '\0' ? "" : ")");
+    add_figure(&text, ": tasks wait ", wait, weir_sim_unit_of(r, g->wait));
+    weir_str_adds(&text, " on average");
+    /* Nothing need be owned for the cloud alone. */
+    add_way(r, g, ". In the cloud alone", cheapest(r, "cloud-only", "cloud_cost"), "cloud_cost", &text);
+    add_way(r, g, ". On the same owned nodes alone", weir_sim_row_meant(r, ours, "local-only"), g->cost, &text);
+    double bound = 0;
+    if (weir_sim_row_real(ours, "bound_cost", &bound) && bound > 0) {
+        add_figure(&text, ". No policy could do it on these nodes for less than ", bound, unit);
+    }
+    weir_str_addc(&text, '.');
+    ret->good = true;
+    snprintf(ret->text, sizeof ret->text, "%s", weir_str_cstr(&text));
+    return 1;
 }
 
 size_t weir_sim_findings(const struct weir_sim_result *r, struct weir_sim_finding *ret)
@@ -631,8 +769,13 @@ size_t weir_sim_findings(const struct weir_sim_result *r, struct weir_sim_findin
         return n;
     }
     if (n == 0 && g->wait != NULL) {
-        n = front_findings(r, g, ret);
-        n += n > 0 || is_swept(r, "weir") ? 0 : weighed_findings(r, g, ret);
+        /* Where it is asked what to own, one answer is spoken of; the others stand in the tables. */
+        const struct weir_sim_row *only = g->ways ? weir_sim_row_headline(r) : NULL;
+        n = g->ways ? answer_finding(r, g, ret) : 0;
+        size_t fronts = front_findings(r, g, only, &ret[n]);
+        n += fronts;
+        n += fronts == 0 && (g->ways || !is_swept(r, "weir")) ? weighed_finding(r, g, only, g->rival, &ret[n]) : 0;
+        n += n < WEIR_SIM_FINDINGS_MAX && (g->ways || fronts == 0) ? weighed_finding(r, g, only, g->plain, &ret[n]) : 0;
     } else if (n == 0) {
         n = metric_findings(r, g, ret);
         n += miss_finding(r, ret + n);

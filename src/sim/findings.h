@@ -8,11 +8,11 @@
 
 #include "result.h"
 
-enum { WEIR_SIM_FINDINGS_MAX = 6, WEIR_SIM_NAME_IN_WORDS = 64 };
+enum { WEIR_SIM_FINDINGS_MAX = 6 };
 
 struct weir_sim_finding {
     char figure[96]; /* the figure in short: "−24.1 %" */
-    char text[400];
+    char text[900];
     bool good; /* for weir */
 };
 
@@ -30,5 +30,11 @@ const char *weir_sim_felt_wait(const struct weir_sim_result *r, const char *othe
 /* The label of a metric or a field, made from its name where nothing is known of it. */
 void weir_sim_label(const char *name, char *ret, size_t size);
 
-/* Weir's row of the case whose waiting is nearest to that of the policy it is measured against, but not longer; NULL where there is none. */
-const struct weir_sim_row *weir_sim_row_beside(const struct weir_sim_result *r, const struct weir_sim_row *of, const char *policy);
+/*
+ * The row that stands for a policy in the case of a row: its only one, or the chosen one; of several the cheapest that lets people wait no longer than the
+ * policy it is measured against does, and where none waits as little, the one that waits least. Where that policy was not run, the row nearest to both
+ * the least cost and the least waiting. Only rows that rank; NULL where there is none.
+ */
+const struct weir_sim_row *weir_sim_row_meant(const struct weir_sim_result *r, const struct weir_sim_row *of, const char *policy);
+/* Of weir's rows that are meant, over all cases, the cheapest; NULL where there is none. */
+const struct weir_sim_row *weir_sim_row_headline(const struct weir_sim_result *r);

@@ -7,6 +7,11 @@
 
 #include "base/mem.h"
 #include "params.h"
+#include "rules.h"
+
+/* Units that the result says. */
+#define MONEY "money"
+#define MONEY_PER_HOUR "money/h"
 
 static const struct weir_sim_measure measures[] = {
     {"cloud_gpu_hours", "Cloud GPU-hours", "GPU-h", WEIR_SIM_LESS, false},
@@ -28,13 +33,14 @@ static const struct weir_sim_measure measures[] = {
     {"misses", "Deadlines missed", "", WEIR_SIM_LESS, false},
     {"scenarios", "Scenarios", "", WEIR_SIM_NEITHER, false},
     {"cost_usd", "Cost", "USD", WEIR_SIM_LESS, false},
-    {"own_cost", "Cost of owned nodes", "USD", WEIR_SIM_LESS, false},
-    {"cloud_cost", "Cost of the cloud", "USD", WEIR_SIM_LESS, false},
-    {"reserved_idle_cost", "Reserved and not leased", "USD", WEIR_SIM_LESS, false},
+    {"bound_cost", "No policy can cost less than", MONEY, WEIR_SIM_NEITHER, false},
+    {"own_cost", "Cost of owned nodes", MONEY, WEIR_SIM_LESS, false},
+    {"cloud_cost", "Cost of the cloud", MONEY, WEIR_SIM_LESS, false},
+    {"reserved_idle_cost", "Reserved and not leased", MONEY, WEIR_SIM_LESS, false},
     {"transfer_gib", "Data moved", "GiB", WEIR_SIM_LESS, false},
-    {"transfer_cost", "Cost of moving it", "USD", WEIR_SIM_LESS, false},
+    {"transfer_cost", "Cost of moving it", MONEY, WEIR_SIM_LESS, false},
     {"energy_kwh", "Energy of owned nodes", "kWh", WEIR_SIM_LESS, false},
-    {"energy_cost", "Cost of that energy by the hour", "USD", WEIR_SIM_LESS, false},
+    {"energy_cost", "Cost of that energy by the hour", MONEY, WEIR_SIM_LESS, false},
     {"carbon_kg", "Carbon of owned nodes", "kg CO2", WEIR_SIM_LESS, false},
     {"p95_wait_hours", "Wait, 95th percentile", "h", WEIR_SIM_LESS, false},
     {"makespan_hours", "Last task done after", "h", WEIR_SIM_LESS, false},
@@ -43,14 +49,15 @@ static const struct weir_sim_measure measures[] = {
     {"lost_gpu_hours", "Work lost", "GPU-h", WEIR_SIM_LESS, false},
     {"tasks", "Tasks", "", WEIR_SIM_NEITHER, false},
     {"failed", "Failed", "", WEIR_SIM_LESS, false},
+    {"unplaced", "Found no place", "", WEIR_SIM_LESS, false},
     {"reclaims", "Machines taken back", "", WEIR_SIM_NEITHER, false},
     {"deadline_misses", "Deadlines missed", "", WEIR_SIM_LESS, false},
     {"cost_micro_usd", "Cost, integral of the prices", "millionths of USD", WEIR_SIM_LESS, false},
     {"naive_micro_usd", "Cost, second by second", "millionths of USD", WEIR_SIM_LESS, false},
     {"hours", "Hours held", "h", WEIR_SIM_NEITHER, false},
     {"moves", "Moves", "", WEIR_SIM_NEITHER, false},
-    {"cost", "Cost", "USD", WEIR_SIM_LESS, false},
-    {"optimum", "Cheapest plan there is", "USD", WEIR_SIM_NEITHER, false},
+    {"cost", "Cost", MONEY, WEIR_SIM_LESS, false},
+    {"optimum", "Cheapest plan there is", MONEY, WEIR_SIM_NEITHER, false},
     {"ratio", "Cost by the cheapest plan's", "", WEIR_SIM_LESS, false},
     {"ratio_bound", "Proven limit of that", "", WEIR_SIM_NEITHER, false},
     {"reservations", "Reservations bought", "", WEIR_SIM_NEITHER, false},
@@ -68,12 +75,18 @@ static const struct weir_sim_measure measures[] = {
     {"rented_gpus_used", "Rented GPUs in use", "", WEIR_SIM_NEITHER, false},
     {"queue_tasks", "Tasks waiting", "", WEIR_SIM_NEITHER, false},
     {"queue_gpus", "GPUs waited for", "", WEIR_SIM_NEITHER, false},
-    {"own_cost_per_hour", "Spent on owned nodes", "USD/h", WEIR_SIM_NEITHER, false},
-    {"cloud_cost_per_hour", "Spent on the cloud", "USD/h", WEIR_SIM_NEITHER, false},
-    {"cost_by_pool", "Spent by pool", "USD", WEIR_SIM_NEITHER, false},
-    {"cost_by_project", "Spent by project", "USD", WEIR_SIM_NEITHER, false},
-    {"cost_by_use", "What it was spent on", "USD", WEIR_SIM_NEITHER, false},
+    {"own_cost_per_hour", "Spent on owned nodes", MONEY_PER_HOUR, WEIR_SIM_NEITHER, false},
+    {"cloud_cost_per_hour", "Spent on the cloud", MONEY_PER_HOUR, WEIR_SIM_NEITHER, false},
+    {"cost_by_pool", "Spent by pool", MONEY, WEIR_SIM_NEITHER, false},
+    {"cost_by_project", "Spent by project", MONEY, WEIR_SIM_NEITHER, false},
+    {"cost_by_use", "What it was spent on", MONEY, WEIR_SIM_NEITHER, false},
+    {"job", "Work", "", WEIR_SIM_NEITHER, false},
+    {"idle", "Idle", "", WEIR_SIM_NEITHER, false},
+    {"waste_boot", "Wasted on boots", "", WEIR_SIM_NEITHER, false},
+    {"waste_failed", "Wasted on failures", "", WEIR_SIM_NEITHER, false},
+    {"waste_lost", "Work lost", "", WEIR_SIM_NEITHER, false},
     /* fields of cases */
+    {"pools", "Owned", "", WEIR_SIM_NEITHER, false},
     {"nodes", "Nodes", "", WEIR_SIM_NEITHER, false},
     {"delay_value", "Value of waiting", "", WEIR_SIM_NEITHER, false},
     {"estimates", "Estimates", "", WEIR_SIM_NEITHER, false},
@@ -96,11 +109,16 @@ struct weir_sim_measure weir_sim_measure_of(const char *metric)
     return (struct weir_sim_measure){.metric = name, .unit = ""};
 }
 
-const char *weir_sim_unit_of(const char *suite, const char *metric)
+const char *weir_sim_unit_of(const struct weir_sim_result *r, const char *metric)
 {
     struct weir_sim_measure m = weir_sim_measure_of(metric);
-    bool commitment = weir_streq(suite, "commitments") && (weir_streq(m.metric, "cost") || weir_streq(m.metric, "optimum"));
-    return commitment ? "GPU-hours on demand" : m.unit;
+    bool said = r->currency[0] != '\0';
+    if (weir_streq(r->suite, "commitments") && weir_streq(m.unit, MONEY)) {
+        return "GPU-hours on demand";
+    }
+    return weir_streq(m.unit, MONEY)            ? (said ? r->currency : "USD")
+           : weir_streq(m.unit, MONEY_PER_HOUR) ? (said ? r->currency_per_hour : "USD/h")
+                                                : m.unit;
 }
 
 static const struct weir_sim_goal goals[] = {
@@ -122,7 +140,9 @@ static const struct weir_sim_goal goals[] = {
         .cost = "cost",
         .wait = "avg_wait_hours",
         .rival = "starburst",
-        .plain = "cloud-only",
+        .blind = "starburst",
+        .plain = "no-wait",
+        .ways = true,
     },
     {
         .suite = "muri",
@@ -253,6 +273,11 @@ const char *weir_sim_policy_words(const char *suite, const char *policy)
             return w->text;
         }
     }
+    for (const struct weir_sim_rule *rule = weir_sim_rules; rule->policy != NULL; rule++) {
+        if (weir_streq(rule->policy, policy)) {
+            return rule->text;
+        }
+    }
     return NULL;
 }
 
@@ -369,7 +394,7 @@ bool weir_sim_row_real(const struct weir_sim_row *row, const char *metric, doubl
     return true;
 }
 
-static bool same_value(const struct weir_sim_field *a, const struct weir_sim_field *b)
+bool weir_sim_same_value(const struct weir_sim_field *a, const struct weir_sim_field *b)
 {
     if (a->kind != b->kind) {
         return false;
@@ -398,7 +423,7 @@ static bool case_within(const char *suite, const struct weir_sim_row *a, const s
             continue;
         }
         const struct weir_sim_field *other = weir_sim_row_field(b, f->name);
-        if (other == NULL || other->metric || !same_value(f, other)) {
+        if (other == NULL || other->metric || !weir_sim_same_value(f, other)) {
             return false;
         }
     }
@@ -410,19 +435,38 @@ bool weir_sim_same_case(const char *suite, const struct weir_sim_row *a, const s
     return case_within(suite, a, b) && case_within(suite, b, a);
 }
 
+bool weir_sim_same_setting(const char *suite, const struct weir_sim_row *a, const struct weir_sim_row *b)
+{
+    for (size_t i = 0; i < a->n_fields; i++) {
+        const struct weir_sim_field *f = &a->field[i];
+        const struct weir_sim_field *other = f->metric ? NULL : weir_sim_row_field(b, f->name);
+        if (other != NULL && !other->metric && !weir_sim_same_value(f, other)) {
+            return false;
+        }
+    }
+    return weir_sim_same_case(suite, a, b);
+}
+
+bool weir_sim_row_ranks(const struct weir_sim_row *row)
+{
+    double unplaced = 0;
+    return !weir_sim_row_real(row, "unplaced", &unplaced) || unplaced <= 0;
+}
+
 bool weir_sim_is_pareto(const struct weir_sim_result *r, const struct weir_sim_row *row)
 {
     const struct weir_sim_goal *g = weir_sim_goal_of(r->suite);
     double cost = 0;
     double wait = 0;
-    if (g == NULL || !weir_sim_row_real(row, g->cost, &cost) || !weir_sim_row_real(row, g->wait, &wait)) {
+    if (g == NULL || !weir_sim_row_ranks(row) || !weir_sim_row_real(row, g->cost, &cost) || !weir_sim_row_real(row, g->wait, &wait)) {
         return false;
     }
     for (size_t i = 0; i < r->n_rows; i++) {
         const struct weir_sim_row *other = &r->row[i];
         double c = 0;
         double w = 0;
-        if (!weir_sim_policy_is_bound(other->policy) && weir_sim_row_real(other, g->cost, &c) &&
+        bool rival = !weir_sim_policy_is_bound(other->policy) && !weir_sim_policy_is_variant(other->policy) && weir_sim_row_ranks(other);
+        if (rival && weir_sim_row_real(other, g->cost, &c) &&
             weir_sim_row_real(other, g->wait, &w) && c <= cost && w <= wait && (c < cost || w < wait) &&
             weir_sim_same_case(r->suite, row, other)) {
             return false;

@@ -17,15 +17,15 @@ enum weir_sim_better {
 struct weir_sim_measure {
     const char *metric;
     const char *label; /* "average wait" */
-    const char *unit;  /* "h"; "" where it has none */
+    const char *unit;  /* "h"; "" where it has none; for people by weir_sim_unit_of */
     enum weir_sim_better better;
     bool share; /* 0..1, shown to people in percent */
 };
 
 /* What is known of a metric, or of a field of a case; an unknown one has no label. Names of the form reference_X are as X. */
 struct weir_sim_measure weir_sim_measure_of(const char *metric);
-/* Its unit in the suite. Never NULL. */
-const char *weir_sim_unit_of(const char *suite, const char *metric);
+/* Its unit in the result; amounts are in the result's currency. Never NULL. */
+const char *weir_sim_unit_of(const struct weir_sim_result *r, const char *metric);
 
 /* What a suite is about. */
 struct weir_sim_goal {
@@ -37,6 +37,7 @@ struct weir_sim_goal {
     const char *rival;    /* the policy to be measured against; NULL: the best of the others */
     const char *blind;    /* the same for weir without estimates of run times; NULL: none */
     const char *plain;    /* the policy of taking no thought; NULL: none */
+    bool ways;            /* its rows tell what is spent on owned nodes and what in the cloud: own, rent, or both? */
 };
 
 /* NULL for a suite of which nothing is said. */
@@ -61,8 +62,13 @@ int weir_sim_places(const struct weir_sim_result *r, const char *name);
 
 /* The value of a metric as a real number; false where the row has none. */
 bool weir_sim_row_real(const struct weir_sim_row *row, const char *metric, double *ret);
+bool weir_sim_same_value(const struct weir_sim_field *a, const struct weir_sim_field *b);
 /* Are the two rows of one case, parameters of policies left aside (weir_sim_is_choice)? */
 bool weir_sim_same_case(const char *suite, const struct weir_sim_row *a, const struct weir_sim_row *b);
-/* Does no other row of its case do as well in both of the suite's metrics, and better in one? Rows that know the future are no rivals. False where
- * the suite has not two metrics, or the row lacks one. */
+/* The same with parameters of policies, those that both rows' policies read. */
+bool weir_sim_same_setting(const char *suite, const struct weir_sim_row *a, const struct weir_sim_row *b);
+/* May it be ranked? Not where tasks found no place: what did less work was not cheaper. */
+bool weir_sim_row_ranks(const struct weir_sim_row *row);
+/* Does no other row of its case do as well in both of the suite's metrics, and better in one? Rows that know the future or do without one of weir's rules are
+ * no rivals, nor are those that may not be ranked. False where the suite has not two metrics, or the row lacks one or may not be ranked. */
 bool weir_sim_is_pareto(const struct weir_sim_result *r, const struct weir_sim_row *row);

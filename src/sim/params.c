@@ -259,7 +259,7 @@ int weir_sim_run_set(const struct weir_sim_suite *suite, const struct weir_sim_o
         return weir_fail(err, -WEIR_ELIMIT, "--set: longer than %d bytes", WEIR_SIM_SET_BYTES_MAX / 2);
     }
     struct weir_sim_options with = *o;
-    with.set = weir_str_cstr(&set);
+    with.set = set.n == 0 ? NULL : weir_str_cstr(&set);
     size_t first = result->n_rows;
     int r = suite->run(&with, result, err);
     for (size_t i = first; i < result->n_rows; i++) {

@@ -13,7 +13,7 @@
 enum {
     WEIR_SIM_AXES_MAX = 8,         /* parameters of one sweep */
     WEIR_SIM_SWEEP_RUNS_MAX = 512, /* combinations of a sweep */
-    WEIR_SIM_SET_BYTES_MAX = 1024, /* of weir_sim_options.set as a sweep writes it */
+    WEIR_SIM_SET_BYTES_MAX = 4096, /* of weir_sim_options.set as a sweep writes it */
 };
 
 /* What is known of a parameter beyond its range. A parameter that all read is one of the world, not a choice. */

@@ -38,9 +38,10 @@ int weir_muri_record_fail_gpus(const struct weir_sim_input *in, int code, struct
 
 /* ---- openb ---- */
 
-enum { POD_CPU, POD_MEMORY, POD_GPUS, POD_GPU_MILLI, POD_SPEC, POD_CREATED, POD_SCHEDULED, POD_DELETED };
+enum { POD_NAME, POD_CPU, POD_MEMORY, POD_GPUS, POD_GPU_MILLI, POD_SPEC, POD_CREATED, POD_SCHEDULED, POD_DELETED };
 
 const struct weir_sim_column weir_openb_pod_columns[WEIR_OPENB_POD_COLUMNS] = {
+    [POD_NAME] = {"name", true},
     [POD_CPU] = {"cpu_milli", false},
     [POD_MEMORY] = {"memory_mib", false},
     [POD_GPUS] = {"num_gpu", false},

@@ -29,7 +29,7 @@ int weir_muri_record_fail_gpus(const struct weir_sim_input *in, int code, struct
 
 /* ---- openb: tasks that share GPUs ---- */
 
-enum { WEIR_OPENB_POD_COLUMNS = 8 };
+enum { WEIR_OPENB_POD_COLUMNS = 9 };
 extern const struct weir_sim_column weir_openb_pod_columns[WEIR_OPENB_POD_COLUMNS];
 /* Those of its columns that name the allowed GPU models, and when it was created. */
 extern const size_t weir_openb_pod_spec;

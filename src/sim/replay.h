@@ -71,15 +71,20 @@ int64_t weir_replay_shift_us(const struct weir_replay_site *site, struct weir_wa
 int weir_replay_reserved_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err);
 void weir_replay_reserved_release(struct weir_replay_site *site);
 
+/* Tells the result what the site takes for granted. Its currency is set. */
+void weir_replay_assume(const struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_sim_result *result);
+
 /* What a run came to. */
 struct weir_replay_figures {
     uint64_t tasks;
     uint64_t failed;
+    uint64_t unplaced; /* of these: that found no place to run */
     uint64_t deadline_misses;
     uint64_t reclaims;
     int64_t own_micro;
     int64_t cloud_micro;
     int64_t unused_micro; /* of that, for reserved machines while they were not leased */
+    double bound_micro; /* that no policy can go below; not a number where none is proved */
     double wait_h; /* sums */
     double completion_h;
     uint64_t completed;

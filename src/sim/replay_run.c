@@ -15,6 +15,7 @@
 #include "learned.h"
 #include "quantile.h"
 #include "replay.h"
+#include "replay_bound.h"
 #include "series.h"
 
 enum {
@@ -38,6 +39,11 @@ struct rule {
     enum weir_replay_param wait_each; /* hours for each GPU-hour; WEIR_REPLAY_PARAMS: none */
     bool unreserved;    /* whatever fits may start */
     bool shifts;        /* holds tasks back for cheaper or cleaner hours */
+    /* weir's own rules, one of them switched off */
+    bool hurries;       /* does not wait where it may rent */
+    bool unyielding;    /* short tasks do not go first */
+    bool on_demand;     /* never spot */
+    bool unlearned;     /* of run times nothing is known but what the work itself says */
 };
 
 static const struct rule rules[] = {
@@ -54,6 +60,11 @@ static const struct rule rules[] = {
      .wait = WEIR_REPLAY_PARAMS,
      .wait_each = WEIR_REPLAY_WAIT_PER_GPU_HOUR,
      .unreserved = true},
+    {.name = "weir-without-waiting", .local = WEIR_LOCAL_PREFER, .hurries = true},
+    {.name = "weir-without-reservations", .local = WEIR_LOCAL_PREFER, .unreserved = true},
+    {.name = "weir-without-yielding", .local = WEIR_LOCAL_PREFER, .unyielding = true},
+    {.name = "weir-without-spot", .local = WEIR_LOCAL_PREFER, .on_demand = true},
+    {.name = "weir-without-learning", .local = WEIR_LOCAL_PREFER, .no_estimates = true, .unlearned = true},
 };
 
 /* What is known of a task that is not over. */
@@ -69,9 +80,14 @@ struct follow {
     uint32_t gpus;
     uint32_t project;
     uint32_t user;
+    double reference_h; /* run time on a reference GPU */
     bool started;
     bool held;  /* for a better hour; not submitted yet */
     bool moves; /* is being taken from the owned nodes' queue to the cloud's */
+};
+
+struct task_name {
+    char text[WEIR_SIM_JOB_NAME_SIZE];
 };
 
 /* What a task asks for: what tells its request from those of others. */
@@ -109,10 +125,12 @@ struct replay {
     int64_t held_until_us; /* the last task that was held back */
     uint64_t n_held;
     uint64_t n_queued; /* wait, those that are held included */
+    int64_t begin_us; /* of the world */
     int64_t end_us;
     uint64_t first; /* tag of the first that is followed */
     uint64_t n_over; /* of those at the front */
     WEIR_VEC(struct follow) follow;
+    WEIR_VEC(struct task_name) name; /* of the same, where there is a schedule */
     struct weir_sim_learned learned; /* of tasks that have ended, at the reference speed */
     struct weir_map shape_of;  /* hash of what a task asks for -> number */
     WEIR_VEC(struct shape) shape;
@@ -123,6 +141,7 @@ struct replay {
     double boot_h;
     double ready_h; /* GPU-hours of rented machines from their readiness on */
     struct weir_sim_quantiles waits;
+    struct weir_replay_bound bound;
 };
 
 static struct follow *follow_of(struct replay *p, uint64_t tag)
@@ -141,6 +160,10 @@ static void forget(struct replay *p)
         return;
     }
     memmove(p->follow.p, p->follow.p + p->n_over, (p->follow.n - p->n_over) * sizeof *p->follow.p);
+    if (p->name.n > 0) {
+        memmove(p->name.p, p->name.p + p->n_over, (p->name.n - p->n_over) * sizeof *p->name.p);
+        p->name.n -= p->n_over;
+    }
     p->follow.n -= p->n_over;
     p->first += p->n_over;
     p->n_over = 0;
@@ -201,11 +224,13 @@ static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_ta
     if (done) {
         p->figures->completed++;
         p->figures->completion_h += (double)(at.us - f->submit_us) / HOUR_US;
+        weir_replay_bound_done(&p->bound, (double)(f->submit_us - p->begin_us) / HOUR_US, f->reference_h, f->gpus);
         if (p->rule->no_estimates) {
             weir_sim_learned_observe(&p->learned, f->kind, f->gpus, (struct weir_dur){f->duration_us});
         }
     } else {
         p->figures->failed++;
+        p->figures->unplaced += state == WEIR_TASK_CANCELLED || f->job.v == UINT64_MAX;
     }
     f->job.v = 0;
     forget(p);
@@ -264,6 +289,7 @@ static void on_piece(void *user, const struct weir_sim_piece *x)
             .node = (int64_t)x->node,
             .gpus = x->gpus,
             .cost = (double)x->price_micro_per_hour / 1e6 * (double)(to - from) / HOUR_US,
+            .id = p->name.p[x->tag - p->first].text,
         };
         weir_sim_schedule_add(p->schedule, &span);
     }
@@ -408,7 +434,10 @@ static void ask(struct replay *p, const struct weir_sim_job *j, struct follow *f
     a->stage_bytes = rounded(f->stage_bytes);
     a->local = p->rule->local;
     a->max_us = limit_of(p, j, f->duration_us);
-    if (p->rule->no_estimates) {
+    if (p->rule->unlearned) {
+        a->expected_us = j->expected.us > 0 ? j->expected.us : a->max_us;
+        a->expected_us = a->expected_us < a->max_us ? a->expected_us : a->max_us;
+    } else if (p->rule->no_estimates) {
         struct weir_dur most = {a->max_us};
         a->expected_us = weir_sim_learned_expect(&p->learned, f->kind, f->gpus, j->expected, most).us;
     } else {
@@ -455,13 +484,14 @@ static uint32_t shape_of(struct replay *p, const struct asks *a)
     r->nodes = a->nodes;
     r->cpu_milli = a->cpu_milli;
     r->local = (uint8_t)a->local;
+    r->market = p->rule->on_demand ? WEIR_MARKET_ON_DEMAND : WEIR_MARKET_AUTO;
     r->expected.us = a->expected_us;
     r->max_duration.us = a->max_us;
     r->checkpoint_every.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_S] * 1e6);
     r->checkpoint_grace.us = (int64_t)(v[WEIR_REPLAY_CHECKPOINT_GRACE_S] * 1e6);
     r->stage_bytes = (uint64_t)a->stage_bytes;
     r->retries = (uint32_t)v[WEIR_REPLAY_RETRIES];
-    r->delay_cost_micro_per_hour = a->local == WEIR_LOCAL_NEVER ? HURRY_MICRO_PER_HOUR : -1;
+    r->delay_cost_micro_per_hour = a->local == WEIR_LOCAL_NEVER || p->rule->hurries ? HURRY_MICRO_PER_HOUR : -1;
     s->possible = r->nodes <= WEIR_GANG_NODES_MAX && weir_sim_world_possible(p->world, r);
     return (uint32_t)(p->shape.n - 1);
 }
@@ -586,6 +616,11 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
     if (p->site->param[WEIR_REPLAY_DEADLINE_FACTOR] > 0) {
         f.deadline_us = at_us + (int64_t)((double)f.duration_us * p->site->param[WEIR_REPLAY_DEADLINE_FACTOR]);
     }
+    /* A run time is that on the model named first where only those named will do, else on a reference GPU. */
+    uint16_t model = a.models > 0 ? a.model[0] : WEIR_GPU_MODEL_ANY;
+    double speed = model == WEIR_GPU_MODEL_ANY ? 1 : weir_gpu_table_get(p->site->gpus, model)->throughput_milli / 1000.0;
+    f.reference_h = (double)f.duration_us / HOUR_US * speed;
+    weir_replay_bound_arrive(&p->bound, (double)(at_us - p->begin_us) / HOUR_US, f.reference_h * f.gpus);
     bool spills = p->rule->spills;
     if (spills && !p->shape.p[f.shape].possible) {
         f.shape = shape_in_cloud(p, f.shape);
@@ -593,6 +628,11 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
     }
     weir_vec_push(&p->follow, f);
     p->n_queued++;
+    if (p->schedule != NULL) {
+        struct task_name name;
+        memcpy(name.text, j->name, sizeof name.text);
+        weir_vec_push(&p->name, name);
+    }
     p->figures->tasks++;
     if (!p->shape.p[f.shape].possible) {
         on_ended(p, tag, (struct weir_wall){at_us}, WEIR_TASK_FAILED);
@@ -617,6 +657,7 @@ static struct weir_core_conf core_conf(const struct replay *p)
     c.gpus = p->site->gpus;
     c.delay_cost_micro_per_hour = (int64_t)llround(v[WEIR_REPLAY_DELAY_VALUE] * 1e6);
     c.reservations_max = p->rule->unreserved ? 0 : (uint32_t)v[WEIR_REPLAY_RESERVATIONS];
+    c.yield_per_mille = p->rule->unyielding ? 0 : c.yield_per_mille;
     c.review_period.us = (int64_t)(v[WEIR_REPLAY_REVIEW_S] * 1e6);
     c.stage_bytes_per_s = (uint64_t)(v[WEIR_REPLAY_LINK_MIB_PER_S] * 0x1p20);
     c.leases_max = (uint32_t)v[WEIR_REPLAY_LEASES_MAX];
@@ -650,6 +691,8 @@ static void begin(struct replay *p, const struct weir_sim_job *j)
                                        "own_cost_per_hour", "cloud_cost_per_hour"};
     p->shift_us = j->submit.us < WEIR_US_PER_DAY ? WEIR_US_PER_DAY : 0; /* 0 is no time to the core */
     p->end_us = j->submit.us + p->shift_us;
+    p->begin_us = p->end_us;
+    weir_replay_bound_init(&p->bound, p->site, p->o);
     struct weir_sim_world_conf conf = {
         .core = core_conf(p),
         .pool = p->site->pool,
@@ -722,6 +765,7 @@ static int finish(struct replay *p, struct weir_err *err)
     f->owned_gpu_h = (double)weir_replay_site_gpus(p->site) * f->makespan_h;
     f->idle_gpu_h = (double)weir_replay_site_gpus(p->site) * all_h - f->own_gpu_h + p->ready_h - p->busy_rented_h;
     f->waste_gpu_h += p->boot_h;
+    f->bound_micro = weir_replay_bound_micro(&p->bound);
     f->p95_wait_h = (double)weir_sim_quantile(&p->waits, 950) / HOUR_US;
     break_down(p);
     return check_books(p, err);
@@ -750,6 +794,9 @@ static int run(struct replay *p, struct weir_err *err)
             weir_sim_progress(p->o, p->rule->name, weir_sim_workload_permille(p->work), 1000);
         }
     }
+    if (r == 0) {
+        weir_sim_note_work(p->result, p->work);
+    }
     if (r == 0 && p->world == NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "%s holds no job that could be replayed", p->o->jobs);
     }
@@ -762,6 +809,7 @@ int weir_replay_run(const struct weir_replay_site *site, const struct weir_sim_o
 {
     *ret = (struct weir_replay_figures){0};
     struct replay p = {.site = site, .o = o, .rule = rule_of(policy), .schedule = schedule, .result = result, .figures = ret};
+    weir_sim_schedule_name_tasks(schedule);
     int r = weir_sim_workload_open(&p.work, o->jobs, NULL, NULL, err);
     r = r < 0 ? r : run(&p, err);
     *ret_series = p.series;
@@ -769,6 +817,7 @@ int weir_replay_run(const struct weir_replay_site *site, const struct weir_sim_o
     weir_sim_workload_free(p.work);
     weir_sim_quantiles_release(&p.waits);
     weir_vec_release(&p.follow);
+    weir_vec_release(&p.name);
     weir_sim_learned_release(&p.learned);
     weir_vec_release(&p.shape);
     weir_vec_release(&p.project_micro);

@@ -11,6 +11,7 @@
 #include "findings.h"
 #include "measure.h"
 #include "report_priv.h"
+#include "rules.h"
 #include "svg.h"
 #include "tune.h"
 
@@ -76,7 +77,7 @@ static void view_init(struct weir_sim_report_view *v, const struct weir_sim_resu
         }
         v->case_of[i] = c;
         v->compared[c] = v->compared[c] || !weir_streq(r->row[v->first[c]].policy, r->row[i].policy);
-        if (weir_sim_report_policy(v, r->row[i].policy) == v->n_policies && v->n_policies < WEIR_SIM_REPORT_POLICIES_MAX) {
+        if (weir_sim_report_policy(v, r->row[i].policy) == v->n_policies && !weir_sim_policy_is_variant(r->row[i].policy) && v->n_policies < WEIR_SIM_REPORT_POLICIES_MAX) {
             v->policy[v->n_policies++] = r->row[i].policy;
         }
     }
@@ -189,12 +190,16 @@ void weir_sim_report_html(const struct weir_sim_report *r, struct weir_str *out)
     }
     weir_str_adds(out, "</header>\n");
     write_findings(r->result, out);
+    weir_sim_report_notes(r->result, out);
     write_tuned(r->result, out);
+    weir_sim_report_ways(&v, out);
     weir_sim_report_fronts(&v, out);
     weir_sim_report_overview(&v, out);
     weir_sim_report_bars(&v, out);
+    weir_sim_report_rules(&v, out);
     weir_sim_report_over_time(&v, out);
     weir_sim_report_breakdowns(&v, out);
+    weir_sim_report_assumptions(r->result, out);
     weir_sim_report_tables(&v, out);
     write_policies(&v, out);
     write_asked(r, out);

@@ -19,7 +19,7 @@ enum { LINES_MAX = 8, PARTS_MAX = 8, STACKS_MAX = 12, OVERVIEW_POLICIES_MAX = 10
 static void axis_label(const struct weir_sim_result *r, const char *metric, char *ret, size_t size)
 {
     char label[80];
-    const char *unit = weir_sim_unit_of(r->suite, metric);
+    const char *unit = weir_sim_unit_of(r, metric);
     weir_sim_label(metric, label, sizeof label);
     snprintf(ret, size, unit[0] == '\0' ? "%s" : "%s (%s)", label, unit);
 }
@@ -50,7 +50,9 @@ static void shown(const struct weir_sim_result *r, const char *metric, double v,
 
 /* ---- cost against waiting ---- */
 
-static size_t policy_points(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c, size_t policy, struct weir_svg_point *ret)
+/* Rows that may be ranked, and wait no longer than limit. */
+static size_t policy_points(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c, size_t policy, double limit,
+                            struct weir_svg_point *ret)
 {
     const struct weir_sim_result *r = v->result;
     size_t n = 0;
@@ -60,14 +62,14 @@ static size_t policy_points(const struct weir_sim_report_view *v, const struct w
         char x[40];
         char y[40];
         char name[TEXT];
-        if (v->case_of[i] != c || !weir_streq(row->policy, v->policy[policy]) || !weir_sim_row_real(row, g->wait, &p->x) ||
-            !weir_sim_row_real(row, g->cost, &p->y)) {
+        if (v->case_of[i] != c || !weir_streq(row->policy, v->policy[policy]) || !weir_sim_row_ranks(row) ||
+            !weir_sim_row_real(row, g->wait, &p->x) || !weir_sim_row_real(row, g->cost, &p->y) || p->x > limit) {
             continue;
         }
         shown(r, g->wait, p->x, x, sizeof x);
         shown(r, g->cost, p->y, y, sizeof y);
         weir_sim_report_name(v, row, name, sizeof name);
-        snprintf(p->hint, sizeof p->hint, "%s: %s %s, %s %s", name, y, weir_sim_unit_of(r->suite, g->cost), x, weir_sim_unit_of(r->suite, g->wait));
+        snprintf(p->hint, sizeof p->hint, "%s: %s %s, %s %s", name, y, weir_sim_unit_of(r, g->cost), x, weir_sim_unit_of(r, g->wait));
         n++;
     }
     return n;
@@ -96,33 +98,40 @@ static size_t keep_front(struct weir_svg_point *p, size_t n)
     return kept;
 }
 
-/* The policy that waits so much longer than all others that these would lie on one spot; n_policies: there is none. */
-static size_t far_off(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c)
+static int by_value(const void *va, const void *vb)
 {
-    enum { TIMES = 5, OTHERS_MIN = 3 };
-    double longest[WEIR_SIM_REPORT_POLICIES_MAX] = {0};
-    size_t far = v->n_policies;
-    size_t seen = 0;
-    for (size_t i = 0; i < v->result->n_rows; i++) {
-        size_t k = weir_sim_report_policy(v, v->result->row[i].policy);
-        double wait = 0;
-        if (v->case_of[i] == c && k < v->n_policies && weir_sim_row_real(&v->result->row[i], g->wait, &wait)) {
-            longest[k] = fmax(longest[k], wait);
-            seen++;
-        }
-    }
-    for (size_t k = 0; k < v->n_policies; k++) {
-        far = far == v->n_policies || longest[k] > longest[far] ? k : far;
-    }
-    for (size_t k = 0; k < v->n_policies && far < v->n_policies; k++) {
-        far = k != far && longest[k] * TIMES > longest[far] ? v->n_policies : far;
-    }
-    bool drop = seen > OTHERS_MIN && far < v->n_policies && !weir_sim_policy_is_ours(v->policy[far]);
-    return drop ? far : v->n_policies;
+    const double *a = va;
+    const double *b = vb;
+    return *a < *b ? -1 : *a > *b;
 }
 
-/* without: a policy that is left out; n_policies: none is. */
-static void front_chart(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c, size_t without, bool wide,
+/* The wait beyond which a few rows stand so far out that all others would lie on one spot; infinite where none do. */
+static double far_off(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c)
+{
+    enum { TIMES = 4, NEAR_MIN = 3 };
+    double *wait = weir_calloc(v->result->n_rows + 1, sizeof *wait);
+    double limit = INFINITY;
+    size_t n = 0;
+    for (size_t i = 0; i < v->result->n_rows; i++) {
+        const struct weir_sim_row *row = &v->result->row[i];
+        bool shown = v->case_of[i] == c && weir_sim_row_ranks(row) && weir_sim_report_policy(v, row->policy) < v->n_policies;
+        n += shown && weir_sim_row_real(row, g->wait, &wait[n]);
+    }
+    qsort(wait, n, sizeof *wait, by_value);
+    if (n > NEAR_MIN) {
+        double middle = wait[n / 2];
+        size_t near = 0;
+        while (near < n && wait[near] <= middle * TIMES) {
+            near++;
+        }
+        limit = near >= NEAR_MIN && near < n && wait[n - 1] > 2 * wait[near - 1] ? wait[near - 1] : INFINITY;
+    }
+    free(wait);
+    return limit;
+}
+
+/* limit: longer waits are left out. */
+static void front_chart(const struct weir_sim_report_view *v, const struct weir_sim_goal *g, size_t c, double limit, bool wide,
                         struct weir_str *out)
 {
     struct weir_svg_point *point = weir_calloc(2 * v->result->n_rows + 1, sizeof *point);
@@ -131,7 +140,7 @@ static void front_chart(const struct weir_sim_report_view *v, const struct weir_
     size_t used = 0;
     for (size_t k = 0; k < v->n_policies; k++) {
         struct weir_svg_point *p = point + used;
-        size_t points = k == without ? 0 : policy_points(v, g, c, k, p);
+        size_t points = policy_points(v, g, c, k, limit, p);
         if (points == 0) {
             continue;
         }
@@ -157,9 +166,11 @@ static void front_chart(const struct weir_sim_report_view *v, const struct weir_
     axis_label(v->result, g->wait, x, sizeof x);
     axis_label(v->result, g->cost, y, sizeof y);
     caption(v, c, "All policies", text, sizeof text);
-    if (without < v->n_policies) {
+    if (limit < INFINITY) {
+        char most[40];
         size_t length = strlen(text);
-        snprintf(text + length, sizeof text - length, ", without %s", v->policy[without]);
+        shown(v->result, g->wait, limit, most, sizeof most);
+        snprintf(text + length, sizeof text - length, ", up to %s" NBSP "%s", most, weir_sim_unit_of(v->result, g->wait));
     }
     open_figure(out, "", text);
     weir_svg_points(out, "Cost against waiting", x, y, series, n, wide);
@@ -174,7 +185,7 @@ static size_t weighed(const struct weir_sim_report_view *v, const struct weir_si
     double x = 0;
     for (size_t i = 0; i < v->result->n_rows; i++) {
         const struct weir_sim_row *row = &v->result->row[i];
-        n += v->case_of[i] == c && weir_sim_row_real(row, g->cost, &x) && weir_sim_row_real(row, g->wait, &x);
+        n += v->case_of[i] == c && weir_sim_row_ranks(row) && weir_sim_row_real(row, g->cost, &x) && weir_sim_row_real(row, g->wait, &x);
     }
     return n;
 }
@@ -188,10 +199,10 @@ void weir_sim_report_fronts(const struct weir_sim_report_view *v, struct weir_st
         if (weighed(v, g, c) < 2) {
             continue;
         }
-        size_t far = far_off(v, g, c);
-        wide = v->n_cases == 1 && far == v->n_policies;
-        front_chart(v, g, c, v->n_policies, wide, &charts);
-        if (far < v->n_policies) {
+        double far = far_off(v, g, c);
+        wide = v->n_cases == 1 && !(far < INFINITY);
+        front_chart(v, g, c, INFINITY, wide, &charts);
+        if (far < INFINITY) {
             front_chart(v, g, c, far, false, &charts);
         }
     }
@@ -201,6 +212,7 @@ void weir_sim_report_fronts(const struct weir_sim_report_view *v, struct weir_st
     weir_str_adds(out, "<section>\n<h2>Cost against waiting</h2>\n<p>Each mark is one run of all the work under one policy. A policy with a "
                        "parameter has a mark for each of its values, and the line joins the best of these: whoever is left of and below "
                        "another policy’s mark costs less and waits less.</p>\n");
+    weir_sim_report_unranked(v, out);
     weir_str_addf(out, "<div%s>\n", wide ? "" : " class=\"grid\"");
     weir_str_add(out, charts.p, charts.n);
     weir_str_adds(out, "</div>\n</section>\n");
@@ -208,24 +220,25 @@ void weir_sim_report_fronts(const struct weir_sim_report_view *v, struct weir_st
 
 /* ---- bars by policy ---- */
 
-/* The row that stands for a policy in a case: the only one, the chosen one, or that to be put beside the rival. */
+/* Where it is asked what to own, only one of many cases is drawn in full: that of the headline. */
+static bool is_drawn(const struct weir_sim_report_view *v, size_t c)
+{
+    enum { FULL_MAX = 2 };
+    const struct weir_sim_goal *g = weir_sim_goal_of(v->result->suite);
+    const struct weir_sim_row *row = g != NULL && g->ways && v->n_cases > FULL_MAX ? weir_sim_row_headline(v->result) : NULL;
+    return c < WEIR_SIM_REPORT_CASES_MAX && (row == NULL || v->case_of[row - v->result->row] == c);
+}
+
+/* The row that stands for a policy in a case: the one that is meant, or, where none ranks, any. */
 static const struct weir_sim_row *row_for(const struct weir_sim_report_view *v, size_t c, const char *policy)
 {
     const struct weir_sim_result *r = v->result;
-    const struct weir_sim_row *only = NULL;
-    size_t n = 0;
-    for (size_t i = 0; i < r->n_rows; i++) {
-        if (v->case_of[i] != c || !weir_streq(r->row[i].policy, policy)) {
-            continue;
-        }
-        const struct weir_sim_field *chosen = weir_sim_row_field(&r->row[i], "chosen");
-        if (chosen != NULL && chosen->u.yes) {
-            return &r->row[i];
-        }
-        only = &r->row[i];
-        n++;
+    const struct weir_sim_row *any = NULL;
+    for (size_t i = 0; i < r->n_rows && any == NULL; i++) {
+        any = v->case_of[i] == c && weir_streq(r->row[i].policy, policy) ? &r->row[i] : NULL;
     }
-    return n <= 1 ? only : weir_sim_row_beside(r, only, policy);
+    const struct weir_sim_row *meant = any == NULL ? NULL : weir_sim_row_meant(r, any, policy);
+    return meant != NULL ? meant : any;
 }
 
 static bool bar_chart(const struct weir_sim_report_view *v, size_t c, const char *metric, const char *text, struct weir_str *out)
@@ -244,6 +257,10 @@ static bool bar_chart(const struct weir_sim_report_view *v, size_t c, const char
         char name[TEXT];
         weir_sim_report_name(v, row, name, sizeof name);
         shown(v->result, metric, x, value[n], sizeof value[n]);
+        if (!weir_sim_row_ranks(row)) {
+            size_t length = strlen(value[n]);
+            snprintf(value[n] + length, sizeof value[n] - length, ", not all done");
+        }
         snprintf(label[n], sizeof label[n], "%s", v->policy[k]);
         snprintf(hint[n], sizeof hint[n], "%s: %s", name, value[n]);
         bar[n] = (struct weir_svg_bar){label[n], x, value[n], hint[n], v->style[k]};
@@ -268,13 +285,15 @@ static void saved_chart(const struct weir_sim_report_view *v, const struct weir_
     const struct weir_sim_row *plain = g->plain == NULL ? NULL : row_for(v, c, g->plain);
     double from = 0;
     size_t n = 0;
-    if (plain == NULL || !weir_sim_row_real(plain, g->cost, &from)) {
+    if (plain == NULL || !weir_sim_row_ranks(plain) || !weir_sim_row_real(plain, g->cost, &from)) {
         return;
     }
     for (size_t k = 0; k < v->n_policies; k++) {
         const struct weir_sim_row *row = row_for(v, c, v->policy[k]);
         double x = 0;
-        if (row == NULL || row == plain || !weir_sim_row_real(row, g->cost, &x)) {
+        /* Who owns nodes and uses none of them is no measure of anything. */
+        bool idle = g->ways && weir_streq(v->policy[k], "cloud-only");
+        if (row == NULL || row == plain || idle || !weir_sim_row_ranks(row) || !weir_sim_row_real(row, g->cost, &x)) {
             continue;
         }
         char percent[40];
@@ -289,7 +308,7 @@ static void saved_chart(const struct weir_sim_report_view *v, const struct weir_
         return;
     }
     char axis[TEXT * 2];
-    snprintf(axis, sizeof axis, "Saved against %s (%s)", g->plain, weir_sim_unit_of(v->result->suite, g->cost));
+    snprintf(axis, sizeof axis, "Saved against %s (%s)", g->plain, weir_sim_unit_of(v->result, g->cost));
     char text[TEXT];
     caption(v, c, "By policy", text, sizeof text);
     open_figure(out, "", text);
@@ -321,7 +340,7 @@ void weir_sim_report_bars(const struct weir_sim_report_view *v, struct weir_str 
     size_t drawn = 0;
     for (size_t c = 0; c < v->n_cases && drawn < WEIR_SIM_REPORT_CASES_MAX; c++) {
         char text[TEXT];
-        if (!v->compared[c] || !weir_sim_row_sums_up(v->result, &v->result->row[v->first[c]])) {
+        if (!v->compared[c] || !weir_sim_row_sums_up(v->result, &v->result->row[v->first[c]]) || !is_drawn(v, c)) {
             continue;
         }
         drawn++;
@@ -338,8 +357,7 @@ void weir_sim_report_bars(const struct weir_sim_report_view *v, struct weir_str 
     }
     weir_str_adds(out, g->wait == NULL ? "<section>\n<h2>By policy</h2>\n" : "<section>\n<h2>Cost and wait by policy</h2>\n");
     if (g->wait != NULL && has_points(v)) {
-        weir_str_adds(out, "<p class=\"note\">Of a policy with several settings the bar shows the cheapest that lets people wait no longer than the "
-                           "policy it is measured against does; pointing at the bar names it.</p>\n");
+        weir_sim_report_meant(v, out);
     }
     weir_str_adds(out, "<div class=\"grid\">\n");
     weir_str_add(out, charts.p, charts.n);
@@ -376,7 +394,7 @@ static double best_of_case(const struct weir_sim_report_view *v, const char *met
     double best = NAN;
     for (size_t i = 0; i < v->result->n_rows; i++) {
         double x = 0;
-        if (v->case_of[i] == c && !weir_sim_policy_is_bound(v->result->row[i].policy) && weir_sim_row_real(&v->result->row[i], metric, &x) &&
+        if (v->case_of[i] == c && !weir_sim_policy_is_bound(v->result->row[i].policy) && weir_sim_row_ranks(&v->result->row[i]) && weir_sim_row_real(&v->result->row[i], metric, &x) &&
             (isnan(best) || (more ? x > best : x < best))) {
             best = x;
         }
@@ -503,10 +521,10 @@ static void time_chart(const struct weir_sim_report_view *v, const char *name, c
 void weir_sim_report_over_time(const struct weir_sim_report_view *v, struct weir_str *out)
 {
     bool begun = false;
-    for (size_t c = 0; c < v->n_cases && c < WEIR_SIM_REPORT_CASES_MAX; c++) {
+    for (size_t c = 0; c < v->n_cases; c++) {
         const struct weir_sim_row *row[LINES_MAX];
         unsigned style[LINES_MAX];
-        size_t n = rows_with_series(v, c, row, style);
+        size_t n = is_drawn(v, c) ? rows_with_series(v, c, row, style) : 0;
         if (n == 0) {
             continue;
         }
@@ -591,13 +609,22 @@ static void breakdown_chart(const struct weir_sim_report_view *v, const char *br
         stack[i] = (struct weir_svg_stack){name[i], value[i], text[i]};
     }
     char label[TEXT];
+    char part[PARTS_MAX][80];
+    const char *part_name[PARTS_MAX];
+    for (size_t k = 0; k < p.n; k++) { /* projects and pools are called as they are; what it was spent on has words */
+        part_name[k] = p.name[k];
+        if (weir_streq(breakdown, "cost_by_use")) {
+            weir_sim_label(p.name[k], part[k], sizeof part[k]);
+            part_name[k] = part[k];
+        }
+    }
     axis_label(v->result, breakdown, label, sizeof label);
     open_figure(out, "wide", label);
-    weir_svg_stacks(out, label, "", p.name, p.n, stack, n);
+    weir_svg_stacks(out, label, "", part_name, p.n, stack, n);
     weir_str_adds(out, "<div class=\"scroll\"><table>\n<thead><tr><th class=\"l\">Policy</th>");
     for (size_t k = 0; k < p.n; k++) {
         weir_str_adds(out, "<th>");
-        weir_html_text(out, p.name[k]);
+        weir_html_text(out, part_name[k]);
         weir_str_adds(out, "</th>");
     }
     weir_str_adds(out, "</tr></thead>\n<tbody>\n");
@@ -618,10 +645,10 @@ static void breakdown_chart(const struct weir_sim_report_view *v, const char *br
 void weir_sim_report_breakdowns(const struct weir_sim_report_view *v, struct weir_str *out)
 {
     bool begun = false;
-    for (size_t c = 0; c < v->n_cases && c < WEIR_SIM_REPORT_CASES_MAX; c++) {
+    for (size_t c = 0; c < v->n_cases; c++) {
         const struct weir_sim_row *row[LINES_MAX];
         unsigned style[LINES_MAX];
-        size_t n = rows_with_series(v, c, row, style);
+        size_t n = is_drawn(v, c) ? rows_with_series(v, c, row, style) : 0;
         for (size_t k = 0; n > 0 && k < row[0]->series->n_breakdowns; k++) {
             weir_str_adds(out, begun ? "" : "<section>\n<h2>Where the money went</h2>\n");
             begun = true;

@@ -24,7 +24,7 @@ struct weir_sim_report_view {
     size_t n_policies;
 };
 
-/* The policy's number; n_policies where it has none. */
+/* The policy's number; n_policies where it has none, as those have that do without one of weir's rules. */
 size_t weir_sim_report_policy(const struct weir_sim_report_view *v, const char *policy);
 /* The row's policy with its setting: "weir, value of waiting 20". */
 void weir_sim_report_name(const struct weir_sim_report_view *v, const struct weir_sim_row *row, char *ret, size_t size);
@@ -35,4 +35,11 @@ void weir_sim_report_bars(const struct weir_sim_report_view *v, struct weir_str 
 void weir_sim_report_overview(const struct weir_sim_report_view *v, struct weir_str *out);
 void weir_sim_report_over_time(const struct weir_sim_report_view *v, struct weir_str *out);
 void weir_sim_report_breakdowns(const struct weir_sim_report_view *v, struct weir_str *out);
+void weir_sim_report_ways(const struct weir_sim_report_view *v, struct weir_str *out);
+void weir_sim_report_rules(const struct weir_sim_report_view *v, struct weir_str *out);
+void weir_sim_report_assumptions(const struct weir_sim_result *r, struct weir_str *out);
+/* A paragraph each: what should be known of the run; which policies left work undone; which row stands for a policy of several. */
+void weir_sim_report_notes(const struct weir_sim_result *r, struct weir_str *out);
+void weir_sim_report_unranked(const struct weir_sim_report_view *v, struct weir_str *out);
+void weir_sim_report_meant(const struct weir_sim_report_view *v, struct weir_str *out);
 void weir_sim_report_tables(const struct weir_sim_report_view *v, struct weir_str *out);

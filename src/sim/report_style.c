@@ -7,7 +7,7 @@
 #include "report_priv.h"
 
 const char *const weir_sim_report_style[] = {
-    ":root{--ink:#1b2127;--dim:#5d6873;--rule:#d9dee3;--faint:#eef1f4;--own:#0b4f8a;--tint:#eef5fb}",
+    ":root{color-scheme:light;--ink:#1b2127;--dim:#5d6873;--rule:#d9dee3;--faint:#eef1f4;--own:#0b4f8a;--tint:#eef5fb}",
     "*{box-sizing:border-box}",
     "html{-webkit-text-size-adjust:100%}",
     "body{margin:0;background:#fff;color:var(--ink);font:15px/1.5 \"Helvetica Neue\",Helvetica,Arial,\"Liberation Sans\",sans-serif}",
@@ -20,7 +20,7 @@ const char *const weir_sim_report_style[] = {
     "h2{font-size:18px;font-weight:600;margin:38px 0 6px;padding-top:14px;border-top:1px solid var(--rule)}",
     "h3{font-size:14px;font-weight:600;margin:18px 0 4px}",
     "p{margin:6px 0 10px;max-width:52em}",
-    ".note{color:var(--dim);font-size:13px}",
+    ".note{color:var(--dim);font-size:13px}.note.warn{border-left:4px solid #e69f00;padding-left:12px;color:#38424c}",
     ".cards{display:grid;grid-template-columns:repeat(3,1fr);gap:14px;margin:14px 0 6px}.cards.even{grid-template-columns:1fr 1fr}",
     ".card{border:1px solid var(--rule);border-left:4px solid #8b96a1;border-radius:3px;padding:13px 16px 12px}",
     ".card.good{border-left-color:var(--own)}",
@@ -67,7 +67,8 @@ const char *const weir_sim_report_style[] = {
     ".key{display:flex;flex-wrap:wrap;gap:4px 20px;font-size:13px;color:#38424c;margin:8px 0 2px;padding:0;list-style:none}",
     ".key svg{display:inline-block;width:16px;height:16px;vertical-align:-3px;margin-right:5px}",
     "footer{margin-top:36px;border-top:1px solid var(--rule);padding-top:10px;color:var(--dim);font-size:12px}",
-    "@media screen and (max-width:720px){.grid,.cards,.cards.even{grid-template-columns:1fr}main{padding:22px 16px}}",
+    "@media screen and (max-width:720px){.grid,.cards,.cards.even{grid-template-columns:1fr}main{padding:22px 16px}figure.wide{overflow-x:auto}"
+    ".wide svg{min-width:660px}dl{grid-template-columns:1fr}dd{margin-bottom:6px}}",
     "@page{size:A4;margin:14mm 13mm}",
     "@media print{",
     "body{font-size:10.5pt;-webkit-print-color-adjust:exact;print-color-adjust:exact}",

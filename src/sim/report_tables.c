@@ -16,7 +16,7 @@ enum { COLUMNS_MAX = 2 * WEIR_SIM_FIELDS_MAX, TABLE_COLUMNS = 7, TEXT = 128 };
 static void head_cell(const struct weir_sim_result *r, const char *name, struct weir_str *out)
 {
     char label[TEXT];
-    const char *unit = weir_sim_unit_of(r->suite, name);
+    const char *unit = weir_sim_unit_of(r, name);
     bool published = strncmp(name, "reference_", 10) == 0;
     weir_sim_label(name, label, sizeof label);
     weir_str_adds(out, "<th>");

@@ -3,6 +3,7 @@
 #include "result.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,12 +19,61 @@ void weir_sim_result_init(struct weir_sim_result *r, const char *suite)
     weir_sim_hash_text(r, suite);
 }
 
+void weir_sim_result_set_currency(struct weir_sim_result *r, const char *code)
+{
+    snprintf(r->currency, sizeof r->currency, "%s", code);
+    snprintf(r->currency_per_hour, sizeof r->currency_per_hour, "%s/h", r->currency);
+}
+
+void weir_sim_assume(struct weir_sim_result *r, const char *topic, const char *name, const char *format, ...)
+{
+    struct weir_sim_assumption a = {0};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(a.text, sizeof a.text, format, args);
+    va_end(args);
+    snprintf(a.topic, sizeof a.topic, "%s", topic);
+    snprintf(a.name, sizeof a.name, "%s", name);
+    for (size_t i = 0; i < r->n_assumptions; i++) {
+        struct weir_sim_assumption *known = &r->assumption[i];
+        if (weir_streq(known->topic, a.topic) && weir_streq(known->name, a.name)) {
+            if (!weir_streq(known->text, a.text)) {
+                snprintf(known->text, sizeof known->text, "differs: see the rows");
+            }
+            return;
+        }
+    }
+    WEIR_ASSERT(r->n_assumptions < WEIR_SIM_ASSUMPTIONS_MAX);
+    r->assumption = weir_realloc(r->assumption, r->n_assumptions + 1, sizeof *r->assumption);
+    r->assumption[r->n_assumptions++] = a;
+}
+
+void weir_sim_note(struct weir_sim_result *r, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    bool known = r->n_notes == WEIR_SIM_NOTES_MAX;
+    for (size_t i = 0; i < r->n_notes && !known; i++) {
+        known = weir_streq(r->note[i], text);
+    }
+    if (!known) {
+        r->note[r->n_notes++] = weir_strdup(text);
+    }
+}
+
 void weir_sim_result_release(struct weir_sim_result *r)
 {
     for (size_t i = 0; i < r->n_rows; i++) {
         free(r->row[i].series);
     }
+    for (size_t i = 0; i < r->n_notes; i++) {
+        free(r->note[i]);
+    }
     free(r->row);
+    free(r->assumption);
     free(r->tuned);
     *r = (struct weir_sim_result){0};
 }
@@ -137,11 +187,44 @@ static void write_field(struct weir_json *j, const struct weir_sim_field *f)
     weir_json_null(j);
 }
 
+static void write_assumptions(const struct weir_sim_result *r, struct weir_json *j)
+{
+    if (r->n_assumptions == 0) {
+        return;
+    }
+    weir_json_key(j, "assumptions");
+    weir_json_array(j);
+    for (size_t i = 0; i < r->n_assumptions; i++) {
+        weir_json_object(j);
+        weir_json_kv_cstr(j, "topic", r->assumption[i].topic);
+        weir_json_kv_cstr(j, "name", r->assumption[i].name);
+        weir_json_kv_cstr(j, "text", r->assumption[i].text);
+        weir_json_end(j);
+    }
+    weir_json_end(j);
+}
+
+static void write_notes(const struct weir_sim_result *r, struct weir_json *j)
+{
+    if (r->n_notes == 0) {
+        return;
+    }
+    weir_json_key(j, "notes");
+    weir_json_array(j);
+    for (size_t i = 0; i < r->n_notes; i++) {
+        weir_json_cstr(j, r->note[i]);
+    }
+    weir_json_end(j);
+}
+
 void weir_sim_result_json(const struct weir_sim_result *r, struct weir_str *out)
 {
     struct weir_json j = weir_json_begin(out);
     weir_json_object(&j);
     weir_json_kv_cstr(&j, "suite", r->suite);
+    if (r->currency[0] != '\0') {
+        weir_json_kv_cstr(&j, "currency", r->currency);
+    }
     weir_json_key(&j, "rows");
     weir_json_array(&j);
     for (size_t i = 0; i < r->n_rows; i++) {
@@ -171,6 +254,11 @@ void weir_sim_result_json(const struct weir_sim_result *r, struct weir_str *out)
     char hash[17];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->hash);
     weir_json_kv_cstr(&j, "trace_hash", hash);
+    if (r->left_out > 0) {
+        weir_json_kv_i64(&j, "left_out", (int64_t)r->left_out);
+    }
+    write_assumptions(r, &j);
+    write_notes(r, &j);
     if (r->tuned != NULL) {
         weir_json_key(&j, "tune");
         weir_sim_tuned_json(r->tuned, &j);

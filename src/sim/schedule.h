@@ -4,8 +4,8 @@
 /*
  * Schedules: what ran when and where, as CSV, so that anyone can check a run without this program:
  * task, submit, start, end (seconds of the trace), place (local, cloud or a zone), node (number, empty where the
- * place has none), gpus, cost (in the suite's unit, of the span start..end on this node). A task that ran in pieces, or on
- * several nodes, has several lines.
+ * place has none), gpus, cost (in the suite's unit, of the span start..end on this node), and where tasks are named, id: what the input calls
+ * it. A task that ran in pieces, or on several nodes, has several lines.
  */
 
 #include <stdint.h>
@@ -23,6 +23,7 @@ struct weir_sim_span {
     int64_t node; /* < 0: none */
     double gpus;
     double cost;
+    const char *id; /* where tasks are named; NULL: the input has no name for it */
 };
 
 /*
@@ -31,6 +32,8 @@ struct weir_sim_span {
  * Errors: by errno, naming the file.
  */
 int weir_sim_schedule_open(struct weir_sim_schedule **ret, const char *dir, const char *name, struct weir_err *err);
+/* Gives the file its column id; before anything is added. */
+void weir_sim_schedule_name_tasks(struct weir_sim_schedule *s);
 void weir_sim_schedule_add(struct weir_sim_schedule *s, const struct weir_sim_span *span);
 /* Writes out and frees. Errors: -WEIR_ENOSPACE, -WEIR_EIO: what was written is not whole. */
 int weir_sim_schedule_close(struct weir_sim_schedule *s, struct weir_err *err);

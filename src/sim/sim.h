@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "result.h"
+#include "workload.h"
 
 enum { WEIR_SIM_INPUTS_MAX = 16 };
 
@@ -45,6 +46,7 @@ struct weir_sim_options {
     const char *carbon;      /* grams of CO2 for a kWh over time: a file */
     const char *set;         /* parameters: "NAME=VALUE,NAME=VALUE", see params.h */
     const char *seed;
+    const char *currency; /* what amounts of suite replay are in */
     const char *policies;
     const char *schedule; /* folder for schedules, one file a row */
     struct weir_sim_inputs *inputs; /* is told what is read; NULL: nobody asks */
@@ -59,6 +61,7 @@ struct weir_sim_suite {
     const char *summary; /* one line, no full stop */
     const char *options; /* those of struct weir_sim_options that it reads, blank-separated, as on the command line */
     const char *policies; /* comma-separated, in the order shown; all are run unless some are named */
+    bool rules; /* has policies without one of weir's rules each, besides (rules.h) */
     const char *no_schedule; /* why it does not read --schedule; NULL where it does */
     int (*run)(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err);
 };
@@ -90,6 +93,9 @@ void weir_sim_note_input(const struct weir_sim_options *o, const char *path);
 
 /* The file's name without folders and endings, cut where it is too long: for the case of a row. */
 void weir_sim_name(const char *path, char *ret, size_t size);
+
+/* Tells the result what of the work, which has been read to its end, was left out, and what it lacks. */
+void weir_sim_note_work(struct weir_sim_result *result, const struct weir_sim_workload *w);
 
 enum {
     WEIR_SIM_LIST_MAX = 64,

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/parse.h"
+#include "rules.h"
 #include "sim.h"
 #include "sim_priv.h"
 
@@ -14,8 +15,9 @@ const struct weir_sim_suite weir_sim_suites[] = {
     {
         .name = "replay",
         .summary = "any recorded work on owned nodes and clouds",
-        .options = "jobs pools nodes gpus-per-node catalogue cloud-price prices traces reserved tariff carbon set seed schedule",
+        .options = "jobs pools nodes gpus-per-node catalogue cloud-price prices traces reserved tariff carbon set seed currency schedule",
         .policies = "weir,weir-no-estimates,weir-shift,local-only,cloud-only,no-wait,constant-wait,starburst",
+        .rules = true,
         .run = weir_sim_suite_replay,
     },
     {
@@ -117,6 +119,9 @@ static int check_policies(const struct weir_sim_suite *s, const char *asked, str
         while (known.p != NULL && !found) {
             found = weir_sv_eq(weir_sv_cut(&known, ','), word);
         }
+        for (const struct weir_sim_rule *rule = weir_sim_rules; s->rules && rule->policy != NULL && !found; rule++) {
+            found = weir_sv_eq(weir_sv_of(rule->policy), word);
+        }
         if (!found) {
             return weir_fail(err, -WEIR_EINVAL, "--policies: suite %s has no policy '%.*s'; it has %s", s->name,
                              WEIR_SV_ARG(word), s->policies);
@@ -139,7 +144,7 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
         {"series", o->series},       {"prices", o->prices},       {"schedule", o->schedule},
         {"pools", o->pools},         {"catalogue", o->catalogue}, {"cloud-price", o->cloud_price},
         {"tariff", o->tariff},       {"carbon", o->carbon},       {"set", o->set},
-        {"seed", o->seed},           {"reserved", o->reserved},
+        {"seed", o->seed},           {"reserved", o->reserved},   {"currency", o->currency},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(given); i++) {
         bool reads = given[i].value == NULL;
@@ -206,6 +211,18 @@ void weir_sim_note_input(const struct weir_sim_options *o, const char *path)
     }
     if (!known) {
         in->path[in->n++] = weir_strdup(path);
+    }
+}
+
+void weir_sim_note_work(struct weir_sim_result *result, const struct weir_sim_workload *w)
+{
+    const char *lacks = weir_sim_workload_lacks(w);
+    result->left_out = weir_sim_workload_skipped(w);
+    if (result->left_out > 0) {
+        weir_sim_note(result, "%llu records of the work are left out: they never began, or have not ended", (unsigned long long)result->left_out);
+    }
+    if (lacks != NULL) {
+        weir_sim_note(result, "%s", lacks);
     }
 }
 

@@ -238,7 +238,7 @@ int weir_sim_suite_commitments(const struct weir_sim_options *o, struct weir_sim
     WEIR_CLEANUP(weir_freep) char *path = NULL;
     WEIR_CLEANUP(weir_sim_demand_release) struct weir_sim_demand d = {0};
     int r = weir_sim_path(&path, o, o->jobs, "jobs", WEIR_SIM_PHILLY_JOBS, err);
-    r = r < 0 ? r : weir_sim_demand_read(&d, path, err);
+    r = r < 0 ? r : weir_sim_demand_read(&d, path, result, err);
     struct weir_sim_meter meter = {.o = o, .unit = "settings", .total = WEIR_ARRAY_LEN(settings)};
     for (size_t i = 0; r == 0 && i < WEIR_ARRAY_LEN(settings); i++) {
         r = run_setting(o, &d, &settings[i], result, err);

@@ -11,11 +11,12 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "replay.h"
+#include "rules.h"
 #include "sim_priv.h"
 
 enum {
     NODES_MAX = 1000000,
-    METRICS = 22, /* that a row has at most */
+    METRICS = 25, /* that a row has at most */
     JUDGED = 3,   /* that sweeps and the tuner add */
 };
 
@@ -24,6 +25,19 @@ _Static_assert(1 + WEIR_REPLAY_PARAMS + METRICS + JUDGED <= WEIR_SIM_FIELDS_MAX,
 #define SHIFT "weir-shift"
 
 static const char *const policies[] = {"weir", "weir-no-estimates", SHIFT, "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"};
+
+/* Is it to be run? Without one of weir's rules only where it is named; shifting only where there is a grid to shift for. */
+static bool wanted(const struct weir_sim_options *o, const char *policy)
+{
+    bool idle = weir_streq(policy, SHIFT) && o->tariff == NULL && o->carbon == NULL;
+    return weir_sim_wants(o, policy) && !idle && (o->policies != NULL || !weir_sim_policy_is_variant(policy));
+}
+
+/* The policies in the order in which they are run; NULL behind the last. */
+static const char *policy_at(size_t i)
+{
+    return i < WEIR_ARRAY_LEN(policies) ? policies[i] : weir_sim_rules[i - WEIR_ARRAY_LEN(policies)].policy;
+}
 
 static double money(int64_t micro)
 {
@@ -36,9 +50,12 @@ static double share(double part, double whole)
     return whole > 0 ? part / whole : (double)NAN;
 }
 
-static void add_case(struct weir_sim_row *row, const struct weir_replay_site *site)
+static void add_case(struct weir_sim_row *row, const struct weir_replay_site *site, const char *kind)
 {
     uint32_t nodes = 0;
+    if (kind != NULL) {
+        weir_sim_case_text(row, "pools", kind);
+    }
     for (size_t i = 0; i < site->n_pools; i++) {
         nodes += site->pool[i].nodes;
     }
@@ -51,11 +68,11 @@ static void add_case(struct weir_sim_row *row, const struct weir_replay_site *si
     }
 }
 
-static void add_row(struct weir_sim_result *result, const struct weir_replay_site *site, const char *policy,
+static void add_row(struct weir_sim_result *result, const struct weir_replay_site *site, const char *kind, const char *policy,
                     const struct weir_replay_figures *f, struct weir_sim_series *series)
 {
     struct weir_sim_row *row = weir_sim_row(result, policy);
-    add_case(row, site);
+    add_case(row, site, kind);
     row->series = series;
     bool none = f->tasks > 0 && f->completed == 0; /* what did nothing was not cheap */
     weir_sim_metric(row, "cost", none ? (double)NAN : money(f->own_micro + f->cloud_micro));
@@ -70,6 +87,9 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric(row, "avg_completion_hours", share(f->completion_h, (double)f->completed));
     weir_sim_metric(row, "makespan_hours", f->makespan_h);
     weir_sim_metric(row, "local_utilisation", share(f->own_gpu_h, f->owned_gpu_h));
+    weir_sim_metric(row, "bound_cost", f->bound_micro / 1e6);
+    double gap = share((double)(f->own_micro + f->cloud_micro) - f->bound_micro, f->bound_micro) * 100;
+    weir_sim_metric(row, "gap_to_bound_percent", none ? (double)NAN : gap);
     if (site->tariff != NULL || site->carbon != NULL) {
         weir_sim_metric(row, "energy_kwh", f->energy_kwh);
     }
@@ -88,18 +108,19 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     }
     weir_sim_metric_count(row, "tasks", (int64_t)f->tasks);
     weir_sim_metric_count(row, "failed", (int64_t)f->failed);
+    weir_sim_metric_count(row, "unplaced", (int64_t)f->unplaced);
     weir_sim_metric_count(row, "reclaims", (int64_t)f->reclaims);
     weir_sim_metric_count(row, "deadline_misses", (int64_t)f->deadline_misses);
 }
 
-static int run_one(const struct weir_sim_options *o, const struct weir_replay_site *site, int64_t nodes, const char *policy,
+static int run_one(const struct weir_sim_options *o, const struct weir_replay_site *site, const char *kind, int64_t nodes, const char *policy,
                    struct weir_sim_result *result, struct weir_err *err)
 {
-    char name[96];
+    char name[160];
     struct weir_sim_schedule *schedule = NULL;
     struct weir_replay_figures figures;
     struct weir_sim_series *series = NULL;
-    snprintf(name, sizeof name, "replay-%s-%" PRId64, policy, nodes);
+    snprintf(name, sizeof name, "replay-%s-%s%s%" PRId64, policy, kind == NULL ? "" : kind, kind == NULL ? "" : "-", nodes);
     int r = weir_sim_schedule_open(&schedule, o->schedule, name, err);
     r = r < 0 ? r : weir_replay_run(site, o, policy, schedule, result, &figures, &series, err);
     if (r < 0) {
@@ -108,7 +129,7 @@ static int run_one(const struct weir_sim_options *o, const struct weir_replay_si
         free(series);
         return r;
     }
-    add_row(result, site, policy, &figures, series);
+    add_row(result, site, kind, policy, &figures, series);
     return weir_sim_schedule_close(schedule, err);
 }
 
@@ -139,29 +160,35 @@ static void note_inputs(const struct weir_sim_options *o)
     }
 }
 
-/* Is the policy to be run? Without a grid there is nothing to shift for. */
-static bool wants(const struct weir_sim_options *o, const char *policy)
-{
-    bool idle = weir_streq(policy, SHIFT) && o->tariff == NULL && o->carbon == NULL;
-    return weir_sim_wants(o, policy) && !idle;
-}
-
 /* How many policies are to be run. */
 static size_t runs(const struct weir_sim_options *o)
 {
     size_t n = 0;
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
-        n += wants(o, policies[i]);
+    for (size_t i = 0; policy_at(i) != NULL; i++) {
+        n += wanted(o, policy_at(i));
     }
     return n;
 }
 
-int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+/* "EUR"; USD where nothing is said. */
+static int set_currency(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    const char *code = o->currency == NULL ? "USD" : o->currency;
+    if (strlen(code) != 3 || strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3) {
+        return weir_fail(err, -WEIR_EINVAL, "--currency: '%s' is no code of three capitals, such as EUR", code);
+    }
+    weir_sim_result_set_currency(result, code);
+    return 0;
+}
+
+/* One choice of owned nodes. kind: how its rows call it, where there are several; else NULL. */
+static int run_site(const struct weir_sim_options *o, const char *kind, struct weir_sim_result *result, struct weir_err *err)
 {
     struct weir_replay_site site;
     int64_t nodes[WEIR_SIM_LIST_MAX] = {0};
     size_t n = 1;
     int r = weir_replay_site_read(&site, o, err);
+    r = r < 0 ? r : set_currency(o, result, err);
     if (r == 0 && o->jobs == NULL) {
         r = weir_fail(err, -WEIR_EINVAL, "say what is to be replayed: --jobs FILE");
     }
@@ -173,22 +200,46 @@ int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_resu
     if (r == 0 && runs(o) == 0) {
         r = weir_fail(err, -WEIR_EINVAL, "--policies " SHIFT ": --tariff FILE or --carbon FILE says which hours are better");
     }
-    if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1)) {
-        r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies and one of --nodes, or a file");
+    if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1 || kind != NULL)) {
+        r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies, one of --nodes and --pools, or a file");
     }
     if (r == 0) {
         note_inputs(o);
+        weir_replay_assume(&site, o, result);
     }
     for (size_t i = 0; i < n && r == 0; i++) {
         if (o->nodes != NULL) {
             site.pool[0].nodes = (uint32_t)nodes[i];
         }
-        for (size_t k = 0; k < WEIR_ARRAY_LEN(policies) && r == 0; k++) {
-            if (wants(o, policies[k])) {
-                r = run_one(o, &site, site.pool[0].nodes, policies[k], result, err);
+        for (size_t k = 0; policy_at(k) != NULL && r == 0; k++) {
+            if (wanted(o, policy_at(k))) {
+                r = run_one(o, &site, kind, site.pool[0].nodes, policy_at(k), result, err);
             }
         }
     }
     weir_replay_site_release(&site);
+    return r;
+}
+
+int weir_sim_suite_replay(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)
+{
+    struct weir_sv rest = weir_sv_of(o->pools);
+    (void)weir_sv_cut(&rest, ';');
+    if (rest.p == NULL) {
+        return run_site(o, NULL, result, err);
+    }
+    int r = 0;
+    for (rest = weir_sv_of(o->pools); rest.p != NULL && r == 0;) {
+        struct weir_sv choice = weir_sv_trim(weir_sv_cut(&rest, ';'));
+        WEIR_CLEANUP(weir_freep) char *kind = weir_strndup(choice.p, choice.n);
+        struct weir_sim_options one = *o;
+        one.pools = kind;
+        if (choice.n >= WEIR_SIM_TEXT_SIZE) {
+            r = weir_fail(err, -WEIR_ELIMIT, "--pools: '%.100s' is longer than %d characters, and there are several to be told apart", kind,
+                          WEIR_SIM_TEXT_SIZE - 1);
+        } else if (choice.n > 0) {
+            r = run_site(&one, kind, result, err);
+        }
+    }
     return r;
 }

@@ -94,7 +94,8 @@ static int take_job(const struct weir_sim_workload *w, const struct weir_sim_job
     return 0;
 }
 
-static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct weir_starburst_jobs *ret, struct weir_err *err)
+static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct weir_starburst_jobs *ret, struct weir_sim_result *result,
+                     struct weir_err *err)
 {
     static const struct weir_sim_workload_options options = {.as_it_stands = true};
     WEIR_CLEANUP(weir_freep) char *path = NULL;
@@ -126,6 +127,7 @@ static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct
         r = weir_fail(err, -WEIR_EINVAL, "%s has no jobs: nothing follows its first line", path);
     }
     if (r == 0) {
+        weir_sim_note_work(result, w);
         sort_jobs(ret);
     }
     return r;
@@ -412,7 +414,7 @@ int weir_sim_suite_starburst(const struct weir_sim_options *o, struct weir_sim_r
 {
     struct suite s = {.o = o, .result = result};
     int r = read_options(&s, err);
-    r = r < 0 ? r : read_jobs(o, s.per_node, &s.jobs, err);
+    r = r < 0 ? r : read_jobs(o, s.per_node, &s.jobs, result, err);
     if (r == 0 && s.jobs.n <= 2 * s.trim) {
         r = weir_fail(err, -WEIR_EINVAL, "--trim %zu leaves none of %zu jobs: name a smaller number", s.trim, s.jobs.n);
     }

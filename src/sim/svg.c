@@ -464,9 +464,11 @@ void weir_svg_lines(struct weir_str *out, const char *title, double begin_s, dou
 void weir_svg_stacks(struct weir_str *out, const char *title, const char *unit, const char *const *part, size_t n_parts,
                      const struct weir_svg_stack *stack, size_t n)
 {
-    enum { LEFT = LABEL_WIDTH, RIGHT = 110, PARTS_MAX = 8 };
+    enum { RIGHT_MIN = 110, PARTS_MAX = 8 };
     unsigned style[PARTS_MAX] = {0};
     double most = 0;
+    double left = LABEL_WIDTH;
+    double right = RIGHT_MIN;
     n_parts = n_parts > PARTS_MAX ? PARTS_MAX : n_parts;
     for (size_t k = 0; k < n_parts; k++) {
         style[k] = (unsigned)k;
@@ -477,6 +479,8 @@ void weir_svg_stacks(struct weir_str *out, const char *title, const char *unit, 
             sum += fmax(stack[i].v[k], 0);
         }
         most = fmax(most, sum);
+        left = fmax(left, fmin((double)columns(stack[i].label) * CHAR_WIDTH + 12, WIDTH / 2.0));
+        right = fmax(right, (double)columns(stack[i].text) * CHAR_WIDTH + 12);
     }
     double top = 26 + legend_height(part, n_parts);
     double height = top + (double)n * BAR_STEP;
@@ -485,10 +489,10 @@ void weir_svg_stacks(struct weir_str *out, const char *title, const char *unit, 
     legend(out, 34, part, style, n_parts, "c");
     for (size_t i = 0; i < n; i++) {
         double y = top + (double)i * BAR_STEP;
-        double x = LEFT;
-        text_at(out, LEFT - 8, y + 13, "end", "lb", stack[i].label);
+        double x = left;
+        text_at(out, left - 8, y + 13, "end", "lb", stack[i].label);
         for (size_t k = 0; k < n_parts; k++) {
-            double width = most > 0 ? fmax(stack[i].v[k], 0) / most * (WIDTH - LEFT - RIGHT) : 0;
+            double width = most > 0 ? fmax(stack[i].v[k], 0) / most * (WIDTH - left - right) : 0;
             if (width > 0.05) {
                 char figure[64];
                 weir_sim_figure_text(figure, sizeof figure, stack[i].v[k], 2);
@@ -501,6 +505,6 @@ void weir_svg_stacks(struct weir_str *out, const char *title, const char *unit, 
         }
         text_at(out, x + 6, y + 13, "start", "vl", stack[i].text);
     }
-    line_at(out, LEFT, top - 4, LEFT, height - 4, "ax");
+    line_at(out, left, top - 4, left, height - 4, "ax");
     weir_str_adds(out, "</svg>\n");
 }

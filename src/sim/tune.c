@@ -110,6 +110,30 @@ static const struct weir_sim_row *default_of(const struct tuner *t, const struct
     return row;
 }
 
+/* By how much the row breaks the condition, relative to the limit; 0: it keeps it. Negative where the row has no such figure. */
+static double beyond_limit(const struct tuner *t, const struct weir_sim_row *row, const struct weir_sim_condition *c, double *ret_got,
+                           double *ret_limit)
+{
+    double usual = 0;
+    if (!weir_sim_row_real(row, c->metric, ret_got) || !weir_sim_row_real(default_of(t, row), c->metric, &usual)) {
+        return -1;
+    }
+    *ret_limit = c->relative ? usual + fabs(usual) * c->v : c->v;
+    double beyond = c->at_least ? *ret_limit - *ret_got : *ret_got - *ret_limit;
+    return beyond <= 0 ? 0 : beyond / fmax(fabs(*ret_limit), 1e-9);
+}
+
+/* How many more of the tasks found no place than with the defaults, as a share: what does less work is not cheaper. */
+static double undone(const struct tuner *t, const struct weir_sim_row *row)
+{
+    double unplaced = 0;
+    double usual = 0;
+    double tasks = 1;
+    bool known = weir_sim_row_real(row, "unplaced", &unplaced) && weir_sim_row_real(default_of(t, row), "unplaced", &usual);
+    (void)weir_sim_row_real(row, "tasks", &tasks);
+    return known && unplaced > usual ? 1 + (unplaced - usual) / fmax(tasks, 1) : 0;
+}
+
 static int judge(const struct tuner *t, struct trial *trial)
 {
     trial->cost = 0;
@@ -125,17 +149,15 @@ static int judge(const struct tuner *t, struct trial *trial)
         }
         double ratio = usual_cost > 0 ? cost / usual_cost : cost > 0 ? INFINITY : 1;
         trial->cost += (more ? -ratio : ratio) / (double)trial->n_rows;
+        trial->broken = fmax(trial->broken, undone(t, row));
         for (size_t k = 0; k < t->n_conditions; k++) {
-            const struct weir_sim_condition *c = &t->condition[k];
             double got = 0;
             double limit = 0;
-            if (!weir_sim_row_real(row, c->metric, &got) || !weir_sim_row_real(usual, c->metric, &limit)) {
-                return weir_fail(t->err, -WEIR_EINVAL, "--tune: suite %s has no figure %s", t->suite->name, c->metric);
+            double beyond = beyond_limit(t, row, &t->condition[k], &got, &limit);
+            if (beyond < 0) {
+                return weir_fail(t->err, -WEIR_EINVAL, "--tune: suite %s has no figure %s", t->suite->name, t->condition[k].metric);
             }
-            limit = c->relative ? limit + fabs(limit) * c->v : c->v;
-            double beyond = c->at_least ? limit - got : got - limit;
-            beyond = beyond <= 0 ? 0 : beyond / fmax(fabs(limit), 1e-9);
-            trial->broken = beyond > trial->broken ? beyond : trial->broken;
+            trial->broken = fmax(trial->broken, beyond);
         }
     }
     return 0;
@@ -320,6 +342,28 @@ static void mark(struct tuner *t)
     }
 }
 
+/* What the rows of a trial miss most. */
+static void say_missed(const struct tuner *t, const struct trial *trial, char *ret, size_t size)
+{
+    double most = 0;
+    for (size_t i = trial->first; i < trial->first + trial->n_rows; i++) {
+        for (size_t k = 0; k < t->n_conditions; k++) {
+            const struct weir_sim_condition *c = &t->condition[k];
+            double got = 0;
+            double limit = 0;
+            double beyond = beyond_limit(t, &t->result->row[i], c, &got, &limit);
+            if (beyond > most) {
+                most = beyond;
+                snprintf(ret, size, "%s %.4g where at %s %.4g is asked for", c->metric, got, c->at_least ? "least" : "most", limit);
+            }
+        }
+        if (undone(t, &t->result->row[i]) > most) {
+            most = undone(t, &t->result->row[i]);
+            snprintf(ret, size, "some tasks find no place");
+        }
+    }
+}
+
 static struct weir_sim_tuned *found(const struct tuner *t, const char *policy, const char *conditions, const double *otherwise)
 {
     const struct trial *best = &t->trial.p[t->best];
@@ -328,6 +372,7 @@ static struct weir_sim_tuned *found(const struct tuner *t, const char *policy, c
         .cost = t->goal->cost, .runs = t->trial.n, .kept = best->broken <= 0, .n = t->n, .cost_ratio = fabs(best->cost)};
     snprintf(ret->policy, sizeof ret->policy, "%s", policy);
     snprintf(ret->conditions, sizeof ret->conditions, "%s", conditions);
+    say_missed(t, best, ret->missed, sizeof ret->missed);
     for (size_t i = 0; i < t->n; i++) {
         ret->param[i] = (struct weir_sim_tuned_param){t->param[i], otherwise[i], best->v[i]};
     }
@@ -366,11 +411,26 @@ int weir_sim_run_tune(const char *name, const struct weir_sim_options *o, const 
     return r;
 }
 
+int weir_sim_tuned_verdict(const struct weir_sim_tuned *t, struct weir_err *err)
+{
+    if (t == NULL || t->kept) {
+        return 0;
+    }
+    WEIR_CLEANUP(weir_str_release) struct weir_str setting = WEIR_STR_INIT(256);
+    for (size_t i = 0; i < t->n; i++) {
+        char value[40];
+        weir_sim_real_text(value, sizeof value, t->param[i].chosen);
+        weir_str_addf(&setting, "%s%s=%s", i == 0 ? "" : ",", t->param[i].param->name, value);
+    }
+    return weir_fail(err, -WEIR_EIMPOSSIBLE, "--tune: none of the %zu settings tried keeps %s; the nearest, %s, has %s", t->runs, t->conditions,
+                     weir_str_cstr(&setting), t->missed);
+}
+
 void weir_sim_tuned_text(const struct weir_sim_tuned *t, struct weir_str *out)
 {
     weir_str_addf(out, "%s tuned in %zu runs for the least %s while %s\n", t->policy, t->runs, t->cost, t->conditions);
     if (!t->kept) {
-        weir_str_adds(out, "no setting was found that keeps this; the row that comes nearest is marked\n");
+        weir_str_addf(out, "no setting was found that keeps this; the row that comes nearest is marked: %s\n", t->missed);
         return;
     }
     weir_str_addf(out, "%s: %+.1f %% against the defaults\n\n", t->cost, (t->cost_ratio - 1) * 100);
@@ -410,6 +470,9 @@ void weir_sim_tuned_json(const struct weir_sim_tuned *t, struct weir_json *j)
     weir_json_kv_cstr(j, "policy", t->policy);
     weir_json_kv_i64(j, "runs", (int64_t)t->runs);
     weir_json_kv_bool(j, "kept", t->kept);
+    if (!t->kept) {
+        weir_json_kv_cstr(j, "missed", t->missed);
+    }
     weir_json_key(j, "cost_ratio");
     weir_json_raw(j, weir_sv_of(ratio));
     weir_json_key(j, "default");

@@ -33,7 +33,8 @@ struct weir_sim_tuned {
     char policy[WEIR_SIM_TEXT_SIZE];
     char conditions[128]; /* as given */
     size_t runs;
-    bool kept; /* a setting was found that keeps all conditions */
+    bool kept; /* a setting was found that keeps all conditions; else the chosen one is the nearest */
+    char missed[160]; /* what the nearest misses most: "avg_wait_hours 0.31 where at most 0.1 is asked for"; "" where all are kept */
     size_t n;
     struct weir_sim_tuned_param {
         const struct weir_sim_param *param;
@@ -54,7 +55,9 @@ int weir_sim_conditions_parse(const char *text, struct weir_sim_condition *ret, 
 int weir_sim_run_tune(const char *suite, const struct weir_sim_options *o, const char *conditions, size_t runs_max,
                       struct weir_sim_result *result, struct weir_err *err);
 
+/* Where nothing that was tried keeps the conditions: -WEIR_EIMPOSSIBLE, naming the nearest setting; else 0. */
+int weir_sim_tuned_verdict(const struct weir_sim_tuned *t, struct weir_err *err);
 /* What was found, and the lines for weir.yaml. */
 void weir_sim_tuned_text(const struct weir_sim_tuned *t, struct weir_str *out);
-/* {"minimised": "..", "conditions": "..", "policy": "..", "runs": n, "kept": .., "cost_ratio": .., "default": {..}, "chosen": {..}} */
+/* {"minimised": "..", "conditions": "..", "policy": "..", "runs": n, "kept": .., "missed": ".." (where not kept), "cost_ratio": .., "default": {..}, "chosen": {..}} */
 void weir_sim_tuned_json(const struct weir_sim_tuned *t, struct weir_json *j);

@@ -255,6 +255,13 @@ static int read_job(struct weir_sim_workload *w, struct weir_sim_job *ret, struc
         uint64_t line = weir_sim_input_line(w->in);
         *ret = (struct weir_sim_job){.id = line - 1, .line = line, .gpu_milli = WEIR_SIM_WHOLE_GPU, .cost_micro = -1};
         r = w->reader->read(w->in, &w->names, ret, &w->skipped, err);
+        if (r > 0 && w->reader->name_at > 0) {
+            struct weir_sv name = weir_sim_input_field(w->in, w->reader->name_at - 1);
+            size_t n = name.n < sizeof ret->name ? name.n : sizeof ret->name - 1;
+            if (n > 0) {
+                memcpy(ret->name, name.p, n);
+            }
+        }
         if (r != 0) {
             ret->submit.us += w->epoch_us;
             ret->start.us += ret->start.us == 0 ? 0 : w->epoch_us;
@@ -365,6 +372,11 @@ const char *weir_sim_workload_user(const struct weir_sim_workload *w, uint32_t u
 uint64_t weir_sim_workload_skipped(const struct weir_sim_workload *w)
 {
     return w->skipped;
+}
+
+const char *weir_sim_workload_lacks(const struct weir_sim_workload *w)
+{
+    return w->reader->lacks == NULL ? NULL : w->reader->lacks(w->in);
 }
 
 unsigned weir_sim_workload_permille(const struct weir_sim_workload *w)

@@ -23,11 +23,12 @@ enum weir_sim_job_end {
     WEIR_SIM_JOB_CANCELLED, /* by a person, after it had begun */
 };
 
-enum { WEIR_SIM_WHOLE_GPU = 1000 };
+enum { WEIR_SIM_WHOLE_GPU = 1000, WEIR_SIM_JOB_NAME_SIZE = 40 };
 
 /* What a form does not say is 0, NULL or the least that there is. */
 struct weir_sim_job {
-    uint64_t id;             /* as the form calls it, for messages and schedules; not promised to be the only one */
+    uint64_t id;             /* a number for what the form calls it; not promised to be the only one */
+    char name[WEIR_SIM_JOB_NAME_SIZE]; /* what the file calls it, for schedules; "": it has no name there. Cut where it is longer */
     uint64_t line;           /* where it stands in the file */
     struct weir_wall submit; /* Unix time where the form knows it, else since its begin; may be 0 */
     struct weir_wall start;  /* when it was started then; 0: not known */
@@ -102,5 +103,7 @@ const char *weir_sim_workload_project(const struct weir_sim_workload *w, uint32_
 const char *weir_sim_workload_user(const struct weir_sim_workload *w, uint32_t user);
 /* Records read so far that are no work to be replayed, because they never began or have not ended. */
 uint64_t weir_sim_workload_skipped(const struct weir_sim_workload *w);
+/* What all records of the file lack so that they are not told as they were, in words; NULL: nothing. */
+const char *weir_sim_workload_lacks(const struct weir_sim_workload *w);
 /* How much of the file has been read: 0..1000; 0 where that is not known. */
 unsigned weir_sim_workload_permille(const struct weir_sim_workload *w);

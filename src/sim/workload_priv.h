@@ -32,6 +32,10 @@ struct weir_sim_form_reader {
     const struct weir_sim_column *columns;
     size_t n_columns;
     char separator;
+    /* Where a record names its job: number of the column plus one; 0: nowhere. */
+    size_t name_at;
+    /* What the file lacks, in words, once begun; NULL: nothing. May be NULL. */
+    const char *(*lacks)(const struct weir_sim_input *in);
     /* NULL: a file has the form if its first line names all columns that are not optional. */
     bool (*answers)(struct weir_sv first_line);
     /* More that is to be read, said or checked before the first record; may be NULL for a table. *ret_epoch_us, 0 before: what

@@ -74,6 +74,14 @@ static int begin_sacct(struct weir_sim_input *in, int64_t *ret_epoch_us, struct 
     return 0;
 }
 
+static const char *lacks(const struct weir_sim_input *in)
+{
+    bool told = weir_sim_input_has(in, ALLOC_TRES) || weir_sim_input_has(in, REQ_TRES) || weir_sim_input_has(in, ALLOC_GRES) ||
+                weir_sim_input_has(in, REQ_GRES);
+    return told ? NULL : "there is no column AllocTRES (nor ReqTRES, AllocGRES, ReqGRES), so that no job is known to have had GPUs: all are replayed as if they had "
+                         "none; ask sacct for AllocTRES";
+}
+
 /* Slurm's words for what is not known, or not limited. */
 static bool is_none(struct weir_sv text)
 {
@@ -360,6 +368,8 @@ const struct weir_sim_form_reader weir_sim_form_sacct = {
     .columns = columns,
     .n_columns = COLUMNS,
     .separator = '|',
+    .name_at = ID + 1,
+    .lacks = lacks,
     .begin = begin_sacct,
     .read = read_sacct,
 };

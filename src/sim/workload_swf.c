@@ -154,6 +154,7 @@ const struct weir_sim_form_reader weir_sim_form_swf = {
             .known_by = "18 numbers a line, or a ';'",
             .place = {"field 2", "field 4", "field 5"},
         },
+    .name_at = SWF_ID + 1,
     .answers = is_swf,
     .begin = begin_swf,
     .read = read_swf,

@@ -8,13 +8,14 @@
 
 /* ---- philly: seconds since 1970, GPUs, the group that sent the job ---- */
 
-enum { PHILLY_SUBMIT, PHILLY_DURATION, PHILLY_GPUS, PHILLY_GROUP, PHILLY_COLUMNS };
+enum { PHILLY_SUBMIT, PHILLY_DURATION, PHILLY_GPUS, PHILLY_GROUP, PHILLY_ID, PHILLY_COLUMNS };
 
 static const struct weir_sim_column philly[PHILLY_COLUMNS] = {
     [PHILLY_SUBMIT] = {"submit_unix", false},
     [PHILLY_DURATION] = {"duration_s", false},
     [PHILLY_GPUS] = {"gpus", false},
     [PHILLY_GROUP] = {"vc", true},
+    [PHILLY_ID] = {"job_id", true},
 };
 
 static int read_philly(const struct weir_sim_input *in, struct weir_sim_names *names, struct weir_sim_job *ret, uint64_t *skipped,
@@ -41,17 +42,19 @@ const struct weir_sim_form_reader weir_sim_form_philly = {
     .columns = philly,
     .n_columns = PHILLY_COLUMNS,
     .separator = ',',
+    .name_at = PHILLY_ID + 1,
     .read = read_philly,
 };
 
 /* ---- pai: hours since the trace's begin ---- */
 
-enum { PAI_SUBMIT, PAI_DURATION, PAI_UNITS, PAI_COLUMNS };
+enum { PAI_SUBMIT, PAI_DURATION, PAI_UNITS, PAI_ID, PAI_COLUMNS };
 
 static const struct weir_sim_column pai[PAI_COLUMNS] = {
     [PAI_SUBMIT] = {"submit_h", false},
     [PAI_DURATION] = {"duration_h", false},
     [PAI_UNITS] = {"units", false},
+    [PAI_ID] = {"job_id", true},
 };
 
 static int read_pai(const struct weir_sim_input *in, struct weir_sim_names *names, struct weir_sim_job *ret, uint64_t *skipped,
@@ -78,6 +81,7 @@ const struct weir_sim_form_reader weir_sim_form_pai = {
     .columns = pai,
     .n_columns = PAI_COLUMNS,
     .separator = ',',
+    .name_at = PAI_ID + 1,
     .read = read_pai,
 };
 
@@ -128,6 +132,7 @@ const struct weir_sim_form_reader weir_sim_form_openb = {
     .columns = weir_openb_pod_columns,
     .n_columns = WEIR_OPENB_POD_COLUMNS,
     .separator = ',',
+    .name_at = 1, /* the columns' first */
     .begin = begin_openb,
     .read = read_openb,
 };
@@ -168,5 +173,6 @@ const struct weir_sim_form_reader weir_sim_form_muri = {
     .columns = weir_muri_columns,
     .n_columns = WEIR_MURI_COLUMNS,
     .separator = ',',
+    .name_at = 1, /* the columns' first */
     .read = read_muri,
 };

@@ -156,5 +156,6 @@ const struct weir_sim_form_reader weir_sim_form_weir = {
     .columns = columns,
     .n_columns = COLUMNS,
     .separator = ',',
+    .name_at = TASK + 1,
     .read = read_weir,
 };

@@ -3,6 +3,7 @@
 #include "spec/spec.h"
 
 #include <jansson.h>
+#include <string.h>
 
 #include "spec/spec_priv.h"
 
@@ -24,6 +25,22 @@ static int read_file(const struct doc *root,
     return read_document(&rd, root);
 }
 
+/* The number of its first line that says something, where that is no line of YAML with a key, a list or braces; else 0. */
+static size_t line_of_commands(struct weir_sv text)
+{
+    for (size_t n = 1; text.p != NULL; n++) {
+        struct weir_sv line = weir_sv_trim(weir_sv_cut(&text, '\n'));
+        if (line.n == 0 || line.p[0] == '#' || weir_sv_eq(line, WEIR_SV("---"))) {
+            continue;
+        }
+        struct weir_sv rest = line;
+        struct weir_sv key = weir_sv_cut(&rest, ':');
+        bool keyed = rest.p != NULL && (rest.n == 0 || rest.p[0] == ' ') && memchr(key.p, ' ', key.n) == NULL;
+        return !keyed && memchr("-{[\"'", line.p[0], 5) == NULL ? n : 0;
+    }
+    return 0;
+}
+
 static int parse_yaml(struct weir_sv text,
                       const char *file_name,
                       struct weir_gpu_table *gpus,
@@ -42,6 +59,11 @@ static int parse_yaml(struct weir_sv text,
         r = json == NULL ? r : doc_from_json(json, &json_doc, err);
         r = json == NULL || r == 0 ? r : weir_fail_prefix(err, r, "%s", file_name);
         root = json_doc;
+    }
+    bool no_job = r == -WEIR_EINVAL || (r == 0 && root != NULL && root->kind == DOC_SCALAR);
+    size_t line = no_job ? line_of_commands(text) : 0;
+    if (line > 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s:%zu:1: neither a script, which begins with a line such as #!/bin/sh, nor a job file, which is YAML with command: or run:", file_name, line);
     }
     r = r != 0 ? r : read_file(root, file_name, gpus, given, s, err);
     json_decref(json);

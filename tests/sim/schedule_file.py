@@ -22,14 +22,15 @@ def spans_of(path):
     with open_text(path) as file:
         reader = csv.reader(file)
         header = next(reader, None)
-        if header != COLUMNS:
+        named = header == [*COLUMNS, "id"]  # what the input calls the task
+        if header != COLUMNS and not named:
             raise Wrong(f"{path}: the columns are {header}, not {COLUMNS}")
         for number, row in enumerate(reader, 2):
-            if len(row) != len(COLUMNS):
-                raise Wrong(f"{path}:{number}: {len(row)} fields instead of {len(COLUMNS)}")
+            if len(row) != len(header):
+                raise Wrong(f"{path}:{number}: {len(row)} fields instead of {len(header)}")
             try:
                 span = {"task": int(row[0]), "submit": float(row[1]), "start": float(row[2]), "end": float(row[3]), "place": row[4],
-                        "node": int(row[5]) if row[5] else None, "gpus": float(row[6]), "cost": float(row[7]), "line": number}
+                        "node": int(row[5]) if row[5] else None, "gpus": float(row[6]), "cost": float(row[7]), "id": row[8] if named else None, "line": number}
             except ValueError as error:
                 raise Wrong(f"{path}:{number}: {error}") from error
             if span["start"] < span["submit"] - SLACK_S:

@@ -165,6 +165,24 @@ def test_data_takes_time_and_money(weir):
         assert spans == {1: "local", 2: "cloud"} and row["transfer_gib"] == 0, (spans, figures(row))
 
 
+def test_choices_of_what_to_own_stand_beside_each_other(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        made_up_jobs(folder / "jobs.csv", 200, 9)
+        args = ["--jobs", folder / "jobs.csv", "--cloud-price", "2.5", "--policies", "weir,local-only"]
+        choices = ["A100:8x2", "V100:8x1,T4:4x3"]
+        rows = sim(weir, "replay", *args, "--pools", ";".join(choices), "--rules", "--schedule", folder / "out")["rows"]
+        assert [(row["case"]["pools"], row["policy"]) for row in rows[:4]] == [(c, p) for c in choices for p in ("weir", "local-only")]
+        for choice in choices:
+            alone = sim(weir, "replay", *args, "--pools", choice)["rows"]
+            assert "pools" not in alone[0]["case"]
+            both = [row for row in rows if row["case"]["pools"] == choice]
+            assert [row["cost"] for row in alone] == [row["cost"] for row in both[:2]]
+            assert {"weir-without-waiting", "weir-without-reservations"} < {row["policy"] for row in both[2:]}, "rules, for each choice"
+        assert len(list((folder / "out").glob("replay-weir-*"))) >= 2
+        assert "T4:4xN" in error_of(weir, *args, "--pools", "A100:8x2;T4:4xN")
+
+
 def hourly(path, column, values):
     path.write_text(f"time,{column}\n" + "".join(f"{JAN_2022 + 3600 * h},{value}\n" for h, value in enumerate(values)), encoding="utf-8")
     return path
@@ -288,6 +306,56 @@ def test_public_traces_replay(weir):
         check_row(row, 52849)
         assert row["failed"] == 0
     assert ours["cost"] < no_wait["cost"]
+
+
+SACCT = ("JobID|Submit|Start|End|State|AllocTRES\n"
+         "7|2026-01-01T00:00:00|2026-01-01T00:10:00|2026-01-01T01:00:00|COMPLETED|gres/gpu=2\n"
+         "8_12|2026-01-01T00:00:05|2026-01-01T00:10:00|2026-01-01T01:00:00|COMPLETED|gres/gpu=2\n"
+         "9|2026-01-01T00:00:09|Unknown|Unknown|PENDING|\n"
+         "10|2026-01-01T00:00:10|2026-01-01T00:10:00|Unknown|RUNNING|gres/gpu=1\n")
+
+
+def replayed(weir, *args):
+    result = subprocess.run([weir, "sim", "--json", "--nodes", "1", "--policies", "weir", *map(str, args)], capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(result.stdout), result.stderr
+
+
+def test_schedules_call_tasks_as_the_input_does(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = folder / "sacct.txt"
+        jobs.write_text(SACCT, encoding="utf-8")
+        replayed(weir, "--jobs", jobs, "--schedule", folder / "out")
+        assert [(span["task"], span["id"]) for span in spans_of(str(folder / "out" / "replay-weir-1.csv"))] == [(1, "7"), (2, "8_12")]
+        jobs.write_text('job_id,submit_unix,duration_s,gpus\n"a,""b""",0,10,1\n-x-,60,10,1\n', encoding="utf-8")
+        replayed(weir, "--jobs", jobs, "--schedule", folder / "out")
+        assert [span["id"] for span in spans_of(str(folder / "out" / "replay-weir-1.csv"))] == ['a,"b"', "-x-"]
+        jobs.write_text("submit_unix,duration_s,gpus\n0,10,1\n", encoding="utf-8")
+        replayed(weir, "--jobs", jobs, "--schedule", folder / "out")
+        assert [span["id"] for span in spans_of(str(folder / "out" / "replay-weir-1.csv"))] == [""]
+
+
+def test_what_is_left_out_or_missing_is_said(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "sacct.txt"
+        jobs.write_text(SACCT, encoding="utf-8")
+        result, said = replayed(weir, "--jobs", jobs)
+        assert result["left_out"] == 2 and result["rows"][0]["tasks"] == 2, result
+        assert "2 records of the work are left out" in said and "2 records" in result["notes"][0], said
+        bare = "\n".join(line.rpartition("|")[0] for line in SACCT.splitlines()) + "\n"
+        jobs.write_text(bare, encoding="utf-8")
+        result, said = replayed(weir, "--jobs", jobs)
+        assert "no column AllocTRES" in said and any("AllocTRES" in note for note in result["notes"]), said
+        jobs.write_text(SACCT.replace("AllocTRES", "ReqTRES"), encoding="utf-8")
+        assert "AllocTRES" not in replayed(weir, "--jobs", jobs)[1]
+
+
+def test_tasks_that_find_no_place_are_counted(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        jobs.write_text("submit_unix,duration_s,gpus\n0,10,1\n5,10,64\n", encoding="utf-8")
+        row = replayed(weir, "--jobs", jobs)[0]["rows"][0]
+        assert (row["tasks"], row["failed"], row["unplaced"]) == (2, 1, 1), figures(row)
 
 
 def test_what_is_wrong_is_named(weir):

@@ -81,6 +81,17 @@ def test_a_replay_is_swept_and_tuned(weir, args):
 
 
 @with_jobs
+def test_an_aim_that_nothing_meets_is_told_by_the_exit(weir, args):
+    command = [weir, "sim", "--json", *map(str, args[:4]), "--cloud-price", "2.5", "--policies", "weir", "--tune-runs", "6"]
+    result = subprocess.run([*command, "--tune", "avg_wait_hours<=0.000001"], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 6, result
+    tune = json.loads(result.stdout)["tune"]
+    nearest = ",".join(f"{name}={value:g}" for name, value in tune["chosen"].items())
+    assert not tune["kept"] and tune["missed"].startswith("avg_wait_hours"), tune
+    assert f"none of the {tune['runs']} settings tried keeps avg_wait_hours<=0.000001; the nearest, {nearest}, has avg_wait_hours" in result.stderr, result.stderr
+
+
+@with_jobs
 def test_what_makes_no_sense_is_refused(weir, args):
     bad = {
         "there is no parameter 'patience'; there are delay_value": ["--sweep", "patience=1"],

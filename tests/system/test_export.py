@@ -63,6 +63,16 @@ def test_what_ran_is_exported_and_read_back(weir):
         assert demand(b, "--jobs", path) == demand(b, "--jobs", path + ".gz") == demand(b, "--from-history")
         refused = b.run("sim", "--suite", "commitments", "--from-history", "--jobs", path)
         assert refused.returncode != 0 and "give one" in refused.stderr, refused
+        # what waits is not in it, what runs has no end: both are said
+        told = b.run("export")
+        assert told.returncode == 0 and "1 tasks wait in the queue and are not in it; 1 of those in it have not ended" in told.stderr, told
+        told = b.run("sim", "--from-history", "--nodes", "1", "--policies", "weir", "--json")
+        result = json.loads(told.stdout)
+        assert result["left_out"] == 1 and result["currency"] == "USD" and result["rows"][0]["tasks"] == 4, result
+        assert "1 records of the work are left out" in told.stderr and "1 tasks that wait in the broker's queue are left out" in told.stderr, told.stderr
+        refused = b.run("export", "--from", "2026-02-01", "--to", "2026-01-01")
+        assert refused.returncode == 2 and refused.stdout == "", refused
+        assert "--from 2026-02-01T00:00:00Z is not before --to 2026-01-01T00:00:00Z" in refused.stderr, refused.stderr
         refused = b.run("export", "-o", os.path.join(b.data, "none", "x.csv"))
         assert refused.returncode != 0 and "x.csv.part" in refused.stderr, refused
 

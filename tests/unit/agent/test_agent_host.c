@@ -21,6 +21,7 @@
 
 #include <jansson.h>
 
+#include "agent/agent.h"
 #include "agent/cgroup.h"
 #include "agent/container.h"
 #include "agent/hardware.h"
@@ -104,6 +105,24 @@ static void bad_declarations_say_how(void **state)
         assert_non_null(strstr(err.text, "declared GPUs"));
     }
     weir_gpu_table_free(t);
+}
+
+static void a_model_that_nobody_knows_is_doubted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *doubt; /* "": none */
+    } row[] = {
+        {"A100:4,t4", ""},
+        {"FOO:4", "'FOO' is no known GPU model: nothing is known of its memory"},
+        {"A100:1,H10O:2", "'H10O' is no known GPU model: did you mean 'H100'?"},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        WEIR_CLEANUP(weir_str_release) struct weir_str doubt = WEIR_STR_INIT(1024);
+        assert_int_equal(weir_agent_check_gpus(row[i].text, &doubt, NULL), 0);
+        assert_true(weir_sv_starts(weir_str_sv(&doubt), weir_sv_of(row[i].doubt)) && (doubt.n == 0) == (row[i].doubt[0] == '\0'));
+    }
 }
 
 static void nvml_devices_are_found(void **state)
@@ -688,6 +707,7 @@ int main(void)
                                                         : "v2_closes_devices_by_a_program # SKIP cgroup2 cannot be mounted, or no program loaded";
     const struct CMUnitTest tests[] = {
         T(declared_gpus_are_listed),
+        T(a_model_that_nobody_knows_is_doubted),
         T(bad_declarations_say_how),
         T(nvml_devices_are_found),
         T(host_without_a_driver_has_no_gpus),

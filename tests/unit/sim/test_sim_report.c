@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "sim/findings.h"
 #include "sim/measure.h"
+#include "sim/params.h"
 #include "sim/report.h"
 #include "sim/svg.h"
 
@@ -91,7 +92,7 @@ static void a_finding_is_good_news_or_bad(void **state)
         const char *says;
         bool good;
     } row[] = {
-        {760, MINUS "24.0" NBSP "%", "weir: 24.0" NBSP "% fewer cloud GPU-hours than Starburst at the same average completion time (760.0 instead of 1,000 GPU-h).", true},
+        {760, MINUS "24.0" NBSP "%", "weir: 24.0" NBSP "% fewer cloud GPU-hours than Starburst at the same average completion time (760.0 instead of 1,000" NBSP "GPU-h at 2.50" NBSP "h).", true},
         {1100, "+10.0" NBSP "%", "weir: 10.0" NBSP "% more cloud GPU-hours than Starburst", false},
     };
     (void)state;
@@ -150,6 +151,149 @@ static void one_metric_is_weighed_against_rivals_and_bounds(void **state)
     assert_false(f[2].good);
     assert_non_null(strstr(f[2].text, "knowledge of the future"));
     assert_string_equal(f[3].text, "deadlines missed by weir in 1,080 scenarios.");
+    weir_sim_result_release(&r);
+}
+
+/* A row of a replay. */
+static struct weir_sim_row *replayed(struct weir_sim_result *r, const char *policy, int64_t nodes, double delay_value, double own, double cloud,
+                                     double wait, int64_t unplaced)
+{
+    struct weir_sim_row *row = weir_sim_row(r, policy);
+    weir_sim_case_count(row, "nodes", nodes);
+    if (delay_value >= 0) {
+        weir_sim_case_real(row, "delay_value", delay_value);
+    }
+    weir_sim_metric(row, "cost", own + cloud);
+    weir_sim_metric(row, "own_cost", own);
+    weir_sim_metric(row, "cloud_cost", cloud);
+    weir_sim_metric(row, "avg_wait_hours", wait);
+    weir_sim_metric_count(row, "tasks", 100);
+    weir_sim_metric_count(row, "unplaced", unplaced);
+    return row;
+}
+
+static void a_row_stands_for_its_policy(void **state)
+{
+    static const struct {
+        double rivals_wait; /* < 0: the rival was not run */
+        double want;        /* delay_value of the row that is meant */
+    } row[] = {
+        {2, 3},     /* the cheapest of those that wait no longer */
+        {9, 1},     /* all wait no longer */
+        {0.01, 10}, /* none: the one that waits least */
+        {-1, 3},    /* nobody to be measured against: nearest to least cost and least waiting */
+    };
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(row); i++) {
+        struct weir_sim_result r;
+        weir_sim_result_init(&r, "replay");
+        (void)replayed(&r, "weir", 4, 1, 50, 50, 8, 0);
+        (void)replayed(&r, "weir", 4, 3, 50, 70, 1, 0);
+        (void)replayed(&r, "weir", 4, 10, 50, 250, 0.1, 0);
+        (void)replayed(&r, "weir", 4, 0.1, 50, 1, 9, 7); /* cheaper than all, with work left undone */
+        if (row[i].rivals_wait >= 0) {
+            (void)replayed(&r, "starburst", 4, -1, 50, 100, row[i].rivals_wait, 0);
+        }
+        const struct weir_sim_row *meant = weir_sim_row_meant(&r, &r.row[0], "weir");
+        assert_non_null(meant);
+        assert_true(fabs(weir_sim_row_field(meant, "delay_value")->u.real - row[i].want) < 1e-9);
+        weir_sim_result_release(&r);
+    }
+}
+
+static void what_left_work_undone_is_named_not_ranked(void **state)
+{
+    (void)state;
+    struct weir_sim_result r;
+    struct weir_sim_finding f[WEIR_SIM_FINDINGS_MAX];
+    weir_sim_result_init(&r, "replay");
+    (void)replayed(&r, "weir", 4, -1, 50, 70, 1, 0);
+    (void)replayed(&r, "local-only", 4, -1, 40, 0, 0.5, 12);
+    (void)replayed(&r, "starburst", 4, -1, 50, 30, 0.5, 3);
+    weir_sim_mark_pareto(&r);
+    assert_true(weir_sim_row_field(&r.row[0], "pareto")->u.yes);
+    assert_false(weir_sim_row_field(&r.row[1], "pareto")->u.yes);
+    assert_false(weir_sim_row_ranks(&r.row[1]));
+    size_t n = weir_sim_findings(&r, f);
+    assert_int_equal(n, 1);
+    assert_null(strstr(f[0].text, "owned nodes alone"));
+    const struct weir_sim_report report = {.result = &r, .command = "weir sim"};
+    WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(WEIR_SIM_REPORT_BYTES_MAX);
+    (void)replayed(&r, "cloud-only", 4, -1, 40, 200, 0.1, 0);
+    weir_sim_report_html(&report, &out);
+    assert_non_null(strstr(weir_str_cstr(&out), "local-only, where 12 of 100 tasks found no place; starburst, where 3 of 100"));
+    weir_sim_result_release(&r);
+}
+
+static void headlines_tell_cost_and_wait(void **state)
+{
+    (void)state;
+    struct weir_sim_result r;
+    struct weir_sim_finding f[WEIR_SIM_FINDINGS_MAX];
+    weir_sim_result_init(&r, "replay");
+    weir_sim_result_set_currency(&r, "EUR");
+    for (int64_t nodes = 4; nodes <= 8; nodes += 4) {
+        (void)replayed(&r, "weir", nodes, -1, 10 * (double)nodes, nodes == 4 ? 70 : 10, 2, 0);
+        (void)replayed(&r, "starburst", nodes, -1, 10 * (double)nodes, 100, 0.5, 0);
+        (void)replayed(&r, "no-wait", nodes, -1, 10 * (double)nodes, 120, 0, 0);
+        (void)replayed(&r, "cloud-only", nodes, -1, 10 * (double)nodes, 300, 0, 0);
+        (void)replayed(&r, "local-only", nodes, -1, 10 * (double)nodes, 0, 70, nodes == 4 ? 5 : 0);
+    }
+    assert_int_equal(weir_sim_findings(&r, f), 3);
+    assert_string_equal(f[0].figure, "90.00" NBSP "EUR"); /* eight nodes: four cost 110 */
+    assert_string_equal(f[0].text, "with weir, nodes" NBSP "8: tasks wait 2.00" NBSP "h on average. In the cloud alone: 300.0" NBSP
+                                   "EUR, wait 0.0" NBSP "min. On the same owned nodes alone: 80.00" NBSP "EUR, wait 70.0" NBSP "h.");
+    assert_string_equal(f[1].text, "weir: 50.0" NBSP "% less cost than Starburst (nodes" NBSP "8: 90.00 instead of 180.0" NBSP "EUR, wait 2.00" NBSP
+                                   "h instead of 30.0" NBSP "min).");
+    assert_false(f[1].good); /* cheaper, but people wait longer */
+    weir_sim_result_release(&r);
+}
+
+static void mixed_news_are_told(void **state)
+{
+    (void)state;
+    struct weir_sim_result r;
+    struct weir_sim_finding f[WEIR_SIM_FINDINGS_MAX];
+    weir_sim_result_init(&r, "starburst");
+    for (int64_t nodes = 8; nodes <= 16; nodes += 8) {
+        static const double at[][3] = {{-1, 1000, 2.5}, {1, 600, 3}, {10, 900, 2}};
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(at); i++) {
+            struct weir_sim_row *row = weir_sim_row(&r, i == 0 ? "starburst" : "weir");
+            weir_sim_case_count(row, "nodes", nodes);
+            if (i > 0) {
+                weir_sim_case_real(row, "delay_value", at[i][0]);
+            }
+            weir_sim_metric(row, "cloud_gpu_hours", i > 0 && nodes == 16 ? 2 * at[i][1] : at[i][1]);
+            weir_sim_metric(row, "avg_completion_hours", at[i][2]);
+        }
+    }
+    assert_true(weir_sim_findings(&r, f) >= 1);
+    assert_string_equal(f[0].figure, MINUS "25.0" NBSP "% to +50.0" NBSP "%");
+    assert_false(f[0].good);
+    weir_sim_result_release(&r);
+}
+
+static void assumptions_and_notes_are_told_once(void **state)
+{
+    (void)state;
+    struct weir_sim_result r;
+    weir_sim_result_init(&r, "replay");
+    weir_sim_result_set_currency(&r, "EUR");
+    for (int i = 0; i < 2; i++) {
+        weir_sim_assume(&r, "Cloud", "Spot", "there is none");
+        weir_sim_assume(&r, "Cloud", "Price factor", "%d", i);
+        weir_sim_note(&r, "%d records", 5);
+    }
+    assert_int_equal(r.n_assumptions, 2);
+    assert_int_equal(r.n_notes, 1);
+    WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(WEIR_SIM_REPORT_BYTES_MAX);
+    weir_sim_result_json(&r, &out);
+    assert_non_null(strstr(weir_str_cstr(&out), "\"currency\":\"EUR\""));
+    assert_non_null(strstr(weir_str_cstr(&out), "\"text\":\"differs: see the rows\""));
+    assert_non_null(strstr(weir_str_cstr(&out), "\"notes\":[\"5 records\"]"));
+    assert_string_equal(weir_sim_unit_of(&r, "own_cost"), "EUR");
+    assert_string_equal(weir_sim_unit_of(&r, "cloud_cost_per_hour"), "EUR/h");
+    assert_string_equal(weir_sim_unit_of(&r, "mean_cost_usd"), "USD");
     weir_sim_result_release(&r);
 }
 
@@ -214,6 +358,11 @@ int main(void)
         cmocka_unit_test(a_finding_is_good_news_or_bad),
         cmocka_unit_test(nothing_is_said_beyond_the_front),
         cmocka_unit_test(one_metric_is_weighed_against_rivals_and_bounds),
+        cmocka_unit_test(a_row_stands_for_its_policy),
+        cmocka_unit_test(what_left_work_undone_is_named_not_ranked),
+        cmocka_unit_test(headlines_tell_cost_and_wait),
+        cmocka_unit_test(mixed_news_are_told),
+        cmocka_unit_test(assumptions_and_notes_are_told_once),
         cmocka_unit_test(texts_never_become_tags),
         cmocka_unit_test(a_report_of_nothing_is_a_page),
     };

@@ -44,7 +44,7 @@ static void demand_is_the_mean_of_minutes_rounded_half_to_even(void **state)
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_sim_demand d;
         put(rows[i].text);
-        assert_int_equal(weir_sim_demand_read(&d, path, NULL), 0);
+        assert_int_equal(weir_sim_demand_read(&d, path, NULL, NULL), 0);
         assert_int_equal(d.n, rows[i].n);
         for (size_t k = 0; k < d.n && k < 4; k++) {
             assert_int_equal(d.gpus[k], rows[i].gpus[k]);

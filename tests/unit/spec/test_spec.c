@@ -99,7 +99,10 @@ static void bad_yaml_is_refused_with_its_place(void **state)
     static const struct row rows[] = {
         {"", "f: the file is empty; a job needs at least run: COMMAND"},
         {"# nothing\n", "f: the file is empty; a job needs at least run: COMMAND"},
-        {"hello", "f:1:1: the job: must be a mapping, not a single value"},
+        {"hello", "f:1:1: neither a script, which begins with a line such as #!/bin/sh, nor a job file, which is YAML with command: or run:"},
+        {"# train\n\npython3 train.py --lr: 3\nmodule load x: {", "f:3:1: neither a script, which begins with a line such as #!/bin/sh, nor a job file, which is YAML with command: or run:"},
+        {"export A=1\nrun: x\n", "f:1:1: neither a script, which begins with a line such as #!/bin/sh, nor a job file, which is YAML with command: or run:"},
+        {"'hello'", "f:1:1: the job: must be a mapping, not a single value"},
         {"- run: x", "f:1:1: the job: must be a mapping, not a list"},
         {"run: [", "f:2:1: did not find expected node content while parsing a flow node"},
         {"run: x\nrun: y", "f:2:1: key 'run' is given twice"},
