@@ -21,7 +21,6 @@ enum {
 
 struct charge_scan {
     struct weir_charges *charges;
-    struct weir_wall to;
     uint64_t last;
     uint32_t n;
     bool more;

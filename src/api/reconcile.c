@@ -17,7 +17,7 @@
 #include "base/vec.h"
 #include "bill/amend.h"
 
-enum { LINES_MAX = 5000, LEASES_MAX = 1000, NOTE_BYTES_MAX = 500, NANO_PER_MICRO = 1000 };
+enum { LINES_MAX = 5000, LEASES_MAX = 1000, NOTE_BYTES_MAX = 500, NANO_PER_MICRO = 1000, DAYS_MAX = 400 };
 
 /* ---- lines ---- */
 
@@ -95,6 +95,7 @@ struct billed {
     struct weir_wall to;
     struct weir_wall intent; /* of the lease */
     struct weir_wall ended;
+    struct weir_map days;         /* that the lines cover, by their number */
     struct weir_charges *charges; /* what is booked for it there */
     int64_t invoiced_micro;
     int64_t booked_micro;
@@ -111,6 +112,7 @@ struct comparison {
 static void comparison_free(struct comparison *c)
 {
     for (size_t i = 0; i < c->leases.n; i++) {
+        weir_map_release(&c->leases.p[i].days);
         weir_charges_free(c->leases.p[i].charges);
     }
     weir_vec_release(&c->leases);
@@ -126,7 +128,19 @@ static int on_line(void *ctx, const struct weir_invoice_line_row *row)
     b->from = b->lines == 0 || row->from.us < b->from.us ? row->from : b->from;
     b->to = b->lines == 0 || row->to.us > b->to.us ? row->to : b->to;
     b->lines++;
+    int64_t last = row->to.us > row->from.us ? row->to.us - 1 : row->from.us;
+    for (int64_t day = row->from.us / WEIR_US_PER_DAY, n = 0; day <= last / WEIR_US_PER_DAY && n < DAYS_MAX; day++, n++) {
+        weir_map_put(&b->days, (uint64_t)day, 1);
+    }
     return 0;
+}
+
+/* Is the row's day billed? Before the first line and behind the last there is what open_span has let in. */
+static bool is_covered(const struct billed *b, const struct weir_charge *row)
+{
+    uint64_t ignored;
+    return row->to.us <= b->from.us || row->from.us >= b->to.us ||
+           weir_map_get(&b->days, (uint64_t)(row->from.us / WEIR_US_PER_DAY), &ignored);
 }
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)
@@ -173,20 +187,25 @@ static void spread(struct comparison *c, struct billed *b)
 {
     size_t n = 0;
     const struct weir_charge *row = b->charges == NULL ? NULL : weir_charges_rows(b->charges, &n);
+    WEIR_VEC(struct weir_charge) there = {0};
     for (size_t i = 0; i < n; i++) {
-        b->booked_micro = weir_i64_add_sat(b->booked_micro, row[i].amount_micro);
+        if (is_covered(b, &row[i])) {
+            weir_vec_push(&there, row[i]);
+            b->booked_micro = weir_i64_add_sat(b->booked_micro, row[i].amount_micro);
+        }
     }
     b->invoiced_micro = round_micro(b->nano);
     int64_t difference = weir_i64_sub_sat(b->invoiced_micro, b->booked_micro);
     struct weir_amendment *part = NULL;
     size_t n_parts = 0;
-    if (difference != 0 && b->lines > 0 && weir_amend_spread(row, n, difference, &part, &n_parts, NULL) == 0) {
+    if (difference != 0 && b->lines > 0 && weir_amend_spread(there.p, there.n, difference, &part, &n_parts, NULL) == 0) {
         b->corrected_micro = difference;
         for (size_t i = 0; i < n_parts; i++) {
             weir_vec_push(&c->parts, part[i]);
         }
     }
     free(part);
+    weir_vec_release(&there);
 }
 
 static int compare(struct weir_api *api, struct comparison *c, uint64_t *ret_correction, struct weir_err *err)

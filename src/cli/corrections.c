@@ -27,6 +27,12 @@ static int make_body(const struct weir_args *args, struct weir_str *body, struct
 {
     static const char *const what[] = {"job", "lease", "node"};
     static const char *const span[] = {"from", "to"};
+    static const char *const others[] = {"by", "month", "zone", "project", "user", "format", "hourly", "issuer", "check"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(others); i++) {
+        if (weir_args_has(args, others[i])) {
+            return weir_fail(err, -WEIR_EINVAL, "option '--%s' is not for '%s'", others[i], args->operand[0]);
+        }
+    }
     int64_t micro = 0;
     char buf[WEIR_MONEY_SIZE];
     int r = weir_parse_money(weir_sv_of(args->operand[1]), &micro, err);

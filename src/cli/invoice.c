@@ -114,17 +114,12 @@ struct weir_invoice {
     const struct format *format;
 };
 
-void weir_invoice_free(struct weir_invoice *v)
-{
-    if (v != NULL) {
-        weir_sim_input_free(v->in);
-        free(v);
-    }
-}
-
 void weir_invoice_freep(struct weir_invoice **v)
 {
-    weir_invoice_free(*v);
+    if (*v != NULL) {
+        weir_sim_input_free((*v)->in);
+        free(*v);
+    }
 }
 
 const char *weir_invoice_format(const struct weir_invoice *v)

@@ -28,7 +28,6 @@ struct weir_invoice_line {
 
 /* Errors: -WEIR_EINVAL where the columns are those of no bill that is known, and those of opening and reading. */
 int weir_invoice_open(struct weir_invoice **ret, const char *path, struct weir_err *err);
-void weir_invoice_free(struct weir_invoice *v);
 void weir_invoice_freep(struct weir_invoice **v);
 /* "AWS CUR 2.0", "FOCUS", ... */
 const char *weir_invoice_format(const struct weir_invoice *v);

@@ -126,9 +126,9 @@ def test_corrections_are_new_postings_on_what_was_used(weir):
         half = b.get(f"/v1/jobs/{jobs[2]}")["cost_micro"] // 2
         for args in (("credit", "0.000007", "--lease", lease["id"], "--reason", "ticket 4711"),
                      ("charge", "0.25", "--job", jobs[0], "--reason", "egress"),
-                     ("charge", "1.000001", "--node", 1, "--to", end, "--reason", "a disk"),
+                     ("charge", "1.000001", "--node", 1, "--reason", "a disk"),
                      ("credit", str(decimal.Decimal(half) / MICRO), "--job", jobs[2], "--reason", "goodwill")):
-            b.ok("bill", *args)
+            b.ok("bill", *args, "--to", end)  # rented machines are idle on after it
             b.balanced()
         after = b.get(f"/v1/bill?by=job,pool&{span}")["total"]
         added = 250000 + 1000001 - 7 - half
@@ -312,6 +312,7 @@ def test_focus_has_its_own_columns(weir):
             result = b.run("bill", "--format", "focus", *args)
             assert result.returncode == 2 and "do not go together" in result.stderr, result
         assert b.run("bill", "--hourly").returncode == 2
+        assert "--month" in b.run("bill", "credit", "1", "--job", 1, "--reason", "x", "--month", "2026-11").stderr
 
 
 if __name__ == "__main__":
