@@ -3,7 +3,7 @@
 
 /*
  * A lower bound for suite replay: what no policy can go below in what owned nodes and the cloud cost together, one that knows all work beforehand
- * and packs GPUs without regard to nodes, gangs or waiting, too. Proved in docs/design/0007-replay-bound.md; in short:
+ * and packs GPUs without regard to nodes, gangs or waiting, too. Proved in docs/design/0008-replay-bound.md; in short:
  *
  * Work is counted in hours of a reference GPU: w_i for task i, which comes at r_i. Owned GPUs do at most C of them an hour, and nothing before it
  * has come, so that of all work at most L(T) = min over s of (what has come by s + C (T - s)) is done on them by T: a queue with one server. All else is rented
