@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_bytes(weir):
         packed = pathlib.Path(folder) / "traces.csv.gz"
         packed.write_bytes(gzip.compress((data(TRACES) / TRACES).read_bytes()))
         args[args.index("--traces") + 1] = packed
-        assert text == output_of(weir, "replay", *args)
+        assert text == output_of(weir, "replay", *args).replace(str(packed), str(data(TRACES) / TRACES))  # what was assumed names the file
 
 
 def one_machine(folder, begin, bits, *extra):
