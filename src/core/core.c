@@ -36,6 +36,7 @@ struct weir_core *weir_core_new(const struct weir_core_conf *conf)
     c->next_node = 1;
     c->next_lease = 1;
     c->next_hold = 1;
+    c->budgets_version = 1;
     c->version = 1;
     c->world = 1;
     c->offers_version = 1;
@@ -115,6 +116,7 @@ void weir_core_free(struct weir_core *c)
     free_jobs(c);
     queue_release(c);
     free_machines(c);
+    budgets_release(c);
     while (c->hold_list != NULL) {
         struct hold *h = c->hold_list;
         c->hold_list = h->next;
@@ -183,6 +185,8 @@ static void hand_out(struct weir_core *c, struct weir_effects *ret)
         .n_holds = c->ch_holds.n,
         .project = c->ch_projects.p,
         .n_projects = c->ch_projects.n,
+        .budget = c->ch_budgets.p,
+        .n_budgets = c->ch_budgets.n,
         .shape = c->ch_shapes.p,
         .n_shapes = c->ch_shapes.n,
         .wake_at = {plan_wake_us(c)},

@@ -18,6 +18,7 @@
  */
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -55,6 +56,9 @@ struct run;
 struct node;
 struct class;
 struct claim;
+struct payer;
+struct limits;
+struct spot;
 
 /* ---- tasks and jobs ---- */
 
@@ -86,6 +90,7 @@ struct job {
     int64_t submitted_us;
     int64_t started_us;
     int64_t ended_us;
+    struct payer *payer;
     uint32_t user;
     uint32_t n_tasks;
     uint32_t parallel_max;
@@ -191,6 +196,11 @@ struct shape {
     struct ranking ranking[RANKINGS];
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
+    uint64_t least_world; /* the version as of which the next two are known */
+    int64_t least_owned;  /* worst case of a task on the cheapest owned node that it fits; US_NEVER: there is none */
+    int64_t least_rented; /* the same of a machine that is rented for it */
+    bool fits_rented;     /* a rented node that is there */
+    uint64_t least_offers; /* the version of the offers as of which least_rented is known */
     struct weir_request req;
 };
 
@@ -209,6 +219,9 @@ struct class {
     struct shape *shape;
     struct want *want; /* the shape's */
     struct project *project;
+    struct limits *limits; /* NULL: no budget counts it */
+    size_t limits_at;      /* its place there, while it has tasks that may start */
+    bool parked;           /* a budget has no room for it: it stands in no lane */
     int64_t points;
     int64_t deadline_us;
     int32_t priority;
@@ -388,6 +401,7 @@ struct run {
     int64_t charged_micro; /* what its project's share was charged in advance */
     int64_t end_us;      /* predicted */
     int64_t stop_us;     /* a stop was sent then; 0: none */
+    struct limits *pays; /* the budgets that its hold counts against: not those that a machine's hold covers; NULL: none */
     int64_t rate_micro;  /* of its share of the nodes where it has not ended */
     struct hold *hold;
     int64_t timer_us;    /* of the look that was asked for last */
@@ -415,6 +429,7 @@ struct hold {
     uint32_t attempt;
     uint32_t project;
     int64_t amount_micro;
+    int64_t charged_micro;
     uint8_t state;
     bool changed;
 };
@@ -430,6 +445,9 @@ struct lease {
     struct weir_offer offer;
     uint32_t provider; /* index */
     struct weir_task_id task;
+    struct payer *payer;
+    int64_t held_micro;
+    int64_t charged_micro;
     int64_t intent_us;
     int64_t confirmed_us;
     int64_t ready_us;
@@ -548,6 +566,7 @@ enum timer_kind {
     TIMER_RUN,
     TIMER_NODE,
     TIMER_LEASE,
+    TIMER_BUDGET,
 };
 
 struct timer {
@@ -556,6 +575,51 @@ struct timer {
     uint32_t ordinal;
     uint32_t attempt;
     uint8_t kind;
+};
+
+/* ---- budgets: see budget.c and limits.c ---- */
+
+struct budget {
+    uint32_t id;
+    bool changed;
+    struct weir_budget def;
+    int64_t from_us;  /* of the span; 0: no beginning */
+    int64_t until_us; /* US_NEVER: no end */
+    int64_t charged_micro;
+    int64_t held_micro;
+    uint8_t reached;
+};
+
+/* Project, user and tags of a job, interned. */
+struct payer {
+    uint32_t id;
+    uint32_t project;
+    uint32_t user;
+    struct limits *limits; /* NULL: no budget counts it */
+    char tags[];
+};
+
+typedef WEIR_VEC(struct budget *) budget_vec;
+
+/* A set of budgets, interned. Those that all count the same task: its payer's. */
+struct limits {
+    budget_vec budget; /* by id */
+    uint32_t n_leases; /* live ones whose payer's these are */
+    WEIR_VEC(struct class *) class; /* that have tasks that may start, parked or not */
+    uint64_t settled;  /* the versions of budgets and world as of which it is known which of them are to be parked */
+    uint64_t settled_world;
+    bool rides;        /* what was so then: see is_unsettled */
+    int64_t owned;
+    int64_t rented;
+    int64_t parked_owned;  /* the least that a parked class needs */
+    int64_t parked_rented;
+    int64_t open_most;     /* the most that one which is not parked may need */
+};
+
+/* Held for what has ended, until its charges are known. */
+struct unsettled {
+    struct limits *limits;
+    int64_t micro;
 };
 
 /* How well a node with such room suits who wants so much; see demand.c. */
@@ -618,6 +682,13 @@ struct weir_core {
     WEIR_VEC(struct provider) providers;
     bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
     int64_t paces_us;
+    WEIR_VEC(struct payer *) payers;   /* by id, from 1 */
+    struct weir_map payer_by_hash;     /* of project, user and tags -> id */
+    budget_vec budgets;                /* by id */
+    uint64_t budgets_version; /* raised whenever what is left may be another */
+    WEIR_VEC(struct limits *) limits;
+    WEIR_VEC(struct unsettled) unsettled;
+
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
@@ -662,6 +733,7 @@ struct weir_core {
     WEIR_VEC(struct hold *) holds_changed; /* the same */
     WEIR_VEC(struct weir_project_id) ch_projects;
     WEIR_VEC(uint32_t) ch_shapes;
+    WEIR_VEC(struct weir_budget_id) ch_budgets;
 };
 
 /* ---- state.c: finding, making, marking ---- */
@@ -728,6 +800,7 @@ int64_t lease_idle_end_us(const struct lease *l);
 struct class *class_get(struct weir_core *c,
                         struct shape *s,
                         struct project *p,
+                        struct limits *limits,
                         int32_t priority,
                         int64_t submitted_us,
                         int64_t deadline_us);
@@ -750,6 +823,11 @@ static inline struct queue_key class_key(struct weir_core *c, const struct class
 }
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b);
 void level_sort(struct weir_core *c, struct level *l);
+/* The payer's budgets are others: the job stands in another class. */
+void queue_rekey(struct weir_core *c, struct job *j);
+/* Takes a class whose tasks may not start for want of money out of the queue, or puts it back. */
+void class_park(struct weir_core *c, struct class *cl);
+void class_unpark(struct weir_core *c, struct class *cl);
 /* GPU seconds of what waits before the class, of GPUs that it could use too. */
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl);
 uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal);
@@ -907,6 +985,8 @@ void run_lose(struct weir_core *c, struct run *r, enum weir_reason reason, int64
 void run_unplace(struct weir_core *c, struct run *r);
 void run_predict(struct weir_core *c, struct run *r);
 int64_t run_limit_us(const struct run *r);
+/* What its part of that node costs. */
+int64_t run_rank_rate(const struct run *r, uint32_t rank);
 /* That have not ended. */
 uint32_t job_tasks_left(const struct job *j);
 int64_t run_cost_limit_us(const struct run *r);
@@ -924,7 +1004,7 @@ static inline bool lease_boots(const struct lease *l)
     return l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
 }
 
-struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task);
+struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task, struct payer *payer);
 void lease_terminate(struct weir_core *c, struct lease *l);
 /* The machine exists. */
 void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us);
@@ -943,6 +1023,77 @@ struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *
 bool offers_forget(struct weir_core *c, const struct lease_past *was);
 /* Counts the lease for its provider, where it is live. */
 void lease_count(struct weir_core *c, struct lease *l, bool in);
+
+/* ---- budget.c: budgets, what counts against them, what follows when they are used up ---- */
+
+struct payer *payer_get(struct weir_core *c, uint32_t project, uint32_t user, const char *tags); /* made where absent */
+struct payer *payer_find(const struct weir_core *c, uint32_t id);
+/* Takes back the newest, where nothing refers to it. */
+void payer_drop(struct weir_core *c, struct payer *p);
+struct budget *budget_find(const struct weir_core *c, uint32_t id);
+int budget_check(const struct weir_core *c, const struct weir_budget *b, struct weir_err *err);
+void budget_set(struct weir_core *c, const struct weir_event *ev);
+void budget_remove(struct weir_core *c, const char *name);
+void budgets_charged(struct weir_core *c, const struct weir_charge *charge, size_t n);
+void budget_look(struct weir_core *c, struct budget *b);
+int64_t budget_due_us(const struct weir_core *c, const struct budget *b);
+bool budget_is_active(const struct weir_core *c, const struct budget *b);
+void budget_changed(struct weir_core *c, struct budget *b);
+void budgets_clear_changed(struct weir_core *c);
+void budgets_release(struct weir_core *c);
+/* What is held, of everything, anew: after a restore, or when scopes changed. */
+void budgets_recount(struct weir_core *c);
+/* The last act of a restore. */
+void budgets_settle_restored(struct weir_core *c);
+
+/* ---- limits.c: what tasks and machines hold, and who waits for it ---- */
+
+struct limits *limits_intern(struct weir_core *c, const budget_vec *set);
+/* Of the payer; NULL where no budget counts what it spends. */
+struct limits *limits_of(struct weir_core *c, const struct payer *p);
+void limits_release(struct weir_core *c);
+bool limits_count(const struct limits *l, const struct budget *b);
+int64_t budget_left(const struct weir_core *c, const struct budget *b);
+/* Holds more, or less, in each budget of the set. */
+void limits_hold(struct weir_core *c, const struct limits *l, int64_t micro);
+/* What the attempt, or the machine, still holds. */
+int64_t run_held(const struct run *r);
+int64_t lease_held(const struct lease *l);
+/* The run counts against other budgets than before, as its machines cover it or do not. */
+void run_pays(struct weir_core *c, struct run *r);
+/* The worst case of the attempt at such a rate. */
+int64_t run_worst(const struct weir_core *c, const struct shape *s, int64_t max_cost_left, int64_t rate);
+/* A new attempt was placed, or is over. */
+void limits_take(struct weir_core *c, struct run *r);
+void limits_give(struct weir_core *c, struct run *r);
+void limits_lease_new(struct weir_core *c, struct lease *l);
+void limits_lease_over(struct weir_core *c, struct lease *l);
+/* Raises what is held for a run or a machine that comes near it, or stops them. */
+void limits_renew_run(struct weir_core *c, struct run *r);
+void limits_renew_lease(struct weir_core *c, struct lease *l);
+
+/* The budget that is in the way, what would be held in it and what it has left. */
+struct shortage {
+    const struct budget *budget; /* NULL: none is */
+    int64_t need_micro;
+    int64_t left_micro;
+};
+
+/* May the task be placed there: is there money for its worst case, and its machines'? */
+struct shortage limits_weigh_place(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n);
+struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct weir_offer *o, int64_t rate);
+/* Has no budget room for the cheapest way to run it? */
+struct shortage limits_block(struct weir_core *c, const struct class *cl);
+/* Fills in that it waits for the budget. */
+void limits_explain(const struct job *j, uint32_t ordinal, const struct shortage *s, struct weir_explain *ret);
+/* Records that the class is parked, where that is news of its shape. */
+void limits_say(struct weir_core *c, struct class *cl);
+/* The budget is about to be forgotten; no payer has it any more. */
+void limits_forget(struct weir_core *c, const struct budget *b);
+void limits_enter(struct weir_core *c, struct class *cl);
+void limits_leave(struct class *cl);
+/* Parks what has no room, puts back what has. True where anything moved. */
+bool limits_settle(struct weir_core *c);
 
 /* ---- offer.c ---- */
 
