@@ -712,6 +712,13 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         f->id = (uint64_t)c->u.project.weight;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.project.name));
         return 0;
+    case WEIR_COMMAND_BUDGET_SET:
+        f->number = c->u.budget.def.amount_micro;
+        f->id = c->u.budget.given;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.budget.def.name));
+        return 0;
+    case WEIR_COMMAND_BUDGET_REMOVE:
+        return weir_streq(c->u.budget.def.name, "month") ? 0 : weir_fail(&c->err, -WEIR_ENOTFOUND, "budget '%s' does not exist", c->u.budget.def.name);
     case WEIR_COMMAND_OFFERS:
         c->offer = known_offers;
         c->n_offers = WEIR_ARRAY_LEN(known_offers);
