@@ -394,11 +394,10 @@ static void rejected_json(struct weir_json *j, const struct weir_explain *e)
 static void limit_json(struct weir_json *j, const struct weir_names *n, const struct weir_explain *e)
 {
     struct weir_budget_view v;
-    weir_json_key(j, "budget");
     if (e->limit.v == 0) {
-        weir_json_null(j);
         return;
     }
+    weir_json_key(j, "budget");
     bool known = n->budget != NULL && n->budget(n->ctx, e->limit, &v);
     weir_json_object(j);
     weir_json_kv_cstr(j, "name", known ? v.def.name : NULL);

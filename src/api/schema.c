@@ -198,7 +198,7 @@ static const struct api_field explain_item_fields[] = {
     {"considered", API_UINT},
     {"rejected", API_MAP_UINT, .summary = "how many candidates by verdict"},
     {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity or quota in rejected"},
-    {"budget", API_REF, API_NULL, "Shortage", .summary = "the one that is most in the way of what was rejected for a budget"},
+    {"budget", API_REF, API_OPTIONAL, "Shortage", .summary = "the one that is most in the way of what was rejected for a budget"},
     {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},
     {"text", API_STRING, .summary = "one paragraph for a person"},
     END,

@@ -652,7 +652,6 @@ struct weir_core {
     WEIR_VEC(struct want *) demand; /* of GPUs, the most wanted first */
     struct weir_frag_mix mix;       /* the foremost of it */
     uint64_t mix_number;
-    size_t mix_types; /* node types that it knows of */
     bool mix_stale;
     struct score scores[1u << SCORE_BITS]; /* by the hash of what they are for */
     WEIR_VEC(struct want *) hot; /* what waits */
@@ -1122,6 +1121,7 @@ enum decided {
     DECIDED_PLACED, /* started, bound or rented: the class may go on with its next task */
     DECIDED_WAITS,
     DECIDED_HELD, /* what it waits for is a launch that may go out in a moment */
+    DECIDED_DEAR, /* there is a place, but a budget has no room for that: nobody is stopped for it */
 };
 
 /* One way to run a task, with what two are compared by. */

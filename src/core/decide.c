@@ -681,6 +681,9 @@ enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret)
     look_out(&w, ret);
     bool never = w.n == 0 && shape_is_impossible(c, cl->shape);
     enum decided d = decide_by(c, &w, best, never);
+    if (d == DECIDED_WAITS && w.shortage.budget != NULL) {
+        d = DECIDED_DEAR;
+    }
     if (d != DECIDED_PLACED) {
         say_wait(c, &w, best, never);
     }

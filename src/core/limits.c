@@ -501,7 +501,7 @@ static void shape_least(struct weir_core *c, struct shape *s)
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = shape_fit(c, s, t);
-        if (f.verdict != WEIR_VERDICT_CHOSEN || t->node.n == 0) {
+        if (f.verdict != WEIR_VERDICT_CHOSEN || t->n_nodes == 0) {
             continue;
         }
         int64_t rate = share_of(t->full_micro_per_hour, t, f.gpus, s->req.cpu_milli);

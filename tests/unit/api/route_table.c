@@ -73,6 +73,7 @@ const char *route_body(const struct api_route *r)
     return r->body == NULL                     ? NULL
            : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"project\":\"vision\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
            : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
+           : weir_streq(r->body, "BudgetSet")  ? "{\"scope\":\"project:vision\",\"amount\":\"100.00\",\"thresholds\":[\"80:warn\"]}"
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
            : weir_streq(r->body, "MemberSet")  ? "{\"role\":\"user\"}"
            : weir_streq(r->body, "TokenMake")  ? "{\"name\":\"ci\",\"expires\":\"2030-01-01\"}"

@@ -439,6 +439,27 @@ static void same_effects(const struct weir_effects *a, const struct weir_effects
     }
 }
 
+/* What no effect tells of: tasks that are bound to a booting machine, and what is held and charged. */
+static void same_money(struct history *h, uint64_t seq)
+{
+    struct weir_core_stats a = weir_core_stats(h->w.core);
+    struct weir_core_stats b = weir_core_stats(h->twin);
+    assert_int_equal(a.tasks_running, b.tasks_running);
+    assert_int_equal(a.tasks_waiting, b.tasks_waiting);
+    struct weir_budget_id id[WORLD_BUDGETS_MAX];
+    size_t n = weir_core_budgets(h->w.core, id, WEIR_ARRAY_LEN(id));
+    assert_int_equal(n, weir_core_budgets(h->twin, NULL, 0));
+    for (size_t i = 0; i < n; i++) {
+        struct weir_budget_view x;
+        struct weir_budget_view y;
+        assert_true(weir_core_budget(h->w.core, id[i], &x) && weir_core_budget(h->twin, id[i], &y));
+        if (x.charged_micro != y.charged_micro || x.held_micro != y.held_micro || x.reached != y.reached || x.span_from.us != y.span_from.us) {
+            fail_msg("step %llu: budget '%s': charged %lld held %lld against charged %lld held %lld", (unsigned long long)seq, x.def.name,
+                     (long long)x.charged_micro, (long long)x.held_micro, (long long)y.charged_micro, (long long)y.held_micro);
+        }
+    }
+}
+
 static void twin_step(struct history *h, const struct weir_event *ev)
 {
     struct weir_effects x;
@@ -450,6 +471,7 @@ static void twin_step(struct history *h, const struct weir_event *ev)
         fail_msg("twin at step %llu: %s", (unsigned long long)ev->seq, err.text);
     }
     same_effects(&h->w.effects, &x, ev->seq);
+    same_money(h, ev->seq);
     if (++h->twin_steps > 60) { /* the twin takes over */
         weir_core_free(h->w.core);
         h->w.core = h->twin;
@@ -487,7 +509,7 @@ static void one_step(struct history *h, bool twins)
     uint64_t pace = below(h, 20);
     h->w.now_us += pace == 0 ? (int64_t)below(h, 600) * WEIR_US_PER_S : (int64_t)below(h, 3000000);
     if (twins && h->twin == NULL && below(h, 80) == 0) {
-        if (weir_core_awaits_charges(h->w.core)) { /* a store has them by then */
+        while (weir_core_awaits_charges(h->w.core)) { /* a store has them by then */
             struct weir_event none = {.kind = WEIR_EVENT_CHARGED};
             world_step(&h->w, &none);
         }
