@@ -22,6 +22,7 @@ static const struct {
     {"setMember", "+-----"},   {"removeMember", "+-----"},  {"getBill", "+o+oo-"},      {"checkBill", "+++---"},
     {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
     {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
+    {"listBudgets", "+++---"}, {"getBudget", "+++---"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
     {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
     {"getOpenApi", "++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
     {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
@@ -50,6 +51,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{user}", 6) == 0    ? "ada"
                                 : strncmp(p, "{token}", 7) == 0   ? "0123456789abcdef"
                                 : strncmp(p, "{project}", 9) == 0 ? project
+                                : strncmp(p, "{budget}", 8) == 0  ? "vision"
                                                                   : NULL;
             if (value == NULL) {
                 fail_msg("%s: tests/unit/api/route_table.c has no value for %s", r->path, p);

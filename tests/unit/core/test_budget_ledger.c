@@ -176,6 +176,7 @@ static void follow(struct life *l, const struct weir_effect *e)
     case WEIR_EFFECT_SEGMENT_VERDICT:
         weir_bill_segment_verdict(l->bill, e->node, e->run, e->rank, e->at, e->u.segment.outcome, e->u.segment.kept_until);
         return;
+    case WEIR_EFFECT_METER_RATES:
     case WEIR_EFFECT_LEASE_EXTEND:
     case WEIR_EFFECT_MAX:
         return;
