@@ -124,8 +124,11 @@ int weir_core_restore_payer(struct weir_core *c, const struct weir_payer_view *v
 static bool tags_have(const char *tags, const char *tag)
 {
     size_t n = strlen(tag);
-    for (const char *at = strstr(tags, tag); at != NULL; at = strstr(at + 1, tag)) {
-        if (at > tags && (at[-1] == '{' || at[-1] == ',') && (at[n] == '}' || at[n] == ',')) {
+    size_t all = strlen(tags);
+    for (size_t i = 1; i + n < all; i++) {
+        bool begins = tags[i - 1] == '{' || tags[i - 1] == ',';
+        bool ends = tags[i + n] == '}' || tags[i + n] == ',';
+        if (begins && ends && memcmp(tags + i, tag, n) == 0) {
             return true;
         }
     }
@@ -525,26 +528,6 @@ size_t weir_core_budgets(const struct weir_core *c, struct weir_budget_id *ret, 
         ret[i].v = c->budgets.p[i]->id;
     }
     return c->budgets.n;
-}
-
-int64_t weir_core_budget_rate(const struct weir_core *c, struct weir_budget_id id)
-{
-    const struct budget *b = budget_find(c, id.v);
-    int64_t rate = 0;
-    for (size_t i = 0; b != NULL && i < c->nodes.n; i++) {
-        const struct node *n = c->nodes.p[i];
-        if (n->lease != NULL && n->metered && limits_count(n->lease->payer->limits, b)) {
-            rate = weir_i64_add_sat(rate, n->lease->offer.price_micro_per_hour); /* whoever runs there */
-            continue;
-        }
-        for (size_t k = 0; k < n->runs.n; k++) {
-            const struct run *r = n->runs.p[k].run;
-            if (run_is_counted(b, r, n) && r->rank[0].told) {
-                rate = weir_i64_add_sat(rate, run_rank_rate(r, n->runs.p[k].rank));
-            }
-        }
-    }
-    return rate;
 }
 
 int weir_core_restore_budget(struct weir_core *c, const struct weir_budget_view *v, struct weir_err *err)

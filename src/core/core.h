@@ -199,8 +199,6 @@ bool weir_core_project(const struct weir_core *c, struct weir_project_id id, str
 bool weir_core_budget(const struct weir_core *c, struct weir_budget_id id, struct weir_budget_view *ret);
 /* Known budgets in order of id; returns how many there are, writes at most max. */
 size_t weir_core_budgets(const struct weir_core *c, struct weir_budget_id *ret, size_t max);
-/* What runs now spends of it in an hour; looks at all that runs. */
-int64_t weir_core_budget_rate(const struct weir_core *c, struct weir_budget_id id);
 /* Payers are never forgotten. */
 bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct weir_payer_view *ret);
 /* Is anything held for what has ended, until it is known what it was charged? Feed CHARGED, be it empty, when all of it is posted. */

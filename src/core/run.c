@@ -223,11 +223,6 @@ static int64_t rank_rate(const struct rank *k)
     return share_of(t->full_micro_per_hour, t, popcount32(k->mask), k->cpu_milli);
 }
 
-int64_t run_rank_rate(const struct run *r, uint32_t rank)
-{
-    return rank_rate(&r->rank[rank]);
-}
-
 /* What the nodes of the ranks that have not ended, as they are now, make of its rate and run time. */
 void run_rate(struct run *r)
 {
