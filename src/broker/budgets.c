@@ -55,6 +55,27 @@ static int merge(const struct weir_command *cmd, const struct weir_budget_view *
     return 0;
 }
 
+/* For the audit log. */
+static const char *state_json(const struct weir_budget_view *v, char *buf, size_t size)
+{
+    if (v == NULL) {
+        return "";
+    }
+    (void)snprintf(buf, size, "{\"scope\":\"%s\",\"span\":\"%s\",\"amount_micro\":%" PRId64 ",\"cloud_only\":%s,\"thresholds\":%u}",
+                   weir_budget_scope_name((enum weir_budget_scope)v->def.scope), weir_budget_span_name((enum weir_budget_span)v->def.span),
+                   v->def.amount_micro, v->def.cloud_only ? "true" : "false", (unsigned)v->def.n_thresholds);
+    return buf;
+}
+
+static void audit(struct broker *b, const struct weir_command *cmd, const char *action, const struct weir_budget_view *was, const struct weir_budget_view *is)
+{
+    char object[WEIR_BUDGET_NAME_SIZE + 8];
+    char before[256];
+    char after[256];
+    (void)snprintf(object, sizeof object, "budget %s", cmd->u.budget.def.name);
+    access_audit(b, cmd, action, object, state_json(was, before, sizeof before), state_json(is, after, sizeof after));
+}
+
 void budgets_set(struct broker *b, struct weir_command *cmd)
 {
     struct weir_budget_view was;
@@ -73,6 +94,10 @@ void budgets_set(struct broker *b, struct weir_command *cmd)
         ev.u.budget_set.charged_micro = cmd->u.budget.charged_micro;
         r = weir_engine_event(b->engine, &ev, &cmd->err);
     }
+    struct weir_budget_view is;
+    if (r == 0 && find(weir_engine_core(b->engine), def.name, &is)) {
+        audit(b, cmd, "budget.set", known ? &was : NULL, &is);
+    }
     commands_finish(b, cmd, r);
 }
 
@@ -83,5 +108,8 @@ void budgets_remove(struct broker *b, struct weir_command *cmd)
     int r = find(weir_engine_core(b->engine), cmd->u.budget.def.name, &was)
                 ? weir_engine_event(b->engine, &ev, &cmd->err)
                 : weir_fail(&cmd->err, -WEIR_ENOTFOUND, "budget '%s' does not exist", cmd->u.budget.def.name);
+    if (r == 0) {
+        audit(b, cmd, "budget.remove", &was, NULL);
+    }
     commands_finish(b, cmd, r);
 }
