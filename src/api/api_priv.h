@@ -52,6 +52,8 @@ enum api_role {
     API_ROLE_BOOKS,   /* corrects them, by postings that stay */
     API_ROLE_MEMBERS, /* says who is in a project */
     API_ROLE_AUDIT,   /* reads who changed what */
+    API_ROLE_BUDGETS, /* reads budgets, of whoever they are */
+    API_ROLE_BUDGET_SET,
     API_ROLE_MAX,
 };
 
@@ -433,6 +435,10 @@ void api_handle_lease_end(struct api_request *rq);
 void api_handle_projects(struct api_request *rq);
 void api_handle_project(struct api_request *rq);
 void api_handle_project_set(struct api_request *rq);
+void api_handle_budgets(struct api_request *rq);
+void api_handle_budget(struct api_request *rq);
+void api_handle_budget_set(struct api_request *rq);
+void api_handle_budget_remove(struct api_request *rq);
 void api_handle_bill(struct api_request *rq);
 void api_handle_bill_check(struct api_request *rq);
 void api_handle_charges(struct api_request *rq);

@@ -200,6 +200,45 @@ static void add_queue(struct weir_str *out, const struct weir_explain *e)
     }
 }
 
+/* Which budget is in the way, by how much, and what would change it. */
+static void add_limit(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
+{
+    struct weir_budget_view v;
+    if (e->limit.v == 0) {
+        return;
+    }
+    bool known = n->budget != NULL && n->budget(n->ctx, e->limit, &v);
+    weir_str_adds(out, " Budget ");
+    if (known) {
+        weir_str_addf(out, "'%s'", v.def.name);
+    } else {
+        weir_str_addf(out, "%" PRIu32, e->limit.v);
+    }
+    weir_str_adds(out, " has ");
+    add_money(out, n, e->limit_left_micro);
+    weir_str_adds(out, " left for it");
+    if (known) {
+        char until[WEIR_RFC3339_SIZE];
+        weir_str_adds(out, " (of ");
+        add_money(out, n, v.def.amount_micro);
+        weir_str_adds(out, ", ");
+        add_money(out, n, v.charged_micro);
+        weir_str_adds(out, " spent, ");
+        add_money(out, n, v.held_micro);
+        weir_str_adds(out, " held");
+        if (v.span_until.us != 0) {
+            weir_str_addf(out, ", until %s", weir_wall_format(v.span_until, until));
+        }
+        weir_str_adds(out, ")");
+    }
+    weir_str_adds(out, ", and at worst ");
+    add_money(out, n, e->limit_need_micro);
+    weir_str_adds(out, " must be held before it starts. It can start when ");
+    add_money(out, n, e->limit_need_micro - e->limit_left_micro);
+    weir_str_adds(out, " more is left: as running work ends for less than is held, when the budget is raised, or in its next span. A shorter "
+                       "max_duration or a max_cost holds less.");
+}
+
 static void placed_text(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
 {
     char buf[2 * NAME_SIZE];
@@ -245,6 +284,7 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
     add_alternative(out, n, e);
     add_rejections(out, e);
     if (e->decision == WEIR_DECISION_WAIT) {
+        add_limit(out, n, e);
         add_queue(out, e);
     }
 }
@@ -265,6 +305,7 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
                                                                : "%s cannot go anywhere now.",
                       subject(names, e->task, a));
         add_rejections(out, e);
+        add_limit(out, names, e);
         add_queue(out, e);
         return;
     case WEIR_DECISION_PREEMPT:
@@ -350,6 +391,21 @@ static void rejected_json(struct weir_json *j, const struct weir_explain *e)
     weir_json_end(j);
 }
 
+static void limit_json(struct weir_json *j, const struct weir_names *n, const struct weir_explain *e)
+{
+    struct weir_budget_view v;
+    if (e->limit.v == 0) {
+        return;
+    }
+    weir_json_key(j, "budget");
+    bool known = n->budget != NULL && n->budget(n->ctx, e->limit, &v);
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "name", known ? v.def.name : NULL);
+    weir_json_kv_i64(j, "needed_micro", e->limit_need_micro);
+    weir_json_kv_i64(j, "left_micro", e->limit_left_micro);
+    weir_json_end(j);
+}
+
 void weir_explain_to_json(const struct weir_explain *e, const struct weir_names *names, struct weir_str *out)
 {
     char buf[NAME_SIZE];
@@ -379,6 +435,7 @@ void weir_explain_to_json(const struct weir_explain *e, const struct weir_names 
     if (e->again_at.us != 0) {
         weir_json_kv_time(&j, "again_at", e->again_at);
     }
+    limit_json(&j, names, e);
     weir_json_key(&j, "candidates");
     weir_json_array(&j);
     for (uint32_t i = 0; i < e->n_candidates && i < WEIR_EXPLAIN_CANDIDATES_MAX; i++) {

@@ -198,6 +198,7 @@ static const struct api_field explain_item_fields[] = {
     {"considered", API_UINT},
     {"rejected", API_MAP_UINT, .summary = "how many candidates by verdict"},
     {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity or quota in rejected"},
+    {"budget", API_REF, API_OPTIONAL, "Shortage", .summary = "the one that is most in the way of what was rejected for a budget"},
     {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},
     {"text", API_STRING, .summary = "one paragraph for a person"},
     END,
@@ -317,6 +318,31 @@ static const struct api_field project_fields[] = {
     {"currency", API_STRING},
     {"by_pool", API_LIST, API_OPTIONAL, "PoolCost", .summary = "single form only"},
     {"members", API_LIST, API_OPTIONAL, "Member", .summary = "single form only"},
+    END,
+};
+
+static const char *budget_span_word(unsigned i)
+{
+    return weir_budget_span_name((enum weir_budget_span)i);
+}
+
+static const struct api_field budget_fields[] = {
+    {"name", API_STRING},
+    {"scope", API_STRING, .summary = "organisation, project:NAME, user:NAME or tag:KEY=VALUE"},
+    {"span", API_STRING, WORD(budget_span_word, WEIR_BUDGET_SPAN_MAX)},
+    {"from", API_TIME, API_NULL, .summary = "of the span that is under way"},
+    {"until", API_TIME, API_NULL, .summary = "its end; null: it has none"},
+    {"cloud_only", API_BOOL},
+    {"amount_micro", API_INT},
+    {"spent_micro", API_INT, .summary = "in the span"},
+    {"held_micro", API_INT, .summary = "what runs, and rented machines, may still cost at worst"},
+    {"left_micro", API_INT, .summary = "neither spent nor held"},
+    {"forecast_micro", API_INT, API_NULL, .summary = "spent at the span's end, if it goes on as since the span began"},
+    {"forecast_error_micro", API_INT, API_NULL, .summary = "one standard deviation, where days vary by as much as they are on average"},
+    {"runs_out", API_TIME, API_NULL, .summary = "when all of it is spent, if it goes on so; null: not in this span"},
+    {"thresholds", API_STRINGS},
+    {"reached", API_STRINGS, .summary = "those of them that are"},
+    {"currency", API_STRING},
     END,
 };
 
@@ -459,6 +485,20 @@ const struct api_schema api_schemas[] = {
     {"Lease", "a rented machine's life", lease_fields},
     {"PoolCost", "what a project cost in a pool", FIELDS{{"pool", API_STRING}, {"total_micro", API_INT}, END}},
     {"Project", "who pays", project_fields},
+    {"Shortage", "a budget that has too little left",
+     FIELDS{{"name", API_STRING, API_NULL}, {"needed_micro", API_INT, .summary = "to be held before it starts"}, {"left_micro", API_INT}, END}},
+    {"Budget", "how much may be spent, by whom, in which span", budget_fields},
+    {"BudgetSet", "what to set; absent keys stay as they are, or are as usual: span month, no thresholds",
+     FIELDS{{"scope", API_STRING, API_OPTIONAL, .summary = "organisation, project:NAME, user:NAME or tag:KEY=VALUE; needed where it is new"},
+            {"amount", API_STRING, API_OPTIONAL, .summary = "money: \"1200.00\"; needed where it is new"},
+            {"span", API_STRING, API_OPTIONAL, WORD(budget_span_word, WEIR_BUDGET_SPAN_MAX)},
+            {"from", API_STRING, API_OPTIONAL, .summary = "of a fixed span: RFC 3339"},
+            {"until", API_STRING, API_OPTIONAL, .summary = "of a fixed span"},
+            {"cloud_only", API_BOOL, API_OPTIONAL, .summary = "counts rented machines only"},
+            {"thresholds", API_STRINGS, API_OPTIONAL, .summary = "PERCENT:ACTION each; warn, local-only, stop-new, stop-all"},
+            {"spent", API_STRING, API_OPTIONAL, .summary = "money spent in the span before the budget was set"},
+            END}},
+    {"BudgetRemoved", "the budget that is no more", FIELDS{{"removed", API_STRING}, END}},
     {"ProjectSet", "what to change; absent keys stay as they are",
      FIELDS{{"weight", API_UINT, API_OPTIONAL, .summary = "share, 1 to 1000000; 100 is usual"},
             {"delay_cost", API_STRING, API_OPTIONAL, .summary = "value of waiting per hour in money: \"0.10\""},

@@ -28,6 +28,8 @@ enum weir_command_kind {
     WEIR_COMMAND_NODE,       /* drain, resume, remove */
     WEIR_COMMAND_LEASE_END,
     WEIR_COMMAND_PROJECT_SET,
+    WEIR_COMMAND_BUDGET_SET,
+    WEIR_COMMAND_BUDGET_REMOVE,
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
     WEIR_COMMAND_AMEND,      /* post a correction */
@@ -40,6 +42,14 @@ enum weir_command_kind {
     WEIR_COMMAND_AGENT_SYNC,
     WEIR_COMMAND_AGENT_REPORT,
     WEIR_COMMAND_MAX,
+};
+
+enum weir_budget_given {
+    WEIR_BUDGET_GIVEN_SCOPE = 1 << 0,
+    WEIR_BUDGET_GIVEN_AMOUNT = 1 << 1,
+    WEIR_BUDGET_GIVEN_SPAN = 1 << 2,
+    WEIR_BUDGET_GIVEN_CLOUD_ONLY = 1 << 3,
+    WEIR_BUDGET_GIVEN_THRESHOLDS = 1 << 4,
 };
 
 enum weir_node_op {
@@ -125,6 +135,13 @@ struct weir_command {
             size_t n;
         } invoice;
         struct {
+            struct weir_budget def; /* its project and user by the names below */
+            const char *project;
+            const char *user;
+            int64_t charged_micro; /* what was spent in the span before it was set */
+            unsigned given; /* WEIR_BUDGET_GIVEN_*: what of def; the rest stays as it was */
+        } budget; /* REMOVE: the name alone */
+        struct {
             const char *what;
         } fault;
         struct {
@@ -142,6 +159,7 @@ struct weir_command {
     struct weir_job_id job; /* SUBMIT */
     bool flag;              /* WAIT_JOB: has ended; dry run: possible; EXPLAIN: it is waiting */
     struct weir_explain explain; /* EXPLAIN, dry run */
+    struct weir_budget_view limit; /* EXPLAIN, dry run: the budget that is in the way; id 0: none */
     uint64_t room;               /* dry run: tasks of the job for which nodes have room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;

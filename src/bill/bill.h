@@ -63,6 +63,7 @@ struct weir_posting {
     struct weir_user_id user;
     struct weir_run_id run; /* of a correction from outside: the job only, its ordinal is WEIR_ORDINAL_ALL */
     uint64_t correction; /* the correction from outside that it belongs to; 0: metered */
+    struct weir_payer_id payer; /* of the same; of a rented machine's costs and idle time too. Not stored */
 };
 
 /*
@@ -108,6 +109,7 @@ struct weir_bill_node {
     struct weir_project_id project;
     struct weir_user_id user;
     struct weir_task_id task;
+    struct weir_payer_id payer; /* not stored: the lease says */
 };
 
 /* Of a meter that was stored before the counter was: the next reading only tells it. */
@@ -137,6 +139,7 @@ struct weir_bill_segment {
     uint32_t rank;
     struct weir_project_id project;
     struct weir_user_id user;
+    struct weir_payer_id payer;
     uint32_t gpus;
     uint32_t cpu_milli;
     struct weir_wall from;

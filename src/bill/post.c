@@ -137,6 +137,7 @@ static struct weir_posting *add_posting(struct weir_bill *b, const struct bill_n
                                                       .to = n->now,
                                                       .node = n->m.info.node,
                                                       .lease = n->m.info.lease,
+                                                      .payer = n->m.info.payer,
                                                       .pool = n->m.info.pool});
     return &b->postings.p[b->postings.n - 1];
 }
@@ -166,6 +167,7 @@ static void name_run(const struct bill_segment *s, struct weir_posting *p)
 {
     p->project = s->info.project;
     p->user = s->info.user;
+    p->payer = s->info.payer;
     p->run = s->info.run;
 }
 

@@ -265,6 +265,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd);
 /* The command is answered after the next successful flush. */
 void commands_finish(struct broker *b, struct weir_command *cmd, int code);
 void commands_answer_finished(struct broker *b);
+/* budgets.c */
+void budgets_set(struct broker *b, struct weir_command *cmd);
+void budgets_remove(struct broker *b, struct weir_command *cmd);
 /* After a flush that failed: answers with -WEIR_ENOSPACE all but agents and what only reads. */
 void commands_fail_unstored(struct broker *b);
 void commands_jobs_ended(struct broker *b, const struct weir_job_id *job, size_t n);

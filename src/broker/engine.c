@@ -107,6 +107,12 @@ struct weir_project_id weir_engine_find_project(const struct weir_engine *e, str
     return (struct weir_project_id){i == UINT32_MAX ? 0 : i + 1};
 }
 
+struct weir_user_id weir_engine_find_user(const struct weir_engine *e, struct weir_sv name)
+{
+    uint32_t i = weir_intern_find(&e->users, name);
+    return (struct weir_user_id){i == UINT32_MAX ? 0 : i + 1};
+}
+
 struct weir_user_id weir_engine_user(struct weir_engine *e, struct weir_sv name)
 {
     struct weir_user_id id = {weir_intern(&e->users, name) + 1};
@@ -381,11 +387,13 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
     if (weir_core_job(e->core, b.task.job, &job)) {
         b.project = job.project;
         b.user = job.user;
+        b.payer = job.payer;
     }
     struct weir_lease_view lease;
     if (fx->lease.v != 0 && weir_core_lease(e->core, fx->lease, &lease)) {
         /* its agent, which names the pool, joins only after the machine began to cost */
         b.pool = b.pool.v != 0 ? b.pool : weir_engine_pool(e, weir_sv_of(lease.offer.provider), "{\"kind\":\"placed\"}");
+        b.payer = lease.payer;
         b.price_micro_per_hour = lease.offer.price_micro_per_hour;
         b.quantum = lease.offer.bill_quantum;
         b.minimum = lease.offer.bill_minimum;
@@ -417,6 +425,7 @@ static void bill_segment(struct weir_engine *e, const struct weir_effect *fx)
     if (weir_core_job(e->core, fx->run.task.job, &job)) {
         s.project = job.project;
         s.user = job.user;
+        s.payer = job.payer;
     }
     if (weir_bill_segment_open(e->bill, &s, &err) != 0) {
         weir_log(WEIR_LOG_ERROR, "bill.segment", "job=%" PRIu64 " text=\"%s\"", fx->run.task.job.v, err.text);
@@ -496,9 +505,15 @@ static const struct weir_offer *offer_find(void *ctx, uint64_t id)
     return weir_map_get(&e->offer_at, id, &at) ? &e->offers.p[at] : NULL;
 }
 
+static bool budget_view(void *ctx, struct weir_budget_id id, struct weir_budget_view *ret)
+{
+    struct weir_engine *e = ctx;
+    return weir_core_budget(e->core, id, ret);
+}
+
 static void gather_explains(struct weir_engine *e, const struct weir_effects *fx)
 {
-    const struct weir_names names = {.node = node_name, .offer = offer_find, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
+    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
     for (size_t i = 0; i < fx->n_explains; i++) {
         struct weir_str out = WEIR_STR_INIT(64 * 1024);
         weir_explain_to_json(&fx->explain[i], &names, &out);
@@ -616,8 +631,8 @@ static uint64_t submit_key(const struct weir_engine_submit *s)
     return weir_runtime_key(s->project.v, s->user.v, weir_sv_of(s->name));
 }
 
-/* The event but for its job; *request is what it borrows. */
-static struct weir_event submit_event(const struct weir_engine *e, const struct weir_engine_submit *s, struct weir_request *request)
+/* The event but for its job; it borrows tags, and *request, which is filled. */
+static struct weir_event submit_event(const struct weir_engine *e, const struct weir_engine_submit *s, const char *tags, struct weir_request *request)
 {
     *request = s->request;
     request->expected = engine_forecast(e, submit_key(s), &s->request, s->request.expected);
@@ -629,13 +644,15 @@ static struct weir_event submit_event(const struct weir_engine *e, const struct 
     ev.u.job_submit.parallel_max = s->parallel_max;
     ev.u.job_submit.deadline = s->deadline;
     ev.u.job_submit.request = request;
+    ev.u.job_submit.tags = tags;
     return ev;
 }
 
 int weir_engine_what_if(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_explain *ret, struct weir_err *err)
 {
     struct weir_request request;
-    struct weir_event ev = submit_event(e, s, &request);
+    WEIR_CLEANUP(weir_freep) char *tags = weir_strndup(s->tags_json.p, s->tags_json.n);
+    struct weir_event ev = submit_event(e, s, tags, &request);
     ev.now = weir_engine_now(e);
     return weir_core_what_if(e->core, &ev, ret, err) ? 0 : -WEIR_EINVAL;
 }
@@ -645,11 +662,11 @@ int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s
     struct weir_request request;
     uint64_t key = submit_key(s);
     struct weir_job_id id = weir_core_take_job_id(e->core);
-    struct weir_event ev = submit_event(e, s, &request);
+    char *tags = weir_strndup(s->tags_json.p, s->tags_json.n);
+    struct weir_event ev = submit_event(e, s, tags, &request);
     ev.u.job_submit.job = id;
     weir_vec_push(&e->new_jobs, (struct new_job){.id = id, .name = weir_strdup(s->name),
-                                                .spec_json = weir_strndup(s->spec_json.p, s->spec_json.n),
-                                                .tags_json = weir_strndup(s->tags_json.p, s->tags_json.n)});
+                                                .spec_json = weir_strndup(s->spec_json.p, s->spec_json.n), .tags_json = tags});
     /* before the step: its explain records name the task by the spec's array */
     cache_spec(e, id, weir_strndup(s->spec_json.p, s->spec_json.n), weir_strdup(s->name));
     int r = weir_engine_event(e, &ev, err);

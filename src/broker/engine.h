@@ -65,6 +65,7 @@ struct weir_wall weir_engine_wake_at(const struct weir_engine *e);
 struct weir_project_id weir_engine_project(struct weir_engine *e, struct weir_sv name);
 /* 0 where there is none of that name. */
 struct weir_project_id weir_engine_find_project(const struct weir_engine *e, struct weir_sv name);
+struct weir_user_id weir_engine_find_user(const struct weir_engine *e, struct weir_sv name);
 struct weir_user_id weir_engine_user(struct weir_engine *e, struct weir_sv name);
 struct weir_pool_id weir_engine_pool(struct weir_engine *e, struct weir_sv name, const char *detail_json);
 /* Borrowed; "" for 0. */

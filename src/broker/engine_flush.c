@@ -201,6 +201,43 @@ void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id)
     }
 }
 
+/* Tells of each threshold once in a span. */
+static void tell_budget(struct weir_engine *e, const struct weir_budget_view *v)
+{
+    uint64_t told = 0;
+    (void)weir_map_get(&e->budget_told, v->id.v, &told);
+    for (uint32_t i = 0; i < v->def.n_thresholds; i++) {
+        const struct weir_budget_threshold *t = &v->def.threshold[i];
+        if ((v->reached >> i & 1u) == 0 || (told >> i & 1u) != 0) {
+            continue;
+        }
+        char spent[WEIR_MONEY_SIZE];
+        char amount[WEIR_MONEY_SIZE];
+        struct weir_str text = WEIR_STR_INIT(512);
+        weir_str_addf(&text, "budget '%s': %u %% of %s is spent (%s); %s", v->def.name, (unsigned)t->percent,
+                      weir_money_format_short(v->def.amount_micro, amount), weir_money_format_short(v->charged_micro, spent),
+                      weir_budget_action_name((enum weir_budget_action)t->action));
+        engine_add_event(e, "budget.threshold", (struct weir_job_id){0}, WEIR_ORDINAL_ALL, (struct weir_node_id){0},
+                         (struct weir_lease_id){0}, weir_str_cstr(&text));
+        weir_str_release(&text);
+    }
+    weir_map_put(&e->budget_told, v->id.v, v->reached);
+}
+
+static void gather_budget(struct weir_engine *e, struct weir_budget_id id)
+{
+    struct weir_budget_view v;
+    if (weir_core_budget(e->core, id, &v)) {
+        tell_budget(e, &v);
+    } else {
+        (void)weir_map_remove(&e->budget_told, id.v);
+    }
+    if (e->budgets.n == 0 || e->budgets.p[e->budgets.n - 1].v != id.v) {
+        weir_vec_push(&e->budgets, id);
+    }
+    e->dirty = true;
+}
+
 void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
 {
     for (size_t i = 0; i < fx->n_jobs; i++) {
@@ -235,6 +272,9 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
             GATHER(&e->project_views, &e->project_at, v.id.v, v);
         }
     }
+    for (size_t i = 0; i < fx->n_budgets; i++) {
+        gather_budget(e, fx->budget[i]);
+    }
     for (size_t i = 0; i < fx->n_shapes; i++) {
         weir_vec_push(&e->shapes_judged, fx->shape[i]);
         e->dirty = true;
@@ -255,6 +295,62 @@ static void take_postings(struct weir_engine *e)
         weir_vec_push(&e->meters, m[i]);
     }
     e->dirty |= n_p > 0 || n_m > 0;
+}
+
+/* ---- what was posted, for budgets ---- */
+
+static bool is_charge(const struct weir_posting *p, struct weir_charged *ret)
+{
+    *ret = (struct weir_charged){.payer = p->payer, .lease = p->lease, .from = p->from, .to = p->to, .micro = p->amount_micro};
+    if (p->credit == WEIR_ACCOUNT_PROVIDER) {
+        ret->is_cost = true;
+        return true;
+    }
+    if (p->credit != WEIR_ACCOUNT_NODE) {
+        return false; /* a correction moves what was charged before */
+    }
+    if (p->debit == WEIR_ACCOUNT_IDLE || p->debit == WEIR_ACCOUNT_WASTE_BOOT) {
+        return p->lease.v != 0; /* nobody pays for the idle time of what is owned */
+    }
+    ret->run = p->run;
+    return true;
+}
+
+static void gather_charges(struct weir_engine *e)
+{
+    weir_vec_clear(&e->charges);
+    for (; e->charged < e->postings.n; e->charged++) {
+        struct weir_charged k;
+        const struct weir_posting *p = &e->postings.p[e->charged];
+        if (p->amount_micro > 0 && weir_core_is_budgeted(e->core, p->payer) && is_charge(p, &k)) {
+            weir_vec_push(&e->charges, k);
+        }
+    }
+}
+
+/*
+ * The core learns what was posted in the same transaction, so that budgets and ledger cannot differ. What it does then may end
+ * segments, which are posted and told in turn.
+ */
+static int tell_charges(struct weir_engine *e, struct weir_wall now, struct weir_err *err)
+{
+    enum { ROUNDS_MAX = 8 };
+    for (int i = 0; i < ROUNDS_MAX; i++) {
+        gather_charges(e);
+        if (e->charges.n == 0 && !weir_core_awaits_charges(e->core)) {
+            return 0;
+        }
+        struct weir_event ev = {.kind = WEIR_EVENT_CHARGED};
+        ev.u.charged.charge = e->charges.p;
+        ev.u.charged.n = e->charges.n;
+        int r = weir_engine_event(e, &ev, err);
+        if (r != 0) {
+            return r;
+        }
+        weir_bill_settle(e->bill, now, false);
+        take_postings(e);
+    }
+    return 0;
 }
 
 /* ---- the transaction ---- */
@@ -281,6 +377,18 @@ static int put_names(struct weir_engine *e, struct weir_err *err)
     for (size_t i = 0; i < e->project_views.n; i++) {
         struct weir_project_row r = {e->project_views.p[i], weir_engine_project_name(e, e->project_views.p[i].id)};
         TRY(ops->put_project(e->store, &r, err));
+    }
+    struct weir_payer_view payer;
+    for (uint32_t i = e->payers_stored + 1; weir_core_payer(e->core, (struct weir_payer_id){i}, &payer); i++) {
+        TRY(ops->put_payer(e->store, &payer, err));
+    }
+    for (size_t i = 0; i < e->budgets.n; i++) {
+        struct weir_budget_view v;
+        if (weir_core_budget(e->core, e->budgets.p[i], &v)) {
+            TRY(ops->put_budget(e->store, &v, err));
+        } else {
+            TRY(ops->delete_budget(e->store, e->budgets.p[i], err));
+        }
     }
     uint32_t shape = e->shapes_stored;
     for (const struct weir_request *r; (r = weir_core_shape(e->core, shape)) != NULL; shape++) {
@@ -481,6 +589,8 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_vec_clear(&e->new_effects);
     weir_vec_clear(&e->done_effects);
     weir_vec_clear(&e->postings);
+    e->charged = 0;
+    weir_vec_clear(&e->budgets);
     weir_vec_clear(&e->meters);
     weir_map_release(&e->job_at);
     weir_map_release(&e->task_at);
@@ -519,10 +629,14 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
         e->settled_us = (uint64_t)mono;
     }
     take_postings(e);
+    int r = tell_charges(e, now, err);
+    if (r != 0) {
+        return r;
+    }
     if (!e->dirty) {
         return 0;
     }
-    int r = e->store->ops->begin(e->store, err);
+    r = e->store->ops->begin(e->store, err);
     if (r == 0) {
         r = put_all(e, err);
         if (r == 0) {
@@ -534,6 +648,10 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
     }
     if (r != 0) {
         return r; /* all of it stays gathered */
+    }
+    struct weir_payer_view payer;
+    while (weir_core_payer(e->core, (struct weir_payer_id){e->payers_stored + 1}, &payer)) {
+        e->payers_stored++;
     }
     e->users_stored = e->users.n;
     e->pools_stored = e->pools.n;

@@ -126,6 +126,7 @@ static int restore_segment(struct restore *x, const struct weir_task_view *v, ui
     }
     s.project = job.project;
     s.user = job.user;
+    s.payer = job.payer;
     const struct weir_request *request = weir_core_shape(x->e->core, job.shape);
     s.cpu_milli = request == NULL ? 0 : request->cpu_milli;
     struct weir_store *store = x->e->store;
@@ -168,7 +169,26 @@ static int on_hold(void *ctx, const struct weir_hold_view *row)
 static int on_meter(void *ctx, const struct weir_meter *row)
 {
     struct restore *x = ctx;
-    return weir_bill_restore_meter(x->e->bill, row, x->err);
+    struct weir_meter m = *row;
+    struct weir_lease_view lease;
+    if (m.info.lease.v != 0 && weir_core_lease(x->e->core, m.info.lease, &lease)) {
+        m.info.payer = lease.payer;
+    }
+    return weir_bill_restore_meter(x->e->bill, &m, x->err);
+}
+
+static int on_payer(void *ctx, const struct weir_payer_view *row)
+{
+    struct restore *x = ctx;
+    x->e->payers_stored = row->id.v;
+    return weir_core_restore_payer(x->e->core, row, x->err);
+}
+
+static int on_budget(void *ctx, const struct weir_budget_row *row)
+{
+    struct restore *x = ctx;
+    weir_map_put(&x->e->budget_told, row->view.id.v, row->view.reached);
+    return weir_core_restore_budget(x->e->core, &row->view, x->err);
 }
 
 static int on_effect(void *ctx, const struct weir_effect_row *row)
@@ -251,7 +271,8 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
     e->bill = weir_bill_new(posting + 1, e->now);
     if ((r = ops->each_shape(s, on_shape, &x, err)) != 0 ||
         (r = ops->each_project(s, on_project, &x, err)) != 0 || (r = ops->each_user(s, on_user, &x, err)) != 0 ||
-        (r = ops->each_pool(s, on_pool, &x, err)) != 0 || (r = ops->each_live_job(s, on_job, &x, err)) != 0 ||
+        (r = ops->each_pool(s, on_pool, &x, err)) != 0 || (r = ops->each_payer(s, on_payer, &x, err)) != 0 ||
+        (r = ops->each_budget(s, on_budget, &x, err)) != 0 || (r = ops->each_live_job(s, on_job, &x, err)) != 0 ||
         (r = ops->each_node(s, false, on_node, &x, err)) != 0 ||
         (r = ops->each_lease(s, true, on_lease, &x, err)) != 0 || (r = ops->each_meter(s, on_meter, &x, err)) != 0 ||
         (r = ops->each_live_task(s, on_task, &x, err)) != 0 || (r = ops->each_hold(s, false, on_hold, &x, err)) != 0 ||
@@ -325,6 +346,8 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->new_effects);
     weir_vec_release(&e->done_effects);
     weir_vec_release(&e->postings);
+    weir_vec_release(&e->charges);
+    weir_vec_release(&e->budgets);
     weir_vec_release(&e->meters);
     weir_vec_release(&e->node_notes);
     weir_vec_release(&e->lease_notes);
@@ -341,6 +364,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_map_release(&e->task_told);
     weir_map_release(&e->node_told);
     weir_map_release(&e->lease_told);
+    weir_map_release(&e->budget_told);
     weir_map_release(&e->node_note_at);
     weir_map_release(&e->agent_node);
     weir_map_release(&e->lease_note_at);

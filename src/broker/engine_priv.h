@@ -141,6 +141,11 @@ struct weir_engine {
     WEIR_VEC(struct weir_effect_row) new_effects;
     WEIR_VEC(struct weir_effect_row) done_effects;
     posting_vec postings;
+    size_t charged; /* so many of them the core was told of */
+    WEIR_VEC(struct weir_charged) charges;
+    WEIR_VEC(struct weir_budget_id) budgets; /* changed or removed; some twice */
+    struct weir_map budget_told; /* id -> thresholds that events told of */
+    uint32_t payers_stored;
     WEIR_VEC(struct weir_meter) meters;
     uint32_t shapes_stored;
     WEIR_VEC(uint32_t) shapes_judged; /* as possible, or not; some twice */

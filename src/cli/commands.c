@@ -302,6 +302,26 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 3,
     },
     {
+        .name = "budget",
+        .group = MONEY,
+        .fn = weir_cmd_budget,
+        .operands = "[list|show NAME|set NAME|rm NAME]",
+        .summary = "List, show, set and remove budgets",
+        .opts = weir_opts_budget,
+        .help = "A task counts against every budget whose scope it falls in. Before it starts, and before a machine is\n"
+                "rented for it, what it may cost at worst is held; where a budget has less left the task waits, and\n"
+                "'weir explain' says for which. What is charged takes the hold's place, the rest is released.\n"
+                "\n"
+                "'set' makes a budget or changes what is given of one. FORECAST is what will be spent by the end of the\n"
+                "span if it goes on as since its beginning, with one standard deviation of days that vary by as much as\n"
+                "they are on average; RUNS OUT when all of it would be spent.",
+        .examples = "weir budget\tthe list\n"
+                    "weir budget set vision --for project:vision --amount 2000 --at 80:warn\ta month's limit\n"
+                    "weir budget set burst --for organisation --amount 500 --counts cloud --at 90:local-only\trented machines\n"
+                    "weir budget set vision --amount 2500\tmore of it\n",
+        .operands_max = 2,
+    },
+    {
         .name = "export",
         .group = MONEY,
         .fn = weir_cmd_export,

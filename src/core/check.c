@@ -233,6 +233,9 @@ static int check_job(const struct weir_core *c, const struct job *j, struct sums
             return bad(err, "a job's counts are not its tasks'", j->id);
         }
     }
+    if (j->payer == NULL || j->class->limits != j->payer->limits) {
+        return bad(err, "a job's class has other budgets than its payer", j->id);
+    }
     uint32_t active = count[WEIR_TASK_STARTING] + count[WEIR_TASK_RUNNING] + count[WEIR_TASK_STOPPING];
     if (j->parallel_max != 0 && active > j->parallel_max) {
         return bad(err, "an array runs more than its limit", j->id);
@@ -396,6 +399,65 @@ static int check_reserved(const struct weir_core *c, struct weir_err *err)
     return counted == leased ? 0 : bad(err, "leases of what is reserved are miscounted", leased);
 }
 
+/* What is held in each budget, summed up from runs, machines and what is not settled yet. */
+static int check_budget(const struct weir_core *c, const struct budget *b, struct weir_err *err)
+{
+    int64_t held = 0;
+    for (size_t i = 0; i < c->unsettled.n; i++) {
+        held += limits_count(c->unsettled.p[i].limits, b) ? c->unsettled.p[i].micro : 0;
+    }
+    for (size_t i = 0; i < c->leases.n; i++) {
+        const struct lease *l = c->leases.p[i];
+        held += l->node != NULL && limits_count(l->payer->limits, b) ? lease_held(l) : 0;
+    }
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        for (size_t k = 0; k < c->nodes.p[i]->runs.n; k++) {
+            const struct run *r = c->nodes.p[i]->runs.p[k].run;
+            uint32_t first = 0; /* a gang counts once, by its first rank that has not ended */
+            while (r->rank[first].node == NULL) {
+                first++;
+            }
+            held += c->nodes.p[i]->runs.p[k].rank == first && limits_count(r->pays, b) ? run_held(r) : 0;
+        }
+    }
+    if (held != b->held_micro || b->charged_micro < 0) {
+        return bad(err, "what a budget holds is not what runs and machines hold of it", b->id);
+    }
+    return 0;
+}
+
+static int check_limits(const struct weir_core *c, struct weir_err *err)
+{
+    for (size_t i = 0; i < c->limits.n; i++) {
+        const struct limits *l = c->limits.p[i];
+        uint32_t n = 0;
+        for (size_t k = 0; k < c->leases.n; k++) {
+            n += c->leases.p[k]->node != NULL && c->leases.p[k]->payer->limits == l;
+        }
+        if (n != l->n_leases) {
+            return bad(err, "machines that budgets pay for are miscounted", i);
+        }
+        for (size_t k = 0; k < l->class.n; k++) {
+            const struct class *cl = l->class.p[k];
+            if (cl->limits != l || cl->limits_at != k || cl->first == NULL || cl->parked != (cl->lane == NULL)) {
+                return bad(err, "a class does not stand where its budgets do", cl->shape->id);
+            }
+        }
+    }
+    for (size_t i = 0; i < c->payers.n; i++) {
+        for (size_t k = 0; k < c->budgets.n; k++) {
+            const struct budget *b = c->budgets.p[k];
+            bool counts = b->def.scope == WEIR_BUDGET_ORGANISATION ||
+                          (b->def.scope == WEIR_BUDGET_PROJECT && b->def.project.v == c->payers.p[i]->project) ||
+                          (b->def.scope == WEIR_BUDGET_USER && b->def.user.v == c->payers.p[i]->user);
+            if (b->def.scope != WEIR_BUDGET_TAG && counts != limits_count(c->payers.p[i]->limits, b)) {
+                return bad(err, "a payer's budgets are not those of its scope", c->payers.p[i]->id);
+            }
+        }
+    }
+    return 0;
+}
+
 bool weir_core_check(const struct weir_core *c, struct weir_err *err)
 {
     struct sums sums = {0};
@@ -429,6 +491,11 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         (void)bad(err, "the sums over all jobs are wrong", sums.jobs);
         return false;
     }
+    for (size_t i = 0; i < c->budgets.n; i++) {
+        if (check_budget(c, c->budgets.p[i], err) < 0) {
+            return false;
+        }
+    }
     for (uint32_t i = 0; i < c->providers.n; i++) {
         if (check_provider(c, i, err) < 0) {
             return false;
@@ -438,5 +505,6 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         (void)bad(err, "live leases are miscounted", live);
         return false;
     }
-    return check_memory(c, err) == 0 && check_reserved(c, err) == 0 && check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0;
+    return check_memory(c, err) == 0 && check_reserved(c, err) == 0 && check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0 &&
+           check_limits(c, err) == 0;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/core_priv.h"
+#include "core/decide_priv.h"
 
 struct weir_core_conf weir_core_conf_default(void)
 {
@@ -37,6 +37,7 @@ struct weir_core *weir_core_new(const struct weir_core_conf *conf)
     c->next_node = 1;
     c->next_lease = 1;
     c->next_hold = 1;
+    c->budgets_version = 1;
     c->version = 1;
     c->world = 1;
     c->offers_version = 1;
@@ -116,6 +117,7 @@ void weir_core_free(struct weir_core *c)
     free_jobs(c);
     queue_release(c);
     free_machines(c);
+    budgets_release(c);
     while (c->hold_list != NULL) {
         struct hold *h = c->hold_list;
         c->hold_list = h->next;
@@ -184,6 +186,8 @@ static void hand_out(struct weir_core *c, struct weir_effects *ret)
         .n_holds = c->ch_holds.n,
         .project = c->ch_projects.p,
         .n_projects = c->ch_projects.n,
+        .budget = c->ch_budgets.p,
+        .n_budgets = c->ch_budgets.n,
         .shape = c->ch_shapes.p,
         .n_shapes = c->ch_shapes.n,
         .wake_at = {plan_wake_us(c)},

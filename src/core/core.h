@@ -9,7 +9,7 @@
  * do (plan). plan is idempotent: a TICK at the same now right after a step has no effects.
  *
  * After a restart the program restores the objects from its store in the order: conf, shapes, projects,
- * jobs, nodes, leases, tasks, holds, offers; then steps on.
+ * payers, budgets, jobs, nodes, leases, tasks, holds, offers; then steps on.
  */
 
 #include "base/err.h"
@@ -90,6 +90,7 @@ struct weir_job_view {
     struct weir_job_id id;
     struct weir_project_id project;
     struct weir_user_id user;
+    struct weir_payer_id payer;
     uint32_t shape; /* number of its request; see weir_core_shape */
     int32_t priority;
     uint32_t n_tasks;
@@ -161,6 +162,9 @@ struct weir_lease_view {
     struct weir_wall ended_at;
     struct weir_wall expires;
     uint8_t refusal; /* of FAILED: enum weir_refusal */
+    struct weir_payer_id payer; /* who pays for its boot and idle time */
+    int64_t held_micro;    /* what all of it may cost at worst; 0 where no budget counts it */
+    int64_t charged_micro; /* by its provider, of what is held */
     bool reclaimed;
 };
 
@@ -169,7 +173,10 @@ struct weir_hold_view {
     struct weir_task_id task;
     uint32_t attempt;
     struct weir_project_id project;
-    int64_t amount_micro; /* worst case: rate x max duration, or what is left of max_cost where that is less */
+    /* worst case: rate x max duration, or what is left of max_cost where that is less; where a budget counts it also what
+     * starting and stopping may take */
+    int64_t amount_micro;
+    int64_t charged_micro; /* of it; kept where a budget counts it */
     enum weir_hold_state state;
 };
 
@@ -190,6 +197,15 @@ bool weir_core_node(const struct weir_core *c, struct weir_node_id id, struct we
 bool weir_core_lease(const struct weir_core *c, struct weir_lease_id id, struct weir_lease_view *ret);
 bool weir_core_hold(const struct weir_core *c, struct weir_hold_id id, struct weir_hold_view *ret);
 bool weir_core_project(const struct weir_core *c, struct weir_project_id id, struct weir_project_view *ret);
+bool weir_core_budget(const struct weir_core *c, struct weir_budget_id id, struct weir_budget_view *ret);
+/* Known budgets in order of id; returns how many there are, writes at most max. */
+size_t weir_core_budgets(const struct weir_core *c, struct weir_budget_id *ret, size_t max);
+/* Payers are never forgotten. */
+bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct weir_payer_view *ret);
+/* Is anything held for what has ended, until it is known what it was charged? Feed CHARGED, be it empty, when all of it is posted. */
+bool weir_core_awaits_charges(const struct weir_core *c);
+/* Does any budget count what that payer spends? What others are charged need not be told. */
+bool weir_core_is_budgeted(const struct weir_core *c, struct weir_payer_id payer);
 /* The request of a shape; borrowed for the life of the core. NULL where there is none. */
 const struct weir_request *weir_core_shape(const struct weir_core *c, uint32_t shape);
 /* Can nothing that is there or can be rented ever run what waits of the shape, as far as was found out? */
@@ -212,6 +228,10 @@ struct weir_core_stats weir_core_stats(const struct weir_core *c);
 /* Errors of all: -WEIR_ECORRUPT, naming the object. */
 int weir_core_restore_shape(struct weir_core *c, uint32_t shape, const struct weir_request *r, struct weir_err *err);
 int weir_core_restore_project(struct weir_core *c, const struct weir_project_view *v, struct weir_err *err);
+/* Before jobs and leases. */
+int weir_core_restore_payer(struct weir_core *c, const struct weir_payer_view *v, struct weir_err *err);
+/* held_micro and the rate follow from what runs. */
+int weir_core_restore_budget(struct weir_core *c, const struct weir_budget_view *v, struct weir_err *err);
 /* All tasks are WAITING then, unless restore_task says otherwise. count[] is not read. */
 int weir_core_restore_job(struct weir_core *c, const struct weir_job_view *v, struct weir_err *err);
 int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, struct weir_err *err);

@@ -18,9 +18,11 @@
  */
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "core/budget_priv.h"
 #include "core/core.h"
 #include "core/frag.h"
 #include "core/sm.h"
@@ -54,6 +56,9 @@ struct run;
 struct node;
 struct class;
 struct claim;
+struct payer;
+struct limits;
+struct spot;
 
 /* ---- tasks and jobs ---- */
 
@@ -85,6 +90,7 @@ struct job {
     int64_t submitted_us;
     int64_t started_us;
     int64_t ended_us;
+    struct payer *payer;
     uint32_t user;
     uint32_t n_tasks;
     uint32_t parallel_max;
@@ -191,6 +197,11 @@ struct shape {
     struct ranking ranking[RANKINGS];
     uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
+    uint64_t least_world; /* the version as of which the next two are known */
+    int64_t least_owned;  /* worst case of a task on the cheapest owned node that it fits; US_NEVER: there is none */
+    int64_t least_rented; /* the same of a machine that is rented for it */
+    bool fits_rented;     /* a rented node that is there */
+    uint64_t least_offers; /* the version of the offers as of which least_rented is known */
     struct weir_request req;
 };
 
@@ -209,6 +220,9 @@ struct class {
     struct shape *shape;
     struct want *want; /* the shape's */
     struct project *project;
+    struct limits *limits; /* NULL: no budget counts it */
+    size_t limits_at;      /* its place there, while it has tasks that may start */
+    bool parked;           /* a budget has no room for it: it stands in no lane */
     int64_t points;
     int64_t deadline_us;
     int32_t priority;
@@ -388,6 +402,7 @@ struct run {
     int64_t charged_micro; /* what its project's share was charged in advance */
     int64_t end_us;      /* predicted */
     int64_t stop_us;     /* a stop was sent then; 0: none */
+    struct limits *pays; /* the budgets that its hold counts against: not those that a machine's hold covers; NULL: none */
     int64_t rate_micro;  /* of its share of the nodes where it has not ended */
     struct hold *hold;
     int64_t timer_us;    /* of the look that was asked for last */
@@ -415,6 +430,7 @@ struct hold {
     uint32_t attempt;
     uint32_t project;
     int64_t amount_micro;
+    int64_t charged_micro;
     uint8_t state;
     bool changed;
 };
@@ -430,6 +446,9 @@ struct lease {
     struct weir_offer offer;
     uint32_t provider; /* index */
     struct weir_task_id task;
+    struct payer *payer;
+    int64_t held_micro;
+    int64_t charged_micro;
     int64_t intent_us;
     int64_t confirmed_us;
     int64_t ready_us;
@@ -555,6 +574,7 @@ enum timer_kind {
     TIMER_RUN,
     TIMER_NODE,
     TIMER_LEASE,
+    TIMER_BUDGET,
 };
 
 struct timer {
@@ -595,7 +615,6 @@ struct weir_core {
     WEIR_VEC(struct want *) demand; /* of GPUs, the most wanted first */
     struct weir_frag_mix mix;       /* the foremost of it */
     uint64_t mix_number;
-    size_t mix_types; /* node types that it knows of */
     bool mix_stale;
     struct score scores[1u << SCORE_BITS]; /* by the hash of what they are for */
     WEIR_VEC(struct want *) hot; /* what waits */
@@ -625,6 +644,13 @@ struct weir_core {
     WEIR_VEC(struct provider) providers;
     bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
     int64_t paces_us;
+    WEIR_VEC(struct payer *) payers;   /* by id, from 1 */
+    struct weir_map payer_by_hash;     /* of project, user and tags -> id */
+    budget_vec budgets;                /* by id */
+    uint64_t budgets_version; /* raised whenever what is left may be another */
+    WEIR_VEC(struct limits *) limits;
+    WEIR_VEC(struct unsettled) unsettled;
+
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
@@ -669,6 +695,7 @@ struct weir_core {
     WEIR_VEC(struct hold *) holds_changed; /* the same */
     WEIR_VEC(struct weir_project_id) ch_projects;
     WEIR_VEC(uint32_t) ch_shapes;
+    WEIR_VEC(struct weir_budget_id) ch_budgets;
 };
 
 /* ---- state.c: finding, making, marking ---- */
@@ -735,6 +762,7 @@ int64_t lease_idle_end_us(const struct lease *l);
 struct class *class_get(struct weir_core *c,
                         struct shape *s,
                         struct project *p,
+                        struct limits *limits,
                         int32_t priority,
                         int64_t submitted_us,
                         int64_t deadline_us);
@@ -759,6 +787,11 @@ static inline struct queue_key class_key(struct weir_core *c, const struct class
 }
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b);
 void level_sort(struct weir_core *c, struct level *l);
+/* The payer's budgets are others: the job stands in another class. */
+void queue_rekey(struct weir_core *c, struct job *j);
+/* Takes a class whose tasks may not start for want of money out of the queue, or puts it back. */
+void class_park(struct weir_core *c, struct class *cl);
+void class_unpark(struct weir_core *c, struct class *cl);
 /* GPU seconds of what waits before the class, of GPUs that it could use too. */
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl);
 uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal);
@@ -935,7 +968,7 @@ static inline bool lease_boots(const struct lease *l)
     return l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
 }
 
-struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task);
+struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task, struct payer *payer);
 void lease_terminate(struct weir_core *c, struct lease *l);
 /* The machine exists. */
 void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us);
@@ -975,51 +1008,6 @@ void paces_update(struct weir_core *c);
 struct pace pace_anew(const struct weir_core *c, uint32_t provider);
 /* Must the launch wait for answers to those under way? */
 bool offer_is_held(const struct weir_core *c, uint32_t provider, uint32_t nodes);
-
-/* ---- decide.c, preempt.c, plan.c ---- */
-
-enum decided {
-    DECIDED_PLACED, /* started, bound or rented: the class may go on with its next task */
-    DECIDED_WAITS,
-    DECIDED_HELD, /* what it waits for is a launch that may go out in a moment */
-};
-
-/* One way to run a task, with what two are compared by. */
-struct option {
-    int64_t total_micro;
-    int64_t run_micro;
-    int64_t delay_us; /* until it starts */
-    int64_t run_us;
-    uint64_t node;
-    uint64_t offer;
-    uint8_t kind; /* enum weir_candidate_kind */
-    uint8_t alternative;
-    bool late;   /* ends after the deadline */
-    bool over;   /* is expected to cost more than the task may */
-    bool starts; /* something is done now, it is not a wait */
-    bool held;   /* though not in this step: launches there are unanswered */
-    struct place_result *place;        /* of a node */
-    const struct ranked_offer *ranked; /* of an offer */
-};
-
-/* What decide saw that could be done at once for any task of the class, until something is placed or stopped. */
-struct outlook {
-    bool known;
-    struct option start; /* the best; where starts is not set there is none */
-};
-
-/* Weighs the class's first task and acts. */
-enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret);
-/* The same for its last task, where the first waits; x is what was left of that. */
-enum decided decide_last(struct weir_core *c, struct class *cl, const struct outlook *x);
-/* What decide would say of that task; changes nothing but caches. */
-void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct weir_explain *ret);
-/* Stops tasks of lower priority to make room for the class's first; false where it does not. */
-bool preempt(struct weir_core *c, struct class *cl);
-void plan(struct weir_core *c);
-int64_t plan_wake_us(struct weir_core *c);
-/* Makes the claims of what comes before the class, as plan would. */
-void plan_claims_before(struct weir_core *c, struct class *cl);
 
 /* ---- possible.c ---- */
 
@@ -1072,3 +1060,5 @@ static inline uint32_t popcount32(uint32_t m)
     m = (m & 0x33333333u) + (m >> 2 & 0x33333333u);
     return ((m + (m >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
 }
+
+#include "core/limits.h"

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/core_priv.h"
+#include "core/decide_priv.h"
 
 enum { OPTIONS_MAX = 24, OFFERS_LOOKED_MAX = 16, PLACES_MAX = 5 };
 
@@ -28,6 +28,7 @@ struct weighing {
     uint32_t n_considered;
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* when the first of the offers that are left alone may be asked for; 0: there are none */
+    struct shortage shortage; /* the least of those rejected for a budget */
     struct option option[OPTIONS_MAX];
     struct place_result place[PLACES_MAX]; /* of options that are nodes; found where there is room now */
 };
@@ -60,6 +61,25 @@ static void reject(struct weighing *w, enum weir_verdict v, uint32_t n)
 static int64_t wait_cost(const struct weighing *w, int64_t delay_us)
 {
     return weir_mul_div_sat(w->delay_cost, delay_us, WEIR_US_PER_HOUR);
+}
+
+/* Lets the lesser of two shortages stand. */
+static void keep_lesser(struct shortage *kept, const struct shortage *s)
+{
+    if (s->budget != NULL && (kept->budget == NULL || s->need_micro - s->left_micro < kept->need_micro - kept->left_micro)) {
+        *kept = *s;
+    }
+}
+
+/* True where a budget is in the way. */
+static bool reject_dear(struct weighing *w, const struct shortage *s)
+{
+    if (s->budget == NULL) {
+        return false;
+    }
+    reject(w, WEIR_VERDICT_BUDGET, 1);
+    keep_lesser(&w->shortage, s);
+    return true;
 }
 
 static void total_up(struct weir_candidate *k)
@@ -163,6 +183,14 @@ static bool weigh_place(struct weir_core *c, struct weighing *w, enum place_kind
         return false;
     }
     const struct weir_request *r = &w->cl->shape->req;
+    if (c->limits.n > 0) {
+        const struct spot one = {p.node, p.gpus, p.alternative};
+        struct shortage s = limits_weigh_place(c, w->job, w->ordinal, p.spot == NULL ? &one : p.spot, r->nodes);
+        if (reject_dear(w, &s)) {
+            free(p.spot);
+            return false;
+        }
+    }
     int64_t rate = share_of(p.node->type->full_micro_per_hour, p.node->type, p.gpus, r->cpu_milli);
     if (kind == PLACE_OWNED) {
         p.candidate.shadow_micro = shadow_micro(c, w, p.node, p.gpus);
@@ -302,6 +330,7 @@ struct havable {
     const struct ranked_offer *p[OFFERS_LOOKED_MAX];
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* as a weighing's */
+    struct shortage shortage;
 };
 
 static void havable_find(const struct weir_core *c, const struct weighing *w, const struct ranking *k, struct havable *ret)
@@ -310,6 +339,12 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
     for (size_t i = 0; i < k->n && ret->n < OFFERS_LOOKED_MAX; i++) {
         int64_t until = 0;
         enum weir_verdict v = offer_now(c, w, &k->p[i], &until);
+        if (v == WEIR_VERDICT_CHOSEN && w->cl->limits != NULL) {
+            const struct weir_offer *o = &c->offers.p[k->p[i].offer].o;
+            struct shortage s = limits_weigh_offer(c, w->job, w->ordinal, o, k->p[i].rate_micro);
+            keep_lesser(&ret->shortage, &s);
+            v = s.budget != NULL ? WEIR_VERDICT_BUDGET : v;
+        }
         if (v == WEIR_VERDICT_CHOSEN) {
             ret->p[ret->n++] = &k->p[i];
             continue;
@@ -358,6 +393,7 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
         reject(w, (enum weir_verdict)v, w->cl->want->rejected[v] + best.rejected[v]);
     }
     w->again_us = best.again_us;
+    keep_lesser(&w->shortage, &best.shortage);
     for (uint32_t i = 0; i < best.n; i++) {
         add_offer(c, w, best.p[i]);
     }
@@ -486,6 +522,9 @@ static void fill_explain(struct weighing *w, struct weir_explain *x)
     x->n_considered = w->n_considered;
     memcpy(x->rejected, w->rejected, sizeof x->rejected);
     x->again_at.us = w->again_us;
+    x->limit.v = w->shortage.budget == NULL ? 0 : w->shortage.budget->id;
+    x->limit_need_micro = w->shortage.need_micro;
+    x->limit_left_micro = w->shortage.left_micro;
     x->margin_micro = INT64_MAX;
     x->n_candidates = w->n < WEIR_EXPLAIN_CANDIDATES_MAX ? w->n : WEIR_EXPLAIN_CANDIDATES_MAX;
     for (uint32_t i = 0; i < x->n_candidates; i++) {
@@ -517,7 +556,7 @@ static void rent(struct weir_core *c, const struct weighing *w, const struct opt
     WEIR_ASSERT(offer_verdict(c, r, &offer, &f) == WEIR_VERDICT_CHOSEN);
     for (uint32_t i = 0; i < r->nodes; i++) {
         struct lease *l =
-            lease_new(c, &offer, (struct weir_task_id){{w->job->id}, w->ordinal});
+            lease_new(c, &offer, (struct weir_task_id){{w->job->id}, w->ordinal}, w->job->payer);
         spot[i] = (struct spot){l->node, f.gpus, f.alternative};
     }
 }
@@ -616,12 +655,13 @@ static enum decided decide_by(struct weir_core *c, struct weighing *w, const str
 
 /*
  * What could be done at once is the same for all tasks of the class, and so is what it costs; only the wait for what is
- * there is longer for those behind. A cost limit, though, is of the task's own, and what is there may have room at once.
+ * there is longer for those behind. A cost limit, though, is of the task's own, what budgets have left changes with each start,
+ * and what is there may have room at once.
  */
 static void look_out(const struct weighing *w, struct outlook *ret)
 {
     const struct option *start = best_option(w, true);
-    *ret = (struct outlook){.known = w->cl->shape->req.max_cost_micro <= 0};
+    *ret = (struct outlook){.known = w->cl->shape->req.max_cost_micro <= 0 && w->cl->limits == NULL};
     for (uint32_t i = 0; i < w->n_places; i++) {
         ret->known = ret->known && !w->place[i].found;
     }
@@ -641,6 +681,9 @@ enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret)
     look_out(&w, ret);
     bool never = w.n == 0 && shape_is_impossible(c, cl->shape);
     enum decided d = decide_by(c, &w, best, never);
+    if (d == DECIDED_WAITS && w.shortage.budget != NULL) {
+        d = DECIDED_DEAR;
+    }
     if (d != DECIDED_PLACED) {
         say_wait(c, &w, best, never);
     }
@@ -689,6 +732,15 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
     w.job = j;
     w.ordinal = ordinal;
     ret->decision = WEIR_DECISION_BLOCKED;
+    ret->margin_micro = INT64_MAX;
+    if (j->queued && j->class->parked) {
+        struct shortage s = limits_block(c, j->class);
+        if (s.budget != NULL) {
+            limits_explain(j, ordinal, &s, ret);
+        }
+        ret->seq = c->seq;
+        return;
+    }
     if (j->queued) {
         for (const struct job *x = j->class->first; x != NULL && x != j; x = x->next) {
             w.depth += x->count[WEIR_TASK_WAITING];

@@ -90,18 +90,21 @@ static void mix_build(struct weir_core *c)
     struct weir_frag_ask ask[MIX_MAX];
     uint32_t count[MIX_MAX];
     size_t n = c->demand.n < MIX_MAX ? c->demand.n : MIX_MAX;
+    uint64_t types = 0; /* that have nodes: one that has none any more, a restored core does not know */
+    for (size_t i = 0; i < c->types.n; i++) {
+        types |= (uint64_t)(c->types.p[i]->n_nodes > 0) << type_bit(c->types.p[i]);
+    }
     for (size_t i = 0; i < n; i++) {
         struct want *w = c->demand.p[i];
         want_fit(c, w);
-        ask[i] = (struct weir_frag_ask){.models = w->fits,
+        ask[i] = (struct weir_frag_ask){.models = w->fits & types,
                                         .cpu_milli = w->cpu_milli,
                                         .mem_mib = clamp_u32(w->mem_mib),
                                         .gpus = (uint16_t)w->gpus_min,
                                         .gpu_milli = WEIR_FRAG_GPU};
-        count[i] = w->fits == 0 ? 0 : w->weight; /* what fits nowhere is no reason to keep anything whole */
+        count[i] = (w->fits & types) == 0 ? 0 : w->weight; /* what fits nowhere is no reason to keep anything whole */
     }
     weir_frag_mix_build(&c->mix, ask, count, n, MIX_MAX, 100);
-    c->mix_types = c->types.n;
     c->mix_stale = false;
     c->mix_number++;
 }
@@ -131,7 +134,7 @@ static bool is_for(const struct score *s, const struct score *key)
 
 int64_t demand_score(struct weir_core *c, const struct node *n, const struct want *w, uint32_t gpus)
 {
-    if (c->mix_stale || c->mix_types != c->types.n) {
+    if (c->mix_stale) {
         mix_build(c);
     }
     const struct score key = {.mix_number = c->mix_number,

@@ -93,6 +93,8 @@ struct weir_effects {
     size_t n_holds;
     const struct weir_project_id *project;
     size_t n_projects;
+    const struct weir_budget_id *budget; /* one that is not known any more was removed */
+    size_t n_budgets;
     /* of whose waiting tasks it became known that nothing can run them, or that something can: weir_core_is_impossible */
     const uint32_t *shape;
     size_t n_shapes;

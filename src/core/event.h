@@ -8,6 +8,7 @@
  * is past the state where it matters (a late or repeated report), is ignored without harm.
  */
 
+#include "core/budget.h"
 #include "core/model.h"
 
 enum weir_event_kind {
@@ -32,6 +33,9 @@ enum weir_event_kind {
     WEIR_EVENT_LEASE_ENDED,     /* proven gone */
     WEIR_EVENT_LEASE_RELEASE,   /* a person asks to end it: drain, then end */
     WEIR_EVENT_OFFERS_SET,      /* replaces all offers of one provider */
+    WEIR_EVENT_BUDGET_SET,
+    WEIR_EVENT_BUDGET_REMOVE,
+    WEIR_EVENT_CHARGED, /* what was posted since the last; see weir_core_awaits_charges */
     WEIR_EVENT_MAX,
 };
 
@@ -66,6 +70,7 @@ struct weir_event {
             uint32_t parallel_max; /* 0: no limit */
             struct weir_wall deadline; /* 0: none */
             const struct weir_request *request; /* zeroed padding; copied */
+            const char *tags; /* canonical JSON, copied; NULL: none */
         } job_submit;
         struct {
             struct weir_job_id job;
@@ -113,6 +118,17 @@ struct weir_event {
             const struct weir_offer *offer; /* all of that provider */
             size_t n;
         } offers_set;
+        struct {
+            const struct weir_budget *budget; /* one of that name is replaced */
+            int64_t charged_micro; /* of a new one, or of one whose scope or span changes: what was spent in the span before */
+        } budget_set;
+        struct {
+            const char *name;
+        } budget_remove;
+        struct {
+            const struct weir_charged *charge;
+            size_t n;
+        } charged;
     } u;
 };
 

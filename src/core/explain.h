@@ -53,6 +53,7 @@ enum weir_verdict {
     WEIR_VERDICT_LAUNCHING,     /* launches there are unanswered: a few at a time */
     WEIR_VERDICT_DRAINING,
     WEIR_VERDICT_ARRAY_LIMIT,   /* the array's own %N */
+    WEIR_VERDICT_BUDGET,        /* more than a budget has left; weir_explain.limit says which */
     WEIR_VERDICT_MAX,
 };
 
@@ -89,6 +90,10 @@ struct weir_explain {
     uint32_t n_considered; /* all candidates looked at; the best are kept below */
     uint32_t rejected[WEIR_VERDICT_MAX]; /* how many by verdict */
     struct weir_wall again_at; /* when the first of those that are left alone for NO_CAPACITY or QUOTA may be asked for; 0: none is */
+    /* the budget that is most in the way of what was rejected for one, what would have to be held and what it has left */
+    struct weir_budget_id limit;
+    int64_t limit_need_micro;
+    int64_t limit_left_micro;
     uint32_t n_candidates;
     struct weir_candidate candidate[WEIR_EXPLAIN_CANDIDATES_MAX]; /* best first */
 };

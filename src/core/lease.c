@@ -33,12 +33,13 @@ static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_sta
     lease_changed(c, l);
 }
 
-struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task)
+struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task, struct payer *payer)
 {
     struct lease *l = weir_alloc(sizeof *l);
     l->id = c->next_lease++;
     l->offer = *o;
     l->task = task;
+    l->payer = payer;
     l->state = WEIR_LEASE_INTENT;
     l->provider = provider_get(c, o->provider);
     lease_count(c, l, true);
@@ -56,6 +57,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     spec.rates.full_micro_per_hour = o->price_micro_per_hour;
     spec.rates.marginal_busy_micro_per_hour = offer_marginal(o);
     weir_vec_push(&c->leases, l);
+    limits_lease_new(c, l);
     c->leases_live++;
     c->leases_booting++;
     l->node = node_new(c, &spec, l);
@@ -92,6 +94,7 @@ void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to
     l->reclaimed = l->reclaimed || reclaimed;
     lease_move(c, l, to);
     node_gone(c, n, l->reclaimed ? WEIR_REASON_RECLAIM : WEIR_REASON_NODE_LOST, at_us);
+    limits_lease_over(c, l);
     l->node = NULL;
     n->lease = NULL;
 }

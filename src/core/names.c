@@ -127,6 +127,8 @@ const char *weir_reason_name(enum weir_reason r)
         return "max_cost";
     case WEIR_REASON_IMPOSSIBLE:
         return "impossible";
+    case WEIR_REASON_BUDGET:
+        return "budget";
     case WEIR_REASON_MAX:
         break;
     }

@@ -226,6 +226,7 @@ static void type_add(struct weir_core *c, struct node_type *t, struct node *n)
     memmove(&t->node.p[at + 1], &t->node.p[at], (t->node.n - 1 - at) * sizeof *t->node.p);
     t->node.p[at] = n;
     t->n_nodes++;
+    c->mix_stale = c->mix_stale || t->n_nodes == 1;
     n->type = t;
     n->slot = at;
     n->free_stale = true;
@@ -242,6 +243,7 @@ static void type_remove(struct weir_core *c, struct node *n)
     node_unindex(n);
     t->node.p[n->slot] = NULL;
     t->n_nodes--;
+    c->mix_stale = c->mix_stale || t->n_nodes == 0;
     n->type = NULL;
     while (t->node.n > 0 && t->node.p[t->node.n - 1] == NULL) {
         t->node.n--;

@@ -437,20 +437,59 @@ static uint32_t fits_at_once(const struct weir_request *r, const struct weir_off
     return n == 0 ? 1 : n > 1024 ? 1024 : (uint32_t)n;
 }
 
+/* What takes longer than a hundred years is not told apart. */
+#define LOSS_US_MAX (100 * 365 * WEIR_US_PER_DAY)
+#define BILLION INT64_C(1000000000)
+
+/* e^x - 1, and (e^x - 1 - x) / x; all in billionths, x in 0..20 (e^20 attempts are never). */
+static void exp_rest(int64_t x, int64_t *ret_e, int64_t *ret_g)
+{
+    unsigned halved = 0;
+    int64_t z = x;
+    for (; z > BILLION / 2; halved++) {
+        z /= 2;
+    }
+    int64_t e = 0;
+    int64_t g = 0;
+    int64_t term = BILLION;
+    for (int64_t k = 1; k <= 10; k++) {
+        term = weir_mul_div_sat(term, z, BILLION * k);
+        e += term;
+        g += term / (k + 1);
+    }
+    for (unsigned i = 0; i < halved; i++) { /* e^2z - 1 = (e^z - 1)(e^z + 1) */
+        e = weir_mul_div_sat(e, e + 2 * BILLION, BILLION);
+    }
+    *ret_e = e;
+    *ret_g = halved == 0 ? g : weir_mul_div_sat(max_i64(e - x, 0), BILLION, x);
+}
+
+/*
+ * What reclaims are expected to add to a stretch of work that begins anew, with another start, whenever any of its machines is taken
+ * back. With reclaims at rate q a stretch of length T takes (e^qT - 1)(1/q + S) on average; half of qT is lost, as one would think at
+ * first, only while reclaims are few.
+ */
+static int64_t loss_of_stretch_us(int64_t stretch_us, int64_t start_us, int64_t ppm_per_hour)
+{
+    int64_t x = weir_mul_div_sat(weir_mul_div_sat(ppm_per_hour, 1000, 1), stretch_us, WEIR_US_PER_HOUR);
+    if (x >= 20 * BILLION) {
+        return LOSS_US_MAX;
+    }
+    int64_t e, g;
+    exp_rest(x, &e, &g);
+    return weir_i64_add_sat(weir_mul_div_sat(stretch_us, g, BILLION), weir_mul_div_sat(start_us, e, BILLION));
+}
+
 /* Expected delay by reclaims: each costs what was not saved, and a new boot. */
 static int64_t expected_loss_us(const struct weir_request *r, const struct weir_offer *o, int64_t run_us, int64_t start_us)
 {
-    if (o->market != WEIR_OFFER_SPOT || o->reclaim_ppm_per_hour == 0) {
+    if (o->market != WEIR_OFFER_SPOT || o->reclaim_ppm_per_hour == 0 || run_us <= 0) {
         return 0;
     }
-    int64_t ppm = weir_mul_div_sat(o->reclaim_ppm_per_hour, run_us, WEIR_US_PER_HOUR);
-    int64_t each = 0;
-    if (r->checkpoint_every.us > 0) {
-        each = weir_i64_add_sat(min_i64(r->checkpoint_every.us, run_us) / 2, start_us);
-    } else {
-        each = weir_i64_add_sat(run_us / 2, start_us);
-    }
-    return weir_mul_div_sat(each, ppm, 1000000);
+    int64_t ppm_per_hour = weir_mul_div_sat(o->reclaim_ppm_per_hour, r->nodes, 1);
+    int64_t stretch_us = r->checkpoint_every.us > 0 ? min_i64(r->checkpoint_every.us, run_us) : run_us;
+    int64_t loss_us = weir_mul_div_sat(loss_of_stretch_us(stretch_us, start_us, ppm_per_hour), run_us, stretch_us);
+    return min_i64(loss_us, LOSS_US_MAX);
 }
 
 /* What the task's part of the machines is charged per hour. */

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "core/core_priv.h"
+#include "core/decide_priv.h"
 
 /* ---- what to weigh ---- */
 
@@ -38,12 +38,23 @@ static bool fits_on_grown(const struct weir_core *c, const struct want *w)
     return false;
 }
 
-static void gather(struct weir_core *c)
+/* What got a task is weighed; where a budget has no room for it, it is told why it waits. */
+static void push_fresh(struct weir_core *c)
 {
     for (size_t i = 0; i < c->fresh.n; i++) {
-        lane_heap_push(c, c->fresh.p[i]);
+        struct class *cl = c->fresh.p[i];
+        if (cl->parked) {
+            limits_say(c, cl);
+        } else {
+            lane_heap_push(c, cl);
+        }
     }
     weir_vec_clear(&c->fresh);
+}
+
+static void gather(struct weir_core *c)
+{
+    push_fresh(c);
     if (c->review) {
         push_all(c);
         c->review = false;
@@ -253,6 +264,10 @@ static bool drain_heap(struct weir_core *c)
         if (cl == NULL) {
             break;
         }
+        if (cl->limits != NULL && limits_block(c, cl).budget != NULL) {
+            cl->waited = c->round; /* it is parked when the round is over */
+            continue;
+        }
         at = owe_those_before(c, cl, at);
         claims_settle(c, cl);
         c->budget--;
@@ -264,7 +279,7 @@ static bool drain_heap(struct weir_core *c)
             continue;
         }
         cl->waited = c->round;
-        bool stopped = d != DECIDED_HELD && preempt(c, cl);
+        bool stopped = d == DECIDED_WAITS && preempt(c, cl);
         x.known = x.known && !stopped;
         claims_owe(c, cl);
         claims_settle(c, cl);
@@ -283,6 +298,7 @@ void plan(struct weir_core *c)
     }
     c->reviewed_us = c->now_us;
     c->budget = PLAN_BUDGET;
+    (void)limits_settle(c);
     gather(c);
     bool again = true;
     while (again && c->budget > 0) {
@@ -302,6 +318,10 @@ void plan(struct weir_core *c)
         if (c->active.n == 0 && !again) {
             again = leases_sweep(c); /* and claims stood on what boots for nobody */
             c->claims_moved = c->claims_moved || again;
+        }
+        if (c->active.n == 0) {
+            again = limits_settle(c) || again; /* what was held for some may be what others waited for */
+            push_fresh(c);
         }
     }
     for (size_t i = 0; i < c->grown.n; i++) {

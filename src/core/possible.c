@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/core_priv.h"
+#include "core/decide_priv.h"
 
 bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct weir_wall now, struct weir_explain *ret)
 {
@@ -34,6 +34,7 @@ bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, str
     size_t n_projects = c->ch_projects.n;
     uint32_t project = ev.u.job_submit.project.v;
     bool new_project = project_find(c, project) == NULL;
+    size_t n_payers = c->payers.n;
     bool new_shape = shape_find(c, ev.u.job_submit.request) == NULL;
     c->now_us = max_i64(was, ev.now.us);
     struct project *p = project_get(c, project);
@@ -43,8 +44,12 @@ bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, str
     decide_explain(c, j, 0, ret);
     ret->task = (struct weir_task_id){{0}, 0};
     ret->now.us = c->now_us;
+    struct payer *payer = j->payer;
     queue_remove_all(c, j);
     job_free(c, j);
+    if (c->payers.n > n_payers) {
+        payer_drop(c, payer);
+    }
     p->changed = changed;
     c->fresh.n = n_fresh;
     c->ch_projects.n = n_projects;

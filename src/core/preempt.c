@@ -5,7 +5,7 @@
  * A gang that is stopped for one node makes room on all of its nodes. Nothing is stopped unless all of the room is found.
  */
 
-#include "core/core_priv.h"
+#include "core/decide_priv.h"
 
 enum { VICTIMS_MAX = 64, SOON_S = 60 };
 
@@ -156,6 +156,22 @@ static bool is_kept_for_others(const struct node *n, const struct class *cl)
     return false;
 }
 
+/* Is there money for it on the first n seats? Nobody is stopped for a task that could not start then. */
+static bool is_affordable(const struct search *q, const struct seat *seat, uint32_t n)
+{
+    const struct job *j = q->cl->first;
+    if (q->c->limits.n == 0) {
+        return true;
+    }
+    struct spot *spot = weir_calloc(n, sizeof *spot);
+    for (uint32_t i = 0; i < n; i++) {
+        spot[i] = (struct spot){.node = seat[i].node, .gpus = (uint16_t)seat[i].gpus};
+    }
+    struct shortage s = limits_weigh_place(q->c, j, job_first_waiting(j), spot, n);
+    free(spot);
+    return s.budget == NULL;
+}
+
 /* All nodes of the model, owned or rented, on which a rank could start. */
 static void seats_gather(struct search *q, uint16_t model, bool rented)
 {
@@ -169,7 +185,7 @@ static void seats_gather(struct search *q, uint16_t model, bool rented)
         }
         for (size_t k = 0; k < t->node.n; k++) {
             struct seat s = {.node = t->node.p[k], .gpus = f.gpus};
-            if (s.node != NULL && s.node->usable && s.node->joined && !is_kept_for_others(s.node, q->cl) && seat_fill(q, &s, false)) {
+            if (s.node != NULL && s.node->usable && s.node->joined && !is_kept_for_others(s.node, q->cl) && is_affordable(q, &s, 1) && seat_fill(q, &s, false)) {
                 weir_vec_push(&q->able, s);
             }
         }
@@ -265,6 +281,7 @@ static bool search_model(struct search *q, const struct node_type *t)
         uint64_t node = q->able.p[i].node->spec.id.v;
         q->first_node = node < q->first_node ? node : q->first_node;
     }
+    bool affordable = is_affordable(q, q->able.p, want);
     spare(q);
     for (size_t i = 0; i < q->chosen.n; i++) {
         struct run *r = q->chosen.p[i];
@@ -272,7 +289,7 @@ static bool search_model(struct search *q, const struct node_type *t)
         q->loss.work_us = weir_i64_add_sat(q->loss.work_us, work_lost_us(q->c, r));
         r->chosen = false;
     }
-    return true;
+    return affordable;
 }
 
 /* A gang starts on nodes of one model, all owned or all rented. Leaves the victims of the best such in q->best. */

@@ -375,6 +375,7 @@ static void lane_remove(struct lane *lane, struct class *cl, uint64_t job)
     }
 }
 
+/* It has tasks that may start: it waits in its lane. */
 static void class_fill(struct weir_core *c, struct class *cl)
 {
     struct level *l = level_get(c, cl->points);
@@ -412,7 +413,7 @@ static void lane_heap_down(struct lane *lane, size_t i)
 
 void lane_heap_push(struct weir_core *c, struct class *cl)
 {
-    if (cl->in_heap || cl->first == NULL) {
+    if (cl->in_heap || cl->first == NULL || cl->parked) {
         return;
     }
     struct lane *lane = cl->lane;
@@ -491,29 +492,31 @@ static void class_empty(struct weir_core *c, struct class *cl)
 
 static uint64_t class_hash(const struct shape *s,
                            const struct project *p,
+                           const struct limits *limits,
                            int64_t points,
                            int32_t priority,
                            int64_t deadline_us)
 {
     const uint64_t key[] = {s->id, p->id, (uint64_t)points, (uint64_t)priority,
-                            (uint64_t)deadline_us};
+                            (uint64_t)deadline_us, limits == NULL ? 0 : limits->budget.p[0]->id};
     return words_hash(key, WEIR_ARRAY_LEN(key));
 }
 
 struct class *class_get(struct weir_core *c,
                         struct shape *s,
                         struct project *p,
+                        struct limits *limits,
                         int32_t priority,
                         int64_t submitted_us,
                         int64_t deadline_us)
 {
     int64_t points = queue_points(c, priority, submitted_us, s->expected_us);
-    uint64_t hash = class_hash(s, p, points, priority, deadline_us);
+    uint64_t hash = class_hash(s, p, limits, points, priority, deadline_us);
     uint64_t head = 0;
     (void)weir_map_get(&c->class_by_hash, hash, &head);
     struct class *first = (struct class *)(uintptr_t)head;
     for (struct class *cl = first; cl != NULL; cl = cl->hash_next) {
-        if (cl->shape == s && cl->project == p && cl->points == points &&
+        if (cl->shape == s && cl->project == p && cl->limits == limits && cl->points == points &&
             cl->priority == priority && cl->deadline_us == deadline_us) {
             cl->n_refs++;
             return cl;
@@ -525,6 +528,7 @@ struct class *class_get(struct weir_core *c,
     cl->gpu_s = s->gpu_s;
     cl->model_kind = s->model_kind;
     cl->project = p;
+    cl->limits = limits;
     cl->points = points;
     cl->priority = priority;
     cl->deadline_us = deadline_us;
@@ -577,9 +581,8 @@ int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
 
 /* ---- jobs in classes, tasks in jobs ---- */
 
-static void count_change(struct class *cl, struct lane *lane, int64_t tasks)
+static void lane_count(const struct class *cl, struct lane *lane, int64_t tasks)
 {
-    cl->n_waiting = (uint64_t)((int64_t)cl->n_waiting + tasks);
     int64_t delta = class_gpu_s_of(cl, tasks);
     lane->n_waiting = (uint64_t)((int64_t)lane->n_waiting + tasks);
     lane->level->n_waiting = (uint64_t)((int64_t)lane->level->n_waiting + tasks);
@@ -587,11 +590,19 @@ static void count_change(struct class *cl, struct lane *lane, int64_t tasks)
     backlog_change(&lane->level->backlog, cl->model_kind, delta);
 }
 
+static void count_change(struct class *cl, int64_t tasks)
+{
+    cl->n_waiting = (uint64_t)((int64_t)cl->n_waiting + tasks);
+    if (!cl->parked) {
+        lane_count(cl, cl->lane, tasks);
+    }
+}
+
 static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
 {
     cl->head_moves++;
     bool was_empty = cl->first == NULL;
-    bool leads = !was_empty && j->id < cl->first->id;
+    bool leads = !was_empty && !cl->parked && j->id < cl->first->id;
     if (leads) {
         lane_remove(cl->lane, cl, cl->first->id);
     }
@@ -618,7 +629,12 @@ static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
     }
     j->queued = true;
     if (was_empty) {
-        class_fill(c, cl);
+        if (cl->limits != NULL) {
+            limits_enter(c, cl);
+        }
+        if (!cl->parked) {
+            class_fill(c, cl);
+        }
     } else if (leads) {
         lane_insert(cl->lane, cl);
         if (cl->in_heap) {
@@ -631,7 +647,7 @@ static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
 {
     cl->head_moves++;
     bool was_first = cl->first == j;
-    if (was_first) {
+    if (was_first && !cl->parked) {
         lane_remove(cl->lane, cl, j->id);
     }
     if (j->prev != NULL) {
@@ -647,6 +663,13 @@ static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
     j->prev = NULL;
     j->next = NULL;
     j->queued = false;
+    if (cl->first == NULL && cl->limits != NULL) {
+        bool parked = cl->parked;
+        limits_leave(cl);
+        was_first = !parked;
+    } else if (cl->parked) {
+        was_first = false;
+    }
     if (!was_first) {
         return;
     }
@@ -661,6 +684,36 @@ static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
     }
 }
 
+static void note_fresh(struct weir_core *c, struct class *cl)
+{
+    if (c->fresh.n == 0 || c->fresh.p[c->fresh.n - 1] != cl) {
+        weir_vec_push(&c->fresh, cl);
+    }
+}
+
+/* Takes it out of its lane; its jobs stay. */
+void class_park(struct weir_core *c, struct class *cl)
+{
+    WEIR_ASSERT(!cl->parked && cl->first != NULL);
+    cl->head_moves++;
+    lane_count(cl, cl->lane, -(int64_t)cl->n_waiting);
+    claims_drop_class(c, cl);
+    lane_remove(cl->lane, cl, cl->first->id);
+    class_empty(c, cl);
+    cl->parked = true;
+    c->claims_moved = true;
+}
+
+void class_unpark(struct weir_core *c, struct class *cl)
+{
+    WEIR_ASSERT(cl->parked && cl->first != NULL);
+    cl->parked = false;
+    cl->head_moves++;
+    class_fill(c, cl);
+    lane_count(cl, cl->lane, (int64_t)cl->n_waiting);
+    note_fresh(c, cl);
+}
+
 static bool job_may_start(const struct job *j)
 {
     uint32_t active = j->count[WEIR_TASK_STARTING] + j->count[WEIR_TASK_RUNNING] +
@@ -669,23 +722,16 @@ static bool job_may_start(const struct job *j)
            (j->parallel_max == 0 || active < j->parallel_max);
 }
 
-static void note_fresh(struct weir_core *c, struct class *cl)
-{
-    if (c->fresh.n == 0 || c->fresh.p[c->fresh.n - 1] != cl) {
-        weir_vec_push(&c->fresh, cl);
-    }
-}
-
 void queue_update(struct weir_core *c, struct job *j)
 {
     struct class *cl = j->class;
     bool may = job_may_start(j);
     if (may && !j->queued) {
         class_insert(c, cl, j);
-        count_change(cl, cl->lane, j->count[WEIR_TASK_WAITING]);
+        count_change(cl, j->count[WEIR_TASK_WAITING]);
         note_fresh(c, cl);
     } else if (!may && j->queued) {
-        count_change(cl, cl->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        count_change(cl, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, cl, j);
     }
 }
@@ -693,9 +739,9 @@ void queue_update(struct weir_core *c, struct job *j)
 void queue_move(struct weir_core *c, struct job *j, struct class *to)
 {
     struct class *from = j->class;
-    WEIR_ASSERT(from->want == to->want && from->project == to->project);
+    WEIR_ASSERT(from->want == to->want && from->project == to->project && from->limits == to->limits);
     if (j->queued) {
-        count_change(from, from->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        count_change(from, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, from, j);
     }
     j->class = to;
@@ -712,7 +758,7 @@ void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal)
     j->class->project->waiting++;
     project_changed(c, j->class->project);
     if (j->queued) {
-        count_change(j->class, j->class->lane, 1);
+        count_change(j->class, 1);
         note_fresh(c, j->class);
     }
 }
@@ -732,7 +778,7 @@ void queue_add_all(struct weir_core *c, struct job *j)
 void queue_remove_all(struct weir_core *c, struct job *j)
 {
     if (j->queued) {
-        count_change(j->class, j->class->lane, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        count_change(j->class, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, j->class, j);
     }
     demand_change(c, j->class->want, -(int64_t)j->count[WEIR_TASK_WAITING]);
@@ -750,9 +796,26 @@ void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal)
     j->class->project->waiting--;
     project_changed(c, j->class->project);
     if (j->queued) {
-        count_change(j->class, j->class->lane, -1);
+        count_change(j->class, -1);
         c->claims_moved = c->claims_moved || j->class->first == j;
     }
+}
+
+void queue_rekey(struct weir_core *c, struct job *j)
+{
+    struct class *was = j->class;
+    bool queued = j->queued;
+    if (queued) {
+        count_change(was, -(int64_t)j->count[WEIR_TASK_WAITING]);
+        class_remove(c, was, j);
+    }
+    j->class = class_get(c, was->shape, was->project, j->payer->limits, was->priority, j->submitted_us, was->deadline_us);
+    if (queued) {
+        class_insert(c, j->class, j);
+        count_change(j->class, j->count[WEIR_TASK_WAITING]);
+        note_fresh(c, j->class);
+    }
+    class_unref(c, was);
 }
 
 uint32_t job_first_waiting(const struct job *j)
@@ -836,7 +899,7 @@ uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t or
     enum { MOST = 1000000, LOOK_MAX = 512 };
     uint64_t n = 0;
     struct class *cl = j->class;
-    if (!j->queued) {
+    if (!j->queued || cl->parked) {
         return 0;
     }
     for (size_t i = 0; i < c->levels.n && c->levels.p[i]->points > cl->points; i++) {

@@ -56,6 +56,12 @@ int weir_core_restore_project(struct weir_core *c, const struct weir_project_vie
     return 0;
 }
 
+/* None was stored by a version that did not know of payers. */
+static struct payer *payer_restored(struct weir_core *c, struct weir_payer_id id, struct weir_project_id project, struct weir_user_id user)
+{
+    return id.v == 0 ? payer_get(c, project.v, user.v, "{}") : payer_find(c, id.v);
+}
+
 int weir_core_restore_job(struct weir_core *c, const struct weir_job_view *v, struct weir_err *err)
 {
     unsigned long long id = v->id.v;
@@ -71,8 +77,13 @@ int weir_core_restore_job(struct weir_core *c, const struct weir_job_view *v, st
         return weir_fail(err, -WEIR_ECORRUPT,
                          "job %llu: state, priority, number of tasks or time of submission", id);
     }
+    struct payer *payer = payer_restored(c, v->payer, v->project, v->user);
+    if (payer == NULL) {
+        return weir_fail(err, -WEIR_ECORRUPT, "job %llu: its payer %u is not stored", id, v->payer.v);
+    }
     struct job *j = job_new(c, id, v->n_tasks);
-    j->class = class_get(c, c->shapes.p[v->shape], project_get(c, v->project.v), v->priority,
+    j->payer = payer;
+    j->class = class_get(c, c->shapes.p[v->shape], project_get(c, v->project.v), j->payer->limits, v->priority,
                          v->submitted.us, v->deadline.us);
     j->user = v->user.v;
     j->parallel_max = v->parallel_max;
@@ -140,6 +151,12 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     if (v->state == WEIR_LEASE_READY && v->ready_at.us == 0) {
         return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: ready at no time", id);
     }
+    struct job *tenant = job_find(c, v->task.job.v);
+    struct payer *payer = v->payer.v == 0 && tenant != NULL ? tenant->payer
+                                                            : payer_restored(c, v->payer, (struct weir_project_id){0}, (struct weir_user_id){0});
+    if (payer == NULL || v->held_micro < 0 || v->charged_micro < 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: its payer %u is not stored, or it holds less than nothing", id, v->payer.v);
+    }
     struct lease *l = weir_alloc(sizeof *l);
     *l = (struct lease){.id = id,
                         .node = n,
@@ -150,6 +167,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
                         .offer = v->offer,
                         .provider = provider_get(c, v->offer.provider),
                         .task = v->task,
+                        .payer = payer,
+                        .held_micro = v->held_micro,
+                        .charged_micro = v->charged_micro,
                         .intent_us = v->intent_at.us,
                         .confirmed_us = v->confirmed_at.us,
                         .ready_us = v->ready_at.us,
@@ -325,6 +345,7 @@ int weir_core_restore_hold(struct weir_core *c, const struct weir_hold_view *v, 
                        .attempt = v->attempt,
                        .project = v->project.v,
                        .amount_micro = v->amount_micro,
+                       .charged_micro = v->charged_micro,
                        .state = (uint8_t)v->state};
     hold_list_add(c, h);
     r->hold = h;
@@ -389,6 +410,7 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
             }
         }
     }
+    budgets_settle_restored(c);
     claims_regroup(c);
     step_clear(c); /* nothing changed: it was so before */
     for (size_t i = 0; i < c->grown.n; i++) {

@@ -282,6 +282,7 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
     /* a run that reaches max_cost is stopped: more than that need not be held */
     int64_t worst = weir_mul_div_sat(r->rate_micro, s->req.max_duration.us, WEIR_US_PER_HOUR);
     r->hold = hold_new(c, r, min_i64(worst, max_cost_left(j, ordinal)));
+    limits_take(c, r);
     task_move(c, j, ordinal, WEIR_TASK_STARTING);
     project_spend(c, j->class->project, r->charged_micro);
     run_tell(c, r);
@@ -378,6 +379,7 @@ static bool is_own_failure(enum weir_reason reason, int32_t exit_code)
     case WEIR_REASON_NODE_LOST:
     case WEIR_REASON_MAX_COST:
     case WEIR_REASON_IMPOSSIBLE:
+    case WEIR_REASON_BUDGET:
     case WEIR_REASON_MAX:
         return false;
     }
@@ -408,7 +410,7 @@ static enum weir_outcome outcome_of(enum weir_reason reason, int32_t exit_code)
     if (is_own_failure(reason, exit_code)) {
         return WEIR_OUTCOME_FAILED;
     }
-    if (reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_RECLAIM ||
+    if (reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_BUDGET ||
         reason == WEIR_REASON_NODE_LOST) {
         return WEIR_OUTCOME_LOST;
     }
@@ -439,7 +441,7 @@ static enum weir_task_state verdict(struct weir_core *c, struct run *r, enum wei
     if (is_own_failure(reason, exit_code)) {
         t->failures = (uint16_t)(t->failures + (t->failures < UINT16_MAX));
         again = t->failures <= req->retries && t->failures < UINT16_MAX;
-    } else if (reason == WEIR_REASON_PREEMPT) {
+    } else if (reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_BUDGET) {
         again = true;
     } else if (reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_NODE_LOST) {
         t->losses = (uint16_t)(t->losses + (t->losses < UINT16_MAX));
@@ -483,6 +485,7 @@ static void run_finish(struct weir_core *c, struct run *r, int64_t at_us)
     struct task *t = &j->task[r->ordinal];
     enum weir_reason reason = run_reason(r);
     segment_verdicts(c, r, at_us, r->failed ? WEIR_OUTCOME_FAILED : outcome_of(reason, r->exit_code));
+    limits_give(c, r);
     hold_release(c, r->hold);
     t->run = NULL;
     t->reason = (uint8_t)reason;
@@ -514,6 +517,7 @@ static void rank_book(struct weir_core *c, struct run *r, uint32_t rank, int64_t
     }
     project_spend(c, r->job->class->project, used);
     run_rerate(c, r);
+    run_pays(c, r);
 }
 
 void run_rank_end(struct weir_core *c,
@@ -588,6 +592,7 @@ void run_unplace(struct weir_core *c, struct run *r)
             node_give(c, r, i);
         }
     }
+    limits_give(c, r);
     hold_release(c, r->hold);
     project_spend(c, r->job->class->project, -r->charged_micro);
     t->run = NULL;

@@ -583,6 +583,7 @@ void step_clear(struct weir_core *c)
         c->shapes.p[c->ch_shapes.p[i]]->changed = false;
     }
     weir_vec_clear(&c->ch_shapes);
+    budgets_clear_changed(c);
     weir_vec_clear(&c->effects);
     weir_vec_clear(&c->explains);
 }

@@ -57,6 +57,10 @@ static bool is_stale(const struct weir_core *c, const struct timer *t)
         const struct node *n = node_find(c, t->id);
         return n == NULL || n->state != WEIR_NODE_LOST;
     }
+    if (t->kind == TIMER_BUDGET) {
+        const struct budget *b = budget_find(c, (uint32_t)t->id);
+        return b == NULL || budget_due_us(c, b) == US_NEVER;
+    }
     const struct lease *l = lease_find(c, t->id);
     return l == NULL || l->node == NULL || lease_due_us(c, l) == US_NEVER;
 }
@@ -189,6 +193,11 @@ static void timer_look(struct weir_core *c, const struct timer *t)
         struct node *n = node_find(c, t->id);
         if (n != NULL) {
             node_look(c, n);
+        }
+    } else if (t->kind == TIMER_BUDGET) {
+        struct budget *b = budget_find(c, (uint32_t)t->id);
+        if (b != NULL) {
+            budget_look(c, b);
         }
     } else {
         struct lease *l = lease_find(c, t->id);

@@ -70,7 +70,9 @@ struct job *job_of(struct weir_core *c, const struct weir_event *ev)
 {
     uint32_t n = ev->u.job_submit.n_tasks;
     struct job *j = job_new(c, ev->u.job_submit.job.v, n);
-    j->class = class_get(c, shape_intern(c, ev->u.job_submit.request), project_get(c, ev->u.job_submit.project.v),
+    const char *tags = ev->u.job_submit.tags == NULL ? "{}" : ev->u.job_submit.tags;
+    j->payer = payer_get(c, ev->u.job_submit.project.v, ev->u.job_submit.user.v, tags);
+    j->class = class_get(c, shape_intern(c, ev->u.job_submit.request), project_get(c, ev->u.job_submit.project.v), j->payer->limits,
                          ev->u.job_submit.priority, c->now_us, ev->u.job_submit.deadline.us);
     j->submitted_us = c->now_us;
     j->user = ev->u.job_submit.user.v;
@@ -138,7 +140,7 @@ static void job_expect(struct weir_core *c, const struct weir_event *ev)
     memcpy(&r, &j->class->shape->req, sizeof r); /* the padding too: it is compared */
     bool shorter = expected < r.expected.us;
     r.expected.us = expected;
-    queue_move(c, j, class_get(c, shape_intern(c, &r), j->class->project, j->class->priority, j->submitted_us, j->class->deadline_us));
+    queue_move(c, j, class_get(c, shape_intern(c, &r), j->class->project, j->class->limits, j->class->priority, j->submitted_us, j->class->deadline_us));
     uint32_t left = j->count[WEIR_TASK_STARTING] + j->count[WEIR_TASK_RUNNING] + j->count[WEIR_TASK_STOPPING];
     for (uint32_t i = 0; left > 0; i++) {
         struct run *run = j->task[i].run;
@@ -520,6 +522,9 @@ int event_check(const struct weir_core *c, const struct weir_event *ev, struct w
     if ((uint32_t)ev->kind >= WEIR_EVENT_MAX) {
         return weir_fail(err, -WEIR_EINVAL, "event kind %d is not known", (int)ev->kind);
     }
+    if (ev->kind == WEIR_EVENT_BUDGET_SET) {
+        return budget_check(c, ev->u.budget_set.budget, err);
+    }
     return ev->kind == WEIR_EVENT_JOB_SUBMIT ? job_check(c, ev, err) : 0;
 }
 
@@ -569,6 +574,15 @@ void update(struct weir_core *c, const struct weir_event *ev)
     case WEIR_EVENT_LEASE_RELEASE:
     case WEIR_EVENT_OFFERS_SET:
         update_lease_event(c, ev);
+        return;
+    case WEIR_EVENT_BUDGET_SET:
+        budget_set(c, ev);
+        return;
+    case WEIR_EVENT_BUDGET_REMOVE:
+        budget_remove(c, ev->u.budget_remove.name);
+        return;
+    case WEIR_EVENT_CHARGED:
+        budgets_charged(c, ev->u.charged.charge, ev->u.charged.n);
         return;
     case WEIR_EVENT_MAX:
         break;

@@ -15,6 +15,7 @@ bool weir_core_job(const struct weir_core *c, struct weir_job_id id, struct weir
         .id = id,
         .project = {j->class->project->id},
         .user = {j->user},
+        .payer = {j->payer->id},
         .shape = j->class->shape->id,
         .priority = j->class->priority,
         .n_tasks = j->n_tasks,
@@ -112,6 +113,9 @@ bool weir_core_lease(const struct weir_core *c, struct weir_lease_id id, struct 
         .state = (enum weir_lease_state)l->state,
         .offer = l->offer,
         .task = l->task,
+        .payer = {l->payer->id},
+        .held_micro = l->held_micro,
+        .charged_micro = l->charged_micro,
         .intent_at = {l->intent_us},
         .confirmed_at = {l->confirmed_us},
         .ready_at = {l->ready_us},
@@ -137,6 +141,7 @@ bool weir_core_hold(const struct weir_core *c, struct weir_hold_id id, struct we
         .attempt = h->attempt,
         .project = {h->project},
         .amount_micro = h->amount_micro,
+        .charged_micro = h->charged_micro,
         .state = (enum weir_hold_state)h->state,
     };
     return true;

@@ -48,6 +48,12 @@ const char *weir_event_name(enum weir_event_kind k)
         return "lease_release";
     case WEIR_EVENT_OFFERS_SET:
         return "offers_set";
+    case WEIR_EVENT_BUDGET_SET:
+        return "budget_set";
+    case WEIR_EVENT_BUDGET_REMOVE:
+        return "budget_remove";
+    case WEIR_EVENT_CHARGED:
+        return "charged";
     case WEIR_EVENT_MAX:
         break;
     }
@@ -160,6 +166,8 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "draining";
     case WEIR_VERDICT_ARRAY_LIMIT:
         return "array_limit";
+    case WEIR_VERDICT_BUDGET:
+        return "budget";
     case WEIR_VERDICT_MAX:
         break;
     }
@@ -207,6 +215,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "takes no new tasks (draining, lost, or not ready)";
     case WEIR_VERDICT_ARRAY_LIMIT:
         return "waits for the array's own limit of tasks at once";
+    case WEIR_VERDICT_BUDGET:
+        return "might cost more than a budget has left";
     case WEIR_VERDICT_MAX:
         break;
     }

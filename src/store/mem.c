@@ -284,6 +284,11 @@ static int commit(struct weir_store *s, struct weir_err *err)
     mem_copy((row), sizeof *(row), (const size_t[]){__VA_ARGS__},                                  \
              WEIR_ARRAY_LEN(((const size_t[]){__VA_ARGS__})))
 
+static void *copy_plain(const void *p, size_t size)
+{
+    return memcpy(weir_alloc(size), p, size);
+}
+
 static struct mem_core *writing(struct weir_store *s)
 {
     struct mem_core *c = mem_of(s);
@@ -325,6 +330,27 @@ static int put_pool(struct weir_store *s, const struct weir_name_row *r, struct 
 {
     (void)err;
     return put_name(s, MEM_POOL, r);
+}
+
+static int put_payer(struct weir_store *s, const struct weir_payer_view *v, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_PAYER, (struct mem_key){v->id.v, 0}, COPY(v, offsetof(struct weir_payer_view, tags)));
+    return 0;
+}
+
+static int put_budget(struct weir_store *s, const struct weir_budget_view *v, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_BUDGET, (struct mem_key){v->id.v, 0}, copy_plain(v, sizeof *v));
+    return 0;
+}
+
+static int delete_budget(struct weir_store *s, struct weir_budget_id id, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_BUDGET, (struct mem_key){id.v, 0}, NULL);
+    return 0;
 }
 
 static int put_shape(struct weir_store *s, uint32_t shape, const char *json, struct weir_err *err)
@@ -384,6 +410,7 @@ static int update_job(struct weir_store *s, const struct weir_job_view *v, struc
     j->view.user = old->view.user;
     j->view.n_tasks = old->view.n_tasks;
     j->view.submitted = old->view.submitted;
+    j->view.payer = old->view.payer;
     j->cost_micro = old->cost_micro;
     mem_put(c, MEM_JOB, key, j);
     return 0;
@@ -444,11 +471,6 @@ static int put_lease(struct weir_store *s, const struct weir_lease_row *r, struc
     mem_put(writing(s), MEM_LEASE, (struct mem_key){r->view.id.v, 0},
             COPY(&row, offsetof(struct weir_lease_row, gpu_model), offsetof(struct weir_lease_row, text)));
     return 0;
-}
-
-static void *copy_plain(const void *p, size_t size)
-{
-    return memcpy(weir_alloc(size), p, size);
 }
 
 static int put_hold(struct weir_store *s, const struct weir_hold_view *v, struct weir_err *err)
@@ -711,6 +733,9 @@ const struct weir_store_ops weir_mem_ops = {
     .put_project = put_project,
     .put_user = put_user,
     .put_pool = put_pool,
+    .put_payer = put_payer,
+    .put_budget = put_budget,
+    .delete_budget = delete_budget,
     .put_shape = put_shape,
     .mark_shape = mark_shape,
     .put_job = put_job,
@@ -738,6 +763,8 @@ const struct weir_store_ops weir_mem_ops = {
     .each_project = weir_mem_each_project,
     .each_user = weir_mem_each_user,
     .each_pool = weir_mem_each_pool,
+    .each_payer = weir_mem_each_payer,
+    .each_budget = weir_mem_each_budget,
     .each_shape = weir_mem_each_shape,
     .each_live_job = weir_mem_each_live_job,
     .each_live_task = weir_mem_each_live_task,

@@ -37,6 +37,8 @@ enum mem_table_id {
     MEM_PROJECT,
     MEM_USER,
     MEM_POOL,
+    MEM_PAYER,
+    MEM_BUDGET,
     MEM_SHAPE,
     MEM_IMPOSSIBLE, /* shapes that are marked so */
     MEM_META,
@@ -137,6 +139,8 @@ int weir_mem_get_meta(struct weir_store *s, const char *key, char *buf, size_t s
 int weir_mem_each_project(struct weir_store *s, weir_project_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_user(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_pool(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_payer(struct weir_store *s, weir_payer_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_budget(struct weir_store *s, weir_budget_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_shape(struct weir_store *s, weir_shape_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_live_job(struct weir_store *s, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_live_task(struct weir_store *s, weir_task_row_fn *fn, void *ctx, struct weir_err *err);

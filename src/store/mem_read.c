@@ -96,6 +96,35 @@ int weir_mem_each_pool(struct weir_store *s, weir_name_row_fn *fn, void *ctx, st
     return each_name(s, MEM_POOL, fn, ctx);
 }
 
+int weir_mem_each_payer(struct weir_store *s, weir_payer_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_PAYER];
+    SCAN(t, i)
+    {
+        r = fn(ctx, t->rows.p[i].data);
+    }
+    return r;
+}
+
+int weir_mem_each_budget(struct weir_store *s, weir_budget_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_BUDGET];
+    SCAN(t, i)
+    {
+        struct weir_budget_row row = {.view = *(const struct weir_budget_view *)t->rows.p[i].data};
+        row.project = name_in(c, MEM_PROJECT, row.view.def.project.v);
+        row.user = name_in(c, MEM_USER, row.view.def.user.v);
+        r = fn(ctx, &row);
+    }
+    return r;
+}
+
 int weir_mem_each_shape(struct weir_store *s, weir_shape_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;

@@ -27,6 +27,9 @@ enum sq_slot {
     SQ_PUT_PROJECT,
     SQ_PUT_USER,
     SQ_PUT_POOL,
+    SQ_PUT_PAYER,
+    SQ_PUT_BUDGET,
+    SQ_DELETE_BUDGET,
     SQ_PUT_SHAPE,
     SQ_MARK_SHAPE,
     SQ_PUT_JOB,
@@ -62,6 +65,8 @@ enum sq_slot {
     SQ_EACH_PROJECT,
     SQ_EACH_USER,
     SQ_EACH_POOL,
+    SQ_EACH_PAYER,
+    SQ_EACH_BUDGET,
     SQ_EACH_SHAPE,
     SQ_LIVE_WAITING,
     SQ_LIVE_RUNNING,
@@ -238,6 +243,12 @@ int weir_sq_put_meta(struct weir_store *base, const char *key, const char *value
 int weir_sq_put_project(struct weir_store *base, const struct weir_project_row *r, struct weir_err *err);
 int weir_sq_put_user(struct weir_store *base, const struct weir_name_row *r, struct weir_err *err);
 int weir_sq_put_pool(struct weir_store *base, const struct weir_name_row *r, struct weir_err *err);
+/* sqlite_budget.c */
+int weir_sq_put_payer(struct weir_store *base, const struct weir_payer_view *v, struct weir_err *err);
+int weir_sq_put_budget(struct weir_store *base, const struct weir_budget_view *v, struct weir_err *err);
+int weir_sq_delete_budget(struct weir_store *base, struct weir_budget_id id, struct weir_err *err);
+int weir_sq_each_payer(struct weir_store *base, weir_payer_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_budget(struct weir_store *base, weir_budget_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_put_shape(struct weir_store *base, uint32_t shape, const char *json, struct weir_err *err);
 int weir_sq_mark_shape(struct weir_store *base, uint32_t shape, bool impossible, struct weir_err *err);
 int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struct weir_err *err);
@@ -332,7 +343,7 @@ void sq_read_task_view(struct sq_col *c, struct weir_task_view *v, struct sq_gan
     "job.id, job.project, job.user, job.shape, job.priority, job.n_tasks, job.parallel_max, "      \
     "job.state, job.waiting, job.starting, job.running, job.stopping, job.succeeded, job.failed, " \
     "job.cancelled, job.submitted_us, job.started_us, job.ended_us, job.deadline_us, "             \
-    "job.cancel_asked"
+    "job.cancel_asked, job.payer"
 #define SQ_TASK_COLUMNS                                                                            \
     "task.job, task.ordinal, task.state, task.reason, task.attempt, task.failures, task.losses, "  \
     "task.node, task.gpu_mask, task.n_nodes, task.gang_nodes, task.gang_masks, task.lease, "       \

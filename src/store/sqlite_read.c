@@ -37,12 +37,12 @@ static const char SQL_EACH_LEASE[] =
     " gpu_mem_mib, cpu_milli, mem_mib, price_micro_per_hour, price_as_of_us, price_expires_us,"
     " price_source, bill_quantum_us, bill_minimum_us, boot_expected_us, reclaim_ppm_per_hour,"
     " reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us, confirmed_us,"
-    " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text"
-    " FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
+    " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text,"
+    " payer, held_micro, charged_micro FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
 static const char SQL_EACH_HOLD[] =
-    "SELECT id, job, ordinal, attempt, project, amount_micro, state FROM hold WHERE state = 0 ORDER BY id";
+    "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro FROM hold WHERE state = 0 ORDER BY id";
 static const char SQL_EACH_HOLD_ALL[] =
-    "SELECT id, job, ordinal, attempt, project, amount_micro, state FROM hold ORDER BY id";
+    "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro FROM hold ORDER BY id";
 static const char SQL_EACH_METER[] =
     "SELECT node, lease, pool, gpus, cpu_milli, owned, purchase_micro, residual_micro, life_us,"
     " upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts, busy_watts,"
@@ -98,6 +98,7 @@ void sq_read_job_view(struct sq_col *c, struct weir_job_view *v)
     v->ended = sc_wall(c);
     v->deadline = sc_wall(c);
     v->cancelled = sc_i(c) != 0;
+    v->payer.v = sc_u32(c);
 }
 
 void sq_read_task_view(struct sq_col *c, struct weir_task_view *v, struct sq_gang *gang)
@@ -499,6 +500,9 @@ static void read_lease(struct sq_col *c, struct weir_lease_row *row)
     sc_copy(c, row->token, sizeof row->token);
     sc_copy(c, row->instance, sizeof row->instance);
     row->text = sc_s(c);
+    v->payer.v = sc_u32(c);
+    v->held_micro = sc_i(c);
+    v->charged_micro = sc_i(c);
 }
 
 int weir_sq_each_lease(struct weir_store *base, bool ended_too, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
@@ -541,6 +545,7 @@ int weir_sq_each_hold(struct weir_store *base, bool released_too, weir_hold_row_
         v.project.v = sc_u32(&c);
         v.amount_micro = sc_i(&c);
         v.state = (enum weir_hold_state)sc_u32(&c);
+        v.charged_micro = sc_i(&c);
         r = fn(ctx, &v);
         if (r != 0) {
             break;

@@ -186,4 +186,28 @@ static const char *const SCHEMA_CORRECTIONS[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS};
+/*
+ * Budgets, and who pays. Those who wait or run get their payers by what was stored of them; thresholds: JSON array of percent and
+ * action in turn. Numbers: scope 0 organisation, 1 project, 2 user, 3 tag; span 0 month, 1 quarter, 2 fixed, 3 forever;
+ * action 0 warn, 1 local-only, 2 stop-new, 3 stop-all.
+ */
+static const char *const SCHEMA_BUDGETS[] = {
+    "CREATE TABLE payer (id INTEGER PRIMARY KEY, project INTEGER NOT NULL, user INTEGER NOT NULL, tags TEXT NOT NULL) STRICT",
+    "CREATE TABLE budget ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL, scope INTEGER NOT NULL, project INTEGER NOT NULL, user INTEGER NOT NULL,"
+    " tag TEXT NOT NULL, span INTEGER NOT NULL, cloud_only INTEGER NOT NULL, amount_micro INTEGER NOT NULL,"
+    " from_us INTEGER NOT NULL, until_us INTEGER NOT NULL, thresholds TEXT NOT NULL, span_from_us INTEGER NOT NULL,"
+    " span_until_us INTEGER NOT NULL, charged_micro INTEGER NOT NULL, held_micro INTEGER NOT NULL, reached INTEGER NOT NULL) STRICT",
+    "ALTER TABLE job ADD COLUMN payer INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN payer INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN held_micro INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN charged_micro INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE hold ADD COLUMN charged_micro INTEGER NOT NULL DEFAULT 0",
+    "INSERT INTO payer (project, user, tags) SELECT DISTINCT job.project, job.user, job_text.tags FROM job JOIN job_text ON job_text.id = job.id"
+    " WHERE job.state < 2",
+    "UPDATE job SET payer = (SELECT payer.id FROM payer, job_text WHERE job_text.id = job.id AND payer.project = job.project"
+    " AND payer.user = job.user AND payer.tags = job_text.tags) WHERE state < 2",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS};

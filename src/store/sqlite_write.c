@@ -26,7 +26,7 @@ static const char SQL_MARK_SHAPE[] = "UPDATE shape SET impossible = ?2 WHERE id 
 static const char SQL_PUT_JOB[] =
     "INSERT INTO job (id, project, user, shape, priority, n_tasks, parallel_max, state, waiting,"
     " starting, running, stopping, succeeded, failed, cancelled, submitted_us, started_us, ended_us,"
-    " deadline_us, cancel_asked, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " deadline_us, cancel_asked, name, payer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_JOB_TEXT[] = "INSERT INTO job_text (id, tags, spec) VALUES (?, ?, ?)";
 static const char SQL_UPDATE_JOB[] =
     "UPDATE job SET priority = ?, parallel_max = ?, state = ?, waiting = ?, starting = ?, running = ?,"
@@ -56,11 +56,12 @@ static const char SQL_PUT_LEASE[] =
     " price_expires_us, price_source, bill_quantum_us, bill_minimum_us, boot_expected_us,"
     " reclaim_ppm_per_hour, reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us,"
     " confirmed_us, ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token,"
-    " instance, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " instance, text, payer, held_micro, charged_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_HOLD[] =
-    "INSERT INTO hold (id, job, ordinal, attempt, project, amount_micro, state) VALUES (?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (id) DO UPDATE SET amount_micro = excluded.amount_micro, state = excluded.state";
+    "INSERT INTO hold (id, job, ordinal, attempt, project, amount_micro, state, charged_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET amount_micro = excluded.amount_micro, state = excluded.state,"
+    " charged_micro = excluded.charged_micro";
 static const char SQL_PUT_POSTING[] =
     "INSERT INTO posting (id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled,"
     " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction)"
@@ -197,6 +198,7 @@ int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struc
     bind_counts(&b, v);
     sq_i(&b, v->submitted.us), sq_i(&b, v->started.us), sq_i(&b, v->ended.us);
     sq_i(&b, v->deadline.us), sq_u(&b, v->cancelled), sq_s(&b, r->name);
+    sq_u(&b, v->payer.v);
     code = sq_run(s, b.st, "put job", err);
     if (code < 0) {
         return code;
@@ -339,7 +341,7 @@ int weir_sq_put_lease(struct weir_store *base, const struct weir_lease_row *r, s
     sq_i(&b, v->confirmed_at.us), sq_i(&b, v->ready_at.us), sq_i(&b, v->reclaim_at.us);
     sq_i(&b, v->ending_at.us), sq_i(&b, v->ended_at.us), sq_i(&b, v->expires.us);
     sq_u(&b, v->refusal), sq_u(&b, v->reclaimed), sq_s(&b, r->token), sq_s(&b, r->instance);
-    sq_s(&b, r->text);
+    sq_s(&b, r->text), sq_u(&b, v->payer.v), sq_i(&b, v->held_micro), sq_i(&b, v->charged_micro);
     return sq_run(s, b.st, "put lease", err);
 }
 
@@ -353,6 +355,7 @@ int weir_sq_put_hold(struct weir_store *base, const struct weir_hold_view *v, st
     }
     sq_u(&b, v->id.v), sq_u(&b, v->task.job.v), sq_u(&b, v->task.ordinal), sq_u(&b, v->attempt);
     sq_u(&b, v->project.v), sq_i(&b, v->amount_micro), sq_u(&b, v->state);
+    sq_i(&b, v->charged_micro);
     return sq_run(s, b.st, "put hold", err);
 }
 

@@ -60,6 +60,9 @@ struct storage { /* what an event points to */
     struct weir_request request;
     struct weir_node_spec spec;
     struct weir_offer offer[4];
+    struct weir_budget budget;
+    struct weir_charged charge[2];
+    char name[2];
 };
 
 static void node_of(struct bytes *b, uint16_t model, struct weir_node_spec *s)
@@ -96,6 +99,39 @@ static void offers_of(struct bytes *b, uint16_t model, struct weir_offer *o)
     }
 }
 
+static void budget_of(struct bytes *b, struct weir_budget *d)
+{
+    memset(d, 0, sizeof *d);
+    d->name[0] = (char)('a' + take(b) % 4);
+    d->scope = take(b) % 5u;
+    d->span = take(b) % 5u;
+    d->cloud_only = (take(b) & 1) != 0;
+    d->project.v = take(b) & 3u;
+    d->user.v = take(b) & 1u;
+    memcpy(d->tag, "\"t\":\"a\"", sizeof "\"t\":\"a\"");
+    d->amount_micro = take(b) * INT64_C(1000000);
+    d->from.us = INT64_C(1795374000000000) + take(b) * INT64_C(60000000);
+    d->until.us = d->from.us + take(b) * INT64_C(60000000);
+    d->n_thresholds = take(b) & 3u;
+    for (uint32_t i = 0; i < d->n_thresholds; i++) {
+        d->threshold[i] = (struct weir_budget_threshold){take(b), take(b) % 5u};
+    }
+}
+
+static void charges_of(struct bytes *b, int64_t now_us, struct weir_charged *k)
+{
+    for (int i = 0; i < 2; i++) {
+        memset(&k[i], 0, sizeof k[i]);
+        k[i].payer.v = take(b) & 7u;
+        k[i].is_cost = (take(b) & 1) != 0;
+        k[i].lease.v = take(b) & 7u;
+        k[i].run = k[i].is_cost ? (struct weir_run_id){0} : run_of(b);
+        k[i].from.us = now_us - take(b) * INT64_C(1000000);
+        k[i].to.us = now_us;
+        k[i].micro = take(b) * INT64_C(10000);
+    }
+}
+
 static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir_event *ev)
 {
     switch (ev->kind) {
@@ -116,6 +152,7 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
         ev->u.job_submit.parallel_max = take(b) & 3u;
         ev->u.job_submit.deadline.us = (take(b) & 3) == 0 ? ev->now.us + 3600000000 : 0;
         ev->u.job_submit.request = &s->request;
+        ev->u.job_submit.tags = (take(b) & 1) != 0 ? "{\"t\":\"a\"}" : NULL;
         break;
     case WEIR_EVENT_JOB_CANCEL:
         ev->u.job_cancel.job.v = take(b);
@@ -172,6 +209,20 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
         ev->u.offers_set.provider = "c";
         ev->u.offers_set.offer = s->offer;
         ev->u.offers_set.n = take(b) % 5u;
+        break;
+    case WEIR_EVENT_BUDGET_SET:
+        budget_of(b, &s->budget);
+        ev->u.budget_set.budget = &s->budget;
+        ev->u.budget_set.charged_micro = take(b) * INT64_C(100000);
+        break;
+    case WEIR_EVENT_BUDGET_REMOVE:
+        s->name[0] = (char)('a' + take(b) % 4);
+        ev->u.budget_remove.name = s->name;
+        break;
+    case WEIR_EVENT_CHARGED:
+        charges_of(b, ev->now.us, s->charge);
+        ev->u.charged.charge = s->charge;
+        ev->u.charged.n = take(b) % 3u;
         break;
     }
 }

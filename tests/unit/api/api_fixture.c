@@ -356,6 +356,26 @@ static const struct weir_meter meter_rows[] = {
     {.info = {.node = {1003}, .lease = {3}, .pool = {1}, .price_micro_per_hour = 9000000}},
 };
 EACH(f_each_project, weir_project_row, weir_project_row_fn, project_rows)
+static const struct weir_budget_row budget_rows[] = {
+    {.view = {.id = {1},
+              .def = {.name = "vision",
+                      .scope = WEIR_BUDGET_PROJECT,
+                      .amount_micro = 100000000,
+                      .n_thresholds = 2,
+                      .threshold = {{80, WEIR_BUDGET_WARN}, {95, WEIR_BUDGET_STOP_NEW}}},
+              .span_from = {INT64_C(1793491200000000)},
+              .span_until = {INT64_C(1796083200000000)},
+              .charged_micro = 90000000,
+              .held_micro = 4000000,
+              .reached = 1},
+     .project = "vision",
+     .user = ""},
+    {.view = {.id = {2},
+              .def = {.name = "team", .scope = WEIR_BUDGET_TAG, .span = WEIR_BUDGET_FOREVER, .cloud_only = true, .tag = "\"team\":\"a\\\"b\"", .amount_micro = 5000000}},
+     .project = "",
+     .user = ""},
+};
+EACH(f_each_budget, weir_budget_row, weir_budget_row_fn, budget_rows)
 EACH(f_each_pool, weir_name_row, weir_name_row_fn, pool_rows)
 EACH(each_node_all, weir_node_row, weir_node_row_fn, node_rows)
 EACH(each_lease_all, weir_lease_row, weir_lease_row_fn, lease_rows)
@@ -578,6 +598,7 @@ static const struct weir_store_ops store_ops = {
     .list_tasks = f_list_tasks,
     .get_task = f_get_task,
     .each_project = f_each_project,
+    .each_budget = f_each_budget,
     .each_pool = f_each_pool,
     .each_node = f_each_node,
     .each_meter = f_each_meter,
@@ -748,6 +769,13 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         f->id = (uint64_t)c->u.project.weight;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.project.name));
         return 0;
+    case WEIR_COMMAND_BUDGET_SET:
+        f->number = c->u.budget.def.amount_micro;
+        f->id = c->u.budget.given;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.budget.def.name));
+        return 0;
+    case WEIR_COMMAND_BUDGET_REMOVE:
+        return weir_streq(c->u.budget.def.name, "vision") ? 0 : weir_fail(&c->err, -WEIR_ENOTFOUND, "budget '%s' does not exist", c->u.budget.def.name);
     case WEIR_COMMAND_OFFERS:
         c->offer = known_offers;
         c->n_offers = WEIR_ARRAY_LEN(known_offers);

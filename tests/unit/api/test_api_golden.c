@@ -71,6 +71,7 @@ static void answers_are_as_documented(void **state)
         {"nodes_next", "/v1/nodes?limit=1"},
         {"leases", "/v1/leases"},
         {"projects", "/v1/projects"},
+        {"budgets", "/v1/budgets"},
         {"project", "/v1/projects/vision"},
         {"bill", "/v1/bill?from=2026-11-01"},
         {"bill_tag", "/v1/bill?by=project,tag:team&to=2026-11-22T20:00:00Z"},

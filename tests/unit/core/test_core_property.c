@@ -28,6 +28,10 @@ struct history {
     struct weir_core *twin; /* restored some steps ago; NULL: none */
     uint32_t twin_steps;
     bool expects; /* what is expected of jobs changes */
+    bool budgets; /* some are set, changed and removed, and what runs is charged */
+    struct weir_prng money; /* for all of that: histories without budgets are as they were */
+    struct weir_budget budget;
+    struct weir_charged charge[64];
 };
 
 static struct weir_gpu_table *gpus;
@@ -116,6 +120,86 @@ static struct weir_event ev_submit(struct history *h)
         below(h, 5) == 0 ? h->w.now_us + (int64_t)below(h, 20000) * WEIR_US_PER_S : 0;
     ev.u.job_submit.request = &h->request[below(h, REQUESTS)];
     return ev;
+}
+
+static uint64_t money_below(struct history *h, uint64_t n)
+{
+    return weir_prng_below(&h->money, n);
+}
+
+static struct weir_event ev_budget_set(struct history *h)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_BUDGET_SET, .u.budget_set.budget = &h->budget};
+    struct weir_budget *b = &h->budget;
+    memset(b, 0, sizeof *b);
+    (void)snprintf(b->name, sizeof b->name, "b%u", (unsigned)money_below(h, 6));
+    b->scope = (uint8_t)money_below(h, WEIR_BUDGET_SCOPE_MAX);
+    b->span = (uint8_t)money_below(h, WEIR_BUDGET_SPAN_MAX);
+    b->cloud_only = money_below(h, 3) == 0;
+    b->project.v = 1 + (uint32_t)money_below(h, 5);
+    b->user.v = 1 + (uint32_t)money_below(h, 3);
+    (void)snprintf(b->tag, sizeof b->tag, "\"team\":\"%c\"", (char)('a' + money_below(h, 3)));
+    b->amount_micro = (int64_t)money_below(h, 80) * 1000000;
+    b->from.us = h->w.now_us + (int64_t)money_below(h, 600) * WEIR_US_PER_S;
+    b->until.us = b->from.us + (int64_t)(1 + money_below(h, 3600)) * WEIR_US_PER_S;
+    b->n_thresholds = (uint32_t)money_below(h, 3);
+    for (uint32_t i = 0; i < b->n_thresholds; i++) {
+        b->threshold[i] = (struct weir_budget_threshold){(uint16_t)(20 + 40 * i + money_below(h, 40)), (uint8_t)money_below(h, WEIR_BUDGET_ACTION_MAX)};
+    }
+    ev.u.budget_set.charged_micro = money_below(h, 3) == 0 ? (int64_t)money_below(h, 5000000) : 0;
+    return ev;
+}
+
+/* Some of what runs, and of the machines that are there. */
+static struct weir_event ev_charged(struct history *h)
+{
+    struct world *w = &h->w;
+    struct weir_event ev = {.kind = WEIR_EVENT_CHARGED, .u.charged.charge = h->charge};
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_runs && n + 2 < WEIR_ARRAY_LEN(h->charge); i++) {
+        const struct world_run *r = &w->run[i];
+        if (r->segment && money_below(h, 2) == 0) {
+            h->charge[n++] = (struct weir_charged){.payer = w->job[r->run.task.job.v].view.payer,
+                                                  .run = r->run,
+                                                  .lease = w->node[r->node].spec.lease,
+                                                  .from = {w->now_us - WEIR_US_PER_MIN},
+                                                  .to = {w->now_us},
+                                                  .micro = (int64_t)money_below(h, 400000)};
+        }
+    }
+    for (uint64_t i = 1; i <= w->leases && n < WEIR_ARRAY_LEN(h->charge); i++) {
+        if (w->lease[i].confirmed_at.us != 0 && w->lease[i].ended_at.us == 0) {
+            h->charge[n++] = (struct weir_charged){.payer = w->lease[i].payer,
+                                                  .lease = {i},
+                                                  .is_cost = money_below(h, 3) != 0,
+                                                  .from = {w->now_us - WEIR_US_PER_MIN},
+                                                  .to = {w->now_us},
+                                                  .micro = (int64_t)money_below(h, 400000)};
+        }
+    }
+    ev.u.charged.n = n;
+    return ev;
+}
+
+static struct weir_event money_event(struct history *h)
+{
+    uint64_t x = money_below(h, 10);
+    if (x < 3) {
+        return ev_budget_set(h);
+    }
+    if (x < 4) {
+        static const char *const names[] = {"b0", "b1", "b2", "b3", "b4", "b5"};
+        return (struct weir_event){.kind = WEIR_EVENT_BUDGET_REMOVE, .u.budget_remove.name = names[money_below(h, 6)]};
+    }
+    return ev_charged(h);
+}
+
+/* Who submits is drawn apart. */
+static void name_payer(struct history *h, struct weir_event *ev)
+{
+    static const char *const tags[] = {NULL, "{\"team\":\"a\"}", "{\"team\":\"b\",\"x\":\"y\"}", "{\"a\":\"b\",\"team\":\"c\"}"};
+    ev->u.job_submit.user.v = 1 + (uint32_t)money_below(h, 3);
+    ev->u.job_submit.tags = tags[money_below(h, 4)];
 }
 
 static struct weir_node_spec random_spec(struct history *h)
@@ -366,6 +450,27 @@ static void same_effects(const struct weir_effects *a, const struct weir_effects
     }
 }
 
+/* What no effect tells of: tasks that are bound to a booting machine, and what is held and charged. */
+static void same_money(struct history *h, uint64_t seq)
+{
+    struct weir_core_stats a = weir_core_stats(h->w.core);
+    struct weir_core_stats b = weir_core_stats(h->twin);
+    assert_int_equal(a.tasks_running, b.tasks_running);
+    assert_int_equal(a.tasks_waiting, b.tasks_waiting);
+    struct weir_budget_id id[WORLD_BUDGETS_MAX];
+    size_t n = weir_core_budgets(h->w.core, id, WEIR_ARRAY_LEN(id));
+    assert_int_equal(n, weir_core_budgets(h->twin, NULL, 0));
+    for (size_t i = 0; i < n; i++) {
+        struct weir_budget_view x;
+        struct weir_budget_view y;
+        assert_true(weir_core_budget(h->w.core, id[i], &x) && weir_core_budget(h->twin, id[i], &y));
+        if (x.charged_micro != y.charged_micro || x.held_micro != y.held_micro || x.reached != y.reached || x.span_from.us != y.span_from.us) {
+            fail_msg("step %llu: budget '%s': charged %lld held %lld against charged %lld held %lld", (unsigned long long)seq, x.def.name,
+                     (long long)x.charged_micro, (long long)x.held_micro, (long long)y.charged_micro, (long long)y.held_micro);
+        }
+    }
+}
+
 static void twin_step(struct history *h, const struct weir_event *ev)
 {
     struct weir_effects x;
@@ -377,6 +482,7 @@ static void twin_step(struct history *h, const struct weir_event *ev)
         fail_msg("twin at step %llu: %s", (unsigned long long)ev->seq, err.text);
     }
     same_effects(&h->w.effects, &x, ev->seq);
+    same_money(h, ev->seq);
     if (++h->twin_steps > 60) { /* the twin takes over */
         weir_core_free(h->w.core);
         h->w.core = h->twin;
@@ -414,6 +520,10 @@ static void one_step(struct history *h, bool twins)
     uint64_t pace = below(h, 20);
     h->w.now_us += pace == 0 ? (int64_t)below(h, 600) * WEIR_US_PER_S : (int64_t)below(h, 3000000);
     if (twins && h->twin == NULL && below(h, 80) == 0) {
+        while (weir_core_awaits_charges(h->w.core)) { /* a store has them by then */
+            struct weir_event none = {.kind = WEIR_EVENT_CHARGED};
+            world_step(&h->w, &none);
+        }
         h->twin = world_restore(&h->w);
         h->twin_steps = 0;
     }
@@ -422,6 +532,11 @@ static void one_step(struct history *h, bool twins)
     }
     struct weir_event ev =
         h->twin != NULL && h->twin_steps == 0 ? ev_offers(h) : random_event(h, &spec);
+    if (h->budgets && ev.kind == WEIR_EVENT_JOB_SUBMIT) {
+        name_payer(h, &ev);
+    } else if (h->budgets && ev.kind != WEIR_EVENT_NODE_JOIN && (h->twin == NULL || h->twin_steps > 0) && money_below(h, 5) == 0) {
+        ev = money_event(h);
+    }
     world_step(&h->w, &ev);
     if (!weir_core_check(h->w.core, &err)) {
         fail_msg("step %llu (%s): %s", (unsigned long long)ev.seq, weir_event_name(ev.kind),
@@ -444,6 +559,14 @@ static struct history *history_new(uint64_t seed)
     make_offers(h);
     struct weir_event ev = ev_offers(h);
     world_step(&h->w, &ev);
+    return h;
+}
+
+static struct history *history_with_budgets(uint64_t seed)
+{
+    struct history *h = history_new(seed);
+    h->budgets = true;
+    h->money = weir_prng_seed(seed * 7 + 1);
     return h;
 }
 
@@ -498,6 +621,32 @@ static void restored_core_goes_on_where_it_did_not(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++) {
         play_with_twins(seeds[i], false);
+    }
+}
+
+static void invariants_hold_under_budgets(void **state)
+{
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        print_message("# seed %llu\n", (unsigned long long)seed);
+        struct history *h = history_with_budgets(seed);
+        for (int i = 0; i < 1500; i++) {
+            one_step(h, false);
+        }
+        history_free(h);
+    }
+}
+
+static void restored_core_goes_on_under_budgets(void **state)
+{
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        print_message("# seed %llu\n", (unsigned long long)seed);
+        struct history *h = history_with_budgets(seed + 500);
+        for (int i = 0; i < 1500; i++) {
+            one_step(h, true);
+        }
+        history_free(h);
     }
 }
 
@@ -572,10 +721,8 @@ static void same_events_give_same_effects(void **state)
     }
 }
 
-static void a_tick_after_a_step_changes_nothing(void **state)
+static void tick_after_each_step(struct history *h)
 {
-    (void)state;
-    struct history *h = history_new(301);
     for (int i = 0; i < 800; i++) {
         one_step(h, false);
         struct weir_event tick = {.kind = WEIR_EVENT_TICK};
@@ -589,6 +736,13 @@ static void a_tick_after_a_step_changes_nothing(void **state)
     history_free(h);
 }
 
+static void a_tick_after_a_step_changes_nothing(void **state)
+{
+    (void)state;
+    tick_after_each_step(history_new(301));
+    tick_after_each_step(history_with_budgets(302));
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && weir_parse_u64(weir_sv_of(argv[1]), 1, 1000000, &histories, NULL) != 0) {
@@ -600,6 +754,8 @@ int main(int argc, char **argv)
     gpus = weir_gpu_table_new();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(invariants_hold_over_random_histories),
+        cmocka_unit_test(invariants_hold_under_budgets),
+        cmocka_unit_test(restored_core_goes_on_under_budgets),
         cmocka_unit_test(same_events_give_same_effects),
         cmocka_unit_test(a_tick_after_a_step_changes_nothing),
         cmocka_unit_test(restored_gang_ends_as_it_would_have),

@@ -209,6 +209,13 @@ static void take_changes(struct world *w, const struct weir_effects *x)
         assert_true(x->project[i].v < 8);
         assert_true(weir_core_project(w->core, x->project[i], &w->project[x->project[i].v]));
     }
+    for (size_t i = 0; i < x->n_budgets; i++) {
+        struct weir_budget_view *b = &w->budget[x->budget[i].v];
+        assert_true(x->budget[i].v < WORLD_BUDGETS_MAX);
+        if (!weir_core_budget(w->core, x->budget[i], b)) {
+            b->id.v = 0;
+        }
+    }
 }
 
 void world_step(struct world *w, struct weir_event *ev)
@@ -281,6 +288,15 @@ struct weir_core *world_restore(struct world *w)
     for (uint32_t i = 1; i < 8; i++) {
         if (w->project[i].id.v != 0) {
             RESTORE(weir_core_restore_project(c, &w->project[i], &err_));
+        }
+    }
+    struct weir_payer_view payer;
+    for (uint32_t i = 1; weir_core_payer(w->core, (struct weir_payer_id){i}, &payer); i++) {
+        RESTORE(weir_core_restore_payer(c, &payer, &err_));
+    }
+    for (uint32_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
+        if (w->budget[i].id.v != 0) {
+            RESTORE(weir_core_restore_budget(c, &w->budget[i], &err_));
         }
     }
     for (uint64_t i = 1; i <= w->jobs; i++) {

@@ -13,6 +13,7 @@ enum {
     WORLD_NODES_MAX = 2048,
     WORLD_RUNS_MAX = 4096,
     WORLD_OFFERS_MAX = 16,
+    WORLD_BUDGETS_MAX = 256,
 };
 
 struct world_run { /* an agent's side of a rank */
@@ -54,6 +55,7 @@ struct world {
     struct weir_hold_view *hold;
     size_t holds;
     struct weir_project_view project[8];
+    struct weir_budget_view budget[WORLD_BUDGETS_MAX]; /* by id; id 0: none, or removed */
     struct world_run run[WORLD_RUNS_MAX];
     size_t n_runs;
     struct weir_offer offer[WORLD_OFFERS_MAX];

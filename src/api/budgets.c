@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Budgets: what was spent, what is held, what is left, and how the span may end. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_priv.h"
+#include "base/mem.h"
+#include "base/parse.h"
+
+/* ---- looking ahead ---- */
+
+static int64_t root(int64_t x)
+{
+    int64_t r = 0;
+    for (int64_t bit = INT64_C(1) << 31; bit > 0; bit >>= 1) {
+        int64_t t = r + bit;
+        r = t <= x / t ? t : r;
+    }
+    return r;
+}
+
+struct ahead {
+    bool known;
+    int64_t spent_micro;    /* at the span's end */
+    int64_t error_micro;    /* one standard deviation */
+    struct weir_wall empty; /* when nothing will be left; 0: not in this span */
+};
+
+/*
+ * Spending goes on as it did since the span began. The error takes the days to be independent, and to vary by as much as
+ * they are on average: over d days behind and r ahead it is a day's spending times the root of (r + r * r / d).
+ */
+static struct ahead look_ahead(const struct weir_budget_view *v, struct weir_wall now)
+{
+    struct ahead a = {0};
+    int64_t behind = now.us - v->span_from.us;
+    if (behind <= 0 || v->span_from.us == 0) {
+        return a;
+    }
+    a.known = v->span_until.us != 0;
+    int64_t ahead = a.known ? weir_i64_sub_sat(v->span_until.us, now.us) : 0;
+    ahead = ahead > 0 ? ahead : 0;
+    a.spent_micro = weir_i64_add_sat(v->charged_micro, weir_mul_div_sat(v->charged_micro, ahead, behind));
+    int64_t per_day = weir_mul_div_sat(v->charged_micro, WEIR_US_PER_DAY, behind);
+    int64_t thousandths = weir_mul_div_sat(ahead, 1000, WEIR_US_PER_DAY); /* of days */
+    int64_t variance = weir_i64_add_sat(weir_mul_div_sat(thousandths, 1000, 1),
+                                        weir_mul_div_sat(thousandths, weir_mul_div_sat(ahead, 1000, behind), 1));
+    a.error_micro = weir_mul_div_sat(per_day, root(variance), 1000);
+    int64_t left = v->def.amount_micro - v->charged_micro;
+    if (left <= 0) {
+        a.empty = now;
+    } else if (v->charged_micro > 0) {
+        a.empty.us = weir_i64_add_sat(now.us, weir_mul_div_sat(behind, left, v->charged_micro));
+        bool later = a.empty.us == INT64_MAX || (v->span_until.us != 0 && a.empty.us >= v->span_until.us);
+        a.empty.us = later ? 0 : a.empty.us;
+    }
+    return a;
+}
+
+/* ---- showing ---- */
+
+/* "team":"perception" as team=perception. */
+static void tag_text(const char *tag, struct weir_str *out)
+{
+    json_t *o = NULL;
+    struct weir_str text = WEIR_STR_INIT(2 * WEIR_BUDGET_TAG_SIZE);
+    weir_str_addf(&text, "{%s}", tag);
+    o = json_loads(weir_str_cstr(&text), 0, NULL);
+    const char *key;
+    json_t *value;
+    json_object_foreach(o, key, value)
+    {
+        weir_str_addf(out, "%s=%s", key, json_string_value(value));
+    }
+    json_decref(o);
+    weir_str_release(&text);
+}
+
+static void scope_json(struct weir_json *j, const struct weir_budget_row *row)
+{
+    const struct weir_budget *d = &row->view.def;
+    struct weir_str s = WEIR_STR_INIT(1024);
+    weir_str_adds(&s, weir_budget_scope_name((enum weir_budget_scope)d->scope));
+    if (d->scope == WEIR_BUDGET_PROJECT) {
+        weir_str_addf(&s, ":%s", row->project);
+    } else if (d->scope == WEIR_BUDGET_USER) {
+        weir_str_addf(&s, ":%s", row->user);
+    } else if (d->scope == WEIR_BUDGET_TAG) {
+        weir_str_addc(&s, ':');
+        tag_text(d->tag, &s);
+    }
+    weir_json_kv_cstr(j, "scope", weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
+static void thresholds_json(struct weir_json *j, const struct weir_budget_view *v, const char *key, bool reached)
+{
+    weir_json_key(j, key);
+    weir_json_array(j);
+    for (uint32_t i = 0; i < v->def.n_thresholds; i++) {
+        const struct weir_budget_threshold *t = &v->def.threshold[i];
+        char buf[32];
+        (void)snprintf(buf, sizeof buf, "%u:%s", (unsigned)t->percent, weir_budget_action_name((enum weir_budget_action)t->action));
+        if (!reached || (v->reached >> i & 1u) != 0) {
+            weir_json_cstr(j, buf);
+        }
+    }
+    weir_json_end(j);
+}
+
+static void budget_json(struct weir_json *j, const struct weir_budget_row *row, struct weir_wall now, const char *currency)
+{
+    const struct weir_budget_view *v = &row->view;
+    struct ahead a = look_ahead(v, now);
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "name", v->def.name);
+    scope_json(j, row);
+    weir_json_kv_cstr(j, "span", weir_budget_span_name((enum weir_budget_span)v->def.span));
+    weir_json_kv_time(j, "from", v->span_from);
+    weir_json_kv_time(j, "until", v->span_until);
+    weir_json_kv_bool(j, "cloud_only", v->def.cloud_only);
+    weir_json_kv_i64(j, "amount_micro", v->def.amount_micro);
+    weir_json_kv_i64(j, "spent_micro", v->charged_micro);
+    weir_json_kv_i64(j, "held_micro", v->held_micro);
+    weir_json_kv_i64(j, "left_micro", v->def.amount_micro - v->charged_micro - v->held_micro);
+    weir_json_key(j, "forecast_micro");
+    if (a.known) {
+        weir_json_i64(j, a.spent_micro);
+    } else {
+        weir_json_null(j);
+    }
+    weir_json_key(j, "forecast_error_micro");
+    if (a.known) {
+        weir_json_i64(j, a.error_micro);
+    } else {
+        weir_json_null(j);
+    }
+    weir_json_kv_time(j, "runs_out", a.empty);
+    thresholds_json(j, v, "thresholds", false);
+    thresholds_json(j, v, "reached", true);
+    weir_json_kv_cstr(j, "currency", currency);
+    weir_json_end(j);
+}
+
+struct budget_scan {
+    struct weir_json *j;
+    struct weir_api *a;
+    struct weir_wall now;
+    const char *only; /* NULL: all */
+    uint64_t skip;
+    uint64_t limit;
+    uint64_t n;
+    bool more;
+};
+
+static int on_budget(void *ctx, const struct weir_budget_row *row)
+{
+    struct budget_scan *x = ctx;
+    if (x->only != NULL && !weir_streq(x->only, row->view.def.name)) {
+        return 0;
+    }
+    x->n++;
+    if (x->n > x->skip + x->limit) {
+        x->more = true;
+    } else if (x->n > x->skip) {
+        budget_json(x->j, row, x->now, x->a->conf.currency);
+    }
+    return 0;
+}
+
+static void budgets_finish(struct api_call *call)
+{
+    struct weir_api *a = call->api;
+    struct weir_err err = {{0}};
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct weir_json j = weir_json_begin(&out);
+    const struct api_value *limit = api_call_param(call, "limit");
+    struct budget_scan x = {.j = &j, .a = a, .now = weir_clock_wall(a->conf.clock), .skip = api_call_param(call, "cursor")->number,
+                            .limit = limit->is_given ? limit->number : API_LIST_LIMIT};
+    weir_json_object(&j);
+    weir_json_key(&j, "items");
+    weir_json_array(&j);
+    unsigned which;
+    struct weir_store *s = api_reader_take(a, &which);
+    int rc = s->ops->each_budget(s, on_budget, &x, &err);
+    api_reader_put(a, which);
+    if (rc < 0) {
+        weir_str_release(&out);
+        api_fail(call->http, rc, &err);
+        return;
+    }
+    weir_json_end(&j);
+    weir_json_key(&j, "next");
+    if (x.more) {
+        char buf[24];
+        (void)snprintf(buf, sizeof buf, "%" PRIu64, x.skip + x.limit);
+        weir_json_cstr(&j, buf);
+    } else {
+        weir_json_null(&j);
+    }
+    weir_json_end(&j);
+    api_reply(call->http, 200, &out);
+}
+
+static void budget_finish(struct api_call *call)
+{
+    struct weir_api *a = call->api;
+    struct weir_err err = {{0}};
+    struct weir_str out = WEIR_STR_INIT(65536);
+    struct weir_json j = weir_json_begin(&out);
+    struct budget_scan x = {.j = &j, .a = a, .now = weir_clock_wall(a->conf.clock), .only = call->name, .limit = 1};
+    unsigned which;
+    struct weir_store *s = api_reader_take(a, &which);
+    int rc = s->ops->each_budget(s, on_budget, &x, &err);
+    api_reader_put(a, which);
+    if (rc == 0 && x.n == 0) {
+        rc = weir_fail(&err, -WEIR_ENOTFOUND, "budget '%s' does not exist", call->name);
+    }
+    if (rc < 0) {
+        weir_str_release(&out);
+        api_fail(call->http, rc, &err);
+        return;
+    }
+    api_reply(call->http, 200, &out);
+}
+
+static struct api_call *named_call(struct api_request *rq, enum weir_command_kind kind, void (*finish)(struct api_call *call))
+{
+    struct api_call *call = api_call_new(rq, kind);
+    (void)snprintf(call->name, sizeof call->name, "%s", rq->path[0].text);
+    call->finish = finish;
+    return call;
+}
+
+void api_handle_budgets(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_SETTLE);
+    call->finish = budgets_finish;
+    api_call_post(call);
+}
+
+void api_handle_budget(struct api_request *rq)
+{
+    api_call_post(named_call(rq, WEIR_COMMAND_SETTLE, budget_finish));
+}
+
+/* ---- setting ---- */
+
+/* "team=perception" as a member of an object of JSON. */
+static int read_tag(struct weir_sv text, char *buf, size_t size, struct weir_err *err)
+{
+    struct weir_sv key = weir_sv_cut(&text, '=');
+    if (key.n == 0 || key.n > WEIR_SPEC_NAME_MAX || text.n == 0) {
+        return weir_fail(err, -WEIR_EINVAL, "scope: a tag is written tag:KEY=VALUE");
+    }
+    struct weir_str s = WEIR_STR_INIT(1024);
+    struct weir_json j = weir_json_begin(&s);
+    weir_json_object(&j);
+    char name[WEIR_SPEC_NAME_MAX + 1];
+    (void)snprintf(name, sizeof name, "%.*s", (int)key.n, key.p);
+    weir_json_key(&j, name);
+    weir_json_string(&j, text);
+    weir_json_end(&j);
+    bool fits = !s.overflowed && s.n - 2 < size;
+    if (fits) {
+        (void)snprintf(buf, size, "%.*s", (int)(s.n - 2), weir_str_cstr(&s) + 1); /* without the braces */
+    }
+    weir_str_release(&s);
+    return fits ? 0 : weir_fail(err, -WEIR_EINVAL, "scope: the tag is too long");
+}
+
+static int read_scope(const char *text, struct api_call *call, struct weir_err *err)
+{
+    struct weir_budget *d = &call->cmd.u.budget.def;
+    struct weir_sv rest = weir_sv_of(text);
+    struct weir_sv word = weir_sv_cut(&rest, ':');
+    uint8_t scope = 0;
+    while (scope < WEIR_BUDGET_SCOPE_MAX && !weir_sv_eq(word, weir_sv_of(weir_budget_scope_name((enum weir_budget_scope)scope)))) {
+        scope++;
+    }
+    d->scope = scope;
+    if (scope == WEIR_BUDGET_ORGANISATION && rest.n == 0) {
+        return 0;
+    }
+    if (scope == WEIR_BUDGET_TAG) {
+        return read_tag(rest, d->tag, sizeof d->tag, err);
+    }
+    if ((scope == WEIR_BUDGET_PROJECT || scope == WEIR_BUDGET_USER) && rest.n > 0 && rest.n <= WEIR_SPEC_NAME_MAX) {
+        (void)snprintf(call->filter_user, sizeof call->filter_user, "%.*s", (int)rest.n, rest.p);
+        call->cmd.u.budget.project = call->filter_user;
+        call->cmd.u.budget.user = call->filter_user;
+        return 0;
+    }
+    return weir_fail(err, -WEIR_EINVAL, "scope must be organisation, project:NAME, user:NAME or tag:KEY=VALUE");
+}
+
+static int read_threshold(const char *text, struct weir_budget_threshold *ret, struct weir_err *err)
+{
+    struct weir_sv rest = weir_sv_of(text);
+    struct weir_sv percent = weir_sv_cut(&rest, ':');
+    uint64_t n = 0;
+    uint8_t action = 0;
+    while (action < WEIR_BUDGET_ACTION_MAX && !weir_sv_eq(rest, weir_sv_of(weir_budget_action_name((enum weir_budget_action)action)))) {
+        action++;
+    }
+    if (weir_parse_u64(percent, 1, 1000, &n, NULL) != 0 || action == WEIR_BUDGET_ACTION_MAX) {
+        return weir_fail(err, -WEIR_EINVAL, "threshold '%s': write PERCENT:ACTION, percent 1 to 1000, action warn, local-only, stop-new or stop-all", text);
+    }
+    *ret = (struct weir_budget_threshold){(uint16_t)n, action};
+    return 0;
+}
+
+static int read_thresholds(const json_t *list, struct weir_budget *d, struct weir_err *err)
+{
+    size_t n = json_array_size(list);
+    if (n > WEIR_BUDGET_THRESHOLDS_MAX) {
+        return weir_fail(err, -WEIR_EINVAL, "a budget has at most %d thresholds", WEIR_BUDGET_THRESHOLDS_MAX);
+    }
+    d->n_thresholds = (uint32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        int rc = read_threshold(json_string_value(json_array_get(list, i)), &d->threshold[i], err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int read_span(const json_t *body, struct weir_budget *d, struct weir_err *err)
+{
+    const char *word = json_string_value(json_object_get(body, "span"));
+    const char *from = json_string_value(json_object_get(body, "from"));
+    const char *until = json_string_value(json_object_get(body, "until"));
+    d->span = 0;
+    while (word != NULL && d->span < WEIR_BUDGET_SPAN_MAX && !weir_streq(word, weir_budget_span_name((enum weir_budget_span)d->span))) {
+        d->span++;
+    }
+    bool fixed = from != NULL || until != NULL;
+    if (word == NULL && fixed) {
+        d->span = WEIR_BUDGET_FIXED;
+    }
+    if (d->span == WEIR_BUDGET_SPAN_MAX || fixed != (d->span == WEIR_BUDGET_FIXED) || (fixed && (from == NULL || until == NULL))) {
+        return weir_fail(err, -WEIR_EINVAL, "span must be month, quarter, forever, or fixed with 'from' and 'until'");
+    }
+    int rc = fixed ? weir_parse_time(weir_sv_of(from), &d->from, err) : 0;
+    rc = rc == 0 && fixed ? weir_parse_time(weir_sv_of(until), &d->until, err) : rc;
+    if (rc == 0 && fixed && d->until.us <= d->from.us) {
+        return weir_fail(err, -WEIR_EINVAL, "'until' must be after 'from'");
+    }
+    return rc < 0 ? weir_fail_prefix(err, rc, "span") : 0;
+}
+
+static int read_money(const json_t *text, const char *what, int64_t *ret, struct weir_err *err)
+{
+    int rc = weir_parse_money(weir_sv_of(json_string_value(text)), ret, err);
+    if (rc == 0 && (*ret < 0 || *ret > INT64_C(1000000000000000000))) {
+        rc = weir_fail(err, -WEIR_EINVAL, "must be between 0 and 1000000000000");
+    }
+    return rc < 0 ? weir_fail_prefix(err, rc, "%s", what) : 0;
+}
+
+static int read_budget(struct api_call *call, struct weir_err *err)
+{
+    const json_t *body = call->body;
+    struct weir_command *cmd = &call->cmd;
+    struct weir_budget *d = &cmd->u.budget.def;
+    const json_t *scope = json_object_get(body, "scope");
+    const json_t *amount = json_object_get(body, "amount");
+    const json_t *spent = json_object_get(body, "spent");
+    const json_t *cloud_only = json_object_get(body, "cloud_only");
+    const json_t *thresholds = json_object_get(body, "thresholds");
+    bool span = json_object_get(body, "span") != NULL || json_object_get(body, "from") != NULL || json_object_get(body, "until") != NULL;
+    unsigned given = scope != NULL ? WEIR_BUDGET_GIVEN_SCOPE : 0;
+    given |= amount != NULL ? WEIR_BUDGET_GIVEN_AMOUNT : 0;
+    given |= span ? WEIR_BUDGET_GIVEN_SPAN : 0;
+    given |= cloud_only != NULL ? WEIR_BUDGET_GIVEN_CLOUD_ONLY : 0;
+    given |= thresholds != NULL ? WEIR_BUDGET_GIVEN_THRESHOLDS : 0;
+    cmd->u.budget.given = given;
+    d->cloud_only = json_is_true(cloud_only);
+    int rc = scope != NULL ? read_scope(json_string_value(scope), call, err) : 0;
+    rc = rc == 0 && amount != NULL ? read_money(amount, "amount", &d->amount_micro, err) : rc;
+    rc = rc == 0 && spent != NULL ? read_money(spent, "spent", &cmd->u.budget.charged_micro, err) : rc;
+    rc = rc == 0 && span ? read_span(body, d, err) : rc;
+    return rc == 0 && thresholds != NULL ? read_thresholds(thresholds, d, err) : rc;
+}
+
+static int name_budget(struct api_call *call, struct weir_err *err)
+{
+    struct weir_budget *d = &call->cmd.u.budget.def;
+    if (strlen(call->name) >= sizeof d->name) {
+        return weir_fail(err, -WEIR_EINVAL, "a budget's name has at most %zu bytes", sizeof d->name - 1);
+    }
+    (void)snprintf(d->name, sizeof d->name, "%.*s", (int)sizeof d->name - 1, call->name);
+    return 0;
+}
+
+void api_handle_budget_set(struct api_request *rq)
+{
+    struct api_call *call = named_call(rq, WEIR_COMMAND_BUDGET_SET, budget_finish);
+    call->body = api_body(rq);
+    int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("BudgetSet"), call->body, &rq->err);
+    rc = rc < 0 ? rc : name_budget(call, &rq->err);
+    rc = rc < 0 ? rc : read_budget(call, &rq->err);
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        api_call_free(call);
+        return;
+    }
+    api_call_post(call);
+}
+
+static void removed_finish(struct api_call *call)
+{
+    struct weir_str out = WEIR_STR_INIT(1024);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "removed", call->name);
+    weir_json_end(&j);
+    api_reply(call->http, 200, &out);
+}
+
+void api_handle_budget_remove(struct api_request *rq)
+{
+    struct api_call *call = named_call(rq, WEIR_COMMAND_BUDGET_REMOVE, removed_finish);
+    int rc = name_budget(call, &rq->err);
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        api_call_free(call);
+        return;
+    }
+    api_call_post(call);
+}

@@ -1,0 +1,713 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is held against budgets, and who waits for it.
+ *
+ * A rented machine holds what all of it may cost until its end, by the budgets of the task that it was rented for: boot and
+ * idle time are that payer's. So a run on it holds nothing more in a budget that counts the machine, whoever's run it is, and its worst
+ * case in its other budgets. A run that needs the machine for longer than is held makes the machine hold more; only one
+ * of the same budgets may.
+ *
+ * What a run holds is raised when it comes near it (a slow start, more power than was thought); where there is no room
+ * for that it is stopped, early enough that the stop is covered.
+ *
+ * Classes of tasks whose cheapest way to run has no room are parked: they stand in no lane, so that no event looks at them.
+ * A class is parked exactly while limits_block says so; it is found out when what a budget has left passes what
+ * some class needs, so that most events need no look at all.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_priv.h"
+
+enum {
+    START_ALLOWANCE_S = 120, /* from the command to the start, held beside max_duration */
+    END_ALLOWANCE_S = 300,   /* from the order to end a machine to its end */
+    RENEWAL_S = 600,         /* what a hold is raised by */
+};
+
+/* ---- sets of budgets ---- */
+
+struct limits *limits_intern(struct weir_core *c, const budget_vec *set)
+{
+    if (set->n == 0) {
+        return NULL;
+    }
+    for (size_t i = 0; i < c->limits.n; i++) {
+        const budget_vec *x = &c->limits.p[i]->budget;
+        if (x->n == set->n && memcmp(x->p, set->p, set->n * sizeof *set->p) == 0) {
+            return c->limits.p[i];
+        }
+    }
+    struct limits *l = weir_alloc(sizeof *l);
+    for (size_t i = 0; i < set->n; i++) {
+        weir_vec_push(&l->budget, set->p[i]);
+    }
+    l->parked_owned = US_NEVER;
+    l->parked_rented = US_NEVER;
+    weir_vec_push(&c->limits, l);
+    return l;
+}
+
+static void limits_free(struct limits *l)
+{
+    weir_vec_release(&l->budget);
+    weir_vec_release(&l->class);
+    free(l);
+}
+
+void limits_release(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->limits.n; i++) {
+        limits_free(c->limits.p[i]);
+    }
+    weir_vec_release(&c->limits);
+}
+
+bool limits_count(const struct limits *l, const struct budget *b)
+{
+    for (size_t i = 0; l != NULL && i < l->budget.n; i++) {
+        if (l->budget.p[i] == b) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The set without the budget. */
+static struct limits *without(struct weir_core *c, struct limits *l, const struct budget *b)
+{
+    budget_vec set = {0};
+    for (size_t i = 0; i < l->budget.n; i++) {
+        if (l->budget.p[i] != b) {
+            weir_vec_push(&set, l->budget.p[i]);
+        }
+    }
+    struct limits *r = limits_intern(c, &set);
+    weir_vec_release(&set);
+    return r;
+}
+
+void limits_forget(struct weir_core *c, const struct budget *b)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->unsettled.n; i++) {
+        struct unsettled u = c->unsettled.p[i];
+        u.limits = limits_count(u.limits, b) ? without(c, u.limits, b) : u.limits;
+        if (u.limits != NULL) {
+            c->unsettled.p[kept++] = u;
+        }
+    }
+    c->unsettled.n = kept;
+    kept = 0;
+    for (size_t i = 0; i < c->limits.n; i++) {
+        struct limits *l = c->limits.p[i];
+        if (limits_count(l, b)) {
+            WEIR_ASSERT(l->class.n == 0);
+            limits_free(l);
+        } else {
+            c->limits.p[kept++] = l;
+        }
+    }
+    c->limits.n = kept;
+}
+
+/* ---- what is left ---- */
+
+int64_t budget_left(const struct weir_core *c, const struct budget *b)
+{
+    if (!budget_is_active(c, b)) {
+        return US_NEVER;
+    }
+    return weir_i64_sub_sat(weir_i64_sub_sat(b->def.amount_micro, b->charged_micro), b->held_micro);
+}
+
+/* What the thresholds that it has reached forbid. */
+static bool budget_forbids(const struct weir_core *c, const struct budget *b, bool rented)
+{
+    bool forbids = false;
+    for (uint32_t i = 0; i < b->def.n_thresholds && budget_is_active(c, b); i++) {
+        enum weir_budget_action a = (enum weir_budget_action)b->def.threshold[i].action;
+        if ((b->reached >> i & 1u) != 0 && a != WEIR_BUDGET_WARN) {
+            forbids = forbids || rented || (a != WEIR_BUDGET_LOCAL_ONLY && !b->def.cloud_only);
+        }
+    }
+    return forbids;
+}
+
+void limits_hold(struct weir_core *c, const struct limits *l, int64_t micro)
+{
+    for (size_t i = 0; micro != 0 && i < l->budget.n; i++) {
+        struct budget *b = l->budget.p[i];
+        b->held_micro = weir_i64_add_sat(b->held_micro, micro);
+        budget_changed(c, b);
+    }
+}
+
+/* Lets the worse of two shortages stand. */
+static void worse(struct shortage *s, const struct budget *b, int64_t need, int64_t left)
+{
+    if (need > left && (s->budget == NULL || weir_i64_sub_sat(need, left) > weir_i64_sub_sat(s->need_micro, s->left_micro))) {
+        *s = (struct shortage){b, need, left};
+    }
+}
+
+/* So much is to be held in the budget. */
+static void ask(const struct weir_core *c, struct shortage *s, const struct budget *b, int64_t need, bool rented)
+{
+    if (budget_forbids(c, b, rented)) {
+        worse(s, b, max_i64(need, 1), 0);
+    } else if (need > 0) {
+        worse(s, b, need, max_i64(budget_left(c, b), 0));
+    }
+}
+
+/* ---- worst cases ---- */
+
+static int64_t stop_us(const struct weir_core *c, const struct shape *s)
+{
+    return weir_i64_add_sat(s->req.checkpoint_grace.us, weir_i64_add_sat(c->conf.lost_grace.us, RUN_MARGIN_S * WEIR_US_PER_S));
+}
+
+/* How long an attempt may be billed at such a rate. */
+static int64_t span_us(const struct weir_core *c, const struct shape *s, int64_t max_cost_left, int64_t rate)
+{
+    int64_t span = s->req.max_duration.us;
+    if (max_cost_left != INT64_MAX && rate > 0) {
+        span = min_i64(span, weir_mul_div_sat(max_cost_left, WEIR_US_PER_HOUR, rate));
+    }
+    return weir_i64_add_sat(span, weir_i64_add_sat(stop_us(c, s), START_ALLOWANCE_S * WEIR_US_PER_S));
+}
+
+int64_t run_worst(const struct weir_core *c, const struct shape *s, int64_t max_cost_left, int64_t rate)
+{
+    return weir_mul_div_sat(rate, span_us(c, s, max_cost_left, rate), WEIR_US_PER_HOUR);
+}
+
+/* All that a machine is billed that is needed for so long, and then stands idle until it is given back. */
+static int64_t machine_worst(const struct weir_offer *o, int64_t needed_us)
+{
+    int64_t quantum = max_i64(o->bill_quantum.us, 1);
+    int64_t span = weir_i64_add_sat(needed_us, END_ALLOWANCE_S * WEIR_US_PER_S);
+    span = weir_i64_add_sat(span, max_i64(o->boot_expected.us, quantum)); /* idle, see lease_idle_end_us */
+    span = max_i64(span, o->bill_minimum.us);
+    span = weir_i64_add_sat(span, quantum - 1) / quantum * quantum;
+    return weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
+}
+
+static int64_t lease_worst(const struct weir_core *c, const struct lease *l, int64_t run_us)
+{
+    int64_t before = c->conf.boot_limit.us;
+    if (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_BOOTING) {
+        before = c->now_us - l->confirmed_us;
+    }
+    return machine_worst(&l->offer, weir_i64_add_sat(before, run_us));
+}
+
+/* ---- what runs and machines hold ---- */
+
+int64_t run_held(const struct run *r)
+{
+    return max_i64(weir_i64_sub_sat(r->hold->amount_micro, r->hold->charged_micro), 0);
+}
+
+int64_t lease_held(const struct lease *l)
+{
+    return max_i64(weir_i64_sub_sat(l->held_micro, l->charged_micro), 0);
+}
+
+/* Does the hold of each of its machines count in the budget? */
+static bool is_covered(const struct run *r, const struct budget *b)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        const struct node *n = r->rank[i].node;
+        if (n == NULL) {
+            continue;
+        }
+        if (n->lease == NULL || !limits_count(n->lease->payer->limits, b)) {
+            return false;
+        }
+        any = true;
+    }
+    return any;
+}
+
+static bool run_is_rented(const struct run *r)
+{
+    bool rented = false;
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        rented = rented || (r->rank[i].node != NULL && r->rank[i].node->lease != NULL);
+    }
+    return rented;
+}
+
+static struct limits *pays_of(struct weir_core *c, const struct run *r)
+{
+    struct limits *all = r->job->payer->limits;
+    budget_vec set = {0};
+    bool rented = run_is_rented(r);
+    for (size_t i = 0; all != NULL && i < all->budget.n; i++) {
+        struct budget *b = all->budget.p[i];
+        if ((rented || !b->def.cloud_only) && !is_covered(r, b)) {
+            weir_vec_push(&set, b);
+        }
+    }
+    struct limits *l = all != NULL && set.n == all->budget.n ? all : limits_intern(c, &set);
+    weir_vec_release(&set);
+    return l;
+}
+
+void run_pays(struct weir_core *c, struct run *r)
+{
+    if (c->budgets.n == 0) {
+        return;
+    }
+    struct limits *now = pays_of(c, r);
+    if (now == r->pays) {
+        return;
+    }
+    if (r->pays != NULL) {
+        limits_hold(c, r->pays, -run_held(r));
+    }
+    r->pays = now;
+    if (now != NULL) {
+        limits_hold(c, now, run_held(r));
+    }
+}
+
+static void lease_cover(struct weir_core *c, struct lease *l, const struct run *r)
+{
+    struct limits *all = l->payer->limits;
+    if (all == NULL) {
+        return;
+    }
+    const struct shape *s = r->job->class->shape;
+    int64_t worst = lease_worst(c, l, span_us(c, s, max_cost_left(r->job, r->ordinal), r->rate_micro));
+    if (worst > l->held_micro) {
+        int64_t was = lease_held(l);
+        l->held_micro = worst;
+        limits_hold(c, all, lease_held(l) - was);
+        lease_changed(c, l);
+    }
+}
+
+void limits_take(struct weir_core *c, struct run *r)
+{
+    if (c->budgets.n == 0) {
+        return;
+    }
+    if (r->job->payer->limits != NULL) {
+        r->hold->amount_micro = run_worst(c, r->job->class->shape, max_cost_left(r->job, r->ordinal), r->rate_micro);
+    }
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        if (r->rank[i].node->lease != NULL) {
+            lease_cover(c, r->rank[i].node->lease, r);
+        }
+    }
+    run_pays(c, r);
+}
+
+static void settle_later(struct weir_core *c, struct limits *l, int64_t micro)
+{
+    if (micro > 0) {
+        weir_vec_push(&c->unsettled, (struct unsettled){l, micro});
+    }
+}
+
+void limits_give(struct weir_core *c, struct run *r)
+{
+    if (r->pays != NULL) {
+        settle_later(c, r->pays, run_held(r));
+        r->pays = NULL;
+    }
+}
+
+void limits_lease_new(struct weir_core *c, struct lease *l)
+{
+    if (l->payer->limits != NULL) {
+        l->payer->limits->n_leases++;
+        c->budgets_version++;
+    }
+}
+
+void limits_lease_over(struct weir_core *c, struct lease *l)
+{
+    if (l->payer->limits != NULL) {
+        settle_later(c, l->payer->limits, lease_held(l));
+        l->payer->limits->n_leases--;
+        c->budgets_version++;
+    }
+}
+
+/* ---- renewal ---- */
+
+static bool has_room(const struct weir_core *c, const struct limits *l, int64_t micro)
+{
+    bool room = true;
+    for (size_t i = 0; i < l->budget.n; i++) {
+        room = room && budget_left(c, l->budget.p[i]) >= micro;
+    }
+    return room;
+}
+
+void limits_renew_run(struct weir_core *c, struct run *r)
+{
+    const struct shape *s = r->job->class->shape;
+    if (r->pays == NULL || r->stop_us != 0 || run_held(r) > weir_mul_div_sat(r->rate_micro, stop_us(c, s), WEIR_US_PER_HOUR)) {
+        return;
+    }
+    int64_t more = weir_mul_div_sat(r->rate_micro, RENEWAL_S * WEIR_US_PER_S, WEIR_US_PER_HOUR);
+    if (!has_room(c, r->pays, more)) {
+        run_stop(c, r, WEIR_REASON_BUDGET, s->req.checkpoint_grace.us);
+        return;
+    }
+    int64_t was = run_held(r);
+    r->hold->amount_micro = weir_i64_add_sat(r->hold->amount_micro, more);
+    limits_hold(c, r->pays, run_held(r) - was);
+    hold_changed(c, r->hold);
+}
+
+/* All that runs there saves and stops, and the machine is given back. */
+static void empty(struct weir_core *c, struct lease *l)
+{
+    struct node *n = l->node;
+    for (size_t i = 0; i < n->runs.n;) {
+        struct run *r = n->runs.p[i].run;
+        if (r->rank[0].told) {
+            run_stop(c, r, WEIR_REASON_BUDGET, r->job->class->shape->req.checkpoint_grace.us);
+            i++;
+        } else {
+            run_lose(c, r, WEIR_REASON_BUDGET, c->now_us);
+            i = 0;
+        }
+    }
+    if (n->state == WEIR_NODE_UP) {
+        weir_sm_move(&weir_sm_node, &n->state, WEIR_NODE_DRAINING, NULL, n);
+        n->since_us = c->now_us;
+        node_index(c, n);
+        node_changed(c, n);
+    }
+    timer_for_lease(c, l);
+}
+
+void limits_renew_lease(struct weir_core *c, struct lease *l)
+{
+    struct limits *all = l->payer->limits;
+    if (all == NULL || l->state != WEIR_LEASE_READY) {
+        return;
+    }
+    int64_t grace = 0;
+    for (size_t i = 0; i < l->node->runs.n; i++) {
+        grace = max_i64(grace, stop_us(c, l->node->runs.p[i].run->job->class->shape));
+    }
+    const struct weir_offer *o = &l->offer;
+    int64_t end = weir_i64_add_sat(weir_i64_add_sat(grace, END_ALLOWANCE_S * WEIR_US_PER_S), o->bill_quantum.us);
+    if (lease_held(l) > weir_mul_div_sat(o->price_micro_per_hour, end, WEIR_US_PER_HOUR)) {
+        return;
+    }
+    int64_t span = max_i64(RENEWAL_S * WEIR_US_PER_S, o->bill_quantum.us);
+    int64_t more = weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
+    if (l->node->runs.n == 0 || l->node->state != WEIR_NODE_UP || !has_room(c, all, more)) {
+        empty(c, l);
+        return;
+    }
+    int64_t was = lease_held(l);
+    l->held_micro = weir_i64_add_sat(l->held_micro, more);
+    limits_hold(c, all, lease_held(l) - was);
+    lease_changed(c, l);
+}
+
+/* ---- may it start there? ---- */
+
+/* What the machines would have to hold more for it. */
+static int64_t extension(const struct weir_core *c, const struct limits *own, const struct spot *spot, uint32_t n, int64_t run_us, struct shortage *s)
+{
+    int64_t more = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct lease *l = spot[i].node->lease;
+        if (l == NULL || l->payer->limits == NULL) {
+            continue;
+        }
+        int64_t extra = max_i64(weir_i64_sub_sat(lease_worst(c, l, run_us), l->held_micro), 0);
+        if (l->payer->limits == own) {
+            more = weir_i64_add_sat(more, extra);
+        } else if (extra > 0) { /* others do not pay for it */
+            worse(s, l->payer->limits->budget.p[0], extra, 0);
+        }
+    }
+    return more;
+}
+
+static bool spots_cover(const struct spot *spot, uint32_t n, const struct budget *b)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (spot[i].node->lease == NULL || !limits_count(spot[i].node->lease->payer->limits, b)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct shortage limits_weigh_place(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n)
+{
+    struct shortage s = {0};
+    const struct shape *shape = j->class->shape;
+    const struct limits *own = j->class->limits;
+    int64_t rate = 0;
+    bool rented = false;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct node_type *t = spot[i].node->type;
+        rate = weir_i64_add_sat(rate, share_of(t->full_micro_per_hour, t, spot[i].gpus, shape->req.cpu_milli));
+        rented = rented || spot[i].node->lease != NULL;
+    }
+    int64_t run_us = span_us(c, shape, max_cost_left(j, ordinal), rate);
+    int64_t worst = weir_mul_div_sat(rate, run_us, WEIR_US_PER_HOUR);
+    int64_t more = rented ? extension(c, own, spot, n, run_us, &s) : 0;
+    for (size_t i = 0; own != NULL && i < own->budget.n; i++) {
+        const struct budget *b = own->budget.p[i];
+        bool counts = (rented || !b->def.cloud_only) && !spots_cover(spot, n, b);
+        ask(c, &s, b, weir_i64_add_sat(more, counts ? worst : 0), rented);
+    }
+    return s;
+}
+
+struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct weir_offer *o, int64_t rate)
+{
+    struct shortage s = {0};
+    const struct shape *shape = j->class->shape;
+    const struct limits *own = j->class->limits;
+    int64_t run_us = span_us(c, shape, max_cost_left(j, ordinal), rate);
+    int64_t need = machine_worst(o, weir_i64_add_sat(c->conf.boot_limit.us, run_us));
+    need = weir_mul_div_sat(need, shape->req.nodes, 1);
+    for (size_t i = 0; own != NULL && i < own->budget.n; i++) {
+        ask(c, &s, own->budget.p[i], need, true);
+    }
+    return s;
+}
+
+/* ---- parking ---- */
+
+/* The least worst case on what is owned, and on what can be rented; a bound from below for any place. */
+static void shape_least(struct weir_core *c, struct shape *s)
+{
+    int64_t most = s->req.max_cost_micro <= 0 ? INT64_MAX : s->req.max_cost_micro;
+    if (s->least_world == c->world) {
+        return;
+    }
+    s->least_world = c->world;
+    s->least_owned = US_NEVER;
+    s->fits_rented = false;
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        struct type_fit f = shape_fit(c, s, t);
+        if (f.verdict != WEIR_VERDICT_CHOSEN || t->n_nodes == 0) {
+            continue;
+        }
+        int64_t rate = share_of(t->full_micro_per_hour, t, f.gpus, s->req.cpu_milli);
+        s->fits_rented = s->fits_rented || t->rented;
+        if (!t->rented && s->req.local != WEIR_LOCAL_NEVER) {
+            rate = weir_mul_div_sat(rate, s->req.nodes, 1);
+            s->least_owned = min_i64(s->least_owned, run_worst(c, s, most, rate));
+        }
+    }
+    if (s->least_offers == c->offers_version || s->req.local == WEIR_LOCAL_ONLY || !c->conf.spill) {
+        s->least_rented = s->least_offers == c->offers_version ? s->least_rented : US_NEVER;
+        return;
+    }
+    s->least_offers = c->offers_version;
+    s->least_rented = US_NEVER;
+    (void)offers_rank(c, s, 1, false); /* brings the want's offers up to date */
+    for (size_t i = 0; i < s->want->offer.n; i++) {
+        const struct weir_offer *o = &c->offers.p[s->want->offer.p[i].offer].o;
+        int64_t run_us = span_us(c, s, most, o->price_micro_per_hour); /* a share of the machine may run longer: a bound from below */
+        int64_t need = machine_worst(o, weir_i64_add_sat(c->conf.boot_limit.us, run_us));
+        s->least_rented = min_i64(s->least_rented, weir_mul_div_sat(need, s->req.nodes, 1));
+    }
+}
+
+struct shortage limits_block(struct weir_core *c, const struct class *cl)
+{
+    struct shortage owned = {0};
+    struct shortage rented = {0};
+    struct shape *s = cl->shape;
+    if (cl->limits == NULL) {
+        return owned;
+    }
+    shape_least(c, s);
+    bool rides = cl->limits->n_leases > 0 && s->fits_rented; /* on a machine that holds enough already, maybe */
+    int64_t need = rides ? 0 : s->least_rented;
+    if (s->least_owned == US_NEVER && need == US_NEVER) {
+        return owned; /* that it fits nowhere is what is to be told */
+    }
+    for (size_t i = 0; i < cl->limits->budget.n; i++) {
+        const struct budget *b = cl->limits->budget.p[i];
+        if (s->least_owned != US_NEVER) {
+            ask(c, &owned, b, b->def.cloud_only ? 0 : s->least_owned, false);
+        }
+        if (need != US_NEVER) {
+            ask(c, &rented, b, need, true);
+        }
+    }
+    if ((s->least_owned != US_NEVER && owned.budget == NULL) || (need != US_NEVER && rented.budget == NULL)) {
+        return (struct shortage){0};
+    }
+    if (owned.budget == NULL || rented.budget == NULL) {
+        return owned.budget != NULL ? owned : rented;
+    }
+    return owned.need_micro - owned.left_micro <= rented.need_micro - rented.left_micro ? owned : rented;
+}
+
+/* What it takes to know whether a class must be looked at again. */
+static void note(struct limits *l, const struct class *cl)
+{
+    const struct shape *s = cl->shape;
+    if (cl->parked) {
+        l->parked_owned = min_i64(l->parked_owned, s->least_owned);
+        l->parked_rented = min_i64(l->parked_rented, s->least_rented);
+        return;
+    }
+    l->open_most = max_i64(l->open_most, s->least_owned == US_NEVER ? 0 : s->least_owned);
+    l->open_most = max_i64(l->open_most, s->least_rented == US_NEVER ? 0 : s->least_rented);
+}
+
+void limits_enter(struct weir_core *c, struct class *cl)
+{
+    struct limits *l = cl->limits;
+    cl->limits_at = l->class.n;
+    weir_vec_push(&l->class, cl);
+    cl->parked = limits_block(c, cl).budget != NULL;
+    note(l, cl);
+}
+
+void limits_leave(struct class *cl)
+{
+    struct limits *l = cl->limits;
+    struct class *last = l->class.p[--l->class.n];
+    WEIR_ASSERT(l->class.p[cl->limits_at] == cl || last == cl);
+    l->class.p[cl->limits_at] = last;
+    last->limits_at = cl->limits_at;
+    cl->parked = false;
+}
+
+/* What may be held, at most, on what is owned and on rented machines; less than nothing where that is forbidden. */
+static void figure(const struct weir_core *c, const struct limits *l, int64_t *owned, int64_t *rented)
+{
+    *owned = US_NEVER;
+    *rented = US_NEVER;
+    for (size_t i = 0; i < l->budget.n; i++) {
+        const struct budget *b = l->budget.p[i];
+        int64_t left = max_i64(budget_left(c, b), 0);
+        *owned = budget_forbids(c, b, false) ? -1 : b->def.cloud_only ? *owned : min_i64(*owned, left);
+        *rented = budget_forbids(c, b, true) ? -1 : min_i64(*rented, left);
+    }
+}
+
+/* May a class be parked that must not be, or the other way round? */
+static bool is_unsettled(const struct weir_core *c, struct limits *l)
+{
+    if (l->settled == c->budgets_version && l->settled_world == c->world) {
+        return false;
+    }
+    int64_t owned = 0;
+    int64_t rented = 0;
+    figure(c, l, &owned, &rented);
+    bool rides = l->n_leases > 0;
+    bool same = l->settled_world == c->world && l->rides == rides && (l->owned < 0) == (owned < 0) && (l->rented < 0) == (rented < 0);
+    l->settled = c->budgets_version;
+    l->settled_world = c->world;
+    l->rides = rides;
+    l->owned = owned;
+    l->rented = rented;
+    return !same || l->parked_owned <= owned || l->parked_rented <= rented || l->open_most > min_i64(owned, rented);
+}
+
+void limits_say(struct weir_core *c, struct class *cl)
+{
+    struct shortage s = limits_block(c, cl);
+    const uint64_t key[] = {s.budget == NULL ? 0 : s.budget->id, 1};
+    uint64_t said = words_hash(key, WEIR_ARRAY_LEN(key));
+    if (s.budget == NULL || cl->shape->said == said) {
+        return;
+    }
+    cl->shape->said = said;
+    struct weir_explain *x = explain_add(c, WEIR_DECISION_BLOCKED);
+    limits_explain(cl->first, job_first_waiting(cl->first), &s, x);
+}
+
+void limits_explain(const struct job *j, uint32_t ordinal, const struct shortage *s, struct weir_explain *ret)
+{
+    ret->task = (struct weir_task_id){{j->id}, ordinal};
+    ret->attempt = j->task[ordinal].attempt;
+    ret->n_considered = 1;
+    ret->rejected[WEIR_VERDICT_BUDGET] = 1;
+    ret->limit.v = s->budget->id;
+    ret->limit_need_micro = s->need_micro;
+    ret->limit_left_micro = s->left_micro;
+}
+
+static bool settle(struct weir_core *c, struct limits *l)
+{
+    bool moved = false;
+    l->parked_owned = US_NEVER;
+    l->parked_rented = US_NEVER;
+    l->open_most = 0;
+    for (size_t i = 0; i < l->class.n; i++) {
+        struct class *cl = l->class.p[i];
+        bool blocked = limits_block(c, cl).budget != NULL;
+        if (blocked && !cl->parked) {
+            class_park(c, cl);
+            limits_say(c, cl);
+            moved = true;
+        } else if (!blocked && cl->parked) {
+            class_unpark(c, cl);
+            moved = true;
+        }
+        note(l, cl);
+    }
+    return moved;
+}
+
+bool limits_settle(struct weir_core *c)
+{
+    bool moved = false;
+    for (size_t i = 0; i < c->limits.n; i++) {
+        struct limits *l = c->limits.p[i];
+        moved = (l->class.n > 0 && is_unsettled(c, l) && settle(c, l)) || moved;
+    }
+    return moved;
+}
+
+/* ---- all of it anew ---- */
+
+void budgets_recount(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->budgets.n; i++) {
+        c->budgets.p[i]->held_micro = 0;
+        budget_changed(c, c->budgets.p[i]);
+    }
+    for (size_t i = 0; i < c->limits.n; i++) {
+        c->limits.p[i]->n_leases = 0;
+        c->limits.p[i]->settled_world = 0; /* what was parked may have been by other figures */
+    }
+    for (size_t i = 0; i < c->unsettled.n; i++) {
+        limits_hold(c, c->unsettled.p[i].limits, c->unsettled.p[i].micro);
+    }
+    for (size_t i = 0; i < c->leases.n; i++) {
+        struct lease *l = c->leases.p[i];
+        if (l->node != NULL && l->payer->limits != NULL) {
+            l->payer->limits->n_leases++;
+            limits_hold(c, l->payer->limits, lease_held(l));
+        }
+    }
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        for (size_t k = 0; k < c->nodes.p[i]->runs.n; k++) {
+            c->nodes.p[i]->runs.p[k].run->pays = NULL;
+        }
+    }
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        for (size_t k = 0; k < c->nodes.p[i]->runs.n; k++) {
+            run_pays(c, c->nodes.p[i]->runs.p[k].run); /* of a gang once: the second look changes nothing */
+        }
+    }
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Budgets through a real broker: what waits for money, what starts, what a killed broker remembers, what the ledger says."""
+import lib
+from lib import Broker, until
+
+JOB = {"name": "t", "project": "vision", "tags": {"team": "a"}, "resources": {"accelerators": {"A100": 4}}, "max_duration": "1h"}
+
+
+def job(run, **more):
+    return dict(JOB, run=run, **more)
+
+
+def budget(b, name):
+    return b.get(f"/v1/budgets/{name}")
+
+
+def state(b, j):
+    return b.get(f"/v1/jobs/{j}")["state"]
+
+
+def test_a_job_waits_for_money_and_starts_when_there_is_some(weir):
+    with Broker(weir) as b:
+        until("the host to join", lambda: b.get("/v1/nodes")["items"])
+        b.ok("budget", "set", "small", "--for", "tag:team=a", "--amount", "0.50")
+        dry = b.run("submit", "--dry-run", "-", input='{"project":"vision","tags":{"team":"a"},"resources":{"accelerators":"A100:4"},"max_duration":"1h","run":"true"}')
+        assert "small" in dry.stdout, (dry.stdout, dry.stderr)
+        j = b.submit(job("true"))
+        why = b.get(f"/v1/jobs/{j}/explain")["now"]
+        assert why["decision"] == "blocked" and why["budget"]["name"] == "small", why
+        assert why["budget"]["needed_micro"] > why["budget"]["left_micro"] == 500000, why
+        other = b.submit(job("true", tags={"team": "b"}))
+        assert b.wait(other)["state"] == "succeeded", "others pay for themselves"
+        assert state(b, j) == "waiting"
+        b.kill()
+        b.start()
+        assert state(b, j) == "waiting" and budget(b, "small")["amount_micro"] == 500000
+        b.ok("budget", "set", "small", "--amount", "5")
+        assert b.wait(j)["state"] == "succeeded"
+
+
+def test_what_is_held_becomes_what_is_spent(weir):
+    with Broker(weir) as b:
+        b.ok("budget", "set", "vision", "--for", "project:vision", "--amount", "10")
+        b.ok("budget", "set", "all", "--for", "organisation", "--amount", "20", "--span", "forever")
+        b.ok("budget", "set", "cloud", "--for", "organisation", "--amount", "1", "--counts", "cloud")
+        j = b.submit(job("sleep 3"))
+        until("it to run", lambda: state(b, j) == "running")
+        held = budget(b, "vision")
+        again = budget(b, "all")
+        assert held["held_micro"] > 0 and held["held_micro"] + held["spent_micro"] == again["held_micro"] + again["spent_micro"], (held, again)
+        assert held["left_micro"] == held["amount_micro"] - held["spent_micro"] - held["held_micro"]
+        b.kill()
+        b.start()
+        assert b.wait(j)["state"] == "succeeded"
+        row = [r for r in b.get("/v1/bill?by=project")["rows"] if r["project"] == "vision"][0]
+        for name in ("vision", "all"):
+            x = budget(b, name)
+            assert x["held_micro"] == 0 and x["spent_micro"] == row["used_micro"] > 0, (x, row)
+        assert budget(b, "cloud")["spent_micro"] == 0
+        b.balanced()
+
+
+def test_thresholds_stop_what_is_new_and_what_runs(weir):
+    with Broker(weir) as b:
+        b.ok("budget", "set", "vision", "--for", "project:vision", "--amount", "10", "--at", "50:warn", "--at", "90:stop-all")
+        j = b.submit(job("sleep 600", checkpoint={"grace": "1s"}))
+        until("it to run", lambda: state(b, j) == "running")
+        b.ok("budget", "set", "vision", "--for", "user:nobody")
+        b.ok("budget", "set", "vision", "--for", "project:vision", "--spent", "9.50")
+        until("it to be stopped", lambda: b.tasks(j)[0]["state"] == "waiting")
+        task = b.tasks(j)[0]
+        assert task["reason"] == "budget", task
+        assert "90:stop-all" in budget(b, "vision")["reached"]
+        assert [e for e in b.get("/v1/events?limit=1000")["items"] if e["kind"] == "budget.threshold"]
+        b.ok("budget", "rm", "vision")
+        until("it to run again", lambda: state(b, j) == "running" and b.tasks(j)[0]["state"] == "running")
+        b.ok("cancel", str(j))
+
+
+def test_bad_budgets_are_refused_with_what_is_meant(weir):
+    with Broker(weir) as b:
+        for args, words in ((("set", "x", "--amount", "5"), "scope"), (("set", "x", "--for", "project:v"), "amount"),
+                            (("set", "x", "--for", "team:v", "--amount", "5"), "organisation"), (("set", "x", "--for", "tag:v", "--amount", "5"), "KEY=VALUE"),
+                            (("set", "x", "--for", "organisation", "--amount", "5", "--at", "80:shout"), "stop-new"),
+                            (("set", "x", "--for", "organisation", "--amount", "5", "--span", "fixed"), "from"), (("rm", "x"), "does not exist"),
+                            (("show", "x"), "does not exist")):
+            p = b.run("budget", *args)
+            assert p.returncode != 0 and words in p.stderr, (args, p.stderr)
+        assert b.json("budget") == []
+
+
+if __name__ == "__main__":
+    lib.main(globals())
