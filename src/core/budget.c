@@ -262,13 +262,14 @@ static bool is_reached(const struct budget *b, uint32_t percent)
 
 static void thresholds_look(struct weir_core *c, struct budget *b)
 {
-    uint8_t was = b->reached;
-    b->reached = 0;
+    unsigned was = b->reached;
+    unsigned reached = 0;
     for (uint32_t i = 0; i < b->def.n_thresholds; i++) {
-        b->reached |= (uint8_t)(is_reached(b, b->def.threshold[i].percent) << i);
+        reached |= (unsigned)is_reached(b, b->def.threshold[i].percent) << i;
     }
+    b->reached = (uint8_t)reached;
     for (uint32_t i = 0; i < b->def.n_thresholds && budget_is_active(c, b); i++) {
-        bool now = (b->reached >> i & 1u) != 0 && (was >> i & 1u) == 0;
+        bool now = (reached >> i & 1u) != 0 && (was >> i & 1u) == 0;
         if (now && b->def.threshold[i].action == WEIR_BUDGET_STOP_ALL) {
             stop_all(c, b);
         }
