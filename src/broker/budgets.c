@@ -27,7 +27,7 @@ static int merge(const struct weir_command *cmd, const struct weir_budget_view *
     const struct weir_budget none = {.span = WEIR_BUDGET_MONTH};
     const struct weir_budget *old = was == NULL ? &none : &was->def;
     if (was == NULL && ((given & WEIR_BUDGET_GIVEN_SCOPE) == 0 || (given & WEIR_BUDGET_GIVEN_AMOUNT) == 0)) {
-        return weir_fail(err, -WEIR_EINVAL, "budget '%s' is new: say whose it is (scope) and how much it is (amount)", def->name);
+        return weir_fail(err, -WEIR_EINVAL, "budget '%s' is new: say whose it is (scope; on the command line --for) and how much it is (amount)", def->name);
     }
     if ((given & WEIR_BUDGET_GIVEN_SCOPE) == 0) {
         def->scope = old->scope;
