@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who may do what: users, members of projects, tokens; and who changed what. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,20 +33,6 @@ static bool page_takes(struct page *p)
 {
     uint64_t i = p->at++;
     return i >= p->cursor && i - p->cursor < p->limit;
-}
-
-static void end_list(struct weir_json *j, bool has_more, uint64_t cursor)
-{
-    weir_json_end(j);
-    weir_json_key(j, "next");
-    if (has_more) {
-        char buf[24];
-        (void)snprintf(buf, sizeof buf, "%" PRIu64, cursor);
-        weir_json_cstr(j, buf);
-    } else {
-        weir_json_null(j);
-    }
-    weir_json_end(j);
 }
 
 static void reply(struct weir_http_request *http, int status, struct weir_str *out, int rc, struct weir_err *err)
@@ -114,7 +99,7 @@ void api_handle_users(struct api_request *rq)
     struct weir_store *s = api_reader_take(rq->api, &which);
     int rc = s->ops->each_access(s, on_user, &p, &rq->err);
     api_reader_put(rq->api, which);
-    end_list(&p.j, p.cursor + p.limit < p.at, p.cursor + p.limit);
+    api_list_end(&p.j, p.cursor + p.limit < p.at, p.cursor + p.limit);
     reply(rq->http, 200, &out, rc, &rq->err);
 }
 
@@ -396,7 +381,7 @@ void api_handle_tokens(struct api_request *rq)
     struct weir_store *s = api_reader_take(rq->api, &which);
     int rc = s->ops->each_token(s, on_token, &p, &rq->err);
     api_reader_put(rq->api, which);
-    end_list(&p.j, p.cursor + p.limit < p.at, p.cursor + p.limit);
+    api_list_end(&p.j, p.cursor + p.limit < p.at, p.cursor + p.limit);
     reply(rq->http, 200, &out, rc, &rq->err);
 }
 
@@ -542,6 +527,6 @@ void api_handle_audit(struct api_request *rq)
     struct weir_store *s = api_reader_take(rq->api, &which);
     int rc = s->ops->list_audit(s, &f, on_change, &p, &rq->err);
     api_reader_put(rq->api, which);
-    end_list(&p.j, p.n == p.limit && p.last > 1, p.last);
+    api_list_end(&p.j, p.n == p.limit && p.last > 1, p.last);
     reply(rq->http, 200, &out, rc, &rq->err);
 }

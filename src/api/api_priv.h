@@ -367,6 +367,9 @@ struct api_array {
     size_t n;
     uint32_t n_tasks;
 };
+/* Ends {"items": [.. with "next": the id to go on from, null at the end. */
+void api_list_end(struct weir_json *j, bool has_more, uint64_t cursor);
+
 int api_array_parse(const char *text, uint32_t n_tasks, struct api_array *ret, struct weir_err *err);
 /* The ordinal of an index that a person wrote. Errors: -WEIR_ENOTFOUND. */
 int api_array_find(const struct api_array *a, struct weir_job_id job, uint64_t index, uint32_t *ret,

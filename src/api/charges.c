@@ -5,7 +5,6 @@
  * any span, however long, goes out in bounded memory on both sides; what is used over many pages comes as several rows.
  */
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -190,16 +189,7 @@ static int charges(struct api_call *call, struct weir_str *out, struct weir_err 
     weir_json_key(&p.j, "items");
     weir_json_array(&p.j);
     r = r < 0 ? r : write_rows(&p, scan.charges, err);
-    weir_json_end(&p.j);
-    weir_json_key(&p.j, "next");
-    if (scan.more) {
-        char next[24];
-        (void)snprintf(next, sizeof next, "%" PRIu64, scan.last);
-        weir_json_cstr(&p.j, next);
-    } else {
-        weir_json_null(&p.j);
-    }
-    weir_json_end(&p.j);
+    api_list_end(&p.j, scan.more, scan.last);
     api_reader_put(call->api, which);
     weir_charges_free(scan.charges);
     names_release(&p.project);

@@ -416,8 +416,7 @@ static int on_list_job(void *ctx, const struct weir_job_row *row)
     return 0;
 }
 
-/* "next" holds the id to go on from; null at the end. */
-static void end_list(struct weir_json *j, bool has_more, uint64_t cursor)
+void api_list_end(struct weir_json *j, bool has_more, uint64_t cursor)
 {
     weir_json_end(j);
     weir_json_key(j, "next");
@@ -473,7 +472,7 @@ static void jobs_finish(struct api_call *call)
         for (size_t i = 0; i < l.jobs.n; i++) {
             api_job_json(&j, &l.jobs.p[i], a->conf.currency);
         }
-        end_list(&j, has_more, l.jobs.n == 0 ? 0 : l.jobs.p[l.jobs.n - 1].view.id.v);
+        api_list_end(&j, has_more, l.jobs.n == 0 ? 0 : l.jobs.p[l.jobs.n - 1].view.id.v);
         api_reply(call->http, 200, &out);
     } else {
         api_fail(call->http, rc, &err);
@@ -613,7 +612,7 @@ static int list_tasks(const struct api_call *call, struct weir_store *s, struct 
     weir_json_key(&l.j, "items");
     weir_json_array(&l.j);
     rc = rc < 0 ? rc : scan_tasks(s, &l, err);
-    end_list(&l.j, l.next < l.end, l.next);
+    api_list_end(&l.j, l.next < l.end, l.next);
     api_accrued_release(&accrued);
     api_node_names_release(&names);
     api_job_release(&job);

@@ -295,7 +295,7 @@ def test_bad_bills_say_where(weir):
         for rows, says in (([good, good[:7] + ["12x"] + good[8:]], ["bad.csv:3", "line_item_unblended_cost", "not an amount"]),
                            ([good[:3] + ["yesterday"] + good[4:]], ["bad.csv:2", "line_item_usage_start_date"]),
                            ([good[:4] + ["2026-10-01T00:00:00Z"] + good[5:]], ["line_item_usage_end_date", "before it begins"]),
-                           ([good[:8] + ["XXX"] + good[9:]], ["bad.csv:2", "--rate XXX="])):
+                           ([good[:8] + ["QQQ"] + good[9:]], ["bad.csv:2", "--rate QQQ="])):
             write_csv(b.dir / "bad.csv", CUR, rows)
             result = b.run("reconcile", b.dir / "bad.csv")
             assert result.returncode != 0 and all(s in result.stderr for s in says), (says, result)
