@@ -200,6 +200,9 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
             copy(c->u.access.token, sizeof c->u.access.token, WEIR_SV("0123456789abcdef"));
         }
         return 0;
+    case WEIR_COMMAND_LOGIN:
+        atomic_store(&f->is_logged_in, f->login_helps);
+        return f->login_code == 0 ? 0 : weir_fail(&c->err, f->login_code, "the issuer says no");
     case WEIR_COMMAND_AGENT_JOIN:
     case WEIR_COMMAND_AGENT_SYNC:
     case WEIR_COMMAND_AGENT_REPORT:
@@ -235,10 +238,17 @@ static void *decide(void *ctx)
 }
 
 /* "ROLE-token" is ROLE-user's, who is in project 1, "vision": an operator, finance, owner or user as a user of it, a viewer as a
- * viewer; "outsider-token" that of a user without projects. */
-static int s_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err)
+ * viewer; "outsider-token" that of a user without projects; "late-token" the viewer's, once they have logged in. */
+static int s_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err)
 {
-    (void)s;
+    struct fixture_service *f = (struct fixture_service *)s;
+    if (weir_sv_eq(token, WEIR_SV("late-token"))) {
+        token = WEIR_SV("viewer-token");
+        *ret_login = atomic_load(&f->is_logged_in) ? NULL : weir_alloc(1);
+        if (*ret_login != NULL) {
+            return 0;
+        }
+    }
     char name[16];
     struct weir_sv word = token;
     struct weir_sv first = weir_sv_cut(&word, '-');
