@@ -165,7 +165,8 @@ struct rig *rig_new(const char *conf_text)
                                         .self_exe = rig_subject->self_exe,
                                         .gpus = g->gpus,
                                         .catalogue = catalogue,
-                                        .catalogue_ctx = g};
+                                        .catalogue_ctx = g,
+                                        .getenv = rig_subject->getenv};
     rig_open(g, conf_text);
     (void)rig_ask_offers(g);
     return g;
