@@ -25,6 +25,7 @@
  */
 
 #include "base/err.h"
+#include "core/budget.h"
 #include "core/effect.h"
 
 enum weir_account {
@@ -71,6 +72,12 @@ struct weir_posting {
  * half up, so that the parts of a posting add up to it, whatever the cuts. All of it where the span is an instant.
  */
 int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi);
+
+/*
+ * What the posting charges to budgets: *ret is for the core's CHARGED. False where it charges none: a correction moves what was
+ * charged before, and nobody pays for the idle time of what is owned.
+ */
+bool weir_posting_charges(const struct weir_posting *p, struct weir_charged *ret);
 
 /* What an owned node truly costs. All >= 0. */
 struct weir_owned_cost {
