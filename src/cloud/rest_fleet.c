@@ -18,6 +18,11 @@ int weir_rest_list_add(struct weir_rest_list *l, const struct weir_rest_machine 
     return 0;
 }
 
+void weir_rest_list_next(struct weir_rest_list *l, const char *page)
+{
+    (void)snprintf(l->next, sizeof l->next, "%s", page);
+}
+
 struct rest_kept *rest_find_id(struct weir_provider *p, const char *id)
 {
     for (size_t i = 0; i < p->state->kept.n; i++) {

@@ -20,6 +20,10 @@
     X(gnutls_pubkey_import_rsa_raw) \
     X(gnutls_pubkey_init) \
     X(gnutls_pubkey_verify_data2) \
+    X(gnutls_privkey_deinit) \
+    X(gnutls_privkey_import_x509_raw) \
+    X(gnutls_privkey_init) \
+    X(gnutls_privkey_sign_data) \
     X(gnutls_strerror) \
     X(gnutls_x509_crt_deinit) \
     X(gnutls_x509_crt_export2) \

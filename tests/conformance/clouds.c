@@ -432,6 +432,7 @@ static void what_the_provider_takes_back(void **state)
         struct weir_instance in = rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false);
         assert_true(in.reclaimed);
     }
+    mock_tell("set", "{\"boot_s\": 1.5}"); /* so long that it is seen before */
     mock_fault("reclaim_unannounced", NULL, 1, "");
     struct answer a = rig_launch_with(g, token(), o, 600);
     assert_true(rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false).reclaimed);

@@ -359,9 +359,12 @@ class Dialect:
     def _types(self, request, parts):
         self._check_query(request, {"filter", "maxResults", "pageToken", "returnPartialSuccess", "orderBy"})
         items = {}
+        wanted = re.fullmatch(r'name eq "(.+)"', request.query.get("filter", 'name eq ".*"'))
+        if not wanted:
+            raise CloudError("invalid", f"Invalid list filter expression: {request.query['filter']}")
         for zone in ZONES:
             listed = [{"kind": "compute#machineType", "name": name, "guestCpus": t[0], "memoryMb": t[1], "zone": zone,
-                       "accelerators": [{"guestAcceleratorType": t[2], "guestAcceleratorCount": t[3]}]} for name, t in TYPES.items()]
+                       "accelerators": [{"guestAcceleratorType": t[2], "guestAcceleratorCount": t[3]}]} for name, t in TYPES.items() if re.fullmatch(wanted.group(1), name)]
             items[f"zones/{zone}"] = {"machineTypes": listed}
         return Reply(200, {"kind": "compute#machineTypeAggregatedList", "id": "x", "items": items})
 
