@@ -11,6 +11,7 @@
 
 #define WEIR_GNUTLS_FUNCTIONS(X) \
     X(gnutls_hash_fast) \
+    X(gnutls_hmac_fast) \
     X(gnutls_memcmp) \
     X(gnutls_strerror) \
     X(gnutls_x509_crt_deinit) \
