@@ -316,7 +316,7 @@ static void check_finish(struct api_call *call)
     weir_json_kv_i64(&j, "waste_micro", r.waste_micro);
     weir_json_kv_cstr(&j, "error", is_bad ? offence.text : NULL);
     weir_json_end(&j);
-    api_reply(call->http, 200, &out);
+    api_finding(call, WEIR_FINDING_LEDGER, "ledger", is_bad ? offence.text : NULL, &out);
 }
 
 void api_handle_bill_check(struct api_request *rq)
