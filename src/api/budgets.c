@@ -7,8 +7,8 @@
 
 #include "api/api_priv.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "forecast/spend.h"
+#include "spec/budget.h"
 
 /* ---- showing ---- */
 
@@ -199,117 +199,31 @@ void api_handle_budget(struct api_request *rq)
 
 /* ---- setting ---- */
 
-/* "team=perception" as a member of an object of JSON. */
-static int read_tag(struct weir_sv text, char *buf, size_t size, struct weir_err *err)
-{
-    struct weir_sv key = weir_sv_cut(&text, '=');
-    if (key.n == 0 || key.n > WEIR_SPEC_NAME_MAX || text.n == 0) {
-        return weir_fail(err, -WEIR_EINVAL, "scope: a tag is written tag:KEY=VALUE");
-    }
-    struct weir_str s = WEIR_STR_INIT(1024);
-    struct weir_json j = weir_json_begin(&s);
-    weir_json_object(&j);
-    char name[WEIR_SPEC_NAME_MAX + 1];
-    (void)snprintf(name, sizeof name, "%.*s", (int)key.n, key.p);
-    weir_json_key(&j, name);
-    weir_json_string(&j, text);
-    weir_json_end(&j);
-    bool fits = !s.overflowed && s.n - 2 < size;
-    if (fits) {
-        (void)snprintf(buf, size, "%.*s", (int)(s.n - 2), weir_str_cstr(&s) + 1); /* without the braces */
-    }
-    weir_str_release(&s);
-    return fits ? 0 : weir_fail(err, -WEIR_EINVAL, "scope: the tag is too long");
-}
-
 static int read_scope(const char *text, struct api_call *call, struct weir_err *err)
 {
-    struct weir_budget *d = &call->cmd.u.budget.def;
-    struct weir_sv rest = weir_sv_of(text);
-    struct weir_sv word = weir_sv_cut(&rest, ':');
-    uint8_t scope = 0;
-    while (scope < WEIR_BUDGET_SCOPE_MAX && !weir_sv_eq(word, weir_sv_of(weir_budget_scope_name((enum weir_budget_scope)scope)))) {
-        scope++;
-    }
-    d->scope = scope;
-    if (scope == WEIR_BUDGET_ORGANISATION && rest.n == 0) {
-        return 0;
-    }
-    if (scope == WEIR_BUDGET_TAG) {
-        return read_tag(rest, d->tag, sizeof d->tag, err);
-    }
-    if ((scope == WEIR_BUDGET_PROJECT || scope == WEIR_BUDGET_USER) && rest.n > 0 && rest.n <= WEIR_SPEC_NAME_MAX) {
-        (void)snprintf(call->filter_user, sizeof call->filter_user, "%.*s", (int)rest.n, rest.p);
-        call->cmd.u.budget.project = call->filter_user;
-        call->cmd.u.budget.user = call->filter_user;
-        return 0;
-    }
-    return weir_fail(err, -WEIR_EINVAL, "scope must be organisation, project:NAME, user:NAME or tag:KEY=VALUE");
-}
-
-static int read_threshold(const char *text, struct weir_budget_threshold *ret, struct weir_err *err)
-{
-    struct weir_sv rest = weir_sv_of(text);
-    struct weir_sv percent = weir_sv_cut(&rest, ':');
-    uint64_t n = 0;
-    uint8_t action = 0;
-    while (action < WEIR_BUDGET_ACTION_MAX && !weir_sv_eq(rest, weir_sv_of(weir_budget_action_name((enum weir_budget_action)action)))) {
-        action++;
-    }
-    if (weir_parse_u64(percent, 1, 1000, &n, NULL) != 0 || action == WEIR_BUDGET_ACTION_MAX) {
-        return weir_fail(err, -WEIR_EINVAL, "threshold '%s': write PERCENT:ACTION, percent 1 to 1000, action warn, local-only, stop-new or stop-all", text);
-    }
-    *ret = (struct weir_budget_threshold){(uint16_t)n, action};
-    return 0;
-}
-
-static int read_thresholds(const json_t *list, struct weir_budget *d, struct weir_err *err)
-{
-    size_t n = json_array_size(list);
-    if (n > WEIR_BUDGET_THRESHOLDS_MAX) {
-        return weir_fail(err, -WEIR_EINVAL, "a budget has at most %d thresholds", WEIR_BUDGET_THRESHOLDS_MAX);
-    }
-    d->n_thresholds = (uint32_t)n;
-    for (size_t i = 0; i < n; i++) {
-        int rc = read_threshold(json_string_value(json_array_get(list, i)), &d->threshold[i], err);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    return 0;
+    call->cmd.u.budget.project = call->filter_user;
+    call->cmd.u.budget.user = call->filter_user;
+    return weir_budget_read_scope(weir_sv_of(text), &call->cmd.u.budget.def, call->filter_user, sizeof call->filter_user, err);
 }
 
 static int read_span(const json_t *body, struct weir_budget *d, struct weir_err *err)
 {
-    const char *word = json_string_value(json_object_get(body, "span"));
-    const char *from = json_string_value(json_object_get(body, "from"));
-    const char *until = json_string_value(json_object_get(body, "until"));
-    d->span = 0;
-    while (word != NULL && d->span < WEIR_BUDGET_SPAN_MAX && !weir_streq(word, weir_budget_span_name((enum weir_budget_span)d->span))) {
-        d->span++;
+    return weir_budget_read_span(json_string_value(json_object_get(body, "span")), json_string_value(json_object_get(body, "from")),
+                                 json_string_value(json_object_get(body, "until")), d, err);
+}
+
+static int read_thresholds(const json_t *list, struct weir_budget *d, struct weir_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(list) && rc == 0; i++) {
+        rc = weir_budget_read_threshold(weir_sv_of(json_string_value(json_array_get(list, i))), d, err);
     }
-    bool fixed = from != NULL || until != NULL;
-    if (word == NULL && fixed) {
-        d->span = WEIR_BUDGET_FIXED;
-    }
-    if (d->span == WEIR_BUDGET_SPAN_MAX || fixed != (d->span == WEIR_BUDGET_FIXED) || (fixed && (from == NULL || until == NULL))) {
-        return weir_fail(err, -WEIR_EINVAL, "span must be month, quarter, forever, or fixed with 'from' and 'until'");
-    }
-    int rc = fixed ? weir_parse_time(weir_sv_of(from), &d->from, err) : 0;
-    rc = rc == 0 && fixed ? weir_parse_time(weir_sv_of(until), &d->until, err) : rc;
-    if (rc == 0 && fixed && d->until.us <= d->from.us) {
-        return weir_fail(err, -WEIR_EINVAL, "'until' must be after 'from'");
-    }
-    return rc < 0 ? weir_fail_prefix(err, rc, "span") : 0;
+    return rc;
 }
 
 static int read_money(const json_t *text, const char *what, int64_t *ret, struct weir_err *err)
 {
-    int rc = weir_parse_money(weir_sv_of(json_string_value(text)), ret, err);
-    if (rc == 0 && (*ret < 0 || *ret > INT64_C(1000000000000000000))) {
-        rc = weir_fail(err, -WEIR_EINVAL, "must be between 0 and 1000000000000");
-    }
-    return rc < 0 ? weir_fail_prefix(err, rc, "%s", what) : 0;
+    return weir_budget_read_money(weir_sv_of(json_string_value(text)), what, ret, err);
 }
 
 static int read_budget(struct api_call *call, struct weir_err *err)

@@ -1,36 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How sections of the configuration are read: rows of a table, each with its key. */
+/* How the configuration's sections are read: config.c, config_access.c, config_alerts.c. */
 
 #include "config.h"
 #include "spec/doc.h"
 
-struct loader {
+struct config_loader {
     struct weir_config *c;
     const char *file;
     struct weir_err *err;
 };
 
-typedef int config_row_fn(struct loader *l, const struct doc *d, void *target);
+typedef int config_row_fn(struct config_loader *l, const struct doc *d, void *target);
 
-struct row {
+struct config_row {
     const char *key;
     config_row_fn *read;
     size_t offset;
 };
 
-/* Reads a mapping by its rows; each value goes to base + offset. An unknown key is an error with a suggestion. */
-int config_rows(struct loader *l, const struct doc *map, const struct row *rows, size_t n, void *base);
-/* -WEIR_ECONFIG with the place. */
-int config_fail(struct loader *l, const struct doc *d, const char *what);
-/* Fails unless it is a single value. */
-int config_scalar(struct loader *l, const struct doc *d);
-int config_string(struct loader *l, const struct doc *d, char *target, size_t size);
-int config_duration(struct loader *l, const struct doc *d, void *target); /* struct weir_dur; more than nothing */
-int config_u32(struct loader *l, const struct doc *d, void *target);
-int config_bool(struct loader *l, const struct doc *d, void *target);
+/* Each key of a mapping by its row, into base + offset. An unknown key is an error with a suggestion. */
+int config_read_rows(struct config_loader *l, const struct doc *map, const struct config_row *rows, size_t n, void *base);
+/* An error that names the place; returns -WEIR_ECONFIG. */
+int config_fail_at(struct config_loader *l, const struct doc *d, const char *what);
+int config_scalar(struct config_loader *l, const struct doc *d);
+int config_read_duration(struct config_loader *l, const struct doc *d, void *target);
+int config_read_u32(struct config_loader *l, const struct doc *d, void *target);
+int config_read_bool(struct config_loader *l, const struct doc *d, void *target);
+int config_read_string(struct config_loader *l, const struct doc *d, char *target, size_t size);
 
-/* config_alerts.c */
-int config_read_alerts(struct loader *l, const struct doc *d, void *target);
+/* config_access.c: the section "access" */
+int config_read_access(struct config_loader *l, const struct doc *d, void *target);
+/* Reads the files that the section names. Errors: those of reading them. */
+int config_access_load(struct weir_config_access *a, struct weir_err *err);
+void config_access_release(struct weir_config_access *a);
+
+/* config_alerts.c: the section "alerts" */
+int config_read_alerts(struct config_loader *l, const struct doc *d, void *target);
 void config_free_alerts(struct weir_config_alerts *a);
