@@ -421,7 +421,7 @@ static void configuration_errors_name_the_key(void **state)
         {"{\"capacity\": 3, \"gpu_capacity\": {\"A100\": 4}, \"mirror\": [\"gcp\"], \"regions\": [\"eu-*\"]}", NULL},
         {"{\"offers\": [{\"instance_type\": \"a\", \"gpu\": \"T4\", \"price\": \"0.35\", \"spot_price\": 0.1}]}", NULL},
         {"{\"reclaim_chance_per_hour\": 0.25, \"reclaim_notice\": \"5s\", \"keep_disks\": true}", NULL},
-        {"[]", "must be an object"},
+        {"[]", "must be a mapping"},
         {"{\"capcity\": 1}", "did you mean 'capacity'?"},
         {"{\"capacity\": -1}", "sandbox.capacity: must be a whole number from 0 to 1024"},
         {"{\"capacity\": \"many\"}", "sandbox.capacity"},
