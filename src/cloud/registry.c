@@ -2,9 +2,11 @@
 #include "cloud/provider.h"
 
 #include "base/str.h"
+#include "cloud/azure/azure.h"
 #include "cloud/sandbox/sandbox.h"
 
 const struct weir_provider_ops *const weir_providers[] = {
+    &weir_azure_provider,
     &weir_sandbox_provider,
     NULL,
 };
