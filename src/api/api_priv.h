@@ -30,6 +30,7 @@ enum {
     API_LOG_BODY_MAX = 1 << 20,
     API_INVOICE_BODY_MAX = 2 << 20,
     API_JSON_DEPTH_MAX = 20,
+    API_LOGINS_MAX = 3, /* of one request, before it is given up */
     API_ROUTES_MAX = 128,
     API_ZONE_NAME_MAX = 64,
 };

@@ -46,7 +46,7 @@ void commands_fail_unstored(struct broker *b)
             b->finished.p[kept++] = cmd;
             continue;
         }
-        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS && cmd->kind != WEIR_COMMAND_ACCRUED) {
+        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS && cmd->kind != WEIR_COMMAND_ACCRUED && cmd->kind != WEIR_COMMAND_LOGIN) {
             cmd->code = weir_fail(&cmd->err, -WEIR_ENOSPACE,
                                   "the broker cannot write to %s: free space on its disk, then look whether this was done before "
                                   "trying again",
@@ -401,6 +401,7 @@ void commands_end_all(struct broker *b)
         fail_now(b->waiters.p[i].cmd, weir_fail(&b->waiters.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
     }
     weir_vec_clear(&b->waiters);
+    oidc_end_all(b);
     for (size_t i = 0; i < b->finished.n; i++) { /* agents' reports that a full disk did not take */
         fail_now(b->finished.p[i], weir_fail(&b->finished.p[i]->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
     }
@@ -749,6 +750,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_ACCESS:
         access_change(b, cmd);
+        break;
+    case WEIR_COMMAND_LOGIN:
+        oidc_login(b, cmd);
         break;
     case WEIR_COMMAND_AGENT_JOIN:
         agents_join(b, cmd);
