@@ -128,7 +128,7 @@ static void on_timer(uv_timer_t *t)
     arm(p);
 }
 
-static int send(struct op *op, const struct weir_cloud_request *r, weir_cloud_fn *done)
+static int begin(struct op *op, const struct weir_cloud_request *r, weir_cloud_fn *done)
 {
     return weir_cloud_send(op->p->cloud, r, done, free_op, op);
 }
@@ -136,7 +136,7 @@ static int send(struct op *op, const struct weir_cloud_request *r, weir_cloud_fn
 /* The next call of an operation; where it cannot even begin, the operation ends. */
 static void send_on(struct op *op, const struct weir_cloud_request *r, weir_cloud_fn *done)
 {
-    if (send(op, r, done) < 0) {
+    if (begin(op, r, done) < 0) {
         fail_op(op, WEIR_PROVIDER_UNKNOWN, "azure: too many calls are under way");
     }
 }
@@ -219,7 +219,7 @@ static int get_machine(struct op *op, weir_cloud_fn *done)
 {
     char url[AZURE_URL_SIZE];
     azure_machine_url(&op->p->conf, op->name, "&$expand=instanceView", url);
-    return send(op, &(struct weir_cloud_request){.what = "describe machine", .kind = WEIR_CLOUD_READ, .method = "GET", .url = url}, done);
+    return begin(op, &(struct weir_cloud_request){.what = "describe machine", .kind = WEIR_CLOUD_READ, .method = "GET", .url = url}, done);
 }
 
 /* ---- launch ---- */
@@ -297,7 +297,7 @@ static int azure_launch(struct weir_provider *p, const struct weir_launch *l, we
     const struct weir_http_header header[] = {{"Content-Type", "application/json"}, {"If-None-Match", "*"}};
     const struct weir_cloud_request r = {.what = "create machine", .kind = WEIR_CLOUD_REPEAT, .method = "PUT", .url = url, .header = header,
                                          .n_headers = WEIR_ARRAY_LEN(header), .body = weir_str_sv(&body)};
-    int rc = send(op, &r, on_put);
+    int rc = begin(op, &r, on_put);
     if (rc < 0) {
         free_op(op);
     }
@@ -383,7 +383,7 @@ static int azure_list(struct weir_provider *p, const char *page, weir_provider_f
     azure_list_url(&p->conf, url);
     const struct weir_cloud_request r = {.what = "list machines", .kind = WEIR_CLOUD_READ, .method = "GET", .url = page == NULL ? url : page,
                                          .reply_bytes_max = LIST_BYTES_MAX};
-    int rc = send(op, &r, on_list);
+    int rc = begin(op, &r, on_list);
     if (rc < 0) {
         free_op(op);
     }
@@ -410,7 +410,7 @@ static int azure_terminate(struct weir_provider *p, const char *instance_id, wei
     char url[AZURE_URL_SIZE];
     azure_machine_url(&p->conf, instance_id, "&forceDeletion=true", url);
     const struct weir_cloud_request r = {.what = "delete machine", .kind = WEIR_CLOUD_REPEAT, .method = "DELETE", .url = url};
-    int rc = send(op, &r, on_terminated);
+    int rc = begin(op, &r, on_terminated);
     if (rc < 0) {
         free_op(op);
     }
@@ -435,9 +435,9 @@ static void get_prices(struct op *op, const char *path)
     (void)snprintf(url, sizeof url, "%s%s", op->p->conf.prices_endpoint, path);
     const struct weir_cloud_request r = {.what = "prices", .kind = WEIR_CLOUD_READ, .method = "GET", .url = url, .open = true,
                                          .reply_bytes_max = PRICES_BYTES_MAX};
-    if (send(op, &r, on_prices) < 0) {
+    if (begin(op, &r, on_prices) < 0) {
         op->p->prices.busy = false;
-        answer_offers(op);
+        look_later(op, 0, answer_offers);
     }
 }
 

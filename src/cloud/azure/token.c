@@ -69,7 +69,7 @@ static void on_token(void *ctx, const struct weir_cloud_answer *a)
     json_decref(body);
 }
 
-static void send(struct weir_provider *p, const struct weir_cloud_request *r)
+static void ask(struct weir_provider *p, const struct weir_cloud_request *r)
 {
     if (weir_cloud_send(p->cloud, r, on_token, NULL, p) < 0) {
         weir_credential_fail(p->credential, WEIR_PROVIDER_THROTTLED, "azure: too many calls are under way");
@@ -82,7 +82,7 @@ static void from_metadata(struct weir_provider *p)
     const struct weir_http_header header = {"Metadata", "true"};
     (void)snprintf(url, sizeof url, "%s/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%%3A%%2F%%2Fmanagement.azure.com%%2F%s%s",
                    p->conf.metadata_endpoint, p->conf.client_id[0] == '\0' ? "" : "&client_id=", p->conf.client_id);
-    send(p, &(struct weir_cloud_request){.what = "managed identity", .kind = WEIR_CLOUD_READ, .method = "GET", .url = url, .header = &header,
+    ask(p, &(struct weir_cloud_request){.what = "managed identity", .kind = WEIR_CLOUD_READ, .method = "GET", .url = url, .header = &header,
                                          .n_headers = 1, .open = true, .timeout_ms = 5000, .deadline_ms = 30000});
 }
 
@@ -137,7 +137,7 @@ void azure_token_fetch(void *ctx, struct weir_credential *c)
     char url[AZURE_URL_SIZE];
     const struct weir_http_header header = {"Content-Type", "application/x-www-form-urlencoded"};
     (void)snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/token", p->conf.login_endpoint, p->conf.tenant);
-    send(p, &(struct weir_cloud_request){.what = "token", .kind = WEIR_CLOUD_READ, .method = "POST", .url = url, .header = &header, .n_headers = 1,
+    ask(p, &(struct weir_cloud_request){.what = "token", .kind = WEIR_CLOUD_READ, .method = "POST", .url = url, .header = &header, .n_headers = 1,
                                          .body = weir_str_sv(&form), .open = true, .deadline_ms = 30000});
     if (form.n > 0) {
         explicit_bzero((char *)(uintptr_t)weir_str_cstr(&form), form.n);
