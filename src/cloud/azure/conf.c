@@ -9,13 +9,13 @@
 #include "cloud/section.h"
 
 static const char where[] = "azure";
-static const char *const known[] = {
-    "subscription", "resource_group",     "tenant",     "client_id",      "client_secret_file", "federated_token_file", "regions",
-    "image",        "ssh_key",            "user",       "identity",       "spot",               "public_ip",            "disk_gib",
-    "prices_age",   "calls_per_second",   "endpoint",   "login_endpoint", "prices_endpoint",    "metadata_endpoint",    "agent",
-    "before",       "declare_gpus",       NULL,
+const char *const azure_keys[] = {
+    "endpoint",       "regions",         "poll",              "prices_every", "max_gpus",           "calls_per_second",     "subscription",
+    "resource_group", "tenant",          "client_id",         "networks",     "client_secret_file", "federated_token_file", "image",
+    "ssh_key",        "user",            "identity",          "spot",         "public_ip",          "disk_gib",             "agent",
+    "login_endpoint", "prices_endpoint", "metadata_endpoint", "before",       "declare_gpus",       NULL,
 };
-static const char *const known_region[] = {"subnet", "security_group", NULL};
+static const char *const known_network[] = {"subnet", "security_group", NULL};
 
 enum { KEY_BYTES_MAX = 8192, BEFORE_BYTES_MAX = 16384 };
 
@@ -61,24 +61,24 @@ static int read_resource(const json_t *section, const char *place, const char *k
     return r;
 }
 
-static int read_regions(struct azure_conf *c, const json_t *section, struct weir_err *err)
+static int read_networks(struct azure *c, const json_t *section, struct weir_err *err)
 {
-    const json_t *regions = json_object_get(section, "regions");
-    if (!json_is_object(regions) || json_object_size(regions) == 0 || json_object_size(regions) > AZURE_REGIONS_MAX) {
-        return weir_section_bad(err, where, "regions", "must name 1 to 32 regions with a subnet each: {eastus: {subnet: /subscriptions/...}}");
+    const json_t *networks = json_object_get(section, "networks");
+    if (!json_is_object(networks) || json_object_size(networks) == 0 || json_object_size(networks) > AZURE_NETWORKS_MAX) {
+        return weir_section_bad(err, where, "networks", "must name 1 to 32 regions with a subnet each: {eastus: {subnet: /subscriptions/...}}");
     }
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)regions, name, value)
+    json_object_foreach((json_t *)(uintptr_t)networks, name, value)
     {
-        struct azure_region *r = &c->region[c->n_regions++];
+        struct azure_network *r = &c->network[c->n_networks++];
         char place[64];
-        (void)snprintf(place, sizeof place, "azure.regions.%.40s", name);
-        if (strlen(name) >= sizeof r->name || !is_word(name)) {
-            return weir_section_bad(err, where, "regions", "a region's name is malformed; they are written as in eastus");
+        (void)snprintf(place, sizeof place, "azure.networks.%.40s", name);
+        if (strlen(name) >= sizeof r->region || !is_word(name)) {
+            return weir_section_bad(err, where, "networks", "a region's name is malformed; they are written as in eastus");
         }
-        memcpy(r->name, name, strlen(name) + 1);
-        int rc = weir_section_check(value, place, known_region, err);
+        memcpy(r->region, name, strlen(name) + 1);
+        int rc = weir_section_check(value, place, known_network, err);
         rc = rc < 0 ? rc : read_resource(value, place, "subnet", r->subnet, true, err);
         rc = rc < 0 ? rc : read_resource(value, place, "security_group", r->security_group, false, err);
         if (rc < 0) {
@@ -89,7 +89,7 @@ static int read_regions(struct azure_conf *c, const json_t *section, struct weir
 }
 
 /* The key itself, or the name of the file that has it. */
-static int read_ssh_key(struct azure_conf *c, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
+static int read_ssh_key(struct azure *c, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
 {
     char text[KEY_BYTES_MAX] = "";
     char path[AZURE_PATH_SIZE];
@@ -115,7 +115,7 @@ static int read_ssh_key(struct azure_conf *c, const struct weir_provider_env *en
     return 0;
 }
 
-static int read_credentials(struct azure_conf *c, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
+static int read_credentials(struct azure *c, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
 {
     static const char *const secret_env[] = {"AZURE_CLIENT_SECRET", NULL};
     const char *file = weir_section_env(env, "AZURE_FEDERATED_TOKEN_FILE");
@@ -133,17 +133,15 @@ static int read_credentials(struct azure_conf *c, const struct weir_provider_env
     return r < 0 ? r : read_word(section, "client_id", env, "AZURE_CLIENT_ID", c->client_id, sizeof c->client_id, by_client, err);
 }
 
-static int read_endpoints(struct azure_conf *c, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
+static int read_endpoints(struct azure *c, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
 {
     const char *authority = weir_section_env(env, "AZURE_AUTHORITY_HOST");
-    (void)snprintf(c->endpoint, sizeof c->endpoint, "https://management.azure.com");
     (void)snprintf(c->login_endpoint, sizeof c->login_endpoint, "%s", authority == NULL ? "https://login.microsoftonline.com" : authority);
     (void)snprintf(c->prices_endpoint, sizeof c->prices_endpoint, "https://prices.azure.com");
     (void)snprintf(c->metadata_endpoint, sizeof c->metadata_endpoint, "http://169.254.169.254");
     size_t n = strlen(c->login_endpoint);
     c->login_endpoint[n > 0 && c->login_endpoint[n - 1] == '/' ? n - 1 : n] = '\0';
-    int r = weir_section_endpoint(section, where, "endpoint", c->endpoint, sizeof c->endpoint, err);
-    r = r < 0 ? r : weir_section_endpoint(section, where, "login_endpoint", c->login_endpoint, sizeof c->login_endpoint, err);
+    int r = weir_section_endpoint(section, where, "login_endpoint", c->login_endpoint, sizeof c->login_endpoint, err);
     r = r < 0 ? r : weir_section_endpoint(section, where, "prices_endpoint", c->prices_endpoint, sizeof c->prices_endpoint, err);
     if (r == 0 && json_object_get(section, "metadata_endpoint") != NULL) {
         r = weir_section_endpoint(section, where, "metadata_endpoint", c->metadata_endpoint, sizeof c->metadata_endpoint, err);
@@ -154,7 +152,7 @@ static int read_endpoints(struct azure_conf *c, const struct weir_provider_env *
     return r;
 }
 
-static int read_machine(struct azure_conf *c, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
+static int read_machine(struct azure *c, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
 {
     char before[BEFORE_BYTES_MAX] = "";
     unsigned colons = 0;
@@ -178,26 +176,23 @@ static int read_machine(struct azure_conf *c, const struct weir_provider_env *en
     return r;
 }
 
-int azure_conf_read(struct azure_conf *ret, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
+int azure_conf_read(struct azure *ret, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
 {
-    struct azure_conf *c = ret;
-    *c = (struct azure_conf){.user = "weir", .spot = true, .public_ip = true, .disk_gib = 128, .prices_age = {WEIR_US_PER_HOUR}, .per_second = 5};
-    int r = weir_section_check(section, where, known, err);
-    r = r < 0 ? r : read_word(section, "subscription", env, "AZURE_SUBSCRIPTION_ID", c->subscription, sizeof c->subscription, true, err);
+    struct azure *c = ret;
+    *c = (struct azure){.user = "weir", .spot = true, .public_ip = true, .disk_gib = 128};
+    int r = read_word(section, "subscription", env, "AZURE_SUBSCRIPTION_ID", c->subscription, sizeof c->subscription, true, err);
     r = r < 0 ? r : read_word(section, "resource_group", env, NULL, c->group, sizeof c->group, true, err);
     r = r < 0 ? r : read_endpoints(c, env, section, err);
     r = r < 0 ? r : read_credentials(c, env, section, err);
-    r = r < 0 ? r : read_regions(c, section, err);
+    r = r < 0 ? r : read_networks(c, section, err);
     r = r < 0 ? r : read_machine(c, env, section, err);
-    r = r < 0 ? r : weir_section_duration(section, where, "prices_age", &c->prices_age, err);
-    r = r < 0 ? r : weir_section_u32(section, where, "calls_per_second", 1, 100, &c->per_second, err);
     if (r < 0) {
         azure_conf_release(c);
     }
     return r;
 }
 
-void azure_conf_release(struct azure_conf *c)
+void azure_conf_release(struct azure *c)
 {
     if (c->secret != NULL) {
         explicit_bzero(c->secret, strlen(c->secret));

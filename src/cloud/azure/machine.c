@@ -5,42 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/parse.h"
 #include "cloud/azure/azure_priv.h"
 #include "cloud/boot.h"
 
 enum { CUSTOM_DATA_BYTES_MAX = 65535, BODY_BYTES_MAX = 192 * 1024 };
 
-/* ---- names ---- */
-
-void azure_name(const char *token, char ret[static AZURE_NAME_SIZE])
+void azure_machine_url(const struct weir_provider *p, const char *name, const char *more, struct weir_str *ret)
 {
-    size_t n = strlen(token);
-    bool fits = n > 0 && n <= AZURE_NAME_SIZE - 1 - 5 && token[n - 1] != '-';
-    for (size_t i = 0; i < n; i++) {
-        fits = fits && ((token[i] >= 'a' && token[i] <= 'z') || (token[i] >= '0' && token[i] <= '9') || token[i] == '-');
-    }
-    if (fits) {
-        (void)snprintf(ret, AZURE_NAME_SIZE, "weir-%s", token);
-    } else {
-        (void)snprintf(ret, AZURE_NAME_SIZE, "weir-%016" PRIx64, weir_hash_bytes(token, n));
-    }
-}
-
-void azure_list_url(const struct azure_conf *c, char ret[static AZURE_URL_SIZE])
-{
-    (void)snprintf(ret, AZURE_URL_SIZE, "%s/subscriptions/%s/resourceGroups/%s/providers/Microsoft.Compute/virtualMachines?api-version=" AZURE_COMPUTE_VERSION,
-                   c->endpoint, c->subscription, c->group);
-}
-
-void azure_machine_url(const struct azure_conf *c, const char *name, const char *more, char ret[static AZURE_URL_SIZE])
-{
-    (void)snprintf(ret, AZURE_URL_SIZE,
-                   "%s/subscriptions/%s/resourceGroups/%s/providers/Microsoft.Compute/virtualMachines/%s?api-version=" AZURE_COMPUTE_VERSION "%s",
-                   c->endpoint, c->subscription, c->group, name, more);
+    const struct azure *a = p->own;
+    weir_str_addf(ret, "%s/subscriptions/%s/resourceGroups/%s/providers/Microsoft.Compute/virtualMachines%s?api-version=" AZURE_COMPUTE_VERSION "%s",
+                  p->conf.endpoint, a->subscription, a->group, name, more);
 }
 
 /* ---- making one ---- */
@@ -48,10 +24,13 @@ void azure_machine_url(const struct azure_conf *c, const char *name, const char 
 /*
  * A machine that switches itself off stays allocated and is billed on: only who removes it ends that. With an identity that may, it does so itself.
  */
-static void end_command(const struct azure_conf *c, const char *name, struct weir_str *ret)
+static void end_command(const struct weir_provider *p, const char *name, struct weir_str *ret)
 {
-    char url[AZURE_URL_SIZE];
-    azure_machine_url(c, name, "&forceDeletion=true", url);
+    const struct azure *c = p->own;
+    WEIR_CLEANUP(weir_str_release) struct weir_str url = WEIR_STR_INIT(WEIR_REST_URL_SIZE);
+    char path[WEIR_REST_NAME_SIZE + 1];
+    (void)snprintf(path, sizeof path, "/%s", name);
+    azure_machine_url(p, path, "&forceDeletion=true", &url);
     weir_str_addf(ret,
                   "M='%s/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%%3A%%2F%%2Fmanagement.azure.com%%2F'\n"
                   "for i in 1 2 3 4 5; do\n"
@@ -60,14 +39,14 @@ static void end_command(const struct azure_conf *c, const char *name, struct wei
                   "  sleep 5\n"
                   "done\n"
                   "poweroff || systemctl poweroff || shutdown -h now\n",
-                  c->metadata_endpoint, url);
+                  c->metadata_endpoint, weir_str_cstr(&url));
 }
 
-static const struct azure_region *find_region(const struct azure_conf *c, const char *name)
+static const struct azure_network *find_network(const struct azure *c, const char *name)
 {
-    for (size_t i = 0; i < c->n_regions; i++) {
-        if (weir_streq(c->region[i].name, name)) {
-            return &c->region[i];
+    for (size_t i = 0; i < c->n_networks; i++) {
+        if (weir_streq(c->network[i].region, name)) {
+            return &c->network[i];
         }
     }
     return NULL;
@@ -110,7 +89,7 @@ static void put_id(struct weir_json *j, const char *key, const char *id)
     weir_json_end(j);
 }
 
-static void put_storage(struct weir_json *j, const struct azure_conf *c)
+static void put_storage(struct weir_json *j, const struct azure *c)
 {
     weir_json_key(j, "storageProfile");
     weir_json_object(j);
@@ -146,7 +125,7 @@ static void put_public_ip(struct weir_json *j)
 }
 
 /* Interface and address are made, and removed, with the machine: nothing is left behind. */
-static void put_network(struct weir_json *j, const struct azure_conf *c, const struct azure_region *r)
+static void put_network(struct weir_json *j, const struct azure *c, const struct azure_network *r)
 {
     weir_json_key(j, "networkProfile");
     weir_json_object(j);
@@ -181,7 +160,7 @@ static void put_network(struct weir_json *j, const struct azure_conf *c, const s
     weir_json_end(j);
 }
 
-static void put_system(struct weir_json *j, const struct azure_conf *c, const char *name, const struct weir_str *script)
+static void put_system(struct weir_json *j, const struct azure *c, const char *name, const struct weir_str *script)
 {
     struct weir_str data = WEIR_STR_INIT(BODY_BYTES_MAX);
     char path[96];
@@ -225,10 +204,10 @@ static void put_market(struct weir_json *j, const struct weir_offer *o)
 
 static int boot_script(const struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_str *ret, struct weir_err *err)
 {
-    const struct azure_conf *c = &p->conf;
+    const struct azure *c = p->own;
     WEIR_CLEANUP(weir_str_release) struct weir_str end = WEIR_STR_INIT(8192);
     if (c->identity[0] != '\0') {
-        end_command(c, name, &end);
+        end_command(p, name, &end);
     }
     struct weir_boot boot = {.launch = l,
                              .env = p->env,
@@ -243,9 +222,9 @@ static int boot_script(const struct weir_provider *p, const struct weir_launch *
 
 int azure_machine_body(const struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_str *ret, struct weir_err *err)
 {
-    const struct azure_conf *c = &p->conf;
-    const struct azure_region *region = find_region(c, l->offer->region);
-    if (region == NULL) {
+    const struct azure *c = p->own;
+    const struct azure_network *network = find_network(c, l->offer->region);
+    if (network == NULL) {
         return weir_fail(err, -WEIR_EINVAL, "no subnet is configured for the region %s", l->offer->region);
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str script = {0};
@@ -257,7 +236,7 @@ int azure_machine_body(const struct weir_provider *p, const struct weir_launch *
     *ret = WEIR_STR_INIT(BODY_BYTES_MAX);
     struct weir_json j = weir_json_begin(ret);
     weir_json_object(&j);
-    weir_json_kv_cstr(&j, "location", region->name);
+    weir_json_kv_cstr(&j, "location", network->region);
     if (l->offer->zone[0] != '\0') {
         weir_json_key(&j, "zones");
         weir_json_array(&j);
@@ -286,7 +265,7 @@ int azure_machine_body(const struct weir_provider *p, const struct weir_launch *
     put_market(&j, l->offer);
     put_storage(&j, c);
     put_system(&j, c, name, &script);
-    put_network(&j, c, region);
+    put_network(&j, c, network);
     weir_json_end(&j);
     weir_json_end(&j);
     return ret->overflowed ? weir_fail(err, -WEIR_ELIMIT, "the request that makes the machine is too long") : 0;
@@ -294,52 +273,40 @@ int azure_machine_body(const struct weir_provider *p, const struct weir_launch *
 
 /* ---- reading one ---- */
 
-static const char *text_at(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s == NULL ? "" : s;
-}
-
-static bool copy_text(char *to, size_t size, const char *from)
-{
-    int n = snprintf(to, size, "%s", from);
-    return n >= 0 && (size_t)n < size;
-}
-
 /* "ProvisioningState/failed/AllocationFailed" among the statuses says why; without the view it is "Failed". */
 static void read_failure(const json_t *properties, char failure[static WEIR_CLOUD_CODE_SIZE])
 {
     static const char prefix[] = "ProvisioningState/failed/";
     const json_t *statuses = json_object_get(json_object_get(properties, "instanceView"), "statuses");
-    (void)copy_text(failure, WEIR_CLOUD_CODE_SIZE, "Failed");
+    (void)snprintf(failure, WEIR_CLOUD_CODE_SIZE, "Failed");
     for (size_t i = 0; i < json_array_size(statuses); i++) {
-        const char *code = text_at(json_array_get(statuses, i), "code");
+        const char *code = weir_rest_text(json_array_get(statuses, i), "code");
         if (strncmp(code, prefix, sizeof prefix - 1) == 0) {
-            (void)copy_text(failure, WEIR_CLOUD_CODE_SIZE, code + sizeof prefix - 1);
+            (void)snprintf(failure, WEIR_CLOUD_CODE_SIZE, "%.63s", code + sizeof prefix - 1);
         }
     }
 }
 
-bool azure_machine_read(const json_t *o, struct weir_instance *ret, char failure[static WEIR_CLOUD_CODE_SIZE], char owner[static WEIR_TOKEN_SIZE])
+bool azure_machine_read(const json_t *o, struct weir_rest_machine *ret, char failure[static WEIR_CLOUD_CODE_SIZE])
 {
     const json_t *properties = json_object_get(o, "properties");
-    const json_t *tags = json_object_get(o, "tags");
-    const char *state = text_at(properties, "provisioningState");
-    *ret = (struct weir_instance){.state = WEIR_INSTANCE_RUNNING};
+    const char *state = weir_rest_text(properties, "provisioningState");
+    const char *name = weir_rest_text(o, "name");
+    *ret = (struct weir_rest_machine){.state = WEIR_INSTANCE_RUNNING, .launched = weir_rest_time(properties, "timeCreated")};
     failure[0] = '\0';
-    bool fits = copy_text(ret->id, sizeof ret->id, text_at(o, "name")) && copy_text(ret->token, sizeof ret->token, text_at(tags, "weir-token"));
-    (void)copy_text(owner, WEIR_TOKEN_SIZE, text_at(tags, "weir-owner"));
+    if (properties == NULL || name[0] == '\0' || strlen(name) >= sizeof ret->id) {
+        return false;
+    }
+    (void)snprintf(ret->id, sizeof ret->id, "%s", name);
+    (void)snprintf(ret->name, sizeof ret->name, "%s", strlen(name) < sizeof ret->name ? name : ""); /* a longer one is not ours */
     if (weir_streq(state, "Creating")) {
         ret->state = WEIR_INSTANCE_PENDING;
     } else if (weir_streq(state, "Deleting")) {
         ret->state = WEIR_INSTANCE_STOPPING;
     } else if (weir_streq(state, "Failed") || weir_streq(state, "Canceled")) {
-        ret->state = WEIR_INSTANCE_PENDING;
+        ret->state = WEIR_INSTANCE_STOPPING;
+        ret->dead = true;
         read_failure(properties, failure);
     }
-    const char *created = text_at(properties, "timeCreated");
-    if (created[0] != '\0') {
-        (void)weir_parse_time(weir_sv_of(created), &ret->launched, NULL);
-    }
-    return fits && ret->id[0] != '\0' && properties != NULL;
+    return true;
 }

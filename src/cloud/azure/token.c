@@ -12,25 +12,25 @@
 #include "base/mem.h"
 #include "cloud/azure/azure_priv.h"
 
-enum { ASSERTION_BYTES_MAX = 64 * 1024, TOKEN_S_MIN = 60 };
+enum { ASSERTION_BYTES_MAX = 64 * 1024, TOKEN_S_MIN = 60 /* at least */ };
 
 int azure_sign(void *ctx, const struct weir_http_call *call, struct weir_wall now, struct weir_cloud_headers *h, const char **ret_bearer,
                struct weir_err *err)
 {
-    const struct weir_provider *p = ctx;
+    const struct azure *a = ((const struct weir_provider *)ctx)->own;
     (void)call;
     (void)now;
     (void)h;
-    *ret_bearer = p->bearer;
-    return p->bearer == NULL ? weir_fail(err, -WEIR_EUNAUTH, "there is no access token") : 0;
+    *ret_bearer = a->bearer;
+    return a->bearer == NULL ? weir_fail(err, -WEIR_EUNAUTH, "there is no access token") : 0;
 }
 
-void azure_token_forget(struct weir_provider *p)
+void azure_token_forget(struct azure *a)
 {
-    if (p->bearer != NULL) {
-        explicit_bzero(p->bearer, strlen(p->bearer));
-        free(p->bearer);
-        p->bearer = NULL;
+    if (a->bearer != NULL) {
+        explicit_bzero(a->bearer, strlen(a->bearer));
+        free(a->bearer);
+        a->bearer = NULL;
     }
 }
 
@@ -51,20 +51,21 @@ static int64_t seconds_of(const json_t *v)
 static void on_token(void *ctx, const struct weir_cloud_answer *a)
 {
     struct weir_provider *p = ctx;
+    struct azure *own = p->own;
     if (a->class != WEIR_PROVIDER_OK) {
-        weir_credential_fail(p->credential, a->class, a->text);
+        weir_credential_fail(own->credential, a->class, a->text);
         return;
     }
     json_t *body = json_loadb(a->body.p, a->body.n, 0, NULL);
     const char *token = json_string_value(json_object_get(body, "access_token"));
     int64_t s = seconds_of(json_object_get(body, "expires_in"));
     if (token == NULL || token[0] == '\0' || s < TOKEN_S_MIN) {
-        weir_credential_fail(p->credential, WEIR_PROVIDER_REFUSED, "azure: the token service answered without a token that lasts");
+        weir_credential_fail(own->credential, WEIR_PROVIDER_REFUSED, "azure: the token service answered without a token that lasts");
     } else {
-        azure_token_forget(p);
-        p->bearer = weir_strdup(token);
+        azure_token_forget(own);
+        own->bearer = weir_strdup(token);
         weir_cloud_hide(p->cloud, token);
-        weir_credential_set(p->credential, weir_wall_add(weir_clock_wall(p->env->clock), weir_dur_s(s)));
+        weir_credential_set(own->credential, weir_wall_add(weir_clock_wall(p->env->clock), weir_dur_s(s)));
     }
     json_decref(body);
 }
@@ -72,16 +73,17 @@ static void on_token(void *ctx, const struct weir_cloud_answer *a)
 static void ask(struct weir_provider *p, const struct weir_cloud_request *r)
 {
     if (weir_cloud_send(p->cloud, r, on_token, NULL, p) < 0) {
-        weir_credential_fail(p->credential, WEIR_PROVIDER_THROTTLED, "azure: too many calls are under way");
+        weir_credential_fail(((struct azure *)p->own)->credential, WEIR_PROVIDER_THROTTLED, "azure: too many calls are under way");
     }
 }
 
 static void from_metadata(struct weir_provider *p)
 {
-    char url[AZURE_URL_SIZE];
+    char url[WEIR_REST_URL_SIZE];
     const struct weir_http_header header = {"Metadata", "true"};
+    const struct azure *a = p->own;
     (void)snprintf(url, sizeof url, "%s/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%%3A%%2F%%2Fmanagement.azure.com%%2F%s%s",
-                   p->conf.metadata_endpoint, p->conf.client_id[0] == '\0' ? "" : "&client_id=", p->conf.client_id);
+                   a->metadata_endpoint, a->client_id[0] == '\0' ? "" : "&client_id=", a->client_id);
     ask(p, &(struct weir_cloud_request){.what = "managed identity", .kind = WEIR_CLOUD_READ, .method = "GET", .url = url, .header = &header,
                                          .n_headers = 1, .open = true, .timeout_ms = 5000, .deadline_ms = 30000});
 }
@@ -97,14 +99,16 @@ static void add_encoded(struct weir_str *s, const char *text)
 /* The client's proof of itself; false where there is none. */
 static bool add_proof(struct weir_provider *p, struct weir_str *form, struct weir_err *err)
 {
-    if (p->conf.secret != NULL) {
+    const struct azure *a = p->own;
+    if (a->secret != NULL) {
         weir_str_adds(form, "&client_secret=");
-        add_encoded(form, p->conf.secret);
+        weir_cloud_hide(p->cloud, a->secret);
+        add_encoded(form, a->secret);
         return true;
     }
     char *text = NULL;
     size_t n = 0;
-    if (weir_file_read(p->conf.federated, ASSERTION_BYTES_MAX, &text, &n, err) < 0) {
+    if (weir_file_read(a->federated, ASSERTION_BYTES_MAX, &text, &n, err) < 0) {
         return false;
     }
     struct weir_sv assertion = weir_sv_trim((struct weir_sv){text, n});
@@ -122,21 +126,22 @@ static bool add_proof(struct weir_provider *p, struct weir_str *form, struct wei
 void azure_token_fetch(void *ctx, struct weir_credential *c)
 {
     struct weir_provider *p = ctx;
-    if (p->conf.secret == NULL && p->conf.federated[0] == '\0') {
+    const struct azure *a = p->own;
+    if (a->secret == NULL && a->federated[0] == '\0') {
         from_metadata(p);
         return;
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str form = WEIR_STR_INIT(4 * ASSERTION_BYTES_MAX);
     struct weir_err err = {""};
     weir_str_adds(&form, "grant_type=client_credentials&scope=https%3A%2F%2Fmanagement.azure.com%2F.default&client_id=");
-    add_encoded(&form, p->conf.client_id);
+    add_encoded(&form, a->client_id);
     if (!add_proof(p, &form, &err)) {
         weir_credential_fail(c, WEIR_PROVIDER_REFUSED, err.text);
         return;
     }
-    char url[AZURE_URL_SIZE];
+    char url[WEIR_REST_URL_SIZE];
     const struct weir_http_header header = {"Content-Type", "application/x-www-form-urlencoded"};
-    (void)snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/token", p->conf.login_endpoint, p->conf.tenant);
+    (void)snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/token", a->login_endpoint, a->tenant);
     ask(p, &(struct weir_cloud_request){.what = "token", .kind = WEIR_CLOUD_READ, .method = "POST", .url = url, .header = &header, .n_headers = 1,
                                          .body = weir_str_sv(&form), .open = true, .deadline_ms = 30000});
     if (form.n > 0) {

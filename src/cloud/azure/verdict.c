@@ -42,20 +42,14 @@ enum weir_provider_class azure_class_of(const char *code, const char *text)
     return WEIR_PROVIDER_REFUSED;
 }
 
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s == NULL ? "" : s;
-}
-
 /* Of an error and its details, the one that says most. */
 static const json_t *most_telling(const json_t *error)
 {
     const json_t *details = json_object_get(error, "details");
     const json_t *best = error;
-    for (size_t i = 0; i < json_array_size(details) && azure_class_of(text_of(best, "code"), text_of(best, "message")) == WEIR_PROVIDER_REFUSED; i++) {
+    for (size_t i = 0; i < json_array_size(details) && azure_class_of(weir_rest_text(best, "code"), weir_rest_text(best, "message")) == WEIR_PROVIDER_REFUSED; i++) {
         const json_t *d = json_array_get(details, i);
-        if (azure_class_of(text_of(d, "code"), text_of(d, "message")) != WEIR_PROVIDER_REFUSED) {
+        if (azure_class_of(weir_rest_text(d, "code"), weir_rest_text(d, "message")) != WEIR_PROVIDER_REFUSED) {
             best = d;
         }
     }
@@ -68,17 +62,21 @@ void azure_classify(void *ctx, const struct weir_http_reply *reply, struct weir_
     if (v->class == WEIR_PROVIDER_OK) {
         return;
     }
+    if (reply->status == 412) { /* the machine is there already, from an earlier try: it is looked at */
+        *v = (struct weir_cloud_verdict){.class = WEIR_PROVIDER_OK};
+        return;
+    }
     json_t *body = json_loadb(reply->body.p, reply->body.n, 0, NULL);
     const json_t *error = json_object_get(body, "error");
     if (json_is_string(error)) { /* of the token service */
         (void)snprintf(v->code, sizeof v->code, "%.63s", json_string_value(error));
-        (void)snprintf(v->text, sizeof v->text, "%.60s: %.180s", json_string_value(error), text_of(body, "error_description"));
+        (void)snprintf(v->text, sizeof v->text, "%.60s: %.180s", json_string_value(error), weir_rest_text(body, "error_description"));
         v->stale = false;
     } else if (json_is_object(error)) {
         error = most_telling(error);
-        (void)snprintf(v->code, sizeof v->code, "%.63s", text_of(error, "code"));
-        (void)snprintf(v->text, sizeof v->text, "%.60s: %.180s", text_of(error, "code"), text_of(error, "message"));
-        enum weir_provider_class class = azure_class_of(v->code, text_of(error, "message"));
+        (void)snprintf(v->code, sizeof v->code, "%.63s", weir_rest_text(error, "code"));
+        (void)snprintf(v->text, sizeof v->text, "%.60s: %.180s", weir_rest_text(error, "code"), weir_rest_text(error, "message"));
+        enum weir_provider_class class = azure_class_of(v->code, weir_rest_text(error, "message"));
         if (class != WEIR_PROVIDER_REFUSED && v->class == WEIR_PROVIDER_REFUSED) {
             v->class = class;
             v->again = class == WEIR_PROVIDER_THROTTLED;
