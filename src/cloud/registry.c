@@ -8,8 +8,8 @@
 
 const struct weir_provider_ops *const weir_providers[] = {
     &weir_azure_provider,
-    &weir_sandbox_provider,
     &weir_runpod_provider,
+    &weir_sandbox_provider,
     NULL,
 };
 

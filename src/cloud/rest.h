@@ -85,7 +85,7 @@ struct weir_rest_ops {
     int (*on_list)(struct weir_provider *p, const struct json_t *body, struct weir_rest_list *l, struct weir_err *err);
     /* The machine's name is given. Errors: any, refused for what it says. */
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err);
-    /* 1: it is not known yet, q is to be sent next, after a moment. */
+    /* 1: it is not known yet, q is to be sent next, after a moment. v: refused; where *ret then names a dead machine, it is ended. */
     int (*on_launch)(struct weir_provider *p, const struct json_t *body, const char *name, struct weir_rest_machine *ret,
                      struct weir_rest_request *q, struct weir_cloud_verdict *v, struct weir_err *err);
     /* id is one that a list or a launch gave. */

@@ -229,7 +229,8 @@ class Dialect:
         with self.world.lock:
             before = self.world._find_token(name)
             replay = "conflict" if only_new or before is None or before.state == "gone" else "return"
-            instance, is_new, later = self.world.create(name, body.get("tags", {}).get("weir-owner", ""), wanted, replay=replay)
+            ident = name if name not in self.world.instances else f"{name}~{uuid.uuid4().hex[:4]}"
+            instance, is_new, later = self.world.create(name, body.get("tags", {}).get("weir-owner", ""), wanted, ident=ident, replay=replay)
             if later is not None and instance.state == "gone":  # its allocation failed: the resource stays
                 instance.state, instance.ended = "failed", 0.0
                 self.world.tokens.setdefault(name, []).append(instance.id)
@@ -253,7 +254,7 @@ class Dialect:
         body = i.request["body"]
         state = {"pending": "Creating", "failed": "Failed", "stopping": "Deleting"}.get(i.state, "Succeeded")
         properties = {k: v for k, v in body["properties"].items() if k not in ("osProfile", "networkProfile")}
-        properties.update({"provisioningState": state, "vmId": i.id, "timeCreated": stamp(i.created)})
+        properties.update({"provisioningState": state, "vmId": str(uuid.uuid5(uuid.NAMESPACE_URL, i.id)), "timeCreated": stamp(i.created)})
         if view:
             power = {"pending": "starting", "running": "running", "stopping": "stopping", "stopped": "stopped"}.get(i.state)
             statuses = [{"code": f"ProvisioningState/{state.lower()}", "level": "Info"}]
@@ -310,7 +311,11 @@ class Dialect:
                               "meterName": name.removeprefix("Standard_").replace("_", " ") + word, "skuName": name + word,
                               "productName": f"Virtual Machines {product} Series", "serviceName": "Virtual Machines", "unitOfMeasure": "1 Hour",
                               "type": "Consumption", "isPrimaryMeterRegion": True, "armSkuName": name})
-        page, following = self.world.page(items, request.query.get("$skip", ""), 5)
+        skip = request.query.get("$skip", "0")
+        if not skip.isdigit():
+            raise CloudError("invalid", "$skip is a number")
+        page = items[int(skip):int(skip) + 5]
+        following = int(skip) + 5 if int(skip) + 5 < len(items) else 0
         link = f"{self.url}/api/retail/prices?$filter={urllib.parse.quote(f)}&$skip={following}" if following else None
         return Reply(200, {"BillingCurrency": "USD", "Items": page, "NextPageLink": link, "Count": len(page)})
 
@@ -318,4 +323,5 @@ class Dialect:
         """A machine of somebody else in the same group."""
         wanted = {"body": {"location": "eastus", "tags": body.get("tags", {"weir-owner": "somebody-else"}),
                            "properties": {"hardwareProfile": {"vmSize": "Standard_NC4as_T4_v3"}}}, "compare": {}}
-        self.world.create("other-" + uuid.uuid4().hex[:8], "somebody-else", wanted)
+        name = "other-" + uuid.uuid4().hex[:8]
+        self.world.create(name, "somebody-else", wanted, ident=name)
