@@ -327,6 +327,7 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
         }
         weir_log(WEIR_LOG_WARNING, "lease.orphan", "provider=%s instance=%s text=\"no lease owns it: ending it\"", p->ops->name,
                  in->id);
+        alerts_orphan(b, p->ops->name, in->id);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP_END);
         if (p->ops->terminate(p->p, in->id, on_result, c) != 0) {
             end_call(c);
@@ -339,6 +340,8 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
         } else {
             end_call(c);
         }
+    } else {
+        alerts_swept(b, p->ops->name, p->sweep_round);
     }
 }
 
@@ -516,6 +519,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
     if (!p->sweep_busy && now >= p->sweep_due_ms) {
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP);
         p->sweep_due_ms = now + SWEEP_MS;
+        p->sweep_round = alerts_sweep(b);
         p->sweep_busy = p->ops->list(p->p, NULL, on_result, c) == 0;
         if (!p->sweep_busy) {
             end_call(c);
