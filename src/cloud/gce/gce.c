@@ -287,8 +287,8 @@ static int gce_on_list(struct weir_provider *p, const json_t *body, struct weir_
     if (!weir_streq(weir_rest_text(body, "kind"), "compute#instanceAggregatedList") || !is_page(next)) {
         return weir_fail(err, -WEIR_EIO, "the answer is not a list of instances");
     }
-    weir_rest_list_next(l, next);
-    return each_scoped(body, "instances", on_instance, l, err);
+    int r = weir_rest_list_next(l, next, err);
+    return r < 0 ? r : each_scoped(body, "instances", on_instance, l, err);
 }
 
 /* ---- launch ---- */
