@@ -16,6 +16,7 @@ RUNPOD = """  runpod:
     calls_per_second: 200
     max_gpus: 1
     regions: [EU-RO-1]
+    agent: %s
 """
 GCP = """  gcp:
     endpoint: %s
@@ -26,6 +27,7 @@ GCP = """  gcp:
     calls_per_second: 200
     zones: [us-central1-a]
     max_gpus: 1
+    agent: %s
 """
 
 
@@ -40,7 +42,8 @@ def gce(**kw):
 def broker(weir, *clouds, gpus="A100:4"):
     config = "providers:\n"
     for c in clouds:
-        config += RUNPOD % c.url if (c.dir / "key.json").exists() is False else GCP % (c.url, c.dir / "key.json")
+        key = c.dir / "key.json"
+        config += GCP % (c.url, key, weir) if key.exists() else RUNPOD % (c.url, weir)
     return Broker(weir, config=config, gpus=gpus, env={"RUNPOD_API_KEY": "rpa_TESTKEY"})
 
 
