@@ -39,11 +39,6 @@ void weir_offline_close(struct weir_offline *o)
     }
 }
 
-void weir_offline_closep(struct weir_offline **o)
-{
-    weir_offline_close(*o);
-}
-
 int weir_offline_history(struct weir_offline *o, struct weir_wall from, struct weir_wall to, uint32_t limit, uint64_t *cursor, struct weir_str *out,
                          struct weir_err *err)
 {

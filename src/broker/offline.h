@@ -12,7 +12,6 @@ struct weir_offline;
 /* Nothing is changed there. Errors: -WEIR_ENOTFOUND (no broker has kept anything there), and those of weir_store_sqlite_read. */
 int weir_offline_open(struct weir_offline **ret, const char *data_dir, struct weir_err *err);
 void weir_offline_close(struct weir_offline *o);
-void weir_offline_closep(struct weir_offline **o);
 
 /* A page of at most limit tasks of the history as GET /v1/history answers it, from jobs submitted from..to (0: without that bound); *cursor is 0 before the first page, and
  * after the last. Errors: the store's. */

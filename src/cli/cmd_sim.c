@@ -371,11 +371,10 @@ static int spool_history(const struct weir_args *args, struct history *ret, stru
         r = weir_fail(err, weir_error_from_errno(errno), "no temporary file for the history: %s", strerror(errno));
     }
     r = r < 0 ? r : weir_export_history(&source, (struct weir_wall){0}, (struct weir_wall){0}, false, f, &ret->counts, err);
-    if (r < 0 && f != NULL) {
-        (void)fclose(f);
-    }
     if (r == 0 && ret->counts.tasks == ret->counts.running) {
         r = weir_fail(err, -WEIR_EINVAL, "the history holds no task that has ended: there is nothing to replay");
+    }
+    if (r < 0 && f != NULL) {
         (void)fclose(f);
     }
     if (r == 0) {

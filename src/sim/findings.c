@@ -699,7 +699,7 @@ static const struct weir_sim_row *cheapest(const struct weir_sim_result *r, cons
     for (size_t i = 0; i < r->n_rows; i++) {
         double cost = 0;
         const struct weir_sim_row *row = weir_streq(r->row[i].policy, policy) ? weir_sim_row_meant(r, &r->row[i], policy) : NULL;
-        if (row == &r->row[i] && weir_sim_row_real(row, metric, &cost) && (best == NULL || cost < best_cost)) {
+        if (row == &r->row[i] && row->budgets == NULL && weir_sim_row_real(row, metric, &cost) && (best == NULL || cost < best_cost)) {
             best = row;
             best_cost = cost;
         }
@@ -772,6 +772,7 @@ size_t weir_sim_findings(const struct weir_sim_result *r, struct weir_sim_findin
         /* Where it is asked what to own, one answer is spoken of; the others stand in the tables. */
         const struct weir_sim_row *only = g->ways ? weir_sim_row_headline(r) : NULL;
         n = g->ways ? answer_finding(r, g, ret) : 0;
+        n += g->ways && weir_sim_finding_of_budgets(r, &ret[n]);
         size_t fronts = front_findings(r, g, only, &ret[n]);
         n += fronts;
         n += fronts == 0 && (g->ways || !is_swept(r, "weir")) ? weighed_finding(r, g, only, g->rival, &ret[n]) : 0;
