@@ -59,9 +59,13 @@ static void add_field_words(struct weir_str *out, const struct weir_sim_result *
     weir_str_addf(out, "%s%s" NBSP "%s%s%s", out->n > 0 ? ", " : "", label, value, unit[0] == '\0' ? "" : NBSP, unit);
 }
 
-/* A parameter of the world that is the same in all rows tells none of them from another; it stands among the assumptions. */
+/* A parameter of the world that is the same in all rows tells none of them from another; it stands among the assumptions. That there are no
+ * budgets is as usual. */
 static bool says_nothing(const struct weir_sim_result *r, const struct weir_sim_field *f)
 {
+    if (weir_streq(f->name, "budgets") && weir_streq(f->u.text, "none")) {
+        return true;
+    }
     bool same = weir_sim_param_find(r->suite, weir_sv_of(f->name)) != NULL && !weir_sim_is_choice(r->suite, f->name);
     for (size_t i = 0; i < r->n_rows && same; i++) {
         const struct weir_sim_field *other = weir_sim_row_field(&r->row[i], f->name);

@@ -26,7 +26,7 @@ static void figure(char *ret, size_t size, double v, int places)
 static void money_words(char *ret, size_t size, int64_t micro)
 {
     double units = (double)micro / 1e6;
-    figure(ret, size, units, units < 100 && units > -100 ? 2 : 0);
+    figure(ret, size, units, micro != 0 && units < 100 && units > -100 ? 2 : 0);
 }
 
 static void day_words(struct weir_wall at, char *ret, size_t size)
@@ -55,17 +55,6 @@ static void span_words(const struct weir_sim_budget_span *s, char *ret, size_t s
     }
 }
 
-/* The row of a case that is spoken of: weir's that is meant, else its first that had budgets in force; NULL where none had. */
-static const struct weir_sim_row *row_of_case(const struct weir_sim_report_view *v, size_t c)
-{
-    const struct weir_sim_result *r = v->result;
-    const struct weir_sim_row *row = weir_sim_row_meant(r, &r->row[v->first[c]], "weir");
-    for (size_t i = v->first[c]; i < r->n_rows && row == NULL; i++) {
-        row = v->case_of[i] == c && r->row[i].budgets != NULL ? &r->row[i] : NULL;
-    }
-    return row == NULL || row->budgets == NULL || row->budgets->n == 0 ? NULL : row;
-}
-
 const struct weir_sim_row *weir_sim_row_without_budgets(const struct weir_sim_result *r, const struct weir_sim_row *row)
 {
     for (size_t i = 0; i < r->n_rows; i++) {
@@ -81,6 +70,26 @@ const struct weir_sim_row *weir_sim_row_without_budgets(const struct weir_sim_re
         }
     }
     return NULL;
+}
+
+/* weir's row under budgets that has the setting that is meant without any. */
+static bool is_meant(const struct weir_sim_result *r, const struct weir_sim_row *row)
+{
+    const struct weir_sim_row *without = row->budgets == NULL || !weir_streq(row->policy, "weir") ? NULL : weir_sim_row_without_budgets(r, row);
+    return without != NULL && weir_sim_row_meant(r, without, "weir") == without;
+}
+
+/* The row of a case that is spoken of: weir's that is meant, else its first that had budgets in force; NULL where none had. */
+static const struct weir_sim_row *row_of_case(const struct weir_sim_report_view *v, size_t c)
+{
+    const struct weir_sim_result *r = v->result;
+    const struct weir_sim_row *row = NULL;
+    for (size_t i = v->first[c]; i < r->n_rows; i++) {
+        const struct weir_sim_row *x = &r->row[i];
+        bool told = v->case_of[i] == c && x->budgets != NULL && x->budgets->n > 0;
+        row = told && (row == NULL || (is_meant(r, x) && !is_meant(r, row))) ? x : row;
+    }
+    return row;
 }
 
 /* "530 of 600 tasks waited for a budget, 38,947 h in all, and 12 of them never began. The average wait is 65.0 h; without budgets it is 2.4 h." */
@@ -257,11 +266,13 @@ bool weir_sim_finding_of_budgets(const struct weir_sim_result *r, struct weir_si
     const struct weir_sim_budget_span *most = NULL;
     for (size_t i = 0; i < r->n_rows; i++) {
         const struct weir_sim_row *x = &r->row[i];
-        bool spoken = x->budgets != NULL && (weir_streq(x->policy, "weir") ? weir_sim_row_meant(r, x, "weir") == x || !weir_sim_row_ranks(x) : row == NULL);
-        for (size_t k = 0; spoken && k < x->budgets->n; k++) {
-            if (most == NULL || weir_sim_budget_span_saved(&x->budgets->span[k]) > weir_sim_budget_span_saved(most)) {
+        bool better = x->budgets != NULL && (row == NULL || is_meant(r, x) >= is_meant(r, row));
+        bool anew = better && row != NULL && is_meant(r, x) > is_meant(r, row);
+        for (size_t k = 0; better && k < x->budgets->n; k++) {
+            const struct weir_sim_budget_span *s = &x->budgets->span[k];
+            if (most == NULL || (anew && k == 0) || weir_sim_budget_span_saved(s) > weir_sim_budget_span_saved(most)) {
                 row = x;
-                most = &x->budgets->span[k];
+                most = s;
             }
         }
     }
