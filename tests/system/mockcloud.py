@@ -57,6 +57,9 @@ class MockCloud:
     def inventory(self):
         return self._call("GET", "inventory")
 
+    def calls(self):
+        return self._call("GET", "calls")["calls"]
+
     def states(self):
         return [i["state"] for i in self.inventory()["instances"]]
 
