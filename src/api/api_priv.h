@@ -52,8 +52,9 @@ enum api_role {
     API_ROLE_BOOKS,   /* corrects them, by postings that stay */
     API_ROLE_MEMBERS, /* says who is in a project */
     API_ROLE_AUDIT,   /* reads who changed what */
-    API_ROLE_BUDGETS, /* reads budgets, of whoever they are */
+    API_ROLE_LIMITS, /* reads budgets and quotas */
     API_ROLE_BUDGET_SET,
+    API_ROLE_QUOTA_SET,
     API_ROLE_MAX,
 };
 
@@ -442,6 +443,19 @@ void api_handle_budgets(struct api_request *rq);
 void api_handle_budget(struct api_request *rq);
 void api_handle_budget_set(struct api_request *rq);
 void api_handle_budget_remove(struct api_request *rq);
+void api_handle_quotas(struct api_request *rq);
+void api_handle_quota(struct api_request *rq);
+void api_handle_quota_set(struct api_request *rq);
+void api_handle_quota_remove(struct api_request *rq);
+
+/* ---- scopes.c: whom a budget or quota is for ---- */
+
+void api_scope_json(struct weir_json *j, uint8_t scope, const char *project, const char *user, const char *tag);
+/* Errors of both: -WEIR_EINVAL. whose: the project or user. */
+int api_scope_read(const char *text, uint8_t *ret_scope, char tag[static WEIR_BUDGET_TAG_SIZE], char whose[static WEIR_SPEC_NAME_MAX + 1], struct weir_err *err);
+int api_span_read(const json_t *body, uint8_t *ret_span, struct weir_wall *ret_from, struct weir_wall *ret_until, struct weir_err *err);
+/* May the caller see it? Who reaches only their own sees the organisation's, their projects' and their own. */
+bool api_scope_concerns(const struct api_call *call, uint8_t scope, struct weir_project_id project, const char *user);
 void api_handle_bill(struct api_request *rq);
 void api_handle_bill_check(struct api_request *rq);
 void api_handle_charges(struct api_request *rq);

@@ -61,40 +61,6 @@ static struct ahead look_ahead(const struct weir_budget_view *v, struct weir_wal
 
 /* ---- showing ---- */
 
-/* "team":"perception" as team=perception. */
-static void tag_text(const char *tag, struct weir_str *out)
-{
-    json_t *o = NULL;
-    struct weir_str text = WEIR_STR_INIT(2 * WEIR_BUDGET_TAG_SIZE);
-    weir_str_addf(&text, "{%s}", tag);
-    o = json_loads(weir_str_cstr(&text), 0, NULL);
-    const char *key;
-    json_t *value;
-    json_object_foreach(o, key, value)
-    {
-        weir_str_addf(out, "%s=%s", key, json_string_value(value));
-    }
-    json_decref(o);
-    weir_str_release(&text);
-}
-
-static void scope_json(struct weir_json *j, const struct weir_budget_row *row)
-{
-    const struct weir_budget *d = &row->view.def;
-    struct weir_str s = WEIR_STR_INIT(1024);
-    weir_str_adds(&s, weir_budget_scope_name((enum weir_budget_scope)d->scope));
-    if (d->scope == WEIR_BUDGET_PROJECT) {
-        weir_str_addf(&s, ":%s", row->project);
-    } else if (d->scope == WEIR_BUDGET_USER) {
-        weir_str_addf(&s, ":%s", row->user);
-    } else if (d->scope == WEIR_BUDGET_TAG) {
-        weir_str_addc(&s, ':');
-        tag_text(d->tag, &s);
-    }
-    weir_json_kv_cstr(j, "scope", weir_str_cstr(&s));
-    weir_str_release(&s);
-}
-
 static void thresholds_json(struct weir_json *j, const struct weir_budget_view *v, const char *key, bool reached)
 {
     weir_json_key(j, key);
@@ -116,7 +82,7 @@ static void budget_json(struct weir_json *j, const struct weir_budget_row *row, 
     struct ahead a = look_ahead(v, now);
     weir_json_object(j);
     weir_json_kv_cstr(j, "name", v->def.name);
-    scope_json(j, row);
+    api_scope_json(j, v->def.scope, row->project, row->user, v->def.tag);
     weir_json_kv_cstr(j, "span", weir_budget_span_name((enum weir_budget_span)v->def.span));
     weir_json_kv_time(j, "from", v->span_from);
     weir_json_kv_time(j, "until", v->span_until);
@@ -146,7 +112,7 @@ static void budget_json(struct weir_json *j, const struct weir_budget_row *row, 
 
 struct budget_scan {
     struct weir_json *j;
-    struct weir_api *a;
+    const struct api_call *call;
     struct weir_wall now;
     const char *only; /* NULL: all */
     uint64_t skip;
@@ -161,11 +127,14 @@ static int on_budget(void *ctx, const struct weir_budget_row *row)
     if (x->only != NULL && !weir_streq(x->only, row->view.def.name)) {
         return 0;
     }
+    if (!api_scope_concerns(x->call, row->view.def.scope, row->view.def.project, row->user)) {
+        return 0;
+    }
     x->n++;
     if (x->n > x->skip + x->limit) {
         x->more = true;
     } else if (x->n > x->skip) {
-        budget_json(x->j, row, x->now, x->a->conf.currency);
+        budget_json(x->j, row, x->now, x->call->api->conf.currency);
     }
     return 0;
 }
@@ -177,7 +146,7 @@ static void budgets_finish(struct api_call *call)
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     struct weir_json j = weir_json_begin(&out);
     const struct api_value *limit = api_call_param(call, "limit");
-    struct budget_scan x = {.j = &j, .a = a, .now = weir_clock_wall(a->conf.clock), .skip = api_call_param(call, "cursor")->number,
+    struct budget_scan x = {.j = &j, .call = call, .now = weir_clock_wall(a->conf.clock), .skip = api_call_param(call, "cursor")->number,
                             .limit = limit->is_given ? limit->number : API_LIST_LIMIT};
     weir_json_object(&j);
     weir_json_key(&j, "items");
@@ -210,7 +179,7 @@ static void budget_finish(struct api_call *call)
     struct weir_err err = {{0}};
     struct weir_str out = WEIR_STR_INIT(65536);
     struct weir_json j = weir_json_begin(&out);
-    struct budget_scan x = {.j = &j, .a = a, .now = weir_clock_wall(a->conf.clock), .only = call->name, .limit = 1};
+    struct budget_scan x = {.j = &j, .call = call, .now = weir_clock_wall(a->conf.clock), .only = call->name, .limit = 1};
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
     int rc = s->ops->each_budget(s, on_budget, &x, &err);
@@ -248,52 +217,12 @@ void api_handle_budget(struct api_request *rq)
 
 /* ---- setting ---- */
 
-/* "team=perception" as a member of an object of JSON. */
-static int read_tag(struct weir_sv text, char *buf, size_t size, struct weir_err *err)
-{
-    struct weir_sv key = weir_sv_cut(&text, '=');
-    if (key.n == 0 || key.n > WEIR_SPEC_NAME_MAX || text.n == 0) {
-        return weir_fail(err, -WEIR_EINVAL, "scope: a tag is written tag:KEY=VALUE");
-    }
-    struct weir_str s = WEIR_STR_INIT(1024);
-    struct weir_json j = weir_json_begin(&s);
-    weir_json_object(&j);
-    char name[WEIR_SPEC_NAME_MAX + 1];
-    (void)snprintf(name, sizeof name, "%.*s", (int)key.n, key.p);
-    weir_json_key(&j, name);
-    weir_json_string(&j, text);
-    weir_json_end(&j);
-    bool fits = !s.overflowed && s.n - 2 < size;
-    if (fits) {
-        (void)snprintf(buf, size, "%.*s", (int)(s.n - 2), weir_str_cstr(&s) + 1); /* without the braces */
-    }
-    weir_str_release(&s);
-    return fits ? 0 : weir_fail(err, -WEIR_EINVAL, "scope: the tag is too long");
-}
-
 static int read_scope(const char *text, struct api_call *call, struct weir_err *err)
 {
     struct weir_budget *d = &call->cmd.u.budget.def;
-    struct weir_sv rest = weir_sv_of(text);
-    struct weir_sv word = weir_sv_cut(&rest, ':');
-    uint8_t scope = 0;
-    while (scope < WEIR_BUDGET_SCOPE_MAX && !weir_sv_eq(word, weir_sv_of(weir_budget_scope_name((enum weir_budget_scope)scope)))) {
-        scope++;
-    }
-    d->scope = scope;
-    if (scope == WEIR_BUDGET_ORGANISATION && rest.n == 0) {
-        return 0;
-    }
-    if (scope == WEIR_BUDGET_TAG) {
-        return read_tag(rest, d->tag, sizeof d->tag, err);
-    }
-    if ((scope == WEIR_BUDGET_PROJECT || scope == WEIR_BUDGET_USER) && rest.n > 0 && rest.n <= WEIR_SPEC_NAME_MAX) {
-        (void)snprintf(call->filter_user, sizeof call->filter_user, "%.*s", (int)rest.n, rest.p);
-        call->cmd.u.budget.project = call->filter_user;
-        call->cmd.u.budget.user = call->filter_user;
-        return 0;
-    }
-    return weir_fail(err, -WEIR_EINVAL, "scope must be organisation, project:NAME, user:NAME or tag:KEY=VALUE");
+    call->cmd.u.budget.project = call->filter_user;
+    call->cmd.u.budget.user = call->filter_user;
+    return api_scope_read(text, &d->scope, d->tag, call->filter_user, err);
 }
 
 static int read_threshold(const char *text, struct weir_budget_threshold *ret, struct weir_err *err)
@@ -328,30 +257,6 @@ static int read_thresholds(const json_t *list, struct weir_budget *d, struct wei
     return 0;
 }
 
-static int read_span(const json_t *body, struct weir_budget *d, struct weir_err *err)
-{
-    const char *word = json_string_value(json_object_get(body, "span"));
-    const char *from = json_string_value(json_object_get(body, "from"));
-    const char *until = json_string_value(json_object_get(body, "until"));
-    d->span = 0;
-    while (word != NULL && d->span < WEIR_BUDGET_SPAN_MAX && !weir_streq(word, weir_budget_span_name((enum weir_budget_span)d->span))) {
-        d->span++;
-    }
-    bool fixed = from != NULL || until != NULL;
-    if (word == NULL && fixed) {
-        d->span = WEIR_BUDGET_FIXED;
-    }
-    if (d->span == WEIR_BUDGET_SPAN_MAX || fixed != (d->span == WEIR_BUDGET_FIXED) || (fixed && (from == NULL || until == NULL))) {
-        return weir_fail(err, -WEIR_EINVAL, "span must be month, quarter, forever, or fixed with 'from' and 'until'");
-    }
-    int rc = fixed ? weir_parse_time(weir_sv_of(from), &d->from, err) : 0;
-    rc = rc == 0 && fixed ? weir_parse_time(weir_sv_of(until), &d->until, err) : rc;
-    if (rc == 0 && fixed && d->until.us <= d->from.us) {
-        return weir_fail(err, -WEIR_EINVAL, "'until' must be after 'from'");
-    }
-    return rc < 0 ? weir_fail_prefix(err, rc, "span") : 0;
-}
-
 static int read_money(const json_t *text, const char *what, int64_t *ret, struct weir_err *err)
 {
     int rc = weir_parse_money(weir_sv_of(json_string_value(text)), ret, err);
@@ -382,7 +287,7 @@ static int read_budget(struct api_call *call, struct weir_err *err)
     int rc = scope != NULL ? read_scope(json_string_value(scope), call, err) : 0;
     rc = rc == 0 && amount != NULL ? read_money(amount, "amount", &d->amount_micro, err) : rc;
     rc = rc == 0 && spent != NULL ? read_money(spent, "spent", &cmd->u.budget.charged_micro, err) : rc;
-    rc = rc == 0 && span ? read_span(body, d, err) : rc;
+    rc = rc == 0 && span ? api_span_read(body, &d->span, &d->from, &d->until, err) : rc;
     return rc == 0 && thresholds != NULL ? read_thresholds(thresholds, d, err) : rc;
 }
 

@@ -375,6 +375,28 @@ static const struct weir_budget_row budget_rows[] = {
      .project = "",
      .user = ""},
 };
+static const struct weir_quota_row quota_rows[] = {
+    {.view = {.id = {1},
+              .def = {.name = "vision",
+                      .scope = WEIR_BUDGET_PROJECT,
+                      .counts = WEIR_QUOTA_GPUS,
+                      .span = WEIR_BUDGET_FOREVER,
+                      .gpu_model = WEIR_GPU_MODEL_ANY,
+                      .project = {1},
+                      .limit = 16},
+              .n = 12},
+     .gpu_model = "H100",
+     .project = "vision"},
+    {.view = {.id = {2},
+              .def = {.name = "hours", .scope = WEIR_BUDGET_ORGANISATION, .counts = WEIR_QUOTA_GPU_HOURS, .span = WEIR_BUDGET_FOREVER, .gpu_model = WEIR_GPU_MODEL_ANY, .limit = 36000000},
+              .used_ms = 7200500,
+              .held_ms = 3600000,
+              .begun_ms = 600000,
+              .as_of = {INT64_C(4102444800000000)}},
+     .gpu_model = ""},
+};
+
+EACH(f_each_quota, weir_quota_row, weir_quota_row_fn, quota_rows)
 EACH(f_each_budget, weir_budget_row, weir_budget_row_fn, budget_rows)
 EACH(f_each_pool, weir_name_row, weir_name_row_fn, pool_rows)
 EACH(each_node_all, weir_node_row, weir_node_row_fn, node_rows)
@@ -599,6 +621,7 @@ static const struct weir_store_ops store_ops = {
     .get_task = f_get_task,
     .each_project = f_each_project,
     .each_budget = f_each_budget,
+    .each_quota = f_each_quota,
     .each_pool = f_each_pool,
     .each_node = f_each_node,
     .each_meter = f_each_meter,
@@ -769,6 +792,13 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         f->id = (uint64_t)c->u.project.weight;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.project.name));
         return 0;
+    case WEIR_COMMAND_QUOTA_SET:
+        f->number = c->u.quota.def.limit;
+        f->id = c->u.quota.given;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.quota.def.name));
+        return 0;
+    case WEIR_COMMAND_QUOTA_REMOVE:
+        return weir_streq(c->u.quota.def.name, "vision") ? 0 : weir_fail(&c->err, -WEIR_ENOTFOUND, "quota '%s' does not exist", c->u.quota.def.name);
     case WEIR_COMMAND_BUDGET_SET:
         f->number = c->u.budget.def.amount_micro;
         f->id = c->u.budget.given;
