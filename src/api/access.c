@@ -179,17 +179,6 @@ static int check_role(const char *role, enum weir_role most, bool whole, struct 
     return 0;
 }
 
-/* Names that people type, and that stand in comma lists, paths and JSON. */
-static int check_name(const char *what, const char *name, struct weir_err *err)
-{
-    for (const char *p = name; *p != '\0'; p++) {
-        if ((unsigned char)*p <= ' ' || strchr(",:/\"\\\x7f", *p) != NULL) {
-            return weir_fail(err, -WEIR_EINVAL, "%s '%.64s': such a name has no blanks, quotes, ',', ':', '/' or '\\'", what, name);
-        }
-    }
-    return 0;
-}
-
 static int check_projects(const json_t *projects, struct weir_err *err)
 {
     const char *name;
@@ -204,7 +193,7 @@ static int check_projects(const json_t *projects, struct weir_err *err)
         if (!json_is_null(v) && !json_is_string(v)) {
             return weir_fail(err, -WEIR_EINVAL, "projects: '%.64s' must have a role, or null", name);
         }
-        int rc = check_name("projects:", name, err);
+        int rc = weir_name_check("projects:", name, err);
         rc = rc < 0 || json_is_null(v) ? rc : check_role(json_string_value(v), WEIR_ROLE_OWNER, false, err);
         if (rc < 0) {
             return rc;
@@ -228,7 +217,7 @@ static void post_user(struct api_request *rq, struct api_call *call, const char 
     (void)snprintf(call->filter_user, sizeof call->filter_user, "%s", user);
     call->cmd.u.access.user = call->filter_user;
     call->finish = user_finish;
-    int rc = check_name("user", user, &rq->err);
+    int rc = weir_name_check("user", user, &rq->err);
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);
         api_call_free(call);
@@ -418,7 +407,7 @@ static int read_only(struct api_call *call, struct weir_err *err)
         if (name == NULL || name[0] == '\0' || strlen(name) > WEIR_SPEC_NAME_MAX) {
             return weir_fail(err, -WEIR_EINVAL, "projects: a name must have 1 to %d bytes", WEIR_SPEC_NAME_MAX);
         }
-        int rc = check_name("project", name, err);
+        int rc = weir_name_check("project", name, err);
         if (rc < 0) {
             return rc;
         }

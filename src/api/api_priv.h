@@ -30,6 +30,7 @@ enum {
     API_LOG_BODY_MAX = 1 << 20,
     API_INVOICE_BODY_MAX = 2 << 20,
     API_JSON_DEPTH_MAX = 20,
+    API_LOGINS_MAX = 3, /* of one request, before it is given up */
     API_ROUTES_MAX = 128,
     API_ZONE_NAME_MAX = 64,
 };
@@ -294,6 +295,15 @@ struct weir_api {
 struct weir_store *api_reader_take(struct weir_api *a, unsigned *which);
 void api_reader_put(struct weir_api *a, unsigned which);
 
+/* Proves closed months while the ledger goes by; and takes their sums. closes.c. */
+struct api_close_proof;
+/* Reads what was closed. The caller frees *ret. */
+int api_close_proof_new(struct api_close_proof **ret, struct weir_store *s, struct weir_err *err);
+void api_close_proof_free(struct api_close_proof *p);
+void api_close_proof_add(struct api_close_proof *p, const struct weir_posting *row);
+/* How many months hold; the rest has err, which names the first that does not. */
+uint64_t api_close_proof_end(struct api_close_proof *p, struct weir_err *err);
+
 /* The number that the next correction will have, unless another comes first. */
 int api_next_correction(struct weir_store *s, uint64_t *ret, struct weir_err *err);
 
@@ -451,9 +461,6 @@ void api_handle_quota_remove(struct api_request *rq);
 /* ---- scopes.c: whom a budget or quota is for ---- */
 
 void api_scope_json(struct weir_json *j, uint8_t scope, const char *project, const char *user, const char *tag);
-/* Errors of both: -WEIR_EINVAL. whose: the project or user. */
-int api_scope_read(const char *text, uint8_t *ret_scope, char tag[static WEIR_BUDGET_TAG_SIZE], char whose[static WEIR_SPEC_NAME_MAX + 1], struct weir_err *err);
-int api_span_read(const json_t *body, uint8_t *ret_span, struct weir_wall *ret_from, struct weir_wall *ret_until, struct weir_err *err);
 /* May the caller see it? Who reaches only their own sees the organisation's, their projects' and their own. */
 bool api_scope_concerns(const struct api_call *call, uint8_t scope, struct weir_project_id project, const char *user);
 void api_handle_bill(struct api_request *rq);
@@ -461,6 +468,8 @@ void api_handle_bill_check(struct api_request *rq);
 void api_handle_charges(struct api_request *rq);
 void api_handle_corrections(struct api_request *rq);
 void api_handle_correction_add(struct api_request *rq);
+void api_handle_closes(struct api_request *rq);
+void api_handle_close(struct api_request *rq);
 void api_handle_invoice_lines(struct api_request *rq);
 void api_handle_reconcile(struct api_request *rq);
 

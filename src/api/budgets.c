@@ -7,7 +7,7 @@
 
 #include "api/api_priv.h"
 #include "base/mem.h"
-#include "base/parse.h"
+#include "spec/budget.h"
 
 /* ---- looking ahead ---- */
 
@@ -219,51 +219,29 @@ void api_handle_budget(struct api_request *rq)
 
 static int read_scope(const char *text, struct api_call *call, struct weir_err *err)
 {
-    struct weir_budget *d = &call->cmd.u.budget.def;
     call->cmd.u.budget.project = call->filter_user;
     call->cmd.u.budget.user = call->filter_user;
-    return api_scope_read(text, &d->scope, d->tag, call->filter_user, err);
+    return weir_budget_read_scope(weir_sv_of(text), &call->cmd.u.budget.def, call->filter_user, sizeof call->filter_user, err);
 }
 
-static int read_threshold(const char *text, struct weir_budget_threshold *ret, struct weir_err *err)
+static int read_span(const json_t *body, struct weir_budget *d, struct weir_err *err)
 {
-    struct weir_sv rest = weir_sv_of(text);
-    struct weir_sv percent = weir_sv_cut(&rest, ':');
-    uint64_t n = 0;
-    uint8_t action = 0;
-    while (action < WEIR_BUDGET_ACTION_MAX && !weir_sv_eq(rest, weir_sv_of(weir_budget_action_name((enum weir_budget_action)action)))) {
-        action++;
-    }
-    if (weir_parse_u64(percent, 1, 1000, &n, NULL) != 0 || action == WEIR_BUDGET_ACTION_MAX) {
-        return weir_fail(err, -WEIR_EINVAL, "threshold '%s': write PERCENT:ACTION, percent 1 to 1000, action warn, local-only, stop-new or stop-all", text);
-    }
-    *ret = (struct weir_budget_threshold){(uint16_t)n, action};
-    return 0;
+    return weir_budget_read_span(json_string_value(json_object_get(body, "span")), json_string_value(json_object_get(body, "from")),
+                                 json_string_value(json_object_get(body, "until")), d, err);
 }
 
 static int read_thresholds(const json_t *list, struct weir_budget *d, struct weir_err *err)
 {
-    size_t n = json_array_size(list);
-    if (n > WEIR_BUDGET_THRESHOLDS_MAX) {
-        return weir_fail(err, -WEIR_EINVAL, "a budget has at most %d thresholds", WEIR_BUDGET_THRESHOLDS_MAX);
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(list) && rc == 0; i++) {
+        rc = weir_budget_read_threshold(weir_sv_of(json_string_value(json_array_get(list, i))), d, err);
     }
-    d->n_thresholds = (uint32_t)n;
-    for (size_t i = 0; i < n; i++) {
-        int rc = read_threshold(json_string_value(json_array_get(list, i)), &d->threshold[i], err);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    return 0;
+    return rc;
 }
 
 static int read_money(const json_t *text, const char *what, int64_t *ret, struct weir_err *err)
 {
-    int rc = weir_parse_money(weir_sv_of(json_string_value(text)), ret, err);
-    if (rc == 0 && (*ret < 0 || *ret > INT64_C(1000000000000000000))) {
-        rc = weir_fail(err, -WEIR_EINVAL, "must be between 0 and 1000000000000");
-    }
-    return rc < 0 ? weir_fail_prefix(err, rc, "%s", what) : 0;
+    return weir_budget_read_money(weir_sv_of(json_string_value(text)), what, ret, err);
 }
 
 static int read_budget(struct api_call *call, struct weir_err *err)
@@ -287,7 +265,7 @@ static int read_budget(struct api_call *call, struct weir_err *err)
     int rc = scope != NULL ? read_scope(json_string_value(scope), call, err) : 0;
     rc = rc == 0 && amount != NULL ? read_money(amount, "amount", &d->amount_micro, err) : rc;
     rc = rc == 0 && spent != NULL ? read_money(spent, "spent", &cmd->u.budget.charged_micro, err) : rc;
-    rc = rc == 0 && span ? api_span_read(body, &d->span, &d->from, &d->until, err) : rc;
+    rc = rc == 0 && span ? read_span(body, d, err) : rc;
     return rc == 0 && thresholds != NULL ? read_thresholds(thresholds, d, err) : rc;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/api_priv.h"
+#include "api/jwt.h"
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/parse.h"
@@ -280,7 +281,44 @@ static int check_origin(struct api_request *rq, bool has_token)
                      "the Host header '%.100s' does not name this broker; use its address, or a token", host);
 }
 
-static int identify(struct api_request *rq, const char *authorization)
+static void fail_who(struct weir_http_request *http, int rc, struct weir_err *err)
+{
+    struct weir_http_header header = {"WWW-Authenticate", "Bearer"};
+    if (rc == -WEIR_EUNAUTH) {
+        api_fail_status(http, 401, weir_error_name(rc), err->text, &header, 1);
+    } else {
+        api_fail(http, rc, err);
+    }
+}
+
+static void login_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0) {
+        fail_who(call->http, cmd->code, &cmd->err);
+    } else {
+        weir_request_again(call->http);
+    }
+    api_call_free(call);
+}
+
+/* Who asks is not known yet: the request waits for that, and comes again. */
+static int log_in(struct api_request *rq, struct weir_login *login)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_LOGIN);
+    call->cmd.u.login.login = login;
+    call->data = login;
+    if (weir_request_agains(rq->http) >= API_LOGINS_MAX) { /* the keys that were fetched did not help, or were gone at once */
+        api_call_free(call);
+        return weir_fail(&rq->err, -WEIR_EUNAVAIL, "too many people log in at this moment: ask again");
+    }
+    call->cmd.done = login_done;
+    api_call_post(call);
+    return 0;
+}
+
+/* *ret_later: it will be called again. */
+static int identify(struct api_request *rq, const char *authorization, bool *ret_later)
 {
     struct weir_service *s = rq->api->conf.service;
     if (authorization != NULL) {
@@ -289,10 +327,13 @@ static int identify(struct api_request *rq, const char *authorization)
             return weir_fail(&rq->err, -WEIR_EUNAUTH, "only 'Authorization: Bearer TOKEN' is understood");
         }
         struct weir_sv token = weir_sv_trim((struct weir_sv){a.p + 7, a.n - 7});
-        if (token.n == 0 || token.n > 256) {
+        if (token.n == 0 || token.n > WEIR_JWT_BYTES_MAX) {
             return weir_fail(&rq->err, -WEIR_EUNAUTH, "the bearer token is empty or too long");
         }
-        return s->ops->authenticate(s, token, &rq->who, &rq->err);
+        struct weir_login *login = NULL;
+        int rc = s->ops->authenticate(s, token, &rq->who, &login, &rq->err);
+        *ret_later = login != NULL;
+        return login == NULL ? rc : log_in(rq, login);
     }
     if (weir_request_trust(rq->http) == WEIR_PEER_SAME_USER) {
         (void)snprintf(rq->who.user, sizeof rq->who.user, "%s",
@@ -304,6 +345,13 @@ static int identify(struct api_request *rq, const char *authorization)
                      "a token is needed: set WEIR_TOKEN, or send 'Authorization: Bearer TOKEN'");
 }
 
+static bool refuse(struct api_request *rq, int rc)
+{
+    fail_who(rq->http, rc, &rq->err);
+    atomic_fetch_add_explicit(&rq->api->n_refused, 1, memory_order_relaxed);
+    return false;
+}
+
 static enum api_reach reach_of(const struct api_route *route, const struct weir_identity *who)
 {
     enum api_reach reach = api_access[route->role].reach[who->role];
@@ -313,35 +361,29 @@ static enum api_reach reach_of(const struct api_route *route, const struct weir_
     return reach;
 }
 
-/* 0, or answered already. */
-static int check_who(struct api_request *rq)
+/* False: answered already, or to be called again. */
+static bool check_who(struct api_request *rq)
 {
+    bool later = false;
     const char *authorization = weir_request_header(rq->http, "Authorization");
     int rc = check_origin(rq, authorization != NULL);
     if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        return rc;
+        return refuse(rq, rc);
     }
     if (rq->route->role == API_ROLE_NONE) {
-        return 0;
+        return true;
     }
-    rc = identify(rq, authorization);
-    if (rc < 0) {
-        struct weir_http_header header = {"WWW-Authenticate", "Bearer"};
-        if (rc == -WEIR_EUNAUTH) {
-            api_fail_status(rq->http, 401, weir_error_name(rc), rq->err.text, &header, 1);
-        } else {
-            api_fail(rq->http, rc, &rq->err);
-        }
-        return rc;
+    rc = identify(rq, authorization, &later);
+    if (rc < 0 || later) {
+        return rc < 0 ? refuse(rq, rc) : false;
     }
     rq->reach = reach_of(rq->route, &rq->who);
     if (rq->reach == API_REACH_NO) {
         rc = weir_fail(&rq->err, -WEIR_EDENIED, "the role '%s' may not %s %s", weir_role_name(rq->who.role), rq->route->method,
                        rq->route->path);
-        api_fail(rq->http, rc, &rq->err);
+        return refuse(rq, rc);
     }
-    return rc;
+    return true;
 }
 
 /* ---- whose ---- */
@@ -497,9 +539,7 @@ json_t *api_body(struct api_request *rq)
 
 static void serve(struct api_request *rq)
 {
-    struct weir_api *a = rq->api;
-    if (check_who(rq) < 0) {
-        atomic_fetch_add_explicit(&a->n_refused, 1, memory_order_relaxed);
+    if (!check_who(rq)) {
         return;
     }
     int rc = check_path(rq);
@@ -522,7 +562,9 @@ void weir_api_handle(void *api, struct weir_http_request *r)
         atomic_fetch_add_explicit(&a->n_refused, 1, memory_order_relaxed);
         return;
     }
-    atomic_fetch_add_explicit(&a->n_requests[rq.route - api_routes], 1, memory_order_relaxed);
+    if (weir_request_agains(r) == 0) {
+        atomic_fetch_add_explicit(&a->n_requests[rq.route - api_routes], 1, memory_order_relaxed);
+    }
     serve(&rq);
     api_who_release(&rq.who);
 }

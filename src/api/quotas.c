@@ -7,7 +7,7 @@
 
 #include "api/api_priv.h"
 #include "base/mem.h"
-#include "base/parse.h"
+#include "spec/quota.h"
 
 /* ---- showing ---- */
 
@@ -170,31 +170,13 @@ void api_handle_quota(struct api_request *rq)
 
 /* ---- setting ---- */
 
-/* In the unit that is spoken of, GPU-hours or GPU-minutes, to a millionth; of the rest whole numbers. */
-static int read_limit(const char *text, enum weir_quota_counts counts, int64_t *ret, struct weir_err *err)
-{
-    int64_t micro = 0;
-    int rc = weir_parse_money(weir_sv_of(text), &micro, err);
-    bool timed = weir_quota_is_timed(counts);
-    if (rc == 0 && (micro < 0 || micro > INT64_C(1000000000000000) || (!timed && micro % 1000000 != 0))) {
-        rc = weir_fail(err, -WEIR_EINVAL, timed ? "must be between 0 and 1000000000" : "must be a whole number between 0 and 1000000000");
-    }
-    if (rc < 0) {
-        return weir_fail_prefix(err, rc, "limit");
-    }
-    int64_t unit_ms = counts == WEIR_QUOTA_GPU_HOURS ? 3600000 : 60000;
-    *ret = timed ? weir_mul_div_sat(micro, unit_ms, 1000000) : micro / 1000000;
-    return 0;
-}
-
 static int read_counts(struct api_call *call, const char *word, const char *gpu, struct weir_err *err)
 {
     struct weir_quota *d = &call->cmd.u.quota.def;
     struct weir_api *a = call->api;
-    d->gpu_model = WEIR_GPU_MODEL_ANY;
-    d->counts = 0;
-    while (d->counts < WEIR_QUOTA_COUNTS_MAX && !weir_streq(word, weir_quota_counts_name((enum weir_quota_counts)d->counts))) {
-        d->counts++;
+    int rc = weir_quota_read_counts(weir_sv_of(word), d, err);
+    if (rc < 0) {
+        return rc;
     }
     if (gpu != NULL && d->counts == WEIR_QUOTA_TASKS) {
         return weir_fail(err, -WEIR_EINVAL, "gpu: tasks are counted whatever their GPUs; count gpus instead");
@@ -219,7 +201,10 @@ static int read_quota(struct api_call *call, struct weir_err *err)
     const char *counts = json_string_value(json_object_get(body, "counts"));
     const char *gpu = json_string_value(json_object_get(body, "gpu"));
     const char *limit = json_string_value(json_object_get(body, "limit"));
-    bool span = json_object_get(body, "span") != NULL || json_object_get(body, "from") != NULL || json_object_get(body, "until") != NULL;
+    const char *word = json_string_value(json_object_get(body, "span"));
+    const char *from = json_string_value(json_object_get(body, "from"));
+    const char *until = json_string_value(json_object_get(body, "until"));
+    bool span = word != NULL || from != NULL || until != NULL;
     unsigned given = scope != NULL ? WEIR_QUOTA_GIVEN_SCOPE : 0;
     given |= counts != NULL ? WEIR_QUOTA_GIVEN_COUNTS : 0;
     given |= limit != NULL ? WEIR_QUOTA_GIVEN_LIMIT : 0;
@@ -229,10 +214,10 @@ static int read_quota(struct api_call *call, struct weir_err *err)
     if (counts == NULL && (gpu != NULL || limit != NULL)) {
         return weir_fail(err, -WEIR_EINVAL, "say what it counts with 'counts' (on the command line --counts) beside its limit and GPUs");
     }
-    int rc = scope != NULL ? api_scope_read(scope, &d->scope, d->tag, call->filter_user, err) : 0;
+    int rc = scope != NULL ? weir_quota_read_scope(weir_sv_of(scope), d, call->filter_user, sizeof call->filter_user, err) : 0;
     rc = rc == 0 && counts != NULL ? read_counts(call, counts, gpu, err) : rc;
-    rc = rc == 0 && limit != NULL ? read_limit(limit, (enum weir_quota_counts)d->counts, &d->limit, err) : rc;
-    return rc == 0 && span ? api_span_read(body, &d->span, &d->from, &d->until, err) : rc;
+    rc = rc == 0 && limit != NULL ? weir_quota_read_limit(weir_sv_of(limit), d, err) : rc;
+    return rc == 0 && span ? weir_quota_read_span(word, from, until, d, err) : rc;
 }
 
 static int name_quota(struct api_call *call, struct weir_err *err)

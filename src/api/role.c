@@ -106,6 +106,16 @@ enum weir_role weir_scope_role_by_name(const struct weir_scope *s, struct weir_s
     return role;
 }
 
+int weir_name_check(const char *what, const char *name, struct weir_err *err)
+{
+    for (const char *p = name; *p != '\0'; p++) {
+        if ((unsigned char)*p <= ' ' || strchr(",:/\"\\\x7f", *p) != NULL) {
+            return weir_fail(err, -WEIR_EINVAL, "%s '%.64s': such a name has no blanks, quotes, ',', ':', '/' or '\\'", what, name);
+        }
+    }
+    return 0;
+}
+
 void weir_token_id(const char *hash, char *ret)
 {
     (void)snprintf(ret, 17, "%.16s", hash);

@@ -72,5 +72,8 @@ struct weir_identity {
     struct weir_scope *scope;   /* a reference of its own; NULL: none, as roles that see all need none */
 };
 
+/* Names of users and projects: what people type, and what stands in comma lists, paths and JSON. Errors: -WEIR_EINVAL, naming what. */
+int weir_name_check(const char *what, const char *name, struct weir_err *err);
+
 /* The id by which people call a token: the beginning of its hash. ret has 17 bytes. */
 void weir_token_id(const char *hash, char *ret);

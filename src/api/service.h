@@ -35,11 +35,13 @@ enum weir_command_kind {
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
     WEIR_COMMAND_AMEND,      /* post a correction */
+    WEIR_COMMAND_CLOSE,      /* close a month, or seal it */
     WEIR_COMMAND_INVOICE,    /* keep lines of a provider's bill */
     WEIR_COMMAND_ACCRUED,    /* what running tasks have cost since they were last settled */
     WEIR_COMMAND_STATUS,
     WEIR_COMMAND_SANDBOX_FAULT,
     WEIR_COMMAND_ACCESS,     /* users, members of projects, tokens */
+    WEIR_COMMAND_LOGIN,      /* somebody with a signed token is to become known */
     WEIR_COMMAND_AGENT_JOIN,
     WEIR_COMMAND_AGENT_SYNC,
     WEIR_COMMAND_AGENT_REPORT,
@@ -81,6 +83,9 @@ struct weir_accrued {
     struct weir_task_id task;
     int64_t micro;
 };
+
+/* What authenticate could not find out by itself; the service's own. */
+struct weir_login;
 
 struct weir_command {
     enum weir_command_kind kind;
@@ -135,10 +140,17 @@ struct weir_command {
             char token[17];              /* TOKEN_REVOKE: its id; TOKEN_MAKE, out; then reply is the secret */
         } access;
         struct {
+            struct weir_login *login; /* malloc'ed, freed by the poster */
+        } login;
+        struct {
             struct weir_correction_row row; /* id: the next one; at is filled in; kind a literal */
             struct weir_amendment *part;    /* malloc'ed, freed by the poster */
             size_t n;
         } amend;
+        struct {
+            struct weir_close_row row; /* id, at and last_posting are filled in; who is the poster's */
+            bool seal; /* it is closed: keep its sums and digest */
+        } close;
         struct {
             struct weir_invoice_line_row *line; /* malloc'ed, freed by the poster */
             size_t n;
@@ -188,8 +200,10 @@ struct weir_command {
 struct weir_service;
 struct weir_service_ops {
     void (*post)(struct weir_service *s, struct weir_command *cmd);
-    /* Thread safe. Whom a bearer token belongs to; the caller releases ret->scope. Errors: -WEIR_EUNAUTH. */
-    int (*authenticate)(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err);
+    /* Thread safe, and never waits. Whom a bearer token belongs to; the caller releases ret->scope. Where *ret_login is set, that is
+     * not known yet: post a WEIR_COMMAND_LOGIN with it, and ask again when that has succeeded. Errors: -WEIR_EUNAUTH; -WEIR_EUNAVAIL (the
+     * keys of the token's issuer are not to be had). */
+    int (*authenticate)(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err);
     /* Thread safe: is who authenticated so still who they were, with the same rights? */
     bool (*is_still)(struct weir_service *s, const struct weir_identity *who);
     /* Thread safe: is this the live session of the node? For log uploads, which do not go through the deciding

@@ -34,3 +34,19 @@ int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t
     }
     return weir_mul_div_sat(amount, hi - p->from.us, span) - weir_mul_div_sat(amount, lo - p->from.us, span);
 }
+
+bool weir_posting_charges(const struct weir_posting *p, struct weir_charged *ret)
+{
+    struct weir_charged k = {.payer = p->payer, .lease = p->lease, .from = p->from, .to = p->to, .micro = p->amount_micro};
+    bool provider = p->credit == WEIR_ACCOUNT_PROVIDER;
+    bool unused = p->debit == WEIR_ACCOUNT_IDLE || p->debit == WEIR_ACCOUNT_WASTE_BOOT;
+    if (p->amount_micro <= 0 || (!provider && p->credit != WEIR_ACCOUNT_NODE) || (unused && p->lease.v == 0)) {
+        return false;
+    }
+    k.is_cost = provider;
+    if (!provider && !unused) {
+        k.run = p->run;
+    }
+    *ret = k;
+    return true;
+}

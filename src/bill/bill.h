@@ -25,6 +25,7 @@
  */
 
 #include "base/err.h"
+#include "core/budget.h"
 #include "core/effect.h"
 
 enum weir_account {
@@ -71,6 +72,12 @@ struct weir_posting {
  * half up, so that the parts of a posting add up to it, whatever the cuts. All of it where the span is an instant.
  */
 int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi);
+
+/*
+ * What the posting charges to budgets: *ret is for the core's CHARGED. False where it charges none: a correction moves what was
+ * charged before, and nobody pays for the idle time of what is owned.
+ */
+bool weir_posting_charges(const struct weir_posting *p, struct weir_charged *ret);
 
 /* What an owned node truly costs. All >= 0. */
 struct weir_owned_cost {
@@ -205,6 +212,9 @@ void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir
 /* Posts both sides of every node that had a segment closed or was closed since the last call; with
  * all, of every open node. Call it once per transaction, and with all every minute and before a bill is shown. */
 void weir_bill_settle(struct weir_bill *b, struct weir_wall now, bool all);
+
+/* The id of the last posting that was made; 0: none was. */
+uint64_t weir_bill_last_posting(const struct weir_bill *b);
 
 /* One run's part of what its node cost since the node was last posted. */
 typedef void weir_bill_accrued_fn(void *ctx, struct weir_run_id run, int64_t micro);

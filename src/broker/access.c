@@ -269,6 +269,19 @@ static int member_set(struct broker *b, struct weir_command *cmd)
     return 0;
 }
 
+const struct person *access_welcome(struct broker *b, const struct weir_command *cmd, const char *user)
+{
+    struct person *p = find(b, user);
+    if (p == NULL) {
+        struct weir_str before = person_json(NULL);
+        add_person(b, (struct person){.name = weir_strdup(user), .role = WEIR_ROLE_VIEWER});
+        p = &b->people.p[b->people.n - 1];
+        store(b, p);
+        audit_person(b, cmd, "user.login", user, &before, p);
+    }
+    return p;
+}
+
 /* ---- tokens ---- */
 
 /* May with the credential be done all that its user may do? */

@@ -224,6 +224,7 @@ static void on_timer(uv_timer_t *h)
     agents_tick(b);
     commands_tick(b);
     local_agent_tick(b);
+    oidc_tick(b);
     turn(b);
     retention_tick(b);
     arm(b);
@@ -510,6 +511,7 @@ static void release(struct broker *b)
 {
     weir_api_free(b->api);
     leases_free(b);
+    oidc_free(b);
     if (b->loop.data == b) {
         uv_walk(&b->loop, close_handle, NULL);
         (void)uv_run(&b->loop, UV_RUN_DEFAULT);
@@ -550,6 +552,7 @@ static int start(struct broker *b, struct weir_err *err)
     r = open_engine(b, err);
     r = r != 0 ? r : access_init(b, err);
     r = r != 0 ? r : tokens_init(b, err);
+    r = r != 0 ? r : oidc_init(b, err);
     r = r != 0 ? r : agents_init(b, err);
     r = r != 0 ? r : start_api(b, err);
     r = r != 0 ? r : leases_init(b, err);

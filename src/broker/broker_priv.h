@@ -23,6 +23,7 @@
 enum {
     SESSION_SIZE = 33,
     TOKEN_BYTES = 24, /* of a bearer token, before hex */
+    LOGINS_MAX = 4096, /* signed tokens of issuers that are known at a time */
     AGENT_RUNS_MAX = 65536,
 };
 
@@ -169,6 +170,7 @@ struct token {
     char created_by[64]; /* "": the broker itself */
     enum weir_role role; /* as it was made; NONE: as the user's */
     char *only;          /* projects, in a comma list; NULL: all of the user's */
+    char *grants;        /* of somebody who came by an issuer: PROJECT:ROLE, in a comma list; not stored. NULL: no such token */
     struct weir_lease_id lease;
     struct weir_wall expires;
     /* what follows from that and from the user */
@@ -222,6 +224,8 @@ struct broker {
     uint64_t notified_ms;
     bool notify_due;
 
+    size_t n_logins; /* since all were forgotten */
+    struct oidc *oidc; /* NULL: no issuer is configured */
     WEIR_VEC(struct person) people;
     struct weir_map person_at; /* hash of the name -> index; of two with one hash, the later */
 
@@ -316,6 +320,8 @@ void access_free(struct broker *b);
 void access_change(struct broker *b, struct weir_command *cmd);
 /* NULL where there is none. */
 const struct person *access_find(const struct broker *b, const char *user);
+/* As find; makes a user who is not there, whom the command's issuer has told of, and notes that. */
+const struct person *access_welcome(struct broker *b, const struct weir_command *cmd, const char *user);
 /* Their role in a project, whatever their role in the installation. */
 enum weir_role access_role_in(const struct person *p, struct weir_sv project);
 /* Notes a change that the command has made; it is written with it. before and after are JSON, "" where nothing was there. */
@@ -340,8 +346,21 @@ unsigned tokens_revoke_all(struct broker *b, const char *user);
 void tokens_refresh(struct broker *b, const char *user);
 /* Forgets those of machines whose lease has been over for an hour. */
 void tokens_forget_old(struct broker *b);
-int tokens_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_err *err);
+int tokens_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err);
 bool tokens_is_still(struct weir_service *s, const struct weir_identity *who);
+
+/* Somebody has shown a token of their issuer's: from now on it is known, until it expires. */
+void tokens_add_login(struct broker *b, const char *hash, const char *user, enum weir_role role, const char *grants, struct weir_wall expires);
+
+/* oidc.c: signed tokens of issuers */
+int oidc_init(struct broker *b, struct weir_err *err);
+void oidc_free(struct broker *b);
+void oidc_tick(struct broker *b);
+/* Who waits for an issuer's keys waits no longer. */
+void oidc_end_all(struct broker *b);
+/* As authenticate of the service, for what is not known among the tokens. */
+int oidc_authenticate(struct broker *b, struct weir_sv token, const char *hash, struct weir_login **ret, struct weir_err *err);
+void oidc_login(struct broker *b, struct weir_command *cmd);
 
 /* local_agent.c */
 void local_agent_tick(struct broker *b);

@@ -46,7 +46,7 @@ void commands_fail_unstored(struct broker *b)
             b->finished.p[kept++] = cmd;
             continue;
         }
-        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS && cmd->kind != WEIR_COMMAND_ACCRUED) {
+        if (cmd->code == 0 && cmd->kind != WEIR_COMMAND_STATUS && cmd->kind != WEIR_COMMAND_ACCRUED && cmd->kind != WEIR_COMMAND_LOGIN) {
             cmd->code = weir_fail(&cmd->err, -WEIR_ENOSPACE,
                                   "the broker cannot write to %s: free space on its disk, then look whether this was done before "
                                   "trying again",
@@ -403,6 +403,7 @@ void commands_end_all(struct broker *b)
         fail_now(b->waiters.p[i].cmd, weir_fail(&b->waiters.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
     }
     weir_vec_clear(&b->waiters);
+    oidc_end_all(b);
     for (size_t i = 0; i < b->finished.n; i++) { /* agents' reports that a full disk did not take */
         fail_now(b->finished.p[i], weir_fail(&b->finished.p[i]->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
     }
@@ -680,6 +681,29 @@ static void amend(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
+static void close_month(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_close_row *row = &cmd->u.close.row;
+    if (cmd->u.close.seal) {
+        commands_finish(b, cmd, weir_engine_seal(b->engine, row, &cmd->err));
+        return;
+    }
+    int r = weir_engine_close(b->engine, row, &cmd->err);
+    if (r == 0) {
+        char object[32];
+        struct weir_str after = WEIR_STR_INIT(4096);
+        struct weir_json j = weir_json_begin(&after);
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "zone", row->zone);
+        weir_json_kv_u64(&j, "last_posting", row->close.last_posting);
+        weir_json_end(&j);
+        (void)snprintf(object, sizeof object, "month %s", row->month);
+        access_audit(b, cmd, "bill.close", object, "", weir_str_cstr(&after));
+        weir_str_release(&after);
+    }
+    commands_finish(b, cmd, r);
+}
+
 static void invoice(struct broker *b, struct weir_command *cmd)
 {
     char after[64];
@@ -694,7 +718,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
     cmd->reply = WEIR_STR_INIT(REPLY_BYTES_MAX);
     bool writes = cmd->kind == WEIR_COMMAND_SUBMIT || cmd->kind == WEIR_COMMAND_CANCEL || cmd->kind == WEIR_COMMAND_NODE ||
                   cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS ||
-                  cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_INVOICE ||
+                  cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_CLOSE || cmd->kind == WEIR_COMMAND_INVOICE ||
                   cmd->kind == WEIR_COMMAND_BUDGET_SET || cmd->kind == WEIR_COMMAND_BUDGET_REMOVE ||
                   cmd->kind == WEIR_COMMAND_QUOTA_SET || cmd->kind == WEIR_COMMAND_QUOTA_REMOVE;
     if (writes && b->store_full) {
@@ -744,6 +768,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
     case WEIR_COMMAND_AMEND:
         amend(b, cmd);
         break;
+    case WEIR_COMMAND_CLOSE:
+        close_month(b, cmd);
+        break;
     case WEIR_COMMAND_INVOICE:
         invoice(b, cmd);
         break;
@@ -758,6 +785,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_ACCESS:
         access_change(b, cmd);
+        break;
+    case WEIR_COMMAND_LOGIN:
+        oidc_login(b, cmd);
         break;
     case WEIR_COMMAND_AGENT_JOIN:
         agents_join(b, cmd);

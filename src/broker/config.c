@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "base/vec.h"
-#include "spec/doc.h"
+#include "config_priv.h"
 
 enum {
     CONFIG_BYTES_MAX = 1 << 20,
@@ -22,39 +22,25 @@ enum {
     WATTS_HOST_IDLE = 60,
 };
 
-struct loader {
-    struct weir_config *c;
-    const char *file;
-    struct weir_err *err;
-};
-
-typedef int row_fn(struct loader *l, const struct doc *d, void *target);
-
-struct row {
-    const char *key;
-    row_fn *read;
-    size_t offset;
-};
-
-static int fail_at(struct loader *l, const struct doc *d, const char *what)
+int config_fail_at(struct config_loader *l, const struct doc *d, const char *what)
 {
     return weir_fail(l->err, -WEIR_ECONFIG, "%s:%u:%u: %s", l->file, d->line, d->column, what);
 }
 
-static int fail_value(struct loader *l, const struct doc *d)
+static int fail_value(struct config_loader *l, const struct doc *d)
 {
     struct weir_err inner = *l->err;
     return weir_fail(l->err, -WEIR_ECONFIG, "%s:%u:%u: '%.*s': %s", l->file, d->line, d->column, WEIR_SV_ARG(d->key),
                      inner.text);
 }
 
-static int read_rows(struct loader *l, const struct doc *map, const struct row *rows, size_t n, void *base)
+int config_read_rows(struct config_loader *l, const struct doc *map, const struct config_row *rows, size_t n, void *base)
 {
     if (map->kind == DOC_NULL) {
         return 0;
     }
     if (map->kind != DOC_MAP) {
-        return fail_at(l, map, "a mapping of keys to values is wanted here");
+        return config_fail_at(l, map, "a mapping of keys to values is wanted here");
     }
     for (const struct doc *d = map->first; d != NULL; d = d->next) {
         size_t i = 0;
@@ -79,20 +65,20 @@ static int read_rows(struct loader *l, const struct doc *map, const struct row *
     return 0;
 }
 
-static int scalar(struct loader *l, const struct doc *d)
+int config_scalar(struct config_loader *l, const struct doc *d)
 {
-    return d->kind == DOC_SCALAR ? 0 : fail_at(l, d, "a single value is wanted here");
+    return d->kind == DOC_SCALAR ? 0 : config_fail_at(l, d, "a single value is wanted here");
 }
 
-static int read_money(struct loader *l, const struct doc *d, void *target)
+static int read_money(struct config_loader *l, const struct doc *d, void *target)
 {
     int64_t v;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r == 0 && weir_parse_money(d->text, &v, l->err) != 0) {
         return fail_value(l, d);
     }
     if (r == 0 && v < 0) {
-        return fail_at(l, d, "must not be negative");
+        return config_fail_at(l, d, "must not be negative");
     }
     if (r == 0) {
         memcpy(target, &v, sizeof v);
@@ -100,15 +86,15 @@ static int read_money(struct loader *l, const struct doc *d, void *target)
     return r;
 }
 
-static int read_duration(struct loader *l, const struct doc *d, void *target)
+int config_read_duration(struct config_loader *l, const struct doc *d, void *target)
 {
     struct weir_dur v;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r == 0 && weir_parse_duration(d->text, &v, l->err) != 0) {
         return fail_value(l, d);
     }
     if (r == 0 && (v.us <= 0 || v.us > 36500 * WEIR_US_PER_DAY)) {
-        return fail_at(l, d, "must be more than nothing and at most 100 years");
+        return config_fail_at(l, d, "must be more than nothing and at most 100 years");
     }
     if (r == 0) {
         memcpy(target, &v, sizeof v);
@@ -116,10 +102,10 @@ static int read_duration(struct loader *l, const struct doc *d, void *target)
     return r;
 }
 
-static int read_u32(struct loader *l, const struct doc *d, void *target)
+static int read_u32(struct config_loader *l, const struct doc *d, void *target)
 {
     uint64_t v;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r == 0 && weir_parse_u64(d->text, 0, UINT32_MAX, &v, l->err) != 0) {
         return fail_value(l, d);
     }
@@ -130,10 +116,10 @@ static int read_u32(struct loader *l, const struct doc *d, void *target)
     return r;
 }
 
-static int read_bytes(struct loader *l, const struct doc *d, void *target)
+static int read_bytes(struct config_loader *l, const struct doc *d, void *target)
 {
     uint64_t v;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r == 0 && weir_parse_bytes(d->text, 1, &v, l->err) != 0) {
         return fail_value(l, d);
     }
@@ -143,15 +129,15 @@ static int read_bytes(struct loader *l, const struct doc *d, void *target)
     return r;
 }
 
-static int read_milli(struct loader *l, const struct doc *d, void *target)
+static int read_milli(struct config_loader *l, const struct doc *d, void *target)
 {
     int64_t v;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r == 0 && weir_parse_decimal(d->text, 3, &v, l->err) != 0) {
         return fail_value(l, d);
     }
     if (r == 0 && (v < 1000 || v > 10000)) {
-        return fail_at(l, d, "must be between 1 and 10");
+        return config_fail_at(l, d, "must be between 1 and 10");
     }
     if (r == 0) {
         uint32_t v32 = (uint32_t)v;
@@ -160,10 +146,10 @@ static int read_milli(struct loader *l, const struct doc *d, void *target)
     return r;
 }
 
-static int read_bool(struct loader *l, const struct doc *d, void *target)
+static int read_bool(struct config_loader *l, const struct doc *d, void *target)
 {
     bool v;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r == 0 && weir_parse_bool(d->text, &v, l->err) != 0) {
         return fail_value(l, d);
     }
@@ -173,11 +159,11 @@ static int read_bool(struct loader *l, const struct doc *d, void *target)
     return r;
 }
 
-static int read_string(struct loader *l, const struct doc *d, char *target, size_t size)
+int config_read_string(struct config_loader *l, const struct doc *d, char *target, size_t size)
 {
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r == 0 && (d->text.n >= size || !weir_utf8_is_text(d->text))) {
-        return fail_at(l, d, "text is too long or not text");
+        return config_fail_at(l, d, "text is too long or not text");
     }
     if (r == 0) {
         memcpy(target, d->text.p, d->text.n);
@@ -186,34 +172,34 @@ static int read_string(struct loader *l, const struct doc *d, char *target, size
     return r;
 }
 
-static int read_listen(struct loader *l, const struct doc *d, void *target)
+static int read_listen(struct config_loader *l, const struct doc *d, void *target)
 {
-    return read_string(l, d, target, sizeof l->c->listen);
+    return config_read_string(l, d, target, sizeof l->c->listen);
 }
 
-static int read_url(struct loader *l, const struct doc *d, void *target)
+static int read_url(struct config_loader *l, const struct doc *d, void *target)
 {
-    return read_string(l, d, target, sizeof l->c->public_url);
+    return config_read_string(l, d, target, sizeof l->c->public_url);
 }
 
-static int read_dir(struct loader *l, const struct doc *d, void *target)
+static int read_dir(struct config_loader *l, const struct doc *d, void *target)
 {
-    return read_string(l, d, target, sizeof l->c->catalogue_dir);
+    return config_read_string(l, d, target, sizeof l->c->catalogue_dir);
 }
 
-static int read_imports(struct loader *l, const struct doc *d, void *target)
+static int read_imports(struct config_loader *l, const struct doc *d, void *target)
 {
     (void)target;
     if (d->kind != DOC_MAP) {
-        return fail_at(l, d, "a mapping of provider names to files is wanted here");
+        return config_fail_at(l, d, "a mapping of provider names to files is wanted here");
     }
     for (const struct doc *p = d->first; p != NULL; p = p->next) {
         if (l->c->n_imports == WEIR_CONFIG_PROVIDERS_MAX || p->key.n == 0 || p->key.n >= WEIR_PROVIDER_SIZE) {
-            return fail_at(l, p, "too many files, or a provider's name that is too long");
+            return config_fail_at(l, p, "too many files, or a provider's name that is too long");
         }
         struct weir_config_import *i = &l->c->import[l->c->n_imports++];
         memcpy(i->provider, p->key.p, p->key.n);
-        int r = read_string(l, p, i->file, sizeof i->file);
+        int r = config_read_string(l, p, i->file, sizeof i->file);
         if (r != 0) {
             return r;
         }
@@ -221,86 +207,86 @@ static int read_imports(struct loader *l, const struct doc *d, void *target)
     return 0;
 }
 
-static int read_currency(struct loader *l, const struct doc *d, void *target)
+static int read_currency(struct config_loader *l, const struct doc *d, void *target)
 {
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r != 0) {
         return r;
     }
     /* one ledger currency, and price lists in USD: others need dated rates first */
     if (!weir_sv_eq(d->text, WEIR_SV("USD"))) {
-        return fail_at(l, d, "only USD can be the ledger's currency in this version");
+        return config_fail_at(l, d, "only USD can be the ledger's currency in this version");
     }
     memcpy(target, "USD", 4);
     return 0;
 }
 
-static int read_names(struct loader *l, const struct doc *d, void *target)
+static int read_names(struct config_loader *l, const struct doc *d, void *target)
 {
     (void)target;
     if (d->kind != DOC_LIST || d->n > 32) {
-        return fail_at(l, d, "a list of at most 32 host names is wanted here");
+        return config_fail_at(l, d, "a list of at most 32 host names is wanted here");
     }
     l->c->names = weir_calloc(d->n + 1, sizeof *l->c->names);
     size_t n = 0;
     for (const struct doc *i = d->first; i != NULL; i = i->next) {
         if (i->kind != DOC_SCALAR || i->text.n == 0 || i->text.n > 253) {
-            return fail_at(l, i, "a host name or address is wanted here");
+            return config_fail_at(l, i, "a host name or address is wanted here");
         }
         l->c->names[n++] = weir_strndup(i->text.p, i->text.n);
     }
     return 0;
 }
 
-static int read_policy(struct loader *l, const struct doc *d, void *target)
+static int read_policy(struct config_loader *l, const struct doc *d, void *target)
 {
-    static const struct row rows[] = {
-        {"fair_half_life", read_duration, offsetof(struct weir_core_conf, fair_half_life)},
+    static const struct config_row rows[] = {
+        {"fair_half_life", config_read_duration, offsetof(struct weir_core_conf, fair_half_life)},
         {"delay_cost", read_money, offsetof(struct weir_core_conf, delay_cost_micro_per_hour)},
         {"age_points_per_hour", read_u32, offsetof(struct weir_core_conf, age_points_per_hour)},
         {"yield_per_mille", read_u32, offsetof(struct weir_core_conf, yield_per_mille)},
-        {"review_period", read_duration, offsetof(struct weir_core_conf, review_period)},
+        {"review_period", config_read_duration, offsetof(struct weir_core_conf, review_period)},
         {"leases_max", read_u32, offsetof(struct weir_core_conf, leases_max)},
-        {"lease_term", read_duration, offsetof(struct weir_core_conf, lease_term)},
-        {"boot_limit", read_duration, offsetof(struct weir_core_conf, boot_limit)},
-        {"lost_grace", read_duration, offsetof(struct weir_core_conf, lost_grace)},
-        {"capacity_memory", read_duration, offsetof(struct weir_core_conf, capacity_memory)},
+        {"lease_term", config_read_duration, offsetof(struct weir_core_conf, lease_term)},
+        {"boot_limit", config_read_duration, offsetof(struct weir_core_conf, boot_limit)},
+        {"lost_grace", config_read_duration, offsetof(struct weir_core_conf, lost_grace)},
+        {"capacity_memory", config_read_duration, offsetof(struct weir_core_conf, capacity_memory)},
         {"retries_lost_max", read_u32, offsetof(struct weir_core_conf, retries_lost_max)},
         {"preempt_priority_gap", read_u32, offsetof(struct weir_core_conf, preempt_priority_gap)},
         {"reservations_max", read_u32, offsetof(struct weir_core_conf, reservations_max)},
         {"spill", read_bool, offsetof(struct weir_core_conf, spill)},
     };
-    int r = read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
+    int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
     /* an extension goes out at half the term, and must reach the machine before the term is over */
     if (r == 0 && ((struct weir_core_conf *)target)->lease_term.us < WEIR_US_PER_MIN) {
-        return fail_at(l, d, "policy: lease_term must be at least 60s");
+        return config_fail_at(l, d, "policy: lease_term must be at least 60s");
     }
     if (r == 0 && ((struct weir_core_conf *)target)->review_period.us < WEIR_US_PER_S) {
-        return fail_at(l, d, "policy: review_period must be at least 1s");
+        return config_fail_at(l, d, "policy: review_period must be at least 1s");
     }
     return r;
 }
 
-static int read_retention(struct loader *l, const struct doc *d, void *target)
+static int read_retention(struct config_loader *l, const struct doc *d, void *target)
 {
-    static const struct row rows[] = {
-        {"events", read_duration, offsetof(struct weir_config_retention, events)},
-        {"explains", read_duration, offsetof(struct weir_config_retention, explains)},
-        {"logs", read_duration, offsetof(struct weir_config_retention, logs)},
-        {"audit", read_duration, offsetof(struct weir_config_retention, audit)},
+    static const struct config_row rows[] = {
+        {"events", config_read_duration, offsetof(struct weir_config_retention, events)},
+        {"explains", config_read_duration, offsetof(struct weir_config_retention, explains)},
+        {"logs", config_read_duration, offsetof(struct weir_config_retention, logs)},
+        {"audit", config_read_duration, offsetof(struct weir_config_retention, audit)},
     };
-    return read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
+    return config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
 }
 
-static int read_time(struct loader *l, const struct doc *d, void *target)
+static int read_time(struct config_loader *l, const struct doc *d, void *target)
 {
     struct weir_wall v;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     if (r == 0 && weir_parse_time(d->text, &v, l->err) != 0) {
         return fail_value(l, d);
     }
     if (r == 0 && v.us <= 0) {
-        return fail_at(l, d, "times before 1970 are not known here");
+        return config_fail_at(l, d, "times before 1970 are not known here");
     }
     if (r == 0) {
         memcpy(target, &v, sizeof v);
@@ -309,11 +295,11 @@ static int read_time(struct loader *l, const struct doc *d, void *target)
 }
 
 /* "mon-fri", "sat,sun" */
-static int read_days(struct loader *l, const struct doc *d, void *target)
+static int read_days(struct config_loader *l, const struct doc *d, void *target)
 {
     static const char *const names[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun", NULL};
     struct weir_tariff_row *row = target;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     struct weir_sv rest = d->text;
     uint8_t days = 0;
     while (r == 0 && rest.p != NULL) {
@@ -328,7 +314,7 @@ static int read_days(struct loader *l, const struct doc *d, void *target)
             to++;
         }
         if (from == 7 || to == 7) {
-            return fail_at(l, d, "days are written mon, mon-fri, or sat,sun");
+            return config_fail_at(l, d, "days are written mon, mon-fri, or sat,sun");
         }
         for (unsigned day = from;; day = (day + 1) % 7) {
             days |= (uint8_t)(1u << day);
@@ -342,24 +328,24 @@ static int read_days(struct loader *l, const struct doc *d, void *target)
 }
 
 /* "7-21": from seven to nine in the evening; "22-6": over midnight. */
-static int read_hours(struct loader *l, const struct doc *d, void *target)
+static int read_hours(struct config_loader *l, const struct doc *d, void *target)
 {
     struct weir_tariff_row *row = target;
     uint64_t from = 0, to = 0;
-    int r = scalar(l, d);
+    int r = config_scalar(l, d);
     struct weir_sv rest = d->text;
     struct weir_sv first = weir_sv_cut(&rest, '-');
     if (r == 0 && (weir_parse_u64(first, 0, 23, &from, NULL) != 0 || rest.p == NULL || weir_parse_u64(rest, 1, 24, &to, NULL) != 0 || from == to)) {
-        return fail_at(l, d, "hours are written from-to, such as 7-21, or 22-6 over midnight");
+        return config_fail_at(l, d, "hours are written from-to, such as 7-21, or 22-6 over midnight");
     }
     row->from_hour = (uint8_t)from;
     row->to_hour = (uint8_t)to;
     return r;
 }
 
-static int read_tariff(struct loader *l, const struct doc *d, void *target)
+static int read_tariff(struct config_loader *l, const struct doc *d, void *target)
 {
-    static const struct row rows[] = {
+    static const struct config_row rows[] = {
         {"per_kwh", read_money, offsetof(struct weir_tariff_row, micro_per_kwh)},
         {"days", read_days, 0},
         {"hours", read_hours, 0},
@@ -368,31 +354,31 @@ static int read_tariff(struct loader *l, const struct doc *d, void *target)
     };
     struct weir_tariff *tariff = &((struct weir_config_pool *)target)->tariff;
     if (d->kind != DOC_LIST || d->n > WEIR_TARIFF_ROWS_MAX) {
-        return fail_at(l, d, "a list of at most 64 rows is wanted here");
+        return config_fail_at(l, d, "a list of at most 64 rows is wanted here");
     }
     for (const struct doc *i = d->first; i != NULL; i = i->next) {
         struct weir_tariff_row *row = &tariff->row[tariff->n++];
         *row = (struct weir_tariff_row){.days = WEIR_TARIFF_ALL_DAYS, .to_hour = 24, .micro_per_kwh = -1};
-        int r = read_rows(l, i, rows, WEIR_ARRAY_LEN(rows), row);
+        int r = config_read_rows(l, i, rows, WEIR_ARRAY_LEN(rows), row);
         if (r != 0) {
             return r;
         }
         if (row->micro_per_kwh < 0) {
-            return fail_at(l, i, "a row of the tariff wants per_kwh");
+            return config_fail_at(l, i, "a row of the tariff wants per_kwh");
         }
         if (row->to.us != 0 && row->to.us <= row->from.us) {
-            return fail_at(l, i, "to is not later than from");
+            return config_fail_at(l, i, "to is not later than from");
         }
     }
     return 0;
 }
 
-static int read_cost(struct loader *l, const struct doc *d, void *target)
+static int read_cost(struct config_loader *l, const struct doc *d, void *target)
 {
-    static const struct row rows[] = {
+    static const struct config_row rows[] = {
         {"purchase", read_money, offsetof(struct weir_config_pool, cost.purchase_micro)},
         {"residual", read_money, offsetof(struct weir_config_pool, cost.residual_micro)},
-        {"life", read_duration, offsetof(struct weir_config_pool, cost.life)},
+        {"life", config_read_duration, offsetof(struct weir_config_pool, cost.life)},
         {"upkeep_per_year", read_money, offsetof(struct weir_config_pool, cost.upkeep_micro_per_year)},
         {"tariff_per_kwh", read_money, offsetof(struct weir_config_pool, cost.tariff_micro_per_kwh)},
         {"tariff", read_tariff, 0},
@@ -401,7 +387,7 @@ static int read_cost(struct loader *l, const struct doc *d, void *target)
         {"busy_watts", read_u32, offsetof(struct weir_config_pool, cost.busy_watts)},
     };
     struct weir_config_pool *pool = target;
-    int r = read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), pool);
+    int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), pool);
     if (r != 0) {
         return r;
     }
@@ -412,10 +398,10 @@ static int read_cost(struct loader *l, const struct doc *d, void *target)
         pool->has_busy_watts |= weir_sv_eq(k->key, WEIR_SV("busy_watts"));
     }
     if (pool->cost.residual_micro > pool->cost.purchase_micro) {
-        return fail_at(l, d, "residual is more than purchase");
+        return config_fail_at(l, d, "residual is more than purchase");
     }
     if (pool->has_busy_watts && pool->cost.busy_watts < pool->cost.idle_watts) {
-        return fail_at(l, d, "busy_watts is less than idle_watts");
+        return config_fail_at(l, d, "busy_watts is less than idle_watts");
     }
     return 0;
 }
@@ -426,21 +412,21 @@ static const struct weir_owned_cost cost_default = {
     .pue_milli = 1400,
 };
 
-static int read_pools(struct loader *l, const struct doc *d, void *target)
+static int read_pools(struct config_loader *l, const struct doc *d, void *target)
 {
-    static const struct row rows[] = {{"cost", read_cost, 0}};
+    static const struct config_row rows[] = {{"cost", read_cost, 0}};
     (void)target;
     if (d->kind != DOC_MAP) {
-        return fail_at(l, d, "a mapping of pool names is wanted here");
+        return config_fail_at(l, d, "a mapping of pool names is wanted here");
     }
     for (const struct doc *p = d->first; p != NULL; p = p->next) {
         if (l->c->n_pools == WEIR_CONFIG_POOLS_MAX || p->key.n == 0 || p->key.n >= sizeof l->c->pool[0].name) {
-            return fail_at(l, p, "too many pools, or a name of over 63 bytes");
+            return config_fail_at(l, p, "too many pools, or a name of over 63 bytes");
         }
         struct weir_config_pool *pool = &l->c->pool[l->c->n_pools++];
         memcpy(pool->name, p->key.p, p->key.n);
         pool->cost = cost_default;
-        int r = read_rows(l, p, rows, WEIR_ARRAY_LEN(rows), pool);
+        int r = config_read_rows(l, p, rows, WEIR_ARRAY_LEN(rows), pool);
         if (r != 0) {
             return r;
         }
@@ -484,15 +470,15 @@ static json_t *to_json(const struct doc *d)
     return json_stringn(d->text.p, d->text.n);
 }
 
-static int read_providers(struct loader *l, const struct doc *d, void *target)
+static int read_providers(struct config_loader *l, const struct doc *d, void *target)
 {
     (void)target;
     if (d->kind != DOC_MAP) {
-        return fail_at(l, d, "a mapping of provider names is wanted here");
+        return config_fail_at(l, d, "a mapping of provider names is wanted here");
     }
     for (const struct doc *p = d->first; p != NULL; p = p->next) {
         if (l->c->n_providers == WEIR_CONFIG_PROVIDERS_MAX || p->key.n >= WEIR_PROVIDER_SIZE) {
-            return fail_at(l, p, "too many providers, or a name that is too long");
+            return config_fail_at(l, p, "too many providers, or a name that is too long");
         }
         struct weir_config_provider *x = &l->c->provider[l->c->n_providers++];
         memcpy(x->name, p->key.p, p->key.n);
@@ -501,9 +487,9 @@ static int read_providers(struct loader *l, const struct doc *d, void *target)
     return 0;
 }
 
-static int read_all(struct loader *l, const struct doc *root)
+static int read_all(struct config_loader *l, const struct doc *root)
 {
-    static const struct row rows[] = {
+    static const struct config_row rows[] = {
         {"listen", read_listen, offsetof(struct weir_config, listen)},
         {"public_url", read_url, offsetof(struct weir_config, public_url)},
         {"names", read_names, 0},
@@ -511,13 +497,14 @@ static int read_all(struct loader *l, const struct doc *root)
         {"policy", read_policy, offsetof(struct weir_config, core)},
         {"pools", read_pools, 0},
         {"providers", read_providers, 0},
-        {"node_silence", read_duration, offsetof(struct weir_config, node_silence)},
+        {"node_silence", config_read_duration, offsetof(struct weir_config, node_silence)},
         {"retention", read_retention, offsetof(struct weir_config, retention)},
         {"log_bytes_max", read_bytes, offsetof(struct weir_config, log_bytes_max)},
         {"catalogue_import", read_imports, 0},
         {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
+        {"access", config_read_access, offsetof(struct weir_config, access)},
     };
-    return read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);
+    return config_read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);
 }
 
 int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char *name, struct weir_err *err)
@@ -534,7 +521,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
         struct weir_arena arena = {0};
         struct doc *root = NULL; /* stays so for an empty file */
         struct weir_err scratch = {0};
-        struct loader l = {c, name, err == NULL ? &scratch : err};
+        struct config_loader l = {c, name, err == NULL ? &scratch : err};
         if (doc_from_yaml(text, name, &arena, &root, l.err) < 0) {
             r = -WEIR_ECONFIG;
         } else if (root != NULL) {
@@ -558,7 +545,18 @@ int weir_config_load(struct weir_config **ret, const char *path, struct weir_err
     WEIR_CLEANUP(weir_freep) char *text = NULL;
     size_t n = 0;
     int r = weir_file_read(path, CONFIG_BYTES_MAX, &text, &n, err);
-    return r != 0 ? weir_fail_prefix(err, r, "configuration file") : weir_config_parse(ret, (struct weir_sv){text, n}, path, err);
+    if (r != 0) {
+        return weir_fail_prefix(err, r, "configuration file");
+    }
+    r = weir_config_parse(ret, (struct weir_sv){text, n}, path, err);
+    if (r == 0) {
+        r = config_access_load(&(*ret)->access, err);
+        if (r != 0) {
+            weir_config_free(*ret);
+            *ret = NULL;
+        }
+    }
+    return r;
 }
 
 void weir_config_free(struct weir_config *c)
@@ -573,6 +571,7 @@ void weir_config_free(struct weir_config *c)
         free(c->names[i]);
     }
     free(c->names);
+    config_access_release(&c->access);
     free(c);
 }
 

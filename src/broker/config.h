@@ -6,6 +6,7 @@
  * key is an error with a suggestion and a place.
  */
 
+#include "api/role.h"
 #include "base/err.h"
 #include "bill/bill.h"
 #include "bill/tariff.h"
@@ -13,7 +14,7 @@
 
 struct json_t;
 
-enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16 };
+enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16, WEIR_CONFIG_ISSUERS_MAX = 8, WEIR_CONFIG_GRANTS_MAX = 256 };
 
 struct weir_config_pool {
     char name[64];
@@ -29,6 +30,34 @@ struct weir_config_pool {
 struct weir_config_provider {
     char name[WEIR_PROVIDER_SIZE];
     struct json_t *section; /* owned */
+};
+
+/* What somebody of a group of the issuer's may do. */
+struct weir_config_grant {
+    char group[256];
+    char project[WEIR_SPEC_NAME_MAX + 1]; /* "": in the installation; "*": in every project */
+    enum weir_role role;
+};
+
+/* An OpenID Connect issuer whose tokens are taken. */
+struct weir_config_oidc {
+    char issuer[512]; /* as it stands in the tokens */
+    char audience[256];
+    char user_claim[128];
+    char groups_claim[128];
+    char client_id[256]; /* of the command line, for `weir login`; "": none */
+    char ca_file[1024];  /* "": the system's authorities */
+    char *ca_pem;        /* its text; NULL: none */
+    enum weir_role role; /* of whom no group makes more; NONE: they are refused unless weir knows the user */
+    struct weir_dur skew;
+    struct weir_dur keep; /* how long its keys are used without it being reached */
+    struct weir_config_grant *grant;
+    size_t n_grants;
+};
+
+struct weir_config_access {
+    struct weir_config_oidc *oidc;
+    size_t n_oidc;
 };
 
 struct weir_config {
@@ -55,6 +84,7 @@ struct weir_config {
     } import[WEIR_CONFIG_PROVIDERS_MAX];
     size_t n_imports;
     char catalogue_dir[4096];     /* "": the built-in one */
+    struct weir_config_access access;
 };
 
 /* path NULL: all defaults. Errors: -WEIR_ECONFIG with file, line and key; -WEIR_ENOTFOUND. */

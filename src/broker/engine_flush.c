@@ -305,30 +305,13 @@ static void take_postings(struct weir_engine *e)
 
 /* ---- what was posted, for budgets ---- */
 
-static bool is_charge(const struct weir_posting *p, struct weir_charged *ret)
-{
-    *ret = (struct weir_charged){.payer = p->payer, .lease = p->lease, .from = p->from, .to = p->to, .micro = p->amount_micro};
-    if (p->credit == WEIR_ACCOUNT_PROVIDER) {
-        ret->is_cost = true;
-        return true;
-    }
-    if (p->credit != WEIR_ACCOUNT_NODE) {
-        return false; /* a correction moves what was charged before */
-    }
-    if (p->debit == WEIR_ACCOUNT_IDLE || p->debit == WEIR_ACCOUNT_WASTE_BOOT) {
-        return p->lease.v != 0; /* nobody pays for the idle time of what is owned */
-    }
-    ret->run = p->run;
-    return true;
-}
-
 static void gather_charges(struct weir_engine *e)
 {
     weir_vec_clear(&e->charges);
     for (; e->charged < e->postings.n; e->charged++) {
         struct weir_charged k;
         const struct weir_posting *p = &e->postings.p[e->charged];
-        if (p->amount_micro > 0 && weir_core_is_budgeted(e->core, p->payer) && is_charge(p, &k)) {
+        if (weir_core_is_budgeted(e->core, p->payer) && weir_posting_charges(p, &k)) {
             weir_vec_push(&e->charges, k);
         }
     }
@@ -509,6 +492,7 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
         row.reason = e->corrections.p[i].reason;
         TRY(ops->put_correction(e->store, &row, err));
     }
+    TRY(engine_flush_closes(e, err));
     for (size_t i = 0; i < e->postings.n; i++) {
         TRY(ops->put_posting(e->store, &e->postings.p[i], err));
     }
@@ -577,6 +561,7 @@ void engine_forget_gathered(struct weir_engine *e)
     }
     weir_vec_clear(&e->corrections);
     weir_vec_clear(&e->invoice_lines);
+    weir_vec_clear(&e->closes_changed);
     for (size_t i = 0; i < e->tokens.n; i++) {
         free(e->tokens.p[i].name);
         free(e->tokens.p[i].role);

@@ -408,7 +408,8 @@ static int call_launch(struct broker *b, struct lease_watch *w)
         return 0;
     }
     struct weir_launch l = {.token = token, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
-                            .join_token = w->secret, .ca_pem = b->ca_pem, .expires = weir_engine_outside(b->engine, v.expires)};
+                            .join_token = w->secret, .ca_pem = b->ca_pem, .expires = weir_engine_outside(b->engine, v.expires),
+                            .issued = weir_engine_outside(b->engine, v.intent_at)};
     if (weir_streq(w->provider->ops->name, "sandbox")) {
         l.broker_url = b->url; /* its machines are on this host */
     }
@@ -590,6 +591,11 @@ static const struct weir_offer *catalogue_offers(void *ctx, const char *provider
     return n == 0 ? NULL : &b->market.p[from];
 }
 
+static const char *environment(const char *name)
+{
+    return getenv(name);
+}
+
 static void restore_watch(struct broker *b, struct weir_lease_id id)
 {
     struct weir_lease_view v;
@@ -627,7 +633,7 @@ int leases_init(struct broker *b, struct weir_err *err)
 {
     b->provider_env = (struct weir_provider_env){.loop = &b->loop, .clock = &weir_clock_os, .owner = b->owner, .data_dir = b->data_dir,
                                                  .self_exe = b->conf.self_exe, .gpus = b->gpus, .catalogue = catalogue_offers,
-                                                 .catalogue_ctx = b};
+                                                 .catalogue_ctx = b, .getenv = environment};
     for (size_t i = 0; i < b->config->n_providers; i++) {
         const struct weir_config_provider *c = &b->config->provider[i];
         struct provider *p = &b->provider[b->n_providers];

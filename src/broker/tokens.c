@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/jwt.h"
 #include "broker_priv.h"
 #include "net/digest.h"
 #include "net/gnutls_lib.h"
@@ -60,11 +61,50 @@ static struct weir_scope *scope_of(struct broker *b, const struct person *p, con
     return s;
 }
 
+/* What the issuer's groups give comes on top of what an administrator has given. */
+static void add_grants(struct broker *b, struct weir_scope *s, const char *grants, enum weir_role most)
+{
+    struct weir_sv rest = weir_sv_of(grants);
+    while (rest.p != NULL && rest.n > 0) {
+        struct weir_sv word = weir_sv_cut(&rest, ',');
+        struct weir_sv project = weir_sv_cut(&word, ':');
+        char name[WEIR_SPEC_NAME_MAX + 1];
+        char role[16];
+        (void)snprintf(name, sizeof name, "%.*s", WEIR_SV_ARG(project));
+        (void)snprintf(role, sizeof role, "%.*s", WEIR_SV_ARG(word));
+        enum weir_role in = lower(weir_role_find(role), most);
+        if (weir_streq(name, "*")) {
+            s->everywhere = s->everywhere > in ? s->everywhere : in;
+        } else if (s->n < WEIR_PROJECT_SET_MAX) { /* of two for one project the higher holds */
+            weir_scope_add(s, weir_engine_project(b->engine, project), name, in);
+        }
+    }
+}
+
+static void refresh_login(struct broker *b, struct token *t)
+{
+    const struct person *p = access_find(b, t->user);
+    t->is = WEIR_ROLE_NONE;
+    if (p == NULL || p->is_disabled) {
+        return;
+    }
+    t->is = weir_role_covers(p->role, t->role) ? p->role : t->role;
+    enum weir_role most = t->is == WEIR_ROLE_VIEWER ? WEIR_ROLE_VIEWER : WEIR_ROLE_OWNER;
+    if (t->is != WEIR_ROLE_ADMIN) {
+        t->scope = scope_of(b, p, t, most);
+        add_grants(b, t->scope, t->grants, most);
+    }
+}
+
 /* What may be done with the token now. Under the lock. */
 static void refresh(struct broker *b, struct token *t)
 {
     weir_scope_unref(t->scope);
     t->scope = NULL;
+    if (t->grants != NULL) {
+        refresh_login(b, t);
+        return;
+    }
     if (t->created_by[0] == '\0') { /* the broker's own depend on nobody */
         t->is = t->role;
         if (t->is < WEIR_ROLE_ADMIN) {
@@ -88,6 +128,15 @@ static void refresh(struct broker *b, struct token *t)
     t->scope = t->is == WEIR_ROLE_ADMIN ? NULL : scope_of(b, p, t, most);
 }
 
+static void add_token(struct broker *b, struct token t)
+{
+    pthread_mutex_lock(&b->tokens_lock);
+    refresh(b, &t);
+    weir_vec_push(&b->tokens, t);
+    weir_map_put(&b->token_at, key_of(t.hash), b->tokens.n - 1);
+    pthread_mutex_unlock(&b->tokens_lock);
+}
+
 static void add(struct broker *b, const struct weir_token_row *row)
 {
     struct token t = {.lease = row->lease, .expires = row->expires, .role = weir_role_find(row->role)};
@@ -96,11 +145,7 @@ static void add(struct broker *b, const struct weir_token_row *row)
     (void)snprintf(t.user, sizeof t.user, "%s", row->user);
     (void)snprintf(t.created_by, sizeof t.created_by, "%s", row->created_by == NULL ? "" : row->created_by);
     t.only = row->projects == NULL || row->projects[0] == '\0' ? NULL : weir_strdup(row->projects);
-    pthread_mutex_lock(&b->tokens_lock);
-    refresh(b, &t);
-    weir_vec_push(&b->tokens, t);
-    weir_map_put(&b->token_at, key_of(t.hash), b->tokens.n - 1);
-    pthread_mutex_unlock(&b->tokens_lock);
+    add_token(b, t);
 }
 
 static int on_token(void *ctx, const struct weir_token_row *row)
@@ -145,6 +190,7 @@ static void release(struct token *t)
 {
     weir_scope_unref(t->scope);
     free(t->only);
+    free(t->grants);
 }
 
 /* Forgets those that are not to be kept, here and in the store. */
@@ -158,7 +204,9 @@ static unsigned drop(struct broker *b, bool (*is_kept)(struct broker *b, const s
         if (is_kept(b, t, ctx)) {
             b->tokens.p[kept++] = *t;
         } else {
-            weir_engine_delete_token(b->engine, t->hash);
+            if (t->grants == NULL) {
+                weir_engine_delete_token(b->engine, t->hash);
+            }
             release(t);
         }
     }
@@ -171,6 +219,31 @@ static unsigned drop(struct broker *b, bool (*is_kept)(struct broker *b, const s
     }
     pthread_mutex_unlock(&b->tokens_lock);
     return (unsigned)(n - kept);
+}
+
+static bool is_no_login(struct broker *b, const struct token *t, const void *ctx)
+{
+    (void)b;
+    (void)ctx;
+    return t->grants == NULL;
+}
+
+void tokens_add_login(struct broker *b, const char *hash, const char *user, enum weir_role role, const char *grants, struct weir_wall expires)
+{
+    struct token known;
+    if (tokens_get(b, hash, &known)) {
+        return; /* two requests came at once */
+    }
+    if (b->n_logins >= LOGINS_MAX) {
+        (void)drop(b, is_no_login, NULL); /* whoever is still there comes again with the next request */
+        b->n_logins = 0;
+    }
+    struct token t = {.role = role, .expires = expires, .grants = weir_strdup(grants)};
+    memcpy(t.hash, hash, sizeof t.hash);
+    (void)snprintf(t.user, sizeof t.user, "%s", user);
+    (void)snprintf(t.created_by, sizeof t.created_by, "%s", user);
+    add_token(b, t);
+    b->n_logins++;
 }
 
 static bool is_another(struct broker *b, const struct token *t, const void *ctx)
@@ -279,13 +352,14 @@ void tokens_forget_old(struct broker *b)
     (void)drop(b, is_needed, &old);
 }
 
-int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct weir_identity *ret, struct weir_err *err)
+int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err)
 {
     struct broker *b = (struct broker *)s;
     char hash[65];
     uint64_t at;
     int r = weir_fail(err, -WEIR_EUNAUTH, "this token is not known: see WEIR_TOKEN, or the file 'token' in the broker's data directory");
-    if (secret.n == 0 || secret.n > 256) {
+    bool is_signed = b->oidc != NULL && weir_jwt_is_one(secret);
+    if (secret.n == 0 || (secret.n > 256 && !is_signed)) {
         return r;
     }
     /* looked up by the hash: how long that takes tells nothing of the secret */
@@ -305,7 +379,7 @@ int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct we
         r = 0;
     }
     pthread_mutex_unlock(&b->tokens_lock);
-    return r;
+    return t == NULL && is_signed ? oidc_authenticate(b, secret, hash, ret_login, err) : r;
 }
 
 bool tokens_is_still(struct weir_service *s, const struct weir_identity *who)

@@ -231,6 +231,7 @@ int weir_transfer_setup(struct weir_transfer *t,
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call->once ? 1L : 0L);
     if (weir_url_is_loopback(call->url)) {
         (void)weir_curl.curl_easy_setopt(easy, CURLOPT_PROXY, "");
     }
@@ -286,6 +287,13 @@ static long retry_after_of(CURL *easy)
     return (long)s;
 }
 
+static struct weir_wall date_of(CURL *easy)
+{
+    struct curl_header *h = NULL;
+    bool is_there = weir_curl.curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &h) == CURLHE_OK;
+    return is_there ? weir_http_date(weir_sv_of(h->value)) : (struct weir_wall){0};
+}
+
 void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_http_reply *reply)
 {
     *reply = (struct weir_http_reply){.retry_after_s = -1, .content_type = ""};
@@ -301,6 +309,7 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
         reply->status = (int)status;
         reply->content_type = content_type_of(t->easy);
         reply->retry_after_s = retry_after_of(t->easy);
+        reply->date = date_of(t->easy);
         return;
     }
     reply->code = class_of(t, result);

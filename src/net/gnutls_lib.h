@@ -3,6 +3,7 @@
 
 /* GnuTLS. See library.h. */
 
+#include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
@@ -10,8 +11,15 @@
 #include "net/library.h"
 
 #define WEIR_GNUTLS_FUNCTIONS(X) \
+    X(gnutls_encode_rs_value) \
     X(gnutls_hash_fast) \
     X(gnutls_memcmp) \
+    X(gnutls_pubkey_deinit) \
+    X(gnutls_pubkey_get_pk_algorithm) \
+    X(gnutls_pubkey_import_ecc_raw) \
+    X(gnutls_pubkey_import_rsa_raw) \
+    X(gnutls_pubkey_init) \
+    X(gnutls_pubkey_verify_data2) \
     X(gnutls_strerror) \
     X(gnutls_x509_crt_deinit) \
     X(gnutls_x509_crt_export2) \

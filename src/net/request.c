@@ -51,6 +51,7 @@ void weir_request_clear(struct weir_http_request *r)
     r->answer_n = 0;
     r->status = 0;
     r->is_begun = r->is_too_large = false;
+    r->n_again = 0;
     r->refusal = NULL;
     r->uri.n_query = 0;
     atomic_store_explicit(&r->state, REQUEST_READING, memory_order_relaxed);
@@ -153,16 +154,32 @@ bool weir_request_is_hung_up(const struct weir_http_request *r)
 
 /* ---- answering it ---- */
 
-void weir_request_answered(struct weir_http_request *r)
+static void leave(struct weir_http_request *r, enum request_state state)
 {
     struct MHD_Connection *mhd = r->mhd;
     /* After the exchange r may already be answered and gone: only mhd is used, which stays until
      * it is resumed. */
-    int before = atomic_exchange(&r->state, REQUEST_ANSWERED);
+    int before = atomic_exchange(&r->state, (int)state);
     WEIR_ASSERT(before == REQUEST_RUNNING || before == REQUEST_SUSPENDED);
     if (before == REQUEST_SUSPENDED) {
         weir_mhd.MHD_resume_connection(mhd);
     }
+}
+
+void weir_request_answered(struct weir_http_request *r)
+{
+    leave(r, REQUEST_ANSWERED);
+}
+
+void weir_request_again(struct weir_http_request *r)
+{
+    r->n_again++;
+    leave(r, REQUEST_AGAIN);
+}
+
+unsigned weir_request_agains(const struct weir_http_request *r)
+{
+    return r->n_again;
 }
 
 static struct MHD_Response *
@@ -365,8 +382,10 @@ static enum MHD_Result on_complete(struct weir_http_request *r)
         return refuse_too_large(r);
     }
     set_phase(r->connection, PHASE_ANSWER);
-    r->is_counted = true;
-    atomic_fetch_add(&s->n_active, 1);
+    if (!r->is_counted) { /* the first time */
+        r->is_counted = true;
+        atomic_fetch_add(&s->n_active, 1);
+    }
     atomic_store(&r->state, REQUEST_RUNNING);
     s->conf.handler(s->conf.ctx, r);
     if (atomic_load(&r->state) == REQUEST_ANSWERED) {

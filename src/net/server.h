@@ -76,6 +76,13 @@ const char *weir_request_peer(struct weir_http_request *r);
 /* Has the client closed its end? Asked of the kernel; for a request that waits long for its answer, from any thread. */
 bool weir_request_is_hung_up(const struct weir_http_request *r);
 
+/*
+ * In place of an answer, from any thread: the handler is called once more with the same request, on a server thread. For a handler
+ * that had to wait for something before it could begin. How often that was done already: weir_request_agains.
+ */
+void weir_request_again(struct weir_http_request *r);
+unsigned weir_request_agains(const struct weir_http_request *r);
+
 /* ---- answering ---- */
 struct weir_http_header {
     const char *name;

@@ -11,6 +11,7 @@
  *   RUNNING -> ANSWERED      answered before the handler returned (by anybody)
  *   RUNNING -> SUSPENDED     the handler returned without an answer; the connection sleeps
  *   SUSPENDED -> ANSWERED    answered later; whoever made this move resumes the connection
+ *   RUNNING, SUSPENDED -> AGAIN  likewise, and the handler is called once more: AGAIN -> RUNNING
  */
 
 #include <pthread.h>
@@ -32,7 +33,7 @@ enum {
     DISCARD_FACTOR = 4, /* of a too large chunked body, read on at most so many times the limit */
 };
 
-enum request_state { REQUEST_READING, REQUEST_RUNNING, REQUEST_SUSPENDED, REQUEST_ANSWERED };
+enum request_state { REQUEST_READING, REQUEST_RUNNING, REQUEST_SUSPENDED, REQUEST_ANSWERED, REQUEST_AGAIN };
 
 /* What the watcher bounds: the time until a request is complete. */
 enum connection_phase { PHASE_IDLE, PHASE_HEADERS, PHASE_BODY, PHASE_ANSWER };
@@ -46,6 +47,7 @@ struct weir_http_request {
     bool is_begun;   /* the first of the library's calls was made */
     bool is_counted; /* in server->n_active */
     bool is_too_large;
+    unsigned n_again; /* times that the handler was called once more */
     const char *method;  /* the library's, lives as long as the request */
     const char *refusal; /* why the target is malformed; NULL: it is not */
     struct weir_uri uri;

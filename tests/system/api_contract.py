@@ -40,24 +40,6 @@ CHECKS = ",".join([
 EXCLUDED = ["waitJob", "readLog", "listEvents"]
 
 
-def make_venv(folder):
-    """The python of the environment, or None with the reason."""
-    python = os.path.join(folder, "bin", "python3")
-    marker = os.path.join(folder, "api-contract.ok")
-    if os.path.exists(marker):
-        return python, ""
-    try:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True, timeout=120)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "10",
-                        *PACKAGES], check=True, capture_output=True, timeout=180)
-    except (subprocess.SubprocessError, OSError) as e:
-        detail = (getattr(e, "stderr", b"") or getattr(e, "stdout", b"") or b"").decode(errors="replace").strip().splitlines()
-        return None, detail[-1] if detail else str(e)
-    with open(marker, "w", encoding="utf-8"):
-        pass
-    return python, ""
-
-
 def fetch(url):
     with urllib.request.urlopen(url + "/v1/openapi.json", timeout=10) as reply:
         return json.load(reply)
@@ -141,7 +123,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=int, help="how long to try at most")
     args = parser.parse_args()
-    python, why = make_venv(os.path.abspath(args.venv))
+    python, why = lib.make_venv(os.path.abspath(args.venv), PACKAGES)
     if python is None:
         print(f"1..0 # SKIP openapi-spec-validator and schemathesis cannot be installed: {why}")
         return 0

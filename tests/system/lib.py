@@ -36,6 +36,24 @@ def until(what, condition, limit_s=60, every_s=0.05):
         time.sleep(every_s)
 
 
+def make_venv(folder, packages):
+    """The python of a virtual environment with these packages, or None with the reason."""
+    python = os.path.join(folder, "bin", "python3")
+    marker = os.path.join(folder, "installed.ok")
+    if os.path.exists(marker):
+        return python, ""
+    try:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True, timeout=120)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "10",
+                        *packages], check=True, capture_output=True, timeout=180)
+    except (subprocess.SubprocessError, OSError) as e:
+        detail = (getattr(e, "stderr", b"") or getattr(e, "stdout", b"") or b"").decode(errors="replace").strip().splitlines()
+        return None, detail[-1] if detail else str(e)
+    with open(marker, "w", encoding="utf-8"):
+        pass
+    return python, ""
+
+
 def process_table():
     """pid -> (parent, command line) of every process."""
     table = {}

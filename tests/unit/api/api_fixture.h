@@ -49,6 +49,10 @@ struct fixture_service {
     void *on_commit_ctx;
     uint64_t next_job;
     char revoked[16]; /* the token that was valid before */
+    /* whoever comes with late-token */
+    atomic_bool is_logged_in;
+    bool login_helps;
+    int login_code;
     /* what the last command said */
     char user[64];
     char spec_json[4096];

@@ -330,6 +330,31 @@ static void a_stream_ends_with_the_token_it_was_begun_with(void **state)
     f->service.revoked[0] = '\0';
 }
 
+/* The request waits for its caller to become known, and is then served as theirs; not for ever. */
+static void who_is_not_known_yet_logs_in_first(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply r;
+    static const char stream[] = "GET /v1/events?follow=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer late-token\r\n\r\n";
+    char buf[65536];
+    f->service.login_code = -WEIR_EUNAUTH;
+    assert_int_equal(fixture_call(f, "GET", "/v1/whoami", "late-token", NULL, (struct weir_sv){NULL, 0}, &r), 401);
+    assert_non_null(strstr(r.body.p, "the issuer says no"));
+    f->service.login_code = 0;
+    f->service.login_helps = false;
+    assert_int_equal(fixture_call(f, "GET", "/v1/whoami", "late-token", NULL, (struct weir_sv){NULL, 0}, &r), 503);
+    f->service.login_helps = true;
+    assert_int_equal(fixture_call(f, "GET", "/v1/whoami", "late-token", NULL, (struct weir_sv){NULL, 0}, &r), 200);
+    assert_non_null(strstr(r.body.p, "\"viewer-user\""));
+    atomic_store(&f->service.is_logged_in, false);
+    assert_int_equal(fixture_call(f, "POST", "/v1/jobs", "late-token", "application/json", WEIR_SV("{\"run\":\"true\"}"), &r), 403);
+    atomic_store(&f->service.is_logged_in, false);
+    int fd = fixture_connect(f);
+    fixture_send(fd, stream);
+    assert_true(fixture_read_until(fd, buf, sizeof buf, "200 OK"));
+    (void)close(fd);
+}
+
 static void roles_cover_and_meet(void **state)
 {
     static const struct {
@@ -373,6 +398,7 @@ int main(void)
         cmocka_unit_test(jobs_go_only_into_ones_own_projects),
         cmocka_unit_test(only_an_owner_says_who_is_in_a_project),
         cmocka_unit_test(a_stream_ends_with_the_token_it_was_begun_with),
+        cmocka_unit_test(who_is_not_known_yet_logs_in_first),
         cmocka_unit_test(roles_cover_and_meet),
         cmocka_unit_test(a_route_without_a_role_serves_nobody),
     };

@@ -203,7 +203,7 @@ static void step(struct life *l, struct weir_event *ev)
 static void take_posting(struct life *l, const struct weir_posting *p)
 {
     struct weir_err err = {""};
-    struct weir_charged k = {.payer = p->payer, .lease = p->lease, .from = p->from, .to = p->to, .micro = p->amount_micro};
+    struct weir_charged k;
     if (weir_bill_check_add(l->check, p, &err) < 0) {
         fail_msg("ledger: %s", err.text);
     }
@@ -211,13 +211,7 @@ static void take_posting(struct life *l, const struct weir_posting *p)
                           (uint64_t)p->amount_micro, p->run.task.job.v, p->run.task.ordinal, p->payer.v};
     l->hash = weir_hash_bytes(v, sizeof v);
     l->postings++;
-    bool job = p->debit >= WEIR_ACCOUNT_JOB && p->debit != WEIR_ACCOUNT_IDLE && p->debit != WEIR_ACCOUNT_WASTE_BOOT;
-    if (p->amount_micro == 0 || (p->credit != WEIR_ACCOUNT_NODE && p->credit != WEIR_ACCOUNT_PROVIDER)) {
-        return;
-    }
-    k.is_cost = p->credit == WEIR_ACCOUNT_PROVIDER;
-    k.run = job && !k.is_cost ? p->run : (struct weir_run_id){0};
-    if (k.is_cost || job || p->lease.v != 0) {
+    if (weir_posting_charges(p, &k)) {
         weir_vec_push(&l->charges, k);
     }
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* How the configuration's sections are read: config.c, config_access.c. */
+
+#include "config.h"
+#include "spec/doc.h"
+
+struct config_loader {
+    struct weir_config *c;
+    const char *file;
+    struct weir_err *err;
+};
+
+typedef int config_row_fn(struct config_loader *l, const struct doc *d, void *target);
+
+struct config_row {
+    const char *key;
+    config_row_fn *read;
+    size_t offset;
+};
+
+/* Each key of a mapping by its row, into base + offset. An unknown key is an error with a suggestion. */
+int config_read_rows(struct config_loader *l, const struct doc *map, const struct config_row *rows, size_t n, void *base);
+/* An error that names the place; returns -WEIR_ECONFIG. */
+int config_fail_at(struct config_loader *l, const struct doc *d, const char *what);
+int config_scalar(struct config_loader *l, const struct doc *d);
+int config_read_duration(struct config_loader *l, const struct doc *d, void *target);
+int config_read_string(struct config_loader *l, const struct doc *d, char *target, size_t size);
+
+/* config_access.c: the section "access" */
+int config_read_access(struct config_loader *l, const struct doc *d, void *target);
+/* Reads the files that the section names. Errors: those of reading them. */
+int config_access_load(struct weir_config_access *a, struct weir_err *err);
+void config_access_release(struct weir_config_access *a);

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cloud on loopback that can be made to fail in every way that a real one does.
+
+    server.py --dialect runpod [--port N] [--dir DIR] [--capacity N] [--option KEY=VALUE ...]
+
+prints "serving on http://127.0.0.1:PORT". One process is one provider's account in that provider's dialect. Tests steer it
+below /_mock: POST /_mock/fault {"name", "times", "on", ...}, POST /_mock/clear, POST /_mock/set {"skew_s", "price_factor",
+"capacity", "boot_s", "stop_s", "page_size"}, POST /_mock/reclaim {"id", "notice_s"}, POST /_mock/end {"id"} (a machine that
+the provider loses), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory, GET /_mock/log.
+"""
+import argparse
+import http.server
+import importlib
+import json
+import pathlib
+import socket
+import sys
+import time
+import traceback
+import urllib.parse
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from machine import Machines  # noqa: E402
+from world import CloudError, World  # noqa: E402
+
+BODY_MAX = 1 << 20
+
+
+class Request:
+    def __init__(self, method, target, headers, body):
+        self.method = method
+        self.target = target
+        split = urllib.parse.urlsplit(target)
+        self.path = urllib.parse.unquote(split.path)
+        self.raw_path = split.path
+        self.raw_query = split.query
+        self.query = dict(urllib.parse.parse_qsl(split.query, keep_blank_values=True))
+        self.headers = headers
+        self.body = body
+
+    def json(self):
+        try:
+            value = json.loads(self.body)
+        except ValueError as e:
+            raise CloudError("invalid", f"the body is not JSON: {e}") from e
+        if not isinstance(value, dict):
+            raise CloudError("invalid", "the body is not a JSON object")
+        return value
+
+
+class Reply:
+    def __init__(self, status, body=b"", content_type="application/json", headers=None):
+        self.status = status
+        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.content_type = content_type
+        self.headers = headers or {}
+
+
+class Lost(Exception):
+    """The connection is to break here."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    world = None
+    dialect = None
+
+    def log_message(self, *args):
+        pass
+
+    def _read(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > BODY_MAX:
+            raise CloudError("invalid", "the body is too large")
+        return self.rfile.read(length) if length else b""
+
+    def _send(self, reply, slow_s=0.0, truncate=False):
+        self.send_response(reply.status)
+        self.send_header("Content-Length", str(len(reply.body)))
+        if reply.body:
+            self.send_header("Content-Type", reply.content_type)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        body = reply.body
+        if truncate:
+            self.wfile.write(body[:len(body) // 2])
+            raise Lost()
+        if slow_s:
+            pieces = 10
+            size = max(1, len(body) // pieces)
+            for i in range(0, len(body), size):
+                self.wfile.write(body[i:i + size])
+                self.wfile.flush()
+                time.sleep(slow_s / pieces)
+            return
+        self.wfile.write(body)
+
+    def _break(self):
+        self.close_connection = True
+        try:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def _answer(self, request, operation):
+        """The dialect's answer, with what is switched on around it."""
+        world, dialect = self.world, self.dialect
+        if world.hit("lost_request", operation) is not None:
+            world.note(operation, 0, "lost_request")
+            raise Lost()
+        hit = world.hit("throttle", operation)
+        if hit is not None:
+            world.note(operation, 429, "throttle")
+            return dialect.refusal(CloudError("throttle", "too many requests", retry_after=hit.get("retry_after")), request)
+        hit = world.hit("server_error", operation)
+        if hit is not None:
+            world.note(operation, hit.get("status", 503), "server_error")
+            return dialect.refusal(CloudError("server_error", "internal error", status=int(hit.get("status", 503))), request)
+        if world.hit("expired_credential", operation) is not None:
+            dialect.expire_credentials()
+        try:
+            reply = dialect.handle(request, operation)
+        except CloudError as e:
+            reply = dialect.refusal(e, request)
+        if world.hit("lost_reply", operation) is not None:
+            world.note(operation, reply.status, "lost_reply")
+            raise Lost()
+        hit = world.hit("server_error_after", operation)
+        if hit is not None:
+            world.note(operation, hit.get("status", 502), "server_error_after")
+            return dialect.refusal(CloudError("server_error", "internal error", status=int(hit.get("status", 502))), request)
+        if world.hit("bad_body", operation) is not None:
+            world.note(operation, 200, "bad_body")
+            return Reply(200, b"<html>bad gateway</html>", "text/html")
+        world.note(operation, reply.status)
+        return reply
+
+    def _serve(self):
+        try:
+            request = Request(self.command, self.path, self.headers, self._read())
+            if request.path.startswith("/_mock/"):
+                self._send(self._control(request))
+                return
+            operation = self.dialect.operation(request)
+            reply = self._answer(request, operation)
+            slow = self.world.hit("slow_body", operation)
+            self._send(reply, float(slow.get("seconds", 1)) if slow is not None else 0.0,
+                       self.world.hit("truncated_body", operation) is not None)
+        except Lost:
+            self._break()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        except Exception:
+            sys.stderr.write(traceback.format_exc())
+            self._break()
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
+
+    def _control(self, request):
+        world = self.world
+        body = json.loads(request.body or b"{}")
+        match request.path.removeprefix("/_mock/"):
+            case "fault":
+                try:
+                    world.switch(body.pop("name"), **body)
+                except (KeyError, ValueError) as e:
+                    return Reply(400, {"error": str(e)})
+            case "clear":
+                world.clear()
+            case "set":
+                with world.lock:
+                    for key, value in body.items():
+                        if key not in ("skew_s", "price_factor", "capacity", "boot_s", "stop_s", "page_size", "forget_s"):
+                            return Reply(400, {"error": f"'{key}' cannot be set"})
+                        setattr(world, key, value)
+            case "reclaim" | "end":
+                with world.lock:
+                    instance = world.instances.get(body.get("id"))
+                    if instance is None:
+                        return Reply(404, {"error": "no such machine"})
+                    if request.path.endswith("reclaim"):
+                        world.reclaim(instance, float(body.get("notice_s", 0)))
+                    else:
+                        world.terminate(instance, "lost by the provider")
+            case "foreign":
+                self.dialect.add_foreign(body)
+            case "inventory":
+                return Reply(200, world.inventory())
+            case "log":
+                with world.lock:
+                    return Reply(200, {"log": list(world.log)})
+            case other:
+                return Reply(404, {"error": f"there is no control '{other}'"})
+        return Reply(200, {})
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def make_dialect(name, world, options):
+    return importlib.import_module("dialect_" + name).Dialect(world, options)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="a mock cloud for tests")
+    parser.add_argument("--dialect", required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--dir", help="where machines live as real processes; without it they are records only")
+    parser.add_argument("--capacity", type=int, default=1000)
+    parser.add_argument("--page-size", type=int, default=100)
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="for the dialect")
+    parser.add_argument("--machine-env", action="append", default=[], metavar="KEY=VALUE", help="added to each machine's environment")
+    args = parser.parse_args()
+    machines = Machines(args.dir, dict(e.split("=", 1) for e in args.machine_env)) if args.dir else None
+    world = World(machines, capacity=args.capacity, page_size=args.page_size)
+    Handler.world = world
+    server = Server(("127.0.0.1", args.port), Handler)
+    options = dict(o.split("=", 1) for o in args.option)
+    options["url"] = f"http://127.0.0.1:{server.server_address[1]}"
+    Handler.dialect = make_dialect(args.dialect, world, options)
+    print(f"serving on {options['url']}", flush=True)
+    try:
+        server.serve_forever(poll_interval=0.1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        world.close()
+
+
+if __name__ == "__main__":
+    main()

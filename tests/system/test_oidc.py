@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Signed tokens of an OpenID Connect issuer: test_oidc.py WEIR [TEST...]
+
+The issuer is in this process and signs with PyJWT and cryptography, which are installed into a virtual environment beside the program;
+where that is not possible the tests are skipped by name. The last test asks a public mock issuer of the npm registry.
+"""
+import http.server
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+import lib
+
+PACKAGES = ["PyJWT[crypto]"]
+
+try:
+    import jwt
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+except ImportError:
+    jwt = None
+    missing = "PyJWT"
+
+
+class Issuer:
+    """Discovery document and keys over HTTP; counts what it is asked."""
+
+    def __init__(self, port=0):
+        self.keys = {}
+        self.asked = []
+        self.broken = False
+        self.issuer_says = None
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.asked.append(self.path)
+                if outer.broken:
+                    self.send_error(500)
+                    return
+                body = {"issuer": outer.issuer_says or outer.url, "jwks_uri": outer.url + "/keys"} if "well-known" in self.path else {"keys": outer.jwks()}
+                data = json.dumps(body).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+        self.add("r1", rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256")
+        self.add("e1", ec.generate_private_key(ec.SECP256R1()), "ES256")
+        self.add("d1", ed25519.Ed25519PrivateKey.generate(), "EdDSA")
+
+    def add(self, kid, key, alg):
+        self.keys[kid] = (key, alg)
+
+    def jwks(self):
+        made = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "EdDSA": jwt.algorithms.OKPAlgorithm}
+        return [{**json.loads(made[alg].to_jwk(key.public_key())), "kid": kid} for kid, (key, alg) in self.keys.items()]
+
+    def token(self, kid="r1", key=None, alg=None, header=None, **claims):
+        known_key, known_alg = self.keys.get(kid, (None, None))
+        payload = {"iss": self.url, "aud": "weir", "exp": int(time.time()) + 600, "iat": int(time.time()), "sub": "ada", **claims}
+        payload = {k: v for k, v in payload.items() if v is not None}
+        return jwt.encode(payload, key or known_key, algorithm=alg or known_alg, headers={"kid": kid, **(header or {})})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(timeout=10)
+
+
+def broker(weir, issuer, more="", **kw):
+    config = f"""access:
+  oidc:
+    - issuer: {issuer.url}
+      audience: weir
+      groups: groups
+      roles: {{weir-admins: admin, money: finance}}
+      projects: {{vision-team: vision:user, leads: ["vision:owner", "speech:viewer"]}}
+{more}"""
+    return lib.Broker(weir, config=config, gpus=None, args=["--no-agent"], **kw)
+
+
+def who(b, token):
+    code, body = b.http("GET", "/v1/whoami", headers={"Authorization": f"Bearer {token}"})
+    return code, json.loads(body)
+
+
+def told(b, token):
+    code, body = who(b, token)
+    return code, body["error"]["message"] if code >= 400 else body
+
+
+def needs_jwt():
+    if jwt is None:
+        raise lib.Skip(f"PyJWT cannot be installed: {missing}")
+
+
+def test_groups_say_what_somebody_may_do(weir):
+    needs_jwt()
+    with Issuer() as i, broker(weir, i) as b:
+        for kid in ("r1", "e1", "d1"):
+            code, body = who(b, i.token(kid, groups=["vision-team"]))
+            assert code == 200 and body["user"] == "ada" and body["role"] == "user" and body["projects"] == {"vision": "user"}, (kid, code, body)
+        assert who(b, i.token(sub="bob"))[1]["projects"] == {}
+        cid = who(b, i.token(sub="cid", groups=["leads", "money"]))[1]
+        assert (cid["role"], cid["projects"]) == ("finance", {"vision": "owner", "speech": "viewer"}), cid
+        root = i.token(sub="eve", groups="other weir-admins")
+        assert who(b, root)[1]["role"] == "admin"
+        b.env["WEIR_TOKEN"] = i.token(groups=["vision-team"])
+        job = json.loads(b.ok("submit", "--json", "-", input="name: x\nproject: vision\nrun: 'true'\n"))["id"]
+        assert b.run("submit", "-", input="name: x\nproject: speech\nrun: 'true'\n").returncode == 77
+        assert b.json("show", job)["user"] == "ada"
+        b.env["WEIR_TOKEN"] = root
+        trail = b.json("audit")
+        assert {"job.submit"} <= {r["action"] for r in trail if r["user"] == "ada"}, trail
+        assert [r["object"] for r in trail if r["action"] == "user.login" and r["user"] == "ada"] == ["user ada"], trail
+        # what an administrator gives counts as well, what he takes is gone at once
+        b.ok("project", "set", "speech", "--weight", "1")
+        b.ok("project", "add", "speech", "ada", "--role", "owner")
+        ada = i.token(groups=["vision-team"])
+        assert who(b, ada)[1]["projects"] == {"vision": "user", "speech": "owner"}
+        b.ok("user", "set", "ada", "--disable")
+        assert [told(b, t)[0] for t in (ada, i.token(), b.env["WEIR_TOKEN"])] == [401, 401, 200]
+        b.ok("user", "set", "ada", "--enable")
+        assert told(b, ada)[0] == 200
+        b.kill()
+        b.start()
+        assert who(b, ada)[1]["projects"] == {"vision": "user", "speech": "owner"}
+
+
+def test_what_is_not_signed_for_weir_is_refused(weir):
+    needs_jwt()
+    with Issuer() as i, broker(weir, i) as b:
+        now = int(time.time())
+        other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        rows = [
+            (i.token(aud="another"), "audience"), (i.token(iss="http://127.0.0.1:1"), "none of those"), (i.token(exp=now - 61), "expired"),
+            (i.token(exp=None), "'exp'"), (i.token(nbf=now + 120), "not valid yet"), (i.token(iat=now + 120), "not valid yet"),
+            (i.token(key=other), "signature is not"), (i.token(header={"crit": ["exp"]}), "crit"),
+            (i.token(key="x" * 64, alg="HS256"), "only RS256"), (jwt.encode({"iss": i.url}, None, algorithm="none"), "only RS256"),
+            (i.token(sub="a b"), "blanks"), (i.token(sub=None), "no name"), (i.token(sub="x" * 64), "no name"), (i.token(sub="a/b"), "blanks"),
+            ("a.b.c", "header"), ("..", "header"), (i.token(more="x" * 9000), "too long"),
+        ]
+        for token, text in rows:
+            code, message = told(b, token)
+            assert code == 401 and text in message, (text, code, message)
+        assert told(b, i.token(exp=now - 30))[0] == 200 and told(b, i.token())[0] == 200
+        assert len(i.asked) == 2, i.asked  # none of that asked the issuer
+
+
+def test_keys_change(weir):
+    needs_jwt()
+    with Issuer() as i, broker(weir, i) as b:
+        assert told(b, i.token())[0] == 200
+        i.add("r2", rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256")
+        del i.keys["r1"]
+        lib.until("the keys to be asked for again", lambda: told(b, i.token("r2"))[0] == 200, every_s=0.5)
+        asked = len(i.asked)
+        lost = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        for n in range(50):  # strangers' keys do not make the broker ask without end
+            code, message = told(b, i.token(f"x{n}", key=lost, alg="RS256"))
+            assert code == 401 and "does not publish" in message, message
+        assert len(i.asked) <= asked + 2, i.asked
+
+
+def test_an_issuer_that_is_away(weir):
+    needs_jwt()
+    i = Issuer()
+    i.broken = True
+    with i, broker(weir, i, "      keep: 3s\n") as b:
+        code, message = told(b, i.token())
+        assert code == 503 and "cannot be fetched" in message and "500" in message, (code, message)
+        i.broken = False
+        lib.until("the issuer to be asked again", lambda: told(b, i.token())[0] == 200, every_s=0.5)
+        known, began = i.token(), time.monotonic()
+        assert told(b, known)[0] == 200
+        i.broken = True
+        assert told(b, i.token(sub="bob"))[0] == 200  # the keys go on
+        lib.until("the keys to be too old", lambda: told(b, i.token(sub="bob"))[0] == 503, every_s=0.5)
+        assert time.monotonic() - began > 2 and "cannot be fetched" in told(b, i.token())[1]
+        assert told(b, known)[0] == 200  # who was let in stays in until their token ends
+
+
+def test_an_issuer_that_is_another(weir):
+    needs_jwt()
+    with Issuer() as i, broker(weir, i) as b:
+        i.issuer_says = "https://login.example.org"
+        b.kill()
+        b.start()
+        code, message = told(b, i.token())
+        assert code == 503 and "another issuer" in message, (code, message)
+
+
+def test_only_whom_a_group_lets_in(weir):
+    needs_jwt()
+    with Issuer() as i, broker(weir, i, "      role: none\n      user: email\n") as b:
+        assert told(b, i.token(email="ada@example.org"))[0] == 403
+        assert told(b, i.token())[0] == 401
+        assert told(b, i.token(email="ada@example.org", groups=["vision-team"]))[0] == 200
+        assert told(b, i.token(email="bob@example.org", email_verified=False, groups=["vision-team"]))[0] == 401
+        b.ok("user", "add", "cid@example.org", "--project", "maps")
+        assert who(b, i.token(email="cid@example.org", email_verified=True))[1]["projects"] == {"maps": "user"}
+
+
+def test_the_configuration_says_where_it_is_wrong(weir):
+    for text, want in (("issuer: http://login.example.org\n      audience: weir", "https://"), ("issuer: https://a.example/\n      audience: weir", "slash"),
+                       ("issuer: https://a.example", "'audience'"), ("issuer: https://a.example\n      audience: w\n      role: owner", "a role is wanted"),
+                       ("issuer: https://a.example\n      audience: w\n      projects: {g: vision}", "PROJECT:ROLE"),
+                       ("issuer: https://a.example\n      audience: w\n      skew: 1h", "10m"), ("isuer: https://a.example", "did you mean 'issuer'"),
+                       ("issuer: https://a.example\n      audience: w\n      ca: /nowhere", "/nowhere")):
+        b = lib.Broker(weir, config="access:\n  oidc:\n    - " + text + "\n", gpus=None)
+        try:
+            done = subprocess.run([weir, "serve", "--data", str(b.data), "--listen", "127.0.0.1:0", *b.args], capture_output=True, text=True, env=b.env, timeout=30)
+            assert done.returncode == (3 if "nowhere" in text else 78), (text, done)
+            assert want in done.stderr, (want, done.stderr)
+        finally:
+            b.__exit__(None, None, None)
+
+
+def test_a_public_mock_issuer(weir):
+    needs_jwt()
+    folder = pathlib.Path(weir).parent / "oidc-npm"
+    module = folder / "node_modules" / "oauth2-mock-server"
+    if not module.exists():
+        try:
+            subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), "oauth2-mock-server"], check=True,
+                           capture_output=True, timeout=100)
+        except (OSError, subprocess.SubprocessError) as e:
+            raise lib.Skip(f"oauth2-mock-server of npm cannot be installed: {e}") from None
+    code = """
+import { OAuth2Server } from 'oauth2-mock-server';
+const s = new OAuth2Server();
+await s.issuer.keys.generate('RS256');
+await s.issuer.keys.generate('ES256');
+await s.start(0, 'localhost');
+const token = (alg) => s.issuer.buildToken({ kid: s.issuer.keys.toJSON().find((k) => k.alg === alg).kid,
+  scopesOrTransform: (header, payload) => { Object.assign(payload, { aud: 'weir', sub: 'ada', groups: ['vision-team'] }); } });
+console.log(JSON.stringify({ url: s.issuer.url, tokens: [await token('RS256'), await token('ES256')] }));
+"""
+    (folder / "issuer.mjs").write_text(code)
+    with subprocess.Popen(["node", "issuer.mjs"], cwd=folder, stdout=subprocess.PIPE, text=True) as node:
+        try:
+            line = node.stdout.readline()
+            if not line:
+                raise lib.Skip("oauth2-mock-server does not start with this node")
+            said = json.loads(line)
+
+            class Mock:
+                url = said["url"]
+            with broker(weir, Mock) as b:
+                for token in said["tokens"]:
+                    status, body = who(b, token)
+                    assert status == 200 and body["projects"] == {"vision": "user"}, (status, body)
+        finally:
+            node.kill()
+
+
+if __name__ == "__main__":
+    if jwt is None:
+        venv, missing = lib.make_venv(str(pathlib.Path(sys.argv[1]).resolve().parent / "oidc"), PACKAGES)
+        if venv and not sys.prefix.endswith("oidc"):
+            os.execv(venv, [venv, *sys.argv])
+    sys.exit(lib.main(globals()))
