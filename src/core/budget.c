@@ -391,6 +391,7 @@ void budget_set(struct weir_core *c, const struct weir_event *ev)
     }
     thresholds_look(c, b);
     budget_changed(c, b);
+    c->review = true; /* what was too dear for some may not be so any more */
 }
 
 void budget_remove(struct weir_core *c, const char *name)
@@ -400,6 +401,7 @@ void budget_remove(struct weir_core *c, const char *name)
         return;
     }
     budget_changed(c, b); /* while it is known: its id is handed out */
+    c->review = true;
     size_t i = 0;
     while (c->budgets.p[i] != b) {
         i++;

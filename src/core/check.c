@@ -460,6 +460,9 @@ static int check_quota(const struct weir_core *c, const struct quota *q, struct 
 static int check_parked(const struct weir_core *c, const struct class *cl, struct weir_err *err)
 {
     struct weir_core *same = (struct weir_core *)(uintptr_t)c; /* caches are brought up to date, no more */
+    if (limits_is_narrow(same, cl) != cl->narrow) {
+        return bad(err, "a class is narrow and should not be, or the other way round", cl->first->id);
+    }
     if (limits_is_blocked(same, cl) != cl->parked) {
         return bad(err, "a class is parked and should not be, or the other way round", cl->first->id);
     }

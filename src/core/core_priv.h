@@ -222,9 +222,10 @@ struct class {
     struct shape *shape;
     struct want *want; /* the shape's */
     struct project *project;
-    struct limits *limits; /* NULL: no budget counts it */
+    struct limits *limits; /* NULL: no budget or quota counts it */
     size_t limits_at;      /* its place there, while it has tasks that may start */
-    bool parked;           /* a budget has no room for it: it stands in no lane */
+    bool parked;           /* a budget or quota has no room for it: it stands in no lane */
+    bool narrow;           /* quotas have no room for it on some nodes that it fits: it gets no claim */
     int64_t points;
     int64_t deadline_us;
     int32_t priority;
@@ -891,8 +892,8 @@ static inline bool claim_is_used(const struct claim *cm)
  * ever fits. *ret_node is the first part's.
  */
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
-/* When a task of the shape that needs one node could start on an owned, or on a rented one, beside the claims that are there. */
-int64_t claim_peek_kind(struct weir_core *c, struct shape *s, bool rented, struct node **ret_node);
+/* When a task of the class that needs one node could start on an owned, or on a rented one, beside the claims that are there. */
+int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented, struct node **ret_node);
 bool claim_allows(const struct weir_core *c,
                   const struct node *n,
                   const struct class *cl,
@@ -923,6 +924,8 @@ struct place_result {
     struct node *node; /* rank 0's */
     uint16_t gpus;
     struct spot *spot; /* gangs: one per rank, owned by the caller; NULL otherwise */
+    const struct node_type *shut; /* nodes of such a type fit, but a quota has no room for it there; NULL: there are none */
+    uint16_t shut_gpus;
 };
 
 /* The best room for the class's next task among nodes of the kind. */

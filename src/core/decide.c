@@ -171,6 +171,10 @@ static bool weigh_place(struct weir_core *c, struct weighing *w, enum place_kind
     if (p.reserved) {
         reject(w, WEIR_VERDICT_RESERVED, 1);
     }
+    if (p.shut != NULL) {
+        struct shortage s = limits_weigh_type(c, w->cl, p.shut, p.shut_gpus);
+        (void)reject_dear(w, &s);
+    }
     if (!p.found) {
         return false;
     }
@@ -277,7 +281,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
     }
     weigh_later_on(c, w, n, at);
     if (n->lease == NULL && c->leases_live > 0 && w->cl->shape->req.nodes == 1) {
-        at = claim_peek_kind(c, w->cl->shape, true, &n);
+        at = claim_peek_kind(c, w->cl, true, &n);
         if (n != NULL) {
             weigh_later_on(c, w, n, at);
         }

@@ -754,17 +754,30 @@ static int64_t least_more(const struct weir_core *c, const struct quota *q, cons
     return least;
 }
 
-/* What it takes to know whether a class must be looked at again: what would open a shut one, or shut the way that is open. */
+/* Of a quota that has room for some of the ways, the most that one of them needs. */
+static int64_t most_less(const struct weir_core *c, const struct quota *q, const struct shape *s, const struct ways *ways, bool anew)
+{
+    int64_t left = quota_left(c, q);
+    int64_t most = 0;
+    for (uint32_t k = 0; k < ways->n && k < WAYS_MAX; k++) {
+        int64_t need = way_need(c, q, s, &ways->p[k], anew);
+        most = need <= left ? max_i64(most, need) : most;
+    }
+    return most;
+}
+
+/* What it takes to know whether a class must be looked at again: what would open a way that is shut, or shut one that is open. */
 static void note(const struct weir_core *c, struct limits *l, const struct class *cl, const struct purse *p, const struct verge *v)
 {
     const struct shape *s = cl->shape;
     for (size_t i = 0; i < l->quota.n; i++) {
+        const struct quota *q = l->quota.p[i];
         struct gate *g = &l->gate.p[i];
-        if (is_shut(v)) {
-            int64_t least = min_i64(least_more(c, l->quota.p[i], s, &s->here, false), least_more(c, l->quota.p[i], s, &s->anew, true));
-            g->parked_least = min_i64(g->parked_least, least);
-        } else if (v->way != NULL) {
-            g->open_most = max_i64(g->open_most, way_need(c, l->quota.p[i], s, v->way, v->anew));
+        g->parked_least = min_i64(g->parked_least, least_more(c, q, s, &s->here, false));
+        g->open_most = max_i64(g->open_most, most_less(c, q, s, &s->here, false));
+        if (is_shut(v) || v->anew) {
+            g->parked_least = min_i64(g->parked_least, least_more(c, q, s, &s->anew, true));
+            g->open_most = max_i64(g->open_most, most_less(c, q, s, &s->anew, true));
         }
     }
     if (is_shut(v)) {
@@ -775,13 +788,39 @@ static void note(const struct weir_core *c, struct limits *l, const struct class
     l->open_rented = v->rented ? max_i64(l->open_rented, p->rented_need) : l->open_rented;
 }
 
+/* Is some node that the class fits shut to it, and another not? */
+static bool is_narrow(const struct weir_core *c, const struct limits *l, const struct shape *s)
+{
+    uint32_t n_shut = 0;
+    for (uint32_t i = 0; l->quota.n > 0 && i < s->here.n && i < WAYS_MAX; i++) {
+        struct shortage q = quotas_weigh(c, l, s, &s->here.p[i], false);
+        n_shut += is_short(&q);
+    }
+    return n_shut > 0 && n_shut < s->here.n;
+}
+
+bool limits_is_narrow(struct weir_core *c, const struct class *cl)
+{
+    shape_least(c, cl->shape);
+    return is_narrow(c, cl->limits, cl->shape);
+}
+
+struct shortage limits_weigh_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus)
+{
+    const struct way w = {.gpu_model = t->gpu_model, .gpus = gpus};
+    return quotas_weigh(c, cl->limits, cl->shape, &w, false);
+}
+
 /* Is it to be parked? */
-static bool weigh_class(struct weir_core *c, struct limits *l, const struct class *cl)
+static bool weigh_class(struct weir_core *c, struct limits *l, struct class *cl)
 {
     shape_least(c, cl->shape);
     struct purse p = purse_of(c, l, cl->shape);
     struct verge v = verge_of(c, l, cl->shape, &p);
     note(c, l, cl, &p, &v);
+    bool narrow = is_narrow(c, l, cl->shape);
+    c->claims_moved = c->claims_moved || narrow != cl->narrow;
+    cl->narrow = narrow;
     return is_shut(&v);
 }
 

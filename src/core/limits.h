@@ -3,7 +3,7 @@
 
 /*
  * Budgets and quotas inside the core: part of core_priv.h, which includes it. docs/design/0009-budgets.md tells what is held, by whom,
- * and when a class is parked; 0010-quotas.md what counts in quotas.
+ * and when a class is parked; 0011-quotas.md what counts in quotas.
  */
 
 #include "core/core_priv.h"
@@ -92,8 +92,20 @@ void keep_lesser(struct shortage *kept, const struct shortage *s);
 /* May the task be placed there: is there money for its worst case, and its machines'? */
 struct shortage limits_weigh_place(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n);
 struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct weir_offer *o, const struct ranked_offer *r);
+/* Has a quota no room for it on nodes of the type? */
+struct shortage limits_weigh_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus);
+static inline bool limits_shut_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus)
+{
+    struct shortage s = {0};
+    if (cl->limits != NULL && cl->limits->quota.n > 0) {
+        s = limits_weigh_type(c, cl, t, gpus);
+    }
+    return is_short(&s);
+}
 /* Has some budget or quota no room, whatever way it is run? */
 struct shortage limits_block(struct weir_core *c, const struct class *cl);
+/* Is some node that it fits shut to it by a quota, and another not? */
+bool limits_is_narrow(struct weir_core *c, const struct class *cl);
 bool limits_is_blocked(struct weir_core *c, const struct class *cl);
 /* Fills in that it waits for the budget or quota. */
 void shortage_tell(const struct shortage *s, struct weir_explain *ret);

@@ -384,6 +384,7 @@ void quota_set(struct weir_core *c, const struct weir_quota *def)
         quotas_recount(c);
     }
     quota_changed(c, q);
+    c->review = true; /* what had no room may have some now */
 }
 
 void quota_remove(struct weir_core *c, const char *name)
@@ -393,6 +394,7 @@ void quota_remove(struct weir_core *c, const char *name)
         return;
     }
     quota_changed(c, q); /* while it is known: its id is handed out */
+    c->review = true;
     size_t i = 0;
     while (c->quotas.p[i] != q) {
         i++;

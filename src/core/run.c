@@ -369,6 +369,7 @@ void run_stop(struct weir_core *c, struct run *r, enum weir_reason reason, int64
     task_move(c, r->job, r->ordinal, WEIR_TASK_STOPPING);
     send_stops(c, r, reason, grace_us);
     run_predict(c, r);
+    timer_for_run(c, r);
 }
 
 /* ---- ending ---- */

@@ -518,6 +518,19 @@ static void same_quotas(struct history *h, uint64_t seq)
     }
 }
 
+static void same_holds(struct history *h, uint64_t seq)
+{
+    for (size_t i = 1; i < h->w.holds; i++) {
+        struct weir_hold_view x;
+        struct weir_hold_view y;
+        bool known = weir_core_hold(h->w.core, (struct weir_hold_id){i}, &x) && x.state == WEIR_HOLD_ACTIVE;
+        if (known && weir_core_hold(h->twin, (struct weir_hold_id){i}, &y) && (x.until.us != y.until.us || x.amount_micro != y.amount_micro)) {
+            fail_msg("step %llu: hold %zu of %llu.%u/%u: until %lld against %lld", (unsigned long long)seq, i, (unsigned long long)x.task.job.v, x.task.ordinal,
+                     x.attempt, (long long)x.until.us, (long long)y.until.us);
+        }
+    }
+}
+
 static void twin_step(struct history *h, const struct weir_event *ev)
 {
     struct weir_effects x;
@@ -530,6 +543,7 @@ static void twin_step(struct history *h, const struct weir_event *ev)
     }
     same_effects(&h->w.effects, &x, ev->seq);
     same_money(h, ev->seq);
+    same_holds(h, ev->seq);
     same_quotas(h, ev->seq);
     if (++h->twin_steps > 60) { /* the twin takes over */
         weir_core_free(h->w.core);
