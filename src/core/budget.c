@@ -94,11 +94,16 @@ void payer_drop(struct weir_core *c, struct payer *p)
     free(p);
 }
 
+static struct weir_payer_view view_of(const struct payer *p)
+{
+    return (struct weir_payer_view){.id = {p->id}, .project = {p->project}, .user = {p->user}, .tags = p->tags};
+}
+
 bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct weir_payer_view *ret)
 {
     const struct payer *p = payer_find(c, id.v);
     if (p != NULL) {
-        *ret = (struct weir_payer_view){.id = id, .project = {p->project}, .user = {p->user}, .tags = p->tags};
+        *ret = view_of(p);
     }
     return p != NULL;
 }
@@ -135,15 +140,15 @@ static bool tags_have(const char *tags, const char *tag)
     return false;
 }
 
-bool payer_is_of(const struct payer *p, uint8_t scope, uint32_t project, uint32_t user, const char *tag)
+bool payer_is_of(const struct weir_payer_view *p, uint8_t scope, struct weir_project_id project, struct weir_user_id user, const char *tag)
 {
     switch ((enum weir_budget_scope)scope) {
     case WEIR_BUDGET_ORGANISATION:
         return true;
     case WEIR_BUDGET_PROJECT:
-        return p->project == project;
+        return p->project.v == project.v;
     case WEIR_BUDGET_USER:
-        return p->user == user;
+        return p->user.v == user.v;
     case WEIR_BUDGET_TAG:
         return tags_have(p->tags, tag);
     case WEIR_BUDGET_SCOPE_MAX:
@@ -152,19 +157,24 @@ bool payer_is_of(const struct payer *p, uint8_t scope, uint32_t project, uint32_
     return false;
 }
 
+bool weir_budget_counts(const struct weir_budget *b, const struct weir_payer_view *payer)
+{
+    return payer_is_of(payer, b->scope, b->project, b->user, b->tag);
+}
+
 struct limits *limits_of(struct weir_core *c, const struct payer *p)
 {
     budget_vec set = {0};
     quota_vec quotas = {0};
+    struct weir_payer_view payer = view_of(p);
     for (size_t i = 0; i < c->budgets.n; i++) {
-        const struct weir_budget *d = &c->budgets.p[i]->def;
-        if (payer_is_of(p, d->scope, d->project.v, d->user.v, d->tag)) {
+        if (weir_budget_counts(&c->budgets.p[i]->def, &payer)) {
             weir_vec_push(&set, c->budgets.p[i]);
         }
     }
     for (size_t i = 0; i < c->quotas.n; i++) {
         const struct weir_quota *d = &c->quotas.p[i]->def;
-        if (payer_is_of(p, d->scope, d->project.v, d->user.v, d->tag)) {
+        if (payer_is_of(&payer, d->scope, d->project, d->user, d->tag)) {
             weir_vec_push(&quotas, c->quotas.p[i]);
         }
     }
@@ -183,9 +193,9 @@ static int64_t month_start_us(int year, int month)
     return weir_wall_from_date((struct weir_date){.year = year, .month = month, .day = 1}).us;
 }
 
-void span_at(const struct weir_core *c, uint8_t span, struct weir_wall from, struct weir_wall until, int64_t *ret_from_us, int64_t *ret_until_us)
+void span_at(uint8_t span, struct weir_wall from, struct weir_wall until, struct weir_wall at, int64_t *ret_from_us, int64_t *ret_until_us)
 {
-    struct weir_date d = weir_wall_to_date((struct weir_wall){max_i64(c->now_us, 1)});
+    struct weir_date d = weir_wall_to_date((struct weir_wall){max_i64(at.us, 1)});
     switch ((enum weir_budget_span)span) {
     case WEIR_BUDGET_MONTH:
         *ret_from_us = month_start_us(d.year, d.month);
@@ -208,9 +218,14 @@ void span_at(const struct weir_core *c, uint8_t span, struct weir_wall from, str
     }
 }
 
+void weir_budget_span_at(const struct weir_budget *b, struct weir_wall at, struct weir_wall *ret_from, struct weir_wall *ret_until)
+{
+    span_at(b->span, b->from, b->until, at, &ret_from->us, &ret_until->us);
+}
+
 static void budget_span_at(const struct weir_core *c, struct budget *b)
 {
-    span_at(c, b->def.span, b->def.from, b->def.until, &b->from_us, &b->until_us);
+    span_at(b->def.span, b->def.from, b->def.until, (struct weir_wall){c->now_us}, &b->from_us, &b->until_us);
 }
 
 bool budget_is_active(const struct weir_core *c, const struct budget *b)

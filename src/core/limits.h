@@ -29,9 +29,9 @@ void budgets_release(struct weir_core *c);
 void limits_recount(struct weir_core *c);
 /* Their timers. */
 void budgets_settle_restored(struct weir_core *c);
-bool payer_is_of(const struct payer *p, uint8_t scope, uint32_t project, uint32_t user, const char *tag);
-/* Of a budget or quota of such a span that is under way, or is the next; and when that is another. */
-void span_at(const struct weir_core *c, uint8_t span, struct weir_wall from, struct weir_wall until, int64_t *ret_from_us, int64_t *ret_until_us);
+bool payer_is_of(const struct weir_payer_view *p, uint8_t scope, struct weir_project_id project, struct weir_user_id user, const char *tag);
+/* Of a budget or quota of such a span: the one that is under way then, or is the next; and when that is another. */
+void span_at(uint8_t span, struct weir_wall from, struct weir_wall until, struct weir_wall at, int64_t *ret_from_us, int64_t *ret_until_us);
 int64_t span_due_us(const struct weir_core *c, uint8_t span, int64_t from_us, int64_t until_us);
 void payers_restore_limits(struct weir_core *c);
 /* Scopes are not what they were: every payer has its budgets and quotas anew, and every job its class. */

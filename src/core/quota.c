@@ -319,7 +319,7 @@ static void timer_for_quota(struct weir_core *c, const struct quota *q)
 
 static void quota_span_at(const struct weir_core *c, struct quota *q)
 {
-    span_at(c, q->def.span, q->def.from, q->def.until, &q->from_us, &q->until_us);
+    span_at(q->def.span, q->def.from, q->def.until, (struct weir_wall){c->now_us}, &q->from_us, &q->until_us);
 }
 
 void quota_look(struct weir_core *c, struct quota *q)

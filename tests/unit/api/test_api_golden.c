@@ -73,6 +73,8 @@ static void answers_are_as_documented(void **state)
         {"projects", "/v1/projects"},
         {"budgets", "/v1/budgets"},
         {"quotas", "/v1/quotas"},
+        {"alerts", "/v1/alerts"},
+        {"receivers", "/v1/receivers"},
         {"project", "/v1/projects/vision"},
         {"bill", "/v1/bill?from=2026-11-01"},
         {"bill_tag", "/v1/bill?by=project,tag:team&to=2026-11-22T20:00:00Z"},
