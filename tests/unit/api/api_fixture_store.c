@@ -344,6 +344,7 @@ static const struct weir_budget_row budget_rows[] = {
     {.view = {.id = {1},
               .def = {.name = "vision",
                       .scope = WEIR_BUDGET_PROJECT,
+                      .project = {1},
                       .amount_micro = 100000000,
                       .n_thresholds = 2,
                       .threshold = {{80, WEIR_BUDGET_WARN}, {95, WEIR_BUDGET_STOP_NEW}}},
