@@ -197,7 +197,8 @@ class Dialect:
         now = self.world.now()
         if not verified or header.get("alg") != "RS256" or header.get("kid") != "k1" or "=" in form["assertion"]:
             raise CloudError("invalid", "Invalid JWT Signature.", reason="invalid_grant")
-        if body.get("iss") != self.account or body.get("aud") != self.url + "/token" or "cloud-platform" not in body.get("scope", ""):
+        # Google's own client names its own endpoint whatever the key file says
+        if body.get("iss") != self.account or body.get("aud") not in (self.url + "/token", "https://oauth2.googleapis.com/token") or "cloud-platform" not in body.get("scope", ""):
             raise CloudError("invalid", "Invalid JWT: iss, aud or scope", reason="invalid_grant")
         if not (now - 3600 - 60 < body.get("iat", 0) <= now + 300) or body.get("exp", 0) <= now or body["exp"] - body["iat"] > 3600:
             raise CloudError("invalid", "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
