@@ -259,7 +259,7 @@ class Dialect:
 
     def _check_query(self, request, known):
         for key in request.query:
-            if key not in known:
+            if key not in known and key not in ("alt", "fields", "prettyPrint", "quotaUser"):
                 raise CloudError("invalid", f"Invalid JSON payload received. Unknown name \"{key}\": Cannot bind query parameter.")
 
     def _create(self, request, parts):
