@@ -19,6 +19,7 @@
 #include "config.h"
 #include "engine.h"
 #include "net/server.h"
+#include "net/tls.h"
 
 enum {
     SESSION_SIZE = 33,
@@ -178,6 +179,16 @@ struct token {
     struct weir_scope *scope; /* NULL: none */
 };
 
+/* ---- tls.c: what the server shows ---- */
+
+struct tls {
+    struct weir_tls_files own;  /* by weir's authority */
+    char *given_ca_pem; /* NULL: the system's */
+    struct timespec seen[2]; /* when the given certificate's files were last changed, as far as known */
+    uint64_t own_due_ms;
+    uint64_t given_due_ms;
+};
+
 struct broker {
     struct weir_service service; /* first: the API's handle on us */
     struct weir_broker_conf conf;
@@ -199,7 +210,8 @@ struct broker {
     char public_url[256]; /* for agents elsewhere */
     char owner[33];      /* installation id */
     char os_user[64];
-    char *ca_pem; /* NULL: plain HTTP */
+    char *ca_pem; /* of weir's own authority; NULL: plain HTTP */
+    struct tls tls;
     uint64_t started_ms;
 
     uv_loop_t loop;
@@ -357,6 +369,16 @@ void oidc_end_all(struct broker *b);
 /* As authenticate of the service, for what is not known among the tokens. */
 int oidc_authenticate(struct broker *b, struct weir_sv token, const char *hash, struct weir_login **ret, struct weir_err *err);
 void oidc_login(struct broker *b, struct weir_command *cmd);
+
+/* tls.c */
+/* Weir's own authority and certificate, before the server is started; what was given in place of it, after. */
+int tls_init(struct broker *b, struct weir_err *err);
+int tls_start(struct broker *b, struct weir_err *err);
+/* Renews the one, and reads the other again when it has changed. */
+void tls_tick(struct broker *b);
+/* By which authority machines elsewhere know the broker. NULL: the system's, or there is no TLS. */
+const char *tls_authority(const struct broker *b);
+void tls_free(struct broker *b);
 
 /* local_agent.c */
 void local_agent_tick(struct broker *b);

@@ -187,6 +187,23 @@ static int read_dir(struct config_loader *l, const struct doc *d, void *target)
     return config_read_string(l, d, target, sizeof l->c->catalogue_dir);
 }
 
+static int read_cert(struct config_loader *l, const struct doc *d, void *target)
+{
+    return config_read_string(l, d, target, sizeof l->c->tls.cert);
+}
+
+static int read_tls(struct config_loader *l, const struct doc *d, void *target)
+{
+    static const struct config_row rows[] = {
+        {"cert", read_cert, offsetof(struct weir_config_tls, cert)},
+        {"key", read_cert, offsetof(struct weir_config_tls, key)},
+        {"ca", read_cert, offsetof(struct weir_config_tls, ca)},
+    };
+    const struct weir_config_tls *tls = target;
+    int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
+    return r == 0 && (tls->cert[0] == '\0') != (tls->key[0] == '\0') ? config_fail_at(l, d, "tls: both cert and key are wanted, or none") : r;
+}
+
 static int read_imports(struct config_loader *l, const struct doc *d, void *target)
 {
     (void)target;
@@ -502,6 +519,7 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"log_bytes_max", read_bytes, offsetof(struct weir_config, log_bytes_max)},
         {"catalogue_import", read_imports, 0},
         {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
+        {"tls", read_tls, offsetof(struct weir_config, tls)},
         {"access", config_read_access, offsetof(struct weir_config, access)},
     };
     return config_read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);

@@ -84,6 +84,11 @@ struct weir_config {
     } import[WEIR_CONFIG_PROVIDERS_MAX];
     size_t n_imports;
     char catalogue_dir[4096];     /* "": the built-in one */
+    struct weir_config_tls {
+        char cert[1024]; /* PEM files of a certificate that others gave; "": weir makes its own */
+        char key[1024];
+        char ca[1024]; /* authority of that certificate, for machines that are rented; "": the system's */
+    } tls;
     struct weir_config_access access;
 };
 

@@ -408,7 +408,7 @@ static int call_launch(struct broker *b, struct lease_watch *w)
         return 0;
     }
     struct weir_launch l = {.token = token, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
-                            .join_token = w->secret, .ca_pem = b->ca_pem, .expires = weir_engine_outside(b->engine, v.expires)};
+                            .join_token = w->secret, .ca_pem = tls_authority(b), .expires = weir_engine_outside(b->engine, v.expires)};
     if (weir_streq(w->provider->ops->name, "sandbox")) {
         l.broker_url = b->url; /* its machines are on this host */
     }

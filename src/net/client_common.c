@@ -191,6 +191,10 @@ static int set_tls(CURL *easy,
                    struct weir_authorities *authorities,
                    struct weir_err *err)
 {
+    if (call->cert_file != NULL) {
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_SSLCERT, call->cert_file);
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_SSLKEY, call->key_file);
+    }
     if (call->ca_pem == NULL) {
         return 0;
     }
