@@ -129,6 +129,8 @@ void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *r
 void weir_engine_delete_token(struct weir_engine *e, const char *hash);
 void weir_engine_put_access(struct weir_engine *e, const struct weir_access_row *row);
 void weir_engine_delete_access(struct weir_engine *e, const char *user);
+void weir_engine_put_document(struct weir_engine *e, const struct weir_document_row *row);
+void weir_engine_delete_document(struct weir_engine *e, const char *kind, const char *name);
 /* id and at are filled in. */
 void weir_engine_audit(struct weir_engine *e, const struct weir_audit_row *row);
 void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number);
@@ -139,6 +141,14 @@ void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_
  * must be the next one.
  */
 int weir_engine_amend(struct weir_engine *e, const struct weir_correction_row *row, const struct weir_amendment *a, size_t n, struct weir_err *err);
+
+/*
+ * Closes the time up to row->close.to: settles, and fills in id, at and last_posting. Errors: -WEIR_EEXISTS (it is closed),
+ * -WEIR_ECONFLICT (months are closed in order, and after their end).
+ */
+int weir_engine_close(struct weir_engine *e, struct weir_close_row *row, struct weir_err *err);
+/* What was billed in a closed month, once that was added up. Errors: -WEIR_ECONFLICT where that was stored before. */
+int weir_engine_seal(struct weir_engine *e, const struct weir_close_row *row, struct weir_err *err);
 
 /* Stored with the next flush. */
 void weir_engine_invoice_lines(struct weir_engine *e, const struct weir_invoice_line_row *row, size_t n);

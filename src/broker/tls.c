@@ -98,8 +98,7 @@ int tls_start(struct broker *b, struct weir_err *err)
 
 const char *tls_authority(const struct broker *b)
 {
-    bool is_given = b->config->tls.cert[0] != '\0' && b->config->public_url[0] != '\0';
-    return is_given ? b->tls.given_ca_pem : b->ca_pem;
+    return b->config->tls.cert[0] != '\0' ? b->tls.given_ca_pem : b->ca_pem;
 }
 
 void tls_tick(struct broker *b)

@@ -243,7 +243,7 @@ const struct weir_cli_command weir_cli_commands[] = {
         .name = "bill",
         .group = MONEY,
         .fn = weir_cmd_bill,
-        .operands = "[credit AMOUNT | charge AMOUNT | corrections]",
+        .operands = "[credit AMOUNT | charge AMOUNT | corrections | close YYYY-MM | closes]",
         .summary = "Who spent what, on what, when",
         .opts = weir_opts_bill,
         .help = "USED is what jobs used; BOOT, LOST and FAILED are waste: machines starting, work lost to reclaim or "
@@ -260,11 +260,16 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "\n"
                 "'credit' takes back a part of what a job, a rented machine or a node cost, 'charge' adds what metering did not "
                 "see; both\n"
-                "are new postings, spread over what used it by what each cost. 'corrections' lists them with their reasons.",
+                "are new postings, spread over what used it by what each cost. 'corrections' lists them with their reasons.\n"
+                "\n"
+                "'close' closes a month (in a zone): its statement never changes again, and what comes for it later is billed in the "
+                "month\n"
+                "that is open then, where '--by late' shows it. 'closes' lists closed months; --check proves them too.",
         .examples = "weir bill --by project,tag:team --month 2026-11\ta month, by project and team\n"
                     "weir bill --by day --from 2026-11-01 --format csv\tfor a spreadsheet\n"
                     "weir bill --format focus --month 2026-11 > november.csv\tfor cost tools\n"
                     "weir bill credit 12.50 --lease 7 --reason 'ticket 4711'\tthe provider gave back\n"
+                    "weir bill close 2026-10\tthis month's bill is final\n"
                     "weir bill --check\tthe proof\n",
         .exits = "65\t--check: the ledger is not balanced\n",
         .operands_max = 2,
@@ -453,6 +458,25 @@ const struct weir_cli_command weir_cli_commands[] = {
         .examples =
             "weir sandbox reclaim sandbox-1\ta node of 'weir nodes'\nweir sandbox fault no_capacity\tthe next launch\n",
         .operands_min = 2,
+        .operands_max = 2,
+    },
+    {
+        .name = "alerts",
+        .group = HOUSE,
+        .fn = weir_cmd_alerts,
+        .operands = "[list|receivers|ack ID|silence ID|close ID|test RECEIVER]",
+        .summary = "What is the matter, and who is told of it",
+        .opts = weir_opts_alerts,
+        .help = "Budgets at a threshold or about to run out, lost nodes, hosts that can start nothing, prices that moved,\n"
+                "machines that no lease owns, tasks that wait too long, a ledger or a bill that does not add up.\n"
+                "Receivers and what they are told of stand in the configuration, under alerts.\n"
+                "\n"
+                "'ack' says that somebody sees to it: receivers are not reminded. 'silence' tells nobody for a while.\n"
+                "'close' says that it is over; what weir still sees fires again. 'test' sends a receiver a message\n"
+                "and fails where it is not taken.",
+        .examples = "weir alerts\twhat fires\n"
+                    "weir alerts silence 12 --for 2h\tduring maintenance\n"
+                    "weir alerts test ops\tdoes it arrive?\n",
         .operands_max = 2,
     },
     {

@@ -21,6 +21,7 @@
 
 struct json_t;
 struct uv_loop_s;
+struct weir_http;
 
 enum { WEIR_PROVIDER_ABI = 1, WEIR_INSTANCE_ID_SIZE = 128, WEIR_TOKEN_SIZE = 64 };
 
@@ -28,7 +29,7 @@ enum weir_provider_class {
     WEIR_PROVIDER_OK,
     WEIR_PROVIDER_NO_CAPACITY, /* none here now: try the next offer, remember it for a while */
     WEIR_PROVIDER_QUOTA,       /* the account's limit: a person must act */
-    WEIR_PROVIDER_THROTTLED,   /* back off: retry_after says how long where the provider told */
+    WEIR_PROVIDER_THROTTLED,   /* nothing was done, back off: retry_after says how long where the provider told */
     WEIR_PROVIDER_REFUSED,     /* wrong request or credentials: do not retry */
     WEIR_PROVIDER_UNKNOWN,     /* may or may not have happened: describe by token */
     WEIR_PROVIDER_CLASS_MAX,
@@ -62,6 +63,7 @@ struct weir_launch {
     const char *join_token;   /* the agent's credential */
     const char *ca_pem;       /* broker's certificate authority; NULL: plain HTTP on loopback */
     struct weir_wall expires; /* the machine powers itself off then */
+    struct weir_wall issued;  /* when the lease was made; 0: not known */
 };
 
 struct weir_provider_result {
@@ -93,6 +95,13 @@ struct weir_provider_env {
     /* The catalogue's offers of a provider name; borrowed until the next reload. */
     const struct weir_offer *(*catalogue)(void *ctx, const char *provider, size_t *ret_n);
     void *catalogue_ctx;
+    /* A variable of the environment; NULL where it is not set. NULL: there is none. */
+    const char *(*getenv)(const char *name);
+    /* SHA-256 in hex of the agent's program for "x86_64" or "aarch64" that the broker gives away; NULL where it has none. NULL: it gives
+     * none away. */
+    const char *(*agent_sum)(void *ctx, const char *arch);
+    void *agent_ctx;
+    struct weir_http *http; /* for tests; NULL: the driver makes its own */
 };
 
 enum weir_provider_caps {

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/wtime.h"
 #include "net/server.h" /* struct weir_http_header */
 
 struct uv_loop_s;
@@ -31,6 +32,7 @@ struct weir_http_call {
     unsigned timeout_ms;         /* whole call; 0 is refused */
     unsigned connect_timeout_ms; /* 0: WEIR_HTTP_CONNECT_TIMEOUT_MS */
     size_t reply_bytes_max;
+    bool once; /* on a new connection, so that it is never sent a second time behind the caller's back; see send */
 };
 
 struct weir_http_reply {
@@ -44,6 +46,7 @@ struct weir_http_reply {
     struct weir_sv body;      /* borrowed during the callback; terminated */
     const char *content_type; /* "" where absent */
     long retry_after_s;       /* -1 where absent */
+    struct weir_wall date;    /* the server's time; 0 where absent */
 };
 
 typedef void weir_http_fn(void *ctx, const struct weir_http_reply *reply);
@@ -53,7 +56,7 @@ struct weir_http_ops {
     /* Everything in call is copied. The callback comes exactly once from the loop, unless
      * cancelled. *ret_id (may be NULL) is for cancel. A call on a kept connection that turns out to
      * be closed is sent once more on a new one: what must not happen twice carries a token of its
-     * own. Errors: -WEIR_EINVAL (no time-out, malformed method or header), -WEIR_ELIMIT (too many
+     * own, or is sent with call->once. Errors: -WEIR_EINVAL (no time-out, malformed method or header), -WEIR_ELIMIT (too many
      * authorities), -WEIR_ENOMEM, -WEIR_EIO; then the callback does not come. */
     int (*send)(struct weir_http *h,
                 const struct weir_http_call *call,
@@ -67,6 +70,9 @@ struct weir_http_ops {
 struct weir_http {
     const struct weir_http_ops *ops;
 };
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT", as in a Date header; 0 where it is not of that form. */
+struct weir_wall weir_http_date(struct weir_sv text);
 
 /* Loads what calls to that URL need, for who wants to know at once. Errors: -WEIR_EUNSUPPORTED (libcurl is not there). */
 int weir_http_prepare(const char *url, struct weir_err *err);

@@ -186,20 +186,13 @@ static void set_method(CURL *easy, const struct weir_http_call *call)
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
-static int set_tls(CURL *easy,
-                   const struct weir_http_call *call,
-                   struct weir_authorities *authorities,
-                   struct weir_err *err)
+int weir_transfer_trust(CURL *easy, const char *ca_pem, struct weir_authorities *authorities, struct weir_err *err)
 {
-    if (call->cert_file != NULL) {
-        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_SSLCERT, call->cert_file);
-        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_SSLKEY, call->key_file);
-    }
-    if (call->ca_pem == NULL) {
+    if (ca_pem == NULL) {
         return 0;
     }
     int fd = -1;
-    int r = authority_fd(authorities, call->ca_pem, &fd, err);
+    int r = authority_fd(authorities, ca_pem, &fd, err);
     if (r < 0) {
         return r;
     }
@@ -235,6 +228,7 @@ int weir_transfer_setup(struct weir_transfer *t,
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
+    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call->once ? 1L : 0L);
     if (weir_url_is_loopback(call->url)) {
         (void)weir_curl.curl_easy_setopt(easy, CURLOPT_PROXY, "");
     }
@@ -242,7 +236,11 @@ int weir_transfer_setup(struct weir_transfer *t,
         return weir_fail(err, -WEIR_ENOMEM, "out of memory for an HTTP call");
     }
     set_method(easy, call);
-    r = set_tls(easy, call, authorities, err);
+    if (call->cert_file != NULL) {
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_SSLCERT, call->cert_file);
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_SSLKEY, call->key_file);
+    }
+    r = weir_transfer_trust(easy, call->ca_pem, authorities, err);
     r = r < 0 ? r : set_headers(t, call, err);
     if (r < 0) {
         return r;
@@ -290,6 +288,13 @@ static long retry_after_of(CURL *easy)
     return (long)s;
 }
 
+static struct weir_wall date_of(CURL *easy)
+{
+    struct curl_header *h = NULL;
+    bool is_there = weir_curl.curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &h) == CURLHE_OK;
+    return is_there ? weir_http_date(weir_sv_of(h->value)) : (struct weir_wall){0};
+}
+
 void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_http_reply *reply)
 {
     *reply = (struct weir_http_reply){.retry_after_s = -1, .content_type = ""};
@@ -305,6 +310,7 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
         reply->status = (int)status;
         reply->content_type = content_type_of(t->easy);
         reply->retry_after_s = retry_after_of(t->easy);
+        reply->date = date_of(t->easy);
         return;
     }
     reply->code = class_of(t, result);

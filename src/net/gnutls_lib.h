@@ -18,6 +18,7 @@
     X(gnutls_certificate_verify_peers) \
     X(gnutls_encode_rs_value) \
     X(gnutls_hash_fast) \
+    X(gnutls_hmac_fast) \
     X(gnutls_memcmp) \
     X(gnutls_pcert_deinit) \
     X(gnutls_pcert_list_import_x509_raw) \

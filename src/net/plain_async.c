@@ -48,7 +48,7 @@ struct call { /* freed once libuv has closed its timer */
     struct weir_str request;
     size_t reply_bytes_max;
     struct weir_answer answer;
-    bool wants_new;       /* a kept connection had been closed */
+    bool wants_new;       /* a kept connection had been closed, or the call is for once */
     const char *not_sent; /* why it could not be; its timer tells the caller */
 };
 
@@ -357,7 +357,7 @@ int weir_plain_pool_send(struct weir_plain_pool *p, const struct weir_http_call 
 {
     struct call *c = weir_alloc(sizeof *c);
     const char *path = "";
-    *c = (struct call){.pool = p, .id = id, .done = done, .ctx = ctx, .reply_bytes_max = call->reply_bytes_max};
+    *c = (struct call){.pool = p, .id = id, .done = done, .ctx = ctx, .wants_new = call->once, .reply_bytes_max = call->reply_bytes_max};
     c->method = weir_strdup(call->method);
     c->url = weir_strdup(call->url);
     bool is_ours = weir_plain_split(c->url, &c->authority, &path);

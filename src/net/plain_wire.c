@@ -86,6 +86,31 @@ void weir_plain_fail(const struct weir_http_call *call, int code, const char *wh
 
 /* ---- the answer ---- */
 
+struct weir_wall weir_http_date(struct weir_sv text)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const char *p = text.p;
+    if (text.n != 29 || p[3] != ',' || p[4] != ' ' || p[7] != ' ' || p[11] != ' ' || p[16] != ' ' || p[19] != ':' || p[22] != ':' ||
+        memcmp(p + 25, " GMT", 4) != 0) {
+        return (struct weir_wall){0};
+    }
+    int month = 1;
+    while (month <= 12 && memcmp(months + 3 * (month - 1), p + 8, 3) != 0) {
+        month++;
+    }
+    uint64_t day, year, hour, minute, second;
+    if (month > 12 || weir_parse_u64((struct weir_sv){p + 5, 2}, 1, 31, &day, NULL) < 0 ||
+        weir_parse_u64((struct weir_sv){p + 12, 4}, 1970, 9999, &year, NULL) < 0 ||
+        weir_parse_u64((struct weir_sv){p + 17, 2}, 0, 23, &hour, NULL) < 0 ||
+        weir_parse_u64((struct weir_sv){p + 20, 2}, 0, 59, &minute, NULL) < 0 ||
+        weir_parse_u64((struct weir_sv){p + 23, 2}, 0, 60, &second, NULL) < 0) {
+        return (struct weir_wall){0};
+    }
+    struct weir_date d = {.year = (int)year, .month = month, .day = (int)day, .hour = (int)hour, .minute = (int)minute,
+                          .second = second == 60 ? 59 : (int)second};
+    return weir_wall_from_date(d);
+}
+
 void weir_answer_begin(struct weir_answer *a, const char *method, size_t body_bytes_max, weir_http_sink_fn *sink, void *sink_ctx)
 {
     *a = (struct weir_answer){.state = WEIR_ANSWER_STATUS,
@@ -132,6 +157,8 @@ static int take_header(struct weir_answer *a, struct weir_sv line)
         (void)snprintf(a->content_type, sizeof a->content_type, "%.*s", WEIR_SV_ARG(value));
     } else if (weir_sv_eq_nocase(name, WEIR_SV("Retry-After")) && weir_parse_u64(value, 0, 1000000, &s, NULL) == 0) {
         a->retry_after_s = (long)s;
+    } else if (weir_sv_eq_nocase(name, WEIR_SV("Date"))) {
+        a->date = weir_http_date(value);
     }
     return 0;
 }
@@ -291,6 +318,7 @@ void weir_answer_reply(struct weir_answer *a, struct weir_http_reply *ret)
 {
     *ret = (struct weir_http_reply){.status = a->status,
                                     .retry_after_s = a->retry_after_s,
+                                    .date = a->date,
                                     .content_type = a->content_type,
                                     .body = {weir_str_cstr(&a->body), a->body.n}};
 }

@@ -49,6 +49,7 @@ struct weir_answer {
     uint64_t length;
     uint64_t left; /* of the body or the piece; UINT64_MAX: until the connection ends */
     long retry_after_s;
+    struct weir_wall date;
     const char *why; /* of a failure; static */
     char content_type[256];
     struct weir_str line;

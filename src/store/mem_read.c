@@ -291,6 +291,35 @@ int weir_mem_each_access(struct weir_store *s, weir_access_row_fn *fn, void *ctx
     return r;
 }
 
+static int document_order(const void *a, const void *b)
+{
+    return strcmp((*(const struct weir_document_row *const *)a)->name, (*(const struct weir_document_row *const *)b)->name);
+}
+
+int weir_mem_each_document(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_DOCUMENT];
+    WEIR_VEC(const struct weir_document_row *) all = {0};
+    SCAN(t, i)
+    {
+        const struct weir_document_row *row = t->rows.p[i].data;
+        if (weir_streq(row->kind, kind)) {
+            weir_vec_push(&all, row);
+        }
+    }
+    if (all.n > 0) {
+        qsort(all.p, all.n, sizeof *all.p, document_order);
+    }
+    for (size_t i = 0; i < all.n && r == 0; i++) {
+        r = fn(ctx, all.p[i]);
+    }
+    weir_vec_release(&all);
+    return r;
+}
+
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;
@@ -314,6 +343,19 @@ int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_corre
     {
         const struct weir_correction_row *row = t->rows.p[i].data;
         r = row->id > after_id ? fn(ctx, row) : 0;
+    }
+    return r;
+}
+
+int weir_mem_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_CLOSE];
+    SCAN(t, i)
+    {
+        r = fn(ctx, t->rows.p[i].data);
     }
     return r;
 }
@@ -706,9 +748,11 @@ int weir_mem_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
 {
     READING(s);
     struct bill b = {.c = c, .text = WEIR_STR_INIT(65536)};
-    struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag};
+    weir_close_vec closes = {0};
     struct weir_agg *agg = NULL;
-    int r = weir_agg_new(&agg, f, by, tag, n_by, &source, err);
+    int r = weir_agg_read_closes(s, &closes, err);
+    struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag, .closes = {closes.p, closes.n}};
+    r = r < 0 ? r : weir_agg_new(&agg, f, by, tag, n_by, &source, err);
     for (size_t i = 0; i < c->postings.n && r == 0; i++) {
         const struct weir_posting *p = &c->postings.p[i];
         if ((f->job.v == 0 || p->run.task.job.v == f->job.v) && weir_project_set_has(f->within, p->project) &&
@@ -721,6 +765,7 @@ int weir_mem_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
         r = weir_agg_emit(agg, fn, ctx);
     }
     weir_agg_free(agg);
+    weir_vec_release(&closes);
     weir_str_release(&b.text);
     return r;
 }

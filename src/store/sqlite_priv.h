@@ -45,6 +45,7 @@ enum sq_slot {
     SQ_ADD_TOTAL,
     SQ_PUT_CORRECTION,
     SQ_PUT_INVOICE_LINE,
+    SQ_PUT_CLOSE,
     SQ_PUT_METER,
     SQ_DELETE_METER,
     SQ_PUT_EXPLAIN,
@@ -81,10 +82,14 @@ enum sq_slot {
     SQ_EACH_EFFECT,
     SQ_EACH_TOKEN,
     SQ_EACH_ACCESS,
+    SQ_EACH_DOCUMENT,
+    SQ_PUT_DOCUMENT,
+    SQ_DELETE_DOCUMENT,
     SQ_EACH_RUNTIME,
     SQ_EACH_POSTING,
     SQ_EACH_CORRECTION,
     SQ_EACH_INVOICE_LINE,
+    SQ_EACH_CLOSE,
     SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
     SQ_WAS_ON,
@@ -243,6 +248,10 @@ int weir_sq_put_meta(struct weir_store *base, const char *key, const char *value
 int weir_sq_put_project(struct weir_store *base, const struct weir_project_row *r, struct weir_err *err);
 int weir_sq_put_user(struct weir_store *base, const struct weir_name_row *r, struct weir_err *err);
 int weir_sq_put_pool(struct weir_store *base, const struct weir_name_row *r, struct weir_err *err);
+/* sqlite_close.c */
+int weir_sq_put_close(struct weir_store *base, const struct weir_close_row *row, struct weir_err *err);
+int weir_sq_each_close(struct weir_store *base, weir_close_row_fn *fn, void *ctx, struct weir_err *err);
+
 /* sqlite_budget.c */
 int weir_sq_put_payer(struct weir_store *base, const struct weir_payer_view *v, struct weir_err *err);
 int weir_sq_put_budget(struct weir_store *base, const struct weir_budget_view *v, struct weir_err *err);
@@ -273,6 +282,8 @@ int weir_sq_put_token(struct weir_store *base, const struct weir_token_row *r, s
 int weir_sq_delete_token(struct weir_store *base, const char *hash, struct weir_err *err);
 int weir_sq_put_access(struct weir_store *base, const struct weir_access_row *r, struct weir_err *err);
 int weir_sq_delete_access(struct weir_store *base, const char *user, struct weir_err *err);
+int weir_sq_put_document(struct weir_store *base, const struct weir_document_row *r, struct weir_err *err);
+int weir_sq_delete_document(struct weir_store *base, const char *kind, const char *name, struct weir_err *err);
 int weir_sq_put_audit(struct weir_store *base, const struct weir_audit_row *r, struct weir_err *err);
 int weir_sq_put_runtime(struct weir_store *base, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err);
 int weir_sq_prune(struct weir_store *base, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err);
@@ -291,6 +302,7 @@ int weir_sq_each_meter(struct weir_store *base, weir_meter_row_fn *fn, void *ctx
 int weir_sq_each_effect(struct weir_store *base, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_token(struct weir_store *base, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_access(struct weir_store *base, weir_access_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_document(struct weir_store *base, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_runtime(struct weir_store *base, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_correction(struct weir_store *base, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);

@@ -192,6 +192,7 @@ static void deliver(struct sent *s)
         reply.body = weir_sv_of(step->reply == NULL ? "" : step->reply);
         reply.content_type = step->content_type == NULL ? "application/json" : step->content_type;
         reply.retry_after_s = step->retry_after_s == 0 ? -1 : step->retry_after_s;
+        reply.date = step->date == NULL ? (struct weir_wall){0} : weir_http_date(weir_sv_of(step->date));
         if (reply.body.n > s->call.reply_bytes_max) {
             reply = (struct weir_http_reply){
                 .code = -WEIR_ELIMIT, .retry_after_s = -1, .content_type = "", .body = WEIR_SV("")};

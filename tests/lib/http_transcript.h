@@ -43,6 +43,7 @@ struct http_step {
     const char *reply;
     const char *content_type; /* NULL: application/json */
     long retry_after_s;       /* 0: absent */
+    const char *date;         /* of the server, as in a Date header; NULL: absent */
     enum http_fault fault;
     unsigned slow;          /* pumps that the reply stays away */
     unsigned repeat;        /* serves so many calls more; UINT_MAX: all that follow, or none */
