@@ -335,6 +335,16 @@ static int identify(struct api_request *rq, const char *authorization, bool *ret
         *ret_later = login != NULL;
         return login == NULL ? rc : log_in(rq, login);
     }
+    char key[WEIR_SHA256_HEX_SIZE];
+    int shown = weir_request_certificate(rq->http, key, &rq->err);
+    if (shown == 0) {
+        return s->ops->authenticate_key(s, key, &rq->who, &rq->err);
+    }
+    if (shown == -WEIR_EUNAUTH) {
+        char why[sizeof rq->err.text];
+        (void)snprintf(why, sizeof why, "%s", rq->err.text);
+        return weir_fail(&rq->err, -WEIR_EUNAUTH, "%.300s: an agent needs a new join token, which 'weir nodes invite NAME' makes", why);
+    }
     if (weir_request_trust(rq->http) == WEIR_PEER_SAME_USER) {
         (void)snprintf(rq->who.user, sizeof rq->who.user, "%s",
                        rq->api->conf.os_user == NULL ? "root" : rq->api->conf.os_user);

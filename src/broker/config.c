@@ -533,6 +533,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
     memcpy(c->listen, "127.0.0.1:7070", 15);
     c->core = weir_core_conf_default();
     c->node_silence = weir_dur_s(60);
+    c->access.certificate_life = weir_dur_s(7 * 86400);
     c->log_bytes_max = UINT64_C(256) << 20;
     c->alerts = weir_config_alerts_default();
     c->retention = (struct weir_config_retention){weir_dur_s(90 * 86400), weir_dur_s(90 * 86400), weir_dur_s(30 * 86400), weir_dur_s(400 * 86400)};

@@ -551,7 +551,8 @@ static bool ready_to_launch(struct broker *b, struct lease_watch *w, uint64_t no
     if (w->secret[0] == '\0') {
         char name[64];
         (void)snprintf(name, sizeof name, "lease-%" PRIu64, w->lease.v);
-        tokens_make(b, name, "agent", "", w->lease, w->secret, sizeof w->secret);
+        bool by_key = b->ca_pem != NULL; /* then what the machine is started with is good for one key only */
+        tokens_make(b, name, by_key ? "join" : "agent", by_key ? TOKEN_NODE_USER : "", w->lease, w->secret, sizeof w->secret);
         broker_wake(b);
     }
     /* a machine whose secret is lost in a crash could never join: it goes out after the next flush */

@@ -7,28 +7,29 @@
 
 #include "base/mem.h"
 
-const char *const route_roles[ROUTE_ROLES] = {"admin", "operator", "finance", "user", "viewer", "agent"};
+const char *const route_roles[ROUTE_ROLES] = {"admin", "operator", "finance", "user", "viewer", "agent", "join"};
 
 /* +: all; o: of their own projects; -: not at all. */
 static const struct {
     const char *id;
     const char *may; /* by role */
 } rows[] = {
-    {"submitJob", "+ooo--"},   {"listJobs", "++ooo-"},      {"getJob", "++ooo-"},       {"cancelJob", "++oo--"},
-    {"waitJob", "++ooo-"},     {"listTasks", "++ooo-"},     {"explainJob", "++ooo-"},   {"readLog", "+oooo-"},
-    {"listHistory", "+++oo-"}, {"listOffers", "++ooo-"},    {"listPools", "++ooo-"},    {"listNodes", "++ooo-"},
-    {"listLeases", "++ooo-"},  {"drainNode", "++----"},     {"resumeNode", "++----"},   {"removeNode", "++----"},
-    {"endLease", "++----"},    {"listProjects", "+o+oo-"},  {"getProject", "+o+oo-"},   {"setProject", "+-----"},
-    {"setMember", "+-----"},   {"removeMember", "+-----"},  {"getBill", "+o+oo-"},      {"checkBill", "+++---"},
-    {"listCharges", "+o+oo-"}, {"listCloses", "+++---"}, {"closeMonth", "+-+---"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},
-    {"reconcile", "+-+---"},   {"reportReconciliation", "+-+---"}, {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
-    {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
-    {"listBudgets", "+++---"}, {"getBudget", "+++---"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
-    {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
-    {"listReceivers", "+++---"}, {"testReceiver", "+++---"},
-    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
-    {"getOpenApi", "++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
-    {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
+    {"submitJob", "+ooo---"},   {"listJobs", "++ooo--"},      {"getJob", "++ooo--"},       {"cancelJob", "++oo---"},
+    {"waitJob", "++ooo--"},     {"listTasks", "++ooo--"},     {"explainJob", "++ooo--"},   {"readLog", "+oooo--"},
+    {"listHistory", "+++oo--"}, {"listOffers", "++ooo--"},    {"listPools", "++ooo--"},    {"listNodes", "++ooo--"},
+    {"listLeases", "++ooo--"},  {"drainNode", "++-----"},     {"resumeNode", "++-----"},   {"removeNode", "++-----"},
+    {"endLease", "++-----"},    {"listProjects", "+o+oo--"},  {"getProject", "+o+oo--"},   {"setProject", "+------"},
+    {"setMember", "+------"},   {"removeMember", "+------"},  {"getBill", "+o+oo--"},      {"checkBill", "+++----"},
+    {"listCharges", "+o+oo--"}, {"listCloses", "+++----"}, {"closeMonth", "+-+----"}, {"listCorrections", "+++----"}, {"addCorrection", "+-+----"}, {"putInvoiceLines", "+-+----"},
+    {"reconcile", "+-+----"},   {"reportReconciliation", "+-+----"}, {"listEvents", "++ooo--"},  {"whoAmI", "++ooo--"},        {"listUsers", "+------"},    {"setUser", "+------"},
+    {"removeUser", "+------"},  {"listTokens", "++ooo--"},    {"makeToken", "++ooo--"},    {"revokeToken", "++ooo--"},
+    {"listBudgets", "+++----"}, {"getBudget", "+++----"},     {"setBudget", "+-+----"},    {"removeBudget", "+-+----"},
+    {"listAlerts", "+++oo--"},  {"ackAlert", "+++----"},      {"silenceAlert", "+++----"}, {"closeAlert", "+++----"},
+    {"listReceivers", "+++----"}, {"testReceiver", "+++----"},
+    {"listAudit", "+-+----"},   {"getStatus", "++ooo--"},     {"getHealth", "+++++++"},    {"getVersion", "++ooo--"},
+    {"getOpenApi", "+++++++"},  {"getMetrics", "+++----"},    {"makeSandboxFault", "++-----"},
+    {"inviteNode", "+------"}, {"revokeCertificate", "+------"}, {"agentCertificate", "+----++"},
+    {"agentSync", "+----+-"},   {"agentReport", "+----+-"},   {"agentLog", "+----+-"},     {"agentJoin", "+----+-"},
 };
 
 enum route_may route_may(const struct api_route *r, size_t role)
@@ -55,6 +56,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{token}", 7) == 0   ? "0123456789abcdef"
                                 : strncmp(p, "{project}", 9) == 0 ? project
                                 : strncmp(p, "{budget}", 8) == 0  ? "vision"
+                                : strncmp(p, "{name}", 6) == 0    ? "host7"
                                 : strncmp(p, "{alert}", 7) == 0   ? "5"
                                 : strncmp(p, "{receiver}", 10) == 0 ? "ops"
                                                                   : NULL;
@@ -86,6 +88,7 @@ const char *route_body(const struct api_route *r)
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
            : weir_streq(r->body, "MemberSet")  ? "{\"role\":\"user\"}"
            : weir_streq(r->body, "TokenMake")  ? "{\"name\":\"ci\",\"expires\":\"2030-01-01\"}"
+           : weir_streq(r->body, "NodeInvite") ? "{\"node\":\"host7\"}"
            : weir_streq(r->body, "CorrectionAdd")
                ? "{\"kind\":\"charge\",\"amount\":\"0.5\",\"node\":1,\"reason\":\"a disk\"}"
            : weir_streq(r->body, "InvoiceLines")
