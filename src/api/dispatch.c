@@ -283,9 +283,10 @@ static int check_origin(struct api_request *rq, bool has_token)
 
 static void fail_who(struct weir_http_request *http, int rc, struct weir_err *err)
 {
-    struct weir_http_header header = {"WWW-Authenticate", "Bearer"};
+    /* on a connection that was made with a certificate the next would be shown the same one */
+    static const struct weir_http_header header[] = {{"WWW-Authenticate", "Bearer"}, {"Connection", "close"}};
     if (rc == -WEIR_EUNAUTH) {
-        api_fail_status(http, 401, weir_error_name(rc), err->text, &header, 1);
+        api_fail_status(http, 401, weir_error_name(rc), err->text, header, 2);
     } else {
         api_fail(http, rc, err);
     }

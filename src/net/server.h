@@ -79,7 +79,8 @@ struct weir_sv weir_request_body(const struct weir_http_request *r);
  * a Host that is not a name or address of loopback (DNS rebinding), is WEIR_PEER_UNKNOWN whoever
  * runs the browser. */
 enum weir_peer_trust weir_request_trust(struct weir_http_request *r);
-/* The SHA-256 of the public key of the certificate that the client has shown and whose key it has, in hex. Only while the handler runs.
+/* The SHA-256 of the public key of the certificate that the client has shown and whose key it has, in hex. Only while the handler runs. Looked at
+ * once per connection: one that was good then may have ended since, which is for the caller to know.
  * Errors: -WEIR_ENOTFOUND (it has shown none); -WEIR_EUNAUTH (it is not of the authority, or not of this time). */
 int weir_request_certificate(struct weir_http_request *r, char key[WEIR_SHA256_HEX_SIZE], struct weir_err *err);
 /* "127.0.0.1:50123" for logs. */

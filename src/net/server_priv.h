@@ -74,6 +74,7 @@ struct connection {
     uint64_t id;
     int fd;
     int trust; /* enum weir_peer_trust, or -1: not yet asked */
+    char key[WEIR_SHA256_HEX_SIZE]; /* of the client's certificate, once it was found good; "": not yet */
     atomic_int phase;
     _Atomic int64_t since_us; /* monotonic: when the phase began */
     _Atomic uint64_t received_bytes;

@@ -158,6 +158,14 @@ int weir_request_certificate(struct weir_http_request *r, char key[WEIR_SHA256_H
     if (!r->connection->server->wants_certificates) {
         return -WEIR_ENOTFOUND;
     }
-    const union MHD_ConnectionInfo *info = weir_mhd.MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    return info == NULL || info->tls_session == NULL ? -WEIR_ENOTFOUND : read_certificate(info->tls_session, key, err);
+    struct connection *c = r->connection;
+    if (c->key[0] == '\0') {
+        const union MHD_ConnectionInfo *info = weir_mhd.MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        int rc = info == NULL || info->tls_session == NULL ? -WEIR_ENOTFOUND : read_certificate(info->tls_session, c->key, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    memcpy(key, c->key, sizeof c->key);
+    return 0;
 }
