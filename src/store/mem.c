@@ -480,6 +480,16 @@ static int put_hold(struct weir_store *s, const struct weir_hold_view *v, struct
     return 0;
 }
 
+/* Bills are read from the postings. */
+static int prove_pages(struct weir_store *s, uint64_t after, uint64_t *ret_last, struct weir_err *err)
+{
+    (void)s;
+    (void)after;
+    (void)err;
+    *ret_last = 0;
+    return 0;
+}
+
 static int put_posting(struct weir_store *s, const struct weir_posting *p, struct weir_err *err)
 {
     struct mem_core *c = writing(s);
@@ -614,6 +624,28 @@ static int delete_access(struct weir_store *s, const char *user, struct weir_err
     (void)err;
     struct mem_core *c = writing(s);
     mem_put(c, MEM_ACCESS, (struct mem_key){weir_intern(&c->strings, weir_sv_of(user)), 0}, NULL);
+    return 0;
+}
+
+static struct mem_key document_key(struct mem_core *c, const char *kind, const char *name)
+{
+    return (struct mem_key){weir_intern(&c->strings, weir_sv_of(kind)), weir_intern(&c->strings, weir_sv_of(name))};
+}
+
+static int put_document(struct weir_store *s, const struct weir_document_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_DOCUMENT, document_key(c, r->kind, r->name),
+            COPY(r, offsetof(struct weir_document_row, kind), offsetof(struct weir_document_row, name), offsetof(struct weir_document_row, json)));
+    return 0;
+}
+
+static int delete_document(struct weir_store *s, const char *kind, const char *name, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_DOCUMENT, document_key(c, kind, name), NULL);
     return 0;
 }
 
@@ -765,6 +797,8 @@ const struct weir_store_ops weir_mem_ops = {
     .delete_token = delete_token,
     .put_access = put_access,
     .delete_access = delete_access,
+    .put_document = put_document,
+    .delete_document = delete_document,
     .put_audit = put_audit,
     .put_runtime = put_runtime,
     .prune = prune,
@@ -784,6 +818,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_effect = weir_mem_each_effect,
     .each_token = weir_mem_each_token,
     .each_access = weir_mem_each_access,
+    .each_document = weir_mem_each_document,
     .each_runtime = weir_mem_each_runtime,
     .each_posting = weir_mem_each_posting,
     .each_correction = weir_mem_each_correction,
@@ -803,4 +838,5 @@ const struct weir_store_ops weir_mem_ops = {
     .first_event = weir_mem_first_event,
     .list_explains = weir_mem_list_explains,
     .bill = weir_mem_bill,
+    .prove_pages = prove_pages,
 };

@@ -226,6 +226,7 @@ int weir_sq_begin(struct weir_store *base, struct weir_err *err)
     }
     s->in_tx = true;
     s->tx_failed = 0;
+    s->n_postings = 0;
     weir_sq_forget_costs(s);
     return 0;
 }
@@ -238,6 +239,7 @@ void weir_sq_rollback(struct weir_store *base)
     }
     s->in_tx = false;
     s->tx_failed = 0;
+    s->paged = UINT64_MAX;
     weir_sq_forget_costs(s);
     /* SQLite has already rolled back by itself after some failures */
     if (!sqlite3_get_autocommit(s->db)) {
@@ -259,6 +261,9 @@ int weir_sq_commit(struct weir_store *base, struct weir_err *err)
     }
     if (r == 0) {
         r = weir_sq_apply_costs(s, err);
+    }
+    if (r == 0) {
+        r = weir_sq_put_pages(s, err);
     }
     if (r == 0) {
         sqlite3_stmt *st = sq_write_stmt(s, SQ_COMMIT, SQL_COMMIT, &r, err);
@@ -312,6 +317,8 @@ static const struct weir_store_ops ops = {
     .delete_token = weir_sq_delete_token,
     .put_access = weir_sq_put_access,
     .delete_access = weir_sq_delete_access,
+    .put_document = weir_sq_put_document,
+    .delete_document = weir_sq_delete_document,
     .put_audit = weir_sq_put_audit,
     .put_runtime = weir_sq_put_runtime,
     .prune = weir_sq_prune,
@@ -331,6 +338,7 @@ static const struct weir_store_ops ops = {
     .each_effect = weir_sq_each_effect,
     .each_token = weir_sq_each_token,
     .each_access = weir_sq_each_access,
+    .each_document = weir_sq_each_document,
     .each_runtime = weir_sq_each_runtime,
     .each_posting = weir_sq_each_posting,
     .each_correction = weir_sq_each_correction,
@@ -350,6 +358,7 @@ static const struct weir_store_ops ops = {
     .first_event = weir_sq_first_event,
     .list_explains = weir_sq_list_explains,
     .bill = weir_sq_bill,
+    .prove_pages = weir_sq_prove_pages,
 };
 
 static struct sq_store *store_new(const char *path, const char *vfs)
@@ -357,6 +366,7 @@ static struct sq_store *store_new(const char *path, const char *vfs)
     struct sq_store *s = weir_alloc(sizeof *s);
     s->base.ops = &ops;
     s->lock_fd = -1;
+    s->paged = UINT64_MAX;
     s->path = weir_strdup(path);
     s->vfs = vfs == NULL ? NULL : weir_strdup(vfs);
     return s;

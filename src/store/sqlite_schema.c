@@ -220,4 +220,18 @@ static const char *const SCHEMA_CLOSES[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES};
+/* Small things that the broker holds whole in memory: see struct weir_document_row. */
+static const char *const SCHEMA_DOCUMENTS[] = {
+    "CREATE TABLE document ("
+    " kind TEXT NOT NULL, name TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID",
+    NULL,
+};
+
+/* What bills read of the ledger, packed by WEIR_LEDGER_PAGE_ROWS postings up to the last one: made from the postings, as time goes on. */
+static const char *const SCHEMA_PAGES[] = {
+    "CREATE TABLE posting_page (last INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, packed BLOB NOT NULL) STRICT",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES};
