@@ -39,7 +39,8 @@ enum {
 enum api_role {
     API_ROLE_UNSET,   /* nobody: a row must say */
     API_ROLE_NONE,    /* no authentication */
-    API_ROLE_AGENT,   /* the agents' calls */
+    API_ROLE_AGENT,
+    API_ROLE_CERTIFY,   /* the agents' calls */
     API_ROLE_ADMIN,   /* of the installation */
     API_ROLE_OPERATE, /* does something to machines */
     API_ROLE_ANY,     /* reads what belongs to no project, or what is the caller's own */
@@ -498,6 +499,9 @@ void api_handle_token_make(struct api_request *rq);
 void api_handle_token_revoke(struct api_request *rq);
 void api_handle_audit(struct api_request *rq);
 
+void api_handle_invite(struct api_request *rq);
+void api_handle_certificate_revoke(struct api_request *rq);
+void api_handle_certify(struct api_request *rq);
 void api_handle_join(struct api_request *rq);
 void api_handle_sync(struct api_request *rq);
 void api_handle_report(struct api_request *rq);

@@ -44,6 +44,7 @@ enum weir_command_kind {
     WEIR_COMMAND_ALERT,      /* acknowledge, silence, close; test a receiver */
     WEIR_COMMAND_FINDING,    /* what a check found, for alerts */
     WEIR_COMMAND_LOGIN,      /* somebody with a signed token is to become known */
+    WEIR_COMMAND_AGENT_CERTIFY,
     WEIR_COMMAND_AGENT_JOIN,
     WEIR_COMMAND_AGENT_SYNC,
     WEIR_COMMAND_AGENT_REPORT,
@@ -78,6 +79,8 @@ enum weir_access_op {
     WEIR_ACCESS_MEMBER_REMOVE,
     WEIR_ACCESS_TOKEN_MAKE,
     WEIR_ACCESS_TOKEN_REVOKE,
+    WEIR_ACCESS_NODE_INVITE, /* name: of the node, "": any; reply is the answer */
+    WEIR_ACCESS_NODE_REVOKE, /* name */
 };
 
 enum weir_alert_op {
@@ -232,6 +235,8 @@ struct weir_service_ops {
      * not known yet: post a WEIR_COMMAND_LOGIN with it, and ask again when that has succeeded. Errors: -WEIR_EUNAUTH; -WEIR_EUNAVAIL (the
      * keys of the token's issuer are not to be had). */
     int (*authenticate)(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err);
+    /* Thread safe. Whose the key of a client's certificate is, by its hash (weir_request_certificate). Errors: -WEIR_EUNAUTH. */
+    int (*authenticate_key)(struct weir_service *s, const char *key, struct weir_identity *ret, struct weir_err *err);
     /* Thread safe: is who authenticated so still who they were, with the same rights? */
     bool (*is_still)(struct weir_service *s, const struct weir_identity *who);
     /* Thread safe: is this the live session of the node? For log uploads, which do not go through the deciding

@@ -798,6 +798,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
     case WEIR_COMMAND_LOGIN:
         oidc_login(b, cmd);
         break;
+    case WEIR_COMMAND_AGENT_CERTIFY:
+        certificates_certify(b, cmd);
+        break;
     case WEIR_COMMAND_AGENT_JOIN:
         agents_join(b, cmd);
         break;

@@ -7,9 +7,9 @@
 
 #include "base/mem.h"
 
-const char *const route_roles[ROUTE_ROLES] = {"admin", "operator", "finance", "user", "viewer", "agent"};
+const char *const route_roles[ROUTE_ROLES] = {"admin", "operator", "finance", "user", "viewer", "agent", "join"};
 
-/* +: all; o: of their own projects; -: not at all. */
+/* +: all; o: of their own projects; -, or no more letters: not at all. */
 static const struct {
     const char *id;
     const char *may; /* by role */
@@ -27,8 +27,9 @@ static const struct {
     {"listQuotas", "+++++-"},  {"getQuota", "+++++-"},      {"setQuota", "++----"},     {"removeQuota", "++----"},
     {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
     {"listReceivers", "+++---"}, {"testReceiver", "+++---"},
-    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
-    {"getOpenApi", "++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
+    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "+++++++"},    {"getVersion", "++ooo-"},
+    {"getOpenApi", "+++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
+    {"inviteNode", "+-----"},  {"revokeCertificate", "+-----"}, {"agentCertificate", "+----++"},
     {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
 };
 
@@ -89,6 +90,7 @@ const char *route_body(const struct api_route *r)
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
            : weir_streq(r->body, "MemberSet")  ? "{\"role\":\"user\"}"
            : weir_streq(r->body, "TokenMake")  ? "{\"name\":\"ci\",\"expires\":\"2030-01-01\"}"
+           : weir_streq(r->body, "NodeInvite") ? "{\"node\":\"host7\"}"
            : weir_streq(r->body, "CorrectionAdd")
                ? "{\"kind\":\"charge\",\"amount\":\"0.5\",\"node\":1,\"reason\":\"a disk\"}"
            : weir_streq(r->body, "InvoiceLines")
