@@ -502,6 +502,7 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"log_bytes_max", read_bytes, offsetof(struct weir_config, log_bytes_max)},
         {"catalogue_import", read_imports, 0},
         {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
+        {"agent_programs", read_dir, offsetof(struct weir_config, agent_programs)},
         {"access", config_read_access, offsetof(struct weir_config, access)},
     };
     return config_read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);

@@ -84,6 +84,7 @@ struct weir_config {
     } import[WEIR_CONFIG_PROVIDERS_MAX];
     size_t n_imports;
     char catalogue_dir[4096];     /* "": the built-in one */
+    char agent_programs[4096];    /* directory of weir-x86_64 and weir-aarch64 for rented machines; "": the broker's own program */
     struct weir_config_access access;
 };
 

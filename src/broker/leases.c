@@ -633,7 +633,7 @@ int leases_init(struct broker *b, struct weir_err *err)
 {
     b->provider_env = (struct weir_provider_env){.loop = &b->loop, .clock = &weir_clock_os, .owner = b->owner, .data_dir = b->data_dir,
                                                  .self_exe = b->conf.self_exe, .gpus = b->gpus, .catalogue = catalogue_offers,
-                                                 .catalogue_ctx = b, .getenv = environment};
+                                                 .catalogue_ctx = b, .getenv = environment, .agent_sum = program_sum, .agent_ctx = b};
     for (size_t i = 0; i < b->config->n_providers; i++) {
         const struct weir_config_provider *c = &b->config->provider[i];
         struct provider *p = &b->provider[b->n_providers];

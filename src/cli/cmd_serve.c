@@ -53,6 +53,7 @@ const struct weir_opt weir_opts_agent[] = {
     {"lease", 0, WEIR_OPT_COUNT, .arg = "N", .help = "lease of a rented machine", .min = 1, .max = INT64_MAX},
     {"lease-expires", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "when a rented machine ends itself"},
     {"notice-file", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "file in which the provider's notice of reclaim appears"},
+    {"power-off", 0, WEIR_OPT_TEXT, .arg = "PROGRAM", .help = "what ends a rented machine when its lease does (default: only the agent ends)"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
     {"declare-cpus", 0, WEIR_OPT_TEXT, .arg = "N", .help = "CPU cores to offer (default: as found)"},
     {"declare-memory", 0, WEIR_OPT_TEXT, .arg = "SIZE",
@@ -193,6 +194,8 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
     if (r < 0) {
         return r;
     }
+    const char *power_off[] = {weir_args_text(args, "power-off"), NULL};
+    conf.power_off_argv = power_off[0] == NULL ? NULL : power_off;
     conf.url = url;
     conf.token = token;
     conf.ca_pem = ca;
