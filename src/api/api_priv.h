@@ -294,6 +294,15 @@ struct weir_api {
 struct weir_store *api_reader_take(struct weir_api *a, unsigned *which);
 void api_reader_put(struct weir_api *a, unsigned which);
 
+/* Proves closed months while the ledger goes by; and takes their sums. closes.c. */
+struct api_close_proof;
+/* Reads what was closed. The caller frees *ret. */
+int api_close_proof_new(struct api_close_proof **ret, struct weir_store *s, struct weir_err *err);
+void api_close_proof_free(struct api_close_proof *p);
+void api_close_proof_add(struct api_close_proof *p, const struct weir_posting *row);
+/* How many months hold; the rest has err, which names the first that does not. */
+uint64_t api_close_proof_end(struct api_close_proof *p, struct weir_err *err);
+
 /* The number that the next correction will have, unless another comes first. */
 int api_next_correction(struct weir_store *s, uint64_t *ret, struct weir_err *err);
 
@@ -450,6 +459,8 @@ void api_handle_bill_check(struct api_request *rq);
 void api_handle_charges(struct api_request *rq);
 void api_handle_corrections(struct api_request *rq);
 void api_handle_correction_add(struct api_request *rq);
+void api_handle_closes(struct api_request *rq);
+void api_handle_close(struct api_request *rq);
 void api_handle_invoice_lines(struct api_request *rq);
 void api_handle_reconcile(struct api_request *rq);
 

@@ -20,6 +20,7 @@ enum {
 
 struct charge_scan {
     struct weir_charges *charges;
+    WEIR_VEC(struct weir_close) closes;
     uint64_t last;
     uint32_t n;
     bool more;
@@ -34,6 +35,13 @@ static int on_posting(void *ctx, const struct weir_posting *p)
     (void)weir_charges_rows(s->charges, &rows);
     s->more = ++s->n == POSTINGS_MAX || rows >= ROWS_MAX;
     return s->more ? 1 : 0;
+}
+
+static int on_close(void *ctx, const struct weir_close_row *row)
+{
+    struct charge_scan *s = ctx;
+    weir_vec_push(&s->closes, row->close);
+    return 0;
 }
 
 /* ---- names ---- */
@@ -133,6 +141,7 @@ static int charge_json(struct charge_page *p, const struct weir_charge *c, struc
     weir_json_object(j);
     weir_json_kv_time(j, "from", c->from);
     weir_json_kv_time(j, "to", c->to);
+    weir_json_kv_time(j, "late", c->late);
     weir_json_kv_cstr(j, "account", weir_account_name(c->account));
     weir_json_kv_i64(j, "amount_micro", c->amount_micro);
     weir_json_kv_i64(j, "held_us", c->held_us);
@@ -179,8 +188,9 @@ static int charges(struct api_call *call, struct weir_str *out, struct weir_err 
     p.only_project = call->name[0] == '\0' ? NULL : call->name;
     p.only_user = call->filter_user[0] == '\0' ? NULL : call->filter_user;
     scan.charges = weir_charges_new(from, to->is_given ? to->time : WEIR_WALL_MAX, period);
-    int r = 0;
-    if (scan.last == 0) {
+    int r = p.store->ops->each_close(p.store, on_close, &scan, err);
+    weir_charges_closed(scan.charges, (struct weir_closes){scan.closes.p, scan.closes.n});
+    if (r == 0 && scan.last == 0) {
         r = p.store->ops->first_posting(p.store, from, &scan.last, err);
         scan.last -= scan.last > 0 ? 1 : 0;
     }
@@ -192,6 +202,7 @@ static int charges(struct api_call *call, struct weir_str *out, struct weir_err 
     api_list_end(&p.j, scan.more, scan.last);
     api_reader_put(call->api, which);
     weir_charges_free(scan.charges);
+    weir_vec_release(&scan.closes);
     names_release(&p.project);
     names_release(&p.user);
     names_release(&p.pool);

@@ -47,10 +47,12 @@ struct bill_sum {
 
 static int parse_by(struct weir_sv text, struct bill_query *q, struct weir_err *err)
 {
-    static const char *const words[] = {"project", "user", "tag:NAME", "pool", "job", "node", "gpu", "day", "month", NULL};
+    static const char *const words[] = {"project", "user", "tag:NAME", "pool", "job",
+                                        "node",    "gpu",  "day",      "month", "late", NULL};
     static const enum weir_bill_by by[] = {WEIR_BILL_BY_PROJECT,   WEIR_BILL_BY_USER, WEIR_BILL_BY_TAG,
                                            WEIR_BILL_BY_POOL,      WEIR_BILL_BY_JOB,  WEIR_BILL_BY_NODE,
-                                           WEIR_BILL_BY_GPU_MODEL, WEIR_BILL_BY_DAY,  WEIR_BILL_BY_MONTH};
+                                           WEIR_BILL_BY_GPU_MODEL, WEIR_BILL_BY_DAY,  WEIR_BILL_BY_MONTH,
+                                           WEIR_BILL_BY_LATE};
     while (text.p != NULL) {
         struct weir_sv word = weir_sv_trim(weir_sv_cut(&text, ','));
         if (q->n_by == WEIR_BILL_KEYS_MAX) {
@@ -64,7 +66,7 @@ static int parse_by(struct weir_sv text, struct bill_query *q, struct weir_err *
         if (words[i] == NULL) {
             const char *near = weir_nearest(word, words);
             return near == NULL ? weir_fail(err, -WEIR_EINVAL,
-                                            "by: '%.*s' is none of project, user, tag:NAME, pool, job, node, gpu, day, month",
+                                            "by: '%.*s' is none of project, user, tag:NAME, pool, job, node, gpu, day, month, late",
                                             WEIR_SV_ARG(word))
                                 : weir_fail(err, -WEIR_EINVAL, "by: '%.*s' is not known; did you mean '%s'?",
                                             WEIR_SV_ARG(word), near);
@@ -129,6 +131,13 @@ static int on_bill_row(void *ctx, const struct weir_bill_row *row)
     return 0;
 }
 
+static int on_close(void *ctx, const struct weir_close_row *row)
+{
+    struct weir_wall *until = ctx;
+    *until = row->close.to;
+    return 0;
+}
+
 static int bill(struct api_call *call, struct weir_str *out, struct weir_err *err)
 {
     struct weir_api *a = call->api;
@@ -153,12 +162,15 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
         weir_json_cstr(&b.j, q->key[i]);
     }
     weir_json_end(&b.j);
-    weir_json_key(&b.j, "rows");
-    weir_json_array(&b.j);
     struct weir_project_set own;
     filter.within = api_within(call->reach, &call->who, &own);
     struct weir_store *s = api_reader_take(a, &which);
-    rc = s->ops->bill(s, &filter, q->by, (const char *const *)q->tag, q->n_by, on_bill_row, &b, err);
+    struct weir_wall closed_until = {0};
+    rc = s->ops->each_close(s, on_close, &closed_until, err);
+    weir_json_kv_bool(&b.j, "closed", filter.to.us <= closed_until.us);
+    weir_json_key(&b.j, "rows");
+    weir_json_array(&b.j);
+    rc = rc < 0 ? rc : s->ops->bill(s, &filter, q->by, (const char *const *)q->tag, q->n_by, on_bill_row, &b, err);
     api_reader_put(a, which);
     if (rc == -WEIR_ELIMIT) {
         return weir_fail(err, rc, "the bill has more than %d rows; narrow it with from, to, project or user",
@@ -231,6 +243,7 @@ void api_handle_bill(struct api_request *rq)
 
 struct check_scan {
     struct weir_bill_check *check;
+    struct api_close_proof *closes;
     struct weir_err *err;
     uint64_t last;
     uint32_t n;
@@ -243,6 +256,7 @@ static int on_posting(void *ctx, const struct weir_posting *p)
     if (rc < 0) {
         return rc;
     }
+    api_close_proof_add(c->closes, p);
     c->last = p->id;
     return ++c->n == CHECK_BATCH ? 1 : 0;
 }
@@ -266,13 +280,14 @@ static int feed(struct weir_api *a, struct check_scan *c, bool *ret_offence, str
     }
 }
 
-/* How many postings there must be at least. 0: not known. */
-static int postings_made(struct weir_api *a, uint64_t *ret, struct weir_err *err)
+/* How many postings there must be at least (0: not known), and what was closed. */
+static int postings_made(struct weir_api *a, uint64_t *ret, struct api_close_proof **ret_closes, struct weir_err *err)
 {
     unsigned which;
     char text[64] = "";
     struct weir_store *s = api_reader_take(a, &which);
-    int rc = s->ops->get_meta(s, WEIR_META_LAST_POSTING, text, sizeof text, err);
+    int rc = api_close_proof_new(ret_closes, s, err);
+    rc = rc < 0 ? rc : s->ops->get_meta(s, WEIR_META_LAST_POSTING, text, sizeof text, err);
     api_reader_put(a, which);
     *ret = 0;
     if (rc == 0) {
@@ -289,7 +304,9 @@ static void check_finish(struct api_call *call)
     struct check_scan c = {.check = weir_bill_check_new(), .err = &offence};
     struct weir_bill_check_result r = {0};
     uint64_t made = 0;
-    int rc = postings_made(call->api, &made, &err); /* before the ledger is read: it may grow meanwhile */
+    struct weir_err close_error = {{0}};
+    uint64_t closes = 0;
+    int rc = postings_made(call->api, &made, &c.closes, &err); /* before the ledger is read: it may grow meanwhile */
     rc = rc < 0 ? rc : feed(call->api, &c, &is_bad, &err);
     if (rc == 0 && weir_bill_check_end(c.check, &r, is_bad ? NULL : &offence) < 0) {
         is_bad = true;
@@ -299,6 +316,8 @@ static void check_finish(struct api_call *call)
         is_bad = true;
     }
     weir_bill_check_free(c.check);
+    closes = rc < 0 ? 0 : api_close_proof_end(c.closes, &close_error);
+    api_close_proof_free(c.closes);
     if (rc < 0) {
         api_fail(call->http, rc, &err);
         return;
@@ -315,6 +334,8 @@ static void check_finish(struct api_call *call)
     weir_json_kv_i64(&j, "idle_micro", r.idle_micro);
     weir_json_kv_i64(&j, "waste_micro", r.waste_micro);
     weir_json_kv_cstr(&j, "error", is_bad ? offence.text : NULL);
+    weir_json_kv_u64(&j, "closes", closes);
+    weir_json_kv_cstr(&j, "close_error", close_error.text[0] == '\0' ? NULL : close_error.text);
     weir_json_end(&j);
     api_reply(call->http, 200, &out);
 }

@@ -280,6 +280,7 @@ static const char *use_account_word(unsigned i)
 static const struct api_field charge_fields[] = {
     {"from", API_TIME, .summary = "within one period"},
     {"to", API_TIME},
+    {"late", API_TIME, API_NULL, .summary = "when it is billed, as its own month was closed; null: when it was"},
     {"account", API_STRING, WORD(use_account_word, WEIR_ACCOUNT_MAX - WEIR_ACCOUNT_JOB)},
     {"amount_micro", API_INT, .summary = "negative where corrections took back more than was charged"},
     {"held_us", API_INT, .summary = "how long it held the node or a part of it; 0: a correction or an instant"},
@@ -442,6 +443,26 @@ static const struct api_field change_fields[] = {
     END,
 };
 
+static const struct api_field close_fields[] = {
+    {"id", API_UINT},
+    {"month", API_STRING},
+    {"zone", API_STRING},
+    {"from", API_TIME},
+    {"to", API_TIME},
+    {"closed", API_TIME, .summary = "when"},
+    {"user", API_STRING, .summary = "who closed it"},
+    {"last_posting", API_UINT, .summary = "what was posted behind it is late"},
+    {"postings", API_UINT, .summary = "that were billed in it, some in part"},
+    {"gpu_hours_milli", API_UINT},
+    {"cost_micro", API_INT},
+    {"used_micro", API_INT},
+    {"idle_micro", API_INT},
+    {"waste_micro", API_INT},
+    {"currency", API_STRING},
+    {"digest", API_STRING, API_NULL, .summary = "SHA-256 of these postings, chained over blocks; null: ask for the close again, it was cut off"},
+    END,
+};
+
 static const struct api_field bill_check_fields[] = {
     {"balanced", API_BOOL},
     {"postings", API_UINT},
@@ -452,6 +473,8 @@ static const struct api_field bill_check_fields[] = {
     {"idle_micro", API_INT},
     {"waste_micro", API_INT},
     {"error", API_STRING, API_NULL, .summary = "the first offence"},
+    {"closes", API_UINT, .summary = "closed months that are as they were closed"},
+    {"close_error", API_STRING, API_NULL, .summary = "the first that is not"},
     END,
 };
 
@@ -528,6 +551,7 @@ const struct api_schema api_schemas[] = {
     {"BillRow", "sums of a key; the keys asked for come first", bill_row_fields, .open = true},
     {"Bill", "what was used, idle and wasted in a span",
      FIELDS{{"currency", API_STRING}, {"zone", API_STRING}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},
+            {"closed", API_BOOL, .summary = "all of the span is closed: this will never change"},
             {"rows", API_LIST, .ref = "BillRow"}, {"total", API_REF, .ref = "BillRow"}, END}},
     {"Charge", "what the use of a node cost in a period, for one job, idle or waste; there may be several for the same", charge_fields},
     {"Correction", "postings that were made later, for a reason", correction_fields},
@@ -540,6 +564,11 @@ const struct api_schema api_schemas[] = {
             {"node", API_UINT, API_OPTIONAL},
             {"from", API_STRING, API_OPTIONAL, .summary = "a time; the ledger's start where absent"},
             {"to", API_STRING, API_OPTIONAL, .summary = "a time; now where absent"},
+            END}},
+    {"Close", "a month that does not change any more", close_fields},
+    {"CloseMonth", "the month after the last one that was closed",
+     FIELDS{{"month", API_STRING, .summary = "\"2026-10\""},
+            {"zone", API_STRING, API_OPTIONAL, .summary = "in which it is that month; where absent that of the last close, or UTC"},
             END}},
     {"InvoiceLine", "what a provider billed for a lease in a span",
      FIELDS{{"lease", API_UINT},

@@ -33,6 +33,7 @@ enum weir_command_kind {
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
     WEIR_COMMAND_AMEND,      /* post a correction */
+    WEIR_COMMAND_CLOSE,      /* close a month, or seal it */
     WEIR_COMMAND_INVOICE,    /* keep lines of a provider's bill */
     WEIR_COMMAND_ACCRUED,    /* what running tasks have cost since they were last settled */
     WEIR_COMMAND_STATUS,
@@ -137,6 +138,10 @@ struct weir_command {
             struct weir_amendment *part;    /* malloc'ed, freed by the poster */
             size_t n;
         } amend;
+        struct {
+            struct weir_close_row row; /* id, at and last_posting are filled in; who is the poster's */
+            bool seal; /* it is closed: keep its sums and digest */
+        } close;
         struct {
             struct weir_invoice_line_row *line; /* malloc'ed, freed by the poster */
             size_t n;

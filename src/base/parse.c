@@ -328,6 +328,22 @@ static int days_in_month(int year, int month)
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
+int weir_parse_month(struct weir_sv s, struct weir_date *ret, struct weir_err *err)
+{
+    struct weir_date d = {.day = 1};
+    struct weir_sv r = weir_sv_trim(s);
+    if (!fixed_number(&r, 4, 1970, 9998, &d.year) || !eat(&r, '-') || !fixed_number(&r, 2, 1, 12, &d.month) || r.n != 0) {
+        return not_a(err, s, "a month such as 2026-11");
+    }
+    *ret = d;
+    return 0;
+}
+
+struct weir_date weir_date_next_month(struct weir_date d)
+{
+    return (struct weir_date){.year = d.month == 12 ? d.year + 1 : d.year, .month = d.month % 12 + 1, .day = 1};
+}
+
 int weir_parse_time(struct weir_sv s, struct weir_wall *ret, struct weir_err *err)
 {
     static const char form[] = "a time such as 2026-11-22T19:42:26Z or 2026-11-22";

@@ -35,3 +35,6 @@ int weir_parse_slurm_time(struct weir_sv s, struct weir_dur *ret, struct weir_er
 int weir_parse_bytes(struct weir_sv s, uint64_t default_unit, uint64_t *ret, struct weir_err *err);
 /* "2026-11-22T19:42:26.123Z", an offset "+01:00", a space for the 'T', or a bare date (midnight). */
 int weir_parse_time(struct weir_sv s, struct weir_wall *ret, struct weir_err *err);
+/* "2026-11": its first day. The month after it is weir_date_next_month. */
+int weir_parse_month(struct weir_sv s, struct weir_date *ret, struct weir_err *err);
+struct weir_date weir_date_next_month(struct weir_date d);

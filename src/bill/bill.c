@@ -16,6 +16,11 @@ struct weir_bill *weir_bill_new(uint64_t next_posting, struct weir_wall made_fro
     return b;
 }
 
+uint64_t weir_bill_last_posting(const struct weir_bill *b)
+{
+    return b->next_posting - 1;
+}
+
 void weir_bill_free(struct weir_bill *b)
 {
     if (b == NULL) {

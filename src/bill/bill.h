@@ -213,6 +213,9 @@ void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir
  * all, of every open node. Call it once per transaction, and with all every minute and before a bill is shown. */
 void weir_bill_settle(struct weir_bill *b, struct weir_wall now, bool all);
 
+/* The id of the last posting that was made; 0: none was. */
+uint64_t weir_bill_last_posting(const struct weir_bill *b);
+
 /* One run's part of what its node cost since the node was last posted. */
 typedef void weir_bill_accrued_fn(void *ctx, struct weir_run_id run, int64_t micro);
 /* What a settling at now would charge to jobs, computed in the same way; nothing is posted and nothing changes. A run

@@ -12,6 +12,7 @@ struct weir_charges {
     struct weir_wall from;
     struct weir_wall to;
     int64_t period_us;
+    struct weir_closes closes;
     struct weir_map by_key; /* hash -> index; probed by the next hash */
     WEIR_VEC(struct weir_charge) rows;
 };
@@ -24,6 +25,11 @@ struct weir_charges *weir_charges_new(struct weir_wall from, struct weir_wall to
     c->to = to;
     c->period_us = period.us;
     return c;
+}
+
+void weir_charges_closed(struct weir_charges *c, struct weir_closes closes)
+{
+    c->closes = closes;
 }
 
 void weir_charges_free(struct weir_charges *c)
@@ -44,15 +50,15 @@ static int64_t period_of(const struct weir_charges *c, int64_t us)
 }
 
 static bool is_of(const struct weir_charges *c, const struct weir_charge *row, const struct weir_posting *p,
-                  enum weir_account account, int64_t period)
+                  enum weir_account account, int64_t period, struct weir_wall late)
 {
-    return row->node.v == p->node.v && row->job.v == p->run.task.job.v && row->account == account &&
+    return row->late.us == late.us && row->node.v == p->node.v && row->job.v == p->run.task.job.v && row->account == account &&
            row->project.v == p->project.v && row->user.v == p->user.v && row->lease.v == p->lease.v &&
            period_of(c, row->from.us) == period;
 }
 
 static struct weir_charge *row_of(struct weir_charges *c, const struct weir_posting *p, enum weir_account account,
-                                  int64_t lo, int64_t hi)
+                                  int64_t lo, int64_t hi, struct weir_wall late)
 {
     int64_t period = period_of(c, lo);
     const uint64_t key[] = {p->node.v, p->run.task.job.v, (uint64_t)account << 32 | p->project.v, p->user.v,
@@ -61,7 +67,7 @@ static struct weir_charge *row_of(struct weir_charges *c, const struct weir_post
     uint64_t at;
     while (weir_map_get(&c->by_key, hash, &at)) {
         struct weir_charge *row = &c->rows.p[at];
-        if (is_of(c, row, p, account, period)) {
+        if (is_of(c, row, p, account, period, late)) {
             row->from.us = lo < row->from.us ? lo : row->from.us;
             row->to.us = hi > row->to.us ? hi : row->to.us;
             return row;
@@ -71,6 +77,7 @@ static struct weir_charge *row_of(struct weir_charges *c, const struct weir_post
     weir_map_put(&c->by_key, hash, c->rows.n);
     weir_vec_push(&c->rows, (struct weir_charge){.from = {lo},
                                                  .to = {hi},
+                                                 .late = late,
                                                  .node = p->node,
                                                  .lease = p->lease,
                                                  .pool = p->pool,
@@ -86,38 +93,37 @@ static bool is_use(uint8_t account)
     return account > WEIR_ACCOUNT_NODE && account < WEIR_ACCOUNT_MAX;
 }
 
-static void add_slice(struct weir_charges *c, const struct weir_posting *p, int64_t lo, int64_t hi)
+static void add_slice(struct weir_charges *c, const struct weir_posting *p, int64_t lo, int64_t hi, struct weir_wall late)
 {
     int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
     bool moves = p->correction != 0 || (is_use(p->debit) && is_use(p->credit)); /* it holds nothing more */
     if (is_use(p->debit)) {
-        struct weir_charge *row = row_of(c, p, (enum weir_account)p->debit, lo, hi);
+        struct weir_charge *row = row_of(c, p, (enum weir_account)p->debit, lo, hi, late);
         int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
         row->amount_micro = weir_i64_add_sat(row->amount_micro, amount);
         row->gpu_us += (uint64_t)weir_posting_slice(p, gpu_us, lo, hi);
         row->held_us = weir_i64_add_sat(row->held_us, moves ? 0 : hi - lo);
     }
     if (is_use(p->credit)) {
-        struct weir_charge *row = row_of(c, p, (enum weir_account)p->credit, lo, hi);
+        struct weir_charge *row = row_of(c, p, (enum weir_account)p->credit, lo, hi, late);
         row->amount_micro = weir_i64_sub_sat(row->amount_micro, amount);
     }
 }
 
 void weir_charges_add(struct weir_charges *c, const struct weir_posting *p)
 {
-    int64_t lo = p->from.us > c->from.us ? p->from.us : c->from.us;
-    int64_t hi = p->to.us < c->to.us ? p->to.us : c->to.us;
-    bool instant = p->from.us == p->to.us;
-    if ((!is_use(p->debit) && !is_use(p->credit)) ||
-        (instant ? p->from.us < c->from.us || p->from.us >= c->to.us : lo >= hi)) {
-        return;
+    struct weir_billed part[2];
+    struct weir_wall until = weir_closed_until(&c->closes, p->id);
+    size_t n = is_use(p->debit) || is_use(p->credit) ? weir_posting_billed(p, until, c->from, c->to, part) : 0;
+    for (size_t i = 0; i < n; i++) {
+        int64_t lo = part[i].lo;
+        do {
+            int64_t end = weir_i64_add_sat(period_of(c, lo) * c->period_us, c->period_us);
+            end = end < part[i].hi ? end : part[i].hi;
+            add_slice(c, p, lo, end, part[i].is_late ? until : (struct weir_wall){0});
+            lo = end;
+        } while (lo < part[i].hi);
     }
-    do {
-        int64_t end = weir_i64_add_sat(period_of(c, lo) * c->period_us, c->period_us);
-        end = end < hi ? end : hi;
-        add_slice(c, p, lo, end);
-        lo = end;
-    } while (lo < hi);
 }
 
 const struct weir_charge *weir_charges_rows(const struct weir_charges *c, size_t *ret_n)

@@ -8,10 +8,12 @@
  */
 
 #include "bill/bill.h"
+#include "bill/close.h"
 
 struct weir_charge {
     struct weir_wall from; /* of what it covers: within one period */
     struct weir_wall to;
+    struct weir_wall late; /* 0, or the moment at which it is billed: its own time was closed */
     struct weir_node_id node;
     struct weir_lease_id lease; /* 0: owned */
     struct weir_pool_id pool;
@@ -29,6 +31,8 @@ struct weir_charges;
 /* Counts what lies in from..to; period: longer than 0, and counted from 1970. */
 struct weir_charges *weir_charges_new(struct weir_wall from, struct weir_wall to, struct weir_dur period);
 void weir_charges_free(struct weir_charges *c);
+/* Takes closed months into account: what is late counts where it is billed. The list is borrowed. Before the first posting. */
+void weir_charges_closed(struct weir_charges *c, struct weir_closes closes);
 /* Postings of the cost side are passed over. */
 void weir_charges_add(struct weir_charges *c, const struct weir_posting *p);
 /* In the order in which they came up first; borrowed until the next call on c. */

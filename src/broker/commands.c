@@ -679,6 +679,29 @@ static void amend(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
+static void close_month(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_close_row *row = &cmd->u.close.row;
+    if (cmd->u.close.seal) {
+        commands_finish(b, cmd, weir_engine_seal(b->engine, row, &cmd->err));
+        return;
+    }
+    int r = weir_engine_close(b->engine, row, &cmd->err);
+    if (r == 0) {
+        char object[32];
+        struct weir_str after = WEIR_STR_INIT(4096);
+        struct weir_json j = weir_json_begin(&after);
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "zone", row->zone);
+        weir_json_kv_u64(&j, "last_posting", row->close.last_posting);
+        weir_json_end(&j);
+        (void)snprintf(object, sizeof object, "month %s", row->month);
+        access_audit(b, cmd, "bill.close", object, "", weir_str_cstr(&after));
+        weir_str_release(&after);
+    }
+    commands_finish(b, cmd, r);
+}
+
 static void invoice(struct broker *b, struct weir_command *cmd)
 {
     char after[64];
@@ -693,7 +716,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
     cmd->reply = WEIR_STR_INIT(REPLY_BYTES_MAX);
     bool writes = cmd->kind == WEIR_COMMAND_SUBMIT || cmd->kind == WEIR_COMMAND_CANCEL || cmd->kind == WEIR_COMMAND_NODE ||
                   cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS ||
-                  cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_INVOICE ||
+                  cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_CLOSE || cmd->kind == WEIR_COMMAND_INVOICE ||
                   cmd->kind == WEIR_COMMAND_BUDGET_SET || cmd->kind == WEIR_COMMAND_BUDGET_REMOVE;
     if (writes && b->store_full) {
         fail_now(cmd, weir_fail(&cmd->err, -WEIR_ENOSPACE, "the broker cannot write to %s: free space on its disk, then try again", b->data_dir));
@@ -735,6 +758,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_AMEND:
         amend(b, cmd);
+        break;
+    case WEIR_COMMAND_CLOSE:
+        close_month(b, cmd);
         break;
     case WEIR_COMMAND_INVOICE:
         invoice(b, cmd);

@@ -140,6 +140,14 @@ void weir_engine_energy(struct weir_engine *e, struct weir_node_id node, uint64_
  */
 int weir_engine_amend(struct weir_engine *e, const struct weir_correction_row *row, const struct weir_amendment *a, size_t n, struct weir_err *err);
 
+/*
+ * Closes the time up to row->close.to: settles, and fills in id, at and last_posting. Errors: -WEIR_EEXISTS (it is closed),
+ * -WEIR_ECONFLICT (months are closed in order, and after their end).
+ */
+int weir_engine_close(struct weir_engine *e, struct weir_close_row *row, struct weir_err *err);
+/* What was billed in a closed month, once that was added up. Errors: -WEIR_ECONFLICT where that was stored before. */
+int weir_engine_seal(struct weir_engine *e, const struct weir_close_row *row, struct weir_err *err);
+
 /* Stored with the next flush. */
 void weir_engine_invoice_lines(struct weir_engine *e, const struct weir_invoice_line_row *row, size_t n);
 

@@ -277,7 +277,8 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         (r = ops->each_lease(s, true, on_lease, &x, err)) != 0 || (r = ops->each_meter(s, on_meter, &x, err)) != 0 ||
         (r = ops->each_live_task(s, on_task, &x, err)) != 0 || (r = ops->each_hold(s, false, on_hold, &x, err)) != 0 ||
         (r = ops->each_effect(s, on_effect, &x, err)) != 0 || (r = ops->each_runtime(s, on_runtime, &x, err)) != 0 ||
-        (r = ops->each_correction(s, 0, on_correction, &x, err)) != 0) {
+        (r = ops->each_correction(s, 0, on_correction, &x, err)) != 0 ||
+        (r = ops->each_close(s, engine_restore_close, e, err)) != 0) {
         return r;
     }
     e->users_stored = e->users.n;
@@ -336,6 +337,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->new_jobs);
     weir_vec_release(&e->events);
     weir_vec_release(&e->explains);
+    engine_free_closes(e);
     weir_vec_release(&e->corrections);
     weir_vec_release(&e->invoice_lines);
     weir_vec_release(&e->tokens);

@@ -53,6 +53,12 @@ struct lease_note {
     struct weir_lease_note note;
 };
 
+struct gathered_close {
+    struct weir_close_row row;
+    char *zone;
+    char *who;
+};
+
 struct gathered_correction {
     struct weir_correction_row row; /* kind is a literal */
     char *who;
@@ -94,6 +100,8 @@ typedef WEIR_VEC(struct weir_posting) posting_vec;
 
 struct weir_engine {
     uint64_t last_correction; /* made, stored or not */
+    WEIR_VEC(struct gathered_close) closes; /* all of them */
+    WEIR_VEC(size_t) closes_changed;        /* places in it */
     struct weir_engine_conf conf;
     struct weir_store *store;
     struct weir_core *core;
@@ -227,6 +235,11 @@ struct weir_dur engine_forecast(const struct weir_engine *e, uint64_t own_key, c
 /* After tasks ended: what is left of their jobs is expected to take what is known by now. */
 void engine_expect_anew(struct weir_engine *e);
 int engine_restore(struct weir_engine *e, struct weir_err *err);
+
+/* engine_close.c: closed months */
+int engine_restore_close(void *ctx, const struct weir_close_row *row);
+int engine_flush_closes(struct weir_engine *e, struct weir_err *err);
+void engine_free_closes(struct weir_engine *e);
 
 /* engine_access.c: what users may do, and who changed what */
 int engine_flush_access(struct weir_engine *e, struct weir_err *err);

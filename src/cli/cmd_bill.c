@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/zone.h"
+#include "closes.h"
 #include "command.h"
 #include "corrections.h"
 #include "focus.h"
@@ -22,7 +23,7 @@ static const char *const formats[] = {
 
 const struct weir_opt weir_opts_bill[] = {
     {"by", 'b', WEIR_OPT_TEXT, .arg = "KEYS",
-     .help = "comma list of project, user, tag:NAME, pool, job, node, gpu, day, month (default project)"},
+     .help = "comma list of project, user, tag:NAME, pool, job, node, gpu, day, month, late (default project)"},
     {"month", 'm', WEIR_OPT_TEXT, .arg = "YYYY-MM", .help = "a calendar month"},
     {"from", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "from this time (default: the beginning)"},
     {"to", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "up to this time (default: now)"},
@@ -86,6 +87,13 @@ static int check(struct weir_client *api, const struct weir_args *args, struct w
                      weir_money_format(weir_get_i64(o, "used_micro", 0), used),
                      weir_money_format(weir_get_i64(o, "idle_micro", 0), idle),
                      weir_money_format(weir_get_i64(o, "waste_micro", 0), waste), currency);
+    }
+    const char *unlike = weir_get_text(o, "close_error");
+    if (!weir_args_has(args, "json") && weir_get_i64(o, "closes", 0) > 0) {
+        (void)printf("closed months as they were closed: %" PRId64 "\n", weir_get_i64(o, "closes", 0));
+    }
+    if (unlike != NULL) {
+        r = weir_fail(err, -WEIR_ECORRUPT, "%s", unlike);
     }
     if (!balanced) {
         const char *why = weir_get_text(o, "error");
@@ -168,9 +176,10 @@ static void print_table(const json_t *bill)
     table_row(t, json_object_get(bill, "total"), by, true);
     const char *from = weir_get_text(bill, "from");
     const char *to = weir_get_text(bill, "to");
-    (void)printf("Amounts in %s, from %s to %s. BOOT, LOST and FAILED are waste: machines starting, work lost, failed "
+    (void)printf("Amounts in %s, from %s to %s%s. BOOT, LOST and FAILED are waste: machines starting, work lost, failed "
                  "tasks.\n\n",
-                 weir_get_currency(bill), from != NULL ? from : "the beginning", to != NULL ? to : "now");
+                 weir_get_currency(bill), from != NULL ? from : "the beginning", to != NULL ? to : "now",
+                 weir_get_bool(bill, "closed") ? ", closed" : "");
     weir_table_print(t, stdout);
 }
 
@@ -255,20 +264,15 @@ static int read_span(const struct weir_args *args, struct weir_wall *ret_from, s
     struct weir_wall to = time_in(zone, args, "to");
     const char *month = weir_args_text(args, "month");
     if (month != NULL) {
-        uint64_t y = 0;
-        uint64_t m = 0;
-        struct weir_sv rest = weir_sv_of(month);
-        struct weir_sv year = weir_sv_cut(&rest, '-');
-        if (year.n != 4 || rest.n != 2 || weir_parse_u64(year, 1970, 9998, &y, NULL) < 0 ||
-            weir_parse_u64(rest, 1, 12, &m, NULL) < 0) {
-            return weir_fail(err, -WEIR_EINVAL, "option '--month %.40s': a month is YYYY-MM, like 2026-11", month);
+        struct weir_date first;
+        if ((r = weir_parse_month(weir_sv_of(month), &first, err)) < 0) {
+            return weir_fail_prefix(err, r, "option '--month'");
         }
         if (from.us != 0 || to.us != 0) {
             return weir_fail(err, -WEIR_EINVAL, "give either --month or --from and --to");
         }
-        from = weir_zone_to_wall(zone, (struct weir_date){.year = (int)y, .month = (int)m, .day = 1});
-        to = weir_zone_to_wall(
-            zone, (struct weir_date){.year = (int)(m == 12 ? y + 1 : y), .month = (int)(m % 12 + 1), .day = 1});
+        from = weir_zone_to_wall(zone, first);
+        to = weir_zone_to_wall(zone, weir_date_next_month(first));
     }
     if (from.us != 0 && to.us != 0 && to.us <= from.us) {
         return weir_fail(err, -WEIR_EINVAL, "--to is not after --from");
@@ -366,11 +370,60 @@ static bool is_focus(const struct weir_args *args)
     return format != NULL && weir_streq(format, formats[FORMAT_FOCUS]);
 }
 
+/* What may stand behind 'weir bill', and which options it takes besides those of all commands. */
+static const struct {
+    const char *word;
+    const char *form;
+    size_t n_operands;
+    int (*fn)(const struct weir_args *args, struct weir_err *err);
+    const char *options[8];
+} words[] = {
+    {"credit", "credit AMOUNT", 2, weir_correction_add, {"job", "lease", "node", "from", "to", "reason"}},
+    {"charge", "charge AMOUNT", 2, weir_correction_add, {"job", "lease", "node", "from", "to", "reason"}},
+    {"corrections", "corrections", 1, weir_corrections_list, {NULL}},
+    {"close", "close YYYY-MM", 2, weir_close_month, {"zone"}},
+    {"closes", "closes", 1, weir_closes_list, {NULL}},
+};
+
+static bool is_option_of(size_t word, const char *name)
+{
+    for (const char *const *p = words[word].options; *p != NULL; p++) {
+        if (weir_streq(*p, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int do_word(const struct weir_args *args, struct weir_err *err)
+{
+    const char *names[WEIR_ARRAY_LEN(words) + 1] = {NULL};
+    size_t w = WEIR_ARRAY_LEN(words);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(words); i++) {
+        names[i] = words[i].word;
+        w = weir_streq(args->operand[0], words[i].word) ? i : w;
+    }
+    if (w == WEIR_ARRAY_LEN(words)) {
+        const char *near = weir_nearest(weir_sv_of(args->operand[0]), names);
+        return weir_fail(err, -WEIR_EINVAL, "'%.40s' is none of credit, charge, corrections, close, closes%s%s%s", args->operand[0],
+                         near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
+    }
+    if (args->n_operands != words[w].n_operands) {
+        return weir_fail(err, -WEIR_EINVAL, "it is 'weir bill %s'", words[w].form);
+    }
+    for (const struct weir_opt *o = weir_opts_bill; o->name != NULL; o++) {
+        if (weir_args_has(args, o->name) && !is_option_of(w, o->name)) {
+            return weir_fail(err, -WEIR_EINVAL, "option '--%s' is not for '%s'", o->name, words[w].word);
+        }
+    }
+    return words[w].fn(args, err);
+}
+
 int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
 {
     static const char *const of_corrections[] = {"lease", "node", "reason"};
     if (args->n_operands > 0) {
-        return weir_corrections(args, err);
+        return do_word(args, err);
     }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(of_corrections); i++) {
         if (weir_args_has(args, of_corrections[i])) {

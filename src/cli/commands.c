@@ -243,7 +243,7 @@ const struct weir_cli_command weir_cli_commands[] = {
         .name = "bill",
         .group = MONEY,
         .fn = weir_cmd_bill,
-        .operands = "[credit AMOUNT | charge AMOUNT | corrections]",
+        .operands = "[credit AMOUNT | charge AMOUNT | corrections | close YYYY-MM | closes]",
         .summary = "Who spent what, on what, when",
         .opts = weir_opts_bill,
         .help = "USED is what jobs used; BOOT, LOST and FAILED are waste: machines starting, work lost to reclaim or "
@@ -260,11 +260,16 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "\n"
                 "'credit' takes back a part of what a job, a rented machine or a node cost, 'charge' adds what metering did not "
                 "see; both\n"
-                "are new postings, spread over what used it by what each cost. 'corrections' lists them with their reasons.",
+                "are new postings, spread over what used it by what each cost. 'corrections' lists them with their reasons.\n"
+                "\n"
+                "'close' closes a month (in a zone): its statement never changes again, and what comes for it later is billed in the "
+                "month\n"
+                "that is open then, where '--by late' shows it. 'closes' lists closed months; --check proves them too.",
         .examples = "weir bill --by project,tag:team --month 2026-11\ta month, by project and team\n"
                     "weir bill --by day --from 2026-11-01 --format csv\tfor a spreadsheet\n"
                     "weir bill --format focus --month 2026-11 > november.csv\tfor cost tools\n"
                     "weir bill credit 12.50 --lease 7 --reason 'ticket 4711'\tthe provider gave back\n"
+                    "weir bill close 2026-10\tthis month's bill is final\n"
                     "weir bill --check\tthe proof\n",
         .exits = "65\t--check: the ledger is not balanced\n",
         .operands_max = 2,

@@ -10,7 +10,7 @@
 #include "base/parse.h"
 #include "lists.h"
 
-static int list(const struct weir_args *args, struct weir_err *err)
+int weir_corrections_list(const struct weir_args *args, struct weir_err *err)
 {
     static const struct weir_field field[] = {
         {"ID", WEIR_FIELD_INT, "id"},
@@ -27,12 +27,6 @@ static int make_body(const struct weir_args *args, struct weir_str *body, struct
 {
     static const char *const what[] = {"job", "lease", "node"};
     static const char *const span[] = {"from", "to"};
-    static const char *const others[] = {"by", "month", "zone", "project", "user", "format", "hourly", "issuer", "check"};
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(others); i++) {
-        if (weir_args_has(args, others[i])) {
-            return weir_fail(err, -WEIR_EINVAL, "option '--%s' is not for '%s'", others[i], args->operand[0]);
-        }
-    }
     int64_t micro = 0;
     char buf[WEIR_MONEY_SIZE];
     int r = weir_parse_money(weir_sv_of(args->operand[1]), &micro, err);
@@ -62,7 +56,7 @@ static int make_body(const struct weir_args *args, struct weir_str *body, struct
     return 0;
 }
 
-static int add(const struct weir_args *args, struct weir_err *err)
+int weir_correction_add(const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     WEIR_CLEANUP(weir_str_release) struct weir_str body = WEIR_STR_INIT(16384);
@@ -79,19 +73,4 @@ static int add(const struct weir_args *args, struct weir_err *err)
     }
     json_decref(o);
     return r;
-}
-
-int weir_corrections(const struct weir_args *args, struct weir_err *err)
-{
-    static const char *const words[] = {"credit", "charge", "corrections", NULL};
-    const char *word = args->operand[0];
-    if (weir_streq(word, words[2]) && args->n_operands == 1) {
-        return list(args, err);
-    }
-    if ((weir_streq(word, words[0]) || weir_streq(word, words[1])) && args->n_operands == 2) {
-        return add(args, err);
-    }
-    const char *near = weir_nearest(weir_sv_of(word), words);
-    return weir_fail(err, -WEIR_EINVAL, "'%.40s': it is 'credit AMOUNT', 'charge AMOUNT' or 'corrections'%s%s%s", word,
-                     near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
 }

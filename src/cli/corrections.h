@@ -5,5 +5,7 @@
 
 #include "command.h"
 
-/* The operands begin with one of the three words. Errors: as a command's. */
-int weir_corrections(const struct weir_args *args, struct weir_err *err);
+/* 'credit AMOUNT' and 'charge AMOUNT'. Errors: as a command's. */
+int weir_correction_add(const struct weir_args *args, struct weir_err *err);
+/* 'corrections'. */
+int weir_corrections_list(const struct weir_args *args, struct weir_err *err);

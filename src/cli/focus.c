@@ -97,14 +97,25 @@ static struct weir_wall period(const struct row *r, bool end)
     return (struct weir_wall){from - from % unit + (end ? unit : 0)};
 }
 
+/* What is late is billed in the first month that was open. */
+static struct weir_wall billed_at(const struct row *r)
+{
+    return weir_get_time(r->charge, weir_get_is_set(r->charge, "late") ? "late" : "from");
+}
+
+static void put_class(struct weir_str *out, const struct row *r)
+{
+    weir_str_adds(out, weir_get_is_set(r->charge, "late") ? "Correction" : "");
+}
+
 static void put_billing_start(struct weir_str *out, const struct row *r)
 {
-    add_time(out, month_of(weir_get_time(r->charge, "from"), 0));
+    add_time(out, month_of(billed_at(r), 0));
 }
 
 static void put_billing_end(struct weir_str *out, const struct row *r)
 {
-    add_time(out, month_of(weir_get_time(r->charge, "from"), 1));
+    add_time(out, month_of(billed_at(r), 1));
 }
 
 static void put_start(struct weir_str *out, const struct row *r)
@@ -135,7 +146,7 @@ static void put_issuer(struct weir_str *out, const struct row *r)
 /* One for a calendar month: what is billed in it adds up to the month's statement. */
 static void put_invoice(struct weir_str *out, const struct row *r)
 {
-    struct weir_date d = weir_wall_to_date(weir_get_time(r->charge, "from"));
+    struct weir_date d = weir_wall_to_date(billed_at(r));
     weir_str_addf(out, "weir-%04d-%02d", d.year, d.month);
 }
 
@@ -335,7 +346,7 @@ static const struct {
     {"BillingPeriodEnd", put_billing_end},
     {"BillingPeriodStart", put_billing_start},
     {"ChargeCategory", put_category},
-    {"ChargeClass", NULL},
+    {"ChargeClass", put_class},
     {"ChargeDescription", put_description},
     {"ChargeFrequency", put_frequency},
     {"ChargePeriodEnd", put_end},

@@ -54,6 +54,7 @@ struct weir_agg {
     const struct weir_zone *zone;
     bool by_day;
     bool by_month;
+    bool by_late;
     struct calendar calendar;
     struct weir_agg_source source;
     struct weir_interner texts;
@@ -66,7 +67,7 @@ struct weir_agg {
 
 static bool is_number(enum weir_bill_by by)
 {
-    return by == WEIR_BILL_BY_JOB || by == WEIR_BILL_BY_DAY || by == WEIR_BILL_BY_MONTH;
+    return by == WEIR_BILL_BY_JOB || by == WEIR_BILL_BY_DAY || by == WEIR_BILL_BY_MONTH || by == WEIR_BILL_BY_LATE;
 }
 
 int weir_agg_new(struct weir_agg **ret, const struct weir_bill_filter *f, const enum weir_bill_by *by,
@@ -98,6 +99,7 @@ int weir_agg_new(struct weir_agg **ret, const struct weir_bill_filter *f, const 
         }
         a->by_day = a->by_day || by[i] == WEIR_BILL_BY_DAY;
         a->by_month = a->by_month || by[i] == WEIR_BILL_BY_MONTH;
+        a->by_late = a->by_late || by[i] == WEIR_BILL_BY_LATE;
     }
     *ret = a;
     return 0;
@@ -129,6 +131,18 @@ void weir_agg_free(struct weir_agg *a)
         free(a->tags[i]);
     }
     free(a);
+}
+
+static int on_close(void *ctx, const struct weir_close_row *row)
+{
+    weir_close_vec *closes = ctx;
+    weir_vec_push(closes, row->close);
+    return 0;
+}
+
+int weir_agg_read_closes(struct weir_store *s, weir_close_vec *ret, struct weir_err *err)
+{
+    return s->ops->each_close(s, on_close, ret, err);
 }
 
 bool weir_agg_spilled(const struct weir_agg *a)
@@ -198,6 +212,7 @@ static int keys_of(struct weir_agg *a, const struct weir_posting *p, int64_t *ke
             break;
         case WEIR_BILL_BY_DAY:
         case WEIR_BILL_BY_MONTH:
+        case WEIR_BILL_BY_LATE:
         case WEIR_BILL_BY_MAX:
             break;
         }
@@ -282,12 +297,44 @@ static int64_t calendar_keys(struct weir_agg *a, int64_t lo, int64_t *key)
     return c->end;
 }
 
+/* A posting has as many slices as days or months; one where they do not matter. */
+static void add_on_time(struct weir_agg *a, const struct weir_posting *p, struct weir_billed part, int64_t *key)
+{
+    do {
+        int64_t end = a->by_day || a->by_month ? calendar_keys(a, part.lo, key) : part.hi;
+        end = end < part.hi ? end : part.hi;
+        add_slice(group_of(a, key), p, part.lo, end);
+        part.lo = end;
+    } while (part.lo < part.hi);
+}
+
+/* All of it in one day and month; it may be for several. */
+static void add_late(struct weir_agg *a, const struct weir_posting *p, struct weir_billed part, struct weir_wall at, int64_t *key)
+{
+    if (a->by_day || a->by_month) {
+        (void)calendar_keys(a, at.us, key);
+    }
+    do {
+        struct weir_wall lo = {part.lo};
+        int64_t end = a->by_late ? weir_zone_period_end(a->zone, WEIR_ZONE_MONTH, lo).us : part.hi;
+        end = end < part.hi ? end : part.hi;
+        for (size_t i = 0; i < a->n_by; i++) {
+            key[i] = a->by[i] == WEIR_BILL_BY_LATE ? weir_zone_period(a->zone, WEIR_ZONE_MONTH, lo) : key[i];
+        }
+        add_slice(group_of(a, key), p, part.lo, end);
+        part.lo = end;
+    } while (part.lo < part.hi);
+    for (size_t i = 0; i < a->n_by; i++) {
+        key[i] = a->by[i] == WEIR_BILL_BY_LATE ? 0 : key[i];
+    }
+}
+
 int weir_agg_add(struct weir_agg *a, const struct weir_posting *p, struct weir_err *err)
 {
-    int64_t lo = p->from.us > a->from.us ? p->from.us : a->from.us;
-    int64_t hi = p->to.us < a->to.us ? p->to.us : a->to.us;
-    bool instant = p->from.us == p->to.us;
-    if (instant ? p->from.us < a->from.us || p->from.us >= a->to.us : lo >= hi) {
+    struct weir_billed part[2];
+    struct weir_wall until = weir_closed_until(&a->source.closes, p->id);
+    size_t n = weir_posting_billed(p, until, a->from, a->to, part);
+    if (n == 0) {
         return 0;
     }
     int64_t key[WEIR_BILL_KEYS_MAX] = {0};
@@ -295,13 +342,13 @@ int weir_agg_add(struct weir_agg *a, const struct weir_posting *p, struct weir_e
     if (r < 0) {
         return r;
     }
-    /* a posting has as many slices as days or months; one where they do not matter */
-    do {
-        int64_t end = a->by_day || a->by_month ? calendar_keys(a, lo, key) : hi;
-        end = end < hi ? end : hi;
-        add_slice(group_of(a, key), p, lo, end);
-        lo = end;
-    } while (lo < hi);
+    for (size_t i = 0; i < n; i++) {
+        if (part[i].is_late) {
+            add_late(a, p, part[i], until, key);
+        } else {
+            add_on_time(a, p, part[i], key);
+        }
+    }
     if (a->groups.n >= GROUPS_MAX && a->source.spill != NULL) {
         return weir_agg_flush(a, err);
     }
@@ -373,10 +420,10 @@ int weir_agg_emit_row(const enum weir_bill_by *by, size_t n_by, const struct wei
             struct weir_date d = weir_wall_to_date((struct weir_wall){row->key[i].number * WEIR_US_PER_DAY});
             (void)snprintf(text[i], sizeof text[i], "%04d-%02d-%02d", d.year, d.month, d.day);
             out.key[i] = text[i];
-        } else if (by[i] == WEIR_BILL_BY_MONTH) {
+        } else if (by[i] == WEIR_BILL_BY_MONTH || by[i] == WEIR_BILL_BY_LATE) {
             int64_t month = row->key[i].number;
             (void)snprintf(text[i], sizeof text[i], "%04d-%02d", (int)(1970 + month / 12), (int)(month % 12 + 1));
-            out.key[i] = text[i];
+            out.key[i] = by[i] == WEIR_BILL_BY_LATE && month == 0 ? "" : text[i];
         } else {
             out.key[i] = row->key[i].text;
         }

@@ -8,9 +8,11 @@
  *
  * A posting's span is cut to the asked span, and to calendar days or months, by cumulative shares: part(t) = amount x (t - from) /
  * (to - from), half up, and a slice is the difference of two parts. So the slices of a posting add up to the
- * posting, whatever the cuts. A posting for an instant (from == to) belongs to the span that it lies in.
+ * posting, whatever the cuts. A posting for an instant (from == to) belongs to the span that it lies in. What was posted after its
+ * time was closed belongs, as an instant, to the first moment that was not closed then.
  */
 
+#include "base/vec.h"
 #include "store/store_priv.h"
 
 enum weir_agg_lookup {
@@ -44,7 +46,12 @@ struct weir_agg_source {
     int (*tag)(void *ctx, struct weir_job_id job, const char *tag, const char **ret, struct weir_err *err);
     /* Adds a row to what was spilled before. NULL: there is no spill. */
     int (*spill)(void *ctx, const struct weir_agg_row *row, struct weir_err *err);
+    struct weir_closes closes; /* borrowed */
 };
+
+typedef WEIR_VEC(struct weir_close) weir_close_vec;
+/* The months that were closed, for a source. */
+int weir_agg_read_closes(struct weir_store *s, weir_close_vec *ret, struct weir_err *err);
 
 struct weir_agg;
 

@@ -639,6 +639,14 @@ static int put_correction(struct weir_store *s, const struct weir_correction_row
     return 0;
 }
 
+static int put_close(struct weir_store *s, const struct weir_close_row *r, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_CLOSE, (struct mem_key){r->id, 0},
+            COPY(r, offsetof(struct weir_close_row, zone), offsetof(struct weir_close_row, who)));
+    return 0;
+}
+
 static int put_invoice_line(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err)
 {
     (void)err;
@@ -746,6 +754,7 @@ const struct weir_store_ops weir_mem_ops = {
     .put_hold = put_hold,
     .put_posting = put_posting,
     .put_correction = put_correction,
+    .put_close = put_close,
     .put_invoice_line = put_invoice_line,
     .put_meter = put_meter,
     .put_explain = put_explain,
@@ -778,6 +787,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_runtime = weir_mem_each_runtime,
     .each_posting = weir_mem_each_posting,
     .each_correction = weir_mem_each_correction,
+    .each_close = weir_mem_each_close,
     .each_invoice_line = weir_mem_each_invoice_line,
     .first_posting = weir_mem_first_posting,
     .each_total = weir_mem_each_total,

@@ -318,6 +318,19 @@ int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_corre
     return r;
 }
 
+int weir_mem_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_CLOSE];
+    SCAN(t, i)
+    {
+        r = fn(ctx, t->rows.p[i].data);
+    }
+    return r;
+}
+
 int weir_mem_each_invoice_line(struct weir_store *s,
                                struct weir_lease_id lease,
                                weir_invoice_line_row_fn *fn,
@@ -706,9 +719,11 @@ int weir_mem_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
 {
     READING(s);
     struct bill b = {.c = c, .text = WEIR_STR_INIT(65536)};
-    struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag};
+    weir_close_vec closes = {0};
     struct weir_agg *agg = NULL;
-    int r = weir_agg_new(&agg, f, by, tag, n_by, &source, err);
+    int r = weir_agg_read_closes(s, &closes, err);
+    struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag, .closes = {closes.p, closes.n}};
+    r = r < 0 ? r : weir_agg_new(&agg, f, by, tag, n_by, &source, err);
     for (size_t i = 0; i < c->postings.n && r == 0; i++) {
         const struct weir_posting *p = &c->postings.p[i];
         if ((f->job.v == 0 || p->run.task.job.v == f->job.v) && weir_project_set_has(f->within, p->project) &&
@@ -721,6 +736,7 @@ int weir_mem_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
         r = weir_agg_emit(agg, fn, ctx);
     }
     weir_agg_free(agg);
+    weir_vec_release(&closes);
     weir_str_release(&b.text);
     return r;
 }

@@ -56,8 +56,8 @@ static const char SQL_EXPLAINS_JOB[] =
     "SELECT job, ordinal, seq, record FROM explain WHERE job = ? ORDER BY id LIMIT ?";
 
 #define BILL_COLUMNS                                                                               \
-    "SELECT from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job FROM posting"
-static const char SQL_BILL_ALL[] = BILL_COLUMNS " WHERE id >= ?1";
+    "SELECT id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job FROM posting"
+static const char SQL_BILL_ALL[] = BILL_COLUMNS " WHERE id >= ?1 AND id <= ?2";
 static const char SQL_BILL_JOB[] = BILL_COLUMNS " INDEXED BY posting_by_task WHERE job <> 0 AND job = ?1";
 static const char SQL_BILL_FIRST[] = "SELECT id, at_us FROM posting WHERE id >= ? ORDER BY id LIMIT 1";
 static const char SQL_BILL_LAST[] = "SELECT coalesce(max(id), 0) FROM posting";
@@ -586,7 +586,7 @@ int weir_sq_first_posting(struct weir_store *base, struct weir_wall t, uint64_t 
     return r;
 }
 
-static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bill_filter *f, struct weir_err *err)
+static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bill_filter *f, const struct weir_closes *closes, struct weir_err *err)
 {
     struct sq_store *s = b->s;
     uint64_t project = 0;
@@ -614,9 +614,14 @@ static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bil
         return r;
     }
     (void)sqlite3_bind_int64(st, 1, f->job.v != 0 ? (int64_t)f->job.v : (int64_t)first);
+    if (f->job.v == 0) { /* where all that is asked for is closed, nothing that came later is in it */
+        uint64_t last = weir_closes_last(closes, f->to);
+        (void)sqlite3_bind_int64(st, 2, last > INT64_MAX ? INT64_MAX : (int64_t)last);
+    }
     while ((r = sq_row(s, st, "bill", err)) > 0) {
         struct sq_col c = {st, 0};
-        struct weir_posting p = {.from = sc_wall(&c)};
+        struct weir_posting p = {.id = sc_u(&c)};
+        p.from = sc_wall(&c);
         p.to = sc_wall(&c);
         p.node.v = sc_u(&c);
         p.pool.v = sc_u32(&c);
@@ -643,13 +648,16 @@ int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, cons
                  const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
     struct bill b = {.s = sq_of(base), .text = WEIR_STR_INIT(65536)};
-    struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag, .spill = bill_spill};
+    weir_close_vec closes = {0};
     struct weir_agg *agg = NULL;
-    int r = weir_agg_new(&agg, f, by, tag, n_by, &source, err);
+    int r = weir_agg_read_closes(base, &closes, err);
+    struct weir_agg_source source = {.ctx = &b, .name = bill_name, .tag = bill_tag, .spill = bill_spill, .closes = {closes.p, closes.n}};
+    r = r < 0 ? r : weir_agg_new(&agg, f, by, tag, n_by, &source, err);
     if (r < 0) {
+        weir_vec_release(&closes);
         return r;
     }
-    r = bill_scan(&b, agg, f, err);
+    r = bill_scan(&b, agg, f, &source.closes, err);
     if (r == 0 && weir_agg_spilled(agg)) {
         r = weir_agg_flush(agg, err);
         if (r == 0) {
@@ -659,6 +667,7 @@ int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, cons
         r = weir_agg_emit(agg, fn, ctx);
     }
     weir_agg_free(agg);
+    weir_vec_release(&closes);
     bill_release(&b);
     return r;
 }

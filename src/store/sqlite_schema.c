@@ -210,4 +210,14 @@ static const char *const SCHEMA_BUDGETS[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS};
+/* Months that were closed. */
+static const char *const SCHEMA_CLOSES[] = {
+    "CREATE TABLE month_close ("
+    " id INTEGER PRIMARY KEY, month TEXT NOT NULL, zone TEXT NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL,"
+    " last_posting INTEGER NOT NULL, at_us INTEGER NOT NULL, who TEXT NOT NULL, postings INTEGER NOT NULL, gpu_us INTEGER NOT NULL,"
+    " cost_micro INTEGER NOT NULL, used_micro INTEGER NOT NULL, idle_micro INTEGER NOT NULL, waste_micro INTEGER NOT NULL,"
+    " digest TEXT NOT NULL) STRICT",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES};

@@ -16,10 +16,11 @@
 #include "base/err.h"
 #include "base/zone.h"
 #include "bill/bill.h"
+#include "bill/close.h"
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 7 };
+enum { WEIR_STORE_SCHEMA = 8 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -163,6 +164,18 @@ struct weir_correction_row {
     int64_t micro;      /* in all; negative: less cost */
 };
 
+/* A month that was closed: see bill/close.h. Another with its id takes its place. */
+struct weir_close_row {
+    uint64_t id; /* increasing by one, from 1, as months do */
+    char month[8]; /* "2026-10" */
+    const char *zone; /* in which it is that month */
+    struct weir_close close;
+    struct weir_wall at;
+    const char *who; /* user */
+    struct weir_close_sums sums; /* what was billed in it */
+    char digest[65]; /* of the postings that were; "": the close was made, and the sums are not taken yet */
+};
+
 /* A line of a provider's bill for a lease; another with its key takes its place. */
 struct weir_invoice_line_row {
     struct weir_lease_id lease;
@@ -290,6 +303,7 @@ enum weir_bill_by {
     WEIR_BILL_BY_GPU_MODEL,
     WEIR_BILL_BY_DAY, /* in the filter's zone */
     WEIR_BILL_BY_MONTH,
+    WEIR_BILL_BY_LATE, /* the month that it was for, where that was closed before it was posted; else "" */
     WEIR_BILL_BY_MAX,
 };
 enum { WEIR_BILL_KEYS_MAX = 4 };
@@ -322,6 +336,7 @@ typedef int weir_token_row_fn(void *ctx, const struct weir_token_row *row);
 typedef int weir_access_row_fn(void *ctx, const struct weir_access_row *row);
 typedef int weir_audit_row_fn(void *ctx, const struct weir_audit_row *row);
 typedef int weir_correction_row_fn(void *ctx, const struct weir_correction_row *row);
+typedef int weir_close_row_fn(void *ctx, const struct weir_close_row *row);
 typedef int weir_invoice_line_row_fn(void *ctx, const struct weir_invoice_line_row *row);
 typedef int weir_total_row_fn(void *ctx, const struct weir_total_row *row);
 typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
@@ -360,6 +375,7 @@ struct weir_store_ops {
     /* id and at never decrease from posting to posting, and to is never after at */
     int (*put_posting)(struct weir_store *s, const struct weir_posting *p, struct weir_err *err);
     int (*put_correction)(struct weir_store *s, const struct weir_correction_row *r, struct weir_err *err);
+    int (*put_close)(struct weir_store *s, const struct weir_close_row *r, struct weir_err *err);
     int (*put_invoice_line)(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err);
     int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
     int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
@@ -399,6 +415,7 @@ struct weir_store_ops {
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
     /* Those with a higher id, in order of id. */
     int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_close)(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
     int (*each_invoice_line)(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err);
     /* Postings that were made at t or later have this id or a higher one. */
     int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
@@ -426,6 +443,7 @@ struct weir_store_ops {
     /* all of a task's, oldest first; ordinal WEIR_ORDINAL_ALL: of the whole job */
     int (*list_explains)(struct weir_store *s, struct weir_task_id task, uint32_t limit,
                          weir_explain_row_fn *fn, void *ctx, struct weir_err *err);
+    /* What is late is billed at the first moment that was not closed when it was posted (bill/close.h). */
     int (*bill)(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by, const char *const *tag,
                 size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err);
 };

@@ -169,6 +169,11 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         return 0;
     case WEIR_COMMAND_SETTLE:
         return 0;
+    case WEIR_COMMAND_CLOSE:
+        c->u.close.row.id = 2;
+        c->u.close.row.at = fixture_now;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.close.row.month));
+        return 0;
     case WEIR_COMMAND_INVOICE:
         f->number = (int64_t)c->u.invoice.n;
         return 0;

@@ -419,6 +419,19 @@ static int f_each_correction(struct weir_store *s, uint64_t after, weir_correcti
     return after < row.id ? fn(ctx, &row) : 0;
 }
 
+static int f_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    static const struct weir_close_row row = {.id = 1,
+                                              .month = "2026-09",
+                                              .zone = "UTC",
+                                              .close = {{INT64_C(1788220800000000)}, {INT64_C(1790812800000000)}, 0},
+                                              .at = AT(0),
+                                              .who = "ada",
+                                              .digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"};
+    (void)s, (void)err;
+    return fn(ctx, &row);
+}
+
 static int f_each_invoice_line(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
 {
     const struct weir_invoice_line_row row = {.lease = lease, .line = 1, .from = AT(-60), .to = AT(0), .nano = 500000};
@@ -591,6 +604,7 @@ static const struct weir_store_ops store_ops = {
     .first_posting = f_first_posting,
     .each_invoice_line = f_each_invoice_line,
     .each_correction = f_each_correction,
+    .each_close = f_each_close,
     .each_user = f_each_user,
     .get_meta = f_get_meta,
     .each_total = f_each_total,

@@ -78,6 +78,7 @@ static void answers_are_as_documented(void **state)
         {"bill_check", "/v1/bill/check"},
         {"charges", "/v1/charges?from=2026-11-01&hourly=true"},
         {"charges_behind", "/v1/charges?cursor=2"},
+        {"closes", "/v1/closes"},
         {"corrections", "/v1/corrections"},
         {"history", "/v1/history"},
         {"history_first", "/v1/history?limit=2"},

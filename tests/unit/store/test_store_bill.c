@@ -216,6 +216,55 @@ static void bills_are_filtered(void **state)
     assert_int_equal(run_bill(s, f, WEIR_BILL_BY_PROJECT, NULL)->n, 0);
 }
 
+static int on_close(void *ctx, const struct weir_close_row *r)
+{
+    struct weir_close_row *seen = ctx;
+    *seen = *r;
+    assert_string_equal(r->zone, "UTC");
+    assert_string_equal(r->who, "ada");
+    return 0;
+}
+
+/* What was posted after a close is billed behind it, and what is closed is as it was. */
+static void a_closed_span_is_billed_as_it_was(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    const struct weir_bill_filter closed = {.from = {T0}, .to = {T0 + 2 * DAY}};
+    put_ledger(s);
+    struct weir_close_row row = {.id = 1, .month = "2026-01", .zone = "UTC", .close = {{T0}, {T0 + 2 * DAY}, 6}, .at = {T0 + 2 * DAY}, .who = "ada"};
+    BEGIN(s);
+    PUT(s, put_close, &row);
+    COMMIT(s);
+    row.sums = (struct weir_close_sums){6, 14, 1051, 631, 400, 20};
+    memset(row.digest, 'a', sizeof row.digest - 1);
+    BEGIN(s);
+    PUT(s, put_close, &row);
+    COMMIT(s);
+    struct weir_close_row kept = {0};
+    PUT(s, each_close, on_close, &kept);
+    row.zone = kept.zone;
+    row.who = kept.who;
+    assert_memory_equal(&kept, &row, sizeof kept);
+    int64_t before = run_bill(s, closed, WEIR_BILL_BY_DAY, NULL)->row[1].total_micro;
+    struct weir_posting p = {.id = 7, .at = {T0 + 40 * DAY}, .from = {T0 + DAY}, .to = {T0 + 3 * DAY}, .pool = {1}, .node = {1},
+                             .debit = WEIR_ACCOUNT_IDLE, .credit = WEIR_ACCOUNT_NODE, .amount_micro = 10, .correction = 1};
+    BEGIN(s);
+    PUT(s, put_posting, &p);
+    COMMIT(s);
+    const struct bill_got *b = run_bill(s, closed, WEIR_BILL_BY_DAY, NULL);
+    assert_int_equal(b->n, 2);
+    assert_int_equal(b->row[1].total_micro, before);
+    b = run_bill(s, everything, WEIR_BILL_BY_DAY, NULL);
+    assert_int_equal(b->n, 3);
+    assert_string_equal(b->key[2][0], "2026-01-03");
+    assert_int_equal(b->row[2].total_micro, 10);
+    b = run_bill(s, everything, WEIR_BILL_BY_LATE, NULL);
+    assert_int_equal(b->n, 2);
+    assert_string_equal(b->key[0][0], "");
+    assert_string_equal(b->key[1][0], "2026-01");
+    assert_int_equal(b->row[1].total_micro, 5);
+}
+
 /* A reader bills what is committed, as the API's threads do. */
 static void a_reader_bills_what_is_committed(void **state)
 {
@@ -278,6 +327,7 @@ int main(int argc, char **argv)
         CASE(bills_are_grouped_by_each_key),
         CASE(bills_are_cut_to_the_span),
         CASE(bills_are_filtered),
+        CASE(a_closed_span_is_billed_as_it_was),
         CASE(a_reader_bills_what_is_committed),
         CASE(the_totals_are_the_bill_of_everything),
     };
