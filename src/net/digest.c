@@ -11,10 +11,32 @@
 #include "base/mem.h"
 #include "net/gnutls_lib.h"
 
+void weir_hex(const unsigned char *bytes, size_t n, char *ret)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        ret[2 * i] = hex[bytes[i] >> 4];
+        ret[2 * i + 1] = hex[bytes[i] & 15];
+    }
+    ret[2 * n] = '\0';
+}
+
 void weir_sha256_hex(struct weir_sv bytes, char ret[static WEIR_SHA256_HEX_SIZE])
 {
     unsigned char digest[WEIR_SHA256_BYTES];
     (void)weir_gnutls.gnutls_hash_fast(GNUTLS_DIG_SHA256, bytes.p, bytes.n, digest);
+    weir_hex(digest, sizeof digest, ret);
+}
+
+void weir_hmac_sha256(struct weir_sv key, struct weir_sv text, unsigned char ret[static WEIR_SHA256_BYTES])
+{
+    (void)weir_gnutls.gnutls_hmac_fast(GNUTLS_MAC_SHA256, key.p, key.n, text.p, text.n, ret);
+}
+
+void weir_hmac_sha256_hex(struct weir_sv key, struct weir_sv bytes, char ret[static WEIR_SHA256_HEX_SIZE])
+{
+    unsigned char digest[WEIR_SHA256_BYTES];
+    weir_hmac_sha256(key, bytes, digest);
     weir_hex(digest, sizeof digest, ret);
 }
 
@@ -51,19 +73,4 @@ int weir_sha256_file(const char *path, char ret[static WEIR_SHA256_HEX_SIZE], ui
 {
     WEIR_CLEANUP(weir_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
     return fd < 0 ? fail_errno(path, err) : weir_sha256_fd(fd, path, ret, ret_bytes, err);
-}
-
-void weir_hmac_sha256(struct weir_sv key, struct weir_sv text, unsigned char ret[static WEIR_SHA256_BYTES])
-{
-    (void)weir_gnutls.gnutls_hmac_fast(GNUTLS_MAC_SHA256, key.p, key.n, text.p, text.n, ret);
-}
-
-void weir_hex(const unsigned char *bytes, size_t n, char *ret)
-{
-    static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        ret[2 * i] = hex[bytes[i] >> 4];
-        ret[2 * i + 1] = hex[bytes[i] & 15];
-    }
-    ret[2 * n] = '\0';
 }

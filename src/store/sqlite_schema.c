@@ -220,4 +220,12 @@ static const char *const SCHEMA_CLOSES[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES};
+/* Small things that the broker holds whole in memory: see struct weir_document_row. */
+static const char *const SCHEMA_DOCUMENTS[] = {
+    "CREATE TABLE document ("
+    " kind TEXT NOT NULL, name TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID",
+    NULL,
+};
+
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
+                                                                         SCHEMA_DOCUMENTS};
