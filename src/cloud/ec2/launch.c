@@ -217,7 +217,10 @@ static void add_place(struct weir_str *form, const struct ec2_conf *c, const str
 
 static int add_user_data(struct weir_provider *p, struct weir_str *form, const struct weir_launch *l, struct weir_err *err)
 {
+    char name[48];
+    (void)snprintf(name, sizeof name, EC2_NAME "-%" PRIu64, l->lease.v);
     const struct weir_boot b = {.launch = l,
+                                .name = name,
                                 .env = p->env,
                                 .pool = EC2_NAME,
                                 .agent = p->conf.agent[0] == '\0' ? NULL : p->conf.agent,
