@@ -138,10 +138,10 @@ const char *ec2_tag(const struct weir_xml *item, const char *key)
 /* "User initiated (2026-11-22 11:52:20 GMT)" */
 static struct weir_wall time_in_reason(const char *reason)
 {
+    enum { STAMP_BYTES = 19 };
     const char *open = strchr(reason, '(');
-    const char *end = open == NULL ? NULL : strstr(open, " GMT)");
     struct weir_wall t = {0};
-    if (end == NULL || weir_parse_time((struct weir_sv){open + 1, (size_t)(end - open - 1)}, &t, NULL) < 0) {
+    if (open == NULL || strlen(open) <= STAMP_BYTES || weir_parse_time((struct weir_sv){open + 1, STAMP_BYTES}, &t, NULL) < 0) {
         return (struct weir_wall){0};
     }
     return t;
