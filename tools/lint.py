@@ -43,7 +43,7 @@ OUTSIDE = {
     "gnutls/crypto.h": {"net", "broker"},
     "gnutls/x509.h": {"net"},
     "expat.h": {"cloud"},
-    "zlib.h": {"sim"},
+    "zlib.h": {"cloud"},
     "uv.h": {"net", "cloud", "broker", "agent"},
 }
 PURE = ("core", "bill", "forecast")

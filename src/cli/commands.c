@@ -198,13 +198,15 @@ const struct weir_cli_command weir_cli_commands[] = {
         .name = "nodes",
         .group = LOOK,
         .fn = weir_cmd_nodes,
-        .operands = "[drain|resume|remove NODE...]",
-        .summary = "List nodes; take them out of service and back",
+        .operands = "[drain|resume|remove|revoke NODE... | invite [NODE]]",
+        .summary = "List nodes; let new ones in; take them out of service and back",
+        .opts = weir_opts_nodes,
         .help =
             "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
             "that will not come back (its agent has ended): what ran there is lost and runs again elsewhere. A node is named by its name or "
-            "id.",
-        .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\n",
+            "id. invite prints a join token, good for one agent on another host, which joins with it and has a certificate from then on;\n"
+            "with a name it is for that node only. revoke makes a node's certificate and join tokens good for nothing.",
+        .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\nweir nodes invite host7 --ca-out ca.pem > token\tlet host7 in\n",
         .operands_max = 1000,
     },
     {
@@ -324,6 +326,26 @@ const struct weir_cli_command weir_cli_commands[] = {
                     "weir budget set vision --for project:vision --amount 2000 --at 80:warn\ta month's limit\n"
                     "weir budget set burst --for organisation --amount 500 --counts cloud --at 90:local-only\trented machines\n"
                     "weir budget set vision --amount 2500\tmore of it\n",
+        .operands_max = 2,
+    },
+    {
+        .name = "quota",
+        .group = MONEY,
+        .fn = weir_cmd_quota,
+        .operands = "[list|show NAME|set NAME|rm NAME]",
+        .summary = "List, show, set and remove quotas",
+        .opts = weir_opts_quota,
+        .help = "A task counts against every quota whose scope it falls in, and starts only where each has room for it;\n"
+                "until then it waits, and 'weir explain' says for which. What is counted: gpus, machines (rented ones) and\n"
+                "tasks at once; gpu-hours in a span of time, where what runs holds its max_duration; run-minutes, what of\n"
+                "max_duration is left to all that runs, times its GPUs.\n"
+                "\n"
+                "'set' makes a quota or changes what is given of one. Lowered below what is used it stops nothing.",
+        .examples = "weir quota\tthe list\n"
+                    "weir quota set vision --for project:vision --counts gpus --limit 16\tGPUs at once\n"
+                    "weir quota set h100 --for user:ada --counts gpus:H100 --limit 8\tof one model\n"
+                    "weir quota set hours --for project:nlp --counts gpu-hours --limit 2000\tby the month\n"
+                    "weir quota set cloud --for organisation --counts machines --limit 20\trented machines at once\n",
         .operands_max = 2,
     },
     {

@@ -156,6 +156,13 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         f->id = (uint64_t)c->u.project.weight;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.project.name));
         return 0;
+    case WEIR_COMMAND_QUOTA_SET:
+        f->number = c->u.quota.def.limit;
+        f->id = c->u.quota.given;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.quota.def.name));
+        return 0;
+    case WEIR_COMMAND_QUOTA_REMOVE:
+        return weir_streq(c->u.quota.def.name, "vision") ? 0 : weir_fail(&c->err, -WEIR_ENOTFOUND, "quota '%s' does not exist", c->u.quota.def.name);
     case WEIR_COMMAND_BUDGET_SET:
         f->number = c->u.budget.def.amount_micro;
         f->id = c->u.budget.given;
@@ -205,6 +212,9 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
             c->reply = WEIR_STR_INIT(4096);
             weir_str_adds(&c->reply, "secret");
             copy(c->u.access.token, sizeof c->u.access.token, WEIR_SV("0123456789abcdef"));
+        } else if (c->u.access.op == WEIR_ACCESS_NODE_INVITE) {
+            c->reply = WEIR_STR_INIT(4096);
+            weir_str_adds(&c->reply, "{\"id\":\"0123456789abcdef\",\"token\":\"secret\",\"node\":null,\"expires\":\"2026-11-22T21:00:00Z\",\"broker\":\"https://b\",\"authority\":\"PEM\"}");
         }
         return 0;
     case WEIR_COMMAND_LOGIN:
@@ -225,6 +235,7 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         f->number = c->u.finding.is_wrong;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.finding.text));
         return 0;
+    case WEIR_COMMAND_AGENT_CERTIFY:
     case WEIR_COMMAND_AGENT_JOIN:
     case WEIR_COMMAND_AGENT_SYNC:
     case WEIR_COMMAND_AGENT_REPORT:
@@ -325,7 +336,7 @@ static int s_open_program(struct weir_service *s, const char *arch, struct weir_
     return fd;
 }
 
-static const struct weir_service_ops service_ops = {s_post, s_authenticate, s_is_still, s_check_session, s_subscribe, s_open_program};
+static const struct weir_service_ops service_ops = {s_post, s_authenticate, NULL, s_is_still, s_check_session, s_subscribe, s_open_program};
 
 void fixture_service_start(struct fixture_service *s, struct weir_gpu_table *gpus)
 {
