@@ -131,8 +131,8 @@ static const struct weir_offer *catalogue(void *ctx, const char *provider, size_
     for (int i = 0; i < 2; i++) {
         struct weir_offer *o = &g->listed[i];
         *o = (struct weir_offer){.market = i == 0 ? WEIR_OFFER_ON_DEMAND : WEIR_OFFER_SPOT,
-                                 .gpu_model = weir_gpu_table_intern(g->gpus, weir_sv_of(s->listed_gpu != NULL ? s->listed_gpu : "A100")),
-                                 .gpus = s->listed_gpus != 0 ? s->listed_gpus : 2,
+                                 .gpu_model = weir_gpu_table_intern(g->gpus, weir_sv_of(s->gpu != NULL ? s->gpu : "A100")),
+                                 .gpus = s->gpus != 0 ? s->gpus : 2,
                                  .gpu_mem_mib = 40960,
                                  .cpu_milli = 8000,
                                  .mem_mib = 65536,
@@ -143,8 +143,8 @@ static const struct weir_offer *catalogue(void *ctx, const char *provider, size_
                                  .reclaim_notice = weir_dur_s(i == 0 ? 0 : 120),
                                  .id = (uint64_t)i + 1};
         (void)snprintf(o->provider, sizeof o->provider, "%s", provider);
-        (void)snprintf(o->region, sizeof o->region, "%s", s->listed_region == NULL ? "here-1" : s->listed_region);
-        (void)snprintf(o->instance_type, sizeof o->instance_type, "%s", s->listed_type == NULL ? "two.large" : s->listed_type);
+        (void)snprintf(o->region, sizeof o->region, "%s", s->region != NULL ? s->region : "here-1");
+        (void)snprintf(o->instance_type, sizeof o->instance_type, "%s", s->type != NULL ? s->type : "two.large");
         (void)snprintf(o->source, sizeof o->source, "a list");
     }
     *ret_n = 2;

@@ -21,8 +21,8 @@ int main(void)
     static char option[128];
     static const char *const options[] = {option, "operation_s=0.2", NULL};
     static const struct clouds_subject subject = {
-        .base = {.name = "gcp", .ops = &weir_gce_provider, .self_exe = "/proc/self/exe", .getenv = environment, .listed_region = "us-central1",
-                 .listed_type = "g2-standard-48", .listed_gpu = "L4", .listed_gpus = 4},
+        .base = {.name = "gcp", .ops = &weir_gce_provider, .self_exe = "/proc/self/exe", .getenv = environment, .region = "us-central1",
+                 .type = "g2-standard-48", .gpu = "L4", .gpus = 4},
         .dialect = "gce",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"image\": \"projects/debian-cloud/global/images/family/debian-12\",",
