@@ -203,9 +203,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .opts = weir_opts_nodes,
         .help =
             "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
-            "that will not come back (its agent has ended): what ran there is lost and runs again elsewhere. A node is named by its name or "
-            "id. invite prints a join token, good for one agent on another host, which joins with it and has a certificate from then on;\n"
-            "with a name it is for that node only. revoke makes a node's certificate and join tokens good for nothing.",
+            "that will not come back (its agent has ended): what ran there is lost and runs again elsewhere. A node is\n"
+            "named by its name or id. invite prints a join token, good for one agent on another host, which joins with it\n"
+            "and has a certificate from then on; with a name it is for that node only. revoke makes a node's certificate\n"
+            "and join tokens good for nothing.",
         .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\nweir nodes invite host7 --ca-out ca.pem > token\tlet host7 in\n",
         .operands_max = 1000,
     },
