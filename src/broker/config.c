@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stddef.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -390,6 +391,25 @@ static int read_tariff(struct config_loader *l, const struct doc *d, void *targe
     return 0;
 }
 
+/* A file of prices; carbon intensities are none. */
+static int read_tariff_file(struct config_loader *l, const struct doc *d, void *target)
+{
+    struct weir_config_pool *pool = target;
+    char path[PATH_MAX];
+    struct weir_err err;
+    int r = config_read_string(l, d, path, sizeof path);
+    if (r != 0) {
+        return r;
+    }
+    if (weir_grid_read(&pool->prices, path, &err) < 0) {
+        return config_fail_at(l, d, err.text);
+    }
+    if (weir_grid_kind(pool->prices) == WEIR_GRID_CARBON) {
+        return config_fail_at(l, d, "the file has carbon intensities, and prices are wanted");
+    }
+    return 0;
+}
+
 static int read_cost(struct config_loader *l, const struct doc *d, void *target)
 {
     static const struct config_row rows[] = {
@@ -399,6 +419,7 @@ static int read_cost(struct config_loader *l, const struct doc *d, void *target)
         {"upkeep_per_year", read_money, offsetof(struct weir_config_pool, cost.upkeep_micro_per_year)},
         {"tariff_per_kwh", read_money, offsetof(struct weir_config_pool, cost.tariff_micro_per_kwh)},
         {"tariff", read_tariff, 0},
+        {"tariff_file", read_tariff_file, 0},
         {"pue", read_milli, offsetof(struct weir_config_pool, cost.pue_milli)},
         {"idle_watts", config_read_u32, offsetof(struct weir_config_pool, cost.idle_watts)},
         {"busy_watts", config_read_u32, offsetof(struct weir_config_pool, cost.busy_watts)},
@@ -585,6 +606,9 @@ void weir_config_free(struct weir_config *c)
     if (c == NULL) {
         return;
     }
+    for (size_t i = 0; i < c->n_pools; i++) {
+        weir_grid_free(c->pool[i].prices);
+    }
     for (size_t i = 0; i < c->n_providers; i++) {
         json_decref(c->provider[i].section);
     }
@@ -611,7 +635,14 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
         p = weir_streq(c->pool[i].name, pool) ? &c->pool[i] : p;
     }
     struct weir_owned_cost cost = p->cost;
+    struct weir_wall changes = WEIR_WALL_MAX;
+    if (p->prices != NULL) {
+        int64_t price = weir_grid_at(p->prices, at);
+        cost.tariff_micro_per_kwh = price > 0 ? price : 0; /* energy that is given away costs nothing */
+        changes = weir_grid_next(p->prices, at);
+    }
     cost.tariff_micro_per_kwh = weir_tariff_at(&p->tariff, cost.tariff_micro_per_kwh, at, ret_until);
+    ret_until->us = changes.us < ret_until->us ? changes.us : ret_until->us;
     if (!p->has_purchase) {
         int64_t year = weir_mul_div_sat(assumed_rent_micro, 365 * 24, 1);
         cost.purchase_micro = HOST_PURCHASE_UNITS * WEIR_MICRO_PER_UNIT + weir_mul_div_sat(year, node->gpus, 1);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "bill/bill.h"
 #include "bill/tariff.h"
+#include "cloud/grid.h"
 #include "core/core.h"
 #include "spec/spec.h"
 
@@ -22,6 +23,7 @@ struct weir_config_pool {
     char name[64];
     struct weir_owned_cost cost; /* its tariff: where no row of the table holds */
     struct weir_tariff tariff;
+    struct weir_grid *prices; /* by the hour, where no row of the table holds; NULL: not given; owned */
     /* what was given; the rest is assumed, see weir_config_owned_cost */
     bool has_purchase;
     bool has_upkeep;

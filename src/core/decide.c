@@ -29,6 +29,7 @@ struct weighing {
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* when the first of the offers that are left alone may be asked for; 0: there are none */
     struct shortage shortage; /* the least of those rejected for a budget */
+    bool is_later_open; /* nothing can be done now, and what can be later was not weighed: see settle_later */
     struct option option[OPTIONS_MAX];
     struct place_result place[PLACES_MAX]; /* of options that are nodes; found where there is room now */
 };
@@ -63,21 +64,13 @@ static int64_t wait_cost(const struct weighing *w, int64_t delay_us)
     return weir_mul_div_sat(w->delay_cost, delay_us, WEIR_US_PER_HOUR);
 }
 
-/* Lets the lesser of two shortages stand. */
-static void keep_lesser(struct shortage *kept, const struct shortage *s)
-{
-    if (s->budget != NULL && (kept->budget == NULL || s->need_micro - s->left_micro < kept->need_micro - kept->left_micro)) {
-        *kept = *s;
-    }
-}
-
-/* True where a budget is in the way. */
+/* True where a budget or a quota is in the way. */
 static bool reject_dear(struct weighing *w, const struct shortage *s)
 {
-    if (s->budget == NULL) {
+    if (!is_short(s)) {
         return false;
     }
-    reject(w, WEIR_VERDICT_BUDGET, 1);
+    reject(w, short_verdict(s), 1);
     keep_lesser(&w->shortage, s);
     return true;
 }
@@ -178,6 +171,10 @@ static bool weigh_place(struct weir_core *c, struct weighing *w, enum place_kind
     struct place_result p = place_find(c, w->cl, kind);
     if (p.reserved) {
         reject(w, WEIR_VERDICT_RESERVED, 1);
+    }
+    if (p.shut != NULL) {
+        struct shortage s = limits_weigh_type(c, w->cl, p.shut, p.shut_gpus);
+        (void)reject_dear(w, &s);
     }
     if (!p.found) {
         return false;
@@ -285,7 +282,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
     }
     weigh_later_on(c, w, n, at);
     if (n->lease == NULL && c->leases_live > 0 && w->cl->shape->req.nodes == 1) {
-        at = claim_peek_kind(c, w->cl->shape, true, &n);
+        at = claim_peek_kind(c, w->cl, true, &n);
         if (n != NULL) {
             weigh_later_on(c, w, n, at);
         }
@@ -341,9 +338,9 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
         enum weir_verdict v = offer_now(c, w, &k->p[i], &until);
         if (v == WEIR_VERDICT_CHOSEN && w->cl->limits != NULL) {
             const struct weir_offer *o = &c->offers.p[k->p[i].offer].o;
-            struct shortage s = limits_weigh_offer(c, w->job, w->ordinal, o, k->p[i].rate_micro);
+            struct shortage s = limits_weigh_offer(c, w->job, w->ordinal, o, &k->p[i]);
             keep_lesser(&ret->shortage, &s);
-            v = s.budget != NULL ? WEIR_VERDICT_BUDGET : v;
+            v = is_short(&s) ? short_verdict(&s) : v;
         }
         if (v == WEIR_VERDICT_CHOSEN) {
             ret->p[ret->n++] = &k->p[i];
@@ -486,7 +483,11 @@ static bool owned_is_unbeatable(const struct weir_core *c, const struct weighing
     return o->total_micro <= least;
 }
 
-static void weigh(struct weir_core *c, struct weighing *w)
+/*
+ * All ways but, where none of them is one that starts, the wait for what is there: for what is done it does not matter how
+ * long that takes, and to find out is most of the work of a weighing in vain.
+ */
+static void weigh_now(struct weir_core *c, struct weighing *w)
 {
     const struct weir_request *r = &w->cl->shape->req;
     bool owned_now = false;
@@ -500,10 +501,43 @@ static void weigh(struct weir_core *c, struct weighing *w)
         (void)weigh_place(c, w, PLACE_RENTED);
         (void)weigh_place(c, w, PLACE_BOOTING);
     }
-    if (!owned_now) { /* room on a rented machine costs money: the owned nodes may be worth the wait */
+    weigh_offers(c, w);
+    if (!owned_now && w->n > 0) { /* room on a rented machine costs money: the owned nodes may be worth the wait */
         weigh_later(c, w);
     }
-    weigh_offers(c, w);
+    w->is_later_open = w->n == 0;
+}
+
+static void settle_later(struct weir_core *c, struct weighing *w)
+{
+    if (w->is_later_open) {
+        w->is_later_open = false;
+        weigh_later(c, w);
+    }
+}
+
+static void weigh(struct weir_core *c, struct weighing *w)
+{
+    weigh_now(c, w);
+    settle_later(c, w);
+}
+
+/*
+ * Of a wait that was not weighed: is there anything to wait for, and of which kind? False where that is not known
+ * without weighing it.
+ */
+static bool foresee_later(struct weir_core *c, const struct weighing *w, bool *ret_any, uint8_t *ret_kind)
+{
+    bool rented = false;
+    bool single = w->cl->shape->req.nodes == 1;
+    if (single && c->leases_live > 0) {
+        return false; /* there may be two */
+    }
+    if (!claim_foresee(c, w->cl, ret_any, &rented)) {
+        return false;
+    }
+    *ret_kind = rented ? WEIR_CANDIDATE_RENTED_LATER : WEIR_CANDIDATE_OWNED_LATER;
+    return true;
 }
 
 static void weighing_release(struct weighing *w)
@@ -522,9 +556,7 @@ static void fill_explain(struct weighing *w, struct weir_explain *x)
     x->n_considered = w->n_considered;
     memcpy(x->rejected, w->rejected, sizeof x->rejected);
     x->again_at.us = w->again_us;
-    x->limit.v = w->shortage.budget == NULL ? 0 : w->shortage.budget->id;
-    x->limit_need_micro = w->shortage.need_micro;
-    x->limit_left_micro = w->shortage.left_micro;
+    shortage_tell(&w->shortage, x);
     x->margin_micro = INT64_MAX;
     x->n_candidates = w->n < WEIR_EXPLAIN_CANDIDATES_MAX ? w->n : WEIR_EXPLAIN_CANDIDATES_MAX;
     for (uint32_t i = 0; i < x->n_candidates; i++) {
@@ -616,6 +648,16 @@ static void explain_rejects(struct weir_core *c, struct weighing *w)
     }
 }
 
+/* What a wait says, in short: what it is for, where there is anything, and why not something else. */
+static uint64_t gist_of(const struct weighing *w, bool any, uint8_t kind, bool never)
+{
+    uint64_t said = 1 + (any ? 2u + kind : never);
+    for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
+        said = said * 2 + (w->rejected[v] > 0 || (any && w->is_later_open && v == WEIR_VERDICT_NO_ROOM));
+    }
+    return said;
+}
+
 /* Records a wait only where it says something new of the shape. */
 static void say_wait(struct weir_core *c, struct weighing *w, const struct option *best, bool never)
 {
@@ -623,10 +665,7 @@ static void say_wait(struct weir_core *c, struct weighing *w, const struct optio
         explain_rejects(c, w);
     }
     struct shape *s = w->cl->shape;
-    uint64_t said = 1 + (best != NULL ? 2u + best->kind : never);
-    for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
-        said = said * 2 + (w->rejected[v] > 0);
-    }
+    uint64_t said = gist_of(w, best != NULL, best == NULL ? 0 : best->kind, never);
     if (said == s->said) {
         return;
     }
@@ -670,18 +709,31 @@ static void look_out(const struct weighing *w, struct outlook *ret)
     }
 }
 
+/* Of what cannot be done now: is there something to wait for, and all that is to be said of it is said? */
+static bool waits_as_said(struct weir_core *c, const struct weighing *w)
+{
+    bool any = false;
+    uint8_t kind = 0;
+    return foresee_later(c, w, &any, &kind) && any && gist_of(w, any, kind, false) == w->cl->shape->said;
+}
+
 enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret)
 {
     struct weighing w;
     weighing_begin(&w, c, cl);
     w.job = cl->first;
     w.ordinal = job_first_waiting(w.job);
-    weigh(c, &w);
-    const struct option *best = best_option(&w, false);
+    weigh_now(c, &w);
     look_out(&w, ret);
+    if (w.is_later_open && waits_as_said(c, &w)) {
+        shape_tell(c, cl->shape, false);
+        return is_short(&w.shortage) ? DECIDED_DEAR : DECIDED_WAITS;
+    }
+    settle_later(c, &w);
+    const struct option *best = best_option(&w, false);
     bool never = w.n == 0 && shape_is_impossible(c, cl->shape);
     enum decided d = decide_by(c, &w, best, never);
-    if (d == DECIDED_WAITS && w.shortage.budget != NULL) {
+    if (d == DECIDED_WAITS && is_short(&w.shortage)) {
         d = DECIDED_DEAR;
     }
     if (d != DECIDED_PLACED) {
@@ -735,7 +787,7 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
     ret->margin_micro = INT64_MAX;
     if (j->queued && j->class->parked) {
         struct shortage s = limits_block(c, j->class);
-        if (s.budget != NULL) {
+        if (is_short(&s)) {
             limits_explain(j, ordinal, &s, ret);
         }
         ret->seq = c->seq;

@@ -9,27 +9,28 @@
 
 const char *const route_roles[ROUTE_ROLES] = {"admin", "operator", "finance", "user", "viewer", "agent", "join"};
 
-/* +: all; o: of their own projects; -: not at all. */
+/* +: all; o: of their own projects; -, or no more letters: not at all. */
 static const struct {
     const char *id;
     const char *may; /* by role */
 } rows[] = {
-    {"submitJob", "+ooo---"},   {"listJobs", "++ooo--"},      {"getJob", "++ooo--"},       {"cancelJob", "++oo---"},
-    {"waitJob", "++ooo--"},     {"listTasks", "++ooo--"},     {"explainJob", "++ooo--"},   {"readLog", "+oooo--"},
-    {"listHistory", "+++oo--"}, {"listOffers", "++ooo--"},    {"listPools", "++ooo--"},    {"listNodes", "++ooo--"},
-    {"listLeases", "++ooo--"},  {"drainNode", "++-----"},     {"resumeNode", "++-----"},   {"removeNode", "++-----"},
-    {"endLease", "++-----"},    {"listProjects", "+o+oo--"},  {"getProject", "+o+oo--"},   {"setProject", "+------"},
-    {"setMember", "+------"},   {"removeMember", "+------"},  {"getBill", "+o+oo--"},      {"checkBill", "+++----"},
-    {"listCharges", "+o+oo--"}, {"listCloses", "+++----"}, {"closeMonth", "+-+----"}, {"listCorrections", "+++----"}, {"addCorrection", "+-+----"}, {"putInvoiceLines", "+-+----"},
-    {"reconcile", "+-+----"},   {"reportReconciliation", "+-+----"}, {"listEvents", "++ooo--"},  {"whoAmI", "++ooo--"},        {"listUsers", "+------"},    {"setUser", "+------"},
-    {"removeUser", "+------"},  {"listTokens", "++ooo--"},    {"makeToken", "++ooo--"},    {"revokeToken", "++ooo--"},
-    {"listBudgets", "+++----"}, {"getBudget", "+++----"},     {"setBudget", "+-+----"},    {"removeBudget", "+-+----"},
-    {"listAlerts", "+++oo--"},  {"ackAlert", "+++----"},      {"silenceAlert", "+++----"}, {"closeAlert", "+++----"},
-    {"listReceivers", "+++----"}, {"testReceiver", "+++----"},
-    {"listAudit", "+-+----"},   {"getStatus", "++ooo--"},     {"getHealth", "+++++++"},    {"getVersion", "++ooo--"},
-    {"getOpenApi", "+++++++"},  {"getMetrics", "+++----"},    {"makeSandboxFault", "++-----"},
-    {"inviteNode", "+------"}, {"revokeCertificate", "+------"}, {"agentCertificate", "+----++"},
-    {"agentSync", "+----+-"},   {"agentReport", "+----+-"},   {"agentLog", "+----+-"},     {"agentJoin", "+----+-"},
+    {"submitJob", "+ooo--"},   {"listJobs", "++ooo-"},      {"getJob", "++ooo-"},       {"cancelJob", "++oo--"},
+    {"waitJob", "++ooo-"},     {"listTasks", "++ooo-"},     {"explainJob", "++ooo-"},   {"readLog", "+oooo-"},
+    {"listHistory", "+++oo-"}, {"listOffers", "++ooo-"},    {"listPools", "++ooo-"},    {"listNodes", "++ooo-"},
+    {"listLeases", "++ooo-"},  {"drainNode", "++----"},     {"resumeNode", "++----"},   {"removeNode", "++----"},
+    {"endLease", "++----"},    {"listProjects", "+o+oo-"},  {"getProject", "+o+oo-"},   {"setProject", "+-----"},
+    {"setMember", "+-----"},   {"removeMember", "+-----"},  {"getBill", "+o+oo-"},      {"checkBill", "+++---"},
+    {"listCharges", "+o+oo-"}, {"listCloses", "+++---"}, {"closeMonth", "+-+---"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},
+    {"reconcile", "+-+---"},   {"reportReconciliation", "+-+---"}, {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
+    {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
+    {"listBudgets", "+++++-"}, {"getBudget", "+++++-"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
+    {"listQuotas", "+++++-"},  {"getQuota", "+++++-"},      {"setQuota", "++----"},     {"removeQuota", "++----"},
+    {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
+    {"listReceivers", "+++---"}, {"testReceiver", "+++---"},
+    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "+++++++"},    {"getVersion", "++ooo-"},
+    {"getOpenApi", "+++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
+    {"inviteNode", "+-----"},  {"revokeCertificate", "+-----"}, {"agentCertificate", "+----++"},
+    {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
 };
 
 enum route_may route_may(const struct api_route *r, size_t role)
@@ -57,6 +58,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{project}", 9) == 0 ? project
                                 : strncmp(p, "{budget}", 8) == 0  ? "vision"
                                 : strncmp(p, "{name}", 6) == 0    ? "host7"
+                                : strncmp(p, "{quota}", 7) == 0   ? "vision"
                                 : strncmp(p, "{alert}", 7) == 0   ? "5"
                                 : strncmp(p, "{receiver}", 10) == 0 ? "ops"
                                                                   : NULL;
@@ -83,6 +85,7 @@ const char *route_body(const struct api_route *r)
     return r->body == NULL                     ? NULL
            : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"project\":\"vision\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
            : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
+           : weir_streq(r->body, "QuotaSet") ? "{\"scope\":\"project:vision\",\"counts\":\"gpus\",\"limit\":\"16\"}"
            : weir_streq(r->body, "BudgetSet")  ? "{\"scope\":\"project:vision\",\"amount\":\"100.00\",\"thresholds\":[\"80:warn\"]}"
            : weir_streq(r->body, "AlertSilence") ? "{\"for\":\"2h\"}"
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
