@@ -351,6 +351,7 @@ struct api_job {
     int64_t cost_micro;     /* in the ledger */
     int64_t accruing_micro; /* not there yet */
     bool impossible;        /* nothing can run what waits of it */
+    const struct weir_parked_note *held; /* a budget or quota has no room for what waits of it; borrowed from the command; NULL */
     /* of the task that speaks for it */
     bool has_task;
     char *pool;
@@ -373,9 +374,14 @@ int api_job_get(struct weir_store *s, struct weir_job_id id, bool is_full, struc
 struct api_accrued {
     struct weir_map job;
     struct weir_map task;
+    const struct weir_command *cmd;
 };
 void api_accrued_set(struct api_accrued *ret, const struct weir_command *cmd);
 void api_accrued_release(struct api_accrued *a);
+/* What the job is parked for; NULL: nothing. */
+const struct weir_parked_note *api_accrued_parked(const struct api_accrued *a, const struct weir_job_view *job);
+/* Why a task of the job waits, where that says more than its own reason. */
+enum weir_reason api_waiting_reason(const struct api_job *job, enum weir_reason own);
 int64_t api_accrued_job(const struct api_accrued *a, struct weir_job_id job);
 int64_t api_accrued_task(const struct api_accrued *a, struct weir_task_id task);
 

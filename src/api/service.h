@@ -106,6 +106,14 @@ struct weir_accrued {
 /* What authenticate could not find out by itself; the service's own. */
 struct weir_login;
 
+/* Jobs of the shape wait for a budget or quota, where their payer is of the set. */
+struct weir_parked_note {
+    uint32_t shape;
+    uint32_t set;
+    bool is_quota;
+    char name[WEIR_BUDGET_NAME_SIZE];
+};
+
 struct weir_command {
     enum weir_command_kind kind;
     void (*done)(struct weir_command *cmd);
@@ -223,6 +231,10 @@ struct weir_command {
     size_t n_offers;
     struct weir_accrued *accrued; /* ACCRUED: malloc'ed, freed by the poster */
     size_t n_accrued;
+    struct weir_parked_note *parked; /* ACCRUED: who is parked, and the set of each payer from 1; malloc'ed, freed by the poster */
+    size_t n_parked;
+    uint32_t *payer_set;
+    size_t n_payers;
     struct weir_str reply; /* STATUS, AGENT_*: a JSON document; released by the poster. Cap set by the service. */
     struct weir_command *next; /* the service's own */
     void *service_data;        /* the service's own */

@@ -361,6 +361,14 @@ void claims_cut(struct weir_core *c, const struct class *cl)
     }
 }
 
+void claims_cut_behind(struct weir_core *c, const struct class *cl)
+{
+    struct claim_stack *s = stack_of(c, cl);
+    if (s != NULL && s->used < s->claim.n) {
+        stack_truncate(s, s->claim.p[s->used]->class == cl ? s->used + 1 : s->used);
+    }
+}
+
 int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented, struct node **ret_node)
 {
     const struct weir_request *r = &cl->shape->req;

@@ -656,6 +656,7 @@ struct weir_core {
     quota_vec quotas;                  /* by id */
     uint64_t budgets_version; /* raised whenever what is left may be another */
     WEIR_VEC(struct limits *) limits;
+    uint32_t limits_made;
     WEIR_VEC(struct unsettled) unsettled;
 
     uint64_t offers_version;
@@ -882,6 +883,8 @@ void claims_owe(struct weir_core *c, struct class *cl);
 void claims_settle(struct weir_core *c, const struct class *cl);
 /* Forgets the claims behind those in use that could matter to the class. */
 void claims_cut(struct weir_core *c, const struct class *cl);
+/* The same, but its own. */
+void claims_cut_behind(struct weir_core *c, const struct class *cl);
 /* The parts of a claim of a gang without GPUs, linked to their nodes. False: there are too few nodes. */
 bool claim_fill_cores(struct weir_core *c, struct shape *s, struct claim *cm);
 static inline bool claim_is_used(const struct claim *cm)

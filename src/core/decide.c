@@ -282,6 +282,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
     }
     weigh_later_on(c, w, n, at);
     if (n->lease == NULL && c->leases_live > 0 && w->cl->shape->req.nodes == 1) {
+        claims_cut_behind(c, w->cl); /* what was claimed before for those behind it is not in its way */
         at = claim_peek_kind(c, w->cl, true, &n);
         if (n != NULL) {
             weigh_later_on(c, w, n, at);
