@@ -11,5 +11,5 @@
 void weir_process_conceal(void);
 
 /* Takes every variable out of the environment, here and for what is started later, whose name looks like that of a secret. What was got
- * from getenv before is wiped. To be called while there is one thread. */
+ * from getenv before is wiped. Not while another thread may look at the environment. */
 void weir_process_forget_secrets(void);
