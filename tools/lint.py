@@ -42,6 +42,7 @@ OUTSIDE = {
     "gnutls/gnutls.h": {"net", "broker"},
     "gnutls/crypto.h": {"net", "broker"},
     "gnutls/x509.h": {"net"},
+    "expat.h": {"cloud"},
     "zlib.h": {"cloud"},
     "uv.h": {"net", "cloud", "broker", "agent"},
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "container.h"
 #include "net/client.h"
+#include "notice.h"
 #include "record.h"
 #include "shim.h"
 #include "spawner.h"
@@ -102,6 +103,7 @@ struct agent {
     uint64_t rapl_counter;
     uint64_t cpu_busy_ticks; /* last reading */
     struct weir_mono energy_at;
+    struct weir_notice *notice; /* NULL: none is asked for */
     bool notice_seen;
     /* events wait here while effects are carried out */
     WEIR_VEC(struct queued_event) queue;
@@ -167,6 +169,8 @@ bool agent_run_dir(const struct agent *a, struct weir_run_id run, char buf[stati
 
 /* watch.c */
 void agent_watch_begin(struct agent *a);
+/* Begins to ask for notices of reclaim, where it was told to. Errors: -WEIR_EINVAL. */
+int agent_watch_notices(struct agent *a, struct weir_err *err);
 /* Starts looking, where there is now something to look at. */
 void agent_watch_more(struct agent *a);
 void agent_energy_sample(struct agent *a);

@@ -432,6 +432,8 @@ char *api_json_text(struct weir_sv value);
 
 void api_handle_health(struct api_request *rq);
 void api_handle_version(struct api_request *rq);
+void api_handle_program(struct api_request *rq);
+void api_handle_program_sum(struct api_request *rq);
 void api_handle_openapi(struct api_request *rq);
 void api_handle_status(struct api_request *rq);
 void api_handle_metrics(struct api_request *rq);

@@ -13,6 +13,7 @@
 #define P_LIMIT {"limit", API_PARAM_UINT, .min = 1, .max = API_LIST_LIMIT_MAX, .summary = "at most so many; 100 where not given"}
 #define P_CURSOR {"cursor", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "where the last list's next said to go on"}
 #define P_TASK {"task", API_PARAM_UINT, .min = 0, .max = UINT32_MAX - 1, .summary = "array index"}
+#define P_ARCH {"arch", API_PARAM_TEXT, true, 1, 32, .summary = "processor, as uname -m tells it: x86_64, aarch64"}
 #define P_NAME(n, text) {n, API_PARAM_TEXT, .min = 1, .max = WEIR_SPEC_NAME_MAX, .summary = text}
 #define P_RANK {"rank", API_PARAM_UINT, .min = 0, .max = WEIR_GANG_NODES_MAX - 1, .summary = "node of a gang; 0 where not given"}
 
@@ -248,6 +249,10 @@ const struct api_route api_routes[] = {
                      {"offset", API_PARAM_UINT, true, 0, ID_MAX, .summary = "where the body begins in the log"},
                      END},
      .handle = api_handle_log_upload, .summary = "An agent sends a piece of a log"},
+    {"GET", "/v1/agent/program", "getAgentProgram", "agent", API_ROLE_AGENT, 200, "application/octet-stream", .errors = API_NOT_FOUND, .path_param = NONE,
+     .param = PARAMS{P_ARCH, END}, .handle = api_handle_program, .summary = "The program that an agent is; rented machines fetch it"},
+    {"GET", "/v1/agent/program/sum", "getAgentProgramSum", "agent", API_ROLE_AGENT, 200, "AgentProgram", .errors = API_NOT_FOUND, .path_param = NONE,
+     .param = PARAMS{P_ARCH, END}, .handle = api_handle_program_sum, .summary = "Size and SHA-256 of that program"},
     {"POST", "/v1/agent/certificate", "agentCertificate", "agent", API_ROLE_CERTIFY, 200, "AgentMessage", .body = "AgentMessage", .body_max = API_AGENT_BODY_MAX,
      .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_certify, .summary = "An agent has its certificate made, or renewed"},
     {"POST", "/v1/agent/join", "agentJoin", "agent", API_ROLE_AGENT, 200, "AgentMessage", .body = "AgentMessage", .body_max = API_AGENT_BODY_MAX,

@@ -677,6 +677,7 @@ const struct api_schema api_schemas[] = {
     {"Fault", "what the sandbox provider shall do wrong", FIELDS{{"what", API_STRING}, END}},
     {"AgentMessage", "see docs/design/0002-agent-protocol.md", FIELDS{END}, .open = true},
     {"LogStored", "how many bytes of the log are stored from its start", FIELDS{{"size", API_UINT}, {"truncated", API_BOOL, .summary = "the limit was reached; more is not kept"}, END}},
+    {"AgentProgram", "the program that an agent is", FIELDS{{"arch", API_STRING}, {"bytes", API_UINT}, {"sha256", API_STRING}, END}},
     {"Document", "this document", FIELDS{END}, .open = true},
     {NULL, NULL, NULL, false},
 };

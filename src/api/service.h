@@ -257,6 +257,9 @@ struct weir_service_ops {
     /* fn is called from the deciding thread after commits that changed jobs or events (at most every 20 ms);
      * streams that follow something look again then. One subscriber. */
     void (*subscribe)(struct weir_service *s, void (*fn)(void *ctx), void *ctx);
+    /* Thread safe. An open descriptor of the program that agents on such processors run ("x86_64", "aarch64"); the caller closes it. May be
+     * NULL: none is given away. Errors: -WEIR_ENOTFOUND. */
+    int (*open_program)(struct weir_service *s, const char *arch, struct weir_err *err);
 };
 struct weir_service {
     const struct weir_service_ops *ops;

@@ -81,7 +81,7 @@ static void subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx)
     b->notify_ctx = ctx;
 }
 
-static const struct weir_service_ops service_ops = {post, tokens_authenticate, tokens_authenticate_key, tokens_is_still, check_session, subscribe};
+static const struct weir_service_ops service_ops = {post, tokens_authenticate, tokens_authenticate_key, tokens_is_still, check_session, subscribe, program_open};
 
 /* ---- the loop ---- */
 

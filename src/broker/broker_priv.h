@@ -148,6 +148,17 @@ struct retention {
     char job[24]; /* its name */
 };
 
+/* ---- program.c: what machines run ---- */
+
+/* The sum of a program, and of which file it is. */
+struct program_sum {
+    ino_t inode;
+    dev_t device;
+    off_t bytes;
+    time_t changed;
+    char hex[65]; /* "": not known */
+};
+
 /* ---- commands.c: waiting and finished commands ---- */
 
 struct waiter {
@@ -272,6 +283,7 @@ struct broker {
     size_t n_providers;
     WEIR_VEC(struct lease_watch) leases;
     struct weir_provider_env provider_env;
+    struct program_sum program_sum[2]; /* x86_64, aarch64 */
 
     struct retention retention;
     struct alerts *alerts;
@@ -334,6 +346,11 @@ void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
 int leases_fault(struct broker *b, const char *what, struct weir_err *err);
+
+/* program.c */
+int program_open(struct weir_service *s, const char *arch, struct weir_err *err);
+/* For struct weir_provider_env. */
+const char *program_sum(void *broker, const char *arch);
 
 /* alerts.c */
 int alerts_init(struct broker *b, struct weir_err *err);

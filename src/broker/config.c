@@ -541,6 +541,7 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"alerts", config_read_alerts, offsetof(struct weir_config, alerts)},
         {"catalogue_import", read_imports, 0},
         {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
+        {"agent_programs", read_dir, offsetof(struct weir_config, agent_programs)},
         {"tls", read_tls, offsetof(struct weir_config, tls)},
         {"access", config_read_access, offsetof(struct weir_config, access)},
     };

@@ -149,6 +149,7 @@ struct weir_config {
     size_t n_imports;
     struct weir_config_alerts alerts;
     char catalogue_dir[4096];     /* "": the built-in one */
+    char agent_programs[4096];    /* directory of weir-x86_64 and weir-aarch64 for rented machines; "": the broker's own program */
     struct weir_config_tls {
         char cert[1024]; /* PEM files of a certificate that others gave; "": weir makes its own */
         char key[1024];

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/notice.h"
 #include "api_client.h"
 #include "base/log.h"
 #include "base/file.h"
@@ -56,6 +57,8 @@ const struct weir_opt weir_opts_agent[] = {
     {"lease", 0, WEIR_OPT_COUNT, .arg = "N", .help = "lease of a rented machine", .min = 1, .max = INT64_MAX},
     {"lease-expires", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "when a rented machine ends itself"},
     {"notice-file", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "file in which the provider's notice of reclaim appears"},
+    {"notice", 0, WEIR_OPT_TEXT, .arg = "CLOUD", .help = "whose metadata service is asked for notices of reclaim", .choices = weir_notice_kinds},
+    {"power-off", 0, WEIR_OPT_TEXT, .arg = "PROGRAM", .help = "what ends a rented machine when its lease does (default: only the agent ends)"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
     {"declare-cpus", 0, WEIR_OPT_TEXT, .arg = "N", .help = "CPU cores to offer (default: as found)"},
     {"declare-memory", 0, WEIR_OPT_TEXT, .arg = "SIZE",
@@ -187,6 +190,8 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
         .lease_expires = weir_args_time(args, "lease-expires"),
         .gpus = weir_args_text(args, "declare-gpus"),
         .notice_path = weir_args_text(args, "notice-file"),
+        .notice = weir_args_text(args, "notice"),
+        .notice_url = getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), /* as AWS's own programs have it */
     };
     int r = weir_client_url_of(given != NULL ? given : weir_args_text(args, "url"), &url, err);
     if (r == 0) {
@@ -201,6 +206,8 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
     if (r < 0) {
         return r;
     }
+    const char *power_off[] = {weir_args_text(args, "power-off"), NULL};
+    conf.power_off_argv = power_off[0] == NULL ? NULL : power_off;
     conf.url = url;
     conf.token = token;
     conf.ca_pem = ca;

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void s_post(struct weir_service *s, struct weir_command *cmd)
 {
@@ -323,7 +325,18 @@ static void s_subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx
     f->on_commit_ctx = ctx;
 }
 
-static const struct weir_service_ops service_ops = {s_post, s_authenticate, NULL, s_is_still, s_check_session, s_subscribe};
+static int s_open_program(struct weir_service *s, const char *arch, struct weir_err *err)
+{
+    (void)s;
+    if (!weir_streq(arch, "x86_64")) {
+        return weir_fail(err, -WEIR_ENOTFOUND, "no program for %s", arch);
+    }
+    int fd = memfd_create("program", MFD_CLOEXEC);
+    assert_int_equal(pwrite(fd, "a program", 9, 0), 9);
+    return fd;
+}
+
+static const struct weir_service_ops service_ops = {s_post, s_authenticate, NULL, s_is_still, s_check_session, s_subscribe, s_open_program};
 
 void fixture_service_start(struct fixture_service *s, struct weir_gpu_table *gpus)
 {

@@ -31,6 +31,7 @@ static const struct {
     {"getOpenApi", "+++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
     {"inviteNode", "+-----"},  {"revokeCertificate", "+-----"}, {"agentCertificate", "+----++"},
     {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
+    {"getAgentProgram", "+----+"}, {"getAgentProgramSum", "+----+"},
 };
 
 enum route_may route_may(const struct api_route *r, size_t role)
@@ -76,6 +77,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                    weir_streq(r->id, "agentLog")  ? "?node=1&session=s1&job=12&ordinal=0&attempt=1&offset=0"
                    : weir_streq(r->id, "readLog") ? "?task=0"
                    : weir_streq(r->id, "waitJob") ? "?timeout_s=0"
+                   : strncmp(r->id, "getAgentProgram", 15) == 0 ? "?arch=x86_64"
                                                   : "");
     return buf;
 }
