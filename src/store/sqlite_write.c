@@ -64,8 +64,8 @@ static const char SQL_PUT_HOLD[] =
     " charged_micro = excluded.charged_micro";
 static const char SQL_PUT_POSTING[] =
     "INSERT INTO posting (id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled,"
-    " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction, rule)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_CORRECTION[] = "INSERT INTO correction (id, at_us, kind, who, reason, micro) VALUES (?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_INVOICE_LINE[] =
     "INSERT OR REPLACE INTO invoice_line (lease, line, from_us, to_us, nano) VALUES (?, ?, ?, ?, ?)";
@@ -361,7 +361,7 @@ int weir_sq_put_hold(struct weir_store *base, const struct weir_hold_view *v, st
 
 static void collect_total(struct sq_store *s, const struct weir_posting *p, uint8_t account, int64_t micro)
 {
-    if (account < WEIR_ACCOUNT_JOB || micro == 0) {
+    if (!weir_account_is_use(account) || micro == 0) {
         return; /* only where the money went, not where it came from */
     }
     uint64_t parts[3] = {p->project.v, p->pool.v, account};
@@ -388,7 +388,7 @@ int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, s
     sq_u(&b, p->lease.v), sq_u(&b, p->pool.v), sq_u(&b, p->debit), sq_u(&b, p->credit);
     sq_u(&b, p->modelled), sq_i(&b, p->amount_micro), sq_u(&b, p->gpu_us), sq_u(&b, p->project.v);
     sq_u(&b, p->user.v), sq_u(&b, p->run.task.job.v), sq_u(&b, p->run.task.ordinal);
-    sq_u(&b, p->run.attempt), sq_u(&b, p->correction);
+    sq_u(&b, p->run.attempt), sq_u(&b, p->correction), sq_u(&b, p->rule);
     r = sq_run(s, b.st, "put posting", err);
     int64_t micro = weir_posting_task_cost(p);
     if (r == 0 && micro != 0) {
