@@ -55,6 +55,8 @@ enum api_role {
     API_ROLE_AUDIT,   /* reads who changed what */
     API_ROLE_BUDGETS, /* reads budgets, of whoever they are */
     API_ROLE_BUDGET_SET,
+    API_ROLE_ALERTS,    /* reads what is the matter */
+    API_ROLE_ALERT_SET, /* does something about it */
     API_ROLE_MAX,
 };
 
@@ -125,6 +127,8 @@ enum { API_VIEWS = 2 };
 const char *api_view_word(unsigned i);
 const char *api_rule_kind_word(unsigned i);
 const char *api_rule_class_word(unsigned i);
+enum { API_ALERT_STATES = 2 };
+const char *api_alert_state_word(unsigned i);
 enum { API_CORRECTION_KINDS = 3 };
 const char *api_correction_word(unsigned i);
 
@@ -260,6 +264,8 @@ struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kin
 /* A second command for the same request: answer by this call now, and no more by the first. */
 struct api_call *api_call_follow(const struct api_call *call, enum weir_command_kind kind);
 void api_call_free(struct api_call *call);
+/* Tells the alerts what a check found (wrong NULL: nothing), then answers the call's request with reply, which is taken. */
+void api_finding(const struct api_call *call, enum weir_finding kind, const char *name, const char *wrong, struct weir_str *reply);
 /* Hands the command to the service. Unless the caller has set cmd.done: finish is called on the lane
  * when the command has succeeded, and where it has not, the error is answered. */
 void api_call_post(struct api_call *call);
@@ -475,6 +481,14 @@ void api_handle_closes(struct api_request *rq);
 void api_handle_close(struct api_request *rq);
 void api_handle_invoice_lines(struct api_request *rq);
 void api_handle_reconcile(struct api_request *rq);
+void api_handle_reconcile_outcome(struct api_request *rq);
+
+void api_handle_alerts(struct api_request *rq);
+void api_handle_alert_ack(struct api_request *rq);
+void api_handle_alert_silence(struct api_request *rq);
+void api_handle_alert_close(struct api_request *rq);
+void api_handle_receivers(struct api_request *rq);
+void api_handle_receiver_test(struct api_request *rq);
 
 void api_handle_whoami(struct api_request *rq);
 void api_handle_users(struct api_request *rq);

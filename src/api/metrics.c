@@ -161,6 +161,37 @@ static void status_counts(struct weir_str *out, const struct weir_command *cmd, 
     json_decref(status);
 }
 
+/* {"alerts": {"firing": {condition: n}, "dropped": n, "receivers": [{name, sent, failed}]}} */
+static void status_alerts(struct weir_str *out, const struct weir_command *cmd)
+{
+    json_t *status = json_loadb(weir_str_cstr(&cmd->reply), cmd->reply.n, 0, NULL);
+    const json_t *alerts = json_object_get(status, "alerts");
+    const char *condition;
+    size_t i;
+    json_t *v;
+    head(out, "weir_alerts", "gauge", "Alerts that fire.");
+    json_object_foreach(json_object_get(alerts, "firing"), condition, v)
+    {
+        weir_str_adds(out, "weir_alerts");
+        label(out, true, "condition", condition);
+        weir_str_addf(out, "} %" JSON_INTEGER_FORMAT "\n", json_integer_value(v));
+    }
+    head(out, "weir_alerts_dropped_total", "counter", "Times that an alert found no room.");
+    weir_str_addf(out, "weir_alerts_dropped_total %" JSON_INTEGER_FORMAT "\n", json_integer_value(json_object_get(alerts, "dropped")));
+    head(out, "weir_alert_messages_total", "counter", "Messages to receivers that were taken, and tries that failed.");
+    json_array_foreach(json_object_get(alerts, "receivers"), i, v)
+    {
+        static const char *const outcomes[] = {"sent", "failed"};
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(outcomes); k++) {
+            weir_str_adds(out, "weir_alert_messages_total");
+            label(out, true, "receiver", json_string_value(json_object_get(v, "name")));
+            label(out, false, "outcome", outcomes[k]);
+            weir_str_addf(out, "} %" JSON_INTEGER_FORMAT "\n", json_integer_value(json_object_get(v, outcomes[k])));
+        }
+    }
+    json_decref(status);
+}
+
 static uint64_t count_fds(void)
 {
     uint64_t n = 0;
@@ -258,6 +289,7 @@ static void metrics_finish(struct api_call *call)
     weir_str_adds(&out, "weir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
     status_counts(&out, &call->cmd, "jobs", "weir_jobs", "Jobs by state.");
     status_counts(&out, &call->cmd, "tasks", "weir_tasks", "Tasks by state.");
+    status_alerts(&out, &call->cmd);
     int rc = from_store(&out, a, &err);
     requests(&out, a);
     process(&out, a);

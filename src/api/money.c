@@ -359,7 +359,7 @@ static void check_finish(struct api_call *call)
     weir_json_kv_u64(&j, "closes", closes);
     weir_json_kv_cstr(&j, "close_error", close_error.text[0] == '\0' ? NULL : close_error.text);
     weir_json_end(&j);
-    api_reply(call->http, 200, &out);
+    api_finding(call, WEIR_FINDING_LEDGER, "ledger", is_bad ? offence.text : NULL, &out);
 }
 
 void api_handle_bill_check(struct api_request *rq)

@@ -350,3 +350,70 @@ void api_handle_reconcile(struct api_request *rq)
     }
     api_call_post(call);
 }
+
+/* ---- what became of a reconciliation ---- */
+
+/* Lines that bear our tag and that no lease has; NULL: there are none. */
+static const char *suspects_text(const json_t *body, char *buf, size_t size)
+{
+    size_t i;
+    json_t *name;
+    const json_t *list = json_object_get(body, "leak_suspects");
+    struct weir_str s = WEIR_STR_INIT(size);
+    json_array_foreach(list, i, name)
+    {
+        weir_str_addf(&s, "%s%.128s", i == 0 ? "" : ", ", json_string_value(name));
+    }
+    (void)snprintf(buf, size, "%.64s bears our tag for %zu resource%s that no lease has: %s", json_string_value(json_object_get(body, "reason")),
+                   json_array_size(list), json_array_size(list) == 1 ? "" : "s", weir_str_cstr(&s));
+    weir_str_release(&s);
+    return json_array_size(list) == 0 ? NULL : buf;
+}
+
+static const char *failure_text(const json_t *body, const char *currency, char *buf, size_t size)
+{
+    const char *error = json_string_value(json_object_get(body, "error"));
+    const char *file = json_string_value(json_object_get(body, "reason"));
+    int64_t residual = json_integer_value(json_object_get(body, "residual_micro"));
+    char money[WEIR_MONEY_SIZE];
+    if (error != NULL) {
+        (void)snprintf(buf, size, "%.128s could not be reconciled: %.200s", file, error);
+    } else {
+        (void)snprintf(buf, size, "%.128s: a residual of %s %s remains", file, weir_money_format_short(residual, money), currency);
+    }
+    return error != NULL || residual != 0 ? buf : NULL;
+}
+
+static void outcome_finish(struct api_call *call)
+{
+    char text[400];
+    struct weir_str out = WEIR_STR_INIT(1024);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "reason", json_string_value(json_object_get(call->body, "reason")));
+    weir_json_end(&j);
+    api_finding(call, WEIR_FINDING_LEAK, call->cmd.u.finding.name, suspects_text(call->body, text, sizeof text), &out);
+}
+
+void api_handle_reconcile_outcome(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_FINDING);
+    const char *wrong = NULL;
+    call->finish = outcome_finish;
+    call->body = api_body(rq);
+    int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("ReconcileOutcome"), call->body, &rq->err);
+    const char *reason = rc < 0 ? "" : json_string_value(json_object_get(call->body, "reason"));
+    if (rc == 0 && (reason[0] == '\0' || strlen(reason) > NOTE_BYTES_MAX || json_array_size(json_object_get(call->body, "leak_suspects")) > LEASES_MAX)) {
+        rc = weir_fail(&rq->err, -WEIR_EINVAL, "reason: text of 1 to %d bytes; leak_suspects: at most %d", NOTE_BYTES_MAX, LEASES_MAX);
+    }
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        api_call_free(call);
+        return;
+    }
+    wrong = failure_text(call->body, call->api->conf.currency, call->cmd.u.finding.text, sizeof call->cmd.u.finding.text);
+    call->cmd.u.finding.kind = WEIR_FINDING_RECONCILIATION;
+    call->cmd.u.finding.is_wrong = wrong != NULL;
+    (void)snprintf(call->cmd.u.finding.name, sizeof call->cmd.u.finding.name, "bill/%.150s", reason);
+    api_call_post(call);
+}

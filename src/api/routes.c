@@ -27,6 +27,8 @@
 #define BUDGET PARAMS{{"budget", API_PARAM_TEXT, true, 1, WEIR_BUDGET_NAME_SIZE - 1, .summary = "budget name"}, END}
 
 #define RULE PARAMS{{"rule", API_PARAM_TEXT, true, 1, 64, .summary = "rule name"}, END}
+#define ALERT PARAMS{{"alert", API_PARAM_UINT, true, 1, ID_MAX, .summary = "alert id"}, END}
+#define RECEIVER PARAMS{{"receiver", API_PARAM_TEXT, true, 1, 63, .summary = "receiver name"}, END}
 
 #define NO API_REACH_NO
 #define OWN API_REACH_OWN
@@ -54,6 +56,8 @@ const struct api_access api_access[API_ROLE_MAX] = {
     [API_ROLE_MEMBERS] = ACCESS(OWNER,   ALL,  OWN,     OWN,    OWN,   NO,    NO),
     [API_ROLE_BUDGETS] = ACCESS(NONE,    ALL,  ALL,     ALL,    NO,    NO,    NO),
     [API_ROLE_BUDGET_SET] = ACCESS(NONE, ALL,  NO,      ALL,    NO,    NO,    NO),
+    [API_ROLE_ALERTS]  = ACCESS(VIEWER,  ALL,  ALL,     ALL,    OWN,   OWN,   NO),
+    [API_ROLE_ALERT_SET] = ACCESS(NONE,  ALL,  ALL,     ALL,    NO,    NO,    NO),
     [API_ROLE_AUDIT]   = ACCESS(NONE,    ALL,  NO,      ALL,    NO,    NO,    NO),
 };
 
@@ -173,6 +177,9 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/reconcile", "reconcile", "money", API_ROLE_BOOKS, 200, "Reconciled", .body = "Reconcile", .body_max = API_SMALL_BODY_MAX,
      .errors = API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_reconcile,
      .summary = "Post what the kept lines of leases differ from the ledger by"},
+    {"POST", "/v1/reconcile/outcome", "reportReconciliation", "money", API_ROLE_BOOKS, 200, "ReconcileReported", .body = "ReconcileOutcome", .body_max = API_INVOICE_BODY_MAX,
+     .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_reconcile_outcome,
+     .summary = "Say what became of a bill's reconciliation, for alerts"},
     {"GET", "/v1/events", "listEvents", "events", API_ROLE_JOBS, 200, "Event", .errors = API_NOT_FOUND, .is_list = true, .path_param = NONE,
      .param = PARAMS{{"after", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "ids above this one"},
                      {"cursor", API_PARAM_UINT, .min = 0, .max = ID_MAX, .summary = "the same as after"},
@@ -181,6 +188,20 @@ const struct api_route api_routes[] = {
                      {"follow", API_PARAM_BOOL, .summary = "stream as application/x-ndjson without end"},
                      END},
      .handle = api_handle_events, .summary = "What happened, oldest first"},
+    {"GET", "/v1/alerts", "listAlerts", "alerts", API_ROLE_ALERTS, 200, "Alert", .is_list = true, .path_param = NONE,
+     .param = PARAMS{{"state", API_PARAM_WORDS, .word = api_alert_state_word, .words = API_ALERT_STATES, .summary = "comma list of states"},
+                     P_NAME("project", "of this project"), P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_alerts, .summary = "List what is the matter, and what was"},
+    {"POST", "/v1/alerts/{alert}/ack", "ackAlert", "alerts", API_ROLE_ALERT_SET, 200, "Alert", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
+     .path_param = ALERT, .param = NONE, .handle = api_handle_alert_ack, .summary = "Somebody sees to it: receivers are not reminded of it"},
+    {"POST", "/v1/alerts/{alert}/silence", "silenceAlert", "alerts", API_ROLE_ALERT_SET, 200, "Alert", .body = "AlertSilence", .body_max = API_SMALL_BODY_MAX,
+     .errors = API_NOT_FOUND | API_UNAVAILABLE, .path_param = ALERT, .param = NONE, .handle = api_handle_alert_silence, .summary = "Tell nobody of it for a while"},
+    {"POST", "/v1/alerts/{alert}/close", "closeAlert", "alerts", API_ROLE_ALERT_SET, 200, "Alert", .errors = API_NOT_FOUND | API_UNAVAILABLE,
+     .path_param = ALERT, .param = NONE, .handle = api_handle_alert_close, .summary = "It is over; where weir still sees it, it fires again"},
+    {"GET", "/v1/receivers", "listReceivers", "alerts", API_ROLE_ALERT_SET, 200, "Receiver", .is_list = true, .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
+     .handle = api_handle_receivers, .summary = "Who is told of alerts, and whether they take it"},
+    {"POST", "/v1/receivers/{receiver}/test", "testReceiver", "alerts", API_ROLE_ALERT_SET, 200, "ReceiverTested", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
+     .path_param = RECEIVER, .param = NONE, .handle = api_handle_receiver_test, .summary = "Send it a test message, and wait for the answer"},
     {"GET", "/v1/whoami", "whoAmI", "access", API_ROLE_ANY, 200, "WhoAmI", .path_param = NONE, .param = NONE,
      .handle = api_handle_whoami, .summary = "Whose credential this is, and what it may do"},
     {"GET", "/v1/users", "listUsers", "access", API_ROLE_ADMIN, 200, "User", .is_list = true, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},

@@ -41,6 +41,8 @@ enum weir_command_kind {
     WEIR_COMMAND_STATUS,
     WEIR_COMMAND_SANDBOX_FAULT,
     WEIR_COMMAND_ACCESS,     /* users, members of projects, tokens */
+    WEIR_COMMAND_ALERT,      /* acknowledge, silence, close; test a receiver */
+    WEIR_COMMAND_FINDING,    /* what a check found, for alerts */
     WEIR_COMMAND_LOGIN,      /* somebody with a signed token is to become known */
     WEIR_COMMAND_AGENT_JOIN,
     WEIR_COMMAND_AGENT_SYNC,
@@ -69,6 +71,20 @@ enum weir_access_op {
     WEIR_ACCESS_MEMBER_REMOVE,
     WEIR_ACCESS_TOKEN_MAKE,
     WEIR_ACCESS_TOKEN_REVOKE,
+};
+
+enum weir_alert_op {
+    WEIR_ALERT_OP_ACK,
+    WEIR_ALERT_OP_SILENCE,
+    WEIR_ALERT_OP_CLOSE, /* it is over, a person says */
+    WEIR_ALERT_OP_TEST,
+    WEIR_ALERT_OP_RECEIVERS, /* reply: how they fare */
+};
+
+enum weir_finding {
+    WEIR_FINDING_LEDGER,
+    WEIR_FINDING_RECONCILIATION,
+    WEIR_FINDING_LEAK,
 };
 
 /* Cost that is not in the ledger yet; a task may stand here more than once. */
@@ -164,6 +180,18 @@ struct weir_command {
             int64_t charged_micro; /* what was spent in the span before it was set */
             unsigned given; /* WEIR_BUDGET_GIVEN_*: what of def; the rest stays as it was */
         } budget; /* REMOVE: the name alone */
+        struct {
+            enum weir_alert_op op;
+            uint64_t id;
+            struct weir_wall until; /* SILENCE */
+            const char *receiver;   /* TEST */
+        } alert;
+        struct {
+            enum weir_finding kind;
+            bool is_wrong;
+            char name[160]; /* of what was checked */
+            char text[400];
+        } finding;
         struct {
             const char *what;
         } fault;

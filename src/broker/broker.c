@@ -224,6 +224,7 @@ static void on_timer(uv_timer_t *h)
     agents_tick(b);
     commands_tick(b);
     local_agent_tick(b);
+    alerts_tick(b);
     oidc_tick(b);
     turn(b);
     retention_tick(b);
@@ -502,6 +503,7 @@ static void stop(struct broker *b)
     close_inbox(b);
     b->flush_retry_ms = 0; /* there is no later */
     turn(b);
+    alerts_end(b);
     commands_end_all(b);
     /* Every command is answered: the server frees what it has of each request. */
     weir_server_stop(b->server);
@@ -511,6 +513,7 @@ static void release(struct broker *b)
 {
     weir_api_free(b->api);
     leases_free(b);
+    alerts_free(b);
     oidc_free(b);
     if (b->loop.data == b) {
         uv_walk(&b->loop, close_handle, NULL);
@@ -554,6 +557,7 @@ static int start(struct broker *b, struct weir_err *err)
     r = r != 0 ? r : tokens_init(b, err);
     r = r != 0 ? r : oidc_init(b, err);
     r = r != 0 ? r : agents_init(b, err);
+    r = r != 0 ? r : alerts_init(b, err);
     r = r != 0 ? r : start_api(b, err);
     r = r != 0 ? r : leases_init(b, err);
     r = r != 0 ? r : weir_engine_flush(b->engine, false, err);

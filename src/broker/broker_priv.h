@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "api/service.h"
+#include "base/json.h"
 #include "base/map.h"
 #include "base/vec.h"
 #include "broker.h"
@@ -89,6 +90,7 @@ struct provider {
     struct weir_provider *p;
     uint64_t offers_due_ms;
     uint64_t sweep_due_ms;
+    uint64_t sweep_round; /* of the alerts' book */
     bool offers_busy;
     bool sweep_busy;
     bool offers_known;
@@ -178,6 +180,8 @@ struct token {
     struct weir_scope *scope; /* NULL: none */
 };
 
+struct alerts; /* alerts_priv.h */
+
 struct broker {
     struct weir_service service; /* first: the API's handle on us */
     struct weir_broker_conf conf;
@@ -250,6 +254,7 @@ struct broker {
     struct weir_provider_env provider_env;
 
     struct retention retention;
+    struct alerts *alerts;
 
     /* local_agent.c */
     uv_process_t local_agent;
@@ -305,6 +310,21 @@ void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
 int leases_fault(struct broker *b, const char *what, struct weir_err *err);
+
+/* alerts.c */
+int alerts_init(struct broker *b, struct weir_err *err);
+void alerts_end(struct broker *b);
+void alerts_free(struct broker *b);
+void alerts_tick(struct broker *b);
+void alerts_change(struct broker *b, struct weir_command *cmd);
+void alerts_finding(struct broker *b, struct weir_command *cmd);
+void alerts_status(struct broker *b, struct weir_json *j);
+/* Did every receiver take the last that it was sent? */
+bool alerts_are_taken(const struct broker *b);
+/* A look at a provider's machines begins; what no lease owns; the look is over. */
+uint64_t alerts_sweep(struct broker *b);
+void alerts_orphan(struct broker *b, const char *provider, const char *instance);
+void alerts_swept(struct broker *b, const char *provider, uint64_t round);
 
 /* retention.c */
 void retention_tick(struct broker *b);

@@ -607,6 +607,8 @@ static void status_checks(struct broker *b, struct weir_json *j, const struct no
     check(j, "nodes", nodes->up > 0, nodes->up > 0 ? "at least one node is up" : "no node is up",
           "start 'weir agent' on a host, or 'weir serve' without --no-agent");
     check(j, "lost nodes", nodes->lost == 0, nodes->lost == 0 ? "no node is silent" : "some nodes have no agent: it is silent, or was stopped", "see 'weir nodes'");
+    check(j, "alerts", alerts_are_taken(b), alerts_are_taken(b) ? "every receiver took what it was told last" : "a receiver of alerts does not take what it is told",
+          "see 'weir alerts receivers'");
     /* neither is wrong: a site may rent nothing, and an assumed price is said to be one */
     check(j, "providers", true,
           b->n_providers > 0 ? "at least one provider is configured"
@@ -638,6 +640,7 @@ static void status(struct broker *b, struct weir_command *cmd)
     weir_json_kv_u64(&j, "leases", b->leases.n);
     weir_json_kv_i64(&j, "spend_micro_per_hour", nodes.rate);
     json_pair(&j, "store", "schema", WEIR_STORE_SCHEMA, "free_bytes", free_bytes);
+    alerts_status(b, &j);
     status_checks(b, &j, &nodes, free_bytes);
     weir_json_kv_u64(&j, "rss_bytes", rss_bytes());
     weir_json_end(&j);
@@ -740,9 +743,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
     cmd->reply = WEIR_STR_INIT(REPLY_BYTES_MAX);
     bool writes = cmd->kind == WEIR_COMMAND_SUBMIT || cmd->kind == WEIR_COMMAND_CANCEL || cmd->kind == WEIR_COMMAND_NODE ||
                   cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS ||
-                  cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_CLOSE || cmd->kind == WEIR_COMMAND_RULE ||
-                  cmd->kind == WEIR_COMMAND_PRICE || cmd->kind == WEIR_COMMAND_INVOICE ||
-                  cmd->kind == WEIR_COMMAND_BUDGET_SET || cmd->kind == WEIR_COMMAND_BUDGET_REMOVE;
+                  cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_CLOSE || cmd->kind == WEIR_COMMAND_INVOICE ||
+                  cmd->kind == WEIR_COMMAND_RULE || cmd->kind == WEIR_COMMAND_PRICE ||
+                  cmd->kind == WEIR_COMMAND_ALERT || cmd->kind == WEIR_COMMAND_FINDING || cmd->kind == WEIR_COMMAND_BUDGET_SET || cmd->kind == WEIR_COMMAND_BUDGET_REMOVE;
     if (writes && b->store_full) {
         fail_now(cmd, weir_fail(&cmd->err, -WEIR_ENOSPACE, "the broker cannot write to %s: free space on its disk, then try again", b->data_dir));
         return;
@@ -807,6 +810,12 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_ACCESS:
         access_change(b, cmd);
+        break;
+    case WEIR_COMMAND_ALERT:
+        alerts_change(b, cmd);
+        break;
+    case WEIR_COMMAND_FINDING:
+        alerts_finding(b, cmd);
         break;
     case WEIR_COMMAND_LOGIN:
         oidc_login(b, cmd);

@@ -102,7 +102,7 @@ int config_read_duration(struct config_loader *l, const struct doc *d, void *tar
     return r;
 }
 
-static int read_u32(struct config_loader *l, const struct doc *d, void *target)
+int config_read_u32(struct config_loader *l, const struct doc *d, void *target)
 {
     uint64_t v;
     int r = config_scalar(l, d);
@@ -146,7 +146,7 @@ static int read_milli(struct config_loader *l, const struct doc *d, void *target
     return r;
 }
 
-static int read_bool(struct config_loader *l, const struct doc *d, void *target)
+int config_read_bool(struct config_loader *l, const struct doc *d, void *target)
 {
     bool v;
     int r = config_scalar(l, d);
@@ -243,18 +243,18 @@ static int read_policy(struct config_loader *l, const struct doc *d, void *targe
     static const struct config_row rows[] = {
         {"fair_half_life", config_read_duration, offsetof(struct weir_core_conf, fair_half_life)},
         {"delay_cost", read_money, offsetof(struct weir_core_conf, delay_cost_micro_per_hour)},
-        {"age_points_per_hour", read_u32, offsetof(struct weir_core_conf, age_points_per_hour)},
-        {"yield_per_mille", read_u32, offsetof(struct weir_core_conf, yield_per_mille)},
+        {"age_points_per_hour", config_read_u32, offsetof(struct weir_core_conf, age_points_per_hour)},
+        {"yield_per_mille", config_read_u32, offsetof(struct weir_core_conf, yield_per_mille)},
         {"review_period", config_read_duration, offsetof(struct weir_core_conf, review_period)},
-        {"leases_max", read_u32, offsetof(struct weir_core_conf, leases_max)},
+        {"leases_max", config_read_u32, offsetof(struct weir_core_conf, leases_max)},
         {"lease_term", config_read_duration, offsetof(struct weir_core_conf, lease_term)},
         {"boot_limit", config_read_duration, offsetof(struct weir_core_conf, boot_limit)},
         {"lost_grace", config_read_duration, offsetof(struct weir_core_conf, lost_grace)},
         {"capacity_memory", config_read_duration, offsetof(struct weir_core_conf, capacity_memory)},
-        {"retries_lost_max", read_u32, offsetof(struct weir_core_conf, retries_lost_max)},
-        {"preempt_priority_gap", read_u32, offsetof(struct weir_core_conf, preempt_priority_gap)},
-        {"reservations_max", read_u32, offsetof(struct weir_core_conf, reservations_max)},
-        {"spill", read_bool, offsetof(struct weir_core_conf, spill)},
+        {"retries_lost_max", config_read_u32, offsetof(struct weir_core_conf, retries_lost_max)},
+        {"preempt_priority_gap", config_read_u32, offsetof(struct weir_core_conf, preempt_priority_gap)},
+        {"reservations_max", config_read_u32, offsetof(struct weir_core_conf, reservations_max)},
+        {"spill", config_read_bool, offsetof(struct weir_core_conf, spill)},
     };
     int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
     /* an extension goes out at half the term, and must reach the machine before the term is over */
@@ -383,8 +383,8 @@ static int read_cost(struct config_loader *l, const struct doc *d, void *target)
         {"tariff_per_kwh", read_money, offsetof(struct weir_config_pool, cost.tariff_micro_per_kwh)},
         {"tariff", read_tariff, 0},
         {"pue", read_milli, offsetof(struct weir_config_pool, cost.pue_milli)},
-        {"idle_watts", read_u32, offsetof(struct weir_config_pool, cost.idle_watts)},
-        {"busy_watts", read_u32, offsetof(struct weir_config_pool, cost.busy_watts)},
+        {"idle_watts", config_read_u32, offsetof(struct weir_config_pool, cost.idle_watts)},
+        {"busy_watts", config_read_u32, offsetof(struct weir_config_pool, cost.busy_watts)},
     };
     struct weir_config_pool *pool = target;
     int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), pool);
@@ -500,6 +500,7 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"node_silence", config_read_duration, offsetof(struct weir_config, node_silence)},
         {"retention", read_retention, offsetof(struct weir_config, retention)},
         {"log_bytes_max", read_bytes, offsetof(struct weir_config, log_bytes_max)},
+        {"alerts", config_read_alerts, offsetof(struct weir_config, alerts)},
         {"catalogue_import", read_imports, 0},
         {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
         {"access", config_read_access, offsetof(struct weir_config, access)},
@@ -515,6 +516,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
     c->core = weir_core_conf_default();
     c->node_silence = weir_dur_s(60);
     c->log_bytes_max = UINT64_C(256) << 20;
+    c->alerts = weir_config_alerts_default();
     c->retention = (struct weir_config_retention){weir_dur_s(90 * 86400), weir_dur_s(90 * 86400), weir_dur_s(30 * 86400), weir_dur_s(400 * 86400)};
     int r = 0;
     if (text.p != NULL) {
@@ -571,6 +573,7 @@ void weir_config_free(struct weir_config *c)
         free(c->names[i]);
     }
     free(c->names);
+    config_free_alerts(&c->alerts);
     config_access_release(&c->access);
     free(c);
 }

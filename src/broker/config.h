@@ -7,10 +7,12 @@
  */
 
 #include "api/role.h"
+#include "alerts_book.h"
 #include "base/err.h"
 #include "bill/bill.h"
 #include "bill/tariff.h"
 #include "core/core.h"
+#include "spec/spec.h"
 
 struct json_t;
 
@@ -60,6 +62,64 @@ struct weir_config_access {
     size_t n_oidc;
 };
 
+enum {
+    WEIR_CONFIG_RECEIVERS_MAX = 16,
+    WEIR_CONFIG_ROUTES_MAX = 64,
+    WEIR_CONFIG_ROUTE_NAMES_MAX = 32,
+    WEIR_CONFIG_MAIL_TO_MAX = 16,
+    WEIR_CONFIG_QUEUE_WAITS_MAX = 256,
+};
+
+enum weir_receiver_kind {
+    WEIR_RECEIVER_WEBHOOK,
+    WEIR_RECEIVER_SLACK,
+    WEIR_RECEIVER_ALERTMANAGER,
+    WEIR_RECEIVER_MAIL,
+    WEIR_RECEIVER_KIND_MAX,
+};
+const char *weir_receiver_kind_name(enum weir_receiver_kind k);
+
+/* Who is told of alerts. Strings are owned, NULL where not given. */
+struct weir_config_receiver {
+    char name[WEIR_ALERT_NAME_SIZE];
+    enum weir_receiver_kind kind;
+    char *url;    /* of a mail relay: smtp:// or smtps://; may be a secret itself */
+    char *secret; /* signs what a webhook is sent; a mail relay's password */
+    char *token;  /* bearer */
+    char *ca_pem; /* trust exactly this authority */
+    char *user;   /* at a mail relay */
+    char *from;
+    char *to[WEIR_CONFIG_MAIL_TO_MAX];
+    size_t n_to;
+    bool allow_plain; /* mail without TLS, to another host */
+};
+
+/* Which alerts go to which receivers. */
+struct weir_config_route {
+    uint32_t conditions; /* a bit per condition; 0: all */
+    bool critical_only;
+    char project[WEIR_CONFIG_ROUTE_NAMES_MAX][WEIR_SPEC_NAME_MAX + 1]; /* globs; none: all, and what is nobody's */
+    size_t n_projects;
+    uint32_t receivers; /* a bit per receiver */
+};
+
+struct weir_config_alerts {
+    struct weir_config_receiver receiver[WEIR_CONFIG_RECEIVERS_MAX];
+    size_t n_receivers;
+    struct weir_config_route *route; /* none: all goes to all */
+    size_t n_routes;
+    struct weir_config_queue_wait {
+        char project[WEIR_SPEC_NAME_MAX + 1]; /* a glob; the first that matches counts */
+        struct weir_dur objective;
+    } *queue_wait;
+    size_t n_queue_waits;
+    uint32_t price_drift_percent; /* 0: is not looked at */
+    struct weir_dur run_out;      /* a budget that runs out sooner than this, and before its span ends */
+    struct weir_dur group_wait;   /* what comes in so short a time goes in one message */
+    struct weir_dur repeat;       /* what goes on is told again; 0: never */
+    struct weir_dur keep;         /* what was resolved is shown for so long */
+};
+
 struct weir_config {
     char listen[128];
     char public_url[256]; /* what agents elsewhere use; "": from listen */
@@ -83,6 +143,7 @@ struct weir_config {
         char file[1024]; /* in the columns of SkyPilot's catalogue; its prices are as old as the file */
     } import[WEIR_CONFIG_PROVIDERS_MAX];
     size_t n_imports;
+    struct weir_config_alerts alerts;
     char catalogue_dir[4096];     /* "": the built-in one */
     struct weir_config_access access;
 };
@@ -93,6 +154,8 @@ int weir_config_load(struct weir_config **ret, const char *path, struct weir_err
 /* The same from text; name is what errors call the file. text.p NULL: all defaults. Errors: -WEIR_ECONFIG. */
 int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char *name, struct weir_err *err);
 void weir_config_free(struct weir_config *c);
+/* No receivers. */
+struct weir_config_alerts weir_config_alerts_default(void);
 
 /*
  * What a node of the pool costs from at on, until *ret_until (WEIR_WALL_MAX: for ever). Where no purchase price is configured, one is assumed from the market:

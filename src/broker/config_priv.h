@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How the configuration's sections are read: config.c, config_access.c. */
+/* How the configuration's sections are read: config.c, config_access.c, config_alerts.c. */
 
 #include "config.h"
 #include "spec/doc.h"
@@ -26,6 +26,8 @@ int config_read_rows(struct config_loader *l, const struct doc *map, const struc
 int config_fail_at(struct config_loader *l, const struct doc *d, const char *what);
 int config_scalar(struct config_loader *l, const struct doc *d);
 int config_read_duration(struct config_loader *l, const struct doc *d, void *target);
+int config_read_u32(struct config_loader *l, const struct doc *d, void *target);
+int config_read_bool(struct config_loader *l, const struct doc *d, void *target);
 int config_read_string(struct config_loader *l, const struct doc *d, char *target, size_t size);
 
 /* config_access.c: the section "access" */
@@ -33,3 +35,7 @@ int config_read_access(struct config_loader *l, const struct doc *d, void *targe
 /* Reads the files that the section names. Errors: those of reading them. */
 int config_access_load(struct weir_config_access *a, struct weir_err *err);
 void config_access_release(struct weir_config_access *a);
+
+/* config_alerts.c: the section "alerts" */
+int config_read_alerts(struct config_loader *l, const struct doc *d, void *target);
+void config_free_alerts(struct weir_config_alerts *a);

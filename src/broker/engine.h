@@ -130,6 +130,8 @@ void weir_engine_put_token(struct weir_engine *e, const struct weir_token_row *r
 void weir_engine_delete_token(struct weir_engine *e, const char *hash);
 void weir_engine_put_access(struct weir_engine *e, const struct weir_access_row *row);
 void weir_engine_delete_access(struct weir_engine *e, const char *user);
+void weir_engine_put_document(struct weir_engine *e, const struct weir_document_row *row);
+void weir_engine_delete_document(struct weir_engine *e, const char *kind, const char *name);
 /* id and at are filled in. */
 void weir_engine_audit(struct weir_engine *e, const struct weir_audit_row *row);
 void weir_engine_effect_done(struct weir_engine *e, uint64_t seq, uint32_t number);

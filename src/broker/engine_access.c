@@ -23,6 +23,23 @@ void weir_engine_delete_access(struct weir_engine *e, const char *user)
     e->dirty = true;
 }
 
+static void gather_document(struct weir_engine *e, const char *kind, const char *name, const char *json)
+{
+    struct gathered_document d = {{weir_strdup(kind), weir_strdup(name), json == NULL ? NULL : weir_strdup(json)}};
+    weir_vec_push(&e->documents, d);
+    e->dirty = true;
+}
+
+void weir_engine_put_document(struct weir_engine *e, const struct weir_document_row *row)
+{
+    gather_document(e, row->kind, row->name, row->json);
+}
+
+void weir_engine_delete_document(struct weir_engine *e, const char *kind, const char *name)
+{
+    gather_document(e, kind, name, NULL);
+}
+
 void weir_engine_audit(struct weir_engine *e, const struct weir_audit_row *row)
 {
     enum { TEXTS = 8 };
@@ -53,6 +70,10 @@ int engine_flush_access(struct weir_engine *e, struct weir_err *err)
         const struct gathered_access *a = &e->access.p[i];
         r = a->is_removed ? ops->delete_access(e->store, a->row.user, err) : ops->put_access(e->store, &a->row, err);
     }
+    for (size_t i = 0; i < e->documents.n && r == 0; i++) {
+        const struct weir_document_row *d = &e->documents.p[i].row;
+        r = d->json == NULL ? ops->delete_document(e->store, d->kind, d->name, err) : ops->put_document(e->store, d, err);
+    }
     for (size_t i = 0; i < e->audits.n && r == 0; i++) {
         r = ops->put_audit(e->store, &e->audits.p[i].row, err);
     }
@@ -66,9 +87,15 @@ void engine_forget_access(struct weir_engine *e)
         free((void *)(uintptr_t)e->access.p[i].row.role);
         free((void *)(uintptr_t)e->access.p[i].row.projects_json);
     }
+    for (size_t i = 0; i < e->documents.n; i++) {
+        free((void *)(uintptr_t)e->documents.p[i].row.kind);
+        free((void *)(uintptr_t)e->documents.p[i].row.name);
+        free((void *)(uintptr_t)e->documents.p[i].row.json);
+    }
     for (size_t i = 0; i < e->audits.n; i++) {
         free(e->audits.p[i].texts);
     }
     weir_vec_clear(&e->access);
+    weir_vec_clear(&e->documents);
     weir_vec_clear(&e->audits);
 }

@@ -354,6 +354,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->tokens);
     weir_vec_release(&e->tokens_deleted);
     weir_vec_release(&e->access);
+    weir_vec_release(&e->documents);
     weir_vec_release(&e->audits);
     weir_vec_release(&e->texts);
     weir_vec_release(&e->new_effects);

@@ -83,6 +83,10 @@ struct gathered_access {
     bool is_removed;
 };
 
+struct gathered_document {
+    struct weir_document_row row; /* strings owned; json NULL: removed */
+};
+
 struct gathered_audit {
     struct weir_audit_row row;
     char *texts; /* all of its strings */
@@ -153,6 +157,7 @@ struct weir_engine {
     WEIR_VEC(struct gathered_token) tokens;
     WEIR_VEC(struct weir_token_row) tokens_deleted; /* only the hash is set */
     WEIR_VEC(struct gathered_access) access;
+    WEIR_VEC(struct gathered_document) documents;
     WEIR_VEC(struct gathered_audit) audits;
     WEIR_VEC(struct weir_effect_row) new_effects;
     WEIR_VEC(struct weir_effect_row) done_effects;

@@ -244,12 +244,14 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
     } else if (r->n_instances > 0) {
         seen(b, w->lease, r->instance);
     } else if (!w->confirmed) {
-        /* Launching again under the same token cannot make a second machine. Not launching again is another matter: what
-         * is on its way may show up late. */
+        /* Where the provider heeds tokens, launching again under the same one cannot make a second machine. Elsewhere, and where it
+         * is not to be launched again, what is on its way may yet show up. */
         uint64_t late_ms = (uint64_t)(w->provider->ops->visible_within.us / WEIR_US_PER_MS);
+        bool is_late = broker_ms(b) - w->sent_ms >= late_ms;
+        bool is_safe = (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0 || is_late;
         if (!w->want_end) {
-            w->step = LEASE_STEP_LAUNCH;
-        } else if (++w->absent >= ABSENT_MAX && broker_ms(b) - w->sent_ms >= late_ms) {
+            w->step = is_safe ? LEASE_STEP_LAUNCH : LEASE_STEP_DESCRIBE;
+        } else if (++w->absent >= ABSENT_MAX && is_late) {
             ended(b, w->lease, (struct weir_wall){0}, false);
             return;
         }
@@ -325,6 +327,7 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
         }
         weir_log(WEIR_LOG_WARNING, "lease.orphan", "provider=%s instance=%s text=\"no lease owns it: ending it\"", p->ops->name,
                  in->id);
+        alerts_orphan(b, p->ops->name, in->id);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP_END);
         if (p->ops->terminate(p->p, in->id, on_result, c) != 0) {
             end_call(c);
@@ -337,6 +340,8 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
         } else {
             end_call(c);
         }
+    } else {
+        alerts_swept(b, p->ops->name, p->sweep_round);
     }
 }
 
@@ -514,6 +519,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
     if (!p->sweep_busy && now >= p->sweep_due_ms) {
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP);
         p->sweep_due_ms = now + SWEEP_MS;
+        p->sweep_round = alerts_sweep(b);
         p->sweep_busy = p->ops->list(p->p, NULL, on_result, c) == 0;
         if (!p->sweep_busy) {
             end_call(c);

@@ -475,6 +475,31 @@ static int read_rates(struct reconcile *x, const struct weir_args *args, struct 
     return 0;
 }
 
+/* The broker's alerts hear what became of it; where they do not, nothing else is wrong. */
+static void report(struct reconcile *x, const char *path, const char *failure)
+{
+    enum { SUSPECTS_MAX = 200 };
+    WEIR_CLEANUP(weir_str_release) struct weir_str body = WEIR_STR_INIT(1 << 20);
+    struct weir_json j = weir_json_begin(&body);
+    json_t *o = NULL;
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "reason", path);
+    if (failure != NULL) {
+        weir_json_kv_cstr(&j, "error", failure);
+    } else {
+        weir_json_kv_i64(&j, "residual_micro", answers_sum(x, "residual_micro"));
+    }
+    weir_json_key(&j, "leak_suspects");
+    weir_json_array(&j);
+    for (size_t i = 0; i < x->suspects.items.n && i < SUSPECTS_MAX; i++) {
+        weir_json_cstr(&j, x->suspects.items.p[i].name);
+    }
+    weir_json_end(&j);
+    weir_json_end(&j);
+    (void)weir_client_call(x->api, "POST", "/v1/reconcile/outcome", weir_str_cstr(&body), &o, NULL);
+    json_decref(o);
+}
+
 static int run(struct reconcile *x, const struct weir_args *args, struct weir_err *err)
 {
     const char *path = args->operand[0];
@@ -487,8 +512,12 @@ static int run(struct reconcile *x, const struct weir_args *args, struct weir_er
     begin_body(x);
     r = send_lines(x, err); /* none yet: says who we are, and whether we may */
     r = r < 0 ? r : load_leases(x, err);
-    r = r < 0 ? r : read_file(x, path, &format, err);
+    if (r < 0) {
+        return r;
+    }
+    r = read_file(x, path, &format, err);
     r = r < 0 ? r : compare(x, path, err);
+    report(x, path, r < 0 ? err->text : NULL);
     if (r < 0) {
         return r;
     }

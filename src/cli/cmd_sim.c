@@ -63,6 +63,8 @@ const struct weir_opt weir_opts_sim[] = {
     FILE_OPTION("reserved", "reserved machines of the clouds: provider, instance_type, count, price"),
     FILE_OPTION("tariff", "price of a kWh by the hour: what owned nodes' energy costs"),
     FILE_OPTION("carbon", "carbon intensity of the grid by the hour: what owned nodes emit"),
+    {"budget", 0, WEIR_OPT_TEXT, .many = true, .arg = "BUDGET", .help = "what 'weir budget set' takes: \"vision --for project:vision --amount 2000\""},
+    LIST_OPTION("budgets", "files of such budgets, one a line; several sets of them stand between ';'"),
     {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of suites starburst and replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
     {"currency", 0, WEIR_OPT_TEXT, .arg = "CODE", .help = "what amounts of suite replay are in; with --from-history the broker's, else USD"},
@@ -157,6 +159,65 @@ static void print_table(const struct weir_sim_result *result)
         printf("%s%s%s", i == shown ? "no room for " : ", ", name[i], i + 1 == n ? ": see --json\n" : "");
     }
     printf("trace hash %016llx\n", (unsigned long long)result->hash);
+}
+
+static void money_cell(struct weir_table *t, int64_t micro, bool known)
+{
+    char text[WEIR_MONEY_SIZE];
+    int64_t unit = micro < 100 * WEIR_MICRO_PER_UNIT && micro > -100 * WEIR_MICRO_PER_UNIT ? WEIR_MICRO_PER_UNIT / 100 : WEIR_MICRO_PER_UNIT;
+    int64_t half = micro < 0 ? -unit / 2 : unit / 2;
+    weir_table_cell(t, known ? weir_money_format_short((micro + half) / unit * unit, text) : "-");
+}
+
+static void date_cell(struct weir_table *t, struct weir_wall at, const char *otherwise)
+{
+    char text[WEIR_RFC3339_SIZE];
+    if (at.us == 0) {
+        weir_table_cell(t, otherwise);
+    } else {
+        weir_table_cellf(t, "%.10s", weir_wall_format(at, text));
+    }
+}
+
+/* What budgets did: a line for each row, budget and span. */
+static void print_budgets(const struct weir_sim_result *result)
+{
+    enum { CASES_MAX = 8 };
+    const char *name[COLUMNS_MAX];
+    static const char *const titles[] = {"policy", "budget", "from", "amount", "spent", "without", "not_spent", "held_back", "waited_hours",
+                                         "waiting_at_end", "never_started"};
+    size_t n_case = weir_sim_columns(result, false, name, COLUMNS_MAX);
+    n_case = n_case < CASES_MAX ? n_case : CASES_MAX;
+    struct weir_column column[CASES_MAX + WEIR_ARRAY_LEN(titles)] = {0};
+    for (size_t i = 0; i < n_case + WEIR_ARRAY_LEN(titles); i++) {
+        column[i] = (struct weir_column){i < n_case ? name[i] : titles[i - n_case], .right = i < n_case || i > n_case + 2};
+    }
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, n_case + WEIR_ARRAY_LEN(titles));
+    size_t lines = 0;
+    for (size_t i = 0; i < result->n_rows; i++) {
+        const struct weir_sim_row *row = &result->row[i];
+        for (size_t k = 0; row->budgets != NULL && k < row->budgets->n; k++, lines++) {
+            const struct weir_sim_budget_span *s = &row->budgets->span[k];
+            for (size_t c = 0; c < n_case; c++) {
+                cell_of(t, weir_sim_row_field(row, name[c]), 0);
+            }
+            weir_table_cell(t, row->policy);
+            weir_table_cell(t, s->name);
+            date_cell(t, s->from, "-");
+            money_cell(t, s->amount_micro, true);
+            money_cell(t, s->spent_micro, true);
+            money_cell(t, s->without_micro, s->without_micro >= 0);
+            money_cell(t, weir_sim_budget_span_saved(s), s->without_micro >= 0);
+            weir_table_cellf(t, "%llu", (unsigned long long)s->held_back);
+            weir_table_cellf(t, "%.1f", s->waited_h);
+            weir_table_cellf(t, "%llu", (unsigned long long)s->waiting);
+            weir_table_cellf(t, "%llu", (unsigned long long)s->never);
+        }
+    }
+    if (lines > 0) {
+        putchar('\n');
+        weir_table_print(t, stdout);
+    }
 }
 
 static void list_forms(void)
@@ -339,6 +400,10 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
             return r;
         }
     }
+    WEIR_CLEANUP(weir_str_release) struct weir_str budget = WEIR_STR_INIT(WEIR_SIM_BUDGETS_BYTES_MAX);
+    for (size_t i = 0; weir_args_nth(args, "budget", i) != NULL; i++) {
+        weir_str_addf(&budget, "%s%s", i == 0 ? "" : "\n", weir_args_nth(args, "budget", i));
+    }
     struct weir_progress progress;
     weir_progress_begin(&progress, suite, weir_clock_mono(&weir_clock_os));
     struct weir_sim_options o = {
@@ -363,6 +428,8 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         .reserved = weir_args_text(args, "reserved"),
         .tariff = weir_args_text(args, "tariff"),
         .carbon = weir_args_text(args, "carbon"),
+        .budget = budget.n > 0 ? weir_str_cstr(&budget) : NULL,
+        .budgets = weir_args_text(args, "budgets"),
         .set = weir_args_text(args, "set"),
         .seed = weir_args_text(args, "seed"),
         .currency = history.currency != NULL && weir_streq(suite, "replay") ? history.currency : weir_args_text(args, "currency"),
@@ -395,6 +462,7 @@ int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
         fwrite(out.p, 1, out.n, stdout);
     } else if (r == 0) {
         print_table(&result);
+        print_budgets(&result);
         if (result.tuned != NULL) {
             WEIR_CLEANUP(weir_str_release) struct weir_str out = WEIR_STR_INIT(4096);
             weir_sim_tuned_text(result.tuned, &out);

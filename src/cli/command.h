@@ -44,6 +44,7 @@ const struct weir_cli_command *weir_cli_command_find(const char *name);
 int weir_cli_main(int argc, char **argv);
 
 weir_cli_fn weir_cmd_agent;
+weir_cli_fn weir_cmd_alerts;
 weir_cli_fn weir_cmd_audit;
 weir_cli_fn weir_cmd_bill;
 weir_cli_fn weir_cmd_cancel;
@@ -76,6 +77,7 @@ weir_cli_fn weir_cmd_version;
 weir_cli_fn weir_cmd_wait;
 
 extern const struct weir_opt weir_opts_agent[];
+extern const struct weir_opt weir_opts_alerts[];
 extern const struct weir_opt weir_opts_audit[];
 extern const struct weir_opt weir_opts_bill[];
 extern const struct weir_opt weir_opts_doctor[];

@@ -481,6 +481,25 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 2,
     },
     {
+        .name = "alerts",
+        .group = HOUSE,
+        .fn = weir_cmd_alerts,
+        .operands = "[list|receivers|ack ID|silence ID|close ID|test RECEIVER]",
+        .summary = "What is the matter, and who is told of it",
+        .opts = weir_opts_alerts,
+        .help = "Budgets at a threshold or about to run out, lost nodes, hosts that can start nothing, prices that moved,\n"
+                "machines that no lease owns, tasks that wait too long, a ledger or a bill that does not add up.\n"
+                "Receivers and what they are told of stand in the configuration, under alerts.\n"
+                "\n"
+                "'ack' says that somebody sees to it: receivers are not reminded. 'silence' tells nobody for a while.\n"
+                "'close' says that it is over; what weir still sees fires again. 'test' sends a receiver a message\n"
+                "and fails where it is not taken.",
+        .examples = "weir alerts\twhat fires\n"
+                    "weir alerts silence 12 --for 2h\tduring maintenance\n"
+                    "weir alerts test ops\tdoes it arrive?\n",
+        .operands_max = 2,
+    },
+    {
         .name = "doctor",
         .group = HOUSE,
         .fn = weir_cmd_doctor,

@@ -2,10 +2,12 @@
 #include "cloud/provider.h"
 
 #include "base/str.h"
+#include "cloud/runpod/runpod.h"
 #include "cloud/sandbox/sandbox.h"
 
 const struct weir_provider_ops *const weir_providers[] = {
     &weir_sandbox_provider,
+    &weir_runpod_provider,
     NULL,
 };
 

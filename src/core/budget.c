@@ -94,11 +94,16 @@ void payer_drop(struct weir_core *c, struct payer *p)
     free(p);
 }
 
+static struct weir_payer_view view_of(const struct payer *p)
+{
+    return (struct weir_payer_view){.id = {p->id}, .project = {p->project}, .user = {p->user}, .tags = p->tags};
+}
+
 bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct weir_payer_view *ret)
 {
     const struct payer *p = payer_find(c, id.v);
     if (p != NULL) {
-        *ret = (struct weir_payer_view){.id = id, .project = {p->project}, .user = {p->user}, .tags = p->tags};
+        *ret = view_of(p);
     }
     return p != NULL;
 }
@@ -135,17 +140,17 @@ static bool tags_have(const char *tags, const char *tag)
     return false;
 }
 
-static bool budget_counts(const struct budget *b, const struct payer *p)
+bool weir_budget_counts(const struct weir_budget *b, const struct weir_payer_view *payer)
 {
-    switch ((enum weir_budget_scope)b->def.scope) {
+    switch ((enum weir_budget_scope)b->scope) {
     case WEIR_BUDGET_ORGANISATION:
         return true;
     case WEIR_BUDGET_PROJECT:
-        return p->project == b->def.project.v;
+        return payer->project.v == b->project.v;
     case WEIR_BUDGET_USER:
-        return p->user == b->def.user.v;
+        return payer->user.v == b->user.v;
     case WEIR_BUDGET_TAG:
-        return tags_have(p->tags, b->def.tag);
+        return tags_have(payer->tags, b->tag);
     case WEIR_BUDGET_SCOPE_MAX:
         break;
     }
@@ -155,8 +160,9 @@ static bool budget_counts(const struct budget *b, const struct payer *p)
 struct limits *limits_of(struct weir_core *c, const struct payer *p)
 {
     budget_vec set = {0};
+    struct weir_payer_view payer = view_of(p);
     for (size_t i = 0; i < c->budgets.n; i++) {
-        if (budget_counts(c->budgets.p[i], p)) {
+        if (weir_budget_counts(&c->budgets.p[i]->def, &payer)) {
             weir_vec_push(&set, c->budgets.p[i]);
         }
     }
@@ -174,29 +180,38 @@ static int64_t month_start_us(int year, int month)
     return weir_wall_from_date((struct weir_date){.year = year, .month = month, .day = 1}).us;
 }
 
-static void span_at(const struct weir_core *c, struct budget *b)
+void weir_budget_span_at(const struct weir_budget *b, struct weir_wall at, struct weir_wall *ret_from, struct weir_wall *ret_until)
 {
-    struct weir_date d = weir_wall_to_date((struct weir_wall){max_i64(c->now_us, 1)});
-    switch ((enum weir_budget_span)b->def.span) {
+    struct weir_date d = weir_wall_to_date((struct weir_wall){max_i64(at.us, 1)});
+    switch ((enum weir_budget_span)b->span) {
     case WEIR_BUDGET_MONTH:
-        b->from_us = month_start_us(d.year, d.month);
-        b->until_us = month_start_us(d.year, d.month + 1);
+        ret_from->us = month_start_us(d.year, d.month);
+        ret_until->us = month_start_us(d.year, d.month + 1);
         return;
     case WEIR_BUDGET_QUARTER:
         d.month = (d.month - 1) / 3 * 3 + 1;
-        b->from_us = month_start_us(d.year, d.month);
-        b->until_us = month_start_us(d.year, d.month + 3);
+        ret_from->us = month_start_us(d.year, d.month);
+        ret_until->us = month_start_us(d.year, d.month + 3);
         return;
     case WEIR_BUDGET_FIXED:
-        b->from_us = b->def.from.us;
-        b->until_us = b->def.until.us;
+        *ret_from = b->from;
+        *ret_until = b->until;
         return;
     case WEIR_BUDGET_FOREVER:
     case WEIR_BUDGET_SPAN_MAX:
-        b->from_us = 0;
-        b->until_us = US_NEVER;
+        ret_from->us = 0;
+        *ret_until = WEIR_WALL_MAX;
         return;
     }
+}
+
+static void span_at(const struct weir_core *c, struct budget *b)
+{
+    struct weir_wall from = {0};
+    struct weir_wall until = {0};
+    weir_budget_span_at(&b->def, (struct weir_wall){c->now_us}, &from, &until);
+    b->from_us = from.us;
+    b->until_us = until.us;
 }
 
 bool budget_is_active(const struct weir_core *c, const struct budget *b)

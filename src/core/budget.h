@@ -111,3 +111,8 @@ struct weir_charged {
 const char *weir_budget_scope_name(enum weir_budget_scope s);
 const char *weir_budget_span_name(enum weir_budget_span s);
 const char *weir_budget_action_name(enum weir_budget_action a);
+
+/* The span of such a budget in which a time lies (FIXED: its only one, wherever the time lies). FOREVER: from 0 to WEIR_WALL_MAX. */
+void weir_budget_span_at(const struct weir_budget *b, struct weir_wall at, struct weir_wall *ret_from, struct weir_wall *ret_until);
+/* Does the budget count what that payer spends? Where it is cloud_only, not on what is owned. */
+bool weir_budget_counts(const struct weir_budget *b, const struct weir_payer_view *payer);

@@ -210,6 +210,8 @@ bool weir_core_is_budgeted(const struct weir_core *c, struct weir_payer_id payer
 const struct weir_request *weir_core_shape(const struct weir_core *c, uint32_t shape);
 /* Can nothing that is there or can be rented ever run what waits of the shape, as far as was found out? */
 bool weir_core_is_impossible(const struct weir_core *c, uint32_t shape);
+/* Jobs that have not ended with lower ids, the newest first; returns how many it wrote: fewer than max are the last. */
+size_t weir_core_jobs_before(const struct weir_core *c, struct weir_job_id before, struct weir_job_id *ret, size_t max);
 /* Known nodes and leases in order of id; returns how many there are, writes at most max. */
 size_t weir_core_nodes(const struct weir_core *c, struct weir_node_id *ret, size_t max);
 size_t weir_core_leases(const struct weir_core *c, struct weir_lease_id *ret, size_t max);

@@ -31,6 +31,21 @@ bool weir_core_job(const struct weir_core *c, struct weir_job_id id, struct weir
     return true;
 }
 
+/* Pages stand in descending order, as ids are given out in ascending order. */
+size_t weir_core_jobs_before(const struct weir_core *c, struct weir_job_id before, struct weir_job_id *ret, size_t max)
+{
+    size_t n = 0;
+    for (const struct job_page *p = c->pages; p != NULL && n < max; p = p->next) {
+        for (uint64_t i = p->number << JOB_PAGE_BITS >= before.v ? 0 : 1u << JOB_PAGE_BITS; i > 0 && n < max; i--) {
+            const struct job *j = p->job[i - 1];
+            if (j != NULL && j->id < before.v && !weir_job_state_is_final((enum weir_job_state)j->state)) {
+                ret[n++] = (struct weir_job_id){j->id};
+            }
+        }
+    }
+    return n;
+}
+
 bool weir_core_task(const struct weir_core *c, struct weir_task_id id, struct weir_task_view *ret)
 {
     const struct job *j = job_find(c, id.job.v);

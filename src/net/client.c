@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "net/client_priv.h"
+#include "net/mail.h"
 #include "net/plain_async.h"
 #include "net/plain_wire.h"
 
@@ -194,43 +195,32 @@ static int ready_multi(struct client *client)
     return 0;
 }
 
-static int client_send(struct weir_http *h,
-                       const struct weir_http_call *call,
-                       weir_http_fn *done,
-                       void *ctx,
-                       uint64_t *ret_id)
+/* With a copy of the body. Errors: -WEIR_EUNSUPPORTED, -WEIR_ENOMEM. */
+static int call_new(struct client *client, struct weir_sv body, weir_http_fn *done, void *ctx, struct call **ret)
 {
-    struct client *client = (struct client *)(void *)h;
-    if (weir_plain_serves(call->url)) {
-        int refused = weir_call_check(call, NULL);
-        refused = refused < 0 ? refused : weir_plain_pool_send(client->plain, call, done, ctx, client->last_id + 1);
-        if (refused == 0 && ret_id != NULL) {
-            *ret_id = client->last_id + 1;
-        }
-        client->last_id += refused == 0 ? 1 : 0;
-        return refused;
-    }
-    int unready = ready_multi(client);
-    if (unready < 0) {
-        return unready;
-    }
-    CURL *easy = weir_curl.curl_easy_init();
+    int r = ready_multi(client);
+    CURL *easy = r < 0 ? NULL : weir_curl.curl_easy_init();
     if (easy == NULL) {
-        return -WEIR_ENOMEM;
+        return r < 0 ? r : -WEIR_ENOMEM;
     }
     struct call *c = weir_alloc(sizeof(*c));
     c->transfer.easy = easy;
     c->client = client;
     c->done = done;
     c->ctx = ctx;
-    struct weir_http_call copy = *call;
-    if (call->body.n > 0) {
-        c->body = memcpy(weir_alloc(call->body.n), call->body.p, call->body.n);
-        copy.body.p = c->body;
+    if (body.n > 0) {
+        c->body = memcpy(weir_alloc(body.n), body.p, body.n);
     }
-    int r = weir_transfer_setup(&c->transfer, &copy, &client->authorities, NULL);
-    (void)weir_curl.curl_easy_setopt(easy, CURLOPT_PRIVATE, c);
-    if (r == 0 && weir_curl.curl_multi_add_handle(client->multi, easy) != CURLM_OK) {
+    *ret = c;
+    return 0;
+}
+
+/* Lets it go, unless its set-up failed with r; then it is freed. */
+static int call_begin(struct call *c, int r, uint64_t *ret_id)
+{
+    struct client *client = c->client;
+    (void)weir_curl.curl_easy_setopt(c->transfer.easy, CURLOPT_PRIVATE, c);
+    if (r == 0 && weir_curl.curl_multi_add_handle(client->multi, c->transfer.easy) != CURLM_OK) {
         r = -WEIR_ENOMEM;
     }
     if (r < 0) {
@@ -247,6 +237,47 @@ static int client_send(struct weir_http *h,
         *ret_id = c->id;
     }
     return 0;
+}
+
+static int client_send(struct weir_http *h,
+                       const struct weir_http_call *call,
+                       weir_http_fn *done,
+                       void *ctx,
+                       uint64_t *ret_id)
+{
+    struct client *client = (struct client *)(void *)h;
+    if (weir_plain_serves(call->url)) {
+        int refused = weir_call_check(call, NULL);
+        refused = refused < 0 ? refused : weir_plain_pool_send(client->plain, call, done, ctx, client->last_id + 1);
+        if (refused == 0 && ret_id != NULL) {
+            *ret_id = client->last_id + 1;
+        }
+        client->last_id += refused == 0 ? 1 : 0;
+        return refused;
+    }
+    struct call *c = NULL;
+    int r = call_new(client, call->body, done, ctx, &c);
+    if (r < 0) {
+        return r;
+    }
+    struct weir_http_call copy = *call;
+    copy.body.p = c->body;
+    r = weir_transfer_setup(&c->transfer, &copy, &client->authorities, NULL);
+    return call_begin(c, r, ret_id);
+}
+
+int weir_mail_send(struct weir_http *h, const struct weir_mail *m, weir_http_fn *done, void *ctx, uint64_t *ret_id)
+{
+    struct client *client = (struct client *)(void *)h;
+    struct call *c = NULL;
+    int r = call_new(client, m->message, done, ctx, &c);
+    if (r < 0) {
+        return r;
+    }
+    struct weir_mail copy = *m;
+    copy.message.p = c->body;
+    r = weir_transfer_setup_mail(&c->transfer, &copy, &client->authorities);
+    return call_begin(c, r, ret_id);
 }
 
 static void client_cancel(struct weir_http *h, uint64_t id)

@@ -186,16 +186,13 @@ static void set_method(CURL *easy, const struct weir_http_call *call)
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
-static int set_tls(CURL *easy,
-                   const struct weir_http_call *call,
-                   struct weir_authorities *authorities,
-                   struct weir_err *err)
+int weir_transfer_trust(CURL *easy, const char *ca_pem, struct weir_authorities *authorities, struct weir_err *err)
 {
-    if (call->ca_pem == NULL) {
+    if (ca_pem == NULL) {
         return 0;
     }
     int fd = -1;
-    int r = authority_fd(authorities, call->ca_pem, &fd, err);
+    int r = authority_fd(authorities, ca_pem, &fd, err);
     if (r < 0) {
         return r;
     }
@@ -239,7 +236,7 @@ int weir_transfer_setup(struct weir_transfer *t,
         return weir_fail(err, -WEIR_ENOMEM, "out of memory for an HTTP call");
     }
     set_method(easy, call);
-    r = set_tls(easy, call, authorities, err);
+    r = weir_transfer_trust(easy, call->ca_pem, authorities, err);
     r = r < 0 ? r : set_headers(t, call, err);
     if (r < 0) {
         return r;

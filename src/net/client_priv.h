@@ -4,6 +4,7 @@
 /* What the asynchronous and the blocking client share: how a call is set up and how its end is
  * classed. */
 
+#include "net/address.h"
 #include "net/client.h"
 #include "net/curl_lib.h"
 
@@ -26,6 +27,7 @@ struct weir_transfer {
     CURL *easy;
     struct curl_slist *header;
     struct weir_str body; /* the answer's, capped */
+    struct weir_sv upload; /* mail: what is left of it */
     weir_http_sink_fn *sink;
     void *sink_ctx;
     bool has_headers; /* all of the answer's came */
@@ -46,6 +48,11 @@ int weir_transfer_setup(struct weir_transfer *t,
                         const struct weir_http_call *call,
                         struct weir_authorities *authorities,
                         struct weir_err *err);
+/* ca_pem NULL: the system's authorities. Errors: -WEIR_ELIMIT, -WEIR_EIO. */
+int weir_transfer_trust(CURL *easy, const char *ca_pem, struct weir_authorities *authorities, struct weir_err *err);
+struct weir_mail;
+/* As weir_transfer_setup; the message must last as long as the transfer. */
+int weir_transfer_setup_mail(struct weir_transfer *t, const struct weir_mail *m, struct weir_authorities *authorities);
 /* Fills reply from the finished transfer. reply->body borrows from t. */
 void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_http_reply *reply);
 /* Frees headers and body, not the easy handle. */

@@ -11,16 +11,30 @@
 #include "base/mem.h"
 #include "net/gnutls_lib.h"
 
-void weir_sha256_hex(struct weir_sv bytes, char ret[static WEIR_SHA256_HEX_SIZE])
+enum { DIGEST_BYTES = 32 };
+
+static void write_hex(const unsigned char digest[static DIGEST_BYTES], char ret[static WEIR_SHA256_HEX_SIZE])
 {
     static const char hex[] = "0123456789abcdef";
-    unsigned char digest[32];
-    (void)weir_gnutls.gnutls_hash_fast(GNUTLS_DIG_SHA256, bytes.p, bytes.n, digest);
-    for (size_t i = 0; i < sizeof digest; i++) {
+    for (size_t i = 0; i < DIGEST_BYTES; i++) {
         ret[2 * i] = hex[digest[i] >> 4];
         ret[2 * i + 1] = hex[digest[i] & 15];
     }
-    ret[2 * sizeof digest] = '\0';
+    ret[2 * DIGEST_BYTES] = '\0';
+}
+
+void weir_sha256_hex(struct weir_sv bytes, char ret[static WEIR_SHA256_HEX_SIZE])
+{
+    unsigned char digest[DIGEST_BYTES];
+    (void)weir_gnutls.gnutls_hash_fast(GNUTLS_DIG_SHA256, bytes.p, bytes.n, digest);
+    write_hex(digest, ret);
+}
+
+void weir_hmac_sha256_hex(struct weir_sv key, struct weir_sv bytes, char ret[static WEIR_SHA256_HEX_SIZE])
+{
+    unsigned char digest[DIGEST_BYTES];
+    (void)weir_gnutls.gnutls_hmac_fast(GNUTLS_MAC_SHA256, key.p, key.n, bytes.p, bytes.n, digest);
+    write_hex(digest, ret);
 }
 
 static int fail_errno(const char *path, struct weir_err *err)

@@ -13,6 +13,7 @@
 #define WEIR_GNUTLS_FUNCTIONS(X) \
     X(gnutls_encode_rs_value) \
     X(gnutls_hash_fast) \
+    X(gnutls_hmac_fast) \
     X(gnutls_memcmp) \
     X(gnutls_pubkey_deinit) \
     X(gnutls_pubkey_get_pk_algorithm) \

@@ -3,6 +3,7 @@
 
 /* Suite replay: any work on owned nodes and clouds. Shared by the suite's files only. */
 
+#include "budgets.h"
 #include "cloud/catalogue.h"
 #include "grid.h"
 #include "market.h"
@@ -15,6 +16,7 @@
 enum {
     WEIR_REPLAY_POOLS_MAX = 16,
     WEIR_REPLAY_PROVIDERS_MAX = 16,
+    WEIR_REPLAY_BUDGET_SETS_MAX = 8,
 };
 
 /* What there is to run on, and what the world is like. */
@@ -37,6 +39,9 @@ struct weir_replay_site {
     const struct weir_sim_steps **offer_stock[WEIR_REPLAY_PROVIDERS_MAX];
     struct weir_dur *term[WEIR_REPLAY_PROVIDERS_MAX]; /* of each offer, where a provider has reserved ones */
     bool reserved; /* some may be reserved */
+    struct weir_sim_budget_set budget_set[WEIR_REPLAY_BUDGET_SETS_MAX];
+    char budget_set_name[WEIR_REPLAY_BUDGET_SETS_MAX][WEIR_SIM_TEXT_SIZE];
+    size_t n_budget_sets;
     struct weir_grid *tariff; /* price of a kWh over time; NULL: not asked about */
     struct weir_grid *carbon; /* grams for a kWh, the same */
     uint32_t per_node; /* GPUs of the largest owned node */
@@ -98,6 +103,9 @@ struct weir_replay_figures {
     double lost_gpu_h;
     double transfer_gib; /* moved to rented machines */
     bool has_data;       /* some task has */
+    uint64_t held_back;  /* tasks that waited for a budget */
+    uint64_t never;      /* of these, that never began */
+    double budget_wait_h; /* that they waited for it */
     double owned_gpu_h; /* there to be used */
     /* of owned nodes, PUE included; zero where the site has neither tariff nor carbon */
     double energy_kwh;
@@ -105,8 +113,24 @@ struct weir_replay_figures {
     int64_t carbon_ug;
 };
 
-/* Runs the work on the site under the policy, which must be one of the suite's. *ret_series is the caller's to free. Errors: those of
- * the work; -WEIR_EINVAL. */
-int weir_replay_run(const struct weir_replay_site *site, const struct weir_sim_options *o, const char *policy,
-                    struct weir_sim_schedule *schedule, struct weir_sim_result *result, struct weir_replay_figures *ret,
-                    struct weir_sim_series **ret_series, struct weir_err *err);
+/* What is to be run, and how. */
+struct weir_replay_order {
+    const struct weir_replay_site *site;
+    const struct weir_sim_options *o;
+    const char *policy; /* one of the suite's */
+    int budget_set; /* whose budgets are in force; < 0: none's */
+    struct weir_sim_schedule *schedule;
+};
+
+/* What a run gives besides figures; the caller's to free. */
+struct weir_replay_told {
+    struct weir_sim_series *series;
+    /* where the site has budgets: of the set in force, or, where none is, of each */
+    struct weir_sim_budget_spans *budgets[WEIR_REPLAY_BUDGET_SETS_MAX];
+};
+void weir_replay_told_release(struct weir_replay_told *t);
+
+/* Runs the work. without: what the same gave under no budgets; NULL: not known. *ret is to be released whatever happens. Errors: those of the
+ * work; -WEIR_EINVAL. */
+int weir_replay_run(const struct weir_replay_order *order, const struct weir_replay_told *without, struct weir_sim_result *result,
+                    struct weir_replay_figures *ret, struct weir_replay_told *ret_told, struct weir_err *err);

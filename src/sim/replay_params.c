@@ -45,6 +45,8 @@ const struct weir_sim_param weir_replay_params[WEIR_REPLAY_PARAMS] = {
     [WEIR_REPLAY_UPKEEP_PER_GPU_YEAR] = {"upkeep_per_gpu_year", "housing, service and staff for each owned GPU", 0, 1e6, 1500},
     [WEIR_REPLAY_TARIFF] = {"tariff", "price of a kWh", 0, 100, 0.15},
     [WEIR_REPLAY_CARBON_PRICE] = {"carbon_price", "what a kilogram of CO2 is worth to weir-shift", 0, 1000, 0.1},
+    [WEIR_REPLAY_LIMIT_HOURS] = {"limit_hours", "limit of a task's run of which the work says none; 0: 24 with budgets, else 1440", 0, 100000, 0},
+    [WEIR_REPLAY_BUDGET_FACTOR] = {"budget_factor", "all amounts of budgets times this", 0, 1e6, 1},
     [WEIR_REPLAY_PUE] = {"pue", "power drawn in all for each watt of the nodes", 1, 10, 1.4},
 };
 

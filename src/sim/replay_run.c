@@ -16,13 +16,18 @@
 #include "quantile.h"
 #include "replay.h"
 #include "replay_bound.h"
+#include "replay_budgets.h"
 #include "series.h"
 
 enum {
     PRIORITY = 50,
     TASK_CORES_MILLI = 1, /* of a task with GPUs: those decide */
-    LIMIT_DAYS = 60,      /* of a task of which nothing is said */
+    LIMIT_HOURS = 1440,         /* of a task of which nothing is said */
+    LIMIT_HOURS_BUDGETED = 24,  /* where money is held for it; as the broker has it */
 };
+
+/* The alarm of looks at what waits for budgets. */
+#define LOOK_TAG ((UINT64_C(1) << 56) - 1)
 
 /* What an hour's waiting is worth to a rule that never waits in the cloud. */
 #define HURRY_MICRO_PER_HOUR (100000 * WEIR_MICRO_PER_UNIT)
@@ -80,6 +85,7 @@ struct follow {
     uint32_t gpus;
     uint32_t project;
     uint32_t user;
+    uint32_t budget; /* mark of what it waited for; 0: for none */
     double reference_h; /* run time on a reference GPU */
     bool started;
     bool held;  /* for a better hour; not submitted yet */
@@ -113,6 +119,7 @@ enum line { LINE_OWNED, LINE_RENTED, LINE_QUEUE_TASKS, LINE_QUEUE_GPUS, LINE_OWN
 
 struct replay {
     const struct weir_replay_site *site;
+    struct weir_replay_budgets *budgets; /* NULL: nobody asks about any */
     const struct weir_sim_options *o;
     const struct rule *rule;
     struct weir_sim_workload *work;
@@ -230,6 +237,7 @@ static void on_ended(void *user, uint64_t tag, struct weir_wall at, enum weir_ta
         }
     } else {
         p->figures->failed++;
+        p->figures->never += !f->started && weir_replay_budgets_never(p->budgets, f->budget);
         p->figures->unplaced += state == WEIR_TASK_CANCELLED || f->job.v == UINT64_MAX;
     }
     f->job.v = 0;
@@ -311,6 +319,7 @@ static void on_posted(void *user, const struct weir_posting *posting, size_t n)
     struct replay *p = user;
     for (size_t i = 0; i < n; i++) {
         const struct weir_posting *x = &posting[i];
+        weir_replay_budgets_posted(p->budgets, x);
         if (x->debit == WEIR_ACCOUNT_NODE) {
             bool rented = x->lease.v != 0;
             *(rented ? &p->figures->cloud_micro : &p->figures->own_micro) += x->amount_micro;
@@ -412,11 +421,13 @@ static void ask_nodes(const struct weir_sim_job *j, uint32_t per_node, struct as
     a->cpu_milli = cpu > UINT32_MAX ? UINT32_MAX : (uint32_t)cpu;
 }
 
-/* The longest that a run may take: what the work says, else two months; never less than the run takes. */
+/* The longest that a run may take: what the work says, else what is usual; never less than the run takes. */
 static int64_t limit_of(const struct replay *p, const struct weir_sim_job *j, int64_t duration_us)
 {
     double need = ((double)duration_us + p->site->param[WEIR_REPLAY_RESTART_S] * 1e6) * p->site->slowest * 1.01 + 60e6;
-    int64_t most = (int64_t)LIMIT_DAYS * WEIR_US_PER_DAY;
+    double hours = p->site->param[WEIR_REPLAY_LIMIT_HOURS];
+    hours = hours > 0 ? hours : p->site->n_budget_sets > 0 ? LIMIT_HOURS_BUDGETED : LIMIT_HOURS;
+    int64_t most = (int64_t)(hours * HOUR_US);
     int64_t limit = j->max_duration.us > 0 ? rounded((int64_t)((double)j->max_duration.us * p->site->slowest)) : most;
     while ((double)limit < need) {
         limit = limit < most ? most : 2 * limit;
@@ -530,7 +541,7 @@ static void submit(struct replay *p, uint64_t tag, uint32_t shape)
                               .gpus = f->gpus,
                               .duration = {f->duration_us},
                               .request = &p->shape.p[shape].request,
-                              .project = {f->project + 1},
+                              .project = {weir_replay_budgets_project(p->budgets, f->project)},
                               .user = {f->user},
                               .priority = PRIORITY,
                               .stage_bytes = (uint64_t)f->stage_bytes,
@@ -549,10 +560,30 @@ static double wait_hours(const struct replay *p, const struct follow *f)
     return fmin(hours, 1e6);
 }
 
+/* Who waits for a budget? */
+static void look(struct replay *p)
+{
+    weir_replay_budgets_look(p->budgets);
+    for (size_t i = 0; i < p->follow.n; i++) {
+        struct follow *f = &p->follow.p[i];
+        if (f->queued_us != 0 && f->job.v != 0 && f->job.v != UINT64_MAX && !f->held) {
+            uint64_t kind = (uint64_t)f->shape << 40 | (uint64_t)f->project << 20 | f->user;
+            bool waited = f->budget != 0;
+            weir_replay_budgets_look_at(p->budgets, f->job, kind, f->queued_us, &f->budget);
+            p->figures->held_back += !waited && f->budget != 0;
+        }
+    }
+    weir_sim_world_alarm(p->world, weir_replay_budgets_next(p->budgets), LOOK_TAG);
+}
+
 /* It has waited for its hour; or for owned nodes for as long as the rule has it wait. */
 static void on_alarm(void *user, uint64_t tag)
 {
     struct replay *p = user;
+    if (tag == LOOK_TAG) {
+        look(p);
+        return;
+    }
     if (tag >= p->first && follow_of(p, tag)->held) {
         follow_of(p, tag)->held = false;
         p->n_held--;
@@ -627,6 +658,7 @@ static void feed(struct replay *p, const struct weir_sim_job *j)
         spills = false;
     }
     weir_vec_push(&p->follow, f);
+    weir_replay_budgets_submitted(p->budgets, (struct weir_project_id){weir_replay_budgets_project(p->budgets, f.project)}, (struct weir_user_id){f.user});
     p->n_queued++;
     if (p->schedule != NULL) {
         struct task_name name;
@@ -712,7 +744,13 @@ static void begin(struct replay *p, const struct weir_sim_job *j)
                   .power = p->site->tariff == NULL && p->site->carbon == NULL ? NULL : on_power,
                   .user = p},
     };
+    weir_replay_budgets_conf(p->budgets, &conf, p->shift_us);
     p->world = weir_sim_world_new(&conf);
+    weir_replay_budgets_begin(p->budgets, p->world);
+    struct weir_wall look = weir_replay_budgets_next(p->budgets);
+    if (look.us != 0) {
+        weir_sim_world_alarm(p->world, look, LOOK_TAG);
+    }
     p->series = weir_sim_series_new(j->submit.us);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(line); i++) {
         weir_sim_series_add_line(p->series, line[i]);
@@ -803,17 +841,46 @@ static int run(struct replay *p, struct weir_err *err)
     return r < 0 ? r : finish(p, err);
 }
 
-int weir_replay_run(const struct weir_replay_site *site, const struct weir_sim_options *o, const char *policy,
-                    struct weir_sim_schedule *schedule, struct weir_sim_result *result, struct weir_replay_figures *ret,
-                    struct weir_sim_series **ret_series, struct weir_err *err)
+void weir_replay_told_release(struct weir_replay_told *t)
+{
+    free(t->series);
+    for (size_t i = 0; i < WEIR_REPLAY_BUDGET_SETS_MAX; i++) {
+        weir_sim_budget_spans_free(t->budgets[i]);
+    }
+    *t = (struct weir_replay_told){0};
+}
+
+static void tell_budgets(struct replay *p, int in_force, const struct weir_replay_told *without, struct weir_replay_told *ret)
+{
+    for (size_t i = 0; i < p->site->n_budget_sets; i++) {
+        if (in_force < 0 || (size_t)in_force == i) {
+            ret->budgets[i] = weir_replay_budgets_take(p->budgets, i, without == NULL ? NULL : without->budgets[i], p->result);
+        }
+    }
+    const struct weir_sim_budget_spans *s = in_force < 0 ? NULL : ret->budgets[in_force];
+    for (size_t i = 0; s != NULL && i < s->n; i++) {
+        p->figures->budget_wait_h += s->span[i].waited_h;
+    }
+}
+
+int weir_replay_run(const struct weir_replay_order *order, const struct weir_replay_told *without, struct weir_sim_result *result,
+                    struct weir_replay_figures *ret, struct weir_replay_told *ret_told, struct weir_err *err)
 {
     *ret = (struct weir_replay_figures){0};
-    struct replay p = {.site = site, .o = o, .rule = rule_of(policy), .schedule = schedule, .result = result, .figures = ret};
-    weir_sim_schedule_name_tasks(schedule);
-    int r = weir_sim_workload_open(&p.work, o->jobs, NULL, NULL, err);
-    r = r < 0 ? r : run(&p, err);
-    *ret_series = p.series;
+    *ret_told = (struct weir_replay_told){0};
+    struct replay p = {.site = order->site, .o = order->o, .rule = rule_of(order->policy), .schedule = order->schedule, .result = result, .figures = ret};
+    weir_sim_schedule_name_tasks(order->schedule);
+    int r = weir_sim_workload_open(&p.work, order->o->jobs, NULL, NULL, err);
+    if (r == 0) {
+        p.budgets = weir_replay_budgets_new(order->site, order->budget_set, p.work);
+        r = run(&p, err);
+    }
+    if (r == 0 && p.budgets != NULL) {
+        tell_budgets(&p, order->budget_set, without, ret_told);
+    }
+    ret_told->series = p.series;
     weir_sim_world_free(p.world);
+    weir_replay_budgets_free(p.budgets);
     weir_sim_workload_free(p.work);
     weir_sim_quantiles_release(&p.waits);
     weir_vec_release(&p.follow);

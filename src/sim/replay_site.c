@@ -274,6 +274,57 @@ static int read_grid(struct weir_grid **ret, const char *path, const char *optio
     return r < 0 ? weir_fail_prefix(err, r, "--%s", option) : 0;
 }
 
+/* ---- budgets ---- */
+
+static int read_budget_file(struct weir_replay_site *site, struct weir_sv path, struct weir_err *err)
+{
+    if (site->n_budget_sets == WEIR_REPLAY_BUDGET_SETS_MAX) {
+        return weir_fail(err, -WEIR_ELIMIT, "more than %d sets", WEIR_REPLAY_BUDGET_SETS_MAX);
+    }
+    size_t k = site->n_budget_sets++;
+    WEIR_CLEANUP(weir_freep) char *file = weir_strndup(path.p, path.n);
+    weir_sim_name(file, site->budget_set_name[k], sizeof site->budget_set_name[k]);
+    for (size_t i = 0; i < k; i++) {
+        if (weir_streq(site->budget_set_name[i], site->budget_set_name[k])) {
+            return weir_fail(err, -WEIR_EINVAL, "two files are called '%s', and rows could not be told apart", site->budget_set_name[k]);
+        }
+    }
+    return weir_sim_budgets_load(&site->budget_set[k], file, err);
+}
+
+static int read_budgets(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err)
+{
+    if (o->budget != NULL && o->budgets != NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "--budget and --budgets both say what budgets there are: give one");
+    }
+    if (o->budget != NULL) {
+        site->n_budget_sets = 1;
+        snprintf(site->budget_set_name[0], sizeof site->budget_set_name[0], "given");
+        return weir_sim_budgets_read(&site->budget_set[0], "--budget", weir_sv_of(o->budget), err);
+    }
+    struct weir_sv rest = weir_sv_of(o->budgets);
+    int r = 0;
+    while (rest.p != NULL && r == 0) {
+        struct weir_sv path = weir_sv_trim(weir_sv_cut(&rest, ';'));
+        r = path.n == 0 ? 0 : read_budget_file(site, path, err);
+    }
+    return r < 0 ? weir_fail_prefix(err, r, "--budgets") : 0;
+}
+
+/* The work has no tags that a budget could ask for. */
+static int refuse_tags(const struct weir_replay_site *site, struct weir_err *err)
+{
+    for (size_t i = 0; i < site->n_budget_sets; i++) {
+        for (size_t k = 0; k < site->budget_set[i].n; k++) {
+            const struct weir_sim_budget *b = &site->budget_set[i].budget[k];
+            if (b->def.scope == WEIR_BUDGET_TAG) {
+                return weir_fail(err, -WEIR_EINVAL, "budget '%s' is for %s: recorded work has no tags; give organisation, project or user", b->def.name, b->scope);
+            }
+        }
+    }
+    return 0;
+}
+
 /* ---- all ---- */
 
 static void measure(struct weir_replay_site *site)
@@ -314,6 +365,8 @@ int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_o
     }
     r = r < 0 ? r : weir_replay_market_read(site, o, err);
     r = r < 0 ? r : weir_replay_reserved_read(site, o, err);
+    r = r < 0 ? r : read_budgets(site, o, err);
+    r = r < 0 ? r : refuse_tags(site, err);
     r = r < 0 ? r : read_grid(&site->tariff, o->tariff, "tariff", WEIR_GRID_CARBON, err);
     r = r < 0 ? r : read_grid(&site->carbon, o->carbon, "carbon", WEIR_GRID_PRICE, err);
     measure(site);
@@ -327,6 +380,9 @@ void weir_replay_site_release(struct weir_replay_site *site)
     }
     weir_replay_market_release(site);
     weir_replay_reserved_release(site);
+    for (size_t i = 0; i < site->n_budget_sets; i++) {
+        weir_sim_budget_set_release(&site->budget_set[i]);
+    }
     weir_grid_free(site->tariff);
     weir_grid_free(site->carbon);
     weir_catalogue_free(site->catalogue);

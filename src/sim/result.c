@@ -68,6 +68,7 @@ void weir_sim_result_release(struct weir_sim_result *r)
 {
     for (size_t i = 0; i < r->n_rows; i++) {
         free(r->row[i].series);
+        weir_sim_budget_spans_free(r->row[i].budgets);
     }
     for (size_t i = 0; i < r->n_notes; i++) {
         free(r->note[i]);
@@ -243,6 +244,10 @@ void weir_sim_result_json(const struct weir_sim_result *r, struct weir_str *out)
             if (row->field[k].metric) {
                 write_field(&j, &row->field[k]);
             }
+        }
+        if (row->budgets != NULL) {
+            weir_json_key(&j, "budgets");
+            weir_sim_budget_spans_json(row->budgets, &j);
         }
         if (row->series != NULL) {
             weir_json_key(&j, "series");

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "budget_spans.h"
 #include "series.h"
 
 enum {
@@ -48,6 +49,7 @@ struct weir_sim_row {
     size_t n_fields;
     struct weir_sim_field field[WEIR_SIM_FIELDS_MAX];
     struct weir_sim_series *series; /* how it went over time; NULL: not known. Owned by the result */
+    struct weir_sim_budget_spans *budgets; /* what they did; NULL: there were none. Owned by the result */
 };
 
 /* What a run took for granted, in words: "Owned nodes", "Purchase price", "15,000 USD a GPU". */
@@ -104,8 +106,8 @@ const struct weir_sim_field *weir_sim_row_field(const struct weir_sim_row *row, 
 void weir_sim_hash_u64(struct weir_sim_result *r, uint64_t v);
 void weir_sim_hash_text(struct weir_sim_result *r, const char *text);
 
-/* {"suite": .., "currency": "USD", "rows": [{"case": {..}, "policy": "..", metrics, "series": {..}}], "trace_hash": "16 hex digits",
- * "left_out": n, "assumptions": [{"topic": .., "name": .., "text": ..}], "notes": [".."], "tune": {..}}; series, tune, and lists that are empty only where there are such;
+/* {"suite": .., "currency": "USD", "rows": [{"case": {..}, "policy": "..", metrics, "budgets": [..], "series": {..}}], "trace_hash": "16 hex digits",
+ * "left_out": n, "assumptions": [{"topic": .., "name": .., "text": ..}], "notes": [".."], "tune": {..}}; budgets, series, tune, and lists that are empty only where there are such;
  * currency where it was set */
 void weir_sim_result_json(const struct weir_sim_result *r, struct weir_str *out);
 /* A number as short as it can be said with the digits that matter: at most nine. */

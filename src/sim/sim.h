@@ -44,6 +44,8 @@ struct weir_sim_options {
     const char *reserved;    /* capacity that is paid for anyway: a file */
     const char *tariff;      /* price of a kWh over time: a file */
     const char *carbon;      /* grams of CO2 for a kWh over time: a file */
+    const char *budget;      /* budgets, one a line, as behind "weir budget set": one set of them */
+    const char *budgets;     /* sets of budgets: files of such lines, between ';' */
     const char *set;         /* parameters: "NAME=VALUE,NAME=VALUE", see params.h */
     const char *seed;
     const char *currency; /* what amounts of suite replay are in */

@@ -15,7 +15,7 @@ const struct weir_sim_suite weir_sim_suites[] = {
     {
         .name = "replay",
         .summary = "any recorded work on owned nodes and clouds",
-        .options = "jobs pools nodes gpus-per-node catalogue cloud-price prices traces reserved tariff carbon set seed currency schedule",
+        .options = "jobs pools nodes gpus-per-node catalogue cloud-price prices traces reserved tariff carbon budget budgets set seed currency schedule",
         .policies = "weir,weir-no-estimates,weir-shift,local-only,cloud-only,no-wait,constant-wait,starburst",
         .rules = true,
         .run = weir_sim_suite_replay,
@@ -145,6 +145,7 @@ static int check_options(const struct weir_sim_suite *s, const struct weir_sim_o
         {"pools", o->pools},         {"catalogue", o->catalogue}, {"cloud-price", o->cloud_price},
         {"tariff", o->tariff},       {"carbon", o->carbon},       {"set", o->set},
         {"seed", o->seed},           {"reserved", o->reserved},   {"currency", o->currency},
+        {"budget", o->budget},       {"budgets", o->budgets},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(given); i++) {
         bool reads = given[i].value == NULL;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "replay.h"
@@ -16,11 +17,12 @@
 
 enum {
     NODES_MAX = 1000000,
-    METRICS = 25, /* that a row has at most */
+    METRICS = 28, /* that a row has at most */
     JUDGED = 3,   /* that sweeps and the tuner add */
+    POLICIES_MAX = 24,
 };
 
-_Static_assert(1 + WEIR_REPLAY_PARAMS + METRICS + JUDGED <= WEIR_SIM_FIELDS_MAX, "a row in which every parameter is set has room");
+_Static_assert(2 + WEIR_REPLAY_PARAMS + METRICS + JUDGED <= WEIR_SIM_FIELDS_MAX, "a row in which every parameter is set has room");
 
 #define SHIFT "weir-shift"
 
@@ -50,11 +52,25 @@ static double share(double part, double whole)
     return whole > 0 ? part / whole : (double)NAN;
 }
 
-static void add_case(struct weir_sim_row *row, const struct weir_replay_site *site, const char *kind)
+/* How a run is called among others. */
+struct variant {
+    const char *kind; /* the owned nodes, where there are several choices; else NULL */
+    int budget_set;   /* whose budgets are in force; < 0: none's */
+};
+
+static const char *budgets_of(const struct weir_replay_site *site, const struct variant *v)
+{
+    return v->budget_set < 0 ? "none" : site->budget_set_name[v->budget_set];
+}
+
+static void add_case(struct weir_sim_row *row, const struct weir_replay_site *site, const struct variant *v)
 {
     uint32_t nodes = 0;
-    if (kind != NULL) {
-        weir_sim_case_text(row, "pools", kind);
+    if (v->kind != NULL) {
+        weir_sim_case_text(row, "pools", v->kind);
+    }
+    if (site->n_budget_sets > 0) {
+        weir_sim_case_text(row, "budgets", budgets_of(site, v));
     }
     for (size_t i = 0; i < site->n_pools; i++) {
         nodes += site->pool[i].nodes;
@@ -68,12 +84,11 @@ static void add_case(struct weir_sim_row *row, const struct weir_replay_site *si
     }
 }
 
-static void add_row(struct weir_sim_result *result, const struct weir_replay_site *site, const char *kind, const char *policy,
-                    const struct weir_replay_figures *f, struct weir_sim_series *series)
+static void add_row(struct weir_sim_result *result, const struct weir_replay_site *site, const struct variant *v, const char *policy,
+                    const struct weir_replay_figures *f)
 {
     struct weir_sim_row *row = weir_sim_row(result, policy);
-    add_case(row, site, kind);
-    row->series = series;
+    add_case(row, site, v);
     bool none = f->tasks > 0 && f->completed == 0; /* what did nothing was not cheap */
     weir_sim_metric(row, "cost", none ? (double)NAN : money(f->own_micro + f->cloud_micro));
     weir_sim_metric(row, "own_cost", money(f->own_micro));
@@ -106,6 +121,11 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
         weir_sim_metric(row, "transfer_gib", f->transfer_gib);
         weir_sim_metric(row, "transfer_cost", f->transfer_gib * site->param[WEIR_REPLAY_EGRESS_PER_GIB]);
     }
+    if (site->n_budget_sets > 0) {
+        weir_sim_metric_count(row, "held_back", (int64_t)f->held_back);
+        weir_sim_metric(row, "budget_wait_hours", f->budget_wait_h);
+        weir_sim_metric_count(row, "never_started", (int64_t)f->never);
+    }
     weir_sim_metric_count(row, "tasks", (int64_t)f->tasks);
     weir_sim_metric_count(row, "failed", (int64_t)f->failed);
     weir_sim_metric_count(row, "unplaced", (int64_t)f->unplaced);
@@ -113,24 +133,55 @@ static void add_row(struct weir_sim_result *result, const struct weir_replay_sit
     weir_sim_metric_count(row, "deadline_misses", (int64_t)f->deadline_misses);
 }
 
-static int run_one(const struct weir_sim_options *o, const struct weir_replay_site *site, const char *kind, int64_t nodes, const char *policy,
-                   struct weir_sim_result *result, struct weir_err *err)
+/* Runs one row. told: what it gave, the row's own besides; without: what the same gave under no budgets. */
+static int run_one(const struct weir_replay_order *order, const struct variant *v, const struct weir_replay_told *without, struct weir_sim_result *result,
+                   struct weir_replay_told *told, struct weir_err *err)
 {
     char name[160];
-    struct weir_sim_schedule *schedule = NULL;
+    const struct weir_replay_site *site = order->site;
+    struct weir_replay_order one = *order;
     struct weir_replay_figures figures;
-    struct weir_sim_series *series = NULL;
-    snprintf(name, sizeof name, "replay-%s-%s%s%" PRId64, policy, kind == NULL ? "" : kind, kind == NULL ? "" : "-", nodes);
-    int r = weir_sim_schedule_open(&schedule, o->schedule, name, err);
-    r = r < 0 ? r : weir_replay_run(site, o, policy, schedule, result, &figures, &series, err);
+    const char *kind = v->kind == NULL ? "" : v->kind;
+    const char *budgets = site->n_budget_sets == 0 ? "" : budgets_of(site, v);
+    snprintf(name, sizeof name, "replay-%s-%s%s%s%s%u", order->policy, kind, kind[0] == '\0' ? "" : "-", budgets, budgets[0] == '\0' ? "" : "-",
+             site->pool[0].nodes);
+    one.budget_set = v->budget_set;
+    int r = weir_sim_schedule_open(&one.schedule, order->o->schedule, name, err);
+    r = r < 0 ? r : weir_replay_run(&one, without, result, &figures, told, err);
     if (r < 0) {
         struct weir_err ignored;
-        (void)weir_sim_schedule_close(schedule, &ignored);
-        free(series);
+        (void)weir_sim_schedule_close(one.schedule, &ignored);
         return r;
     }
-    add_row(result, site, kind, policy, &figures, series);
-    return weir_sim_schedule_close(schedule, err);
+    add_row(result, site, v, order->policy, &figures);
+    struct weir_sim_row *row = &result->row[result->n_rows - 1];
+    row->series = WEIR_TAKE(told->series);
+    row->budgets = v->budget_set < 0 ? NULL : WEIR_TAKE(told->budgets[v->budget_set]);
+    return weir_sim_schedule_close(one.schedule, err);
+}
+
+/* All policies under no budgets, then under each set. */
+static int run_policies(const struct weir_sim_options *o, const struct weir_replay_site *site, const char *kind, struct weir_sim_result *result,
+                        struct weir_err *err)
+{
+    struct weir_replay_told without[POLICIES_MAX] = {{0}};
+    int r = 0;
+    for (int set = -1; set < (int)site->n_budget_sets && r == 0; set++) {
+        const struct variant v = {kind, set};
+        for (size_t k = 0; policy_at(k) != NULL && r == 0; k++) {
+            const struct weir_replay_order order = {.site = site, .o = o, .policy = policy_at(k)};
+            struct weir_replay_told told = {0};
+            WEIR_ASSERT(k < POLICIES_MAX);
+            if (wanted(o, policy_at(k))) {
+                r = run_one(&order, &v, set < 0 ? NULL : &without[k], result, set < 0 ? &without[k] : &told, err);
+            }
+            weir_replay_told_release(&told);
+        }
+    }
+    for (size_t k = 0; k < POLICIES_MAX; k++) {
+        weir_replay_told_release(&without[k]);
+    }
+    return r;
 }
 
 static void note_inputs(const struct weir_sim_options *o)
@@ -151,7 +202,13 @@ static void note_inputs(const struct weir_sim_options *o)
     if (!weir_streq(o->jobs, "-")) {
         weir_sim_note_input(o, o->jobs);
     }
-    struct weir_sv rest = weir_sv_of(o->catalogue);
+    struct weir_sv rest = weir_sv_of(o->budgets);
+    while (rest.p != NULL) {
+        struct weir_sv file = weir_sv_trim(weir_sv_cut(&rest, ';'));
+        WEIR_CLEANUP(weir_freep) char *path = weir_strndup(file.p, file.n);
+        weir_sim_note_input(o, path);
+    }
+    rest = weir_sv_of(o->catalogue);
     while (rest.p != NULL) {
         struct weir_sv file = weir_sv_cut(&rest, ',');
         (void)weir_sv_cut(&file, '=');
@@ -200,8 +257,8 @@ static int run_site(const struct weir_sim_options *o, const char *kind, struct w
     if (r == 0 && runs(o) == 0) {
         r = weir_fail(err, -WEIR_EINVAL, "--policies " SHIFT ": --tariff FILE or --carbon FILE says which hours are better");
     }
-    if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1 || kind != NULL)) {
-        r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies, one of --nodes and --pools, or a file");
+    if (r == 0 && weir_streq(o->jobs, "-") && (n > 1 || runs(o) > 1 || kind != NULL || site.n_budget_sets > 0)) {
+        r = weir_fail(err, -WEIR_EINVAL, "--jobs -: the standard input is there once: name one of --policies, one of --nodes and --pools, no budgets, or a file");
     }
     if (r == 0) {
         note_inputs(o);
@@ -211,11 +268,7 @@ static int run_site(const struct weir_sim_options *o, const char *kind, struct w
         if (o->nodes != NULL) {
             site.pool[0].nodes = (uint32_t)nodes[i];
         }
-        for (size_t k = 0; policy_at(k) != NULL && r == 0; k++) {
-            if (wanted(o, policy_at(k))) {
-                r = run_one(o, &site, kind, site.pool[0].nodes, policy_at(k), result, err);
-            }
-        }
+        r = run_policies(o, &site, kind, result, err);
     }
     weir_replay_site_release(&site);
     return r;

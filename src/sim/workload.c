@@ -192,12 +192,18 @@ static int intern(const struct weir_sim_input *in, size_t column, struct weir_sv
     return 0;
 }
 
+/* So that 0 is no name's number. */
+static void hold_zero(struct weir_interner *names)
+{
+    if (names->n == 0) {
+        (void)weir_intern(names, WEIR_SV(""));
+    }
+}
+
 int weir_sim_intern(const struct weir_sim_input *in, size_t column, struct weir_interner *names, uint32_t *ret, struct weir_err *err)
 {
     struct weir_sv name = weir_sim_input_field(in, column);
-    if (names->n == 0) {
-        (void)weir_intern(names, WEIR_SV("")); /* so that 0 is no name's number */
-    }
+    hold_zero(names);
     *ret = 0;
     return name.n == 0 ? 0 : intern(in, column, name, names, WEIR_SIM_NAMES_MAX, ret, err);
 }
@@ -367,6 +373,22 @@ const char *weir_sim_workload_project(const struct weir_sim_workload *w, uint32_
 const char *weir_sim_workload_user(const struct weir_sim_workload *w, uint32_t user)
 {
     return user == 0 ? "" : weir_intern_text(&w->names.users, user);
+}
+
+static uint32_t number_of_name(struct weir_interner *names, const char *name)
+{
+    hold_zero(names);
+    return weir_intern(names, weir_sv_of(name));
+}
+
+uint32_t weir_sim_workload_number_project(struct weir_sim_workload *w, const char *name)
+{
+    return number_of_name(&w->names.projects, name);
+}
+
+uint32_t weir_sim_workload_number_user(struct weir_sim_workload *w, const char *name)
+{
+    return number_of_name(&w->names.users, name);
 }
 
 uint64_t weir_sim_workload_skipped(const struct weir_sim_workload *w)

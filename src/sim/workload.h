@@ -98,6 +98,9 @@ int weir_sim_workload_fail_field(const struct weir_sim_workload *w, const struct
 /* The same for the job as a whole. */
 int weir_sim_workload_fail(const struct weir_sim_workload *w, const struct weir_sim_job *job, int code, struct weir_err *err);
 
+/* The number of a name, be it one that no job has had yet; 0 for "". */
+uint32_t weir_sim_workload_number_project(struct weir_sim_workload *w, const char *name);
+uint32_t weir_sim_workload_number_user(struct weir_sim_workload *w, const char *name);
 /* The name behind a number that a job had; "" for 0. */
 const char *weir_sim_workload_project(const struct weir_sim_workload *w, uint32_t project);
 const char *weir_sim_workload_user(const struct weir_sim_workload *w, uint32_t user);

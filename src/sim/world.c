@@ -159,7 +159,8 @@ void weir_world_step(struct weir_sim_world *w, struct weir_event *ev)
     }
 }
 
-void weir_world_settle(struct weir_sim_world *w)
+/* What the world has to say, and what the core wants to do by itself. */
+static void deliver(struct weir_sim_world *w)
 {
     for (;;) {
         if (w->reported < w->reports.n) {
@@ -181,9 +182,16 @@ void weir_world_settle(struct weir_sim_world *w)
     weir_vec_clear(&w->specs);
     w->reported = 0;
     w->joined = 0;
-    if (w->bill != NULL) {
-        weir_world_bill_settle(w, false);
-    }
+}
+
+void weir_world_settle(struct weir_sim_world *w)
+{
+    do {
+        deliver(w);
+        if (w->bill != NULL) {
+            weir_world_bill_settle(w, false);
+        }
+    } while (weir_world_budgets_charge(w));
 }
 
 /* ---- owned nodes ---- */
@@ -266,6 +274,8 @@ struct weir_sim_world *weir_sim_world_new(const struct weir_sim_world_conf *conf
     w->begin_us = conf->begin.us;
     w->moved_us = conf->begin.us;
     w->oldest_job = 1;
+    w->payers = conf->payers || conf->n_budgets > 0;
+    w->patience_us = BLOCKED_US;
     w->n_pools = conf->n_pools;
     w->pool = weir_calloc(conf->n_pools, sizeof *w->pool);
     size_t nodes = 0;
@@ -279,6 +289,7 @@ struct weir_sim_world *weir_sim_world_new(const struct weir_sim_world_conf *conf
         w->check = weir_bill_check_new();
         w->settled_us = w->now_us;
     }
+    weir_world_budgets_set(w, conf);
     for (size_t i = 0; i < conf->n_pools; i++) {
         join_pool(w, i);
     }
@@ -318,6 +329,7 @@ void weir_sim_world_free(struct weir_sim_world *w)
     weir_vec_release(&w->agenda);
     weir_vec_release(&w->reports);
     weir_vec_release(&w->specs);
+    weir_vec_release(&w->charges);
     weir_vec_release(&w->slot_of);
     weir_map_release(&w->rental_of);
     weir_map_release(&w->stock_of);
@@ -356,6 +368,7 @@ static bool is_stale(const struct weir_sim_world *w, enum happening what, const 
     case HAPPENS_NODE_FAILURE:
     case HAPPENS_NODE_REPAIR:
     case HAPPENS_LOOK:
+    case HAPPENS_SETTLE:
     case HAPPENS_ALARM:
         break;
     }
@@ -396,6 +409,9 @@ static void happen(struct weir_sim_world *w, const struct entry *e)
     case HAPPENS_LOOK:
         weir_world_market_look(w, e->slot);
         weir_world_market_schedule(w, e->slot);
+        break;
+    case HAPPENS_SETTLE:
+        weir_world_budgets_settle(w);
         break;
     case HAPPENS_ALARM:
         w->watch.alarm(w->watch.user, e->order & ((UINT64_C(1) << HAPPENING_SHIFT) - 1));
@@ -442,13 +458,26 @@ static void cancel_what_waits(struct weir_sim_world *w)
     w->moved_us = w->now_us;
 }
 
+/* Nothing runs: will nothing ever? */
+static bool waits_in_vain(struct weir_sim_world *w)
+{
+    if (w->now_us - w->moved_us > w->patience_us && w->now_us > w->patient_until_us) {
+        return true;
+    }
+    if (w->n_budgets == 0 || w->n_rented > 0 || w->now_us - w->moved_us < WEIR_US_PER_HOUR || w->now_us - w->asked_us < WEIR_US_PER_HOUR) {
+        return false;
+    }
+    w->asked_us = w->now_us;
+    return weir_world_budgets_are_final(w);
+}
+
 void weir_sim_world_finish(struct weir_sim_world *w)
 {
     while (w->n_live > 0 || w->n_rented > 0) {
         if (!advance_one(w, WEIR_WALL_MAX.us)) {
             break;
         }
-        if (w->n_running == 0 && w->n_live > 0 && w->now_us - w->moved_us > BLOCKED_US) {
+        if (w->n_running == 0 && w->n_live > 0 && waits_in_vain(w)) {
             cancel_what_waits(w);
         }
     }
@@ -517,6 +546,7 @@ struct weir_job_id weir_sim_world_submit(struct weir_sim_world *w, const struct 
     ev.u.job_submit.n_tasks = 1;
     ev.u.job_submit.deadline = task->deadline;
     ev.u.job_submit.request = task->request;
+    ev.u.job_submit.tags = task->tags;
     struct task t = {
         .tag = task->tag,
         .job = ev.u.job_submit.job.v,

@@ -8,8 +8,8 @@
  *
  * Everything that goes wrong is drawn from one seed, each draw from what it is for (this boot, that attempt of a task), so that
  * two policies meet the same world wherever they do the same. A spot machine is reclaimed as often as its offer says. At one instant come, in this order: ends of runs,
- * starts, machines that are ready, notices, reclaims, failures and repairs of nodes, looks at the prices of a cloud, alarms, what the core does
- * by itself; each with all that follows from it at that instant.
+ * starts, machines that are ready, notices, reclaims, failures and repairs of nodes, looks at the prices of a cloud, postings for budgets, alarms, what
+ * the core does by itself; each with all that follows from it at that instant.
  */
 
 #include "bill/bill.h"
@@ -74,6 +74,7 @@ struct weir_sim_task {
     int32_t priority;
     uint64_t stage_bytes; /* that are moved to a rented machine; 0: as many as the request says */
     struct weir_wall deadline; /* 0: none */
+    const char *tags; /* as canonical JSON, for budgets; copied; NULL: none */
 };
 
 /* A span in which a task held GPUs of one node. */
@@ -139,6 +140,10 @@ struct weir_sim_world_conf {
     struct weir_sim_market_times market;
     struct weir_sim_faults faults;
     bool billed; /* keep a ledger */
+    bool payers; /* its postings name who pays; so they do where there are budgets, which need a ledger */
+    const struct weir_budget *budget; /* in force from the begin on; copied. Numbered from 1 in this order */
+    const int64_t *budget_spent; /* of each, in its first span before the begin */
+    size_t n_budgets;
     struct weir_wall begin; /* > 0 */
     struct weir_sim_watch watch;
 };
@@ -158,12 +163,18 @@ struct weir_job_id weir_sim_world_submit(struct weir_sim_world *w, const struct 
 bool weir_sim_world_possible(struct weir_sim_world *w, const struct weir_request *request);
 /* Is it in the queue: neither running, nor placed, nor over? */
 bool weir_sim_world_waits(const struct weir_sim_world *w, struct weir_job_id job);
+/* The number of the budget that has no room for the task, which waits for that; 0: it waits for none, or does not wait. */
+size_t weir_sim_world_waits_for(struct weir_sim_world *w, struct weir_job_id job);
+/* How the budget of that number, from 1, stands. */
+struct weir_budget_view weir_sim_world_budget(const struct weir_sim_world *w, size_t number);
+/* Who pays for a posting. False where nobody does. */
+bool weir_sim_world_payer(const struct weir_sim_world *w, struct weir_payer_id id, struct weir_payer_view *ret);
 /* The watch is told of the tag when it is that time, after all else of that instant but what the core does by itself. */
 void weir_sim_world_alarm(struct weir_sim_world *w, struct weir_wall at, uint64_t tag);
 /* Takes a task back: the watch is told of its end. */
 void weir_sim_world_cancel(struct weir_sim_world *w, struct weir_job_id job);
-/* Lets time pass until nothing waits or runs any more and nothing is rented; what waits for a month while nothing else happens is
- * cancelled. With a bill, both of its sides are closed and proven equal. */
+/* Lets time pass until nothing waits or runs any more and nothing is rented; what waits for a month while nothing else happens, or for a
+ * budget that will never have room for it, is cancelled. With a bill, both of its sides are closed and proven equal. */
 void weir_sim_world_finish(struct weir_sim_world *w);
 
 /* Does the node of a posting stand for a reserved machine while it is not leased? Its lease is of the same number. */

@@ -36,6 +36,10 @@ static void open_node(struct weir_sim_world *w, const struct weir_effect *e)
             n.minimum = r->offer.bill_minimum;
         }
         weir_world_reserved_take(w, &r->offer, e->at);
+        struct weir_lease_view lease;
+        if (w->payers && weir_core_lease(w->core, e->lease, &lease)) {
+            n.payer = lease.payer;
+        }
         uint32_t slot = 0;
         const struct task *t = weir_world_task_of(w, n.task.job.v, &slot);
         if (t != NULL) {
@@ -61,6 +65,10 @@ static void open_segment(struct weir_sim_world *w, const struct weir_effect *e)
                                   .gpus = e->u.segment.gpus,
                                   .cpu_milli = e->u.segment.cpu_milli,
                                   .from = e->at};
+    struct weir_job_view job;
+    if (w->payers && weir_core_job(w->core, e->run.task.job, &job)) {
+        s.payer = job.payer;
+    }
     int r = weir_bill_segment_open(w->bill, &s, &err);
     WEIR_ASSERT(r == 0);
 }
@@ -75,8 +83,12 @@ static void take(struct weir_sim_world *w)
     weir_bill_take(w->bill, &posting, &n, &meter, &n_meters);
     for (size_t i = 0; i < n; i++) {
         struct weir_err err;
+        struct weir_charged k;
         int r = weir_bill_check_add(w->check, &posting[i], &err);
         WEIR_ASSERT(r == 0);
+        if (w->n_budgets > 0 && weir_core_is_budgeted(w->core, posting[i].payer) && weir_posting_charges(&posting[i], &k)) {
+            weir_vec_push(&w->charges, k);
+        }
     }
     if (w->watch.posted != NULL && n > 0) {
         w->watch.posted(w->watch.user, posting, n);
@@ -97,6 +109,7 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
         if (e->lease.v != 0) {
             weir_world_reserved_give(w, &weir_world_rental_of(w, e->lease.v)->offer, e->at);
         }
+        w->unsettled += w->payers; /* what it held is released with its charges */
         break;
     case WEIR_EFFECT_SEGMENT_OPEN:
         open_segment(w, e);
@@ -121,10 +134,12 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
     }
 }
 
-/* Rarer than in the broker, where somebody may look at any time: what is split by time is the same whenever it is split. */
+/* Rarer than in the broker, where somebody may look at any time: what is split by time is the same whenever it is split. Not so where
+ * budgets count it. */
 void weir_world_bill_settle(struct weir_sim_world *w, bool all)
 {
-    if (!all && w->unsettled < UNSETTLED_MAX && (w->unsettled == 0 || w->now_us - w->settled_us < SETTLE_US)) {
+    bool soon = w->payers || w->unsettled >= UNSETTLED_MAX || w->now_us - w->settled_us >= SETTLE_US;
+    if (!all && (w->unsettled == 0 || !soon)) {
         return;
     }
     weir_bill_settle(w->bill, (struct weir_wall){w->now_us}, all);

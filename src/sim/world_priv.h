@@ -19,6 +19,7 @@ enum happening {
     HAPPENS_NODE_FAILURE, /* id is the number of the owned node */
     HAPPENS_NODE_REPAIR,
     HAPPENS_LOOK,  /* at prices; id and slot are the number of the provider */
+    HAPPENS_SETTLE, /* everything is posted, as it counts against budgets or would */
     HAPPENS_ALARM, /* id is the caller's tag */
 };
 
@@ -159,6 +160,12 @@ struct weir_sim_world {
     size_t joined;
     WEIR_VEC(struct reserved) reserved;
     uint64_t unused_ever;
+    bool payers;
+    size_t n_budgets;
+    int64_t patience_us; /* what waits for longer while nothing else happens waits for ever */
+    int64_t patient_until_us;
+    int64_t asked_us; /* when it was last asked whether all that waits does so in vain */
+    WEIR_VEC(struct weir_charged) charges; /* posted, not told */
     uint32_t unsettled; /* segments closed since the bill was settled */
     int64_t settled_us;
 };
@@ -234,6 +241,17 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
 /* Posts now and then; with all, everything. */
 void weir_world_bill_settle(struct weir_sim_world *w, bool all);
 void weir_world_bill_close(struct weir_sim_world *w);
+
+/* ---- world_budget.c ---- */
+
+/* Sets the budgets of a new world. */
+void weir_world_budgets_set(struct weir_sim_world *w, const struct weir_sim_world_conf *conf);
+/* Posts and tells the core what counts against budgets. True where that was news to it. */
+bool weir_world_budgets_charge(struct weir_sim_world *w);
+/* Everything is posted; again some minutes later. */
+void weir_world_budgets_settle(struct weir_sim_world *w);
+/* Does all that waits wait for budgets that will never have room for it? */
+bool weir_world_budgets_are_final(struct weir_sim_world *w);
 
 /* ---- world_reserved.c: what is paid for anyway ---- */
 

@@ -617,6 +617,28 @@ static int delete_access(struct weir_store *s, const char *user, struct weir_err
     return 0;
 }
 
+static struct mem_key document_key(struct mem_core *c, const char *kind, const char *name)
+{
+    return (struct mem_key){weir_intern(&c->strings, weir_sv_of(kind)), weir_intern(&c->strings, weir_sv_of(name))};
+}
+
+static int put_document(struct weir_store *s, const struct weir_document_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_DOCUMENT, document_key(c, r->kind, r->name),
+            COPY(r, offsetof(struct weir_document_row, kind), offsetof(struct weir_document_row, name), offsetof(struct weir_document_row, json)));
+    return 0;
+}
+
+static int delete_document(struct weir_store *s, const char *kind, const char *name, struct weir_err *err)
+{
+    (void)err;
+    struct mem_core *c = writing(s);
+    mem_put(c, MEM_DOCUMENT, document_key(c, kind, name), NULL);
+    return 0;
+}
+
 static int put_audit(struct weir_store *s, const struct weir_audit_row *r, struct weir_err *err)
 {
     (void)err;
@@ -775,6 +797,8 @@ const struct weir_store_ops weir_mem_ops = {
     .delete_token = delete_token,
     .put_access = put_access,
     .delete_access = delete_access,
+    .put_document = put_document,
+    .delete_document = delete_document,
     .put_audit = put_audit,
     .put_runtime = put_runtime,
     .prune = prune,
@@ -794,6 +818,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_effect = weir_mem_each_effect,
     .each_token = weir_mem_each_token,
     .each_access = weir_mem_each_access,
+    .each_document = weir_mem_each_document,
     .each_runtime = weir_mem_each_runtime,
     .each_posting = weir_mem_each_posting,
     .each_correction = weir_mem_each_correction,

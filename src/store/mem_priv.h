@@ -57,6 +57,7 @@ enum mem_table_id {
     MEM_RULE,
     MEM_RUNTIME,
     MEM_ACCESS,
+    MEM_DOCUMENT,
     MEM_TABLES,
 };
 
@@ -92,7 +93,7 @@ struct mem_core {
     WEIR_VEC(struct mem_explain) explains;
     WEIR_VEC(struct mem_event) events;
     WEIR_VEC(struct weir_audit_row *) audits; /* owned, with their texts */
-    struct weir_interner strings; /* of keys that are text: meta, tokens, users */
+    struct weir_interner strings; /* of keys that are text: meta, tokens, users, documents */
     /* the open transaction */
     bool in_tx;
     int tx_failed;
@@ -153,6 +154,7 @@ int weir_mem_each_meter(struct weir_store *s, weir_meter_row_fn *fn, void *ctx, 
 int weir_mem_each_effect(struct weir_store *s, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_token(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_access(struct weir_store *s, weir_access_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_document(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_rule(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err);

@@ -291,6 +291,35 @@ int weir_mem_each_access(struct weir_store *s, weir_access_row_fn *fn, void *ctx
     return r;
 }
 
+static int document_order(const void *a, const void *b)
+{
+    return strcmp((*(const struct weir_document_row *const *)a)->name, (*(const struct weir_document_row *const *)b)->name);
+}
+
+int weir_mem_each_document(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_DOCUMENT];
+    WEIR_VEC(const struct weir_document_row *) all = {0};
+    SCAN(t, i)
+    {
+        const struct weir_document_row *row = t->rows.p[i].data;
+        if (weir_streq(row->kind, kind)) {
+            weir_vec_push(&all, row);
+        }
+    }
+    if (all.n > 0) {
+        qsort(all.p, all.n, sizeof *all.p, document_order);
+    }
+    for (size_t i = 0; i < all.n && r == 0; i++) {
+        r = fn(ctx, all.p[i]);
+    }
+    weir_vec_release(&all);
+    return r;
+}
+
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;

@@ -83,6 +83,9 @@ enum sq_slot {
     SQ_EACH_EFFECT,
     SQ_EACH_TOKEN,
     SQ_EACH_ACCESS,
+    SQ_EACH_DOCUMENT,
+    SQ_PUT_DOCUMENT,
+    SQ_DELETE_DOCUMENT,
     SQ_EACH_RUNTIME,
     SQ_EACH_POSTING,
     SQ_EACH_CORRECTION,
@@ -285,6 +288,8 @@ int weir_sq_put_token(struct weir_store *base, const struct weir_token_row *r, s
 int weir_sq_delete_token(struct weir_store *base, const char *hash, struct weir_err *err);
 int weir_sq_put_access(struct weir_store *base, const struct weir_access_row *r, struct weir_err *err);
 int weir_sq_delete_access(struct weir_store *base, const char *user, struct weir_err *err);
+int weir_sq_put_document(struct weir_store *base, const struct weir_document_row *r, struct weir_err *err);
+int weir_sq_delete_document(struct weir_store *base, const char *kind, const char *name, struct weir_err *err);
 int weir_sq_put_audit(struct weir_store *base, const struct weir_audit_row *r, struct weir_err *err);
 int weir_sq_put_runtime(struct weir_store *base, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err);
 int weir_sq_prune(struct weir_store *base, const struct weir_prune *p, uint32_t *ret_removed, struct weir_err *err);
@@ -303,6 +308,7 @@ int weir_sq_each_meter(struct weir_store *base, weir_meter_row_fn *fn, void *ctx
 int weir_sq_each_effect(struct weir_store *base, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_token(struct weir_store *base, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_access(struct weir_store *base, weir_access_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_document(struct weir_store *base, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_runtime(struct weir_store *base, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_correction(struct weir_store *base, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);

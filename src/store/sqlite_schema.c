@@ -220,6 +220,13 @@ static const char *const SCHEMA_CLOSES[] = {
     NULL,
 };
 
+/* Small things that the broker holds whole in memory: see struct weir_document_row. */
+static const char *const SCHEMA_DOCUMENTS[] = {
+    "CREATE TABLE document ("
+    " kind TEXT NOT NULL, name TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID",
+    NULL,
+};
+
 /* Rules of prices, and what was rated by them. */
 static const char *const SCHEMA_RULES[] = {
     "CREATE TABLE rule ("
@@ -230,4 +237,5 @@ static const char *const SCHEMA_RULES[] = {
     NULL,
 };
 
-const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES, SCHEMA_RULES};
+const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_RULES};

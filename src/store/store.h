@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 9 };
+enum { WEIR_STORE_SCHEMA = 10 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -154,6 +154,16 @@ struct weir_audit_row {
     const char *object; /* "job 12" */
     const char *before; /* JSON; "": nothing was there */
     const char *after;  /* likewise */
+};
+
+/*
+ * Something small that the broker holds whole in memory and finds again after a restart: what alerts became of, policies. What json
+ * says is a matter of who wrote it; (kind, name) is its key.
+ */
+struct weir_document_row {
+    const char *kind;
+    const char *name;
+    const char *json;
 };
 
 /* A correction from outside; its postings bear its number. */
@@ -350,6 +360,7 @@ typedef int weir_event_row_fn(void *ctx, const struct weir_event_row *row);
 typedef int weir_effect_row_fn(void *ctx, const struct weir_effect_row *row);
 typedef int weir_token_row_fn(void *ctx, const struct weir_token_row *row);
 typedef int weir_access_row_fn(void *ctx, const struct weir_access_row *row);
+typedef int weir_document_row_fn(void *ctx, const struct weir_document_row *row);
 typedef int weir_audit_row_fn(void *ctx, const struct weir_audit_row *row);
 typedef int weir_correction_row_fn(void *ctx, const struct weir_correction_row *row);
 typedef int weir_close_row_fn(void *ctx, const struct weir_close_row *row);
@@ -404,6 +415,8 @@ struct weir_store_ops {
     int (*delete_token)(struct weir_store *s, const char *hash, struct weir_err *err);
     int (*put_access)(struct weir_store *s, const struct weir_access_row *r, struct weir_err *err);
     int (*delete_access)(struct weir_store *s, const char *user, struct weir_err *err);
+    int (*put_document)(struct weir_store *s, const struct weir_document_row *r, struct weir_err *err);
+    int (*delete_document)(struct weir_store *s, const char *kind, const char *name, struct weir_err *err);
     int (*put_audit)(struct weir_store *s, const struct weir_audit_row *r, struct weir_err *err);
     int (*put_runtime)(struct weir_store *s, uint64_t key, const struct weir_runtime_history *h, struct weir_err *err);
     /* The newest event and audit row stay, whatever their age: ids go on from them. */
@@ -429,6 +442,7 @@ struct weir_store_ops {
     int (*each_effect)(struct weir_store *s, weir_effect_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_token)(struct weir_store *s, weir_token_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_access)(struct weir_store *s, weir_access_row_fn *fn, void *ctx, struct weir_err *err); /* by name */
+    int (*each_document)(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err); /* by name */
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
     /* Those with a higher id, in order of id. */

@@ -17,6 +17,8 @@ struct weir_conformance_subject {
     /* Adds a machine of another owner to the world in data_dir; NULL: the suite opens a second
      * provider with another owner instead. */
     void (*add_foreign)(const char *data_dir, const char *owner, struct weir_wall now);
+    void (*clear)(void);                      /* switches all faults off; NULL: the provider's own fault method does */
+    const char *(*getenv)(const char *name); /* the environment that the provider sees; NULL: none */
 };
 
 /* Runs the suite; returns the number of failed tests. */

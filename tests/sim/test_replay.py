@@ -27,7 +27,7 @@ EVERYTHING = ("delay_value=1,reservations=9,review_s=60,leases_max=5,wait_hours=
               "task_failures_per_hour=0.01,retries=2,node_failures_per_year=1,node_repair_hours=2,boot_s=60,boot_spread=1.5,boot_failure=0.1,"
               "cloud_gpus=64,stockouts_per_day=1,stockout_hours=2,price_factor=2,spot_price=0.4,spot_reclaims_per_hour=0.1,spot_notice_s=60,"
               "market_align=1,market_shift_hours=3,market_repeat=0,market_look_s=60,reserved_count=0,"
-              "carbon_price=0.2,gpu_purchase=9000,life_years=4,upkeep_per_gpu_year=900,tariff=0.2,pue=1.2")
+              "carbon_price=0.2,limit_hours=48,budget_factor=2,gpu_purchase=9000,life_years=4,upkeep_per_gpu_year=900,tariff=0.2,pue=1.2")
 
 
 def made_up_jobs(path, n, seed):

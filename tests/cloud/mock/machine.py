@@ -111,7 +111,7 @@ class Machines:
             (shims / name).chmod(0o755)
         boot = instance.boot
         env = {"PATH": f"{shims}:{os.environ.get('PATH', '/usr/bin:/bin')}", "HOME": str(directory), "LANG": "C.UTF-8",
-               "TMPDIR": str(directory), MARK: str(directory)}
+               "TMPDIR": str(directory), MARK: str(directory), "WEIR_BOOT_ROOT": str(directory)}
         env.update(self.env)
         env.update(instance.request.get("machine_env", {}))
         env.update(boot.get("env", {}))

@@ -214,6 +214,21 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
     case WEIR_COMMAND_LOGIN:
         atomic_store(&f->is_logged_in, f->login_helps);
         return f->login_code == 0 ? 0 : weir_fail(&c->err, f->login_code, "the issuer says no");
+    case WEIR_COMMAND_ALERT:
+        f->id = c->u.alert.id;
+        f->number = c->u.alert.until.us;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.alert.receiver == NULL ? "" : c->u.alert.receiver));
+        if (c->u.alert.op == WEIR_ALERT_OP_RECEIVERS) {
+            c->reply = WEIR_STR_INIT(4096);
+            weir_str_adds(&c->reply, "{\"items\":[{\"name\":\"ops\",\"kind\":\"webhook\",\"sent\":3,\"failed\":1,\"at\":\"2026-11-22T19:00:00Z\","
+                                     "\"error\":\"it answered 500\"}],\"next\":null}");
+        }
+        return c->u.alert.op == WEIR_ALERT_OP_TEST || c->u.alert.op == WEIR_ALERT_OP_RECEIVERS ? 0 : known(c, c->u.alert.id, 5, 6);
+    case WEIR_COMMAND_FINDING:
+        f->id = c->u.finding.kind;
+        f->number = c->u.finding.is_wrong;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.finding.text));
+        return 0;
     case WEIR_COMMAND_AGENT_JOIN:
     case WEIR_COMMAND_AGENT_SYNC:
     case WEIR_COMMAND_AGENT_REPORT:

@@ -515,6 +515,21 @@ static const struct weir_token_row token_rows[] = {
 static const struct weir_audit_row audit_rows[] = {
     {.id = 1, .at = AT(-60), .user = "ada", .role = "admin", .token = "", .peer = "127.0.0.1", .action = "user.set", .object = "user bob", .before = "",
      .after = "{\"role\":\"finance\"}"}};
+static const struct weir_document_row alert_rows[] = {
+    {"alert", "00000000000000000005",
+     "{\"id\":5,\"condition\":\"budget-threshold\",\"severity\":\"warning\",\"key\":\"budget-threshold/vision\",\"project\":\"vision\",\"text\":\"budget 'vision': 80 %\","
+     "\"firing\":true,\"times\":2,\"began_us\":1793491200000000,\"since_us\":1793491200000000,\"acked_by\":\"ada\",\"acked_us\":1793491260000000,\"silenced_by\":\"\","
+     "\"silenced_until_us\":0,\"told\":[{\"receiver\":\"ops\",\"known\":true,\"firing\":true,\"since_us\":1793491200000000,\"at_us\":1793491230000000,\"attempts\":0}]}"},
+    {"alert", "00000000000000000006",
+     "{\"id\":6,\"condition\":\"node-lost\",\"severity\":\"critical\",\"key\":\"node-lost/1\",\"project\":\"\",\"text\":\"node 1\",\"firing\":false,\"times\":1,"
+     "\"began_us\":1793491200000000,\"since_us\":1793491300000000,\"acked_by\":\"\",\"acked_us\":0,\"silenced_by\":\"\",\"silenced_until_us\":0,\"told\":[]}"}};
+EACH(each_alert, weir_document_row, weir_document_row_fn, alert_rows)
+
+static int f_each_document(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    return weir_streq(kind, "alert") ? each_alert(s, fn, ctx, err) : 0;
+}
+
 EACH(f_each_access, weir_access_row, weir_access_row_fn, access_rows)
 EACH(f_each_token, weir_token_row, weir_token_row_fn, token_rows)
 EACH(each_audit_all, weir_audit_row, weir_audit_row_fn, audit_rows)
@@ -628,6 +643,7 @@ static const struct weir_store_ops store_ops = {
     .each_total = f_each_total,
     .list_events = f_list_events,
     .each_access = f_each_access,
+    .each_document = f_each_document,
     .each_token = f_each_token,
     .list_audit = f_list_audit,
     .first_event = f_first_event,

@@ -21,9 +21,11 @@ static const struct {
     {"endLease", "++----"},    {"listProjects", "+o+oo-"},  {"getProject", "+o+oo-"},   {"setProject", "+-----"},
     {"setMember", "+-----"},   {"removeMember", "+-----"},  {"getBill", "+o+oo-"},      {"checkBill", "+++---"},
     {"listCharges", "+o+oo-"}, {"listRules", "+++---"}, {"addRule", "+-+---"}, {"endRule", "+-+---"}, {"listCloses", "+++---"}, {"closeMonth", "+-+---"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},
-    {"reconcile", "+-+---"},   {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
+    {"reconcile", "+-+---"},   {"reportReconciliation", "+-+---"}, {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
     {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
     {"listBudgets", "+++---"}, {"getBudget", "+++---"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
+    {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
+    {"listReceivers", "+++---"}, {"testReceiver", "+++---"},
     {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
     {"getOpenApi", "++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
     {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
@@ -54,6 +56,8 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{project}", 9) == 0 ? project
                                 : strncmp(p, "{budget}", 8) == 0  ? "vision"
                                 : strncmp(p, "{rule}", 6) == 0    ? "house"
+                                : strncmp(p, "{alert}", 7) == 0   ? "5"
+                                : strncmp(p, "{receiver}", 10) == 0 ? "ops"
                                                                   : NULL;
             if (value == NULL) {
                 fail_msg("%s: tests/unit/api/route_table.c has no value for %s", r->path, p);
@@ -79,6 +83,7 @@ const char *route_body(const struct api_route *r)
            : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"project\":\"vision\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
            : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
            : weir_streq(r->body, "BudgetSet")  ? "{\"scope\":\"project:vision\",\"amount\":\"100.00\",\"thresholds\":[\"80:warn\"]}"
+           : weir_streq(r->body, "AlertSilence") ? "{\"for\":\"2h\"}"
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
            : weir_streq(r->body, "MemberSet")  ? "{\"role\":\"user\"}"
            : weir_streq(r->body, "TokenMake")  ? "{\"name\":\"ci\",\"expires\":\"2030-01-01\"}"
@@ -90,6 +95,7 @@ const char *route_body(const struct api_route *r)
            : weir_streq(r->body, "RuleEnd")    ? "{}"
            : weir_streq(r->body, "CloseMonth") ? "{\"month\":\"2026-10\"}"
            : weir_streq(r->body, "Reconcile")  ? "{\"leases\":[3],\"reason\":\"november.csv\"}"
+           : weir_streq(r->body, "ReconcileOutcome") ? "{\"reason\":\"november.csv\",\"residual_micro\":5,\"leak_suspects\":[\"i-1\"]}"
            : weir_streq(r->body, "Fault")      ? "{\"what\":\"no_capacity\"}"
                                                : "{\"node\":1}";
 }

@@ -72,6 +72,8 @@ static void answers_are_as_documented(void **state)
         {"leases", "/v1/leases"},
         {"projects", "/v1/projects"},
         {"budgets", "/v1/budgets"},
+        {"alerts", "/v1/alerts"},
+        {"receivers", "/v1/receivers"},
         {"project", "/v1/projects/vision"},
         {"bill", "/v1/bill?from=2026-11-01"},
         {"bill_tag", "/v1/bill?by=project,tag:team&to=2026-11-22T20:00:00Z"},

@@ -691,6 +691,37 @@ static void what_users_may_do_comes_back_by_name(void **state)
     assert_string_equal(got.text[1], "bob finance 0 {\"vision\":\"owner\"}");
 }
 
+static int on_document(void *ctx, const struct weir_document_row *r)
+{
+    (void)snprintf(got.text[got.n], sizeof got.text[0], "%s %s %s", r->kind, r->name, r->json);
+    return count(ctx, 0);
+}
+
+static void documents_come_back_by_kind_in_order_of_name(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    BEGIN(s);
+    PUT(s, put_document, &(struct weir_document_row){"alert", "2", "{}"});
+    PUT(s, put_document, &(struct weir_document_row){"alert", "1", "{\"a\":1}"});
+    PUT(s, put_document, &(struct weir_document_row){"alert", "3", "{}"});
+    PUT(s, put_document, &(struct weir_document_row){"policy", "1", "[]"});
+    COMMIT(s);
+    BEGIN(s);
+    PUT(s, put_document, &(struct weir_document_row){"alert", "2", "{\"b\":2}"});
+    PUT(s, delete_document, "alert", "3");
+    PUT(s, delete_document, "alert", "none");
+    COMMIT(s);
+    BEGIN(s);
+    PUT(s, delete_document, "alert", "1");
+    s->ops->rollback(s);
+    PUT(s, each_document, "alert", on_document, fresh());
+    assert_int_equal(got.n, 2);
+    assert_string_equal(got.text[0], "alert 1 {\"a\":1}");
+    assert_string_equal(got.text[1], "alert 2 {\"b\":2}");
+    PUT(s, each_document, "policy", on_document, fresh());
+    assert_string_equal(got.text[0], "policy 1 []");
+}
+
 static int on_audit(void *ctx, const struct weir_audit_row *r)
 {
     if (got.n < WEIR_ARRAY_LEN(got.text)) {
@@ -868,6 +899,7 @@ int main(int argc, char **argv)
         CASE(tasks_events_and_explains_are_listed),
         CASE(what_is_old_is_pruned_in_batches),
         CASE(what_users_may_do_comes_back_by_name),
+        CASE(documents_come_back_by_kind_in_order_of_name),
         CASE(the_audit_log_is_read_from_its_newest_end),
         CASE(a_set_of_projects_bounds_every_list),
         CASE(where_a_run_was_is_told_by_the_ledger),

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The driver of providers that rent machines by plain JSON calls and keep no idempotency key of ours or no tags: what
+ * they have in common, once. A provider's own part says how its requests look and what its answers mean (struct weir_rest_ops); this
+ * part keeps the promises of the contract in provider.h:
+ *
+ * - A machine is ours by its name: "weir-" and the token, which begins with the installation's id. Launching looks for the name
+ *   first, and launches of one token go one after the other. Where two machines carry one name all the same, the older one
+ *   is the token's, the others are listed without a token, so that the sweep ends them.
+ * - One list of all our machines serves every describe and list that waits for it: providers allow few calls a minute.
+ * - A machine that was seen, and then is missing from FLEET_MISSING_MAX complete lists in a row, is gone, and stays so.
+ * - A machine that stands still but exists (it failed, it was stopped) costs and serves nobody: it is told to end whenever it is
+ *   seen.
+ */
+
+#include "base/str.h"
+#include "cloud/call.h"
+
+struct json_t;
+
+enum {
+    WEIR_REST_NAME_SIZE = WEIR_TOKEN_SIZE + 8,
+    WEIR_REST_URL_SIZE = 1024,
+    WEIR_REST_PATH_SIZE = 512,
+    WEIR_REST_REGIONS_MAX = 32,
+    WEIR_REST_BODY_BYTES_MAX = 512 << 10,
+    WEIR_REST_MACHINES_MAX = 10000,
+};
+
+/* A machine in an answer of the provider. */
+struct weir_rest_machine {
+    char id[WEIR_INSTANCE_ID_SIZE];
+    char name[WEIR_REST_NAME_SIZE];
+    enum weir_instance_state state;
+    bool dead; /* exists, costs, does nothing: to be ended */
+    struct weir_wall launched;
+    struct weir_wall reclaim_at;
+    bool reclaimed;
+};
+
+/* A request that the provider's part fills in. */
+struct weir_rest_request {
+    const char *what; /* for messages */
+    const char *method;
+    struct weir_str url;
+    struct weir_str body; /* JSON; empty: none */
+};
+
+struct weir_rest_list; /* what an answer to a list holds */
+struct weir_rest_offers;
+
+/* What every driver of this kind reads from its section; see weir_rest_keys. */
+struct weir_rest_conf {
+    char endpoint[256];                 /* without a slash at the end */
+    char region[WEIR_REST_REGIONS_MAX][WEIR_REGION_SIZE]; /* globs; none: all */
+    size_t n_regions;
+    struct weir_dur poll; /* shortest time between two lists */
+    struct weir_dur prices_every;
+    uint32_t gpus_max; /* of one machine; 0: any */
+    uint32_t per_second; /* calls, on average */
+};
+
+/*
+ * The provider's own part. Bodies are JSON objects that were read already; text in them is not to be trusted.
+ * On failure of an on_ method the whole call has failed as UNKNOWN: what the answer says of machines cannot be known.
+ */
+struct weir_rest_ops {
+    const char *endpoint;         /* its own address */
+    const char *const *key_env;   /* variables of the environment that may hold the key; NULL: the driver signs for itself */
+    const char *const *key_files; /* files that may hold it */
+    const char *const *keys;      /* of the section, the common ones (WEIR_REST_KEYS) included; ends with NULL */
+    unsigned per_second;          /* calls, on average */
+    unsigned burst;
+    struct weir_dur poll;
+    struct weir_dur prices_every;
+    /* Optional: reads the section's other keys into p->own, sets up signing. Errors: -WEIR_ECONFIG. */
+    int (*open)(struct weir_provider *p, const struct json_t *section, struct weir_cloud_conf *cloud, struct weir_err *err);
+    void (*close)(struct weir_provider *p); /* frees p->own; optional */
+    /* page "": the first. */
+    void (*list)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
+    int (*on_list)(struct weir_provider *p, const struct json_t *body, struct weir_rest_list *l, struct weir_err *err);
+    /* The machine's name is given. Errors: any, refused for what it says. */
+    int (*launch)(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err);
+    /* 1: it is not known yet, q is to be sent next, after a moment. */
+    int (*on_launch)(struct weir_provider *p, const struct json_t *body, const char *name, struct weir_rest_machine *ret,
+                     struct weir_rest_request *q, struct weir_cloud_verdict *v, struct weir_err *err);
+    /* id is one that a list or a launch gave. */
+    void (*terminate)(struct weir_provider *p, const char *id, struct weir_rest_request *q);
+    /* Prices. page "": the first. NULL: the catalogue's are all there is. */
+    void (*prices)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
+    int (*on_prices)(struct weir_provider *p, const struct json_t *body, struct weir_rest_offers *o, struct weir_err *err);
+    weir_cloud_classify_fn *classify; /* ctx: the provider */
+    bool native; /* the provider itself refuses a second machine of one name */
+    uint32_t cpu_milli_each; /* of the host per GPU, where neither the provider nor the catalogue says; 0: none is promised */
+    uint32_t mem_mib_each;
+};
+
+/* Shared by the drivers of this kind. */
+struct weir_provider {
+    const struct weir_provider_env *env;
+    const struct weir_rest_ops *ops;
+    const struct weir_provider_ops *contract;
+    struct weir_cloud *cloud;
+    struct weir_rest_conf conf;
+    void *own; /* whatever else the driver keeps */
+    struct weir_rest_state *state;
+};
+
+/* For the driver's init: reads the section and sets up. Errors: -WEIR_ECONFIG. */
+int weir_rest_open(struct weir_provider **ret, const struct weir_rest_ops *ops, const struct weir_provider_ops *contract,
+                   const struct weir_provider_env *env, const struct json_t *section, struct weir_err *err);
+
+#define WEIR_REST_KEYS "endpoint", "api_key_file", "regions", "poll", "prices_every", "max_gpus", "calls_per_second"
+
+/* The methods of the contract, for the driver's struct weir_provider_ops. */
+void weir_rest_fini(struct weir_provider *p);
+int weir_rest_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
+int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
+int weir_rest_describe(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done, void *ctx);
+int weir_rest_list(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);
+int weir_rest_terminate(struct weir_provider *p, const char *instance_id, weir_provider_fn *done, void *ctx);
+
+/* ---- for the providers' own parts ---- */
+
+/* Adds a machine of a list; one whose name is not ours is passed over. Errors: -WEIR_ELIMIT. */
+int weir_rest_list_add(struct weir_rest_list *l, const struct weir_rest_machine *m, struct weir_err *err);
+/* Takes an offer: fills in provider, id, times and what the catalogue knows of the provider, and refuses a price that is not plausible.
+ * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source. */
+void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
+/* True where the configuration wants offers of this region. */
+bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *region);
+/* The text at key, "" where it is none. */
+const char *weir_rest_text(const struct json_t *object, const char *key);
+/* A number of the currency's units at key, in micro-units; -1 where it is none, or negative, or too large. */
+int64_t weir_rest_price(const struct json_t *object, const char *key);
+/* Reads an RFC 3339 time; 0 where it is none. */
+struct weir_wall weir_rest_time(const struct json_t *object, const char *key);

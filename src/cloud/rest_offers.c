@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Offers of a provider: its own prices where it tells them, over what the catalogue knows of it. */
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/parse.h"
+#include "cloud/catalogue.h"
+#include "cloud/rest_priv.h"
+
+/* A price that is further than this from every price that the catalogue has for the same GPU at this provider is a mistake of
+ * somebody's, not an opportunity. */
+enum { PLAUSIBLE_FACTOR = 4, PRICE_VALID_HOURS = 6 };
+
+const char *weir_rest_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text == NULL ? "" : text;
+}
+
+int64_t weir_rest_price(const json_t *object, const char *key)
+{
+    const json_t *v = json_object_get(object, key);
+    double units = json_is_number(v) ? json_number_value(v) : -1.0;
+    return units >= 0.0 && units < 1e6 ? (int64_t)llround(units * 1e6) : -1;
+}
+
+struct weir_wall weir_rest_time(const json_t *object, const char *key)
+{
+    struct weir_wall t = {0};
+    return weir_parse_time(weir_sv_of(weir_rest_text(object, key)), &t, NULL) < 0 ? (struct weir_wall){0} : t;
+}
+
+bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *region)
+{
+    for (size_t i = 0; i < p->conf.n_regions; i++) {
+        if (weir_glob_match(weir_sv_of(p->conf.region[i]), weir_sv_of(region))) {
+            return true;
+        }
+    }
+    return p->conf.n_regions == 0;
+}
+
+static const struct weir_offer *catalogue_of(const struct weir_provider *p, size_t *ret_n)
+{
+    *ret_n = 0;
+    return p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, p->contract->name, ret_n);
+}
+
+static bool is_plausible(const struct weir_provider *p, const struct weir_offer *o)
+{
+    size_t n;
+    const struct weir_offer *c = catalogue_of(p, &n);
+    int64_t low = INT64_MAX;
+    int64_t high = 0;
+    for (size_t i = 0; i < n && o->gpus > 0; i++) {
+        if (c[i].gpu_model == o->gpu_model && c[i].gpus > 0 && c[i].price_micro_per_hour > 0) {
+            int64_t each = c[i].price_micro_per_hour / c[i].gpus;
+            low = each < low ? each : low;
+            high = each > high ? each : high;
+        }
+    }
+    int64_t each = o->gpus > 0 ? o->price_micro_per_hour / o->gpus : o->price_micro_per_hour;
+    return high == 0 || (each >= low / PLAUSIBLE_FACTOR && each <= high * PLAUSIBLE_FACTOR);
+}
+
+/* What the catalogue says of the provider as a whole, and of the host that comes with such GPUs. */
+static void complete(const struct weir_provider *p, struct weir_offer *o)
+{
+    size_t n;
+    const struct weir_offer *c = catalogue_of(p, &n);
+    const struct weir_offer *alike = NULL;
+    for (size_t i = 0; i < n; i++) {
+        bool same = c[i].gpu_model == o->gpu_model && c[i].gpus == o->gpus;
+        if (same && (alike == NULL || c[i].cpu_milli < alike->cpu_milli)) {
+            alike = &c[i]; /* the smaller host is promised */
+        }
+    }
+    if (n > 0) {
+        const struct weir_offer *any = alike != NULL ? alike : c;
+        o->bill_quantum = any->bill_quantum;
+        o->bill_minimum = any->bill_minimum;
+        o->boot_expected = any->boot_expected;
+        o->egress_micro_per_gib = any->egress_micro_per_gib;
+        if (o->market == WEIR_OFFER_SPOT) {
+            o->reclaim_notice = any->reclaim_notice;
+            o->reclaim_ppm_per_hour = any->reclaim_ppm_per_hour;
+        }
+    }
+    if (o->cpu_milli == 0 && alike != NULL) {
+        o->cpu_milli = alike->cpu_milli;
+        o->mem_mib = alike->mem_mib;
+    }
+    if (o->cpu_milli == 0) {
+        o->cpu_milli = p->ops->cpu_milli_each * o->gpus;
+        o->mem_mib = (uint64_t)p->ops->mem_mib_each * o->gpus;
+    }
+    if (o->bill_quantum.us == 0) {
+        o->bill_quantum = weir_dur_s(1);
+    }
+}
+
+void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *offer)
+{
+    struct weir_provider *p = l->p;
+    struct weir_offer o = *offer;
+    if (!weir_rest_region_is_wanted(p, o.region) || (p->conf.gpus_max != 0 && o.gpus > p->conf.gpus_max)) {
+        return;
+    }
+    (void)snprintf(o.provider, sizeof o.provider, "%s", p->contract->name);
+    complete(p, &o);
+    if (o.price_micro_per_hour <= 0 || !is_plausible(p, &o)) {
+        if (l->n_refused++ == 0) {
+            (void)snprintf(l->refused, sizeof l->refused, "%s in %s at %lld micro-units per hour", o.instance_type, o.region,
+                           (long long)o.price_micro_per_hour);
+        }
+        return;
+    }
+    o.as_of = weir_clock_wall(p->env->clock);
+    o.expires = weir_wall_add(o.as_of, weir_dur_s(PRICE_VALID_HOURS * INT64_C(3600)));
+    o.launchable = true;
+    o.id = weir_offer_id(&o);
+    for (size_t i = 0; i < l->offer.n; i++) {
+        if (l->offer.p[i].id == o.id) {
+            return; /* told twice */
+        }
+    }
+    weir_vec_push(&l->offer, o);
+}
+
+void rest_offers_from_catalogue(struct weir_rest_offers *l)
+{
+    struct weir_provider *p = l->p;
+    size_t n;
+    const struct weir_offer *c = catalogue_of(p, &n);
+    for (size_t i = 0; i < n; i++) {
+        bool wanted = c[i].market != WEIR_OFFER_RESERVED && weir_rest_region_is_wanted(p, c[i].region) &&
+                      (p->conf.gpus_max == 0 || c[i].gpus <= p->conf.gpus_max);
+        if (wanted && (c[i].market != WEIR_OFFER_SPOT || (p->contract->caps & WEIR_PROVIDER_SPOT) != 0)) {
+            weir_vec_push(&l->offer, c[i]);
+            l->offer.p[l->offer.n - 1].launchable = true;
+        }
+    }
+}
+
+void rest_offers_release(struct weir_rest_offers *l)
+{
+    weir_vec_release(&l->offer);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What rest.c, rest_fleet.c and rest_offers.c share. */
+
+#include <uv.h>
+
+#include "base/vec.h"
+#include "cloud/rest.h"
+
+enum {
+    FLEET_MISSING_MAX = 2,   /* complete lists in a row */
+    FLEET_GONE_MAX = 1000,   /* ended machines that are remembered */
+    LIST_RESTARTS_MAX = 2,   /* of one list, where a page's token was refused */
+    LIST_PAGES_MAX = 1000,
+    FOLLOW_MS = 1000,        /* between two looks at a launch that is not decided */
+    FOLLOWS_MAX = 300,
+};
+
+/* One machine of ours. */
+struct rest_kept {
+    struct weir_instance i; /* its token is the name's, whether or not an older machine has it */
+    struct weir_mono made;  /* known to us since */
+    uint32_t missing;       /* complete lists in a row without it */
+    bool listed;            /* was in a list once */
+    bool asked;             /* was told to end by us */
+    bool dead;
+    bool told;              /* dead, and told to end since the last list */
+    struct weir_wall missed_at;
+};
+
+struct weir_rest_list {
+    struct weir_provider *p;
+    WEIR_VEC(struct weir_rest_machine) machine;
+    char next[WEIR_REST_URL_SIZE / 2];
+};
+
+struct weir_rest_offers {
+    struct weir_provider *p;
+    WEIR_VEC(struct weir_offer) offer;
+    char next[WEIR_REST_URL_SIZE / 2];
+    size_t n_refused;
+    char refused[160]; /* the first of them, why */
+};
+
+enum rest_op_kind { REST_LAUNCH, REST_DESCRIBE, REST_LIST, REST_TERMINATE, REST_OFFERS };
+enum rest_op_step {
+    REST_LOOK,   /* waits for a list that began after it */
+    REST_TURN,   /* waits for another launch of its token */
+    REST_CALL,   /* waits for an answer */
+    REST_FOLLOW, /* waits to look at its launch again */
+    REST_PRICES, /* waits for prices */
+};
+
+struct rest_op {
+    struct rest_op *next; /* in the order of their coming */
+    struct weir_provider *p;
+    enum rest_op_kind kind;
+    enum rest_op_step step;
+    weir_provider_fn *done;
+    void *ctx;
+    bool in_list; /* the list under way began after it */
+    char token[WEIR_TOKEN_SIZE];
+    char id[WEIR_INSTANCE_ID_SIZE];
+    struct weir_rest_request q; /* launch */
+    uint64_t due_ms;
+    unsigned follows;
+};
+
+struct weir_rest_state {
+    char prefix[WEIR_TOKEN_SIZE]; /* of every name of ours */
+    uv_timer_t timer;
+    uint64_t list_due_ms; /* not before */
+    bool listing;
+    unsigned restarts;
+    unsigned pages;
+    struct weir_rest_list list; /* the one under way */
+    WEIR_VEC(struct rest_kept) kept;
+    struct rest_op *ops;
+    bool pricing;
+    struct weir_rest_offers pricing_list; /* under way */
+    struct weir_rest_offers prices;       /* the last complete ones */
+    bool has_prices;
+    struct weir_mono prices_at;
+    WEIR_VEC(struct weir_instance) out; /* of the answer that is being given */
+};
+
+/* rest_fleet.c */
+struct rest_kept *rest_find_token(struct weir_provider *p, const char *token); /* the oldest that is not gone, else the youngest gone */
+struct rest_kept *rest_find_id(struct weir_provider *p, const char *id);
+/* Adds or brings up to date what an answer says of one machine. */
+struct rest_kept *rest_keep(struct weir_provider *p, const struct weir_rest_machine *m);
+/* A young machine, which the provider's answers may not know of yet. */
+bool rest_is_unseen(const struct weir_provider *p, const struct rest_kept *k);
+/* A complete list came: what is missing from it is on its way out. */
+void rest_fleet_settle(struct weir_provider *p, const struct weir_rest_list *l);
+/* What the contract's callers see of it. */
+struct weir_instance rest_view(struct weir_provider *p, const struct rest_kept *k);
+
+/* rest_offers.c */
+void rest_offers_from_catalogue(struct weir_rest_offers *l);
+void rest_offers_release(struct weir_rest_offers *l);

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clouds.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "mock.h"
+#include "rig.h"
+
+enum { FOUND_WITHIN_MS = 9000 };
+
+static const struct clouds_subject *subject;
+
+static const char *conf(void)
+{
+    static char text[1024];
+    (void)snprintf(text, sizeof text, "{%s \"endpoint\": \"%s\", \"poll\": \"20ms\", \"prices_every\": \"1ms\", \"calls_per_second\": 1000}", subject->conf, mock_url());
+    return text;
+}
+
+static struct rig *begin(void)
+{
+    mock_tell("clear", "{}");
+    mock_tell("set", "{\"capacity\": 1000, \"page_size\": 100, \"boot_s\": 0.05, \"stop_s\": 0.05}");
+    return rig_new(conf());
+}
+
+static void clear(void)
+{
+    mock_tell("clear", "{}");
+}
+
+/* Ends everything, and the provider's own books agree that nothing is left and nothing was made twice. */
+static void end(struct rig *g)
+{
+    rig_free(g);
+    int64_t limit = weir_clock_mono(&weir_clock_os).us + FOUND_WITHIN_MS * WEIR_US_PER_MS;
+    while (mock_alive() > 0 && weir_clock_mono(&weir_clock_os).us < limit) {
+    }
+    assert_int_equal(mock_alive(), 0);
+    assert_int_equal(mock_doubles(), 0);
+}
+
+/* A new token, as the broker makes them: with the installation's id at its head. */
+static const char *token(void)
+{
+    static char text[8][WEIR_TOKEN_SIZE]; /* a test uses no more at a time */
+    static unsigned n;
+    n++;
+    (void)snprintf(text[n % 8], sizeof text[0], "me-%u", n);
+    return text[n % 8];
+}
+
+/* Describes by token until a machine is found. */
+static struct weir_instance find(struct rig *g, const char *t)
+{
+    int64_t limit = weir_clock_mono(&weir_clock_os).us + FOUND_WITHIN_MS * WEIR_US_PER_MS;
+    while (weir_clock_mono(&weir_clock_os).us < limit) {
+        struct answer a = rig_try_describe(g, t, NULL);
+        if (a.r.class == WEIR_PROVIDER_OK && a.r.n_instances == 1) {
+            return a.inst[0];
+        }
+        rig_pause_ms(g, 20);
+    }
+    fail_msg("no machine is found under %s", t);
+    return (struct weir_instance){0};
+}
+
+static void boots_is_found_and_ends(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    const char *t = token();
+    struct answer a = rig_launch(g, t);
+    assert_string_equal(a.r.text, "");
+    assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+    assert_int_equal(a.r.n_instances, 1);
+    assert_string_equal(a.inst[0].token, t);
+    assert_true(a.inst[0].launched.us > 0);
+    struct weir_instance i = rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+    assert_string_equal(rig_describe(g, t, NULL).inst[0].id, i.id);
+    assert_int_equal(rig_list(g, NULL).r.n_instances, 1);
+    assert_int_equal(mock_alive(), 1);
+    assert_int_equal(rig_terminate(g, i.id).r.class, WEIR_PROVIDER_OK);
+    assert_int_equal(rig_terminate(g, i.id).r.class, WEIR_PROVIDER_OK);
+    i = rig_await(g, i.id, WEIR_INSTANCE_GONE, false);
+    assert_true(i.ended.us >= i.launched.us);
+    assert_false(i.reclaimed);
+    assert_int_equal(mock_alive(), 0);
+    assert_int_equal(rig_terminate(g, i.id).r.class, WEIR_PROVIDER_OK);
+    assert_int_equal(rig_describe(g, "me-never", NULL).r.n_instances, 0);
+    assert_int_equal(rig_describe(g, NULL, "../../etc").r.n_instances, 0);
+    end(g);
+}
+
+static void offers_are_whole(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    struct offers_answer a = rig_ask_offers(g);
+    assert_true(a.n >= 2);
+    assert_int_equal(a.bad, 0);
+    assert_true(g->on_demand.id != 0);
+    assert_true(g->on_demand.cpu_milli > 0 && g->on_demand.mem_mib > 0);
+    assert_true(g->spot.id != 0 || (g->s->ops->caps & WEIR_PROVIDER_SPOT) == 0);
+    end(g);
+}
+
+static void prices_change(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    int64_t before = g->on_demand.price_micro_per_hour;
+    mock_tell("set", "{\"price_factor\": 1.5}");
+    rig_pause_ms(g, 5);
+    (void)rig_ask_offers(g);
+    if (subject->tells_prices) {
+        assert_true(llabs(g->on_demand.price_micro_per_hour - before * 3 / 2) <= 16);
+    }
+    mock_tell("set", "{\"price_factor\": 0}"); /* nothing is for nothing */
+    rig_pause_ms(g, 5);
+    if (subject->tells_prices) {
+        assert_int_equal(rig_ask_offers(g).n, 0);
+    }
+    end(g);
+}
+
+static void one_token_makes_one_machine(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    const char *t = token();
+    struct answer a[4] = {{0}};
+    struct weir_launch l = rig_launch_of(g, t, &g->on_demand, 600);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(g->s->ops->launch(g->p, &l, rig_note, &a[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        rig_run_until(g, &a[i].came);
+        assert_int_equal(a[i].r.class, WEIR_PROVIDER_OK);
+        assert_string_equal(a[i].inst[0].id, a[0].inst[0].id);
+    }
+    assert_string_equal(rig_launch(g, t).inst[0].id, a[0].inst[0].id);
+    assert_int_equal(mock_alive(), 1);
+    /* nor after the broker has come back */
+    rig_close(g);
+    rig_open(g, conf());
+    assert_string_equal(rig_launch(g, t).inst[0].id, a[0].inst[0].id);
+    assert_int_equal(mock_alive(), 1);
+    end(g);
+}
+
+/* The launch's fate is not known: the token finds it, and another launch of it makes no second machine. */
+static void doubt(const char *fault, const char *more, bool is_made)
+{
+    struct rig *g = begin();
+    const char *t = token();
+    mock_fault(fault, "create", 1, more);
+    struct answer a = rig_launch(g, t);
+    if (a.r.class == WEIR_PROVIDER_OK) { /* the driver itself sent it again, under a token that the provider heeds */
+        assert_int_equal(mock_alive(), 1);
+    } else {
+        assert_int_equal(a.r.class, WEIR_PROVIDER_UNKNOWN);
+        assert_true(a.r.text[0] != '\0');
+        assert_int_equal(mock_alive(), is_made ? 1 : 0);
+    }
+    if (is_made) {
+        (void)find(g, t);
+    }
+    struct answer b = rig_launch(g, t);
+    assert_int_equal(b.r.class, WEIR_PROVIDER_OK);
+    assert_string_equal(find(g, t).id, b.inst[0].id);
+    assert_int_equal(mock_alive(), 1);
+    end(g);
+}
+
+static void a_lost_reply(void **state)
+{
+    (void)state;
+    doubt("lost_reply", "", true);
+}
+
+static void a_lost_request(void **state)
+{
+    (void)state;
+    doubt("lost_request", "", false);
+}
+
+static void an_error_after_the_effect(void **state)
+{
+    (void)state;
+    doubt("server_error_after", ", \"status\": 502", true);
+}
+
+static void a_truncated_answer_to_a_launch(void **state)
+{
+    (void)state;
+    doubt("truncated_body", "", true);
+}
+
+static void a_launch_that_is_answered_with_nonsense(void **state)
+{
+    (void)state;
+    doubt("bad_body", "", true);
+}
+
+static void a_machine_that_is_seen_late(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    const char *t = token();
+    mock_fault("eventual", "create", 1, ", \"seconds\": 0.4");
+    mock_fault("lost_reply", "create", 1, "");
+    (void)rig_launch(g, t);
+    (void)find(g, t);
+    /* one whose launch was answered is there from the start */
+    const char *u = token();
+    mock_fault("eventual", "create", 1, ", \"seconds\": 0.4");
+    struct answer a = rig_launch(g, u);
+    assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+    assert_int_equal(rig_describe(g, u, NULL).r.n_instances, 1);
+    assert_int_equal(rig_describe(g, NULL, a.inst[0].id).r.n_instances, 1);
+    end(g);
+}
+
+static void throttling(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    mock_fault("throttle", "create", 1, ", \"retry_after\": 1");
+    int64_t before = weir_clock_mono(&weir_clock_os).us;
+    struct answer a = rig_launch(g, token());
+    if (a.r.class == WEIR_PROVIDER_OK) {
+        assert_true(weir_clock_mono(&weir_clock_os).us - before >= 900 * WEIR_US_PER_MS);
+    } else {
+        assert_int_equal(a.r.class, WEIR_PROVIDER_THROTTLED);
+        assert_int_equal(a.r.retry_after.us, WEIR_US_PER_S);
+    }
+    mock_fault("throttle", "create", 1, ""); /* without Retry-After */
+    assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_OK);
+    mock_fault("throttle", "create", -1, ", \"retry_after\": 30");
+    a = rig_launch(g, token());
+    assert_int_equal(a.r.class, WEIR_PROVIDER_THROTTLED);
+    assert_int_equal(a.r.retry_after.us, 30 * WEIR_US_PER_S);
+    clear();
+    rig_close(g); /* it keeps its calls back for as long as it was told */
+    rig_open(g, conf());
+    end(g);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fault;
+        enum weir_provider_class class;
+    } rows[] = {
+        {"no_capacity", WEIR_PROVIDER_NO_CAPACITY},
+        {"quota", WEIR_PROVIDER_QUOTA},
+        {"refused", WEIR_PROVIDER_REFUSED},
+    };
+    struct rig *g = begin();
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        const char *t = token();
+        mock_fault(rows[i].fault, NULL, 1, "");
+        struct answer a = rig_launch(g, t);
+        assert_int_equal(a.r.class, rows[i].class);
+        assert_true(a.r.text[0] != '\0');
+        assert_int_equal(rig_describe(g, t, NULL).r.n_instances, 0);
+        assert_int_equal(mock_alive(), 0);
+    }
+    assert_int_equal(rig_launch_with(g, token(), &g->on_demand, -1).r.class, WEIR_PROVIDER_REFUSED);
+    assert_int_equal(rig_launch(g, "stranger-1").r.class, WEIR_PROVIDER_REFUSED);
+    assert_int_equal(mock_alive(), 0);
+    end(g);
+}
+
+static void no_capacity_inside_the_operation(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    const char *t = token();
+    mock_fault("no_capacity_later", NULL, 1, "");
+    struct answer a = rig_launch(g, t);
+    if (subject->late_refusal) {
+        assert_int_equal(a.r.class, WEIR_PROVIDER_NO_CAPACITY);
+    } else {
+        assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+        assert_true(rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false).reclaimed);
+    }
+    assert_int_equal(mock_alive(), 0); /* without anybody's asking */
+    end(g);
+}
+
+static void a_machine_that_failed_and_exists(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    const char *t = token();
+    mock_fault("failed_but_existing", NULL, 1, "");
+    struct answer a = rig_launch(g, t);
+    assert_int_not_equal(a.r.class, WEIR_PROVIDER_REFUSED);
+    struct weir_instance i = find(g, t);
+    i = rig_await(g, i.id, WEIR_INSTANCE_GONE, false);
+    assert_true(i.reclaimed);
+    assert_int_equal(mock_alive(), 0);
+    end(g);
+}
+
+static void pages_that_expire(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    mock_tell("foreign", "{}");
+    mock_tell("set", "{\"page_size\": 2}");
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_OK);
+    }
+    assert_int_equal(rig_list(g, NULL).r.n_instances, 5);
+    mock_fault("expired_page", NULL, 1, "");
+    assert_int_equal(rig_list(g, NULL).r.n_instances, 5);
+    json_t *all = mock_inventory();
+    assert_int_equal(json_integer_value(json_object_get(all, "alive")), 6);
+    json_t *machines = json_object_get(all, "instances");
+    size_t at;
+    json_t *m;
+    json_array_foreach(machines, at, m)
+    {
+        const char *id = json_string_value(json_object_get(m, "id"));
+        if (!weir_streq(json_string_value(json_object_get(m, "owner")), "me") && strstr(json_string_value(json_object_get(m, "owner")), "-me") == NULL) {
+            struct answer a = rig_describe(g, NULL, id);
+            assert_int_equal(a.r.n_instances, 0); /* somebody else's is not ours to see */
+            char text[256];
+            (void)snprintf(text, sizeof text, "{\"id\": \"%s\"}", id);
+            mock_tell("end", text);
+        }
+    }
+    json_decref(all);
+    end(g);
+}
+
+static void a_credential_that_expires(void **state)
+{
+    (void)state;
+    if (!subject->keys_expire) {
+        return; /* a fixed key is refused, and that is what "refused" tries */
+    }
+    struct rig *g = begin();
+    mock_fault("expired_credential", "create", 1, "");
+    assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_OK);
+    mock_fault("expired_credential", "list", 1, "");
+    assert_int_equal(rig_list(g, NULL).r.n_instances, 1);
+    end(g);
+}
+
+static void a_clock_that_is_wrong(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    rig_close(g);
+    mock_tell("set", "{\"skew_s\": 7000}");
+    rig_open(g, conf());
+    struct answer a = rig_launch(g, token());
+    assert_string_equal(a.r.text, "");
+    assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+    mock_tell("set", "{\"skew_s\": 0}");
+    rig_close(g);
+    rig_open(g, conf());
+    end(g);
+}
+
+static void reads_that_fail(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fault;
+        int times;
+        const char *more;
+    } rows[] = {
+        {"truncated_body", 1, ""},      {"slow_body", 1, ", \"seconds\": 0.3"},  {"server_error", 2, ", \"status\": 503"},
+        {"lost_reply", 1, ""},          {"throttle", 1, ", \"retry_after\": 1"}, {"throttle", 1, ""},
+        {"server_error", 1, ", \"status\": 500"},
+    };
+    struct rig *g = begin();
+    const char *t = token();
+    assert_int_equal(rig_launch(g, t).r.class, WEIR_PROVIDER_OK);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        mock_fault(rows[i].fault, "list", rows[i].times, rows[i].more);
+        assert_int_equal(rig_list(g, NULL).r.n_instances, 1);
+    }
+    mock_fault("bad_body", "list", 1, "");
+    assert_int_equal(rig_try_list(g, NULL).r.class, WEIR_PROVIDER_UNKNOWN);
+    assert_int_equal(rig_list(g, NULL).r.n_instances, 1);
+    end(g);
+}
+
+static void ends_that_fail(void **state)
+{
+    (void)state;
+    static const char *const faults[] = {"lost_reply", "lost_request", "server_error", "server_error_after", "throttle", "slow_body"};
+    struct rig *g = begin();
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(faults); i++) {
+        struct answer a = rig_launch(g, token());
+        (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+        mock_fault(faults[i], "terminate", 1, weir_streq(faults[i], "slow_body") ? ", \"seconds\": 0.1" : "");
+        assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+        assert_false(rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false).reclaimed);
+        assert_int_equal(mock_alive(), 0);
+    }
+    end(g);
+}
+
+static void what_the_provider_takes_back(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    const struct weir_offer *o = g->spot.id != 0 ? &g->spot : &g->on_demand;
+    for (int i = 0; i < 2; i++) {
+        char text[256];
+        struct answer a = rig_launch_with(g, token(), o, 600);
+        (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+        (void)snprintf(text, sizeof text, "{\"id\": \"%s\", \"notice_s\": %s}", a.inst[0].id, i == 0 ? "0" : "0.3");
+        mock_tell("reclaim", text);
+        struct weir_instance in = rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false);
+        assert_true(in.reclaimed);
+    }
+    mock_fault("reclaim_unannounced", NULL, 1, "");
+    struct answer a = rig_launch_with(g, token(), o, 600);
+    assert_true(rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false).reclaimed);
+    end(g);
+}
+
+static void nothing_is_answered_after_fini(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    struct answer a = {0};
+    struct answer b = {0};
+    struct weir_launch l = rig_launch_of(g, token(), &g->on_demand, 600);
+    mock_fault("slow_body", NULL, 2, ", \"seconds\": 0.2");
+    assert_int_equal(g->s->ops->launch(g->p, &l, rig_note, &a), 0);
+    assert_int_equal(g->s->ops->list(g->p, NULL, rig_note, &b), 0);
+    rig_close(g);
+    assert_false(a.came);
+    assert_false(b.came);
+    rig_open(g, conf());
+    end(g);
+}
+
+static void an_unknown_key_is_refused(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    struct weir_provider *p = NULL;
+    struct weir_err err = {""};
+    json_t *bad = json_loads("{\"max_gpu\": 1}", 0, NULL);
+    assert_int_equal(g->s->ops->init(&p, &g->env, bad, &err), -WEIR_ECONFIG);
+    json_decref(bad);
+    assert_non_null(strstr(err.text, "did you mean 'max_gpus'"));
+    end(g);
+}
+
+int clouds_run(const struct clouds_subject *s)
+{
+    struct weir_conformance_subject base = s->base;
+    base.clear = clear;
+    subject = s;
+    rig_subject = &base;
+    mock_start(s->dialect, s->options);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(boots_is_found_and_ends),
+        cmocka_unit_test(offers_are_whole),
+        cmocka_unit_test(prices_change),
+        cmocka_unit_test(one_token_makes_one_machine),
+        cmocka_unit_test(a_lost_reply),
+        cmocka_unit_test(a_lost_request),
+        cmocka_unit_test(an_error_after_the_effect),
+        cmocka_unit_test(a_truncated_answer_to_a_launch),
+        cmocka_unit_test(a_launch_that_is_answered_with_nonsense),
+        cmocka_unit_test(a_machine_that_is_seen_late),
+        cmocka_unit_test(throttling),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(no_capacity_inside_the_operation),
+        cmocka_unit_test(a_machine_that_failed_and_exists),
+        cmocka_unit_test(pages_that_expire),
+        cmocka_unit_test(a_credential_that_expires),
+        cmocka_unit_test(a_clock_that_is_wrong),
+        cmocka_unit_test(reads_that_fail),
+        cmocka_unit_test(ends_that_fail),
+        cmocka_unit_test(what_the_provider_takes_back),
+        cmocka_unit_test(nothing_is_answered_after_fini),
+        cmocka_unit_test(an_unknown_key_is_refused),
+    };
+    int failed = cmocka_run_group_tests_name(s->base.name, tests, NULL, NULL);
+    mock_stop();
+    return failed;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One suite for every driver of a real cloud: the promises of cloud/provider.h, each tried with one fault of the mock cloud switched on. A
+ * program per provider gives a subject.
+ */
+
+#include "conformance.h"
+
+struct clouds_subject {
+    struct weir_conformance_subject base;
+    const char *dialect;         /* of the mock */
+    const char *const *options;  /* of the dialect; ends with NULL */
+    const char *conf;            /* members of the section besides endpoint and times, with a comma at the end; "" */
+    bool keys_expire;            /* credentials are fetched anew by the driver itself */
+    bool late_refusal;           /* what fails inside the operation is the launch's own answer */
+    bool tells_prices;           /* live */
+    bool signs_time;             /* a clock that is wrong matters */
+};
+
+/* Runs the suite; returns the number of failed tests. */
+int clouds_run(const struct clouds_subject *subject);
