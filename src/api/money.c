@@ -317,6 +317,25 @@ static int postings_made(struct weir_api *a, uint64_t *ret, struct api_close_pro
     return rc == -WEIR_ENOTFOUND ? 0 : rc;
 }
 
+/* What bills are read from is what was posted, part by part. */
+static int prove_pages(struct weir_api *a, struct weir_err *offence, bool *ret_offence, struct weir_err *err)
+{
+    uint64_t last = 0;
+    int rc = 0;
+    do {
+        unsigned which;
+        struct weir_store *s = api_reader_take(a, &which);
+        rc = s->ops->prove_pages(s, last, &last, err);
+        api_reader_put(a, which);
+    } while (rc == 0 && last != 0);
+    if (rc == -WEIR_ECORRUPT) {
+        *offence = *err;
+        *ret_offence = true;
+        return 0;
+    }
+    return rc;
+}
+
 static void check_finish(struct api_call *call)
 {
     struct weir_err err = {{0}};
@@ -335,6 +354,9 @@ static void check_finish(struct api_call *call)
     if (!is_bad && c.last < made) {
         (void)weir_fail(&offence, -WEIR_ECORRUPT, "posting %" PRIu64 " is missing: the ledger ends before it, %" PRIu64 " were made", c.last + 1, made);
         is_bad = true;
+    }
+    if (rc == 0 && !is_bad) {
+        rc = prove_pages(call->api, &offence, &is_bad, &err);
     }
     weir_bill_check_free(c.check);
     closes = rc < 0 ? 0 : api_close_proof_end(c.closes, &close_error);

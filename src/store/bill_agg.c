@@ -12,6 +12,8 @@
 enum {
     GROUPS_MAX = 65536, /* rows held before they are spilled; about 10 MB with their texts */
     JOB_CACHE = 4096,   /* tag values of recent jobs, direct mapped */
+    NAME_CACHE = 1024,  /* names of recent objects, likewise */
+    RECENT = 256,       /* groups that were added to last, by hash */
 };
 
 enum sum {
@@ -33,8 +35,8 @@ struct group {
     int64_t sum[SUM_MAX];
 };
 
-struct tag_cache {
-    uint64_t job;
+struct text_cache {
+    uint64_t id;
     uint32_t text; /* + 1; 0: empty slot */
 };
 
@@ -61,9 +63,11 @@ struct weir_agg {
     struct weir_agg_source source;
     struct weir_interner texts;
     struct weir_map names[WEIR_AGG_LOOKUP_MAX]; /* id -> index of text */
-    struct tag_cache *tags[WEIR_BILL_KEYS_MAX];
+    struct text_cache known[WEIR_AGG_LOOKUP_MAX][NAME_CACHE];
+    struct text_cache *tags[WEIR_BILL_KEYS_MAX];
     struct weir_map by_key; /* hash of the key -> index of the group; probed by the next hash */
     WEIR_VEC(struct group) groups;
+    uint32_t recent[RECENT]; /* index + 1; 0: none */
     bool spilled;
 };
 
@@ -116,6 +120,8 @@ static void forget_groups(struct weir_agg *a)
     for (size_t i = 0; i < WEIR_AGG_LOOKUP_MAX; i++) {
         weir_map_release(&a->names[i]);
     }
+    memset(a->known, 0, sizeof a->known);
+    memset(a->recent, 0, sizeof a->recent);
     for (size_t i = 0; i < a->n_by; i++) {
         if (a->tags[i] != NULL) {
             memset(a->tags[i], 0, JOB_CACHE * sizeof *a->tags[i]);
@@ -153,11 +159,9 @@ bool weir_agg_spilled(const struct weir_agg *a)
     return a->spilled;
 }
 
-static int name_key(struct weir_agg *a, enum weir_agg_lookup kind, uint64_t id, int64_t *ret, struct weir_err *err)
+static int name_find(struct weir_agg *a, enum weir_agg_lookup kind, uint64_t id, uint64_t *ret, struct weir_err *err)
 {
-    uint64_t have;
-    if (weir_map_get(&a->names[kind], id, &have)) {
-        *ret = (int64_t)have;
+    if (weir_map_get(&a->names[kind], id, ret)) {
         return 0;
     }
     const char *text = "";
@@ -165,22 +169,36 @@ static int name_key(struct weir_agg *a, enum weir_agg_lookup kind, uint64_t id, 
     if (r < 0) {
         return r;
     }
-    have = weir_intern(&a->texts, weir_sv_of(text));
-    weir_map_put(&a->names[kind], id, have);
-    *ret = (int64_t)have;
+    *ret = weir_intern(&a->texts, weir_sv_of(text));
+    weir_map_put(&a->names[kind], id, *ret);
+    return 0;
+}
+
+static int name_key(struct weir_agg *a, enum weir_agg_lookup kind, uint64_t id, int64_t *ret, struct weir_err *err)
+{
+    struct text_cache *c = &a->known[kind][id % NAME_CACHE];
+    if (c->text == 0 || c->id != id) {
+        uint64_t have = 0;
+        int r = name_find(a, kind, id, &have, err);
+        if (r < 0) {
+            return r;
+        }
+        *c = (struct text_cache){id, (uint32_t)have + 1};
+    }
+    *ret = c->text - 1;
     return 0;
 }
 
 static int tag_key(struct weir_agg *a, size_t i, struct weir_job_id job, int64_t *ret, struct weir_err *err)
 {
-    struct tag_cache *c = &a->tags[i][job.v % JOB_CACHE];
-    if (c->text == 0 || c->job != job.v) {
+    struct text_cache *c = &a->tags[i][job.v % JOB_CACHE];
+    if (c->text == 0 || c->id != job.v) {
         const char *text = "";
         int r = job.v == 0 ? 0 : a->source.tag(a->source.ctx, job, a->tag[i], &text, err);
         if (r < 0) {
             return r;
         }
-        *c = (struct tag_cache){job.v, weir_intern(&a->texts, weir_sv_of(text)) + 1};
+        *c = (struct text_cache){job.v, weir_intern(&a->texts, weir_sv_of(text)) + 1};
     }
     *ret = c->text - 1;
     return 0;
@@ -223,13 +241,17 @@ static int keys_of(struct weir_agg *a, const struct weir_posting *p, int64_t *ke
     return r;
 }
 
-static struct group *group_of(struct weir_agg *a, const int64_t *key)
+static bool is_key(const struct weir_agg *a, uint64_t group, const int64_t *key)
 {
-    uint64_t hash = weir_hash_bytes(key, sizeof(int64_t) * WEIR_BILL_KEYS_MAX);
+    return memcmp(a->groups.p[group].key, key, sizeof a->groups.p[group].key) == 0;
+}
+
+static uint64_t group_find(struct weir_agg *a, uint64_t hash, const int64_t *key)
+{
     uint64_t at;
     while (weir_map_get(&a->by_key, hash, &at)) {
-        if (memcmp(a->groups.p[at].key, key, sizeof a->groups.p[at].key) == 0) {
-            return &a->groups.p[at];
+        if (is_key(a, at, key)) {
+            return at;
         }
         hash++;
     }
@@ -237,7 +259,21 @@ static struct group *group_of(struct weir_agg *a, const int64_t *key)
     struct group g = {0};
     memcpy(g.key, key, sizeof g.key);
     weir_vec_push(&a->groups, g);
-    return &a->groups.p[a->groups.n - 1];
+    return a->groups.n - 1;
+}
+
+static struct group *group_of(struct weir_agg *a, const int64_t *key)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < a->n_by; i++) {
+        hash = (hash ^ (uint64_t)key[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    uint32_t *recent = &a->recent[hash % RECENT];
+    if (*recent == 0 || !is_key(a, *recent - 1, key)) {
+        *recent = (uint32_t)group_find(a, hash, key) + 1;
+    }
+    return &a->groups.p[*recent - 1];
 }
 
 static void add(int64_t *sum, int64_t v)

@@ -225,6 +225,7 @@ int weir_sq_begin(struct weir_store *base, struct weir_err *err)
     }
     s->in_tx = true;
     s->tx_failed = 0;
+    s->n_postings = 0;
     weir_sq_forget_costs(s);
     return 0;
 }
@@ -237,6 +238,7 @@ void weir_sq_rollback(struct weir_store *base)
     }
     s->in_tx = false;
     s->tx_failed = 0;
+    s->paged = UINT64_MAX;
     weir_sq_forget_costs(s);
     /* SQLite has already rolled back by itself after some failures */
     if (!sqlite3_get_autocommit(s->db)) {
@@ -258,6 +260,9 @@ int weir_sq_commit(struct weir_store *base, struct weir_err *err)
     }
     if (r == 0) {
         r = weir_sq_apply_costs(s, err);
+    }
+    if (r == 0) {
+        r = weir_sq_put_pages(s, err);
     }
     if (r == 0) {
         sqlite3_stmt *st = sq_write_stmt(s, SQ_COMMIT, SQL_COMMIT, &r, err);
@@ -354,6 +359,7 @@ static const struct weir_store_ops ops = {
     .first_event = weir_sq_first_event,
     .list_explains = weir_sq_list_explains,
     .bill = weir_sq_bill,
+    .prove_pages = weir_sq_prove_pages,
 };
 
 static struct sq_store *store_new(const char *path, const char *vfs)
@@ -361,6 +367,7 @@ static struct sq_store *store_new(const char *path, const char *vfs)
     struct sq_store *s = weir_alloc(sizeof *s);
     s->base.ops = &ops;
     s->lock_fd = -1;
+    s->paged = UINT64_MAX;
     s->path = weir_strdup(path);
     s->vfs = vfs == NULL ? NULL : weir_strdup(vfs);
     return s;

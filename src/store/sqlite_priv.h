@@ -40,6 +40,10 @@ enum sq_slot {
     SQ_PUT_LEASE,
     SQ_PUT_HOLD,
     SQ_PUT_POSTING,
+    SQ_LAST_PAGE,
+    SQ_PAGE_ROWS,
+    SQ_PUT_PAGE,
+    SQ_EACH_PAGE,
     SQ_ADD_JOB_COST,
     SQ_ADD_TASK_COST,
     SQ_ADD_TOTAL,
@@ -149,6 +153,9 @@ struct sq_store {
     WEIR_VEC(struct sq_cost) cost;
     WEIR_VEC(struct sq_total) total;
     struct weir_map total_at; /* project, pool and account -> index in total */
+    uint64_t n_postings;      /* put by the transaction */
+    uint64_t newest_posting;
+    uint64_t paged; /* the last posting that is in a page, as the transaction has it; UINT64_MAX: not known */
 };
 
 static inline struct sq_store *sq_of(struct weir_store *s)
@@ -222,6 +229,24 @@ static inline uint32_t sc_u32(struct sq_col *c)
 static inline struct weir_wall sc_wall(struct sq_col *c)
 {
     return (struct weir_wall){sc_i(c)};
+}
+
+/* A posting as far as bills read it: id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job. */
+static inline struct weir_posting sc_bill_posting(struct sq_col *c)
+{
+    struct weir_posting p = {.id = sc_u(c)};
+    p.from = sc_wall(c);
+    p.to = sc_wall(c);
+    p.node.v = sc_u(c);
+    p.pool.v = sc_u32(c);
+    p.debit = (uint8_t)sc_u32(c);
+    p.credit = (uint8_t)sc_u32(c);
+    p.amount_micro = sc_i(c);
+    p.gpu_us = sc_u(c);
+    p.project.v = sc_u32(c);
+    p.user.v = sc_u32(c);
+    p.run.task.job.v = sc_u(c);
+    return p;
 }
 
 /* Never NULL; borrowed until the next step. */
@@ -345,6 +370,15 @@ int weir_sq_list_audit(struct weir_store *base, const struct weir_audit_filter *
 int weir_sq_first_event(struct weir_store *base, uint64_t *ret, struct weir_err *err);
 int weir_sq_list_explains(struct weir_store *base, struct weir_task_id task, uint32_t limit,
                           weir_explain_row_fn *fn, void *ctx, struct weir_err *err);
+/* sqlite_page.c: makes pages of what the transaction has filled; before its commit. */
+int weir_sq_put_pages(struct sq_store *s, struct weir_err *err);
+/*
+ * Gives fn the postings of pages from the one that holds the first posting on, as far as bills read them, without the pages of
+ * which all is for a time after to. *ret_last is the last posting that is in any page: those behind it are read as rows.
+ */
+int weir_sq_scan_pages(struct sq_store *s, uint64_t first, struct weir_wall to, weir_posting_row_fn *fn, void *ctx, uint64_t *ret_last,
+                       struct weir_err *err);
+int weir_sq_prove_pages(struct weir_store *base, uint64_t after, uint64_t *ret_last, struct weir_err *err);
 int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, const enum weir_bill_by *by,
                  const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err);
 

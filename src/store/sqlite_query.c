@@ -586,62 +586,84 @@ int weir_sq_first_posting(struct weir_store *base, struct weir_wall t, uint64_t 
     return r;
 }
 
-static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bill_filter *f, const struct weir_closes *closes, struct weir_err *err)
+/* What of the ledger is asked for. */
+struct bill_pass {
+    struct weir_agg *agg;
+    const struct weir_project_set *within;
+    uint64_t project; /* 0: any */
+    uint64_t user;
+    struct weir_err *err;
+};
+
+static int bill_take(void *ctx, const struct weir_posting *p)
 {
-    struct sq_store *s = b->s;
-    uint64_t project = 0;
-    uint64_t user = 0;
-    uint64_t first = 0;
-    int r = 0;
-    if (f->project != NULL) {
-        r = id_of(s, SQ_PROJECT_ID, SQL_PROJECT_ID, f->project, &project, err);
+    const struct bill_pass *x = ctx;
+    if ((x->project != 0 && p->project.v != x->project) || (x->user != 0 && p->user.v != x->user) || !weir_project_set_has(x->within, p->project)) {
+        return 0;
     }
-    if (r == 0 && f->user != NULL) {
-        r = id_of(s, SQ_USER_ID, SQL_USER_ID, f->user, &user, err);
-    }
-    if (r < 0 || (f->project != NULL && project == 0) || (f->user != NULL && user == 0)) {
-        return r;
-    }
-    if (f->job.v == 0) {
-        r = weir_sq_first_posting(&s->base, f->from, &first, err);
-    }
-    sqlite3_stmt *st = NULL;
-    if (r == 0) {
-        st = f->job.v != 0 ? sq_stmt(s, SQ_BILL_JOB, SQL_BILL_JOB, &r, err)
-                           : sq_stmt(s, SQ_BILL_ALL, SQL_BILL_ALL, &r, err);
-    }
-    if (st == NULL) {
-        return r;
-    }
-    (void)sqlite3_bind_int64(st, 1, f->job.v != 0 ? (int64_t)f->job.v : (int64_t)first);
-    if (f->job.v == 0) { /* where all that is asked for is closed, nothing that came later is in it */
-        uint64_t last = weir_closes_last(closes, f->to);
-        (void)sqlite3_bind_int64(st, 2, last > INT64_MAX ? INT64_MAX : (int64_t)last);
-    }
-    while ((r = sq_row(s, st, "bill", err)) > 0) {
-        struct sq_col c = {st, 0};
-        struct weir_posting p = {.id = sc_u(&c)};
-        p.from = sc_wall(&c);
-        p.to = sc_wall(&c);
-        p.node.v = sc_u(&c);
-        p.pool.v = sc_u32(&c);
-        p.debit = (uint8_t)sc_u32(&c);
-        p.credit = (uint8_t)sc_u32(&c);
-        p.amount_micro = sc_i(&c);
-        p.gpu_us = sc_u(&c);
-        p.project.v = sc_u32(&c);
-        p.user.v = sc_u32(&c);
-        p.run.task.job.v = sc_u(&c);
-        if ((project != 0 && p.project.v != project) || (user != 0 && p.user.v != user) || !weir_project_set_has(f->within, p.project)) {
-            continue;
-        }
-        r = weir_agg_add(agg, &p, err);
+    return weir_agg_add(x->agg, p, x->err);
+}
+
+static int bill_rows(struct sq_store *s, struct sq_bind *b, struct bill_pass *x)
+{
+    int r;
+    while ((r = sq_row(s, b->st, "bill", x->err)) > 0) {
+        struct sq_col c = {b->st, 0};
+        struct weir_posting p = sc_bill_posting(&c);
+        r = bill_take(x, &p);
         if (r < 0) {
             break;
         }
     }
-    (void)sqlite3_reset(st);
+    (void)sqlite3_reset(b->st);
     return r;
+}
+
+static int bill_of_job(struct sq_store *s, struct weir_job_id job, struct bill_pass *x)
+{
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, SQ_BILL_JOB, SQL_BILL_JOB, &r, x->err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, job.v);
+    return bill_rows(s, &b, x);
+}
+
+/* Full pages first, then what is not in a page yet. */
+static int bill_of_all(struct sq_store *s, const struct weir_bill_filter *f, uint64_t last, struct bill_pass *x)
+{
+    uint64_t first = 0;
+    uint64_t paged = 0;
+    int r = weir_sq_first_posting(&s->base, f->from, &first, x->err);
+    r = r < 0 ? r : weir_sq_scan_pages(s, first, f->to, bill_take, x, &paged, x->err);
+    if (r < 0) {
+        return r;
+    }
+    struct sq_bind b = {sq_stmt(s, SQ_BILL_ALL, SQL_BILL_ALL, &r, x->err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, first > paged ? first : paged + 1), sq_u(&b, last > INT64_MAX ? INT64_MAX : last);
+    return bill_rows(s, &b, x);
+}
+
+static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bill_filter *f, const struct weir_closes *closes, struct weir_err *err)
+{
+    struct sq_store *s = b->s;
+    struct bill_pass x = {.agg = agg, .within = f->within, .err = err};
+    int r = 0;
+    if (f->project != NULL) {
+        r = id_of(s, SQ_PROJECT_ID, SQL_PROJECT_ID, f->project, &x.project, err);
+    }
+    if (r == 0 && f->user != NULL) {
+        r = id_of(s, SQ_USER_ID, SQL_USER_ID, f->user, &x.user, err);
+    }
+    if (r < 0 || (f->project != NULL && x.project == 0) || (f->user != NULL && x.user == 0)) {
+        return r;
+    }
+    /* where all that is asked for is closed, nothing that came later is in it */
+    return f->job.v != 0 ? bill_of_job(s, f->job, &x) : bill_of_all(s, f, weir_closes_last(closes, f->to), &x);
 }
 
 int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, const enum weir_bill_by *by,

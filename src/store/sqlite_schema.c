@@ -227,6 +227,12 @@ static const char *const SCHEMA_DOCUMENTS[] = {
     NULL,
 };
 
+/* What bills read of the ledger, packed by WEIR_LEDGER_PAGE_ROWS postings up to the last one: made from the postings, as time goes on. */
+static const char *const SCHEMA_PAGES[] = {
+    "CREATE TABLE posting_page (last INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, packed BLOB NOT NULL) STRICT",
+    NULL,
+};
+
 /* Rules of prices, and what was rated by them. */
 static const char *const SCHEMA_RULES[] = {
     "CREATE TABLE rule ("
@@ -238,4 +244,4 @@ static const char *const SCHEMA_RULES[] = {
 };
 
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_RULES};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_RULES};

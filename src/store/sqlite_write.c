@@ -397,6 +397,8 @@ int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, s
     if (r == 0) {
         collect_total(s, p, p->debit, p->amount_micro);
         collect_total(s, p, p->credit, -p->amount_micro);
+        s->n_postings++;
+        s->newest_posting = p->id;
     }
     return r;
 }

@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 10 };
+enum { WEIR_STORE_SCHEMA = 11 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -479,6 +479,11 @@ struct weir_store_ops {
     /* What is late is billed at the first moment that was not closed when it was posted (bill/close.h). */
     int (*bill)(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by, const char *const *tag,
                 size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err);
+    /*
+     * Bills may be read from a copy of the ledger. Proves that the part of it that follows a posting (0: the first) is equal to what
+     * was posted; *ret_last is the part's last posting, 0 where there is no such part. -ECORRUPT: it is not equal.
+     */
+    int (*prove_pages)(struct weir_store *s, uint64_t after, uint64_t *ret_last, struct weir_err *err);
 };
 
 struct weir_store {

@@ -561,6 +561,15 @@ static int f_list_explains(struct weir_store *s, struct weir_task_id task, uint3
     return rc;
 }
 
+static int f_prove_pages(struct weir_store *s, uint64_t after, uint64_t *ret_last, struct weir_err *err)
+{
+    (void)s;
+    (void)after;
+    (void)err;
+    *ret_last = 0;
+    return 0;
+}
+
 static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const enum weir_bill_by *by,
                   const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
@@ -650,6 +659,7 @@ static const struct weir_store_ops store_ops = {
     .was_on = f_was_on,
     .list_explains = f_list_explains,
     .bill = f_bill,
+    .prove_pages = f_prove_pages,
 };
 
 void fixture_store_init(struct fixture_store *s)

@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "fault_vfs.h"
 #include "rows.h"
+#include "store/ledger_page.h"
 
 #define T0 INT64_C(1767225600000000)
 
@@ -509,6 +510,201 @@ static void a_large_bill_spills_to_disk(void **state)
     weir_store_close(s);
 }
 
+/* ---- pages of the ledger ---- */
+
+enum { PAGE = WEIR_LEDGER_PAGE_ROWS };
+
+/* Postings from..until - 1, over a few months, jobs, nodes and projects; in transactions of so many. */
+static void put_ledger(struct weir_store *s, uint64_t from, uint64_t until, uint64_t each)
+{
+    for (uint64_t i = from; i < until; i++) {
+        struct weir_posting p = sample_posting(i, i % 977, T0 + (int64_t)i * 977000000, T0 + (int64_t)(i + i % 5) * 977000000);
+        p.node.v = i % 31;
+        p.project.v = (uint32_t)(i % 7);
+        p.user.v = (uint32_t)(i % 11);
+        p.debit = (uint8_t)(i % 3 == 0 ? WEIR_ACCOUNT_IDLE : WEIR_ACCOUNT_JOB);
+        p.at.us = T0 + (int64_t)(i + 5) * 977000000;
+        if ((i - from) % each == 0) {
+            must(s->ops->begin(s, &err));
+        }
+        must(s->ops->put_posting(s, &p, &err));
+        if ((i - from) % each == each - 1 || i + 1 == until) {
+            must(s->ops->commit(s, &err));
+        }
+    }
+}
+
+static uint64_t pages(const struct scratch *d, const char *sql)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    assert_int_equal(sqlite3_open(d->db, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+    uint64_t n = sqlite3_step(st) == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+    (void)sqlite3_finalize(st);
+    (void)sqlite3_close(db);
+    return n;
+}
+
+static const char COUNT_PAGES[] = "SELECT count(*) FROM posting_page";
+
+static int add_row(void *ctx, const struct weir_bill_row *r)
+{
+    struct weir_str *text = ctx;
+    weir_str_addf(text, "%s %s %llu %lld %lld %lld\n", r->key[0], r->key[1], (unsigned long long)r->gpu_us, (long long)r->used_micro,
+                  (long long)r->idle_micro, (long long)r->total_micro);
+    return 0;
+}
+
+/* Bills of many kinds, as text. */
+static char *bills(struct weir_store *s)
+{
+    static const enum weir_bill_by by[][2] = {{WEIR_BILL_BY_PROJECT, WEIR_BILL_BY_USER}, {WEIR_BILL_BY_DAY, WEIR_BILL_BY_PROJECT}, {WEIR_BILL_BY_MONTH, WEIR_BILL_BY_NODE}, {WEIR_BILL_BY_JOB, WEIR_BILL_BY_POOL}};
+    struct weir_str text = WEIR_STR_INIT(16 << 20);
+    const int64_t end = T0 + INT64_C(12000) * 977000000;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(by); i++) {
+        for (int64_t k = 0; k < 4; k++) {
+            struct weir_bill_filter f = {.from = {T0 + (end - T0) / 4 * k - 1}, .to = {k == 3 ? INT64_MAX : T0 + (end - T0) / 3 * (k + 1) + 7}};
+            must(s->ops->bill(s, &f, by[i], NULL, 2, add_row, &text, &err));
+        }
+    }
+    char *copy = weir_strdup(weir_str_cstr(&text));
+    weir_str_release(&text);
+    return copy;
+}
+
+/* However the postings came, bills of them are those of a store without pages, and the pages are proven. */
+static void assert_bills(struct weir_store *s, uint64_t n)
+{
+    struct weir_store *plain = NULL;
+    must(weir_store_mem_open(&plain, &err));
+    put_ledger(plain, 1, n + 1, n);
+    WEIR_CLEANUP(weir_freep) char *want = bills(plain);
+    WEIR_CLEANUP(weir_freep) char *got = bills(s);
+    assert_string_equal(got, want);
+    weir_store_close(plain);
+}
+
+/* Up to which posting pages are proven. */
+static uint64_t proven(struct weir_store *s)
+{
+    uint64_t upto = 0;
+    for (uint64_t last = 0;;) {
+        must(s->ops->prove_pages(s, last, &last, &err));
+        if (last == 0) {
+            return upto;
+        }
+        upto = last;
+    }
+}
+
+static void bills_over_pages_are_those_over_rows(void **state)
+{
+    const struct scratch *d = *state;
+    static const uint64_t each[] = {1000, PAGE, 12000};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(each); i++) {
+        struct weir_store *s = NULL;
+        struct weir_store *reader = NULL;
+        must(open_db(&s, d, NULL));
+        put_ledger(s, 1, 12001, each[i]);
+        must(weir_store_reader(s, &reader, &err));
+        assert_int_equal(pages(d, COUNT_PAGES), 12000 / PAGE);
+        assert_int_equal(proven(reader), 12000 / PAGE * PAGE);
+        assert_bills(reader, 12000);
+        weir_store_close(reader);
+        weir_store_close(s);
+        assert_int_equal(unlink(d->db), 0);
+    }
+}
+
+/* A transaction that is rolled back takes its page with it; what an older weir has left is made up for. */
+static void pages_follow_what_is_committed(void **state)
+{
+    const struct scratch *d = *state;
+    struct weir_store *s = NULL;
+    must(open_db(&s, d, NULL));
+    put_ledger(s, 1, PAGE, 500);
+    assert_int_equal(pages(d, COUNT_PAGES), 0);
+    must(s->ops->begin(s, &err));
+    struct weir_posting p = sample_posting(PAGE, 1, T0, T0 + 1);
+    must(s->ops->put_posting(s, &p, &err));
+    s->ops->rollback(s);
+    assert_int_equal(pages(d, COUNT_PAGES), 0);
+    put_ledger(s, PAGE, 12001, 500);
+    assert_int_equal(pages(d, COUNT_PAGES), 12000 / PAGE);
+    weir_store_close(s);
+    (void)pages(d, "DELETE FROM posting_page WHERE last > 3000");
+    must(open_db(&s, d, NULL));
+    assert_int_equal(pages(d, COUNT_PAGES), 1);
+    assert_bills(s, 12000);
+    put_ledger(s, 12001, 12002, 1);
+    assert_int_equal(pages(d, COUNT_PAGES), 12000 / PAGE);
+    assert_int_equal(proven(s), 12000 / PAGE * PAGE);
+    assert_bills(s, 12001);
+    weir_store_close(s);
+}
+
+static void pages_that_differ_from_the_ledger_are_found(void **state)
+{
+    const struct scratch *d = *state;
+    static const char *const harm[] = {
+        "UPDATE posting SET amount_micro = amount_micro + 1 WHERE id = 3000",
+        "DELETE FROM posting WHERE id = 3000",
+        "UPDATE posting_page SET packed = substr(packed, 1, 1000) WHERE last > 3000 AND last < 5000",
+        "UPDATE posting_page SET packed = zeroblob(9000000) WHERE last > 3000 AND last < 5000",
+        "UPDATE posting_page SET packed = (SELECT packed FROM posting_page ORDER BY last LIMIT 1) WHERE last > 3000 AND last < 5000",
+        "DELETE FROM posting_page WHERE last > 3000 AND last < 5000",
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(harm); i++) {
+        struct weir_store *s = NULL;
+        must(open_db(&s, d, NULL));
+        put_ledger(s, 1, 6145, 3000);
+        (void)pages(d, harm[i]);
+        uint64_t last = 0;
+        must(s->ops->prove_pages(s, 0, &last, &err));
+        assert_int_equal(last, PAGE);
+        assert_int_equal(s->ops->prove_pages(s, last, &last, &err), -WEIR_ECORRUPT);
+        assert_non_null(strstr(err.text, "of postings 2049 to"));
+        assert_non_null(strstr(err.text, "made again"));
+        weir_store_close(s);
+        assert_int_equal(unlink(d->db), 0);
+    }
+}
+
+/* The transaction that fills a page fails at its n-th operation: then neither its postings nor the page are there. */
+static void a_fault_at_a_page_leaves_a_whole_ledger(void **state)
+{
+    (void)state;
+    bool hit = true;
+    for (unsigned n = 1; hit; n++) {
+        struct scratch d;
+        scratch_make(&d);
+        struct weir_store *s = NULL;
+        must(open_db(&s, &d, FAULT_VFS_NAME));
+        put_ledger(s, 1, PAGE, PAGE);
+        fault_vfs_arm(FAULT_IO, n, false);
+        must(s->ops->begin(s, &err));
+        for (uint64_t i = PAGE; i < PAGE + 10; i++) {
+            struct weir_posting p = sample_posting(i, i, T0 + (int64_t)i * 977000000, T0 + (int64_t)i * 977000000 + 1);
+            p.at.us += INT64_C(5) * 977000000;
+            (void)s->ops->put_posting(s, &p, &err);
+        }
+        bool failed = s->ops->commit(s, &err) < 0;
+        hit = fault_vfs_hit();
+        fault_vfs_arm(FAULT_IO, 0, false);
+        assert_int_equal(pages(&d, COUNT_PAGES), failed ? 0 : 1);
+        assert_int_equal(pages(&d, "SELECT count(*) FROM posting"), failed ? PAGE - 1 : PAGE + 9);
+        if (failed) {
+            put_ledger(s, PAGE, PAGE + 10, 10);
+            assert_bills(s, PAGE + 9);
+        }
+        assert_int_equal(proven(s), PAGE);
+        weir_store_close(s);
+        scratch_free(&d);
+        assert_true(hit || n > 5);
+    }
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 /* "test_sqlite make FILE" makes the database that tests/regress/db/ keeps of the present version. */
@@ -535,6 +731,10 @@ int main(int argc, char **argv)
         CASE(missing_directories_are_made_for_the_owner),
         CASE(databases_of_every_version_load),
         CASE(a_large_bill_spills_to_disk),
+        CASE(bills_over_pages_are_those_over_rows),
+        CASE(pages_follow_what_is_committed),
+        CASE(pages_that_differ_from_the_ledger_are_found),
+        CASE(a_fault_at_a_page_leaves_a_whole_ledger),
     };
     return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }
