@@ -3,10 +3,10 @@
 
 /* A rule with what it is for, as its stored text says. */
 
+#include <jansson.h>
+
 #include "bill/rate.h"
 #include "spec/spec.h"
-
-struct json_t;
 
 /* Of machines: rented in a market of enum weir_market, or owned. */
 enum { API_RULE_CLASS_OWNED = WEIR_OFFER_MARKET_MAX, API_RULE_CLASSES };
