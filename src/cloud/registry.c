@@ -2,12 +2,14 @@
 #include "cloud/provider.h"
 
 #include "base/str.h"
+#include "cloud/azure/azure.h"
 #include "cloud/runpod/runpod.h"
 #include "cloud/sandbox/sandbox.h"
 
 const struct weir_provider_ops *const weir_providers[] = {
-    &weir_sandbox_provider,
+    &weir_azure_provider,
     &weir_runpod_provider,
+    &weir_sandbox_provider,
     NULL,
 };
 

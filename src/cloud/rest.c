@@ -83,9 +83,10 @@ static void deliver_machine(struct rest_op *op, const struct rest_kept *k)
 /* A launch that has to wait long is better made elsewhere: its deadline is short. */
 static void send_request(struct weir_provider *p, const struct weir_rest_request *q, enum weir_cloud_kind kind, weir_cloud_fn *done, void *ctx)
 {
-    static const struct weir_http_header json = {"Content-Type", "application/json"};
+    static const struct weir_http_header header[] = {{"Content-Type", "application/json"}, {"If-None-Match", "*"}};
     struct weir_cloud_request r = {.what = q->what, .kind = kind, .method = q->method, .url = weir_str_cstr(&q->url),
-                                   .body = weir_str_sv(&q->body), .header = &json, .n_headers = q->body.n > 0 ? 1 : 0,
+                                   .body = weir_str_sv(&q->body), .header = header, .n_headers = q->body.n == 0 ? 0 : q->create_only ? 2 : 1,
+                                   .open = q->open,
                                    .reply_bytes_max = 16 << 20, .deadline_ms = done == on_launched ? LAUNCH_DEADLINE_MS : 0};
     bool fits = !q->url.overflowed && !q->body.overflowed;
     if (!fits || weir_cloud_send(p->cloud, &r, done, NULL, ctx) != 0) {
@@ -176,6 +177,20 @@ static void follow(struct rest_op *op)
     op->due_ms = now_ms(op->p) + FOLLOW_MS;
 }
 
+/* Where the launch was taken already, only the look at it has failed. */
+static void launch_failed(struct rest_op *op, const struct weir_cloud_answer *a)
+{
+    struct weir_provider_result r = weir_cloud_result(a);
+    struct rest_kept *k = op->follows > 0 ? rest_find_token(op->p, op->token) : NULL;
+    if (k != NULL) {
+        k->listed = k->listed || a->status == 404 || a->status == 410; /* it was there and is not: lists without it count */
+        deliver_machine(op, k);
+        return;
+    }
+    r.class = op->follows > 0 ? WEIR_PROVIDER_UNKNOWN : r.class;
+    deliver(op, &r);
+}
+
 static void on_launched(void *ctx, const struct weir_cloud_answer *a)
 {
     struct rest_op *op = ctx;
@@ -184,11 +199,7 @@ static void on_launched(void *ctx, const struct weir_cloud_answer *a)
     struct weir_cloud_verdict v = {.class = WEIR_PROVIDER_OK};
     struct weir_rest_machine m = {.state = WEIR_INSTANCE_PENDING};
     if (a->class != WEIR_PROVIDER_OK) {
-        struct weir_provider_result r = weir_cloud_result(a);
-        if (op->follows > 0 && r.class != WEIR_PROVIDER_UNKNOWN) {
-            r.class = WEIR_PROVIDER_UNKNOWN; /* it was taken already; only the look at it failed */
-        }
-        deliver(op, &r);
+        launch_failed(op, a);
         run(p);
         return;
     }
@@ -197,14 +208,24 @@ static void on_launched(void *ctx, const struct weir_cloud_answer *a)
     json_t *body = body_of(a);
     weir_str_clear(&op->q.url);
     weir_str_clear(&op->q.body);
+    op->q.create_only = false;
     int r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer to a launch is not JSON")
                          : p->ops->on_launch(p, body, name, &m, &op->q, &v, &err);
     json_decref(body);
     if (v.class != WEIR_PROVIDER_OK) {
+        if (m.dead && m.id[0] != '\0') { /* what could not be made whole is there all the same */
+            (void)snprintf(m.name, sizeof m.name, "%s", name);
+            rest_keep(p, &m)->listed = true; /* it was seen to be there, so that lists without it count */
+            end_the_dead(p);
+        }
         deliver_failure(op, v.class, v.text);
     } else if (r < 0) {
         deliver_failure(op, WEIR_PROVIDER_UNKNOWN, err.text);
     } else if (r > 0) {
+        if (m.id[0] != '\0') {
+            (void)snprintf(m.name, sizeof m.name, "%s", name);
+            (void)rest_keep(p, &m);
+        }
         follow(op);
     } else {
         (void)snprintf(m.name, sizeof m.name, "%s", name);

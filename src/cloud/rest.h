@@ -22,7 +22,7 @@ struct json_t;
 
 enum {
     WEIR_REST_NAME_SIZE = WEIR_TOKEN_SIZE + 8,
-    WEIR_REST_URL_SIZE = 1024,
+    WEIR_REST_URL_SIZE = 4096,
     WEIR_REST_PATH_SIZE = 512,
     WEIR_REST_REGIONS_MAX = 32,
     WEIR_REST_BODY_BYTES_MAX = 512 << 10,
@@ -46,6 +46,8 @@ struct weir_rest_request {
     const char *method;
     struct weir_str url;
     struct weir_str body; /* JSON; empty: none */
+    bool open;            /* no credentials go with it */
+    bool create_only;     /* "If-None-Match: *": a second one of the name is refused with 412 */
 };
 
 struct weir_rest_list; /* what an answer to a list holds */
@@ -83,7 +85,7 @@ struct weir_rest_ops {
     int (*on_list)(struct weir_provider *p, const struct json_t *body, struct weir_rest_list *l, struct weir_err *err);
     /* The machine's name is given. Errors: any, refused for what it says. */
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err);
-    /* 1: it is not known yet, q is to be sent next, after a moment. */
+    /* 1: it is not known yet, q is to be sent next, after a moment. v: refused; where *ret then names a dead machine, it is ended. */
     int (*on_launch)(struct weir_provider *p, const struct json_t *body, const char *name, struct weir_rest_machine *ret,
                      struct weir_rest_request *q, struct weir_cloud_verdict *v, struct weir_err *err);
     /* id is one that a list or a launch gave. */
@@ -126,6 +128,10 @@ int weir_rest_terminate(struct weir_provider *p, const char *instance_id, weir_p
 
 /* Adds a machine of a list; one whose name is not ours is passed over. Errors: -WEIR_ELIMIT. */
 int weir_rest_list_add(struct weir_rest_list *l, const struct weir_rest_machine *m, struct weir_err *err);
+/* There is a further page; "" does nothing. Errors: -WEIR_ELIMIT (its name is too long): then the list is not complete and must fail. */
+int weir_rest_list_next(struct weir_rest_list *l, const char *page, struct weir_err *err);
+/* The same of prices; page is one of the driver's own making. */
+void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
 /* Takes an offer: fills in provider, id, times and what the catalogue knows of the provider, and refuses a price that is not plausible.
  * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);

@@ -18,6 +18,15 @@ int weir_rest_list_add(struct weir_rest_list *l, const struct weir_rest_machine 
     return 0;
 }
 
+int weir_rest_list_next(struct weir_rest_list *l, const char *page, struct weir_err *err)
+{
+    if (strlen(page) >= sizeof l->next) {
+        return weir_fail(err, -WEIR_ELIMIT, "the name of a list's next page has more than %zu bytes", sizeof l->next - 1);
+    }
+    memcpy(l->next, page, strlen(page) + 1);
+    return 0;
+}
+
 struct rest_kept *rest_find_id(struct weir_provider *p, const char *id)
 {
     for (size_t i = 0; i < p->state->kept.n; i++) {

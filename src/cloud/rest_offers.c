@@ -42,6 +42,11 @@ bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *regio
     return p->conf.n_regions == 0;
 }
 
+void weir_rest_offers_next(struct weir_rest_offers *l, const char *page)
+{
+    (void)snprintf(l->next, sizeof l->next, "%s", page);
+}
+
 static const struct weir_offer *catalogue_of(const struct weir_provider *p, size_t *ret_n)
 {
     *ret_n = 0;
@@ -65,6 +70,15 @@ static bool is_plausible(const struct weir_provider *p, const struct weir_offer 
     return high == 0 || (each >= low / PLAUSIBLE_FACTOR && each <= high * PLAUSIBLE_FACTOR);
 }
 
+/* How much a row of the catalogue tells of an offer; 0: nothing. */
+static int likeness(const struct weir_offer *row, const struct weir_offer *o)
+{
+    if (row->gpu_model != o->gpu_model || row->gpus != o->gpus) {
+        return 0;
+    }
+    return 1 + (row->market == o->market ? 1 : 0) + (weir_streq(row->instance_type, o->instance_type) ? 2 : 0);
+}
+
 /* What the catalogue says of the provider as a whole, and of the host that comes with such GPUs. */
 static void complete(const struct weir_provider *p, struct weir_offer *o)
 {
@@ -72,8 +86,9 @@ static void complete(const struct weir_provider *p, struct weir_offer *o)
     const struct weir_offer *c = catalogue_of(p, &n);
     const struct weir_offer *alike = NULL;
     for (size_t i = 0; i < n; i++) {
-        bool same = c[i].gpu_model == o->gpu_model && c[i].gpus == o->gpus;
-        if (same && (alike == NULL || c[i].cpu_milli < alike->cpu_milli)) {
+        int like = likeness(&c[i], o);
+        int best = alike == NULL ? 0 : likeness(alike, o);
+        if (like > best || (like > 0 && like == best && c[i].cpu_milli < alike->cpu_milli)) {
             alike = &c[i]; /* the smaller host is promised */
         }
     }

@@ -32,13 +32,13 @@ struct rest_kept {
 struct weir_rest_list {
     struct weir_provider *p;
     WEIR_VEC(struct weir_rest_machine) machine;
-    char next[WEIR_REST_URL_SIZE / 2];
+    char next[WEIR_REST_URL_SIZE];
 };
 
 struct weir_rest_offers {
     struct weir_provider *p;
     WEIR_VEC(struct weir_offer) offer;
-    char next[WEIR_REST_URL_SIZE / 2];
+    char next[WEIR_REST_URL_SIZE];
     size_t n_refused;
     char refused[160]; /* the first of them, why */
 };

@@ -14,6 +14,9 @@ struct weir_conformance_subject {
     const char *name;
     const struct weir_provider_ops *ops;
     const char *self_exe;
+    /* Of the rows that the catalogue has for the provider; NULL: names of no meaning. */
+    const char *listed_type;
+    const char *listed_region;
     /* Adds a machine of another owner to the world in data_dir; NULL: the suite opens a second
      * provider with another owner instead. */
     void (*add_foreign)(const char *data_dir, const char *owner, struct weir_wall now);

@@ -142,8 +142,8 @@ static const struct weir_offer *catalogue(void *ctx, const char *provider, size_
                                  .reclaim_notice = weir_dur_s(i == 0 ? 0 : 120),
                                  .id = (uint64_t)i + 1};
         (void)snprintf(o->provider, sizeof o->provider, "%s", provider);
-        (void)snprintf(o->region, sizeof o->region, "here-1");
-        (void)snprintf(o->instance_type, sizeof o->instance_type, "two.large");
+        (void)snprintf(o->region, sizeof o->region, "%s", g->s->listed_region == NULL ? "here-1" : g->s->listed_region);
+        (void)snprintf(o->instance_type, sizeof o->instance_type, "%s", g->s->listed_type == NULL ? "two.large" : g->s->listed_type);
         (void)snprintf(o->source, sizeof o->source, "a list");
     }
     *ret_n = 2;

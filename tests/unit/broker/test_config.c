@@ -127,12 +127,58 @@ static void bad_tariffs_are_refused_with_the_place(void **state)
     }
 }
 
+static void receivers_that_cannot_be_are_refused_with_the_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *alerts;
+        const char *want; /* NULL: it is well-formed */
+    } rows[] = {
+        {"{receivers: {a: {kind: webhook, url: 'https://x.example/h'}}, routes: [{conditions: [budget-*, node-lost], projects: v*, receivers: a}]}", NULL},
+        {"{receivers: {a: {kind: mail, url: 'smtp://x.example', from: w@x.example, to: [a@x.example]}}, queue_wait: {v: 30m, '*': 2h}, repeat: never}", NULL},
+        {"{receivers: {a: {kind: webhook, url: 'http://127.0.0.1:1/h', secret_env: PATH}}}", NULL},
+        {"{receivers: {a: {url: 'https://x.example'}}}", "wants kind"},
+        {"{receivers: {a: {kind: pager}}}", "webhook, slack, alertmanager or mail"},
+        {"{receivers: {a: {kind: webhook}}}", "wants url"},
+        {"{receivers: {a: {kind: webhook, url: 'ftp://x'}}}", "wants url"},
+        {"{receivers: {a: {kind: webhook, url: 'http://x.example/h'}}}", "use https"},
+        {"{receivers: {a: {kind: slack, url_file: /nowhere/at/all}}}", "/nowhere/at/all"},
+        {"{receivers: {a: {kind: slack, url_env: WEIR_TEST_NOT_SET}}}", "environment"},
+        {"{receivers: {a: {kind: slack, url_file: /dev/null}}}", "is empty"},
+        {"{receivers: {a: {kind: slack, url: 'https://x', secret_env: PATH}}}", "no other receiver"},
+        {"{receivers: {a: {kind: mail, url: 'smtp://x', to: a@x.example}}}", "wants from and to"},
+        {"{receivers: {a: {kind: mail, url: 'smtp://x', from: a@x.example, to: 'a@x.example, b@x.example'}}}", "a mail address"},
+        {"{receivers: {a: {kind: mail, url: 'smtp://x', from: 'a@b>', to: a@x.example}}}", "a mail address"},
+        {"{receivers: {a: {kind: mail, url: 'smtp://x', from: a@x.example, to: a@x.example, user: w}}}", "password_file"},
+        {"{receivers: {a: {kind: webhook, url: 'https://x', from: a@x.example}}}", "are for mail"},
+        {"{receivers: {a: {kind: webhook, uri: 'https://x'}}}", "did you mean 'url'"},
+        {"{routes: [{receivers: a}]}", "no receiver is called so"},
+        {"{receivers: {a: {kind: webhook, url: 'https://x'}}, routes: [{conditions: node-found, receivers: a}]}", "no condition"},
+        {"{receivers: {a: {kind: webhook, url: 'https://x'}}, routes: [{projects: v}]}", "wants receivers"},
+        {"{receivers: {a: {kind: webhook, url: 'https://x'}}, routes: [{severity: bad, receivers: a}]}", "warning (all), or critical"},
+        {"{queue_wait: soon}", "soon"},
+        {"{repeat: 0}", "more than nothing"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        char text[512];
+        struct weir_err err = {""};
+        struct weir_config *c = NULL;
+        (void)snprintf(text, sizeof text, "alerts: %s\n", rows[i].alerts);
+        int r = weir_config_parse(&c, weir_sv_of(text), "test.yaml", &err);
+        if (r != (rows[i].want == NULL ? 0 : -WEIR_ECONFIG) || (rows[i].want != NULL && strstr(err.text, rows[i].want) == NULL)) {
+            fail_msg("%s: %d %s", text, r, err.text);
+        }
+        weir_config_free(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_part_of_a_cost_that_is_given_counts),
         cmocka_unit_test(a_tariff_may_change_by_the_hour),
         cmocka_unit_test(bad_tariffs_are_refused_with_the_place),
+        cmocka_unit_test(receivers_that_cannot_be_are_refused_with_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
