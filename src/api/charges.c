@@ -146,6 +146,8 @@ static int charge_json(struct charge_page *p, const struct weir_charge *c, struc
     weir_json_kv_cstr(j, "account", weir_account_name(c->account));
     weir_json_kv_id(j, "rule", c->rule);
     weir_json_kv_i64(j, "amount_micro", c->amount_micro);
+    weir_json_kv_cstr(j, "original_currency", c->currency[0] == '\0' ? NULL : c->currency);
+    weir_json_kv_i64(j, "original_micro", c->original_micro);
     weir_json_kv_i64(j, "held_us", c->held_us);
     weir_json_kv_u64(j, "gpu_us", c->gpu_us);
     weir_json_kv_u64(j, "node", c->node.v);

@@ -67,6 +67,8 @@ struct weir_posting {
     struct weir_user_id user;
     struct weir_run_id run; /* of a correction from outside: the job only, its ordinal is WEIR_ORDINAL_ALL */
     uint64_t correction; /* the correction from outside that it belongs to; 0: metered */
+    char currency[4];       /* of the bill that it came from, where that is not the ledger's; "": it is */
+    int64_t original_micro; /* the amount in it */
     uint64_t rule;       /* that rated it: between PRICE and MARGIN; 0: cost and use */
     struct weir_payer_id payer; /* of the same; of a rented machine's costs and idle time too. Not stored */
 };

@@ -3,6 +3,7 @@
 #include "bill/charge.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -74,7 +75,7 @@ int64_t weir_charges_period(const struct weir_charges *c, struct weir_wall t, st
 static bool is_of(const struct weir_charge *row, const struct weir_posting *p,
                   enum weir_account account, int64_t period, struct weir_wall late)
 {
-    return row->late.us == late.us && row->rule == p->rule && row->pool.v == p->pool.v && row->node.v == p->node.v && row->job.v == p->run.task.job.v && row->account == account &&
+    return row->late.us == late.us && row->rule == p->rule && memcmp(row->currency, p->currency, sizeof row->currency) == 0 && row->pool.v == p->pool.v && row->node.v == p->node.v && row->job.v == p->run.task.job.v && row->account == account &&
            row->project.v == p->project.v && row->user.v == p->user.v && row->lease.v == p->lease.v &&
            row->period == period;
 }
@@ -98,18 +99,20 @@ static struct weir_charge *row_of(struct weir_charges *c, const struct weir_post
         hash++;
     }
     weir_map_put(&c->by_key, hash, c->rows.n);
-    weir_vec_push(&c->rows, (struct weir_charge){.from = {lo},
-                                                 .to = {hi},
-                                                 .late = late,
-                                                 .rule = p->rule,
-                                                 .period = period,
-                                                 .node = p->node,
-                                                 .lease = p->lease,
-                                                 .pool = p->pool,
-                                                 .project = p->project,
-                                                 .user = p->user,
-                                                 .job = p->run.task.job,
-                                                 .account = account});
+    struct weir_charge row = {.from = {lo},
+                              .to = {hi},
+                              .late = late,
+                              .rule = p->rule,
+                              .period = period,
+                              .node = p->node,
+                              .lease = p->lease,
+                              .pool = p->pool,
+                              .project = p->project,
+                              .user = p->user,
+                              .job = p->run.task.job,
+                              .account = account};
+    memcpy(row.currency, p->currency, sizeof row.currency);
+    weir_vec_push(&c->rows, row);
     return &c->rows.p[c->rows.n - 1];
 }
 
@@ -123,16 +126,19 @@ static void add_slice(struct weir_charges *c, const struct weir_posting *p, int6
 {
     int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
     bool moves = p->correction != 0 || p->rule != 0 || (is_told(p->debit) && is_told(p->credit)); /* it holds nothing more */
+    int64_t original = weir_posting_slice(p, p->original_micro, lo, hi);
     if (is_told(p->debit)) {
         struct weir_charge *row = row_of(c, p, (enum weir_account)p->debit, lo, hi, late);
         int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
         row->amount_micro = weir_i64_add_sat(row->amount_micro, amount);
+        row->original_micro = weir_i64_add_sat(row->original_micro, original);
         row->gpu_us += (uint64_t)weir_posting_slice(p, gpu_us, lo, hi);
         row->held_us = weir_i64_add_sat(row->held_us, moves ? 0 : hi - lo);
     }
     if (is_told(p->credit)) {
         struct weir_charge *row = row_of(c, p, (enum weir_account)p->credit, lo, hi, late);
         row->amount_micro = weir_i64_sub_sat(row->amount_micro, amount);
+        row->original_micro = weir_i64_sub_sat(row->original_micro, original);
     }
 }
 

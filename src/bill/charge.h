@@ -21,6 +21,8 @@ struct weir_charge {
     struct weir_user_id user;
     struct weir_job_id job;
     enum weir_account account; /* of the use side; PRICE where rule is not 0 */
+    char currency[4]; /* of the bill that it came from; "": the ledger's */
+    int64_t original_micro; /* the amount in it */
     uint64_t rule;   /* by which it was rated */
     int64_t period;  /* its number; grows with time */
     int64_t amount_micro;      /* negative where corrections took back more than was charged in that period */

@@ -112,6 +112,12 @@ void weir_posting_line(const struct weir_posting *p, struct weir_str *out)
         weir_str_add_i64(out, i[k]);
         weir_str_addc(out, ',');
     }
+    if (p->currency[0] != '\0') {
+        weir_str_adds(out, p->currency);
+        weir_str_addc(out, ',');
+        weir_str_add_i64(out, p->original_micro);
+        weir_str_addc(out, ',');
+    }
     if (p->rule != 0) {
         weir_str_add_u64(out, p->rule);
         weir_str_addc(out, ',');

@@ -291,7 +291,7 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "suspect.\n"
                 "The same file twice changes nothing.",
         .examples = "weir reconcile cur-2026-11.csv.gz\tbring November to what AWS billed\n"
-                    "weir reconcile azure.csv --rate EUR=1.0842\ta bill in another currency\n",
+                    "weir reconcile azure.csv\tin another currency: rates are those of 'weir rule add NAME exchange'\n",
         .operands_min = 1,
         .operands_max = 1,
     },

@@ -138,6 +138,22 @@ static void put_currency(struct weir_str *out, const struct row *r)
     weir_str_adds(out, weir_get_currency(r->charge));
 }
 
+/* What was billed in another currency is priced in that. */
+static bool is_foreign(const struct row *r)
+{
+    return weir_get_is_set(r->charge, "original_currency");
+}
+
+static void put_pricing_currency(struct weir_str *out, const struct row *r)
+{
+    weir_str_adds(out, is_foreign(r) ? weir_get_text(r->charge, "original_currency") : weir_get_currency(r->charge));
+}
+
+static void put_pricing_cost(struct weir_str *out, const struct row *r)
+{
+    add_money(out, is_foreign(r) ? weir_get_i64(r->charge, "original_micro", 0) : r->micro);
+}
+
 static void put_issuer(struct weir_str *out, const struct row *r)
 {
     weir_csv_write_field(out, weir_sv_of(r->f->conf->issuer));
@@ -378,6 +394,10 @@ static const struct {
     {"ListCost", put_cost},
     {"ListUnitPrice", add_unit_price},
     {"PricingCategory", put_pricing_category},
+    {"PricingCurrency", put_pricing_currency},
+    {"PricingCurrencyContractedUnitPrice", add_unit_price}, /* rows of another currency have no quantity */
+    {"PricingCurrencyEffectiveCost", put_pricing_cost},
+    {"PricingCurrencyListUnitPrice", add_unit_price},
     {"PricingQuantity", add_quantity},
     {"PricingUnit", put_unit},
     {"ProviderName", put_issuer},

@@ -243,5 +243,14 @@ static const char *const SCHEMA_RULES[] = {
     NULL,
 };
 
+/* What was billed in another currency, as it was. */
+static const char *const SCHEMA_CURRENCIES[] = {
+    "ALTER TABLE posting ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE posting ADD COLUMN original_micro INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE invoice_line ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE invoice_line ADD COLUMN original_nano INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_RULES};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_RULES, SCHEMA_CURRENCIES};

@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 11 };
+enum { WEIR_STORE_SCHEMA = 12 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -207,6 +207,8 @@ struct weir_invoice_line_row {
     struct weir_wall from;
     struct weir_wall to;
     int64_t nano; /* billionths of a unit of the ledger's currency */
+    char currency[4]; /* in which it is billed; "": the ledger's */
+    int64_t original_nano; /* of it */
 };
 
 /* What a use account took over the whole ledger, kept by the store from postings. */
