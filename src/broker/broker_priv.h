@@ -21,6 +21,8 @@
 #include "engine.h"
 #include "net/server.h"
 
+#define BROKER_DB_NAME "weir.db" /* in the data directory */
+
 enum {
     SESSION_SIZE = 33,
     TOKEN_BYTES = 24, /* of a bearer token, before hex */
