@@ -10,6 +10,7 @@
 
 #include "core/budget.h"
 #include "core/model.h"
+#include "core/quota.h"
 
 enum weir_event_kind {
     WEIR_EVENT_TICK, /* time has passed; see weir_effects.wake_at */
@@ -35,6 +36,8 @@ enum weir_event_kind {
     WEIR_EVENT_OFFERS_SET,      /* replaces all offers of one provider */
     WEIR_EVENT_BUDGET_SET,
     WEIR_EVENT_BUDGET_REMOVE,
+    WEIR_EVENT_QUOTA_SET,
+    WEIR_EVENT_QUOTA_REMOVE,
     WEIR_EVENT_CHARGED, /* what was posted since the last; see weir_core_awaits_charges */
     WEIR_EVENT_MAX,
 };
@@ -125,6 +128,12 @@ struct weir_event {
         struct {
             const char *name;
         } budget_remove;
+        struct {
+            const struct weir_quota *quota; /* one of that name is replaced */
+        } quota_set;
+        struct {
+            const char *name;
+        } quota_remove;
         struct {
             const struct weir_charged *charge;
             size_t n;

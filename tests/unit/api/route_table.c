@@ -23,7 +23,8 @@ static const struct {
     {"listCharges", "+o+oo-"}, {"listRules", "+++---"}, {"addRule", "+-+---"}, {"endRule", "+-+---"}, {"listCloses", "+++---"}, {"closeMonth", "+-+---"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},
     {"reconcile", "+-+---"},   {"reportReconciliation", "+-+---"}, {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
     {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
-    {"listBudgets", "+++---"}, {"getBudget", "+++---"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
+    {"listBudgets", "+++++-"}, {"getBudget", "+++++-"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
+    {"listQuotas", "+++++-"},  {"getQuota", "+++++-"},      {"setQuota", "++----"},     {"removeQuota", "++----"},
     {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
     {"listReceivers", "+++---"}, {"testReceiver", "+++---"},
     {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
@@ -56,6 +57,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{project}", 9) == 0 ? project
                                 : strncmp(p, "{budget}", 8) == 0  ? "vision"
                                 : strncmp(p, "{rule}", 6) == 0    ? "house"
+                                : strncmp(p, "{quota}", 7) == 0   ? "vision"
                                 : strncmp(p, "{alert}", 7) == 0   ? "5"
                                 : strncmp(p, "{receiver}", 10) == 0 ? "ops"
                                                                   : NULL;
@@ -82,6 +84,7 @@ const char *route_body(const struct api_route *r)
     return r->body == NULL                     ? NULL
            : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"project\":\"vision\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
            : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
+           : weir_streq(r->body, "QuotaSet") ? "{\"scope\":\"project:vision\",\"counts\":\"gpus\",\"limit\":\"16\"}"
            : weir_streq(r->body, "BudgetSet")  ? "{\"scope\":\"project:vision\",\"amount\":\"100.00\",\"thresholds\":[\"80:warn\"]}"
            : weir_streq(r->body, "AlertSilence") ? "{\"for\":\"2h\"}"
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
