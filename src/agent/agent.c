@@ -391,6 +391,8 @@ static void close_loop(struct agent *a)
 {
     if (a->http != NULL) {
         agent_calls_cancel(a, false);
+        weir_notice_stop(a->notice);
+        a->notice = NULL;
     }
     if (a->own_http && a->http != NULL) {
         a->http->ops->free(a->http);
@@ -415,8 +417,10 @@ static int run(struct agent *a, struct weir_err *err)
     if (rc < 0) {
         return rc;
     }
+    agent_certificate_load(a);
     weir_agent_state_init(&a->state, seed(), a->conf->lease_expires);
-    rc = agent_runs_adopt(a, err);
+    rc = agent_watch_notices(a, err);
+    rc = rc < 0 ? rc : agent_runs_adopt(a, err);
     if (rc == 0) {
         agent_watch_begin(a);
         const struct weir_agent_event e = {.type = WEIR_AGENT_EV_TICK};

@@ -33,6 +33,8 @@ struct weir_agent_conf {
     uint32_t cpu_milli;  /* 0: as found */
     uint64_t mem_mib;    /* 0: as found */
     const char *notice_path; /* {"reclaim_at": us} appears there when the machine is reclaimed; NULL: none */
+    const char *notice; /* whose metadata service is asked for notices of reclaim (notice.h); NULL: none */
+    const char *notice_url; /* of that service; NULL: its own */
     /* Run (and not waited for) after a power-off, argv[0] being a path; NULL: only the agent ends.
      * For machines that must end themselves: {"/sbin/poweroff", NULL}. */
     const char *const *power_off_argv;

@@ -65,6 +65,21 @@ void agent_checkpoint_look(struct agent *a, struct live_run *r, bool last)
 
 /* ---- the provider's notice ---- */
 
+static void note_reclaim(struct agent *a, struct weir_wall at)
+{
+    if (!a->notice_seen) {
+        a->notice_seen = true;
+        weir_log(WEIR_LOG_NOTICE, "agent.reclaim", "at=%lld", (long long)at.us);
+        const struct weir_agent_event e = {.type = WEIR_AGENT_EV_NOTICE, .deadline = at};
+        agent_feed(a, &e);
+    }
+}
+
+static void on_notice(void *ctx, struct weir_wall at)
+{
+    note_reclaim(ctx, at);
+}
+
 static void look_for_notice(struct agent *a)
 {
     char text[4096];
@@ -78,10 +93,7 @@ static void look_for_notice(struct agent *a)
     json_t *v = json_loadb(text, (size_t)n, 0, NULL);
     const json_t *at = json_object_get(v, "reclaim_at");
     if (json_is_integer(at) && json_integer_value(at) > 0) {
-        a->notice_seen = true;
-        weir_log(WEIR_LOG_NOTICE, "agent.reclaim", "at=%lld", (long long)json_integer_value(at));
-        const struct weir_agent_event e = {.type = WEIR_AGENT_EV_NOTICE, .deadline = {json_integer_value(at)}};
-        agent_feed(a, &e);
+        note_reclaim(a, (struct weir_wall){json_integer_value(at)});
     }
     json_decref(v); /* a file that is not whole yet is read again */
 }
@@ -208,6 +220,9 @@ static void on_energy(uv_timer_t *t)
     struct agent *a = t->data;
     agent_energy_sample(a);
     agent_groups_sweep(a);
+    if (agent_certificate_is_due(a) && a->state.session[0] != '\0') {
+        agent_call_renew(a);
+    }
     uint64_t every_ms = (uint64_t)(a->state.report_every.us / WEIR_US_PER_MS);
     every_ms = every_ms < 1000 ? 1000 : every_ms;
     (void)uv_timer_start(t, on_energy, every_ms, 0);
@@ -237,6 +252,13 @@ void agent_watch_more(struct agent *a)
         a->looking = true;
         (void)uv_timer_start(&a->look, on_look, LOOK_EVERY_MS, LOOK_EVERY_MS);
     }
+}
+
+int agent_watch_notices(struct agent *a, struct weir_err *err)
+{
+    const struct weir_notice_conf conf = {.kind = a->conf->notice, .base_url = a->conf->notice_url, .loop = &a->loop, .http = a->http,
+                                          .clock = a->clock, .fn = on_notice, .ctx = a};
+    return a->conf->notice == NULL ? 0 : weir_notice_start(&a->notice, &conf, err);
 }
 
 void agent_watch_begin(struct agent *a)

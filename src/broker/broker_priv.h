@@ -20,12 +20,14 @@
 #include "config.h"
 #include "engine.h"
 #include "net/server.h"
+#include "net/tls.h"
 
 #define BROKER_DB_NAME "weir.db" /* in the data directory */
 
 enum {
     SESSION_SIZE = 33,
     TOKEN_BYTES = 24, /* of a bearer token, before hex */
+    TOKEN_SIZE = 2 * TOKEN_BYTES + 8, /* as text, with what may stand before it */
     LOGINS_MAX = 4096, /* signed tokens of issuers that are known at a time */
     AGENT_RUNS_MAX = 65536,
 };
@@ -131,7 +133,7 @@ struct lease_watch {
     uint64_t due_ms;
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
-    char secret[2 * TOKEN_BYTES + 1]; /* for its agent; "": not made, or made before this broker's start */
+    char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
     struct effect_id launch;
     struct effect_id terminate;
 };
@@ -144,6 +146,17 @@ struct retention {
     DIR *logs;    /* the walk under way; NULL: none */
     DIR *files;   /* in the directory of a job; NULL: between two */
     char job[24]; /* its name */
+};
+
+/* ---- program.c: what machines run ---- */
+
+/* The sum of a program, and of which file it is. */
+struct program_sum {
+    ino_t inode;
+    dev_t device;
+    off_t bytes;
+    time_t changed;
+    char hex[65]; /* "": not known */
 };
 
 /* ---- commands.c: waiting and finished commands ---- */
@@ -176,13 +189,28 @@ struct token {
     char *only;          /* projects, in a comma list; NULL: all of the user's */
     char *grants;        /* of somebody who came by an issuer: PROJECT:ROLE, in a comma list; not stored. NULL: no such token */
     struct weir_lease_id lease;
+    struct weir_wall created;
     struct weir_wall expires;
+    bool is_node; /* a join token, or (role AGENT) the key of a node's certificate, whose name is the node's */
     /* what follows from that and from the user */
     enum weir_role is;        /* NONE: nothing may be done with it */
     struct weir_scope *scope; /* NULL: none */
 };
 
+/* ---- tls.c: what the server shows ---- */
+
+struct tls {
+    struct weir_tls_files own;  /* by weir's authority */
+    char *given_ca_pem; /* NULL: the system's */
+    struct timespec seen[2]; /* when the given certificate's files were last changed, as far as known */
+    uint64_t own_due_ms;
+    uint64_t given_due_ms;
+};
+
 struct alerts; /* alerts_priv.h */
+
+/* The user of join tokens and nodes' keys: no person can be called so. */
+#define TOKEN_NODE_USER ":node"
 
 struct broker {
     struct weir_service service; /* first: the API's handle on us */
@@ -205,7 +233,8 @@ struct broker {
     char public_url[256]; /* for agents elsewhere */
     char owner[33];      /* installation id */
     char os_user[64];
-    char *ca_pem; /* NULL: plain HTTP */
+    char *ca_pem; /* of weir's own authority; NULL: plain HTTP */
+    struct tls tls;
     uint64_t started_ms;
 
     uv_loop_t loop;
@@ -254,6 +283,7 @@ struct broker {
     size_t n_providers;
     WEIR_VEC(struct lease_watch) leases;
     struct weir_provider_env provider_env;
+    struct program_sum program_sum[2]; /* x86_64, aarch64 */
 
     struct retention retention;
     struct alerts *alerts;
@@ -317,6 +347,11 @@ void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
 int leases_fault(struct broker *b, const char *what, struct weir_err *err);
 
+/* program.c */
+int program_open(struct weir_service *s, const char *arch, struct weir_err *err);
+/* For struct weir_provider_env. */
+const char *program_sum(void *broker, const char *arch);
+
 /* alerts.c */
 int alerts_init(struct broker *b, struct weir_err *err);
 void alerts_end(struct broker *b);
@@ -353,13 +388,21 @@ void access_audit(struct broker *b, const struct weir_command *cmd, const char *
 /* tokens.c */
 int tokens_init(struct broker *b, struct weir_err *err);
 void tokens_free(struct broker *b);
-/* A new secret of the broker's own in hex (2 * TOKEN_BYTES + 1), known from now and stored with the next flush. */
+/* A new secret of the broker's own (TOKEN_SIZE), known from now and stored with the next flush. */
 void tokens_make(struct broker *b, const char *name, const char *role, const char *user, struct weir_lease_id lease,
                  char *ret, size_t size);
 /* As that, by somebody for somebody. row's hash is filled in; role "": as the user's. */
 void tokens_make_for(struct broker *b, struct weir_token_row *row, char *ret, size_t size);
 /* Copied; false where there is none with that id. only is borrowed until the token is gone. */
 bool tokens_get(struct broker *b, const char *id, struct token *ret);
+/* A credential whose hash is known, as the key of a certificate is. */
+void tokens_put(struct broker *b, struct weir_token_row *row);
+/* A join token is good for that key only from now on. */
+void tokens_bind(struct broker *b, const char *id, const char *key);
+void tokens_extend(struct broker *b, const char *id, struct weir_wall expires);
+bool tokens_is_expired(const struct token *t);
+/* Forgets those that are not to be kept, here and in the store. Returns how many. */
+unsigned tokens_drop(struct broker *b, bool (*is_kept)(struct broker *b, const struct token *t, const void *ctx), const void *ctx);
 /* Of that id; from now on it is not known. */
 void tokens_revoke(struct broker *b, const char *id);
 /* All of a user's that were not made by the broker. Returns how many. */
@@ -369,6 +412,7 @@ void tokens_refresh(struct broker *b, const char *user);
 /* Forgets those of machines whose lease has been over for an hour. */
 void tokens_forget_old(struct broker *b);
 int tokens_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err);
+int tokens_authenticate_key(struct weir_service *s, const char *key, struct weir_identity *ret, struct weir_err *err);
 bool tokens_is_still(struct weir_service *s, const struct weir_identity *who);
 
 /* Somebody has shown a token of their issuer's: from now on it is known, until it expires. */
@@ -383,6 +427,24 @@ void oidc_end_all(struct broker *b);
 /* As authenticate of the service, for what is not known among the tokens. */
 int oidc_authenticate(struct broker *b, struct weir_sv token, const char *hash, struct weir_login **ret, struct weir_err *err);
 void oidc_login(struct broker *b, struct weir_command *cmd);
+
+/* certificates.c: agents by certificate */
+bool certificates_has(struct broker *b, const char *node);
+void certificates_invite(struct broker *b, struct weir_command *cmd);
+void certificates_revoke(struct broker *b, struct weir_command *cmd);
+void certificates_certify(struct broker *b, struct weir_command *cmd);
+/* May who asks join under that name, for a node that is known (0: it is not)? Errors: -WEIR_EDENIED. */
+int certificates_check_join(struct broker *b, const struct weir_identity *who, const char *name, struct weir_node_id node, struct weir_err *err);
+
+/* tls.c */
+/* Weir's own authority and certificate, before the server is started; what was given in place of it, after. */
+int tls_init(struct broker *b, struct weir_err *err);
+int tls_start(struct broker *b, struct weir_err *err);
+/* Renews the one, and reads the other again when it has changed. */
+void tls_tick(struct broker *b);
+/* By which authority machines elsewhere know the broker. NULL: the system's, or there is no TLS. */
+const char *tls_authority(const struct broker *b);
+void tls_free(struct broker *b);
 
 /* local_agent.c */
 void local_agent_tick(struct broker *b);

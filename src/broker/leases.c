@@ -241,13 +241,17 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
 {
     if (r->class != WEIR_PROVIDER_OK) {
         retry_later(b, w, r->retry_after);
-    } else if (r->n_instances > 0) {
+        return;
+    }
+    if (r->n_instances > 0) {
         seen(b, w->lease, r->instance);
-    } else if (!w->confirmed) {
+        return;
+    }
+    uint64_t late_ms = (uint64_t)(w->provider->ops->visible_within.us / WEIR_US_PER_MS);
+    bool is_late = broker_ms(b) - w->sent_ms >= late_ms; /* to be seen for the first time */
+    if (!w->confirmed) {
         /* Where the provider heeds tokens, launching again under the same one cannot make a second machine. Elsewhere, and where it
          * is not to be launched again, what is on its way may yet show up. */
-        uint64_t late_ms = (uint64_t)(w->provider->ops->visible_within.us / WEIR_US_PER_MS);
-        bool is_late = broker_ms(b) - w->sent_ms >= late_ms;
         bool is_safe = (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0 || is_late;
         if (!w->want_end) {
             w->step = is_safe ? LEASE_STEP_LAUNCH : LEASE_STEP_DESCRIBE;
@@ -256,7 +260,7 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
             return;
         }
         retry_later(b, w, r->retry_after);
-    } else if (++w->absent >= ABSENT_MAX) {
+    } else if (++w->absent >= ABSENT_MAX && is_late) {
         ended(b, w->lease, (struct weir_wall){0}, !w->want_end);
     } else {
         retry_later(b, w, r->retry_after);
@@ -413,10 +417,11 @@ static int call_launch(struct broker *b, struct lease_watch *w)
         return 0;
     }
     struct weir_launch l = {.token = token, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
-                            .join_token = w->secret, .ca_pem = b->ca_pem, .expires = weir_engine_outside(b->engine, v.expires),
+                            .join_token = w->secret, .ca_pem = tls_authority(b), .expires = weir_engine_outside(b->engine, v.expires),
                             .issued = weir_engine_outside(b->engine, v.intent_at)};
     if (weir_streq(w->provider->ops->name, "sandbox")) {
         l.broker_url = b->url; /* its machines are on this host */
+        l.ca_pem = b->ca_pem;
     }
     struct call *c = new_call(b, w->provider, w->lease, CALL_LAUNCH);
     int r = w->provider->ops->launch(w->provider->p, &l, on_result, c);
@@ -550,7 +555,8 @@ static bool ready_to_launch(struct broker *b, struct lease_watch *w, uint64_t no
     if (w->secret[0] == '\0') {
         char name[64];
         (void)snprintf(name, sizeof name, "lease-%" PRIu64, w->lease.v);
-        tokens_make(b, name, "agent", "", w->lease, w->secret, sizeof w->secret);
+        bool by_key = b->ca_pem != NULL; /* then what the machine is started with is good for one key only */
+        tokens_make(b, name, by_key ? "join" : "agent", by_key ? TOKEN_NODE_USER : "", w->lease, w->secret, sizeof w->secret);
         broker_wake(b);
     }
     /* a machine whose secret is lost in a crash could never join: it goes out after the next flush */
@@ -639,7 +645,7 @@ int leases_init(struct broker *b, struct weir_err *err)
 {
     b->provider_env = (struct weir_provider_env){.loop = &b->loop, .clock = &weir_clock_os, .owner = b->owner, .data_dir = b->data_dir,
                                                  .self_exe = b->conf.self_exe, .gpus = b->gpus, .catalogue = catalogue_offers,
-                                                 .catalogue_ctx = b, .getenv = environment};
+                                                 .catalogue_ctx = b, .getenv = environment, .agent_sum = program_sum, .agent_ctx = b};
     for (size_t i = 0; i < b->config->n_providers; i++) {
         const struct weir_config_provider *c = &b->config->provider[i];
         struct provider *p = &b->provider[b->n_providers];

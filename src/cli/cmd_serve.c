@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/notice.h"
 #include "api_client.h"
 #include "base/log.h"
 #include "base/file.h"
@@ -35,6 +36,8 @@ const struct weir_opt weir_opts_serve[] = {
      .help = "address (default 127.0.0.1:7070); others than loopback speak https"},
     {"data", 'd', WEIR_OPT_TEXT, .arg = "DIR", .help = "data directory (default ~/.local/share/weir)"},
     {"config", 'c', WEIR_OPT_TEXT, .arg = "FILE", .help = "configuration (default DIR/weir.yaml where it exists)"},
+    {"tls-cert", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "PEM certificate for clients elsewhere, read again when it changes (default: weir's own)"},
+    {"tls-key", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "its key"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
     {"no-agent", 0, WEIR_OPT_FLAG, .help = "start no agent for this host"},
     LOG_LEVEL_OPTION,
@@ -53,6 +56,8 @@ const struct weir_opt weir_opts_agent[] = {
     {"lease", 0, WEIR_OPT_COUNT, .arg = "N", .help = "lease of a rented machine", .min = 1, .max = INT64_MAX},
     {"lease-expires", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "when a rented machine ends itself"},
     {"notice-file", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "file in which the provider's notice of reclaim appears"},
+    {"notice", 0, WEIR_OPT_TEXT, .arg = "CLOUD", .help = "whose metadata service is asked for notices of reclaim", .choices = weir_notice_kinds},
+    {"power-off", 0, WEIR_OPT_TEXT, .arg = "PROGRAM", .help = "what ends a rented machine when its lease does (default: only the agent ends)"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
     {"declare-cpus", 0, WEIR_OPT_TEXT, .arg = "N", .help = "CPU cores to offer (default: as found)"},
     {"declare-memory", 0, WEIR_OPT_TEXT, .arg = "SIZE",
@@ -85,12 +90,17 @@ int weir_cmd_serve(const struct weir_args *args, struct weir_err *err)
         .data_dir = weir_args_text(args, "data"),
         .config_file = weir_args_text(args, "config"),
         .declare_gpus = weir_args_text(args, "declare-gpus"),
+        .tls_cert = weir_args_text(args, "tls-cert"),
+        .tls_key = weir_args_text(args, "tls-key"),
         .no_agent = weir_args_has(args, "no-agent"),
         .log_level = level_of(args),
         .self_exe = self,
     };
     /* the agent would refuse it too, but only in the log of a broker that runs on without it */
     WEIR_CLEANUP(weir_str_release) struct weir_str doubt = WEIR_STR_INIT(1024);
+    if ((conf.tls_cert == NULL) != (conf.tls_key == NULL)) {
+        return weir_fail(err, -WEIR_EINVAL, "options '--tls-cert' and '--tls-key' are wanted both, or neither");
+    }
     int r = conf.declare_gpus == NULL ? 0 : weir_agent_check_gpus(conf.declare_gpus, &doubt, err);
     if (doubt.n > 0) {
         weir_talk("option '--declare-gpus': %s", weir_str_cstr(&doubt));
@@ -179,6 +189,8 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
         .lease_expires = weir_args_time(args, "lease-expires"),
         .gpus = weir_args_text(args, "declare-gpus"),
         .notice_path = weir_args_text(args, "notice-file"),
+        .notice = weir_args_text(args, "notice"),
+        .notice_url = getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), /* as AWS's own programs have it */
     };
     int r = weir_client_url_of(given != NULL ? given : weir_args_text(args, "url"), &url, err);
     if (r == 0) {
@@ -193,6 +205,8 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
     if (r < 0) {
         return r;
     }
+    const char *power_off[] = {weir_args_text(args, "power-off"), NULL};
+    conf.power_off_argv = power_off[0] == NULL ? NULL : power_off;
     conf.url = url;
     conf.token = token;
     conf.ca_pem = ca;

@@ -395,7 +395,7 @@ static void on_reply(void *ctx, const struct weir_http_reply *reply)
 static void send_try(struct cloud_call *k)
 {
     struct weir_cloud *c = k->cloud;
-    struct weir_cloud_headers h = {.arena = &k->arena};
+    struct weir_cloud_headers h = {.arena = &k->arena, .scope = k->r.scope};
     for (size_t i = 0; i < k->r.n_headers; i++) {
         h.header[h.n++] = k->r.header[i];
     }
@@ -452,7 +452,7 @@ static void on_timer(uv_timer_t *t)
 {
     struct cloud_call *k = t->data;
     struct weir_cloud *c = k->cloud;
-    if (k->last.class != WEIR_PROVIDER_OK && k->r.url == NULL) { /* refused beforehand */
+    if (k->r.url == NULL) { /* settled beforehand */
         finish(k, NULL);
         return;
     }
@@ -520,6 +520,7 @@ int weir_cloud_send(struct weir_cloud *c, const struct weir_cloud_request *r, we
     k->r.what = keep(k, r->what);
     k->r.method = keep(k, r->method);
     k->r.url = keep(k, r->url);
+    k->r.scope = keep(k, r->scope == NULL ? "" : r->scope);
     for (size_t i = 0; i < r->n_headers; i++) {
         h[i] = (struct weir_http_header){keep(k, r->header[i].name), keep(k, r->header[i].value)};
     }
@@ -533,7 +534,6 @@ int weir_cloud_send(struct weir_cloud *c, const struct weir_cloud_request *r, we
 int weir_cloud_refuse(struct weir_cloud *c, const char *what, enum weir_provider_class class, const char *text, weir_cloud_fn *done,
                       void (*drop)(void *ctx), void *ctx)
 {
-    WEIR_ASSERT(class != WEIR_PROVIDER_OK);
     struct cloud_call *k = new_call(c, done, drop, ctx);
     if (k == NULL) {
         return -WEIR_ELIMIT;

@@ -23,6 +23,7 @@ struct weir_cloud_headers {
     struct weir_http_header header[WEIR_CLOUD_HEADERS_MAX];
     size_t n;
     struct weir_arena *arena;
+    const char *scope; /* of the request; "" */
 };
 /* Ends the program where there are more than WEIR_CLOUD_HEADERS_MAX: a mistake of the driver. */
 void weir_cloud_headers_add(struct weir_cloud_headers *h, const char *name, const char *value);
@@ -80,6 +81,7 @@ struct weir_cloud_request {
     size_t n_headers;
     struct weir_sv body;
     bool open;              /* neither credentials nor signature */
+    const char *scope;      /* for the signer: what the signature is good for; NULL: "" */
     unsigned timeout_ms;    /* of one try; 0: 20 s */
     unsigned deadline_ms;   /* of all together, waiting included; 0: 60 s */
     unsigned tries_max;     /* 0: 4 */
@@ -110,7 +112,7 @@ void weir_cloud_free(struct weir_cloud *c);
  * before, to free ctx. Errors: -WEIR_ELIMIT (WEIR_CLOUD_CALLS_MAX are under way); then neither comes.
  */
 int weir_cloud_send(struct weir_cloud *c, const struct weir_cloud_request *r, weir_cloud_fn *done, void (*drop)(void *ctx), void *ctx);
-/* As a call that ends so without anything being sent, for what is refused beforehand. class must not be OK. */
+/* As a call that ends so without anything being sent: for what is refused beforehand, or (OK) known already. */
 int weir_cloud_refuse(struct weir_cloud *c, const char *what, enum weir_provider_class class, const char *text, weir_cloud_fn *done,
                       void (*drop)(void *ctx), void *ctx);
 

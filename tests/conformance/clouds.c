@@ -27,7 +27,8 @@ static const char *conf(void)
         size_t n = strlen(more);
         (void)snprintf(more + n, sizeof more - n, "\"%s\": \"%s\", ", *key, mock_url());
     }
-    (void)snprintf(text, sizeof text, "{%s%s \"endpoint\": \"%s\", \"poll\": \"20ms\", \"prices_every\": \"1ms\", \"calls_per_second\": 1000}", subject->conf, more, mock_url());
+    (void)snprintf(text, sizeof text, "{%s%s \"endpoint\": \"%s\", %s \"prices_every\": \"1ms\", \"calls_per_second\": 1000}", subject->conf, more, mock_url(),
+                   subject->keeps_tags ? "" : "\"poll\": \"20ms\",");
     return text;
 }
 
@@ -77,6 +78,33 @@ static struct weir_instance find(struct rig *g, const char *t)
     }
     fail_msg("no machine is found under %s", t);
     return (struct weir_instance){0};
+}
+
+/* How many a whole list has. A page that is refused begins it anew, as the next sweep would. */
+static size_t count_all(struct rig *g)
+{
+    for (int round = 0; round < 3; round++) {
+        char page[WEIR_INSTANCE_ID_SIZE] = "";
+        size_t n = 0;
+        struct answer a;
+        do {
+            a = rig_try_list(g, page[0] == '\0' ? NULL : page);
+            n += a.r.class == WEIR_PROVIDER_OK ? a.r.n_instances : 0;
+            (void)snprintf(page, sizeof page, "%s", a.next_page);
+        } while (a.r.class == WEIR_PROVIDER_OK && page[0] != '\0');
+        if (a.r.class == WEIR_PROVIDER_OK) {
+            return n;
+        }
+    }
+    fail_msg("no list comes to its end");
+    return 0;
+}
+
+/* The provider's own id, without what the driver put before it. */
+static const char *bare(const char *id)
+{
+    const char *slash = strrchr(id, '/');
+    return slash == NULL ? id : slash + 1;
 }
 
 static void await_nothing(struct rig *g)
@@ -133,16 +161,24 @@ static void prices_change(void **state)
     (void)state;
     struct rig *g = begin();
     int64_t before = g->on_demand.price_micro_per_hour;
+    int64_t spot_before = g->spot.price_micro_per_hour;
     mock_tell("set", "{\"price_factor\": 1.5}");
     rig_pause_ms(g, 5);
     (void)rig_ask_offers(g);
     if (subject->tells_prices) {
         assert_true(llabs(g->on_demand.price_micro_per_hour - before * 3 / 2) <= 16);
     }
+    if (subject->tells_spot) {
+        assert_true(g->spot.zone[0] != '\0' && llabs(g->spot.price_micro_per_hour - spot_before * 3 / 2) <= 16);
+    }
     mock_tell("set", "{\"price_factor\": 0}"); /* nothing is for nothing */
     rig_pause_ms(g, 5);
     if (subject->tells_prices) {
         assert_int_equal(rig_ask_offers(g).n, 0);
+    }
+    if (subject->tells_spot) { /* the list's price stands in */
+        (void)rig_ask_offers(g);
+        assert_string_equal(g->spot.source, "a list");
     }
     end(g);
 }
@@ -240,8 +276,11 @@ static void a_machine_that_is_seen_late(void **state)
     mock_fault("eventual", "create", 1, ", \"seconds\": 0.4");
     struct answer a = rig_launch(g, u);
     assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
-    assert_int_equal(rig_describe(g, u, NULL).r.n_instances, 1);
-    assert_int_equal(rig_describe(g, NULL, a.inst[0].id).r.n_instances, 1);
+    if (!subject->keeps_tags) {
+        assert_int_equal(rig_describe(g, u, NULL).r.n_instances, 1);
+        assert_int_equal(rig_describe(g, NULL, a.inst[0].id).r.n_instances, 1);
+    }
+    assert_string_equal(find(g, u).id, a.inst[0].id);
     end(g);
 }
 
@@ -292,7 +331,9 @@ static void refusals(void **state)
         assert_int_equal(mock_alive(), 0);
     }
     assert_int_equal(rig_launch_with(g, token(), &g->on_demand, -1).r.class, WEIR_PROVIDER_REFUSED);
-    assert_int_equal(rig_launch(g, "stranger-1").r.class, WEIR_PROVIDER_REFUSED);
+    if (!subject->keeps_tags) {
+        assert_int_equal(rig_launch(g, "stranger-1").r.class, WEIR_PROVIDER_REFUSED);
+    }
     assert_int_equal(mock_alive(), 0);
     end(g);
 }
@@ -322,6 +363,12 @@ static void a_machine_that_failed_and_exists(void **state)
     mock_fault("failed_but_existing", NULL, 1, "");
     struct answer a = rig_launch(g, t);
     assert_int_not_equal(a.r.class, WEIR_PROVIDER_REFUSED);
+    if (subject->keeps_tags) { /* it is not known as failed there: it is found, and whoever owns it ends it */
+        assert_int_equal(mock_alive(), 1);
+        (void)find(g, t);
+        end(g);
+        return;
+    }
     struct weir_instance i = find(g, t);
     i = rig_await(g, i.id, WEIR_INSTANCE_GONE, false);
     assert_true(i.reclaimed);
@@ -338,9 +385,9 @@ static void pages_that_expire(void **state)
     for (int i = 0; i < 5; i++) {
         assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_OK);
     }
-    assert_int_equal(rig_list(g, NULL).r.n_instances, 5);
+    assert_int_equal(count_all(g), 5);
     mock_fault("expired_page", NULL, 1, "");
-    assert_int_equal(rig_list(g, NULL).r.n_instances, 5);
+    assert_int_equal(count_all(g), 5);
     json_t *all = mock_inventory();
     assert_int_equal(json_integer_value(json_object_get(all, "alive")), 6);
     json_t *machines = json_object_get(all, "instances");
@@ -411,7 +458,8 @@ static void reads_that_fail(void **state)
         assert_int_equal(rig_list(g, NULL).r.n_instances, 1);
     }
     mock_fault("bad_body", "list", 1, "");
-    assert_int_equal(rig_try_list(g, NULL).r.class, WEIR_PROVIDER_UNKNOWN);
+    struct answer odd = rig_try_list(g, NULL); /* not known, or asked again */
+    assert_true(odd.r.class == WEIR_PROVIDER_UNKNOWN || (odd.r.class == WEIR_PROVIDER_OK && odd.r.n_instances == 1));
     assert_int_equal(rig_list(g, NULL).r.n_instances, 1);
     end(g);
 }
@@ -441,11 +489,12 @@ static void what_the_provider_takes_back(void **state)
         char text[256];
         struct answer a = rig_launch_with(g, token(), o, 600);
         (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
-        (void)snprintf(text, sizeof text, "{\"id\": \"%s\", \"notice_s\": %s}", a.inst[0].id, i == 0 ? "0" : "0.3");
+        (void)snprintf(text, sizeof text, "{\"id\": \"%s\", \"notice_s\": %s}", bare(a.inst[0].id), i == 0 ? "0" : "0.3");
         mock_tell("reclaim", text);
         struct weir_instance in = rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false);
         assert_true(in.reclaimed);
     }
+    mock_tell("set", "{\"boot_s\": 1.5}"); /* so long that it is seen before */
     mock_fault("reclaim_unannounced", NULL, 1, "");
     struct answer a = rig_launch_with(g, token(), o, 600);
     assert_true(rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false).reclaimed);
@@ -475,10 +524,10 @@ static void an_unknown_key_is_refused(void **state)
     struct rig *g = begin();
     struct weir_provider *p = NULL;
     struct weir_err err = {""};
-    json_t *bad = json_loads("{\"max_gpu\": 1}", 0, NULL);
+    json_t *bad = json_loads(subject->keeps_tags ? "{\"region\": 1}" : "{\"max_gpu\": 1}", 0, NULL);
     assert_int_equal(g->s->ops->init(&p, &g->env, bad, &err), -WEIR_ECONFIG);
     json_decref(bad);
-    assert_non_null(strstr(err.text, "did you mean 'max_gpus'"));
+    assert_non_null(strstr(err.text, subject->keeps_tags ? "did you mean 'regions'" : "did you mean 'max_gpus'"));
     end(g);
 }
 

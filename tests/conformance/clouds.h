@@ -18,6 +18,8 @@ struct clouds_subject {
     bool late_refusal;           /* what fails inside the operation is the launch's own answer */
     bool tells_prices;           /* live */
     bool signs_time;             /* a clock that is wrong matters */
+    bool keeps_tags;             /* the provider itself knows tokens, tags and pages: the driver is not one of cloud/rest.h */
+    bool tells_spot;             /* prices are live for spot alone, by zone */
 };
 
 /* Runs the suite; returns the number of failed tests. */

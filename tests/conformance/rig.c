@@ -123,6 +123,7 @@ struct offers_answer rig_ask_offers(struct rig *g)
 static const struct weir_offer *catalogue(void *ctx, const char *provider, size_t *ret_n)
 {
     struct rig *g = ctx;
+    const struct weir_conformance_subject *s = g->s;
     *ret_n = 0;
     if (!weir_streq(provider, g->s->ops->name) && !weir_streq(provider, "aws")) {
         return NULL;
@@ -130,8 +131,8 @@ static const struct weir_offer *catalogue(void *ctx, const char *provider, size_
     for (int i = 0; i < 2; i++) {
         struct weir_offer *o = &g->listed[i];
         *o = (struct weir_offer){.market = i == 0 ? WEIR_OFFER_ON_DEMAND : WEIR_OFFER_SPOT,
-                                 .gpu_model = weir_gpu_table_intern(g->gpus, WEIR_SV("A100")),
-                                 .gpus = 2,
+                                 .gpu_model = weir_gpu_table_intern(g->gpus, weir_sv_of(s->gpu != NULL ? s->gpu : "A100")),
+                                 .gpus = s->gpus != 0 ? s->gpus : 2,
                                  .gpu_mem_mib = 40960,
                                  .cpu_milli = 8000,
                                  .mem_mib = 65536,
@@ -142,8 +143,8 @@ static const struct weir_offer *catalogue(void *ctx, const char *provider, size_
                                  .reclaim_notice = weir_dur_s(i == 0 ? 0 : 120),
                                  .id = (uint64_t)i + 1};
         (void)snprintf(o->provider, sizeof o->provider, "%s", provider);
-        (void)snprintf(o->region, sizeof o->region, "%s", g->s->listed_region == NULL ? "here-1" : g->s->listed_region);
-        (void)snprintf(o->instance_type, sizeof o->instance_type, "%s", g->s->listed_type == NULL ? "two.large" : g->s->listed_type);
+        (void)snprintf(o->region, sizeof o->region, "%s", s->region != NULL ? s->region : "here-1");
+        (void)snprintf(o->instance_type, sizeof o->instance_type, "%s", s->type != NULL ? s->type : "two.large");
         (void)snprintf(o->source, sizeof o->source, "a list");
     }
     *ret_n = 2;

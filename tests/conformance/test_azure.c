@@ -27,7 +27,7 @@ int main(void)
     static const char *const endpoints[] = {"login_endpoint", "prices_endpoint", NULL};
     static const struct clouds_subject subject = {
         .base = {.name = "azure", .ops = &weir_azure_provider, .self_exe = "/proc/self/exe", .getenv = environment,
-                 .listed_type = "Standard_NC24ads_A100_v4", .listed_region = "eastus"},
+                 .type = "Standard_NC24ads_A100_v4", .region = "eastus"},
         .dialect = "azure",
         .options = options,
         .endpoints = endpoints,

@@ -58,14 +58,17 @@ class Dialect:
 
     def __init__(self, world, options):
         self.world = world
-        self.keys = {options.get("key", "AKIDMOCK")}
         self.spare = options.get("next_key")  # what a refreshed credential carries
+        self.keys = {options.get("key", "AKIDMOCK")} | ({self.spare} if self.spare else set())
         self.made = 0
 
     def operation(self, request):
-        action = dict(urllib.parse.parse_qsl(request.body.decode("utf-8", "replace"))).get("Action", "")
+        form = dict(urllib.parse.parse_qsl(request.body.decode("utf-8", "replace")))
+        action = form.get("Action", "")
+        if action == "DescribeInstances" and "MaxResults" in form:
+            return "list"
         return {"RunInstances": "create", "DescribeInstances": "describe", "TerminateInstances": "terminate",
-                "DescribeSpotPriceHistory": "offers", "CreateTags": "tag"}.get(action, "other")
+                "DescribeSpotPriceHistory": "offers", "DescribeInstanceTypeOfferings": "types", "CreateTags": "tag"}.get(action, "other")
 
     def expire_credentials(self):
         self.keys = {self.spare} if self.spare else set()
@@ -112,12 +115,15 @@ class Dialect:
         action = form["Action"]
         if operation == "create":
             return self._run(form)
-        if operation == "describe":
+        if operation in ("describe", "list"):
             return self._describe(form)
         if operation == "terminate":
             return self._terminate(form)
         if operation == "offers":
             return self._spot(form)
+        if operation == "types":
+            inner = "".join(f"<item><instanceType>{t}</instanceType><locationType>region</locationType><location>{REGION}</location></item>" for t in TYPES)
+            return self._xml(action, f"<instanceTypeOfferingSet>{inner}</instanceTypeOfferingSet>")
         if operation == "tag":
             return self._xml(action, "<return>true</return>")
         raise CloudError("invalid", f"the action {action} is not valid", code="InvalidAction")

@@ -9,6 +9,7 @@ below /_mock: POST /_mock/fault {"name", "times", "on", ...}, POST /_mock/clear,
 the provider loses), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory, GET /_mock/log.
 """
 import argparse
+import email.utils
 import http.server
 import importlib
 import json
@@ -68,6 +69,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+    def date_time_string(self, timestamp=None):
+        """The Date header: the provider's clock, which may be wrong."""
+        return email.utils.formatdate(self.world.now() if timestamp is None else timestamp, usegmt=True)
 
     def _read(self):
         length = int(self.headers.get("Content-Length") or 0)

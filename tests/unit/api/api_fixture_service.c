@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void s_post(struct weir_service *s, struct weir_command *cmd)
 {
@@ -216,6 +218,9 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
             c->reply = WEIR_STR_INIT(4096);
             weir_str_adds(&c->reply, "secret");
             copy(c->u.access.token, sizeof c->u.access.token, WEIR_SV("0123456789abcdef"));
+        } else if (c->u.access.op == WEIR_ACCESS_NODE_INVITE) {
+            c->reply = WEIR_STR_INIT(4096);
+            weir_str_adds(&c->reply, "{\"id\":\"0123456789abcdef\",\"token\":\"secret\",\"node\":null,\"expires\":\"2026-11-22T21:00:00Z\",\"broker\":\"https://b\",\"authority\":\"PEM\"}");
         }
         return 0;
     case WEIR_COMMAND_LOGIN:
@@ -236,6 +241,7 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         f->number = c->u.finding.is_wrong;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.finding.text));
         return 0;
+    case WEIR_COMMAND_AGENT_CERTIFY:
     case WEIR_COMMAND_AGENT_JOIN:
     case WEIR_COMMAND_AGENT_SYNC:
     case WEIR_COMMAND_AGENT_REPORT:
@@ -325,7 +331,18 @@ static void s_subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx
     f->on_commit_ctx = ctx;
 }
 
-static const struct weir_service_ops service_ops = {s_post, s_authenticate, s_is_still, s_check_session, s_subscribe};
+static int s_open_program(struct weir_service *s, const char *arch, struct weir_err *err)
+{
+    (void)s;
+    if (!weir_streq(arch, "x86_64")) {
+        return weir_fail(err, -WEIR_ENOTFOUND, "no program for %s", arch);
+    }
+    int fd = memfd_create("program", MFD_CLOEXEC);
+    assert_int_equal(pwrite(fd, "a program", 9, 0), 9);
+    return fd;
+}
+
+static const struct weir_service_ops service_ops = {s_post, s_authenticate, NULL, s_is_still, s_check_session, s_subscribe, s_open_program};
 
 void fixture_service_start(struct fixture_service *s, struct weir_gpu_table *gpus)
 {

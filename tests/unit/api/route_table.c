@@ -7,9 +7,9 @@
 
 #include "base/mem.h"
 
-const char *const route_roles[ROUTE_ROLES] = {"admin", "operator", "finance", "user", "viewer", "agent"};
+const char *const route_roles[ROUTE_ROLES] = {"admin", "operator", "finance", "user", "viewer", "agent", "join"};
 
-/* +: all; o: of their own projects; -: not at all. */
+/* +: all; o: of their own projects; -, or no more letters: not at all. */
 static const struct {
     const char *id;
     const char *may; /* by role */
@@ -27,9 +27,11 @@ static const struct {
     {"listQuotas", "+++++-"},  {"getQuota", "+++++-"},      {"setQuota", "++----"},     {"removeQuota", "++----"},
     {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
     {"listReceivers", "+++---"}, {"testReceiver", "+++---"},
-    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
-    {"getOpenApi", "++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
+    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "+++++++"},    {"getVersion", "++ooo-"},
+    {"getOpenApi", "+++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
+    {"inviteNode", "+-----"},  {"revokeCertificate", "+-----"}, {"agentCertificate", "+----++"},
     {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
+    {"getAgentProgram", "+----+"}, {"getAgentProgramSum", "+----+"},
 };
 
 enum route_may route_may(const struct api_route *r, size_t role)
@@ -57,6 +59,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{project}", 9) == 0 ? project
                                 : strncmp(p, "{budget}", 8) == 0  ? "vision"
                                 : strncmp(p, "{rule}", 6) == 0    ? "house"
+                                : strncmp(p, "{name}", 6) == 0    ? "host7"
                                 : strncmp(p, "{quota}", 7) == 0   ? "vision"
                                 : strncmp(p, "{alert}", 7) == 0   ? "5"
                                 : strncmp(p, "{receiver}", 10) == 0 ? "ops"
@@ -75,6 +78,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                    weir_streq(r->id, "agentLog")  ? "?node=1&session=s1&job=12&ordinal=0&attempt=1&offset=0"
                    : weir_streq(r->id, "readLog") ? "?task=0"
                    : weir_streq(r->id, "waitJob") ? "?timeout_s=0"
+                   : strncmp(r->id, "getAgentProgram", 15) == 0 ? "?arch=x86_64"
                                                   : "");
     return buf;
 }
@@ -90,6 +94,7 @@ const char *route_body(const struct api_route *r)
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
            : weir_streq(r->body, "MemberSet")  ? "{\"role\":\"user\"}"
            : weir_streq(r->body, "TokenMake")  ? "{\"name\":\"ci\",\"expires\":\"2030-01-01\"}"
+           : weir_streq(r->body, "NodeInvite") ? "{\"node\":\"host7\"}"
            : weir_streq(r->body, "CorrectionAdd")
                ? "{\"kind\":\"charge\",\"amount\":\"0.5\",\"node\":1,\"reason\":\"a disk\"}"
            : weir_streq(r->body, "InvoiceLines")

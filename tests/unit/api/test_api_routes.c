@@ -239,6 +239,19 @@ static void bad_requests_are_refused_with_the_place(void **state)
     }
 }
 
+static void the_agents_program_comes_whole_with_its_sum(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    assert_int_equal(fixture_call(f, "GET", "/v1/agent/program?arch=x86_64", "agent-token", NULL, WEIR_SV(""), &reply), 200);
+    assert_true(weir_sv_eq(reply.body, WEIR_SV("a program")));
+    assert_int_equal(fixture_call(f, "GET", "/v1/agent/program/sum?arch=x86_64", "agent-token", NULL, WEIR_SV(""), &reply), 200);
+    assert_non_null(strstr(reply.body.p, "\"bytes\":9,"));
+    assert_non_null(strstr(reply.body.p, "\"sha256\":\"d69ea8cda2433733c1ce02de65da8f48e6a3dbba6bb18876a2062908e54ef7cb\""));
+    assert_int_equal(fixture_call(f, "GET", "/v1/agent/program?arch=vax", "agent-token", NULL, WEIR_SV(""), &reply), 404);
+    assert_int_equal(fixture_call(f, "GET", "/v1/agent/program", "agent-token", NULL, WEIR_SV(""), &reply), 400);
+}
+
 static void huge_and_deep_bodies_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -365,6 +378,7 @@ int main(void)
         cmocka_unit_test(who_shows_no_known_token_is_the_same_user_or_nobody),
         cmocka_unit_test(a_failing_store_is_a_clear_error_everywhere),
         cmocka_unit_test(bad_requests_are_refused_with_the_place),
+        cmocka_unit_test(the_agents_program_comes_whole_with_its_sum),
         cmocka_unit_test(huge_and_deep_bodies_are_refused),
         cmocka_unit_test(foreign_web_pages_are_refused),
         cmocka_unit_test(a_submission_carries_user_tags_and_canonical_form),

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What can be rented now: the catalogue's types of the configured regions, on demand at their list price and on the spot at the price of
+ * each zone, which is asked for every few minutes. A live price that is zero, or far from the list's, is not believed; the
+ * catalogue's own stands then, with its age. Types that a region does not offer are left out.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "cloud/catalogue.h"
+#include "cloud/ec2/ec2_priv.h"
+
+enum {
+    TYPES_MAX = 100,  /* in one request */
+    PLACES_MAX = 2000, /* in one region */
+    SHARE_MIN = 50,   /* a spot price below 1/50 of the list's is not believed */
+};
+
+#define TYPES_MAX_AGE weir_dur_s(6 * 3600)
+#define RETRY_EVERY weir_dur_s(60)
+
+struct ec2_wait {
+    struct ec2_wait *next;
+    struct weir_provider *p;
+    weir_provider_fn *done;
+    void *ctx;
+};
+
+/* A page under way. */
+struct page_op {
+    struct weir_provider *p;
+    size_t region;
+    bool is_types; /* else prices */
+    bool is_first;
+    struct weir_str form; /* without the page's token */
+};
+
+/* ---- the list ---- */
+
+static bool is_wanted(const struct ec2_conf *c, const struct weir_offer *o)
+{
+    for (size_t i = 0; i < c->n_types; i++) {
+        if (weir_glob_match(weir_sv_of(c->type[i]), weir_sv_of(o->instance_type))) {
+            return true;
+        }
+    }
+    return c->n_types == 0;
+}
+
+static bool is_offered(const struct ec2_region *r, const char *type)
+{
+    for (size_t i = 0; i < r->types.n; i++) {
+        if (weir_streq(r->types.p[i].name, type)) {
+            return true;
+        }
+    }
+    return r->types.n == 0;
+}
+
+static const struct weir_offer *listed(const struct weir_offer *o, size_t n, const char *region, const char *type, enum weir_market market)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (o[i].market == market && weir_streq(o[i].region, region) && weir_streq(o[i].instance_type, type)) {
+            return &o[i];
+        }
+    }
+    return NULL;
+}
+
+static void push(struct weir_provider *p, struct weir_offer o)
+{
+    o.launchable = true;
+    o.id = weir_offer_id(&o);
+    weir_vec_push(&p->offers, o);
+}
+
+/* Live prices of a type whose list price is known, one offer per zone. Returns how many were believed. */
+static size_t push_live(struct weir_provider *p, const struct ec2_region *r, const struct weir_offer *on_demand, const struct weir_offer *spot)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->places.n; i++) {
+        const struct ec2_place *at = &r->places.p[i];
+        if (!weir_streq(at->type, on_demand->instance_type) || at->micro_per_hour < on_demand->price_micro_per_hour / SHARE_MIN ||
+            at->micro_per_hour > on_demand->price_micro_per_hour * 3 / 2) {
+            continue;
+        }
+        struct weir_offer o = spot != NULL ? *spot : *on_demand;
+        o.market = WEIR_OFFER_SPOT;
+        o.price_micro_per_hour = at->micro_per_hour;
+        o.as_of = r->prices_at;
+        o.expires = weir_wall_add(r->prices_at, p->conf.price_max_age);
+        memcpy(o.zone, at->zone, sizeof o.zone);
+        (void)snprintf(o.source, sizeof o.source, "EC2 spot price history");
+        push(p, o);
+        n++;
+    }
+    return n;
+}
+
+static void make_offers(struct weir_provider *p)
+{
+    struct weir_wall now = weir_clock_wall(p->env->clock);
+    size_t n = 0;
+    const struct weir_offer *o = p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, EC2_NAME, &n);
+    weir_vec_clear(&p->offers);
+    for (size_t i = 0; i < n; i++) {
+        int region = ec2_region_index(p, o[i].region);
+        if (region < 0 || !is_wanted(&p->conf, &o[i]) || !is_offered(&p->region[region], o[i].instance_type)) {
+            continue;
+        }
+        const struct ec2_region *r = &p->region[region];
+        bool is_live = r->prices_at.us != 0 && weir_wall_sub(now, r->prices_at).us < p->conf.price_max_age.us;
+        const struct weir_offer *spot = listed(o, n, o[i].region, o[i].instance_type, WEIR_OFFER_SPOT);
+        if (o[i].market != WEIR_OFFER_ON_DEMAND) {
+            continue;
+        }
+        if (p->conf.on_demand) {
+            push(p, o[i]);
+        }
+        size_t lives = p->conf.spot && is_live ? push_live(p, r, &o[i], spot) : 0;
+        if (p->conf.spot && lives == 0 && spot != NULL) {
+            push(p, *spot);
+        }
+    }
+}
+
+/* ---- asking ---- */
+
+static bool is_old(const struct weir_provider *p, struct weir_wall at, struct weir_dur age)
+{
+    return at.us == 0 || weir_wall_sub(weir_clock_wall(p->env->clock), at).us >= age.us;
+}
+
+static void answer_all(struct weir_provider *p)
+{
+    make_offers(p);
+    struct ec2_wait *list = p->waits;
+    p->waits = NULL;
+    for (struct ec2_wait *w = list, *next; w != NULL; w = next) {
+        struct weir_provider_result r = {.class = WEIR_PROVIDER_OK, .offer = p->offers.p, .n_offers = p->offers.n};
+        next = w->next;
+        w->done(w->ctx, &r);
+        free(w);
+    }
+}
+
+static void free_page(void *ctx)
+{
+    struct page_op *op = ctx;
+    weir_str_release(&op->form);
+    free(op);
+}
+
+static void end_page(struct page_op *op)
+{
+    struct weir_provider *p = op->p;
+    free_page(op);
+    if (--p->refreshing == 0) {
+        answer_all(p);
+    }
+}
+
+static void take_price(struct ec2_region *r, const struct weir_xml *item)
+{
+    struct ec2_place place = {.micro_per_hour = 0};
+    const char *type = weir_xml_text(item, "instanceType");
+    const char *zone = weir_xml_text(item, "availabilityZone");
+    if (r->places.n == PLACES_MAX || strlen(type) >= sizeof place.type || strlen(zone) >= sizeof place.zone || zone[0] == '\0' ||
+        weir_parse_money(weir_sv_of(weir_xml_text(item, "spotPrice")), &place.micro_per_hour, NULL) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < r->places.n; i++) { /* the newest comes first */
+        if (weir_streq(r->places.p[i].type, type) && weir_streq(r->places.p[i].zone, zone)) {
+            return;
+        }
+    }
+    (void)snprintf(place.type, sizeof place.type, "%s", type);
+    (void)snprintf(place.zone, sizeof place.zone, "%s", zone);
+    weir_vec_push(&r->places, place);
+}
+
+static void take_type(struct ec2_region *r, const struct weir_xml *item)
+{
+    struct ec2_type type;
+    const char *name = weir_xml_text(item, "instanceType");
+    if (r->types.n < PLACES_MAX && name[0] != '\0' && strlen(name) < sizeof type.name) {
+        (void)snprintf(type.name, sizeof type.name, "%s", name);
+        weir_vec_push(&r->types, type);
+    }
+}
+
+static int send_page(struct page_op *op, const char *token);
+
+static void on_page(void *ctx, const struct weir_cloud_answer *a)
+{
+    struct page_op *op = ctx;
+    struct weir_provider *p = op->p;
+    struct ec2_region *r = &p->region[op->region];
+    struct weir_arena arena = {0};
+    const struct weir_xml *root = NULL;
+    if (a->class != WEIR_PROVIDER_OK || weir_xml_parse(a->body, &arena, &root, NULL) < 0) {
+        (void)snprintf(p->price_trouble, sizeof p->price_trouble, "%s", a->text[0] == '\0' ? "the answer cannot be read" : a->text);
+        weir_arena_release(&arena);
+        end_page(op);
+        return;
+    }
+    if (op->is_first) {
+        p->price_trouble[0] = '\0';
+        if (op->is_types) {
+            weir_vec_clear(&r->types);
+            r->types_at = weir_clock_wall(p->env->clock);
+        } else {
+            weir_vec_clear(&r->places);
+            r->prices_at = weir_clock_wall(p->env->clock);
+        }
+    }
+    const struct weir_xml *set = weir_xml_at(root, op->is_types ? "instanceTypeOfferingSet" : "spotPriceHistorySet");
+    for (const struct weir_xml *x = set == NULL ? NULL : set->first; x != NULL; x = x->next) {
+        if (op->is_types) {
+            take_type(r, x);
+        } else {
+            take_price(r, x);
+        }
+    }
+    const char *token = weir_xml_text(root, "nextToken");
+    op->is_first = false;
+    bool more = token[0] != '\0' && send_page(op, token) == 0;
+    weir_arena_release(&arena);
+    if (!more) {
+        end_page(op);
+    }
+}
+
+static int send_page(struct page_op *op, const char *token)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str form = WEIR_STR_INIT(op->form.max_bytes);
+    weir_str_add(&form, op->form.p, op->form.n);
+    if (token[0] != '\0') {
+        ec2_form_add(&form, "NextToken", token);
+    }
+    return ec2_send(op->p, op->p->conf.region[op->region], op->is_types ? "DescribeInstanceTypeOfferings" : "DescribeSpotPriceHistory", WEIR_CLOUD_READ,
+                    0, &form, on_page, free_page, op);
+}
+
+/* Names of the types that are wanted of a region, each once. */
+static size_t add_types(struct weir_provider *p, size_t region, struct weir_str *form, const char *prefix)
+{
+    size_t n = 0;
+    size_t count = 0;
+    const struct weir_offer *o = p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, EC2_NAME, &n);
+    for (size_t i = 0; i < n && count < TYPES_MAX; i++) {
+        if (weir_streq(o[i].region, p->conf.region[region]) && o[i].market == WEIR_OFFER_ON_DEMAND && is_wanted(&p->conf, &o[i])) {
+            char key[48];
+            (void)snprintf(key, sizeof key, "%s.%zu", prefix, ++count);
+            ec2_form_add(form, key, o[i].instance_type);
+        }
+    }
+    return count;
+}
+
+static void ask(struct weir_provider *p, size_t region, bool is_types)
+{
+    struct page_op *op = weir_alloc(sizeof *op);
+    *op = (struct page_op){.p = p, .region = region, .is_types = is_types, .is_first = true};
+    size_t n;
+    if (is_types) {
+        op->form = ec2_form("DescribeInstanceTypeOfferings");
+        ec2_form_add(&op->form, "LocationType", "region");
+        ec2_form_add(&op->form, "Filter.1.Name", "instance-type");
+        n = add_types(p, region, &op->form, "Filter.1.Value");
+    } else {
+        char now[WEIR_RFC3339_SIZE];
+        struct weir_wall t = weir_clock_wall(p->env->clock);
+        t.us -= t.us % WEIR_US_PER_S;
+        op->form = ec2_form("DescribeSpotPriceHistory");
+        ec2_form_add(&op->form, "StartTime", weir_wall_format(t, now)); /* of now: the current price of each zone */
+        ec2_form_add(&op->form, "ProductDescription.1", "Linux/UNIX");
+        n = add_types(p, region, &op->form, "InstanceType");
+    }
+    if (n == 0 || send_page(op, "") < 0) {
+        free_page(op);
+        return;
+    }
+    p->refreshing++;
+}
+
+static void refresh(struct weir_provider *p)
+{
+    struct weir_wall now = weir_clock_wall(p->env->clock);
+    for (size_t i = 0; i < p->conf.n_regions; i++) {
+        struct ec2_region *r = &p->region[i];
+        bool types = is_old(p, r->types_at, TYPES_MAX_AGE);
+        bool prices = p->conf.spot && is_old(p, r->prices_at, p->conf.prices_every);
+        if ((types || prices) && is_old(p, r->tried_at, p->conf.prices_every.us < RETRY_EVERY.us ? p->conf.prices_every : RETRY_EVERY)) {
+            r->tried_at = now;
+            if (types) {
+                ask(p, i, true);
+            }
+            if (prices) {
+                ask(p, i, false);
+            }
+        }
+    }
+}
+
+static void on_known(void *ctx, const struct weir_cloud_answer *a)
+{
+    struct weir_provider *p = ctx;
+    (void)a;
+    if (p->refreshing == 0) {
+        answer_all(p);
+    }
+}
+
+int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx)
+{
+    if (p->refreshing == 0) {
+        refresh(p);
+    }
+    if (p->refreshing == 0) {
+        int r = weir_cloud_refuse(p->cloud, "offers", WEIR_PROVIDER_OK, "", on_known, NULL, p);
+        if (r < 0) {
+            return r;
+        }
+    }
+    struct ec2_wait *w = weir_alloc(sizeof *w);
+    *w = (struct ec2_wait){p->waits, p, done, ctx};
+    p->waits = w;
+    return 0;
+}
+
+void ec2_offers_free(struct weir_provider *p)
+{
+    for (struct ec2_wait *w = p->waits, *next; w != NULL; w = next) {
+        next = w->next;
+        free(w);
+    }
+    for (size_t i = 0; i < EC2_REGIONS_MAX; i++) {
+        weir_vec_release(&p->region[i].places);
+        weir_vec_release(&p->region[i].types);
+    }
+    weir_vec_release(&p->offers);
+}

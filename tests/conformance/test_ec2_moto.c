@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * EC2's driver against moto, an independent imitation of AWS that verifies signatures. Run by moto.py, which starts the server, makes a
+ * user with a key and a role, and says so in the environment: MOTO_URL, MOTO_KEY, MOTO_SECRET, MOTO_ROLE.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "cloud/ec2/ec2.h"
+#include "conformance.h"
+#include "rig.h"
+
+static const char *secret; /* what the driver finds in its environment */
+
+static const char *environment(const char *name)
+{
+    return weir_streq(name, "AWS_ACCESS_KEY_ID")       ? getenv("MOTO_KEY")
+           : weir_streq(name, "AWS_SECRET_ACCESS_KEY") ? secret
+                                                       : NULL;
+}
+
+static const char *conf(const char *more)
+{
+    static char text[1024];
+    (void)snprintf(text, sizeof text,
+                   "{\"endpoint\": \"%s\", \"regions\": [\"us-east-1\"], \"image\": \"ami-12c6146b\", \"agent\": \"/usr/bin/weir\", \"page_size\": 5%s}",
+                   getenv("MOTO_URL"), more);
+    return text;
+}
+
+static void start_with(const char *its_secret)
+{
+    secret = its_secret;
+}
+
+static void a_machine_is_launched_found_and_ended(void **state)
+{
+    (void)state;
+    start_with(getenv("MOTO_SECRET"));
+    struct rig *g = rig_new(conf(""));
+    assert_true(g->on_demand.id != 0 && g->spot.id != 0);
+    assert_string_equal(g->spot.source, "a list"); /* moto's spot prices are a ten-thousandth of the list's: not believed */
+    const struct weir_offer *offers[] = {&g->on_demand, &g->spot};
+    for (size_t i = 0; i < 2; i++) {
+        const char *token = i == 0 ? "me-own" : "me-spot";
+        struct answer a = rig_launch_with(g, token, offers[i], 600);
+        assert_string_equal(a.r.text, "");
+        assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+        assert_string_equal(a.inst[0].token, token);
+        assert_true(a.inst[0].launched.us > 0);
+        (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+        assert_string_equal(rig_describe(g, token, NULL).inst[0].id, a.inst[0].id);
+        assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+        struct weir_instance gone = rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false);
+        assert_false(gone.reclaimed);
+        assert_true(gone.ended.us >= gone.launched.us);
+        assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    }
+    assert_int_equal(rig_describe(g, "me-never", NULL).r.n_instances, 0);
+    assert_int_equal(rig_describe(g, NULL, "us-east-1/i-0123456789abcdef0").r.n_instances, 0);
+    assert_int_equal(rig_terminate(g, "us-east-1/i-0123456789abcdef0").r.class, WEIR_PROVIDER_OK);
+    rig_free(g);
+}
+
+static void a_list_has_pages_and_only_our_machines(void **state)
+{
+    (void)state;
+    start_with(getenv("MOTO_SECRET"));
+    struct rig *g = rig_new(conf(""));
+    char token[16];
+    for (int i = 0; i < 7; i++) {
+        (void)snprintf(token, sizeof token, "me-%d", i);
+        assert_int_equal(rig_launch(g, token).r.class, WEIR_PROVIDER_OK);
+    }
+    g->env.owner = "somebody-else";
+    assert_int_equal(rig_launch(g, "else-1").r.class, WEIR_PROVIDER_OK);
+    struct answer theirs = rig_list(g, NULL);
+    g->env.owner = "me";
+    size_t n = 0;
+    size_t pages = 0;
+    char page[WEIR_INSTANCE_ID_SIZE] = "";
+    do {
+        struct answer a = rig_list(g, page[0] == '\0' ? NULL : page);
+        for (size_t i = 0; i < a.r.n_instances; i++) {
+            assert_memory_equal(a.inst[i].token, "me-", 3);
+        }
+        n += a.r.n_instances;
+        pages++;
+        (void)snprintf(page, sizeof page, "%s", a.next_page);
+    } while (page[0] != '\0' && pages < 10);
+    assert_int_equal(n, 7);
+    assert_true(pages > 1);
+    assert_int_equal(theirs.r.n_instances, 1);
+    (void)rig_terminate(g, theirs.inst[0].id);
+    rig_free(g);
+}
+
+static void a_role_is_assumed(void **state)
+{
+    (void)state;
+    char more[256];
+    start_with(getenv("MOTO_SECRET"));
+    (void)snprintf(more, sizeof more, ", \"role_arn\": \"%s\"", getenv("MOTO_ROLE"));
+    struct rig *g = rig_new(conf(more));
+    assert_int_equal(rig_launch(g, "me-role").r.class, WEIR_PROVIDER_OK);
+    rig_free(g);
+}
+
+static void an_image_is_found_by_its_parameter(void **state)
+{
+    (void)state;
+    char text[1024];
+    start_with(getenv("MOTO_SECRET"));
+    (void)snprintf(text, sizeof text, "{\"endpoint\": \"%s\", \"regions\": [\"us-east-1\"], \"image\": \"ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64\", \"agent\": \"/usr/bin/weir\"}",
+                   getenv("MOTO_URL"));
+    struct rig *g = rig_new(text);
+    struct answer a = rig_launch(g, "me-image");
+    assert_string_equal(a.r.text, "");
+    assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+    rig_free(g);
+}
+
+static void a_wrong_secret_is_refused(void **state)
+{
+    (void)state;
+    start_with("a-secret-that-is-not-the-right-one-at-all");
+    struct rig *g = rig_new(conf(""));
+    struct answer a = rig_launch(g, "me-wrong");
+    assert_int_equal(a.r.class, WEIR_PROVIDER_REFUSED);
+    assert_non_null(strstr(a.r.text, "AuthFailure"));
+    assert_null(strstr(a.r.text, secret));
+    rig_close(g);
+    start_with(getenv("MOTO_SECRET"));
+    rig_open(g, conf(""));
+    assert_int_equal(rig_list(g, NULL).r.n_instances, 0);
+    rig_free(g);
+}
+
+static void nothing_to_clear(void)
+{
+}
+
+int main(void)
+{
+    static const struct weir_conformance_subject subject = {.name = "ec2-moto", .ops = &weir_ec2_provider, .self_exe = "/proc/self/exe",
+                                                            .getenv = environment, .region = "us-east-1", .type = "g6.xlarge", .gpu = "L4", .gpus = 1,
+                                                            .clear = nothing_to_clear};
+    rig_subject = &subject;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_machine_is_launched_found_and_ended),
+        cmocka_unit_test(a_list_has_pages_and_only_our_machines),
+        cmocka_unit_test(a_role_is_assumed),
+        cmocka_unit_test(an_image_is_found_by_its_parameter),
+        cmocka_unit_test(a_wrong_secret_is_refused),
+    };
+    return cmocka_run_group_tests_name("ec2-moto", tests, NULL, NULL);
+}
