@@ -471,6 +471,10 @@ void api_handle_drain(struct api_request *rq);
 void api_handle_resume(struct api_request *rq);
 void api_handle_remove(struct api_request *rq);
 void api_handle_lease_end(struct api_request *rq);
+void api_handle_leases_audit(struct api_request *rq);
+void api_handle_leases_look(struct api_request *rq);
+void api_handle_leases_down(struct api_request *rq);
+void api_handle_leases_up(struct api_request *rq);
 
 void api_handle_projects(struct api_request *rq);
 void api_handle_project(struct api_request *rq);

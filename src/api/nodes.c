@@ -201,6 +201,45 @@ void api_handle_lease_end(struct api_request *rq)
     api_call_post(call);
 }
 
+static void leases_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0) {
+        api_fail(call->http, cmd->code, &cmd->err);
+    } else {
+        api_reply(call->http, 200, &cmd->reply);
+    }
+    api_call_free(call);
+}
+
+static void post_leases(struct api_request *rq, enum weir_leases_op op)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_LEASES);
+    call->cmd.u.leases.op = op;
+    call->cmd.done = leases_done;
+    api_call_post(call);
+}
+
+void api_handle_leases_audit(struct api_request *rq)
+{
+    post_leases(rq, WEIR_LEASES_OP_AUDIT);
+}
+
+void api_handle_leases_look(struct api_request *rq)
+{
+    post_leases(rq, WEIR_LEASES_OP_LOOK);
+}
+
+void api_handle_leases_down(struct api_request *rq)
+{
+    post_leases(rq, WEIR_LEASES_OP_DOWN);
+}
+
+void api_handle_leases_up(struct api_request *rq)
+{
+    post_leases(rq, WEIR_LEASES_OP_UP);
+}
+
 /* ---- pools ---- */
 
 /* Owned nodes of a pool that cost the same. */

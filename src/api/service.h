@@ -27,6 +27,7 @@ enum weir_command_kind {
     WEIR_COMMAND_WAIT_JOB,   /* done when the job has ended, or when timeout is over */
     WEIR_COMMAND_NODE,       /* drain, resume, remove */
     WEIR_COMMAND_LEASE_END,
+    WEIR_COMMAND_LEASES,     /* compare with the providers; end them all */
     WEIR_COMMAND_PROJECT_SET,
     WEIR_COMMAND_BUDGET_SET,
     WEIR_COMMAND_BUDGET_REMOVE,
@@ -59,6 +60,13 @@ enum weir_budget_given {
     WEIR_BUDGET_GIVEN_SPAN = 1 << 2,
     WEIR_BUDGET_GIVEN_CLOUD_ONLY = 1 << 3,
     WEIR_BUDGET_GIVEN_THRESHOLDS = 1 << 4,
+};
+
+enum weir_leases_op {
+    WEIR_LEASES_OP_AUDIT, /* what is known */
+    WEIR_LEASES_OP_LOOK,  /* have every provider asked anew */
+    WEIR_LEASES_OP_DOWN,  /* rent nothing any more, end every machine */
+    WEIR_LEASES_OP_UP,    /* rent again */
 };
 
 enum weir_quota_given {
@@ -151,6 +159,9 @@ struct weir_command {
         struct {
             struct weir_lease_id lease;
         } lease;
+        struct {
+            enum weir_leases_op op;
+        } leases; /* each answers with the comparison in reply */
         struct {
             const char *name;
             int64_t weight;                     /* < 0: leave */

@@ -551,6 +551,7 @@ static int start(struct broker *b, struct weir_err *err)
     r = r != 0 ? r : agents_init(b, err);
     r = r != 0 ? r : alerts_init(b, err);
     r = r != 0 ? r : start_api(b, err);
+    leases_restore_renting(b);
     r = r != 0 ? r : leases_init(b, err);
     r = r != 0 ? r : weir_engine_flush(b->engine, false, err);
     return r;

@@ -89,6 +89,18 @@ enum { JOB_INFO_SLOTS = 256 };
 
 struct call; /* leases.c */
 
+/* What a provider listed of ours. */
+struct sweep_row {
+    char instance[WEIR_INSTANCE_ID_SIZE];
+    char token[WEIR_TOKEN_SIZE];
+    uint8_t state; /* enum weir_instance_state */
+};
+struct sweep {
+    struct weir_wall at; /* it was complete; 0: never */
+    char text[256];      /* why the one after it failed; "" */
+    WEIR_VEC(struct sweep_row) row;
+};
+
 struct provider {
     const struct weir_provider_ops *ops;
     struct weir_provider *p;
@@ -97,6 +109,9 @@ struct provider {
     uint64_t sweep_round; /* of the alerts' book */
     bool offers_busy;
     bool sweep_busy;
+    bool sweep_wanted; /* somebody waits for a fresh one */
+    struct sweep sweep;      /* the last complete one */
+    struct sweep sweep_part; /* the one under way */
     bool offers_known;
     uint32_t refused_in_a_row;  /* launches without capacity; halved by one that came to be */
     uint32_t made_in_a_row;     /* launches that came to be since the last without capacity */
@@ -269,6 +284,7 @@ struct broker {
     struct weir_map possible; /* hashes of requests that were found possible */
     uint64_t possible_world;  /* in which world; see weir_engine_world */
     bool store_full; /* the last flush failed: take no new work */
+    bool renting_off; /* no machine is rented until a person says so */
     uint64_t flush_retry_ms;
 
     WEIR_VEC(struct agent *) agents;
@@ -345,6 +361,25 @@ int leases_init(struct broker *b, struct weir_err *err);
 void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
+/* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
+void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
+/* The lease that is not over and whose launches carry that token; NULL where there is none. */
+const struct lease_watch *leases_owner(struct broker *b, const char *token);
+
+/* leases_audit.c */
+void audit_begin(struct provider *p);
+void audit_add(struct provider *p, const struct weir_instance *i, size_t n);
+void audit_end(struct broker *b, struct provider *p, const char *failure); /* failure NULL: it is complete */
+/* The comparison of leases and providers as a JSON document. */
+void leases_audit(struct broker *b, struct weir_str *out);
+/* Has every provider asked anew. */
+void leases_look(struct broker *b);
+/* Switches renting off or on, over restarts. Errors: -WEIR_EIO. */
+int leases_set_renting(struct broker *b, bool on, struct weir_err *err);
+void leases_restore_renting(struct broker *b);
+/* Switches renting off and ends every machine, whatever runs there. Errors: -WEIR_EIO. */
+int leases_down(struct broker *b, struct weir_err *err);
+
 int leases_fault(struct broker *b, const char *what, struct weir_err *err);
 
 /* program.c */

@@ -472,6 +472,30 @@ static void lease_end(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
+static void leases_op(struct broker *b, struct weir_command *cmd)
+{
+    int r = 0;
+    switch (cmd->u.leases.op) {
+    case WEIR_LEASES_OP_AUDIT:
+        break;
+    case WEIR_LEASES_OP_LOOK:
+        leases_look(b);
+        break;
+    case WEIR_LEASES_OP_DOWN:
+        r = leases_down(b, &cmd->err);
+        access_audit(b, cmd, "lease.down", "all leases", "", "{\"renting\":false}");
+        break;
+    case WEIR_LEASES_OP_UP:
+        r = leases_set_renting(b, true, &cmd->err);
+        access_audit(b, cmd, "lease.up", "all leases", "", "{\"renting\":true}");
+        break;
+    }
+    if (r == 0) {
+        leases_audit(b, &cmd->reply);
+    }
+    commands_finish(b, cmd, r);
+}
+
 static const char *project_json(const struct weir_project_view *v, char *buf, size_t size)
 {
     (void)snprintf(buf, size, "{\"weight\":%" PRIu32 ",\"delay_cost_micro_per_hour\":%" PRId64 "}", v->weight, v->delay_cost_micro_per_hour);
@@ -801,6 +825,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_LEASE_END:
         lease_end(b, cmd);
+        break;
+    case WEIR_COMMAND_LEASES:
+        leases_op(b, cmd);
         break;
     case WEIR_COMMAND_PROJECT_SET:
         project_set(b, cmd);

@@ -71,8 +71,7 @@ static struct provider *find_provider(struct broker *b, const char *name)
     return NULL;
 }
 
-/* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
-static void lease_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE])
+void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE])
 {
     (void)snprintf(ret, WEIR_TOKEN_SIZE, "%.32s-%" PRIu64, b->owner, lease.v);
 }
@@ -280,17 +279,16 @@ static void on_terminate(struct broker *b, struct lease_watch *w, const struct w
     }
 }
 
-/* Has a machine with this token an owner among the leases that are not over? */
-static bool is_owned(struct broker *b, const char *token)
+const struct lease_watch *leases_owner(struct broker *b, const char *token)
 {
-    for (size_t i = 0; i < b->leases.n; i++) {
+    for (size_t i = 0; i < b->leases.n && token[0] != '\0'; i++) {
         char own[WEIR_TOKEN_SIZE];
-        lease_token(b, b->leases.p[i].lease, own);
+        leases_token(b, b->leases.p[i].lease, own);
         if (b->leases.p[i].step != LEASE_STEP_DONE && weir_streq(own, token)) {
-            return true;
+            return &b->leases.p[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 static void on_result(void *ctx, const struct weir_provider_result *r);
@@ -322,11 +320,13 @@ static void end_call(struct call *c)
 static void on_sweep(struct broker *b, struct provider *p, const struct weir_provider_result *r)
 {
     if (r->class != WEIR_PROVIDER_OK) {
+        audit_end(b, p, r->text);
         return;
     }
+    audit_add(p, r->instance, r->n_instances);
     for (size_t i = 0; i < r->n_instances; i++) {
         const struct weir_instance *in = &r->instance[i];
-        if ((in->state != WEIR_INSTANCE_PENDING && in->state != WEIR_INSTANCE_RUNNING) || is_owned(b, in->token)) {
+        if ((in->state != WEIR_INSTANCE_PENDING && in->state != WEIR_INSTANCE_RUNNING) || leases_owner(b, in->token) != NULL) {
             continue;
         }
         weir_log(WEIR_LOG_WARNING, "lease.orphan", "provider=%s instance=%s text=\"no lease owns it: ending it\"", p->ops->name,
@@ -346,6 +346,7 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
         }
     } else {
         alerts_swept(b, p->ops->name, p->sweep_round);
+        audit_end(b, p, NULL);
     }
 }
 
@@ -354,6 +355,9 @@ static void on_offers(struct broker *b, struct provider *p, const struct weir_pr
     if (r->class != WEIR_PROVIDER_OK) {
         weir_log(WEIR_LOG_WARNING, "provider.offers", "provider=%s text=\"%s\"", p->ops->name, r->text);
         return;
+    }
+    if (b->renting_off) {
+        return; /* they were withdrawn */
     }
     bool same = p->offers_known && p->offers.n == r->n_offers &&
                 (r->n_offers == 0 || memcmp(p->offers.p, r->offer, r->n_offers * sizeof *r->offer) == 0);
@@ -411,7 +415,7 @@ static int call_launch(struct broker *b, struct lease_watch *w)
 {
     struct weir_lease_view v;
     char token[WEIR_TOKEN_SIZE];
-    lease_token(b, w->lease, token);
+    leases_token(b, w->lease, token);
     if (!weir_core_lease(weir_engine_core(b->engine), w->lease, &v)) {
         over(b, w);
         return 0;
@@ -437,7 +441,7 @@ static int call_describe(struct broker *b, struct lease_watch *w)
 {
     struct weir_lease_note note = {{0}};
     char token[WEIR_TOKEN_SIZE];
-    lease_token(b, w->lease, token);
+    leases_token(b, w->lease, token);
     (void)weir_engine_lease_get_note(b->engine, w->lease, &note);
     struct call *c = new_call(b, w->provider, w->lease, CALL_DESCRIBE);
     bool by_id = note.instance[0] != '\0';
@@ -497,7 +501,7 @@ void leases_order(struct broker *b, const struct weir_order *o)
         struct lease_watch fresh = {.lease = o->effect.lease, .provider = p, .step = LEASE_STEP_LAUNCH,
                                     .launch = {o->seq, o->effect.number}};
         struct weir_lease_note note = {{0}};
-        lease_token(b, o->effect.lease, note.token);
+        leases_token(b, o->effect.lease, note.token);
         weir_engine_lease_note(b->engine, o->effect.lease, &note);
         weir_vec_push(&b->leases, fresh);
     } else if (o->effect.kind == WEIR_EFFECT_LEASE_TERMINATE && w != NULL) {
@@ -521,10 +525,11 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
             end_call(c);
         }
     }
-    if (!p->sweep_busy && now >= p->sweep_due_ms) {
+    if (!p->sweep_busy && (now >= p->sweep_due_ms || p->sweep_wanted)) {
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP);
         p->sweep_due_ms = now + SWEEP_MS;
         p->sweep_round = alerts_sweep(b);
+        audit_begin(p);
         p->sweep_busy = p->ops->list(p->p, NULL, on_result, c) == 0;
         if (!p->sweep_busy) {
             end_call(c);
@@ -688,6 +693,8 @@ void leases_free(struct broker *b)
     for (size_t i = 0; i < b->n_providers; i++) {
         b->provider[i].ops->fini(b->provider[i].p);
         weir_vec_release(&b->provider[i].offers);
+        weir_vec_release(&b->provider[i].sweep.row);
+        weir_vec_release(&b->provider[i].sweep_part.row);
     }
     while (b->calls != NULL) { /* whose answers do not come any more */
         end_call(b->calls);

@@ -12,6 +12,7 @@
 
 const struct weir_opt weir_opts_leases[] = {
     {"all", 'a', WEIR_OPT_FLAG, .help = "those that have ended too"},
+    {"audit", 0, WEIR_OPT_FLAG, .help = "ask every provider now and compare its machines with the leases"},
     {0},
 };
 
@@ -70,6 +71,9 @@ static int end(const struct weir_args *args, struct weir_err *err)
 
 int weir_cmd_leases(const struct weir_args *args, struct weir_err *err)
 {
+    if (args->n_operands == 0 && weir_args_has(args, "audit")) {
+        return weir_leases_audit(args, err);
+    }
     if (args->n_operands == 0) {
         return list(args, err);
     }

@@ -63,8 +63,8 @@ const struct weir_opt weir_opts_sim[] = {
     FILE_OPTION("reserved", "reserved machines of the clouds: provider, instance_type, count, price"),
     FILE_OPTION("tariff", "price of a kWh by the hour: what owned nodes' energy costs"),
     FILE_OPTION("carbon", "carbon intensity of the grid by the hour: what owned nodes emit"),
-    {"budget", 0, WEIR_OPT_TEXT, .many = true, .arg = "BUDGET", .help = "what 'weir budget set' takes: \"vision --for project:vision --amount 2000\""},
-    LIST_OPTION("budgets", "files of such budgets, one a line; several sets of them stand between ';'"),
+    {"budget", 0, WEIR_OPT_TEXT, .many = true, .arg = "BUDGET", .help = "what 'weir budget set' takes: \"vision --for project:vision --amount 2000\"; or a quota, behind 'quota set'"},
+    LIST_OPTION("budgets", "files of such budgets and quotas, one a line; several sets of them stand between ';'"),
     {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of suites starburst and replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
     {"currency", 0, WEIR_OPT_TEXT, .arg = "CODE", .help = "what amounts of suite replay are in; with --from-history and a broker its own, else USD"},
@@ -184,7 +184,7 @@ static void print_budgets(const struct weir_sim_result *result)
 {
     enum { CASES_MAX = 8 };
     const char *name[COLUMNS_MAX];
-    static const char *const titles[] = {"policy", "budget", "from", "amount", "spent", "without", "not_spent", "held_back", "waited_hours",
+    static const char *const titles[] = {"policy", "limit", "from", "amount", "spent", "without", "not_spent", "held_back", "waited_hours",
                                          "waiting_at_end", "never_started"};
     size_t n_case = weir_sim_columns(result, false, name, COLUMNS_MAX);
     n_case = n_case < CASES_MAX ? n_case : CASES_MAX;
@@ -204,8 +204,12 @@ static void print_budgets(const struct weir_sim_result *result)
             weir_table_cell(t, row->policy);
             weir_table_cell(t, s->name);
             date_cell(t, s->from, "-");
-            money_cell(t, s->amount_micro, true);
-            money_cell(t, s->spent_micro, true);
+            if (s->is_quota) {
+                weir_table_cellf(t, "%g %s", s->limit, s->counts);
+            } else {
+                money_cell(t, s->amount_micro, true);
+            }
+            money_cell(t, s->spent_micro, !s->is_quota);
             money_cell(t, s->without_micro, s->without_micro >= 0);
             money_cell(t, weir_sim_budget_span_saved(s), s->without_micro >= 0);
             weir_table_cellf(t, "%llu", (unsigned long long)s->held_back);

@@ -55,7 +55,9 @@ weir_cli_fn weir_cmd_explain;
 weir_cli_fn weir_cmd_export;
 weir_cli_fn weir_cmd_help;
 weir_cli_fn weir_cmd_jobs;
+weir_cli_fn weir_cmd_down;
 weir_cli_fn weir_cmd_leases;
+weir_cli_fn weir_leases_audit; /* weir leases --audit; in cmd_down.c */
 weir_cli_fn weir_cmd_logs;
 weir_cli_fn weir_cmd_nodes;
 weir_cli_fn weir_cmd_offers;
@@ -88,6 +90,7 @@ extern const struct weir_opt weir_opts_export[];
 extern const struct weir_opt weir_opts_help[];
 extern const struct weir_opt weir_opts_jobs[];
 extern const struct weir_opt weir_opts_leases[];
+extern const struct weir_opt weir_opts_down[];
 extern const struct weir_opt weir_opts_nodes[];
 extern const struct weir_opt weir_opts_pools[];
 extern const struct weir_opt weir_opts_logs[];

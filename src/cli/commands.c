@@ -216,9 +216,21 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "[end LEASE...]",
         .summary = "List rented machines; end them",
         .opts = weir_opts_leases,
-        .help = "end gives a machine nothing new and returns it to its provider when its tasks have ended.",
-        .examples = "weir leases --all\tthose that have ended too\nweir leases end 3\treturn one\n",
+        .help = "end gives a machine nothing new and returns it to its provider when its tasks have ended. --audit has every provider asked for "
+                "what it has of this installation, and ends with 0 only where every machine has its lease and every lease its machine.",
+        .examples = "weir leases --all\tthose that have ended too\nweir leases end 3\treturn one\nweir leases --audit\tthe proof that nothing is leaked\n",
         .operands_max = 1000,
+    },
+    {
+        .name = "down",
+        .group = LOOK,
+        .fn = weir_cmd_down,
+        .operands = "",
+        .summary = "End every rented machine and wait for the proof",
+        .opts = weir_opts_down,
+        .help = "--all withdraws all offers, so that nothing new is rented, ends every rented machine whatever runs there, and waits until every "
+                "provider says that none is left. What ran there waits again and runs on owned nodes, if it may. --resume lets machines be rented again.",
+        .examples = "weir down --all\tend everything\nweir down --resume\trent again\n",
     },
     {
         .name = "top",

@@ -42,6 +42,6 @@ int weir_boot_script(const struct weir_boot *b, struct weir_str *ret, struct wei
  */
 int weir_boot_container(const struct weir_boot *b, struct weir_str *ret, struct weir_err *err);
 #define WEIR_BOOT_COMMAND                                                                                                      \
-    "umask 077; printf %s \"$WEIR_BOOT\" | base64 -d > /tmp/weir-boot; unset WEIR_BOOT; exec sh /tmp/weir-boot"
+    "umask 077; B=${TMPDIR:-/tmp}/weir-boot; printf %s \"$WEIR_BOOT\" | base64 -d > $B; unset WEIR_BOOT; exec sh $B"
 /* Standard base64, with padding, appended. */
 void weir_base64(struct weir_str *ret, struct weir_sv bytes);

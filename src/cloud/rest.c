@@ -125,6 +125,9 @@ static void on_terminated(void *ctx, const struct weir_cloud_answer *a)
     struct weir_provider_result r = without_launch_classes(weir_cloud_result(a));
     struct rest_kept *k = rest_find_id(p, op->id);
     bool absent = a->status == 404 || a->status == 410;
+    if (k != NULL && a->class == WEIR_PROVIDER_OK) {
+        k->listed = true; /* the provider knows it: from now on its absence counts */
+    }
     if (absent && k != NULL && rest_is_unseen(p, k)) {
         r.class = WEIR_PROVIDER_UNKNOWN; /* it is there, and will be known in a moment: only then can it be ended */
     } else if (absent) {
@@ -174,7 +177,7 @@ static void follow(struct rest_op *op)
         return;
     }
     op->step = REST_FOLLOW;
-    op->due_ms = now_ms(op->p) + FOLLOW_MS;
+    op->due_ms = now_ms(op->p) + (op->follows > 4 ? (uint64_t)FOLLOW_MS_MAX : (uint64_t)FOLLOW_MS_MIN << (op->follows - 1));
 }
 
 /* Where the launch was taken already, only the look at it has failed. */
@@ -672,6 +675,9 @@ int weir_rest_open(struct weir_provider **ret, const struct weir_rest_ops *ops, 
     (void)snprintf(p->state->prefix, sizeof p->state->prefix, "weir-%.32s-", env->owner);
     (void)uv_timer_init(env->loop, &p->state->timer);
     p->state->timer.data = p;
+    if (ops->opened != NULL) {
+        ops->opened(p);
+    }
     *ret = p;
     return 0;
 }

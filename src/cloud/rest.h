@@ -79,7 +79,8 @@ struct weir_rest_ops {
     struct weir_dur prices_every;
     /* Optional: reads the section's other keys into p->own, sets up signing. Errors: -WEIR_ECONFIG. */
     int (*open)(struct weir_provider *p, const struct json_t *section, struct weir_cloud_conf *cloud, struct weir_err *err);
-    void (*close)(struct weir_provider *p); /* frees p->own; optional */
+    void (*opened)(struct weir_provider *p); /* p->cloud is there now; optional */
+    void (*close)(struct weir_provider *p);  /* frees p->own; optional */
     /* page "": the first. */
     void (*list)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
     int (*on_list)(struct weir_provider *p, const struct json_t *body, struct weir_rest_list *l, struct weir_err *err);
@@ -133,8 +134,10 @@ int weir_rest_list_next(struct weir_rest_list *l, const char *page, struct weir_
 /* The same of prices; page is one of the driver's own making. */
 void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
 /* Takes an offer: fills in provider, id, times and what the catalogue knows of the provider, and refuses a price that is not plausible.
- * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source. */
+ * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
+/* The offers that the catalogue has of this provider; NULL and 0 where it has none. */
+const struct weir_offer *weir_rest_catalogue(const struct weir_provider *p, size_t *ret_n);
 /* True where the configuration wants offers of this region. */
 bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *region);
 /* The text at key, "" where it is none. */

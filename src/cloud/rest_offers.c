@@ -47,7 +47,7 @@ void weir_rest_offers_next(struct weir_rest_offers *l, const char *page)
     (void)snprintf(l->next, sizeof l->next, "%s", page);
 }
 
-static const struct weir_offer *catalogue_of(const struct weir_provider *p, size_t *ret_n)
+const struct weir_offer *weir_rest_catalogue(const struct weir_provider *p, size_t *ret_n)
 {
     *ret_n = 0;
     return p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, p->contract->name, ret_n);
@@ -56,7 +56,7 @@ static const struct weir_offer *catalogue_of(const struct weir_provider *p, size
 static bool is_plausible(const struct weir_provider *p, const struct weir_offer *o)
 {
     size_t n;
-    const struct weir_offer *c = catalogue_of(p, &n);
+    const struct weir_offer *c = weir_rest_catalogue(p, &n);
     int64_t low = INT64_MAX;
     int64_t high = 0;
     for (size_t i = 0; i < n && o->gpus > 0; i++) {
@@ -83,7 +83,7 @@ static int likeness(const struct weir_offer *row, const struct weir_offer *o)
 static void complete(const struct weir_provider *p, struct weir_offer *o)
 {
     size_t n;
-    const struct weir_offer *c = catalogue_of(p, &n);
+    const struct weir_offer *c = weir_rest_catalogue(p, &n);
     const struct weir_offer *alike = NULL;
     for (size_t i = 0; i < n; i++) {
         int like = likeness(&c[i], o);
@@ -132,8 +132,10 @@ void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o
         }
         return;
     }
-    o.as_of = weir_clock_wall(p->env->clock);
-    o.expires = weir_wall_add(o.as_of, weir_dur_s(PRICE_VALID_HOURS * INT64_C(3600)));
+    if (o.as_of.us == 0) {
+        o.as_of = weir_clock_wall(p->env->clock);
+        o.expires = weir_wall_add(o.as_of, weir_dur_s(PRICE_VALID_HOURS * INT64_C(3600)));
+    }
     o.launchable = true;
     o.id = weir_offer_id(&o);
     for (size_t i = 0; i < l->offer.n; i++) {
@@ -148,7 +150,7 @@ void rest_offers_from_catalogue(struct weir_rest_offers *l)
 {
     struct weir_provider *p = l->p;
     size_t n;
-    const struct weir_offer *c = catalogue_of(p, &n);
+    const struct weir_offer *c = weir_rest_catalogue(p, &n);
     for (size_t i = 0; i < n; i++) {
         bool wanted = c[i].market != WEIR_OFFER_RESERVED && weir_rest_region_is_wanted(p, c[i].region) &&
                       (p->conf.gpus_max == 0 || c[i].gpus <= p->conf.gpus_max);

@@ -13,8 +13,9 @@ enum {
     FLEET_GONE_MAX = 1000,   /* ended machines that are remembered */
     LIST_RESTARTS_MAX = 2,   /* of one list, where a page's token was refused */
     LIST_PAGES_MAX = 1000,
-    FOLLOW_MS = 1000,        /* between two looks at a launch that is not decided */
-    FOLLOWS_MAX = 300,
+    FOLLOW_MS_MIN = 200,     /* between two looks at a launch that is not decided, doubling */
+    FOLLOW_MS_MAX = 3200,
+    FOLLOWS_MAX = 200,
 };
 
 /* One machine of ours. */
@@ -22,7 +23,7 @@ struct rest_kept {
     struct weir_instance i; /* its token is the name's, whether or not an older machine has it */
     struct weir_mono made;  /* known to us since */
     uint32_t missing;       /* complete lists in a row without it */
-    bool listed;            /* was in a list once */
+    bool listed;            /* was in a list once, or could be ended */
     bool asked;             /* was told to end by us */
     bool dead;
     bool told;              /* dead, and told to end since the last list */

@@ -25,6 +25,7 @@
     X(gnutls_privkey_deinit) \
     X(gnutls_privkey_import_x509_raw) \
     X(gnutls_privkey_init) \
+    X(gnutls_privkey_sign_data) \
     X(gnutls_pubkey_deinit) \
     X(gnutls_pubkey_get_key_id) \
     X(gnutls_pubkey_get_pk_algorithm) \

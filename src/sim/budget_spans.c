@@ -47,14 +47,8 @@ static void kv_money(struct weir_json *j, const char *key, int64_t micro)
     weir_json_raw(j, weir_sv_of(weir_money_format(micro, text)));
 }
 
-static void span_json(const struct weir_sim_budget_span *s, struct weir_json *j)
+static void money_json(const struct weir_sim_budget_span *s, struct weir_json *j)
 {
-    weir_json_object(j);
-    weir_json_kv_cstr(j, "budget", s->name);
-    weir_json_kv_cstr(j, "scope", s->scope);
-    weir_json_kv_cstr(j, "counts", s->cloud_only ? "cloud" : "all");
-    weir_json_kv_time(j, "from", s->from);
-    weir_json_kv_time(j, "until", s->until);
     kv_money(j, "amount", s->amount_micro);
     kv_money(j, "spent", s->spent_micro);
     if (s->without_micro < 0) {
@@ -64,13 +58,10 @@ static void span_json(const struct weir_sim_budget_span *s, struct weir_json *j)
         kv_money(j, "without", s->without_micro);
     }
     kv_money(j, "not_spent", weir_sim_budget_span_saved(s));
-    weir_json_kv_i64(j, "held_back", (int64_t)s->held_back);
-    char number[40];
-    weir_sim_real_text(number, sizeof number, s->waited_h);
-    weir_json_key(j, "waited_hours");
-    weir_json_raw(j, weir_sv_of(number));
-    weir_json_kv_i64(j, "waiting_at_end", (int64_t)s->waiting);
-    weir_json_kv_i64(j, "never_started", (int64_t)s->never);
+}
+
+static void reached_json(const struct weir_sim_budget_span *s, struct weir_json *j)
+{
     weir_json_key(j, "reached");
     weir_json_array(j);
     for (size_t i = 0; i < s->n_reached; i++) {
@@ -80,6 +71,33 @@ static void span_json(const struct weir_sim_budget_span *s, struct weir_json *j)
         weir_json_end(j);
     }
     weir_json_end(j);
+}
+
+static void span_json(const struct weir_sim_budget_span *s, struct weir_json *j)
+{
+    char number[40];
+    weir_json_object(j);
+    weir_json_kv_cstr(j, s->is_quota ? "quota" : "budget", s->name);
+    weir_json_kv_cstr(j, "scope", s->scope);
+    weir_json_kv_cstr(j, "counts", s->is_quota ? s->counts : s->cloud_only ? "cloud" : "all");
+    weir_json_kv_time(j, "from", s->from);
+    weir_json_kv_time(j, "until", s->until);
+    if (s->is_quota) {
+        weir_sim_real_text(number, sizeof number, s->limit);
+        weir_json_key(j, "limit");
+        weir_json_raw(j, weir_sv_of(number));
+    } else {
+        money_json(s, j);
+    }
+    weir_json_kv_i64(j, "held_back", (int64_t)s->held_back);
+    weir_sim_real_text(number, sizeof number, s->waited_h);
+    weir_json_key(j, "waited_hours");
+    weir_json_raw(j, weir_sv_of(number));
+    weir_json_kv_i64(j, "waiting_at_end", (int64_t)s->waiting);
+    weir_json_kv_i64(j, "never_started", (int64_t)s->never);
+    if (!s->is_quota) {
+        reached_json(s, j);
+    }
     weir_json_end(j);
 }
 

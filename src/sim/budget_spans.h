@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What budgets did to the work of a run, one line for each of a budget's spans in which anything counted. */
+/* What budgets and quotas did to the work of a run, one line for each of a budget's spans in which anything counted, and of a quota's in which anybody waited. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +19,9 @@ struct weir_sim_budget_span {
     char name[WEIR_BUDGET_NAME_SIZE];
     char scope[WEIR_SIM_BUDGET_TEXT_SIZE];
     bool cloud_only;
+    bool is_quota; /* of a quota: nothing of money is known */
+    char counts[WEIR_SIM_BUDGET_TEXT_SIZE]; /* a quota: "gpus:H100" */
+    double limit; /* a quota: so many of that */
     /* in the work's own time; 0: no begin, no end */
     struct weir_wall from;
     struct weir_wall until;

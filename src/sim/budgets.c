@@ -8,7 +8,9 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "spec/budget.h"
+#include "spec/quota.h"
 
 enum { WORDS_MAX = 64 };
 
@@ -67,13 +69,14 @@ struct given {
     const char *until;
     const char *counts;
     const char *spent;
+    const char *limit;
 };
 
 static int fail_option(const char *word, struct weir_err *err)
 {
-    static const char *const names[] = {"--for", "--amount", "--span", "--from", "--until", "--counts", "--at", "--spent", NULL};
+    static const char *const names[] = {"--for", "--amount", "--span", "--from", "--until", "--counts", "--at", "--spent", "--limit", NULL};
     const char *near = weir_nearest(weir_sv_of(word), names);
-    return weir_fail(err, -WEIR_EINVAL, "'%.80s' is no option of a budget%s%s%s", word, near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
+    return weir_fail(err, -WEIR_EINVAL, "'%.80s' is no option of a budget or quota%s%s%s", word, near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
                      near == NULL ? "" : "'?");
 }
 
@@ -87,8 +90,8 @@ static const char **place_of(struct given *g, struct weir_sv name)
     } places[] = {
         {WEIR_SV("--for"), WEIR_SV("-f"), &g->scope},      {WEIR_SV("--amount"), WEIR_SV("-a"), &g->amount},
         {WEIR_SV("--span"), WEIR_SV("--span"), &g->span},  {WEIR_SV("--from"), WEIR_SV("--from"), &g->from},
-        {WEIR_SV("--until"), WEIR_SV("--until"), &g->until}, {WEIR_SV("--counts"), WEIR_SV("--counts"), &g->counts},
-        {WEIR_SV("--spent"), WEIR_SV("--spent"), &g->spent},
+        {WEIR_SV("--until"), WEIR_SV("--until"), &g->until}, {WEIR_SV("--counts"), WEIR_SV("-c"), &g->counts},
+        {WEIR_SV("--spent"), WEIR_SV("--spent"), &g->spent}, {WEIR_SV("--limit"), WEIR_SV("-l"), &g->limit},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(places); i++) {
         if (weir_sv_eq(name, places[i].name) || weir_sv_eq(name, places[i].letter)) {
@@ -150,15 +153,14 @@ static int read_values(const struct given *g, struct weir_sim_budget *b, struct 
     return r < 0 ? r : read_counts(g->counts, &b->def.cloud_only, err);
 }
 
-/* How many words at the begin are "weir budget set", or the end of that. */
-static size_t command_words(const struct words *w)
+/* How many words at the begin are "weir WHAT set", or the end of that from which they tell what. */
+static size_t command_words(const struct words *w, const char *what, size_t fewest)
 {
-    static const char *const command[] = {"weir", "budget", "set"};
-    for (size_t skip = 0; skip < WEIR_ARRAY_LEN(command); skip++) {
-        size_t n = WEIR_ARRAY_LEN(command) - skip;
+    const char *const command[] = {"weir", what, "set"};
+    for (size_t n = WEIR_ARRAY_LEN(command); n >= fewest; n--) {
         bool same = w->n > n;
         for (size_t i = 0; i < n && same; i++) {
-            same = weir_streq(w->word[i], command[skip + i]);
+            same = weir_streq(w->word[i], command[WEIR_ARRAY_LEN(command) - n + i]);
         }
         if (same) {
             return n;
@@ -167,34 +169,105 @@ static size_t command_words(const struct words *w)
     return 0;
 }
 
-static int read_budget(struct weir_sim_budget_set *set, const struct words *w, struct weir_err *err)
+static int read_name(const char *name, const char *what, char *ret, size_t size, struct weir_err *err)
+{
+    if (name[0] == '-' || name[0] == '\0' || strlen(name) >= size) {
+        return weir_fail(err, -WEIR_EINVAL, "a %s begins with its name, of at most %zu bytes, as in: vision --for project:vision ...", what, size - 1);
+    }
+    snprintf(ret, size, "%s", name);
+    return 0;
+}
+
+static int read_budget(struct weir_sim_budget_set *set, const struct words *w, size_t first, struct weir_err *err)
 {
     struct weir_sim_budget b = {.spent_micro = 0};
     struct given g = {0};
-    size_t first = command_words(w);
-    const char *name = w->word[first];
-    if (name[0] == '-' || name[0] == '\0' || strlen(name) >= sizeof b.def.name) {
-        return weir_fail(err, -WEIR_EINVAL, "a budget begins with its name, of at most %zu bytes, as in: vision --for project:vision --amount 2000", sizeof b.def.name - 1);
+    int r = read_name(w->word[first], "budget", b.def.name, sizeof b.def.name, err);
+    if (r < 0) {
+        return r;
     }
-    snprintf(b.def.name, sizeof b.def.name, "%s", name);
-    int r = read_options(w, first + 1, &g, &b.def, err);
+    r = read_options(w, first + 1, &g, &b.def, err);
+    r = r == 0 && g.limit != NULL ? weir_fail(err, -WEIR_EINVAL, "--limit is a quota's: write 'quota set' before it") : r;
     r = r < 0 ? r : read_values(&g, &b, err);
+    for (size_t i = 0; i < set->n && r == 0; i++) {
+        r = weir_streq(set->budget[i].def.name, b.def.name) ? weir_fail(err, -WEIR_EINVAL, "it stands twice") : 0;
+    }
+    if (r == 0 && set->n == WEIR_SIM_BUDGETS_MAX) {
+        r = weir_fail(err, -WEIR_ELIMIT, "more than %d budgets", WEIR_SIM_BUDGETS_MAX);
+    }
     if (r < 0) {
         return weir_fail_prefix(err, r, "budget '%s'", b.def.name);
-    }
-    for (size_t i = 0; i < set->n; i++) {
-        if (weir_streq(set->budget[i].def.name, b.def.name)) {
-            return weir_fail(err, -WEIR_EINVAL, "budget '%s' stands twice", b.def.name);
-        }
-    }
-    if (set->n == WEIR_SIM_BUDGETS_MAX) {
-        return weir_fail(err, -WEIR_ELIMIT, "more than %d budgets", WEIR_SIM_BUDGETS_MAX);
     }
     if (set->budget == NULL) {
         set->budget = weir_calloc(WEIR_SIM_BUDGETS_MAX, sizeof *set->budget);
     }
     set->budget[set->n++] = b;
     return 0;
+}
+
+static int read_quota_values(const struct given *g, const struct weir_budget *other, struct weir_sim_quota *q, struct weir_err *err)
+{
+    if (g->scope == NULL || g->counts == NULL || g->limit == NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "say whose it is (--for), what it counts (--counts) and how much (--limit)");
+    }
+    if (g->amount != NULL || g->spent != NULL || other->n_thresholds > 0) {
+        return weir_fail(err, -WEIR_EINVAL, "--amount, --spent and --at are a budget's");
+    }
+    struct weir_sv model = weir_sv_of(g->counts);
+    struct weir_sv counts = weir_sv_cut(&model, ':');
+    int r = weir_quota_read_scope(weir_sv_of(g->scope), &q->def, q->whose, sizeof q->whose, err);
+    r = r < 0 ? r : weir_quota_read_counts(counts, &q->def, err);
+    r = r < 0 ? r : weir_quota_read_limit(weir_sv_of(g->limit), &q->def, err);
+    if (r == 0 && q->def.counts == WEIR_QUOTA_GPU_HOURS) {
+        r = weir_quota_read_span(g->span, g->from, g->until, &q->def, err);
+    } else if (r == 0 && (g->span != NULL || g->from != NULL || g->until != NULL)) {
+        r = weir_fail(err, -WEIR_EINVAL, "only gpu-hours have a span");
+    } else {
+        q->def.span = WEIR_BUDGET_FOREVER;
+    }
+    if (r == 0 && model.p != NULL && (model.n == 0 || model.n >= sizeof q->model || q->def.counts == WEIR_QUOTA_TASKS)) {
+        r = weir_fail(err, -WEIR_EINVAL, "--counts: '%.80s' names no model of GPU that could be counted", g->counts);
+    }
+    int64_t limit = 0;
+    r = r < 0 ? r : weir_parse_money(weir_sv_of(g->limit), &limit, err);
+    q->limit = (double)limit / 1e6;
+    snprintf(q->scope, sizeof q->scope, "%s", g->scope);
+    snprintf(q->counts, sizeof q->counts, "%s", g->counts);
+    snprintf(q->model, sizeof q->model, "%.*s", WEIR_SV_ARG(model));
+    return r;
+}
+
+static int read_quota(struct weir_sim_budget_set *set, const struct words *w, size_t first, struct weir_err *err)
+{
+    struct weir_sim_quota q = {.limit = 0};
+    struct weir_budget other = {.n_thresholds = 0};
+    struct given g = {0};
+    int r = read_name(w->word[first], "quota", q.def.name, sizeof q.def.name, err);
+    if (r < 0) {
+        return r;
+    }
+    r = read_options(w, first + 1, &g, &other, err);
+    r = r < 0 ? r : read_quota_values(&g, &other, &q, err);
+    for (size_t i = 0; i < set->n_quotas && r == 0; i++) {
+        r = weir_streq(set->quota[i].def.name, q.def.name) ? weir_fail(err, -WEIR_EINVAL, "it stands twice") : 0;
+    }
+    if (r == 0 && set->n_quotas == WEIR_SIM_BUDGETS_MAX) {
+        r = weir_fail(err, -WEIR_ELIMIT, "more than %d quotas", WEIR_SIM_BUDGETS_MAX);
+    }
+    if (r < 0) {
+        return weir_fail_prefix(err, r, "quota '%s'", q.def.name);
+    }
+    if (set->quota == NULL) {
+        set->quota = weir_calloc(WEIR_SIM_BUDGETS_MAX, sizeof *set->quota);
+    }
+    set->quota[set->n_quotas++] = q;
+    return 0;
+}
+
+static int read_line(struct weir_sim_budget_set *set, const struct words *w, struct weir_err *err)
+{
+    size_t quota = command_words(w, "quota", 2);
+    return quota > 0 ? read_quota(set, w, quota, err) : read_budget(set, w, command_words(w, "budget", 1), err);
 }
 
 int weir_sim_budgets_read(struct weir_sim_budget_set *set, const char *where, struct weir_sv text, struct weir_err *err)
@@ -207,7 +280,7 @@ int weir_sim_budgets_read(struct weir_sim_budget_set *set, const char *where, st
         struct words w;
         line++;
         r = strlen(copy) < sv.n ? weir_fail(err, -WEIR_EINVAL, "a byte of zero is no text") : cut(copy, &w, err);
-        r = r < 0 || w.n == 0 ? r : read_budget(set, &w, err);
+        r = r < 0 || w.n == 0 ? r : read_line(set, &w, err);
     }
     return r < 0 ? weir_fail_prefix(err, r, "%s:%u", where, line) : 0;
 }
@@ -218,8 +291,8 @@ int weir_sim_budgets_load(struct weir_sim_budget_set *set, const char *path, str
     size_t n = 0;
     int r = weir_file_read(path, WEIR_SIM_BUDGETS_BYTES_MAX, &bytes, &n, err);
     r = r < 0 ? r : weir_sim_budgets_read(set, path, (struct weir_sv){bytes, n}, err);
-    if (r == 0 && set->n == 0) {
-        r = weir_fail(err, -WEIR_EINVAL, "%s: no budget stands there", path);
+    if (r == 0 && set->n + set->n_quotas == 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s: no budget and no quota stands there", path);
     }
     return r;
 }
@@ -227,5 +300,6 @@ int weir_sim_budgets_load(struct weir_sim_budget_set *set, const char *path, str
 void weir_sim_budget_set_release(struct weir_sim_budget_set *set)
 {
     free(set->budget);
+    free(set->quota);
     *set = (struct weir_sim_budget_set){0};
 }

@@ -2,15 +2,16 @@
 #pragma once
 
 /*
- * Budgets for a replay, as data: each is what stands behind "weir budget set", and a set of them is a file with one a line, so that the commands
- * with which budgets were set in a broker can be replayed as they are.
+ * Budgets and quotas for a replay, as data: each is what stands behind "weir budget set" or "weir quota set", and a set of them is a file with one a line, so that the
+ * commands with which they were set in a broker can be replayed as they are.
  */
 
 #include <stddef.h>
 
 #include "base/err.h"
 #include "base/str.h"
-#include "core/budget.h"
+#include "core/gpu.h"
+#include "core/quota.h"
 
 enum {
     WEIR_SIM_BUDGETS_MAX = 64, /* of a set */
@@ -25,15 +26,26 @@ struct weir_sim_budget {
     int64_t spent_micro; /* before the work begins */
 };
 
+struct weir_sim_quota {
+    struct weir_quota def; /* its project or user has no number yet, its model of GPU neither */
+    char scope[WEIR_SIM_BUDGET_TEXT_SIZE]; /* as it was written */
+    char whose[WEIR_SIM_BUDGET_TEXT_SIZE];
+    char counts[WEIR_SIM_BUDGET_TEXT_SIZE]; /* "gpus:H100" */
+    char model[32]; /* "": all */
+    double limit; /* as it was written */
+};
+
 struct weir_sim_budget_set {
     size_t n;
     struct weir_sim_budget *budget; /* owned */
+    size_t n_quotas;
+    struct weir_sim_quota *quota; /* owned */
 };
 
 void weir_sim_budget_set_release(struct weir_sim_budget_set *set);
 /*
  * Adds a budget for each line of the text: NAME --for SCOPE --amount AMOUNT [--span SPAN] [--from TIME --until TIME] [--counts all|cloud] [--at PERCENT:ACTION ..] [--spent AMOUNT],
- * which may stand behind "weir budget set". Empty lines and what follows a '#' at the begin of a word say nothing; words with blanks stand in quotes. where names the text in messages.
+ * which may stand behind "weir budget set"; or a quota behind "weir quota set": NAME --for SCOPE --counts WHAT[:MODEL] --limit N [--span SPAN] [--from TIME --until TIME]. Empty lines and what follows a '#' at the begin of a word say nothing; words with blanks stand in quotes. where names the text in messages.
  * Errors: -WEIR_EINVAL and those of the values, naming line and option; -WEIR_ELIMIT.
  */
 int weir_sim_budgets_read(struct weir_sim_budget_set *set, const char *where, struct weir_sv text, struct weir_err *err);

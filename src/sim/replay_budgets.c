@@ -15,10 +15,11 @@
 #define LOOK_US (10 * WEIR_US_PER_MIN)
 #define NO_SPAN UINT32_MAX
 
-/* A budget that is counted, in force or not. */
+/* A budget that is counted, in force or not; or a quota that is in force, of which def has the scope and the span. */
 struct counted {
     struct weir_budget def;
-    const struct weir_sim_budget *given;
+    const struct weir_sim_budget *given; /* NULL: a quota */
+    const struct weir_sim_quota *quota;
     size_t set;
     uint32_t span;    /* the last one's number; NO_SPAN: there was none */
     uint8_t reached;  /* in that span, as was seen */
@@ -41,25 +42,54 @@ struct weir_replay_budgets {
     uint32_t default_project; /* the number of the project that jobs without one are in; 0: none is so named */
     WEIR_VEC(struct counted) budget;
     WEIR_VEC(struct span) span;
+    size_t n_budgets; /* of budget: the first ones; quotas follow */
     WEIR_VEC(struct weir_budget) def;    /* of those in force, for the world */
+    WEIR_VEC(struct weir_quota) quota;
     WEIR_VEC(int64_t) spent;
-    struct weir_map blocked; /* kind -> number of the budget that tasks of it wait for; of one look */
+    struct weir_map blocked; /* kind -> number of what tasks of it wait for, plus one; of one look */
 };
 
 /* ---- beginning ---- */
 
-static void add(struct weir_replay_budgets *b, size_t set, const struct weir_sim_budget *given, struct weir_sim_workload *work)
+/* The numbers of who is meant. */
+static void add(struct weir_replay_budgets *b, struct counted *c, const char *whose, struct weir_sim_workload *work)
 {
-    struct counted c = {.def = given->def, .given = given, .set = set, .span = NO_SPAN};
-    c.def.amount_micro = (int64_t)llround((double)given->def.amount_micro * b->site->param[WEIR_REPLAY_BUDGET_FACTOR]);
-    if (c.def.scope == WEIR_BUDGET_PROJECT) {
-        uint32_t number = weir_sim_workload_number_project(work, given->whose);
-        c.def.project.v = number + 1; /* 0 is no project to the core */
-        b->default_project = weir_streq(given->whose, "default") ? number : b->default_project;
-    } else if (c.def.scope == WEIR_BUDGET_USER) {
-        c.def.user.v = weir_sim_workload_number_user(work, given->whose);
+    if (c->def.scope == WEIR_BUDGET_PROJECT) {
+        uint32_t number = weir_sim_workload_number_project(work, whose);
+        c->def.project.v = number + 1; /* 0 is no project to the core */
+        b->default_project = weir_streq(whose, "default") ? number : b->default_project;
+    } else if (c->def.scope == WEIR_BUDGET_USER) {
+        c->def.user.v = weir_sim_workload_number_user(work, whose);
     }
-    weir_vec_push(&b->budget, c);
+    weir_vec_push(&b->budget, *c);
+}
+
+static void add_budgets(struct weir_replay_budgets *b, size_t set, struct weir_sim_workload *work)
+{
+    const struct weir_sim_budget_set *all = &b->site->budget_set[set];
+    for (size_t i = 0; i < all->n; i++) {
+        struct counted c = {.def = all->budget[i].def, .given = &all->budget[i], .set = set, .span = NO_SPAN};
+        c.def.amount_micro = (int64_t)llround((double)c.def.amount_micro * b->site->param[WEIR_REPLAY_BUDGET_FACTOR]);
+        add(b, &c, all->budget[i].whose, work);
+        b->n_budgets++;
+    }
+}
+
+/* Those that are not in force are there for the numbers of their projects and users, which are the same in every run then. */
+static void add_quotas(struct weir_replay_budgets *b, size_t set, struct weir_sim_workload *work)
+{
+    const struct weir_sim_budget_set *all = &b->site->budget_set[set];
+    for (size_t i = 0; i < all->n_quotas; i++) {
+        const struct weir_quota *q = &all->quota[i].def;
+        struct counted c = {.def = {.scope = q->scope, .span = q->span, .from = q->from, .until = q->until}, .quota = &all->quota[i], .set = set, .span = NO_SPAN};
+        snprintf(c.def.name, sizeof c.def.name, "%s", q->name);
+        add(b, &c, all->quota[i].whose, work);
+    }
+}
+
+static const char *scope_of(const struct counted *c)
+{
+    return c->quota != NULL ? c->quota->scope : c->given->scope;
 }
 
 struct weir_replay_budgets *weir_replay_budgets_new(const struct weir_replay_site *site, int in_force, struct weir_sim_workload *work)
@@ -71,8 +101,13 @@ struct weir_replay_budgets *weir_replay_budgets_new(const struct weir_replay_sit
     b->site = site;
     b->in_force = in_force;
     for (size_t i = 0; i < site->n_budget_sets; i++) {
-        for (size_t k = 0; k < site->budget_set[i].n && (in_force < 0 || (size_t)in_force == i); k++) {
-            add(b, i, &site->budget_set[i].budget[k], work);
+        if (in_force < 0 || (size_t)in_force == i) {
+            add_budgets(b, i, work);
+        }
+    }
+    for (size_t i = 0; i < site->n_budget_sets; i++) {
+        if (in_force < 0 || (size_t)in_force == i) {
+            add_quotas(b, i, work);
         }
     }
     return b;
@@ -84,6 +119,7 @@ void weir_replay_budgets_free(struct weir_replay_budgets *b)
         weir_vec_release(&b->budget);
         weir_vec_release(&b->span);
         weir_vec_release(&b->def);
+        weir_vec_release(&b->quota);
         weir_vec_release(&b->spent);
         weir_map_release(&b->blocked);
         free(b);
@@ -108,13 +144,26 @@ void weir_replay_budgets_conf(struct weir_replay_budgets *b, struct weir_sim_wor
     }
     b->shift_us = shift_us;
     conf->payers = true;
-    for (size_t i = 0; i < b->budget.n && b->in_force >= 0; i++) {
+    for (size_t i = b->n_budgets; i < b->budget.n && b->in_force >= 0; i++) {
+        const struct counted *c = &b->budget.p[i];
+        struct weir_budget def = shifted(&c->def, shift_us);
+        struct weir_quota q = c->quota->def;
+        q.project = def.project;
+        q.user = def.user;
+        q.from = def.from;
+        q.until = def.until;
+        q.gpu_model = c->quota->model[0] == '\0' ? WEIR_GPU_MODEL_ANY : weir_gpu_table_find(b->site->gpus, weir_sv_of(c->quota->model));
+        weir_vec_push(&b->quota, q);
+    }
+    for (size_t i = 0; i < b->n_budgets && b->in_force >= 0; i++) {
         weir_vec_push(&b->def, shifted(&b->budget.p[i].def, shift_us));
         weir_vec_push(&b->spent, b->budget.p[i].given->spent_micro);
     }
     conf->budget = b->def.p;
     conf->budget_spent = b->spent.p;
     conf->n_budgets = b->def.n;
+    conf->quota = b->quota.p;
+    conf->n_quotas = b->quota.n;
 }
 
 void weir_replay_budgets_begin(struct weir_replay_budgets *b, struct weir_sim_world *world)
@@ -158,9 +207,16 @@ static struct span *span_of(struct weir_replay_budgets *b, uint32_t number, int6
     struct span s = {.budget = number};
     bool first = c->span == NO_SPAN;
     s.told = (struct weir_sim_budget_span){.cloud_only = c->def.cloud_only, .from = from, .until = until, .amount_micro = c->def.amount_micro,
-                                           .spent_micro = first ? c->given->spent_micro : 0, .without_micro = -1};
+                                           .without_micro = -1};
     snprintf(s.told.name, sizeof s.told.name, "%s", c->def.name);
-    snprintf(s.told.scope, sizeof s.told.scope, "%s", c->given->scope);
+    snprintf(s.told.scope, sizeof s.told.scope, "%s", scope_of(c));
+    if (c->quota != NULL) {
+        s.told.is_quota = true;
+        s.told.limit = c->quota->limit;
+        snprintf(s.told.counts, sizeof s.told.counts, "%s", c->quota->counts);
+    } else {
+        s.told.spent_micro = first ? c->given->spent_micro : 0;
+    }
     c->span = (uint32_t)b->span.n;
     c->reached = 0;
     weir_vec_push(&b->span, s);
@@ -191,7 +247,7 @@ void weir_replay_budgets_posted(struct weir_replay_budgets *b, const struct weir
     if (b == NULL || !weir_posting_charges(posting, &k) || k.is_cost || !weir_sim_world_payer(b->world, k.payer, &payer)) {
         return;
     }
-    for (uint32_t i = 0; i < b->budget.n; i++) {
+    for (uint32_t i = 0; i < b->n_budgets; i++) {
         const struct weir_budget *def = &b->budget.p[i].def;
         if (weir_budget_counts(def, &payer) && (!def->cloud_only || k.lease.v != 0)) {
             count(b, i, posting);
@@ -223,7 +279,7 @@ void weir_replay_budgets_look(struct weir_replay_budgets *b)
 {
     int64_t now_us = weir_sim_world_now(b->world).us;
     weir_map_release(&b->blocked);
-    for (uint32_t i = 0; i < b->budget.n; i++) {
+    for (uint32_t i = 0; i < b->n_budgets; i++) {
         struct weir_budget_view v = weir_sim_world_budget(b->world, i + 1);
         struct weir_sim_budget_span *s = &span_of(b, i, now_us)->told;
         unsigned news = v.reached & ~(unsigned)b->budget.p[i].reached;
@@ -246,7 +302,8 @@ void weir_replay_budgets_look_at(struct weir_replay_budgets *b, struct weir_job_
     int64_t now_us = b->looked_us;
     uint64_t number = 0;
     if (!weir_map_get(&b->blocked, kind, &number)) {
-        number = weir_sim_world_waits_for(b->world, job);
+        struct weir_sim_limit l = weir_sim_world_waits_for(b->world, job);
+        number = l.quota != 0 ? b->n_budgets + l.quota : l.budget;
         weir_map_put(&b->blocked, kind, number);
     }
     if (number == 0) {
@@ -318,11 +375,11 @@ struct weir_sim_budget_spans *weir_replay_budgets_take(struct weir_replay_budget
     struct weir_sim_budget_spans *ret = weir_alloc(sizeof *ret);
     for (uint32_t i = 0; i < b->budget.n; i++) {
         const struct counted *c = &b->budget.p[i];
-        if (c->set == set && without != NULL) {
+        if (c->set == set && without != NULL && c->quota == NULL) {
             add_unspent(b, i, without);
         }
         if (c->set == set && c->jobs == 0) {
-            weir_sim_note(result, "budget '%s' counts nothing: no job of the work is of %s", c->def.name, c->given->scope);
+            weir_sim_note(result, "%s '%s' counts nothing: no job of the work is of %s", c->quota != NULL ? "quota" : "budget", c->def.name, scope_of(c));
         }
     }
     if (b->span.n > 0) {
@@ -335,7 +392,7 @@ struct weir_sim_budget_spans *weir_replay_budgets_take(struct weir_replay_budget
         }
         if (without != NULL) {
             const struct weir_sim_budget_span *w = weir_sim_budget_spans_find(without, s.name, s.from);
-            s.without_micro = w == NULL ? 0 : w->spent_micro;
+            s.without_micro = s.is_quota ? -1 : w == NULL ? 0 : w->spent_micro;
             unshift(&s, b->shift_us);
         }
         if (without == NULL || !is_empty(&s)) {

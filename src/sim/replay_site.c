@@ -318,10 +318,28 @@ static int read_budgets(struct weir_replay_site *site, const struct weir_sim_opt
     return r < 0 ? weir_fail_prefix(err, r, "--budgets") : 0;
 }
 
+static int check_quotas(const struct weir_replay_site *site, const struct weir_sim_budget_set *set, struct weir_err *err)
+{
+    for (size_t i = 0; i < set->n_quotas; i++) {
+        const struct weir_sim_quota *q = &set->quota[i];
+        if (q->def.scope == WEIR_BUDGET_TAG) {
+            return weir_fail(err, -WEIR_EINVAL, "quota '%s' is for %s: recorded work has no tags; give organisation, project or user", q->def.name, q->scope);
+        }
+        if (q->model[0] != '\0' && weir_gpu_table_find(site->gpus, weir_sv_of(q->model)) == WEIR_GPU_MODEL_ANY) {
+            return weir_fail(err, -WEIR_ENOTFOUND, "quota '%s': there is no GPU model '%s'", q->def.name, q->model);
+        }
+    }
+    return 0;
+}
+
 /* The work has no tags that a budget could ask for. */
-static int refuse_tags(const struct weir_replay_site *site, struct weir_err *err)
+static int check_limits(const struct weir_replay_site *site, struct weir_err *err)
 {
     for (size_t i = 0; i < site->n_budget_sets; i++) {
+        int r = check_quotas(site, &site->budget_set[i], err);
+        if (r < 0) {
+            return r;
+        }
         for (size_t k = 0; k < site->budget_set[i].n; k++) {
             const struct weir_sim_budget *b = &site->budget_set[i].budget[k];
             if (b->def.scope == WEIR_BUDGET_TAG) {
@@ -373,7 +391,7 @@ int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_o
     r = r < 0 ? r : weir_replay_market_read(site, o, err);
     r = r < 0 ? r : weir_replay_reserved_read(site, o, err);
     r = r < 0 ? r : read_budgets(site, o, err);
-    r = r < 0 ? r : refuse_tags(site, err);
+    r = r < 0 ? r : check_limits(site, err);
     r = r < 0 ? r : read_grid(&site->tariff, o->tariff, "tariff", WEIR_GRID_CARBON, err);
     r = r < 0 ? r : read_grid(&site->carbon, o->carbon, "carbon", WEIR_GRID_PRICE, err);
     measure(site);

@@ -92,7 +92,7 @@ static const struct weir_sim_row *row_of_case(const struct weir_sim_report_view 
     return row;
 }
 
-/* "530 of 600 tasks waited for a budget, 38,947 h in all, and 12 of them never began. The average wait is 65.0 h; without budgets it is 2.4 h." */
+/* "530 of 600 tasks waited for a budget or quota, 38,947 h in all, and 12 of them never began. The average wait is 65.0 h; without budgets it is 2.4 h." */
 static void say_what_waited(const struct weir_sim_result *r, const struct weir_sim_row *row, struct weir_str *out)
 {
     const struct weir_sim_row *without = weir_sim_row_without_budgets(r, row);
@@ -108,7 +108,7 @@ static void say_what_waited(const struct weir_sim_result *r, const struct weir_s
     figure(text[1], sizeof text[1], tasks, 0);
     figure(text[2], sizeof text[2], hours, hours < 100 ? 1 : 0);
     figure(text[3], sizeof text[3], never, 0);
-    weir_str_addf(out, "%s of %s tasks waited for a budget, %s hours in all", text[0], text[1], text[2]);
+    weir_str_addf(out, "%s of %s tasks waited for a budget or quota, %s hours in all", text[0], text[1], text[2]);
     weir_str_addf(out, never > 0 ? ", and %s of them never began: no span had room for them." : ".", text[3]);
     if (without != NULL && weir_sim_row_real(row, "avg_wait_hours", &wait[0]) && weir_sim_row_real(without, "avg_wait_hours", &wait[1])) {
         figure(text[0], sizeof text[0], wait[0], 1);
@@ -144,11 +144,19 @@ static void span_row(const struct weir_sim_budget_span *s, struct weir_str *out)
     weir_str_adds(out, s->cloud_only ? ", rented machines only</small></td><td class=\"l\">" : "</small></td><td class=\"l\">");
     weir_html_text(out, span);
     weir_str_adds(out, "</td>");
-    add_money(s->amount_micro, out);
-    add_money(s->spent_micro, out);
-    if (s->without_micro < 0) {
+    if (s->is_quota) {
+        char limit[64];
+        figure(limit, sizeof limit, s->limit, 0);
+        weir_str_addf(out, "<td>%s ", limit);
+        weir_html_text(out, s->counts);
+        weir_str_adds(out, "</td><td>" DASH "</td><td>" DASH "</td><td>" DASH "</td>");
+    } else if (s->without_micro < 0) {
+        add_money(s->amount_micro, out);
+        add_money(s->spent_micro, out);
         weir_str_adds(out, "<td>" DASH "</td><td>" DASH "</td>");
     } else {
+        add_money(s->amount_micro, out);
+        add_money(s->spent_micro, out);
         add_money(s->without_micro, out);
         add_money(weir_sim_budget_span_saved(s), out);
     }
@@ -171,6 +179,9 @@ static void span_bars(const struct weir_sim_result *r, const struct weir_sim_bud
     size_t n = 0;
     for (size_t i = 0; i < all->n && n < BARS_MAX; i++) {
         const struct weir_sim_budget_span *s = &all->span[i];
+        if (s->is_quota) {
+            continue;
+        }
         char span[TEXT / 2];
         char spent[40];
         char amount[40];
@@ -183,6 +194,9 @@ static void span_bars(const struct weir_sim_result *r, const struct weir_sim_bud
         snprintf(text[n], sizeof text[n], "%s of %s", spent, amount);
         stack[n] = (struct weir_svg_stack){label[n], value[n], text[n]};
         n++;
+    }
+    if (n == 0) {
+        return;
     }
     snprintf(title, sizeof title, "Spent of each budget, and what was not spent for it (%s)", weir_sim_unit_of(r, "cost"));
     weir_str_adds(out, "<figure class=\"wide\">\n<figcaption>");
@@ -251,7 +265,7 @@ void weir_sim_report_budgets(const struct weir_sim_report_view *v, struct weir_s
             continue;
         }
         if (n++ == 0) {
-            weir_str_adds(out, "<section>\n<h2>What budgets would have done</h2>\n<p>All of the same work under budgets, beside the same without any. What a task may cost at worst is held "
+            weir_str_adds(out, "<section>\n<h2>What budgets and quotas would have done</h2>\n<p>All of the same work under budgets and quotas, beside the same without any. What a task may cost at worst is held "
                                "before it starts, so that no budget is ever passed; a task that finds no room waits. It may run in a later span, which then spends more for it: "
                                "that is less than nothing not spent. Spending counts what tasks were charged, not the idle time of owned nodes.</p>\n");
         }
@@ -270,6 +284,9 @@ bool weir_sim_finding_of_budgets(const struct weir_sim_result *r, struct weir_si
         bool anew = better && row != NULL && is_meant(r, x) > is_meant(r, row);
         for (size_t k = 0; better && k < x->budgets->n; k++) {
             const struct weir_sim_budget_span *s = &x->budgets->span[k];
+            if (s->is_quota) {
+                continue;
+            }
             if (most == NULL || (anew && k == 0) || weir_sim_budget_span_saved(s) > weir_sim_budget_span_saved(most)) {
                 row = x;
                 most = s;

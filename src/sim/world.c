@@ -466,7 +466,7 @@ static bool waits_in_vain(struct weir_sim_world *w)
     if (w->now_us - w->moved_us > w->patience_us && w->now_us > w->patient_until_us) {
         return true;
     }
-    if (w->n_budgets == 0 || w->n_rented > 0 || w->now_us - w->moved_us < WEIR_US_PER_HOUR || w->now_us - w->asked_us < WEIR_US_PER_HOUR) {
+    if (w->n_budgets + w->n_quotas == 0 || w->n_rented > 0 || w->now_us - w->moved_us < WEIR_US_PER_HOUR || w->now_us - w->asked_us < WEIR_US_PER_HOUR) {
         return false;
     }
     w->asked_us = w->now_us;

@@ -144,6 +144,8 @@ struct weir_sim_world_conf {
     const struct weir_budget *budget; /* in force from the begin on; copied. Numbered from 1 in this order */
     const int64_t *budget_spent; /* of each, in its first span before the begin */
     size_t n_budgets;
+    const struct weir_quota *quota; /* the same; copied */
+    size_t n_quotas;
     struct weir_wall begin; /* > 0 */
     struct weir_sim_watch watch;
 };
@@ -163,10 +165,16 @@ struct weir_job_id weir_sim_world_submit(struct weir_sim_world *w, const struct 
 bool weir_sim_world_possible(struct weir_sim_world *w, const struct weir_request *request);
 /* Is it in the queue: neither running, nor placed, nor over? */
 bool weir_sim_world_waits(const struct weir_sim_world *w, struct weir_job_id job);
-/* The number of the budget that has no room for the task, which waits for that; 0: it waits for none, or does not wait. */
-size_t weir_sim_world_waits_for(struct weir_sim_world *w, struct weir_job_id job);
+/* The budget or the quota that has no room for a task, by number; both 0: it waits for none, or does not wait. */
+struct weir_sim_limit {
+    size_t budget;
+    size_t quota;
+};
+struct weir_sim_limit weir_sim_world_waits_for(struct weir_sim_world *w, struct weir_job_id job);
 /* How the budget of that number, from 1, stands. */
 struct weir_budget_view weir_sim_world_budget(const struct weir_sim_world *w, size_t number);
+/* How the quota of that number stands. */
+struct weir_quota_view weir_sim_world_quota(const struct weir_sim_world *w, size_t number);
 /* Who pays for a posting. False where nobody does. */
 bool weir_sim_world_payer(const struct weir_sim_world *w, struct weir_payer_id id, struct weir_payer_view *ret);
 /* The watch is told of the tag when it is that time, after all else of that instant but what the core does by itself. */

@@ -7,12 +7,12 @@
 /* Rarer than in the broker, which does so every minute: work is long against it. */
 #define SETTLE_US (10 * WEIR_US_PER_MIN)
 
-static void be_patient(struct weir_sim_world *w, const struct weir_budget *b)
+static void be_patient(struct weir_sim_world *w, uint8_t span, struct weir_wall until)
 {
-    int64_t days = b->span == WEIR_BUDGET_MONTH ? 32 : b->span == WEIR_BUDGET_QUARTER ? 93 : 0;
+    int64_t days = span == WEIR_BUDGET_MONTH ? 32 : span == WEIR_BUDGET_QUARTER ? 93 : 0;
     w->patience_us = days * WEIR_US_PER_DAY > w->patience_us ? days * WEIR_US_PER_DAY : w->patience_us;
-    if (b->span == WEIR_BUDGET_FIXED && b->until.us > w->patient_until_us) {
-        w->patient_until_us = b->until.us;
+    if (span == WEIR_BUDGET_FIXED && until.us > w->patient_until_us) {
+        w->patient_until_us = until.us;
     }
 }
 
@@ -25,7 +25,13 @@ void weir_world_budgets_set(struct weir_sim_world *w, const struct weir_sim_worl
         ev.u.budget_set.budget = &conf->budget[i];
         ev.u.budget_set.charged_micro = conf->budget_spent[i];
         weir_world_step(w, &ev);
-        be_patient(w, &conf->budget[i]);
+        be_patient(w, conf->budget[i].span, conf->budget[i].until);
+    }
+    w->n_quotas = conf->n_quotas;
+    for (size_t i = 0; i < conf->n_quotas; i++) {
+        struct weir_event ev = {.kind = WEIR_EVENT_QUOTA_SET, .u.quota_set.quota = &conf->quota[i]};
+        weir_world_step(w, &ev);
+        be_patient(w, conf->quota[i].span, conf->quota[i].until);
     }
     if (w->payers && conf->billed) {
         weir_world_schedule(w, weir_i64_add_sat(w->now_us, SETTLE_US), HAPPENS_SETTLE, 0, 0, 0);
@@ -53,14 +59,19 @@ void weir_world_budgets_settle(struct weir_sim_world *w)
 
 static bool why(struct weir_sim_world *w, struct weir_job_id job, struct weir_explain *ret)
 {
-    return weir_core_explain(w->core, (struct weir_task_id){job, 0}, (struct weir_wall){w->now_us}, ret) && ret->limit.v != 0;
+    return weir_core_explain(w->core, (struct weir_task_id){job, 0}, (struct weir_wall){w->now_us}, ret) && (ret->limit.v != 0 || ret->quota.v != 0);
 }
 
+/* Nothing runs: will there ever be room? */
 static bool is_final(struct weir_sim_world *w, const struct task *t)
 {
     struct weir_explain x;
     if (!why(w, (struct weir_job_id){t->job}, &x)) {
         return false;
+    }
+    if (x.limit.v == 0) {
+        struct weir_quota_view q = weir_sim_world_quota(w, x.quota.v);
+        return q.def.span == WEIR_BUDGET_FOREVER || (q.def.span != WEIR_BUDGET_FIXED && x.quota_need > q.def.limit);
     }
     struct weir_budget_view b = weir_sim_world_budget(w, x.limit.v);
     return b.def.span == WEIR_BUDGET_FOREVER || (b.def.span != WEIR_BUDGET_FIXED && x.limit_need_micro > b.def.amount_micro);
@@ -77,10 +88,21 @@ bool weir_world_budgets_are_final(struct weir_sim_world *w)
     return true;
 }
 
-size_t weir_sim_world_waits_for(struct weir_sim_world *w, struct weir_job_id job)
+struct weir_sim_limit weir_sim_world_waits_for(struct weir_sim_world *w, struct weir_job_id job)
 {
     struct weir_explain x;
-    return w->n_budgets > 0 && why(w, job, &x) ? x.limit.v : 0;
+    if (w->n_budgets + w->n_quotas == 0 || !why(w, job, &x)) {
+        return (struct weir_sim_limit){0, 0};
+    }
+    return (struct weir_sim_limit){x.limit.v, x.limit.v == 0 ? x.quota.v : 0};
+}
+
+struct weir_quota_view weir_sim_world_quota(const struct weir_sim_world *w, size_t number)
+{
+    struct weir_quota_view v;
+    bool known = weir_core_quota(w->core, (struct weir_quota_id){(uint32_t)number}, &v);
+    WEIR_ASSERT(known);
+    return v;
 }
 
 struct weir_budget_view weir_sim_world_budget(const struct weir_sim_world *w, size_t number)

@@ -162,6 +162,7 @@ struct weir_sim_world {
     uint64_t unused_ever;
     bool payers;
     size_t n_budgets;
+    size_t n_quotas;
     int64_t patience_us; /* what waits for longer while nothing else happens waits for ever */
     int64_t patient_until_us;
     int64_t asked_us; /* when it was last asked whether all that waits does so in vain */

@@ -254,11 +254,7 @@ static const char *const SCHEMA_RULES[] = {
     " until_us INTEGER NOT NULL, at_us INTEGER NOT NULL, who TEXT NOT NULL) STRICT",
     "ALTER TABLE posting ADD COLUMN rule INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE month_close ADD COLUMN price_micro INTEGER NOT NULL DEFAULT 0",
-    NULL,
-};
-
-/* What was billed in another currency, as it was. */
-static const char *const SCHEMA_CURRENCIES[] = {
+    /* what was billed in another currency, as it was */
     "ALTER TABLE posting ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE posting ADD COLUMN original_micro INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE invoice_line ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
@@ -267,4 +263,4 @@ static const char *const SCHEMA_CURRENCIES[] = {
 };
 
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_CURRENCIES};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES};

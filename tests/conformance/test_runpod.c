@@ -17,7 +17,7 @@ int main(void)
         .base = {.name = "runpod", .ops = &weir_runpod_provider, .self_exe = "/proc/self/exe", .getenv = environment},
         .dialect = "runpod",
         .options = options,
-        .conf = "\"agent\": \"/usr/bin/weir\",",
+        .conf = "\"agent\": \"/usr/bin/weir\", \"network_volume\": \"v-1\",",
         .tells_prices = true,
     };
     return clouds_run(&subject);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Budgets in a replay: none is passed, what counts is what the ledger charges, and what they held back is told."""
+import csv
 import json
 import pathlib
 import random
@@ -127,6 +128,44 @@ def test_amounts_can_be_swept(weir):
         assert len(waits) == 3 and waits[0] >= waits[1] >= waits[2] and waits[0] > waits[2], waits
 
 
+def most_at_once(path, jobs):
+    """The most GPUs that the tasks of vision had at any time, by a schedule."""
+    project = {line.split(",")[0]: line.split(",")[4] for line in jobs.read_text(encoding="utf-8").splitlines()[1:]}
+    changes = []
+    with open(path, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if project[row["id"]] == "vision":
+                changes += [(float(row["end"]), 0, -float(row["gpus"])), (float(row["start"]), 1, float(row["gpus"]))]
+    now = most = 0
+    for _, _, gpus in sorted(changes):
+        now += gpus
+        most = max(most, now)
+    return most
+
+
+def test_quotas_are_kept_and_told(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = made_up_history(folder / "jobs.csv")
+        out = folder / "out"
+        none, idle, given = replay(weir, jobs, "--schedule", out, "--budgets", f"{written(folder / 'idle.txt', 100000)};{written(folder / 'tight.txt', 8)}")["rows"]
+        assert plain(none) == plain(idle) and idle["budgets"] == [], idle["budgets"]
+        assert most_at_once(out / "replay-weir-none-2.csv", jobs) > 8 >= most_at_once(out / "replay-weir-tight-2.csv", jobs)
+        assert given["held_back"] > 0 and given["never_started"] == 0 and given["failed"] == 0, plain(given)
+        span = given["budgets"][0]
+        assert span["quota"] == "v" and span["counts"] == "gpus" and span["limit"] == 8 and span["held_back"] == given["held_back"], span
+        assert abs(span["waited_hours"] - given["budget_wait_hours"]) < 1e-6 and "spent" not in span, span
+        hours = replay(weir, jobs, "--budget", "quota set h --for project:vision --counts gpu-hours --limit 200")["rows"][1]
+        assert hours["held_back"] > 0 and hours["budgets"][0]["from"] == "2026-10-01T00:00:00Z", plain(hours)
+        assert hours["makespan_hours"] > none["makespan_hours"], "the rest runs in the next month"
+        assert "no GPU model 'Z9'" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--budget", "quota set h --for organisation --counts gpus:Z9 --limit 1")
+
+
+def written(path, limit):
+    path.write_text(f"weir quota set v --for project:vision --counts gpus --limit {limit}\n", encoding="utf-8")
+    return path
+
+
 def test_a_table_tells_it(weir):
     with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
         jobs = made_up_history(pathlib.Path(folder) / "jobs.csv", n=300)
@@ -146,8 +185,8 @@ def test_a_report_tells_it(weir):
                       policies="weir,local-only")["rows"]
         span = next(row for row in rows if row["case"]["budgets"] == "given" and row["policy"] == "weir")["budgets"][0]
         text = page.read_text(encoding="utf-8")
-        assert "What budgets would have done" in text and "October\u00a02026" in text and "Thresholds reached: vision 80\u00a0%" in text, text[:4000]
-        assert f"{span['held_back']:,} of 300 tasks waited for a budget" in text, span
+        assert "What budgets and quotas would have done" in text and "October\u00a02026" in text and "Thresholds reached: vision 80\u00a0%" in text, text[:4000]
+        assert f"{span['held_back']:,} of 300 tasks waited for a budget or quota" in text, span
         assert "USD" not in text
         cards = text.split('class="cards', 1)[1].split("</section>")[0]
         assert "where budget vision counts" in cards and "budgets given" not in cards.split("</div>")[0], cards

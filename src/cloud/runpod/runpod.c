@@ -238,15 +238,21 @@ static int runpod_launch(struct weir_provider *p, const struct weir_launch *l, c
     weir_json_kv_u64(&j, "disk", own->disk_gb);
     if (own->volume[0] != '\0') {
         weir_json_key(&j, "mounts");
-        weir_json_raw(&j, WEIR_SV("{\"network\":[{\"path\":\"/workspace\",\"volumeId\":"));
-        weir_json_cstr(&j, own->volume);
-        weir_json_raw(&j, WEIR_SV("}]}"));
+        weir_json_object(&j);
+        weir_json_key(&j, "network");
+        weir_json_array(&j);
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "volumeId", own->volume);
+        weir_json_kv_cstr(&j, "path", "/workspace");
+        weir_json_end(&j);
+        weir_json_end(&j);
+        weir_json_end(&j);
     }
     weir_json_key(&j, "env");
     weir_json_object(&j);
     weir_json_kv_cstr(&j, "WEIR_BOOT", weir_str_cstr(&boot));
     weir_json_end(&j);
-    weir_json_kv_cstr(&j, "args", "sh -c 'echo $WEIR_BOOT | base64 -d | sh'");
+    weir_json_kv_cstr(&j, "args", "sh -c '" WEIR_BOOT_COMMAND "'");
     weir_json_end(&j);
     weir_str_release(&boot);
     return 0;

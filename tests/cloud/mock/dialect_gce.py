@@ -197,7 +197,8 @@ class Dialect:
         now = self.world.now()
         if not verified or header.get("alg") != "RS256" or header.get("kid") != "k1" or "=" in form["assertion"]:
             raise CloudError("invalid", "Invalid JWT Signature.", reason="invalid_grant")
-        if body.get("iss") != self.account or body.get("aud") != self.url + "/token" or "cloud-platform" not in body.get("scope", ""):
+        # Google's own client names its own endpoint whatever the key file says
+        if body.get("iss") != self.account or body.get("aud") not in (self.url + "/token", "https://oauth2.googleapis.com/token") or "cloud-platform" not in body.get("scope", ""):
             raise CloudError("invalid", "Invalid JWT: iss, aud or scope", reason="invalid_grant")
         if not (now - 3600 - 60 < body.get("iat", 0) <= now + 300) or body.get("exp", 0) <= now or body["exp"] - body["iat"] > 3600:
             raise CloudError("invalid", "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
@@ -258,7 +259,7 @@ class Dialect:
 
     def _check_query(self, request, known):
         for key in request.query:
-            if key not in known:
+            if key not in known and key not in ("alt", "fields", "prettyPrint", "quotaUser"):
                 raise CloudError("invalid", f"Invalid JSON payload received. Unknown name \"{key}\": Cannot bind query parameter.")
 
     def _create(self, request, parts):
@@ -359,9 +360,12 @@ class Dialect:
     def _types(self, request, parts):
         self._check_query(request, {"filter", "maxResults", "pageToken", "returnPartialSuccess", "orderBy"})
         items = {}
+        wanted = re.fullmatch(r'name eq "(.+)"', request.query.get("filter", 'name eq ".*"'))
+        if not wanted:
+            raise CloudError("invalid", f"Invalid list filter expression: {request.query['filter']}")
         for zone in ZONES:
             listed = [{"kind": "compute#machineType", "name": name, "guestCpus": t[0], "memoryMb": t[1], "zone": zone,
-                       "accelerators": [{"guestAcceleratorType": t[2], "guestAcceleratorCount": t[3]}]} for name, t in TYPES.items()]
+                       "accelerators": [{"guestAcceleratorType": t[2], "guestAcceleratorCount": t[3]}]} for name, t in TYPES.items() if re.fullmatch(wanted.group(1), name)]
             items[f"zones/{zone}"] = {"machineTypes": listed}
         return Reply(200, {"kind": "compute#machineTypeAggregatedList", "id": "x", "items": items})
 

@@ -6,7 +6,8 @@
 prints "serving on http://127.0.0.1:PORT". One process is one provider's account in that provider's dialect. Tests steer it
 below /_mock: POST /_mock/fault {"name", "times", "on", ...}, POST /_mock/clear, POST /_mock/set {"skew_s", "price_factor",
 "capacity", "boot_s", "stop_s", "page_size"}, POST /_mock/reclaim {"id", "notice_s"}, POST /_mock/end {"id"} (a machine that
-the provider loses), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory, GET /_mock/log.
+the provider loses), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory, GET /_mock/log,
+GET /_mock/calls (the requests themselves, without their headers).
 """
 import argparse
 import email.utils
@@ -149,6 +150,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self._send(self._control(request))
                 return
             operation = self.dialect.operation(request)
+            self.world.keep_call(request)
             reply = self._answer(request, operation)
             slow = self.world.hit("slow_body", operation)
             self._send(reply, float(slow.get("seconds", 1)) if slow is not None else 0.0,
@@ -193,6 +195,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.dialect.add_foreign(body)
             case "inventory":
                 return Reply(200, world.inventory())
+            case "calls":
+                with world.lock:
+                    return Reply(200, {"calls": list(world.calls)})
             case "log":
                 with world.lock:
                     return Reply(200, {"log": list(world.log)})

@@ -4,6 +4,7 @@
 It knows no provider's words. A dialect turns a provider's requests into calls of World and its answers into that
 provider's shapes; server.py puts the faults of the wire around both.
 """
+import collections
 import threading
 import time
 import uuid
@@ -110,6 +111,7 @@ class World:
         self.faults = []
         self.pages = {}
         self.log = []
+        self.calls = collections.deque(maxlen=500)
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._live, daemon=True)
         self.thread.start()
@@ -124,6 +126,10 @@ class World:
         with self.lock:
             self.log.append({"at": time.time(), "operation": operation, "status": status, "fault": fault})
             del self.log[:-20000]
+
+    def keep_call(self, request):
+        with self.lock:
+            self.calls.append({"method": request.method, "target": request.target, "body": request.body.decode("utf-8", "replace")})
 
     # ---- faults ----
 

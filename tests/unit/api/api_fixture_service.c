@@ -151,6 +151,11 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         return known(c, c->u.node.node.v, 1, 1003);
     case WEIR_COMMAND_LEASE_END:
         return known(c, c->u.lease.lease.v, 3, 3);
+    case WEIR_COMMAND_LEASES:
+        f->id = c->u.leases.op;
+        c->reply = WEIR_STR_INIT(4096);
+        weir_str_adds(&c->reply, "{\"providers\":[],\"leases\":0,\"clean\":true,\"busy\":false,\"renting\":true}");
+        return 0;
     case WEIR_COMMAND_PROJECT_SET:
         f->number = c->u.project.delay_cost_micro_per_hour;
         f->id = (uint64_t)c->u.project.weight;

@@ -45,6 +45,27 @@ static void lines_are_read_as_commands_are(void **state)
     weir_sim_budget_set_release(&set);
 }
 
+static void quotas_are_read_beside_budgets(void **state)
+{
+    (void)state;
+    static const char text[] = "weir quota set v --for project:vision --counts gpus:H100 --limit 16\n"
+                               "v --for project:vision --amount 5\n"
+                               "quota set h --for organisation -c gpu-hours -l 12.5 --span quarter\n";
+    struct weir_sim_budget_set set = {0};
+    struct weir_err err = {""};
+    assert_int_equal(weir_sim_budgets_read(&set, "b", weir_sv_of(text), &err), 0);
+    assert_int_equal(set.n, 1);
+    assert_int_equal(set.n_quotas, 2);
+    assert_string_equal(set.quota[0].model, "H100");
+    assert_string_equal(set.quota[0].whose, "vision");
+    assert_int_equal(set.quota[0].def.counts, WEIR_QUOTA_GPUS);
+    assert_int_equal(set.quota[0].def.limit, 16);
+    assert_int_equal(set.quota[0].def.span, WEIR_BUDGET_FOREVER);
+    assert_int_equal(set.quota[1].def.span, WEIR_BUDGET_QUARTER);
+    assert_int_equal(set.quota[1].def.limit, 45000000); /* GPU-milliseconds */
+    weir_sim_budget_set_release(&set);
+}
+
 static void what_is_wrong_is_named_with_its_line(void **state)
 {
     (void)state;
@@ -63,8 +84,15 @@ static void what_is_wrong_is_named_with_its_line(void **state)
         {"a --for organisation --amount 1 --at 80", "PERCENT:ACTION"},
         {"a --for organisation --amount 1 --span week", "span must be"},
         {"a --for organisation --amount 1 --counts some", "neither all nor cloud"},
+        {"quota set a --for organisation --limit 1", "b:1: quota 'a': say whose it is"},
+        {"quota set a --for organisation --counts cats --limit 1", "counts must be"},
+        {"quota set a --for organisation --counts gpus --limit 1.5", "whole number"},
+        {"quota set a --for organisation --counts gpus --limit 1 --span month", "only gpu-hours"},
+        {"quota set a --for organisation --counts tasks:H100 --limit 1", "no model of GPU"},
+        {"quota set a --for organisation --counts gpus --limit 1 --amount 1", "are a budget's"},
+        {"a --for organisation --amount 1 --limit 1", "is a quota's"},
         {"a --for 'organisation --amount 1", "has no end"},
-        {"a --for organisation --amount 1\na --for organisation --amount 1", "b:2: budget 'a' stands twice"},
+        {"a --for organisation --amount 1\na --for organisation --amount 1", "b:2: budget 'a': it stands twice"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
         struct weir_sim_budget_set set = {0};
@@ -179,7 +207,7 @@ static void a_task_waits_for_the_next_span(void **state)
     site_init(&s, &month);
     for (uint64_t i = 0; i < 3; i++) {
         struct weir_job_id job = submit(&s, i);
-        assert_int_equal(weir_sim_world_waits_for(s.world, job), i == 0 ? 0 : 1);
+        assert_int_equal(weir_sim_world_waits_for(s.world, job).budget, i == 0 ? 0 : 1);
     }
     weir_sim_world_finish(s.world);
     assert_int_equal(s.seen.started_s[0], 0);
@@ -253,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_read_as_commands_are),
+        cmocka_unit_test(quotas_are_read_beside_budgets),
         cmocka_unit_test(what_is_wrong_is_named_with_its_line),
         cmocka_unit_test(a_task_waits_for_the_next_span),
         cmocka_unit_test(what_no_span_has_room_for_is_taken_back_soon),

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cloud/gce/gce.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "cloud/boot.h"
+#include "cloud/gce/auth.h"
+#include "cloud/rest.h"
+#include "cloud/section.h"
+#include "net/digest.h"
+#include "net/gnutls_lib.h"
+
+enum {
+    DISK_GB = 100,
+    BOOT_BYTES_MAX = 200 << 10, /* a value of the metadata holds 256 KiB */
+    NAME_MAX_BYTES = 63,
+    MAX_RUN_DAYS = 7,
+    ZONES_MAX = 32,
+    VISIBLE_WITHIN_S = 30,
+    UUID_SIZE = 37,
+};
+
+struct gce {
+    struct gce_auth *auth;
+    char project[64];
+    char zone[ZONES_MAX][WEIR_REGION_SIZE]; /* globs; none: all */
+    size_t n_zones;
+    char image[256];
+    char disk_type[32]; /* "": by the type */
+    char network[256];
+    char subnetwork[256];
+    char service_account[128]; /* of the machines; "": none */
+    char agent[256];
+    char gpus[64];
+    uint32_t disk_gb;
+    bool external_ip;
+    bool spot;
+    struct weir_dur max_run;
+};
+
+static const char *const keys[] = {"endpoint",    "regions",     "poll",       "prices_every", "max_gpus",        "calls_per_second",
+                                   "project",     "zones",       "image",      "disk_gb",      "disk_type",       "network",
+                                   "subnetwork",  "external_ip", "spot",       "max_run",      "service_account", "service_account_file",
+                                   "agent",       "declare_gpus", NULL};
+
+/* ---- configuration ---- */
+
+static int read_own(struct gce *g, const json_t *section, struct weir_err *err)
+{
+    static const char where[] = "gcp";
+    int r = weir_section_text(section, where, "project", g->project, sizeof g->project, err);
+    r = r != 0 ? r : weir_section_names(section, where, "zones", g->zone[0], sizeof g->zone[0], ZONES_MAX, &g->n_zones, err);
+    r = r != 0 ? r : weir_section_text(section, where, "image", g->image, sizeof g->image, err);
+    r = r != 0 ? r : weir_section_u32(section, where, "disk_gb", 10, 65536, &g->disk_gb, err);
+    r = r != 0 ? r : weir_section_text(section, where, "disk_type", g->disk_type, sizeof g->disk_type, err);
+    r = r != 0 ? r : weir_section_text(section, where, "network", g->network, sizeof g->network, err);
+    r = r != 0 ? r : weir_section_text(section, where, "subnetwork", g->subnetwork, sizeof g->subnetwork, err);
+    r = r != 0 ? r : weir_section_bool(section, where, "external_ip", &g->external_ip, err);
+    r = r != 0 ? r : weir_section_bool(section, where, "spot", &g->spot, err);
+    r = r != 0 ? r : weir_section_duration(section, where, "max_run", &g->max_run, err);
+    r = r != 0 ? r : weir_section_text(section, where, "service_account", g->service_account, sizeof g->service_account, err);
+    r = r != 0 ? r : weir_section_text(section, where, "agent", g->agent, sizeof g->agent, err);
+    return r != 0 ? r : weir_section_text(section, where, "declare_gpus", g->gpus, sizeof g->gpus, err);
+}
+
+static int check_own(struct gce *g, struct weir_err *err)
+{
+    if (g->project[0] == '\0') {
+        (void)snprintf(g->project, sizeof g->project, "%s", gce_auth_project(g->auth));
+    }
+    if (g->project[0] == '\0' || strspn(g->project, "abcdefghijklmnopqrstuvwxyz0123456789-:.") != strlen(g->project)) {
+        return weir_fail(err, -WEIR_ECONFIG, "gcp.project: the id of the project is wanted, such as 'my-project-123'");
+    }
+    if (strncmp(g->image, "projects/", 9) != 0) {
+        return weir_fail(err, -WEIR_ECONFIG,
+                         "gcp.image: an image with the GPUs' driver is wanted, as 'projects/PROJECT/global/images/family/FAMILY'; 'gcloud compute images "
+                         "list --project deeplearning-platform-release' names some");
+    }
+    if (g->max_run.us < 60 * WEIR_US_PER_S || g->max_run.us > 120 * WEIR_US_PER_DAY) {
+        return weir_fail(err, -WEIR_ECONFIG, "gcp.max_run: must be 1m to 120d");
+    }
+    return weir_gnutls_init(err);
+}
+
+static int gce_sign(void *ctx, const struct weir_http_call *call, struct weir_wall now, struct weir_cloud_headers *h, const char **ret_bearer,
+                    struct weir_err *err)
+{
+    (void)call;
+    (void)now;
+    (void)h;
+    const struct gce *g = ((struct weir_provider *)ctx)->own;
+    *ret_bearer = gce_auth_token(g->auth);
+    return *ret_bearer != NULL ? 0 : weir_fail(err, -WEIR_EUNAUTH, "there is no token");
+}
+
+static void gce_close(struct weir_provider *p)
+{
+    struct gce *g = p->own;
+    gce_auth_free(g->auth);
+    free(g);
+}
+
+static int gce_open(struct weir_provider *p, const json_t *section, struct weir_cloud_conf *cloud, struct weir_err *err)
+{
+    struct gce *g = weir_alloc(sizeof *g);
+    *g = (struct gce){.disk_gb = DISK_GB, .external_ip = true, .spot = true, .max_run = weir_dur_s(MAX_RUN_DAYS * INT64_C(86400)),
+                      .network = "global/networks/default"};
+    int r = gce_auth_open(&g->auth, p->env, section, err);
+    r = r != 0 ? r : read_own(g, section, err);
+    r = r != 0 ? r : check_own(g, err);
+    p->own = g;
+    if (r != 0) {
+        gce_close(p);
+        return r;
+    }
+    cloud->sign = gce_sign;
+    cloud->credential = gce_auth_credential(g->auth);
+    return 0;
+}
+
+static void gce_opened(struct weir_provider *p)
+{
+    struct gce *g = p->own;
+    gce_auth_attach(g->auth, p->cloud);
+}
+
+/* ---- what answers mean ---- */
+
+struct word {
+    const char *code;
+    enum weir_provider_class class;
+    bool again;
+};
+
+/* Of operations and of HTTP answers; what is not here is refused. */
+static const struct word words[] = {
+    {"ZONE_RESOURCE_POOL_EXHAUSTED", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"RESOURCE_POOL_EXHAUSTED", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"REGION_RESOURCE_POOL_EXHAUSTED", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"GPU_STOCKOUT", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"INSUFFICIENT_CAPACITY", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"insufficientCapacity", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"UNSUPPORTED_OPERATION", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"IP_SPACE_EXHAUSTED", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"IP_SPACE_EXHAUSTED_WITH_DETAILS", WEIR_PROVIDER_NO_CAPACITY, false},
+    {"QUOTA_EXCEEDED", WEIR_PROVIDER_QUOTA, false},
+    {"quotaExceeded", WEIR_PROVIDER_QUOTA, false},
+    {"rateLimitExceeded", WEIR_PROVIDER_THROTTLED, true},
+    {"userRateLimitExceeded", WEIR_PROVIDER_THROTTLED, true},
+    {"RESOURCE_OPERATION_RATE_EXCEEDED", WEIR_PROVIDER_THROTTLED, true},
+    {"alreadyExists", WEIR_PROVIDER_UNKNOWN, false}, /* under our name: it is looked at before anything else */
+    {"resourceInUseByAnotherResource", WEIR_PROVIDER_UNKNOWN, false},
+    {"RESOURCE_NOT_READY", WEIR_PROVIDER_UNKNOWN, true},
+    {"resourceNotReady", WEIR_PROVIDER_UNKNOWN, true},
+    {"INTERNAL_ERROR", WEIR_PROVIDER_UNKNOWN, true},
+    {"backendError", WEIR_PROVIDER_UNKNOWN, true},
+    {"internalError", WEIR_PROVIDER_UNKNOWN, true},
+};
+
+static void class_of(const char *code, struct weir_cloud_verdict *v)
+{
+    (void)snprintf(v->code, sizeof v->code, "%s", code);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(words); i++) {
+        if (weir_streq(words[i].code, code)) {
+            v->class = words[i].class;
+            v->again = words[i].again;
+        }
+    }
+}
+
+static void gce_classify(void *ctx, const struct weir_http_reply *reply, struct weir_cloud_verdict *v)
+{
+    (void)ctx;
+    if (reply->status < 400 || reply->body.n == 0) {
+        return;
+    }
+    json_t *body = json_loadb(reply->body.p, reply->body.n, 0, NULL);
+    json_t *error = json_object_get(body, "error");
+    const char *reason = weir_rest_text(json_array_get(json_object_get(error, "errors"), 0), "reason");
+    const char *text = json_is_string(error) ? weir_rest_text(body, "error_description") : weir_rest_text(error, "message");
+    if (text[0] != '\0') {
+        (void)snprintf(v->text, sizeof v->text, "%.240s", text);
+    }
+    if (json_is_string(error)) { /* the token endpoint: a claim of the wrong hour is the clock's fault */
+        v->skewed = strstr(text, "short-lived token") != NULL;
+    } else {
+        class_of(reason, v);
+    }
+    json_decref(body);
+}
+
+/* ---- machines ---- */
+
+static const char *last_part(const char *url)
+{
+    const char *slash = strrchr(url, '/');
+    return slash == NULL ? url : slash + 1;
+}
+
+static void gce_list(struct weir_provider *p, const char *page, struct weir_rest_request *q)
+{
+    const struct gce *g = p->own;
+    q->what = "list instances";
+    q->method = "GET";
+    weir_str_addf(&q->url, "%s/compute/v1/projects/%s/aggregated/instances?filter=labels.weir-owner%%3D%s&maxResults=500%s%s", p->conf.endpoint,
+                  g->project, p->env->owner, page[0] != '\0' ? "&pageToken=" : "", page);
+}
+
+static int read_instance(const json_t *in, struct weir_rest_list *l, struct weir_err *err)
+{
+    static const struct {
+        const char *status;
+        enum weir_instance_state state;
+        bool dead;
+    } rows[] = {
+        {"PROVISIONING", WEIR_INSTANCE_PENDING, false}, {"STAGING", WEIR_INSTANCE_PENDING, false},     {"PENDING", WEIR_INSTANCE_PENDING, false},
+        {"RUNNING", WEIR_INSTANCE_RUNNING, false},      {"REPAIRING", WEIR_INSTANCE_RUNNING, false},   {"STOPPING", WEIR_INSTANCE_STOPPING, false},
+        {"SUSPENDING", WEIR_INSTANCE_STOPPING, true},   {"DEPROVISIONING", WEIR_INSTANCE_STOPPING, false}, {"STOPPED", WEIR_INSTANCE_STOPPING, true},
+        {"SUSPENDED", WEIR_INSTANCE_STOPPING, true},    {"TERMINATED", WEIR_INSTANCE_STOPPING, true},
+    };
+    struct weir_rest_machine m = {.state = WEIR_INSTANCE_PENDING, .launched = weir_rest_time(in, "creationTimestamp")};
+    const char *name = weir_rest_text(in, "name");
+    const char *status = weir_rest_text(in, "status");
+    if (name[0] == '\0' || strlen(name) > NAME_MAX_BYTES) {
+        return weir_fail(err, -WEIR_EIO, "an instance without a name");
+    }
+    (void)snprintf(m.name, sizeof m.name, "%s", name);
+    (void)snprintf(m.id, sizeof m.id, "%.31s/%s", last_part(weir_rest_text(in, "zone")), name);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        if (weir_streq(rows[i].status, status)) {
+            m.state = rows[i].state;
+            m.dead = rows[i].dead;
+        }
+    }
+    return weir_rest_list_add(l, &m, err);
+}
+
+/* A token of a page goes into a URL: Google's are of such characters. */
+static bool is_page(const char *text)
+{
+    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~%=")] == '\0' && strlen(text) < WEIR_REST_URL_SIZE / 2;
+}
+
+/* Calls `each` for every element of the array `member` in each scope of an aggregated list. A scope that could not be reached fails the
+ * whole: what is missing there is not gone. */
+static int each_scoped(const json_t *body, const char *member, int (*each)(void *ctx, const char *scope, const json_t *row, struct weir_err *err),
+                       void *ctx, struct weir_err *err)
+{
+    json_t *items = json_object_get(body, "items");
+    const char *scope;
+    json_t *of;
+    if (items != NULL && !json_is_object(items)) {
+        return weir_fail(err, -WEIR_EIO, "an aggregated list whose 'items' is no object");
+    }
+    json_object_foreach(items, scope, of)
+    {
+        if (weir_streq(weir_rest_text(json_object_get(of, "warning"), "code"), "UNREACHABLE")) {
+            return weir_fail(err, -WEIR_EUNAVAIL, "%.64s cannot be reached", scope);
+        }
+        json_t *rows = json_object_get(of, member);
+        for (size_t i = 0; i < json_array_size(rows); i++) {
+            int r = each(ctx, scope, json_array_get(rows, i), err);
+            if (r < 0) {
+                return r;
+            }
+        }
+    }
+    return 0;
+}
+
+static int on_instance(void *ctx, const char *scope, const json_t *row, struct weir_err *err)
+{
+    (void)scope;
+    return read_instance(row, ctx, err);
+}
+
+static int gce_on_list(struct weir_provider *p, const json_t *body, struct weir_rest_list *l, struct weir_err *err)
+{
+    (void)p;
+    const char *next = weir_rest_text(body, "nextPageToken");
+    if (!weir_streq(weir_rest_text(body, "kind"), "compute#instanceAggregatedList") || !is_page(next)) {
+        return weir_fail(err, -WEIR_EIO, "the answer is not a list of instances");
+    }
+    int r = weir_rest_list_next(l, next, err);
+    return r < 0 ? r : each_scoped(body, "instances", on_instance, l, err);
+}
+
+/* ---- launch ---- */
+
+/* The same for the same token: a UUID of the kind that is anybody's own choice (version 8). */
+static void request_id(const char *token, char ret[static UUID_SIZE])
+{
+    char hex[WEIR_SHA256_HEX_SIZE];
+    weir_sha256_hex(weir_sv_of(token), hex);
+    hex[12] = '8';
+    hex[16] = '8';
+    (void)snprintf(ret, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+static int add_metadata(struct weir_provider *p, const struct weir_launch *l, struct weir_json *j, struct weir_err *err)
+{
+    const struct gce *g = p->own;
+    struct weir_str script = WEIR_STR_INIT(BOOT_BYTES_MAX);
+    struct weir_boot b = {.launch = l, .env = p->env, .pool = "gcp", .agent = g->agent[0] != '\0' ? g->agent : NULL,
+                          .gpus = g->gpus[0] != '\0' ? g->gpus : NULL, .bytes_max = BOOT_BYTES_MAX};
+    int r = weir_boot_script(&b, &script, err);
+    if (r == 0) {
+        weir_json_key(j, "metadata");
+        weir_json_object(j);
+        weir_json_key(j, "items");
+        weir_json_array(j);
+        weir_json_object(j);
+        weir_json_kv_cstr(j, "key", "startup-script");
+        weir_json_key(j, "value");
+        weir_json_string(j, weir_str_sv(&script));
+        weir_json_end(j);
+        weir_json_end(j);
+        weir_json_end(j);
+    }
+    weir_str_release(&script);
+    return r;
+}
+
+static void add_disk(const struct gce *g, const struct weir_offer *o, struct weir_json *j)
+{
+    static const char *const newest[] = {"a4-*", "a4x-*", "g4-*", "a3-ultragpu-*"};
+    const char *type = g->disk_type[0] != '\0' ? g->disk_type : "pd-balanced";
+    for (size_t i = 0; g->disk_type[0] == '\0' && i < WEIR_ARRAY_LEN(newest); i++) {
+        type = weir_glob_match(weir_sv_of(newest[i]), weir_sv_of(o->instance_type)) ? "hyperdisk-balanced" : type;
+    }
+    char text[128];
+    weir_json_key(j, "disks");
+    weir_json_array(j);
+    weir_json_object(j);
+    weir_json_kv_bool(j, "boot", true);
+    weir_json_kv_bool(j, "autoDelete", true);
+    weir_json_kv_cstr(j, "type", "PERSISTENT");
+    weir_json_key(j, "initializeParams");
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "sourceImage", g->image);
+    (void)snprintf(text, sizeof text, "%u", g->disk_gb); /* a 64-bit number is a string in Google's JSON */
+    weir_json_kv_cstr(j, "diskSizeGb", text);
+    (void)snprintf(text, sizeof text, "zones/%s/diskTypes/%s", o->zone, type);
+    weir_json_kv_cstr(j, "diskType", text);
+    weir_json_end(j);
+    weir_json_end(j);
+    weir_json_end(j);
+}
+
+static void add_network(const struct gce *g, struct weir_json *j)
+{
+    weir_json_key(j, "networkInterfaces");
+    weir_json_array(j);
+    weir_json_object(j);
+    if (g->subnetwork[0] != '\0') {
+        weir_json_kv_cstr(j, "subnetwork", g->subnetwork);
+    } else {
+        weir_json_kv_cstr(j, "network", g->network);
+    }
+    if (g->external_ip) {
+        weir_json_key(j, "accessConfigs");
+        weir_json_raw(j, WEIR_SV("[{\"type\":\"ONE_TO_ONE_NAT\",\"name\":\"External NAT\"}]"));
+    }
+    weir_json_end(j);
+    weir_json_end(j);
+}
+
+static void add_scheduling(const struct gce *g, const struct weir_offer *o, struct weir_json *j)
+{
+    char seconds[32];
+    (void)snprintf(seconds, sizeof seconds, "%" PRId64, g->max_run.us / WEIR_US_PER_S);
+    weir_json_key(j, "scheduling");
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "provisioningModel", o->market == WEIR_OFFER_SPOT ? "SPOT" : "STANDARD");
+    weir_json_kv_cstr(j, "instanceTerminationAction", "DELETE");
+    weir_json_kv_cstr(j, "onHostMaintenance", "TERMINATE"); /* machines with GPUs do not migrate */
+    weir_json_kv_bool(j, "automaticRestart", false);
+    weir_json_key(j, "maxRunDuration");
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "seconds", seconds);
+    weir_json_end(j);
+    weir_json_end(j);
+}
+
+static int gce_launch(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err)
+{
+    const struct gce *g = p->own;
+    const struct weir_offer *o = l->offer;
+    char text[128];
+    char uuid[UUID_SIZE];
+    if (strlen(name) > NAME_MAX_BYTES || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name)) {
+        return weir_fail(err, -WEIR_EINVAL, "'%s' cannot be a machine's name at Google", name);
+    }
+    if (o->zone[0] == '\0') {
+        return weir_fail(err, -WEIR_EINVAL, "the offer of %s in %s has no zone", o->instance_type, o->region);
+    }
+    request_id(l->token, uuid);
+    q->what = "insert instance";
+    q->method = "POST";
+    weir_str_addf(&q->url, "%s/compute/v1/projects/%s/zones/%s/instances?requestId=%s", p->conf.endpoint, g->project, o->zone, uuid);
+    struct weir_json j = weir_json_begin(&q->body);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "name", name);
+    (void)snprintf(text, sizeof text, "zones/%s/machineTypes/%s", o->zone, o->instance_type);
+    weir_json_kv_cstr(&j, "machineType", text);
+    add_disk(g, o, &j);
+    add_network(g, &j);
+    add_scheduling(g, o, &j);
+    weir_json_key(&j, "labels");
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "weir-owner", p->env->owner);
+    (void)snprintf(text, sizeof text, "%" PRIu64, l->lease.v);
+    weir_json_kv_cstr(&j, "weir-lease", text);
+    weir_json_end(&j);
+    if (g->service_account[0] != '\0') {
+        weir_json_key(&j, "serviceAccounts");
+        weir_json_array(&j);
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "email", g->service_account);
+        weir_json_key(&j, "scopes");
+        weir_json_raw(&j, WEIR_SV("[\"https://www.googleapis.com/auth/cloud-platform\"]"));
+        weir_json_end(&j);
+        weir_json_end(&j);
+    }
+    int r = add_metadata(p, l, &j, err);
+    weir_json_end(&j);
+    return r;
+}
+
+/* The answer is the operation, at the launch and at every look at it afterwards. */
+static int gce_on_launch(struct weir_provider *p, const json_t *body, const char *name, struct weir_rest_machine *ret, struct weir_rest_request *q,
+                         struct weir_cloud_verdict *v, struct weir_err *err)
+{
+    const struct gce *g = p->own;
+    const char *op = weir_rest_text(body, "name");
+    const char *zone = last_part(weir_rest_text(body, "zone"));
+    const json_t *error = json_array_get(json_object_get(json_object_get(body, "error"), "errors"), 0);
+    if (!weir_streq(weir_rest_text(body, "kind"), "compute#operation") || zone[0] == '\0' || strlen(zone) >= WEIR_REGION_SIZE || !is_page(op) ||
+        !is_page(zone)) {
+        return weir_fail(err, -WEIR_EIO, "the answer to a launch is not an operation");
+    }
+    if (!weir_streq(weir_rest_text(body, "status"), "DONE")) {
+        q->what = "look at the operation";
+        q->method = "GET";
+        weir_str_addf(&q->url, "%s/compute/v1/projects/%s/zones/%s/operations/%s", p->conf.endpoint, g->project, zone, op);
+        return 1;
+    }
+    if (error != NULL) {
+        v->class = WEIR_PROVIDER_REFUSED;
+        class_of(weir_rest_text(error, "code"), v);
+        (void)snprintf(v->text, sizeof v->text, "%.60s: %.160s", weir_rest_text(error, "code"), weir_rest_text(error, "message"));
+        return 0;
+    }
+    (void)snprintf(ret->id, sizeof ret->id, "%s/%s", zone, name);
+    return 0;
+}
+
+static void gce_terminate(struct weir_provider *p, const char *id, struct weir_rest_request *q)
+{
+    const struct gce *g = p->own;
+    struct weir_sv name = weir_sv_of(id);
+    struct weir_sv zone = weir_sv_cut(&name, '/');
+    q->what = "delete instance";
+    q->method = "DELETE";
+    weir_str_addf(&q->url, "%s/compute/v1/projects/%s/zones/%.*s/instances/%.*s", p->conf.endpoint, g->project, WEIR_SV_ARG(zone), WEIR_SV_ARG(name));
+}
+
+/* ---- offers: the types that each zone has, at the list's price of their region ---- */
+
+static void gce_prices(struct weir_provider *p, const char *page, struct weir_rest_request *q)
+{
+    const struct gce *g = p->own;
+    q->what = "list machine types";
+    q->method = "GET";
+    weir_str_addf(&q->url, "%s/compute/v1/projects/%s/aggregated/machineTypes?filter=name%%20eq%%20%%22(a2%%7Ca3%%7Ca4%%7Ca4x%%7Cg2%%7Cg4)-.*%%22&maxResults=500%s%s",
+                  p->conf.endpoint, g->project, page[0] != '\0' ? "&pageToken=" : "", page);
+}
+
+struct types_ctx {
+    struct weir_provider *p;
+    struct weir_rest_offers *l;
+};
+
+static bool zone_is_wanted(const struct gce *g, const char *zone)
+{
+    for (size_t i = 0; i < g->n_zones; i++) {
+        if (weir_glob_match(weir_sv_of(g->zone[i]), weir_sv_of(zone))) {
+            return true;
+        }
+    }
+    return g->n_zones == 0;
+}
+
+static int on_type(void *ctx, const char *scope, const json_t *row, struct weir_err *err)
+{
+    (void)err;
+    struct types_ctx *t = ctx;
+    const struct gce *g = t->p->own;
+    const char *zone = last_part(scope);
+    const char *end = strrchr(zone, '-');
+    json_int_t cpus = json_integer_value(json_object_get(row, "guestCpus"));
+    json_int_t mem_mib = json_integer_value(json_object_get(row, "memoryMb"));
+    if (end == NULL || strlen(zone) >= WEIR_REGION_SIZE || !zone_is_wanted(g, zone) || cpus <= 0 || cpus > 4096 || mem_mib <= 0) {
+        return 0;
+    }
+    size_t n;
+    const struct weir_offer *c = weir_rest_catalogue(t->p, &n);
+    for (size_t i = 0; i < n; i++) {
+        bool same = weir_streq(c[i].instance_type, weir_rest_text(row, "name")) && weir_sv_eq(weir_sv_of(c[i].region), (struct weir_sv){zone, (size_t)(end - zone)});
+        if (same && (c[i].market == WEIR_OFFER_ON_DEMAND || (c[i].market == WEIR_OFFER_SPOT && g->spot))) {
+            struct weir_offer o = c[i];
+            (void)snprintf(o.zone, sizeof o.zone, "%s", zone);
+            o.cpu_milli = (uint32_t)cpus * 1000;
+            o.mem_mib = (uint64_t)mem_mib;
+            weir_rest_offers_add(t->l, &o);
+        }
+    }
+    return 0;
+}
+
+static int gce_on_prices(struct weir_provider *p, const json_t *body, struct weir_rest_offers *l, struct weir_err *err)
+{
+    const char *next = weir_rest_text(body, "nextPageToken");
+    if (!weir_streq(weir_rest_text(body, "kind"), "compute#machineTypeAggregatedList") || !is_page(next)) {
+        return weir_fail(err, -WEIR_EIO, "the answer is not a list of machine types");
+    }
+    struct types_ctx t = {p, l};
+    weir_rest_offers_next(l, next);
+    return each_scoped(body, "machineTypes", on_type, &t, err);
+}
+
+/* ---- the tables ---- */
+
+static const struct weir_rest_ops gce_rest = {
+    .endpoint = "https://compute.googleapis.com",
+    .keys = keys,
+    .per_second = 10,
+    .burst = 40,
+    .poll = {3 * WEIR_US_PER_S},
+    .prices_every = {3600 * WEIR_US_PER_S},
+    .open = gce_open,
+    .opened = gce_opened,
+    .close = gce_close,
+    .list = gce_list,
+    .on_list = gce_on_list,
+    .launch = gce_launch,
+    .on_launch = gce_on_launch,
+    .terminate = gce_terminate,
+    .prices = gce_prices,
+    .on_prices = gce_on_prices,
+    .classify = gce_classify,
+    .native = true,
+};
+
+static int gce_init(struct weir_provider **ret, const struct weir_provider_env *env, const struct json_t *conf, struct weir_err *err)
+{
+    return weir_rest_open(ret, &gce_rest, &weir_gce_provider, env, conf, err);
+}
+
+const struct weir_provider_ops weir_gce_provider = {
+    .abi = WEIR_PROVIDER_ABI,
+    .name = "gcp", /* as in the catalogue */
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
+    .init = gce_init,
+    .fini = weir_rest_fini,
+    .offers = weir_rest_offers,
+    .launch = weir_rest_launch,
+    .describe = weir_rest_describe,
+    .list = weir_rest_list,
+    .terminate = weir_rest_terminate,
+};
