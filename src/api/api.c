@@ -160,6 +160,8 @@ void api_call_free(struct api_call *call)
 {
     if (call->cmd.kind == WEIR_COMMAND_AMEND) {
         free(call->cmd.u.amend.part);
+    } else if (call->cmd.kind == WEIR_COMMAND_PRICE) {
+        free(call->cmd.u.price.part);
     } else if (call->cmd.kind == WEIR_COMMAND_INVOICE) {
         free(call->cmd.u.invoice.line);
     }

@@ -125,6 +125,10 @@ int api_schema_check(const struct api_schema *s, const json_t *body, struct weir
 
 const char *api_job_state_word(unsigned i);
 const char *api_task_state_word(unsigned i);
+enum { API_VIEWS = 2 };
+const char *api_view_word(unsigned i);
+const char *api_rule_kind_word(unsigned i);
+const char *api_rule_class_word(unsigned i);
 enum { API_ALERT_STATES = 2 };
 const char *api_alert_state_word(unsigned i);
 enum { API_CORRECTION_KINDS = 3 };
@@ -240,6 +244,9 @@ struct api_call {
     struct api_call *next; /* of its lane */
     /* on the lane: answers; the call is freed after it */
     void (*finish)(struct api_call *call);
+    /* api_price */
+    struct weir_wall cut;
+    void (*then)(struct api_call *call);
     enum api_lane lane;
     json_t *body;
     struct weir_spec *spec;
@@ -301,6 +308,10 @@ struct weir_api {
 /* A reader of the store that nobody else uses until it is put back. */
 struct weir_store *api_reader_take(struct weir_api *a, unsigned *which);
 void api_reader_put(struct weir_api *a, unsigned which);
+
+/* On the slow lane: posts what prices of open months differ by from what the rules say, then goes on with `then`, on a call that has
+ * data, name, filter_user and value of this one. cut: no price is for time on both sides of it; 0: none. rating.c. */
+void api_price(struct api_call *call, struct weir_wall cut, void (*then)(struct api_call *call));
 
 /* Proves closed months while the ledger goes by; and takes their sums. closes.c. */
 struct api_close_proof;
@@ -487,6 +498,9 @@ void api_handle_bill_check(struct api_request *rq);
 void api_handle_charges(struct api_request *rq);
 void api_handle_corrections(struct api_request *rq);
 void api_handle_correction_add(struct api_request *rq);
+void api_handle_rules(struct api_request *rq);
+void api_handle_rule_add(struct api_request *rq);
+void api_handle_rule_end(struct api_request *rq);
 void api_handle_closes(struct api_request *rq);
 void api_handle_close(struct api_request *rq);
 void api_handle_invoice_lines(struct api_request *rq);

@@ -15,6 +15,7 @@
 
 enum {
     POSTINGS_MAX = 100000, /* read for one page */
+    VIEW_PRICE = 1 << 1,   /* of the words of the parameter */
     ROWS_MAX = 10000,      /* a page ends behind the posting that reaches it */
 };
 
@@ -143,7 +144,10 @@ static int charge_json(struct charge_page *p, const struct weir_charge *c, struc
     weir_json_kv_time(j, "to", c->to);
     weir_json_kv_time(j, "late", c->late);
     weir_json_kv_cstr(j, "account", weir_account_name(c->account));
+    weir_json_kv_id(j, "rule", c->rule);
     weir_json_kv_i64(j, "amount_micro", c->amount_micro);
+    weir_json_kv_cstr(j, "original_currency", c->currency[0] == '\0' ? NULL : c->currency);
+    weir_json_kv_i64(j, "original_micro", c->original_micro);
     weir_json_kv_i64(j, "held_us", c->held_us);
     weir_json_kv_u64(j, "gpu_us", c->gpu_us);
     weir_json_kv_u64(j, "node", c->node.v);
@@ -189,6 +193,9 @@ static int charges(struct api_call *call, struct weir_str *out, struct weir_err 
     p.only_user = call->filter_user[0] == '\0' ? NULL : call->filter_user;
     scan.charges = weir_charges_new(from, to->is_given ? to->time : WEIR_WALL_MAX, period);
     int r = p.store->ops->each_close(p.store, on_close, &scan, err);
+    if (api_call_param(call, "view")->number == VIEW_PRICE) {
+        weir_charges_priced(scan.charges);
+    }
     weir_charges_closed(scan.charges, (struct weir_closes){scan.closes.p, scan.closes.n});
     if (r == 0 && scan.last == 0) {
         r = p.store->ops->first_posting(p.store, from, &scan.last, err);
@@ -224,6 +231,11 @@ static void charges_finish(struct api_call *call)
     api_reply(call->http, 200, &out);
 }
 
+static void charges_settled(struct api_call *call)
+{
+    api_price(call, (struct weir_wall){0}, charges_finish);
+}
+
 void api_handle_charges(struct api_request *rq)
 {
     const struct api_value *from = api_param(rq, "from");
@@ -240,6 +252,9 @@ void api_handle_charges(struct api_request *rq)
                    api_text(rq, "user") == NULL ? "" : api_text(rq, "user"));
     for (size_t i = 0; i < API_PARAMS_MAX; i++) {
         call->value[i].text = NULL; /* borrowed from the request */
+    }
+    if (api_number(rq, "view", 0) == VIEW_PRICE && api_number(rq, "cursor", 0) == 0) {
+        call->finish = charges_settled;
     }
     if (api_number(rq, "cursor", 0) == 0) {
         api_call_post(call); /* so that it is complete; what is posted meanwhile stands behind what was read */

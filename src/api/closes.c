@@ -127,6 +127,7 @@ struct ask {
     char month[8];
     char zone[API_ZONE_NAME_MAX + 1]; /* "": that of the last close */
     struct weir_date first;
+    struct weir_close close;
 };
 
 static void close_json(struct weir_json *j, const struct weir_close_row *row, const char *currency)
@@ -146,6 +147,7 @@ static void close_json(struct weir_json *j, const struct weir_close_row *row, co
     weir_json_kv_i64(j, "used_micro", row->sums.used_micro);
     weir_json_kv_i64(j, "idle_micro", row->sums.idle_micro);
     weir_json_kv_i64(j, "waste_micro", row->sums.waste_micro);
+    weir_json_kv_i64(j, "price_micro", row->sums.price_micro);
     weir_json_kv_cstr(j, "currency", currency);
     weir_json_kv_cstr(j, "digest", row->digest[0] == '\0' ? NULL : row->digest);
     weir_json_end(j);
@@ -262,6 +264,26 @@ static int prepare(struct weir_api *api, struct ask *a, struct weir_close_row *r
     return r;
 }
 
+/* All that was used is booked and has its price. */
+static void priced(struct api_call *call)
+{
+    struct ask *a = call->data;
+    struct api_call *next = api_call_follow(call, WEIR_COMMAND_CLOSE);
+    next->finish = closed;
+    next->data = a;
+    call->data = NULL;
+    memcpy(next->cmd.u.close.row.month, a->month, sizeof a->month);
+    next->cmd.u.close.row.close = a->close;
+    next->cmd.u.close.row.zone = a->zone;
+    next->cmd.u.close.row.who = next->who.user;
+    api_call_post(next);
+}
+
+static void settled(struct api_call *call)
+{
+    api_price(call, ((struct ask *)call->data)->close.to, priced);
+}
+
 static void prepared(struct api_call *call)
 {
     struct weir_err err = {{0}};
@@ -276,13 +298,11 @@ static void prepared(struct api_call *call)
         seal(call, &open);
         return;
     }
-    struct api_call *next = api_call_follow(call, WEIR_COMMAND_CLOSE);
-    next->finish = closed;
+    struct api_call *next = api_call_follow(call, WEIR_COMMAND_SETTLE);
+    next->finish = settled;
     next->data = call->data;
     call->data = NULL;
-    next->cmd.u.close.row = row;
-    next->cmd.u.close.row.zone = ((struct ask *)next->data)->zone;
-    next->cmd.u.close.row.who = next->who.user;
+    ((struct ask *)next->data)->close = row.close;
     api_call_post(next);
 }
 

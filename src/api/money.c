@@ -14,6 +14,7 @@ enum {
     BILL_ROWS_MAX = 100000,
     CHECK_BATCH = 20000, /* postings read before the reader is given back for a moment */
     PROJECT_WEIGHT_MAX = 1000000,
+    VIEW_PRICE = 1 << 1, /* of the words of the parameter */
 };
 
 static void settle(struct api_request *rq, void (*finish)(struct api_call *call))
@@ -84,7 +85,7 @@ static int parse_by(struct weir_sv text, struct bill_query *q, struct weir_err *
     return 0;
 }
 
-static void sums_json(struct weir_json *j, const struct weir_bill_row *r)
+static void sums_json(struct weir_json *j, const struct weir_bill_row *r, bool priced)
 {
     static const char *const waste[] = {"waste_boot_micro", "waste_lost_micro", "waste_failed_micro"};
     static const char *const cost[] = {"cost_provider_micro", "cost_depreciation_micro", "cost_energy_micro",
@@ -96,6 +97,10 @@ static void sums_json(struct weir_json *j, const struct weir_bill_row *r)
         weir_json_kv_i64(j, waste[i], r->waste_micro[i]);
     }
     weir_json_kv_i64(j, "total_micro", r->total_micro);
+    if (priced) {
+        weir_json_kv_i64(j, "adjust_micro", r->price_micro);
+        weir_json_kv_i64(j, "price_micro", weir_i64_add_sat(r->total_micro, r->price_micro));
+    }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cost); i++) {
         weir_json_kv_i64(j, cost[i], r->cost_micro[i]);
     }
@@ -113,6 +118,7 @@ static void add_row(struct weir_bill_row *total, const struct weir_bill_row *r)
         total->cost_micro[i] = weir_i64_add_sat(total->cost_micro[i], r->cost_micro[i]);
     }
     total->total_micro = weir_i64_add_sat(total->total_micro, r->total_micro);
+    total->price_micro = weir_i64_add_sat(total->price_micro, r->price_micro);
 }
 
 static int on_bill_row(void *ctx, const struct weir_bill_row *row)
@@ -125,7 +131,7 @@ static int on_bill_row(void *ctx, const struct weir_bill_row *row)
     for (size_t i = 0; i < b->q->n_by; i++) {
         weir_json_kv_cstr(&b->j, b->q->key[i], row->key[i] == NULL ? "" : row->key[i]);
     }
-    sums_json(&b->j, row);
+    sums_json(&b->j, row, b->q->filter.priced);
     weir_json_end(&b->j);
     add_row(&b->total, row);
     return 0;
@@ -151,9 +157,14 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
     }
     struct weir_bill_filter filter = q->filter;
     filter.zone = zone;
+    filter.project = call->name[0] == '\0' ? NULL : call->name;
+    filter.user = call->filter_user[0] == '\0' ? NULL : call->filter_user;
     weir_json_object(&b.j);
     weir_json_kv_cstr(&b.j, "currency", a->conf.currency);
     weir_json_kv_cstr(&b.j, "zone", q->zone);
+    if (filter.priced) {
+        weir_json_kv_cstr(&b.j, "view", "price");
+    }
     weir_json_kv_time(&b.j, "from", q->filter.from);
     weir_json_kv_time(&b.j, "to", q->filter.to.us == INT64_MAX ? weir_clock_wall(a->conf.clock) : q->filter.to);
     weir_json_key(&b.j, "by");
@@ -179,7 +190,7 @@ static int bill(struct api_call *call, struct weir_str *out, struct weir_err *er
     weir_json_end(&b.j);
     weir_json_key(&b.j, "total");
     weir_json_object(&b.j);
-    sums_json(&b.j, &b.total);
+    sums_json(&b.j, &b.total, filter.priced);
     weir_json_end(&b.j);
     weir_json_end(&b.j);
     return rc;
@@ -198,6 +209,17 @@ static void bill_finish(struct api_call *call)
     api_reply(call->http, 200, &out);
 }
 
+const char *api_view_word(unsigned i)
+{
+    static const char *const views[] = {"cost", "price"};
+    return views[i];
+}
+
+static void bill_settled(struct api_call *call)
+{
+    api_price(call, (struct weir_wall){0}, bill_finish);
+}
+
 void api_handle_bill(struct api_request *rq)
 {
     const char *by = api_text(rq, "by");
@@ -205,6 +227,7 @@ void api_handle_bill(struct api_request *rq)
     const struct api_value *from = api_param(rq, "from");
     const struct api_value *to = api_param(rq, "to");
     (void)snprintf(q->zone, sizeof q->zone, "%s", api_text(rq, "zone") == NULL ? "UTC" : api_text(rq, "zone"));
+    q->filter.priced = api_number(rq, "view", 0) == VIEW_PRICE;
     q->filter.from = from->time;
     /* Without an end: all that was posted, so that no posting is cut by the moment of asking. */
     q->filter.to = to->is_given ? to->time : WEIR_WALL_MAX;
@@ -227,15 +250,13 @@ void api_handle_bill(struct api_request *rq)
     const char *user = api_text(rq, "user");
     if (project != NULL) {
         (void)snprintf(call->name, sizeof call->name, "%s", project);
-        q->filter.project = call->name;
     }
     if (user != NULL) {
         (void)snprintf(call->filter_user, sizeof call->filter_user, "%s", user);
-        q->filter.user = call->filter_user;
     }
     call->data = q;
     call->lane = API_LANE_SLOW;
-    call->finish = bill_finish;
+    call->finish = q->filter.priced ? bill_settled : bill_finish;
     api_call_post(call);
 }
 
@@ -355,6 +376,7 @@ static void check_finish(struct api_call *call)
     weir_json_kv_i64(&j, "used_micro", r.used_micro);
     weir_json_kv_i64(&j, "idle_micro", r.idle_micro);
     weir_json_kv_i64(&j, "waste_micro", r.waste_micro);
+    weir_json_kv_i64(&j, "price_micro", r.price_micro);
     weir_json_kv_cstr(&j, "error", is_bad ? offence.text : NULL);
     weir_json_kv_u64(&j, "closes", closes);
     weir_json_kv_cstr(&j, "close_error", close_error.text[0] == '\0' ? NULL : close_error.text);

@@ -27,6 +27,12 @@ static int read_line(const json_t *o, struct weir_invoice_line_row *ret, struct 
     const char *to = json_string_value(json_object_get(o, "to"));
     ret->lease.v = (uint64_t)json_integer_value(json_object_get(o, "lease"));
     ret->nano = json_integer_value(json_object_get(o, "nano"));
+    ret->original_nano = json_integer_value(json_object_get(o, "original_nano"));
+    const char *currency = json_string_value(json_object_get(o, "currency"));
+    if (currency != NULL && strlen(currency) != sizeof ret->currency - 1) {
+        return weir_fail(err, -WEIR_EINVAL, "currency: '%.8s' is not a three-letter code", currency);
+    }
+    (void)snprintf(ret->currency, sizeof ret->currency, "%s", currency == NULL ? "" : currency);
     int r = weir_parse_u64(weir_sv_of(json_string_value(json_object_get(o, "line"))), 0, UINT64_MAX, &ret->line, err);
     r = r < 0 ? r : weir_parse_time(weir_sv_of(from), &ret->from, err);
     r = r < 0 ? r : weir_parse_time(weir_sv_of(to), &ret->to, err);
@@ -91,6 +97,8 @@ struct billed {
     uint64_t lease;
     uint64_t lines;
     weir_i128 nano;
+    weir_i128 original; /* of all lines, where they are in one other currency */
+    char currency[4];   /* "": the ledger's, or several */
     struct weir_wall from; /* that the lines cover */
     struct weir_wall to;
     struct weir_wall intent; /* of the lease */
@@ -125,6 +133,12 @@ static int on_line(void *ctx, const struct weir_invoice_line_row *row)
 {
     struct billed *b = ctx;
     b->nano += row->nano;
+    b->original += row->original_nano;
+    if (b->lines == 0) {
+        memcpy(b->currency, row->currency, sizeof b->currency);
+    } else if (memcmp(b->currency, row->currency, sizeof b->currency) != 0) {
+        memset(b->currency, 0, sizeof b->currency);
+    }
     b->from = b->lines == 0 || row->from.us < b->from.us ? row->from : b->from;
     b->to = b->lines == 0 || row->to.us > b->to.us ? row->to : b->to;
     b->lines++;
@@ -182,6 +196,25 @@ static int64_t round_micro(weir_i128 nano)
     return q > INT64_MAX / 4 ? INT64_MAX / 4 : q < INT64_MIN / 4 ? INT64_MIN / 4 : (int64_t)q;
 }
 
+/* What the difference is in the bill's currency, at the rate that its lines have together; parts by cumulative shares. */
+static void keep_original(const struct billed *b, struct weir_amendment *part, size_t n)
+{
+    int64_t invoiced = b->invoiced_micro;
+    int64_t original = round_micro(b->original);
+    int64_t sum = 0;
+    int64_t before = 0;
+    for (size_t i = 0; i < n && b->currency[0] != '\0' && invoiced != 0; i++) {
+        int64_t upto = 0;
+        sum = weir_i64_add_sat(sum, part[i].micro);
+        if (!weir_mul_div(sum, invoiced < 0 ? -original : original, invoiced < 0 ? -invoiced : invoiced, &upto)) {
+            return;
+        }
+        memcpy(part[i].currency, b->currency, sizeof part[i].currency);
+        part[i].original_micro = upto - before;
+        before = upto;
+    }
+}
+
 /* What cannot be spread stays a residual, which the answer names. */
 static void spread(struct comparison *c, struct billed *b)
 {
@@ -200,6 +233,7 @@ static void spread(struct comparison *c, struct billed *b)
     size_t n_parts = 0;
     if (difference != 0 && b->lines > 0 && weir_amend_spread(there.p, there.n, difference, &part, &n_parts, NULL) == 0) {
         b->corrected_micro = difference;
+        keep_original(b, part, n_parts);
         for (size_t i = 0; i < n_parts; i++) {
             weir_vec_push(&c->parts, part[i]);
         }
@@ -246,6 +280,8 @@ static void answer(struct api_call *call, const struct comparison *c, uint64_t c
         weir_json_kv_u64(&j, "lease", b->lease);
         weir_json_kv_u64(&j, "lines", b->lines);
         weir_json_kv_i64(&j, "invoiced_micro", b->invoiced_micro);
+        weir_json_kv_cstr(&j, "billed_currency", b->currency[0] == '\0' ? NULL : b->currency);
+        weir_json_kv_i64(&j, "billed_micro", b->currency[0] == '\0' ? 0 : round_micro(b->original));
         weir_json_kv_i64(&j, "booked_micro", b->booked_micro);
         weir_json_kv_i64(&j, "corrected_micro", b->corrected_micro);
         weir_json_kv_i64(&j, "residual_micro",

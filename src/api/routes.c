@@ -29,6 +29,7 @@
 #define QUOTA PARAMS{{"quota", API_PARAM_TEXT, true, 1, WEIR_BUDGET_NAME_SIZE - 1, .summary = "quota name"}, END}
 #define BUDGET PARAMS{{"budget", API_PARAM_TEXT, true, 1, WEIR_BUDGET_NAME_SIZE - 1, .summary = "budget name"}, END}
 
+#define RULE PARAMS{{"rule", API_PARAM_TEXT, true, 1, 64, .summary = "rule name"}, END}
 #define ALERT PARAMS{{"alert", API_PARAM_UINT, true, 1, ID_MAX, .summary = "alert id"}, END}
 #define RECEIVER PARAMS{{"receiver", API_PARAM_TEXT, true, 1, 63, .summary = "receiver name"}, END}
 
@@ -165,6 +166,7 @@ const struct api_route api_routes[] = {
                      {"zone", API_PARAM_TEXT, .min = 1, .max = API_ZONE_NAME_MAX, .summary = "of days and months, like Europe/Berlin; UTC where not given"},
                      {"from", API_PARAM_TIME, .summary = "the ledger's start where not given"},
                      {"to", API_PARAM_TIME, .summary = "now where not given"},
+                     {"view", API_PARAM_WORDS, .word = api_view_word, .words = API_VIEWS, .summary = "cost, or price: with what was rated by rules; cost where not given"},
                      P_NAME("project", "of this project"), P_NAME("user", "of this user"),
                      {"job", API_PARAM_UINT, .min = 1, .max = ID_MAX, .summary = "of this job"}, END},
      .handle = api_handle_bill, .summary = "Sums of the ledger"},
@@ -174,6 +176,7 @@ const struct api_route api_routes[] = {
      .param = PARAMS{{"from", API_PARAM_TIME, .summary = "the ledger's start where not given"},
                      {"to", API_PARAM_TIME, .summary = "now where not given"},
                      {"hourly", API_PARAM_BOOL, .summary = "a row for an hour at most; for a day (UTC) where not given"},
+                     {"view", API_PARAM_WORDS, .word = api_view_word, .words = API_VIEWS, .summary = "cost, or price: with what was rated by rules; cost where not given"},
                      P_NAME("project", "of this project"), P_NAME("user", "of this user"), P_CURSOR, END},
      .handle = api_handle_charges, .summary = "What the use of nodes cost, by node, job, account and day, for exports"},
     {"GET", "/v1/corrections", "listCorrections", "money", API_ROLE_SUMS, 200, "Correction", .is_list = true, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
@@ -186,6 +189,13 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/closes", "closeMonth", "money", API_ROLE_BOOKS, 201, "Close", .body = "CloseMonth", .body_max = API_SMALL_BODY_MAX,
      .errors = API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_close,
      .summary = "Close a month: what comes for it later is billed in the first month that is open"},
+    {"GET", "/v1/rules", "listRules", "money", API_ROLE_SUMS, 200, "Rule", .is_list = true, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_rules, .summary = "Rules of prices and rates of currencies, those that have ended too"},
+    {"PUT", "/v1/rules/{rule}", "addRule", "money", API_ROLE_BOOKS, 200, "Rule", .body = "RuleAdd", .body_max = API_SMALL_BODY_MAX,
+     .errors = API_CONFLICT | API_UNAVAILABLE, .path_param = RULE, .param = NONE, .handle = api_handle_rule_add, .summary = "Add a rule; rules never change"},
+    {"POST", "/v1/rules/{rule}/end", "endRule", "money", API_ROLE_BOOKS, 200, "Rule", .body = "RuleEnd", .body_max = API_SMALL_BODY_MAX,
+     .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = RULE, .param = NONE, .handle = api_handle_rule_end,
+     .summary = "Let a rule end"},
     {"POST", "/v1/invoices/lines", "putInvoiceLines", "money", API_ROLE_BOOKS, 200, "InvoiceStored", .body = "InvoiceLines", .body_max = API_INVOICE_BODY_MAX,
      .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_invoice_lines,
      .summary = "Keep lines of a provider's bill; a line that is there is replaced"},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shapes of all bodies. What a handler writes is checked against this table by the tests. */
 #include "api/api_priv.h"
+#include "api/rule.h"
 
 /* clang-format off: tables, a row each */
 #define WORDS(fn, enum_type, limit)                                                                \
@@ -267,6 +268,8 @@ static const struct api_field bill_row_fields[] = {
     {"waste_lost_micro", API_INT},
     {"waste_failed_micro", API_INT},
     {"total_micro", API_INT},
+    {"adjust_micro", API_INT, API_OPTIONAL, .summary = "view price: what rules charge beyond total_micro"},
+    {"price_micro", API_INT, API_OPTIONAL, .summary = "view price: both together"},
     {"cost_provider_micro", API_INT},
     {"cost_depreciation_micro", API_INT},
     {"cost_energy_micro", API_INT},
@@ -276,15 +279,18 @@ static const struct api_field bill_row_fields[] = {
 
 static const char *use_account_word(unsigned i)
 {
-    return weir_account_name((enum weir_account)(WEIR_ACCOUNT_JOB + i));
+    return weir_account_name((enum weir_account)(WEIR_ACCOUNT_JOB + i)); /* price stands behind them */
 }
 
 static const struct api_field charge_fields[] = {
     {"from", API_TIME, .summary = "within one period"},
     {"to", API_TIME},
     {"late", API_TIME, API_NULL, .summary = "when it is billed, as its own month was closed; null: when it was"},
-    {"account", API_STRING, WORD(use_account_word, WEIR_ACCOUNT_MAX - WEIR_ACCOUNT_JOB)},
+    {"account", API_STRING, WORD(use_account_word, WEIR_ACCOUNT_MARGIN - WEIR_ACCOUNT_JOB)},
+    {"rule", API_UINT, API_NULL, .summary = "account price: by which"},
     {"amount_micro", API_INT, .summary = "negative where corrections took back more than was charged"},
+    {"original_currency", API_STRING, API_NULL, .summary = "of the bill that it came from, where that is not the ledger's"},
+    {"original_micro", API_INT, .summary = "the amount in it"},
     {"held_us", API_INT, .summary = "how long it held the node or a part of it; 0: a correction or an instant"},
     {"gpu_us", API_UINT, .summary = "GPU-microseconds that runs occupied"},
     {"node", API_UINT},
@@ -500,6 +506,7 @@ static const struct api_field close_fields[] = {
     {"used_micro", API_INT},
     {"idle_micro", API_INT},
     {"waste_micro", API_INT},
+    {"price_micro", API_INT, .summary = "charged beyond the cost"},
     {"currency", API_STRING},
     {"digest", API_STRING, API_NULL, .summary = "SHA-256 of these postings, chained over blocks; null: ask for the close again, it was cut off"},
     END,
@@ -514,6 +521,7 @@ static const struct api_field bill_check_fields[] = {
     {"used_micro", API_INT},
     {"idle_micro", API_INT},
     {"waste_micro", API_INT},
+    {"price_micro", API_INT, .summary = "charged beyond the cost"},
     {"error", API_STRING, API_NULL, .summary = "the first offence"},
     {"closes", API_UINT, .summary = "closed months that are as they were closed"},
     {"close_error", API_STRING, API_NULL, .summary = "the first that is not"},
@@ -627,7 +635,7 @@ const struct api_schema api_schemas[] = {
     {"Change", "something that was changed through the API", change_fields},
     {"BillRow", "sums of a key; the keys asked for come first", bill_row_fields, .open = true},
     {"Bill", "what was used, idle and wasted in a span",
-     FIELDS{{"currency", API_STRING}, {"zone", API_STRING}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},
+     FIELDS{{"currency", API_STRING}, {"zone", API_STRING}, {"view", API_STRING, API_OPTIONAL, .summary = "price"}, {"from", API_TIME, API_NULL}, {"to", API_TIME}, {"by", API_STRINGS},
             {"closed", API_BOOL, .summary = "all of the span is closed: this will never change"},
             {"rows", API_LIST, .ref = "BillRow"}, {"total", API_REF, .ref = "BillRow"}, END}},
     {"Charge", "what the use of a node cost in a period, for one job, idle or waste; there may be several for the same", charge_fields},
@@ -642,6 +650,29 @@ const struct api_schema api_schemas[] = {
             {"from", API_STRING, API_OPTIONAL, .summary = "a time; the ledger's start where absent"},
             {"to", API_STRING, API_OPTIONAL, .summary = "a time; now where absent"},
             END}},
+    {"Rule", "what a price is, or a rate of a currency",
+     FIELDS{{"id", API_UINT}, {"name", API_STRING}, {"kind", API_STRING, WORD(api_rule_kind_word, WEIR_RULE_MAX)}, {"from", API_TIME},
+            {"until", API_TIME, API_NULL, .summary = "null: for ever"}, {"made", API_TIME}, {"user", API_STRING, .summary = "who made it"},
+            {"rule", API_OBJECT, .summary = "what it says and what it is for, as RuleAdd"}, END}},
+    {"RuleAdd", "what a rule says, by its kind; and what it is for: all where none of project to class is given",
+     FIELDS{{"kind", API_STRING, WORD(api_rule_kind_word, WEIR_RULE_MAX)},
+            {"percent", API_STRING, API_OPTIONAL, .summary = "markup, discount"},
+            {"per_gpu_hour", API_STRING, API_OPTIONAL, .summary = "price, discount: money"},
+            {"per_hour", API_STRING, API_OPTIONAL, .summary = "commitment: money, used or not"},
+            {"gpus", API_UINT, API_OPTIONAL, .summary = "commitment: so many GPUs; what they do not use is nobody's"},
+            {"by", API_STRING, API_OPTIONAL, .summary = "spread of idle time: use (of the pool in the day) or weight (of projects)"},
+            {"currency", API_STRING, API_OPTIONAL, .summary = "exchange"},
+            {"rate", API_STRING, API_OPTIONAL, .summary = "exchange: what a unit of it is in the ledger's"},
+            {"project", API_STRING, API_OPTIONAL},
+            {"user", API_STRING, API_OPTIONAL},
+            {"tag", API_STRING, API_OPTIONAL, .summary = "KEY=VALUE of the job"},
+            {"pool", API_STRING, API_OPTIONAL},
+            {"gpu", API_STRING, API_OPTIONAL, .summary = "kind of GPU"},
+            {"class", API_STRING, API_OPTIONAL, WORD(api_rule_class_word, API_RULE_CLASSES)},
+            {"from", API_STRING, API_OPTIONAL, .summary = "a time that is not closed; now where absent"},
+            {"until", API_STRING, API_OPTIONAL, .summary = "for ever where absent"},
+            END}},
+    {"RuleEnd", "when", FIELDS{{"at", API_STRING, API_OPTIONAL, .summary = "a time that is not closed; now where absent"}, END}},
     {"Close", "a month that does not change any more", close_fields},
     {"CloseMonth", "the month after the last one that was closed",
      FIELDS{{"month", API_STRING, .summary = "\"2026-10\""},
@@ -653,6 +684,8 @@ const struct api_schema api_schemas[] = {
             {"from", API_STRING},
             {"to", API_STRING},
             {"nano", API_INT, .summary = "billionths of the ledger's currency"},
+            {"currency", API_STRING, API_OPTIONAL, .summary = "in which it is billed, where that is another"},
+            {"original_nano", API_INT, API_OPTIONAL, .summary = "the amount in it"},
             END}},
     {"InvoiceLines", "at most 5000", FIELDS{{"lines", API_LIST, .ref = "InvoiceLine"}, END}},
     {"InvoiceStored", "lines were kept",
@@ -667,6 +700,8 @@ const struct api_schema api_schemas[] = {
             {"invoiced_micro", API_INT},
             {"booked_micro", API_INT, .summary = "before"},
             {"corrected_micro", API_INT, .summary = "what is posted now"},
+            {"billed_currency", API_STRING, API_NULL, .summary = "of all its lines, where that is not the ledger's"},
+            {"billed_micro", API_INT, .summary = "what they come to in it"},
             {"residual_micro", API_INT, .summary = "what could not be: nothing of the lease is booked there"},
             END}},
     {"Reconciled", "what was posted",

@@ -37,6 +37,8 @@ enum weir_command_kind {
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
     WEIR_COMMAND_AMEND,      /* post a correction */
     WEIR_COMMAND_CLOSE,      /* close a month, or seal it */
+    WEIR_COMMAND_RULE,       /* add a rule of prices, or end it */
+    WEIR_COMMAND_PRICE,      /* post prices */
     WEIR_COMMAND_INVOICE,    /* keep lines of a provider's bill */
     WEIR_COMMAND_ACCRUED,    /* what running tasks have cost since they were last settled */
     WEIR_COMMAND_STATUS,
@@ -189,6 +191,15 @@ struct weir_command {
             struct weir_close_row row; /* id, at and last_posting are filled in; who is the poster's */
             bool seal; /* it is closed: keep its sums and digest */
         } close;
+        struct {
+            struct weir_rule_row row; /* id and at are filled in; strings are the poster's */
+            bool end;                 /* name and until alone: it ends then */
+        } rule;
+        struct {
+            uint64_t ratings; /* how often prices had been posted */
+            struct weir_amendment *part; /* malloc'ed, freed by the poster */
+            size_t n;
+        } price;
         struct {
             struct weir_invoice_line_row *line; /* malloc'ed, freed by the poster */
             size_t n;

@@ -9,6 +9,7 @@ static const char *const names[WEIR_ACCOUNT_MAX] = {
     [WEIR_ACCOUNT_NODE] = "node",             [WEIR_ACCOUNT_JOB] = "job",
     [WEIR_ACCOUNT_IDLE] = "idle",             [WEIR_ACCOUNT_WASTE_BOOT] = "waste_boot",
     [WEIR_ACCOUNT_WASTE_LOST] = "waste_lost", [WEIR_ACCOUNT_WASTE_FAILED] = "waste_failed",
+    [WEIR_ACCOUNT_PRICE] = "price",           [WEIR_ACCOUNT_MARGIN] = "margin",
 };
 
 const char *weir_account_name(enum weir_account a)

@@ -8,6 +8,7 @@
 #include "bill/amend.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "bill/bill_priv.h"
@@ -50,15 +51,18 @@ int weir_amend_spread(const struct weir_charge *row, size_t n, int64_t micro, st
 static struct weir_posting posting_of(struct weir_bill *b, const struct weir_amendment *a, uint64_t correction)
 {
     const struct weir_charge *w = &a->where;
-    return (struct weir_posting){.id = b->next_posting++,
-                                 .at = b->last_at,
-                                 .from = w->from.us < b->last_at.us ? w->from : b->last_at,
-                                 .to = w->to.us < b->last_at.us ? w->to : b->last_at,
-                                 .node = w->node,
-                                 .lease = w->lease,
-                                 .pool = w->pool,
-                                 .amount_micro = a->micro < 0 ? -a->micro : a->micro,
-                                 .correction = correction};
+    struct weir_posting p = {.id = b->next_posting++,
+                             .at = b->last_at,
+                             .from = w->from.us < b->last_at.us ? w->from : b->last_at,
+                             .to = w->to.us < b->last_at.us ? w->to : b->last_at,
+                             .node = w->node,
+                             .lease = w->lease,
+                             .pool = w->pool,
+                             .amount_micro = a->micro < 0 ? -a->micro : a->micro,
+                             .original_micro = a->original_micro < 0 ? -a->original_micro : a->original_micro,
+                             .correction = correction};
+    memcpy(p.currency, a->currency, sizeof p.currency);
+    return p;
 }
 
 void weir_bill_amend(struct weir_bill *b, uint64_t correction, const struct weir_amendment *a, size_t n,

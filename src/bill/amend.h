@@ -12,6 +12,8 @@
 struct weir_amendment {
     struct weir_charge where; /* span, node and who used it; its amounts are not looked at */
     int64_t micro;            /* more cost; negative: less. Not 0 */
+    char currency[4];         /* of the bill that says so; "": the ledger's */
+    int64_t original_micro;   /* the amount in it, of the same sign */
 };
 
 /*

@@ -42,6 +42,9 @@ enum weir_account {
     WEIR_ACCOUNT_WASTE_BOOT,
     WEIR_ACCOUNT_WASTE_LOST,
     WEIR_ACCOUNT_WASTE_FAILED,
+    /* rating: what is charged beyond the cost goes from margin to price; less than it, back */
+    WEIR_ACCOUNT_PRICE,
+    WEIR_ACCOUNT_MARGIN,
     WEIR_ACCOUNT_MAX,
 };
 
@@ -64,6 +67,9 @@ struct weir_posting {
     struct weir_user_id user;
     struct weir_run_id run; /* of a correction from outside: the job only, its ordinal is WEIR_ORDINAL_ALL */
     uint64_t correction; /* the correction from outside that it belongs to; 0: metered */
+    char currency[4];       /* of the bill that it came from, where that is not the ledger's; "": it is */
+    int64_t original_micro; /* the amount in it */
+    uint64_t rule;       /* that rated it: between PRICE and MARGIN; 0: cost and use */
     struct weir_payer_id payer; /* of the same; of a rented machine's costs and idle time too. Not stored */
 };
 
@@ -235,6 +241,11 @@ int weir_bill_restore_meter(struct weir_bill *b, const struct weir_meter *m, str
 int weir_bill_restore_segment(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);
 int weir_bill_restore_pending(struct weir_bill *b, const struct weir_bill_pending *p, struct weir_err *err);
 
+/* Is it of the use side? */
+static inline bool weir_account_is_use(uint8_t a)
+{
+    return a > WEIR_ACCOUNT_NODE && a < WEIR_ACCOUNT_PRICE;
+}
 /* "provider", "depreciation", ..., "waste_boot". */
 const char *weir_account_name(enum weir_account a);
 /* The account of that name; WEIR_ACCOUNT_MAX where none. */
@@ -260,6 +271,7 @@ struct weir_bill_check_result {
     int64_t used_micro; /* job */
     int64_t idle_micro;
     int64_t waste_micro;
+    int64_t price_micro; /* charged beyond the cost */
 };
 /* Errors: -WEIR_ECORRUPT where some node or span is not balanced. */
 int weir_bill_check_end(struct weir_bill_check *c, struct weir_bill_check_result *ret, struct weir_err *err);

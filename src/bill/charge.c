@@ -3,6 +3,7 @@
 #include "bill/charge.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -13,6 +14,9 @@ struct weir_charges {
     struct weir_wall to;
     int64_t period_us;
     struct weir_closes closes;
+    const struct weir_wall *cut;
+    size_t n_cuts;
+    bool priced;
     struct weir_map by_key; /* hash -> index; probed by the next hash */
     WEIR_VEC(struct weir_charge) rows;
 };
@@ -42,32 +46,52 @@ void weir_charges_free(struct weir_charges *c)
     free(c);
 }
 
-/* Of an endless period only the first is ever reached: times are those of ledgers. */
-static int64_t period_of(const struct weir_charges *c, int64_t us)
+void weir_charges_cut(struct weir_charges *c, const struct weir_wall *at, size_t n)
 {
-    int64_t n = us / c->period_us;
-    return us % c->period_us < 0 ? n - 1 : n;
+    c->cut = at;
+    c->n_cuts = n;
 }
 
-static bool is_of(const struct weir_charges *c, const struct weir_charge *row, const struct weir_posting *p,
+void weir_charges_priced(struct weir_charges *c)
+{
+    c->priced = true;
+}
+
+/* Each cut makes one more period. Of an endless period only the first is ever reached: times are those of ledgers. */
+int64_t weir_charges_period(const struct weir_charges *c, struct weir_wall t, struct weir_wall *ret_end)
+{
+    int64_t n = t.us / c->period_us;
+    n = t.us % c->period_us < 0 ? n - 1 : n;
+    int64_t end = weir_i64_add_sat(n * c->period_us, c->period_us);
+    size_t cuts = 0;
+    while (cuts < c->n_cuts && c->cut[cuts].us <= t.us) {
+        cuts++;
+    }
+    end = cuts < c->n_cuts && c->cut[cuts].us < end ? c->cut[cuts].us : end;
+    *ret_end = (struct weir_wall){end};
+    return n + (int64_t)cuts;
+}
+
+static bool is_of(const struct weir_charge *row, const struct weir_posting *p,
                   enum weir_account account, int64_t period, struct weir_wall late)
 {
-    return row->late.us == late.us && row->node.v == p->node.v && row->job.v == p->run.task.job.v && row->account == account &&
+    return row->late.us == late.us && row->rule == p->rule && memcmp(row->currency, p->currency, sizeof row->currency) == 0 && row->pool.v == p->pool.v && row->node.v == p->node.v && row->job.v == p->run.task.job.v && row->account == account &&
            row->project.v == p->project.v && row->user.v == p->user.v && row->lease.v == p->lease.v &&
-           period_of(c, row->from.us) == period;
+           row->period == period;
 }
 
 static struct weir_charge *row_of(struct weir_charges *c, const struct weir_posting *p, enum weir_account account,
                                   int64_t lo, int64_t hi, struct weir_wall late)
 {
-    int64_t period = period_of(c, lo);
-    const uint64_t key[] = {p->node.v, p->run.task.job.v, (uint64_t)account << 32 | p->project.v, p->user.v,
-                            (uint64_t)period};
+    struct weir_wall end;
+    int64_t period = weir_charges_period(c, (struct weir_wall){lo}, &end);
+    const uint64_t key[] = {p->node.v, p->run.task.job.v, (uint64_t)account << 32 | p->project.v, (uint64_t)p->pool.v << 32 | p->user.v,
+                            (uint64_t)period, p->rule};
     uint64_t hash = weir_hash_bytes(key, sizeof key);
     uint64_t at;
     while (weir_map_get(&c->by_key, hash, &at)) {
         struct weir_charge *row = &c->rows.p[at];
-        if (is_of(c, row, p, account, period, late)) {
+        if (is_of(row, p, account, period, late)) {
             row->from.us = lo < row->from.us ? lo : row->from.us;
             row->to.us = hi > row->to.us ? hi : row->to.us;
             return row;
@@ -75,38 +99,46 @@ static struct weir_charge *row_of(struct weir_charges *c, const struct weir_post
         hash++;
     }
     weir_map_put(&c->by_key, hash, c->rows.n);
-    weir_vec_push(&c->rows, (struct weir_charge){.from = {lo},
-                                                 .to = {hi},
-                                                 .late = late,
-                                                 .node = p->node,
-                                                 .lease = p->lease,
-                                                 .pool = p->pool,
-                                                 .project = p->project,
-                                                 .user = p->user,
-                                                 .job = p->run.task.job,
-                                                 .account = account});
+    struct weir_charge row = {.from = {lo},
+                              .to = {hi},
+                              .late = late,
+                              .rule = p->rule,
+                              .period = period,
+                              .node = p->node,
+                              .lease = p->lease,
+                              .pool = p->pool,
+                              .project = p->project,
+                              .user = p->user,
+                              .job = p->run.task.job,
+                              .account = account};
+    memcpy(row.currency, p->currency, sizeof row.currency);
+    weir_vec_push(&c->rows, row);
     return &c->rows.p[c->rows.n - 1];
 }
 
-static bool is_use(uint8_t account)
+/* Rows are of these. */
+static bool is_told(uint8_t account)
 {
-    return account > WEIR_ACCOUNT_NODE && account < WEIR_ACCOUNT_MAX;
+    return weir_account_is_use(account) || account == WEIR_ACCOUNT_PRICE;
 }
 
 static void add_slice(struct weir_charges *c, const struct weir_posting *p, int64_t lo, int64_t hi, struct weir_wall late)
 {
     int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
-    bool moves = p->correction != 0 || (is_use(p->debit) && is_use(p->credit)); /* it holds nothing more */
-    if (is_use(p->debit)) {
+    bool moves = p->correction != 0 || p->rule != 0 || (is_told(p->debit) && is_told(p->credit)); /* it holds nothing more */
+    int64_t original = weir_posting_slice(p, p->original_micro, lo, hi);
+    if (is_told(p->debit)) {
         struct weir_charge *row = row_of(c, p, (enum weir_account)p->debit, lo, hi, late);
         int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
         row->amount_micro = weir_i64_add_sat(row->amount_micro, amount);
+        row->original_micro = weir_i64_add_sat(row->original_micro, original);
         row->gpu_us += (uint64_t)weir_posting_slice(p, gpu_us, lo, hi);
         row->held_us = weir_i64_add_sat(row->held_us, moves ? 0 : hi - lo);
     }
-    if (is_use(p->credit)) {
+    if (is_told(p->credit)) {
         struct weir_charge *row = row_of(c, p, (enum weir_account)p->credit, lo, hi, late);
         row->amount_micro = weir_i64_sub_sat(row->amount_micro, amount);
+        row->original_micro = weir_i64_sub_sat(row->original_micro, original);
     }
 }
 
@@ -114,14 +146,16 @@ void weir_charges_add(struct weir_charges *c, const struct weir_posting *p)
 {
     struct weir_billed part[2];
     struct weir_wall until = weir_closed_until(&c->closes, p->id);
-    size_t n = is_use(p->debit) || is_use(p->credit) ? weir_posting_billed(p, until, c->from, c->to, part) : 0;
+    bool told = p->rule == 0 ? weir_account_is_use(p->debit) || weir_account_is_use(p->credit) : c->priced;
+    size_t n = told ? weir_posting_billed(p, until, c->from, c->to, part) : 0;
     for (size_t i = 0; i < n; i++) {
         int64_t lo = part[i].lo;
         do {
-            int64_t end = weir_i64_add_sat(period_of(c, lo) * c->period_us, c->period_us);
-            end = end < part[i].hi ? end : part[i].hi;
-            add_slice(c, p, lo, end, part[i].is_late ? until : (struct weir_wall){0});
-            lo = end;
+            struct weir_wall end;
+            (void)weir_charges_period(c, (struct weir_wall){lo}, &end);
+            end.us = end.us < part[i].hi ? end.us : part[i].hi;
+            add_slice(c, p, lo, end.us, part[i].is_late ? until : (struct weir_wall){0});
+            lo = end.us;
         } while (lo < part[i].hi);
     }
 }

@@ -77,7 +77,7 @@ static bool is_cost(uint8_t a)
 
 static bool is_use(uint8_t a)
 {
-    return a > WEIR_ACCOUNT_NODE && a < WEIR_ACCOUNT_MAX;
+    return weir_account_is_use(a);
 }
 
 static bool is_correction(const struct weir_posting *p)
@@ -119,8 +119,28 @@ static const char *fault_of_amendment(const struct weir_posting *p)
     return (other == WEIR_ACCOUNT_JOB) && !has_run(p) ? "it names no job" : NULL;
 }
 
+/* From margin to price, or back. */
+static const char *fault_of_rating(const struct weir_posting *p)
+{
+    bool more = p->debit == WEIR_ACCOUNT_PRICE && p->credit == WEIR_ACCOUNT_MARGIN;
+    bool less = p->debit == WEIR_ACCOUNT_MARGIN && p->credit == WEIR_ACCOUNT_PRICE;
+    if (!more && !less) {
+        return "its accounts do not belong together";
+    }
+    if (p->amount_micro <= 0) {
+        return "its amount is not positive";
+    }
+    if (p->from.us <= 0 || p->from.us > p->to.us || p->to.us > p->at.us) {
+        return "its span is not sound";
+    }
+    return p->gpu_us != 0 || p->correction != 0 ? "it is more than a price" : NULL;
+}
+
 static const char *fault_of(const struct weir_posting *p)
 {
+    if (p->rule != 0) {
+        return fault_of_rating(p);
+    }
     if (is_amendment(p)) {
         return fault_of_amendment(p);
     }
@@ -335,6 +355,11 @@ int weir_bill_check_add(struct weir_bill_check *c, const struct weir_posting *p,
     c->last_id = p->id;
     c->last_at = p->at;
     c->sum.postings++;
+    if (p->rule != 0) {
+        bool more = p->debit == WEIR_ACCOUNT_PRICE;
+        c->sum.price_micro = more ? weir_i64_add_sat(c->sum.price_micro, p->amount_micro) : weir_i64_sub_sat(c->sum.price_micro, p->amount_micro);
+        return 0;
+    }
     if (is_amendment(p)) {
         return add_amendment(c, p, err);
     }

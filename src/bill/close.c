@@ -49,7 +49,7 @@ size_t weir_posting_billed(const struct weir_posting *p, struct weir_wall until,
 bool weir_close_sums_eq(const struct weir_close_sums *a, const struct weir_close_sums *b)
 {
     return a->postings == b->postings && a->gpu_us == b->gpu_us && a->cost_micro == b->cost_micro && a->used_micro == b->used_micro &&
-           a->idle_micro == b->idle_micro && a->waste_micro == b->waste_micro;
+           a->idle_micro == b->idle_micro && a->waste_micro == b->waste_micro && a->price_micro == b->price_micro;
 }
 
 static void add_side(struct weir_close_sums *s, uint8_t account, int64_t micro)
@@ -60,7 +60,9 @@ static void add_side(struct weir_close_sums *s, uint8_t account, int64_t micro)
         s->used_micro += micro;
     } else if (account == WEIR_ACCOUNT_IDLE) {
         s->idle_micro += micro;
-    } else if (account != WEIR_ACCOUNT_NODE) {
+    } else if (account == WEIR_ACCOUNT_PRICE) {
+        s->price_micro += micro;
+    } else if (weir_account_is_use(account)) {
         s->waste_micro += micro;
     }
 }
@@ -97,6 +99,7 @@ void weir_close_sums_add(struct weir_close_sums *sum, const struct weir_close_su
     sum->used_micro = weir_i64_add_sat(sum->used_micro, part->used_micro);
     sum->idle_micro = weir_i64_add_sat(sum->idle_micro, part->idle_micro);
     sum->waste_micro = weir_i64_add_sat(sum->waste_micro, part->waste_micro);
+    sum->price_micro = weir_i64_add_sat(sum->price_micro, part->price_micro);
 }
 
 void weir_posting_line(const struct weir_posting *p, struct weir_str *out)
@@ -107,6 +110,16 @@ void weir_posting_line(const struct weir_posting *p, struct weir_str *out)
     const int64_t i[] = {p->at.us, p->from.us, p->to.us, p->amount_micro};
     for (size_t k = 0; k < sizeof i / sizeof *i; k++) {
         weir_str_add_i64(out, i[k]);
+        weir_str_addc(out, ',');
+    }
+    if (p->currency[0] != '\0') {
+        weir_str_adds(out, p->currency);
+        weir_str_addc(out, ',');
+        weir_str_add_i64(out, p->original_micro);
+        weir_str_addc(out, ',');
+    }
+    if (p->rule != 0) {
+        weir_str_add_u64(out, p->rule);
         weir_str_addc(out, ',');
     }
     for (size_t k = 0; k < sizeof u / sizeof *u; k++) {

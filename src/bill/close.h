@@ -49,6 +49,7 @@ struct weir_close_sums {
     int64_t used_micro;
     int64_t idle_micro;
     int64_t waste_micro;
+    int64_t price_micro; /* charged beyond the cost */
 };
 bool weir_close_sums_eq(const struct weir_close_sums *a, const struct weir_close_sums *b);
 

@@ -28,6 +28,8 @@ int64_t weir_owned_rate(const struct weir_owned_cost *c, enum weir_account accou
     case WEIR_ACCOUNT_WASTE_BOOT:
     case WEIR_ACCOUNT_WASTE_LOST:
     case WEIR_ACCOUNT_WASTE_FAILED:
+    case WEIR_ACCOUNT_PRICE:
+    case WEIR_ACCOUNT_MARGIN:
     case WEIR_ACCOUNT_MAX:
         break;
     }

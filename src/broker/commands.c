@@ -761,6 +761,30 @@ static void close_month(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
+static void change_rule(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_rule_row *row = &cmd->u.rule.row;
+    bool end = cmd->u.rule.end;
+    int r = end ? weir_engine_end_rule(b->engine, row->name, row->until, &cmd->err) : weir_engine_add_rule(b->engine, row, &cmd->err);
+    if (r == 0) {
+        WEIR_CLEANUP(weir_str_release) struct weir_str object = WEIR_STR_INIT(1024);
+        WEIR_CLEANUP(weir_str_release) struct weir_str after = WEIR_STR_INIT(65536);
+        struct weir_json j = weir_json_begin(&after);
+        weir_json_object(&j);
+        if (!end) {
+            weir_json_kv_cstr(&j, "kind", row->kind);
+            weir_json_key(&j, "rule");
+            weir_json_raw(&j, weir_sv_of(row->body));
+            weir_json_kv_time(&j, "from", row->from);
+        }
+        weir_json_kv_time(&j, "until", row->until);
+        weir_json_end(&j);
+        weir_str_addf(&object, "rule %s", row->name);
+        access_audit(b, cmd, end ? "rule.end" : "rule.add", weir_str_cstr(&object), "", weir_str_cstr(&after));
+    }
+    commands_finish(b, cmd, r);
+}
+
 static void invoice(struct broker *b, struct weir_command *cmd)
 {
     char after[64];
@@ -776,6 +800,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
     bool writes = cmd->kind == WEIR_COMMAND_SUBMIT || cmd->kind == WEIR_COMMAND_CANCEL || cmd->kind == WEIR_COMMAND_NODE ||
                   cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS ||
                   cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_CLOSE || cmd->kind == WEIR_COMMAND_INVOICE ||
+                  cmd->kind == WEIR_COMMAND_RULE || cmd->kind == WEIR_COMMAND_PRICE ||
                   cmd->kind == WEIR_COMMAND_ALERT || cmd->kind == WEIR_COMMAND_FINDING || cmd->kind == WEIR_COMMAND_BUDGET_SET || cmd->kind == WEIR_COMMAND_BUDGET_REMOVE ||
                   cmd->kind == WEIR_COMMAND_QUOTA_SET || cmd->kind == WEIR_COMMAND_QUOTA_REMOVE;
     if (writes && b->store_full) {
@@ -830,6 +855,12 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_CLOSE:
         close_month(b, cmd);
+        break;
+    case WEIR_COMMAND_RULE:
+        change_rule(b, cmd);
+        break;
+    case WEIR_COMMAND_PRICE:
+        commands_finish(b, cmd, weir_engine_price(b->engine, cmd->u.price.ratings, cmd->u.price.part, cmd->u.price.n, &cmd->err));
         break;
     case WEIR_COMMAND_INVOICE:
         invoice(b, cmd);

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "bill/amend.h"
 #include "bill/bill.h"
+#include "bill/rate.h"
 #include "core/core.h"
 #include "store/store.h"
 
@@ -149,6 +150,13 @@ int weir_engine_amend(struct weir_engine *e, const struct weir_correction_row *r
 int weir_engine_close(struct weir_engine *e, struct weir_close_row *row, struct weir_err *err);
 /* What was billed in a closed month, once that was added up. Errors: -WEIR_ECONFLICT where that was stored before. */
 int weir_engine_seal(struct weir_engine *e, const struct weir_close_row *row, struct weir_err *err);
+
+/* Rules of prices; id and at are filled in. Errors: -WEIR_EEXISTS, -WEIR_ENOTFOUND, -WEIR_ECONFLICT (that time is closed, or
+ * it has ended), -WEIR_ELIMIT. */
+int weir_engine_add_rule(struct weir_engine *e, struct weir_rule_row *row, struct weir_err *err);
+int weir_engine_end_rule(struct weir_engine *e, const char *name, struct weir_wall at, struct weir_err *err);
+/* Posts prices. ratings: how often that was done when the caller looked. Errors: -WEIR_ECONFLICT where it was done since. */
+int weir_engine_price(struct weir_engine *e, uint64_t ratings, const struct weir_amendment *a, size_t n, struct weir_err *err);
 
 /* Stored with the next flush. */
 void weir_engine_invoice_lines(struct weir_engine *e, const struct weir_invoice_line_row *row, size_t n);

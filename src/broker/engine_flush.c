@@ -492,7 +492,7 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
         row.reason = e->corrections.p[i].reason;
         TRY(ops->put_correction(e->store, &row, err));
     }
-    TRY(engine_flush_closes(e, err));
+    TRY(engine_flush_books(e, err));
     for (size_t i = 0; i < e->postings.n; i++) {
         TRY(ops->put_posting(e->store, &e->postings.p[i], err));
     }
@@ -561,7 +561,7 @@ void engine_forget_gathered(struct weir_engine *e)
     }
     weir_vec_clear(&e->corrections);
     weir_vec_clear(&e->invoice_lines);
-    weir_vec_clear(&e->closes_changed);
+    engine_forget_books(e);
     for (size_t i = 0; i < e->tokens.n; i++) {
         free(e->tokens.p[i].name);
         free(e->tokens.p[i].role);

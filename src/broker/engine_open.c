@@ -225,6 +225,16 @@ static int on_correction(void *ctx, const struct weir_correction_row *row)
     return 0;
 }
 
+static int read_ratings(struct weir_engine *e, struct weir_err *err)
+{
+    char text[64] = "";
+    int r = e->store->ops->get_meta(e->store, WEIR_META_RATINGS, text, sizeof text, err);
+    if (r == 0) {
+        r = weir_parse_u64(weir_sv_of(text), 0, INT64_MAX, &e->ratings, err);
+    }
+    return r == -WEIR_ENOTFOUND ? 0 : r;
+}
+
 static int read_last_step(struct weir_engine *e, struct weir_err *err)
 {
     char text[64];
@@ -289,7 +299,8 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         (r = ops->each_live_task(s, on_task, &x, err)) != 0 || (r = ops->each_hold(s, false, on_hold, &x, err)) != 0 ||
         (r = ops->each_effect(s, on_effect, &x, err)) != 0 || (r = ops->each_runtime(s, on_runtime, &x, err)) != 0 ||
         (r = ops->each_correction(s, 0, on_correction, &x, err)) != 0 ||
-        (r = ops->each_close(s, engine_restore_close, e, err)) != 0) {
+        (r = ops->each_close(s, engine_restore_close, e, err)) != 0 || (r = ops->each_rule(s, engine_restore_rule, e, err)) != 0 ||
+        (r = read_ratings(e, err)) != 0) {
         return r;
     }
     e->users_stored = e->users.n;
@@ -348,7 +359,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->new_jobs);
     weir_vec_release(&e->events);
     weir_vec_release(&e->explains);
-    engine_free_closes(e);
+    engine_free_books(e);
     weir_vec_release(&e->corrections);
     weir_vec_release(&e->invoice_lines);
     weir_vec_release(&e->tokens);

@@ -59,6 +59,10 @@ struct gathered_close {
     char *who;
 };
 
+struct gathered_rule {
+    struct weir_rule_row row; /* its strings are its own */
+};
+
 struct gathered_correction {
     struct weir_correction_row row; /* kind is a literal */
     char *who;
@@ -106,6 +110,10 @@ struct weir_engine {
     uint64_t last_correction; /* made, stored or not */
     WEIR_VEC(struct gathered_close) closes; /* all of them */
     WEIR_VEC(size_t) closes_changed;        /* places in it */
+    WEIR_VEC(struct gathered_rule) rules;   /* all of them */
+    WEIR_VEC(size_t) rules_changed;
+    uint64_t ratings; /* how often prices were posted */
+    bool rated;       /* since the last flush */
     struct weir_engine_conf conf;
     struct weir_store *store;
     struct weir_core *core;
@@ -242,10 +250,12 @@ struct weir_dur engine_forecast(const struct weir_engine *e, uint64_t own_key, c
 void engine_expect_anew(struct weir_engine *e);
 int engine_restore(struct weir_engine *e, struct weir_err *err);
 
-/* engine_close.c: closed months */
+/* engine_books.c: closed months, rules of prices */
 int engine_restore_close(void *ctx, const struct weir_close_row *row);
-int engine_flush_closes(struct weir_engine *e, struct weir_err *err);
-void engine_free_closes(struct weir_engine *e);
+int engine_restore_rule(void *ctx, const struct weir_rule_row *row);
+int engine_flush_books(struct weir_engine *e, struct weir_err *err);
+void engine_forget_books(struct weir_engine *e);
+void engine_free_books(struct weir_engine *e);
 
 /* engine_access.c: what users may do, and who changed what */
 int engine_flush_access(struct weir_engine *e, struct weir_err *err);

@@ -21,6 +21,8 @@ enum { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_FOCUS };
 static const char *const formats[] = {
     [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv", [FORMAT_FOCUS] = "focus", NULL};
 
+static const char *const views[] = {"cost", "price", NULL};
+
 const struct weir_opt weir_opts_bill[] = {
     {"by", 'b', WEIR_OPT_TEXT, .arg = "KEYS",
      .help = "comma list of project, user, tag:NAME, pool, job, node, gpu, day, month, late (default project)"},
@@ -37,6 +39,7 @@ const struct weir_opt weir_opts_bill[] = {
     {"reason", 0, WEIR_OPT_TEXT, .arg = "TEXT", .help = "credit, charge: why; it is kept with the postings"},
     {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT",
      .help = "of the result; focus is CSV by the FOCUS 1.2 specification", .choices = formats},
+    {"view", 0, WEIR_OPT_CHOICE, .arg = "VIEW", .help = "cost (default), or price: what is charged by rules", .choices = views},
     {"hourly", 0, WEIR_OPT_FLAG, .help = "--format focus: rows for an hour instead of a day"},
     {"issuer", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "--format focus: who bills (default weir)"},
     {"check", 0, WEIR_OPT_FLAG, .help = "prove that both sides of the whole ledger are equal; exit code 65 where not"},
@@ -53,10 +56,18 @@ static const struct amount amounts[] = {
     {"waste_failed_micro", "FAILED"}, {"idle_micro", "IDLE"},       {"total_micro", "TOTAL"},
 };
 
+static const struct amount prices[] = {{"total_micro", "COST"}, {"adjust_micro", "ADJUST"}, {"price_micro", "PRICE"}};
+
+static bool is_priced(const json_t *bill)
+{
+    const char *view = weir_get_text(bill, "view");
+    return view != NULL && weir_streq(view, views[1]);
+}
+
 static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
 {
-    static const char *const own[] = {"by",   "month", "from",   "to",     "zone",  "project",
-                                      "user", "job",   "format", "hourly", "issuer"};
+    static const char *const own[] = {"by",   "month", "from",   "to",     "zone",   "project",
+                                      "user", "job",   "format", "hourly", "issuer", "view"};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(own); i++) {
         if (weir_args_has(args, own[i])) {
             return weir_fail(
@@ -114,7 +125,7 @@ static const char *key_text(const json_t *row, const char *key, char buf[static 
     return json_is_string(v) ? json_string_value(v) : "";
 }
 
-static void table_row(struct weir_table *t, const json_t *row, const json_t *by, bool is_total)
+static void table_row(struct weir_table *t, const json_t *row, const json_t *by, bool is_total, const struct amount *amount, size_t n_amounts)
 {
     size_t i;
     json_t *key;
@@ -133,8 +144,8 @@ static void table_row(struct weir_table *t, const json_t *row, const json_t *by,
     weir_out_milli(&hours, weir_get_i64(row, "gpu_hours_milli", 0));
     weir_table_cell(t, weir_str_cstr(&hours));
     weir_str_release(&hours);
-    for (size_t k = 0; k < WEIR_ARRAY_LEN(amounts); k++) {
-        int64_t micro = weir_get_i64(row, amounts[k].key, 0);
+    for (size_t k = 0; k < n_amounts; k++) {
+        int64_t micro = weir_get_i64(row, amount[k].key, 0);
         char money[WEIR_MONEY_SIZE];
         weir_table_cell(t, micro == 0 ? "0" : weir_money_format(micro, money));
     }
@@ -149,6 +160,8 @@ static void print_table(const json_t *bill)
         weir_talk("bill: the broker's answer names no keys; see --format json");
         return;
     }
+    const struct amount *amount = is_priced(bill) ? prices : amounts;
+    size_t n_amounts = is_priced(bill) ? WEIR_ARRAY_LEN(prices) : WEIR_ARRAY_LEN(amounts);
     struct weir_column column[KEYS_MAX + 1 + WEIR_ARRAY_LEN(amounts)];
     char title[KEYS_MAX][64];
     memset(column, 0, sizeof column);
@@ -163,23 +176,24 @@ static void print_table(const json_t *bill)
         column[i] = (struct weir_column){title[i], .shrink = true};
     }
     column[n_keys] = (struct weir_column){"GPU-HOURS", .right = true};
-    for (size_t k = 0; k < WEIR_ARRAY_LEN(amounts); k++) {
-        column[n_keys + 1 + k] = (struct weir_column){amounts[k].title, .right = true};
+    for (size_t k = 0; k < n_amounts; k++) {
+        column[n_keys + 1 + k] = (struct weir_column){amount[k].title, .right = true};
     }
-    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, n_keys + 1 + WEIR_ARRAY_LEN(amounts));
+    WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_table_new(column, n_keys + 1 + n_amounts);
     size_t i;
     json_t *row;
     json_array_foreach(json_object_get(bill, "rows"), i, row)
     {
-        table_row(t, row, by, false);
+        table_row(t, row, by, false, amount, n_amounts);
     }
-    table_row(t, json_object_get(bill, "total"), by, true);
+    table_row(t, json_object_get(bill, "total"), by, true, amount, n_amounts);
     const char *from = weir_get_text(bill, "from");
     const char *to = weir_get_text(bill, "to");
-    (void)printf("Amounts in %s, from %s to %s%s. BOOT, LOST and FAILED are waste: machines starting, work lost, failed "
-                 "tasks.\n\n",
+    (void)printf("Amounts in %s, from %s to %s%s. %s\n\n",
                  weir_get_currency(bill), from != NULL ? from : "the beginning", to != NULL ? to : "now",
-                 weir_get_bool(bill, "closed") ? ", closed" : "");
+                 weir_get_bool(bill, "closed") ? ", closed" : "",
+                 is_priced(bill) ? "ADJUST is what rules add to the cost or take off it."
+                                 : "BOOT, LOST and FAILED are waste: machines starting, work lost, failed tasks.");
     weir_table_print(t, stdout);
 }
 
@@ -205,7 +219,9 @@ static void print_csv(const json_t *bill)
     static const char *const columns[] = {
         "used_micro",  "waste_boot_micro",    "waste_lost_micro",        "waste_failed_micro", "idle_micro",
         "total_micro", "cost_provider_micro", "cost_depreciation_micro", "cost_energy_micro",  "cost_upkeep_micro",
+        "adjust_micro", "price_micro", /* of the price view */
     };
+    size_t n_columns = WEIR_ARRAY_LEN(columns) - (is_priced(bill) ? 0 : 2);
     const json_t *by = json_object_get(bill, "by");
     size_t i;
     json_t *key;
@@ -215,7 +231,7 @@ static void print_csv(const json_t *bill)
         (void)putchar(',');
     }
     (void)fputs("gpu_hours", stdout);
-    for (size_t k = 0; k < WEIR_ARRAY_LEN(columns); k++) {
+    for (size_t k = 0; k < n_columns; k++) {
         (void)printf(",%.*s", (int)(strlen(columns[k]) - strlen("_micro")), columns[k]);
     }
     (void)fputs(",currency\n", stdout);
@@ -233,7 +249,7 @@ static void print_csv(const json_t *bill)
         weir_out_milli(&hours, weir_get_i64(row, "gpu_hours_milli", 0));
         (void)fputs(weir_str_cstr(&hours), stdout);
         weir_str_release(&hours);
-        for (size_t k = 0; k < WEIR_ARRAY_LEN(columns); k++) {
+        for (size_t k = 0; k < n_columns; k++) {
             char money[WEIR_MONEY_SIZE];
             (void)printf(",%s", weir_money_format(weir_get_i64(row, columns[k], 0), money));
         }
@@ -307,6 +323,7 @@ static int bill(struct weir_client *api, const struct weir_args *args, struct we
     const char *by = weir_args_text(args, "by");
     weir_query_add(&path, "by", by != NULL ? by : "project");
     weir_query_add(&path, "zone", weir_args_text(args, "zone"));
+    weir_query_add(&path, "view", weir_args_text(args, "view"));
     weir_query_add(&path, "project", weir_args_text(args, "project"));
     weir_query_add(&path, "user", weir_args_text(args, "user"));
     weir_query_add(&path, "job", weir_args_text(args, "job"));
@@ -341,7 +358,9 @@ static int focus(struct weir_client *api, const struct weir_args *args, struct w
 {
     static const char *const others[] = {"by", "job", "zone", "json"};
     const char *issuer = weir_args_text(args, "issuer");
-    struct weir_focus_conf conf = {.hourly = weir_args_has(args, "hourly"),
+    const char *view = weir_args_text(args, "view");
+    struct weir_focus_conf conf = {.priced = view != NULL && weir_streq(view, views[1]),
+                                   .hourly = weir_args_has(args, "hourly"),
                                    .project = weir_args_text(args, "project"),
                                    .user = weir_args_text(args, "user"),
                                    .issuer = issuer == NULL ? "weir" : issuer};

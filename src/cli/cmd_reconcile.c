@@ -25,7 +25,6 @@ enum {
     LEASES_AT_ONCE = 1000,
     BUCKETS_MAX = 10000, /* of other resources that are told one by one */
     BUCKETS_SHOWN = 20,
-    RATES_MAX = 16,
     PROGRESS_LINES = 4096,
     BODY_BYTES_MAX = 2 << 20,
     NANO_PER_MICRO = 1000,
@@ -33,7 +32,7 @@ enum {
 
 const struct weir_opt weir_opts_reconcile[] = {
     {"rate", 0, WEIR_OPT_TEXT, .many = true, .arg = "CUR=RATE",
-     .help = "what a unit of another currency of the file is in the ledger's"},
+     .help = "what a unit of another currency of the file is in the ledger's, whatever 'weir rule' says"},
     {0},
 };
 
@@ -58,6 +57,8 @@ struct lease {
 struct rate {
     char currency[8];
     int64_t nano; /* of the ledger's unit, for a unit */
+    struct weir_wall from; /* it holds from then */
+    struct weir_wall until;
 };
 
 struct reconcile {
@@ -68,8 +69,7 @@ struct reconcile {
     struct weir_map by_id;
     char owner[64];
     char currency[8];
-    struct rate rate[RATES_MAX];
-    size_t n_rates;
+    WEIR_VEC(struct rate) rates; /* those of the command line first, which hold for ever; then the broker's, the newest first */
     struct weir_map seen; /* identity -> lines of it so far */
     struct weir_str body;
     struct weir_json j;
@@ -239,25 +239,38 @@ static int send_lines(struct reconcile *x, struct weir_err *err)
     return r;
 }
 
-static int convert(const struct reconcile *x, struct weir_invoice_line *l, struct weir_err *err)
+static const struct rate *rate_of(const struct reconcile *x, const struct weir_invoice_line *l)
 {
+    for (size_t i = 0; i < x->rates.n; i++) {
+        const struct rate *r = &x->rates.p[i];
+        if (weir_sv_eq_nocase(l->currency, weir_sv_of(r->currency)) && r->from.us <= l->from.us && l->from.us < r->until.us) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* Into the ledger's currency, by the rate of the day on which the line begins. *ret_original: as it is billed, 0 where that is the same. */
+static int convert(const struct reconcile *x, struct weir_invoice_line *l, int64_t *ret_original, struct weir_err *err)
+{
+    *ret_original = 0;
     if (weir_sv_eq_nocase(l->currency, weir_sv_of(x->currency))) {
         return 0;
     }
-    for (size_t i = 0; i < x->n_rates; i++) {
-        if (weir_sv_eq_nocase(l->currency, weir_sv_of(x->rate[i].currency))) {
-            return weir_mul_div(l->nano, x->rate[i].nano, 1000000000, &l->nano)
-                       ? 0
-                       : weir_fail(err, -WEIR_EOVERFLOW, "the amount is out of range");
-        }
+    const struct rate *r = rate_of(x, l);
+    if (r != NULL) {
+        *ret_original = l->nano;
+        return weir_mul_div(l->nano, r->nano, 1000000000, &l->nano) ? 0 : weir_fail(err, -WEIR_EOVERFLOW, "the amount is out of range");
     }
+    int n = (int)(l->currency.n < 8 ? l->currency.n : 8);
+    struct weir_date d = weir_wall_to_date(l->from);
     return weir_fail(err, -WEIR_EINVAL,
-                     "the line is in '%.*s', the ledger in %s: say what a unit of it is with --rate %.*s=RATE",
-                     (int)(l->currency.n < 8 ? l->currency.n : 8), l->currency.p, x->currency,
-                     (int)(l->currency.n < 8 ? l->currency.n : 8), l->currency.p);
+                     "no rate of %.*s in %s on %04d-%02d-%02d: add one (weir rule add NAME exchange --currency %.*s --rate RATE --from %04d-%02d-%02d), or "
+                     "say --rate %.*s=RATE", n, l->currency.p, x->currency, d.year, d.month, d.day, n, l->currency.p, d.year, d.month, d.day, n,
+                     l->currency.p);
 }
 
-static int add_line(struct reconcile *x, struct lease *lease, const struct weir_invoice_line *l, struct weir_err *err)
+static int add_line(struct reconcile *x, struct lease *lease, const struct weir_invoice_line *l, int64_t original, struct weir_err *err)
 {
     char time[WEIR_RFC3339_SIZE];
     char number[24];
@@ -275,6 +288,11 @@ static int add_line(struct reconcile *x, struct lease *lease, const struct weir_
     weir_json_kv_cstr(&x->j, "from", weir_wall_format(l->from, time));
     weir_json_kv_cstr(&x->j, "to", weir_wall_format(l->to, time));
     weir_json_kv_i64(&x->j, "nano", l->nano);
+    if (original != 0) {
+        weir_json_key(&x->j, "currency");
+        weir_json_string(&x->j, l->currency);
+        weir_json_kv_i64(&x->j, "original_nano", original);
+    }
     weir_json_end(&x->j);
     return ++x->pending == LINES_AT_ONCE ? send_lines(x, err) : 0;
 }
@@ -283,7 +301,8 @@ static int take_line(struct reconcile *x, const struct weir_invoice *v, struct w
                      struct weir_err *err)
 {
     bool ours = false;
-    int r = l->nano == 0 ? 0 : convert(x, l, err);
+    int64_t original = 0;
+    int r = l->nano == 0 ? 0 : convert(x, l, &original, err);
     if (r < 0) {
         return weir_invoice_fail(v, r, err);
     }
@@ -291,7 +310,7 @@ static int take_line(struct reconcile *x, const struct weir_invoice *v, struct w
     x->nano = weir_i64_add_sat(x->nano, l->nano);
     struct lease *lease = find_lease(x, l, &ours);
     if (lease != NULL) {
-        return add_line(x, lease, l, err);
+        return add_line(x, lease, l, original, err);
     }
     if (ours) {
         bucket_add(&x->suspects, l->resource, l->nano);
@@ -463,16 +482,36 @@ static int read_rates(struct reconcile *x, const struct weir_args *args, struct 
     for (size_t i = 0; (text = weir_args_nth(args, "rate", i)) != NULL; i++) {
         struct weir_sv rest = weir_sv_of(text);
         struct weir_sv currency = weir_sv_cut(&rest, '=');
-        if (x->n_rates == RATES_MAX) {
-            return weir_fail(err, -WEIR_ELIMIT, "option '--rate': at most %d", RATES_MAX);
-        }
-        struct rate *rate = &x->rate[x->n_rates++];
-        if (currency.n != 3 || weir_parse_decimal(rest, 9, &rate->nano, NULL) < 0 || rate->nano <= 0) {
+        struct rate rate = {.until = WEIR_WALL_MAX};
+        if (currency.n != 3 || weir_parse_decimal(rest, 9, &rate.nano, NULL) < 0 || rate.nano <= 0) {
             return weir_fail(err, -WEIR_EINVAL, "option '--rate %.40s': it is CUR=RATE, like EUR=1.0842", text);
         }
-        (void)snprintf(rate->currency, sizeof rate->currency, "%.*s", WEIR_SV_ARG(currency));
+        (void)snprintf(rate.currency, sizeof rate.currency, "%.*s", WEIR_SV_ARG(currency));
+        weir_vec_push(&x->rates, rate);
     }
     return 0;
+}
+
+/* What 'weir rule' has: of those that hold on a day the last one added counts. */
+static int load_rates(struct reconcile *x, struct weir_err *err)
+{
+    json_t *rules = NULL;
+    int r = weir_client_list(x->api, "/v1/rules", 0, &rules, NULL, err);
+    for (size_t i = json_array_size(rules); i-- > 0 && r == 0;) {
+        const json_t *o = json_array_get(rules, i);
+        const json_t *says = json_object_get(o, "rule");
+        const char *kind = weir_get_text(o, "kind");
+        const char *currency = weir_get_text(says, "currency");
+        const char *text = weir_get_text(says, "rate");
+        struct rate rate = {.from = weir_get_time(o, "from"), .until = weir_get_is_set(o, "until") ? weir_get_time(o, "until") : WEIR_WALL_MAX};
+        if (kind != NULL && weir_streq(kind, "exchange") && currency != NULL && text != NULL &&
+            weir_parse_decimal(weir_sv_of(text), 9, &rate.nano, NULL) == 0) {
+            (void)snprintf(rate.currency, sizeof rate.currency, "%.7s", currency);
+            weir_vec_push(&x->rates, rate);
+        }
+    }
+    json_decref(rules);
+    return r;
 }
 
 /* The broker's alerts hear what became of it; where they do not, nothing else is wrong. */
@@ -512,6 +551,7 @@ static int run(struct reconcile *x, const struct weir_args *args, struct weir_er
     begin_body(x);
     r = send_lines(x, err); /* none yet: says who we are, and whether we may */
     r = r < 0 ? r : load_leases(x, err);
+    r = r < 0 ? r : load_rates(x, err);
     if (r < 0) {
         return r;
     }
@@ -542,6 +582,7 @@ int weir_cmd_reconcile(const struct weir_args *args, struct weir_err *err)
     weir_client_free(x.api);
     json_decref(x.list);
     json_decref(x.answers);
+    weir_vec_release(&x.rates);
     weir_vec_release(&x.leases);
     weir_map_release(&x.by_instance);
     weir_map_release(&x.by_id);

@@ -279,6 +279,8 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "see; both\n"
                 "are new postings, spread over what used it by what each cost. 'corrections' lists them with their reasons.\n"
                 "\n"
+                "--view price shows what is charged by 'weir rule': COST is used + waste + idle, ADJUST what rules add or take off.\n"
+                "\n"
                 "'close' closes a month (in a zone): its statement never changes again, and what comes for it later is billed in the "
                 "month\n"
                 "that is open then, where '--by late' shows it. 'closes' lists closed months; --check proves them too.",
@@ -306,7 +308,7 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "suspect.\n"
                 "The same file twice changes nothing.",
         .examples = "weir reconcile cur-2026-11.csv.gz\tbring November to what AWS billed\n"
-                    "weir reconcile azure.csv --rate EUR=1.0842\ta bill in another currency\n",
+                    "weir reconcile azure.csv\tin another currency: rates are those of 'weir rule add NAME exchange'\n",
         .operands_min = 1,
         .operands_max = 1,
     },
@@ -342,6 +344,24 @@ const struct weir_cli_command weir_cli_commands[] = {
                     "weir budget set burst --for organisation --amount 500 --counts cloud --at 90:local-only\trented machines\n"
                     "weir budget set vision --amount 2500\tmore of it\n",
         .operands_max = 2,
+    },
+    {
+        .name = "rule",
+        .group = MONEY,
+        .fn = weir_cmd_rule,
+        .operands = "[list|add NAME KIND|end NAME]",
+        .summary = "Rules of prices: markups, discounts, price lists, spread of idle time, commitments; exchange rates",
+        .opts = weir_opts_rule,
+        .help = "KIND is price (an amount for a GPU-hour takes the place of the cost), markup, discount, spread (of idle time over\n"
+                "projects), commitment (an amount for every hour, borne by who uses it) or exchange (a currency's rate). Rules\n"
+                "are for all where no option says for what; they hold from a time until another, and never change: end one,\n"
+                "and add another. 'weir bill --view price' shows what they make of the cost.",
+        .examples = "weir rule add house markup --percent 8\t8 % on all\n"
+                    "weir rule add h100 price --per-gpu-hour 2.10 --gpu H100\ta price list\n"
+                    "weir rule add idle spread --by use --pool local\twho uses the pool bears its idle time\n"
+                    "weir rule add eur-nov exchange --currency EUR --rate 1.0842 --from 2026-11-01\tfor bills in another currency\n"
+                    "weir rule end house\tno longer\n",
+        .operands_max = 3,
     },
     {
         .name = "quota",

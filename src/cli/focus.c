@@ -138,6 +138,22 @@ static void put_currency(struct weir_str *out, const struct row *r)
     weir_str_adds(out, weir_get_currency(r->charge));
 }
 
+/* What was billed in another currency is priced in that. */
+static bool is_foreign(const struct row *r)
+{
+    return weir_get_is_set(r->charge, "original_currency");
+}
+
+static void put_pricing_currency(struct weir_str *out, const struct row *r)
+{
+    weir_str_adds(out, is_foreign(r) ? weir_get_text(r->charge, "original_currency") : weir_get_currency(r->charge));
+}
+
+static void put_pricing_cost(struct weir_str *out, const struct row *r)
+{
+    add_money(out, is_foreign(r) ? weir_get_i64(r->charge, "original_micro", 0) : r->micro);
+}
+
 static void put_issuer(struct weir_str *out, const struct row *r)
 {
     weir_csv_write_field(out, weir_sv_of(r->f->conf->issuer));
@@ -167,20 +183,27 @@ static void put_frequency(struct weir_str *out, const struct row *r)
     weir_str_adds(out, r->is_usage ? "Usage-Based" : "One-Time");
 }
 
+/* Of a machine; else it is what a rule spreads over a pool. */
+static bool has_node(const struct row *r)
+{
+    return weir_get_i64(r->charge, "node", 0) != 0;
+}
+
 static void put_description(struct weir_str *out, const struct row *r)
 {
     static const char *const what[][2] = {{"job", "used by a job"},
                                           {"idle", "idle"},
                                           {"waste_boot", "wasted: the machine was starting"},
                                           {"waste_lost", "wasted: work that was lost"},
-                                          {"waste_failed", "wasted: tasks that failed"}};
+                                          {"waste_failed", "wasted: tasks that failed"},
+                                          {"price", "charged beyond the cost, or below it"}};
     const char *text = r->account;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(what); i++) {
         text = weir_streq(r->account, what[i][0]) ? what[i][1] : text;
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str s = WEIR_STR_INIT(1024);
     weir_str_addf(&s, "%s, %s",
-                  text_or(weir_get_text(r->charge, "node_name"), r->lease == NULL ? "owned machine" : "rented machine"),
+                  text_or(weir_get_text(r->charge, "node_name"), !has_node(r) ? text_or(weir_get_text(r->charge, "pool"), "all machines") : r->lease == NULL ? "owned machine" : "rented machine"),
                   text);
     weir_csv_write_field(out, weir_str_sv(&s));
 }
@@ -203,6 +226,9 @@ static void put_region(struct weir_str *out, const struct row *r)
 
 static void put_resource(struct weir_str *out, const struct row *r)
 {
+    if (!has_node(r)) {
+        return;
+    }
     const char *instance = r->lease == NULL ? NULL : weir_get_text(r->lease, "instance");
     if (instance != NULL) {
         weir_csv_write_field(out, weir_sv_of(instance));
@@ -218,7 +244,7 @@ static void put_resource_name(struct weir_str *out, const struct row *r)
 
 static void put_resource_type(struct weir_str *out, const struct row *r)
 {
-    weir_str_adds(out, r->lease == NULL ? "Server" : "Virtual Machine");
+    weir_str_adds(out, !has_node(r) ? "" : r->lease == NULL ? "Server" : "Virtual Machine");
 }
 
 static void put_service(struct weir_str *out, const struct row *r)
@@ -313,6 +339,13 @@ static void put_x_account(struct weir_str *out, const struct row *r)
     weir_str_adds(out, r->account);
 }
 
+static void put_x_rule(struct weir_str *out, const struct row *r)
+{
+    if (weir_get_is_set(r->charge, "rule")) {
+        weir_str_add_i64(out, weir_get_i64(r->charge, "rule", 0));
+    }
+}
+
 static void put_x_job(struct weir_str *out, const struct row *r)
 {
     if (weir_get_is_set(r->charge, "job")) {
@@ -361,6 +394,10 @@ static const struct {
     {"ListCost", put_cost},
     {"ListUnitPrice", add_unit_price},
     {"PricingCategory", put_pricing_category},
+    {"PricingCurrency", put_pricing_currency},
+    {"PricingCurrencyContractedUnitPrice", add_unit_price}, /* rows of another currency have no quantity */
+    {"PricingCurrencyEffectiveCost", put_pricing_cost},
+    {"PricingCurrencyListUnitPrice", add_unit_price},
     {"PricingQuantity", add_quantity},
     {"PricingUnit", put_unit},
     {"ProviderName", put_issuer},
@@ -385,6 +422,7 @@ static const struct {
     {"x_GpuHours", put_x_gpu_hours},
     {"x_GpuModel", put_x_gpu},
     {"x_JobId", put_x_job},
+    {"x_RuleId", put_x_rule},
 };
 
 static void write_head(FILE *out)
@@ -446,6 +484,7 @@ static void make_path(struct weir_str *path, const struct weir_focus_conf *c, co
     weir_query_add(path, "from", c->from.us == 0 ? NULL : weir_wall_format(c->from, buf));
     weir_query_add(path, "to", c->to.us == 0 ? NULL : weir_wall_format(c->to, buf));
     weir_query_add(path, "hourly", c->hourly ? "true" : NULL);
+    weir_query_add(path, "view", c->priced ? "price" : NULL);
     weir_query_add(path, "project", c->project);
     weir_query_add(path, "user", c->user);
     weir_query_add(path, "cursor", cursor);

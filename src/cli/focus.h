@@ -15,6 +15,7 @@ struct weir_focus_conf {
     struct weir_wall from; /* 0: the ledger's beginning */
     struct weir_wall to;   /* 0: now */
     bool hourly;
+    bool priced; /* with what rules add to the cost */
     const char *project; /* NULL: all */
     const char *user;
     const char *issuer; /* who bills; also the provider of owned machines */

@@ -22,7 +22,8 @@ enum sum {
     SUM_IDLE,
     SUM_WASTE,
     SUM_COST = SUM_WASTE + 3,
-    SUM_MAX = SUM_COST + 4,
+    SUM_PRICE = SUM_COST + 4,
+    SUM_MAX,
 };
 
 _Static_assert((int)SUM_MAX == (int)WEIR_AGG_SUMS, "one sum per column");
@@ -57,6 +58,7 @@ struct weir_agg {
     bool by_day;
     bool by_month;
     bool by_late;
+    bool priced;
     struct calendar calendar;
     struct weir_agg_source source;
     struct weir_interner texts;
@@ -93,6 +95,7 @@ int weir_agg_new(struct weir_agg **ret, const struct weir_bill_filter *f, const 
     a->from = f->from;
     a->to = f->to;
     a->zone = f->zone;
+    a->priced = f->priced;
     a->n_by = n_by;
     a->source = *source;
     for (size_t i = 0; i < n_by; i++) {
@@ -299,7 +302,11 @@ static void add_side(struct group *g, enum weir_account account, int64_t amount)
     case WEIR_ACCOUNT_WASTE_FAILED:
         add(&g->sum[SUM_WASTE + (int)account - WEIR_ACCOUNT_WASTE_BOOT], amount);
         break;
+    case WEIR_ACCOUNT_PRICE:
+        add(&g->sum[SUM_PRICE], amount);
+        break;
     case WEIR_ACCOUNT_NODE:
+    case WEIR_ACCOUNT_MARGIN:
     case WEIR_ACCOUNT_MAX:
         break;
     }
@@ -369,7 +376,8 @@ int weir_agg_add(struct weir_agg *a, const struct weir_posting *p, struct weir_e
 {
     struct weir_billed part[2];
     struct weir_wall until = weir_closed_until(&a->source.closes, p->id);
-    size_t n = weir_posting_billed(p, until, a->from, a->to, part);
+    bool rated = p->debit == WEIR_ACCOUNT_PRICE || p->credit == WEIR_ACCOUNT_PRICE;
+    size_t n = rated && !a->priced ? 0 : weir_posting_billed(p, until, a->from, a->to, part);
     if (n == 0) {
         return 0;
     }
@@ -466,6 +474,7 @@ int weir_agg_emit_row(const enum weir_bill_by *by, size_t n_by, const struct wei
     }
     memcpy(out.waste_micro, &row->sum[SUM_WASTE], sizeof out.waste_micro);
     memcpy(out.cost_micro, &row->sum[SUM_COST], sizeof out.cost_micro);
+    out.price_micro = row->sum[SUM_PRICE];
     out.total_micro = weir_i64_add_sat(out.used_micro, out.idle_micro);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(out.waste_micro); i++) {
         out.total_micro = weir_i64_add_sat(out.total_micro, out.waste_micro[i]);

@@ -689,6 +689,15 @@ static int put_correction(struct weir_store *s, const struct weir_correction_row
     return 0;
 }
 
+static int put_rule(struct weir_store *s, const struct weir_rule_row *r, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_RULE, (struct mem_key){r->id, 0},
+            COPY(r, offsetof(struct weir_rule_row, name), offsetof(struct weir_rule_row, kind), offsetof(struct weir_rule_row, body),
+                 offsetof(struct weir_rule_row, who)));
+    return 0;
+}
+
 static int put_close(struct weir_store *s, const struct weir_close_row *r, struct weir_err *err)
 {
     (void)err;
@@ -807,6 +816,7 @@ const struct weir_store_ops weir_mem_ops = {
     .put_posting = put_posting,
     .put_correction = put_correction,
     .put_close = put_close,
+    .put_rule = put_rule,
     .put_invoice_line = put_invoice_line,
     .put_meter = put_meter,
     .put_explain = put_explain,
@@ -844,6 +854,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_posting = weir_mem_each_posting,
     .each_correction = weir_mem_each_correction,
     .each_close = weir_mem_each_close,
+    .each_rule = weir_mem_each_rule,
     .each_invoice_line = weir_mem_each_invoice_line,
     .first_posting = weir_mem_first_posting,
     .each_total = weir_mem_each_total,

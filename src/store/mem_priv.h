@@ -55,6 +55,7 @@ enum mem_table_id {
     MEM_CORRECTION,
     MEM_INVOICE_LINE,
     MEM_CLOSE,
+    MEM_RULE,
     MEM_RUNTIME,
     MEM_ACCESS,
     MEM_DOCUMENT,
@@ -158,6 +159,7 @@ int weir_mem_each_access(struct weir_store *s, weir_access_row_fn *fn, void *ctx
 int weir_mem_each_document(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_rule(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_invoice_line(struct weir_store *s,
                                struct weir_lease_id lease,

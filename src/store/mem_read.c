@@ -363,6 +363,19 @@ int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_corre
     return r;
 }
 
+int weir_mem_each_rule(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_RULE];
+    SCAN(t, i)
+    {
+        r = fn(ctx, t->rows.p[i].data);
+    }
+    return r;
+}
+
 int weir_mem_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;
@@ -490,10 +503,10 @@ int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, 
     WEIR_VEC(struct total) all = {0};
     for (size_t i = 0; i < c->postings.n; i++) {
         const struct weir_posting *p = &c->postings.p[i];
-        if (p->debit >= WEIR_ACCOUNT_JOB && p->amount_micro != 0) {
+        if (weir_account_is_use(p->debit) && p->amount_micro != 0) {
             weir_vec_push(&all, (struct total){p->project.v, p->pool.v, p->debit, p->amount_micro});
         }
-        if (p->credit >= WEIR_ACCOUNT_JOB && p->amount_micro != 0) {
+        if (weir_account_is_use(p->credit) && p->amount_micro != 0) {
             weir_vec_push(&all, (struct total){p->project.v, p->pool.v, p->credit, -p->amount_micro});
         }
     }

@@ -6,10 +6,10 @@
 
 static const char SQL_PUT_CLOSE[] =
     "INSERT OR REPLACE INTO month_close (id, month, zone, from_us, to_us, last_posting, at_us, who, postings, gpu_us, cost_micro,"
-    " used_micro, idle_micro, waste_micro, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " used_micro, idle_micro, waste_micro, digest, price_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_EACH_CLOSE[] =
     "SELECT id, month, zone, from_us, to_us, last_posting, at_us, who, postings, gpu_us, cost_micro, used_micro, idle_micro,"
-    " waste_micro, digest FROM month_close ORDER BY id";
+    " waste_micro, digest, price_micro FROM month_close ORDER BY id";
 
 int weir_sq_put_close(struct weir_store *base, const struct weir_close_row *row, struct weir_err *err)
 {
@@ -22,7 +22,7 @@ int weir_sq_put_close(struct weir_store *base, const struct weir_close_row *row,
     sq_u(&b, row->id), sq_s(&b, row->month), sq_s(&b, row->zone), sq_i(&b, row->close.from.us), sq_i(&b, row->close.to.us);
     sq_u(&b, row->close.last_posting), sq_i(&b, row->at.us), sq_s(&b, row->who), sq_u(&b, row->sums.postings);
     sq_u(&b, row->sums.gpu_us), sq_i(&b, row->sums.cost_micro), sq_i(&b, row->sums.used_micro), sq_i(&b, row->sums.idle_micro);
-    sq_i(&b, row->sums.waste_micro), sq_s(&b, row->digest);
+    sq_i(&b, row->sums.waste_micro), sq_s(&b, row->digest), sq_i(&b, row->sums.price_micro);
     return sq_run(s, b.st, "put close", err);
 }
 
@@ -51,6 +51,7 @@ int weir_sq_each_close(struct weir_store *base, weir_close_row_fn *fn, void *ctx
         row.sums.idle_micro = sc_i(&c);
         row.sums.waste_micro = sc_i(&c);
         sc_copy(&c, row.digest, sizeof row.digest);
+        row.sums.price_micro = sc_i(&c);
         r = fn(ctx, &row);
         if (r != 0) {
             break;

@@ -52,6 +52,7 @@ enum sq_slot {
     SQ_PUT_CORRECTION,
     SQ_PUT_INVOICE_LINE,
     SQ_PUT_CLOSE,
+    SQ_PUT_RULE,
     SQ_PUT_METER,
     SQ_DELETE_METER,
     SQ_PUT_EXPLAIN,
@@ -97,6 +98,7 @@ enum sq_slot {
     SQ_EACH_CORRECTION,
     SQ_EACH_INVOICE_LINE,
     SQ_EACH_CLOSE,
+    SQ_EACH_RULE,
     SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
     SQ_WAS_ON,
@@ -279,6 +281,10 @@ int weir_sq_put_pool(struct weir_store *base, const struct weir_name_row *r, str
 /* sqlite_close.c */
 int weir_sq_put_close(struct weir_store *base, const struct weir_close_row *row, struct weir_err *err);
 int weir_sq_each_close(struct weir_store *base, weir_close_row_fn *fn, void *ctx, struct weir_err *err);
+
+/* sqlite_rule.c */
+int weir_sq_put_rule(struct weir_store *base, const struct weir_rule_row *row, struct weir_err *err);
+int weir_sq_each_rule(struct weir_store *base, weir_rule_row_fn *fn, void *ctx, struct weir_err *err);
 
 /* sqlite_budget.c */
 int weir_sq_put_payer(struct weir_store *base, const struct weir_payer_view *v, struct weir_err *err);

@@ -74,12 +74,12 @@ static const char SQL_USER_ID[] = "SELECT id FROM user WHERE name = ?";
 static const char SQL_SPILL_MAKE[] =
     "PRAGMA query_only = OFF; CREATE TEMP TABLE IF NOT EXISTS spill (k0 ANY, k1 ANY, k2 ANY, k3 ANY, s0 INTEGER,"
     " s1 INTEGER, s2 INTEGER, s3 INTEGER, s4 INTEGER, s5 INTEGER, s6 INTEGER, s7 INTEGER, s8 INTEGER,"
-    " s9 INTEGER, PRIMARY KEY (k0, k1, k2, k3)) STRICT, WITHOUT ROWID; DELETE FROM spill";
+    " s9 INTEGER, s10 INTEGER, PRIMARY KEY (k0, k1, k2, k3)) STRICT, WITHOUT ROWID; DELETE FROM spill";
 static const char SQL_SPILL_ADD[] =
-    "INSERT INTO temp.spill VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    "INSERT INTO temp.spill VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
     " s0 = s0 + excluded.s0, s1 = s1 + excluded.s1, s2 = s2 + excluded.s2, s3 = s3 + excluded.s3,"
     " s4 = s4 + excluded.s4, s5 = s5 + excluded.s5, s6 = s6 + excluded.s6, s7 = s7 + excluded.s7,"
-    " s8 = s8 + excluded.s8, s9 = s9 + excluded.s9";
+    " s8 = s8 + excluded.s8, s9 = s9 + excluded.s9, s10 = s10 + excluded.s10";
 static const char SQL_SPILL_READ[] = "SELECT * FROM temp.spill ORDER BY k0, k1, k2, k3";
 static const char SQL_SPILL_DROP[] = "DROP TABLE IF EXISTS temp.spill";
 

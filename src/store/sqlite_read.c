@@ -55,8 +55,8 @@ static const char SQL_EACH_TOKEN[] = "SELECT hash, name, role, user, lease, expi
 static const char SQL_EACH_RUNTIME[] = "SELECT key, n, filled, took_us FROM runtime ORDER BY key";
 static const char SQL_EACH_POSTING[] =
     "SELECT id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled, amount_micro, gpu_us,"
-    " project, user, job, ordinal, attempt, correction FROM posting WHERE id > ? ORDER BY id";
-static const char SQL_EACH_INVOICE_LINE[] = "SELECT lease, line, from_us, to_us, nano FROM invoice_line WHERE lease = ?";
+    " project, user, job, ordinal, attempt, correction, rule, currency, original_micro FROM posting WHERE id > ? ORDER BY id";
+static const char SQL_EACH_INVOICE_LINE[] = "SELECT lease, line, from_us, to_us, nano, currency, original_nano FROM invoice_line WHERE lease = ?";
 static const char SQL_EACH_CORRECTION[] = "SELECT id, at_us, kind, who, reason, micro FROM correction WHERE id > ? ORDER BY id";
 /* 5: the account JOB */
 static const char SQL_RUN_POSTED[] =
@@ -716,6 +716,9 @@ int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_postin
         p.run.task.ordinal = sc_u32(&c);
         p.run.attempt = sc_u32(&c);
         p.correction = sc_u(&c);
+        p.rule = sc_u(&c);
+        sc_copy(&c, p.currency, sizeof p.currency);
+        p.original_micro = sc_i(&c);
         r = fn(ctx, &p);
         if (r != 0) {
             break;
@@ -771,6 +774,8 @@ int weir_sq_each_invoice_line(struct weir_store *base,
         row.from = sc_wall(&c);
         row.to = sc_wall(&c);
         row.nano = sc_i(&c);
+        sc_copy(&c, row.currency, sizeof row.currency);
+        row.original_nano = sc_i(&c);
         r = fn(ctx, &row);
         if (r != 0) {
             break;

@@ -247,5 +247,20 @@ static const char *const SCHEMA_QUOTAS[] = {
     NULL,
 };
 
+/* Rules of prices, and what was rated by them. */
+static const char *const SCHEMA_RULES[] = {
+    "CREATE TABLE rule ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, from_us INTEGER NOT NULL,"
+    " until_us INTEGER NOT NULL, at_us INTEGER NOT NULL, who TEXT NOT NULL) STRICT",
+    "ALTER TABLE posting ADD COLUMN rule INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE month_close ADD COLUMN price_micro INTEGER NOT NULL DEFAULT 0",
+    /* what was billed in another currency, as it was */
+    "ALTER TABLE posting ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE posting ADD COLUMN original_micro INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE invoice_line ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE invoice_line ADD COLUMN original_nano INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES};

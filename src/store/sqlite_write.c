@@ -64,11 +64,11 @@ static const char SQL_PUT_HOLD[] =
     " charged_micro = excluded.charged_micro, until_us = excluded.until_us";
 static const char SQL_PUT_POSTING[] =
     "INSERT INTO posting (id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled,"
-    " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction, rule, currency, original_micro)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_CORRECTION[] = "INSERT INTO correction (id, at_us, kind, who, reason, micro) VALUES (?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_INVOICE_LINE[] =
-    "INSERT OR REPLACE INTO invoice_line (lease, line, from_us, to_us, nano) VALUES (?, ?, ?, ?, ?)";
+    "INSERT OR REPLACE INTO invoice_line (lease, line, from_us, to_us, nano, currency, original_nano) VALUES (?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_ADD_JOB_COST[] = "UPDATE job SET cost_micro = cost_micro + ? WHERE id = ?";
 static const char SQL_ADD_TASK_COST[] =
     "UPDATE task SET cost_micro = cost_micro + ? WHERE job = ? AND ordinal = ?";
@@ -361,7 +361,7 @@ int weir_sq_put_hold(struct weir_store *base, const struct weir_hold_view *v, st
 
 static void collect_total(struct sq_store *s, const struct weir_posting *p, uint8_t account, int64_t micro)
 {
-    if (account < WEIR_ACCOUNT_JOB || micro == 0) {
+    if (!weir_account_is_use(account) || micro == 0) {
         return; /* only where the money went, not where it came from */
     }
     uint64_t parts[3] = {p->project.v, p->pool.v, account};
@@ -388,7 +388,7 @@ int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, s
     sq_u(&b, p->lease.v), sq_u(&b, p->pool.v), sq_u(&b, p->debit), sq_u(&b, p->credit);
     sq_u(&b, p->modelled), sq_i(&b, p->amount_micro), sq_u(&b, p->gpu_us), sq_u(&b, p->project.v);
     sq_u(&b, p->user.v), sq_u(&b, p->run.task.job.v), sq_u(&b, p->run.task.ordinal);
-    sq_u(&b, p->run.attempt), sq_u(&b, p->correction);
+    sq_u(&b, p->run.attempt), sq_u(&b, p->correction), sq_u(&b, p->rule), sq_s(&b, p->currency), sq_i(&b, p->original_micro);
     r = sq_run(s, b.st, "put posting", err);
     int64_t micro = weir_posting_task_cost(p);
     if (r == 0 && micro != 0) {
@@ -423,7 +423,7 @@ int weir_sq_put_invoice_line(struct weir_store *base, const struct weir_invoice_
     if (b.st == NULL) {
         return r;
     }
-    sq_u(&b, row->lease.v), sq_u(&b, row->line), sq_i(&b, row->from.us), sq_i(&b, row->to.us), sq_i(&b, row->nano);
+    sq_u(&b, row->lease.v), sq_u(&b, row->line), sq_i(&b, row->from.us), sq_i(&b, row->to.us), sq_i(&b, row->nano), sq_s(&b, row->currency), sq_i(&b, row->original_nano);
     return sq_run(s, b.st, "put invoice line", err);
 }
 

@@ -20,12 +20,14 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 11 };
+enum { WEIR_STORE_SCHEMA = 12 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
 /* Meta: the id of the installation, the owner tag of everything that it rents. */
 #define WEIR_META_INSTALLATION "installation"
+/* Meta: how often prices were posted. */
+#define WEIR_META_RATINGS "ratings"
 
 struct weir_store;
 
@@ -194,6 +196,18 @@ struct weir_close_row {
     char digest[65]; /* of the postings that were; "": the close was made, and the sums are not taken yet */
 };
 
+/* A rule of prices, or a rate of a currency; see bill/rate.h. Another with its id takes its place. */
+struct weir_rule_row {
+    uint64_t id; /* increasing by one, from 1 */
+    const char *name;
+    const char *kind; /* a word of bill/rate.h */
+    const char *body; /* JSON: what it says, and what it is for */
+    struct weir_wall from;
+    struct weir_wall until; /* 0: for ever */
+    struct weir_wall at;
+    const char *who; /* user */
+};
+
 /* A line of a provider's bill for a lease; another with its key takes its place. */
 struct weir_invoice_line_row {
     struct weir_lease_id lease;
@@ -201,6 +215,8 @@ struct weir_invoice_line_row {
     struct weir_wall from;
     struct weir_wall to;
     int64_t nano; /* billionths of a unit of the ledger's currency */
+    char currency[4]; /* in which it is billed; "": the ledger's */
+    int64_t original_nano; /* of it */
 };
 
 /* What a use account took over the whole ledger, kept by the store from postings. */
@@ -315,6 +331,7 @@ struct weir_bill_filter {
     const char *user;
     struct weir_job_id job; /* 0: any */
     const struct weir_zone *zone; /* of days and months; NULL: UTC */
+    bool priced; /* what was rated counts too, in price_micro */
 };
 
 enum weir_bill_by {
@@ -340,6 +357,7 @@ struct weir_bill_row {
     int64_t waste_micro[3]; /* boot, lost, failed */
     int64_t cost_micro[4];  /* provider, depreciation, energy, upkeep: only in rows that have no job key */
     int64_t total_micro;    /* used + idle + waste */
+    int64_t price_micro;    /* charged beyond it */
 };
 
 typedef int weir_job_row_fn(void *ctx, const struct weir_job_row *row);
@@ -363,6 +381,7 @@ typedef int weir_document_row_fn(void *ctx, const struct weir_document_row *row)
 typedef int weir_audit_row_fn(void *ctx, const struct weir_audit_row *row);
 typedef int weir_correction_row_fn(void *ctx, const struct weir_correction_row *row);
 typedef int weir_close_row_fn(void *ctx, const struct weir_close_row *row);
+typedef int weir_rule_row_fn(void *ctx, const struct weir_rule_row *row);
 typedef int weir_invoice_line_row_fn(void *ctx, const struct weir_invoice_line_row *row);
 typedef int weir_total_row_fn(void *ctx, const struct weir_total_row *row);
 typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
@@ -404,6 +423,7 @@ struct weir_store_ops {
     int (*put_posting)(struct weir_store *s, const struct weir_posting *p, struct weir_err *err);
     int (*put_correction)(struct weir_store *s, const struct weir_correction_row *r, struct weir_err *err);
     int (*put_close)(struct weir_store *s, const struct weir_close_row *r, struct weir_err *err);
+    int (*put_rule)(struct weir_store *s, const struct weir_rule_row *r, struct weir_err *err);
     int (*put_invoice_line)(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err);
     int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
     int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
@@ -448,6 +468,7 @@ struct weir_store_ops {
     /* Those with a higher id, in order of id. */
     int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_close)(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
+    int (*each_rule)(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
     int (*each_invoice_line)(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err);
     /* Postings that were made at t or later have this id or a higher one. */
     int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import pathlib
+import random
 import sqlite3
 import sys
 import zoneinfo
@@ -282,11 +283,76 @@ def test_other_bills_are_read_as_well(weir):
             if "EUR" in rows[0]:
                 result = b.run("reconcile", file)
                 assert result.returncode == 2 and "--rate EUR=" in result.stderr and "bill.csv:2" in result.stderr, result
-            answer = b.json("reconcile", file, "--rate", "EUR=1.084")
+                assert f"no rate of EUR in USD on {day}" in result.stderr, result
+                b.ok("rule", "add", "eur-old", "exchange", "--currency", "EUR", "--rate", "9", "--until", day, "--from", "2026-01-01")
+                assert f"no rate of EUR in USD on {day}" in b.run("reconcile", file).stderr
+                b.ok("rule", "add", "eur", "exchange", "--currency", "EUR", "--rate", "1.084", "--from", day)
+            answer = b.json("reconcile", file)
+            foreign = [c for c in b.get("/v1/charges")["items"] if c["original_currency"] == "EUR"]
+            if "EUR" in rows[0]:
+                compared = answer["leases"][0]
+                assert (compared["billed_currency"], compared["billed_micro"]) == (None, 0), compared  # lines of other bills are in USD
+                assert foreign == [], foreign
             want += more
             assert answer["format"] == name and answer["residual_micro"] == 0, answer
             assert booked(b)[l["id"]] == want, (name, booked(b), want)
             b.balanced()
+
+
+def test_generated_bills_leave_no_residual(weir):
+    """Late rows, credits, parts of hours, lines of others, another currency at dated rates; in any order, and twice."""
+    rates = {"USD": decimal.Decimal(1)}
+    with Broker(weir, config=SANDBOX, gpus=None, args=["--no-agent"]) as b:
+        _, leases, had = rented(b)
+        day = leases[0]["intent"][:10]
+        b.ok("rule", "add", "eur-old", "exchange", "--currency", "EUR", "--rate", "9", "--from", "2026-01-01", "--until", day)
+        b.ok("rule", "add", "eur", "exchange", "--currency", "EUR", "--rate", "1.0842", "--from", day)
+        b.ok("rule", "add", "gbp", "exchange", "--currency", "GBP", "--rate", "1.25", "--from", "2026-01-01")
+        rates |= {"EUR": decimal.Decimal("1.0842"), "GBP": decimal.Decimal("1.25")}
+        for seed in range(4):
+            rng = random.Random(seed)
+            files, want, nano = [[], [], []], dict.fromkeys(had, decimal.Decimal(0)), dict.fromkeys(had, 0)
+            for n, l in enumerate(leases):
+                arn = f"arn:aws:ec2:us-east-1:1:instance/{l['instance']}"
+                for k in range(rng.randint(3, 12)):
+                    currency = "EUR" if n == 0 else rng.choice(["USD", "EUR", "GBP"])
+                    credit = k > 0 and rng.random() < 0.2
+                    amount = -rng.randint(1, 50) if credit else rng.randint(100, 5000)
+                    line = cur_line(arn, l["intent"], amount, kind="Credit" if credit else "Usage", what=f"part-{seed}-{k}", currency=currency)
+                    if k > 0 and rng.random() < 0.5:
+                        line[3:5] = l["intent"], l["ended"]  # a part of an hour
+                    files[0 if k == 0 else 2 if credit else rng.randrange(3)].append(line)
+                    nano[l["id"]] += int((decimal.Decimal(amount * 1000) * rates[currency]).to_integral_value(decimal.ROUND_HALF_UP))
+            for f in files:
+                f += [cur_line(f"i-other-{rng.random()}", leases[0]["intent"], rng.randint(1, 9999), currency="GBP"),
+                      cur_line("", leases[0]["intent"], 77, kind="Tax", currency="EUR")]
+                rng.shuffle(f)
+            paths = [b.dir / f"{seed}-{i}.csv.gz" for i in range(len(files))]
+            for path, f in zip(paths, files):
+                write_csv(path, CUR, f)
+            for path in paths:
+                answer = b.json("reconcile", path)
+                assert answer["residual_micro"] == 0 and answer["leak_suspects"] == [], answer
+            b.balanced()
+            once = ledger(b)
+            for path in rng.sample(paths, len(paths)):
+                answer = b.json("reconcile", path)
+                assert (answer["corrections"], answer["corrected_micro"], answer["residual_micro"]) == (0, 0, 0), answer
+            assert ledger(b) == once
+            total = {k: total_nano[k] + nano[k] for k in nano} if seed else nano
+            total_nano = total
+            got = booked(b)
+            assert all(abs(got[k] * 1000 - total_nano[k]) <= 600 for k in got), (got, total_nano)
+        # the first lease was billed in one other currency: that is kept beside each of its corrections
+        first = leases[0]["id"]
+        kept = [c for c in b.get("/v1/charges")["items"] if c["lease"] == first and c["original_currency"] is not None]
+        assert kept and {c["original_currency"] for c in kept} == {"EUR"}
+        assert all(abs(decimal.Decimal(c["original_micro"]) * rates["EUR"] - c["amount_micro"]) <= 3 * len(kept) for c in kept), kept
+        rows = list(csv.DictReader(io.StringIO(b.ok("bill", "--format", "focus"))))
+        foreign = [r for r in rows if r["PricingCurrency"] == "EUR"]
+        assert foreign and all(r["BillingCurrency"] == "USD" for r in foreign)
+        assert micro(foreign, "PricingCurrencyEffectiveCost") == sum(c["original_micro"] for c in kept)
+        assert micro(rows) == sum(r["total_micro"] for r in b.json("bill")["rows"])
 
 
 def test_bad_bills_say_where(weir):

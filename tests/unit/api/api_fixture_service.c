@@ -186,6 +186,12 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         c->u.close.row.at = fixture_now;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.close.row.month));
         return 0;
+    case WEIR_COMMAND_RULE:
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.rule.row.name));
+        return 0;
+    case WEIR_COMMAND_PRICE:
+        f->id = c->u.price.n;
+        return 0;
     case WEIR_COMMAND_INVOICE:
         f->number = (int64_t)c->u.invoice.n;
         return 0;

@@ -442,6 +442,19 @@ static int f_each_correction(struct weir_store *s, uint64_t after, weir_correcti
     return after < row.id ? fn(ctx, &row) : 0;
 }
 
+static int f_each_rule(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    static const struct weir_rule_row row = {.id = 1,
+                                             .name = "house",
+                                             .kind = "markup",
+                                             .body = "{\"percent\":\"8\",\"project\":\"speech\"}",
+                                             .from = AT(-3600),
+                                             .at = AT(-7200),
+                                             .who = "ada"};
+    (void)s, (void)err;
+    return fn(ctx, &row);
+}
+
 static int f_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err)
 {
     static const struct weir_close_row row = {.id = 1,
@@ -485,6 +498,10 @@ static int f_get_meta(struct weir_store *s, const char *key, char *buf, size_t s
         (void)snprintf(buf, size, "0123456789abcdef");
         leave(s);
         return 0;
+    }
+    if (weir_streq(key, WEIR_META_RATINGS)) {
+        leave(s);
+        return weir_fail(err, -WEIR_ENOTFOUND, "no prices were posted");
     }
     assert_string_equal(key, WEIR_META_LAST_POSTING);
     (void)snprintf(buf, size, "%d", of(s)->cut_off ? 3 : 2);
@@ -653,6 +670,7 @@ static const struct weir_store_ops store_ops = {
     .each_invoice_line = f_each_invoice_line,
     .each_correction = f_each_correction,
     .each_close = f_each_close,
+    .each_rule = f_each_rule,
     .each_user = f_each_user,
     .get_meta = f_get_meta,
     .each_total = f_each_total,

@@ -21,7 +21,7 @@ static const struct {
     {"endLease", "++----"},    {"auditLeases", "++ooo-"},   {"lookAtLeases", "++----"}, {"downLeases", "++----"},   {"upLeases", "++----"},
        {"listProjects", "+o+oo-"},  {"getProject", "+o+oo-"},   {"setProject", "+-----"},
     {"setMember", "+-----"},   {"removeMember", "+-----"},  {"getBill", "+o+oo-"},      {"checkBill", "+++---"},
-    {"listCharges", "+o+oo-"}, {"listCloses", "+++---"}, {"closeMonth", "+-+---"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},
+    {"listCharges", "+o+oo-"}, {"listRules", "+++---"}, {"addRule", "+-+---"}, {"endRule", "+-+---"}, {"listCloses", "+++---"}, {"closeMonth", "+-+---"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},
     {"reconcile", "+-+---"},   {"reportReconciliation", "+-+---"}, {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
     {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
     {"listBudgets", "+++++-"}, {"getBudget", "+++++-"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
@@ -59,6 +59,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{token}", 7) == 0   ? "0123456789abcdef"
                                 : strncmp(p, "{project}", 9) == 0 ? project
                                 : strncmp(p, "{budget}", 8) == 0  ? "vision"
+                                : strncmp(p, "{rule}", 6) == 0    ? "house"
                                 : strncmp(p, "{name}", 6) == 0    ? "host7"
                                 : strncmp(p, "{quota}", 7) == 0   ? "vision"
                                 : strncmp(p, "{alert}", 7) == 0   ? "5"
@@ -99,6 +100,8 @@ const char *route_body(const struct api_route *r)
                ? "{\"kind\":\"charge\",\"amount\":\"0.5\",\"node\":1,\"reason\":\"a disk\"}"
            : weir_streq(r->body, "InvoiceLines")
                ? "{\"lines\":[{\"lease\":3,\"line\":\"7\",\"from\":\"2026-11-22T19:00:00Z\",\"to\":\"2026-11-22T20:00:00Z\",\"nano\":5}]}"
+           : weir_streq(r->body, "RuleAdd")    ? "{\"kind\":\"markup\",\"percent\":\"8\"}"
+           : weir_streq(r->body, "RuleEnd")    ? "{}"
            : weir_streq(r->body, "CloseMonth") ? "{\"month\":\"2026-10\"}"
            : weir_streq(r->body, "Reconcile")  ? "{\"leases\":[3],\"reason\":\"november.csv\"}"
            : weir_streq(r->body, "ReconcileOutcome") ? "{\"reason\":\"november.csv\",\"residual_micro\":5,\"leak_suspects\":[\"i-1\"]}"

@@ -82,6 +82,8 @@ static void answers_are_as_documented(void **state)
         {"charges", "/v1/charges?from=2026-11-01&hourly=true"},
         {"charges_behind", "/v1/charges?cursor=2"},
         {"closes", "/v1/closes"},
+        {"rules", "/v1/rules"},
+        {"bill_price", "/v1/bill?by=project&view=price"},
         {"corrections", "/v1/corrections"},
         {"history", "/v1/history"},
         {"history_first", "/v1/history?limit=2"},

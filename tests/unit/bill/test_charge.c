@@ -15,7 +15,7 @@
 
 enum { CUTS_MAX = 8, POSTINGS = 3 };
 
-static uint64_t spans = 100000; /* the program's argument */
+static uint64_t spans = 1000000; /* the program's argument */
 
 static int64_t draw(struct weir_prng *rng, int64_t n)
 {
