@@ -10,6 +10,7 @@
 
 #include "core/budget.h"
 #include "core/model.h"
+#include "core/policy.h"
 
 enum weir_event_kind {
     WEIR_EVENT_TICK, /* time has passed; see weir_effects.wake_at */
@@ -35,6 +36,8 @@ enum weir_event_kind {
     WEIR_EVENT_OFFERS_SET,      /* replaces all offers of one provider */
     WEIR_EVENT_BUDGET_SET,
     WEIR_EVENT_BUDGET_REMOVE,
+    WEIR_EVENT_POLICY_DEFINE, /* the next list of rules */
+    WEIR_EVENT_JOB_POLICY,    /* other rules hold for what of it does not run yet */
     WEIR_EVENT_CHARGED, /* what was posted since the last; see weir_core_awaits_charges */
     WEIR_EVENT_MAX,
 };
@@ -125,6 +128,15 @@ struct weir_event {
         struct {
             const char *name;
         } budget_remove;
+        struct {
+            uint32_t number; /* one more than there are */
+            const struct weir_policy_rule *rule;
+            size_t n;
+        } policy_define;
+        struct {
+            struct weir_job_id job;
+            uint32_t policy;
+        } job_policy;
         struct {
             const struct weir_charged *charge;
             size_t n;
