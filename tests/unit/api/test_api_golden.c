@@ -73,6 +73,7 @@ static void answers_are_as_documented(void **state)
         {"projects", "/v1/projects"},
         {"budgets", "/v1/budgets"},
         {"alerts", "/v1/alerts"},
+        {"policies", "/v1/policies"},
         {"receivers", "/v1/receivers"},
         {"project", "/v1/projects/vision"},
         {"bill", "/v1/bill?from=2026-11-01"},
