@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "api/api_priv.h"
+#include "api/history.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/vec.h"
@@ -193,32 +194,16 @@ static int read_page(struct page *p, uint64_t cursor, struct weir_err *err)
     return r;
 }
 
-static void history_finish(struct api_call *call)
+int weir_history_page(struct weir_store *store, const struct weir_history_query *q, struct weir_str *out, uint64_t *ret_next, struct weir_err *err)
 {
-    const struct api_value *limit = api_call_param(call, "limit");
-    const struct api_value *to = api_call_param(call, "to");
-    struct weir_err err = {{0}};
-    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
-    unsigned which;
-    struct weir_project_set own;
-    struct page p = {
-        .within = api_within(call->reach, &call->who, &own),
-        .store = api_reader_take(call->api, &which),
-        .j = weir_json_begin(&out),
-        .from = api_call_param(call, "from")->time,
-        .to = to->is_given ? to->time : WEIR_WALL_MAX,
-        .limit = limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT,
-    };
+    struct page p = {.within = q->within, .store = store, .j = weir_json_begin(out), .from = q->from, .to = q->to, .limit = q->limit};
     weir_json_object(&p.j);
     weir_json_key(&p.j, "items");
     weir_json_array(&p.j);
-    int rc = read_page(&p, api_call_param(call, "cursor")->number, &err);
-    api_reader_put(call->api, which);
+    int rc = read_page(&p, q->cursor, err);
     release_jobs(&p);
     if (rc < 0) {
-        weir_str_release(&out);
-        api_fail(call->http, rc, &err);
-        return;
+        return rc;
     }
     weir_json_end(&p.j);
     weir_json_key(&p.j, "next");
@@ -230,6 +215,34 @@ static void history_finish(struct api_call *call)
         weir_json_null(&p.j);
     }
     weir_json_end(&p.j);
+    *ret_next = p.next;
+    return 0;
+}
+
+static void history_finish(struct api_call *call)
+{
+    const struct api_value *limit = api_call_param(call, "limit");
+    const struct api_value *to = api_call_param(call, "to");
+    struct weir_err err = {{0}};
+    struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    unsigned which;
+    uint64_t next = 0;
+    struct weir_project_set own;
+    const struct weir_history_query q = {
+        .within = api_within(call->reach, &call->who, &own),
+        .from = api_call_param(call, "from")->time,
+        .to = to->is_given ? to->time : WEIR_WALL_MAX,
+        .limit = limit->is_given ? (uint32_t)limit->number : API_LIST_LIMIT,
+        .cursor = api_call_param(call, "cursor")->number,
+    };
+    struct weir_store *store = api_reader_take(call->api, &which);
+    int rc = weir_history_page(store, &q, &out, &next, &err);
+    api_reader_put(call->api, which);
+    if (rc < 0) {
+        weir_str_release(&out);
+        api_fail(call->http, rc, &err);
+        return;
+    }
     api_reply(call->http, 200, &out);
 }
 

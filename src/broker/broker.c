@@ -390,7 +390,7 @@ static int load_market(struct broker *b, struct weir_err *err)
 static int open_store(struct broker *b, struct weir_err *err)
 {
     char path[4200];
-    (void)snprintf(path, sizeof path, "%s/weir.db", b->data_dir);
+    (void)snprintf(path, sizeof path, "%s/" BROKER_DB_NAME, b->data_dir);
     const struct weir_store_conf conf = {.path = path, .durable = true};
     int r = weir_store_sqlite_open(&b->store, &conf, err);
     r = r != 0 ? r : weir_store_reader(b->store, &b->reader[0], err);

@@ -22,6 +22,8 @@
 #include "net/server.h"
 #include "spec/policy.h"
 
+#define BROKER_DB_NAME "weir.db" /* in the data directory */
+
 enum {
     SESSION_SIZE = 33,
     TOKEN_BYTES = 24, /* of a bearer token, before hex */

@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/parse.h"
 #include "cloud/csv.h"
 #include "command.h"
 #include "export.h"
 #include "output.h"
 
-enum { FORMAT_CSV, FORMAT_JSON, LINE_BYTES_MAX = 65536 };
+enum { FORMAT_CSV, FORMAT_JSON, LINE_BYTES_MAX = 65536, PAGE_BYTES_MAX = 64 << 20 };
 
 static const char *const formats[] = {[FORMAT_CSV] = "csv", [FORMAT_JSON] = "json", NULL};
 
@@ -22,6 +23,7 @@ const struct weir_opt weir_opts_export[] = {
     {"from", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "only jobs submitted then or later"},
     {"to", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "only jobs submitted before"},
     {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT", .help = "CSV (the default) or JSON with an object a line", .choices = formats},
+    {"data", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "the data directory of a broker that is stopped, instead of asking one"},
     {"output", 'o', WEIR_OPT_TEXT, .arg = "FILE", .help = "write this file; it is there only once it is whole"},
     {0},
 };
@@ -122,6 +124,18 @@ static void write_head(FILE *out)
 
 /* ---- pages ---- */
 
+int weir_history_source_open(struct weir_history_source *ret, const struct weir_args *args, struct weir_err *err)
+{
+    *ret = (struct weir_history_source){NULL, NULL};
+    return weir_args_has(args, "data") ? weir_offline_open(&ret->offline, weir_args_text(args, "data"), err) : weir_client_open(&ret->api, args, err);
+}
+
+void weir_history_source_close(struct weir_history_source *s)
+{
+    weir_offline_close(s->offline);
+    weir_client_freep(&s->api);
+}
+
 static void make_path(struct weir_str *path, struct weir_wall from, struct weir_wall to, const char *cursor)
 {
     char buf[WEIR_RFC3339_SIZE];
@@ -153,12 +167,50 @@ static void write_page(const json_t *page, bool json, FILE *out, struct weir_exp
     }
 }
 
-int weir_export_history(struct weir_client *api, struct weir_wall from, struct weir_wall to, bool json, FILE *out, struct weir_export_counts *ret,
-                        struct weir_err *err)
+static int page_of_api(struct weir_client *api, struct weir_wall from, struct weir_wall to, uint64_t *cursor, json_t **ret, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_str_release) struct weir_str path = WEIR_STR_INIT(4096);
-    char cursor[24] = "";
-    bool more = true;
+    char text[24];
+    json_t *page = NULL;
+    snprintf(text, sizeof text, "%" PRIu64, *cursor);
+    make_path(&path, from, to, *cursor == 0 ? NULL : text);
+    int r = weir_client_call(api, "GET", weir_str_cstr(&path), NULL, &page, err);
+    if (r < 0) {
+        return r;
+    }
+    const char *next = weir_get_text(page, "next");
+    *cursor = 0;
+    (void)(next != NULL && weir_parse_u64(weir_sv_of(next), 0, UINT64_MAX, cursor, NULL));
+    *ret = page;
+    return 0;
+}
+
+static int page_of_store(struct weir_offline *o, struct weir_wall from, struct weir_wall to, uint64_t *cursor, json_t **ret, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str text = WEIR_STR_INIT(PAGE_BYTES_MAX);
+    int r = weir_offline_history(o, from, to, WEIR_CLIENT_PAGE_MAX, cursor, &text, err);
+    if (r == 0) {
+        *ret = text.overflowed ? NULL : json_loads(weir_str_cstr(&text), 0, NULL);
+        r = *ret == NULL ? weir_fail(err, -WEIR_ECORRUPT, "the history's next page cannot be told") : 0;
+    }
+    return r;
+}
+
+static int waiting_of_api(struct weir_client *api, uint64_t *ret, struct weir_err *err)
+{
+    json_t *status = NULL;
+    int r = weir_client_call(api, "GET", "/v1/status", NULL, &status, err);
+    if (r == 0) {
+        *ret = (uint64_t)weir_get_i64(json_object_get(status, "tasks"), "waiting", 0);
+        json_decref(status);
+    }
+    return r;
+}
+
+int weir_export_history(const struct weir_history_source *source, struct weir_wall from, struct weir_wall to, bool json, FILE *out,
+                        struct weir_export_counts *ret, struct weir_err *err)
+{
+    uint64_t cursor = 0;
     *ret = (struct weir_export_counts){0};
     if (from.us != 0 && to.us != 0 && to.us <= from.us) {
         char first[WEIR_RFC3339_SIZE];
@@ -169,32 +221,20 @@ int weir_export_history(struct weir_client *api, struct weir_wall from, struct w
     if (!json) {
         write_head(out);
     }
-    while (more) {
+    do {
         json_t *page = NULL;
-        make_path(&path, from, to, cursor[0] == '\0' ? NULL : cursor);
-        int r = weir_client_call(api, "GET", weir_str_cstr(&path), NULL, &page, err);
+        int r = source->offline != NULL ? page_of_store(source->offline, from, to, &cursor, &page, err)
+                                        : page_of_api(source->api, from, to, &cursor, &page, err);
         if (r < 0) {
             return r;
         }
         write_page(page, json, out, ret);
-        const char *next = weir_get_text(page, "next");
-        more = next != NULL;
-        snprintf(cursor, sizeof cursor, "%s", more ? next : "");
         json_decref(page);
-        if (ferror(out)) {
-            break;
-        }
-    }
+    } while (cursor != 0 && !ferror(out));
     if (fflush(out) != 0 || ferror(out)) {
         return weir_fail(err, weir_error_from_errno(errno), "the history cannot be written: %s", strerror(errno));
     }
-    json_t *status = NULL;
-    int r = weir_client_call(api, "GET", "/v1/status", NULL, &status, err);
-    if (r == 0) {
-        ret->waiting = (uint64_t)weir_get_i64(json_object_get(status, "tasks"), "waiting", 0);
-        json_decref(status);
-    }
-    return r;
+    return source->offline != NULL ? weir_offline_waiting(source->offline, &ret->waiting, err) : waiting_of_api(source->api, &ret->waiting, err);
 }
 
 void weir_export_left_out(const struct weir_export_counts *c, struct weir_str *out)
@@ -210,7 +250,7 @@ void weir_export_left_out(const struct weir_export_counts *c, struct weir_str *o
 /* ---- the command ---- */
 
 /* Writes beside the file and puts the whole in its place. */
-static int export_to_file(struct weir_client *api, const struct weir_args *args, const char *name, bool json,
+static int export_to_file(const struct weir_history_source *source, const struct weir_args *args, const char *name, bool json,
                           struct weir_export_counts *ret, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_str_release) struct weir_str part = WEIR_STR_INIT(4096);
@@ -219,7 +259,7 @@ static int export_to_file(struct weir_client *api, const struct weir_args *args,
     if (f == NULL) {
         return weir_fail(err, weir_error_from_errno(errno), "%s cannot be written: %s", weir_str_cstr(&part), strerror(errno));
     }
-    int r = weir_export_history(api, weir_args_time(args, "from"), weir_args_time(args, "to"), json, f, ret, err);
+    int r = weir_export_history(source, weir_args_time(args, "from"), weir_args_time(args, "to"), json, f, ret, err);
     if (fclose(f) != 0 && r == 0) {
         r = weir_fail(err, weir_error_from_errno(errno), "%s cannot be written: %s", weir_str_cstr(&part), strerror(errno));
     }
@@ -234,17 +274,17 @@ static int export_to_file(struct weir_client *api, const struct weir_args *args,
 
 int weir_cmd_export(const struct weir_args *args, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    WEIR_CLEANUP(weir_history_source_close) struct weir_history_source source = {NULL, NULL};
     const char *format = weir_args_text(args, "format");
     const char *name = weir_args_text(args, "output");
     bool json = weir_args_has(args, "json") || (format != NULL && weir_streq(format, formats[FORMAT_JSON]));
     struct weir_export_counts counts = {0};
-    int r = weir_client_open(&api, args, err);
+    int r = weir_history_source_open(&source, args, err);
     if (r < 0) {
         return r;
     }
-    r = name == NULL ? weir_export_history(api, weir_args_time(args, "from"), weir_args_time(args, "to"), json, stdout, &counts, err)
-                     : export_to_file(api, args, name, json, &counts, err);
+    r = name == NULL ? weir_export_history(&source, weir_args_time(args, "from"), weir_args_time(args, "to"), json, stdout, &counts, err)
+                     : export_to_file(&source, args, name, json, &counts, err);
     if (r < 0) {
         return r;
     }

@@ -43,7 +43,7 @@ const struct weir_opt weir_opts_sim[] = {
     {"data", 0, WEIR_OPT_TEXT, .arg = "DIR", .help = "folder in which inputs are sought that no option names"},
     LIST_OPTION("policies", "run only these policies"),
     FILE_OPTION("jobs", "work in any of the forms that 'weir sim' lists; may be gzip"),
-    {"from-history", 0, WEIR_OPT_FLAG, .help = "instead of --jobs: the broker's own history, as 'weir export' gives it"},
+    {"from-history", 0, WEIR_OPT_FLAG, .help = "instead of --jobs: the broker's own history, as 'weir export' gives it; with --data out of a stopped broker's data directory"},
     LIST_OPTION("nodes", "sizes of the owned cluster, in nodes"),
     {"gpus-per-node", 0, WEIR_OPT_COUNT, .arg = "N", .help = "GPUs of an owned node", .min = 1, .max = WEIR_SIM_GPUS_PER_NODE_MAX},
     {"trim", 0, WEIR_OPT_COUNT, .arg = "N", .help = "jobs at each end that are run but not counted"},
@@ -67,7 +67,7 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("budgets", "files of such budgets, one a line; several sets of them stand between ';'"),
     {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of suites starburst and replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
-    {"currency", 0, WEIR_OPT_TEXT, .arg = "CODE", .help = "what amounts of suite replay are in; with --from-history the broker's, else USD"},
+    {"currency", 0, WEIR_OPT_TEXT, .arg = "CODE", .help = "what amounts of suite replay are in; with --from-history and a broker its own, else USD"},
     {"rules", 0, WEIR_OPT_FLAG, .help = "suite replay: run also without each of weir's rules, one at a time"},
     FILE_OPTION("report", "write a page for people: findings, charts, all figures; HTML, needs nothing else"),
     {"sweep", 0, WEIR_OPT_TEXT, .many = true, .arg = "NAME=V,V..", .help = "run with each combination of these values of parameters"},
@@ -355,29 +355,32 @@ struct history {
     struct weir_export_counts counts;
 };
 
-/* Writes the broker's history to a file without a name, which is gone when the program ends; ret->path names it until then. */
+/* Writes the broker's history, or that of the data directory that --data names, to a file without a name, which is gone when the program ends; ret->path names it until then. */
 static int spool_history(const struct weir_args *args, struct history *ret, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    WEIR_CLEANUP(weir_history_source_close) struct weir_history_source source = {NULL, NULL};
     if (weir_args_has(args, "jobs")) {
         return weir_fail(err, -WEIR_EINVAL, "--from-history and --jobs both say what work to replay: give one");
     }
-    if (weir_args_has(args, "currency")) {
+    if (weir_args_has(args, "currency") && !weir_args_has(args, "data")) {
         return weir_fail(err, -WEIR_EINVAL, "--currency: with --from-history amounts are in that of the broker's ledger");
     }
-    int r = weir_client_open(&api, args, err);
+    int r = weir_history_source_open(&source, args, err);
     FILE *f = r < 0 ? NULL : tmpfile();
     if (r == 0 && f == NULL) {
         r = weir_fail(err, weir_error_from_errno(errno), "no temporary file for the history: %s", strerror(errno));
     }
-    r = r < 0 ? r : weir_export_history(api, (struct weir_wall){0}, (struct weir_wall){0}, false, f, &ret->counts, err);
+    r = r < 0 ? r : weir_export_history(&source, (struct weir_wall){0}, (struct weir_wall){0}, false, f, &ret->counts, err);
+    if (r == 0 && ret->counts.tasks == ret->counts.running) {
+        r = weir_fail(err, -WEIR_EINVAL, "the history holds no task that has ended: there is nothing to replay");
+    }
     if (r < 0 && f != NULL) {
         (void)fclose(f);
     }
     if (r == 0) {
         /* Each run opens it anew, so it stays open here. */
         snprintf(ret->path, sizeof ret->path, "/proc/self/fd/%d", fileno(f));
-        ret->currency = weir_list_currency(api);
+        ret->currency = source.api == NULL ? NULL : weir_list_currency(source.api); /* a store does not say it */
     }
     return r;
 }

@@ -59,9 +59,13 @@ static void add_field_words(struct weir_str *out, const struct weir_sim_result *
     weir_str_addf(out, "%s%s" NBSP "%s%s%s", out->n > 0 ? ", " : "", label, value, unit[0] == '\0' ? "" : NBSP, unit);
 }
 
-/* A parameter of the world that is the same in all rows tells none of them from another; it stands among the assumptions. */
+/* A parameter of the world that is the same in all rows tells none of them from another; it stands among the assumptions. That there are no
+ * budgets is as usual. */
 static bool says_nothing(const struct weir_sim_result *r, const struct weir_sim_field *f)
 {
+    if (weir_streq(f->name, "budgets") && weir_streq(f->u.text, "none")) {
+        return true;
+    }
     bool same = weir_sim_param_find(r->suite, weir_sv_of(f->name)) != NULL && !weir_sim_is_choice(r->suite, f->name);
     for (size_t i = 0; i < r->n_rows && same; i++) {
         const struct weir_sim_field *other = weir_sim_row_field(&r->row[i], f->name);
@@ -699,7 +703,7 @@ static const struct weir_sim_row *cheapest(const struct weir_sim_result *r, cons
     for (size_t i = 0; i < r->n_rows; i++) {
         double cost = 0;
         const struct weir_sim_row *row = weir_streq(r->row[i].policy, policy) ? weir_sim_row_meant(r, &r->row[i], policy) : NULL;
-        if (row == &r->row[i] && weir_sim_row_real(row, metric, &cost) && (best == NULL || cost < best_cost)) {
+        if (row == &r->row[i] && row->budgets == NULL && weir_sim_row_real(row, metric, &cost) && (best == NULL || cost < best_cost)) {
             best = row;
             best_cost = cost;
         }
@@ -772,6 +776,7 @@ size_t weir_sim_findings(const struct weir_sim_result *r, struct weir_sim_findin
         /* Where it is asked what to own, one answer is spoken of; the others stand in the tables. */
         const struct weir_sim_row *only = g->ways ? weir_sim_row_headline(r) : NULL;
         n = g->ways ? answer_finding(r, g, ret) : 0;
+        n += g->ways && weir_sim_finding_of_budgets(r, &ret[n]);
         size_t fronts = front_findings(r, g, only, &ret[n]);
         n += fronts;
         n += fronts == 0 && (g->ways || !is_swept(r, "weir")) ? weighed_finding(r, g, only, g->rival, &ret[n]) : 0;

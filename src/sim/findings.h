@@ -36,5 +36,9 @@ void weir_sim_label(const char *name, char *ret, size_t size);
  * the least cost and the least waiting. Only rows that rank; NULL where there is none.
  */
 const struct weir_sim_row *weir_sim_row_meant(const struct weir_sim_result *r, const struct weir_sim_row *of, const char *policy);
-/* Of weir's rows that are meant, over all cases, the cheapest; NULL where there is none. */
+/* What the budget under which most was not spent has done, as weir keeps it; false where no row had budgets. */
+bool weir_sim_finding_of_budgets(const struct weir_sim_result *r, struct weir_sim_finding *ret);
+/* The same row of the same policy without budgets in force; NULL where there is none. */
+const struct weir_sim_row *weir_sim_row_without_budgets(const struct weir_sim_result *r, const struct weir_sim_row *row);
+/* Of weir's rows that are meant, over all cases but those under budgets, the cheapest; NULL where there is none. */
 const struct weir_sim_row *weir_sim_row_headline(const struct weir_sim_result *r);

@@ -70,6 +70,9 @@ static const struct weir_sim_measure measures[] = {
     {"kept", "Conditions kept", "", WEIR_SIM_NEITHER, false},
     {"chosen", "Chosen", "", WEIR_SIM_NEITHER, false},
     {"values", "Values forecast", "", WEIR_SIM_NEITHER, false},
+    {"held_back", "Waited for a budget", "tasks", WEIR_SIM_NEITHER, false},
+    {"budget_wait_hours", "Waited for budgets, in all", "h", WEIR_SIM_NEITHER, false},
+    {"never_started", "Never began for want of budget", "tasks", WEIR_SIM_NEITHER, false},
     /* lines over time and sums by name */
     {"owned_gpus_used", "Owned GPUs in use", "", WEIR_SIM_NEITHER, false},
     {"rented_gpus_used", "Rented GPUs in use", "", WEIR_SIM_NEITHER, false},
@@ -87,6 +90,8 @@ static const struct weir_sim_measure measures[] = {
     {"waste_lost", "Work lost", "", WEIR_SIM_NEITHER, false},
     /* fields of cases */
     {"pools", "Owned", "", WEIR_SIM_NEITHER, false},
+    {"budgets", "Budgets", "", WEIR_SIM_NEITHER, false},
+    {"budget_factor", "Budgets times", "", WEIR_SIM_NEITHER, false},
     {"nodes", "Nodes", "", WEIR_SIM_NEITHER, false},
     {"delay_value", "Value of waiting", "", WEIR_SIM_NEITHER, false},
     {"estimates", "Estimates", "", WEIR_SIM_NEITHER, false},

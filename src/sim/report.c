@@ -193,6 +193,7 @@ void weir_sim_report_html(const struct weir_sim_report *r, struct weir_str *out)
     weir_sim_report_notes(r->result, out);
     write_tuned(r->result, out);
     weir_sim_report_ways(&v, out);
+    weir_sim_report_budgets(&v, out);
     weir_sim_report_fronts(&v, out);
     weir_sim_report_overview(&v, out);
     weir_sim_report_bars(&v, out);

@@ -112,6 +112,9 @@ static size_t ways_of(const struct weir_sim_report_view *v, struct way *way)
         char where[TEXT / 2];
         char name[TEXT];
         double nodes = 1;
+        if (v->result->row[v->first[c]].budgets != NULL) {
+            continue; /* it did less, or later */
+        }
         weir_sim_case_words(v->result, &v->result->row[v->first[c]], where, sizeof where);
         (void)weir_sim_row_real(&v->result->row[v->first[c]], "nodes", &nodes);
         bool alone = weir_streq(where, "Nodes" NBSP "0") || strchr(where, ',') == NULL;

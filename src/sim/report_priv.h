@@ -36,6 +36,7 @@ void weir_sim_report_overview(const struct weir_sim_report_view *v, struct weir_
 void weir_sim_report_over_time(const struct weir_sim_report_view *v, struct weir_str *out);
 void weir_sim_report_breakdowns(const struct weir_sim_report_view *v, struct weir_str *out);
 void weir_sim_report_ways(const struct weir_sim_report_view *v, struct weir_str *out);
+void weir_sim_report_budgets(const struct weir_sim_report_view *v, struct weir_str *out);
 void weir_sim_report_rules(const struct weir_sim_report_view *v, struct weir_str *out);
 void weir_sim_report_assumptions(const struct weir_sim_result *r, struct weir_str *out);
 /* A paragraph each: what should be known of the run; which policies left work undone; which row stands for a policy of several. */

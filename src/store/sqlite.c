@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -618,6 +619,84 @@ int weir_sq_reader(struct weir_store *base, struct weir_store **ret, struct weir
     if (r == 0) {
         r = exec(s, SQL_CONF_READER, "configure", err);
     }
+    if (r < 0) {
+        return r;
+    }
+    *ret = &WEIR_TAKE(s)->base;
+    return 0;
+}
+
+/* ---- reading what a broker left ---- */
+
+static bool has_wal(const char *path)
+{
+    char name[PATH_MAX];
+    struct stat st;
+    int n = snprintf(name, sizeof name, "%s-wal", path);
+    return n > 0 && (size_t)n < sizeof name && stat(name, &st) == 0 && st.st_size > 0;
+}
+
+/* Keeps brokers away; false where one is there, or where that cannot be known. Where there is no lock, none ever was. */
+static bool take_shared_lock(struct sq_store *s)
+{
+    char name[PATH_MAX];
+    int n = snprintf(name, sizeof name, "%s.lock", s->path);
+    s->lock_fd = n < 0 || (size_t)n >= sizeof name ? -1 : open(name, O_RDONLY | O_CLOEXEC);
+    return s->lock_fd < 0 ? errno == ENOENT : flock(s->lock_fd, LOCK_SH | LOCK_NB) == 0;
+}
+
+/* As SQLite wants a file's name in a URI. */
+static void uri_of(const char *path, bool immutable, struct weir_str *out)
+{
+    weir_str_adds(out, "file:");
+    for (const char *p = path; *p != '\0'; p++) {
+        weir_str_addf(out, strchr("%?#", *p) != NULL ? "%%%02X" : "%c", (unsigned char)*p);
+    }
+    weir_str_adds(out, immutable ? "?mode=ro&immutable=1" : "?mode=ro");
+}
+
+/* Puts a copy in the place of the database: temporary, and gone when it is closed. */
+static int copy_db(struct sq_store *s, struct weir_err *err)
+{
+    sqlite3 *from = s->db;
+    s->db = NULL;
+    int rc = sqlite3_open_v2("", &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    sqlite3_backup *b = rc == SQLITE_OK ? sqlite3_backup_init(s->db, "main", from, "main") : NULL;
+    if (b != NULL) {
+        (void)sqlite3_backup_step(b, -1);
+        rc = sqlite3_backup_finish(b);
+    } else if (rc == SQLITE_OK) {
+        rc = sqlite3_errcode(s->db);
+    }
+    int r = rc == SQLITE_OK ? 0 : sq_fail(s, rc, "copy", err);
+    (void)sqlite3_close_v2(from);
+    return r;
+}
+
+int weir_store_sqlite_read(struct weir_store **ret, const char *path, struct weir_err *err)
+{
+    WEIR_CLEANUP(closep) struct sq_store *s = store_new(path, NULL);
+    WEIR_CLEANUP(weir_str_release) struct weir_str uri = WEIR_STR_INIT(4 * PATH_MAX);
+    struct stat st;
+    int64_t version = 0;
+    if (stat(path, &st) < 0) {
+        return weir_fail(err, weir_error_from_errno(errno), "database '%s': %s", path, strerror(errno));
+    }
+    uri_of(path, take_shared_lock(s) && !has_wal(path), &uri);
+    int rc = sqlite3_open_v2(weir_str_cstr(&uri), &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int r = rc == SQLITE_OK ? 0 : sq_fail(s, rc, "open", err);
+    if (r == 0) {
+        (void)sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+        r = check_identity(s, &version, err);
+    }
+    if (r == 0 && version == 0) {
+        r = weir_fail(err, -WEIR_ENOTFOUND, "database '%s' is empty", path);
+    }
+    if (r == 0 && version < WEIR_STORE_SCHEMA) {
+        r = copy_db(s, err);
+        r = r < 0 ? r : migrate(s, version, err);
+    }
+    r = r < 0 ? r : exec(s, SQL_CONF_READER, "configure", err);
     if (r < 0) {
         return r;
     }

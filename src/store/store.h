@@ -233,6 +233,12 @@ struct weir_store_conf {
  * remedy), -WEIR_EINUSE (another broker has it: an exclusive lock file beside it), -WEIR_EDENIED, -WEIR_ENOSPACE.
  */
 int weir_store_sqlite_open(struct weir_store **ret, const struct weir_store_conf *conf, struct weir_err *err);
+/*
+ * Opens the database of a broker for reading only: nothing is changed, and the broker may be stopped (it cannot be started until the store is
+ * closed), or run. One of an older schema is brought up to date in a copy that nobody else sees, beside the system's other temporary files. Errors: -WEIR_ENOTFOUND, and
+ * those of weir_store_sqlite_open.
+ */
+int weir_store_sqlite_read(struct weir_store **ret, const char *path, struct weir_err *err);
 int weir_store_mem_open(struct weir_store **ret, struct weir_err *err);
 /* A reader of the same store, for another thread; sees what is committed. For mem: the same store
  * under a lock. Closed before the writer. */

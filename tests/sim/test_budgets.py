@@ -137,6 +137,22 @@ def test_a_table_tells_it(weir):
         assert "budget 'x' counts nothing" in result.stderr, result.stderr
 
 
+def test_a_report_tells_it(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = made_up_history(folder / "jobs.csv", n=300)
+        page = folder / "out.html"
+        rows = replay(weir, jobs, "--currency", "EUR", "--report", page, "--budget", "vision --for project:vision --amount 300 --at 80:warn",
+                      policies="weir,local-only")["rows"]
+        span = next(row for row in rows if row["case"]["budgets"] == "given" and row["policy"] == "weir")["budgets"][0]
+        text = page.read_text(encoding="utf-8")
+        assert "What budgets would have done" in text and "October\u00a02026" in text and "Thresholds reached: vision 80\u00a0%" in text, text[:4000]
+        assert f"{span['held_back']:,} of 300 tasks waited for a budget" in text, span
+        assert "USD" not in text
+        cards = text.split('class="cards', 1)[1].split("</section>")[0]
+        assert "where budget vision counts" in cards and "budgets given" not in cards.split("</div>")[0], cards
+
+
 def test_what_is_wrong_is_named(weir):
     with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
         folder = pathlib.Path(folder)

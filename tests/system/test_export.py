@@ -96,5 +96,34 @@ def test_more_than_one_page(weir):
             assert seen == [r["task"] for r in rows[:len(seen)]] and len(seen) >= 40, (limit, seen)
 
 
+def test_a_stopped_brokers_directory_is_read(weir):
+    with Broker(weir, gpus="A100:2") as b:
+        array = b.submit({"run": "true", "array": "0-1019", "project": "lab"})
+        b.wait(array)
+        asked = b.ok("export")
+        work = ["--nodes", "1", "--policies", "weir", "--json"]
+        replayed = json.loads(b.ok("sim", "--from-history", *work))
+        assert b.ok("export", "--data", str(b.data)) == asked, "while the broker runs"
+        for end in (b.kill, b.stop):
+            end()
+            before = sorted(os.listdir(b.data))
+            told = b.run("export", "--data", str(b.data))
+            assert told.returncode == 0 and told.stdout == asked, told
+            read = b.run("sim", "--from-history", "--data", str(b.data), "--currency", "USD", *work)
+            assert read.returncode == 0 and json.loads(read.stdout)["trace_hash"] == replayed["trace_hash"], read
+            assert end == b.kill or sorted(os.listdir(b.data)) == before, "nothing is left behind"
+            b.start()
+        for _ in range(2):
+            b.submit({"resources": {"accelerators": "A100:2"}, "run": "sleep 600"})
+        b.kill()
+        told = b.run("export", "--data", str(b.data))
+        assert "1 tasks wait in the queue and are not in it" in told.stderr and told.stdout.startswith(asked), told
+        b.start()
+        refused = b.run("export", "--data", str(b.dir / "none"))
+        assert refused.returncode != 0 and "data directory of a broker" in refused.stderr and "none/weir.db" in refused.stderr, refused
+        refused = b.run("sim", "--from-history", "--data", str(b.dir / "none"), "--nodes", "1")
+        assert refused.returncode != 0 and "data directory of a broker" in refused.stderr, refused
+
+
 if __name__ == "__main__":
     sys.exit(main(globals()))
