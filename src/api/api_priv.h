@@ -53,8 +53,9 @@ enum api_role {
     API_ROLE_BOOKS,   /* corrects them, by postings that stay */
     API_ROLE_MEMBERS, /* says who is in a project */
     API_ROLE_AUDIT,   /* reads who changed what */
-    API_ROLE_BUDGETS, /* reads budgets, of whoever they are */
+    API_ROLE_LIMITS, /* reads budgets and quotas */
     API_ROLE_BUDGET_SET,
+    API_ROLE_QUOTA_SET,
     API_ROLE_ALERTS,    /* reads what is the matter */
     API_ROLE_ALERT_SET, /* does something about it */
     API_ROLE_POLICIES, /* reads who may use what */
@@ -459,6 +460,16 @@ void api_handle_budgets(struct api_request *rq);
 void api_handle_budget(struct api_request *rq);
 void api_handle_budget_set(struct api_request *rq);
 void api_handle_budget_remove(struct api_request *rq);
+void api_handle_quotas(struct api_request *rq);
+void api_handle_quota(struct api_request *rq);
+void api_handle_quota_set(struct api_request *rq);
+void api_handle_quota_remove(struct api_request *rq);
+
+/* ---- scopes.c: whom a budget or quota is for ---- */
+
+void api_scope_json(struct weir_json *j, uint8_t scope, const char *project, const char *user, const char *tag);
+/* May the caller see it? Who reaches only their own sees the organisation's, their projects' and their own. */
+bool api_scope_concerns(const struct api_call *call, uint8_t scope, struct weir_project_id project, const char *user);
 void api_handle_bill(struct api_request *rq);
 void api_handle_bill_check(struct api_request *rq);
 void api_handle_charges(struct api_request *rq);

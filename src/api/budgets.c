@@ -12,40 +12,6 @@
 
 /* ---- showing ---- */
 
-/* "team":"perception" as team=perception. */
-static void tag_text(const char *tag, struct weir_str *out)
-{
-    json_t *o = NULL;
-    struct weir_str text = WEIR_STR_INIT(2 * WEIR_BUDGET_TAG_SIZE);
-    weir_str_addf(&text, "{%s}", tag);
-    o = json_loads(weir_str_cstr(&text), 0, NULL);
-    const char *key;
-    json_t *value;
-    json_object_foreach(o, key, value)
-    {
-        weir_str_addf(out, "%s=%s", key, json_string_value(value));
-    }
-    json_decref(o);
-    weir_str_release(&text);
-}
-
-static void scope_json(struct weir_json *j, const struct weir_budget_row *row)
-{
-    const struct weir_budget *d = &row->view.def;
-    struct weir_str s = WEIR_STR_INIT(1024);
-    weir_str_adds(&s, weir_budget_scope_name((enum weir_budget_scope)d->scope));
-    if (d->scope == WEIR_BUDGET_PROJECT) {
-        weir_str_addf(&s, ":%s", row->project);
-    } else if (d->scope == WEIR_BUDGET_USER) {
-        weir_str_addf(&s, ":%s", row->user);
-    } else if (d->scope == WEIR_BUDGET_TAG) {
-        weir_str_addc(&s, ':');
-        tag_text(d->tag, &s);
-    }
-    weir_json_kv_cstr(j, "scope", weir_str_cstr(&s));
-    weir_str_release(&s);
-}
-
 static void thresholds_json(struct weir_json *j, const struct weir_budget_view *v, const char *key, bool reached)
 {
     weir_json_key(j, key);
@@ -67,7 +33,7 @@ static void budget_json(struct weir_json *j, const struct weir_budget_row *row, 
     struct weir_spend_ahead a = weir_spend_ahead(v, now);
     weir_json_object(j);
     weir_json_kv_cstr(j, "name", v->def.name);
-    scope_json(j, row);
+    api_scope_json(j, v->def.scope, row->project, row->user, v->def.tag);
     weir_json_kv_cstr(j, "span", weir_budget_span_name((enum weir_budget_span)v->def.span));
     weir_json_kv_time(j, "from", v->span_from);
     weir_json_kv_time(j, "until", v->span_until);
@@ -97,7 +63,7 @@ static void budget_json(struct weir_json *j, const struct weir_budget_row *row, 
 
 struct budget_scan {
     struct weir_json *j;
-    struct weir_api *a;
+    const struct api_call *call;
     struct weir_wall now;
     const char *only; /* NULL: all */
     uint64_t skip;
@@ -112,11 +78,14 @@ static int on_budget(void *ctx, const struct weir_budget_row *row)
     if (x->only != NULL && !weir_streq(x->only, row->view.def.name)) {
         return 0;
     }
+    if (!api_scope_concerns(x->call, row->view.def.scope, row->view.def.project, row->user)) {
+        return 0;
+    }
     x->n++;
     if (x->n > x->skip + x->limit) {
         x->more = true;
     } else if (x->n > x->skip) {
-        budget_json(x->j, row, x->now, x->a->conf.currency);
+        budget_json(x->j, row, x->now, x->call->api->conf.currency);
     }
     return 0;
 }
@@ -128,7 +97,7 @@ static void budgets_finish(struct api_call *call)
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     struct weir_json j = weir_json_begin(&out);
     const struct api_value *limit = api_call_param(call, "limit");
-    struct budget_scan x = {.j = &j, .a = a, .now = weir_clock_wall(a->conf.clock), .skip = api_call_param(call, "cursor")->number,
+    struct budget_scan x = {.j = &j, .call = call, .now = weir_clock_wall(a->conf.clock), .skip = api_call_param(call, "cursor")->number,
                             .limit = limit->is_given ? limit->number : API_LIST_LIMIT};
     weir_json_object(&j);
     weir_json_key(&j, "items");
@@ -161,7 +130,7 @@ static void budget_finish(struct api_call *call)
     struct weir_err err = {{0}};
     struct weir_str out = WEIR_STR_INIT(65536);
     struct weir_json j = weir_json_begin(&out);
-    struct budget_scan x = {.j = &j, .a = a, .now = weir_clock_wall(a->conf.clock), .only = call->name, .limit = 1};
+    struct budget_scan x = {.j = &j, .call = call, .now = weir_clock_wall(a->conf.clock), .only = call->name, .limit = 1};
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
     int rc = s->ops->each_budget(s, on_budget, &x, &err);

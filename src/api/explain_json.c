@@ -239,6 +239,50 @@ static void add_limit(struct weir_str *out, const struct weir_names *n, const st
                        "max_duration or a max_cost holds less.");
 }
 
+/* "3 GPUs", "12.5 GPU-hours". */
+static void add_amount(struct weir_str *out, enum weir_quota_counts counts, int64_t n)
+{
+    static const char *const words[] = {"GPU", "GPU-hour", "GPU-minute", "rented machine", "running task"};
+    bool timed = weir_quota_is_timed(counts);
+    int64_t unit_ms = counts == WEIR_QUOTA_GPU_HOURS ? 3600000 : 60000;
+    int64_t hundredths = timed ? weir_mul_div_sat(n, 100, unit_ms) : n * 100;
+    weir_str_add_i64(out, hundredths / 100);
+    if (hundredths % 100 != 0) {
+        weir_str_addf(out, ".%02d", (int)(hundredths % 100));
+    }
+    weir_str_addf(out, " %s%s", words[counts], hundredths == 100 ? "" : "s");
+}
+
+/* Which quota is in the way, by how much, and what would change it. */
+static void add_quota(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
+{
+    static const char *const remedies[] = {
+        "as running tasks end, or when the quota is raised",
+        "as running work ends sooner than it may, when the quota is raised, or in its next span. A shorter max_duration counts for less",
+        "as running work goes on or ends, or when the quota is raised. A shorter max_duration counts for less",
+        "as rented machines are given back, or when the quota is raised",
+        "as running tasks end, or when the quota is raised",
+    };
+    struct weir_quota_view v;
+    if (e->quota.v == 0) {
+        return;
+    }
+    if (n->quota == NULL || !n->quota(n->ctx, e->quota, &v) || v.def.counts >= WEIR_QUOTA_COUNTS_MAX) {
+        weir_str_addf(out, " Quota %" PRIu32 " has no room for it.", e->quota.v);
+        return;
+    }
+    enum weir_quota_counts counts = (enum weir_quota_counts)v.def.counts;
+    weir_str_addf(out, " Quota '%s' has ", v.def.name);
+    add_amount(out, counts, e->quota_left);
+    weir_str_adds(out, " left for it (of ");
+    add_amount(out, counts, v.def.limit);
+    weir_str_adds(out, "), and it counts for ");
+    add_amount(out, counts, e->quota_need);
+    weir_str_adds(out, ". It can start when ");
+    add_amount(out, counts, e->quota_need - e->quota_left);
+    weir_str_addf(out, " more %s left: %s.", e->quota_need - e->quota_left == 1 ? "is" : "are", remedies[counts]);
+}
+
 static void placed_text(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
 {
     char buf[2 * NAME_SIZE];
@@ -285,6 +329,7 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
     add_rejections(out, e);
     if (e->decision == WEIR_DECISION_WAIT) {
         add_limit(out, n, e);
+        add_quota(out, n, e);
         add_queue(out, e);
     }
 }
@@ -306,6 +351,7 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
                       subject(names, e->task, a));
         add_rejections(out, e);
         add_limit(out, names, e);
+        add_quota(out, names, e);
         add_queue(out, e);
         return;
     case WEIR_DECISION_PREEMPT:
@@ -406,6 +452,22 @@ static void limit_json(struct weir_json *j, const struct weir_names *n, const st
     weir_json_end(j);
 }
 
+static void quota_json(struct weir_json *j, const struct weir_names *n, const struct weir_explain *e)
+{
+    struct weir_quota_view v;
+    if (e->quota.v == 0) {
+        return;
+    }
+    weir_json_key(j, "quota");
+    bool known = n->quota != NULL && n->quota(n->ctx, e->quota, &v);
+    int64_t unit = known && weir_quota_is_timed((enum weir_quota_counts)v.def.counts) ? 1000 : 1;
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "name", known ? v.def.name : NULL);
+    weir_json_kv_i64(j, "needed", (e->quota_need + unit - 1) / unit);
+    weir_json_kv_i64(j, "left", e->quota_left / unit);
+    weir_json_end(j);
+}
+
 void weir_explain_to_json(const struct weir_explain *e, const struct weir_names *names, struct weir_str *out)
 {
     char buf[NAME_SIZE];
@@ -436,6 +498,7 @@ void weir_explain_to_json(const struct weir_explain *e, const struct weir_names 
         weir_json_kv_time(&j, "again_at", e->again_at);
     }
     limit_json(&j, names, e);
+    quota_json(&j, names, e);
     weir_json_key(&j, "candidates");
     weir_json_array(&j);
     for (uint32_t i = 0; i < e->n_candidates && i < WEIR_EXPLAIN_CANDIDATES_MAX; i++) {

@@ -19,6 +19,7 @@ struct weir_names {
     /* "12_7" as a person writes it; without it, the ordinal stands for the array index. */
     void (*task)(void *ctx, struct weir_task_id id, char *buf, size_t size);
     bool (*budget)(void *ctx, struct weir_budget_id id, struct weir_budget_view *ret);
+    bool (*quota)(void *ctx, struct weir_quota_id id, struct weir_quota_view *ret);
     const char *currency; /* NULL: "USD" */
 };
 

@@ -59,6 +59,7 @@ struct now_names {
     const struct weir_offer *offer;
     size_t n_offers;
     const struct weir_budget_view *limit;
+    const struct weir_quota_view *quota;
 };
 
 static bool now_budget(void *ctx, struct weir_budget_id id, struct weir_budget_view *ret)
@@ -66,6 +67,13 @@ static bool now_budget(void *ctx, struct weir_budget_id id, struct weir_budget_v
     const struct now_names *n = ctx;
     *ret = *n->limit;
     return id.v == n->limit->id.v;
+}
+
+static bool now_quota(void *ctx, struct weir_quota_id id, struct weir_quota_view *ret)
+{
+    const struct now_names *n = ctx;
+    *ret = *n->quota;
+    return id.v == n->quota->id.v;
 }
 
 static const char *now_node(void *ctx, struct weir_node_id id)
@@ -126,10 +134,10 @@ static void explained_done(struct weir_command *cmd)
 static int explain_now(struct weir_store *s, const struct api_call *call, const struct api_array *array, struct weir_json *j,
                        struct weir_err *err)
 {
-    struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers, .limit = &call->cmd.limit};
+    struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers, .limit = &call->cmd.limit, .quota = &call->cmd.quota};
     int rc = api_node_names_load(s, &n.nodes, err);
     if (rc == 0) {
-        struct weir_names names = {&n, now_node, now_offer, now_task, now_budget, call->api->conf.currency};
+        struct weir_names names = {&n, now_node, now_offer, now_task, now_budget, now_quota, call->api->conf.currency};
         struct weir_str item = WEIR_STR_INIT(65536);
         weir_explain_to_json(&call->cmd.explain, &names, &item);
         weir_json_raw(j, weir_str_sv(&item));

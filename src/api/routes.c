@@ -24,6 +24,7 @@
 #define MEMBER PARAMS{{"project", API_PARAM_TEXT, true, 1, WEIR_SPEC_NAME_MAX, .summary = "project name"},                       \
                       {"user", API_PARAM_TEXT, true, 1, USER_NAME_MAX, .summary = "user name"}, END}
 #define TOKEN PARAMS{{"token", API_PARAM_TEXT, true, 16, 16, .summary = "token id"}, END}
+#define QUOTA PARAMS{{"quota", API_PARAM_TEXT, true, 1, WEIR_BUDGET_NAME_SIZE - 1, .summary = "quota name"}, END}
 #define BUDGET PARAMS{{"budget", API_PARAM_TEXT, true, 1, WEIR_BUDGET_NAME_SIZE - 1, .summary = "budget name"}, END}
 
 #define POLICY PARAMS{{"policy", API_PARAM_TEXT, true, 1, WEIR_POLICY_NAME_SIZE - 1, .summary = "policy name"}, END}
@@ -54,8 +55,9 @@ const struct api_access api_access[API_ROLE_MAX] = {
     [API_ROLE_SUMS]    = ACCESS(NONE,    ALL,  ALL,     ALL,    WHOLE, WHOLE, NO),
     [API_ROLE_BOOKS]   = ACCESS(NONE,    ALL,  NO,      ALL,    NO,    NO,    NO),
     [API_ROLE_MEMBERS] = ACCESS(OWNER,   ALL,  OWN,     OWN,    OWN,   NO,    NO),
-    [API_ROLE_BUDGETS] = ACCESS(NONE,    ALL,  ALL,     ALL,    NO,    NO,    NO),
+    [API_ROLE_LIMITS]  = ACCESS(VIEWER,  ALL,  ALL,     ALL,    OWN,   OWN,   NO),
     [API_ROLE_BUDGET_SET] = ACCESS(NONE, ALL,  NO,      ALL,    NO,    NO,    NO),
+    [API_ROLE_QUOTA_SET] = ACCESS(NONE,  ALL,  ALL,     NO,     NO,    NO,    NO),
     [API_ROLE_ALERTS]  = ACCESS(VIEWER,  ALL,  ALL,     ALL,    OWN,   OWN,   NO),
     [API_ROLE_ALERT_SET] = ACCESS(NONE,  ALL,  ALL,     ALL,    NO,    NO,    NO),
     [API_ROLE_POLICIES] = ACCESS(NONE,   ALL,  ALL,     ALL,    NO,    NO,    NO),
@@ -129,14 +131,22 @@ const struct api_route api_routes[] = {
      .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = MEMBER, .param = NONE, .handle = api_handle_member_set, .summary = "Make somebody a member of a project, or change their role in it"},
     {"DELETE", "/v1/projects/{project}/members/{user}", "removeMember", "access", API_ROLE_MEMBERS, 200, "Removed", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
      .path_param = MEMBER, .param = NONE, .handle = api_handle_member_remove, .summary = "Take somebody out of a project"},
-    {"GET", "/v1/budgets", "listBudgets", "money", API_ROLE_BUDGETS, 200, "Budget", .is_list = true, .errors = API_UNAVAILABLE, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
+    {"GET", "/v1/budgets", "listBudgets", "money", API_ROLE_LIMITS, 200, "Budget", .is_list = true, .errors = API_UNAVAILABLE, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
      .handle = api_handle_budgets, .summary = "List budgets"},
-    {"GET", "/v1/budgets/{budget}", "getBudget", "money", API_ROLE_BUDGETS, 200, "Budget", .errors = API_NOT_FOUND | API_UNAVAILABLE, .path_param = BUDGET, .param = NONE,
+    {"GET", "/v1/budgets/{budget}", "getBudget", "money", API_ROLE_LIMITS, 200, "Budget", .errors = API_NOT_FOUND | API_UNAVAILABLE, .path_param = BUDGET, .param = NONE,
      .handle = api_handle_budget, .summary = "One budget"},
     {"PUT", "/v1/budgets/{budget}", "setBudget", "money", API_ROLE_BUDGET_SET, 200, "Budget", .body = "BudgetSet", .body_max = API_SMALL_BODY_MAX,
      .errors = API_UNAVAILABLE, .path_param = BUDGET, .param = NONE, .handle = api_handle_budget_set, .summary = "Make or change a budget"},
     {"DELETE", "/v1/budgets/{budget}", "removeBudget", "money", API_ROLE_BUDGET_SET, 200, "BudgetRemoved", .errors = API_NOT_FOUND | API_UNAVAILABLE,
      .path_param = BUDGET, .param = NONE, .handle = api_handle_budget_remove, .summary = "Remove a budget"},
+    {"GET", "/v1/quotas", "listQuotas", "money", API_ROLE_LIMITS, 200, "Quota", .is_list = true, .errors = API_UNAVAILABLE, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_quotas, .summary = "List quotas"},
+    {"GET", "/v1/quotas/{quota}", "getQuota", "money", API_ROLE_LIMITS, 200, "Quota", .errors = API_NOT_FOUND | API_UNAVAILABLE, .path_param = QUOTA, .param = NONE,
+     .handle = api_handle_quota, .summary = "One quota"},
+    {"PUT", "/v1/quotas/{quota}", "setQuota", "money", API_ROLE_QUOTA_SET, 200, "Quota", .body = "QuotaSet", .body_max = API_SMALL_BODY_MAX,
+     .errors = API_UNAVAILABLE, .path_param = QUOTA, .param = NONE, .handle = api_handle_quota_set, .summary = "Make or change a quota"},
+    {"DELETE", "/v1/quotas/{quota}", "removeQuota", "money", API_ROLE_QUOTA_SET, 200, "QuotaRemoved", .errors = API_NOT_FOUND | API_UNAVAILABLE,
+     .path_param = QUOTA, .param = NONE, .handle = api_handle_quota_remove, .summary = "Remove a quota"},
     {"GET", "/v1/bill", "getBill", "money", API_ROLE_BILL, 200, "Bill", .errors = API_UNAVAILABLE, .path_param = NONE,
      .param = PARAMS{{"by", API_PARAM_TEXT, .min = 1, .max = 512, .summary = "comma list of project, user, tag:NAME, pool, job, node, gpu, day, month, late; project where not given"},
                      {"zone", API_PARAM_TEXT, .min = 1, .max = API_ZONE_NAME_MAX, .summary = "of days and months, like Europe/Berlin; UTC where not given"},

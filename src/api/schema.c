@@ -199,6 +199,7 @@ static const struct api_field explain_item_fields[] = {
     {"rejected", API_MAP_UINT, .summary = "how many candidates by verdict"},
     {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity or quota in rejected"},
     {"budget", API_REF, API_OPTIONAL, "Shortage", .summary = "the one that is most in the way of what was rejected for a budget"},
+    {"quota", API_REF, API_OPTIONAL, "QuotaShortage", .summary = "the same of quotas"},
     {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},
     {"text", API_STRING, .summary = "one paragraph for a person"},
     END,
@@ -326,6 +327,27 @@ static const char *budget_span_word(unsigned i)
 {
     return weir_budget_span_name((enum weir_budget_span)i);
 }
+
+static const char *quota_counts_word(unsigned i)
+{
+    return weir_quota_counts_name((enum weir_quota_counts)i);
+}
+
+static const struct api_field quota_fields[] = {
+    {"name", API_STRING},
+    {"scope", API_STRING, .summary = "organisation, project:NAME, user:NAME or tag:KEY=VALUE"},
+    {"counts", API_STRING, WORD(quota_counts_word, WEIR_QUOTA_COUNTS_MAX)},
+    {"gpu", API_STRING, API_NULL, .summary = "only GPUs of this model; null: all"},
+    {"unit", API_STRING, .summary = "of the numbers: gpu, gpu_s (GPU-seconds), machine or task"},
+    {"span", API_STRING, WORD(budget_span_word, WEIR_BUDGET_SPAN_MAX)},
+    {"from", API_TIME, API_NULL, .summary = "of the span that is under way; null: it has no beginning"},
+    {"until", API_TIME, API_NULL, .summary = "its end; null: it has none"},
+    {"limit", API_INT},
+    {"used", API_INT, .summary = "now; of gpu-hours: in the span so far"},
+    {"held", API_INT, .summary = "of gpu-hours: what runs may still take at worst"},
+    {"left", API_INT, .summary = "neither used nor held"},
+    END,
+};
 
 static const struct api_field budget_fields[] = {
     {"name", API_STRING},
@@ -570,6 +592,19 @@ const struct api_schema api_schemas[] = {
             {"max_duration", API_STRING, API_OPTIONAL}, {"provider", API_STRING, API_OPTIONAL}, {"region", API_STRING, API_OPTIONAL},
             {"gpu", API_STRING, API_OPTIONAL}, {"spot", API_BOOL, API_OPTIONAL}, {"price", API_STRING, API_OPTIONAL, .summary = "of the machine per hour"}, END}},
     {"PolicyAnswer", "may it?", FIELDS{{"allowed", API_BOOL}, {"policy", API_STRING, API_NULL, .summary = "that decides; null: none takes it"}, {"reason", API_STRING, API_NULL}, END}},
+    {"QuotaShortage", "a quota that has too little left",
+     FIELDS{{"name", API_STRING, API_NULL}, {"needed", API_INT, .summary = "what the task would count for; GPU time in GPU-seconds"}, {"left", API_INT}, END}},
+    {"Quota", "how much may be used at once, or in a span, by whom", quota_fields},
+    {"QuotaSet", "what to set; absent keys stay as they are, or are as usual: all GPUs, GPU-hours by the month",
+     FIELDS{{"scope", API_STRING, API_OPTIONAL, .summary = "organisation, project:NAME, user:NAME or tag:KEY=VALUE; needed where it is new"},
+            {"counts", API_STRING, API_OPTIONAL, WORD(quota_counts_word, WEIR_QUOTA_COUNTS_MAX), .summary = "needed where it is new, and with limit or gpu"},
+            {"gpu", API_STRING, API_OPTIONAL, .summary = "only GPUs of this model"},
+            {"limit", API_STRING, API_OPTIONAL, .summary = "GPUs, machines, tasks, GPU-hours or GPU-minutes: \"16\"; needed where it is new"},
+            {"span", API_STRING, API_OPTIONAL, WORD(budget_span_word, WEIR_BUDGET_SPAN_MAX), .summary = "of gpu-hours"},
+            {"from", API_STRING, API_OPTIONAL, .summary = "of a fixed span: RFC 3339"},
+            {"until", API_STRING, API_OPTIONAL, .summary = "of a fixed span"},
+            END}},
+    {"QuotaRemoved", "the quota that is no more", FIELDS{{"removed", API_STRING}, END}},
     {"Alert", "something is the matter, or was", alert_fields},
     {"AlertTold", "what a receiver was told last",
      FIELDS{{"receiver", API_STRING}, {"state", API_STRING, API_NULL, WORD(api_alert_state_word, API_ALERT_STATES)}, {"at", API_TIME, API_NULL},

@@ -31,6 +31,8 @@ enum weir_command_kind {
     WEIR_COMMAND_PROJECT_SET,
     WEIR_COMMAND_BUDGET_SET,
     WEIR_COMMAND_BUDGET_REMOVE,
+    WEIR_COMMAND_QUOTA_SET,
+    WEIR_COMMAND_QUOTA_REMOVE,
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
     WEIR_COMMAND_AMEND,      /* post a correction */
@@ -57,6 +59,13 @@ enum weir_budget_given {
     WEIR_BUDGET_GIVEN_SPAN = 1 << 2,
     WEIR_BUDGET_GIVEN_CLOUD_ONLY = 1 << 3,
     WEIR_BUDGET_GIVEN_THRESHOLDS = 1 << 4,
+};
+
+enum weir_quota_given {
+    WEIR_QUOTA_GIVEN_SCOPE = 1 << 0,
+    WEIR_QUOTA_GIVEN_COUNTS = 1 << 1, /* and the model of GPU */
+    WEIR_QUOTA_GIVEN_LIMIT = 1 << 2,
+    WEIR_QUOTA_GIVEN_SPAN = 1 << 3,
 };
 
 enum weir_node_op {
@@ -177,6 +186,11 @@ struct weir_command {
             const struct weir_policy_row *row; /* SET; owned by the poster */
         } policy;
         struct {
+            struct weir_quota def; /* its project or user by the name below */
+            const char *whose;
+            unsigned given; /* WEIR_QUOTA_GIVEN_*, as with a budget */
+        } quota; /* REMOVE: the name alone */
+        struct {
             enum weir_alert_op op;
             uint64_t id;
             struct weir_wall until; /* SILENCE */
@@ -207,6 +221,7 @@ struct weir_command {
     bool flag;              /* WAIT_JOB: has ended; dry run: possible; EXPLAIN: it is waiting */
     struct weir_explain explain; /* EXPLAIN, dry run */
     struct weir_budget_view limit; /* EXPLAIN, dry run: the budget that is in the way; id 0: none */
+    struct weir_quota_view quota;  /* the same of quotas */
     uint64_t room;               /* dry run: tasks of the job for which nodes have room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;

@@ -420,7 +420,7 @@ void agents_send_stop(struct broker *b, struct agent *a, struct weir_run_id run,
     struct weir_err err;
     int signal = 0;
     const struct job_info *info = job_info(b, run.task.job, &err);
-    if ((reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_BUDGET) && info != NULL) {
+    if ((reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_BUDGET || reason == WEIR_REASON_QUOTA) && info != NULL) {
         signal = info->spec->checkpoint_signal;
     }
     struct weir_str out = WEIR_STR_INIT(COMMAND_BYTES_MAX);

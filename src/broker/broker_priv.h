@@ -291,6 +291,10 @@ void commands_answer_finished(struct broker *b);
 /* budgets.c */
 void budgets_set(struct broker *b, struct weir_command *cmd);
 void budgets_remove(struct broker *b, struct weir_command *cmd);
+
+/* quotas.c */
+void quotas_set(struct broker *b, struct weir_command *cmd);
+void quotas_remove(struct broker *b, struct weir_command *cmd);
 /* After a flush that failed: answers with -WEIR_ENOSPACE all but agents and what only reads. */
 void commands_fail_unstored(struct broker *b);
 void commands_jobs_ended(struct broker *b, const struct weir_job_id *job, size_t n);

@@ -262,6 +262,7 @@ static void submit(struct broker *b, struct weir_command *cmd)
             s.user = weir_engine_find_user(b->engine, weir_sv_of(cmd->u.submit.user));
             r = weir_engine_what_if(b->engine, &s, &cmd->explain, &cmd->err);
             (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
+            (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
             cmd->room = weir_core_room(weir_engine_core(b->engine), &s.request);
         }
         answer_with_offers(b, cmd, r);
@@ -352,6 +353,7 @@ static void explain(struct broker *b, struct weir_command *cmd)
         task.ordinal = task.ordinal == WEIR_ORDINAL_ALL ? 0 : task.ordinal;
         cmd->flag = weir_core_explain(weir_engine_core(b->engine), task, weir_engine_now(b->engine), &cmd->explain);
         (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
+        (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
     } else if (r == -WEIR_ENOTFOUND && !cmd->u.cancel.has_index) {
         r = 0; /* it has ended: its stored records say all */
     }
@@ -731,7 +733,8 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
                   cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS ||
                   cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_CLOSE || cmd->kind == WEIR_COMMAND_INVOICE ||
                   cmd->kind == WEIR_COMMAND_POLICY_SET || cmd->kind == WEIR_COMMAND_POLICY_REMOVE ||
-                  cmd->kind == WEIR_COMMAND_ALERT || cmd->kind == WEIR_COMMAND_FINDING || cmd->kind == WEIR_COMMAND_BUDGET_SET || cmd->kind == WEIR_COMMAND_BUDGET_REMOVE;
+                  cmd->kind == WEIR_COMMAND_ALERT || cmd->kind == WEIR_COMMAND_FINDING || cmd->kind == WEIR_COMMAND_BUDGET_SET || cmd->kind == WEIR_COMMAND_BUDGET_REMOVE ||
+                  cmd->kind == WEIR_COMMAND_QUOTA_SET || cmd->kind == WEIR_COMMAND_QUOTA_REMOVE;
     if (writes && b->store_full) {
         fail_now(cmd, weir_fail(&cmd->err, -WEIR_ENOSPACE, "the broker cannot write to %s: free space on its disk, then try again", b->data_dir));
         return;
@@ -763,6 +766,12 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_BUDGET_REMOVE:
         budgets_remove(b, cmd);
+        break;
+    case WEIR_COMMAND_QUOTA_SET:
+        quotas_set(b, cmd);
+        break;
+    case WEIR_COMMAND_QUOTA_REMOVE:
+        quotas_remove(b, cmd);
         break;
     case WEIR_COMMAND_OFFERS:
         answer_with_offers(b, cmd, 0);

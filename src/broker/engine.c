@@ -511,9 +511,15 @@ static bool budget_view(void *ctx, struct weir_budget_id id, struct weir_budget_
     return weir_core_budget(e->core, id, ret);
 }
 
+static bool quota_view(void *ctx, struct weir_quota_id id, struct weir_quota_view *ret)
+{
+    struct weir_engine *e = ctx;
+    return weir_core_quota(e->core, id, ret);
+}
+
 static void gather_explains(struct weir_engine *e, const struct weir_effects *fx)
 {
-    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
+    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
     for (size_t i = 0; i < fx->n_explains; i++) {
         struct weir_str out = WEIR_STR_INIT(64 * 1024);
         weir_explain_to_json(&fx->explain[i], &names, &out);

@@ -275,6 +275,12 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx)
     for (size_t i = 0; i < fx->n_budgets; i++) {
         gather_budget(e, fx->budget[i]);
     }
+    for (size_t i = 0; i < fx->n_quotas; i++) {
+        if (e->quotas.n == 0 || e->quotas.p[e->quotas.n - 1].v != fx->quota[i].v) {
+            weir_vec_push(&e->quotas, fx->quota[i]);
+        }
+        e->dirty = true;
+    }
     for (size_t i = 0; i < fx->n_shapes; i++) {
         weir_vec_push(&e->shapes_judged, fx->shape[i]);
         e->dirty = true;
@@ -346,6 +352,11 @@ static int tell_charges(struct weir_engine *e, struct weir_wall now, struct weir
         }                                                                                          \
     } while (0)
 
+static const char *model_name(const struct weir_engine *e, uint16_t model)
+{
+    return model == WEIR_GPU_MODEL_ANY ? "" : weir_gpu_table_get(e->conf.core.gpus, model)->name;
+}
+
 static int put_names(struct weir_engine *e, struct weir_err *err)
 {
     const struct weir_store_ops *ops = e->store->ops;
@@ -371,6 +382,15 @@ static int put_names(struct weir_engine *e, struct weir_err *err)
             TRY(ops->put_budget(e->store, &v, err));
         } else {
             TRY(ops->delete_budget(e->store, e->budgets.p[i], err));
+        }
+    }
+    for (size_t i = 0; i < e->quotas.n; i++) {
+        struct weir_quota_row row = {0};
+        if (weir_core_quota(e->core, e->quotas.p[i], &row.view)) {
+            row.gpu_model = model_name(e, row.view.def.gpu_model);
+            TRY(ops->put_quota(e->store, &row, err));
+        } else {
+            TRY(ops->delete_quota(e->store, e->quotas.p[i], err));
         }
     }
     uint32_t shape = e->shapes_stored;
@@ -414,11 +434,6 @@ static int put_jobs(struct weir_engine *e, struct weir_err *err)
         TRY(ops->put_hold(e->store, &e->holds.p[i], err));
     }
     return 0;
-}
-
-static const char *model_name(const struct weir_engine *e, uint16_t model)
-{
-    return model == WEIR_GPU_MODEL_ANY ? "" : weir_gpu_table_get(e->conf.core.gpus, model)->name;
 }
 
 static int put_nodes(struct weir_engine *e, struct weir_err *err)
@@ -576,6 +591,7 @@ void engine_forget_gathered(struct weir_engine *e)
     weir_vec_clear(&e->postings);
     e->charged = 0;
     weir_vec_clear(&e->budgets);
+    weir_vec_clear(&e->quotas);
     weir_vec_clear(&e->meters);
     weir_map_release(&e->job_at);
     weir_map_release(&e->task_at);

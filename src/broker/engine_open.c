@@ -191,6 +191,16 @@ static int on_budget(void *ctx, const struct weir_budget_row *row)
     return weir_core_restore_budget(x->e->core, &row->view, x->err);
 }
 
+static int on_quota(void *ctx, const struct weir_quota_row *row)
+{
+    struct restore *x = ctx;
+    struct weir_quota_view view = row->view;
+    if (row->gpu_model[0] != '\0') {
+        view.def.gpu_model = weir_gpu_table_intern(x->e->conf.core.gpus, weir_sv_of(row->gpu_model));
+    }
+    return weir_core_restore_quota(x->e->core, &view, x->err);
+}
+
 static int on_effect(void *ctx, const struct weir_effect_row *row)
 {
     struct restore *x = ctx;
@@ -272,7 +282,8 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
     if ((r = engine_restore_policies(e, err)) != 0 || (r = ops->each_shape(s, on_shape, &x, err)) != 0 ||
         (r = ops->each_project(s, on_project, &x, err)) != 0 || (r = ops->each_user(s, on_user, &x, err)) != 0 ||
         (r = ops->each_pool(s, on_pool, &x, err)) != 0 || (r = ops->each_payer(s, on_payer, &x, err)) != 0 ||
-        (r = ops->each_budget(s, on_budget, &x, err)) != 0 || (r = ops->each_live_job(s, on_job, &x, err)) != 0 ||
+        (r = ops->each_budget(s, on_budget, &x, err)) != 0 || (r = ops->each_quota(s, on_quota, &x, err)) != 0 ||
+        (r = ops->each_live_job(s, on_job, &x, err)) != 0 ||
         (r = ops->each_node(s, false, on_node, &x, err)) != 0 ||
         (r = ops->each_lease(s, true, on_lease, &x, err)) != 0 || (r = ops->each_meter(s, on_meter, &x, err)) != 0 ||
         (r = ops->each_live_task(s, on_task, &x, err)) != 0 || (r = ops->each_hold(s, false, on_hold, &x, err)) != 0 ||
@@ -352,6 +363,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->postings);
     weir_vec_release(&e->charges);
     weir_vec_release(&e->budgets);
+    weir_vec_release(&e->quotas);
     weir_vec_release(&e->meters);
     weir_vec_release(&e->node_notes);
     weir_vec_release(&e->lease_notes);

@@ -157,6 +157,7 @@ struct weir_engine {
     size_t charged; /* so many of them the core was told of */
     WEIR_VEC(struct weir_charged) charges;
     WEIR_VEC(struct weir_budget_id) budgets; /* changed or removed; some twice */
+    WEIR_VEC(struct weir_quota_id) quotas;   /* the same */
     struct weir_map budget_told; /* id -> thresholds that events told of */
     uint32_t payers_stored;
     WEIR_VEC(struct weir_meter) meters;

@@ -110,24 +110,8 @@ static void print_budget(const json_t *o)
 
 static int call(const struct weir_args *args, const char *method, const char *body, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
-    int r = weir_client_open(&api, args, err);
-    if (r < 0) {
-        return r;
-    }
-    struct weir_str path = WEIR_STR_INIT(4096);
-    weir_str_adds(&path, "/v1/budgets");
-    weir_path_add(&path, args->operand[1]);
-    json_t *o = NULL;
-    r = weir_client_call(api, method, weir_str_cstr(&path), body, &o, err);
-    weir_str_release(&path);
-    if (r == 0 && weir_args_has(args, "json")) {
-        weir_print_json(o);
-    } else if (r == 0 && json_object_get(o, "removed") == NULL) {
-        print_budget(o);
-    }
-    json_decref(o);
-    return r;
+    const char *const at[] = {"/v1/budgets", args->operand[1], NULL};
+    return weir_object_call(args, method, at, body, print_budget, err);
 }
 
 /* Exact: money crosses as text of units, as in job files. */

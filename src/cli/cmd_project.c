@@ -76,24 +76,8 @@ static void print_project(const json_t *o)
 
 static int show(const struct weir_args *args, const char *method, const char *body, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
-    int r = weir_client_open(&api, args, err);
-    if (r < 0) {
-        return r;
-    }
-    struct weir_str path = WEIR_STR_INIT(4096);
-    weir_str_adds(&path, "/v1/projects");
-    weir_path_add(&path, args->operand[1]);
-    json_t *o = NULL;
-    r = weir_client_call(api, method, weir_str_cstr(&path), body, &o, err);
-    weir_str_release(&path);
-    if (r == 0 && weir_args_has(args, "json")) {
-        weir_print_json(o);
-    } else if (r == 0) {
-        print_project(o);
-    }
-    json_decref(o);
-    return r;
+    const char *const at[] = {"/v1/projects", args->operand[1], NULL};
+    return weir_object_call(args, method, at, body, print_project, err);
 }
 
 static int set(const struct weir_args *args, struct weir_err *err)
@@ -121,24 +105,8 @@ static int set(const struct weir_args *args, struct weir_err *err)
 /* Takes somebody into a project, or out of it (body NULL). */
 static int member(const struct weir_args *args, const char *method, const char *body, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
-    int r = weir_client_open(&api, args, err);
-    if (r < 0) {
-        return r;
-    }
-    struct weir_str path = WEIR_STR_INIT(4096);
-    weir_str_adds(&path, "/v1/projects");
-    weir_path_add(&path, args->operand[1]);
-    weir_str_adds(&path, "/members");
-    weir_path_add(&path, args->operand[2]);
-    json_t *o = NULL;
-    r = weir_client_call(api, method, weir_str_cstr(&path), body, &o, err);
-    weir_str_release(&path);
-    if (r == 0 && weir_args_has(args, "json")) {
-        weir_print_json(o);
-    }
-    json_decref(o);
-    return r;
+    const char *const at[] = {"/v1/projects", args->operand[1], "members", args->operand[2], NULL};
+    return weir_object_call(args, method, at, body, NULL, err);
 }
 
 static int add(const struct weir_args *args, struct weir_err *err)

@@ -327,6 +327,26 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 2,
     },
     {
+        .name = "quota",
+        .group = MONEY,
+        .fn = weir_cmd_quota,
+        .operands = "[list|show NAME|set NAME|rm NAME]",
+        .summary = "List, show, set and remove quotas",
+        .opts = weir_opts_quota,
+        .help = "A task counts against every quota whose scope it falls in, and starts only where each has room for it;\n"
+                "until then it waits, and 'weir explain' says for which. What is counted: gpus, machines (rented ones) and\n"
+                "tasks at once; gpu-hours in a span of time, where what runs holds its max_duration; run-minutes, what of\n"
+                "max_duration is left to all that runs, times its GPUs.\n"
+                "\n"
+                "'set' makes a quota or changes what is given of one. Lowered below what is used it stops nothing.",
+        .examples = "weir quota\tthe list\n"
+                    "weir quota set vision --for project:vision --counts gpus --limit 16\tGPUs at once\n"
+                    "weir quota set h100 --for user:ada --counts gpus:H100 --limit 8\tof one model\n"
+                    "weir quota set hours --for project:nlp --counts gpu-hours --limit 2000\tby the month\n"
+                    "weir quota set cloud --for organisation --counts machines --limit 20\trented machines at once\n",
+        .operands_max = 2,
+    },
+    {
         .name = "export",
         .group = MONEY,
         .fn = weir_cmd_export,

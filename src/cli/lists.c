@@ -46,3 +46,32 @@ int weir_list_show_some(const struct weir_args *args, const char *path, uint64_t
     json_decref(items);
     return 0;
 }
+
+int weir_object_call(const struct weir_args *args,
+                     const char *method,
+                     const char *const *path,
+                     const char *body,
+                     void (*print)(const json_t *o),
+                     struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    int r = weir_client_open(&api, args, err);
+    if (r < 0) {
+        return r;
+    }
+    struct weir_str text = WEIR_STR_INIT(8192);
+    weir_str_adds(&text, path[0]);
+    for (size_t i = 1; path[i] != NULL; i++) {
+        weir_path_add(&text, path[i]);
+    }
+    json_t *o = NULL;
+    r = weir_client_call(api, method, weir_str_cstr(&text), body, &o, err);
+    weir_str_release(&text);
+    if (r == 0 && weir_args_has(args, "json")) {
+        weir_print_json(o);
+    } else if (r == 0 && print != NULL && json_object_get(o, "removed") == NULL) {
+        print(o);
+    }
+    json_decref(o);
+    return r;
+}

@@ -111,7 +111,7 @@ bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct 
 bool weir_core_is_budgeted(const struct weir_core *c, struct weir_payer_id payer)
 {
     const struct payer *p = payer_find(c, payer.v);
-    return p != NULL && p->limits != NULL;
+    return p != NULL && has_budgets(p->limits);
 }
 
 int weir_core_restore_payer(struct weir_core *c, const struct weir_payer_view *v, struct weir_err *err)
@@ -140,34 +140,47 @@ static bool tags_have(const char *tags, const char *tag)
     return false;
 }
 
-bool weir_budget_counts(const struct weir_budget *b, const struct weir_payer_view *payer)
+bool payer_is_of(const struct weir_payer_view *p, uint8_t scope, struct weir_project_id project, struct weir_user_id user, const char *tag)
 {
-    switch ((enum weir_budget_scope)b->scope) {
+    switch ((enum weir_budget_scope)scope) {
     case WEIR_BUDGET_ORGANISATION:
         return true;
     case WEIR_BUDGET_PROJECT:
-        return payer->project.v == b->project.v;
+        return p->project.v == project.v;
     case WEIR_BUDGET_USER:
-        return payer->user.v == b->user.v;
+        return p->user.v == user.v;
     case WEIR_BUDGET_TAG:
-        return tags_have(payer->tags, b->tag);
+        return tags_have(p->tags, tag);
     case WEIR_BUDGET_SCOPE_MAX:
         break;
     }
     return false;
 }
 
+bool weir_budget_counts(const struct weir_budget *b, const struct weir_payer_view *payer)
+{
+    return payer_is_of(payer, b->scope, b->project, b->user, b->tag);
+}
+
 struct limits *limits_of(struct weir_core *c, const struct payer *p)
 {
     budget_vec set = {0};
+    quota_vec quotas = {0};
     struct weir_payer_view payer = view_of(p);
     for (size_t i = 0; i < c->budgets.n; i++) {
         if (weir_budget_counts(&c->budgets.p[i]->def, &payer)) {
             weir_vec_push(&set, c->budgets.p[i]);
         }
     }
-    struct limits *l = limits_intern(c, &set);
+    for (size_t i = 0; i < c->quotas.n; i++) {
+        const struct weir_quota *d = &c->quotas.p[i]->def;
+        if (payer_is_of(&payer, d->scope, d->project, d->user, d->tag)) {
+            weir_vec_push(&quotas, c->quotas.p[i]);
+        }
+    }
+    struct limits *l = limits_intern(c, &set, &quotas);
     weir_vec_release(&set);
+    weir_vec_release(&quotas);
     return l;
 }
 
@@ -180,38 +193,39 @@ static int64_t month_start_us(int year, int month)
     return weir_wall_from_date((struct weir_date){.year = year, .month = month, .day = 1}).us;
 }
 
-void weir_budget_span_at(const struct weir_budget *b, struct weir_wall at, struct weir_wall *ret_from, struct weir_wall *ret_until)
+void span_at(uint8_t span, struct weir_wall from, struct weir_wall until, struct weir_wall at, int64_t *ret_from_us, int64_t *ret_until_us)
 {
     struct weir_date d = weir_wall_to_date((struct weir_wall){max_i64(at.us, 1)});
-    switch ((enum weir_budget_span)b->span) {
+    switch ((enum weir_budget_span)span) {
     case WEIR_BUDGET_MONTH:
-        ret_from->us = month_start_us(d.year, d.month);
-        ret_until->us = month_start_us(d.year, d.month + 1);
+        *ret_from_us = month_start_us(d.year, d.month);
+        *ret_until_us = month_start_us(d.year, d.month + 1);
         return;
     case WEIR_BUDGET_QUARTER:
         d.month = (d.month - 1) / 3 * 3 + 1;
-        ret_from->us = month_start_us(d.year, d.month);
-        ret_until->us = month_start_us(d.year, d.month + 3);
+        *ret_from_us = month_start_us(d.year, d.month);
+        *ret_until_us = month_start_us(d.year, d.month + 3);
         return;
     case WEIR_BUDGET_FIXED:
-        *ret_from = b->from;
-        *ret_until = b->until;
+        *ret_from_us = from.us;
+        *ret_until_us = until.us;
         return;
     case WEIR_BUDGET_FOREVER:
     case WEIR_BUDGET_SPAN_MAX:
-        ret_from->us = 0;
-        *ret_until = WEIR_WALL_MAX;
+        *ret_from_us = 0;
+        *ret_until_us = US_NEVER;
         return;
     }
 }
 
-static void span_at(const struct weir_core *c, struct budget *b)
+void weir_budget_span_at(const struct weir_budget *b, struct weir_wall at, struct weir_wall *ret_from, struct weir_wall *ret_until)
 {
-    struct weir_wall from = {0};
-    struct weir_wall until = {0};
-    weir_budget_span_at(&b->def, (struct weir_wall){c->now_us}, &from, &until);
-    b->from_us = from.us;
-    b->until_us = until.us;
+    span_at(b->span, b->from, b->until, at, &ret_from->us, &ret_until->us);
+}
+
+static void budget_span_at(const struct weir_core *c, struct budget *b)
+{
+    span_at(b->def.span, b->def.from, b->def.until, (struct weir_wall){c->now_us}, &b->from_us, &b->until_us);
 }
 
 bool budget_is_active(const struct weir_core *c, const struct budget *b)
@@ -219,12 +233,17 @@ bool budget_is_active(const struct weir_core *c, const struct budget *b)
     return b->from_us <= c->now_us && c->now_us < b->until_us;
 }
 
+int64_t span_due_us(const struct weir_core *c, uint8_t span, int64_t from_us, int64_t until_us)
+{
+    if (c->now_us < from_us) {
+        return from_us;
+    }
+    return c->now_us < until_us || span != WEIR_BUDGET_FIXED ? until_us : US_NEVER;
+}
+
 int64_t budget_due_us(const struct weir_core *c, const struct budget *b)
 {
-    if (c->now_us < b->from_us) {
-        return b->from_us;
-    }
-    return c->now_us < b->until_us || b->def.span != WEIR_BUDGET_FIXED ? b->until_us : US_NEVER;
+    return span_due_us(c, b->def.span, b->from_us, b->until_us);
 }
 
 static void timer_for_budget(struct weir_core *c, const struct budget *b)
@@ -235,7 +254,7 @@ static void timer_for_budget(struct weir_core *c, const struct budget *b)
 void budget_look(struct weir_core *c, struct budget *b)
 {
     if (c->now_us >= b->until_us && b->def.span != WEIR_BUDGET_FIXED) {
-        span_at(c, b);
+        budget_span_at(c, b);
         b->charged_micro = 0;
         b->reached = 0;
     }
@@ -259,11 +278,9 @@ static void stop_all(struct weir_core *c, const struct budget *b)
             struct run *r = n->runs.p[k].run;
             if (!run_is_counted(b, r, n)) {
                 k++;
-            } else if (r->rank[0].told) {
-                run_stop(c, r, WEIR_REASON_BUDGET, r->job->class->shape->req.checkpoint_grace.us);
+            } else if (run_halt(c, r, WEIR_REASON_BUDGET)) {
                 k++;
             } else {
-                run_lose(c, r, WEIR_REASON_BUDGET, c->now_us);
                 k = 0; /* a gang may have stood here more than once */
             }
         }
@@ -336,8 +353,7 @@ int budget_check(const struct weir_core *c, const struct weir_budget *b, struct 
     return 0;
 }
 
-/* Scopes are not what they were: every payer has its budgets anew, and every job its class. */
-static void rescope(struct weir_core *c)
+void limits_rescope(struct weir_core *c)
 {
     for (size_t i = 0; i < c->payers.n; i++) {
         c->payers.p[i]->limits = limits_of(c, c->payers.p[i]);
@@ -350,7 +366,7 @@ static void rescope(struct weir_core *c)
             }
         }
     }
-    budgets_recount(c);
+    limits_recount(c);
 }
 
 static bool counts_the_same(const struct weir_budget *a, const struct weir_budget *b)
@@ -378,7 +394,7 @@ void budget_set(struct weir_core *c, const struct weir_event *ev)
     bool same_span = !is_new && spans_the_same(&b->def, def);
     b->def = *def;
     if (!same_span) {
-        span_at(c, b);
+        budget_span_at(c, b);
         timer_for_budget(c, b);
     }
     if (!same_span || !same_scope) {
@@ -386,10 +402,11 @@ void budget_set(struct weir_core *c, const struct weir_event *ev)
         b->reached = 0;
     }
     if (!same_scope) {
-        rescope(c);
+        limits_rescope(c);
     }
     thresholds_look(c, b);
     budget_changed(c, b);
+    c->review = true; /* what was too dear for some may not be so any more */
 }
 
 void budget_remove(struct weir_core *c, const char *name)
@@ -399,14 +416,15 @@ void budget_remove(struct weir_core *c, const char *name)
         return;
     }
     budget_changed(c, b); /* while it is known: its id is handed out */
+    c->review = true;
     size_t i = 0;
     while (c->budgets.p[i] != b) {
         i++;
     }
     memmove(&c->budgets.p[i], &c->budgets.p[i + 1], (c->budgets.n - i - 1) * sizeof *c->budgets.p);
     c->budgets.n--;
-    rescope(c);
-    limits_forget(c, b);
+    limits_rescope(c);
+    limits_forget(c, b, NULL);
     free(b);
 }
 
@@ -563,19 +581,21 @@ int weir_core_restore_budget(struct weir_core *c, const struct weir_budget_view 
     b->charged_micro = v->charged_micro;
     b->reached = v->reached;
     weir_vec_push(&c->budgets, b);
+    payers_restore_limits(c);
+    return 0;
+}
+
+void payers_restore_limits(struct weir_core *c)
+{
     for (size_t i = 0; i < c->payers.n; i++) {
         c->payers.p[i]->limits = limits_of(c, c->payers.p[i]);
     }
-    return 0;
 }
 
 void budgets_settle_restored(struct weir_core *c)
 {
     for (size_t i = 0; i < c->budgets.n; i++) {
         timer_for_budget(c, c->budgets.p[i]);
-    }
-    budgets_recount(c);
-    while (limits_settle(c)) {
     }
 }
 

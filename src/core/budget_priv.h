@@ -4,7 +4,7 @@
 /* Budgets inside the core: their types, part of core_priv.h. What is done with them: limits.h. */
 
 #include "base/vec.h"
-#include "core/budget.h"
+#include "core/quota.h"
 
 struct class;
 
@@ -28,11 +28,50 @@ struct payer {
     char tags[];
 };
 
-typedef WEIR_VEC(struct budget *) budget_vec;
+struct quota {
+    uint32_t id;
+    bool changed;
+    struct weir_quota def;
+    int64_t from_us; /* of the span, as a budget's */
+    int64_t until_us;
+    int64_t used_ms; /* by what has ended */
+    int64_t n;       /* GPUs, machines or tasks that count now */
+    weir_i128 end_ms;  /* timed ones: the sum over them of when they are given back at the latest */
+    weir_i128 from_ms; /* and of when they began to count */
+};
 
-/* A set of budgets, interned. Those that all count the same task: its payer's. */
+typedef WEIR_VEC(struct budget *) budget_vec;
+typedef WEIR_VEC(struct quota *) quota_vec;
+
+/* What of a quota is known beside a set: see limits.c. */
+struct gate {
+    int64_t parked_least; /* the least that a parked class needs of it, which lacks that */
+    int64_t open_most;    /* the most that one which is not parked needs, so as to stay so */
+};
+
+/* A way to run a task of a shape: so many GPUs of such a model on a node, and where there are such. */
+struct way {
+    uint16_t gpu_model;
+    uint16_t gpus;
+    bool owned;
+    bool rented; /* that are there, or that can be had */
+};
+
+enum { WAYS_MAX = 8 };
+
+struct ways {
+    uint32_t n; /* more than WAYS_MAX: there are others */
+    struct way p[WAYS_MAX];
+};
+
+/* A set of budgets and quotas, interned. Those that all count the same task: its payer's. */
 struct limits {
     budget_vec budget; /* by id */
+    quota_vec quota;   /* by id */
+    WEIR_VEC(struct gate) gate; /* one for each quota */
+    bool timed;        /* among the quotas is one of GPU time */
+    bool ebbs;         /* or one of which something is given back as time goes */
+    int64_t settled_us;
     uint32_t n_leases; /* live ones whose payer's these are */
     WEIR_VEC(struct class *) class; /* that have tasks that may start, parked or not */
     uint64_t settled;  /* the versions of budgets and world as of which it is known which of them are to be parked */
@@ -42,7 +81,8 @@ struct limits {
     int64_t rented;
     int64_t parked_owned;  /* the least that a parked class needs */
     int64_t parked_rented;
-    int64_t open_most;     /* the most that one which is not parked may need */
+    int64_t open_owned;    /* the most that one which is not parked needs, so as to stay so */
+    int64_t open_rented;
 };
 
 /* Held for what has ended, until its charges are known. */

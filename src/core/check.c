@@ -426,6 +426,49 @@ static int check_budget(const struct weir_core *c, const struct budget *b, struc
     return 0;
 }
 
+/* What counts in each quota, summed up from runs and machines. */
+static int check_quota(const struct weir_core *c, const struct quota *q, struct weir_err *err)
+{
+    struct quota sum = {.def = q->def};
+    for (size_t i = 0; i < c->leases.n; i++) {
+        const struct lease *l = c->leases.p[i];
+        bool model = q->def.gpu_model == WEIR_GPU_MODEL_ANY || q->def.gpu_model == l->offer.gpu_model;
+        sum.n += q->def.counts == WEIR_QUOTA_MACHINES && l->node != NULL && model && limits_have(l->payer->limits, q);
+    }
+    for (size_t i = 0; i < c->nodes.n && q->def.counts != WEIR_QUOTA_MACHINES; i++) {
+        const struct node *node = c->nodes.p[i];
+        for (size_t k = 0; k < node->runs.n; k++) {
+            const struct run *r = node->runs.p[k].run;
+            bool model = q->def.gpu_model == WEIR_GPU_MODEL_ANY || q->def.gpu_model == node->spec.gpu_model;
+            int64_t n = model ? (int64_t)popcount32(r->rank[node->runs.p[k].rank].mask) : 0;
+            n = q->def.counts == WEIR_QUOTA_TASKS ? node->runs.p[k].rank == run_first_rank(r) : n;
+            if (limits_have(r->job->payer->limits, q)) {
+                sum.n += n;
+                sum.end_ms += (weir_i128)n * (r->hold->until_us / 1000);
+                sum.from_ms += (weir_i128)n * (min_i64(max_i64(r->placed_us, q->from_us), r->hold->until_us) / 1000);
+            }
+        }
+    }
+    bool timed = weir_quota_is_timed((enum weir_quota_counts)q->def.counts);
+    if (sum.n != q->n || (timed && (sum.end_ms != q->end_ms || sum.from_ms != q->from_ms)) || q->used_ms < 0) {
+        return bad(err, "what counts in a quota is not what runs and machines count", q->id);
+    }
+    return 0;
+}
+
+/* Parked is exactly who has no room. */
+static int check_parked(const struct weir_core *c, const struct class *cl, struct weir_err *err)
+{
+    struct weir_core *same = (struct weir_core *)(uintptr_t)c; /* caches are brought up to date, no more */
+    if (limits_is_narrow(same, cl) != cl->narrow) {
+        return bad(err, "a class is narrow and should not be, or the other way round", cl->first->id);
+    }
+    if (limits_is_blocked(same, cl) != cl->parked) {
+        return bad(err, "a class is parked and should not be, or the other way round", cl->first->id);
+    }
+    return 0;
+}
+
 static int check_limits(const struct weir_core *c, struct weir_err *err)
 {
     for (size_t i = 0; i < c->limits.n; i++) {
@@ -442,6 +485,14 @@ static int check_limits(const struct weir_core *c, struct weir_err *err)
             if (cl->limits != l || cl->limits_at != k || cl->first == NULL || cl->parked != (cl->lane == NULL)) {
                 return bad(err, "a class does not stand where its budgets do", cl->shape->id);
             }
+            if (c->active.n == 0 && check_parked(c, cl, err) < 0) {
+                return -WEIR_ECORRUPT;
+            }
+        }
+    }
+    for (size_t i = 0; i < c->quotas.n; i++) {
+        if (check_quota(c, c->quotas.p[i], err) < 0) {
+            return -WEIR_ECORRUPT;
         }
     }
     for (size_t i = 0; i < c->payers.n; i++) {

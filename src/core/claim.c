@@ -197,12 +197,12 @@ void claims_revalidate(struct weir_core *c)
 /* ---- making ---- */
 
 /* The owned, or rented, node where the shape's GPUs come free first. */
-static struct node *first_free(struct weir_core *c, struct shape *s, bool rented, uint16_t *ret_gpus, int64_t *ret_us)
+static struct node *first_free(struct weir_core *c, const struct class *cl, bool rented, uint16_t *ret_gpus, int64_t *ret_us)
 {
     struct node *best = NULL;
     for (size_t i = 0; i < c->types.n; i++) {
-        struct type_fit f = shape_fit(c, s, c->types.p[i]);
-        if (f.verdict != WEIR_VERDICT_CHOSEN || c->types.p[i]->rented != rented) {
+        struct type_fit f = shape_fit(c, cl->shape, c->types.p[i]);
+        if (f.verdict != WEIR_VERDICT_CHOSEN || c->types.p[i]->rented != rented || (cl->narrow && limits_shut_type(c, cl, c->types.p[i], f.gpus))) {
             continue;
         }
         int64_t t = 0;
@@ -228,10 +228,10 @@ static bool claim_fill_gpus(struct weir_core *c, struct shape *s, struct claim *
     while (cm->n_parts < want) {
         uint16_t gpus = 0;
         int64_t t = 0;
-        struct node *n = first_free(c, s, rented, &gpus, &t);
+        struct node *n = first_free(c, cm->class, rented, &gpus, &t);
         if (n == NULL && cm->n_parts == 0) {
             rented = true;
-            n = first_free(c, s, rented, &gpus, &t);
+            n = first_free(c, cm->class, rented, &gpus, &t);
         }
         if (n == NULL || t == US_NEVER) {
             return false;
@@ -334,7 +334,7 @@ static bool fits_some_node(struct weir_core *c, const struct class *cl)
 
 void claims_owe(struct weir_core *c, struct class *cl)
 {
-    if (c->due.n < c->conf.reservations_max && cl->owed != c->claim_round && fits_some_node(c, cl)) {
+    if (c->due.n < c->conf.reservations_max && cl->owed != c->claim_round && !cl->narrow && fits_some_node(c, cl)) {
         cl->owed = c->claim_round;
         weir_vec_push(&c->due, cl);
     }
@@ -360,16 +360,17 @@ void claims_cut(struct weir_core *c, const struct class *cl)
     }
 }
 
-int64_t claim_peek_kind(struct weir_core *c, struct shape *s, bool rented, struct node **ret_node)
+int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented, struct node **ret_node)
 {
+    const struct weir_request *r = &cl->shape->req;
     uint16_t gpus = 0;
     int64_t t = 0;
     *ret_node = NULL;
-    struct node *n = first_free(c, s, rented, &gpus, &t);
+    struct node *n = first_free(c, cl, rented, &gpus, &t);
     if (n == NULL || t == US_NEVER) {
         return US_NEVER;
     }
-    int64_t at = node_free_at(n, gpus, s->req.cpu_milli, s->req.mem_mib, true);
+    int64_t at = node_free_at(n, gpus, r->cpu_milli, r->mem_mib, true);
     *ret_node = at == US_NEVER ? NULL : n;
     return at == US_NEVER ? at : max_i64(at, t);
 }
@@ -392,8 +393,8 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
     }
     stack_truncate(s, s->used);
     if (shape->req.nodes == 1) {
-        int64_t at = claim_peek_kind(c, shape, false, ret_node);
-        return *ret_node != NULL ? at : claim_peek_kind(c, shape, true, ret_node);
+        int64_t at = claim_peek_kind(c, cl, false, ret_node);
+        return *ret_node != NULL ? at : claim_peek_kind(c, cl, true, ret_node);
     }
     cm = claim_make(c, cl);
     if (cm == NULL) {

@@ -119,6 +119,7 @@ void weir_core_free(struct weir_core *c)
     free_machines(c);
     budgets_release(c);
     policies_free(c);
+    quotas_release(c);
     while (c->hold_list != NULL) {
         struct hold *h = c->hold_list;
         c->hold_list = h->next;
@@ -189,6 +190,8 @@ static void hand_out(struct weir_core *c, struct weir_effects *ret)
         .n_projects = c->ch_projects.n,
         .budget = c->ch_budgets.p,
         .n_budgets = c->ch_budgets.n,
+        .quota = c->ch_quotas.p,
+        .n_quotas = c->ch_quotas.n,
         .shape = c->ch_shapes.p,
         .n_shapes = c->ch_shapes.n,
         .wake_at = {plan_wake_us(c)},

@@ -177,6 +177,7 @@ struct weir_hold_view {
      * starting and stopping may take */
     int64_t amount_micro;
     int64_t charged_micro; /* of it; kept where a budget counts it */
+    struct weir_wall until; /* the run is over then, at the latest; 0: not known (stored before there were quotas) */
     enum weir_hold_state state;
 };
 
@@ -200,6 +201,9 @@ bool weir_core_project(const struct weir_core *c, struct weir_project_id id, str
 bool weir_core_budget(const struct weir_core *c, struct weir_budget_id id, struct weir_budget_view *ret);
 /* Known budgets in order of id; returns how many there are, writes at most max. */
 size_t weir_core_budgets(const struct weir_core *c, struct weir_budget_id *ret, size_t max);
+bool weir_core_quota(const struct weir_core *c, struct weir_quota_id id, struct weir_quota_view *ret);
+/* As weir_core_budgets. */
+size_t weir_core_quotas(const struct weir_core *c, struct weir_quota_id *ret, size_t max);
 /* Payers are never forgotten. */
 bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct weir_payer_view *ret);
 /* Is anything held for what has ended, until it is known what it was charged? Feed CHARGED, be it empty, when all of it is posted. */
@@ -239,6 +243,8 @@ int weir_core_restore_project(struct weir_core *c, const struct weir_project_vie
 int weir_core_restore_payer(struct weir_core *c, const struct weir_payer_view *v, struct weir_err *err);
 /* held_micro and the rate follow from what runs. */
 int weir_core_restore_budget(struct weir_core *c, const struct weir_budget_view *v, struct weir_err *err);
+/* What counts now follows from what runs. */
+int weir_core_restore_quota(struct weir_core *c, const struct weir_quota_view *v, struct weir_err *err);
 /* All tasks are WAITING then, unless restore_task says otherwise. count[] is not read. */
 int weir_core_restore_job(struct weir_core *c, const struct weir_job_view *v, struct weir_err *err);
 int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, struct weir_err *err);

@@ -208,7 +208,9 @@ struct shape {
     int64_t least_owned;  /* worst case of a task on the cheapest owned node that it fits; US_NEVER: there is none */
     int64_t least_rented; /* the same of a machine that is rented for it */
     bool fits_rented;     /* a rented node that is there */
-    uint64_t least_offers; /* the version of the offers as of which least_rented is known */
+    struct ways here;     /* on nodes, as of that version */
+    uint64_t least_offers; /* the version of the offers as of which least_rented is known, and the next */
+    struct ways anew;      /* on machines that would be rented */
     struct weir_request req;
 };
 
@@ -227,9 +229,10 @@ struct class {
     struct shape *shape;
     struct want *want; /* the shape's */
     struct project *project;
-    struct limits *limits; /* NULL: no budget counts it */
+    struct limits *limits; /* NULL: no budget or quota counts it */
     size_t limits_at;      /* its place there, while it has tasks that may start */
-    bool parked;           /* a budget has no room for it: it stands in no lane */
+    bool parked;           /* a budget or quota has no room for it: it stands in no lane */
+    bool narrow;           /* quotas have no room for it on some nodes that it fits: it gets no claim */
     int64_t points;
     int64_t deadline_us;
     int32_t priority;
@@ -438,6 +441,7 @@ struct hold {
     uint32_t project;
     int64_t amount_micro;
     int64_t charged_micro;
+    int64_t until_us; /* its run is over then, at the latest */
     uint8_t state;
     bool changed;
 };
@@ -582,6 +586,7 @@ enum timer_kind {
     TIMER_NODE,
     TIMER_LEASE,
     TIMER_BUDGET,
+    TIMER_QUOTA,
 };
 
 struct timer {
@@ -655,6 +660,7 @@ struct weir_core {
     WEIR_VEC(struct payer *) payers;   /* by id, from 1 */
     struct weir_map payer_by_hash;     /* of project, user and tags -> id */
     budget_vec budgets;                /* by id */
+    quota_vec quotas;                  /* by id */
     uint64_t budgets_version; /* raised whenever what is left may be another */
     WEIR_VEC(struct limits *) limits;
     WEIR_VEC(struct unsettled) unsettled;
@@ -704,6 +710,7 @@ struct weir_core {
     WEIR_VEC(struct weir_project_id) ch_projects;
     WEIR_VEC(uint32_t) ch_shapes;
     WEIR_VEC(struct weir_budget_id) ch_budgets;
+    WEIR_VEC(struct weir_quota_id) ch_quotas;
 };
 
 /* ---- state.c: finding, making, marking ---- */
@@ -901,8 +908,8 @@ static inline bool claim_is_used(const struct claim *cm)
  * ever fits. *ret_node is the first part's.
  */
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
-/* When a task of the shape that needs one node could start on an owned, or on a rented one, beside the claims that are there. */
-int64_t claim_peek_kind(struct weir_core *c, struct shape *s, bool rented, struct node **ret_node);
+/* When a task of the class that needs one node could start on an owned, or on a rented one, beside the claims that are there. */
+int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented, struct node **ret_node);
 bool claim_allows(const struct weir_core *c,
                   const struct node *n,
                   const struct class *cl,
@@ -933,6 +940,8 @@ struct place_result {
     struct node *node; /* rank 0's */
     uint16_t gpus;
     struct spot *spot; /* gangs: one per rank, owned by the caller; NULL otherwise */
+    const struct node_type *shut; /* nodes of such a type fit, but a quota has no room for it there; NULL: there are none */
+    uint16_t shut_gpus;
 };
 
 /* The best room for the class's next task among nodes of the kind. */
@@ -959,6 +968,8 @@ void run_rerate(struct weir_core *c, struct run *r);
 /* Tells the agents, where all nodes are there. */
 void run_tell(struct weir_core *c, struct run *r);
 void run_stop(struct weir_core *c, struct run *r, enum weir_reason reason, int64_t grace_us);
+/* The same, with the job's own grace; where only its machines are awaited it goes back to the queue at once: false, it is freed. */
+bool run_halt(struct weir_core *c, struct run *r, enum weir_reason reason);
 /* A rank is over; the run's end follows when it was the last. */
 void run_rank_end(struct weir_core *c, struct run *r, uint32_t rank, enum weir_reason reason, int32_t exit_code, int32_t signal, int64_t at_us);
 /* All ranks that have not ended are lost. */
@@ -973,6 +984,15 @@ int64_t run_cost_limit_us(const struct run *r);
 /* What the task may still cost; INT64_MAX where nothing limits it. */
 int64_t max_cost_left(const struct job *j, uint32_t ordinal);
 void run_settle_gang_view(struct run *r);
+/* Of those that have not ended: by it a gang is counted once. */
+static inline uint32_t run_first_rank(const struct run *r)
+{
+    uint32_t first = 0;
+    while (first < r->n_ranks && r->rank[first].node == NULL) {
+        first++;
+    }
+    return first;
+}
 void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_task_state to);
 void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us);
 void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us, enum weir_outcome outcome);

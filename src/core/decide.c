@@ -63,21 +63,13 @@ static int64_t wait_cost(const struct weighing *w, int64_t delay_us)
     return weir_mul_div_sat(w->delay_cost, delay_us, WEIR_US_PER_HOUR);
 }
 
-/* Lets the lesser of two shortages stand. */
-static void keep_lesser(struct shortage *kept, const struct shortage *s)
-{
-    if (s->budget != NULL && (kept->budget == NULL || s->need_micro - s->left_micro < kept->need_micro - kept->left_micro)) {
-        *kept = *s;
-    }
-}
-
-/* True where a budget is in the way. */
+/* True where a budget or a quota is in the way. */
 static bool reject_dear(struct weighing *w, const struct shortage *s)
 {
-    if (s->budget == NULL) {
+    if (!is_short(s)) {
         return false;
     }
-    reject(w, WEIR_VERDICT_BUDGET, 1);
+    reject(w, short_verdict(s), 1);
     keep_lesser(&w->shortage, s);
     return true;
 }
@@ -178,6 +170,10 @@ static bool weigh_place(struct weir_core *c, struct weighing *w, enum place_kind
     struct place_result p = place_find(c, w->cl, kind);
     if (p.reserved) {
         reject(w, WEIR_VERDICT_RESERVED, 1);
+    }
+    if (p.shut != NULL) {
+        struct shortage s = limits_weigh_type(c, w->cl, p.shut, p.shut_gpus);
+        (void)reject_dear(w, &s);
     }
     if (!p.found) {
         return false;
@@ -285,7 +281,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
     }
     weigh_later_on(c, w, n, at);
     if (n->lease == NULL && c->leases_live > 0 && w->cl->shape->req.nodes == 1) {
-        at = claim_peek_kind(c, w->cl->shape, true, &n);
+        at = claim_peek_kind(c, w->cl, true, &n);
         if (n != NULL) {
             weigh_later_on(c, w, n, at);
         }
@@ -341,9 +337,9 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
         enum weir_verdict v = offer_now(c, w, &k->p[i], &until);
         if (v == WEIR_VERDICT_CHOSEN && w->cl->limits != NULL) {
             const struct weir_offer *o = &c->offers.p[k->p[i].offer].o;
-            struct shortage s = limits_weigh_offer(c, w->job, w->ordinal, o, k->p[i].rate_micro);
+            struct shortage s = limits_weigh_offer(c, w->job, w->ordinal, o, &k->p[i]);
             keep_lesser(&ret->shortage, &s);
-            v = s.budget != NULL ? WEIR_VERDICT_BUDGET : v;
+            v = is_short(&s) ? short_verdict(&s) : v;
         }
         if (v == WEIR_VERDICT_CHOSEN) {
             ret->p[ret->n++] = &k->p[i];
@@ -522,9 +518,7 @@ static void fill_explain(struct weighing *w, struct weir_explain *x)
     x->n_considered = w->n_considered;
     memcpy(x->rejected, w->rejected, sizeof x->rejected);
     x->again_at.us = w->again_us;
-    x->limit.v = w->shortage.budget == NULL ? 0 : w->shortage.budget->id;
-    x->limit_need_micro = w->shortage.need_micro;
-    x->limit_left_micro = w->shortage.left_micro;
+    shortage_tell(&w->shortage, x);
     x->margin_micro = INT64_MAX;
     x->n_candidates = w->n < WEIR_EXPLAIN_CANDIDATES_MAX ? w->n : WEIR_EXPLAIN_CANDIDATES_MAX;
     for (uint32_t i = 0; i < x->n_candidates; i++) {
@@ -681,7 +675,7 @@ enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret)
     look_out(&w, ret);
     bool never = w.n == 0 && shape_is_impossible(c, cl->shape);
     enum decided d = decide_by(c, &w, best, never);
-    if (d == DECIDED_WAITS && w.shortage.budget != NULL) {
+    if (d == DECIDED_WAITS && is_short(&w.shortage)) {
         d = DECIDED_DEAR;
     }
     if (d != DECIDED_PLACED) {
@@ -735,7 +729,7 @@ void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct
     ret->margin_micro = INT64_MAX;
     if (j->queued && j->class->parked) {
         struct shortage s = limits_block(c, j->class);
-        if (s.budget != NULL) {
+        if (is_short(&s)) {
             limits_explain(j, ordinal, &s, ret);
         }
         ret->seq = c->seq;

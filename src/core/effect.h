@@ -95,6 +95,8 @@ struct weir_effects {
     size_t n_projects;
     const struct weir_budget_id *budget; /* one that is not known any more was removed */
     size_t n_budgets;
+    const struct weir_quota_id *quota; /* the same */
+    size_t n_quotas;
     /* of whose waiting tasks it became known that nothing can run them, or that something can: weir_core_is_impossible */
     const uint32_t *shape;
     size_t n_shapes;

@@ -11,6 +11,7 @@
 #include "core/budget.h"
 #include "core/model.h"
 #include "core/policy.h"
+#include "core/quota.h"
 
 enum weir_event_kind {
     WEIR_EVENT_TICK, /* time has passed; see weir_effects.wake_at */
@@ -38,6 +39,8 @@ enum weir_event_kind {
     WEIR_EVENT_BUDGET_REMOVE,
     WEIR_EVENT_POLICY_DEFINE, /* the next list of rules */
     WEIR_EVENT_JOB_POLICY,    /* other rules hold for what of it does not run yet */
+    WEIR_EVENT_QUOTA_SET,
+    WEIR_EVENT_QUOTA_REMOVE,
     WEIR_EVENT_CHARGED, /* what was posted since the last; see weir_core_awaits_charges */
     WEIR_EVENT_MAX,
 };
@@ -137,6 +140,12 @@ struct weir_event {
             struct weir_job_id job;
             uint32_t policy;
         } job_policy;
+        struct {
+            const struct weir_quota *quota; /* one of that name is replaced */
+        } quota_set;
+        struct {
+            const char *name;
+        } quota_remove;
         struct {
             const struct weir_charged *charge;
             size_t n;

@@ -55,6 +55,7 @@ enum weir_verdict {
     WEIR_VERDICT_ARRAY_LIMIT,   /* the array's own %N */
     WEIR_VERDICT_POLICY,        /* a rule denies it */
     WEIR_VERDICT_BUDGET,        /* more than a budget has left; weir_explain.limit says which */
+    WEIR_VERDICT_OVER_QUOTA,    /* more than a quota allows; weir_explain.quota says which */
     WEIR_VERDICT_MAX,
 };
 
@@ -95,6 +96,9 @@ struct weir_explain {
     struct weir_budget_id limit;
     int64_t limit_need_micro;
     int64_t limit_left_micro;
+    struct weir_quota_id quota; /* or the quota; in what it counts, see weir_quota_counts */
+    int64_t quota_need;
+    int64_t quota_left;
     uint32_t n_candidates;
     struct weir_candidate candidate[WEIR_EXPLAIN_CANDIDATES_MAX]; /* best first */
 };

@@ -100,6 +100,7 @@ enum weir_reason {
     WEIR_REASON_MAX_COST,   /* the task's own cost limit */
     WEIR_REASON_IMPOSSIBLE, /* nothing that exists or can be rented fits */
     WEIR_REASON_BUDGET,     /* a budget is used up; will run again once there is room */
+    WEIR_REASON_QUOTA,      /* a quota is; as before */
     WEIR_REASON_MAX,
 };
 

@@ -129,6 +129,8 @@ const char *weir_reason_name(enum weir_reason r)
         return "impossible";
     case WEIR_REASON_BUDGET:
         return "budget";
+    case WEIR_REASON_QUOTA:
+        return "quota";
     case WEIR_REASON_MAX:
         break;
     }

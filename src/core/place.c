@@ -310,6 +310,19 @@ static bool places_better(struct search *q, struct found *x, uint32_t x_gpus, st
     return left != y->free - y_gpus ? left < y->free - y_gpus : x->node->spec.id.v < y->node->spec.id.v;
 }
 
+/* No quota of the class has room for it on such nodes: that is to be told where there are some. */
+static bool is_shut(const struct search *q, const struct node_type *t, uint16_t gpus, struct place_result *ret)
+{
+    if (!limits_shut_type(q->c, q->cl, t, gpus)) {
+        return false;
+    }
+    if (t->n_usable > 0) {
+        ret->shut = t;
+        ret->shut_gpus = gpus;
+    }
+    return true;
+}
+
 static struct place_result find_single(struct search *q)
 {
     struct weir_core *c = q->c;
@@ -319,7 +332,7 @@ static struct place_result find_single(struct search *q)
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = shape_fit(c, s, t);
-        if (f.verdict != WEIR_VERDICT_CHOSEN || t->rented != (q->kind != PLACE_OWNED)) {
+        if (f.verdict != WEIR_VERDICT_CHOSEN || t->rented != (q->kind != PLACE_OWNED) || is_shut(q, t, f.gpus, &best)) {
             continue;
         }
         struct found x = best_of_type(q, t, f.gpus);
@@ -481,11 +494,12 @@ static struct place_result find_gang(struct search *q)
     uint32_t n_done = 0;
     for (size_t i = 0; i < c->types.n && n_done < WEIR_ARRAY_LEN(done); i++) {
         uint16_t model = c->types.p[i]->gpu_model;
-        bool seen = shape_fit(c, q->s, c->types.p[i]).verdict != WEIR_VERDICT_CHOSEN;
+        struct type_fit f = shape_fit(c, q->s, c->types.p[i]);
+        bool seen = f.verdict != WEIR_VERDICT_CHOSEN;
         for (uint32_t k = 0; k < n_done; k++) {
             seen = seen || done[k] == model;
         }
-        if (seen) {
+        if (seen || c->types.p[i]->rented != (q->kind != PLACE_OWNED) || is_shut(q, c->types.p[i], f.gpus, &best)) {
             continue;
         }
         done[n_done++] = model;
@@ -503,9 +517,9 @@ static struct place_result find_gang(struct search *q)
             }
             if (better) {
                 free(best.spot);
-                best = (struct place_result){.found = true,
-                                             .candidate = cand,
-                                             .alternative = g.p.p[0].alternative};
+                best.found = true;
+                best.candidate = cand;
+                best.alternative = g.p.p[0].alternative;
                 best.spot = spots(q->s->req.nodes);
                 memcpy(best.spot, g.p.p, q->s->req.nodes * sizeof *best.spot);
                 best.node = best.spot[0].node;

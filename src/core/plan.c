@@ -264,7 +264,7 @@ static bool drain_heap(struct weir_core *c)
         if (cl == NULL) {
             break;
         }
-        if (cl->limits != NULL && limits_block(c, cl).budget != NULL) {
+        if (cl->limits != NULL && limits_is_blocked(c, cl)) {
             cl->waited = c->round; /* it is parked when the round is over */
             continue;
         }
@@ -338,7 +338,7 @@ int64_t plan_wake_us(struct weir_core *c)
     if (c->active.n > 0) {
         return c->now_us;
     }
-    int64_t t = max_i64(timers_next_us(c), c->now_us);
+    int64_t t = max_i64(min_i64(timers_next_us(c), limits_wake_us(c)), c->now_us);
     if (c->hot.n > 0) {
         t = min_i64(t, (c->now_us / period + 1) * period);
     }

@@ -169,7 +169,7 @@ static bool is_affordable(const struct search *q, const struct seat *seat, uint3
     }
     struct shortage s = limits_weigh_place(q->c, j, job_first_waiting(j), spot, n);
     free(spot);
-    return s.budget == NULL;
+    return !is_short(&s);
 }
 
 /* All nodes of the model, owned or rented, on which a rank could start. */

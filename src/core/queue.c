@@ -498,7 +498,7 @@ static uint64_t class_hash(const struct shape *s,
                            int64_t deadline_us)
 {
     const uint64_t key[] = {s->id, p->id, (uint64_t)points, (uint64_t)priority,
-                            (uint64_t)deadline_us, limits == NULL ? 0 : limits->budget.p[0]->id};
+                            (uint64_t)deadline_us, (uint64_t)(uintptr_t)limits};
     return words_hash(key, WEIR_ARRAY_LEN(key));
 }
 

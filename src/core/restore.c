@@ -346,6 +346,7 @@ int weir_core_restore_hold(struct weir_core *c, const struct weir_hold_view *v, 
                        .project = v->project.v,
                        .amount_micro = v->amount_micro,
                        .charged_micro = v->charged_micro,
+                       .until_us = v->until.us,
                        .state = (uint8_t)v->state};
     hold_list_add(c, h);
     r->hold = h;
@@ -410,7 +411,7 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
             }
         }
     }
-    budgets_settle_restored(c);
+    limits_settle_restored(c);
     claims_regroup(c);
     step_clear(c); /* nothing changed: it was so before */
     for (size_t i = 0; i < c->grown.n; i++) {

@@ -249,6 +249,16 @@ void run_rerate(struct weir_core *c, struct run *r)
     timer_for_run(c, r);
 }
 
+/* Does it wait for a machine that is booting? */
+static bool run_boots(const struct run *r)
+{
+    bool boots = false;
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        boots = boots || !r->rank[i].node->joined;
+    }
+    return boots;
+}
+
 struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n)
 {
     struct task *t = &j->task[ordinal];
@@ -282,7 +292,9 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
     /* a run that reaches max_cost is stopped: more than that need not be held */
     int64_t worst = weir_mul_div_sat(r->rate_micro, s->req.max_duration.us, WEIR_US_PER_HOUR);
     r->hold = hold_new(c, r, min_i64(worst, max_cost_left(j, ordinal)));
+    r->hold->until_us = quota_run_until_us(c, s, run_boots(r));
     limits_take(c, r);
+    quotas_count_run(c, r);
     task_move(c, j, ordinal, WEIR_TASK_STARTING);
     project_spend(c, j->class->project, r->charged_micro);
     run_tell(c, r);
@@ -357,6 +369,7 @@ void run_stop(struct weir_core *c, struct run *r, enum weir_reason reason, int64
     task_move(c, r->job, r->ordinal, WEIR_TASK_STOPPING);
     send_stops(c, r, reason, grace_us);
     run_predict(c, r);
+    timer_for_run(c, r);
 }
 
 /* ---- ending ---- */
@@ -380,6 +393,7 @@ static bool is_own_failure(enum weir_reason reason, int32_t exit_code)
     case WEIR_REASON_MAX_COST:
     case WEIR_REASON_IMPOSSIBLE:
     case WEIR_REASON_BUDGET:
+    case WEIR_REASON_QUOTA:
     case WEIR_REASON_MAX:
         return false;
     }
@@ -411,7 +425,7 @@ static enum weir_outcome outcome_of(enum weir_reason reason, int32_t exit_code)
         return WEIR_OUTCOME_FAILED;
     }
     if (reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_BUDGET ||
-        reason == WEIR_REASON_NODE_LOST) {
+        reason == WEIR_REASON_QUOTA || reason == WEIR_REASON_NODE_LOST) {
         return WEIR_OUTCOME_LOST;
     }
     return WEIR_OUTCOME_USED;
@@ -441,7 +455,7 @@ static enum weir_task_state verdict(struct weir_core *c, struct run *r, enum wei
     if (is_own_failure(reason, exit_code)) {
         t->failures = (uint16_t)(t->failures + (t->failures < UINT16_MAX));
         again = t->failures <= req->retries && t->failures < UINT16_MAX;
-    } else if (reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_BUDGET) {
+    } else if (reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_BUDGET || reason == WEIR_REASON_QUOTA) {
         again = true;
     } else if (reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_NODE_LOST) {
         t->losses = (uint16_t)(t->losses + (t->losses < UINT16_MAX));
@@ -510,11 +524,14 @@ static void rank_book(struct weir_core *c, struct run *r, uint32_t rank, int64_t
     struct task *t = &r->job->task[r->ordinal];
     int64_t used = weir_mul_div_sat(rank_rate(&r->rank[rank]), max_i64(at_us - r->placed_us, 0), WEIR_US_PER_HOUR);
     t->spent_micro = weir_i64_add_sat(t->spent_micro, used);
+    quotas_uncount_run(c, r);
+    quotas_use(c, r, rank, at_us);
     node_give(c, r, rank);
     if (r->n_ended == r->n_ranks) {
         project_spend(c, r->job->class->project, used - r->charged_micro);
         return;
     }
+    quotas_count_run(c, r);
     project_spend(c, r->job->class->project, used);
     run_rerate(c, r);
     run_pays(c, r);
@@ -582,10 +599,21 @@ void run_lose(struct weir_core *c, struct run *r, enum weir_reason reason, int64
     }
 }
 
+bool run_halt(struct weir_core *c, struct run *r, enum weir_reason reason)
+{
+    if (r->rank[0].told) {
+        run_stop(c, r, reason, r->job->class->shape->req.checkpoint_grace.us);
+        return true;
+    }
+    run_lose(c, r, reason, c->now_us);
+    return false;
+}
+
 /* The caller moves the task on and frees the run. */
 void run_unplace(struct weir_core *c, struct run *r)
 {
     struct task *t = &r->job->task[r->ordinal];
+    quotas_uncount_run(c, r);
     for (uint32_t i = 0; i < r->n_ranks; i++) {
         WEIR_ASSERT(!r->rank[i].told);
         if (r->rank[i].node != NULL) {

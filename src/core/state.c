@@ -584,6 +584,7 @@ void step_clear(struct weir_core *c)
     }
     weir_vec_clear(&c->ch_shapes);
     budgets_clear_changed(c);
+    quotas_clear_changed(c);
     weir_vec_clear(&c->effects);
     weir_vec_clear(&c->explains);
 }

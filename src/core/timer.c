@@ -51,7 +51,7 @@ static bool is_stale(const struct weir_core *c, const struct timer *t)
 {
     if (t->kind == TIMER_RUN) {
         const struct run *r = run_find(c, (struct weir_run_id){{{t->id}, t->ordinal}, t->attempt});
-        return r == NULL || r->stop_us != 0;
+        return r == NULL || (r->stop_us != 0 && quota_run_due_us(c, r) == US_NEVER);
     }
     if (t->kind == TIMER_NODE) {
         const struct node *n = node_find(c, t->id);
@@ -60,6 +60,10 @@ static bool is_stale(const struct weir_core *c, const struct timer *t)
     if (t->kind == TIMER_BUDGET) {
         const struct budget *b = budget_find(c, (uint32_t)t->id);
         return b == NULL || budget_due_us(c, b) == US_NEVER;
+    }
+    if (t->kind == TIMER_QUOTA) {
+        const struct quota *q = quota_find(c, (uint32_t)t->id);
+        return q == NULL || quota_due_us(c, q) == US_NEVER;
     }
     const struct lease *l = lease_find(c, t->id);
     return l == NULL || l->node == NULL || lease_due_us(c, l) == US_NEVER;
@@ -102,11 +106,11 @@ void timer_add(struct weir_core *c, struct timer t)
 
 void timer_for_run(struct weir_core *c, struct run *r)
 {
-    if (r->stop_us != 0) {
-        return;
+    int64_t due = quota_run_due_us(c, r);
+    if (r->stop_us == 0) {
+        due = min_i64(due, min_i64(run_limit_us(r), r->rank[0].told ? run_cost_limit_us(r) : US_NEVER));
     }
-    int64_t due = min_i64(run_limit_us(r), r->rank[0].told ? run_cost_limit_us(r) : US_NEVER);
-    if (r->end_us > c->now_us) { /* else the prediction is at its longest and moves no more */
+    if (r->stop_us == 0 && r->end_us > c->now_us) { /* else the prediction is at its longest and moves no more */
         due = min_i64(due, r->end_us);
     }
     if (due != r->timer_us) { /* else it stands there already */
@@ -138,15 +142,16 @@ void timer_for_lease(struct weir_core *c, struct lease *l)
 static void run_look(struct weir_core *c, struct run *r)
 {
     int64_t grace = r->job->class->shape->req.checkpoint_grace.us;
-    if (r->stop_us != 0) {
-        return;
-    }
-    if (c->now_us >= run_limit_us(r)) {
+    if (r->stop_us == 0 && c->now_us >= run_limit_us(r)) {
         run_stop(c, r, WEIR_REASON_TIMEOUT, grace);
         return;
     }
-    if (r->rank[0].told && c->now_us >= run_cost_limit_us(r)) {
+    if (r->stop_us == 0 && r->rank[0].told && c->now_us >= run_cost_limit_us(r)) {
         run_stop(c, r, WEIR_REASON_MAX_COST, grace);
+        return;
+    }
+    if (c->now_us >= quota_run_due_us(c, r) && !quota_renew_run(c, r)) {
+        (void)run_halt(c, r, WEIR_REASON_QUOTA);
         return;
     }
     run_predict(c, r);
@@ -198,6 +203,11 @@ static void timer_look(struct weir_core *c, const struct timer *t)
         struct budget *b = budget_find(c, (uint32_t)t->id);
         if (b != NULL) {
             budget_look(c, b);
+        }
+    } else if (t->kind == TIMER_QUOTA) {
+        struct quota *q = quota_find(c, (uint32_t)t->id);
+        if (q != NULL) {
+            quota_look(c, q);
         }
     } else {
         struct lease *l = lease_find(c, t->id);

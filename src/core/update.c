@@ -492,6 +492,7 @@ static void run_started(struct weir_core *c, const struct weir_event *ev)
         j->started_us = r->started_us;
     }
     task_move(c, j, r->ordinal, WEIR_TASK_RUNNING);
+    quota_run_started(c, r);
     if (j->state == WEIR_JOB_WAITING) {
         weir_sm_move(&weir_sm_job, &j->state, WEIR_JOB_RUNNING, NULL, j);
     }
@@ -547,6 +548,9 @@ int event_check(const struct weir_core *c, const struct weir_event *ev, struct w
 {
     if ((uint32_t)ev->kind >= WEIR_EVENT_MAX) {
         return weir_fail(err, -WEIR_EINVAL, "event kind %d is not known", (int)ev->kind);
+    }
+    if (ev->kind == WEIR_EVENT_QUOTA_SET) {
+        return quota_check(c, ev->u.quota_set.quota, err);
     }
     if (ev->kind == WEIR_EVENT_BUDGET_SET) {
         return budget_check(c, ev->u.budget_set.budget, err);
@@ -615,6 +619,12 @@ void update(struct weir_core *c, const struct weir_event *ev)
         return;
     case WEIR_EVENT_BUDGET_REMOVE:
         budget_remove(c, ev->u.budget_remove.name);
+        return;
+    case WEIR_EVENT_QUOTA_SET:
+        quota_set(c, ev->u.quota_set.quota);
+        return;
+    case WEIR_EVENT_QUOTA_REMOVE:
+        quota_remove(c, ev->u.quota_remove.name);
         return;
     case WEIR_EVENT_CHARGED:
         budgets_charged(c, ev->u.charged.charge, ev->u.charged.n);

@@ -157,6 +157,7 @@ bool weir_core_hold(const struct weir_core *c, struct weir_hold_id id, struct we
         .project = {h->project},
         .amount_micro = h->amount_micro,
         .charged_micro = h->charged_micro,
+        .until = {h->until_us},
         .state = (enum weir_hold_state)h->state,
     };
     return true;

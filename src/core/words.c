@@ -52,6 +52,10 @@ const char *weir_event_name(enum weir_event_kind k)
         return "budget_set";
     case WEIR_EVENT_BUDGET_REMOVE:
         return "budget_remove";
+    case WEIR_EVENT_QUOTA_SET:
+        return "quota_set";
+    case WEIR_EVENT_QUOTA_REMOVE:
+        return "quota_remove";
     case WEIR_EVENT_CHARGED:
         return "charged";
     case WEIR_EVENT_POLICY_DEFINE:
@@ -174,6 +178,8 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "policy";
     case WEIR_VERDICT_BUDGET:
         return "budget";
+    case WEIR_VERDICT_OVER_QUOTA:
+        return "over_quota";
     case WEIR_VERDICT_MAX:
         break;
     }
@@ -225,6 +231,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "is denied by a policy (weir policy)";
     case WEIR_VERDICT_BUDGET:
         return "might cost more than a budget has left";
+    case WEIR_VERDICT_OVER_QUOTA:
+        return "would be more than a quota allows";
     case WEIR_VERDICT_MAX:
         break;
     }

@@ -353,6 +353,24 @@ static int delete_budget(struct weir_store *s, struct weir_budget_id id, struct 
     return 0;
 }
 
+static int put_quota(struct weir_store *s, const struct weir_quota_row *r, struct weir_err *err)
+{
+    (void)err;
+    struct weir_quota_row row = *r;
+    row.view.def.gpu_model = WEIR_GPU_MODEL_ANY;
+    row.project = NULL;
+    row.user = NULL;
+    mem_put(writing(s), MEM_QUOTA, (struct mem_key){r->view.id.v, 0}, COPY(&row, offsetof(struct weir_quota_row, gpu_model)));
+    return 0;
+}
+
+static int delete_quota(struct weir_store *s, struct weir_quota_id id, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_QUOTA, (struct mem_key){id.v, 0}, NULL);
+    return 0;
+}
+
 static int put_shape(struct weir_store *s, uint32_t shape, const char *json, struct weir_err *err)
 {
     (void)err;
@@ -776,6 +794,8 @@ const struct weir_store_ops weir_mem_ops = {
     .put_payer = put_payer,
     .put_budget = put_budget,
     .delete_budget = delete_budget,
+    .put_quota = put_quota,
+    .delete_quota = delete_quota,
     .put_shape = put_shape,
     .mark_shape = mark_shape,
     .put_job = put_job,
@@ -808,6 +828,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_pool = weir_mem_each_pool,
     .each_payer = weir_mem_each_payer,
     .each_budget = weir_mem_each_budget,
+    .each_quota = weir_mem_each_quota,
     .each_shape = weir_mem_each_shape,
     .each_live_job = weir_mem_each_live_job,
     .each_live_task = weir_mem_each_live_task,

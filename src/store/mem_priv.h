@@ -39,6 +39,7 @@ enum mem_table_id {
     MEM_POOL,
     MEM_PAYER,
     MEM_BUDGET,
+    MEM_QUOTA,
     MEM_SHAPE,
     MEM_IMPOSSIBLE, /* shapes that are marked so */
     MEM_META,
@@ -143,6 +144,7 @@ int weir_mem_each_user(struct weir_store *s, weir_name_row_fn *fn, void *ctx, st
 int weir_mem_each_pool(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_payer(struct weir_store *s, weir_payer_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_budget(struct weir_store *s, weir_budget_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_quota(struct weir_store *s, weir_quota_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_shape(struct weir_store *s, weir_shape_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_live_job(struct weir_store *s, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_live_task(struct weir_store *s, weir_task_row_fn *fn, void *ctx, struct weir_err *err);

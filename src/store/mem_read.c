@@ -125,6 +125,22 @@ int weir_mem_each_budget(struct weir_store *s, weir_budget_row_fn *fn, void *ctx
     return r;
 }
 
+int weir_mem_each_quota(struct weir_store *s, weir_quota_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_QUOTA];
+    SCAN(t, i)
+    {
+        struct weir_quota_row row = *(const struct weir_quota_row *)t->rows.p[i].data;
+        row.project = name_in(c, MEM_PROJECT, row.view.def.project.v);
+        row.user = name_in(c, MEM_USER, row.view.def.user.v);
+        r = fn(ctx, &row);
+    }
+    return r;
+}
+
 int weir_mem_each_shape(struct weir_store *s, weir_shape_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;

@@ -30,6 +30,8 @@ enum sq_slot {
     SQ_PUT_PAYER,
     SQ_PUT_BUDGET,
     SQ_DELETE_BUDGET,
+    SQ_PUT_QUOTA,
+    SQ_DELETE_QUOTA,
     SQ_PUT_SHAPE,
     SQ_MARK_SHAPE,
     SQ_PUT_JOB,
@@ -72,6 +74,7 @@ enum sq_slot {
     SQ_EACH_POOL,
     SQ_EACH_PAYER,
     SQ_EACH_BUDGET,
+    SQ_EACH_QUOTA,
     SQ_EACH_SHAPE,
     SQ_LIVE_WAITING,
     SQ_LIVE_RUNNING,
@@ -283,6 +286,9 @@ int weir_sq_put_budget(struct weir_store *base, const struct weir_budget_view *v
 int weir_sq_delete_budget(struct weir_store *base, struct weir_budget_id id, struct weir_err *err);
 int weir_sq_each_payer(struct weir_store *base, weir_payer_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_budget(struct weir_store *base, weir_budget_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_put_quota(struct weir_store *base, const struct weir_quota_row *row, struct weir_err *err);
+int weir_sq_delete_quota(struct weir_store *base, struct weir_quota_id id, struct weir_err *err);
+int weir_sq_each_quota(struct weir_store *base, weir_quota_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_put_shape(struct weir_store *base, uint32_t shape, const char *json, struct weir_err *err);
 int weir_sq_mark_shape(struct weir_store *base, uint32_t shape, bool impossible, struct weir_err *err);
 int weir_sq_put_job(struct weir_store *base, const struct weir_job_row *r, struct weir_err *err);

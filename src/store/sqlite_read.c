@@ -40,9 +40,9 @@ static const char SQL_EACH_LEASE[] =
     " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text,"
     " payer, held_micro, charged_micro FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
 static const char SQL_EACH_HOLD[] =
-    "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro FROM hold WHERE state = 0 ORDER BY id";
+    "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us FROM hold WHERE state = 0 ORDER BY id";
 static const char SQL_EACH_HOLD_ALL[] =
-    "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro FROM hold ORDER BY id";
+    "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us FROM hold ORDER BY id";
 static const char SQL_EACH_METER[] =
     "SELECT node, lease, pool, gpus, cpu_milli, owned, purchase_micro, residual_micro, life_us,"
     " upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts, busy_watts,"
@@ -546,6 +546,7 @@ int weir_sq_each_hold(struct weir_store *base, bool released_too, weir_hold_row_
         v.amount_micro = sc_i(&c);
         v.state = (enum weir_hold_state)sc_u32(&c);
         v.charged_micro = sc_i(&c);
+        v.until = sc_wall(&c);
         r = fn(ctx, &v);
         if (r != 0) {
             break;

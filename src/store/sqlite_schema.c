@@ -233,5 +233,19 @@ static const char *const SCHEMA_PAGES[] = {
     NULL,
 };
 
+/*
+ * Quotas; a hold says when its run is over at the latest. Numbers: scope and span as of budgets; counts 0 gpus, 1 gpu-hours, 2 run-minutes,
+ * 3 machines, 4 tasks.
+ */
+static const char *const SCHEMA_QUOTAS[] = {
+    "CREATE TABLE quota ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL, scope INTEGER NOT NULL, project INTEGER NOT NULL, user INTEGER NOT NULL, tag TEXT NOT NULL,"
+    " counts INTEGER NOT NULL, gpu_model TEXT NOT NULL, span INTEGER NOT NULL, most INTEGER NOT NULL, from_us INTEGER NOT NULL,"
+    " until_us INTEGER NOT NULL, span_from_us INTEGER NOT NULL, span_until_us INTEGER NOT NULL, used_ms INTEGER NOT NULL,"
+    " n INTEGER NOT NULL, held_ms INTEGER NOT NULL, begun_ms INTEGER NOT NULL, as_of_us INTEGER NOT NULL) STRICT",
+    "ALTER TABLE hold ADD COLUMN until_us INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS};

@@ -59,9 +59,9 @@ static const char SQL_PUT_LEASE[] =
     " instance, text, payer, held_micro, charged_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
     " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_HOLD[] =
-    "INSERT INTO hold (id, job, ordinal, attempt, project, amount_micro, state, charged_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO hold (id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET amount_micro = excluded.amount_micro, state = excluded.state,"
-    " charged_micro = excluded.charged_micro";
+    " charged_micro = excluded.charged_micro, until_us = excluded.until_us";
 static const char SQL_PUT_POSTING[] =
     "INSERT INTO posting (id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled,"
     " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction)"
@@ -355,7 +355,7 @@ int weir_sq_put_hold(struct weir_store *base, const struct weir_hold_view *v, st
     }
     sq_u(&b, v->id.v), sq_u(&b, v->task.job.v), sq_u(&b, v->task.ordinal), sq_u(&b, v->attempt);
     sq_u(&b, v->project.v), sq_i(&b, v->amount_micro), sq_u(&b, v->state);
-    sq_i(&b, v->charged_micro);
+    sq_i(&b, v->charged_micro), sq_i(&b, v->until.us);
     return sq_run(s, b.st, "put hold", err);
 }
 

@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 10 };
+enum { WEIR_STORE_SCHEMA = 11 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -34,6 +34,14 @@ struct weir_store;
 struct weir_project_row {
     struct weir_project_view view; /* waiting and running are not stored */
     const char *name;
+};
+
+/* A quota. What counts in it now is as it was when it was put, as with a budget; the model's number is not kept, but its name. */
+struct weir_quota_row {
+    struct weir_quota_view view;
+    const char *gpu_model; /* "": any */
+    const char *project;   /* of the scope; NULL where it has none */
+    const char *user;
 };
 
 /* A budget. view.held_micro is as it was when it was put: after a restart it follows from what runs. */
@@ -342,6 +350,7 @@ typedef int weir_hold_row_fn(void *ctx, const struct weir_hold_view *row);
 typedef int weir_project_row_fn(void *ctx, const struct weir_project_row *row);
 typedef int weir_payer_row_fn(void *ctx, const struct weir_payer_view *row);
 typedef int weir_budget_row_fn(void *ctx, const struct weir_budget_row *row);
+typedef int weir_quota_row_fn(void *ctx, const struct weir_quota_row *row);
 typedef int weir_name_row_fn(void *ctx, const struct weir_name_row *row);
 typedef int weir_posting_row_fn(void *ctx, const struct weir_posting *row);
 typedef int weir_meter_row_fn(void *ctx, const struct weir_meter *row);
@@ -379,6 +388,8 @@ struct weir_store_ops {
     int (*put_payer)(struct weir_store *s, const struct weir_payer_view *v, struct weir_err *err);
     int (*put_budget)(struct weir_store *s, const struct weir_budget_view *v, struct weir_err *err);
     int (*delete_budget)(struct weir_store *s, struct weir_budget_id id, struct weir_err *err);
+    int (*put_quota)(struct weir_store *s, const struct weir_quota_row *row, struct weir_err *err); /* project and user are not read */
+    int (*delete_quota)(struct weir_store *s, struct weir_quota_id id, struct weir_err *err);
     int (*put_shape)(struct weir_store *s, uint32_t shape, const char *json, struct weir_err *err);
     /* Whether nothing can run what waits of the shape; not so at first. No-op where the shape is not there. */
     int (*mark_shape)(struct weir_store *s, uint32_t shape, bool impossible, struct weir_err *err);
@@ -418,6 +429,7 @@ struct weir_store_ops {
     int (*each_pool)(struct weir_store *s, weir_name_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_payer)(struct weir_store *s, weir_payer_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_budget)(struct weir_store *s, weir_budget_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*each_quota)(struct weir_store *s, weir_quota_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_shape)(struct weir_store *s, weir_shape_row_fn *fn, void *ctx, struct weir_err *err);
     /* restart: jobs not ended, in order of id; only view and name are filled */
     int (*each_live_job)(struct weir_store *s, weir_job_row_fn *fn, void *ctx, struct weir_err *err);

@@ -62,6 +62,7 @@ struct storage { /* what an event points to */
     struct weir_node_spec spec;
     struct weir_offer offer[4];
     struct weir_budget budget;
+    struct weir_quota quota;
     struct weir_charged charge[2];
     struct weir_policy_rule rule[2];
     char name[2];
@@ -118,6 +119,22 @@ static void budget_of(struct bytes *b, struct weir_budget *d)
     for (uint32_t i = 0; i < d->n_thresholds; i++) {
         d->threshold[i] = (struct weir_budget_threshold){take(b), take(b) % 5u};
     }
+}
+
+static void quota_of(struct bytes *b, uint16_t model, struct weir_quota *q)
+{
+    memset(q, 0, sizeof *q);
+    q->name[0] = (char)('a' + take(b) % 4);
+    q->scope = take(b) % 5u;
+    q->counts = take(b) % 6u;
+    q->span = q->counts == WEIR_QUOTA_GPU_HOURS ? take(b) % 5u : WEIR_BUDGET_FOREVER;
+    q->gpu_model = (take(b) & 1) != 0 ? model : (uint16_t)WEIR_GPU_MODEL_ANY;
+    q->project.v = take(b) & 3u;
+    q->user.v = take(b) & 1u;
+    memcpy(q->tag, "\"t\":\"a\"", sizeof "\"t\":\"a\"");
+    q->limit = take(b) * (weir_quota_is_timed((enum weir_quota_counts)q->counts) ? INT64_C(600000) : 1);
+    q->from.us = INT64_C(1795374000000000) + take(b) * INT64_C(60000000);
+    q->until.us = q->from.us + take(b) * INT64_C(60000000);
 }
 
 static void charges_of(struct bytes *b, int64_t now_us, struct weir_charged *k)
@@ -228,6 +245,14 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
         ev->u.offers_set.provider = "c";
         ev->u.offers_set.offer = s->offer;
         ev->u.offers_set.n = take(b) % 5u;
+        break;
+    case WEIR_EVENT_QUOTA_SET:
+        quota_of(b, model, &s->quota);
+        ev->u.quota_set.quota = &s->quota;
+        break;
+    case WEIR_EVENT_QUOTA_REMOVE:
+        s->name[0] = (char)('a' + take(b) % 4);
+        ev->u.quota_remove.name = s->name;
         break;
     case WEIR_EVENT_BUDGET_SET:
         budget_of(b, &s->budget);

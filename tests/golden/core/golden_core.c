@@ -252,6 +252,15 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
         char buf[WEIR_RFC3339_SIZE];
         weir_str_addf(&s->out, ", again in %s", weir_dur_format(weir_wall_sub(x->again_at, x->now), buf));
     }
+    if (x->limit.v != 0) {
+        weir_str_addf(&s->out, ", budget %u has ", x->limit.v);
+        out_money(s, x->limit_left_micro);
+        weir_str_adds(&s->out, " of ");
+        out_money(s, x->limit_need_micro);
+    }
+    if (x->quota.v != 0) {
+        weir_str_addf(&s->out, ", quota %u has %" PRId64 " of %" PRId64, x->quota.v, x->quota_left, x->quota_need);
+    }
     weir_str_addc(&s->out, '\n');
     for (uint32_t i = 0; i < x->n_candidates && i < 3; i++) {
         out_candidate(s, &x->candidate[i]);
@@ -626,6 +635,66 @@ static void do_project(struct scene *s, struct weir_sv line)
     step(s, &ev);
 }
 
+/* Whom a budget or quota is for: one project, or everybody. */
+static uint8_t scope_of(struct scene *s, struct weir_sv line, struct weir_project_id *ret)
+{
+    ret->v = (uint32_t)number(s, line, "project", 0);
+    return ret->v == 0 ? WEIR_BUDGET_ORGANISATION : WEIR_BUDGET_PROJECT;
+}
+
+static void do_budget(struct scene *s, struct weir_sv line)
+{
+    struct weir_budget b = {.span = WEIR_BUDGET_FOREVER};
+    struct weir_sv name = weir_sv_cut(&line, ' ');
+    (void)snprintf(b.name, sizeof b.name, "%.*s", WEIR_SV_ARG(name));
+    b.scope = scope_of(s, line, &b.project);
+    b.cloud_only = flag(line, "cloud_only");
+    b.amount_micro = money(s, line, "amount", 0);
+    struct weir_event ev = {.kind = WEIR_EVENT_BUDGET_SET, .u.budget_set.budget = &b};
+    if (flag(line, "gone")) {
+        ev = (struct weir_event){.kind = WEIR_EVENT_BUDGET_REMOVE, .u.budget_remove.name = b.name};
+    }
+    step(s, &ev);
+}
+
+/* In GPUs, machines or tasks, or GPU-minutes. */
+static void do_quota(struct scene *s, struct weir_sv line)
+{
+    struct weir_quota q = {.span = WEIR_BUDGET_FOREVER};
+    struct weir_sv name = weir_sv_cut(&line, ' ');
+    char counts[32];
+    uint16_t n;
+    struct weir_sv v;
+    (void)snprintf(q.name, sizeof q.name, "%.*s", WEIR_SV_ARG(name));
+    text(line, "counts", "gpus", counts, sizeof counts);
+    while (q.counts < WEIR_QUOTA_COUNTS_MAX && !weir_streq(counts, weir_quota_counts_name((enum weir_quota_counts)q.counts))) {
+        q.counts++;
+    }
+    q.scope = scope_of(s, line, &q.project);
+    q.gpu_model = WEIR_GPU_MODEL_ANY;
+    if (arg(line, "gpu", &v)) {
+        gpu_of(s, v, &q.gpu_model, &n);
+    }
+    q.limit = number(s, line, "limit", 0) * (weir_quota_is_timed((enum weir_quota_counts)q.counts) ? 60000 : 1);
+    struct weir_event ev = {.kind = WEIR_EVENT_QUOTA_SET, .u.quota_set.quota = &q};
+    if (flag(line, "gone")) {
+        ev = (struct weir_event){.kind = WEIR_EVENT_QUOTA_REMOVE, .u.quota_remove.name = q.name};
+    }
+    step(s, &ev);
+}
+
+/* Of the last attempt of the task; what has ended and is not charged by then was for nothing. */
+static void do_charged(struct scene *s, struct weir_sv line)
+{
+    struct weir_charged k = {.from = {s->w.now_us - WEIR_US_PER_MIN}, .to = {s->w.now_us}, .micro = money(s, line, "money", 0)};
+    k.run.task = task_of(s, &line);
+    const struct world_job *j = &s->w.job[k.run.task.job.v];
+    k.run.attempt = j->task[k.run.task.ordinal].attempt;
+    k.payer = j->view.payer;
+    struct weir_event ev = {.kind = WEIR_EVENT_CHARGED, .u.charged = {&k, 1}};
+    step(s, &ev);
+}
+
 static void do_cancel(struct scene *s, struct weir_sv line)
 {
     struct weir_event ev = {.kind = WEIR_EVENT_JOB_CANCEL};
@@ -665,6 +734,12 @@ static void do_line(struct scene *s, struct weir_sv line)
         do_conf(s, rest);
     } else if (weir_streq(v, "project")) {
         do_project(s, rest);
+    } else if (weir_streq(v, "budget")) {
+        do_budget(s, rest);
+    } else if (weir_streq(v, "quota")) {
+        do_quota(s, rest);
+    } else if (weir_streq(v, "charged")) {
+        do_charged(s, rest);
     } else if (weir_streq(v, "node")) {
         do_node(s, rest);
     } else if (weir_streq(v, "rates")) {

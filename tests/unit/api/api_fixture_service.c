@@ -154,6 +154,13 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         f->id = (uint64_t)c->u.project.weight;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.project.name));
         return 0;
+    case WEIR_COMMAND_QUOTA_SET:
+        f->number = c->u.quota.def.limit;
+        f->id = c->u.quota.given;
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.quota.def.name));
+        return 0;
+    case WEIR_COMMAND_QUOTA_REMOVE:
+        return weir_streq(c->u.quota.def.name, "vision") ? 0 : weir_fail(&c->err, -WEIR_ENOTFOUND, "quota '%s' does not exist", c->u.quota.def.name);
     case WEIR_COMMAND_BUDGET_SET:
         f->number = c->u.budget.def.amount_micro;
         f->id = c->u.budget.given;

@@ -344,6 +344,7 @@ static const struct weir_budget_row budget_rows[] = {
     {.view = {.id = {1},
               .def = {.name = "vision",
                       .scope = WEIR_BUDGET_PROJECT,
+                      .project = {1},
                       .amount_micro = 100000000,
                       .n_thresholds = 2,
                       .threshold = {{80, WEIR_BUDGET_WARN}, {95, WEIR_BUDGET_STOP_NEW}}},
@@ -359,6 +360,28 @@ static const struct weir_budget_row budget_rows[] = {
      .project = "",
      .user = ""},
 };
+static const struct weir_quota_row quota_rows[] = {
+    {.view = {.id = {1},
+              .def = {.name = "vision",
+                      .scope = WEIR_BUDGET_PROJECT,
+                      .counts = WEIR_QUOTA_GPUS,
+                      .span = WEIR_BUDGET_FOREVER,
+                      .gpu_model = WEIR_GPU_MODEL_ANY,
+                      .project = {1},
+                      .limit = 16},
+              .n = 12},
+     .gpu_model = "H100",
+     .project = "vision"},
+    {.view = {.id = {2},
+              .def = {.name = "hours", .scope = WEIR_BUDGET_ORGANISATION, .counts = WEIR_QUOTA_GPU_HOURS, .span = WEIR_BUDGET_FOREVER, .gpu_model = WEIR_GPU_MODEL_ANY, .limit = 36000000},
+              .used_ms = 7200500,
+              .held_ms = 3600000,
+              .begun_ms = 600000,
+              .as_of = {INT64_C(4102444800000000)}},
+     .gpu_model = ""},
+};
+
+EACH(f_each_quota, weir_quota_row, weir_quota_row_fn, quota_rows)
 EACH(f_each_budget, weir_budget_row, weir_budget_row_fn, budget_rows)
 EACH(f_each_pool, weir_name_row, weir_name_row_fn, pool_rows)
 EACH(each_node_all, weir_node_row, weir_node_row_fn, node_rows)
@@ -624,6 +647,7 @@ static const struct weir_store_ops store_ops = {
     .get_task = f_get_task,
     .each_project = f_each_project,
     .each_budget = f_each_budget,
+    .each_quota = f_each_quota,
     .each_pool = f_each_pool,
     .each_node = f_each_node,
     .each_meter = f_each_meter,

@@ -25,6 +25,8 @@ static const struct {
     {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
     {"listBudgets", "+++---"}, {"getBudget", "+++---"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
     {"listPolicies", "+++---"}, {"getPolicy", "+++---"},   {"setPolicy", "+-----"},    {"removePolicy", "+-----"}, {"testPolicies", "+++---"},
+    {"listBudgets", "+++++-"}, {"getBudget", "+++++-"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
+    {"listQuotas", "+++++-"},  {"getQuota", "+++++-"},      {"setQuota", "++----"},     {"removeQuota", "++----"},
     {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
     {"listReceivers", "+++---"}, {"testReceiver", "+++---"},
     {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "++++++"},    {"getVersion", "++ooo-"},
@@ -57,6 +59,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{project}", 9) == 0 ? project
                                 : strncmp(p, "{budget}", 8) == 0  ? "vision"
                                 : strncmp(p, "{policy}", 8) == 0  ? "no-spot"
+                                : strncmp(p, "{quota}", 7) == 0   ? "vision"
                                 : strncmp(p, "{alert}", 7) == 0   ? "5"
                                 : strncmp(p, "{receiver}", 10) == 0 ? "ops"
                                                                   : NULL;
@@ -83,6 +86,7 @@ const char *route_body(const struct api_route *r)
     return r->body == NULL                     ? NULL
            : weir_streq(r->body, "JobSpec")    ? "{\"name\":\"a\",\"project\":\"vision\",\"run\":\"true\",\"tags\":{\"team\":\"x\"}}"
            : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
+           : weir_streq(r->body, "QuotaSet") ? "{\"scope\":\"project:vision\",\"counts\":\"gpus\",\"limit\":\"16\"}"
            : weir_streq(r->body, "BudgetSet")  ? "{\"scope\":\"project:vision\",\"amount\":\"100.00\",\"thresholds\":[\"80:warn\"]}"
            : weir_streq(r->body, "PolicySet")  ? "{\"effect\":\"deny\",\"project\":\"vision\",\"market\":\"spot\"}"
            : weir_streq(r->body, "PolicyTest") ? "{\"project\":\"vision\",\"provider\":\"aws\",\"spot\":true}"

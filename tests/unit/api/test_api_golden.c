@@ -72,6 +72,7 @@ static void answers_are_as_documented(void **state)
         {"leases", "/v1/leases"},
         {"projects", "/v1/projects"},
         {"budgets", "/v1/budgets"},
+        {"quotas", "/v1/quotas"},
         {"alerts", "/v1/alerts"},
         {"policies", "/v1/policies"},
         {"receivers", "/v1/receivers"},

@@ -33,6 +33,8 @@ struct history {
     bool budgets; /* some are set, changed and removed, and what runs is charged */
     struct weir_prng money; /* for all of that: histories without budgets are as they were */
     struct weir_budget budget;
+    bool quotas; /* the same of quotas */
+    struct weir_quota quota;
     struct weir_charged charge[64];
 };
 
@@ -152,6 +154,28 @@ static struct weir_event ev_budget_set(struct history *h)
     return ev;
 }
 
+static struct weir_event ev_quota_set(struct history *h)
+{
+    static const char *const names[] = {"A100", "T4", "V100"};
+    static const int64_t most[] = {16, 300 * INT64_C(3600000), 90 * INT64_C(3600000), 5, 12};
+    struct weir_event ev = {.kind = WEIR_EVENT_QUOTA_SET, .u.quota_set.quota = &h->quota};
+    struct weir_quota *q = &h->quota;
+    memset(q, 0, sizeof *q);
+    (void)snprintf(q->name, sizeof q->name, "q%u", (unsigned)money_below(h, 6));
+    q->scope = (uint8_t)money_below(h, WEIR_BUDGET_SCOPE_MAX);
+    q->counts = (uint8_t)money_below(h, WEIR_QUOTA_COUNTS_MAX);
+    q->span = (uint8_t)(q->counts == WEIR_QUOTA_GPU_HOURS ? money_below(h, WEIR_BUDGET_SPAN_MAX) : WEIR_BUDGET_FOREVER);
+    bool any = q->counts == WEIR_QUOTA_TASKS || money_below(h, 2) == 0;
+    q->gpu_model = any ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[money_below(h, 3)]);
+    q->project.v = 1 + (uint32_t)money_below(h, 5);
+    q->user.v = 1 + (uint32_t)money_below(h, 3);
+    (void)snprintf(q->tag, sizeof q->tag, "\"team\":\"%c\"", (char)('a' + money_below(h, 3)));
+    q->limit = (int64_t)money_below(h, (uint64_t)most[q->counts]);
+    q->from.us = h->w.now_us + (int64_t)money_below(h, 600) * WEIR_US_PER_S;
+    q->until.us = q->from.us + (int64_t)(1 + money_below(h, 3600)) * WEIR_US_PER_S;
+    return ev;
+}
+
 /* Some of what runs, and of the machines that are there. */
 static struct weir_event ev_charged(struct history *h)
 {
@@ -185,6 +209,13 @@ static struct weir_event ev_charged(struct history *h)
 
 static struct weir_event money_event(struct history *h)
 {
+    if (h->quotas && money_below(h, 2) == 0) {
+        static const char *const names[] = {"q0", "q1", "q2", "q3", "q4", "q5"};
+        if (money_below(h, 3) == 0) {
+            return (struct weir_event){.kind = WEIR_EVENT_QUOTA_REMOVE, .u.quota_remove.name = names[money_below(h, 6)]};
+        }
+        return ev_quota_set(h);
+    }
     uint64_t x = money_below(h, 10);
     if (x < 3) {
         return ev_budget_set(h);
@@ -500,6 +531,35 @@ static void same_money(struct history *h, uint64_t seq)
     }
 }
 
+static void same_quotas(struct history *h, uint64_t seq)
+{
+    struct weir_quota_id id[WORLD_BUDGETS_MAX];
+    size_t n = weir_core_quotas(h->w.core, id, WEIR_ARRAY_LEN(id));
+    assert_int_equal(n, weir_core_quotas(h->twin, NULL, 0));
+    for (size_t i = 0; i < n; i++) {
+        struct weir_quota_view x;
+        struct weir_quota_view y;
+        assert_true(weir_core_quota(h->w.core, id[i], &x) && weir_core_quota(h->twin, id[i], &y));
+        if (x.n != y.n || x.used_ms != y.used_ms || x.held_ms != y.held_ms || x.span_from.us != y.span_from.us) {
+            fail_msg("step %llu: quota '%s': %lld now, %lld used, %lld held against %lld, %lld, %lld", (unsigned long long)seq, x.def.name,
+                     (long long)x.n, (long long)x.used_ms, (long long)x.held_ms, (long long)y.n, (long long)y.used_ms, (long long)y.held_ms);
+        }
+    }
+}
+
+static void same_holds(struct history *h, uint64_t seq)
+{
+    for (size_t i = 1; i < h->w.holds; i++) {
+        struct weir_hold_view x;
+        struct weir_hold_view y;
+        bool known = weir_core_hold(h->w.core, (struct weir_hold_id){i}, &x) && x.state == WEIR_HOLD_ACTIVE;
+        if (known && weir_core_hold(h->twin, (struct weir_hold_id){i}, &y) && (x.until.us != y.until.us || x.amount_micro != y.amount_micro)) {
+            fail_msg("step %llu: hold %zu of %llu.%u/%u: until %lld against %lld", (unsigned long long)seq, i, (unsigned long long)x.task.job.v, x.task.ordinal,
+                     x.attempt, (long long)x.until.us, (long long)y.until.us);
+        }
+    }
+}
+
 static void twin_step(struct history *h, const struct weir_event *ev)
 {
     struct weir_effects x;
@@ -512,6 +572,8 @@ static void twin_step(struct history *h, const struct weir_event *ev)
     }
     same_effects(&h->w.effects, &x, ev->seq);
     same_money(h, ev->seq);
+    same_holds(h, ev->seq);
+    same_quotas(h, ev->seq);
     if (++h->twin_steps > 60) { /* the twin takes over */
         weir_core_free(h->w.core);
         h->w.core = h->twin;
@@ -596,6 +658,13 @@ static struct history *history_with_budgets(uint64_t seed)
     struct history *h = history_new(seed);
     h->budgets = true;
     h->money = weir_prng_seed(seed * 7 + 1);
+    return h;
+}
+
+static struct history *history_with_quotas(uint64_t seed)
+{
+    struct history *h = history_with_budgets(seed);
+    h->quotas = true;
     return h;
 }
 
@@ -685,6 +754,84 @@ static void restored_core_goes_on_under_budgets(void **state)
     for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
         print_message("# seed %llu\n", (unsigned long long)seed);
         struct history *h = history_with_budgets(seed + 500);
+        for (int i = 0; i < 1500; i++) {
+            one_step(h, true);
+        }
+        history_free(h);
+    }
+}
+
+/* How far each quota was passed before the step; what is passed must not grow, but where a quota is new. */
+struct passed {
+    struct weir_quota_view quota[WORLD_BUDGETS_MAX];
+};
+
+static int64_t quota_use(const struct weir_quota_view *q)
+{
+    return weir_quota_is_timed((enum weir_quota_counts)q->def.counts) ? q->used_ms + q->held_ms : q->n;
+}
+
+static bool is_the_same(const struct weir_quota_view *a, const struct weir_quota_view *b)
+{
+    return a->id.v == b->id.v && memcmp(&a->def, &b->def, sizeof a->def) == 0 && a->span_from.us == b->span_from.us;
+}
+
+static bool is_under_way(const struct weir_quota_view *q, int64_t now_us)
+{
+    return q->span_from.us <= now_us && (q->span_until.us == 0 || now_us < q->span_until.us);
+}
+
+/* These agents stop when it pleases them: does a run last longer than it may? What that takes is counted too. */
+static bool any_is_overdue(const struct history *h)
+{
+    bool any = false;
+    for (size_t i = 0; i < h->w.holds; i++) {
+        any = any || (h->w.hold[i].state == WEIR_HOLD_ACTIVE && h->w.hold[i].until.us < h->w.now_us);
+    }
+    return any;
+}
+
+static void no_quota_is_passed(struct history *h, struct passed *was, bool overdue)
+{
+    struct weir_quota_id id[WORLD_BUDGETS_MAX];
+    struct passed is = {0};
+    size_t n = weir_core_quotas(h->w.core, id, WEIR_ARRAY_LEN(id));
+    for (size_t i = 0; i < n; i++) {
+        struct weir_quota_view *q = &is.quota[id[i].v];
+        assert_true(weir_core_quota(h->w.core, id[i], q));
+        const struct weir_quota_view *old = &was->quota[id[i].v];
+        int64_t over = quota_use(q) - q->def.limit;
+        bool is_new = !is_the_same(old, q) || !is_under_way(old, old->as_of.us) || (overdue && weir_quota_is_timed((enum weir_quota_counts)q->def.counts));
+        if (is_under_way(q, h->w.now_us) && !is_new && over > 0 && quota_use(q) > quota_use(old)) {
+            fail_msg("quota '%s' (%s) of %lld is passed by %lld", q->def.name, weir_quota_counts_name((enum weir_quota_counts)q->def.counts),
+                     (long long)q->def.limit, (long long)over);
+        }
+    }
+    *was = is;
+}
+
+static void no_quota_is_passed_over_random_histories(void **state)
+{
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        print_message("# seed %llu\n", (unsigned long long)seed);
+        struct history *h = history_with_quotas(seed + 900);
+        struct passed was = {0};
+        for (int i = 0; i < 1500; i++) {
+            bool overdue = any_is_overdue(h);
+            one_step(h, false);
+            no_quota_is_passed(h, &was, overdue || any_is_overdue(h));
+        }
+        history_free(h);
+    }
+}
+
+static void restored_core_goes_on_under_quotas(void **state)
+{
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        print_message("# seed %llu\n", (unsigned long long)seed);
+        struct history *h = history_with_quotas(seed + 1500);
         for (int i = 0; i < 1500; i++) {
             one_step(h, true);
         }
@@ -783,6 +930,7 @@ static void a_tick_after_a_step_changes_nothing(void **state)
     (void)state;
     tick_after_each_step(history_new(301));
     tick_after_each_step(history_with_budgets(302));
+    tick_after_each_step(history_with_quotas(303));
 }
 
 int main(int argc, char **argv)
@@ -798,6 +946,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(invariants_hold_over_random_histories),
         cmocka_unit_test(invariants_hold_under_budgets),
         cmocka_unit_test(restored_core_goes_on_under_budgets),
+        cmocka_unit_test(no_quota_is_passed_over_random_histories),
+        cmocka_unit_test(restored_core_goes_on_under_quotas),
         cmocka_unit_test(same_events_give_same_effects),
         cmocka_unit_test(a_tick_after_a_step_changes_nothing),
         cmocka_unit_test(restored_gang_ends_as_it_would_have),

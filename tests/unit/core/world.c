@@ -216,6 +216,13 @@ static void take_changes(struct world *w, const struct weir_effects *x)
             b->id.v = 0;
         }
     }
+    for (size_t i = 0; i < x->n_quotas; i++) {
+        struct weir_quota_view *q = &w->quota[x->quota[i].v];
+        assert_true(x->quota[i].v < WORLD_BUDGETS_MAX);
+        if (!weir_core_quota(w->core, x->quota[i], q)) {
+            q->id.v = 0;
+        }
+    }
 }
 
 void world_step(struct world *w, struct weir_event *ev)
@@ -302,6 +309,11 @@ struct weir_core *world_restore(struct world *w)
     for (uint32_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
         if (w->budget[i].id.v != 0) {
             RESTORE(weir_core_restore_budget(c, &w->budget[i], &err_));
+        }
+    }
+    for (uint64_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
+        if (w->quota[i].id.v != 0) {
+            RESTORE(weir_core_restore_quota(c, &w->quota[i], &err_));
         }
     }
     for (uint64_t i = 1; i <= w->jobs; i++) {

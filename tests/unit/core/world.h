@@ -56,6 +56,7 @@ struct world {
     size_t holds;
     struct weir_project_view project[8];
     struct weir_budget_view budget[WORLD_BUDGETS_MAX]; /* by id; id 0: none, or removed */
+    struct weir_quota_view quota[WORLD_BUDGETS_MAX];   /* the same */
     struct world_run run[WORLD_RUNS_MAX];
     size_t n_runs;
     struct weir_offer offer[WORLD_OFFERS_MAX];

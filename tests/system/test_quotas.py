@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Quotas through a real broker: what waits for one, what starts, what a killed broker remembers, who may see and set them."""
+import lib
+from lib import Broker, until
+
+JOB = {"name": "t", "project": "vision", "resources": {"accelerators": {"A100": 2}}, "max_duration": "1h"}
+
+
+def job(run, **more):
+    return dict(JOB, run=run, **more)
+
+
+def quota(b, name):
+    return b.get(f"/v1/quotas/{name}")
+
+
+def state(b, j):
+    return b.get(f"/v1/jobs/{j}")["state"]
+
+
+def test_a_job_waits_for_gpus_and_starts_when_there_are_some(weir):
+    with Broker(weir) as b:
+        until("the host to join", lambda: b.get("/v1/nodes")["items"])
+        b.ok("quota", "set", "two", "--for", "project:vision", "--counts", "gpus:A100", "--limit", "2")
+        first = b.submit(job("sleep 60"))
+        until("it to run", lambda: state(b, first) == "running")
+        dry = b.run("submit", "--dry-run", "-", input='{"project":"vision","resources":{"accelerators":"A100:2"},"run":"true"}')
+        assert "Quota 'two' has 0 GPUs left for it (of 2 GPUs)" in dry.stdout, (dry.stdout, dry.stderr)
+        second = b.submit(job("true"))
+        why = b.get(f"/v1/jobs/{second}/explain")["now"]
+        assert why["decision"] == "blocked" and why["quota"] == {"name": "two", "needed": 2, "left": 0}, why
+        assert "It can start when 2 GPUs more are left" in b.ok("explain", str(second))
+        other = b.submit(job("true", project="nlp"))
+        assert b.wait(other)["state"] == "succeeded", "others have their own"
+        assert state(b, second) == "waiting"
+        b.kill()
+        b.start()
+        q = quota(b, "two")
+        assert (q["limit"], q["used"], q["left"], q["gpu"], q["scope"]) == (2, 2, 0, "A100", "project:vision"), q
+        assert state(b, second) == "waiting"
+        b.ok("cancel", str(first))
+        assert b.wait(second)["state"] == "succeeded"
+        until("nothing to count", lambda: quota(b, "two")["used"] == 0)
+
+
+def test_gpu_hours_are_held_used_and_given_back(weir):
+    with Broker(weir) as b:
+        b.ok("quota", "set", "hours", "--for", "project:vision", "--counts", "gpu-hours", "--limit", "3")
+        j = b.submit(job("sleep 2"))
+        again = b.submit(job("true"))
+        until("it to run", lambda: state(b, j) == "running")
+        held = quota(b, "hours")
+        assert 7200 < held["used"] + held["held"] < 3 * 3600 and held["unit"] == "gpu_s" and held["span"] == "month", held
+        assert state(b, again) == "waiting", "an hour of two GPUs more is not left"
+        b.kill()
+        b.start()
+        assert b.wait(again)["state"] == "succeeded"
+        x = quota(b, "hours")
+        assert x["held"] == 0 and 4 <= x["used"] < 600 and x["left"] == 3 * 3600 - x["used"], x
+
+
+def test_who_sets_and_sees_quotas(weir):
+    with Broker(weir) as b:
+        b.ok("quota", "set", "a", "--for", "user:ada", "--counts", "tasks", "--limit", "3")
+        b.ok("quota", "set", "all", "--for", "organisation", "--counts", "machines", "--limit", "5")
+        b.ok("quota", "set", "a", "--counts", "tasks", "--limit", "4")
+        assert [(q["name"], q["limit"], q["counts"]) for q in b.get("/v1/quotas")["items"]] == [("a", 4, "tasks"), ("all", 5, "machines")]
+        shown = b.ok("quota")
+        assert "user:ada" in shown and "machines" in shown, shown
+        b.ok("quota", "rm", "a")
+        assert b.run("quota", "show", "a").returncode != 0
+        bad = [
+            (("set", "x", "--counts", "gpus", "--limit", "1"), "say whose it is"),
+            (("set", "x", "--for", "organisation", "--counts", "gpus", "--limit", "1.5"), "a whole number"),
+            (("set", "x", "--for", "organisation", "--counts", "cats", "--limit", "1"), "gpus, gpu-hours"),
+            (("set", "x", "--for", "organisation", "--counts", "tasks:A100", "--limit", "1"), "whatever their GPUs"),
+            (("set", "x", "--for", "organisation", "--counts", "gpus", "--limit", "1", "--span", "month"), "only GPU-hours"),
+            (("set", "all", "--limit", "9"), "say what it counts"),
+            (("rm", "x"), "does not exist"),
+        ]
+        for args, text in bad:
+            r = b.run("quota", *args)
+            assert r.returncode != 0 and text in r.stderr, (args, r.stderr)
+        actions = [r["action"] for r in b.get("/v1/audit")["items"]]
+        assert actions.count("quota.set") == 3 and actions.count("quota.remove") == 1, actions
+
+
+if __name__ == "__main__":
+    lib.main(globals())
