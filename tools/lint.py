@@ -42,7 +42,7 @@ OUTSIDE = {
     "gnutls/gnutls.h": {"net", "broker"},
     "gnutls/crypto.h": {"net", "broker"},
     "gnutls/x509.h": {"net"},
-    "zlib.h": {"sim"},
+    "zlib.h": {"cloud"},
     "uv.h": {"net", "cloud", "broker", "agent"},
 }
 PURE = ("core", "bill", "forecast")

@@ -415,6 +415,7 @@ static int run(struct agent *a, struct weir_err *err)
     if (rc < 0) {
         return rc;
     }
+    agent_certificate_load(a);
     weir_agent_state_init(&a->state, seed(), a->conf->lease_expires);
     rc = agent_runs_adopt(a, err);
     if (rc == 0) {

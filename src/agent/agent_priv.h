@@ -42,11 +42,21 @@ struct queued_event {
     struct weir_agent_energy energy;
 };
 
+/* certificate.c: what the agent shows in place of a token */
+struct agent_certificate {
+    char cert[WEIR_PATH_SIZE];
+    char key[WEIR_PATH_SIZE];
+    bool has; /* it is shown */
+    struct weir_wall ends;
+    struct weir_wall renew_at;
+};
+
 struct agent {
     const struct weir_agent_conf *conf;
     const struct weir_clock *clock;
     uv_loop_t loop;
     struct weir_http *http;
+    struct agent_certificate certificate;
     bool own_http;
     struct weir_agent_state state;
     int64_t published_expires_us;
@@ -115,6 +125,29 @@ void agent_call_report(struct agent *a);
 void agent_call_log(struct agent *a, struct weir_run_id run, uint32_t rank, uint64_t offset);
 /* Cancels the long poll, or everything. */
 void agent_calls_cancel(struct agent *a, bool only_sync);
+
+/* Has the certificate renewed; the join goes on meanwhile. */
+void agent_call_renew(struct agent *a);
+
+/* certificate.c */
+bool agent_token_is_for_joining(const char *token);
+/* What an earlier agent on this directory was given. */
+void agent_certificate_load(struct agent *a);
+/* The credential of a call: the certificate, else the token. */
+void agent_certificate_show(const struct agent *a, struct weir_http_call *call);
+/* Is one to be asked for before anything else? */
+bool agent_certificate_is_wanted(const struct agent *a);
+/* The body that asks for one. Errors: those of weir_tls_request. */
+int agent_certificate_request(struct agent *a, struct weir_str *body, struct weir_err *err);
+/* The broker's answer: kept, and shown from now on. */
+int agent_certificate_take(struct agent *a, struct weir_sv reply, struct weir_err *err);
+/* Half of its life is over. */
+bool agent_certificate_is_due(const struct agent *a);
+/* It was asked to be renewed; and that failed. */
+void agent_certificate_asked(struct agent *a);
+void agent_certificate_failed(struct agent *a, const char *text);
+/* The broker takes neither what is shown: where there is another credential, that comes next. */
+void agent_certificate_refused(struct agent *a);
 
 /* runs.c */
 /* Runs in the spawner, with what the agent knew when that was forked; ctx is the agent. */

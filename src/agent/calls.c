@@ -18,6 +18,9 @@ enum {
     SMALL_REPLY_BYTES_MAX = 64 * 1024,
 };
 
+/* Calls for a certificate are of type JOINED: one goes before a join, the other feeds no event. */
+enum purpose { PLAIN, CERTIFY, RENEW };
+
 struct call {
     struct agent *agent;
     struct call *before; /* in the list of calls under way */
@@ -26,6 +29,7 @@ struct call {
     uint64_t generation;
     struct weir_run_id run;
     enum weir_agent_event_type type;
+    enum purpose purpose;
     char text[320];
 };
 
@@ -93,6 +97,30 @@ static enum weir_agent_answer classify(struct call *c, const struct weir_http_re
     }
 }
 
+/* A certificate: the join can follow. Else the join has failed, as this did. */
+static void on_certificate(struct call *c, const struct weir_http_reply *reply)
+{
+    struct agent *a = c->agent;
+    struct weir_err err = {0};
+    struct weir_agent_event e = {.type = WEIR_AGENT_EV_JOINED, .generation = c->generation, .answer = classify(c, reply)};
+    if (e.answer == WEIR_AGENT_OK && agent_certificate_take(a, reply->body, &err) < 0) {
+        e.answer = WEIR_AGENT_AWAY;
+        (void)snprintf(c->text, sizeof c->text, "%.300s", err.text);
+    }
+    e.text = c->text;
+    if (c->purpose == RENEW && e.answer != WEIR_AGENT_OK) {
+        agent_certificate_failed(a, c->text);
+    } else if (c->purpose == CERTIFY && e.answer == WEIR_AGENT_OK) {
+        agent_call_join(a);
+    } else if (c->purpose == CERTIFY) {
+        if (e.answer == WEIR_AGENT_REFUSED) {
+            agent_certificate_refused(a);
+        }
+        agent_feed(a, &e);
+    }
+    free(c);
+}
+
 static void on_answer(void *ctx, const struct weir_http_reply *reply)
 {
     struct call *c = ctx;
@@ -101,6 +129,10 @@ static void on_answer(void *ctx, const struct weir_http_reply *reply)
     struct weir_err err = {0};
     struct weir_agent_event e = {.type = c->type, .run = c->run, .generation = c->generation};
     unlink_call(c); /* what follows may cancel calls, but not this one any more */
+    if (c->purpose != PLAIN) {
+        on_certificate(c, reply);
+        return;
+    }
     e.answer = classify(c, reply);
     if (c->type == WEIR_AGENT_EV_LOGGED && reply->code == 0 && (reply->status / 100 == 2 || reply->status == 409)) {
         e.has_size = weir_agent_read_size(reply->body, &e.size);
@@ -119,6 +151,9 @@ static void on_answer(void *ctx, const struct weir_http_reply *reply)
         e.command = body.command;
         e.n_commands = body.n_commands;
     }
+    if (c->type == WEIR_AGENT_EV_JOINED && e.answer == WEIR_AGENT_REFUSED) {
+        agent_certificate_refused(a);
+    }
     e.text = c->text;
     agent_feed(a, &e);
     weir_agent_answer_free(&body);
@@ -133,7 +168,8 @@ static void fail_call(struct agent *a, enum weir_agent_event_type type, struct w
     agent_feed(a, &e);
 }
 
-static void send_call(struct agent *a, enum weir_agent_event_type type, struct weir_run_id run, const char *path, struct weir_sv body, unsigned timeout_ms)
+static void send_for(struct agent *a, enum weir_agent_event_type type, enum purpose purpose, struct weir_run_id run, const char *path, struct weir_sv body,
+                     unsigned timeout_ms)
 {
     static const struct weir_http_header json = {"Content-Type", "application/json"};
     static const struct weir_http_header bytes = {"Content-Type", "application/octet-stream"};
@@ -144,16 +180,20 @@ static void send_call(struct agent *a, enum weir_agent_event_type type, struct w
     }
     int n = snprintf(url, sizeof url, "%s%s", a->url, path);
     struct call *c = weir_alloc(sizeof *c);
-    *c = (struct call){.agent = a, .generation = a->state.generation, .run = run, .type = type};
-    const struct weir_http_call call = {.method = "POST",
+    *c = (struct call){.agent = a, .generation = a->state.generation, .run = run, .type = type, .purpose = purpose};
+    struct weir_http_call call = {.method = "POST",
                                         .url = url,
                                         .header = type == WEIR_AGENT_EV_LOGGED ? &bytes : &json,
                                         .n_headers = 1,
                                         .body = body,
-                                        .bearer = a->conf->token,
                                         .ca_pem = a->conf->ca_pem,
                                         .timeout_ms = timeout_ms,
                                         .reply_bytes_max = small ? SMALL_REPLY_BYTES_MAX : WEIR_AGENT_REPLY_BYTES_MAX};
+    if (purpose == CERTIFY) {
+        call.bearer = a->conf->token;
+    } else {
+        agent_certificate_show(a, &call);
+    }
     link_call(a, c);
     int rc = n < 0 || (size_t)n >= sizeof url ? -WEIR_EINVAL : a->http->ops->send(a->http, &call, on_answer, c, &c->id);
     if (rc < 0) {
@@ -163,10 +203,42 @@ static void send_call(struct agent *a, enum weir_agent_event_type type, struct w
     }
 }
 
+static void send_call(struct agent *a, enum weir_agent_event_type type, struct weir_run_id run, const char *path, struct weir_sv body, unsigned timeout_ms)
+{
+    send_for(a, type, PLAIN, run, path, body, timeout_ms);
+}
+
 static const struct weir_run_id no_run = {0};
+
+static int ask_certificate(struct agent *a, enum purpose purpose, struct weir_err *err)
+{
+    struct weir_str body = WEIR_STR_INIT(JOIN_BYTES_MAX);
+    int r = agent_certificate_request(a, &body, err);
+    if (r == 0) {
+        send_for(a, WEIR_AGENT_EV_JOINED, purpose, no_run, "/v1/agent/certificate", weir_str_sv(&body), CALL_TIMEOUT_MS);
+    }
+    weir_str_release(&body);
+    return r;
+}
+
+void agent_call_renew(struct agent *a)
+{
+    struct weir_err err;
+    agent_certificate_asked(a);
+    if (ask_certificate(a, RENEW, &err) < 0) {
+        agent_certificate_failed(a, err.text);
+    }
+}
 
 void agent_call_join(struct agent *a)
 {
+    struct weir_err err;
+    if (agent_certificate_is_wanted(a)) {
+        if (ask_certificate(a, CERTIFY, &err) < 0) {
+            fail_call(a, WEIR_AGENT_EV_JOINED, no_run, WEIR_AGENT_AWAY, err.text);
+        }
+        return;
+    }
     struct weir_str body = WEIR_STR_INIT(JOIN_BYTES_MAX);
     weir_agent_write_join(&a->state, &a->self, &body);
     send_call(a, WEIR_AGENT_EV_JOINED, no_run, "/v1/agent/join", weir_str_sv(&body), CALL_TIMEOUT_MS);

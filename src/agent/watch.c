@@ -208,6 +208,9 @@ static void on_energy(uv_timer_t *t)
     struct agent *a = t->data;
     agent_energy_sample(a);
     agent_groups_sweep(a);
+    if (agent_certificate_is_due(a) && a->state.session[0] != '\0') {
+        agent_call_renew(a);
+    }
     uint64_t every_ms = (uint64_t)(a->state.report_every.us / WEIR_US_PER_MS);
     every_ms = every_ms < 1000 ? 1000 : every_ms;
     (void)uv_timer_start(t, on_energy, every_ms, 0);

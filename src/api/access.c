@@ -417,27 +417,37 @@ static int read_only(struct api_call *call, struct weir_err *err)
     return 0;
 }
 
-static int read_token(struct api_call *call, struct weir_err *err)
+static int read_expires(struct api_call *call, struct weir_err *err)
 {
-    const char *user = json_string_value(json_object_get(call->body, "user"));
-    const char *name = json_string_value(json_object_get(call->body, "name"));
-    const char *role = json_string_value(json_object_get(call->body, "role"));
     const char *expires = json_string_value(json_object_get(call->body, "expires"));
-    if (user != NULL && (user[0] == '\0' || strlen(user) >= sizeof call->who.user)) {
-        return weir_fail(err, -WEIR_EINVAL, "user: a name must have 1 to %d bytes", (int)sizeof call->who.user - 1);
-    }
-    if (name != NULL && strlen(name) > TOKEN_NAME_MAX) {
-        return weir_fail(err, -WEIR_EINVAL, "name: at most %d bytes", TOKEN_NAME_MAX);
-    }
-    if (role != NULL && (weir_role_find(role) == WEIR_ROLE_NONE || weir_role_find(role) == WEIR_ROLE_OWNER)) {
-        return weir_fail(err, -WEIR_EINVAL, "role '%.64s' is none of admin, operator, finance, user, viewer, agent", role);
-    }
     int rc = expires == NULL ? 0 : weir_parse_time(weir_sv_of(expires), &call->cmd.u.access.expires, err);
     if (rc < 0) {
         return weir_fail_prefix(err, rc, "expires");
     }
     if (expires != NULL && call->cmd.u.access.expires.us <= weir_clock_wall(call->api->conf.clock).us) {
         return weir_fail(err, -WEIR_EINVAL, "expires '%.64s' is not in the future", expires);
+    }
+    return 0;
+}
+
+static int read_token(struct api_call *call, struct weir_err *err)
+{
+    const char *user = json_string_value(json_object_get(call->body, "user"));
+    const char *name = json_string_value(json_object_get(call->body, "name"));
+    const char *role = json_string_value(json_object_get(call->body, "role"));
+    if (user != NULL && (user[0] == '\0' || strlen(user) >= sizeof call->who.user)) {
+        return weir_fail(err, -WEIR_EINVAL, "user: a name must have 1 to %d bytes", (int)sizeof call->who.user - 1);
+    }
+    if (name != NULL && strlen(name) > TOKEN_NAME_MAX) {
+        return weir_fail(err, -WEIR_EINVAL, "name: at most %d bytes", TOKEN_NAME_MAX);
+    }
+    enum weir_role r = role == NULL ? WEIR_ROLE_USER : weir_role_find(role);
+    if (r == WEIR_ROLE_NONE || r == WEIR_ROLE_OWNER || r == WEIR_ROLE_JOIN) {
+        return weir_fail(err, -WEIR_EINVAL, "role '%.64s' is none of admin, operator, finance, user, viewer, agent", role);
+    }
+    int rc = read_expires(call, err);
+    if (rc < 0) {
+        return rc;
     }
     call->cmd.u.access.user = user;
     call->cmd.u.access.role = role;
@@ -459,6 +469,48 @@ void api_handle_token_revoke(struct api_request *rq)
     struct api_call *call = change(rq, WEIR_ACCESS_TOKEN_REVOKE);
     (void)snprintf(call->cmd.u.access.token, sizeof call->cmd.u.access.token, "%s", rq->path[0].text);
     (void)snprintf(call->filter_user, sizeof call->filter_user, "%s", rq->path[0].text);
+    call->cmd.done = removed_done;
+    api_call_post(call);
+}
+
+/* ---- nodes' credentials ---- */
+
+static void invited_done(struct weir_command *cmd)
+{
+    struct api_call *call = (struct api_call *)cmd;
+    if (cmd->code < 0) {
+        api_fail(call->http, cmd->code, &cmd->err);
+    } else {
+        api_reply(call->http, 201, &cmd->reply);
+    }
+    api_call_free(call);
+}
+
+static int read_invite(struct api_call *call, struct weir_err *err)
+{
+    const char *node = json_string_value(json_object_get(call->body, "node"));
+    if (node != NULL && (node[0] == '\0' || strlen(node) > TOKEN_NAME_MAX)) {
+        return weir_fail(err, -WEIR_EINVAL, "node: a name must have 1 to %d bytes", TOKEN_NAME_MAX);
+    }
+    call->cmd.u.access.name = node == NULL ? "" : node;
+    int rc = node == NULL ? 0 : weir_name_check("node", node, err);
+    return rc < 0 ? rc : read_expires(call, err);
+}
+
+void api_handle_invite(struct api_request *rq)
+{
+    struct api_call *call = change(rq, WEIR_ACCESS_NODE_INVITE);
+    call->cmd.done = invited_done;
+    if (take_body(rq, call, read_invite)) {
+        api_call_post(call);
+    }
+}
+
+void api_handle_certificate_revoke(struct api_request *rq)
+{
+    struct api_call *call = change(rq, WEIR_ACCESS_NODE_REVOKE);
+    (void)snprintf(call->filter_user, sizeof call->filter_user, "%s", rq->path[0].text);
+    call->cmd.u.access.name = call->filter_user;
     call->cmd.done = removed_done;
     api_call_post(call);
 }

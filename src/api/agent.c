@@ -40,6 +40,11 @@ static void post(struct api_request *rq, enum weir_command_kind kind)
     api_call_post(call);
 }
 
+void api_handle_certify(struct api_request *rq)
+{
+    post(rq, WEIR_COMMAND_AGENT_CERTIFY);
+}
+
 void api_handle_join(struct api_request *rq)
 {
     post(rq, WEIR_COMMAND_AGENT_JOIN);

@@ -171,6 +171,8 @@ void api_call_free(struct api_call *call)
     weir_str_release(&call->cmd.reply);
     api_who_release(&call->who);
     free(call->cmd.accrued);
+    free(call->cmd.parked);
+    free(call->cmd.payer_set);
     free(call->data);
     free(call);
 }

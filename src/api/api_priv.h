@@ -39,7 +39,8 @@ enum {
 enum api_role {
     API_ROLE_UNSET,   /* nobody: a row must say */
     API_ROLE_NONE,    /* no authentication */
-    API_ROLE_AGENT,   /* the agents' calls */
+    API_ROLE_AGENT,
+    API_ROLE_CERTIFY,   /* the agents' calls */
     API_ROLE_ADMIN,   /* of the installation */
     API_ROLE_OPERATE, /* does something to machines */
     API_ROLE_ANY,     /* reads what belongs to no project, or what is the caller's own */
@@ -351,6 +352,7 @@ struct api_job {
     int64_t cost_micro;     /* in the ledger */
     int64_t accruing_micro; /* not there yet */
     bool impossible;        /* nothing can run what waits of it */
+    const struct weir_parked_note *held; /* a budget or quota has no room for what waits of it; borrowed from the command; NULL */
     /* of the task that speaks for it */
     bool has_task;
     char *pool;
@@ -373,9 +375,14 @@ int api_job_get(struct weir_store *s, struct weir_job_id id, bool is_full, struc
 struct api_accrued {
     struct weir_map job;
     struct weir_map task;
+    const struct weir_command *cmd;
 };
 void api_accrued_set(struct api_accrued *ret, const struct weir_command *cmd);
 void api_accrued_release(struct api_accrued *a);
+/* What the job is parked for; NULL: nothing. */
+const struct weir_parked_note *api_accrued_parked(const struct api_accrued *a, const struct weir_job_view *job);
+/* Why a task of the job waits, where that says more than its own reason. */
+enum weir_reason api_waiting_reason(const struct api_job *job, enum weir_reason own);
 int64_t api_accrued_job(const struct api_accrued *a, struct weir_job_id job);
 int64_t api_accrued_task(const struct api_accrued *a, struct weir_task_id task);
 
@@ -505,6 +512,9 @@ void api_handle_token_make(struct api_request *rq);
 void api_handle_token_revoke(struct api_request *rq);
 void api_handle_audit(struct api_request *rq);
 
+void api_handle_invite(struct api_request *rq);
+void api_handle_certificate_revoke(struct api_request *rq);
+void api_handle_certify(struct api_request *rq);
 void api_handle_join(struct api_request *rq);
 void api_handle_sync(struct api_request *rq);
 void api_handle_report(struct api_request *rq);

@@ -283,9 +283,10 @@ static int check_origin(struct api_request *rq, bool has_token)
 
 static void fail_who(struct weir_http_request *http, int rc, struct weir_err *err)
 {
-    struct weir_http_header header = {"WWW-Authenticate", "Bearer"};
+    /* on a connection that was made with a certificate the next would be shown the same one */
+    static const struct weir_http_header header[] = {{"WWW-Authenticate", "Bearer"}, {"Connection", "close"}};
     if (rc == -WEIR_EUNAUTH) {
-        api_fail_status(http, 401, weir_error_name(rc), err->text, &header, 1);
+        api_fail_status(http, 401, weir_error_name(rc), err->text, header, 2);
     } else {
         api_fail(http, rc, err);
     }
@@ -334,6 +335,16 @@ static int identify(struct api_request *rq, const char *authorization, bool *ret
         int rc = s->ops->authenticate(s, token, &rq->who, &login, &rq->err);
         *ret_later = login != NULL;
         return login == NULL ? rc : log_in(rq, login);
+    }
+    char key[WEIR_SHA256_HEX_SIZE];
+    int shown = weir_request_certificate(rq->http, key, &rq->err);
+    if (shown == 0) {
+        return s->ops->authenticate_key(s, key, &rq->who, &rq->err);
+    }
+    if (shown == -WEIR_EUNAUTH) {
+        char why[sizeof rq->err.text];
+        (void)snprintf(why, sizeof why, "%s", rq->err.text);
+        return weir_fail(&rq->err, -WEIR_EUNAUTH, "%.300s: an agent needs a new join token, which 'weir nodes invite NAME' makes", why);
     }
     if (weir_request_trust(rq->http) == WEIR_PEER_SAME_USER) {
         (void)snprintf(rq->who.user, sizeof rq->who.user, "%s",

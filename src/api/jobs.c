@@ -272,6 +272,7 @@ static void reply_job(struct weir_api *a, struct weir_http_request *http, struct
         return;
     }
     job.accruing_micro = accrued == NULL ? 0 : api_accrued_job(accrued, id);
+    job.held = accrued == NULL ? NULL : api_accrued_parked(accrued, &job.view);
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     struct weir_json j = weir_json_begin(&out);
     api_job_json(&j, &job, a->conf.currency);
@@ -462,6 +463,7 @@ static void jobs_finish(struct api_call *call)
     for (size_t i = 0; rc == 0 && i < l.jobs.n; i++) {
         rc = api_job_fill(s, &l.jobs.p[i], &err);
         l.jobs.p[i].accruing_micro = api_accrued_job(&accrued, l.jobs.p[i].view.id);
+        l.jobs.p[i].held = api_accrued_parked(&accrued, &l.jobs.p[i].view);
     }
     api_accrued_release(&accrued);
     bool has_more = false;
@@ -531,7 +533,7 @@ static void fill_gap(struct task_list *l, uint32_t ordinal)
     for (; l->next < ordinal && l->n < l->limit; l->next++, l->n++) {
         struct weir_task_row row = {.view = {.id = {l->job->view.id, l->next},
                                              .state = WEIR_TASK_WAITING,
-                                             .reason = l->job->impossible ? WEIR_REASON_IMPOSSIBLE : WEIR_REASON_NONE,
+                                             .reason = api_waiting_reason(l->job, WEIR_REASON_NONE),
                                              .n_nodes = 1,
                                              .queued = l->job->view.submitted}};
         api_task_json(&l->j, &row, 0, l->array, l->names, l->currency);
@@ -552,8 +554,8 @@ static int on_list_task(void *ctx, const struct weir_task_row *row)
     l->next = row->view.id.ordinal + 1;
     if (is_wanted(l, row->view.state)) {
         struct weir_task_row shown = *row;
-        if (l->job->impossible && row->view.state == WEIR_TASK_WAITING) { /* that says more than why it waits again */
-            shown.view.reason = WEIR_REASON_IMPOSSIBLE;
+        if (row->view.state == WEIR_TASK_WAITING) { /* that says more than why it waits again */
+            shown.view.reason = api_waiting_reason(l->job, row->view.reason);
         }
         api_task_json(&l->j, &shown, api_accrued_task(l->accrued, row->view.id), l->array, l->names, l->currency);
         l->n++;
@@ -597,6 +599,7 @@ static int list_tasks(const struct api_call *call, struct weir_store *s, struct 
     rc = api_array_parse(job.array, job.view.n_tasks, &array, err);
     rc = rc < 0 ? rc : api_node_names_load(s, &names, err);
     api_accrued_set(&accrued, &call->cmd);
+    job.held = api_accrued_parked(&accrued, &job.view);
     const struct api_value *limit = api_call_param(call, "limit");
     struct task_list l = {.job = &job,
                           .array = &array,

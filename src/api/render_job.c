@@ -114,11 +114,23 @@ static uint64_t task_key(struct weir_task_id id)
 
 void api_accrued_set(struct api_accrued *ret, const struct weir_command *cmd)
 {
-    *ret = (struct api_accrued){0};
+    *ret = (struct api_accrued){.cmd = cmd};
     for (size_t i = 0; i < cmd->n_accrued; i++) {
         add_to(&ret->job, cmd->accrued[i].task.job.v, cmd->accrued[i].micro);
         add_to(&ret->task, task_key(cmd->accrued[i].task), cmd->accrued[i].micro);
     }
+}
+
+const struct weir_parked_note *api_accrued_parked(const struct api_accrued *a, const struct weir_job_view *job)
+{
+    uint32_t payer = job->payer.v;
+    uint32_t set = payer == 0 || payer > a->cmd->n_payers ? 0 : a->cmd->payer_set[payer - 1];
+    for (size_t i = 0; set != 0 && !weir_job_state_is_final(job->state) && i < a->cmd->n_parked; i++) {
+        if (a->cmd->parked[i].set == set && a->cmd->parked[i].shape == job->shape) {
+            return &a->cmd->parked[i];
+        }
+    }
+    return NULL;
 }
 
 void api_accrued_release(struct api_accrued *a)
@@ -232,12 +244,18 @@ static uint64_t tasks_seen(const struct weir_job_view *v)
     return seen;
 }
 
-static enum weir_reason job_reason(const struct api_job *job)
+enum weir_reason api_waiting_reason(const struct api_job *job, enum weir_reason own)
 {
-    if (job->impossible && tasks_seen(&job->view) < job->view.n_tasks) {
+    if (job->impossible) {
         return WEIR_REASON_IMPOSSIBLE;
     }
-    return job->has_task ? job->reason : WEIR_REASON_NONE;
+    return job->held == NULL ? own : job->held->is_quota ? WEIR_REASON_QUOTA : WEIR_REASON_BUDGET;
+}
+
+static enum weir_reason job_reason(const struct api_job *job)
+{
+    enum weir_reason own = job->has_task ? job->reason : WEIR_REASON_NONE;
+    return tasks_seen(&job->view) < job->view.n_tasks ? api_waiting_reason(job, own) : own;
 }
 
 static void counts_json(struct weir_json *j, const struct weir_job_view *v)
@@ -263,6 +281,9 @@ void api_job_json(struct weir_json *j, const struct api_job *job, const char *cu
     weir_json_kv_cstr(j, "state", weir_job_state_name(v->state));
     enum weir_reason reason = job_reason(job);
     weir_json_kv_cstr(j, "reason", reason == WEIR_REASON_NONE ? NULL : weir_reason_name(reason));
+    if (job->held != NULL && !job->impossible && tasks_seen(v) < v->n_tasks) {
+        weir_json_kv_cstr(j, "held_by", job->held->name);
+    }
     weir_json_kv_i64(j, "priority", v->priority);
     weir_json_kv_u64(j, "tasks", v->n_tasks);
     weir_json_kv_cstr(j, "pool", job->pool);

@@ -10,7 +10,8 @@
 static const char *const names[WEIR_ROLE_MAX] = {[WEIR_ROLE_NONE] = "",           [WEIR_ROLE_VIEWER] = "viewer",
                                                  [WEIR_ROLE_USER] = "user",       [WEIR_ROLE_OWNER] = "owner",
                                                  [WEIR_ROLE_FINANCE] = "finance", [WEIR_ROLE_OPERATOR] = "operator",
-                                                 [WEIR_ROLE_ADMIN] = "admin",     [WEIR_ROLE_AGENT] = "agent"};
+                                                 [WEIR_ROLE_ADMIN] = "admin",     [WEIR_ROLE_AGENT] = "agent",
+                                                 [WEIR_ROLE_JOIN] = "join"};
 
 const char *weir_role_name(enum weir_role role)
 {
@@ -32,8 +33,8 @@ bool weir_role_covers(enum weir_role a, enum weir_role b)
     if (a == b || b == WEIR_ROLE_NONE || a == WEIR_ROLE_ADMIN) {
         return true;
     }
-    /* the rest are a ladder up to owner, with finance and operator side by side on top; an agent is no person */
-    return a != WEIR_ROLE_AGENT && b < a && b <= WEIR_ROLE_OWNER;
+    /* the rest are a ladder up to owner, with finance and operator side by side on top; agents are no persons */
+    return a < WEIR_ROLE_AGENT && b < a && b <= WEIR_ROLE_OWNER;
 }
 
 enum weir_role weir_role_meet(enum weir_role a, enum weir_role b)
@@ -44,7 +45,7 @@ enum weir_role weir_role_meet(enum weir_role a, enum weir_role b)
     if (weir_role_covers(b, a)) {
         return a;
     }
-    return a == WEIR_ROLE_AGENT || b == WEIR_ROLE_AGENT ? WEIR_ROLE_NONE : WEIR_ROLE_USER;
+    return a >= WEIR_ROLE_AGENT || b >= WEIR_ROLE_AGENT ? WEIR_ROLE_NONE : WEIR_ROLE_USER;
 }
 
 struct weir_scope *weir_scope_new(size_t n_max)

@@ -20,6 +20,7 @@ enum weir_role {
     WEIR_ROLE_OPERATOR,
     WEIR_ROLE_ADMIN,
     WEIR_ROLE_AGENT,
+    WEIR_ROLE_JOIN, /* has a certificate made, once */
     WEIR_ROLE_MAX,
 };
 
@@ -68,6 +69,7 @@ struct weir_identity {
     char user[64];
     enum weir_role role;
     struct weir_lease_id lease; /* agent token of a rented machine */
+    char node[64];              /* of an agent with a certificate: the name in it; "" for all others */
     char token[17];             /* id of the credential; "": a connection of the broker's own user */
     struct weir_scope *scope;   /* a reference of its own; NULL: none, as roles that see all need none */
 };

@@ -24,6 +24,7 @@
 #define MEMBER PARAMS{{"project", API_PARAM_TEXT, true, 1, WEIR_SPEC_NAME_MAX, .summary = "project name"},                       \
                       {"user", API_PARAM_TEXT, true, 1, USER_NAME_MAX, .summary = "user name"}, END}
 #define TOKEN PARAMS{{"token", API_PARAM_TEXT, true, 16, 16, .summary = "token id"}, END}
+#define CERTIFICATE PARAMS{{"name", API_PARAM_TEXT, true, 1, USER_NAME_MAX, .summary = "node name"}, END}
 #define QUOTA PARAMS{{"quota", API_PARAM_TEXT, true, 1, WEIR_BUDGET_NAME_SIZE - 1, .summary = "quota name"}, END}
 #define BUDGET PARAMS{{"budget", API_PARAM_TEXT, true, 1, WEIR_BUDGET_NAME_SIZE - 1, .summary = "budget name"}, END}
 
@@ -43,6 +44,7 @@
 const struct api_access api_access[API_ROLE_MAX] = {
     /*                   in the project  admin operator finance user   viewer agent */
     [API_ROLE_AGENT]   = ACCESS(NONE,    ALL,  NO,      NO,     NO,    NO,    ALL),
+    [API_ROLE_CERTIFY] = {WEIR_ROLE_NONE, {[WEIR_ROLE_ADMIN] = ALL, [WEIR_ROLE_AGENT] = ALL, [WEIR_ROLE_JOIN] = ALL}},
     [API_ROLE_ADMIN]   = ACCESS(NONE,    ALL,  NO,      NO,     NO,    NO,    NO),
     [API_ROLE_OPERATE] = ACCESS(NONE,    ALL,  ALL,     NO,     NO,    NO,    NO),
     [API_ROLE_ANY]     = ACCESS(VIEWER,  ALL,  ALL,     OWN,    OWN,   OWN,   NO),
@@ -111,6 +113,10 @@ const struct api_route api_routes[] = {
      .handle = api_handle_pools, .summary = "List pools"},
     {"GET", "/v1/nodes", "listNodes", "nodes", API_ROLE_ANY, 200, "Node", .is_list = true, .path_param = NONE,
      .param = PARAMS{{"all", API_PARAM_BOOL, .summary = "those that are gone too"}, P_LIMIT, P_CURSOR, END}, .handle = api_handle_nodes, .summary = "List nodes"},
+    {"POST", "/v1/nodes/invite", "inviteNode", "nodes", API_ROLE_ADMIN, 201, "Invitation", .body = "NodeInvite", .body_max = API_SMALL_BODY_MAX,
+     .errors = API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_invite, .summary = "Make a join token for an agent elsewhere; the answer alone has its secret"},
+    {"DELETE", "/v1/certificates/{name}", "revokeCertificate", "nodes", API_ROLE_ADMIN, 200, "Removed", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
+     .path_param = CERTIFICATE, .param = NONE, .handle = api_handle_certificate_revoke, .summary = "Shut out a node: its certificate and join tokens are good no longer"},
     {"GET", "/v1/leases", "listLeases", "cloud", API_ROLE_ANY, 200, "Lease", .is_list = true, .path_param = NONE,
      .param = PARAMS{{"all", API_PARAM_BOOL, .summary = "ended ones too"}, P_LIMIT, P_CURSOR, END}, .handle = api_handle_leases, .summary = "List leases"},
     {"POST", "/v1/nodes/{node}/drain", "drainNode", "nodes", API_ROLE_OPERATE, 200, "Node", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
@@ -254,6 +260,8 @@ const struct api_route api_routes[] = {
                      {"offset", API_PARAM_UINT, true, 0, ID_MAX, .summary = "where the body begins in the log"},
                      END},
      .handle = api_handle_log_upload, .summary = "An agent sends a piece of a log"},
+    {"POST", "/v1/agent/certificate", "agentCertificate", "agent", API_ROLE_CERTIFY, 200, "AgentMessage", .body = "AgentMessage", .body_max = API_AGENT_BODY_MAX,
+     .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_certify, .summary = "An agent has its certificate made, or renewed"},
     {"POST", "/v1/agent/join", "agentJoin", "agent", API_ROLE_AGENT, 200, "AgentMessage", .body = "AgentMessage", .body_max = API_AGENT_BODY_MAX,
      .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE, .path_param = NONE, .param = NONE, .handle = api_handle_join, .summary = "An agent joins"},
     {.method = NULL},

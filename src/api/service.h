@@ -47,6 +47,7 @@ enum weir_command_kind {
     WEIR_COMMAND_ALERT,      /* acknowledge, silence, close; test a receiver */
     WEIR_COMMAND_FINDING,    /* what a check found, for alerts */
     WEIR_COMMAND_LOGIN,      /* somebody with a signed token is to become known */
+    WEIR_COMMAND_AGENT_CERTIFY,
     WEIR_COMMAND_AGENT_JOIN,
     WEIR_COMMAND_AGENT_SYNC,
     WEIR_COMMAND_AGENT_REPORT,
@@ -81,6 +82,8 @@ enum weir_access_op {
     WEIR_ACCESS_MEMBER_REMOVE,
     WEIR_ACCESS_TOKEN_MAKE,
     WEIR_ACCESS_TOKEN_REVOKE,
+    WEIR_ACCESS_NODE_INVITE, /* name: of the node, "": any; reply is the answer */
+    WEIR_ACCESS_NODE_REVOKE, /* name */
 };
 
 enum weir_alert_op {
@@ -105,6 +108,14 @@ struct weir_accrued {
 
 /* What authenticate could not find out by itself; the service's own. */
 struct weir_login;
+
+/* Jobs of the shape wait for a budget or quota, where their payer is of the set. */
+struct weir_parked_note {
+    uint32_t shape;
+    uint32_t set;
+    bool is_quota;
+    char name[WEIR_BUDGET_NAME_SIZE];
+};
 
 struct weir_command {
     enum weir_command_kind kind;
@@ -227,6 +238,10 @@ struct weir_command {
     size_t n_offers;
     struct weir_accrued *accrued; /* ACCRUED: malloc'ed, freed by the poster */
     size_t n_accrued;
+    struct weir_parked_note *parked; /* ACCRUED: who is parked, and the set of each payer from 1; malloc'ed, freed by the poster */
+    size_t n_parked;
+    uint32_t *payer_set;
+    size_t n_payers;
     struct weir_str reply; /* STATUS, AGENT_*: a JSON document; released by the poster. Cap set by the service. */
     struct weir_command *next; /* the service's own */
     void *service_data;        /* the service's own */
@@ -239,6 +254,8 @@ struct weir_service_ops {
      * not known yet: post a WEIR_COMMAND_LOGIN with it, and ask again when that has succeeded. Errors: -WEIR_EUNAUTH; -WEIR_EUNAVAIL (the
      * keys of the token's issuer are not to be had). */
     int (*authenticate)(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err);
+    /* Thread safe. Whose the key of a client's certificate is, by its hash (weir_request_certificate). Errors: -WEIR_EUNAUTH. */
+    int (*authenticate_key)(struct weir_service *s, const char *key, struct weir_identity *ret, struct weir_err *err);
     /* Thread safe: is who authenticated so still who they were, with the same rights? */
     bool (*is_still)(struct weir_service *s, const struct weir_identity *who);
     /* Thread safe: is this the live session of the node? For log uploads, which do not go through the deciding

@@ -327,7 +327,7 @@ static int check_make(struct broker *b, struct weir_command *cmd, const char *us
 
 static int token_make(struct broker *b, struct weir_command *cmd)
 {
-    char secret[2 * TOKEN_BYTES + 1];
+    char secret[TOKEN_SIZE];
     char object[32];
     const char *user = cmd->u.access.user == NULL ? cmd->who->user : cmd->u.access.user;
     const char *role = cmd->u.access.role == NULL ? "" : cmd->u.access.role;
@@ -408,6 +408,12 @@ void access_change(struct broker *b, struct weir_command *cmd)
     case WEIR_ACCESS_TOKEN_REVOKE:
         r = token_revoke(b, cmd);
         break;
+    case WEIR_ACCESS_NODE_INVITE:
+        certificates_invite(b, cmd);
+        return;
+    case WEIR_ACCESS_NODE_REVOKE:
+        certificates_revoke(b, cmd);
+        return;
     }
     commands_finish(b, cmd, r);
 }

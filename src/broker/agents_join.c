@@ -304,6 +304,7 @@ void agents_join(struct broker *b, struct weir_command *cmd)
     struct weir_node_spec spec = {.fabric = 0};
     int r = read_hardware(b, json_object_get(body, "hardware"), &spec, &cmd->err);
     r = r != 0 ? r : node_of(b, cmd, agent_id, &spec);
+    r = r != 0 ? r : certificates_check_join(b, cmd->who, name, spec.id, &cmd->err);
     if (r == 0 && spec.lease.v == 0) { /* rented machines may be processes of one host: each is known by its lease */
         r = check_name(b, name, &spec, &cmd->err);
         r = r != 0 ? r : check_host(b, spec.id, body, &cmd->err);

@@ -94,7 +94,7 @@ static void reindex(struct weir_alert_book *b)
 {
     weir_map_release(&b->by_key);
     for (size_t i = 0; i < b->alerts.n; i++) {
-        uint64_t hash;
+        uint64_t hash = 0;
         if (find_key(b, b->alerts.p[i]->key, &hash) == SIZE_MAX) {
             weir_map_put(&b->by_key, hash, i);
         }

@@ -14,7 +14,6 @@
 
 #include "base/file.h"
 #include "broker_priv.h"
-#include "net/tls.h"
 
 enum {
     TICK_MS = 200,
@@ -81,7 +80,7 @@ static void subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx)
     b->notify_ctx = ctx;
 }
 
-static const struct weir_service_ops service_ops = {post, tokens_authenticate, tokens_is_still, check_session, subscribe};
+static const struct weir_service_ops service_ops = {post, tokens_authenticate, tokens_authenticate_key, tokens_is_still, check_session, subscribe};
 
 /* ---- the loop ---- */
 
@@ -227,6 +226,7 @@ static void on_timer(uv_timer_t *h)
     alerts_tick(b);
     policies_tick(b);
     oidc_tick(b);
+    tls_tick(b);
     turn(b);
     retention_tick(b);
     arm(b);
@@ -325,6 +325,10 @@ static int load_config(struct broker *b, struct weir_err *err)
     int r = weir_config_load(&b->config, file, err);
     if (r == 0 && b->conf.listen != NULL) {
         (void)snprintf(b->config->listen, sizeof b->config->listen, "%s", b->conf.listen);
+    }
+    if (r == 0 && b->conf.tls_cert != NULL) {
+        (void)snprintf(b->config->tls.cert, sizeof b->config->tls.cert, "%s", b->conf.tls_cert);
+        (void)snprintf(b->config->tls.key, sizeof b->config->tls.key, "%s", b->conf.tls_key);
     }
     return r;
 }
@@ -439,28 +443,16 @@ static int start_api(struct broker *b, struct weir_err *err)
     if (r != 0) {
         return r;
     }
-    struct weir_tls_files tls = {0};
     bool secure = !is_loopback(b->config->listen);
-    if (secure) {
-        char dir[4200];
-        char host[256] = "localhost";
-        const char *names[40] = {host, "localhost", "127.0.0.1"};
-        (void)gethostname(host, sizeof host - 1);
-        for (size_t i = 0; b->config->names != NULL && b->config->names[i] != NULL && i < 32; i++) {
-            names[3 + i] = b->config->names[i];
-        }
-        (void)snprintf(dir, sizeof dir, "%s/tls", b->data_dir);
-        r = weir_tls_ensure(dir, names, weir_clock_wall(&weir_clock_os), &tls, err);
-        if (r != 0) {
-            return r;
-        }
-        b->ca_pem = weir_strdup(tls.ca_pem);
+    r = secure ? tls_init(b, err) : 0;
+    if (r != 0) {
+        return r;
     }
-    const struct weir_server_conf server = {.listen = b->config->listen, .tls_cert_pem = tls.cert_pem, .tls_key_pem = tls.key_pem,
-                                            .body_bytes_max = BODY_BYTES_MAX, .connections_max = CONNECTIONS_MAX,
+    const struct weir_server_conf server = {.listen = b->config->listen, .tls_cert_pem = b->tls.own.cert_pem, .tls_key_pem = b->tls.own.key_pem,
+                                            .client_ca_pem = b->ca_pem, .body_bytes_max = BODY_BYTES_MAX, .connections_max = CONNECTIONS_MAX,
                                             .idle_timeout_s = IDLE_TIMEOUT_S, .handler = weir_api_handle, .ctx = b->api};
     r = weir_server_start(&b->server, &server, err);
-    weir_tls_files_release(&tls);
+    r = r != 0 ? r : tls_start(b, err);
     if (r != 0) {
         return r;
     }
@@ -538,7 +530,7 @@ static void release(struct broker *b)
     weir_map_release(&b->possible);
     weir_config_free(b->config);
     weir_gpu_table_free(b->gpus);
-    free(b->ca_pem);
+    tls_free(b);
     free(b);
 }
 

@@ -14,6 +14,8 @@ struct weir_broker_conf {
     const char *data_dir;     /* NULL: $XDG_DATA_HOME/weir, else ~/.local/share/weir */
     const char *config_file;  /* NULL: data_dir/weir.yaml where it exists */
     const char *declare_gpus; /* "A100:4" for the local agent; NULL: as found */
+    const char *tls_cert;     /* PEM files in place of the configuration's; both or none */
+    const char *tls_key;
     bool no_agent;            /* do not start an agent for this host */
     enum weir_log_level log_level;
     const char *self_exe;     /* path of the weir program, for the agent and sandbox machines */

@@ -20,6 +20,7 @@
 #include "config.h"
 #include "engine.h"
 #include "net/server.h"
+#include "net/tls.h"
 #include "spec/policy.h"
 
 #define BROKER_DB_NAME "weir.db" /* in the data directory */
@@ -27,6 +28,7 @@
 enum {
     SESSION_SIZE = 33,
     TOKEN_BYTES = 24, /* of a bearer token, before hex */
+    TOKEN_SIZE = 2 * TOKEN_BYTES + 8, /* as text, with what may stand before it */
     LOGINS_MAX = 4096, /* signed tokens of issuers that are known at a time */
     AGENT_RUNS_MAX = 65536,
 };
@@ -132,7 +134,7 @@ struct lease_watch {
     uint64_t due_ms;
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
-    char secret[2 * TOKEN_BYTES + 1]; /* for its agent; "": not made, or made before this broker's start */
+    char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
     struct effect_id launch;
     struct effect_id terminate;
 };
@@ -177,10 +179,22 @@ struct token {
     char *only;          /* projects, in a comma list; NULL: all of the user's */
     char *grants;        /* of somebody who came by an issuer: PROJECT:ROLE, in a comma list; not stored. NULL: no such token */
     struct weir_lease_id lease;
+    struct weir_wall created;
     struct weir_wall expires;
+    bool is_node; /* a join token, or (role AGENT) the key of a node's certificate, whose name is the node's */
     /* what follows from that and from the user */
     enum weir_role is;        /* NONE: nothing may be done with it */
     struct weir_scope *scope; /* NULL: none */
+};
+
+/* ---- tls.c: what the server shows ---- */
+
+struct tls {
+    struct weir_tls_files own;  /* by weir's authority */
+    char *given_ca_pem; /* NULL: the system's */
+    struct timespec seen[2]; /* when the given certificate's files were last changed, as far as known */
+    uint64_t own_due_ms;
+    uint64_t given_due_ms;
 };
 
 struct alerts; /* alerts_priv.h */
@@ -194,6 +208,9 @@ struct policies {
     struct weir_job_id walk_before; /* jobs below it are to be looked at again; 0: none are */
     struct weir_err err;
 };
+
+/* The user of join tokens and nodes' keys: no person can be called so. */
+#define TOKEN_NODE_USER ":node"
 
 struct broker {
     struct weir_service service; /* first: the API's handle on us */
@@ -216,7 +233,8 @@ struct broker {
     char public_url[256]; /* for agents elsewhere */
     char owner[33];      /* installation id */
     char os_user[64];
-    char *ca_pem; /* NULL: plain HTTP */
+    char *ca_pem; /* of weir's own authority; NULL: plain HTTP */
+    struct tls tls;
     uint64_t started_ms;
 
     uv_loop_t loop;
@@ -374,13 +392,21 @@ void access_audit(struct broker *b, const struct weir_command *cmd, const char *
 /* tokens.c */
 int tokens_init(struct broker *b, struct weir_err *err);
 void tokens_free(struct broker *b);
-/* A new secret of the broker's own in hex (2 * TOKEN_BYTES + 1), known from now and stored with the next flush. */
+/* A new secret of the broker's own (TOKEN_SIZE), known from now and stored with the next flush. */
 void tokens_make(struct broker *b, const char *name, const char *role, const char *user, struct weir_lease_id lease,
                  char *ret, size_t size);
 /* As that, by somebody for somebody. row's hash is filled in; role "": as the user's. */
 void tokens_make_for(struct broker *b, struct weir_token_row *row, char *ret, size_t size);
 /* Copied; false where there is none with that id. only is borrowed until the token is gone. */
 bool tokens_get(struct broker *b, const char *id, struct token *ret);
+/* A credential whose hash is known, as the key of a certificate is. */
+void tokens_put(struct broker *b, struct weir_token_row *row);
+/* A join token is good for that key only from now on. */
+void tokens_bind(struct broker *b, const char *id, const char *key);
+void tokens_extend(struct broker *b, const char *id, struct weir_wall expires);
+bool tokens_is_expired(const struct token *t);
+/* Forgets those that are not to be kept, here and in the store. Returns how many. */
+unsigned tokens_drop(struct broker *b, bool (*is_kept)(struct broker *b, const struct token *t, const void *ctx), const void *ctx);
 /* Of that id; from now on it is not known. */
 void tokens_revoke(struct broker *b, const char *id);
 /* All of a user's that were not made by the broker. Returns how many. */
@@ -390,6 +416,7 @@ void tokens_refresh(struct broker *b, const char *user);
 /* Forgets those of machines whose lease has been over for an hour. */
 void tokens_forget_old(struct broker *b);
 int tokens_authenticate(struct weir_service *s, struct weir_sv token, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err);
+int tokens_authenticate_key(struct weir_service *s, const char *key, struct weir_identity *ret, struct weir_err *err);
 bool tokens_is_still(struct weir_service *s, const struct weir_identity *who);
 
 /* Somebody has shown a token of their issuer's: from now on it is known, until it expires. */
@@ -404,6 +431,24 @@ void oidc_end_all(struct broker *b);
 /* As authenticate of the service, for what is not known among the tokens. */
 int oidc_authenticate(struct broker *b, struct weir_sv token, const char *hash, struct weir_login **ret, struct weir_err *err);
 void oidc_login(struct broker *b, struct weir_command *cmd);
+
+/* certificates.c: agents by certificate */
+bool certificates_has(struct broker *b, const char *node);
+void certificates_invite(struct broker *b, struct weir_command *cmd);
+void certificates_revoke(struct broker *b, struct weir_command *cmd);
+void certificates_certify(struct broker *b, struct weir_command *cmd);
+/* May who asks join under that name, for a node that is known (0: it is not)? Errors: -WEIR_EDENIED. */
+int certificates_check_join(struct broker *b, const struct weir_identity *who, const char *name, struct weir_node_id node, struct weir_err *err);
+
+/* tls.c */
+/* Weir's own authority and certificate, before the server is started; what was given in place of it, after. */
+int tls_init(struct broker *b, struct weir_err *err);
+int tls_start(struct broker *b, struct weir_err *err);
+/* Renews the one, and reads the other again when it has changed. */
+void tls_tick(struct broker *b);
+/* By which authority machines elsewhere know the broker. NULL: the system's, or there is no TLS. */
+const char *tls_authority(const struct broker *b);
+void tls_free(struct broker *b);
 
 /* local_agent.c */
 void local_agent_tick(struct broker *b);

@@ -528,12 +528,42 @@ static void on_accrued(void *ctx, struct weir_run_id run, int64_t micro)
     }
 }
 
+/* What waits for which budget or quota: a list of shapes, since there may be a million jobs. */
+static void parked(struct broker *b, struct weir_command *cmd)
+{
+    enum { PARKED_MAX = 4096 };
+    struct weir_core *core = weir_engine_core(b->engine);
+    struct weir_parked *list = weir_calloc(PARKED_MAX, sizeof *list);
+    cmd->n_parked = weir_core_parked(core, list, PARKED_MAX);
+    cmd->parked = cmd->n_parked == 0 ? NULL : weir_calloc(cmd->n_parked, sizeof *cmd->parked);
+    for (size_t i = 0; i < cmd->n_parked; i++) {
+        struct weir_parked_note *note = &cmd->parked[i];
+        struct weir_budget_view budget;
+        struct weir_quota_view quota;
+        *note = (struct weir_parked_note){.shape = list[i].shape, .set = list[i].set, .is_quota = list[i].quota.v != 0};
+        if (weir_core_quota(core, list[i].quota, &quota)) {
+            memcpy(note->name, quota.def.name, sizeof note->name);
+        } else if (weir_core_budget(core, list[i].budget, &budget)) {
+            memcpy(note->name, budget.def.name, sizeof note->name);
+        }
+    }
+    free(list);
+    WEIR_VEC(uint32_t) sets = {0};
+    struct weir_payer_view payer;
+    for (uint32_t id = 1; cmd->n_parked > 0 && weir_core_payer(core, (struct weir_payer_id){id}, &payer); id++) {
+        weir_vec_push(&sets, weir_core_payer_set(core, payer.id));
+    }
+    cmd->payer_set = sets.p;
+    cmd->n_payers = sets.n;
+}
+
 static void accrued(struct broker *b, struct weir_command *cmd)
 {
     struct accrued a = {.only = cmd->u.accrued.job};
     weir_engine_accrued(b->engine, on_accrued, &a);
     cmd->accrued = a.items.p;
     cmd->n_accrued = a.items.n;
+    parked(b, cmd);
     commands_finish(b, cmd, 0);
 }
 
@@ -814,6 +844,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_LOGIN:
         oidc_login(b, cmd);
+        break;
+    case WEIR_COMMAND_AGENT_CERTIFY:
+        certificates_certify(b, cmd);
         break;
     case WEIR_COMMAND_AGENT_JOIN:
         agents_join(b, cmd);

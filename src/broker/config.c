@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stddef.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,23 @@ static int read_url(struct config_loader *l, const struct doc *d, void *target)
 static int read_dir(struct config_loader *l, const struct doc *d, void *target)
 {
     return config_read_string(l, d, target, sizeof l->c->catalogue_dir);
+}
+
+static int read_cert(struct config_loader *l, const struct doc *d, void *target)
+{
+    return config_read_string(l, d, target, sizeof l->c->tls.cert);
+}
+
+static int read_tls(struct config_loader *l, const struct doc *d, void *target)
+{
+    static const struct config_row rows[] = {
+        {"cert", read_cert, offsetof(struct weir_config_tls, cert)},
+        {"key", read_cert, offsetof(struct weir_config_tls, key)},
+        {"ca", read_cert, offsetof(struct weir_config_tls, ca)},
+    };
+    const struct weir_config_tls *tls = target;
+    int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
+    return r == 0 && (tls->cert[0] == '\0') != (tls->key[0] == '\0') ? config_fail_at(l, d, "tls: both cert and key are wanted, or none") : r;
 }
 
 static int read_imports(struct config_loader *l, const struct doc *d, void *target)
@@ -373,6 +391,25 @@ static int read_tariff(struct config_loader *l, const struct doc *d, void *targe
     return 0;
 }
 
+/* A file of prices; carbon intensities are none. */
+static int read_tariff_file(struct config_loader *l, const struct doc *d, void *target)
+{
+    struct weir_config_pool *pool = target;
+    char path[PATH_MAX];
+    struct weir_err err;
+    int r = config_read_string(l, d, path, sizeof path);
+    if (r != 0) {
+        return r;
+    }
+    if (weir_grid_read(&pool->prices, path, &err) < 0) {
+        return config_fail_at(l, d, err.text);
+    }
+    if (weir_grid_kind(pool->prices) == WEIR_GRID_CARBON) {
+        return config_fail_at(l, d, "the file has carbon intensities, and prices are wanted");
+    }
+    return 0;
+}
+
 static int read_cost(struct config_loader *l, const struct doc *d, void *target)
 {
     static const struct config_row rows[] = {
@@ -382,6 +419,7 @@ static int read_cost(struct config_loader *l, const struct doc *d, void *target)
         {"upkeep_per_year", read_money, offsetof(struct weir_config_pool, cost.upkeep_micro_per_year)},
         {"tariff_per_kwh", read_money, offsetof(struct weir_config_pool, cost.tariff_micro_per_kwh)},
         {"tariff", read_tariff, 0},
+        {"tariff_file", read_tariff_file, 0},
         {"pue", read_milli, offsetof(struct weir_config_pool, cost.pue_milli)},
         {"idle_watts", config_read_u32, offsetof(struct weir_config_pool, cost.idle_watts)},
         {"busy_watts", config_read_u32, offsetof(struct weir_config_pool, cost.busy_watts)},
@@ -503,6 +541,7 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"alerts", config_read_alerts, offsetof(struct weir_config, alerts)},
         {"catalogue_import", read_imports, 0},
         {"catalogue", read_dir, offsetof(struct weir_config, catalogue_dir)},
+        {"tls", read_tls, offsetof(struct weir_config, tls)},
         {"access", config_read_access, offsetof(struct weir_config, access)},
     };
     return config_read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);
@@ -515,6 +554,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
     memcpy(c->listen, "127.0.0.1:7070", 15);
     c->core = weir_core_conf_default();
     c->node_silence = weir_dur_s(60);
+    c->access.certificate_life = weir_dur_s(7 * 86400);
     c->log_bytes_max = UINT64_C(256) << 20;
     c->alerts = weir_config_alerts_default();
     c->retention = (struct weir_config_retention){weir_dur_s(90 * 86400), weir_dur_s(90 * 86400), weir_dur_s(30 * 86400), weir_dur_s(400 * 86400)};
@@ -566,6 +606,9 @@ void weir_config_free(struct weir_config *c)
     if (c == NULL) {
         return;
     }
+    for (size_t i = 0; i < c->n_pools; i++) {
+        weir_grid_free(c->pool[i].prices);
+    }
     for (size_t i = 0; i < c->n_providers; i++) {
         json_decref(c->provider[i].section);
     }
@@ -592,7 +635,14 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
         p = weir_streq(c->pool[i].name, pool) ? &c->pool[i] : p;
     }
     struct weir_owned_cost cost = p->cost;
+    struct weir_wall changes = WEIR_WALL_MAX;
+    if (p->prices != NULL) {
+        int64_t price = weir_grid_at(p->prices, at);
+        cost.tariff_micro_per_kwh = price > 0 ? price : 0; /* energy that is given away costs nothing */
+        changes = weir_grid_next(p->prices, at);
+    }
     cost.tariff_micro_per_kwh = weir_tariff_at(&p->tariff, cost.tariff_micro_per_kwh, at, ret_until);
+    ret_until->us = changes.us < ret_until->us ? changes.us : ret_until->us;
     if (!p->has_purchase) {
         int64_t year = weir_mul_div_sat(assumed_rent_micro, 365 * 24, 1);
         cost.purchase_micro = HOST_PURCHASE_UNITS * WEIR_MICRO_PER_UNIT + weir_mul_div_sat(year, node->gpus, 1);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "bill/bill.h"
 #include "bill/tariff.h"
+#include "cloud/grid.h"
 #include "core/core.h"
 #include "spec/spec.h"
 
@@ -22,6 +23,7 @@ struct weir_config_pool {
     char name[64];
     struct weir_owned_cost cost; /* its tariff: where no row of the table holds */
     struct weir_tariff tariff;
+    struct weir_grid *prices; /* by the hour, where no row of the table holds; NULL: not given; owned */
     /* what was given; the rest is assumed, see weir_config_owned_cost */
     bool has_purchase;
     bool has_upkeep;
@@ -60,6 +62,7 @@ struct weir_config_oidc {
 struct weir_config_access {
     struct weir_config_oidc *oidc;
     size_t n_oidc;
+    struct weir_dur certificate_life; /* of agents; default 7 days */
 };
 
 enum {
@@ -145,6 +148,11 @@ struct weir_config {
     size_t n_imports;
     struct weir_config_alerts alerts;
     char catalogue_dir[4096];     /* "": the built-in one */
+    struct weir_config_tls {
+        char cert[1024]; /* PEM files of a certificate that others gave; "": weir makes its own */
+        char key[1024];
+        char ca[1024]; /* authority of that certificate, for machines that are rented; "": the system's */
+    } tls;
     struct weir_config_access access;
 };
 

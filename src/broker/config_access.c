@@ -10,7 +10,7 @@
 #include "config_priv.h"
 #include "net/address.h"
 
-enum { CA_BYTES_MAX = 1 << 20, SKEW_S_DEFAULT = 60, SKEW_S_MAX = 600, KEEP_S_DEFAULT = 86400 };
+enum { CA_BYTES_MAX = 1 << 20, SKEW_S_DEFAULT = 60, SKEW_S_MAX = 600, KEEP_S_DEFAULT = 86400, LIFE_S_MIN = 20 };
 
 /* https, or http to this very host: keys that came through others' hands would prove nothing. */
 static bool is_safe_url(const char *url)
@@ -196,8 +196,10 @@ static int read_oidc(struct config_loader *l, const struct doc *d, void *target)
 
 int config_read_access(struct config_loader *l, const struct doc *d, void *target)
 {
-    static const struct config_row rows[] = {{"oidc", read_oidc, 0}};
-    return config_read_rows(l, d, rows, sizeof rows / sizeof rows[0], target);
+    static const struct config_row rows[] = {{"oidc", read_oidc, 0}, {"certificate_life", config_read_duration, offsetof(struct weir_config_access, certificate_life)}};
+    const struct weir_config_access *a = target;
+    int r = config_read_rows(l, d, rows, sizeof rows / sizeof rows[0], target);
+    return r == 0 && a->certificate_life.us < LIFE_S_MIN * WEIR_US_PER_S ? config_fail_at(l, d, "access: certificate_life must be at least 20s") : r;
 }
 
 int config_access_load(struct weir_config_access *a, struct weir_err *err)

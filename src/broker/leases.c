@@ -413,10 +413,11 @@ static int call_launch(struct broker *b, struct lease_watch *w)
         return 0;
     }
     struct weir_launch l = {.token = token, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
-                            .join_token = w->secret, .ca_pem = b->ca_pem, .expires = weir_engine_outside(b->engine, v.expires),
+                            .join_token = w->secret, .ca_pem = tls_authority(b), .expires = weir_engine_outside(b->engine, v.expires),
                             .issued = weir_engine_outside(b->engine, v.intent_at)};
     if (weir_streq(w->provider->ops->name, "sandbox")) {
         l.broker_url = b->url; /* its machines are on this host */
+        l.ca_pem = b->ca_pem;
     }
     struct call *c = new_call(b, w->provider, w->lease, CALL_LAUNCH);
     int r = w->provider->ops->launch(w->provider->p, &l, on_result, c);
@@ -550,7 +551,8 @@ static bool ready_to_launch(struct broker *b, struct lease_watch *w, uint64_t no
     if (w->secret[0] == '\0') {
         char name[64];
         (void)snprintf(name, sizeof name, "lease-%" PRIu64, w->lease.v);
-        tokens_make(b, name, "agent", "", w->lease, w->secret, sizeof w->secret);
+        bool by_key = b->ca_pem != NULL; /* then what the machine is started with is good for one key only */
+        tokens_make(b, name, by_key ? "join" : "agent", by_key ? TOKEN_NODE_USER : "", w->lease, w->secret, sizeof w->secret);
         broker_wake(b);
     }
     /* a machine whose secret is lost in a crash could never join: it goes out after the next flush */

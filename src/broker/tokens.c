@@ -33,6 +33,11 @@ static enum weir_role lower(enum weir_role a, enum weir_role b)
     return a < b ? a : b; /* on the ladder from viewer to owner */
 }
 
+bool tokens_is_expired(const struct token *t)
+{
+    return t->expires.us != 0 && t->expires.us <= weir_clock_wall(&weir_clock_os).us;
+}
+
 /* Which projects, and what there, a person has with a token that allows no more than `most` in each. */
 static struct weir_scope *scope_of(struct broker *b, const struct person *p, const struct token *t, enum weir_role most)
 {
@@ -115,8 +120,8 @@ static void refresh(struct broker *b, struct token *t)
     }
     const struct person *p = access_find(b, t->user);
     t->is = WEIR_ROLE_NONE;
-    if (t->role == WEIR_ROLE_AGENT) {
-        t->is = p != NULL && p->is_disabled ? WEIR_ROLE_NONE : WEIR_ROLE_AGENT;
+    if (t->role >= WEIR_ROLE_AGENT) { /* and JOIN */
+        t->is = p != NULL && p->is_disabled ? WEIR_ROLE_NONE : t->role;
         return;
     }
     if (p == NULL || p->is_disabled) {
@@ -139,7 +144,7 @@ static void add_token(struct broker *b, struct token t)
 
 static void add(struct broker *b, const struct weir_token_row *row)
 {
-    struct token t = {.lease = row->lease, .expires = row->expires, .role = weir_role_find(row->role)};
+    struct token t = {.lease = row->lease, .created = row->created, .expires = row->expires, .is_node = weir_streq(row->user, TOKEN_NODE_USER), .role = weir_role_find(row->role)};
     memcpy(t.hash, row->hash, sizeof t.hash);
     (void)snprintf(t.name, sizeof t.name, "%s", row->name);
     (void)snprintf(t.user, sizeof t.user, "%s", row->user);
@@ -164,9 +169,50 @@ static void make_known(struct broker *b, struct weir_token_row *row, const char 
 
 void tokens_make_for(struct broker *b, struct weir_token_row *row, char *ret, size_t size)
 {
-    WEIR_ASSERT(size > (size_t)TOKEN_BYTES * 2);
-    weir_random_hex(ret, TOKEN_BYTES);
+    WEIR_ASSERT(size >= TOKEN_SIZE);
+    /* an agent knows by it what it was given */
+    int n = snprintf(ret, size, "%s", weir_streq(row->role, "join") ? "join-" : "");
+    weir_random_hex(ret + n, TOKEN_BYTES);
     make_known(b, row, ret);
+}
+
+void tokens_put(struct broker *b, struct weir_token_row *row)
+{
+    row->created = weir_engine_now(b->engine);
+    add(b, row);
+    weir_engine_put_token(b->engine, row);
+}
+
+/* As it is now, in the store too. */
+static void store_again(struct broker *b, const struct token *t)
+{
+    struct weir_token_row row = {.name = t->name, .role = weir_role_name(t->role), .user = t->user, .lease = t->lease, .expires = t->expires,
+                                 .created = t->created, .created_by = t->created_by, .projects = t->only == NULL ? "" : t->only};
+    memcpy(row.hash, t->hash, sizeof row.hash);
+    weir_engine_put_token(b->engine, &row);
+}
+
+void tokens_bind(struct broker *b, const char *id, const char *key)
+{
+    uint64_t at;
+    if (weir_map_get(&b->token_at, key_of(id), &at)) {
+        pthread_mutex_lock(&b->tokens_lock);
+        free(b->tokens.p[at].only);
+        b->tokens.p[at].only = weir_strdup(key);
+        pthread_mutex_unlock(&b->tokens_lock);
+        store_again(b, &b->tokens.p[at]);
+    }
+}
+
+void tokens_extend(struct broker *b, const char *id, struct weir_wall expires)
+{
+    uint64_t at;
+    if (weir_map_get(&b->token_at, key_of(id), &at)) {
+        pthread_mutex_lock(&b->tokens_lock);
+        b->tokens.p[at].expires = expires;
+        pthread_mutex_unlock(&b->tokens_lock);
+        store_again(b, &b->tokens.p[at]);
+    }
 }
 
 void tokens_make(struct broker *b, const char *name, const char *role, const char *user, struct weir_lease_id lease, char *ret,
@@ -193,8 +239,7 @@ static void release(struct token *t)
     free(t->grants);
 }
 
-/* Forgets those that are not to be kept, here and in the store. */
-static unsigned drop(struct broker *b, bool (*is_kept)(struct broker *b, const struct token *t, const void *ctx), const void *ctx)
+unsigned tokens_drop(struct broker *b, bool (*is_kept)(struct broker *b, const struct token *t, const void *ctx), const void *ctx)
 {
     pthread_mutex_lock(&b->tokens_lock);
     size_t kept = 0;
@@ -235,7 +280,7 @@ void tokens_add_login(struct broker *b, const char *hash, const char *user, enum
         return; /* two requests came at once */
     }
     if (b->n_logins >= LOGINS_MAX) {
-        (void)drop(b, is_no_login, NULL); /* whoever is still there comes again with the next request */
+        (void)tokens_drop(b, is_no_login, NULL); /* whoever is still there comes again with the next request */
         b->n_logins = 0;
     }
     struct token t = {.role = role, .expires = expires, .grants = weir_strdup(grants)};
@@ -254,7 +299,7 @@ static bool is_another(struct broker *b, const struct token *t, const void *ctx)
 
 void tokens_revoke(struct broker *b, const char *id)
 {
-    (void)drop(b, is_another, id);
+    (void)tokens_drop(b, is_another, id);
 }
 
 static bool is_of_another(struct broker *b, const struct token *t, const void *ctx)
@@ -265,7 +310,7 @@ static bool is_of_another(struct broker *b, const struct token *t, const void *c
 
 unsigned tokens_revoke_all(struct broker *b, const char *user)
 {
-    return drop(b, is_of_another, user);
+    return tokens_drop(b, is_of_another, user);
 }
 
 void tokens_refresh(struct broker *b, const char *user)
@@ -297,13 +342,14 @@ static bool is_of_another_file(struct broker *b, const struct token *t, const vo
 /* The secret in a file of the data directory: read, or made with mode 0600. */
 static int file_secret(struct broker *b, const char *file, const char *role, struct weir_err *err)
 {
+    enum { FILE_SECRET_BYTES = 2 * TOKEN_BYTES };
     char path[4200];
-    char secret[2 * TOKEN_BYTES + 1] = "";
+    char secret[TOKEN_SIZE] = "";
     char hash[65];
     (void)snprintf(path, sizeof path, "%s/%s", b->data_dir, file);
     int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, secret, sizeof secret - 1);
-    if (n == (ssize_t)sizeof secret - 1) {
+    ssize_t n = fd < 0 ? -1 : read(fd, secret, FILE_SECRET_BYTES);
+    if (n == FILE_SECRET_BYTES) {
         weir_sha256_hex(weir_sv_of(secret), hash);
         struct token known;
         if (!tokens_get(b, hash, &known)) { /* the database is younger than the file */
@@ -313,10 +359,10 @@ static int file_secret(struct broker *b, const char *file, const char *role, str
     }
     weir_closep(&fd);
     (void)unlink(path);
-    (void)drop(b, is_of_another_file, file); /* who takes the file away takes away what it could do */
+    (void)tokens_drop(b, is_of_another_file, file); /* who takes the file away takes away what it could do */
     tokens_make(b, file, role, b->os_user, (struct weir_lease_id){0}, secret, sizeof secret);
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, secret, sizeof secret - 1) != (ssize_t)sizeof secret - 1) {
+    if (fd < 0 || write(fd, secret, FILE_SECRET_BYTES) != FILE_SECRET_BYTES) {
         return weir_fail(err, weir_error_from_errno(errno), "%s: cannot be written: %s", path, strerror(errno));
     }
     return 0;
@@ -330,11 +376,6 @@ int tokens_init(struct broker *b, struct weir_err *err)
     return r != 0 ? r : file_secret(b, "agent-token", "agent", err);
 }
 
-static bool is_expired(const struct token *t)
-{
-    return t->expires.us != 0 && t->expires.us <= weir_clock_wall(&weir_clock_os).us;
-}
-
 /* Until its lease has been over for a while the agent of a machine that lives on is told so. */
 static bool is_needed(struct broker *b, const struct token *t, const void *ctx)
 {
@@ -342,14 +383,38 @@ static bool is_needed(struct broker *b, const struct token *t, const void *ctx)
     struct weir_lease_view v;
     bool lives = t->lease.v == 0 || (weir_core_lease(weir_engine_core(b->engine), t->lease, &v) &&
                                      ((v.state != WEIR_LEASE_ENDED && v.state != WEIR_LEASE_FAILED) || v.ended_at.us >= old->us));
-    return lives && !is_expired(t);
+    return lives && !tokens_is_expired(t);
 }
 
 void tokens_forget_old(struct broker *b)
 {
     enum { OVER_FOR_S = 3600 };
     struct weir_wall old = {weir_engine_now(b->engine).us - OVER_FOR_S * WEIR_US_PER_S};
-    (void)drop(b, is_needed, &old);
+    (void)tokens_drop(b, is_needed, &old);
+}
+
+/* The key of a certificate: no secret, and good only for who has its other half. */
+static bool is_key(const struct token *t)
+{
+    return t->is_node && t->role == WEIR_ROLE_AGENT;
+}
+
+int tokens_authenticate_key(struct weir_service *s, const char *key, struct weir_identity *ret, struct weir_err *err)
+{
+    struct broker *b = (struct broker *)s;
+    uint64_t at;
+    int r = weir_fail(err, -WEIR_EUNAUTH, "the certificate of this agent was revoked: a new join token is needed, which 'weir nodes invite NAME' makes");
+    pthread_mutex_lock(&b->tokens_lock);
+    const struct token *t = weir_map_get(&b->token_at, key_of(key), &at) ? &b->tokens.p[at] : NULL;
+    if (t != NULL && weir_streq(t->hash, key) && is_key(t)) {
+        *ret = (struct weir_identity){.lease = t->lease, .role = t->is};
+        (void)snprintf(ret->user, sizeof ret->user, "%s", t->user);
+        (void)snprintf(ret->node, sizeof ret->node, "%s", t->name);
+        weir_token_id(t->hash, ret->token);
+        r = tokens_is_expired(t) ? weir_fail(err, -WEIR_EUNAUTH, "the certificate of node '%s' has expired: a new join token is needed, which 'weir nodes invite %s' makes", t->name, t->name) : 0;
+    }
+    pthread_mutex_unlock(&b->tokens_lock);
+    return r;
 }
 
 int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct weir_identity *ret, struct weir_login **ret_login, struct weir_err *err)
@@ -366,9 +431,9 @@ int tokens_authenticate(struct weir_service *s, struct weir_sv secret, struct we
     weir_sha256_hex(secret, hash);
     pthread_mutex_lock(&b->tokens_lock);
     const struct token *t = weir_map_get(&b->token_at, key_of(hash), &at) ? &b->tokens.p[at] : NULL;
-    if (t == NULL || weir_gnutls.gnutls_memcmp(t->hash, hash, sizeof hash) != 0) {
+    if (t == NULL || weir_gnutls.gnutls_memcmp(t->hash, hash, sizeof hash) != 0 || is_key(t)) {
         t = NULL;
-    } else if (is_expired(t)) {
+    } else if (tokens_is_expired(t)) {
         r = weir_fail(err, -WEIR_EUNAUTH, "this token has expired: ask for another");
     } else if (t->is == WEIR_ROLE_NONE) {
         r = weir_fail(err, -WEIR_EUNAUTH, "the user of this token is disabled: ask an administrator");
@@ -391,7 +456,7 @@ bool tokens_is_still(struct weir_service *s, const struct weir_identity *who)
     }
     pthread_mutex_lock(&b->tokens_lock);
     const struct token *t = weir_map_get(&b->token_at, key_of(who->token), &at) ? &b->tokens.p[at] : NULL;
-    bool is = t != NULL && t->is == who->role && t->scope == who->scope && !is_expired(t);
+    bool is = t != NULL && t->is == who->role && t->scope == who->scope && !tokens_is_expired(t);
     pthread_mutex_unlock(&b->tokens_lock);
     return is;
 }

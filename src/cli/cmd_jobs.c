@@ -39,6 +39,14 @@ static bool has_reasons(const json_t *items)
     return false;
 }
 
+static void reason_cell(struct weir_table *t, const json_t *job)
+{
+    struct weir_str s = WEIR_STR_INIT(256);
+    weir_out_reason(&s, job);
+    weir_table_cell(t, weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
 static void print_table(const json_t *items)
 {
     static const struct weir_field all[] = {
@@ -47,7 +55,7 @@ static void print_table(const json_t *items)
         {"PROJECT", WEIR_FIELD_TEXT, "project", .shrink = true, .drop = 2},
         {"USER", WEIR_FIELD_TEXT, "user", .shrink = true, .drop = 3},
         {"STATE", WEIR_FIELD_STATE, "state"},
-        {"REASON", WEIR_FIELD_TEXT, "reason", .drop = 1},
+        {"REASON", WEIR_FIELD_FN, .cell = reason_cell, .drop = 1},
         {"TASKS", WEIR_FIELD_INT, "tasks"},
         {"POOL", WEIR_FIELD_TEXT, "pool", .drop = 4},
         {"NODE", WEIR_FIELD_TEXT, "node", .shrink = true},

@@ -35,6 +35,8 @@ const struct weir_opt weir_opts_serve[] = {
      .help = "address (default 127.0.0.1:7070); others than loopback speak https"},
     {"data", 'd', WEIR_OPT_TEXT, .arg = "DIR", .help = "data directory (default ~/.local/share/weir)"},
     {"config", 'c', WEIR_OPT_TEXT, .arg = "FILE", .help = "configuration (default DIR/weir.yaml where it exists)"},
+    {"tls-cert", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "PEM certificate for clients elsewhere, read again when it changes (default: weir's own)"},
+    {"tls-key", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "its key"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
     {"no-agent", 0, WEIR_OPT_FLAG, .help = "start no agent for this host"},
     LOG_LEVEL_OPTION,
@@ -85,12 +87,17 @@ int weir_cmd_serve(const struct weir_args *args, struct weir_err *err)
         .data_dir = weir_args_text(args, "data"),
         .config_file = weir_args_text(args, "config"),
         .declare_gpus = weir_args_text(args, "declare-gpus"),
+        .tls_cert = weir_args_text(args, "tls-cert"),
+        .tls_key = weir_args_text(args, "tls-key"),
         .no_agent = weir_args_has(args, "no-agent"),
         .log_level = level_of(args),
         .self_exe = self,
     };
     /* the agent would refuse it too, but only in the log of a broker that runs on without it */
     WEIR_CLEANUP(weir_str_release) struct weir_str doubt = WEIR_STR_INIT(1024);
+    if ((conf.tls_cert == NULL) != (conf.tls_key == NULL)) {
+        return weir_fail(err, -WEIR_EINVAL, "options '--tls-cert' and '--tls-key' are wanted both, or neither");
+    }
     int r = conf.declare_gpus == NULL ? 0 : weir_agent_check_gpus(conf.declare_gpus, &doubt, err);
     if (doubt.n > 0) {
         weir_talk("option '--declare-gpus': %s", weir_str_cstr(&doubt));

@@ -65,7 +65,12 @@ static void print_job(const json_t *job)
     weir_line_field("Project:", job, "project");
     weir_line_field("User:", job, "user");
     weir_line_field("State:", job, "state");
-    weir_line_field("Reason:", job, "reason");
+    if (weir_get_is_set(job, "reason")) {
+        struct weir_str reason = WEIR_STR_INIT(256);
+        weir_out_reason(&reason, job);
+        weir_line_text("Reason:", weir_str_cstr(&reason));
+        weir_str_release(&reason);
+    }
     weir_line_field("Exit code:", job, "exit_code");
     weir_line_field("Priority:", job, "priority");
     weir_line_field("Array:", job, "array");

@@ -57,7 +57,7 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("seeds", "seeds of the shuffles: 42-51"),
     FILE_OPTION("series", "a series to forecast"),
     FILE_OPTION("prices", "spot price changes"),
-    LIST_OPTION("pools", "owned nodes: A100:8x16 is 16 nodes of 8 A100 GPUs; several choices stand between ';'"),
+    LIST_OPTION("pools", "owned nodes: A100:8x16@20000 is 16 nodes of 8 A100 GPUs at 20,000 a GPU; several choices stand between ';'"),
     {"catalogue", 0, WEIR_OPT_TEXT, .arg = "NAME=FILE", .help = "a cloud with the offers of a SkyPilot catalogue"},
     {"cloud-price", 0, WEIR_OPT_TEXT, .arg = "PRICE", .help = "a cloud at one price per GPU-hour"},
     FILE_OPTION("reserved", "reserved machines of the clouds: provider, instance_type, count, price"),

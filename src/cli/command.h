@@ -88,6 +88,7 @@ extern const struct weir_opt weir_opts_export[];
 extern const struct weir_opt weir_opts_help[];
 extern const struct weir_opt weir_opts_jobs[];
 extern const struct weir_opt weir_opts_leases[];
+extern const struct weir_opt weir_opts_nodes[];
 extern const struct weir_opt weir_opts_pools[];
 extern const struct weir_opt weir_opts_logs[];
 extern const struct weir_opt weir_opts_offers[];

@@ -198,13 +198,15 @@ const struct weir_cli_command weir_cli_commands[] = {
         .name = "nodes",
         .group = LOOK,
         .fn = weir_cmd_nodes,
-        .operands = "[drain|resume|remove NODE...]",
-        .summary = "List nodes; take them out of service and back",
+        .operands = "[drain|resume|remove|revoke NODE... | invite [NODE]]",
+        .summary = "List nodes; let new ones in; take them out of service and back",
+        .opts = weir_opts_nodes,
         .help =
             "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
             "that will not come back (its agent has ended): what ran there is lost and runs again elsewhere. A node is named by its name or "
-            "id.",
-        .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\n",
+            "id. invite prints a join token, good for one agent on another host, which joins with it and has a certificate from then on;\n"
+            "with a name it is for that node only. revoke makes a node's certificate and join tokens good for nothing.",
+        .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\nweir nodes invite host7 --ca-out ca.pem > token\tlet host7 in\n",
         .operands_max = 1000,
     },
     {

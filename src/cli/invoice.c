@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/money.h"
 #include "base/parse.h"
-#include "sim/input.h"
+#include "cloud/input.h"
 
 enum { NANO_PLACES = 9 };
 
@@ -34,7 +34,7 @@ enum part {
 struct format {
     const char *name;
     const char *tell; /* the column that only this one has */
-    struct weir_sim_column column[PARTS];
+    struct weir_input_column column[PARTS];
 };
 
 #define NO_COLUMN                                                                                                      \
@@ -110,14 +110,14 @@ static const struct format formats[] = {
 };
 
 struct weir_invoice {
-    struct weir_sim_input *in;
+    struct weir_input *in;
     const struct format *format;
 };
 
 void weir_invoice_freep(struct weir_invoice **v)
 {
     if (*v != NULL) {
-        weir_sim_input_free((*v)->in);
+        weir_input_free((*v)->in);
         free(*v);
     }
 }
@@ -129,12 +129,12 @@ const char *weir_invoice_format(const struct weir_invoice *v)
 
 unsigned weir_invoice_permille(const struct weir_invoice *v)
 {
-    return weir_sim_input_permille(v->in);
+    return weir_input_permille(v->in);
 }
 
 int weir_invoice_fail(const struct weir_invoice *v, int code, struct weir_err *err)
 {
-    return weir_sim_input_fail(v->in, code, err);
+    return weir_input_fail(v->in, code, err);
 }
 
 static bool has_title(struct weir_sv header, const char *name)
@@ -155,8 +155,8 @@ int weir_invoice_open(struct weir_invoice **ret, const char *path, struct weir_e
 {
     WEIR_CLEANUP(weir_invoice_freep) struct weir_invoice *v = weir_alloc(sizeof *v);
     struct weir_sv header = {0};
-    int r = weir_sim_input_open(&v->in, path, err);
-    r = r < 0 ? r : weir_sim_input_peek(v->in, &header, err);
+    int r = weir_input_open(&v->in, path, err);
+    r = r < 0 ? r : weir_input_peek(v->in, &header, err);
     if (r < 0) {
         return r;
     }
@@ -170,7 +170,7 @@ int weir_invoice_open(struct weir_invoice **ret, const char *path, struct weir_e
                          "BilledCost (FOCUS), usage_start_time (Google Cloud), MeterId (Azure)",
                          path);
     }
-    r = weir_sim_input_is_table(v->in, ',', v->format->column, PARTS, err);
+    r = weir_input_is_table(v->in, ',', v->format->column, PARTS, err);
     if (r < 0) {
         return r;
     }
@@ -183,7 +183,7 @@ int weir_invoice_open(struct weir_invoice **ret, const char *path, struct weir_e
 /* The first of two columns that has something. */
 static size_t either(const struct weir_invoice *v, enum part a, enum part b)
 {
-    return weir_sim_input_field(v->in, a).n > 0 || weir_sim_input_field(v->in, b).n == 0 ? (size_t)a : (size_t)b;
+    return weir_input_field(v->in, a).n > 0 || weir_input_field(v->in, b).n == 0 ? (size_t)a : (size_t)b;
 }
 
 /*
@@ -293,41 +293,41 @@ static int add_credits(struct weir_sv text, int64_t *nano, struct weir_err *err)
 
 static int read_span(const struct weir_invoice *v, struct weir_invoice_line *l, struct weir_err *err)
 {
-    int r = parse_date(without_utc(weir_sim_input_field(v->in, FROM)), &l->from, err);
+    int r = parse_date(without_utc(weir_input_field(v->in, FROM)), &l->from, err);
     if (r < 0) {
-        return weir_sim_input_fail_field(v->in, FROM, r, err);
+        return weir_input_fail_field(v->in, FROM, r, err);
     }
     l->to = weir_wall_add(l->from, (struct weir_dur){WEIR_US_PER_DAY});
-    if (weir_sim_input_has(v->in, TO)) {
-        r = parse_date(without_utc(weir_sim_input_field(v->in, TO)), &l->to, err);
+    if (weir_input_has(v->in, TO)) {
+        r = parse_date(without_utc(weir_input_field(v->in, TO)), &l->to, err);
         if (r == 0 && l->to.us < l->from.us) {
             r = weir_fail(err, -WEIR_EINVAL, "it ends before it begins");
         }
     }
-    return r < 0 ? weir_sim_input_fail_field(v->in, TO, r, err) : 0;
+    return r < 0 ? weir_input_fail_field(v->in, TO, r, err) : 0;
 }
 
 int weir_invoice_next(struct weir_invoice *v, struct weir_invoice_line *ret, struct weir_err *err)
 {
-    int r = weir_sim_input_next(v->in, err);
+    int r = weir_input_next(v->in, err);
     if (r <= 0) {
         return r;
     }
     struct weir_invoice_line l = {
-        .resource = weir_sim_input_field(v->in, either(v, RESOURCE, RESOURCE_2)),
-        .kind = weir_sim_input_field(v->in, KIND),
-        .currency = weir_sim_input_field(v->in, either(v, CURRENCY, CURRENCY_2)),
-        .tags = weir_sim_input_field(v->in, TAGS),
+        .resource = weir_input_field(v->in, either(v, RESOURCE, RESOURCE_2)),
+        .kind = weir_input_field(v->in, KIND),
+        .currency = weir_input_field(v->in, either(v, CURRENCY, CURRENCY_2)),
+        .tags = weir_input_field(v->in, TAGS),
     };
     size_t cost = either(v, COST, COST_2);
-    r = parse_nano(weir_sim_input_field(v->in, cost), &l.nano, err);
+    r = parse_nano(weir_input_field(v->in, cost), &l.nano, err);
     if (r < 0) {
-        return weir_sim_input_fail_field(v->in, cost, r, err);
+        return weir_input_fail_field(v->in, cost, r, err);
     }
-    struct weir_sv credits = weir_sim_input_field(v->in, CREDITS);
+    struct weir_sv credits = weir_input_field(v->in, CREDITS);
     r = credits.n > 0 ? add_credits(credits, &l.nano, err) : 0;
     if (r < 0) {
-        return weir_sim_input_fail_field(v->in, CREDITS, r, err);
+        return weir_input_fail_field(v->in, CREDITS, r, err);
     }
     r = read_span(v, &l, err);
     if (r < 0) {
@@ -337,7 +337,7 @@ int weir_invoice_next(struct weir_invoice *v, struct weir_invoice_line *ret, str
     l.identity = weir_fnv_u64(weir_fnv_u64(l.identity, (uint64_t)l.from.us), (uint64_t)l.to.us);
     l.identity = weir_fnv_bytes(l.identity, l.kind.p, l.kind.n);
     for (int i = SOLD; i < PARTS; i++) {
-        struct weir_sv sold = weir_sim_input_field(v->in, (size_t)i);
+        struct weir_sv sold = weir_input_field(v->in, (size_t)i);
         l.identity = weir_fnv_byte(weir_fnv_bytes(l.identity, sold.p, sold.n), 0);
     }
     *ret = l;

@@ -215,3 +215,13 @@ void weir_job_end_text(const json_t *o, int status, struct weir_str *out)
         weir_out_money(out, weir_get_i64(o, "cost_micro", 0), weir_get_currency(o));
     }
 }
+
+void weir_out_reason(struct weir_str *out, const json_t *job)
+{
+    const char *reason = weir_get_text(job, "reason");
+    const char *held_by = weir_get_text(job, "held_by");
+    weir_str_adds(out, reason == NULL ? "-" : reason);
+    if (held_by != NULL) {
+        weir_str_addf(out, " %s", held_by);
+    }
+}

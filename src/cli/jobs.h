@@ -44,5 +44,8 @@ int weir_job_exit_status(struct weir_client *a, json_t *job, int *ret, struct we
 /* One line for a person about an ended job or task: "job 12 failed: exit code 7 on host1, 0.0042 USD". */
 void weir_job_end_text(const json_t *o, int status, struct weir_str *out);
 
+/* Why it is what it is: "exit"; "quota vision" where that holds it. */
+void weir_out_reason(struct weir_str *out, const json_t *job);
+
 /* Sleeps; for polls where the API offers no waiting. */
 void weir_pause(struct weir_dur d);

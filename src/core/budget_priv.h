@@ -66,6 +66,7 @@ struct ways {
 
 /* A set of budgets and quotas, interned. Those that all count the same task: its payer's. */
 struct limits {
+    uint32_t number;
     budget_vec budget; /* by id */
     quota_vec quota;   /* by id */
     WEIR_VEC(struct gate) gate; /* one for each quota */

@@ -264,6 +264,7 @@ static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
         run = max_i64(run, run_time_on(s, cm->part[i].node->type->throughput));
     }
     cm->end_us = weir_i64_add_sat(max_i64(cm->at_us, 1), run);
+    c->has_endless = c->has_endless || cm->end_us == US_NEVER;
     for (uint32_t i = 0; i < cm->n_parts; i++) {
         node_claimed(cm->part[i].node, cm);
     }
@@ -360,6 +361,14 @@ void claims_cut(struct weir_core *c, const struct class *cl)
     }
 }
 
+void claims_cut_behind(struct weir_core *c, const struct class *cl)
+{
+    struct claim_stack *s = stack_of(c, cl);
+    if (s != NULL && s->used < s->claim.n) {
+        stack_truncate(s, s->claim.p[s->used]->class == cl ? s->used + 1 : s->used);
+    }
+}
+
 int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented, struct node **ret_node)
 {
     const struct weir_request *r = &cl->shape->req;
@@ -405,6 +414,25 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
     claim_unlink(cm);
     free(cm);
     return at;
+}
+
+bool claim_foresee(struct weir_core *c, const struct class *cl, bool *ret_any, bool *ret_rented)
+{
+    struct shape *s = cl->shape;
+    uint64_t owned = 0;
+    uint64_t rented = 0;
+    if (c->has_endless || cl->narrow || s->req.alternatives == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *t = c->types.p[i];
+        if (shape_fit(c, s, t).verdict == WEIR_VERDICT_CHOSEN) {
+            *(t->rented ? &rented : &owned) += t->n_usable;
+        }
+    }
+    *ret_rented = owned == 0;
+    *ret_any = (owned > 0 ? owned : rented) >= s->req.nodes;
+    return true;
 }
 
 /* ---- heeding ---- */

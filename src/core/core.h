@@ -210,6 +210,17 @@ bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct 
 bool weir_core_awaits_charges(const struct weir_core *c);
 /* Does any budget count what that payer spends? What others are charged need not be told. */
 bool weir_core_is_budgeted(const struct weir_core *c, struct weir_payer_id payer);
+/* A budget or quota (the other is 0) has no room for what waits of the shape, of payers of such a set of budgets and quotas. */
+struct weir_parked {
+    uint32_t shape;
+    uint32_t set;
+    struct weir_budget_id budget;
+    struct weir_quota_id quota;
+};
+/* All, in no order that means anything, some more than once; writes at most max, returns how many it wrote. */
+size_t weir_core_parked(struct weir_core *c, struct weir_parked *ret, size_t max);
+/* The payer's set, until a budget or quota is set or removed; 0: none. */
+uint32_t weir_core_payer_set(const struct weir_core *c, struct weir_payer_id payer);
 /* The request of a shape; borrowed for the life of the core. NULL where there is none. */
 const struct weir_request *weir_core_shape(const struct weir_core *c, uint32_t shape);
 /* How many lists of rules there are; the rules of one, borrowed for the life of the core (NULL: there is none). */

@@ -646,6 +646,7 @@ struct weir_core {
     WEIR_VEC(struct node *) nodes;   /* by id */
     WEIR_VEC(struct node_type *) types;
     bool has_fabrics; /* a node was of one */
+    bool has_endless; /* a run, or a claim, had no predicted end */
     WEIR_VEC(struct lease *) leases; /* by id */
     struct weir_map holds;           /* id -> pointer */
     struct hold *hold_list;
@@ -663,6 +664,7 @@ struct weir_core {
     quota_vec quotas;                  /* by id */
     uint64_t budgets_version; /* raised whenever what is left may be another */
     WEIR_VEC(struct limits *) limits;
+    uint32_t limits_made;
     WEIR_VEC(struct unsettled) unsettled;
 
     uint64_t offers_version;
@@ -897,6 +899,8 @@ void claims_owe(struct weir_core *c, struct class *cl);
 void claims_settle(struct weir_core *c, const struct class *cl);
 /* Forgets the claims behind those in use that could matter to the class. */
 void claims_cut(struct weir_core *c, const struct class *cl);
+/* The same, but its own. */
+void claims_cut_behind(struct weir_core *c, const struct class *cl);
 /* The parts of a claim of a gang without GPUs, linked to their nodes. False: there are too few nodes. */
 bool claim_fill_cores(struct weir_core *c, struct shape *s, struct claim *cm);
 static inline bool claim_is_used(const struct claim *cm)
@@ -908,6 +912,11 @@ static inline bool claim_is_used(const struct claim *cm)
  * ever fits. *ret_node is the first part's.
  */
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
+/*
+ * Would claim_peek find a node, and a rented one? The nodes are counted, no claim is made. False where that does not tell: for
+ * requests without GPUs, for classes that a quota keeps from some nodes, and where something may never end.
+ */
+bool claim_foresee(struct weir_core *c, const struct class *cl, bool *ret_any, bool *ret_rented);
 /* When a task of the class that needs one node could start on an owned, or on a rented one, beside the claims that are there. */
 int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented, struct node **ret_node);
 bool claim_allows(const struct weir_core *c,

@@ -29,6 +29,7 @@ struct weighing {
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* when the first of the offers that are left alone may be asked for; 0: there are none */
     struct shortage shortage; /* the least of those rejected for a budget */
+    bool is_later_open; /* nothing can be done now, and what can be later was not weighed: see settle_later */
     struct option option[OPTIONS_MAX];
     struct place_result place[PLACES_MAX]; /* of options that are nodes; found where there is room now */
 };
@@ -281,6 +282,7 @@ static void weigh_later(struct weir_core *c, struct weighing *w)
     }
     weigh_later_on(c, w, n, at);
     if (n->lease == NULL && c->leases_live > 0 && w->cl->shape->req.nodes == 1) {
+        claims_cut_behind(c, w->cl); /* what was claimed before for those behind it is not in its way */
         at = claim_peek_kind(c, w->cl, true, &n);
         if (n != NULL) {
             weigh_later_on(c, w, n, at);
@@ -482,7 +484,11 @@ static bool owned_is_unbeatable(const struct weir_core *c, const struct weighing
     return o->total_micro <= least;
 }
 
-static void weigh(struct weir_core *c, struct weighing *w)
+/*
+ * All ways but, where none of them is one that starts, the wait for what is there: for what is done it does not matter how
+ * long that takes, and to find out is most of the work of a weighing in vain.
+ */
+static void weigh_now(struct weir_core *c, struct weighing *w)
 {
     const struct weir_request *r = &w->cl->shape->req;
     bool owned_now = false;
@@ -496,10 +502,43 @@ static void weigh(struct weir_core *c, struct weighing *w)
         (void)weigh_place(c, w, PLACE_RENTED);
         (void)weigh_place(c, w, PLACE_BOOTING);
     }
-    if (!owned_now) { /* room on a rented machine costs money: the owned nodes may be worth the wait */
+    weigh_offers(c, w);
+    if (!owned_now && w->n > 0) { /* room on a rented machine costs money: the owned nodes may be worth the wait */
         weigh_later(c, w);
     }
-    weigh_offers(c, w);
+    w->is_later_open = w->n == 0;
+}
+
+static void settle_later(struct weir_core *c, struct weighing *w)
+{
+    if (w->is_later_open) {
+        w->is_later_open = false;
+        weigh_later(c, w);
+    }
+}
+
+static void weigh(struct weir_core *c, struct weighing *w)
+{
+    weigh_now(c, w);
+    settle_later(c, w);
+}
+
+/*
+ * Of a wait that was not weighed: is there anything to wait for, and of which kind? False where that is not known
+ * without weighing it.
+ */
+static bool foresee_later(struct weir_core *c, const struct weighing *w, bool *ret_any, uint8_t *ret_kind)
+{
+    bool rented = false;
+    bool single = w->cl->shape->req.nodes == 1;
+    if (single && c->leases_live > 0) {
+        return false; /* there may be two */
+    }
+    if (!claim_foresee(c, w->cl, ret_any, &rented)) {
+        return false;
+    }
+    *ret_kind = rented ? WEIR_CANDIDATE_RENTED_LATER : WEIR_CANDIDATE_OWNED_LATER;
+    return true;
 }
 
 static void weighing_release(struct weighing *w)
@@ -610,6 +649,16 @@ static void explain_rejects(struct weir_core *c, struct weighing *w)
     }
 }
 
+/* What a wait says, in short: what it is for, where there is anything, and why not something else. */
+static uint64_t gist_of(const struct weighing *w, bool any, uint8_t kind, bool never)
+{
+    uint64_t said = 1 + (any ? 2u + kind : never);
+    for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
+        said = said * 2 + (w->rejected[v] > 0 || (any && w->is_later_open && v == WEIR_VERDICT_NO_ROOM));
+    }
+    return said;
+}
+
 /* Records a wait only where it says something new of the shape. */
 static void say_wait(struct weir_core *c, struct weighing *w, const struct option *best, bool never)
 {
@@ -617,10 +666,7 @@ static void say_wait(struct weir_core *c, struct weighing *w, const struct optio
         explain_rejects(c, w);
     }
     struct shape *s = w->cl->shape;
-    uint64_t said = 1 + (best != NULL ? 2u + best->kind : never);
-    for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
-        said = said * 2 + (w->rejected[v] > 0);
-    }
+    uint64_t said = gist_of(w, best != NULL, best == NULL ? 0 : best->kind, never);
     if (said == s->said) {
         return;
     }
@@ -664,15 +710,28 @@ static void look_out(const struct weighing *w, struct outlook *ret)
     }
 }
 
+/* Of what cannot be done now: is there something to wait for, and all that is to be said of it is said? */
+static bool waits_as_said(struct weir_core *c, const struct weighing *w)
+{
+    bool any = false;
+    uint8_t kind = 0;
+    return foresee_later(c, w, &any, &kind) && any && gist_of(w, any, kind, false) == w->cl->shape->said;
+}
+
 enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret)
 {
     struct weighing w;
     weighing_begin(&w, c, cl);
     w.job = cl->first;
     w.ordinal = job_first_waiting(w.job);
-    weigh(c, &w);
-    const struct option *best = best_option(&w, false);
+    weigh_now(c, &w);
     look_out(&w, ret);
+    if (w.is_later_open && waits_as_said(c, &w)) {
+        shape_tell(c, cl->shape, false);
+        return is_short(&w.shortage) ? DECIDED_DEAR : DECIDED_WAITS;
+    }
+    settle_later(c, &w);
+    const struct option *best = best_option(&w, false);
     bool never = w.n == 0 && shape_is_impossible(c, cl->shape);
     enum decided d = decide_by(c, &w, best, never);
     if (d == DECIDED_WAITS && is_short(&w.shortage)) {

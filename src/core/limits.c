@@ -53,6 +53,7 @@ struct limits *limits_intern(struct weir_core *c, const budget_vec *budgets, con
         }
     }
     struct limits *l = weir_alloc(sizeof *l);
+    l->number = ++c->limits_made;
     for (size_t i = 0; i < budgets->n; i++) {
         weir_vec_push(&l->budget, budgets->p[i]);
     }
@@ -1022,4 +1023,30 @@ void limits_settle_restored(struct weir_core *c)
     limits_recount(c);
     while (limits_settle(c)) {
     }
+}
+
+/* ---- who is parked ---- */
+
+size_t weir_core_parked(struct weir_core *c, struct weir_parked *ret, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->limits.n; i++) {
+        const struct limits *l = c->limits.p[i];
+        for (size_t k = 0; k < l->class.n && n < max; k++) {
+            struct shortage s = l->class.p[k]->parked ? limits_block(c, l->class.p[k]) : (struct shortage){0};
+            if (is_short(&s)) {
+                ret[n++] = (struct weir_parked){.shape = l->class.p[k]->shape->id,
+                                                .set = l->number,
+                                                .budget = {s.budget == NULL ? 0 : s.budget->id},
+                                                .quota = {s.quota == NULL ? 0 : s.quota->id}};
+            }
+        }
+    }
+    return n;
+}
+
+uint32_t weir_core_payer_set(const struct weir_core *c, struct weir_payer_id payer)
+{
+    const struct payer *p = payer_find(c, payer.v);
+    return p == NULL || p->limits == NULL ? 0 : p->limits->number;
 }

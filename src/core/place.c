@@ -104,6 +104,25 @@ static struct node *any_of_type(struct search *q, const struct node_type *t, uin
     return NULL;
 }
 
+/* How many nodes of a type suit; no more than so many are sought. */
+static uint32_t count_of_type(struct search *q, const struct node_type *t, uint32_t gpus, uint32_t most)
+{
+    uint32_t n = 0;
+    for (uint32_t f = gpus; f <= t->gpus; f++) {
+        uint32_t left = t->n_free[f];
+        for (size_t w = 0; w < t->words && left > 0; w++) {
+            for (uint64_t m = t->free[f].w[w]; m != 0; m &= m - 1) {
+                left--;
+                n += node_suits(q, t->node.p[w * 64 + (size_t)__builtin_ctzll(m)], gpus);
+                if (n == most) {
+                    return n;
+                }
+            }
+        }
+    }
+    return n;
+}
+
 /* The best place so far. What makes it better than another is worked out when there is another. */
 struct found {
     struct node *node;
@@ -202,12 +221,12 @@ static bool has_room(struct weir_core *c, struct shape *s)
             }
             continue;
         }
-        for (size_t k = 0; k < c->types.p[i]->node.n && have < s->req.nodes; k++) {
-            const struct node *n = c->types.p[i]->node.p[k];
-            have += n != NULL && n->usable && node_suits(&q, n, f.gpus);
+        have += count_of_type(&q, c->types.p[i], f.gpus, s->req.nodes - have);
+        if (have == s->req.nodes) {
+            return true;
         }
     }
-    return s->req.nodes > 1 && have >= s->req.nodes;
+    return false;
 }
 
 bool place_any(struct weir_core *c, struct shape *s)

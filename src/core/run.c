@@ -126,6 +126,7 @@ void run_predict(struct weir_core *c, struct run *r)
         return;
     }
     r->end_us = end;
+    c->has_endless = c->has_endless || end == US_NEVER;
     for (uint32_t i = 0; i < r->n_ranks; i++) {
         struct node *n = r->rank[i].node;
         if (n != NULL) {

@@ -27,6 +27,8 @@ struct weir_http_call {
     struct weir_sv body;
     const char *bearer;          /* NULL: none; never logged */
     const char *ca_pem;          /* trust exactly this authority; NULL: the system's */
+    const char *cert_file;       /* PEM files of the client's own certificate and its key, shown to a server that asks; NULL: none */
+    const char *key_file;
     unsigned timeout_ms;         /* whole call; 0 is refused */
     unsigned connect_timeout_ms; /* 0: WEIR_HTTP_CONNECT_TIMEOUT_MS */
     size_t reply_bytes_max;

@@ -236,6 +236,10 @@ int weir_transfer_setup(struct weir_transfer *t,
         return weir_fail(err, -WEIR_ENOMEM, "out of memory for an HTTP call");
     }
     set_method(easy, call);
+    if (call->cert_file != NULL) {
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_SSLCERT, call->cert_file);
+        (void)weir_curl.curl_easy_setopt(easy, CURLOPT_SSLKEY, call->key_file);
+    }
     r = weir_transfer_trust(easy, call->ca_pem, authorities, err);
     r = r < 0 ? r : set_headers(t, call, err);
     if (r < 0) {

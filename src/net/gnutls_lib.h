@@ -11,17 +11,39 @@
 #include "net/library.h"
 
 #define WEIR_GNUTLS_FUNCTIONS(X) \
+    X(gnutls_certificate_allocate_credentials) \
+    X(gnutls_certificate_free_credentials) \
+    X(gnutls_certificate_get_peers) \
+    X(gnutls_certificate_set_x509_key_mem2) \
+    X(gnutls_certificate_verify_peers) \
     X(gnutls_encode_rs_value) \
     X(gnutls_hash_fast) \
     X(gnutls_hmac_fast) \
     X(gnutls_memcmp) \
+    X(gnutls_pcert_deinit) \
+    X(gnutls_pcert_list_import_x509_raw) \
+    X(gnutls_privkey_deinit) \
+    X(gnutls_privkey_import_x509_raw) \
+    X(gnutls_privkey_init) \
     X(gnutls_pubkey_deinit) \
+    X(gnutls_pubkey_get_key_id) \
     X(gnutls_pubkey_get_pk_algorithm) \
     X(gnutls_pubkey_import_ecc_raw) \
     X(gnutls_pubkey_import_rsa_raw) \
+    X(gnutls_pubkey_import_x509_crq) \
     X(gnutls_pubkey_init) \
     X(gnutls_pubkey_verify_data2) \
+    X(gnutls_session_get_ptr) \
     X(gnutls_strerror) \
+    X(gnutls_x509_crq_deinit) \
+    X(gnutls_x509_crq_export2) \
+    X(gnutls_x509_crq_import) \
+    X(gnutls_x509_crq_init) \
+    X(gnutls_x509_crq_set_dn_by_oid) \
+    X(gnutls_x509_crq_set_key) \
+    X(gnutls_x509_crq_set_version) \
+    X(gnutls_x509_crq_sign2) \
+    X(gnutls_x509_crq_verify) \
     X(gnutls_x509_crt_deinit) \
     X(gnutls_x509_crt_export2) \
     X(gnutls_x509_crt_get_activation_time) \
@@ -39,6 +61,7 @@
     X(gnutls_x509_crt_set_key) \
     X(gnutls_x509_crt_set_key_purpose_oid) \
     X(gnutls_x509_crt_set_key_usage) \
+    X(gnutls_x509_crt_set_pubkey) \
     X(gnutls_x509_crt_set_serial) \
     X(gnutls_x509_crt_set_subject_alt_name) \
     X(gnutls_x509_crt_set_subject_key_id) \

@@ -262,10 +262,12 @@ static struct MHD_Daemon *start_daemon(struct weir_server *s, const struct weir_
     }
     if (conf->tls_cert_pem != NULL) {
         flags |= MHD_USE_TLS;
-        OPTION(HTTPS_MEM_CERT, 0, (char *)(uintptr_t)conf->tls_cert_pem);
-        OPTION(HTTPS_MEM_KEY, 0, (char *)(uintptr_t)conf->tls_key_pem);
+        OPTION(HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)weir_server_on_handshake);
         OPTION(
             HTTPS_PRIORITIES, 0, (char *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2");
+        if (conf->client_ca_pem != NULL) {
+            OPTION(HTTPS_MEM_TRUST, 0, (char *)(uintptr_t)conf->client_ca_pem);
+        }
     }
     unsigned threads = thread_count();
     if (threads > 1) { /* a pool of one is refused by the library */
@@ -313,6 +315,7 @@ static int start_watcher(struct weir_server *s)
 
 static void server_release(struct weir_server *s)
 {
+    weir_server_tls_release(s);
     weir_closep(&s->listen_fd);
     weir_closep(&s->watch_fd);
     weir_closep(&s->wake_fd);
@@ -331,6 +334,10 @@ static void stop_watcher(struct weir_server *s)
 static int
 start_threads(struct weir_server *s, const struct weir_server_conf *conf, struct weir_err *err)
 {
+    int r = conf->tls_cert_pem == NULL ? 0 : weir_server_set_certificate(s, WEIR_SERVER_OWN, conf->tls_cert_pem, conf->tls_key_pem, err);
+    if (r < 0) {
+        return r;
+    }
     int e = start_watcher(s);
     if (e != 0) {
         return weir_fail(err, -WEIR_EIO, "starting the HTTP server: %s", strerror(e));
@@ -340,12 +347,6 @@ start_threads(struct weir_server *s, const struct weir_server_conf *conf, struct
     if (s->daemon == NULL) {
         e = errno;
         stop_watcher(s);
-        if (conf->tls_cert_pem != NULL && e == 0) {
-            return weir_fail(err,
-                             -WEIR_ECONFIG,
-                             "TLS: the server's certificate and key cannot be used together; check "
-                             "that both are PEM and belong to each other");
-        }
         return weir_fail(err,
                          -WEIR_EIO,
                          "starting the HTTP server on %s: %s",
@@ -384,6 +385,7 @@ int weir_server_start(struct weir_server **ret,
     struct weir_server *s = weir_alloc(sizeof(*s));
     s->conf = *conf;
     s->listen_fd = fd;
+    s->wants_certificates = conf->tls_cert_pem != NULL && conf->client_ca_pem != NULL;
     s->watch_fd = s->wake_fd = -1;
     s->port = bound_port(fd);
     (void)pthread_mutex_init(&s->lock, NULL);
@@ -394,7 +396,7 @@ int weir_server_start(struct weir_server **ret,
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     r = start_threads(s, conf, err);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    s->conf.listen = s->conf.tls_cert_pem = s->conf.tls_key_pem = NULL;
+    s->conf.listen = s->conf.tls_cert_pem = s->conf.tls_key_pem = s->conf.client_ca_pem = NULL;
     if (r < 0) {
         server_release(s);
         return r;

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "net/digest.h"
 
 enum { WEIR_SERVER_THREADS_MAX = 2 };
 
@@ -34,6 +35,7 @@ struct weir_server_conf {
         *listen; /* "127.0.0.1:7070", "[::1]:7070", ":7070" (all addresses); port 0: any free one */
     const char *tls_cert_pem; /* both or none; required for an address that is not loopback */
     const char *tls_key_pem;
+    const char *client_ca_pem; /* clients are asked for a certificate of this authority, and need have none; NULL: they are not */
     size_t body_bytes_max; /* larger bodies are answered 413 */
     unsigned connections_max;
     unsigned idle_timeout_s;
@@ -46,6 +48,12 @@ struct weir_server_conf {
 int weir_server_start(struct weir_server **ret,
                       const struct weir_server_conf *conf,
                       struct weir_err *err);
+/* Which certificate a connection from this very host gets, and which one all others. */
+enum weir_server_face { WEIR_SERVER_OWN, WEIR_SERVER_OUTWARD };
+
+/* From any thread: handshakes from now on use these. OWN is what the server was started with, and is used for all as long as there is no OUTWARD. The
+ * server must have been started with TLS. Errors: -WEIR_ECONFIG (they do not belong to each other, or are not PEM). */
+int weir_server_set_certificate(struct weir_server *s, enum weir_server_face face, const char *cert_pem, const char *key_pem, struct weir_err *err);
 /* The real port. */
 uint16_t weir_server_port(const struct weir_server *s);
 /* Stops accepting, answers new requests with 503, ends streams, gives those who hold requests two
@@ -71,6 +79,10 @@ struct weir_sv weir_request_body(const struct weir_http_request *r);
  * a Host that is not a name or address of loopback (DNS rebinding), is WEIR_PEER_UNKNOWN whoever
  * runs the browser. */
 enum weir_peer_trust weir_request_trust(struct weir_http_request *r);
+/* The SHA-256 of the public key of the certificate that the client has shown and whose key it has, in hex. Only while the handler runs. Looked at
+ * once per connection: one that was good then may have ended since, which is for the caller to know.
+ * Errors: -WEIR_ENOTFOUND (it has shown none); -WEIR_EUNAUTH (it is not of the authority, or not of this time). */
+int weir_request_certificate(struct weir_http_request *r, char key[WEIR_SHA256_HEX_SIZE], struct weir_err *err);
 /* "127.0.0.1:50123" for logs. */
 const char *weir_request_peer(struct weir_http_request *r);
 /* Has the client closed its end? Asked of the kernel; for a request that waits long for its answer, from any thread. */

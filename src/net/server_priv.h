@@ -20,6 +20,7 @@
 
 #include "base/wtime.h"
 #include "net/address.h"
+#include "net/gnutls_lib.h"
 #include "net/mhd_lib.h"
 #include "net/server.h"
 #include "net/uri.h"
@@ -39,6 +40,7 @@ enum request_state { REQUEST_READING, REQUEST_RUNNING, REQUEST_SUSPENDED, REQUES
 enum connection_phase { PHASE_IDLE, PHASE_HEADERS, PHASE_BODY, PHASE_ANSWER };
 
 struct connection;
+struct server_credentials;
 
 struct weir_http_request {
     struct connection *connection;
@@ -72,6 +74,7 @@ struct connection {
     uint64_t id;
     int fd;
     int trust; /* enum weir_peer_trust, or -1: not yet asked */
+    char key[WEIR_SHA256_HEX_SIZE]; /* of the client's certificate, once it was found good; "": not yet */
     atomic_int phase;
     _Atomic int64_t since_us; /* monotonic: when the phase began */
     _Atomic uint64_t received_bytes;
@@ -85,6 +88,8 @@ struct weir_server {
     struct weir_server_conf conf; /* strings not kept */
     struct MHD_Daemon *daemon;
     int listen_fd;
+    struct server_credentials *credentials[2]; /* by face; under lock. The newest first */
+    bool wants_certificates;
     uint16_t port;
     atomic_bool is_stopping;
     atomic_size_t n_active; /* requests from handler to completed answer */
@@ -124,6 +129,10 @@ void weir_request_answered(struct weir_http_request *r);
 /* stream.c; all under server->lock */
 void weir_stream_client_gone(struct weir_stream *s);
 void weir_stream_stop(struct weir_stream *s);
+
+/* server_tls.c */
+void weir_server_tls_release(struct weir_server *s);
+gnutls_certificate_retrieve_function2 weir_server_on_handshake;
 
 /* peer.c: who has the other end of the connected socket fd? */
 enum weir_peer_trust weir_peer_lookup(int fd);

@@ -19,10 +19,9 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "net/gnutls_lib.h"
+#include "net/tls_priv.h"
 
 enum {
-    PEM_BYTES_MAX = 64 * 1024,
     AUTHORITY_DAYS = 3650,
     SERVER_DAYS = 365,
     RENEW_DAYS = 30,
@@ -36,15 +35,7 @@ static const char ca_key_file[] = "ca-key.pem";
 static const char server_file[] = "server.pem";
 static const char server_key_file[] = "server-key.pem";
 
-/* A certificate and its key; PEM text beside the parsed form. */
-struct pair {
-    gnutls_x509_crt_t crt;
-    gnutls_x509_privkey_t key;
-    char *crt_pem;
-    char *key_pem;
-};
-
-static void pair_release(struct pair *p)
+void tls_pair_release(struct tls_pair *p)
 {
     if (p->crt != NULL) {
         weir_gnutls.gnutls_x509_crt_deinit(p->crt);
@@ -57,7 +48,7 @@ static void pair_release(struct pair *p)
     }
     free(p->crt_pem);
     free(p->key_pem);
-    *p = (struct pair){0};
+    *p = (struct tls_pair){0};
 }
 
 void weir_tls_files_release(struct weir_tls_files *f)
@@ -113,17 +104,17 @@ static const char *remedy(const char *name)
 }
 
 /* *ret stays NULL where the file is absent. */
-static int
-read_file(const char *dir, int dir_fd, const char *name, char **ret, struct weir_err *err)
+int
+tls_read_file(const char *dir, int dir_fd, const char *name, char **ret, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_closep) int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return errno == ENOENT ? 0 : fail_errno(err, "reading", dir, name, errno);
     }
-    WEIR_CLEANUP(weir_freep) char *text = weir_alloc(PEM_BYTES_MAX + 1);
+    WEIR_CLEANUP(weir_freep) char *text = weir_alloc(TLS_PEM_BYTES_MAX + 1);
     size_t n = 0;
-    while (n < PEM_BYTES_MAX) {
-        ssize_t got = read(fd, text + n, PEM_BYTES_MAX - n);
+    while (n < TLS_PEM_BYTES_MAX) {
+        ssize_t got = read(fd, text + n, TLS_PEM_BYTES_MAX - n);
         if (got < 0 && errno != EINTR) {
             return fail_errno(err, "reading", dir, name, errno);
         }
@@ -132,7 +123,7 @@ read_file(const char *dir, int dir_fd, const char *name, char **ret, struct weir
         }
         n += got > 0 ? (size_t)got : 0;
     }
-    if (n == PEM_BYTES_MAX || n == 0 || memchr(text, 0, n) != NULL) {
+    if (n == TLS_PEM_BYTES_MAX || n == 0 || memchr(text, 0, n) != NULL) {
         return weir_fail(
             err, -WEIR_ECORRUPT, "%s/%s is not a PEM file; %s", dir, name, remedy(name));
     }
@@ -162,7 +153,7 @@ static int write_temporary(int dir_fd, const char *temporary, const char *text, 
     return fsync(fd) < 0 ? errno : 0;
 }
 
-static int write_file(const char *dir,
+int tls_write_file(const char *dir,
                       int dir_fd,
                       const char *name,
                       const char *text,
@@ -184,7 +175,7 @@ static int write_file(const char *dir,
 
 /* ---- GnuTLS ---- */
 
-static int fail_tls(struct weir_err *err, const char *what, int e)
+int tls_fail_tls(struct weir_err *err, const char *what, int e)
 {
     return weir_fail(err, -WEIR_EIO, "%s: %s", what, weir_gnutls.gnutls_strerror(e));
 }
@@ -212,7 +203,7 @@ static int parse_crt(
     return 0;
 }
 
-static int parse_key(
+int tls_parse_key(
     const char *dir, const char *name, char *pem, gnutls_x509_privkey_t *ret, struct weir_err *err)
 {
     gnutls_datum_t d = {(unsigned char *)pem, (unsigned)strlen(pem)};
@@ -235,7 +226,7 @@ static int parse_key(
     return 0;
 }
 
-static int make_key(struct pair *p, struct weir_err *err)
+int tls_make_key(struct tls_pair *p, struct weir_err *err)
 {
     int e = weir_gnutls.gnutls_x509_privkey_init(&p->key);
     unsigned bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
@@ -245,7 +236,7 @@ static int make_key(struct pair *p, struct weir_err *err)
               : weir_gnutls.gnutls_x509_privkey_export2_pkcs8(
                     p->key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem);
     if (e < 0) {
-        return fail_tls(err, "making a TLS key", e);
+        return tls_fail_tls(err, "making a TLS key", e);
     }
     p->key_pem = weir_strndup((const char *)pem.data, pem.size);
     explicit_bzero(pem.data, pem.size);
@@ -268,7 +259,7 @@ static int add_name(gnutls_x509_crt_t crt, const char *name)
 }
 
 /* What both kinds of certificate have. */
-static int fill_common(const struct pair *p, const char *cn, struct weir_wall now, int days)
+int tls_fill_common(const struct tls_pair *p, const char *cn, struct weir_wall now, struct weir_dur life)
 {
     unsigned char serial[SERIAL_BYTES];
     random_bytes(serial, sizeof(serial));
@@ -283,20 +274,20 @@ static int fill_common(const struct pair *p, const char *cn, struct weir_wall no
               : weir_gnutls.gnutls_x509_crt_set_dn_by_oid(
                     p->crt, GNUTLS_OID_X520_COMMON_NAME, 0, cn, (unsigned)strlen(cn));
     e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_activation_time(p->crt, now_s - SKEW_DAYS * day_s);
-    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_expiration_time(p->crt, now_s + days * day_s);
-    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_key(p->crt, p->key);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_expiration_time(p->crt, now_s + (time_t)(life.us / WEIR_US_PER_S));
+    e = e < 0 || p->key == NULL ? e : weir_gnutls.gnutls_x509_crt_set_key(p->crt, p->key);
     e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_get_key_id(p->crt, 0, id, &id_n);
     return e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_subject_key_id(p->crt, id, id_n);
 }
 
-static int export_crt(struct pair *p, const char *append, struct weir_err *err)
+int tls_export_crt(struct tls_pair *p, const char *append, struct weir_err *err)
 {
     gnutls_datum_t pem = {NULL, 0};
     int e = weir_gnutls.gnutls_x509_crt_export2(p->crt, GNUTLS_X509_FMT_PEM, &pem);
     if (e < 0) {
-        return fail_tls(err, "writing a TLS certificate", e);
+        return tls_fail_tls(err, "writing a TLS certificate", e);
     }
-    struct weir_str text = WEIR_STR_INIT(PEM_BYTES_MAX);
+    struct weir_str text = WEIR_STR_INIT(TLS_PEM_BYTES_MAX);
     weir_str_add(&text, (const char *)pem.data, pem.size);
     weir_str_adds(&text, append);
     (*weir_gnutls.gnutls_free)(pem.data);
@@ -304,44 +295,49 @@ static int export_crt(struct pair *p, const char *append, struct weir_err *err)
     return 0;
 }
 
-static int sign_authority(struct pair *ca, struct weir_wall now, struct weir_err *err)
+static int sign_authority(struct tls_pair *ca, struct weir_wall now, struct weir_err *err)
 {
     char cn[64] = "weir authority ";
     weir_random_hex(cn + strlen(cn), 4); /* two weirs' authorities are told apart by name */
     int e = weir_gnutls.gnutls_x509_crt_init(&ca->crt);
-    e = e < 0 ? e : fill_common(ca, cn, now, AUTHORITY_DAYS);
+    e = e < 0 ? e : tls_fill_common(ca, cn, now, weir_dur_s(AUTHORITY_DAYS * 86400));
     e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_basic_constraints(ca->crt, 1, 0);
     e = e < 0 ? e
               : weir_gnutls.gnutls_x509_crt_set_key_usage(ca->crt,
                                               GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
     e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_sign2(ca->crt, ca->crt, ca->key, GNUTLS_DIG_SHA256, 0);
-    return e < 0 ? fail_tls(err, "making a TLS authority", e) : export_crt(ca, "", err);
+    return e < 0 ? tls_fail_tls(err, "making a TLS authority", e) : tls_export_crt(ca, "", err);
 }
 
-static int sign_server(struct pair *server,
-                       const struct pair *ca,
+int tls_sign(gnutls_x509_crt_t crt, const struct tls_pair *ca, const char *purpose)
+{
+    unsigned char id[64];
+    size_t id_n = sizeof(id);
+    int e = weir_gnutls.gnutls_x509_crt_set_basic_constraints(crt, 0, -1);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_DIGITAL_SIGNATURE);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_key_purpose_oid(crt, purpose, 0);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_get_subject_key_id(ca->crt, id, &id_n, NULL);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_authority_key_id(crt, id, id_n);
+    return e < 0 ? e : weir_gnutls.gnutls_x509_crt_sign2(crt, ca->crt, ca->key, GNUTLS_DIG_SHA256, 0);
+}
+
+static int sign_server(struct tls_pair *server,
+                       const struct tls_pair *ca,
                        const char *const *names,
                        struct weir_wall now,
                        struct weir_err *err)
 {
-    unsigned char id[64];
-    size_t id_n = sizeof(id);
     int e = weir_gnutls.gnutls_x509_crt_init(&server->crt);
-    e = e < 0 ? e : fill_common(server, "weir", now, SERVER_DAYS);
-    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_basic_constraints(server->crt, 0, -1);
-    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_key_usage(server->crt, GNUTLS_KEY_DIGITAL_SIGNATURE);
-    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_key_purpose_oid(server->crt, GNUTLS_KP_TLS_WWW_SERVER, 0);
-    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_get_subject_key_id(ca->crt, id, &id_n, NULL);
-    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_set_authority_key_id(server->crt, id, id_n);
+    e = e < 0 ? e : tls_fill_common(server, "weir", now, weir_dur_s(SERVER_DAYS * 86400));
     for (size_t i = 0; names[i] != NULL && e >= 0; i++) {
         e = add_name(server->crt, names[i]);
     }
-    e = e < 0 ? e : weir_gnutls.gnutls_x509_crt_sign2(server->crt, ca->crt, ca->key, GNUTLS_DIG_SHA256, 0);
-    return e < 0 ? fail_tls(err, "making a TLS server certificate", e)
-                 : export_crt(server, ca->crt_pem, err);
+    e = e < 0 ? e : tls_sign(server->crt, ca, GNUTLS_KP_TLS_WWW_SERVER);
+    return e < 0 ? tls_fail_tls(err, "making a TLS server certificate", e)
+                 : tls_export_crt(server, ca->crt_pem, err);
 }
 
-static bool is_key_of(const struct pair *p)
+static bool is_key_of(const struct tls_pair *p)
 {
     unsigned char a[64], b[64];
     size_t a_n = sizeof(a), b_n = sizeof(b);
@@ -376,11 +372,11 @@ static bool has_name(gnutls_x509_crt_t crt, const char *name)
 
 /* ---- the two pairs ---- */
 
-static int load_authority(
-    const char *dir, int dir_fd, struct pair *ca, struct weir_wall now, struct weir_err *err)
+int tls_load_authority(
+    const char *dir, int dir_fd, struct tls_pair *ca, struct weir_wall now, struct weir_err *err)
 {
-    int r = read_file(dir, dir_fd, ca_key_file, &ca->key_pem, err);
-    r = r < 0 ? r : read_file(dir, dir_fd, ca_file, &ca->crt_pem, err);
+    int r = tls_read_file(dir, dir_fd, ca_key_file, &ca->key_pem, err);
+    r = r < 0 ? r : tls_read_file(dir, dir_fd, ca_file, &ca->crt_pem, err);
     if (r < 0) {
         return r;
     }
@@ -396,17 +392,17 @@ static int load_authority(
             ca_file);
     }
     if (ca->key_pem == NULL) {
-        r = make_key(ca, err);
-        r = r < 0 ? r : write_file(dir, dir_fd, ca_key_file, ca->key_pem, 0600, err);
+        r = tls_make_key(ca, err);
+        r = r < 0 ? r : tls_write_file(dir, dir_fd, ca_key_file, ca->key_pem, 0600, err);
     } else {
-        r = parse_key(dir, ca_key_file, ca->key_pem, &ca->key, err);
+        r = tls_parse_key(dir, ca_key_file, ca->key_pem, &ca->key, err);
     }
     if (r < 0) {
         return r;
     }
     if (ca->crt_pem == NULL) {
         r = sign_authority(ca, now, err);
-        return r < 0 ? r : write_file(dir, dir_fd, ca_file, ca->crt_pem, 0644, err);
+        return r < 0 ? r : tls_write_file(dir, dir_fd, ca_file, ca->crt_pem, 0644, err);
     }
     r = parse_crt(dir, ca_file, ca->crt_pem, &ca->crt, err);
     if (r < 0) {
@@ -432,8 +428,8 @@ static int load_authority(
     return 0;
 }
 
-static bool is_server_good(const struct pair *server,
-                           const struct pair *ca,
+static bool is_server_good(const struct tls_pair *server,
+                           const struct tls_pair *ca,
                            const char *const *names,
                            struct weir_wall now)
 {
@@ -457,16 +453,16 @@ static bool is_server_good(const struct pair *server,
 
 static int load_server(const char *dir,
                        int dir_fd,
-                       struct pair *server,
-                       const struct pair *ca,
+                       struct tls_pair *server,
+                       const struct tls_pair *ca,
                        const char *const *names,
                        struct weir_wall now,
                        struct weir_err *err)
 {
-    int r = read_file(dir, dir_fd, server_key_file, &server->key_pem, err);
-    r = r < 0 ? r : read_file(dir, dir_fd, server_file, &server->crt_pem, err);
+    int r = tls_read_file(dir, dir_fd, server_key_file, &server->key_pem, err);
+    r = r < 0 ? r : tls_read_file(dir, dir_fd, server_file, &server->crt_pem, err);
     if (r == 0 && server->key_pem != NULL && server->crt_pem != NULL) {
-        r = parse_key(dir, server_key_file, server->key_pem, &server->key, err);
+        r = tls_parse_key(dir, server_key_file, server->key_pem, &server->key, err);
         r = r < 0 ? r : parse_crt(dir, server_file, server->crt_pem, &server->crt, err);
         if (r == 0 && is_server_good(server, ca, names, now)) {
             return 0;
@@ -475,11 +471,11 @@ static int load_server(const char *dir,
     if (r < 0) {
         return r;
     }
-    pair_release(server);
-    r = make_key(server, err);
+    tls_pair_release(server);
+    r = tls_make_key(server, err);
     r = r < 0 ? r : sign_server(server, ca, names, now, err);
-    r = r < 0 ? r : write_file(dir, dir_fd, server_key_file, server->key_pem, 0600, err);
-    return r < 0 ? r : write_file(dir, dir_fd, server_file, server->crt_pem, 0644, err);
+    r = r < 0 ? r : tls_write_file(dir, dir_fd, server_key_file, server->key_pem, 0600, err);
+    return r < 0 ? r : tls_write_file(dir, dir_fd, server_file, server->crt_pem, 0644, err);
 }
 
 static int check_names(const char *const *names, struct weir_err *err)
@@ -512,9 +508,9 @@ int weir_tls_ensure(const char *dir,
     if (dir_fd < 0) {
         return fail_errno(err, "opening", dir, "", errno);
     }
-    WEIR_CLEANUP(pair_release) struct pair ca = {0};
-    WEIR_CLEANUP(pair_release) struct pair server = {0};
-    r = load_authority(dir, dir_fd, &ca, now, err);
+    WEIR_CLEANUP(tls_pair_release) struct tls_pair ca = {0};
+    WEIR_CLEANUP(tls_pair_release) struct tls_pair server = {0};
+    r = tls_load_authority(dir, dir_fd, &ca, now, err);
     r = r < 0 ? r : load_server(dir, dir_fd, &server, &ca, names, now, err);
     if (r < 0) {
         return r;

@@ -6,12 +6,12 @@
  * Both the suites and the stream of work (workload.h) read them here.
  */
 
-#include "input.h"
+#include "cloud/input.h"
 
 /* ---- Muri ---- */
 
 enum { WEIR_MURI_COLUMNS = 6, WEIR_MURI_MODEL_SIZE = 64 };
-extern const struct weir_sim_column weir_muri_columns[WEIR_MURI_COLUMNS];
+extern const struct weir_input_column weir_muri_columns[WEIR_MURI_COLUMNS];
 
 struct weir_muri_record {
     int64_t id;
@@ -23,14 +23,14 @@ struct weir_muri_record {
 };
 
 /* Errors: -WEIR_EINVAL, -WEIR_EOVERFLOW; file, line and column are named. */
-int weir_muri_record_read(const struct weir_sim_input *in, struct weir_muri_record *ret, struct weir_err *err);
+int weir_muri_record_read(const struct weir_input *in, struct weir_muri_record *ret, struct weir_err *err);
 /* More GPUs than there are, or than can be: names file, line and column. */
-int weir_muri_record_fail_gpus(const struct weir_sim_input *in, int code, struct weir_err *err);
+int weir_muri_record_fail_gpus(const struct weir_input *in, int code, struct weir_err *err);
 
 /* ---- openb: tasks that share GPUs ---- */
 
 enum { WEIR_OPENB_POD_COLUMNS = 9 };
-extern const struct weir_sim_column weir_openb_pod_columns[WEIR_OPENB_POD_COLUMNS];
+extern const struct weir_input_column weir_openb_pod_columns[WEIR_OPENB_POD_COLUMNS];
 /* Those of its columns that name the allowed GPU models, and when it was created. */
 extern const size_t weir_openb_pod_spec;
 extern const size_t weir_openb_pod_created;
@@ -43,7 +43,7 @@ struct weir_openb_pod {
 };
 
 /* What it asks for. Errors: as above. */
-int weir_openb_pod_read(const struct weir_sim_input *in, struct weir_openb_pod *ret, struct weir_err *err);
+int weir_openb_pod_read(const struct weir_input *in, struct weir_openb_pod *ret, struct weir_err *err);
 
 struct weir_openb_pod_times {
     int64_t created_us;
@@ -52,4 +52,4 @@ struct weir_openb_pod_times {
 };
 
 /* When it ran, since the trace's begin: 1, 0 where it never began or never ended, or a negative code. */
-int weir_openb_pod_read_times(const struct weir_sim_input *in, struct weir_openb_pod_times *ret, struct weir_err *err);
+int weir_openb_pod_read_times(const struct weir_input *in, struct weir_openb_pod_times *ret, struct weir_err *err);

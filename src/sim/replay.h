@@ -5,7 +5,7 @@
 
 #include "budgets.h"
 #include "cloud/catalogue.h"
-#include "grid.h"
+#include "cloud/grid.h"
 #include "market.h"
 #include "replay_params.h"
 #include "schedule.h"

@@ -37,8 +37,10 @@ static void assume_owned(const struct weir_replay_site *site, struct weir_sim_re
         const struct weir_gpu_model *m = weir_gpu_table_get(site->gpus, p->gpu_model);
         weir_sim_assume(r, topic, p->name, "%u %s GPUs a node, %u W each when busy and %u W when idle, by the table of GPU models; what the rest of "
                         "a host draws is not counted", p->gpus, m->name, m->watts, m->idle_watts);
+        char name[WEIR_SIM_TEXT_SIZE];
+        snprintf(name, sizeof name, i == 0 ? "Purchase price (gpu_purchase)" : "Purchase price, %.24s", p->name);
+        weir_sim_assume(r, topic, name, "%s %s for each GPU, the rest of its node included", figure((double)p->cost.purchase_micro / 1e6 / p->gpus).text, unit);
     }
-    weir_sim_assume(r, topic, "Purchase price (gpu_purchase)", "%s %s for each GPU, the rest of its node included", figure(v[WEIR_REPLAY_GPU_PURCHASE]).text, unit);
     weir_sim_assume(r, topic, "Life (life_years)", "%s years, written off evenly", figure(v[WEIR_REPLAY_LIFE_YEARS]).text);
     weir_sim_assume(r, topic, "Residual value", "none at the end of its life");
     weir_sim_assume(r, topic, "Discount, interest", "none: an amount counts alike whenever it is paid");

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "input.h"
+#include "cloud/input.h"
 #include "replay.h"
 
 enum { PROVIDER, TYPE, REGION, COUNT, PRICE, TERM };
 
-static const struct weir_sim_column columns[] = {{.name = "provider"}, {.name = "instance_type"}, {.name = "region", .optional = true},
+static const struct weir_input_column columns[] = {{.name = "provider"}, {.name = "instance_type"}, {.name = "region", .optional = true},
                                                  {.name = "count"},    {.name = "price"},         {.name = "term_hours", .optional = true}};
 
 enum { COUNT_MAX = 1000000, PRICE_MAX = 1000000, TERM_HOURS_MAX = 10 * 8784 };
@@ -62,42 +62,42 @@ static int add(struct weir_replay_site *site, size_t k, const struct weir_offer 
     return 0;
 }
 
-static int find_provider(const struct weir_replay_site *site, const struct weir_sim_input *in, size_t *ret, struct weir_err *err)
+static int find_provider(const struct weir_replay_site *site, const struct weir_input *in, size_t *ret, struct weir_err *err)
 {
-    struct weir_sv name = weir_sim_input_field(in, PROVIDER);
+    struct weir_sv name = weir_input_field(in, PROVIDER);
     for (*ret = 0; *ret < site->n_providers; ++*ret) {
         if (weir_sv_eq(name, weir_sv_of(site->provider[*ret].name))) {
             return 0;
         }
     }
     weir_fail(err, -WEIR_ENOTFOUND, "there is no cloud '%.*s': --catalogue NAME=FILE names them, that of --cloud-price is 'cloud'", WEIR_SV_ARG(name));
-    return weir_sim_input_fail_field(in, PROVIDER, -WEIR_ENOTFOUND, err);
+    return weir_input_fail_field(in, PROVIDER, -WEIR_ENOTFOUND, err);
 }
 
-static int read_line(struct weir_replay_site *site, const struct weir_sim_input *in, struct weir_err *err)
+static int read_line(struct weir_replay_site *site, const struct weir_input *in, struct weir_err *err)
 {
     int64_t count = 0;
     int64_t price = 0;
     struct weir_dur term = {0};
     size_t k = 0;
     int r = find_provider(site, in, &k, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, COUNT, 0, COUNT_MAX, &count, err);
-    r = r < 0 ? r : weir_sim_input_units(in, PRICE, PRICE_MAX, WEIR_MICRO_PER_UNIT, &price, err);
-    if (r == 0 && weir_sim_input_field(in, TERM).n > 0) {
-        r = weir_sim_input_units(in, TERM, TERM_HOURS_MAX, WEIR_US_PER_HOUR, &term.us, err);
+    r = r < 0 ? r : weir_input_i64(in, COUNT, 0, COUNT_MAX, &count, err);
+    r = r < 0 ? r : weir_input_units(in, PRICE, PRICE_MAX, WEIR_MICRO_PER_UNIT, &price, err);
+    if (r == 0 && weir_input_field(in, TERM).n > 0) {
+        r = weir_input_units(in, TERM, TERM_HOURS_MAX, WEIR_US_PER_HOUR, &term.us, err);
     }
     if (r == 0 && price == 0) {
         weir_fail(err, -WEIR_EINVAL, "a price per hour is expected, of a machine, whether it is used or not");
-        r = weir_sim_input_fail_field(in, PRICE, -WEIR_EINVAL, err);
+        r = weir_input_fail_field(in, PRICE, -WEIR_EINVAL, err);
     }
     if (r < 0) {
         return r;
     }
-    struct weir_sv type = weir_sim_input_field(in, TYPE);
-    const struct weir_offer *like = listed(&site->provider[k], type, weir_sim_input_field(in, REGION));
+    struct weir_sv type = weir_input_field(in, TYPE);
+    const struct weir_offer *like = listed(&site->provider[k], type, weir_input_field(in, REGION));
     if (like == NULL) {
         weir_fail(err, -WEIR_ENOTFOUND, "%s lists no machine '%.*s' there", site->provider[k].name, WEIR_SV_ARG(type));
-        return weir_sim_input_fail_field(in, TYPE, -WEIR_ENOTFOUND, err);
+        return weir_input_fail_field(in, TYPE, -WEIR_ENOTFOUND, err);
     }
     double set = site->param[WEIR_REPLAY_RESERVED_COUNT];
     struct weir_offer o = *like;
@@ -109,7 +109,7 @@ static int read_line(struct weir_replay_site *site, const struct weir_sim_input 
     memset(o.zone, 0, sizeof o.zone);
     o.id = weir_offer_id(&o);
     r = o.machines_max == 0 ? 0 : add(site, k, &o, term, err);
-    return r < 0 ? weir_sim_input_fail(in, r, err) : 0;
+    return r < 0 ? weir_input_fail(in, r, err) : 0;
 }
 
 int weir_replay_reserved_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err)
@@ -118,10 +118,10 @@ int weir_replay_reserved_read(struct weir_replay_site *site, const struct weir_s
         return 0;
     }
     site->reserved = true;
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
     int r = weir_streq(o->reserved, "-") ? weir_fail(err, -WEIR_EINVAL, "a file is needed, not the standard input")
-                                         : weir_sim_input_table(&in, o->reserved, columns, WEIR_ARRAY_LEN(columns), err);
-    while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
+                                         : weir_input_table(&in, o->reserved, columns, WEIR_ARRAY_LEN(columns), err);
+    while (r >= 0 && (r = weir_input_next(in, err)) > 0) {
         r = read_line(site, in, err);
     }
     return r < 0 ? weir_fail_prefix(err, r, "--reserved") : 0;

@@ -14,7 +14,7 @@
 #include "replay.h"
 #include "workload.h"
 
-enum { NODES_MAX = 1000000, GPUS_PER_NODE_DEFAULT = 8, PRICE_MAX = 100000, JOBS_LOOKED_MAX = 1000 };
+enum { NODES_MAX = 1000000, PURCHASE_MAX = 1000000, GPUS_PER_NODE_DEFAULT = 8, PRICE_MAX = 100000, JOBS_LOOKED_MAX = 1000 };
 
 #define CLOUD "cloud"
 
@@ -30,12 +30,13 @@ static struct weir_dur dur_of(double seconds)
 
 /* ---- owned nodes ---- */
 
-static struct weir_owned_cost cost_of(const struct weir_replay_site *site, uint16_t model, uint32_t gpus)
+/* purchase: of a node, for each of its GPUs. */
+static struct weir_owned_cost cost_of(const struct weir_replay_site *site, uint16_t model, uint32_t gpus, double purchase)
 {
     const double *v = site->param;
     const struct weir_gpu_model *m = weir_gpu_table_get(site->gpus, model);
     struct weir_owned_cost c = {
-        .purchase_micro = micro_of(v[WEIR_REPLAY_GPU_PURCHASE] * gpus),
+        .purchase_micro = micro_of(purchase * gpus),
         .life = dur_of(v[WEIR_REPLAY_LIFE_YEARS] * 365 * 86400),
         .upkeep_micro_per_year = micro_of(v[WEIR_REPLAY_UPKEEP_PER_GPU_YEAR] * gpus),
         .tariff_micro_per_kwh = micro_of(v[WEIR_REPLAY_TARIFF]),
@@ -46,34 +47,40 @@ static struct weir_owned_cost cost_of(const struct weir_replay_site *site, uint1
     return c;
 }
 
-static void add_pool(struct weir_replay_site *site, uint16_t model, uint32_t gpus, uint32_t nodes)
+static void add_pool(struct weir_replay_site *site, uint16_t model, uint32_t gpus, uint32_t nodes, double purchase)
 {
     struct weir_sim_pool *p = &site->pool[site->n_pools];
     p->nodes = nodes;
     p->gpu_model = model;
     p->gpus = gpus;
     p->cpu_milli = (uint32_t)(site->param[WEIR_REPLAY_CORES_PER_GPU] * 1000) * gpus;
-    p->cost = cost_of(site, model, gpus);
+    p->cost = cost_of(site, model, gpus, purchase);
     char *name = site->pool_name[site->n_pools];
     snprintf(name, sizeof site->pool_name[0], "local-%s", weir_gpu_table_get(site->gpus, model)->name);
     p->name = name;
     site->n_pools++;
 }
 
-/* "A100:8x16": the model, GPUs of a node, nodes. */
+/* "A100:8x16@20000": the model, GPUs of a node, nodes, and the price of a node for each GPU, where it is not gpu_purchase. */
 static int read_pool(struct weir_replay_site *site, struct weir_sv text, struct weir_err *err)
 {
     struct weir_sv rest = text;
     struct weir_sv name = weir_sv_trim(weir_sv_cut(&rest, ':'));
-    struct weir_sv nodes = rest;
+    struct weir_sv price = rest;
+    struct weir_sv nodes = weir_sv_cut(&price, '@');
     struct weir_sv gpus = weir_sv_cut(&nodes, 'x');
     int64_t g = 0;
     int64_t n = 0;
+    int64_t purchase = micro_of(site->param[WEIR_REPLAY_GPU_PURCHASE]);
     if (name.n == 0 || rest.p == NULL || nodes.p == NULL) {
-        return weir_fail(err, -WEIR_EINVAL, "--pools: '%.*s' is not MODEL:GPUSxNODES, as in A100:8x16", WEIR_SV_ARG(text));
+        return weir_fail(err, -WEIR_EINVAL, "--pools: '%.*s' is not MODEL:GPUSxNODES or MODEL:GPUSxNODES@PRICE, as in A100:8x16", WEIR_SV_ARG(text));
     }
     int r = weir_parse_i64(gpus, 1, WEIR_SIM_GPUS_PER_NODE_MAX, &g, err);
     r = r < 0 ? r : weir_parse_i64(nodes, 0, NODES_MAX, &n, err);
+    r = r < 0 || price.p == NULL ? r : weir_parse_money(weir_sv_trim(price), &purchase, err);
+    if (r == 0 && (purchase < 0 || purchase > PURCHASE_MAX * WEIR_MICRO_PER_UNIT)) {
+        r = weir_fail(err, -WEIR_EOVERFLOW, "the price of a GPU is between 0 and %d", PURCHASE_MAX);
+    }
     if (r < 0) {
         return weir_fail_prefix(err, r, "--pools %.*s", WEIR_SV_ARG(text));
     }
@@ -84,7 +91,7 @@ static int read_pool(struct weir_replay_site *site, struct weir_sv text, struct 
     if (site->n_pools == WEIR_REPLAY_POOLS_MAX) {
         return weir_fail(err, -WEIR_ELIMIT, "--pools: more than %d", WEIR_REPLAY_POOLS_MAX);
     }
-    add_pool(site, model, (uint32_t)g, (uint32_t)n);
+    add_pool(site, model, (uint32_t)g, (uint32_t)n, (double)purchase / 1e6);
     return 0;
 }
 
@@ -114,7 +121,7 @@ static int read_pools(struct weir_replay_site *site, const struct weir_sim_optio
                     ? 0
                     : weir_sim_number(o->gpus_per_node, "gpus-per-node", 1, WEIR_SIM_GPUS_PER_NODE_MAX, &gpus, err);
         if (r == 0) {
-            add_pool(site, model_of_work(site, o->jobs), (uint32_t)gpus, 0);
+            add_pool(site, model_of_work(site, o->jobs), (uint32_t)gpus, 0, site->param[WEIR_REPLAY_GPU_PURCHASE]);
         }
         return r;
     }

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/vec.h"
-#include "input.h"
+#include "cloud/input.h"
 
 enum {
     GAP_S_MAX = 86400,
@@ -73,12 +73,12 @@ static void add_zone(struct weir_sim_spot_zones *z, struct weir_sim_spot_zone zo
 /* Columns of a recording, in the order in which both files' tables below name them; the last is read where times matter. */
 enum { ZONE_NAME, ZONE_GAP, ZONE_BITS, ZONE_NUMBER, ZONE_TIME, ZONE_COLUMNS };
 
-static const struct weir_sim_column trace_columns[ZONE_COLUMNS] = {
+static const struct weir_input_column trace_columns[ZONE_COLUMNS] = {
     {.name = "env"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "first_tick"}, {.name = "tick0_utc", .optional = true}};
-static const struct weir_sim_column multizone_columns[ZONE_COLUMNS] = {
+static const struct weir_input_column multizone_columns[ZONE_COLUMNS] = {
     {.name = "zone"}, {.name = "gap_s"}, {.name = "bits"}, {.name = "window"}, {.name = "start_utc", .optional = true}};
 
-static int check_bits(struct weir_sim_input *in, struct weir_sv bits, size_t *total, struct weir_err *err)
+static int check_bits(struct weir_input *in, struct weir_sv bits, size_t *total, struct weir_err *err)
 {
     int r = 0;
     if (bits.n == 0) {
@@ -93,29 +93,29 @@ static int check_bits(struct weir_sim_input *in, struct weir_sv bits, size_t *to
     if (r == 0 && *total > BITS_BYTES_MAX) {
         r = weir_fail(err, -WEIR_ELIMIT, "more than %d ticks in all", BITS_BYTES_MAX);
     }
-    return r < 0 ? weir_sim_input_fail(in, r, err) : 0;
+    return r < 0 ? weir_input_fail(in, r, err) : 0;
 }
 
-static int read_tick0(const struct weir_sim_input *in, int64_t *ret_us, struct weir_err *err)
+static int read_tick0(const struct weir_input *in, int64_t *ret_us, struct weir_err *err)
 {
     struct weir_wall at = {0};
-    struct weir_sv text = weir_sim_input_field(in, ZONE_TIME);
+    struct weir_sv text = weir_input_field(in, ZONE_TIME);
     int r = text.n == 0 ? 0 : weir_parse_time(text, &at, err);
     *ret_us = at.us;
-    return r < 0 ? weir_sim_input_fail_field(in, ZONE_TIME, r, err) : 0;
+    return r < 0 ? weir_input_fail_field(in, ZONE_TIME, r, err) : 0;
 }
 
 /* Reads the record that stands in the reader; number is window or first tick. */
-static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *in, bool by_window, bool timed, size_t *total,
+static int read_zone(struct weir_sim_spot_zones *zones, struct weir_input *in, bool by_window, bool timed, size_t *total,
                      struct weir_err *err)
 {
     int64_t tick0_us = 0;
     int64_t gap_s = 0;
     int64_t number = 0;
-    struct weir_sv name = weir_sim_input_field(in, ZONE_NAME);
-    struct weir_sv bits = weir_sim_input_field(in, ZONE_BITS);
-    int r = weir_sim_input_i64(in, ZONE_GAP, 1, GAP_S_MAX, &gap_s, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, ZONE_NUMBER, 0, TICKS_MAX, &number, err);
+    struct weir_sv name = weir_input_field(in, ZONE_NAME);
+    struct weir_sv bits = weir_input_field(in, ZONE_BITS);
+    int r = weir_input_i64(in, ZONE_GAP, 1, GAP_S_MAX, &gap_s, err);
+    r = r < 0 ? r : weir_input_i64(in, ZONE_NUMBER, 0, TICKS_MAX, &number, err);
     r = r < 0 ? r : check_bits(in, bits, total, err);
     r = r < 0 || !timed ? r : read_tick0(in, &tick0_us, err);
     if (r < 0) {
@@ -133,7 +133,7 @@ static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *i
         r = weir_fail(err, -WEIR_ELIMIT, "more than %d recordings", ZONES_MAX);
     }
     if (r < 0) {
-        return weir_sim_input_fail(in, r, err);
+        return weir_input_fail(in, r, err);
     }
     struct weir_sim_spot_zone z = {
         .name = weir_strndup(name.p, name.n),
@@ -150,13 +150,13 @@ static int read_zone(struct weir_sim_spot_zones *zones, struct weir_sim_input *i
 
 static int read_zones(struct weir_sim_spot_zones *ret, const char *path, bool by_window, bool timed, struct weir_err *err)
 {
-    const struct weir_sim_column *column = by_window ? multizone_columns : trace_columns;
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    const struct weir_input_column *column = by_window ? multizone_columns : trace_columns;
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
     WEIR_CLEANUP(weir_sim_spot_zones_release) struct weir_sim_spot_zones zones = {0};
-    int r = weir_sim_input_table(&in, path, column, timed ? ZONE_COLUMNS : ZONE_TIME, err);
+    int r = weir_input_table(&in, path, column, timed ? ZONE_COLUMNS : ZONE_TIME, err);
     size_t total = 0;
     while (r >= 0) {
-        r = weir_sim_input_next(in, err);
+        r = weir_input_next(in, err);
         if (r == 0) {
             break;
         }
@@ -195,11 +195,11 @@ int weir_sim_spot_read_multizone(struct weir_sim_spot_zones *ret, const char *pa
 
 int weir_sim_spot_read_timed(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
     struct weir_sv header = {0};
     bool by_window = true;
-    int r = weir_sim_input_open(&in, path, err);
-    r = r < 0 ? r : weir_sim_input_peek(in, &header, err);
+    int r = weir_input_open(&in, path, err);
+    r = r < 0 ? r : weir_input_peek(in, &header, err);
     while (r == 1 && header.p != NULL && by_window) {
         by_window = !weir_sv_eq(weir_sv_trim(weir_sv_cut(&header, ',')), WEIR_SV("env"));
     }
@@ -208,37 +208,37 @@ int weir_sim_spot_read_timed(struct weir_sim_spot_zones *ret, const char *path, 
 
 enum { WINDOW_ENV, WINDOW_START, WINDOW_TICKS, WINDOW_WANTED };
 
-static int read_window(struct weir_sim_spot_windows *windows, struct weir_sim_input *in, const struct weir_sim_spot_zones *zones,
+static int read_window(struct weir_sim_spot_windows *windows, struct weir_input *in, const struct weir_sim_spot_zones *zones,
                        struct weir_err *err)
 {
     int64_t start = 0;
     int64_t ticks = 0;
     int64_t wanted = 1;
-    int r = weir_sim_input_i64(in, WINDOW_START, 0, TICKS_MAX, &start, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, WINDOW_TICKS, 1, TICKS_MAX, &ticks, err);
-    if (r == 0 && weir_sim_input_field(in, WINDOW_WANTED).n > 0) {
-        r = weir_sim_input_i64(in, WINDOW_WANTED, 0, 1, &wanted, err);
+    int r = weir_input_i64(in, WINDOW_START, 0, TICKS_MAX, &start, err);
+    r = r < 0 ? r : weir_input_i64(in, WINDOW_TICKS, 1, TICKS_MAX, &ticks, err);
+    if (r == 0 && weir_input_field(in, WINDOW_WANTED).n > 0) {
+        r = weir_input_i64(in, WINDOW_WANTED, 0, 1, &wanted, err);
     }
     if (r < 0 || wanted == 0) {
         return r;
     }
-    struct weir_sv name = weir_sim_input_field(in, WINDOW_ENV);
+    struct weir_sv name = weir_input_field(in, WINDOW_ENV);
     /* Windows of one zone mostly stand together. */
     const struct weir_sim_spot_zone *z = windows->n == 0 ? &zones->p[0] : &zones->p[windows->p[windows->n - 1].zone];
     z = weir_sv_eq(weir_sv_of(z->name), name) ? z : weir_sim_spot_find(zones, name, 0);
     if (z == NULL) {
         weir_fail(err, -WEIR_EINVAL, "column 'env': the traces have no '%.*s'", WEIR_SV_ARG(name));
-        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+        return weir_input_fail(in, -WEIR_EINVAL, err);
     }
     int64_t end = z->first_tick + (int64_t)z->n_bits;
     if (start < z->first_tick || start + ticks > end) {
         weir_fail(err, -WEIR_EINVAL, "ticks %lld to %lld are not all in the trace of %s, which has %lld to %lld", (long long)start,
                   (long long)(start + ticks - 1), z->name, (long long)z->first_tick, (long long)(end - 1));
-        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+        return weir_input_fail(in, -WEIR_EINVAL, err);
     }
     if (windows->n == WINDOWS_MAX) {
         weir_fail(err, -WEIR_ELIMIT, "more than %d windows", WINDOWS_MAX);
-        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+        return weir_input_fail(in, -WEIR_ELIMIT, err);
     }
     struct weir_sim_spot_window w = {(size_t)(z - zones->p), (size_t)(start - z->first_tick), (size_t)ticks};
     weir_vec_push(windows, w);
@@ -248,13 +248,13 @@ static int read_window(struct weir_sim_spot_windows *windows, struct weir_sim_in
 int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *path, const struct weir_sim_spot_zones *zones,
                                struct weir_err *err)
 {
-    static const struct weir_sim_column column[] = {
+    static const struct weir_input_column column[] = {
         {.name = "env"}, {.name = "start_tick"}, {.name = "ticks"}, {.name = "in_1080", .optional = true}};
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
     WEIR_CLEANUP(weir_sim_spot_windows_release) struct weir_sim_spot_windows windows = {0};
-    int r = weir_sim_input_table(&in, path, column, WEIR_ARRAY_LEN(column), err);
+    int r = weir_input_table(&in, path, column, WEIR_ARRAY_LEN(column), err);
     while (r >= 0) {
-        r = weir_sim_input_next(in, err);
+        r = weir_input_next(in, err);
         if (r == 0) {
             break;
         }

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/vec.h"
-#include "input.h"
+#include "cloud/input.h"
 
 #define RATE_MAX INT64_C(1000000000) /* micro-USD an hour */
 
@@ -32,7 +32,7 @@ void weir_spot_prices_release(struct weir_spot_prices *s)
 
 enum { ZONE, INSTANCE, UTC, RATE };
 
-static const struct weir_sim_column columns[] = {{.name = "zone"}, {.name = "instance"}, {.name = "utc"}, {.name = "spot_usd_h"}};
+static const struct weir_input_column columns[] = {{.name = "zone"}, {.name = "instance"}, {.name = "utc"}, {.name = "spot_usd_h"}};
 
 /* The series of this record, made where it is new; NULL where there are too many. A history that is sorted by time has the
  * series in turn, so they are found by hash. */
@@ -56,34 +56,34 @@ static struct weir_spot_series *find_series(struct weir_spot_prices *s, struct w
     return &s->p[s->n - 1];
 }
 
-static int read_change(struct weir_spot_prices *s, const struct weir_sim_input *in, size_t *total, struct weir_err *err)
+static int read_change(struct weir_spot_prices *s, const struct weir_input *in, size_t *total, struct weir_err *err)
 {
-    struct weir_sv zone = weir_sim_input_field(in, ZONE);
-    struct weir_sv instance = weir_sim_input_field(in, INSTANCE);
+    struct weir_sv zone = weir_input_field(in, ZONE);
+    struct weir_sv instance = weir_input_field(in, INSTANCE);
     struct weir_wall at = {0};
     int64_t rate = 0;
     if (zone.n == 0 || instance.n == 0) {
         weir_fail(err, -WEIR_EINVAL, "empty");
-        return weir_sim_input_fail_field(in, zone.n == 0 ? ZONE : INSTANCE, -WEIR_EINVAL, err);
+        return weir_input_fail_field(in, zone.n == 0 ? ZONE : INSTANCE, -WEIR_EINVAL, err);
     }
-    int r = weir_parse_time(weir_sim_input_field(in, UTC), &at, err);
+    int r = weir_parse_time(weir_input_field(in, UTC), &at, err);
     if (r == 0 && (at.us % US_PER_S != 0 || at.us <= 0)) {
         r = weir_fail(err, -WEIR_EINVAL, "a time after 1970 in whole seconds is expected");
     }
     if (r < 0) {
-        return weir_sim_input_fail_field(in, UTC, r, err);
+        return weir_input_fail_field(in, UTC, r, err);
     }
-    r = weir_parse_decimal(weir_sim_input_field(in, RATE), 6, &rate, err);
+    r = weir_parse_decimal(weir_input_field(in, RATE), 6, &rate, err);
     if (r == 0 && (rate <= 0 || rate > RATE_MAX)) {
         r = weir_fail(err, -WEIR_EOVERFLOW, "a price is more than 0 and at most %lld USD an hour", (long long)(RATE_MAX / US_PER_S));
     }
     if (r < 0) {
-        return weir_sim_input_fail_field(in, RATE, r, err);
+        return weir_input_fail_field(in, RATE, r, err);
     }
     struct weir_spot_series *series = find_series(s, zone, instance);
     if (series == NULL || ++*total > CHANGES_MAX) {
         weir_fail(err, -WEIR_ELIMIT, "more than %d zones and types, or %d changes", SERIES_MAX, CHANGES_MAX);
-        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+        return weir_input_fail(in, -WEIR_ELIMIT, err);
     }
     struct weir_spot_price change = {at.us / US_PER_S, rate};
     weir_vec_push(series, change);
@@ -131,14 +131,14 @@ static void put_in_order(struct weir_spot_prices *s)
 int weir_spot_prices_read(struct weir_spot_prices *s, const char *path, void (*looked)(void *user, unsigned permille), void *user,
                           struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
     *s = (struct weir_spot_prices){0};
-    int r = weir_sim_input_table(&in, path, columns, WEIR_ARRAY_LEN(columns), err);
+    int r = weir_input_table(&in, path, columns, WEIR_ARRAY_LEN(columns), err);
     size_t total = 0;
-    while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
+    while (r >= 0 && (r = weir_input_next(in, err)) > 0) {
         r = read_change(s, in, &total, err);
         if (looked != NULL && total % 65536 == 0) {
-            looked(user, weir_sim_input_permille(in));
+            looked(user, weir_input_permille(in));
         }
     }
     if (r == 0 && total == 0) {

@@ -12,7 +12,7 @@
 #include "base/parse.h"
 #include "base/vec.h"
 #include "forecast/series.h"
-#include "input.h"
+#include "cloud/input.h"
 #include "sim_priv.h"
 
 enum {
@@ -36,25 +36,25 @@ struct series {
     size_t scored; /* the first value that is */
 };
 
-static const struct weir_sim_column columns[] = {{"time"}, {"active_max", .optional = true}, {"*", .optional = true}};
+static const struct weir_input_column columns[] = {{"time"}, {"active_max", .optional = true}, {"*", .optional = true}};
 
-static int bad_step(const struct weir_sim_input *in, struct weir_err *err, const char *why)
+static int bad_step(const struct weir_input *in, struct weir_err *err, const char *why)
 {
     weir_fail(err, -WEIR_EINVAL, "column 'time': %s", why);
-    return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+    return weir_input_fail(in, -WEIR_EINVAL, err);
 }
 
 /* One record: its time must follow in even steps, its value may be missing. */
-static int take_record(struct series *s, struct weir_sim_input *in, int64_t *last_us, int64_t *step_us, struct weir_err *err)
+static int take_record(struct series *s, struct weir_input *in, int64_t *last_us, int64_t *step_us, struct weir_err *err)
 {
-    size_t column = weir_sim_input_has(in, 1) ? 1 : 2;
+    size_t column = weir_input_has(in, 1) ? 1 : 2;
     struct weir_wall at = {0};
-    struct weir_sv text = weir_sim_input_field(in, 0);
+    struct weir_sv text = weir_input_field(in, 0);
     double v = 0;
     int r = weir_parse_time(text, &at, err);
     if (r < 0) {
         weir_fail_prefix(err, r, "column 'time'");
-        return weir_sim_input_fail(in, r, err);
+        return weir_input_fail(in, r, err);
     }
     size_t n = s->value.n;
     if (n == 1) {
@@ -66,11 +66,11 @@ static int take_record(struct series *s, struct weir_sim_input *in, int64_t *las
         return bad_step(in, err, "the steps are not even: fill gaps with records whose value is empty");
     }
     *last_us = at.us;
-    bool known = weir_sim_input_field(in, column).n > 0;
-    r = known ? weir_sim_input_real(in, column, -VALUE_MAX, VALUE_MAX, &v, err) : 0;
+    bool known = weir_input_field(in, column).n > 0;
+    r = known ? weir_input_real(in, column, -VALUE_MAX, VALUE_MAX, &v, err) : 0;
     if (r == 0 && n == VALUES_MAX) {
         weir_fail(err, -WEIR_ELIMIT, "more than %d values", VALUES_MAX);
-        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+        return weir_input_fail(in, -WEIR_ELIMIT, err);
     }
     if (r == 0) {
         weir_vec_push(&s->value, known || n == 0 ? v : s->value.p[n - 1]);
@@ -81,15 +81,15 @@ static int take_record(struct series *s, struct weir_sim_input *in, int64_t *las
 
 static int read_series(struct series *s, const char *path, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_table(&in, path, columns, WEIR_ARRAY_LEN(columns), err);
-    if (r == 0 && !weir_sim_input_has(in, 1) && !weir_sim_input_has(in, 2)) {
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    int r = weir_input_table(&in, path, columns, WEIR_ARRAY_LEN(columns), err);
+    if (r == 0 && !weir_input_has(in, 1) && !weir_input_has(in, 2)) {
         weir_fail(err, -WEIR_EINVAL, "there is no column beside 'time': values are expected in 'active_max', or in the first other one");
-        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+        return weir_input_fail(in, -WEIR_EINVAL, err);
     }
     int64_t last_us = 0;
     int64_t step_us = WEIR_US_PER_HOUR;
-    while (r >= 0 && (r = weir_sim_input_next(in, err)) == 1) {
+    while (r >= 0 && (r = weir_input_next(in, err)) == 1) {
         r = take_record(s, in, &last_us, &step_us, err);
     }
     if (r < 0) {

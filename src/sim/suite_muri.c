@@ -24,7 +24,7 @@ struct trace {
     double bound_s;  /* of the mean time to end */
 };
 
-static int read_job(const struct weir_sim_input *in, struct weir_muri_cluster cluster, struct trace *t, struct weir_err *err)
+static int read_job(const struct weir_input *in, struct weir_muri_cluster cluster, struct trace *t, struct weir_err *err)
 {
     struct weir_muri_record said = {0};
     int r = weir_muri_record_read(in, &said, err);
@@ -38,7 +38,7 @@ static int read_job(const struct weir_sim_input *in, struct weir_muri_cluster cl
     }
     if (t->job.n == JOBS_MAX) {
         weir_fail(err, -WEIR_ELIMIT, "more than %d jobs", JOBS_MAX);
-        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+        return weir_input_fail(in, -WEIR_ELIMIT, err);
     }
     struct weir_muri_job job = {
         .id = said.id,
@@ -67,9 +67,9 @@ static int cmp_submit(const void *a, const void *b)
 
 static int read_trace(const char *path, struct weir_muri_cluster cluster, struct trace *t, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_table(&in, path, weir_muri_columns, WEIR_MURI_COLUMNS, err);
-    while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    int r = weir_input_table(&in, path, weir_muri_columns, WEIR_MURI_COLUMNS, err);
+    while (r >= 0 && (r = weir_input_next(in, err)) > 0) {
         r = read_job(in, cluster, t, err);
     }
     if (r < 0) {

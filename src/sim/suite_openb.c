@@ -65,32 +65,32 @@ static int model_bit(struct lists *l, struct weir_sv name, uint64_t *ret, struct
 
 enum { NODE_CPU, NODE_MEMORY, NODE_GPUS, NODE_MODEL, NODE_COLUMNS };
 
-static const struct weir_sim_column node_columns[NODE_COLUMNS] = {
+static const struct weir_input_column node_columns[NODE_COLUMNS] = {
     [NODE_CPU] = {"cpu_milli", false},
     [NODE_MEMORY] = {"memory_mib", false},
     [NODE_GPUS] = {"gpu", false},
     [NODE_MODEL] = {"model", true},
 };
 
-static int read_node(const struct weir_sim_input *in, struct lists *l, struct weir_err *err)
+static int read_node(const struct weir_input *in, struct lists *l, struct weir_err *err)
 {
     int64_t cpu = 0;
     int64_t mem = 0;
     int64_t gpus = 0;
     struct weir_frag_room room = {0};
-    int r = weir_sim_input_i64(in, NODE_CPU, 0, UINT32_MAX, &cpu, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, NODE_MEMORY, 0, UINT32_MAX, &mem, err);
-    r = r < 0 ? r : weir_sim_input_i64(in, NODE_GPUS, 0, WEIR_FRAG_GPUS_MAX, &gpus, err);
+    int r = weir_input_i64(in, NODE_CPU, 0, UINT32_MAX, &cpu, err);
+    r = r < 0 ? r : weir_input_i64(in, NODE_MEMORY, 0, UINT32_MAX, &mem, err);
+    r = r < 0 ? r : weir_input_i64(in, NODE_GPUS, 0, WEIR_FRAG_GPUS_MAX, &gpus, err);
     if (r < 0) {
         return r;
     }
-    struct weir_sv model = weir_sv_trim(weir_sim_input_field(in, NODE_MODEL));
+    struct weir_sv model = weir_sv_trim(weir_input_field(in, NODE_MODEL));
     if (l->node.n == NODES_MAX) {
         weir_fail(err, -WEIR_ELIMIT, "more than %d nodes", NODES_MAX);
-        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+        return weir_input_fail(in, -WEIR_ELIMIT, err);
     }
     if (gpus > 0 && model.n > 0 && (r = model_bit(l, model, &room.model, err)) < 0) {
-        return weir_sim_input_fail(in, r, err);
+        return weir_input_fail(in, r, err);
     }
     room.cpu_milli = (uint32_t)cpu;
     room.mem_mib = (uint32_t)mem;
@@ -106,9 +106,9 @@ static int read_node(const struct weir_sim_input *in, struct lists *l, struct we
 
 static int read_nodes(const char *path, struct lists *l, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_table(&in, path, node_columns, NODE_COLUMNS, err);
-    while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    int r = weir_input_table(&in, path, node_columns, NODE_COLUMNS, err);
+    while (r >= 0 && (r = weir_input_next(in, err)) > 0) {
         r = read_node(in, l, err);
     }
     uint32_t gpus = 0;
@@ -124,15 +124,15 @@ static int read_nodes(const char *path, struct lists *l, struct weir_err *err)
 /* ---- tasks ---- */
 
 /* "V100M16|V100M32"; empty: any. */
-static int read_models(const struct weir_sim_input *in, struct lists *l, uint64_t *ret, struct weir_err *err)
+static int read_models(const struct weir_input *in, struct lists *l, uint64_t *ret, struct weir_err *err)
 {
-    struct weir_sv rest = weir_sim_input_field(in, weir_openb_pod_spec);
+    struct weir_sv rest = weir_input_field(in, weir_openb_pod_spec);
     while (rest.p != NULL) {
         struct weir_sv name = weir_sv_trim(weir_sv_cut(&rest, '|'));
         uint64_t bit = 0;
         int r = name.n == 0 ? 0 : model_bit(l, name, &bit, err);
         if (r < 0) {
-            return weir_sim_input_fail_field(in, weir_openb_pod_spec, r, err);
+            return weir_input_fail_field(in, weir_openb_pod_spec, r, err);
         }
         *ret |= bit;
     }
@@ -178,7 +178,7 @@ static int add_task(struct lists *l, const struct weir_frag_ask *a, struct weir_
     return 0;
 }
 
-static int read_pod(const struct weir_sim_input *in, struct lists *l, struct weir_err *err)
+static int read_pod(const struct weir_input *in, struct lists *l, struct weir_err *err)
 {
     struct weir_openb_pod pod = {0};
     struct weir_frag_ask a = {0};
@@ -194,7 +194,7 @@ static int read_pod(const struct weir_sim_input *in, struct lists *l, struct wei
     const uint64_t said[] = {a.models, a.cpu_milli, a.mem_mib, a.gpus, a.gpu_milli};
     digest(l, said, sizeof said);
     r = add_task(l, &a, err);
-    return r < 0 ? weir_sim_input_fail(in, r, err) : 0;
+    return r < 0 ? weir_input_fail(in, r, err) : 0;
 }
 
 /* Tasks are drawn until the demand is there: a list that hardly asks for GPUs would be drawn from without end. */
@@ -222,9 +222,9 @@ static int check_demand(const char *path, const struct lists *l, struct weir_err
 
 static int read_pods(const char *path, struct lists *l, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_table(&in, path, weir_openb_pod_columns, WEIR_OPENB_POD_COLUMNS, err);
-    while (r >= 0 && (r = weir_sim_input_next(in, err)) > 0) {
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    int r = weir_input_table(&in, path, weir_openb_pod_columns, WEIR_OPENB_POD_COLUMNS, err);
+    while (r >= 0 && (r = weir_input_next(in, err)) > 0) {
         r = read_pod(in, l, err);
     }
     return r < 0 ? r : check_demand(path, l, err);

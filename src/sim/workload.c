@@ -27,7 +27,7 @@ struct entry {
 
 struct weir_sim_workload {
     const struct weir_sim_form_reader *reader;
-    struct weir_sim_input *in;
+    struct weir_input *in;
     char *path;
     struct weir_sim_names names;
     struct weir_sim_workload_options options;
@@ -51,7 +51,7 @@ void weir_sim_workload_free(struct weir_sim_workload *w)
     if (w == NULL) {
         return;
     }
-    weir_sim_input_free(w->in);
+    weir_input_free(w->in);
     weir_interner_release(&w->names.projects);
     weir_interner_release(&w->names.users);
     weir_interner_release(&w->names.models);
@@ -109,7 +109,7 @@ static size_t count_columns(const struct weir_sim_form_reader *reader, struct we
 static int find_reader(struct weir_sim_workload *w, struct weir_err *err)
 {
     struct weir_sv line;
-    int r = weir_sim_input_peek(w->in, &line, err);
+    int r = weir_input_peek(w->in, &line, err);
     if (r < 0) {
         return r;
     }
@@ -144,7 +144,7 @@ static int begin(struct weir_sim_workload *w, struct weir_err *err)
     const struct weir_sim_form_reader *f = w->reader;
     int r = 0;
     if (f->columns != NULL) {
-        r = weir_sim_input_is_table(w->in, f->separator, f->columns, f->n_columns, err);
+        r = weir_input_is_table(w->in, f->separator, f->columns, f->n_columns, err);
     }
     return r < 0 || f->begin == NULL ? r : f->begin(w->in, &w->epoch_us, err);
 }
@@ -164,7 +164,7 @@ int weir_sim_workload_open(struct weir_sim_workload **ret, const char *path, con
             return -WEIR_ENOTFOUND;
         }
     }
-    int r = weir_sim_input_open(&w->in, path, err);
+    int r = weir_input_open(&w->in, path, err);
     if (r == 0 && form == NULL) {
         r = find_reader(w, err);
     }
@@ -178,14 +178,14 @@ int weir_sim_workload_open(struct weir_sim_workload **ret, const char *path, con
 
 /* ---- names ---- */
 
-static int intern(const struct weir_sim_input *in, size_t column, struct weir_sv name, struct weir_interner *names, size_t max,
+static int intern(const struct weir_input *in, size_t column, struct weir_sv name, struct weir_interner *names, size_t max,
                   uint32_t *ret, struct weir_err *err)
 {
     *ret = weir_intern_find(names, name);
     if (*ret == UINT32_MAX) {
         if (names->n == max) {
             weir_fail(err, -WEIR_ELIMIT, "'%.*s' is one name more than the %zu that can be told apart", WEIR_SV_ARG(name), max);
-            return weir_sim_input_fail_field(in, column, -WEIR_ELIMIT, err);
+            return weir_input_fail_field(in, column, -WEIR_ELIMIT, err);
         }
         *ret = weir_intern(names, name);
     }
@@ -200,15 +200,15 @@ static void hold_zero(struct weir_interner *names)
     }
 }
 
-int weir_sim_intern(const struct weir_sim_input *in, size_t column, struct weir_interner *names, uint32_t *ret, struct weir_err *err)
+int weir_sim_intern(const struct weir_input *in, size_t column, struct weir_interner *names, uint32_t *ret, struct weir_err *err)
 {
-    struct weir_sv name = weir_sim_input_field(in, column);
+    struct weir_sv name = weir_input_field(in, column);
     hold_zero(names);
     *ret = 0;
     return name.n == 0 ? 0 : intern(in, column, name, names, WEIR_SIM_NAMES_MAX, ret, err);
 }
 
-int weir_sim_intern_model(const struct weir_sim_input *in, size_t column, struct weir_sv model, struct weir_interner *models,
+int weir_sim_intern_model(const struct weir_input *in, size_t column, struct weir_sv model, struct weir_interner *models,
                           const char **ret, struct weir_err *err)
 {
     uint32_t id = 0;
@@ -230,9 +230,9 @@ static const char *number_of(const char *p, const char *end, uint64_t max, uint6
     return p == from || *ret > max ? NULL : p;
 }
 
-int weir_sim_read_id(const struct weir_sim_input *in, size_t column, uint64_t *ret, struct weir_err *err)
+int weir_sim_read_id(const struct weir_input *in, size_t column, uint64_t *ret, struct weir_err *err)
 {
-    struct weir_sv text = weir_sim_input_field(in, column);
+    struct weir_sv text = weir_input_field(in, column);
     const char *end = text.p + text.n;
     uint64_t job = 0;
     uint64_t index = 0;
@@ -245,7 +245,7 @@ int weir_sim_read_id(const struct weir_sim_input *in, size_t column, uint64_t *r
     }
     if (at != end || at == NULL) {
         weir_fail(err, -WEIR_EINVAL, "'%.*s' is no id such as 12 or 12_3", WEIR_SV_ARG(text));
-        return weir_sim_input_fail_field(in, column, -WEIR_EINVAL, err);
+        return weir_input_fail_field(in, column, -WEIR_EINVAL, err);
     }
     *ret = job;
     return 0;
@@ -257,12 +257,12 @@ int weir_sim_read_id(const struct weir_sim_input *in, size_t column, uint64_t *r
 static int read_job(struct weir_sim_workload *w, struct weir_sim_job *ret, struct weir_err *err)
 {
     int r;
-    while ((r = weir_sim_input_next(w->in, err)) > 0) {
-        uint64_t line = weir_sim_input_line(w->in);
+    while ((r = weir_input_next(w->in, err)) > 0) {
+        uint64_t line = weir_input_line(w->in);
         *ret = (struct weir_sim_job){.id = line - 1, .line = line, .gpu_milli = WEIR_SIM_WHOLE_GPU, .cost_micro = -1};
         r = w->reader->read(w->in, &w->names, ret, &w->skipped, err);
         if (r > 0 && w->reader->name_at > 0) {
-            struct weir_sv name = weir_sim_input_field(w->in, w->reader->name_at - 1);
+            struct weir_sv name = weir_input_field(w->in, w->reader->name_at - 1);
             size_t n = name.n < sizeof ret->name ? name.n : sizeof ret->name - 1;
             if (n > 0) {
                 memcpy(ret->name, name.p, n);
@@ -403,5 +403,5 @@ const char *weir_sim_workload_lacks(const struct weir_sim_workload *w)
 
 unsigned weir_sim_workload_permille(const struct weir_sim_workload *w)
 {
-    return weir_sim_input_permille(w->in);
+    return weir_input_permille(w->in);
 }

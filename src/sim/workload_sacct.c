@@ -36,7 +36,7 @@ enum {
     COLUMNS,
 };
 
-static const struct weir_sim_column columns[COLUMNS] = {
+static const struct weir_input_column columns[COLUMNS] = {
     [ID] = {"JobID", false},
     [ID_RAW] = {"JobIDRaw", true},
     [SUBMIT] = {"Submit", false},
@@ -63,21 +63,21 @@ static const struct weir_sim_column columns[COLUMNS] = {
 
 enum { CPUS_MAX = 100000000 };
 
-static int begin_sacct(struct weir_sim_input *in, int64_t *ret_epoch_us, struct weir_err *err)
+static int begin_sacct(struct weir_input *in, int64_t *ret_epoch_us, struct weir_err *err)
 {
     (void)ret_epoch_us;
-    bool spans = weir_sim_input_has(in, START) && weir_sim_input_has(in, END);
-    if (!spans && !weir_sim_input_has(in, ELAPSED) && !weir_sim_input_has(in, ELAPSED_RAW)) {
+    bool spans = weir_input_has(in, START) && weir_input_has(in, END);
+    if (!spans && !weir_input_has(in, ELAPSED) && !weir_input_has(in, ELAPSED_RAW)) {
         weir_fail(err, -WEIR_EINVAL, "how long jobs ran is not said: ask sacct for ElapsedRaw, Elapsed, or Start and End");
-        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+        return weir_input_fail(in, -WEIR_EINVAL, err);
     }
     return 0;
 }
 
-static const char *lacks(const struct weir_sim_input *in)
+static const char *lacks(const struct weir_input *in)
 {
-    bool told = weir_sim_input_has(in, ALLOC_TRES) || weir_sim_input_has(in, REQ_TRES) || weir_sim_input_has(in, ALLOC_GRES) ||
-                weir_sim_input_has(in, REQ_GRES);
+    bool told = weir_input_has(in, ALLOC_TRES) || weir_input_has(in, REQ_TRES) || weir_input_has(in, ALLOC_GRES) ||
+                weir_input_has(in, REQ_GRES);
     return told ? NULL : "there is no column AllocTRES (nor ReqTRES, AllocGRES, ReqGRES), so that no job is known to have had GPUs: all are replayed as if they had "
                          "none; ask sacct for AllocTRES";
 }
@@ -101,9 +101,9 @@ static bool is_none(struct weir_sv text)
 }
 
 /* 0 where it is not known. */
-static int read_time(const struct weir_sim_input *in, size_t column, struct weir_wall *ret, struct weir_err *err)
+static int read_time(const struct weir_input *in, size_t column, struct weir_wall *ret, struct weir_err *err)
 {
-    struct weir_sv text = weir_sim_input_field(in, column);
+    struct weir_sv text = weir_input_field(in, column);
     int64_t s = 0;
     *ret = (struct weir_wall){0};
     if (is_none(text)) {
@@ -114,32 +114,32 @@ static int read_time(const struct weir_sim_input *in, size_t column, struct weir
         return 0;
     }
     int r = weir_parse_time(text, ret, err);
-    return r < 0 ? weir_sim_input_fail_field(in, column, r, err) : 0;
+    return r < 0 ? weir_input_fail_field(in, column, r, err) : 0;
 }
 
 /* "D-HH:MM:SS", "MM:SS.mmm"; 0 where it is not known. */
-static int read_span(const struct weir_sim_input *in, size_t column, struct weir_dur *ret, struct weir_err *err)
+static int read_span(const struct weir_input *in, size_t column, struct weir_dur *ret, struct weir_err *err)
 {
-    struct weir_sv text = weir_sim_input_field(in, column);
+    struct weir_sv text = weir_input_field(in, column);
     *ret = (struct weir_dur){0};
     if (is_none(text)) {
         return 0;
     }
     struct weir_sv whole = weir_sv_cut(&text, '.');
     int r = weir_parse_slurm_time(whole, ret, err);
-    return r < 0 ? weir_sim_input_fail_field(in, column, r, err) : 0;
+    return r < 0 ? weir_input_fail_field(in, column, r, err) : 0;
 }
 
-static int read_number(const struct weir_sim_input *in, size_t column, int64_t unit, int64_t *ret, struct weir_err *err)
+static int read_number(const struct weir_input *in, size_t column, int64_t unit, int64_t *ret, struct weir_err *err)
 {
-    return is_none(weir_sim_input_field(in, column)) ? 0
-                                                     : weir_sim_input_units(in, column, WEIR_SIM_DURATION_S_MAX / 60, unit, ret, err);
+    return is_none(weir_input_field(in, column)) ? 0
+                                                     : weir_input_units(in, column, WEIR_SIM_DURATION_S_MAX / 60, unit, ret, err);
 }
 
 /* ---- the state ---- */
 
 /* *ret_ended false: it has not. The word may be followed by "by 1000", or end in '+' where it was cut. */
-static int read_state(const struct weir_sim_input *in, enum weir_sim_job_end *ret, bool *ret_ended, struct weir_err *err)
+static int read_state(const struct weir_input *in, enum weir_sim_job_end *ret, bool *ret_ended, struct weir_err *err)
 {
     static const struct {
         const char *word;
@@ -161,7 +161,7 @@ static int read_state(const struct weir_sim_input *in, enum weir_sim_job_end *re
         {"STAGE_OUT", false, 0},                      {"SIGNALING", false, 0},
         {"RESV_DEL_HOLD", false, 0},                  {"UPDATE_DB", false, 0},
     };
-    struct weir_sv text = weir_sim_input_field(in, STATE);
+    struct weir_sv text = weir_input_field(in, STATE);
     struct weir_sv word = weir_sv_cut(&text, ' ');
     size_t n = word.n > 0 && word.p[word.n - 1] == '+' ? word.n - 1 : 0;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(states); i++) {
@@ -177,7 +177,7 @@ static int read_state(const struct weir_sim_input *in, enum weir_sim_job_end *re
         }
     }
     weir_fail(err, -WEIR_EINVAL, "'%.*s' is no state of a job", WEIR_SV_ARG(word));
-    return weir_sim_input_fail_field(in, STATE, -WEIR_EINVAL, err);
+    return weir_input_fail_field(in, STATE, -WEIR_EINVAL, err);
 }
 
 /* ---- what it ran on ---- */
@@ -206,9 +206,9 @@ static void add_gpus(struct resources *r, struct weir_sv type, uint64_t count)
 }
 
 /* "billing=8,cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=64G,node=1": GPUs stand there with and without their type. */
-static int read_tres(const struct weir_sim_input *in, size_t column, struct resources *ret, struct weir_err *err)
+static int read_tres(const struct weir_input *in, size_t column, struct resources *ret, struct weir_err *err)
 {
-    struct weir_sv rest = weir_sim_input_field(in, column);
+    struct weir_sv rest = weir_input_field(in, column);
     int r = 0;
     while (rest.p != NULL && rest.n > 0 && r == 0) {
         struct weir_sv value = weir_sv_cut(&rest, ',');
@@ -227,13 +227,13 @@ static int read_tres(const struct weir_sim_input *in, size_t column, struct reso
             ret->mem_mib >>= 20;
         }
     }
-    return r < 0 ? weir_sim_input_fail_field(in, column, r, err) : 0;
+    return r < 0 ? weir_input_fail_field(in, column, r, err) : 0;
 }
 
 /* "gpu:a100:2,gpu:1", as older versions print it. */
-static int read_gres(const struct weir_sim_input *in, size_t column, struct resources *ret, struct weir_err *err)
+static int read_gres(const struct weir_input *in, size_t column, struct resources *ret, struct weir_err *err)
 {
-    struct weir_sv rest = weir_sim_input_field(in, column);
+    struct weir_sv rest = weir_input_field(in, column);
     while (rest.p != NULL && rest.n > 0) {
         struct weir_sv item = weir_sv_cut(&rest, ',');
         struct weir_sv name = weir_sv_cut(&item, ':');
@@ -248,7 +248,7 @@ static int read_gres(const struct weir_sim_input *in, size_t column, struct reso
         }
         int r = weir_parse_u64(count, 0, WEIR_SIM_GPUS_MAX, &n, err);
         if (r < 0) {
-            return weir_sim_input_fail_field(in, column, r, err);
+            return weir_input_fail_field(in, column, r, err);
         }
         add_gpus(ret, item.p == NULL ? (struct weir_sv){0} : first, n);
     }
@@ -256,11 +256,11 @@ static int read_gres(const struct weir_sim_input *in, size_t column, struct reso
 }
 
 /* Where *ret is 0 yet, the first of the columns that says a number. */
-static int read_first(const struct weir_sim_input *in, const size_t *column, size_t n, uint64_t max, uint64_t *ret, struct weir_err *err)
+static int read_first(const struct weir_input *in, const size_t *column, size_t n, uint64_t max, uint64_t *ret, struct weir_err *err)
 {
     for (size_t i = 0; i < n && *ret == 0; i++) {
         int64_t v = 0;
-        int r = weir_sim_input_field(in, column[i]).n == 0 ? 0 : weir_sim_input_i64(in, column[i], 0, (int64_t)max, &v, err);
+        int r = weir_input_field(in, column[i]).n == 0 ? 0 : weir_input_i64(in, column[i], 0, (int64_t)max, &v, err);
         if (r < 0) {
             return r;
         }
@@ -269,7 +269,7 @@ static int read_first(const struct weir_sim_input *in, const size_t *column, siz
     return 0;
 }
 
-static int read_resources(const struct weir_sim_input *in, struct weir_sim_names *names, struct weir_sim_job *ret, struct weir_err *err)
+static int read_resources(const struct weir_input *in, struct weir_sim_names *names, struct weir_sim_job *ret, struct weir_err *err)
 {
     static const size_t nodes[] = {ALLOC_NODES, NODES};
     static const size_t cpus[] = {ALLOC_CPUS, CPUS, REQ_CPUS};
@@ -287,7 +287,7 @@ static int read_resources(const struct weir_sim_input *in, struct weir_sim_names
     uint64_t n = gpus->typed > gpus->gpus ? gpus->typed : gpus->gpus;
     if (r == 0 && n > WEIR_SIM_GPUS_MAX) {
         weir_fail(err, -WEIR_EOVERFLOW, "%llu GPUs: more than %d are not understood", (unsigned long long)n, WEIR_SIM_GPUS_MAX);
-        r = weir_sim_input_fail(in, -WEIR_EOVERFLOW, err);
+        r = weir_input_fail(in, -WEIR_EOVERFLOW, err);
     }
     if (r == 0 && gpus->type.n > 0) {
         r = weir_sim_intern_model(in, ALLOC_TRES, gpus->type, &names->models, &ret->gpu_model, err);
@@ -302,7 +302,7 @@ static int read_resources(const struct weir_sim_input *in, struct weir_sim_names
 /* ---- times ---- */
 
 /* *ret_ran false: it never began, or it has not ended. */
-static int read_times(const struct weir_sim_input *in, struct weir_sim_job *ret, bool *ret_ran, struct weir_err *err)
+static int read_times(const struct weir_input *in, struct weir_sim_job *ret, bool *ret_ran, struct weir_err *err)
 {
     struct weir_wall end = {0};
     struct weir_dur limit = {0};
@@ -310,46 +310,46 @@ static int read_times(const struct weir_sim_input *in, struct weir_sim_job *ret,
     int r = read_time(in, SUBMIT, &ret->submit, err);
     if (r == 0 && ret->submit.us == 0) {
         weir_fail(err, -WEIR_EINVAL, "a time is expected");
-        r = weir_sim_input_fail_field(in, SUBMIT, -WEIR_EINVAL, err);
+        r = weir_input_fail_field(in, SUBMIT, -WEIR_EINVAL, err);
     }
     r = r < 0 ? r : read_time(in, START, &ret->start, err);
     r = r < 0 ? r : read_time(in, END, &end, err);
-    if (r == 0 && weir_sim_input_has(in, STATE)) {
+    if (r == 0 && weir_input_has(in, STATE)) {
         r = read_state(in, &ret->end, &ended, err);
     }
-    bool raw = weir_sim_input_field(in, ELAPSED_RAW).n > 0;
+    bool raw = weir_input_field(in, ELAPSED_RAW).n > 0;
     if (r == 0 && raw) {
         r = read_number(in, ELAPSED_RAW, WEIR_US_PER_S, &ret->duration.us, err);
-    } else if (r == 0 && weir_sim_input_field(in, ELAPSED).n > 0) {
+    } else if (r == 0 && weir_input_field(in, ELAPSED).n > 0) {
         r = read_span(in, ELAPSED, &ret->duration, err);
     } else if (r == 0 && ret->start.us != 0 && end.us >= ret->start.us) {
         ret->duration = weir_wall_sub(end, ret->start);
     }
-    if (r == 0 && !is_none(weir_sim_input_field(in, TIME_LIMIT_RAW))) {
+    if (r == 0 && !is_none(weir_input_field(in, TIME_LIMIT_RAW))) {
         r = read_number(in, TIME_LIMIT_RAW, WEIR_US_PER_MIN, &limit.us, err);
     } else if (r == 0) {
         r = read_span(in, TIME_LIMIT, &limit, err);
     }
     ret->max_duration = limit;
-    bool began = weir_sim_input_has(in, START) ? ret->start.us != 0 : ret->duration.us > 0;
-    bool has_end = !weir_sim_input_has(in, END) || end.us != 0;
+    bool began = weir_input_has(in, START) ? ret->start.us != 0 : ret->duration.us > 0;
+    bool has_end = !weir_input_has(in, END) || end.us != 0;
     *ret_ran = ended && began && has_end && (ret->duration.us > 0 || ret->end != WEIR_SIM_JOB_CANCELLED);
     return r;
 }
 
-static int read_sacct(const struct weir_sim_input *in, struct weir_sim_names *names, struct weir_sim_job *ret, uint64_t *skipped,
+static int read_sacct(const struct weir_input *in, struct weir_sim_names *names, struct weir_sim_job *ret, uint64_t *skipped,
                       struct weir_err *err)
 {
-    struct weir_sv id = weir_sim_input_field(in, ID);
+    struct weir_sv id = weir_input_field(in, ID);
     /* A step; or the head once more, where dumps were put together. */
     if (memchr(id.p, '.', id.n) != NULL || weir_sv_eq_nocase(id, weir_sv_of(columns[ID].name))) {
         return 0;
     }
     bool ran = false;
-    int r = weir_sim_read_id(in, weir_sim_input_field(in, ID_RAW).n > 0 ? ID_RAW : ID, &ret->id, err);
+    int r = weir_sim_read_id(in, weir_input_field(in, ID_RAW).n > 0 ? ID_RAW : ID, &ret->id, err);
     r = r < 0 ? r : read_times(in, ret, &ran, err);
     r = r < 0 ? r : read_resources(in, names, ret, err);
-    r = r < 0 ? r : weir_sim_intern(in, weir_sim_input_has(in, ACCOUNT) ? ACCOUNT : PARTITION, &names->projects, &ret->project, err);
+    r = r < 0 ? r : weir_sim_intern(in, weir_input_has(in, ACCOUNT) ? ACCOUNT : PARTITION, &names->projects, &ret->project, err);
     r = r < 0 ? r : weir_sim_intern(in, USER, &names->users, &ret->user, err);
     if (r == 0 && !ran) {
         ++*skipped;

@@ -11,7 +11,6 @@ import os
 import pathlib
 import random
 import re
-import resource
 import shutil
 import signal
 import sqlite3
@@ -124,10 +123,13 @@ def sim():
         report(f"52,849 jobs on {nodes} nodes, mean of {len(rows)} delay values", (time.monotonic() - start) / len(rows), "s", 1, False)
 
 
-def write_trace(path, tasks, gpus, load):
-    """Work of all sizes that keeps a cluster of so many GPUs so busy."""
+SIZES = [1] * 12 + [2] * 4 + [4] * 3 + [8] * 2 + [16]
+GANGS = [1] * 4 + [8] * 4 + [16] * 4 + [32] * 2 + [64] * 2 + [128]
+
+
+def write_trace(path, tasks, gpus, load, sizes):
+    """Work of such sizes that keeps a cluster of so many GPUs so busy; above 1 it queues up."""
     draw = random.Random(1)
-    sizes = [1] * 12 + [2] * 4 + [4] * 3 + [8] * 2 + [16]
     mean_gpu_s = statistics.fmean(sizes) * 1200 * math.exp(1.4 ** 2 / 2)
     now = 1_600_000_000.0
     with open(path, "w", encoding="ascii") as file:
@@ -138,17 +140,31 @@ def write_trace(path, tasks, gpus, load):
             file.write(f"{int(now)},{took},{draw.choice(sizes)},p{draw.randrange(20)},u{draw.randrange(200)}\n")
 
 
-@row("replay", "simulator: a million tasks on 10,000 owned GPUs and a cloud, with the bill")
-def replay():
+def replay_trace(tasks, load, sizes, *args):
+    """Seconds of CPU and MiB of memory of such a replay on 10,000 owned GPUs."""
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
         trace = pathlib.Path(folder) / "trace.csv"
-        write_trace(trace, 1_000_000, 10_000, 0.85)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([WEIR, "sim", "--jobs", str(trace), "--nodes", "1250", "--cloud-price", "2.5", "--policies", "weir", "--json"], check=True,
-                       stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    report("1,000,000 tasks on 10,000 GPUs", after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, "s of CPU", 5, False)
-    report("1,000,000 tasks on 10,000 GPUs: memory", after.ru_maxrss / 1024, "MiB", 1024, False)
+        write_trace(trace, tasks, 10_000, load, sizes)
+        process = subprocess.Popen([WEIR, "sim", "--jobs", str(trace), "--nodes", "1250", *args, "--policies", "weir", "--json"],
+                                   stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        if status != 0:
+            raise SystemExit(f"weir sim ended with status {status}")
+        return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+@row("replay", "simulator: a million tasks on 10,000 owned GPUs and a cloud, with the bill")
+def replay():
+    cpu, mib = replay_trace(1_000_000, 0.85, SIZES, "--cloud-price", "2.5")
+    report("1,000,000 tasks on 10,000 GPUs", cpu, "s of CPU", 5, False)
+    report("1,000,000 tasks on 10,000 GPUs: memory", mib, "MiB", 1024, False)
+
+
+@row("queues", "simulator: long queues: twice the work that 10,000 owned GPUs can do, and gangs of up to 16 nodes")
+def queues():
+    report("200,000 tasks, twice what the GPUs can do", replay_trace(200_000, 2, SIZES, "--cloud-price", "2.5")[0], "s of CPU", 20, False)
+    report("20,000 tasks, many of them gangs, 0.95 of it", replay_trace(20_000, 0.95, GANGS, "--cloud-price", "2.5")[0], "s of CPU", 5, False)
+    report("20,000 tasks, many of them gangs, 1.5 times of it", replay_trace(20_000, 1.5, GANGS, "--cloud-price", "2.5")[0], "s of CPU", 10, False)
 
 
 @row("store", "store: rows per second, restart scan, bill query")

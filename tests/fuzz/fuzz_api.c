@@ -114,6 +114,12 @@ unsigned weir_request_agains(const struct weir_http_request *r)
     return 0;
 }
 
+int weir_request_certificate(struct weir_http_request *r, char key[WEIR_SHA256_HEX_SIZE], struct weir_err *err)
+{
+    (void)r, (void)key, (void)err;
+    return -WEIR_ENOTFOUND;
+}
+
 const char *weir_request_peer(struct weir_http_request *r)
 {
     (void)r;
@@ -409,7 +415,7 @@ static void subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx)
 
 static struct weir_api *make_api(void)
 {
-    static const struct weir_service_ops service_ops = {post, authenticate, is_still, check_session, subscribe};
+    static const struct weir_service_ops service_ops = {post, authenticate, NULL, is_still, check_session, subscribe};
     static struct weir_service service = {&service_ops};
     static struct weir_store store = {&store_ops};
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -12,34 +12,34 @@
 #include "base/mem.h"
 #include "fuzz.h"
 #include "fuzz_file.h"
-#include "sim/input.h"
+#include "cloud/input.h"
 
-static const struct weir_sim_column column[] = {{"submit_unix"}, {"duration_s"}, {"gpus", .optional = true}};
+static const struct weir_input_column column[] = {{"submit_unix"}, {"duration_s"}, {"gpus", .optional = true}};
 
 /* Reads the file to its end and gives a sum over everything that was said. */
 static uint64_t read_whole(const char *path, bool table)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
     struct weir_err err = {0};
     uint64_t sum = 0;
-    int r = table ? weir_sim_input_table(&in, path, column, WEIR_ARRAY_LEN(column), &err)
-                  : weir_sim_input_log(&in, path, ';', &err);
-    while (r >= 0 && (r = weir_sim_input_next(in, &err)) == 1) {
-        for (size_t i = 0; i < weir_sim_input_fields(in) + 1; i++) {
-            struct weir_sv field = weir_sim_input_field(in, i);
+    int r = table ? weir_input_table(&in, path, column, WEIR_ARRAY_LEN(column), &err)
+                  : weir_input_log(&in, path, ';', &err);
+    while (r >= 0 && (r = weir_input_next(in, &err)) == 1) {
+        for (size_t i = 0; i < weir_input_fields(in) + 1; i++) {
+            struct weir_sv field = weir_input_field(in, i);
             int64_t v = 0;
             double d = 0;
             WEIR_ASSERT(weir_utf8_is_text(field));
             sum = sum * 31 + field.n;
-            if (weir_sim_input_i64(in, i < 3 ? i : 0, -1000, 1000, &v, NULL) == 0) {
+            if (weir_input_i64(in, i < 3 ? i : 0, -1000, 1000, &v, NULL) == 0) {
                 WEIR_ASSERT(v >= -1000 && v <= 1000);
                 sum = sum * 31 + (uint64_t)v;
             }
-            if (weir_sim_input_real(in, i < 3 ? i : 0, -1, 1e6, &d, NULL) == 0) {
+            if (weir_input_real(in, i < 3 ? i : 0, -1, 1e6, &d, NULL) == 0) {
                 WEIR_ASSERT(d >= -1 && d <= 1e6);
             }
         }
-        WEIR_ASSERT(weir_sim_input_permille(in) <= 1000);
+        WEIR_ASSERT(weir_input_permille(in) <= 1000);
     }
     if (r < 0) {
         WEIR_ASSERT(strstr(err.text, path) != NULL);

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "fuzz.h"
 #include "fuzz_file.h"
-#include "sim/grid.h"
+#include "cloud/grid.h"
 #include "sim/spot_prices.h"
 #include "sim/workload.h"
 

@@ -183,6 +183,23 @@ def test_choices_of_what_to_own_stand_beside_each_other(weir):
         assert "T4:4xN" in error_of(weir, *args, "--pools", "A100:8x2;T4:4xN")
 
 
+def test_kinds_of_nodes_have_prices_of_their_own(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        made_up_jobs(jobs, 60, 3)
+        args = ["--jobs", jobs, "--policies", "local-only", "--set", "upkeep_per_gpu_year=0,tariff=0,gpu_purchase=10000"]
+
+        def cost(pools):  # of an hour
+            row = sim(weir, "replay", *args, "--pools", pools)["rows"][0]
+            return row["own_cost"] / row["makespan_hours"]
+        plain = cost("V100:8x2,V100:4x2")
+        assert abs(cost("V100:8x2@10000,V100:4x2") - plain) < 1e-6
+        assert abs(cost("V100:8x2@0,V100:4x2") - plain / 3) < 1e-3 and abs(cost("V100:8x2,V100:4x2@40000") - 2 * plain) < 1e-3
+        assert "MODEL:GPUSxNODES@PRICE" in error_of(weir, *args, "--pools", "V100:8@3")
+        assert "--pools V100:8x2@much" in error_of(weir, *args, "--pools", "V100:8x2@much")
+        assert "between 0 and 1000000" in error_of(weir, *args, "--pools", "V100:8x2@2000000")
+
+
 def hourly(path, column, values):
     path.write_text(f"time,{column}\n" + "".join(f"{JAN_2022 + 3600 * h},{value}\n" for h, value in enumerate(values)), encoding="utf-8")
     return path

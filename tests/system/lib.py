@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -71,7 +72,7 @@ def process_table():
 class Broker:
     """A `weir serve` with its own data directory; several starts on the same directory are restarts."""
 
-    def __init__(self, weir, config=None, gpus="A100:4", args=(), env=None):
+    def __init__(self, weir, config=None, gpus="A100:4", args=(), env=None, listen="127.0.0.1"):
         self.weir = weir
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-test-"))
         self.data = self.dir / "data"
@@ -79,6 +80,8 @@ class Broker:
         self.gpus = gpus
         self.process = None
         self.port = 0
+        self.listen = listen
+        self.tls = None
         if config:
             (self.dir / "weir.yaml").write_text(config)
             self.args += ["--config", str(self.dir / "weir.yaml")]
@@ -90,7 +93,7 @@ class Broker:
 
     def start(self):
         log = (self.dir / "serve.log").open("a")
-        command = [self.weir, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), *self.args]
+        command = [self.weir, "serve", "--listen", f"{self.listen}:{self.port}", "--data", str(self.data), *self.args]
         if self.gpus:
             command += ["--declare-gpus", self.gpus]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.env)
@@ -98,6 +101,10 @@ class Broker:
         assert "serving on" in line, f"the broker did not start: {(self.dir / 'serve.log').read_text()}"
         self.url = line.split("serving on ")[1].split(",")[0]
         self.port = int(self.url.rsplit(":", 1)[1])
+        if self.url.startswith("https"):
+            self.url = f"https://127.0.0.1:{self.port}"
+            self.env["WEIR_CA"] = str(self.data / "tls" / "ca.pem")
+            self.tls = ssl.create_default_context(cafile=self.env["WEIR_CA"])
         self.env["WEIR_URL"] = self.url
         return self
 
@@ -165,7 +172,7 @@ class Broker:
         for key, value in (headers or {}).items():
             request.add_header(key, value)
         try:
-            with urllib.request.urlopen(request, timeout=60) as reply:
+            with urllib.request.urlopen(request, timeout=60, context=self.tls) as reply:
                 return reply.status, reply.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()

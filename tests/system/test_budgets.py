@@ -29,6 +29,9 @@ def test_a_job_waits_for_money_and_starts_when_there_is_some(weir):
         why = b.get(f"/v1/jobs/{j}/explain")["now"]
         assert why["decision"] == "blocked" and why["budget"]["name"] == "small", why
         assert why["budget"]["needed_micro"] > why["budget"]["left_micro"] == 500000, why
+        held = b.get(f"/v1/jobs/{j}")
+        assert (held["reason"], held["held_by"]) == ("budget", "small"), held
+        assert "budget small" in b.ok("jobs"), b.ok("jobs")
         other = b.submit(job("true", tags={"team": "b"}))
         assert b.wait(other)["state"] == "succeeded", "others pay for themselves"
         assert state(b, j) == "waiting"

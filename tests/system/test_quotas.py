@@ -31,6 +31,11 @@ def test_a_job_waits_for_gpus_and_starts_when_there_are_some(weir):
         why = b.get(f"/v1/jobs/{second}/explain")["now"]
         assert why["decision"] == "blocked" and why["quota"] == {"name": "two", "needed": 2, "left": 0}, why
         assert "It can start when 2 GPUs more are left" in b.ok("explain", str(second))
+        shown = b.get(f"/v1/jobs/{second}")
+        assert (shown["reason"], shown["held_by"]) == ("quota", "two"), shown
+        assert "quota two" in b.ok("jobs") and "quota two" in b.ok("show", str(second))
+        assert b.get(f"/v1/jobs/{second}/tasks")["items"][0]["reason"] == "quota"
+        assert "held_by" not in b.get(f"/v1/jobs/{first}")
         other = b.submit(job("true", project="nlp"))
         assert b.wait(other)["state"] == "succeeded", "others have their own"
         assert state(b, second) == "waiting"

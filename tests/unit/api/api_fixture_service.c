@@ -210,6 +210,9 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
             c->reply = WEIR_STR_INIT(4096);
             weir_str_adds(&c->reply, "secret");
             copy(c->u.access.token, sizeof c->u.access.token, WEIR_SV("0123456789abcdef"));
+        } else if (c->u.access.op == WEIR_ACCESS_NODE_INVITE) {
+            c->reply = WEIR_STR_INIT(4096);
+            weir_str_adds(&c->reply, "{\"id\":\"0123456789abcdef\",\"token\":\"secret\",\"node\":null,\"expires\":\"2026-11-22T21:00:00Z\",\"broker\":\"https://b\",\"authority\":\"PEM\"}");
         }
         return 0;
     case WEIR_COMMAND_LOGIN:
@@ -234,6 +237,7 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         f->number = c->u.finding.is_wrong;
         copy(f->text, sizeof f->text, weir_sv_of(c->u.finding.text));
         return 0;
+    case WEIR_COMMAND_AGENT_CERTIFY:
     case WEIR_COMMAND_AGENT_JOIN:
     case WEIR_COMMAND_AGENT_SYNC:
     case WEIR_COMMAND_AGENT_REPORT:
@@ -323,7 +327,7 @@ static void s_subscribe(struct weir_service *s, void (*fn)(void *ctx), void *ctx
     f->on_commit_ctx = ctx;
 }
 
-static const struct weir_service_ops service_ops = {s_post, s_authenticate, s_is_still, s_check_session, s_subscribe};
+static const struct weir_service_ops service_ops = {s_post, s_authenticate, NULL, s_is_still, s_check_session, s_subscribe};
 
 void fixture_service_start(struct fixture_service *s, struct weir_gpu_table *gpus)
 {

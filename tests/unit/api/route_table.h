@@ -8,8 +8,8 @@
 
 #include "api/api_priv.h"
 
-enum { ROUTE_ROLES = 6 };
-extern const char *const route_roles[ROUTE_ROLES]; /* admin, operator, finance, user, viewer, agent */
+enum { ROUTE_ROLES = 7 };
+extern const char *const route_roles[ROUTE_ROLES]; /* admin, operator, finance, user, viewer, agent, join */
 
 enum route_may { ROUTE_MAY_NOT, ROUTE_MAY_OWN, ROUTE_MAY };
 /* Fails the test where the route is not known here. */

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -98,6 +100,67 @@ static void a_tariff_may_change_by_the_hour(void **state)
     weir_gpu_table_free(gpus);
 }
 
+/* Writes the file and configures it as a pool's prices, with rows of a table beside. */
+static int parse_with_file(struct weir_config **ret, const char *prices, const char *table, struct weir_err *err)
+{
+    char path[] = "/tmp/weir-test-prices-XXXXXX";
+    char text[512];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, prices, strlen(prices)), strlen(prices));
+    assert_int_equal(close(fd), 0);
+    (void)snprintf(text, sizeof text, "pools:\n  local:\n    cost:\n      tariff_file: %s\n      tariff: [%s]\n", path, table);
+    int r = weir_config_parse(ret, weir_sv_of(text), "test.yaml", err);
+    assert_int_equal(unlink(path), 0);
+    return r;
+}
+
+static void a_file_has_the_prices_by_the_hour(void **state)
+{
+    (void)state;
+    static const char prices[] = "utc,price_eur_mwh\n2026-11-23T00:00:00Z,80\n2026-11-23T01:00:00Z,-5\n2026-11-23T02:00:00Z,250\n";
+    static const struct {
+        const char *table;
+        int64_t hours; /* since midnight */
+        int64_t micro;
+    } rows[] = {{"", 0, 80000}, {"", 1, 0}, {"", 2, 250000}, {"", 3, 80000}, {"{per_kwh: 0.5, hours: 2-3}", 2, 500000}, {"{per_kwh: 0.5, hours: 2-3}", 0, 80000}};
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    const struct weir_node_spec node = {.cpu_milli = 10000, .gpu_model = WEIR_GPU_MODEL_ANY};
+    struct weir_wall midnight;
+    assert_int_equal(weir_parse_time(WEIR_SV("2026-11-23"), &midnight, NULL), 0);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_config *c = NULL;
+        struct weir_err err = {""};
+        struct weir_wall until;
+        struct weir_wall at = {midnight.us + rows[i].hours * WEIR_US_PER_HOUR + 1000};
+        assert_int_equal(parse_with_file(&c, prices, rows[i].table, &err), 0);
+        assert_int_equal(weir_config_owned_cost(c, "local", &node, gpus, 0, at, &until).tariff_micro_per_kwh, rows[i].micro);
+        assert_int_equal(until.us, at.us - 1000 + WEIR_US_PER_HOUR);
+        weir_config_free(c);
+    }
+    weir_gpu_table_free(gpus);
+}
+
+static void a_file_that_has_no_prices_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prices;
+        const char *want;
+    } rows[] = {
+        {"utc,gco2_kwh_lca\n2026-11-23T00:00:00Z,80\n", "carbon intensities"},
+        {"utc,price\n2026-11-23T00:00:00Z,dear\n", ":2: column 'price'"},
+        {"utc,price\n", "no values"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_config *c = NULL;
+        struct weir_err err = {""};
+        assert_int_equal(parse_with_file(&c, rows[i].prices, "", &err), -WEIR_ECONFIG);
+        assert_non_null(strstr(err.text, rows[i].want));
+        assert_non_null(strstr(err.text, "test.yaml:4:"));
+    }
+}
+
 static void bad_tariffs_are_refused_with_the_place(void **state)
 {
     (void)state;
@@ -177,6 +240,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_part_of_a_cost_that_is_given_counts),
         cmocka_unit_test(a_tariff_may_change_by_the_hour),
+        cmocka_unit_test(a_file_has_the_prices_by_the_hour),
+        cmocka_unit_test(a_file_that_has_no_prices_is_refused),
         cmocka_unit_test(bad_tariffs_are_refused_with_the_place),
         cmocka_unit_test(receivers_that_cannot_be_are_refused_with_the_reason),
     };

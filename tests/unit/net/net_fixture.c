@@ -148,6 +148,16 @@ static void handle(void *ctx, struct weir_http_request *r)
         reply_text(r, a == NULL ? "(none)" : a);
     } else if (weir_streq(path, "/trust")) {
         reply_text(r, weir_request_trust(r) == WEIR_PEER_SAME_USER ? "same" : "unknown");
+    } else if (weir_streq(path, "/certificate")) {
+        char key[WEIR_SHA256_HEX_SIZE];
+        struct weir_err err = {"none"};
+        reply_text(r, weir_request_certificate(r, key, &err) == 0 ? key : err.text);
+    } else if (weir_streq(path, "/again")) {
+        if (weir_request_agains(r) < 3) {
+            weir_request_again(r);
+        } else {
+            weir_request_reply(r, 200, NULL, weir_request_body(r), NULL, 0);
+        }
     } else if (weir_streq(path, "/peer")) {
         reply_text(r, weir_request_peer(r));
     } else if (weir_streq(path, "/header")) {

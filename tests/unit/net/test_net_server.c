@@ -56,6 +56,23 @@ static char *ask_raw(struct fixture *f, const char *text, size_t n)
     return answer;
 }
 
+static void a_handler_can_ask_to_be_called_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, NULL);
+    struct weir_http_session *s = NULL;
+    struct weir_http_reply reply;
+    assert_int_equal(weir_http_session_new(&s, NULL), 0);
+    for (size_t i = 1; i <= 3; i++) { /* on one connection: the count begins anew with each request */
+        assert_int_equal(simple_call(s, "POST", f.url, "/again", WEIR_SV("hello"), &reply), 0);
+        assert_string_equal(reply.body.p, "hello");
+        assert_int_equal(f.n_calls, 4 * i);
+    }
+    weir_http_session_free(s);
+    fixture_stop(&f);
+}
+
 static void headers_go_both_ways(void **state)
 {
     (void)state;
@@ -635,6 +652,7 @@ int main(void)
                                          : "another_user_is_not_trusted # SKIP only root may become somebody else";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered_at_once_and_later),
+        cmocka_unit_test(a_handler_can_ask_to_be_called_again),
         cmocka_unit_test(headers_go_both_ways),
         cmocka_unit_test(bodies_over_the_limit_are_refused_early),
         cmocka_unit_test(malformed_requests_are_answered_400),

@@ -36,7 +36,7 @@ static const char *place_path(const struct place *p, const char *name, char buf[
 
 static void place_remove(struct place *p)
 {
-    static const char *const all[] = {"ca.pem", "ca-key.pem", "server.pem", "server-key.pem"};
+    static const char *const all[] = {"ca.pem", "ca-key.pem", "server.pem", "server-key.pem", "node.pem", "node-key.pem"};
     char buf[128];
     for (size_t i = 0; i < WEIR_ARRAY_LEN(all); i++) {
         (void)unlink(place_path(p, all[i], buf));
@@ -239,6 +239,126 @@ static void only_the_given_authority_is_trusted(void **state)
     place_remove(&q);
 }
 
+/* ---- clients' certificates, and a server's that changes ---- */
+
+static void ask_certificate(struct fixture *f, const char *ca_pem, const char *dir, const char *want)
+{
+    struct weir_http_session *s = NULL;
+    struct weir_http_reply reply;
+    char url[128], cert[256], key[256];
+    assert_int_equal(weir_http_session_new(&s, NULL), 0);
+    (void)snprintf(url, sizeof(url), "%s/certificate", f->url);
+    (void)snprintf(cert, sizeof(cert), "%s/node.pem", dir == NULL ? "" : dir);
+    (void)snprintf(key, sizeof(key), "%s/node-key.pem", dir == NULL ? "" : dir);
+    struct weir_http_call call = {.method = "GET",
+                                  .url = url,
+                                  .ca_pem = ca_pem,
+                                  .cert_file = dir == NULL ? NULL : cert,
+                                  .key_file = dir == NULL ? NULL : key,
+                                  .timeout_ms = 10000,
+                                  .reply_bytes_max = 1000};
+    struct weir_err err = {""};
+    if (weir_http_session_call(s, &call, NULL, NULL, &reply, &err) != 0 || strstr(reply.body.p, want) == NULL) {
+        fail_msg("wanted '%s', not '%s' %s", want, reply.body.p, err.text);
+    }
+    weir_http_session_free(s);
+}
+
+static void issue(const struct place *authority, const struct place *client, int64_t now_s, int64_t life_s, char key[WEIR_SHA256_HEX_SIZE])
+{
+    char *request = NULL, *pem = NULL;
+    struct weir_wall ends;
+    const struct weir_wall now = {now_s * WEIR_US_PER_S};
+    assert_int_equal(weir_tls_request(client->dir, "node-key.pem", &request, NULL), 0);
+    assert_int_equal(weir_tls_request_key(weir_sv_of(request), key, NULL), 0);
+    assert_int_equal(weir_tls_issue(authority->dir, weir_sv_of(request), "host7", now, weir_dur_s(life_s), &pem, NULL), 0);
+    assert_int_equal(weir_tls_ends(weir_sv_of(pem), &ends, NULL), 0);
+    assert_int_equal(ends.us, (now_s + life_s) * WEIR_US_PER_S);
+    assert_int_equal(weir_tls_write(client->dir, "node.pem", pem, NULL), 0);
+    free(request);
+    free(pem);
+}
+
+static void clients_are_known_by_their_certificates(void **state)
+{
+    (void)state;
+    struct place p, q, client;
+    struct timespec t;
+    char key[WEIR_SHA256_HEX_SIZE], again[WEIR_SHA256_HEX_SIZE];
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    const struct weir_wall now = {t.tv_sec * WEIR_US_PER_S};
+    struct weir_tls_files a = {0}, other = {0};
+    place_make(&p);
+    place_make(&q);
+    place_make(&client);
+    assert_int_equal(weir_tls_ensure(p.dir, names, now, &a, NULL), 0);
+    assert_int_equal(weir_tls_ensure(q.dir, names, now, &other, NULL), 0);
+    struct weir_server_conf conf = {.listen = "127.0.0.1:0", .tls_cert_pem = a.cert_pem, .tls_key_pem = a.key_pem, .client_ca_pem = a.ca_pem,
+                                    .body_bytes_max = 1000, .connections_max = 16, .idle_timeout_s = 30};
+    struct fixture f;
+    fixture_start(&f, &conf);
+    ask_certificate(&f, a.ca_pem, NULL, "none");
+    issue(&p, &client, t.tv_sec, 60, key);
+    ask_certificate(&f, a.ca_pem, client.dir, key);
+    issue(&p, &client, t.tv_sec, 120, again); /* renewed, with the same key */
+    assert_string_equal(key, again);
+    ask_certificate(&f, a.ca_pem, client.dir, key);
+    issue(&p, &client, t.tv_sec - 61, 60, key);
+    ask_certificate(&f, a.ca_pem, client.dir, "expired");
+    issue(&p, &client, t.tv_sec + 2 * 86400, 60, key);
+    ask_certificate(&f, a.ca_pem, client.dir, "not valid yet");
+    issue(&q, &client, t.tv_sec, 60, key);
+    ask_certificate(&f, a.ca_pem, client.dir, "not one of this broker's");
+    /* a server's certificate is of the authority, but not a client's */
+    put_text(&client, "node.pem", a.cert_pem);
+    put_text(&client, "node-key.pem", a.key_pem);
+    ask_certificate(&f, a.ca_pem, client.dir, "not one of this broker's");
+    fixture_stop(&f);
+    conf.client_ca_pem = NULL;
+    fixture_start(&f, &conf);
+    ask_certificate(&f, a.ca_pem, client.dir, "none"); /* not asked for */
+    /* what is shown changes while the server runs */
+    struct weir_err err = {""};
+    assert_int_equal(weir_server_set_certificate(f.server, WEIR_SERVER_OWN, a.cert_pem, other.key_pem, &err), -WEIR_ECONFIG);
+    ask_certificate(&f, a.ca_pem, NULL, "none");
+    assert_int_equal(weir_server_set_certificate(f.server, WEIR_SERVER_OUTWARD, other.cert_pem, other.key_pem, &err), 0);
+    ask_certificate(&f, a.ca_pem, NULL, "none"); /* this is no outward connection */
+    assert_int_equal(weir_server_set_certificate(f.server, WEIR_SERVER_OWN, other.cert_pem, other.key_pem, &err), 0);
+    ask_certificate(&f, other.ca_pem, NULL, "none");
+    fixture_stop(&f);
+    weir_tls_files_release(&a);
+    weir_tls_files_release(&other);
+    place_remove(&p);
+    place_remove(&q);
+    place_remove(&client);
+}
+
+static void requests_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    struct place p;
+    char key[WEIR_SHA256_HEX_SIZE];
+    char *request = NULL;
+    place_make(&p);
+    assert_int_equal(weir_tls_request(p.dir, "node-key.pem", &request, NULL), 0);
+    char *changed = strdup(request);
+    size_t at = strlen(changed) / 2; /* within the key or what it signs */
+    changed[at] = changed[at] == 'A' ? 'B' : 'A';
+    const char *const rows[] = {"", "x", "-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n", changed};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        assert_int_equal(weir_tls_request_key(weir_sv_of(rows[i]), key, NULL), -WEIR_EINVAL);
+    }
+    assert_int_equal(weir_tls_request_key((struct weir_sv){request, 65 * 1024}, key, NULL), -WEIR_EINVAL);
+    put_text(&p, "node-key.pem", "no key");
+    struct weir_err err = {""};
+    char *none = NULL;
+    assert_int_equal(weir_tls_request(p.dir, "node-key.pem", &none, &err), -WEIR_ECORRUPT);
+    assert_non_null(strstr(err.text, "node-key.pem"));
+    free(changed);
+    free(request);
+    place_remove(&p);
+}
+
 static void random_digits_differ(void **state)
 {
     (void)state;
@@ -259,6 +379,8 @@ int main(void)
         cmocka_unit_test(broken_files_are_named),
         cmocka_unit_test(a_lost_authority_key_is_not_papered_over),
         cmocka_unit_test(only_the_given_authority_is_trusted),
+        cmocka_unit_test(clients_are_known_by_their_certificates),
+        cmocka_unit_test(requests_that_are_none_are_refused),
         cmocka_unit_test(random_digits_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

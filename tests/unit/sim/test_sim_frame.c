@@ -16,25 +16,25 @@
 #include <zlib.h>
 
 #include "base/mem.h"
-#include "sim/input.h"
+#include "cloud/input.h"
 #include "sim/result.h"
 #include "sim/schedule.h"
 #include "sim/sim.h"
 
 #include "temp_files.h"
 
-static const struct weir_sim_column a_b_c[] = {{"a"}, {"b"}, {"c", .optional = true}};
+static const struct weir_input_column a_b_c[] = {{"a"}, {"b"}, {"c", .optional = true}};
 
 /* All records of the table as "A|B|C;"; what went wrong instead, with the path cut off the front. */
 static void read_table(struct weir_str *out)
 {
     struct weir_err err = {0};
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_table(&in, path, a_b_c, WEIR_ARRAY_LEN(a_b_c), &err);
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    int r = weir_input_table(&in, path, a_b_c, WEIR_ARRAY_LEN(a_b_c), &err);
     if (r == 0) {
-        while ((r = weir_sim_input_next(in, &err)) == 1) {
-            for (size_t i = 0; i < weir_sim_input_fields(in); i++) {
-                weir_str_addf(out, "%s%.*s", i == 0 ? "" : "|", WEIR_SV_ARG(weir_sim_input_field(in, i)));
+        while ((r = weir_input_next(in, &err)) == 1) {
+            for (size_t i = 0; i < weir_input_fields(in); i++) {
+                weir_str_addf(out, "%s%.*s", i == 0 ? "" : "|", WEIR_SV_ARG(weir_input_field(in, i)));
             }
             weir_str_addc(out, ';');
         }
@@ -101,14 +101,14 @@ static void put_gzip(unsigned n)
 
 static int sum_table(int64_t *sum, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_table(&in, path, a_b_c, 2, err);
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    int r = weir_input_table(&in, path, a_b_c, 2, err);
     *sum = 0;
-    while (r >= 0 && (r = weir_sim_input_next(in, err)) == 1) {
+    while (r >= 0 && (r = weir_input_next(in, err)) == 1) {
         int64_t b = 0;
-        r = weir_sim_input_i64(in, 1, 0, INT64_MAX, &b, err);
+        r = weir_input_i64(in, 1, 0, INT64_MAX, &b, err);
         *sum += b;
-        assert_in_range(weir_sim_input_permille(in), 0, 1000);
+        assert_in_range(weir_input_permille(in), 0, 1000);
     }
     return r;
 }
@@ -144,25 +144,25 @@ static void gzip_reads_as_plain_and_a_cut_file_is_told(void **state)
 static void lines_may_be_long_but_not_without_end(void **state)
 {
     (void)state;
-    WEIR_CLEANUP(weir_freep) char *text = weir_alloc(3 * WEIR_SIM_LINE_BYTES_MAX);
+    WEIR_CLEANUP(weir_freep) char *text = weir_alloc(3 * WEIR_INPUT_LINE_BYTES_MAX);
     struct weir_err err = {0};
     static const struct {
         size_t n;
         int want;
-    } rows[] = {{WEIR_SIM_LINE_BYTES_MAX - 1, 1}, {WEIR_SIM_LINE_BYTES_MAX, 1}, {WEIR_SIM_LINE_BYTES_MAX + 1, -WEIR_ELIMIT},
-                {2 * WEIR_SIM_LINE_BYTES_MAX + 100, -WEIR_ELIMIT}};
+    } rows[] = {{WEIR_INPUT_LINE_BYTES_MAX - 1, 1}, {WEIR_INPUT_LINE_BYTES_MAX, 1}, {WEIR_INPUT_LINE_BYTES_MAX + 1, -WEIR_ELIMIT},
+                {2 * WEIR_INPUT_LINE_BYTES_MAX + 100, -WEIR_ELIMIT}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         for (int ended = 0; ended < 2; ended++) {
             memset(text, 'x', rows[i].n);
             text[1000] = ' ';
             text[rows[i].n] = '\n';
             put_bytes(path, text, rows[i].n + (size_t)ended);
-            WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-            assert_int_equal(weir_sim_input_log(&in, path, ';', &err), 0);
-            assert_int_equal(weir_sim_input_next(in, &err), rows[i].want);
+            WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+            assert_int_equal(weir_input_log(&in, path, ';', &err), 0);
+            assert_int_equal(weir_input_next(in, &err), rows[i].want);
             if (rows[i].want == 1) {
-                assert_int_equal(weir_sim_input_field(in, 1).n, rows[i].n - 1001);
-                assert_int_equal(weir_sim_input_next(in, &err), 0);
+                assert_int_equal(weir_input_field(in, 1).n, rows[i].n - 1001);
+                assert_int_equal(weir_input_next(in, &err), 0);
             } else {
                 assert_non_null(strstr(err.text, "/input:1: the line is longer than 1048576 bytes"));
             }
@@ -175,21 +175,21 @@ static void a_log_is_cut_at_blanks(void **state)
     (void)state;
     struct weir_err err = {0};
     put("; a comment\n\n  1\t22  3.5 \n;9\n4 -1\n");
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    assert_int_equal(weir_sim_input_log(&in, path, ';', &err), 0);
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    assert_int_equal(weir_input_log(&in, path, ';', &err), 0);
     int64_t i = 0;
     double d = 0;
-    assert_int_equal(weir_sim_input_next(in, &err), 1);
-    assert_int_equal(weir_sim_input_fields(in), 3);
-    assert_int_equal(weir_sim_input_i64(in, 1, 0, 100, &i, &err), 0);
+    assert_int_equal(weir_input_next(in, &err), 1);
+    assert_int_equal(weir_input_fields(in), 3);
+    assert_int_equal(weir_input_i64(in, 1, 0, 100, &i, &err), 0);
     assert_int_equal(i, 22);
-    assert_int_equal(weir_sim_input_real(in, 2, 0, 100, &d, &err), 0);
+    assert_int_equal(weir_input_real(in, 2, 0, 100, &d, &err), 0);
     assert_true(d == 3.5);
-    assert_int_equal(weir_sim_input_next(in, &err), 1);
-    assert_int_equal(weir_sim_input_i64(in, 1, 0, 100, &i, &err), -WEIR_EOVERFLOW);
+    assert_int_equal(weir_input_next(in, &err), 1);
+    assert_int_equal(weir_input_i64(in, 1, 0, 100, &i, &err), -WEIR_EOVERFLOW);
     assert_non_null(strstr(err.text, "/input:5: field 2: -1 is not between 0 and 100"));
-    assert_int_equal(weir_sim_input_i64(in, 7, 0, 100, &i, &err), -WEIR_EINVAL);
-    assert_int_equal(weir_sim_input_next(in, &err), 0);
+    assert_int_equal(weir_input_i64(in, 7, 0, 100, &i, &err), -WEIR_EINVAL);
+    assert_int_equal(weir_input_next(in, &err), 0);
 }
 
 static void a_bad_field_is_named_with_file_line_and_column(void **state)
@@ -197,14 +197,14 @@ static void a_bad_field_is_named_with_file_line_and_column(void **state)
     (void)state;
     struct weir_err err = {0};
     put("a,b\n1,nan\n");
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    assert_int_equal(weir_sim_input_table(&in, path, a_b_c, 3, &err), 0);
-    assert_int_equal(weir_sim_input_next(in, &err), 1);
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    assert_int_equal(weir_input_table(&in, path, a_b_c, 3, &err), 0);
+    assert_int_equal(weir_input_next(in, &err), 1);
     double d = 7;
-    assert_int_equal(weir_sim_input_real(in, 1, 0, 10, &d, &err), -WEIR_EINVAL);
+    assert_int_equal(weir_input_real(in, 1, 0, 10, &d, &err), -WEIR_EINVAL);
     assert_true(d == 7);
     assert_non_null(strstr(err.text, "/input:2: column 'b': 'nan' is not a number"));
-    assert_int_equal(weir_sim_input_real(in, 2, 0, 10, &d, &err), -WEIR_EINVAL);
+    assert_int_equal(weir_input_real(in, 2, 0, 10, &d, &err), -WEIR_EINVAL);
     assert_non_null(strstr(err.text, "/input:2: column 'c': '' is not a number"));
 }
 
@@ -212,11 +212,11 @@ static void what_is_no_file_is_refused_by_name(void **state)
 {
     (void)state;
     struct weir_err err = {0};
-    struct weir_sim_input *in = NULL;
-    assert_int_equal(weir_sim_input_table(&in, dir, a_b_c, 2, &err), -WEIR_EINVAL);
+    struct weir_input *in = NULL;
+    assert_int_equal(weir_input_table(&in, dir, a_b_c, 2, &err), -WEIR_EINVAL);
     assert_non_null(strstr(err.text, "is a directory: name a file"));
     (void)unlink(path);
-    assert_int_equal(weir_sim_input_table(&in, path, a_b_c, 2, &err), -WEIR_ENOTFOUND);
+    assert_int_equal(weir_input_table(&in, path, a_b_c, 2, &err), -WEIR_ENOTFOUND);
     assert_non_null(strstr(err.text, path));
     assert_null(in);
 }

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/str.h"
-#include "sim/grid.h"
+#include "cloud/grid.h"
 
 static char path[] = "/tmp/weir-test-grid-XXXXXX";
 
@@ -44,6 +44,29 @@ static int read_text(struct weir_grid **ret, const char *text, struct weir_err *
 static struct weir_wall hour(int64_t n)
 {
     return (struct weir_wall){n * WEIR_US_PER_HOUR};
+}
+
+static void a_value_holds_until_the_next_may_come(void **state)
+{
+    (void)state;
+    struct weir_grid *g = NULL;
+    struct weir_err err;
+    /* three values in a day and a half, of which the first day repeats */
+    assert_int_equal(read_text(&g, "utc,price\n1970-01-02T00:00:00Z,1\n1970-01-02T06:00:00Z,2\n1970-01-03T00:00:00Z,3\n1970-01-03T06:00:00Z,4\n", &err), 0);
+    static const struct {
+        int64_t at;
+        int64_t next; /* hours since 1970 */
+    } rows[] = {{0, 6}, {6, 24}, {24, 30}, {29, 30}, {30, 48}, {48, 54}, {54, 60}, {60, 72}, {71, 72}, {72, 78}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        assert_int_equal(weir_grid_next(g, hour(rows[i].at)).us / WEIR_US_PER_HOUR, rows[i].next);
+    }
+    for (int64_t at = 0; at < 200 * 4; at++) { /* by the quarter of an hour: no change is missed */
+        struct weir_wall from = {at * WEIR_US_PER_HOUR / 4};
+        struct weir_wall next = weir_grid_next(g, from);
+        assert_true(next.us > from.us);
+        assert_int_equal(weir_grid_at(g, from), weir_grid_at(g, (struct weir_wall){next.us - 1}));
+    }
+    weir_grid_free(g);
 }
 
 static void values_are_taken_from_the_column_that_is_meant(void **state)
@@ -171,6 +194,7 @@ static void bad_files_are_refused_by_line_and_column(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_value_holds_until_the_next_may_come),
         cmocka_unit_test(values_are_taken_from_the_column_that_is_meant),
         cmocka_unit_test(sums_are_exact_and_rounded_once),
         cmocka_unit_test(it_repeats_by_whole_weeks_or_days_outside_of_the_record),

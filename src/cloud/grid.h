@@ -33,6 +33,8 @@ void weir_grid_freep(struct weir_grid **g);
 
 enum weir_grid_kind weir_grid_kind(const struct weir_grid *g);
 int64_t weir_grid_at(const struct weir_grid *g, struct weir_wall at);
+/* When the value may change next, later than at. */
+struct weir_wall weir_grid_next(const struct weir_grid *g, struct weir_wall at);
 /* Value times microseconds from..to; the other way round it is negative. */
 weir_i128 weir_grid_integral(const struct weir_grid *g, struct weir_wall from, struct weir_wall to);
 

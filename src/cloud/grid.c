@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "grid.h"
+#include "cloud/grid.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/vec.h"
-#include "input.h"
+#include "cloud/input.h"
 
 enum { STEPS_MAX = 10000000, WEEK_DAYS = 7 };
 
@@ -51,7 +51,7 @@ enum {
     CARBON = 2, /* that may have carbon intensity: the next ones; then prices, but for the last */
 };
 
-static const struct weir_sim_column columns[] = {
+static const struct weir_input_column columns[] = {
     {"utc", true},
     {"time", true},
     {"timestamp", true},
@@ -68,17 +68,17 @@ static const struct weir_sim_column columns[] = {
 };
 
 /* The first of the columns from..to that the table has; to where it has none. */
-static size_t first_of(const struct weir_sim_input *in, size_t from, size_t to)
+static size_t first_of(const struct weir_input *in, size_t from, size_t to)
 {
-    while (from < to && !weir_sim_input_has(in, from)) {
+    while (from < to && !weir_input_has(in, from)) {
         from++;
     }
     return from;
 }
 
-static int read_time(const struct weir_sim_input *in, size_t column, int64_t *ret_us, struct weir_err *err)
+static int read_time(const struct weir_input *in, size_t column, int64_t *ret_us, struct weir_err *err)
 {
-    struct weir_sv text = weir_sim_input_field(in, column);
+    struct weir_sv text = weir_input_field(in, column);
     struct weir_wall at = {0};
     int64_t s = 0;
     if (weir_parse_i64(text, 0, INT64_C(253402300799), &s, NULL) == 0) {
@@ -87,10 +87,10 @@ static int read_time(const struct weir_sim_input *in, size_t column, int64_t *re
     }
     int r = weir_parse_time(text, &at, err);
     *ret_us = at.us;
-    return r < 0 ? weir_sim_input_fail_field(in, column, r, err) : 0;
+    return r < 0 ? weir_input_fail_field(in, column, r, err) : 0;
 }
 
-static int read_step(struct weir_grid *g, const struct weir_sim_input *in, size_t time, size_t value, bool per_mwh, struct weir_err *err)
+static int read_step(struct weir_grid *g, const struct weir_input *in, size_t time, size_t value, bool per_mwh, struct weir_err *err)
 {
     struct step s = {0};
     double v = 0;
@@ -98,17 +98,17 @@ static int read_step(struct weir_grid *g, const struct weir_sim_input *in, size_
     int r = read_time(in, time, &s.at_us, err);
     if (r == 0 && n > 0 && s.at_us <= g->step.p[n - 1].at_us) {
         weir_fail(err, -WEIR_EINVAL, "not later than on the line before: are these times UTC, and in order?");
-        return weir_sim_input_fail_field(in, time, -WEIR_EINVAL, err);
+        return weir_input_fail_field(in, time, -WEIR_EINVAL, err);
     }
     if (r == 0 && n == STEPS_MAX) {
         weir_fail(err, -WEIR_ELIMIT, "more than %d values", STEPS_MAX);
-        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+        return weir_input_fail(in, -WEIR_ELIMIT, err);
     }
-    if (r == 0 && weir_sim_input_field(in, value).n == 0 && n > 0) {
+    if (r == 0 && weir_input_field(in, value).n == 0 && n > 0) {
         s.value = g->step.p[n - 1].value;
     } else if (r == 0) {
         double most = per_mwh ? VALUE_MAX * 1000 : VALUE_MAX;
-        r = weir_sim_input_real(in, value, -most, most, &v, err);
+        r = weir_input_real(in, value, -most, most, &v, err);
         s.value = llround(v * (per_mwh ? 1e3 : 1e6));
     }
     if (r == 0) {
@@ -133,10 +133,10 @@ static void add_up(struct weir_grid *g)
 
 int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
     WEIR_CLEANUP(weir_grid_freep) struct weir_grid *g = weir_alloc(sizeof *g);
     size_t n = WEIR_ARRAY_LEN(columns);
-    int r = weir_sim_input_table(&in, path, columns, n, err);
+    int r = weir_input_table(&in, path, columns, n, err);
     if (r < 0) {
         return r;
     }
@@ -144,11 +144,11 @@ int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *er
     size_t value = first_of(in, TIMES, n);
     if (time == TIMES || value == n) {
         weir_fail(err, -WEIR_EINVAL, "a column utc, time, timestamp or datetime and one with values are expected");
-        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+        return weir_input_fail(in, -WEIR_EINVAL, err);
     }
     size_t name_n = strlen(columns[value].name);
     bool per_mwh = name_n > 4 && weir_streq(columns[value].name + name_n - 4, "_mwh");
-    while ((r = weir_sim_input_next(in, err)) == 1) {
+    while ((r = weir_input_next(in, err)) == 1) {
         r = read_step(g, in, time, value, per_mwh, err);
         if (r < 0) {
             return r;
@@ -231,6 +231,19 @@ int64_t weir_grid_at(const struct weir_grid *g, struct weir_wall at)
         (void)periods(g, at.us, &at_us);
     }
     return step_at(g, at_us)->value;
+}
+
+struct weir_wall weir_grid_next(const struct weir_grid *g, struct weir_wall at)
+{
+    int64_t record_us = at.us;
+    int64_t until_us = g->end_us;
+    if (at.us < g->begin_us || at.us >= g->end_us) {
+        (void)periods(g, at.us, &record_us);
+        until_us = g->begin_us + g->period_us;
+    }
+    const struct step *s = step_at(g, record_us);
+    bool last = s == &g->step.p[g->step.n - 1] || s[1].at_us > until_us;
+    return (struct weir_wall){weir_i64_add_sat(at.us, (last ? until_us : s[1].at_us) - record_us)};
 }
 
 weir_i128 weir_grid_integral(const struct weir_grid *g, struct weir_wall from, struct weir_wall to)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "input.h"
+#include "cloud/input.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,7 +15,7 @@
 
 enum { READ_BYTES = 1 << 16, FIELDS_MAX = 256 };
 
-struct weir_sim_input {
+struct weir_input {
     char *path;
     gzFile file;
     uint64_t file_bytes; /* as it lies on the disk */
@@ -28,9 +28,9 @@ struct weir_sim_input {
     size_t to_skip; /* length of the line that was looked at, with its end */
     char separator; /* of a table; 0: a log */
     char comment;
-    const struct weir_sim_column *column;
+    const struct weir_input_column *column;
     size_t n_columns;
-    size_t at[WEIR_SIM_COLUMNS_MAX]; /* where the column stands; SIZE_MAX: absent */
+    size_t at[WEIR_INPUT_COLUMNS_MAX]; /* where the column stands; SIZE_MAX: absent */
     struct weir_csv csv;
     const struct weir_sv *field; /* of the record */
     size_t n_fields;
@@ -38,7 +38,7 @@ struct weir_sim_input {
     size_t n_titles; /* fields of the header of such a table */
 };
 
-void weir_sim_input_free(struct weir_sim_input *in)
+void weir_input_free(struct weir_input *in)
 {
     if (in == NULL) {
         return;
@@ -52,18 +52,18 @@ void weir_sim_input_free(struct weir_sim_input *in)
     free(in);
 }
 
-void weir_sim_input_freep(struct weir_sim_input **in)
+void weir_input_freep(struct weir_input **in)
 {
-    weir_sim_input_free(*in);
+    weir_input_free(*in);
 }
 
-int weir_sim_input_fail(const struct weir_sim_input *in, int code, struct weir_err *err)
+int weir_input_fail(const struct weir_input *in, int code, struct weir_err *err)
 {
     return weir_fail_prefix(err, code, "%s:%llu", in->path, (unsigned long long)in->line_number);
 }
 
 /* Fills the buffer behind what it holds: 1, 0 at the end of the file, or a negative code. */
-static int read_more(struct weir_sim_input *in, struct weir_err *err)
+static int read_more(struct weir_input *in, struct weir_err *err)
 {
     if (in->from > 0) {
         memmove(in->buf, in->buf + in->from, in->to - in->from);
@@ -87,15 +87,15 @@ static int read_more(struct weir_sim_input *in, struct weir_err *err)
     in->line_number++;
     weir_fail(err, -WEIR_ECORRUPT, "cannot be read: %s",
               code == Z_ERRNO ? "input/output error" : code == Z_BUF_ERROR || *why == '\0' ? "the compressed file is cut off" : why);
-    return weir_sim_input_fail(in, -WEIR_ECORRUPT, err);
+    return weir_input_fail(in, -WEIR_ECORRUPT, err);
 }
 
 /* The next line without its end: 1, 0 at the end, or a negative code. Borrowed until the next. */
-static int read_line(struct weir_sim_input *in, struct weir_sv *ret, struct weir_err *err)
+static int read_line(struct weir_input *in, struct weir_sv *ret, struct weir_err *err)
 {
     size_t seen = 0; /* bytes of the line in which there is no end */
     const char *end = NULL;
-    while (end == NULL && seen <= WEIR_SIM_LINE_BYTES_MAX) {
+    while (end == NULL && seen <= WEIR_INPUT_LINE_BYTES_MAX) {
         if (in->to > in->from + seen) {
             end = memchr(in->buf + in->from + seen, '\n', in->to - in->from - seen);
         }
@@ -111,9 +111,9 @@ static int read_line(struct weir_sim_input *in, struct weir_sv *ret, struct weir
         }
     }
     in->line_number++;
-    if (seen > WEIR_SIM_LINE_BYTES_MAX) {
-        weir_fail(err, -WEIR_ELIMIT, "the line is longer than %d bytes", WEIR_SIM_LINE_BYTES_MAX);
-        return weir_sim_input_fail(in, -WEIR_ELIMIT, err);
+    if (seen > WEIR_INPUT_LINE_BYTES_MAX) {
+        weir_fail(err, -WEIR_ELIMIT, "the line is longer than %d bytes", WEIR_INPUT_LINE_BYTES_MAX);
+        return weir_input_fail(in, -WEIR_ELIMIT, err);
     }
     *ret = (struct weir_sv){in->buf + in->from, seen};
     in->line_from = in->from;
@@ -124,7 +124,7 @@ static int read_line(struct weir_sim_input *in, struct weir_sv *ret, struct weir
     return 1;
 }
 
-int weir_sim_input_open(struct weir_sim_input **ret, const char *path, struct weir_err *err)
+int weir_input_open(struct weir_input **ret, const char *path, struct weir_err *err)
 {
     struct stat st;
     bool standard = weir_streq(path, "-");
@@ -139,7 +139,7 @@ int weir_sim_input_open(struct weir_sim_input **ret, const char *path, struct we
         return weir_fail(err, weir_error_from_errno(errno), "%s cannot be opened: may it be read?", path);
     }
     gzbuffer(file, READ_BYTES);
-    struct weir_sim_input *in = weir_alloc(sizeof *in);
+    struct weir_input *in = weir_alloc(sizeof *in);
     in->path = weir_strdup(standard ? "standard input" : path);
     in->file = file;
     in->file_bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
@@ -148,13 +148,13 @@ int weir_sim_input_open(struct weir_sim_input **ret, const char *path, struct we
 }
 
 /* A byte order mark, as spreadsheets write it, is no part of the first line. */
-static struct weir_sv without_mark(const struct weir_sim_input *in, struct weir_sv line)
+static struct weir_sv without_mark(const struct weir_input *in, struct weir_sv line)
 {
     bool mark = in->line_number == 1 && weir_sv_starts(line, WEIR_SV("\xef\xbb\xbf"));
     return mark ? (struct weir_sv){line.p + 3, line.n - 3} : line;
 }
 
-int weir_sim_input_peek(struct weir_sim_input *in, struct weir_sv *ret, struct weir_err *err)
+int weir_input_peek(struct weir_input *in, struct weir_sv *ret, struct weir_err *err)
 {
     int r;
     while ((r = read_line(in, ret, err)) > 0) {
@@ -169,7 +169,7 @@ int weir_sim_input_peek(struct weir_sim_input *in, struct weir_sv *ret, struct w
     return r;
 }
 
-void weir_sim_input_skip(struct weir_sim_input *in)
+void weir_input_skip(struct weir_input *in)
 {
     in->from += in->to_skip;
     in->line_number += in->to_skip > 0;
@@ -179,19 +179,19 @@ void weir_sim_input_skip(struct weir_sim_input *in)
 /* ---- tables ---- */
 
 /* Parses one line as a record of comma-separated values: 1, 0 where it says nothing, or a negative code. */
-static int parse_csv(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
+static int parse_csv(struct weir_input *in, struct weir_sv line, struct weir_err *err)
 {
     in->csv.text = line;
     in->csv.at = 0;
     int r = weir_csv_next(&in->csv, err);
     in->field = in->csv.field;
     in->n_fields = in->csv.n_fields;
-    return r < 0 ? weir_sim_input_fail(in, r, err) : r;
+    return r < 0 ? weir_input_fail(in, r, err) : r;
 }
 
 /* The same for a table without quotes. Each line must have as many fields as the header: one that has a separator inside of a value
  * would else be read shifted. */
-static int parse_separated(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
+static int parse_separated(struct weir_input *in, struct weir_sv line, struct weir_err *err)
 {
     if (line.n == 0) {
         return 0;
@@ -214,16 +214,16 @@ static int parse_separated(struct weir_sim_input *in, struct weir_sv line, struc
     }
     in->field = in->word;
     in->n_fields = n;
-    return r < 0 ? weir_sim_input_fail(in, r, err) : r;
+    return r < 0 ? weir_input_fail(in, r, err) : r;
 }
 
-static int parse_record(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
+static int parse_record(struct weir_input *in, struct weir_sv line, struct weir_err *err)
 {
     return in->separator == ',' ? parse_csv(in, line, err) : parse_separated(in, line, err);
 }
 
 /* Does a column of that title answer to the name that was asked for? */
-static bool answers(const struct weir_sim_input *in, struct weir_sv title, const char *name)
+static bool answers(const struct weir_input *in, struct weir_sv title, const char *name)
 {
     if (!weir_streq(name, "*")) {
         return weir_sv_eq_nocase(title, weir_sv_of(name));
@@ -236,7 +236,7 @@ static bool answers(const struct weir_sim_input *in, struct weir_sv title, const
     return true;
 }
 
-static int find_columns(struct weir_sim_input *in, struct weir_err *err)
+static int find_columns(struct weir_input *in, struct weir_err *err)
 {
     for (size_t i = 0; i < in->n_columns; i++) {
         in->at[i] = SIZE_MAX;
@@ -252,18 +252,18 @@ static int find_columns(struct weir_sim_input *in, struct weir_err *err)
             }
             weir_fail(err, -WEIR_EINVAL, "there is no column '%s'; the columns are: %s", in->column[i].name,
                       weir_str_cstr(&have));
-            return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+            return weir_input_fail(in, -WEIR_EINVAL, err);
         }
     }
     return 0;
 }
 
-int weir_sim_input_is_table(struct weir_sim_input *in, char separator, const struct weir_sim_column *column, size_t n,
+int weir_input_is_table(struct weir_input *in, char separator, const struct weir_input_column *column, size_t n,
                             struct weir_err *err)
 {
     in->separator = separator;
     in->column = column;
-    in->n_columns = n < WEIR_SIM_COLUMNS_MAX ? n : WEIR_SIM_COLUMNS_MAX;
+    in->n_columns = n < WEIR_INPUT_COLUMNS_MAX ? n : WEIR_INPUT_COLUMNS_MAX;
     struct weir_sv line;
     int r;
     do {
@@ -276,12 +276,12 @@ int weir_sim_input_is_table(struct weir_sim_input *in, char separator, const str
     return r < 0 ? r : find_columns(in, err);
 }
 
-int weir_sim_input_table(struct weir_sim_input **ret, const char *path, const struct weir_sim_column *column,
+int weir_input_table(struct weir_input **ret, const char *path, const struct weir_input_column *column,
                          size_t n, struct weir_err *err)
 {
-    WEIR_CLEANUP(weir_sim_input_freep) struct weir_sim_input *in = NULL;
-    int r = weir_sim_input_open(&in, path, err);
-    r = r < 0 ? r : weir_sim_input_is_table(in, ',', column, n, err);
+    WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
+    int r = weir_input_open(&in, path, err);
+    r = r < 0 ? r : weir_input_is_table(in, ',', column, n, err);
     if (r < 0) {
         return r;
     }
@@ -291,23 +291,23 @@ int weir_sim_input_table(struct weir_sim_input **ret, const char *path, const st
 
 /* ---- logs ---- */
 
-void weir_sim_input_is_log(struct weir_sim_input *in, char comment)
+void weir_input_is_log(struct weir_input *in, char comment)
 {
     in->separator = 0;
     in->comment = comment;
 }
 
-int weir_sim_input_log(struct weir_sim_input **ret, const char *path, char comment, struct weir_err *err)
+int weir_input_log(struct weir_input **ret, const char *path, char comment, struct weir_err *err)
 {
-    int r = weir_sim_input_open(ret, path, err);
+    int r = weir_input_open(ret, path, err);
     if (r == 0) {
-        weir_sim_input_is_log(*ret, comment);
+        weir_input_is_log(*ret, comment);
     }
     return r;
 }
 
 /* Cuts the line at blanks: 1, 0 where it says nothing, or a negative code. */
-static int parse_log(struct weir_sim_input *in, struct weir_sv line, struct weir_err *err)
+static int parse_log(struct weir_input *in, struct weir_sv line, struct weir_err *err)
 {
     in->field = in->word;
     in->n_fields = 0;
@@ -329,14 +329,14 @@ static int parse_log(struct weir_sim_input *in, struct weir_sv line, struct weir
     }
     if (in->n_fields > 0 && !weir_utf8_is_text(line)) {
         weir_fail(err, -WEIR_EINVAL, "the line is not UTF-8 text");
-        return weir_sim_input_fail(in, -WEIR_EINVAL, err);
+        return weir_input_fail(in, -WEIR_EINVAL, err);
     }
     return in->n_fields > 0 ? 1 : 0;
 }
 
 /* ---- records ---- */
 
-int weir_sim_input_next(struct weir_sim_input *in, struct weir_err *err)
+int weir_input_next(struct weir_input *in, struct weir_err *err)
 {
     for (;;) {
         struct weir_sv line;
@@ -351,12 +351,12 @@ int weir_sim_input_next(struct weir_sim_input *in, struct weir_err *err)
     }
 }
 
-size_t weir_sim_input_fields(const struct weir_sim_input *in)
+size_t weir_input_fields(const struct weir_input *in)
 {
     return in->separator == 0 ? in->n_fields : in->n_columns;
 }
 
-struct weir_sv weir_sim_input_field(const struct weir_sim_input *in, size_t i)
+struct weir_sv weir_input_field(const struct weir_input *in, size_t i)
 {
     size_t at = i;
     if (in->separator != 0) {
@@ -365,17 +365,17 @@ struct weir_sv weir_sim_input_field(const struct weir_sim_input *in, size_t i)
     return at < in->n_fields ? in->field[at] : (struct weir_sv){0};
 }
 
-bool weir_sim_input_has(const struct weir_sim_input *in, size_t i)
+bool weir_input_has(const struct weir_input *in, size_t i)
 {
     return in->separator != 0 && i < in->n_columns && in->at[i] != SIZE_MAX;
 }
 
-uint64_t weir_sim_input_line(const struct weir_sim_input *in)
+uint64_t weir_input_line(const struct weir_input *in)
 {
     return in->line_number;
 }
 
-int weir_sim_input_fail_field(const struct weir_sim_input *in, size_t i, int code, struct weir_err *err)
+int weir_input_fail_field(const struct weir_input *in, size_t i, int code, struct weir_err *err)
 {
     if (in->separator == 0) {
         weir_fail_prefix(err, code, "field %zu", i + 1);
@@ -384,24 +384,24 @@ int weir_sim_input_fail_field(const struct weir_sim_input *in, size_t i, int cod
     } else {
         weir_fail_prefix(err, code, "column '%s'", in->column[i].name);
     }
-    return weir_sim_input_fail(in, code, err);
+    return weir_input_fail(in, code, err);
 }
 
-int weir_sim_input_i64(const struct weir_sim_input *in, size_t i, int64_t min, int64_t max, int64_t *ret, struct weir_err *err)
+int weir_input_i64(const struct weir_input *in, size_t i, int64_t min, int64_t max, int64_t *ret, struct weir_err *err)
 {
-    int r = weir_parse_i64(weir_sim_input_field(in, i), min, max, ret, err);
-    return r < 0 ? weir_sim_input_fail_field(in, i, r, err) : 0;
+    int r = weir_parse_i64(weir_input_field(in, i), min, max, ret, err);
+    return r < 0 ? weir_input_fail_field(in, i, r, err) : 0;
 }
 
-int weir_sim_input_real(const struct weir_sim_input *in, size_t i, double min, double max, double *ret, struct weir_err *err)
+int weir_input_real(const struct weir_input *in, size_t i, double min, double max, double *ret, struct weir_err *err)
 {
-    int r = weir_parse_real(weir_sim_input_field(in, i), min, max, ret, err);
-    return r < 0 ? weir_sim_input_fail_field(in, i, r, err) : 0;
+    int r = weir_parse_real(weir_input_field(in, i), min, max, ret, err);
+    return r < 0 ? weir_input_fail_field(in, i, r, err) : 0;
 }
 
-int weir_sim_input_units(const struct weir_sim_input *in, size_t i, int64_t max, int64_t unit, int64_t *ret, struct weir_err *err)
+int weir_input_units(const struct weir_input *in, size_t i, int64_t max, int64_t unit, int64_t *ret, struct weir_err *err)
 {
-    struct weir_sv text = weir_sim_input_field(in, i);
+    struct weir_sv text = weir_input_field(in, i);
     int64_t whole = 0;
     double v = 0;
     /* Nearly all are short whole numbers, for which this is exact and much faster. */
@@ -416,13 +416,13 @@ int weir_sim_input_units(const struct weir_sim_input *in, size_t i, int64_t max,
     }
     int r = weir_parse_real(text, 0, (double)max, &v, err);
     if (r < 0) {
-        return weir_sim_input_fail_field(in, i, r, err);
+        return weir_input_fail_field(in, i, r, err);
     }
     *ret = llround(v * (double)unit);
     return 0;
 }
 
-unsigned weir_sim_input_permille(const struct weir_sim_input *in)
+unsigned weir_input_permille(const struct weir_input *in)
 {
     if (in->file_bytes == 0) {
         return 0;
