@@ -59,6 +59,7 @@ enum api_role {
     API_ROLE_QUOTA_SET,
     API_ROLE_ALERTS,    /* reads what is the matter */
     API_ROLE_ALERT_SET, /* does something about it */
+    API_ROLE_POLICIES, /* reads who may use what */
     API_ROLE_MAX,
 };
 
@@ -513,6 +514,12 @@ void api_handle_alert_silence(struct api_request *rq);
 void api_handle_alert_close(struct api_request *rq);
 void api_handle_receivers(struct api_request *rq);
 void api_handle_receiver_test(struct api_request *rq);
+
+void api_handle_policies(struct api_request *rq);
+void api_handle_policy(struct api_request *rq);
+void api_handle_policy_set(struct api_request *rq);
+void api_handle_policy_remove(struct api_request *rq);
+void api_handle_policy_test(struct api_request *rq);
 
 void api_handle_whoami(struct api_request *rq);
 void api_handle_users(struct api_request *rq);

@@ -30,6 +30,7 @@
 #define BUDGET PARAMS{{"budget", API_PARAM_TEXT, true, 1, WEIR_BUDGET_NAME_SIZE - 1, .summary = "budget name"}, END}
 
 #define RULE PARAMS{{"rule", API_PARAM_TEXT, true, 1, 64, .summary = "rule name"}, END}
+#define POLICY PARAMS{{"policy", API_PARAM_TEXT, true, 1, WEIR_POLICY_NAME_SIZE - 1, .summary = "policy name"}, END}
 #define ALERT PARAMS{{"alert", API_PARAM_UINT, true, 1, ID_MAX, .summary = "alert id"}, END}
 #define RECEIVER PARAMS{{"receiver", API_PARAM_TEXT, true, 1, 63, .summary = "receiver name"}, END}
 
@@ -63,6 +64,7 @@ const struct api_access api_access[API_ROLE_MAX] = {
     [API_ROLE_QUOTA_SET] = ACCESS(NONE,  ALL,  ALL,     NO,     NO,    NO,    NO),
     [API_ROLE_ALERTS]  = ACCESS(VIEWER,  ALL,  ALL,     ALL,    OWN,   OWN,   NO),
     [API_ROLE_ALERT_SET] = ACCESS(NONE,  ALL,  ALL,     ALL,    NO,    NO,    NO),
+    [API_ROLE_POLICIES] = ACCESS(NONE,   ALL,  ALL,     ALL,    NO,    NO,    NO),
     [API_ROLE_AUDIT]   = ACCESS(NONE,    ALL,  NO,      ALL,    NO,    NO,    NO),
 };
 
@@ -213,6 +215,16 @@ const struct api_route api_routes[] = {
                      {"follow", API_PARAM_BOOL, .summary = "stream as application/x-ndjson without end"},
                      END},
      .handle = api_handle_events, .summary = "What happened, oldest first"},
+    {"GET", "/v1/policies", "listPolicies", "policies", API_ROLE_POLICIES, 200, "Policy", .is_list = true, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
+     .handle = api_handle_policies, .summary = "List who may use what, in the order in which it is asked"},
+    {"GET", "/v1/policies/{policy}", "getPolicy", "policies", API_ROLE_POLICIES, 200, "Policy", .errors = API_NOT_FOUND, .path_param = POLICY, .param = NONE,
+     .handle = api_handle_policy, .summary = "One policy"},
+    {"PUT", "/v1/policies/{policy}", "setPolicy", "policies", API_ROLE_ADMIN, 200, "Policy", .body = "PolicySet", .body_max = API_SMALL_BODY_MAX,
+     .errors = API_UNAVAILABLE, .path_param = POLICY, .param = NONE, .handle = api_handle_policy_set, .summary = "Make or replace a policy; what waits is looked at again at once"},
+    {"DELETE", "/v1/policies/{policy}", "removePolicy", "policies", API_ROLE_ADMIN, 200, "BudgetRemoved", .errors = API_NOT_FOUND | API_UNAVAILABLE,
+     .path_param = POLICY, .param = NONE, .handle = api_handle_policy_remove, .summary = "Remove a policy"},
+    {"POST", "/v1/policy-test", "testPolicies", "policies", API_ROLE_POLICIES, 200, "PolicyAnswer", .body = "PolicyTest", .body_max = API_SMALL_BODY_MAX,
+     .path_param = NONE, .param = NONE, .handle = api_handle_policy_test, .summary = "Say whether a job may use a place, and by which policy"},
     {"GET", "/v1/alerts", "listAlerts", "alerts", API_ROLE_ALERTS, 200, "Alert", .is_list = true, .path_param = NONE,
      .param = PARAMS{{"state", API_PARAM_WORDS, .word = api_alert_state_word, .words = API_ALERT_STATES, .summary = "comma list of states"},
                      P_NAME("project", "of this project"), P_LIMIT, P_CURSOR, END},

@@ -376,6 +376,29 @@ static const struct api_field budget_fields[] = {
     END,
 };
 
+#define POLICY_FIELDS                                                                                                               \
+    {"effect", API_STRING, .summary = "allow or deny"},                                                                             \
+    {"order", API_UINT, API_OPTIONAL, .summary = "lower ones are asked first; 100 where not given"},                                \
+    {"project", API_STRING, API_OPTIONAL, .summary = "glob"}, {"user", API_STRING, API_OPTIONAL, .summary = "glob"},                \
+    {"image", API_STRING, API_OPTIONAL, .summary = "glob; of jobs in a container"},                                                 \
+    {"nodes_above", API_UINT, API_OPTIONAL, .summary = "jobs on more nodes"},                                                       \
+    {"duration_above", API_STRING, API_OPTIONAL, .summary = "jobs whose max_duration is longer: 24h"},                              \
+    {"place", API_STRING, API_OPTIONAL, .summary = "anywhere, owned or rented"},                                                    \
+    {"provider", API_STRING, API_OPTIONAL, .summary = "glob"}, {"region", API_STRING, API_OPTIONAL, .summary = "glob"},             \
+    {"gpu", API_STRING, API_OPTIONAL, .summary = "glob on the model's name"},                                                       \
+    {"market", API_STRING, API_OPTIONAL, .summary = "any, spot or on-demand"},                                                      \
+    {"price_above", API_STRING, API_OPTIONAL, .summary = "rented machines that cost more per hour, in money: \"20.00\""},           \
+    {"from", API_STRING, API_OPTIONAL, .summary = "holds from then: RFC 3339"},                                                     \
+    {"until", API_STRING, API_OPTIONAL, .summary = "and until then"},                                                               \
+    {"reason", API_STRING, API_OPTIONAL, .summary = "said to who is denied"}
+
+static const struct api_field policy_fields[] = {
+    {"name", API_STRING},
+    POLICY_FIELDS,
+    {"version", API_UINT, .summary = "of all policies, when it was set"},
+    END,
+};
+
 static const struct api_field alert_fields[] = {
     {"id", API_UINT},
     {"condition", API_STRING, .summary = "what is the matter: node-lost, budget-threshold, ..."},
@@ -571,6 +594,13 @@ const struct api_schema api_schemas[] = {
             {"thresholds", API_STRINGS, API_OPTIONAL, .summary = "PERCENT:ACTION each; warn, local-only, stop-new, stop-all"},
             {"spent", API_STRING, API_OPTIONAL, .summary = "money spent in the span before the budget was set"},
             END}},
+    {"Policy", "allows or denies what it takes: all that is given must hold", policy_fields},
+    {"PolicySet", "the whole policy", FIELDS{POLICY_FIELDS, END}},
+    {"PolicyTest", "a job and a place; owned where no provider is given",
+     FIELDS{{"project", API_STRING, API_OPTIONAL}, {"user", API_STRING, API_OPTIONAL}, {"image", API_STRING, API_OPTIONAL}, {"nodes", API_UINT, API_OPTIONAL},
+            {"max_duration", API_STRING, API_OPTIONAL}, {"provider", API_STRING, API_OPTIONAL}, {"region", API_STRING, API_OPTIONAL},
+            {"gpu", API_STRING, API_OPTIONAL}, {"spot", API_BOOL, API_OPTIONAL}, {"price", API_STRING, API_OPTIONAL, .summary = "of the machine per hour"}, END}},
+    {"PolicyAnswer", "may it?", FIELDS{{"allowed", API_BOOL}, {"policy", API_STRING, API_NULL, .summary = "that decides; null: none takes it"}, {"reason", API_STRING, API_NULL}, END}},
     {"QuotaShortage", "a quota that has too little left",
      FIELDS{{"name", API_STRING, API_NULL}, {"needed", API_INT, .summary = "what the task would count for; GPU time in GPU-seconds"}, {"left", API_INT}, END}},
     {"Quota", "how much may be used at once, or in a span, by whom", quota_fields},

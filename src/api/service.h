@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "bill/amend.h"
 #include "core/core.h"
+#include "spec/policy.h"
 #include "spec/spec.h"
 #include "store/store.h"
 
@@ -44,6 +45,8 @@ enum weir_command_kind {
     WEIR_COMMAND_STATUS,
     WEIR_COMMAND_SANDBOX_FAULT,
     WEIR_COMMAND_ACCESS,     /* users, members of projects, tokens */
+    WEIR_COMMAND_POLICY_SET,
+    WEIR_COMMAND_POLICY_REMOVE,
     WEIR_COMMAND_ALERT,      /* acknowledge, silence, close; test a receiver */
     WEIR_COMMAND_FINDING,    /* what a check found, for alerts */
     WEIR_COMMAND_LOGIN,      /* somebody with a signed token is to become known */
@@ -211,6 +214,10 @@ struct weir_command {
             int64_t charged_micro; /* what was spent in the span before it was set */
             unsigned given; /* WEIR_BUDGET_GIVEN_*: what of def; the rest stays as it was */
         } budget; /* REMOVE: the name alone */
+        struct {
+            const char *name;
+            const struct weir_policy_row *row; /* SET; owned by the poster */
+        } policy;
         struct {
             struct weir_quota def; /* its project or user by the name below */
             const char *whose;

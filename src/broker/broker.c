@@ -225,6 +225,7 @@ static void on_timer(uv_timer_t *h)
     commands_tick(b);
     local_agent_tick(b);
     alerts_tick(b);
+    policies_tick(b);
     oidc_tick(b);
     tls_tick(b);
     turn(b);
@@ -514,6 +515,7 @@ static void release(struct broker *b)
         (void)uv_loop_close(&b->loop);
     }
     agents_free(b);
+    policies_release(b);
     retention_free(b);
     weir_engine_free(b->engine);
     weir_store_close(b->reader[0]);
@@ -551,6 +553,7 @@ static int start(struct broker *b, struct weir_err *err)
     r = r != 0 ? r : oidc_init(b, err);
     r = r != 0 ? r : agents_init(b, err);
     r = r != 0 ? r : alerts_init(b, err);
+    r = r != 0 ? r : policies_init(b, err);
     r = r != 0 ? r : start_api(b, err);
     leases_restore_renting(b);
     r = r != 0 ? r : leases_init(b, err);

@@ -21,6 +21,7 @@
 #include "engine.h"
 #include "net/server.h"
 #include "net/tls.h"
+#include "spec/policy.h"
 
 #define BROKER_DB_NAME "weir.db" /* in the data directory */
 
@@ -224,6 +225,16 @@ struct tls {
 
 struct alerts; /* alerts_priv.h */
 
+/* ---- policies.c: which places jobs may use ---- */
+
+struct policies {
+    WEIR_VEC(struct weir_policy_row) rows; /* in the order in which they are asked */
+    uint64_t version;               /* raised by each change */
+    struct weir_wall next;          /* a row begins or ends to hold then */
+    struct weir_job_id walk_before; /* jobs below it are to be looked at again; 0: none are */
+    struct weir_err err;
+};
+
 /* The user of join tokens and nodes' keys: no person can be called so. */
 #define TOKEN_NODE_USER ":node"
 
@@ -303,6 +314,7 @@ struct broker {
 
     struct retention retention;
     struct alerts *alerts;
+    struct policies policies;
 
     /* local_agent.c */
     uv_process_t local_agent;
@@ -401,6 +413,15 @@ bool alerts_are_taken(const struct broker *b);
 uint64_t alerts_sweep(struct broker *b);
 void alerts_orphan(struct broker *b, const char *provider, const char *instance);
 void alerts_swept(struct broker *b, const char *provider, uint64_t round);
+
+/* policies.c */
+int policies_init(struct broker *b, struct weir_err *err);
+void policies_release(struct broker *b);
+void policies_tick(struct broker *b);
+/* The number of the list of rules that holds for the job. err NULL: also where all is denied. Errors: -WEIR_EDENIED, saying which row and why. */
+int policies_compile(struct broker *b, const struct weir_policy_subject *s, uint32_t *ret, struct weir_err *err);
+void policies_set(struct broker *b, struct weir_command *cmd);
+void policies_remove(struct broker *b, struct weir_command *cmd);
 
 /* retention.c */
 void retention_tick(struct broker *b);

@@ -144,6 +144,9 @@ static const char *most_common_verdict(struct broker *b, const struct weir_reque
             best = v;
         }
     }
+    if (x->rejected[WEIR_VERDICT_POLICY] > 0) {
+        best = WEIR_VERDICT_POLICY; /* it would do otherwise, and a person can change it */
+    }
     if (best < 0) {
         return "nothing is known that could run it: no node has joined and no provider has an offer";
     }
@@ -245,7 +248,14 @@ static void submit(struct broker *b, struct weir_command *cmd)
     if (spec->deadline_after.us > 0) {
         s.deadline = weir_wall_add(weir_engine_now(b->engine), spec->deadline_after);
     }
-    int r = impossible(b, &s.request, cmd);
+    const struct weir_policy_subject subject = {.project = spec->project == NULL ? "default" : spec->project,
+                                                .user = cmd->u.submit.user,
+                                                .image = spec->image == NULL ? "" : spec->image,
+                                                .nodes = s.request.nodes,
+                                                .max_duration = s.request.max_duration,
+                                                .now = weir_engine_now(b->engine)};
+    int r = policies_compile(b, &subject, &s.request.policy, &cmd->err);
+    r = r != 0 ? r : impossible(b, &s.request, cmd);
     if (cmd->u.submit.dry_run) {
         if (r == 0 && cmd->flag) {
             s.project = weir_engine_find_project(b->engine, weir_sv_of(spec->project == NULL ? "default" : spec->project));
@@ -801,6 +811,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
                   cmd->kind == WEIR_COMMAND_LEASE_END || cmd->kind == WEIR_COMMAND_PROJECT_SET || cmd->kind == WEIR_COMMAND_ACCESS ||
                   cmd->kind == WEIR_COMMAND_AMEND || cmd->kind == WEIR_COMMAND_CLOSE || cmd->kind == WEIR_COMMAND_INVOICE ||
                   cmd->kind == WEIR_COMMAND_RULE || cmd->kind == WEIR_COMMAND_PRICE ||
+                  cmd->kind == WEIR_COMMAND_POLICY_SET || cmd->kind == WEIR_COMMAND_POLICY_REMOVE ||
                   cmd->kind == WEIR_COMMAND_ALERT || cmd->kind == WEIR_COMMAND_FINDING || cmd->kind == WEIR_COMMAND_BUDGET_SET || cmd->kind == WEIR_COMMAND_BUDGET_REMOVE ||
                   cmd->kind == WEIR_COMMAND_QUOTA_SET || cmd->kind == WEIR_COMMAND_QUOTA_REMOVE;
     if (writes && b->store_full) {
@@ -876,6 +887,12 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         break;
     case WEIR_COMMAND_ACCESS:
         access_change(b, cmd);
+        break;
+    case WEIR_COMMAND_POLICY_SET:
+        policies_set(b, cmd);
+        break;
+    case WEIR_COMMAND_POLICY_REMOVE:
+        policies_remove(b, cmd);
         break;
     case WEIR_COMMAND_ALERT:
         alerts_change(b, cmd);

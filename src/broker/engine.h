@@ -94,6 +94,9 @@ struct weir_engine_submit {
 int weir_engine_what_if(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_explain *ret, struct weir_err *err);
 int weir_engine_submit(struct weir_engine *e, const struct weir_engine_submit *s, struct weir_job_id *ret, struct weir_err *err);
 
+/* The number of that list of rules; made, and stored with the next flush, where it is new. Padding in rules is zero. Errors: -WEIR_EINVAL. */
+int weir_engine_policy(struct weir_engine *e, const struct weir_policy_rule *rule, size_t n, uint32_t *ret, struct weir_err *err);
+
 /* The canonical spec and name of a job, from memory or the store; the caller frees both. */
 int weir_engine_job_spec(struct weir_engine *e, struct weir_job_id job, char **ret_spec, char **ret_name, struct weir_err *err);
 

@@ -289,7 +289,7 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         return r;
     }
     e->bill = weir_bill_new(posting + 1, e->now);
-    if ((r = ops->each_shape(s, on_shape, &x, err)) != 0 ||
+    if ((r = engine_restore_policies(e, err)) != 0 || (r = ops->each_shape(s, on_shape, &x, err)) != 0 ||
         (r = ops->each_project(s, on_project, &x, err)) != 0 || (r = ops->each_user(s, on_user, &x, err)) != 0 ||
         (r = ops->each_pool(s, on_pool, &x, err)) != 0 || (r = ops->each_payer(s, on_payer, &x, err)) != 0 ||
         (r = ops->each_budget(s, on_budget, &x, err)) != 0 || (r = ops->each_quota(s, on_quota, &x, err)) != 0 ||
@@ -366,6 +366,7 @@ void weir_engine_free(struct weir_engine *e)
     weir_vec_release(&e->tokens_deleted);
     weir_vec_release(&e->access);
     weir_vec_release(&e->documents);
+    weir_map_release(&e->policy_at);
     weir_vec_release(&e->audits);
     weir_vec_release(&e->texts);
     weir_vec_release(&e->new_effects);

@@ -197,6 +197,7 @@ struct weir_engine {
     struct weir_map runtime_at; /* key -> index */
     WEIR_VEC(struct runtime_entry) runtimes;
     WEIR_VEC(size_t) runtimes_dirty; /* places in it */
+    struct weir_map policy_at; /* hash of a list of rules, the next one where another has it -> its number */
     struct weir_map job_runtime; /* live job -> key */
     struct weir_map job_estimate; /* live job -> what was said of its run time, where that is known; 0: nothing was */
     WEIR_VEC(struct weir_job_id) taught; /* tasks of theirs have ended: the rest may be expected to take another time */
@@ -256,6 +257,9 @@ int engine_restore_rule(void *ctx, const struct weir_rule_row *row);
 int engine_flush_books(struct weir_engine *e, struct weir_err *err);
 void engine_forget_books(struct weir_engine *e);
 void engine_free_books(struct weir_engine *e);
+
+/* engine_policy.c: lists of rules that stand in shapes */
+int engine_restore_policies(struct weir_engine *e, struct weir_err *err);
 
 /* engine_access.c: what users may do, and who changed what */
 int engine_flush_access(struct weir_engine *e, struct weir_err *err);

@@ -118,6 +118,7 @@ void weir_core_free(struct weir_core *c)
     queue_release(c);
     free_machines(c);
     budgets_release(c);
+    policies_free(c);
     quotas_release(c);
     while (c->hold_list != NULL) {
         struct hold *h = c->hold_list;

@@ -223,6 +223,9 @@ size_t weir_core_parked(struct weir_core *c, struct weir_parked *ret, size_t max
 uint32_t weir_core_payer_set(const struct weir_core *c, struct weir_payer_id payer);
 /* The request of a shape; borrowed for the life of the core. NULL where there is none. */
 const struct weir_request *weir_core_shape(const struct weir_core *c, uint32_t shape);
+/* How many lists of rules there are; the rules of one, borrowed for the life of the core (NULL: there is none). */
+uint32_t weir_core_policies(const struct weir_core *c);
+const struct weir_policy_rule *weir_core_policy(const struct weir_core *c, uint32_t number, size_t *ret_n);
 /* Can nothing that is there or can be rented ever run what waits of the shape, as far as was found out? */
 bool weir_core_is_impossible(const struct weir_core *c, uint32_t shape);
 /* Jobs that have not ended with lower ids, the newest first; returns how many it wrote: fewer than max are the last. */
@@ -243,6 +246,8 @@ struct weir_core_stats weir_core_stats(const struct weir_core *c);
 /* ---- restore: only before the first step ---- */
 
 /* Errors of all: -WEIR_ECORRUPT, naming the object. */
+/* In order of their numbers, before shapes. */
+int weir_core_restore_policy(struct weir_core *c, uint32_t number, const struct weir_policy_rule *rule, size_t n, struct weir_err *err);
 int weir_core_restore_shape(struct weir_core *c, uint32_t shape, const struct weir_request *r, struct weir_err *err);
 int weir_core_restore_project(struct weir_core *c, const struct weir_project_view *v, struct weir_err *err);
 /* Before jobs and leases. */

@@ -112,6 +112,13 @@ struct job_page {
     struct job *job[1u << JOB_PAGE_BITS];
 };
 
+/* ---- policies ---- */
+
+struct policy_list {
+    struct weir_policy_rule *rule;
+    size_t n;
+};
+
 /* ---- shapes and classes ---- */
 
 struct type_fit {
@@ -629,6 +636,7 @@ struct weir_core {
     struct weir_map job_pages;
     struct job_page *page_known[JOB_PAGES_KNOWN]; /* the newest by the end of their number: mostly one is looked for here */
     struct job_page *pages;
+    WEIR_VEC(struct policy_list) policies; /* by number - 1 */
     struct weir_map class_by_hash;
     WEIR_VEC(struct level *) levels; /* by points, highest first */
     /* empty ones with the room that their lists have: most queues are short, and each task comes and goes */
@@ -779,7 +787,7 @@ void class_unref(struct weir_core *c, struct class *cl);
 int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us, int64_t expected_us);
 /* Puts the job into its class where it has tasks that may start, takes it out where not. */
 void queue_update(struct weir_core *c, struct job *j);
-/* The job's tasks are of another class now, which differs in its shape's run time only and is referred to for it. */
+/* The job's tasks are of another class now, which differs in its shape's run time or policy only and is referred to for it. */
 void queue_move(struct weir_core *c, struct job *j, struct class *to);
 /* A task begins or ceases to wait; its state was or will be moved by the caller. */
 void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal);
@@ -832,6 +840,14 @@ void node_unclaimed(struct node *n);
 void node_times_anew(const struct node *n, int64_t *ret);
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us);
+
+/* ---- policy.c ---- */
+bool policy_allows_type(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
+bool policy_allows_offer(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o);
+/* May that list be defined now? */
+int policy_check(const struct weir_core *c, uint32_t number, const struct weir_policy_rule *rule, size_t n, struct weir_err *err);
+void policy_define(struct weir_core *c, const struct weir_policy_rule *rule, size_t n);
+void policies_free(struct weir_core *c);
 
 void lane_heap_push(struct weir_core *c, struct class *cl);
 struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);

@@ -10,6 +10,7 @@
 
 #include "core/budget.h"
 #include "core/model.h"
+#include "core/policy.h"
 #include "core/quota.h"
 
 enum weir_event_kind {
@@ -36,6 +37,8 @@ enum weir_event_kind {
     WEIR_EVENT_OFFERS_SET,      /* replaces all offers of one provider */
     WEIR_EVENT_BUDGET_SET,
     WEIR_EVENT_BUDGET_REMOVE,
+    WEIR_EVENT_POLICY_DEFINE, /* the next list of rules */
+    WEIR_EVENT_JOB_POLICY,    /* other rules hold for what of it does not run yet */
     WEIR_EVENT_QUOTA_SET,
     WEIR_EVENT_QUOTA_REMOVE,
     WEIR_EVENT_CHARGED, /* what was posted since the last; see weir_core_awaits_charges */
@@ -128,6 +131,15 @@ struct weir_event {
         struct {
             const char *name;
         } budget_remove;
+        struct {
+            uint32_t number; /* one more than there are */
+            const struct weir_policy_rule *rule;
+            size_t n;
+        } policy_define;
+        struct {
+            struct weir_job_id job;
+            uint32_t policy;
+        } job_policy;
         struct {
             const struct weir_quota *quota; /* one of that name is replaced */
         } quota_set;

@@ -53,6 +53,7 @@ enum weir_verdict {
     WEIR_VERDICT_LAUNCHING,     /* launches there are unanswered: a few at a time */
     WEIR_VERDICT_DRAINING,
     WEIR_VERDICT_ARRAY_LIMIT,   /* the array's own %N */
+    WEIR_VERDICT_POLICY,        /* a rule denies it */
     WEIR_VERDICT_BUDGET,        /* more than a budget has left; weir_explain.limit says which */
     WEIR_VERDICT_OVER_QUOTA,    /* more than a quota allows; weir_explain.quota says which */
     WEIR_VERDICT_MAX,

@@ -58,6 +58,7 @@ struct weir_request {
     uint32_t cpu_milli;  /* per node; 1000 is one core */
     uint64_t mem_mib;    /* per node; 0: not limited, not counted */
     uint32_t nodes;      /* gang size, >= 1 */
+    uint32_t policy;     /* number of a list of rules: policy.h; 0: everything is allowed */
     char cloud[WEIR_PLACEMENT_NAMES_MAX][WEIR_PROVIDER_SIZE]; /* globs on the provider's name */
     char region[WEIR_PLACEMENT_NAMES_MAX][WEIR_REGION_SIZE];  /* globs on the region */
     struct weir_dur max_duration;  /* per attempt, > 0: a default is filled in before */

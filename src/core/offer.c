@@ -410,6 +410,9 @@ enum weir_verdict offer_verdict(const struct weir_core *c,
         !any_glob(&r->region[0][0], sizeof r->region[0], r->regions, o->region)) {
         return WEIR_VERDICT_PLACEMENT;
     }
+    if (!policy_allows_offer(c, r, o)) {
+        return WEIR_VERDICT_POLICY;
+    }
     bool spot = o->market == WEIR_OFFER_SPOT;
     if ((r->market == WEIR_MARKET_ON_DEMAND && spot) || (r->market == WEIR_MARKET_SPOT && !spot)) {
         return WEIR_VERDICT_MARKET;

@@ -739,12 +739,16 @@ void queue_update(struct weir_core *c, struct job *j)
 void queue_move(struct weir_core *c, struct job *j, struct class *to)
 {
     struct class *from = j->class;
-    WEIR_ASSERT(from->want == to->want && from->project == to->project && from->limits == to->limits);
+    WEIR_ASSERT(from->project == to->project && from->limits == to->limits);
     if (j->queued) {
         count_change(from, -(int64_t)j->count[WEIR_TASK_WAITING]);
         class_remove(c, from, j);
     }
     j->class = to;
+    if (from->want != to->want) {
+        demand_change(c, from->want, -(int64_t)job_tasks_left(j));
+        demand_change(c, to->want, job_tasks_left(j));
+    }
     class_unref(c, from);
     queue_update(c, j);
 }

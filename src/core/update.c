@@ -19,6 +19,9 @@ static void project_set(struct weir_core *c, const struct weir_event *ev)
 
 int request_check(const struct weir_core *c, const struct weir_request *r, struct weir_err *err)
 {
+    if (r->policy > c->policies.n) {
+        return weir_fail(err, -WEIR_EINVAL, "request: policy %u is not known", (unsigned)r->policy);
+    }
     if (r->alternatives > WEIR_ALTERNATIVES_MAX || r->clouds > WEIR_PLACEMENT_NAMES_MAX ||
         r->regions > WEIR_PLACEMENT_NAMES_MAX) {
         return weir_fail(err, -WEIR_EINVAL, "request: a list is longer than allowed");
@@ -149,6 +152,29 @@ static void job_expect(struct weir_core *c, const struct weir_event *ev)
             run_lose(c, run, WEIR_REASON_NONE, c->now_us); /* a machine that boots for it may not be worth it any more */
         } else if (run != NULL) {
             run_rerate(c, run);
+        }
+    }
+    job_changed(c, j);
+}
+
+/* What runs goes on; what was bound to a machine that boots for it, and may not use it any more, is queued again. */
+static void job_policy(struct weir_core *c, const struct weir_event *ev)
+{
+    struct job *j = job_find(c, ev->u.job_policy.job.v);
+    uint32_t policy = ev->u.job_policy.policy;
+    if (j == NULL || weir_job_state_is_final((enum weir_job_state)j->state) || policy > c->policies.n || policy == j->class->shape->req.policy) {
+        return;
+    }
+    struct weir_request r;
+    memcpy(&r, &j->class->shape->req, sizeof r); /* the padding too: it is compared */
+    r.policy = policy;
+    queue_move(c, j, class_get(c, shape_intern(c, &r), j->class->project, j->class->limits, j->class->priority, j->submitted_us, j->class->deadline_us));
+    uint32_t left = j->count[WEIR_TASK_STARTING] + j->count[WEIR_TASK_RUNNING] + j->count[WEIR_TASK_STOPPING];
+    for (uint32_t i = 0; left > 0; i++) {
+        struct run *run = j->task[i].run;
+        left -= run != NULL;
+        if (run != NULL && !run->rank[0].told) {
+            run_lose(c, run, WEIR_REASON_NONE, c->now_us);
         }
     }
     job_changed(c, j);
@@ -529,6 +555,9 @@ int event_check(const struct weir_core *c, const struct weir_event *ev, struct w
     if (ev->kind == WEIR_EVENT_BUDGET_SET) {
         return budget_check(c, ev->u.budget_set.budget, err);
     }
+    if (ev->kind == WEIR_EVENT_POLICY_DEFINE) {
+        return policy_check(c, ev->u.policy_define.number, ev->u.policy_define.rule, ev->u.policy_define.n, err);
+    }
     return ev->kind == WEIR_EVENT_JOB_SUBMIT ? job_check(c, ev, err) : 0;
 }
 
@@ -548,6 +577,12 @@ void update(struct weir_core *c, const struct weir_event *ev)
         return;
     case WEIR_EVENT_JOB_EXPECT:
         job_expect(c, ev);
+        return;
+    case WEIR_EVENT_POLICY_DEFINE:
+        policy_define(c, ev->u.policy_define.rule, ev->u.policy_define.n);
+        return;
+    case WEIR_EVENT_JOB_POLICY:
+        job_policy(c, ev);
         return;
     case WEIR_EVENT_NODE_JOIN:
         node_join(c, ev);

@@ -73,6 +73,8 @@ struct type_fit request_fit(const struct weir_core *c, const struct weir_request
         f.verdict = WEIR_VERDICT_GPU_MEMORY;
     } else if (!count || r->cpu_milli > t->cpu_milli || r->mem_mib > t->mem_mib) {
         f.verdict = WEIR_VERDICT_TOO_SMALL;
+    } else if (!policy_allows_type(c, r, t)) {
+        f.verdict = WEIR_VERDICT_POLICY; /* so it is said of what would do otherwise only */
     }
     return f;
 }
@@ -112,10 +114,10 @@ bool want_fits_on(const struct want *w, const struct node *n)
 /* The parts of a request that request_fit reads, and the number of nodes. */
 static uint64_t asks_hash(const struct weir_request *r)
 {
-    uint64_t key[8 + WEIR_ALTERNATIVES_MAX] = {r->alternatives, r->market, r->local, (uint64_t)r->clouds << 8 | r->regions,
-                                               r->gpu_mem_mib_min, r->cpu_milli, r->mem_mib, r->nodes};
+    uint64_t key[9 + WEIR_ALTERNATIVES_MAX] = {r->alternatives, r->market, r->local, (uint64_t)r->clouds << 8 | r->regions,
+                                               r->gpu_mem_mib_min, r->cpu_milli, r->mem_mib, r->nodes, r->policy};
     for (uint32_t i = 0; i < r->alternatives; i++) {
-        key[8 + i] = (uint64_t)r->alternative[i].model << 16 | r->alternative[i].count;
+        key[9 + i] = (uint64_t)r->alternative[i].model << 16 | r->alternative[i].count;
     }
     return words_hash(key, WEIR_ARRAY_LEN(key));
 }
@@ -124,7 +126,7 @@ static bool asks_same(const struct weir_request *a, const struct weir_request *b
 {
     if (a->alternatives != b->alternatives || a->market != b->market || a->local != b->local || a->clouds != b->clouds ||
         a->regions != b->regions || a->gpu_mem_mib_min != b->gpu_mem_mib_min || a->cpu_milli != b->cpu_milli ||
-        a->mem_mib != b->mem_mib || a->nodes != b->nodes) {
+        a->mem_mib != b->mem_mib || a->nodes != b->nodes || a->policy != b->policy) {
         return false;
     }
     for (uint32_t i = 0; i < a->alternatives; i++) {

@@ -58,6 +58,10 @@ const char *weir_event_name(enum weir_event_kind k)
         return "quota_remove";
     case WEIR_EVENT_CHARGED:
         return "charged";
+    case WEIR_EVENT_POLICY_DEFINE:
+        return "policy_define";
+    case WEIR_EVENT_JOB_POLICY:
+        return "job_policy";
     case WEIR_EVENT_MAX:
         break;
     }
@@ -170,6 +174,8 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "draining";
     case WEIR_VERDICT_ARRAY_LIMIT:
         return "array_limit";
+    case WEIR_VERDICT_POLICY:
+        return "policy";
     case WEIR_VERDICT_BUDGET:
         return "budget";
     case WEIR_VERDICT_OVER_QUOTA:
@@ -221,6 +227,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "takes no new tasks (draining, lost, or not ready)";
     case WEIR_VERDICT_ARRAY_LIMIT:
         return "waits for the array's own limit of tasks at once";
+    case WEIR_VERDICT_POLICY:
+        return "is denied by a policy (weir policy)";
     case WEIR_VERDICT_BUDGET:
         return "might cost more than a budget has left";
     case WEIR_VERDICT_OVER_QUOTA:

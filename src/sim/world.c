@@ -129,6 +129,8 @@ static bool may_end_tasks(const struct weir_event *ev)
     case WEIR_EVENT_LEASE_RELEASE:
     case WEIR_EVENT_BUDGET_SET:
     case WEIR_EVENT_BUDGET_REMOVE:
+    case WEIR_EVENT_POLICY_DEFINE:
+    case WEIR_EVENT_JOB_POLICY:
     case WEIR_EVENT_QUOTA_SET:
     case WEIR_EVENT_QUOTA_REMOVE:
     case WEIR_EVENT_CHARGED:

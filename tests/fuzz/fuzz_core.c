@@ -44,6 +44,7 @@ static struct weir_request request_of(struct bytes *b, uint16_t model)
     r.delay_cost_micro_per_hour = (int64_t)take(b) * 100000 - 1;
     r.max_cost_micro = (int64_t)(take(b) & 3) * 3000000;
     r.retries = take(b) & 3u;
+    r.policy = take(b) % 8u == 1 ? 1 : 0;
     return r;
 }
 
@@ -63,6 +64,7 @@ struct storage { /* what an event points to */
     struct weir_budget budget;
     struct weir_quota quota;
     struct weir_charged charge[2];
+    struct weir_policy_rule rule[2];
     char name[2];
 };
 
@@ -178,6 +180,23 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
     case WEIR_EVENT_JOB_EXPECT:
         ev->u.job_expect.job.v = take(b);
         ev->u.job_expect.expected = weir_dur_s((int64_t)take(b) * 60 - 60);
+        break;
+    case WEIR_EVENT_POLICY_DEFINE:
+        memset(s->rule, 0, sizeof s->rule);
+        for (size_t i = 0; i < 2; i++) {
+            s->rule[i].deny = (take(b) & 1) != 0;
+            s->rule[i].place = take(b) & 3u;
+            s->rule[i].market = take(b) & 3u;
+            s->rule[i].region[0] = (take(b) & 1) != 0 ? '*' : '\0';
+            s->rule[i].price_above_micro = take(b) * INT64_C(100000);
+        }
+        ev->u.policy_define.number = 1 + (take(b) & 3u);
+        ev->u.policy_define.rule = s->rule;
+        ev->u.policy_define.n = take(b) % 3u;
+        break;
+    case WEIR_EVENT_JOB_POLICY:
+        ev->u.job_policy.job.v = take(b);
+        ev->u.job_policy.policy = take(b) & 3u;
         break;
     case WEIR_EVENT_NODE_JOIN:
         node_of(b, model, &s->spec);

@@ -231,6 +231,10 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
     case WEIR_COMMAND_LOGIN:
         atomic_store(&f->is_logged_in, f->login_helps);
         return f->login_code == 0 ? 0 : weir_fail(&c->err, f->login_code, "the issuer says no");
+    case WEIR_COMMAND_POLICY_SET:
+    case WEIR_COMMAND_POLICY_REMOVE:
+        copy(f->text, sizeof f->text, weir_sv_of(c->u.policy.name));
+        return weir_streq(c->u.policy.name, "no-spot") ? 0 : weir_fail(&c->err, -WEIR_ENOTFOUND, "policy '%s' does not exist", c->u.policy.name);
     case WEIR_COMMAND_ALERT:
         f->id = c->u.alert.id;
         f->number = c->u.alert.until.us;

@@ -546,11 +546,15 @@ static const struct weir_document_row alert_rows[] = {
     {"alert", "00000000000000000006",
      "{\"id\":6,\"condition\":\"node-lost\",\"severity\":\"critical\",\"key\":\"node-lost/1\",\"project\":\"\",\"text\":\"node 1\",\"firing\":false,\"times\":1,"
      "\"began_us\":1793491200000000,\"since_us\":1793491300000000,\"acked_by\":\"\",\"acked_us\":0,\"silenced_by\":\"\",\"silenced_until_us\":0,\"told\":[]}"}};
+static const struct weir_document_row policy_rows[] = {
+    {"policy", "no-spot", "{\"name\":\"no-spot\",\"order\":10,\"effect\":\"deny\",\"project\":\"vision\",\"market\":\"spot\",\"reason\":\"it must not be lost\",\"version\":3}"},
+    {"policy", "cheap", "{\"name\":\"cheap\",\"order\":100,\"effect\":\"deny\",\"price_above\":\"20.000000\",\"nodes_above\":4,\"duration_above\":\"86400s\",\"version\":1}"}};
+EACH(each_policy, weir_document_row, weir_document_row_fn, policy_rows)
 EACH(each_alert, weir_document_row, weir_document_row_fn, alert_rows)
 
 static int f_each_document(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err)
 {
-    return weir_streq(kind, "alert") ? each_alert(s, fn, ctx, err) : 0;
+    return weir_streq(kind, "alert") ? each_alert(s, fn, ctx, err) : weir_streq(kind, "policy") ? each_policy(s, fn, ctx, err) : 0;
 }
 
 EACH(f_each_access, weir_access_row, weir_access_row_fn, access_rows)

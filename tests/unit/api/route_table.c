@@ -24,6 +24,7 @@ static const struct {
     {"listCharges", "+o+oo-"}, {"listRules", "+++---"}, {"addRule", "+-+---"}, {"endRule", "+-+---"}, {"listCloses", "+++---"}, {"closeMonth", "+-+---"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},
     {"reconcile", "+-+---"},   {"reportReconciliation", "+-+---"}, {"listEvents", "++ooo-"},  {"whoAmI", "++ooo-"},        {"listUsers", "+-----"},    {"setUser", "+-----"},
     {"removeUser", "+-----"},  {"listTokens", "++ooo-"},    {"makeToken", "++ooo-"},    {"revokeToken", "++ooo-"},
+    {"listPolicies", "+++---"}, {"getPolicy", "+++---"},   {"setPolicy", "+-----"},    {"removePolicy", "+-----"}, {"testPolicies", "+++---"},
     {"listBudgets", "+++++-"}, {"getBudget", "+++++-"},     {"setBudget", "+-+---"},    {"removeBudget", "+-+---"},
     {"listQuotas", "+++++-"},  {"getQuota", "+++++-"},      {"setQuota", "++----"},     {"removeQuota", "++----"},
     {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
@@ -60,6 +61,7 @@ const char *route_path(const struct api_route *r, const char *job, const char *p
                                 : strncmp(p, "{project}", 9) == 0 ? project
                                 : strncmp(p, "{budget}", 8) == 0  ? "vision"
                                 : strncmp(p, "{rule}", 6) == 0    ? "house"
+                                : strncmp(p, "{policy}", 8) == 0  ? "no-spot"
                                 : strncmp(p, "{name}", 6) == 0    ? "host7"
                                 : strncmp(p, "{quota}", 7) == 0   ? "vision"
                                 : strncmp(p, "{alert}", 7) == 0   ? "5"
@@ -91,6 +93,8 @@ const char *route_body(const struct api_route *r)
            : weir_streq(r->body, "ProjectSet") ? "{\"weight\":100,\"delay_cost\":\"0.25\"}"
            : weir_streq(r->body, "QuotaSet") ? "{\"scope\":\"project:vision\",\"counts\":\"gpus\",\"limit\":\"16\"}"
            : weir_streq(r->body, "BudgetSet")  ? "{\"scope\":\"project:vision\",\"amount\":\"100.00\",\"thresholds\":[\"80:warn\"]}"
+           : weir_streq(r->body, "PolicySet")  ? "{\"effect\":\"deny\",\"project\":\"vision\",\"market\":\"spot\"}"
+           : weir_streq(r->body, "PolicyTest") ? "{\"project\":\"vision\",\"provider\":\"aws\",\"spot\":true}"
            : weir_streq(r->body, "AlertSilence") ? "{\"for\":\"2h\"}"
            : weir_streq(r->body, "UserSet")    ? "{\"role\":\"user\",\"projects\":{\"vision\":\"owner\"}}"
            : weir_streq(r->body, "MemberSet")  ? "{\"role\":\"user\"}"

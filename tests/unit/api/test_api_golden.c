@@ -74,6 +74,7 @@ static void answers_are_as_documented(void **state)
         {"budgets", "/v1/budgets"},
         {"quotas", "/v1/quotas"},
         {"alerts", "/v1/alerts"},
+        {"policies", "/v1/policies"},
         {"receivers", "/v1/receivers"},
         {"project", "/v1/projects/vision"},
         {"bill", "/v1/bill?from=2026-11-01"},

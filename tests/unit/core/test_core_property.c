@@ -28,6 +28,8 @@ struct history {
     struct weir_core *twin; /* restored some steps ago; NULL: none */
     uint32_t twin_steps;
     bool expects; /* what is expected of jobs changes */
+    bool policies; /* and so does what they may use */
+    struct weir_policy_rule rule[3];
     bool budgets; /* some are set, changed and removed, and what runs is charged */
     struct weir_prng money; /* for all of that: histories without budgets are as they were */
     struct weir_budget budget;
@@ -380,6 +382,30 @@ static struct weir_event ev_expect(struct history *h)
     return ev;
 }
 
+static struct weir_event ev_policy(struct history *h)
+{
+    enum { LISTS_MAX = 8 };
+    uint32_t known = weir_core_policies(h->w.core);
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_POLICY};
+    ev.u.job_policy.job.v = 1 + below(h, h->w.jobs + 1);
+    ev.u.job_policy.policy = (uint32_t)below(h, known + 1);
+    if (known < LISTS_MAX && below(h, 3) == 0) {
+        ev.kind = WEIR_EVENT_POLICY_DEFINE;
+        memset(h->rule, 0, sizeof h->rule);
+        for (size_t i = 0; i < sizeof h->rule / sizeof h->rule[0]; i++) {
+            h->rule[i].deny = below(h, 3) != 0;
+            h->rule[i].place = (uint8_t)below(h, 3);
+            h->rule[i].market = h->rule[i].place == WEIR_POLICY_OWNED ? 0 : (uint8_t)below(h, 3);
+            h->rule[i].gpu[0] = below(h, 2) == 0 ? '\0' : below(h, 2) == 0 ? 'A' : 'H';
+            h->rule[i].gpu[1] = h->rule[i].gpu[0] == '\0' ? '\0' : '*';
+        }
+        ev.u.policy_define.number = known + 1;
+        ev.u.policy_define.rule = h->rule;
+        ev.u.policy_define.n = below(h, 4);
+    }
+    return ev;
+}
+
 static struct weir_event random_event(struct history *h, struct weir_node_spec *spec)
 {
     struct weir_event ev = {.kind = WEIR_EVENT_TICK};
@@ -416,6 +442,9 @@ static struct weir_event random_event(struct history *h, struct weir_node_spec *
         ev.u.project_set.weight = 1 + (uint32_t)below(h, 300);
         ev.u.project_set.delay_cost_micro_per_hour = (int64_t)below(h, 3000000);
         return ev;
+    }
+    if (x >= 90 && x < 95 && h->policies) {
+        return ev_policy(h);
     }
     return x < 90 && h->expects ? ev_expect(h) : ev;
 }
@@ -703,6 +732,19 @@ static void restored_core_goes_on_as_the_other(void **state)
     }
 }
 
+static void policies_change_under_what_waits_and_runs(void **state)
+{
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        struct history *h = history_new(seed + 5000);
+        h->expects = h->policies = true;
+        for (int i = 0; i < 1000; i++) {
+            one_step(h, true);
+        }
+        history_free(h);
+    }
+}
+
 /* Histories that failed once, for a reason of its own each. */
 static void restored_core_goes_on_where_it_did_not(void **state)
 {
@@ -932,6 +974,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(restored_gang_ends_as_it_would_have),
         cmocka_unit_test(restored_core_goes_on_where_it_did_not),
         cmocka_unit_test(restored_core_goes_on_as_the_other),
+        cmocka_unit_test(policies_change_under_what_waits_and_runs),
     };
     int r = cmocka_run_group_tests(tests, NULL, NULL);
     weir_gpu_table_free(gpus);

@@ -289,6 +289,11 @@ struct weir_core *world_restore(struct world *w)
 {
     struct weir_core *c = weir_core_new(&w->conf);
     restore_ids(w, c);
+    for (uint32_t i = 1; i <= weir_core_policies(w->core); i++) {
+        size_t n;
+        const struct weir_policy_rule *rule = weir_core_policy(w->core, i, &n);
+        RESTORE(weir_core_restore_policy(c, i, rule, n, &err_));
+    }
     for (uint32_t i = 0; weir_core_shape(w->core, i) != NULL; i++) {
         RESTORE(weir_core_restore_shape(c, i, weir_core_shape(w->core, i), &err_));
     }
