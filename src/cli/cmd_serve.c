@@ -56,7 +56,7 @@ const struct weir_opt weir_opts_agent[] = {
     {"lease", 0, WEIR_OPT_COUNT, .arg = "N", .help = "lease of a rented machine", .min = 1, .max = INT64_MAX},
     {"lease-expires", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "when a rented machine ends itself"},
     {"notice-file", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "file in which the provider's notice of reclaim appears"},
-    {"notice", 0, WEIR_OPT_TEXT, .arg = "CLOUD", .help = "whose metadata service is asked for notices of reclaim", .choices = weir_notice_kinds},
+    {"notice", 0, WEIR_OPT_CHOICE, .arg = "CLOUD", .help = "whose metadata service is asked for notices of reclaim", .choices = weir_notice_kinds},
     {"power-off", 0, WEIR_OPT_TEXT, .arg = "PROGRAM", .help = "what ends a rented machine when its lease does (default: only the agent ends)"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
     {"declare-cpus", 0, WEIR_OPT_TEXT, .arg = "N", .help = "CPU cores to offer (default: as found)"},
