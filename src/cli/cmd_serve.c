@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/process.h"
 #include "broker/broker.h"
 #include "command.h"
 #include "output.h"
@@ -211,6 +212,8 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
     conf.token = token;
     conf.ca_pem = ca;
     conf.dir = conf.dir != NULL ? conf.dir : default_dir;
+    weir_process_conceal();
+    weir_process_forget_secrets();
     weir_log_setup("weir-agent", level_of(args));
     return weir_agent_main(&conf, err);
 }
