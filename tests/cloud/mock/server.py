@@ -15,6 +15,7 @@ import http.server
 import importlib
 import json
 import pathlib
+import signal
 import socket
 import sys
 import time
@@ -184,7 +185,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         setattr(world, key, value)
             case "reclaim" | "end":
                 with world.lock:
-                    instance = world.instances.get(body.get("id"))
+                    ident = body.get("id", "")  # a driver may put the place before the provider's own id
+                    instance = world.instances.get(ident) or world.instances.get(ident.rsplit("/", 1)[-1])
                     if instance is None:
                         return Reply(404, {"error": "no such machine"})
                     if request.path.endswith("reclaim"):
@@ -232,6 +234,7 @@ def main():
     options = dict(o.split("=", 1) for o in args.option)
     options["url"] = f"http://127.0.0.1:{server.server_address[1]}"
     Handler.dialect = make_dialect(args.dialect, world, options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends its machines before it goes
     print(f"serving on {options['url']}", flush=True)
     try:
         server.serve_forever(poll_interval=0.1)
