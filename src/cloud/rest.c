@@ -180,13 +180,19 @@ static void follow(struct rest_op *op)
     op->due_ms = now_ms(op->p) + (op->follows > 4 ? (uint64_t)FOLLOW_MS_MAX : (uint64_t)FOLLOW_MS_MIN << (op->follows - 1));
 }
 
-/* Where the launch was taken already, only the look at it has failed. */
+/* Where the launch was taken already, only the look at it has failed. What was made and is not there is seen late, or was taken back:
+ * time tells. */
 static void launch_failed(struct rest_op *op, const struct weir_cloud_answer *a)
 {
     struct weir_provider_result r = weir_cloud_result(a);
     struct rest_kept *k = op->follows > 0 ? rest_find_token(op->p, op->token) : NULL;
+    bool absent = a->status == 404 || a->status == 410;
+    if (k != NULL && absent && ++op->absent < ABSENT_MAX) {
+        follow(op);
+        return;
+    }
     if (k != NULL) {
-        k->listed = k->listed || a->status == 404 || a->status == 410; /* it was there and is not: lists without it count */
+        k->listed = k->listed || absent; /* lists without it count from now on */
         deliver_machine(op, k);
         return;
     }

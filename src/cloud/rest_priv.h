@@ -16,6 +16,7 @@ enum {
     FOLLOW_MS_MIN = 200,     /* between two looks at a launch that is not decided, doubling */
     FOLLOW_MS_MAX = 3200,
     FOLLOWS_MAX = 200,
+    ABSENT_MAX = 3, /* looks that may miss a new machine */
 };
 
 /* One machine of ours. */
@@ -66,6 +67,7 @@ struct rest_op {
     struct weir_rest_request q; /* launch */
     uint64_t due_ms;
     unsigned follows;
+    unsigned absent; /* looks that did not find what was made */
 };
 
 struct weir_rest_state {

@@ -177,7 +177,9 @@ static void call(struct rig *r, json_t *body)
     }
     struct weir_command *cmd = weir_alloc(sizeof *cmd);
     cmd->reply = WEIR_STR_INIT(1 << 20);
+    static const struct weir_identity who;
     cmd->done = on_done;
+    cmd->who = &who;
     cmd->u.agent.body = body;
     cmd->u.agent.peer = "127.0.0.1:1";
     cmd->u.agent.is_hung_up = is_never_hung_up;
