@@ -297,8 +297,10 @@ bool azure_machine_read(const json_t *o, struct weir_rest_machine *ret, char fai
     if (properties == NULL || name[0] == '\0' || strlen(name) >= sizeof ret->id) {
         return false;
     }
-    (void)snprintf(ret->id, sizeof ret->id, "%s", name);
-    (void)snprintf(ret->name, sizeof ret->name, "%s", strlen(name) < sizeof ret->name ? name : ""); /* a longer one is not ours */
+    memcpy(ret->id, name, strlen(name) + 1);
+    if (strlen(name) < sizeof ret->name) { /* a longer one is not ours */
+        memcpy(ret->name, name, strlen(name) + 1);
+    }
     if (weir_streq(state, "Creating")) {
         ret->state = WEIR_INSTANCE_PENDING;
     } else if (weir_streq(state, "Deleting")) {
