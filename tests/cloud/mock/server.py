@@ -15,6 +15,7 @@ import http.server
 import importlib
 import json
 import pathlib
+import signal
 import socket
 import sys
 import time
@@ -233,6 +234,7 @@ def main():
     options = dict(o.split("=", 1) for o in args.option)
     options["url"] = f"http://127.0.0.1:{server.server_address[1]}"
     Handler.dialect = make_dialect(args.dialect, world, options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends its machines before it goes
     print(f"serving on {options['url']}", flush=True)
     try:
         server.serve_forever(poll_interval=0.1)
