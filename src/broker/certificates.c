@@ -206,8 +206,10 @@ static bool is_not_bound_to(struct broker *b, const struct token *t, const void 
 
 int certificates_check_join(struct broker *b, const struct weir_identity *who, const char *name, struct weir_node_id node, struct weir_err *err)
 {
+    static const struct weir_identity nobody;
     const char *held = node.v == 0 ? NULL : weir_engine_node_name(b->engine, node);
     struct token t;
+    who = who == NULL ? &nobody : who;
     bool by_key = who->node[0] != '\0' && tokens_get(b, who->token, &t);
     if (by_key) { /* it has its certificate: the token that it came with has done its duty */
         (void)tokens_drop(b, is_not_bound_to, t.hash);

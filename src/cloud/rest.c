@@ -64,7 +64,7 @@ static void deliver(struct rest_op *op, const struct weir_provider_result *r)
 static void deliver_failure(struct rest_op *op, enum weir_provider_class class, const char *text)
 {
     struct weir_provider_result r = {.class = class};
-    (void)snprintf(r.text, sizeof r.text, "%s: %s", op->p->contract->name, text);
+    (void)snprintf(r.text, sizeof r.text, "%s: %.220s", op->p->contract->name, text);
     deliver(op, &r);
 }
 

@@ -11,10 +11,7 @@
 #include "net/library.h"
 
 #define WEIR_GNUTLS_FUNCTIONS(X) \
-    X(gnutls_certificate_allocate_credentials) \
-    X(gnutls_certificate_free_credentials) \
     X(gnutls_certificate_get_peers) \
-    X(gnutls_certificate_set_x509_key_mem2) \
     X(gnutls_certificate_verify_peers) \
     X(gnutls_encode_rs_value) \
     X(gnutls_hash_fast) \

@@ -43,16 +43,20 @@ void weir_server_tls_release(struct weir_server *s)
     }
 }
 
-/* Do they belong to each other? GnuTLS finds out where it is given both. */
-static int check_pair(const gnutls_datum_t *cert, const gnutls_datum_t *key)
+/* Do they belong to each other? GnuTLS's own check forgets to free the certificate where they do not. */
+static int check_pair(const struct server_credentials *c, const gnutls_datum_t *key_pem)
 {
-    gnutls_certificate_credentials_t both = NULL;
-    int e = weir_gnutls.gnutls_certificate_allocate_credentials(&both);
-    e = e < 0 ? e : weir_gnutls.gnutls_certificate_set_x509_key_mem2(both, cert, key, GNUTLS_X509_FMT_PEM, NULL, 0);
-    if (both != NULL) {
-        weir_gnutls.gnutls_certificate_free_credentials(both);
+    unsigned char of_cert[32], of_key[32];
+    size_t n_cert = sizeof of_cert, n_key = sizeof of_key;
+    gnutls_x509_privkey_t key = NULL;
+    int e = weir_gnutls.gnutls_x509_privkey_init(&key);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_privkey_import2(key, key_pem, GNUTLS_X509_FMT_PEM, NULL, 0);
+    e = e < 0 ? e : weir_gnutls.gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, of_key, &n_key);
+    e = e < 0 ? e : weir_gnutls.gnutls_pubkey_get_key_id(c->chain[0].pubkey, GNUTLS_KEYID_USE_SHA256, of_cert, &n_cert);
+    if (key != NULL) {
+        weir_gnutls.gnutls_x509_privkey_deinit(key);
     }
-    return e;
+    return e < 0 ? e : n_cert != n_key || memcmp(of_cert, of_key, n_key) != 0 ? GNUTLS_E_CERTIFICATE_KEY_MISMATCH : 0;
 }
 
 int weir_server_set_certificate(struct weir_server *s, enum weir_server_face face, const char *cert_pem, const char *key_pem, struct weir_err *err)
@@ -65,9 +69,9 @@ int weir_server_set_certificate(struct weir_server *s, enum weir_server_face fac
     gnutls_datum_t key = {(unsigned char *)(uintptr_t)key_pem, (unsigned)strlen(key_pem)};
     struct server_credentials *c = weir_alloc(sizeof *c);
     c->n = CHAIN_MAX;
-    int e = check_pair(&cert, &key);
-    e = e < 0 ? e : weir_gnutls.gnutls_pcert_list_import_x509_raw(c->chain, &c->n, &cert, GNUTLS_X509_FMT_PEM, 0);
+    int e = weir_gnutls.gnutls_pcert_list_import_x509_raw(c->chain, &c->n, &cert, GNUTLS_X509_FMT_PEM, 0);
     c->n = e < 0 ? 0 : c->n;
+    e = e < 0 ? e : check_pair(c, &key);
     e = e < 0 ? e : weir_gnutls.gnutls_privkey_init(&c->key);
     e = e < 0 ? e : weir_gnutls.gnutls_privkey_import_x509_raw(c->key, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
     if (e < 0) {

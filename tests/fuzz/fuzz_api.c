@@ -258,6 +258,31 @@ static int no_corrections(struct weir_store *s, uint64_t after, weir_correction_
     return 0;
 }
 
+static int no_closes(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_budgets(struct weir_store *s, weir_budget_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_quotas(struct weir_store *s, weir_quota_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_pages(struct weir_store *s, uint64_t after_page, uint64_t *ret_last, struct weir_err *err)
+{
+    (void)s, (void)after_page, (void)err;
+    *ret_last = 0;
+    return 0;
+}
+
 static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
@@ -398,6 +423,10 @@ static const struct weir_store_ops store_ops = {
     .first_posting = no_first_posting,
     .each_invoice_line = no_invoice_lines,
     .each_correction = no_corrections,
+    .each_close = no_closes,
+    .prove_pages = no_pages,
+    .each_budget = no_budgets,
+    .each_quota = no_quotas,
     .each_user = no_users,
     .get_meta = no_meta,
     .each_total = no_totals,
