@@ -39,8 +39,8 @@ enum {
 enum api_role {
     API_ROLE_UNSET,   /* nobody: a row must say */
     API_ROLE_NONE,    /* no authentication */
-    API_ROLE_AGENT,
-    API_ROLE_CERTIFY,   /* the agents' calls */
+    API_ROLE_AGENT,   /* the agents' calls */
+    API_ROLE_CERTIFY, /* what an agent asks before it can join: its program, its certificate */
     API_ROLE_ADMIN,   /* of the installation */
     API_ROLE_OPERATE, /* does something to machines */
     API_ROLE_ANY,     /* reads what belongs to no project, or what is the caller's own */

@@ -346,7 +346,7 @@ static int identify(struct api_request *rq, const char *authorization, bool *ret
         (void)snprintf(why, sizeof why, "%s", rq->err.text);
         return weir_fail(&rq->err, -WEIR_EUNAUTH, "%.300s: an agent needs a new join token, which 'weir nodes invite NAME' makes", why);
     }
-    if (weir_request_trust(rq->http) == WEIR_PEER_SAME_USER) {
+    if (!rq->api->conf.host_needs_token && weir_request_trust(rq->http) == WEIR_PEER_SAME_USER) {
         (void)snprintf(rq->who.user, sizeof rq->who.user, "%s",
                        rq->api->conf.os_user == NULL ? "root" : rq->api->conf.os_user);
         rq->who.role = WEIR_ROLE_ADMIN;

@@ -299,6 +299,7 @@ struct weir_api_conf {
     const char *currency; /* "USD" */
     const char *listen;   /* for the Host check */
     const char *os_user;  /* user name for same-user connections */
+    bool host_needs_token; /* connections of the broker's own user are nobody's without one */
     uint64_t log_bytes_max; /* per run */
 };
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "broker_priv.h"
 
 enum {
@@ -436,7 +437,7 @@ static int start_api(struct broker *b, struct weir_err *err)
     }
     const struct weir_api_conf api = {.service = &b->service, .reader = {b->reader[0], b->reader[1]}, .gpus = b->gpus,
                                       .gpus_lock = &b->gpus_lock, .clock = &weir_clock_os, .log_dir = b->log_dir,
-                                      .currency = b->config->currency, .listen = b->config->listen, .os_user = b->os_user,
+                                      .currency = b->config->currency, .listen = b->config->listen, .os_user = b->os_user, .host_needs_token = b->config->access.host_needs_token,
                                       .log_bytes_max = b->config->log_bytes_max};
     r = weir_api_new(&b->api, &api, err);
     if (r != 0) {
@@ -574,7 +575,9 @@ int weir_broker_main(const struct weir_broker_conf *conf, struct weir_err *err)
     weir_log_setup("weir-serve", conf->log_level);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(077);
+    weir_process_conceal();
     int r = start(b, err == NULL ? &scratch : err);
+    weir_process_forget_secrets(); /* providers and alerts have read what they need; agents and machines that are started need none of it */
     if (r == 0) {
         uv_prepare_t prepare;
         (void)uv_prepare_init(&b->loop, &prepare);

@@ -62,6 +62,7 @@ struct weir_config_oidc {
 struct weir_config_access {
     struct weir_config_oidc *oidc;
     size_t n_oidc;
+    bool host_needs_token; /* loopback is trusted no more than other addresses */
     struct weir_dur certificate_life; /* of agents; default 7 days */
 };
 

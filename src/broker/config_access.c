@@ -194,9 +194,20 @@ static int read_oidc(struct config_loader *l, const struct doc *d, void *target)
     return 0;
 }
 
+static int read_loopback(struct config_loader *l, const struct doc *d, void *target)
+{
+    bool needs_token = weir_sv_eq(d->text, WEIR_SV("token"));
+    int r = config_scalar(l, d);
+    if (r == 0 && !needs_token && !weir_sv_eq(d->text, WEIR_SV("user"))) {
+        return config_fail_at(l, d, "loopback is 'user' (a process of the broker's own user needs no token) or 'token' (it does, as all others)");
+    }
+    memcpy(target, &needs_token, sizeof needs_token);
+    return r;
+}
+
 int config_read_access(struct config_loader *l, const struct doc *d, void *target)
 {
-    static const struct config_row rows[] = {{"oidc", read_oidc, 0}, {"certificate_life", config_read_duration, offsetof(struct weir_config_access, certificate_life)}};
+    static const struct config_row rows[] = {{"oidc", read_oidc, 0}, {"loopback", read_loopback, offsetof(struct weir_config_access, host_needs_token)}, {"certificate_life", config_read_duration, offsetof(struct weir_config_access, certificate_life)}};
     const struct weir_config_access *a = target;
     int r = config_read_rows(l, d, rows, sizeof rows / sizeof rows[0], target);
     return r == 0 && a->certificate_life.us < LIFE_S_MIN * WEIR_US_PER_S ? config_fail_at(l, d, "access: certificate_life must be at least 20s") : r;

@@ -165,12 +165,24 @@ static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall
     lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, at.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, at), reclaimed);
 }
 
+/* Keeps the machine's id, by which it is described and ended from then on. */
+static void note_instance(struct broker *b, struct weir_lease_id lease, const struct weir_instance *i)
+{
+    struct weir_lease_note note = {{0}};
+    (void)weir_engine_lease_get_note(b->engine, lease, &note);
+    if (note.instance[0] == '\0') {
+        (void)snprintf(note.instance, sizeof note.instance, "%s", i->id);
+        weir_engine_lease_note(b->engine, lease, &note);
+    }
+}
+
 /* An instance of the lease was seen. */
 static void seen(struct broker *b, struct weir_lease_id lease, const struct weir_instance *i)
 {
     struct lease_watch *w = find_watch(b, lease);
     w->absent = 0;
     w->tries = 0;
+    note_instance(b, lease, i); /* of a confirmed lease, too: its agent may have joined, and the broker been killed, before the launch was answered */
     if (!w->confirmed) {
         w->confirmed = true;
         w->provider->refused_in_a_row /= 2;
@@ -179,10 +191,6 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
             effect_done(b, &w->launch);
             w->step = w->want_end ? LEASE_STEP_TERMINATE : LEASE_STEP_WATCH;
         }
-        struct weir_lease_note note = {{0}};
-        (void)weir_engine_lease_get_note(b->engine, lease, &note);
-        (void)snprintf(note.instance, sizeof note.instance, "%s", i->id);
-        weir_engine_lease_note(b->engine, lease, &note);
         lease_event(b, WEIR_EVENT_LEASE_CONFIRMED, lease,
                     i->launched.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, i->launched), false);
     }
@@ -456,6 +464,9 @@ static int call_terminate(struct broker *b, struct lease_watch *w)
 {
     struct weir_lease_note note = {{0}};
     (void)weir_engine_lease_get_note(b->engine, w->lease, &note);
+    if (note.instance[0] == '\0') {
+        return call_describe(b, w); /* by its token: what is to be ended has to be found first */
+    }
     struct call *c = new_call(b, w->provider, w->lease, CALL_TERMINATE);
     int r = w->provider->ops->terminate(w->provider->p, note.instance, on_result, c);
     if (r != 0) {

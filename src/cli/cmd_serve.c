@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/process.h"
 #include "broker/broker.h"
 #include "command.h"
 #include "output.h"
@@ -56,7 +57,7 @@ const struct weir_opt weir_opts_agent[] = {
     {"lease", 0, WEIR_OPT_COUNT, .arg = "N", .help = "lease of a rented machine", .min = 1, .max = INT64_MAX},
     {"lease-expires", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "when a rented machine ends itself"},
     {"notice-file", 0, WEIR_OPT_TEXT, .arg = "FILE", .help = "file in which the provider's notice of reclaim appears"},
-    {"notice", 0, WEIR_OPT_TEXT, .arg = "CLOUD", .help = "whose metadata service is asked for notices of reclaim", .choices = weir_notice_kinds},
+    {"notice", 0, WEIR_OPT_CHOICE, .arg = "CLOUD", .help = "whose metadata service is asked for notices of reclaim", .choices = weir_notice_kinds},
     {"power-off", 0, WEIR_OPT_TEXT, .arg = "PROGRAM", .help = "what ends a rented machine when its lease does (default: only the agent ends)"},
     {"declare-gpus", 0, WEIR_OPT_TEXT, .arg = "MODEL:N", .help = "GPUs that stand in on a host that has none: A100:4"},
     {"declare-cpus", 0, WEIR_OPT_TEXT, .arg = "N", .help = "CPU cores to offer (default: as found)"},
@@ -211,6 +212,8 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
     conf.token = token;
     conf.ca_pem = ca;
     conf.dir = conf.dir != NULL ? conf.dir : default_dir;
+    weir_process_conceal();
+    weir_process_forget_secrets();
     weir_log_setup("weir-agent", level_of(args));
     return weir_agent_main(&conf, err);
 }

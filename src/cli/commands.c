@@ -203,9 +203,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .opts = weir_opts_nodes,
         .help =
             "drain lets running tasks finish and gives the node nothing new; resume ends that; remove forgets a node\n"
-            "that will not come back (its agent has ended): what ran there is lost and runs again elsewhere. A node is named by its name or "
-            "id. invite prints a join token, good for one agent on another host, which joins with it and has a certificate from then on;\n"
-            "with a name it is for that node only. revoke makes a node's certificate and join tokens good for nothing.",
+            "that will not come back (its agent has ended): what ran there is lost and runs again elsewhere. A node is\n"
+            "named by its name or id. invite prints a join token, good for one agent on another host, which joins with it\n"
+            "and has a certificate from then on; with a name it is for that node only. revoke makes a node's certificate\n"
+            "and join tokens good for nothing.",
         .examples = "weir nodes\tthe list\nweir nodes drain host1\tbefore maintenance\nweir nodes invite host7 --ca-out ca.pem > token\tlet host7 in\n",
         .operands_max = 1000,
     },
@@ -216,8 +217,9 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "[end LEASE...]",
         .summary = "List rented machines; end them",
         .opts = weir_opts_leases,
-        .help = "end gives a machine nothing new and returns it to its provider when its tasks have ended. --audit has every provider asked for "
-                "what it has of this installation, and ends with 0 only where every machine has its lease and every lease its machine.",
+        .help = "end gives a machine nothing new and returns it to its provider when its tasks have ended. --audit has every\n"
+                "provider asked for what it has of this installation, and ends with 0 only where every machine has its lease\n"
+                "and every lease its machine.",
         .examples = "weir leases --all\tthose that have ended too\nweir leases end 3\treturn one\nweir leases --audit\tthe proof that nothing is leaked\n",
         .operands_max = 1000,
     },
@@ -228,8 +230,9 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "",
         .summary = "End every rented machine and wait for the proof",
         .opts = weir_opts_down,
-        .help = "--all withdraws all offers, so that nothing new is rented, ends every rented machine whatever runs there, and waits until every "
-                "provider says that none is left. What ran there waits again and runs on owned nodes, if it may. --resume lets machines be rented again.",
+        .help = "--all withdraws all offers, so that nothing new is rented, ends every rented machine whatever runs there, and\n"
+                "waits until every provider says that none is left. What ran there waits again and runs on owned nodes, if it\n"
+                "may. --resume lets machines be rented again.",
         .examples = "weir down --all\tend everything\nweir down --resume\trent again\n",
     },
     {

@@ -87,8 +87,8 @@ static const char download_text[] =
     "  say 'installing the libraries of the agent'\n"
     "  if command -v apt-get > /dev/null 2>&1; then\n"
     "    export DEBIAN_FRONTEND=noninteractive\n"
-    "    apt-get -qq update; apt-get -qq install -y --no-install-recommends libuv1 libjansson4 libyaml-0-2 libsqlite3-0 libcurl3-gnutls\n"
-    "  else dnf -q -y install libuv jansson libyaml sqlite-libs libcurl; fi\n"
+    "    apt-get -qq update; apt-get -qq install -y --no-install-recommends libuv1 libjansson4 libyaml-0-2 libsqlite3-0 libcurl3-gnutls libgnutls30\n"
+    "  else dnf -q -y install libuv jansson libyaml sqlite-libs libcurl gnutls; fi\n"
     "fi\n";
 
 static const char run_text[] =

@@ -100,13 +100,6 @@ static size_t count_all(struct rig *g)
     return 0;
 }
 
-/* The provider's own id, without what the driver put before it. */
-static const char *bare(const char *id)
-{
-    const char *slash = strrchr(id, '/');
-    return slash == NULL ? id : slash + 1;
-}
-
 static void await_nothing(struct rig *g)
 {
     int64_t limit = weir_clock_mono(&weir_clock_os).us + FOUND_WITHIN_MS * WEIR_US_PER_MS;
@@ -489,7 +482,7 @@ static void what_the_provider_takes_back(void **state)
         char text[256];
         struct answer a = rig_launch_with(g, token(), o, 600);
         (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
-        (void)snprintf(text, sizeof text, "{\"id\": \"%s\", \"notice_s\": %s}", bare(a.inst[0].id), i == 0 ? "0" : "0.3");
+        (void)snprintf(text, sizeof text, "{\"id\": \"%s\", \"notice_s\": %s}", a.inst[0].id, i == 0 ? "0" : "0.3");
         mock_tell("reclaim", text);
         struct weir_instance in = rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false);
         assert_true(in.reclaimed);

@@ -258,6 +258,43 @@ static int no_corrections(struct weir_store *s, uint64_t after, weir_correction_
     return 0;
 }
 
+static int no_budgets(struct weir_store *s, weir_budget_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_quotas(struct weir_store *s, weir_quota_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_documents(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)kind, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_pages(struct weir_store *s, uint64_t after, uint64_t *ret_last, struct weir_err *err)
+{
+    (void)s, (void)after, (void)err;
+    *ret_last = 0;
+    return 0;
+}
+
+static int no_rules(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
+static int no_closes(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
@@ -354,6 +391,12 @@ static const struct weir_store_ops store_ops = {
     .first_posting = no_first_posting,
     .each_invoice_line = no_invoice_lines,
     .each_correction = no_corrections,
+    .each_close = no_closes,
+    .each_rule = no_rules,
+    .each_budget = no_budgets,
+    .each_quota = no_quotas,
+    .each_document = no_documents,
+    .prove_pages = no_pages,
     .each_user = no_users,
     .get_meta = no_meta,
     .each_total = no_totals,

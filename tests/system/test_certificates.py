@@ -73,6 +73,10 @@ def test_a_join_token_is_good_for_one_agent(weir):
         admin(b)
         token = invite(b, "host7")
         assert token.startswith("join-")
+        # a machine fetches the agent with it first; it serves for nothing else
+        for path, want in (("/v1/agent/program/sum?arch=x86_64", (200, 404)), ("/v1/jobs", (403,)), ("/v1/whoami", (403,))):
+            assert b.http("GET", path, headers={"Authorization": f"Bearer {token}"})[0] in want, path
+        assert b.http("POST", "/v1/agent/join", {}, headers={"Authorization": f"Bearer {token}"})[0] == 403
         with Agent(b, "host7", token) as a:
             lib.until("host7", lambda: up(b, "host7"))
             job = json.loads(b.ok("submit", "--json", "-", input="name: x\nrun: echo from $(hostname)\nresources: {accelerators: A100:1}\n"))["id"]

@@ -307,7 +307,7 @@ static int add_metadata(struct weir_provider *p, const struct weir_launch *l, st
 {
     const struct gce *g = p->own;
     struct weir_str script = WEIR_STR_INIT(BOOT_BYTES_MAX);
-    struct weir_boot b = {.launch = l, .env = p->env, .pool = "gcp", .agent = g->agent[0] != '\0' ? g->agent : NULL,
+    struct weir_boot b = {.launch = l, .env = p->env, .pool = "gcp", .notice = "gce", .agent = g->agent[0] != '\0' ? g->agent : NULL,
                           .gpus = g->gpus[0] != '\0' ? g->gpus : NULL, .bytes_max = BOOT_BYTES_MAX};
     int r = weir_boot_script(&b, &script, err);
     if (r == 0) {

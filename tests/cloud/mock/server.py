@@ -184,7 +184,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         setattr(world, key, value)
             case "reclaim" | "end":
                 with world.lock:
-                    instance = world.instances.get(body.get("id"))
+                    ident = body.get("id", "")  # a driver may put the place before the provider's own id
+                    instance = world.instances.get(ident) or world.instances.get(ident.rsplit("/", 1)[-1])
                     if instance is None:
                         return Reply(404, {"error": "no such machine"})
                     if request.path.endswith("reclaim"):

@@ -32,7 +32,7 @@ static const struct {
     {"getOpenApi", "+++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
     {"inviteNode", "+-----"},  {"revokeCertificate", "+-----"}, {"agentCertificate", "+----++"},
     {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},
-    {"getAgentProgram", "+----+"}, {"getAgentProgramSum", "+----+"},
+    {"getAgentProgram", "+----++"}, {"getAgentProgramSum", "+----++"},
 };
 
 enum route_may route_may(const struct api_route *r, size_t role)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What a process that holds secrets shows to others of its user. Not for the pure parts. */
+
+/*
+ * From now on nobody but root reads this process's memory or environment, or traces it: not other processes of the same user, as tasks
+ * on this host may be. It leaves no core dump. Kept by children until they execute another program. A build with the
+ * address sanitizer is left as it is, as that traces its own process.
+ */
+void weir_process_conceal(void);
+
+/* Takes every variable out of the environment, here and for what is started later, whose name looks like that of a secret. What was got
+ * from getenv before is wiped. Not while another thread may look at the environment. */
+void weir_process_forget_secrets(void);

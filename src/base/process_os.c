@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "str.h"
+
+void weir_process_conceal(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+/* By how such variables are called everywhere: WEIR_TOKEN, AWS_SECRET_ACCESS_KEY, RUNPOD_API_KEY, PGPASSWORD. */
+static bool looks_secret(const char *entry)
+{
+    static const char *const words[] = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIAL"};
+    char name[256];
+    size_t n = strcspn(entry, "=");
+    if (n >= sizeof name) {
+        return false;
+    }
+    memcpy(name, entry, n);
+    name[n] = '\0';
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcasestr(name, words[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void weir_process_forget_secrets(void)
+{
+    size_t kept = 0;
+    for (size_t i = 0; environ != NULL && environ[i] != NULL; i++) {
+        if (looks_secret(environ[i])) {
+            explicit_bzero(environ[i], strlen(environ[i])); /* the very bytes that /proc/PID/environ shows */
+        } else {
+            environ[kept++] = environ[i];
+        }
+    }
+    if (environ != NULL) {
+        environ[kept] = NULL;
+    }
+}
