@@ -289,40 +289,9 @@ static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, we
     return 0;
 }
 
-static int no_closes(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err)
-{
-    (void)s, (void)fn, (void)ctx, (void)err;
-    return 0;
-}
-
-static int no_documents(struct weir_store *s, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err)
-{
-    (void)s, (void)kind, (void)fn, (void)ctx, (void)err;
-    return 0;
-}
-
 static int no_rules(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)fn, (void)ctx, (void)err;
-    return 0;
-}
-
-static int no_budgets(struct weir_store *s, weir_budget_row_fn *fn, void *ctx, struct weir_err *err)
-{
-    (void)s, (void)fn, (void)ctx, (void)err;
-    return 0;
-}
-
-static int no_quotas(struct weir_store *s, weir_quota_row_fn *fn, void *ctx, struct weir_err *err)
-{
-    (void)s, (void)fn, (void)ctx, (void)err;
-    return 0;
-}
-
-static int no_pages(struct weir_store *s, uint64_t after, uint64_t *ret_last, struct weir_err *err)
-{
-    (void)s, (void)after, (void)err;
-    *ret_last = 0;
     return 0;
 }
 
@@ -437,12 +406,7 @@ static const struct weir_store_ops store_ops = {
     .first_event = no_first_event,
     .list_explains = no_explains,
     .bill = no_bill,
-    .each_close = no_closes,
-    .each_document = no_documents,
     .each_rule = no_rules,
-    .each_budget = no_budgets,
-    .each_quota = no_quotas,
-    .prove_pages = no_pages,
     .was_on = never_on,
 };
 
