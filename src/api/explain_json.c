@@ -150,8 +150,9 @@ static void add_rejections(struct weir_str *out, const struct weir_explain *e)
     weir_str_adds(out, first ? "" : ".");
     if (e->again_at.us != 0) {
         char buf[WEIR_RFC3339_SIZE];
-        bool one = e->rejected[WEIR_VERDICT_NO_CAPACITY] + e->rejected[WEIR_VERDICT_QUOTA] == 1;
-        weir_str_addf(out, " What had no %s is left alone until %s%s.", e->rejected[WEIR_VERDICT_QUOTA] == 0 ? "capacity" : "capacity or quota",
+        bool one = e->rejected[WEIR_VERDICT_NO_CAPACITY] + e->rejected[WEIR_VERDICT_QUOTA] + e->rejected[WEIR_VERDICT_FAILED] == 1;
+        const char *what = e->rejected[WEIR_VERDICT_FAILED] > 0 ? "could not be had" : e->rejected[WEIR_VERDICT_QUOTA] > 0 ? "had no capacity or quota" : "had no capacity";
+        weir_str_addf(out, " What %s is left alone until %s%s.", what,
                       weir_wall_format(e->again_at, buf), one ? "" : " at the earliest");
     }
 }

@@ -221,7 +221,7 @@ const struct api_route api_routes[] = {
      .handle = api_handle_policy, .summary = "One policy"},
     {"PUT", "/v1/policies/{policy}", "setPolicy", "policies", API_ROLE_ADMIN, 200, "Policy", .body = "PolicySet", .body_max = API_SMALL_BODY_MAX,
      .errors = API_UNAVAILABLE, .path_param = POLICY, .param = NONE, .handle = api_handle_policy_set, .summary = "Make or replace a policy; what waits is looked at again at once"},
-    {"DELETE", "/v1/policies/{policy}", "removePolicy", "policies", API_ROLE_ADMIN, 200, "BudgetRemoved", .errors = API_NOT_FOUND | API_UNAVAILABLE,
+    {"DELETE", "/v1/policies/{policy}", "removePolicy", "policies", API_ROLE_ADMIN, 200, "Removed", .errors = API_NOT_FOUND | API_UNAVAILABLE,
      .path_param = POLICY, .param = NONE, .handle = api_handle_policy_remove, .summary = "Remove a policy"},
     {"POST", "/v1/policy-test", "testPolicies", "policies", API_ROLE_POLICIES, 200, "PolicyAnswer", .body = "PolicyTest", .body_max = API_SMALL_BODY_MAX,
      .path_param = NONE, .param = NONE, .handle = api_handle_policy_test, .summary = "Say whether a job may use a place, and by which policy"},

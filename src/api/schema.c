@@ -199,7 +199,7 @@ static const struct api_field explain_item_fields[] = {
     {"margin_micro", API_INT, API_NULL, .summary = "second best minus chosen"},
     {"considered", API_UINT},
     {"rejected", API_MAP_UINT, .summary = "how many candidates by verdict"},
-    {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity or quota in rejected"},
+    {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity, quota or failed in rejected"},
     {"budget", API_REF, API_OPTIONAL, "Shortage", .summary = "the one that is most in the way of what was rejected for a budget"},
     {"quota", API_REF, API_OPTIONAL, "QuotaShortage", .summary = "the same of quotas"},
     {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},

@@ -10,6 +10,12 @@
  */
 void weir_process_conceal(void);
 
-/* Takes every variable out of the environment, here and for what is started later, whose name looks like that of a secret. What was got
- * from getenv before is wiped. Not while another thread may look at the environment. */
-void weir_process_forget_secrets(void);
+/*
+ * Takes every variable out of the environment, here and for what is started later, whose name looks like that of a secret, and keeps
+ * it where weir_process_env() alone finds it: some are read late, as a cloud's credentials are at the first call. What was got from
+ * getenv before is wiped. Not while another thread may look at the environment. A second call hides what was set since.
+ */
+void weir_process_hide_secrets(void);
+
+/* As getenv, and of what was hidden too. The answer stays valid and unchanged as long as nobody sets the variable. */
+const char *weir_process_env(const char *name);

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "mem.h"
 #include "str.h"
 
 void weir_process_conceal(void)
@@ -35,11 +36,21 @@ static bool looks_secret(const char *entry)
     return false;
 }
 
-void weir_process_forget_secrets(void)
+/* What was hidden: "NAME=value" each, ended by NULL. Written before there are threads. */
+static char **hidden;
+
+void weir_process_hide_secrets(void)
 {
     size_t kept = 0;
+    size_t n_hidden = 0;
+    while (hidden != NULL && hidden[n_hidden] != NULL) {
+        n_hidden++;
+    }
     for (size_t i = 0; environ != NULL && environ[i] != NULL; i++) {
         if (looks_secret(environ[i])) {
+            hidden = weir_realloc(hidden, n_hidden + 2, sizeof *hidden);
+            hidden[n_hidden++] = weir_strdup(environ[i]);
+            hidden[n_hidden] = NULL;
             explicit_bzero(environ[i], strlen(environ[i])); /* the very bytes that /proc/PID/environ shows */
         } else {
             environ[kept++] = environ[i];
@@ -48,4 +59,15 @@ void weir_process_forget_secrets(void)
     if (environ != NULL) {
         environ[kept] = NULL;
     }
+}
+
+const char *weir_process_env(const char *name)
+{
+    size_t n = strlen(name);
+    for (char **h = hidden; h != NULL && *h != NULL; h++) {
+        if (strncmp(*h, name, n) == 0 && (*h)[n] == '=') {
+            return *h + n + 1;
+        }
+    }
+    return getenv(name);
 }

@@ -580,7 +580,7 @@ int weir_broker_main(const struct weir_broker_conf *conf, struct weir_err *err)
     (void)umask(077);
     weir_process_conceal();
     int r = start(b, err == NULL ? &scratch : err);
-    weir_process_forget_secrets(); /* providers and alerts have read what they need; agents and machines that are started need none of it */
+    weir_process_hide_secrets(); /* agents and machines that are started need none of them */
     if (r == 0) {
         uv_prepare_t prepare;
         (void)uv_prepare_init(&b->loop, &prepare);

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/parse.h"
+#include "base/process.h"
 #include "config_priv.h"
 #include "net/address.h"
 
@@ -109,7 +110,7 @@ static int read_env(struct config_loader *l, const struct doc *d, void *target)
     if (r != 0) {
         return r;
     }
-    const char *value = getenv(name);
+    const char *value = weir_process_env(name);
     return value != NULL ? take_secret(l, d, value, target) : config_fail_at(l, d, "no such variable is in the broker's environment");
 }
 

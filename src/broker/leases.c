@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/process.h"
 #include "broker_priv.h"
 
 enum {
@@ -149,7 +150,9 @@ static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal re
         (void)snprintf(note.text, sizeof note.text, "%s", r->text);
         weir_engine_lease_note(b->engine, w->lease, &note);
     }
-    weir_log(WEIR_LOG_INFO, "lease.refused", "lease=%" PRIu64 " reason=%s text=\"%s\"", w->lease.v, weir_refusal_name(refusal),
+    /* what waiting does not mend needs a person */
+    bool is_grave = refusal == WEIR_REFUSAL_QUOTA || refusal == WEIR_REFUSAL_REFUSED;
+    weir_log(is_grave ? WEIR_LOG_WARNING : WEIR_LOG_INFO, "lease.refused", "lease=%" PRIu64 " reason=%s text=\"%s\"", w->lease.v, weir_refusal_name(refusal),
              r->text);
     over(b, w);
     struct weir_event ev = {.kind = WEIR_EVENT_LEASE_REFUSED};
@@ -621,7 +624,7 @@ static const struct weir_offer *catalogue_offers(void *ctx, const char *provider
 
 static const char *environment(const char *name)
 {
-    return getenv(name);
+    return weir_process_env(name);
 }
 
 static void restore_watch(struct broker *b, struct weir_lease_id id)

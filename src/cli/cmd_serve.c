@@ -213,7 +213,7 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
     conf.ca_pem = ca;
     conf.dir = conf.dir != NULL ? conf.dir : default_dir;
     weir_process_conceal();
-    weir_process_forget_secrets();
+    weir_process_hide_secrets();
     weir_log_setup("weir-agent", level_of(args));
     return weir_agent_main(&conf, err);
 }

@@ -444,6 +444,26 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 0,
     },
     {
+        .name = "policy",
+        .group = WHO,
+        .fn = weir_cmd_policy,
+        .operands = "[list|show NAME|set NAME|rm NAME|test]",
+        .summary = "Who may use which machines",
+        .opts = weir_opts_policy,
+        .help = "Policies allow or deny: all that is given of one must hold for it to take a job and a machine. They are asked\n"
+                "in their order, then by name; the first that takes both decides. Where none does it is allowed.\n"
+                "\n"
+                "A job that is denied whatever the machine is refused when it is submitted. Machines that are denied are no\n"
+                "candidates: 'weir submit --dry-run' and 'weir explain' say so. A change holds for what waits at once;\n"
+                "what runs goes on.",
+        .examples = "weir policy set no-spot --effect deny --project prod-* --market spot\tproduction is never reclaimed\n"
+                    "weir policy set eu --effect deny --project health --region us-* --reason 'data stays here'\tnot overseas\n"
+                    "weir policy set short --effect deny --user intern-* --duration-above 4h\trefused at submission\n"
+                    "weir policy test --project prod-web --provider aws --spot\tmay it?\n",
+        .exits = "77\ttest: it is denied\n",
+        .operands_max = 2,
+    },
+    {
         .name = "serve",
         .group = HOUSE,
         .fn = weir_cmd_serve,
@@ -515,26 +535,6 @@ const struct weir_cli_command weir_cli_commands[] = {
         .examples =
             "weir sandbox reclaim sandbox-1\ta node of 'weir nodes'\nweir sandbox fault no_capacity\tthe next launch\n",
         .operands_min = 2,
-        .operands_max = 2,
-    },
-    {
-        .name = "policy",
-        .group = WHO,
-        .fn = weir_cmd_policy,
-        .operands = "[list|show NAME|set NAME|rm NAME|test]",
-        .summary = "Who may use which machines",
-        .opts = weir_opts_policy,
-        .help = "Policies allow or deny: all that is given of one must hold for it to take a job and a machine. They are asked\n"
-                "in their order, then by name; the first that takes both decides. Where none does it is allowed.\n"
-                "\n"
-                "A job that is denied whatever the machine is refused when it is submitted. Machines that are denied are no\n"
-                "candidates: 'weir submit --dry-run' and 'weir explain' say so. A change holds for what waits at once;\n"
-                "what runs goes on.",
-        .examples = "weir policy set no-spot --effect deny --project prod-* --market spot\tproduction is never reclaimed\n"
-                    "weir policy set eu --effect deny --project health --region us-* --reason 'data stays here'\tnot overseas\n"
-                    "weir policy set short --effect deny --user intern-* --duration-above 4h\trefused at submission\n"
-                    "weir policy test --project prod-web --provider aws --spot\tmay it?\n",
-        .exits = "77\ttest: it is denied\n",
         .operands_max = 2,
     },
     {

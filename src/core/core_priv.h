@@ -58,6 +58,7 @@ struct node;
 struct class;
 struct claim;
 struct payer;
+struct policy_list;
 struct limits;
 struct spot;
 
@@ -111,13 +112,6 @@ struct job_page {
     struct job_page *next;
     uint32_t n;
     struct job *job[1u << JOB_PAGE_BITS];
-};
-
-/* ---- policies ---- */
-
-struct policy_list {
-    struct weir_policy_rule *rule;
-    size_t n;
 };
 
 /* ---- shapes and classes ---- */
@@ -842,14 +836,6 @@ void node_times_anew(const struct node *n, int64_t *ret);
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us);
 
-/* ---- policy.c ---- */
-bool policy_allows_type(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
-bool policy_allows_offer(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o);
-/* May that list be defined now? */
-int policy_check(const struct weir_core *c, uint32_t number, const struct weir_policy_rule *rule, size_t n, struct weir_err *err);
-void policy_define(struct weir_core *c, const struct weir_policy_rule *rule, size_t n);
-void policies_free(struct weir_core *c);
-
 void lane_heap_push(struct weir_core *c, struct class *cl);
 struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
 
@@ -1079,3 +1065,4 @@ static inline uint32_t type_bit(const struct node_type *t)
 }
 
 #include "core/limits.h"
+#include "core/policy_priv.h"

@@ -348,7 +348,7 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
             continue;
         }
         ret->rejected[v]++;
-        if ((v == WEIR_VERDICT_NO_CAPACITY || v == WEIR_VERDICT_QUOTA) && until != US_NEVER) {
+        if ((v == WEIR_VERDICT_NO_CAPACITY || v == WEIR_VERDICT_QUOTA || v == WEIR_VERDICT_FAILED) && until != US_NEVER) {
             ret->again_us = ret->again_us == 0 ? until : min_i64(ret->again_us, until);
         }
     }

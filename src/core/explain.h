@@ -56,6 +56,7 @@ enum weir_verdict {
     WEIR_VERDICT_POLICY,        /* a rule denies it */
     WEIR_VERDICT_BUDGET,        /* more than a budget has left; weir_explain.limit says which */
     WEIR_VERDICT_OVER_QUOTA,    /* more than a quota allows; weir_explain.quota says which */
+    WEIR_VERDICT_FAILED,        /* a launch was refused for another reason, or did not come up, a short while ago */
     WEIR_VERDICT_MAX,
 };
 
@@ -91,7 +92,7 @@ struct weir_explain {
     int64_t margin_micro;  /* second best minus chosen; INT64_MAX where there is no second */
     uint32_t n_considered; /* all candidates looked at; the best are kept below */
     uint32_t rejected[WEIR_VERDICT_MAX]; /* how many by verdict */
-    struct weir_wall again_at; /* when the first of those that are left alone for NO_CAPACITY or QUOTA may be asked for; 0: none is */
+    struct weir_wall again_at; /* when the first of those that are left alone for NO_CAPACITY, QUOTA or FAILED may be asked for; 0: none is */
     /* the budget that is most in the way of what was rejected for one, what would have to be held and what it has left */
     struct weir_budget_id limit;
     int64_t limit_need_micro;

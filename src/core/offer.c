@@ -218,7 +218,7 @@ bool offers_forget(struct weir_core *c, const struct lease_past *was)
 
 static enum weir_verdict verdict_of(uint8_t refusal)
 {
-    return refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : WEIR_VERDICT_NO_CAPACITY;
+    return refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : refusal == WEIR_REFUSAL_NO_CAPACITY ? WEIR_VERDICT_NO_CAPACITY : WEIR_VERDICT_FAILED;
 }
 
 static bool reserved_has(const struct offer *o, uint32_t nodes)

@@ -33,7 +33,7 @@ struct weir_policy_rule {
     uint8_t place;  /* enum weir_policy_place */
     uint8_t market; /* enum weir_policy_market */
     char provider[WEIR_PROVIDER_SIZE]; /* glob; "": any */
-    char region[WEIR_REGION_SIZE];     /* glob; "": any; an owned node without a region has none */
+    char region[WEIR_REGION_SIZE];     /* glob; "": any; owned nodes have none */
     char gpu[64];                      /* glob on the model's name; "": any */
     int64_t price_above_micro;         /* per hour of the whole machine; 0: any */
 };

@@ -180,6 +180,8 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "budget";
     case WEIR_VERDICT_OVER_QUOTA:
         return "over_quota";
+    case WEIR_VERDICT_FAILED:
+        return "failed";
     case WEIR_VERDICT_MAX:
         break;
     }
@@ -233,6 +235,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "might cost more than a budget has left";
     case WEIR_VERDICT_OVER_QUOTA:
         return "would be more than a quota allows";
+    case WEIR_VERDICT_FAILED:
+        return "failed a short while ago ('weir leases --all' says why)";
     case WEIR_VERDICT_MAX:
         break;
     }

@@ -3,7 +3,7 @@
 
 /*
  * Policies as people write them: rows, each of which allows or denies what it takes. They are asked in their order, then by name; the
- * first that takes a job and a place decides, and where none does it is allowed. docs/design/0011-policies.md says why.
+ * first that takes a job and a place decides, and where none does it is allowed. docs/design/0012-policies.md says why.
  */
 
 #include "base/err.h"

@@ -113,6 +113,8 @@ def test_what_the_own_host_cannot_run_is_rented(weir):
             assert not any(token in a for a in argv), (pid, argv)
         log = (b.dir / "serve.log").read_text()
         assert "a-secret-that-is-never-shown" not in log and token not in log
+        # read late, at the first call, from an environment that does not show it any more
+        assert b"a-secret" not in pathlib.Path(f"/proc/{b.process.pid}/environ").read_bytes()
         # prices are live, by zone
         spot = [o for o in b.json("offers", "--gpus", "L4:1") if o["provider"] == "aws" and o["market"] == "spot"]
         assert any(o["zone"] and o["source"] == "EC2 spot price history" for o in spot), spot
