@@ -8,6 +8,7 @@
 #include "cloud/lambda/lambda.h"
 #include "cloud/runpod/runpod.h"
 #include "cloud/sandbox/sandbox.h"
+#include "cloud/vast/vast.h"
 
 const struct weir_provider_ops *const weir_providers[] = {
     &weir_azure_provider,
@@ -16,6 +17,7 @@ const struct weir_provider_ops *const weir_providers[] = {
     &weir_lambda_provider,
     &weir_runpod_provider,
     &weir_sandbox_provider,
+    &weir_vast_provider,
     NULL,
 };
 

@@ -552,7 +552,8 @@ int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_
     }
     if (r < 0) {
         op->step = REST_CALL;
-        (void)weir_cloud_refuse(p->cloud, "launch", WEIR_PROVIDER_REFUSED, err.text, on_launched, NULL, op);
+        (void)weir_cloud_refuse(p->cloud, "launch", r == -WEIR_EUNAVAIL ? WEIR_PROVIDER_NO_CAPACITY : WEIR_PROVIDER_REFUSED, err.text, on_launched, NULL,
+                                op);
     }
     if (r == 0 && p->ops->native && rest_find_token(p, op->token) == NULL && !is_taken(op)) {
         call_launch(op); /* the provider looks for itself */
