@@ -325,6 +325,8 @@ uint64_t api_close_proof_end(struct api_close_proof *p, struct weir_err *err);
 
 /* The number that the next correction will have, unless another comes first. */
 int api_next_correction(struct weir_store *s, uint64_t *ret, struct weir_err *err);
+/* Whose budgets count each of them: the job's, else those of what the machine was rented for. */
+int api_find_payers(struct weir_store *s, struct weir_amendment *part, size_t n, struct weir_err *err);
 
 /* ---- streams that follow something ---- */
 
