@@ -95,6 +95,7 @@ struct weir_rest_ops {
     void (*prices)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
     int (*on_prices)(struct weir_provider *p, const struct json_t *body, struct weir_rest_offers *o, struct weir_err *err);
     weir_cloud_classify_fn *classify; /* ctx: the provider */
+    const char *absent_code; /* the provider's word for "there is no such machine", where its status does not say so; NULL */
     bool native; /* the provider itself refuses a second machine of one name */
     uint32_t cpu_milli_each; /* of the host per GPU, where neither the provider nor the catalogue says; 0: none is promised */
     uint32_t mem_mib_each;
@@ -138,6 +139,8 @@ void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
 /* The offers that the catalogue has of this provider; NULL and 0 where it has none. */
 const struct weir_offer *weir_rest_catalogue(const struct weir_provider *p, size_t *ret_n);
+/* The catalogue's row of a type of machine, of the market where it has one; NULL where it has none of that name. */
+const struct weir_offer *weir_rest_catalogue_type(const struct weir_provider *p, const char *type, uint8_t market);
 /* True where the configuration wants offers of this region. */
 bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *region);
 /* The text at key, "" where it is none. */

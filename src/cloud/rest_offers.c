@@ -53,6 +53,18 @@ const struct weir_offer *weir_rest_catalogue(const struct weir_provider *p, size
     return p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, p->contract->name, ret_n);
 }
 
+const struct weir_offer *weir_rest_catalogue_type(const struct weir_provider *p, const char *type, uint8_t market)
+{
+    size_t n;
+    const struct weir_offer *all = weir_rest_catalogue(p, &n);
+    const struct weir_offer *found = NULL;
+    for (size_t i = 0; i < n; i++) {
+        bool same = all[i].market != WEIR_OFFER_RESERVED && weir_streq(all[i].instance_type, type);
+        found = same && (found == NULL || all[i].market == market) ? &all[i] : found;
+    }
+    return found;
+}
+
 static bool is_plausible(const struct weir_provider *p, const struct weir_offer *o)
 {
     size_t n;
