@@ -121,6 +121,7 @@ int weir_rest_open(struct weir_provider **ret, const struct weir_rest_ops *ops, 
 /* The methods of the contract, for the driver's struct weir_provider_ops. */
 void weir_rest_fini(struct weir_provider *p);
 int weir_rest_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
+void weir_rest_prices_anew(struct weir_provider *p);
 int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
 int weir_rest_describe(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done, void *ctx);
 int weir_rest_list(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);

@@ -84,6 +84,7 @@ struct weir_rest_state {
     struct weir_rest_offers pricing_list; /* under way */
     struct weir_rest_offers prices;       /* the last complete ones */
     bool has_prices;
+    bool prices_old; /* they are to be asked for anew */
     struct weir_mono prices_at;
     WEIR_VEC(struct weir_instance) out; /* of the answer that is being given */
 };
