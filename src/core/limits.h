@@ -48,7 +48,7 @@ static inline int64_t run_stop_span_us(const struct weir_core *c, const struct s
     return weir_i64_add_sat(s->req.checkpoint_grace.us, weir_i64_add_sat(c->conf.lost_grace.us, RUN_MARGIN_S * WEIR_US_PER_S));
 }
 
-/* ---- limits.c: what tasks and machines hold, and who waits for it ---- */
+/* ---- limits.c, hold.c, ways.c, park.c: sets of budgets and quotas, what is held, who waits for room ---- */
 
 struct limits *limits_intern(struct weir_core *c, const budget_vec *budgets, const quota_vec *quotas);
 /* Of the payer; NULL where no budget or quota counts it. */
