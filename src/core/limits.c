@@ -46,11 +46,14 @@ struct limits *limits_intern(struct weir_core *c, const budget_vec *budgets, con
     }
     for (size_t i = 0; i < quotas->n; i++) {
         weir_vec_push(&l->quota, quotas->p[i]);
-        weir_vec_push(&l->gate, (struct gate){US_NEVER, 0});
+        weir_vec_push(&l->gate, (struct gate){.shut_least = US_NEVER, .parked_least = US_NEVER});
     }
     find_timed(l);
-    l->parked_owned = US_NEVER;
-    l->parked_rented = US_NEVER;
+    l->parked.columns = 2 + l->quota.n;
+    for (size_t i = 0; i < l->parked.columns; i++) {
+        weir_vec_push(&l->row, 0);
+        weir_vec_push(&l->left, 0);
+    }
     weir_vec_push(&c->limits, l);
     return l;
 }
@@ -61,6 +64,9 @@ static void limits_free(struct limits *l)
     weir_vec_release(&l->quota);
     weir_vec_release(&l->gate);
     weir_vec_release(&l->class);
+    weir_vec_release(&l->row);
+    weir_vec_release(&l->left);
+    parked_release(&l->parked);
     free(l);
 }
 
@@ -121,7 +127,7 @@ void limits_forget(struct weir_core *c, const struct budget *b, const struct quo
     for (size_t i = 0; i < c->limits.n; i++) {
         struct limits *l = c->limits.p[i];
         if (limits_count(l, b) || limits_have(l, q)) {
-            WEIR_ASSERT(l->class.n == 0);
+            WEIR_ASSERT(l->class.n == 0 && l->parked.n == 0);
             limits_free(l);
         } else {
             c->limits.p[kept++] = l;
@@ -360,14 +366,6 @@ void limits_recount(struct weir_core *c)
     }
 }
 
-void limits_settle_restored(struct weir_core *c)
-{
-    budgets_settle_restored(c);
-    quotas_settle_restored(c);
-    limits_recount(c);
-    while (limits_settle(c)) {
-    }
-}
 
 
 uint32_t weir_core_payer_set(const struct weir_core *c, struct weir_payer_id payer)
