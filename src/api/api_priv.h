@@ -264,6 +264,11 @@ struct api_call {
 };
 
 struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind);
+/* The same of what the path names, which is copied to call->name. */
+struct api_call *api_named_call(struct api_request *rq, enum weir_command_kind kind, void (*finish)(struct api_call *call));
+/* "Removed": that what was asked for is not there any more. The second says so of call->name. */
+void api_reply_removed(struct weir_http_request *http, const char *what);
+void api_removed_finish(struct api_call *call);
 /* A second command for the same request: answer by this call now, and no more by the first. */
 struct api_call *api_call_follow(const struct api_call *call, enum weir_command_kind kind);
 void api_call_free(struct api_call *call);
@@ -325,6 +330,8 @@ uint64_t api_close_proof_end(struct api_close_proof *p, struct weir_err *err);
 
 /* The number that the next correction will have, unless another comes first. */
 int api_next_correction(struct weir_store *s, uint64_t *ret, struct weir_err *err);
+/* Whose budgets count each of them: the job's, else those of what the machine was rented for. */
+int api_find_payers(struct weir_store *s, struct weir_amendment *part, size_t n, struct weir_err *err);
 
 /* ---- streams that follow something ---- */
 

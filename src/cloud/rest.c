@@ -124,7 +124,7 @@ static void on_terminated(void *ctx, const struct weir_cloud_answer *a)
     struct weir_provider *p = op->p;
     struct weir_provider_result r = without_launch_classes(weir_cloud_result(a));
     struct rest_kept *k = rest_find_id(p, op->id);
-    bool absent = a->status == 404 || a->status == 410;
+    bool absent = a->status == 404 || a->status == 410 || (p->ops->absent_code != NULL && weir_streq(a->code, p->ops->absent_code));
     if (k != NULL && a->class == WEIR_PROVIDER_OK) {
         k->listed = true; /* the provider knows it: from now on its absence counts */
     }
@@ -552,7 +552,8 @@ int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_
     }
     if (r < 0) {
         op->step = REST_CALL;
-        (void)weir_cloud_refuse(p->cloud, "launch", WEIR_PROVIDER_REFUSED, err.text, on_launched, NULL, op);
+        (void)weir_cloud_refuse(p->cloud, "launch", r == -WEIR_EUNAVAIL ? WEIR_PROVIDER_NO_CAPACITY : WEIR_PROVIDER_REFUSED, err.text, on_launched, NULL,
+                                op);
     }
     if (r == 0 && p->ops->native && rest_find_token(p, op->token) == NULL && !is_taken(op)) {
         call_launch(op); /* the provider looks for itself */

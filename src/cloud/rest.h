@@ -84,7 +84,7 @@ struct weir_rest_ops {
     /* page "": the first. */
     void (*list)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
     int (*on_list)(struct weir_provider *p, const struct json_t *body, struct weir_rest_list *l, struct weir_err *err);
-    /* The machine's name is given. Errors: any, refused for what it says. */
+    /* The machine's name is given. Errors: -WEIR_EUNAVAIL (that offer is not there any more: no capacity); any other, refused for what it says. */
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err);
     /* 1: it is not known yet, q is to be sent next, after a moment. v: refused; where *ret then names a dead machine, it is ended. */
     int (*on_launch)(struct weir_provider *p, const struct json_t *body, const char *name, struct weir_rest_machine *ret,
@@ -95,6 +95,7 @@ struct weir_rest_ops {
     void (*prices)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
     int (*on_prices)(struct weir_provider *p, const struct json_t *body, struct weir_rest_offers *o, struct weir_err *err);
     weir_cloud_classify_fn *classify; /* ctx: the provider */
+    const char *absent_code; /* the provider's word for "there is no such machine", where its status does not say so; NULL */
     bool native; /* the provider itself refuses a second machine of one name */
     uint32_t cpu_milli_each; /* of the host per GPU, where neither the provider nor the catalogue says; 0: none is promised */
     uint32_t mem_mib_each;
@@ -134,10 +135,16 @@ int weir_rest_list_next(struct weir_rest_list *l, const char *page, struct weir_
 /* The same of prices; page is one of the driver's own making. */
 void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
 /* Takes an offer: fills in provider, id, times and what the catalogue knows of the provider, and refuses a price that is not plausible.
- * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now. */
+ * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now;
+ * what it says of cores, memory and traffic stands. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
 /* The offers that the catalogue has of this provider; NULL and 0 where it has none. */
 const struct weir_offer *weir_rest_catalogue(const struct weir_provider *p, size_t *ret_n);
+/* The catalogue's row of a type of machine, of the market where it has one; NULL where it has none of that name. */
+const struct weir_offer *weir_rest_catalogue_type(const struct weir_provider *p, const char *type, uint8_t market);
+/* The model of a GPU by a provider's name for it, which may leave its memory out ("A100 SXM4") or tell its slot ("A100 PCIE"), and its memory.
+ * WEIR_GPU_MODEL_ANY where it is none that weir can compare. */
+uint16_t weir_rest_gpu_model(const struct weir_provider *p, const char *name, uint32_t mem_mib);
 /* True where the configuration wants offers of this region. */
 bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *region);
 /* The text at key, "" where it is none. */
