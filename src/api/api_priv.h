@@ -264,6 +264,11 @@ struct api_call {
 };
 
 struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind);
+/* The same of what the path names, which is copied to call->name. */
+struct api_call *api_named_call(struct api_request *rq, enum weir_command_kind kind, void (*finish)(struct api_call *call));
+/* "Removed": that what was asked for is not there any more. The second says so of call->name. */
+void api_reply_removed(struct weir_http_request *http, const char *what);
+void api_removed_finish(struct api_call *call);
 /* A second command for the same request: answer by this call now, and no more by the first. */
 struct api_call *api_call_follow(const struct api_call *call, enum weir_command_kind kind);
 void api_call_free(struct api_call *call);
