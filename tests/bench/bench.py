@@ -194,14 +194,16 @@ def write_invoice(path, lines):
                        f'"{{""user_team"":""perception"",""user_weir"":""{i % 7:032x}""}}",{{}},{{}}\n')
 
 
-@row("ledger", "ledger: postings in memory and durable, a statement over ten million, a provider's bill")
+@row("ledger", "ledger: postings in memory and durable, a statement and prices over ten million, a provider's bill")
 def ledger():
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
         figures = ledger_figures("postings", folder)
         report("postings made and kept in memory", figures["memory"], "postings/s", 200000, True)
         report("postings kept durably, 1,000 machines a commit", figures["durable"], "postings/s", 50000, True)
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
-        report("statement over 10,000,000 postings", ledger_figures("statement", folder, 10000000)["statement"], "s of CPU", 2, False)
+        figures = ledger_figures("statement", folder, 10000000)
+        report("statement over 10,000,000 postings", figures["statement"], "s of CPU", 2, False)
+        report("prices of 10,000,000 open postings by five rules, and their statement", figures["price"], "s of CPU", 2, False)
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
         file = pathlib.Path(folder) / "cur.csv"
         write_invoice(file, 400000)
