@@ -72,7 +72,7 @@ struct weir_rest_ops {
     const char *endpoint;         /* its own address */
     const char *const *key_env;   /* variables of the environment that may hold the key; NULL: the driver signs for itself */
     const char *const *key_files; /* files that may hold it */
-    const char *key_member;       /* of a file that is a JSON object: what of it is the key; NULL: files hold the key alone */
+    const char *key_member;       /* of a file that is a JSON object, or has lines "member: key"; NULL: files hold the key alone */
     const char *const *keys;      /* of the section, the common ones (WEIR_REST_KEYS) included; ends with NULL */
     unsigned per_second;          /* calls, on average */
     unsigned burst;

@@ -83,6 +83,7 @@ struct weir_rest_state {
     WEIR_VEC(struct rest_kept) kept;
     struct rest_op *ops;
     bool pricing;
+    unsigned price_pages;
     struct weir_rest_offers pricing_list; /* under way */
     struct weir_rest_offers prices;       /* the last complete ones */
     bool has_prices;
