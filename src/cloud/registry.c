@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "cloud/azure/azure.h"
+#include "cloud/digitalocean/digitalocean.h"
 #include "cloud/ec2/ec2.h"
 #include "cloud/gce/gce.h"
 #include "cloud/lambda/lambda.h"
@@ -13,6 +14,7 @@
 
 const struct weir_provider_ops *const weir_providers[] = {
     &weir_azure_provider,
+    &weir_digitalocean_provider,
     &weir_ec2_provider,
     &weir_gce_provider,
     &weir_lambda_provider,

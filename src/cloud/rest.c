@@ -460,6 +460,7 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
         s->pricing_list = (struct weir_rest_offers){.p = p};
         rest_offers_release(&old);
         s->has_prices = true;
+        s->prices_old = false;
         s->prices_at = now;
     } else if (s->has_prices && now.us - s->prices_at.us > PRICES_KEPT_HOURS * WEIR_US_PER_HOUR) {
         s->has_prices = false; /* too old to be trusted any more */
@@ -468,7 +469,10 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
     if (s->has_prices) {
         r.offer = s->prices.offer.p;
         r.n_offers = s->prices.offer.n;
-        if (s->prices.n_refused > 0) {
+        r.is_old = failure != NULL && failure->class != WEIR_PROVIDER_OK;
+        if (r.is_old) {
+            memcpy(r.text, failure->text, sizeof r.text);
+        } else if (s->prices.n_refused > 0) {
             (void)snprintf(r.text, sizeof r.text, "%s: %zu prices refused as not plausible, the first: %s", p->contract->name, s->prices.n_refused,
                            s->prices.refused);
         }
@@ -496,6 +500,9 @@ static void on_prices(void *ctx, const struct weir_cloud_answer *a)
         r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer about prices is not JSON") : p->ops->on_prices(p, body, l, &err);
     }
     json_decref(body);
+    if (r == 0 && l->next[0] != '\0' && ++p->state->price_pages >= LIST_PAGES_MAX) {
+        r = weir_fail(&err, -WEIR_ELIMIT, "the prices have more than %d pages", LIST_PAGES_MAX);
+    }
     if (r < 0) {
         failure.class = WEIR_PROVIDER_UNKNOWN;
         (void)snprintf(failure.text, sizeof failure.text, "%s: %.200s", p->contract->name, err.text);
@@ -516,8 +523,9 @@ static void look_at_prices(struct weir_provider *p)
 {
     struct weir_rest_state *s = p->state;
     struct weir_mono now = weir_clock_mono(p->env->clock);
-    bool fresh = s->has_prices && now.us - s->prices_at.us < p->conf.prices_every.us;
+    bool fresh = s->has_prices && !s->prices_old && now.us - s->prices_at.us < p->conf.prices_every.us;
     s->pricing = true;
+    s->price_pages = 0;
     weir_vec_clear(&s->pricing_list.offer);
     s->pricing_list.p = p;
     s->pricing_list.n_refused = 0;
@@ -590,6 +598,11 @@ int weir_rest_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx)
     (void)new_op(p, REST_OFFERS, REST_PRICES, done, ctx);
     run_soon(p);
     return 0;
+}
+
+void weir_rest_prices_anew(struct weir_provider *p)
+{
+    p->state->prices_old = true;
 }
 
 int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx)
@@ -709,19 +722,35 @@ void weir_rest_fini(struct weir_provider *p)
     free(p);
 }
 
-/* Takes the key out of a file that is JSON. Errors: -WEIR_ECONFIG. */
+/* The text after "member:" at the start of a line; of n 0 where there is none. */
+static struct weir_sv line_value(const char *text, const char *member)
+{
+    struct weir_sv rest = weir_sv_of(text);
+    while (rest.n > 0) {
+        struct weir_sv line = weir_sv_cut(&rest, '\n');
+        struct weir_sv key = weir_sv_cut(&line, ':');
+        if (weir_sv_eq(key, weir_sv_of(member))) {
+            line = weir_sv_trim(line);
+            bool quoted = line.n >= 2 && (line.p[0] == '"' || line.p[0] == '\'') && line.p[line.n - 1] == line.p[0];
+            return quoted ? (struct weir_sv){line.p + 1, line.n - 2} : line;
+        }
+    }
+    return WEIR_SV("");
+}
+
+/* Takes the key out of a file that holds more: JSON, or lines of which one is "member: key". Errors: -WEIR_ECONFIG. */
 static int read_key_member(const struct weir_provider *p, char **key, struct weir_err *err)
 {
     const char *member = p->ops->key_member;
-    if (member == NULL || (*key)[0] != '{') {
-        return 0;
+    if (member == NULL || strpbrk(*key, "{:\n") == NULL) {
+        return 0; /* the key alone */
     }
     json_t *file = json_loads(*key, 0, NULL);
-    const char *value = weir_rest_text(file, member);
-    char *taken = value[0] == '\0' ? NULL : weir_strdup(value);
+    struct weir_sv value = file != NULL ? weir_sv_of(weir_rest_text(file, member)) : line_value(*key, member);
+    char *taken = value.n == 0 ? NULL : weir_strndup(value.p, value.n);
     json_decref(file);
     if (taken == NULL) {
-        return weir_fail(err, -WEIR_ECONFIG, "%s: the file with the key is JSON without a text at '%s'", p->contract->name, member);
+        return weir_fail(err, -WEIR_ECONFIG, "%s: the file with the key has nothing at '%s'", p->contract->name, member);
     }
     explicit_bzero(*key, strlen(*key));
     free(*key);

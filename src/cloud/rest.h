@@ -72,7 +72,7 @@ struct weir_rest_ops {
     const char *endpoint;         /* its own address */
     const char *const *key_env;   /* variables of the environment that may hold the key; NULL: the driver signs for itself */
     const char *const *key_files; /* files that may hold it */
-    const char *key_member;       /* of a file that is a JSON object: what of it is the key; NULL: files hold the key alone */
+    const char *key_member;       /* of a file that is a JSON object, or has lines "member: key"; NULL: files hold the key alone */
     const char *const *keys;      /* of the section, the common ones (WEIR_REST_KEYS) included; ends with NULL */
     unsigned per_second;          /* calls, on average */
     unsigned burst;
@@ -143,6 +143,7 @@ int weir_rest_boot_script(const struct weir_provider *p, const struct weir_rest_
 /* The methods of the contract, for the driver's struct weir_provider_ops. */
 void weir_rest_fini(struct weir_provider *p);
 int weir_rest_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
+void weir_rest_prices_anew(struct weir_provider *p);
 int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
 int weir_rest_describe(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done, void *ctx);
 int weir_rest_list(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);

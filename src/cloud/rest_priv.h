@@ -83,9 +83,11 @@ struct weir_rest_state {
     WEIR_VEC(struct rest_kept) kept;
     struct rest_op *ops;
     bool pricing;
+    unsigned price_pages;
     struct weir_rest_offers pricing_list; /* under way */
     struct weir_rest_offers prices;       /* the last complete ones */
     bool has_prices;
+    bool prices_old; /* they are to be asked for anew */
     struct weir_mono prices_at;
     WEIR_VEC(struct weir_instance) out; /* of the answer that is being given */
 };

@@ -149,6 +149,43 @@ static void offers_are_whole(void **state)
     end(g);
 }
 
+struct types_answer {
+    bool came;
+    unsigned found; /* bits by place in subject->types */
+};
+
+static void note_types(void *ctx, const struct weir_provider_result *r)
+{
+    struct types_answer *a = ctx;
+    a->came = true;
+    for (size_t i = 0; i < r->n_offers; i++) {
+        for (size_t k = 0; subject->types[k] != NULL; k++) {
+            const char *type = subject->types[k] + (subject->types[k][0] == '-' ? 1 : 0);
+            a->found |= weir_streq(r->offer[i].instance_type, type) ? 1U << k : 0;
+        }
+    }
+}
+
+static void these_types_are_offered(void **state)
+{
+    (void)state;
+    if (subject->types == NULL) {
+        return;
+    }
+    struct rig *g = begin();
+    mock_tell("set", "{\"page_size\": 3}");
+    rig_pause_ms(g, 5);
+    struct types_answer a = {.came = false};
+    assert_int_equal(g->s->ops->offers(g->p, note_types, &a), 0);
+    rig_run_until(g, &a.came);
+    for (size_t k = 0; subject->types[k] != NULL; k++) {
+        if (((a.found & 1U << k) != 0) == (subject->types[k][0] == '-')) {
+            fail_msg("wrong among the offers: %s", subject->types[k]);
+        }
+    }
+    end(g);
+}
+
 static void prices_change(void **state)
 {
     (void)state;
@@ -575,6 +612,7 @@ int clouds_run(const struct clouds_subject *s)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(boots_is_found_and_ends),
         cmocka_unit_test(offers_are_whole),
+        cmocka_unit_test(these_types_are_offered),
         cmocka_unit_test(prices_change),
         cmocka_unit_test(one_token_makes_one_machine),
         cmocka_unit_test(a_lost_reply),
