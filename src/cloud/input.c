@@ -229,7 +229,8 @@ static int parse_long_csv(struct weir_input *in, struct weir_sv line, struct wei
     }
     in->line_number = first;
     if (is_quote_open(line)) {
-        weir_fail(err, -WEIR_EINVAL, "a quoted field is not closed, here or in the %d lines behind it", (int)more);
+        weir_fail(err, -WEIR_EINVAL, more < RECORD_LINES_MAX ? "a quoted field is not closed" : "a quoted field is not closed within %d lines",
+                  RECORD_LINES_MAX);
         return weir_input_fail(in, -WEIR_EINVAL, err);
     }
     in->more_lines = more;
