@@ -289,6 +289,8 @@ struct lane {
 struct level {
     int64_t points;
     WEIR_VEC(struct lane *) lane; /* not empty ones; sorted by share when asked for */
+    WEIR_VEC(struct lane *) active; /* those with classes to weigh, in no order */
+    size_t active_at;               /* its place among the levels that have such lanes, while it has */
     uint64_t n_waiting;
     backlog_vec backlog;
 };
@@ -671,7 +673,7 @@ struct weir_core {
     bool review; /* weigh everything that waits */
     int64_t reviewed_us;
     WEIR_VEC(struct class *) fresh; /* got a waiting task in this step */
-    WEIR_VEC(struct lane *) active; /* lanes with classes to weigh */
+    WEIR_VEC(struct level *) active; /* levels with classes to weigh: a heap, the one with the most points first */
     bool growth_fed;                /* the next of them stands in a heap */
     uint32_t growth_looks;
     bool claims_moved;              /* since the last look at those that claims hold back */
@@ -837,7 +839,8 @@ void node_times_anew(const struct node *n, int64_t *ret);
 struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us);
 
 void lane_heap_push(struct weir_core *c, struct class *cl);
-struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
+/* The first to weigh, in queue order, taken out; NULL where there is none. */
+struct class *queue_pop(struct weir_core *c);
 
 /* ---- want.c ---- */
 

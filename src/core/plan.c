@@ -147,20 +147,8 @@ static void growth_feed(struct weir_core *c)
 static struct class *pop_next(struct weir_core *c)
 {
     growth_feed(c);
-    struct lane *best = NULL;
-    struct queue_key best_key = {0};
-    for (size_t i = 0; i < c->active.n; i++) {
-        struct queue_key k = class_key(c, c->active.p[i]->heap.p[0]);
-        if (best == NULL || queue_key_cmp(&k, &best_key) < 0) {
-            best = c->active.p[i];
-            best_key = k;
-        }
-    }
-    if (best == NULL) {
-        return NULL;
-    }
-    struct class *cl = lane_heap_pop(c, best);
-    if (cl->looked == c->seq) {
+    struct class *cl = queue_pop(c);
+    if (cl != NULL && cl->looked == c->seq) {
         c->growth_fed = false;
     }
     return cl;

@@ -79,6 +79,7 @@ static void class_list_release(struct class_list *l)
 static void level_free(struct level *l)
 {
     weir_vec_release(&l->lane);
+    weir_vec_release(&l->active);
     weir_vec_release(&l->backlog);
     free(l);
 }
@@ -107,7 +108,7 @@ static bool may_spare(size_t spares, size_t room)
 
 static void level_drop(struct weir_core *c, struct level *l)
 {
-    WEIR_ASSERT(l->n_waiting == 0);
+    WEIR_ASSERT(l->n_waiting == 0 && l->active.n == 0);
     weir_vec_clear(&l->backlog);
     if (may_spare(c->spare_levels.n, l->lane.size)) {
         weir_vec_push(&c->spare_levels, l);
@@ -186,6 +187,13 @@ void level_sort(struct weir_core *c, struct level *l)
         }
         l->lane.p[at] = x;
     }
+}
+
+/* Of two of a level; false of one and the same. */
+static bool lane_comes_before(struct weir_core *c, const struct lane *lane, const struct lane *than, int64_t than_share)
+{
+    int64_t share = project_share(c, lane->project);
+    return share != than_share ? share < than_share : lane->class.job[0] < than->class.job[0];
 }
 
 static void backlog_change(backlog_vec *v, uint32_t kind, int64_t delta)
@@ -411,6 +419,67 @@ static void lane_heap_down(struct lane *lane, size_t i)
     lane->heap.p[i] = x;
 }
 
+/* ---- levels with classes to weigh ---- */
+
+static void active_set(struct weir_core *c, size_t i, struct level *l)
+{
+    c->active.p[i] = l;
+    l->active_at = i;
+}
+
+static void active_up(struct weir_core *c, struct level *l, size_t i)
+{
+    while (i > 0 && c->active.p[(i - 1) / 2]->points < l->points) {
+        active_set(c, i, c->active.p[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    active_set(c, i, l);
+}
+
+static void active_down(struct weir_core *c, struct level *l, size_t i)
+{
+    for (size_t k = 2 * i + 1; k < c->active.n; k = 2 * i + 1) {
+        if (k + 1 < c->active.n && c->active.p[k + 1]->points > c->active.p[k]->points) {
+            k++;
+        }
+        if (c->active.p[k]->points <= l->points) {
+            break;
+        }
+        active_set(c, i, c->active.p[k]);
+        i = k;
+    }
+    active_set(c, i, l);
+}
+
+static void lane_wake(struct weir_core *c, struct lane *lane)
+{
+    struct level *l = lane->level;
+    lane->active = true;
+    weir_vec_push(&l->active, lane);
+    if (l->active.n == 1) {
+        weir_vec_push(&c->active, l);
+        active_up(c, l, c->active.n - 1);
+    }
+}
+
+static void lane_rest(struct weir_core *c, struct lane *lane)
+{
+    struct level *l = lane->level;
+    size_t i = 0;
+    while (l->active.p[i] != lane) {
+        i++;
+    }
+    l->active.p[i] = l->active.p[--l->active.n];
+    lane->active = false;
+    if (l->active.n == 0) {
+        struct level *last = c->active.p[--c->active.n];
+        if (last != l) {
+            active_up(c, last, l->active_at);
+            active_down(c, last, last->active_at);
+        }
+    }
+}
+
 void lane_heap_push(struct weir_core *c, struct class *cl)
 {
     if (cl->in_heap || cl->first == NULL || cl->parked) {
@@ -426,22 +495,11 @@ void lane_heap_push(struct weir_core *c, struct class *cl)
     }
     lane->heap.p[i] = cl;
     if (!lane->active) {
-        lane->active = true;
-        weir_vec_push(&c->active, lane);
+        lane_wake(c, lane);
     }
 }
 
-static void lane_rest(struct weir_core *c, struct lane *lane)
-{
-    size_t i = 0;
-    while (c->active.p[i] != lane) {
-        i++;
-    }
-    c->active.p[i] = c->active.p[--c->active.n];
-    lane->active = false;
-}
-
-struct class *lane_heap_pop(struct weir_core *c, struct lane *lane)
+static struct class *lane_heap_pop(struct weir_core *c, struct lane *lane)
 {
     struct class *cl = lane->heap.p[0];
     cl->in_heap = false;
@@ -452,6 +510,21 @@ struct class *lane_heap_pop(struct weir_core *c, struct lane *lane)
         lane_rest(c, lane);
     }
     return cl;
+}
+
+struct class *queue_pop(struct weir_core *c)
+{
+    if (c->active.n == 0) {
+        return NULL;
+    }
+    const struct level *l = c->active.p[0];
+    struct lane *best = l->active.p[0];
+    for (size_t i = 1; i < l->active.n; i++) {
+        if (lane_comes_before(c, l->active.p[i], best, project_share(c, best->project))) {
+            best = l->active.p[i];
+        }
+    }
+    return lane_heap_pop(c, best);
 }
 
 /* Takes a class out, or (where its first job changed) puts the heap in order again. */
@@ -861,13 +934,6 @@ static int64_t backlog_of(const backlog_vec *v, uint32_t kind)
         }
     }
     return sum;
-}
-
-/* Of two of a level; false of one and the same. */
-static bool lane_comes_before(struct weir_core *c, const struct lane *lane, const struct lane *than, int64_t than_share)
-{
-    int64_t share = project_share(c, lane->project);
-    return share != than_share ? share < than_share : lane->class.job[0] < than->class.job[0];
 }
 
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
