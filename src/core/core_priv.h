@@ -36,6 +36,8 @@ enum {
     /* classes weighed in vain, per step: because a node gained room; because claims moved */
     GROWTH_LOOKS = 32,
     RETRY_LOOKS = 16,
+    /* classes that each periodic review weighs, the first of the queue; and as many of the others in turn */
+    REVIEW_LOOKS = 1024,
     /* slack that the core leaves to the agent before it stops an overdue run itself */
     RUN_MARGIN_S = 60,
     /* waiting longer adds points in steps of so many, so that fair share decides inside a step */
@@ -283,6 +285,7 @@ struct lane {
     WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
     bool active;                    /* the heap is not empty */
     uint64_t n_waiting;
+    uint32_t n_dated; /* classes with a deadline */
     backlog_vec backlog;
 };
 
@@ -671,6 +674,7 @@ struct weir_core {
     uint64_t world;   /* raised whenever a node comes or goes, or offers change */
     WEIR_VEC(struct node *) grown;
     bool review; /* weigh everything that waits */
+    bool review_due; /* a period is over: weigh what comes first, and a part of the others */
     int64_t reviewed_us;
     WEIR_VEC(struct class *) fresh; /* got a waiting task in this step */
     WEIR_VEC(struct level *) active; /* levels with classes to weigh: a heap, the one with the most points first */

@@ -27,6 +27,37 @@ static void push_all(struct weir_core *c)
     }
 }
 
+/*
+ * The first of the queue, and what has a deadline, which time alone may bring nearer; of the others, where they are many,
+ * each in its turn: which one is a matter of its first job's id and the time.
+ */
+static void push_due(struct weir_core *c, int64_t period)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < c->levels.n; i++) {
+        for (size_t k = 0; k < c->levels.p[i]->lane.n; k++) {
+            n += c->levels.p[i]->lane.p[k]->class.n;
+        }
+    }
+    const uint64_t turns = n <= 2 * REVIEW_LOOKS ? 1 : (n - 1) / REVIEW_LOOKS;
+    const uint64_t turn = (uint64_t)(c->now_us / period) % turns;
+    uint64_t seen = 0;
+    for (size_t i = 0; i < c->levels.n; i++) {
+        struct level *l = c->levels.p[i];
+        if (seen < REVIEW_LOOKS) {
+            level_sort(c, l);
+        }
+        for (size_t k = 0; k < l->lane.n; k++) {
+            const struct lane *lane = l->lane.p[k];
+            for (size_t m = 0; m < lane->class.n; m++) {
+                if (seen++ < REVIEW_LOOKS || lane->class.job[m] % turns == turn || (lane->n_dated > 0 && lane->class.p[m]->deadline_us != 0)) {
+                    lane_heap_push(c, lane->class.p[m]);
+                }
+            }
+        }
+    }
+}
+
 static bool fits_on_grown(const struct weir_core *c, const struct want *w)
 {
     for (size_t i = 0; i < c->grown.n; i++) {
@@ -52,12 +83,17 @@ static void push_fresh(struct weir_core *c)
     weir_vec_clear(&c->fresh);
 }
 
-static void gather(struct weir_core *c)
+static void gather(struct weir_core *c, int64_t period)
 {
     push_fresh(c);
     if (c->review) {
         push_all(c);
+    } else if (c->review_due) {
+        push_due(c, period);
+    }
+    if (c->review || c->review_due) {
         c->review = false;
+        c->review_due = false;
         claims_regroup(c); /* what joined groups may wait no more */
     }
     c->growth_looks = c->grown.n > 0 ? GROWTH_LOOKS : 0;
@@ -282,12 +318,12 @@ void plan(struct weir_core *c)
 {
     const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
     if (c->now_us / period != c->reviewed_us / period) {
-        c->review = true;
+        c->review_due = true;
     }
     c->reviewed_us = c->now_us;
     c->budget = PLAN_BUDGET;
     (void)limits_settle(c);
-    gather(c);
+    gather(c, period);
     bool again = true;
     while (again && c->budget > 0) {
         again = false;

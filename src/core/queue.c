@@ -126,7 +126,7 @@ static void lane_drop(struct weir_core *c, struct lane *lane)
     }
     memmove(&l->lane.p[i], &l->lane.p[i + 1], (l->lane.n - i - 1) * sizeof *l->lane.p);
     l->lane.n--;
-    WEIR_ASSERT(!lane->active && lane->n_waiting == 0 && lane->class.n == 0 && lane->want.n == 0 && lane->heap.n == 0);
+    WEIR_ASSERT(!lane->active && lane->n_waiting == 0 && lane->class.n == 0 && lane->want.n == 0 && lane->heap.n == 0 && lane->n_dated == 0);
     weir_vec_clear(&lane->backlog);
     if (may_spare(c->spare_lanes.n, lane->class.size)) {
         weir_vec_push(&c->spare_lanes, lane);
@@ -389,6 +389,7 @@ static void class_fill(struct weir_core *c, struct class *cl)
     struct level *l = level_get(c, cl->points);
     cl->lane = lane_get(c, l, cl->project);
     cl->peers = peers_get(c, cl->lane, cl->want);
+    cl->lane->n_dated += cl->deadline_us != 0;
     lane_insert(cl->lane, cl);
 }
 
@@ -555,6 +556,7 @@ static void class_empty(struct weir_core *c, struct class *cl)
         peers_drop(c, cl->peers);
     }
     cl->peers = NULL;
+    cl->lane->n_dated -= cl->deadline_us != 0;
     if (cl->lane->class.n == 0) {
         lane_drop(c, cl->lane);
     }
