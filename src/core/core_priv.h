@@ -286,6 +286,7 @@ struct lane {
     bool active;                    /* the heap is not empty */
     uint64_t n_waiting;
     uint32_t n_dated; /* classes with a deadline */
+    int32_t priority_most; /* no class has more */
     backlog_vec backlog;
 };
 
@@ -615,6 +616,7 @@ struct weir_core {
     uint64_t seq;
     int64_t now_us;
     bool stepped;
+    bool put_off; /* the last event's planning waits for the next */
     bool in_step;
     uint64_t next_job;
     uint64_t next_node;
@@ -680,6 +682,7 @@ struct weir_core {
     WEIR_VEC(struct level *) active; /* levels with classes to weigh: a heap, the one with the most points first */
     bool growth_fed;                /* the next of them stands in a heap */
     uint32_t growth_looks;
+    int32_t preempts_from; /* the least priority that may stop anything that ran when the step began to plan */
     bool claims_moved;              /* since the last look at those that claims hold back */
     WEIR_VEC(struct class *) order; /* the first of the queue, as the round began */
     uint64_t round;
@@ -951,8 +954,8 @@ struct place_result {
 struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind);
 /* Does the type fit, as the first of those of its model that are owned, or rented, as it is? A gang starts on such. */
 bool type_leads(struct weir_core *c, struct shape *s, size_t type);
-/* Is there any room for it, claims aside? */
-bool place_any(struct weir_core *c, struct shape *s);
+/* Is there any room for it, claims aside: on as many nodes as it needs? */
+bool place_any(struct weir_core *c, struct want *w);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
 /* How long its data takes to a rented machine. */
 int64_t stage_time_us(const struct weir_core *c, const struct weir_request *r);

@@ -44,6 +44,8 @@ enum decided decide_last(struct weir_core *c, struct class *cl, const struct out
 void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct weir_explain *ret);
 /* Stops tasks of lower priority to make room for the class's first; false where it does not. */
 bool preempt(struct weir_core *c, struct class *cl);
+/* The least priority that may stop something that runs; INT32_MAX: none may. */
+int32_t preempts_from(const struct weir_core *c);
 void plan(struct weir_core *c);
 int64_t plan_wake_us(struct weir_core *c);
 /* Makes the claims of what comes before the class, as plan would. */

@@ -97,6 +97,7 @@ static void gather(struct weir_core *c, int64_t period)
         claims_regroup(c); /* what joined groups may wait no more */
     }
     c->growth_looks = c->grown.n > 0 ? GROWTH_LOOKS : 0;
+    c->preempts_from = c->grown.n > 0 ? preempts_from(c) : 0;
     c->growth_fed = false;
 }
 
@@ -127,7 +128,7 @@ static bool growth_goes_on(const struct weir_core *c)
 }
 
 /* The lane's first class that fits on a node which gained room and was not looked at; NULL where there is none. */
-static struct class *first_to_grow(const struct weir_core *c, const struct lane *lane)
+static struct class *first_to_grow(struct weir_core *c, const struct lane *lane)
 {
     struct class *best = NULL;
     for (size_t i = 0; i < lane->want.n; i++) {
@@ -138,9 +139,11 @@ static struct class *first_to_grow(const struct weir_core *c, const struct lane 
         if (!fits_on_grown(c, lw->want)) {
             continue;
         }
-        for (size_t m = 0; m < lw->class.n; m++) {
+        /* a gang is looked at where there is room for all of it, or where it may make some */
+        bool whole = lw->want->asks->nodes == 1 || place_any(c, lw->want);
+        for (size_t m = 0; m < lw->class.n && (whole || lane->priority_most >= c->preempts_from); m++) {
             struct class *cl = lw->class.p[m];
-            if (cl->looked != c->seq && !cl->in_heap) {
+            if (cl->looked != c->seq && !cl->in_heap && (whole || cl->priority >= c->preempts_from)) {
                 best = best == NULL || cl->head < best->head ? cl : best;
                 break;
             }
@@ -214,8 +217,7 @@ static void retry(struct weir_core *c)
     uint32_t n = 0;
     c->claims_moved = false;
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
-        const struct want *w = c->order.p[i]->want;
-        if ((w->room_version != c->version || w->room) && place_any(c, c->order.p[i]->shape)) {
+        if (place_any(c, c->order.p[i]->want)) {
             lane_heap_push(c, c->order.p[i]);
             n++;
         }
@@ -359,7 +361,7 @@ void plan(struct weir_core *c)
 int64_t plan_wake_us(struct weir_core *c)
 {
     const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
-    if (c->active.n > 0) {
+    if (c->active.n > 0 || c->put_off) {
         return c->now_us;
     }
     int64_t t = max_i64(min_i64(timers_next_us(c), limits_wake_us(c)), c->now_us);

@@ -66,6 +66,7 @@ static struct lane *lane_get(struct weir_core *c, struct level *l, struct projec
     struct lane *lane = c->spare_lanes.n > 0 ? c->spare_lanes.p[--c->spare_lanes.n] : weir_alloc(sizeof *lane);
     lane->project = p;
     lane->level = l;
+    lane->priority_most = INT32_MIN;
     weir_vec_push(&l->lane, lane);
     return lane;
 }
@@ -390,6 +391,7 @@ static void class_fill(struct weir_core *c, struct class *cl)
     cl->lane = lane_get(c, l, cl->project);
     cl->peers = peers_get(c, cl->lane, cl->want);
     cl->lane->n_dated += cl->deadline_us != 0;
+    cl->lane->priority_most = cl->priority > cl->lane->priority_most ? cl->priority : cl->lane->priority_most;
     lane_insert(cl->lane, cl);
 }
 
