@@ -37,7 +37,7 @@ enum {
     GROWTH_LOOKS = 32,
     RETRY_LOOKS = 16,
     /* classes that each periodic review weighs, the first of the queue; and as many of the others in turn */
-    REVIEW_LOOKS = 1024,
+    REVIEW_LOOKS = 256,
     /* slack that the core leaves to the agent before it stops an overdue run itself */
     RUN_MARGIN_S = 60,
     /* waiting longer adds points in steps of so many, so that fair share decides inside a step */
@@ -246,6 +246,7 @@ struct class {
     struct class *hash_next;
     struct lane_want *peers; /* while it has tasks that may start */
     bool in_heap; /* of its lane: it is to be weighed */
+    bool for_room; /* it is so only because a node may have room for it now: where none has, nothing else is asked */
     uint64_t waited; /* the round of planning in which it was found to wait */
     uint64_t owed;   /* the round of claims in which it is due one */
     uint64_t looked; /* the step in which it was weighed because of room gained */
@@ -845,7 +846,8 @@ void node_times_anew(const struct node *n, int64_t *ret);
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us);
 
-void lane_heap_push(struct weir_core *c, struct class *cl);
+/* It is to be weighed; for_room: as the class's. */
+void lane_heap_push(struct weir_core *c, struct class *cl, bool for_room);
 /* The first to weigh, in queue order, taken out; NULL where there is none. */
 struct class *queue_pop(struct weir_core *c);
 
@@ -956,6 +958,10 @@ struct place_result place_find(struct weir_core *c, struct class *cl, enum place
 bool type_leads(struct weir_core *c, struct shape *s, size_t type);
 /* Is there any room for it, claims aside: on as many nodes as it needs? */
 bool place_any(struct weir_core *c, struct want *w);
+/* Could the class's next task start on as many nodes, or owned nodes, as it needs without delaying a claim before it? Of any models, so false says more. */
+bool place_open(struct weir_core *c, struct class *cl, bool owned);
+/* The same of that node alone. */
+bool place_open_on(struct weir_core *c, struct class *cl, const struct node *n);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
 /* How long its data takes to a rented machine. */
 int64_t stage_time_us(const struct weir_core *c, const struct weir_request *r);

@@ -67,22 +67,26 @@ struct search {
     bool reserved; /* out: room was passed over for a claim */
 };
 
+/* Would it run there now without delaying a claim? */
+static bool claims_suit(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus)
+{
+    const struct weir_request *r = &cl->shape->req;
+    if (n->claims.n == 0) {
+        return true;
+    }
+    int64_t start = max_i64(c->now_us, node_ready_us(n));
+    return claim_allows(c, n, cl, gpus, r->cpu_milli, r->mem_mib, weir_i64_add_sat(start, r->max_duration.us));
+}
+
 static bool node_suits(struct search *q, const struct node *n, uint32_t gpus)
 {
     const struct weir_request *r = &q->s->req;
     if (!kind_is(n, q->kind) || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
         return false;
     }
-    if (n->claims.n == 0) {
-        return true;
-    }
-    int64_t start = max_i64(q->c->now_us, node_ready_us(n));
-    if (!claim_allows(q->c, n, q->cl, gpus, r->cpu_milli, r->mem_mib,
-                      weir_i64_add_sat(start, r->max_duration.us))) {
-        q->reserved = true;
-        return false;
-    }
-    return true;
+    bool suits = claims_suit(q->c, q->cl, n, gpus);
+    q->reserved = q->reserved || !suits;
+    return suits;
 }
 
 /* The best place so far. What makes it better than another is worked out when there is another. */
@@ -168,16 +172,18 @@ static struct found best_of_type(struct search *q, const struct node_type *t, ui
     return best;
 }
 
-/* How many nodes of a type have room for it; no more than so many are sought. */
-static uint32_t count_room(const struct want *w, const struct node_type *t, uint32_t gpus, uint32_t most)
+/* How many nodes of a type have room for it, and (for a class) may be used without delaying a claim; no more than so many are sought. */
+static uint32_t count_room(const struct weir_core *c, const struct want *w, const struct class *cl, const struct node_type *t, uint32_t most)
 {
     uint32_t n = 0;
+    uint32_t gpus = w->fit.p[t->id].gpus;
     for (uint32_t f = gpus; f <= t->gpus; f++) {
         uint32_t left = t->n_free[f];
         for (size_t i = 0; i < t->words && left > 0; i++) {
             for (uint64_t m = t->free[f].w[i]; m != 0; m &= m - 1) {
+                const struct node *x = t->node.p[i * 64 + (size_t)__builtin_ctzll(m)];
                 left--;
-                n += node_fits(t->node.p[i * 64 + (size_t)__builtin_ctzll(m)], gpus, w->cpu_milli, w->mem_mib);
+                n += node_fits(x, gpus, w->cpu_milli, w->mem_mib) && (cl == NULL || claims_suit(c, cl, x, gpus));
                 if (n == most) {
                     return n;
                 }
@@ -187,22 +193,32 @@ static uint32_t count_room(const struct want *w, const struct node_type *t, uint
     return n;
 }
 
-static bool has_room(struct weir_core *c, struct want *w)
+static bool has_room(struct weir_core *c, struct want *w, const struct class *cl, bool owned)
 {
     uint32_t left = w->asks->nodes;
     want_fit(c, w);
     for (size_t i = 0; i < c->types.n && left > 0; i++) {
-        if (w->fit.p[i].verdict == WEIR_VERDICT_CHOSEN) {
-            left -= count_room(w, c->types.p[i], w->fit.p[i].gpus, left);
+        if (w->fit.p[i].verdict == WEIR_VERDICT_CHOSEN && !(owned && c->types.p[i]->rented)) {
+            left -= count_room(c, w, cl, c->types.p[i], left);
         }
     }
     return left == 0;
 }
 
+bool place_open(struct weir_core *c, struct class *cl, bool owned)
+{
+    return place_any(c, cl->want) && has_room(c, cl->want, cl, owned);
+}
+
+bool place_open_on(struct weir_core *c, struct class *cl, const struct node *n)
+{
+    return want_fits_on(cl->want, n) && claims_suit(c, cl, n, shape_fit(c, cl->shape, n->type).gpus);
+}
+
 bool place_any(struct weir_core *c, struct want *w)
 {
     if (w->room_version != c->version) {
-        w->room = has_room(c, w);
+        w->room = has_room(c, w, NULL, false);
         w->room_version = c->version;
     }
     return w->room;

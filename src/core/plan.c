@@ -21,7 +21,7 @@ static void push_all(struct weir_core *c)
         for (size_t k = 0; k < c->levels.p[i]->lane.n; k++) {
             const struct lane *lane = c->levels.p[i]->lane.p[k];
             for (size_t m = 0; m < lane->class.n; m++) {
-                lane_heap_push(c, lane->class.p[m]);
+                lane_heap_push(c, lane->class.p[m], false);
             }
         }
     }
@@ -51,7 +51,7 @@ static void push_due(struct weir_core *c, int64_t period)
             const struct lane *lane = l->lane.p[k];
             for (size_t m = 0; m < lane->class.n; m++) {
                 if (seen++ < REVIEW_LOOKS || lane->class.job[m] % turns == turn || (lane->n_dated > 0 && lane->class.p[m]->deadline_us != 0)) {
-                    lane_heap_push(c, lane->class.p[m]);
+                    lane_heap_push(c, lane->class.p[m], false);
                 }
             }
         }
@@ -77,7 +77,7 @@ static void push_fresh(struct weir_core *c)
         if (cl->parked) {
             limits_say(c, cl);
         } else {
-            lane_heap_push(c, cl);
+            lane_heap_push(c, cl, false);
         }
     }
     weir_vec_clear(&c->fresh);
@@ -97,7 +97,7 @@ static void gather(struct weir_core *c, int64_t period)
         claims_regroup(c); /* what joined groups may wait no more */
     }
     c->growth_looks = c->grown.n > 0 ? GROWTH_LOOKS : 0;
-    c->preempts_from = c->grown.n > 0 ? preempts_from(c) : 0;
+    c->preempts_from = c->hot.n > 0 ? preempts_from(c) : 0;
     c->growth_fed = false;
 }
 
@@ -125,6 +125,26 @@ static bool growth_goes_on(const struct weir_core *c)
         }
     }
     return false;
+}
+
+/* Room that others gave back, or no longer claim, makes waiting shorter: nothing but a start there can come of it. */
+static bool asks_for_room_only(const struct weir_core *c, const struct class *cl)
+{
+    return cl->limits == NULL && cl->priority < c->preempts_from;
+}
+
+/* Of a class that is weighed for room: is there any that it may use? The claims before it are settled. */
+static bool has_open_place(struct weir_core *c, struct class *cl)
+{
+    if (cl->shape->req.nodes > 1) {
+        return place_open(c, cl, c->grown.n == 0);
+    }
+    for (size_t i = 0; i < c->grown.n; i++) {
+        if (place_open_on(c, cl, c->grown.p[i])) {
+            return true;
+        }
+    }
+    return cl->looked != c->seq && place_open(c, cl, true);
 }
 
 /* The lane's first class that fits on a node which gained room and was not looked at; NULL where there is none. */
@@ -174,7 +194,7 @@ static void growth_feed(struct weir_core *c)
                 cl->looked = c->seq;
                 c->growth_fed = true;
                 c->growth_looks--;
-                lane_heap_push(c, cl);
+                lane_heap_push(c, cl, asks_for_room_only(c, cl));
                 return;
             }
         }
@@ -218,7 +238,7 @@ static void retry(struct weir_core *c)
     c->claims_moved = false;
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
         if (place_any(c, c->order.p[i]->want)) {
-            lane_heap_push(c, c->order.p[i]);
+            lane_heap_push(c, c->order.p[i], asks_for_room_only(c, c->order.p[i]));
             n++;
         }
     }
@@ -297,11 +317,16 @@ static bool drain_heap(struct weir_core *c)
         at = owe_those_before(c, cl, at);
         claims_settle(c, cl);
         c->budget--;
+        if (cl->for_room && !has_open_place(c, cl)) {
+            cl->waited = c->round;
+            claims_owe(c, cl);
+            continue;
+        }
         struct outlook x;
         enum decided d = decide(c, cl, &x);
         if (d == DECIDED_PLACED) {
             placed = true;
-            lane_heap_push(c, cl);
+            lane_heap_push(c, cl, false);
             continue;
         }
         cl->waited = c->round;

@@ -483,13 +483,15 @@ static void lane_rest(struct weir_core *c, struct lane *lane)
     }
 }
 
-void lane_heap_push(struct weir_core *c, struct class *cl)
+void lane_heap_push(struct weir_core *c, struct class *cl, bool for_room)
 {
     if (cl->in_heap || cl->first == NULL || cl->parked) {
+        cl->for_room = cl->for_room && for_room;
         return;
     }
     struct lane *lane = cl->lane;
     cl->in_heap = true;
+    cl->for_room = for_room;
     weir_vec_push(&lane->heap, cl);
     size_t i = lane->heap.n - 1;
     while (i > 0 && older(cl, lane->heap.p[(i - 1) / 2])) {
