@@ -206,8 +206,18 @@ static void growth_feed(struct weir_core *c)
 static struct class *pop_next(struct weir_core *c)
 {
     growth_feed(c);
-    struct class *cl = queue_pop(c);
-    if (cl != NULL && cl->looked == c->seq) {
+    struct class *cl = queue_first(c);
+    if (c->letting_in) {
+        struct queue_key key = cl == NULL ? (struct queue_key){0} : class_key(c, cl);
+        if (limits_let_in(c, cl == NULL ? NULL : &key)) {
+            cl = queue_first(c);
+        }
+    }
+    if (cl == NULL) {
+        return NULL;
+    }
+    queue_pop(c, cl);
+    if (cl->looked == c->seq) {
         c->growth_fed = false;
     }
     return cl;
@@ -356,13 +366,13 @@ void plan(struct weir_core *c)
         again = false;
         claims_revalidate(c);
         bool retries = c->claims_moved && c->hot.n > 0;
-        if (retries || c->active.n > 0 || c->growth_looks > 0) {
+        if (retries || c->active.n > 0 || c->growth_looks > 0 || c->letting_in) {
             take_order(c);
         }
         if (retries) {
             retry(c);
         }
-        if (c->active.n > 0 || c->growth_looks > 0) {
+        if (c->active.n > 0 || c->growth_looks > 0 || c->letting_in) {
             again = drain_heap(c); /* shares and claims moved: what was kept back may go now */
             c->claims_moved = c->claims_moved || again;
         }
@@ -386,7 +396,7 @@ void plan(struct weir_core *c)
 int64_t plan_wake_us(struct weir_core *c)
 {
     const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
-    if (c->active.n > 0 || c->put_off) {
+    if (c->active.n > 0 || c->letting_in || c->put_off) {
         return c->now_us;
     }
     int64_t t = max_i64(min_i64(timers_next_us(c), limits_wake_us(c)), c->now_us);

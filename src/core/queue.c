@@ -504,9 +504,10 @@ void lane_heap_push(struct weir_core *c, struct class *cl, bool for_room)
     }
 }
 
-static struct class *lane_heap_pop(struct weir_core *c, struct lane *lane)
+void queue_pop(struct weir_core *c, struct class *cl)
 {
-    struct class *cl = lane->heap.p[0];
+    struct lane *lane = cl->lane;
+    WEIR_ASSERT(lane->heap.p[0] == cl);
     cl->in_heap = false;
     lane->heap.p[0] = lane->heap.p[--lane->heap.n];
     if (lane->heap.n > 0) {
@@ -514,22 +515,21 @@ static struct class *lane_heap_pop(struct weir_core *c, struct lane *lane)
     } else {
         lane_rest(c, lane);
     }
-    return cl;
 }
 
-struct class *queue_pop(struct weir_core *c)
+struct class *queue_first(struct weir_core *c)
 {
     if (c->active.n == 0) {
         return NULL;
     }
     const struct level *l = c->active.p[0];
-    struct lane *best = l->active.p[0];
+    const struct lane *best = l->active.p[0];
     for (size_t i = 1; i < l->active.n; i++) {
         if (lane_comes_before(c, l->active.p[i], best, project_share(c, best->project))) {
             best = l->active.p[i];
         }
     }
-    return lane_heap_pop(c, best);
+    return best->heap.p[0];
 }
 
 /* Takes a class out, or (where its first job changed) puts the heap in order again. */
@@ -644,6 +644,19 @@ void class_unref(struct weir_core *c, struct class *cl)
     free(cl);
 }
 
+struct queue_key class_key_outside(struct weir_core *c, const struct class *cl)
+{
+    struct queue_key key = {cl->points, project_share(c, cl->project), cl->head, cl->head};
+    size_t i = level_place(c, cl->points);
+    const struct level *l = i < c->levels.n && c->levels.p[i]->points == cl->points ? c->levels.p[i] : NULL;
+    for (size_t k = 0; l != NULL && k < l->lane.n; k++) {
+        if (l->lane.p[k]->project == cl->project && l->lane.p[k]->class.job[0] < key.lane_job) {
+            key.lane_job = l->lane.p[k]->class.job[0];
+        }
+    }
+    return key;
+}
+
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
 {
     if (a->points != b->points) {
@@ -719,6 +732,8 @@ static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
         if (cl->in_heap) {
             lane_heap_fix(c, cl->lane, NULL);
         }
+    } else if (cl->parked && cl->first == j) {
+        limits_reorder(c, cl);
     }
 }
 
@@ -747,6 +762,9 @@ static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
         limits_leave(cl);
         was_first = !parked;
     } else if (cl->parked) {
+        if (was_first) {
+            limits_reorder(c, cl);
+        }
         was_first = false;
     }
     if (!was_first) {
@@ -790,7 +808,6 @@ void class_unpark(struct weir_core *c, struct class *cl)
     cl->head_moves++;
     class_fill(c, cl);
     lane_count(cl, cl->lane, (int64_t)cl->n_waiting);
-    note_fresh(c, cl);
 }
 
 static bool job_may_start(const struct job *j)
