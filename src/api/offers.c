@@ -15,6 +15,8 @@ struct offers_ask {
     char cloud[65];
     struct weir_offer *rented; /* copied from the service's */
     size_t n_rented;
+    struct weir_learned *learned; /* by offer */
+    size_t n_learned;
 };
 
 struct owned_list {
@@ -75,12 +77,20 @@ static void offers_finish(struct api_call *call)
         struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
         pthread_mutex_t *lock = a->conf.gpus_lock;
         (void)pthread_mutex_lock(lock);
-        api_offers_write(a->conf.gpus, &ask->q, l.offers.p, l.offers.n, ask->rented, ask->n_rented, &out);
+        api_offers_write(a->conf.gpus, &ask->q, l.offers.p, l.offers.n, ask->rented, ask->n_rented, ask->learned, ask->n_learned, &out);
         (void)pthread_mutex_unlock(lock);
         api_reply(call->http, 200, &out);
     }
     weir_vec_release(&l.offers);
     free(ask->rented);
+    free(ask->learned);
+}
+
+static int learned_cmp(const void *a, const void *b)
+{
+    const struct weir_learned *x = a;
+    const struct weir_learned *y = b;
+    return x->offer < y->offer ? -1 : x->offer > y->offer;
 }
 
 /* On the deciding thread: the offers are borrowed for this call only. */
@@ -97,6 +107,12 @@ static void offers_done(struct weir_command *cmd)
         ask->rented = weir_calloc(cmd->n_offers, sizeof *ask->rented);
         memcpy(ask->rented, cmd->offer, cmd->n_offers * sizeof *ask->rented);
         ask->n_rented = cmd->n_offers;
+    }
+    if (cmd->n_learned > 0) {
+        ask->learned = weir_calloc(cmd->n_learned, sizeof *ask->learned);
+        memcpy(ask->learned, cmd->learned, cmd->n_learned * sizeof *ask->learned);
+        ask->n_learned = cmd->n_learned;
+        qsort(ask->learned, ask->n_learned, sizeof *ask->learned, learned_cmp);
     }
     api_call_defer(call);
 }

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/json.h"
 #include "cloud/offers.h"
@@ -34,8 +35,44 @@ int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *
     return read_wishes(gpus, q, &query, err);
 }
 
+struct learned_list {
+    const struct weir_learned *p; /* by offer */
+    size_t n;
+};
+
+static int learned_cmp(const void *key, const void *element)
+{
+    const uint64_t *id = key;
+    const struct weir_learned *l = element;
+    return *id < l->offer ? -1 : *id > l->offer;
+}
+
+/* What the offer says of itself stands beside what is believed by now. */
+static void learned_json(struct weir_json *j, const struct weir_offer *o, const struct learned_list *known)
+{
+    const struct weir_learned *l = known->n == 0 ? NULL : bsearch(&o->id, known->p, known->n, sizeof *known->p, learned_cmp);
+    weir_json_key(j, "learned");
+    if (l == NULL) {
+        weir_json_null(j);
+        return;
+    }
+    bool spot = o->market == WEIR_OFFER_SPOT;
+    weir_json_object(j);
+    weir_json_kv_i64(j, "launches", l->launches);
+    weir_json_kv_i64(j, "failures", l->failures);
+    weir_json_kv_i64(j, "launches_of_market", l->launches_of_market);
+    weir_json_kv_i64(j, "boot_s", l->boot.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "boot_listed_s", o->boot_expected.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "lost_s", l->lost.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "reclaims", l->reclaims);
+    weir_json_kv_i64(j, "lived_s", l->lived.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "reclaim_ppm_per_hour", spot ? (int64_t)l->reclaim_ppm_per_hour : 0);
+    weir_json_kv_i64(j, "reclaim_listed_ppm_per_hour", spot ? (int64_t)o->reclaim_ppm_per_hour : 0);
+    weir_json_end(j);
+}
+
 static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus,
-                     const char *currency)
+                     const char *currency, const struct learned_list *known)
 {
     const struct weir_offer *o = &row->offer;
     bool has_gpu = o->gpus > 0 && o->gpu_model != WEIR_GPU_MODEL_ANY && o->gpu_model < weir_gpu_table_count(gpus);
@@ -67,6 +104,7 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
         weir_json_i64(j, row->age.us / WEIR_US_PER_S);
     }
     weir_json_kv_bool(j, "launchable", o->launchable);
+    learned_json(j, o, known);
     weir_json_kv_cstr(j, "verdict", weir_offer_verdict_name(row->verdict));
     weir_json_kv_cstr(j, "reason", row->reason[0] == '\0' ? NULL : row->reason);
     weir_json_end(j);
@@ -90,7 +128,7 @@ struct window {
 };
 
 static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l,
-                       const struct api_offer_query *q, const struct weir_gpu_table *gpus)
+                       const struct api_offer_query *q, const struct weir_gpu_table *gpus, const struct learned_list *known)
 {
     for (size_t i = 0; i < l->n && !w->has_more; i++) {
         if ((!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
@@ -103,14 +141,16 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
             w->has_more = true;
         } else {
             w->left--;
-            row_json(j, &l->row[i], gpus, q->currency);
+            row_json(j, &l->row[i], gpus, q->currency, known);
         }
     }
 }
 
 void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,
-                      size_t n_owned, const struct weir_offer *rented, size_t n_rented, struct weir_str *out)
+                      size_t n_owned, const struct weir_offer *rented, size_t n_rented, const struct weir_learned *learned, size_t n_learned,
+                      struct weir_str *out)
 {
+    const struct learned_list known = {learned, n_learned};
     const char *regions[] = {q->region, NULL};
     const char *clouds[] = {q->cloud, NULL};
     struct weir_offer_query query = {.providers = q->cloud == NULL ? NULL : clouds,
@@ -131,8 +171,8 @@ void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query 
     weir_json_object(&j);
     weir_json_key(&j, "items");
     weir_json_array(&j);
-    write_rows(&j, &w, &own, q, gpus);
-    write_rows(&j, &w, &other, q, gpus);
+    write_rows(&j, &w, &own, q, gpus, &(struct learned_list){0});
+    write_rows(&j, &w, &other, q, gpus, &known);
     weir_json_end(&j);
     weir_json_key(&j, "next");
     if (w.has_more) {

@@ -28,6 +28,7 @@ struct api_offer_query {
 int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_err *err);
 
 /* Writes {"items": [...], "next": ...}: owned ones first, then the others by price. The query must
- * have been checked. */
+ * have been checked. learned: what is believed of some of the rented, in order of their ids. */
 void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,
-                      size_t n_owned, const struct weir_offer *rented, size_t n_rented, struct weir_str *out);
+                      size_t n_owned, const struct weir_offer *rented, size_t n_rented, const struct weir_learned *learned, size_t n_learned,
+                      struct weir_str *out);

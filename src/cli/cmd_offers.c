@@ -50,6 +50,38 @@ static void cell_note(struct weir_table *t, const json_t *o)
     }
 }
 
+static void add_rate(struct weir_str *s, int64_t ppm_per_hour)
+{
+    weir_str_addf(s, "%" PRId64 ".%02" PRId64 " %%/h", ppm_per_hour / 10000, ppm_per_hour % 10000 / 100);
+}
+
+/* What machines that were rented before have taught: what is believed by now, and what the offer says of itself. */
+static void cell_learned(struct weir_table *t, const json_t *o)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    const json_t *l = json_object_get(o, "learned");
+    struct weir_str s = WEIR_STR_INIT(256);
+    if (!json_is_object(l)) {
+        weir_table_cell(t, NULL);
+        return;
+    }
+    weir_str_addf(&s, "boot %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_s", 0)), buf));
+    weir_str_addf(&s, " (listed %s)", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_listed_s", 0)), buf));
+    if (weir_get_i64(l, "reclaim_ppm_per_hour", 0) > 0) {
+        weir_str_adds(&s, ", reclaimed ");
+        add_rate(&s, weir_get_i64(l, "reclaim_ppm_per_hour", 0));
+        weir_str_adds(&s, " (listed ");
+        add_rate(&s, weir_get_i64(l, "reclaim_listed_ppm_per_hour", 0));
+        weir_str_addc(&s, ')');
+    }
+    if (weir_get_i64(l, "lost_s", 0) > 0) {
+        weir_str_addf(&s, ", failures cost %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "lost_s", 0)), buf));
+    }
+    weir_str_addf(&s, ", of %" PRId64 " launches", weir_get_i64(l, "launches", 0));
+    weir_table_cell(t, weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
 static void print_table(const json_t *items)
 {
     static const struct weir_field field[] = {
@@ -65,6 +97,7 @@ static void print_table(const json_t *items)
         {"PER GPU", WEIR_FIELD_RATE, "price_micro_per_gpu_hour"},
         {"SOURCE", WEIR_FIELD_TEXT, "source", .shrink = true, .drop = 5},
         {"AGE", WEIR_FIELD_FN, .drop = 1, .right = true, .cell = cell_age},
+        {"LEARNED", WEIR_FIELD_FN, .shrink = true, .drop = 7, .cell = cell_learned},
         {"NOTE", WEIR_FIELD_FN, .shrink = true, .drop = 6, .cell = cell_note},
     };
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t =
