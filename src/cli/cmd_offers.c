@@ -39,47 +39,47 @@ static void cell_age(struct weir_table *t, const json_t *o)
     weir_table_cell(t, age_s >= 0 ? weir_dur_format(weir_dur_s(age_s), buf) : NULL);
 }
 
-static void cell_note(struct weir_table *t, const json_t *o)
-{
-    const char *verdict = weir_get_text(o, "verdict");
-    const char *reason = weir_get_text(o, "reason");
-    if (verdict != NULL && !weir_sv_starts(weir_sv_of(verdict), WEIR_SV("included"))) {
-        weir_table_cellf(t, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
-    } else {
-        weir_table_cell(t, weir_get_bool(o, "launchable") ? NULL : "price only: no provider configured that rents it");
-    }
-}
-
 static void add_rate(struct weir_str *s, int64_t ppm_per_hour)
 {
     weir_str_addf(s, "%" PRId64 ".%02" PRId64 " %%/h", ppm_per_hour / 10000, ppm_per_hour % 10000 / 100);
 }
 
 /* What machines that were rented before have taught: what is believed by now, and what the offer says of itself. */
-static void cell_learned(struct weir_table *t, const json_t *o)
+static void learned_text(struct weir_str *s, const json_t *l)
 {
     char buf[WEIR_RFC3339_SIZE];
-    const json_t *l = json_object_get(o, "learned");
-    struct weir_str s = WEIR_STR_INIT(256);
-    if (!json_is_object(l)) {
-        weir_table_cell(t, NULL);
-        return;
-    }
-    weir_str_addf(&s, "boot %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_s", 0)), buf));
-    weir_str_addf(&s, " (listed %s)", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_listed_s", 0)), buf));
+    weir_str_addf(s, "learned: boot %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_s", 0)), buf));
+    weir_str_addf(s, " (listed %s)", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_listed_s", 0)), buf));
     if (weir_get_i64(l, "reclaim_ppm_per_hour", 0) > 0) {
-        weir_str_adds(&s, ", reclaimed ");
-        add_rate(&s, weir_get_i64(l, "reclaim_ppm_per_hour", 0));
-        weir_str_adds(&s, " (listed ");
-        add_rate(&s, weir_get_i64(l, "reclaim_listed_ppm_per_hour", 0));
-        weir_str_addc(&s, ')');
+        weir_str_adds(s, ", reclaimed ");
+        add_rate(s, weir_get_i64(l, "reclaim_ppm_per_hour", 0));
+        weir_str_adds(s, " (listed ");
+        add_rate(s, weir_get_i64(l, "reclaim_listed_ppm_per_hour", 0));
+        weir_str_addc(s, ')');
     }
     if (weir_get_i64(l, "lost_s", 0) > 0) {
-        weir_str_addf(&s, ", failures cost %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "lost_s", 0)), buf));
+        weir_str_addf(s, ", failed launches cost %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "lost_s", 0)), buf));
     }
-    weir_str_addf(&s, ", of %" PRId64 " launches", weir_get_i64(l, "launches", 0));
-    weir_table_cell(t, weir_str_cstr(&s));
-    weir_str_release(&s);
+    weir_str_addf(s, ", by %" PRId64 " launches, %" PRId64 " of its market", weir_get_i64(l, "launches", 0), weir_get_i64(l, "launches_of_market", 0));
+}
+
+static void cell_note(struct weir_table *t, const json_t *o)
+{
+    const char *verdict = weir_get_text(o, "verdict");
+    const char *reason = weir_get_text(o, "reason");
+    const json_t *learned = json_object_get(o, "learned");
+    if (verdict != NULL && !weir_sv_starts(weir_sv_of(verdict), WEIR_SV("included"))) {
+        weir_table_cellf(t, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    } else if (!weir_get_bool(o, "launchable")) {
+        weir_table_cell(t, "price only: no provider configured that rents it");
+    } else if (json_is_object(learned)) {
+        struct weir_str s = WEIR_STR_INIT(512);
+        learned_text(&s, learned);
+        weir_table_cell(t, weir_str_cstr(&s));
+        weir_str_release(&s);
+    } else {
+        weir_table_cell(t, NULL);
+    }
 }
 
 static void print_table(const json_t *items)
@@ -97,7 +97,6 @@ static void print_table(const json_t *items)
         {"PER GPU", WEIR_FIELD_RATE, "price_micro_per_gpu_hour"},
         {"SOURCE", WEIR_FIELD_TEXT, "source", .shrink = true, .drop = 5},
         {"AGE", WEIR_FIELD_FN, .drop = 1, .right = true, .cell = cell_age},
-        {"LEARNED", WEIR_FIELD_FN, .shrink = true, .drop = 7, .cell = cell_learned},
         {"NOTE", WEIR_FIELD_FN, .shrink = true, .drop = 6, .cell = cell_note},
     };
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t =
