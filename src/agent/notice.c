@@ -26,6 +26,7 @@ struct kind {
     const char *path;
     struct weir_http_header header; /* of EC2: its value is the token */
     read_fn *read;
+    const char *env; /* variable that holds another base */
     const char *advice_path; /* is said in the log, and no more: a risk without a moment; NULL: none */
 };
 
@@ -96,9 +97,11 @@ static struct weir_wall read_azure(struct weir_sv body, struct weir_wall now)
 
 static const struct kind kinds[] = {
     {"ec2", "http://169.254.169.254", "/latest/meta-data/spot/instance-action", {"X-aws-ec2-metadata-token", NULL}, read_ec2,
-     "/latest/meta-data/events/recommendations/rebalance"},
-    {"gce", "http://169.254.169.254", "/computeMetadata/v1/instance/preempted", {"Metadata-Flavor", "Google"}, read_gce, NULL},
-    {"azure", "http://169.254.169.254", "/metadata/scheduledevents?api-version=2020-07-01", {"Metadata", "true"}, read_azure, NULL},
+     "AWS_EC2_METADATA_SERVICE_ENDPOINT", "/latest/meta-data/events/recommendations/rebalance"},
+    {"gce", "http://169.254.169.254", "/computeMetadata/v1/instance/preempted", {"Metadata-Flavor", "Google"}, read_gce,
+     "GCE_METADATA_HOST", NULL},
+    {"azure", "http://169.254.169.254", "/metadata/scheduledevents?api-version=2020-07-01", {"Metadata", "true"}, read_azure,
+     "AZURE_POD_IDENTITY_AUTHORITY_HOST", NULL},
 };
 
 const char *const weir_notice_kinds[] = {"ec2", "gce", "azure", NULL};
@@ -187,12 +190,25 @@ static void on_timer(uv_timer_t *t)
     }
 }
 
+static const struct kind *find_kind(const char *name)
+{
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(kinds); i++) {
+        if (weir_streq(kinds[i].name, name)) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+const char *weir_notice_env(const char *kind)
+{
+    const struct kind *k = find_kind(kind);
+    return k == NULL ? NULL : k->env;
+}
+
 int weir_notice_start(struct weir_notice **ret, const struct weir_notice_conf *conf, struct weir_err *err)
 {
-    const struct kind *kind = NULL;
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(kinds); i++) {
-        kind = weir_streq(kinds[i].name, conf->kind) ? &kinds[i] : kind;
-    }
+    const struct kind *kind = find_kind(conf->kind);
     if (kind == NULL) {
         const char *near = weir_nearest(weir_sv_of(conf->kind), weir_notice_kinds);
         return weir_fail(err, -WEIR_EINVAL, "notices of '%.32s' are not known%s%s%s; ec2, gce and azure are", conf->kind, near != NULL ? "; did you mean '" : "",
@@ -201,7 +217,8 @@ int weir_notice_start(struct weir_notice **ret, const struct weir_notice_conf *c
     struct weir_notice *n = weir_alloc(sizeof *n);
     n->conf = *conf;
     n->kind = kind;
-    (void)snprintf(n->base_url, sizeof n->base_url, "%s", conf->base_url != NULL && conf->base_url[0] != '\0' ? conf->base_url : kind->base_url);
+    const char *base = conf->base_url != NULL && conf->base_url[0] != '\0' ? conf->base_url : kind->base_url;
+    (void)snprintf(n->base_url, sizeof n->base_url, "%s%s", strstr(base, "://") == NULL ? "http://" : "", base); /* Google's is a host only */
     size_t end = strlen(n->base_url);
     if (end > 0 && n->base_url[end - 1] == '/') {
         n->base_url[end - 1] = '\0';

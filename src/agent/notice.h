@@ -29,6 +29,8 @@ struct weir_notice_conf {
 
 /* The kinds that are known; ends with NULL. */
 extern const char *const weir_notice_kinds[];
+/* The variable of the environment that moves the kind's service elsewhere, as its cloud's own programs have it; NULL for an unknown kind. */
+const char *weir_notice_env(const char *kind);
 /* Begins to ask. Errors: -WEIR_EINVAL (no such kind). */
 int weir_notice_start(struct weir_notice **ret, const struct weir_notice_conf *conf, struct weir_err *err);
 /* The loop must run once more afterwards. NULL is a no-op. */

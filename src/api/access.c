@@ -136,12 +136,7 @@ static void removed_done(struct weir_command *cmd)
     if (cmd->code < 0) {
         api_fail(call->http, cmd->code, &cmd->err);
     } else {
-        struct weir_str out = WEIR_STR_INIT(4096);
-        struct weir_json j = weir_json_begin(&out);
-        weir_json_object(&j);
-        weir_json_kv_cstr(&j, "removed", call->filter_user);
-        weir_json_end(&j);
-        api_reply(call->http, 200, &out);
+        api_reply_removed(call->http, call->filter_user);
     }
     api_call_free(call);
 }
@@ -253,7 +248,7 @@ struct members {
 static int on_member(void *ctx, const struct weir_access_row *row)
 {
     struct members *m = ctx;
-    struct weir_sv role = api_json_find(weir_sv_of(row->projects_json), m->project);
+    struct weir_sv role = weir_json_find(weir_sv_of(row->projects_json), m->project);
     if (role.p == NULL || (m->only != NULL && !weir_streq(m->only, row->user))) {
         return 0;
     }

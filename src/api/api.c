@@ -156,6 +156,29 @@ struct api_call *api_call_follow(const struct api_call *call, enum weir_command_
     return next;
 }
 
+struct api_call *api_named_call(struct api_request *rq, enum weir_command_kind kind, void (*finish)(struct api_call *call))
+{
+    struct api_call *call = api_call_new(rq, kind);
+    (void)snprintf(call->name, sizeof call->name, "%s", rq->path[0].text);
+    call->finish = finish;
+    return call;
+}
+
+void api_reply_removed(struct weir_http_request *http, const char *what)
+{
+    struct weir_str out = WEIR_STR_INIT(4096);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_kv_cstr(&j, "removed", what);
+    weir_json_end(&j);
+    api_reply(http, 200, &out);
+}
+
+void api_removed_finish(struct api_call *call)
+{
+    api_reply_removed(call->http, call->name);
+}
+
 void api_call_free(struct api_call *call)
 {
     if (call->cmd.kind == WEIR_COMMAND_AMEND) {

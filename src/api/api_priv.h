@@ -264,6 +264,11 @@ struct api_call {
 };
 
 struct api_call *api_call_new(struct api_request *rq, enum weir_command_kind kind);
+/* The same of what the path names, which is copied to call->name. */
+struct api_call *api_named_call(struct api_request *rq, enum weir_command_kind kind, void (*finish)(struct api_call *call));
+/* "Removed": that what was asked for is not there any more. The second says so of call->name. */
+void api_reply_removed(struct weir_http_request *http, const char *what);
+void api_removed_finish(struct api_call *call);
 /* A second command for the same request: answer by this call now, and no more by the first. */
 struct api_call *api_call_follow(const struct api_call *call, enum weir_command_kind kind);
 void api_call_free(struct api_call *call);
@@ -313,6 +318,10 @@ void api_reader_put(struct weir_api *a, unsigned which);
 /* On the slow lane: posts what prices of open months differ by from what the rules say, then goes on with `then`, on a call that has
  * data, name, filter_user and value of this one. cut: no price is for time on both sides of it; 0: none. rating.c. */
 void api_price(struct api_call *call, struct weir_wall cut, void (*then)(struct api_call *call));
+/* What of prices is to be posted, by the ledger and the rules in s; none where all is as the rules say. *ret_ratings: how many ratings were posted
+ * before. The caller frees *ret. */
+int api_rate(struct weir_store *s, struct weir_wall cut, struct weir_wall now, uint64_t *ret_ratings, struct weir_amendment **ret, size_t *ret_n,
+             struct weir_err *err);
 
 /* Proves closed months while the ledger goes by; and takes their sums. closes.c. */
 struct api_close_proof;
@@ -325,6 +334,8 @@ uint64_t api_close_proof_end(struct api_close_proof *p, struct weir_err *err);
 
 /* The number that the next correction will have, unless another comes first. */
 int api_next_correction(struct weir_store *s, uint64_t *ret, struct weir_err *err);
+/* Whose budgets count each of them: the job's, else those of what the machine was rented for. */
+int api_find_payers(struct weir_store *s, struct weir_amendment *part, size_t n, struct weir_err *err);
 
 /* ---- streams that follow something ---- */
 
@@ -433,12 +444,6 @@ void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, bool 
 int api_members_json(struct weir_store *s, const char *project, struct weir_json *j, struct weir_err *err);
 void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names,
                     const struct api_array *array);
-
-/* A value at the top of a JSON object as raw text; p NULL where there is none. For documents that
- * weir wrote itself: no allocation, no check. */
-struct weir_sv api_json_find(struct weir_sv object, const char *key);
-/* A string value without escapes; NULL where it is none. malloc'ed. */
-char *api_json_text(struct weir_sv value);
 
 /* ---- handlers, by file ---- */
 

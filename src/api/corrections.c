@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "api/api_priv.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "bill/amend.h"
@@ -118,6 +119,35 @@ int api_next_correction(struct weir_store *s, uint64_t *ret, struct weir_err *er
     return r;
 }
 
+static int on_payer_of_job(void *ctx, const struct weir_job_row *row)
+{
+    *(struct weir_payer_id *)ctx = row->view.payer;
+    return 0;
+}
+
+static int on_payer_of_lease(void *ctx, const struct weir_lease_row *row)
+{
+    weir_map_put(ctx, row->view.id.v, row->view.payer.v);
+    return 0;
+}
+
+int api_find_payers(struct weir_store *s, struct weir_amendment *part, size_t n, struct weir_err *err)
+{
+    struct weir_map of_lease = {0};
+    int r = s->ops->each_lease(s, true, on_payer_of_lease, &of_lease, err);
+    for (size_t i = 0; i < n && r == 0; i++) {
+        uint64_t payer = 0;
+        if (part[i].where.job.v != 0) {
+            r = s->ops->get_job(s, part[i].where.job, on_payer_of_job, &part[i].payer, err);
+            r = r == -WEIR_ENOTFOUND ? 0 : r; /* it is long gone, and so is its budgets' span */
+        } else if (weir_map_get(&of_lease, part[i].where.lease.v, &payer)) {
+            part[i].payer.v = (uint32_t)payer;
+        }
+    }
+    weir_map_release(&of_lease);
+    return r;
+}
+
 /* What it is spread over, and the number it will have. */
 static int spread(struct weir_api *api, const struct ask *a, struct weir_command *cmd, struct weir_err *err)
 {
@@ -129,12 +159,13 @@ static int spread(struct weir_api *api, const struct ask *a, struct weir_command
     int r = api_next_correction(s, &cmd->u.amend.row.id, err);
     r = r < 0 ? r : s->ops->first_posting(s, a->from, &first, err);
     r = r < 0 ? r : s->ops->each_posting(s, first > 0 ? first - 1 : 0, on_posting, &scan, err);
-    api_reader_put(api, which);
     if (r == 0) {
         const struct weir_charge *row = weir_charges_rows(scan.charges, &n);
         cmd->u.amend.row.micro = a->kind == CREDIT ? -a->micro : a->micro;
         r = weir_amend_spread(row, n, cmd->u.amend.row.micro, &cmd->u.amend.part, &cmd->u.amend.n, err);
     }
+    r = r < 0 ? r : api_find_payers(s, cmd->u.amend.part, cmd->u.amend.n, err);
+    api_reader_put(api, which);
     weir_charges_free(scan.charges);
     return r;
 }

@@ -15,8 +15,7 @@ struct offers_ask {
     char cloud[65];
     struct weir_offer *rented; /* copied from the service's */
     size_t n_rented;
-    struct weir_learned *learned; /* by offer */
-    size_t n_learned;
+    struct weir_learned *learned; /* the same */
 };
 
 struct owned_list {
@@ -77,7 +76,8 @@ static void offers_finish(struct api_call *call)
         struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
         pthread_mutex_t *lock = a->conf.gpus_lock;
         (void)pthread_mutex_lock(lock);
-        api_offers_write(a->conf.gpus, &ask->q, l.offers.p, l.offers.n, ask->rented, ask->n_rented, ask->learned, ask->n_learned, &out);
+        ask->q.feeds = weir_str_sv(&call->cmd.reply);
+        api_offers_write(a->conf.gpus, &ask->q, l.offers.p, l.offers.n, ask->rented, ask->n_rented, &out);
         (void)pthread_mutex_unlock(lock);
         api_reply(call->http, 200, &out);
     }
@@ -111,8 +111,9 @@ static void offers_done(struct weir_command *cmd)
     if (cmd->n_learned > 0) {
         ask->learned = weir_calloc(cmd->n_learned, sizeof *ask->learned);
         memcpy(ask->learned, cmd->learned, cmd->n_learned * sizeof *ask->learned);
-        ask->n_learned = cmd->n_learned;
-        qsort(ask->learned, ask->n_learned, sizeof *ask->learned, learned_cmp);
+        qsort(ask->learned, cmd->n_learned, sizeof *ask->learned, learned_cmp);
+        ask->q.learned = ask->learned;
+        ask->q.n_learned = cmd->n_learned;
     }
     api_call_defer(call);
 }
@@ -157,5 +158,6 @@ void api_handle_offers(struct api_request *rq)
     call->data = ask;
     call->finish = offers_finish;
     call->cmd.done = offers_done;
+    call->cmd.u.offers.live = api_flag(rq, "live");
     api_call_post(call);
 }

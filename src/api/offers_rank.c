@@ -35,11 +35,6 @@ int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *
     return read_wishes(gpus, q, &query, err);
 }
 
-struct learned_list {
-    const struct weir_learned *p; /* by offer */
-    size_t n;
-};
-
 static int learned_cmp(const void *key, const void *element)
 {
     const uint64_t *id = key;
@@ -48,9 +43,9 @@ static int learned_cmp(const void *key, const void *element)
 }
 
 /* What the offer says of itself stands beside what is believed by now. */
-static void learned_json(struct weir_json *j, const struct weir_offer *o, const struct learned_list *known)
+static void learned_json(struct weir_json *j, const struct weir_offer *o, const struct api_offer_query *q)
 {
-    const struct weir_learned *l = known->n == 0 ? NULL : bsearch(&o->id, known->p, known->n, sizeof *known->p, learned_cmp);
+    const struct weir_learned *l = q->n_learned == 0 ? NULL : bsearch(&o->id, q->learned, q->n_learned, sizeof *q->learned, learned_cmp);
     weir_json_key(j, "learned");
     if (l == NULL) {
         weir_json_null(j);
@@ -71,10 +66,11 @@ static void learned_json(struct weir_json *j, const struct weir_offer *o, const 
     weir_json_end(j);
 }
 
-static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus,
-                     const char *currency, const struct learned_list *known)
+static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_offer_query *query, const struct weir_gpu_table *gpus,
+                     const struct api_offer_query *q)
 {
-    const struct weir_offer *o = &row->offer;
+    const struct weir_offer *o = row->offer;
+    char reason[WEIR_OFFER_REASON_SIZE];
     bool has_gpu = o->gpus > 0 && o->gpu_model != WEIR_GPU_MODEL_ANY && o->gpu_model < weir_gpu_table_count(gpus);
     weir_json_object(j);
     weir_json_kv_cstr(j, "provider", o->provider);
@@ -94,7 +90,7 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     } else {
         weir_json_i64(j, row->gpu_price_micro_per_hour);
     }
-    weir_json_kv_cstr(j, "currency", currency);
+    weir_json_kv_cstr(j, "currency", q->currency);
     weir_json_kv_cstr(j, "source", o->source);
     weir_json_kv_time(j, "as_of", o->as_of);
     weir_json_key(j, "age_s");
@@ -104,9 +100,10 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
         weir_json_i64(j, row->age.us / WEIR_US_PER_S);
     }
     weir_json_kv_bool(j, "launchable", o->launchable);
-    learned_json(j, o, known);
+    learned_json(j, o, q);
     weir_json_kv_cstr(j, "verdict", weir_offer_verdict_name(row->verdict));
-    weir_json_kv_cstr(j, "reason", row->reason[0] == '\0' ? NULL : row->reason);
+    (void)weir_offer_reason(row, query, gpus, reason);
+    weir_json_kv_cstr(j, "reason", reason[0] == '\0' ? NULL : reason);
     weir_json_end(j);
 }
 
@@ -127,12 +124,12 @@ struct window {
     bool has_more;
 };
 
-static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l,
-                       const struct api_offer_query *q, const struct weir_gpu_table *gpus, const struct learned_list *known)
+static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l, const struct weir_offer_query *query,
+                       const struct api_offer_query *q, const struct weir_gpu_table *gpus)
 {
     for (size_t i = 0; i < l->n && !w->has_more; i++) {
         if ((!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
-            (q->launchable && !l->row[i].offer.launchable)) {
+            (q->launchable && !l->row[i].offer->launchable)) {
             continue;
         }
         if (w->skip > 0) {
@@ -141,16 +138,14 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
             w->has_more = true;
         } else {
             w->left--;
-            row_json(j, &l->row[i], gpus, q->currency, known);
+            row_json(j, &l->row[i], query, gpus, q);
         }
     }
 }
 
 void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,
-                      size_t n_owned, const struct weir_offer *rented, size_t n_rented, const struct weir_learned *learned, size_t n_learned,
-                      struct weir_str *out)
+                      size_t n_owned, const struct weir_offer *rented, size_t n_rented, struct weir_str *out)
 {
-    const struct learned_list known = {learned, n_learned};
     const char *regions[] = {q->region, NULL};
     const char *clouds[] = {q->cloud, NULL};
     struct weir_offer_query query = {.providers = q->cloud == NULL ? NULL : clouds,
@@ -164,16 +159,18 @@ void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query 
     struct weir_offer_list other = {0};
     add_named(&own, owned, n_owned, gpus);
     add_named(&other, rented, n_rented, gpus);
-    (void)weir_offer_list_rank(&own, &query, gpus, q->now);
-    (void)weir_offer_list_rank(&other, &query, gpus, q->now);
+    (void)weir_offer_list_rank(&own, &query, gpus, q->now, q->all);
+    (void)weir_offer_list_rank(&other, &query, gpus, q->now, q->all);
     struct window w = {.skip = q->cursor, .left = q->limit};
     struct weir_json j = weir_json_begin(out);
     weir_json_object(&j);
     weir_json_key(&j, "items");
     weir_json_array(&j);
-    write_rows(&j, &w, &own, q, gpus, &(struct learned_list){0});
-    write_rows(&j, &w, &other, q, gpus, &known);
+    write_rows(&j, &w, &own, &query, q, gpus);
+    write_rows(&j, &w, &other, &query, q, gpus);
     weir_json_end(&j);
+    weir_json_key(&j, "feeds");
+    weir_json_raw(&j, q->feeds.n > 0 ? q->feeds : WEIR_SV("[]"));
     weir_json_key(&j, "next");
     if (w.has_more) {
         char buf[24];

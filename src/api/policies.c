@@ -107,30 +107,12 @@ static void set_finish(struct api_call *call)
     show(call->api, call->http, call->name);
 }
 
-static void removed_finish(struct api_call *call)
-{
-    struct weir_str out = WEIR_STR_INIT(1024);
-    struct weir_json j = weir_json_begin(&out);
-    weir_json_object(&j);
-    weir_json_kv_cstr(&j, "removed", call->name);
-    weir_json_end(&j);
-    api_reply(call->http, 200, &out);
-}
-
-static struct api_call *named_call(struct api_request *rq, enum weir_command_kind kind, void (*finish)(struct api_call *call))
-{
-    struct api_call *call = api_call_new(rq, kind);
-    (void)snprintf(call->name, sizeof call->name, "%s", rq->path[0].text);
-    call->cmd.u.policy.name = call->name;
-    call->finish = finish;
-    return call;
-}
-
 void api_handle_policy_set(struct api_request *rq)
 {
-    struct api_call *call = named_call(rq, WEIR_COMMAND_POLICY_SET, set_finish);
+    struct api_call *call = api_named_call(rq, WEIR_COMMAND_POLICY_SET, set_finish);
     struct weir_policy_row *row = weir_alloc(sizeof *row);
     call->data = row;
+    call->cmd.u.policy.name = call->name;
     call->cmd.u.policy.row = row;
     call->body = api_body(rq);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("PolicySet"), call->body, &rq->err);
@@ -145,7 +127,9 @@ void api_handle_policy_set(struct api_request *rq)
 
 void api_handle_policy_remove(struct api_request *rq)
 {
-    api_call_post(named_call(rq, WEIR_COMMAND_POLICY_REMOVE, removed_finish));
+    struct api_call *call = api_named_call(rq, WEIR_COMMAND_POLICY_REMOVE, api_removed_finish);
+    call->cmd.u.policy.name = call->name;
+    api_call_post(call);
 }
 
 /* ---- what they say ---- */

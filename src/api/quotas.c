@@ -148,14 +148,6 @@ static void quota_finish(struct api_call *call)
     api_reply(call->http, 200, &out);
 }
 
-static struct api_call *named_call(struct api_request *rq, enum weir_command_kind kind, void (*finish)(struct api_call *call))
-{
-    struct api_call *call = api_call_new(rq, kind);
-    (void)snprintf(call->name, sizeof call->name, "%s", rq->path[0].text);
-    call->finish = finish;
-    return call;
-}
-
 void api_handle_quotas(struct api_request *rq)
 {
     struct api_call *call = api_call_new(rq, WEIR_COMMAND_SETTLE);
@@ -165,7 +157,7 @@ void api_handle_quotas(struct api_request *rq)
 
 void api_handle_quota(struct api_request *rq)
 {
-    api_call_post(named_call(rq, WEIR_COMMAND_SETTLE, quota_finish));
+    api_call_post(api_named_call(rq, WEIR_COMMAND_SETTLE, quota_finish));
 }
 
 /* ---- setting ---- */
@@ -232,7 +224,7 @@ static int name_quota(struct api_call *call, struct weir_err *err)
 
 void api_handle_quota_set(struct api_request *rq)
 {
-    struct api_call *call = named_call(rq, WEIR_COMMAND_QUOTA_SET, quota_finish);
+    struct api_call *call = api_named_call(rq, WEIR_COMMAND_QUOTA_SET, quota_finish);
     call->body = api_body(rq);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("QuotaSet"), call->body, &rq->err);
     rc = rc < 0 ? rc : name_quota(call, &rq->err);
@@ -245,19 +237,9 @@ void api_handle_quota_set(struct api_request *rq)
     api_call_post(call);
 }
 
-static void removed_finish(struct api_call *call)
-{
-    struct weir_str out = WEIR_STR_INIT(1024);
-    struct weir_json j = weir_json_begin(&out);
-    weir_json_object(&j);
-    weir_json_kv_cstr(&j, "removed", call->name);
-    weir_json_end(&j);
-    api_reply(call->http, 200, &out);
-}
-
 void api_handle_quota_remove(struct api_request *rq)
 {
-    struct api_call *call = named_call(rq, WEIR_COMMAND_QUOTA_REMOVE, removed_finish);
+    struct api_call *call = api_named_call(rq, WEIR_COMMAND_QUOTA_REMOVE, api_removed_finish);
     int rc = name_quota(call, &rq->err);
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);

@@ -258,10 +258,11 @@ static int compare(struct weir_api *api, struct comparison *c, uint64_t *ret_cor
     }
     r = r < 0 ? r : s->ops->first_posting(s, since, &first, err);
     r = r < 0 ? r : s->ops->each_posting(s, first > 0 ? first - 1 : 0, on_posting, c, err);
-    api_reader_put(api, which);
     for (size_t i = 0; i < c->leases.n && r == 0; i++) {
         spread(c, &c->leases.p[i]);
     }
+    r = r < 0 ? r : api_find_payers(s, c->parts.p, c->parts.n, err);
+    api_reader_put(api, which);
     return r;
 }
 

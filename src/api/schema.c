@@ -170,6 +170,22 @@ static const struct api_field offer_fields[] = {
     END,
 };
 
+static const char *feed_word(unsigned state)
+{
+    static const char *const word[] = {"answered", "failed", "late", "none"};
+    return word[state];
+}
+
+static const struct api_field feed_fields[] = {
+    {"provider", API_STRING},
+    {"state", API_STRING, WORD(feed_word, 4), .summary = "failed, late: what is known is older; none: it was not asked yet"},
+    {"as_of", API_TIME, API_NULL, .summary = "its last answer; null: none since the broker started"},
+    {"age_s", API_INT, API_NULL},
+    {"offers", API_UINT, .summary = "known of it; 0 while it has not answered: then the catalogue's are listed"},
+    {"text", API_STRING, API_NULL, .summary = "what is the matter with its prices"},
+    END,
+};
+
 static const struct api_field quote_fields[] = {
     {"provider", API_STRING},
     {"region", API_STRING},
@@ -593,7 +609,8 @@ const struct api_schema api_schemas[] = {
      FIELDS{{"job", API_UINT}, {"items", API_LIST, .ref = "ExplainItem"}, {"now", API_REF, API_NULL, "ExplainItem", .summary = "of a waiting task"}, END}},
     {"Learned", "what is believed of an offer by machines rented before", learned_fields},
     {"Offer", "a way to get a node", offer_fields},
-    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"next", API_STRING, API_NULL}, END}},
+    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"feeds", API_LIST, .ref = "PriceFeed"}, {"next", API_STRING, API_NULL}, END}},
+    {"PriceFeed", "how a provider's prices came to be known", feed_fields},
     {"Pool", "a place that runs tasks", pool_fields},
     {"OwnedCost", "what an owned node costs, and how that comes about", owned_cost_fields},
     {"Node", "a machine", node_fields},
@@ -632,7 +649,6 @@ const struct api_schema api_schemas[] = {
             {"from", API_STRING, API_OPTIONAL, .summary = "of a fixed span: RFC 3339"},
             {"until", API_STRING, API_OPTIONAL, .summary = "of a fixed span"},
             END}},
-    {"QuotaRemoved", "the quota that is no more", FIELDS{{"removed", API_STRING}, END}},
     {"Alert", "something is the matter, or was", alert_fields},
     {"AlertTold", "what a receiver was told last",
      FIELDS{{"receiver", API_STRING}, {"state", API_STRING, API_NULL, WORD(api_alert_state_word, API_ALERT_STATES)}, {"at", API_TIME, API_NULL},
@@ -648,7 +664,6 @@ const struct api_schema api_schemas[] = {
             {"leak_suspects", API_STRINGS, API_OPTIONAL, .summary = "resources that bear our tag and that no lease has"},
             {"error", API_STRING, API_OPTIONAL, .summary = "why it was not finished"}, END}},
     {"ReconcileReported", "it was noted", FIELDS{{"reason", API_STRING}, END}},
-    {"BudgetRemoved", "the budget that is no more", FIELDS{{"removed", API_STRING}, END}},
     {"ProjectSet", "what to change; absent keys stay as they are",
      FIELDS{{"weight", API_UINT, API_OPTIONAL, .summary = "share, 1 to 1000000; 100 is usual"},
             {"delay_cost", API_STRING, API_OPTIONAL, .summary = "value of waiting per hour in money: \"0.10\""},

@@ -36,10 +36,25 @@ int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t
     return weir_mul_div_sat(amount, hi - p->from.us, span) - weir_mul_div_sat(amount, lo - p->from.us, span);
 }
 
+/* The use side of a correction from outside; what it takes back is less than nothing. */
+static bool correction_charges(const struct weir_posting *p, struct weir_charged *ret)
+{
+    bool onto = weir_account_is_use(p->debit);
+    uint8_t account = onto ? p->debit : p->credit;
+    if (p->amount_micro <= 0 || !weir_account_is_use(account) || (account == WEIR_ACCOUNT_IDLE && p->lease.v == 0)) {
+        return false;
+    }
+    *ret = (struct weir_charged){.payer = p->payer, .lease = p->lease, .from = p->from, .to = p->to, .micro = onto ? p->amount_micro : -p->amount_micro};
+    return true;
+}
+
 bool weir_posting_charges(const struct weir_posting *p, struct weir_charged *ret)
 {
     struct weir_charged k = {.payer = p->payer, .lease = p->lease, .from = p->from, .to = p->to, .micro = p->amount_micro};
     bool provider = p->credit == WEIR_ACCOUNT_PROVIDER;
+    if (p->correction != 0) {
+        return correction_charges(p, ret);
+    }
     bool unused = p->debit == WEIR_ACCOUNT_IDLE || p->debit == WEIR_ACCOUNT_WASTE_BOOT;
     if (p->amount_micro <= 0 || (!provider && p->credit != WEIR_ACCOUNT_NODE) || (unused && p->lease.v == 0)) {
         return false;

@@ -84,6 +84,7 @@ void weir_bill_amend(struct weir_bill *b, uint64_t correction, const struct weir
         use.credit = back ? (uint8_t)w->account : WEIR_ACCOUNT_NODE;
         use.project = w->project;
         use.user = w->user;
+        use.payer = a[i].payer;
         /* of the job as a whole: what a run was charged stays what its node's time cost */
         use.run.task.job = w->job;
         use.run.task.ordinal = w->job.v == 0 ? 0 : (uint32_t)WEIR_ORDINAL_ALL;

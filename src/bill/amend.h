@@ -11,6 +11,7 @@
 
 struct weir_amendment {
     struct weir_charge where; /* span, node and who used it; its amounts are not looked at */
+    struct weir_payer_id payer; /* of the job, else of what the machine was rented for; zero: no budget counts it */
     int64_t micro;            /* more cost; negative: less. Not 0 */
     char currency[4];         /* of the bill that says so; "": the ledger's */
     int64_t original_micro;   /* the amount in it, of the same sign */

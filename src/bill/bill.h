@@ -80,8 +80,9 @@ struct weir_posting {
 int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi);
 
 /*
- * What the posting charges to budgets: *ret is for the core's CHARGED. False where it charges none: a correction moves what was
- * charged before, and nobody pays for the idle time of what is owned.
+ * What the posting charges to budgets: *ret is for the core's CHARGED. Of a correction from outside its use side, below 0 where it
+ * takes back. False where it charges none: the end of a failed run moves what was charged before, prices are not cost, and
+ * nobody pays for the idle time of what is owned.
  */
 bool weir_posting_charges(const struct weir_posting *p, struct weir_charged *ret);
 

@@ -252,7 +252,8 @@ static void spread_idle(struct rating *x)
         for (size_t i = 0; i < in->n_rows && r->kind == WEIR_RULE_SPREAD; i++) {
             const struct weir_charge *row = &in->row[i];
             if (row->rule == 0 && row->account == WEIR_ACCOUNT_IDLE && last_for(x, row, WEIR_RULE_SPREAD) == r) {
-                x->pots.p[pot_of(x, row)].idle += row->amount_micro;
+                size_t pot = pot_of(x, row); /* may move them */
+                x->pots.p[pot].idle += row->amount_micro;
             }
         }
         for (size_t i = 0; i < x->pots.n && r->kind == WEIR_RULE_SPREAD; i++) {

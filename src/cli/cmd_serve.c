@@ -191,8 +191,10 @@ int weir_cmd_agent(const struct weir_args *args, struct weir_err *err)
         .gpus = weir_args_text(args, "declare-gpus"),
         .notice_path = weir_args_text(args, "notice-file"),
         .notice = weir_args_text(args, "notice"),
-        .notice_url = getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), /* as AWS's own programs have it */
     };
+    if (conf.notice != NULL) {
+        conf.notice_url = getenv(weir_notice_env(conf.notice)); /* the choice is one of weir_notice_kinds */
+    }
     int r = weir_client_url_of(given != NULL ? given : weir_args_text(args, "url"), &url, err);
     if (r == 0) {
         r = read_secret(args, &token, err);

@@ -445,7 +445,8 @@ static void charge_budgets(struct weir_core *c, const struct limits *l, const st
     for (size_t i = 0; i < l->budget.n; i++) {
         struct budget *b = l->budget.p[i];
         if (!b->def.cloud_only || k->lease.v != 0) {
-            b->charged_micro = weir_i64_add_sat(b->charged_micro, part_in_span(b, k));
+            /* a credit may be for what was spent before the budget was made: that gives it nothing */
+            b->charged_micro = max_i64(weir_i64_add_sat(b->charged_micro, part_in_span(b, k)), 0);
             budget_changed(c, b);
         }
     }

@@ -96,7 +96,8 @@ struct weir_budget_view {
 
 /*
  * What was posted to the ledger. Of a run: what it was charged. Of a rented machine (run is zero): its boot and idle
- * time; where is_cost, what the provider charged for all of it, which takes its part of the machine's hold.
+ * time; where is_cost, what the provider charged for all of it, which takes its part of the machine's hold. Of a correction
+ * from outside: neither run nor is_cost, as nothing was held for it; below 0 where it takes back.
  */
 struct weir_charged {
     struct weir_payer_id payer; /* of the run's job, or of the task that the machine was rented for */

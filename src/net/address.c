@@ -119,33 +119,57 @@ const char *weir_address_format(const struct sockaddr *sa, char buf[static WEIR_
     return buf;
 }
 
+/* The name or number of "HOST", "HOST:PORT" or "[ADDRESS]:PORT"; empty where it is malformed. */
+static struct weir_sv without_port(struct weir_sv host)
+{
+    if (host.n > 0 && host.p[0] == '[') {
+        const char *end = memchr(host.p, ']', host.n);
+        size_t n = end == NULL ? 0 : (size_t)(end - host.p) + 1;
+        return (struct weir_sv){host.p, n < host.n && host.p[n] != ':' ? 0 : n};
+    }
+    const char *colon = host.n == 0 ? NULL : memchr(host.p, ':', host.n);
+    return (struct weir_sv){host.p, colon == NULL ? host.n : (size_t)(colon - host.p)};
+}
+
 bool weir_host_is_loopback(struct weir_sv host)
 {
-    size_t n = host.n;
-    if (n > 0 && host.p[0] == '[') {
-        const char *end = memchr(host.p, ']', n);
-        n = end == NULL ? 0 : (size_t)(end - host.p) + 1;
-        if (n < host.n && host.p[n] != ':') {
-            return false;
-        }
-    } else {
-        const char *colon = n == 0 ? NULL : memchr(host.p, ':', n);
-        n = colon == NULL ? n : (size_t)(colon - host.p);
-    }
-    struct weir_sv name = {host.p, n};
+    struct weir_sv name = without_port(host);
     struct weir_address a = {0};
     return weir_sv_eq_nocase(name, WEIR_SV("localhost")) ||
            (parse_host(name, &a) == 0 && weir_address_is_loopback(&a.sa.any));
 }
 
-bool weir_url_is_loopback(const char *url)
+/* Name or number, and port, of the URL; empty where it has none. */
+static struct weir_sv host_of(const char *url)
 {
     const char *p = strstr(url, "://");
     if (p == NULL) {
-        return false;
+        return (struct weir_sv){"", 0};
     }
     p += 3;
     struct weir_sv host = {p, strcspn(p, "/?#")};
     /* "http://localhost@elsewhere/": what stands before the '@' is not the host. */
-    return memchr(host.p, '@', host.n) == NULL && weir_host_is_loopback(host);
+    return memchr(host.p, '@', host.n) == NULL ? host : (struct weir_sv){"", 0};
+}
+
+bool weir_url_is_loopback(const char *url)
+{
+    return weir_host_is_loopback(host_of(url));
+}
+
+bool weir_url_is_direct(const char *url)
+{
+    static const unsigned char amazon_v6[] = {0xfd, 0x00, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54};
+    struct weir_sv name = without_port(host_of(url));
+    struct weir_address a = {0};
+    if (weir_url_is_loopback(url) || weir_sv_eq_nocase(name, WEIR_SV("metadata.google.internal"))) {
+        return true;
+    }
+    if (parse_host(name, &a) != 0) {
+        return false;
+    }
+    if (a.sa.any.sa_family == AF_INET) {
+        return ntohl(a.sa.v4.sin_addr.s_addr) >> 16 == 0xa9fe;
+    }
+    return IN6_IS_ADDR_LINKLOCAL(&a.sa.v6.sin6_addr) || memcmp(&a.sa.v6.sin6_addr, amazon_v6, sizeof amazon_v6) == 0;
 }

@@ -35,5 +35,8 @@ bool weir_address_is_loopback(const struct sockaddr *sa);
 const char *weir_address_format(const struct sockaddr *sa, char buf[static WEIR_ADDRESS_TEXT_SIZE]);
 /* "localhost:7070", "[::1]", "127.0.0.1:80": a Host header's value that names this machine. */
 bool weir_host_is_loopback(struct weir_sv host);
-/* True for a URL's host that is this machine by name or number: its proxies are never used. */
+/* True for a URL's host that is this machine by name or number. */
 bool weir_url_is_loopback(const char *url);
+/* True where no proxy can reach the URL's host for us: this machine, or an address of the link (169.254.0.0/16, fe80::/10) or of a cloud's
+ * metadata service, which tells each machine of itself alone. */
+bool weir_url_is_direct(const char *url);

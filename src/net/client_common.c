@@ -229,7 +229,7 @@ int weir_transfer_setup(struct weir_transfer *t,
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
     (void)weir_curl.curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call->once ? 1L : 0L);
-    if (weir_url_is_loopback(call->url)) {
+    if (weir_url_is_direct(call->url)) {
         (void)weir_curl.curl_easy_setopt(easy, CURLOPT_PROXY, "");
     }
     if (weir_curl.curl_easy_setopt(easy, CURLOPT_URL, call->url) != CURLE_OK) {

@@ -116,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 2:
         (void)weir_url_is_loopback(copy);
+        (void)weir_url_is_direct(copy);
         break;
     }
     return 0;

@@ -54,6 +54,12 @@ class MockCloud:
     def clear(self):
         self._call("POST", "clear", {})
 
+    def reclaim(self, ident, notice_s):
+        self._call("POST", "reclaim", {"id": ident, "notice_s": notice_s})
+
+    def advise(self, ident):
+        self._call("POST", "advise", {"id": ident})
+
     def inventory(self):
         return self._call("GET", "inventory")
 

@@ -61,6 +61,14 @@ def test_what_is_held_becomes_what_is_spent(weir):
             x = budget(b, name)
             assert x["held_micro"] == 0 and x["spent_micro"] == row["used_micro"] > 0, (x, row)
         assert budget(b, "cloud")["spent_micro"] == 0
+        # what is charged or credited by hand counts too, and may pass a budget
+        b.ok("bill", "charge", "12", "--job", str(j), "--reason", "egress")
+        assert budget(b, "vision")["left_micro"] == 10_000_000 - 12_000_000 - row["used_micro"]
+        assert budget(b, "all")["spent_micro"] == 12_000_000 + row["used_micro"] and budget(b, "cloud")["spent_micro"] == 0
+        b.kill()
+        b.start()
+        b.ok("bill", "credit", "11", "--job", str(j), "--reason", "half of it was ours")
+        assert budget(b, "vision")["left_micro"] == 10_000_000 - 1_000_000 - row["used_micro"]
         b.balanced()
 
 

@@ -215,6 +215,7 @@ static int boot_script(const struct weir_provider *p, const struct weir_launch *
                              .agent = c->agent[0] == '\0' ? NULL : c->agent,
                              .end = end.n == 0 ? NULL : weir_str_cstr(&end),
                              .before = c->before,
+                             .notice = "azure",
                              .gpus = c->gpus[0] == '\0' ? NULL : c->gpus,
                              .bytes_max = CUSTOM_DATA_BYTES_MAX};
     return weir_boot_script(&boot, ret, err);

@@ -36,26 +36,13 @@ static bool is_wanted(const json_t *o)
            strstr(weir_rest_text(o, "productName"), "Dedicated") == NULL && strstr(weir_rest_text(o, "meterName"), "Low Priority") == NULL;
 }
 
-/* The catalogue's row of a size, of the market where it has one. */
-static const struct weir_offer *find_size(const struct weir_provider *p, const char *size, uint8_t market)
-{
-    size_t n = 0;
-    const struct weir_offer *all = p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, "azure", &n);
-    const struct weir_offer *found = NULL;
-    for (size_t i = 0; i < n; i++) {
-        bool same = all[i].market != WEIR_OFFER_RESERVED && weir_streq(all[i].instance_type, size);
-        found = same && (found == NULL || all[i].market == market) ? &all[i] : found;
-    }
-    return found;
-}
-
 static void add_price(struct weir_provider *p, const json_t *o, struct weir_rest_offers *l)
 {
     const struct azure *a = p->own;
     const char *region = weir_rest_text(o, "armRegionName");
     bool spot = strstr(weir_rest_text(o, "meterName"), "Spot") != NULL;
     uint8_t market = spot ? WEIR_OFFER_SPOT : WEIR_OFFER_ON_DEMAND;
-    const struct weir_offer *row = is_wanted(o) && (a->spot || !spot) ? find_size(p, weir_rest_text(o, "armSkuName"), market) : NULL;
+    const struct weir_offer *row = is_wanted(o) && (a->spot || !spot) ? weir_rest_catalogue_type(p, weir_rest_text(o, "armSkuName"), market) : NULL;
     int64_t price = weir_rest_price(o, "retailPrice");
     if (row == NULL || price <= 0 || strlen(region) >= sizeof row->region) {
         return; /* also a size that weir cannot compare, and what is not sold yet */
@@ -63,6 +50,7 @@ static void add_price(struct weir_provider *p, const json_t *o, struct weir_rest
     struct weir_offer offer = *row;
     offer.market = market;
     offer.price_micro_per_hour = price;
+    offer.as_of = (struct weir_wall){0}; /* now, not the list's */
     offer.zone[0] = '\0';
     (void)snprintf(offer.region, sizeof offer.region, "%s", region);
     (void)snprintf(offer.source, sizeof offer.source, "Azure Retail Prices (live)");

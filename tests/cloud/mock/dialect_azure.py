@@ -6,6 +6,7 @@ powers itself off stays allocated and is billed: both as at Azure.
 import base64
 import binascii
 import datetime
+import email.utils
 import re
 import urllib.parse
 import uuid
@@ -192,6 +193,20 @@ class Dialect:
         self.tokens[token] = self.world.now() + self.token_s
         expires = str(self.token_s) if request.method == "GET" else self.token_s
         return Reply(200, {"token_type": "Bearer", "expires_in": expires, "access_token": token})
+
+    def metadata(self, instance, request, path):
+        """Scheduled events, as a machine is told of them."""
+        if request.headers.get("Metadata") != "true":
+            raise CloudError("invalid", "Metadata: true is wanted")
+        if path != "metadata/scheduledevents" or not request.query.get("api-version"):
+            raise CloudError("not_found", path)
+        events = []
+        if instance.notice_at:
+            instance.told += 1
+            events = [{"EventId": str(uuid.uuid5(uuid.NAMESPACE_URL, instance.id)), "EventType": "Preempt", "ResourceType": "VirtualMachine",
+                       "Resources": [instance.id], "EventStatus": "Scheduled", "EventSource": "Platform", "Description": "", "DurationInSeconds": -1,
+                       "NotBefore": email.utils.formatdate(instance.notice_at, usegmt=True)}]
+        return Reply(200, {"DocumentIncarnation": 1 + len(events), "Events": events})
 
     # ---- machines ----
 

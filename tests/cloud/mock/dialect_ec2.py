@@ -8,6 +8,7 @@ import binascii
 import datetime
 import re
 import urllib.parse
+import uuid
 from xml.sax.saxutils import escape
 
 from server import Reply
@@ -61,6 +62,7 @@ class Dialect:
         self.spare = options.get("next_key")  # what a refreshed credential carries
         self.keys = {options.get("key", "AKIDMOCK")} | ({self.spare} if self.spare else set())
         self.made = 0
+        self.machine_tokens = {}  # instance -> tokens of its metadata service
 
     def operation(self, request):
         form = dict(urllib.parse.parse_qsl(request.body.decode("utf-8", "replace")))
@@ -127,6 +129,23 @@ class Dialect:
         if operation == "tag":
             return self._xml(action, "<return>true</return>")
         raise CloudError("invalid", f"the action {action} is not valid", code="InvalidAction")
+
+    # ---- what a machine is told of itself: the metadata service, version 2 ----
+
+    def metadata(self, instance, request, path):
+        if path == "latest/api/token":
+            if request.method != "PUT" or not 1 <= int(request.headers.get("X-aws-ec2-metadata-token-ttl-seconds", 0)) <= 21600:
+                raise CloudError("invalid", "PUT with a time to live is wanted")
+            self.machine_tokens.setdefault(instance.id, set()).add(token := uuid.uuid4().hex)
+            return Reply(200, token.encode(), "text/plain")
+        if request.headers.get("X-aws-ec2-metadata-token") not in self.machine_tokens.get(instance.id, ()):
+            raise CloudError("unauthorized", "a token is wanted")
+        if path == "latest/meta-data/spot/instance-action" and instance.notice_at:
+            instance.told += 1
+            return Reply(200, {"action": "terminate", "time": stamp(instance.notice_at)[:19] + "Z"})
+        if path == "latest/meta-data/events/recommendations/rebalance" and instance.advised:
+            return Reply(200, {"noticeTime": stamp(self.world.now())[:19] + "Z"})
+        raise CloudError("not_found", path)
 
     # ---- the operations ----
 

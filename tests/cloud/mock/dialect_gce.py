@@ -217,6 +217,15 @@ class Dialect:
         reply.headers["Metadata-Flavor"] = "Google"
         return reply
 
+    def metadata(self, instance, request, path):
+        """As a machine is told of itself."""
+        if request.headers.get("Metadata-Flavor") != "Google":
+            raise CloudError("forbidden", "Metadata-Flavor: Google is missing")
+        if path != "computeMetadata/v1/instance/preempted":
+            raise CloudError("not_found", path)
+        instance.told += bool(instance.notice_at)
+        return Reply(200, b"TRUE" if instance.notice_at else b"FALSE", "application/text", {"Metadata-Flavor": "Google"})
+
     # ---- operations ----
 
     def _new_operation(self, kind, zone, target, error=None, request_id=None, at_once=False):

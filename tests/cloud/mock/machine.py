@@ -92,12 +92,14 @@ class Machine:
 
 
 class Machines:
-    """Starts machines below one directory. env is added to every machine's environment."""
+    """Starts machines below one directory. env is added to every machine's environment. metadata gives the address of a machine's
+    metadata service by its id; the programs of each cloud look for it by a variable of their own."""
 
-    def __init__(self, directory, env=None):
+    def __init__(self, directory, env=None, metadata=None):
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.env = env or {}
+        self.metadata = metadata
 
     def start(self, instance):
         """instance.boot is {"argv": [...], "env": {...}} or {"user_data": "#!/bin/sh ...", "env": {...}}."""
@@ -112,6 +114,10 @@ class Machines:
         boot = instance.boot
         env = {"PATH": f"{shims}:{os.environ.get('PATH', '/usr/bin:/bin')}", "HOME": str(directory), "LANG": "C.UTF-8",
                "TMPDIR": str(directory), MARK: str(directory), "WEIR_BOOT_ROOT": str(directory)}
+        if self.metadata:
+            url = self.metadata(instance.id)
+            env.update({"AWS_EC2_METADATA_SERVICE_ENDPOINT": url, "GCE_METADATA_HOST": url.split("://")[1],
+                        "AZURE_POD_IDENTITY_AUTHORITY_HOST": url})
         env.update(self.env)
         env.update(instance.request.get("machine_env", {}))
         env.update(boot.get("env", {}))

@@ -6,8 +6,9 @@
 prints "serving on http://127.0.0.1:PORT". One process is one provider's account in that provider's dialect. Tests steer it
 below /_mock: POST /_mock/fault {"name", "times", "on", ...}, POST /_mock/clear, POST /_mock/set {"skew_s", "price_factor",
 "capacity", "boot_s", "stop_s", "page_size"}, POST /_mock/reclaim {"id", "notice_s"}, POST /_mock/end {"id"} (a machine that
-the provider loses), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory, GET /_mock/log,
-GET /_mock/calls (the requests themselves, without their headers).
+the provider loses), POST /_mock/advise {"id"} (the machine is told that it may be taken back), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory (with "leftovers": what is there
+besides machines), GET /_mock/log,
+GET /_mock/calls (the requests themselves, without their headers). /_metadata/ID is the metadata service of the machine ID, as it sees it.
 """
 import argparse
 import email.utils
@@ -150,6 +151,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if request.path.startswith("/_mock/"):
                 self._send(self._control(request))
                 return
+            if request.path.startswith("/_metadata/"):
+                self._send(self._metadata(request))
+                return
             operation = self.dialect.operation(request)
             self.world.keep_call(request)
             reply = self._answer(request, operation)
@@ -165,6 +169,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._break()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
+
+    def _metadata(self, request):
+        """What a machine is told of itself. Nobody else can ask: a call that came by a proxy is refused, as the clouds do."""
+        _, _, ident, path = request.raw_path.split("/", 3)
+        instance = self.world.instances.get(urllib.parse.unquote(ident))
+        if instance is None or "X-Forwarded-For" in request.headers:
+            return Reply(404)
+        try:
+            return self.dialect.metadata(instance, request, path)
+        except CloudError as e:
+            return Reply({"unauthorized": 401, "forbidden": 403, "not_found": 404}.get(e.kind, 400), e.text.encode(), "text/plain")
 
     def _control(self, request):
         world = self.world
@@ -183,7 +198,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         if key not in ("skew_s", "price_factor", "capacity", "boot_s", "stop_s", "page_size", "forget_s"):
                             return Reply(400, {"error": f"'{key}' cannot be set"})
                         setattr(world, key, value)
-            case "reclaim" | "end":
+            case "reclaim" | "end" | "advise":
                 with world.lock:
                     ident = body.get("id", "")  # a driver may put the place before the provider's own id
                     instance = world.instances.get(ident) or world.instances.get(ident.rsplit("/", 1)[-1])
@@ -191,12 +206,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         return Reply(404, {"error": "no such machine"})
                     if request.path.endswith("reclaim"):
                         world.reclaim(instance, float(body.get("notice_s", 0)))
+                    elif request.path.endswith("advise"):
+                        instance.advised = True
                     else:
                         world.terminate(instance, "lost by the provider")
             case "foreign":
                 self.dialect.add_foreign(body)
             case "inventory":
-                return Reply(200, world.inventory())
+                leftovers = getattr(self.dialect, "leftovers", list)()
+                return Reply(200, {**world.inventory(), "leftovers": leftovers})
             case "calls":
                 with world.lock:
                     return Reply(200, {"calls": list(world.calls)})
@@ -233,6 +251,8 @@ def main():
     server = Server(("127.0.0.1", args.port), Handler)
     options = dict(o.split("=", 1) for o in args.option)
     options["url"] = f"http://127.0.0.1:{server.server_address[1]}"
+    if machines:
+        machines.metadata = lambda ident: f"{options['url']}/_metadata/{urllib.parse.quote(ident, safe='')}"
     Handler.dialect = make_dialect(args.dialect, world, options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends its machines before it goes
     print(f"serving on {options['url']}", flush=True)

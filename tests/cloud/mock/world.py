@@ -78,6 +78,8 @@ class Instance:
         self.visible_at = 0.0
         self.notice_at = 0.0  # a notice of reclaim was given
         self.reclaimed = False
+        self.advised = False  # it was told that it is likely to be taken back
+        self.told = 0  # times that it was told of the notice by the metadata service
         self.boot = request.get("boot")  # what the machine is to run
         self.machine = None
         self.never_boots = False
@@ -86,7 +88,7 @@ class Instance:
 
     def brief(self):
         return {"id": self.id, "token": self.token, "owner": self.owner, "state": self.state, "reason": self.reason,
-                "spot": self.spot, "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed,
+                "spot": self.spot, "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told,
                 "pids": self.machine.pids() if self.machine else []}
 
     def costs(self):

@@ -148,6 +148,14 @@ static void loopback_urls_are_known(void **state)
     assert_false(weir_url_is_loopback("http://[::1"));
     assert_false(weir_url_is_loopback("http://10.0.0.1/"));
     assert_false(weir_url_is_loopback("nothing"));
+    static const char *const direct[] = {"http://127.0.0.1:7070/v1", "http://169.254.169.254/latest/api/token", "http://169.254.170.2:80/creds",
+                                         "http://[fd00:ec2::254]/latest/", "http://[fe80::1]/", "http://metadata.google.internal/computeMetadata/v1/"};
+    static const char *const indirect[] = {"http://169.253.169.254/", "http://169.254.169.254@example.org/", "http://[fd00:ec2::255]/",
+                                           "http://metadata.google.internal.example.org/", "https://ec2.us-east-1.amazonaws.com/", "nothing"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(direct); i++) {
+        assert_true(weir_url_is_direct(direct[i]));
+        assert_false(weir_url_is_direct(indirect[i]));
+    }
 }
 
 int main(void)

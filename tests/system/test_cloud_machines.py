@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines of mock clouds as real agents, cloud by cloud: a task runs there, the lease ends, and a machine whose broker is gone ends
+itself as that cloud lets it."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import lib
+from lib import Broker, until
+from mockcloud import MockCloud
+
+NVML = os.environ.get("MOCK_NVML_LIBRARY")
+
+KEY = "secret_test_TESTKEY"
+MACHINE_KEY = "secret_test_MACHINEKEY"
+CLOUDS = {  # of each: its section, what its broker needs in the environment, a GPU that it has
+    "lambda": ("    ssh_key: k\n    regions: [us-east-1]\n", {"LAMBDA_API_KEY": KEY}, "A10"),
+    "vast": ("    image: registry.example/cuda:12\n    spot: false\n", {"VAST_API_KEY": KEY}, "A10"),
+}
+
+
+def section(name, cloud, weir, more=""):
+    return f"providers:\n  {name}:\n    endpoint: {cloud.url}\n    poll: 200ms\n    calls_per_second: 200\n    agent: {weir}\n{CLOUDS[name][0]}{more}"
+
+
+def rent(b, name, run="echo here"):
+    return b.submit({"name": "spill", "run": run, "max_duration": "10m", "resources": {"accelerators": {CLOUDS[name][2]: 1}, "cpus": 1},
+                     "delay_cost": 5000, "placement": {"local": "never", "clouds": [name]}})
+
+
+def made(c):
+    return [i for i in c.inventory()["instances"] if i["state"] != "gone"]
+
+
+def nothing_left(b, c):
+    until("all leases to end", lambda: not b.get("/v1/leases")["items"], limit_s=120)
+    until("the cloud to be empty", lambda: not made(c), limit_s=60)
+    assert not c.inventory()["doubles"], c.inventory()["doubles"]
+    b.balanced()
+
+
+def works_and_ends(weir, name, **cloud):
+    with MockCloud(name, nvml=NVML, **cloud) as c, Broker(weir, config=section(name, c, weir), gpus="A100:1", env=CLOUDS[name][1]) as b:
+        job = rent(b, name)
+        assert b.wait(job, limit_s=120)["state"] == "succeeded", b.tasks(job)
+        assert {t["pool"] for t in b.tasks(job)} == {name}
+        assert KEY not in (b.dir / "serve.log").read_text(), "the key is in the broker's log"
+        for lease in b.get("/v1/leases")["items"]:
+            b.ok("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
+def run_end(c):
+    """What the machine itself runs when its lease is over."""
+    machine, = made(c)
+    home = c.dir / "machines" / machine["id"]
+    env = {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", "WEIR_BOOT_ROOT": str(home)}
+    end = subprocess.Popen(["sh", str(home / "var/lib/weir/end")], cwd=home / "var/lib/weir", env=env, start_new_session=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return end
+
+
+def test_lambda_runs_a_task(weir):
+    works_and_ends(weir, "lambda", options=[f"key={KEY}"])
+
+
+def test_vast_runs_a_task(weir):
+    works_and_ends(weir, "vast", options=[f"key={KEY}"])
+
+
+def test_a_vast_container_is_rented_by_a_bid_and_ends_itself(weir):
+    with MockCloud("vast", nvml=NVML, options=[f"key={KEY}"]) as c:
+        config = section("vast", c, weir).replace("spot: false", "spot: true")
+        with Broker(weir, config=config, gpus="A100:1", env=CLOUDS["vast"][1]) as b:
+            rent(b, "vast", "sleep 600")
+            until("the task to run", lambda: b.get("/v1/jobs")["items"][0]["state"] == "running", limit_s=60)
+            sent, = [json.loads(call["body"]) for call in c.calls() if "/asks/" in call["target"]]
+            assert abs(sent["price"] - 0.132) < 1e-6, "a tenth above the least bid"
+            quote = b.get("/v1/leases")["items"][0]
+            assert abs(quote["price_micro_per_hour"] - (132000 + 50 * 150000 // 720)) <= 1, quote
+            b.kill()
+            home = c.dir / "machines" / made(c)[0]["id"]
+            pid = made(c)[0]["pids"][0]
+            own = dict(v.split("=", 1) for v in (pathlib.Path(f"/proc/{pid}/environ")).read_text().split("\0") if "=" in v)
+            end = subprocess.Popen(["sh", str(home / "var/lib/weir/end")], cwd=home / "var/lib/weir", start_new_session=True,
+                                   env={"PATH": os.environ["PATH"], **{k: v for k, v in own.items() if k.startswith("CONTAINER_")}}, stdout=subprocess.DEVNULL)
+            try:
+                until("the container's end", lambda: not made(c))
+            finally:
+                end.kill()
+                end.wait()
+            b.start()
+            b.ok("down", "--all", "--timeout", "100s")
+
+
+def ends_alone(weir, more, over):
+    with MockCloud("lambda", nvml=NVML, options=[f"key={KEY}", f"machine_key={MACHINE_KEY}"]) as c:
+        (c.dir / "machine-key").write_text(MACHINE_KEY)
+        config = section("lambda", c, weir, more.replace("DIR", str(c.dir)))
+        with Broker(weir, config=config, gpus="A100:1", env=CLOUDS["lambda"][1]) as b:
+            rent(b, "lambda", "sleep 600")
+            until("the task to run", lambda: any(i["pids"] for i in made(c)) and b.get("/v1/jobs")["items"][0]["state"] == "running", limit_s=60)
+            b.kill()
+            end = run_end(c)
+            try:
+                until("the machine's end", lambda: over(c))
+            finally:
+                end.kill()
+                end.wait()
+            b.start()
+            b.ok("down", "--all", "--timeout", "100s")
+            assert not made(c)
+
+
+def test_a_lambda_machine_with_a_key_ends_itself(weir):
+    ends_alone(weir, "    machine_key_file: DIR/machine-key\n", lambda c: not made(c))
+
+
+def test_a_lambda_machine_that_switched_itself_off_is_ended_by_the_broker(weir):
+    # it is billed on as long as the broker is away
+    ends_alone(weir, "", lambda c: [i["state"] for i in made(c)] == ["stopped"])
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
