@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <uv.h>
 
+#include "api/proof.h"
 #include "api/service.h"
 #include "base/json.h"
 #include "base/map.h"
@@ -174,6 +175,13 @@ struct retention {
     char job[24]; /* its name */
 };
 
+/* ---- self_check.c: the broker proves its ledger ---- */
+
+struct self_check {
+    uint64_t due_ms;          /* 0: not known yet */
+    struct weir_proof *proof; /* under way; NULL: none */
+};
+
 /* ---- program.c: what machines run ---- */
 
 /* The sum of a program, and of which file it is. */
@@ -324,6 +332,7 @@ struct broker {
     struct program_sum program_sum[2]; /* x86_64, aarch64 */
 
     struct retention retention;
+    struct self_check self_check;
     struct alerts *alerts;
     struct policies policies;
 
@@ -434,6 +443,8 @@ void alerts_free(struct broker *b);
 void alerts_tick(struct broker *b);
 void alerts_change(struct broker *b, struct weir_command *cmd);
 void alerts_finding(struct broker *b, struct weir_command *cmd);
+/* What a look at the books found; wrong NULL: nothing is the matter. */
+void alerts_found(struct broker *b, enum weir_finding kind, const char *name, const char *wrong);
 void alerts_status(struct broker *b, struct weir_json *j);
 /* Did every receiver take the last that it was sent? */
 bool alerts_are_taken(const struct broker *b);
@@ -454,6 +465,10 @@ void policies_remove(struct broker *b, struct weir_command *cmd);
 /* retention.c */
 void retention_tick(struct broker *b);
 void retention_free(struct broker *b);
+
+/* self_check.c */
+void self_check_tick(struct broker *b);
+void self_check_free(struct broker *b);
 
 /* access.c */
 int access_init(struct broker *b, struct weir_err *err);
