@@ -243,6 +243,16 @@ int weir_boot_container(const struct weir_boot *b, struct weir_str *ret, struct 
     return script.overflowed ? check_size(&script, b->bytes_max, err) : check_size(ret, b->bytes_max, err);
 }
 
+void weir_boot_delete(struct weir_str *ret, const char *key_variable, const char *url)
+{
+    weir_str_addf(ret,
+                  "A=\"Authorization: Bearer $%s\"\n"
+                  "until curl -fsS -m 60 -X DELETE -H \"$A\" \"%s\" ||\n"
+                  "  wget -q -T 60 -O /dev/null --method=DELETE --header \"$A\" \"%s\"\n"
+                  "do sleep 10; done\n",
+                  key_variable, url, url);
+}
+
 void weir_base64(struct weir_str *ret, struct weir_sv bytes)
 {
     static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

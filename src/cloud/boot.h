@@ -43,5 +43,8 @@ int weir_boot_script(const struct weir_boot *b, struct weir_str *ret, struct wei
 int weir_boot_container(const struct weir_boot *b, struct weir_str *ret, struct weir_err *err);
 #define WEIR_BOOT_COMMAND                                                                                                      \
     "umask 077; B=${TMPDIR:-/tmp}/weir-boot; printf %s \"$WEIR_BOOT\" | base64 -d > $B; unset WEIR_BOOT; exec sh $B"
+/* For b->end of a container that may delete itself by its provider's API: DELETE of url, again and again, with the key that the variable holds.
+ * Both may name variables of the container. Appended. */
+void weir_boot_delete(struct weir_str *ret, const char *key_variable, const char *url);
 /* Standard base64, with padding, appended. */
 void weir_base64(struct weir_str *ret, struct weir_sv bytes);

@@ -65,6 +65,24 @@ const struct weir_offer *weir_rest_catalogue_type(const struct weir_provider *p,
     return found;
 }
 
+uint16_t weir_rest_gpu_model(const struct weir_provider *p, const char *name, uint32_t mem_mib)
+{
+    static const char *const forms[] = {" PCIE", " PCIe", " NVL", " WS", " S"}; /* of one model, at the end of its name */
+    struct weir_sv base = weir_sv_of(name);
+    uint16_t model = WEIR_GPU_MODEL_ANY;
+    for (size_t i = 0; i <= WEIR_ARRAY_LEN(forms) && model == WEIR_GPU_MODEL_ANY && base.n <= 40; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "%.*s %uGB", WEIR_SV_ARG(base), (unsigned)((mem_mib + 1023) / 1024));
+        model = weir_gpu_table_find(p->env->gpus, weir_sv_of(text));
+        model = model != WEIR_GPU_MODEL_ANY ? model : weir_gpu_table_find(p->env->gpus, base);
+        struct weir_sv form = i < WEIR_ARRAY_LEN(forms) ? weir_sv_of(forms[i]) : WEIR_SV("");
+        base = weir_sv_of(name);
+        bool has = base.n > form.n && memcmp(base.p + base.n - form.n, form.p, form.n) == 0;
+        base.n -= has ? form.n : 0;
+    }
+    return model;
+}
+
 static bool is_plausible(const struct weir_provider *p, const struct weir_offer *o)
 {
     size_t n;
@@ -109,7 +127,7 @@ static void complete(const struct weir_provider *p, struct weir_offer *o)
         o->bill_quantum = any->bill_quantum;
         o->bill_minimum = any->bill_minimum;
         o->boot_expected = any->boot_expected;
-        o->egress_micro_per_gib = any->egress_micro_per_gib;
+        o->egress_micro_per_gib = o->egress_micro_per_gib != 0 ? o->egress_micro_per_gib : any->egress_micro_per_gib;
         if (o->market == WEIR_OFFER_SPOT) {
             o->reclaim_notice = any->reclaim_notice;
             o->reclaim_ppm_per_hour = any->reclaim_ppm_per_hour;

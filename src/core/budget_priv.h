@@ -4,9 +4,18 @@
 /* Budgets inside the core: their types, part of core_priv.h. What is done with them: limits.h. */
 
 #include "base/vec.h"
+#include "core/parked.h"
 #include "core/quota.h"
 
 struct class;
+
+/* Where a class stands in the queue: compared field by field. */
+struct queue_key {
+    int64_t points; /* more comes first */
+    int64_t share;
+    uint64_t lane_job; /* the oldest of the lane: lanes stay together */
+    uint64_t job;
+};
 
 struct budget {
     uint32_t id;
@@ -43,10 +52,12 @@ struct quota {
 typedef WEIR_VEC(struct budget *) budget_vec;
 typedef WEIR_VEC(struct quota *) quota_vec;
 
-/* What of a quota is known beside a set: see limits.c. */
+/* What of a quota is known beside a set: see park.c. */
 struct gate {
-    int64_t parked_least; /* the least that a parked class needs of it, which lacks that */
-    int64_t open_most;    /* the most that one which is not parked needs, so as to stay so */
+    int64_t shut_least; /* of classes that are not parked: the least that a way needs of it which is shut for that */
+    int64_t open_most;  /* and the most that one needs which is open */
+    int64_t parked_least; /* of those that are parked, the least that a way needs; where time alone gives something back */
+    int64_t ebb_left;     /* what was left then */
 };
 
 /* A way to run a task of a shape: so many GPUs of such a model on a node, and where there are such. */
@@ -74,15 +85,23 @@ struct limits {
     bool ebbs;         /* or one of which something is given back as time goes */
     int64_t settled_us;
     uint32_t n_leases; /* live ones whose payer's these are */
-    WEIR_VEC(struct class *) class; /* that have tasks that may start, parked or not */
+    WEIR_VEC(struct class *) class; /* that have tasks that may start, and are not parked */
+    struct parked parked;           /* the others */
+    WEIR_VEC(int64_t) row;          /* to work with: one for each column of them */
+    WEIR_VEC(int64_t) left;         /* of each column, when it was last looked who has room */
+    bool left_known;
+    bool lets_in;                   /* somebody may have room; and who is the first, as of these versions */
+    struct class *next;
+    struct queue_key next_key;
+    uint64_t next_budgets;
+    uint64_t next_version;
+    bool ebb_known;
     uint64_t settled;  /* the versions of budgets and world as of which it is known which of them are to be parked */
     uint64_t settled_world;
     bool rides;        /* what was so then: see is_unsettled */
     int64_t owned;
     int64_t rented;
-    int64_t parked_owned;  /* the least that a parked class needs */
-    int64_t parked_rented;
-    int64_t open_owned;    /* the most that one which is not parked needs, so as to stay so */
+    int64_t open_owned;    /* the most that a class which is not parked needs, so as to stay so */
     int64_t open_rented;
 };
 

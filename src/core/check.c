@@ -460,7 +460,7 @@ static int check_quota(const struct weir_core *c, const struct quota *q, struct 
 static int check_parked(const struct weir_core *c, const struct class *cl, struct weir_err *err)
 {
     struct weir_core *same = (struct weir_core *)(uintptr_t)c; /* caches are brought up to date, no more */
-    if (limits_is_narrow(same, cl) != cl->narrow) {
+    if ((!cl->parked && limits_is_narrow(same, cl)) != cl->narrow) {
         return bad(err, "a class is narrow and should not be, or the other way round", cl->first->id);
     }
     if (limits_is_blocked(same, cl) != cl->parked) {
@@ -480,12 +480,28 @@ static int check_limits(const struct weir_core *c, struct weir_err *err)
         if (n != l->n_leases) {
             return bad(err, "machines that budgets pay for are miscounted", i);
         }
+        if (!parked_is_sound(&l->parked)) {
+            return bad(err, "those who wait for room are not in order", i);
+        }
+        bool planned = c->active.n == 0 && !c->letting_in;
+        for (size_t k = 0; k < l->parked.lane.n; k++) {
+            struct parked_at at = {0};
+            const struct class *cl = parked_each(l->parked.lane.p[k], &at);
+            for (; cl != NULL; cl = parked_each(l->parked.lane.p[k], &at)) {
+                if (cl->limits != l || cl->lane != NULL) {
+                    return bad(err, "a parked class does not stand where its budgets do", cl->shape->id);
+                }
+                if (planned && check_parked(c, cl, err) < 0) {
+                    return -WEIR_ECORRUPT;
+                }
+            }
+        }
         for (size_t k = 0; k < l->class.n; k++) {
             const struct class *cl = l->class.p[k];
-            if (cl->limits != l || cl->limits_at != k || cl->first == NULL || cl->parked != (cl->lane == NULL)) {
+            if (cl->limits != l || cl->limits_at != k || cl->first == NULL || cl->parked || cl->lane == NULL) {
                 return bad(err, "a class does not stand where its budgets do", cl->shape->id);
             }
-            if (c->active.n == 0 && check_parked(c, cl, err) < 0) {
+            if (planned && check_parked(c, cl, err) < 0) {
                 return -WEIR_ECORRUPT;
             }
         }

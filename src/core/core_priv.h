@@ -212,14 +212,6 @@ struct shape {
 /* In shape.told; after a restart nobody knows. */
 enum { TOLD_NOTHING, TOLD_POSSIBLE, TOLD_IMPOSSIBLE };
 
-/* Where a class stands in the queue: compared field by field. */
-struct queue_key {
-    int64_t points; /* more comes first */
-    int64_t share;
-    uint64_t lane_job; /* the oldest of the lane: lanes stay together */
-    uint64_t job;
-};
-
 struct class {
     struct shape *shape;
     struct want *want; /* the shape's */
@@ -660,6 +652,7 @@ struct weir_core {
     uint64_t budgets_version; /* raised whenever what is left may be another */
     WEIR_VEC(struct limits *) limits;
     uint32_t limits_made;
+    bool letting_in; /* one of them lets in who has room now */
     WEIR_VEC(struct unsettled) unsettled;
 
     uint64_t offers_version;
@@ -797,6 +790,8 @@ static inline struct queue_key class_key(struct weir_core *c, const struct class
 {
     return (struct queue_key){cl->points, project_share(c, cl->project), cl->lane->class.job[0], cl->head};
 }
+/* Of a parked class: where it would stand. */
+struct queue_key class_key_outside(struct weir_core *c, const struct class *cl);
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b);
 void level_sort(struct weir_core *c, struct level *l);
 /* The payer's budgets are others: the job stands in another class. */

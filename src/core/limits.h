@@ -48,7 +48,7 @@ static inline int64_t run_stop_span_us(const struct weir_core *c, const struct s
     return weir_i64_add_sat(s->req.checkpoint_grace.us, weir_i64_add_sat(c->conf.lost_grace.us, RUN_MARGIN_S * WEIR_US_PER_S));
 }
 
-/* ---- limits.c: what tasks and machines hold, and who waits for it ---- */
+/* ---- limits.c, hold.c, ways.c, park.c: sets of budgets and quotas, what is held, who waits for room ---- */
 
 struct limits *limits_intern(struct weir_core *c, const budget_vec *budgets, const quota_vec *quotas);
 /* Of the payer; NULL where no budget or quota counts it. */
@@ -117,10 +117,14 @@ void limits_say(struct weir_core *c, struct class *cl);
 void limits_forget(struct weir_core *c, const struct budget *b, const struct quota *q);
 void limits_enter(struct weir_core *c, struct class *cl);
 void limits_leave(struct class *cl);
-/* Parks what has no room, puts back what has. True where anything moved. */
+/* Another job of the class, which is parked, comes first. */
+void limits_reorder(struct weir_core *c, struct class *cl);
+/* Parks what has no room any more, and finds out whether somebody who is parked has some now. True where there is either. */
 bool limits_settle(struct weir_core *c);
+/* Puts the first that is parked and has room among those to weigh, where it comes before that in the queue; NULL: anyhow. */
+bool limits_let_in(struct weir_core *c, const struct queue_key *before);
 /* When what a quota has left will be enough for somebody who is parked, as time alone goes on. */
-int64_t limits_wake_us(const struct weir_core *c);
+int64_t limits_wake_us(struct weir_core *c);
 /* The last act of a restore. */
 void limits_settle_restored(struct weir_core *c);
 static inline bool has_budgets(const struct limits *l)

@@ -143,18 +143,27 @@ static void growth_feed(struct weir_core *c)
     c->growth_looks = 0;
 }
 
+static struct lane *first_active(struct weir_core *c, struct queue_key *ret_key)
+{
+    struct lane *best = NULL;
+    for (size_t i = 0; i < c->active.n; i++) {
+        struct queue_key k = class_key(c, c->active.p[i]->heap.p[0]);
+        if (best == NULL || queue_key_cmp(&k, ret_key) < 0) {
+            best = c->active.p[i];
+            *ret_key = k;
+        }
+    }
+    return best;
+}
+
 /* The first to weigh, in queue order; NULL where there is none. */
 static struct class *pop_next(struct weir_core *c)
 {
     growth_feed(c);
-    struct lane *best = NULL;
-    struct queue_key best_key = {0};
-    for (size_t i = 0; i < c->active.n; i++) {
-        struct queue_key k = class_key(c, c->active.p[i]->heap.p[0]);
-        if (best == NULL || queue_key_cmp(&k, &best_key) < 0) {
-            best = c->active.p[i];
-            best_key = k;
-        }
+    struct queue_key key = {0};
+    struct lane *best = first_active(c, &key);
+    if (c->letting_in && limits_let_in(c, best == NULL ? NULL : &key)) {
+        best = first_active(c, &key);
     }
     if (best == NULL) {
         return NULL;
@@ -305,13 +314,13 @@ void plan(struct weir_core *c)
         again = false;
         claims_revalidate(c);
         bool retries = c->claims_moved && c->hot.n > 0;
-        if (retries || c->active.n > 0 || c->growth_looks > 0) {
+        if (retries || c->active.n > 0 || c->growth_looks > 0 || c->letting_in) {
             take_order(c);
         }
         if (retries) {
             retry(c);
         }
-        if (c->active.n > 0 || c->growth_looks > 0) {
+        if (c->active.n > 0 || c->growth_looks > 0 || c->letting_in) {
             again = drain_heap(c); /* shares and claims moved: what was kept back may go now */
             c->claims_moved = c->claims_moved || again;
         }
@@ -335,7 +344,7 @@ void plan(struct weir_core *c)
 int64_t plan_wake_us(struct weir_core *c)
 {
     const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
-    if (c->active.n > 0) {
+    if (c->active.n > 0 || c->letting_in) {
         return c->now_us;
     }
     int64_t t = max_i64(min_i64(timers_next_us(c), limits_wake_us(c)), c->now_us);

@@ -565,6 +565,19 @@ void class_unref(struct weir_core *c, struct class *cl)
     free(cl);
 }
 
+struct queue_key class_key_outside(struct weir_core *c, const struct class *cl)
+{
+    struct queue_key key = {cl->points, project_share(c, cl->project), cl->head, cl->head};
+    size_t i = level_place(c, cl->points);
+    const struct level *l = i < c->levels.n && c->levels.p[i]->points == cl->points ? c->levels.p[i] : NULL;
+    for (size_t k = 0; l != NULL && k < l->lane.n; k++) {
+        if (l->lane.p[k]->project == cl->project && l->lane.p[k]->class.job[0] < key.lane_job) {
+            key.lane_job = l->lane.p[k]->class.job[0];
+        }
+    }
+    return key;
+}
+
 int queue_key_cmp(const struct queue_key *a, const struct queue_key *b)
 {
     if (a->points != b->points) {
@@ -640,6 +653,8 @@ static void class_insert(struct weir_core *c, struct class *cl, struct job *j)
         if (cl->in_heap) {
             lane_heap_fix(c, cl->lane, NULL);
         }
+    } else if (cl->parked && cl->first == j) {
+        limits_reorder(c, cl);
     }
 }
 
@@ -668,6 +683,9 @@ static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
         limits_leave(cl);
         was_first = !parked;
     } else if (cl->parked) {
+        if (was_first) {
+            limits_reorder(c, cl);
+        }
         was_first = false;
     }
     if (!was_first) {
@@ -711,7 +729,6 @@ void class_unpark(struct weir_core *c, struct class *cl)
     cl->head_moves++;
     class_fill(c, cl);
     lane_count(cl, cl->lane, (int64_t)cl->n_waiting);
-    note_fresh(c, cl);
 }
 
 static bool job_may_start(const struct job *j)

@@ -238,17 +238,22 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void percentiles(const char *what, int64_t *t, size_t n)
+static void percentiles_of(const char *of, const char *what, int64_t *t, size_t n)
 {
     char name[96];
     if (n == 0) {
         return;
     }
     qsort(t, n, sizeof *t, by_value);
-    (void)snprintf(name, sizeof name, "one event, 1,000,000 tasks waiting: %s, median", what);
+    (void)snprintf(name, sizeof name, "%s: %s, median", of, what);
     row(name, (double)t[n / 2] / 1e3, "us", "20");
-    (void)snprintf(name, sizeof name, "one event, 1,000,000 tasks waiting: %s, p99", what);
+    (void)snprintf(name, sizeof name, "%s: %s, p99", of, what);
     row(name, (double)t[n * 99 / 100] / 1e3, "us", "1000");
+}
+
+static void percentiles(const char *what, int64_t *t, size_t n)
+{
+    percentiles_of("one event, 1,000,000 tasks waiting", what, t, n);
 }
 
 static void events(struct bench *b, const char *with)
@@ -326,6 +331,54 @@ static void one_event(const struct weir_offer *o)
     weir_core_free(b.core);
 }
 
+/* A million tasks wait for a quota, or for a budget, that is used up: runs end, each time somebody else may start. */
+static void parked(const char *by, const struct weir_quota *quota, const struct weir_budget *budget)
+{
+    struct bench b = restored(1000000, 1, true);
+    b.live = weir_calloc(LIVE_MAX, sizeof *b.live);
+    restore_nodes(&b);
+    done(&b);
+    struct weir_event set = {.kind = WEIR_EVENT_QUOTA_SET, .u.quota_set.quota = quota};
+    if (budget != NULL) {
+        set = (struct weir_event){.kind = WEIR_EVENT_BUDGET_SET, .u.budget_set.budget = budget};
+    }
+    step(&b, &set);
+    finish_plan(&b);
+    struct weir_core_stats s = weir_core_stats(b.core);
+    printf("    %s: %" PRIu64 " tasks wait, %" PRIu64 " run\n", by, s.tasks_waiting, s.tasks_running);
+    enum { ENDS = 2000 };
+    static int64_t took[ENDS];
+    struct weir_prng prng = weir_prng_seed(1);
+    size_t n = 0;
+    while (n < ENDS && b.n_live > 0) {
+        struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED};
+        size_t at = weir_prng_below(&prng, b.n_live);
+        b.now_us += 100;
+        ev.u.run_ended.run = b.live[at];
+        ev.u.run_ended.at.us = b.now_us;
+        ev.u.run_ended.reason = WEIR_REASON_EXIT;
+        b.live[at] = b.live[--b.n_live];
+        int64_t t = now_ns();
+        step(&b, &ev);
+        if (budget != NULL) {
+            struct weir_event charged = {.kind = WEIR_EVENT_CHARGED};
+            step(&b, &charged);
+        }
+        took[n++] = now_ns() - t;
+    }
+    percentiles_of("a run ended, 1,000,000 tasks parked", by, took, n);
+    free(b.live);
+    weir_core_free(b.core);
+}
+
+static void all_parked(void)
+{
+    struct weir_quota q = {.name = "all", .scope = WEIR_BUDGET_ORGANISATION, .counts = WEIR_QUOTA_GPUS, .span = WEIR_BUDGET_FOREVER, .gpu_model = WEIR_GPU_MODEL_ANY, .limit = 8000};
+    struct weir_budget m = {.name = "all", .scope = WEIR_BUDGET_ORGANISATION, .span = WEIR_BUDGET_FOREVER, .amount_micro = INT64_C(10000000000)};
+    parked("by GPUs in use", &q, NULL);
+    parked("by a budget", NULL, &m);
+}
+
 static void arrays(void)
 {
     struct mallinfo2 before = mallinfo2();
@@ -355,6 +408,7 @@ int main(void)
     cold_plan(o);
     arrays();
     one_event(o);
+    all_parked();
     weir_gpu_table_free(gpus);
     free(o);
     return 0;

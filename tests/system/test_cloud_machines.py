@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines of mock clouds as real agents, cloud by cloud: a task runs there, the lease ends, and a machine whose broker is gone ends
 itself as that cloud lets it."""
+import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -15,6 +17,7 @@ KEY = "secret_test_TESTKEY"
 MACHINE_KEY = "secret_test_MACHINEKEY"
 CLOUDS = {  # of each: its section, what its broker needs in the environment, a GPU that it has
     "lambda": ("    ssh_key: k\n    regions: [us-east-1]\n", {"LAMBDA_API_KEY": KEY}, "A10"),
+    "vast": ("    image: registry.example/cuda:12\n    spot: false\n", {"VAST_API_KEY": KEY}, "A10"),
 }
 
 
@@ -61,6 +64,35 @@ def run_end(c):
 
 def test_lambda_runs_a_task(weir):
     works_and_ends(weir, "lambda", options=[f"key={KEY}"])
+
+
+def test_vast_runs_a_task(weir):
+    works_and_ends(weir, "vast", options=[f"key={KEY}"])
+
+
+def test_a_vast_container_is_rented_by_a_bid_and_ends_itself(weir):
+    with MockCloud("vast", nvml=NVML, options=[f"key={KEY}"]) as c:
+        config = section("vast", c, weir).replace("spot: false", "spot: true")
+        with Broker(weir, config=config, gpus="A100:1", env=CLOUDS["vast"][1]) as b:
+            rent(b, "vast", "sleep 600")
+            until("the task to run", lambda: b.get("/v1/jobs")["items"][0]["state"] == "running", limit_s=60)
+            sent, = [json.loads(call["body"]) for call in c.calls() if "/asks/" in call["target"]]
+            assert abs(sent["price"] - 0.132) < 1e-6, "a tenth above the least bid"
+            quote = b.get("/v1/leases")["items"][0]
+            assert abs(quote["price_micro_per_hour"] - (132000 + 50 * 150000 // 720)) <= 1, quote
+            b.kill()
+            home = c.dir / "machines" / made(c)[0]["id"]
+            pid = made(c)[0]["pids"][0]
+            own = dict(v.split("=", 1) for v in (pathlib.Path(f"/proc/{pid}/environ")).read_text().split("\0") if "=" in v)
+            end = subprocess.Popen(["sh", str(home / "var/lib/weir/end")], cwd=home / "var/lib/weir", start_new_session=True,
+                                   env={"PATH": os.environ["PATH"], **{k: v for k, v in own.items() if k.startswith("CONTAINER_")}}, stdout=subprocess.DEVNULL)
+            try:
+                until("the container's end", lambda: not made(c))
+            finally:
+                end.kill()
+                end.wait()
+            b.start()
+            b.ok("down", "--all", "--timeout", "100s")
 
 
 def ends_alone(weir, more, over):

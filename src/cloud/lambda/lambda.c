@@ -281,8 +281,7 @@ static void lambda_prices(struct weir_provider *p, const char *page, struct weir
     weir_str_addf(&q->url, "%s/api/v1/instance-types", p->conf.endpoint);
 }
 
-/* "H100 (80 GB SXM5)", "A100 (40 GB PCIe)", "A10 (24 GB PCIe)": the model, and its memory in MiB. The table knows "A100-80GB" and
- * "H100-PCIE" as models of their own. */
+/* "H100 (80 GB SXM5)", "A100 (40 GB PCIe)", "GH200 (96 GB)": the model, and its memory in MiB. */
 static uint16_t read_gpu(const struct weir_provider *p, const char *text, uint32_t *ret_mem_mib)
 {
     struct weir_sv rest = weir_sv_of(text);
@@ -293,13 +292,8 @@ static uint16_t read_gpu(const struct weir_provider *p, const char *text, uint32
         return WEIR_GPU_MODEL_ANY;
     }
     *ret_mem_mib = (uint32_t)gb << 10;
-    (void)snprintf(name, sizeof name, "%.*s-%uGB", WEIR_SV_ARG(base), (unsigned)gb);
-    uint16_t model = weir_gpu_table_find(p->env->gpus, weir_sv_of(name));
-    if (model == WEIR_GPU_MODEL_ANY && strstr(text, "PCIe") != NULL) {
-        (void)snprintf(name, sizeof name, "%.*s-PCIE", WEIR_SV_ARG(base));
-        model = weir_gpu_table_find(p->env->gpus, weir_sv_of(name));
-    }
-    return model != WEIR_GPU_MODEL_ANY ? model : weir_gpu_table_find(p->env->gpus, base);
+    (void)snprintf(name, sizeof name, "%.*s%s", WEIR_SV_ARG(base), strstr(text, "PCIe") != NULL ? " PCIe" : "");
+    return weir_rest_gpu_model(p, name, *ret_mem_mib);
 }
 
 /* A type: the catalogue knows which GPU it has, or else its description does. False where neither does. */
@@ -397,6 +391,7 @@ const struct weir_provider_ops weir_lambda_provider = {
     .init = lambda_init,
     .fini = weir_rest_fini,
     .offers = weir_rest_offers,
+    .prices_anew = weir_rest_prices_anew,
     .launch = weir_rest_launch,
     .describe = weir_rest_describe,
     .list = weir_rest_list,

@@ -186,12 +186,9 @@ static int add_boot(struct weir_provider *p, const struct weir_launch *l, struct
 {
     const struct runpod *own = p->own;
     struct weir_str end = WEIR_STR_INIT(1024);
-    weir_str_addf(&end,
-                  "A=\"Authorization: Bearer $RUNPOD_API_KEY\"\n"
-                  "until curl -fsS -m 60 -X DELETE -H \"$A\" \"%s/v2/pods/$RUNPOD_POD_ID\" ||\n"
-                  "  wget -q -T 60 -O /dev/null --method=DELETE --header \"$A\" \"%s/v2/pods/$RUNPOD_POD_ID\"\n"
-                  "do sleep 10; done\n",
-                  p->conf.endpoint, p->conf.endpoint);
+    char url[512];
+    (void)snprintf(url, sizeof url, "%s/v2/pods/$RUNPOD_POD_ID", p->conf.endpoint);
+    weir_boot_delete(&end, "RUNPOD_API_KEY", url);
     struct weir_boot b = {.launch = l, .env = p->env, .pool = "runpod", .name = "$RUNPOD_POD_ID", .end = weir_str_cstr(&end),
                           .agent = own->agent[0] != '\0' ? own->agent : NULL, .gpus = own->gpus[0] != '\0' ? own->gpus : NULL,
                           .bytes_max = BOOT_BYTES_MAX};
@@ -374,6 +371,7 @@ const struct weir_provider_ops weir_runpod_provider = {
     .init = runpod_init,
     .fini = weir_rest_fini,
     .offers = weir_rest_offers,
+    .prices_anew = weir_rest_prices_anew,
     .launch = weir_rest_launch,
     .describe = weir_rest_describe,
     .list = weir_rest_list,

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is held against budgets.
+ *
+ * A rented machine holds what all of it may cost until its end, by the budgets of the task that it was rented for: boot and
+ * idle time are that payer's. So a run on it holds nothing more in a budget that counts the machine, whoever's run it is, and its worst
+ * case in its other budgets. A run that needs the machine for longer than is held makes the machine hold more; only one
+ * of the same budgets may.
+ *
+ * What a run holds is raised when it comes near it (a slow start, more power than was thought); where there is no room
+ * for that it is stopped, early enough that the stop is covered.
+ */
+
+#include "core/limits_priv.h"
+
+enum { END_ALLOWANCE_S = 300 }; /* from the order to end a machine to its end */
+
+/* ---- worst cases ---- */
+
+/* How long an attempt may be billed at such a rate. */
+int64_t run_span_us(const struct weir_core *c, const struct shape *s, int64_t max_cost_left, int64_t rate)
+{
+    int64_t span = s->req.max_duration.us;
+    if (max_cost_left != INT64_MAX && rate > 0) {
+        span = min_i64(span, weir_mul_div_sat(max_cost_left, WEIR_US_PER_HOUR, rate));
+    }
+    return weir_i64_add_sat(span, weir_i64_add_sat(run_stop_span_us(c, s), START_ALLOWANCE_S * WEIR_US_PER_S));
+}
+
+int64_t run_worst(const struct weir_core *c, const struct shape *s, int64_t max_cost_left, int64_t rate)
+{
+    return weir_mul_div_sat(rate, run_span_us(c, s, max_cost_left, rate), WEIR_US_PER_HOUR);
+}
+
+/* All that a machine is billed that is needed for so long, and then stands idle until it is given back. */
+int64_t machine_worst(const struct weir_offer *o, int64_t needed_us)
+{
+    int64_t quantum = max_i64(o->bill_quantum.us, 1);
+    int64_t span = weir_i64_add_sat(needed_us, END_ALLOWANCE_S * WEIR_US_PER_S);
+    span = weir_i64_add_sat(span, max_i64(o->boot_expected.us, quantum)); /* idle, see lease_idle_end_us */
+    span = max_i64(span, o->bill_minimum.us);
+    span = weir_i64_add_sat(span, quantum - 1) / quantum * quantum;
+    return weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
+}
+
+int64_t lease_worst(const struct weir_core *c, const struct lease *l, int64_t run_us)
+{
+    int64_t before = c->conf.boot_limit.us;
+    if (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_BOOTING) {
+        before = c->now_us - l->confirmed_us;
+    }
+    return machine_worst(&l->offer, weir_i64_add_sat(before, run_us));
+}
+
+/* ---- what runs and machines hold ---- */
+
+int64_t run_held(const struct run *r)
+{
+    return max_i64(weir_i64_sub_sat(r->hold->amount_micro, r->hold->charged_micro), 0);
+}
+
+int64_t lease_held(const struct lease *l)
+{
+    return max_i64(weir_i64_sub_sat(l->held_micro, l->charged_micro), 0);
+}
+
+/* Does the hold of each of its machines count in the budget? */
+static bool is_covered(const struct run *r, const struct budget *b)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        const struct node *n = r->rank[i].node;
+        if (n == NULL) {
+            continue;
+        }
+        if (n->lease == NULL || !limits_count(n->lease->payer->limits, b)) {
+            return false;
+        }
+        any = true;
+    }
+    return any;
+}
+
+static bool run_is_rented(const struct run *r)
+{
+    bool rented = false;
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        rented = rented || (r->rank[i].node != NULL && r->rank[i].node->lease != NULL);
+    }
+    return rented;
+}
+
+static struct limits *pays_of(struct weir_core *c, const struct run *r)
+{
+    struct limits *all = r->job->payer->limits;
+    budget_vec set = {0};
+    bool rented = run_is_rented(r);
+    for (size_t i = 0; all != NULL && i < all->budget.n; i++) {
+        struct budget *b = all->budget.p[i];
+        if ((rented || !b->def.cloud_only) && !is_covered(r, b)) {
+            weir_vec_push(&set, b);
+        }
+    }
+    struct limits *l = set.n == 0 ? NULL : set.n == all->budget.n ? all : limits_intern(c, &set, &(quota_vec){0});
+    weir_vec_release(&set);
+    return l;
+}
+
+void run_pays(struct weir_core *c, struct run *r)
+{
+    if (c->budgets.n == 0) {
+        return;
+    }
+    struct limits *now = pays_of(c, r);
+    if (now == r->pays) {
+        return;
+    }
+    if (r->pays != NULL) {
+        limits_hold(c, r->pays, -run_held(r));
+    }
+    r->pays = now;
+    if (now != NULL) {
+        limits_hold(c, now, run_held(r));
+    }
+}
+
+static void lease_cover(struct weir_core *c, struct lease *l, const struct run *r)
+{
+    struct limits *all = l->payer->limits;
+    if (!has_budgets(all)) {
+        return;
+    }
+    const struct shape *s = r->job->class->shape;
+    int64_t worst = lease_worst(c, l, run_span_us(c, s, max_cost_left(r->job, r->ordinal), r->rate_micro));
+    if (worst > l->held_micro) {
+        int64_t was = lease_held(l);
+        l->held_micro = worst;
+        limits_hold(c, all, lease_held(l) - was);
+        lease_changed(c, l);
+    }
+}
+
+void limits_take(struct weir_core *c, struct run *r)
+{
+    if (c->budgets.n == 0) {
+        return;
+    }
+    if (has_budgets(r->job->payer->limits)) {
+        r->hold->amount_micro = run_worst(c, r->job->class->shape, max_cost_left(r->job, r->ordinal), r->rate_micro);
+    }
+    for (uint32_t i = 0; i < r->n_ranks; i++) {
+        if (r->rank[i].node->lease != NULL) {
+            lease_cover(c, r->rank[i].node->lease, r);
+        }
+    }
+    run_pays(c, r);
+}
+
+static void settle_later(struct weir_core *c, struct limits *l, int64_t micro)
+{
+    if (micro > 0) {
+        weir_vec_push(&c->unsettled, (struct unsettled){l, micro});
+    }
+}
+
+void limits_give(struct weir_core *c, struct run *r)
+{
+    if (r->pays != NULL) {
+        settle_later(c, r->pays, run_held(r));
+        r->pays = NULL;
+    }
+}
+
+void limits_lease_new(struct weir_core *c, struct lease *l)
+{
+    if (l->payer->limits != NULL) {
+        l->payer->limits->n_leases++;
+        c->budgets_version++;
+        quotas_lease(c, l, 1);
+    }
+}
+
+void limits_lease_over(struct weir_core *c, struct lease *l)
+{
+    if (l->payer->limits != NULL) {
+        settle_later(c, l->payer->limits, lease_held(l));
+        l->payer->limits->n_leases--;
+        quotas_lease(c, l, -1);
+        c->budgets_version++;
+    }
+}
+
+/* ---- renewal ---- */
+
+static bool has_room(const struct weir_core *c, const struct limits *l, int64_t micro)
+{
+    bool room = true;
+    for (size_t i = 0; i < l->budget.n; i++) {
+        room = room && budget_left(c, l->budget.p[i]) >= micro;
+    }
+    return room;
+}
+
+void limits_renew_run(struct weir_core *c, struct run *r)
+{
+    const struct shape *s = r->job->class->shape;
+    if (r->pays == NULL || r->stop_us != 0 || run_held(r) > weir_mul_div_sat(r->rate_micro, run_stop_span_us(c, s), WEIR_US_PER_HOUR)) {
+        return;
+    }
+    int64_t more = weir_mul_div_sat(r->rate_micro, RENEWAL_S * WEIR_US_PER_S, WEIR_US_PER_HOUR);
+    if (!has_room(c, r->pays, more)) {
+        run_stop(c, r, WEIR_REASON_BUDGET, s->req.checkpoint_grace.us);
+        return;
+    }
+    int64_t was = run_held(r);
+    r->hold->amount_micro = weir_i64_add_sat(r->hold->amount_micro, more);
+    limits_hold(c, r->pays, run_held(r) - was);
+    hold_changed(c, r->hold);
+}
+
+/* All that runs there saves and stops, and the machine is given back. */
+static void empty(struct weir_core *c, struct lease *l)
+{
+    struct node *n = l->node;
+    for (size_t i = 0; i < n->runs.n;) {
+        i = run_halt(c, n->runs.p[i].run, WEIR_REASON_BUDGET) ? i + 1 : 0;
+    }
+    if (n->state == WEIR_NODE_UP) {
+        weir_sm_move(&weir_sm_node, &n->state, WEIR_NODE_DRAINING, NULL, n);
+        n->since_us = c->now_us;
+        node_index(c, n);
+        node_changed(c, n);
+    }
+    timer_for_lease(c, l);
+}
+
+void limits_renew_lease(struct weir_core *c, struct lease *l)
+{
+    struct limits *all = l->payer->limits;
+    if (!has_budgets(all) || l->state != WEIR_LEASE_READY) {
+        return;
+    }
+    int64_t grace = 0;
+    for (size_t i = 0; i < l->node->runs.n; i++) {
+        grace = max_i64(grace, run_stop_span_us(c, l->node->runs.p[i].run->job->class->shape));
+    }
+    const struct weir_offer *o = &l->offer;
+    int64_t end = weir_i64_add_sat(weir_i64_add_sat(grace, END_ALLOWANCE_S * WEIR_US_PER_S), o->bill_quantum.us);
+    if (lease_held(l) > weir_mul_div_sat(o->price_micro_per_hour, end, WEIR_US_PER_HOUR)) {
+        return;
+    }
+    int64_t span = max_i64(RENEWAL_S * WEIR_US_PER_S, o->bill_quantum.us);
+    int64_t more = weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
+    if (l->node->runs.n == 0 || l->node->state != WEIR_NODE_UP || !has_room(c, all, more)) {
+        empty(c, l);
+        return;
+    }
+    int64_t was = lease_held(l);
+    l->held_micro = weir_i64_add_sat(l->held_micro, more);
+    limits_hold(c, all, lease_held(l) - was);
+    lease_changed(c, l);
+}
