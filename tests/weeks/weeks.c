@@ -85,6 +85,18 @@ void alerts_swept(struct broker *b, const char *provider, uint64_t round)
     (void)round;
 }
 
+void feeds_begin(struct provider *p)
+{
+    (void)p;
+}
+
+void feeds_note(struct broker *b, struct provider *p, const struct weir_provider_result *r)
+{
+    (void)b;
+    (void)p;
+    (void)r;
+}
+
 static struct weir_wall wall_now(void *ctx)
 {
     (void)ctx;
