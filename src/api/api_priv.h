@@ -445,12 +445,6 @@ int api_members_json(struct weir_store *s, const char *project, struct weir_json
 void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names,
                     const struct api_array *array);
 
-/* A value at the top of a JSON object as raw text; p NULL where there is none. For documents that
- * weir wrote itself: no allocation, no check. */
-struct weir_sv api_json_find(struct weir_sv object, const char *key);
-/* A string value without escapes; NULL where it is none. malloc'ed. */
-char *api_json_text(struct weir_sv value);
-
 /* ---- handlers, by file ---- */
 
 void api_handle_health(struct api_request *rq);

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/json.h"
 #include "cloud/offers.h"
@@ -34,10 +35,42 @@ int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *
     return read_wishes(gpus, q, &query, err);
 }
 
-static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus,
-                     const char *currency)
+static int learned_cmp(const void *key, const void *element)
 {
-    const struct weir_offer *o = &row->offer;
+    const uint64_t *id = key;
+    const struct weir_learned *l = element;
+    return *id < l->offer ? -1 : *id > l->offer;
+}
+
+/* What the offer says of itself stands beside what is believed by now. */
+static void learned_json(struct weir_json *j, const struct weir_offer *o, const struct api_offer_query *q)
+{
+    const struct weir_learned *l = q->n_learned == 0 ? NULL : bsearch(&o->id, q->learned, q->n_learned, sizeof *q->learned, learned_cmp);
+    weir_json_key(j, "learned");
+    if (l == NULL) {
+        weir_json_null(j);
+        return;
+    }
+    bool spot = o->market == WEIR_OFFER_SPOT;
+    weir_json_object(j);
+    weir_json_kv_i64(j, "launches", l->launches);
+    weir_json_kv_i64(j, "failures", l->failures);
+    weir_json_kv_i64(j, "launches_of_market", l->launches_of_market);
+    weir_json_kv_i64(j, "boot_s", l->boot.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "boot_listed_s", o->boot_expected.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "lost_s", l->lost.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "reclaims", l->reclaims);
+    weir_json_kv_i64(j, "lived_s", l->lived.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "reclaim_ppm_per_hour", spot ? (int64_t)l->reclaim_ppm_per_hour : 0);
+    weir_json_kv_i64(j, "reclaim_listed_ppm_per_hour", spot ? (int64_t)o->reclaim_ppm_per_hour : 0);
+    weir_json_end(j);
+}
+
+static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_offer_query *query, const struct weir_gpu_table *gpus,
+                     const struct api_offer_query *q)
+{
+    const struct weir_offer *o = row->offer;
+    char reason[WEIR_OFFER_REASON_SIZE];
     bool has_gpu = o->gpus > 0 && o->gpu_model != WEIR_GPU_MODEL_ANY && o->gpu_model < weir_gpu_table_count(gpus);
     weir_json_object(j);
     weir_json_kv_cstr(j, "provider", o->provider);
@@ -57,7 +90,7 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     } else {
         weir_json_i64(j, row->gpu_price_micro_per_hour);
     }
-    weir_json_kv_cstr(j, "currency", currency);
+    weir_json_kv_cstr(j, "currency", q->currency);
     weir_json_kv_cstr(j, "source", o->source);
     weir_json_kv_time(j, "as_of", o->as_of);
     weir_json_key(j, "age_s");
@@ -67,8 +100,10 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
         weir_json_i64(j, row->age.us / WEIR_US_PER_S);
     }
     weir_json_kv_bool(j, "launchable", o->launchable);
+    learned_json(j, o, q);
     weir_json_kv_cstr(j, "verdict", weir_offer_verdict_name(row->verdict));
-    weir_json_kv_cstr(j, "reason", row->reason[0] == '\0' ? NULL : row->reason);
+    (void)weir_offer_reason(row, query, gpus, reason);
+    weir_json_kv_cstr(j, "reason", reason[0] == '\0' ? NULL : reason);
     weir_json_end(j);
 }
 
@@ -89,12 +124,12 @@ struct window {
     bool has_more;
 };
 
-static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l,
+static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l, const struct weir_offer_query *query,
                        const struct api_offer_query *q, const struct weir_gpu_table *gpus)
 {
     for (size_t i = 0; i < l->n && !w->has_more; i++) {
         if ((!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
-            (q->launchable && !l->row[i].offer.launchable)) {
+            (q->launchable && !l->row[i].offer->launchable)) {
             continue;
         }
         if (w->skip > 0) {
@@ -103,7 +138,7 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
             w->has_more = true;
         } else {
             w->left--;
-            row_json(j, &l->row[i], gpus, q->currency);
+            row_json(j, &l->row[i], query, gpus, q);
         }
     }
 }
@@ -124,16 +159,18 @@ void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query 
     struct weir_offer_list other = {0};
     add_named(&own, owned, n_owned, gpus);
     add_named(&other, rented, n_rented, gpus);
-    (void)weir_offer_list_rank(&own, &query, gpus, q->now);
-    (void)weir_offer_list_rank(&other, &query, gpus, q->now);
+    (void)weir_offer_list_rank(&own, &query, gpus, q->now, q->all);
+    (void)weir_offer_list_rank(&other, &query, gpus, q->now, q->all);
     struct window w = {.skip = q->cursor, .left = q->limit};
     struct weir_json j = weir_json_begin(out);
     weir_json_object(&j);
     weir_json_key(&j, "items");
     weir_json_array(&j);
-    write_rows(&j, &w, &own, q, gpus);
-    write_rows(&j, &w, &other, q, gpus);
+    write_rows(&j, &w, &own, &query, q, gpus);
+    write_rows(&j, &w, &other, &query, q, gpus);
     weir_json_end(&j);
+    weir_json_key(&j, "feeds");
+    weir_json_raw(&j, q->feeds.n > 0 ? q->feeds : WEIR_SV("[]"));
     weir_json_key(&j, "next");
     if (w.has_more) {
         char buf[24];

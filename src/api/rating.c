@@ -165,8 +165,8 @@ static bool has_tag(struct rating *x, const char *tag, struct weir_job_id job)
     struct weir_sv value = weir_sv_of(tag);
     struct weir_sv key = weir_sv_cut(&value, '=');
     WEIR_CLEANUP(weir_freep) char *name = weir_strndup(key.p, key.n);
-    struct weir_sv found = api_json_find(weir_sv_of(x->tags.p[at]), name);
-    WEIR_CLEANUP(weir_freep) char *text = api_json_text(found);
+    struct weir_sv found = weir_json_find(weir_sv_of(x->tags.p[at]), name);
+    WEIR_CLEANUP(weir_freep) char *text = weir_json_text(found);
     return text != NULL ? weir_sv_eq(weir_sv_of(text), value) : found.p != NULL && weir_sv_eq(found, value);
 }
 

@@ -224,6 +224,9 @@ struct weir_command {
             unsigned given; /* WEIR_QUOTA_GIVEN_*, as with a budget */
         } quota; /* REMOVE: the name alone */
         struct {
+            bool live; /* the providers are asked now, and waited for */
+        } offers;
+        struct {
             enum weir_alert_op op;
             uint64_t id;
             struct weir_wall until; /* SILENCE */
@@ -258,13 +261,15 @@ struct weir_command {
     uint64_t room;               /* dry run: tasks of the job for which nodes have room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
+    const struct weir_learned *learned; /* OFFERS: what is believed of some, by offer; borrowed as they are */
+    size_t n_learned;
     struct weir_accrued *accrued; /* ACCRUED: malloc'ed, freed by the poster */
     size_t n_accrued;
     struct weir_parked_note *parked; /* ACCRUED: who is parked, and the set of each payer from 1; malloc'ed, freed by the poster */
     size_t n_parked;
     uint32_t *payer_set;
     size_t n_payers;
-    struct weir_str reply; /* STATUS, AGENT_*: a JSON document; released by the poster. Cap set by the service. */
+    struct weir_str reply; /* STATUS, AGENT_*, OFFERS (how the prices came to be known): a JSON document; released by the poster. Cap set by the service. */
     struct weir_command *next; /* the service's own */
     void *service_data;        /* the service's own */
 };

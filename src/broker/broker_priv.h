@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <uv.h>
 
+#include "api/proof.h"
 #include "api/service.h"
 #include "base/json.h"
 #include "base/map.h"
@@ -102,6 +103,15 @@ struct sweep {
     WEIR_VEC(struct sweep_row) row;
 };
 
+/* What a provider told of its prices last. */
+struct feed {
+    struct weir_wall at; /* of its last answer; 0: none yet */
+    uint64_t at_ms;
+    bool failed;    /* it gave none when it was asked last: what is known is older */
+    bool wanted;    /* somebody waits for a fresh one */
+    char text[256]; /* what is the matter; "" */
+};
+
 struct provider {
     const struct weir_provider_ops *ops;
     struct weir_provider *p;
@@ -114,6 +124,7 @@ struct provider {
     struct sweep sweep;      /* the last complete one */
     struct sweep sweep_part; /* the one under way */
     bool offers_known;
+    struct feed feed;
     uint32_t refused_in_a_row;  /* launches without capacity; halved by one that came to be */
     uint32_t made_in_a_row;     /* launches that came to be since the last without capacity */
     uint64_t launch_after_ms;   /* no launch before */
@@ -147,6 +158,7 @@ struct lease_watch {
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
     uint64_t due_ms;
+    struct weir_wall asked; /* when the call under way went out */
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -162,6 +174,13 @@ struct retention {
     DIR *logs;    /* the walk under way; NULL: none */
     DIR *files;   /* in the directory of a job; NULL: between two */
     char job[24]; /* its name */
+};
+
+/* ---- self_check.c: the broker proves its ledger ---- */
+
+struct self_check {
+    uint64_t due_ms;          /* 0: not known yet */
+    struct weir_proof *proof; /* under way; NULL: none */
 };
 
 /* ---- program.c: what machines run ---- */
@@ -292,6 +311,7 @@ struct broker {
 
     WEIR_VEC(struct weir_command *) finished; /* answer after the next successful flush */
     WEIR_VEC(struct waiter) waiters;
+    WEIR_VEC(struct waiter) live; /* for prices of now */
     struct weir_map possible; /* hashes of requests that were found possible */
     uint64_t possible_world;  /* in which world; see weir_engine_world */
     bool store_full; /* the last flush failed: take no new work */
@@ -313,6 +333,7 @@ struct broker {
     struct program_sum program_sum[2]; /* x86_64, aarch64 */
 
     struct retention retention;
+    struct self_check self_check;
     struct alerts *alerts;
     struct policies policies;
 
@@ -345,6 +366,8 @@ void quotas_remove(struct broker *b, struct weir_command *cmd);
 void commands_fail_unstored(struct broker *b);
 void commands_jobs_ended(struct broker *b, const struct weir_job_id *job, size_t n);
 void commands_tick(struct broker *b);
+/* Answers cmd with all offers that are known. */
+void commands_offers(struct broker *b, struct weir_command *cmd, bool live);
 void commands_end_all(struct broker *b);
 
 /* agents.c */
@@ -370,9 +393,26 @@ void agents_task_name(void *broker, struct weir_task_id id, char *buf, size_t si
 
 /* leases.c */
 int leases_init(struct broker *b, struct weir_err *err);
+/* The machines of the leases that the store has are looked after from now on; the providers are there. */
+void leases_restore(struct broker *b);
 void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
+
+/* ---- feeds.c: what providers tell of their prices ---- */
+
+/* An answer to offers came. */
+void feeds_note(struct broker *b, struct provider *p, const struct weir_provider_result *r);
+/* The provider is about to be asked for offers. */
+void feeds_begin(struct provider *p);
+/* Answers cmd with all offers when every provider has told its prices anew, or a bounded time later. */
+void feeds_live(struct broker *b, struct weir_command *cmd);
+/* Answers those who wait and need not any more. */
+void feeds_tick(struct broker *b);
+/* How each provider's prices came to be known, as a JSON array. live: somebody waited for them. */
+void feeds_write(struct broker *b, bool live, struct weir_str *out);
+/* The first provider with whose prices something is the matter; NULL: none. */
+const struct provider *feeds_trouble(const struct broker *b);
 /* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
 void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */
@@ -406,6 +446,8 @@ void alerts_free(struct broker *b);
 void alerts_tick(struct broker *b);
 void alerts_change(struct broker *b, struct weir_command *cmd);
 void alerts_finding(struct broker *b, struct weir_command *cmd);
+/* What a look at the books found; wrong NULL: nothing is the matter. */
+void alerts_found(struct broker *b, enum weir_finding kind, const char *name, const char *wrong);
 void alerts_status(struct broker *b, struct weir_json *j);
 /* Did every receiver take the last that it was sent? */
 bool alerts_are_taken(const struct broker *b);
@@ -426,6 +468,10 @@ void policies_remove(struct broker *b, struct weir_command *cmd);
 /* retention.c */
 void retention_tick(struct broker *b);
 void retention_free(struct broker *b);
+
+/* self_check.c */
+void self_check_tick(struct broker *b);
+void self_check_free(struct broker *b);
 
 /* access.c */
 int access_init(struct broker *b, struct weir_err *err);

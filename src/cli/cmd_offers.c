@@ -17,6 +17,7 @@ const struct weir_opt weir_opts_offers[] = {
     {"cloud", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "only of this provider"},
     {"launchable", 'l', WEIR_OPT_FLAG, .help = "only what weir can start now: no mere prices"},
     {"all", 'a', WEIR_OPT_FLAG, .help = "what is excluded too, with the reason"},
+    {"live", 0, WEIR_OPT_FLAG, .help = "ask all providers for their prices now, for up to 2 s"},
     {"limit", 'n', WEIR_OPT_COUNT, .arg = "N", .help = "at most so many (default 50)", .min = 1},
     {0},
 };
@@ -39,14 +40,46 @@ static void cell_age(struct weir_table *t, const json_t *o)
     weir_table_cell(t, age_s >= 0 ? weir_dur_format(weir_dur_s(age_s), buf) : NULL);
 }
 
+static void add_rate(struct weir_str *s, int64_t ppm_per_hour)
+{
+    weir_str_addf(s, "%" PRId64 ".%02" PRId64 " %%/h", ppm_per_hour / 10000, ppm_per_hour % 10000 / 100);
+}
+
+/* What machines that were rented before have taught: what is believed by now, and what the offer says of itself. */
+static void learned_text(struct weir_str *s, const json_t *l)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    weir_str_addf(s, "learned: boot %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_s", 0)), buf));
+    weir_str_addf(s, " (listed %s)", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_listed_s", 0)), buf));
+    if (weir_get_i64(l, "reclaim_ppm_per_hour", 0) > 0) {
+        weir_str_adds(s, ", reclaimed ");
+        add_rate(s, weir_get_i64(l, "reclaim_ppm_per_hour", 0));
+        weir_str_adds(s, " (listed ");
+        add_rate(s, weir_get_i64(l, "reclaim_listed_ppm_per_hour", 0));
+        weir_str_addc(s, ')');
+    }
+    if (weir_get_i64(l, "lost_s", 0) > 0) {
+        weir_str_addf(s, ", failed launches cost %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "lost_s", 0)), buf));
+    }
+    weir_str_addf(s, ", by %" PRId64 " launches, %" PRId64 " of its market", weir_get_i64(l, "launches", 0), weir_get_i64(l, "launches_of_market", 0));
+}
+
 static void cell_note(struct weir_table *t, const json_t *o)
 {
     const char *verdict = weir_get_text(o, "verdict");
     const char *reason = weir_get_text(o, "reason");
+    const json_t *learned = json_object_get(o, "learned");
     if (verdict != NULL && !weir_sv_starts(weir_sv_of(verdict), WEIR_SV("included"))) {
         weir_table_cellf(t, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    } else if (!weir_get_bool(o, "launchable")) {
+        weir_table_cell(t, "price only: no provider configured that rents it");
+    } else if (json_is_object(learned)) {
+        struct weir_str s = WEIR_STR_INIT(512);
+        learned_text(&s, learned);
+        weir_table_cell(t, weir_str_cstr(&s));
+        weir_str_release(&s);
     } else {
-        weir_table_cell(t, weir_get_bool(o, "launchable") ? NULL : "price only: no provider configured that rents it");
+        weir_table_cell(t, NULL);
     }
 }
 
@@ -72,6 +105,32 @@ static void print_table(const json_t *items)
     weir_table_print(t, stdout);
 }
 
+/* What is the matter with a provider's prices, and how old they are then. */
+static void tell_feeds(const json_t *feeds)
+{
+    size_t i;
+    json_t *f;
+    json_array_foreach(feeds, i, f)
+    {
+        char buf[WEIR_RFC3339_SIZE];
+        const char *name = weir_get_text(f, "provider");
+        const char *state = weir_get_text(f, "state");
+        const char *text = weir_get_text(f, "text");
+        int64_t age_s = weir_get_i64(f, "age_s", -1);
+        bool is_now = state != NULL && weir_streq(state, "answered");
+        if (name == NULL || state == NULL || weir_streq(state, "none") || (is_now && text == NULL)) {
+            continue;
+        }
+        if (is_now) {
+            weir_talk("%s", text);
+        } else if (age_s >= 0) {
+            weir_talk("%s: %s; its prices are those of %s ago", name, text != NULL ? text : "has not answered in time", weir_dur_format(weir_dur_s(age_s), buf));
+        } else {
+            weir_talk("%s: %s; its prices are the catalogue's", name, text != NULL ? text : "has not answered in time");
+        }
+    }
+}
+
 int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
@@ -87,6 +146,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
     weir_query_add(&path, "spot", weir_args_has(args, "spot") ? "true" : NULL);
     weir_query_add(&path, "launchable", weir_args_has(args, "launchable") ? "true" : NULL);
     weir_query_add(&path, "all", weir_args_has(args, "all") ? "true" : NULL);
+    weir_query_add(&path, "live", weir_args_has(args, "live") ? "true" : NULL);
     /* The one list without a cursor: what is asked for comes whole. */
     uint64_t limit = weir_args_count(args, "limit", 50);
     weir_query_add_u64(&path, "limit", limit < WEIR_CLIENT_PAGE_MAX ? limit : WEIR_CLIENT_PAGE_MAX);
@@ -97,6 +157,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
         return r;
     }
     json_t *items = json_object_get(answer, "items");
+    tell_feeds(json_object_get(answer, "feeds"));
     if (weir_args_has(args, "json")) {
         weir_print_json(items);
     } else if (json_array_size(items) == 0) {

@@ -477,6 +477,7 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
         s->pricing_list = (struct weir_rest_offers){.p = p};
         rest_offers_release(&old);
         s->has_prices = true;
+        s->prices_old = false;
         s->prices_at = now;
     } else if (s->has_prices && now.us - s->prices_at.us > PRICES_KEPT_HOURS * WEIR_US_PER_HOUR) {
         s->has_prices = false; /* too old to be trusted any more */
@@ -485,7 +486,12 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
     if (s->has_prices) {
         r.offer = s->prices.offer.p;
         r.n_offers = s->prices.offer.n;
-        if (s->prices.n_refused > 0) {
+        r.is_old = failure != NULL && failure->class != WEIR_PROVIDER_OK;
+        if (r.is_old) {
+            memcpy(r.text, failure->text, sizeof r.text);
+        } else if (s->prices.trouble[0] != '\0') {
+            memcpy(r.text, s->prices.trouble, sizeof r.text);
+        } else if (s->prices.n_refused > 0) {
             (void)snprintf(r.text, sizeof r.text, "%s: %zu prices refused as not plausible, the first: %s", p->contract->name, s->prices.n_refused,
                            s->prices.refused);
         }
@@ -520,6 +526,10 @@ static void on_prices(void *ctx, const struct weir_cloud_answer *a)
         failure.class = WEIR_PROVIDER_UNKNOWN;
         (void)snprintf(failure.text, sizeof failure.text, "%s: %.200s", p->contract->name, err.text);
     }
+    if (failure.class != WEIR_PROVIDER_OK && p->ops->on_prices_failed != NULL && p->ops->on_prices_failed(p, l)) {
+        memcpy(l->trouble, failure.text, sizeof l->trouble);
+        failure.class = WEIR_PROVIDER_OK;
+    }
     if (failure.class != WEIR_PROVIDER_OK) {
         end_prices(p, &failure);
     } else if (l->next[0] != '\0') {
@@ -536,12 +546,13 @@ static void look_at_prices(struct weir_provider *p)
 {
     struct weir_rest_state *s = p->state;
     struct weir_mono now = weir_clock_mono(p->env->clock);
-    bool fresh = s->has_prices && now.us - s->prices_at.us < p->conf.prices_every.us;
+    bool fresh = s->has_prices && !s->prices_old && now.us - s->prices_at.us < p->conf.prices_every.us;
     s->pricing = true;
     s->price_pages = 0;
     weir_vec_clear(&s->pricing_list.offer);
     s->pricing_list.p = p;
     s->pricing_list.n_refused = 0;
+    s->pricing_list.trouble[0] = '\0';
     if (fresh) {
         struct weir_provider_result none = {.class = WEIR_PROVIDER_OK};
         end_prices(p, &none); /* those that are there serve on */
@@ -611,6 +622,11 @@ int weir_rest_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx)
     (void)new_op(p, REST_OFFERS, REST_PRICES, done, ctx);
     run_soon(p);
     return 0;
+}
+
+void weir_rest_prices_anew(struct weir_provider *p)
+{
+    p->state->prices_old = true;
 }
 
 int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx)

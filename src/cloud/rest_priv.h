@@ -43,6 +43,7 @@ struct weir_rest_offers {
     char next[WEIR_REST_URL_SIZE];
     size_t n_refused;
     char refused[160]; /* the first of them, why */
+    char trouble[256]; /* what did not come of them; "" */
 };
 
 enum rest_op_kind { REST_LAUNCH, REST_DESCRIBE, REST_LIST, REST_TERMINATE, REST_OFFERS };
@@ -88,6 +89,7 @@ struct weir_rest_state {
     struct weir_rest_offers pricing_list; /* under way */
     struct weir_rest_offers prices;       /* the last complete ones */
     bool has_prices;
+    bool prices_old; /* they are to be asked for anew */
     struct weir_mono prices_at;
     WEIR_VEC(struct weir_instance) out; /* of the answer that is being given */
 };

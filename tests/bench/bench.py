@@ -210,6 +210,14 @@ def ledger():
         report("reading a provider's bill", ledger_figures("invoice", file)["invoice"], "MB/s of CPU", 100, True)
 
 
+@row("offers", "50,000 offers ranked for a task")
+def offers():
+    said = subprocess.run([str(BUILD / "tests/bench/bench_offers")], capture_output=True, text=True, check=True).stdout
+    ms = {line.split()[0]: float(line.split()[1]) for line in said.splitlines()}
+    report("offers: 50,000 ranked for a task of H100:8", ms["task"], "ms", 5, False)
+    report("offers: the same, every excluded one in its place too", ms["whole"], "ms", 50, False)
+
+
 def traces(name):
     """The folder of public traces beside the project, None where it is not there."""
     return next((p / "shared/data" for p in pathlib.Path(__file__).resolve().parents if (p / "shared/data" / name).is_dir()), None)

@@ -23,6 +23,7 @@ CLOUDS = {
     project: weir-test
     image: projects/debian-cloud/global/images/family/debian-12
     service_account_file: {dir}/key.json
+    prices_endpoint: {url}
     poll: 200ms
     calls_per_second: 200
     zones: [us-central1-a]
@@ -53,6 +54,23 @@ CLOUDS = {
     max_gpus: 1
     agent: {{weir}}
 """, {"AZURE_CLIENT_SECRET": "mock-client-secret"}, "T4"),
+    "lambda": ("lambda", ["key=secret_test_TESTKEY"], """
+    endpoint: {url}
+    poll: 200ms
+    calls_per_second: 200
+    max_gpus: 1
+    ssh_key: k
+    regions: [us-east-1]
+    agent: {weir}
+""", {"LAMBDA_API_KEY": "secret_test_TESTKEY"}, "A10"),
+    "vast": ("vast", ["key=vast_test_TESTKEY"], """
+    endpoint: {url}
+    poll: 200ms
+    calls_per_second: 200
+    max_gpus: 1
+    image: registry.example/cuda:12
+    agent: {weir}
+""", {"VAST_API_KEY": "vast_test_TESTKEY"}, "A10"),
 }
 
 
