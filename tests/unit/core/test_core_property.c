@@ -34,6 +34,7 @@ struct history {
     struct weir_prng money; /* for all of that: histories without budgets are as they were */
     struct weir_budget budget;
     bool quotas; /* the same of quotas */
+    bool shares;  /* and some of them lend and borrow */
     struct weir_quota quota;
     struct weir_charged charge[64];
 };
@@ -171,6 +172,9 @@ static struct weir_event ev_quota_set(struct history *h)
     q->user.v = 1 + (uint32_t)money_below(h, 3);
     (void)snprintf(q->tag, sizeof q->tag, "\"team\":\"%c\"", (char)('a' + money_below(h, 3)));
     q->limit = (int64_t)money_below(h, (uint64_t)most[q->counts]);
+    bool may_share = q->counts == WEIR_QUOTA_GPUS && q->scope != WEIR_BUDGET_ORGANISATION;
+    q->shares = h->shares && may_share && money_below(h, 4) != 0;
+    q->borrow_max = !q->shares ? 0 : money_below(h, 2) == 0 ? INT64_MAX : (int64_t)money_below(h, 8);
     q->from.us = h->w.now_us + (int64_t)money_below(h, 600) * WEIR_US_PER_S;
     q->until.us = q->from.us + (int64_t)(1 + money_below(h, 3600)) * WEIR_US_PER_S;
     return ev;
