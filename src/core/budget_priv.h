@@ -117,6 +117,8 @@ struct limits {
     struct queue_key next_key;
     uint64_t next_budgets;
     uint64_t next_version;
+    uint64_t wanting_budgets; /* as of these nobody who is parked may start within what is its own */
+    uint64_t wanting_version;
     bool ebb_known;
     uint64_t settled;  /* the versions of budgets and world as of which it is known which of them are to be parked */
     uint64_t settled_world;

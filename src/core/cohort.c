@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Quotas of GPUs that share: each owns its limit, and what one does not use the others of its cohort may borrow. While a class of tasks
- * waits that may start within its owner's share, nobody else borrows anew: what was stopped for it cannot come back before it.
+ * waits that may start within its owner's share, nobody borrows anew: what was stopped for it cannot come back before it.
  */
 
 #include <stdlib.h>
@@ -138,9 +138,25 @@ void cohort_want(struct weir_core *c, struct class *cl, uint64_t wants)
 int64_t cohort_left(const struct quota *q)
 {
     const struct cohort *k = q->cohort;
-    if (k->n_wants > q->n_wants) {
+    if (k->n_wants > 0) {
         return -1;
     }
     int64_t more = weir_i64_sub_sat(weir_i64_add_sat(q->def.limit, q->def.borrow_max), q->n);
     return min_i64(more, k->limit - k->n);
+}
+
+bool cohort_shields(const struct class *cl, const struct run *r)
+{
+    const struct limits *mine = cl->limits;
+    const struct limits *theirs = r->job->payer->limits;
+    bool shields = false;
+    if (mine == NULL || theirs == NULL || !mine->shares || cl->wants != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < mine->quota.n; i++) {
+        for (size_t k = 0; k < theirs->quota.n && mine->quota.p[i]->cohort != NULL; k++) {
+            shields = shields || theirs->quota.p[k]->cohort == mine->quota.p[i]->cohort;
+        }
+    }
+    return shields;
 }

@@ -189,5 +189,7 @@ void cohorts_release(struct weir_core *c);
 void cohort_count(struct quota *q, int64_t n, int64_t going);
 /* Within whose own shares the class may start now, as bits of its limits' quotas. */
 void cohort_want(struct weir_core *c, struct class *cl, uint64_t wants);
+/* The class would borrow, and the run is of its cohort: it may come back within its own share, and then before the class. */
+bool cohort_shields(const struct class *cl, const struct run *r);
 /* Of one that shares: what it may take beyond its own share; less than nothing while others want what is theirs. */
 int64_t cohort_left(const struct quota *q);

@@ -273,9 +273,41 @@ static struct class *next_to_let_in(struct weir_core *c, struct limits *l)
     return l->next;
 }
 
+/* One that may start within its own share, if there is one and none is in the queue; so that nobody borrows before it. */
+static void let_in_wanting(struct weir_core *c, struct limits *l)
+{
+    if (!l->shares || l->n_wants > 0 || (l->wanting_budgets == c->budgets_version && l->wanting_version == c->version)) {
+        return;
+    }
+    left_now(c, l, l->row.p);
+    for (size_t i = 0; i < l->quota.n; i++) {
+        l->row.p[2 + i] = max_i64(quota_left_own(c, l->quota.p[i]), 0);
+    }
+    struct class *found = NULL;
+    for (size_t i = 0; i < l->parked.lane.n; i++) {
+        struct parked_at at = {0};
+        struct class *cl = parked_next(l->parked.lane.p[i], l->row.p, &at);
+        while (cl != NULL && (limits_wants(c, cl) == 0 || limits_is_blocked(c, cl))) {
+            cl = parked_next(l->parked.lane.p[i], l->row.p, &at);
+        }
+        found = cl != NULL && (found == NULL || cl->head < found->head) ? cl : found;
+    }
+    if (found != NULL) {
+        let_in(c, l, found);
+        lane_heap_push(c, found);
+    }
+    l->wanting_budgets = c->budgets_version;
+    l->wanting_version = c->version;
+}
+
 bool limits_let_in(struct weir_core *c, const struct queue_key *before)
 {
     struct limits *best = NULL;
+    for (size_t i = 0; i < c->limits.n && c->letting_in && c->cohorts.n > 0; i++) {
+        if (c->limits.p[i]->lets_in) {
+            let_in_wanting(c, c->limits.p[i]);
+        }
+    }
     for (size_t i = 0; i < c->limits.n && c->letting_in; i++) {
         struct limits *l = c->limits.p[i];
         if (!l->lets_in) {
@@ -448,6 +480,11 @@ bool limits_settle(struct weir_core *c)
         for (size_t i = 0; i < c->limits.n; i++) {
             struct limits *l = c->limits.p[i];
             moved = (l->class.n + l->parked.n > 0 && settle(c, l)) || moved;
+        }
+        for (size_t i = 0; i < c->limits.n && c->cohorts.n > 0; i++) {
+            if (c->limits.p[i]->lets_in) {
+                let_in_wanting(c, c->limits.p[i]);
+            }
         }
     }
     return moved;

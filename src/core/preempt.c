@@ -35,7 +35,7 @@ static bool may_stop(const struct weir_core *c, const struct class *cl, const st
     const struct class *v = r->job->class;
     uint8_t state = r->job->task[r->ordinal].state;
     /* points too: what comes back must not go before the one that it made room for */
-    return r->rank[0].told && v->points < cl->points &&
+    return r->rank[0].told && v->points < cl->points && !cohort_shields(cl, r) &&
            v->priority + (int64_t)c->conf.preempt_priority_gap <= cl->priority &&
            (state == WEIR_TASK_RUNNING || state == WEIR_TASK_STARTING);
 }
