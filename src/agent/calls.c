@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/uri.h"
 
 enum {
     CALL_TIMEOUT_MS = 30000,
@@ -276,10 +277,7 @@ void agent_call_log(struct agent *a, struct weir_run_id run, uint32_t rank, uint
     }
     /* a session is the broker's own text: what would not go into a URL as it stands is escaped */
     struct weir_str session = WEIR_STR_INIT(400);
-    for (const char *p = a->state.session; *p != '\0'; p++) {
-        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '_';
-        weir_str_addf(&session, plain ? "%c" : "%%%02X", (unsigned char)*p);
-    }
+    weir_uri_encode(&session, weir_sv_of(a->state.session));
     (void)snprintf(query,
                    sizeof query,
                    "/v1/agent/log?node=%llu&session=%s&job=%llu&ordinal=%u&attempt=%u&rank=%u&offset=%llu",

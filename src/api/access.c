@@ -248,7 +248,7 @@ struct members {
 static int on_member(void *ctx, const struct weir_access_row *row)
 {
     struct members *m = ctx;
-    struct weir_sv role = api_json_find(weir_sv_of(row->projects_json), m->project);
+    struct weir_sv role = weir_json_find(weir_sv_of(row->projects_json), m->project);
     if (role.p == NULL || (m->only != NULL && !weir_streq(m->only, row->user))) {
         return 0;
     }

@@ -318,6 +318,10 @@ void api_reader_put(struct weir_api *a, unsigned which);
 /* On the slow lane: posts what prices of open months differ by from what the rules say, then goes on with `then`, on a call that has
  * data, name, filter_user and value of this one. cut: no price is for time on both sides of it; 0: none. rating.c. */
 void api_price(struct api_call *call, struct weir_wall cut, void (*then)(struct api_call *call));
+/* What of prices is to be posted, by the ledger and the rules in s; none where all is as the rules say. *ret_ratings: how many ratings were posted
+ * before. The caller frees *ret. */
+int api_rate(struct weir_store *s, struct weir_wall cut, struct weir_wall now, uint64_t *ret_ratings, struct weir_amendment **ret, size_t *ret_n,
+             struct weir_err *err);
 
 /* Proves closed months while the ledger goes by; and takes their sums. closes.c. */
 struct api_close_proof;
@@ -440,12 +444,6 @@ void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, bool 
 int api_members_json(struct weir_store *s, const char *project, struct weir_json *j, struct weir_err *err);
 void api_event_json(struct weir_json *j, const struct weir_event_row *row, const struct api_node_names *names,
                     const struct api_array *array);
-
-/* A value at the top of a JSON object as raw text; p NULL where there is none. For documents that
- * weir wrote itself: no allocation, no check. */
-struct weir_sv api_json_find(struct weir_sv object, const char *key);
-/* A string value without escapes; NULL where it is none. malloc'ed. */
-char *api_json_text(struct weir_sv value);
 
 /* ---- handlers, by file ---- */
 

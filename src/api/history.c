@@ -55,7 +55,7 @@ struct page {
 /* The text of a member, without quotes; the specification is weir's own, so that it has no escapes in such members. */
 static struct weir_sv text_of(struct weir_sv object, const char *key)
 {
-    struct weir_sv v = api_json_find(object, key);
+    struct weir_sv v = weir_json_find(object, key);
     return v.n >= 2 && v.p[0] == '"' ? (struct weir_sv){v.p + 1, v.n - 2} : v;
 }
 
@@ -89,7 +89,7 @@ static int on_job(void *ctx, const struct weir_job_row *row)
 {
     struct page *p = ctx;
     struct weir_sv spec = weir_sv_of(row->spec_json);
-    struct weir_sv resources = api_json_find(spec, "resources");
+    struct weir_sv resources = weir_json_find(spec, "resources");
     struct asked a = {.id = row->view.id.v, .nodes = 1, .models = WEIR_STR_INIT(4096)};
     p->n_scanned++;
     p->last_scanned = a.id;

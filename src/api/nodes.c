@@ -269,7 +269,7 @@ struct pool_list {
 static int on_pool(void *ctx, const struct weir_name_row *row)
 {
     struct pool_list *l = ctx;
-    struct weir_sv kind = api_json_find(weir_sv_of(row->detail_json), "kind");
+    struct weir_sv kind = weir_json_find(weir_sv_of(row->detail_json), "kind");
     struct pool_sum p = {
         .id = row->id, .name = weir_strdup(row->name), .is_delegated = weir_sv_eq(kind, WEIR_SV("\"delegated\""))};
     weir_vec_push(&l->pools, p);

@@ -75,6 +75,7 @@ static void offers_finish(struct api_call *call)
         struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
         pthread_mutex_t *lock = a->conf.gpus_lock;
         (void)pthread_mutex_lock(lock);
+        ask->q.feeds = weir_str_sv(&call->cmd.reply);
         api_offers_write(a->conf.gpus, &ask->q, l.offers.p, l.offers.n, ask->rented, ask->n_rented, &out);
         (void)pthread_mutex_unlock(lock);
         api_reply(call->http, 200, &out);
@@ -141,5 +142,6 @@ void api_handle_offers(struct api_request *rq)
     call->data = ask;
     call->finish = offers_finish;
     call->cmd.done = offers_done;
+    call->cmd.u.offers.live = api_flag(rq, "live");
     api_call_post(call);
 }

@@ -34,10 +34,11 @@ int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *
     return read_wishes(gpus, q, &query, err);
 }
 
-static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_gpu_table *gpus,
+static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_offer_query *query, const struct weir_gpu_table *gpus,
                      const char *currency)
 {
-    const struct weir_offer *o = &row->offer;
+    const struct weir_offer *o = row->offer;
+    char reason[WEIR_OFFER_REASON_SIZE];
     bool has_gpu = o->gpus > 0 && o->gpu_model != WEIR_GPU_MODEL_ANY && o->gpu_model < weir_gpu_table_count(gpus);
     weir_json_object(j);
     weir_json_kv_cstr(j, "provider", o->provider);
@@ -68,7 +69,8 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     }
     weir_json_kv_bool(j, "launchable", o->launchable);
     weir_json_kv_cstr(j, "verdict", weir_offer_verdict_name(row->verdict));
-    weir_json_kv_cstr(j, "reason", row->reason[0] == '\0' ? NULL : row->reason);
+    (void)weir_offer_reason(row, query, gpus, reason);
+    weir_json_kv_cstr(j, "reason", reason[0] == '\0' ? NULL : reason);
     weir_json_end(j);
 }
 
@@ -89,12 +91,12 @@ struct window {
     bool has_more;
 };
 
-static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l,
+static void write_rows(struct weir_json *j, struct window *w, const struct weir_offer_list *l, const struct weir_offer_query *query,
                        const struct api_offer_query *q, const struct weir_gpu_table *gpus)
 {
     for (size_t i = 0; i < l->n && !w->has_more; i++) {
         if ((!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
-            (q->launchable && !l->row[i].offer.launchable)) {
+            (q->launchable && !l->row[i].offer->launchable)) {
             continue;
         }
         if (w->skip > 0) {
@@ -103,7 +105,7 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
             w->has_more = true;
         } else {
             w->left--;
-            row_json(j, &l->row[i], gpus, q->currency);
+            row_json(j, &l->row[i], query, gpus, q->currency);
         }
     }
 }
@@ -124,16 +126,18 @@ void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query 
     struct weir_offer_list other = {0};
     add_named(&own, owned, n_owned, gpus);
     add_named(&other, rented, n_rented, gpus);
-    (void)weir_offer_list_rank(&own, &query, gpus, q->now);
-    (void)weir_offer_list_rank(&other, &query, gpus, q->now);
+    (void)weir_offer_list_rank(&own, &query, gpus, q->now, q->all);
+    (void)weir_offer_list_rank(&other, &query, gpus, q->now, q->all);
     struct window w = {.skip = q->cursor, .left = q->limit};
     struct weir_json j = weir_json_begin(out);
     weir_json_object(&j);
     weir_json_key(&j, "items");
     weir_json_array(&j);
-    write_rows(&j, &w, &own, q, gpus);
-    write_rows(&j, &w, &other, q, gpus);
+    write_rows(&j, &w, &own, &query, q, gpus);
+    write_rows(&j, &w, &other, &query, q, gpus);
     weir_json_end(&j);
+    weir_json_key(&j, "feeds");
+    weir_json_raw(&j, q->feeds.n > 0 ? q->feeds : WEIR_SV("[]"));
     weir_json_key(&j, "next");
     if (w.has_more) {
         char buf[24];

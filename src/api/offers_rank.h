@@ -18,6 +18,7 @@ struct api_offer_query {
     bool is_spot;
     bool launchable; /* no mere prices */
     bool all;        /* excluded ones too */
+    struct weir_sv feeds; /* JSON: how the prices came to be known */
     uint64_t cursor; /* rows to pass over */
     uint64_t limit;
     const char *currency;
@@ -27,7 +28,7 @@ struct api_offer_query {
 /* Could the query be understood? Errors: -WEIR_EINVAL. */
 int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_err *err);
 
-/* Writes {"items": [...], "next": ...}: owned ones first, then the others by price. The query must
+/* Writes {"items": [...], "feeds": [...], "next": ...}: owned ones first, then the others by price. The query must
  * have been checked. */
 void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,
                       size_t n_owned, const struct weir_offer *rented, size_t n_rented, struct weir_str *out);

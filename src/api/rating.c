@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/api_priv.h"
 #include "api/rule.h"
@@ -16,15 +17,13 @@
 #include "base/parse.h"
 #include "base/vec.h"
 
-enum { BATCH = 20000 /* postings read before the reader is given back for a moment */ };
-
 struct machine {
     uint64_t lease;
     char *gpu;
 };
 
 struct rating {
-    struct weir_store *store; /* while rows are matched */
+    struct weir_store *store;
     WEIR_VEC(struct api_rule) rules;
     WEIR_VEC(struct weir_rule) plain; /* the same, for weir_rate */
     WEIR_VEC(struct weir_close) closes;
@@ -38,8 +37,6 @@ struct rating {
     WEIR_VEC(char *) tags;
     struct weir_charges *charges;
     uint64_t ratings;
-    uint64_t last;
-    uint32_t n;
     struct weir_err *err;
 };
 
@@ -168,8 +165,8 @@ static bool has_tag(struct rating *x, const char *tag, struct weir_job_id job)
     struct weir_sv value = weir_sv_of(tag);
     struct weir_sv key = weir_sv_cut(&value, '=');
     WEIR_CLEANUP(weir_freep) char *name = weir_strndup(key.p, key.n);
-    struct weir_sv found = api_json_find(weir_sv_of(x->tags.p[at]), name);
-    WEIR_CLEANUP(weir_freep) char *text = api_json_text(found);
+    struct weir_sv found = weir_json_find(weir_sv_of(x->tags.p[at]), name);
+    WEIR_CLEANUP(weir_freep) char *text = weir_json_text(found);
     return text != NULL ? weir_sv_eq(weir_sv_of(text), value) : found.p != NULL && weir_sv_eq(found, value);
 }
 
@@ -254,38 +251,21 @@ static int load(struct rating *x, struct weir_store *s, struct weir_err *err)
 static int on_posting(void *ctx, const struct weir_posting *p)
 {
     struct rating *x = ctx;
-    weir_charges_add(x->charges, p);
-    x->last = p->id;
-    return ++x->n == BATCH ? 1 : 0;
+    if (p->currency[0] == '\0') {
+        weir_charges_add(x->charges, p);
+        return 0;
+    }
+    struct weir_posting plain = *p; /* a price has the ledger's */
+    memset(plain.currency, 0, sizeof plain.currency);
+    weir_charges_add(x->charges, &plain);
+    return 0;
 }
 
-static int read_ledger(struct weir_api *a, struct rating *x, struct weir_wall from, struct weir_err *err)
+int api_rate(struct weir_store *s, struct weir_wall cut, struct weir_wall now, uint64_t *ret_ratings, struct weir_amendment **ret, size_t *ret_n,
+             struct weir_err *err)
 {
-    uint64_t first = 0;
-    int r = 0;
-    do {
-        unsigned which;
-        struct weir_store *s = api_reader_take(a, &which);
-        if (x->last == 0) {
-            r = s->ops->first_posting(s, from, &first, err);
-            x->last = first > 0 ? first - 1 : 0;
-        }
-        x->n = 0;
-        r = r < 0 ? r : s->ops->each_posting(s, x->last, on_posting, x, err);
-        api_reader_put(a, which);
-    } while (r >= 0 && x->n == BATCH);
-    return r < 0 ? r : 0;
-}
-
-/* What is to be posted; none where all is as the rules say. */
-static int rate(struct weir_api *a, struct weir_wall cut, uint64_t *ret_ratings, struct weir_amendment **ret, size_t *ret_n,
-                struct weir_err *err)
-{
-    unsigned which;
-    struct rating x = {.err = err};
-    struct weir_store *s = api_reader_take(a, &which);
+    struct rating x = {.err = err, .store = s};
     int r = load(&x, s, err);
-    api_reader_put(a, which);
     *ret = NULL;
     *ret_n = 0;
     *ret_ratings = x.ratings;
@@ -296,7 +276,7 @@ static int rate(struct weir_api *a, struct weir_wall cut, uint64_t *ret_ratings,
         weir_charges_closed(x.charges, (struct weir_closes){x.closes.p, x.closes.n});
         weir_charges_priced(x.charges);
         weir_charges_cut(x.charges, x.cuts.p, x.cuts.n);
-        r = read_ledger(a, &x, from, err);
+        r = s->ops->each_billed(s, from, on_posting, &x, err);
         struct weir_rate_input in = {.rule = x.plain.p,
                                      .n_rules = x.plain.n,
                                      .weight = x.weights.p,
@@ -305,11 +285,9 @@ static int rate(struct weir_api *a, struct weir_wall cut, uint64_t *ret_ratings,
                                      .ctx = &x,
                                      .charges = x.charges,
                                      .from = from,
-                                     .now = weir_clock_wall(a->conf.clock)};
+                                     .now = now};
         in.row = weir_charges_rows(x.charges, &in.n_rows);
-        x.store = api_reader_take(a, &which);
         r = r < 0 ? r : weir_rate(&in, ret, ret_n, err);
-        api_reader_put(a, which);
     }
     rating_release(&x);
     return r;
@@ -340,7 +318,10 @@ void api_price(struct api_call *call, struct weir_wall cut, void (*then)(struct 
     struct weir_amendment *part = NULL;
     size_t n = 0;
     uint64_t ratings = 0;
-    int r = rate(call->api, cut, &ratings, &part, &n, &err);
+    unsigned which;
+    struct weir_store *s = api_reader_take(call->api, &which);
+    int r = api_rate(s, cut, weir_clock_wall(call->api->conf.clock), &ratings, &part, &n, &err);
+    api_reader_put(call->api, which);
     if (r < 0) {
         api_fail(call->http, r, &err);
         return;

@@ -159,12 +159,12 @@ static char *copy_or_null(const char *s)
 /* "A100:8" or, where the order counts, ["H100:8", "A100:8"]. */
 static char *gpus_text(struct weir_sv spec)
 {
-    struct weir_sv v = api_json_find(api_json_find(spec, "resources"), "accelerators");
+    struct weir_sv v = weir_json_find(weir_json_find(spec, "resources"), "accelerators");
     if (v.n == 0) {
         return NULL;
     }
     if (v.p[0] == '"') {
-        return api_json_text(v);
+        return weir_json_text(v);
     }
     struct weir_str out = WEIR_STR_INIT(1024);
     for (size_t i = 0; i < v.n; i++) {
@@ -182,7 +182,7 @@ void api_job_set(struct api_job *ret, const struct weir_job_row *row, bool is_fu
     ret->name = weir_strdup(row->name == NULL ? "" : row->name);
     ret->project = copy_or_null(row->project);
     ret->user = copy_or_null(row->user);
-    ret->array = api_json_text(api_json_find(spec, "array"));
+    ret->array = weir_json_text(weir_json_find(spec, "array"));
     ret->gpus = gpus_text(spec);
     if (is_full) {
         ret->tags_json = weir_strdup(row->tags_json == NULL || row->tags_json[0] == '\0' ? "{}" : row->tags_json);

@@ -8,7 +8,7 @@
 
 static void text_of_detail(struct weir_json *j, const char *key, const char *detail, const char *fallback)
 {
-    struct weir_sv v = api_json_find(weir_sv_of(detail), key);
+    struct weir_sv v = weir_json_find(weir_sv_of(detail), key);
     weir_json_key(j, key);
     if (v.n >= 2 && v.p[0] == '"') {
         weir_json_raw(j, v);
@@ -20,7 +20,7 @@ static void text_of_detail(struct weir_json *j, const char *key, const char *det
 void api_node_json(struct weir_json *j, const struct weir_node_row *row)
 {
     const struct weir_node_view *v = &row->view;
-    struct weir_sv declared = api_json_find(weir_sv_of(row->detail_json), "declared");
+    struct weir_sv declared = weir_json_find(weir_sv_of(row->detail_json), "declared");
     weir_json_object(j);
     weir_json_kv_u64(j, "id", v->spec.id.v);
     /* a rented machine gets its name and pool when it joins; the pool will be its provider's */

@@ -109,6 +109,7 @@ const struct api_route api_routes[] = {
                      {"cloud", API_PARAM_TEXT, .min = 1, .max = 64, .summary = "pattern of the provider's name"},
                      {"launchable", API_PARAM_BOOL, .summary = "only what can be had now: owned, or of a configured provider"},
                      {"all", API_PARAM_BOOL, .summary = "excluded ones too, with the reason"},
+                     {"live", API_PARAM_BOOL, .summary = "the providers are asked for their prices now, and waited for up to 2 s"},
                      P_LIMIT, P_CURSOR, END},
      .handle = api_handle_offers, .summary = "Every way to get such a machine, owned first, then by price"},
     {"GET", "/v1/pools", "listPools", "nodes", API_ROLE_ANY, 200, "Pool", .is_list = true, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},

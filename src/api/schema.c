@@ -155,6 +155,22 @@ static const struct api_field offer_fields[] = {
     END,
 };
 
+static const char *feed_word(unsigned state)
+{
+    static const char *const word[] = {"answered", "failed", "late", "none"};
+    return word[state];
+}
+
+static const struct api_field feed_fields[] = {
+    {"provider", API_STRING},
+    {"state", API_STRING, WORD(feed_word, 4), .summary = "failed, late: what is known is older; none: it was not asked yet"},
+    {"as_of", API_TIME, API_NULL, .summary = "its last answer; null: none since the broker started"},
+    {"age_s", API_INT, API_NULL},
+    {"offers", API_UINT, .summary = "known of it; 0 while it has not answered: then the catalogue's are listed"},
+    {"text", API_STRING, API_NULL, .summary = "what is the matter with its prices"},
+    END,
+};
+
 static const struct api_field quote_fields[] = {
     {"provider", API_STRING},
     {"region", API_STRING},
@@ -574,7 +590,8 @@ const struct api_schema api_schemas[] = {
     {"Explain", "all decisions on a job's tasks",
      FIELDS{{"job", API_UINT}, {"items", API_LIST, .ref = "ExplainItem"}, {"now", API_REF, API_NULL, "ExplainItem", .summary = "of a waiting task"}, END}},
     {"Offer", "a way to get a node", offer_fields},
-    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"next", API_STRING, API_NULL}, END}},
+    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"feeds", API_LIST, .ref = "PriceFeed"}, {"next", API_STRING, API_NULL}, END}},
+    {"PriceFeed", "how a provider's prices came to be known", feed_fields},
     {"Pool", "a place that runs tasks", pool_fields},
     {"OwnedCost", "what an owned node costs, and how that comes about", owned_cost_fields},
     {"Node", "a machine", node_fields},

@@ -224,6 +224,9 @@ struct weir_command {
             unsigned given; /* WEIR_QUOTA_GIVEN_*, as with a budget */
         } quota; /* REMOVE: the name alone */
         struct {
+            bool live; /* the providers are asked now, and waited for */
+        } offers;
+        struct {
             enum weir_alert_op op;
             uint64_t id;
             struct weir_wall until; /* SILENCE */
@@ -264,7 +267,7 @@ struct weir_command {
     size_t n_parked;
     uint32_t *payer_set;
     size_t n_payers;
-    struct weir_str reply; /* STATUS, AGENT_*: a JSON document; released by the poster. Cap set by the service. */
+    struct weir_str reply; /* STATUS, AGENT_*, OFFERS (how the prices came to be known): a JSON document; released by the poster. Cap set by the service. */
     struct weir_command *next; /* the service's own */
     void *service_data;        /* the service's own */
 };

@@ -53,3 +53,8 @@ void weir_json_kv_bool(struct weir_json *j, const char *key, bool v);
 /* null where 0. */
 void weir_json_kv_id(struct weir_json *j, const char *key, uint64_t id);
 void weir_json_kv_time(struct weir_json *j, const char *key, struct weir_wall t);
+
+/* A value at the top of a JSON object as raw text; p NULL where there is none. No allocation, no check: for what is known to be JSON. */
+struct weir_sv weir_json_find(struct weir_sv object, const char *key);
+/* A string value that has no escapes; NULL where it is none. malloc'ed. */
+char *weir_json_text(struct weir_sv value);

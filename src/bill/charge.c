@@ -17,6 +17,11 @@ struct weir_charges {
     const struct weir_wall *cut;
     size_t n_cuts;
     bool priced;
+    struct {
+        int64_t from_us;
+        int64_t to_us;
+        int64_t number;
+    } last; /* period that was asked for: most postings lie where the one before does */
     struct weir_map by_key; /* hash -> index; probed by the next hash */
     WEIR_VEC(struct weir_charge) rows;
 };
@@ -80,11 +85,24 @@ static bool is_of(const struct weir_charge *row, const struct weir_posting *p,
            row->period == period;
 }
 
+/* The same, for many in turn. */
+static int64_t period_of(struct weir_charges *c, int64_t t, int64_t *ret_end)
+{
+    if (t < c->last.from_us || t >= c->last.to_us) {
+        struct weir_wall end;
+        c->last.number = weir_charges_period(c, (struct weir_wall){t}, &end);
+        c->last.from_us = t;
+        c->last.to_us = end.us;
+    }
+    *ret_end = c->last.to_us;
+    return c->last.number;
+}
+
 static struct weir_charge *row_of(struct weir_charges *c, const struct weir_posting *p, enum weir_account account,
                                   int64_t lo, int64_t hi, struct weir_wall late)
 {
-    struct weir_wall end;
-    int64_t period = weir_charges_period(c, (struct weir_wall){lo}, &end);
+    int64_t end_us;
+    int64_t period = period_of(c, lo, &end_us);
     const uint64_t key[] = {p->node.v, p->run.task.job.v, (uint64_t)account << 32 | p->project.v, (uint64_t)p->pool.v << 32 | p->user.v,
                             (uint64_t)period, p->rule};
     uint64_t hash = weir_hash_bytes(key, sizeof key);
@@ -151,11 +169,11 @@ void weir_charges_add(struct weir_charges *c, const struct weir_posting *p)
     for (size_t i = 0; i < n; i++) {
         int64_t lo = part[i].lo;
         do {
-            struct weir_wall end;
-            (void)weir_charges_period(c, (struct weir_wall){lo}, &end);
-            end.us = end.us < part[i].hi ? end.us : part[i].hi;
-            add_slice(c, p, lo, end.us, part[i].is_late ? until : (struct weir_wall){0});
-            lo = end.us;
+            int64_t end_us;
+            (void)period_of(c, lo, &end_us);
+            end_us = end_us < part[i].hi ? end_us : part[i].hi;
+            add_slice(c, p, lo, end_us, part[i].is_late ? until : (struct weir_wall){0});
+            lo = end_us;
         } while (lo < part[i].hi);
     }
 }

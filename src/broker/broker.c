@@ -223,6 +223,7 @@ static void on_timer(uv_timer_t *h)
     struct broker *b = h->data;
     agents_tick(b);
     commands_tick(b);
+    feeds_tick(b);
     local_agent_tick(b);
     alerts_tick(b);
     policies_tick(b);
@@ -239,7 +240,7 @@ static void arm(struct broker *b)
     int64_t until = (weir_engine_wake_at(b->engine).us - weir_engine_now(b->engine).us) / 1000;
     if (until < (int64_t)ms) {
         ms = until < 1 ? 1 : (uint64_t)until;
-    } else if (b->leases.n == 0 && b->waiters.n == 0 && !b->notify_due && !b->store_full) {
+    } else if (b->leases.n == 0 && b->waiters.n == 0 && b->live.n == 0 && !b->notify_due && !b->store_full) {
         ms = until < 1000 ? (uint64_t)until : 1000;
     }
     if (b->notify_due && ms > NOTIFY_MS) {
@@ -525,6 +526,7 @@ static void release(struct broker *b)
     weir_vec_release(&b->market);
     weir_vec_release(&b->finished);
     weir_vec_release(&b->waiters);
+    weir_vec_release(&b->live);
     tokens_free(b);
     access_free(b);
     weir_map_release(&b->session_of_node);

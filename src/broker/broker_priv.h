@@ -102,6 +102,15 @@ struct sweep {
     WEIR_VEC(struct sweep_row) row;
 };
 
+/* What a provider told of its prices last. */
+struct feed {
+    struct weir_wall at; /* of its last answer; 0: none yet */
+    uint64_t at_ms;
+    bool failed;    /* it gave none when it was asked last: what is known is older */
+    bool wanted;    /* somebody waits for a fresh one */
+    char text[256]; /* what is the matter; "" */
+};
+
 struct provider {
     const struct weir_provider_ops *ops;
     struct weir_provider *p;
@@ -114,6 +123,7 @@ struct provider {
     struct sweep sweep;      /* the last complete one */
     struct sweep sweep_part; /* the one under way */
     bool offers_known;
+    struct feed feed;
     uint32_t refused_in_a_row;  /* launches without capacity; halved by one that came to be */
     uint32_t made_in_a_row;     /* launches that came to be since the last without capacity */
     uint64_t launch_after_ms;   /* no launch before */
@@ -292,6 +302,7 @@ struct broker {
 
     WEIR_VEC(struct weir_command *) finished; /* answer after the next successful flush */
     WEIR_VEC(struct waiter) waiters;
+    WEIR_VEC(struct waiter) live; /* for prices of now */
     struct weir_map possible; /* hashes of requests that were found possible */
     uint64_t possible_world;  /* in which world; see weir_engine_world */
     bool store_full; /* the last flush failed: take no new work */
@@ -345,6 +356,8 @@ void quotas_remove(struct broker *b, struct weir_command *cmd);
 void commands_fail_unstored(struct broker *b);
 void commands_jobs_ended(struct broker *b, const struct weir_job_id *job, size_t n);
 void commands_tick(struct broker *b);
+/* Answers cmd with all offers that are known. */
+void commands_offers(struct broker *b, struct weir_command *cmd, bool live);
 void commands_end_all(struct broker *b);
 
 /* agents.c */
@@ -373,6 +386,21 @@ int leases_init(struct broker *b, struct weir_err *err);
 void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
+
+/* ---- feeds.c: what providers tell of their prices ---- */
+
+/* An answer to offers came. */
+void feeds_note(struct broker *b, struct provider *p, const struct weir_provider_result *r);
+/* The provider is about to be asked for offers. */
+void feeds_begin(struct provider *p);
+/* Answers cmd with all offers when every provider has told its prices anew, or a bounded time later. */
+void feeds_live(struct broker *b, struct weir_command *cmd);
+/* Answers those who wait and need not any more. */
+void feeds_tick(struct broker *b);
+/* How each provider's prices came to be known, as a JSON array. live: somebody waited for them. */
+void feeds_write(struct broker *b, bool live, struct weir_str *out);
+/* The first provider with whose prices something is the matter; NULL: none. */
+const struct provider *feeds_trouble(const struct broker *b);
 /* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
 void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */

@@ -77,8 +77,8 @@ static void answer_with_offers(struct broker *b, struct weir_command *cmd, int c
     }
     for (size_t i = 0; i < b->market.n; i++) {
         bool driven = false;
-        for (size_t k = 0; k < b->n_providers; k++) {
-            driven |= weir_streq(b->provider[k].ops->name, b->market.p[i].provider);
+        for (size_t k = 0; k < b->n_providers; k++) { /* one that told nothing yet has the catalogue's prices */
+            driven |= b->provider[k].offers_known && weir_streq(b->provider[k].ops->name, b->market.p[i].provider);
         }
         if (!driven) {
             weir_vec_push(&all, b->market.p[i]);
@@ -88,6 +88,12 @@ static void answer_with_offers(struct broker *b, struct weir_command *cmd, int c
     cmd->n_offers = all.n;
     fail_now(cmd, code);
     weir_vec_release(&all);
+}
+
+void commands_offers(struct broker *b, struct weir_command *cmd, bool live)
+{
+    feeds_write(b, live, &cmd->reply);
+    answer_with_offers(b, cmd, 0);
 }
 
 /* ---- submit ---- */
@@ -413,6 +419,10 @@ void commands_end_all(struct broker *b)
         fail_now(b->waiters.p[i].cmd, weir_fail(&b->waiters.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
     }
     weir_vec_clear(&b->waiters);
+    for (size_t i = 0; i < b->live.n; i++) {
+        fail_now(b->live.p[i].cmd, weir_fail(&b->live.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
+    }
+    weir_vec_clear(&b->live);
     oidc_end_all(b);
     for (size_t i = 0; i < b->finished.n; i++) { /* agents' reports that a full disk did not take */
         fail_now(b->finished.p[i], weir_fail(&b->finished.p[i]->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
@@ -676,6 +686,11 @@ static void status_checks(struct broker *b, struct weir_json *j, const struct no
     check(j, "alerts", alerts_are_taken(b), alerts_are_taken(b) ? "every receiver took what it was told last" : "a receiver of alerts does not take what it is told",
           "see 'weir alerts receivers'");
     /* neither is wrong: a site may rent nothing, and an assumed price is said to be one */
+    const struct provider *odd = feeds_trouble(b);
+    if (b->n_providers > 0) {
+        check(j, "prices", odd == NULL || !odd->feed.failed, odd != NULL ? odd->feed.text : "every provider's prices are known",
+              "its last prices serve meanwhile, or the catalogue's; see 'weir offers --live'");
+    }
     check(j, "providers", true,
           b->n_providers > 0 ? "at least one provider is configured"
                              : "none is configured, nothing is rented; 'providers: {sandbox: {}}' in the configuration is one to try with", NULL);
@@ -856,7 +871,11 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         quotas_remove(b, cmd);
         break;
     case WEIR_COMMAND_OFFERS:
-        answer_with_offers(b, cmd, 0);
+        if (cmd->u.offers.live) {
+            feeds_live(b, cmd);
+        } else {
+            commands_offers(b, cmd, false);
+        }
         break;
     case WEIR_COMMAND_SETTLE:
         commands_finish(b, cmd, 0); /* the flush settles where it sees one */

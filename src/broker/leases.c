@@ -361,7 +361,7 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
     }
 }
 
-static void on_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
+static void take_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
 {
     if (r->class != WEIR_PROVIDER_OK) {
         weir_log(WEIR_LOG_WARNING, "provider.offers", "provider=%s text=\"%s\"", p->ops->name, r->text);
@@ -385,6 +385,12 @@ static void on_offers(struct broker *b, struct provider *p, const struct weir_pr
     ev.u.offers_set.offer = p->offers.p;
     ev.u.offers_set.n = p->offers.n;
     step_event(b, &ev);
+}
+
+static void on_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
+{
+    take_offers(b, p, r);
+    feeds_note(b, p, r);
 }
 
 static void on_result(void *ctx, const struct weir_provider_result *r)
@@ -531,7 +537,8 @@ void leases_order(struct broker *b, const struct weir_order *o)
 
 static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
 {
-    if (!p->offers_busy && now >= p->offers_due_ms) {
+    if (!p->offers_busy && (now >= p->offers_due_ms || p->feed.wanted)) {
+        feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;
         p->offers_busy = p->ops->offers(p->p, on_result, c) == 0;

@@ -17,6 +17,7 @@ const struct weir_opt weir_opts_offers[] = {
     {"cloud", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "only of this provider"},
     {"launchable", 'l', WEIR_OPT_FLAG, .help = "only what weir can start now: no mere prices"},
     {"all", 'a', WEIR_OPT_FLAG, .help = "what is excluded too, with the reason"},
+    {"live", 0, WEIR_OPT_FLAG, .help = "ask all providers for their prices now, for up to 2 s"},
     {"limit", 'n', WEIR_OPT_COUNT, .arg = "N", .help = "at most so many (default 50)", .min = 1},
     {0},
 };
@@ -72,6 +73,32 @@ static void print_table(const json_t *items)
     weir_table_print(t, stdout);
 }
 
+/* What is the matter with a provider's prices, and how old they are then. */
+static void tell_feeds(const json_t *feeds)
+{
+    size_t i;
+    json_t *f;
+    json_array_foreach(feeds, i, f)
+    {
+        char buf[WEIR_RFC3339_SIZE];
+        const char *name = weir_get_text(f, "provider");
+        const char *state = weir_get_text(f, "state");
+        const char *text = weir_get_text(f, "text");
+        int64_t age_s = weir_get_i64(f, "age_s", -1);
+        bool is_now = state != NULL && weir_streq(state, "answered");
+        if (name == NULL || state == NULL || weir_streq(state, "none") || (is_now && text == NULL)) {
+            continue;
+        }
+        if (is_now) {
+            weir_talk("%s", text);
+        } else if (age_s >= 0) {
+            weir_talk("%s: %s; its prices are those of %s ago", name, text != NULL ? text : "has not answered in time", weir_dur_format(weir_dur_s(age_s), buf));
+        } else {
+            weir_talk("%s: %s; its prices are the catalogue's", name, text != NULL ? text : "has not answered in time");
+        }
+    }
+}
+
 int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
@@ -87,6 +114,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
     weir_query_add(&path, "spot", weir_args_has(args, "spot") ? "true" : NULL);
     weir_query_add(&path, "launchable", weir_args_has(args, "launchable") ? "true" : NULL);
     weir_query_add(&path, "all", weir_args_has(args, "all") ? "true" : NULL);
+    weir_query_add(&path, "live", weir_args_has(args, "live") ? "true" : NULL);
     /* The one list without a cursor: what is asked for comes whole. */
     uint64_t limit = weir_args_count(args, "limit", 50);
     weir_query_add_u64(&path, "limit", limit < WEIR_CLIENT_PAGE_MAX ? limit : WEIR_CLIENT_PAGE_MAX);
@@ -97,6 +125,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
         return r;
     }
     json_t *items = json_object_get(answer, "items");
+    tell_feeds(json_object_get(answer, "feeds"));
     if (weir_args_has(args, "json")) {
         weir_print_json(items);
     } else if (json_array_size(items) == 0) {

@@ -3,7 +3,7 @@
 
 /*
  * Providers' bills, plain or gzip, line by line in bounded memory: AWS Cost and Usage Report 2.0, FOCUS, Google Cloud's
- * detailed export as CSV, Azure's cost export. Which one it is, the columns tell. Every error names file, line and
+ * detailed export as CSV or as JSON with an object a line, Azure's cost export. Which one it is, the columns tell. Every error names file, line and
  * column.
  */
 

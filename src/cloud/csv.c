@@ -74,12 +74,27 @@ static struct weir_sv plain_field(struct weir_csv *c)
     return weir_sv_trim((struct weir_sv){c->text.p + start, c->at - start});
 }
 
+/* Lines of a quoted field may end as those of the file do. */
+static bool is_text(struct weir_sv field, bool quoted)
+{
+    if (!quoted || memchr(field.p, '\r', field.n) == NULL) {
+        return weir_utf8_is_text(field);
+    }
+    while (field.p != NULL) {
+        if (!weir_utf8_is_text(weir_sv_cut(&field, '\r'))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int read_record(struct weir_csv *c, struct weir_err *err)
 {
     size_t start = c->at;
     for (;;) {
         struct weir_sv field;
-        if (c->at < c->text.n && c->text.p[c->at] == '"') {
+        bool quoted = c->at < c->text.n && c->text.p[c->at] == '"';
+        if (quoted) {
             int r = quoted_field(c, &field, err);
             if (r < 0) {
                 return r;
@@ -96,7 +111,7 @@ static int read_record(struct weir_csv *c, struct weir_err *err)
         if (c->at - start > WEIR_CSV_RECORD_BYTES_MAX) {
             return weir_fail(err, -WEIR_ELIMIT, "the record is longer than %d bytes", WEIR_CSV_RECORD_BYTES_MAX);
         }
-        if (!weir_utf8_is_text(field)) {
+        if (!is_text(field, quoted)) {
             return weir_fail(err, -WEIR_EINVAL, "field %zu is not UTF-8 text", c->n_fields + 1);
         }
         if (c->n_fields == WEIR_CSV_FIELDS_MAX) {

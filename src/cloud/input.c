@@ -13,7 +13,7 @@
 #include "base/parse.h"
 #include "cloud/csv.h"
 
-enum { READ_BYTES = 1 << 16, FIELDS_MAX = 256 };
+enum { READ_BYTES = 1 << 16, FIELDS_MAX = 256, RECORD_LINES_MAX = 1000 };
 
 struct weir_input {
     char *path;
@@ -23,7 +23,8 @@ struct weir_input {
     size_t size;
     size_t from;
     size_t to;
-    uint64_t line_number;
+    uint64_t line_number; /* of the record's first line */
+    uint64_t more_lines;  /* that the record has behind it */
     size_t line_from; /* where the line that was read last begins */
     size_t to_skip; /* length of the line that was looked at, with its end */
     char separator; /* of a table; 0: a log */
@@ -90,10 +91,12 @@ static int read_more(struct weir_input *in, struct weir_err *err)
     return weir_input_fail(in, -WEIR_ECORRUPT, err);
 }
 
-/* The next line without its end: 1, 0 at the end, or a negative code. Borrowed until the next. */
-static int read_line(struct weir_input *in, struct weir_sv *ret, struct weir_err *err)
+/*
+ * The next line without its end: 1, 0 at the end, or a negative code. Borrowed until the next. seen: bytes of it in which no end
+ * is looked for.
+ */
+static int read_line_behind(struct weir_input *in, size_t seen, struct weir_sv *ret, struct weir_err *err)
 {
-    size_t seen = 0; /* bytes of the line in which there is no end */
     const char *end = NULL;
     while (end == NULL && seen <= WEIR_INPUT_LINE_BYTES_MAX) {
         if (in->to > in->from + seen) {
@@ -110,7 +113,8 @@ static int read_line(struct weir_input *in, struct weir_sv *ret, struct weir_err
             }
         }
     }
-    in->line_number++;
+    in->line_number += 1 + in->more_lines;
+    in->more_lines = 0;
     if (seen > WEIR_INPUT_LINE_BYTES_MAX) {
         weir_fail(err, -WEIR_ELIMIT, "the line is longer than %d bytes", WEIR_INPUT_LINE_BYTES_MAX);
         return weir_input_fail(in, -WEIR_ELIMIT, err);
@@ -122,6 +126,11 @@ static int read_line(struct weir_input *in, struct weir_sv *ret, struct weir_err
         ret->n--;
     }
     return 1;
+}
+
+static int read_line(struct weir_input *in, struct weir_sv *ret, struct weir_err *err)
+{
+    return read_line_behind(in, 0, ret, err);
 }
 
 int weir_input_open(struct weir_input **ret, const char *path, struct weir_err *err)
@@ -189,6 +198,45 @@ static int parse_csv(struct weir_input *in, struct weir_sv line, struct weir_err
     return r < 0 ? weir_input_fail(in, r, err) : r;
 }
 
+static bool is_quote_open(struct weir_sv s)
+{
+    size_t quotes = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        quotes += s.p[i] == '"';
+    }
+    return quotes % 2 != 0;
+}
+
+/*
+ * A record whose first line ends inside of quotes goes on in the lines behind it: reads as many as close them, and parses it anew. What is
+ * not closed by then is an error of the first line.
+ */
+static int parse_long_csv(struct weir_input *in, struct weir_sv line, struct weir_err *err)
+{
+    uint64_t first = in->line_number;
+    uint64_t more = 0;
+    while (is_quote_open(line) && more < RECORD_LINES_MAX) {
+        size_t seen = in->from - in->line_from;
+        in->from = in->line_from; /* what was read stays in the buffer */
+        int r = read_line_behind(in, seen, &line, err);
+        if (r < 0) {
+            return r;
+        }
+        if (in->from - in->line_from == seen) {
+            break; /* the end of the file */
+        }
+        more++;
+    }
+    in->line_number = first;
+    if (is_quote_open(line)) {
+        weir_fail(err, -WEIR_EINVAL, more < RECORD_LINES_MAX ? "a quoted field is not closed" : "a quoted field is not closed within %d lines",
+                  RECORD_LINES_MAX);
+        return weir_input_fail(in, -WEIR_EINVAL, err);
+    }
+    in->more_lines = more;
+    return parse_csv(in, line, err);
+}
+
 /* The same for a table without quotes. Each line must have as many fields as the header: one that has a separator inside of a value
  * would else be read shifted. */
 static int parse_separated(struct weir_input *in, struct weir_sv line, struct weir_err *err)
@@ -219,7 +267,11 @@ static int parse_separated(struct weir_input *in, struct weir_sv line, struct we
 
 static int parse_record(struct weir_input *in, struct weir_sv line, struct weir_err *err)
 {
-    return in->separator == ',' ? parse_csv(in, line, err) : parse_separated(in, line, err);
+    if (in->separator != ',') {
+        return parse_separated(in, line, err);
+    }
+    int r = parse_csv(in, line, err);
+    return r < 0 && is_quote_open(line) ? parse_long_csv(in, line, err) : r;
 }
 
 /* Does a column of that title answer to the name that was asked for? */
@@ -287,6 +339,13 @@ int weir_input_table(struct weir_input **ret, const char *path, const struct wei
     }
     *ret = WEIR_TAKE(in);
     return 0;
+}
+
+void weir_input_is_lines(struct weir_input *in)
+{
+    in->separator = '\n';
+    in->n_columns = 1;
+    in->at[0] = 0;
 }
 
 /* ---- logs ---- */

@@ -4,7 +4,8 @@
 /*
  * Records of a text file, one a line, read as a stream: plain or gzip, of any length. A table has a
  * header line that names its columns, and the reader finds those that are asked for in whatever order
- * they stand; a log has none and is cut at blanks. Every error names file, line and column.
+ * they stand; quoted fields may go over several lines. A log has no header and is cut at blanks. Every error names file, line and
+ * column; of a record over several lines the first.
  *
  * A file whose kind is known is opened by weir_input_table or weir_input_log; of one whose kind is to be found out the
  * first line is looked at, and then it is said what it is.
@@ -51,6 +52,8 @@ int weir_input_is_table(struct weir_input *in, char separator, const struct weir
                             struct weir_err *err);
 /* It is a log. */
 void weir_input_is_log(struct weir_input *in, char comment);
+/* Each line is a record of one field: the whole of it. */
+void weir_input_is_lines(struct weir_input *in);
 void weir_input_free(struct weir_input *in);
 void weir_input_freep(struct weir_input **in);
 

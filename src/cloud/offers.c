@@ -50,7 +50,8 @@ static struct weir_offer_row *add(struct weir_offer_list *l, const struct weir_o
         l->row = weir_realloc(l->row, l->size, sizeof *l->row);
     }
     struct weir_offer_row *row = &l->row[l->n++];
-    *row = (struct weir_offer_row){.offer = *o, .basis = basis, .verdict = WEIR_VERDICT_INCLUDED};
+    *row = (struct weir_offer_row){.offer = o, .basis = basis, .verdict = WEIR_VERDICT_INCLUDED};
+    row->price_micro_per_hour = o->price_micro_per_hour;
     row->gpu_price_micro_per_hour = o->price_micro_per_hour;
     if (o->gpus > 0 && o->price_micro_per_hour > 0) {
         row->gpu_price_micro_per_hour = (o->price_micro_per_hour + o->gpus - 1) / o->gpus;
@@ -95,7 +96,7 @@ void weir_offer_list_add_catalogue(struct weir_offer_list *l, const struct weir_
     for (size_t i = 0; i < n; i++) {
         struct weir_offer_row *row = add(l, &refused[i].offer, refused[i].basis);
         row->verdict = verdict_of_refusal(refused[i].refusal);
-        memcpy(row->reason, refused[i].text, sizeof row->reason);
+        row->refused = refused[i].text;
     }
 }
 
@@ -140,7 +141,7 @@ static enum weir_offer_verdict judge_gpus(const struct weir_offer *o, const stru
 static enum weir_offer_verdict judge(const struct weir_offer_row *row, const struct weir_offer_query *q,
                                      const struct weir_gpu_table *gpus, struct weir_wall now)
 {
-    const struct weir_offer *o = &row->offer;
+    const struct weir_offer *o = row->offer;
     enum weir_offer_verdict v = judge_gpus(o, q, gpus);
     if (!weir_offer_verdict_is_included(v)) {
         return v;
@@ -179,15 +180,16 @@ static enum weir_offer_verdict judge(const struct weir_offer_row *row, const str
     return row->age.us > age_max ? WEIR_VERDICT_STALE : v;
 }
 
-static void explain(struct weir_offer_row *row, const struct weir_offer_query *q, const struct weir_gpu_table *gpus)
+const char *weir_offer_reason(const struct weir_offer_row *row, const struct weir_offer_query *q, const struct weir_gpu_table *gpus,
+                              char ret[static WEIR_OFFER_REASON_SIZE])
 {
-    const struct weir_offer *o = &row->offer;
-    char *text = row->reason;
-    const size_t size = sizeof row->reason;
+    const struct weir_offer *o = row->offer;
+    char *text = ret;
+    const size_t size = WEIR_OFFER_REASON_SIZE;
     char time[WEIR_RFC3339_SIZE];
+    text[0] = '\0';
     switch (row->verdict) {
     case WEIR_VERDICT_INCLUDED:
-        text[0] = '\0';
         break;
     case WEIR_VERDICT_INCLUDED_LARGER:
         (void)snprintf(text, size, "has %u GPUs, more than asked", (unsigned)o->gpus);
@@ -239,8 +241,10 @@ static void explain(struct weir_offer_row *row, const struct weir_offer_query *q
     case WEIR_VERDICT_DUPLICATE:
     case WEIR_VERDICT_CURRENCY:
     case WEIR_VERDICT_MAX:
-        break; /* the catalogue said why */
+        (void)snprintf(text, size, "%s", row->refused != NULL ? row->refused : "");
+        break;
     }
+    return text;
 }
 
 static int compare_u64(uint64_t a, uint64_t b)
@@ -248,43 +252,64 @@ static int compare_u64(uint64_t a, uint64_t b)
     return (a > b) - (a < b);
 }
 
+static int compare_offers(const struct weir_offer *x, const struct weir_offer *y)
+{
+    int r = (int)x->gpus - (int)y->gpus;
+    r = r != 0 ? r : strcmp(x->provider, y->provider);
+    r = r != 0 ? r : strcmp(x->region, y->region);
+    r = r != 0 ? r : strcmp(x->zone, y->zone);
+    r = r != 0 ? r : strcmp(x->instance_type, y->instance_type);
+    r = r != 0 ? r : (int)x->market - (int)y->market;
+    return r != 0 ? r : compare_u64(x->id, y->id);
+}
+
+/* By what the rows themselves hold first: most pairs differ there, and an offer is far away. */
 static int compare_rows(const void *a, const void *b)
 {
     const struct weir_offer_row *x = a;
     const struct weir_offer_row *y = b;
     int vx = weir_offer_verdict_is_included(x->verdict) ? (int)x->verdict : WEIR_VERDICT_MAX;
     int vy = weir_offer_verdict_is_included(y->verdict) ? (int)y->verdict : WEIR_VERDICT_MAX;
-    int r = vx - vy;
-    if (r == 0) {
-        r = (x->offer.price_micro_per_hour > y->offer.price_micro_per_hour) -
-            (x->offer.price_micro_per_hour < y->offer.price_micro_per_hour);
+    if (vx != vy) {
+        return vx - vy;
     }
-    r = r != 0 ? r : (int)x->offer.gpus - (int)y->offer.gpus;
-    r = r != 0 ? r : strcmp(x->offer.provider, y->offer.provider);
-    r = r != 0 ? r : strcmp(x->offer.region, y->offer.region);
-    r = r != 0 ? r : strcmp(x->offer.zone, y->offer.zone);
-    r = r != 0 ? r : strcmp(x->offer.instance_type, y->offer.instance_type);
-    r = r != 0 ? r : (int)x->offer.market - (int)y->offer.market;
-    r = r != 0 ? r : compare_u64(x->offer.id, y->offer.id);
-    return r != 0 ? r : strcmp(x->reason, y->reason);
+    if (x->price_micro_per_hour != y->price_micro_per_hour) {
+        return x->price_micro_per_hour > y->price_micro_per_hour ? 1 : -1;
+    }
+    int r = compare_offers(x->offer, y->offer);
+    return r != 0 ? r : strcmp(x->refused != NULL ? x->refused : "", y->refused != NULL ? y->refused : "");
 }
 
-size_t weir_offer_list_rank(struct weir_offer_list *l, const struct weir_offer_query *q,
-                            const struct weir_gpu_table *gpus, struct weir_wall now)
+/* The included to the front, and the rest behind them. */
+static void part(struct weir_offer_list *l)
+{
+    size_t front = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        if (weir_offer_verdict_is_included(l->row[i].verdict)) {
+            struct weir_offer_row row = l->row[i];
+            l->row[i] = l->row[front];
+            l->row[front++] = row;
+        }
+    }
+}
+
+size_t weir_offer_list_rank(struct weir_offer_list *l, const struct weir_offer_query *q, const struct weir_gpu_table *gpus, struct weir_wall now,
+                            bool sort_excluded)
 {
     WEIR_ASSERT(q->alternatives <= WEIR_ALTERNATIVES_MAX);
     size_t included = 0;
     for (size_t i = 0; i < l->n; i++) {
         struct weir_offer_row *row = &l->row[i];
-        row->age = weir_wall_sub(now, row->offer.as_of);
+        row->age = weir_wall_sub(now, row->offer->as_of);
         if (row->verdict < WEIR_VERDICT_NO_PRICE) {
             row->verdict = judge(row, q, gpus, now);
-            explain(row, q, gpus);
         }
         included += weir_offer_verdict_is_included(row->verdict) ? 1 : 0;
     }
-    if (l->n > 0) {
-        qsort(l->row, l->n, sizeof *l->row, compare_rows);
+    part(l);
+    size_t sorted = sort_excluded ? l->n : included;
+    if (sorted > 0) {
+        qsort(l->row, sorted, sizeof *l->row, compare_rows);
     }
     return included;
 }

@@ -45,14 +45,18 @@ struct weir_offer_query {
     struct weir_dur age_max;          /* 0: WEIR_CATALOGUE_AGE_DAYS_MAX days */
 };
 
+/* Small, as all of them are sorted. */
 struct weir_offer_row {
-    struct weir_offer offer;
+    const struct weir_offer *offer; /* borrowed from who added it */
     enum weir_offer_verdict verdict;
     enum weir_price_basis basis;
+    int64_t price_micro_per_hour;     /* the offer's */
     int64_t gpu_price_micro_per_hour; /* price / GPUs, rounded up; the whole price without GPUs */
     struct weir_dur age;              /* of the price, at now */
-    char reason[112];                 /* for a person, "" where included exactly */
+    const char *refused;              /* the catalogue's reason, borrowed from it; NULL: the verdict says all */
 };
+
+enum { WEIR_OFFER_REASON_SIZE = 112 };
 
 struct weir_offer_list {
     struct weir_offer_row *row;
@@ -60,7 +64,7 @@ struct weir_offer_list {
     size_t size;
 };
 
-/* Adds offers (as a list price, or of a stated basis); call weir_offer_list_rank when all are in. */
+/* Adds offers (as a list price, or of a stated basis), which must outlive the list; call weir_offer_list_rank when all are in. */
 void weir_offer_list_add(struct weir_offer_list *l, const struct weir_offer *offer, size_t n,
                          enum weir_price_basis basis);
 /* Adds all offers of a sealed catalogue, and its refused rows with the reason. */
@@ -68,10 +72,13 @@ void weir_offer_list_add_catalogue(struct weir_offer_list *l, const struct weir_
 /*
  * Gives every row its verdict and sorts: exact ones, then larger ones, then the excluded; within
  * those by the instance's price, GPUs, provider, region, zone, type, market and id: a total order.
- * Returns how many are included.
+ * Returns how many are included, which come first. The excluded are in no order unless sort_excluded.
  */
-size_t weir_offer_list_rank(struct weir_offer_list *l, const struct weir_offer_query *q,
-                            const struct weir_gpu_table *gpus, struct weir_wall now);
+size_t weir_offer_list_rank(struct weir_offer_list *l, const struct weir_offer_query *q, const struct weir_gpu_table *gpus, struct weir_wall now,
+                            bool sort_excluded);
+/* Why a ranked row is not what was asked for, for a person; "" where it is. */
+const char *weir_offer_reason(const struct weir_offer_row *row, const struct weir_offer_query *q, const struct weir_gpu_table *gpus,
+                              char ret[static WEIR_OFFER_REASON_SIZE]);
 void weir_offer_list_release(struct weir_offer_list *l);
 
 static inline bool weir_offer_verdict_is_included(enum weir_offer_verdict v)

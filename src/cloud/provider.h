@@ -68,16 +68,17 @@ struct weir_launch {
 
 struct weir_provider_result {
     enum weir_provider_class class;
-    char text[256];              /* for a person, where class is not OK */
+    char text[256];              /* for a person, where class is not OK, or of offers */
     struct weir_dur retry_after; /* 0: not told */
     /* launch and describe: one instance (n_instances 0: none with that token or id exists);
      * list: one page. Borrowed during the callback. */
     const struct weir_instance *instance;
     size_t n_instances;
     const char *next_page; /* list: pass it to get more; NULL at the end */
-    /* offers */
+    /* offers; text says what is the matter with the provider's prices, though class is OK */
     const struct weir_offer *offer;
     size_t n_offers;
+    bool is_old; /* they are of an earlier answer: the provider gave none now */
 };
 
 typedef void weir_provider_fn(void *ctx, const struct weir_provider_result *result);
@@ -114,6 +115,7 @@ enum weir_provider_caps {
  *           error with a suggestion. Errors: -WEIR_ECONFIG.
  * fini      cancels what is under way (callbacks do not come any more) and frees.
  * offers    what could be launched now, with current prices.
+ * prices_anew  optional: the next offers asks the provider, however lately it was asked.
  * launch    idempotent by token: with a token that was used before, the instance of then is the
  *           result, whatever state it is in.
  * describe  by token, or by instance id where token is NULL. Both not NULL is a programmer error.
@@ -131,6 +133,7 @@ struct weir_provider_ops {
                 struct weir_err *err);
     void (*fini)(struct weir_provider *p);
     int (*offers)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
+    void (*prices_anew)(struct weir_provider *p);
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
     int (*describe)(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done,
                     void *ctx);

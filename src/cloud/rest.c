@@ -27,8 +27,8 @@ static struct rest_op *new_op(struct weir_provider *p, enum rest_op_kind kind, e
 {
     struct rest_op *op = weir_alloc(sizeof *op);
     *op = (struct rest_op){.p = p, .kind = kind, .step = step, .done = done, .ctx = ctx};
-    op->q.url = WEIR_STR_INIT(WEIR_REST_URL_SIZE);
-    op->q.body = WEIR_STR_INIT(WEIR_REST_BODY_BYTES_MAX);
+    op->first.url = op->q.url = WEIR_STR_INIT(WEIR_REST_URL_SIZE);
+    op->first.body = op->q.body = WEIR_STR_INIT(WEIR_REST_BODY_BYTES_MAX);
     struct rest_op **end = &p->state->ops;
     while (*end != NULL) {
         end = &(*end)->next;
@@ -44,6 +44,8 @@ static void free_op(struct rest_op *op)
         o = &(*o)->next;
     }
     *o = op->next;
+    weir_str_release(&op->first.url);
+    weir_str_release(&op->first.body);
     weir_str_release(&op->q.url);
     weir_str_release(&op->q.body);
     free(op);
@@ -51,6 +53,7 @@ static void free_op(struct rest_op *op)
 
 static void run(struct weir_provider *p);
 static void on_launched(void *ctx, const struct weir_cloud_answer *a);
+static void on_prepared(void *ctx, const struct weir_cloud_answer *a);
 
 /* Gives the answer; the operation is over. */
 static void deliver(struct rest_op *op, const struct weir_provider_result *r)
@@ -87,7 +90,8 @@ static void send_request(struct weir_provider *p, const struct weir_rest_request
     struct weir_cloud_request r = {.what = q->what, .kind = kind, .method = q->method, .url = weir_str_cstr(&q->url),
                                    .body = weir_str_sv(&q->body), .header = header, .n_headers = q->body.n == 0 ? 0 : q->create_only ? 2 : 1,
                                    .open = q->open,
-                                   .reply_bytes_max = 16 << 20, .deadline_ms = done == on_launched ? LAUNCH_DEADLINE_MS : 0};
+                                   .reply_bytes_max = 16 << 20,
+                                   .deadline_ms = done == on_launched || done == on_prepared ? LAUNCH_DEADLINE_MS : 0};
     bool fits = !q->url.overflowed && !q->body.overflowed;
     if (!fits || weir_cloud_send(p->cloud, &r, done, NULL, ctx) != 0) {
         (void)weir_cloud_refuse(p->cloud, q->what, fits ? WEIR_PROVIDER_THROTTLED : WEIR_PROVIDER_REFUSED,
@@ -170,6 +174,41 @@ static void call_launch(struct rest_op *op)
     send_request(op->p, &op->q, op->p->ops->native ? WEIR_CLOUD_REPEAT : WEIR_CLOUD_ONCE, on_launched, op);
 }
 
+static void begin_launch(struct rest_op *op)
+{
+    if (op->first.method == NULL) {
+        call_launch(op);
+        return;
+    }
+    op->step = REST_FIRST;
+    send_request(op->p, &op->first, WEIR_CLOUD_REPEAT, on_prepared, op);
+}
+
+/* No machine was asked for yet: whatever became of this call, the launch may be tried again. */
+static void on_prepared(void *ctx, const struct weir_cloud_answer *a)
+{
+    struct rest_op *op = ctx;
+    struct weir_provider *p = op->p;
+    struct weir_err err = {""};
+    if (a->class != WEIR_PROVIDER_OK) {
+        struct weir_provider_result r = weir_cloud_result(a);
+        r.class = r.class == WEIR_PROVIDER_UNKNOWN ? WEIR_PROVIDER_THROTTLED : r.class;
+        deliver(op, &r);
+        run(p);
+        return;
+    }
+    json_t *body = body_of(a);
+    int r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer to '%s' is not JSON", op->first.what)
+                         : p->ops->on_prepared(p, body, &op->q, &err);
+    json_decref(body);
+    if (r < 0) {
+        deliver_failure(op, WEIR_PROVIDER_THROTTLED, err.text);
+    } else {
+        call_launch(op);
+    }
+    run(p);
+}
+
 static void follow(struct rest_op *op)
 {
     if (++op->follows > FOLLOWS_MAX) {
@@ -243,15 +282,32 @@ static void on_launched(void *ctx, const struct weir_cloud_answer *a)
     run(p);
 }
 
+static bool is_past_look(const struct rest_op *op)
+{
+    return op->kind == REST_LAUNCH && (op->step == REST_FIRST || op->step == REST_CALL || op->step == REST_FOLLOW);
+}
+
 /* Is another launch of the token past its look? */
 static bool is_taken(const struct rest_op *op)
 {
     for (const struct rest_op *o = op->p->state->ops; o != NULL; o = o->next) {
-        if (o != op && o->kind == REST_LAUNCH && (o->step == REST_CALL || o->step == REST_FOLLOW) && weir_streq(o->token, op->token)) {
+        if (o != op && is_past_look(o) && weir_streq(o->token, op->token)) {
             return true;
         }
     }
     return false;
+}
+
+bool weir_rest_is_needed(const struct weir_provider *p, const char *name)
+{
+    const char *token = name + strlen("weir-");
+    for (const struct rest_op *o = p->state->ops; o != NULL; o = o->next) {
+        if (is_past_look(o) && weir_streq(o->token, token)) {
+            return true;
+        }
+    }
+    const struct rest_kept *k = rest_find_token(p, token);
+    return k != NULL && k->i.state != WEIR_INSTANCE_GONE;
 }
 
 /* ---- the list ---- */
@@ -319,7 +375,7 @@ static void after_look(struct rest_op *op)
     } else if (is_taken(op)) {
         op->step = REST_TURN;
     } else {
-        call_launch(op);
+        begin_launch(op);
     }
 }
 
@@ -329,6 +385,9 @@ static void end_list(struct weir_provider *p, const struct weir_provider_result 
     if (failure == NULL) {
         rest_fleet_settle(p, &p->state->list);
         end_the_dead(p);
+        if (p->ops->settled != NULL) {
+            p->ops->settled(p);
+        }
     }
     for (struct rest_op *op = next_waiting(p); op != NULL; op = next_waiting(p)) {
         if (failure != NULL) {
@@ -401,6 +460,7 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
         s->pricing_list = (struct weir_rest_offers){.p = p};
         rest_offers_release(&old);
         s->has_prices = true;
+        s->prices_old = false;
         s->prices_at = now;
     } else if (s->has_prices && now.us - s->prices_at.us > PRICES_KEPT_HOURS * WEIR_US_PER_HOUR) {
         s->has_prices = false; /* too old to be trusted any more */
@@ -409,7 +469,10 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
     if (s->has_prices) {
         r.offer = s->prices.offer.p;
         r.n_offers = s->prices.offer.n;
-        if (s->prices.n_refused > 0) {
+        r.is_old = failure != NULL && failure->class != WEIR_PROVIDER_OK;
+        if (r.is_old) {
+            memcpy(r.text, failure->text, sizeof r.text);
+        } else if (s->prices.n_refused > 0) {
             (void)snprintf(r.text, sizeof r.text, "%s: %zu prices refused as not plausible, the first: %s", p->contract->name, s->prices.n_refused,
                            s->prices.refused);
         }
@@ -437,6 +500,9 @@ static void on_prices(void *ctx, const struct weir_cloud_answer *a)
         r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer about prices is not JSON") : p->ops->on_prices(p, body, l, &err);
     }
     json_decref(body);
+    if (r == 0 && l->next[0] != '\0' && ++p->state->price_pages >= LIST_PAGES_MAX) {
+        r = weir_fail(&err, -WEIR_ELIMIT, "the prices have more than %d pages", LIST_PAGES_MAX);
+    }
     if (r < 0) {
         failure.class = WEIR_PROVIDER_UNKNOWN;
         (void)snprintf(failure.text, sizeof failure.text, "%s: %.200s", p->contract->name, err.text);
@@ -457,8 +523,9 @@ static void look_at_prices(struct weir_provider *p)
 {
     struct weir_rest_state *s = p->state;
     struct weir_mono now = weir_clock_mono(p->env->clock);
-    bool fresh = s->has_prices && now.us - s->prices_at.us < p->conf.prices_every.us;
+    bool fresh = s->has_prices && !s->prices_old && now.us - s->prices_at.us < p->conf.prices_every.us;
     s->pricing = true;
+    s->price_pages = 0;
     weir_vec_clear(&s->pricing_list.offer);
     s->pricing_list.p = p;
     s->pricing_list.n_refused = 0;
@@ -533,6 +600,11 @@ int weir_rest_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx)
     return 0;
 }
 
+void weir_rest_prices_anew(struct weir_provider *p)
+{
+    p->state->prices_old = true;
+}
+
 int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx)
 {
     struct weir_err err = {""};
@@ -541,14 +613,15 @@ int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_
     int n = snprintf(name, sizeof name, "weir-%s", l->token);
     (void)snprintf(op->token, sizeof op->token, "%s", l->token);
     int r = 0;
-    if (strncmp(name, p->state->prefix, strlen(p->state->prefix)) != 0 || n >= WEIR_TOKEN_SIZE + (int)strlen("weir-")) {
+    if (!weir_rest_is_ours(p, name) || n >= WEIR_TOKEN_SIZE + (int)strlen("weir-")) {
         r = weir_fail(&err, -WEIR_EINVAL, "the token '%.64s' does not begin with the installation's id, or is too long", l->token);
     } else if (!weir_streq(l->offer->provider, p->contract->name)) {
         r = weir_fail(&err, -WEIR_EINVAL, "the offer is one of '%s'", l->offer->provider);
     } else if (l->expires.us <= weir_clock_wall(p->env->clock).us || l->expires.us == INT64_MAX) {
         r = weir_fail(&err, -WEIR_EINVAL, "the lease has no expiry, or it has passed");
     } else {
-        r = p->ops->launch(p, l, name, &op->q, &err);
+        r = p->ops->prepare == NULL ? 0 : p->ops->prepare(p, l, name, &op->first, &err);
+        r = r < 0 ? r : p->ops->launch(p, l, name, &op->q, &err);
     }
     if (r < 0) {
         op->step = REST_CALL;
@@ -556,7 +629,7 @@ int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_
                                 op);
     }
     if (r == 0 && p->ops->native && rest_find_token(p, op->token) == NULL && !is_taken(op)) {
-        call_launch(op); /* the provider looks for itself */
+        begin_launch(op); /* the provider looks for itself */
     }
     run_soon(p);
     return 0;
@@ -649,6 +722,42 @@ void weir_rest_fini(struct weir_provider *p)
     free(p);
 }
 
+/* The text after "member:" at the start of a line; of n 0 where there is none. */
+static struct weir_sv line_value(const char *text, const char *member)
+{
+    struct weir_sv rest = weir_sv_of(text);
+    while (rest.n > 0) {
+        struct weir_sv line = weir_sv_cut(&rest, '\n');
+        struct weir_sv key = weir_sv_cut(&line, ':');
+        if (weir_sv_eq(key, weir_sv_of(member))) {
+            line = weir_sv_trim(line);
+            bool quoted = line.n >= 2 && (line.p[0] == '"' || line.p[0] == '\'') && line.p[line.n - 1] == line.p[0];
+            return quoted ? (struct weir_sv){line.p + 1, line.n - 2} : line;
+        }
+    }
+    return WEIR_SV("");
+}
+
+/* Takes the key out of a file that holds more: JSON, or lines of which one is "member: key". Errors: -WEIR_ECONFIG. */
+static int read_key_member(const struct weir_provider *p, char **key, struct weir_err *err)
+{
+    const char *member = p->ops->key_member;
+    if (member == NULL || strpbrk(*key, "{:\n") == NULL) {
+        return 0; /* the key alone */
+    }
+    json_t *file = json_loads(*key, 0, NULL);
+    struct weir_sv value = file != NULL ? weir_sv_of(weir_rest_text(file, member)) : line_value(*key, member);
+    char *taken = value.n == 0 ? NULL : weir_strndup(value.p, value.n);
+    json_decref(file);
+    if (taken == NULL) {
+        return weir_fail(err, -WEIR_ECONFIG, "%s: the file with the key has nothing at '%s'", p->contract->name, member);
+    }
+    explicit_bzero(*key, strlen(*key));
+    free(*key);
+    *key = taken;
+    return 0;
+}
+
 int weir_rest_open(struct weir_provider **ret, const struct weir_rest_ops *ops, const struct weir_provider_ops *contract,
                    const struct weir_provider_env *env, const struct json_t *section, struct weir_err *err)
 {
@@ -662,6 +771,7 @@ int weir_rest_open(struct weir_provider **ret, const struct weir_rest_ops *ops, 
     cloud.burst = ops->burst > p->conf.per_second ? ops->burst : p->conf.per_second;
     if (r == 0 && ops->key_env != NULL) {
         r = weir_section_secret(section, contract->name, "api_key", env, ops->key_env, ops->key_files, &key, err);
+        r = r != 0 ? r : read_key_member(p, &key, err);
         cloud.bearer = key;
     }
     if (r == 0 && ops->open != NULL) {

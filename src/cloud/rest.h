@@ -72,6 +72,7 @@ struct weir_rest_ops {
     const char *endpoint;         /* its own address */
     const char *const *key_env;   /* variables of the environment that may hold the key; NULL: the driver signs for itself */
     const char *const *key_files; /* files that may hold it */
+    const char *key_member;       /* of a file that is a JSON object, or has lines "member: key"; NULL: files hold the key alone */
     const char *const *keys;      /* of the section, the common ones (WEIR_REST_KEYS) included; ends with NULL */
     unsigned per_second;          /* calls, on average */
     unsigned burst;
@@ -81,6 +82,13 @@ struct weir_rest_ops {
     int (*open)(struct weir_provider *p, const struct json_t *section, struct weir_cloud_conf *cloud, struct weir_err *err);
     void (*opened)(struct weir_provider *p); /* p->cloud is there now; optional */
     void (*close)(struct weir_provider *p);  /* frees p->own; optional */
+    /*
+     * Optional: what the launch's request names and that is no machine, such as a script, must be made before it. Sent once the name was
+     * looked for, and again where its answer was lost: a second one must do no harm. on_prepared completes the launch's request.
+     */
+    int (*prepare)(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err);
+    int (*on_prepared)(struct weir_provider *p, const struct json_t *body, struct weir_rest_request *launch, struct weir_err *err);
+    void (*settled)(struct weir_provider *p); /* a complete list of machines came; optional */
     /* page "": the first. */
     void (*list)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
     int (*on_list)(struct weir_provider *p, const struct json_t *body, struct weir_rest_list *l, struct weir_err *err);
@@ -118,9 +126,24 @@ int weir_rest_open(struct weir_provider **ret, const struct weir_rest_ops *ops, 
 
 #define WEIR_REST_KEYS "endpoint", "api_key_file", "regions", "poll", "prices_every", "max_gpus", "calls_per_second"
 
+/* What machines that boot by a script are told, for drivers whose section has these keys too. */
+#define WEIR_REST_BOOT_KEYS "agent", "before", "declare_gpus"
+struct weir_rest_boot {
+    char agent[256]; /* an installed one in the image; "": from the broker */
+    char *before;    /* the site's own commands; NULL: none */
+    char gpus[64];   /* declared, for tests; "": as found */
+};
+/* Errors: -WEIR_ECONFIG; nothing is to be released then. */
+int weir_rest_boot_read(struct weir_rest_boot *ret, const struct json_t *section, const char *where, struct weir_err *err);
+void weir_rest_boot_release(struct weir_rest_boot *b);
+/* The script of a machine that powers itself off at the end of its lease. Errors: as weir_boot_script. ret's content is replaced. */
+int weir_rest_boot_script(const struct weir_provider *p, const struct weir_rest_boot *b, const struct weir_launch *l, size_t bytes_max,
+                          struct weir_str *ret, struct weir_err *err);
+
 /* The methods of the contract, for the driver's struct weir_provider_ops. */
 void weir_rest_fini(struct weir_provider *p);
 int weir_rest_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
+void weir_rest_prices_anew(struct weir_provider *p);
 int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
 int weir_rest_describe(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done, void *ctx);
 int weir_rest_list(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);
@@ -147,6 +170,10 @@ const struct weir_offer *weir_rest_catalogue_type(const struct weir_provider *p,
 uint16_t weir_rest_gpu_model(const struct weir_provider *p, const char *name, uint32_t mem_mib);
 /* True where the configuration wants offers of this region. */
 bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *region);
+/* Is it the name of a machine that this broker makes? */
+bool weir_rest_is_ours(const struct weir_provider *p, const char *name);
+/* Is there a machine of that name that is not gone, or a launch of it under way? */
+bool weir_rest_is_needed(const struct weir_provider *p, const char *name);
 /* The text at key, "" where it is none. */
 const char *weir_rest_text(const struct json_t *object, const char *key);
 /* A number of the currency's units at key, in micro-units; -1 where it is none, or negative, or too large. */

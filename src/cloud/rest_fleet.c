@@ -5,10 +5,14 @@
 
 #include "cloud/rest_priv.h"
 
+bool weir_rest_is_ours(const struct weir_provider *p, const char *name)
+{
+    return strncmp(name, p->state->prefix, strlen(p->state->prefix)) == 0;
+}
+
 int weir_rest_list_add(struct weir_rest_list *l, const struct weir_rest_machine *m, struct weir_err *err)
 {
-    const char *prefix = l->p->state->prefix;
-    if (m->id[0] == '\0' || strncmp(m->name, prefix, strlen(prefix)) != 0) {
+    if (m->id[0] == '\0' || !weir_rest_is_ours(l->p, m->name)) {
         return 0;
     }
     if (l->machine.n == WEIR_REST_MACHINES_MAX) {
@@ -42,7 +46,7 @@ static bool is_older(const struct rest_kept *a, const struct rest_kept *b)
     return a->i.launched.us != b->i.launched.us ? a->i.launched.us < b->i.launched.us : strcmp(a->i.id, b->i.id) < 0;
 }
 
-struct rest_kept *rest_find_token(struct weir_provider *p, const char *token)
+struct rest_kept *rest_find_token(const struct weir_provider *p, const char *token)
 {
     struct rest_kept *best = NULL;
     for (size_t i = 0; i < p->state->kept.n; i++) {

@@ -49,6 +49,7 @@ enum rest_op_kind { REST_LAUNCH, REST_DESCRIBE, REST_LIST, REST_TERMINATE, REST_
 enum rest_op_step {
     REST_LOOK,   /* waits for a list that began after it */
     REST_TURN,   /* waits for another launch of its token */
+    REST_FIRST,  /* waits for what must be there before the call */
     REST_CALL,   /* waits for an answer */
     REST_FOLLOW, /* waits to look at its launch again */
     REST_PRICES, /* waits for prices */
@@ -64,7 +65,8 @@ struct rest_op {
     bool in_list; /* the list under way began after it */
     char token[WEIR_TOKEN_SIZE];
     char id[WEIR_INSTANCE_ID_SIZE];
-    struct weir_rest_request q; /* launch */
+    struct weir_rest_request first; /* launch: what must be there before it; no method: nothing */
+    struct weir_rest_request q;     /* launch */
     uint64_t due_ms;
     unsigned follows;
     unsigned absent; /* looks that did not find what was made */
@@ -81,15 +83,17 @@ struct weir_rest_state {
     WEIR_VEC(struct rest_kept) kept;
     struct rest_op *ops;
     bool pricing;
+    unsigned price_pages;
     struct weir_rest_offers pricing_list; /* under way */
     struct weir_rest_offers prices;       /* the last complete ones */
     bool has_prices;
+    bool prices_old; /* they are to be asked for anew */
     struct weir_mono prices_at;
     WEIR_VEC(struct weir_instance) out; /* of the answer that is being given */
 };
 
 /* rest_fleet.c */
-struct rest_kept *rest_find_token(struct weir_provider *p, const char *token); /* the oldest that is not gone, else the youngest gone */
+struct rest_kept *rest_find_token(const struct weir_provider *p, const char *token); /* the oldest that is not gone, else the youngest gone */
 struct rest_kept *rest_find_id(struct weir_provider *p, const char *id);
 /* Adds or brings up to date what an answer says of one machine. */
 struct rest_kept *rest_keep(struct weir_provider *p, const struct weir_rest_machine *m);

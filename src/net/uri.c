@@ -166,3 +166,19 @@ int weir_uri_decode(struct weir_sv raw, char *buf, struct weir_uri *ret, const c
     memcpy(ret->query, uri.query, uri.n_query * sizeof(uri.query[0]));
     return 0;
 }
+
+void weir_uri_encode(struct weir_str *ret, struct weir_sv text)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
+        if (plain) {
+            weir_str_addc(ret, (char)c);
+        } else {
+            weir_str_addc(ret, '%');
+            weir_str_addc(ret, hex[c >> 4]);
+            weir_str_addc(ret, hex[c & 15]);
+        }
+    }
+}

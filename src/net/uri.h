@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The target of a request line: path and query, percent-decoded, refused where malformed. Strict
+ * Parts of URLs written, and the target of a request line read: path and query, percent-decoded, refused where malformed. Strict
  * on purpose: what two programs may read differently is an attack or an error, never a path.
  */
 
@@ -27,3 +27,6 @@ struct weir_uri {
  * Errors: -WEIR_EINVAL.
  */
 int weir_uri_decode(struct weir_sv raw, char *buf, struct weir_uri *ret, const char **ret_why);
+
+/* Appends the text with all but A-Z a-z 0-9 - _ . ~ percent-encoded: for a part of a path, a query or a form. */
+void weir_uri_encode(struct weir_str *ret, struct weir_sv text);

@@ -6,9 +6,9 @@
 
 #include "base/assert.h"
 
-enum { VERSION = 1, HEAD_BYTES = 6, COLUMN_HEAD_BYTES = 9 };
+enum { VERSION = 2, HEAD_BYTES = 6, COLUMN_HEAD_BYTES = 9 };
 
-enum column { ID, FROM, TO, NODE, POOL, DEBIT, CREDIT, AMOUNT, GPU, PROJECT, USER, JOB, COLUMNS };
+enum column { ID, FROM, TO, NODE, POOL, DEBIT, CREDIT, AMOUNT, GPU, PROJECT, USER, JOB, LEASE, RULE, COLUMNS };
 
 _Static_assert((int)COLUMNS == (int)WEIR_LEDGER_PAGE_COLUMNS, "a row per column");
 
@@ -28,6 +28,8 @@ void weir_ledger_page_add(struct weir_ledger_page *page, const struct weir_posti
     page->column[PROJECT][i] = p->project.v;
     page->column[USER][i] = p->user.v;
     page->column[JOB][i] = (int64_t)p->run.task.job.v;
+    page->column[LEASE][i] = (int64_t)p->lease.v;
+    page->column[RULE][i] = (int64_t)p->rule;
 }
 
 void weir_ledger_page_get(const struct weir_ledger_page *page, uint32_t i, struct weir_posting *ret)
@@ -45,6 +47,8 @@ void weir_ledger_page_get(const struct weir_ledger_page *page, uint32_t i, struc
     ret->project.v = (uint32_t)page->column[PROJECT][i];
     ret->user.v = (uint32_t)page->column[USER][i];
     ret->run.task.job.v = (uint64_t)page->column[JOB][i];
+    ret->lease.v = (uint64_t)page->column[LEASE][i];
+    ret->rule = (uint64_t)page->column[RULE][i];
 }
 
 static void range_of(const int64_t *v, uint32_t n, int64_t *ret_least, int64_t *ret_most)

@@ -14,7 +14,7 @@
 
 enum {
     WEIR_LEDGER_PAGE_ROWS = 2048,
-    WEIR_LEDGER_PAGE_COLUMNS = 12,
+    WEIR_LEDGER_PAGE_COLUMNS = 14,
     WEIR_LEDGER_PAGE_BYTES_MAX = 6 + WEIR_LEDGER_PAGE_COLUMNS * (9 + 8 * WEIR_LEDGER_PAGE_ROWS),
 };
 
@@ -23,7 +23,7 @@ struct weir_ledger_page {
     int64_t column[WEIR_LEDGER_PAGE_COLUMNS][WEIR_LEDGER_PAGE_ROWS];
 };
 
-/* There must be room. Kept is what bills ask: no time of making, lease, ordinal, attempt or correction. */
+/* There must be room. Kept is what bills and ratings ask: no time of making, ordinal, attempt, correction or other currency. */
 void weir_ledger_page_add(struct weir_ledger_page *page, const struct weir_posting *p);
 /* What is not kept is not touched. */
 void weir_ledger_page_get(const struct weir_ledger_page *page, uint32_t i, struct weir_posting *ret);

@@ -852,6 +852,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_document = weir_mem_each_document,
     .each_runtime = weir_mem_each_runtime,
     .each_posting = weir_mem_each_posting,
+    .each_billed = weir_mem_each_billed,
     .each_correction = weir_mem_each_correction,
     .each_close = weir_mem_each_close,
     .each_rule = weir_mem_each_rule,

@@ -443,6 +443,13 @@ int weir_mem_each_posting(struct weir_store *s, uint64_t after_id, weir_posting_
     return r;
 }
 
+int weir_mem_each_billed(struct weir_store *s, struct weir_wall from, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    uint64_t first = 0;
+    int r = weir_mem_first_posting(s, from, &first, err);
+    return r < 0 ? r : weir_mem_each_posting(s, first > 0 ? first - 1 : 0, fn, ctx, err);
+}
+
 int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
                         struct weir_run_posted *ret, struct weir_err *err)
 {

@@ -345,6 +345,7 @@ static const struct weir_store_ops ops = {
     .each_document = weir_sq_each_document,
     .each_runtime = weir_sq_each_runtime,
     .each_posting = weir_sq_each_posting,
+    .each_billed = weir_sq_each_billed,
     .each_correction = weir_sq_each_correction,
     .each_close = weir_sq_each_close,
     .each_rule = weir_sq_each_rule,

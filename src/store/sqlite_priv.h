@@ -234,7 +234,8 @@ static inline struct weir_wall sc_wall(struct sq_col *c)
     return (struct weir_wall){sc_i(c)};
 }
 
-/* A posting as far as bills read it: id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job. */
+/* A posting as far as bills read it: id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job,
+ * lease, rule. */
 static inline struct weir_posting sc_bill_posting(struct sq_col *c)
 {
     struct weir_posting p = {.id = sc_u(c)};
@@ -249,6 +250,8 @@ static inline struct weir_posting sc_bill_posting(struct sq_col *c)
     p.project.v = sc_u32(c);
     p.user.v = sc_u32(c);
     p.run.task.job.v = sc_u(c);
+    p.lease.v = sc_u(c);
+    p.rule = sc_u(c);
     return p;
 }
 
@@ -342,6 +345,7 @@ int weir_sq_each_access(struct weir_store *base, weir_access_row_fn *fn, void *c
 int weir_sq_each_document(struct weir_store *base, const char *kind, weir_document_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_runtime(struct weir_store *base, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_billed(struct weir_store *base, struct weir_wall from, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_correction(struct weir_store *base, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_each_invoice_line(struct weir_store *base,
                               struct weir_lease_id lease,

@@ -56,7 +56,7 @@ static const char SQL_EXPLAINS_JOB[] =
     "SELECT job, ordinal, seq, record FROM explain WHERE job = ? ORDER BY id LIMIT ?";
 
 #define BILL_COLUMNS                                                                               \
-    "SELECT id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job FROM posting"
+    "SELECT id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job, lease, rule FROM posting"
 static const char SQL_BILL_ALL[] = BILL_COLUMNS " WHERE id >= ?1 AND id <= ?2";
 static const char SQL_BILL_JOB[] = BILL_COLUMNS " INDEXED BY posting_by_task WHERE job <> 0 AND job = ?1";
 static const char SQL_BILL_FIRST[] = "SELECT id, at_us FROM posting WHERE id >= ? ORDER BY id LIMIT 1";
@@ -604,14 +604,14 @@ static int bill_take(void *ctx, const struct weir_posting *p)
     return weir_agg_add(x->agg, p, x->err);
 }
 
-static int bill_rows(struct sq_store *s, struct sq_bind *b, struct bill_pass *x)
+static int bill_rows(struct sq_store *s, struct sq_bind *b, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
 {
     int r;
-    while ((r = sq_row(s, b->st, "bill", x->err)) > 0) {
+    while ((r = sq_row(s, b->st, "bill", err)) > 0) {
         struct sq_col c = {b->st, 0};
         struct weir_posting p = sc_bill_posting(&c);
-        r = bill_take(x, &p);
-        if (r < 0) {
+        r = fn(ctx, &p);
+        if (r != 0) {
             break;
         }
     }
@@ -627,25 +627,31 @@ static int bill_of_job(struct sq_store *s, struct weir_job_id job, struct bill_p
         return r;
     }
     sq_u(&b, job.v);
-    return bill_rows(s, &b, x);
+    return bill_rows(s, &b, bill_take, x, x->err);
 }
 
 /* Full pages first, then what is not in a page yet. */
-static int bill_of_all(struct sq_store *s, const struct weir_bill_filter *f, uint64_t last, struct bill_pass *x)
+static int each_billed(struct sq_store *s, struct weir_wall from, struct weir_wall to, uint64_t last, weir_posting_row_fn *fn, void *ctx,
+                       struct weir_err *err)
 {
     uint64_t first = 0;
     uint64_t paged = 0;
-    int r = weir_sq_first_posting(&s->base, f->from, &first, x->err);
-    r = r < 0 ? r : weir_sq_scan_pages(s, first, f->to, bill_take, x, &paged, x->err);
-    if (r < 0) {
+    int r = weir_sq_first_posting(&s->base, from, &first, err);
+    r = r != 0 ? r : weir_sq_scan_pages(s, first, to, fn, ctx, &paged, err);
+    if (r != 0) {
         return r;
     }
-    struct sq_bind b = {sq_stmt(s, SQ_BILL_ALL, SQL_BILL_ALL, &r, x->err), 0};
+    struct sq_bind b = {sq_stmt(s, SQ_BILL_ALL, SQL_BILL_ALL, &r, err), 0};
     if (b.st == NULL) {
         return r;
     }
     sq_u(&b, first > paged ? first : paged + 1), sq_u(&b, last > INT64_MAX ? INT64_MAX : last);
-    return bill_rows(s, &b, x);
+    return bill_rows(s, &b, fn, ctx, err);
+}
+
+int weir_sq_each_billed(struct weir_store *base, struct weir_wall from, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    return each_billed(sq_of(base), from, WEIR_WALL_MAX, UINT64_MAX, fn, ctx, err);
 }
 
 static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bill_filter *f, const struct weir_closes *closes, struct weir_err *err)
@@ -663,7 +669,8 @@ static int bill_scan(struct bill *b, struct weir_agg *agg, const struct weir_bil
         return r;
     }
     /* where all that is asked for is closed, nothing that came later is in it */
-    return f->job.v != 0 ? bill_of_job(s, f->job, &x) : bill_of_all(s, f, weir_closes_last(closes, f->to), &x);
+    return f->job.v != 0 ? bill_of_job(s, f->job, &x)
+                         : each_billed(s, f->from, f->to, weir_closes_last(closes, f->to), bill_take, &x, err);
 }
 
 int weir_sq_bill(struct weir_store *base, const struct weir_bill_filter *f, const enum weir_bill_by *by,

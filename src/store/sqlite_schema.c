@@ -262,5 +262,8 @@ static const char *const SCHEMA_RULES[] = {
     NULL,
 };
 
+/* Pages of postings say whose lease and which rule; they are made again. */
+static const char *const SCHEMA_PAGES_OF_RATINGS[] = {"DELETE FROM posting_page", NULL};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS};

@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 12 };
+enum { WEIR_STORE_SCHEMA = 13 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -466,6 +466,11 @@ struct weir_store_ops {
     int (*each_runtime)(struct weir_store *s, weir_runtime_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_posting)(struct weir_store *s, uint64_t after_id, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
     /* Those with a higher id, in order of id. */
+    /*
+     * All that may be billed from a time on, in order of id, and some of before; without the time of making, ordinal,
+     * attempt, correction and other currency. Fast: see prove_pages.
+     */
+    int (*each_billed)(struct weir_store *s, struct weir_wall from, weir_posting_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_close)(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
     int (*each_rule)(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err); /* by id */

@@ -194,18 +194,28 @@ def write_invoice(path, lines):
                        f'"{{""user_team"":""perception"",""user_weir"":""{i % 7:032x}""}}",{{}},{{}}\n')
 
 
-@row("ledger", "ledger: postings in memory and durable, a statement over ten million, a provider's bill")
+@row("ledger", "ledger: postings in memory and durable, a statement and prices over ten million, a provider's bill")
 def ledger():
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
         figures = ledger_figures("postings", folder)
         report("postings made and kept in memory", figures["memory"], "postings/s", 200000, True)
         report("postings kept durably, 1,000 machines a commit", figures["durable"], "postings/s", 50000, True)
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
-        report("statement over 10,000,000 postings", ledger_figures("statement", folder, 10000000)["statement"], "s of CPU", 2, False)
+        figures = ledger_figures("statement", folder, 10000000)
+        report("statement over 10,000,000 postings", figures["statement"], "s of CPU", 2, False)
+        report("prices of 10,000,000 open postings by five rules, and their statement", figures["price"], "s of CPU", 2, False)
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
         file = pathlib.Path(folder) / "cur.csv"
         write_invoice(file, 400000)
         report("reading a provider's bill", ledger_figures("invoice", file)["invoice"], "MB/s of CPU", 100, True)
+
+
+@row("offers", "50,000 offers ranked for a task")
+def offers():
+    said = subprocess.run([str(BUILD / "tests/bench/bench_offers")], capture_output=True, text=True, check=True).stdout
+    ms = {line.split()[0]: float(line.split()[1]) for line in said.splitlines()}
+    report("offers: 50,000 ranked for a task of H100:8", ms["task"], "ms", 5, False)
+    report("offers: the same, every excluded one in its place too", ms["whole"], "ms", 50, False)
 
 
 def traces(name):

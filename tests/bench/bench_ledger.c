@@ -4,7 +4,7 @@
  * a figure a line.
  *
  *     bench_ledger postings DIRECTORY    "memory PER_SECOND", "durable PER_SECOND"
- *     bench_ledger statement DIRECTORY N "statement SECONDS" over N postings, as of CPU time
+ *     bench_ledger statement DIRECTORY N "statement SECONDS", "price SECONDS" over N postings, as of CPU time
  *     bench_ledger invoice FILE          "invoice MB_PER_SECOND LINES", of CPU time
  */
 
@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/api_priv.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "cli/invoice.h"
@@ -114,6 +115,44 @@ static int on_row(void *ctx, const struct weir_bill_row *row)
     return 0;
 }
 
+/* One rule of each kind, and one for a project. */
+static void put_rules(struct weir_store *s)
+{
+    static const char *const rules[][2] = {
+        {"markup", "{\"percent\":\"8\"}"},        {"discount", "{\"percent\":\"10\",\"class\":\"spot\"}"},    {"spread", "{\"by\":\"use\"}"},
+        {"price", "{\"per_gpu_hour\":\"2.10\",\"project\":\"p3\"}"}, {"commitment", "{\"gpus\":4000,\"per_hour\":\"9000\"}"},
+    };
+    must(s->ops->begin(s, &err));
+    for (uint32_t i = 1; i <= RUNS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "p%u", i);
+        must(s->ops->put_project(s, &(struct weir_project_row){.view = {.id = {i}, .weight = 100}, .name = name}, &err));
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rules); i++) {
+        must(s->ops->put_rule(s, &(struct weir_rule_row){.id = i + 1, .name = rules[i][0], .kind = rules[i][0], .body = rules[i][1], .from = begin, .who = "bench"}, &err));
+    }
+    must(s->ops->commit(s, &err));
+}
+
+/* What 'weir bill --view price' does: rates all that is open, and adds it up. */
+static void bench_price(struct weir_store *s)
+{
+    struct weir_bill_filter f = {.from = {begin.us + 1}, .to = WEIR_WALL_MAX, .priced = true};
+    enum weir_bill_by by = WEIR_BILL_BY_PROJECT;
+    const char *tag = NULL;
+    struct weir_amendment *part = NULL;
+    uint64_t ratings = 0;
+    int64_t sum = 0;
+    size_t n = 0;
+    put_rules(s);
+    double t = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+    must(api_rate(s, (struct weir_wall){0}, (struct weir_wall){begin.us + WEIR_US_PER_DAY}, &ratings, &part, &n, &err));
+    must(s->ops->bill(s, &f, &by, &tag, 1, on_row, &sum, &err));
+    (void)printf("price %.2f\n", clock_s(CLOCK_PROCESS_CPUTIME_ID) - t);
+    (void)printf("prices %zu\n", n);
+    free(part);
+}
+
 static void bench_statement(const char *dir, uint64_t n)
 {
     struct weir_store *s = NULL;
@@ -126,6 +165,7 @@ static void bench_statement(const char *dir, uint64_t n)
     double t = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     must(s->ops->bill(s, &f, &by, &tag, 1, on_row, &sum, &err));
     (void)printf("statement %.2f\n", clock_s(CLOCK_PROCESS_CPUTIME_ID) - t);
+    bench_price(s);
     weir_store_close(s);
 }
 

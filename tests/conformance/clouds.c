@@ -141,11 +141,48 @@ static void offers_are_whole(void **state)
     (void)state;
     struct rig *g = begin();
     struct offers_answer a = rig_ask_offers(g);
-    assert_true(a.n >= 2);
+    assert_true(a.n >= ((g->s->ops->caps & WEIR_PROVIDER_SPOT) != 0 || subject->tells_prices ? 2 : 1)); /* all of the rig's rows, or more */
     assert_int_equal(a.bad, 0);
     assert_true(g->on_demand.id != 0);
     assert_true(g->on_demand.cpu_milli > 0 && g->on_demand.mem_mib > 0);
     assert_true(g->spot.id != 0 || (g->s->ops->caps & WEIR_PROVIDER_SPOT) == 0);
+    end(g);
+}
+
+struct types_answer {
+    bool came;
+    unsigned found; /* bits by place in subject->types */
+};
+
+static void note_types(void *ctx, const struct weir_provider_result *r)
+{
+    struct types_answer *a = ctx;
+    a->came = true;
+    for (size_t i = 0; i < r->n_offers; i++) {
+        for (size_t k = 0; subject->types[k] != NULL; k++) {
+            const char *type = subject->types[k] + (subject->types[k][0] == '-' ? 1 : 0);
+            a->found |= weir_streq(r->offer[i].instance_type, type) ? 1U << k : 0;
+        }
+    }
+}
+
+static void these_types_are_offered(void **state)
+{
+    (void)state;
+    if (subject->types == NULL) {
+        return;
+    }
+    struct rig *g = begin();
+    mock_tell("set", "{\"page_size\": 3}");
+    rig_pause_ms(g, 5);
+    struct types_answer a = {.came = false};
+    assert_int_equal(g->s->ops->offers(g->p, note_types, &a), 0);
+    rig_run_until(g, &a.came);
+    for (size_t k = 0; subject->types[k] != NULL; k++) {
+        if (((a.found & 1U << k) != 0) == (subject->types[k][0] == '-')) {
+            fail_msg("wrong among the offers: %s", subject->types[k]);
+        }
+    }
     end(g);
 }
 
@@ -524,6 +561,47 @@ static void an_unknown_key_is_refused(void **state)
     end(g);
 }
 
+/* Names of what is there besides machines: "" at the end, foreign ones left out. */
+static bool has_leftovers(void)
+{
+    json_t *all = mock_inventory();
+    bool any = false;
+    size_t at;
+    json_t *name;
+    json_array_foreach(json_object_get(all, "leftovers"), at, name)
+    {
+        any = any || strncmp(json_string_value(name), "weir-me-", strlen("weir-me-")) == 0;
+    }
+    json_decref(all);
+    return any;
+}
+
+static void what_was_made_beside_machines_goes(void **state)
+{
+    (void)state;
+    if (!subject->leaves_nothing) {
+        return;
+    }
+    struct rig *g = begin();
+    const char *t = token();
+    mock_fault("lost_reply", "create_script", 1, ""); /* made twice: neither may stay */
+    assert_int_equal(rig_launch(g, t).r.class, WEIR_PROVIDER_OK);
+    assert_int_equal(mock_alive(), 1);
+    mock_fault("no_capacity", NULL, 1, "");
+    assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_NO_CAPACITY); /* nor that of a machine that never was */
+    assert_true(has_leftovers());
+    mock_fault("server_error", "create_script", -1, "");
+    assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_THROTTLED); /* no machine was asked for */
+    clear();
+    assert_int_equal(rig_terminate(g, find(g, t).id).r.class, WEIR_PROVIDER_OK);
+    int64_t limit = weir_clock_mono(&weir_clock_os).us + FOUND_WITHIN_MS * WEIR_US_PER_MS;
+    while (has_leftovers() && weir_clock_mono(&weir_clock_os).us < limit) {
+        (void)rig_list(g, NULL);
+    }
+    assert_false(has_leftovers());
+    end(g);
+}
+
 int clouds_run(const struct clouds_subject *s)
 {
     struct weir_conformance_subject base = s->base;
@@ -534,6 +612,7 @@ int clouds_run(const struct clouds_subject *s)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(boots_is_found_and_ends),
         cmocka_unit_test(offers_are_whole),
+        cmocka_unit_test(these_types_are_offered),
         cmocka_unit_test(prices_change),
         cmocka_unit_test(one_token_makes_one_machine),
         cmocka_unit_test(a_lost_reply),
@@ -553,6 +632,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(ends_that_fail),
         cmocka_unit_test(what_the_provider_takes_back),
         cmocka_unit_test(nothing_is_answered_after_fini),
+        cmocka_unit_test(what_was_made_beside_machines_goes),
         cmocka_unit_test(an_unknown_key_is_refused),
     };
     int failed = cmocka_run_group_tests_name(s->base.name, tests, NULL, NULL);

@@ -14,11 +14,13 @@ struct clouds_subject {
     const char *const *options;  /* of the dialect; ends with NULL */
     const char *conf;            /* members of the section besides endpoint and times, with a comma at the end; "" */
     const char *const *endpoints; /* further keys that take the mock's address; ends with NULL; NULL: none */
+    const char *const *types;    /* of machines that must be among the offers, or "-TYPE": must not; ends with NULL; NULL: not told */
     bool keys_expire;            /* credentials are fetched anew by the driver itself */
     bool late_refusal;           /* what fails inside the operation is the launch's own answer */
     bool tells_prices;           /* live */
     bool signs_time;             /* a clock that is wrong matters */
     bool keeps_tags;             /* the provider itself knows tokens, tags and pages: the driver is not one of cloud/rest.h */
+    bool leaves_nothing;         /* what was made beside machines goes by itself when they are gone */
     bool tells_spot;             /* prices are live for spot alone, by zone */
 };
 

@@ -38,18 +38,32 @@ static void set_flag(uv_timer_t *t)
     *(bool *)t->data = true;
 }
 
+/* A timer may have set the flag in this very turn: then there is nothing to wait for. */
+static void stop_if_set(uv_prepare_t *h)
+{
+    const bool *flag = h->data;
+    if (*flag) {
+        uv_stop(h->loop);
+    }
+}
+
 /* Runs the loop until *flag is true; fails the test when that takes too long. */
 void rig_run_until(struct rig *g, const bool *flag)
 {
     bool late = false;
     uv_timer_t limit;
+    uv_prepare_t look;
     assert_int_equal(uv_timer_init(&g->loop, &limit), 0);
+    assert_int_equal(uv_prepare_init(&g->loop, &look), 0);
     limit.data = &late;
+    look.data = (void *)(uintptr_t)flag;
     (void)uv_timer_start(&limit, set_flag, WAIT_MS_MAX, 0);
+    (void)uv_prepare_start(&look, stop_if_set);
     while (!*flag && !late) {
         (void)uv_run(&g->loop, UV_RUN_ONCE);
     }
     uv_close((uv_handle_t *)&limit, NULL);
+    uv_close((uv_handle_t *)&look, NULL);
     (void)uv_run(&g->loop, UV_RUN_NOWAIT);
     assert_true(*flag);
 }

@@ -252,6 +252,12 @@ static int no_postings(struct weir_store *s, uint64_t after, weir_posting_row_fn
     return 0;
 }
 
+static int nothing_billed(struct weir_store *s, struct weir_wall from, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)from, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int no_corrections(struct weir_store *s, uint64_t after, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)after, (void)fn, (void)ctx, (void)err;
@@ -389,6 +395,7 @@ static const struct weir_store_ops store_ops = {
     .each_meter = no_meters,
     .each_lease = no_leases,
     .each_posting = no_postings,
+    .each_billed = nothing_billed,
     .first_posting = no_first_posting,
     .each_invoice_line = no_invoice_lines,
     .each_correction = no_corrections,

@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct weir_offer_list l = {0};
     struct weir_offer_query q = {0};
     weir_offer_list_add_catalogue(&l, c);
-    check(weir_offer_list_rank(&l, &q, gpus, now) <= n);
+    check(weir_offer_list_rank(&l, &q, gpus, now, true) <= n);
     weir_offer_list_release(&l);
     read_again(c, n);
     weir_catalogue_free(c);

@@ -53,6 +53,23 @@ CLOUDS = {
     max_gpus: 1
     agent: {{weir}}
 """, {"AZURE_CLIENT_SECRET": "mock-client-secret"}, "T4"),
+    "lambda": ("lambda", ["key=secret_test_TESTKEY"], """
+    endpoint: {url}
+    poll: 200ms
+    calls_per_second: 200
+    max_gpus: 1
+    ssh_key: k
+    regions: [us-east-1]
+    agent: {weir}
+""", {"LAMBDA_API_KEY": "secret_test_TESTKEY"}, "A10"),
+    "vast": ("vast", ["key=vast_test_TESTKEY"], """
+    endpoint: {url}
+    poll: 200ms
+    calls_per_second: 200
+    max_gpus: 1
+    image: registry.example/cuda:12
+    agent: {weir}
+""", {"VAST_API_KEY": "vast_test_TESTKEY"}, "A10"),
 }
 
 

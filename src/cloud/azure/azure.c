@@ -157,6 +157,7 @@ const struct weir_provider_ops weir_azure_provider = {
     .init = azure_init,
     .fini = weir_rest_fini,
     .offers = weir_rest_offers,
+    .prices_anew = weir_rest_prices_anew,
     .launch = weir_rest_launch,
     .describe = weir_rest_describe,
     .list = weir_rest_list,

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cloud/azure/azure_priv.h"
+#include "net/uri.h"
 
 enum { ASSERTION_BYTES_MAX = 64 * 1024, TOKEN_S_MIN = 60 /* at least */ };
 
@@ -88,14 +89,6 @@ static void from_metadata(struct weir_provider *p)
                                          .n_headers = 1, .open = true, .timeout_ms = 5000, .deadline_ms = 30000});
 }
 
-static void add_encoded(struct weir_str *s, const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr("-._~", *c) != NULL;
-        weir_str_addf(s, plain ? "%c" : "%%%02X", *c);
-    }
-}
-
 /* The client's proof of itself; false where there is none. */
 static bool add_proof(struct weir_provider *p, struct weir_str *form, struct weir_err *err)
 {
@@ -103,7 +96,7 @@ static bool add_proof(struct weir_provider *p, struct weir_str *form, struct wei
     if (a->secret != NULL) {
         weir_str_adds(form, "&client_secret=");
         weir_cloud_hide(p->cloud, a->secret);
-        add_encoded(form, a->secret);
+        weir_uri_encode(form, weir_sv_of(a->secret));
         return true;
     }
     char *text = NULL;
@@ -115,7 +108,7 @@ static bool add_proof(struct weir_provider *p, struct weir_str *form, struct wei
     char *copy = weir_strndup(assertion.p, assertion.n);
     weir_cloud_hide(p->cloud, copy);
     weir_str_adds(form, "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=");
-    add_encoded(form, copy);
+    weir_uri_encode(form, assertion);
     explicit_bzero(text, n);
     explicit_bzero(copy, assertion.n);
     free(text);
@@ -134,7 +127,7 @@ void azure_token_fetch(void *ctx, struct weir_credential *c)
     WEIR_CLEANUP(weir_str_release) struct weir_str form = WEIR_STR_INIT(4 * ASSERTION_BYTES_MAX);
     struct weir_err err = {""};
     weir_str_adds(&form, "grant_type=client_credentials&scope=https%3A%2F%2Fmanagement.azure.com%2F.default&client_id=");
-    add_encoded(&form, a->client_id);
+    weir_uri_encode(&form, weir_sv_of(a->client_id));
     if (!add_proof(p, &form, &err)) {
         weir_credential_fail(c, WEIR_PROVIDER_REFUSED, err.text);
         return;

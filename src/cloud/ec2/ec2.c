@@ -321,6 +321,7 @@ const struct weir_provider_ops weir_ec2_provider = {
     .init = ec2_init,
     .fini = ec2_fini,
     .offers = ec2_offers,
+    .prices_anew = ec2_prices_anew,
     .launch = ec2_launch,
     .describe = ec2_describe,
     .list = ec2_list,

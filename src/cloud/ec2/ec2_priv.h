@@ -99,7 +99,9 @@ struct weir_provider {
     WEIR_VEC(struct weir_offer) offers;
     struct ec2_wait *waits;
     unsigned refreshing; /* calls under way */
-    char price_trouble[256]; /* why the last prices did not come; "" */
+    bool prices_old;     /* they are to be asked for anew */
+    bool price_failed;   /* the last prices did not come whole */
+    char price_trouble[256]; /* what is the matter with them; "" */
     char metadata_token[256];
     char no_keys[256]; /* what to say where none are found */
 };
@@ -144,4 +146,5 @@ int ec2_launch(struct weir_provider *p, const struct weir_launch *l, weir_provid
 
 /* offers.c */
 int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
+void ec2_prices_anew(struct weir_provider *p);
 void ec2_offers_free(struct weir_provider *p);

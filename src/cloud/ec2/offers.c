@@ -70,6 +70,17 @@ static const struct weir_offer *listed(const struct weir_offer *o, size_t n, con
     return NULL;
 }
 
+/* The first of them is told; a call that failed comes before. */
+static void refuse_price(struct weir_provider *p, const char *what, const char *type, const char *where, int64_t micro, int64_t listed_micro)
+{
+    char told[WEIR_MONEY_SIZE];
+    char list[WEIR_MONEY_SIZE];
+    if (p->price_trouble[0] == '\0') {
+        (void)snprintf(p->price_trouble, sizeof p->price_trouble, EC2_NAME ": %s of %.40s in %.32s is refused: %s an hour, and the list has %s", what, type, where,
+                       weir_money_format(micro, told), weir_money_format(listed_micro, list));
+    }
+}
+
 static void push(struct weir_provider *p, struct weir_offer o)
 {
     o.launchable = true;
@@ -83,8 +94,11 @@ static size_t push_live(struct weir_provider *p, const struct ec2_region *r, con
     size_t n = 0;
     for (size_t i = 0; i < r->places.n; i++) {
         const struct ec2_place *at = &r->places.p[i];
-        if (!weir_streq(at->type, on_demand->instance_type) || at->micro_per_hour < on_demand->price_micro_per_hour / SHARE_MIN ||
-            at->micro_per_hour > on_demand->price_micro_per_hour * 3 / 2) {
+        if (!weir_streq(at->type, on_demand->instance_type)) {
+            continue;
+        }
+        if (at->micro_per_hour < on_demand->price_micro_per_hour / SHARE_MIN || at->micro_per_hour > on_demand->price_micro_per_hour * 3 / 2) {
+            refuse_price(p, "a spot price", at->type, at->zone, at->micro_per_hour, on_demand->price_micro_per_hour);
             continue;
         }
         struct weir_offer o = spot != NULL ? *spot : *on_demand;
@@ -136,11 +150,15 @@ static bool is_old(const struct weir_provider *p, struct weir_wall at, struct we
 
 static void answer_all(struct weir_provider *p)
 {
+    if (!p->price_failed) {
+        p->price_trouble[0] = '\0'; /* what is refused is found out anew */
+    }
     make_offers(p);
     struct ec2_wait *list = p->waits;
     p->waits = NULL;
     for (struct ec2_wait *w = list, *next; w != NULL; w = next) {
-        struct weir_provider_result r = {.class = WEIR_PROVIDER_OK, .offer = p->offers.p, .n_offers = p->offers.n};
+        struct weir_provider_result r = {.class = WEIR_PROVIDER_OK, .offer = p->offers.p, .n_offers = p->offers.n, .is_old = p->price_failed};
+        memcpy(r.text, p->price_trouble, sizeof r.text);
         next = w->next;
         w->done(w->ctx, &r);
         free(w);
@@ -202,13 +220,13 @@ static void on_page(void *ctx, const struct weir_cloud_answer *a)
     struct weir_arena arena = {0};
     const struct weir_xml *root = NULL;
     if (a->class != WEIR_PROVIDER_OK || weir_xml_parse(a->body, &arena, &root, NULL) < 0) {
-        (void)snprintf(p->price_trouble, sizeof p->price_trouble, "%s", a->text[0] == '\0' ? "the answer cannot be read" : a->text);
+        p->price_failed = true;
+        (void)snprintf(p->price_trouble, sizeof p->price_trouble, "%s", a->text[0] == '\0' ? EC2_NAME ": an answer with prices cannot be read" : a->text);
         weir_arena_release(&arena);
         end_page(op);
         return;
     }
     if (op->is_first) {
-        p->price_trouble[0] = '\0';
         if (op->is_types) {
             weir_vec_clear(&r->types);
             r->types_at = weir_clock_wall(p->env->clock);
@@ -287,15 +305,23 @@ static void ask(struct weir_provider *p, size_t region, bool is_types)
     p->refreshing++;
 }
 
+void ec2_prices_anew(struct weir_provider *p)
+{
+    p->prices_old = true;
+}
+
 static void refresh(struct weir_provider *p)
 {
+    bool anew = p->prices_old;
+    p->prices_old = false;
     struct weir_wall now = weir_clock_wall(p->env->clock);
     for (size_t i = 0; i < p->conf.n_regions; i++) {
         struct ec2_region *r = &p->region[i];
         bool types = is_old(p, r->types_at, TYPES_MAX_AGE);
-        bool prices = p->conf.spot && is_old(p, r->prices_at, p->conf.prices_every);
-        if ((types || prices) && is_old(p, r->tried_at, p->conf.prices_every.us < RETRY_EVERY.us ? p->conf.prices_every : RETRY_EVERY)) {
+        bool prices = p->conf.spot && (anew || is_old(p, r->prices_at, p->conf.prices_every));
+        if ((types || prices) && (anew || is_old(p, r->tried_at, p->conf.prices_every.us < RETRY_EVERY.us ? p->conf.prices_every : RETRY_EVERY))) {
             r->tried_at = now;
+            p->price_failed = false;
             if (types) {
                 ask(p, i, true);
             }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cloud/ec2/ec2_priv.h"
+#include "net/uri.h"
 
 enum { FORM_BYTES_MAX = 128 * 1024, VALUE_BYTES_MAX = 512, REPLY_BYTES_MAX = 8 << 20 };
 
@@ -19,7 +20,7 @@ struct weir_str ec2_form(const char *action)
 void ec2_form_add(struct weir_str *form, const char *key, const char *value)
 {
     weir_str_addf(form, "&%s=", key);
-    weir_sigv4_encode(form, weir_sv_of(value));
+    weir_uri_encode(form, weir_sv_of(value));
 }
 
 void ec2_form_addf(struct weir_str *form, const char *key, const char *fmt, ...)

@@ -11,22 +11,6 @@
 
 enum { CANONICAL_BYTES_MAX = 64 * 1024, PAIRS_MAX = 64, NAMES_BYTES_MAX = 512 };
 
-void weir_sigv4_encode(struct weir_str *ret, struct weir_sv text)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
-        if (plain) {
-            weir_str_addc(ret, (char)c);
-        } else {
-            weir_str_addc(ret, '%');
-            weir_str_addc(ret, hex[c >> 4]);
-            weir_str_addc(ret, hex[c & 15]);
-        }
-    }
-}
-
 static int compare(struct weir_sv x, struct weir_sv y)
 {
     size_t n = x.n < y.n ? x.n : y.n;

@@ -20,5 +20,3 @@ struct weir_sigv4_key {
  * call has. Errors: -WEIR_EUNSUPPORTED (GnuTLS is not there), -WEIR_EINVAL (a URL that cannot be signed). */
 int weir_sigv4_sign(const struct weir_sigv4_key *key, const char *region, const char *service, const struct weir_http_call *call,
                     struct weir_wall now, struct weir_cloud_headers *h, struct weir_err *err);
-/* Percent-encodes all but A-Z a-z 0-9 - _ . ~ */
-void weir_sigv4_encode(struct weir_str *ret, struct weir_sv text);

@@ -13,6 +13,7 @@
 #include "cloud/rest.h"
 #include "cloud/section.h"
 #include "net/gnutls_lib.h"
+#include "net/uri.h"
 
 enum { TOKEN_LIFE_S = 3600, FRESH_BEFORE_S = 300, JWT_BYTES_MAX = 8192, KEY_FILE_BYTES_MAX = 64 << 10 };
 
@@ -118,15 +119,8 @@ static int add_jwt(struct gce_auth *a, struct weir_str *ret, struct weir_err *er
 
 static void add_form(struct weir_str *s, const char *key, const char *value)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
     weir_str_addf(s, "%s%s=", s->n > 0 ? "&" : "", key);
-    for (const char *c = value; *c != '\0'; c++) {
-        if (strchr(plain, *c) != NULL) {
-            weir_str_addc(s, *c);
-        } else {
-            weir_str_addf(s, "%%%02X", (unsigned)(unsigned char)*c);
-        }
-    }
+    weir_uri_encode(s, weir_sv_of(value));
 }
 
 static void keep_token(struct gce_auth *a, const char *token)

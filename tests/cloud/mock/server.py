@@ -6,7 +6,8 @@
 prints "serving on http://127.0.0.1:PORT". One process is one provider's account in that provider's dialect. Tests steer it
 below /_mock: POST /_mock/fault {"name", "times", "on", ...}, POST /_mock/clear, POST /_mock/set {"skew_s", "price_factor",
 "capacity", "boot_s", "stop_s", "page_size"}, POST /_mock/reclaim {"id", "notice_s"}, POST /_mock/end {"id"} (a machine that
-the provider loses), POST /_mock/advise {"id"} (the machine is told that it may be taken back), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory, GET /_mock/log,
+the provider loses), POST /_mock/advise {"id"} (the machine is told that it may be taken back), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory (with "leftovers": what is there
+besides machines), GET /_mock/log,
 GET /_mock/calls (the requests themselves, without their headers). /_metadata/ID is the metadata service of the machine ID, as it sees it.
 """
 import argparse
@@ -212,7 +213,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case "foreign":
                 self.dialect.add_foreign(body)
             case "inventory":
-                return Reply(200, world.inventory())
+                leftovers = getattr(self.dialect, "leftovers", list)()
+                return Reply(200, {**world.inventory(), "leftovers": leftovers})
             case "calls":
                 with world.lock:
                     return Reply(200, {"calls": list(world.calls)})

@@ -435,6 +435,12 @@ static int f_each_posting(struct weir_store *s, uint64_t after, weir_posting_row
     return rc;
 }
 
+static int f_each_billed(struct weir_store *s, struct weir_wall from, weir_posting_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)from;
+    return f_each_posting(s, 0, fn, ctx, err);
+}
+
 static int f_each_correction(struct weir_store *s, uint64_t after, weir_correction_row_fn *fn, void *ctx, struct weir_err *err)
 {
     static const struct weir_correction_row row = {.id = 1, .at = AT(0), .kind = "credit", .who = "ada", .reason = "ticket 7", .micro = -40};
@@ -670,6 +676,7 @@ static const struct weir_store_ops store_ops = {
     .each_meter = f_each_meter,
     .each_lease = f_each_lease,
     .each_posting = f_each_posting,
+    .each_billed = f_each_billed,
     .first_posting = f_first_posting,
     .each_invoice_line = f_each_invoice_line,
     .each_correction = f_each_correction,

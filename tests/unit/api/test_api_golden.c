@@ -304,7 +304,7 @@ static void fields_are_found_in_stored_json(void **state)
         {" { \"a\" : 1 , \"b\" : 2 } ", "b", "2"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
-        struct weir_sv v = api_json_find(weir_sv_of(rows[i].object), rows[i].key);
+        struct weir_sv v = weir_json_find(weir_sv_of(rows[i].object), rows[i].key);
         if (rows[i].want == NULL ? v.p != NULL : !weir_sv_eq(v, weir_sv_of(rows[i].want))) {
             fail_msg("%s %s: '%.*s'", rows[i].object, rows[i].key, WEIR_SV_ARG(v));
         }

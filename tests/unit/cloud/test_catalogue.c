@@ -309,7 +309,7 @@ static struct weir_offer_list rank(const struct weir_catalogue *c, const struct 
 {
     struct weir_offer_list l = {0};
     weir_offer_list_add_catalogue(&l, c);
-    *ret_n = weir_offer_list_rank(&l, q, weir_catalogue_gpus(c), now);
+    *ret_n = weir_offer_list_rank(&l, q, weir_catalogue_gpus(c), now, true);
     return l;
 }
 
@@ -344,11 +344,13 @@ static void offers_are_ranked_and_the_rest_says_why_not(void **state)
     assert_int_equal(n, 4);
     assert_int_equal(l.n, WEIR_ARRAY_LEN(want));
     for (size_t i = 0; i < l.n; i++) {
-        assert_string_equal(l.row[i].offer.instance_type, want[i].type);
+        assert_string_equal(l.row[i].offer->instance_type, want[i].type);
         assert_int_equal(l.row[i].verdict, want[i].verdict);
-        assert_int_equal(l.row[i].reason[0] == '\0', want[i].verdict == WEIR_VERDICT_INCLUDED);
+        char why[WEIR_OFFER_REASON_SIZE];
+        (void)weir_offer_reason(&l.row[i], &q, gpus, why);
+        assert_int_equal(why[0] == '\0', want[i].verdict == WEIR_VERDICT_INCLUDED);
     }
-    assert_string_equal(l.row[0].offer.provider, "b");
+    assert_string_equal(l.row[0].offer->provider, "b");
     assert_int_equal(l.row[0].gpu_price_micro_per_hour, 1500000);
     assert_int_equal(l.row[0].age.us, 52 * WEIR_US_PER_DAY);
     weir_offer_list_release(&l);

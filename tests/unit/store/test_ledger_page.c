@@ -32,7 +32,9 @@ static struct weir_posting posting_of(struct weir_prng *r, uint64_t id, uint64_t
                                  .gpu_us = weir_prng_below(r, most),
                                  .project = {(uint32_t)weir_prng_below(r, most)},
                                  .user = {(uint32_t)weir_prng_below(r, most)},
-                                 .run = {{{weir_prng_below(r, most)}, 0}, 0}};
+                                 .run = {{{weir_prng_below(r, most)}, 0}, 0},
+                                 .lease = {weir_prng_below(r, most)},
+                                 .rule = weir_prng_below(r, most)};
 }
 
 static void assert_same(const struct weir_posting *a, const struct weir_posting *b)
@@ -49,6 +51,8 @@ static void assert_same(const struct weir_posting *a, const struct weir_posting 
     assert_int_equal(a->project.v, b->project.v);
     assert_int_equal(a->user.v, b->user.v);
     assert_int_equal(a->run.task.job.v, b->run.task.job.v);
+    assert_int_equal(a->lease.v, b->lease.v);
+    assert_int_equal(a->rule, b->rule);
 }
 
 static void what_is_packed_comes_back(void **state)
@@ -130,7 +134,7 @@ static void what_is_no_page_is_refused(void **state)
     static const struct {
         size_t at;
         uint8_t byte;
-    } rows[] = {{0, 2}, {1, 11}, {1, 13}, {2, 0}, {4, 1}, {5, 255}, {14, 3}, {14, 9}, {14, 255}};
+    } rows[] = {{0, 1}, {0, 3}, {1, 13}, {1, 15}, {2, 0}, {4, 1}, {5, 255}, {14, 3}, {14, 9}, {14, 255}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) { /* version, columns, rows, a column's width */
         uint8_t was = packed[rows[i].at];
         packed[rows[i].at] = rows[i].byte;

@@ -522,6 +522,8 @@ static void put_ledger(struct weir_store *s, uint64_t from, uint64_t until, uint
         p.node.v = i % 31;
         p.project.v = (uint32_t)(i % 7);
         p.user.v = (uint32_t)(i % 11);
+        p.lease.v = i % 13;
+        p.rule = i % 17 == 0 ? i % 4 : 0;
         p.debit = (uint8_t)(i % 3 == 0 ? WEIR_ACCOUNT_IDLE : WEIR_ACCOUNT_JOB);
         p.at.us = T0 + (int64_t)(i + 5) * 977000000;
         if ((i - from) % each == 0) {
@@ -556,7 +558,16 @@ static int add_row(void *ctx, const struct weir_bill_row *r)
     return 0;
 }
 
-/* Bills of many kinds, as text. */
+static int add_billed(void *ctx, const struct weir_posting *p)
+{
+    struct weir_str *text = ctx;
+    weir_str_addf(text, "%llu %lld-%lld %llu/%llu/%u %u %u %lld %llu %u %u %llu %llu\n", (unsigned long long)p->id, (long long)p->from.us, (long long)p->to.us,
+                  (unsigned long long)p->node.v, (unsigned long long)p->lease.v, p->pool.v, p->debit, p->credit, (long long)p->amount_micro,
+                  (unsigned long long)p->gpu_us, p->project.v, p->user.v, (unsigned long long)p->run.task.job.v, (unsigned long long)p->rule);
+    return 0;
+}
+
+/* Bills of many kinds, and what ratings read, as text. */
 static char *bills(struct weir_store *s)
 {
     static const enum weir_bill_by by[][2] = {{WEIR_BILL_BY_PROJECT, WEIR_BILL_BY_USER}, {WEIR_BILL_BY_DAY, WEIR_BILL_BY_PROJECT}, {WEIR_BILL_BY_MONTH, WEIR_BILL_BY_NODE}, {WEIR_BILL_BY_JOB, WEIR_BILL_BY_POOL}};
@@ -568,6 +579,7 @@ static char *bills(struct weir_store *s)
             must(s->ops->bill(s, &f, by[i], NULL, 2, add_row, &text, &err));
         }
     }
+    must(s->ops->each_billed(s, (struct weir_wall){0}, add_billed, &text, &err));
     char *copy = weir_strdup(weir_str_cstr(&text));
     weir_str_release(&text);
     return copy;

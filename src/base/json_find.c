@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Picking values out of JSON that weir wrote itself, without building a tree: lists of jobs show two fields of
- * specifications that may be large. */
-#include "api/api_priv.h"
+/* Picking values out of JSON without building a tree: lists of jobs show two fields of specifications that may be large. */
+#include "base/json.h"
 #include "base/mem.h"
 
 /* The position behind the string that starts at i (a quote). */
@@ -54,7 +53,7 @@ static size_t skip_space(struct weir_sv s, size_t i)
     return i;
 }
 
-struct weir_sv api_json_find(struct weir_sv object, const char *key)
+struct weir_sv weir_json_find(struct weir_sv object, const char *key)
 {
     struct weir_sv none = {NULL, 0};
     struct weir_sv want = weir_sv_of(key);
@@ -82,7 +81,7 @@ struct weir_sv api_json_find(struct weir_sv object, const char *key)
     return none;
 }
 
-char *api_json_text(struct weir_sv value)
+char *weir_json_text(struct weir_sv value)
 {
     if (value.n < 2 || value.p[0] != '"' || value.p[value.n - 1] != '"') {
         return NULL;

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`weir offers --live`: the feeds of five providers, each in its own form and served by its mock, asked now and merged within two seconds;
+what does not answer, or tells what cannot be, is shown with what was known before."""
+import contextlib
+import json
+import sys
+import time
+
+import lib
+import rented
+from lib import Broker, until
+from mockcloud import MockCloud
+
+LIVE_S = 2.0
+PROVIDERS = ("aws", "azure", "lambda", "runpod", "vast")
+
+
+def section(name, cloud, weir):
+    """As for renting, but with every machine of H100s, and prices that are not asked for again by themselves."""
+    text = rented.CLOUDS[name][2].format(url=cloud.url, weir=weir, dir=cloud.dir)
+    keep = [line for line in text.splitlines() if line.strip() and line.split(":")[0].strip() not in ("max_gpus", "regions", "prices_every", "types")]
+    return f"  {name}:\n" + "\n".join(keep) + "\n    prices_every: 6h\n" + ("    regions: [us-east-1]\n" if name == "aws" else "")
+
+
+@contextlib.contextmanager
+def market(weir, names=PROVIDERS):
+    with contextlib.ExitStack() as stack:
+        clouds = {n: stack.enter_context(MockCloud(rented.CLOUDS[n][0], options=rented.CLOUDS[n][1])) for n in names}
+        env = {}
+        for n in names:
+            env.update(rented.CLOUDS[n][3])
+        b = stack.enter_context(Broker(weir, config="providers:\n" + "".join(section(n, c, weir) for n, c in clouds.items()), gpus="H100:8", env=env))
+        until("every provider's first prices", lambda: all(f["state"] == "answered" for f in b.get("/v1/offers")["feeds"]), limit_s=90)
+        yield b, clouds
+
+
+def live(b, *args):
+    """Rows, what was said, and how long it took."""
+    begin = time.monotonic()
+    done = b.run("offers", "--gpus", "H100:8", "--live", "--json", *args)
+    took = time.monotonic() - begin
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr, took
+
+
+def cheapest(rows, provider):
+    return min((r["price_micro_per_hour"] for r in rows if r["provider"] == provider and r["launchable"]), default=None)
+
+
+def wait_young(b):
+    """Until no answer is so young that it counts as live."""
+    until("the last answers to age", lambda: all(f["age_s"] >= 11 for f in b.get("/v1/offers")["feeds"]), limit_s=30, every_s=0.5)
+
+
+def test_five_feeds_are_merged_within_two_seconds(weir):
+    with market(weir) as (b, clouds):
+        before, _, _ = live(b)
+        for c in clouds.values():
+            c.set(price_factor=1.25)
+        cached = json.loads(b.run("offers", "--gpus", "H100:8", "--json").stdout)
+        assert {p: cheapest(cached, p) for p in PROVIDERS} == {p: cheapest(before, p) for p in PROVIDERS}, "asked for again without need"
+        wait_young(b)
+        rows, said, took = live(b)
+        assert took < LIVE_S, took
+        for p in PROVIDERS:
+            was, now = cheapest(before, p), cheapest(rows, p)
+            assert was and abs(now - was * 1.25) <= was / 100, (p, was, now, said)
+        prices = [r["price_micro_per_hour"] for r in rows if r["provider"] != "local" and r["verdict"] == "included"]
+        assert prices == sorted(prices), "merged by price"
+        assert rows[0]["provider"] == "local", "what is owned comes first"
+        assert all(r["age_s"] < 60 and "live" in r["source"] or r["provider"] == "aws" for r in rows if r["launchable"] and r["provider"] in PROVIDERS)
+
+
+def test_what_does_not_answer_is_shown_as_it_was(weir):
+    with market(weir, ("lambda", "runpod", "vast")) as (b, clouds):
+        before, _, _ = live(b)
+        wait_young(b)
+        clouds["vast"].fault("slow_body", on="offers", times=-1, seconds=8)
+        clouds["lambda"].fault("server_error", on="offers", times=-1, status=500)
+        clouds["runpod"].set(price_factor=1.25)
+        rows, said, took = live(b)
+        assert took < LIVE_S + 0.5, took
+        assert "vast: has not answered in time; its prices are those of" in said, said
+        assert cheapest(rows, "vast") == cheapest(before, "vast") and cheapest(rows, "lambda") == cheapest(before, "lambda")
+        assert cheapest(rows, "runpod") > cheapest(before, "runpod")
+        until("the failure to be known", lambda: any(f["provider"] == "lambda" and f["state"] == "failed" and f["text"] and f["as_of"]
+                                                    for f in b.get("/v1/offers")["feeds"]), limit_s=90)
+        check, = [c for c in b.get("/v1/status")["checks"] if c["name"] == "prices"]
+        assert not check["ok"] and "lambda" in check["text"], check
+
+
+def test_prices_that_cannot_be_are_refused_and_said(weir):
+    with market(weir, ("aws", "runpod")) as (b, clouds):
+        wait_young(b)
+        clouds["runpod"].set(price_factor=25)
+        clouds["aws"].set(price_factor=0.001)
+        rows, said, _ = live(b)
+        assert cheapest(rows, "runpod") is None, "nothing of it is left that can be believed"
+        assert "prices refused as not plausible" in said, said
+        assert "aws: a spot price of" in said and "is refused" in said, said
+        aws = [r for r in rows if r["provider"] == "aws" and r["market"] == "spot"]
+        assert aws and all("EC2 spot" not in r["source"] for r in aws), "the catalogue's stand in"
+
+
+def test_a_provider_that_never_answered_has_the_catalogues_prices(weir):
+    name = "lambda"
+    with MockCloud(name, options=rented.CLOUDS[name][1]) as c:
+        c.fault("server_error", on="offers", times=-1, status=503)
+        with Broker(weir, config="providers:\n" + section(name, c, weir), gpus="H100:8", env=rented.CLOUDS[name][3]) as b:
+            rows, said, _ = live(b)
+            mine = [r for r in rows if r["provider"] == name]
+            assert mine and not any(r["launchable"] for r in mine), rows
+            assert "its prices are the catalogue's" in said, said
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
