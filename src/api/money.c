@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "api/api_priv.h"
+#include "api/proof.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/vec.h"
@@ -262,109 +263,40 @@ void api_handle_bill(struct api_request *rq)
 
 /* ---- proof ---- */
 
-struct check_scan {
-    struct weir_bill_check *check;
-    struct api_close_proof *closes;
-    struct weir_err *err;
-    uint64_t last;
-    uint32_t n;
-};
-
-static int on_posting(void *ctx, const struct weir_posting *p)
+/* Batch by batch, so that others get at the reader too. */
+static int prove(struct weir_api *a, struct weir_proof_result *ret, struct weir_err *err)
 {
-    struct check_scan *c = ctx;
-    int rc = weir_bill_check_add(c->check, p, c->err);
+    unsigned which;
+    struct weir_proof *p = NULL;
+    struct weir_store *s = api_reader_take(a, &which);
+    int rc = weir_proof_new(&p, s, err);
+    api_reader_put(a, which);
     if (rc < 0) {
         return rc;
     }
-    api_close_proof_add(c->closes, p);
-    c->last = p->id;
-    return ++c->n == CHECK_BATCH ? 1 : 0;
-}
-
-/* Feeds the whole ledger to the checker, batch by batch, so that others get at the reader too. */
-static int feed(struct weir_api *a, struct check_scan *c, bool *ret_offence, struct weir_err *err)
-{
-    for (;;) {
-        unsigned which;
-        c->n = 0;
-        struct weir_store *s = api_reader_take(a, &which);
-        int rc = s->ops->each_posting(s, c->last, on_posting, c, err);
-        api_reader_put(a, which);
-        if (rc < 0) {
-            *ret_offence = c->err->text[0] != '\0';
-            return *ret_offence ? 0 : rc;
-        }
-        if (c->n < CHECK_BATCH) {
-            return 0;
-        }
-    }
-}
-
-/* How many postings there must be at least (0: not known), and what was closed. */
-static int postings_made(struct weir_api *a, uint64_t *ret, struct api_close_proof **ret_closes, struct weir_err *err)
-{
-    unsigned which;
-    char text[64] = "";
-    struct weir_store *s = api_reader_take(a, &which);
-    int rc = api_close_proof_new(ret_closes, s, err);
-    rc = rc < 0 ? rc : s->ops->get_meta(s, WEIR_META_LAST_POSTING, text, sizeof text, err);
-    api_reader_put(a, which);
-    *ret = 0;
-    if (rc == 0) {
-        (void)weir_parse_u64(weir_sv_of(text), 1, INT64_MAX, ret, NULL);
-    }
-    return rc == -WEIR_ENOTFOUND ? 0 : rc;
-}
-
-/* What bills are read from is what was posted, part by part. */
-static int prove_pages(struct weir_api *a, struct weir_err *offence, bool *ret_offence, struct weir_err *err)
-{
-    uint64_t last = 0;
-    int rc = 0;
     do {
-        unsigned which;
-        struct weir_store *s = api_reader_take(a, &which);
-        rc = s->ops->prove_pages(s, last, &last, err);
+        s = api_reader_take(a, &which);
+        rc = weir_proof_step(p, s, CHECK_BATCH, err);
         api_reader_put(a, which);
-    } while (rc == 0 && last != 0);
-    if (rc == -WEIR_ECORRUPT) {
-        *offence = *err;
-        *ret_offence = true;
-        return 0;
+    } while (rc > 0);
+    if (rc == 0) {
+        weir_proof_end(p, ret);
     }
+    weir_proof_free(p);
     return rc;
 }
 
 static void check_finish(struct api_call *call)
 {
     struct weir_err err = {{0}};
-    struct weir_err offence = {{0}};
-    bool is_bad = false;
-    struct check_scan c = {.check = weir_bill_check_new(), .err = &offence};
-    struct weir_bill_check_result r = {0};
-    uint64_t made = 0;
-    struct weir_err close_error = {{0}};
-    uint64_t closes = 0;
-    int rc = postings_made(call->api, &made, &c.closes, &err); /* before the ledger is read: it may grow meanwhile */
-    rc = rc < 0 ? rc : feed(call->api, &c, &is_bad, &err);
-    if (rc == 0 && weir_bill_check_end(c.check, &r, is_bad ? NULL : &offence) < 0) {
-        is_bad = true;
-    }
-    if (!is_bad && c.last < made) {
-        (void)weir_fail(&offence, -WEIR_ECORRUPT, "posting %" PRIu64 " is missing: the ledger ends before it, %" PRIu64 " were made", c.last + 1, made);
-        is_bad = true;
-    }
-    if (rc == 0 && !is_bad) {
-        rc = prove_pages(call->api, &offence, &is_bad, &err);
-    }
-    weir_bill_check_free(c.check);
-    closes = rc < 0 ? 0 : api_close_proof_end(c.closes, &close_error);
-    api_close_proof_free(c.closes);
+    struct weir_proof_result proof;
+    int rc = prove(call->api, &proof, &err);
     if (rc < 0) {
         api_fail(call->http, rc, &err);
         return;
     }
+    const struct weir_bill_check_result r = proof.sum;
+    bool is_bad = proof.error.text[0] != '\0';
     struct weir_str out = WEIR_STR_INIT(4096);
     struct weir_json j = weir_json_begin(&out);
     weir_json_object(&j);
@@ -377,11 +309,12 @@ static void check_finish(struct api_call *call)
     weir_json_kv_i64(&j, "idle_micro", r.idle_micro);
     weir_json_kv_i64(&j, "waste_micro", r.waste_micro);
     weir_json_kv_i64(&j, "price_micro", r.price_micro);
-    weir_json_kv_cstr(&j, "error", is_bad ? offence.text : NULL);
-    weir_json_kv_u64(&j, "closes", closes);
-    weir_json_kv_cstr(&j, "close_error", close_error.text[0] == '\0' ? NULL : close_error.text);
+    weir_json_kv_cstr(&j, "error", is_bad ? proof.error.text : NULL);
+    weir_json_kv_u64(&j, "closes", proof.closes);
+    weir_json_kv_cstr(&j, "close_error", proof.close_error.text[0] == '\0' ? NULL : proof.close_error.text);
     weir_json_end(&j);
-    api_finding(call, WEIR_FINDING_LEDGER, "ledger", is_bad ? offence.text : NULL, &out);
+    const char *wrong = is_bad ? proof.error.text : proof.close_error.text;
+    api_finding(call, WEIR_FINDING_LEDGER, "ledger", wrong[0] == '\0' ? NULL : wrong, &out);
 }
 
 void api_handle_bill_check(struct api_request *rq)

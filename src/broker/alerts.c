@@ -204,7 +204,7 @@ void alerts_change(struct broker *b, struct weir_command *cmd)
 }
 
 /* What the API's own threads found. */
-void alerts_finding(struct broker *b, struct weir_command *cmd)
+void alerts_found(struct broker *b, enum weir_finding what, const char *name, const char *wrong)
 {
     static const struct {
         enum weir_alert_condition condition;
@@ -214,15 +214,19 @@ void alerts_finding(struct broker *b, struct weir_command *cmd)
         [WEIR_FINDING_RECONCILIATION] = {WEIR_ALERT_RECONCILIATION, WEIR_ALERT_WARNING},
         [WEIR_FINDING_LEAK] = {WEIR_ALERT_LEAK_SUSPECT, WEIR_ALERT_CRITICAL},
     };
-    unsigned k = cmd->u.finding.kind;
     char key[WEIR_ALERT_KEY_SIZE];
-    (void)snprintf(key, sizeof key, "%s/%s", weir_alert_condition_name(kinds[k].condition), cmd->u.finding.name);
-    if (cmd->u.finding.is_wrong) {
-        alerts_see(b, kinds[k].condition, kinds[k].severity, key, "", cmd->u.finding.text);
+    (void)snprintf(key, sizeof key, "%s/%s", weir_alert_condition_name(kinds[what].condition), name);
+    if (wrong != NULL) {
+        alerts_see(b, kinds[what].condition, kinds[what].severity, key, "", wrong);
     } else {
         weir_alert_book_clear(&b->alerts->book, key, weir_engine_now(b->engine));
     }
     store(b);
+}
+
+void alerts_finding(struct broker *b, struct weir_command *cmd)
+{
+    alerts_found(b, (enum weir_finding)cmd->u.finding.kind, cmd->u.finding.name, cmd->u.finding.is_wrong ? cmd->u.finding.text : NULL);
     commands_finish(b, cmd, 0);
 }
 

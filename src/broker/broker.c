@@ -19,6 +19,7 @@
 enum {
     TICK_MS = 200,
     NOTIFY_MS = 20,
+    SELF_CHECK_MS = 20, /* between two pieces of a proof */
     FLUSH_RETRY_MS = 1000,
     BODY_BYTES_MAX = 4 << 20,
     CONNECTIONS_MAX = 4096,
@@ -231,6 +232,7 @@ static void on_timer(uv_timer_t *h)
     tls_tick(b);
     turn(b);
     retention_tick(b);
+    self_check_tick(b);
     arm(b);
 }
 
@@ -242,6 +244,9 @@ static void arm(struct broker *b)
         ms = until < 1 ? 1 : (uint64_t)until;
     } else if (b->leases.n == 0 && b->waiters.n == 0 && b->live.n == 0 && !b->notify_due && !b->store_full) {
         ms = until < 1000 ? (uint64_t)until : 1000;
+    }
+    if (b->self_check.proof != NULL && ms > SELF_CHECK_MS) {
+        ms = SELF_CHECK_MS;
     }
     if (b->notify_due && ms > NOTIFY_MS) {
         ms = NOTIFY_MS;
@@ -419,7 +424,7 @@ static int identify(struct broker *b, struct weir_err *err)
 
 static int open_engine(struct broker *b, struct weir_err *err)
 {
-    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .owned_cost = owned_cost,
+    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .proof = true, .owned_cost = owned_cost,
                                     .owned_cost_ctx = b, .task_name = agents_task_name, .task_name_ctx = b};
     conf.core.gpus = b->gpus;
     return weir_engine_open(&b->engine, &conf, err);
@@ -518,6 +523,7 @@ static void release(struct broker *b)
     agents_free(b);
     policies_release(b);
     retention_free(b);
+    self_check_free(b);
     weir_engine_free(b->engine);
     weir_store_close(b->reader[0]);
     weir_store_close(b->reader[1]);

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <uv.h>
 
+#include "api/proof.h"
 #include "api/service.h"
 #include "base/json.h"
 #include "base/map.h"
@@ -157,6 +158,7 @@ struct lease_watch {
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
     uint64_t due_ms;
+    struct weir_wall asked; /* when the call under way went out */
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -172,6 +174,13 @@ struct retention {
     DIR *logs;    /* the walk under way; NULL: none */
     DIR *files;   /* in the directory of a job; NULL: between two */
     char job[24]; /* its name */
+};
+
+/* ---- self_check.c: the broker proves its ledger ---- */
+
+struct self_check {
+    uint64_t due_ms;          /* 0: not known yet */
+    struct weir_proof *proof; /* under way; NULL: none */
 };
 
 /* ---- program.c: what machines run ---- */
@@ -324,6 +333,7 @@ struct broker {
     struct program_sum program_sum[2]; /* x86_64, aarch64 */
 
     struct retention retention;
+    struct self_check self_check;
     struct alerts *alerts;
     struct policies policies;
 
@@ -383,6 +393,8 @@ void agents_task_name(void *broker, struct weir_task_id id, char *buf, size_t si
 
 /* leases.c */
 int leases_init(struct broker *b, struct weir_err *err);
+/* The machines of the leases that the store has are looked after from now on; the providers are there. */
+void leases_restore(struct broker *b);
 void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
@@ -434,6 +446,8 @@ void alerts_free(struct broker *b);
 void alerts_tick(struct broker *b);
 void alerts_change(struct broker *b, struct weir_command *cmd);
 void alerts_finding(struct broker *b, struct weir_command *cmd);
+/* What a look at the books found; wrong NULL: nothing is the matter. */
+void alerts_found(struct broker *b, enum weir_finding kind, const char *name, const char *wrong);
 void alerts_status(struct broker *b, struct weir_json *j);
 /* Did every receiver take the last that it was sent? */
 bool alerts_are_taken(const struct broker *b);
@@ -454,6 +468,10 @@ void policies_remove(struct broker *b, struct weir_command *cmd);
 /* retention.c */
 void retention_tick(struct broker *b);
 void retention_free(struct broker *b);
+
+/* self_check.c */
+void self_check_tick(struct broker *b);
+void self_check_free(struct broker *b);
 
 /* access.c */
 int access_init(struct broker *b, struct weir_err *err);

@@ -273,6 +273,7 @@ static int read_policy(struct config_loader *l, const struct doc *d, void *targe
         {"preempt_priority_gap", config_read_u32, offsetof(struct weir_core_conf, preempt_priority_gap)},
         {"reservations_max", config_read_u32, offsetof(struct weir_core_conf, reservations_max)},
         {"spill", config_read_bool, offsetof(struct weir_core_conf, spill)},
+        {"learn_offers", config_read_bool, offsetof(struct weir_core_conf, learn_offers)},
     };
     int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
     /* an extension goes out at half the term, and must reach the machine before the term is over */
@@ -537,6 +538,7 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"providers", read_providers, 0},
         {"node_silence", config_read_duration, offsetof(struct weir_config, node_silence)},
         {"retention", read_retention, offsetof(struct weir_config, retention)},
+        {"ledger_check", config_read_duration, offsetof(struct weir_config, ledger_check)},
         {"log_bytes_max", read_bytes, offsetof(struct weir_config, log_bytes_max)},
         {"alerts", config_read_alerts, offsetof(struct weir_config, alerts)},
         {"catalogue_import", read_imports, 0},
@@ -557,6 +559,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
     c->node_silence = weir_dur_s(60);
     c->access.certificate_life = weir_dur_s(7 * 86400);
     c->log_bytes_max = UINT64_C(256) << 20;
+    c->ledger_check = weir_dur_s(86400);
     c->alerts = weir_config_alerts_default();
     c->retention = (struct weir_config_retention){weir_dur_s(90 * 86400), weir_dur_s(90 * 86400), weir_dur_s(30 * 86400), weir_dur_s(400 * 86400)};
     int r = 0;

@@ -136,6 +136,7 @@ struct weir_config {
     size_t n_providers;
     struct weir_dur node_silence; /* without a word from its agent, a node is lost; default 60 s */
     uint64_t log_bytes_max;       /* per run */
+    struct weir_dur ledger_check; /* the ledger is proven so often; default 24 h */
     struct weir_config_retention {
         struct weir_dur events;
         struct weir_dur explains;

@@ -472,6 +472,8 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
         r.is_old = failure != NULL && failure->class != WEIR_PROVIDER_OK;
         if (r.is_old) {
             memcpy(r.text, failure->text, sizeof r.text);
+        } else if (s->prices.trouble[0] != '\0') {
+            memcpy(r.text, s->prices.trouble, sizeof r.text);
         } else if (s->prices.n_refused > 0) {
             (void)snprintf(r.text, sizeof r.text, "%s: %zu prices refused as not plausible, the first: %s", p->contract->name, s->prices.n_refused,
                            s->prices.refused);
@@ -507,6 +509,10 @@ static void on_prices(void *ctx, const struct weir_cloud_answer *a)
         failure.class = WEIR_PROVIDER_UNKNOWN;
         (void)snprintf(failure.text, sizeof failure.text, "%s: %.200s", p->contract->name, err.text);
     }
+    if (failure.class != WEIR_PROVIDER_OK && p->ops->on_prices_failed != NULL && p->ops->on_prices_failed(p, l)) {
+        memcpy(l->trouble, failure.text, sizeof l->trouble);
+        failure.class = WEIR_PROVIDER_OK;
+    }
     if (failure.class != WEIR_PROVIDER_OK) {
         end_prices(p, &failure);
     } else if (l->next[0] != '\0') {
@@ -529,6 +535,7 @@ static void look_at_prices(struct weir_provider *p)
     weir_vec_clear(&s->pricing_list.offer);
     s->pricing_list.p = p;
     s->pricing_list.n_refused = 0;
+    s->pricing_list.trouble[0] = '\0';
     if (fresh) {
         struct weir_provider_result none = {.class = WEIR_PROVIDER_OK};
         end_prices(p, &none); /* those that are there serve on */

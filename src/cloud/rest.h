@@ -102,6 +102,9 @@ struct weir_rest_ops {
     /* Prices. page "": the first. NULL: the catalogue's are all there is. */
     void (*prices)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
     int (*on_prices)(struct weir_provider *p, const struct json_t *body, struct weir_rest_offers *o, struct weir_err *err);
+    /* Optional: a page of prices did not come, or could not be read. True: it goes on without it, with the page that was named by
+     * weir_rest_offers_next, and what was the matter is shown beside the offers. */
+    bool (*on_prices_failed)(struct weir_provider *p, struct weir_rest_offers *o);
     weir_cloud_classify_fn *classify; /* ctx: the provider */
     const char *absent_code; /* the provider's word for "there is no such machine", where its status does not say so; NULL */
     bool native; /* the provider itself refuses a second machine of one name */
@@ -161,6 +164,10 @@ void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
  * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now;
  * what it says of cores, memory and traffic stands. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
+/* A price that was told is not taken: text says which and why. The first is shown to people. */
+void weir_rest_offers_refuse(struct weir_rest_offers *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Is a price within what may be of another? */
+bool weir_rest_is_near(int64_t price_micro, int64_t list_micro);
 /* The offers that the catalogue has of this provider; NULL and 0 where it has none. */
 const struct weir_offer *weir_rest_catalogue(const struct weir_provider *p, size_t *ret_n);
 /* The catalogue's row of a type of machine, of the market where it has one; NULL where it has none of that name. */

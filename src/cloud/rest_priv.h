@@ -43,6 +43,7 @@ struct weir_rest_offers {
     char next[WEIR_REST_URL_SIZE];
     size_t n_refused;
     char refused[160]; /* the first of them, why */
+    char trouble[256]; /* what did not come of them; "" */
 };
 
 enum rest_op_kind { REST_LAUNCH, REST_DESCRIBE, REST_LIST, REST_TERMINATE, REST_OFFERS };

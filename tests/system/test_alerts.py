@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socketserver
+import sqlite3
 import threading
 
 import lib
@@ -370,6 +371,30 @@ def test_checks_that_fail_are_told(weir):
         b.http("POST", "/v1/reconcile/outcome", {"reason": "nov.csv", "residual_micro": 0})
         until("both ends to be told", lambda: "resolved" in web.states("reconciliation") and "resolved" in web.states("leak-suspect"))
         assert b.get("/v1/bill/check")["balanced"] and not firing(b, "ledger-check")
+
+
+def test_the_broker_proves_its_ledger_by_itself(weir):
+    with Web() as web, Broker(weir, json.dumps(dict(json.loads(config({"ops": {"kind": "webhook", "url": web.url}})), ledger_check="1s"))) as b:
+        b.wait(b.submit({"resources": {"accelerators": {"A100": 1}}, "run": "true"}))
+        b.ok("bill", "charge", "0.01", "--job", "1", "--reason", "egress")
+        until("a proof", lambda: "balanced=true" in (b.dir / "serve.log").read_text())
+        assert not firing(b, "ledger-check")
+
+        def change(by):
+            with sqlite3.connect(b.data / "weir.db") as db:
+                db.execute("UPDATE posting SET amount_micro = amount_micro + ? WHERE id = (SELECT min(id) FROM posting WHERE correction <> 0)", (by,))
+            db.close()
+
+        b.stop()
+        change(1)
+        b.start()
+        until("the alert", lambda: firing(b, "ledger-check") and "its other side" in firing(b, "ledger-check")[0]["text"])
+        until("it to be told", lambda: web.states("ledger-check"))
+        b.kill()
+        change(-1)
+        b.start()
+        until("its end", lambda: not firing(b, "ledger-check") and "resolved" in web.states("ledger-check"))
+        b.balanced()
 
 
 if __name__ == "__main__":
