@@ -447,7 +447,7 @@ static bool weigh_wanting(struct weir_core *c, const struct limits *l)
     bool any = l->n_wants > 0 && l->n_wants <= WANTING_MAX;
     for (size_t i = 0; i < l->class.n && any; i++) {
         if (l->class.p[i]->wants != 0) {
-            lane_heap_push(c, l->class.p[i]);
+            lane_heap_push(c, l->class.p[i], false);
         }
     }
     return any;
