@@ -294,7 +294,7 @@ static void let_in_wanting(struct weir_core *c, struct limits *l)
     }
     if (found != NULL) {
         let_in(c, l, found);
-        lane_heap_push(c, found);
+        lane_heap_push(c, found, false);
     }
     l->wanting_budgets = c->budgets_version;
     l->wanting_version = c->version;
