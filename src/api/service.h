@@ -77,6 +77,7 @@ enum weir_quota_given {
     WEIR_QUOTA_GIVEN_COUNTS = 1 << 1, /* and the model of GPU */
     WEIR_QUOTA_GIVEN_LIMIT = 1 << 2,
     WEIR_QUOTA_GIVEN_SPAN = 1 << 3,
+    WEIR_QUOTA_GIVEN_BORROW = 1 << 4,
 };
 
 enum weir_node_op {
@@ -261,6 +262,8 @@ struct weir_command {
     uint64_t room;               /* dry run: tasks of the job for which nodes have room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
+    const struct weir_learned *learned; /* OFFERS: what is believed of some, by offer; borrowed as they are */
+    size_t n_learned;
     struct weir_accrued *accrued; /* ACCRUED: malloc'ed, freed by the poster */
     size_t n_accrued;
     struct weir_parked_note *parked; /* ACCRUED: who is parked, and the set of each payer from 1; malloc'ed, freed by the poster */

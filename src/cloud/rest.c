@@ -181,6 +181,7 @@ static void begin_launch(struct rest_op *op)
         return;
     }
     op->step = REST_FIRST;
+    op->firsts++;
     send_request(op->p, &op->first, WEIR_CLOUD_REPEAT, on_prepared, op);
 }
 
@@ -199,10 +200,15 @@ static void on_prepared(void *ctx, const struct weir_cloud_answer *a)
     }
     json_t *body = body_of(a);
     int r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer to '%s' is not JSON", op->first.what)
-                         : p->ops->on_prepared(p, body, &op->q, &err);
+                         : p->ops->on_prepared(p, body, &op->first, &op->q, &err);
     json_decref(body);
+    if (r > 0 && op->firsts >= LIST_PAGES_MAX) {
+        r = weir_fail(&err, -WEIR_ELIMIT, "'%s' does not come to its end", op->first.what);
+    }
     if (r < 0) {
-        deliver_failure(op, WEIR_PROVIDER_THROTTLED, err.text);
+        deliver_failure(op, r == -WEIR_EUNAVAIL ? WEIR_PROVIDER_NO_CAPACITY : WEIR_PROVIDER_THROTTLED, err.text);
+    } else if (r > 0) {
+        begin_launch(op);
     } else {
         call_launch(op);
     }
@@ -280,6 +286,17 @@ static void on_launched(void *ctx, const struct weir_cloud_answer *a)
         deliver_machine(op, rest_keep(p, &m));
     }
     run(p);
+}
+
+void weir_rest_body_set(struct weir_rest_request *q, const char *into, const char *key, const char *text)
+{
+    json_t *body = json_loads(weir_str_cstr(&q->body), 0, NULL);
+    (void)json_object_set_new(into == NULL ? body : json_object_get(body, into), key, json_string(text));
+    char *written = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    weir_str_clear(&q->body);
+    weir_str_adds(&q->body, written == NULL ? "" : written);
+    free(written);
 }
 
 static bool is_past_look(const struct rest_op *op)
@@ -472,6 +489,8 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
         r.is_old = failure != NULL && failure->class != WEIR_PROVIDER_OK;
         if (r.is_old) {
             memcpy(r.text, failure->text, sizeof r.text);
+        } else if (s->prices.trouble[0] != '\0') {
+            memcpy(r.text, s->prices.trouble, sizeof r.text);
         } else if (s->prices.n_refused > 0) {
             (void)snprintf(r.text, sizeof r.text, "%s: %zu prices refused as not plausible, the first: %s", p->contract->name, s->prices.n_refused,
                            s->prices.refused);
@@ -507,6 +526,10 @@ static void on_prices(void *ctx, const struct weir_cloud_answer *a)
         failure.class = WEIR_PROVIDER_UNKNOWN;
         (void)snprintf(failure.text, sizeof failure.text, "%s: %.200s", p->contract->name, err.text);
     }
+    if (failure.class != WEIR_PROVIDER_OK && p->ops->on_prices_failed != NULL && p->ops->on_prices_failed(p, l)) {
+        memcpy(l->trouble, failure.text, sizeof l->trouble);
+        failure.class = WEIR_PROVIDER_OK;
+    }
     if (failure.class != WEIR_PROVIDER_OK) {
         end_prices(p, &failure);
     } else if (l->next[0] != '\0') {
@@ -529,6 +552,7 @@ static void look_at_prices(struct weir_provider *p)
     weir_vec_clear(&s->pricing_list.offer);
     s->pricing_list.p = p;
     s->pricing_list.n_refused = 0;
+    s->pricing_list.trouble[0] = '\0';
     if (fresh) {
         struct weir_provider_result none = {.class = WEIR_PROVIDER_OK};
         end_prices(p, &none); /* those that are there serve on */

@@ -83,11 +83,14 @@ struct weir_rest_ops {
     void (*opened)(struct weir_provider *p); /* p->cloud is there now; optional */
     void (*close)(struct weir_provider *p);  /* frees p->own; optional */
     /*
-     * Optional: what the launch's request names and that is no machine, such as a script, must be made before it. Sent once the name was
-     * looked for, and again where its answer was lost: a second one must do no harm. on_prepared completes the launch's request.
+     * Optional: what the launch's request names and that is no machine, such as a script or the id of a type, must be made or asked for
+     * before it; where q->method stays NULL there is nothing. Sent once the name was looked for, and again where its answer was lost:
+     * a second one must do no harm. on_prepared completes the launch's request, or (1) has first sent once more, as it is then.
+     * Errors: -WEIR_EUNAVAIL (as with launch); any other, to be tried again later.
      */
     int (*prepare)(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err);
-    int (*on_prepared)(struct weir_provider *p, const struct json_t *body, struct weir_rest_request *launch, struct weir_err *err);
+    int (*on_prepared)(struct weir_provider *p, const struct json_t *body, struct weir_rest_request *first, struct weir_rest_request *launch,
+                       struct weir_err *err);
     void (*settled)(struct weir_provider *p); /* a complete list of machines came; optional */
     /* page "": the first. */
     void (*list)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
@@ -102,6 +105,9 @@ struct weir_rest_ops {
     /* Prices. page "": the first. NULL: the catalogue's are all there is. */
     void (*prices)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
     int (*on_prices)(struct weir_provider *p, const struct json_t *body, struct weir_rest_offers *o, struct weir_err *err);
+    /* Optional: a page of prices did not come, or could not be read. True: it goes on without it, with the page that was named by
+     * weir_rest_offers_next, and what was the matter is shown beside the offers. */
+    bool (*on_prices_failed)(struct weir_provider *p, struct weir_rest_offers *o);
     weir_cloud_classify_fn *classify; /* ctx: the provider */
     const char *absent_code; /* the provider's word for "there is no such machine", where its status does not say so; NULL */
     bool native; /* the provider itself refuses a second machine of one name */
@@ -161,6 +167,10 @@ void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
  * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now;
  * what it says of cores, memory and traffic stands. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
+/* A price that was told is not taken: text says which and why. The first is shown to people. */
+void weir_rest_offers_refuse(struct weir_rest_offers *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Is a price within what may be of another? */
+bool weir_rest_is_near(int64_t price_micro, int64_t list_micro);
 /* The offers that the catalogue has of this provider; NULL and 0 where it has none. */
 const struct weir_offer *weir_rest_catalogue(const struct weir_provider *p, size_t *ret_n);
 /* The catalogue's row of a type of machine, of the market where it has one; NULL where it has none of that name. */
@@ -170,6 +180,8 @@ const struct weir_offer *weir_rest_catalogue_type(const struct weir_provider *p,
 uint16_t weir_rest_gpu_model(const struct weir_provider *p, const char *name, uint32_t mem_mib);
 /* True where the configuration wants offers of this region. */
 bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *region);
+/* Puts a text at key into the request's body, or into the object that is at `into` in it. */
+void weir_rest_body_set(struct weir_rest_request *q, const char *into, const char *key, const char *text);
 /* Is it the name of a machine that this broker makes? */
 bool weir_rest_is_ours(const struct weir_provider *p, const char *name);
 /* Is there a machine of that name that is not gone, or a launch of it under way? */

@@ -3,8 +3,10 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 
+#include "base/money.h"
 #include "base/parse.h"
 #include "cloud/catalogue.h"
 #include "cloud/rest_priv.h"
@@ -146,6 +148,21 @@ static void complete(const struct weir_provider *p, struct weir_offer *o)
     }
 }
 
+void weir_rest_offers_refuse(struct weir_rest_offers *l, const char *fmt, ...)
+{
+    if (l->n_refused++ == 0) {
+        va_list ap;
+        va_start(ap, fmt);
+        (void)vsnprintf(l->refused, sizeof l->refused, fmt, ap);
+        va_end(ap);
+    }
+}
+
+bool weir_rest_is_near(int64_t price_micro, int64_t list_micro)
+{
+    return price_micro >= list_micro / PLAUSIBLE_FACTOR && price_micro <= list_micro * PLAUSIBLE_FACTOR;
+}
+
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *offer)
 {
     struct weir_provider *p = l->p;
@@ -156,10 +173,8 @@ void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o
     (void)snprintf(o.provider, sizeof o.provider, "%s", p->contract->name);
     complete(p, &o);
     if (o.price_micro_per_hour <= 0 || !is_plausible(p, &o)) {
-        if (l->n_refused++ == 0) {
-            (void)snprintf(l->refused, sizeof l->refused, "%s in %s at %lld micro-units per hour", o.instance_type, o.region,
-                           (long long)o.price_micro_per_hour);
-        }
+        char price[WEIR_MONEY_SIZE];
+        weir_rest_offers_refuse(l, "%s in %s at %s an hour", o.instance_type, o.region, weir_money_format(o.price_micro_per_hour, price));
         return;
     }
     if (o.as_of.us == 0) {

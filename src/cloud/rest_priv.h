@@ -43,6 +43,7 @@ struct weir_rest_offers {
     char next[WEIR_REST_URL_SIZE];
     size_t n_refused;
     char refused[160]; /* the first of them, why */
+    char trouble[256]; /* what did not come of them; "" */
 };
 
 enum rest_op_kind { REST_LAUNCH, REST_DESCRIBE, REST_LIST, REST_TERMINATE, REST_OFFERS };
@@ -68,6 +69,7 @@ struct rest_op {
     struct weir_rest_request first; /* launch: what must be there before it; no method: nothing */
     struct weir_rest_request q;     /* launch */
     uint64_t due_ms;
+    unsigned firsts; /* what must be there before the launch: sent so often */
     unsigned follows;
     unsigned absent; /* looks that did not find what was made */
 };

@@ -23,6 +23,7 @@ CLOUDS = {
     project: weir-test
     image: projects/debian-cloud/global/images/family/debian-12
     service_account_file: {dir}/key.json
+    prices_endpoint: {url}
     poll: 200ms
     calls_per_second: 200
     zones: [us-central1-a]

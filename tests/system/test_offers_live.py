@@ -102,6 +102,21 @@ def test_prices_that_cannot_be_are_refused_and_said(weir):
         assert aws and all("EC2 spot" not in r["source"] for r in aws), "the catalogue's stand in"
 
 
+def test_google_prices_are_put_together_from_its_price_list(weir):
+    with market(weir, ("gcp",)) as (b, clouds):
+        def l4():
+            return [r for r in json.loads(b.run("offers", "--gpus", "L4:4", "--json", "--launchable").stdout) if r["provider"] == "gcp"]
+        assert {r["source"] for r in l4()} == {"Cloud Billing catalogue (live)"}, l4()
+        on_demand = [r["price_micro_per_hour"] for r in l4() if r["market"] == "on_demand"]
+        assert on_demand and set(on_demand) == {4001600}, "48 cores, 192 GiB, four GPUs"
+        wait_young(b)
+        clouds["gcp"].fault("server_error", on="offers", times=-1, status=403)
+        clouds["gcp"].set(price_factor=2)
+        rows, said, _ = live(b)
+        assert "gcp" in said and "list prices" in said, said
+        assert [r["price_micro_per_hour"] for r in l4() if r["market"] == "on_demand"] == on_demand, "the last rates stand"
+
+
 def test_a_provider_that_never_answered_has_the_catalogues_prices(weir):
     name = "lambda"
     with MockCloud(name, options=rented.CLOUDS[name][1]) as c:

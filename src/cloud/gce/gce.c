@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cloud/boot.h"
 #include "cloud/gce/auth.h"
+#include "cloud/gce/skus.h"
 #include "cloud/rest.h"
 #include "cloud/section.h"
 #include "net/digest.h"
@@ -27,6 +28,10 @@ enum {
 
 struct gce {
     struct gce_auth *auth;
+    struct gce_skus *skus;
+    bool pricing_skus; /* the page of prices under way is one of the price list */
+    bool live_prices;
+    char prices_endpoint[256];
     char project[64];
     char zone[ZONES_MAX][WEIR_REGION_SIZE]; /* globs; none: all */
     size_t n_zones;
@@ -46,7 +51,7 @@ struct gce {
 static const char *const keys[] = {"endpoint",    "regions",     "poll",       "prices_every", "max_gpus",        "calls_per_second",
                                    "project",     "zones",       "image",      "disk_gb",      "disk_type",       "network",
                                    "subnetwork",  "external_ip", "spot",       "max_run",      "service_account", "service_account_file",
-                                   "agent",       "declare_gpus", NULL};
+                                   "agent",       "declare_gpus", "live_prices", "prices_endpoint", NULL};
 
 /* ---- configuration ---- */
 
@@ -64,6 +69,8 @@ static int read_own(struct gce *g, const json_t *section, struct weir_err *err)
     r = r != 0 ? r : weir_section_bool(section, where, "spot", &g->spot, err);
     r = r != 0 ? r : weir_section_duration(section, where, "max_run", &g->max_run, err);
     r = r != 0 ? r : weir_section_text(section, where, "service_account", g->service_account, sizeof g->service_account, err);
+    r = r != 0 ? r : weir_section_bool(section, where, "live_prices", &g->live_prices, err);
+    r = r != 0 ? r : weir_section_endpoint(section, where, "prices_endpoint", g->prices_endpoint, sizeof g->prices_endpoint, err);
     r = r != 0 ? r : weir_section_text(section, where, "agent", g->agent, sizeof g->agent, err);
     return r != 0 ? r : weir_section_text(section, where, "declare_gpus", g->gpus, sizeof g->gpus, err);
 }
@@ -102,6 +109,7 @@ static void gce_close(struct weir_provider *p)
 {
     struct gce *g = p->own;
     gce_auth_free(g->auth);
+    gce_skus_free(g->skus);
     free(g);
 }
 
@@ -109,7 +117,8 @@ static int gce_open(struct weir_provider *p, const json_t *section, struct weir_
 {
     struct gce *g = weir_alloc(sizeof *g);
     *g = (struct gce){.disk_gb = DISK_GB, .external_ip = true, .spot = true, .max_run = weir_dur_s(MAX_RUN_DAYS * INT64_C(86400)),
-                      .network = "global/networks/default"};
+                      .network = "global/networks/default", .live_prices = true,
+                      .prices_endpoint = "https://cloudbilling.googleapis.com", .skus = gce_skus_new()};
     int r = gce_auth_open(&g->auth, p->env, section, err);
     r = r != 0 ? r : read_own(g, section, err);
     r = r != 0 ? r : check_own(g, err);
@@ -471,11 +480,26 @@ static void gce_terminate(struct weir_provider *p, const char *id, struct weir_r
     weir_str_addf(&q->url, "%s/compute/v1/projects/%s/zones/%.*s/instances/%.*s", p->conf.endpoint, g->project, WEIR_SV_ARG(zone), WEIR_SV_ARG(name));
 }
 
-/* ---- offers: the types that each zone has, at the list's price of their region ---- */
+/* ---- offers: the types that each zone has, at the price of their region ---- */
+
+/* Compute Engine's part of the price list, then the machine types: pages "types" and "types TOKEN". */
+static const char types_page[] = "types";
 
 static void gce_prices(struct weir_provider *p, const char *page, struct weir_rest_request *q)
 {
-    const struct gce *g = p->own;
+    struct gce *g = p->own;
+    bool is_first = page[0] == '\0';
+    if (is_first) {
+        gce_skus_begin(g->skus);
+    }
+    g->pricing_skus = g->live_prices && strncmp(page, types_page, strlen(types_page)) != 0;
+    if (g->pricing_skus) {
+        q->what = "list prices";
+        q->method = "GET";
+        weir_str_addf(&q->url, "%s/v1/services/6F81-5844-456A/skus?currencyCode=USD&pageSize=1000%s%s", g->prices_endpoint, is_first ? "" : "&pageToken=", page);
+        return;
+    }
+    page += is_first ? 0 : strlen(types_page);
     q->what = "list machine types";
     q->method = "GET";
     weir_str_addf(&q->url, "%s/compute/v1/projects/%s/aggregated/machineTypes?filter=name%%20eq%%20%%22(a2%%7Ca3%%7Ca4%%7Ca4x%%7Cg2%%7Cg4)-.*%%22&maxResults=500%s%s",
@@ -495,6 +519,27 @@ static bool zone_is_wanted(const struct gce *g, const char *zone)
         }
     }
     return g->n_zones == 0;
+}
+
+/* What Google asks for it, where that is known and can be. */
+static void set_price(struct types_ctx *t, struct weir_offer *o)
+{
+    const struct gce *g = t->p->own;
+    char told[WEIR_MONEY_SIZE];
+    char list[WEIR_MONEY_SIZE];
+    bool spot = o->market == WEIR_OFFER_SPOT;
+    int64_t price = gce_skus_price(g->skus, o->instance_type, weir_sv_of(o->region), spot, o->cpu_milli / 1000, o->mem_mib, o->gpus);
+    if (price < 0) {
+        return;
+    }
+    if (!weir_rest_is_near(price, o->price_micro_per_hour)) {
+        weir_rest_offers_refuse(t->l, "%s in %s at %s an hour; the list has %s", o->instance_type, o->region, weir_money_format(price, told),
+                                weir_money_format(o->price_micro_per_hour, list));
+        return;
+    }
+    o->price_micro_per_hour = price;
+    o->as_of = (struct weir_wall){0}; /* now */
+    (void)snprintf(o->source, sizeof o->source, "Cloud Billing catalogue (live)");
 }
 
 static int on_type(void *ctx, const char *scope, const json_t *row, struct weir_err *err)
@@ -518,20 +563,57 @@ static int on_type(void *ctx, const char *scope, const json_t *row, struct weir_
             (void)snprintf(o.zone, sizeof o.zone, "%s", zone);
             o.cpu_milli = (uint32_t)cpus * 1000;
             o.mem_mib = (uint64_t)mem_mib;
+            set_price(t, &o);
             weir_rest_offers_add(t->l, &o);
         }
     }
     return 0;
 }
 
+static void on_refused_sku(void *ctx, const char *text)
+{
+    weir_rest_offers_refuse(ctx, "%s", text);
+}
+
+static int on_skus(struct weir_provider *p, const json_t *body, const char *next, struct weir_rest_offers *l, struct weir_err *err)
+{
+    struct gce *g = p->own;
+    int r = is_page(next) ? gce_skus_read(g->skus, body, on_refused_sku, l, err) : weir_fail(err, -WEIR_EIO, "the name of the price list's next page is odd");
+    if (r == 0 && next[0] == '\0') {
+        gce_skus_end(g->skus);
+    }
+    weir_rest_offers_next(l, next[0] != '\0' ? next : types_page);
+    return r;
+}
+
+/* Without the price list the types have the rates of the last one, or the catalogue's prices. */
+static bool gce_on_prices_failed(struct weir_provider *p, struct weir_rest_offers *l)
+{
+    struct gce *g = p->own;
+    bool was_list = g->pricing_skus;
+    if (was_list) {
+        gce_skus_begin(g->skus);
+        weir_rest_offers_next(l, types_page);
+    }
+    return was_list;
+}
+
 static int gce_on_prices(struct weir_provider *p, const json_t *body, struct weir_rest_offers *l, struct weir_err *err)
 {
+    const struct gce *g = p->own;
     const char *next = weir_rest_text(body, "nextPageToken");
+    if (g->pricing_skus) {
+        return on_skus(p, body, next, l, err);
+    }
     if (!weir_streq(weir_rest_text(body, "kind"), "compute#machineTypeAggregatedList") || !is_page(next)) {
         return weir_fail(err, -WEIR_EIO, "the answer is not a list of machine types");
     }
     struct types_ctx t = {p, l};
-    weir_rest_offers_next(l, next);
+    char page[WEIR_REST_URL_SIZE] = "";
+    if (next[0] != '\0') {
+        (void)snprintf(page, sizeof page, "%s%s", types_page, next);
+    }
+    weir_rest_offers_next(l, page);
     return each_scoped(body, "machineTypes", on_type, &t, err);
 }
 
@@ -543,7 +625,7 @@ static const struct weir_rest_ops gce_rest = {
     .per_second = 10,
     .burst = 40,
     .poll = {3 * WEIR_US_PER_S},
-    .prices_every = {3600 * WEIR_US_PER_S},
+    .prices_every = {3 * 3600 * WEIR_US_PER_S},
     .open = gce_open,
     .opened = gce_opened,
     .close = gce_close,
@@ -554,6 +636,7 @@ static const struct weir_rest_ops gce_rest = {
     .terminate = gce_terminate,
     .prices = gce_prices,
     .on_prices = gce_on_prices,
+    .on_prices_failed = gce_on_prices_failed,
     .classify = gce_classify,
     .native = true,
 };
