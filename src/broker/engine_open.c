@@ -289,6 +289,9 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         return r;
     }
     e->bill = weir_bill_new(posting + 1, e->now);
+    if (e->conf.proof) {
+        weir_bill_want_proof(e->bill);
+    }
     if ((r = engine_restore_policies(e, err)) != 0 || (r = ops->each_shape(s, on_shape, &x, err)) != 0 ||
         (r = ops->each_project(s, on_project, &x, err)) != 0 || (r = ops->each_user(s, on_user, &x, err)) != 0 ||
         (r = ops->each_pool(s, on_pool, &x, err)) != 0 || (r = ops->each_payer(s, on_payer, &x, err)) != 0 ||
