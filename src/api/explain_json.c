@@ -119,6 +119,7 @@ static void add_terms(struct weir_str *out, const struct weir_names *n, const st
         int64_t micro;
     } terms[] = {{"run", c->run_micro},
                  {"boot", c->boot_micro},
+                 {"launches that fail", c->failure_micro},
                  {"moving data", c->egress_micro},
                  {"risk of losing it", c->reclaim_micro},
                  {"waiting", c->wait_micro},
@@ -416,8 +417,13 @@ static void candidate_json(struct weir_json *j, const struct weir_names *n, cons
     weir_json_kv_id(j, "lease", c->lease.v);
     offer_json(j, offer_of(n, c->offer));
     weir_json_kv_i64(j, "start_delay_s", seconds_up(c->start_delay));
+    if (c->kind == WEIR_CANDIDATE_OFFER) {
+        weir_json_kv_i64(j, "boot_s", seconds_up(c->boot));
+        weir_json_kv_i64(j, "reclaim_ppm_per_hour", c->reclaim_ppm_per_hour);
+    }
     weir_json_kv_i64(j, "run_micro", c->run_micro);
     weir_json_kv_i64(j, "boot_micro", c->boot_micro);
+    weir_json_kv_i64(j, "failure_micro", c->failure_micro);
     weir_json_kv_i64(j, "egress_micro", c->egress_micro);
     weir_json_kv_i64(j, "reclaim_micro", c->reclaim_micro);
     weir_json_kv_i64(j, "wait_micro", c->wait_micro);

@@ -132,6 +132,20 @@ static const struct api_field task_fields[] = {
     END,
 };
 
+static const struct api_field learned_fields[] = {
+    {"launches", API_INT, .summary = "of this very offer in the last eight weeks, that came up or failed"},
+    {"failures", API_INT},
+    {"launches_of_market", API_INT, .summary = "the same of all that its provider has of the market: they count too, less"},
+    {"boot_s", API_INT, .summary = "from launch to the agent's join, as is believed by now"},
+    {"boot_listed_s", API_INT, .summary = "the same as the offer says"},
+    {"lost_s", API_INT, .summary = "on launches that fail, for each that comes up"},
+    {"reclaims", API_INT},
+    {"lived_s", API_INT, .summary = "while they could be taken back"},
+    {"reclaim_ppm_per_hour", API_INT, .summary = "chance of losing it, in millionths, as is believed by now"},
+    {"reclaim_listed_ppm_per_hour", API_INT},
+    END,
+};
+
 static const struct api_field offer_fields[] = {
     {"provider", API_STRING},
     {"region", API_STRING},
@@ -150,6 +164,7 @@ static const struct api_field offer_fields[] = {
     {"as_of", API_TIME, API_NULL},
     {"age_s", API_INT, API_NULL},
     {"launchable", API_BOOL, .summary = "a configured provider can rent it"},
+    {"learned", API_REF, API_NULL, "Learned"},
     {"verdict", API_STRING, .summary = "included, or excluded"},
     {"reason", API_STRING, API_NULL, .summary = "why it is excluded"},
     END,
@@ -191,7 +206,10 @@ static const struct api_field candidate_fields[] = {
     {"offer", API_REF, API_NULL, "Quote"},
     {"start_delay_s", API_INT},
     {"run_micro", API_INT},
+    {"boot_s", API_INT, API_OPTIONAL, .summary = "of an offer: launch to the agent's join, as was believed"},
+    {"reclaim_ppm_per_hour", API_INT, API_OPTIONAL, .summary = "of a spot offer: chance of losing it, in millionths, as was believed"},
     {"boot_micro", API_INT},
+    {"failure_micro", API_INT, API_OPTIONAL, .summary = "launches that come to nothing before"},
     {"egress_micro", API_INT},
     {"reclaim_micro", API_INT},
     {"wait_micro", API_INT},
@@ -589,6 +607,7 @@ const struct api_schema api_schemas[] = {
     {"ExplainItem", "a decision and what it was made of", explain_item_fields},
     {"Explain", "all decisions on a job's tasks",
      FIELDS{{"job", API_UINT}, {"items", API_LIST, .ref = "ExplainItem"}, {"now", API_REF, API_NULL, "ExplainItem", .summary = "of a waiting task"}, END}},
+    {"Learned", "what is believed of an offer by machines rented before", learned_fields},
     {"Offer", "a way to get a node", offer_fields},
     {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"feeds", API_LIST, .ref = "PriceFeed"}, {"next", API_STRING, API_NULL}, END}},
     {"PriceFeed", "how a provider's prices came to be known", feed_fields},

@@ -273,6 +273,7 @@ static int read_policy(struct config_loader *l, const struct doc *d, void *targe
         {"preempt_priority_gap", config_read_u32, offsetof(struct weir_core_conf, preempt_priority_gap)},
         {"reservations_max", config_read_u32, offsetof(struct weir_core_conf, reservations_max)},
         {"spill", config_read_bool, offsetof(struct weir_core_conf, spill)},
+        {"learn_offers", config_read_bool, offsetof(struct weir_core_conf, learn_offers)},
     };
     int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
     /* an extension goes out at half the term, and must reach the machine before the term is over */

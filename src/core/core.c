@@ -16,6 +16,7 @@ struct weir_core_conf weir_core_conf_default(void)
         .yield_per_mille = 250,
         .review_period = {10 * WEIR_US_PER_S},
         .leases_max = 64,
+        .learn_offers = true,
         .lease_term = {WEIR_US_PER_HOUR},
         .boot_limit = {15 * WEIR_US_PER_MIN},
         .lost_grace = {2 * WEIR_US_PER_MIN},
@@ -144,6 +145,7 @@ void weir_core_free(struct weir_core *c)
     weir_vec_release(&c->hot);
     weir_vec_release(&c->demand);
     offers_release(c);
+    learned_release(c);
     weir_vec_release(&c->grown);
     weir_vec_release(&c->fresh);
     weir_vec_release(&c->active);
@@ -219,6 +221,7 @@ int weir_core_step(struct weir_core *c, const struct weir_event *ev, struct weir
     c->now_us = ev->now.us;
     update(c, ev);
     timers_run(c);
+    learned_update(c);
     plan(c);
     hand_out(c, ret);
     return 0;

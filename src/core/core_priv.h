@@ -26,6 +26,7 @@
 #include "core/budget_priv.h"
 #include "core/core.h"
 #include "core/frag.h"
+#include "core/learn_priv.h"
 #include "core/sm.h"
 
 enum {
@@ -162,7 +163,11 @@ struct ranked_offer {
     bool reserved;
     int64_t rate_micro; /* per hour, of the task's part of all machines that it needs */
     int64_t run_us;
-    int64_t start_us; /* boot and staging */
+    int64_t boot_us;  /* as is expected by now */
+    int64_t start_us; /* that and staging */
+    int64_t fail_us;  /* launches that come to nothing before */
+    int64_t fail_micro;
+    uint32_t reclaim_ppm; /* per hour, as is expected by now */
     int64_t cost_micro; /* of all machines that one task needs, for one wave of tasks */
     int64_t boot_micro;
     int64_t egress_micro;
@@ -170,8 +175,15 @@ struct ranked_offer {
     int64_t lost_us; /* expected delay by reclaims */
 };
 
+/* Until its work is done there, besides the run. */
+static inline int64_t ranked_delay_us(const struct ranked_offer *r)
+{
+    return weir_i64_add_sat(weir_i64_add_sat(r->start_us, r->fail_us), r->lost_us);
+}
+
 struct ranking {
     uint64_t version; /* of the offers */
+    uint64_t learned; /* and of what is believed of them */
     struct ranked_offer *p;
     size_t n;
     bool whole; /* all that fit, not the best alone */
@@ -454,10 +466,13 @@ struct lease {
     int64_t ending_us;
     int64_t ended_us;
     int64_t expires_us;
+    int64_t boot_us;      /* what its offer is believed to take by now, and how often such are taken back per hour */
+    uint32_t reclaim_ppm;
 };
 
 struct offer {
     struct weir_offer o;
+    const struct weir_estimate *estimate; /* what is believed of it beyond what it says; never NULL */
     uint32_t provider; /* index */
     uint32_t leased;   /* reserved: of its machines, those that are leased */
 };
@@ -466,6 +481,12 @@ struct offer {
 static inline int64_t offer_marginal(const struct weir_offer *o)
 {
     return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
+}
+
+/* From launch to joined, as is believed. */
+static inline int64_t offer_boot_us(const struct weir_offer *o, const struct weir_estimate *e)
+{
+    return max_i64(weir_i64_add_sat(o->boot_expected.us, e->late_us), 0);
 }
 
 /* What may be asked of a provider now. */
@@ -655,6 +676,7 @@ struct weir_core {
     bool letting_in; /* one of them lets in who has room now */
     WEIR_VEC(struct unsettled) unsettled;
 
+    struct learned learned;
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
@@ -942,6 +964,8 @@ bool type_leads(struct weir_core *c, struct shape *s, size_t type);
 /* Is there any room for it, claims aside? */
 bool place_any(struct weir_core *c, struct shape *s);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
+/* What reclaims of the rented node are expected to cost the class's next task there, the value of the time with it. */
+int64_t node_reclaim_micro(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus);
 /* How long its data takes to a rented machine. */
 int64_t stage_time_us(const struct weir_core *c, const struct weir_request *r);
 int64_t share_of(int64_t rate, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli);
@@ -1022,6 +1046,8 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
 /* The best offers for the shape, by their cost; those that are busy too. The whole list where that is asked for. */
 const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole);
 void offers_release(struct weir_core *c);
+/* Expected delay by reclaims at such a rate: each costs what was not saved, and a new start. */
+int64_t reclaim_loss_us(const struct weir_request *r, const struct weir_offer *o, uint32_t reclaim_ppm, int64_t run_us, int64_t start_us);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
 /* May it be had now? CHOSEN where it may, or as soon as launches under way are answered; else, where that is a matter of

@@ -78,7 +78,7 @@ static bool reject_dear(struct weighing *w, const struct shortage *s)
 static void total_up(struct weir_candidate *k)
 {
     k->total_micro = weir_i64_add_sat(
-        weir_i64_add_sat(weir_i64_add_sat(k->run_micro, k->boot_micro),
+        weir_i64_add_sat(weir_i64_add_sat(k->run_micro, weir_i64_add_sat(k->boot_micro, k->failure_micro)),
                          weir_i64_add_sat(k->egress_micro, k->reclaim_micro)),
         weir_i64_add_sat(k->wait_micro, k->shadow_micro));
 }
@@ -127,7 +127,10 @@ static struct weir_candidate candidate_of(const struct weighing *w, const struct
                                .offer = r->id,
                                .start_delay = {o->delay_us},
                                .run_micro = r->cost_micro,
+                               .boot = {r->boot_us},
+                               .reclaim_ppm_per_hour = r->spot ? r->reclaim_ppm : 0,
                                .boot_micro = r->boot_micro,
+                               .failure_micro = r->fail_micro,
                                .egress_micro = r->egress_micro,
                                .reclaim_micro = r->reclaim_micro,
                                .wait_micro = wait_cost(w, o->delay_us)};
@@ -266,6 +269,7 @@ static void weigh_later_on(struct weir_core *c, struct weighing *w, const struct
         k.run_micro = weir_mul_div_sat(share_of(n->type->busy_micro_per_hour, n->type, f.gpus,
                                                 s->req.cpu_milli),
                                        run, WEIR_US_PER_HOUR);
+        k.reclaim_micro = node_reclaim_micro(c, w->cl, n, f.gpus);
     }
     k.start_delay.us = delay;
     const struct place_result p = {.candidate = k, .alternative = f.alternative};
@@ -356,8 +360,8 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
 
 static void add_offer(const struct weir_core *c, struct weighing *w, const struct ranked_offer *r)
 {
-    struct option *o = add(w, weir_i64_add_sat(r->start_us, r->lost_us), r->run_us, r->rate_micro);
-    o->total_micro = weir_i64_add_sat(weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, r->boot_micro),
+    struct option *o = add(w, ranked_delay_us(r), r->run_us, r->rate_micro);
+    o->total_micro = weir_i64_add_sat(weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, weir_i64_add_sat(r->boot_micro, r->fail_micro)),
                                                        weir_i64_add_sat(r->egress_micro, r->reclaim_micro)),
                                       wait_cost(w, o->delay_us));
     o->run_micro = r->cost_micro;

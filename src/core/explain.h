@@ -67,9 +67,12 @@ struct weir_candidate {
     uint64_t offer; /* weir_offer.id; 0: none */
     struct weir_lease_id lease;
     struct weir_dur start_delay;
+    struct weir_dur boot;          /* of an offer, as is expected by now: launch to agent joined */
+    uint32_t reclaim_ppm_per_hour; /* the same: how often it is taken back; spot only */
     /* the terms, micro-units; their sum is the score that is compared */
     int64_t run_micro;     /* price x expected run time */
     int64_t boot_micro;    /* boot and staging */
+    int64_t failure_micro; /* launches that come to nothing before */
     int64_t egress_micro;
     int64_t reclaim_micro; /* expected work lost */
     int64_t wait_micro;    /* value of waiting x start delay */

@@ -40,6 +40,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     l->offer = *o;
     l->task = task;
     l->payer = payer;
+    learned_apply(c, l);
     l->state = WEIR_LEASE_INTENT;
     l->provider = provider_get(c, o->provider);
     lease_count(c, l, true);
@@ -93,6 +94,7 @@ void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to
     l->ended_us = at_us;
     l->reclaimed = l->reclaimed || reclaimed;
     lease_move(c, l, to);
+    learned_lease_over(c, l);
     node_gone(c, n, l->reclaimed ? WEIR_REASON_RECLAIM : WEIR_REASON_NODE_LOST, at_us);
     limits_lease_over(c, l);
     l->node = NULL;
@@ -130,11 +132,12 @@ int64_t lease_idle_end_us(const struct lease *l)
     int64_t from = l->confirmed_us;
     int64_t span = max_i64(idle - from, o->bill_minimum.us);
     int64_t paid = weir_i64_add_sat(from, (span + quantum - 1) / quantum * quantum);
-    if (quantum > o->boot_expected.us) {
+    int64_t boot = min_i64(l->boot_us, o->boot_expected.us); /* no more than money is held for */
+    if (quantum > boot) {
         int64_t margin = quantum >= 10 * WEIR_US_PER_MIN ? WEIR_US_PER_MIN : 0;
         return max_i64(paid - margin, idle);
     }
-    return max_i64(weir_i64_add_sat(idle, o->boot_expected.us), paid);
+    return max_i64(weir_i64_add_sat(idle, boot), paid);
 }
 
 static int64_t boot_limit_us(const struct weir_core *c, const struct lease *l)

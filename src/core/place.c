@@ -271,18 +271,16 @@ static int64_t marginal_micro(const struct weir_core *c, const struct shape *s, 
     return more <= 0 ? 0 : weir_mul_div_sat(offer_marginal(o), more, WEIR_US_PER_HOUR);
 }
 
-static int64_t reclaim_micro(const struct weir_core *c, const struct class *cl, const struct node *n, int64_t run)
+int64_t node_reclaim_micro(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus)
 {
-    if (n->lease == NULL || n->lease->offer.reclaim_ppm_per_hour == 0) {
+    if (n->lease == NULL) {
         return 0;
     }
-    int64_t lost = cl->shape->req.checkpoint_every.us > 0
-                       ? cl->shape->req.checkpoint_every.us / 2
-                       : run / 2;
-    int64_t ppm = weir_mul_div_sat(n->lease->offer.reclaim_ppm_per_hour, run, WEIR_US_PER_HOUR);
-    lost = weir_mul_div_sat(lost, min_i64(ppm, 1000000), 1000000);
-    int64_t rate = weir_i64_add_sat(n->lease->offer.price_micro_per_hour, class_delay_cost(c, cl));
-    return weir_mul_div_sat(rate, lost, WEIR_US_PER_HOUR);
+    const struct weir_request *r = &cl->shape->req;
+    int64_t start = weir_i64_add_sat(n->lease->boot_us, stage_time_us(c, r));
+    int64_t lost = reclaim_loss_us(r, &n->lease->offer, n->lease->reclaim_ppm, run_time_on(cl->shape, n->type->throughput), start);
+    int64_t rate = weir_mul_div_sat(share_of(n->type->busy_micro_per_hour, n->type, gpus, r->cpu_milli), r->nodes, 1);
+    return weir_mul_div_sat(weir_i64_add_sat(rate, class_delay_cost(c, cl)), lost, WEIR_US_PER_HOUR);
 }
 
 static void candidate_fill(const struct weir_core *c,
@@ -303,7 +301,7 @@ static void candidate_fill(const struct weir_core *c,
     int64_t stage = n->lease == NULL ? 0 : stage_time_us(c, &cl->shape->req);
     ret->start_delay.us = weir_i64_add_sat(max_i64(node_ready_us(n) - c->now_us, 0), stage);
     ret->run_micro = weir_mul_div_sat(marginal_micro(c, cl->shape, n, gpus), nodes, 1);
-    ret->reclaim_micro = reclaim_micro(c, cl, n, run_time_on(cl->shape, n->type->throughput));
+    ret->reclaim_micro = node_reclaim_micro(c, cl, n, gpus);
     ret->wait_micro =
         weir_mul_div_sat(class_delay_cost(c, cl), ret->start_delay.us, WEIR_US_PER_HOUR);
     ret->total_micro = weir_i64_add_sat(weir_i64_add_sat(ret->run_micro, ret->reclaim_micro),

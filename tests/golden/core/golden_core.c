@@ -206,7 +206,7 @@ static void out_candidate(struct scene *s, const struct weir_candidate *k)
     const struct {
         const char *name;
         int64_t micro;
-    } term[] = {{"run", k->run_micro},         {"boot", k->boot_micro},
+    } term[] = {{"run", k->run_micro},         {"boot", k->boot_micro},       {"failures", k->failure_micro},
                 {"egress", k->egress_micro},   {"reclaim", k->reclaim_micro},
                 {"wait", k->wait_micro},       {"shadow", k->shadow_micro}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(term); i++) {
