@@ -282,20 +282,16 @@ static int paperspace_prepare(struct weir_provider *p, const struct weir_launch 
     return 0;
 }
 
-static int paperspace_on_prepared(struct weir_provider *p, const json_t *body, struct weir_rest_request *launch, struct weir_err *err)
+static int paperspace_on_prepared(struct weir_provider *p, const json_t *body, struct weir_rest_request *first, struct weir_rest_request *launch,
+                                  struct weir_err *err)
 {
     (void)p;
+    (void)first;
     const char *id = weir_rest_text(body, "id");
     if (!is_id(id)) {
         return weir_fail(err, -WEIR_EIO, "a new startup script without an id");
     }
-    json_t *machine = json_loads(weir_str_cstr(&launch->body), 0, NULL);
-    (void)json_object_set_new(machine, "startupScriptId", json_string(id));
-    char *text = json_dumps(machine, JSON_COMPACT);
-    json_decref(machine);
-    weir_str_clear(&launch->body);
-    weir_str_adds(&launch->body, text == NULL ? "" : text);
-    free(text);
+    weir_rest_body_set(launch, NULL, "startupScriptId", id);
     return 0;
 }
 
