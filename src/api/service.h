@@ -77,6 +77,7 @@ enum weir_quota_given {
     WEIR_QUOTA_GIVEN_COUNTS = 1 << 1, /* and the model of GPU */
     WEIR_QUOTA_GIVEN_LIMIT = 1 << 2,
     WEIR_QUOTA_GIVEN_SPAN = 1 << 3,
+    WEIR_QUOTA_GIVEN_BORROW = 1 << 4,
 };
 
 enum weir_node_op {

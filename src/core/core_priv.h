@@ -232,6 +232,7 @@ struct class {
     size_t limits_at;      /* its place there, while it has tasks that may start */
     bool parked;           /* a budget or quota has no room for it: it stands in no lane */
     bool narrow;           /* quotas have no room for it on some nodes that it fits: it gets no claim */
+    uint64_t wants;        /* a bit for each quota of its limits, that shares, within whose own share it may start */
     int64_t points;
     int64_t deadline_us;
     int32_t priority;
@@ -670,6 +671,7 @@ struct weir_core {
     struct weir_map payer_by_hash;     /* of project, user and tags -> id */
     budget_vec budgets;                /* by id */
     quota_vec quotas;                  /* by id */
+    WEIR_VEC(struct cohort *) cohorts;
     uint64_t budgets_version; /* raised whenever what is left may be another */
     WEIR_VEC(struct limits *) limits;
     uint32_t limits_made;

@@ -288,7 +288,8 @@ static bool drain_heap(struct weir_core *c)
             continue;
         }
         cl->waited = c->round;
-        bool stopped = d == DECIDED_WAITS && preempt(c, cl);
+        bool stopped = (d == DECIDED_WAITS || d == DECIDED_DEAR) && reclaim(c, cl, x.lent);
+        stopped = stopped || (d == DECIDED_WAITS && preempt(c, cl));
         x.known = x.known && !stopped;
         claims_owe(c, cl);
         claims_settle(c, cl);

@@ -680,7 +680,7 @@ static void class_remove(struct weir_core *c, struct class *cl, struct job *j)
     j->queued = false;
     if (cl->first == NULL && cl->limits != NULL) {
         bool parked = cl->parked;
-        limits_leave(cl);
+        limits_leave(c, cl);
         was_first = !parked;
     } else if (cl->parked) {
         if (was_first) {
