@@ -386,7 +386,9 @@ static const struct api_field quota_fields[] = {
     {"limit", API_INT},
     {"used", API_INT, .summary = "now; of gpu-hours: in the span so far"},
     {"held", API_INT, .summary = "of gpu-hours: what runs may still take at worst"},
-    {"left", API_INT, .summary = "neither used nor held"},
+    {"left", API_INT, .summary = "neither used nor held; of one that shares: of its own share"},
+    {"borrow", API_STRING, API_NULL, .summary = "how many GPUs more it may use of what others of its kind do not use, or all; null: it neither lends nor borrows"},
+    {"borrowed", API_INT, .summary = "of what is used, how much is others'"},
     END,
 };
 
@@ -589,6 +591,9 @@ const struct api_schema api_schemas[] = {
     {"Error", "why a request was not done", FIELDS{{"error", API_REF, .ref = "ErrorBody"}, END}, .open = true},
     {"ErrorBody", "code for machines, message for people", FIELDS{{"code", API_STRING}, {"message", API_STRING}, END}},
     {"Health", "the broker is up", FIELDS{{"status", API_STRING}, {"version", API_STRING}, END}},
+    {"Issuer", "an OpenID Connect issuer whose tokens are taken",
+     FIELDS{{"issuer", API_STRING}, {"audience", API_STRING}, {"client_id", API_STRING, API_NULL, .summary = "of the command line; null: it cannot sign in there"}, END}},
+    {"Issuers", "all that are configured", FIELDS{{"items", API_LIST, .ref = "Issuer"}, END}},
     {"Version", "what speaks here", FIELDS{{"version", API_STRING}, {"protocol", API_UINT}, {"schema", API_UINT}, END}},
     {"Status", "counts for an overview", FIELDS{{"version", API_STRING}, END}, .open = true},
     {"JobSpec", "a job specification; the keys are those of the YAML form", job_spec_fields, .open = true},
@@ -645,6 +650,7 @@ const struct api_schema api_schemas[] = {
             {"counts", API_STRING, API_OPTIONAL, WORD(quota_counts_word, WEIR_QUOTA_COUNTS_MAX), .summary = "needed where it is new, and with limit or gpu"},
             {"gpu", API_STRING, API_OPTIONAL, .summary = "only GPUs of this model"},
             {"limit", API_STRING, API_OPTIONAL, .summary = "GPUs, machines, tasks, GPU-hours or GPU-minutes: \"16\"; needed where it is new"},
+            {"borrow", API_STRING, API_OPTIONAL, .summary = "of gpus: all, a number, or none (as usual: it neither lends nor borrows)"},
             {"span", API_STRING, API_OPTIONAL, WORD(budget_span_word, WEIR_BUDGET_SPAN_MAX), .summary = "of gpu-hours"},
             {"from", API_STRING, API_OPTIONAL, .summary = "of a fixed span: RFC 3339"},
             {"until", API_STRING, API_OPTIONAL, .summary = "of a fixed span"},

@@ -444,22 +444,55 @@ static int check_quota(const struct weir_core *c, const struct quota *q, struct 
             n = q->def.counts == WEIR_QUOTA_TASKS ? node->runs.p[k].rank == run_first_rank(r) : n;
             if (limits_have(r->job->payer->limits, q)) {
                 sum.n += n;
+                sum.going += r->stop_us != 0 ? n : 0;
                 sum.end_ms += (weir_i128)n * (r->hold->until_us / 1000);
                 sum.from_ms += (weir_i128)n * (min_i64(max_i64(r->placed_us, q->from_us), r->hold->until_us) / 1000);
             }
         }
     }
     bool timed = weir_quota_is_timed((enum weir_quota_counts)q->def.counts);
+    if (q->cohort != NULL && (sum.going != q->going || q->chosen != 0)) {
+        return bad(err, "what is told to stop is miscounted in a quota", q->id);
+    }
     if (sum.n != q->n || (timed && (sum.end_ms != q->end_ms || sum.from_ms != q->from_ms)) || q->used_ms < 0) {
         return bad(err, "what counts in a quota is not what runs and machines count", q->id);
     }
     return 0;
 }
 
+/* What its members count, and how many classes want what is their own. */
+static int check_cohort(const struct weir_core *c, const struct cohort *k, struct weir_err *err)
+{
+    struct cohort sum = {0};
+    uint64_t n_wants = 0;
+    for (size_t i = 0; i < c->quotas.n; i++) {
+        const struct quota *q = c->quotas.p[i];
+        if (q->cohort == k) {
+            sum.n += q->n;
+            sum.going += q->going;
+            sum.limit += q->def.limit;
+            sum.n_wants += q->n_wants;
+        }
+    }
+    for (size_t i = 0; i < c->limits.n; i++) {
+        const struct limits *l = c->limits.p[i];
+        for (size_t m = 0; m < l->class.n; m++) {
+            for (size_t b = 0; b < l->quota.n && b < 64; b++) {
+                n_wants += l->quota.p[b]->cohort == k && (l->class.p[m]->wants >> b & 1u) != 0;
+            }
+        }
+    }
+    bool same = sum.n == k->n && sum.going == k->going && sum.limit == k->limit && sum.n_wants == k->n_wants && n_wants == k->n_wants;
+    return same ? 0 : bad(err, "what quotas share is miscounted", (uint64_t)k->gpu_model);
+}
+
 /* Parked is exactly who has no room. */
 static int check_parked(const struct weir_core *c, const struct class *cl, struct weir_err *err)
 {
     struct weir_core *same = (struct weir_core *)(uintptr_t)c; /* caches are brought up to date, no more */
+    if (cl->wants != (cl->parked ? 0 : limits_wants(same, cl))) {
+        return bad(err, "a class wants what is its own and is not known for it, or the other way round", cl->first->id);
+    }
     if ((!cl->parked && limits_is_narrow(same, cl)) != cl->narrow) {
         return bad(err, "a class is narrow and should not be, or the other way round", cl->first->id);
     }
@@ -508,6 +541,11 @@ static int check_limits(const struct weir_core *c, struct weir_err *err)
     }
     for (size_t i = 0; i < c->quotas.n; i++) {
         if (check_quota(c, c->quotas.p[i], err) < 0) {
+            return -WEIR_ECORRUPT;
+        }
+    }
+    for (size_t i = 0; i < c->cohorts.n; i++) {
+        if (check_cohort(c, c->cohorts.p[i], err) < 0) {
             return -WEIR_ECORRUPT;
         }
     }

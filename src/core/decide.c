@@ -29,6 +29,7 @@ struct weighing {
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* when the first of the offers that are left alone may be asked for; 0: there are none */
     struct shortage shortage; /* the least of those rejected for a budget */
+    bool lent; /* a quota that shares was in the way */
     bool is_later_open; /* nothing can be done now, and what can be later was not weighed: see settle_later */
     struct option option[OPTIONS_MAX];
     struct place_result place[PLACES_MAX]; /* of options that are nodes; found where there is room now */
@@ -72,6 +73,7 @@ static bool reject_dear(struct weighing *w, const struct shortage *s)
     }
     reject(w, short_verdict(s), 1);
     keep_lesser(&w->shortage, s);
+    w->lent = w->lent || (s->quota != NULL && s->quota->cohort != NULL);
     return true;
 }
 
@@ -333,6 +335,7 @@ struct havable {
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* as a weighing's */
     struct shortage shortage;
+    bool lent;
 };
 
 static void havable_find(const struct weir_core *c, const struct weighing *w, const struct ranking *k, struct havable *ret)
@@ -345,6 +348,7 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
             const struct weir_offer *o = &c->offers.p[k->p[i].offer].o;
             struct shortage s = limits_weigh_offer(c, w->job, w->ordinal, o, &k->p[i]);
             keep_lesser(&ret->shortage, &s);
+            ret->lent = ret->lent || (s.quota != NULL && s.quota->cohort != NULL);
             v = is_short(&s) ? short_verdict(&s) : v;
         }
         if (v == WEIR_VERDICT_CHOSEN) {
@@ -396,6 +400,7 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
     }
     w->again_us = best.again_us;
     keep_lesser(&w->shortage, &best.shortage);
+    w->lent = w->lent || best.lent;
     for (uint32_t i = 0; i < best.n; i++) {
         add_offer(c, w, best.p[i]);
     }
@@ -705,7 +710,7 @@ static enum decided decide_by(struct weir_core *c, struct weighing *w, const str
 static void look_out(const struct weighing *w, struct outlook *ret)
 {
     const struct option *start = best_option(w, true);
-    *ret = (struct outlook){.known = w->cl->shape->req.max_cost_micro <= 0 && w->cl->limits == NULL};
+    *ret = (struct outlook){.lent = w->lent, .known = w->cl->shape->req.max_cost_micro <= 0 && w->cl->limits == NULL};
     for (uint32_t i = 0; i < w->n_places; i++) {
         ret->known = ret->known && !w->place[i].found;
     }

@@ -100,7 +100,7 @@ struct weir_explain {
     struct weir_budget_id limit;
     int64_t limit_need_micro;
     int64_t limit_left_micro;
-    struct weir_quota_id quota; /* or the quota; in what it counts, see weir_quota_counts */
+    struct weir_quota_id quota; /* or the quota; in what it counts, see weir_quota_counts. Of PREEMPT: whose share the other is within; 0: it goes by priority */
     int64_t quota_need;
     int64_t quota_left;
     uint32_t n_candidates;
