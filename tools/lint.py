@@ -25,7 +25,7 @@ ALLOWED = {
     "spec": {"base", "core"},
     "store": {"base", "core", "bill", "forecast"},
     "net": {"base"},
-    "cloud": {"base", "core", "net"},
+    "cloud": {"base", "core", "net", "spec"},
     "api": LOWER,
     "broker": LOWER | {"api"},
     "agent": {"base", "core", "spec", "net"},

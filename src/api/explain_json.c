@@ -119,6 +119,7 @@ static void add_terms(struct weir_str *out, const struct weir_names *n, const st
         int64_t micro;
     } terms[] = {{"run", c->run_micro},
                  {"boot", c->boot_micro},
+                 {"launches that fail", c->failure_micro},
                  {"moving data", c->egress_micro},
                  {"risk of losing it", c->reclaim_micro},
                  {"waiting", c->wait_micro},
@@ -273,6 +274,13 @@ static void add_quota(struct weir_str *out, const struct weir_names *n, const st
         return;
     }
     enum weir_quota_counts counts = (enum weir_quota_counts)v.def.counts;
+    if (v.def.shares) {
+        weir_str_addf(out, " It counts for %" PRId64 " GPUs. Quota '%s' owns %" PRId64 " of which %" PRId64 " are in use", e->quota_need, v.def.name, v.def.limit,
+                      v.n < v.def.limit ? v.n : v.def.limit);
+        weir_str_adds(out, v.n + e->quota_need <= v.def.limit ? ": its share is lent out, and whoever borrows is being stopped for it."
+                                                              : ", and of what others lend too little is left: it can start as its own tasks end, or as others leave theirs unused.");
+        return;
+    }
     weir_str_addf(out, " Quota '%s' has ", v.def.name);
     add_amount(out, counts, e->quota_left);
     weir_str_adds(out, " left for it (of ");
@@ -282,6 +290,19 @@ static void add_quota(struct weir_str *out, const struct weir_names *n, const st
     weir_str_adds(out, ". It can start when ");
     add_amount(out, counts, e->quota_need - e->quota_left);
     weir_str_addf(out, " more %s left: %s.", e->quota_need - e->quota_left == 1 ? "is" : "are", remedies[counts]);
+}
+
+/* Why the other goes first. */
+static void add_preemptor(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
+{
+    struct weir_quota_view v;
+    if (e->quota.v == 0) {
+        weir_str_adds(out, "which has a higher priority; it is queued again.");
+    } else if (n->quota != NULL && n->quota(n->ctx, e->quota, &v)) {
+        weir_str_addf(out, "which is within its own share of GPUs (quota '%s'), while this one ran on borrowed ones; it is queued again.", v.def.name);
+    } else {
+        weir_str_adds(out, "which is within its own share of GPUs, while this one ran on borrowed ones; it is queued again.");
+    }
 }
 
 static void placed_text(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
@@ -356,8 +377,8 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         add_queue(out, e);
         return;
     case WEIR_DECISION_PREEMPT:
-        weir_str_addf(out, "%s is stopped to make room for task %s, which has a higher priority; it is queued again.",
-                      subject(names, e->task, a), task_name(names, e->other, b));
+        weir_str_addf(out, "%s is stopped to make room for task %s, ", subject(names, e->task, a), task_name(names, e->other, b));
+        add_preemptor(out, names, e);
         return;
     case WEIR_DECISION_RETRY:
         weir_str_addf(out, "%s is queued again: its attempt %" PRIu32 " ended (%s).", subject(names, e->task, a),
@@ -416,8 +437,13 @@ static void candidate_json(struct weir_json *j, const struct weir_names *n, cons
     weir_json_kv_id(j, "lease", c->lease.v);
     offer_json(j, offer_of(n, c->offer));
     weir_json_kv_i64(j, "start_delay_s", seconds_up(c->start_delay));
+    if (c->kind == WEIR_CANDIDATE_OFFER) {
+        weir_json_kv_i64(j, "boot_s", seconds_up(c->boot));
+        weir_json_kv_i64(j, "reclaim_ppm_per_hour", c->reclaim_ppm_per_hour);
+    }
     weir_json_kv_i64(j, "run_micro", c->run_micro);
     weir_json_kv_i64(j, "boot_micro", c->boot_micro);
+    weir_json_kv_i64(j, "failure_micro", c->failure_micro);
     weir_json_kv_i64(j, "egress_micro", c->egress_micro);
     weir_json_kv_i64(j, "reclaim_micro", c->reclaim_micro);
     weir_json_kv_i64(j, "wait_micro", c->wait_micro);

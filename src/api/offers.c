@@ -15,6 +15,7 @@ struct offers_ask {
     char cloud[65];
     struct weir_offer *rented; /* copied from the service's */
     size_t n_rented;
+    struct weir_learned *learned; /* the same */
 };
 
 struct owned_list {
@@ -82,6 +83,14 @@ static void offers_finish(struct api_call *call)
     }
     weir_vec_release(&l.offers);
     free(ask->rented);
+    free(ask->learned);
+}
+
+static int learned_cmp(const void *a, const void *b)
+{
+    const struct weir_learned *x = a;
+    const struct weir_learned *y = b;
+    return x->offer < y->offer ? -1 : x->offer > y->offer;
 }
 
 /* On the deciding thread: the offers are borrowed for this call only. */
@@ -98,6 +107,13 @@ static void offers_done(struct weir_command *cmd)
         ask->rented = weir_calloc(cmd->n_offers, sizeof *ask->rented);
         memcpy(ask->rented, cmd->offer, cmd->n_offers * sizeof *ask->rented);
         ask->n_rented = cmd->n_offers;
+    }
+    if (cmd->n_learned > 0) {
+        ask->learned = weir_calloc(cmd->n_learned, sizeof *ask->learned);
+        memcpy(ask->learned, cmd->learned, cmd->n_learned * sizeof *ask->learned);
+        qsort(ask->learned, cmd->n_learned, sizeof *ask->learned, learned_cmp);
+        ask->q.learned = ask->learned;
+        ask->q.n_learned = cmd->n_learned;
     }
     api_call_defer(call);
 }

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/json.h"
 #include "cloud/offers.h"
@@ -34,8 +35,39 @@ int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *
     return read_wishes(gpus, q, &query, err);
 }
 
+static int learned_cmp(const void *key, const void *element)
+{
+    const uint64_t *id = key;
+    const struct weir_learned *l = element;
+    return *id < l->offer ? -1 : *id > l->offer;
+}
+
+/* What the offer says of itself stands beside what is believed by now. */
+static void learned_json(struct weir_json *j, const struct weir_offer *o, const struct api_offer_query *q)
+{
+    const struct weir_learned *l = q->n_learned == 0 ? NULL : bsearch(&o->id, q->learned, q->n_learned, sizeof *q->learned, learned_cmp);
+    weir_json_key(j, "learned");
+    if (l == NULL) {
+        weir_json_null(j);
+        return;
+    }
+    bool spot = o->market == WEIR_OFFER_SPOT;
+    weir_json_object(j);
+    weir_json_kv_i64(j, "launches", l->launches);
+    weir_json_kv_i64(j, "failures", l->failures);
+    weir_json_kv_i64(j, "launches_of_market", l->launches_of_market);
+    weir_json_kv_i64(j, "boot_s", l->boot.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "boot_listed_s", o->boot_expected.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "lost_s", l->lost.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "reclaims", l->reclaims);
+    weir_json_kv_i64(j, "lived_s", l->lived.us / WEIR_US_PER_S);
+    weir_json_kv_i64(j, "reclaim_ppm_per_hour", spot ? (int64_t)l->reclaim_ppm_per_hour : 0);
+    weir_json_kv_i64(j, "reclaim_listed_ppm_per_hour", spot ? (int64_t)o->reclaim_ppm_per_hour : 0);
+    weir_json_end(j);
+}
+
 static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_offer_query *query, const struct weir_gpu_table *gpus,
-                     const char *currency)
+                     const struct api_offer_query *q)
 {
     const struct weir_offer *o = row->offer;
     char reason[WEIR_OFFER_REASON_SIZE];
@@ -58,7 +90,7 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     } else {
         weir_json_i64(j, row->gpu_price_micro_per_hour);
     }
-    weir_json_kv_cstr(j, "currency", currency);
+    weir_json_kv_cstr(j, "currency", q->currency);
     weir_json_kv_cstr(j, "source", o->source);
     weir_json_kv_time(j, "as_of", o->as_of);
     weir_json_key(j, "age_s");
@@ -68,6 +100,7 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
         weir_json_i64(j, row->age.us / WEIR_US_PER_S);
     }
     weir_json_kv_bool(j, "launchable", o->launchable);
+    learned_json(j, o, q);
     weir_json_kv_cstr(j, "verdict", weir_offer_verdict_name(row->verdict));
     (void)weir_offer_reason(row, query, gpus, reason);
     weir_json_kv_cstr(j, "reason", reason[0] == '\0' ? NULL : reason);
@@ -105,7 +138,7 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
             w->has_more = true;
         } else {
             w->left--;
-            row_json(j, &l->row[i], query, gpus, q->currency);
+            row_json(j, &l->row[i], query, gpus, q);
         }
     }
 }

@@ -19,6 +19,8 @@ struct api_offer_query {
     bool launchable; /* no mere prices */
     bool all;        /* excluded ones too */
     struct weir_sv feeds; /* JSON: how the prices came to be known */
+    const struct weir_learned *learned; /* what is believed of some of the rented, in order of their ids */
+    size_t n_learned;
     uint64_t cursor; /* rows to pass over */
     uint64_t limit;
     const char *currency;

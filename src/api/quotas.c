@@ -41,6 +41,13 @@ static struct shown shown_of(const struct weir_quota_view *v, struct weir_wall n
     return s;
 }
 
+static void borrow_json(struct weir_json *j, const struct weir_quota *d)
+{
+    char n[24];
+    (void)snprintf(n, sizeof n, "%" PRId64, d->borrow_max);
+    weir_json_kv_cstr(j, "borrow", !d->shares ? NULL : d->borrow_max == INT64_MAX ? "all" : n);
+}
+
 static void quota_json(struct weir_json *j, const struct weir_quota_row *row, struct weir_wall now)
 {
     const struct weir_quota_view *v = &row->view;
@@ -60,6 +67,8 @@ static void quota_json(struct weir_json *j, const struct weir_quota_row *row, st
     weir_json_kv_i64(j, "used", s.used);
     weir_json_kv_i64(j, "held", s.held);
     weir_json_kv_i64(j, "left", s.left);
+    borrow_json(j, &v->def);
+    weir_json_kv_i64(j, "borrowed", v->def.shares && s.used > v->def.limit ? s.used - v->def.limit : 0);
     weir_json_end(j);
 }
 
@@ -196,11 +205,13 @@ static int read_quota(struct api_call *call, struct weir_err *err)
     const char *word = json_string_value(json_object_get(body, "span"));
     const char *from = json_string_value(json_object_get(body, "from"));
     const char *until = json_string_value(json_object_get(body, "until"));
+    const char *borrow = json_string_value(json_object_get(body, "borrow"));
     bool span = word != NULL || from != NULL || until != NULL;
     unsigned given = scope != NULL ? WEIR_QUOTA_GIVEN_SCOPE : 0;
     given |= counts != NULL ? WEIR_QUOTA_GIVEN_COUNTS : 0;
     given |= limit != NULL ? WEIR_QUOTA_GIVEN_LIMIT : 0;
     given |= span ? WEIR_QUOTA_GIVEN_SPAN : 0;
+    given |= borrow != NULL ? WEIR_QUOTA_GIVEN_BORROW : 0;
     call->cmd.u.quota.given = given;
     call->cmd.u.quota.whose = call->filter_user;
     if (counts == NULL && (gpu != NULL || limit != NULL)) {
@@ -209,6 +220,7 @@ static int read_quota(struct api_call *call, struct weir_err *err)
     int rc = scope != NULL ? weir_quota_read_scope(weir_sv_of(scope), d, call->filter_user, sizeof call->filter_user, err) : 0;
     rc = rc == 0 && counts != NULL ? read_counts(call, counts, gpu, err) : rc;
     rc = rc == 0 && limit != NULL ? weir_quota_read_limit(weir_sv_of(limit), d, err) : rc;
+    rc = rc == 0 && borrow != NULL ? weir_quota_read_borrow(weir_sv_of(borrow), d, err) : rc;
     return rc == 0 && span ? weir_quota_read_span(word, from, until, d, err) : rc;
 }
 

@@ -132,6 +132,20 @@ static const struct api_field task_fields[] = {
     END,
 };
 
+static const struct api_field learned_fields[] = {
+    {"launches", API_INT, .summary = "of this very offer in the last eight weeks, that came up or failed"},
+    {"failures", API_INT},
+    {"launches_of_market", API_INT, .summary = "the same of all that its provider has of the market: they count too, less"},
+    {"boot_s", API_INT, .summary = "from launch to the agent's join, as is believed by now"},
+    {"boot_listed_s", API_INT, .summary = "the same as the offer says"},
+    {"lost_s", API_INT, .summary = "on launches that fail, for each that comes up"},
+    {"reclaims", API_INT},
+    {"lived_s", API_INT, .summary = "while they could be taken back"},
+    {"reclaim_ppm_per_hour", API_INT, .summary = "chance of losing it, in millionths, as is believed by now"},
+    {"reclaim_listed_ppm_per_hour", API_INT},
+    END,
+};
+
 static const struct api_field offer_fields[] = {
     {"provider", API_STRING},
     {"region", API_STRING},
@@ -150,6 +164,7 @@ static const struct api_field offer_fields[] = {
     {"as_of", API_TIME, API_NULL},
     {"age_s", API_INT, API_NULL},
     {"launchable", API_BOOL, .summary = "a configured provider can rent it"},
+    {"learned", API_REF, API_NULL, "Learned"},
     {"verdict", API_STRING, .summary = "included, or excluded"},
     {"reason", API_STRING, API_NULL, .summary = "why it is excluded"},
     END,
@@ -191,7 +206,10 @@ static const struct api_field candidate_fields[] = {
     {"offer", API_REF, API_NULL, "Quote"},
     {"start_delay_s", API_INT},
     {"run_micro", API_INT},
+    {"boot_s", API_INT, API_OPTIONAL, .summary = "of an offer: launch to the agent's join, as was believed"},
+    {"reclaim_ppm_per_hour", API_INT, API_OPTIONAL, .summary = "of a spot offer: chance of losing it, in millionths, as was believed"},
     {"boot_micro", API_INT},
+    {"failure_micro", API_INT, API_OPTIONAL, .summary = "launches that come to nothing before"},
     {"egress_micro", API_INT},
     {"reclaim_micro", API_INT},
     {"wait_micro", API_INT},
@@ -368,7 +386,9 @@ static const struct api_field quota_fields[] = {
     {"limit", API_INT},
     {"used", API_INT, .summary = "now; of gpu-hours: in the span so far"},
     {"held", API_INT, .summary = "of gpu-hours: what runs may still take at worst"},
-    {"left", API_INT, .summary = "neither used nor held"},
+    {"left", API_INT, .summary = "neither used nor held; of one that shares: of its own share"},
+    {"borrow", API_STRING, API_NULL, .summary = "how many GPUs more it may use of what others of its kind do not use, or all; null: it neither lends nor borrows"},
+    {"borrowed", API_INT, .summary = "of what is used, how much is others'"},
     END,
 };
 
@@ -571,6 +591,9 @@ const struct api_schema api_schemas[] = {
     {"Error", "why a request was not done", FIELDS{{"error", API_REF, .ref = "ErrorBody"}, END}, .open = true},
     {"ErrorBody", "code for machines, message for people", FIELDS{{"code", API_STRING}, {"message", API_STRING}, END}},
     {"Health", "the broker is up", FIELDS{{"status", API_STRING}, {"version", API_STRING}, END}},
+    {"Issuer", "an OpenID Connect issuer whose tokens are taken",
+     FIELDS{{"issuer", API_STRING}, {"audience", API_STRING}, {"client_id", API_STRING, API_NULL, .summary = "of the command line; null: it cannot sign in there"}, END}},
+    {"Issuers", "all that are configured", FIELDS{{"items", API_LIST, .ref = "Issuer"}, END}},
     {"Version", "what speaks here", FIELDS{{"version", API_STRING}, {"protocol", API_UINT}, {"schema", API_UINT}, END}},
     {"Status", "counts for an overview", FIELDS{{"version", API_STRING}, END}, .open = true},
     {"JobSpec", "a job specification; the keys are those of the YAML form", job_spec_fields, .open = true},
@@ -589,6 +612,7 @@ const struct api_schema api_schemas[] = {
     {"ExplainItem", "a decision and what it was made of", explain_item_fields},
     {"Explain", "all decisions on a job's tasks",
      FIELDS{{"job", API_UINT}, {"items", API_LIST, .ref = "ExplainItem"}, {"now", API_REF, API_NULL, "ExplainItem", .summary = "of a waiting task"}, END}},
+    {"Learned", "what is believed of an offer by machines rented before", learned_fields},
     {"Offer", "a way to get a node", offer_fields},
     {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"feeds", API_LIST, .ref = "PriceFeed"}, {"next", API_STRING, API_NULL}, END}},
     {"PriceFeed", "how a provider's prices came to be known", feed_fields},
@@ -626,6 +650,7 @@ const struct api_schema api_schemas[] = {
             {"counts", API_STRING, API_OPTIONAL, WORD(quota_counts_word, WEIR_QUOTA_COUNTS_MAX), .summary = "needed where it is new, and with limit or gpu"},
             {"gpu", API_STRING, API_OPTIONAL, .summary = "only GPUs of this model"},
             {"limit", API_STRING, API_OPTIONAL, .summary = "GPUs, machines, tasks, GPU-hours or GPU-minutes: \"16\"; needed where it is new"},
+            {"borrow", API_STRING, API_OPTIONAL, .summary = "of gpus: all, a number, or none (as usual: it neither lends nor borrows)"},
             {"span", API_STRING, API_OPTIONAL, WORD(budget_span_word, WEIR_BUDGET_SPAN_MAX), .summary = "of gpu-hours"},
             {"from", API_STRING, API_OPTIONAL, .summary = "of a fixed span: RFC 3339"},
             {"until", API_STRING, API_OPTIONAL, .summary = "of a fixed span"},

@@ -77,6 +77,7 @@ enum weir_quota_given {
     WEIR_QUOTA_GIVEN_COUNTS = 1 << 1, /* and the model of GPU */
     WEIR_QUOTA_GIVEN_LIMIT = 1 << 2,
     WEIR_QUOTA_GIVEN_SPAN = 1 << 3,
+    WEIR_QUOTA_GIVEN_BORROW = 1 << 4,
 };
 
 enum weir_node_op {
@@ -261,6 +262,8 @@ struct weir_command {
     uint64_t room;               /* dry run: tasks of the job for which nodes have room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
+    const struct weir_learned *learned; /* OFFERS: what is believed of some, by offer; borrowed as they are */
+    size_t n_learned;
     struct weir_accrued *accrued; /* ACCRUED: malloc'ed, freed by the poster */
     size_t n_accrued;
     struct weir_parked_note *parked; /* ACCRUED: who is parked, and the set of each payer from 1; malloc'ed, freed by the poster */
@@ -299,6 +302,13 @@ struct weir_service {
 
 /* ---- what the program gives to the API ---- */
 
+/* With whom people sign in, for the command line. */
+struct weir_api_issuer {
+    const char *issuer;
+    const char *audience;
+    const char *client_id; /* "": the command line cannot */
+};
+
 struct weir_api_conf {
     struct weir_service *service;
     struct weir_store *reader[2]; /* one per server thread, each used under its own lock */
@@ -311,6 +321,8 @@ struct weir_api_conf {
     const char *os_user;  /* user name for same-user connections */
     bool host_needs_token; /* connections of the broker's own user are nobody's without one */
     uint64_t log_bytes_max; /* per run */
+    const struct weir_api_issuer *issuer;
+    size_t n_issuers;
 };
 
 struct weir_api;

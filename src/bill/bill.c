@@ -151,6 +151,7 @@ static int node_add(struct weir_bill *b, const struct weir_meter *m, struct bill
     struct bill_node *n = weir_alloc(sizeof *n);
     n->m = *m;
     n->now = m->until;
+    n->proven = m->until;
     uint64_t gpus = m->info.gpus == 0 ? 1 : m->info.gpus;
     uint64_t cpu = m->info.cpu_milli == 0 ? 1 : m->info.cpu_milli;
     n->whole = gpus * cpu;
@@ -493,13 +494,27 @@ void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct 
     free(n);
 }
 
+void weir_bill_want_proof(struct weir_bill *b)
+{
+    b->wants_proof = true;
+}
+
+void weir_bill_node_proven(struct weir_bill *b, struct weir_node_id node, struct weir_wall at)
+{
+    struct bill_node *n = weir_bill_node_find(b, node);
+    if (n != NULL && at.us > n->proven.us) {
+        n->proven = at;
+    }
+}
+
 void weir_bill_settle(struct weir_bill *b, struct weir_wall now, bool all)
 {
     weir_bill_forget_taken(b);
     if (all) {
         for (size_t i = 0; i < b->nodes.n; i++) {
             struct bill_node *n = b->nodes.p[i];
-            weir_bill_advance(b, n, weir_bill_clamp(n, now));
+            bool is_held = b->wants_proof && !n->m.info.owned && n->proven.us < now.us;
+            weir_bill_advance(b, n, weir_bill_clamp(n, is_held ? n->proven : now));
             weir_bill_post(b, n, now);
         }
     } else {

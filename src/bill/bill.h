@@ -216,6 +216,13 @@ void weir_bill_segment_verdict(struct weir_bill *b,
  */
 void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, uint64_t counter_mj);
 
+/*
+ * From now on a settle posts a rented machine's cost up to when it is proven to have been there, and no further: it may have ended since, and
+ * what was posted is not taken back.
+ */
+void weir_bill_want_proof(struct weir_bill *b);
+/* The rented machine was there at that time. */
+void weir_bill_node_proven(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
 /* Posts both sides of every node that had a segment closed or was closed since the last call; with
  * all, of every open node. Call it once per transaction, and with all every minute and before a bill is shown. */
 void weir_bill_settle(struct weir_bill *b, struct weir_wall now, bool all);

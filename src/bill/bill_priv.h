@@ -65,6 +65,7 @@ struct bill_node {
     uint64_t taken; /* parts of those that have begun and are open */
     weir_i128 idle_weight; /* since the last posting */
     weir_i128 idle_energy_weight;
+    struct weir_wall proven; /* rented: it was there then; no settle goes beyond, where proof is wanted */
     bool dirty;   /* must be posted at the next settle */
     bool changed; /* the meter must be stored */
 };
@@ -79,6 +80,7 @@ struct bill_part {
 };
 
 struct weir_bill {
+    bool wants_proof;
     uint64_t next_posting;
     struct weir_wall last_at; /* of postings: never decreases */
     WEIR_VEC(struct bill_node *) nodes; /* by id */

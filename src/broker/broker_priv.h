@@ -158,6 +158,7 @@ struct lease_watch {
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
     uint64_t due_ms;
+    struct weir_wall asked; /* when the call under way went out */
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -333,6 +334,7 @@ struct broker {
 
     struct retention retention;
     struct self_check self_check;
+    struct weir_api_issuer api_issuer[WEIR_CONFIG_ISSUERS_MAX]; /* what the API shows of them */
     struct alerts *alerts;
     struct policies policies;
 
@@ -392,6 +394,8 @@ void agents_task_name(void *broker, struct weir_task_id id, char *buf, size_t si
 
 /* leases.c */
 int leases_init(struct broker *b, struct weir_err *err);
+/* The machines of the leases that the store has are looked after from now on; the providers are there. */
+void leases_restore(struct broker *b);
 void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);

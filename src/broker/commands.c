@@ -84,10 +84,20 @@ static void answer_with_offers(struct broker *b, struct weir_command *cmd, int c
             weir_vec_push(&all, b->market.p[i]);
         }
     }
+    WEIR_VEC(struct weir_learned) learned = {0};
+    for (size_t i = 0; cmd->kind == WEIR_COMMAND_OFFERS && i < all.n; i++) {
+        struct weir_learned known;
+        if (all.p[i].launchable && weir_core_learned(weir_engine_core(b->engine), &all.p[i], &known)) {
+            weir_vec_push(&learned, known);
+        }
+    }
     cmd->offer = all.p;
     cmd->n_offers = all.n;
+    cmd->learned = learned.p;
+    cmd->n_learned = learned.n;
     fail_now(cmd, code);
     weir_vec_release(&all);
+    weir_vec_release(&learned);
 }
 
 void commands_offers(struct broker *b, struct weir_command *cmd, bool live)

@@ -265,6 +265,7 @@ static int read_policy(struct config_loader *l, const struct doc *d, void *targe
         {"yield_per_mille", config_read_u32, offsetof(struct weir_core_conf, yield_per_mille)},
         {"review_period", config_read_duration, offsetof(struct weir_core_conf, review_period)},
         {"leases_max", config_read_u32, offsetof(struct weir_core_conf, leases_max)},
+        {"spend_per_hour_max", read_money, offsetof(struct weir_core_conf, spend_micro_per_hour_max)},
         {"lease_term", config_read_duration, offsetof(struct weir_core_conf, lease_term)},
         {"boot_limit", config_read_duration, offsetof(struct weir_core_conf, boot_limit)},
         {"lost_grace", config_read_duration, offsetof(struct weir_core_conf, lost_grace)},
@@ -273,6 +274,7 @@ static int read_policy(struct config_loader *l, const struct doc *d, void *targe
         {"preempt_priority_gap", config_read_u32, offsetof(struct weir_core_conf, preempt_priority_gap)},
         {"reservations_max", config_read_u32, offsetof(struct weir_core_conf, reservations_max)},
         {"spill", config_read_bool, offsetof(struct weir_core_conf, spill)},
+        {"learn_offers", config_read_bool, offsetof(struct weir_core_conf, learn_offers)},
     };
     int r = config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
     /* an extension goes out at half the term, and must reach the machine before the term is over */

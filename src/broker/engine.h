@@ -33,6 +33,7 @@ struct weir_engine_conf {
     struct weir_store *store;
     struct weir_core_conf core;
     const struct weir_clock *clock;
+    bool proof; /* rented machines are billed up to when they are known to have been there; see weir_engine_proven */
     /*
      * What a node of that pool costs from a time on, and until when (WEIR_WALL_MAX: for ever); the program knows the
      * configuration. Called when a node joins, and when its rates change.
@@ -166,6 +167,9 @@ void weir_engine_invoice_lines(struct weir_engine *e, const struct weir_invoice_
 
 /* Effects towards providers that were not known to be done when the store was last open. */
 void weir_engine_each_undone(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_effect_row *row), void *ctx);
+
+/* The lease's machine was there at that time, by the provider's word. */
+void weir_engine_proven(struct weir_engine *e, struct weir_lease_id lease, struct weir_wall at);
 
 /* Is there something to flush? */
 bool weir_engine_is_dirty(const struct weir_engine *e);

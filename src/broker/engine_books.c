@@ -97,6 +97,14 @@ void engine_free_books(struct weir_engine *e)
     weir_vec_release(&e->closes_changed);
 }
 
+void weir_engine_proven(struct weir_engine *e, struct weir_lease_id lease, struct weir_wall at)
+{
+    struct weir_lease_view v;
+    if (weir_core_lease(e->core, lease, &v)) {
+        weir_bill_node_proven(e->bill, v.node, at);
+    }
+}
+
 int weir_engine_close(struct weir_engine *e, struct weir_close_row *row, struct weir_err *err)
 {
     const struct gathered_close *last = e->closes.n == 0 ? NULL : &e->closes.p[e->closes.n - 1];

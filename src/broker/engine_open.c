@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "core/evidence.h"
 #include "engine_priv.h"
 #include "shape_json.h"
 
@@ -84,7 +85,7 @@ static int on_node(void *ctx, const struct weir_node_row *row)
     return weir_core_restore_node(x->e->core, &view, x->err);
 }
 
-/* Leases that are over matter to the core for as long as it remembers why one failed, or explain that, and no longer. */
+/* Leases that are over matter to the core for as long as it remembers why one failed, or explain that; later only for what they tell of their offers. */
 static bool is_long_over(const struct restore *x, const struct weir_lease_view *v)
 {
     int64_t memory = x->e->conf.core.capacity_memory.us;
@@ -96,8 +97,11 @@ static bool is_long_over(const struct restore *x, const struct weir_lease_view *
 static int on_lease(void *ctx, const struct weir_lease_row *row)
 {
     struct restore *x = ctx;
-    if (is_long_over(x, &row->view)) {
-        return 0;
+    struct weir_lease_view view = row->view;
+    view.offer.gpu_model = weir_gpu_table_intern(x->e->conf.core.gpus, weir_sv_of(row->gpu_model));
+    if (is_long_over(x, &view)) {
+        bool is_dated = x->e->now.us - view.ended_at.us > WEIR_EVIDENCE_DAYS * WEIR_US_PER_DAY;
+        return is_dated ? 0 : weir_core_restore_past_lease(x->e->core, &view, x->err);
     }
     if (!lease_is_over(row->view.state)) {
         struct lease_note n = {.id = row->view.id.v};
@@ -108,8 +112,6 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
         weir_vec_push(&x->e->lease_notes, n);
         weir_map_put(&x->e->lease_told, row->view.id.v, row->view.state);
     }
-    struct weir_lease_view view = row->view;
-    view.offer.gpu_model = weir_gpu_table_intern(x->e->conf.core.gpus, weir_sv_of(row->gpu_model));
     return weir_core_restore_lease(x->e->core, &view, x->err);
 }
 
@@ -289,6 +291,9 @@ int engine_restore(struct weir_engine *e, struct weir_err *err)
         return r;
     }
     e->bill = weir_bill_new(posting + 1, e->now);
+    if (e->conf.proof) {
+        weir_bill_want_proof(e->bill);
+    }
     if ((r = engine_restore_policies(e, err)) != 0 || (r = ops->each_shape(s, on_shape, &x, err)) != 0 ||
         (r = ops->each_project(s, on_project, &x, err)) != 0 || (r = ops->each_user(s, on_user, &x, err)) != 0 ||
         (r = ops->each_pool(s, on_pool, &x, err)) != 0 || (r = ops->each_payer(s, on_payer, &x, err)) != 0 ||

@@ -162,10 +162,16 @@ static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal re
     step_event(b, &ev);
 }
 
+/* at 0: the provider does not say when. It was at the latest when the lease was over: the machine ends itself then. */
 static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
 {
+    struct weir_wall when = at.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, at);
+    struct weir_lease_view v;
+    if (at.us == 0 && weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.expires.us < when.us) {
+        when = v.expires;
+    }
     over(b, find_watch(b, lease));
-    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, at.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, at), reclaimed);
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, when, reclaimed);
 }
 
 /* Keeps the machine's id, by which it is described and ended from then on. */
@@ -201,6 +207,7 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
         ended(b, lease, i->ended, i->reclaimed);
         return;
     }
+    weir_engine_proven(b->engine, lease, w->asked);
     if (i->reclaim_at.us != 0 && !w->noticed) {
         w->noticed = true;
         lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, weir_engine_inside(b->engine, i->reclaim_at), true);
@@ -489,6 +496,7 @@ static void pump(struct broker *b, struct weir_lease_id lease)
     struct lease_watch *w = find_watch(b, lease);
     int r = 0;
     w->busy = true;
+    w->asked = weir_engine_now(b->engine);
     switch (w->step) {
     case LEASE_STEP_LAUNCH:
         r = call_launch(b, w);
@@ -667,6 +675,19 @@ static void restore_effect(void *ctx, const struct weir_effect_row *row)
     }
 }
 
+void leases_restore(struct broker *b)
+{
+    struct weir_core *core = weir_engine_core(b->engine);
+    size_t n = weir_core_leases(core, NULL, 0);
+    struct weir_lease_id *ids = weir_calloc(n, sizeof *ids);
+    (void)weir_core_leases(core, ids, n);
+    for (size_t i = 0; i < n; i++) {
+        restore_watch(b, ids[i]);
+    }
+    free(ids);
+    weir_engine_each_undone(b->engine, restore_effect, b);
+}
+
 int leases_init(struct broker *b, struct weir_err *err)
 {
     b->provider_env = (struct weir_provider_env){.loop = &b->loop, .clock = &weir_clock_os, .owner = b->owner, .data_dir = b->data_dir,
@@ -697,15 +718,7 @@ int leases_init(struct broker *b, struct weir_err *err)
         }
         b->n_providers++;
     }
-    struct weir_core *core = weir_engine_core(b->engine);
-    size_t n = weir_core_leases(core, NULL, 0);
-    struct weir_lease_id *ids = weir_calloc(n, sizeof *ids);
-    (void)weir_core_leases(core, ids, n);
-    for (size_t i = 0; i < n; i++) {
-        restore_watch(b, ids[i]);
-    }
-    free(ids);
-    weir_engine_each_undone(b->engine, restore_effect, b);
+    leases_restore(b);
     return 0;
 }
 

@@ -46,6 +46,10 @@ static int merge(const struct weir_command *cmd, const struct weir_quota *was, s
     if ((given & WEIR_QUOTA_GIVEN_LIMIT) == 0) {
         def->limit = was->limit;
     }
+    if ((given & WEIR_QUOTA_GIVEN_BORROW) == 0 && was != NULL) {
+        def->shares = was->shares;
+        def->borrow_max = was->borrow_max;
+    }
     if ((given & WEIR_QUOTA_GIVEN_SPAN) == 0) {
         bool kept = was != NULL && was->counts == def->counts;
         def->span = kept ? was->span : def->counts == WEIR_QUOTA_GPU_HOURS ? WEIR_BUDGET_MONTH : WEIR_BUDGET_FOREVER;
@@ -61,9 +65,15 @@ static const char *state_json(const struct weir_quota *d, char *buf, size_t size
     if (d == NULL) {
         return "";
     }
-    (void)snprintf(buf, size, "{\"scope\":\"%s\",\"counts\":\"%s\",\"span\":\"%s\",\"limit\":%" PRId64 "}",
+    char borrow[48] = "";
+    if (d->shares && d->borrow_max == INT64_MAX) {
+        (void)snprintf(borrow, sizeof borrow, ",\"borrow\":\"all\"");
+    } else if (d->shares) {
+        (void)snprintf(borrow, sizeof borrow, ",\"borrow\":\"%" PRId64 "\"", d->borrow_max);
+    }
+    (void)snprintf(buf, size, "{\"scope\":\"%s\",\"counts\":\"%s\",\"span\":\"%s\",\"limit\":%" PRId64 "%s}",
                    weir_budget_scope_name((enum weir_budget_scope)d->scope), weir_quota_counts_name((enum weir_quota_counts)d->counts),
-                   weir_budget_span_name((enum weir_budget_span)d->span), d->limit);
+                   weir_budget_span_name((enum weir_budget_span)d->span), d->limit, borrow);
     return buf;
 }
 

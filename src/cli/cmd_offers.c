@@ -40,14 +40,46 @@ static void cell_age(struct weir_table *t, const json_t *o)
     weir_table_cell(t, age_s >= 0 ? weir_dur_format(weir_dur_s(age_s), buf) : NULL);
 }
 
+static void add_rate(struct weir_str *s, int64_t ppm_per_hour)
+{
+    weir_str_addf(s, "%" PRId64 ".%02" PRId64 " %%/h", ppm_per_hour / 10000, ppm_per_hour % 10000 / 100);
+}
+
+/* What machines that were rented before have taught: what is believed by now, and what the offer says of itself. */
+static void learned_text(struct weir_str *s, const json_t *l)
+{
+    char buf[WEIR_RFC3339_SIZE];
+    weir_str_addf(s, "learned: boot %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_s", 0)), buf));
+    weir_str_addf(s, " (listed %s)", weir_dur_format(weir_dur_s(weir_get_i64(l, "boot_listed_s", 0)), buf));
+    if (weir_get_i64(l, "reclaim_ppm_per_hour", 0) > 0) {
+        weir_str_adds(s, ", reclaimed ");
+        add_rate(s, weir_get_i64(l, "reclaim_ppm_per_hour", 0));
+        weir_str_adds(s, " (listed ");
+        add_rate(s, weir_get_i64(l, "reclaim_listed_ppm_per_hour", 0));
+        weir_str_addc(s, ')');
+    }
+    if (weir_get_i64(l, "lost_s", 0) > 0) {
+        weir_str_addf(s, ", failed launches cost %s", weir_dur_format(weir_dur_s(weir_get_i64(l, "lost_s", 0)), buf));
+    }
+    weir_str_addf(s, ", by %" PRId64 " launches, %" PRId64 " of its market", weir_get_i64(l, "launches", 0), weir_get_i64(l, "launches_of_market", 0));
+}
+
 static void cell_note(struct weir_table *t, const json_t *o)
 {
     const char *verdict = weir_get_text(o, "verdict");
     const char *reason = weir_get_text(o, "reason");
+    const json_t *learned = json_object_get(o, "learned");
     if (verdict != NULL && !weir_sv_starts(weir_sv_of(verdict), WEIR_SV("included"))) {
         weir_table_cellf(t, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    } else if (!weir_get_bool(o, "launchable")) {
+        weir_table_cell(t, "price only: no provider configured that rents it");
+    } else if (json_is_object(learned)) {
+        struct weir_str s = WEIR_STR_INIT(512);
+        learned_text(&s, learned);
+        weir_table_cell(t, weir_str_cstr(&s));
+        weir_str_release(&s);
     } else {
-        weir_table_cell(t, weir_get_bool(o, "launchable") ? NULL : "price only: no provider configured that rents it");
+        weir_table_cell(t, NULL);
     }
 }
 

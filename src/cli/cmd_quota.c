@@ -16,6 +16,7 @@ const struct weir_opt weir_opts_quota[] = {
     {"for", 'f', WEIR_OPT_TEXT, .arg = "SCOPE", .help = "organisation, project:NAME, user:NAME or tag:KEY=VALUE"},
     {"counts", 'c', WEIR_OPT_TEXT, .arg = "WHAT[:GPU]", .help = "gpus, gpu-hours, run-minutes, machines or tasks; of one model of GPU"},
     {"limit", 'l', WEIR_OPT_MONEY, .arg = "N", .help = "how much of it"},
+    {"borrow", 'b', WEIR_OPT_TEXT, .arg = "N|all|none", .help = "of gpus: lend what is not used, and borrow so many of what others do not use (default none: do neither)"},
     {"span", 0, WEIR_OPT_CHOICE, .arg = "SPAN", .help = "of gpu-hours: month (default), quarter, forever or fixed; in UTC", .choices = spans},
     {"from", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "start of a fixed span"},
     {"until", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "its end"},
@@ -50,6 +51,16 @@ static void limit_cell(struct weir_table *t, const json_t *o)
 static void used_cell(struct weir_table *t, const json_t *o)
 {
     amount_cell(t, o, "used");
+}
+
+/* Of one that shares: how much of what is used is others'. */
+static void borrowed_cell(struct weir_table *t, const json_t *o)
+{
+    if (weir_get_text(o, "borrow") == NULL) {
+        weir_table_cell(t, "-");
+    } else {
+        amount_cell(t, o, "borrowed");
+    }
 }
 
 static void held_cell(struct weir_table *t, const json_t *o)
@@ -88,6 +99,7 @@ static int list(const struct weir_args *args, struct weir_err *err)
         {"COUNTS", WEIR_FIELD_FN, .cell = counts_cell},
         {"LIMIT", WEIR_FIELD_FN, .right = true, .cell = limit_cell},
         {"USED", WEIR_FIELD_FN, .right = true, .cell = used_cell},
+        {"BORROWED", WEIR_FIELD_FN, .right = true, .cell = borrowed_cell},
         {"HELD", WEIR_FIELD_FN, .right = true, .cell = held_cell},
         {"LEFT", WEIR_FIELD_FN, .right = true, .cell = left_cell},
         {"UNTIL", WEIR_FIELD_TIME, "until", .drop = 1},
@@ -118,6 +130,10 @@ static void print_quota(const json_t *o)
     }
     line_amount("Limit:", o, "limit");
     line_amount("Used:", o, "used");
+    if (weir_get_text(o, "borrow") != NULL) {
+        line_amount("Borrowed:", o, "borrowed");
+        weir_line_field("Borrows at most:", o, "borrow");
+    }
     if (weir_get_i64(o, "held", 0) != 0) {
         line_amount("Held:", o, "held");
     }
@@ -151,6 +167,9 @@ static int set(const struct weir_args *args, struct weir_err *err)
     if (weir_args_has(args, "limit")) {
         char buf[WEIR_MONEY_SIZE];
         weir_json_kv_cstr(&j, "limit", weir_money_format(weir_args_money(args, "limit", 0), buf));
+    }
+    if (weir_args_has(args, "borrow")) {
+        weir_json_kv_cstr(&j, "borrow", weir_args_text(args, "borrow"));
     }
     if (weir_args_has(args, "span")) {
         weir_json_kv_cstr(&j, "span", weir_args_text(args, "span"));

@@ -375,10 +375,14 @@ const struct weir_cli_command weir_cli_commands[] = {
                 "tasks at once; gpu-hours in a span of time, where what runs holds its max_duration; run-minutes, what of\n"
                 "max_duration is left to all that runs, times its GPUs.\n"
                 "\n"
+                "With --borrow a quota of GPUs is a share: what is not used of it others may borrow, and it may borrow of theirs, of one\n"
+                "model of GPU among projects, users or values of a tag. Borrowers are stopped, with notice, once the owner's tasks need it.\n"
+                "\n"
                 "'set' makes a quota or changes what is given of one. Lowered below what is used it stops nothing.",
         .examples = "weir quota\tthe list\n"
                     "weir quota set vision --for project:vision --counts gpus --limit 16\tGPUs at once\n"
                     "weir quota set h100 --for user:ada --counts gpus:H100 --limit 8\tof one model\n"
+                    "weir quota set nlp --for project:nlp --counts gpus --limit 16 --borrow all\ta share that lends and borrows\n"
                     "weir quota set hours --for project:nlp --counts gpu-hours --limit 2000\tby the month\n"
                     "weir quota set cloud --for organisation --counts machines --limit 20\trented machines at once\n",
         .operands_max = 2,
@@ -413,6 +417,29 @@ const struct weir_cli_command weir_cli_commands[] = {
                     "weir user set ada --disable\ttheir tokens are refused at once\n"
                     "weir user whoami\twhat this token may do\n",
         .operands_max = 2,
+    },
+    {
+        .name = "login",
+        .group = WHO,
+        .fn = weir_cmd_login,
+        .operands = "",
+        .summary = "Sign in at the broker's OpenID Connect issuer",
+        .opts = weir_opts_login,
+        .help = "Shows an address and a code to enter there, in a browser on any machine, and waits until that is done. The token is kept in\n"
+                "login.json of the data directory (mode 0600), for this broker alone; commands use it where WEIR_TOKEN is not set, and renew it\n"
+                "where the issuer lets them. The broker's weir.yaml says which issuer: access, oidc, client_id.",
+        .examples = "weir login\tat WEIR_URL\n"
+                    "weir login --url https://weir.example.org:7070 --issuer https://login.example.org/realms/lab\tone of several issuers\n",
+    },
+    {
+        .name = "logout",
+        .group = WHO,
+        .fn = weir_cmd_logout,
+        .operands = "",
+        .summary = "Forget the token of weir login",
+        .opts = weir_opts_logout,
+        .help = "The token is forgotten here. At the broker it stays good until it expires, as every signed token does.",
+        .examples = "weir logout\tof WEIR_URL\n",
     },
     {
         .name = "token",

@@ -49,7 +49,7 @@ static const struct {
     const char *key;
     const char *title;
 } terms[] = {
-    {"run_micro", "RUN"},         {"boot_micro", "BOOT"},    {"egress_micro", "EGRESS"},
+    {"run_micro", "RUN"},         {"boot_micro", "BOOT"},    {"failure_micro", "FAILURES"}, {"egress_micro", "EGRESS"},
     {"reclaim_micro", "RECLAIM"}, {"wait_micro", "WAITING"}, {"shadow_micro", "SHADOW"},
 };
 

@@ -70,6 +70,7 @@ struct weir_cloud {
     char *bearer;
     weir_cloud_sign_fn *sign;
     weir_cloud_classify_fn *classify;
+    const char *(*base)(void *ctx);
     struct weir_credential *credential;
     void *ctx;
     struct weir_dur skew; /* provider's time - ours */
@@ -141,6 +142,7 @@ struct weir_cloud *weir_cloud_new(const struct weir_cloud_conf *conf)
     weir_cloud_hide(c, c->bearer);
     c->sign = conf->sign;
     c->classify = conf->classify;
+    c->base = conf->base;
     c->credential = conf->credential;
     c->ctx = conf->ctx;
     return c;
@@ -273,6 +275,7 @@ static void finish(struct cloud_call *k, const struct weir_http_reply *reply)
         a.status = reply->status;
         a.body = reply->body;
         a.content_type = reply->content_type;
+        a.subject_token = reply->subject_token;
     }
     memcpy(a.code, k->last.code, sizeof a.code);
     /* What a later try says of itself does not tell what the earlier one has done. */
@@ -392,6 +395,22 @@ static void on_reply(void *ctx, const struct weir_http_reply *reply)
     }
 }
 
+/* Where the call goes, now that all is known. */
+static const char *url_of(struct cloud_call *k)
+{
+    const struct weir_cloud *c = k->cloud;
+    if (k->r.url[0] != '/') {
+        return k->r.url;
+    }
+    WEIR_ASSERT(c->base != NULL);
+    const char *base = c->base(c->ctx);
+    size_t n = strlen(base);
+    char *url = weir_arena_alloc(&k->arena, n + strlen(k->r.url) + 1);
+    memcpy(url, base, n);
+    memcpy(url + n, k->r.url, strlen(k->r.url) + 1);
+    return url;
+}
+
 static void send_try(struct cloud_call *k)
 {
     struct weir_cloud *c = k->cloud;
@@ -402,7 +421,7 @@ static void send_try(struct cloud_call *k)
     uint64_t left = k->deadline_ms - uv_now(c->loop);
     unsigned try_ms = k->r.timeout_ms == 0 ? TRY_MS : k->r.timeout_ms;
     struct weir_http_call call = {.method = k->r.method,
-                                  .url = k->r.url,
+                                  .url = url_of(k),
                                   .header = h.header,
                                   .n_headers = h.n,
                                   .body = k->r.body,

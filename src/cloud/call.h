@@ -58,11 +58,13 @@ struct weir_cloud_conf {
     unsigned burst;         /* at once; 0: as per_second */
     unsigned backoff_ms;    /* before the second try, doubling; 0: 250 */
     const char *ca_pem;     /* of a private endpoint; NULL: the system's */
+    /* What stands before a URL that begins with '/', asked for each try, once credentials are there; borrowed. NULL: no such URLs. */
+    const char *(*base)(void *ctx);
     const char *bearer;     /* a key that does not change; NULL: sign, or none */
     weir_cloud_sign_fn *sign;             /* NULL: none */
     weir_cloud_classify_fn *classify;     /* NULL: by the status alone */
     struct weir_credential *credential;   /* is made ready before sign; NULL: always is. Owned by the caller, freed after the cloud. */
-    void *ctx;                            /* of sign and classify */
+    void *ctx;                            /* of sign, classify and base */
 };
 
 enum weir_cloud_kind {
@@ -96,6 +98,7 @@ struct weir_cloud_answer {
     unsigned tries;
     struct weir_sv body;       /* of the last answer; borrowed during the callback */
     const char *content_type;  /* likewise; never NULL */
+    const char *subject_token; /* likewise; as in struct weir_http_reply */
     char code[WEIR_CLOUD_CODE_SIZE];
     char text[256]; /* "aws: RunInstances: ..."; "" where OK */
     struct weir_dur retry_after;

@@ -7,6 +7,7 @@
 #include "cloud/ec2/ec2.h"
 #include "cloud/gce/gce.h"
 #include "cloud/lambda/lambda.h"
+#include "cloud/openstack/openstack.h"
 #include "cloud/paperspace/paperspace.h"
 #include "cloud/runpod/runpod.h"
 #include "cloud/sandbox/sandbox.h"
@@ -18,6 +19,7 @@ const struct weir_provider_ops *const weir_providers[] = {
     &weir_ec2_provider,
     &weir_gce_provider,
     &weir_lambda_provider,
+    &weir_openstack_provider,
     &weir_paperspace_provider,
     &weir_runpod_provider,
     &weir_sandbox_provider,

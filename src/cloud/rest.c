@@ -181,6 +181,7 @@ static void begin_launch(struct rest_op *op)
         return;
     }
     op->step = REST_FIRST;
+    op->firsts++;
     send_request(op->p, &op->first, WEIR_CLOUD_REPEAT, on_prepared, op);
 }
 
@@ -199,10 +200,15 @@ static void on_prepared(void *ctx, const struct weir_cloud_answer *a)
     }
     json_t *body = body_of(a);
     int r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer to '%s' is not JSON", op->first.what)
-                         : p->ops->on_prepared(p, body, &op->q, &err);
+                         : p->ops->on_prepared(p, body, &op->first, &op->q, &err);
     json_decref(body);
+    if (r > 0 && op->firsts >= LIST_PAGES_MAX) {
+        r = weir_fail(&err, -WEIR_ELIMIT, "'%s' does not come to its end", op->first.what);
+    }
     if (r < 0) {
-        deliver_failure(op, WEIR_PROVIDER_THROTTLED, err.text);
+        deliver_failure(op, r == -WEIR_EUNAVAIL ? WEIR_PROVIDER_NO_CAPACITY : WEIR_PROVIDER_THROTTLED, err.text);
+    } else if (r > 0) {
+        begin_launch(op);
     } else {
         call_launch(op);
     }
@@ -280,6 +286,17 @@ static void on_launched(void *ctx, const struct weir_cloud_answer *a)
         deliver_machine(op, rest_keep(p, &m));
     }
     run(p);
+}
+
+void weir_rest_body_set(struct weir_rest_request *q, const char *into, const char *key, const char *text)
+{
+    json_t *body = json_loads(weir_str_cstr(&q->body), 0, NULL);
+    (void)json_object_set_new(into == NULL ? body : json_object_get(body, into), key, json_string(text));
+    char *written = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    weir_str_clear(&q->body);
+    weir_str_adds(&q->body, written == NULL ? "" : written);
+    free(written);
 }
 
 static bool is_past_look(const struct rest_op *op)

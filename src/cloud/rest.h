@@ -83,11 +83,14 @@ struct weir_rest_ops {
     void (*opened)(struct weir_provider *p); /* p->cloud is there now; optional */
     void (*close)(struct weir_provider *p);  /* frees p->own; optional */
     /*
-     * Optional: what the launch's request names and that is no machine, such as a script, must be made before it. Sent once the name was
-     * looked for, and again where its answer was lost: a second one must do no harm. on_prepared completes the launch's request.
+     * Optional: what the launch's request names and that is no machine, such as a script or the id of a type, must be made or asked for
+     * before it; where q->method stays NULL there is nothing. Sent once the name was looked for, and again where its answer was lost:
+     * a second one must do no harm. on_prepared completes the launch's request, or (1) has first sent once more, as it is then.
+     * Errors: -WEIR_EUNAVAIL (as with launch); any other, to be tried again later.
      */
     int (*prepare)(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err);
-    int (*on_prepared)(struct weir_provider *p, const struct json_t *body, struct weir_rest_request *launch, struct weir_err *err);
+    int (*on_prepared)(struct weir_provider *p, const struct json_t *body, struct weir_rest_request *first, struct weir_rest_request *launch,
+                       struct weir_err *err);
     void (*settled)(struct weir_provider *p); /* a complete list of machines came; optional */
     /* page "": the first. */
     void (*list)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
@@ -177,6 +180,8 @@ const struct weir_offer *weir_rest_catalogue_type(const struct weir_provider *p,
 uint16_t weir_rest_gpu_model(const struct weir_provider *p, const char *name, uint32_t mem_mib);
 /* True where the configuration wants offers of this region. */
 bool weir_rest_region_is_wanted(const struct weir_provider *p, const char *region);
+/* Puts a text at key into the request's body, or into the object that is at `into` in it. */
+void weir_rest_body_set(struct weir_rest_request *q, const char *into, const char *key, const char *text);
 /* Is it the name of a machine that this broker makes? */
 bool weir_rest_is_ours(const struct weir_provider *p, const char *name);
 /* Is there a machine of that name that is not gone, or a launch of it under way? */

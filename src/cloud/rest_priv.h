@@ -69,6 +69,7 @@ struct rest_op {
     struct weir_rest_request first; /* launch: what must be there before it; no method: nothing */
     struct weir_rest_request q;     /* launch */
     uint64_t due_ms;
+    unsigned firsts; /* what must be there before the launch: sent so often */
     unsigned follows;
     unsigned absent; /* looks that did not find what was made */
 };

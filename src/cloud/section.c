@@ -203,6 +203,11 @@ int weir_section_names(const json_t *section, const char *where, const char *key
     return 0;
 }
 
+bool weir_section_may_send(const char *url)
+{
+    return (strncmp(url, "https://", 8) == 0 && url[8] != '\0') || (strncmp(url, "http://", 7) == 0 && weir_url_is_loopback(url));
+}
+
 int weir_section_endpoint(const json_t *section, const char *where, const char *key, char *ret, size_t size, struct weir_err *err)
 {
     int r = weir_section_text(section, where, key, ret, size, err);
@@ -213,8 +218,7 @@ int weir_section_endpoint(const json_t *section, const char *where, const char *
     if (ret[n - 1] == '/') {
         ret[--n] = '\0';
     }
-    bool secure = strncmp(ret, "https://", 8) == 0 && n > 8;
-    if (!secure && !(strncmp(ret, "http://", 7) == 0 && weir_url_is_loopback(ret))) {
+    if (!weir_section_may_send(ret)) {
         return weir_section_bad(err, where, key, "must be an https:// address (http:// only to this host): credentials are sent there");
     }
     return 0;

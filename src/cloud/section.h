@@ -41,6 +41,9 @@ int weir_section_names(const struct json_t *section, const char *where, const ch
  */
 int weir_section_endpoint(const struct json_t *section, const char *where, const char *key, char *ret, size_t size, struct weir_err *err);
 
+/* May credentials be sent there? https, or http to this very host. */
+bool weir_section_may_send(const char *url);
+
 /*
  * A secret: from <key>_file of the section, or the first of the environment's variables that is set, or the first of the
  * files that exists ("~/" is the home directory). Space around it is taken off. Never from the section itself: configuration files

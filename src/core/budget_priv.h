@@ -37,6 +37,20 @@ struct payer {
     char tags[];
 };
 
+/* Quotas that lend each other what they do not use: of one model of GPU and one kind of scope, so that no task counts in two of them. */
+struct cohort {
+    uint8_t scope;
+    uint16_t gpu_model;
+    const char *tag; /* of tags: the key, as far as its end; borrowed from a member */
+    size_t tag_n;
+    int64_t limit; /* sums over the members */
+    int64_t n;
+    int64_t going;
+    uint64_t n_wants;
+    int64_t promised; /* in this round of planning, to those who want their own back */
+    uint64_t round;
+};
+
 struct quota {
     uint32_t id;
     bool changed;
@@ -45,6 +59,10 @@ struct quota {
     int64_t until_us;
     int64_t used_ms; /* by what has ended */
     int64_t n;       /* GPUs, machines or tasks that count now */
+    int64_t going;   /* those of them that were told to stop */
+    int64_t chosen;  /* and those that a search for borrowers to stop has found */
+    struct cohort *cohort; /* NULL: it does not share */
+    uint64_t n_wants; /* classes that may start within its share, as far as quotas and budgets go */
     weir_i128 end_ms;  /* timed ones: the sum over them of when they are given back at the latest */
     weir_i128 from_ms; /* and of when they began to count */
 };
@@ -56,6 +74,8 @@ typedef WEIR_VEC(struct quota *) quota_vec;
 struct gate {
     int64_t shut_least; /* of classes that are not parked: the least that a way needs of it which is shut for that */
     int64_t open_most;  /* and the most that one needs which is open */
+    int64_t own_least;  /* the same of what is left of its own share, where it lends */
+    int64_t own_most;
     int64_t parked_least; /* of those that are parked, the least that a way needs; where time alone gives something back */
     int64_t ebb_left;     /* what was left then */
 };
@@ -82,6 +102,8 @@ struct limits {
     quota_vec quota;   /* by id */
     WEIR_VEC(struct gate) gate; /* one for each quota */
     bool timed;        /* among the quotas is one of GPU time */
+    bool shares;       /* or one that lends and borrows */
+    uint64_t n_wants;  /* classes that want what is their own */
     bool ebbs;         /* or one of which something is given back as time goes */
     int64_t settled_us;
     uint32_t n_leases; /* live ones whose payer's these are */
@@ -95,12 +117,16 @@ struct limits {
     struct queue_key next_key;
     uint64_t next_budgets;
     uint64_t next_version;
+    uint64_t wanting_budgets; /* as of these nobody who is parked may start within what is its own */
+    uint64_t wanting_version;
     bool ebb_known;
     uint64_t settled;  /* the versions of budgets and world as of which it is known which of them are to be parked */
     uint64_t settled_world;
     bool rides;        /* what was so then: see is_unsettled */
     int64_t owned;
     int64_t rented;
+    int64_t shut_owned;    /* the least that a class which is not parked lacks, where there are quotas that share */
+    int64_t shut_rented;
     int64_t open_owned;    /* the most that a class which is not parked needs, so as to stay so */
     int64_t open_rented;
 };

@@ -106,7 +106,7 @@ static int check_run(const struct weir_core *c, const struct job *j, uint32_t or
     if (told != 0 && told != r->n_ranks) {
         return bad(err, "a gang was started in part", j->id);
     }
-    if (r->hold == NULL || hold_find(c, r->hold->id) != r->hold || r->hold->state != WEIR_HOLD_ACTIVE) {
+    if (r->hold == NULL || r->hold->state != WEIR_HOLD_ACTIVE) {
         return bad(err, "an attempt has no active hold", j->id);
     }
     if (t->state == WEIR_TASK_RUNNING && r->n_started != r->n_ranks) {
@@ -353,14 +353,19 @@ static int check_memory(const struct weir_core *c, struct weir_err *err)
 
 static int check_holds_pair(const struct weir_core *c, struct weir_err *err)
 {
+    size_t n = 0;
     for (const struct hold *h = c->hold_list; h != NULL; h = h->next) {
+        n++;
+        if (h->next != NULL && (h->next->id >= h->id || h->next->prev != h)) {
+            return bad(err, "holds are out of order", h->id);
+        }
         const struct run *r = run_find(c, (struct weir_run_id){h->task, h->attempt});
         bool has = r != NULL && r->hold == h;
         if (has != (h->state == WEIR_HOLD_ACTIVE)) {
             return bad(err, "a hold is active without an attempt", h->id);
         }
     }
-    return 0;
+    return n == c->n_holds ? 0 : bad(err, "holds are not counted right", n);
 }
 
 static int check_claims(const struct weir_core *c, struct weir_err *err)
@@ -444,22 +449,55 @@ static int check_quota(const struct weir_core *c, const struct quota *q, struct 
             n = q->def.counts == WEIR_QUOTA_TASKS ? node->runs.p[k].rank == run_first_rank(r) : n;
             if (limits_have(r->job->payer->limits, q)) {
                 sum.n += n;
+                sum.going += r->stop_us != 0 ? n : 0;
                 sum.end_ms += (weir_i128)n * (r->hold->until_us / 1000);
                 sum.from_ms += (weir_i128)n * (min_i64(max_i64(r->placed_us, q->from_us), r->hold->until_us) / 1000);
             }
         }
     }
     bool timed = weir_quota_is_timed((enum weir_quota_counts)q->def.counts);
+    if (q->cohort != NULL && (sum.going != q->going || q->chosen != 0)) {
+        return bad(err, "what is told to stop is miscounted in a quota", q->id);
+    }
     if (sum.n != q->n || (timed && (sum.end_ms != q->end_ms || sum.from_ms != q->from_ms)) || q->used_ms < 0) {
         return bad(err, "what counts in a quota is not what runs and machines count", q->id);
     }
     return 0;
 }
 
+/* What its members count, and how many classes want what is their own. */
+static int check_cohort(const struct weir_core *c, const struct cohort *k, struct weir_err *err)
+{
+    struct cohort sum = {0};
+    uint64_t n_wants = 0;
+    for (size_t i = 0; i < c->quotas.n; i++) {
+        const struct quota *q = c->quotas.p[i];
+        if (q->cohort == k) {
+            sum.n += q->n;
+            sum.going += q->going;
+            sum.limit += q->def.limit;
+            sum.n_wants += q->n_wants;
+        }
+    }
+    for (size_t i = 0; i < c->limits.n; i++) {
+        const struct limits *l = c->limits.p[i];
+        for (size_t m = 0; m < l->class.n; m++) {
+            for (size_t b = 0; b < l->quota.n && b < 64; b++) {
+                n_wants += l->quota.p[b]->cohort == k && (l->class.p[m]->wants >> b & 1u) != 0;
+            }
+        }
+    }
+    bool same = sum.n == k->n && sum.going == k->going && sum.limit == k->limit && sum.n_wants == k->n_wants && n_wants == k->n_wants;
+    return same ? 0 : bad(err, "what quotas share is miscounted", (uint64_t)k->gpu_model);
+}
+
 /* Parked is exactly who has no room. */
 static int check_parked(const struct weir_core *c, const struct class *cl, struct weir_err *err)
 {
     struct weir_core *same = (struct weir_core *)(uintptr_t)c; /* caches are brought up to date, no more */
+    if (cl->wants != (cl->parked ? 0 : limits_wants(same, cl))) {
+        return bad(err, "a class wants what is its own and is not known for it, or the other way round", cl->first->id);
+    }
     if ((!cl->parked && limits_is_narrow(same, cl)) != cl->narrow) {
         return bad(err, "a class is narrow and should not be, or the other way round", cl->first->id);
     }
@@ -508,6 +546,11 @@ static int check_limits(const struct weir_core *c, struct weir_err *err)
     }
     for (size_t i = 0; i < c->quotas.n; i++) {
         if (check_quota(c, c->quotas.p[i], err) < 0) {
+            return -WEIR_ECORRUPT;
+        }
+    }
+    for (size_t i = 0; i < c->cohorts.n; i++) {
+        if (check_cohort(c, c->cohorts.p[i], err) < 0) {
             return -WEIR_ECORRUPT;
         }
     }
@@ -567,6 +610,14 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         if (check_provider(c, i, err) < 0) {
             return false;
         }
+    }
+    int64_t spend = 0;
+    for (size_t i = 0; i < c->leases.n; i++) {
+        spend += weir_sm_is(&weir_sm_lease, c->leases.p[i]->state, WEIR_SM_COUNTS) ? offer_spend(&c->leases.p[i]->offer) : 0;
+    }
+    if (spend != c->leases_micro_per_hour) {
+        (void)bad(err, "what leases cost an hour is miscounted", (uint64_t)spend);
+        return false;
     }
     if (live != c->leases_live || booting != c->leases_booting) {
         (void)bad(err, "live leases are miscounted", live);

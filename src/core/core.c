@@ -16,6 +16,7 @@ struct weir_core_conf weir_core_conf_default(void)
         .yield_per_mille = 250,
         .review_period = {10 * WEIR_US_PER_S},
         .leases_max = 64,
+        .learn_offers = true,
         .lease_term = {WEIR_US_PER_HOUR},
         .boot_limit = {15 * WEIR_US_PER_MIN},
         .lost_grace = {2 * WEIR_US_PER_MIN},
@@ -139,11 +140,11 @@ void weir_core_free(struct weir_core *c)
     weir_map_release(&c->shape_by_hash);
     weir_map_release(&c->job_pages);
     weir_map_release(&c->class_by_hash);
-    weir_map_release(&c->holds);
     weir_map_release(&c->want_by_hash);
     weir_vec_release(&c->hot);
     weir_vec_release(&c->demand);
     offers_release(c);
+    learned_release(c);
     weir_vec_release(&c->grown);
     weir_vec_release(&c->fresh);
     weir_vec_release(&c->active);
@@ -218,8 +219,12 @@ int weir_core_step(struct weir_core *c, const struct weir_event *ev, struct weir
     c->seq = ev->seq;
     c->now_us = ev->now.us;
     update(c, ev);
-    timers_run(c);
-    plan(c);
+    c->put_off = ev->more;
+    if (!c->put_off) {
+        timers_run(c);
+        learned_update(c);
+        plan(c);
+    }
     hand_out(c, ret);
     return 0;
 }

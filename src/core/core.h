@@ -24,6 +24,7 @@ struct weir_core_conf {
     uint32_t yield_per_mille;          /* a task counts as so much of its expected run time younger; default 250 */
     struct weir_dur review_period;     /* all that waits is weighed anew so often, for what time alone changes; at least 1 s, default 10 s */
     uint32_t leases_max;               /* machines at once, not ended; default 64 */
+    int64_t spend_micro_per_hour_max;  /* of all rented machines together, by their quotes; 0: no limit. Reserved ones are paid for anyway and do not count */
     struct weir_dur lease_term;        /* a lease's expiry is this long after now, extended while used; default 1 h */
     struct weir_dur boot_limit;        /* a lease whose agent has not joined by then is given up; default 15 min */
     struct weir_dur lost_grace;        /* a lost node's tasks run again elsewhere after this; default 2 min */
@@ -33,6 +34,7 @@ struct weir_core_conf {
     uint32_t reservations_max;         /* tasks at the head of the queue that get a reserved start; default 64 */
     uint64_t stage_bytes_per_s;        /* at which a task's data comes to a rented machine; > 0, default 100 MiB */
     bool spill;                        /* rent at all; default true */
+    bool learn_offers;                 /* boots, failed launches and reclaims of machines count for the next; default true */
 };
 
 /* All defaults but gpus. */
@@ -77,6 +79,9 @@ bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct wei
  * False: it is not well formed, err says why.
  */
 bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err);
+
+/* What is believed of the offer. False: nothing was seen of its provider and market, it is as it says. */
+bool weir_core_learned(const struct weir_core *c, const struct weir_offer *o, struct weir_learned *ret);
 
 /* For how many tasks of such a request the usable nodes have room now, whoever else waits for it; gangs count as if no two shared a node. */
 uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *request);
@@ -260,6 +265,9 @@ int weir_core_restore_quota(struct weir_core *c, const struct weir_quota_view *v
 int weir_core_restore_job(struct weir_core *c, const struct weir_job_view *v, struct weir_err *err);
 int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, struct weir_err *err);
 int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err);
+/* Instead, of one that has been over for longer than its refusal, or the room that it took, matters: what it tells of its offer counts for
+ * WEIR_EVIDENCE_DAYS. */
+int weir_core_restore_past_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err);
 int weir_core_restore_task(struct weir_core *c, const struct weir_task_view *v, struct weir_err *err);
 int weir_core_restore_hold(struct weir_core *c, const struct weir_hold_view *v, struct weir_err *err);
 /* The last event's seq and now: later ones must be greater. */

@@ -29,6 +29,7 @@ struct weighing {
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* when the first of the offers that are left alone may be asked for; 0: there are none */
     struct shortage shortage; /* the least of those rejected for a budget */
+    bool lent; /* a quota that shares was in the way */
     bool is_later_open; /* nothing can be done now, and what can be later was not weighed: see settle_later */
     struct option option[OPTIONS_MAX];
     struct place_result place[PLACES_MAX]; /* of options that are nodes; found where there is room now */
@@ -72,13 +73,14 @@ static bool reject_dear(struct weighing *w, const struct shortage *s)
     }
     reject(w, short_verdict(s), 1);
     keep_lesser(&w->shortage, s);
+    w->lent = w->lent || (s->quota != NULL && s->quota->cohort != NULL);
     return true;
 }
 
 static void total_up(struct weir_candidate *k)
 {
     k->total_micro = weir_i64_add_sat(
-        weir_i64_add_sat(weir_i64_add_sat(k->run_micro, k->boot_micro),
+        weir_i64_add_sat(weir_i64_add_sat(k->run_micro, weir_i64_add_sat(k->boot_micro, k->failure_micro)),
                          weir_i64_add_sat(k->egress_micro, k->reclaim_micro)),
         weir_i64_add_sat(k->wait_micro, k->shadow_micro));
 }
@@ -127,7 +129,10 @@ static struct weir_candidate candidate_of(const struct weighing *w, const struct
                                .offer = r->id,
                                .start_delay = {o->delay_us},
                                .run_micro = r->cost_micro,
+                               .boot = {r->boot_us},
+                               .reclaim_ppm_per_hour = r->spot ? r->reclaim_ppm : 0,
                                .boot_micro = r->boot_micro,
+                               .failure_micro = r->fail_micro,
                                .egress_micro = r->egress_micro,
                                .reclaim_micro = r->reclaim_micro,
                                .wait_micro = wait_cost(w, o->delay_us)};
@@ -266,6 +271,7 @@ static void weigh_later_on(struct weir_core *c, struct weighing *w, const struct
         k.run_micro = weir_mul_div_sat(share_of(n->type->busy_micro_per_hour, n->type, f.gpus,
                                                 s->req.cpu_milli),
                                        run, WEIR_US_PER_HOUR);
+        k.reclaim_micro = node_reclaim_micro(c, w->cl, n, f.gpus);
     }
     k.start_delay.us = delay;
     const struct place_result p = {.candidate = k, .alternative = f.alternative};
@@ -308,6 +314,13 @@ static bool spot_is_too_risky(const struct weighing *w, const struct ranked_offe
     return weir_i64_add_sat(w->now_us, need) > w->cl->deadline_us;
 }
 
+/* Would as many machines of the offer bring all that is rented over what it may cost an hour? */
+static bool is_over_spend(const struct weir_core *c, const struct weir_offer *o, uint32_t nodes)
+{
+    int64_t more = weir_mul_div_sat(offer_spend(o), nodes, 1);
+    return c->conf.spend_micro_per_hour_max > 0 && more > 0 && weir_i64_add_sat(c->leases_micro_per_hour, more) > c->conf.spend_micro_per_hour_max;
+}
+
 /* May the offer be taken now, or as soon as launches under way are answered? */
 static enum weir_verdict offer_now(const struct weir_core *c, const struct weighing *w, const struct ranked_offer *r, int64_t *ret_until_us)
 {
@@ -319,6 +332,9 @@ static enum weir_verdict offer_now(const struct weir_core *c, const struct weigh
     if (spot_is_too_risky(w, r)) {
         return WEIR_VERDICT_DEADLINE;
     }
+    if (is_over_spend(c, &c->offers.p[r->offer].o, nodes)) {
+        return WEIR_VERDICT_SPEND_LIMIT;
+    }
     return offer_is_held(c, r->provider, nodes) && c->providers.p[r->provider].pace.mute ? WEIR_VERDICT_LAUNCHING : WEIR_VERDICT_CHOSEN;
 }
 
@@ -329,6 +345,7 @@ struct havable {
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* as a weighing's */
     struct shortage shortage;
+    bool lent;
 };
 
 static void havable_find(const struct weir_core *c, const struct weighing *w, const struct ranking *k, struct havable *ret)
@@ -341,6 +358,7 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
             const struct weir_offer *o = &c->offers.p[k->p[i].offer].o;
             struct shortage s = limits_weigh_offer(c, w->job, w->ordinal, o, &k->p[i]);
             keep_lesser(&ret->shortage, &s);
+            ret->lent = ret->lent || (s.quota != NULL && s.quota->cohort != NULL);
             v = is_short(&s) ? short_verdict(&s) : v;
         }
         if (v == WEIR_VERDICT_CHOSEN) {
@@ -356,8 +374,8 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
 
 static void add_offer(const struct weir_core *c, struct weighing *w, const struct ranked_offer *r)
 {
-    struct option *o = add(w, weir_i64_add_sat(r->start_us, r->lost_us), r->run_us, r->rate_micro);
-    o->total_micro = weir_i64_add_sat(weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, r->boot_micro),
+    struct option *o = add(w, ranked_delay_us(r), r->run_us, r->rate_micro);
+    o->total_micro = weir_i64_add_sat(weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, weir_i64_add_sat(r->boot_micro, r->fail_micro)),
                                                        weir_i64_add_sat(r->egress_micro, r->reclaim_micro)),
                                       wait_cost(w, o->delay_us));
     o->run_micro = r->cost_micro;
@@ -392,6 +410,7 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
     }
     w->again_us = best.again_us;
     keep_lesser(&w->shortage, &best.shortage);
+    w->lent = w->lent || best.lent;
     for (uint32_t i = 0; i < best.n; i++) {
         add_offer(c, w, best.p[i]);
     }
@@ -701,7 +720,7 @@ static enum decided decide_by(struct weir_core *c, struct weighing *w, const str
 static void look_out(const struct weighing *w, struct outlook *ret)
 {
     const struct option *start = best_option(w, true);
-    *ret = (struct outlook){.known = w->cl->shape->req.max_cost_micro <= 0 && w->cl->limits == NULL};
+    *ret = (struct outlook){.lent = w->lent, .known = w->cl->shape->req.max_cost_micro <= 0 && w->cl->limits == NULL};
     for (uint32_t i = 0; i < w->n_places; i++) {
         ret->known = ret->known && !w->place[i].found;
     }

@@ -33,6 +33,7 @@ struct option {
 /* What decide saw that could be done at once for any task of the class, until something is placed or stopped. */
 struct outlook {
     bool known;
+    bool lent; /* what is in the way of another is that its own share is lent out */
     struct option start; /* the best; where starts is not set there is none */
 };
 
@@ -42,8 +43,29 @@ enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret);
 enum decided decide_last(struct weir_core *c, struct class *cl, const struct outlook *x);
 /* What decide would say of that task; changes nothing but caches. */
 void decide_explain(struct weir_core *c, struct job *j, uint32_t ordinal, struct weir_explain *ret);
+/* What is lost by stopping some. */
+struct loss {
+    uint32_t hard; /* how many cannot checkpoint */
+    int64_t work_us;
+};
+
+typedef WEIR_VEC(struct run *) run_vec;
+
+bool run_checkpoints(const struct run *r);
+/* GPU time since its last checkpoint. */
+int64_t run_work_us(const struct weir_core *c, const struct run *r);
+int loss_cmp(const struct loss *a, const struct loss *b);
+/* Is a start reserved there for another class? */
+bool node_is_kept_for_others(const struct node *n, const struct class *cl);
+/*
+ * The class wants what is its own: stops those who borrow, as far as its first tasks need that. With elsewhere, there is another place for
+ * the first than nodes that have joined, and only its share is lent out. False where nobody is stopped.
+ */
+bool reclaim(struct weir_core *c, struct class *cl, bool elsewhere);
 /* Stops tasks of lower priority to make room for the class's first; false where it does not. */
 bool preempt(struct weir_core *c, struct class *cl);
+/* The least priority that may stop something that runs; INT32_MAX: none may. */
+int32_t preempts_from(const struct weir_core *c);
 void plan(struct weir_core *c);
 int64_t plan_wake_us(struct weir_core *c);
 /* Makes the claims of what comes before the class, as plan would. */

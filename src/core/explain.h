@@ -57,6 +57,7 @@ enum weir_verdict {
     WEIR_VERDICT_BUDGET,        /* more than a budget has left; weir_explain.limit says which */
     WEIR_VERDICT_OVER_QUOTA,    /* more than a quota allows; weir_explain.quota says which */
     WEIR_VERDICT_FAILED,        /* a launch was refused for another reason, or did not come up, a short while ago */
+    WEIR_VERDICT_SPEND_LIMIT,   /* policy: what all rented machines may cost an hour together */
     WEIR_VERDICT_MAX,
 };
 
@@ -67,9 +68,12 @@ struct weir_candidate {
     uint64_t offer; /* weir_offer.id; 0: none */
     struct weir_lease_id lease;
     struct weir_dur start_delay;
+    struct weir_dur boot;          /* of an offer, as is expected by now: launch to agent joined */
+    uint32_t reclaim_ppm_per_hour; /* the same: how often it is taken back; spot only */
     /* the terms, micro-units; their sum is the score that is compared */
     int64_t run_micro;     /* price x expected run time */
     int64_t boot_micro;    /* boot and staging */
+    int64_t failure_micro; /* launches that come to nothing before */
     int64_t egress_micro;
     int64_t reclaim_micro; /* expected work lost */
     int64_t wait_micro;    /* value of waiting x start delay */
@@ -97,7 +101,7 @@ struct weir_explain {
     struct weir_budget_id limit;
     int64_t limit_need_micro;
     int64_t limit_left_micro;
-    struct weir_quota_id quota; /* or the quota; in what it counts, see weir_quota_counts */
+    struct weir_quota_id quota; /* or the quota; in what it counts, see weir_quota_counts. Of PREEMPT: whose share the other is within; 0: it goes by priority */
     int64_t quota_need;
     int64_t quota_left;
     uint32_t n_candidates;

@@ -29,6 +29,7 @@ static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_sta
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
         c->leases_live--;
+        c->leases_micro_per_hour -= offer_spend(&l->offer);
     }
     lease_changed(c, l);
 }
@@ -40,6 +41,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     l->offer = *o;
     l->task = task;
     l->payer = payer;
+    learned_apply(c, l);
     l->state = WEIR_LEASE_INTENT;
     l->provider = provider_get(c, o->provider);
     lease_count(c, l, true);
@@ -59,6 +61,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     weir_vec_push(&c->leases, l);
     limits_lease_new(c, l);
     c->leases_live++;
+    c->leases_micro_per_hour += offer_spend(&l->offer);
     c->leases_booting++;
     l->node = node_new(c, &spec, l);
     l->node_id = spec.id.v;
@@ -93,6 +96,7 @@ void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to
     l->ended_us = at_us;
     l->reclaimed = l->reclaimed || reclaimed;
     lease_move(c, l, to);
+    learned_lease_over(c, l);
     node_gone(c, n, l->reclaimed ? WEIR_REASON_RECLAIM : WEIR_REASON_NODE_LOST, at_us);
     limits_lease_over(c, l);
     l->node = NULL;
@@ -130,11 +134,12 @@ int64_t lease_idle_end_us(const struct lease *l)
     int64_t from = l->confirmed_us;
     int64_t span = max_i64(idle - from, o->bill_minimum.us);
     int64_t paid = weir_i64_add_sat(from, (span + quantum - 1) / quantum * quantum);
-    if (quantum > o->boot_expected.us) {
+    int64_t boot = min_i64(l->boot_us, o->boot_expected.us); /* no more than money is held for */
+    if (quantum > boot) {
         int64_t margin = quantum >= 10 * WEIR_US_PER_MIN ? WEIR_US_PER_MIN : 0;
         return max_i64(paid - margin, idle);
     }
-    return max_i64(weir_i64_add_sat(idle, o->boot_expected.us), paid);
+    return max_i64(weir_i64_add_sat(idle, boot), paid);
 }
 
 static int64_t boot_limit_us(const struct weir_core *c, const struct lease *l)
@@ -351,7 +356,7 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
         return;
     }
     int64_t from = max_i64(max_i64(l->intent_us, l->confirmed_us), l->ready_us);
-    bool was_limit = c->leases_live >= c->conf.leases_max;
+    bool was_limit = c->leases_live >= c->conf.leases_max || c->conf.spend_micro_per_hour_max > 0;
     lease_finish(c, l, WEIR_LEASE_ENDED, min_i64(max_i64(at_us, from), c->now_us), reclaimed);
     const struct lease_past was = {place_of(c, &l->offer), l->intent_us, l->ended_us};
     bool explains = l->confirmed_us != 0 && !l->reclaimed && offers_forget(c, &was);

@@ -20,10 +20,12 @@ static void find_timed(struct limits *l)
 {
     l->ebbs = false;
     l->timed = false;
+    l->shares = false;
     for (size_t i = 0; i < l->quota.n; i++) {
         enum weir_quota_counts k = (enum weir_quota_counts)l->quota.p[i]->def.counts;
         l->ebbs = l->ebbs || k == WEIR_QUOTA_RUN_MINUTES;
         l->timed = l->timed || weir_quota_is_timed(k);
+        l->shares = l->shares || l->quota.p[i]->def.shares;
     }
 }
 
@@ -46,9 +48,10 @@ struct limits *limits_intern(struct weir_core *c, const budget_vec *budgets, con
     }
     for (size_t i = 0; i < quotas->n; i++) {
         weir_vec_push(&l->quota, quotas->p[i]);
-        weir_vec_push(&l->gate, (struct gate){.shut_least = US_NEVER, .parked_least = US_NEVER});
+        weir_vec_push(&l->gate, (struct gate){.shut_least = US_NEVER, .own_least = US_NEVER, .parked_least = US_NEVER});
     }
     find_timed(l);
+    l->shut_owned = l->shut_rented = US_NEVER;
     l->parked.columns = 2 + l->quota.n;
     for (size_t i = 0; i < l->parked.columns; i++) {
         weir_vec_push(&l->row, 0);
@@ -195,10 +198,9 @@ void keep_worse(struct shortage *s, const struct budget *b, int64_t need, int64_
 }
 
 /* A task counts so much in the quota. */
-void ask_quota(const struct weir_core *c, struct shortage *s, const struct quota *q, int64_t need)
+void ask_quota(struct shortage *s, const struct quota *q, int64_t need, int64_t left)
 {
-    int64_t left = need > 0 && !is_short(s) ? quota_left(c, q) : US_NEVER;
-    if (need > left) {
+    if (need > 0 && need > left && !is_short(s)) {
         *s = (struct shortage){.quota = q, .need = need, .left = max_i64(left, 0)};
     }
 }
@@ -256,7 +258,7 @@ static int64_t spots_need(const struct weir_core *c, const struct quota *q, cons
     return quota_need(c, q, shape, spot[0].node->spec.gpu_model, gpus, 0, boots);
 }
 
-struct shortage limits_weigh_place(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n)
+static struct shortage weigh_place(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n, bool own_share)
 {
     struct shortage s = {0};
     const struct shape *shape = j->class->shape;
@@ -277,9 +279,20 @@ struct shortage limits_weigh_place(const struct weir_core *c, const struct job *
         ask_budget(c, &s, b, weir_i64_add_sat(more, counts ? worst : 0), rented);
     }
     for (size_t i = 0; own != NULL && i < own->quota.n; i++) {
-        ask_quota(c, &s, own->quota.p[i], spots_need(c, own->quota.p[i], shape, spot, n));
+        const struct quota *q = own->quota.p[i];
+        ask_quota(&s, q, spots_need(c, q, shape, spot, n), own_share ? quota_left_own(c, q) : quota_left_now(c, q));
     }
     return s;
+}
+
+struct shortage limits_weigh_place(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n)
+{
+    return weigh_place(c, j, ordinal, spot, n, false);
+}
+
+struct shortage limits_weigh_own(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot)
+{
+    return weigh_place(c, j, ordinal, spot, 1, true);
 }
 
 struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct weir_offer *o, const struct ranked_offer *r)
@@ -296,7 +309,8 @@ struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *
     }
     int64_t gpus = shape->req.alternatives == 0 ? 0 : (int64_t)shape->req.alternative[r->alternative].count * shape->req.nodes;
     for (size_t i = 0; own != NULL && i < own->quota.n; i++) {
-        ask_quota(c, &s, own->quota.p[i], quota_need(c, own->quota.p[i], shape, o->gpu_model, gpus, shape->req.nodes, true));
+        const struct quota *q = own->quota.p[i];
+        ask_quota(&s, q, quota_need(c, q, shape, o->gpu_model, gpus, shape->req.nodes, true), quota_left_now(c, q));
     }
     return s;
 }

@@ -91,6 +91,8 @@ void keep_lesser(struct shortage *kept, const struct shortage *s);
 
 /* May the task be placed there: is there money for its worst case, and its machines'? */
 struct shortage limits_weigh_place(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n);
+/* The same of one node, as if all that others borrow were given back. */
+struct shortage limits_weigh_own(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot);
 struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct weir_offer *o, const struct ranked_offer *r);
 /* Has a quota no room for it on nodes of the type? */
 struct shortage limits_weigh_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus);
@@ -106,6 +108,8 @@ static inline bool limits_shut_type(const struct weir_core *c, const struct clas
 struct shortage limits_block(struct weir_core *c, const struct class *cl);
 /* Is some node that it fits shut to it by a quota, and another not? */
 bool limits_is_narrow(struct weir_core *c, const struct class *cl);
+/* Within whose own share may it start, bits as in class.wants? */
+uint64_t limits_wants(struct weir_core *c, const struct class *cl);
 bool limits_is_blocked(struct weir_core *c, const struct class *cl);
 /* Fills in that it waits for the budget or quota. */
 void shortage_tell(const struct shortage *s, struct weir_explain *ret);
@@ -116,7 +120,7 @@ void limits_say(struct weir_core *c, struct class *cl);
 /* The budget or quota is about to be forgotten; no payer has it any more. */
 void limits_forget(struct weir_core *c, const struct budget *b, const struct quota *q);
 void limits_enter(struct weir_core *c, struct class *cl);
-void limits_leave(struct class *cl);
+void limits_leave(struct weir_core *c, struct class *cl);
 /* Another job of the class, which is parked, comes first. */
 void limits_reorder(struct weir_core *c, struct class *cl);
 /* Parks what has no room any more, and finds out whether somebody who is parked has some now. True where there is either. */
@@ -140,8 +144,12 @@ void quota_set(struct weir_core *c, const struct weir_quota *def);
 void quota_remove(struct weir_core *c, const char *name);
 void quota_look(struct weir_core *c, struct quota *q);
 int64_t quota_due_us(const struct weir_core *c, const struct quota *q);
-/* US_NEVER while it limits nothing; less than nothing where it was lowered. */
+/* US_NEVER while it limits nothing; less than nothing where it was lowered. Of one that shares: what there is, or will be once borrowers are stopped. */
 int64_t quota_left(const struct weir_core *c, const struct quota *q);
+/* What may be taken at once, whoever borrows. */
+int64_t quota_left_now(const struct weir_core *c, const struct quota *q);
+/* Of one that shares, what is left of its own share; else as quota_left. */
+int64_t quota_left_own(const struct weir_core *c, const struct quota *q);
 void quotas_clear_changed(struct weir_core *c);
 void quotas_release(struct weir_core *c);
 /* What counts in them, of everything, anew. */
@@ -150,6 +158,8 @@ void quotas_settle_restored(struct weir_core *c);
 /* The run counts from now on (its live ranks), or no longer does. */
 void quotas_count_run(struct weir_core *c, const struct run *r);
 void quotas_uncount_run(struct weir_core *c, const struct run *r);
+/* So many of the run's GPUs count in the quota. */
+int64_t quota_of_run(const struct quota *q, const struct run *r);
 /* A rank of a run that is not counted just now had its GPUs until then. */
 void quotas_use(struct weir_core *c, const struct run *r, uint32_t rank, int64_t at_us);
 void quotas_lease(struct weir_core *c, const struct lease *l, int sign);
@@ -168,3 +178,18 @@ int64_t quota_need(const struct weir_core *c,
                    int64_t gpus,
                    uint32_t machines,
                    bool boots);
+
+/* ---- cohort.c: quotas that lend each other what they do not use ---- */
+
+/* Errors: -WEIR_EINVAL: it cannot share. */
+int cohort_check(const struct weir_core *c, const struct weir_quota *q, struct weir_err *err);
+/* Puts the quotas into cohorts anew. */
+void cohorts_make(struct weir_core *c);
+void cohorts_release(struct weir_core *c);
+void cohort_count(struct quota *q, int64_t n, int64_t going);
+/* Within whose own shares the class may start now, as bits of its limits' quotas. */
+void cohort_want(struct weir_core *c, struct class *cl, uint64_t wants);
+/* The class would borrow, and the run is of its cohort: it may come back within its own share, and then before the class. */
+bool cohort_shields(const struct class *cl, const struct run *r);
+/* Of one that shares: what it may take beyond its own share; less than nothing while others want what is theirs. */
+int64_t cohort_left(const struct quota *q);

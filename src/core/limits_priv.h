@@ -12,8 +12,8 @@ bool are_budgets(const struct limits *l, const budget_vec *set);
 bool budget_forbids(const struct weir_core *c, const struct budget *b, bool rented);
 /* Lets the worse of two shortages stand. */
 void keep_worse(struct shortage *s, const struct budget *b, int64_t need, int64_t left);
-/* A task counts so much in the quota. */
-void ask_quota(const struct weir_core *c, struct shortage *s, const struct quota *q, int64_t need);
+/* A task counts so much in the quota, of which so much is left. */
+void ask_quota(struct shortage *s, const struct quota *q, int64_t need, int64_t left);
 /* So much is to be held in the budget. */
 void ask_budget(const struct weir_core *c, struct shortage *s, const struct budget *b, int64_t need, bool rented);
 
@@ -52,8 +52,9 @@ void shape_least(struct weir_core *c, struct shape *s);
 struct purse purse_of(const struct weir_core *c, const struct limits *l, const struct shape *s);
 /* What a task counts in the quota that goes that way. */
 int64_t way_need(const struct weir_core *c, const struct quota *q, const struct shape *s, const struct way *w, bool anew);
-struct shortage quotas_weigh(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct way *w, bool anew);
-struct verge verge_of(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct purse *p);
+struct shortage quotas_weigh(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct way *w, bool anew, bool own);
+/* With own, within the own shares of quotas that share. */
+struct verge verge_of(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct purse *p, bool own);
 bool verge_is_shut(const struct verge *v);
 /* Is some node that the class fits shut to it, and another not? */
 bool shape_is_narrow(const struct weir_core *c, const struct limits *l, const struct shape *s);

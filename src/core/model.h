@@ -174,6 +174,19 @@ struct weir_offer {
     bool launchable; /* a configured driver can rent it; others are for information */
 };
 
+/* What is believed of an offer by what machines did that were rented before, and what of it was seen in the last eight weeks. */
+struct weir_learned {
+    uint64_t offer; /* its id */
+    struct weir_dur boot;          /* launch to agent joined */
+    uint32_t reclaim_ppm_per_hour;
+    struct weir_dur lost;          /* on launches that fail, for each that comes up */
+    int64_t launches;              /* of this very offer: that came up or failed */
+    int64_t failures;
+    int64_t reclaims;
+    struct weir_dur lived;         /* while they could be taken back */
+    int64_t launches_of_market;    /* the same of all that its provider has of the market: they count for it too, less */
+};
+
 /* ---- nodes ---- */
 
 /* What a node costs while it exists; see bill/bill.h for the owned kind. Rates are for the whole

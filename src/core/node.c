@@ -356,7 +356,7 @@ int64_t node_ready_us(const struct node *n)
         return 0;
     }
     int64_t from = n->lease->confirmed_us != 0 ? n->lease->confirmed_us : n->lease->intent_us;
-    return weir_i64_add_sat(from, n->lease->offer.boot_expected.us);
+    return weir_i64_add_sat(from, n->lease->boot_us);
 }
 
 /* ---- free times ---- */

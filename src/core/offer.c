@@ -330,7 +330,7 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
     c->offers.n = keep;
     for (size_t i = 0; i < n; i++) {
         if (offer_is_sane(c, &o[i]) && weir_streq(o[i].provider, provider)) {
-            weir_vec_push(&c->offers, (struct offer){.o = o[i], .provider = provider_get(c, provider)});
+            weir_vec_push(&c->offers, (struct offer){.o = o[i], .provider = provider_get(c, provider), .estimate = learned_estimate(c, &o[i])});
         }
     }
     if (c->offers.n > 0) {
@@ -483,13 +483,12 @@ static int64_t loss_of_stretch_us(int64_t stretch_us, int64_t start_us, int64_t 
     return weir_i64_add_sat(weir_mul_div_sat(stretch_us, g, BILLION), weir_mul_div_sat(start_us, e, BILLION));
 }
 
-/* Expected delay by reclaims: each costs what was not saved, and a new boot. */
-static int64_t expected_loss_us(const struct weir_request *r, const struct weir_offer *o, int64_t run_us, int64_t start_us)
+int64_t reclaim_loss_us(const struct weir_request *r, const struct weir_offer *o, uint32_t reclaim_ppm, int64_t run_us, int64_t start_us)
 {
-    if (o->market != WEIR_OFFER_SPOT || o->reclaim_ppm_per_hour == 0 || run_us <= 0) {
+    if (o->market != WEIR_OFFER_SPOT || reclaim_ppm == 0 || run_us <= 0) {
         return 0;
     }
-    int64_t ppm_per_hour = weir_mul_div_sat(o->reclaim_ppm_per_hour, r->nodes, 1);
+    int64_t ppm_per_hour = weir_mul_div_sat(reclaim_ppm, r->nodes, 1);
     int64_t stretch_us = r->checkpoint_every.us > 0 ? min_i64(r->checkpoint_every.us, run_us) : run_us;
     int64_t loss_us = weir_mul_div_sat(loss_of_stretch_us(stretch_us, start_us, ppm_per_hour), run_us, stretch_us);
     return min_i64(loss_us, LOSS_US_MAX);
@@ -513,6 +512,7 @@ static bool rank_one(const struct weir_core *c, const struct shape *s, const str
         throughput = weir_gpu_table_get(c->conf.gpus, o->gpu_model)->throughput_milli;
     }
     int64_t stage = stage_time_us(c, r);
+    const struct weir_estimate *e = c->offers.p[f->offer].estimate;
     *ret = (struct ranked_offer){.id = o->id,
                                  .expires_us = o->expires.us,
                                  .offer = f->offer,
@@ -528,7 +528,8 @@ static bool rank_one(const struct weir_core *c, const struct shape *s, const str
         return false;
     }
     ret->rate_micro = offer_rate(r, o, f->alternative);
-    ret->start_us = weir_i64_add_sat(o->boot_expected.us, stage);
+    ret->boot_us = offer_boot_us(o, e);
+    ret->start_us = weir_i64_add_sat(ret->boot_us, stage);
     int64_t quantum = max_i64(o->bill_quantum.us, 1);
     int64_t billed = max_i64(weir_i64_add_sat(ret->run_us, ret->start_us), o->bill_minimum.us);
     billed = weir_i64_add_sat(billed, quantum - 1) / quantum * quantum;
@@ -540,7 +541,10 @@ static bool rank_one(const struct weir_core *c, const struct shape *s, const str
     ret->cost_micro = whole - ret->boot_micro;
     ret->egress_micro = weir_mul_div_sat(o->egress_micro_per_gib,
                                          (int64_t)(r->stage_bytes >> 20), 1024);
-    ret->lost_us = expected_loss_us(r, o, ret->run_us, ret->start_us);
+    ret->fail_us = e->lost_us;
+    ret->fail_micro = weir_mul_div_sat(weir_mul_div_sat(offer_marginal(o), e->paid_us, WEIR_US_PER_HOUR), r->nodes, share);
+    ret->reclaim_ppm = weir_estimate_reclaim_ppm(e, o->reclaim_ppm_per_hour);
+    ret->lost_us = reclaim_loss_us(r, o, ret->reclaim_ppm, ret->run_us, ret->start_us);
     ret->reclaim_micro = weir_mul_div_sat(
         weir_mul_div_sat(o->price_micro_per_hour, ret->lost_us, WEIR_US_PER_HOUR), r->nodes, share);
     return true;
@@ -563,9 +567,8 @@ static int64_t score_of(const struct weir_core *c, const struct shape *s, const 
 {
     int64_t delay = s->req.delay_cost_micro_per_hour >= 0 ? s->req.delay_cost_micro_per_hour
                                                           : c->conf.delay_cost_micro_per_hour;
-    int64_t wait = weir_mul_div_sat(delay, weir_i64_add_sat(r->start_us, r->lost_us),
-                                    WEIR_US_PER_HOUR);
-    return weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, r->boot_micro),
+    int64_t wait = weir_mul_div_sat(delay, ranked_delay_us(r), WEIR_US_PER_HOUR);
+    return weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, weir_i64_add_sat(r->boot_micro, r->fail_micro)),
                             weir_i64_add_sat(weir_i64_add_sat(r->egress_micro, r->reclaim_micro),
                                              wait));
 }
@@ -642,7 +645,7 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
         bucket++;
     }
     struct ranking *k = &s->ranking[bucket];
-    if (k->p != NULL && k->version == c->offers_version && (k->whole || !whole)) {
+    if (k->p != NULL && k->version == c->offers_version && k->learned == c->learned.version && (k->whole || !whole)) {
         return k;
     }
     struct want *w = s->want;
@@ -671,6 +674,7 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
     k->p = weir_calloc(n, sizeof *k->p);
     k->n = n;
     k->version = c->offers_version;
+    k->learned = c->learned.version;
     k->whole = n == w->offer.n;
     for (size_t i = 0; i < n; i++) {
         k->p[i] = c->scored.p[i].r;

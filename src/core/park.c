@@ -10,10 +10,9 @@
 
 #include "core/limits_priv.h"
 
-/* Of a quota that is in one of these ways, how much must be left before it is not. */
-static int64_t least_more(const struct weir_core *c, const struct quota *q, const struct shape *s, const struct ways *ways, bool anew)
+/* Of a quota that is in one of these ways, of which so much is left, how much must be left before it is not. */
+static int64_t least_more(const struct weir_core *c, const struct quota *q, int64_t left, const struct shape *s, const struct ways *ways, bool anew)
 {
-    int64_t left = quota_left(c, q);
     int64_t least = US_NEVER;
     for (uint32_t k = 0; k < ways->n && k < WAYS_MAX; k++) {
         int64_t need = way_need(c, q, s, &ways->p[k], anew);
@@ -23,9 +22,8 @@ static int64_t least_more(const struct weir_core *c, const struct quota *q, cons
 }
 
 /* Of a quota that has room for some of the ways, the most that one of them needs. */
-static int64_t most_less(const struct weir_core *c, const struct quota *q, const struct shape *s, const struct ways *ways, bool anew)
+static int64_t most_less(const struct weir_core *c, const struct quota *q, int64_t left, const struct shape *s, const struct ways *ways, bool anew)
 {
-    int64_t left = quota_left(c, q);
     int64_t most = 0;
     for (uint32_t k = 0; k < ways->n && k < WAYS_MAX; k++) {
         int64_t need = way_need(c, q, s, &ways->p[k], anew);
@@ -34,22 +32,55 @@ static int64_t most_less(const struct weir_core *c, const struct quota *q, const
     return most;
 }
 
+static void note_ways(const struct weir_core *c, const struct quota *q, struct gate *g, const struct shape *s, const struct ways *ways, bool anew)
+{
+    int64_t left = quota_left(c, q);
+    g->shut_least = min_i64(g->shut_least, least_more(c, q, left, s, ways, anew));
+    g->open_most = max_i64(g->open_most, most_less(c, q, left, s, ways, anew));
+    if (q->cohort != NULL) {
+        int64_t own = quota_left_own(c, q);
+        g->own_least = min_i64(g->own_least, least_more(c, q, own, s, ways, anew));
+        g->own_most = max_i64(g->own_most, most_less(c, q, own, s, ways, anew));
+    }
+}
+
 /* Of a class that is not parked: what would open a way that is shut, or shut one that is open. */
 static void note(const struct weir_core *c, struct limits *l, const struct class *cl, const struct purse *p, const struct verge *v)
 {
     const struct shape *s = cl->shape;
     for (size_t i = 0; i < l->quota.n; i++) {
-        const struct quota *q = l->quota.p[i];
-        struct gate *g = &l->gate.p[i];
-        g->shut_least = min_i64(g->shut_least, least_more(c, q, s, &s->here, false));
-        g->open_most = max_i64(g->open_most, most_less(c, q, s, &s->here, false));
-        if (v->anew) {
-            g->shut_least = min_i64(g->shut_least, least_more(c, q, s, &s->anew, true));
-            g->open_most = max_i64(g->open_most, most_less(c, q, s, &s->anew, true));
+        note_ways(c, l->quota.p[i], &l->gate.p[i], s, &s->here, false);
+        if (v->anew || l->shares) {
+            note_ways(c, l->quota.p[i], &l->gate.p[i], s, &s->anew, true);
         }
+    }
+    if (l->shares) { /* by which way it goes matters: whether it wants what is its own */
+        l->shut_owned = is_short(&p->owned) ? min_i64(l->shut_owned, p->owned_need) : l->shut_owned;
+        l->shut_rented = is_short(&p->rented) ? min_i64(l->shut_rented, p->rented_need) : l->shut_rented;
+        l->open_owned = is_short(&p->owned) || !p->has_owned ? l->open_owned : max_i64(l->open_owned, p->owned_need);
+        l->open_rented = is_short(&p->rented) || !p->has_rented ? l->open_rented : max_i64(l->open_rented, p->rented_need);
     }
     l->open_owned = v->owned ? max_i64(l->open_owned, p->owned_need) : l->open_owned;
     l->open_rented = v->rented ? max_i64(l->open_rented, p->rented_need) : l->open_rented;
+}
+
+/* The quotas within whose own share it may start, where all that share have that for it. */
+static uint64_t wants_of(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct purse *p)
+{
+    struct verge v = verge_of(c, l, s, p, true);
+    uint64_t wants = 0;
+    for (size_t i = 0; v.way != NULL && i < l->quota.n && i < 64; i++) {
+        bool counts = l->quota.p[i]->cohort != NULL && way_need(c, l->quota.p[i], s, v.way, v.anew) > 0;
+        wants |= (uint64_t)counts << i;
+    }
+    return wants;
+}
+
+uint64_t limits_wants(struct weir_core *c, const struct class *cl)
+{
+    shape_least(c, cl->shape);
+    struct purse p = purse_of(c, cl->limits, cl->shape);
+    return cl->limits->shares ? wants_of(c, cl->limits, cl->shape, &p) : 0;
 }
 
 static void set_narrow(struct weir_core *c, struct class *cl, bool narrow)
@@ -63,11 +94,12 @@ static bool weigh_class(struct weir_core *c, struct limits *l, struct class *cl)
 {
     shape_least(c, cl->shape);
     struct purse p = purse_of(c, l, cl->shape);
-    struct verge v = verge_of(c, l, cl->shape, &p);
+    struct verge v = verge_of(c, l, cl->shape, &p, false);
     if (verge_is_shut(&v)) {
         return true;
     }
     note(c, l, cl, &p, &v);
+    cohort_want(c, cl, limits_wants(c, cl));
     set_narrow(c, cl, shape_is_narrow(c, l, cl->shape));
     return false;
 }
@@ -103,6 +135,7 @@ static void needs_of(struct weir_core *c, const struct limits *l, const struct c
 static void put(struct weir_core *c, struct limits *l, struct class *cl)
 {
     needs_of(c, l, cl, l->row.p);
+    cohort_want(c, cl, 0);
     cl->parked = true;
     cl->narrow = false;
     cl->head = cl->first->id;
@@ -143,13 +176,14 @@ void limits_enter(struct weir_core *c, struct class *cl)
     }
 }
 
-void limits_leave(struct class *cl)
+void limits_leave(struct weir_core *c, struct class *cl)
 {
     if (cl->parked) {
         take(cl->limits, cl);
         cl->parked = false;
     } else {
         open_drop(cl->limits, cl);
+        cohort_want(c, cl, 0);
     }
 }
 
@@ -239,9 +273,41 @@ static struct class *next_to_let_in(struct weir_core *c, struct limits *l)
     return l->next;
 }
 
+/* One that may start within its own share, if there is one and none is in the queue; so that nobody borrows before it. */
+static void let_in_wanting(struct weir_core *c, struct limits *l)
+{
+    if (!l->shares || l->n_wants > 0 || (l->wanting_budgets == c->budgets_version && l->wanting_version == c->version)) {
+        return;
+    }
+    left_now(c, l, l->row.p);
+    for (size_t i = 0; i < l->quota.n; i++) {
+        l->row.p[2 + i] = max_i64(quota_left_own(c, l->quota.p[i]), 0);
+    }
+    struct class *found = NULL;
+    for (size_t i = 0; i < l->parked.lane.n; i++) {
+        struct parked_at at = {0};
+        struct class *cl = parked_next(l->parked.lane.p[i], l->row.p, &at);
+        while (cl != NULL && (limits_wants(c, cl) == 0 || limits_is_blocked(c, cl))) {
+            cl = parked_next(l->parked.lane.p[i], l->row.p, &at);
+        }
+        found = cl != NULL && (found == NULL || cl->head < found->head) ? cl : found;
+    }
+    if (found != NULL) {
+        let_in(c, l, found);
+        lane_heap_push(c, found, false);
+    }
+    l->wanting_budgets = c->budgets_version;
+    l->wanting_version = c->version;
+}
+
 bool limits_let_in(struct weir_core *c, const struct queue_key *before)
 {
     struct limits *best = NULL;
+    for (size_t i = 0; i < c->limits.n && c->letting_in && c->cohorts.n > 0; i++) {
+        if (c->limits.p[i]->lets_in) {
+            let_in_wanting(c, c->limits.p[i]);
+        }
+    }
     for (size_t i = 0; i < c->limits.n && c->letting_in; i++) {
         struct limits *l = c->limits.p[i];
         if (!l->lets_in) {
@@ -260,7 +326,7 @@ bool limits_let_in(struct weir_core *c, const struct queue_key *before)
     struct class *cl = best->next;
     best->next = NULL;
     let_in(c, best, cl);
-    lane_heap_push(c, cl);
+    lane_heap_push(c, cl, false);
     return true;
 }
 
@@ -288,8 +354,10 @@ static bool quotas_moved(const struct weir_core *c, const struct limits *l)
 {
     bool moved = false;
     for (size_t i = 0; i < l->quota.n; i++) {
+        const struct gate *g = &l->gate.p[i];
         int64_t left = quota_left(c, l->quota.p[i]);
-        moved = moved || left >= l->gate.p[i].shut_least || left < l->gate.p[i].open_most;
+        int64_t own = l->quota.p[i]->cohort == NULL ? US_NEVER : quota_left_own(c, l->quota.p[i]);
+        moved = moved || left >= g->shut_least || left < g->open_most || (own != US_NEVER && own >= g->own_least) || own < g->own_most;
     }
     return moved;
 }
@@ -333,11 +401,12 @@ void limits_say(struct weir_core *c, struct class *cl)
 static bool settle_open(struct weir_core *c, struct limits *l)
 {
     bool moved = false;
+    l->shut_owned = l->shut_rented = US_NEVER;
     l->open_owned = 0;
     l->open_rented = 0;
     for (size_t i = 0; i < l->gate.n; i++) {
-        l->gate.p[i].shut_least = US_NEVER;
-        l->gate.p[i].open_most = 0;
+        l->gate.p[i].shut_least = l->gate.p[i].own_least = US_NEVER;
+        l->gate.p[i].open_most = l->gate.p[i].own_most = 0;
     }
     for (size_t i = 0; i < l->class.n;) {
         struct class *cl = l->class.p[i];
@@ -368,13 +437,29 @@ static void put_anew(struct weir_core *c, struct limits *l)
     weir_vec_release(&all);
 }
 
+/*
+ * Something of what counts in its quotas has changed: those who want what is their own are weighed, all of them, so that what is being
+ * stopped for one is not taken to be stopped for another. More than a good many are left to the next node that gains room.
+ */
+static bool weigh_wanting(struct weir_core *c, const struct limits *l)
+{
+    enum { WANTING_MAX = 256 };
+    bool any = l->n_wants > 0 && l->n_wants <= WANTING_MAX;
+    for (size_t i = 0; i < l->class.n && any; i++) {
+        if (l->class.p[i]->wants != 0) {
+            lane_heap_push(c, l->class.p[i], false);
+        }
+    }
+    return any;
+}
+
 static bool settle(struct weir_core *c, struct limits *l)
 {
     enum moved what = what_moved(c, l);
     if (what == MOVED_NOTHING) {
         return false;
     }
-    bool money = l->budget.n > 0 && (l->open_owned > l->owned || l->open_rented > l->rented);
+    bool money = l->budget.n > 0 && (l->open_owned > l->owned || l->open_rented > l->rented || l->shut_owned <= l->owned || l->shut_rented <= l->rented);
     if (what == MOVED_WORLD) {
         put_anew(c, l);
     }
@@ -383,15 +468,24 @@ static bool settle(struct weir_core *c, struct limits *l)
     l->next = NULL;
     l->lets_in = (more || l->lets_in) && next_to_let_in(c, l) != NULL;
     c->letting_in = c->letting_in || l->lets_in;
-    return moved || l->lets_in;
+    return weigh_wanting(c, l) || moved || l->lets_in;
 }
 
 bool limits_settle(struct weir_core *c)
 {
     bool moved = false;
-    for (size_t i = 0; i < c->limits.n; i++) {
-        struct limits *l = c->limits.p[i];
-        moved = (l->class.n + l->parked.n > 0 && settle(c, l)) || moved;
+    uint64_t version = 0;
+    while (version != c->budgets_version) { /* who wants what is lent, in one set, shuts others */
+        version = c->budgets_version;
+        for (size_t i = 0; i < c->limits.n; i++) {
+            struct limits *l = c->limits.p[i];
+            moved = (l->class.n + l->parked.n > 0 && settle(c, l)) || moved;
+        }
+        for (size_t i = 0; i < c->limits.n && c->cohorts.n > 0; i++) {
+            if (c->limits.p[i]->lets_in) {
+                let_in_wanting(c, c->limits.p[i]);
+            }
+        }
     }
     return moved;
 }
@@ -402,13 +496,14 @@ bool limits_settle(struct weir_core *c)
 static int64_t ebb_least(struct weir_core *c, struct limits *l, size_t quota)
 {
     const struct quota *q = l->quota.p[quota];
+    int64_t left = quota_left(c, q);
     int64_t least = US_NEVER;
     for (size_t i = 0; i < l->parked.lane.n; i++) {
         struct parked_at at = {0};
         for (struct class *cl = parked_each(l->parked.lane.p[i], &at); cl != NULL; cl = parked_each(l->parked.lane.p[i], &at)) {
             struct shape *s = cl->shape;
-            least = min_i64(least, least_more(c, q, s, &s->here, false));
-            least = min_i64(least, least_more(c, q, s, &s->anew, true));
+            least = min_i64(least, least_more(c, q, left, s, &s->here, false));
+            least = min_i64(least, least_more(c, q, left, s, &s->anew, true));
         }
     }
     return least;

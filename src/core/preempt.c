@@ -9,11 +9,6 @@
 
 enum { VICTIMS_MAX = 64, SOON_S = 60 };
 
-struct loss {
-    uint32_t hard; /* how many cannot checkpoint */
-    int64_t work_us;
-};
-
 /* A node on which a rank could start once its victims are gone. */
 struct seat {
     struct node *node;
@@ -23,7 +18,6 @@ struct seat {
 };
 
 typedef WEIR_VEC(struct seat) seat_vec;
-typedef WEIR_VEC(struct run *) run_vec;
 
 /* What a search found, and what it works with. */
 struct search {
@@ -41,21 +35,21 @@ static bool may_stop(const struct weir_core *c, const struct class *cl, const st
     const struct class *v = r->job->class;
     uint8_t state = r->job->task[r->ordinal].state;
     /* points too: what comes back must not go before the one that it made room for */
-    return r->rank[0].told && v->points < cl->points &&
+    return r->rank[0].told && v->points < cl->points && !cohort_shields(cl, r) &&
            v->priority + (int64_t)c->conf.preempt_priority_gap <= cl->priority &&
            (state == WEIR_TASK_RUNNING || state == WEIR_TASK_STARTING);
 }
 
-static bool checkpoints(const struct run *r)
+bool run_checkpoints(const struct run *r)
 {
     return r->job->class->shape->req.checkpoint_every.us > 0;
 }
 
-static int64_t work_lost_us(const struct weir_core *c, const struct run *r)
+int64_t run_work_us(const struct weir_core *c, const struct run *r)
 {
     int64_t from = r->started_us == 0 ? c->now_us : r->started_us;
     int64_t gpus = 0;
-    if (checkpoints(r)) {
+    if (run_checkpoints(r)) {
         from = max_i64(from, r->job->task[r->ordinal].checkpointed_us);
     }
     for (uint32_t i = 0; i < r->n_ranks; i++) {
@@ -64,7 +58,7 @@ static int64_t work_lost_us(const struct weir_core *c, const struct run *r)
     return weir_mul_div_sat(c->now_us - from, gpus, 1);
 }
 
-static int loss_cmp(const struct loss *a, const struct loss *b)
+int loss_cmp(const struct loss *a, const struct loss *b)
 {
     if (a->hard != b->hard) {
         return a->hard < b->hard ? -1 : 1;
@@ -74,8 +68,8 @@ static int loss_cmp(const struct loss *a, const struct loss *b)
 
 static int victim_cmp(const struct weir_core *c, const struct run *a, const struct run *b)
 {
-    struct loss x = {!checkpoints(a), work_lost_us(c, a)};
-    struct loss y = {!checkpoints(b), work_lost_us(c, b)};
+    struct loss x = {!run_checkpoints(a), run_work_us(c, a)};
+    struct loss y = {!run_checkpoints(b), run_work_us(c, b)};
     return loss_cmp(&x, &y);
 }
 
@@ -136,8 +130,8 @@ static bool seat_fill(struct search *q, struct seat *s, bool take)
                 room.mem_mib += r->rank[i].mem_mib;
             }
         }
-        s->loss.hard += !checkpoints(r);
-        s->loss.work_us = weir_i64_add_sat(s->loss.work_us, work_lost_us(q->c, r));
+        s->loss.hard += !run_checkpoints(r);
+        s->loss.work_us = weir_i64_add_sat(s->loss.work_us, run_work_us(q->c, r));
         if (take) {
             r->chosen = true;
             weir_vec_push(&q->chosen, r);
@@ -146,7 +140,7 @@ static bool seat_fill(struct search *q, struct seat *s, bool take)
     return true;
 }
 
-static bool is_kept_for_others(const struct node *n, const struct class *cl)
+bool node_is_kept_for_others(const struct node *n, const struct class *cl)
 {
     for (size_t i = 0; i < n->claims.n; i++) {
         if (claim_is_used(n->claims.p[i]) && n->claims.p[i]->class != cl) {
@@ -185,7 +179,7 @@ static void seats_gather(struct search *q, uint16_t model, bool rented)
         }
         for (size_t k = 0; k < t->node.n; k++) {
             struct seat s = {.node = t->node.p[k], .gpus = f.gpus};
-            if (s.node != NULL && s.node->usable && s.node->joined && !is_kept_for_others(s.node, q->cl) && is_affordable(q, &s, 1) && seat_fill(q, &s, false)) {
+            if (s.node != NULL && s.node->usable && s.node->joined && !node_is_kept_for_others(s.node, q->cl) && is_affordable(q, &s, 1) && seat_fill(q, &s, false)) {
                 weir_vec_push(&q->able, s);
             }
         }
@@ -285,8 +279,8 @@ static bool search_model(struct search *q, const struct node_type *t)
     spare(q);
     for (size_t i = 0; i < q->chosen.n; i++) {
         struct run *r = q->chosen.p[i];
-        q->loss.hard += !checkpoints(r);
-        q->loss.work_us = weir_i64_add_sat(q->loss.work_us, work_lost_us(q->c, r));
+        q->loss.hard += !run_checkpoints(r);
+        q->loss.work_us = weir_i64_add_sat(q->loss.work_us, run_work_us(q->c, r));
         r->chosen = false;
     }
     return affordable;
@@ -331,17 +325,19 @@ static void stop_best(struct search *q)
     }
 }
 
+int32_t preempts_from(const struct weir_core *c)
+{
+    int64_t p = 0;
+    int64_t most = WEIR_ARRAY_LEN(c->running_by_priority);
+    while (p < most && c->running_by_priority[p] == 0) {
+        p++;
+    }
+    return p == most || c->conf.preempt_priority_gap == 0 ? INT32_MAX : (int32_t)min_i64(p + c->conf.preempt_priority_gap, INT32_MAX);
+}
+
 bool preempt(struct weir_core *c, struct class *cl)
 {
-    int64_t highest = (int64_t)cl->priority - c->conf.preempt_priority_gap;
-    if (c->conf.preempt_priority_gap == 0) {
-        return false;
-    }
-    bool any = false;
-    for (int64_t p = 0; p <= highest && !any; p++) {
-        any = c->running_by_priority[p] > 0;
-    }
-    if (!any) {
+    if (cl->priority < preempts_from(c)) {
         return false;
     }
     struct node *where = NULL;

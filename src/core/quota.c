@@ -50,6 +50,15 @@ static int64_t gpus_of(const struct quota *q, const struct rank *k)
     return counts ? (int64_t)popcount32(k->mask) : 0;
 }
 
+int64_t quota_of_run(const struct quota *q, const struct run *r)
+{
+    int64_t n = 0;
+    for (uint32_t k = 0; k < r->n_ranks; k++) {
+        n += gpus_of(q, &r->rank[k]);
+    }
+    return n;
+}
+
 static int64_t from_us(const struct quota *q, const struct run *r)
 {
     return min_i64(max_i64(r->placed_us, q->from_us), r->hold->until_us);
@@ -60,12 +69,9 @@ static void count_run(struct weir_core *c, const struct run *r, int sign)
     const struct limits *l = r->job->payer->limits;
     for (size_t i = 0; l != NULL && i < l->quota.n; i++) {
         struct quota *q = l->quota.p[i];
-        int64_t n = q->def.counts == WEIR_QUOTA_TASKS ? 1 : 0;
-        for (uint32_t k = 0; q->def.counts != WEIR_QUOTA_TASKS && q->def.counts != WEIR_QUOTA_MACHINES && k < r->n_ranks; k++) {
-            n += gpus_of(q, &r->rank[k]);
-        }
+        int64_t n = q->def.counts == WEIR_QUOTA_TASKS ? 1 : q->def.counts == WEIR_QUOTA_MACHINES ? 0 : quota_of_run(q, r);
         if (n != 0) {
-            q->n += sign * n;
+            cohort_count(q, sign * n, r->stop_us != 0 ? sign * n : 0);
             q->end_ms += (weir_i128)(sign * n) * ms_of(r->hold->until_us);
             q->from_ms += (weir_i128)(sign * n) * ms_of(from_us(q, r));
             quota_changed(c, q);
@@ -103,7 +109,7 @@ void quotas_lease(struct weir_core *c, const struct lease *l, int sign)
     for (size_t i = 0; all != NULL && i < all->quota.n; i++) {
         struct quota *q = all->quota.p[i];
         if (q->def.counts == WEIR_QUOTA_MACHINES && (q->def.gpu_model == WEIR_GPU_MODEL_ANY || q->def.gpu_model == l->offer.gpu_model)) {
-            q->n += sign;
+            cohort_count(q, sign, 0);
             quota_changed(c, q);
         }
     }
@@ -112,7 +118,7 @@ void quotas_lease(struct weir_core *c, const struct lease *l, int sign)
 void quotas_recount(struct weir_core *c)
 {
     for (size_t i = 0; i < c->quotas.n; i++) {
-        c->quotas.p[i]->n = 0;
+        cohort_count(c->quotas.p[i], -c->quotas.p[i]->n, -c->quotas.p[i]->going);
         c->quotas.p[i]->end_ms = 0;
         c->quotas.p[i]->from_ms = 0;
         quota_changed(c, c->quotas.p[i]);
@@ -238,9 +244,21 @@ static bool quota_is_active(const struct weir_core *c, const struct quota *q)
     return q->from_us <= c->now_us && c->now_us < q->until_us;
 }
 
-int64_t quota_left(const struct weir_core *c, const struct quota *q)
+int64_t quota_left_own(const struct weir_core *c, const struct quota *q)
 {
     return quota_is_active(c, q) ? weir_i64_sub_sat(q->def.limit, quota_use(c, q)) : US_NEVER;
+}
+
+int64_t quota_left(const struct weir_core *c, const struct quota *q)
+{
+    int64_t own = quota_left_own(c, q);
+    return q->cohort == NULL ? own : max_i64(own, cohort_left(q));
+}
+
+int64_t quota_left_now(const struct weir_core *c, const struct quota *q)
+{
+    int64_t own = quota_left_own(c, q);
+    return q->cohort == NULL ? own : max_i64(min_i64(own, q->cohort->limit - q->cohort->n), cohort_left(q));
 }
 
 int64_t quota_need(const struct weir_core *c, const struct quota *q, const struct shape *s, uint16_t gpu_model, int64_t gpus, uint32_t machines, bool boots)
@@ -304,7 +322,7 @@ int quota_check(const struct weir_core *c, const struct weir_quota *q, struct we
     if (c->quotas.n >= WEIR_QUOTAS_MAX && quota_named(c, q->name) == NULL) {
         return weir_fail(err, -WEIR_EINVAL, "quota '%s': there are %d already", q->name, WEIR_QUOTAS_MAX);
     }
-    return 0;
+    return cohort_check(c, q, err);
 }
 
 int64_t quota_due_us(const struct weir_core *c, const struct quota *q)
@@ -368,7 +386,9 @@ static void look_at_runs(struct weir_core *c)
 void quota_set(struct weir_core *c, const struct weir_quota *def)
 {
     struct quota *q = quota_named(c, def->name);
-    bool same = q != NULL && counts_the_same(&q->def, def);
+    bool same = q != NULL && counts_the_same(&q->def, def) && q->def.shares == def->shares;
+    bool shared = def->shares || (q != NULL && q->def.shares);
+    int64_t used_ms = q != NULL && counts_the_same(&q->def, def) ? q->used_ms : 0;
     if (q == NULL) {
         q = weir_alloc(sizeof *q);
         q->id = c->quotas.n == 0 ? 1 : c->quotas.p[c->quotas.n - 1]->id + 1;
@@ -378,10 +398,13 @@ void quota_set(struct weir_core *c, const struct weir_quota *def)
     if (!same) {
         quota_span_at(c, q);
         timer_for_quota(c, q);
-        q->used_ms = 0;
+        q->used_ms = used_ms;
         limits_rescope(c);
         look_at_runs(c);
         quotas_recount(c);
+    }
+    if (shared) {
+        cohorts_make(c);
     }
     quota_changed(c, q);
     c->review = true; /* what had no room may have some now */
@@ -403,6 +426,9 @@ void quota_remove(struct weir_core *c, const char *name)
     c->quotas.n--;
     limits_rescope(c);
     limits_forget(c, NULL, q);
+    if (q->def.shares) {
+        cohorts_make(c);
+    }
     free(q);
 }
 
@@ -481,6 +507,7 @@ void quotas_settle_restored(struct weir_core *c)
             look_at_run(c, r);
         }
     }
+    cohorts_make(c);
     quotas_recount(c);
 }
 
@@ -489,6 +516,7 @@ void quotas_release(struct weir_core *c)
     for (size_t i = 0; i < c->quotas.n; i++) {
         free(c->quotas.p[i]);
     }
+    cohorts_release(c);
     weir_vec_release(&c->quotas);
     weir_vec_release(&c->ch_quotas);
 }

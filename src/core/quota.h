@@ -35,7 +35,9 @@ struct weir_quota {
     struct weir_project_id project;
     struct weir_user_id user;
     char tag[WEIR_BUDGET_TAG_SIZE];
-    int64_t limit;
+    int64_t limit; /* of those that share: the share that is its own */
+    bool shares;   /* GPUS: what is left of its share others may borrow, and it may borrow of theirs; see docs/design/0011-quotas.md */
+    int64_t borrow_max; /* so much beyond limit, where it shares; INT64_MAX: all that there is */
     struct weir_wall from;  /* FIXED */
     struct weir_wall until; /* FIXED */
 };

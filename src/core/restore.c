@@ -131,6 +131,19 @@ static void remember_lease(struct weir_core *c, const struct weir_lease_view *v)
     c->providers.p[provider].made_us = max_i64(c->providers.p[provider].made_us, v->confirmed_at.us);
 }
 
+int weir_core_restore_past_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err)
+{
+    unsigned long long id = v->id.v;
+    if (id == 0 || id > UINT64_MAX / 2 || (uint32_t)v->state >= WEIR_LEASE_STATE_MAX ||
+        !weir_sm_is(&weir_sm_lease, v->state, WEIR_SM_FINAL) || !offer_is_sane(c, &v->offer)) {
+        return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: not over, or not well formed", id);
+    }
+    raise(&c->next_lease, id);
+    (void)provider_get(c, v->offer.provider);
+    learned_restore(c, v);
+    return 0;
+}
+
 int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err)
 {
     unsigned long long id = v->id.v;
@@ -141,6 +154,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     raise(&c->next_lease, id);
     remember_lease(c, v);
     if (weir_sm_is(&weir_sm_lease, v->state, WEIR_SM_FINAL)) {
+        learned_restore(c, v);
         return 0; /* only what is remembered of it counts */
     }
     struct node *n = node_find(c, v->node.v);
@@ -175,7 +189,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
                         .ready_us = v->ready_at.us,
                         .reclaim_us = v->reclaim_at.us,
                         .ending_us = v->ending_at.us,
-                        .expires_us = v->expires.us};
+                        .expires_us = v->expires.us,
+                        .boot_us = v->offer.boot_expected.us,
+                        .reclaim_ppm = v->offer.reclaim_ppm_per_hour};
     size_t at = c->leases.n;
     while (at > 0 && c->leases.p[at - 1]->id > id) {
         at--;
@@ -184,6 +200,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     memmove(&c->leases.p[at + 1], &c->leases.p[at], (c->leases.n - 1 - at) * sizeof *c->leases.p);
     c->leases.p[at] = l;
     c->leases_live++;
+    c->leases_micro_per_hour += offer_spend(&l->offer);
     c->leases_booting += lease_boots(l);
     lease_count(c, l, true);
     n->lease = l;
@@ -404,6 +421,7 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
     for (size_t i = 0; i < c->nodes.n; i++) {
         settle_node(c, c->nodes.p[i]);
     }
+    learned_update(c);
     for (const struct job_page *p = c->pages; p != NULL; p = p->next) {
         for (uint32_t i = 0; i < 1u << JOB_PAGE_BITS; i++) {
             if (p->job[i] != NULL) {

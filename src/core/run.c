@@ -365,7 +365,9 @@ void run_stop(struct weir_core *c, struct run *r, enum weir_reason reason, int64
         return;
     }
     r->stop_reason = (uint8_t)reason;
+    quotas_uncount_run(c, r);
     r->stop_us = c->now_us;
+    quotas_count_run(c, r);
     t->reason = (uint8_t)reason;
     task_move(c, r->job, r->ordinal, WEIR_TASK_STOPPING);
     send_stops(c, r, reason, grace_us);

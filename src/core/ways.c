@@ -107,11 +107,12 @@ int64_t way_need(const struct weir_core *c, const struct quota *q, const struct 
     return quota_need(c, q, s, w->gpu_model, (int64_t)w->gpus * s->req.nodes, anew ? s->req.nodes : 0, anew);
 }
 
-struct shortage quotas_weigh(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct way *w, bool anew)
+struct shortage quotas_weigh(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct way *w, bool anew, bool own)
 {
     struct shortage q = {0};
     for (size_t i = 0; i < l->quota.n; i++) {
-        ask_quota(c, &q, l->quota.p[i], way_need(c, l->quota.p[i], s, w, anew));
+        const struct quota *x = l->quota.p[i];
+        ask_quota(&q, x, way_need(c, x, s, w, anew), own ? quota_left_own(c, x) : quota_left(c, x));
     }
     return q;
 }
@@ -124,11 +125,11 @@ static bool is_open(struct shortage *kept, const struct shortage *money, const s
     return !is_short(money) && !is_short(quota);
 }
 
-static bool try_ways(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct ways *ways, const struct purse *p, bool anew, struct verge *v)
+static bool try_ways(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct ways *ways, const struct purse *p, bool anew, bool own, struct verge *v)
 {
     for (uint32_t i = 0; i < ways->n; i++) {
         const struct way *w = &ways->p[i];
-        struct shortage q = quotas_weigh(c, l, s, w, anew);
+        struct shortage q = quotas_weigh(c, l, s, w, anew, own);
         v->owned = w->owned && is_open(&v->lacks, &p->owned, &q);
         v->rented = !v->owned && w->rented && p->has_rented && is_open(&v->lacks, &p->rented, &q);
         if (v->owned || v->rented) {
@@ -140,11 +141,11 @@ static bool try_ways(const struct weir_core *c, const struct limits *l, const st
     return false;
 }
 
-struct verge verge_of(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct purse *p)
+struct verge verge_of(const struct weir_core *c, const struct limits *l, const struct shape *s, const struct purse *p, bool own)
 {
     struct verge v = {.nowhere = !p->has_owned && !p->has_rented};
     if (!v.nowhere && l->quota.n > 0 && s->here.n <= WAYS_MAX && s->anew.n <= WAYS_MAX) {
-        (void)(try_ways(c, l, s, &s->here, p, false, &v) || try_ways(c, l, s, &s->anew, p, true, &v));
+        (void)(try_ways(c, l, s, &s->here, p, false, own, &v) || try_ways(c, l, s, &s->anew, p, true, own, &v));
     } else if (!v.nowhere) {
         const struct shortage none = {0};
         v.owned = p->has_owned && is_open(&v.lacks, &p->owned, &none);
@@ -165,7 +166,7 @@ struct shortage limits_block(struct weir_core *c, const struct class *cl)
     }
     shape_least(c, cl->shape);
     struct purse p = purse_of(c, cl->limits, cl->shape);
-    struct verge v = verge_of(c, cl->limits, cl->shape, &p);
+    struct verge v = verge_of(c, cl->limits, cl->shape, &p, false);
     return verge_is_shut(&v) ? v.lacks : (struct shortage){0};
 }
 
@@ -180,7 +181,7 @@ bool shape_is_narrow(const struct weir_core *c, const struct limits *l, const st
 {
     uint32_t n_shut = 0;
     for (uint32_t i = 0; l->quota.n > 0 && i < s->here.n && i < WAYS_MAX; i++) {
-        struct shortage q = quotas_weigh(c, l, s, &s->here.p[i], false);
+        struct shortage q = quotas_weigh(c, l, s, &s->here.p[i], false, false);
         n_shut += is_short(&q);
     }
     return n_shut > 0 && n_shut < s->here.n;
@@ -195,5 +196,5 @@ bool limits_is_narrow(struct weir_core *c, const struct class *cl)
 struct shortage limits_weigh_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus)
 {
     const struct way w = {.gpu_model = t->gpu_model, .gpus = gpus};
-    return quotas_weigh(c, cl->limits, cl->shape, &w, false);
+    return quotas_weigh(c, cl->limits, cl->shape, &w, false, false);
 }

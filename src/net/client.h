@@ -47,6 +47,7 @@ struct weir_http_reply {
     const char *content_type; /* "" where absent */
     long retry_after_s;       /* -1 where absent */
     struct weir_wall date;    /* the server's time; 0 where absent */
+    const char *subject_token; /* X-Subject-Token, the credential that an identity service hands out; NULL where absent; borrowed like body */
 };
 
 typedef void weir_http_fn(void *ctx, const struct weir_http_reply *reply);

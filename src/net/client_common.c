@@ -295,6 +295,12 @@ static struct weir_wall date_of(CURL *easy)
     return is_there ? weir_http_date(weir_sv_of(h->value)) : (struct weir_wall){0};
 }
 
+static const char *subject_token_of(CURL *easy)
+{
+    struct curl_header *h = NULL;
+    return weir_curl.curl_easy_header(easy, "X-Subject-Token", 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value : NULL;
+}
+
 void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_http_reply *reply)
 {
     *reply = (struct weir_http_reply){.retry_after_s = -1, .content_type = ""};
@@ -311,6 +317,7 @@ void weir_transfer_finish(struct weir_transfer *t, CURLcode result, struct weir_
         reply->content_type = content_type_of(t->easy);
         reply->retry_after_s = retry_after_of(t->easy);
         reply->date = date_of(t->easy);
+        reply->subject_token = subject_token_of(t->easy);
         return;
     }
     reply->code = class_of(t, result);

@@ -2,6 +2,7 @@
 #include "net/plain_wire.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -124,6 +125,8 @@ void weir_answer_begin(struct weir_answer *a, const char *method, size_t body_by
 
 void weir_answer_release(struct weir_answer *a)
 {
+    free(a->subject_token);
+    a->subject_token = NULL;
     weir_str_release(&a->line);
     weir_str_release(&a->body);
 }
@@ -159,6 +162,9 @@ static int take_header(struct weir_answer *a, struct weir_sv line)
         a->retry_after_s = (long)s;
     } else if (weir_sv_eq_nocase(name, WEIR_SV("Date"))) {
         a->date = weir_http_date(value);
+    } else if (weir_sv_eq_nocase(name, WEIR_SV("X-Subject-Token"))) {
+        free(a->subject_token);
+        a->subject_token = weir_strndup(value.p, value.n);
     }
     return 0;
 }
@@ -320,5 +326,6 @@ void weir_answer_reply(struct weir_answer *a, struct weir_http_reply *ret)
                                     .retry_after_s = a->retry_after_s,
                                     .date = a->date,
                                     .content_type = a->content_type,
+                                    .subject_token = a->subject_token,
                                     .body = {weir_str_cstr(&a->body), a->body.n}};
 }

@@ -52,6 +52,7 @@ struct weir_answer {
     struct weir_wall date;
     const char *why; /* of a failure; static */
     char content_type[256];
+    char *subject_token; /* NULL: none */
     struct weir_str line;
     struct weir_str body; /* capped */
     weir_http_sink_fn *sink; /* gets the body of a 2xx answer; NULL: body does */

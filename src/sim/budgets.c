@@ -70,11 +70,12 @@ struct given {
     const char *counts;
     const char *spent;
     const char *limit;
+    const char *borrow;
 };
 
 static int fail_option(const char *word, struct weir_err *err)
 {
-    static const char *const names[] = {"--for", "--amount", "--span", "--from", "--until", "--counts", "--at", "--spent", "--limit", NULL};
+    static const char *const names[] = {"--for", "--amount", "--span", "--from", "--until", "--counts", "--at", "--spent", "--limit", "--borrow", NULL};
     const char *near = weir_nearest(weir_sv_of(word), names);
     return weir_fail(err, -WEIR_EINVAL, "'%.80s' is no option of a budget or quota%s%s%s", word, near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
                      near == NULL ? "" : "'?");
@@ -92,6 +93,7 @@ static const char **place_of(struct given *g, struct weir_sv name)
         {WEIR_SV("--span"), WEIR_SV("--span"), &g->span},  {WEIR_SV("--from"), WEIR_SV("--from"), &g->from},
         {WEIR_SV("--until"), WEIR_SV("--until"), &g->until}, {WEIR_SV("--counts"), WEIR_SV("-c"), &g->counts},
         {WEIR_SV("--spent"), WEIR_SV("--spent"), &g->spent}, {WEIR_SV("--limit"), WEIR_SV("-l"), &g->limit},
+        {WEIR_SV("--borrow"), WEIR_SV("-b"), &g->borrow},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(places); i++) {
         if (weir_sv_eq(name, places[i].name) || weir_sv_eq(name, places[i].letter)) {
@@ -188,6 +190,7 @@ static int read_budget(struct weir_sim_budget_set *set, const struct words *w, s
     }
     r = read_options(w, first + 1, &g, &b.def, err);
     r = r == 0 && g.limit != NULL ? weir_fail(err, -WEIR_EINVAL, "--limit is a quota's: write 'quota set' before it") : r;
+    r = r == 0 && g.borrow != NULL ? weir_fail(err, -WEIR_EINVAL, "--borrow is a quota's: write 'quota set' before it") : r;
     r = r < 0 ? r : read_values(&g, &b, err);
     for (size_t i = 0; i < set->n && r == 0; i++) {
         r = weir_streq(set->budget[i].def.name, b.def.name) ? weir_fail(err, -WEIR_EINVAL, "it stands twice") : 0;
@@ -218,6 +221,10 @@ static int read_quota_values(const struct given *g, const struct weir_budget *ot
     int r = weir_quota_read_scope(weir_sv_of(g->scope), &q->def, q->whose, sizeof q->whose, err);
     r = r < 0 ? r : weir_quota_read_counts(counts, &q->def, err);
     r = r < 0 ? r : weir_quota_read_limit(weir_sv_of(g->limit), &q->def, err);
+    r = r < 0 || g->borrow == NULL ? r : weir_quota_read_borrow(weir_sv_of(g->borrow), &q->def, err);
+    if (r == 0 && q->def.shares && (q->def.counts != WEIR_QUOTA_GPUS || q->def.scope == WEIR_BUDGET_ORGANISATION)) {
+        r = weir_fail(err, -WEIR_EINVAL, "--borrow is for GPUs of a project, a user or a tag");
+    }
     if (r == 0 && q->def.counts == WEIR_QUOTA_GPU_HOURS) {
         r = weir_quota_read_span(g->span, g->from, g->until, &q->def, err);
     } else if (r == 0 && (g->span != NULL || g->from != NULL || g->until != NULL)) {

@@ -48,6 +48,7 @@ struct rule {
     bool hurries;       /* does not wait where it may rent */
     bool unyielding;    /* short tasks do not go first */
     bool on_demand;     /* never spot */
+    bool inexperienced; /* machines are believed to be as their offers say */
     bool unlearned;     /* of run times nothing is known but what the work itself says */
 };
 
@@ -69,6 +70,7 @@ static const struct rule rules[] = {
     {.name = "weir-without-reservations", .local = WEIR_LOCAL_PREFER, .unreserved = true},
     {.name = "weir-without-yielding", .local = WEIR_LOCAL_PREFER, .unyielding = true},
     {.name = "weir-without-spot", .local = WEIR_LOCAL_PREFER, .on_demand = true},
+    {.name = "weir-without-experience", .local = WEIR_LOCAL_PREFER, .inexperienced = true},
     {.name = "weir-without-learning", .local = WEIR_LOCAL_PREFER, .no_estimates = true, .unlearned = true},
 };
 
@@ -694,8 +696,9 @@ static struct weir_core_conf core_conf(const struct replay *p)
     c.stage_bytes_per_s = (uint64_t)(v[WEIR_REPLAY_LINK_MIB_PER_S] * 0x1p20);
     c.leases_max = (uint32_t)v[WEIR_REPLAY_LEASES_MAX];
     c.lease_term.us = 365 * WEIR_US_PER_DAY; /* nobody forgets a machine here */
-    c.boot_limit.us = 4 * (int64_t)(v[WEIR_REPLAY_BOOT_S] * 1e6) + 15 * WEIR_US_PER_MIN;
+    c.boot_limit.us = 4 * (int64_t)(v[WEIR_REPLAY_BOOT_S] * fmax(v[WEIR_REPLAY_BOOT_FACTOR], 1) * 1e6) + 15 * WEIR_US_PER_MIN;
     c.retries_lost_max = UINT16_MAX;
+    c.learn_offers = !p->rule->inexperienced;
     return c;
 }
 
@@ -704,7 +707,8 @@ static struct weir_sim_faults faults_of(const struct weir_replay_site *site)
     const double *v = site->param;
     return (struct weir_sim_faults){
         .seed = site->seed,
-        .boot_median.us = (int64_t)(v[WEIR_REPLAY_BOOT_S] * 1e6),
+        .boot_median.us = (int64_t)(v[WEIR_REPLAY_BOOT_S] * v[WEIR_REPLAY_BOOT_FACTOR] * 1e6),
+        .reclaim_factor = v[WEIR_REPLAY_SPOT_RECLAIMS_FACTOR],
         .boot_sigma = log(v[WEIR_REPLAY_BOOT_SPREAD]),
         .boot_failure = v[WEIR_REPLAY_BOOT_FAILURE],
         .stockouts_per_hour = v[WEIR_REPLAY_STOCKOUTS_PER_DAY] / 24,

@@ -15,6 +15,7 @@ const struct weir_sim_rule weir_sim_rules[] = {
     {"weir-without-reservations", "weir", "Reserved starts", "whatever fits may start, even where that delays who is ahead"},
     {"weir-without-yielding", "weir", "Short tasks first", "run times do not count in the order"},
     {"weir-without-spot", "weir", "Spot machines where they pay", "only on-demand machines are rented"},
+    {"weir-without-experience", "weir", "Learning boots, failed launches and reclaims from machines rented before", "machines are believed to be as clouds say"},
     {"weir-without-learning", "weir-no-estimates", "Learning run times from tasks that have ended",
      "nothing is known of a run time but what the work itself says"},
     {0},

@@ -7,7 +7,7 @@
  * its effects say, and reports back; with a bill it feeds that too, as the broker does. Nothing here decides.
  *
  * Everything that goes wrong is drawn from one seed, each draw from what it is for (this boot, that attempt of a task), so that
- * two policies meet the same world wherever they do the same. A spot machine is reclaimed as often as its offer says. At one instant come, in this order: ends of runs,
+ * two policies meet the same world wherever they do the same. A spot machine is reclaimed as often as its offer says, times a factor. At one instant come, in this order: ends of runs,
  * starts, machines that are ready, notices, reclaims, failures and repairs of nodes, looks at the prices of a cloud, postings for budgets, alarms, what
  * the core does by itself; each with all that follows from it at that instant.
  */
@@ -53,6 +53,7 @@ struct weir_sim_faults {
     uint64_t seed;
     struct weir_dur boot_median;
     double boot_sigma;   /* of the logarithm of boot times */
+    double reclaim_factor; /* spot machines are taken back so many times as often as their offers say; 0: as often */
     double boot_failure; /* share of launches whose machine never joins */
     double stockouts_per_hour;    /* of each offer */
     struct weir_dur stockout;     /* mean length */

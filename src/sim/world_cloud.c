@@ -158,7 +158,8 @@ static void schedule_reclaim(struct weir_sim_world *w, const struct stock *s, st
         r->reclaim_us = weir_world_market_end(w, s);
     } else {
         double after = weir_world_exponential(w, DRAW_RECLAIM, r->lease, 0);
-        r->reclaim_us = weir_i64_add_sat(w->now_us, weir_world_until(o->reclaim_ppm_per_hour / 1e6, after));
+        double factor = w->faults.reclaim_factor > 0 ? w->faults.reclaim_factor : 1;
+        r->reclaim_us = weir_i64_add_sat(w->now_us, weir_world_until(factor * o->reclaim_ppm_per_hour / 1e6, after));
     }
     weir_world_schedule(w, r->reclaim_us, HAPPENS_RECLAIM, r->lease, slot, r->turn);
     if (o->reclaim_notice.us > 0 && r->reclaim_us != INT64_MAX) {

@@ -61,3 +61,17 @@ int weir_quota_read_limit(struct weir_sv text, struct weir_quota *def, struct we
     def->limit = timed ? weir_mul_div_sat(micro, unit_ms, 1000000) : micro / 1000000;
     return 0;
 }
+
+int weir_quota_read_borrow(struct weir_sv text, struct weir_quota *def, struct weir_err *err)
+{
+    uint64_t n = 0;
+    def->shares = !weir_sv_eq(text, WEIR_SV("none"));
+    if (weir_sv_eq(text, WEIR_SV("all"))) {
+        def->borrow_max = INT64_MAX;
+    } else if (def->shares && weir_parse_u64(text, 0, 1000000000, &n, NULL) < 0) {
+        return weir_fail(err, -WEIR_EINVAL, "borrow must be all, none, or a number of GPUs");
+    } else {
+        def->borrow_max = (int64_t)n;
+    }
+    return 0;
+}

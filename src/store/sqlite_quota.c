@@ -6,12 +6,12 @@
 
 static const char SQL_PUT_QUOTA[] =
     "INSERT OR REPLACE INTO quota (id, name, scope, project, user, tag, counts, gpu_model, span, most, from_us, until_us,"
-    " span_from_us, span_until_us, used_ms, n, held_ms, begun_ms, as_of_us)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " span_from_us, span_until_us, used_ms, n, held_ms, begun_ms, as_of_us, borrow)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_DELETE_QUOTA[] = "DELETE FROM quota WHERE id = ?";
 static const char SQL_EACH_QUOTA[] =
     "SELECT quota.id, quota.name, scope, quota.project, quota.user, tag, counts, gpu_model, span, most, from_us, until_us,"
-    " span_from_us, span_until_us, used_ms, n, held_ms, begun_ms, as_of_us, project.name, user.name"
+    " span_from_us, span_until_us, used_ms, n, held_ms, begun_ms, as_of_us, borrow, project.name, user.name"
     " FROM quota LEFT JOIN project ON project.id = quota.project LEFT JOIN user ON user.id = quota.user ORDER BY quota.id";
 
 int weir_sq_put_quota(struct weir_store *base, const struct weir_quota_row *row, struct weir_err *err)
@@ -28,6 +28,11 @@ int weir_sq_put_quota(struct weir_store *base, const struct weir_quota_row *row,
     sq_u(&b, d->counts), sq_s(&b, row->gpu_model), sq_u(&b, d->span), sq_i(&b, d->limit), sq_i(&b, d->from.us), sq_i(&b, d->until.us);
     sq_i(&b, v->span_from.us), sq_i(&b, v->span_until.us), sq_i(&b, v->used_ms), sq_i(&b, v->n);
     sq_i(&b, v->held_ms), sq_i(&b, v->begun_ms), sq_i(&b, v->as_of.us);
+    if (d->shares) {
+        sq_i(&b, d->borrow_max);
+    } else {
+        sq_null(&b);
+    }
     return sq_run(s, b.st, "put quota", err);
 }
 
@@ -67,6 +72,8 @@ static void read_quota(struct sq_col *c, struct weir_quota_row *row)
     v->held_ms = sc_i(c);
     v->begun_ms = sc_i(c);
     v->as_of = sc_wall(c);
+    d->shares = sqlite3_column_type(c->st, c->i) != SQLITE_NULL;
+    d->borrow_max = sc_i(c);
     row->project = sc_s(c);
     row->user = sc_s(c);
 }

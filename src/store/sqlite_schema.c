@@ -265,5 +265,8 @@ static const char *const SCHEMA_RULES[] = {
 /* Pages of postings say whose lease and which rule; they are made again. */
 static const char *const SCHEMA_PAGES_OF_RATINGS[] = {"DELETE FROM posting_page", NULL};
 
+/* How much a quota may borrow beyond its own share, most: of those that share; all that there is: the largest number. */
+static const char *const SCHEMA_SHARES[] = {"ALTER TABLE quota ADD COLUMN borrow INTEGER", NULL};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES};

@@ -161,6 +161,19 @@ def test_quotas_are_kept_and_told(weir):
         assert "no GPU model 'Z9'" in error_of(weir, "--jobs", jobs, "--nodes", 1, "--budget", "quota set h --for organisation --counts gpus:Z9 --limit 1")
 
 
+def test_shares_are_lent_and_given_back(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = made_up_history(folder / "jobs.csv")
+        out = folder / "out"
+        for name, more in (("walls", ""), ("shares", " --borrow all")):
+            (folder / f"{name}.txt").write_text("".join(f"weir quota set {p} --for project:{p} --counts gpus --limit {n}{more}\n" for p, n in (("vision", 8), ("speech", 8), ("default", 8))), encoding="utf-8")
+        _, walls, shares = replay(weir, jobs, "--schedule", out, "--budgets", f"{folder / 'walls.txt'};{folder / 'shares.txt'}")["rows"]
+        assert most_at_once(out / "replay-weir-walls-2.csv", jobs) <= 8 < most_at_once(out / "replay-weir-shares-2.csv", jobs)
+        assert shares["lost_gpu_hours"] > walls["lost_gpu_hours"] == 0 and shares["failed"] == 0, "who borrows is stopped, and goes on later"
+        assert 2 * shares["avg_wait_hours"] < walls["avg_wait_hours"], (walls["avg_wait_hours"], shares["avg_wait_hours"])
+
+
 def written(path, limit):
     path.write_text(f"weir quota set v --for project:vision --counts gpus --limit {limit}\n", encoding="utf-8")
     return path

@@ -24,8 +24,8 @@ STORM = ("spot_price=0.4,spot_reclaims_per_hour=0.5,spot_notice_s=0,checkpoint_s
          "stockouts_per_day=6,task_failures_per_hour=0.02,node_failures_per_year=200,input_gib=3,estimate_error=3,deadline_factor=2")
 EVERYTHING = ("delay_value=1,reservations=9,yield_per_mille=500,review_s=60,leases_max=5,wait_hours=2,wait_per_gpu_hour=0.1,estimate_error=2,deadline_factor=3,"
               "checkpoint_s=600,checkpoint_grace_s=30,cores_per_gpu=8,match_gpu=1,restart_s=5,input_gib=1,link_mib_per_s=50,egress_per_gib=0.1,"
-              "task_failures_per_hour=0.01,retries=2,node_failures_per_year=1,node_repair_hours=2,boot_s=60,boot_spread=1.5,boot_failure=0.1,"
-              "cloud_gpus=64,stockouts_per_day=1,stockout_hours=2,price_factor=2,spot_price=0.4,spot_reclaims_per_hour=0.1,spot_notice_s=60,"
+              "task_failures_per_hour=0.01,retries=2,node_failures_per_year=1,node_repair_hours=2,boot_s=60,boot_factor=2,boot_spread=1.5,boot_failure=0.1,"
+              "cloud_gpus=64,stockouts_per_day=1,stockout_hours=2,price_factor=2,spot_price=0.4,spot_reclaims_per_hour=0.1,spot_reclaims_factor=2,spot_notice_s=60,"
               "market_align=1,market_shift_hours=3,market_repeat=0,market_look_s=60,reserved_count=0,"
               "carbon_price=0.2,limit_hours=48,budget_factor=2,gpu_purchase=9000,life_years=4,upkeep_per_gpu_year=900,tariff=0.2,pue=1.2")
 
@@ -163,6 +163,22 @@ def test_data_takes_time_and_money(weir):
         row = sim(weir, "replay", *args, "--nodes", 1, "--gpus-per-node", 2, "--policies", "weir", "--set", "delay_value=6,egress_per_gib=0.3")["rows"][0]
         spans = {span["task"]: span["place"] for span in spans_of(str(pathlib.Path(folder) / "out/replay-weir-1.csv"))}
         assert spans == {1: "local", 2: "cloud"} and row["transfer_gib"] == 0, (spans, figures(row))
+
+
+def test_machines_teach_what_clouds_do_not_say(weir):
+    """Where spot is taken back forty times as often as it says, learning saves much; where it says the truth, it costs next to nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        made_up_jobs(jobs, 1500, 8)
+        cost = {}
+        for factor in (1, 40):
+            found = sim(weir, "replay", "--jobs", jobs, "--nodes", 0, "--cloud-price", 2.5, "--policies", "weir,weir-without-experience", "--set",
+                        f"spot_price=0.5,spot_reclaims_per_hour=0.1,spot_notice_s=0,checkpoint_s=1800,spot_reclaims_factor={factor}")
+            for row in found["rows"]:
+                assert row["failed"] == 0, figures(row)
+                cost[row["policy"], factor] = row["cost"]
+        assert cost["weir", 1] < 1.03 * cost["weir-without-experience", 1], cost
+        assert cost["weir", 40] < 0.75 * cost["weir-without-experience", 40], cost
 
 
 def test_choices_of_what_to_own_stand_beside_each_other(weir):

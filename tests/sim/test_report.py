@@ -156,7 +156,7 @@ def test_a_replay_says_what_to_own_what_rules_are_worth_and_what_it_rests_on(wei
         assert len(front) >= 5, front
         for nodes in (0, 2, 3):
             without = [row for row in rows if row["policy"].startswith("weir-without-") and row["case"]["nodes"] == nodes]
-            assert {row["policy"] for row in without} == {f"weir-without-{rule}" for rule in ("waiting", "reservations", "yielding", "spot", "learning")}
+            assert {row["policy"] for row in without} == {f"weir-without-{rule}" for rule in ("waiting", "reservations", "yielding", "spot", "experience", "learning")}
             assert len({row["case"]["delay_value"] for row in without}) == 1
             waits = next(row["avg_wait_hours"] for row in rows if row["policy"] == "starburst" and row["case"]["nodes"] == nodes)
             ours = {row["case"]["delay_value"]: row for row in rows if row["policy"] == "weir" and row["case"]["nodes"] == nodes}

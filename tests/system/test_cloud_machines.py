@@ -16,6 +16,10 @@ NVML = os.environ.get("MOCK_NVML_LIBRARY")
 KEY = "secret_test_TESTKEY"
 MACHINE_KEY = "secret_test_MACHINEKEY"
 CLOUDS = {  # of each: its section, what its broker needs in the environment, a GPU that it has
+    "digitalocean": ("    ssh_keys: [k1]\n    regions: [tor1]\n    max_gpus: 1\n", {"DIGITALOCEAN_TOKEN": KEY}, "L40S"),
+    "openstack": ("    image: 70a599e0-31e7-49b7-b260-868f441e862b\n    region: RegionOne\n    flavors: {g1.a100.1: {gpus: A100, price: 1.10}}\n",
+                  {"OS_USERNAME": "weir", "OS_PASSWORD": KEY, "OS_PROJECT_NAME": "gpu"}, "A100"),
+    "paperspace": ("    template: tabc123\n    max_gpus: 1\n", {"PAPERSPACE_API_KEY": KEY}, "A4000"),
     "lambda": ("    ssh_key: k\n    regions: [us-east-1]\n", {"LAMBDA_API_KEY": KEY}, "A10"),
     "vast": ("    image: registry.example/cuda:12\n    spot: false\n", {"VAST_API_KEY": KEY}, "A10"),
 }
@@ -62,6 +66,35 @@ def run_end(c):
     return end
 
 
+def test_digitalocean_runs_a_task(weir):
+    works_and_ends(weir, "digitalocean", options=[f"key={KEY}"])
+
+
+def test_openstack_runs_a_task(weir):
+    works_and_ends(weir, "openstack", options=[f"password={KEY}"])
+
+
+def test_paperspace_runs_a_task(weir):
+    works_and_ends(weir, "paperspace", options=[f"key={KEY}"])
+
+
+def test_a_broker_killed_between_script_and_machine_leaves_neither(weir):
+    with MockCloud("paperspace", nvml=NVML, options=[f"key={KEY}"]) as c:
+        with Broker(weir, config=section("paperspace", c, weir), gpus="A100:1", env=CLOUDS["paperspace"][1]) as b:
+            c.fault("slow_body", on="create_script", seconds=5)
+            job = rent(b, "paperspace")
+            until("the script to be made", lambda: c.inventory()["leftovers"], limit_s=60)
+            b.kill()
+            assert not made(c), "the machine comes after its script"
+            c.clear()
+            b.start()
+            assert b.wait(job, limit_s=120)["state"] == "succeeded", b.tasks(job)
+            for lease in b.get("/v1/leases")["items"]:
+                b.ok("leases", "end", lease["id"])
+            nothing_left(b, c)
+            until("both scripts to be gone", lambda: b.run("leases", "--audit") and not c.inventory()["leftovers"], limit_s=60)
+
+
 def test_lambda_runs_a_task(weir):
     works_and_ends(weir, "lambda", options=[f"key={KEY}"])
 
@@ -95,12 +128,12 @@ def test_a_vast_container_is_rented_by_a_bid_and_ends_itself(weir):
             b.ok("down", "--all", "--timeout", "100s")
 
 
-def ends_alone(weir, more, over):
-    with MockCloud("lambda", nvml=NVML, options=[f"key={KEY}", f"machine_key={MACHINE_KEY}"]) as c:
+def ends_alone(weir, over, name="lambda", more="", options=(f"key={KEY}", f"machine_key={MACHINE_KEY}")):
+    with MockCloud(name, nvml=NVML, options=options) as c:
         (c.dir / "machine-key").write_text(MACHINE_KEY)
-        config = section("lambda", c, weir, more.replace("DIR", str(c.dir)))
-        with Broker(weir, config=config, gpus="A100:1", env=CLOUDS["lambda"][1]) as b:
-            rent(b, "lambda", "sleep 600")
+        config = section(name, c, weir, more.replace("DIR", str(c.dir)))
+        with Broker(weir, config=config, gpus="A100:1", env=CLOUDS[name][1]) as b:
+            rent(b, name, "sleep 600")
             until("the task to run", lambda: any(i["pids"] for i in made(c)) and b.get("/v1/jobs")["items"][0]["state"] == "running", limit_s=60)
             b.kill()
             end = run_end(c)
@@ -114,13 +147,23 @@ def ends_alone(weir, more, over):
             assert not made(c)
 
 
+def is_off(c):
+    return [i["state"] for i in made(c)] == ["stopped"]
+
+
 def test_a_lambda_machine_with_a_key_ends_itself(weir):
-    ends_alone(weir, "    machine_key_file: DIR/machine-key\n", lambda c: not made(c))
+    ends_alone(weir, lambda c: not made(c), more="    machine_key_file: DIR/machine-key\n")
 
 
 def test_a_lambda_machine_that_switched_itself_off_is_ended_by_the_broker(weir):
     # it is billed on as long as the broker is away
-    ends_alone(weir, "", lambda c: [i["state"] for i in made(c)] == ["stopped"])
+    ends_alone(weir, is_off)
+
+
+def test_machines_that_switched_themselves_off_are_ended_by_the_broker(weir):
+    ends_alone(weir, is_off, "digitalocean", options=[f"key={KEY}"])
+    ends_alone(weir, is_off, "openstack", options=[f"password={KEY}"])
+    ends_alone(weir, is_off, "paperspace", options=[f"key={KEY}"])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ def state(b, j):
     return b.get(f"/v1/jobs/{j}")["state"]
 
 
+def task(b, j):
+    return b.get(f"/v1/jobs/{j}/tasks")["items"][0]
+
+
 def test_a_job_waits_for_gpus_and_starts_when_there_are_some(weir):
     with Broker(weir) as b:
         until("the host to join", lambda: b.get("/v1/nodes")["items"])
@@ -63,6 +67,38 @@ def test_gpu_hours_are_held_used_and_given_back(weir):
         assert b.wait(again)["state"] == "succeeded"
         x = quota(b, "hours")
         assert x["held"] == 0 and 4 <= x["used"] < 600 and x["left"] == 3 * 3600 - x["used"], x
+
+
+def test_what_is_lent_is_given_back(weir):
+    with Broker(weir) as b:
+        until("the host to join", lambda: b.get("/v1/nodes")["items"])
+        for name in ("vision", "nlp"):
+            b.ok("quota", "set", name, "--for", f"project:{name}", "--counts", "gpus", "--limit", "2", "--borrow", "all")
+        one = dict(resources={"accelerators": {"A100": 1}})
+        kept = [b.submit(job("sleep 60", **one)) for _ in range(2)]
+        saves = b.submit(job("sleep 60", checkpoint={"path": "/tmp", "every": "10m", "signal": "TERM", "grace": "20s"}, **one))
+        kept.append(b.submit(job("sleep 60", **one)))
+        until("all to run", lambda: all(state(b, j) == "running" for j in kept + [saves]))
+        q = quota(b, "vision")
+        assert (q["limit"], q["used"], q["borrowed"], q["borrow"]) == (2, 4, 2, "all"), q
+        assert [line.split()[3:6] for line in b.ok("quota").splitlines() if "vision" in line] == [["2", "4", "2"]], b.ok("quota")
+        own = b.submit(dict(JOB, project="nlp", run="sleep 60", **one))
+        until("it to run", lambda: state(b, own) == "running")
+        assert task(b, saves)["state"] == "waiting" and all(task(b, j)["state"] == "running" for j in kept), "who can save goes, and nobody else"
+        told = b.ok("explain", str(saves))
+        assert f"to make room for task {own}, which is within its own share of GPUs (quota 'nlp')" in told, told
+        assert (quota(b, "vision")["borrowed"], quota(b, "nlp")["borrowed"]) == (1, 0)
+        b.kill()
+        b.start()
+        assert quota(b, "nlp")["borrow"] == "all"
+        b.ok("cancel", str(own))
+        until("it to run again", lambda: task(b, saves)["state"] == "running")
+        b.ok("quota", "set", "vision", "--borrow", "none")
+        assert quota(b, "vision")["borrow"] is None
+        bad = b.run("quota", "set", "t", "--for", "project:nlp", "--counts", "tasks", "--limit", "1", "--borrow", "1")
+        assert bad.returncode != 0 and "only quotas that count gpus lend and borrow" in bad.stderr, bad.stderr
+        bad = b.run("quota", "set", "n2", "--for", "project:nlp", "--counts", "gpus", "--limit", "1", "--borrow", "1")
+        assert bad.returncode != 0 and "'nlp' is a share of the same GPUs for the same work" in bad.stderr, bad.stderr
 
 
 def test_who_sets_and_sees_quotas(weir):

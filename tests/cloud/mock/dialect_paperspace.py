@@ -10,8 +10,9 @@ from check import Field, problems
 from server import Reply
 from world import CloudError
 
-TYPES = {"A100-80G": ("NVIDIA A100 80GB", 1), "A100-80Gx8": ("NVIDIA A100 80GB", 8), "H100": ("NVIDIA H100", 1), "H100x8": ("NVIDIA H100", 8),
-         "A4000": ("NVIDIA RTX A4000", 1), "A4000x2": ("NVIDIA RTX A4000", 2), "P4000": ("Quadro P4000", 1)}
+TYPES = {  # the GPUs' name, how many, GB of one
+    "A100-80G": ("NVIDIA A100 80GB", 1, 80), "A100-80Gx8": ("NVIDIA A100 80GB", 8, 80), "H100": ("NVIDIA H100", 1, 80), "H100x8": ("NVIDIA H100", 8, 80),
+    "A4000": ("NVIDIA RTX A4000", 1, 16), "A4000x2": ("NVIDIA RTX A4000", 2, 16), "P4000": ("Quadro P4000", 1, 8)}
 REGIONS = ["East Coast (NY2)", "West Coast (CA1)", "Europe (AMS1)"]
 
 MACHINE = Field("object", fields={
@@ -78,6 +79,8 @@ class Dialect:
             return {"GET": "list", "POST": "create"}.get(request.method, "other")
         if request.path == "/v1/startup-scripts":
             return {"GET": "list_scripts", "POST": "create_script"}.get(request.method, "other")
+        if request.path == "/v1/machine-availability":
+            return "offers"
         if one and one.group(1) == "machines":
             return {"GET": "describe", "DELETE": "terminate"}.get(request.method, "other")
         if one:
@@ -111,6 +114,8 @@ class Dialect:
                 instance = self._find(one.group(2))
                 self.world.terminate(instance)
                 return Reply(200, {"event": self._event("delete", instance), "data": self._machine(instance)})
+            case "offers":
+                return self._availability(request)
             case "list_scripts":
                 return self._page(request, [self._script(s) for s in self.scripts.values()])
             case "create_script":
@@ -142,6 +147,13 @@ class Dialect:
             raise CloudError("not_found", f"machine {ident} not found")
         return instance
 
+    def _availability(self, request):
+        if set(request.query) != {"machineType", "region"} or request.query["region"] not in REGIONS:
+            raise CloudError("invalid", "a machine type and a region are wanted")
+        if request.query["machineType"] not in TYPES:
+            raise CloudError("invalid", "that machine type is unknown")
+        return Reply(200, {"available": sum(i.costs() for i in self.world.instances.values()) < self.world.capacity})
+
     def _body(self, request, form):
         if request.headers.get("Content-Type", "").split(";")[0] != "application/json":
             raise CloudError("invalid", "the body must be application/json")
@@ -172,8 +184,8 @@ class Dialect:
             self.made += 1
             ident = short_id("ps", f"{body['name']}-{self.made}")
         boot = {"user_data": script["body"]["script"]} if script and script["body"].get("isEnabled", True) else None
-        gpu, count = TYPES[body["machineType"]]
-        wanted = {"body": body, "boot": boot, "ends_with_program": False, "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{80 << 10}"}}
+        gpu, count, each = TYPES[body["machineType"]]
+        wanted = {"body": body, "boot": boot, "ends_with_program": False, "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{each << 10}"}}
         name = body["name"]
         instance, _, later = self.world.create(name, name.rsplit("-", 1)[0], wanted, ident=ident, replay="double")
         if later is not None and instance.state == "gone":  # it is taken, and then stays off
@@ -198,10 +210,10 @@ class Dialect:
     def _machine(self, i):
         body = i.request["body"]
         state = {"pending": "provisioning", "running": "ready", "stopping": "stopping", "stopped": "off", "failed": "off", "gone": "off"}[i.state]
-        gpu, count = TYPES[body["machineType"]]
+        gpu, count, each = TYPES[body["machineType"]]
         return {"id": i.id, "name": body["name"], "state": state, "os": "Ubuntu 22.04", "machineType": body["machineType"],
                 "agentType": "LinuxHeadless", "cpus": 8, "ram": "34359738368", "storageTotal": str(body["diskSize"] << 30), "storageUsed": "0",
-                "accelerators": [{"name": gpu, "memory": "85899345920", "count": count}], "region": body["region"], "privateIp": "10.0.0.4",
+                "accelerators": [{"name": gpu, "memory": str(each << 30), "count": count}], "region": body["region"], "privateIp": "10.0.0.4",
                 "networkId": body.get("networkId", "nabc"), "publicIp": None, "publicIpType": body.get("publicIpType", "none"),
                 "autoShutdownEnabled": False, "autoShutdownTimeout": None, "autoShutdownForce": False, "autoSnapshotEnabled": False,
                 "autoSnapshotFrequency": None, "autoSnapshotSaveCount": None, "updatesPending": False, "restorePointEnabled": False,

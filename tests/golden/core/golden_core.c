@@ -206,7 +206,7 @@ static void out_candidate(struct scene *s, const struct weir_candidate *k)
     const struct {
         const char *name;
         int64_t micro;
-    } term[] = {{"run", k->run_micro},         {"boot", k->boot_micro},
+    } term[] = {{"run", k->run_micro},         {"boot", k->boot_micro},       {"failures", k->failure_micro},
                 {"egress", k->egress_micro},   {"reclaim", k->reclaim_micro},
                 {"wait", k->wait_micro},       {"shadow", k->shadow_micro}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(term); i++) {
@@ -258,7 +258,9 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
         weir_str_adds(&s->out, " of ");
         out_money(s, x->limit_need_micro);
     }
-    if (x->quota.v != 0) {
+    if (x->quota.v != 0 && x->decision == WEIR_DECISION_PREEMPT) {
+        weir_str_addf(&s->out, ", whose share is quota %u", x->quota.v);
+    } else if (x->quota.v != 0) {
         weir_str_addf(&s->out, ", quota %u has %" PRId64 " of %" PRId64, x->quota.v, x->quota_left, x->quota_need);
     }
     weir_str_addc(&s->out, '\n');
@@ -597,6 +599,7 @@ static void do_conf(struct scene *s, struct weir_sv line)
 {
     struct weir_core_conf *k = &s->w.conf;
     k->leases_max = (uint32_t)number(s, line, "leases_max", k->leases_max);
+    k->spend_micro_per_hour_max = (int64_t)number(s, line, "spend_max", 0) * WEIR_MICRO_PER_UNIT;
     k->preempt_priority_gap = (uint32_t)number(s, line, "preempt_gap", k->preempt_priority_gap);
     k->age_points_per_hour = (uint32_t)number(s, line, "age_points", k->age_points_per_hour);
     k->retries_lost_max = (uint32_t)number(s, line, "retries_lost", k->retries_lost_max);
@@ -676,6 +679,8 @@ static void do_quota(struct scene *s, struct weir_sv line)
         gpu_of(s, v, &q.gpu_model, &n);
     }
     q.limit = number(s, line, "limit", 0) * (weir_quota_is_timed((enum weir_quota_counts)q.counts) ? 60000 : 1);
+    q.shares = arg(line, "borrow", &v);
+    q.borrow_max = q.shares && weir_sv_eq(v, weir_sv_of("all")) ? INT64_MAX : number(s, line, "borrow", 0);
     struct weir_event ev = {.kind = WEIR_EVENT_QUOTA_SET, .u.quota_set.quota = &q};
     if (flag(line, "gone")) {
         ev = (struct weir_event){.kind = WEIR_EVENT_QUOTA_REMOVE, .u.quota_remove.name = q.name};

@@ -21,6 +21,18 @@ static void s_post(struct weir_service *s, struct weir_command *cmd)
     (void)pthread_mutex_unlock(&f->lock);
 }
 
+static const struct weir_learned known_learned[] = {
+    {.offer = 77,
+     .boot = {95 * WEIR_US_PER_S},
+     .reclaim_ppm_per_hour = 75000,
+     .lost = {12 * WEIR_US_PER_S},
+     .launches = 20,
+     .failures = 1,
+     .reclaims = 3,
+     .lived = {40 * WEIR_US_PER_HOUR},
+     .launches_of_market = 32},
+};
+
 /* Their GPU model is filled in at the start. */
 static struct weir_offer known_offers[] = {
     {.id = 77,
@@ -178,6 +190,8 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
     case WEIR_COMMAND_OFFERS:
         c->offer = known_offers;
         c->n_offers = WEIR_ARRAY_LEN(known_offers);
+        c->learned = known_learned;
+        c->n_learned = WEIR_ARRAY_LEN(known_learned);
         return 0;
     case WEIR_COMMAND_SETTLE:
         return 0;

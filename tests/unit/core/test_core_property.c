@@ -34,11 +34,13 @@ struct history {
     struct weir_prng money; /* for all of that: histories without budgets are as they were */
     struct weir_budget budget;
     bool quotas; /* the same of quotas */
+    bool shares;  /* and some of them lend and borrow */
     struct weir_quota quota;
     struct weir_charged charge[64];
 };
 
 static struct weir_gpu_table *gpus;
+static const char *const models[] = {"A100", "T4", "V100"};
 
 static uint64_t below(struct history *h, uint64_t n)
 {
@@ -52,13 +54,12 @@ static uint16_t model(const char *name)
 
 static void make_requests(struct history *h)
 {
-    static const char *const names[] = {"A100", "T4", "V100"};
     for (int i = 0; i < REQUESTS; i++) {
         struct weir_request *r = &h->request[i];
         r->alternatives = (uint32_t)below(h, 3);
         for (uint32_t k = 0; k < r->alternatives; k++) {
             r->alternative[k].model =
-                below(h, 4) == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[below(h, 3)]);
+                below(h, 4) == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(models[below(h, 3)]);
             r->alternative[k].count = (uint16_t)(1u << below(h, 4));
         }
         r->alternatives_ordered = below(h, 4) == 0;
@@ -80,7 +81,6 @@ static void make_requests(struct history *h)
 
 static void make_offers(struct history *h)
 {
-    static const char *const names[] = {"A100", "T4", "V100"};
     struct world *w = &h->w;
     w->n_offers = 1 + below(h, WORLD_OFFERS_MAX);
     for (size_t i = 0; i < w->n_offers; i++) {
@@ -92,7 +92,7 @@ static void make_offers(struct history *h)
         o->market = (uint8_t)below(h, 3);
         o->machines_max = (uint32_t)below(h, 4);
         o->gpus = (uint16_t)(below(h, 4) == 0 ? 0 : 1u << below(h, 4));
-        o->gpu_model = o->gpus == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[below(h, 3)]);
+        o->gpu_model = o->gpus == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(models[below(h, 3)]);
         o->gpu_mem_mib = 40960;
         o->cpu_milli = 16000;
         o->mem_mib = 65536;
@@ -156,7 +156,6 @@ static struct weir_event ev_budget_set(struct history *h)
 
 static struct weir_event ev_quota_set(struct history *h)
 {
-    static const char *const names[] = {"A100", "T4", "V100"};
     static const int64_t most[] = {16, 300 * INT64_C(3600000), 90 * INT64_C(3600000), 5, 12};
     struct weir_event ev = {.kind = WEIR_EVENT_QUOTA_SET, .u.quota_set.quota = &h->quota};
     struct weir_quota *q = &h->quota;
@@ -166,11 +165,14 @@ static struct weir_event ev_quota_set(struct history *h)
     q->counts = (uint8_t)money_below(h, WEIR_QUOTA_COUNTS_MAX);
     q->span = (uint8_t)(q->counts == WEIR_QUOTA_GPU_HOURS ? money_below(h, WEIR_BUDGET_SPAN_MAX) : WEIR_BUDGET_FOREVER);
     bool any = q->counts == WEIR_QUOTA_TASKS || money_below(h, 2) == 0;
-    q->gpu_model = any ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[money_below(h, 3)]);
+    q->gpu_model = any ? (uint16_t)WEIR_GPU_MODEL_ANY : model(models[money_below(h, 3)]);
     q->project.v = 1 + (uint32_t)money_below(h, 5);
     q->user.v = 1 + (uint32_t)money_below(h, 3);
     (void)snprintf(q->tag, sizeof q->tag, "\"team\":\"%c\"", (char)('a' + money_below(h, 3)));
     q->limit = (int64_t)money_below(h, (uint64_t)most[q->counts]);
+    bool may_share = q->counts == WEIR_QUOTA_GPUS && q->scope != WEIR_BUDGET_ORGANISATION;
+    q->shares = h->shares && may_share && money_below(h, 4) != 0;
+    q->borrow_max = !q->shares ? 0 : money_below(h, 2) == 0 ? INT64_MAX : (int64_t)money_below(h, 8);
     q->from.us = h->w.now_us + (int64_t)money_below(h, 600) * WEIR_US_PER_S;
     q->until.us = q->from.us + (int64_t)(1 + money_below(h, 3600)) * WEIR_US_PER_S;
     return ev;
@@ -237,10 +239,9 @@ static void name_payer(struct history *h, struct weir_event *ev)
 
 static struct weir_node_spec random_spec(struct history *h)
 {
-    static const char *const names[] = {"A100", "T4", "V100"};
     struct weir_node_spec s = {0};
     s.gpus = (uint16_t)(below(h, 5) == 0 ? 0 : 1u << below(h, 4));
-    s.gpu_model = s.gpus == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(names[below(h, 3)]);
+    s.gpu_model = s.gpus == 0 ? (uint16_t)WEIR_GPU_MODEL_ANY : model(models[below(h, 3)]);
     s.gpu_mem_mib = 40960;
     s.cpu_milli = 8000;
     s.mem_mib = 32768;
@@ -685,6 +686,7 @@ static struct history *history_with_quotas(uint64_t seed)
 {
     struct history *h = history_with_budgets(seed);
     h->quotas = true;
+    h->shares = seed % 2 == 0;
     return h;
 }
 
@@ -812,6 +814,24 @@ static bool any_is_overdue(const struct history *h)
     return any;
 }
 
+/* All that share are together within what they own together; the scopes of projects and users are enough. */
+static void no_cohort_is_passed(const struct passed *was, const struct passed *is, const struct weir_quota *of)
+{
+    int64_t over = 0;
+    int64_t before = 0;
+    bool same = of->scope != WEIR_BUDGET_TAG;
+    for (size_t i = 1; i < WORLD_BUDGETS_MAX && same; i++) {
+        const struct weir_quota *q = &is->quota[i].def;
+        const struct weir_quota *old = &was->quota[i].def;
+        same = memcmp(q, old, sizeof *q) == 0;
+        if (q->shares && q->scope == of->scope && q->gpu_model == of->gpu_model) {
+            over += is->quota[i].n - q->limit;
+            before += was->quota[i].n - q->limit;
+        }
+    }
+    assert_false(same && over > 0 && over > before);
+}
+
 static void no_quota_is_passed(struct history *h, struct passed *was, bool overdue)
 {
     struct weir_quota_id id[WORLD_BUDGETS_MAX];
@@ -821,11 +841,17 @@ static void no_quota_is_passed(struct history *h, struct passed *was, bool overd
         struct weir_quota_view *q = &is.quota[id[i].v];
         assert_true(weir_core_quota(h->w.core, id[i], q));
         const struct weir_quota_view *old = &was->quota[id[i].v];
-        int64_t over = quota_use(q) - q->def.limit;
+        int64_t most = q->def.shares ? weir_i64_add_sat(q->def.limit, q->def.borrow_max) : q->def.limit;
+        int64_t over = quota_use(q) - most;
         bool is_new = !is_the_same(old, q) || !is_under_way(old, old->as_of.us) || (overdue && weir_quota_is_timed((enum weir_quota_counts)q->def.counts));
         if (is_under_way(q, h->w.now_us) && !is_new && over > 0 && quota_use(q) > quota_use(old)) {
             fail_msg("quota '%s' (%s) of %lld is passed by %lld", q->def.name, weir_quota_counts_name((enum weir_quota_counts)q->def.counts),
                      (long long)q->def.limit, (long long)over);
+        }
+    }
+    for (size_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
+        if (is.quota[i].def.shares) {
+            no_cohort_is_passed(was, &is, &is.quota[i].def);
         }
     }
     *was = is;

@@ -94,6 +94,7 @@ static void take_effect(struct world *w, const struct weir_effect *e)
         struct world_run *r = run_of(w, e);
         assert_non_null(r);
         assert_true(r->told);
+        r->stop_us = r->stop_asked ? r->stop_us : w->now_us;
         r->stop_asked = true;
         r->stop_reason = e->u.run_stop.reason;
         break;

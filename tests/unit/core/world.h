@@ -27,6 +27,7 @@ struct world_run { /* an agent's side of a rank */
     bool started;
     bool stop_asked;
     uint8_t stop_reason;
+    int64_t stop_us; /* when it was asked to */
 };
 
 struct world_job {

@@ -171,6 +171,9 @@ static void handle(void *ctx, struct weir_http_request *r)
     } else if (weir_streq(path, "/busy")) {
         struct weir_http_header h = {"Retry-After", "7"};
         weir_request_reply(r, 429, NULL, WEIR_SV("{}"), &h, 1);
+    } else if (weir_streq(path, "/token")) {
+        struct weir_http_header h = {"X-Subject-Token", "gAAAA-1"};
+        weir_request_reply(r, 201, NULL, WEIR_SV("{}"), &h, 1);
     } else {
         struct weir_err err;
         (void)weir_fail(&err, -WEIR_ENOTFOUND, "no page %s", path);

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "base/mem.h"
+#include "net/plain_wire.h"
 
 /* ---- a server that says one thing and closes ---- */
 
@@ -222,6 +223,34 @@ static void late_and_large_answers_are_told(void **state)
     assert_int_equal(one_call(f.url, "/busy", 10000, &reply), 0);
     assert_int_equal(reply.status, 429);
     assert_int_equal(reply.retry_after_s, 7);
+    fixture_stop(&f);
+}
+
+static void a_token_in_a_header_is_told(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, NULL);
+    static const char *const hosts[] = {"127.0.0.1", "127.1"}; /* plain, and by libcurl */
+    assert_int_equal(setenv("no_proxy", "*", 1), 0);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(hosts); i++) {
+        struct weir_http_session *s = NULL;
+        struct weir_http_reply reply;
+        struct weir_err err = {""};
+        char url[128];
+        (void)snprintf(url, sizeof url, "http://%s%s/token", hosts[i], strrchr(f.url, ':'));
+        struct weir_http_call call = {.method = "POST", .url = url, .timeout_ms = 10000, .reply_bytes_max = 1000};
+        assert_int_equal(weir_http_session_new(&s, NULL), 0);
+        assert_int_equal(weir_plain_serves(url), i == 0);
+        (void)weir_http_session_call(s, &call, NULL, NULL, &reply, &err);
+        assert_string_equal(err.text, "");
+        assert_string_equal(reply.subject_token, "gAAAA-1");
+        (void)snprintf(url, sizeof url, "http://%s%s/busy", hosts[i], strrchr(f.url, ':'));
+        assert_int_equal(weir_http_session_call(s, &call, NULL, NULL, &reply, NULL), 0);
+        assert_null(reply.subject_token);
+        weir_http_session_free(s);
+    }
+    (void)unsetenv("no_proxy");
     fixture_stop(&f);
 }
 
@@ -483,6 +512,7 @@ int main(void)
         cmocka_unit_test(failures_are_classed_by_what_the_server_may_know),
         cmocka_unit_test(a_kept_connection_that_was_closed_is_replaced),
         cmocka_unit_test(late_and_large_answers_are_told),
+        cmocka_unit_test(a_token_in_a_header_is_told),
         cmocka_unit_test(malformed_headers_are_not_sent),
         cmocka_unit_test(a_sink_gets_the_pieces_as_they_come),
         cmocka_unit_test(many_calls_run_at_once),

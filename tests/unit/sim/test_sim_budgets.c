@@ -90,6 +90,8 @@ static void what_is_wrong_is_named_with_its_line(void **state)
         {"quota set a --for organisation --counts gpus --limit 1 --span month", "only gpu-hours"},
         {"quota set a --for organisation --counts tasks:H100 --limit 1", "no model of GPU"},
         {"quota set a --for organisation --counts gpus --limit 1 --amount 1", "are a budget's"},
+        {"quota set a --for organisation --counts gpus --limit 1 --borrow all", "--borrow is for GPUs of a project"},
+        {"quota set a --for project:x --counts gpus --limit 1 --borrow some", "all, none, or a number"},
         {"a --for organisation --amount 1 --limit 1", "is a quota's"},
         {"a --for 'organisation --amount 1", "has no end"},
         {"a --for organisation --amount 1\na --for organisation --amount 1", "b:2: budget 'a': it stands twice"},
