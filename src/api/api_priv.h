@@ -449,6 +449,7 @@ void api_event_json(struct weir_json *j, const struct weir_event_row *row, const
 
 void api_handle_health(struct api_request *rq);
 void api_handle_version(struct api_request *rq);
+void api_handle_issuers(struct api_request *rq);
 void api_handle_program(struct api_request *rq);
 void api_handle_program_sum(struct api_request *rq);
 void api_handle_openapi(struct api_request *rq);

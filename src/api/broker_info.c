@@ -20,6 +20,26 @@ void api_handle_version(struct api_request *rq)
     api_reply(rq->http, 200, &out);
 }
 
+void api_handle_issuers(struct api_request *rq)
+{
+    struct weir_str out = WEIR_STR_INIT(64 << 10);
+    struct weir_json j = weir_json_begin(&out);
+    weir_json_object(&j);
+    weir_json_key(&j, "items");
+    weir_json_array(&j);
+    for (size_t i = 0; i < rq->api->conf.n_issuers; i++) {
+        const struct weir_api_issuer *x = &rq->api->conf.issuer[i];
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "issuer", x->issuer);
+        weir_json_kv_cstr(&j, "audience", x->audience);
+        weir_json_kv_cstr(&j, "client_id", x->client_id[0] == '\0' ? NULL : x->client_id);
+        weir_json_end(&j);
+    }
+    weir_json_end(&j);
+    weir_json_end(&j);
+    api_reply(rq->http, 200, &out);
+}
+
 void api_handle_openapi(struct api_request *rq)
 {
     struct weir_str out = WEIR_STR_INIT(1 << 20);

@@ -70,6 +70,3 @@ struct weir_jwt_want {
 int weir_jwt_check(const struct weir_jwt *t, const struct weir_jwt_want *want, struct weir_wall *ret_expires, struct weir_err *err);
 /* A claim by its name, or by a way down: "realm_access.roles". NULL where it is not there. Borrowed. */
 const json_t *weir_jwt_claim(const struct weir_jwt *t, const char *name);
-
-/* Base64 without padding in the alphabet for URLs (RFC 4648, section 5). The bytes written, or -1: malformed or too long. */
-long weir_base64url_decode(struct weir_sv text, unsigned char *buf, size_t size);

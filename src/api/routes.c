@@ -259,6 +259,7 @@ const struct api_route api_routes[] = {
     {"GET", "/v1/status", "getStatus", "broker", API_ROLE_ANY, 200, "Status", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
      .handle = api_handle_status, .summary = "Counts and checks"},
     {"GET", "/v1/health", "getHealth", "broker", API_ROLE_NONE, 200, "Health", .path_param = NONE, .param = NONE, .handle = api_handle_health, .summary = "Is it up?"},
+    {"GET", "/v1/issuers", "listIssuers", "broker", API_ROLE_NONE, 200, "Issuers", .path_param = NONE, .param = NONE, .handle = api_handle_issuers, .summary = "With whom people sign in"},
     {"GET", "/v1/version", "getVersion", "broker", API_ROLE_ANY, 200, "Version", .path_param = NONE, .param = NONE, .handle = api_handle_version, .summary = "Version of program, protocol and schema"},
     {"GET", "/v1/openapi.json", "getOpenApi", "broker", API_ROLE_NONE, 200, "Document", .path_param = NONE, .param = NONE, .handle = api_handle_openapi, .summary = "This document"},
     {"GET", "/metrics", "getMetrics", "broker", API_ROLE_SUMS, 200, "text/plain", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,

@@ -302,6 +302,13 @@ struct weir_service {
 
 /* ---- what the program gives to the API ---- */
 
+/* With whom people sign in, for the command line. */
+struct weir_api_issuer {
+    const char *issuer;
+    const char *audience;
+    const char *client_id; /* "": the command line cannot */
+};
+
 struct weir_api_conf {
     struct weir_service *service;
     struct weir_store *reader[2]; /* one per server thread, each used under its own lock */
@@ -314,6 +321,8 @@ struct weir_api_conf {
     const char *os_user;  /* user name for same-user connections */
     bool host_needs_token; /* connections of the broker's own user are nobody's without one */
     uint64_t log_bytes_max; /* per run */
+    const struct weir_api_issuer *issuer;
+    size_t n_issuers;
 };
 
 struct weir_api;

@@ -395,3 +395,47 @@ int weir_parse_time(struct weir_sv s, struct weir_wall *ret, struct weir_err *er
     *ret = (struct weir_wall){weir_wall_from_date(d).us - offset_us};
     return 0;
 }
+
+/* ---- base64 ---- */
+
+static int digit_of(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+long weir_base64url_decode(struct weir_sv text, unsigned char *buf, size_t size)
+{
+    size_t n = 0;
+    uint32_t bits = 0;
+    unsigned have = 0;
+    if (text.n % 4 == 1) {
+        return -1;
+    }
+    for (size_t i = 0; i < text.n; i++) {
+        int d = digit_of(text.p[i]);
+        if (d < 0) {
+            return -1;
+        }
+        bits = bits << 6 | (uint32_t)d;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            if (n == size) {
+                return -1;
+            }
+            buf[n++] = (unsigned char)(bits >> have);
+            bits &= (1u << have) - 1;
+        }
+    }
+    /* What is left over is zero: each value has one spelling. */
+    return bits == 0 ? (long)n : -1;
+}

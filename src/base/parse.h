@@ -38,3 +38,6 @@ int weir_parse_time(struct weir_sv s, struct weir_wall *ret, struct weir_err *er
 /* "2026-11": its first day. The month after it is weir_date_next_month. */
 int weir_parse_month(struct weir_sv s, struct weir_date *ret, struct weir_err *err);
 struct weir_date weir_date_next_month(struct weir_date d);
+
+/* Base64 without padding in the alphabet for URLs (RFC 4648, section 5). The bytes written, or -1: malformed or too long. */
+long weir_base64url_decode(struct weir_sv text, unsigned char *buf, size_t size);

@@ -334,6 +334,7 @@ struct broker {
 
     struct retention retention;
     struct self_check self_check;
+    struct weir_api_issuer api_issuer[WEIR_CONFIG_ISSUERS_MAX]; /* what the API shows of them */
     struct alerts *alerts;
     struct policies policies;
 

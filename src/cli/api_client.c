@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "login.h"
 
 enum {
     CALL_TIMEOUT_MS = 60 * 1000,
@@ -28,6 +29,7 @@ struct weir_client {
     char *url;
     char *token;  /* NULL: none */
     bool token_was_found; /* in the default data directory: it may be another broker's */
+    bool is_login; /* an issuer gave it */
     char *ca_pem; /* NULL: the system's */
 };
 
@@ -74,26 +76,50 @@ int weir_client_url_of(const char *text, char **ret, struct weir_err *err)
     return 0;
 }
 
+/* What 'weir login' has fetched for this broker. 1: there is one. */
+static int find_login(struct weir_client *a, struct weir_err *err)
+{
+    struct weir_login l = {0};
+    int r = weir_login_read(a->url, &l, err);
+    int rc = r > 0 ? weir_login_renew(a->url, &l, a->session, err) : r;
+    if (r > 0 && rc == 0) {
+        a->token = WEIR_TAKE(l.token);
+        a->is_login = true;
+    }
+    weir_login_release(&l);
+    return rc < 0 ? rc : r;
+}
+
+static void find_token_file(struct weir_client *a)
+{
+    WEIR_CLEANUP(weir_freep) char *dir = weir_default_data_dir();
+    struct weir_str path = WEIR_STR_INIT(4096);
+    weir_str_addf(&path, "%s/token", dir);
+    WEIR_CLEANUP(weir_freep) char *text = NULL;
+    size_t n = 0;
+    if (weir_file_read(weir_str_cstr(&path), TOKEN_BYTES_MAX, &text, &n, NULL) == 0) {
+        struct weir_sv s = weir_sv_trim((struct weir_sv){text, n});
+        if (s.n > 0) {
+            a->token = weir_strndup(s.p, s.n);
+            a->token_was_found = true;
+        }
+    }
+    weir_str_release(&path);
+}
+
 static int set_token(struct weir_client *a, struct weir_err *err)
 {
     const char *token = getenv("WEIR_TOKEN");
     if (token != NULL && token[0] != '\0') {
         a->token = weir_strdup(token);
-    } else if (weir_client_is_local(a)) {
-        /* The file is the broker's own: its token is not for brokers elsewhere. */
-        WEIR_CLEANUP(weir_freep) char *dir = weir_default_data_dir();
-        struct weir_str path = WEIR_STR_INIT(4096);
-        weir_str_addf(&path, "%s/token", dir);
-        WEIR_CLEANUP(weir_freep) char *text = NULL;
-        size_t n = 0;
-        if (weir_file_read(weir_str_cstr(&path), TOKEN_BYTES_MAX, &text, &n, NULL) == 0) {
-            struct weir_sv s = weir_sv_trim((struct weir_sv){text, n});
-            if (s.n > 0) {
-                a->token = weir_strndup(s.p, s.n);
-                a->token_was_found = true;
-            }
+    } else {
+        int r = find_login(a, err);
+        if (r < 0) {
+            return r;
         }
-        weir_str_release(&path);
+        if (r == 0 && weir_client_is_local(a)) {
+            find_token_file(a); /* the broker's own: its token is not for brokers elsewhere */
+        }
     }
     for (const char *p = a->token; p != NULL && *p != '\0'; p++) {
         if (*p <= ' ' || *p > '~') {
@@ -105,14 +131,10 @@ static int set_token(struct weir_client *a, struct weir_err *err)
     return 0;
 }
 
-int weir_client_open(struct weir_client **ret, const struct weir_args *args, struct weir_err *err)
+int weir_client_open_plain(struct weir_client **ret, const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *a = weir_alloc(sizeof *a);
     int r = weir_client_url_of(weir_args_text(args, "url"), &a->url, err);
-    if (r < 0) {
-        return r;
-    }
-    r = set_token(a, err);
     if (r < 0) {
         return r;
     }
@@ -132,12 +154,37 @@ int weir_client_open(struct weir_client **ret, const struct weir_args *args, str
     return 0;
 }
 
+int weir_client_open(struct weir_client **ret, const struct weir_args *args, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *a = NULL;
+    int r = weir_client_open_plain(&a, args, err);
+    r = r < 0 ? r : set_token(a, err);
+    if (r == 0) {
+        *ret = WEIR_TAKE(a);
+    }
+    return r;
+}
+
+void weir_client_use_token(struct weir_client *a, const char *token)
+{
+    free(a->token);
+    a->token = weir_strdup(token);
+    a->token_was_found = false;
+    a->is_login = true;
+}
+
+struct weir_http_session *weir_client_session(struct weir_client *a)
+{
+    return a->session;
+}
+
 int weir_client_clone(struct weir_client **ret, const struct weir_client *from, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *a = weir_alloc(sizeof *a);
     a->url = weir_strdup(from->url);
     a->token = from->token != NULL ? weir_strdup(from->token) : NULL;
     a->token_was_found = from->token_was_found;
+    a->is_login = from->is_login;
     a->ca_pem = from->ca_pem != NULL ? weir_strdup(from->ca_pem) : NULL;
     int r = weir_http_session_new(&a->session, err);
     if (r < 0) {
@@ -204,7 +251,8 @@ static int fail_status(const struct weir_client *a, const struct weir_http_reply
     }
     if (code == -WEIR_EUNAUTH) {
         r = weir_fail(err, code, "the broker at %s %s (the file 'token' in its data directory has one)", a->url,
-                      a->token == NULL ? "wants a token: set WEIR_TOKEN"
+                      a->token == NULL ? "wants a token: run 'weir login', or set WEIR_TOKEN"
+                      : a->is_login    ? "does not take the token of 'weir login': run it again"
                                        : "does not take this token: check WEIR_TOKEN");
     } else {
         r = weir_fail(err, code < 0 ? code : -WEIR_EIO, "%s", message);

@@ -3,8 +3,8 @@
 
 /*
  * The commands' way to the broker: the REST API of docs/api/rest.md and nothing else. Which broker,
- * and with what token, comes from --url, WEIR_URL, WEIR_TOKEN, WEIR_CA and the token file of the
- * default data directory. Errors are made for people: they name the broker and the remedy.
+ * and with what token, comes from --url, WEIR_URL, WEIR_TOKEN, WEIR_CA, from 'weir login', and from the
+ * token file of the default data directory, in this order. Errors are made for people: they name the broker and the remedy.
  */
 
 #include <jansson.h>
@@ -23,6 +23,12 @@ struct weir_client;
 
 /* Makes the client; no connection is made yet. Errors: -WEIR_EINVAL (URL), -WEIR_ECONFIG (WEIR_CA). */
 int weir_client_open(struct weir_client **ret, const struct weir_args *args, struct weir_err *err);
+/* The same without any token. */
+int weir_client_open_plain(struct weir_client **ret, const struct weir_args *args, struct weir_err *err);
+/* From now on calls bear it. */
+void weir_client_use_token(struct weir_client *a, const char *token);
+/* Its connections, for calls to others; borrowed. */
+struct weir_http_session *weir_client_session(struct weir_client *a);
 /* A second client for the same broker, for another thread. */
 int weir_client_clone(struct weir_client **ret, const struct weir_client *from, struct weir_err *err);
 void weir_client_free(struct weir_client *a);

@@ -389,11 +389,25 @@ static int spool_history(const struct weir_args *args, struct history *ret, stru
     return r;
 }
 
+/* Of two files the first would be left out without a word. */
+static int check_files(const struct weir_args *args, struct weir_err *err)
+{
+    for (const struct weir_opt *opt = weir_opts_sim; opt->name != NULL; opt++) {
+        if (opt->arg != NULL && weir_streq(opt->arg, "FILE") && weir_args_nth(args, opt->name, 1) != NULL) {
+            return weir_fail(err, -WEIR_EINVAL, "option '--%s' is given twice: it takes one file a run", opt->name);
+        }
+    }
+    return 0;
+}
+
 int weir_cmd_sim(const struct weir_args *args, struct weir_err *err)
 {
     const char *suite = weir_args_text(args, "suite");
     if (args->n_operands > 0) {
         return fail_operand(args->operand[0], err);
+    }
+    if (check_files(args, err) < 0) {
+        return -WEIR_EINVAL;
     }
     if (suite == NULL && (weir_args_has(args, "jobs") || weir_args_has(args, "from-history"))) {
         suite = "replay";

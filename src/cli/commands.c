@@ -419,6 +419,29 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands_max = 2,
     },
     {
+        .name = "login",
+        .group = WHO,
+        .fn = weir_cmd_login,
+        .operands = "",
+        .summary = "Sign in at the broker's OpenID Connect issuer",
+        .opts = weir_opts_login,
+        .help = "Shows an address and a code to enter there, in a browser on any machine, and waits until that is done. The token is kept in\n"
+                "login.json of the data directory (mode 0600), for this broker alone; commands use it where WEIR_TOKEN is not set, and renew it\n"
+                "where the issuer lets them. The broker's weir.yaml says which issuer: access, oidc, client_id.",
+        .examples = "weir login\tat WEIR_URL\n"
+                    "weir login --url https://weir.example.org:7070 --issuer https://login.example.org/realms/lab\tone of several issuers\n",
+    },
+    {
+        .name = "logout",
+        .group = WHO,
+        .fn = weir_cmd_logout,
+        .operands = "",
+        .summary = "Forget the token of weir login",
+        .opts = weir_opts_logout,
+        .help = "The token is forgotten here. At the broker it stays good until it expires, as every signed token does.",
+        .examples = "weir logout\tof WEIR_URL\n",
+    },
+    {
         .name = "token",
         .group = WHO,
         .fn = weir_cmd_token,

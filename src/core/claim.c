@@ -298,17 +298,25 @@ static struct claim *claim_known(struct weir_core *c, const struct claim_stack *
     return cm->class == cl && claim_is_good(c, cm) ? cm : NULL;
 }
 
+/* Makes one, on top of the stack, for a class that has none. */
+static struct claim *claim_add(struct weir_core *c, struct claim_stack *s, struct class *cl)
+{
+    struct claim *cm = claim_make(c, cl);
+    if (cm != NULL) {
+        cm->stack = s;
+        cm->index = s->claim.n;
+        weir_vec_push(&s->claim, cm);
+    }
+    return cm;
+}
+
 static void claim_push(struct weir_core *c, struct claim_stack *s, struct class *cl)
 {
     if (claim_known(c, s, cl) == NULL) {
         stack_truncate(s, s->used);
-        struct claim *cm = claim_make(c, cl);
-        if (cm == NULL) {
+        if (claim_add(c, s, cl) == NULL) {
             return;
         }
-        cm->stack = s;
-        cm->index = s->claim.n;
-        weir_vec_push(&s->claim, cm);
     }
     s->used++;
 }
@@ -405,15 +413,12 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
         int64_t at = claim_peek_kind(c, cl, false, ret_node);
         return *ret_node != NULL ? at : claim_peek_kind(c, cl, true, ret_node);
     }
-    cm = claim_make(c, cl);
+    cm = claim_add(c, s, cl); /* it stays: if the class is owed one, it is this */
     if (cm == NULL) {
         return US_NEVER;
     }
-    int64_t at = cm->at_us;
     *ret_node = cm->part[0].node;
-    claim_unlink(cm);
-    free(cm);
-    return at;
+    return cm->at_us;
 }
 
 bool claim_foresee(struct weir_core *c, const struct class *cl, bool *ret_any, bool *ret_rented)

@@ -220,9 +220,12 @@ int weir_core_step(struct weir_core *c, const struct weir_event *ev, struct weir
     c->seq = ev->seq;
     c->now_us = ev->now.us;
     update(c, ev);
-    timers_run(c);
-    learned_update(c);
-    plan(c);
+    c->put_off = ev->more;
+    if (!c->put_off) {
+        timers_run(c);
+        learned_update(c);
+        plan(c);
+    }
     hand_out(c, ret);
     return 0;
 }

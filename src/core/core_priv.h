@@ -37,6 +37,8 @@ enum {
     /* classes weighed in vain, per step: because a node gained room; because claims moved */
     GROWTH_LOOKS = 32,
     RETRY_LOOKS = 16,
+    /* classes that each periodic review weighs, the first of the queue; and as many of the others in turn */
+    REVIEW_LOOKS = 256,
     /* slack that the core leaves to the agent before it stops an overdue run itself */
     RUN_MARGIN_S = 60,
     /* waiting longer adds points in steps of so many, so that fair share decides inside a step */
@@ -249,6 +251,7 @@ struct class {
     struct class *hash_next;
     struct lane_want *peers; /* while it has tasks that may start */
     bool in_heap; /* of its lane: it is to be weighed */
+    bool for_room; /* it is so only because a node may have room for it now: where none has, nothing else is asked */
     uint64_t waited; /* the round of planning in which it was found to wait */
     uint64_t owed;   /* the round of claims in which it is due one */
     uint64_t looked; /* the step in which it was weighed because of room gained */
@@ -288,12 +291,16 @@ struct lane {
     WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
     bool active;                    /* the heap is not empty */
     uint64_t n_waiting;
+    uint32_t n_dated; /* classes with a deadline */
+    int32_t priority_most; /* no class has more */
     backlog_vec backlog;
 };
 
 struct level {
     int64_t points;
     WEIR_VEC(struct lane *) lane; /* not empty ones; sorted by share when asked for */
+    WEIR_VEC(struct lane *) active; /* those with classes to weigh, in no order */
+    size_t active_at;               /* its place among the levels that have such lanes, while it has */
     uint64_t n_waiting;
     backlog_vec backlog;
 };
@@ -585,6 +592,12 @@ struct claim_stack {
 
 enum { TYPE_BITS = 64 };
 
+/* What such a machine adds to what all cost an hour. */
+static inline int64_t offer_spend(const struct weir_offer *o)
+{
+    return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
+}
+
 /* In weir_task_view.gang_state, beside WEIR_RANK_*. */
 enum { GANG_REASON_SHIFT = 4 };
 
@@ -624,6 +637,7 @@ struct weir_core {
     uint64_t seq;
     int64_t now_us;
     bool stepped;
+    bool put_off; /* the last event's planning waits for the next */
     bool in_step;
     uint64_t next_job;
     uint64_t next_node;
@@ -686,11 +700,13 @@ struct weir_core {
     uint64_t world;   /* raised whenever a node comes or goes, or offers change */
     WEIR_VEC(struct node *) grown;
     bool review; /* weigh everything that waits */
+    bool review_due; /* a period is over: weigh what comes first, and a part of the others */
     int64_t reviewed_us;
     WEIR_VEC(struct class *) fresh; /* got a waiting task in this step */
-    WEIR_VEC(struct lane *) active; /* lanes with classes to weigh */
+    WEIR_VEC(struct level *) active; /* levels with classes to weigh: a heap, the one with the most points first */
     bool growth_fed;                /* the next of them stands in a heap */
     uint32_t growth_looks;
+    int32_t preempts_from; /* the least priority that may stop anything that ran when the step began to plan */
     bool claims_moved;              /* since the last look at those that claims hold back */
     WEIR_VEC(struct class *) order; /* the first of the queue, as the round began */
     uint64_t round;
@@ -706,6 +722,7 @@ struct weir_core {
     uint32_t budget;
     uint32_t running_by_priority[1001];
     uint32_t leases_live;
+    int64_t leases_micro_per_hour; /* what those cost, but for reserved ones */
     uint32_t leases_booting; /* intents among them */
 
     uint64_t n_jobs;
@@ -828,153 +845,12 @@ int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl);
 uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal);
 int64_t class_gpu_s(const struct class *cl);
 
-/* ---- node.c: room ---- */
-
-struct node *node_new(struct weir_core *c, const struct weir_node_spec *spec, struct lease *l);
-void node_free(struct weir_core *c, struct node *n);
-void node_set_type(struct weir_core *c, struct node *n);
-/* Brings the index up to date with the node's state, room, runs and claims. */
-void node_index(struct weir_core *c, struct node *n);
-void node_grew(struct weir_core *c, struct node *n);
-bool node_fits(const struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib);
-bool node_takes_work(const struct node *n);
-uint32_t node_pick_gpus(const struct node *n, uint32_t gpus);
-uint32_t node_link_waste(const struct node *n, uint32_t gpus);
-void node_take(struct weir_core *c, struct node *n, struct run *r, uint32_t rank);
-void node_give(struct weir_core *c, struct run *r, uint32_t rank);
-int64_t node_ready_us(const struct node *n);
-/* When so much is free on the node, by predicted ends and, where with_claims, reserved starts. */
-int64_t node_free_at(struct node *n, uint32_t gpus, uint32_t cpu_milli, uint64_t mem_mib, bool with_claims);
-/* What is free at that time. */
-struct claim_part node_free_part(const struct node *n, int64_t at_us);
-/* The claim was put on top of the node's, or has another share of it since. */
-void node_claimed(struct node *n, const struct claim *cm);
-void node_unclaimed(struct node *n);
-/* When k GPUs are free beside the claims, worked out anew: for checks. */
-void node_times_anew(const struct node *n, int64_t *ret);
-/* The usable node of the type where k GPUs come free first; NULL where there is none. */
-struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us);
-
-void lane_heap_push(struct weir_core *c, struct class *cl);
-struct class *lane_heap_pop(struct weir_core *c, struct lane *lane);
-
-/* ---- want.c ---- */
-
-struct type_fit request_fit(const struct weir_core *c, const struct weir_request *r, const struct node_type *t);
-/* Brings it up to date with the node types. */
-void want_fit(struct weir_core *c, struct want *w);
-struct type_fit shape_fit(struct weir_core *c, struct shape *s, const struct node_type *t);
-/* Is there room for it on the node now? Hot ones only. */
-bool want_fits_on(const struct want *w, const struct node *n);
-/* The request must live as long as the reference. */
-struct want *want_ref(struct weir_core *c, const struct weir_request *r, uint32_t gpus_min);
-void want_unref(struct weir_core *c, struct want *w, const struct weir_request *r);
-void want_free(struct want *w);
-/* It begins, or ceases, to wait. */
-void want_heat(struct weir_core *c, struct want *w);
-void want_cool(struct weir_core *c, struct want *w);
-/* Brings the hot ones up to date with the node types. */
-void wants_update(struct weir_core *c);
-
-/* ---- demand.c ---- */
-
-/* So many tasks more, or less, want it. */
-void demand_change(struct weir_core *c, struct want *w, int64_t n_tasks);
-/* How well the node, which has room, suits it with regard to what else is wanted; higher is better. */
-int64_t demand_score(struct weir_core *c, const struct node *n, const struct want *w, uint32_t gpus);
-
-/* ---- claim.c ---- */
-
-/* Drops what nodes that changed since have made wrong; what stays is what would be made anew. */
-void claims_revalidate(struct weir_core *c);
-/* All, for a reason that is not in the claims: those held back get another look. */
-void claims_drop(struct weir_core *c);
-/* All, where nothing but the time they were made for was wrong. */
-void claims_forget(struct weir_core *c);
-/* The node is new, goes, or becomes another: those on it go, and those of other nodes are looked at again. */
-void claims_leave_node(struct weir_core *c, const struct node *n);
-/* Those of the class and what stands behind it. */
-void claims_drop_class(struct weir_core *c, const struct class *cl);
-/* Parts the node types into groups anew; claims are dropped where that changes anything. */
-void claims_regroup(struct weir_core *c);
-/* A round begins: nothing is due. */
-void claims_begin(struct weir_core *c);
-/* The class cannot start: it gets a claim behind those that are due, if it is among the first reservations_max. */
-void claims_owe(struct weir_core *c, struct class *cl);
-/* Makes the claims that are due and could matter to the class, or finds those that are there. */
-void claims_settle(struct weir_core *c, const struct class *cl);
-/* Forgets the claims behind those in use that could matter to the class. */
-void claims_cut(struct weir_core *c, const struct class *cl);
-/* The same, but its own. */
-void claims_cut_behind(struct weir_core *c, const struct class *cl);
-/* The parts of a claim of a gang without GPUs, linked to their nodes. False: there are too few nodes. */
-bool claim_fill_cores(struct weir_core *c, struct shape *s, struct claim *cm);
-static inline bool claim_is_used(const struct claim *cm)
-{
-    return cm->index < cm->stack->used;
-}
-/*
- * When the class's first task would start, behind the claims that are settled; US_NEVER where nothing that is there
- * ever fits. *ret_node is the first part's.
- */
-int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
-/*
- * Would claim_peek find a node, and a rented one? The nodes are counted, no claim is made. False where that does not tell: for
- * requests without GPUs, for classes that a quota keeps from some nodes, and where something may never end.
- */
-bool claim_foresee(struct weir_core *c, const struct class *cl, bool *ret_any, bool *ret_rented);
-/* When a task of the class that needs one node could start on an owned, or on a rented one, beside the claims that are there. */
-int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented, struct node **ret_node);
-bool claim_allows(const struct weir_core *c,
-                  const struct node *n,
-                  const struct class *cl,
-                  uint32_t gpus,
-                  uint32_t cpu_milli,
-                  uint64_t mem_mib,
-                  int64_t end_us);
-
-/* ---- place.c ---- */
-
-struct spot {
-    struct node *node;
-    uint16_t gpus;
-    uint8_t alternative;
-};
-
-enum place_kind {
-    PLACE_OWNED,
-    PLACE_RENTED,  /* joined */
-    PLACE_BOOTING, /* a lease that is not ready */
-};
-
-struct place_result {
-    bool found;
-    bool reserved; /* there is room, but it is kept for others */
-    struct weir_candidate candidate;
-    uint8_t alternative;
-    struct node *node; /* rank 0's */
-    uint16_t gpus;
-    struct spot *spot; /* gangs: one per rank, owned by the caller; NULL otherwise */
-    const struct node_type *shut; /* nodes of such a type fit, but a quota has no room for it there; NULL: there are none */
-    uint16_t shut_gpus;
-};
-
-/* The best room for the class's next task among nodes of the kind. */
-struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind);
-/* Does the type fit, as the first of those of its model that are owned, or rented, as it is? A gang starts on such. */
-bool type_leads(struct weir_core *c, struct shape *s, size_t type);
-/* Is there any room for it, claims aside? */
-bool place_any(struct weir_core *c, struct shape *s);
-int64_t run_time_on(const struct shape *s, uint32_t throughput);
-/* What reclaims of the rented node are expected to cost the class's next task there, the value of the time with it. */
-int64_t node_reclaim_micro(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus);
-/* How long its data takes to a rented machine. */
-int64_t stage_time_us(const struct weir_core *c, const struct weir_request *r);
-int64_t share_of(int64_t rate, const struct node_type *t, uint32_t gpus, uint32_t cpu_milli);
-/* What an owned node's energy costs more per hour with such a task on it: GPUs and cores apart, so that a task
- * without GPUs does not pay for theirs. */
-int64_t energy_of(const struct node_type *t, uint32_t gpus, uint32_t cpu_milli);
-int64_t class_delay_cost(const struct weir_core *c, const struct class *cl);
+/* It is to be weighed; for_room: as the class's. */
+void lane_heap_push(struct weir_core *c, struct class *cl, bool for_room);
+/* The first to weigh, in queue order; NULL where there is none. */
+struct class *queue_first(struct weir_core *c);
+/* Takes it out. */
+void queue_pop(struct weir_core *c, struct class *cl);
 
 /* ---- run.c: life of an attempt ---- */
 
@@ -1091,3 +967,4 @@ static inline uint32_t type_bit(const struct node_type *t)
 
 #include "core/limits.h"
 #include "core/policy_priv.h"
+#include "core/room_priv.h"

@@ -61,6 +61,7 @@ struct weir_event {
     uint64_t seq;
     struct weir_wall now;
     enum weir_event_kind kind;
+    bool more; /* another event of the same moment follows: planning waits for it. RUN_STARTED and RUN_ENDED only */
     union {
         struct {
             struct weir_project_id project;

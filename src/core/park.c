@@ -294,7 +294,7 @@ static void let_in_wanting(struct weir_core *c, struct limits *l)
     }
     if (found != NULL) {
         let_in(c, l, found);
-        lane_heap_push(c, found);
+        lane_heap_push(c, found, false);
     }
     l->wanting_budgets = c->budgets_version;
     l->wanting_version = c->version;
@@ -326,7 +326,7 @@ bool limits_let_in(struct weir_core *c, const struct queue_key *before)
     struct class *cl = best->next;
     best->next = NULL;
     let_in(c, best, cl);
-    lane_heap_push(c, cl);
+    lane_heap_push(c, cl, false);
     return true;
 }
 
@@ -447,7 +447,7 @@ static bool weigh_wanting(struct weir_core *c, const struct limits *l)
     bool any = l->n_wants > 0 && l->n_wants <= WANTING_MAX;
     for (size_t i = 0; i < l->class.n && any; i++) {
         if (l->class.p[i]->wants != 0) {
-            lane_heap_push(c, l->class.p[i]);
+            lane_heap_push(c, l->class.p[i], false);
         }
     }
     return any;

@@ -61,66 +61,32 @@ static bool kind_is(const struct node *n, enum place_kind kind)
 
 struct search {
     struct weir_core *c;
-    struct class *cl; /* NULL: claims do not matter */
+    struct class *cl;
     struct shape *s;
     enum place_kind kind;
-    bool any_kind;
     bool reserved; /* out: room was passed over for a claim */
 };
+
+/* Would it run there now without delaying a claim? */
+static bool claims_suit(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus)
+{
+    const struct weir_request *r = &cl->shape->req;
+    if (n->claims.n == 0) {
+        return true;
+    }
+    int64_t start = max_i64(c->now_us, node_ready_us(n));
+    return claim_allows(c, n, cl, gpus, r->cpu_milli, r->mem_mib, weir_i64_add_sat(start, r->max_duration.us));
+}
 
 static bool node_suits(struct search *q, const struct node *n, uint32_t gpus)
 {
     const struct weir_request *r = &q->s->req;
-    if ((!q->any_kind && !kind_is(n, q->kind)) || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
+    if (!kind_is(n, q->kind) || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
         return false;
     }
-    if (q->cl == NULL || n->claims.n == 0) {
-        return true;
-    }
-    int64_t start = max_i64(q->c->now_us, node_ready_us(n));
-    if (!claim_allows(q->c, n, q->cl, gpus, r->cpu_milli, r->mem_mib,
-                      weir_i64_add_sat(start, r->max_duration.us))) {
-        q->reserved = true;
-        return false;
-    }
-    return true;
-}
-
-/* The first node of a type that suits; NULL where none does. */
-static struct node *any_of_type(struct search *q, const struct node_type *t, uint32_t gpus)
-{
-    for (uint32_t f = gpus; f <= t->gpus; f++) {
-        uint32_t left = t->n_free[f];
-        for (size_t w = 0; w < t->words && left > 0; w++) {
-            for (uint64_t m = t->free[f].w[w]; m != 0; m &= m - 1) {
-                struct node *n = t->node.p[w * 64 + (size_t)__builtin_ctzll(m)];
-                left--;
-                if (node_suits(q, n, gpus)) {
-                    return n;
-                }
-            }
-        }
-    }
-    return NULL;
-}
-
-/* How many nodes of a type suit; no more than so many are sought. */
-static uint32_t count_of_type(struct search *q, const struct node_type *t, uint32_t gpus, uint32_t most)
-{
-    uint32_t n = 0;
-    for (uint32_t f = gpus; f <= t->gpus; f++) {
-        uint32_t left = t->n_free[f];
-        for (size_t w = 0; w < t->words && left > 0; w++) {
-            for (uint64_t m = t->free[f].w[w]; m != 0; m &= m - 1) {
-                left--;
-                n += node_suits(q, t->node.p[w * 64 + (size_t)__builtin_ctzll(m)], gpus);
-                if (n == most) {
-                    return n;
-                }
-            }
-        }
-    }
-    return n;
+    bool suits = claims_suit(q->c, q->cl, n, gpus);
+    q->reserved = q->reserved || !suits;
+    return suits;
 }
 
 /* The best place so far. What makes it better than another is worked out when there is another. */
@@ -206,36 +172,56 @@ static struct found best_of_type(struct search *q, const struct node_type *t, ui
     return best;
 }
 
-static bool has_room(struct weir_core *c, struct shape *s)
+/* How many nodes of a type have room for it, and (for a class) may be used without delaying a claim; no more than so many are sought. */
+static uint32_t count_room(const struct weir_core *c, const struct want *w, const struct class *cl, const struct node_type *t, uint32_t most)
 {
-    struct search q = {.c = c, .s = s, .any_kind = true};
-    uint32_t have = 0;
-    for (size_t i = 0; i < c->types.n; i++) {
-        struct type_fit f = shape_fit(c, s, c->types.p[i]);
-        if (f.verdict != WEIR_VERDICT_CHOSEN) {
-            continue;
-        }
-        if (s->req.nodes == 1) {
-            if (any_of_type(&q, c->types.p[i], f.gpus) != NULL) {
-                return true;
+    uint32_t n = 0;
+    uint32_t gpus = w->fit.p[t->id].gpus;
+    for (uint32_t f = gpus; f <= t->gpus; f++) {
+        uint32_t left = t->n_free[f];
+        for (size_t i = 0; i < t->words && left > 0; i++) {
+            for (uint64_t m = t->free[f].w[i]; m != 0; m &= m - 1) {
+                const struct node *x = t->node.p[i * 64 + (size_t)__builtin_ctzll(m)];
+                left--;
+                n += node_fits(x, gpus, w->cpu_milli, w->mem_mib) && (cl == NULL || claims_suit(c, cl, x, gpus));
+                if (n == most) {
+                    return n;
+                }
             }
-            continue;
-        }
-        have += count_of_type(&q, c->types.p[i], f.gpus, s->req.nodes - have);
-        if (have == s->req.nodes) {
-            return true;
         }
     }
-    return false;
+    return n;
 }
 
-bool place_any(struct weir_core *c, struct shape *s)
+static bool has_room(struct weir_core *c, struct want *w, const struct class *cl, bool owned)
 {
-    if (s->want->room_version != c->version) {
-        s->want->room = has_room(c, s);
-        s->want->room_version = c->version;
+    uint32_t left = w->asks->nodes;
+    want_fit(c, w);
+    for (size_t i = 0; i < c->types.n && left > 0; i++) {
+        if (w->fit.p[i].verdict == WEIR_VERDICT_CHOSEN && !(owned && c->types.p[i]->rented)) {
+            left -= count_room(c, w, cl, c->types.p[i], left);
+        }
     }
-    return s->want->room;
+    return left == 0;
+}
+
+bool place_open(struct weir_core *c, struct class *cl, bool owned)
+{
+    return place_any(c, cl->want) && has_room(c, cl->want, cl, owned);
+}
+
+bool place_open_on(struct weir_core *c, struct class *cl, const struct node *n)
+{
+    return want_fits_on(cl->want, n) && claims_suit(c, cl, n, shape_fit(c, cl->shape, n->type).gpus);
+}
+
+bool place_any(struct weir_core *c, struct want *w)
+{
+    if (w->room_version != c->version) {
+        w->room = has_room(c, w, NULL, false);
+        w->room_version = c->version;
+    }
+    return w->room;
 }
 
 int64_t energy_of(const struct node_type *t, uint32_t gpus, uint32_t cpu_milli)

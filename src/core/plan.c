@@ -21,7 +21,38 @@ static void push_all(struct weir_core *c)
         for (size_t k = 0; k < c->levels.p[i]->lane.n; k++) {
             const struct lane *lane = c->levels.p[i]->lane.p[k];
             for (size_t m = 0; m < lane->class.n; m++) {
-                lane_heap_push(c, lane->class.p[m]);
+                lane_heap_push(c, lane->class.p[m], false);
+            }
+        }
+    }
+}
+
+/*
+ * The first of the queue, and what has a deadline, which time alone may bring nearer; of the others, where they are many,
+ * each in its turn: which one is a matter of its first job's id and the time.
+ */
+static void push_due(struct weir_core *c, int64_t period)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < c->levels.n; i++) {
+        for (size_t k = 0; k < c->levels.p[i]->lane.n; k++) {
+            n += c->levels.p[i]->lane.p[k]->class.n;
+        }
+    }
+    const uint64_t turns = n <= 2 * REVIEW_LOOKS ? 1 : (n - 1) / REVIEW_LOOKS;
+    const uint64_t turn = (uint64_t)(c->now_us / period) % turns;
+    uint64_t seen = 0;
+    for (size_t i = 0; i < c->levels.n; i++) {
+        struct level *l = c->levels.p[i];
+        if (seen < REVIEW_LOOKS) {
+            level_sort(c, l);
+        }
+        for (size_t k = 0; k < l->lane.n; k++) {
+            const struct lane *lane = l->lane.p[k];
+            for (size_t m = 0; m < lane->class.n; m++) {
+                if (seen++ < REVIEW_LOOKS || lane->class.job[m] % turns == turn || (lane->n_dated > 0 && lane->class.p[m]->deadline_us != 0)) {
+                    lane_heap_push(c, lane->class.p[m], false);
+                }
             }
         }
     }
@@ -46,21 +77,27 @@ static void push_fresh(struct weir_core *c)
         if (cl->parked) {
             limits_say(c, cl);
         } else {
-            lane_heap_push(c, cl);
+            lane_heap_push(c, cl, false);
         }
     }
     weir_vec_clear(&c->fresh);
 }
 
-static void gather(struct weir_core *c)
+static void gather(struct weir_core *c, int64_t period)
 {
     push_fresh(c);
     if (c->review) {
         push_all(c);
+    } else if (c->review_due) {
+        push_due(c, period);
+    }
+    if (c->review || c->review_due) {
         c->review = false;
+        c->review_due = false;
         claims_regroup(c); /* what joined groups may wait no more */
     }
     c->growth_looks = c->grown.n > 0 ? GROWTH_LOOKS : 0;
+    c->preempts_from = c->hot.n > 0 ? preempts_from(c) : 0;
     c->growth_fed = false;
 }
 
@@ -90,8 +127,28 @@ static bool growth_goes_on(const struct weir_core *c)
     return false;
 }
 
+/* Room that others gave back, or no longer claim, makes waiting shorter: nothing but a start there can come of it. */
+static bool asks_for_room_only(const struct weir_core *c, const struct class *cl)
+{
+    return cl->limits == NULL && cl->priority < c->preempts_from;
+}
+
+/* Of a class that is weighed for room: is there any that it may use? The claims before it are settled. */
+static bool has_open_place(struct weir_core *c, struct class *cl)
+{
+    if (cl->shape->req.nodes > 1) {
+        return place_open(c, cl, c->grown.n == 0);
+    }
+    for (size_t i = 0; i < c->grown.n; i++) {
+        if (place_open_on(c, cl, c->grown.p[i])) {
+            return true;
+        }
+    }
+    return cl->looked != c->seq && place_open(c, cl, true);
+}
+
 /* The lane's first class that fits on a node which gained room and was not looked at; NULL where there is none. */
-static struct class *first_to_grow(const struct weir_core *c, const struct lane *lane)
+static struct class *first_to_grow(struct weir_core *c, const struct lane *lane)
 {
     struct class *best = NULL;
     for (size_t i = 0; i < lane->want.n; i++) {
@@ -102,9 +159,11 @@ static struct class *first_to_grow(const struct weir_core *c, const struct lane 
         if (!fits_on_grown(c, lw->want)) {
             continue;
         }
-        for (size_t m = 0; m < lw->class.n; m++) {
+        /* a gang is looked at where there is room for all of it, or where it may make some */
+        bool whole = lw->want->asks->nodes == 1 || place_any(c, lw->want);
+        for (size_t m = 0; m < lw->class.n && (whole || lane->priority_most >= c->preempts_from); m++) {
             struct class *cl = lw->class.p[m];
-            if (cl->looked != c->seq && !cl->in_heap) {
+            if (cl->looked != c->seq && !cl->in_heap && (whole || cl->priority >= c->preempts_from)) {
                 best = best == NULL || cl->head < best->head ? cl : best;
                 break;
             }
@@ -135,7 +194,7 @@ static void growth_feed(struct weir_core *c)
                 cl->looked = c->seq;
                 c->growth_fed = true;
                 c->growth_looks--;
-                lane_heap_push(c, cl);
+                lane_heap_push(c, cl, asks_for_room_only(c, cl));
                 return;
             }
         }
@@ -143,32 +202,21 @@ static void growth_feed(struct weir_core *c)
     c->growth_looks = 0;
 }
 
-static struct lane *first_active(struct weir_core *c, struct queue_key *ret_key)
-{
-    struct lane *best = NULL;
-    for (size_t i = 0; i < c->active.n; i++) {
-        struct queue_key k = class_key(c, c->active.p[i]->heap.p[0]);
-        if (best == NULL || queue_key_cmp(&k, ret_key) < 0) {
-            best = c->active.p[i];
-            *ret_key = k;
-        }
-    }
-    return best;
-}
-
 /* The first to weigh, in queue order; NULL where there is none. */
 static struct class *pop_next(struct weir_core *c)
 {
     growth_feed(c);
-    struct queue_key key = {0};
-    struct lane *best = first_active(c, &key);
-    if (c->letting_in && limits_let_in(c, best == NULL ? NULL : &key)) {
-        best = first_active(c, &key);
+    struct class *cl = queue_first(c);
+    if (c->letting_in) {
+        struct queue_key key = cl == NULL ? (struct queue_key){0} : class_key(c, cl);
+        if (limits_let_in(c, cl == NULL ? NULL : &key)) {
+            cl = queue_first(c);
+        }
     }
-    if (best == NULL) {
+    if (cl == NULL) {
         return NULL;
     }
-    struct class *cl = lane_heap_pop(c, best);
+    queue_pop(c, cl);
     if (cl->looked == c->seq) {
         c->growth_fed = false;
     }
@@ -199,9 +247,8 @@ static void retry(struct weir_core *c)
     uint32_t n = 0;
     c->claims_moved = false;
     for (size_t i = 0; i < c->order.n && n < RETRY_LOOKS; i++) {
-        const struct want *w = c->order.p[i]->want;
-        if ((w->room_version != c->version || w->room) && place_any(c, c->order.p[i]->shape)) {
-            lane_heap_push(c, c->order.p[i]);
+        if (place_any(c, c->order.p[i]->want)) {
+            lane_heap_push(c, c->order.p[i], asks_for_room_only(c, c->order.p[i]));
             n++;
         }
     }
@@ -280,11 +327,16 @@ static bool drain_heap(struct weir_core *c)
         at = owe_those_before(c, cl, at);
         claims_settle(c, cl);
         c->budget--;
+        if (cl->for_room && !has_open_place(c, cl)) {
+            cl->waited = c->round;
+            claims_owe(c, cl);
+            continue;
+        }
         struct outlook x;
         enum decided d = decide(c, cl, &x);
         if (d == DECIDED_PLACED) {
             placed = true;
-            lane_heap_push(c, cl);
+            lane_heap_push(c, cl, false);
             continue;
         }
         cl->waited = c->round;
@@ -304,12 +356,12 @@ void plan(struct weir_core *c)
 {
     const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
     if (c->now_us / period != c->reviewed_us / period) {
-        c->review = true;
+        c->review_due = true;
     }
     c->reviewed_us = c->now_us;
     c->budget = PLAN_BUDGET;
     (void)limits_settle(c);
-    gather(c);
+    gather(c, period);
     bool again = true;
     while (again && c->budget > 0) {
         again = false;
@@ -345,7 +397,7 @@ void plan(struct weir_core *c)
 int64_t plan_wake_us(struct weir_core *c)
 {
     const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
-    if (c->active.n > 0 || c->letting_in) {
+    if (c->active.n > 0 || c->letting_in || c->put_off) {
         return c->now_us;
     }
     int64_t t = max_i64(min_i64(timers_next_us(c), limits_wake_us(c)), c->now_us);

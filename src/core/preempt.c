@@ -325,17 +325,19 @@ static void stop_best(struct search *q)
     }
 }
 
+int32_t preempts_from(const struct weir_core *c)
+{
+    int64_t p = 0;
+    int64_t most = WEIR_ARRAY_LEN(c->running_by_priority);
+    while (p < most && c->running_by_priority[p] == 0) {
+        p++;
+    }
+    return p == most || c->conf.preempt_priority_gap == 0 ? INT32_MAX : (int32_t)min_i64(p + c->conf.preempt_priority_gap, INT32_MAX);
+}
+
 bool preempt(struct weir_core *c, struct class *cl)
 {
-    int64_t highest = (int64_t)cl->priority - c->conf.preempt_priority_gap;
-    if (c->conf.preempt_priority_gap == 0) {
-        return false;
-    }
-    bool any = false;
-    for (int64_t p = 0; p <= highest && !any; p++) {
-        any = c->running_by_priority[p] > 0;
-    }
-    if (!any) {
+    if (cl->priority < preempts_from(c)) {
         return false;
     }
     struct node *where = NULL;

@@ -66,6 +66,7 @@ static struct lane *lane_get(struct weir_core *c, struct level *l, struct projec
     struct lane *lane = c->spare_lanes.n > 0 ? c->spare_lanes.p[--c->spare_lanes.n] : weir_alloc(sizeof *lane);
     lane->project = p;
     lane->level = l;
+    lane->priority_most = INT32_MIN;
     weir_vec_push(&l->lane, lane);
     return lane;
 }
@@ -79,6 +80,7 @@ static void class_list_release(struct class_list *l)
 static void level_free(struct level *l)
 {
     weir_vec_release(&l->lane);
+    weir_vec_release(&l->active);
     weir_vec_release(&l->backlog);
     free(l);
 }
@@ -107,7 +109,7 @@ static bool may_spare(size_t spares, size_t room)
 
 static void level_drop(struct weir_core *c, struct level *l)
 {
-    WEIR_ASSERT(l->n_waiting == 0);
+    WEIR_ASSERT(l->n_waiting == 0 && l->active.n == 0);
     weir_vec_clear(&l->backlog);
     if (may_spare(c->spare_levels.n, l->lane.size)) {
         weir_vec_push(&c->spare_levels, l);
@@ -125,7 +127,7 @@ static void lane_drop(struct weir_core *c, struct lane *lane)
     }
     memmove(&l->lane.p[i], &l->lane.p[i + 1], (l->lane.n - i - 1) * sizeof *l->lane.p);
     l->lane.n--;
-    WEIR_ASSERT(!lane->active && lane->n_waiting == 0 && lane->class.n == 0 && lane->want.n == 0 && lane->heap.n == 0);
+    WEIR_ASSERT(!lane->active && lane->n_waiting == 0 && lane->class.n == 0 && lane->want.n == 0 && lane->heap.n == 0 && lane->n_dated == 0);
     weir_vec_clear(&lane->backlog);
     if (may_spare(c->spare_lanes.n, lane->class.size)) {
         weir_vec_push(&c->spare_lanes, lane);
@@ -186,6 +188,13 @@ void level_sort(struct weir_core *c, struct level *l)
         }
         l->lane.p[at] = x;
     }
+}
+
+/* Of two of a level; false of one and the same. */
+static bool lane_comes_before(struct weir_core *c, const struct lane *lane, const struct lane *than, int64_t than_share)
+{
+    int64_t share = project_share(c, lane->project);
+    return share != than_share ? share < than_share : lane->class.job[0] < than->class.job[0];
 }
 
 static void backlog_change(backlog_vec *v, uint32_t kind, int64_t delta)
@@ -381,6 +390,8 @@ static void class_fill(struct weir_core *c, struct class *cl)
     struct level *l = level_get(c, cl->points);
     cl->lane = lane_get(c, l, cl->project);
     cl->peers = peers_get(c, cl->lane, cl->want);
+    cl->lane->n_dated += cl->deadline_us != 0;
+    cl->lane->priority_most = cl->priority > cl->lane->priority_most ? cl->priority : cl->lane->priority_most;
     lane_insert(cl->lane, cl);
 }
 
@@ -411,13 +422,76 @@ static void lane_heap_down(struct lane *lane, size_t i)
     lane->heap.p[i] = x;
 }
 
-void lane_heap_push(struct weir_core *c, struct class *cl)
+/* ---- levels with classes to weigh ---- */
+
+static void active_set(struct weir_core *c, size_t i, struct level *l)
+{
+    c->active.p[i] = l;
+    l->active_at = i;
+}
+
+static void active_up(struct weir_core *c, struct level *l, size_t i)
+{
+    while (i > 0 && c->active.p[(i - 1) / 2]->points < l->points) {
+        active_set(c, i, c->active.p[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    active_set(c, i, l);
+}
+
+static void active_down(struct weir_core *c, struct level *l, size_t i)
+{
+    for (size_t k = 2 * i + 1; k < c->active.n; k = 2 * i + 1) {
+        if (k + 1 < c->active.n && c->active.p[k + 1]->points > c->active.p[k]->points) {
+            k++;
+        }
+        if (c->active.p[k]->points <= l->points) {
+            break;
+        }
+        active_set(c, i, c->active.p[k]);
+        i = k;
+    }
+    active_set(c, i, l);
+}
+
+static void lane_wake(struct weir_core *c, struct lane *lane)
+{
+    struct level *l = lane->level;
+    lane->active = true;
+    weir_vec_push(&l->active, lane);
+    if (l->active.n == 1) {
+        weir_vec_push(&c->active, l);
+        active_up(c, l, c->active.n - 1);
+    }
+}
+
+static void lane_rest(struct weir_core *c, struct lane *lane)
+{
+    struct level *l = lane->level;
+    size_t i = 0;
+    while (l->active.p[i] != lane) {
+        i++;
+    }
+    l->active.p[i] = l->active.p[--l->active.n];
+    lane->active = false;
+    if (l->active.n == 0) {
+        struct level *last = c->active.p[--c->active.n];
+        if (last != l) {
+            active_up(c, last, l->active_at);
+            active_down(c, last, last->active_at);
+        }
+    }
+}
+
+void lane_heap_push(struct weir_core *c, struct class *cl, bool for_room)
 {
     if (cl->in_heap || cl->first == NULL || cl->parked) {
+        cl->for_room = cl->for_room && for_room;
         return;
     }
     struct lane *lane = cl->lane;
     cl->in_heap = true;
+    cl->for_room = for_room;
     weir_vec_push(&lane->heap, cl);
     size_t i = lane->heap.n - 1;
     while (i > 0 && older(cl, lane->heap.p[(i - 1) / 2])) {
@@ -426,24 +500,14 @@ void lane_heap_push(struct weir_core *c, struct class *cl)
     }
     lane->heap.p[i] = cl;
     if (!lane->active) {
-        lane->active = true;
-        weir_vec_push(&c->active, lane);
+        lane_wake(c, lane);
     }
 }
 
-static void lane_rest(struct weir_core *c, struct lane *lane)
+void queue_pop(struct weir_core *c, struct class *cl)
 {
-    size_t i = 0;
-    while (c->active.p[i] != lane) {
-        i++;
-    }
-    c->active.p[i] = c->active.p[--c->active.n];
-    lane->active = false;
-}
-
-struct class *lane_heap_pop(struct weir_core *c, struct lane *lane)
-{
-    struct class *cl = lane->heap.p[0];
+    struct lane *lane = cl->lane;
+    WEIR_ASSERT(lane->heap.p[0] == cl);
     cl->in_heap = false;
     lane->heap.p[0] = lane->heap.p[--lane->heap.n];
     if (lane->heap.n > 0) {
@@ -451,7 +515,21 @@ struct class *lane_heap_pop(struct weir_core *c, struct lane *lane)
     } else {
         lane_rest(c, lane);
     }
-    return cl;
+}
+
+struct class *queue_first(struct weir_core *c)
+{
+    if (c->active.n == 0) {
+        return NULL;
+    }
+    const struct level *l = c->active.p[0];
+    const struct lane *best = l->active.p[0];
+    for (size_t i = 1; i < l->active.n; i++) {
+        if (lane_comes_before(c, l->active.p[i], best, project_share(c, best->project))) {
+            best = l->active.p[i];
+        }
+    }
+    return best->heap.p[0];
 }
 
 /* Takes a class out, or (where its first job changed) puts the heap in order again. */
@@ -482,6 +560,7 @@ static void class_empty(struct weir_core *c, struct class *cl)
         peers_drop(c, cl->peers);
     }
     cl->peers = NULL;
+    cl->lane->n_dated -= cl->deadline_us != 0;
     if (cl->lane->class.n == 0) {
         lane_drop(c, cl->lane);
     }
@@ -878,13 +957,6 @@ static int64_t backlog_of(const backlog_vec *v, uint32_t kind)
         }
     }
     return sum;
-}
-
-/* Of two of a level; false of one and the same. */
-static bool lane_comes_before(struct weir_core *c, const struct lane *lane, const struct lane *than, int64_t than_share)
-{
-    int64_t share = project_share(c, lane->project);
-    return share != than_share ? share < than_share : lane->class.job[0] < than->class.job[0];
 }
 
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)

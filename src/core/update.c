@@ -549,6 +549,9 @@ int event_check(const struct weir_core *c, const struct weir_event *ev, struct w
     if ((uint32_t)ev->kind >= WEIR_EVENT_MAX) {
         return weir_fail(err, -WEIR_EINVAL, "event kind %d is not known", (int)ev->kind);
     }
+    if (ev->more && ev->kind != WEIR_EVENT_RUN_STARTED && ev->kind != WEIR_EVENT_RUN_ENDED) {
+        return weir_fail(err, -WEIR_EINVAL, "event %s: planning after it cannot be put off", weir_event_name(ev->kind));
+    }
     if (ev->kind == WEIR_EVENT_QUOTA_SET) {
         return quota_check(c, ev->u.quota_set.quota, err);
     }

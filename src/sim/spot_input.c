@@ -252,6 +252,7 @@ int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *pa
         {.name = "env"}, {.name = "start_tick"}, {.name = "ticks"}, {.name = "in_1080", .optional = true}};
     WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
     WEIR_CLEANUP(weir_sim_spot_windows_release) struct weir_sim_spot_windows windows = {0};
+    bool any = false;
     int r = weir_input_table(&in, path, column, WEIR_ARRAY_LEN(column), err);
     while (r >= 0) {
         r = weir_input_next(in, err);
@@ -259,9 +260,11 @@ int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *pa
             break;
         }
         r = r < 0 ? r : read_window(&windows, in, zones, err);
+        any = true;
     }
     if (r == 0 && windows.n == 0) {
-        r = weir_fail(err, -WEIR_EINVAL, "%s has no window to run", path);
+        r = any ? weir_fail(err, -WEIR_EINVAL, "%s has no window to run: in_1080 is 0 in all of them, and 1 is wanted", path)
+                : weir_fail(err, -WEIR_EINVAL, "%s has no window to run: nothing follows its first line", path);
     }
     if (r == 0) {
         *ret = windows;

@@ -263,6 +263,16 @@ static int list_full(const char *option, struct weir_err *err)
     return weir_fail(err, -WEIR_ELIMIT, "--%s: more than %d values", option, WEIR_SIM_LIST_MAX);
 }
 
+/* A value that is named twice would run, and count, twice. */
+static bool list_has(const int64_t *list, size_t n, int64_t v)
+{
+    size_t i = 0;
+    while (i < n && list[i] != v) {
+        i++;
+    }
+    return i < n;
+}
+
 int weir_sim_list_i64(const char *text, const char *option, int64_t min, int64_t max, int64_t *ret, size_t *n, struct weir_err *err)
 {
     *n = 0;
@@ -293,6 +303,9 @@ int weir_sim_list_i64(const char *text, const char *option, int64_t min, int64_t
             if (*n == WEIR_SIM_LIST_MAX) {
                 return list_full(option, err);
             }
+            if (list_has(ret, *n, v)) {
+                return weir_fail(err, -WEIR_EINVAL, "--%s: %lld is named twice", option, (long long)v);
+            }
             ret[(*n)++] = v;
         }
     }
@@ -317,6 +330,9 @@ int weir_sim_list_micro(const char *text, const char *option, int64_t min, int64
         }
         if (*n == WEIR_SIM_LIST_MAX) {
             return list_full(option, err);
+        }
+        if (list_has(ret, *n, v)) {
+            return weir_fail(err, -WEIR_EINVAL, "--%s: %.*s is named twice", option, WEIR_SV_ARG(word));
         }
         ret[(*n)++] = v;
     }

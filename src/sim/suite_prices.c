@@ -336,6 +336,11 @@ static int run_types(const struct weir_spot_prices *s, int64_t overhead_s, const
         }
         qsort(first_s, m.n, sizeof *first_s, compare_times);
         m.from_s = first_s[m.n / 2];
+        if (m.from_s >= m.to_s) {
+            weir_sim_note(result, "%s has prices of the file's last moment only: there is no span to rent a machine for", m.series[0].instance);
+            weir_sim_meter_add(meter, m.n);
+            continue;
+        }
         WEIR_CLEANUP(weir_freep) size_t *next = weir_calloc(m.n, sizeof *next);
         m.next = next;
         run_type(&m, task, o, schedule, result);
@@ -354,7 +359,12 @@ static int read_prices(struct weir_spot_prices *s, const struct weir_sim_options
     WEIR_CLEANUP(weir_freep) char *path = NULL;
     struct weir_sim_options look = *o;
     int r = weir_sim_path(&path, o, o->prices, "prices", "aws-spot-prices-2020/aws_spot_p2_p3_2019-12_2020-03.csv", err);
-    return r < 0 ? r : weir_spot_prices_read(s, path, show_reading, &look, err);
+    r = r < 0 ? r : weir_spot_prices_read(s, path, show_reading, &look, err);
+    bool spans = false;
+    for (size_t i = 0; r == 0 && i < s->n; i++) {
+        spans = spans || s->p[i].p[0].at_s < s->end_s;
+    }
+    return r < 0 || spans ? r : weir_fail(err, -WEIR_EINVAL, "%s has prices of one moment only: there is no span to rent a machine for", path);
 }
 
 int weir_sim_suite_prices(const struct weir_sim_options *o, struct weir_sim_result *result, struct weir_err *err)

@@ -179,6 +179,7 @@ static struct weir_event run_event(const struct weir_sim_world *w, const struct 
     ev.u.run.run = (struct weir_run_id){{{t->job}, 0}, t->attempt};
     ev.u.run.rank = rank;
     ev.u.run.at.us = w->now_us;
+    ev.more = kind == WEIR_EVENT_RUN_STARTED && rank + 1 < t->nodes;
     return ev;
 }
 
@@ -273,7 +274,7 @@ void weir_world_run_save_all(struct weir_sim_world *w, const struct machine *m)
 
 /* ---- ending ---- */
 
-static void report_end(struct weir_sim_world *w, struct weir_run_id run, uint32_t rank, enum weir_reason reason, int32_t code)
+static void report_end(struct weir_sim_world *w, struct weir_run_id run, uint32_t rank, bool more, enum weir_reason reason, int32_t code)
 {
     struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED};
     ev.u.run_ended.run = run;
@@ -281,6 +282,7 @@ static void report_end(struct weir_sim_world *w, struct weir_run_id run, uint32_
     ev.u.run_ended.at.us = w->now_us;
     ev.u.run_ended.reason = (uint8_t)reason;
     ev.u.run_ended.exit_code = code;
+    ev.more = more;
     weir_world_step(w, &ev);
 }
 
@@ -290,7 +292,7 @@ static void end_all_ranks(struct weir_sim_world *w, uint32_t slot, enum weir_rea
     struct weir_run_id run = {{{t->job}, 0}, t->attempt};
     uint32_t nodes = t->nodes;
     for (uint32_t rank = 0; rank < nodes; rank++) {
-        report_end(w, run, rank, reason, code);
+        report_end(w, run, rank, rank + 1 < nodes, reason, code);
     }
 }
 
@@ -340,7 +342,7 @@ void weir_world_run_lose_all(struct weir_sim_world *w, struct machine *m)
         size_t before = m->tenants.n;
         struct tenant x = m->tenants.p[0];
         const struct task *t = &w->tasks.p[x.slot];
-        report_end(w, (struct weir_run_id){{{t->job}, 0}, t->attempt}, x.rank, WEIR_REASON_NODE_LOST, 0);
+        report_end(w, (struct weir_run_id){{{t->job}, 0}, t->attempt}, x.rank, false, WEIR_REASON_NODE_LOST, 0);
         WEIR_ASSERT(m->tenants.n < before);
     }
 }

@@ -164,7 +164,8 @@ def replay():
 def queues():
     report("200,000 tasks, twice what the GPUs can do", replay_trace(200_000, 2, SIZES, "--cloud-price", "2.5")[0], "s of CPU", 20, False)
     report("20,000 tasks, many of them gangs, 0.95 of it", replay_trace(20_000, 0.95, GANGS, "--cloud-price", "2.5")[0], "s of CPU", 5, False)
-    report("20,000 tasks, many of them gangs, 1.5 times of it", replay_trace(20_000, 1.5, GANGS, "--cloud-price", "2.5")[0], "s of CPU", 10, False)
+    report("20,000 tasks, many of them gangs, 1.5 times of it", replay_trace(20_000, 1.5, GANGS, "--cloud-price", "2.5")[0], "s of CPU", 5, False)
+    report("200,000 tasks, many of them gangs, 1.5 times of it", replay_trace(200_000, 1.5, GANGS, "--cloud-price", "2.5")[0], "s of CPU", 5, False)
 
 
 @row("store", "store: rows per second, restart scan, bill query")

@@ -186,6 +186,23 @@ static void these_types_are_offered(void **state)
     end(g);
 }
 
+static void what_is_out_of_stock_is_not_offered(void **state)
+{
+    (void)state;
+    if (!subject->tells_stock) {
+        return;
+    }
+    struct rig *g = begin();
+    size_t all = rig_ask_offers(g).n;
+    mock_tell("set", "{\"capacity\": 0}");
+    rig_pause_ms(g, 5);
+    assert_int_equal(rig_ask_offers(g).n, 0);
+    mock_fault("bad_body", "offers", 1, ""); /* not known: it may be there */
+    rig_pause_ms(g, 5);
+    assert_int_equal(rig_ask_offers(g).n, all);
+    end(g);
+}
+
 static void prices_change(void **state)
 {
     (void)state;
@@ -613,6 +630,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(boots_is_found_and_ends),
         cmocka_unit_test(offers_are_whole),
         cmocka_unit_test(these_types_are_offered),
+        cmocka_unit_test(what_is_out_of_stock_is_not_offered),
         cmocka_unit_test(prices_change),
         cmocka_unit_test(one_token_makes_one_machine),
         cmocka_unit_test(a_lost_reply),

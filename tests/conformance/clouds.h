@@ -20,6 +20,7 @@ struct clouds_subject {
     bool tells_prices;           /* live */
     bool signs_time;             /* a clock that is wrong matters */
     bool keeps_tags;             /* the provider itself knows tokens, tags and pages: the driver is not one of cloud/rest.h */
+    bool tells_stock;            /* what is out of stock is not among its offers */
     bool leaves_nothing;         /* what was made beside machines goes by itself when they are gone */
     bool tells_spot;             /* prices are live for spot alone, by zone */
 };

@@ -33,6 +33,7 @@ int main(void)
         .dialect = "paperspace",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"template\": \"tabc123\", \"templates\": {\"A100-80Gx8\": \"tbig456\"},",
+        .tells_stock = true,
         .leaves_nothing = true,
     };
     char dir[96];

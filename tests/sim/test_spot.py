@@ -167,6 +167,33 @@ def test_the_check_sees_what_is_wrong(weir):
             assert result.returncode == 1 and "WRONG" in result.stderr, (name, result)
 
 
+def refused(weir, suite, *args):
+    """What a run says that ends at once."""
+    result = subprocess.run([weir, "sim", "--suite", suite, *map(str, args)], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2 and result.stdout == "", (args, result)
+    return result.stderr
+
+
+def test_what_cannot_be_run_is_named(weir):
+    """A file of one moment, windows of which none is wanted, what is named twice: none of it ends the program, or counts twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        prices, traces, windows = (pathlib.Path(folder) / name for name in ("prices.csv", "traces.csv", "windows.csv"))
+        prices.write_text("zone,instance,utc,spot_usd_h\na,x,2020-01-01T00:00:00Z,1\n", encoding="utf-8")
+        assert "prices of one moment only" in refused(weir, "prices", "--prices", prices)
+        prices.write_text("zone,instance,utc,spot_usd_h\na,x,2020-01-01T00:00:00Z,1\na,x,2020-01-02T00:00:00Z,2\nb,y,2020-01-02T00:00:00Z,2\n", encoding="utf-8")
+        rows = sim(weir, "prices", "--prices", prices)["rows"]
+        assert {row["case"]["instance"] for row in rows if row["policy"] != "hold"} == {"x"}, rows
+        assert all(row["cost_micro_usd"] == 24_000_000 for row in rows if row["case"]["instance"] == "x"), rows
+        traces.write_text("env,gap_s,tick0_utc,first_tick,bits\na_v100_1,3600,2022-10-26T00:00:00Z,0," + "10" * 10 + "\n", encoding="utf-8")
+        windows.write_text("env,window,start_tick,ticks,in_1080\na_v100_1,0,0,20,0\n", encoding="utf-8")
+        given = ["--traces", traces, "--windows", windows, "--work", 5]
+        assert "in_1080 is 0 in all of them" in refused(weir, "cant-be-late", *given, "--deadlines", 10)
+        windows.write_text("env,window,start_tick,ticks,in_1080\n", encoding="utf-8")
+        assert "nothing follows its first line" in refused(weir, "cant-be-late", *given, "--deadlines", 10)
+        assert "--deadlines: 10.0 is named twice" in refused(weir, "cant-be-late", *given, "--deadlines", "10,10.0")
+        assert "option '--traces' is given twice" in refused(weir, "cant-be-late", *given, "--traces", traces, "--deadlines", 10)
+
+
 def test_the_same_bytes_each_time(weir):
     for suite, name in (("cant-be-late", TRACES), ("multizone", MULTIZONE), ("prices", PRICES)):
         policies = ("--policies", "weir") if suite != "prices" else ()

@@ -78,6 +78,23 @@ def test_paperspace_runs_a_task(weir):
     works_and_ends(weir, "paperspace", options=[f"key={KEY}"])
 
 
+def test_a_broker_killed_between_script_and_machine_leaves_neither(weir):
+    with MockCloud("paperspace", nvml=NVML, options=[f"key={KEY}"]) as c:
+        with Broker(weir, config=section("paperspace", c, weir), gpus="A100:1", env=CLOUDS["paperspace"][1]) as b:
+            c.fault("slow_body", on="create_script", seconds=5)
+            job = rent(b, "paperspace")
+            until("the script to be made", lambda: c.inventory()["leftovers"], limit_s=60)
+            b.kill()
+            assert not made(c), "the machine comes after its script"
+            c.clear()
+            b.start()
+            assert b.wait(job, limit_s=120)["state"] == "succeeded", b.tasks(job)
+            for lease in b.get("/v1/leases")["items"]:
+                b.ok("leases", "end", lease["id"])
+            nothing_left(b, c)
+            until("both scripts to be gone", lambda: b.run("leases", "--audit") and not c.inventory()["leftovers"], limit_s=60)
+
+
 def test_lambda_runs_a_task(weir):
     works_and_ends(weir, "lambda", options=[f"key={KEY}"])
 

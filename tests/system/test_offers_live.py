@@ -117,6 +117,36 @@ def test_google_prices_are_put_together_from_its_price_list(weir):
         assert [r["price_micro_per_hour"] for r in l4() if r["market"] == "on_demand"] == on_demand, "the last rates stand"
 
 
+def on_demand_at_amazon(weir, factor, fault=None):
+    """The rows of p5.48xlarge on demand, and what is said of Amazon's prices, once its price list was read or refused."""
+    with MockCloud("ec2", options=rented.CLOUDS["aws"][1]) as c:
+        c.set(price_factor=factor)
+        if fault:
+            c.fault("server_error", on="pricelist", times=-1, status=fault)
+        with Broker(weir, config="providers:\n" + section("aws", c, weir), gpus="H100:8", env=rented.CLOUDS["aws"][3]) as b:
+            def told():
+                done = b.run("offers", "--gpus", "H100:8", "--live", "--json", "--launchable")
+                rows = [r for r in json.loads(done.stdout) if r["provider"] == "aws" and r["market"] == "on_demand"]
+                return (rows, done.stderr) if rows and (c.requests("pricelist") and ("Price List (live)" in rows[0]["source"] or done.stderr)) else None
+            return until("the price list", told, limit_s=90, every_s=0.5)
+
+
+def test_amazons_price_list_is_read(weir):
+    rows, said = on_demand_at_amazon(weir, 1.1)
+    assert {(r["source"], r["price_micro_per_hour"]) for r in rows} == {("EC2 Price List (live)", 60544000)} and rows[0]["age_s"] < 60, (rows, said)
+
+
+def test_amazons_price_list_is_not_believed_blindly(weir):
+    rows, said = on_demand_at_amazon(weir, 25)
+    assert "aws: the price of" in said and "is refused" in said and {r["price_micro_per_hour"] for r in rows} == {55040000}, (rows, said)
+
+
+def test_amazons_price_list_need_not_be_allowed(weir):
+    rows, said = on_demand_at_amazon(weir, 1.1, fault=403)
+    assert "GetProducts" in said and "on demand the last prices stand" in said, said
+    assert {r["price_micro_per_hour"] for r in rows} == {55040000} and "Price List (live)" not in rows[0]["source"], rows
+
+
 def test_a_provider_that_never_answered_has_the_catalogues_prices(weir):
     name = "lambda"
     with MockCloud(name, options=rented.CLOUDS[name][1]) as c:

@@ -9,10 +9,12 @@ import http.server
 import json
 import os
 import pathlib
+import stat
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 
 import lib
 
@@ -34,6 +36,8 @@ class Issuer:
         self.asked = []
         self.broken = False
         self.issuer_says = None
+        self.discovery = {}
+        self.forms = []  # what was posted
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -42,9 +46,17 @@ class Issuer:
                 if outer.broken:
                     self.send_error(500)
                     return
-                body = {"issuer": outer.issuer_says or outer.url, "jwks_uri": outer.url + "/keys"} if "well-known" in self.path else {"keys": outer.jwks()}
+                body = {"issuer": outer.issuer_says or outer.url, "jwks_uri": outer.url + "/keys", **outer.discovery} if "well-known" in self.path else {"keys": outer.jwks()}
+                self.answer(200, body)
+
+            def do_POST(self):
+                form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+                outer.forms.append((self.path, form))
+                self.answer(*outer.on_form(self.path, form))
+
+            def answer(self, status, body):
                 data = json.dumps(body).encode()
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -267,6 +279,112 @@ console.log(JSON.stringify({ url: s.issuer.url, tokens: [await token('RS256'), a
                     assert status == 200 and body["projects"] == {"vision": "user"}, (status, body)
         finally:
             node.kill()
+
+
+class Desk(Issuer):
+    """Gives tokens to devices (RFC 8628) as told: a list of what to answer, one after the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.discovery = {"device_authorization_endpoint": self.url + "/device", "token_endpoint": self.url + "/token",
+                          "scopes_supported": ["openid", "groups", "offline_access"]}
+        self.answers = []
+
+    def on_form(self, path, form):
+        if path == "/device":
+            return 200, {"device_code": "d&=1", "user_code": "ABCD-EFGH", "verification_uri": self.url + "/go", "interval": 1, "expires_in": 30}
+        answer = self.answers.pop(0)
+        return (400, {"error": answer}) if isinstance(answer, str) else (200, answer)
+
+
+def signed_out(b):
+    """The same broker for somebody who is nobody on this host yet."""
+    b.env["XDG_DATA_HOME"] = str(b.dir / "home")
+    b.env.pop("WEIR_TOKEN", None)
+    return b.dir / "home" / "weir" / "login.json"
+
+
+def desk_broker(weir, issuer, audience="weir", client="weir-cli"):
+    config = f"access:\n  loopback: token\n  oidc:\n    - {{issuer: {issuer.url}, audience: {audience}, groups: groups, client_id: {client}, roles: {{weir-admins: admin}}}}\n"
+    return lib.Broker(weir, config=config, gpus=None, args=["--no-agent"])
+
+
+def test_a_person_signs_in_by_a_code(weir):
+    needs_jwt()
+    with Desk() as i, desk_broker(weir, i) as b:
+        file = signed_out(b)
+        refused = b.run("jobs")
+        assert refused.returncode == 77 and "weir login" in refused.stderr, refused
+        i.answers = ["authorization_pending", {"access_token": "opaque", "id_token": i.token(groups=["weir-admins"]), "refresh_token": "r-1"}]
+        done = b.run("login")
+        assert done.returncode == 0 and "as ada" in done.stdout and "ABCD-EFGH" in done.stderr and i.url + "/go" in done.stderr, done
+        forms = [f for _, f in i.forms]
+        assert forms[0] == {"client_id": "weir-cli", "scope": "openid groups offline_access"}, forms
+        assert all(f == {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "d&=1", "client_id": "weir-cli"} for f in forms[1:]), forms
+        assert len(forms) == 3 and stat.S_IMODE(file.stat().st_mode) == 0o600 and stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        assert b.json("audit") and b.run("jobs").returncode == 0 and len(i.forms) == 3
+        b.env["WEIR_TOKEN"] = "other"  # goes before it
+        assert b.run("jobs").returncode == 77
+        del b.env["WEIR_TOKEN"]
+        # one for another broker is no use here, and is not shown to this one
+        kept = json.loads(file.read_text())
+        assert list(kept) == [b.url]
+        file.write_text(json.dumps({"http://127.0.0.1:1": kept[b.url]}))
+        assert b.run("jobs").returncode == 77
+        file.write_text(json.dumps(kept))
+        file.chmod(0o640)
+        open_to_all = b.run("jobs")
+        assert open_to_all.returncode != 0 and "chmod 600" in open_to_all.stderr, open_to_all
+        file.chmod(0o600)
+        assert json.loads(b.ok("logout", "--json")) == {"was_signed_in": True} and json.loads(b.ok("logout", "--json")) == {"was_signed_in": False}
+        assert b.run("jobs").returncode == 77 and "token" not in file.read_text()
+
+
+def test_a_login_is_renewed_and_ends(weir):
+    needs_jwt()
+    with Desk() as i, desk_broker(weir, i) as b:
+        file = signed_out(b)
+        i.answers = [{"access_token": i.token(exp=int(time.time()) + 40), "refresh_token": "r-1"}]
+        b.ok("login")
+        i.answers = [{"access_token": i.token(exp=int(time.time()) + 30), "refresh_token": "r-2"}, {"access_token": i.token(exp=int(time.time()) + 600)}]
+        b.ok("jobs")  # within a minute of its end: twice, as the first is short as well
+        b.ok("jobs")
+        b.ok("jobs")
+        assert [f.get("refresh_token") for p, f in i.forms if f.get("grant_type") == "refresh_token"] == ["r-1", "r-2"], i.forms
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        kept = json.loads(file.read_text())
+        assert kept[b.url]["refresh_token"] == "r-2"
+        kept[b.url]["expires"] = "2026-01-01T00:00:00Z"
+        file.write_text(json.dumps(kept))
+        i.answers = ["invalid_grant"]
+        ended = b.run("jobs")
+        assert ended.returncode == 77 and "weir login" in ended.stderr and "invalid_grant" in ended.stderr, ended
+        kept[b.url].pop("refresh_token")
+        file.write_text(json.dumps(kept))
+        assert "has ended" in b.run("jobs").stderr
+
+
+def test_a_login_that_cannot_be_says_why(weir):
+    needs_jwt()
+    with Desk() as i:
+        with desk_broker(weir, i) as b:
+            file = signed_out(b)
+            for answers, words in ((["access_denied"], "refused"), (["expired_token"], "expired"), (["invalid_client"], "invalid_client"),
+                                   ([{"access_token": i.token(aud="others"), "id_token": "x.y.z"}], "audience 'weir'"),
+                                   ([{"access_token": i.token(kid="r1", key=rsa.generate_private_key(public_exponent=65537, key_size=2048), alg="RS256")}], "run it again")):
+                i.answers = answers
+                p = b.run("login")
+                assert p.returncode != 0 and words in p.stderr and not file.exists(), (words, p)
+            assert "--issuer is one of" in b.run("login", "--issuer", "https://x.example.org").stderr
+            i.discovery = {"device_authorization_endpoint": "http://login.example.org/device", "token_endpoint": i.url + "/token"}
+            assert "not https" in b.run("login").stderr
+            i.discovery = {}
+            assert "RFC 8628" in b.run("login").stderr
+            i.issuer_says = "https://else.example.org"
+            assert "does not describe" in b.run("login").stderr
+        with desk_broker(weir, i, client='""') as b:
+            signed_out(b)
+            assert "WEIR_TOKEN" in b.run("login").stderr
 
 
 if __name__ == "__main__":

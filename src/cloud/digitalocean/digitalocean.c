@@ -15,7 +15,7 @@
 
 enum {
     BOOT_BYTES_MAX = 64 << 10, /* of user data */
-    VISIBLE_WITHIN_S = 60,
+    VISIBLE_WITHIN_S = 30,
     ALLOCATION_S = 90, /* by then most that cannot be made have been told so */
     PAGE_ITEMS = 200,  /* the most that DigitalOcean gives */
     NAME_SIZE = 64,    /* of images, keys and networks */

@@ -14,7 +14,7 @@
 static const char *const keys[] = {
     "regions",     "types",   "spot",      "on_demand",   "profile", "role_arn", "external_id",  "image",         "subnets",          "security_groups",
     "key_name",    "public_ip", "volume_gb", "root_device", "agent",   "before",   "prices_every", "price_max_age", "instance_profile", "calls_per_second",
-    "page_size",   "endpoint", NULL,
+    "page_size",   "endpoint", "list_prices", NULL,
 };
 
 bool ec2_region_is_valid(const char *name)
@@ -106,6 +106,7 @@ int ec2_conf_read(struct ec2_conf *ret, const json_t *section, const struct weir
     struct ec2_conf *c = ret;
     *c = (struct ec2_conf){.spot = true,
                            .on_demand = true,
+                           .list_prices = true,
                            .public_ip = true,
                            .volume_gb = 100,
                            .root_device = "/dev/sda1",
@@ -118,6 +119,7 @@ int ec2_conf_read(struct ec2_conf *ret, const json_t *section, const struct weir
     r = r < 0 ? r : weir_section_names(section, EC2_NAME, "types", c->type[0], sizeof c->type[0], EC2_TYPES_MAX, &c->n_types, err);
     r = r < 0 ? r : weir_section_bool(section, EC2_NAME, "spot", &c->spot, err);
     r = r < 0 ? r : weir_section_bool(section, EC2_NAME, "on_demand", &c->on_demand, err);
+    r = r < 0 ? r : weir_section_bool(section, EC2_NAME, "list_prices", &c->list_prices, err);
     r = r < 0 ? r : weir_section_text(section, EC2_NAME, "profile", c->profile, sizeof c->profile, err);
     r = r < 0 ? r : weir_section_text(section, EC2_NAME, "role_arn", c->role_arn, sizeof c->role_arn, err);
     r = r < 0 ? r : weir_section_text(section, EC2_NAME, "external_id", c->external_id, sizeof c->external_id, err);

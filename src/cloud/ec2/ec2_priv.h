@@ -45,6 +45,7 @@ struct ec2_conf {
     size_t n_types;
     bool spot;
     bool on_demand;
+    bool list_prices; /* on demand by the Price List Query API */
     bool has_profile;
     char profile[EC2_PROFILE_SIZE];
     char role_arn[256];
@@ -77,6 +78,16 @@ struct ec2_region {
     struct weir_wall prices_at;        /* 0: none came yet */
     struct weir_wall types_at;
     struct weir_wall tried_at;
+    WEIR_VEC(struct ec2_listed) listed; /* on-demand prices by the price list */
+    struct weir_wall listed_at;         /* complete */
+    struct weir_wall list_tried_at;
+    bool listing; /* it is being read */
+};
+/* What a type costs on demand. */
+struct ec2_listed {
+    char type[WEIR_INSTANCE_TYPE_SIZE];
+    int64_t micro_per_hour;
+    struct weir_wall at;
 };
 struct ec2_place {
     char type[WEIR_INSTANCE_TYPE_SIZE];
@@ -102,6 +113,7 @@ struct weir_provider {
     bool prices_old;     /* they are to be asked for anew */
     bool price_failed;   /* the last prices did not come whole */
     char price_trouble[256]; /* what is the matter with them; "" */
+    char list_trouble[256];  /* why the price list did not come; "" */
     char metadata_token[256];
     char no_keys[256]; /* what to say where none are found */
 };
@@ -147,4 +159,10 @@ int ec2_launch(struct weir_provider *p, const struct weir_launch *l, weir_provid
 /* offers.c */
 int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
 void ec2_prices_anew(struct weir_provider *p);
+bool ec2_type_is_wanted(const struct ec2_conf *c, const char *type);
+
+/* pricelist.c: asks for what is old; never waits. */
+void ec2_pricelist_refresh(struct weir_provider *p);
+/* What the type costs on demand in the region of that index; NULL where it is not known, or too old. */
+const struct ec2_listed *ec2_pricelist_find(const struct weir_provider *p, size_t region, const char *type);
 void ec2_offers_free(struct weir_provider *p);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What can be rented now: the catalogue's types of the configured regions, on demand at their list price and on the spot at the price of
+ * What can be rented now: the catalogue's types of the configured regions, on demand at the price list's price and on the spot at the price of
  * each zone, which is asked for every few minutes. A live price that is zero, or far from the list's, is not believed; the
  * catalogue's own stands then, with its age. Types that a region does not offer are left out.
  */
@@ -16,6 +16,7 @@
 enum {
     TYPES_MAX = 100,  /* in one request */
     PLACES_MAX = 2000, /* in one region */
+    LIST_FACTOR = 4,  /* a price on demand further than this from the catalogue's is not believed */
     SHARE_MIN = 50,   /* a spot price below 1/50 of the list's is not believed */
 };
 
@@ -40,10 +41,10 @@ struct page_op {
 
 /* ---- the list ---- */
 
-static bool is_wanted(const struct ec2_conf *c, const struct weir_offer *o)
+bool ec2_type_is_wanted(const struct ec2_conf *c, const char *type)
 {
     for (size_t i = 0; i < c->n_types; i++) {
-        if (weir_glob_match(weir_sv_of(c->type[i]), weir_sv_of(o->instance_type))) {
+        if (weir_glob_match(weir_sv_of(c->type[i]), weir_sv_of(type))) {
             return true;
         }
     }
@@ -114,6 +115,22 @@ static size_t push_live(struct weir_provider *p, const struct ec2_region *r, con
     return n;
 }
 
+/* The price of now, where the price list has one that can be; else the catalogue's. */
+static struct weir_offer at_list_price(struct weir_provider *p, size_t region, const struct weir_offer *row)
+{
+    struct weir_offer o = *row;
+    const struct ec2_listed *l = ec2_pricelist_find(p, region, row->instance_type);
+    if (l != NULL && (l->micro_per_hour < o.price_micro_per_hour / LIST_FACTOR || l->micro_per_hour > o.price_micro_per_hour * LIST_FACTOR)) {
+        refuse_price(p, "the price", o.instance_type, o.region, l->micro_per_hour, o.price_micro_per_hour);
+    } else if (l != NULL) {
+        o.price_micro_per_hour = l->micro_per_hour;
+        o.as_of = l->at;
+        o.expires = weir_wall_add(l->at, weir_dur_s(48 * INT64_C(3600)));
+        (void)snprintf(o.source, sizeof o.source, "EC2 Price List (live)");
+    }
+    return o;
+}
+
 static void make_offers(struct weir_provider *p)
 {
     struct weir_wall now = weir_clock_wall(p->env->clock);
@@ -122,7 +139,7 @@ static void make_offers(struct weir_provider *p)
     weir_vec_clear(&p->offers);
     for (size_t i = 0; i < n; i++) {
         int region = ec2_region_index(p, o[i].region);
-        if (region < 0 || !is_wanted(&p->conf, &o[i]) || !is_offered(&p->region[region], o[i].instance_type)) {
+        if (region < 0 || !ec2_type_is_wanted(&p->conf, o[i].instance_type) || !is_offered(&p->region[region], o[i].instance_type)) {
             continue;
         }
         const struct ec2_region *r = &p->region[region];
@@ -131,10 +148,11 @@ static void make_offers(struct weir_provider *p)
         if (o[i].market != WEIR_OFFER_ON_DEMAND) {
             continue;
         }
+        struct weir_offer on_demand = at_list_price(p, (size_t)region, &o[i]);
         if (p->conf.on_demand) {
-            push(p, o[i]);
+            push(p, on_demand);
         }
-        size_t lives = p->conf.spot && is_live ? push_live(p, r, &o[i], spot) : 0;
+        size_t lives = p->conf.spot && is_live ? push_live(p, r, &on_demand, spot) : 0;
         if (p->conf.spot && lives == 0 && spot != NULL) {
             push(p, *spot);
         }
@@ -154,6 +172,9 @@ static void answer_all(struct weir_provider *p)
         p->price_trouble[0] = '\0'; /* what is refused is found out anew */
     }
     make_offers(p);
+    if (p->price_trouble[0] == '\0') {
+        memcpy(p->price_trouble, p->list_trouble, sizeof p->price_trouble);
+    }
     struct ec2_wait *list = p->waits;
     p->waits = NULL;
     for (struct ec2_wait *w = list, *next; w != NULL; w = next) {
@@ -270,7 +291,7 @@ static size_t add_types(struct weir_provider *p, size_t region, struct weir_str 
     size_t count = 0;
     const struct weir_offer *o = p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, EC2_NAME, &n);
     for (size_t i = 0; i < n && count < TYPES_MAX; i++) {
-        if (weir_streq(o[i].region, p->conf.region[region]) && o[i].market == WEIR_OFFER_ON_DEMAND && is_wanted(&p->conf, &o[i])) {
+        if (weir_streq(o[i].region, p->conf.region[region]) && o[i].market == WEIR_OFFER_ON_DEMAND && ec2_type_is_wanted(&p->conf, o[i].instance_type)) {
             char key[48];
             (void)snprintf(key, sizeof key, "%s.%zu", prefix, ++count);
             ec2_form_add(form, key, o[i].instance_type);
@@ -343,6 +364,7 @@ static void on_known(void *ctx, const struct weir_cloud_answer *a)
 
 int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx)
 {
+    ec2_pricelist_refresh(p);
     if (p->refreshing == 0) {
         refresh(p);
     }
@@ -367,6 +389,7 @@ void ec2_offers_free(struct weir_provider *p)
     for (size_t i = 0; i < EC2_REGIONS_MAX; i++) {
         weir_vec_release(&p->region[i].places);
         weir_vec_release(&p->region[i].types);
+        weir_vec_release(&p->region[i].listed);
     }
     weir_vec_release(&p->offers);
 }

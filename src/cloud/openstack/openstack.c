@@ -14,7 +14,7 @@
 enum {
     USER_DATA_BYTES_MAX = 65535,                        /* in base64 */
     BOOT_BYTES_MAX = USER_DATA_BYTES_MAX / 4 * 3,
-    VISIBLE_WITHIN_S = 60,
+    VISIBLE_WITHIN_S = 30,
     SCHEDULING_S = 90, /* by then most for which there is no host have been told so */
     BOOT_EXPECTED_S = 120,
     PAGE_ITEMS = 500,

@@ -16,12 +16,13 @@
 enum {
     DISK_GB = 100,
     SCRIPT_BYTES_MAX = 64 << 10,
-    VISIBLE_WITHIN_S = 60,
+    VISIBLE_WITHIN_S = 30,
     PAGE_ITEMS = 120, /* the most that Paperspace gives */
     ID_SIZE = 64,     /* of templates, networks and scripts */
-    SWEEP_LISTS = 20, /* lists of machines between two looks at the scripts */
+    SWEEP_POLLS = 20, /* shortest times between two lists of machines that lie between two looks at the scripts */
     SCRIPTS_MAX = 2000,
     SCRIPT_PAGES_MAX = 100,
+    STOCK_FAILURES_MAX = 3,
 };
 
 static const uint32_t disk_sizes[] = {50, 100, 250, 500, 1000, 2000};
@@ -43,8 +44,10 @@ struct paperspace {
     char public_ip[16];
     uint32_t disk_gb;
     struct weir_rest_boot boot;
+    size_t asked;          /* row of the catalogue whose stock is asked for */
+    unsigned stock_failed; /* of this round */
     /* the sweep of scripts */
-    unsigned lists; /* of machines, since the last */
+    struct weir_mono swept; /* began; 0: never yet */
     unsigned pages;
     bool sweeping;
     WEIR_VEC(struct script_id) idle;     /* that no machine needed at the last look */
@@ -301,13 +304,21 @@ static const char *template_of(const struct paperspace *own, const char *type)
     return id != NULL ? id : own->template;
 }
 
+/* Paperspace's own name of the region; NULL where it has none of that name. */
+static const char *region_name(const char *region)
+{
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(regions); i++) {
+        if (weir_streq(regions[i].region, region)) {
+            return regions[i].name;
+        }
+    }
+    return NULL;
+}
+
 static int paperspace_launch(struct weir_provider *p, const struct weir_launch *l, const char *name, struct weir_rest_request *q, struct weir_err *err)
 {
     const struct paperspace *own = p->own;
-    const char *region = NULL;
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(regions); i++) {
-        region = weir_streq(regions[i].region, l->offer->region) ? regions[i].name : region;
-    }
+    const char *region = region_name(l->offer->region);
     if (region == NULL) {
         return weir_fail(err, -WEIR_EINVAL, "'%s' is not a region of Paperspace; there are ny2, ca1 and ams1", l->offer->region);
     }
@@ -351,6 +362,76 @@ static void paperspace_terminate(struct weir_provider *p, const char *id, struct
     q->what = "delete machine";
     q->method = "DELETE";
     weir_str_addf(&q->url, "%s/v1/machines/%s", p->conf.endpoint, id);
+}
+
+/* ---- offers: the catalogue's prices, and Paperspace's word, type by type, whether there is stock ---- */
+
+/* The first row at or after i whose stock is of use; the number of rows where there is none. */
+static size_t next_row(const struct weir_provider *p, size_t i, const struct weir_offer **ret)
+{
+    size_t n;
+    const struct weir_offer *row = weir_rest_catalogue(p, &n);
+    for (; i < n; i++) {
+        bool fits = p->conf.gpus_max == 0 || row[i].gpus <= p->conf.gpus_max;
+        if (row[i].market == WEIR_OFFER_ON_DEMAND && fits && region_name(row[i].region) != NULL && weir_rest_region_is_wanted(p, row[i].region)) {
+            break;
+        }
+    }
+    *ret = i < n ? &row[i] : NULL;
+    return i < n ? i : n;
+}
+
+/* Without any row one type is asked for all the same: it shows whether the key is good. */
+static void paperspace_prices(struct weir_provider *p, const char *page, struct weir_rest_request *q)
+{
+    struct paperspace *own = p->own;
+    const struct weir_offer *row;
+    own->stock_failed = page[0] == '\0' ? 0 : own->stock_failed;
+    own->asked = next_row(p, page[0] == '\0' ? 0 : own->asked, &row);
+    q->what = "look at the stock";
+    q->method = "GET";
+    weir_str_addf(&q->url, "%s/v1/machine-availability?machineType=", p->conf.endpoint);
+    weir_uri_encode(&q->url, weir_sv_of(row == NULL ? "A100-80G" : row->instance_type));
+    weir_str_adds(&q->url, "&region=");
+    weir_uri_encode(&q->url, weir_sv_of(row == NULL ? regions[0].name : region_name(row->region)));
+}
+
+/* Offers the row that was asked for, where it can be had, and goes on to the next. */
+static void settle_row(struct weir_provider *p, struct weir_rest_offers *l, bool available)
+{
+    struct paperspace *own = p->own;
+    const struct weir_offer *row;
+    size_t at = next_row(p, own->asked, &row);
+    if (row != NULL && at == own->asked && available) {
+        struct weir_offer o = *row;
+        weir_rest_offers_add(l, &o);
+    }
+    own->asked++;
+    (void)next_row(p, own->asked, &row);
+    if (row != NULL) {
+        weir_rest_offers_next(l, "next");
+    }
+}
+
+static int paperspace_on_prices(struct weir_provider *p, const json_t *body, struct weir_rest_offers *l, struct weir_err *err)
+{
+    const json_t *available = json_object_get(body, "available");
+    if (!json_is_boolean(available)) {
+        return weir_fail(err, -WEIR_EIO, "an answer about stock without 'available'");
+    }
+    settle_row(p, l, json_is_true(available));
+    return 0;
+}
+
+/* What is not known of one type stands in no other's way: a launch will tell. */
+static bool paperspace_on_prices_failed(struct weir_provider *p, struct weir_rest_offers *l)
+{
+    struct paperspace *own = p->own;
+    if (++own->stock_failed > STOCK_FAILURES_MAX) {
+        return false;
+    }
+    settle_row(p, l, true);
+    return true;
 }
 
 /* ---- the sweep of scripts: each has a join token in it, and none is needed after its machine ---- */
@@ -428,7 +509,9 @@ static void on_scripts(void *ctx, const struct weir_cloud_answer *a)
 static void paperspace_settled(struct weir_provider *p)
 {
     struct paperspace *own = p->own;
-    if (!own->sweeping && own->lists++ % SWEEP_LISTS == 0) {
+    struct weir_mono now = weir_clock_mono(p->env->clock);
+    if (!own->sweeping && (own->swept.us == 0 || now.us - own->swept.us >= SWEEP_POLLS * p->conf.poll.us)) {
+        own->swept = now;
         own->pages = 0;
         own->idle_now.n = 0;
         ask_scripts(p, "");
@@ -446,7 +529,7 @@ static const struct weir_rest_ops paperspace_rest = {
     .per_second = 2,
     .burst = 10,
     .poll = {10 * WEIR_US_PER_S},
-    .prices_every = {WEIR_US_PER_HOUR},
+    .prices_every = {600 * WEIR_US_PER_S},
     .open = paperspace_open,
     .close = paperspace_close,
     .prepare = paperspace_prepare,
@@ -457,6 +540,9 @@ static const struct weir_rest_ops paperspace_rest = {
     .launch = paperspace_launch,
     .on_launch = paperspace_on_launch,
     .terminate = paperspace_terminate,
+    .prices = paperspace_prices,
+    .on_prices = paperspace_on_prices,
+    .on_prices_failed = paperspace_on_prices_failed,
     .classify = paperspace_classify,
 };
 

@@ -6,6 +6,7 @@ asks a server that does (moto): here only the form, the key and the date of the 
 import base64
 import binascii
 import datetime
+import json
 import re
 import urllib.parse
 import uuid
@@ -65,6 +66,8 @@ class Dialect:
         self.machine_tokens = {}  # instance -> tokens of its metadata service
 
     def operation(self, request):
+        if request.headers.get("X-Amz-Target") == "AWSPriceListService.GetProducts":
+            return "pricelist"
         form = dict(urllib.parse.parse_qsl(request.body.decode("utf-8", "replace")))
         action = form.get("Action", "")
         if action == "DescribeInstances" and "MaxResults" in form:
@@ -92,7 +95,7 @@ class Dialect:
         return Reply(200, text.encode(), "text/xml;charset=UTF-8")
 
     def _authorize(self, request):
-        m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/ec2/aws4_request, ?SignedHeaders=([a-z0-9;-]+), ?"
+        m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/(?:ec2|pricing)/aws4_request, ?SignedHeaders=([a-z0-9;-]+), ?"
                          r"Signature=([0-9a-f]{64})", request.headers.get("Authorization", ""))
         date = request.headers.get("X-Amz-Date", "")
         if not m:
@@ -111,6 +114,8 @@ class Dialect:
         if request.method != "POST" or request.path != "/":
             raise CloudError("invalid", "POST / is wanted")
         self._authorize(request)
+        if operation == "pricelist":
+            return self._products(request)
         form = dict(urllib.parse.parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True))
         if form.get("Version") != "2016-11-15":
             raise CloudError("invalid", "Version=2016-11-15 is wanted", code="NoSuchVersion")
@@ -129,6 +134,25 @@ class Dialect:
         if operation == "tag":
             return self._xml(action, "<return>true</return>")
         raise CloudError("invalid", f"the action {action} is not valid", code="InvalidAction")
+
+    def _products(self, request):
+        """GetProducts of the Price List Query API: products as JSON in strings, each with its terms."""
+        body = request.json()
+        want = {f["Field"]: f["Value"] for f in body["Filters"] if f["Type"] == "TERM_MATCH"}
+        fixed = {"operatingSystem": "Linux", "preInstalledSw": "NA", "capacitystatus": "Used", "tenancy": "Shared", "marketoption": "OnDemand",
+                 "productFamily": "Compute Instance"}
+        if body.get("ServiceCode") != "AmazonEC2" or body.get("FormatVersion") != "aws_v1" or any(want.get(k) != v for k, v in fixed.items()):
+            raise CloudError("invalid", "these filters tell more machines apart than are there")
+        found = []
+        for name, (_, gpus, _, price, _) in TYPES.items():
+            if name == want.get("instanceType") and want.get("regionCode") == REGION:
+                rate = {"unit": "Hrs", "currency": "USD", "pricePerUnit": {"USD": f"{price * self.world.price_factor:.10f}"}}
+                term = {"sku": "SKU", "termAttributes": {}, "priceDimensions": {"SKU.JRTCKXETXF.6YS6EN2CT7": rate}}
+                upfront = {"priceDimensions": {"A": {"unit": "Quantity", "pricePerUnit": {"USD": "100000"}}}}
+                found.append(json.dumps({"product": {"sku": "SKU", "productFamily": "Compute Instance", "attributes": {
+                    "instanceType": name, "regionCode": REGION, "gpu": str(gpus), "operatingSystem": "Linux"}},
+                    "serviceCode": "AmazonEC2", "terms": {"OnDemand": {"SKU.JRTCKXETXF": term}, "Reserved": {"SKU.38NPMPTW36": upfront}}}))
+        return Reply(200, {"FormatVersion": "aws_v1", "PriceList": found}, "application/x-amz-json-1.1")
 
     # ---- what a machine is told of itself: the metadata service, version 2 ----
 

@@ -79,6 +79,8 @@ class Dialect:
             return {"GET": "list", "POST": "create"}.get(request.method, "other")
         if request.path == "/v1/startup-scripts":
             return {"GET": "list_scripts", "POST": "create_script"}.get(request.method, "other")
+        if request.path == "/v1/machine-availability":
+            return "offers"
         if one and one.group(1) == "machines":
             return {"GET": "describe", "DELETE": "terminate"}.get(request.method, "other")
         if one:
@@ -112,6 +114,8 @@ class Dialect:
                 instance = self._find(one.group(2))
                 self.world.terminate(instance)
                 return Reply(200, {"event": self._event("delete", instance), "data": self._machine(instance)})
+            case "offers":
+                return self._availability(request)
             case "list_scripts":
                 return self._page(request, [self._script(s) for s in self.scripts.values()])
             case "create_script":
@@ -142,6 +146,13 @@ class Dialect:
         if instance is None or instance.state == "gone":
             raise CloudError("not_found", f"machine {ident} not found")
         return instance
+
+    def _availability(self, request):
+        if set(request.query) != {"machineType", "region"} or request.query["region"] not in REGIONS:
+            raise CloudError("invalid", "a machine type and a region are wanted")
+        if request.query["machineType"] not in TYPES:
+            raise CloudError("invalid", "that machine type is unknown")
+        return Reply(200, {"available": sum(i.costs() for i in self.world.instances.values()) < self.world.capacity})
 
     def _body(self, request, form):
         if request.headers.get("Content-Type", "").split(";")[0] != "application/json":

@@ -59,7 +59,7 @@ def tokens(b):
     b.token = "secret"
     r = weir(b, "jobs")
     equal(r.code, 77, r)
-    equal(r.err, f"weir: jobs: the broker at {b.url} wants a token: set WEIR_TOKEN (the file 'token' in its data directory has one)\n")
+    equal(r.err, f"weir: jobs: the broker at {b.url} wants a token: run 'weir login', or set WEIR_TOKEN (the file 'token' in its data directory has one)\n")
     r = weir(b, "jobs", WEIR_TOKEN="wrong")
     equal(r.code, 77, r)
     equal(r.err, f"weir: jobs: the broker at {b.url} does not take this token: check WEIR_TOKEN (the file 'token' in its data directory has one)\n")

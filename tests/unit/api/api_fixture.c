@@ -41,7 +41,10 @@ void fixture_start_with(struct fixture *f, struct weir_store *store)
     fixture_service_start(&f->service, f->gpus);
     (void)snprintf(f->log_dir, sizeof f->log_dir, "/tmp/weir-api-test.XXXXXX");
     assert_non_null(mkdtemp(f->log_dir));
-    struct weir_api_conf conf = {.service = &f->service.base,
+    static const struct weir_api_issuer issuers[] = {{"https://login.example.org", "weir", "weir-cli"}, {"https://ci.example.org", "weir", ""}};
+    struct weir_api_conf conf = {.issuer = issuers,
+                                 .n_issuers = WEIR_ARRAY_LEN(issuers),
+                                 .service = &f->service.base,
                                  .reader = {store != NULL ? store : &f->store.base, store != NULL ? store : &f->store.base},
                                  .gpus = f->gpus,
                                  .gpus_lock = &f->gpus_lock,

@@ -29,7 +29,7 @@ static const struct {
     {"listQuotas", "+++++-"},  {"getQuota", "+++++-"},      {"setQuota", "++----"},     {"removeQuota", "++----"},
     {"listAlerts", "+++oo-"},  {"ackAlert", "+++---"},      {"silenceAlert", "+++---"}, {"closeAlert", "+++---"},
     {"listReceivers", "+++---"}, {"testReceiver", "+++---"},
-    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "+++++++"},    {"getVersion", "++ooo-"},
+    {"listAudit", "+-+---"},   {"getStatus", "++ooo-"},     {"getHealth", "+++++++"}, {"listIssuers", "+++++++"},    {"getVersion", "++ooo-"},
     {"getOpenApi", "+++++++"},  {"getMetrics", "+++---"},    {"makeSandboxFault", "++----"},
     {"inviteNode", "+-----"},  {"revokeCertificate", "+-----"}, {"agentCertificate", "+----++"},
     {"agentSync", "+----+"},   {"agentReport", "+----+"},   {"agentLog", "+----+"},     {"agentJoin", "+----+"},

@@ -94,6 +94,7 @@ static void answers_are_as_documented(void **state)
         {"offers_launchable", "/v1/offers?gpus=8&launchable=true"},
         {"offers_all", "/v1/offers?gpus=8&all=true&spot=true"},
         {"version", "/v1/version"},
+        {"issuers", "/v1/issuers"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_http_reply reply;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "api/jwt.h"
+#include "base/parse.h"
 #include "base/mem.h"
 #include "jwt_vectors.h"
 #include "net/gnutls_lib.h"

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planning: when it is done, and how much of the queue it looks at. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/core_priv.h"
+
+struct site {
+    struct weir_gpu_table *gpus;
+    struct weir_core *core;
+    uint64_t seq;
+    int64_t now_us;
+    struct weir_effects fx;
+};
+
+static void step(struct site *s, struct weir_event ev)
+{
+    struct weir_err err = {""};
+    ev.seq = ++s->seq;
+    ev.now.us = s->now_us;
+    if (weir_core_step(s->core, &ev, &s->fx, &err) != 0 || !weir_core_check(s->core, &err)) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void site_begin(struct site *s, uint32_t nodes)
+{
+    *s = (struct site){.gpus = weir_gpu_table_new(), .now_us = 1000 * WEIR_US_PER_S};
+    struct weir_core_conf conf = weir_core_conf_default();
+    conf.gpus = s->gpus;
+    s->core = weir_core_new(&conf);
+    struct weir_node_spec spec;
+    memset(&spec, 0, sizeof spec);
+    spec.gpu_model = weir_gpu_table_intern(s->gpus, WEIR_SV("A100"));
+    spec.gpus = 1;
+    spec.cpu_milli = 8000;
+    spec.mem_mib = 1024;
+    for (uint64_t id = 1; id <= nodes; id++) {
+        spec.id.v = id;
+        struct weir_event ev = {.kind = WEIR_EVENT_NODE_JOIN};
+        ev.u.node_join.spec = &spec;
+        step(s, ev);
+    }
+}
+
+static void site_end(struct site *s)
+{
+    weir_core_free(s->core);
+    weir_gpu_table_free(s->gpus);
+}
+
+/* A GPU on each of so many nodes. */
+static struct weir_job_id submit(struct site *s, uint32_t nodes, int64_t expected_s)
+{
+    struct weir_request r;
+    memset(&r, 0, sizeof r);
+    r.alternatives = 1;
+    r.alternative[0] = (struct weir_gpu_wish){weir_gpu_table_intern(s->gpus, WEIR_SV("A100")), 1};
+    r.nodes = nodes;
+    r.expected.us = expected_s * WEIR_US_PER_S;
+    r.max_duration.us = expected_s * 2 * WEIR_US_PER_S;
+    r.delay_cost_micro_per_hour = -1;
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
+    ev.u.job_submit.job = weir_core_take_job_id(s->core);
+    ev.u.job_submit.project.v = 1;
+    ev.u.job_submit.user.v = 1;
+    ev.u.job_submit.n_tasks = 1;
+    ev.u.job_submit.request = &r;
+    step(s, ev);
+    return ev.u.job_submit.job;
+}
+
+static struct weir_event ended(struct weir_job_id job, uint32_t rank, bool more)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED, .more = more};
+    ev.u.run_ended.run = (struct weir_run_id){{job, 0}, 1};
+    ev.u.run_ended.rank = rank;
+    ev.u.run_ended.at.us = INT64_MAX;
+    ev.u.run_ended.reason = WEIR_REASON_EXIT;
+    return ev;
+}
+
+static uint32_t state_of(const struct site *s, struct weir_job_id job)
+{
+    struct weir_task_view v;
+    assert_true(weir_core_task(s->core, (struct weir_task_id){job, 0}, &v));
+    return v.state;
+}
+
+/* What waits is looked at once, when all of the gang's nodes are free. */
+static void planning_waits_for_the_last_of_a_batch(void **state)
+{
+    (void)state;
+    struct site s;
+    site_begin(&s, 2);
+    struct weir_job_id gang = submit(&s, 2, 3600);
+    struct weir_job_id small = submit(&s, 1, 60);
+    struct weir_job_id next = submit(&s, 2, 3600);
+    s.now_us += WEIR_US_PER_MIN;
+    step(&s, ended(gang, 0, true));
+    assert_int_equal(s.fx.wake_at.us, s.now_us);
+    assert_int_equal(s.fx.n_explains, 0);
+    assert_int_equal(state_of(&s, small), WEIR_TASK_WAITING);
+    step(&s, ended(gang, 1, false));
+    assert_true(s.fx.wake_at.us > s.now_us);
+    assert_int_equal(state_of(&s, small), WEIR_TASK_STARTING);
+    assert_int_equal(state_of(&s, next), WEIR_TASK_WAITING);
+    site_end(&s);
+}
+
+static void only_events_of_runs_come_in_batches(void **state)
+{
+    (void)state;
+    struct site s;
+    site_begin(&s, 1);
+    struct weir_err err = {""};
+    struct weir_event ev = {.seq = s.seq + 1, .now.us = s.now_us, .kind = WEIR_EVENT_TICK, .more = true};
+    assert_int_equal(weir_core_step(s.core, &ev, &s.fx, &err), -WEIR_EINVAL);
+    assert_non_null(strstr(err.text, "cannot be put off"));
+    site_end(&s);
+}
+
+/* The classes that were found to wait since the round; a bit for each. */
+static size_t weighed_since(const struct site *s, uint64_t round, const struct weir_job_id *job, size_t n, bool *ret)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool is = job_find(s->core, job[i].v)->class->waited > round;
+        count += is;
+        ret[i] = ret[i] || is;
+    }
+    return count;
+}
+
+static void a_review_is_bounded_and_reaches_all_in_turn(void **state)
+{
+    enum { N = 6 * REVIEW_LOOKS, TURNS = N / REVIEW_LOOKS + 1 };
+    (void)state;
+    static struct weir_job_id job[N];
+    bool all[N] = {false};
+    struct site s;
+    site_begin(&s, 1);
+    (void)submit(&s, 1, 100000);
+    for (size_t i = 0; i < N; i++) {
+        job[i] = submit(&s, 1, 100 + (int64_t)i);
+    }
+    size_t total = 0;
+    for (int k = 0; k < TURNS; k++) {
+        uint64_t round = s.core->round;
+        s.now_us += s.core->conf.review_period.us;
+        step(&s, (struct weir_event){.kind = WEIR_EVENT_TICK});
+        assert_int_equal(s.core->active.n, 0);
+        size_t n = weighed_since(&s, round, job, N, all);
+        assert_in_range(n, REVIEW_LOOKS, 3 * REVIEW_LOOKS);
+        bool now[N] = {false};
+        (void)weighed_since(&s, round, job, REVIEW_LOOKS, now);
+        for (size_t i = 0; i < REVIEW_LOOKS; i++) {
+            assert_true(now[i]); /* what comes first in the queue, each time */
+        }
+        total += n;
+    }
+    assert_true(total < (size_t)TURNS * N / 2);
+    for (size_t i = 0; i < N; i++) {
+        assert_true(all[i]);
+    }
+    site_end(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(planning_waits_for_the_last_of_a_batch),
+        cmocka_unit_test(only_events_of_runs_come_in_batches),
+        cmocka_unit_test(a_review_is_bounded_and_reaches_all_in_turn),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
