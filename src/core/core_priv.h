@@ -592,6 +592,12 @@ struct claim_stack {
 
 enum { TYPE_BITS = 64 };
 
+/* What such a machine adds to what all cost an hour. */
+static inline int64_t offer_spend(const struct weir_offer *o)
+{
+    return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
+}
+
 /* In weir_task_view.gang_state, beside WEIR_RANK_*. */
 enum { GANG_REASON_SHIFT = 4 };
 
@@ -716,6 +722,7 @@ struct weir_core {
     uint32_t budget;
     uint32_t running_by_priority[1001];
     uint32_t leases_live;
+    int64_t leases_micro_per_hour; /* what those cost, but for reserved ones */
     uint32_t leases_booting; /* intents among them */
 
     uint64_t n_jobs;

@@ -29,6 +29,7 @@ static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_sta
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
         c->leases_live--;
+        c->leases_micro_per_hour -= offer_spend(&l->offer);
     }
     lease_changed(c, l);
 }
@@ -60,6 +61,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     weir_vec_push(&c->leases, l);
     limits_lease_new(c, l);
     c->leases_live++;
+    c->leases_micro_per_hour += offer_spend(&l->offer);
     c->leases_booting++;
     l->node = node_new(c, &spec, l);
     l->node_id = spec.id.v;
@@ -354,7 +356,7 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
         return;
     }
     int64_t from = max_i64(max_i64(l->intent_us, l->confirmed_us), l->ready_us);
-    bool was_limit = c->leases_live >= c->conf.leases_max;
+    bool was_limit = c->leases_live >= c->conf.leases_max || c->conf.spend_micro_per_hour_max > 0;
     lease_finish(c, l, WEIR_LEASE_ENDED, min_i64(max_i64(at_us, from), c->now_us), reclaimed);
     const struct lease_past was = {place_of(c, &l->offer), l->intent_us, l->ended_us};
     bool explains = l->confirmed_us != 0 && !l->reclaimed && offers_forget(c, &was);

@@ -599,6 +599,7 @@ static void do_conf(struct scene *s, struct weir_sv line)
 {
     struct weir_core_conf *k = &s->w.conf;
     k->leases_max = (uint32_t)number(s, line, "leases_max", k->leases_max);
+    k->spend_micro_per_hour_max = (int64_t)number(s, line, "spend_max", 0) * WEIR_MICRO_PER_UNIT;
     k->preempt_priority_gap = (uint32_t)number(s, line, "preempt_gap", k->preempt_priority_gap);
     k->age_points_per_hour = (uint32_t)number(s, line, "age_points", k->age_points_per_hour);
     k->retries_lost_max = (uint32_t)number(s, line, "retries_lost", k->retries_lost_max);
