@@ -52,13 +52,12 @@ static void keep_meter(struct books *b, const struct weir_meter *m)
     }
 }
 
-size_t books_take(struct books *b, struct weir_bill *bill)
+void books_take(struct books *b, struct weir_bill *bill)
 {
     const struct weir_posting *p;
     const struct weir_meter *m;
     size_t n;
     size_t n_meters;
-    size_t first = b->postings.n;
     struct weir_err err = {""};
     weir_bill_take(bill, &p, &n, &m, &n_meters);
     for (size_t i = 0; i < n; i++) {
@@ -80,7 +79,6 @@ size_t books_take(struct books *b, struct weir_bill *bill)
     }
     assert_int_equal(s->cost_micro, s->used_micro + s->idle_micro + s->waste_micro);
     assert_int_equal(s->price_micro, b->priced_micro);
-    return first;
 }
 
 bool books_add_rule(struct books *b, struct weir_rule rule)
@@ -144,7 +142,7 @@ static size_t rate_once(struct books *b, struct weir_bill *bill, struct weir_wal
         fail_msg("rating: %s", err.text);
     }
     weir_bill_price(bill, part, n, (struct weir_wall){now_us});
-    (void)books_take(b, bill);
+    books_take(b, bill);
     free(part);
     weir_charges_free(c);
     weir_vec_release(&cuts);
@@ -179,7 +177,7 @@ void books_close(struct books *b, struct weir_bill *bill, int64_t to_us, int64_t
     assert_true(to_us > c.from.us && to_us <= now_us);
     (void)rate_once(b, bill, c.to, now_us);
     weir_bill_settle(bill, (struct weir_wall){now_us}, true);
-    (void)books_take(b, bill);
+    books_take(b, bill);
     c.last_posting = weir_bill_last_posting(bill);
     weir_vec_push(&b->closes, c);
     struct books_close *is = weir_calloc(b->closes.n, sizeof *is);

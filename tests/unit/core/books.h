@@ -36,8 +36,8 @@ struct books {
 
 void books_init(struct books *b);
 void books_release(struct books *b);
-/* Takes what the bill has made, and proves the ledger so far. Fails the test. Returns the first new posting's index. */
-size_t books_take(struct books *b, struct weir_bill *bill);
+/* Takes what the bill has made, and proves the ledger so far. Fails the test. */
+void books_take(struct books *b, struct weir_bill *bill);
 /* A rule of these begins. False: there are as many as can be. */
 bool books_add_rule(struct books *b, struct weir_rule rule);
 /* Posts prices as the rules say, twice: the second time nothing may be left. Returns how many were posted. */

@@ -62,6 +62,8 @@ struct life {
     int64_t ceiling[WORLD_BUDGETS_MAX]; /* what each may be charged at most */
     int64_t span_from[WORLD_BUDGETS_MAX];
     int64_t most[WORLD_BUDGETS_MAX]; /* what of each quota may count at most */
+    bool unheld[WORLD_NODES_MAX];    /* machines that nothing was held for when a budget was made that counts them */
+    size_t told;                     /* postings of which the core knows */
     int64_t settled_us;
     uint64_t started;
     uint64_t blocked;  /* decisions that a budget was in the way of */
@@ -207,13 +209,31 @@ static void step(struct life *l, struct weir_event *ev)
 
 /* ---- the ledger, and what the core is told of it ---- */
 
+/* What is billed beyond what was held may pass a budget by as much. */
+static void allow(struct life *l, struct weir_payer_id id, int64_t micro)
+{
+    struct weir_payer_view payer;
+    for (uint32_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
+        const struct weir_budget_view *b = &l->w.budget[i];
+        if (b->id.v != 0 && micro > 0 && weir_core_payer(l->w.core, id, &payer) && weir_budget_counts(&b->def, &payer)) {
+            l->ceiling[i] += micro;
+        }
+    }
+}
+
+/* All that the core was not told of yet: ratings and closes make postings too. */
 static void take_postings(struct life *l)
 {
+    books_take(&l->books, l->bill);
     weir_vec_clear(&l->charges);
-    for (size_t i = books_take(&l->books, l->bill); i < l->books.postings.n; i++) {
+    for (; l->told < l->books.postings.n; l->told++) {
         struct weir_charged k;
-        if (weir_posting_charges(&l->books.postings.p[i], &k)) {
+        const struct weir_posting *p = &l->books.postings.p[l->told];
+        if (weir_posting_charges(p, &k)) {
             weir_vec_push(&l->charges, k);
+            if (!k.is_cost && p->correction == 0 && l->unheld[k.lease.v]) {
+                allow(l, k.payer, k.micro);
+            }
         }
     }
 }
@@ -283,17 +303,9 @@ static struct weir_payer_id payer_of(void *ctx, const struct weir_charge *where)
     return where->job.v != 0 ? l->w.job[where->job.v].view.payer : l->w.lease[where->lease.v].payer;
 }
 
-/* What is billed beyond the quote may pass a budget by as much. */
 static void on_amended(void *ctx, const struct weir_amendment *part)
 {
-    struct life *l = ctx;
-    struct weir_payer_view payer;
-    for (uint32_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
-        const struct weir_budget_view *b = &l->w.budget[i];
-        if (b->id.v != 0 && part->micro > 0 && weir_core_payer(l->w.core, part->payer, &payer) && weir_budget_counts(&b->def, &payer)) {
-            l->ceiling[i] += part->micro;
-        }
-    }
+    allow(ctx, part->payer, part->micro);
 }
 
 /* The provider bills a machine otherwise than it was quoted, while it runs or later. */
@@ -382,6 +394,9 @@ static void set_budget(struct life *l)
         b.threshold[i] = (struct weir_budget_threshold){(uint16_t)(30 + 35 * i + below(l, 30)), (uint8_t)below(l, WEIR_BUDGET_ACTION_MAX)};
     }
     step(l, &ev);
+    for (uint64_t i = 1; i <= l->w.leases; i++) { /* a new budget holds nothing for what was rented before it */
+        l->unheld[i] = l->unheld[i] || (l->w.lease[i].ended_at.us == 0 && l->w.lease[i].held_micro == 0);
+    }
     size_t n = weir_core_budgets(l->w.core, id, WEIR_ARRAY_LEN(id));
     for (size_t i = 0; i < n; i++) {
         const struct weir_budget_view *v = &l->w.budget[id[i].v];
@@ -604,13 +619,11 @@ static void restore_bill(struct life *l)
 }
 
 /* The broker was killed after a transaction, and is back. */
-static void restart(struct life *l)
+static void restart(struct life *l, uint64_t seed)
 {
-    struct weir_event none = {.kind = WEIR_EVENT_CHARGED};
-    while (weir_core_awaits_charges(l->w.core)) {
-        step(l, &none);
-    }
-    take_postings(l);
+    do { /* what is told and not stored would be lost */
+        settle(l, seed);
+    } while (weir_core_awaits_charges(l->w.core));
     struct weir_core *c = world_restore(&l->w);
     weir_core_free(l->w.core);
     l->w.core = c;
@@ -643,14 +656,14 @@ static void change_something(struct life *l, uint64_t what)
 }
 
 /* Between transactions. */
-static void look_into_the_books(struct life *l, uint64_t what)
+static void look_into_the_books(struct life *l, uint64_t seed, uint64_t what)
 {
     if (what == 30 && below(l, 4) == 0) {
         l->priced += books_rate(&l->books, l->bill, l->w.now_us);
     } else if (what == 31 && below(l, 4) == 0) {
         close_books(l);
     } else if (what == 32 && below(l, 4) == 0) {
-        restart(l);
+        restart(l, seed);
     }
 }
 
@@ -672,7 +685,7 @@ static void live(struct life *l, uint64_t seed)
         }
         change_something(l, what);
         settle(l, seed);
-        look_into_the_books(l, what);
+        look_into_the_books(l, seed, what);
     }
     settle(l, seed);
     l->priced += books_rate(&l->books, l->bill, l->w.now_us);
