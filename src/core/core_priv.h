@@ -900,6 +900,8 @@ static inline bool lease_boots(const struct lease *l)
 
 struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task, struct payer *payer);
 void lease_terminate(struct weir_core *c, struct lease *l);
+/* More is held for it: it may live longer; one that is launched in this step no longer than that. */
+void lease_cap(struct weir_core *c, struct lease *l);
 /* The machine exists. */
 void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us);
 void lease_look(struct weir_core *c, struct lease *l);

@@ -114,7 +114,8 @@ def gang(weir, killed):
         if killed:
             b.kill()
             b.start()
-        until("the others to be ended", lambda: c.inventory()["alive"] == 0, limit_s=60)
+        else:  # where their agents are there by then, they are kept a while as any idle machine is
+            until("the others to be ended", lambda: c.inventory()["alive"] == 0, limit_s=60)
         assert not log.exists(), "a part of it ran"
         c.set(capacity=1000)
         assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)

@@ -160,6 +160,10 @@ static void out_effect(struct scene *s, const struct weir_effect *e)
     case WEIR_EFFECT_LEASE_LAUNCH:
         weir_str_addf(&s->out, " offer %" PRIu64 " (%s)", e->u.lease_launch.offer->id,
                       e->u.lease_launch.offer->instance_type);
+        if (e->u.lease_launch.expires.us < s->w.now_us + s->w.conf.lease_term.us) {
+            weir_str_adds(&s->out, " until ");
+            out_time(s, e->u.lease_launch.expires.us);
+        }
         break;
     case WEIR_EFFECT_LEASE_EXTEND:
         weir_str_adds(&s->out, " to ");
