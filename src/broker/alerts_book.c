@@ -20,6 +20,7 @@ static const char *const condition_names[WEIR_ALERT_CONDITION_MAX] = {
     [WEIR_ALERT_NODE_UNFIT] = "node-unfit",
     [WEIR_ALERT_QUEUE_WAIT] = "queue-wait",
     [WEIR_ALERT_LEDGER_CHECK] = "ledger-check",
+    [WEIR_ALERT_QUOTA_THRESHOLD] = "quota-threshold",
 };
 static const char *const severity_names[WEIR_ALERT_SEVERITY_MAX] = {"warning", "critical"};
 

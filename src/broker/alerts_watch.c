@@ -115,6 +115,42 @@ static void watch_budgets(struct broker *b)
     end(b, WEIR_ALERT_BUDGET_RUN_OUT, round);
 }
 
+/* ---- quotas ---- */
+
+/* It begins at the percentage and lasts until a tenth of the quota less is taken: what comes and goes is no news each time. */
+static void watch_quota(struct broker *b, const struct weir_quota_view *v, const char *project)
+{
+    char key[WEIR_ALERT_KEY_SIZE];
+    char text[WEIR_ALERT_TEXT_SIZE];
+    enum weir_quota_counts counts = (enum weir_quota_counts)v->def.counts;
+    uint32_t percent = b->config->alerts.quota_percent;
+    int64_t taken = weir_quota_is_timed(counts) ? weir_i64_add_sat(v->used_ms, v->held_ms) : v->n;
+    (void)snprintf(key, sizeof key, "quota-threshold/%s", v->def.name);
+    uint32_t from = weir_alert_book_fires(&b->alerts->book, key) ? percent - (percent < 10 ? percent : 10) : percent;
+    if (v->def.limit == 0 || taken < weir_mul_div_sat(v->def.limit, from, 100) || taken == 0) {
+        return;
+    }
+    (void)snprintf(text, sizeof text, "quota '%s': %u %% of its %s are taken", v->def.name, (unsigned)percent, weir_quota_counts_name(counts));
+    alerts_see(b, WEIR_ALERT_QUOTA_THRESHOLD, WEIR_ALERT_WARNING, key, project, text);
+}
+
+static void watch_quotas(struct broker *b)
+{
+    const struct weir_core *core = weir_engine_core(b->engine);
+    uint64_t round = weir_alert_book_begin(&b->alerts->book);
+    size_t n = b->config->alerts.quota_percent == 0 ? 0 : weir_core_quotas(core, NULL, 0);
+    struct weir_quota_id *id = weir_calloc(n + 1, sizeof *id);
+    n = n == 0 ? 0 : weir_core_quotas(core, id, n);
+    for (size_t i = 0; i < n; i++) {
+        struct weir_quota_view v;
+        if (weir_core_quota(core, id[i], &v)) {
+            watch_quota(b, &v, v.def.scope == WEIR_BUDGET_PROJECT ? weir_engine_project_name(b->engine, v.def.project) : "");
+        }
+    }
+    free(id);
+    end(b, WEIR_ALERT_QUOTA_THRESHOLD, round);
+}
+
 /* ---- nodes ---- */
 
 static void watch_nodes(struct broker *b)
@@ -317,6 +353,7 @@ void alerts_watch(struct broker *b)
     }
     b->alerts->watch_due_ms = now + WATCH_MS;
     watch_budgets(b);
+    watch_quotas(b);
     watch_nodes(b);
     watch_prices(b);
     watch_queue(b);

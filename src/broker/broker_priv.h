@@ -155,6 +155,9 @@ struct lease_watch {
     bool want_end;   /* terminate as soon as it is known what to terminate */
     bool confirmed;
     bool noticed;
+    bool unsure;     /* a launch went out whose answer did not come: it may yet arrive, whatever a later one was answered */
+    bool is_refused; /* a later one was, for that reason; it holds once the first can no longer show up */
+    enum weir_refusal refusal;
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
     uint64_t due_ms;

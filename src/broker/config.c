@@ -265,6 +265,7 @@ static int read_policy(struct config_loader *l, const struct doc *d, void *targe
         {"yield_per_mille", config_read_u32, offsetof(struct weir_core_conf, yield_per_mille)},
         {"review_period", config_read_duration, offsetof(struct weir_core_conf, review_period)},
         {"leases_max", config_read_u32, offsetof(struct weir_core_conf, leases_max)},
+        {"spend_per_hour_max", read_money, offsetof(struct weir_core_conf, spend_micro_per_hour_max)},
         {"lease_term", config_read_duration, offsetof(struct weir_core_conf, lease_term)},
         {"boot_limit", config_read_duration, offsetof(struct weir_core_conf, boot_limit)},
         {"lost_grace", config_read_duration, offsetof(struct weir_core_conf, lost_grace)},

@@ -118,6 +118,7 @@ struct weir_config_alerts {
     } *queue_wait;
     size_t n_queue_waits;
     uint32_t price_drift_percent; /* 0: is not looked at */
+    uint32_t quota_percent;       /* the same of how much of a quota is taken */
     struct weir_dur run_out;      /* a budget that runs out sooner than this, and before its span ends */
     struct weir_dur group_wait;   /* what comes in so short a time goes in one message */
     struct weir_dur repeat;       /* what goes on is told again; 0: never */

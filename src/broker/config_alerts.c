@@ -385,6 +385,7 @@ int config_read_alerts(struct config_loader *l, const struct doc *d, void *targe
         {"routes", read_routes, 0},
         {"queue_wait", read_queue_wait, 0},
         {"price_drift_percent", config_read_u32, offsetof(struct weir_config_alerts, price_drift_percent)},
+        {"quota_percent", config_read_u32, offsetof(struct weir_config_alerts, quota_percent)},
         {"run_out", config_read_duration, offsetof(struct weir_config_alerts, run_out)},
         {"group_wait", config_read_duration, offsetof(struct weir_config_alerts, group_wait)},
         {"repeat", read_repeat, offsetof(struct weir_config_alerts, repeat)},

@@ -220,6 +220,19 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     }
 }
 
+/* The launch was refused. Where an earlier one may still be on its way, that is waited for first. */
+static void launch_refused(struct broker *b, struct lease_watch *w, enum weir_refusal refusal, const struct weir_provider_result *r)
+{
+    if (!w->unsure) {
+        refuse(b, w, refusal, r);
+        return;
+    }
+    w->is_refused = true;
+    w->refusal = refusal;
+    w->step = LEASE_STEP_DESCRIBE;
+    retry_later(b, w, (struct weir_dur){0});
+}
+
 static void on_launch(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
 {
     switch (r->class) {
@@ -233,18 +246,19 @@ static void on_launch(struct broker *b, struct lease_watch *w, const struct weir
         return;
     case WEIR_PROVIDER_NO_CAPACITY:
         pace(b, w->provider);
-        refuse(b, w, WEIR_REFUSAL_NO_CAPACITY, r);
+        launch_refused(b, w, WEIR_REFUSAL_NO_CAPACITY, r);
         return;
     case WEIR_PROVIDER_QUOTA:
-        refuse(b, w, WEIR_REFUSAL_QUOTA, r);
+        launch_refused(b, w, WEIR_REFUSAL_QUOTA, r);
         return;
     case WEIR_PROVIDER_THROTTLED:
-        refuse(b, w, WEIR_REFUSAL_THROTTLED, r);
+        launch_refused(b, w, WEIR_REFUSAL_THROTTLED, r);
         return;
     case WEIR_PROVIDER_REFUSED:
-        refuse(b, w, WEIR_REFUSAL_REFUSED, r);
+        launch_refused(b, w, WEIR_REFUSAL_REFUSED, r);
         return;
     case WEIR_PROVIDER_UNKNOWN:
+        w->unsure = true;
         w->step = LEASE_STEP_DESCRIBE;
         retry_later(b, w, r->retry_after);
         return;
@@ -270,7 +284,13 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
         /* Where the provider heeds tokens, launching again under the same one cannot make a second machine. Elsewhere, and where it
          * is not to be launched again, what is on its way may yet show up. */
         bool is_safe = (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0 || is_late;
-        if (!w->want_end) {
+        if (!w->want_end && w->is_refused) {
+            if (++w->absent >= ABSENT_MAX && is_late) {
+                struct weir_provider_result none = {.text = "it was refused, and an earlier try did not arrive"};
+                refuse(b, w, w->refusal, &none);
+                return;
+            }
+        } else if (!w->want_end) {
             w->step = is_safe ? LEASE_STEP_LAUNCH : LEASE_STEP_DESCRIBE;
         } else if (++w->absent >= ABSENT_MAX && is_late) {
             ended(b, w->lease, (struct weir_wall){0}, false);

@@ -367,6 +367,11 @@ void limits_rescope(struct weir_core *c)
         }
     }
     limits_recount(c);
+    for (size_t i = 0; i < c->leases.n; i++) {
+        if (c->leases.p[i]->node != NULL) {
+            lease_cap(c, c->leases.p[i]); /* it may be paid for by others, or by nobody */
+        }
+    }
 }
 
 static bool counts_the_same(const struct weir_budget *a, const struct weir_budget *b)

@@ -106,7 +106,7 @@ static int check_run(const struct weir_core *c, const struct job *j, uint32_t or
     if (told != 0 && told != r->n_ranks) {
         return bad(err, "a gang was started in part", j->id);
     }
-    if (r->hold == NULL || hold_find(c, r->hold->id) != r->hold || r->hold->state != WEIR_HOLD_ACTIVE) {
+    if (r->hold == NULL || r->hold->state != WEIR_HOLD_ACTIVE) {
         return bad(err, "an attempt has no active hold", j->id);
     }
     if (t->state == WEIR_TASK_RUNNING && r->n_started != r->n_ranks) {
@@ -353,14 +353,19 @@ static int check_memory(const struct weir_core *c, struct weir_err *err)
 
 static int check_holds_pair(const struct weir_core *c, struct weir_err *err)
 {
+    size_t n = 0;
     for (const struct hold *h = c->hold_list; h != NULL; h = h->next) {
+        n++;
+        if (h->next != NULL && (h->next->id >= h->id || h->next->prev != h)) {
+            return bad(err, "holds are out of order", h->id);
+        }
         const struct run *r = run_find(c, (struct weir_run_id){h->task, h->attempt});
         bool has = r != NULL && r->hold == h;
         if (has != (h->state == WEIR_HOLD_ACTIVE)) {
             return bad(err, "a hold is active without an attempt", h->id);
         }
     }
-    return 0;
+    return n == c->n_holds ? 0 : bad(err, "holds are not counted right", n);
 }
 
 static int check_claims(const struct weir_core *c, struct weir_err *err)
@@ -605,6 +610,14 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         if (check_provider(c, i, err) < 0) {
             return false;
         }
+    }
+    int64_t spend = 0;
+    for (size_t i = 0; i < c->leases.n; i++) {
+        spend += weir_sm_is(&weir_sm_lease, c->leases.p[i]->state, WEIR_SM_COUNTS) ? offer_spend(&c->leases.p[i]->offer) : 0;
+    }
+    if (spend != c->leases_micro_per_hour) {
+        (void)bad(err, "what leases cost an hour is miscounted", (uint64_t)spend);
+        return false;
     }
     if (live != c->leases_live || booting != c->leases_booting) {
         (void)bad(err, "live leases are miscounted", live);

@@ -140,7 +140,6 @@ void weir_core_free(struct weir_core *c)
     weir_map_release(&c->shape_by_hash);
     weir_map_release(&c->job_pages);
     weir_map_release(&c->class_by_hash);
-    weir_map_release(&c->holds);
     weir_map_release(&c->want_by_hash);
     weir_vec_release(&c->hot);
     weir_vec_release(&c->demand);

@@ -24,6 +24,7 @@ struct weir_core_conf {
     uint32_t yield_per_mille;          /* a task counts as so much of its expected run time younger; default 250 */
     struct weir_dur review_period;     /* all that waits is weighed anew so often, for what time alone changes; at least 1 s, default 10 s */
     uint32_t leases_max;               /* machines at once, not ended; default 64 */
+    int64_t spend_micro_per_hour_max;  /* of all rented machines together, by their quotes; 0: no limit. Reserved ones are paid for anyway and do not count */
     struct weir_dur lease_term;        /* a lease's expiry is this long after now, extended while used; default 1 h */
     struct weir_dur boot_limit;        /* a lease whose agent has not joined by then is given up; default 15 min */
     struct weir_dur lost_grace;        /* a lost node's tasks run again elsewhere after this; default 2 min */

@@ -441,7 +441,7 @@ struct run {
 
 struct hold {
     uint64_t id;
-    struct hold *prev; /* of all holds, newest first */
+    struct hold *prev; /* of all holds, by id, newest first */
     struct hold *next;
     struct weir_task_id task;
     uint32_t attempt;
@@ -592,6 +592,12 @@ struct claim_stack {
 
 enum { TYPE_BITS = 64 };
 
+/* What such a machine adds to what all cost an hour. */
+static inline int64_t offer_spend(const struct weir_offer *o)
+{
+    return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
+}
+
 /* In weir_task_view.gang_state, beside WEIR_RANK_*. */
 enum { GANG_REASON_SHIFT = 4 };
 
@@ -665,8 +671,8 @@ struct weir_core {
     bool has_fabrics; /* a node was of one */
     bool has_endless; /* a run, or a claim, had no predicted end */
     WEIR_VEC(struct lease *) leases; /* by id */
-    struct weir_map holds;           /* id -> pointer */
-    struct hold *hold_list;
+    struct hold *hold_list; /* newest first */
+    size_t n_holds;
     WEIR_VEC(struct offer) offers;   /* by id */
     WEIR_VEC(struct offer_kind) offer_kinds;
     WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
@@ -716,6 +722,7 @@ struct weir_core {
     uint32_t budget;
     uint32_t running_by_priority[1001];
     uint32_t leases_live;
+    int64_t leases_micro_per_hour; /* what those cost, but for reserved ones */
     uint32_t leases_booting; /* intents among them */
 
     uint64_t n_jobs;
@@ -755,6 +762,7 @@ struct node *node_find(const struct weir_core *c, uint64_t id);
 /* Where it stands among the nodes, or would. */
 size_t node_place(const struct weir_core *c, uint64_t id);
 struct lease *lease_find(const struct weir_core *c, uint64_t id);
+/* Quick for one that changed in this step, and for a new one; the others are looked through. */
 struct hold *hold_find(const struct weir_core *c, uint64_t id);
 struct run *run_find(const struct weir_core *c, struct weir_run_id id);
 struct weir_run_id run_id(const struct run *r);
@@ -892,6 +900,8 @@ static inline bool lease_boots(const struct lease *l)
 
 struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task, struct payer *payer);
 void lease_terminate(struct weir_core *c, struct lease *l);
+/* More is held for it: it may live longer; one that is launched in this step no longer than that. */
+void lease_cap(struct weir_core *c, struct lease *l);
 /* The machine exists. */
 void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us);
 void lease_look(struct weir_core *c, struct lease *l);

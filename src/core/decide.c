@@ -314,6 +314,13 @@ static bool spot_is_too_risky(const struct weighing *w, const struct ranked_offe
     return weir_i64_add_sat(w->now_us, need) > w->cl->deadline_us;
 }
 
+/* Would as many machines of the offer bring all that is rented over what it may cost an hour? */
+static bool is_over_spend(const struct weir_core *c, const struct weir_offer *o, uint32_t nodes)
+{
+    int64_t more = weir_mul_div_sat(offer_spend(o), nodes, 1);
+    return c->conf.spend_micro_per_hour_max > 0 && more > 0 && weir_i64_add_sat(c->leases_micro_per_hour, more) > c->conf.spend_micro_per_hour_max;
+}
+
 /* May the offer be taken now, or as soon as launches under way are answered? */
 static enum weir_verdict offer_now(const struct weir_core *c, const struct weighing *w, const struct ranked_offer *r, int64_t *ret_until_us)
 {
@@ -324,6 +331,9 @@ static enum weir_verdict offer_now(const struct weir_core *c, const struct weigh
     }
     if (spot_is_too_risky(w, r)) {
         return WEIR_VERDICT_DEADLINE;
+    }
+    if (is_over_spend(c, &c->offers.p[r->offer].o, nodes)) {
+        return WEIR_VERDICT_SPEND_LIMIT;
     }
     return offer_is_held(c, r->provider, nodes) && c->providers.p[r->provider].pace.mute ? WEIR_VERDICT_LAUNCHING : WEIR_VERDICT_CHOSEN;
 }

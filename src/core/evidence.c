@@ -90,14 +90,10 @@ static int64_t to_expect(uint32_t listed_ppm)
 
 uint32_t weir_estimate_reclaim_ppm(const struct weir_estimate *e, uint32_t listed_ppm)
 {
-    if (e->reclaim_ppm == MILLION) {
-        return listed_ppm;
-    }
-    int64_t ppm = weir_mul_div_sat(to_expect(listed_ppm), e->reclaim_ppm, MILLION);
-    if (e->reclaim_ppm < MILLION) { /* fewer than expected: never more than is said */
-        ppm = min_i64(ppm, listed_ppm);
-    }
-    return (uint32_t)min_i64(ppm, UINT32_MAX);
+    int64_t more = e->reclaim_ppm - MILLION; /* an offer that says next to nothing is not multiplied, but added to */
+    int64_t of = more > 0 ? to_expect(listed_ppm) : listed_ppm;
+    int64_t ppm = weir_i64_add_sat(listed_ppm, weir_mul_div_sat(of, more, MILLION));
+    return (uint32_t)min_i64(max_i64(ppm, 0), UINT32_MAX);
 }
 
 int64_t weir_evidence_expected_ppm(uint32_t listed_ppm_per_hour, int64_t lived_us)

@@ -57,6 +57,7 @@ enum weir_verdict {
     WEIR_VERDICT_BUDGET,        /* more than a budget has left; weir_explain.limit says which */
     WEIR_VERDICT_OVER_QUOTA,    /* more than a quota allows; weir_explain.quota says which */
     WEIR_VERDICT_FAILED,        /* a launch was refused for another reason, or did not come up, a short while ago */
+    WEIR_VERDICT_SPEND_LIMIT,   /* policy: what all rented machines may cost an hour together */
     WEIR_VERDICT_MAX,
 };
 

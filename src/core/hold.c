@@ -13,7 +13,10 @@
 
 #include "core/limits_priv.h"
 
-enum { END_ALLOWANCE_S = 300 }; /* from the order to end a machine to its end */
+enum {
+    END_ALLOWANCE_S = 300, /* from the order to end a machine to its end */
+    OFF_ALLOWANCE_S = 60,  /* from its expiry to the end of one that ends itself */
+};
 
 /* ---- worst cases ---- */
 
@@ -124,6 +127,17 @@ void run_pays(struct weir_core *c, struct run *r)
     }
 }
 
+int64_t lease_paid_until_us(const struct lease *l)
+{
+    int64_t price = l->offer.price_micro_per_hour;
+    if (!has_budgets(l->payer->limits) || l->held_micro == 0 || price <= 0) {
+        return US_NEVER;
+    }
+    int64_t from = l->confirmed_us != 0 ? l->confirmed_us : l->intent_us;
+    int64_t span = weir_mul_div_sat(l->held_micro, WEIR_US_PER_HOUR, price);
+    return weir_i64_add_sat(from, span - OFF_ALLOWANCE_S * WEIR_US_PER_S);
+}
+
 static void lease_cover(struct weir_core *c, struct lease *l, const struct run *r)
 {
     struct limits *all = l->payer->limits;
@@ -137,6 +151,7 @@ static void lease_cover(struct weir_core *c, struct lease *l, const struct run *
         l->held_micro = worst;
         limits_hold(c, all, lease_held(l) - was);
         lease_changed(c, l);
+        lease_cap(c, l);
     }
 }
 
@@ -259,4 +274,5 @@ void limits_renew_lease(struct weir_core *c, struct lease *l)
     l->held_micro = weir_i64_add_sat(l->held_micro, more);
     limits_hold(c, all, lease_held(l) - was);
     lease_changed(c, l);
+    lease_cap(c, l);
 }

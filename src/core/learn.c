@@ -262,7 +262,7 @@ static bool estimates_make(struct weir_core *c)
         e.late_us = rounded(e.late_us / WEIR_US_PER_S) * WEIR_US_PER_S;
         e.lost_us = rounded(e.lost_us / WEIR_US_PER_S) * WEIR_US_PER_S;
         e.paid_us = rounded(e.paid_us / WEIR_US_PER_S) * WEIR_US_PER_S;
-        e.reclaim_ppm = e.reclaim_ppm == WEIR_ESTIMATE_NONE.reclaim_ppm ? e.reclaim_ppm : rounded(e.reclaim_ppm);
+        e.reclaim_ppm = WEIR_ESTIMATE_NONE.reclaim_ppm + rounded(e.reclaim_ppm - WEIR_ESTIMATE_NONE.reclaim_ppm); /* never across what is said */
         any = any || memcmp(&e, &g->estimate, sizeof e) != 0;
         g->estimate = e;
     }

@@ -29,6 +29,7 @@ static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_sta
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
         c->leases_live--;
+        c->leases_micro_per_hour -= offer_spend(&l->offer);
     }
     lease_changed(c, l);
 }
@@ -60,6 +61,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     weir_vec_push(&c->leases, l);
     limits_lease_new(c, l);
     c->leases_live++;
+    c->leases_micro_per_hour += offer_spend(&l->offer);
     c->leases_booting++;
     l->node = node_new(c, &spec, l);
     l->node_id = spec.id.v;
@@ -146,9 +148,44 @@ static int64_t boot_limit_us(const struct weir_core *c, const struct lease *l)
     return weir_i64_add_sat(from, c->conf.boot_limit.us);
 }
 
+/* Until when it may live, extended now: nobody may be there to end it before, so no longer than it is paid for. */
+static int64_t extended_us(const struct weir_core *c, const struct lease *l)
+{
+    return min_i64(weir_i64_add_sat(c->now_us, c->conf.lease_term.us), lease_paid_until_us(l));
+}
+
+static void extend(struct weir_core *c, struct lease *l)
+{
+    bool lives = lease_boots(l) || l->state == WEIR_LEASE_READY;
+    int64_t until = extended_us(c, l);
+    if (lives && l->expires_us - c->now_us <= c->conf.lease_term.us / 2 && until > l->expires_us) {
+        l->expires_us = until;
+        struct weir_effect *e = effect_add(c, WEIR_EFFECT_LEASE_EXTEND);
+        e->lease.v = l->id;
+        e->node.v = l->node_id;
+        e->u.lease_extend.expires.us = l->expires_us;
+        lease_changed(c, l);
+    }
+}
+
+void lease_cap(struct weir_core *c, struct lease *l)
+{
+    size_t i = l->state == WEIR_LEASE_INTENT && l->intent_us == c->now_us ? c->effects.n : 0;
+    while (i > 0 && (c->effects.p[i - 1].kind != WEIR_EFFECT_LEASE_LAUNCH || c->effects.p[i - 1].lease.v != l->id)) {
+        i--;
+    }
+    if (i > 0) { /* nobody has heard of it */
+        l->expires_us = extended_us(c, l);
+        c->effects.p[i - 1].u.lease_launch.expires.us = l->expires_us;
+    } else {
+        extend(c, l);
+    }
+    timer_for_lease(c, l);
+}
+
 int64_t lease_due_us(const struct weir_core *c, const struct lease *l)
 {
-    int64_t extend = l->expires_us - c->conf.lease_term.us / 2;
+    int64_t extend = lease_paid_until_us(l) > l->expires_us ? l->expires_us - c->conf.lease_term.us / 2 : US_NEVER;
     switch ((enum weir_lease_state)l->state) {
     case WEIR_LEASE_INTENT:
     case WEIR_LEASE_BOOTING:
@@ -218,16 +255,7 @@ void lease_look(struct weir_core *c, struct lease *l)
     case WEIR_LEASE_STATE_MAX:
         return;
     }
-    bool lives = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING ||
-                 l->state == WEIR_LEASE_READY;
-    if (lives && l->expires_us - c->now_us <= c->conf.lease_term.us / 2) {
-        l->expires_us = weir_i64_add_sat(c->now_us, c->conf.lease_term.us);
-        struct weir_effect *e = effect_add(c, WEIR_EFFECT_LEASE_EXTEND);
-        e->lease.v = l->id;
-        e->node.v = l->node_id;
-        e->u.lease_extend.expires.us = l->expires_us;
-        lease_changed(c, l);
-    }
+    extend(c, l);
     timer_for_lease(c, l);
 }
 
@@ -260,6 +288,7 @@ void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us)
     c->paces_known = false;
     c->review = c->review || p->held;
     p->held = false;
+    lease_cap(c, l); /* it is paid for from now on, not from the intent */
 }
 
 static void lease_confirmed(struct weir_core *c, struct lease *l, int64_t at_us)
@@ -354,7 +383,7 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
         return;
     }
     int64_t from = max_i64(max_i64(l->intent_us, l->confirmed_us), l->ready_us);
-    bool was_limit = c->leases_live >= c->conf.leases_max;
+    bool was_limit = c->leases_live >= c->conf.leases_max || c->conf.spend_micro_per_hour_max > 0;
     lease_finish(c, l, WEIR_LEASE_ENDED, min_i64(max_i64(at_us, from), c->now_us), reclaimed);
     const struct lease_past was = {place_of(c, &l->offer), l->intent_us, l->ended_us};
     bool explains = l->confirmed_us != 0 && !l->reclaimed && offers_forget(c, &was);

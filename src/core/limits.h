@@ -57,6 +57,8 @@ void limits_release(struct weir_core *c);
 bool limits_count(const struct limits *l, const struct budget *b);
 bool limits_have(const struct limits *l, const struct quota *q);
 int64_t budget_left(const struct weir_core *c, const struct budget *b);
+/* What is held for the machine pays for it until then; US_NEVER where no budget does. */
+int64_t lease_paid_until_us(const struct lease *l);
 /* Holds more, or less, in each budget of the set. */
 void limits_hold(struct weir_core *c, const struct limits *l, int64_t micro);
 /* What the attempt, or the machine, still holds. */

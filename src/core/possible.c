@@ -117,6 +117,10 @@ static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, in
         if (v == WEIR_VERDICT_CHOSEN && r->nodes > c->conf.leases_max) {
             v = WEIR_VERDICT_LEASE_LIMIT;
         }
+        if (v == WEIR_VERDICT_CHOSEN && c->conf.spend_micro_per_hour_max > 0 &&
+            weir_mul_div_sat(offer_spend(o), r->nodes, 1) > c->conf.spend_micro_per_hour_max) {
+            v = WEIR_VERDICT_SPEND_LIMIT; /* even with nothing else rented */
+        }
         offered = offered || v == WEIR_VERDICT_CHOSEN;
         if (ret != NULL && v != WEIR_VERDICT_CHOSEN) {
             ret->rejected[v]++;

@@ -200,6 +200,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     memmove(&c->leases.p[at + 1], &c->leases.p[at], (c->leases.n - 1 - at) * sizeof *c->leases.p);
     c->leases.p[at] = l;
     c->leases_live++;
+    c->leases_micro_per_hour += offer_spend(&l->offer);
     c->leases_booting += lease_boots(l);
     lease_count(c, l, true);
     n->lease = l;

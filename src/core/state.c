@@ -341,8 +341,16 @@ struct run *run_new(struct job *j, uint32_t ordinal, uint32_t n_ranks)
 
 struct hold *hold_find(const struct weir_core *c, uint64_t id)
 {
-    uint64_t p = 0;
-    return weir_map_get(&c->holds, id, &p) ? (struct hold *)(uintptr_t)p : NULL;
+    for (size_t i = 0; i < c->holds_changed.n; i++) {
+        if (c->holds_changed.p[i]->id == id) {
+            return c->holds_changed.p[i];
+        }
+    }
+    struct hold *h = c->hold_list;
+    while (h != NULL && h->id > id) {
+        h = h->next;
+    }
+    return h != NULL && h->id == id ? h : NULL;
 }
 
 struct hold *hold_new(struct weir_core *c, const struct run *r, int64_t amount_micro)
@@ -361,25 +369,28 @@ struct hold *hold_new(struct weir_core *c, const struct run *r, int64_t amount_m
 
 void hold_list_add(struct weir_core *c, struct hold *h)
 {
-    weir_map_put(&c->holds, h->id, (uint64_t)(uintptr_t)h);
-    h->next = c->hold_list;
-    if (h->next != NULL) {
-        h->next->prev = h;
+    struct hold *before = NULL;
+    struct hold *after = c->hold_list;
+    while (after != NULL && after->id > h->id) { /* only ever in a restore from an odd order */
+        before = after;
+        after = after->next;
     }
-    c->hold_list = h;
+    h->prev = before;
+    h->next = after;
+    *(before == NULL ? &c->hold_list : &before->next) = h;
+    if (after != NULL) {
+        after->prev = h;
+    }
+    c->n_holds++;
 }
 
 static void hold_free(struct weir_core *c, struct hold *h)
 {
-    (void)weir_map_remove(&c->holds, h->id);
     if (h->next != NULL) {
         h->next->prev = h->prev;
     }
-    if (h->prev != NULL) {
-        h->prev->next = h->next;
-    } else {
-        c->hold_list = h->next;
-    }
+    *(h->prev == NULL ? &c->hold_list : &h->prev->next) = h->next;
+    c->n_holds--;
     free(h);
 }
 

@@ -234,7 +234,7 @@ struct weir_core_stats weir_core_stats(const struct weir_core *c)
         bytes += sizeof *t + (t->gpus + 1u) * (t->tree_size * sizeof(int64_t) + t->words * 8);
     }
     bytes += c->leases.n * sizeof(struct lease) + c->offers.size * sizeof *c->offers.p;
-    bytes += c->holds.n * (sizeof(struct hold) + 48);
+    bytes += c->n_holds * (sizeof(struct hold) + 16);
     bytes += c->n_running * (sizeof(struct run) + sizeof(struct rank) + 32);
     bytes += c->timers.size * sizeof *c->timers.p;
     bytes += c->effects.size * sizeof *c->effects.p + c->explains.size * sizeof *c->explains.p;

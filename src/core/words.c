@@ -182,6 +182,8 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "over_quota";
     case WEIR_VERDICT_FAILED:
         return "failed";
+    case WEIR_VERDICT_SPEND_LIMIT:
+        return "spend_limit";
     case WEIR_VERDICT_MAX:
         break;
     }
@@ -223,6 +225,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "is known, but no configured provider rents it";
     case WEIR_VERDICT_LEASE_LIMIT:
         return "would be over the limit of machines at once";
+    case WEIR_VERDICT_SPEND_LIMIT:
+        return "would be over what rented machines may cost an hour together";
     case WEIR_VERDICT_LAUNCHING:
         return "is asked for when the launches under way there are answered";
     case WEIR_VERDICT_DRAINING:

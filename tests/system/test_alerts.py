@@ -302,6 +302,22 @@ def test_a_lost_node_and_a_long_wait_are_told_and_so_is_their_end(weir):
         assert not [a for a in web.alerts() if a["project"] == "speech"]
 
 
+def test_a_quota_that_is_nearly_taken_is_told(weir):
+    with Web() as web, Broker(weir, config({"ops": {"kind": "webhook", "url": web.url}}, quota_percent=75)) as b:
+        until("the host to join", lambda: b.get("/v1/nodes")["items"])
+        b.ok("quota", "set", "v", "--for", "project:vision", "--counts", "gpus", "--limit", "4")
+        b.ok("quota", "set", "idle", "--for", "project:nlp", "--counts", "gpus", "--limit", "4")
+        two = b.submit({"project": "vision", "resources": {"accelerators": {"A100": 2}}, "run": "sleep 60", "max_duration": "1h"})
+        until("it to run", lambda: b.get(f"/v1/jobs/{two}")["state"] == "running")
+        one = b.submit({"project": "vision", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 60", "max_duration": "1h"})
+        until("it to be told", lambda: "firing" in web.states("quota-threshold"))
+        fired = firing(b, "quota-threshold")
+        assert [(a["key"], a["project"], a["text"]) for a in fired] == [("quota-threshold/v", "vision", "quota 'v': 75 % of its gpus are taken")], fired
+        b.ok("cancel", str(two))
+        b.ok("cancel", str(one))
+        until("its end to be told", lambda: "resolved" in web.states("quota-threshold"))
+
+
 def test_what_people_do_about_it(weir):
     with Web() as web, Broker(weir, config({"ops": {"kind": "webhook", "url": web.url}}, repeat="1s")) as b:
         spend(b, "8.50", "--at", "80:warn")

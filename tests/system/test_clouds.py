@@ -104,6 +104,48 @@ test_killed_while_the_machine_is_ended = each_cloud(_while_it_is_ended)
 test_killed_before_the_end_is_proven = each_cloud(_after_it_was_ended_before_the_proof)
 
 
+def gang(weir, killed):
+    """The third of three launches is refused: the two others are ended at once, nobody runs on part of the gang, and all three are had later."""
+    with mock("aws", args=["--capacity", "2"]) as c, broker(weir, c, policy="capacity_memory: 8s") as b:
+        log = b.dir / "log"
+        until("offers", lambda: any(o["provider"] == "aws" and o["verdict"].startswith("included") for o in b.get("/v1/offers?gpus=L4:1")["items"]))
+        job = b.submit(only_there("aws", num_nodes=3, run=f"echo $WEIR_NODE_RANK >> {log}"))
+        until("a launch to be refused", lambda: any(r["status"] >= 400 for r in c.requests("create")), every_s=0.005)
+        if killed:
+            b.kill()
+            b.start()
+        else:  # where their agents are there by then, they are kept a while as any idle machine is
+            until("the others to be ended", lambda: c.inventory()["alive"] == 0, limit_s=60)
+        assert not log.exists(), "a part of it ran"
+        c.set(capacity=1000)
+        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert sorted(log.read_text().split()) == ["0", "1", "2"], log.read_text()
+        for lease in leases(b):
+            b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
+def test_a_gang_is_rented_whole_or_not_at_all(weir):
+    gang(weir, killed=False)
+
+
+def test_a_gang_whose_broker_is_killed_while_it_is_rented(weir):
+    gang(weir, killed=True)
+
+
+def test_what_all_rented_machines_cost_an_hour_is_capped(weir):
+    with mock("aws") as c, broker(weir, c, policy="spend_per_hour_max: 0.70") as b:  # two at 0.34, on the spot
+        done = b.dir / "done"
+        job = b.submit(only_there("aws", array="0-4", run=f"sleep 1; echo $WEIR_TASK_INDEX >> {done}"))
+        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert sorted(done.read_text().split()) == list("01234")
+        made_of = sorted(i["created"] for i in c.inventory()["instances"])
+        assert 1 <= len(made_of) <= 2, made_of
+        for lease in leases(b):
+            b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
 def test_orphans_are_ended_and_strangers_are_not(weir):
     with mock("runpod") as c, broker(weir, c) as b:
         c._call("POST", "foreign", {"name": "training-box"})

@@ -71,6 +71,8 @@ class Dialect:
         path = request.path
         if path == "/v3/auth/tokens":
             return "token"
+        if path in ("/", "/v3", "/v3/", "/compute/v2.1", "/compute/v2.1/"):
+            return "discover"
         if path == "/compute/v2.1/servers/detail":
             return "list"
         if path == "/compute/v2.1/servers" and request.method == "POST":
@@ -97,6 +99,8 @@ class Dialect:
     def handle(self, request, operation):
         if operation == "token" and request.method == "POST":
             return self._token(request)
+        if operation == "discover" and request.method == "GET":
+            return self._versions(request)
         token = request.headers.get("X-Auth-Token", "")
         if self.tokens.get(token, 0) <= self.world.now():
             raise CloudError("unauthorized", "The request you have made requires authentication.")
@@ -115,6 +119,14 @@ class Dialect:
             case "offers":
                 return self._page(request, "flavors", [self._flavor(n) for n in FLAVORS], {"limit", "marker", "is_public", "sort_key", "sort_dir"})
         raise CloudError("not_found", f"{request.method} {request.path}")
+
+    def _versions(self, request):
+        """What clients ask before anything else; weir does not."""
+        if request.path.startswith("/compute"):
+            return Reply(200, {"version": {"id": "v2.1", "status": "CURRENT", "version": "2.96", "min_version": "2.1", "updated": "2013-07-23T11:33:21Z",
+                                           "links": [{"rel": "self", "href": f"{self.url}/compute/v2.1/"}]}})
+        version = {"id": "v3.14", "status": "stable", "updated": "2020-04-07T00:00:00Z", "links": [{"rel": "self", "href": f"{self.url}/v3/"}]}
+        return Reply(200, {"version": version}) if request.path.startswith("/v3") else Reply(300, {"versions": {"values": [version]}})
 
     def _token(self, request):
         body = request.json()

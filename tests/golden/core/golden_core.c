@@ -160,6 +160,10 @@ static void out_effect(struct scene *s, const struct weir_effect *e)
     case WEIR_EFFECT_LEASE_LAUNCH:
         weir_str_addf(&s->out, " offer %" PRIu64 " (%s)", e->u.lease_launch.offer->id,
                       e->u.lease_launch.offer->instance_type);
+        if (e->u.lease_launch.expires.us < s->w.now_us + s->w.conf.lease_term.us) {
+            weir_str_adds(&s->out, " until ");
+            out_time(s, e->u.lease_launch.expires.us);
+        }
         break;
     case WEIR_EFFECT_LEASE_EXTEND:
         weir_str_adds(&s->out, " to ");
@@ -599,6 +603,7 @@ static void do_conf(struct scene *s, struct weir_sv line)
 {
     struct weir_core_conf *k = &s->w.conf;
     k->leases_max = (uint32_t)number(s, line, "leases_max", k->leases_max);
+    k->spend_micro_per_hour_max = (int64_t)number(s, line, "spend_max", 0) * WEIR_MICRO_PER_UNIT;
     k->preempt_priority_gap = (uint32_t)number(s, line, "preempt_gap", k->preempt_priority_gap);
     k->age_points_per_hour = (uint32_t)number(s, line, "age_points", k->age_points_per_hour);
     k->retries_lost_max = (uint32_t)number(s, line, "retries_lost", k->retries_lost_max);

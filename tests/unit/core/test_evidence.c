@@ -92,9 +92,11 @@ static void rates_follow_the_estimate(void **state)
         {1000000, 50000, 50000},
         {2500000, 50000, 125000},
         {500000, 50000, 25000},
-        {4000000, 0, 4000},     /* said never to be taken back, and was: four times the least */
-        {900000, 0, 0},         /* never more than it says where fewer were taken back */
-        {900000, 500, 500},
+        {4000000, 0, 3000},     /* said never to be taken back, and was: what the least that is expected grew by */
+        {1016000, 200, 216},    /* a little more than expected is a little more */
+        {900000, 0, 0},
+        {900000, 500, 450},
+        {0, 50000, 0},
         {INT64_MAX, 4000000000u, UINT32_MAX},
     };
     (void)state;
