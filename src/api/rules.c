@@ -116,7 +116,7 @@ static int check_keys(const json_t *body, enum weir_rule_kind kind, struct weir_
     static const char *const others[] = {"kind", "from", "until"};
     const char *key;
     json_t *value;
-    json_object_foreach(json_incref((json_t *)(uintptr_t)body), key, value)
+    json_object_foreach((json_t *)(uintptr_t)body, key, value)
     {
         bool known = false;
         for (size_t i = 0; i < WEIR_ARRAY_LEN(others); i++) {
@@ -126,12 +126,9 @@ static int check_keys(const json_t *body, enum weir_rule_kind kind, struct weir_
             known |= weir_streq(key, *k);
         }
         if (!known) {
-            int r = weir_fail(err, -WEIR_EINVAL, "%s: a rule of kind %s has no such key", key, weir_rule_kind_name(kind));
-            json_decref((json_t *)(uintptr_t)body);
-            return r;
+            return weir_fail(err, -WEIR_EINVAL, "%s: a rule of kind %s has no such key", key, weir_rule_kind_name(kind));
         }
     }
-    json_decref((json_t *)(uintptr_t)body);
     return 0;
 }
 
