@@ -335,7 +335,7 @@ static int check_provider(const struct weir_core *c, uint32_t provider, struct w
     }
     struct pace now = pace_anew(c, provider);
     bool same = now.limit == p->pace.limit && now.closed_us == p->pace.closed_us && now.closed_gang_us == p->pace.closed_gang_us &&
-                now.mute == p->pace.mute;
+                now.shunned_us == p->pace.shunned_us && now.mute == p->pace.mute;
     return same || !c->paces_known || c->paces_us != c->now_us ? 0 : bad(err, "a provider's pace is not what follows from its leases", provider);
 }
 
