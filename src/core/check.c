@@ -244,6 +244,9 @@ static int check_job(const struct weir_core *c, const struct job *j, struct sums
     if (final != (active == 0 && count[WEIR_TASK_WAITING] == 0)) {
         return bad(err, "a job's state is not its tasks'", j->id);
     }
+    if (j->state == WEIR_JOB_RUNNING && active == 0) {
+        return bad(err, "a job runs and none of its tasks does", j->id);
+    }
     bool may = count[WEIR_TASK_WAITING] > 0 && (j->parallel_max == 0 || active < j->parallel_max);
     if (may != j->queued) {
         return bad(err, "a job is in the queue and should not be, or the other way round", j->id);

@@ -95,6 +95,7 @@ struct job {
     int64_t submitted_us;
     int64_t started_us;
     int64_t ended_us;
+    uint64_t told_seq; /* when a task of it was last told to start */
     struct payer *payer;
     uint32_t user;
     uint32_t n_tasks;
@@ -900,6 +901,8 @@ static inline uint32_t run_first_rank(const struct run *r)
     return first;
 }
 void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_task_state to);
+/* At the end of a step: jobs of which nothing runs any more wait again, but where the next task was started in its place. */
+void jobs_settle(struct weir_core *c);
 void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us);
 void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us, enum weir_outcome outcome);
 

@@ -403,6 +403,14 @@ static void settle_node(struct weir_core *c, struct node *n)
     }
 }
 
+/* It may have been stored before jobs were said to wait again. */
+static void job_settle_restored(struct job *j)
+{
+    if (j->state == WEIR_JOB_RUNNING && j->count[WEIR_TASK_WAITING] == job_tasks_left(j)) {
+        weir_sm_move(&weir_sm_job, &j->state, WEIR_JOB_WAITING, NULL, j);
+    }
+}
+
 int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall now, struct weir_err *err)
 {
     for (size_t i = 0; i < c->nodes.n; i++) {
@@ -430,6 +438,7 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
         for (uint32_t i = 0; i < 1u << JOB_PAGE_BITS; i++) {
             if (p->job[i] != NULL) {
                 demand_change(c, p->job[i]->class->want, job_tasks_left(p->job[i]));
+                job_settle_restored(p->job[i]);
             }
         }
     }

@@ -561,6 +561,10 @@ static void do_show(struct scene *s, struct weir_sv line)
         weir_str_adds(&s->out, ", held ");
         out_money(s, h.amount_micro);
     }
+    struct weir_job_view job;
+    if (flag(line, "job") && weir_core_job(s->w.core, id.job, &job)) {
+        weir_str_addf(&s->out, ", job %s", weir_job_state_name(job.state));
+    }
     weir_str_addc(&s->out, '\n');
 }
 
