@@ -678,6 +678,7 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
     w.noticed = v.reclaim_at.us != 0;
     w.want_end = v.state == WEIR_LEASE_ENDING;
     w.sent_ms = broker_ms(b);
+    w.unsure = !w.confirmed; /* it may have been sent before the restart */
     w.step = !w.confirmed ? LEASE_STEP_DESCRIBE : w.want_end ? LEASE_STEP_TERMINATE : LEASE_STEP_WATCH;
     weir_vec_push(&b->leases, w);
 }

@@ -23,7 +23,7 @@ static const struct family {
 static const struct weir_sim_turn turns[] = {
     {"delay_value", "weir*", .tuned = true, .by_ratio = true, .from = 0.1, .to = 1000, .key = "delay_cost"},
     {"reservations", "weir*", .whole = true, .tuned = true, .by_ratio = true, .from = 1, .to = 1000, .key = "reservations_max"},
-    {"yield_per_mille", "weir*", .whole = true, .tuned = true, .from = 0, .to = 1000, .key = "yield_per_mille"},
+    {"yield_per_mille", "weir*", .whole = true, .tuned = true, .from = 0, .to = 4000, .key = "yield_per_mille"},
     {"age_points_per_hour", "weir*", .whole = true, .key = "age_points_per_hour"},
     {"review_s", "weir*", .key = "review_period", .unit = "s"},
     {"leases_max", "weir*", .whole = true, .key = "leases_max"},

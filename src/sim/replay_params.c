@@ -7,6 +7,7 @@
 const struct weir_sim_param weir_replay_params[WEIR_REPLAY_PARAMS] = {
     [WEIR_REPLAY_DELAY_VALUE] = {"delay_value", "what an hour's waiting of a task is worth", 0, 1e6, 0.1},
     [WEIR_REPLAY_RESERVATIONS] = {"reservations", "waiting tasks that hold a reserved start", 0, 100000, 64},
+    [WEIR_REPLAY_YIELD] = {"yield_per_mille", "a task counts as so much of its run time younger, in thousandths", 0, 10000, 250},
     [WEIR_REPLAY_REVIEW_S] = {"review_s", "seconds after which all that waits is weighed anew", 1, 86400, 600},
     [WEIR_REPLAY_LEASES_MAX] = {"leases_max", "rented machines at once", 0, 1e6, 1e6},
     [WEIR_REPLAY_WAIT_HOURS] = {"wait_hours", "how long constant-wait waits", 0, 8760, 1},

@@ -691,7 +691,7 @@ static struct weir_core_conf core_conf(const struct replay *p)
     c.gpus = p->site->gpus;
     c.delay_cost_micro_per_hour = (int64_t)llround(v[WEIR_REPLAY_DELAY_VALUE] * 1e6);
     c.reservations_max = p->rule->unreserved ? 0 : (uint32_t)v[WEIR_REPLAY_RESERVATIONS];
-    c.yield_per_mille = p->rule->unyielding ? 0 : c.yield_per_mille;
+    c.yield_per_mille = p->rule->unyielding ? 0 : (uint32_t)v[WEIR_REPLAY_YIELD];
     c.review_period.us = (int64_t)(v[WEIR_REPLAY_REVIEW_S] * 1e6);
     c.stage_bytes_per_s = (uint64_t)(v[WEIR_REPLAY_LINK_MIB_PER_S] * 0x1p20);
     c.leases_max = (uint32_t)v[WEIR_REPLAY_LEASES_MAX];

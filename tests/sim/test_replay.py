@@ -22,7 +22,7 @@ JAN_2022 = 1_640_995_200
 POLICIES = ["weir", "weir-no-estimates", "local-only", "cloud-only", "no-wait", "constant-wait", "starburst"]
 STORM = ("spot_price=0.4,spot_reclaims_per_hour=0.5,spot_notice_s=0,checkpoint_s=600,restart_s=20,boot_spread=1.5,boot_failure=0.1,"
          "stockouts_per_day=6,task_failures_per_hour=0.02,node_failures_per_year=200,input_gib=3,estimate_error=3,deadline_factor=2")
-EVERYTHING = ("delay_value=1,reservations=9,review_s=60,leases_max=5,wait_hours=2,wait_per_gpu_hour=0.1,estimate_error=2,deadline_factor=3,"
+EVERYTHING = ("delay_value=1,reservations=9,yield_per_mille=500,review_s=60,leases_max=5,wait_hours=2,wait_per_gpu_hour=0.1,estimate_error=2,deadline_factor=3,"
               "checkpoint_s=600,checkpoint_grace_s=30,cores_per_gpu=8,match_gpu=1,restart_s=5,input_gib=1,link_mib_per_s=50,egress_per_gib=0.1,"
               "task_failures_per_hour=0.01,retries=2,node_failures_per_year=1,node_repair_hours=2,boot_s=60,boot_factor=2,boot_spread=1.5,boot_failure=0.1,"
               "cloud_gpus=64,stockouts_per_day=1,stockout_hours=2,price_factor=2,spot_price=0.4,spot_reclaims_per_hour=0.1,spot_reclaims_factor=2,spot_notice_s=60,"
