@@ -89,7 +89,7 @@ enum weir_check_verdict { WEIR_CHECK_OK, WEIR_CHECK_WARNING, WEIR_CHECK_FAILED, 
 struct weir_check {
     char name[32];
     enum weir_check_verdict verdict;
-    char text[320];
+    char text[512];
     char remedy[256]; /* "" where there is nothing to do */
 };
 

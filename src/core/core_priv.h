@@ -632,14 +632,11 @@ struct timer {
     uint8_t kind;
 };
 
-/* How well a node with such room suits who wants so much; see demand.c. */
+/* How well a node with such room suits who wants so much; see demand.c. In whole words: it is compared more often than anything else. */
 struct score {
     uint64_t mix_number; /* 0: none */
-    uint32_t type;
-    uint16_t gpus;
-    uint16_t gpus_free;
-    uint32_t cpu_milli;
-    uint32_t cpu_free;
+    uint64_t gpus;       /* the node's type, and GPUs wanted and free */
+    uint64_t cpu_milli;  /* wanted and free */
     uint64_t mem_mib;
     uint64_t mem_free;
     int64_t value;
