@@ -382,6 +382,9 @@ static int check_claims(const struct weir_core *c, struct weir_err *err)
         on_nodes += c->nodes.p[i]->claims.n;
     }
     for (size_t g = 0; g < TYPE_BITS; g++) {
+        if (c->claims[g].claim.n > 0 && (c->claimed >> g & 1u) == 0) {
+            return bad(err, "claims are there that nobody would look at again", g);
+        }
         for (size_t i = 0; i < c->claims[g].claim.n; i++) {
             const struct claim *cm = c->claims[g].claim.p[i];
             if (cm->stack != &c->claims[g] || cm->index != i) {

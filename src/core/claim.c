@@ -306,6 +306,7 @@ static struct claim *claim_add(struct weir_core *c, struct claim_stack *s, struc
         cm->stack = s;
         cm->index = s->claim.n;
         weir_vec_push(&s->claim, cm);
+        c->claimed |= UINT64_C(1) << (s - c->claims); /* to be looked at again, though none of the stack is due yet */
     }
     return cm;
 }
