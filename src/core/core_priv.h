@@ -461,7 +461,10 @@ struct lease {
     uint8_t refusal;
     bool reclaimed;
     bool changed;
-    struct weir_offer offer;
+    struct weir_offer offer; /* the quote at its launch */
+    int64_t price_micro_per_hour; /* what it costs now */
+    int64_t priced_us;    /* since then; 0: since its beginning */
+    int64_t priced_micro; /* what it had cost by then, at earlier prices */
     uint32_t provider; /* index */
     struct weir_task_id task;
     struct payer *payer;
@@ -489,6 +492,12 @@ struct offer {
 static inline int64_t offer_marginal(const struct weir_offer *o)
 {
     return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
+}
+
+/* The same of one that is rented: reserved ones are paid for anyway. */
+static inline int64_t lease_marginal(const struct lease *l)
+{
+    return l->offer.market == WEIR_OFFER_RESERVED ? 0 : l->price_micro_per_hour;
 }
 
 /* From launch to joined, as is believed. */

@@ -35,15 +35,27 @@ int64_t run_worst(const struct weir_core *c, const struct shape *s, int64_t max_
     return weir_mul_div_sat(rate, run_span_us(c, s, max_cost_left, rate), WEIR_US_PER_HOUR);
 }
 
-/* All that a machine is billed that is needed for so long, and then stands idle until it is given back. */
-int64_t machine_worst(const struct weir_offer *o, int64_t needed_us)
+/* So long is a machine billed that is needed for so long, and then stands idle until it is given back. */
+static int64_t machine_span_us(const struct weir_offer *o, int64_t needed_us)
 {
     int64_t quantum = max_i64(o->bill_quantum.us, 1);
     int64_t span = weir_i64_add_sat(needed_us, END_ALLOWANCE_S * WEIR_US_PER_S);
     span = weir_i64_add_sat(span, max_i64(o->boot_expected.us, quantum)); /* idle, see lease_idle_end_us */
     span = max_i64(span, o->bill_minimum.us);
-    span = weir_i64_add_sat(span, quantum - 1) / quantum * quantum;
-    return weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
+    return weir_i64_add_sat(span, quantum - 1) / quantum * quantum;
+}
+
+int64_t machine_worst(const struct weir_offer *o, int64_t needed_us)
+{
+    return weir_mul_div_sat(o->price_micro_per_hour, machine_span_us(o, needed_us), WEIR_US_PER_HOUR);
+}
+
+/* What a machine costs that is there for so long: as it has, and at its price of now. */
+static int64_t lease_cost(const struct lease *l, int64_t span_us)
+{
+    int64_t before = l->priced_us == 0 ? 0 : l->priced_us - l->confirmed_us;
+    int64_t since = weir_mul_div_sat(l->price_micro_per_hour, max_i64(span_us - before, 0), WEIR_US_PER_HOUR);
+    return weir_i64_add_sat(l->priced_micro, since);
 }
 
 int64_t lease_worst(const struct weir_core *c, const struct lease *l, int64_t run_us)
@@ -52,7 +64,7 @@ int64_t lease_worst(const struct weir_core *c, const struct lease *l, int64_t ru
     if (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_BOOTING) {
         before = c->now_us - l->confirmed_us;
     }
-    return machine_worst(&l->offer, weir_i64_add_sat(before, run_us));
+    return lease_cost(l, machine_span_us(&l->offer, weir_i64_add_sat(before, run_us)));
 }
 
 /* ---- what runs and machines hold ---- */
@@ -129,13 +141,28 @@ void run_pays(struct weir_core *c, struct run *r)
 
 int64_t lease_paid_until_us(const struct lease *l)
 {
-    int64_t price = l->offer.price_micro_per_hour;
+    int64_t price = l->price_micro_per_hour;
     if (!has_budgets(l->payer->limits) || l->held_micro == 0 || price <= 0) {
         return US_NEVER;
     }
-    int64_t from = l->confirmed_us != 0 ? l->confirmed_us : l->intent_us;
-    int64_t span = weir_mul_div_sat(l->held_micro, WEIR_US_PER_HOUR, price);
+    int64_t from = l->priced_us != 0 ? l->priced_us : l->confirmed_us != 0 ? l->confirmed_us : l->intent_us;
+    int64_t left = max_i64(weir_i64_sub_sat(l->held_micro, l->priced_micro), 0);
+    int64_t span = weir_mul_div_sat(left, WEIR_US_PER_HOUR, price);
     return weir_i64_add_sat(from, span - OFF_ALLOWANCE_S * WEIR_US_PER_S);
+}
+
+void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour)
+{
+    l->priced_micro = lease_cost(l, c->now_us - l->confirmed_us);
+    l->priced_us = c->now_us;
+    bool counts = weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_COUNTS);
+    c->leases_micro_per_hour -= counts ? lease_marginal(l) : 0;
+    l->price_micro_per_hour = price_micro_per_hour;
+    c->leases_micro_per_hour += counts ? lease_marginal(l) : 0;
+    c->review = c->review || c->conf.spend_micro_per_hour_max > 0;
+    c->budgets_version += has_budgets(l->payer->limits); /* what a run would make it hold more */
+    lease_changed(c, l);
+    timer_for_lease(c, l);
 }
 
 static void lease_cover(struct weir_core *c, struct lease *l, const struct run *r)
@@ -261,11 +288,11 @@ void limits_renew_lease(struct weir_core *c, struct lease *l)
     }
     const struct weir_offer *o = &l->offer;
     int64_t end = weir_i64_add_sat(weir_i64_add_sat(grace, END_ALLOWANCE_S * WEIR_US_PER_S), o->bill_quantum.us);
-    if (lease_held(l) > weir_mul_div_sat(o->price_micro_per_hour, end, WEIR_US_PER_HOUR)) {
+    if (lease_held(l) > weir_mul_div_sat(l->price_micro_per_hour, end, WEIR_US_PER_HOUR)) {
         return;
     }
     int64_t span = max_i64(RENEWAL_S * WEIR_US_PER_S, o->bill_quantum.us);
-    int64_t more = weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
+    int64_t more = weir_mul_div_sat(l->price_micro_per_hour, span, WEIR_US_PER_HOUR);
     if (l->node->runs.n == 0 || l->node->state != WEIR_NODE_UP || !has_room(c, all, more)) {
         empty(c, l);
         return;

@@ -168,6 +168,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     struct job *tenant = job_find(c, v->task.job.v);
     struct payer *payer = v->payer.v == 0 && tenant != NULL ? tenant->payer
                                                             : payer_restored(c, v->payer, (struct weir_project_id){0}, (struct weir_user_id){0});
+    if (v->price_micro_per_hour < 0 || v->priced_micro < 0 || v->priced.us < 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: it costs less than nothing", id);
+    }
     if (payer == NULL || v->held_micro < 0 || v->charged_micro < 0) {
         return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: its payer %u is not stored, or it holds less than nothing", id, v->payer.v);
     }
@@ -179,6 +182,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
                         .refusal = v->refusal,
                         .reclaimed = v->reclaimed,
                         .offer = v->offer,
+                        .price_micro_per_hour = v->price_micro_per_hour > 0 ? v->price_micro_per_hour : v->offer.price_micro_per_hour,
+                        .priced_us = v->priced.us,
+                        .priced_micro = v->priced_micro,
                         .provider = provider_get(c, v->offer.provider),
                         .task = v->task,
                         .payer = payer,
@@ -200,7 +206,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     memmove(&c->leases.p[at + 1], &c->leases.p[at], (c->leases.n - 1 - at) * sizeof *c->leases.p);
     c->leases.p[at] = l;
     c->leases_live++;
-    c->leases_micro_per_hour += offer_spend(&l->offer);
+    c->leases_micro_per_hour += lease_marginal(l);
     c->leases_booting += lease_boots(l);
     lease_count(c, l, true);
     n->lease = l;
