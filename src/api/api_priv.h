@@ -479,6 +479,7 @@ void api_handle_resume(struct api_request *rq);
 void api_handle_remove(struct api_request *rq);
 void api_handle_lease_end(struct api_request *rq);
 void api_handle_leases_audit(struct api_request *rq);
+void api_handle_check_providers(struct api_request *rq);
 void api_handle_leases_look(struct api_request *rq);
 void api_handle_leases_down(struct api_request *rq);
 void api_handle_leases_up(struct api_request *rq);

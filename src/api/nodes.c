@@ -201,7 +201,7 @@ void api_handle_lease_end(struct api_request *rq)
     api_call_post(call);
 }
 
-static void leases_done(struct weir_command *cmd)
+static void written_done(struct weir_command *cmd)
 {
     struct api_call *call = (struct api_call *)cmd;
     if (cmd->code < 0) {
@@ -212,11 +212,18 @@ static void leases_done(struct weir_command *cmd)
     api_call_free(call);
 }
 
+void api_handle_check_providers(struct api_request *rq)
+{
+    struct api_call *call = api_call_new(rq, WEIR_COMMAND_CHECK);
+    call->cmd.done = written_done;
+    api_call_post(call);
+}
+
 static void post_leases(struct api_request *rq, enum weir_leases_op op)
 {
     struct api_call *call = api_call_new(rq, WEIR_COMMAND_LEASES);
     call->cmd.u.leases.op = op;
-    call->cmd.done = leases_done;
+    call->cmd.done = written_done;
     api_call_post(call);
 }
 

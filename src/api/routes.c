@@ -134,6 +134,8 @@ const struct api_route api_routes[] = {
      .handle = api_handle_leases_audit, .summary = "What the providers last listed, against the leases"},
     {"POST", "/v1/leases/audit", "lookAtLeases", "cloud", API_ROLE_OPERATE, 200, "LeaseAudit", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
      .handle = api_handle_leases_look, .summary = "Have every provider asked anew; read the outcome when it is not busy any more"},
+    {"POST", "/v1/providers/check", "checkProviders", "cloud", API_ROLE_OPERATE, 200, "ProviderChecks", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
+     .handle = api_handle_check_providers, .summary = "Have every provider looked at: credentials, permissions, settings, clock, prices; takes up to half a minute"},
     {"POST", "/v1/leases/down", "downLeases", "cloud", API_ROLE_OPERATE, 200, "LeaseAudit", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
      .handle = api_handle_leases_down, .summary = "Rent nothing any more and end every rented machine, whatever runs there"},
     {"POST", "/v1/leases/up", "upLeases", "cloud", API_ROLE_OPERATE, 200, "LeaseAudit", .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,

@@ -35,6 +35,7 @@ enum weir_command_kind {
     WEIR_COMMAND_QUOTA_SET,
     WEIR_COMMAND_QUOTA_REMOVE,
     WEIR_COMMAND_OFFERS,     /* a snapshot of all known offers */
+    WEIR_COMMAND_CHECK,      /* have every provider looked at */
     WEIR_COMMAND_SETTLE,     /* post everything up to now, so that bills are complete */
     WEIR_COMMAND_AMEND,      /* post a correction */
     WEIR_COMMAND_CLOSE,      /* close a month, or seal it */

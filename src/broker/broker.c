@@ -225,6 +225,7 @@ static void on_timer(uv_timer_t *h)
     agents_tick(b);
     commands_tick(b);
     feeds_tick(b);
+    checks_tick(b);
     local_agent_tick(b);
     alerts_tick(b);
     policies_tick(b);
@@ -242,7 +243,7 @@ static void arm(struct broker *b)
     int64_t until = (weir_engine_wake_at(b->engine).us - weir_engine_now(b->engine).us) / 1000;
     if (until < (int64_t)ms) {
         ms = until < 1 ? 1 : (uint64_t)until;
-    } else if (b->leases.n == 0 && b->waiters.n == 0 && b->live.n == 0 && !b->notify_due && !b->store_full) {
+    } else if (b->leases.n == 0 && b->waiters.n == 0 && b->live.n == 0 && b->checks.n == 0 && !b->notify_due && !b->store_full) {
         ms = until < 1000 ? (uint64_t)until : 1000;
     }
     if (b->self_check.proof != NULL && ms > SELF_CHECK_MS) {
@@ -537,6 +538,7 @@ static void release(struct broker *b)
     weir_vec_release(&b->finished);
     weir_vec_release(&b->waiters);
     weir_vec_release(&b->live);
+    weir_vec_release(&b->checks);
     tokens_free(b);
     access_free(b);
     weir_map_release(&b->session_of_node);

@@ -125,6 +125,10 @@ struct provider {
     struct sweep sweep_part; /* the one under way */
     bool offers_known;
     struct feed feed;
+    struct broker *broker;
+    bool checking;                     /* it is looked at: see checks.c */
+    struct weir_wall checked_at;       /* when the last look ended; 0: none has */
+    WEIR_VEC(struct weir_check) check; /* what it found */
     uint32_t refused_in_a_row;  /* launches without capacity; halved by one that came to be */
     uint32_t made_in_a_row;     /* launches that came to be since the last without capacity */
     uint64_t launch_after_ms;   /* no launch before */
@@ -315,6 +319,7 @@ struct broker {
     WEIR_VEC(struct weir_command *) finished; /* answer after the next successful flush */
     WEIR_VEC(struct waiter) waiters;
     WEIR_VEC(struct waiter) live; /* for prices of now */
+    WEIR_VEC(struct waiter) checks; /* for what looks at the providers find */
     struct weir_map possible; /* hashes of requests that were found possible */
     uint64_t possible_world;  /* in which world; see weir_engine_world */
     bool store_full; /* the last flush failed: take no new work */
@@ -417,6 +422,14 @@ void feeds_tick(struct broker *b);
 void feeds_write(struct broker *b, bool live, struct weir_str *out);
 /* The first provider with whose prices something is the matter; NULL: none. */
 const struct provider *feeds_trouble(const struct broker *b);
+
+/* ---- checks.c: looks at the providers, for people ---- */
+
+/* Has every provider looked at, and answers cmd when all is found, or a bounded time later. */
+void checks_begin(struct broker *b, struct weir_command *cmd);
+/* Answers those who wait and need not any more. */
+void checks_tick(struct broker *b);
+
 /* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
 void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */

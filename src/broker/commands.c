@@ -433,6 +433,10 @@ void commands_end_all(struct broker *b)
         fail_now(b->live.p[i].cmd, weir_fail(&b->live.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
     }
     weir_vec_clear(&b->live);
+    for (size_t i = 0; i < b->checks.n; i++) {
+        fail_now(b->checks.p[i].cmd, weir_fail(&b->checks.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
+    }
+    weir_vec_clear(&b->checks);
     oidc_end_all(b);
     for (size_t i = 0; i < b->finished.n; i++) { /* agents' reports that a full disk did not take */
         fail_now(b->finished.p[i], weir_fail(&b->finished.p[i]->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
@@ -886,6 +890,9 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         } else {
             commands_offers(b, cmd, false);
         }
+        break;
+    case WEIR_COMMAND_CHECK:
+        checks_begin(b, cmd);
         break;
     case WEIR_COMMAND_SETTLE:
         commands_finish(b, cmd, 0); /* the flush settles where it sees one */

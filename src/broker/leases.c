@@ -733,6 +733,7 @@ int leases_init(struct broker *b, struct weir_err *err)
             weir_str_release(&known);
             return failed;
         }
+        p->broker = b;
         int r = p->ops->init(&p->p, &b->provider_env, c->section, err);
         if (r != 0) {
             return weir_fail_prefix(err, r, "providers: %s", c->name);
@@ -748,6 +749,7 @@ void leases_free(struct broker *b)
     for (size_t i = 0; i < b->n_providers; i++) {
         b->provider[i].ops->fini(b->provider[i].p);
         weir_vec_release(&b->provider[i].offers);
+        weir_vec_release(&b->provider[i].check);
         weir_vec_release(&b->provider[i].sweep.row);
         weir_vec_release(&b->provider[i].sweep_part.row);
     }

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -81,7 +82,7 @@ static bool port_answers(void)
 }
 
 /* Gives the broker's data directory where it tells, else NULL; caller frees. */
-static char *check_broker(struct report *r, struct weir_client *api, const struct weir_err *open_err)
+static char *check_broker(struct report *r, struct weir_client *api, const struct weir_err *open_err, bool *ret_answers)
 {
     if (api == NULL) {
         add(r, "broker", VERDICT_BAD, open_err->text, "correct WEIR_URL, WEIR_TOKEN or WEIR_CA");
@@ -101,6 +102,7 @@ static char *check_broker(struct report *r, struct weir_client *api, const struc
         }
         return NULL;
     }
+    *ret_answers = true;
     const char *version = weir_get_text(status, "version");
     const json_t *gpus = json_object_get(status, "gpus");
     int64_t up = weir_get_i64(json_object_get(status, "nodes"), "up", 0);
@@ -124,6 +126,52 @@ static char *check_broker(struct report *r, struct weir_client *api, const struc
     char *dir = data != NULL && data[0] == '/' ? weir_strdup(data) : NULL;
     json_decref(status);
     return dir;
+}
+
+/* ---- the providers ---- */
+
+static void add_provider_check(struct report *r, const char *provider, const json_t *c)
+{
+    const char *name = weir_get_text(c, "name");
+    const char *verdict = weir_get_text(c, "verdict");
+    const char *text = weir_get_text(c, "text");
+    struct weir_str full = WEIR_STR_INIT(256);
+    weir_str_addf(&full, "%s %s", provider, name != NULL ? name : "check");
+    add(r, weir_str_cstr(&full),
+        weir_streq(verdict, "ok")        ? VERDICT_OK
+        : weir_streq(verdict, "warning") ? VERDICT_NOTE
+                                         : VERDICT_BAD,
+        text != NULL ? text : "", weir_get_text(c, "remedy"));
+    weir_str_release(&full);
+}
+
+/* The broker has its providers looked at, which takes a while where one does not answer. */
+static void check_providers(struct report *r, struct weir_client *api)
+{
+    struct weir_err err = {""};
+    json_t *found = NULL;
+    int rc = weir_client_call(api, "POST", "/v1/providers/check", NULL, &found, &err);
+    if (rc == -WEIR_EDENIED) {
+        add(r, "provider checks", VERDICT_NOTE, "not looked at: that is for operators and administrators",
+            "use a token of one of these roles");
+    } else if (rc == -WEIR_ENOTFOUND) {
+        add(r, "provider checks", VERDICT_NOTE, "not looked at: the broker is too old for that", "install this version there");
+    } else if (rc < 0) {
+        add(r, "provider checks", VERDICT_BAD, err.text, "ask again; the broker's log may say more");
+    }
+    size_t i;
+    json_t *p;
+    json_array_foreach(json_object_get(found, "providers"), i, p)
+    {
+        const char *provider = weir_get_text(p, "provider");
+        size_t k;
+        json_t *c;
+        json_array_foreach(json_object_get(p, "checks"), k, c)
+        {
+            add_provider_check(r, provider != NULL ? provider : "?", c);
+        }
+    }
+    json_decref(found);
 }
 
 /* ---- this host ---- */
@@ -283,6 +331,12 @@ static void print_report(const struct report *r)
     struct weir_term term = weir_term_of(STDOUT_FILENO);
     size_t i;
     json_t *o;
+    int width = 14;
+    json_array_foreach(r->items, i, o)
+    {
+        int n = (int)strlen(field(o, "name"));
+        width = n > width ? n : width;
+    }
     json_array_foreach(r->items, i, o)
     {
         const char *verdict = field(o, "verdict");
@@ -291,10 +345,10 @@ static void print_report(const struct report *r)
         enum weir_style style = ok                                               ? WEIR_STYLE_GOOD
                                 : weir_streq(verdict, verdict_name[VERDICT_BAD]) ? WEIR_STYLE_BAD
                                                                                  : WEIR_STYLE_BUSY;
-        (void)printf("%s%-4s%s  %-14s %s\n", weir_style_begin(&term, style), verdict, weir_style_end(&term, style),
+        (void)printf("%s%-4s%s  %-*s %s\n", weir_style_begin(&term, style), verdict, weir_style_end(&term, style), width,
                      field(o, "name"), field(o, "text"));
         if (remedy[0] != '\0' && !ok) {
-            (void)printf("      %-14s -> %s\n", "", remedy);
+            (void)printf("      %-*s -> %s\n", width, "", remedy);
         }
     }
 }
@@ -304,9 +358,13 @@ int weir_cmd_doctor(const struct weir_args *args, struct weir_err *err)
     struct report r = {.items = json_array()};
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     struct weir_err open_err = {""};
+    bool answers = false;
     (void)err;
     (void)weir_client_open(&api, args, &open_err);
-    WEIR_CLEANUP(weir_freep) char *told = check_broker(&r, api, &open_err);
+    WEIR_CLEANUP(weir_freep) char *told = check_broker(&r, api, &open_err, &answers);
+    if (answers) {
+        check_providers(&r, api);
+    }
     /* A broker elsewhere has its data elsewhere. */
     if (api == NULL || weir_client_is_local(api) || weir_args_has(args, "data")) {
         WEIR_CLEANUP(weir_freep) char *usual = weir_default_data_dir();

@@ -72,7 +72,8 @@ static void cell_note(struct weir_table *t, const json_t *o)
     if (verdict != NULL && !weir_sv_starts(weir_sv_of(verdict), WEIR_SV("included"))) {
         weir_table_cellf(t, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
     } else if (!weir_get_bool(o, "launchable")) {
-        weir_table_cell(t, "price only: no provider configured that rents it");
+        bool known = json_is_true(json_object_get(o, "is_known"));
+        weir_table_cell(t, known ? "price only: its provider does not offer it now" : "price only: no provider configured that rents it");
     } else if (json_is_object(learned)) {
         struct weir_str s = WEIR_STR_INIT(512);
         learned_text(&s, learned);
@@ -103,6 +104,26 @@ static void print_table(const json_t *items)
     WEIR_CLEANUP(weir_table_freep) struct weir_table *t =
         weir_fields_table(field, WEIR_ARRAY_LEN(field), items, "USD");
     weir_table_print(t, stdout);
+}
+
+/* Which offers are of providers that are configured, launchable or not. */
+static void mark_known(const json_t *items, const json_t *feeds)
+{
+    size_t i;
+    size_t k;
+    json_t *o;
+    json_t *f;
+    json_array_foreach(items, i, o)
+    {
+        const char *of = weir_get_text(o, "provider");
+        json_array_foreach(feeds, k, f)
+        {
+            const char *name = weir_get_text(f, "provider");
+            if (of != NULL && name != NULL && weir_streq(of, name)) {
+                (void)json_object_set_new(o, "is_known", json_true());
+            }
+        }
+    }
 }
 
 /* What is the matter with a provider's prices, and how old they are then. */
@@ -163,6 +184,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
     } else if (json_array_size(items) == 0) {
         weir_talk("no offers%s", weir_args_has(args, "all") ? "" : "; --all shows what is excluded and why");
     } else {
+        mark_known(items, json_object_get(answer, "feeds"));
         print_table(items);
     }
     json_decref(answer);

@@ -16,7 +16,7 @@ const struct weir_opt weir_opts_quota[] = {
     {"for", 'f', WEIR_OPT_TEXT, .arg = "SCOPE", .help = "organisation, project:NAME, user:NAME or tag:KEY=VALUE"},
     {"counts", 'c', WEIR_OPT_TEXT, .arg = "WHAT[:GPU]", .help = "gpus, gpu-hours, run-minutes, machines or tasks; of one model of GPU"},
     {"limit", 'l', WEIR_OPT_MONEY, .arg = "N", .help = "how much of it"},
-    {"borrow", 'b', WEIR_OPT_TEXT, .arg = "N|all|none", .help = "of gpus: lend what is not used, and borrow so many of what others do not use (default none: do neither)"},
+    {"borrow", 'b', WEIR_OPT_TEXT, .arg = "N|all|none", .help = "of gpus: lend what is not used, and borrow up to so many of what others do not use (default: none)"},
     {"span", 0, WEIR_OPT_CHOICE, .arg = "SPAN", .help = "of gpu-hours: month (default), quarter, forever or fixed; in UTC", .choices = spans},
     {"from", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "start of a fixed span"},
     {"until", 0, WEIR_OPT_TIME, .arg = "TIME", .help = "its end"},

@@ -270,12 +270,13 @@ static void finish(struct cloud_call *k, const struct weir_http_reply *reply)
 {
     struct weir_cloud *c = k->cloud;
     struct weir_cloud_answer a = {.class = k->last.class, .sent = k->sent, .tries = k->tries, .content_type = "", .body = WEIR_SV(""),
-                                  .retry_after = k->last.retry_after};
+                                  .retry_after = k->last.retry_after, .stale = k->last.stale, .skewed = k->last.skewed};
     if (reply != NULL && reply->code == 0) {
         a.status = reply->status;
         a.body = reply->body;
         a.content_type = reply->content_type;
         a.subject_token = reply->subject_token;
+        a.date = reply->date;
     }
     memcpy(a.code, k->last.code, sizeof a.code);
     /* What a later try says of itself does not tell what the earlier one has done. */

@@ -102,6 +102,9 @@ struct weir_cloud_answer {
     char code[WEIR_CLOUD_CODE_SIZE];
     char text[256]; /* "aws: RunInstances: ..."; "" where OK */
     struct weir_dur retry_after;
+    bool stale;            /* the last answer refused the credentials */
+    bool skewed;           /* the last answer put the refusal down to the time of the request, or may have */
+    struct weir_wall date; /* the provider's clock at the last answer; 0: not told */
 };
 
 typedef void weir_cloud_fn(void *ctx, const struct weir_cloud_answer *a);

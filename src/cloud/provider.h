@@ -23,7 +23,7 @@ struct json_t;
 struct uv_loop_s;
 struct weir_http;
 
-enum { WEIR_PROVIDER_ABI = 1, WEIR_INSTANCE_ID_SIZE = 128, WEIR_TOKEN_SIZE = 64 };
+enum { WEIR_PROVIDER_ABI = 1, WEIR_INSTANCE_ID_SIZE = 128, WEIR_TOKEN_SIZE = 64, WEIR_CHECK_MS_MAX = 6000 };
 
 enum weir_provider_class {
     WEIR_PROVIDER_OK,
@@ -83,6 +83,19 @@ struct weir_provider_result {
 
 typedef void weir_provider_fn(void *ctx, const struct weir_provider_result *result);
 
+enum weir_check_verdict { WEIR_CHECK_OK, WEIR_CHECK_WARNING, WEIR_CHECK_FAILED, WEIR_CHECK_VERDICT_MAX };
+
+/* One thing that was looked at, such as "credentials", for a person. */
+struct weir_check {
+    char name[32];
+    enum weir_check_verdict verdict;
+    char text[512];
+    char remedy[256]; /* "" where there is nothing to do */
+};
+
+/* What was looked at, in the order of its looking; borrowed during the callback. */
+typedef void weir_check_fn(void *ctx, const struct weir_check *check, size_t n);
+
 struct weir_provider; /* each driver has its own */
 
 /* What the program gives to every driver. Outlives the provider. */
@@ -122,6 +135,8 @@ enum weir_provider_caps {
  * list      a page of all instances that carry the owner tag, gone ones optional; page NULL: first.
  * terminate by instance id; terminating what is gone is OK. OK means asked, not yet gone.
  * visible_within  how long after a launch its machine may be missing from describe and list.
+ * check     optional: does the provider take our credentials, does it allow what we do there, are the settings right, do the clocks agree?
+ *           Changes nothing there. Of a provider that does not answer it ends within WEIR_CHECK_MS_MAX of each call.
  * fault     optional (sandbox, fakes): makes the next failures, see cloud/sandbox/sandbox.h.
  */
 struct weir_provider_ops {
@@ -139,6 +154,7 @@ struct weir_provider_ops {
                     void *ctx);
     int (*list)(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);
     int (*terminate)(struct weir_provider *p, const char *instance_id, weir_provider_fn *done, void *ctx);
+    int (*check)(struct weir_provider *p, weir_check_fn *done, void *ctx);
     int (*fault)(struct weir_provider *p, const char *what, struct weir_err *err);
 };
 

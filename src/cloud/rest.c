@@ -83,24 +83,29 @@ static void deliver_machine(struct rest_op *op, const struct rest_kept *k)
     deliver(op, &r);
 }
 
-/* A launch that has to wait long is better made elsewhere: its deadline is short. */
-static void send_request(struct weir_provider *p, const struct weir_rest_request *q, enum weir_cloud_kind kind, weir_cloud_fn *done, void *ctx)
+void rest_send(struct weir_provider *p, const struct weir_rest_request *q, enum weir_cloud_kind kind, unsigned deadline_ms, weir_cloud_fn *done,
+               void (*drop)(void *ctx), void *ctx)
 {
     static const struct weir_http_header header[] = {{"Content-Type", "application/json"}, {"If-None-Match", "*"}};
     struct weir_cloud_request r = {.what = q->what, .kind = kind, .method = q->method, .url = weir_str_cstr(&q->url),
                                    .body = weir_str_sv(&q->body), .header = header, .n_headers = q->body.n == 0 ? 0 : q->create_only ? 2 : 1,
                                    .open = q->open,
                                    .reply_bytes_max = 16 << 20,
-                                   .deadline_ms = done == on_launched || done == on_prepared ? LAUNCH_DEADLINE_MS : 0};
+                                   .deadline_ms = deadline_ms};
     bool fits = !q->url.overflowed && !q->body.overflowed;
-    if (!fits || weir_cloud_send(p->cloud, &r, done, NULL, ctx) != 0) {
+    if (!fits || weir_cloud_send(p->cloud, &r, done, drop, ctx) != 0) {
         (void)weir_cloud_refuse(p->cloud, q->what, fits ? WEIR_PROVIDER_THROTTLED : WEIR_PROVIDER_REFUSED,
-                                fits ? "too many calls are under way" : "the request is larger than any that this program makes", done, NULL, ctx);
+                                fits ? "too many calls are under way" : "the request is larger than any that this program makes", done, drop, ctx);
     }
 }
 
-/* The JSON object of an answer that is OK; NULL where it is none. An empty body is an empty object. */
-static json_t *body_of(const struct weir_cloud_answer *a)
+/* A launch that has to wait long is better made elsewhere: its deadline is short. */
+static void send_request(struct weir_provider *p, const struct weir_rest_request *q, enum weir_cloud_kind kind, weir_cloud_fn *done, void *ctx)
+{
+    rest_send(p, q, kind, done == on_launched || done == on_prepared ? LAUNCH_DEADLINE_MS : 0, done, NULL, ctx);
+}
+
+json_t *rest_body_of(const struct weir_cloud_answer *a)
 {
     json_error_t why;
     json_t *body = a->body.n == 0 ? json_object() : json_loadb(a->body.p, a->body.n, 0, &why);
@@ -198,7 +203,7 @@ static void on_prepared(void *ctx, const struct weir_cloud_answer *a)
         run(p);
         return;
     }
-    json_t *body = body_of(a);
+    json_t *body = rest_body_of(a);
     int r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer to '%s' is not JSON", op->first.what)
                          : p->ops->on_prepared(p, body, &op->first, &op->q, &err);
     json_decref(body);
@@ -259,7 +264,7 @@ static void on_launched(void *ctx, const struct weir_cloud_answer *a)
     }
     char name[WEIR_REST_NAME_SIZE];
     (void)snprintf(name, sizeof name, "weir-%s", op->token);
-    json_t *body = body_of(a);
+    json_t *body = rest_body_of(a);
     weir_str_clear(&op->q.url);
     weir_str_clear(&op->q.body);
     op->q.create_only = false;
@@ -433,7 +438,7 @@ static void on_listed(void *ctx, const struct weir_cloud_answer *a)
         return;
     }
     struct weir_err err = {""};
-    json_t *body = body_of(a);
+    json_t *body = rest_body_of(a);
     s->list.next[0] = '\0';
     int r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer to a list is not JSON") : p->ops->on_list(p, body, &s->list, &err);
     json_decref(body);
@@ -512,7 +517,7 @@ static void on_prices(void *ctx, const struct weir_cloud_answer *a)
     struct weir_rest_offers *l = &p->state->pricing_list;
     struct weir_provider_result failure = without_launch_classes(weir_cloud_result(a));
     struct weir_err err = {""};
-    json_t *body = a->class == WEIR_PROVIDER_OK ? body_of(a) : NULL;
+    json_t *body = a->class == WEIR_PROVIDER_OK ? rest_body_of(a) : NULL;
     int r = 0;
     l->next[0] = '\0';
     if (a->class == WEIR_PROVIDER_OK) {

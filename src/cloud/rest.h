@@ -50,6 +50,7 @@ struct weir_rest_request {
     bool create_only;     /* "If-None-Match: *": a second one of the name is refused with 412 */
 };
 
+struct weir_checks;
 struct weir_rest_list; /* what an answer to a list holds */
 struct weir_rest_offers;
 
@@ -108,6 +109,10 @@ struct weir_rest_ops {
     /* Optional: a page of prices did not come, or could not be read. True: it goes on without it, with the page that was named by
      * weir_rest_offers_next, and what was the matter is shown beside the offers. */
     bool (*on_prices_failed)(struct weir_provider *p, struct weir_rest_offers *o);
+    /* Optional: what a look at the provider asks once its list was answered, from step 0 on, until q->method stays NULL. body: NULL where
+     * the answer is not OK, or not a JSON object. */
+    void (*check)(struct weir_provider *p, unsigned step, struct weir_rest_request *q);
+    void (*on_check)(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *a, const struct json_t *body, struct weir_checks *k);
     weir_cloud_classify_fn *classify; /* ctx: the provider */
     const char *absent_code; /* the provider's word for "there is no such machine", where its status does not say so; NULL */
     bool native; /* the provider itself refuses a second machine of one name */
@@ -154,6 +159,7 @@ int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_
 int weir_rest_describe(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done, void *ctx);
 int weir_rest_list(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);
 int weir_rest_terminate(struct weir_provider *p, const char *instance_id, weir_provider_fn *done, void *ctx);
+int weir_rest_check(struct weir_provider *p, weir_check_fn *done, void *ctx);
 
 /* ---- for the providers' own parts ---- */
 

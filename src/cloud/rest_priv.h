@@ -94,6 +94,13 @@ struct weir_rest_state {
     WEIR_VEC(struct weir_instance) out; /* of the answer that is being given */
 };
 
+/* rest.c */
+/* deadline_ms 0: as weir_cloud_send has it. done comes in any case, or drop. */
+void rest_send(struct weir_provider *p, const struct weir_rest_request *q, enum weir_cloud_kind kind, unsigned deadline_ms, weir_cloud_fn *done,
+               void (*drop)(void *ctx), void *ctx);
+/* The JSON object of an answer that is OK, for the caller to free; NULL where it is none. An empty body is an empty object. */
+struct json_t *rest_body_of(const struct weir_cloud_answer *a);
+
 /* rest_fleet.c */
 struct rest_kept *rest_find_token(const struct weir_provider *p, const char *token); /* the oldest that is not gone, else the youngest gone */
 struct rest_kept *rest_find_id(struct weir_provider *p, const char *id);

@@ -58,11 +58,17 @@ static int64_t lease_cost(const struct lease *l, int64_t span_us)
     return weir_i64_add_sat(l->priced_micro, since);
 }
 
+/* It is billed from then on, at the earliest. */
+static int64_t lease_from_us(const struct lease *l)
+{
+    return l->confirmed_us != 0 ? l->confirmed_us : l->intent_us;
+}
+
 int64_t lease_worst(const struct weir_core *c, const struct lease *l, int64_t run_us)
 {
     int64_t before = c->conf.boot_limit.us;
     if (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_BOOTING) {
-        before = c->now_us - l->confirmed_us;
+        before = c->now_us - lease_from_us(l);
     }
     return lease_cost(l, machine_span_us(&l->offer, weir_i64_add_sat(before, run_us)));
 }
@@ -145,10 +151,28 @@ int64_t lease_paid_until_us(const struct lease *l)
     if (!has_budgets(l->payer->limits) || l->held_micro == 0 || price <= 0) {
         return US_NEVER;
     }
-    int64_t from = l->priced_us != 0 ? l->priced_us : l->confirmed_us != 0 ? l->confirmed_us : l->intent_us;
+    int64_t from = l->priced_us != 0 ? l->priced_us : lease_from_us(l);
     int64_t left = max_i64(weir_i64_sub_sat(l->held_micro, l->priced_micro), 0);
     int64_t span = weir_mul_div_sat(left, WEIR_US_PER_HOUR, price);
     return weir_i64_add_sat(from, span - OFF_ALLOWANCE_S * WEIR_US_PER_S);
+}
+
+/* What it costs until its expiry, of which it was told, and which it may keep to by itself; rounded up: see lease_paid_until_us. */
+static int64_t lease_told_micro(const struct lease *l)
+{
+    int64_t told_us = weir_i64_add_sat(l->expires_us - lease_from_us(l), OFF_ALLOWANCE_S * WEIR_US_PER_S);
+    return weir_i64_add_sat(lease_cost(l, told_us), 1);
+}
+
+/* Dearer than it was: what it may cost counts, though it may pass what a budget has. */
+static void hold_told(struct weir_core *c, struct lease *l)
+{
+    int64_t told = lease_told_micro(l);
+    if (has_budgets(l->payer->limits) && l->held_micro != 0 && told > l->held_micro) {
+        int64_t was = lease_held(l);
+        l->held_micro = told;
+        limits_hold(c, l->payer->limits, lease_held(l) - was);
+    }
 }
 
 void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour)
@@ -161,6 +185,7 @@ void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per
     c->leases_micro_per_hour += counts ? lease_marginal(l) : 0;
     c->review = c->review || c->conf.spend_micro_per_hour_max > 0;
     c->budgets_version += has_budgets(l->payer->limits); /* what a run would make it hold more */
+    hold_told(c, l);
     lease_changed(c, l);
     timer_for_lease(c, l);
 }
@@ -229,6 +254,68 @@ void limits_lease_over(struct weir_core *c, struct lease *l)
         l->payer->limits->n_leases--;
         quotas_lease(c, l, -1);
         c->budgets_version++;
+    }
+}
+
+/* ---- budgets that come later ---- */
+
+/* How long the attempt may yet be billed; what the ledger has not posted of it is covered by the time for its start. */
+static int64_t run_rest_us(const struct weir_core *c, const struct run *r)
+{
+    const struct shape *s = r->job->class->shape;
+    int64_t until = min_i64(run_limit_us(r), r->rank[0].told ? run_cost_limit_us(r) : US_NEVER);
+    int64_t rest = r->stop_us != 0 ? 0 : min_i64(s->req.max_duration.us, max_i64(weir_i64_sub_sat(until, c->now_us), 0));
+    return weir_i64_add_sat(rest, weir_i64_add_sat(run_stop_span_us(c, s), START_ALLOWANCE_S * WEIR_US_PER_S));
+}
+
+static void run_adopt(struct weir_core *c, struct run *r)
+{
+    int64_t rest = weir_mul_div_sat(r->rate_micro, run_rest_us(c, r), WEIR_US_PER_HOUR);
+    r->hold->amount_micro = weir_i64_add_sat(r->hold->charged_micro, rest);
+    hold_changed(c, r->hold);
+}
+
+/*
+ * Nobody counted what it was charged, but that follows from its price. It holds what whoever is on it may need, and no less than it costs
+ * until its expiry: of that the machine was told.
+ */
+static void lease_adopt(struct weir_core *c, struct lease *l)
+{
+    int64_t run_us = START_ALLOWANCE_S * WEIR_US_PER_S;
+    if (l->price_micro_per_hour <= 0) {
+        return;
+    }
+    for (size_t i = 0; i < l->node->runs.n; i++) {
+        run_us = max_i64(run_us, run_rest_us(c, l->node->runs.p[i].run));
+    }
+    int64_t billed_us = l->confirmed_us == 0 ? 0 : c->now_us - l->confirmed_us;
+    l->charged_micro = lease_cost(l, billed_us);
+    l->held_micro = max_i64(lease_worst(c, l, run_us), lease_told_micro(l));
+    lease_changed(c, l);
+}
+
+void limits_adopt(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->leases.n; i++) {
+        struct lease *l = c->leases.p[i];
+        if (l->node == NULL) {
+            continue;
+        }
+        if (!has_budgets(l->payer->limits) && l->held_micro != 0) {
+            l->held_micro = 0;
+            l->charged_micro = 0;
+            lease_changed(c, l);
+        } else if (l->payer->anew) {
+            lease_adopt(c, l);
+        }
+    }
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        const struct node *n = c->nodes.p[i];
+        for (size_t k = 0; k < n->runs.n; k++) { /* a gang more than once: to the same effect */
+            if (n->runs.p[k].run->job->payer->anew) {
+                run_adopt(c, n->runs.p[k].run);
+            }
+        }
     }
 }
 

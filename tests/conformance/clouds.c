@@ -548,17 +548,95 @@ static void what_the_provider_takes_back(void **state)
     end(g);
 }
 
+/* ---- looks at the provider ---- */
+
+enum { CHECKS_MAX = 32 };
+
+struct look {
+    bool came;
+    size_t n;
+    struct weir_check check[CHECKS_MAX];
+};
+
+static void note_checks(void *ctx, const struct weir_check *check, size_t n)
+{
+    struct look *l = ctx;
+    assert_false(l->came);
+    assert_true(n > 0 && n <= CHECKS_MAX);
+    l->came = true;
+    l->n = n;
+    memcpy(l->check, check, n * sizeof *check);
+}
+
+static struct look look(struct rig *g)
+{
+    struct look l = {0};
+    assert_int_equal(g->s->ops->check(g->p, note_checks, &l), 0);
+    assert_false(l.came); /* never from inside the call */
+    rig_run_until(g, &l.came);
+    assert_true(l.came);
+    return l;
+}
+
+/* All is well but for `bad`; NULL: all. */
+static void assert_found(const struct look *l, const char *bad)
+{
+    bool is_there = bad == NULL;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct weir_check *c = &l->check[i];
+        bool is_bad = bad != NULL && weir_streq(c->name, bad);
+        if (c->verdict != (is_bad ? WEIR_CHECK_FAILED : WEIR_CHECK_OK)) {
+            fail_msg("%s: verdict %d: %s", c->name, (int)c->verdict, c->text);
+        }
+        assert_true(c->text[0] != '\0');
+        assert_int_equal(c->remedy[0] != '\0', is_bad);
+        is_there = is_there || is_bad;
+    }
+    assert_true(is_there);
+}
+
+static void a_look_finds_what_is_wrong(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    struct look l = look(g);
+    assert_found(&l, NULL);
+    assert_int_equal(mock_alive(), 0);
+    struct answer a = rig_launch(g, token());
+    (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+    l = look(g);
+    assert_found(&l, NULL);
+    assert_int_equal(mock_alive(), 1);
+    mock_fault("lost_request", NULL, -1, "");
+    l = look(g);
+    assert_found(&l, "endpoint");
+    clear();
+    mock_fault("server_error", NULL, -1, ", \"status\": 503");
+    l = look(g);
+    assert_found(&l, "endpoint");
+    clear();
+    mock_tell("set", "{\"skew_s\": -600}");
+    l = look(g);
+    assert_found(&l, "clock");
+    mock_tell("set", "{\"skew_s\": 0}");
+    assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    end(g);
+}
+
 static void nothing_is_answered_after_fini(void **state)
 {
     (void)state;
     struct rig *g = begin();
     struct answer a = {0};
     struct answer b = {0};
+    struct look c = {0};
     struct weir_launch l = rig_launch_of(g, token(), &g->on_demand, 600);
     mock_fault("slow_body", NULL, 2, ", \"seconds\": 0.2");
     assert_int_equal(g->s->ops->launch(g->p, &l, rig_note, &a), 0);
     assert_int_equal(g->s->ops->list(g->p, NULL, rig_note, &b), 0);
+    assert_int_equal(g->s->ops->check(g->p, note_checks, &c), 0);
     rig_close(g);
+    assert_false(c.came);
     assert_false(a.came);
     assert_false(b.came);
     rig_open(g, conf());
@@ -649,6 +727,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(reads_that_fail),
         cmocka_unit_test(ends_that_fail),
         cmocka_unit_test(what_the_provider_takes_back),
+        cmocka_unit_test(a_look_finds_what_is_wrong),
         cmocka_unit_test(nothing_is_answered_after_fini),
         cmocka_unit_test(what_was_made_beside_machines_goes),
         cmocka_unit_test(an_unknown_key_is_refused),

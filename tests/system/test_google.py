@@ -9,7 +9,7 @@ import sys
 
 import lib
 from lib import Skip
-from test_clouds import broker, gce, rent
+from rented import broker, cloud, only_there
 
 VENV = os.environ.get("GOOGLE_VENV", "")
 
@@ -18,9 +18,9 @@ def test_calls_are_as_google_publishes_them(weir):
     python, why = lib.make_venv(os.path.abspath(VENV), ["google-api-python-client"])
     if python is None:
         raise Skip(f"google-api-python-client cannot be installed: {why}")
-    with gce() as c:
+    with cloud("gcp") as c:
         with broker(weir, c) as b:
-            assert b.wait(rent(b, "gcp"))["state"] == "succeeded"
+            assert b.wait(b.submit(only_there("gcp")))["state"] == "succeeded"
             b.ok("down", "--all", "--timeout", "60s")
         calls = c.dir / "calls.json"
         calls.write_text(json.dumps(c.calls()))

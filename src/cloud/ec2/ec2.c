@@ -326,4 +326,5 @@ const struct weir_provider_ops weir_ec2_provider = {
     .describe = ec2_describe,
     .list = ec2_list,
     .terminate = ec2_terminate,
+    .check = ec2_check,
 };

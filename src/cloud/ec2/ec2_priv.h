@@ -155,6 +155,18 @@ int ec2_find(struct weir_provider *p, const char *token, weir_provider_fn *done,
 
 /* launch.c */
 int ec2_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
+/* The form of a launch but for its image, its token and what the machine does first. */
+void ec2_machine_form(const struct ec2_conf *c, const struct weir_launch *l, struct weir_str *form);
+/* The configured image of a region: "ami-...", or "ssm:" and a parameter that holds its id. */
+const char *ec2_image_of(const struct ec2_conf *c, const char *region);
+/* Asks for that parameter. deadline_ms 0: as weir_cloud_send has it. Errors: those of weir_cloud_send. */
+int ec2_ask_parameter(struct weir_provider *p, const char *region, const char *parameter, unsigned deadline_ms, weir_cloud_fn *done,
+                      void (*drop)(void *ctx), void *ctx);
+/* The id of an image in the answer; false where it holds none. */
+bool ec2_read_parameter(const struct weir_cloud_answer *a, char ret[static EC2_NAME_SIZE]);
+
+/* check.c */
+int ec2_check(struct weir_provider *p, weir_check_fn *done, void *ctx);
 
 /* offers.c */
 int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);

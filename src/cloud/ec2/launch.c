@@ -100,6 +100,18 @@ static int run(struct launch_op *op, const char *image)
     return ec2_send(op->p, op->p->conf.region[op->region], "RunInstances", WEIR_CLOUD_REPEAT, LAUNCH_DEADLINE_MS, &op->form, on_run, free_op, op);
 }
 
+bool ec2_read_parameter(const struct weir_cloud_answer *a, char ret[static EC2_NAME_SIZE])
+{
+    json_t *j = json_loadb(a->body.p, a->body.n, 0, NULL);
+    const char *value = json_string_value(json_object_get(json_object_get(j, "Parameter"), "Value"));
+    bool fine = value != NULL && strncmp(value, "ami-", 4) == 0 && strlen(value) < EC2_NAME_SIZE;
+    if (fine) {
+        (void)snprintf(ret, EC2_NAME_SIZE, "%s", value);
+    }
+    json_decref(j);
+    return fine;
+}
+
 static void on_image(void *ctx, const struct weir_cloud_answer *a)
 {
     struct launch_op *op = ctx;
@@ -110,15 +122,11 @@ static void on_image(void *ctx, const struct weir_cloud_answer *a)
         end_with(op, a->class == WEIR_PROVIDER_UNKNOWN ? WEIR_PROVIDER_THROTTLED : a->class, text);
         return;
     }
-    json_t *j = json_loadb(a->body.p, a->body.n, 0, NULL);
-    const char *value = json_string_value(json_object_get(json_object_get(j, "Parameter"), "Value"));
     struct ec2_region *region = &op->p->region[op->region];
-    bool fine = value != NULL && strncmp(value, "ami-", 4) == 0 && strlen(value) < sizeof region->image;
+    bool fine = ec2_read_parameter(a, region->image);
     if (fine) {
-        (void)snprintf(region->image, sizeof region->image, "%s", value);
         region->image_at = weir_clock_wall(op->p->env->clock);
     }
-    json_decref(j);
     if (!fine) {
         end_with(op, WEIR_PROVIDER_REFUSED, "the parameter of 'image' does not hold the id of an image (ami-...)");
     } else if (run(op, region->image) < 0) {
@@ -126,22 +134,22 @@ static void on_image(void *ctx, const struct weir_cloud_answer *a)
     }
 }
 
-static int ask_image(struct launch_op *op)
+int ec2_ask_parameter(struct weir_provider *p, const char *region, const char *parameter, unsigned deadline_ms, weir_cloud_fn *done,
+                      void (*drop)(void *ctx), void *ctx)
 {
     static const struct weir_http_header headers[] = {{"Content-Type", "application/x-amz-json-1.1"}, {"X-Amz-Target", "AmazonSSM.GetParameter"}};
-    const char *region = op->p->conf.region[op->region];
     char url[320];
     char scope[EC2_SCOPE_SIZE];
     char body[EC2_IMAGE_SIZE + 16];
-    ec2_url(op->p, "ssm", region, url, sizeof url);
+    ec2_url(p, "ssm", region, url, sizeof url);
     (void)snprintf(scope, sizeof scope, "%s/ssm", region);
-    (void)snprintf(body, sizeof body, "{\"Name\":\"%s\"}", op->parameter);
+    (void)snprintf(body, sizeof body, "{\"Name\":\"%s\"}", parameter);
     const struct weir_cloud_request q = {.what = "GetParameter", .kind = WEIR_CLOUD_READ, .method = "POST", .url = url, .header = headers, .n_headers = 2,
-                                         .body = weir_sv_of(body), .scope = scope};
-    return weir_cloud_send(op->p->cloud, &q, on_image, free_op, op);
+                                         .body = weir_sv_of(body), .scope = scope, .deadline_ms = deadline_ms};
+    return weir_cloud_send(p->cloud, &q, done, drop, ctx);
 }
 
-static const char *image_of(const struct ec2_conf *c, const char *region)
+const char *ec2_image_of(const struct ec2_conf *c, const char *region)
 {
     for (size_t i = 0; i < c->n_images; i++) {
         if (c->image[i].region[0] == '\0' || weir_streq(c->image[i].region, region)) {
@@ -238,13 +246,11 @@ static int add_user_data(struct weir_provider *p, struct weir_str *form, const s
     return 0;
 }
 
-static int write_form(struct weir_provider *p, struct weir_str *form, const struct weir_launch *l, struct weir_err *err)
+void ec2_machine_form(const struct ec2_conf *c, const struct weir_launch *l, struct weir_str *form)
 {
-    const struct ec2_conf *c = &p->conf;
     *form = ec2_form("RunInstances");
     ec2_form_add(form, "MinCount", "1");
     ec2_form_add(form, "MaxCount", "1");
-    ec2_form_add(form, "ClientToken", l->token);
     ec2_form_add(form, "InstanceType", l->offer->instance_type);
     ec2_form_add(form, "InstanceInitiatedShutdownBehavior", "terminate"); /* a machine that switches itself off is gone */
     ec2_form_add(form, "MetadataOptions.HttpTokens", "required");
@@ -266,7 +272,6 @@ static int write_form(struct weir_provider *p, struct weir_str *form, const stru
     }
     add_place(form, c, l);
     add_tags(form, l);
-    return add_user_data(p, form, l, err);
 }
 
 static int check(const struct weir_provider *p, const struct weir_launch *l, struct weir_err *err)
@@ -300,19 +305,23 @@ int ec2_launch(struct weir_provider *p, const struct weir_launch *l, weir_provid
     *op = (struct launch_op){.p = p, .done = done, .ctx = ctx};
     (void)snprintf(op->token, sizeof op->token, "%s", l->token);
     int r = check(p, l, &err);
-    r = r < 0 ? r : write_form(p, &op->form, l, &err);
+    if (r == 0) {
+        ec2_machine_form(&p->conf, l, &op->form);
+        ec2_form_add(&op->form, "ClientToken", l->token);
+        r = add_user_data(p, &op->form, l, &err);
+    }
     if (r < 0) {
         r = weir_cloud_refuse(p->cloud, "launch", WEIR_PROVIDER_REFUSED, err.text, on_refused, free_op, op);
     } else {
         op->region = ec2_region_index(p, l->offer->region);
         const struct ec2_region *region = &p->region[op->region];
-        const char *image = image_of(&p->conf, l->offer->region);
+        const char *image = ec2_image_of(&p->conf, l->offer->region);
         bool is_fresh = region->image[0] != '\0' && weir_wall_sub(weir_clock_wall(p->env->clock), region->image_at).us < IMAGE_MAX_AGE.us;
         if (strncmp(image, "ami-", 4) == 0 || is_fresh) {
             r = run(op, strncmp(image, "ami-", 4) == 0 ? image : region->image);
         } else {
             (void)snprintf(op->parameter, sizeof op->parameter, "%s", image + strlen("ssm:"));
-            r = ask_image(op);
+            r = ec2_ask_parameter(p, l->offer->region, op->parameter, 0, on_image, free_op, op);
         }
     }
     if (r < 0) {

@@ -9,12 +9,15 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cloud/boot.h"
+#include "cloud/checks.h"
 #include "cloud/gce/auth.h"
 #include "cloud/gce/skus.h"
 #include "cloud/rest.h"
 #include "cloud/section.h"
 #include "net/digest.h"
 #include "net/gnutls_lib.h"
+
+#define GCE_ENDPOINT "https://compute.googleapis.com"
 
 enum {
     DISK_GB = 100,
@@ -617,10 +620,120 @@ static int gce_on_prices(struct weir_provider *p, const json_t *body, struct wei
     return each_scoped(body, "machineTypes", on_type, &t, err);
 }
 
+/* ---- what doctor asks ---- */
+
+enum { STEP_PERMISSIONS, STEP_IMAGE };
+
+/* What weir does there needs these of the project; those of subnetworks may be given on a subnetwork, or in the project of a shared one. */
+static const char *const permissions[] = {
+    "compute.instances.create",   "compute.instances.delete",  "compute.instances.list",  "compute.instances.setLabels", "compute.instances.setMetadata",
+    "compute.disks.create",       "compute.machineTypes.list", "compute.zoneOperations.get",
+};
+static const char *const network_permissions[] = {"compute.subnetworks.use", "compute.subnetworks.useExternalIp"};
+
+static void ask_permissions(const struct weir_provider *p, struct weir_rest_request *q)
+{
+    const struct gce *g = p->own;
+    bool is_own = weir_streq(p->conf.endpoint, GCE_ENDPOINT);
+    q->what = "testIamPermissions";
+    q->method = "POST";
+    weir_str_addf(&q->url, "%s/v1/projects/%s:testIamPermissions", is_own ? "https://cloudresourcemanager.googleapis.com" : p->conf.endpoint, g->project);
+    struct weir_json j = weir_json_begin(&q->body);
+    weir_json_object(&j);
+    weir_json_key(&j, "permissions");
+    weir_json_array(&j);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(permissions); i++) {
+        weir_json_cstr(&j, permissions[i]);
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(network_permissions); i++) {
+        weir_json_cstr(&j, network_permissions[i]);
+    }
+    weir_json_end(&j);
+    weir_json_end(&j);
+}
+
+static void gce_check(struct weir_provider *p, unsigned step, struct weir_rest_request *q)
+{
+    const struct gce *g = p->own;
+    if (step == STEP_PERMISSIONS) {
+        ask_permissions(p, q);
+    } else if (step == STEP_IMAGE) {
+        q->what = "get image";
+        q->method = "GET";
+        weir_str_addf(&q->url, "%s/compute/v1/%s", p->conf.endpoint, g->image);
+    }
+}
+
+static bool is_granted(const json_t *granted, const char *permission)
+{
+    for (size_t i = 0; i < json_array_size(granted); i++) {
+        const char *text = json_string_value(json_array_get(granted, i));
+        if (text != NULL && weir_streq(text, permission)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds those of a list that are missing. */
+static void add_missing(struct weir_str *out, const json_t *granted, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!is_granted(granted, list[i])) {
+            weir_str_addf(out, "%s%s", out->n > 0 ? ", " : "", list[i]);
+        }
+    }
+}
+
+static void on_permissions(const struct gce *g, const struct weir_cloud_answer *a, const json_t *body, struct weir_checks *k)
+{
+    static const char role[] = "give the account a role with them on the project: 'Least privilege' in docs/guide/providers/gcp.md has the whole list";
+    if (body == NULL) {
+        weir_checks_add(k, "permissions", WEIR_CHECK_WARNING,
+                        "enable the API that tells of permissions: gcloud services enable cloudresourcemanager.googleapis.com; weir needs it for nothing else",
+                        "could not be asked for: %s", a->text[0] != '\0' ? a->text : "the answer is not JSON");
+        return;
+    }
+    const json_t *granted = json_object_get(body, "permissions");
+    WEIR_CLEANUP(weir_str_release) struct weir_str missing = WEIR_STR_INIT(4096);
+    WEIR_CLEANUP(weir_str_release) struct weir_str of_network = WEIR_STR_INIT(4096);
+    add_missing(&missing, granted, permissions, WEIR_ARRAY_LEN(permissions));
+    add_missing(&of_network, granted, network_permissions, g->external_ip ? 2 : 1);
+    if (missing.n > 0) {
+        weir_checks_add(k, "permissions", WEIR_CHECK_FAILED, role, "missing on project %s: %s", g->project, weir_str_cstr(&missing));
+    }
+    if (of_network.n > 0) {
+        weir_checks_add(k, "network", WEIR_CHECK_WARNING, "give them there, or on the subnetwork alone, of which this does not tell", "missing on project %s: %s",
+                        g->project, weir_str_cstr(&of_network));
+    }
+    if (missing.n == 0 && of_network.n == 0) {
+        weir_checks_add(k, "permissions", WEIR_CHECK_OK, NULL, "project %s gives all that weir needs", g->project);
+    }
+}
+
+static void gce_on_check(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *a, const json_t *body, struct weir_checks *k)
+{
+    const struct gce *g = p->own;
+    const char *status = weir_rest_text(body, "status");
+    if (step == STEP_PERMISSIONS) {
+        on_permissions(g, a, body, k);
+    } else if (body != NULL && weir_streq(status, "READY")) {
+        weir_checks_add(k, "image", WEIR_CHECK_OK, NULL, "%s is there", g->image);
+    } else if (body != NULL || a->status == 404) {
+        weir_checks_add(k, "image", WEIR_CHECK_FAILED, "correct 'image' of providers.gcp: 'gcloud compute images list --project PROJECT' names those that are there",
+                        "%s: %s", g->image, body != NULL ? "it is not ready to be used" : a->text);
+    } else if (a->status == 403) { /* to use it takes another permission than to look at it */
+        weir_checks_add(k, "image", WEIR_CHECK_WARNING, "give the account compute.images.get and compute.images.getFromFamily on the image's project", "%s: %s",
+                        g->image, a->text);
+    } else {
+        weir_checks_add(k, "image", WEIR_CHECK_WARNING, "ask again in a minute", "%s: %s", g->image, a->text);
+    }
+}
+
 /* ---- the tables ---- */
 
 static const struct weir_rest_ops gce_rest = {
-    .endpoint = "https://compute.googleapis.com",
+    .endpoint = GCE_ENDPOINT,
     .keys = keys,
     .per_second = 10,
     .burst = 40,
@@ -637,6 +750,8 @@ static const struct weir_rest_ops gce_rest = {
     .prices = gce_prices,
     .on_prices = gce_on_prices,
     .on_prices_failed = gce_on_prices_failed,
+    .check = gce_check,
+    .on_check = gce_on_check,
     .classify = gce_classify,
     .native = true,
 };
@@ -659,4 +774,5 @@ const struct weir_provider_ops weir_gce_provider = {
     .describe = weir_rest_describe,
     .list = weir_rest_list,
     .terminate = weir_rest_terminate,
+    .check = weir_rest_check,
 };

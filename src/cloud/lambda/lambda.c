@@ -396,4 +396,5 @@ const struct weir_provider_ops weir_lambda_provider = {
     .describe = weir_rest_describe,
     .list = weir_rest_list,
     .terminate = weir_rest_terminate,
+    .check = weir_rest_check,
 };

@@ -120,6 +120,9 @@ class Dialect:
         if form.get("Version") != "2016-11-15":
             raise CloudError("invalid", "Version=2016-11-15 is wanted", code="NoSuchVersion")
         action = form["Action"]
+        self._permit(f"ec2:{action}")
+        if action == "DescribeImages":
+            return self._images(form)
         if operation == "create":
             return self._run(form)
         if operation in ("describe", "list"):
@@ -134,6 +137,17 @@ class Dialect:
         if operation == "tag":
             return self._xml(action, "<return>true</return>")
         raise CloudError("invalid", f"the action {action} is not valid", code="InvalidAction")
+
+    def _permit(self, permission):
+        if permission in self.world.denied:
+            raise CloudError("forbidden", "You are not authorized to perform this operation. User: arn:aws:iam::1:user/weir is not authorized to perform: "
+                                          f"{permission} on resource: * because no identity-based policy allows the {permission} action")
+
+    def _images(self, form):
+        ident = form.get("ImageId.1", "")
+        if self.world.no_images:
+            raise CloudError("invalid", f"The image id '[{ident}]' does not exist", code="InvalidAMIID.NotFound")
+        return self._xml("DescribeImages", f"<imagesSet><item><imageId>{escape(ident)}</imageId><imageState>available</imageState></item></imagesSet>")
 
     def _products(self, request):
         """GetProducts of the Price List Query API: products as JSON in strings, each with its terms."""
@@ -184,6 +198,10 @@ class Dialect:
             raise CloudError("invalid", f"Invalid value '{form['InstanceType']}' for InstanceType")
         if form["MinCount"] != "1" or form["MaxCount"] != "1":
             raise CloudError("invalid", "one machine at a time here")
+        if self.world.no_images:
+            raise CloudError("invalid", f"The image id '[{form['ImageId']}]' does not exist", code="InvalidAMIID.NotFound")
+        if "TagSpecification.1.ResourceType" in form:
+            self._permit("ec2:CreateTags")
         if form.get("DryRun") == "true":
             raise CloudError("forbidden", "Request would have succeeded, but DryRun flag is set.", code="DryRunOperation", status=412)
         token = form.get("ClientToken", "")
@@ -268,6 +286,8 @@ class Dialect:
             instance = self.world.get(v[""])
             if instance is None:
                 raise CloudError("not_found", f"The instance ID '{v['']}' does not exist")
+            if form.get("DryRun") == "true":
+                raise CloudError("forbidden", "Request would have succeeded, but DryRun flag is set.", code="DryRunOperation", status=412)
             before = STATE[instance.state]
             self.world.terminate(instance)
             after = STATE[instance.state]

@@ -80,6 +80,8 @@ ROUTES = [
     ("operation", "POST", re.compile(ROOT + r"/zones/(?P<zone>[a-z0-9-]+)/operations/(?P<name>[a-z0-9-]+)/wait")),
     ("types", "GET", re.compile(ROOT + r"/aggregated/machineTypes")),
     ("region", "GET", re.compile(ROOT + r"/regions/(?P<region>[a-z0-9-]+)")),
+    ("permissions", "POST", re.compile(r"/v1/projects/(?P<project>[a-z0-9-]+):testIamPermissions")),
+    ("image", "GET", re.compile(r"/compute/v1/projects/[a-z0-9-]+/global/images/(?P<name>[a-z0-9/-]+)")),
     ("token", "POST", re.compile(r"/token")),
     ("metadata", "GET", re.compile(r"/computeMetadata/v1/(?P<what>.+)")),
     ("offers", "GET", re.compile(r"/v1/services/6F81-5844-456A/skus")),
@@ -175,6 +177,15 @@ class Dialect:
         if parts.get("zone") not in (None, *ZONES):
             raise CloudError("not_found", f"The resource 'projects/{self.project}/zones/{parts['zone']}' was not found")
         return getattr(self, "_" + operation)(request, parts)
+
+    def _permissions(self, request, parts):
+        asked = request.json()["permissions"]
+        return Reply(200, {"permissions": [p for p in asked if p not in self.world.denied]})
+
+    def _image(self, request, parts):
+        if self.world.no_images:
+            raise CloudError("not_found", f"The resource '{request.path.removeprefix('/compute/v1/')}' was not found")
+        return Reply(200, {"kind": "compute#image", "name": parts["name"].rsplit("/", 1)[-1], "status": "READY"})
 
     # ---- credentials ----
 

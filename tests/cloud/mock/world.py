@@ -108,6 +108,8 @@ class World:
         self.page_size = page_size
         self.skew_s = 0.0
         self.price_factor = 1.0
+        self.denied = []  # operations, or permissions by the provider's name, that the account's owner has not given
+        self.no_images = False
         self.instances = {}
         self.tokens = {}  # token -> ids of all machines it ever made: more than one is a double launch
         self.faults = []

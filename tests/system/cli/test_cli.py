@@ -243,12 +243,13 @@ def offer(**over):
 def offers(b):
     b.replies[("GET", "/v1/offers")] = (200, {"items": [
         offer(provider="local", region=None, instance_type="host1", gpus=4, price_micro_per_hour=4000, launchable=True),
-        offer(), offer(verdict="refused", reason="price is zero", price_micro_per_hour=0)], "next": None})
+        offer(), offer(provider="gcp"), offer(verdict="refused", reason="price is zero", price_micro_per_hour=0)],
+        "feeds": [{"provider": "gcp", "state": "failed", "text": "gcp: list SKUs: no answer"}], "next": None})
     r = weir(b, "offers", "--gpus", "A100:8", "--spot", "--region", "eu-*", "--all")
     equal(r.code, 0, r)
     golden("offers.txt", r.out)
     equal(b.requests[0][2], {"gpus": "A100:8", "spot": "true", "region": "eu-*", "all": "true", "limit": "50"})
-    equal(len(json.loads(weir(b, "offers", "--json").out)), 3)
+    equal(len(json.loads(weir(b, "offers", "--json").out)), 4)
 
 
 BILL_ROW = {"gpu_hours_milli": 1500, "used_micro": 3000001, "idle_micro": 0, "waste_boot_micro": 10, "waste_lost_micro": 0,

@@ -193,6 +193,10 @@ static int s_do(struct fixture_service *f, struct weir_command *c)
         c->learned = known_learned;
         c->n_learned = WEIR_ARRAY_LEN(known_learned);
         return 0;
+    case WEIR_COMMAND_CHECK:
+        c->reply = WEIR_STR_INIT(4096);
+        weir_str_adds(&c->reply, "{\"providers\":[{\"provider\":\"aws\",\"checked\":null,\"checks\":[{\"name\":\"prices\",\"verdict\":\"ok\",\"text\":\"\",\"remedy\":null}]}],\"ok\":true}");
+        return 0;
     case WEIR_COMMAND_SETTLE:
         return 0;
     case WEIR_COMMAND_CLOSE:

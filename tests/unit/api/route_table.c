@@ -19,6 +19,7 @@ static const struct {
     {"listHistory", "+++oo-"}, {"listOffers", "++ooo-"},    {"listPools", "++ooo-"},    {"listNodes", "++ooo-"},
     {"listLeases", "++ooo-"},  {"drainNode", "++----"},     {"resumeNode", "++----"},   {"removeNode", "++----"},
     {"endLease", "++----"},    {"auditLeases", "++ooo-"},   {"lookAtLeases", "++----"}, {"downLeases", "++----"},   {"upLeases", "++----"},
+    {"checkProviders", "++----"},
        {"listProjects", "+o+oo-"},  {"getProject", "+o+oo-"},   {"setProject", "+-----"},
     {"setMember", "+-----"},   {"removeMember", "+-----"},  {"getBill", "+o+oo-"},      {"checkBill", "+++---"},
     {"listCharges", "+o+oo-"}, {"listRules", "+++---"}, {"addRule", "+-+---"}, {"endRule", "+-+---"}, {"listCloses", "+++---"}, {"closeMonth", "+-+---"}, {"listCorrections", "+++---"}, {"addCorrection", "+-+---"}, {"putInvoiceLines", "+-+---"},

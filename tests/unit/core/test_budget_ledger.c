@@ -4,7 +4,7 @@
  * budgets, quotas and rules of prices; offers that get dearer, machines that do while they run, a provider that bills more than it had quoted, reclaims, late
  * answers, checkpoints, restarts of core and bill, closed spans. Hosts and provider keep to their word: a task ends within its
  * grace of a stop, an ended machine within five minutes. Then no budget is ever charged more than it has, what the provider
- * billed beyond its quotes, and a few minutes of what it announced as a rise, no quota is passed, every rating leaves nothing to post, the ledger balances after each settling,
+ * billed beyond its quotes, and rises of its prices to the expiry of machines, no quota is passed, every rating leaves nothing to post, the ledger balances after each settling,
  * what was closed stays as it was, and the same seed gives the same ledger, byte for byte.
  */
 
@@ -64,7 +64,6 @@ struct life {
     int64_t dearer[WORLD_BUDGETS_MAX]; /* what rises of prices may add to each, until then */
     int64_t dearer_until_us[WORLD_BUDGETS_MAX];
     int64_t most[WORLD_BUDGETS_MAX]; /* what of each quota may count at most */
-    bool unheld[WORLD_NODES_MAX];    /* machines that nothing was held for when a budget was made that counts them */
     size_t told;                     /* postings of which the core knows */
     int64_t settled_us;
     uint64_t started;
@@ -245,9 +244,6 @@ static void take_postings(struct life *l)
         const struct weir_posting *p = &l->books.postings.p[l->told];
         if (weir_posting_charges(p, &k)) {
             weir_vec_push(&l->charges, k);
-            if (!k.is_cost && p->correction == 0 && l->unheld[k.lease.v]) {
-                allow(l, k.payer, k.micro);
-            }
         }
     }
 }
@@ -335,12 +331,13 @@ static void bill_otherwise(struct life *l)
 }
 
 /*
- * A machine is dearer from now on: what was held for the time that it takes to end what runs there is held at the old price, and so
- * much of it may pass a budget. All else is held at the new price, or not done.
+ * A machine is dearer from now on: until its expiry, of which it was told, and for the time that it takes to end what runs there, it was held
+ * at the old price, and so much of it may pass a budget. All else is held at the new price, or not done.
  */
 static void allow_dearer(struct life *l, const struct weir_lease_view *v, int64_t more_per_hour)
 {
-    int64_t span_us = 10 * WEIR_US_PER_MIN + 2 * v->offer.bill_quantum.us;
+    int64_t told_us = v->expires.us > l->w.now_us ? v->expires.us - l->w.now_us : 0;
+    int64_t span_us = told_us + 10 * WEIR_US_PER_MIN + 2 * v->offer.bill_quantum.us;
     int64_t micro = more_per_hour * (span_us / WEIR_US_PER_S) / 3600 + 2;
     for (uint32_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
         l->ceiling[i] += micro;
@@ -446,9 +443,6 @@ static void set_budget(struct life *l)
         b.threshold[i] = (struct weir_budget_threshold){(uint16_t)(30 + 35 * i + below(l, 30)), (uint8_t)below(l, WEIR_BUDGET_ACTION_MAX)};
     }
     step(l, &ev);
-    for (uint64_t i = 1; i <= l->w.leases; i++) { /* a new budget holds nothing for what was rented before it */
-        l->unheld[i] = l->unheld[i] || (l->w.lease[i].ended_at.us == 0 && l->w.lease[i].held_micro == 0);
-    }
     size_t n = weir_core_budgets(l->w.core, id, WEIR_ARRAY_LEN(id));
     for (size_t i = 0; i < n; i++) {
         const struct weir_budget_view *v = &l->w.budget[id[i].v];
