@@ -27,6 +27,10 @@ void weir_bill_split(int64_t total, const weir_i128 *weight, size_t n, int64_t *
     for (size_t i = 0; i < n; i++) {
         WEIR_ASSERT(weight[i] >= 0);
         largest = weight[i] > largest ? weight[i] : largest;
+        ret[i] = 0;
+    }
+    if (total == 0) { /* of energy, where none is metered nor known */
+        return;
     }
     /* total x weight must fit: weights lose low bits where they are very large, all alike */
     int shift = 0;
@@ -35,7 +39,6 @@ void weir_bill_split(int64_t total, const weir_i128 *weight, size_t n, int64_t *
     }
     for (size_t i = 0; i < n; i++) {
         sum += weight[i] >> shift;
-        ret[i] = 0;
     }
     if (sum == 0) {
         ret[n - 1] = total;

@@ -127,8 +127,7 @@ static int64_t stranded(const struct weir_core *c, const struct node_type *t, ui
 
 static bool is_for(const struct score *s, const struct score *key)
 {
-    return s->mix_number == key->mix_number && s->type == key->type && s->gpus == key->gpus && s->gpus_free == key->gpus_free &&
-           s->cpu_milli == key->cpu_milli && s->cpu_free == key->cpu_free && s->mem_mib == key->mem_mib &&
+    return s->mix_number == key->mix_number && s->gpus == key->gpus && s->cpu_milli == key->cpu_milli && s->mem_mib == key->mem_mib &&
            s->mem_free == key->mem_free;
 }
 
@@ -137,20 +136,19 @@ int64_t demand_score(struct weir_core *c, const struct node *n, const struct wan
     if (c->mix_stale) {
         mix_build(c);
     }
+    const uint32_t type = n->type->id;
+    const uint32_t gpus_free = popcount32(n->free_mask);
     const struct score key = {.mix_number = c->mix_number,
-                              .type = n->type->id,
-                              .gpus = (uint16_t)gpus,
-                              .gpus_free = (uint16_t)popcount32(n->free_mask),
-                              .cpu_milli = w->cpu_milli,
-                              .cpu_free = n->cpu_free,
+                              .gpus = (uint64_t)type << 32 | gpus << 16 | gpus_free,
+                              .cpu_milli = (uint64_t)w->cpu_milli << 32 | n->cpu_free,
                               .mem_mib = w->mem_mib,
                               .mem_free = n->mem_free};
     /* rooms are alike more often than not, so that most are known */
-    uint64_t at = (w->hash ^ (uint64_t)key.type << 40 ^ (uint64_t)key.gpus_free << 34 ^ key.cpu_free) * UINT64_C(0x9e3779b97f4a7c15);
-    struct score *s = &c->scores[(at ^ key.mem_free * UINT64_C(0xbf58476d1ce4e5b9)) >> (64 - SCORE_BITS)];
+    uint64_t at = (w->hash ^ (uint64_t)type << 40 ^ (uint64_t)gpus_free << 34 ^ n->cpu_free) * UINT64_C(0x9e3779b97f4a7c15);
+    struct score *s = &c->scores[(at ^ n->mem_free * UINT64_C(0xbf58476d1ce4e5b9)) >> (64 - SCORE_BITS)];
     if (!is_for(s, &key)) {
-        int64_t before = stranded(c, n->type, key.gpus_free, n->cpu_free, n->mem_free);
-        int64_t after = stranded(c, n->type, key.gpus_free - gpus, n->cpu_free - w->cpu_milli, n->mem_free - w->mem_mib);
+        int64_t before = stranded(c, n->type, gpus_free, n->cpu_free, n->mem_free);
+        int64_t after = stranded(c, n->type, gpus_free - gpus, n->cpu_free - w->cpu_milli, n->mem_free - w->mem_mib);
         *s = key;
         s->value = weir_frag_score(&c->mix, before, after);
     }

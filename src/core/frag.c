@@ -86,7 +86,7 @@ void weir_frag_mix_build(struct weir_frag_mix *mix, const struct weir_frag_ask *
     find_shares(mix);
 }
 
-/* What the GPUs of a room are to the shares of a mix. */
+/* What the GPUs of a room are to the shares of a mix: as many of each as the mix has, the rest is never looked at, nor cleared. */
 struct shares {
     int64_t left;                          /* of all GPUs */
     uint32_t have[WEIR_FRAG_ASKS_MAX];     /* GPUs that have the share */
@@ -124,7 +124,8 @@ static bool can_use(const struct shares *s, const struct weir_frag_room *room, c
 
 int64_t weir_frag_of(const struct weir_frag_mix *mix, const struct weir_frag_room *room)
 {
-    struct shares s = {.left = weir_frag_left(room)};
+    struct shares s;
+    s.left = weir_frag_left(room);
     if (s.left == 0) {
         return 0;
     }
@@ -145,7 +146,8 @@ static uint64_t allowed(uint64_t want, uint32_t each, uint32_t have)
 
 int64_t weir_frag_stranded(const struct weir_frag_mix *mix, const struct weir_frag_room *room)
 {
-    struct shares s = {.left = weir_frag_left(room)};
+    struct shares s;
+    s.left = weir_frag_left(room);
     if (s.left == 0) {
         return 0;
     }

@@ -67,21 +67,24 @@ struct search {
     bool reserved; /* out: room was passed over for a claim */
 };
 
-/* Would it run there now without delaying a claim? */
-static bool claims_suit(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus)
+/* Would it run there now without delaying the claims that there are? */
+static bool claims_allow(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus)
 {
     const struct weir_request *r = &cl->shape->req;
-    if (n->claims.n == 0) {
-        return true;
-    }
     int64_t start = max_i64(c->now_us, node_ready_us(n));
     return claim_allows(c, n, cl, gpus, r->cpu_milli, r->mem_mib, weir_i64_add_sat(start, r->max_duration.us));
 }
 
+static inline bool claims_suit(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus)
+{
+    return n->claims.n == 0 || claims_allow(c, cl, n, gpus); /* mostly there are none */
+}
+
+/* Of a node that has the GPUs. */
 static bool node_suits(struct search *q, const struct node *n, uint32_t gpus)
 {
     const struct weir_request *r = &q->s->req;
-    if (!kind_is(n, q->kind) || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
+    if (!kind_is(n, q->kind) || n->cpu_free < r->cpu_milli || n->mem_free < r->mem_mib) {
         return false;
     }
     bool suits = claims_suit(q->c, q->cl, n, gpus);

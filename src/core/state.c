@@ -8,13 +8,29 @@
 
 /* ---- shapes ---- */
 
+/* Of a request: where the names of places begin, and what follows them. */
+enum { NAMES = offsetof(struct weir_request, cloud), REST = offsetof(struct weir_request, max_duration) };
+
+static bool names_no_place(const struct weir_request *r)
+{
+    return r->clouds == 0 && r->regions == 0;
+}
+
+/* The names, most of a request, are nothing but zeros where none is given. */
+static bool request_is(const struct weir_request *a, const struct weir_request *b)
+{
+    if (!names_no_place(a)) {
+        return memcmp(a, b, sizeof *a) == 0;
+    }
+    return memcmp(a, b, NAMES) == 0 && memcmp((const char *)a + REST, (const char *)b + REST, sizeof *a - REST) == 0;
+}
+
 static uint64_t request_hash(const struct weir_request *r)
 {
-    enum { NAMES = offsetof(struct weir_request, cloud), REST = offsetof(struct weir_request, max_duration) };
     uint64_t word[sizeof *r / sizeof(uint64_t)];
     _Static_assert(sizeof word == sizeof *r, "a request is whole words");
     size_t n = sizeof *r;
-    if (r->clouds == 0 && r->regions == 0) { /* mostly no place is named */
+    if (names_no_place(r)) {
         n = NAMES + (sizeof *r - REST);
         word[n / sizeof word[0]] = 0;
         memcpy(word, r, NAMES);
@@ -81,7 +97,7 @@ struct shape *shape_find(const struct weir_core *c, const struct weir_request *r
     uint64_t head = 0;
     if (weir_map_get(&c->shape_by_hash, request_hash(r), &head)) {
         for (struct shape *s = (struct shape *)(uintptr_t)head; s != NULL; s = s->hash_next) {
-            if (memcmp(&s->req, r, sizeof *r) == 0) {
+            if (request_is(&s->req, r)) {
                 return s;
             }
         }

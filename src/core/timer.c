@@ -8,41 +8,36 @@
 
 #include "core/core_priv.h"
 
-static bool before(const struct timer *a, const struct timer *b)
+/* Puts t where i is, or above. Only the time counts: what is due together is sorted when it is taken out. */
+static void rise(struct weir_core *c, size_t i, struct timer t)
 {
-    if (a->at_us != b->at_us) {
-        return a->at_us < b->at_us;
-    }
-    if (a->kind != b->kind) {
-        return a->kind < b->kind;
-    }
-    if (a->id != b->id) {
-        return a->id < b->id;
-    }
-    return a->ordinal != b->ordinal ? a->ordinal < b->ordinal : a->attempt < b->attempt;
-}
-
-/* Puts t where i or what stands below it is. */
-static void sift_down(struct weir_core *c, size_t i, struct timer t)
-{
-    for (size_t k = 2 * i + 1; k < c->timers.n; k = 2 * i + 1) {
-        if (k + 1 < c->timers.n && before(&c->timers.p[k + 1], &c->timers.p[k])) {
-            k++;
-        }
-        if (!before(&c->timers.p[k], &t)) {
-            break;
-        }
-        c->timers.p[i] = c->timers.p[k];
-        i = k;
+    while (i > 0 && t.at_us < c->timers.p[(i - 1) / 2].at_us) {
+        c->timers.p[i] = c->timers.p[(i - 1) / 2];
+        i = (i - 1) / 2;
     }
     c->timers.p[i] = t;
 }
 
+/* Moves the gap at the top down to the bottom, and tells where it is then. Which of two is earlier nobody can foretell: it takes no branch. */
+static size_t sink(struct weir_core *c)
+{
+    struct timer *p = c->timers.p;
+    size_t n = c->timers.n;
+    size_t i = 0;
+    for (size_t k = 2 * i + 1; k < n; k = 2 * i + 1) {
+        k += (size_t)(k + 1 < n && p[k + 1].at_us < p[k].at_us);
+        p[i] = p[k];
+        i = k;
+    }
+    return i;
+}
+
+/* The last fills the gap: it came from the bottom, and mostly stays there. */
 static void timer_pop(struct weir_core *c)
 {
     struct timer last = c->timers.p[--c->timers.n];
     if (c->timers.n > 0) {
-        sift_down(c, 0, last);
+        rise(c, sink(c), last);
     }
 }
 
@@ -84,8 +79,8 @@ static void timers_purge(struct weir_core *c)
     }
     c->timers.n = kept;
     c->timers_kept = kept;
-    for (size_t i = kept / 2; i-- > 0;) {
-        sift_down(c, i, c->timers.p[i]);
+    for (size_t i = 1; i < kept; i++) {
+        rise(c, i, c->timers.p[i]);
     }
 }
 
@@ -96,12 +91,7 @@ void timer_add(struct weir_core *c, struct timer t)
     }
     timers_purge(c);
     weir_vec_push(&c->timers, t);
-    size_t i = c->timers.n - 1;
-    while (i > 0 && before(&t, &c->timers.p[(i - 1) / 2])) {
-        c->timers.p[i] = c->timers.p[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    c->timers.p[i] = t;
+    rise(c, c->timers.n - 1, t);
 }
 
 void timer_for_run(struct weir_core *c, struct run *r)
@@ -224,11 +214,18 @@ static void timer_look(struct weir_core *c, const struct timer *t)
 
 static int by_object(const void *a, const void *b)
 {
-    struct timer x = *(const struct timer *)a;
-    struct timer y = *(const struct timer *)b;
-    x.at_us = 0;
-    y.at_us = 0;
-    return before(&x, &y) ? -1 : before(&y, &x);
+    const struct timer *x = a;
+    const struct timer *y = b;
+    if (x->kind != y->kind) {
+        return x->kind < y->kind ? -1 : 1;
+    }
+    if (x->id != y->id) {
+        return x->id < y->id ? -1 : 1;
+    }
+    if (x->ordinal != y->ordinal) {
+        return x->ordinal < y->ordinal ? -1 : 1;
+    }
+    return (x->attempt > y->attempt) - (x->attempt < y->attempt);
 }
 
 /* What is due together is taken in order of object: when a hint was made must not show. */

@@ -344,6 +344,9 @@ static void rented_ready(struct weir_core *c, struct node *n, const struct weir_
     if (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_BOOTING) {
         return; /* it is on its way out */
     }
+    if (lease_fell_short(c, l, spec)) {
+        return;
+    }
     node_arrive(c, n, spec);
     if (l->confirmed_us == 0) { /* the answer of the provider was lost; the machine is here */
         lease_confirm(c, l, c->now_us);
@@ -351,6 +354,10 @@ static void rented_ready(struct weir_core *c, struct node *n, const struct weir_
     node_meter_open(c, n, l->confirmed_us);
     n->joined = true;
     l->ready_us = c->now_us;
+    if (l->offer.gpus > 0) {
+        c->providers.p[l->provider].good_us = c->now_us;
+        c->paces_known = false;
+    }
     weir_sm_move(&weir_sm_lease, &l->state, WEIR_LEASE_READY, NULL, l);
     c->leases_booting--;
     struct weir_effect *e = effect_add(c, WEIR_EFFECT_METER_READY);
@@ -396,6 +403,9 @@ static void node_join(struct weir_core *c, const struct weir_event *ev)
         rented_ready(c, n, spec);
     } else if (hardware_differs(&n->spec, spec)) {
         node_respec(c, n, spec);
+        if (n->lease != NULL && !weir_offer_is_kept(c->conf.gpus, &n->lease->offer, spec)) {
+            lease_release(c, n->lease); /* it was good for a time: what fits still runs to its end */
+        }
     } else {
         struct weir_lease_id lease = n->spec.lease;
         struct weir_node_rates rates = n->spec.rates;

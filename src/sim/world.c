@@ -18,9 +18,20 @@ enum { HAPPENING_SHIFT = 56 };
 
 /* ---- the agenda ---- */
 
+/* As one number: nobody can foretell how two compare, and this takes no branch. */
 static bool is_before(const struct entry *a, const struct entry *b)
 {
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
+    return ((weir_i128)a->at_us << 64 | a->order) < ((weir_i128)b->at_us << 64 | b->order);
+}
+
+/* Puts e where i is, or above. */
+static void rise(struct weir_sim_world *w, size_t i, struct entry e)
+{
+    while (i > 0 && is_before(&e, &w->agenda.p[(i - 1) / 2])) {
+        w->agenda.p[i] = w->agenda.p[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    w->agenda.p[i] = e;
 }
 
 void weir_world_schedule(struct weir_sim_world *w, int64_t at_us, enum happening what, uint64_t id, uint32_t slot, uint32_t turn)
@@ -30,31 +41,23 @@ void weir_world_schedule(struct weir_sim_world *w, int64_t at_us, enum happening
     }
     struct entry e = {.at_us = at_us, .order = (uint64_t)what << HAPPENING_SHIFT | id, .slot = slot, .turn = turn};
     weir_vec_push(&w->agenda, e);
-    size_t i = w->agenda.n - 1;
-    while (i > 0 && is_before(&e, &w->agenda.p[(i - 1) / 2])) {
-        w->agenda.p[i] = w->agenda.p[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    w->agenda.p[i] = e;
+    rise(w, w->agenda.n - 1, e);
 }
 
+/* The gap sinks to the bottom and is filled by the last, which came from there: it is not compared on the way down. */
 static struct entry agenda_pop(struct weir_sim_world *w)
 {
-    struct entry first = w->agenda.p[0];
-    struct entry last = w->agenda.p[--w->agenda.n];
+    struct entry *p = w->agenda.p;
+    struct entry first = p[0];
+    size_t n = --w->agenda.n;
     size_t i = 0;
-    for (size_t k = 1; k < w->agenda.n; k = 2 * i + 1) {
-        if (k + 1 < w->agenda.n && is_before(&w->agenda.p[k + 1], &w->agenda.p[k])) {
-            k++;
-        }
-        if (!is_before(&w->agenda.p[k], &last)) {
-            break;
-        }
-        w->agenda.p[i] = w->agenda.p[k];
+    for (size_t k = 2; k <= n; k = 2 * i + 2) {
+        k -= (size_t)(k == n || is_before(&p[k - 1], &p[k]));
+        p[i] = p[k];
         i = k;
     }
-    if (w->agenda.n > 0) {
-        w->agenda.p[i] = last;
+    if (n > 0) {
+        rise(w, i, p[n]);
     }
     return first;
 }
