@@ -317,6 +317,9 @@ static int check_lease(const struct weir_core *c, const struct lease *l, uint32_
     if (l->state == WEIR_LEASE_READY && !l->node->joined) {
         return bad(err, "a lease is ready though its agent has not joined", l->id);
     }
+    if (l->expires_us > lease_paid_until_us(l)) {
+        return bad(err, "a lease expires later than what is held for it pays for", l->id);
+    }
     bool early = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
     return early && l->node->joined ? bad(err, "a joined lease is still booting", l->id) : 0;
 }

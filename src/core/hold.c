@@ -46,11 +46,17 @@ int64_t machine_worst(const struct weir_offer *o, int64_t needed_us)
     return weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
 }
 
+/* It is billed from then on, at the earliest. */
+static int64_t lease_from_us(const struct lease *l)
+{
+    return l->confirmed_us != 0 ? l->confirmed_us : l->intent_us;
+}
+
 int64_t lease_worst(const struct weir_core *c, const struct lease *l, int64_t run_us)
 {
     int64_t before = c->conf.boot_limit.us;
     if (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_BOOTING) {
-        before = c->now_us - l->confirmed_us;
+        before = c->now_us - lease_from_us(l);
     }
     return machine_worst(&l->offer, weir_i64_add_sat(before, run_us));
 }
@@ -133,9 +139,8 @@ int64_t lease_paid_until_us(const struct lease *l)
     if (!has_budgets(l->payer->limits) || l->held_micro == 0 || price <= 0) {
         return US_NEVER;
     }
-    int64_t from = l->confirmed_us != 0 ? l->confirmed_us : l->intent_us;
     int64_t span = weir_mul_div_sat(l->held_micro, WEIR_US_PER_HOUR, price);
-    return weir_i64_add_sat(from, span - OFF_ALLOWANCE_S * WEIR_US_PER_S);
+    return weir_i64_add_sat(lease_from_us(l), span - OFF_ALLOWANCE_S * WEIR_US_PER_S);
 }
 
 static void lease_cover(struct weir_core *c, struct lease *l, const struct run *r)
@@ -202,6 +207,71 @@ void limits_lease_over(struct weir_core *c, struct lease *l)
         l->payer->limits->n_leases--;
         quotas_lease(c, l, -1);
         c->budgets_version++;
+    }
+}
+
+/* ---- budgets that come later ---- */
+
+/* How long the attempt may yet be billed; what the ledger has not posted of it is covered by the time for its start. */
+static int64_t run_rest_us(const struct weir_core *c, const struct run *r)
+{
+    const struct shape *s = r->job->class->shape;
+    int64_t until = min_i64(run_limit_us(r), r->rank[0].told ? run_cost_limit_us(r) : US_NEVER);
+    int64_t rest = r->stop_us != 0 ? 0 : min_i64(s->req.max_duration.us, max_i64(weir_i64_sub_sat(until, c->now_us), 0));
+    return weir_i64_add_sat(rest, weir_i64_add_sat(run_stop_span_us(c, s), START_ALLOWANCE_S * WEIR_US_PER_S));
+}
+
+static void run_adopt(struct weir_core *c, struct run *r)
+{
+    int64_t rest = weir_mul_div_sat(r->rate_micro, run_rest_us(c, r), WEIR_US_PER_HOUR);
+    r->hold->amount_micro = weir_i64_add_sat(r->hold->charged_micro, rest);
+    hold_changed(c, r->hold);
+}
+
+/*
+ * Nobody counted what it was charged, but that follows from its price. It holds what whoever is on it may need, and no less than it costs
+ * until its expiry: of that the machine was told.
+ */
+static void lease_adopt(struct weir_core *c, struct lease *l)
+{
+    int64_t price = l->offer.price_micro_per_hour;
+    int64_t run_us = START_ALLOWANCE_S * WEIR_US_PER_S;
+    if (price <= 0) {
+        return;
+    }
+    for (size_t i = 0; i < l->node->runs.n; i++) {
+        run_us = max_i64(run_us, run_rest_us(c, l->node->runs.p[i].run));
+    }
+    int64_t billed_us = l->confirmed_us == 0 ? 0 : c->now_us - l->confirmed_us;
+    int64_t told_us = weir_i64_add_sat(l->expires_us - lease_from_us(l), OFF_ALLOWANCE_S * WEIR_US_PER_S);
+    int64_t told = weir_i64_add_sat(weir_mul_div_sat(price, told_us, WEIR_US_PER_HOUR), 1); /* rounded up: see lease_paid_until_us */
+    l->charged_micro = weir_mul_div_sat(price, billed_us, WEIR_US_PER_HOUR);
+    l->held_micro = max_i64(lease_worst(c, l, run_us), told);
+    lease_changed(c, l);
+}
+
+void limits_adopt(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->leases.n; i++) {
+        struct lease *l = c->leases.p[i];
+        if (l->node == NULL) {
+            continue;
+        }
+        if (!has_budgets(l->payer->limits) && l->held_micro != 0) {
+            l->held_micro = 0;
+            l->charged_micro = 0;
+            lease_changed(c, l);
+        } else if (l->payer->anew) {
+            lease_adopt(c, l);
+        }
+    }
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        const struct node *n = c->nodes.p[i];
+        for (size_t k = 0; k < n->runs.n; k++) { /* a gang more than once: to the same effect */
+            if (n->runs.p[k].run->job->payer->anew) {
+                run_adopt(c, n->runs.p[k].run);
+            }
+        }
     }
 }
 

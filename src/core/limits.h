@@ -25,6 +25,8 @@ bool budget_is_active(const struct weir_core *c, const struct budget *b);
 void budget_changed(struct weir_core *c, struct budget *b);
 void budgets_clear_changed(struct weir_core *c);
 void budgets_release(struct weir_core *c);
+/* What runs or is rented already holds its worst case for budgets that count its payer only now; what none counts any more holds nothing. */
+void limits_adopt(struct weir_core *c);
 /* What is held, of everything, anew: after a restore, or when scopes changed. */
 void limits_recount(struct weir_core *c);
 /* Their timers. */

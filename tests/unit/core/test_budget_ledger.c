@@ -62,7 +62,6 @@ struct life {
     int64_t ceiling[WORLD_BUDGETS_MAX]; /* what each may be charged at most */
     int64_t span_from[WORLD_BUDGETS_MAX];
     int64_t most[WORLD_BUDGETS_MAX]; /* what of each quota may count at most */
-    bool unheld[WORLD_NODES_MAX];    /* machines that nothing was held for when a budget was made that counts them */
     size_t told;                     /* postings of which the core knows */
     int64_t settled_us;
     uint64_t started;
@@ -231,9 +230,6 @@ static void take_postings(struct life *l)
         const struct weir_posting *p = &l->books.postings.p[l->told];
         if (weir_posting_charges(p, &k)) {
             weir_vec_push(&l->charges, k);
-            if (!k.is_cost && p->correction == 0 && l->unheld[k.lease.v]) {
-                allow(l, k.payer, k.micro);
-            }
         }
     }
 }
@@ -394,9 +390,6 @@ static void set_budget(struct life *l)
         b.threshold[i] = (struct weir_budget_threshold){(uint16_t)(30 + 35 * i + below(l, 30)), (uint8_t)below(l, WEIR_BUDGET_ACTION_MAX)};
     }
     step(l, &ev);
-    for (uint64_t i = 1; i <= l->w.leases; i++) { /* a new budget holds nothing for what was rented before it */
-        l->unheld[i] = l->unheld[i] || (l->w.lease[i].ended_at.us == 0 && l->w.lease[i].held_micro == 0);
-    }
     size_t n = weir_core_budgets(l->w.core, id, WEIR_ARRAY_LEN(id));
     for (size_t i = 0; i < n; i++) {
         const struct weir_budget_view *v = &l->w.budget[id[i].v];
