@@ -235,8 +235,15 @@ static void add_limit(struct weir_str *out, const struct weir_names *n, const st
     }
     weir_str_adds(out, ", and at worst ");
     add_money(out, n, e->limit_need_micro);
-    weir_str_adds(out, " must be held before it starts. It can start when ");
-    add_money(out, n, e->limit_need_micro - e->limit_left_micro);
+    weir_str_adds(out, " must be held before it starts.");
+    int64_t over = known ? weir_budget_over_micro(&v) : 0;
+    if (over > 0) {
+        weir_str_adds(out, " What is spent and what runs or is rented may come to ");
+        add_money(out, n, over);
+        weir_str_adds(out, " more than it has.");
+    }
+    weir_str_adds(out, " It can start when ");
+    add_money(out, n, weir_i64_add_sat(e->limit_need_micro - e->limit_left_micro, over));
     weir_str_adds(out, " more is left: as running work ends for less than is held, when the budget is raised, or in its next span. A shorter "
                        "max_duration or a max_cost holds less.");
 }

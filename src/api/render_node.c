@@ -74,6 +74,8 @@ void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, bool 
     weir_json_kv_time(j, "ended", v->ended_at);
     weir_json_kv_time(j, "expires", v->expires);
     weir_json_kv_bool(j, "reclaimed", v->reclaimed);
+    bool failed = v->state == WEIR_LEASE_FAILED || weir_refusal_is_given_up(v->refusal);
+    weir_json_kv_cstr(j, "failure", failed ? weir_refusal_name((enum weir_refusal)v->refusal) : NULL);
     weir_json_kv_i64(j, "cost_micro", cost_micro);
     weir_json_kv_cstr(j, "currency", currency);
     weir_json_kv_cstr(j, "text", row->text == NULL ? "" : row->text);

@@ -288,6 +288,7 @@ static const struct api_field lease_fields[] = {
     {"ended", API_TIME, API_NULL},
     {"expires", API_TIME, API_NULL},
     {"reclaimed", API_BOOL},
+    {"failure", API_STRING, API_NULL, .summary = "why it did not come to be, or was given up: no_capacity, quota, throttled, refused, boot_failed, fell_short"},
     {"cost_micro", API_INT, .summary = "by the quote, so far"},
     {"currency", API_STRING},
     {"text", API_STRING},

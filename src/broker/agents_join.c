@@ -76,8 +76,51 @@ static int node_of(struct broker *b, struct weir_command *cmd, const char *agent
     spec->lease = lease.id;
     memcpy(spec->region, lease.offer.region, sizeof spec->region);
     memcpy(spec->provider, lease.offer.provider, sizeof spec->provider);
-    spec->rates = (struct weir_node_rates){lease.offer.price_micro_per_hour, lease.offer.price_micro_per_hour, 0};
+    spec->rates = (struct weir_node_rates){lease.price_micro_per_hour, lease.price_micro_per_hour, 0};
     return 0;
+}
+
+static void describe_gpus(const struct broker *b, uint16_t model, uint32_t gpus, uint32_t mem_mib, char *ret, size_t size)
+{
+    if (gpus == 0) {
+        (void)snprintf(ret, size, "no GPU");
+        return;
+    }
+    (void)snprintf(ret, size, "%u x %.24s of %u MiB", (unsigned)gpus, model == WEIR_GPU_MODEL_ANY ? "?" : weir_gpu_table_get(b->gpus, model)->name, (unsigned)mem_mib);
+}
+
+/*
+ * A rented machine whose GPUs are not those of its offer: its driver is missing, a device is broken, or the provider gave
+ * another. The core ends it; here it is said what was promised and what came. Only one that had joined before may do so again.
+ */
+static int check_promise(struct broker *b, const struct weir_node_spec *spec, struct weir_err *err)
+{
+    struct weir_lease_view lease;
+    struct weir_node_view node;
+    struct weir_core *core = weir_engine_core(b->engine);
+    if (!weir_core_lease(core, spec->lease, &lease) || !weir_core_node(core, spec->id, &node) || weir_offer_is_kept(b->gpus, &lease.offer, spec)) {
+        return 0;
+    }
+    char promised[64];
+    char came[64];
+    describe_gpus(b, lease.offer.gpu_model, lease.offer.gpus, lease.offer.gpu_mem_mib, promised, sizeof promised);
+    describe_gpus(b, spec->gpu_model, spec->gpus, spec->gpu_mem_mib, came, sizeof came);
+    if (lease.state == WEIR_LEASE_INTENT || lease.state == WEIR_LEASE_BOOTING || lease.state == WEIR_LEASE_READY) {
+        struct weir_lease_note note = {{0}};
+        (void)weir_engine_lease_get_note(b->engine, lease.id, &note);
+        (void)snprintf(note.text, sizeof note.text, "it was promised %s and %s with %s: it is ended; see its image's driver", promised,
+                       node.joined ? "came back" : "came", came);
+        weir_engine_lease_note(b->engine, lease.id, &note);
+        weir_log(WEIR_LOG_WARNING, "lease.fell_short", "lease=%" PRIu64 " provider=%s region=%s instance_type=%s instance=%s text=\"%s\"", lease.id.v,
+                 lease.offer.provider, lease.offer.region, lease.offer.instance_type, note.instance, note.text);
+    }
+    if (node.joined) {
+        return 0;
+    }
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_JOIN};
+    ev.u.node_join.spec = spec;
+    int r = weir_engine_event(b->engine, &ev, err);
+    return r != 0 ? r : weir_fail(err, -WEIR_ECONFLICT, "agent: lease %" PRIu64 " was promised %s, this machine has %s: power off", lease.id.v, promised, came);
 }
 
 bool agents_is_in(const json_t *runs, struct weir_run_id run)
@@ -310,6 +353,7 @@ void agents_join(struct broker *b, struct weir_command *cmd)
         r = r != 0 ? r : check_host(b, spec.id, body, &cmd->err);
     }
     r = r != 0 ? r : check_is_no_copy(b, &spec, body, cmd->u.agent.peer, &cmd->err);
+    r = r != 0 || spec.lease.v == 0 ? r : check_promise(b, &spec, &cmd->err);
     if (r != 0) {
         commands_finish(b, cmd, r);
         return;

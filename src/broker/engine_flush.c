@@ -59,14 +59,16 @@ static void tell_job(struct weir_engine *e, const struct weir_job_view *v)
                                                           "job.failed", "job.cancelled"};
     bool final = weir_job_state_is_final(v->state);
     uint64_t last;
-    if (weir_map_get(&e->job_told, v->id.v, &last)) {
+    bool known = weir_map_get(&e->job_told, v->id.v, &last);
+    if (known) {
         e->jobs_in[last]--;
     }
     if (!final) {
         e->jobs_in[v->state]++;
     }
     if (is_news(&e->job_told, v->id.v, v->state, final)) {
-        engine_add_event(e, kinds[v->state], v->id, WEIR_ORDINAL_ALL, no_node, no_lease, NULL);
+        const char *kind = known && v->state == WEIR_JOB_WAITING ? "job.waiting" : kinds[v->state];
+        engine_add_event(e, kind, v->id, WEIR_ORDINAL_ALL, no_node, no_lease, NULL);
         if (final) {
             weir_vec_push(&e->ended, v->id);
         }

@@ -94,6 +94,9 @@ static void print_budget(const json_t *o)
     line_money("Spent:", o, "spent_micro");
     line_money("Held:", o, "held_micro");
     line_money("Left:", o, "left_micro");
+    if (weir_get_i64(o, "left_micro", 0) < 0) {
+        weir_line_text("", "spent and held are more than the amount: nothing starts that must be held in it");
+    }
     if (weir_get_is_set(o, "forecast_micro")) {
         char a[WEIR_MONEY_SIZE];
         char b[WEIR_MONEY_SIZE];

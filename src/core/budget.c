@@ -308,6 +308,11 @@ static void thresholds_look(struct weir_core *c, struct budget *b)
     }
 }
 
+int64_t weir_budget_over_micro(const struct weir_budget_view *v)
+{
+    return max_i64(weir_i64_sub_sat(weir_i64_add_sat(v->charged_micro, v->held_micro), v->def.amount_micro), 0);
+}
+
 /* ---- setting and removing ---- */
 
 struct budget *budget_find(const struct weir_core *c, uint32_t id)
@@ -356,7 +361,10 @@ int budget_check(const struct weir_core *c, const struct weir_budget *b, struct 
 void limits_rescope(struct weir_core *c)
 {
     for (size_t i = 0; i < c->payers.n; i++) {
-        c->payers.p[i]->limits = limits_of(c, c->payers.p[i]);
+        struct payer *p = c->payers.p[i];
+        bool had = has_budgets(p->limits);
+        p->limits = limits_of(c, p);
+        p->anew = !had && has_budgets(p->limits);
     }
     for (const struct job_page *p = c->pages; p != NULL; p = p->next) {
         for (uint32_t i = 0; i < 1u << JOB_PAGE_BITS; i++) {
@@ -366,6 +374,7 @@ void limits_rescope(struct weir_core *c)
             }
         }
     }
+    limits_adopt(c);
     limits_recount(c);
     for (size_t i = 0; i < c->leases.n; i++) {
         if (c->leases.p[i]->node != NULL) {
@@ -472,9 +481,7 @@ static void charge_lease(struct weir_core *c, struct lease *l, int64_t micro)
     int64_t was = lease_held(l);
     l->charged_micro = weir_i64_add_sat(l->charged_micro, micro);
     lease_changed(c, l);
-    if (l->payer->limits != NULL) {
-        limits_hold(c, l->payer->limits, lease_held(l) - was);
-    }
+    limits_hold(c, l->payer->limits, lease_held(l) - was);
 }
 
 static void charge_one(struct weir_core *c, const struct weir_charged *k)
@@ -482,7 +489,7 @@ static void charge_one(struct weir_core *c, const struct weir_charged *k)
     const struct payer *p = payer_find(c, k->payer.v);
     struct run *r = k->run.attempt == 0 ? NULL : run_find(c, k->run);
     struct lease *l = k->is_cost ? lease_find(c, k->lease.v) : NULL;
-    if (p == NULL || p->limits == NULL) {
+    if (p == NULL || !has_budgets(p->limits)) {
         return;
     }
     if (!k->is_cost) {

@@ -5,7 +5,7 @@
  * Budgets: how much may be spent, by whom, in which span of time. A task counts against every budget whose scope it
  * falls in. What it may cost at worst is held before it starts, and before a machine is rented for it; what is charged
  * takes the hold's place, and what is left of it is released at the end. So spent and held together are
- * never more than a budget's amount, unless the amount was lowered or a price was raised under what runs.
+ * never more than a budget's amount, unless the budget was made or its amount lowered, or a price raised, under what runs: that is held all the same.
  */
 
 #include "base/money.h"
@@ -113,6 +113,8 @@ const char *weir_budget_scope_name(enum weir_budget_scope s);
 const char *weir_budget_span_name(enum weir_budget_span s);
 const char *weir_budget_action_name(enum weir_budget_action a);
 
+/* What is spent and held beyond its amount; 0: nothing. */
+int64_t weir_budget_over_micro(const struct weir_budget_view *v);
 /* The span of such a budget in which a time lies (FIXED: its only one, wherever the time lies). FOREVER: from 0 to WEIR_WALL_MAX. */
 void weir_budget_span_at(const struct weir_budget *b, struct weir_wall at, struct weir_wall *ret_from, struct weir_wall *ret_until);
 /* Does the budget count what that payer spends? Where it is cloud_only, not on what is owned. */

@@ -34,6 +34,7 @@ struct payer {
     uint32_t project;
     uint32_t user;
     struct limits *limits; /* NULL: no budget counts it */
+    bool anew;             /* in limits_rescope: no budget counted it before, and now one does */
     char tags[];
 };
 

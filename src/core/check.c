@@ -244,6 +244,9 @@ static int check_job(const struct weir_core *c, const struct job *j, struct sums
     if (final != (active == 0 && count[WEIR_TASK_WAITING] == 0)) {
         return bad(err, "a job's state is not its tasks'", j->id);
     }
+    if (j->state == WEIR_JOB_RUNNING && active == 0) {
+        return bad(err, "a job runs and none of its tasks does", j->id);
+    }
     bool may = count[WEIR_TASK_WAITING] > 0 && (j->parallel_max == 0 || active < j->parallel_max);
     if (may != j->queued) {
         return bad(err, "a job is in the queue and should not be, or the other way round", j->id);
@@ -314,6 +317,9 @@ static int check_lease(const struct weir_core *c, const struct lease *l, uint32_
     if (l->state == WEIR_LEASE_READY && !l->node->joined) {
         return bad(err, "a lease is ready though its agent has not joined", l->id);
     }
+    if (l->expires_us > lease_paid_until_us(l)) {
+        return bad(err, "a lease expires later than what is held for it pays for", l->id);
+    }
     bool early = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
     return early && l->node->joined ? bad(err, "a joined lease is still booting", l->id) : 0;
 }
@@ -335,7 +341,7 @@ static int check_provider(const struct weir_core *c, uint32_t provider, struct w
     }
     struct pace now = pace_anew(c, provider);
     bool same = now.limit == p->pace.limit && now.closed_us == p->pace.closed_us && now.closed_gang_us == p->pace.closed_gang_us &&
-                now.mute == p->pace.mute;
+                now.shunned_us == p->pace.shunned_us && now.mute == p->pace.mute;
     return same || !c->paces_known || c->paces_us != c->now_us ? 0 : bad(err, "a provider's pace is not what follows from its leases", provider);
 }
 
@@ -613,7 +619,7 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
     }
     int64_t spend = 0;
     for (size_t i = 0; i < c->leases.n; i++) {
-        spend += weir_sm_is(&weir_sm_lease, c->leases.p[i]->state, WEIR_SM_COUNTS) ? offer_spend(&c->leases.p[i]->offer) : 0;
+        spend += weir_sm_is(&weir_sm_lease, c->leases.p[i]->state, WEIR_SM_COUNTS) ? lease_marginal(c->leases.p[i]) : 0;
     }
     if (spend != c->leases_micro_per_hour) {
         (void)bad(err, "what leases cost an hour is miscounted", (uint64_t)spend);

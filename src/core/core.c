@@ -229,6 +229,7 @@ int weir_core_step(struct weir_core *c, const struct weir_event *ev, struct weir
         learned_update(c);
         plan(c);
     }
+    jobs_settle(c);
     hand_out(c, ret);
     return 0;
 }

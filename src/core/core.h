@@ -158,6 +158,9 @@ struct weir_lease_view {
     struct weir_node_id node;
     enum weir_lease_state state;
     struct weir_offer offer; /* the quote, frozen */
+    int64_t price_micro_per_hour; /* what it costs now: the quote, until its provider's price for it changes; restored as 0: the quote */
+    struct weir_wall priced; /* since then; 0: since its beginning */
+    int64_t priced_micro;    /* what it had cost by then */
     struct weir_task_id task; /* for which it was rented */
     struct weir_wall intent_at;
     struct weir_wall confirmed_at;
@@ -166,7 +169,7 @@ struct weir_lease_view {
     struct weir_wall ending_at; /* of FAILED: the offer is not asked again before this */
     struct weir_wall ended_at;
     struct weir_wall expires;
-    uint8_t refusal; /* of FAILED: enum weir_refusal */
+    uint8_t refusal; /* enum weir_refusal; of FAILED, and of others where weir_refusal_is_given_up */
     struct weir_payer_id payer; /* who pays for its boot and idle time */
     int64_t held_micro;    /* what all of it may cost at worst; 0 where no budget counts it */
     int64_t charged_micro; /* by its provider, of what is held */
@@ -235,6 +238,11 @@ const struct weir_policy_rule *weir_core_policy(const struct weir_core *c, uint3
 bool weir_core_is_impossible(const struct weir_core *c, uint32_t shape);
 /* Jobs that have not ended with lower ids, the newest first; returns how many it wrote: fewer than max are the last. */
 size_t weir_core_jobs_before(const struct weir_core *c, struct weir_job_id before, struct weir_job_id *ret, size_t max);
+/*
+ * Is the machine what the offer promised: of GPUs as many at least, of that model or a greater one of its family, each with seven
+ * eighths of the memory? Cores and memory of the host do not count: tasks are placed by what came.
+ */
+bool weir_offer_is_kept(const struct weir_gpu_table *gpus, const struct weir_offer *o, const struct weir_node_spec *came);
 /* Known nodes and leases in order of id; returns how many there are, writes at most max. */
 size_t weir_core_nodes(const struct weir_core *c, struct weir_node_id *ret, size_t max);
 size_t weir_core_leases(const struct weir_core *c, struct weir_lease_id *ret, size_t max);

@@ -95,6 +95,7 @@ struct job {
     int64_t submitted_us;
     int64_t started_us;
     int64_t ended_us;
+    uint64_t told_seq; /* when a task of it was last told to start */
     struct payer *payer;
     uint32_t user;
     uint32_t n_tasks;
@@ -461,7 +462,10 @@ struct lease {
     uint8_t refusal;
     bool reclaimed;
     bool changed;
-    struct weir_offer offer;
+    struct weir_offer offer; /* the quote at its launch */
+    int64_t price_micro_per_hour; /* what it costs now */
+    int64_t priced_us;    /* since then; 0: since its beginning */
+    int64_t priced_micro; /* what it had cost by then, at earlier prices */
     uint32_t provider; /* index */
     struct weir_task_id task;
     struct payer *payer;
@@ -491,6 +495,12 @@ static inline int64_t offer_marginal(const struct weir_offer *o)
     return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
 }
 
+/* The same of one that is rented: reserved ones are paid for anyway. */
+static inline int64_t lease_marginal(const struct lease *l)
+{
+    return l->offer.market == WEIR_OFFER_RESERVED ? 0 : l->price_micro_per_hour;
+}
+
 /* From launch to joined, as is believed. */
 static inline int64_t offer_boot_us(const struct weir_offer *o, const struct weir_estimate *e)
 {
@@ -503,6 +513,7 @@ struct pace {
     bool mute;      /* it has owed an answer for so long that nobody should wait for it */
     int64_t closed_us;      /* it had nothing for several in a row: not before */
     int64_t closed_gang_us; /* the same, for many machines at once */
+    int64_t shunned_us;     /* its machines came with other GPUs than it promised: none with GPUs before */
 };
 
 /*
@@ -514,6 +525,7 @@ struct provider {
     uint32_t asked;  /* leases whose launch is not answered */
     uint32_t made;   /* live ones that were confirmed */
     int64_t made_us; /* when the last one was */
+    int64_t good_us; /* when the last with GPUs joined, with what was promised */
     bool held;       /* something waits for its answers */
     struct pace pace;
 };
@@ -544,9 +556,19 @@ struct offer_memory { /* of a lease that did not come to be; outlives the lists 
     uint64_t lease;
     uint64_t id; /* of the offer */
     struct place_of_machines place;
+    int64_t intent_us;
     int64_t at_us;
     int64_t until_us;
     uint8_t refusal;
+};
+
+/* What is to be remembered of a lease beside its offer. */
+struct refused {
+    uint64_t lease;
+    uint8_t refusal;
+    int64_t intent_us;
+    int64_t at_us;
+    int64_t until_us;
 };
 
 /* A machine that was there, and is no more. */
@@ -890,6 +912,8 @@ static inline uint32_t run_first_rank(const struct run *r)
     return first;
 }
 void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_task_state to);
+/* At the end of a step: jobs of which nothing runs any more wait again, but where the next task was started in its place. */
+void jobs_settle(struct weir_core *c);
 void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us);
 void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us, enum weir_outcome outcome);
 
@@ -906,6 +930,10 @@ void lease_terminate(struct weir_core *c, struct lease *l);
 void lease_cap(struct weir_core *c, struct lease *l);
 /* The machine exists. */
 void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us);
+/* Ends a machine that joins with other GPUs than its offer promised, as one that failed. False: it is what was promised. */
+bool lease_fell_short(struct weir_core *c, struct lease *l, const struct weir_node_spec *came);
+/* Ends it as soon as nothing runs there any more. */
+void lease_release(struct weir_core *c, struct lease *l);
 void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
 /* Ends what nobody needs: leases that boot for nothing. False where there are none. */
@@ -915,7 +943,9 @@ void lease_say_kept(struct weir_core *c, const struct node *n);
 void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
 void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
 /* The lease's offer was refused at a time, and is left alone until another. */
-void offer_remember(struct weir_core *c, const struct weir_offer *o, uint64_t lease, uint8_t refusal, int64_t at_us, int64_t until_us);
+void offer_remember(struct weir_core *c, const struct weir_offer *o, const struct refused *r);
+/* The same of a machine that was made, and given up for that reason. */
+void offer_remember_given_up(struct weir_core *c, const struct weir_offer *o, struct refused r);
 struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *o);
 /* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. False where there are none. */
 bool offers_forget(struct weir_core *c, const struct lease_past *was);

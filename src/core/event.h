@@ -25,7 +25,7 @@ enum weir_event_kind {
     WEIR_EVENT_NODE_DRAIN,  /* takes nothing new */
     WEIR_EVENT_NODE_RESUME,
     WEIR_EVENT_NODE_GONE,   /* removed for good; whatever ran there is lost */
-    WEIR_EVENT_NODE_RATES,  /* an owned node costs otherwise from now on: another tariff */
+    WEIR_EVENT_NODE_RATES,  /* a node costs otherwise from now on: another tariff; of a rented one, its full rate is the price */
     WEIR_EVENT_RUN_STARTED,
     WEIR_EVENT_RUN_ENDED,
     WEIR_EVENT_RUN_CHECKPOINTED,
@@ -45,13 +45,14 @@ enum weir_event_kind {
     WEIR_EVENT_MAX,
 };
 
-/* Why a lease did not come to be: the provider contract's classes without OK and UNKNOWN. */
+/* Why a lease did not come to be: the provider contract's classes without OK and UNKNOWN, and what was made but is of no use. */
 enum weir_refusal {
     WEIR_REFUSAL_NO_CAPACITY,
     WEIR_REFUSAL_QUOTA,
     WEIR_REFUSAL_THROTTLED,
     WEIR_REFUSAL_REFUSED,
     WEIR_REFUSAL_BOOT_FAILED, /* was made, but its agent never joined in time */
+    WEIR_REFUSAL_FELL_SHORT,  /* was made, and its agent joined with fewer or other GPUs than the offer promised */
     WEIR_REFUSAL_MAX,
 };
 
@@ -156,3 +157,5 @@ struct weir_event {
 
 const char *weir_event_name(enum weir_event_kind k);
 const char *weir_refusal_name(enum weir_refusal r);
+/* Was there a machine, that was given up for it? */
+bool weir_refusal_is_given_up(uint8_t refusal);

@@ -109,7 +109,7 @@ static struct lease_facts facts_of(struct weir_core *c, const struct weir_lease_
     };
     if (v->state == WEIR_LEASE_FAILED) { /* its ending_at says how long that is remembered */
         f.failed_us = v->ended_at.us;
-    } else if (v->refusal == WEIR_REFUSAL_BOOT_FAILED) {
+    } else if (weir_refusal_is_given_up(v->refusal)) {
         f.failed_us = v->ending_at.us;
     }
     f.end_us = v->ending_at.us != 0 ? v->ending_at.us : v->ended_at.us;

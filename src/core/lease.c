@@ -29,7 +29,7 @@ static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_sta
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
         c->leases_live--;
-        c->leases_micro_per_hour -= offer_spend(&l->offer);
+        c->leases_micro_per_hour -= lease_marginal(l);
     }
     lease_changed(c, l);
 }
@@ -39,6 +39,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     struct lease *l = weir_alloc(sizeof *l);
     l->id = c->next_lease++;
     l->offer = *o;
+    l->price_micro_per_hour = o->price_micro_per_hour;
     l->task = task;
     l->payer = payer;
     learned_apply(c, l);
@@ -61,7 +62,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     weir_vec_push(&c->leases, l);
     limits_lease_new(c, l);
     c->leases_live++;
-    c->leases_micro_per_hour += offer_spend(&l->offer);
+    c->leases_micro_per_hour += lease_marginal(l);
     c->leases_booting++;
     l->node = node_new(c, &spec, l);
     l->node_id = spec.id.v;
@@ -111,12 +112,33 @@ static void lose_all(struct weir_core *c, struct node *n, enum weir_reason reaso
 }
 
 /* It was made, and costs, but it is of no use: its end must be proven. */
-static void give_up(struct weir_core *c, struct lease *l)
+static void give_up(struct weir_core *c, struct lease *l, enum weir_refusal why)
 {
-    l->refusal = WEIR_REFUSAL_BOOT_FAILED;
-    offer_remember(c, &l->offer, l->id, l->refusal, c->now_us, weir_i64_add_sat(c->now_us, c->conf.capacity_memory.us));
+    l->refusal = (uint8_t)why;
+    offer_remember_given_up(c, &l->offer, (struct refused){.lease = l->id, .refusal = l->refusal, .intent_us = l->intent_us, .at_us = c->now_us});
     lease_terminate(c, l);
     lose_all(c, l->node, WEIR_REASON_NODE_LOST);
+}
+
+bool weir_offer_is_kept(const struct weir_gpu_table *gpus, const struct weir_offer *o, const struct weir_node_spec *came)
+{
+    /* a driver keeps part of each device's memory for itself, with error correction up to a twelfth */
+    return o->gpus == 0 ||
+           (came->gpus >= o->gpus && came->gpu_model != WEIR_GPU_MODEL_ANY && weir_gpu_table_match(gpus, o->gpu_model, came->gpu_model) &&
+            (came->gpu_mem_mib == 0 || (uint64_t)came->gpu_mem_mib * 8 >= (uint64_t)o->gpu_mem_mib * 7));
+}
+
+bool lease_fell_short(struct weir_core *c, struct lease *l, const struct weir_node_spec *came)
+{
+    if (weir_offer_is_kept(c->conf.gpus, &l->offer, came)) {
+        return false;
+    }
+    if (l->confirmed_us == 0) { /* the answer of the provider was lost; the machine is here, and costs */
+        lease_confirm(c, l, c->now_us);
+    }
+    node_meter_open(c, l->node, l->confirmed_us);
+    give_up(c, l, WEIR_REFUSAL_FELL_SHORT);
+    return true;
 }
 
 /* ---- what time brings ---- */
@@ -242,7 +264,7 @@ void lease_look(struct weir_core *c, struct lease *l)
     case WEIR_LEASE_INTENT:
     case WEIR_LEASE_BOOTING:
         if (c->now_us >= boot_limit_us(c, l)) {
-            give_up(c, l);
+            give_up(c, l, WEIR_REFUSAL_BOOT_FAILED);
         }
         break;
     case WEIR_LEASE_READY:
@@ -315,7 +337,7 @@ static void lease_confirmed(struct weir_core *c, struct lease *l, int64_t at_us)
 static void lease_refused(struct weir_core *c, struct lease *l, uint8_t refusal, int64_t retry_after_us)
 {
     if (l->state == WEIR_LEASE_BOOTING) {
-        give_up(c, l);
+        give_up(c, l, WEIR_REFUSAL_BOOT_FAILED);
         return;
     }
     bool pending = l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_ENDING;
@@ -333,7 +355,7 @@ static void lease_refused(struct weir_core *c, struct lease *l, uint8_t refusal,
     }
     l->refusal = refusal;
     l->ending_us = until;
-    offer_remember(c, &l->offer, l->id, refusal, c->now_us, until);
+    offer_remember(c, &l->offer, &(struct refused){l->id, refusal, l->intent_us, c->now_us, until});
     lease_finish(c, l, WEIR_LEASE_FAILED, c->now_us, false);
     c->review = true;
 }
@@ -391,7 +413,7 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
     c->review = c->review || was_limit || explains || l->offer.market == WEIR_OFFER_RESERVED || (l->confirmed_us == 0 && c->providers.p[l->provider].held);
 }
 
-static void lease_release(struct weir_core *c, struct lease *l)
+void lease_release(struct weir_core *c, struct lease *l)
 {
     struct node *n = l->node;
     if (l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING) {

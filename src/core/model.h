@@ -105,8 +105,8 @@ enum weir_reason {
 };
 
 enum weir_job_state {
-    WEIR_JOB_WAITING, /* no task has started */
-    WEIR_JOB_RUNNING, /* some task has started and not all have ended */
+    WEIR_JOB_WAITING, /* no task runs: none has yet, or what ran was preempted, taken back or lost, or is to be tried again */
+    WEIR_JOB_RUNNING, /* some task runs, or is about to right after another ended */
     WEIR_JOB_SUCCEEDED,
     WEIR_JOB_FAILED, /* all ended, at least one failed */
     WEIR_JOB_CANCELLED,

@@ -15,6 +15,10 @@ enum {
     LAUNCHES_MIN = 2, /* unanswered at first */
     REFUSED_FREE = 2, /* refusals in a row after which a provider is asked on at once */
     PACE_S = 10,      /* then so much later, twice as much each time */
+    SHORT_FREE = 2,   /* machines with other GPUs than promised after which the next of that provider waits */
+    SHORT_S = 60,     /* so long, twice as long for each more */
+    SHORT_DOUBLED_MAX = 8,
+    SHUN_DOUBLED_MAX = 5, /* of an offer: from capacity_memory on */
     ANSWER_S = 60,    /* a launch that is unanswered for so long holds nobody back */
 };
 
@@ -76,7 +80,7 @@ static int64_t paced_until(const struct weir_core *c, uint32_t provider, int64_t
     *ret_n = 0;
     for (size_t i = 0; i < c->memory.n; i++) {
         const struct offer_memory *m = &c->memory.p[i];
-        if (m->place.provider == provider && m->at_us > since_us && m->until_us > c->now_us) {
+        if (m->refusal != WEIR_REFUSAL_FELL_SHORT && m->place.provider == provider && m->at_us > since_us && m->until_us > c->now_us) {
             last = max_i64(last, m->at_us);
             ++*ret_n;
         }
@@ -87,6 +91,29 @@ static int64_t paced_until(const struct weir_core *c, uint32_t provider, int64_t
     uint32_t doubled = *ret_n - REFUSED_FREE < 16 ? *ret_n - REFUSED_FREE : 16;
     int64_t pace = min_i64((PACE_S * WEIR_US_PER_S) << doubled, c->conf.capacity_memory.us);
     return weir_i64_add_sat(last, pace);
+}
+
+/*
+ * Machines that came with other GPUs than promised, one offer after the other, are the provider's or the image's doing: trying
+ * all of its offers would cost a boot each. A good one clears that.
+ */
+static int64_t shunned_until(const struct weir_core *c, uint32_t provider)
+{
+    int64_t last = 0;
+    uint32_t n = 0;
+    for (size_t i = 0; i < c->memory.n; i++) {
+        const struct offer_memory *m = &c->memory.p[i];
+        if (m->refusal == WEIR_REFUSAL_FELL_SHORT && m->place.provider == provider && m->at_us > c->providers.p[provider].good_us &&
+            m->until_us > c->now_us) {
+            last = max_i64(last, m->at_us);
+            n++;
+        }
+    }
+    if (n < SHORT_FREE) {
+        return 0;
+    }
+    uint32_t doubled = n - SHORT_FREE < SHORT_DOUBLED_MAX ? n - SHORT_FREE : SHORT_DOUBLED_MAX;
+    return weir_i64_add_sat(last, (SHORT_S * WEIR_US_PER_S) << doubled);
 }
 
 static bool is_mute(const struct weir_core *c, uint32_t provider)
@@ -105,7 +132,7 @@ struct pace pace_anew(const struct weir_core *c, uint32_t provider)
     const struct provider *p = &c->providers.p[provider];
     uint32_t refused = 0;
     /* the first machines of a gang come to be each time, and are of no use: they are no sign of room for the rest */
-    struct pace r = {.mute = is_mute(c, provider), .closed_gang_us = paced_until(c, provider, 0, &refused)};
+    struct pace r = {.mute = is_mute(c, provider), .closed_gang_us = paced_until(c, provider, 0, &refused), .shunned_us = shunned_until(c, provider)};
     r.closed_us = paced_until(c, provider, p->made_us, &refused);
     r.limit = refused > 0 ? 1 : p->made > LAUNCHES_MIN ? p->made : LAUNCHES_MIN;
     return r;
@@ -157,14 +184,19 @@ struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *
     return p;
 }
 
-void offer_remember(struct weir_core *c, const struct weir_offer *o, uint64_t lease, uint8_t refusal, int64_t at_us, int64_t until_us)
+void offer_remember(struct weir_core *c, const struct weir_offer *o, const struct refused *r)
 {
-    const struct offer_memory m = {
-        .lease = lease, .id = o->id, .place = place_of(c, o), .at_us = at_us, .until_us = until_us, .refusal = refusal};
+    const struct offer_memory m = {.lease = r->lease,
+                                   .id = o->id,
+                                   .place = place_of(c, o),
+                                   .intent_us = r->intent_us,
+                                   .at_us = r->at_us,
+                                   .until_us = r->until_us,
+                                   .refusal = r->refusal};
     size_t kept = 0;
     for (size_t i = 0; i < c->memory.n; i++) {
         const struct offer_memory *x = &c->memory.p[i];
-        if (x->until_us > c->now_us && x->lease != lease) {
+        if (x->until_us > c->now_us && x->lease != m.lease) {
             c->memory.p[kept++] = *x;
         }
     }
@@ -180,6 +212,14 @@ void offer_remember(struct weir_core *c, const struct weir_offer *o, uint64_t le
     weir_vec_push(&c->memory, m);
     memmove(&c->memory.p[at + 1], &c->memory.p[at], (c->memory.n - 1 - at) * sizeof *c->memory.p);
     c->memory.p[at] = m;
+}
+
+void offer_remember_given_up(struct weir_core *c, const struct weir_offer *o, struct refused r)
+{
+    /* what falls short is remembered for longer than it counts: the more of them, the longer it does */
+    bool fell_short = r.refusal == WEIR_REFUSAL_FELL_SHORT;
+    r.until_us = weir_i64_add_sat(r.at_us, fell_short ? WEIR_US_PER_DAY : c->conf.capacity_memory.us);
+    offer_remember(c, o, &r);
 }
 
 /*
@@ -221,6 +261,44 @@ static enum weir_verdict verdict_of(uint8_t refusal)
     return refusal == WEIR_REFUSAL_QUOTA ? WEIR_VERDICT_QUOTA : refusal == WEIR_REFUSAL_NO_CAPACITY ? WEIR_VERDICT_NO_CAPACITY : WEIR_VERDICT_FAILED;
 }
 
+/*
+ * How long the offer is left alone for machines that fell short: for capacity_memory after the first of a day, twice as long
+ * after each further one that was rented when the one before was known. Its entries, from the newest lease on, begin at first.
+ */
+static int64_t fell_short_until(const struct weir_core *c, size_t first, size_t end)
+{
+    int64_t known_us = INT64_MIN;
+    int64_t last = 0;
+    uint32_t doubled = 0;
+    for (size_t i = end; i-- > first;) {
+        const struct offer_memory *m = &c->memory.p[i];
+        if (m->refusal != WEIR_REFUSAL_FELL_SHORT || m->until_us <= c->now_us) {
+            continue;
+        }
+        bool again = last > 0 && m->intent_us >= known_us;
+        doubled += again && doubled < SHUN_DOUBLED_MAX;
+        known_us = again || last == 0 ? m->at_us : min_i64(known_us, m->at_us);
+        last = max_i64(last, m->at_us);
+    }
+    return last == 0 ? 0 : weir_i64_add_sat(last, c->conf.capacity_memory.us << doubled);
+}
+
+/* Why it is left alone, if it is, and until when, by what was refused. */
+static enum weir_verdict remembered(const struct weir_core *c, uint64_t offer, int64_t *ret_until_us)
+{
+    size_t first = c->memory.n == 0 ? 0 : memory_find(c, offer);
+    size_t end = first;
+    for (; end < c->memory.n && c->memory.p[end].id == offer; end++) {
+        const struct offer_memory *m = &c->memory.p[end];
+        if (m->refusal != WEIR_REFUSAL_FELL_SHORT && m->until_us > c->now_us) {
+            *ret_until_us = m->until_us;
+            return verdict_of(m->refusal);
+        }
+    }
+    *ret_until_us = fell_short_until(c, first, end);
+    return c->now_us < *ret_until_us ? WEIR_VERDICT_FAILED : WEIR_VERDICT_CHOSEN;
+}
+
 static bool reserved_has(const struct offer *o, uint32_t nodes)
 {
     return o->leased <= o->o.machines_max && nodes <= o->o.machines_max - o->leased;
@@ -237,13 +315,16 @@ enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_o
         *ret_until_us = US_NEVER; /* the end of a lease of it is an event */
         return WEIR_VERDICT_NO_CAPACITY;
     }
-    for (size_t i = c->memory.n == 0 ? 0 : memory_find(c, o->id); i < c->memory.n && c->memory.p[i].id == o->id; i++) {
-        if (c->memory.p[i].until_us > c->now_us) {
-            *ret_until_us = max_i64(c->memory.p[i].until_us, closed_us);
-            return verdict_of(c->memory.p[i].refusal);
-        }
+    int64_t until_us = 0;
+    enum weir_verdict v = remembered(c, o->id, &until_us);
+    if (v == WEIR_VERDICT_CHOSEN && c->now_us < p->shunned_us && c->offers.p[o->offer].o.gpus > 0) {
+        v = WEIR_VERDICT_FAILED;
+        until_us = p->shunned_us;
     }
-    *ret_until_us = closed_us;
+    *ret_until_us = max_i64(until_us, closed_us);
+    if (v != WEIR_VERDICT_CHOSEN) {
+        return v;
+    }
     return c->now_us < closed_us ? WEIR_VERDICT_NO_CAPACITY : WEIR_VERDICT_CHOSEN;
 }
 

@@ -119,9 +119,10 @@ int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, 
 static void remember_lease(struct weir_core *c, const struct weir_lease_view *v)
 {
     if (v->state == WEIR_LEASE_FAILED && v->ending_at.us != 0) {
-        offer_remember(c, &v->offer, v->id.v, v->refusal, v->ended_at.us, v->ending_at.us);
-    } else if (v->state != WEIR_LEASE_FAILED && v->refusal == WEIR_REFUSAL_BOOT_FAILED) {
-        offer_remember(c, &v->offer, v->id.v, v->refusal, v->ending_at.us, weir_i64_add_sat(v->ending_at.us, c->conf.capacity_memory.us));
+        offer_remember(c, &v->offer, &(struct refused){v->id.v, v->refusal, v->intent_at.us, v->ended_at.us, v->ending_at.us});
+    } else if (v->state != WEIR_LEASE_FAILED && weir_refusal_is_given_up(v->refusal)) {
+        offer_remember_given_up(c, &v->offer,
+                                (struct refused){.lease = v->id.v, .refusal = v->refusal, .intent_us = v->intent_at.us, .at_us = v->ending_at.us});
     }
     if (v->state == WEIR_LEASE_ENDED && v->confirmed_at.us != 0 && !v->reclaimed) {
         const struct lease_past was = {place_of(c, &v->offer), v->intent_at.us, v->ended_at.us};
@@ -129,6 +130,9 @@ static void remember_lease(struct weir_core *c, const struct weir_lease_view *v)
     }
     uint32_t provider = provider_get(c, v->offer.provider);
     c->providers.p[provider].made_us = max_i64(c->providers.p[provider].made_us, v->confirmed_at.us);
+    if (v->offer.gpus > 0) {
+        c->providers.p[provider].good_us = max_i64(c->providers.p[provider].good_us, v->ready_at.us);
+    }
 }
 
 int weir_core_restore_past_lease(struct weir_core *c, const struct weir_lease_view *v, struct weir_err *err)
@@ -168,6 +172,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     struct job *tenant = job_find(c, v->task.job.v);
     struct payer *payer = v->payer.v == 0 && tenant != NULL ? tenant->payer
                                                             : payer_restored(c, v->payer, (struct weir_project_id){0}, (struct weir_user_id){0});
+    if (v->price_micro_per_hour < 0 || v->priced_micro < 0 || v->priced.us < 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: it costs less than nothing", id);
+    }
     if (payer == NULL || v->held_micro < 0 || v->charged_micro < 0) {
         return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: its payer %u is not stored, or it holds less than nothing", id, v->payer.v);
     }
@@ -179,6 +186,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
                         .refusal = v->refusal,
                         .reclaimed = v->reclaimed,
                         .offer = v->offer,
+                        .price_micro_per_hour = v->price_micro_per_hour > 0 ? v->price_micro_per_hour : v->offer.price_micro_per_hour,
+                        .priced_us = v->priced.us,
+                        .priced_micro = v->priced_micro,
                         .provider = provider_get(c, v->offer.provider),
                         .task = v->task,
                         .payer = payer,
@@ -200,7 +210,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     memmove(&c->leases.p[at + 1], &c->leases.p[at], (c->leases.n - 1 - at) * sizeof *c->leases.p);
     c->leases.p[at] = l;
     c->leases_live++;
-    c->leases_micro_per_hour += offer_spend(&l->offer);
+    c->leases_micro_per_hour += lease_marginal(l);
     c->leases_booting += lease_boots(l);
     lease_count(c, l, true);
     n->lease = l;
@@ -399,6 +409,14 @@ static void settle_node(struct weir_core *c, struct node *n)
     }
 }
 
+/* It may have been stored before jobs were said to wait again. */
+static void job_settle_restored(struct job *j)
+{
+    if (j->state == WEIR_JOB_RUNNING && j->count[WEIR_TASK_WAITING] == job_tasks_left(j)) {
+        weir_sm_move(&weir_sm_job, &j->state, WEIR_JOB_WAITING, NULL, j);
+    }
+}
+
 int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall now, struct weir_err *err)
 {
     for (size_t i = 0; i < c->nodes.n; i++) {
@@ -426,6 +444,7 @@ int weir_core_restore_done(struct weir_core *c, uint64_t seq, struct weir_wall n
         for (uint32_t i = 0; i < 1u << JOB_PAGE_BITS; i++) {
             if (p->job[i] != NULL) {
                 demand_change(c, p->job[i]->class->want, job_tasks_left(p->job[i]));
+                job_settle_restored(p->job[i]);
             }
         }
     }

@@ -37,6 +37,17 @@ static void job_settle(struct weir_core *c, struct job *j)
     j->ended_us = c->now_us;
 }
 
+void jobs_settle(struct weir_core *c)
+{
+    for (size_t i = 0; i < c->ch_jobs.n; i++) {
+        struct job *j = job_find(c, c->ch_jobs.p[i].v);
+        bool runs = j->count[WEIR_TASK_RUNNING] + j->count[WEIR_TASK_STOPPING] > 0 || j->told_seq == c->seq;
+        if (j->state == WEIR_JOB_RUNNING && !runs) {
+            weir_sm_move(&weir_sm_job, &j->state, WEIR_JOB_WAITING, NULL, j);
+        }
+    }
+}
+
 /* The run pointer must already fit the new state. */
 void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_task_state to)
 {
@@ -322,6 +333,7 @@ void run_tell(struct weir_core *c, struct run *r)
         e->u.run_start.gpu_mask = k->mask;
         e->u.run_start.nodes = r->n_ranks;
     }
+    r->job->told_seq = c->seq;
     task_changed(c, r->job, r->ordinal);
 }
 

@@ -36,7 +36,7 @@ static const struct weir_sm_state job_states[WEIR_JOB_STATE_MAX] = {
                               TO(WEIR_JOB_CANCELLED),
                           WEIR_SM_INITIAL},
     [WEIR_JOB_RUNNING] = {"running",
-                          TO(WEIR_JOB_SUCCEEDED) | TO(WEIR_JOB_FAILED) | TO(WEIR_JOB_CANCELLED),
+                          TO(WEIR_JOB_WAITING) | TO(WEIR_JOB_SUCCEEDED) | TO(WEIR_JOB_FAILED) | TO(WEIR_JOB_CANCELLED),
                           0},
     [WEIR_JOB_SUCCEEDED] = {"succeeded", 0, WEIR_SM_FINAL},
     [WEIR_JOB_FAILED] = {"failed", 0, WEIR_SM_FINAL},

@@ -81,10 +81,17 @@ const char *weir_refusal_name(enum weir_refusal r)
         return "refused";
     case WEIR_REFUSAL_BOOT_FAILED:
         return "boot_failed";
+    case WEIR_REFUSAL_FELL_SHORT:
+        return "fell_short";
     case WEIR_REFUSAL_MAX:
         break;
     }
     return "unknown";
+}
+
+bool weir_refusal_is_given_up(uint8_t refusal)
+{
+    return refusal == WEIR_REFUSAL_BOOT_FAILED || refusal == WEIR_REFUSAL_FELL_SHORT;
 }
 
 const char *weir_decision_name(enum weir_decision d)

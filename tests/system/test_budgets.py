@@ -72,6 +72,26 @@ def test_what_is_held_becomes_what_is_spent(weir):
         b.balanced()
 
 
+def test_a_budget_made_late_holds_what_runs(weir):
+    with Broker(weir) as b:
+        j = b.submit(job("sleep 600"))
+        until("it to run", lambda: state(b, j) == "running")
+        b.ok("budget", "set", "late", "--for", "project:vision", "--amount", "0.50")
+        late = budget(b, "late")
+        assert late["held_micro"] > 500000 and late["left_micro"] < 0, late
+        assert "spent and held are more than the amount" in b.ok("budget", "show", "late")
+        other = b.submit(job("true"))
+        why = b.ok("explain", str(other))
+        assert "more than it has" in why, why
+        assert state(b, j) == "running" and state(b, other) == "waiting"
+        b.ok("cancel", str(j))
+        until("what it held to be released", lambda: budget(b, "late")["held_micro"] == 0)
+        assert "spent and held" not in b.ok("budget", "show", "late")
+        b.ok("budget", "set", "late", "--amount", "5")
+        assert b.wait(other)["state"] == "succeeded"
+        b.balanced()
+
+
 def test_thresholds_stop_what_is_new_and_what_runs(weir):
     with Broker(weir) as b:
         b.ok("budget", "set", "vision", "--for", "project:vision", "--amount", "10", "--at", "50:warn", "--at", "90:stop-all")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A broker that overflows to mock clouds, whose machines are real agents started from the very script that weir sent: spilling,
 and kill -9 in every window of a lease's life. Nothing is left, nothing is launched twice."""
+import datetime
 import sys
 
 import lib
@@ -143,6 +144,37 @@ def test_what_all_rented_machines_cost_an_hour_is_capped(weir):
         assert 1 <= len(made_of) <= 2, made_of
         for lease in leases(b):
             b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
+def test_a_machine_without_its_gpus_is_given_up(weir):
+    """Their image has no driver: each is ended at once and paid for as waste, its offer is left alone, and after the second the whole cloud."""
+    with mock("aws") as c, broker(weir, c) as b:
+        driver = c.dir / "lib" / "libnvidia-ml.so.1"
+        away = driver.rename(driver.with_name("away"))
+        job = b.submit(only_there("aws", run="echo here"))
+        fell_short = until("two machines to be given up", lambda: [x for x in b.get("/v1/leases?all=true")["items"] if x["failure"] and x["ended"]][1:] and
+                           b.get("/v1/leases?all=true")["items"], limit_s=60)
+        assert len(fell_short) == 2, fell_short
+        for lease in fell_short:
+            assert (lease["failure"], lease["ready"]) == ("fell_short", None) and lease["cost_micro"] > 0, lease
+            assert "promised 1 x L4" in lease["text"] and "came with no GPU" in lease["text"], lease
+            told = [e["text"] for e in b.get("/v1/events")["items"] if e["kind"] == "lease.ending" and e["lease"] == lease["id"]]
+            assert told == [lease["text"]], told
+        assert (b.dir / "serve.log").read_text().count("lease.fell_short") == 2
+        assert "failed" in b.ok("explain", job), b.ok("explain", job)
+        row = next(r for r in b.json("bill", "--by", "job")["rows"] if r["job"] == str(job))
+        assert row["waste_boot_micro"] == row["total_micro"] > 0, row
+        away.rename(driver)
+        b.kill()
+        b.start()  # it is remembered over a restart, and tried again in a minute
+        assert b.wait(job, limit_s=120)["state"] == "succeeded", b.tasks(job)
+        third, = [x for x in b.get("/v1/leases?all=true")["items"] if not x["failure"]]
+        at = [datetime.datetime.fromisoformat(t) for t in (max(x["ended"] for x in fell_short), third["intent"])]
+        assert 50 < (at[1] - at[0]).total_seconds() < 75, at
+        assert len(c.inventory()["instances"]) == 3
+        for lease in leases(b):
+            b.ok("leases", "end", lease["id"])
         nothing_left(b, c)
 
 

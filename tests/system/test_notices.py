@@ -30,7 +30,9 @@ def saved_and_resumed(weir, provider, notice_s):
             agent = next((c.dir / "machines" / first).rglob("agent.log"))
             until("the agent to hear of the risk", lambda: "agent.rebalance" in agent.read_text(), limit_s=30)
             assert made(c)[0]["state"] == "running" and b.get(f"/v1/jobs/{job}")["state"] == "running", "it is a risk and no more"
+        c.set(boot_s=2)
         c.reclaim(first, notice_s)
+        until("the job to wait again", lambda: b.get(f"/v1/jobs/{job}")["state"] == "waiting" and b.json("jobs", "--state", "waiting"))
         assert b.wait(job, limit_s=120)["state"] == "succeeded", b.tasks(job)
         assert log.read_text().splitlines() == ["begun", "saved", "from 41"], log.read_text()
         task = b.tasks(job)[0]
@@ -39,6 +41,8 @@ def saved_and_resumed(weir, provider, notice_s):
         assert old["told"] >= 1, old
         kinds = [e["kind"] for e in b.get("/v1/events?limit=1000")["items"]]
         assert kinds.index("task.stopping") < kinds.index("lease.reclaimed") < kinds.index("lease.ending"), kinds
+        told = [k for k in kinds if k.startswith("job.")]
+        assert told == ["job.submitted", "job.started", "job.waiting", "job.started", "job.succeeded"], told
         for lease in leases(b):
             b.run("leases", "end", lease["id"])
         nothing_left(b, c)

@@ -496,6 +496,7 @@ static void do_run(struct scene *s, struct weir_sv line, enum weir_event_kind ki
 static void do_lease(struct scene *s, struct weir_sv verb, struct weir_sv line)
 {
     struct weir_event ev = {.kind = WEIR_EVENT_LEASE_CONFIRMED};
+    struct weir_node_spec came;
     uint64_t id = first_number(s, &line);
     ev.u.lease.lease.v = id;
     ev.u.lease.at.us = s->w.now_us;
@@ -515,7 +516,14 @@ static void do_lease(struct scene *s, struct weir_sv verb, struct weir_sv line)
         ev.kind = WEIR_EVENT_LEASE_RELEASE;
     } else if (weir_sv_eq(verb, WEIR_SV("ready"))) {
         ev.kind = WEIR_EVENT_NODE_JOIN;
-        ev.u.node_join.spec = &s->w.node[s->w.lease[id].node.v].spec;
+        came = s->w.node[s->w.lease[id].node.v].spec;
+        struct weir_sv v;
+        if (arg(line, "gpu", &v)) { /* other devices than were promised */
+            gpu_of(s, v, &came.gpu_model, &came.gpus);
+        }
+        came.gpu_mem_mib = (uint32_t)number(s, line, "gpu_mem_mib", came.gpu_mem_mib);
+        came.cpu_milli = (uint32_t)number(s, line, "cpu", came.cpu_milli / 1000) * 1000;
+        ev.u.node_join.spec = &came;
     }
     step(s, &ev);
 }
@@ -552,6 +560,10 @@ static void do_show(struct scene *s, struct weir_sv line)
     if (weir_core_hold(s->w.core, v.hold, &h)) {
         weir_str_adds(&s->out, ", held ");
         out_money(s, h.amount_micro);
+    }
+    struct weir_job_view job;
+    if (flag(line, "job") && weir_core_job(s->w.core, id.job, &job)) {
+        weir_str_addf(&s->out, ", job %s", weir_job_state_name(job.state));
     }
     weir_str_addc(&s->out, '\n');
 }
@@ -607,6 +619,7 @@ static void do_conf(struct scene *s, struct weir_sv line)
     k->preempt_priority_gap = (uint32_t)number(s, line, "preempt_gap", k->preempt_priority_gap);
     k->age_points_per_hour = (uint32_t)number(s, line, "age_points", k->age_points_per_hour);
     k->retries_lost_max = (uint32_t)number(s, line, "retries_lost", k->retries_lost_max);
+    k->capacity_memory = span(s, line, "capacity_memory", k->capacity_memory.us / WEIR_US_PER_S);
     k->spill = !flag(line, "no_spill");
     weir_core_free(s->w.core);
     s->w.core = weir_core_new(k);
