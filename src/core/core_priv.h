@@ -685,6 +685,10 @@ struct weir_core {
     WEIR_VEC(struct level *) spare_levels;
     WEIR_VEC(struct lane *) spare_lanes;
     WEIR_VEC(struct lane_want *) spare_lane_wants;
+    struct weir_spares spare_jobs; /* of one task */
+    struct weir_spares spare_runs; /* of one rank */
+    struct weir_spares spare_holds;
+    struct weir_spares spare_classes;
     WEIR_VEC(struct node *) nodes;   /* by id */
     WEIR_VEC(struct node_type *) types;
     bool has_fabrics; /* a node was of one */
@@ -785,7 +789,8 @@ struct lease *lease_find(const struct weir_core *c, uint64_t id);
 struct hold *hold_find(const struct weir_core *c, uint64_t id);
 struct run *run_find(const struct weir_core *c, struct weir_run_id id);
 struct weir_run_id run_id(const struct run *r);
-struct run *run_new(struct job *j, uint32_t ordinal, uint32_t n_ranks);
+struct run *run_new(struct weir_core *c, struct job *j, uint32_t ordinal, uint32_t n_ranks);
+void run_free(struct weir_core *c, struct run *r);
 struct weir_effect *effect_add(struct weir_core *c, enum weir_effect_kind kind);
 struct weir_explain *explain_add(struct weir_core *c, enum weir_decision decision);
 void job_changed(struct weir_core *c, struct job *j);

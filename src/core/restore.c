@@ -273,13 +273,13 @@ static int run_restore(struct weir_core *c, struct job *j, const struct weir_tas
         v->hold.v == 0 || v->attempt == 0) {
         return weir_fail(err, -WEIR_ECORRUPT, "it is placed, but not fully described");
     }
-    struct run *r = run_new(j, v->id.ordinal, n);
+    struct run *r = run_new(c, j, v->id.ordinal, n);
     r->attempt = v->attempt;
     r->placed_us = v->placed.us;
     r->started_us = v->state == WEIR_TASK_STARTING ? 0 : v->started.us;
     for (uint32_t i = 0; i < n; i++) {
         if (rank_restore(c, r, i, v, err) < 0) {
-            free(r);
+            run_free(c, r);
             return -WEIR_ECORRUPT;
         }
     }
@@ -366,7 +366,7 @@ int weir_core_restore_hold(struct weir_core *c, const struct weir_hold_view *v, 
     if (id == 0 || id > UINT64_MAX / 2 || hold_find(c, id) != NULL || r == NULL || r->hold != NULL) {
         return weir_fail(err, -WEIR_ECORRUPT, "hold %llu: stored twice, or its run is not", id);
     }
-    struct hold *h = weir_alloc(sizeof *h);
+    struct hold *h = weir_spares_alloc(&c->spare_holds, sizeof *h);
     *h = (struct hold){.id = id,
                        .task = v->task,
                        .attempt = v->attempt,
