@@ -11,7 +11,18 @@
 
 #include "assert.h"
 
+#ifdef __has_feature
+#define HAS_FEATURE(x) __has_feature(x)
+#else
+#define HAS_FEATURE(x) 0
+#endif
+
 enum { ARENA_BLOCK_BYTES = 64 * 1024, ALLOC_SMALL_BYTES = 1024 };
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+enum { SPARES_MAX = 0 };
+#else
+enum { SPARES_MAX = 1024 };
+#endif
 
 struct weir_arena_block {
     struct weir_arena_block *next;
@@ -36,6 +47,38 @@ void *weir_alloc(size_t n)
         return checked(calloc(1, n == 0 ? 1 : n));
     }
     return memset(checked(malloc(n)), 0, n);
+}
+
+void *weir_spares_alloc(struct weir_spares *s, size_t n)
+{
+    void *p = s->first;
+    if (p == NULL) {
+        return weir_alloc(n);
+    }
+    memcpy(&s->first, p, sizeof s->first);
+    s->n--;
+    return memset(p, 0, n);
+}
+
+void weir_spares_give(struct weir_spares *s, void *p)
+{
+    if (s->n == SPARES_MAX) {
+        free(p);
+        return;
+    }
+    memcpy(p, &s->first, sizeof s->first);
+    s->first = p;
+    s->n++;
+}
+
+void weir_spares_release(struct weir_spares *s)
+{
+    while (s->first != NULL) {
+        void *p = s->first;
+        memcpy(&s->first, p, sizeof s->first);
+        free(p);
+    }
+    s->n = 0;
 }
 
 void *weir_calloc(size_t count, size_t size)

@@ -34,6 +34,22 @@ void weir_freep(void *pp);
 void weir_closep(int *fd);
 
 /*
+ * Spare pieces of one size, for what comes and goes with every task: the one given back last is handed out next, while it is
+ * still in the processor's cache. A thousand are kept at most. Under the address sanitizer none is, so that it sees what is used
+ * after its end. Not thread safe.
+ */
+struct weir_spares {
+    void *first; /* begins with a pointer to the next */
+    size_t n;
+};
+
+/* As weir_alloc; n is the same for all of one list, and has room for a pointer. The caller gives it back, or frees it with free(). */
+void *weir_spares_alloc(struct weir_spares *s, size_t n);
+/* Takes ownership of p. */
+void weir_spares_give(struct weir_spares *s, void *p);
+void weir_spares_release(struct weir_spares *s);
+
+/*
  * An arena: many small allocations, freed together. Not thread safe.
  */
 struct weir_arena {

@@ -466,6 +466,26 @@ void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struc
     }
 }
 
+/* A settle at that time goes so far: of a rented machine to where it was seen last, where proof is wanted. */
+static struct weir_wall settled_to(const struct weir_bill *b, const struct bill_node *n, struct weir_wall now)
+{
+    bool is_held = b->wants_proof && !n->m.info.owned && n->proven.us < now.us;
+    return weir_bill_clamp(n, is_held ? n->proven : now);
+}
+
+void weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour)
+{
+    weir_bill_forget_taken(b);
+    struct bill_node *n = weir_bill_node_find(b, node);
+    if (n == NULL || n->m.info.owned || price_micro_per_hour == n->m.info.price_micro_per_hour || price_micro_per_hour < 0 ||
+        price_micro_per_hour > WEIR_BILL_RATE_MAX) {
+        return;
+    }
+    weir_bill_advance(b, n, settled_to(b, n, at));
+    weir_bill_post(b, n, at);
+    weir_bill_price_take(n, price_micro_per_hour);
+}
+
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at)
 {
     weir_bill_forget_taken(b);
@@ -513,8 +533,7 @@ void weir_bill_settle(struct weir_bill *b, struct weir_wall now, bool all)
     if (all) {
         for (size_t i = 0; i < b->nodes.n; i++) {
             struct bill_node *n = b->nodes.p[i];
-            bool is_held = b->wants_proof && !n->m.info.owned && n->proven.us < now.us;
-            weir_bill_advance(b, n, weir_bill_clamp(n, is_held ? n->proven : now));
+            weir_bill_advance(b, n, settled_to(b, n, now));
             weir_bill_post(b, n, now);
         }
     } else {
@@ -558,6 +577,7 @@ int weir_bill_restore_meter(struct weir_bill *b, const struct weir_meter *m, str
     bool sound = m->opened.us > 0 && m->until.us >= m->opened.us &&
                  m->until.us - m->opened.us <= WEIR_BILL_SPAN_MAX && m->opened.us <= INT64_MAX - 2 * WEIR_BILL_SPAN_MAX &&
                  (m->ready.us == 0 || (m->ready.us >= m->opened.us && m->ready.us <= m->until.us)) && !m->closed &&
+                 (m->priced.us == 0 || (m->priced.us >= m->opened.us && m->priced.us <= m->until.us)) && m->priced_micro >= 0 &&
                  m->provider_posted_micro >= 0 && (!m->info.owned || m->ready.us != 0) &&
                  m->energy_mj <= (uint64_t)INT64_MAX && m->energy_posted_mj <= (uint64_t)INT64_MAX;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(m->remainder); i++) {

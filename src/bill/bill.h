@@ -16,7 +16,8 @@
  * Owned nodes: depreciation = (purchase - residual) / life, straight line; upkeep per year; energy =
  * joules (measured by the agent, else idle/busy watts by share) x PUE x tariff.
  * Rented nodes: the quote's rate over the billed span, which is at least the minimum and rounded up
- * to the quantum; what the rounding adds at the end is idle. Before METER_READY it is boot waste,
+ * to the quantum; what the rounding adds at the end is idle. Where the price changes meanwhile (spot), each
+ * counts from its moment on; minimum and quantum are of the whole life, and what they add costs the last price. Before METER_READY it is boot waste,
  * booked with the project of the task that the machine was rented for.
  *
  * Corrections are new postings: when a run ends as FAILED or LOST, what was already posted to its
@@ -116,7 +117,7 @@ struct weir_bill_node {
     uint32_t cpu_milli;
     bool owned;
     struct weir_owned_cost cost;  /* owned */
-    int64_t price_micro_per_hour; /* rented: the quote */
+    int64_t price_micro_per_hour; /* rented: the quote, or what it costs since it was priced anew */
     struct weir_dur quantum;
     struct weir_dur minimum;
     /* rented: for whom, for boot waste */
@@ -136,6 +137,8 @@ struct weir_meter {
     struct weir_wall ready;  /* 0: still booting; owned: equal to opened */
     struct weir_wall until;  /* both sides are posted up to here */
     int64_t provider_posted_micro;
+    struct weir_wall priced; /* rented: its price holds since then; 0: since it was opened */
+    int64_t priced_micro;    /* what it had cost by then, at earlier prices; the rest of that is in its provider's slot */
     /* of rates, so that many short spans add up to the whole; an owned node has no provider: that slot keeps the
      * part of a millijoule of modelled energy */
     int64_t remainder[WEIR_ACCOUNT_NODE];
@@ -190,6 +193,12 @@ void weir_bill_node_ready(struct weir_bill *b, struct weir_node_id node, struct 
  * after it. Costs out of bounds are left as they were: fn's program has checked its configuration.
  */
 void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx);
+/*
+ * A rented machine costs so much an hour from then on: what came before is posted at the price that it had. Where proof is wanted the price
+ * counts from when the machine was seen last, as nothing after that can be posted yet. A no-op for the price that it has, one out of
+ * bounds, and an owned node.
+ */
+void weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour);
 /* Settles all, then closes. Open segments are closed as USED. */
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
 int weir_bill_segment_open(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);

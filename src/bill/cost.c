@@ -78,19 +78,32 @@ static struct weir_dur round_up(struct weir_dur d, struct weir_dur quantum, stru
     return (struct weir_dur){us};
 }
 
-/* The provider's charge up to a time since opening, less what was posted. */
+/* What the machine cost since its price holds, in micro-units x microseconds of an hour, with the rest of what came before. */
+static weir_i128 since_priced(const struct weir_meter *m, struct weir_dur d)
+{
+    int64_t before = m->priced.us == 0 ? 0 : m->priced.us - m->opened.us;
+    return (weir_i128)m->info.price_micro_per_hour * (d.us - before) + m->remainder[WEIR_ACCOUNT_PROVIDER];
+}
+
+/* The provider's charge up to a time since opening, less what was posted. It is rounded half up, once, whatever prices it had. */
 static int64_t provider_take(struct weir_meter *m, struct weir_dur d)
 {
-    int64_t total = 0;
-    if (!weir_money_charge(m->info.price_micro_per_hour, d, &total)) {
-        total = m->provider_posted_micro; /* not reached within the bounds */
-    }
-    int64_t micro = total - m->provider_posted_micro;
+    int64_t micro = m->priced_micro + (int64_t)((since_priced(m, d) + WEIR_US_PER_HOUR / 2) / WEIR_US_PER_HOUR) - m->provider_posted_micro;
     if (micro <= 0) {
         return 0;
     }
-    m->provider_posted_micro = total;
+    m->provider_posted_micro += micro;
     return micro;
+}
+
+void weir_bill_price_take(struct bill_node *n, int64_t price_micro_per_hour)
+{
+    struct weir_meter *m = &n->m;
+    weir_i128 cost = since_priced(m, weir_wall_sub(m->until, m->opened));
+    m->priced_micro += (int64_t)(cost / WEIR_US_PER_HOUR);
+    m->remainder[WEIR_ACCOUNT_PROVIDER] = (int64_t)(cost % WEIR_US_PER_HOUR);
+    m->priced = m->until;
+    m->info.price_micro_per_hour = price_micro_per_hour;
 }
 
 int64_t weir_bill_rounding_take(struct bill_node *n, struct weir_wall end)

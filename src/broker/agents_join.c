@@ -76,7 +76,7 @@ static int node_of(struct broker *b, struct weir_command *cmd, const char *agent
     spec->lease = lease.id;
     memcpy(spec->region, lease.offer.region, sizeof spec->region);
     memcpy(spec->provider, lease.offer.provider, sizeof spec->provider);
-    spec->rates = (struct weir_node_rates){lease.offer.price_micro_per_hour, lease.offer.price_micro_per_hour, 0};
+    spec->rates = (struct weir_node_rates){lease.price_micro_per_hour, lease.price_micro_per_hour, 0};
     return 0;
 }
 

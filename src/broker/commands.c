@@ -423,23 +423,29 @@ void commands_tick(struct broker *b)
     b->waiters.n = kept;
 }
 
+static void end_command(struct weir_command *cmd)
+{
+    fail_now(cmd, weir_fail(&cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
+}
+
+static void end_waiters(const struct waiter *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        end_command(w[i].cmd);
+    }
+}
+
 void commands_end_all(struct broker *b)
 {
-    for (size_t i = 0; i < b->waiters.n; i++) {
-        fail_now(b->waiters.p[i].cmd, weir_fail(&b->waiters.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
-    }
+    end_waiters(b->waiters.p, b->waiters.n);
     weir_vec_clear(&b->waiters);
-    for (size_t i = 0; i < b->live.n; i++) {
-        fail_now(b->live.p[i].cmd, weir_fail(&b->live.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
-    }
+    end_waiters(b->live.p, b->live.n);
     weir_vec_clear(&b->live);
-    for (size_t i = 0; i < b->checks.n; i++) {
-        fail_now(b->checks.p[i].cmd, weir_fail(&b->checks.p[i].cmd->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
-    }
+    end_waiters(b->checks.p, b->checks.n);
     weir_vec_clear(&b->checks);
     oidc_end_all(b);
     for (size_t i = 0; i < b->finished.n; i++) { /* agents' reports that a full disk did not take */
-        fail_now(b->finished.p[i], weir_fail(&b->finished.p[i]->err, -WEIR_EUNAVAIL, "the broker is stopping: ask again"));
+        end_command(b->finished.p[i]);
     }
     weir_vec_clear(&b->finished);
     for (size_t i = 0; i < b->agents.n; i++) {

@@ -394,7 +394,7 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
         /* its agent, which names the pool, joins only after the machine began to cost */
         b.pool = b.pool.v != 0 ? b.pool : weir_engine_pool(e, weir_sv_of(lease.offer.provider), "{\"kind\":\"placed\"}");
         b.payer = lease.payer;
-        b.price_micro_per_hour = lease.offer.price_micro_per_hour;
+        b.price_micro_per_hour = lease.price_micro_per_hour;
         b.quantum = lease.offer.bill_quantum;
         b.minimum = lease.offer.bill_minimum;
     } else {
@@ -414,6 +414,16 @@ static struct weir_wall cost_at(void *ctx, const struct weir_bill_node *b, struc
         return WEIR_WALL_MAX;
     }
     return e->conf.owned_cost(e->conf.owned_cost_ctx, &node.spec, at, ret);
+}
+
+static void bill_rates(struct weir_engine *e, const struct weir_effect *fx)
+{
+    struct weir_lease_view lease;
+    if (fx->lease.v == 0) {
+        weir_bill_node_reprice(e->bill, fx->node, fx->at, cost_at, e);
+    } else if (weir_core_lease(e->core, fx->lease, &lease)) {
+        weir_bill_node_price(e->bill, fx->node, fx->at, lease.price_micro_per_hour);
+    }
 }
 
 static void bill_segment(struct weir_engine *e, const struct weir_effect *fx)
@@ -468,7 +478,7 @@ static void carry_out(struct weir_engine *e, const struct weir_effects *all)
             weir_bill_node_close(e->bill, fx->node, fx->at);
             break;
         case WEIR_EFFECT_METER_RATES:
-            weir_bill_node_reprice(e->bill, fx->node, fx->at, cost_at, e);
+            bill_rates(e, fx);
             break;
         case WEIR_EFFECT_SEGMENT_OPEN:
             bill_segment(e, fx);

@@ -51,7 +51,7 @@ bool weir_checks_reach(struct weir_checks *k, const struct weir_cloud_answer *a,
         weir_checks_add(k, "credentials", WEIR_CHECK_FAILED, keys, "%s", a->text);
         return false;
     }
-    if (a->status == 0 || a->status >= 500) {
+    if (a->status == 0 || (a->status >= 500 && a->class != WEIR_PROVIDER_THROTTLED)) {
         char remedy[160];
         (void)snprintf(remedy, sizeof remedy, "see that the broker can reach it (DNS, firewall, proxy), and that 'endpoint' of providers.%s is right, where it is set",
                        provider);

@@ -622,7 +622,7 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
     }
     int64_t spend = 0;
     for (size_t i = 0; i < c->leases.n; i++) {
-        spend += weir_sm_is(&weir_sm_lease, c->leases.p[i]->state, WEIR_SM_COUNTS) ? offer_spend(&c->leases.p[i]->offer) : 0;
+        spend += weir_sm_is(&weir_sm_lease, c->leases.p[i]->state, WEIR_SM_COUNTS) ? lease_marginal(c->leases.p[i]) : 0;
     }
     if (spend != c->leases_micro_per_hour) {
         (void)bad(err, "what leases cost an hour is miscounted", (uint64_t)spend);

@@ -59,7 +59,7 @@ static void free_runs(struct weir_core *c)
                 last = last && r->rank[k].node == NULL;
             }
             if (last) {
-                free(r);
+                run_free(c, r);
             }
         }
     }
@@ -166,6 +166,10 @@ void weir_core_free(struct weir_core *c)
     weir_vec_release(&c->holds_changed);
     weir_vec_release(&c->ch_projects);
     weir_vec_release(&c->ch_shapes);
+    weir_spares_release(&c->spare_jobs);
+    weir_spares_release(&c->spare_runs);
+    weir_spares_release(&c->spare_holds);
+    weir_spares_release(&c->spare_classes);
     free(c);
 }
 

@@ -158,6 +158,9 @@ struct weir_lease_view {
     struct weir_node_id node;
     enum weir_lease_state state;
     struct weir_offer offer; /* the quote, frozen */
+    int64_t price_micro_per_hour; /* what it costs now: the quote, until its provider's price for it changes; restored as 0: the quote */
+    struct weir_wall priced; /* since then; 0: since its beginning */
+    int64_t priced_micro;    /* what it had cost by then */
     struct weir_task_id task; /* for which it was rented */
     struct weir_wall intent_at;
     struct weir_wall confirmed_at;

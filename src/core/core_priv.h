@@ -462,7 +462,10 @@ struct lease {
     uint8_t refusal;
     bool reclaimed;
     bool changed;
-    struct weir_offer offer;
+    struct weir_offer offer; /* the quote at its launch */
+    int64_t price_micro_per_hour; /* what it costs now */
+    int64_t priced_us;    /* since then; 0: since its beginning */
+    int64_t priced_micro; /* what it had cost by then, at earlier prices */
     uint32_t provider; /* index */
     struct weir_task_id task;
     struct payer *payer;
@@ -490,6 +493,12 @@ struct offer {
 static inline int64_t offer_marginal(const struct weir_offer *o)
 {
     return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
+}
+
+/* The same of one that is rented: reserved ones are paid for anyway. */
+static inline int64_t lease_marginal(const struct lease *l)
+{
+    return l->offer.market == WEIR_OFFER_RESERVED ? 0 : l->price_micro_per_hour;
 }
 
 /* From launch to joined, as is believed. */
@@ -676,6 +685,10 @@ struct weir_core {
     WEIR_VEC(struct level *) spare_levels;
     WEIR_VEC(struct lane *) spare_lanes;
     WEIR_VEC(struct lane_want *) spare_lane_wants;
+    struct weir_spares spare_jobs; /* of one task */
+    struct weir_spares spare_runs; /* of one rank */
+    struct weir_spares spare_holds;
+    struct weir_spares spare_classes;
     WEIR_VEC(struct node *) nodes;   /* by id */
     WEIR_VEC(struct node_type *) types;
     bool has_fabrics; /* a node was of one */
@@ -776,7 +789,8 @@ struct lease *lease_find(const struct weir_core *c, uint64_t id);
 struct hold *hold_find(const struct weir_core *c, uint64_t id);
 struct run *run_find(const struct weir_core *c, struct weir_run_id id);
 struct weir_run_id run_id(const struct run *r);
-struct run *run_new(struct job *j, uint32_t ordinal, uint32_t n_ranks);
+struct run *run_new(struct weir_core *c, struct job *j, uint32_t ordinal, uint32_t n_ranks);
+void run_free(struct weir_core *c, struct run *r);
 struct weir_effect *effect_add(struct weir_core *c, enum weir_effect_kind kind);
 struct weir_explain *explain_add(struct weir_core *c, enum weir_decision decision);
 void job_changed(struct weir_core *c, struct job *j);

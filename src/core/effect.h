@@ -22,7 +22,7 @@ enum weir_effect_kind {
     WEIR_EFFECT_METER_OPEN,      /* the node begins to cost (owned: joined; rented: confirmed) */
     WEIR_EFFECT_METER_READY,     /* rented: booted; what came before is boot waste */
     WEIR_EFFECT_METER_CLOSE,     /* the node ceases to cost */
-    WEIR_EFFECT_METER_RATES,     /* owned: it costs otherwise */
+    WEIR_EFFECT_METER_RATES,     /* it costs otherwise; of a rented one the lease says what */
     WEIR_EFFECT_SEGMENT_OPEN,    /* a run occupies part of a node from here */
     WEIR_EFFECT_SEGMENT_CLOSE,
     WEIR_EFFECT_SEGMENT_VERDICT, /* of one that was closed as PENDING */

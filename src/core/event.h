@@ -25,7 +25,7 @@ enum weir_event_kind {
     WEIR_EVENT_NODE_DRAIN,  /* takes nothing new */
     WEIR_EVENT_NODE_RESUME,
     WEIR_EVENT_NODE_GONE,   /* removed for good; whatever ran there is lost */
-    WEIR_EVENT_NODE_RATES,  /* an owned node costs otherwise from now on: another tariff */
+    WEIR_EVENT_NODE_RATES,  /* a node costs otherwise from now on: another tariff; of a rented one, its full rate is the price */
     WEIR_EVENT_RUN_STARTED,
     WEIR_EVENT_RUN_ENDED,
     WEIR_EVENT_RUN_CHECKPOINTED,

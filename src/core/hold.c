@@ -35,15 +35,27 @@ int64_t run_worst(const struct weir_core *c, const struct shape *s, int64_t max_
     return weir_mul_div_sat(rate, run_span_us(c, s, max_cost_left, rate), WEIR_US_PER_HOUR);
 }
 
-/* All that a machine is billed that is needed for so long, and then stands idle until it is given back. */
-int64_t machine_worst(const struct weir_offer *o, int64_t needed_us)
+/* So long is a machine billed that is needed for so long, and then stands idle until it is given back. */
+static int64_t machine_span_us(const struct weir_offer *o, int64_t needed_us)
 {
     int64_t quantum = max_i64(o->bill_quantum.us, 1);
     int64_t span = weir_i64_add_sat(needed_us, END_ALLOWANCE_S * WEIR_US_PER_S);
     span = weir_i64_add_sat(span, max_i64(o->boot_expected.us, quantum)); /* idle, see lease_idle_end_us */
     span = max_i64(span, o->bill_minimum.us);
-    span = weir_i64_add_sat(span, quantum - 1) / quantum * quantum;
-    return weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
+    return weir_i64_add_sat(span, quantum - 1) / quantum * quantum;
+}
+
+int64_t machine_worst(const struct weir_offer *o, int64_t needed_us)
+{
+    return weir_mul_div_sat(o->price_micro_per_hour, machine_span_us(o, needed_us), WEIR_US_PER_HOUR);
+}
+
+/* What a machine costs that is there for so long: as it has, and at its price of now. */
+static int64_t lease_cost(const struct lease *l, int64_t span_us)
+{
+    int64_t before = l->priced_us == 0 ? 0 : l->priced_us - l->confirmed_us;
+    int64_t since = weir_mul_div_sat(l->price_micro_per_hour, max_i64(span_us - before, 0), WEIR_US_PER_HOUR);
+    return weir_i64_add_sat(l->priced_micro, since);
 }
 
 /* It is billed from then on, at the earliest. */
@@ -58,7 +70,7 @@ int64_t lease_worst(const struct weir_core *c, const struct lease *l, int64_t ru
     if (l->state != WEIR_LEASE_INTENT && l->state != WEIR_LEASE_BOOTING) {
         before = c->now_us - lease_from_us(l);
     }
-    return machine_worst(&l->offer, weir_i64_add_sat(before, run_us));
+    return lease_cost(l, machine_span_us(&l->offer, weir_i64_add_sat(before, run_us)));
 }
 
 /* ---- what runs and machines hold ---- */
@@ -135,12 +147,47 @@ void run_pays(struct weir_core *c, struct run *r)
 
 int64_t lease_paid_until_us(const struct lease *l)
 {
-    int64_t price = l->offer.price_micro_per_hour;
+    int64_t price = l->price_micro_per_hour;
     if (!has_budgets(l->payer->limits) || l->held_micro == 0 || price <= 0) {
         return US_NEVER;
     }
-    int64_t span = weir_mul_div_sat(l->held_micro, WEIR_US_PER_HOUR, price);
-    return weir_i64_add_sat(lease_from_us(l), span - OFF_ALLOWANCE_S * WEIR_US_PER_S);
+    int64_t from = l->priced_us != 0 ? l->priced_us : lease_from_us(l);
+    int64_t left = max_i64(weir_i64_sub_sat(l->held_micro, l->priced_micro), 0);
+    int64_t span = weir_mul_div_sat(left, WEIR_US_PER_HOUR, price);
+    return weir_i64_add_sat(from, span - OFF_ALLOWANCE_S * WEIR_US_PER_S);
+}
+
+/* What it costs until its expiry, of which it was told, and which it may keep to by itself; rounded up: see lease_paid_until_us. */
+static int64_t lease_told_micro(const struct lease *l)
+{
+    int64_t told_us = weir_i64_add_sat(l->expires_us - lease_from_us(l), OFF_ALLOWANCE_S * WEIR_US_PER_S);
+    return weir_i64_add_sat(lease_cost(l, told_us), 1);
+}
+
+/* Dearer than it was: what it may cost counts, though it may pass what a budget has. */
+static void hold_told(struct weir_core *c, struct lease *l)
+{
+    int64_t told = lease_told_micro(l);
+    if (has_budgets(l->payer->limits) && l->held_micro != 0 && told > l->held_micro) {
+        int64_t was = lease_held(l);
+        l->held_micro = told;
+        limits_hold(c, l->payer->limits, lease_held(l) - was);
+    }
+}
+
+void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour)
+{
+    l->priced_micro = lease_cost(l, c->now_us - l->confirmed_us);
+    l->priced_us = c->now_us;
+    bool counts = weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_COUNTS);
+    c->leases_micro_per_hour -= counts ? lease_marginal(l) : 0;
+    l->price_micro_per_hour = price_micro_per_hour;
+    c->leases_micro_per_hour += counts ? lease_marginal(l) : 0;
+    c->review = c->review || c->conf.spend_micro_per_hour_max > 0;
+    c->budgets_version += has_budgets(l->payer->limits); /* what a run would make it hold more */
+    hold_told(c, l);
+    lease_changed(c, l);
+    timer_for_lease(c, l);
 }
 
 static void lease_cover(struct weir_core *c, struct lease *l, const struct run *r)
@@ -234,19 +281,16 @@ static void run_adopt(struct weir_core *c, struct run *r)
  */
 static void lease_adopt(struct weir_core *c, struct lease *l)
 {
-    int64_t price = l->offer.price_micro_per_hour;
     int64_t run_us = START_ALLOWANCE_S * WEIR_US_PER_S;
-    if (price <= 0) {
+    if (l->price_micro_per_hour <= 0) {
         return;
     }
     for (size_t i = 0; i < l->node->runs.n; i++) {
         run_us = max_i64(run_us, run_rest_us(c, l->node->runs.p[i].run));
     }
     int64_t billed_us = l->confirmed_us == 0 ? 0 : c->now_us - l->confirmed_us;
-    int64_t told_us = weir_i64_add_sat(l->expires_us - lease_from_us(l), OFF_ALLOWANCE_S * WEIR_US_PER_S);
-    int64_t told = weir_i64_add_sat(weir_mul_div_sat(price, told_us, WEIR_US_PER_HOUR), 1); /* rounded up: see lease_paid_until_us */
-    l->charged_micro = weir_mul_div_sat(price, billed_us, WEIR_US_PER_HOUR);
-    l->held_micro = max_i64(lease_worst(c, l, run_us), told);
+    l->charged_micro = lease_cost(l, billed_us);
+    l->held_micro = max_i64(lease_worst(c, l, run_us), lease_told_micro(l));
     lease_changed(c, l);
 }
 
@@ -331,11 +375,11 @@ void limits_renew_lease(struct weir_core *c, struct lease *l)
     }
     const struct weir_offer *o = &l->offer;
     int64_t end = weir_i64_add_sat(weir_i64_add_sat(grace, END_ALLOWANCE_S * WEIR_US_PER_S), o->bill_quantum.us);
-    if (lease_held(l) > weir_mul_div_sat(o->price_micro_per_hour, end, WEIR_US_PER_HOUR)) {
+    if (lease_held(l) > weir_mul_div_sat(l->price_micro_per_hour, end, WEIR_US_PER_HOUR)) {
         return;
     }
     int64_t span = max_i64(RENEWAL_S * WEIR_US_PER_S, o->bill_quantum.us);
-    int64_t more = weir_mul_div_sat(o->price_micro_per_hour, span, WEIR_US_PER_HOUR);
+    int64_t more = weir_mul_div_sat(l->price_micro_per_hour, span, WEIR_US_PER_HOUR);
     if (l->node->runs.n == 0 || l->node->state != WEIR_NODE_UP || !has_room(c, all, more)) {
         empty(c, l);
         return;

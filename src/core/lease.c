@@ -29,7 +29,7 @@ static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_sta
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
         c->leases_live--;
-        c->leases_micro_per_hour -= offer_spend(&l->offer);
+        c->leases_micro_per_hour -= lease_marginal(l);
     }
     lease_changed(c, l);
 }
@@ -39,6 +39,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     struct lease *l = weir_alloc(sizeof *l);
     l->id = c->next_lease++;
     l->offer = *o;
+    l->price_micro_per_hour = o->price_micro_per_hour;
     l->task = task;
     l->payer = payer;
     learned_apply(c, l);
@@ -61,7 +62,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     weir_vec_push(&c->leases, l);
     limits_lease_new(c, l);
     c->leases_live++;
-    c->leases_micro_per_hour += offer_spend(&l->offer);
+    c->leases_micro_per_hour += lease_marginal(l);
     c->leases_booting++;
     l->node = node_new(c, &spec, l);
     l->node_id = spec.id.v;

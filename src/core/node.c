@@ -54,9 +54,9 @@ static struct node_type *type_get(struct weir_core *c, const struct node *n)
                             .mem_mib = s->mem_mib,
                             .busy_micro_per_hour = s->rates.marginal_busy_micro_per_hour,
                             .full_micro_per_hour = s->rates.full_micro_per_hour};
-    if (n->lease != NULL) { /* the quote counts, whatever the machine says of itself */
-        key.busy_micro_per_hour = offer_marginal(&n->lease->offer);
-        key.full_micro_per_hour = n->lease->offer.price_micro_per_hour;
+    if (n->lease != NULL) { /* what it is rented for counts, whatever the machine says of itself */
+        key.busy_micro_per_hour = lease_marginal(n->lease);
+        key.full_micro_per_hour = n->lease->price_micro_per_hour;
     }
     memcpy(key.region, s->region, sizeof key.region);
     memcpy(key.provider, s->provider, sizeof key.provider);

@@ -257,7 +257,7 @@ static int64_t marginal_micro(const struct weir_core *c, const struct shape *s, 
     int64_t paid = (max_i64(needed - from, o->bill_minimum.us) + quantum - 1) / quantum * quantum;
     int64_t end = weir_i64_add_sat(start, run);
     int64_t more = end - max_i64(needed, weir_i64_add_sat(from, paid));
-    return more <= 0 ? 0 : weir_mul_div_sat(offer_marginal(o), more, WEIR_US_PER_HOUR);
+    return more <= 0 ? 0 : weir_mul_div_sat(lease_marginal(n->lease), more, WEIR_US_PER_HOUR);
 }
 
 int64_t node_reclaim_micro(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus)

@@ -601,7 +601,7 @@ struct class *class_get(struct weir_core *c,
             return cl;
         }
     }
-    struct class *cl = weir_alloc(sizeof *cl);
+    struct class *cl = weir_spares_alloc(&c->spare_classes, sizeof *cl);
     cl->shape = s;
     cl->want = s->want;
     cl->gpu_s = s->gpu_s;
@@ -641,7 +641,7 @@ void class_unref(struct weir_core *c, struct class *cl)
         }
         x->hash_next = cl->hash_next;
     }
-    free(cl);
+    weir_spares_give(&c->spare_classes, cl);
 }
 
 struct queue_key class_key_outside(struct weir_core *c, const struct class *cl)

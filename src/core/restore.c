@@ -172,6 +172,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     struct job *tenant = job_find(c, v->task.job.v);
     struct payer *payer = v->payer.v == 0 && tenant != NULL ? tenant->payer
                                                             : payer_restored(c, v->payer, (struct weir_project_id){0}, (struct weir_user_id){0});
+    if (v->price_micro_per_hour < 0 || v->priced_micro < 0 || v->priced.us < 0) {
+        return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: it costs less than nothing", id);
+    }
     if (payer == NULL || v->held_micro < 0 || v->charged_micro < 0) {
         return weir_fail(err, -WEIR_ECORRUPT, "lease %llu: its payer %u is not stored, or it holds less than nothing", id, v->payer.v);
     }
@@ -183,6 +186,9 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
                         .refusal = v->refusal,
                         .reclaimed = v->reclaimed,
                         .offer = v->offer,
+                        .price_micro_per_hour = v->price_micro_per_hour > 0 ? v->price_micro_per_hour : v->offer.price_micro_per_hour,
+                        .priced_us = v->priced.us,
+                        .priced_micro = v->priced_micro,
                         .provider = provider_get(c, v->offer.provider),
                         .task = v->task,
                         .payer = payer,
@@ -204,7 +210,7 @@ int weir_core_restore_lease(struct weir_core *c, const struct weir_lease_view *v
     memmove(&c->leases.p[at + 1], &c->leases.p[at], (c->leases.n - 1 - at) * sizeof *c->leases.p);
     c->leases.p[at] = l;
     c->leases_live++;
-    c->leases_micro_per_hour += offer_spend(&l->offer);
+    c->leases_micro_per_hour += lease_marginal(l);
     c->leases_booting += lease_boots(l);
     lease_count(c, l, true);
     n->lease = l;
@@ -267,13 +273,13 @@ static int run_restore(struct weir_core *c, struct job *j, const struct weir_tas
         v->hold.v == 0 || v->attempt == 0) {
         return weir_fail(err, -WEIR_ECORRUPT, "it is placed, but not fully described");
     }
-    struct run *r = run_new(j, v->id.ordinal, n);
+    struct run *r = run_new(c, j, v->id.ordinal, n);
     r->attempt = v->attempt;
     r->placed_us = v->placed.us;
     r->started_us = v->state == WEIR_TASK_STARTING ? 0 : v->started.us;
     for (uint32_t i = 0; i < n; i++) {
         if (rank_restore(c, r, i, v, err) < 0) {
-            free(r);
+            run_free(c, r);
             return -WEIR_ECORRUPT;
         }
     }
@@ -360,7 +366,7 @@ int weir_core_restore_hold(struct weir_core *c, const struct weir_hold_view *v, 
     if (id == 0 || id > UINT64_MAX / 2 || hold_find(c, id) != NULL || r == NULL || r->hold != NULL) {
         return weir_fail(err, -WEIR_ECORRUPT, "hold %llu: stored twice, or its run is not", id);
     }
-    struct hold *h = weir_alloc(sizeof *h);
+    struct hold *h = weir_spares_alloc(&c->spare_holds, sizeof *h);
     *h = (struct hold){.id = id,
                        .task = v->task,
                        .attempt = v->attempt,

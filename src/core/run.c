@@ -277,7 +277,7 @@ struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, cons
     struct shape *s = j->class->shape;
     WEIR_ASSERT(t->state == WEIR_TASK_WAITING);
     WEIR_ASSERT(n == s->req.nodes);
-    struct run *r = run_new(j, ordinal, n);
+    struct run *r = run_new(c, j, ordinal, n);
     r->attempt = ++t->attempt;
     r->placed_us = c->now_us;
     for (uint32_t i = 0; i < n; i++) {
@@ -365,7 +365,7 @@ void run_stop(struct weir_core *c, struct run *r, enum weir_reason reason, int64
         t->reason = (uint8_t)reason;
         t->ended_us = c->now_us;
         task_move(c, r->job, r->ordinal, WEIR_TASK_CANCELLED);
-        free(r);
+        run_free(c, r);
         return;
     }
     if (t->state == WEIR_TASK_STOPPING) {
@@ -530,7 +530,7 @@ static void run_finish(struct weir_core *c, struct run *r, int64_t at_us)
         t->ended_us = at_us;
     }
     task_move(c, j, r->ordinal, to);
-    free(r);
+    run_free(c, r);
 }
 
 /* Gives the rank's room back and books what it cost: its node may be no more when the last of the gang ends. */
@@ -600,7 +600,7 @@ void run_lose(struct weir_core *c, struct run *r, enum weir_reason reason, int64
         run_unplace(c, r);
         explain_retry(c, r, WEIR_REASON_NONE); /* it never began: nothing happened to it */
         task_move(c, j, ordinal, WEIR_TASK_WAITING);
-        free(r);
+        run_free(c, r);
         return;
     }
     for (uint32_t i = 0; i < r->n_ranks; i++) {

@@ -271,7 +271,7 @@ static size_t job_bytes(uint32_t n_tasks)
 struct job *job_new(struct weir_core *c, uint64_t id, uint32_t n_tasks)
 {
     WEIR_ASSERT(job_find(c, id) == NULL);
-    struct job *j = weir_alloc(job_bytes(n_tasks));
+    struct job *j = n_tasks == 1 ? weir_spares_alloc(&c->spare_jobs, job_bytes(1)) : weir_alloc(job_bytes(n_tasks));
     j->id = id;
     j->n_tasks = n_tasks;
     j->waiting = (uint64_t *)(void *)&j->task[n_tasks];
@@ -322,7 +322,11 @@ void job_free(struct weir_core *c, struct job *j)
     if (j->class != NULL) {
         class_unref(c, j->class);
     }
-    free(j);
+    if (j->n_tasks == 1) {
+        weir_spares_give(&c->spare_jobs, j);
+    } else {
+        free(j);
+    }
 }
 
 /* ---- runs and holds ---- */
@@ -342,10 +346,11 @@ struct run *run_find(const struct weir_core *c, struct weir_run_id id)
     return r != NULL && r->attempt == id.attempt ? r : NULL;
 }
 
-struct run *run_new(struct job *j, uint32_t ordinal, uint32_t n_ranks)
+struct run *run_new(struct weir_core *c, struct job *j, uint32_t ordinal, uint32_t n_ranks)
 {
     size_t extra = n_ranks * (sizeof(struct weir_node_id) + sizeof(uint32_t) + 1);
-    struct run *r = weir_alloc(sizeof *r + n_ranks * sizeof r->rank[0] + extra);
+    size_t bytes = sizeof(struct run) + n_ranks * sizeof(struct rank) + extra;
+    struct run *r = n_ranks == 1 ? weir_spares_alloc(&c->spare_runs, bytes) : weir_alloc(bytes);
     r->job = j;
     r->ordinal = ordinal;
     r->n_ranks = n_ranks;
@@ -353,6 +358,15 @@ struct run *run_new(struct job *j, uint32_t ordinal, uint32_t n_ranks)
     r->gang_mask = (uint32_t *)(void *)&r->gang_node[n_ranks];
     r->gang_state = (uint8_t *)&r->gang_mask[n_ranks];
     return r;
+}
+
+void run_free(struct weir_core *c, struct run *r)
+{
+    if (r->n_ranks == 1) {
+        weir_spares_give(&c->spare_runs, r);
+    } else {
+        free(r);
+    }
 }
 
 struct hold *hold_find(const struct weir_core *c, uint64_t id)
@@ -371,7 +385,7 @@ struct hold *hold_find(const struct weir_core *c, uint64_t id)
 
 struct hold *hold_new(struct weir_core *c, const struct run *r, int64_t amount_micro)
 {
-    struct hold *h = weir_alloc(sizeof *h);
+    struct hold *h = weir_spares_alloc(&c->spare_holds, sizeof *h);
     h->id = c->next_hold++;
     h->task = run_id(r).task;
     h->attempt = r->attempt;
@@ -407,7 +421,7 @@ static void hold_free(struct weir_core *c, struct hold *h)
     }
     *(h->prev == NULL ? &c->hold_list : &h->prev->next) = h->next;
     c->n_holds--;
-    free(h);
+    weir_spares_give(&c->spare_holds, h);
 }
 
 void hold_release(struct weir_core *c, struct hold *h)

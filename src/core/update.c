@@ -321,20 +321,36 @@ static void node_respec(struct weir_core *c, struct node *n, const struct weir_n
 }
 
 /* What is metered goes on, at the new rates. */
-static void node_set_rates(struct weir_core *c, struct node *n, const struct weir_node_rates *rates)
+static void node_rerate(struct weir_core *c, struct node *n, const struct weir_node_rates *rates)
 {
-    const struct weir_node_rates *was = &n->spec.rates;
-    if (was->full_micro_per_hour == rates->full_micro_per_hour && was->marginal_busy_micro_per_hour == rates->marginal_busy_micro_per_hour &&
-        was->marginal_idle_micro_per_hour == rates->marginal_idle_micro_per_hour) {
-        return;
-    }
     n->spec.rates = *rates;
     node_set_type(c, n);
     for (size_t i = 0; i < n->runs.n; i++) {
         run_rerate(c, n->runs.p[i].run);
     }
     if (n->metered) {
-        effect_add(c, WEIR_EFFECT_METER_RATES)->node = n->spec.id;
+        struct weir_effect *e = effect_add(c, WEIR_EFFECT_METER_RATES);
+        e->node = n->spec.id;
+        e->lease = n->spec.lease;
+    }
+}
+
+static void owned_set_rates(struct weir_core *c, struct node *n, const struct weir_node_rates *rates)
+{
+    const struct weir_node_rates *was = &n->spec.rates;
+    if (was->full_micro_per_hour != rates->full_micro_per_hour || was->marginal_busy_micro_per_hour != rates->marginal_busy_micro_per_hour ||
+        was->marginal_idle_micro_per_hour != rates->marginal_idle_micro_per_hour) {
+        node_rerate(c, n, rates);
+    }
+}
+
+/* Only what its provider charges counts, and that begins with its confirmation, at the quote. */
+static void rented_set_price(struct weir_core *c, struct node *n, int64_t price)
+{
+    struct lease *l = n->lease;
+    if (n->metered && price > 0 && price != l->price_micro_per_hour && l->offer.market != WEIR_OFFER_RESERVED) {
+        lease_reprice(c, l, price);
+        node_rerate(c, n, &(struct weir_node_rates){price, lease_marginal(l), 0});
     }
 }
 
@@ -413,7 +429,9 @@ static void node_join(struct weir_core *c, const struct weir_event *ev)
         n->spec.lease = lease;
         n->spec.rates = rates;
         node_set_type(c, n);
-        node_set_rates(c, n, &spec->rates);
+        if (n->lease == NULL) {
+            owned_set_rates(c, n, &spec->rates);
+        }
     }
     if (n->state == WEIR_NODE_LOST) {
         weir_sm_move(&weir_sm_node, &n->state, WEIR_NODE_UP, NULL, n);
@@ -426,8 +444,12 @@ static void node_join(struct weir_core *c, const struct weir_event *ev)
 static void node_rates(struct weir_core *c, const struct weir_event *ev)
 {
     struct node *n = node_find(c, ev->u.node_rates.node.v);
-    if (n != NULL && n->state != WEIR_NODE_GONE && n->lease == NULL) {
-        node_set_rates(c, n, &ev->u.node_rates.rates);
+    if (n != NULL && n->state != WEIR_NODE_GONE) {
+        if (n->lease == NULL) {
+            owned_set_rates(c, n, &ev->u.node_rates.rates);
+        } else {
+            rented_set_price(c, n, ev->u.node_rates.rates.full_micro_per_hour);
+        }
         node_grew(c, n); /* in what it is worth */
         node_changed(c, n);
     }

@@ -298,7 +298,7 @@ static void on_piece(void *user, const struct weir_sim_piece *x)
             .place = place_of(p, x, &place),
             .node = (int64_t)x->node,
             .gpus = x->gpus,
-            .cost = (double)x->price_micro_per_hour / 1e6 * (double)(to - from) / HOUR_US,
+            .cost = x->cost,
             .id = p->name.p[x->tag - p->first].text,
         };
         weir_sim_schedule_add(p->schedule, &span);

@@ -371,6 +371,7 @@ static bool is_stale(const struct weir_sim_world *w, enum happening what, const 
     case HAPPENS_JOIN:
     case HAPPENS_NOTICE:
     case HAPPENS_RECLAIM:
+    case HAPPENS_PRICE:
         return w->rentals.p[e->slot].turn != e->turn;
     case HAPPENS_NODE_FAILURE:
     case HAPPENS_NODE_REPAIR:
@@ -406,6 +407,9 @@ static void happen(struct weir_sim_world *w, const struct entry *e)
         break;
     case HAPPENS_RECLAIM:
         weir_world_cloud_reclaim(w, e->slot);
+        break;
+    case HAPPENS_PRICE:
+        weir_world_market_reprice(w, e->slot);
         break;
     case HAPPENS_NODE_FAILURE:
         node_fails(w, e->slot);

@@ -91,7 +91,7 @@ struct weir_sim_piece {
     struct weir_wall to;
     enum weir_outcome outcome;
     struct weir_wall kept_until; /* of a lost one: what came before was saved */
-    int64_t price_micro_per_hour; /* rented: of these GPUs */
+    double cost; /* rented: of these GPUs in that time, at the prices of the time; in units of money */
     const struct weir_offer *offer; /* rented: the machine's, for the call; else NULL */
 };
 

@@ -51,6 +51,15 @@ static void open_node(struct weir_sim_world *w, const struct weir_effect *e)
     WEIR_ASSERT(r == 0);
 }
 
+/* What a pool costs does not change: it is rented. */
+static void price_node(struct weir_sim_world *w, const struct weir_effect *e)
+{
+    struct weir_lease_view v;
+    bool known = weir_core_lease(w->core, e->lease, &v);
+    WEIR_ASSERT(known);
+    weir_bill_node_price(w->bill, e->node, e->at, v.price_micro_per_hour);
+}
+
 static void open_segment(struct weir_sim_world *w, const struct weir_effect *e)
 {
     struct weir_err err;
@@ -111,6 +120,9 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
         }
         w->unsettled += w->payers; /* what it held is released with its charges */
         break;
+    case WEIR_EFFECT_METER_RATES:
+        price_node(w, e);
+        break;
     case WEIR_EFFECT_SEGMENT_OPEN:
         open_segment(w, e);
         break;
@@ -123,7 +135,6 @@ void weir_world_bill_effect(struct weir_sim_world *w, const struct weir_effect *
         weir_bill_segment_verdict(w->bill, e->node, e->run, e->rank, e->at, (enum weir_outcome)e->u.segment.outcome,
                                   e->u.segment.kept_until);
         break;
-    case WEIR_EFFECT_METER_RATES: /* what a pool costs does not change */
     case WEIR_EFFECT_RUN_START:
     case WEIR_EFFECT_RUN_STOP:
     case WEIR_EFFECT_LEASE_LAUNCH:

@@ -187,6 +187,7 @@ void weir_world_cloud_launch(struct weir_sim_world *w, const struct weir_effect 
                     .throughput = o->gpus == 0 ? 0 : weir_gpu_table_get(w->gpus, o->gpu_model)->throughput_milli,
                     .tenants = r->machine.tenants},
         .offer = *o,
+        .price = s->price,
         .lease = e->lease.v,
         .node = e->node.v,
         .turn = r->turn,
@@ -197,6 +198,9 @@ void weir_world_cloud_launch(struct weir_sim_world *w, const struct weir_effect 
     w->n_rented++;
     report_lease(w, WEIR_EVENT_LEASE_CONFIRMED, e->lease);
     schedule_reclaim(w, s, r, slot);
+    if (r->price != NULL) { /* at once: it may be another than was quoted */
+        weir_world_schedule(w, w->now_us, HAPPENS_PRICE, r->lease, slot, r->turn);
+    }
     if (w->faults.boot_failure > 0 && weir_world_uniform(w, DRAW_BOOT_FAILURE, r->lease, 0) < w->faults.boot_failure) {
         return; /* the core will give it up */
     }

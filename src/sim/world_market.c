@@ -38,6 +38,39 @@ void weir_world_market_look(struct weir_sim_world *w, uint32_t number)
     }
 }
 
+void weir_world_market_reprice(struct weir_sim_world *w, uint32_t slot)
+{
+    struct rental *r = &w->rentals.p[slot];
+    const struct weir_sim_steps *price = r->price;
+    int64_t next = weir_sim_steps_next(price, &w->market.price, (struct weir_wall){w->now_us}).us;
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_RATES};
+    ev.u.node_rates.node.v = r->node;
+    ev.u.node_rates.rates.full_micro_per_hour = price_at(w, price);
+    if (next != INT64_MAX) {
+        weir_world_schedule(w, next, HAPPENS_PRICE, r->lease, slot, r->turn);
+    }
+    weir_world_step(w, &ev);
+}
+
+static int64_t price_of(const struct weir_offer *o, int64_t price, uint32_t gpus)
+{
+    return o->gpus == 0 ? price : weir_mul_div_sat(price, gpus, o->gpus);
+}
+
+double weir_world_market_cost(const struct weir_sim_world *w, const struct rental *r, uint32_t gpus, int64_t from_us, int64_t to_us)
+{
+    double sum = 0;
+    while (from_us < to_us) {
+        struct weir_wall at = {from_us};
+        int64_t price = r->price == NULL ? r->offer.price_micro_per_hour : weir_sim_steps_at(r->price, &w->market.price, at);
+        int64_t until = r->price == NULL ? to_us : weir_sim_steps_next(r->price, &w->market.price, at).us;
+        until = until < to_us ? until : to_us;
+        sum += (double)price_of(&r->offer, price, gpus) / 1e6 * (double)(until - from_us) / (double)WEIR_US_PER_HOUR;
+        from_us = until;
+    }
+    return sum;
+}
+
 void weir_world_market_schedule(struct weir_sim_world *w, uint32_t number)
 {
     const struct provider *p = &w->provider[number];

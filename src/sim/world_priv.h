@@ -16,6 +16,7 @@ enum happening {
     HAPPENS_JOIN,    /* a rented machine is ready; id is its lease */
     HAPPENS_NOTICE,
     HAPPENS_RECLAIM,
+    HAPPENS_PRICE,   /* the recorded price of a rented machine is another one; id is its lease */
     HAPPENS_NODE_FAILURE, /* id is the number of the owned node */
     HAPPENS_NODE_REPAIR,
     HAPPENS_LOOK,  /* at prices; id and slot are the number of the provider */
@@ -49,7 +50,8 @@ struct machine {
 
 struct rental {
     struct machine machine;
-    struct weir_offer offer;
+    struct weir_offer offer; /* its price is that of the launch */
+    const struct weir_sim_steps *price; /* recorded; NULL: does not change */
     uint64_t lease; /* 0: the slot is free */
     uint64_t node;
     uint32_t turn;
@@ -233,6 +235,10 @@ int64_t weir_world_market_price(const struct weir_sim_world *w, const struct sto
 int64_t weir_world_market_end(const struct weir_sim_world *w, const struct stock *s);
 /* Tells the core of the provider's prices where they have changed. */
 void weir_world_market_look(struct weir_sim_world *w, uint32_t number);
+/* The rental costs what is recorded now, and is looked at again when that changes. */
+void weir_world_market_reprice(struct weir_sim_world *w, uint32_t slot);
+/* What so many GPUs of the rental cost from then to then, in units of money. */
+double weir_world_market_cost(const struct weir_sim_world *w, const struct rental *r, uint32_t gpus, int64_t from_us, int64_t to_us);
 /* Looks at the prices as soon as they may have changed. */
 void weir_world_market_schedule(struct weir_sim_world *w, uint32_t number);
 

@@ -133,11 +133,6 @@ static void end_attempt(struct weir_sim_world *w, struct task *t)
     w->moved_us = w->now_us;
 }
 
-static int64_t price_of(const struct weir_offer *o, uint32_t gpus)
-{
-    return o->gpus == 0 ? o->price_micro_per_hour : weir_mul_div_sat(o->price_micro_per_hour, gpus, o->gpus);
-}
-
 void weir_world_run_segment_close(struct weir_sim_world *w, const struct weir_effect *e)
 {
     uint32_t slot = 0;
@@ -148,7 +143,7 @@ void weir_world_run_segment_close(struct weir_sim_world *w, const struct weir_ef
     if (w->watch.piece != NULL) {
         enum weir_outcome outcome = (enum weir_outcome)e->u.segment.outcome;
         uint32_t gpus = gpus_of_rank(t, e->u.segment.gpus, e->rank);
-        const struct weir_offer *offer = e->lease.v == 0 ? NULL : &weir_world_rental_of(w, e->lease.v)->offer;
+        const struct rental *rented = e->lease.v == 0 ? NULL : weir_world_rental_of(w, e->lease.v);
         struct weir_sim_piece piece = {
             .tag = t->tag,
             .attempt = t->attempt,
@@ -161,8 +156,8 @@ void weir_world_run_segment_close(struct weir_sim_world *w, const struct weir_ef
             .to = e->at,
             .outcome = outcome == WEIR_OUTCOME_PENDING ? WEIR_OUTCOME_USED : outcome, /* ranks succeed and fail together here */
             .kept_until = e->u.segment.kept_until,
-            .price_micro_per_hour = offer == NULL ? 0 : price_of(offer, gpus),
-            .offer = offer,
+            .cost = rented == NULL ? 0 : weir_world_market_cost(w, rented, gpus, t->from_us, e->at.us),
+            .offer = rented == NULL ? NULL : &rented->offer,
         };
         w->watch.piece(w->watch.user, &piece);
     }

@@ -550,34 +550,6 @@ static void what_the_provider_takes_back(void **state)
 
 /* ---- looks at the provider ---- */
 
-enum { CHECKS_MAX = 32 };
-
-struct look {
-    bool came;
-    size_t n;
-    struct weir_check check[CHECKS_MAX];
-};
-
-static void note_checks(void *ctx, const struct weir_check *check, size_t n)
-{
-    struct look *l = ctx;
-    assert_false(l->came);
-    assert_true(n > 0 && n <= CHECKS_MAX);
-    l->came = true;
-    l->n = n;
-    memcpy(l->check, check, n * sizeof *check);
-}
-
-static struct look look(struct rig *g)
-{
-    struct look l = {0};
-    assert_int_equal(g->s->ops->check(g->p, note_checks, &l), 0);
-    assert_false(l.came); /* never from inside the call */
-    rig_run_until(g, &l.came);
-    assert_true(l.came);
-    return l;
-}
-
 /* All is well but for `bad`; NULL: all. */
 static void assert_found(const struct look *l, const char *bad)
 {
@@ -599,24 +571,24 @@ static void a_look_finds_what_is_wrong(void **state)
 {
     (void)state;
     struct rig *g = begin();
-    struct look l = look(g);
+    struct look l = rig_look(g);
     assert_found(&l, NULL);
     assert_int_equal(mock_alive(), 0);
     struct answer a = rig_launch(g, token());
     (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
-    l = look(g);
+    l = rig_look(g);
     assert_found(&l, NULL);
     assert_int_equal(mock_alive(), 1);
     mock_fault("lost_request", NULL, -1, "");
-    l = look(g);
+    l = rig_look(g);
     assert_found(&l, "endpoint");
     clear();
     mock_fault("server_error", NULL, -1, ", \"status\": 503");
-    l = look(g);
+    l = rig_look(g);
     assert_found(&l, "endpoint");
     clear();
     mock_tell("set", "{\"skew_s\": -600}");
-    l = look(g);
+    l = rig_look(g);
     assert_found(&l, "clock");
     mock_tell("set", "{\"skew_s\": 0}");
     assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
@@ -634,7 +606,7 @@ static void nothing_is_answered_after_fini(void **state)
     mock_fault("slow_body", NULL, 2, ", \"seconds\": 0.2");
     assert_int_equal(g->s->ops->launch(g->p, &l, rig_note, &a), 0);
     assert_int_equal(g->s->ops->list(g->p, NULL, rig_note, &b), 0);
-    assert_int_equal(g->s->ops->check(g->p, note_checks, &c), 0);
+    assert_int_equal(g->s->ops->check(g->p, rig_note_checks, &c), 0);
     rig_close(g);
     assert_false(c.came);
     assert_false(a.came);

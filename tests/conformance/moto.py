@@ -14,8 +14,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"
 
 import lib  # noqa: E402
 
-FREE_CALLS = 5  # before signatures count: CreateUser, PutUserPolicy, CreateAccessKey, CreateRole, PutRolePolicy
+FREE_CALLS = 7  # before signatures count: CreateUser, PutUserPolicy, CreateAccessKey, twice CreateRole and PutRolePolicy
 POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ec2:*", "sts:*", "ssm:*"], "Resource": "*"}]}'
+LOOK = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ec2:Describe*", "ssm:*"], "Resource": "*"}]}'
 TRUST = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}'
 MAKE = f"""
 import boto3, sys
@@ -25,7 +26,9 @@ iam.put_user_policy(UserName="weir", PolicyName="weir", PolicyDocument='{POLICY}
 key = iam.create_access_key(UserName="weir")["AccessKey"]
 role = iam.create_role(RoleName="weir", AssumeRolePolicyDocument='{TRUST}')["Role"]["Arn"]
 iam.put_role_policy(RoleName="weir", PolicyName="weir", PolicyDocument='{POLICY}')
-print(key["AccessKeyId"], key["SecretAccessKey"], role)
+narrow = iam.create_role(RoleName="look", AssumeRolePolicyDocument='{TRUST}')["Role"]["Arn"]
+iam.put_role_policy(RoleName="look", PolicyName="look", PolicyDocument='{LOOK}')
+print(key["AccessKeyId"], key["SecretAccessKey"], role, narrow)
 """
 
 
@@ -61,9 +64,9 @@ def main():
         if made.returncode != 0:
             print(f"Bail out! no user could be made: {made.stderr[-1500:]}")
             return 1
-        key, secret, role = made.stdout.split()
-        return subprocess.run([program], env={**env, "MOTO_URL": url, "MOTO_KEY": key, "MOTO_SECRET": secret, "MOTO_ROLE": role}, timeout=200,
-                              check=False).returncode
+        key, secret, role, narrow = made.stdout.split()
+        return subprocess.run([program], env={**env, "MOTO_URL": url, "MOTO_KEY": key, "MOTO_SECRET": secret, "MOTO_ROLE": role, "MOTO_ROLE_NARROW": narrow},
+                              timeout=200, check=False).returncode
     finally:
         server.terminate()
         server.wait(timeout=20)

@@ -282,6 +282,26 @@ struct weir_instance rig_await(struct rig *g, const char *id, enum weir_instance
     return (struct weir_instance){0};
 }
 
+void rig_note_checks(void *ctx, const struct weir_check *check, size_t n)
+{
+    struct look *l = ctx;
+    assert_false(l->came);
+    assert_true(n > 0 && n <= CHECKS_MAX);
+    l->came = true;
+    l->n = n;
+    memcpy(l->check, check, n * sizeof *check);
+}
+
+struct look rig_look(struct rig *g)
+{
+    struct look l = {0};
+    assert_int_equal(g->s->ops->check(g->p, rig_note_checks, &l), 0);
+    assert_false(l.came); /* never from inside the call */
+    rig_run_until(g, &l.came);
+    assert_true(l.came);
+    return l;
+}
+
 void rig_terminate_all(struct rig *g)
 {
     int64_t end = weir_clock_mono(&weir_clock_os).us + WAIT_MS_MAX * WEIR_US_PER_MS;

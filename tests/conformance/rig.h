@@ -10,7 +10,7 @@
 
 #include "conformance.h"
 
-enum { WAIT_MS_MAX = 10000, LIST_MAX = 64 };
+enum { WAIT_MS_MAX = 10000, LIST_MAX = 64, CHECKS_MAX = 32 };
 
 /* A provider in a world of its own directory. */
 struct rig {
@@ -32,6 +32,13 @@ struct answer {
     struct weir_provider_result r;
     struct weir_instance inst[LIST_MAX];
     char next_page[WEIR_INSTANCE_ID_SIZE];
+};
+
+/* What a look at the provider found. */
+struct look {
+    bool came;
+    size_t n;
+    struct weir_check check[CHECKS_MAX];
 };
 
 struct offers_answer {
@@ -59,5 +66,7 @@ struct answer rig_terminate(struct rig *g, const char *id);
 struct answer rig_try_list(struct rig *g, const char *page);
 struct answer rig_list(struct rig *g, const char *page);
 struct weir_instance rig_await(struct rig *g, const char *id, enum weir_instance_state state, bool reclaimed);
+void rig_note_checks(void *ctx, const struct weir_check *check, size_t n);
+struct look rig_look(struct rig *g);
 void rig_terminate_all(struct rig *g);
 void rig_free(struct rig *g);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * EC2's driver against moto, an independent imitation of AWS that verifies signatures. Run by moto.py, which starts the server, makes a
- * user with a key and a role, and says so in the environment: MOTO_URL, MOTO_KEY, MOTO_SECRET, MOTO_ROLE.
+ * user with a key and a role, and says so in the environment: MOTO_URL, MOTO_KEY, MOTO_SECRET, MOTO_ROLE, MOTO_ROLE_NARROW (may look, and nothing else).
  */
 
 #include <setjmp.h>
@@ -145,6 +145,53 @@ static void a_wrong_secret_is_refused(void **state)
     rig_free(g);
 }
 
+static const struct weir_check *find_check(const struct look *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        if (weir_streq(l->check[i].name, name)) {
+            return &l->check[i];
+        }
+    }
+    fail_msg("no check '%s'", name);
+    return NULL;
+}
+
+static void a_look_makes_nothing_and_names_what_is_missing(void **state)
+{
+    (void)state;
+    char more[256];
+    start_with(getenv("MOTO_SECRET"));
+    struct rig *g = rig_new(conf(""));
+    struct answer a = rig_launch(g, "me-look");
+    (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+    struct look l = rig_look(g);
+    for (size_t i = 0; i < l.n; i++) {
+        assert_string_equal(l.check[i].remedy, "");
+        assert_int_equal(l.check[i].verdict, WEIR_CHECK_OK);
+    }
+    assert_non_null(strstr(find_check(&l, "launch")->text, "would be allowed"));
+    assert_non_null(strstr(find_check(&l, "terminate")->text, "would be allowed"));
+    assert_int_equal(rig_list(g, NULL).r.n_instances, 1);
+    rig_close(g);
+    (void)snprintf(more, sizeof more, ", \"role_arn\": \"%s\"", getenv("MOTO_ROLE_NARROW")); /* may look, and nothing else */
+    rig_open(g, conf(more));
+    l = rig_look(g);
+    assert_int_equal(find_check(&l, "image")->verdict, WEIR_CHECK_OK);
+    assert_int_equal(find_check(&l, "launch")->verdict, WEIR_CHECK_FAILED);
+    assert_non_null(strstr(find_check(&l, "launch")->remedy, "allow ec2:RunInstances "));
+    assert_int_equal(find_check(&l, "terminate")->verdict, WEIR_CHECK_FAILED);
+    assert_non_null(strstr(find_check(&l, "terminate")->remedy, "allow ec2:TerminateInstances "));
+    rig_close(g);
+    start_with("a-secret-that-is-not-the-right-one-at-all");
+    rig_open(g, conf(""));
+    l = rig_look(g);
+    assert_int_equal(find_check(&l, "credentials")->verdict, WEIR_CHECK_FAILED);
+    rig_close(g);
+    start_with(getenv("MOTO_SECRET"));
+    rig_open(g, conf(""));
+    rig_free(g);
+}
+
 static void nothing_to_clear(void)
 {
 }
@@ -161,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_role_is_assumed),
         cmocka_unit_test(an_image_is_found_by_its_parameter),
         cmocka_unit_test(a_wrong_secret_is_refused),
+        cmocka_unit_test(a_look_makes_nothing_and_names_what_is_missing),
     };
     return cmocka_run_group_tests_name("ec2-moto", tests, NULL, NULL);
 }

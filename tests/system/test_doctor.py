@@ -2,6 +2,7 @@
 """`weir doctor` against mock clouds that are in order, and that are not: what is wrong is named, with what to do, in bounded time."""
 import json
 import re
+import subprocess
 import sys
 import time
 
@@ -114,6 +115,22 @@ def test_ec2_does_not_answer(weir):
             rows, said = doctor(b)
             is_bad(rows["aws endpoint"], "aws: DescribeInstances", "'endpoint' of providers.aws")
             assert "aws credentials" not in rows, said
+        mock.clear()
+        mock.fault("throttle", on="list", times=-1)
+        rows, said = doctor(b)
+        assert rows["aws list"]["verdict"] == "note" and "RequestLimitExceeded" in rows["aws list"]["text"], said
+        assert rows["aws endpoint"]["verdict"] == "ok" == rows["aws launch"]["verdict"], said
+
+
+def test_who_asks_when_the_broker_stops_is_answered(weir):
+    with Cloud(weir, "aws") as (b, mock):
+        mock.fault("slow_body", times=-1, on="other", seconds=20)  # DescribeImages
+        asked = subprocess.Popen([b.weir, "doctor"], env=b.env, stdout=subprocess.PIPE, text=True)
+        lib.until("the look to be under way", lambda: mock.requests("other"))
+        b.stop()
+        said = asked.communicate(timeout=SECONDS_MAX)[0]
+        assert asked.returncode == 1 and "the broker is stopping" in said, said
+        b.start()
 
 
 def test_keys_of_plain_providers(weir):

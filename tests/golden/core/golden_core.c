@@ -619,6 +619,7 @@ static void do_conf(struct scene *s, struct weir_sv line)
     k->preempt_priority_gap = (uint32_t)number(s, line, "preempt_gap", k->preempt_priority_gap);
     k->age_points_per_hour = (uint32_t)number(s, line, "age_points", k->age_points_per_hour);
     k->retries_lost_max = (uint32_t)number(s, line, "retries_lost", k->retries_lost_max);
+    k->capacity_memory = span(s, line, "capacity_memory", k->capacity_memory.us / WEIR_US_PER_S);
     k->spill = !flag(line, "no_spill");
     weir_core_free(s->w.core);
     s->w.core = weir_core_new(k);

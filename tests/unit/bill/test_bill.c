@@ -436,6 +436,100 @@ static void a_rented_node_is_billed_by_quantum_and_minimum(void **state)
     }
 }
 
+/* The bill of what was stored of the last one. */
+static void restart(struct ledger *l)
+{
+    struct weir_err err;
+    take(l);
+    struct weir_meter m = l->m.p[l->m.n - 1];
+    weir_bill_free(l->b);
+    l->b = weir_bill_new(l->p.n + 1, (struct weir_wall){0});
+    assert_int_equal(weir_bill_restore_meter(l->b, &m, &err), 0);
+}
+
+/* Second by second, rounded once: prices that leave a rest, however often it is settled and restarted in between. */
+static void a_changed_price_counts_from_its_moment_on(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t at_s;
+        int64_t price;
+    } change[] = {{7, 1234567}, {31, 999999937}, {32, 1}, {500, 7777777}, {4000, 3600001}, {4001, 0}, {4500, 35999}};
+    for (int64_t settle_s = 1; settle_s <= 10000; settle_s *= 10) {
+        struct ledger l;
+        ledger_open(&l);
+        struct weir_bill_node n = rented_node(S, 60 * S);
+        weir_i128 sum = 0; /* micro-units x seconds of an hour */
+        int64_t price = n.price_micro_per_hour;
+        open_node(&l, &n, 0);
+        for (int64_t t = 0; t < 5000; t++) {
+            for (size_t i = 0; i < WEIR_ARRAY_LEN(change); i++) {
+                if (change[i].at_s == t) {
+                    price = change[i].price;
+                    weir_bill_node_price(l.b, n.node, at(t * S), price);
+                    restart(&l);
+                }
+            }
+            if (t % settle_s == 0) {
+                weir_bill_settle(l.b, at(t * S), true);
+            }
+            sum += price;
+        }
+        weir_bill_node_close(l.b, n.node, at(5000 * S));
+        take(&l);
+        assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], (int64_t)((sum + 1800) / 3600));
+        ledger_close(&l);
+    }
+}
+
+static void minimum_and_quantum_are_of_the_whole_life_at_its_last_price(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t quantum_s;
+        int64_t minimum_s;
+        int64_t changed_s;
+        int64_t alive_s;
+        int64_t micro;
+    } rows[] = {
+        {1, 60, 20, 30, 20 * 1000 + 40 * 2000},       /* the minute that it lacks costs what it costs then */
+        {1, 60, 90, 100, 90 * 1000 + 10 * 2000},      /* there was no other minimum to be reached */
+        {60, 0, 90, 100, 90 * 1000 + 30 * 2000},      /* not one quantum for each price */
+        {3600, 0, 30, 3600, 30 * 1000 + 3570 * 2000}, /* none is begun by a change */
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct ledger l;
+        ledger_open(&l);
+        struct weir_bill_node n = rented_node(rows[i].quantum_s * S, rows[i].minimum_s * S);
+        open_node(&l, &n, 0);
+        weir_bill_node_ready(l.b, n.node, at(S));
+        weir_bill_node_price(l.b, n.node, at(rows[i].changed_s * S), 72 * USD / 10);
+        weir_bill_node_close(l.b, n.node, at(rows[i].alive_s * S));
+        take(&l);
+        assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], rows[i].micro);
+        ledger_close(&l);
+    }
+}
+
+/* What was posted is not taken back: nothing is, beyond when the machine was seen last. */
+static void a_price_of_a_machine_that_may_be_gone_counts_from_when_it_was_seen(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    weir_bill_want_proof(l.b);
+    struct weir_bill_node n = rented_node(S, 0);
+    open_node(&l, &n, 0);
+    weir_bill_node_proven(l.b, n.node, at(100 * S));
+    weir_bill_node_price(l.b, n.node, at(130 * S), 72 * USD / 10);
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], 100 * 1000);
+    weir_bill_node_close(l.b, n.node, at(110 * S)); /* it had ended meanwhile */
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], 100 * 1000 + 10 * 2000);
+    ledger_close(&l);
+}
+
 static void boot_waste_bears_the_tenants_name(void **state)
 {
     (void)state;
@@ -721,6 +815,9 @@ int main(void)
         cmocka_unit_test(what_accrues_is_what_a_settling_would_post),
         cmocka_unit_test(shares_above_the_whole_are_scaled),
         cmocka_unit_test(a_rented_node_is_billed_by_quantum_and_minimum),
+        cmocka_unit_test(a_changed_price_counts_from_its_moment_on),
+        cmocka_unit_test(minimum_and_quantum_are_of_the_whole_life_at_its_last_price),
+        cmocka_unit_test(a_price_of_a_machine_that_may_be_gone_counts_from_when_it_was_seen),
         cmocka_unit_test(boot_waste_bears_the_tenants_name),
         cmocka_unit_test(what_failed_or_was_lost_goes_to_waste),
         cmocka_unit_test(a_gang_is_billed_on_each_of_its_nodes),

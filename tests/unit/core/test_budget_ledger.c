@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Budgets, quotas and prices against the ledger: the core with a bill, owned hosts and a provider, random tasks under random
- * budgets, quotas and rules of prices; offers that get dearer, a provider that bills more than it had quoted, reclaims, late
+ * budgets, quotas and rules of prices; offers that get dearer, machines that do while they run, a provider that bills more than it had quoted, reclaims, late
  * answers, checkpoints, restarts of core and bill, closed spans. Hosts and provider keep to their word: a task ends within its
- * grace of a stop, an ended machine within five minutes. Then no budget is ever charged more than it has and what the provider
- * billed beyond its quotes, no quota is passed, every rating leaves nothing to post, the ledger balances after each settling,
+ * grace of a stop, an ended machine within five minutes. Then no budget is ever charged more than it has, what the provider
+ * billed beyond its quotes, and rises of its prices to the expiry of machines, no quota is passed, every rating leaves nothing to post, the ledger balances after each settling,
  * what was closed stays as it was, and the same seed gives the same ledger, byte for byte.
  */
 
@@ -61,6 +61,8 @@ struct life {
     WEIR_VEC(struct weir_charged) charges;
     int64_t ceiling[WORLD_BUDGETS_MAX]; /* what each may be charged at most */
     int64_t span_from[WORLD_BUDGETS_MAX];
+    int64_t dearer[WORLD_BUDGETS_MAX]; /* what rises of prices may add to each, until then */
+    int64_t dearer_until_us[WORLD_BUDGETS_MAX];
     int64_t most[WORLD_BUDGETS_MAX]; /* what of each quota may count at most */
     size_t told;                     /* postings of which the core knows */
     int64_t settled_us;
@@ -68,6 +70,7 @@ struct life {
     uint64_t blocked;  /* decisions that a budget was in the way of */
     uint64_t held_off; /* decisions that a quota was in the way of */
     uint64_t priced;   /* postings of prices */
+    uint64_t dearer_spot; /* machines whose price rose while they ran */
     uint64_t rises;    /* bills of the provider that were dearer than its quotes */
     uint64_t passed;   /* looks at a budget that such a bill had made pass its amount */
     uint64_t restarts;
@@ -102,11 +105,20 @@ static void bill_open(struct life *l, const struct weir_effect *e)
     if (!b.owned) {
         assert_true(weir_core_lease(l->w.core, e->lease, &lease));
         b.payer = lease.payer;
-        b.price_micro_per_hour = lease.offer.price_micro_per_hour;
+        b.price_micro_per_hour = lease.price_micro_per_hour;
         b.quantum = lease.offer.bill_quantum;
         b.minimum = lease.offer.bill_minimum;
     }
     assert_int_equal(weir_bill_node_open(l->bill, &b, e->at, &err), 0);
+}
+
+static void bill_rates(struct life *l, const struct weir_effect *e)
+{
+    struct weir_lease_view lease;
+    if (e->lease.v != 0) {
+        assert_true(weir_core_lease(l->w.core, e->lease, &lease));
+        weir_bill_node_price(l->bill, e->node, e->at, lease.price_micro_per_hour);
+    }
 }
 
 static void bill_segment(struct life *l, const struct weir_effect *e)
@@ -184,6 +196,8 @@ static void follow(struct life *l, const struct weir_effect *e)
         weir_bill_segment_verdict(l->bill, e->node, e->run, e->rank, e->at, e->u.segment.outcome, e->u.segment.kept_until);
         return;
     case WEIR_EFFECT_METER_RATES:
+        bill_rates(l, e);
+        return;
     case WEIR_EFFECT_LEASE_EXTEND:
     case WEIR_EFFECT_MAX:
         return;
@@ -244,6 +258,7 @@ static void check_budgets(struct life *l, uint64_t seed)
         if (b->span_from.us != l->span_from[i]) { /* the next span: what runs on is held in it */
             l->span_from[i] = b->span_from.us;
             l->ceiling[i] = b->def.amount_micro > b->held_micro ? b->def.amount_micro : b->held_micro;
+            l->ceiling[i] += l->w.now_us < l->dearer_until_us[i] ? l->dearer[i] : 0;
         }
         l->passed += b->charged_micro > b->def.amount_micro;
         if (b->charged_micro > l->ceiling[i]) {
@@ -313,6 +328,44 @@ static void bill_otherwise(struct life *l)
     const struct machine *m = &l->machines.p[below(l, l->machines.n)];
     int percent = below(l, 4) == 0 ? -(int)below(l, 60) : (int)below(l, 80);
     l->rises += books_amend(&l->books, l->bill, m->lease, percent, l->w.now_us, payer_of, on_amended, l) > 0;
+}
+
+/*
+ * A machine is dearer from now on: until its expiry, of which it was told, and for the time that it takes to end what runs there, it was held
+ * at the old price, and so much of it may pass a budget. All else is held at the new price, or not done.
+ */
+static void allow_dearer(struct life *l, const struct weir_lease_view *v, int64_t more_per_hour)
+{
+    int64_t told_us = v->expires.us > l->w.now_us ? v->expires.us - l->w.now_us : 0;
+    int64_t span_us = told_us + 10 * WEIR_US_PER_MIN + 2 * v->offer.bill_quantum.us;
+    int64_t micro = more_per_hour * (span_us / WEIR_US_PER_S) / 3600 + 2;
+    for (uint32_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
+        l->ceiling[i] += micro;
+        l->dearer[i] = l->w.now_us < l->dearer_until_us[i] ? l->dearer[i] + micro : micro;
+        l->dearer_until_us[i] = l->w.now_us + span_us;
+    }
+    l->dearer_spot++;
+}
+
+/* The market: a spot machine that runs costs otherwise from now on. */
+static void price_anew(struct life *l)
+{
+    struct weir_lease_view v;
+    if (l->machines.n == 0) {
+        return;
+    }
+    const struct machine *m = &l->machines.p[l->machines.n - 1 - below(l, l->machines.n < 8 ? l->machines.n : 8)];
+    if (m->over || !weir_core_lease(l->w.core, (struct weir_lease_id){m->lease}, &v) || v.offer.market != WEIR_OFFER_SPOT) {
+        return;
+    }
+    int64_t price = v.offer.price_micro_per_hour * (int64_t)(50 + below(l, 150)) / 100;
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_RATES};
+    ev.u.node_rates.node.v = m->node;
+    ev.u.node_rates.rates.full_micro_per_hour = price;
+    if (price > v.price_micro_per_hour) {
+        allow_dearer(l, &v, price - v.price_micro_per_hour);
+    }
+    step(l, &ev);
 }
 
 static void change_rules(struct life *l)
@@ -643,6 +696,10 @@ static void change_something(struct life *l, uint64_t what)
     case 24:
         bill_otherwise(l);
         break;
+    case 25:
+    case 26:
+        price_anew(l);
+        break;
     default:
         break;
     }
@@ -738,6 +795,7 @@ static void no_budget_is_passed_whatever_happens(void **state)
         sum.held_off += l->held_off;
         sum.priced += l->priced;
         sum.rises += l->rises;
+        sum.dearer_spot += l->dearer_spot;
         sum.passed += l->passed;
         sum.restarts += l->restarts;
         closes += l->books.closes.n;
@@ -750,7 +808,7 @@ static void no_budget_is_passed_whatever_happens(void **state)
                   (unsigned long long)sum.rises, (unsigned long long)sum.passed);
     /* something ran, and everything that can be in the way was */
     assert_true(sum.started > sum.tasks / 4 && sum.blocked > 0 && sum.held_off > 0);
-    assert_true(sum.priced > 0 && sum.rises > 0 && sum.passed > 0 && sum.restarts > 0 && closes > 0);
+    assert_true(sum.priced > 0 && sum.rises > 0 && sum.dearer_spot > 0 && sum.passed > 0 && sum.restarts > 0 && closes > 0);
 }
 
 static void the_same_seed_gives_the_same_ledger(void **state)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The world around the core: what happens to tasks in it, by hand-worked cases and by chance. */
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -440,7 +441,50 @@ static void what_runs_is_taken_back_when_the_record_has_no_machine(void **state)
     site_release(&s);
 }
 
-static void a_machine_costs_what_it_did_at_its_launch(void **state)
+/* Of all machines, second by second; prices change at full seconds, and so do they come and go. */
+static int64_t naive_cost(const struct site *s, const struct weir_sim_step *step, size_t n)
+{
+    weir_i128 sum = 0; /* micro-units x seconds of an hour */
+    for (size_t i = 0; i < s->rentals.n; i++) {
+        for (int64_t t = since_begin_s(s->rentals.p[i].from); t < since_begin_s(s->rentals.p[i].to); t++) {
+            size_t k = n - 1;
+            while (step[k].at_us > t * WEIR_US_PER_S) {
+                k--;
+            }
+            sum += step[k].value;
+        }
+    }
+    return (int64_t)(sum / 3600);
+}
+
+static void a_machine_costs_at_each_moment_what_was_recorded(void **state)
+{
+    (void)state;
+    struct site s;
+    struct weir_sim_step step[] = {{0, 3600 * WEIR_MICRO_PER_UNIT}, {45 * WEIR_US_PER_S, 1234567891}, {47 * WEIR_US_PER_S, 999999937},
+                                   {130 * WEIR_US_PER_S, 7200000001}, {400 * WEIR_US_PER_S, 1}, {401 * WEIR_US_PER_S, 55555555}};
+    struct weir_sim_steps steps = {.p = step, .n = WEIR_ARRAY_LEN(step)};
+    const struct weir_sim_steps *price = &steps;
+    site_init(&s, 0);
+    record_offer(&s, &price, NULL);
+    struct weir_request r = request_of(&s, 8, 100);
+    for (uint64_t i = 0; i < 3; i++) {
+        submit(&s, i, 8, 150 + 170 * (int64_t)i, &r);
+    }
+    weir_sim_world_finish(s.world);
+    struct weir_bill_check_result books = weir_sim_world_books(s.world);
+    int64_t naive = naive_cost(&s, step, WEIR_ARRAY_LEN(step));
+    assert_true(s.rentals.n >= 2);
+    assert_true(books.cost_micro >= naive && books.cost_micro <= naive + (int64_t)s.rentals.n); /* each life is rounded once */
+    double pieces = 0;
+    for (size_t i = 0; i < s.pieces.n; i++) {
+        pieces += s.pieces.p[i].cost;
+    }
+    assert_true(fabs(pieces - (double)books.used_micro / 1e6) < 1e-4);
+    site_release(&s);
+}
+
+static void a_machine_costs_what_the_market_does_however_rarely_it_is_looked_at(void **state)
 {
     (void)state;
     struct site s;
@@ -456,9 +500,9 @@ static void a_machine_costs_what_it_did_at_its_launch(void **state)
     weir_sim_world_finish(s.world);
     assert_int_equal(s.pieces.n, 2);
     for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(s.pieces.p[i].price_micro_per_hour, (s.pieces.p[i].tag == 0 ? 3600 : 7200) * WEIR_MICRO_PER_UNIT);
+        assert_true(fabs(s.pieces.p[i].cost - (s.pieces.p[i].tag == 0 ? 30 + 2 * 70 : 2 * 100)) < 1e-9);
     }
-    assert_int_equal(weir_sim_world_books(s.world).used_micro, 300 * WEIR_MICRO_PER_UNIT);
+    assert_int_equal(weir_sim_world_books(s.world).used_micro, 370 * WEIR_MICRO_PER_UNIT);
     site_release(&s);
 }
 
@@ -483,7 +527,7 @@ static void what_is_reserved_costs_whether_it_is_used_or_not(void **state)
     int64_t reserved = 0;
     int64_t used = 0;
     for (size_t i = 0; i < s.pieces.n; i++) {
-        assert_int_equal(s.pieces.p[i].price_micro_per_hour, (s.pieces.p[i].pool == 1 ? 3600 : 7200) * WEIR_MICRO_PER_UNIT);
+        assert_true(fabs(s.pieces.p[i].cost - (s.pieces.p[i].pool == 1 ? 100 : 200)) < 1e-9);
         reserved += s.pieces.p[i].pool == 1;
         used += s.pieces.p[i].pool == 1 ? 100 : 200;
     }
@@ -764,7 +808,8 @@ int main(void)
         cmocka_unit_test(what_can_never_start_is_given_up_after_a_month),
         cmocka_unit_test(an_alarm_rings_at_its_time_and_a_task_is_taken_back),
         cmocka_unit_test(what_runs_is_taken_back_when_the_record_has_no_machine),
-        cmocka_unit_test(a_machine_costs_what_it_did_at_its_launch),
+        cmocka_unit_test(a_machine_costs_at_each_moment_what_was_recorded),
+        cmocka_unit_test(a_machine_costs_what_the_market_does_however_rarely_it_is_looked_at),
         cmocka_unit_test(what_is_reserved_costs_whether_it_is_used_or_not),
         cmocka_unit_test(a_reclaim_without_notice_loses_what_came_after_the_last_checkpoint),
         cmocka_unit_test(a_reclaim_with_notice_loses_only_the_saving),
