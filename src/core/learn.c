@@ -29,19 +29,18 @@ static struct learned_key key_of(const struct weir_core *c, const struct weir_of
     return k;
 }
 
-/* The offer's group of a level. */
+/* The offer's group of a level. What tells the wider ones is in the key too: which they are must not hang on who came first where a
+ * provider's list gives an id, or a type's name, to something else. */
 static struct learned_key key_at(const struct learned_key *offer, enum learned_level level)
 {
     struct learned_key k = *offer;
     k.level = (uint8_t)level;
     k.offer = level == LEARNED_OFFER ? k.offer : 0;
-    if (level != LEARNED_KIND) {
+    if (level == LEARNED_REGION || level == LEARNED_MARKET) {
         memset(k.instance_type, 0, sizeof k.instance_type);
     }
-    if (level == LEARNED_OFFER || level == LEARNED_MARKET) {
+    if (level == LEARNED_MARKET) {
         memset(k.region, 0, sizeof k.region);
-    }
-    if (level != LEARNED_REGION) {
         k.gpu_model = 0;
     }
     return k;

@@ -154,6 +154,22 @@ static struct weir_event ev_budget_set(struct history *h)
     return ev;
 }
 
+/* There is one share of the same GPUs for the same work only. */
+static bool is_a_share_already(const struct weir_core *c, const struct weir_quota *q)
+{
+    struct weir_quota_id id[WORLD_BUDGETS_MAX];
+    size_t n = weir_core_quotas(c, id, WEIR_ARRAY_LEN(id));
+    for (size_t i = 0; i < n; i++) {
+        struct weir_quota_view v;
+        assert_true(weir_core_quota(c, id[i], &v));
+        if (v.def.shares && !weir_streq(v.def.name, q->name) && v.def.scope == q->scope && v.def.gpu_model == q->gpu_model &&
+            v.def.project.v == q->project.v && v.def.user.v == q->user.v && weir_streq(v.def.tag, q->tag)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct weir_event ev_quota_set(struct history *h)
 {
     static const int64_t most[] = {16, 300 * INT64_C(3600000), 90 * INT64_C(3600000), 5, 12};
@@ -171,7 +187,7 @@ static struct weir_event ev_quota_set(struct history *h)
     (void)snprintf(q->tag, sizeof q->tag, "\"team\":\"%c\"", (char)('a' + money_below(h, 3)));
     q->limit = (int64_t)money_below(h, (uint64_t)most[q->counts]);
     bool may_share = q->counts == WEIR_QUOTA_GPUS && q->scope != WEIR_BUDGET_ORGANISATION;
-    q->shares = h->shares && may_share && money_below(h, 4) != 0;
+    q->shares = h->shares && may_share && money_below(h, 4) != 0 && !is_a_share_already(h->w.core, q);
     q->borrow_max = !q->shares ? 0 : money_below(h, 2) == 0 ? INT64_MAX : (int64_t)money_below(h, 8);
     q->from.us = h->w.now_us + (int64_t)money_below(h, 600) * WEIR_US_PER_S;
     q->until.us = q->from.us + (int64_t)(1 + money_below(h, 3600)) * WEIR_US_PER_S;
