@@ -228,15 +228,30 @@ static int by_object(const void *a, const void *b)
     return (x->attempt > y->attempt) - (x->attempt < y->attempt);
 }
 
-/* What is due together is taken in order of object: when a hint was made must not show. */
+/* A lease's hint whose time has come, though not its own: it gets another. */
+static bool is_too_early(struct weir_core *c, const struct timer *t)
+{
+    struct lease *l = t->kind == TIMER_LEASE ? lease_find(c, t->id) : NULL;
+    if (l == NULL || l->node == NULL || lease_due_us(c, l) <= c->now_us) {
+        return false;
+    }
+    timer_for_lease(c, l);
+    return true;
+}
+
+/* What is due together is taken in order of object: when a hint was made must not show. So what gets due only by what is
+ * done in a round is taken in the next one, be there an old hint of it or not. */
 void timers_run(struct weir_core *c)
 {
     enum { ROUNDS_MAX = 8 };
     for (int round = 0; round < ROUNDS_MAX; round++) {
         weir_vec_clear(&c->timers_due);
         while (c->timers.n > 0 && c->timers.p[0].at_us <= c->now_us) {
-            weir_vec_push(&c->timers_due, c->timers.p[0]);
+            struct timer t = c->timers.p[0];
             timer_pop(c);
+            if (!is_too_early(c, &t)) {
+                weir_vec_push(&c->timers_due, t);
+            }
         }
         if (c->timers_due.n == 0) {
             return;
