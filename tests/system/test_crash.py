@@ -162,7 +162,7 @@ def test_a_machine_is_told_at_its_join_how_long_its_lease_is(weir):
         b.kill()  # what it was to be told while it could not be reached is gone with the broker
         b.start()
         join = {"protocol": 1, "version": "x", "agent_id": "c" * 32, "boot_id": "b", "name": "m", "pool": "sandbox", "address": "127.0.0.1",
-                "lease": lease, "hardware": {"cpu_milli": 8000, "mem_mib": 64000, "gpus": [{"model": "A100", "mem_mib": 40960}]}, "runs": []}
+                "lease": lease, "hardware": {"cpu_milli": 8000, "mem_mib": 64000, "gpus": [{"model": "A100-80GB", "mem_mib": 81920}]}, "runs": []}
         status, body = b.http("POST", "/v1/agent/join", join)
         assert status == 200, body
         told = datetime.datetime.fromtimestamp(json.loads(body)["lease_expires"] / 1e6, datetime.timezone.utc)
