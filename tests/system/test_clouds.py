@@ -25,7 +25,7 @@ def test_overflow_runs_on_machines_of_three_clouds(weir):
         want = [f"{job} {i}" for job, n in ((here, 140), *((j, 20) for j in there)) for i in range(n)]
         assert sorted((b.dir / "done").read_text().splitlines()) == sorted(want)
         for lease in leases(b):
-            b.ok("leases", "end", lease["id"])
+            b.run("leases", "end", lease["id"])  # it may be over by now
         nothing_left(b, e, g, r)
 
 
