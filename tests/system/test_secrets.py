@@ -8,6 +8,7 @@ in what was logged at level debug, in the command lines and environments of weir
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,7 @@ def test_a_task_reads_neither_memory_nor_environment_of_the_broker(weir):
         run_as, group = 65534, 65534
     with tempfile.TemporaryDirectory() as home:
         os.chmod(home, 0o777)
+        weir = shutil.copy(weir, home)  # from where that user may not go, as in /root
         env = {"PATH": os.environ["PATH"], "HOME": home, "RUNPOD_API_KEY": KEY}
         command = [weir, "serve", "--data", f"{home}/data", "--listen", "127.0.0.1:0", "--declare-gpus", "A100:1"]
         serve = subprocess.Popen(command, env=env, cwd=home, user=run_as, group=group, extra_groups=[] if run_as else None, stdout=subprocess.PIPE,
