@@ -321,6 +321,7 @@ static int run_job(struct run *run, const struct weir_args *args, struct weir_er
 int weir_cmd_run(const struct weir_args *args, struct weir_err *err)
 {
     struct run run = {.follow = WEIR_FOLLOW_INIT, .pipe = {-1, -1}, .quiet = weir_args_has(args, "quiet")};
+    run.follow.whole = true;
     int r = run_job(&run, args, err);
     weir_client_free(run.api);
     weir_client_free(run.stream_api);

@@ -167,7 +167,8 @@ static int look(struct weir_client *a, const struct weir_ref *ref, int64_t *ret_
 /* A new attempt has a log of its own; none is passed over, however quickly it was over. */
 static int64_t next_attempt(struct weir_follow *f, int64_t latest)
 {
-    int64_t attempt = f->attempt > 0 && latest > f->attempt ? f->attempt + 1 : latest;
+    bool begins = f->whole && f->offset == 0 && latest > 0;
+    int64_t attempt = (f->attempt > 0 || begins) && latest > f->attempt ? f->attempt + 1 : latest;
     /* What was streamed before the first attempt had a number was the first attempt. */
     if (attempt > 1 && attempt > f->attempt && f->offset > 0) {
         close_line(f);

@@ -15,6 +15,7 @@ struct weir_follow {
     pthread_mutex_t out; /* held while writing: whoever holds it keeps the log still */
     atomic_bool stop;    /* set from elsewhere: end as soon as the next bytes come */
     atomic_bool seen;    /* something was written */
+    bool whole;          /* from the first attempt on, though a later one runs by now */
     bool prefixed;       /* "12_7| " before each line */
     bool one_task;       /* of an array: its lines need not say which one it is */
     int64_t rank;        /* of a gang: only this node's output; -1: of all, one after the other */
