@@ -207,13 +207,14 @@ struct shape {
     int64_t gpu_s; /* GPU seconds of one task */
     uint32_t throughput_ref;
     uint32_t model_kind; /* of the first alternative, for backlog sums */
-    uint64_t world;         /* the version as of which it is known whether anything could ever run it */
-    bool impossible;
-    uint8_t told; /* outside, of what waits: TOLD_* */
-    bool changed;
-    struct ranking ranking[RANKINGS];
-    uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
     bool known;    /* restored or submitted */
+    bool impossible;
+    bool changed;
+    uint8_t told; /* outside, of what waits: TOLD_* */
+    struct weir_request req; /* its foremost part here: there are many shapes, and each submission looks at one */
+    uint64_t world;         /* the version as of which it is known whether anything could ever run it */
+    uint64_t said; /* the last WAIT or BLOCKED that was recorded, folded */
+    struct ranking ranking[RANKINGS];
     uint64_t least_world; /* the version as of which the next two are known */
     int64_t least_owned;  /* worst case of a task on the cheapest owned node that it fits; US_NEVER: there is none */
     int64_t least_rented; /* the same of a machine that is rented for it */
@@ -221,7 +222,6 @@ struct shape {
     struct ways here;     /* on nodes, as of that version */
     uint64_t least_offers; /* the version of the offers as of which least_rented is known, and the next */
     struct ways anew;      /* on machines that would be rented */
-    struct weir_request req;
 };
 
 /* In shape.told; after a restart nobody knows. */

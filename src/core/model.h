@@ -56,11 +56,10 @@ struct weir_request {
     uint8_t regions;           /* patterns in region[]; 0: any */
     uint32_t gpu_mem_mib_min;
     uint32_t cpu_milli;  /* per node; 1000 is one core */
+    uint32_t retries;    /* after failures of the task's own making */
     uint64_t mem_mib;    /* per node; 0: not limited, not counted */
     uint32_t nodes;      /* gang size, >= 1 */
     uint32_t policy;     /* number of a list of rules: policy.h; 0: everything is allowed */
-    char cloud[WEIR_PLACEMENT_NAMES_MAX][WEIR_PROVIDER_SIZE]; /* globs on the provider's name */
-    char region[WEIR_PLACEMENT_NAMES_MAX][WEIR_REGION_SIZE];  /* globs on the region */
     struct weir_dur max_duration;  /* per attempt, > 0: a default is filled in before */
     struct weir_dur expected;      /* run time by estimate or forecast; 0: unknown */
     struct weir_dur checkpoint_every; /* 0: does not checkpoint, all work is lost on reclaim */
@@ -68,7 +67,9 @@ struct weir_request {
     int64_t delay_cost_micro_per_hour; /* value of waiting; < 0: the project's default */
     int64_t max_cost_micro;            /* per task, all attempts; 0: no limit */
     uint64_t stage_bytes;              /* input that must be moved to a rented node */
-    uint32_t retries;                  /* after failures of the task's own making */
+    /* most of the struct, and mostly empty: last, so that what every decision reads stands together */
+    char cloud[WEIR_PLACEMENT_NAMES_MAX][WEIR_PROVIDER_SIZE]; /* globs on the provider's name */
+    char region[WEIR_PLACEMENT_NAMES_MAX][WEIR_REGION_SIZE];  /* globs on the region */
 };
 
 /* ---- states; the tables with the allowed moves are in sm.c ---- */

@@ -8,37 +8,26 @@
 
 /* ---- shapes ---- */
 
-/* Of a request: where the names of places begin, and what follows them. */
-enum { NAMES = offsetof(struct weir_request, cloud), REST = offsetof(struct weir_request, max_duration) };
-
-static bool names_no_place(const struct weir_request *r)
+/* Of a request: how much there is to compare. The names of places, most of it, are nothing but zeros where none is given. */
+static size_t request_size(const struct weir_request *r)
 {
-    return r->clouds == 0 && r->regions == 0;
+    return r->clouds == 0 && r->regions == 0 ? offsetof(struct weir_request, cloud) : sizeof *r;
 }
 
-/* The names, most of a request, are nothing but zeros where none is given. */
+/* Equal ones are of equal size. */
 static bool request_is(const struct weir_request *a, const struct weir_request *b)
 {
-    if (!names_no_place(a)) {
-        return memcmp(a, b, sizeof *a) == 0;
-    }
-    return memcmp(a, b, NAMES) == 0 && memcmp((const char *)a + REST, (const char *)b + REST, sizeof *a - REST) == 0;
+    return memcmp(a, b, request_size(a)) == 0;
 }
 
 static uint64_t request_hash(const struct weir_request *r)
 {
     uint64_t word[sizeof *r / sizeof(uint64_t)];
     _Static_assert(sizeof word == sizeof *r, "a request is whole words");
-    size_t n = sizeof *r;
-    if (names_no_place(r)) {
-        n = NAMES + (sizeof *r - REST);
-        word[n / sizeof word[0]] = 0;
-        memcpy(word, r, NAMES);
-        memcpy((char *)word + NAMES, (const char *)r + REST, sizeof *r - REST);
-    } else {
-        memcpy(word, r, sizeof word);
-    }
-    return words_hash(word, (n + sizeof word[0] - 1) / sizeof word[0]);
+    _Static_assert(offsetof(struct weir_request, cloud) % sizeof word[0] == 0, "and so is what stands before the names");
+    size_t n = request_size(r);
+    memcpy(word, r, n);
+    return words_hash(word, n / sizeof word[0]);
 }
 
 static void shape_derive(struct weir_core *c, struct shape *s)
