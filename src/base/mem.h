@@ -34,6 +34,18 @@ void weir_freep(void *pp);
 void weir_closep(int *fd);
 
 /*
+ * Asks the processor to bring so many bytes into its cache: for what will be read soon, though not at once, where there is too
+ * much for all of it to stay there. Nothing but time depends on it.
+ */
+static inline void weir_fetch(const void *p, size_t n)
+{
+    enum { LINE = 64 };
+    for (size_t i = 0; i < n; i += LINE) {
+        __builtin_prefetch((const char *)p + i);
+    }
+}
+
+/*
  * Spare pieces of one size, for what comes and goes with every task: the one given back last is handed out next, while it is
  * still in the processor's cache. A thousand are kept at most. Under the address sanitizer none is, so that it sees what is used
  * after its end. Not thread safe.

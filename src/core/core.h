@@ -52,6 +52,13 @@ void weir_core_free(struct weir_core *c);
  */
 int weir_core_step(struct weir_core *c, const struct weir_event *ev, struct weir_effects *ret, struct weir_err *err);
 
+/*
+ * For those who feed millions of events and know which comes soon: what the end of the job's run reads is brought into the
+ * processor's cache. The first call fetches the job, the second, a little later, with_run, what the job points to. Nothing is
+ * changed; a job that is not there is passed over.
+ */
+void weir_core_fetch(const struct weir_core *c, struct weir_job_id job, bool with_run);
+
 /* Ids for new objects; each call gives the next. Restore raises them past what it sees. */
 struct weir_job_id weir_core_take_job_id(struct weir_core *c);
 struct weir_node_id weir_core_take_node_id(struct weir_core *c);

@@ -320,6 +320,23 @@ void job_free(struct weir_core *c, struct job *j)
 
 /* ---- runs and holds ---- */
 
+void weir_core_fetch(const struct weir_core *c, struct weir_job_id job, bool with_run)
+{
+    const struct job *j = job_find(c, job.v);
+    if (j == NULL) {
+        return;
+    }
+    if (!with_run) {
+        weir_fetch(j, sizeof *j + sizeof j->task[0]);
+        return;
+    }
+    const struct run *r = j->task[0].run;
+    weir_fetch(j->class, sizeof *j->class);
+    if (r != NULL) {
+        weir_fetch(r, sizeof *r + sizeof r->rank[0]);
+    }
+}
+
 struct weir_run_id run_id(const struct run *r)
 {
     return (struct weir_run_id){{{r->job->id}, r->ordinal}, r->attempt};

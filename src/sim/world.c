@@ -13,6 +13,8 @@
 
 enum { HAPPENING_SHIFT = 56 };
 
+#define ID_MASK ((UINT64_C(1) << HAPPENING_SHIFT) - 1)
+
 /* What waits for so long while nothing else happens waits for ever. */
 #define BLOCKED_US (30 * WEIR_US_PER_DAY)
 
@@ -425,10 +427,29 @@ static void happen(struct weir_sim_world *w, const struct entry *e)
         weir_world_budgets_settle(w);
         break;
     case HAPPENS_ALARM:
-        w->watch.alarm(w->watch.user, e->order & ((UINT64_C(1) << HAPPENING_SHIFT) - 1));
+        w->watch.alarm(w->watch.user, e->order & ID_MASK);
         break;
     }
     weir_world_settle(w);
+}
+
+/* The runs that end next: by then what is known of them should be at hand. Thousands run, and of each dozens of places in memory are read. */
+static void fetch_next(const struct weir_sim_world *w)
+{
+    enum { NEXT = 3 }; /* the first, and the two that may be the second */
+    for (size_t i = 0; i < w->agenda.n && i < NEXT; i++) {
+        const struct entry *e = &w->agenda.p[i];
+        const struct weir_job_id job = {e->order & ID_MASK};
+        if (e->order >> HAPPENING_SHIFT != HAPPENS_END) {
+            continue;
+        }
+        if (i == 0) {
+            weir_core_fetch(w->core, job, true);
+        } else {
+            weir_fetch(&w->tasks.p[e->slot], sizeof w->tasks.p[0]);
+            weir_core_fetch(w->core, job, false);
+        }
+    }
 }
 
 /* The next thing that happens, if it does by then. */
@@ -442,6 +463,7 @@ static bool advance_one(struct weir_sim_world *w, int64_t to_us)
     w->now_us = at_us > w->now_us ? at_us : w->now_us;
     if (next_us <= w->now_us) {
         struct entry e = agenda_pop(w);
+        fetch_next(w);
         happen(w, &e);
     } else {
         weir_world_settle(w);
