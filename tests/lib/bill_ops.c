@@ -71,6 +71,10 @@ static struct weir_bill_node make_node(struct world *w)
         static const int64_t quantum[] = {0, 1, WEIR_US_PER_S, 60 * WEIR_US_PER_S, WEIR_US_PER_HOUR};
         n.lease.v = n.node.v + 1000;
         n.price_micro_per_hour = 1234567 * (int64_t)(b % 16);
+        if (b % 2 == 1) { /* at a rate that no price is a whole number of */
+            memcpy(n.currency, "EUR", sizeof n.currency);
+            n.rate_nano = 1084237001;
+        }
         n.quantum.us = quantum[a % 5];
         n.minimum.us = WEIR_US_PER_S * (b % 3) * 45;
         n.project.v = 1;
