@@ -4,9 +4,12 @@
 import csv
 import decimal
 import io
+import json
+import pathlib
 import sqlite3
 import sys
 
+import focus
 import lib
 from lib import Broker, until
 
@@ -110,6 +113,38 @@ def reconciled(b, lease):
     amount = sum(r[1] for r in rows if r[5] == 0) - sum(r[1] for r in rows if r[0] == 0)
     euros = sum(r[3] for r in rows if r[5] == 0) - sum(r[3] for r in rows if r[0] == 0)
     assert (amount, euros) == (550_000, 500_000), (amount, euros)
+
+
+def test_the_public_validator_accepts_euros_corrections_and_prices(weir):
+    program = focus.validator(pathlib.Path(weir).parent / "focus")
+    with euro_broker(weir) as b:
+        b.ok("rule", "add", "eur", "exchange", "--currency", "EUR", "--rate", str(RATE), "--from", "2026-01-01")
+        b.ok("rule", "add", "house", "markup", "--percent", "8", "--from", "2026-11-01")
+        until("it to be offered", lambda: launchable(b))
+        tags = {"team": 'a "b", c', "words": "ünïcode — ¢", "path": "C:\\new\\table", "sum": "=1+1"}
+        j = b.submit({"name": 'a "job", of two', "project": "vision", "tags": tags, "resources": {"accelerators": {"A100": 1}},
+                      "max_duration": "10m", "run": "sleep 1"})
+        assert b.wait(j)["state"] == "succeeded"
+        lease = b.get("/v1/leases?all=true")["items"][0]
+        b.ok("leases", "end", str(lease["id"]))
+        until("the machine to end", lambda: b.get("/v1/leases?all=true")["items"][0]["state"] == "ended")
+        b.ok("bill", "credit", "0.0001", "--job", str(j), "--reason", 'he said: "half"')
+        b.ok("bill", "charge", "3.20", "--lease", str(lease["id"]), "--reason", "egress")
+        invoice = b.dir / "invoice.csv"
+        day = lease["intent"][:10]
+        invoice.write_text("BilledCost,BillingCurrency,ChargeCategory,ChargePeriodStart,ChargePeriodEnd,ResourceId,SkuPriceId,ChargeDescription,Tags\n"
+                           f"0.5,EUR,Usage,{day}T00:00:00Z,{lease['expires'][:10]}T23:59:59Z,{lease['instance']},x,machine,{{}}\n")
+        b.ok("reconcile", str(invoice))
+        b.balanced()
+        file = b.dir / "focus.csv"
+        for args in (("--hourly",), ("--view", "price")):
+            text = b.ok("bill", "--format", "focus", "--issuer", 'Example "Lab", of ours', *args)
+            file.write_text(text)
+            rows = list(csv.DictReader(io.StringIO(text)))
+            assert {r["PricingCurrency"] for r in rows} == {"EUR", "USD"}, rows
+            assert any(json.loads(r["Tags"]).get("sum") == "=1+1" for r in rows), rows
+            found = focus.failures(program, file)
+            assert not found, "\n".join(found)
 
 
 if __name__ == "__main__":
