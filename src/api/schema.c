@@ -612,7 +612,7 @@ const struct api_schema api_schemas[] = {
      FIELDS{{"possible", API_BOOL},
             {"tasks", API_UINT},
             {"parallel_max", API_UINT, API_NULL, .summary = "of an array, at most so many tasks at once"},
-            {"room", API_UINT, .summary = "tasks of it for which the nodes that are up have room; others may wait for that too"},
+            {"room", API_UINT, .summary = "tasks of it for which the nodes that are up, budgets and quotas have room; others may wait for that too"},
             {"explain", API_REF, .ref = "ExplainItem"}, {"warnings", API_STRINGS}, END}},
     {"Job", "a job", job_fields},
     {"Task", "one task of a job", task_fields},

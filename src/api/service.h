@@ -260,7 +260,7 @@ struct weir_command {
     struct weir_explain explain; /* EXPLAIN, dry run */
     struct weir_budget_view limit; /* EXPLAIN, dry run: the budget that is in the way; id 0: none */
     struct weir_quota_view quota;  /* the same of quotas */
-    uint64_t room;               /* dry run: tasks of the job for which nodes have room */
+    uint64_t room;               /* dry run: tasks of the job for which there is room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
     const struct weir_learned *learned; /* OFFERS: what is believed of some, by offer; borrowed as they are */

@@ -287,7 +287,7 @@ static void submit(struct broker *b, struct weir_command *cmd)
             r = weir_engine_what_if(b->engine, &s, &cmd->explain, &cmd->err);
             (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
             (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
-            cmd->room = weir_core_room(weir_engine_core(b->engine), &s.request);
+            cmd->room = cmd->explain.room;
         }
         answer_with_offers(b, cmd, r);
         return;

@@ -75,16 +75,13 @@ bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct wei
 
 /*
  * What would be decided at submit->now for the first task of a JOB_SUBMIT (its job's id is not read; a project that is
- * not known has the defaults). Nothing is changed or remembered. The explanation names no task.
+ * not known has the defaults). Nothing is changed or remembered. The explanation names no task, and tells for how many like it there is room.
  * False: it is not well formed, err says why.
  */
 bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err);
 
 /* What is believed of the offer. False: nothing was seen of its provider and market, it is as it says. */
 bool weir_core_learned(const struct weir_core *c, const struct weir_offer *o, struct weir_learned *ret);
-
-/* For how many tasks of such a request the usable nodes have room now, whoever else waits for it; gangs count as if no two shared a node. */
-uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *request);
 
 /* Checks every invariant over the whole state; slow; for tests, fuzzing and simulation. False: err says which. */
 bool weir_core_check(const struct weir_core *c, struct weir_err *err);

@@ -107,6 +107,7 @@ struct weir_explain {
     struct weir_quota_id quota; /* or the quota; in what it counts, see weir_quota_counts. Of PREEMPT: whose share the other is within; 0: it goes by priority */
     int64_t quota_need;
     int64_t quota_left;
+    uint64_t room; /* of weir_core_what_if: for how many such tasks the usable nodes, budgets and quotas have room now, whoever else waits */
     uint32_t n_candidates;
     struct weir_candidate candidate[WEIR_EXPLAIN_CANDIDATES_MAX]; /* best first */
 };

@@ -101,6 +101,8 @@ struct shortage limits_weigh_place(const struct weir_core *c, const struct job *
 /* The same of one node, as if all that others borrow were given back. */
 struct shortage limits_weigh_own(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot);
 struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct weir_offer *o, const struct ranked_offer *r);
+/* For how many tasks like the job's first there is room in its budgets and quotas, on nodes of the type. */
+uint64_t limits_room(const struct weir_core *c, const struct job *j, const struct node_type *t, uint32_t gpus);
 /* Has a quota no room for it on nodes of the type? */
 struct shortage limits_weigh_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus);
 static inline bool limits_shut_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus)

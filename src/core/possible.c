@@ -20,51 +20,6 @@ bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct wei
     return true;
 }
 
-/* The job stands in the queue while it is looked at, and leaves nothing behind. */
-bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err)
-{
-    struct weir_event ev = *submit;
-    ev.u.job_submit.job.v = c->next_job;
-    if (ev.kind != WEIR_EVENT_JOB_SUBMIT || event_check(c, &ev, err) < 0) {
-        return false;
-    }
-    int64_t was = c->now_us;
-    bool moved = c->claims_moved;
-    size_t n_fresh = c->fresh.n;
-    size_t n_projects = c->ch_projects.n;
-    uint32_t project = ev.u.job_submit.project.v;
-    bool new_project = project_find(c, project) == NULL;
-    size_t n_payers = c->payers.n;
-    bool new_shape = shape_find(c, ev.u.job_submit.request) == NULL;
-    c->now_us = max_i64(was, ev.now.us);
-    struct project *p = project_get(c, project);
-    bool changed = p->changed;
-    struct job *j = job_of(c, &ev);
-    struct shape *s = j->class->shape;
-    decide_explain(c, j, 0, ret);
-    ret->task = (struct weir_task_id){{0}, 0};
-    ret->now.us = c->now_us;
-    struct payer *payer = j->payer;
-    queue_remove_all(c, j);
-    job_free(c, j);
-    if (c->payers.n > n_payers) {
-        payer_drop(c, payer);
-    }
-    p->changed = changed;
-    c->fresh.n = n_fresh;
-    c->ch_projects.n = n_projects;
-    if (new_shape) {
-        shape_drop(c, s);
-    }
-    if (new_project) {
-        project_drop(c, p);
-    }
-    c->now_us = was;
-    claims_forget(c); /* it had its place among those that wait, at another time */
-    c->claims_moved = moved;
-    return true;
-}
-
 static uint64_t node_room(const struct node *n, const struct weir_request *r, uint32_t gpus)
 {
     if (!n->usable || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
@@ -88,7 +43,8 @@ static uint64_t type_room(const struct weir_core *c, const struct weir_request *
     return room;
 }
 
-uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *r)
+/* Whoever else waits for it; gangs count as if no two shared a node. */
+static uint64_t nodes_room(const struct weir_core *c, const struct weir_request *r)
 {
     uint64_t room = 0;
     bool zones = wants_one_zone(r);
@@ -115,6 +71,66 @@ static uint64_t owned_mates(struct weir_core *c, const struct weir_request *r, c
         n += !x->rented && near && request_fit(c, r, x).verdict == WEIR_VERDICT_CHOSEN ? x->n_nodes : 0;
     }
     return n;
+}
+
+/* As many as the nodes have room for, and its budgets and quotas. */
+static uint64_t room_for(const struct weir_core *c, const struct job *j)
+{
+    const struct weir_request *r = &j->class->shape->req;
+    uint64_t nodes = nodes_room(c, r);
+    uint64_t paid = 0;
+    for (size_t i = 0; i < c->types.n && nodes > 0; i++) {
+        const struct node_type *t = c->types.p[i];
+        uint64_t here = type_room(c, r, t) == 0 ? 0 : limits_room(c, j, t, request_fit(c, r, t).gpus);
+        paid = here > paid ? here : paid;
+    }
+    return nodes < paid ? nodes : paid;
+}
+
+/* The job stands in the queue while it is looked at, and leaves nothing behind. */
+bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err)
+{
+    struct weir_event ev = *submit;
+    ev.u.job_submit.job.v = c->next_job;
+    if (ev.kind != WEIR_EVENT_JOB_SUBMIT || event_check(c, &ev, err) < 0) {
+        return false;
+    }
+    int64_t was = c->now_us;
+    bool moved = c->claims_moved;
+    size_t n_fresh = c->fresh.n;
+    size_t n_projects = c->ch_projects.n;
+    uint32_t project = ev.u.job_submit.project.v;
+    bool new_project = project_find(c, project) == NULL;
+    size_t n_payers = c->payers.n;
+    bool new_shape = shape_find(c, ev.u.job_submit.request) == NULL;
+    c->now_us = max_i64(was, ev.now.us);
+    struct project *p = project_get(c, project);
+    bool changed = p->changed;
+    struct job *j = job_of(c, &ev);
+    struct shape *s = j->class->shape;
+    decide_explain(c, j, 0, ret);
+    ret->room = room_for(c, j);
+    ret->task = (struct weir_task_id){{0}, 0};
+    ret->now.us = c->now_us;
+    struct payer *payer = j->payer;
+    queue_remove_all(c, j);
+    job_free(c, j);
+    if (c->payers.n > n_payers) {
+        payer_drop(c, payer);
+    }
+    p->changed = changed;
+    c->fresh.n = n_fresh;
+    c->ch_projects.n = n_projects;
+    if (new_shape) {
+        shape_drop(c, s);
+    }
+    if (new_project) {
+        project_drop(c, p);
+    }
+    c->now_us = was;
+    claims_forget(c); /* it had its place among those that wait, at another time */
+    c->claims_moved = moved;
+    return true;
 }
 
 /* Counts what fits; the reasons of the rest go into ret (may be NULL). */

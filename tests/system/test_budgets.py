@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Budgets through a real broker: what waits for money, what starts, what a killed broker remembers, what the ledger says."""
+import json
+
 import lib
 from lib import Broker, until
 
@@ -107,6 +109,34 @@ def test_thresholds_stop_what_is_new_and_what_runs(weir):
         b.ok("budget", "rm", "vision")
         until("it to run again", lambda: state(b, j) == "running" and b.tasks(j)[0]["state"] == "running")
         b.ok("cancel", str(j))
+
+
+def test_a_dry_run_counts_the_tasks_that_start(weir):
+    with Broker(weir) as b:
+        until("the host to join", lambda: b.get("/v1/nodes")["items"])
+        array = job("sleep 600", array="0-9", resources={"accelerators": {"A100": 1}})
+
+        def dry():
+            status, body = b.http("POST", "/v1/jobs?dry_run=true", array)
+            assert status == 200, body
+            return json.loads(body)["room"]
+
+        def started():
+            j = b.submit(array)
+            until("some of it to run, others to wait", lambda: [t for t in b.get(f"/v1/jobs/{j}/tasks")["items"] if t["state"] == "waiting"])
+            n = sum(t["state"] in ("starting", "running") for t in b.get(f"/v1/jobs/{j}/tasks")["items"])
+            b.ok("cancel", str(j))
+            b.wait(j)
+            until("the nodes to be free", lambda: b.get("/v1/status")["gpus"]["free"] == 4)
+            return n
+
+        assert dry() == 4 == started()
+        for amount, want in (("0.10", 0), ("1.00", 2), ("5", 4)):
+            b.ok("budget", "set", "team", "--for", "tag:team=a", "--amount", amount, "--spent", "0")
+            assert dry() == want == started(), amount
+        for limit, want in (("3", 3), ("0", 0), ("9", 4)):
+            b.ok("quota", "set", "few", "--for", "project:vision", "--counts", "gpus", "--limit", limit)
+            assert dry() == want == started(), limit
 
 
 def test_another_spelling_of_a_tag_is_the_same_budget(weir):
