@@ -17,6 +17,8 @@
 #define WEIR_BILL_PURCHASE_MAX INT64_C(10000000000000000)  /* 10^10 units */
 #define WEIR_BILL_UPKEEP_MAX INT64_C(1000000000000000)     /* 10^9 units per year */
 #define WEIR_BILL_TARIFF_MAX INT64_C(1000000000)           /* 1000 units per kWh */
+#define WEIR_MJ_PER_KWH INT64_C(3600000000)
+#define WEIR_BILL_CARBON_MAX WEIR_MJ_PER_KWH               /* a microgram for a millijoule, 3,600 g per kWh: one is never more than the other */
 #define WEIR_BILL_SPAN_MAX (100 * WEIR_US_PER_YEAR)        /* life of a node */
 enum {
     WEIR_BILL_PUE_MAX = 10000,    /* 10 */
@@ -97,6 +99,8 @@ struct weir_bill {
     WEIR_VEC(struct bill_part) parts;
     WEIR_VEC(weir_i128) weights;
     WEIR_VEC(int64_t) amounts;
+    WEIR_VEC(int64_t) energy; /* by part, and so with carbon */
+    WEIR_VEC(int64_t) carbon;
 };
 
 /* Drops what was handed out by the last take. Every call that changes something begins with it. */
@@ -118,6 +122,9 @@ static inline bool weir_bill_is_booting(const struct bill_node *n)
 struct bill_cost {
     int64_t micro[WEIR_ACCOUNT_NODE]; /* by account of the cost side */
     bool energy_modelled;
+    int64_t energy_mj; /* from the grid */
+    int64_t carbon_ug;
+    bool carbon_unknown;
 };
 
 /* What the node cost from m.until to `to`; moves the meter's rests and posted sums. closing: rounds a rented one
