@@ -144,6 +144,12 @@ static struct weir_posting *add_posting(struct weir_bill *b, const struct bill_n
     return &b->postings.p[b->postings.n - 1];
 }
 
+static void keep_original(const struct bill_node *n, struct weir_posting *p, int64_t original)
+{
+    memcpy(p->currency, n->m.info.currency, sizeof p->currency);
+    p->original_micro = original;
+}
+
 static void add_cost(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, enum weir_account account,
                      const struct bill_cost *c)
 {
@@ -160,6 +166,7 @@ static void add_cost(struct weir_bill *b, const struct bill_node *n, struct weir
     p->modelled = has_grid && energy_mj > 0 && c->energy_modelled;
     p->energy_mj = energy_mj;
     p->carbon_ug = has_grid ? c->carbon_ug : 0;
+    keep_original(n, p, account == WEIR_ACCOUNT_PROVIDER ? c->original_micro : 0);
 }
 
 /* Boot waste bears the name of the task that the machine was rented for. */
@@ -184,25 +191,34 @@ static bool is_told(const struct bill_part *part, int64_t micro, int64_t energy_
     return micro > 0 || part->gpu_us > 0 || energy_mj > 0;
 }
 
-/* NULL where there is nothing to tell of. */
-static struct weir_posting *add_use(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, const struct bill_part *part,
-                                    int64_t micro, int64_t energy_mj)
+/* What a part gets of a span. */
+struct share {
+    int64_t micro;
+    int64_t original;
+    int64_t energy_mj;
+    int64_t carbon_ug;
+    bool carbon_unknown;
+};
+
+static void add_use(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, const struct bill_part *part, const struct share *s)
 {
-    if (!is_told(part, micro, energy_mj)) {
-        return NULL;
+    if (!is_told(part, s->micro, s->energy_mj)) {
+        return;
     }
     struct weir_posting *p = add_posting(b, n, at);
     p->debit = part->account;
     p->credit = WEIR_ACCOUNT_NODE;
-    p->amount_micro = micro;
+    p->amount_micro = s->micro;
     p->gpu_us = part->gpu_us;
-    p->energy_mj = energy_mj;
+    p->energy_mj = s->energy_mj;
+    p->carbon_ug = s->carbon_ug;
+    p->carbon_unknown = s->carbon_unknown;
+    keep_original(n, p, s->original);
     if (part->segment != UINT32_MAX) {
         name_run(&b->segments.p[part->segment], p);
     } else if (part->account == WEIR_ACCOUNT_WASTE_BOOT) {
         name_tenant(n, p);
     }
-    return p;
 }
 
 /* ---- what a closed segment's cost turns into ---- */
@@ -325,6 +341,14 @@ static void share_out(struct weir_bill *b, const struct bill_cost *c)
     for (size_t i = 0; i < n; i++) {
         b->amounts.p[i] += b->amounts.p[n + i];
     }
+    weir_vec_reserve(&b->originals, n);
+    for (size_t i = 0; i < n; i++) {
+        b->originals.p[i] = 0;
+        b->weights.p[i] = b->amounts.p[i];
+    }
+    if (c->original_micro > 0) {
+        weir_bill_split(c->original_micro, b->weights.p, n, b->originals.p);
+    }
 }
 
 void weir_bill_correct(struct weir_bill *b, const struct bill_node *n, const struct bill_segment *s, struct weir_wall at)
@@ -348,6 +372,7 @@ void weir_bill_correct(struct weir_bill *b, const struct bill_node *n, const str
     p->debit = lost ? WEIR_ACCOUNT_WASTE_LOST : WEIR_ACCOUNT_WASTE_FAILED;
     p->credit = WEIR_ACCOUNT_JOB;
     p->amount_micro = micro;
+    keep_original(n, p, weir_bill_original(&n->m.info, micro));
     name_run(s, p);
 }
 
@@ -375,7 +400,8 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
         if (s->closed) {
             weir_bill_correct(b, n, s, at);
             if (s->outcome == WEIR_OUTCOME_PENDING) {
-                struct weir_bill_pending p = {s->info, n->m.info.lease, n->m.info.pool};
+                struct weir_bill_pending p = {.segment = s->info, .lease = n->m.info.lease, .pool = n->m.info.pool, .rate_nano = n->m.info.rate_nano};
+                memcpy(p.currency, n->m.info.currency, sizeof p.currency);
                 weir_vec_push(&b->pending, p);
             }
             weir_bill_segment_drop(b, n, i - 1);
@@ -433,6 +459,7 @@ void weir_bill_accrued(const struct weir_bill *b, struct weir_wall now, weir_bil
     weir_vec_release(&copy.amounts);
     weir_vec_release(&copy.energy);
     weir_vec_release(&copy.carbon);
+    weir_vec_release(&copy.originals);
 }
 
 void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
@@ -442,11 +469,8 @@ void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall a
         add_cost(b, n, at, (enum weir_account)i, &c);
     }
     for (size_t i = 0; i < b->parts.n; i++) {
-        struct weir_posting *p = add_use(b, n, at, &b->parts.p[i], b->amounts.p[i], b->energy.p[i]);
-        if (p != NULL) {
-            p->carbon_ug = b->carbon.p[i];
-            p->carbon_unknown = c.carbon_unknown;
-        }
+        const struct share s = {b->amounts.p[i], b->originals.p[i], b->energy.p[i], b->carbon.p[i], c.carbon_unknown};
+        add_use(b, n, at, &b->parts.p[i], &s);
     }
     settle_segments(b, n, at);
     n->idle_weight = 0;
@@ -458,9 +482,10 @@ void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall a
 
 void weir_bill_post_rounding(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
 {
-    struct bill_cost c = {.micro[WEIR_ACCOUNT_PROVIDER] = weir_bill_rounding_take(n, n->now)};
+    struct bill_cost c = weir_bill_rounding_take(n, n->now);
+    const struct share s = {.micro = c.micro[WEIR_ACCOUNT_PROVIDER], .original = c.original_micro};
     struct bill_part part = {.segment = UINT32_MAX,
                              .account = weir_bill_is_booting(n) ? WEIR_ACCOUNT_WASTE_BOOT : WEIR_ACCOUNT_IDLE};
     add_cost(b, n, at, WEIR_ACCOUNT_PROVIDER, &c);
-    (void)add_use(b, n, at, &part, c.micro[WEIR_ACCOUNT_PROVIDER], 0);
+    add_use(b, n, at, &part, &s);
 }
