@@ -216,23 +216,34 @@ const struct known_quota *provider_quota_short(const struct weir_core *c, const 
     return NULL;
 }
 
-size_t weir_core_provider_quotas(const struct weir_core *c, const char *provider, struct weir_provider_quota *ret, size_t max)
+static void view(const struct weir_core *c, const struct known_quota *k, struct weir_told_quota *ret)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < c->provider_quotas.n; i++) {
-        const struct known_quota *k = &c->provider_quotas.p[i];
-        if (weir_streq(c->providers.p[k->provider].name, provider)) {
-            if (n < max) {
-                ret[n] = k->q;
-                ret[n].used = weir_i64_add_sat(k->others, k->ours);
-            }
-            n++;
-        }
-    }
-    return n;
+    *ret = (struct weir_told_quota){.quota = k->q};
+    memcpy(ret->provider, c->providers.p[k->provider].name, sizeof ret->provider);
+    ret->quota.used = weir_i64_add_sat(k->others, k->ours);
 }
 
-int provider_quotas_check(const struct weir_core *c, struct weir_err *err)
+size_t weir_core_provider_quotas(const struct weir_core *c, struct weir_told_quota *ret, size_t max)
+{
+    for (size_t i = 0; i < c->provider_quotas.n && i < max; i++) {
+        view(c, &c->provider_quotas.p[i], &ret[i]);
+    }
+    return c->provider_quotas.n;
+}
+
+bool weir_core_provider_quota(const struct weir_core *c, uint64_t id, struct weir_told_quota *ret)
+{
+    for (size_t i = 0; i < c->provider_quotas.n && id != 0; i++) {
+        const struct known_quota *k = &c->provider_quotas.p[i];
+        if (weir_provider_quota_id(c->providers.p[k->provider].name, &k->q) == id) {
+            view(c, k, ret);
+            return true;
+        }
+    }
+    return false;
+}
+
+int check_provider_quotas(const struct weir_core *c, struct weir_err *err)
 {
     for (size_t i = 0; i < c->provider_quotas.n; i++) {
         struct known_quota k = c->provider_quotas.p[i];

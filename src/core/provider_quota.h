@@ -36,6 +36,12 @@ struct weir_provider_quota {
     int64_t used; /* by all machines there are, whoever's */
 };
 
+/* One with whose it is. */
+struct weir_told_quota {
+    char provider[WEIR_PROVIDER_SIZE];
+    struct weir_provider_quota quota;
+};
+
 /* How much a machine of the offer takes of a quota of its provider; 0: it does not count it. */
 int64_t weir_provider_quota_of(const struct weir_provider_quota *q, const struct weir_offer *o);
 /* A number by which an explain record names it. */

@@ -26,4 +26,4 @@ void provider_quotas_index(struct weir_core *c);
 /* One that has no room for so many machines of the offer; NULL: all have. */
 const struct known_quota *provider_quota_short(const struct weir_core *c, const struct offer *o, uint32_t machines);
 /* Errors: -WEIR_ECORRUPT. */
-int provider_quotas_check(const struct weir_core *c, struct weir_err *err);
+int check_provider_quotas(const struct weir_core *c, struct weir_err *err);

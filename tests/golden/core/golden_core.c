@@ -653,11 +653,11 @@ static void new_provider_quotas(struct scene *s)
 
 static void show_provider_quotas(struct scene *s)
 {
-    struct weir_provider_quota q[PROVIDER_QUOTAS_MAX];
-    size_t n = weir_core_provider_quotas(s->w.core, "cloud", q, PROVIDER_QUOTAS_MAX);
+    struct weir_told_quota told[PROVIDER_QUOTAS_MAX];
+    size_t n = weir_core_provider_quotas(s->w.core, told, PROVIDER_QUOTAS_MAX);
     for (size_t i = 0; i < n; i++) {
-        weir_str_addf(&s->out, "    %s: %" PRId64 " of %" PRId64 " %s\n", q[i].name, q[i].used, q[i].limit,
-                      weir_quota_unit_name((enum weir_quota_unit)q[i].unit));
+        const struct weir_provider_quota *q = &told[i].quota;
+        weir_str_addf(&s->out, "    %s: %" PRId64 " of %" PRId64 " %s\n", q->name, q->used, q->limit, weir_quota_unit_name((enum weir_quota_unit)q->unit));
     }
 }
 
