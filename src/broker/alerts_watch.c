@@ -240,9 +240,9 @@ static void watch_prices(struct broker *b)
         for (size_t k = 0; k < b->provider[i].offers.n; k++) {
             const struct weir_offer *o = &b->provider[i].offers.p[k];
             uint64_t at;
-            if (o->market == WEIR_OFFER_ON_DEMAND && weir_map_get(&b->alerts->listed, o->id, &at) &&
-                drifts(b, o->price_micro_per_hour, b->market.p[at].price_micro_per_hour)) {
-                see_drift(b, o, b->market.p[at].price_micro_per_hour, "in the price list");
+            if (o->market == WEIR_OFFER_ON_DEMAND && weir_map_get(&b->market.at, o->id, &at) &&
+                drifts(b, o->price_micro_per_hour, b->market.offer.p[at].price_micro_per_hour)) {
+                see_drift(b, o, b->market.offer.p[at].price_micro_per_hour, "in the price list");
             }
         }
     }
@@ -372,6 +372,16 @@ void alerts_orphan(struct broker *b, const char *provider, const char *instance)
     char text[WEIR_ALERT_TEXT_SIZE];
     (void)snprintf(key, sizeof key, "leak-suspect/%s/%s", provider, instance);
     (void)snprintf(text, sizeof text, "%s machine %s bears our tag, and no lease owns it: it is being ended", provider, instance);
+    alerts_see(b, WEIR_ALERT_LEAK_SUSPECT, WEIR_ALERT_CRITICAL, key, "", text);
+}
+
+void alerts_unwatched(struct broker *b, const char *provider, struct weir_lease_id lease, const char *instance)
+{
+    char key[WEIR_ALERT_KEY_SIZE];
+    char text[WEIR_ALERT_TEXT_SIZE];
+    (void)snprintf(key, sizeof key, "leak-suspect/%s/lease-%" PRIu64, provider, lease.v);
+    (void)snprintf(text, sizeof text, "%s machine %s of lease %" PRIu64 " may run and cost, and providers.%s is not configured: put it back, or end it there by hand", provider,
+                   instance[0] == '\0' ? "(its id is not known)" : instance, lease.v, provider);
     alerts_see(b, WEIR_ALERT_LEAK_SUSPECT, WEIR_ALERT_CRITICAL, key, "", text);
 }
 

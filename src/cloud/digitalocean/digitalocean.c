@@ -444,6 +444,7 @@ static const struct weir_rest_ops digitalocean_rest = {
     .on_prices = digitalocean_on_prices,
     .quota = digitalocean_quota,
     .on_quota = digitalocean_on_quota,
+    .zone = weir_rest_zone_is_region,
     .classify = digitalocean_classify,
 };
 

@@ -404,6 +404,7 @@ static void add_flavor(const struct openstack *o, struct openstack_flavor *f, co
                                .mem_mib = (uint64_t)mib,
                                .price_micro_per_hour = f->price_micro_per_hour,
                                .boot_expected = weir_dur_s(BOOT_EXPECTED_S)};
+    memcpy(offer.currency, o->currency, sizeof offer.currency);
     (void)snprintf(f->id, sizeof f->id, "%s", id);
     (void)snprintf(offer.instance_type, sizeof offer.instance_type, "%s", f->name);
     (void)snprintf(offer.region, sizeof offer.region, "%s", o->region);
@@ -470,6 +471,13 @@ static int openstack_on_quota(struct weir_provider *p, const json_t *body, struc
 
 /* ---- the tables ---- */
 
+static const char *openstack_zone(const struct weir_provider *p, const struct weir_offer *o)
+{
+    const struct openstack *own = p->own;
+    (void)o;
+    return own->zone;
+}
+
 static const struct weir_rest_ops openstack_rest = {
     .endpoint = "", /* Keystone's: every cloud has its own */
     .keys = openstack_keys,
@@ -490,6 +498,7 @@ static const struct weir_rest_ops openstack_rest = {
     .on_prices = openstack_on_prices,
     .quota = openstack_quota,
     .on_quota = openstack_on_quota,
+    .zone = openstack_zone,
     .classify = openstack_classify,
 };
 
