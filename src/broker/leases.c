@@ -221,10 +221,15 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     }
 }
 
-/* The launch was refused. Where an earlier one may still be on its way, that is waited for first. */
+/*
+ * The launch was refused. Where an earlier one may still be on its way, that is waited for first; but not at a provider that heeds tokens and
+ * has no room: had the earlier one made a machine, that would have been its answer. Should one come all the same, the sweep ends it.
+ */
 static void launch_refused(struct broker *b, struct lease_watch *w, enum weir_refusal refusal, const struct weir_provider_result *r)
 {
-    if (!w->unsure) {
+    bool is_full = refusal == WEIR_REFUSAL_NO_CAPACITY || refusal == WEIR_REFUSAL_QUOTA;
+    bool is_proof = is_full && (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0;
+    if (!w->unsure || is_proof) {
         refuse(b, w, refusal, r);
         return;
     }

@@ -383,6 +383,7 @@ struct node {
     bool changed;
     bool usable; /* is in its type's index */
     bool grown;  /* gained room in this step */
+    bool unused; /* so because a gang that waited for its other machines does no more */
     bool drain_sent;
     bool free_stale; /* the times are to be worked out anew */
     bool left_stale;
@@ -563,15 +564,18 @@ struct offer_memory { /* of a lease that did not come to be; outlives the lists 
     uint64_t lease;
     uint64_t id; /* of the offer */
     struct place_of_machines place;
+    struct weir_task_id task; /* for which it was */
     int64_t intent_us;
     int64_t at_us;
     int64_t until_us;
     uint8_t refusal;
+    bool gangs_only; /* it stands for many machines at once only: the others of its gang were made, and are gone */
 };
 
 /* What is to be remembered of a lease beside its offer. */
 struct refused {
     uint64_t lease;
+    struct weir_task_id task;
     uint8_t refusal;
     int64_t intent_us;
     int64_t at_us;
@@ -581,6 +585,7 @@ struct refused {
 /* A machine that was there, and is no more. */
 struct lease_past {
     struct place_of_machines place;
+    struct weir_task_id task;
     int64_t from_us;
     int64_t to_us;
 };
@@ -946,7 +951,7 @@ bool lease_fell_short(struct weir_core *c, struct lease *l, const struct weir_no
 void lease_release(struct weir_core *c, struct lease *l);
 void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
-/* Ends what nobody needs: leases that boot for nothing. False where there are none. */
+/* Ends what nobody needs: leases that boot for nothing, or came up for a gang that is not to be had. False where there are none. */
 bool leases_sweep(struct weir_core *c);
 /* Records that a rented machine that has just become idle is not given back. */
 void lease_say_kept(struct weir_core *c, const struct node *n);
@@ -957,7 +962,8 @@ void offer_remember(struct weir_core *c, const struct weir_offer *o, const struc
 /* The same of a machine that was made, and given up for that reason. */
 void offer_remember_given_up(struct weir_core *c, const struct weir_offer *o, struct refused r);
 struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *o);
-/* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. False where there are none. */
+/* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. What was refused to the others of its own gang
+ * is not forgotten, for gangs. False where there are none. */
 bool offers_forget(struct weir_core *c, const struct lease_past *was);
 /* Counts the lease for its provider, where it is live. */
 void lease_count(struct weir_core *c, struct lease *l, bool in);
@@ -977,7 +983,7 @@ enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_req
  * time, *ret_until_us is when; US_NEVER: when a reserved machine is free again. */
 enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, const struct weir_request *r, int64_t *ret_until_us);
 /* Why it is left alone, if it is, and until when, by what was refused. zone: in which it would be asked for, the offer's own where it is for no gang in one zone. */
-enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, int64_t *ret_until_us);
+enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, bool is_gang, int64_t *ret_until_us);
 /* The provider's number, made where it is not known. */
 uint32_t provider_get(struct weir_core *c, const char *name);
 /* Brings the providers' paces up to date. To be called before offers are weighed. */
