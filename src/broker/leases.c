@@ -38,6 +38,7 @@ enum call_kind {
     CALL_DESCRIBE,
     CALL_TERMINATE,
     CALL_OFFERS,
+    CALL_QUOTA,
     CALL_SWEEP,
     CALL_SWEEP_END,
 };
@@ -220,10 +221,15 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     }
 }
 
-/* The launch was refused. Where an earlier one may still be on its way, that is waited for first. */
+/*
+ * The launch was refused. Where an earlier one may still be on its way, that is waited for first; but not at a provider that heeds tokens and
+ * has no room: had the earlier one made a machine, that would have been its answer. Should one come all the same, the sweep ends it.
+ */
 static void launch_refused(struct broker *b, struct lease_watch *w, enum weir_refusal refusal, const struct weir_provider_result *r)
 {
-    if (!w->unsure) {
+    bool is_full = refusal == WEIR_REFUSAL_NO_CAPACITY || refusal == WEIR_REFUSAL_QUOTA;
+    bool is_proof = is_full && (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0;
+    if (!w->unsure || is_proof) {
         refuse(b, w, refusal, r);
         return;
     }
@@ -397,15 +403,20 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     if (b->renting_off) {
         return; /* they were withdrawn */
     }
-    bool same = p->offers_known && p->offers.n == r->n_offers &&
-                (r->n_offers == 0 || memcmp(p->offers.p, r->offer, r->n_offers * sizeof *r->offer) == 0);
+    bool same = p->offers_known && p->offers.n == r->n_offers;
+    for (size_t i = 0; i < r->n_offers; i++) {
+        struct weir_offer o = r->offer[i];
+        weir_offer_exchange_settle(&o);
+        same = same && memcmp(&p->offers.p[i], &o, sizeof o) == 0;
+        if (!same) { /* those before it are */
+            p->offers.n = i;
+            weir_vec_push(&p->offers, o);
+        }
+    }
     if (same) {
         return;
     }
-    weir_vec_clear(&p->offers);
-    for (size_t i = 0; i < r->n_offers; i++) {
-        weir_vec_push(&p->offers, r->offer[i]);
-    }
+    p->offers.n = r->n_offers;
     p->offers_known = true;
     struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
     ev.u.offers_set.provider = p->ops->name;
@@ -432,6 +443,9 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
     case CALL_OFFERS:
         c.provider->offers_busy = false;
         on_offers(c.b, c.provider, r);
+        break;
+    case CALL_QUOTA:
+        provider_quotas_note(c.b, c.provider, r);
         break;
     case CALL_SWEEP:
         c.provider->sweep_busy = false;
@@ -565,7 +579,16 @@ void leases_order(struct broker *b, const struct weir_order *o)
 
 static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
 {
-    if (!p->offers_busy && (now >= p->offers_due_ms || p->feed.wanted)) {
+    if (provider_quotas_are_due(p, now)) {
+        struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_QUOTA);
+        provider_quotas_asked(b, p);
+        if (p->ops->quota(p->p, on_result, c) != 0) {
+            const struct weir_provider_result none = {.class = WEIR_PROVIDER_THROTTLED, .text = "too many calls are under way"};
+            end_call(c);
+            provider_quotas_note(b, p, &none);
+        }
+    }
+    if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
         feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;
@@ -647,14 +670,14 @@ static const struct weir_offer *catalogue_offers(void *ctx, const char *provider
     size_t from = 0;
     size_t n = 0;
     /* the market list is in order of provider */
-    for (size_t i = 0; i < b->market.n; i++) {
-        if (weir_streq(b->market.p[i].provider, provider)) {
+    for (size_t i = 0; i < b->market.offer.n; i++) {
+        if (weir_streq(b->market.offer.p[i].provider, provider)) {
             from = n == 0 ? i : from;
             n++;
         }
     }
     *ret_n = n;
-    return n == 0 ? NULL : &b->market.p[from];
+    return n == 0 ? NULL : &b->market.offer.p[from];
 }
 
 static const char *environment(const char *name)
@@ -717,7 +740,8 @@ int leases_init(struct broker *b, struct weir_err *err)
 {
     b->provider_env = (struct weir_provider_env){.loop = &b->loop, .clock = &weir_clock_os, .owner = b->owner, .data_dir = b->data_dir,
                                                  .self_exe = b->conf.self_exe, .gpus = b->gpus, .catalogue = catalogue_offers,
-                                                 .catalogue_ctx = b, .getenv = environment, .agent_sum = program_sum, .agent_ctx = b};
+                                                 .catalogue_ctx = b, .getenv = environment, .agent_sum = program_sum, .agent_ctx = b,
+                                                 .rate = market_rate, .rate_ctx = b, .currency = b->config->currency};
     for (size_t i = 0; i < b->config->n_providers; i++) {
         const struct weir_config_provider *c = &b->config->provider[i];
         struct provider *p = &b->provider[b->n_providers];
