@@ -164,6 +164,7 @@ struct lease_watch {
     enum weir_refusal refusal;
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
+    struct weir_wall absent_at; /* when it was asked for the first of them */
     uint64_t due_ms;
     struct weir_wall asked; /* when the call under way went out */
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */

@@ -162,16 +162,26 @@ static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal re
     step_event(b, &ev);
 }
 
-/* at 0: the provider does not say when. It was at the latest when the lease was over: the machine ends itself then. */
-static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
+/* By then, in the engine's time. It was at the latest when the lease was over: the machine ends itself then. */
+static void ended_inside(struct broker *b, struct weir_lease_id lease, struct weir_wall by, bool reclaimed)
 {
-    struct weir_wall when = at.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, at);
     struct weir_lease_view v;
-    if (at.us == 0 && weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.expires.us < when.us) {
-        when = v.expires;
+    if (weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.expires.us < by.us) {
+        by = v.expires;
     }
     over(b, find_watch(b, lease));
-    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, when, reclaimed);
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, by, reclaimed);
+}
+
+/* at 0: the provider does not say when. */
+static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
+{
+    if (at.us == 0) {
+        ended_inside(b, lease, weir_engine_now(b->engine), reclaimed);
+        return;
+    }
+    over(b, find_watch(b, lease));
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, weir_engine_inside(b->engine, at), reclaimed);
 }
 
 /* Keeps the machine's id, by which it is described and ended from then on. */
@@ -285,25 +295,28 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
     }
     uint64_t late_ms = (uint64_t)(w->provider->ops->visible_within.us / WEIR_US_PER_MS);
     bool is_late = broker_ms(b) - w->sent_ms >= late_ms; /* to be seen for the first time */
+    if (w->absent++ == 0) {
+        w->absent_at = w->asked;
+    }
     if (!w->confirmed) {
         /* Where the provider heeds tokens, launching again under the same one cannot make a second machine. Elsewhere, and where it
          * is not to be launched again, what is on its way may yet show up. */
         bool is_safe = (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0 || is_late;
         if (!w->want_end && w->is_refused) {
-            if (++w->absent >= ABSENT_MAX && is_late) {
+            if (w->absent >= ABSENT_MAX && is_late) {
                 struct weir_provider_result none = {.text = "it was refused, and an earlier try did not arrive"};
                 refuse(b, w, w->refusal, &none);
                 return;
             }
         } else if (!w->want_end) {
             w->step = is_safe ? LEASE_STEP_LAUNCH : LEASE_STEP_DESCRIBE;
-        } else if (++w->absent >= ABSENT_MAX && is_late) {
+        } else if (w->absent >= ABSENT_MAX && is_late) {
             ended(b, w->lease, (struct weir_wall){0}, false);
             return;
         }
         retry_later(b, w, r->retry_after);
-    } else if (++w->absent >= ABSENT_MAX && is_late) {
-        ended(b, w->lease, (struct weir_wall){0}, !w->want_end);
+    } else if (w->absent >= ABSENT_MAX && is_late) {
+        ended_inside(b, w->lease, w->absent_at, !w->want_end);
     } else {
         retry_later(b, w, r->retry_after);
     }

@@ -522,6 +522,7 @@ static void do_lease(struct scene *s, struct weir_sv verb, struct weir_sv line)
     } else if (weir_sv_eq(verb, WEIR_SV("over"))) {
         ev.kind = WEIR_EVENT_LEASE_ENDED;
         ev.u.lease.reclaimed = flag(line, "reclaimed");
+        ev.u.lease.at.us = s->w.now_us - span(s, line, "ago", 0).us;
     } else if (weir_sv_eq(verb, WEIR_SV("release"))) {
         ev.kind = WEIR_EVENT_LEASE_RELEASE;
     } else if (weir_sv_eq(verb, WEIR_SV("ready"))) {
