@@ -38,6 +38,7 @@ enum call_kind {
     CALL_DESCRIBE,
     CALL_TERMINATE,
     CALL_OFFERS,
+    CALL_QUOTA,
     CALL_SWEEP,
     CALL_SWEEP_END,
 };
@@ -456,6 +457,9 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
         c.provider->offers_busy = false;
         on_offers(c.b, c.provider, r);
         break;
+    case CALL_QUOTA:
+        provider_quotas_note(c.b, c.provider, r);
+        break;
     case CALL_SWEEP:
         c.provider->sweep_busy = false;
         on_sweep(c.b, c.provider, r);
@@ -588,7 +592,16 @@ void leases_order(struct broker *b, const struct weir_order *o)
 
 static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
 {
-    if (!p->offers_busy && (now >= p->offers_due_ms || p->feed.wanted)) {
+    if (provider_quotas_are_due(p, now)) {
+        struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_QUOTA);
+        provider_quotas_asked(b, p);
+        if (p->ops->quota(p->p, on_result, c) != 0) {
+            const struct weir_provider_result none = {.class = WEIR_PROVIDER_THROTTLED, .text = "too many calls are under way"};
+            end_call(c);
+            provider_quotas_note(b, p, &none);
+        }
+    }
+    if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
         feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;

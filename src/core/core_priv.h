@@ -27,6 +27,7 @@
 #include "core/core.h"
 #include "core/frag.h"
 #include "core/learn_priv.h"
+#include "core/provider_quota_priv.h"
 #include "core/sm.h"
 #include "core/zone_priv.h"
 
@@ -196,6 +197,7 @@ struct ranking {
 enum {
     RANKINGS = 6,     /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
     RANKED_MAX = 64,  /* offers of a ranking, unless more are asked for */
+    OFFER_QUOTAS_MAX = 4, /* more of a provider's quotas than count one machine anywhere */
 };
 
 struct shape {
@@ -491,6 +493,8 @@ struct offer {
     const struct weir_estimate *estimate; /* what is believed of it beyond what it says; never NULL */
     uint32_t provider; /* index */
     uint32_t leased;   /* reserved: of its machines, those that are leased */
+    uint32_t n_quotas;
+    uint32_t quota[OFFER_QUOTAS_MAX]; /* of its provider that count it: indexes */
 };
 
 /* What renting it costs besides what is paid anyway, an hour. */
@@ -710,6 +714,7 @@ struct weir_core {
     WEIR_VEC(struct offer_memory) memory; /* by offer, the newest lease first */
     WEIR_VEC(struct lease_past) past;     /* of a restore that is not done */
     WEIR_VEC(struct provider) providers;
+    WEIR_VEC(struct known_quota) provider_quotas; /* those of one provider together */
     bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
     int64_t paces_us;
     WEIR_VEC(struct payer *) payers;   /* by id, from 1 */

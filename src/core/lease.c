@@ -26,6 +26,9 @@ static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_sta
     weir_sm_move(&weir_sm_lease, &l->state, to, lease_is_consistent, l);
     c->leases_booting += lease_boots(l);
     lease_count(c, l, true);
+    if (weir_sm_is(&weir_sm_lease, to, WEIR_SM_FINAL) && provider_quotas_lease(c, l, false)) {
+        c->review = true; /* somebody may wait for what it took */
+    }
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
         c->leases_live--;
@@ -46,6 +49,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     l->state = WEIR_LEASE_INTENT;
     l->provider = provider_get(c, o->provider);
     lease_count(c, l, true);
+    (void)provider_quotas_lease(c, l, true);
     l->intent_us = c->now_us;
     l->expires_us = weir_i64_add_sat(c->now_us, c->conf.lease_term.us);
     struct weir_node_spec spec = {.id = {c->next_node++},

@@ -388,6 +388,7 @@ void offers_release(struct weir_core *c)
     weir_vec_release(&c->memory);
     weir_vec_release(&c->past);
     weir_vec_release(&c->providers);
+    weir_vec_release(&c->provider_quotas);
 }
 
 static void kinds_fill(struct weir_core *c)
@@ -442,6 +443,7 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
     }
     reserved_count(c);
     kinds_fill(c);
+    provider_quotas_index(c);
     for (size_t i = 0; i < c->providers.n; i++) {
         c->providers.p[i].held = false; /* the review finds out anew */
     }
