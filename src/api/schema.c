@@ -99,6 +99,9 @@ static const struct api_field job_fields[] = {
     {"deadline", API_TIME, API_NULL},
     {"cost_micro", API_INT, .summary = "up to now"},
     {"accruing_micro", API_INT, .summary = "the part of it that is not in the ledger yet"},
+    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE; in the ledger so far"},
+    {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
+    {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
     {"currency", API_STRING},
     {"array", API_STRING, API_NULL},
     {"tags", API_MAP_STRING, API_OPTIONAL, .summary = "single form only"},
@@ -146,6 +149,15 @@ static const struct api_field learned_fields[] = {
     END,
 };
 
+static const struct api_field provider_quota_fields[] = {
+    {"name", API_STRING, .summary = "as its provider calls it"},
+    {"unit", API_STRING, .summary = "vCPUs, GPUs, machines or MiB of memory"},
+    {"limit", API_INT},
+    {"used", API_INT, .summary = "by all machines of the account, as far as is known by now"},
+    {"needed", API_INT, .summary = "what one machine of the offer takes"},
+    END,
+};
+
 static const struct api_field offer_fields[] = {
     {"provider", API_STRING},
     {"region", API_STRING},
@@ -168,8 +180,9 @@ static const struct api_field offer_fields[] = {
     {"age_s", API_INT, API_NULL},
     {"launchable", API_BOOL, .summary = "a configured provider can rent it"},
     {"learned", API_REF, API_NULL, "Learned"},
-    {"verdict", API_STRING, .summary = "included, or excluded"},
-    {"reason", API_STRING, API_NULL, .summary = "why it is excluded"},
+    {"quota", API_REF, API_NULL, "OfferQuota", .summary = "its provider's that has least room for it, where that is known"},
+    {"verdict", API_STRING, .summary = "included, or excluded; provider_quota: is what was asked for, and beyond that quota"},
+    {"reason", API_STRING, API_NULL, .summary = "why it is excluded, or cannot be had now"},
     END,
 };
 
@@ -240,6 +253,7 @@ static const struct api_field explain_item_fields[] = {
     {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity, quota or failed in rejected"},
     {"budget", API_REF, API_OPTIONAL, "Shortage", .summary = "the one that is most in the way of what was rejected for a budget"},
     {"quota", API_REF, API_OPTIONAL, "QuotaShortage", .summary = "the same of quotas"},
+    {"provider_quota", API_REF, API_OPTIONAL, "ProviderQuotaShortage", .summary = "what its provider allows of the best offer that was rejected for that"},
     {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},
     {"text", API_STRING, .summary = "one paragraph for a person"},
     END,
@@ -316,6 +330,11 @@ static const struct api_field bill_row_fields[] = {
     {"cost_depreciation_micro", API_INT},
     {"cost_energy_micro", API_INT},
     {"cost_upkeep_micro", API_INT},
+    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE"},
+    {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
+    {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
+    {"idle_energy_mj", API_INT, .summary = "of that, while nobody used it"},
+    {"idle_carbon_ug", API_INT},
     END,
 };
 
@@ -335,6 +354,9 @@ static const struct api_field charge_fields[] = {
     {"original_micro", API_INT, .summary = "the amount in it"},
     {"held_us", API_INT, .summary = "how long it held the node or a part of it; 0: a correction or an instant"},
     {"gpu_us", API_UINT, .summary = "GPU-microseconds that runs occupied"},
+    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE"},
+    {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
+    {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
     {"node", API_UINT},
     {"node_name", API_STRING, API_NULL},
     {"lease", API_UINT, API_NULL, .summary = "null: an owned node"},
@@ -508,6 +530,7 @@ static const struct api_field owned_cost_fields[] = {
     {"upkeep_micro_per_year", API_INT},
     {"tariff_micro_per_kwh", API_INT, .summary = "now"},
     {"pue_milli", API_UINT},
+    {"carbon_ug_per_kwh", API_INT, API_NULL, .summary = "now: micrograms of CO2e; null: not known"},
     {"idle_watts", API_UINT},
     {"busy_watts", API_UINT},
     {"depreciation_micro_per_hour", API_INT, .summary = "(purchase - residual) / life"},
@@ -517,6 +540,8 @@ static const struct api_field owned_cost_fields[] = {
     {"billed_idle_micro_per_hour", API_INT, .summary = "depreciation + upkeep + energy"},
     {"billed_busy_micro_per_hour", API_INT},
     {"decided_micro_per_hour", API_INT, .summary = "what work on it costs more than leaving it idle: decisions count with that"},
+    {"carbon_idle_ug_per_hour", API_INT, API_NULL, .summary = "idle watts x PUE x carbon"},
+    {"carbon_busy_ug_per_hour", API_INT, API_NULL},
     END,
 };
 
@@ -591,6 +616,8 @@ static const struct api_field bill_check_fields[] = {
     {"waste_micro", API_INT},
     {"price_micro", API_INT, .summary = "charged beyond the cost"},
     {"error", API_STRING, API_NULL, .summary = "the first offence"},
+    {"energy_mj", API_INT, .summary = "of the use side, equal to that of the cost side for each node and span"},
+    {"carbon_ug", API_INT},
     {"closes", API_UINT, .summary = "closed months that are as they were closed"},
     {"close_error", API_STRING, API_NULL, .summary = "the first that is not"},
     END,
@@ -652,6 +679,10 @@ const struct api_schema api_schemas[] = {
             {"gpu", API_STRING, API_OPTIONAL}, {"spot", API_BOOL, API_OPTIONAL}, {"price", API_STRING, API_OPTIONAL, .summary = "of the machine per hour"},
             {"tag", API_STRING, API_OPTIONAL, .summary = "KEY=VALUE: that the job has"}, END}},
     {"PolicyAnswer", "may it?", FIELDS{{"allowed", API_BOOL}, {"policy", API_STRING, API_NULL, .summary = "that decides; null: none takes it"}, {"reason", API_STRING, API_NULL}, END}},
+    {"OfferQuota", "how much an account may have at a provider", provider_quota_fields},
+    {"ProviderQuotaShortage", "a provider's quota that has no room",
+     FIELDS{{"provider", API_STRING, API_NULL}, {"region", API_STRING, API_NULL, .summary = "null: all"}, {"name", API_STRING, API_NULL}, {"unit", API_STRING},
+            {"limit", API_INT}, {"used", API_INT}, {"needed", API_INT, .summary = "by all machines that the task wants"}, END}},
     {"QuotaShortage", "a quota that has too little left",
      FIELDS{{"name", API_STRING, API_NULL}, {"needed", API_INT, .summary = "what the task would count for; GPU time in GPU-seconds"}, {"left", API_INT}, END}},
     {"Quota", "how much may be used at once, or in a span, by whom", quota_fields},
