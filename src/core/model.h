@@ -172,6 +172,7 @@ struct weir_offer {
     int64_t egress_micro_per_gib;
     uint32_t machines_max; /* reserved: how many there are; unused for others */
     bool launchable; /* a configured driver can rent it; others are for information */
+    struct weir_wall price_since; /* since when its provider says it asks that price; 0: it does not say. Not stored with a lease */
 };
 
 /* What is believed of an offer by what machines did that were rented before, and what of it was seen in the last eight weeks. */

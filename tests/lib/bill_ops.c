@@ -193,7 +193,7 @@ static int step(struct world *w)
             weir_bill_node_reprice(w->b, w->node[i], w->now, changed_cost, &c);
             w->cost[i] = after;
         } else if (w->node[i].v != 0) {
-            weir_bill_node_price(w->b, w->node[i], at, 7654321 * (int64_t)byte(w));
+            (void)weir_bill_node_price(w->b, w->node[i], at, 7654321 * (int64_t)byte(w));
         }
         break;
     default:

@@ -50,6 +50,7 @@ static void add_price(struct weir_provider *p, const json_t *o, struct weir_rest
     struct weir_offer offer = *row;
     offer.market = market;
     offer.price_micro_per_hour = price;
+    offer.price_since = weir_rest_time(o, "effectiveStartDate");
     offer.as_of = (struct weir_wall){0}; /* now, not the list's */
     offer.zone[0] = '\0';
     (void)snprintf(offer.region, sizeof offer.region, "%s", region);
