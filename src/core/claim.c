@@ -356,7 +356,7 @@ void claims_settle(struct weir_core *c, const struct class *cl)
     c->claimed |= s != NULL && s->seen < c->due.n ? UINT64_C(1) << (s - c->claims) : 0;
     for (; s != NULL && s->seen < c->due.n; s->seen++) {
         struct class *x = c->due.p[s->seen];
-        if (x->first != NULL && stack_of(c, x) == s) {
+        if (x->first != NULL && !x->parked && stack_of(c, x) == s) {
             claim_push(c, s, x);
         }
     }

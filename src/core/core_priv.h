@@ -713,6 +713,7 @@ struct weir_core {
     WEIR_VEC(struct limits *) limits;
     uint32_t limits_made;
     bool letting_in; /* one of them lets in who has room now */
+    bool eased;      /* who is parked may have found a way while others were placed */
     WEIR_VEC(struct unsettled) unsettled;
 
     struct learned learned;
@@ -721,6 +722,7 @@ struct weir_core {
 
     uint64_t version; /* raised whenever room changes */
     uint64_t world;   /* raised whenever a node comes or goes, or offers change */
+    uint64_t kinds;   /* raised whenever the first node of a type comes */
     WEIR_VEC(struct node *) grown;
     bool review; /* weigh everything that waits */
     bool review_due; /* a period is over: weigh what comes first, and a part of the others */

@@ -240,6 +240,7 @@ void limits_give(struct weir_core *c, struct run *r)
 
 void limits_lease_new(struct weir_core *c, struct lease *l)
 {
+    c->eased = true;
     if (l->payer->limits != NULL) {
         l->payer->limits->n_leases++;
         c->budgets_version++;

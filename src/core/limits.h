@@ -134,6 +134,8 @@ void limits_reorder(struct weir_core *c, struct class *cl);
 bool limits_settle(struct weir_core *c);
 /* Puts the first that is parked and has room among those to weigh, where it comes before that in the queue; NULL: anyhow. */
 bool limits_let_in(struct weir_core *c, const struct queue_key *before);
+/* Parks the class, which has no room. */
+void limits_park(struct weir_core *c, struct class *cl);
 /* When what a quota has left will be enough for somebody who is parked, as time alone goes on. */
 int64_t limits_wake_us(struct weir_core *c);
 /* The last act of a restore. */

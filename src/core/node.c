@@ -227,6 +227,7 @@ static void type_add(struct weir_core *c, struct node_type *t, struct node *n)
     t->node.p[at] = n;
     t->n_nodes++;
     c->mix_stale = c->mix_stale || t->n_nodes == 1;
+    c->kinds += t->n_nodes == 1;
     n->type = t;
     n->slot = at;
     n->free_stale = true;

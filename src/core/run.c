@@ -628,6 +628,7 @@ bool run_halt(struct weir_core *c, struct run *r, enum weir_reason reason)
 void run_unplace(struct weir_core *c, struct run *r)
 {
     struct task *t = &r->job->task[r->ordinal];
+    c->eased = true;
     quotas_uncount_run(c, r);
     for (uint32_t i = 0; i < r->n_ranks; i++) {
         WEIR_ASSERT(!r->rank[i].told);
