@@ -354,6 +354,10 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
         weir_str_adds(out, ",");
     }
     add_cost(out, n, e, c);
+    if (e->nodes > 0) {
+        weir_str_addf(out, " All %" PRIu32 " nodes are in one zone, as the job asks", e->nodes);
+        weir_str_addf(out, e->zone[0] == '\0' ? "." : ": %s.", e->zone);
+    }
     add_alternative(out, n, e);
     add_rejections(out, e);
     if (e->decision == WEIR_DECISION_WAIT) {
@@ -528,6 +532,9 @@ void weir_explain_to_json(const struct weir_explain *e, const struct weir_names 
     }
     weir_json_kv_u64(&j, "considered", e->n_considered);
     rejected_json(&j, e);
+    if (e->nodes > 0) {
+        weir_json_kv_cstr(&j, "zone", e->zone);
+    }
     if (e->again_at.us != 0) {
         weir_json_kv_time(&j, "again_at", e->again_at);
     }

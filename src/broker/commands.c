@@ -131,6 +131,9 @@ static const char *nearest_text(struct broker *b, const struct weir_request *nea
     if (near->market != asked->market) {
         weir_str_adds(&s, " use_spot: auto");
     }
+    if (near->same_zone != asked->same_zone) {
+        weir_str_adds(&s, " without placement.same_zone");
+    }
     if (near->clouds != asked->clouds || near->regions != asked->regions || near->local != asked->local) {
         weir_str_adds(&s, " without the placement rule");
     }

@@ -113,6 +113,8 @@ struct weir_rest_ops {
      * the answer is not OK, or not a JSON object. */
     void (*check)(struct weir_provider *p, unsigned step, struct weir_rest_request *q);
     void (*on_check)(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *a, const struct json_t *body, struct weir_checks *k);
+    /* Optional: the zone in which all machines of an offer are made that names none; "": it is open. */
+    const char *(*zone)(const struct weir_provider *p, const struct weir_offer *o);
     weir_cloud_classify_fn *classify; /* ctx: the provider */
     const char *absent_code; /* the provider's word for "there is no such machine", where its status does not say so; NULL */
     bool native; /* the provider itself refuses a second machine of one name */
@@ -173,6 +175,8 @@ void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
  * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now;
  * what it says of cores, memory and traffic stands. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
+/* For ops->zone of a provider whose regions are one place each. */
+const char *weir_rest_zone_is_region(const struct weir_provider *p, const struct weir_offer *o);
 /* A price that was told is not taken: text says which and why. The first is shown to people. */
 void weir_rest_offers_refuse(struct weir_rest_offers *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Is a price within what may be of another? */

@@ -163,6 +163,20 @@ bool weir_rest_is_near(int64_t price_micro, int64_t list_micro)
     return price_micro >= list_micro / PLAUSIBLE_FACTOR && price_micro <= list_micro * PLAUSIBLE_FACTOR;
 }
 
+const char *weir_rest_zone_is_region(const struct weir_provider *p, const struct weir_offer *o)
+{
+    (void)p;
+    return o->region;
+}
+
+/* After its id was made, which is that of the price list's row. */
+static void name_zone(const struct weir_provider *p, struct weir_offer *o)
+{
+    if (o->zone[0] == '\0' && p->ops->zone != NULL) {
+        (void)snprintf(o->zone, sizeof o->zone, "%s", p->ops->zone(p, o));
+    }
+}
+
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *offer)
 {
     struct weir_provider *p = l->p;
@@ -188,6 +202,7 @@ void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o
             return; /* told twice */
         }
     }
+    name_zone(p, &o);
     weir_vec_push(&l->offer, o);
 }
 
@@ -202,6 +217,7 @@ void rest_offers_from_catalogue(struct weir_rest_offers *l)
         if (wanted && (c[i].market != WEIR_OFFER_SPOT || (p->contract->caps & WEIR_PROVIDER_SPOT) != 0)) {
             weir_vec_push(&l->offer, c[i]);
             l->offer.p[l->offer.n - 1].launchable = true;
+            name_zone(p, &l->offer.p[l->offer.n - 1]);
         }
     }
 }

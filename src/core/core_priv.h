@@ -28,6 +28,7 @@
 #include "core/frag.h"
 #include "core/learn_priv.h"
 #include "core/sm.h"
+#include "core/zone_priv.h"
 
 enum {
     JOB_PAGE_BITS = 10,
@@ -339,7 +340,9 @@ struct node_type {
     int64_t cores_micro_per_hour; /* the part of it that the cores draw, the rest is the GPUs'; owned only */
     int64_t full_micro_per_hour;
     uint32_t throughput;
+    struct weir_pool_id pool; /* owned only */
     char region[WEIR_REGION_SIZE];
+    char zone[WEIR_REGION_SIZE]; /* rented only; "": not known */
     char provider[WEIR_PROVIDER_SIZE];
     WEIR_VEC(struct node *) node; /* by slot, in order of id; NULL: it is gone */
     uint32_t n_nodes;
@@ -698,6 +701,7 @@ struct weir_core {
     size_t n_holds;
     WEIR_VEC(struct offer) offers;   /* by id */
     WEIR_VEC(struct offer_kind) offer_kinds;
+    struct zones zones;
     WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
     WEIR_VEC(struct offer_memory) memory; /* by offer, the newest lease first */
     WEIR_VEC(struct lease_past) past;     /* of a restore that is not done */
@@ -967,7 +971,9 @@ int64_t reclaim_loss_us(const struct weir_request *r, const struct weir_offer *o
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
 /* May it be had now? CHOSEN where it may, or as soon as launches under way are answered; else, where that is a matter of
  * time, *ret_until_us is when; US_NEVER: when a reserved machine is free again. */
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us);
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, const struct weir_request *r, int64_t *ret_until_us);
+/* Why it is left alone, if it is, and until when, by what was refused. zone: in which it would be asked for, the offer's own where it is for no gang in one zone. */
+enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, int64_t *ret_until_us);
 /* The provider's number, made where it is not known. */
 uint32_t provider_get(struct weir_core *c, const char *name);
 /* Brings the providers' paces up to date. To be called before offers are weighed. */

@@ -325,7 +325,7 @@ static bool is_over_spend(const struct weir_core *c, const struct weir_offer *o,
 static enum weir_verdict offer_now(const struct weir_core *c, const struct weighing *w, const struct ranked_offer *r, int64_t *ret_until_us)
 {
     uint32_t nodes = w->cl->shape->req.nodes;
-    enum weir_verdict blocked = offer_blocked(c, r, nodes, ret_until_us);
+    enum weir_verdict blocked = offer_blocked(c, r, &w->cl->shape->req, ret_until_us);
     if (blocked != WEIR_VERDICT_CHOSEN) {
         return blocked;
     }
@@ -602,10 +602,16 @@ static void fill_explain(struct weighing *w, struct weir_explain *x)
 static void rent(struct weir_core *c, const struct weighing *w, const struct option *o, struct spot *spot)
 {
     /* the list may move while effects are made: a copy */
-    const struct weir_offer offer = c->offers.p[o->ranked->offer].o;
+    struct weir_offer offer = c->offers.p[o->ranked->offer].o;
     const struct weir_request *r = &w->cl->shape->req;
     struct type_fit f;
+    int64_t until_us = 0;
     WEIR_ASSERT(offer_verdict(c, r, &offer, &f) == WEIR_VERDICT_CHOSEN);
+    if (wants_one_zone(r)) {
+        char zone[WEIR_REGION_SIZE];
+        WEIR_ASSERT(zone_choose(c, &offer, zone, &until_us) == WEIR_VERDICT_CHOSEN);
+        memcpy(offer.zone, zone, sizeof offer.zone);
+    }
     for (uint32_t i = 0; i < r->nodes; i++) {
         struct lease *l =
             lease_new(c, &offer, (struct weir_task_id){{w->job->id}, w->ordinal}, w->job->payer);
@@ -645,6 +651,11 @@ static void act(struct weir_core *c, struct weighing *w, const struct option *o)
     x->queue_ahead = claims_ahead(c);
     x->node = spot[0].node->spec.id;
     x->lease.v = spot[0].node->lease == NULL ? 0 : spot[0].node->lease->id;
+    if (wants_one_zone(&w->cl->shape->req)) {
+        const struct lease *l = spot[0].node->lease;
+        memcpy(x->zone, l == NULL ? spot[0].node->spec.region : l->offer.zone, sizeof x->zone);
+        x->nodes = nodes;
+    }
     if (spot != one) {
         free(spot);
     }

@@ -58,6 +58,7 @@ enum weir_verdict {
     WEIR_VERDICT_OVER_QUOTA,    /* more than a quota allows; weir_explain.quota says which */
     WEIR_VERDICT_FAILED,        /* a launch was refused for another reason, or did not come up, a short while ago */
     WEIR_VERDICT_SPEND_LIMIT,   /* policy: what all rented machines may cost an hour together */
+    WEIR_VERDICT_ZONE,          /* the gang wants one zone, and it is not known in which its machines are, or would be */
     WEIR_VERDICT_MAX,
 };
 
@@ -90,6 +91,8 @@ struct weir_explain {
     struct weir_task_id other;
     struct weir_node_id node;
     struct weir_lease_id lease;
+    char zone[WEIR_REGION_SIZE]; /* of START and RENT of a gang that asks for one zone: in which; of owned nodes, their region */
+    uint32_t nodes;        /* of the same: how many */
     uint8_t reason;        /* enum weir_reason, for RETRY; of BLOCKED: IMPOSSIBLE where nothing that is there could ever run it */
     uint32_t queue_ahead;  /* waiting tasks that come before it (at most 1,000,000) */
     struct weir_dur expected_run;

@@ -50,6 +50,7 @@ struct weir_request {
     uint32_t alternatives; /* 0: no GPU is wanted */
     struct weir_gpu_wish alternative[WEIR_ALTERNATIVES_MAX];
     bool alternatives_ordered; /* earlier ones are preferred whatever they cost */
+    bool same_zone;            /* a gang's nodes stand in one zone: of a provider, or of one pool and region where they are owned */
     uint8_t market;            /* enum weir_market_wish */
     uint8_t local;             /* enum weir_local_wish */
     uint8_t clouds;            /* patterns in cloud[]; 0: any */
@@ -152,7 +153,7 @@ struct weir_offer {
     uint64_t id; /* stable hash of provider, region, zone, instance type and market */
     char provider[WEIR_PROVIDER_SIZE];
     char region[WEIR_REGION_SIZE];
-    char zone[WEIR_REGION_SIZE]; /* "" where the provider picks */
+    char zone[WEIR_REGION_SIZE]; /* "" where the provider picks; of a lease, the zone that it was asked for in */
     char instance_type[WEIR_INSTANCE_TYPE_SIZE];
     uint8_t market; /* enum weir_market */
     uint16_t gpu_model; /* WEIR_GPU_MODEL_ANY with gpus == 0: no GPU */

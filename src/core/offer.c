@@ -283,14 +283,19 @@ static int64_t fell_short_until(const struct weir_core *c, size_t first, size_t 
     return last == 0 ? 0 : weir_i64_add_sat(last, c->conf.capacity_memory.us << doubled);
 }
 
-/* Why it is left alone, if it is, and until when, by what was refused. */
-static enum weir_verdict remembered(const struct weir_core *c, uint64_t offer, int64_t *ret_until_us)
+/* Was it refused for want of capacity in a zone that the offer leaves open, and another one than this? */
+static bool was_elsewhere(const struct offer_memory *m, const struct weir_offer *o, const char *zone)
 {
-    size_t first = c->memory.n == 0 ? 0 : memory_find(c, offer);
+    return m->refusal == WEIR_REFUSAL_NO_CAPACITY && !weir_streq(m->place.zone, o->zone) && !weir_streq(m->place.zone, zone);
+}
+
+enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, int64_t *ret_until_us)
+{
+    size_t first = c->memory.n == 0 ? 0 : memory_find(c, o->id);
     size_t end = first;
-    for (; end < c->memory.n && c->memory.p[end].id == offer; end++) {
+    for (; end < c->memory.n && c->memory.p[end].id == o->id; end++) {
         const struct offer_memory *m = &c->memory.p[end];
-        if (m->refusal != WEIR_REFUSAL_FELL_SHORT && m->until_us > c->now_us) {
+        if (m->refusal != WEIR_REFUSAL_FELL_SHORT && m->until_us > c->now_us && !was_elsewhere(m, o, zone)) {
             *ret_until_us = m->until_us;
             return verdict_of(m->refusal);
         }
@@ -304,20 +309,22 @@ static bool reserved_has(const struct offer *o, uint32_t nodes)
     return o->leased <= o->o.machines_max && nodes <= o->o.machines_max - o->leased;
 }
 
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us)
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, const struct weir_request *r, int64_t *ret_until_us)
 {
     const struct pace *p = &c->providers.p[o->provider].pace;
-    int64_t closed_us = nodes > 1 ? p->closed_gang_us : p->closed_us;
+    const struct weir_offer *offer = &c->offers.p[o->offer].o;
+    int64_t closed_us = r->nodes > 1 ? p->closed_gang_us : p->closed_us;
     if (o->expires_us <= c->now_us) {
         return WEIR_VERDICT_STALE_PRICE;
     }
-    if (o->reserved && !reserved_has(&c->offers.p[o->offer], nodes)) {
+    if (o->reserved && !reserved_has(&c->offers.p[o->offer], r->nodes)) {
         *ret_until_us = US_NEVER; /* the end of a lease of it is an event */
         return WEIR_VERDICT_NO_CAPACITY;
     }
     int64_t until_us = 0;
-    enum weir_verdict v = remembered(c, o->id, &until_us);
-    if (v == WEIR_VERDICT_CHOSEN && c->now_us < p->shunned_us && c->offers.p[o->offer].o.gpus > 0) {
+    char zone[WEIR_REGION_SIZE];
+    enum weir_verdict v = wants_one_zone(r) ? zone_choose(c, offer, zone, &until_us) : offer_remembered(c, offer, offer->zone, &until_us);
+    if (v == WEIR_VERDICT_CHOSEN && c->now_us < p->shunned_us && offer->gpus > 0) {
         v = WEIR_VERDICT_FAILED;
         until_us = p->shunned_us;
     }
@@ -360,6 +367,7 @@ static void kinds_release(struct weir_core *c)
 void offers_release(struct weir_core *c)
 {
     kinds_release(c);
+    zones_release(c);
     weir_vec_release(&c->scored);
     weir_vec_release(&c->offers);
     weir_vec_release(&c->memory);
@@ -500,6 +508,9 @@ enum weir_verdict offer_verdict(const struct weir_core *c,
     }
     if (o->price_micro_per_hour <= 0) {
         return WEIR_VERDICT_STALE_PRICE;
+    }
+    if (wants_one_zone(r) && !zone_is_known(c, o)) {
+        return WEIR_VERDICT_ZONE;
     }
     return o->launchable ? WEIR_VERDICT_CHOSEN : WEIR_VERDICT_NOT_LAUNCHABLE;
 }
@@ -670,6 +681,7 @@ static void fit_offers(struct weir_core *c, struct want *w)
         return;
     }
     w->offers_version = c->offers_version;
+    zones_update(c);
     weir_vec_clear(&w->offer);
     memset(w->rejected, 0, sizeof w->rejected);
     for (size_t k = 0; k < c->offer_kinds.n; k++) {

@@ -77,29 +77,57 @@ static uint64_t node_room(const struct node *n, const struct weir_request *r, ui
     return by_memory < room ? by_memory : room;
 }
 
+static uint64_t type_room(const struct weir_core *c, const struct weir_request *r, const struct node_type *t)
+{
+    uint64_t room = 0;
+    struct type_fit f = request_fit(c, r, t);
+    for (size_t k = 0; k < t->node.n && f.verdict == WEIR_VERDICT_CHOSEN; k++) {
+        uint64_t of_node = t->node.p[k] == NULL ? 0 : node_room(t->node.p[k], r, f.gpus);
+        room += r->nodes > 1 && of_node > 1 ? 1 : of_node;
+    }
+    return room;
+}
+
 uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *r)
 {
     uint64_t room = 0;
+    bool zones = wants_one_zone(r);
     for (size_t i = 0; i < c->types.n; i++) {
-        const struct node_type *t = c->types.p[i];
-        struct type_fit f = request_fit(c, r, t);
-        for (size_t k = 0; k < t->node.n && f.verdict == WEIR_VERDICT_CHOSEN; k++) {
-            uint64_t of_node = t->node.p[k] == NULL ? 0 : node_room(t->node.p[k], r, f.gpus);
-            room += r->nodes > 1 && of_node > 1 ? 1 : of_node;
+        uint64_t here = 0; /* of the first of a zone: in all of it */
+        bool first = true;
+        for (size_t k = 0; zones && k < c->types.n; k++) {
+            bool near = type_zone_same(c->types.p[k], c->types.p[i]);
+            first = first && !(near && k < i);
+            here += near ? type_room(c, r, c->types.p[k]) : 0;
         }
+        room += !zones ? type_room(c, r, c->types.p[i]) : first ? here / r->nodes : 0;
     }
-    return r->nodes > 1 ? room / r->nodes : room;
+    return !zones && r->nodes > 1 ? room / r->nodes : room;
+}
+
+/* Owned nodes that fit, in the type's zone where that matters: a rented one is there for a while only. */
+static uint64_t owned_mates(struct weir_core *c, const struct weir_request *r, const struct node_type *t)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *x = c->types.p[i];
+        bool near = !wants_one_zone(r) || type_zone_same(t, x);
+        n += !x->rented && near && request_fit(c, r, x).verdict == WEIR_VERDICT_CHOSEN ? x->n_nodes : 0;
+    }
+    return n;
 }
 
 /* Counts what fits; the reasons of the rest go into ret (may be NULL). */
 static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, int64_t now_us, struct weir_explain *ret)
 {
-    uint64_t fits = 0;
+    uint64_t fits = wants_one_zone(r) ? 0 : owned_mates(c, r, NULL);
+    zones_update(c);
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = request_fit(c, r, t);
-        if (f.verdict == WEIR_VERDICT_CHOSEN) {
-            fits += t->rented ? 0 : t->n_nodes; /* a rented one is there for a while only */
+        if (f.verdict == WEIR_VERDICT_CHOSEN && wants_one_zone(r)) {
+            uint64_t here = owned_mates(c, r, t);
+            fits = here > fits ? here : fits;
         }
         if (ret != NULL && f.verdict != WEIR_VERDICT_CHOSEN) {
             ret->rejected[f.verdict] += t->n_nodes;
@@ -243,6 +271,14 @@ static bool other_local(struct weir_core *c, struct weir_request *r)
     return true;
 }
 
+static bool any_zone(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    bool changed = r->same_zone;
+    r->same_zone = false;
+    return changed;
+}
+
 static bool any_place(struct weir_core *c, struct weir_request *r)
 {
     (void)c;
@@ -291,7 +327,7 @@ static bool find_nearest(struct weir_core *c, const struct weir_request *request
 {
     /* what changes least for the person comes first */
     static relax_fn *const ways[] = {less_memory,  less_cpu,    fewer_gpus,   other_market, less_gpu_memory,
-                                     any_place,    other_local, other_model,  fewer_nodes};
+                                     any_zone,     any_place,   other_local, other_model,  fewer_nodes};
     enum { STEPS_MAX = 300 };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(ways); i++) {
         struct weir_request r = *request;

@@ -191,6 +191,8 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "failed";
     case WEIR_VERDICT_SPEND_LIMIT:
         return "spend_limit";
+    case WEIR_VERDICT_ZONE:
+        return "zone";
     case WEIR_VERDICT_MAX:
         break;
     }
@@ -248,6 +250,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "would be more than a quota allows";
     case WEIR_VERDICT_FAILED:
         return "failed a short while ago ('weir leases --all' says why)";
+    case WEIR_VERDICT_ZONE:
+        return "leaves open in which zone its machines are, and the job wants all of its nodes in one (placement.same_zone)";
     case WEIR_VERDICT_MAX:
         break;
     }

@@ -409,6 +409,7 @@ static const struct weir_rest_ops digitalocean_rest = {
     .terminate = digitalocean_terminate,
     .prices = digitalocean_prices,
     .on_prices = digitalocean_on_prices,
+    .zone = weir_rest_zone_is_region,
     .classify = digitalocean_classify,
 };
 

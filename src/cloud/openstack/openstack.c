@@ -431,6 +431,13 @@ static int openstack_on_prices(struct weir_provider *p, const json_t *body, stru
 
 /* ---- the tables ---- */
 
+static const char *openstack_zone(const struct weir_provider *p, const struct weir_offer *o)
+{
+    const struct openstack *own = p->own;
+    (void)o;
+    return own->zone;
+}
+
 static const struct weir_rest_ops openstack_rest = {
     .endpoint = "", /* Keystone's: every cloud has its own */
     .keys = openstack_keys,
@@ -449,6 +456,7 @@ static const struct weir_rest_ops openstack_rest = {
     .terminate = openstack_terminate,
     .prices = openstack_prices,
     .on_prices = openstack_on_prices,
+    .zone = openstack_zone,
     .classify = openstack_classify,
 };
 

@@ -226,7 +226,7 @@ class Dialect:
         self.made += 1
         ident = f"i-{self.made:017x}"
         wanted = {"type": form["InstanceType"], "tags": tags, "spot": form.get("InstanceMarketOptions.MarketType") == "spot",
-                  "zone": form.get("Placement.AvailabilityZone", REGION + "a"),
+                  "zone": form.get("Placement.AvailabilityZone", REGION + "ab"[self.made % 2]),  # else the provider's choice
                   "compare": {k: v for k, v in form.items()},
                   "boot": {"user_data": user_data.decode("utf-8", "replace")} if user_data else None,
                   "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{memory}"},

@@ -197,7 +197,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case "set":
                 with world.lock:
                     for key, value in body.items():
-                        if key not in ("skew_s", "price_factor", "capacity", "boot_s", "stop_s", "page_size", "forget_s", "denied", "no_images"):
+                        if key not in ("skew_s", "price_factor", "capacity", "boot_s", "stop_s", "page_size", "forget_s", "denied", "no_images", "full_zones"):
                             return Reply(400, {"error": f"'{key}' cannot be set"})
                         setattr(world, key, value)
             case "reclaim" | "end" | "advise":

@@ -88,7 +88,7 @@ class Instance:
 
     def brief(self):
         return {"id": self.id, "token": self.token, "owner": self.owner, "state": self.state, "reason": self.reason,
-                "spot": self.spot, "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told,
+                "spot": self.spot, "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told, "zone": self.request.get("zone", ""),
                 "pids": self.machine.pids() if self.machine else []}
 
     def costs(self):
@@ -113,6 +113,7 @@ class World:
         self.instances = {}
         self.tokens = {}  # token -> ids of all machines it ever made: more than one is a double launch
         self.faults = []
+        self.full_zones = []
         self.pages = {}
         self.log = []
         self.calls = collections.deque(maxlen=500)
@@ -192,6 +193,8 @@ class World:
                     raise CloudError(kind, "asked for by the test")
             if self.hit("refused", "create") is not None:
                 raise CloudError("forbidden", "asked for by the test")
+            if request.get("zone") in self.full_zones:
+                raise CloudError("no_capacity", f"every machine in {request['zone']} is taken")
             if sum(i.costs() for i in self.instances.values()) >= self.capacity:
                 raise CloudError("no_capacity", "every machine is taken")
             later = None

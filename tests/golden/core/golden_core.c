@@ -160,6 +160,9 @@ static void out_effect(struct scene *s, const struct weir_effect *e)
     case WEIR_EFFECT_LEASE_LAUNCH:
         weir_str_addf(&s->out, " offer %" PRIu64 " (%s)", e->u.lease_launch.offer->id,
                       e->u.lease_launch.offer->instance_type);
+        if (e->u.lease_launch.offer->zone[0] != '\0') {
+            weir_str_addf(&s->out, " in %s", e->u.lease_launch.offer->zone);
+        }
         if (e->u.lease_launch.expires.us < s->w.now_us + s->w.conf.lease_term.us) {
             weir_str_adds(&s->out, " until ");
             out_time(s, e->u.lease_launch.expires.us);
@@ -252,6 +255,9 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
             weir_str_addf(&s->out, ", %s %u", weir_verdict_name((enum weir_verdict)v), x->rejected[v]);
         }
     }
+    if (x->nodes != 0) {
+        weir_str_addf(&s->out, ", %u in one zone: %s", x->nodes, x->zone);
+    }
     if (x->again_at.us != 0) {
         char buf[WEIR_RFC3339_SIZE];
         weir_str_addf(&s->out, ", again in %s", weir_dur_format(weir_wall_sub(x->again_at, x->now), buf));
@@ -322,6 +328,7 @@ static void request_of(struct scene *s, struct weir_sv line, struct weir_request
         }
     }
     r->alternatives_ordered = flag(line, "ordered");
+    r->same_zone = flag(line, "same_zone");
     r->market = (uint8_t)(flag(line, "spot")        ? WEIR_MARKET_SPOT
                           : flag(line, "on_demand") ? WEIR_MARKET_ON_DEMAND
                                                     : WEIR_MARKET_AUTO);
@@ -382,6 +389,8 @@ static void do_node(struct scene *s, struct weir_sv line)
     spec.cpu_milli = (uint32_t)number(s, line, "cpu", 64) * 1000;
     spec.mem_mib = (uint64_t)number(s, line, "mem_gib", 256) * 1024;
     spec.fabric = (uint32_t)number(s, line, "fabric", 0);
+    spec.pool.v = (uint32_t)number(s, line, "pool", 1);
+    text(line, "region", "", spec.region, sizeof spec.region);
     uint8_t link = (uint8_t)number(s, line, "link", 0);
     for (uint8_t i = 0; link > 0 && i < spec.gpus; i++) {
         spec.link_group[i] = (uint8_t)(1 + i / link);
@@ -412,6 +421,7 @@ static void do_offer(struct scene *s, struct weir_sv line)
     o->id = first_number(s, &line);
     text(line, "type", "box", o->instance_type, sizeof o->instance_type);
     text(line, "region", "eu-1", o->region, sizeof o->region);
+    text(line, "zone", "", o->zone, sizeof o->zone);
     (void)snprintf(o->provider, sizeof o->provider, "cloud");
     o->gpu_model = WEIR_GPU_MODEL_ANY;
     if (arg(line, "gpu", &v)) {

@@ -31,6 +31,7 @@ struct history {
     bool policies; /* and so does what they may use */
     struct weir_policy_rule rule[3];
     bool budgets; /* some are set, changed and removed, and what runs is charged */
+    bool zones; /* offers and nodes have some, and most gangs want to be in one */
     struct weir_prng money; /* for all of that: histories without budgets are as they were */
     struct weir_budget budget;
     bool quotas; /* the same of quotas */
@@ -106,6 +107,26 @@ static void make_offers(struct history *h)
     }
 }
 
+static uint64_t money_below(struct history *h, uint64_t n)
+{
+    return weir_prng_below(&h->money, n);
+}
+
+/* Two zones to each region; some offers leave theirs open, and others of the type may name one. */
+static void add_zones(struct history *h)
+{
+    for (int i = 0; i < REQUESTS; i++) {
+        h->request[i].nodes = money_below(h, 2) == 0 ? h->request[i].nodes : 1 + (uint32_t)money_below(h, 4);
+        h->request[i].same_zone = money_below(h, 4) != 0;
+    }
+    for (size_t i = 0; i < h->w.n_offers; i++) {
+        struct weir_offer *o = &h->w.offer[i];
+        uint64_t zone = money_below(h, 3);
+        (void)snprintf(o->instance_type, sizeof o->instance_type, "t%u", (unsigned)(i / 4));
+        (void)snprintf(o->zone, sizeof o->zone, "%s", zone == 0 ? "" : zone == 1 ? "a" : "b");
+    }
+}
+
 /* ---- random events ---- */
 
 static struct weir_event ev_submit(struct history *h)
@@ -124,11 +145,6 @@ static struct weir_event ev_submit(struct history *h)
         below(h, 5) == 0 ? h->w.now_us + (int64_t)below(h, 20000) * WEIR_US_PER_S : 0;
     ev.u.job_submit.request = &h->request[below(h, REQUESTS)];
     return ev;
-}
-
-static uint64_t money_below(struct history *h, uint64_t n)
-{
-    return weir_prng_below(&h->money, n);
 }
 
 static struct weir_event ev_budget_set(struct history *h)
@@ -264,6 +280,10 @@ static struct weir_node_spec random_spec(struct history *h)
     }
     s.fabric = (uint32_t)below(h, 3);
     s.rates = (struct weir_node_rates){2000000, 0, 300000};
+    if (h->zones) {
+        s.pool.v = 1 + (uint32_t)money_below(h, 2);
+        (void)snprintf(s.region, sizeof s.region, "r%u", (unsigned)money_below(h, 2));
+    }
     return s;
 }
 
@@ -449,6 +469,9 @@ static struct weir_event random_event(struct history *h, struct weir_node_spec *
     }
     if (x < 83) {
         make_offers(h);
+        if (h->zones) {
+            add_zones(h);
+        }
         return ev_offers(h);
     }
     if (x < 85) {
@@ -696,6 +719,17 @@ static struct history *history_with_budgets(uint64_t seed)
     return h;
 }
 
+static struct history *history_with_zones(uint64_t seed)
+{
+    struct history *h = history_with_budgets(seed);
+    h->budgets = false;
+    h->zones = true;
+    add_zones(h);
+    struct weir_event ev = ev_offers(h);
+    world_step(&h->w, &ev);
+    return h;
+}
+
 static struct history *history_with_quotas(uint64_t seed)
 {
     struct history *h = history_with_budgets(seed);
@@ -777,6 +811,54 @@ static void play_all(struct history *(*make)(uint64_t seed), uint64_t from, bool
     for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
         play(make(seed + from), seed, 1500, twins);
     }
+}
+
+/* Where the node stands: a zone of the cloud, or a pool and region. */
+static void zone_of_node(const struct history *h, uint64_t node, char *ret, size_t size)
+{
+    const struct weir_node_spec *s = &h->w.node[node].spec;
+    if (s->lease.v == 0) {
+        (void)snprintf(ret, size, "pool %u in %s", s->pool.v, s->region);
+    } else {
+        (void)snprintf(ret, size, "%s of %s", h->w.lease[s->lease.v].offer.zone, s->region);
+    }
+}
+
+/* Of the gangs that began in the last step and ask for one zone; gives how many of their nodes were looked at. */
+static uint32_t check_zones(const struct history *h)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < h->w.effects.n_effects; i++) {
+        const struct weir_effect *e = &h->w.effects.effect[i];
+        struct weir_task_view v;
+        char first[64];
+        char zone[64];
+        if (e->kind != WEIR_EFFECT_RUN_START || e->u.run_start.nodes == 1 || !weir_core_task(h->w.core, e->run.task, &v) ||
+            !weir_core_shape(h->w.core, h->w.job[e->run.task.job.v].view.shape)->same_zone) {
+            continue;
+        }
+        zone_of_node(h, v.node.v, first, sizeof first);
+        zone_of_node(h, e->node.v, zone, sizeof zone);
+        assert_string_equal(zone, first);
+        assert_int_not_equal(zone[0], ' '); /* of a rented machine it is known */
+        n++;
+    }
+    return n;
+}
+
+static void gangs_that_ask_for_one_zone_are_in_one(void **state)
+{
+    uint32_t n = 0;
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        struct history *h = history_with_zones(seed + 9000);
+        for (int i = 0; i < 1500; i++) {
+            one_step(h, true);
+            n += check_zones(h);
+        }
+        history_free(h);
+    }
+    assert_true(n > 2 * histories);
 }
 
 static void invariants_hold_under_budgets(void **state)
@@ -991,6 +1073,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(invariants_hold_over_random_histories),
         cmocka_unit_test(invariants_hold_under_budgets),
         cmocka_unit_test(restored_core_goes_on_under_budgets),
+        cmocka_unit_test(gangs_that_ask_for_one_zone_are_in_one),
         cmocka_unit_test(no_quota_is_passed_over_random_histories),
         cmocka_unit_test(restored_core_goes_on_under_quotas),
         cmocka_unit_test(same_events_give_same_effects),

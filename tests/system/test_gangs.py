@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gangs on machines of mock clouds: all of their nodes in one zone where they ask for it."""
+import sys
+
+import lib
+from lib import until
+from rented import broker, cloud as mock, leases, made, nothing_left, only_there
+
+
+def offered(b, provider):
+    until("offers", lambda: any(o["provider"] == provider and o["verdict"].startswith("included") for o in b.get("/v1/offers?gpus=L4:1")["items"]))
+
+
+def give_back(b, *clouds):
+    for lease in leases(b):
+        b.run("leases", "end", lease["id"])
+    nothing_left(b, *clouds)
+
+
+def test_a_gang_asks_for_all_of_its_machines_in_one_zone(weir):
+    """EC2 chooses the zone of what is on demand, another for every machine; asked for one it gives what that has: the first is full."""
+    with mock("aws") as c, broker(weir, c) as b:
+        offered(b, "aws")
+        c.set(full_zones=["us-east-1a"])
+        job = b.submit(only_there("aws", num_nodes=3, run="echo rank $WEIR_NODE_RANK", resources={"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False},
+                                  placement={"local": "never", "clouds": ["aws"], "same_zone": True}))
+        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        machines = c.inventory()["instances"]
+        assert [i["zone"] for i in machines] == ["us-east-1b"] * 3, machines
+        asked = [x["body"] for x in c.calls() if "Action=RunInstances" in x["body"]]
+        assert asked and all("Placement.AvailabilityZone=us-east-1" in x for x in asked), asked
+        assert b.get(f"/v1/jobs/{job}")["spec"]["placement"]["same_zone"] is True
+        rented = [x for x in b.get(f"/v1/jobs/{job}/explain")["items"] if x["decision"] == "rent"]
+        assert rented[-1]["zone"] == "us-east-1b" and "All 3 nodes are in one zone, as the job asks: us-east-1b." in rented[-1]["text"], rented
+        give_back(b, c)
+
+
+def test_a_gang_that_asks_for_no_zone_gets_what_there_is(weir):
+    with mock("aws") as c, broker(weir, c) as b:
+        offered(b, "aws")
+        job = b.submit(only_there("aws", num_nodes=2, resources={"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False}))
+        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert len({i["zone"] for i in made(c)}) == 2, made(c)
+        give_back(b, c)
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
