@@ -380,6 +380,16 @@ void alerts_orphan(struct broker *b, const char *provider, const char *instance)
     alerts_see(b, WEIR_ALERT_LEAK_SUSPECT, WEIR_ALERT_CRITICAL, key, "", text);
 }
 
+void alerts_unwatched(struct broker *b, const char *provider, struct weir_lease_id lease, const char *instance)
+{
+    char key[WEIR_ALERT_KEY_SIZE];
+    char text[WEIR_ALERT_TEXT_SIZE];
+    (void)snprintf(key, sizeof key, "leak-suspect/%s/lease-%" PRIu64, provider, lease.v);
+    (void)snprintf(text, sizeof text, "%s machine %s of lease %" PRIu64 " may run and cost, and providers.%s is not configured: put it back, or end it there by hand", provider,
+                   instance[0] == '\0' ? "(its id is not known)" : instance, lease.v, provider);
+    alerts_see(b, WEIR_ALERT_LEAK_SUSPECT, WEIR_ALERT_CRITICAL, key, "", text);
+}
+
 void alerts_swept(struct broker *b, const char *provider, uint64_t round)
 {
     char prefix[WEIR_ALERT_KEY_SIZE];

@@ -481,6 +481,8 @@ bool alerts_are_taken(const struct broker *b);
 /* A look at a provider's machines begins; what no lease owns; the look is over. */
 uint64_t alerts_sweep(struct broker *b);
 void alerts_orphan(struct broker *b, const char *provider, const char *instance);
+/* A lease lives whose provider is not configured; instance "": not known. */
+void alerts_unwatched(struct broker *b, const char *provider, struct weir_lease_id lease, const char *instance);
 void alerts_swept(struct broker *b, const char *provider, uint64_t round);
 
 /* policies.c */

@@ -677,8 +677,12 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
     }
     struct lease_watch w = {.lease = id, .provider = find_provider(b, v.offer.provider)};
     if (w.provider == NULL) {
-        weir_log(WEIR_LOG_ERROR, "lease.provider", "lease=%" PRIu64 " provider=%s text=\"is not configured any more: its machine is not looked after\"",
-                 id.v, v.offer.provider);
+        struct weir_lease_note note = {{0}};
+        (void)weir_engine_lease_get_note(b->engine, id, &note);
+        weir_log(WEIR_LOG_ERROR, "lease.provider",
+                 "lease=%" PRIu64 " provider=%s instance=%s text=\"its provider is not configured any more: its machine is not looked after\"", id.v,
+                 v.offer.provider, note.instance);
+        alerts_unwatched(b, v.offer.provider, id, note.instance);
         return;
     }
     w.confirmed = v.confirmed_at.us != 0; /* one may be ending that was never seen */

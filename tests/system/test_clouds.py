@@ -135,6 +135,28 @@ def test_a_gang_whose_broker_is_killed_while_it_is_rented(weir):
     gang(weir, killed=True)
 
 
+def test_a_machine_whose_provider_is_taken_out_of_the_configuration_is_told_of(weir):
+    with mock("runpod") as c, broker(weir, c) as b:
+        job = rent(b, "runpod", run="sleep 600")
+        until("the task to run", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        instance = leases(b)[0]["instance"]
+        b.stop()
+        config = b.dir / "weir.yaml"
+        whole = config.read_text()
+        config.write_text("policy: {}\n")
+        b.start()
+        told = until("an alert", lambda: [a for a in b.get("/v1/alerts")["items"] if a["condition"] == "leak-suspect"])
+        assert len(told) == 1 and instance in told[0]["text"] and "providers.runpod is not configured" in told[0]["text"], told
+        b.stop()
+        config.write_text(whole)
+        b.start()
+        until("its end", lambda: not [a for a in b.get("/v1/alerts")["items"] if a["condition"] == "leak-suspect" and a["state"] == "firing"])
+        b.ok("cancel", str(job))
+        for lease in leases(b):
+            b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
 def test_what_all_rented_machines_cost_an_hour_is_capped(weir):
     with mock("aws") as c, broker(weir, c, policy="spend_per_hour_max: 0.70") as b:  # two at 0.34, on the spot
         done = b.dir / "done"
