@@ -66,6 +66,23 @@ static void learned_json(struct weir_json *j, const struct weir_offer *o, const 
     weir_json_end(j);
 }
 
+void api_exchange_json(struct weir_json *j, const struct weir_offer *o)
+{
+    weir_json_kv_cstr(j, "original_currency", o->currency[0] == '\0' ? NULL : o->currency);
+    weir_json_key(j, "original_micro_per_hour");
+    if (o->currency[0] == '\0') {
+        weir_json_null(j);
+    } else {
+        weir_json_i64(j, o->original_micro_per_hour);
+    }
+    char rate[WEIR_MONEY_SIZE];
+    (void)snprintf(rate, sizeof rate, "%" PRId64 ".%09" PRId64, o->rate_nano / 1000000000, o->rate_nano % 1000000000);
+    for (size_t n = strlen(rate); rate[n - 1] == '0' && rate[n - 2] != '.'; n--) {
+        rate[n - 1] = '\0';
+    }
+    weir_json_kv_cstr(j, "exchange_rate", o->rate_nano == 0 ? NULL : rate);
+}
+
 static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_offer_query *query, const struct weir_gpu_table *gpus,
                      const struct api_offer_query *q)
 {
@@ -85,12 +102,13 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     weir_json_kv_u64(j, "mem_mib", o->mem_mib);
     weir_json_kv_i64(j, "price_micro_per_hour", o->price_micro_per_hour);
     weir_json_key(j, "price_micro_per_gpu_hour");
-    if (o->gpus == 0) {
+    if (o->gpus == 0 || o->price_micro_per_hour == 0) {
         weir_json_null(j);
     } else {
         weir_json_i64(j, row->gpu_price_micro_per_hour);
     }
     weir_json_kv_cstr(j, "currency", q->currency);
+    api_exchange_json(j, o);
     weir_json_kv_cstr(j, "source", o->source);
     weir_json_kv_time(j, "as_of", o->as_of);
     weir_json_key(j, "age_s");

@@ -7,6 +7,7 @@
  */
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "core/model.h"
 
@@ -26,6 +27,9 @@ struct api_offer_query {
     const char *currency;
     struct weir_wall now;
 };
+
+/* Keys for what the offer is priced in, where that is not the ledger's currency, and the rate; else null. */
+void api_exchange_json(struct weir_json *j, const struct weir_offer *o);
 
 /* Could the query be understood? Errors: -WEIR_EINVAL. */
 int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_err *err);

@@ -40,6 +40,7 @@ void weir_bill_free(struct weir_bill *b)
     weir_vec_release(&b->parts);
     weir_vec_release(&b->weights);
     weir_vec_release(&b->amounts);
+    weir_vec_release(&b->originals);
     free(b);
 }
 
@@ -118,6 +119,7 @@ static int check_node(const struct weir_bill_node *n, struct weir_err *err)
         {n->owned, c->busy_watts, c->idle_watts, WEIR_BILL_WATTS_MAX, "busy watts"},
         {!n->owned, n->lease.v > INT64_MAX ? 0 : (int64_t)n->lease.v, 1, INT64_MAX, "lease of a rented node"},
         {!n->owned, n->price_micro_per_hour, 0, WEIR_BILL_RATE_MAX, "price per hour"},
+        {n->currency[0] != '\0', n->rate_nano, 1, INT64_MAX, "rate of exchange"},
         {!n->owned, n->quantum.us, 0, WEIR_US_PER_YEAR, "billing quantum"},
         {!n->owned, n->minimum.us, 0, WEIR_US_PER_YEAR, "billing minimum"},
     };
@@ -423,7 +425,8 @@ void weir_bill_segment_verdict(struct weir_bill *b,
             continue;
         }
         struct weir_wall until = p.segment.posted_until;
-        struct bill_node n = {.m = {.info = {.node = node, .lease = p.lease, .pool = p.pool}, .until = until}, .now = until};
+        struct bill_node n = {.m = {.info = {.node = node, .lease = p.lease, .pool = p.pool, .rate_nano = p.rate_nano}, .until = until}, .now = until};
+        memcpy(n.m.info.currency, p.currency, sizeof p.currency);
         struct bill_segment x = {.info = p.segment, .closed = true, .outcome = (uint8_t)outcome, .kept_until = kept_until};
         b->pending.p[i] = b->pending.p[--b->pending.n];
         weir_bill_correct(b, &n, &x, at);

@@ -16,7 +16,8 @@
  * Owned nodes: depreciation = (purchase - residual) / life, straight line; upkeep per year; energy =
  * joules (measured by the agent, else idle/busy watts by share) x PUE x tariff.
  * Rented nodes: the quote's rate over the billed span, which is at least the minimum and rounded up
- * to the quantum; what the rounding adds at the end is idle. Where the price changes meanwhile (spot), each
+ * to the quantum; what the rounding adds at the end is idle. A quote in another currency keeps its rate as long as the machine lives; its
+ * postings bear what their amounts are in it: differences of one running sum, so that they add up to what the whole is. Where the price changes meanwhile (spot), each
  * counts from its moment on; minimum and quantum are of the whole life, and what they add costs the last price. Before METER_READY it is boot waste,
  * booked with the project of the task that the machine was rented for.
  *
@@ -68,7 +69,7 @@ struct weir_posting {
     struct weir_user_id user;
     struct weir_run_id run; /* of a correction from outside: the job only, its ordinal is WEIR_ORDINAL_ALL */
     uint64_t correction; /* the correction from outside that it belongs to; 0: metered */
-    char currency[4];       /* of the bill that it came from, where that is not the ledger's; "": it is */
+    char currency[4];       /* of the quote, or the bill, that it came from, where that is not the ledger's; "": it is */
     int64_t original_micro; /* the amount in it */
     uint64_t rule;       /* that rated it: between PRICE and MARGIN; 0: cost and use */
     struct weir_payer_id payer; /* of the same; of a rented machine's costs and idle time too. Not stored */
@@ -124,7 +125,9 @@ struct weir_bill_node {
     struct weir_project_id project;
     struct weir_user_id user;
     struct weir_task_id task;
-    struct weir_payer_id payer; /* not stored: the lease says */
+    struct weir_payer_id payer; /* not stored: the lease says, as of the following */
+    char currency[4];           /* rented: of the quote, where that is not the ledger's; "": it is */
+    int64_t rate_nano;          /* what a unit of it is in the ledger's: > 0 with a currency */
 };
 
 /* Of a meter that was stored before the counter was: the next reading only tells it. */
@@ -172,6 +175,8 @@ struct weir_bill_pending {
     struct weir_bill_segment segment;
     struct weir_lease_id lease;
     struct weir_pool_id pool;
+    char currency[4]; /* of the node, and the rate */
+    int64_t rate_nano;
 };
 
 struct weir_bill;

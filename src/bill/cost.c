@@ -85,18 +85,26 @@ static weir_i128 since_priced(const struct weir_meter *m, struct weir_dur d)
     return (weir_i128)m->info.price_micro_per_hour * (d.us - before) + m->remainder[WEIR_ACCOUNT_PROVIDER];
 }
 
+int64_t weir_bill_original(const struct weir_bill_node *n, int64_t micro)
+{
+    return n->currency[0] == '\0' ? 0 : weir_mul_div_sat(micro, WEIR_BILL_NANO, n->rate_nano);
+}
+
 /*
  * The provider's charge up to a time since opening, less what was posted. It is rounded half up, once, whatever prices it had. Nothing
  * where more was posted, at a price that has fallen since: nothing is posted then until the machine has cost as much.
  */
-static int64_t provider_take(struct weir_meter *m, struct weir_dur d)
+static struct bill_cost provider_take(struct weir_meter *m, struct weir_dur d)
 {
-    int64_t micro = m->priced_micro + (int64_t)((since_priced(m, d) + WEIR_US_PER_HOUR / 2) / WEIR_US_PER_HOUR) - m->provider_posted_micro;
-    if (micro <= 0) {
-        return 0;
+    struct bill_cost c = {0};
+    int64_t before = m->provider_posted_micro;
+    int64_t micro = m->priced_micro + (int64_t)((since_priced(m, d) + WEIR_US_PER_HOUR / 2) / WEIR_US_PER_HOUR) - before;
+    if (micro > 0) {
+        m->provider_posted_micro += micro;
+        c.micro[WEIR_ACCOUNT_PROVIDER] = micro;
+        c.original_micro = weir_bill_original(&m->info, before + micro) - weir_bill_original(&m->info, before);
     }
-    m->provider_posted_micro += micro;
-    return micro;
+    return c;
 }
 
 void weir_bill_price_take(struct bill_node *n, struct weir_wall from, int64_t price_micro_per_hour)
@@ -111,10 +119,10 @@ void weir_bill_price_take(struct bill_node *n, struct weir_wall from, int64_t pr
     m->info.price_micro_per_hour = price_micro_per_hour;
 }
 
-int64_t weir_bill_rounding_take(struct bill_node *n, struct weir_wall end)
+struct bill_cost weir_bill_rounding_take(struct bill_node *n, struct weir_wall end)
 {
     if (n->m.info.owned) {
-        return 0;
+        return (struct bill_cost){0};
     }
     struct weir_dur d = weir_wall_sub(end, n->m.opened);
     return provider_take(&n->m, round_up(d, n->m.info.quantum, n->m.info.minimum));
@@ -143,8 +151,7 @@ struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, w
     struct weir_meter *m = &n->m;
     struct bill_cost c = {0};
     if (!m->info.owned) {
-        c.micro[WEIR_ACCOUNT_PROVIDER] = provider_take(m, weir_wall_sub(to, m->opened));
-        return c;
+        return provider_take(m, weir_wall_sub(to, m->opened));
     }
     const struct weir_owned_cost *o = &m->info.cost;
     int64_t span = to.us - m->until.us;

@@ -142,8 +142,14 @@ static struct weir_posting *add_posting(struct weir_bill *b, const struct bill_n
     return &b->postings.p[b->postings.n - 1];
 }
 
+static void keep_original(const struct bill_node *n, struct weir_posting *p, int64_t original)
+{
+    memcpy(p->currency, n->m.info.currency, sizeof p->currency);
+    p->original_micro = original;
+}
+
 static void add_cost(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, enum weir_account account,
-                     int64_t micro, bool modelled)
+                     int64_t micro, int64_t original, bool modelled)
 {
     if (micro <= 0) {
         return;
@@ -153,6 +159,7 @@ static void add_cost(struct weir_bill *b, const struct bill_node *n, struct weir
     p->credit = (uint8_t)account;
     p->amount_micro = micro;
     p->modelled = modelled;
+    keep_original(n, p, original);
 }
 
 /* Boot waste bears the name of the task that the machine was rented for. */
@@ -178,7 +185,7 @@ static bool is_told(const struct bill_part *part, int64_t micro)
 }
 
 static void add_use(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, const struct bill_part *part,
-                    int64_t micro)
+                    int64_t micro, int64_t original)
 {
     if (!is_told(part, micro)) {
         return;
@@ -188,6 +195,7 @@ static void add_use(struct weir_bill *b, const struct bill_node *n, struct weir_
     p->credit = WEIR_ACCOUNT_NODE;
     p->amount_micro = micro;
     p->gpu_us = part->gpu_us;
+    keep_original(n, p, original);
     if (part->segment != UINT32_MAX) {
         name_run(&b->segments.p[part->segment], p);
     } else if (part->account == WEIR_ACCOUNT_WASTE_BOOT) {
@@ -305,6 +313,14 @@ static void share_out(struct weir_bill *b, const struct bill_cost *c)
     for (size_t i = 0; i < n; i++) {
         b->amounts.p[i] += b->amounts.p[n + i];
     }
+    weir_vec_reserve(&b->originals, n);
+    for (size_t i = 0; i < n; i++) {
+        b->originals.p[i] = 0;
+        b->weights.p[i] = b->amounts.p[i];
+    }
+    if (c->original_micro > 0) {
+        weir_bill_split(c->original_micro, b->weights.p, n, b->originals.p);
+    }
 }
 
 void weir_bill_correct(struct weir_bill *b, const struct bill_node *n, const struct bill_segment *s, struct weir_wall at)
@@ -328,6 +344,7 @@ void weir_bill_correct(struct weir_bill *b, const struct bill_node *n, const str
     p->debit = lost ? WEIR_ACCOUNT_WASTE_LOST : WEIR_ACCOUNT_WASTE_FAILED;
     p->credit = WEIR_ACCOUNT_JOB;
     p->amount_micro = micro;
+    keep_original(n, p, weir_bill_original(&n->m.info, micro));
     name_run(s, p);
 }
 
@@ -355,7 +372,8 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
         if (s->closed) {
             weir_bill_correct(b, n, s, at);
             if (s->outcome == WEIR_OUTCOME_PENDING) {
-                struct weir_bill_pending p = {s->info, n->m.info.lease, n->m.info.pool};
+                struct weir_bill_pending p = {.segment = s->info, .lease = n->m.info.lease, .pool = n->m.info.pool, .rate_nano = n->m.info.rate_nano};
+                memcpy(p.currency, n->m.info.currency, sizeof p.currency);
                 weir_vec_push(&b->pending, p);
             }
             weir_bill_segment_drop(b, n, i - 1);
@@ -411,16 +429,18 @@ void weir_bill_accrued(const struct weir_bill *b, struct weir_wall now, weir_bil
     weir_vec_release(&copy.parts);
     weir_vec_release(&copy.weights);
     weir_vec_release(&copy.amounts);
+    weir_vec_release(&copy.originals);
 }
 
 void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
 {
     struct bill_cost c = divide(b, n);
     for (int i = 0; i < WEIR_ACCOUNT_NODE; i++) {
-        add_cost(b, n, at, (enum weir_account)i, c.micro[i], i == WEIR_ACCOUNT_ENERGY && c.energy_modelled);
+        add_cost(b, n, at, (enum weir_account)i, c.micro[i], i == WEIR_ACCOUNT_PROVIDER ? c.original_micro : 0,
+                 i == WEIR_ACCOUNT_ENERGY && c.energy_modelled);
     }
     for (size_t i = 0; i < b->parts.n; i++) {
-        add_use(b, n, at, &b->parts.p[i], b->amounts.p[i]);
+        add_use(b, n, at, &b->parts.p[i], b->amounts.p[i], b->originals.p[i]);
     }
     settle_segments(b, n, at);
     n->idle_weight = 0;
@@ -432,9 +452,9 @@ void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall a
 
 void weir_bill_post_rounding(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
 {
-    int64_t micro = weir_bill_rounding_take(n, n->now);
+    struct bill_cost c = weir_bill_rounding_take(n, n->now);
     struct bill_part part = {.segment = UINT32_MAX,
                              .account = weir_bill_is_booting(n) ? WEIR_ACCOUNT_WASTE_BOOT : WEIR_ACCOUNT_IDLE};
-    add_cost(b, n, at, WEIR_ACCOUNT_PROVIDER, micro, false);
-    add_use(b, n, at, &part, micro);
+    add_cost(b, n, at, WEIR_ACCOUNT_PROVIDER, c.micro[WEIR_ACCOUNT_PROVIDER], c.original_micro, false);
+    add_use(b, n, at, &part, c.micro[WEIR_ACCOUNT_PROVIDER], c.original_micro);
 }

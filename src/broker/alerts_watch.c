@@ -245,9 +245,9 @@ static void watch_prices(struct broker *b)
         for (size_t k = 0; k < b->provider[i].offers.n; k++) {
             const struct weir_offer *o = &b->provider[i].offers.p[k];
             uint64_t at;
-            if (o->market == WEIR_OFFER_ON_DEMAND && weir_map_get(&b->alerts->listed, o->id, &at) &&
-                drifts(b, o->price_micro_per_hour, b->market.p[at].price_micro_per_hour)) {
-                see_drift(b, o, o->price_micro_per_hour, b->market.p[at].price_micro_per_hour, "in the price list");
+            if (o->market == WEIR_OFFER_ON_DEMAND && weir_map_get(&b->market.at, o->id, &at) &&
+                drifts(b, o->price_micro_per_hour, b->market.offer.p[at].price_micro_per_hour)) {
+                see_drift(b, o, o->price_micro_per_hour, b->market.offer.p[at].price_micro_per_hour, "in the price list");
             }
         }
     }

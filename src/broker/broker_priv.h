@@ -263,6 +263,22 @@ struct policies {
     struct weir_err err;
 };
 
+/* A unit of another currency in the ledger's, in force now. */
+struct market_rate {
+    int64_t nano;
+    char currency[8];
+};
+
+/* The price lists. */
+struct market {
+    WEIR_VEC(struct weir_offer) offer;    /* in order of provider; for assumptions and `offers` */
+    struct weir_map at;                   /* offer -> index; where providers are configured */
+    WEIR_VEC(struct weir_offer) unpriced; /* in a currency of which no rate is in force */
+    WEIR_VEC(struct market_rate) rate;
+    struct weir_wall rates_due; /* another may be in force then */
+    bool foreign;               /* some rows are in another currency */
+};
+
 /* The user of join tokens and nodes' keys: no person can be called so. */
 #define TOKEN_NODE_USER ":node"
 
@@ -272,8 +288,7 @@ struct broker {
     struct weir_config *config;
     struct weir_gpu_table *gpus;
     pthread_mutex_t gpus_lock;
-    struct weir_catalogue *catalogue;
-    WEIR_VEC(struct weir_offer) market; /* the catalogue's offers, for assumptions and `offers` */
+    struct market market;
     struct weir_store *store;
     struct weir_store *reader[2];
     struct weir_engine *engine;
@@ -588,3 +603,14 @@ void local_agent_stop(struct broker *b);
 struct weir_wall owned_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
 /* Where a tariff has changed, the core and the bill are told. */
 void owned_tick(struct broker *b);
+
+/* ---- market.c ---- */
+
+/* Reads the price lists, at the rates that are in force; on failure those of before stand. Errors: those of the catalogue. */
+int market_load(struct broker *b, struct weir_err *err);
+void market_release(struct broker *b);
+/* Looks which rates are in force; where others are than before, prices are taken anew. Call it when a rule was added or ended. */
+void market_rates(struct broker *b);
+/* A weir_provider_env's: the rate of a currency now; 0: there is none. */
+int64_t market_rate(void *broker, const char *currency);
+void market_tick(struct broker *b);

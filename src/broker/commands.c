@@ -75,14 +75,17 @@ static void answer_with_offers(struct broker *b, struct weir_command *cmd, int c
             weir_vec_push(&all, b->provider[i].offers.p[k]);
         }
     }
-    for (size_t i = 0; i < b->market.n; i++) {
+    for (size_t i = 0; i < b->market.offer.n; i++) {
         bool driven = false;
         for (size_t k = 0; k < b->n_providers; k++) { /* one that told nothing yet has the catalogue's prices */
-            driven |= b->provider[k].offers_known && weir_streq(b->provider[k].ops->name, b->market.p[i].provider);
+            driven |= b->provider[k].offers_known && weir_streq(b->provider[k].ops->name, b->market.offer.p[i].provider);
         }
         if (!driven) {
-            weir_vec_push(&all, b->market.p[i]);
+            weir_vec_push(&all, b->market.offer.p[i]);
         }
+    }
+    for (size_t i = 0; i < b->market.unpriced.n; i++) {
+        weir_vec_push(&all, b->market.unpriced.p[i]);
     }
     WEIR_VEC(struct weir_learned) learned = {0};
     for (size_t i = 0; cmd->kind == WEIR_COMMAND_OFFERS && i < all.n; i++) {
@@ -829,6 +832,7 @@ static void change_rule(struct broker *b, struct weir_command *cmd)
         weir_json_end(&j);
         weir_str_addf(&object, "rule %s", row->name);
         access_audit(b, cmd, end ? "rule.end" : "rule.add", weir_str_cstr(&object), "", weir_str_cstr(&after));
+        market_rates(b);
     }
     commands_finish(b, cmd, r);
 }

@@ -395,6 +395,8 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
         b.pool = b.pool.v != 0 ? b.pool : weir_engine_pool(e, weir_sv_of(lease.offer.provider), "{\"kind\":\"placed\"}");
         b.payer = lease.payer;
         b.price_micro_per_hour = lease.price_micro_per_hour;
+        memcpy(b.currency, lease.offer.currency, sizeof b.currency);
+        b.rate_nano = lease.offer.rate_nano;
         b.quantum = lease.offer.bill_quantum;
         b.minimum = lease.offer.bill_minimum;
     } else {

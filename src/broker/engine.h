@@ -159,6 +159,8 @@ int weir_engine_seal(struct weir_engine *e, const struct weir_close_row *row, st
  * it has ended), -WEIR_ELIMIT. */
 int weir_engine_add_rule(struct weir_engine *e, struct weir_rule_row *row, struct weir_err *err);
 int weir_engine_end_rule(struct weir_engine *e, const char *name, struct weir_wall at, struct weir_err *err);
+/* In order of id; borrowed for the call. */
+void weir_engine_each_rule(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_rule_row *row), void *ctx);
 /* Posts prices. ratings: how often that was done when the caller looked. Errors: -WEIR_ECONFLICT where it was done since. */
 int weir_engine_price(struct weir_engine *e, uint64_t ratings, const struct weir_amendment *a, size_t n, struct weir_err *err);
 

@@ -212,6 +212,13 @@ int weir_engine_end_rule(struct weir_engine *e, const char *name, struct weir_wa
     return 0;
 }
 
+void weir_engine_each_rule(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_rule_row *row), void *ctx)
+{
+    for (size_t i = 0; i < e->rules.n; i++) {
+        fn(ctx, &e->rules.p[i].row);
+    }
+}
+
 int weir_engine_price(struct weir_engine *e, uint64_t ratings, const struct weir_amendment *a, size_t n, struct weir_err *err)
 {
     if (ratings != e->ratings) {

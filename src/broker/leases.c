@@ -401,15 +401,20 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     if (b->renting_off) {
         return; /* they were withdrawn */
     }
-    bool same = p->offers_known && p->offers.n == r->n_offers &&
-                (r->n_offers == 0 || memcmp(p->offers.p, r->offer, r->n_offers * sizeof *r->offer) == 0);
+    bool same = p->offers_known && p->offers.n == r->n_offers;
+    for (size_t i = 0; i < r->n_offers; i++) {
+        struct weir_offer o = r->offer[i];
+        weir_offer_exchange_settle(&o);
+        same = same && memcmp(&p->offers.p[i], &o, sizeof o) == 0;
+        if (!same) { /* those before it are */
+            p->offers.n = i;
+            weir_vec_push(&p->offers, o);
+        }
+    }
     if (same) {
         return;
     }
-    weir_vec_clear(&p->offers);
-    for (size_t i = 0; i < r->n_offers; i++) {
-        weir_vec_push(&p->offers, r->offer[i]);
-    }
+    p->offers.n = r->n_offers;
     p->offers_known = true;
     struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
     ev.u.offers_set.provider = p->ops->name;
@@ -654,14 +659,14 @@ static const struct weir_offer *catalogue_offers(void *ctx, const char *provider
     size_t from = 0;
     size_t n = 0;
     /* the market list is in order of provider */
-    for (size_t i = 0; i < b->market.n; i++) {
-        if (weir_streq(b->market.p[i].provider, provider)) {
+    for (size_t i = 0; i < b->market.offer.n; i++) {
+        if (weir_streq(b->market.offer.p[i].provider, provider)) {
             from = n == 0 ? i : from;
             n++;
         }
     }
     *ret_n = n;
-    return n == 0 ? NULL : &b->market.p[from];
+    return n == 0 ? NULL : &b->market.offer.p[from];
 }
 
 static const char *environment(const char *name)
@@ -724,7 +729,8 @@ int leases_init(struct broker *b, struct weir_err *err)
 {
     b->provider_env = (struct weir_provider_env){.loop = &b->loop, .clock = &weir_clock_os, .owner = b->owner, .data_dir = b->data_dir,
                                                  .self_exe = b->conf.self_exe, .gpus = b->gpus, .catalogue = catalogue_offers,
-                                                 .catalogue_ctx = b, .getenv = environment, .agent_sum = program_sum, .agent_ctx = b};
+                                                 .catalogue_ctx = b, .getenv = environment, .agent_sum = program_sum, .agent_ctx = b,
+                                                 .rate = market_rate, .rate_ctx = b, .currency = b->config->currency};
     for (size_t i = 0; i < b->config->n_providers; i++) {
         const struct weir_config_provider *c = &b->config->provider[i];
         struct provider *p = &b->provider[b->n_providers];

@@ -11,8 +11,8 @@
 static int64_t market_rent(const struct broker *b, uint16_t model)
 {
     int64_t best = 0;
-    for (size_t i = 0; i < b->market.n; i++) {
-        const struct weir_offer *o = &b->market.p[i];
+    for (size_t i = 0; i < b->market.offer.n; i++) {
+        const struct weir_offer *o = &b->market.offer.p[i];
         if (o->market == WEIR_OFFER_ON_DEMAND && o->gpus > 0 && o->gpu_model == model) {
             int64_t rent = o->price_micro_per_hour / o->gpus;
             best = best == 0 || rent < best ? rent : best;

@@ -28,10 +28,21 @@ static bool is_usable(const struct weir_offer *o, struct weir_wall now)
     return o->price_micro_per_hour > 0 && o->price_since.us != 0 && o->expires.us > now.us;
 }
 
+/* What the offer asks, in the ledger's currency: at the rate of the quote where it is told in another, as all of the machine is charged. 0: not known. */
+static int64_t price_of(const struct weir_offer *o, const struct weir_offer *quote)
+{
+    int64_t price = o->price_micro_per_hour;
+    if (!weir_streq(o->currency, quote->currency)) {
+        return 0;
+    }
+    return o->currency[0] == '\0' || weir_money_exchange_up(o->original_micro_per_hour, quote->rate_nano, &price) ? price : 0;
+}
+
 static void compare(struct broker *b, struct lease_watch *w, const struct weir_lease_view *v, const struct weir_offer *o)
 {
-    bool is_new = o->price_micro_per_hour != v->price_micro_per_hour;
-    w->price_micro_per_hour = is_new ? o->price_micro_per_hour : 0;
+    int64_t price = price_of(o, &v->offer);
+    bool is_new = price > 0 && price != v->price_micro_per_hour;
+    w->price_micro_per_hour = is_new ? price : 0;
     w->price_since = is_new ? weir_engine_inside(b->engine, o->price_since) : (struct weir_wall){0};
 }
 

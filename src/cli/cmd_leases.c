@@ -18,7 +18,11 @@ const struct weir_opt weir_opts_leases[] = {
 
 static void cell_note(struct weir_table *t, const json_t *o)
 {
-    weir_table_cell(t, weir_get_bool(o, "reclaimed") ? "reclaimed" : weir_get_text(o, "text"));
+    WEIR_CLEANUP(weir_str_release) struct weir_str s = WEIR_STR_INIT(1024);
+    const char *text = weir_get_bool(o, "reclaimed") ? "reclaimed" : weir_get_text(o, "text");
+    weir_list_add_quoted(&s, o);
+    weir_str_addf(&s, "%s%s", s.n > 0 && text != NULL && text[0] != '\0' ? "; " : "", text == NULL ? "" : text);
+    weir_table_cell(t, weir_str_cstr(&s));
 }
 
 static int list(const struct weir_args *args, struct weir_err *err)

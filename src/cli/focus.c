@@ -66,14 +66,19 @@ static void add_quantity(struct weir_str *out, const struct row *r)
     }
 }
 
-static void add_unit_price(struct weir_str *out, const struct row *r)
+static void add_price_of(struct weir_str *out, const struct row *r, int64_t micro)
 {
     if (r->is_usage) {
         /* micro-units over billionths of an hour; twelve places of a unit are a million of a micro-unit */
-        weir_i128 p = ((weir_i128)r->micro * 1000000 * 1000000000 + nano_hours(r) / 2) / nano_hours(r);
+        weir_i128 p = ((weir_i128)micro * 1000000 * 1000000000 + nano_hours(r) / 2) / nano_hours(r);
         weir_i128 unit = (weir_i128)1000000 * 1000000;
         weir_str_addf(out, "%" PRId64 ".%012" PRId64, (int64_t)(p / unit), (int64_t)(p % unit));
     }
+}
+
+static void add_unit_price(struct weir_str *out, const struct row *r)
+{
+    add_price_of(out, r, r->micro);
 }
 
 static void add_time(struct weir_str *out, struct weir_wall t)
@@ -149,9 +154,19 @@ static void put_pricing_currency(struct weir_str *out, const struct row *r)
     weir_str_adds(out, is_foreign(r) ? weir_get_text(r->charge, "original_currency") : weir_get_currency(r->charge));
 }
 
+static int64_t pricing_cost(const struct row *r)
+{
+    return is_foreign(r) ? weir_get_i64(r->charge, "original_micro", 0) : r->micro;
+}
+
 static void put_pricing_cost(struct weir_str *out, const struct row *r)
 {
-    add_money(out, is_foreign(r) ? weir_get_i64(r->charge, "original_micro", 0) : r->micro);
+    add_money(out, pricing_cost(r));
+}
+
+static void put_pricing_unit_price(struct weir_str *out, const struct row *r)
+{
+    add_price_of(out, r, pricing_cost(r));
 }
 
 static void put_issuer(struct weir_str *out, const struct row *r)
@@ -395,9 +410,9 @@ static const struct {
     {"ListUnitPrice", add_unit_price},
     {"PricingCategory", put_pricing_category},
     {"PricingCurrency", put_pricing_currency},
-    {"PricingCurrencyContractedUnitPrice", add_unit_price}, /* rows of another currency have no quantity */
+    {"PricingCurrencyContractedUnitPrice", put_pricing_unit_price},
     {"PricingCurrencyEffectiveCost", put_pricing_cost},
-    {"PricingCurrencyListUnitPrice", add_unit_price},
+    {"PricingCurrencyListUnitPrice", put_pricing_unit_price},
     {"PricingQuantity", add_quantity},
     {"PricingUnit", put_unit},
     {"ProviderName", put_issuer},

@@ -109,6 +109,10 @@ struct weir_provider_env {
     /* The catalogue's offers of a provider name; borrowed until the next reload. */
     const struct weir_offer *(*catalogue)(void *ctx, const char *provider, size_t *ret_n);
     void *catalogue_ctx;
+    /* What a unit of a currency is in the ledger's now, in billionths; 0: no rate of it is in force. NULL: none of any is known. */
+    int64_t (*rate)(void *ctx, const char *currency);
+    void *rate_ctx;
+    const char *currency; /* the ledger's; NULL: "USD" */
     /* A variable of the environment; NULL where it is not set. NULL: there is none. */
     const char *(*getenv)(const char *name);
     /* SHA-256 in hex of the agent's program for "x86_64" or "aarch64" that the broker gives away; NULL where it has none. NULL: it gives

@@ -172,6 +172,10 @@ struct weir_offer {
     struct weir_dur reclaim_notice;
     int64_t egress_micro_per_gib;
     uint32_t machines_max; /* reserved: how many there are; unused for others */
+    /* What it is priced in, where that is not the ledger's currency; "": it is. The price above is that one at the rate, rounded up. */
+    char currency[4];
+    int64_t original_micro_per_hour;
+    int64_t rate_nano; /* what a unit of it is in the ledger's, in billionths; 0: none is in force, and there is no price */
     bool launchable; /* a configured driver can rent it; others are for information */
     struct weir_wall price_since; /* since when its provider says it asks that price; 0: it does not say. Not stored with a lease */
 };

@@ -38,7 +38,8 @@ static const char SQL_EACH_LEASE[] =
     " price_source, bill_quantum_us, bill_minimum_us, boot_expected_us, reclaim_ppm_per_hour,"
     " reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us, confirmed_us,"
     " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text,"
-    " payer, held_micro, charged_micro, price_now_micro_per_hour, priced_us, priced_micro FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
+    " payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour, priced_us, priced_micro"
+    " FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
 static const char SQL_EACH_HOLD[] =
     "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us FROM hold WHERE state = 0 ORDER BY id";
 static const char SQL_EACH_HOLD_ALL[] =
@@ -503,6 +504,9 @@ static void read_lease(struct sq_col *c, struct weir_lease_row *row)
     v->payer.v = sc_u32(c);
     v->held_micro = sc_i(c);
     v->charged_micro = sc_i(c);
+    sc_copy(c, o->currency, sizeof o->currency);
+    o->original_micro_per_hour = sc_i(c);
+    o->rate_nano = sc_i(c);
     v->price_micro_per_hour = sc_i(c);
     v->priced = sc_wall(c);
     v->priced_micro = sc_i(c);

@@ -268,6 +268,14 @@ static const char *const SCHEMA_PAGES_OF_RATINGS[] = {"DELETE FROM posting_page"
 /* How much a quota may borrow beyond its own share, most: of those that share; all that there is: the largest number. */
 static const char *const SCHEMA_SHARES[] = {"ALTER TABLE quota ADD COLUMN borrow INTEGER", NULL};
 
+/* What a rented machine is priced in, where that is not the ledger's currency, and the rate of its quote. */
+static const char *const SCHEMA_EXCHANGE[] = {
+    "ALTER TABLE lease ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE lease ADD COLUMN original_micro_per_hour INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN rate_nano INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
 /*
  * Prices of machines that change while these are there: since when a meter and a lease have theirs, what was charged by then, and the price
  * in force (of a lease 0: the quote); and which prices a lease had, from when on.
@@ -285,4 +293,5 @@ static const char *const SCHEMA_LEASE_PRICES[] = {
 };
 
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES, SCHEMA_LEASE_PRICES};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES, SCHEMA_EXCHANGE,
+                                                                         SCHEMA_LEASE_PRICES};

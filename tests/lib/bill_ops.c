@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bill_ops.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 
 #define T0 INT64_C(1767225600000000)
+
+#define EUR_NANO INT64_C(1084237001) /* a rate at which no price is a whole number */
 
 enum { NODES = 6, SEGMENTS = 12 };
 
@@ -16,6 +19,7 @@ struct open_segment {
     struct weir_bill_segment s;
     struct weir_lease_id lease; /* as posted */
     struct weir_pool_id pool;
+    bool in_euros;
 };
 
 struct world {
@@ -39,6 +43,12 @@ struct world {
     struct bill_ops_result *ret;
     struct weir_err *err;
 };
+
+static void set_currency(struct weir_bill_pending *p, bool in_euros)
+{
+    (void)snprintf(p->currency, sizeof p->currency, "%s", in_euros ? "EUR" : "");
+    p->rate_nano = in_euros ? EUR_NANO : 0;
+}
 
 static unsigned byte(struct world *w)
 {
@@ -71,6 +81,10 @@ static struct weir_bill_node make_node(struct world *w)
         static const int64_t quantum[] = {0, 1, WEIR_US_PER_S, 60 * WEIR_US_PER_S, WEIR_US_PER_HOUR};
         n.lease.v = n.node.v + 1000;
         n.price_micro_per_hour = 1234567 * (int64_t)(b % 16);
+        if (b % 2 == 1) {
+            memcpy(n.currency, "EUR", sizeof n.currency);
+            n.rate_nano = EUR_NANO;
+        }
         n.quantum.us = quantum[a % 5];
         n.minimum.us = WEIR_US_PER_S * (b % 3) * 45;
         n.project.v = 1;
@@ -154,7 +168,9 @@ static int step(struct world *w)
             enum weir_outcome outcome = (enum weir_outcome)(a % WEIR_OUTCOME_MAX);
             weir_bill_segment_close(w->b, w->node[i], seg->s.run, seg->s.rank, at, outcome, kept);
             if (outcome == WEIR_OUTCOME_PENDING) {
-                weir_vec_push(&w->pending, (struct weir_bill_pending){seg->s, seg->lease, seg->pool});
+                struct weir_bill_pending p = {.segment = seg->s, .lease = seg->lease, .pool = seg->pool};
+                set_currency(&p, seg->in_euros);
+                weir_vec_push(&w->pending, p);
             }
             seg->open = false;
         }
@@ -236,6 +252,7 @@ static int take(struct world *w)
                 x->segment.posted_micro += p[i].amount_micro;
                 x->segment.posted_until = p[i].to;
                 x->lease = p[i].lease;
+                set_currency(x, p[i].currency[0] != '\0');
                 x->pool = p[i].pool;
             }
         }
@@ -248,6 +265,7 @@ static int take(struct world *w)
                 seg->s.posted_until = p[i].to;
                 seg->lease = p[i].lease;
                 seg->pool = p[i].pool;
+                seg->in_euros = p[i].currency[0] != '\0';
             }
         }
     }

@@ -36,6 +36,7 @@ struct azure {
     char *ssh_key;             /* Azure makes no machine without one */
     char user[33];
     char identity[AZURE_ID_SIZE]; /* of the machine, so that it can remove itself; "": none */
+    char currency[4]; /* of the list prices that are asked for */
     bool spot;
     bool public_ip;
     uint32_t disk_gib;

@@ -404,6 +404,7 @@ static void add_flavor(const struct openstack *o, struct openstack_flavor *f, co
                                .mem_mib = (uint64_t)mib,
                                .price_micro_per_hour = f->price_micro_per_hour,
                                .boot_expected = weir_dur_s(BOOT_EXPECTED_S)};
+    memcpy(offer.currency, o->currency, sizeof offer.currency);
     (void)snprintf(f->id, sizeof f->id, "%s", id);
     (void)snprintf(offer.instance_type, sizeof offer.instance_type, "%s", f->name);
     (void)snprintf(offer.region, sizeof offer.region, "%s", o->region);
