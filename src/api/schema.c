@@ -427,6 +427,7 @@ static const struct api_field budget_fields[] = {
     {"order", API_UINT, API_OPTIONAL, .summary = "lower ones are asked first; 100 where not given"},                                \
     {"project", API_STRING, API_OPTIONAL, .summary = "glob"}, {"user", API_STRING, API_OPTIONAL, .summary = "glob"},                \
     {"image", API_STRING, API_OPTIONAL, .summary = "glob; of jobs in a container"},                                                 \
+    {"without_tag", API_STRING, API_OPTIONAL, .summary = "jobs that lack the tag: KEY, or KEY=GLOB,GLOB..."},                       \
     {"nodes_above", API_UINT, API_OPTIONAL, .summary = "jobs on more nodes"},                                                       \
     {"duration_above", API_STRING, API_OPTIONAL, .summary = "jobs whose max_duration is longer: 24h"},                              \
     {"place", API_STRING, API_OPTIONAL, .summary = "anywhere, owned or rented"},                                                    \
@@ -650,7 +651,8 @@ const struct api_schema api_schemas[] = {
     {"PolicyTest", "a job and a place; owned where no provider is given",
      FIELDS{{"project", API_STRING, API_OPTIONAL}, {"user", API_STRING, API_OPTIONAL}, {"image", API_STRING, API_OPTIONAL}, {"nodes", API_UINT, API_OPTIONAL},
             {"max_duration", API_STRING, API_OPTIONAL}, {"provider", API_STRING, API_OPTIONAL}, {"region", API_STRING, API_OPTIONAL},
-            {"gpu", API_STRING, API_OPTIONAL}, {"spot", API_BOOL, API_OPTIONAL}, {"price", API_STRING, API_OPTIONAL, .summary = "of the machine per hour"}, END}},
+            {"gpu", API_STRING, API_OPTIONAL}, {"spot", API_BOOL, API_OPTIONAL}, {"price", API_STRING, API_OPTIONAL, .summary = "of the machine per hour"},
+            {"tag", API_STRING, API_OPTIONAL, .summary = "KEY=VALUE: that the job has"}, END}},
     {"PolicyAnswer", "may it?", FIELDS{{"allowed", API_BOOL}, {"policy", API_STRING, API_NULL, .summary = "that decides; null: none takes it"}, {"reason", API_STRING, API_NULL}, END}},
     {"QuotaShortage", "a quota that has too little left",
      FIELDS{{"name", API_STRING, API_NULL}, {"needed", API_INT, .summary = "what the task would count for; GPU time in GPU-seconds"}, {"left", API_INT}, END}},

@@ -273,6 +273,8 @@ static void submit(struct broker *b, struct weir_command *cmd)
     const struct weir_policy_subject subject = {.project = spec->project == NULL ? "default" : spec->project,
                                                 .user = cmd->u.submit.user,
                                                 .image = spec->image == NULL ? "" : spec->image,
+                                                .tags = spec->tags,
+                                                .n_tags = spec->n_tags,
                                                 .nodes = s.request.nodes,
                                                 .max_duration = s.request.max_duration,
                                                 .now = weir_engine_now(b->engine)};

@@ -109,6 +109,33 @@ def test_thresholds_stop_what_is_new_and_what_runs(weir):
         b.ok("cancel", str(j))
 
 
+def test_another_spelling_of_a_tag_is_the_same_budget(weir):
+    with Broker(weir) as b:
+        until("the host to join", lambda: b.get("/v1/nodes")["items"])
+        b.ok("budget", "set", "small", "--for", "tag:Team=a", "--amount", "0.50")
+        b.ok("quota", "set", "few", "--for", "tag:team=q", "--counts", "tasks", "--limit", "0")
+        for tags in ({"team": "a"}, {"TEAM": "A"}, {"x": "y", "Team": "a"}, {"TeaM": "Q"}):
+            j = b.submit(job("true", tags=tags))
+            until(f"{tags} to wait", lambda: b.get(f"/v1/jobs/{j}").get("held_by") in ("small", "few"))
+        for value in ("a ", " a", "a\u200b", "\u2060a", "a\u00a0", "\u202ea"):
+            status, body = b.http("POST", "/v1/jobs", job("true", tags={"team": value}))
+            assert status == 400 and b"a tag's value" in body, (value, status, body)
+        # what a budget of tags cannot see, a policy refuses
+        b.ok("policy", "set", "tagged", "--effect", "deny", "--without-tag", "team=a,speech-*", "--reason", "say whose it is")
+        for tags in ({}, {"team": "b"}, {"team": ""}, {"tea": "a"}, {"team": "speech"}):
+            for path in ("/v1/jobs", "/v1/jobs?dry_run=true"):
+                status, body = b.http("POST", path, job("true", tags=tags))
+                assert status == 403 and b"say whose" in body, (tags, status, body)
+        assert b.wait(b.submit(job("true", tags={"Team": "Speech-1"})))["state"] == "succeeded"
+        assert b.run("policy", "test", "--tag", "team=A").returncode == 0 and b.run("policy", "test", "--tag", "team=b").returncode == 77
+        assert "KEY" in b.run("policy", "set", "bad", "--effect", "deny", "--without-tag", "team=").stderr
+        b.kill()
+        b.start()
+        assert b.http("POST", "/v1/jobs", job("true", tags={"team": "b"}))[0] == 403
+        j = b.submit(job("true", tags={"teaM": "a"}))
+        until("it to wait, after a restart", lambda: b.get(f"/v1/jobs/{j}").get("held_by") == "small")
+
+
 def test_bad_budgets_are_refused_with_what_is_meant(weir):
     with Broker(weir) as b:
         for args, words in ((("set", "x", "--amount", "5"), "scope"), (("set", "x", "--for", "project:v"), "amount"),
