@@ -659,7 +659,6 @@ struct weir_core {
     uint64_t seq;
     int64_t now_us;
     bool stepped;
-    bool put_off; /* the last event's planning waits for the next */
     bool in_step;
     uint64_t next_job;
     uint64_t next_node;

@@ -62,7 +62,6 @@ struct weir_event {
     uint64_t seq;
     struct weir_wall now;
     enum weir_event_kind kind;
-    bool more; /* another event of the same moment follows: planning waits for it. RUN_STARTED and RUN_ENDED only */
     union {
         struct {
             struct weir_project_id project;
@@ -103,6 +102,7 @@ struct weir_event {
             struct weir_run_id run;
             uint32_t rank;
             struct weir_wall at; /* clamped by the core into placed..now */
+            bool all_ranks;      /* STARTED: of a gang, all at once; rank does not count */
         } run; /* STARTED, CHECKPOINTED */
         struct {
             struct weir_run_id run;
@@ -111,6 +111,7 @@ struct weir_event {
             uint8_t reason; /* enum weir_reason */
             int32_t exit_code;
             int32_t signal;
+            bool all_ranks; /* those of a gang that have not ended, all at once: nobody is given a part of what it leaves; rank does not count */
         } run_ended;
         struct {
             struct weir_lease_id lease;

@@ -399,7 +399,7 @@ void plan(struct weir_core *c)
 int64_t plan_wake_us(struct weir_core *c)
 {
     const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
-    if (c->active.n > 0 || c->letting_in || c->put_off) {
+    if (c->active.n > 0 || c->letting_in) {
         return c->now_us;
     }
     int64_t t = max_i64(min_i64(timers_next_us(c), limits_wake_us(c)), c->now_us);

@@ -500,12 +500,9 @@ static int64_t clamp_at(const struct weir_core *c, const struct run *r, int64_t 
     return min_i64(max_i64(at_us, r->placed_us), c->now_us);
 }
 
-static void run_started(struct weir_core *c, const struct weir_event *ev)
+static void rank_started(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us)
 {
-    struct run *r = run_find(c, ev->u.run.run);
-    uint32_t rank = ev->u.run.rank;
-    if (r == NULL || rank >= r->n_ranks || !r->rank[rank].told || r->rank[rank].started ||
-        r->rank[rank].ended) {
+    if (!r->rank[rank].told || r->rank[rank].started || r->rank[rank].ended) {
         return;
     }
     r->rank[rank].started = true;
@@ -517,7 +514,7 @@ static void run_started(struct weir_core *c, const struct weir_event *ev)
     if (r->n_started < r->n_ranks || t->state != WEIR_TASK_STARTING) {
         return;
     }
-    r->started_us = clamp_at(c, r, ev->u.run.at.us);
+    r->started_us = clamp_at(c, r, at_us);
     t->started_us = r->started_us;
     if (t->first_started_us == 0) {
         t->first_started_us = r->started_us;
@@ -534,13 +531,19 @@ static void run_started(struct weir_core *c, const struct weir_event *ev)
     timer_for_run(c, r);
 }
 
-static void run_ended(struct weir_core *c, const struct weir_event *ev)
+static void run_started(struct weir_core *c, const struct weir_event *ev)
 {
-    struct run *r = run_find(c, ev->u.run_ended.run);
-    uint32_t rank = ev->u.run_ended.rank;
-    if (r == NULL || rank >= r->n_ranks || !r->rank[rank].told || r->rank[rank].ended) {
-        return;
+    struct run *r = run_find(c, ev->u.run.run);
+    for (uint32_t i = 0; r != NULL && i < r->n_ranks; i++) {
+        if (ev->u.run.all_ranks || i == ev->u.run.rank) {
+            rank_started(c, r, i, ev->u.run.at.us);
+        }
     }
+}
+
+/* Of one that has not ended. */
+static void rank_ended(struct weir_core *c, struct run *r, uint32_t rank, const struct weir_event *ev)
+{
     uint8_t reason = ev->u.run_ended.reason;
     if (reason == WEIR_REASON_NONE || reason >= WEIR_REASON_MAX) {
         reason = WEIR_REASON_EXIT;
@@ -564,6 +567,28 @@ static void run_ended(struct weir_core *c, const struct weir_event *ev)
                  clamp_at(c, r, ev->u.run_ended.at.us));
 }
 
+static void run_ended(struct weir_core *c, const struct weir_event *ev)
+{
+    struct run *r = run_find(c, ev->u.run_ended.run);
+    uint32_t rank = ev->u.run_ended.rank;
+    if (r == NULL || !r->rank[0].told) {
+        return;
+    }
+    if (!ev->u.run_ended.all_ranks) {
+        if (rank < r->n_ranks && !r->rank[rank].ended) {
+            rank_ended(c, r, rank, ev);
+        }
+        return;
+    }
+    uint32_t left = r->n_ranks - r->n_ended; /* with the last of them it is freed */
+    for (uint32_t i = 0; left > 0; i++) {
+        if (!r->rank[i].ended) {
+            left--;
+            rank_ended(c, r, i, ev);
+        }
+    }
+}
+
 static void run_checkpointed(struct weir_core *c, const struct weir_event *ev)
 {
     struct run *r = run_find(c, ev->u.run.run);
@@ -582,9 +607,6 @@ int event_check(const struct weir_core *c, const struct weir_event *ev, struct w
 {
     if ((uint32_t)ev->kind >= WEIR_EVENT_MAX) {
         return weir_fail(err, -WEIR_EINVAL, "event kind %d is not known", (int)ev->kind);
-    }
-    if (ev->more && ev->kind != WEIR_EVENT_RUN_STARTED && ev->kind != WEIR_EVENT_RUN_ENDED) {
-        return weir_fail(err, -WEIR_EINVAL, "event %s: planning after it cannot be put off", weir_event_name(ev->kind));
     }
     if (ev->kind == WEIR_EVENT_QUOTA_SET) {
         return quota_check(c, ev->u.quota_set.quota, err);

@@ -28,7 +28,7 @@ struct history {
     struct weir_core *twin; /* restored some steps ago; NULL: none */
     uint32_t twin_steps;
     bool expects; /* what is expected of jobs changes */
-    bool policies; /* and so does what they may use */
+    bool policies; /* and so does what they may use; gangs begin and end at once too */
     struct weir_policy_rule rule[3];
     bool budgets; /* some are set, changed and removed, and what runs is charged */
     bool zones; /* offers and nodes have some, and most gangs want to be in one */
@@ -357,6 +357,7 @@ static struct weir_event ev_run(struct history *h)
         ev.u.run.run = r->run;
         ev.u.run.rank = r->rank;
         ev.u.run.at.us = at;
+        ev.u.run.all_ranks = h->policies && h->w.seq % 2 == 0;
         return ev;
     }
     if (what < 3) {
@@ -374,6 +375,7 @@ static struct weir_event ev_run(struct history *h)
     ev.u.run_ended.at.us = at;
     ev.u.run_ended.reason = r->stop_asked ? r->stop_reason : reasons[below(h, sizeof reasons)];
     ev.u.run_ended.exit_code = below(h, 4) == 0 ? 3 : 0;
+    ev.u.run_ended.all_ranks = h->policies && h->w.seq % 3 == 0;
     if (below(h, 20) == 0) {
         ev.u.run_ended.run.attempt += (uint32_t)below(h, 3); /* of another attempt, perhaps */
     }
