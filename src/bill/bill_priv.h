@@ -17,6 +17,8 @@
 #define WEIR_BILL_PURCHASE_MAX INT64_C(10000000000000000)  /* 10^10 units */
 #define WEIR_BILL_UPKEEP_MAX INT64_C(1000000000000000)     /* 10^9 units per year */
 #define WEIR_BILL_TARIFF_MAX INT64_C(1000000000)           /* 1000 units per kWh */
+#define WEIR_MJ_PER_KWH INT64_C(3600000000)
+#define WEIR_BILL_CARBON_MAX WEIR_MJ_PER_KWH               /* a microgram for a millijoule, 3,600 g per kWh: one is never more than the other */
 #define WEIR_BILL_NANO INT64_C(1000000000)                 /* of a rate of exchange */
 #define WEIR_BILL_SPAN_MAX (100 * WEIR_US_PER_YEAR)        /* life of a node */
 enum {
@@ -98,6 +100,8 @@ struct weir_bill {
     WEIR_VEC(struct bill_part) parts;
     WEIR_VEC(weir_i128) weights;
     WEIR_VEC(int64_t) amounts;
+    WEIR_VEC(int64_t) energy; /* by part, and so with carbon */
+    WEIR_VEC(int64_t) carbon;
     WEIR_VEC(int64_t) originals; /* of the amounts, in the node's own currency */
 };
 
@@ -121,6 +125,9 @@ struct bill_cost {
     int64_t micro[WEIR_ACCOUNT_NODE]; /* by account of the cost side */
     int64_t original_micro;           /* of the provider's, in the quote's currency; 0 where that is the ledger's */
     bool energy_modelled;
+    int64_t energy_mj; /* from the grid */
+    int64_t carbon_ug;
+    bool carbon_unknown;
 };
 
 /* What the node cost from m.until to `to`; moves the meter's rests and posted sums. closing: rounds a rented one

@@ -7,7 +7,7 @@
 #include "bill/bill_priv.h"
 
 /* micro-units per kWh x PUE in thousandths x millijoules: 3.6 x 10^9 mJ are a kWh */
-#define ENERGY_DIVISOR (INT64_C(3600000000) * 1000)
+#define ENERGY_DIVISOR (WEIR_MJ_PER_KWH * 1000)
 /* A reading of more than a megawatt on average is not believed. */
 #define MJ_PER_US_MAX 1000
 
@@ -139,11 +139,25 @@ static uint64_t energy_take(struct bill_node *n, weir_i128 energy_weight, bool *
         m->energy_posted_mj += mj;
         return mj;
     }
-    /* weights are watts x microseconds x capacity; an owned node has no provider, its slot keeps the rest */
+    /* weights are watts x microseconds x capacity; the rest is in a slot that nothing else uses, see struct weir_meter */
     int64_t divisor = (int64_t)n->whole * 1000;
-    uint64_t mj = (uint64_t)weir_bill_rate(energy_weight, 1, divisor, &m->remainder[WEIR_ACCOUNT_PROVIDER]);
+    int64_t *rest = &m->remainder[m->info.owned ? WEIR_ACCOUNT_PROVIDER : WEIR_ACCOUNT_ENERGY];
+    uint64_t mj = (uint64_t)weir_bill_rate(energy_weight, 1, divisor, rest);
     m->energy_posted_mj += mj;
     return mj;
+}
+
+/* What the grid gave for what the node drew, and what that emitted. */
+static void grid_take(struct weir_meter *m, uint64_t mj, struct bill_cost *c)
+{
+    const struct weir_owned_cost *o = &m->info.cost;
+    weir_i128 grid = (weir_i128)mj * o->pue_milli + m->remainder[WEIR_REST_GRID];
+    m->remainder[WEIR_REST_GRID] = (int64_t)(grid % 1000);
+    c->energy_mj = grid / 1000 > INT64_MAX ? INT64_MAX : (int64_t)(grid / 1000);
+    c->carbon_unknown = !o->has_carbon || (!m->energy_measured && o->busy_watts == 0);
+    if (!c->carbon_unknown) {
+        c->carbon_ug = weir_bill_rate(c->energy_mj, o->carbon_ug_per_kwh, WEIR_MJ_PER_KWH, &m->remainder[WEIR_REST_CARBON]);
+    }
 }
 
 struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, weir_i128 energy_weight)
@@ -151,7 +165,9 @@ struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, w
     struct weir_meter *m = &n->m;
     struct bill_cost c = {0};
     if (!m->info.owned) {
-        return provider_take(m, weir_wall_sub(to, m->opened));
+        c = provider_take(m, weir_wall_sub(to, m->opened));
+        grid_take(m, energy_take(n, energy_weight, &c.energy_modelled), &c);
+        return c;
     }
     const struct weir_owned_cost *o = &m->info.cost;
     int64_t span = to.us - m->until.us;
@@ -162,6 +178,7 @@ struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, w
     uint64_t mj = energy_take(n, energy_weight, &c.energy_modelled);
     c.micro[WEIR_ACCOUNT_ENERGY] = weir_bill_rate((weir_i128)mj * o->pue_milli, o->tariff_micro_per_kwh,
                                                   ENERGY_DIVISOR, &m->remainder[WEIR_ACCOUNT_ENERGY]);
+    grid_take(m, mj, &c);
     return c;
 }
 

@@ -368,8 +368,8 @@ static int identify(struct broker *b, struct weir_err *err)
 
 static int open_engine(struct broker *b, struct weir_err *err)
 {
-    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .proof = true, .owned_cost = owned_cost,
-                                    .owned_cost_ctx = b, .task_name = agents_task_name, .task_name_ctx = b};
+    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .proof = true, .node_cost = node_cost,
+                                    .node_cost_ctx = b, .task_name = agents_task_name, .task_name_ctx = b};
     conf.core.gpus = b->gpus;
     return weir_engine_open(&b->engine, &conf, err);
 }

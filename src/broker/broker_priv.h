@@ -599,9 +599,9 @@ void local_agent_joined(struct broker *b, struct weir_node_id node, const char *
 /* Ends it when it has nothing to do; says so where it goes on. */
 void local_agent_stop(struct broker *b);
 
-/* What an owned node costs from a time on, and until when; see engine.h. */
-struct weir_wall owned_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
-/* Where a tariff has changed, the core and the bill are told. */
+/* What a node costs from a time on, and until when; see engine.h. */
+struct weir_wall node_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
+/* Where a tariff or the grid has changed, the core and the bill are told. */
 void owned_tick(struct broker *b);
 
 /* ---- market.c ---- */

@@ -371,6 +371,18 @@ void engine_add_event(struct weir_engine *e,
 
 /* ---- events into the core, and what follows in the bill ---- */
 
+static struct weir_wall cost_at(void *ctx, const struct weir_bill_node *b, struct weir_wall at, struct weir_owned_cost *ret)
+{
+    struct weir_engine *e = ctx;
+    struct weir_node_view node;
+    if (e->conf.node_cost == NULL || !weir_core_node(e->core, b->node, &node)) {
+        return WEIR_WALL_MAX;
+    }
+    node.spec.pool = b->pool; /* of a rented one its agent says it, and joins later */
+    node.spec.lease = b->lease;
+    return e->conf.node_cost(e->conf.node_cost_ctx, &node.spec, at, ret);
+}
+
 static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
 {
     struct weir_err err;
@@ -401,21 +413,11 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
         b.minimum = lease.offer.bill_minimum;
     } else {
         b.owned = true;
-        (void)e->conf.owned_cost(e->conf.owned_cost_ctx, &node.spec, fx->at, &b.cost);
     }
+    (void)cost_at(e, &b, fx->at, &b.cost);
     if (weir_bill_node_open(e->bill, &b, fx->at, &err) != 0) {
         weir_log(WEIR_LOG_ERROR, "bill.open", "node=%" PRIu64 " text=\"%s\"", fx->node.v, err.text);
     }
-}
-
-static struct weir_wall cost_at(void *ctx, const struct weir_bill_node *b, struct weir_wall at, struct weir_owned_cost *ret)
-{
-    struct weir_engine *e = ctx;
-    struct weir_node_view node;
-    if (!weir_core_node(e->core, b->node, &node)) {
-        return WEIR_WALL_MAX;
-    }
-    return e->conf.owned_cost(e->conf.owned_cost_ctx, &node.spec, at, ret);
 }
 
 static void tell_price(struct weir_engine *e, const struct weir_lease_view *v, struct weir_wall from)
@@ -442,6 +444,21 @@ static void bill_rates(struct weir_engine *e, const struct weir_effect *fx)
             tell_price(e, &lease, from);
         }
     }
+}
+
+static struct weir_wall rented_cost_at(void *ctx, const struct weir_bill_node *b, struct weir_wall at, struct weir_owned_cost *ret)
+{
+    return b->owned ? WEIR_WALL_MAX : cost_at(ctx, b, at, ret);
+}
+
+void weir_engine_reprice(struct weir_engine *e)
+{
+    weir_bill_reprice(e->bill, weir_engine_now(e), cost_at, e);
+}
+
+void engine_reprice_rented(struct weir_engine *e, struct weir_wall now)
+{
+    weir_bill_reprice(e->bill, now, rented_cost_at, e);
 }
 
 static void bill_segment(struct weir_engine *e, const struct weir_effect *fx)

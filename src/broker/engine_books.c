@@ -119,6 +119,7 @@ int weir_engine_close(struct weir_engine *e, struct weir_close_row *row, struct 
     if (now.us < row->close.to.us) {
         return weir_fail(err, -WEIR_ECONFLICT, "%s is not over in %s: close it when it is", row->month, row->zone);
     }
+    engine_reprice_rented(e, now);
     weir_bill_settle(e->bill, now, true);
     row->id = last == NULL ? 1 : last->row.id + 1;
     row->at = now;

@@ -628,6 +628,9 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
     struct weir_wall now = weir_engine_now(e);
     int64_t mono = weir_clock_mono(e->conf.clock).us;
     bool all = settle || mono - (int64_t)e->settled_us > SETTLE_EVERY_S * WEIR_US_PER_S;
+    if (all) {
+        engine_reprice_rented(e, now); /* what had changed behind where they were proven to be */
+    }
     weir_bill_settle(e->bill, now, all);
     if (e->now.us < now.us) {
         e->now = now; /* stored with what was settled: after a restart nothing may be stamped before it */

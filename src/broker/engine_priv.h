@@ -225,6 +225,8 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx);
 void engine_gather_node(struct weir_engine *e, struct weir_node_id id);
 void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id);
 void engine_forget_gathered(struct weir_engine *e);
+/* engine.c: what rented machines draw and emit, up to where they are proven to be. */
+void engine_reprice_rented(struct weir_engine *e, struct weir_wall now);
 void engine_add_event(struct weir_engine *e,
                       const char *kind,
                       struct weir_job_id job,

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/money.h"
 #include "cloud/csv.h"
+#include "output.h"
 
 enum { ROW_BYTES_MAX = 65536 };
 
@@ -379,6 +380,19 @@ static void put_x_gpu_hours(struct weir_str *out, const struct row *r)
     add_money(out, n); /* six places, as money has */
 }
 
+static void put_x_energy(struct weir_str *out, const struct row *r)
+{
+    weir_out_kwh(out, weir_get_i64(r->charge, "energy_mj", 0));
+}
+
+/* Null where nobody knows it. */
+static void put_x_carbon(struct weir_str *out, const struct row *r)
+{
+    if (weir_get_is_set(r->charge, "carbon_ug")) {
+        add_money(out, weir_get_i64(r->charge, "carbon_ug", 0)); /* six places of a gram */
+    }
+}
+
 /* ---- rows ---- */
 
 static const struct {
@@ -434,6 +448,8 @@ static const struct {
     {"SubAccountType", put_project_type},
     {"Tags", put_tags},
     {"x_Account", put_x_account},
+    {"x_CarbonGrams", put_x_carbon},
+    {"x_EnergyKwh", put_x_energy},
     {"x_GpuHours", put_x_gpu_hours},
     {"x_GpuModel", put_x_gpu},
     {"x_JobId", put_x_job},

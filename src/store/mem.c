@@ -215,12 +215,13 @@ static void rollback(struct weir_store *s)
 static void apply_costs(struct mem_core *c)
 {
     for (size_t i = 0; i < c->cost.n; i++) {
-        const struct mem_cost *k = &c->cost.p[i];
+        const struct weir_task_sum *k = &c->cost.p[i];
         struct mem_key job = {k->task.job.v, 0};
         struct mem_key task = {k->task.job.v, k->task.ordinal};
         struct mem_job *j = mem_get(&c->table[MEM_JOB], job);
         if (j != NULL) {
             j->cost_micro = weir_i64_add_sat(j->cost_micro, k->micro);
+            weir_footprint_add(&j->footprint, &k->footprint);
         }
         struct weir_task_row *t = mem_get(&c->table[MEM_TASK], task);
         if (t != NULL) {
@@ -430,6 +431,7 @@ static int update_job(struct weir_store *s, const struct weir_job_view *v, struc
     j->view.submitted = old->view.submitted;
     j->view.payer = old->view.payer;
     j->cost_micro = old->cost_micro;
+    j->footprint = old->footprint;
     mem_put(c, MEM_JOB, key, j);
     return 0;
 }
@@ -522,9 +524,9 @@ static int put_posting(struct weir_store *s, const struct weir_posting *p, struc
         return c->tx_failed;
     }
     weir_vec_push(&c->postings, *p);
-    int64_t micro = weir_posting_task_cost(p);
-    if (micro != 0) {
-        weir_vec_push(&c->cost, (struct mem_cost){p->run.task, micro});
+    struct weir_task_sum sum;
+    if (weir_posting_task_sum(p, &sum)) {
+        weir_vec_push(&c->cost, sum);
     }
     return 0;
 }

@@ -66,6 +66,7 @@ enum mem_table_id {
 struct mem_job {
     struct weir_job_view view;
     int64_t cost_micro;
+    struct weir_footprint footprint;
 };
 
 /* What is only ever added to. */
@@ -80,11 +81,6 @@ struct mem_undo {
     enum mem_table_id table;
     struct mem_key key;
     void *data; /* what was there; NULL: nothing */
-};
-
-struct mem_cost {
-    struct weir_task_id task;
-    int64_t micro;
 };
 
 /* Shared by the writer and its readers; freed with the writer. */
@@ -108,7 +104,7 @@ struct mem_core {
     size_t prune_explains;
     size_t prune_audits;
     WEIR_VEC(struct mem_undo) undo;
-    WEIR_VEC(struct mem_cost) cost;
+    WEIR_VEC(struct weir_task_sum) cost;
 };
 
 struct mem_store {

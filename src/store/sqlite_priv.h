@@ -130,18 +130,13 @@ enum sq_slot {
     SQ_SLOT_MAX,
 };
 
-/* What the postings of a transaction add to a task's cost; applied at commit. */
-struct sq_cost {
-    struct weir_task_id task;
-    int64_t micro;
-};
-
-/* What they add to a use account; likewise. */
+/* What the postings of a transaction add to a use account; applied at commit. */
 struct sq_total {
     uint32_t project;
     uint32_t pool;
     uint8_t account;
     int64_t micro;
+    struct weir_footprint footprint;
 };
 
 struct sq_store {
@@ -155,7 +150,7 @@ struct sq_store {
     bool in_tx;
     int tx_failed; /* first failure inside the open transaction, 0 where none */
     struct weir_err tx_err;
-    WEIR_VEC(struct sq_cost) cost;
+    WEIR_VEC(struct weir_task_sum) cost; /* what they add to tasks; likewise */
     WEIR_VEC(struct sq_total) total;
     struct weir_map total_at; /* project, pool and account -> index in total */
     uint64_t n_postings;      /* put by the transaction */
@@ -191,6 +186,12 @@ struct sq_bind {
 static inline void sq_i(struct sq_bind *b, int64_t v)
 {
     (void)sqlite3_bind_int64(b->st, ++b->i, v);
+}
+
+static inline void sq_i_or_null(struct sq_bind *b, int64_t v, bool is_null)
+{
+    b->i++;
+    (void)(is_null ? sqlite3_bind_null(b->st, b->i) : sqlite3_bind_int64(b->st, b->i, v));
 }
 
 static inline void sq_u(struct sq_bind *b, uint64_t v)
@@ -236,8 +237,16 @@ static inline struct weir_wall sc_wall(struct sq_col *c)
     return (struct weir_wall){sc_i(c)};
 }
 
+/* energy_mj, carbon_ug. What was posted before they were known has NULL. */
+static inline void sc_footprint(struct sq_col *c, struct weir_posting *ret)
+{
+    ret->energy_mj = sc_i(c);
+    ret->carbon_unknown = sqlite3_column_type(c->st, c->i) == SQLITE_NULL;
+    ret->carbon_ug = sc_i(c);
+}
+
 /* A posting as far as bills read it: id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job,
- * lease, rule. */
+ * lease, rule, energy_mj, carbon_ug. */
 static inline struct weir_posting sc_bill_posting(struct sq_col *c)
 {
     struct weir_posting p = {.id = sc_u(c)};
@@ -254,6 +263,7 @@ static inline struct weir_posting sc_bill_posting(struct sq_col *c)
     p.run.task.job.v = sc_u(c);
     p.lease.v = sc_u(c);
     p.rule = sc_u(c);
+    sc_footprint(c, &p);
     return p;
 }
 

@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 16 };
+enum { WEIR_STORE_SCHEMA = 17 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -68,6 +68,7 @@ struct weir_job_row {
     const char *tags_json; /* {"team":"perception"} */
     const char *spec_json; /* canonical */
     int64_t cost_micro;    /* kept by the store from postings: used + waste of the job; read only */
+    struct weir_footprint footprint; /* likewise */
     bool impossible;       /* of its shape: see mark_shape; read only */
 };
 
@@ -233,6 +234,7 @@ struct weir_total_row {
     const char *pool;
     enum weir_account account; /* JOB, IDLE, WASTE_* */
     int64_t amount_micro;
+    struct weir_footprint footprint;
 };
 
 /* What was booked on a run's job for a node so far. */
@@ -366,6 +368,9 @@ struct weir_bill_row {
     int64_t cost_micro[4];  /* provider, depreciation, energy, upkeep: only in rows that have no job key */
     int64_t total_micro;    /* used + idle + waste */
     int64_t price_micro;    /* charged beyond it */
+    struct weir_footprint footprint; /* of all use */
+    int64_t idle_energy_mj; /* of that */
+    int64_t idle_carbon_ug;
 };
 
 typedef int weir_job_row_fn(void *ctx, const struct weir_job_row *row);

@@ -63,6 +63,9 @@ static void settling_often_costs_the_same(void **state)
         run(&(struct bill_ops_conf){.settle_every = 1, .punctual = true}, &often);
         run(&(struct bill_ops_conf){.settle_every = 0, .punctual = true}, &once);
         assert_int_equal(often.sums.gpu_us, once.sums.gpu_us);
+        assert_true(often.sums.rented_mj > 0 && often.sums.rented_ug > 0);
+        assert_int_equal(often.sums.rented_mj, once.sums.rented_mj);
+        assert_int_equal(often.sums.rented_ug, once.sums.rented_ug);
         assert_int_equal(often.sums.cost[WEIR_ACCOUNT_PROVIDER], once.sums.cost[WEIR_ACCOUNT_PROVIDER]);
         assert_int_equal(often.sums.cost[WEIR_ACCOUNT_DEPRECIATION], once.sums.cost[WEIR_ACCOUNT_DEPRECIATION]);
         assert_int_equal(often.sums.cost[WEIR_ACCOUNT_UPKEEP], once.sums.cost[WEIR_ACCOUNT_UPKEEP]);
@@ -84,6 +87,9 @@ static void assert_posting_equal(const struct weir_posting *a, const struct weir
     assert_int_equal(a->modelled, b->modelled);
     assert_int_equal(a->amount_micro, b->amount_micro);
     assert_int_equal(a->gpu_us, b->gpu_us);
+    assert_int_equal(a->energy_mj, b->energy_mj);
+    assert_int_equal(a->carbon_ug, b->carbon_ug);
+    assert_int_equal(a->carbon_unknown, b->carbon_unknown);
     assert_string_equal(a->currency, b->currency);
     assert_int_equal(a->original_micro, b->original_micro);
     assert_int_equal(a->project.v, b->project.v);
@@ -180,7 +186,7 @@ static void the_checker_finds_every_kind_of_fault(void **state)
     size_t n = good.postings.n;
     assert_true(n > 500);
     struct weir_prng rng = weir_prng_seed(5);
-    static const char *const kinds[] = {"amount", "gap", "accounts", "lost use", "span", "time"};
+    static const char *const kinds[] = {"amount", "gap", "accounts", "lost use", "span", "time", "energy", "carbon", "lost energy"};
     for (size_t kind = 0; kind < WEIR_ARRAY_LEN(kinds); kind++) {
         for (int round = 0; round < 20; round++) {
             size_t at = 1 + (size_t)weir_prng_below(&rng, n - 2);
@@ -208,8 +214,19 @@ static void the_checker_finds_every_kind_of_fault(void **state)
                     case 4:
                         p.from.us = p.to.us + 1;
                         break;
-                    default:
+                    case 5:
                         p.at.us = 1;
+                        break;
+                    case 6:
+                        p.energy_mj++;
+                        break;
+                    case 7:
+                        p.energy_mj += p.energy_mj == 0; /* carbon alone is another fault */
+                        p.carbon_ug++;
+                        p.carbon_unknown = false;
+                        break;
+                    default:
+                        p.energy_mj -= 1;
                         break;
                     }
                 }
