@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "core/model.h"
+#include "core/provider_quota.h"
 
 struct api_offer_query {
     const char *gpus;   /* NULL: any */
@@ -22,6 +23,8 @@ struct api_offer_query {
     struct weir_sv feeds; /* JSON: how the prices came to be known */
     const struct weir_learned *learned; /* what is believed of some of the rented, in order of their ids */
     size_t n_learned;
+    const struct weir_told_quota *told; /* what providers allow */
+    size_t n_told;
     uint64_t cursor; /* rows to pass over */
     uint64_t limit;
     const char *currency;

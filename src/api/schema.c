@@ -149,6 +149,15 @@ static const struct api_field learned_fields[] = {
     END,
 };
 
+static const struct api_field provider_quota_fields[] = {
+    {"name", API_STRING, .summary = "as its provider calls it"},
+    {"unit", API_STRING, .summary = "vCPUs, GPUs, machines or MiB of memory"},
+    {"limit", API_INT},
+    {"used", API_INT, .summary = "by all machines of the account, as far as is known by now"},
+    {"needed", API_INT, .summary = "what one machine of the offer takes"},
+    END,
+};
+
 static const struct api_field offer_fields[] = {
     {"provider", API_STRING},
     {"region", API_STRING},
@@ -171,8 +180,9 @@ static const struct api_field offer_fields[] = {
     {"age_s", API_INT, API_NULL},
     {"launchable", API_BOOL, .summary = "a configured provider can rent it"},
     {"learned", API_REF, API_NULL, "Learned"},
-    {"verdict", API_STRING, .summary = "included, or excluded"},
-    {"reason", API_STRING, API_NULL, .summary = "why it is excluded"},
+    {"quota", API_REF, API_NULL, "OfferQuota", .summary = "its provider's that has least room for it, where that is known"},
+    {"verdict", API_STRING, .summary = "included, or excluded; provider_quota: is what was asked for, and beyond that quota"},
+    {"reason", API_STRING, API_NULL, .summary = "why it is excluded, or cannot be had now"},
     END,
 };
 
@@ -243,6 +253,7 @@ static const struct api_field explain_item_fields[] = {
     {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity, quota or failed in rejected"},
     {"budget", API_REF, API_OPTIONAL, "Shortage", .summary = "the one that is most in the way of what was rejected for a budget"},
     {"quota", API_REF, API_OPTIONAL, "QuotaShortage", .summary = "the same of quotas"},
+    {"provider_quota", API_REF, API_OPTIONAL, "ProviderQuotaShortage", .summary = "what its provider allows of the best offer that was rejected for that"},
     {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},
     {"text", API_STRING, .summary = "one paragraph for a person"},
     END,
@@ -670,6 +681,10 @@ const struct api_schema api_schemas[] = {
             {"gpu", API_STRING, API_OPTIONAL}, {"spot", API_BOOL, API_OPTIONAL}, {"price", API_STRING, API_OPTIONAL, .summary = "of the machine per hour"},
             {"tag", API_STRING, API_OPTIONAL, .summary = "KEY=VALUE: that the job has"}, END}},
     {"PolicyAnswer", "may it?", FIELDS{{"allowed", API_BOOL}, {"policy", API_STRING, API_NULL, .summary = "that decides; null: none takes it"}, {"reason", API_STRING, API_NULL}, END}},
+    {"OfferQuota", "how much an account may have at a provider", provider_quota_fields},
+    {"ProviderQuotaShortage", "a provider's quota that has no room",
+     FIELDS{{"provider", API_STRING, API_NULL}, {"region", API_STRING, API_NULL, .summary = "null: all"}, {"name", API_STRING, API_NULL}, {"unit", API_STRING},
+            {"limit", API_INT}, {"used", API_INT}, {"needed", API_INT, .summary = "by all machines that the task wants"}, END}},
     {"QuotaShortage", "a quota that has too little left",
      FIELDS{{"name", API_STRING, API_NULL}, {"needed", API_INT, .summary = "what the task would count for; GPU time in GPU-seconds"}, {"left", API_INT}, END}},
     {"Quota", "how much may be used at once, or in a span, by whom", quota_fields},

@@ -112,6 +112,17 @@ struct feed {
     char text[256]; /* what is the matter; "" */
 };
 
+/* What a provider told last of how much it allows. */
+struct quota_feed {
+    uint64_t due_ms;
+    bool busy;
+    bool wanted;          /* somebody waits for a fresh one */
+    bool came;            /* an answer did, if a failure: offers wait for the first */
+    struct weir_wall asked; /* when the last that was asked was */
+    struct weir_wall at;  /* of the last that told any; 0: none did */
+    char text[256];       /* what is the matter; "" */
+};
+
 struct provider {
     const struct weir_provider_ops *ops;
     struct weir_provider *p;
@@ -125,6 +136,7 @@ struct provider {
     struct sweep sweep_part; /* the one under way */
     bool offers_known;
     struct feed feed;
+    struct quota_feed quota;
     struct broker *broker;
     bool checking;                     /* it is looked at: see checks.c */
     struct weir_wall checked_at;       /* when the last look ended; 0: none has */
@@ -428,6 +440,20 @@ void leases_tick(struct broker *b);
 /* ---- feeds.c: what providers tell of their prices ---- */
 
 /* An answer to offers came. */
+/* ---- provider_quotas.c: what providers allow ---- */
+
+/* Is it to be asked now? */
+bool provider_quotas_are_due(const struct provider *p, uint64_t now_ms);
+/* It is: the call goes out. */
+void provider_quotas_asked(struct broker *b, struct provider *p);
+void provider_quotas_note(struct broker *b, struct provider *p, const struct weir_provider_result *r);
+/* May its offers be taken? Those that come before the first word on quotas would be rented beyond them. */
+bool provider_quotas_are_first(const struct provider *p);
+/* All that are known, for the caller to free. */
+struct weir_told_quota *provider_quotas_all(const struct broker *b, size_t *ret_n);
+/* What doctor says of them, row by row. */
+void provider_quotas_check(const struct broker *b, const struct provider *p, void (*add)(void *ctx, const struct weir_check *c), void *ctx);
+
 void feeds_note(struct broker *b, struct provider *p, const struct weir_provider_result *r);
 /* The provider is about to be asked for offers. */
 void feeds_begin(struct provider *p);

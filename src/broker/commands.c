@@ -98,7 +98,10 @@ static void answer_with_offers(struct broker *b, struct weir_command *cmd, int c
     cmd->n_offers = all.n;
     cmd->learned = learned.p;
     cmd->n_learned = learned.n;
+    struct weir_told_quota *told = cmd->kind == WEIR_COMMAND_OFFERS ? provider_quotas_all(b, &cmd->n_told) : NULL;
+    cmd->told = told;
     fail_now(cmd, code);
+    free(told);
     weir_vec_release(&all);
     weir_vec_release(&learned);
 }
@@ -287,6 +290,7 @@ static void submit(struct broker *b, struct weir_command *cmd)
             r = weir_engine_what_if(b->engine, &s, &cmd->explain, &cmd->err);
             (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
             (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
+            (void)weir_core_provider_quota(weir_engine_core(b->engine), cmd->explain.provider_quota, &cmd->provider_quota);
             cmd->room = weir_core_room(weir_engine_core(b->engine), &s.request);
         }
         answer_with_offers(b, cmd, r);
@@ -378,6 +382,7 @@ static void explain(struct broker *b, struct weir_command *cmd)
         cmd->flag = weir_core_explain(weir_engine_core(b->engine), task, weir_engine_now(b->engine), &cmd->explain);
         (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
         (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
+        (void)weir_core_provider_quota(weir_engine_core(b->engine), cmd->explain.provider_quota, &cmd->provider_quota);
     } else if (r == -WEIR_ENOTFOUND && !cmd->u.cancel.has_index) {
         r = 0; /* it has ended: its stored records say all */
     }

@@ -562,9 +562,15 @@ static bool quota_view(void *ctx, struct weir_quota_id id, struct weir_quota_vie
     return weir_core_quota(e->core, id, ret);
 }
 
+static bool provider_quota_view(void *ctx, uint64_t id, struct weir_told_quota *ret)
+{
+    struct weir_engine *e = ctx;
+    return weir_core_provider_quota(e->core, id, ret);
+}
+
 static void gather_explains(struct weir_engine *e, const struct weir_effects *fx)
 {
-    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
+    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .provider_quota = provider_quota_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
     for (size_t i = 0; i < fx->n_explains; i++) {
         struct weir_str out = WEIR_STR_INIT(64 * 1024);
         weir_explain_to_json(&fx->explain[i], &names, &out);
@@ -595,7 +601,7 @@ static void remember_offers(struct weir_engine *e, const struct weir_event *ev)
 
 static bool is_bookkeeping(const struct weir_event *ev)
 {
-    return ev->kind == WEIR_EVENT_TICK || ev->kind == WEIR_EVENT_OFFERS_SET;
+    return ev->kind == WEIR_EVENT_TICK || ev->kind == WEIR_EVENT_OFFERS_SET || ev->kind == WEIR_EVENT_PROVIDER_QUOTAS_SET;
 }
 
 static struct weir_wall checkpoint_of(const struct weir_engine *e, struct weir_run_id run)

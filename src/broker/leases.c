@@ -38,6 +38,7 @@ enum call_kind {
     CALL_DESCRIBE,
     CALL_TERMINATE,
     CALL_OFFERS,
+    CALL_QUOTA,
     CALL_SWEEP,
     CALL_SWEEP_END,
 };
@@ -224,10 +225,15 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     }
 }
 
-/* The launch was refused. Where an earlier one may still be on its way, that is waited for first. */
+/*
+ * The launch was refused. Where an earlier one may still be on its way, that is waited for first; but not at a provider that heeds tokens and
+ * has no room: had the earlier one made a machine, that would have been its answer. Should one come all the same, the sweep ends it.
+ */
 static void launch_refused(struct broker *b, struct lease_watch *w, enum weir_refusal refusal, const struct weir_provider_result *r)
 {
-    if (!w->unsure) {
+    bool is_full = refusal == WEIR_REFUSAL_NO_CAPACITY || refusal == WEIR_REFUSAL_QUOTA;
+    bool is_proof = is_full && (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0;
+    if (!w->unsure || is_proof) {
         refuse(b, w, refusal, r);
         return;
     }
@@ -445,6 +451,9 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
         c.provider->offers_busy = false;
         on_offers(c.b, c.provider, r);
         break;
+    case CALL_QUOTA:
+        provider_quotas_note(c.b, c.provider, r);
+        break;
     case CALL_SWEEP:
         c.provider->sweep_busy = false;
         on_sweep(c.b, c.provider, r);
@@ -577,7 +586,16 @@ void leases_order(struct broker *b, const struct weir_order *o)
 
 static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
 {
-    if (!p->offers_busy && (now >= p->offers_due_ms || p->feed.wanted)) {
+    if (provider_quotas_are_due(p, now)) {
+        struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_QUOTA);
+        provider_quotas_asked(b, p);
+        if (p->ops->quota(p->p, on_result, c) != 0) {
+            const struct weir_provider_result none = {.class = WEIR_PROVIDER_THROTTLED, .text = "too many calls are under way"};
+            end_call(c);
+            provider_quotas_note(b, p, &none);
+        }
+    }
+    if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
         feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;

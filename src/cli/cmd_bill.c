@@ -41,7 +41,7 @@ const struct weir_opt weir_opts_bill[] = {
     {"reason", 0, WEIR_OPT_TEXT, .arg = "TEXT", .help = "credit, charge: why; it is kept with the postings"},
     {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT",
      .help = "of the result; focus is CSV by the FOCUS 1.2 specification", .choices = formats},
-    {"view", 0, WEIR_OPT_CHOICE, .arg = "VIEW", .help = "cost (default), price: what is charged by rules, or carbon: energy and what it emitted", .choices = views},
+    {"view", 0, WEIR_OPT_CHOICE, .arg = "VIEW", .help = "what it cost (default), what rules charge, or energy and what it emitted", .choices = views},
     {"hourly", 0, WEIR_OPT_FLAG, .help = "--format focus: rows for an hour instead of a day"},
     {"issuer", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "--format focus: who bills (default weir)"},
     {"check", 0, WEIR_OPT_FLAG, .help = "prove that both sides of the whole ledger are equal; exit code 65 where not"},
@@ -148,7 +148,9 @@ static int check(struct weir_client *api, const struct weir_args *args, struct w
                      weir_money_format(weir_get_i64(o, "used_micro", 0), used),
                      weir_money_format(weir_get_i64(o, "idle_micro", 0), idle),
                      weir_money_format(weir_get_i64(o, "waste_micro", 0), waste), currency);
-        print_grid(o);
+        if (weir_get_i64(o, "energy_mj", 0) > 0) {
+            print_grid(o);
+        }
     }
     const char *unlike = weir_get_text(o, "close_error");
     if (!weir_args_has(args, "json") && weir_get_i64(o, "closes", 0) > 0) {

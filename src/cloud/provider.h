@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/model.h"
+#include "core/provider_quota.h"
 
 struct json_t;
 struct uv_loop_s;
@@ -68,7 +69,7 @@ struct weir_launch {
 
 struct weir_provider_result {
     enum weir_provider_class class;
-    char text[256];              /* for a person, where class is not OK, or of offers */
+    char text[256];              /* for a person, where class is not OK, or of offers and quotas */
     struct weir_dur retry_after; /* 0: not told */
     /* launch and describe: one instance (n_instances 0: none with that token or id exists);
      * list: one page. Borrowed during the callback. */
@@ -79,6 +80,9 @@ struct weir_provider_result {
     const struct weir_offer *offer;
     size_t n_offers;
     bool is_old; /* they are of an earlier answer: the provider gave none now */
+    /* quota; text says what could not be told, though class is OK */
+    const struct weir_provider_quota *quota;
+    size_t n_quotas;
 };
 
 typedef void weir_provider_fn(void *ctx, const struct weir_provider_result *result);
@@ -138,6 +142,8 @@ enum weir_provider_caps {
  * fini      cancels what is under way (callbacks do not come any more) and frees.
  * offers    what could be launched now, with current prices.
  * prices_anew  optional: the next offers asks the provider, however lately it was asked.
+ * quota     optional (NULL: the provider has no way to ask): how much the account may have of what its offers need, and what all its
+ *           machines use of it now. What is used is asked at each call. A failure means that nothing is known, no more.
  * launch    idempotent by token: with a token that was used before, the instance of then is the
  *           result, whatever state it is in.
  * describe  by token, or by instance id where token is NULL. Both not NULL is a programmer error.
@@ -153,11 +159,13 @@ struct weir_provider_ops {
     const char *name;
     uint32_t caps;
     struct weir_dur visible_within;
+    const char *quota_remedy; /* where a person asks for more; NULL: there is no quota */
     int (*init)(struct weir_provider **ret, const struct weir_provider_env *env, const struct json_t *conf,
                 struct weir_err *err);
     void (*fini)(struct weir_provider *p);
     int (*offers)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     void (*prices_anew)(struct weir_provider *p);
+    int (*quota)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
     int (*describe)(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done,
                     void *ctx);

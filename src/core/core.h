@@ -9,7 +9,7 @@
  * do (plan). plan is idempotent: a TICK at the same now right after a step has no effects.
  *
  * After a restart the program restores the objects from its store in the order: conf, shapes, projects,
- * payers, budgets, jobs, nodes, leases, tasks, holds, offers; then steps on.
+ * payers, budgets, jobs, nodes, leases, tasks, holds, offers; then steps on. Offers and providers' quotas are told anew by events.
  */
 
 #include "base/err.h"
@@ -212,6 +212,10 @@ size_t weir_core_budgets(const struct weir_core *c, struct weir_budget_id *ret, 
 bool weir_core_quota(const struct weir_core *c, struct weir_quota_id id, struct weir_quota_view *ret);
 /* As weir_core_budgets. */
 size_t weir_core_quotas(const struct weir_core *c, struct weir_quota_id *ret, size_t max);
+/* What providers allow at most, and what of it is in use by now, as far as is known; returns how many there are, writes at most max. */
+size_t weir_core_provider_quotas(const struct weir_core *c, struct weir_told_quota *ret, size_t max);
+/* The one of that weir_provider_quota_id; false where it is not known (any more). */
+bool weir_core_provider_quota(const struct weir_core *c, uint64_t id, struct weir_told_quota *ret);
 /* Payers are never forgotten. */
 bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct weir_payer_view *ret);
 /* Is anything held for what has ended, until it is known what it was charged? Feed CHARGED, be it empty, when all of it is posted. */

@@ -27,6 +27,7 @@
 #include "core/core.h"
 #include "core/frag.h"
 #include "core/learn_priv.h"
+#include "core/provider_quota_priv.h"
 #include "core/sm.h"
 #include "core/zone_priv.h"
 
@@ -196,6 +197,7 @@ struct ranking {
 enum {
     RANKINGS = 6,     /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
     RANKED_MAX = 64,  /* offers of a ranking, unless more are asked for */
+    OFFER_QUOTAS_MAX = 4, /* more of a provider's quotas than count one machine anywhere */
 };
 
 struct shape {
@@ -381,6 +383,7 @@ struct node {
     bool changed;
     bool usable; /* is in its type's index */
     bool grown;  /* gained room in this step */
+    bool unused; /* so because a gang that waited for its other machines does no more */
     bool drain_sent;
     bool free_stale; /* the times are to be worked out anew */
     bool left_stale;
@@ -490,6 +493,8 @@ struct offer {
     const struct weir_estimate *estimate; /* what is believed of it beyond what it says; never NULL */
     uint32_t provider; /* index */
     uint32_t leased;   /* reserved: of its machines, those that are leased */
+    uint32_t n_quotas;
+    uint32_t quota[OFFER_QUOTAS_MAX]; /* of its provider that count it: indexes */
 };
 
 /* What renting it costs besides what is paid anyway, an hour. */
@@ -559,15 +564,18 @@ struct offer_memory { /* of a lease that did not come to be; outlives the lists 
     uint64_t lease;
     uint64_t id; /* of the offer */
     struct place_of_machines place;
+    struct weir_task_id task; /* for which it was */
     int64_t intent_us;
     int64_t at_us;
     int64_t until_us;
     uint8_t refusal;
+    bool gangs_only; /* it stands for many machines at once only: the others of its gang were made, and are gone */
 };
 
 /* What is to be remembered of a lease beside its offer. */
 struct refused {
     uint64_t lease;
+    struct weir_task_id task;
     uint8_t refusal;
     int64_t intent_us;
     int64_t at_us;
@@ -577,6 +585,7 @@ struct refused {
 /* A machine that was there, and is no more. */
 struct lease_past {
     struct place_of_machines place;
+    struct weir_task_id task;
     int64_t from_us;
     int64_t to_us;
 };
@@ -705,6 +714,7 @@ struct weir_core {
     WEIR_VEC(struct offer_memory) memory; /* by offer, the newest lease first */
     WEIR_VEC(struct lease_past) past;     /* of a restore that is not done */
     WEIR_VEC(struct provider) providers;
+    WEIR_VEC(struct known_quota) provider_quotas; /* those of one provider together */
     bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
     int64_t paces_us;
     WEIR_VEC(struct payer *) payers;   /* by id, from 1 */
@@ -941,7 +951,7 @@ bool lease_fell_short(struct weir_core *c, struct lease *l, const struct weir_no
 void lease_release(struct weir_core *c, struct lease *l);
 void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
-/* Ends what nobody needs: leases that boot for nothing. False where there are none. */
+/* Ends what nobody needs: leases that boot for nothing, or came up for a gang that is not to be had. False where there are none. */
 bool leases_sweep(struct weir_core *c);
 /* Records that a rented machine that has just become idle is not given back. */
 void lease_say_kept(struct weir_core *c, const struct node *n);
@@ -952,7 +962,8 @@ void offer_remember(struct weir_core *c, const struct weir_offer *o, const struc
 /* The same of a machine that was made, and given up for that reason. */
 void offer_remember_given_up(struct weir_core *c, const struct weir_offer *o, struct refused r);
 struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *o);
-/* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. False where there are none. */
+/* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. What was refused to the others of its own gang
+ * is not forgotten, for gangs. False where there are none. */
 bool offers_forget(struct weir_core *c, const struct lease_past *was);
 /* Counts the lease for its provider, where it is live. */
 void lease_count(struct weir_core *c, struct lease *l, bool in);
@@ -972,7 +983,7 @@ enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_req
  * time, *ret_until_us is when; US_NEVER: when a reserved machine is free again. */
 enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, const struct weir_request *r, int64_t *ret_until_us);
 /* Why it is left alone, if it is, and until when, by what was refused. zone: in which it would be asked for, the offer's own where it is for no gang in one zone. */
-enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, int64_t *ret_until_us);
+enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, bool is_gang, int64_t *ret_until_us);
 /* The provider's number, made where it is not known. */
 uint32_t provider_get(struct weir_core *c, const char *name);
 /* Brings the providers' paces up to date. To be called before offers are weighed. */

@@ -11,6 +11,7 @@
 #include "core/budget.h"
 #include "core/model.h"
 #include "core/policy.h"
+#include "core/provider_quota.h"
 #include "core/quota.h"
 
 enum weir_event_kind {
@@ -42,6 +43,7 @@ enum weir_event_kind {
     WEIR_EVENT_QUOTA_SET,
     WEIR_EVENT_QUOTA_REMOVE,
     WEIR_EVENT_CHARGED, /* what was posted since the last; see weir_core_awaits_charges */
+    WEIR_EVENT_PROVIDER_QUOTAS_SET, /* replaces all that one provider told of how much it allows */
     WEIR_EVENT_MAX,
 };
 
@@ -128,6 +130,12 @@ struct weir_event {
             const struct weir_offer *offer; /* all of that provider */
             size_t n;
         } offers_set;
+        struct {
+            const char *provider;
+            const struct weir_provider_quota *quota; /* all of that provider */
+            size_t n;
+            struct weir_wall as_of; /* when it was asked */
+        } provider_quotas_set;
         struct {
             const struct weir_budget *budget; /* one of that name is replaced */
             int64_t charged_micro; /* of a new one, or of one whose scope or span changes: what was spent in the span before */

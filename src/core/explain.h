@@ -58,6 +58,7 @@ enum weir_verdict {
     WEIR_VERDICT_OVER_QUOTA,    /* more than a quota allows; weir_explain.quota says which */
     WEIR_VERDICT_FAILED,        /* a launch was refused for another reason, or did not come up, a short while ago */
     WEIR_VERDICT_SPEND_LIMIT,   /* policy: what all rented machines may cost an hour together */
+    WEIR_VERDICT_PROVIDER_QUOTA,/* more than its provider allows, by what it told; weir_explain.provider_quota says which */
     WEIR_VERDICT_ZONE,          /* the gang wants one zone, and it is not known in which its machines are, or would be */
     WEIR_VERDICT_MAX,
 };
@@ -107,6 +108,12 @@ struct weir_explain {
     struct weir_quota_id quota; /* or the quota; in what it counts, see weir_quota_counts. Of PREEMPT: whose share the other is within; 0: it goes by priority */
     int64_t quota_need;
     int64_t quota_left;
+    uint64_t provider_quota; /* of the best offer that is beyond one: weir_provider_quota_id; 0: none is */
+    uint64_t provider_quota_offer;
+    int64_t provider_quota_limit; /* in what it counts */
+    int64_t provider_quota_used;
+    int64_t provider_quota_need;
+    uint8_t provider_quota_unit; /* enum weir_quota_unit */
     uint32_t n_candidates;
     struct weir_candidate candidate[WEIR_EXPLAIN_CANDIDATES_MAX]; /* best first */
 };

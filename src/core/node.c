@@ -789,6 +789,7 @@ void node_give(struct weir_core *c, struct run *r, uint32_t rank)
         n->idle_since_us = c->now_us;
     }
     node_grew(c, n);
+    n->unused = n->grown && (n->unused || !k->told);
     node_changed(c, n);
     if (n->lease != NULL) {
         timer_for_lease(c, n->lease);

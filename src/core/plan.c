@@ -391,6 +391,7 @@ void plan(struct weir_core *c)
     for (size_t i = 0; i < c->grown.n; i++) {
         lease_say_kept(c, c->grown.p[i]);
         c->grown.p[i]->grown = false;
+        c->grown.p[i]->unused = false;
     }
     weir_vec_clear(&c->grown);
     c->growth_looks = 0;

@@ -673,6 +673,10 @@ void update(struct weir_core *c, const struct weir_event *ev)
     case WEIR_EVENT_OFFERS_SET:
         update_lease_event(c, ev);
         return;
+    case WEIR_EVENT_PROVIDER_QUOTAS_SET:
+        provider_quotas_set(c, ev->u.provider_quotas_set.provider, ev->u.provider_quotas_set.quota, ev->u.provider_quotas_set.n,
+                            ev->u.provider_quotas_set.as_of.us);
+        return;
     case WEIR_EVENT_BUDGET_SET:
         budget_set(c, ev);
         return;

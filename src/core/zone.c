@@ -133,12 +133,12 @@ enum weir_verdict zone_choose(const struct weir_core *c, const struct weir_offer
     int64_t best_until_us = INT64_MAX;
     if (o->zone[0] != '\0') {
         memcpy(ret, o->zone, sizeof o->zone);
-        return offer_remembered(c, o, o->zone, ret_until_us);
+        return offer_remembered(c, o, o->zone, true, ret_until_us);
     }
     for (size_t i = zones_find(c, &kind); i < c->zones.p.n && kind_cmp(&c->zones.p.p[i], &kind) == 0; i++) {
         const char *zone = c->zones.p.p[i].zone;
         int64_t until_us = 0;
-        enum weir_verdict v = offer_remembered(c, o, zone, &until_us);
+        enum weir_verdict v = offer_remembered(c, o, zone, true, &until_us);
         if (best == WEIR_VERDICT_ZONE || until_us < best_until_us) {
             best = v;
             best_until_us = until_us;

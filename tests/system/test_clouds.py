@@ -107,7 +107,7 @@ test_killed_before_the_end_is_proven = each_cloud(_after_it_was_ended_before_the
 
 def gang(weir, killed):
     """The third of three launches is refused: nobody runs on part of the gang, and all three are had later. The two others are ended
-    at once where they still boot; one whose agent was quicker is kept a while, as any idle machine is."""
+    at once, whether they still boot or not."""
     with mock("aws", args=["--capacity", "2"]) as c, broker(weir, c, policy="capacity_memory: 8s") as b:
         log = b.dir / "log"
         until("offers", lambda: any(o["provider"] == "aws" and o["verdict"].startswith("included") for o in b.get("/v1/offers?gpus=L4:1")["items"]))

@@ -44,5 +44,33 @@ def test_a_gang_that_asks_for_no_zone_gets_what_there_is(weir):
         give_back(b, c)
 
 
+def partly(weir, moment, slow_s=0):
+    """Two of three machines are to be had: those go at once, whatever became of them by then, and cost no more than that."""
+    with mock("aws", args=["--capacity", "2"]) as c, broker(weir, c, policy="capacity_memory: 1h") as b:
+        offered(b, "aws")
+        if slow_s:
+            c.fault("slow_body", on="create", times=3, seconds=slow_s)
+        one_offer = {"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False}
+        moment(c, b, b.submit(only_there("aws", num_nodes=3, resources=one_offer)))
+        until("the machines to be given back", lambda: made(c) == [] and c.requests("terminate") and not leases(b), limit_s=55)
+        row = next(r for r in b.json("bill", "--by", "pool")["rows"] if r["pool"] == "aws")
+        assert row["waste_boot_micro"] + row["idle_micro"] == row["total_micro"], row
+        assert len(c.inventory()["instances"]) == 2, c.inventory()
+        give_back(b, c)
+
+
+def test_machines_of_a_gang_that_cannot_be_had_are_given_back_though_the_broker_was_killed(weir):
+    def kill(c, b, job):
+        until("a launch to be refused", lambda: any(r["status"] >= 400 for r in c.requests("create")), every_s=0.005)
+        b.kill()
+        b.start()
+    partly(weir, kill)
+
+
+def test_machines_of_a_gang_that_cannot_be_had_are_given_back_though_they_are_up(weir):
+    """The answers are so slow that the agents join before the refusal comes; where they do not, the machines still boot."""
+    partly(weir, lambda c, b, job: until("them to be made", lambda: len(made(c)) == 2), slow_s=6)
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))

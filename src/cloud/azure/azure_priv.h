@@ -48,6 +48,7 @@ struct azure {
     char gpus[64];
     size_t prices_network; /* whose prices are asked for */
     uint64_t prices_skip;  /* how many of them came */
+    size_t quota_network;  /* whose quotas are asked for */
     struct weir_credential *credential;
     char *bearer; /* the access token that is valid now; NULL: none */
 };
@@ -75,6 +76,10 @@ bool azure_machine_read(const json_t *o, struct weir_rest_machine *ret, char fai
 weir_cloud_classify_fn azure_classify;
 /* The class of an error by its code and text; REFUSED where they say nothing else. */
 enum weir_provider_class azure_class_of(const char *code, const char *text);
+
+/* ---- quota.c ---- */
+void azure_quota(struct weir_provider *p, const char *page, struct weir_rest_request *q);
+int azure_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest_quotas *l, struct weir_err *err);
 
 /* ---- prices.c ---- */
 void azure_prices(struct weir_provider *p, const char *page, struct weir_rest_request *q);

@@ -319,10 +319,12 @@ const struct weir_provider_ops weir_ec2_provider = {
     /* "You pay the Spot price that's in effect, billed to the nearest second": AWS, How Spot Instances Work */
     .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE | WEIR_PROVIDER_SPOT_MOVES,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
+    .quota_remedy = "ask for more in Service Quotas, Amazon EC2, in that region",
     .init = ec2_init,
     .fini = ec2_fini,
     .offers = ec2_offers,
     .prices_anew = ec2_prices_anew,
+    .quota = ec2_quota,
     .launch = ec2_launch,
     .describe = ec2_describe,
     .list = ec2_list,

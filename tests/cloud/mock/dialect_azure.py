@@ -113,6 +113,8 @@ class Dialect:
             return "offers"
         if "/locations/" in path and "/operations/" in path:
             return "poll"
+        if path.endswith("/usages"):
+            return "quota"
         if path == MACHINES:
             return "list"
         if path.startswith(MACHINES + "/"):
@@ -169,7 +171,7 @@ class Dialect:
             return self._terminate(name)
         m = re.fullmatch(BASE + r"/providers/Microsoft\.Compute/locations/(\w+)/usages", request.path)
         if m and request.method == "GET":
-            return self._usages()
+            return self._usages(m.group(1))
         raise CloudError("not_found", f"{request.method} {request.path}")
 
     # ---- tokens ----
@@ -241,6 +243,9 @@ class Dialect:
         compare = {k: v for k, v in p.items() if k != "osProfile"}
         wanted = {"body": body, "compare": compare, "spot": p.get("priority") == "Spot", "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{memory}"},
                   "boot": {"user_data": user_data.decode("utf-8", "replace")} if user_data else None, "ends_with_program": False}
+        size = SIZES[p["hardwareProfile"]["vmSize"]]
+        wanted["takes"] = size[6]
+        wanted["quota_of"] = f"{body['location']} {'lowPriorityCores' if wanted['spot'] else size[5]}"
         with self.world.lock:
             before = self.world._find_token(name)
             replay = "conflict" if only_new or before is None or before.state == "gone" else "return"
@@ -299,16 +304,12 @@ class Dialect:
             return Reply(204)
         return Reply(202, headers={"Retry-After": "0"})
 
-    def _usages(self):
-        used = {}
-        for i in self.world.visible():
-            if i.costs():
-                size = SIZES[i.request["body"]["properties"]["hardwareProfile"]["vmSize"]]
-                family = "lowPriorityCores" if i.spot else size[5]
-                used[family] = used.get(family, 0) + size[6]
-        families = {s[5] for s in SIZES.values()} | {"lowPriorityCores", "cores"}
-        return Reply(200, {"value": [{"name": {"value": f, "localizedValue": f}, "currentValue": used.get(f, 0), "limit": 960, "unit": "Count"}
-                                     for f in sorted(families)]})
+    def _usages(self, location):
+        families = sorted({s[5] for s in SIZES.values()})
+        used = {f: self.world.used(f"{location} {f}") for f in (*families, "lowPriorityCores")}
+        used["cores"] = sum(used[f] for f in families)
+        return Reply(200, {"value": [{"name": {"value": f, "localizedValue": f + " vCPUs"}, "currentValue": used[f], "limit": self.world.quota, "unit": "Count"}
+                                     for f in used]})
 
     # ---- prices ----
 

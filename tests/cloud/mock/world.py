@@ -88,7 +88,7 @@ class Instance:
 
     def brief(self):
         return {"id": self.id, "token": self.token, "owner": self.owner, "state": self.state, "reason": self.reason,
-                "spot": self.spot, "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told, "zone": self.request.get("zone", ""),
+                "spot": self.spot, "takes": self.request.get("takes", 0), "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told, "zone": self.request.get("zone", ""),
                 "pids": self.machine.pids() if self.machine else []}
 
     def costs(self):
@@ -110,6 +110,7 @@ class World:
         self.prices = [(int(self.now()) - 86400, 1.0)]  # (since when, a factor on all prices), the oldest first
         self.denied = []  # operations, or permissions by the provider's name, that the account's owner has not given
         self.no_images = False
+        self.quota = 100000  # the limit of each of the account's quotas, in what it counts
         self.instances = {}
         self.tokens = {}  # token -> ids of all machines it ever made: more than one is a double launch
         self.faults = []
@@ -191,6 +192,8 @@ class World:
             for kind in ("no_capacity", "quota"):
                 if self.hit(kind, "create") is not None:
                     raise CloudError(kind, "asked for by the test")
+            if self.used(request.get("quota_of")) + request.get("takes", 0) > self.quota:
+                raise CloudError("quota", "the account's quota is used up")
             if self.hit("refused", "create") is not None:
                 raise CloudError("forbidden", "asked for by the test")
             if request.get("zone") in self.full_zones:
@@ -218,6 +221,11 @@ class World:
             if instance.state != "gone":
                 self.tokens.setdefault(token or instance.id, []).append(instance.id)
             return instance, True, later
+
+    def used(self, quota):
+        """What all machines of the account take of a quota now."""
+        with self.lock:
+            return sum(i.request.get("takes", 0) for i in self.instances.values() if i.costs() and i.request.get("quota_of") == quota)
 
     def get(self, ident):
         with self.lock:

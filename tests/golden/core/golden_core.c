@@ -21,12 +21,17 @@
 #include "base/parse.h"
 #include "unit/core/world.h"
 
-enum { LINE_MAX_BYTES = 512, SCENARIOS_MAX = 128, OUT_MAX = 1 << 20 };
+enum { LINE_MAX_BYTES = 512, PROVIDER_QUOTAS_MAX = 8, SCENARIOS_MAX = 128, OUT_MAX = 1 << 20 };
 
 struct scene {
     struct world w;
     struct weir_str out;
     struct weir_gpu_table *gpus;
+    struct weir_provider_quota provider_quota[PROVIDER_QUOTAS_MAX]; /* to be sent */
+    size_t n_provider_quotas;
+    struct weir_provider_quota told[PROVIDER_QUOTAS_MAX]; /* sent last */
+    size_t n_told;
+    int64_t told_us;
     int64_t start_us;
     const char *name;
     int line;
@@ -272,6 +277,11 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
         weir_str_addf(&s->out, ", whose share is quota %u", x->quota.v);
     } else if (x->quota.v != 0) {
         weir_str_addf(&s->out, ", quota %u has %" PRId64 " of %" PRId64, x->quota.v, x->quota_left, x->quota_need);
+    }
+    if (x->provider_quota != 0) {
+        weir_str_addf(&s->out, ", for offer %" PRIu64 " the provider allows %" PRId64 " %s, %" PRId64 " are in use and %" PRId64 " wanted",
+                      x->provider_quota_offer, x->provider_quota_limit, weir_quota_unit_name((enum weir_quota_unit)x->provider_quota_unit),
+                      x->provider_quota_used, x->provider_quota_need);
     }
     weir_str_addc(&s->out, '\n');
     for (uint32_t i = 0; i < x->n_candidates && i < 3; i++) {
@@ -609,6 +619,58 @@ static void do_whatif(struct scene *s, struct weir_sv line)
     out_explain(s, &x);
 }
 
+static void do_provider_quota(struct scene *s, struct weir_sv line)
+{
+    static const char *const units[] = {"cores", "gpus", "machines", "mem_mib", NULL};
+    struct weir_sv name = weir_sv_cut(&line, ' ');
+    char counts[16];
+    if (s->n_provider_quotas == PROVIDER_QUOTAS_MAX) {
+        bad(s, "too many quotas of the provider");
+    }
+    struct weir_provider_quota *q = &s->provider_quota[s->n_provider_quotas++];
+    memset(q, 0, sizeof *q);
+    (void)snprintf(q->name, sizeof q->name, "%.*s", WEIR_SV_ARG(name));
+    text(line, "counts", "gpus", counts, sizeof counts);
+    while (units[q->unit] != NULL && !weir_streq(counts, units[q->unit])) {
+        q->unit++;
+    }
+    text(line, "region", "", q->region, sizeof q->region);
+    text(line, "type", "", q->type[0], sizeof q->type[0]);
+    q->n_types = q->type[0][0] != '\0';
+    q->markets = (uint8_t)(flag(line, "spot") ? 1u << WEIR_OFFER_SPOT : flag(line, "on_demand") ? 1u << WEIR_OFFER_ON_DEMAND : 0);
+    q->limit = number(s, line, "limit", 0);
+    q->used = number(s, line, "used", 0);
+}
+
+static void send_provider_quotas(struct scene *s)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_PROVIDER_QUOTAS_SET};
+    ev.u.provider_quotas_set.provider = "cloud";
+    ev.u.provider_quotas_set.quota = s->told;
+    ev.u.provider_quotas_set.n = s->n_told;
+    ev.u.provider_quotas_set.as_of.us = s->told_us;
+    step(s, &ev);
+}
+
+static void new_provider_quotas(struct scene *s)
+{
+    memcpy(s->told, s->provider_quota, sizeof s->told);
+    s->n_told = s->n_provider_quotas;
+    s->told_us = s->w.now_us;
+    s->n_provider_quotas = 0;
+    send_provider_quotas(s);
+}
+
+static void show_provider_quotas(struct scene *s)
+{
+    struct weir_told_quota told[PROVIDER_QUOTAS_MAX];
+    size_t n = weir_core_provider_quotas(s->w.core, told, PROVIDER_QUOTAS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const struct weir_provider_quota *q = &told[i].quota;
+        weir_str_addf(&s->out, "    %s: %" PRId64 " of %" PRId64 " %s\n", q->name, q->used, q->limit, weir_quota_unit_name((enum weir_quota_unit)q->unit));
+    }
+}
+
 static void do_restore(struct scene *s)
 {
     struct weir_core *c = world_restore(&s->w);
@@ -617,6 +679,9 @@ static void do_restore(struct scene *s)
     s->w.core = c;
     if (!weir_core_check(c, &err)) {
         bad(s, err.text);
+    }
+    if (s->n_told > 0) { /* before there is anything to rent, as the program does */
+        send_provider_quotas(s);
     }
     send_offers(s);
 }
@@ -778,6 +843,12 @@ static void do_line(struct scene *s, struct weir_sv line)
         do_rates(s, rest);
     } else if (weir_streq(v, "offer")) {
         do_offer(s, rest);
+    } else if (weir_streq(v, "provider_quota")) {
+        do_provider_quota(s, rest);
+    } else if (weir_streq(v, "provider_quotas")) {
+        new_provider_quotas(s);
+    } else if (weir_streq(v, "show_provider_quotas")) {
+        show_provider_quotas(s);
     } else if (weir_streq(v, "offers")) {
         send_offers(s);
     } else if (weir_streq(v, "submit")) {

@@ -30,6 +30,8 @@ struct history {
     bool expects; /* what is expected of jobs changes */
     bool policies; /* and so does what they may use; gangs begin and end at once too */
     struct weir_policy_rule rule[3];
+    bool provider_quotas; /* providers tell what they allow */
+    struct weir_provider_quota provider_quota[3];
     bool budgets; /* some are set, changed and removed, and what runs is charged */
     bool zones; /* offers and nodes have some, and most gangs want to be in one */
     struct weir_prng money; /* for all of that: histories without budgets are as they were */
@@ -443,6 +445,26 @@ static struct weir_event ev_policy(struct history *h)
     return ev;
 }
 
+static struct weir_event ev_provider_quotas(struct history *h)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_PROVIDER_QUOTAS_SET};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(h->provider_quota); i++) {
+        struct weir_provider_quota *q = &h->provider_quota[i];
+        *q = (struct weir_provider_quota){.unit = (uint8_t)below(h, WEIR_QUOTA_UNIT_MAX)};
+        (void)snprintf(q->name, sizeof q->name, "q%zu", i);
+        (void)snprintf(q->region, sizeof q->region, below(h, 2) == 0 ? "" : "eu-%u", (unsigned)below(h, 3));
+        q->n_types = (uint8_t)below(h, 2);
+        (void)snprintf(q->type[0], sizeof q->type[0], "t%u*", (unsigned)below(h, 2));
+        q->limit = (int64_t)below(h, q->unit == WEIR_QUOTA_UNIT_MACHINES ? 6 : q->unit == WEIR_QUOTA_UNIT_MEM_MIB ? 400000 : 60);
+        q->used = (int64_t)below(h, (uint64_t)q->limit + 2);
+    }
+    ev.u.provider_quotas_set.provider = "cloud";
+    ev.u.provider_quotas_set.quota = h->provider_quota;
+    ev.u.provider_quotas_set.n = below(h, WEIR_ARRAY_LEN(h->provider_quota) + 1);
+    ev.u.provider_quotas_set.as_of.us = h->w.now_us - (int64_t)below(h, 60) * WEIR_US_PER_S;
+    return ev;
+}
+
 static struct weir_event random_event(struct history *h, struct weir_node_spec *spec)
 {
     struct weir_event ev = {.kind = WEIR_EVENT_TICK};
@@ -485,6 +507,9 @@ static struct weir_event random_event(struct history *h, struct weir_node_spec *
     }
     if (x >= 90 && x < 95 && h->policies) {
         return ev_policy(h);
+    }
+    if (x >= 95 && h->provider_quotas) {
+        return ev_provider_quotas(h);
     }
     return x < 90 && h->expects ? ev_expect(h) : ev;
 }
@@ -675,6 +700,10 @@ static void one_step(struct history *h, bool twins)
             struct weir_event none = {.kind = WEIR_EVENT_CHARGED};
             world_step(&h->w, &none);
         }
+        if (h->provider_quotas) { /* they are told anew after a restore */
+            struct weir_event none = {.kind = WEIR_EVENT_PROVIDER_QUOTAS_SET, .u.provider_quotas_set.provider = "cloud"};
+            world_step(&h->w, &none);
+        }
         h->twin = world_restore(&h->w);
         h->twin_steps = 0;
     }
@@ -793,6 +822,19 @@ static void policies_change_under_what_waits_and_runs(void **state)
         struct history *h = history_new(seed + 5000);
         h->expects = h->policies = true;
         play(h, seed, 1000, true);
+    }
+}
+
+static void restored_core_goes_on_within_what_providers_allow(void **state)
+{
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        struct history *h = history_new(seed + 9000);
+        h->expects = h->provider_quotas = true;
+        for (int i = 0; i < 1000; i++) {
+            one_step(h, true);
+        }
+        history_free(h);
     }
 }
 
@@ -1081,6 +1123,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(same_events_give_same_effects),
         cmocka_unit_test(a_tick_after_a_step_changes_nothing),
         cmocka_unit_test(restored_gang_ends_as_it_would_have),
+        cmocka_unit_test(restored_core_goes_on_within_what_providers_allow),
         cmocka_unit_test(restored_core_goes_on_where_it_did_not),
         cmocka_unit_test(restored_core_goes_on_as_the_other),
         cmocka_unit_test(policies_change_under_what_waits_and_runs),
