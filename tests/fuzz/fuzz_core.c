@@ -232,12 +232,16 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
     case WEIR_EVENT_RUN_STARTED:
     case WEIR_EVENT_RUN_CHECKPOINTED:
         ev->u.run.run = run_of(b);
-        ev->u.run.rank = take(b) & 3u;
+        ev->u.run.rank = take(b);
+        ev->u.run.all_ranks = (ev->u.run.rank & 0x80u) != 0;
+        ev->u.run.rank &= 3u;
         ev->u.run.at.us = ev->now.us - take(b);
         break;
     case WEIR_EVENT_RUN_ENDED:
         ev->u.run_ended.run = run_of(b);
-        ev->u.run_ended.rank = take(b) & 3u;
+        ev->u.run_ended.rank = take(b);
+        ev->u.run_ended.all_ranks = (ev->u.run_ended.rank & 0x80u) != 0;
+        ev->u.run_ended.rank &= 3u;
         ev->u.run_ended.at.us = ev->now.us - take(b);
         ev->u.run_ended.reason = take(b) % 20u;
         ev->u.run_ended.exit_code = take(b) & 3;

@@ -142,6 +142,8 @@ static const struct weir_rest_ops azure_rest = {
     .on_prices = azure_on_prices,
     .quota = azure_quota,
     .on_quota = azure_on_quota,
+    .check = azure_check,
+    .on_check = azure_on_check,
     .classify = azure_classify,
     .native = true,
 };

@@ -142,6 +142,94 @@ static void the_rest_of_a_gang_may_end_at_once(void **state)
     site_end(&s);
 }
 
+/* ---- who waits for money ---- */
+
+static struct weir_offer offer_of(const struct site *s, uint64_t id, uint16_t gpus, int64_t price_micro)
+{
+    struct weir_offer o;
+    memset(&o, 0, sizeof o);
+    o.id = id;
+    memcpy(o.provider, "cloud", sizeof "cloud");
+    o.gpu_model = weir_gpu_table_intern(s->gpus, WEIR_SV("A100"));
+    o.gpus = gpus;
+    o.cpu_milli = gpus == 1 ? 4000 : 65000;
+    o.mem_mib = 65536;
+    o.price_micro_per_hour = price_micro;
+    o.expires = WEIR_WALL_MAX;
+    o.bill_quantum = weir_dur_s(60);
+    o.boot_expected = weir_dur_s(120);
+    o.launchable = true;
+    return o;
+}
+
+static void set_budget(struct site *s, int64_t amount_micro)
+{
+    struct weir_budget b;
+    memset(&b, 0, sizeof b);
+    memcpy(b.name, "all", sizeof "all");
+    b.scope = WEIR_BUDGET_ORGANISATION;
+    b.span = WEIR_BUDGET_FOREVER;
+    b.amount_micro = amount_micro;
+    step(s, (struct weir_event){.kind = WEIR_EVENT_BUDGET_SET, .u.budget_set.budget = &b});
+}
+
+/* A GPU for ten minutes, beside so many cores. */
+static struct weir_job_id submit_rented(struct site *s, uint32_t cpu_milli, int32_t priority)
+{
+    struct weir_request r;
+    memset(&r, 0, sizeof r);
+    r.alternatives = 1;
+    r.alternative[0] = (struct weir_gpu_wish){weir_gpu_table_intern(s->gpus, WEIR_SV("A100")), 1};
+    r.nodes = 1;
+    r.cpu_milli = cpu_milli;
+    r.max_duration.us = 10 * WEIR_US_PER_MIN;
+    r.delay_cost_micro_per_hour = -1;
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
+    ev.u.job_submit.job = weir_core_take_job_id(s->core);
+    ev.u.job_submit.project.v = 1;
+    ev.u.job_submit.user.v = 1;
+    ev.u.job_submit.priority = priority;
+    ev.u.job_submit.n_tasks = 1;
+    ev.u.job_submit.request = &r;
+    step(s, ev);
+    return ev.u.job_submit.job;
+}
+
+/*
+ * There is money for one machine of two GPUs. The first rents it; the second, for which a machine of its own would be too dear, may go along, and comes
+ * before the third, which needs little and was never kept back by the budget.
+ */
+static void who_may_go_along_on_a_new_machine_comes_in_its_turn(void **state)
+{
+    (void)state;
+    struct site s;
+    site_begin(&s, 0);
+    const struct weir_offer offers[] = {offer_of(&s, 1, 1, 1000000), offer_of(&s, 2, 2, 6000000)};
+    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
+    ev.u.offers_set.provider = "cloud";
+    ev.u.offers_set.offer = offers;
+    ev.u.offers_set.n = 2;
+    step(&s, ev);
+    set_budget(&s, 1000000);
+    struct weir_job_id first = submit_rented(&s, 32000, 60);
+    struct weir_job_id second = submit_rented(&s, 32000, 50);
+    struct weir_job_id third = submit_rented(&s, 500, 40);
+    assert_int_equal(state_of(&s, first), WEIR_TASK_WAITING);
+    assert_int_equal(state_of(&s, third), WEIR_TASK_STARTING); /* on a small one, of which there are none left */
+    ev = (struct weir_event){.kind = WEIR_EVENT_LEASE_REFUSED};
+    ev.u.lease_refused.lease.v = 1;
+    ev.u.lease_refused.refusal = WEIR_REFUSAL_NO_CAPACITY;
+    step(&s, ev);
+    assert_int_equal(state_of(&s, third), WEIR_TASK_WAITING);
+    s.now_us += WEIR_US_PER_MIN;
+    set_budget(&s, 5500000);
+    assert_int_equal(s.core->leases_live, 1);
+    assert_int_equal(state_of(&s, first), WEIR_TASK_STARTING);
+    assert_int_equal(state_of(&s, second), WEIR_TASK_STARTING);
+    assert_int_equal(state_of(&s, third), WEIR_TASK_WAITING);
+    site_end(&s);
+}
+
 /* The classes that were found to wait since the round; a bit for each. */
 static size_t weighed_since(const struct site *s, uint64_t round, const struct weir_job_id *job, size_t n, bool *ret)
 {
@@ -193,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gang_that_ends_at_once_leaves_all_of_its_nodes),
         cmocka_unit_test(the_rest_of_a_gang_may_end_at_once),
+        cmocka_unit_test(who_may_go_along_on_a_new_machine_comes_in_its_turn),
         cmocka_unit_test(a_review_is_bounded_and_reaches_all_in_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
