@@ -77,6 +77,10 @@ weir_cloud_classify_fn azure_classify;
 /* The class of an error by its code and text; REFUSED where they say nothing else. */
 enum weir_provider_class azure_class_of(const char *code, const char *text);
 
+/* ---- check.c ---- */
+void azure_check(struct weir_provider *p, unsigned step, struct weir_rest_request *q);
+void azure_on_check(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *answer, const json_t *body, struct weir_checks *k);
+
 /* ---- quota.c ---- */
 void azure_quota(struct weir_provider *p, const char *page, struct weir_rest_request *q);
 int azure_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest_quotas *l, struct weir_err *err);

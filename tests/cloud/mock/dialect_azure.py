@@ -115,6 +115,8 @@ class Dialect:
             return "poll"
         if path.endswith("/usages"):
             return "quota"
+        if path.endswith("/providers/Microsoft.Authorization/permissions"):
+            return "permissions"
         if path == MACHINES:
             return "list"
         if path.startswith(MACHINES + "/"):
@@ -158,6 +160,8 @@ class Dialect:
         if not re.fullmatch(r"20\d\d-\d\d-\d\d(-preview)?", version):
             raise CloudError("invalid", "The api-version query parameter (?api-version=) is required for all requests.",
                              code="MissingApiVersionParameter")
+        if operation == "permissions":
+            return self._permissions(request)
         if operation == "poll":
             return self._poll(request)
         if operation == "list":
@@ -304,6 +308,13 @@ class Dialect:
             return Reply(204)
         return Reply(202, headers={"Retry-After": "0"})
 
+    def _permissions(self, request):
+        if request.path != f"{BASE}/resourceGroups/{GROUP}/providers/Microsoft.Authorization/permissions" or request.method != "GET":
+            raise CloudError("not_found", f"{request.method} {request.path}")
+        denied = [d for d in self.world.denied if d.startswith("Microsoft.")]
+        return Reply(200, {"value": [{"actions": ["*/read"], "notActions": [], "dataActions": [], "notDataActions": []},
+                                     {"actions": ["microsoft.compute/*", "Microsoft.Network/*"], "notActions": denied, "dataActions": [], "notDataActions": []}]})
+
     def _usages(self, location):
         families = sorted({s[5] for s in SIZES.values()})
         used = {f: self.world.used(f"{location} {f}") for f in (*families, "lowPriorityCores")}
@@ -323,7 +334,7 @@ class Dialect:
             for price, word in ((on_demand, ""), (spot, " Spot")):
                 items.append({"currencyCode": "USD", "tierMinimumUnits": 0.0, "retailPrice": round(price * self.world.price_factor, 6),
                               "unitPrice": round(price * self.world.price_factor, 6), "armRegionName": region.group(1), "location": region.group(1),
-                              "effectiveStartDate": "2026-06-01T00:00:00Z", "meterId": str(uuid.uuid5(uuid.NAMESPACE_URL, name + word)),
+                              "effectiveStartDate": stamp(self.world.price_since()), "meterId": str(uuid.uuid5(uuid.NAMESPACE_URL, name + word)),
                               "meterName": name.removeprefix("Standard_").replace("_", " ") + word, "skuName": name + word,
                               "productName": f"Virtual Machines {product} Series", "serviceName": "Virtual Machines", "unitOfMeasure": "1 Hour",
                               "type": "Consumption", "isPrimaryMeterRegion": True, "armSkuName": name})
