@@ -53,7 +53,7 @@ struct call {
     struct call *prev;
 };
 
-static struct lease_watch *find_watch(struct broker *b, struct weir_lease_id lease)
+struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease)
 {
     for (size_t i = 0; i < b->leases.n; i++) {
         if (b->leases.p[i].lease.v == lease.v) {
@@ -171,7 +171,7 @@ static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall
     if (at.us == 0 && weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.expires.us < when.us) {
         when = v.expires;
     }
-    over(b, find_watch(b, lease));
+    over(b, leases_watch(b, lease));
     lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, when, reclaimed);
 }
 
@@ -189,7 +189,7 @@ static void note_instance(struct broker *b, struct weir_lease_id lease, const st
 /* An instance of the lease was seen. */
 static void seen(struct broker *b, struct weir_lease_id lease, const struct weir_instance *i)
 {
-    struct lease_watch *w = find_watch(b, lease);
+    struct lease_watch *w = leases_watch(b, lease);
     w->absent = 0;
     w->tries = 0;
     note_instance(b, lease, i); /* of a confirmed lease, too: its agent may have joined, and the broker been killed, before the launch was answered */
@@ -205,10 +205,14 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
                     i->launched.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, i->launched), false);
     }
     if (i->state == WEIR_INSTANCE_GONE) {
+        if (i->ended.us != 0) {
+            prices_seen(b, lease, weir_engine_inside(b->engine, i->ended));
+        }
         ended(b, lease, i->ended, i->reclaimed);
         return;
     }
     weir_engine_proven(b->engine, lease, w->asked);
+    prices_seen(b, lease, w->asked);
     if (i->reclaim_at.us != 0 && !w->noticed) {
         w->noticed = true;
         lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, weir_engine_inside(b->engine, i->reclaim_at), true);
@@ -428,6 +432,9 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
 static void on_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
 {
     take_offers(b, p, r);
+    if (r->class == WEIR_PROVIDER_OK) {
+        prices_told(b, p, r->offer, r->n_offers);
+    }
     feeds_note(b, p, r);
 }
 
@@ -435,7 +442,7 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
 {
     struct call c = *(struct call *)ctx;
     end_call(ctx);
-    struct lease_watch *w = find_watch(c.b, c.lease);
+    struct lease_watch *w = leases_watch(c.b, c.lease);
     if (w != NULL) {
         w->busy = false;
     }
@@ -527,7 +534,7 @@ static int call_terminate(struct broker *b, struct lease_watch *w)
 
 static void pump(struct broker *b, struct weir_lease_id lease)
 {
-    struct lease_watch *w = find_watch(b, lease);
+    struct lease_watch *w = leases_watch(b, lease);
     int r = 0;
     w->busy = true;
     w->asked = weir_engine_now(b->engine);
@@ -546,7 +553,7 @@ static void pump(struct broker *b, struct weir_lease_id lease)
     case LEASE_STEP_DONE:
         break;
     }
-    w = find_watch(b, lease);
+    w = leases_watch(b, lease);
     if (r != 0) {
         w->busy = false;
         retry_later(b, w, (struct weir_dur){0});
@@ -557,7 +564,7 @@ static void pump(struct broker *b, struct weir_lease_id lease)
 
 void leases_order(struct broker *b, const struct weir_order *o)
 {
-    struct lease_watch *w = find_watch(b, o->effect.lease);
+    struct lease_watch *w = leases_watch(b, o->effect.lease);
     if (o->effect.kind == WEIR_EFFECT_LEASE_LAUNCH) {
         struct provider *p = find_provider(b, o->offer.provider);
         struct lease_watch fresh = {.lease = o->effect.lease, .provider = p, .step = LEASE_STEP_LAUNCH,
@@ -713,7 +720,7 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
 static void restore_effect(void *ctx, const struct weir_effect_row *row)
 {
     struct broker *b = ctx;
-    struct lease_watch *w = find_watch(b, row->lease);
+    struct lease_watch *w = leases_watch(b, row->lease);
     if (w != NULL) {
         bool is_end = row->kind == WEIR_EFFECT_LEASE_TERMINATE;
         w->want_end |= is_end;
