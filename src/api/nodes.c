@@ -139,7 +139,7 @@ void api_handle_remove(struct api_request *rq)
 
 /* ---- leases ---- */
 
-/* What the machine has cost by its quote; the ledger says the same once it is settled. */
+/* What the machine has cost by its prices; the ledger says the same once it is settled. */
 static int64_t lease_cost(const struct weir_lease_view *v, struct weir_wall now)
 {
     if (v->confirmed_at.us == 0) {
@@ -151,7 +151,8 @@ static int64_t lease_cost(const struct weir_lease_view *v, struct weir_wall now)
     span = span < 0 ? 0 : span;
     span = has_ended && quantum > 0 && span % quantum != 0 ? weir_i64_add_sat(span, quantum - span % quantum) : span;
     span = has_ended && span < v->offer.bill_minimum.us ? v->offer.bill_minimum.us : span;
-    return weir_mul_div_sat(v->offer.price_micro_per_hour, span, WEIR_US_PER_HOUR);
+    int64_t before = v->priced.us == 0 ? 0 : weir_wall_sub(v->priced, v->confirmed_at).us;
+    return weir_i64_add_sat(v->priced_micro, weir_mul_div_sat(v->price_micro_per_hour, span > before ? span - before : 0, WEIR_US_PER_HOUR));
 }
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)

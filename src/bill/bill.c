@@ -492,17 +492,18 @@ void weir_bill_reprice(struct weir_bill *b, struct weir_wall now, weir_owned_cos
     }
 }
 
-void weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour)
+struct weir_wall weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour)
 {
     weir_bill_forget_taken(b);
     struct bill_node *n = weir_bill_node_find(b, node);
     if (n == NULL || n->m.info.owned || price_micro_per_hour == n->m.info.price_micro_per_hour || price_micro_per_hour < 0 ||
         price_micro_per_hour > WEIR_BILL_RATE_MAX) {
-        return;
+        return (struct weir_wall){0};
     }
     weir_bill_advance(b, n, settled_to(b, n, at));
-    weir_bill_post(b, n, at);
-    weir_bill_price_take(n, price_micro_per_hour);
+    weir_bill_post(b, n, at.us < n->now.us ? n->now : at);
+    weir_bill_price_take(n, at, price_micro_per_hour);
+    return n->m.priced;
 }
 
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at)

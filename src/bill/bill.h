@@ -225,11 +225,12 @@ void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struc
 /* The same of every open node. */
 void weir_bill_reprice(struct weir_bill *b, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx);
 /*
- * A rented machine costs so much an hour from then on: what came before is posted at the price that it had. Where proof is wanted the price
- * counts from when the machine was seen last, as nothing after that can be posted yet. A no-op for the price that it has, one out of
- * bounds, and an owned node.
+ * A rented machine costs so much an hour from then on: what came before is posted at the price that it had. Where it is posted beyond that
+ * time, what it costs more since then comes with its next span; what it costs less is taken off the next spans, as long as it is there.
+ * Where proof is wanted the price counts from when the machine was seen last, as nothing after that can be posted yet: it should be told once
+ * that is proven. Returns since when it counts; 0: nothing changed, for the price that it has, one out of bounds, and an owned node.
  */
-void weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour);
+struct weir_wall weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour);
 /* Settles all, then closes. Open segments are closed as USED. */
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
 int weir_bill_segment_open(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);

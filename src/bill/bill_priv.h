@@ -135,8 +135,8 @@ struct bill_cost {
 struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, weir_i128 energy_weight);
 /* A cumulative reading of an owned node at a time that was clamped. */
 void weir_bill_energy_take_reading(struct bill_node *n, struct weir_wall at, uint64_t counter_mj);
-/* A rented node costs so much an hour from m.until on, up to which it is posted. */
-void weir_bill_price_take(struct bill_node *n, int64_t price_micro_per_hour);
+/* A rented node costs so much an hour from then on; not before its last change, nor after m.until, up to which it is posted. */
+void weir_bill_price_take(struct bill_node *n, struct weir_wall from, int64_t price_micro_per_hour);
 /* What a rented node costs at its end beyond the time it was there. */
 struct bill_cost weir_bill_rounding_take(struct bill_node *n, struct weir_wall end);
 /* An amount of the ledger's in the node's own currency, half up; 0 where it has none. */

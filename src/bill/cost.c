@@ -90,7 +90,10 @@ int64_t weir_bill_original(const struct weir_bill_node *n, int64_t micro)
     return n->currency[0] == '\0' ? 0 : weir_mul_div_sat(micro, WEIR_BILL_NANO, n->rate_nano);
 }
 
-/* The provider's charge up to a time since opening, less what was posted. It is rounded half up, once, whatever prices it had. */
+/*
+ * The provider's charge up to a time since opening, less what was posted. It is rounded half up, once, whatever prices it had. Nothing
+ * where more was posted, at a price that has fallen since: nothing is posted then until the machine has cost as much.
+ */
 static struct bill_cost provider_take(struct weir_meter *m, struct weir_dur d)
 {
     struct bill_cost c = {0};
@@ -104,13 +107,15 @@ static struct bill_cost provider_take(struct weir_meter *m, struct weir_dur d)
     return c;
 }
 
-void weir_bill_price_take(struct bill_node *n, int64_t price_micro_per_hour)
+void weir_bill_price_take(struct bill_node *n, struct weir_wall from, int64_t price_micro_per_hour)
 {
     struct weir_meter *m = &n->m;
-    weir_i128 cost = since_priced(m, weir_wall_sub(m->until, m->opened));
+    struct weir_wall last = m->priced.us == 0 ? m->opened : m->priced;
+    from = from.us > m->until.us ? m->until : from.us < last.us ? last : from;
+    weir_i128 cost = since_priced(m, weir_wall_sub(from, m->opened));
     m->priced_micro += (int64_t)(cost / WEIR_US_PER_HOUR);
     m->remainder[WEIR_ACCOUNT_PROVIDER] = (int64_t)(cost % WEIR_US_PER_HOUR);
-    m->priced = m->until;
+    m->priced = from;
     m->info.price_micro_per_hour = price_micro_per_hour;
 }
 

@@ -176,8 +176,11 @@ struct lease_watch {
     enum weir_refusal refusal;
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
+    struct weir_wall absent_at; /* when it was asked for the first of them */
     uint64_t due_ms;
     struct weir_wall asked; /* when the call under way went out */
+    int64_t price_micro_per_hour; /* that its provider told, and is not in force yet: see prices.c; 0: none */
+    struct weir_wall price_since;
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -473,8 +476,16 @@ void checks_tick(struct broker *b);
 
 /* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
 void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
+/* Of a lease that is not over; NULL where there is none. Until the next order. */
+struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */
 const struct lease_watch *leases_owner(struct broker *b, const char *token);
+
+/* prices.c: machines whose price moves while they run */
+/* The provider told its offers. */
+void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n);
+/* The lease's machine was there at that time: a price that holds since before is in force now. */
+void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall seen);
 
 /* leases_audit.c */
 void audit_begin(struct provider *p);

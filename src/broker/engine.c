@@ -420,13 +420,29 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
     }
 }
 
+static void tell_price(struct weir_engine *e, const struct weir_lease_view *v, struct weir_wall from)
+{
+    char now[WEIR_MONEY_SIZE];
+    char quote[WEIR_MONEY_SIZE];
+    char since[WEIR_RFC3339_SIZE];
+    struct weir_str text = WEIR_STR_INIT(256);
+    weir_str_addf(&text, "%s an hour since %s; the quote was %s", weir_money_format(v->price_micro_per_hour, now), weir_wall_format(from, since),
+                  weir_money_format(v->offer.price_micro_per_hour, quote));
+    engine_add_event(e, "lease.price", v->task.job, v->task.ordinal, v->node, v->id, weir_str_cstr(&text));
+    weir_str_release(&text);
+}
+
 static void bill_rates(struct weir_engine *e, const struct weir_effect *fx)
 {
     struct weir_lease_view lease;
     if (fx->lease.v == 0) {
         weir_bill_node_reprice(e->bill, fx->node, fx->at, cost_at, e);
     } else if (weir_core_lease(e->core, fx->lease, &lease)) {
-        weir_bill_node_price(e->bill, fx->node, fx->at, lease.price_micro_per_hour);
+        struct weir_wall from = weir_bill_node_price(e->bill, fx->node, fx->at, lease.price_micro_per_hour);
+        if (from.us != 0) {
+            weir_vec_push(&e->lease_prices, ((struct weir_lease_price_row){fx->lease, from, lease.price_micro_per_hour, e->now}));
+            tell_price(e, &lease, from);
+        }
     }
 }
 

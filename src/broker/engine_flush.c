@@ -488,6 +488,9 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
     for (size_t i = 0; i < e->invoice_lines.n; i++) {
         TRY(ops->put_invoice_line(e->store, &e->invoice_lines.p[i], err));
     }
+    for (size_t i = 0; i < e->lease_prices.n; i++) {
+        TRY(ops->put_lease_price(e->store, &e->lease_prices.p[i], err));
+    }
     for (size_t i = 0; i < e->corrections.n; i++) {
         struct weir_correction_row row = e->corrections.p[i].row;
         row.who = e->corrections.p[i].who;
@@ -563,6 +566,7 @@ void engine_forget_gathered(struct weir_engine *e)
     }
     weir_vec_clear(&e->corrections);
     weir_vec_clear(&e->invoice_lines);
+    weir_vec_clear(&e->lease_prices);
     engine_forget_books(e);
     for (size_t i = 0; i < e->tokens.n; i++) {
         free(e->tokens.p[i].name);

@@ -374,6 +374,7 @@ void weir_engine_free(struct weir_engine *e)
     engine_free_books(e);
     weir_vec_release(&e->corrections);
     weir_vec_release(&e->invoice_lines);
+    weir_vec_release(&e->lease_prices);
     weir_vec_release(&e->tokens);
     weir_vec_release(&e->tokens_deleted);
     weir_vec_release(&e->access);

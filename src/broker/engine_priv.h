@@ -154,6 +154,7 @@ struct weir_engine {
     WEIR_VEC(struct gathered_explain) explains;
     WEIR_VEC(struct gathered_correction) corrections;
     WEIR_VEC(struct weir_invoice_line_row) invoice_lines;
+    WEIR_VEC(struct weir_lease_price_row) lease_prices;
     WEIR_VEC(struct gathered_token) tokens;
     WEIR_VEC(struct weir_token_row) tokens_deleted; /* only the hash is set */
     WEIR_VEC(struct gathered_access) access;

@@ -53,7 +53,7 @@ struct call {
     struct call *prev;
 };
 
-static struct lease_watch *find_watch(struct broker *b, struct weir_lease_id lease)
+struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease)
 {
     for (size_t i = 0; i < b->leases.n; i++) {
         if (b->leases.p[i].lease.v == lease.v) {
@@ -163,16 +163,26 @@ static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal re
     step_event(b, &ev);
 }
 
-/* at 0: the provider does not say when. It was at the latest when the lease was over: the machine ends itself then. */
+/* By then, in the engine's time. It was at the latest when the lease was over: the machine ends itself then. */
+static void ended_inside(struct broker *b, struct weir_lease_id lease, struct weir_wall by, bool reclaimed)
+{
+    struct weir_lease_view v;
+    if (weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.expires.us < by.us) {
+        by = v.expires;
+    }
+    over(b, leases_watch(b, lease));
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, by, reclaimed);
+}
+
+/* at 0: the provider does not say when. */
 static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
 {
-    struct weir_wall when = at.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, at);
-    struct weir_lease_view v;
-    if (at.us == 0 && weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.expires.us < when.us) {
-        when = v.expires;
+    if (at.us == 0) {
+        ended_inside(b, lease, weir_engine_now(b->engine), reclaimed);
+        return;
     }
-    over(b, find_watch(b, lease));
-    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, when, reclaimed);
+    over(b, leases_watch(b, lease));
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, weir_engine_inside(b->engine, at), reclaimed);
 }
 
 /* Keeps the machine's id, by which it is described and ended from then on. */
@@ -189,7 +199,7 @@ static void note_instance(struct broker *b, struct weir_lease_id lease, const st
 /* An instance of the lease was seen. */
 static void seen(struct broker *b, struct weir_lease_id lease, const struct weir_instance *i)
 {
-    struct lease_watch *w = find_watch(b, lease);
+    struct lease_watch *w = leases_watch(b, lease);
     w->absent = 0;
     w->tries = 0;
     note_instance(b, lease, i); /* of a confirmed lease, too: its agent may have joined, and the broker been killed, before the launch was answered */
@@ -205,10 +215,14 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
                     i->launched.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, i->launched), false);
     }
     if (i->state == WEIR_INSTANCE_GONE) {
+        if (i->ended.us != 0) {
+            prices_seen(b, lease, weir_engine_inside(b->engine, i->ended));
+        }
         ended(b, lease, i->ended, i->reclaimed);
         return;
     }
     weir_engine_proven(b->engine, lease, w->asked);
+    prices_seen(b, lease, w->asked);
     if (i->reclaim_at.us != 0 && !w->noticed) {
         w->noticed = true;
         lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, weir_engine_inside(b->engine, i->reclaim_at), true);
@@ -286,25 +300,28 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
     }
     uint64_t late_ms = (uint64_t)(w->provider->ops->visible_within.us / WEIR_US_PER_MS);
     bool is_late = broker_ms(b) - w->sent_ms >= late_ms; /* to be seen for the first time */
+    if (w->absent++ == 0) {
+        w->absent_at = w->asked;
+    }
     if (!w->confirmed) {
         /* Where the provider heeds tokens, launching again under the same one cannot make a second machine. Elsewhere, and where it
          * is not to be launched again, what is on its way may yet show up. */
         bool is_safe = (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0 || is_late;
         if (!w->want_end && w->is_refused) {
-            if (++w->absent >= ABSENT_MAX && is_late) {
+            if (w->absent >= ABSENT_MAX && is_late) {
                 struct weir_provider_result none = {.text = "it was refused, and an earlier try did not arrive"};
                 refuse(b, w, w->refusal, &none);
                 return;
             }
         } else if (!w->want_end) {
             w->step = is_safe ? LEASE_STEP_LAUNCH : LEASE_STEP_DESCRIBE;
-        } else if (++w->absent >= ABSENT_MAX && is_late) {
+        } else if (w->absent >= ABSENT_MAX && is_late) {
             ended(b, w->lease, (struct weir_wall){0}, false);
             return;
         }
         retry_later(b, w, r->retry_after);
-    } else if (++w->absent >= ABSENT_MAX && is_late) {
-        ended(b, w->lease, (struct weir_wall){0}, !w->want_end);
+    } else if (w->absent >= ABSENT_MAX && is_late) {
+        ended_inside(b, w->lease, w->absent_at, !w->want_end);
     } else {
         retry_later(b, w, r->retry_after);
     }
@@ -428,6 +445,9 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
 static void on_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
 {
     take_offers(b, p, r);
+    if (r->class == WEIR_PROVIDER_OK) {
+        prices_told(b, p, r->offer, r->n_offers);
+    }
     feeds_note(b, p, r);
 }
 
@@ -435,7 +455,7 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
 {
     struct call c = *(struct call *)ctx;
     end_call(ctx);
-    struct lease_watch *w = find_watch(c.b, c.lease);
+    struct lease_watch *w = leases_watch(c.b, c.lease);
     if (w != NULL) {
         w->busy = false;
     }
@@ -527,7 +547,7 @@ static int call_terminate(struct broker *b, struct lease_watch *w)
 
 static void pump(struct broker *b, struct weir_lease_id lease)
 {
-    struct lease_watch *w = find_watch(b, lease);
+    struct lease_watch *w = leases_watch(b, lease);
     int r = 0;
     w->busy = true;
     w->asked = weir_engine_now(b->engine);
@@ -546,7 +566,7 @@ static void pump(struct broker *b, struct weir_lease_id lease)
     case LEASE_STEP_DONE:
         break;
     }
-    w = find_watch(b, lease);
+    w = leases_watch(b, lease);
     if (r != 0) {
         w->busy = false;
         retry_later(b, w, (struct weir_dur){0});
@@ -557,7 +577,7 @@ static void pump(struct broker *b, struct weir_lease_id lease)
 
 void leases_order(struct broker *b, const struct weir_order *o)
 {
-    struct lease_watch *w = find_watch(b, o->effect.lease);
+    struct lease_watch *w = leases_watch(b, o->effect.lease);
     if (o->effect.kind == WEIR_EFFECT_LEASE_LAUNCH) {
         struct provider *p = find_provider(b, o->offer.provider);
         struct lease_watch fresh = {.lease = o->effect.lease, .provider = p, .step = LEASE_STEP_LAUNCH,
@@ -713,7 +733,7 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
 static void restore_effect(void *ctx, const struct weir_effect_row *row)
 {
     struct broker *b = ctx;
-    struct lease_watch *w = find_watch(b, row->lease);
+    struct lease_watch *w = leases_watch(b, row->lease);
     if (w != NULL) {
         bool is_end = row->kind == WEIR_EFFECT_LEASE_TERMINATE;
         w->want_end |= is_end;

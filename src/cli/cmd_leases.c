@@ -39,7 +39,8 @@ static int list(const struct weir_args *args, struct weir_err *err)
         {"JOB", WEIR_FIELD_INT, "job"},
         {"SINCE (UTC)", WEIR_FIELD_TIME, "confirmed", .drop = 4},
         {"EXPIRES (UTC)", WEIR_FIELD_TIME, "expires", .drop = 5},
-        {"PRICE", WEIR_FIELD_RATE, "price_micro_per_hour"},
+        {"QUOTE", WEIR_FIELD_RATE, "price_micro_per_hour", .drop = 2},
+        {"PRICE", WEIR_FIELD_RATE, "price_now_micro_per_hour"},
         {"COST", WEIR_FIELD_MONEY, "cost_micro"},
         {"NOTE", WEIR_FIELD_FN, .shrink = true, .drop = 1, .cell = cell_note},
     };

@@ -129,6 +129,11 @@ struct weir_provider_env {
 enum weir_provider_caps {
     WEIR_PROVIDER_SPOT = 1 << 0,
     WEIR_PROVIDER_TOKEN_NATIVE = 1 << 1, /* the provider itself refuses a second use of a token */
+    /*
+     * What a spot machine costs moves with the market while it runs. Elsewhere the price of its launch (a bid, where there is one) stays
+     * until its end, whatever the next one would cost. Their offers say since when a price holds.
+     */
+    WEIR_PROVIDER_SPOT_MOVES = 1 << 2,
 };
 
 /*

@@ -98,6 +98,7 @@ struct weir_event {
         struct {
             struct weir_node_id node;
             struct weir_node_rates rates;
+            struct weir_wall at; /* of a rented one: the price holds since then, clamped by the core into its last change..now; 0: now */
         } node_rates;
         struct {
             struct weir_run_id run;

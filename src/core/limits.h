@@ -63,7 +63,7 @@ int64_t budget_left(const struct weir_core *c, const struct budget *b);
 int64_t lease_paid_until_us(const struct lease *l);
 /* A machine that was confirmed costs so much from now on: what is held for it covers it until its expiry, and is renewed or not as
  * ever. */
-void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour);
+void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour, int64_t at_us);
 /* Holds more, or less, in each budget of the set. */
 void limits_hold(struct weir_core *c, const struct limits *l, int64_t micro);
 /* What the attempt, or the machine, still holds. */

@@ -177,6 +177,7 @@ struct weir_offer {
     int64_t original_micro_per_hour;
     int64_t rate_nano; /* what a unit of it is in the ledger's, in billionths; 0: none is in force, and there is no price */
     bool launchable; /* a configured driver can rent it; others are for information */
+    struct weir_wall price_since; /* since when its provider says it asks that price; 0: it does not say. Not stored with a lease */
 };
 
 /* What is believed of an offer by what machines did that were rented before, and what of it was seen in the last eight weeks. */

@@ -320,8 +320,8 @@ static void node_respec(struct weir_core *c, struct node *n, const struct weir_n
     }
 }
 
-/* What is metered goes on, at the new rates. */
-static void node_rerate(struct weir_core *c, struct node *n, const struct weir_node_rates *rates)
+/* What is metered goes on, at the new rates since then. */
+static void node_rerate(struct weir_core *c, struct node *n, const struct weir_node_rates *rates, int64_t at_us)
 {
     n->spec.rates = *rates;
     node_set_type(c, n);
@@ -332,6 +332,7 @@ static void node_rerate(struct weir_core *c, struct node *n, const struct weir_n
         struct weir_effect *e = effect_add(c, WEIR_EFFECT_METER_RATES);
         e->node = n->spec.id;
         e->lease = n->spec.lease;
+        e->at.us = at_us;
     }
 }
 
@@ -340,17 +341,18 @@ static void owned_set_rates(struct weir_core *c, struct node *n, const struct we
     const struct weir_node_rates *was = &n->spec.rates;
     if (was->full_micro_per_hour != rates->full_micro_per_hour || was->marginal_busy_micro_per_hour != rates->marginal_busy_micro_per_hour ||
         was->marginal_idle_micro_per_hour != rates->marginal_idle_micro_per_hour) {
-        node_rerate(c, n, rates);
+        node_rerate(c, n, rates, c->now_us);
     }
 }
 
 /* Only what its provider charges counts, and that begins with its confirmation, at the quote. */
-static void rented_set_price(struct weir_core *c, struct node *n, int64_t price)
+static void rented_set_price(struct weir_core *c, struct node *n, int64_t price, int64_t at_us)
 {
     struct lease *l = n->lease;
     if (n->metered && price > 0 && price != l->price_micro_per_hour && l->offer.market != WEIR_OFFER_RESERVED) {
-        lease_reprice(c, l, price);
-        node_rerate(c, n, &(struct weir_node_rates){price, lease_marginal(l), 0});
+        at_us = at_us == 0 ? c->now_us : max_i64(min_i64(at_us, c->now_us), max_i64(l->priced_us, l->confirmed_us));
+        lease_reprice(c, l, price, at_us);
+        node_rerate(c, n, &(struct weir_node_rates){price, lease_marginal(l), 0}, at_us);
     }
 }
 
@@ -448,7 +450,7 @@ static void node_rates(struct weir_core *c, const struct weir_event *ev)
         if (n->lease == NULL) {
             owned_set_rates(c, n, &ev->u.node_rates.rates);
         } else {
-            rented_set_price(c, n, ev->u.node_rates.rates.full_micro_per_hour);
+            rented_set_price(c, n, ev->u.node_rates.rates.full_micro_per_hour, ev->u.node_rates.at.us);
         }
         node_grew(c, n); /* in what it is worth */
         node_changed(c, n);

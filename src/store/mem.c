@@ -708,6 +708,13 @@ static int put_close(struct weir_store *s, const struct weir_close_row *r, struc
     return 0;
 }
 
+static int put_lease_price(struct weir_store *s, const struct weir_lease_price_row *r, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_LEASE_PRICE, (struct mem_key){r->lease.v, (uint64_t)r->from.us}, copy_plain(r, sizeof *r));
+    return 0;
+}
+
 static int put_invoice_line(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err)
 {
     (void)err;
@@ -819,6 +826,7 @@ const struct weir_store_ops weir_mem_ops = {
     .put_correction = put_correction,
     .put_close = put_close,
     .put_rule = put_rule,
+    .put_lease_price = put_lease_price,
     .put_invoice_line = put_invoice_line,
     .put_meter = put_meter,
     .put_explain = put_explain,
@@ -858,6 +866,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_correction = weir_mem_each_correction,
     .each_close = weir_mem_each_close,
     .each_rule = weir_mem_each_rule,
+    .each_lease_price = weir_mem_each_lease_price,
     .each_invoice_line = weir_mem_each_invoice_line,
     .first_posting = weir_mem_first_posting,
     .each_total = weir_mem_each_total,

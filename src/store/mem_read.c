@@ -389,6 +389,19 @@ int weir_mem_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, 
     return r;
 }
 
+int weir_mem_each_lease_price(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_LEASE_PRICE];
+    SCAN(t, i)
+    {
+        r = lease.v == 0 || t->rows.p[i].key.a == lease.v ? fn(ctx, t->rows.p[i].data) : 0;
+    }
+    return r;
+}
+
 int weir_mem_each_invoice_line(struct weir_store *s,
                                struct weir_lease_id lease,
                                weir_invoice_line_row_fn *fn,

@@ -53,6 +53,7 @@ enum sq_slot {
     SQ_PUT_INVOICE_LINE,
     SQ_PUT_CLOSE,
     SQ_PUT_RULE,
+    SQ_PUT_LEASE_PRICE,
     SQ_PUT_METER,
     SQ_DELETE_METER,
     SQ_PUT_EXPLAIN,
@@ -99,6 +100,7 @@ enum sq_slot {
     SQ_EACH_INVOICE_LINE,
     SQ_EACH_CLOSE,
     SQ_EACH_RULE,
+    SQ_EACH_LEASE_PRICE,
     SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
     SQ_WAS_ON,
@@ -294,6 +296,10 @@ int weir_sq_put_pool(struct weir_store *base, const struct weir_name_row *r, str
 /* sqlite_close.c */
 int weir_sq_put_close(struct weir_store *base, const struct weir_close_row *row, struct weir_err *err);
 int weir_sq_each_close(struct weir_store *base, weir_close_row_fn *fn, void *ctx, struct weir_err *err);
+
+/* sqlite_price.c */
+int weir_sq_put_lease_price(struct weir_store *base, const struct weir_lease_price_row *row, struct weir_err *err);
+int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
 
 /* sqlite_rule.c */
 int weir_sq_put_rule(struct weir_store *base, const struct weir_rule_row *row, struct weir_err *err);

@@ -38,7 +38,8 @@ static const char SQL_EACH_LEASE[] =
     " price_source, bill_quantum_us, bill_minimum_us, boot_expected_us, reclaim_ppm_per_hour,"
     " reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us, confirmed_us,"
     " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text,"
-    " payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
+    " payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour, priced_us, priced_micro"
+    " FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
 static const char SQL_EACH_HOLD[] =
     "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us FROM hold WHERE state = 0 ORDER BY id";
 static const char SQL_EACH_HOLD_ALL[] =
@@ -48,7 +49,7 @@ static const char SQL_EACH_METER[] =
     " upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts, busy_watts,"
     " price_micro_per_hour, quantum_us, minimum_us, project, user, job, ordinal, opened_us, ready_us,"
     " until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured,"
-    " energy_counter_mj, carbon_ug_per_kwh"
+    " energy_counter_mj, carbon_ug_per_kwh, priced_us, priced_micro"
     " FROM meter ORDER BY node";
 static const char SQL_EACH_EFFECT[] = "SELECT seq, number, kind, lease FROM effect ORDER BY seq, number";
 static const char SQL_EACH_TOKEN[] = "SELECT hash, name, role, user, lease, expires_us, created_us, created_by, projects FROM token ORDER BY hash";
@@ -507,6 +508,12 @@ static void read_lease(struct sq_col *c, struct weir_lease_row *row)
     sc_copy(c, o->currency, sizeof o->currency);
     o->original_micro_per_hour = sc_i(c);
     o->rate_nano = sc_i(c);
+    v->price_micro_per_hour = sc_i(c);
+    v->priced = sc_wall(c);
+    v->priced_micro = sc_i(c);
+    if (v->price_micro_per_hour == 0) { /* stored by a version that knew none but the quote */
+        v->price_micro_per_hour = o->price_micro_per_hour;
+    }
 }
 
 int weir_sq_each_lease(struct weir_store *base, bool ended_too, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
@@ -595,6 +602,8 @@ static void read_meter(struct sq_col *c, struct weir_meter *m)
     m->energy_counter_mj = sc_u(c);
     n->cost.has_carbon = sqlite3_column_type(c->st, c->i) != SQLITE_NULL;
     n->cost.carbon_ug_per_kwh = sc_i(c);
+    m->priced = sc_wall(c);
+    m->priced_micro = sc_i(c);
 }
 
 int weir_sq_each_meter(struct weir_store *base, weir_meter_row_fn *fn, void *ctx, struct weir_err *err)

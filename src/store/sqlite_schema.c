@@ -296,5 +296,22 @@ static const char *const SCHEMA_CARBON[] = {
     NULL,
 };
 
+/*
+ * Prices of machines that change while these are there: since when a meter and a lease have theirs, what was charged by then, and the price
+ * in force (of a lease 0: the quote); and which prices a lease had, from when on.
+ */
+static const char *const SCHEMA_LEASE_PRICES[] = {
+    "ALTER TABLE meter ADD COLUMN priced_us INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE meter ADD COLUMN priced_micro INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN price_now_micro_per_hour INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN priced_us INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN priced_micro INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE lease_price ("
+    " lease INTEGER NOT NULL, from_us INTEGER NOT NULL, micro_per_hour INTEGER NOT NULL, told_us INTEGER NOT NULL,"
+    " PRIMARY KEY (lease, from_us)) STRICT, WITHOUT ROWID",
+    NULL,
+};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES, SCHEMA_EXCHANGE, SCHEMA_CARBON};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES, SCHEMA_EXCHANGE,
+                                                                         SCHEMA_CARBON, SCHEMA_LEASE_PRICES};

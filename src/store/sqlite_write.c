@@ -56,8 +56,9 @@ static const char SQL_PUT_LEASE[] =
     " price_expires_us, price_source, bill_quantum_us, bill_minimum_us, boot_expected_us,"
     " reclaim_ppm_per_hour, reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us,"
     " confirmed_us, ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token,"
-    " instance, text, payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " instance, text, payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour,"
+    " priced_us, priced_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_HOLD[] =
     "INSERT INTO hold (id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET amount_micro = excluded.amount_micro, state = excluded.state,"
@@ -84,7 +85,8 @@ static const char SQL_PUT_METER[] =
     " residual_micro, life_us, upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts,"
     " busy_watts, price_micro_per_hour, quantum_us, minimum_us, project, user, job, ordinal, opened_us,"
     " ready_us, until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured,"
-    " energy_counter_mj, carbon_ug_per_kwh) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " energy_counter_mj, carbon_ug_per_kwh, priced_us, priced_micro)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_DELETE_METER[] = "DELETE FROM meter WHERE node = ?";
 static const char SQL_PUT_EXPLAIN[] = "INSERT INTO explain (job, ordinal, seq, record, at_us) VALUES (?, ?, ?, ?, ?)";
 static const char SQL_PUT_EVENT[] =
@@ -347,6 +349,7 @@ int weir_sq_put_lease(struct weir_store *base, const struct weir_lease_row *r, s
     sq_u(&b, v->refusal), sq_u(&b, v->reclaimed), sq_s(&b, r->token), sq_s(&b, r->instance);
     sq_s(&b, r->text), sq_u(&b, v->payer.v), sq_i(&b, v->held_micro), sq_i(&b, v->charged_micro);
     sq_s(&b, o->currency), sq_i(&b, o->original_micro_per_hour), sq_i(&b, o->rate_nano);
+    sq_i(&b, v->price_micro_per_hour), sq_i(&b, v->priced.us), sq_i(&b, v->priced_micro);
     return sq_run(s, b.st, "put lease", err);
 }
 
@@ -542,6 +545,7 @@ int weir_sq_put_meter(struct weir_store *base, const struct weir_meter *m, struc
     sq_i(&b, m->provider_posted_micro), sq_s(&b, weir_str_cstr(&rem)), sq_u(&b, m->energy_mj);
     sq_u(&b, m->energy_posted_mj), sq_u(&b, m->energy_measured), sq_u(&b, m->energy_counter_mj);
     sq_i_or_null(&b, n->cost.carbon_ug_per_kwh, !n->cost.has_carbon);
+    sq_i(&b, m->priced.us), sq_i(&b, m->priced_micro);
     return sq_run(s, b.st, "put meter", err);
 }
 

@@ -209,6 +209,7 @@ static void prices_change(void **state)
     struct rig *g = begin();
     int64_t before = g->on_demand.price_micro_per_hour;
     int64_t spot_before = g->spot.price_micro_per_hour;
+    int64_t set_us = weir_clock_wall(&weir_clock_os).us;
     mock_tell("set", "{\"price_factor\": 1.5}");
     rig_pause_ms(g, 5);
     (void)rig_ask_offers(g);
@@ -217,6 +218,10 @@ static void prices_change(void **state)
     }
     if (subject->tells_spot) {
         assert_true(g->spot.zone[0] != '\0' && llabs(g->spot.price_micro_per_hour - spot_before * 3 / 2) <= 16);
+    }
+    if ((g->s->ops->caps & WEIR_PROVIDER_SPOT_MOVES) != 0 && (subject->tells_prices || subject->tells_spot)) { /* what runs is charged by it */
+        int64_t since_us = g->spot.price_since.us;
+        assert_true(since_us >= set_us - WEIR_US_PER_S && since_us <= weir_clock_wall(&weir_clock_os).us); /* the mock has whole seconds */
     }
     mock_tell("set", "{\"price_factor\": 0}"); /* nothing is for nothing */
     rig_pause_ms(g, 5);

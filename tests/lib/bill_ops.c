@@ -224,7 +224,7 @@ static int step(struct world *w)
             struct change c = {w->now, &w->cost[i], &after};
             after.has_carbon = a % 8 != 0;
             after.carbon_ug_per_kwh = after.has_carbon ? INT64_C(777777) * (a % 32) : 0;
-            weir_bill_node_price(w->b, w->node[i], at, 7654321 * (int64_t)a);
+            (void)weir_bill_node_price(w->b, w->node[i], at, 7654321 * (int64_t)a);
             weir_bill_node_reprice(w->b, w->node[i], w->now, changed_cost, &c);
             w->cost[i] = after;
         }

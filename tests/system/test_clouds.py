@@ -223,5 +223,43 @@ def test_orphans_are_ended_and_strangers_are_not(weir):
         b.ok("down", "--all", "--timeout", "60s")
 
 
+def ended_by_hand(c, b):
+    """In the provider's console, which tells nobody."""
+    machine, = made(c)
+    c._call("POST", "end", {"id": machine["id"]})
+    return machine["id"]
+
+
+def test_a_task_that_is_placed_on_a_machine_that_was_ended_by_hand_goes_elsewhere_and_pays_nothing_for_it(weir):
+    with mock("aws") as c, broker(weir, c) as b:
+        assert b.wait(b.submit(only_there("aws", retries=0)), limit_s=180)["state"] == "succeeded"
+        ended_by_hand(c, b)
+        job = b.submit(only_there("aws", retries=0))
+        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        row = next(r for r in b.json("bill", "--by", "job")["rows"] if r["job"] == str(job))
+        assert not row.get("waste_lost_micro"), row
+        assert not b.tasks(job)[0].get("losses"), b.tasks(job)
+        for lease in leases(b):
+            b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
+def test_a_task_whose_machine_is_ended_by_hand_runs_again_at_once(weir):
+    with mock("aws") as c, broker(weir, c) as b:
+        mark = b.dir / "mark"
+        job = b.submit(only_there("aws", retries=0, run=f"[ -e {mark} ] || {{ touch {mark}; sleep 600; }}"))
+        until("it to run", mark.exists, limit_s=180)
+        gone = ended_by_hand(c, b)
+        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        task, = b.tasks(job)
+        assert task["attempt"] == 2, task
+        first = min(b.get("/v1/leases?all=true")["items"], key=lambda x: x["id"])
+        assert first["state"] == "ended" and not first["reclaimed"], first
+        assert [i["state"] for i in c.inventory()["instances"] if i["id"] == gone] == ["gone"]
+        for lease in leases(b):
+            b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))

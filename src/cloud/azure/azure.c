@@ -156,7 +156,8 @@ static int azure_init(struct weir_provider **ret, const struct weir_provider_env
 const struct weir_provider_ops weir_azure_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "azure",
-    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    /* a Spot VM pays the price of the time, by region and size; without a maxPrice of its own at most that on demand: Use Azure Spot VMs */
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE | WEIR_PROVIDER_SPOT_MOVES,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
     .quota_remedy = "ask for more on the portal's page Quotas, Compute",
     .init = azure_init,

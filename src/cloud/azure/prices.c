@@ -50,6 +50,7 @@ static void add_price(struct weir_provider *p, const json_t *o, struct weir_rest
     struct weir_offer offer = *row;
     offer.market = market;
     offer.price_micro_per_hour = price;
+    offer.price_since = weir_rest_time(o, "effectiveStartDate");
     memcpy(offer.currency, a->currency, sizeof offer.currency);
     offer.original_micro_per_hour = 0;
     offer.rate_nano = 0;

@@ -102,6 +102,7 @@ struct ec2_place {
     char type[WEIR_INSTANCE_TYPE_SIZE];
     char zone[WEIR_REGION_SIZE];
     int64_t micro_per_hour;
+    struct weir_wall since; /* of that price; 0: it is not told */
 };
 struct ec2_type {
     char name[WEIR_INSTANCE_TYPE_SIZE];

@@ -532,7 +532,8 @@ static void set_price(struct types_ctx *t, struct weir_offer *o)
     char told[WEIR_MONEY_SIZE];
     char list[WEIR_MONEY_SIZE];
     bool spot = o->market == WEIR_OFFER_SPOT;
-    int64_t price = gce_skus_price(g->skus, o->instance_type, weir_sv_of(o->region), spot, o->cpu_milli / 1000, o->mem_mib, o->gpus);
+    struct weir_wall since;
+    int64_t price = gce_skus_price(g->skus, o->instance_type, weir_sv_of(o->region), spot, o->cpu_milli / 1000, o->mem_mib, o->gpus, &since);
     if (price < 0) {
         return;
     }
@@ -542,6 +543,7 @@ static void set_price(struct types_ctx *t, struct weir_offer *o)
         return;
     }
     o->price_micro_per_hour = price;
+    o->price_since = since;
     o->as_of = (struct weir_wall){0}; /* now */
     (void)snprintf(o->source, sizeof o->source, "Cloud Billing catalogue (live)");
 }
@@ -814,7 +816,8 @@ static int gce_init(struct weir_provider **ret, const struct weir_provider_env *
 const struct weir_provider_ops weir_gce_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "gcp", /* as in the catalogue */
-    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    /* a Spot VM pays the Spot price of the time, which Google changes once a day at most: Spot VMs pricing */
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE | WEIR_PROVIDER_SPOT_MOVES,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
     .quota_remedy = "ask for more on the console's page IAM & Admin, Quotas",
     .init = gce_init,

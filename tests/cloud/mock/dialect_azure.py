@@ -334,7 +334,7 @@ class Dialect:
             for price, word in ((on_demand, ""), (spot, " Spot")):
                 items.append({"currencyCode": "USD", "tierMinimumUnits": 0.0, "retailPrice": round(price * self.world.price_factor, 6),
                               "unitPrice": round(price * self.world.price_factor, 6), "armRegionName": region.group(1), "location": region.group(1),
-                              "effectiveStartDate": "2026-06-01T00:00:00Z", "meterId": str(uuid.uuid5(uuid.NAMESPACE_URL, name + word)),
+                              "effectiveStartDate": stamp(self.world.price_since()), "meterId": str(uuid.uuid5(uuid.NAMESPACE_URL, name + word)),
                               "meterName": name.removeprefix("Standard_").replace("_", " ") + word, "skuName": name + word,
                               "productName": f"Virtual Machines {product} Series", "serviceName": "Virtual Machines", "unitOfMeasure": "1 Hour",
                               "type": "Consumption", "isPrimaryMeterRegion": True, "armSkuName": name})

@@ -335,7 +335,7 @@ class Dialect:
         types = [v[""] for v in groups(form, "InstanceType")] or list(TYPES)
         inner = "".join(
             f"<item><instanceType>{t}</instanceType><productDescription>Linux/UNIX</productDescription>"
-            f"<spotPrice>{TYPES[t][4] * self.world.price_factor:.6f}</spotPrice><timestamp>{stamp(self.world.now())}</timestamp>"
+            f"<spotPrice>{TYPES[t][4] * self.world.price_factor:.6f}</spotPrice><timestamp>{stamp(self.world.price_since())}</timestamp>"
             f"<availabilityZone>{REGION}{z}</availabilityZone></item>" for t in types if t in TYPES for z in "ab")
         return self._xml("DescribeSpotPriceHistory", f"<spotPriceHistorySet>{inner}</spotPriceHistorySet>")
 

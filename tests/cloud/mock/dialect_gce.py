@@ -425,7 +425,8 @@ class Dialect:
                     nanos = int(round(price * factor * self.world.price_factor * 1e9))
                     skus.append({"skuId": f"{len(skus):04X}-0000-0000", "description": text, "category": {
                         "serviceDisplayName": "Compute Engine", "resourceFamily": "Compute", "resourceGroup": "GPU" if what == gpu else "CPU",
-                        "usageType": usage}, "serviceRegions": ["us-central1", "europe-west4"], "pricingInfo": [{"pricingExpression": {
+                        "usageType": usage}, "serviceRegions": ["us-central1", "europe-west4"], "pricingInfo": [{
+                            "effectiveTime": stamp(self.world.price_since()), "pricingExpression": {
                             "usageUnit": unit, "tieredRates": [{"startUsageAmount": 0, "unitPrice": {
                                 "currencyCode": "USD", "units": str(nanos // 10**9), "nanos": nanos % 10**9}}]}}]})
         page, following = self.world.page(skus, request.query.get("pageToken", ""), int(request.query.get("pageSize", 5000)))

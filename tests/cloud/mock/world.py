@@ -107,7 +107,7 @@ class World:
         self.forget_s = forget_s
         self.page_size = page_size
         self.skew_s = 0.0
-        self.price_factor = 1.0
+        self.prices = [(int(self.now()) - 86400, 1.0)]  # (since when, a factor on all prices), the oldest first
         self.denied = []  # operations, or permissions by the provider's name, that the account's owner has not given
         self.no_images = False
         self.quota = 100000  # the limit of each of the account's quotas, in what it counts
@@ -127,6 +127,18 @@ class World:
     def now(self):
         """The provider's clock, which may be ahead of or behind the client's."""
         return time.time() + self.skew_s
+
+    @property
+    def price_factor(self):
+        return self.prices[-1][1]
+
+    @price_factor.setter
+    def price_factor(self, factor):
+        """Prices change at whole seconds, as providers tell of it."""
+        self.prices.append((int(self.now()), factor))
+
+    def price_since(self):
+        return self.prices[-1][0]
 
     def note(self, operation, status, fault=""):
         with self.lock:
@@ -259,6 +271,7 @@ class World:
         with self.lock:
             return {"instances": [i.brief() for i in self.instances.values()],
                     "alive": sum(i.costs() for i in self.instances.values()),
+                    "prices": self.prices,
                     "doubles": {t: ids for t, ids in self.tokens.items() if len(ids) > 1},
                     "faults": [{"name": f.name, "left": f.left, "hits": f.hits} for f in self.faults]}
 

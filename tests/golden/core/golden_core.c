@@ -417,6 +417,8 @@ static void do_rates(struct scene *s, struct weir_sv line)
     ev.u.node_rates.node.v = first_number(s, &line);
     ev.u.node_rates.rates.full_micro_per_hour = money(s, line, "full", 1000000);
     ev.u.node_rates.rates.marginal_busy_micro_per_hour = money(s, line, "busy", 100000);
+    struct weir_dur late = span(s, line, "late", 0);
+    ev.u.node_rates.at.us = late.us == 0 ? 0 : s->w.now_us - late.us;
     step(s, &ev);
 }
 
@@ -532,6 +534,7 @@ static void do_lease(struct scene *s, struct weir_sv verb, struct weir_sv line)
     } else if (weir_sv_eq(verb, WEIR_SV("over"))) {
         ev.kind = WEIR_EVENT_LEASE_ENDED;
         ev.u.lease.reclaimed = flag(line, "reclaimed");
+        ev.u.lease.at.us = s->w.now_us - span(s, line, "ago", 0).us;
     } else if (weir_sv_eq(verb, WEIR_SV("release"))) {
         ev.kind = WEIR_EVENT_LEASE_RELEASE;
     } else if (weir_sv_eq(verb, WEIR_SV("ready"))) {
@@ -788,7 +791,11 @@ static void do_charged(struct scene *s, struct weir_sv line)
     const struct world_job *j = &s->w.job[k.run.task.job.v];
     k.run.attempt = j->task[k.run.task.ordinal].attempt;
     k.payer = j->view.payer;
-    struct weir_event ev = {.kind = WEIR_EVENT_CHARGED, .u.charged = {&k, 1}};
+    k.lease.v = (uint64_t)number(s, line, "lease", 0);
+    struct weir_charged both[2] = {k, k}; /* the use, and on a rented machine its cost */
+    both[1].is_cost = true;
+    both[1].run = (struct weir_run_id){0};
+    struct weir_event ev = {.kind = WEIR_EVENT_CHARGED, .u.charged = {both, k.lease.v == 0 ? 1 : 2}};
     step(s, &ev);
 }
 

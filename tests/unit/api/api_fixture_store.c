@@ -477,6 +477,12 @@ static int f_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, 
     return fn(ctx, &row);
 }
 
+static int f_each_lease_price(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int f_each_invoice_line(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
 {
     const struct weir_invoice_line_row row = {.lease = lease, .line = 1, .from = AT(-60), .to = AT(0), .nano = 500000};
@@ -682,6 +688,7 @@ static const struct weir_store_ops store_ops = {
     .each_posting = f_each_posting,
     .each_billed = f_each_billed,
     .first_posting = f_first_posting,
+    .each_lease_price = f_each_lease_price,
     .each_invoice_line = f_each_invoice_line,
     .each_correction = f_each_correction,
     .each_close = f_each_close,

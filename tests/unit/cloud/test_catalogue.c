@@ -43,6 +43,12 @@ static void quoted_fields_are_read_and_bad_records_cost_one_line(void **state)
     assert_int_equal(weir_csv_next(&c, &err), 1);
     assert_true(weir_sv_eq(c.field[0], WEIR_SV("one")));
     weir_csv_release(&c);
+    weir_csv_init(&c, WEIR_SV("a,\"b\r\nc\"\r\na,\"b\rc\"\r\n"));
+    assert_int_equal(weir_csv_next(&c, &err), 1);
+    assert_true(weir_sv_eq(c.field[1], WEIR_SV("b\nc")));
+    assert_int_equal(weir_csv_next(&c, &err), -WEIR_EINVAL); /* a return alone ends no line: it is a control character */
+    assert_string_equal(err.text, "field 2 is not UTF-8 text");
+    weir_csv_release(&c);
     weir_csv_init(&c, weir_sv_of(text));
     assert_int_equal(weir_csv_next(&c, &err), 1);
     assert_int_equal(c.record_line, 3);

@@ -117,7 +117,7 @@ static void bill_rates(struct life *l, const struct weir_effect *e)
     struct weir_lease_view lease;
     if (e->lease.v != 0) {
         assert_true(weir_core_lease(l->w.core, e->lease, &lease));
-        weir_bill_node_price(l->bill, e->node, e->at, lease.price_micro_per_hour);
+        (void)weir_bill_node_price(l->bill, e->node, e->at, lease.price_micro_per_hour);
     }
 }
 
