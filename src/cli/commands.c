@@ -438,8 +438,8 @@ const struct weir_cli_command weir_cli_commands[] = {
         .operands = "",
         .summary = "Forget the token of weir login, and have its issuer revoke it",
         .opts = weir_opts_logout,
-        .help = "The token is forgotten here, and the issuer is asked to revoke it (RFC 7009), so that nobody can fetch others with a copy. What the\n"
-                "issuer has signed already the broker takes until it expires.",
+        .help = "The token is forgotten here, and the issuer is asked to revoke it (RFC 7009), so that nobody can fetch others\n"
+                "with a copy. What the issuer has signed already the broker takes until it expires.",
         .examples = "weir logout\tof WEIR_URL\n",
     },
     {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gangs on machines of mock clouds: all of their nodes in one zone where they ask for it."""
+"""Many machines of mock clouds at once: gangs, with all of their nodes in one zone where they ask for it; and clouds side by side."""
 import sys
 
 import lib
@@ -70,6 +70,25 @@ def test_machines_of_a_gang_that_cannot_be_had_are_given_back_though_the_broker_
 def test_machines_of_a_gang_that_cannot_be_had_are_given_back_though_they_are_up(weir):
     """The answers are so slow that the agents join before the refusal comes; where they do not, the machines still boot."""
     partly(weir, lambda c, b, job: until("them to be made", lambda: len(made(c)) == 2), slow_s=6)
+
+
+def test_a_slow_cloud_holds_up_no_other(weir):
+    """One answers each launch after 20 s, with machines that boot for long; the other's machine is up before the first of these answers."""
+    with mock("aws") as slow, mock("runpod") as quick, broker(weir, slow, quick) as b:
+        offered(b, "aws")
+        offered(b, "runpod")
+        slow.set(boot_s=600)
+        slow.fault("slow_body", on="create", times=-1, seconds=20)
+        late = b.submit(only_there("aws", array="0-3"))
+        until("the slow one to be asked", lambda: made(slow))
+        assert b.wait(b.submit(only_there("runpod")), limit_s=180)["state"] == "succeeded"
+        times = {x["provider"]: [] for x in leases(b)}
+        for x in b.get("/v1/leases?all=true")["items"]:
+            times.setdefault(x["provider"], []).append(x["ready"] if x["provider"] == "runpod" else x["confirmed"] or "later")
+        assert max(times["runpod"]) < min(times["aws"]), times
+        b.ok("cancel", late)
+        slow.clear()
+        give_back(b, slow, quick)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def lists(b):
     b.replies[("GET", "/v1/leases")] = (200, {"items": [
         {"id": 3, "state": "ready", "provider": "sandbox", "region": "eu-west", "instance_type": "p4d.24xlarge",
          "market": "spot", "gpus": 8, "gpu": "A100", "instance": "sbx-1", "node": 1003, "job": 12,
-         "price_micro_per_hour": 9999999, "intent": fake_broker.T0, "confirmed": fake_broker.T1, "ready": None,
+         "price_micro_per_hour": 9999999, "price_now_micro_per_hour": 12500000, "intent": fake_broker.T0, "confirmed": fake_broker.T1, "ready": None,
          "reclaim": None, "ended": None, "expires": fake_broker.T2, "reclaimed": False, "cost_micro": 4200,
          "currency": "EUR", "text": ""}], "next": None})
     for verb in ("drain", "resume", "remove"):
