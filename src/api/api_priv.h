@@ -372,6 +372,7 @@ struct api_job {
     char *array;     /* NULL: no array */
     char *gpus;      /* NULL: none */
     int64_t cost_micro;     /* in the ledger */
+    struct weir_footprint footprint;
     int64_t accruing_micro; /* not there yet */
     bool impossible;        /* nothing can run what waits of it */
     const struct weir_parked_note *held; /* a budget or quota has no room for what waits of it; borrowed from the command; NULL */
@@ -434,6 +435,8 @@ void api_node_names_release(struct api_node_names *n);
 /* NULL where not known. */
 const char *api_node_name(const struct api_node_names *n, uint64_t id);
 
+/* energy_mj, carbon_ug (null: nobody knows any of it), carbon_unknown_micro. */
+void api_footprint_json(struct weir_json *j, const struct weir_footprint *f);
 /* accruing_micro: what the row's cost lacks, as it is not in the ledger yet. */
 void api_task_json(struct weir_json *j, const struct weir_task_row *row, int64_t accruing_micro,
                    const struct api_array *array, const struct api_node_names *names, const char *currency);

@@ -150,6 +150,7 @@ static int charge_json(struct charge_page *p, const struct weir_charge *c, struc
     weir_json_kv_i64(j, "original_micro", c->original_micro);
     weir_json_kv_i64(j, "held_us", c->held_us);
     weir_json_kv_u64(j, "gpu_us", c->gpu_us);
+    api_footprint_json(j, &c->footprint);
     weir_json_kv_u64(j, "node", c->node.v);
     weir_json_kv_cstr(j, "node_name", api_node_name(&p->nodes, c->node.v));
     weir_json_kv_id(j, "lease", c->lease.v);
@@ -172,7 +173,7 @@ static int write_rows(struct charge_page *p, const struct weir_charges *charges,
     r = r < 0 ? r : ops->each_pool(p->store, on_name, &p->pool, err);
     r = r < 0 ? r : api_node_names_load(p->store, &p->nodes, err);
     for (size_t i = 0; i < n && r == 0; i++) {
-        if (row[i].amount_micro != 0 || row[i].gpu_us != 0) {
+        if (row[i].amount_micro != 0 || row[i].gpu_us != 0 || row[i].footprint.energy_mj != 0) {
             r = charge_json(p, &row[i], err);
         }
     }

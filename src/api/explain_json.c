@@ -299,6 +299,29 @@ static void add_quota(struct weir_str *out, const struct weir_names *n, const st
     weir_str_addf(out, " more %s left: %s.", e->quota_need - e->quota_left == 1 ? "is" : "are", remedies[counts]);
 }
 
+static bool told_quota(const struct weir_names *n, const struct weir_explain *e, struct weir_told_quota *ret)
+{
+    return e->provider_quota != 0 && n->provider_quota != NULL && n->provider_quota(n->ctx, e->provider_quota, ret);
+}
+
+/* Which quota of a provider is in the way of the best offer that is beyond one, and what would change it. */
+static void add_provider_quota(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
+{
+    struct weir_told_quota t;
+    const char *unit = weir_quota_unit_name((enum weir_quota_unit)e->provider_quota_unit);
+    if (e->provider_quota == 0) {
+        return;
+    }
+    bool known = told_quota(n, e, &t);
+    if (known) {
+        weir_str_addf(out, " %s's quota '%s'%s%s allows", t.provider, t.quota.name, t.quota.region[0] != '\0' ? " in " : "", t.quota.region);
+    } else {
+        weir_str_adds(out, " The provider's quota allows");
+    }
+    weir_str_addf(out, " %" PRId64 " %s, %" PRId64 " are in use, and it takes %" PRId64 ": it can be rented when machines there have ended, or when %s allows more.",
+                  e->provider_quota_limit, unit, e->provider_quota_used, e->provider_quota_need, known ? t.provider : "the provider");
+}
+
 /* Why the other goes first. */
 static void add_preemptor(struct weir_str *out, const struct weir_names *n, const struct weir_explain *e)
 {
@@ -354,11 +377,16 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
         weir_str_adds(out, ",");
     }
     add_cost(out, n, e, c);
+    if (e->nodes > 0) {
+        weir_str_addf(out, " All %" PRIu32 " nodes are in one zone, as the job asks", e->nodes);
+        weir_str_addf(out, e->zone[0] == '\0' ? "." : ": %s.", e->zone);
+    }
     add_alternative(out, n, e);
     add_rejections(out, e);
     if (e->decision == WEIR_DECISION_WAIT) {
         add_limit(out, n, e);
         add_quota(out, n, e);
+        add_provider_quota(out, n, e);
         add_queue(out, e);
     }
 }
@@ -381,6 +409,7 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         add_rejections(out, e);
         add_limit(out, names, e);
         add_quota(out, names, e);
+        add_provider_quota(out, names, e);
         add_queue(out, e);
         return;
     case WEIR_DECISION_PREEMPT:
@@ -502,6 +531,25 @@ static void quota_json(struct weir_json *j, const struct weir_names *n, const st
     weir_json_end(j);
 }
 
+static void provider_quota_json(struct weir_json *j, const struct weir_names *n, const struct weir_explain *e)
+{
+    struct weir_told_quota t;
+    if (e->provider_quota == 0) {
+        return;
+    }
+    bool known = told_quota(n, e, &t);
+    weir_json_key(j, "provider_quota");
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "provider", known ? t.provider : NULL);
+    weir_json_kv_cstr(j, "region", known && t.quota.region[0] != '\0' ? t.quota.region : NULL);
+    weir_json_kv_cstr(j, "name", known ? t.quota.name : NULL);
+    weir_json_kv_cstr(j, "unit", weir_quota_unit_name((enum weir_quota_unit)e->provider_quota_unit));
+    weir_json_kv_i64(j, "limit", e->provider_quota_limit);
+    weir_json_kv_i64(j, "used", e->provider_quota_used);
+    weir_json_kv_i64(j, "needed", e->provider_quota_need);
+    weir_json_end(j);
+}
+
 void weir_explain_to_json(const struct weir_explain *e, const struct weir_names *names, struct weir_str *out)
 {
     char buf[NAME_SIZE];
@@ -528,11 +576,15 @@ void weir_explain_to_json(const struct weir_explain *e, const struct weir_names 
     }
     weir_json_kv_u64(&j, "considered", e->n_considered);
     rejected_json(&j, e);
+    if (e->nodes > 0) {
+        weir_json_kv_cstr(&j, "zone", e->zone);
+    }
     if (e->again_at.us != 0) {
         weir_json_kv_time(&j, "again_at", e->again_at);
     }
     limit_json(&j, names, e);
     quota_json(&j, names, e);
+    provider_quota_json(&j, names, e);
     weir_json_key(&j, "candidates");
     weir_json_array(&j);
     for (uint32_t i = 0; i < e->n_candidates && i < WEIR_EXPLAIN_CANDIDATES_MAX; i++) {

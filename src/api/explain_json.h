@@ -20,6 +20,7 @@ struct weir_names {
     void (*task)(void *ctx, struct weir_task_id id, char *buf, size_t size);
     bool (*budget)(void *ctx, struct weir_budget_id id, struct weir_budget_view *ret);
     bool (*quota)(void *ctx, struct weir_quota_id id, struct weir_quota_view *ret);
+    bool (*provider_quota)(void *ctx, uint64_t id, struct weir_told_quota *ret);
     const char *currency; /* NULL: "USD" */
 };
 

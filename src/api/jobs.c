@@ -60,6 +60,7 @@ struct now_names {
     size_t n_offers;
     const struct weir_budget_view *limit;
     const struct weir_quota_view *quota;
+    const struct weir_told_quota *provider_quota;
 };
 
 static bool now_budget(void *ctx, struct weir_budget_id id, struct weir_budget_view *ret)
@@ -74,6 +75,13 @@ static bool now_quota(void *ctx, struct weir_quota_id id, struct weir_quota_view
     const struct now_names *n = ctx;
     *ret = *n->quota;
     return id.v == n->quota->id.v;
+}
+
+static bool now_provider_quota(void *ctx, uint64_t id, struct weir_told_quota *ret)
+{
+    const struct now_names *n = ctx;
+    *ret = *n->provider_quota;
+    return id == weir_provider_quota_id(ret->provider, &ret->quota);
 }
 
 static const char *now_node(void *ctx, struct weir_node_id id)
@@ -134,10 +142,10 @@ static void explained_done(struct weir_command *cmd)
 static int explain_now(struct weir_store *s, const struct api_call *call, const struct api_array *array, struct weir_json *j,
                        struct weir_err *err)
 {
-    struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers, .limit = &call->cmd.limit, .quota = &call->cmd.quota};
+    struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers, .limit = &call->cmd.limit, .quota = &call->cmd.quota, .provider_quota = &call->cmd.provider_quota};
     int rc = api_node_names_load(s, &n.nodes, err);
     if (rc == 0) {
-        struct weir_names names = {&n, now_node, now_offer, now_task, now_budget, now_quota, call->api->conf.currency};
+        struct weir_names names = {&n, now_node, now_offer, now_task, now_budget, now_quota, now_provider_quota, call->api->conf.currency};
         struct weir_str item = WEIR_STR_INIT(65536);
         weir_explain_to_json(&call->cmd.explain, &names, &item);
         weir_json_raw(j, weir_str_sv(&item));

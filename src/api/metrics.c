@@ -126,20 +126,62 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
     return 0;
 }
 
-static int on_total(void *ctx, const struct weir_total_row *row)
+/* Sums of the ledger by project, pool and use. */
+struct totals {
+    struct weir_str cost;
+    struct weir_str energy;
+    struct weir_str carbon;
+    struct weir_str unknown;
+};
+
+static void total_line(struct weir_str *out, const char *metric, const struct weir_total_row *row, int64_t micro)
 {
     static const char *const uses[WEIR_ACCOUNT_MAX] = {[WEIR_ACCOUNT_JOB] = "used",
                                                        [WEIR_ACCOUNT_IDLE] = "idle",
                                                        [WEIR_ACCOUNT_WASTE_BOOT] = "waste_boot",
                                                        [WEIR_ACCOUNT_WASTE_LOST] = "waste_lost",
                                                        [WEIR_ACCOUNT_WASTE_FAILED] = "waste_failed"};
-    struct weir_str *out = ctx;
-    weir_str_adds(out, "weir_cost_usd");
+    weir_str_adds(out, metric);
     label(out, true, "project", row->project);
     label(out, false, "pool", row->pool);
     label(out, false, "use", uses[row->account]);
-    usd(out, row->amount_micro);
+    usd(out, micro);
+}
+
+static int on_total(void *ctx, const struct weir_total_row *row)
+{
+    struct totals *t = ctx;
+    const struct weir_footprint *f = &row->footprint;
+    total_line(&t->cost, "weir_cost_usd", row, row->amount_micro);
+    if (f->energy_mj > 0) {
+        total_line(&t->energy, "weir_energy_joules_total", row, weir_mul_div_sat(f->energy_mj, 1000, 1));
+        total_line(&t->carbon, "weir_carbon_grams_total", row, f->carbon_ug);
+    }
+    if (f->unknown_micro != 0) {
+        total_line(&t->unknown, "weir_carbon_unknown_usd", row, f->unknown_micro);
+    }
     return 0;
+}
+
+static void add_totals(struct weir_str *out, struct totals *t)
+{
+    const struct {
+        struct weir_str *lines;
+        const char *name;
+        const char *type;
+        const char *help;
+    } rows[] = {
+        {&t->cost, "weir_cost_usd", "gauge", "What the ledger has by use, in its currency; a correction moves it from one to another."},
+        {&t->energy, "weir_energy_joules_total", "counter", "What nodes took from the grid, with PUE, by what they were used for."},
+        {&t->carbon, "weir_carbon_grams_total", "counter", "What that emitted, in grams of CO2e, where it is known."},
+        {&t->unknown, "weir_carbon_unknown_usd", "gauge", "The cost of use whose carbon is not known."},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        head(out, rows[i].name, rows[i].type, rows[i].help);
+        weir_str_add(out, weir_str_cstr(rows[i].lines), rows[i].lines->n);
+        out->overflowed = out->overflowed || rows[i].lines->overflowed;
+        weir_str_release(rows[i].lines);
+    }
 }
 
 /* The counts that the deciding thread keeps: {"jobs": {"waiting": 1}, "tasks": {...}}. */
@@ -258,12 +300,13 @@ static int from_store(struct weir_str *out, struct weir_api *a, struct weir_err 
 {
     struct node_sums n = {0};
     struct sums leases = {0};
-    struct weir_str cost = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
+    struct totals totals = {WEIR_STR_INIT(API_REPLY_BYTES_MAX), WEIR_STR_INIT(API_REPLY_BYTES_MAX), WEIR_STR_INIT(API_REPLY_BYTES_MAX),
+                            WEIR_STR_INIT(API_REPLY_BYTES_MAX)};
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
     int rc = s->ops->each_node(s, false, on_node, &n, err);
     rc = rc < 0 ? rc : s->ops->each_lease(s, false, on_lease, &leases, err);
-    rc = rc < 0 ? rc : s->ops->each_total(s, on_total, &cost, err);
+    rc = rc < 0 ? rc : s->ops->each_total(s, on_total, &totals, err);
     api_reader_put(a, which);
     head(out, "weir_nodes", "gauge", "Nodes by pool and state.");
     write_sums(out, &n.nodes, "weir_nodes", "pool", "state", NULL, false);
@@ -273,10 +316,7 @@ static int from_store(struct weir_str *out, struct weir_api *a, struct weir_err 
     write_sums(out, &n.rate, "weir_rate_usd_per_hour", "pool", NULL, NULL, true);
     head(out, "weir_leases", "gauge", "Leases that have not ended.");
     write_sums(out, &leases, "weir_leases", "provider", "state", "capacity_type", false);
-    head(out, "weir_cost_usd", "gauge", "What the ledger has by use, in its currency; a correction moves it from one to another.");
-    weir_str_add(out, weir_str_cstr(&cost), cost.n);
-    out->overflowed = out->overflowed || cost.overflowed;
-    weir_str_release(&cost);
+    add_totals(out, &totals);
     return rc;
 }
 

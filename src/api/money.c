@@ -105,6 +105,9 @@ static void sums_json(struct weir_json *j, const struct weir_bill_row *r, bool p
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cost); i++) {
         weir_json_kv_i64(j, cost[i], r->cost_micro[i]);
     }
+    api_footprint_json(j, &r->footprint);
+    weir_json_kv_i64(j, "idle_energy_mj", r->idle_energy_mj);
+    weir_json_kv_i64(j, "idle_carbon_ug", r->idle_carbon_ug);
 }
 
 static void add_row(struct weir_bill_row *total, const struct weir_bill_row *r)
@@ -120,6 +123,9 @@ static void add_row(struct weir_bill_row *total, const struct weir_bill_row *r)
     }
     total->total_micro = weir_i64_add_sat(total->total_micro, r->total_micro);
     total->price_micro = weir_i64_add_sat(total->price_micro, r->price_micro);
+    weir_footprint_add(&total->footprint, &r->footprint);
+    total->idle_energy_mj = weir_i64_add_sat(total->idle_energy_mj, r->idle_energy_mj);
+    total->idle_carbon_ug = weir_i64_add_sat(total->idle_carbon_ug, r->idle_carbon_ug);
 }
 
 static int on_bill_row(void *ctx, const struct weir_bill_row *row)
@@ -309,6 +315,8 @@ static void check_finish(struct api_call *call)
     weir_json_kv_i64(&j, "idle_micro", r.idle_micro);
     weir_json_kv_i64(&j, "waste_micro", r.waste_micro);
     weir_json_kv_i64(&j, "price_micro", r.price_micro);
+    weir_json_kv_i64(&j, "energy_mj", r.energy_mj);
+    weir_json_kv_i64(&j, "carbon_ug", r.carbon_ug);
     weir_json_kv_cstr(&j, "error", is_bad ? proof.error.text : NULL);
     weir_json_kv_u64(&j, "closes", proof.closes);
     weir_json_kv_cstr(&j, "close_error", proof.close_error.text[0] == '\0' ? NULL : proof.close_error.text);

@@ -139,7 +139,7 @@ void api_handle_remove(struct api_request *rq)
 
 /* ---- leases ---- */
 
-/* What the machine has cost by its quote; the ledger says the same once it is settled. */
+/* What the machine has cost by its prices; the ledger says the same once it is settled. */
 static int64_t lease_cost(const struct weir_lease_view *v, struct weir_wall now)
 {
     if (v->confirmed_at.us == 0) {
@@ -151,7 +151,8 @@ static int64_t lease_cost(const struct weir_lease_view *v, struct weir_wall now)
     span = span < 0 ? 0 : span;
     span = has_ended && quantum > 0 && span % quantum != 0 ? weir_i64_add_sat(span, quantum - span % quantum) : span;
     span = has_ended && span < v->offer.bill_minimum.us ? v->offer.bill_minimum.us : span;
-    return weir_mul_div_sat(v->offer.price_micro_per_hour, span, WEIR_US_PER_HOUR);
+    int64_t before = v->priced.us == 0 ? 0 : weir_wall_sub(v->priced, v->confirmed_at).us;
+    return weir_i64_add_sat(v->priced_micro, weir_mul_div_sat(v->price_micro_per_hour, span > before ? span - before : 0, WEIR_US_PER_HOUR));
 }
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)
@@ -322,6 +323,17 @@ static int on_pool_meter(void *ctx, const struct weir_meter *m)
     return 0;
 }
 
+/* null where it is not known. */
+static void carbon_json(struct weir_json *j, const char *key, const struct weir_owned_cost *c, int64_t ug)
+{
+    weir_json_key(j, key);
+    if (c->has_carbon) {
+        weir_json_i64(j, ug);
+    } else {
+        weir_json_null(j);
+    }
+}
+
 static void cost_json(struct weir_json *j, const struct cost_group *g)
 {
     const struct weir_owned_cost *c = &g->cost;
@@ -338,6 +350,7 @@ static void cost_json(struct weir_json *j, const struct cost_group *g)
     weir_json_kv_i64(j, "upkeep_micro_per_year", c->upkeep_micro_per_year);
     weir_json_kv_i64(j, "tariff_micro_per_kwh", c->tariff_micro_per_kwh);
     weir_json_kv_u64(j, "pue_milli", c->pue_milli);
+    carbon_json(j, "carbon_ug_per_kwh", c, c->carbon_ug_per_kwh);
     weir_json_kv_u64(j, "idle_watts", c->idle_watts);
     weir_json_kv_u64(j, "busy_watts", c->busy_watts);
     weir_json_kv_i64(j, "depreciation_micro_per_hour", depreciation);
@@ -347,6 +360,8 @@ static void cost_json(struct weir_json *j, const struct cost_group *g)
     weir_json_kv_i64(j, "billed_idle_micro_per_hour", weir_i64_add_sat(fixed, idle));
     weir_json_kv_i64(j, "billed_busy_micro_per_hour", weir_i64_add_sat(fixed, busy));
     weir_json_kv_i64(j, "decided_micro_per_hour", weir_owned_rates(c).marginal_busy_micro_per_hour);
+    carbon_json(j, "carbon_idle_ug_per_hour", c, weir_carbon_rate(c, c->idle_watts));
+    carbon_json(j, "carbon_busy_ug_per_hour", c, weir_carbon_rate(c, c->busy_watts));
     weir_json_end(j);
 }
 

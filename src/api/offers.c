@@ -16,6 +16,7 @@ struct offers_ask {
     struct weir_offer *rented; /* copied from the service's */
     size_t n_rented;
     struct weir_learned *learned; /* the same */
+    struct weir_told_quota *told;
 };
 
 struct owned_list {
@@ -84,6 +85,7 @@ static void offers_finish(struct api_call *call)
     weir_vec_release(&l.offers);
     free(ask->rented);
     free(ask->learned);
+    free(ask->told);
 }
 
 static int learned_cmp(const void *a, const void *b)
@@ -114,6 +116,12 @@ static void offers_done(struct weir_command *cmd)
         qsort(ask->learned, cmd->n_learned, sizeof *ask->learned, learned_cmp);
         ask->q.learned = ask->learned;
         ask->q.n_learned = cmd->n_learned;
+    }
+    if (cmd->n_told > 0) {
+        ask->told = weir_calloc(cmd->n_told, sizeof *ask->told);
+        memcpy(ask->told, cmd->told, cmd->n_told * sizeof *ask->told);
+        ask->q.told = ask->told;
+        ask->q.n_told = cmd->n_told;
     }
     api_call_defer(call);
 }

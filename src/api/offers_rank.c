@@ -66,11 +66,80 @@ static void learned_json(struct weir_json *j, const struct weir_offer *o, const 
     weir_json_end(j);
 }
 
+/* The quota of its provider that has least room for a machine of the offer; NULL: none counts it. */
+static const struct weir_provider_quota *narrowest(const struct weir_offer *o, const struct api_offer_query *q, int64_t *ret_needed)
+{
+    const struct weir_provider_quota *found = NULL;
+    int64_t room = INT64_MAX;
+    for (size_t i = 0; i < q->n_told && o->launchable; i++) {
+        const struct weir_provider_quota *t = &q->told[i].quota;
+        int64_t takes = weir_streq(q->told[i].provider, o->provider) ? weir_provider_quota_of(t, o) : 0;
+        int64_t machines = takes == 0 ? INT64_MAX : (t->limit > t->used ? t->limit - t->used : 0) / takes;
+        if (machines < room) {
+            room = machines;
+            found = t;
+            *ret_needed = takes;
+        }
+    }
+    return found;
+}
+
+static void quota_json(struct weir_json *j, const struct weir_provider_quota *t, int64_t needed)
+{
+    weir_json_key(j, "quota");
+    if (t == NULL) {
+        weir_json_null(j);
+        return;
+    }
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "name", t->name);
+    weir_json_kv_cstr(j, "unit", weir_quota_unit_name((enum weir_quota_unit)t->unit));
+    weir_json_kv_i64(j, "limit", t->limit);
+    weir_json_kv_i64(j, "used", t->used);
+    weir_json_kv_i64(j, "needed", needed);
+    weir_json_end(j);
+}
+
+/* What it is, and why; an included one may be beyond what its provider allows. */
+static void verdict_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_offer_query *query, const struct weir_gpu_table *gpus,
+                         const struct weir_provider_quota *t, int64_t needed)
+{
+    char reason[WEIR_OFFER_REASON_SIZE];
+    if (weir_offer_verdict_is_included(row->verdict) && t != NULL && t->limit - t->used < needed) {
+        (void)snprintf(reason, sizeof reason, "beyond the provider's quota of %" PRId64 " %s, %" PRId64 " in use", t->limit,
+                       weir_quota_unit_name((enum weir_quota_unit)t->unit), t->used);
+        weir_json_kv_cstr(j, "verdict", "provider_quota");
+        weir_json_kv_cstr(j, "reason", reason);
+        return;
+    }
+    weir_json_kv_cstr(j, "verdict", weir_offer_verdict_name(row->verdict));
+    (void)weir_offer_reason(row, query, gpus, reason);
+    weir_json_kv_cstr(j, "reason", reason[0] == '\0' ? NULL : reason);
+}
+
+void api_exchange_json(struct weir_json *j, const struct weir_offer *o)
+{
+    weir_json_kv_cstr(j, "original_currency", o->currency[0] == '\0' ? NULL : o->currency);
+    weir_json_key(j, "original_micro_per_hour");
+    if (o->currency[0] == '\0') {
+        weir_json_null(j);
+    } else {
+        weir_json_i64(j, o->original_micro_per_hour);
+    }
+    char rate[WEIR_MONEY_SIZE];
+    (void)snprintf(rate, sizeof rate, "%" PRId64 ".%09" PRId64, o->rate_nano / 1000000000, o->rate_nano % 1000000000);
+    for (size_t n = strlen(rate); rate[n - 1] == '0' && rate[n - 2] != '.'; n--) {
+        rate[n - 1] = '\0';
+    }
+    weir_json_kv_cstr(j, "exchange_rate", o->rate_nano == 0 ? NULL : rate);
+}
+
 static void row_json(struct weir_json *j, const struct weir_offer_row *row, const struct weir_offer_query *query, const struct weir_gpu_table *gpus,
                      const struct api_offer_query *q)
 {
     const struct weir_offer *o = row->offer;
-    char reason[WEIR_OFFER_REASON_SIZE];
+    int64_t needed = 0;
+    const struct weir_provider_quota *told = narrowest(o, q, &needed);
     bool has_gpu = o->gpus > 0 && o->gpu_model != WEIR_GPU_MODEL_ANY && o->gpu_model < weir_gpu_table_count(gpus);
     weir_json_object(j);
     weir_json_kv_cstr(j, "provider", o->provider);
@@ -85,12 +154,13 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     weir_json_kv_u64(j, "mem_mib", o->mem_mib);
     weir_json_kv_i64(j, "price_micro_per_hour", o->price_micro_per_hour);
     weir_json_key(j, "price_micro_per_gpu_hour");
-    if (o->gpus == 0) {
+    if (o->gpus == 0 || o->price_micro_per_hour == 0) {
         weir_json_null(j);
     } else {
         weir_json_i64(j, row->gpu_price_micro_per_hour);
     }
     weir_json_kv_cstr(j, "currency", q->currency);
+    api_exchange_json(j, o);
     weir_json_kv_cstr(j, "source", o->source);
     weir_json_kv_time(j, "as_of", o->as_of);
     weir_json_key(j, "age_s");
@@ -101,9 +171,8 @@ static void row_json(struct weir_json *j, const struct weir_offer_row *row, cons
     }
     weir_json_kv_bool(j, "launchable", o->launchable);
     learned_json(j, o, q);
-    weir_json_kv_cstr(j, "verdict", weir_offer_verdict_name(row->verdict));
-    (void)weir_offer_reason(row, query, gpus, reason);
-    weir_json_kv_cstr(j, "reason", reason[0] == '\0' ? NULL : reason);
+    quota_json(j, told, needed);
+    verdict_json(j, row, query, gpus, told, needed);
     weir_json_end(j);
 }
 

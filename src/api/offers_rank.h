@@ -7,8 +7,10 @@
  */
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "core/model.h"
+#include "core/provider_quota.h"
 
 struct api_offer_query {
     const char *gpus;   /* NULL: any */
@@ -21,11 +23,16 @@ struct api_offer_query {
     struct weir_sv feeds; /* JSON: how the prices came to be known */
     const struct weir_learned *learned; /* what is believed of some of the rented, in order of their ids */
     size_t n_learned;
+    const struct weir_told_quota *told; /* what providers allow */
+    size_t n_told;
     uint64_t cursor; /* rows to pass over */
     uint64_t limit;
     const char *currency;
     struct weir_wall now;
 };
+
+/* Keys for what the offer is priced in, where that is not the ledger's currency, and the rate; else null. */
+void api_exchange_json(struct weir_json *j, const struct weir_offer *o);
 
 /* Could the query be understood? Errors: -WEIR_EINVAL. */
 int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_err *err);

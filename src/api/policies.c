@@ -143,6 +143,8 @@ static const char *text_of(const json_t *o, const char *key)
 struct question {
     struct weir_policy_subject subject;
     struct weir_policy_facts facts;
+    struct weir_pair tag;
+    char tag_text[2 * WEIR_SPEC_NAME_MAX + 2];
 };
 
 static int read_question(const json_t *body, struct weir_wall now, struct question *ret, struct weir_err *err)
@@ -156,6 +158,17 @@ static int read_question(const json_t *body, struct weir_wall now, struct questi
                              .facts = {.provider = text_of(body, "provider"), .region = text_of(body, "region"), .gpu = text_of(body, "gpu"),
                                        .spot = json_is_true(json_object_get(body, "spot"))}};
     ret->facts.rented = ret->facts.provider[0] != '\0';
+    (void)snprintf(ret->tag_text, sizeof ret->tag_text, "%s", text_of(body, "tag"));
+    char *equals = strchr(ret->tag_text, '=');
+    if (ret->tag_text[0] != '\0' && equals == NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "tag: it is KEY=VALUE");
+    }
+    if (equals != NULL) {
+        *equals = '\0';
+        ret->tag = (struct weir_pair){ret->tag_text, equals + 1};
+        ret->subject.tags = &ret->tag;
+        ret->subject.n_tags = 1;
+    }
     int rc = duration[0] == '\0' ? 0 : weir_parse_duration(weir_sv_of(duration), &ret->subject.max_duration, err);
     rc = rc < 0 ? weir_fail_prefix(err, rc, "max_duration") : price[0] == '\0' ? 0 : weir_parse_money(weir_sv_of(price), &ret->facts.price_micro_per_hour, err);
     return rc;

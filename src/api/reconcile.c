@@ -196,17 +196,38 @@ static int64_t round_micro(weir_i128 nano)
     return q > INT64_MAX / 4 ? INT64_MAX / 4 : q < INT64_MIN / 4 ? INT64_MIN / 4 : (int64_t)q;
 }
 
-/* What the difference is in the bill's currency, at the rate that its lines have together; parts by cumulative shares. */
-static void keep_original(const struct billed *b, struct weir_amendment *part, size_t n)
+/*
+ * What the difference is in the bill's currency: what the lines say in it, less what is booked in it; what is booked in the ledger's
+ * alone counts at the rate that the lines have together. Parts by cumulative shares.
+ */
+static void keep_original(const struct billed *b, const struct weir_charge *booked, size_t n_booked, struct weir_amendment *part, size_t n)
 {
     int64_t invoiced = b->invoiced_micro;
     int64_t original = round_micro(b->original);
+    int64_t there = 0;
+    int64_t plain = 0;
+    int64_t plain_original = 0;
+    if (b->currency[0] == '\0' || invoiced == 0) {
+        return;
+    }
+    for (size_t i = 0; i < n_booked; i++) {
+        bool same = memcmp(booked[i].currency, b->currency, sizeof b->currency) == 0;
+        there = weir_i64_add_sat(there, same ? booked[i].original_micro : 0);
+        plain = weir_i64_add_sat(plain, same ? 0 : booked[i].amount_micro);
+    }
+    int64_t difference = weir_i64_sub_sat(invoiced, b->booked_micro);
+    int64_t sign = invoiced < 0 ? -1 : 1;
+    if (!weir_mul_div(plain, sign * original, sign * invoiced, &plain_original)) {
+        return;
+    }
+    int64_t left = weir_i64_sub_sat(weir_i64_sub_sat(original, there), plain_original);
     int64_t sum = 0;
     int64_t before = 0;
-    for (size_t i = 0; i < n && b->currency[0] != '\0' && invoiced != 0; i++) {
+    sign = difference < 0 ? -1 : 1;
+    for (size_t i = 0; i < n; i++) {
         int64_t upto = 0;
         sum = weir_i64_add_sat(sum, part[i].micro);
-        if (!weir_mul_div(sum, invoiced < 0 ? -original : original, invoiced < 0 ? -invoiced : invoiced, &upto)) {
+        if (!weir_mul_div(sum, sign * left, sign * difference, &upto)) {
             return;
         }
         memcpy(part[i].currency, b->currency, sizeof part[i].currency);
@@ -233,7 +254,7 @@ static void spread(struct comparison *c, struct billed *b)
     size_t n_parts = 0;
     if (difference != 0 && b->lines > 0 && weir_amend_spread(there.p, there.n, difference, &part, &n_parts, NULL) == 0) {
         b->corrected_micro = difference;
-        keep_original(b, part, n_parts);
+        keep_original(b, there.p, there.n, part, n_parts);
         for (size_t i = 0; i < n_parts; i++) {
             weir_vec_push(&c->parts, part[i]);
         }

@@ -151,6 +151,18 @@ int64_t api_accrued_task(const struct api_accrued *a, struct weir_task_id task)
 
 /* ---- jobs ---- */
 
+void api_footprint_json(struct weir_json *j, const struct weir_footprint *f)
+{
+    weir_json_kv_i64(j, "energy_mj", f->energy_mj);
+    weir_json_key(j, "carbon_ug");
+    if (f->carbon_ug == 0 && f->unknown_micro != 0) {
+        weir_json_null(j);
+    } else {
+        weir_json_i64(j, f->carbon_ug);
+    }
+    weir_json_kv_i64(j, "carbon_unknown_micro", f->unknown_micro);
+}
+
 static char *copy_or_null(const char *s)
 {
     return s == NULL || s[0] == '\0' ? NULL : weir_strdup(s);
@@ -178,7 +190,7 @@ static char *gpus_text(struct weir_sv spec)
 void api_job_set(struct api_job *ret, const struct weir_job_row *row, bool is_full)
 {
     struct weir_sv spec = weir_sv_of(row->spec_json);
-    *ret = (struct api_job){.view = row->view, .cost_micro = row->cost_micro, .impossible = row->impossible};
+    *ret = (struct api_job){.view = row->view, .cost_micro = row->cost_micro, .footprint = row->footprint, .impossible = row->impossible};
     ret->name = weir_strdup(row->name == NULL ? "" : row->name);
     ret->project = copy_or_null(row->project);
     ret->user = copy_or_null(row->user);
@@ -303,6 +315,7 @@ void api_job_json(struct weir_json *j, const struct api_job *job, const char *cu
     int64_t accruing_micro = weir_job_state_is_final(v->state) ? 0 : job->accruing_micro;
     weir_json_kv_i64(j, "cost_micro", weir_i64_add_sat(job->cost_micro, accruing_micro));
     weir_json_kv_i64(j, "accruing_micro", accruing_micro);
+    api_footprint_json(j, &job->footprint);
     weir_json_kv_cstr(j, "currency", currency);
     weir_json_kv_cstr(j, "array", job->array);
     if (job->spec_json != NULL) {

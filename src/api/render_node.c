@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "api/api_priv.h"
+#include "api/offers_rank.h"
 #include "base/mem.h"
 
 static void text_of_detail(struct weir_json *j, const char *key, const char *detail, const char *fallback)
@@ -67,6 +68,9 @@ void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, bool 
     weir_json_kv_id(j, "node", v->node.v);
     weir_json_kv_id(j, "job", show_job ? v->task.job.v : 0);
     weir_json_kv_i64(j, "price_micro_per_hour", v->offer.price_micro_per_hour);
+    weir_json_kv_i64(j, "price_now_micro_per_hour", v->price_micro_per_hour);
+    weir_json_kv_time(j, "priced", v->priced);
+    api_exchange_json(j, &v->offer);
     weir_json_kv_time(j, "intent", v->intent_at);
     weir_json_kv_time(j, "confirmed", v->confirmed_at);
     weir_json_kv_time(j, "ready", v->ready_at);

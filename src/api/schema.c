@@ -70,7 +70,7 @@ static const struct api_field job_spec_fields[] = {
     {"setup", API_STRING, API_OPTIONAL, .summary = "shell text run before, once per attempt"},
     {"run", API_STRING, API_OPTIONAL, .summary = "shell text; exclusive with argv"},
     {"argv", API_STRINGS, API_OPTIONAL, .summary = "command run without a shell"},
-    {"placement", API_OBJECT, API_OPTIONAL, .summary = "local, clouds, regions"},
+    {"placement", API_OBJECT, API_OPTIONAL, .summary = "local, clouds, regions, same_zone"},
     {"deadline", API_STRING, API_OPTIONAL, .summary = "a time, or a duration from submission"},
     {"max_duration", API_STRING, API_OPTIONAL, .summary = "longest run of one attempt: 12h"},
     {"checkpoint", API_OBJECT, API_OPTIONAL, .summary = "path, every, signal, grace"},
@@ -99,6 +99,9 @@ static const struct api_field job_fields[] = {
     {"deadline", API_TIME, API_NULL},
     {"cost_micro", API_INT, .summary = "up to now"},
     {"accruing_micro", API_INT, .summary = "the part of it that is not in the ledger yet"},
+    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE; in the ledger so far"},
+    {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
+    {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
     {"currency", API_STRING},
     {"array", API_STRING, API_NULL},
     {"tags", API_MAP_STRING, API_OPTIONAL, .summary = "single form only"},
@@ -146,6 +149,15 @@ static const struct api_field learned_fields[] = {
     END,
 };
 
+static const struct api_field provider_quota_fields[] = {
+    {"name", API_STRING, .summary = "as its provider calls it"},
+    {"unit", API_STRING, .summary = "vCPUs, GPUs, machines or MiB of memory"},
+    {"limit", API_INT},
+    {"used", API_INT, .summary = "by all machines of the account, as far as is known by now"},
+    {"needed", API_INT, .summary = "what one machine of the offer takes"},
+    END,
+};
+
 static const struct api_field offer_fields[] = {
     {"provider", API_STRING},
     {"region", API_STRING},
@@ -160,13 +172,17 @@ static const struct api_field offer_fields[] = {
     {"price_micro_per_hour", API_INT},
     {"price_micro_per_gpu_hour", API_INT, API_NULL},
     {"currency", API_STRING},
+    {"original_currency", API_STRING, API_NULL, .summary = "that it is priced in, where that is not the ledger's"},
+    {"original_micro_per_hour", API_INT, API_NULL, .summary = "its price in that"},
+    {"exchange_rate", API_STRING, API_NULL, .summary = "what a unit of it is in the ledger's"},
     {"source", API_STRING},
     {"as_of", API_TIME, API_NULL},
     {"age_s", API_INT, API_NULL},
     {"launchable", API_BOOL, .summary = "a configured provider can rent it"},
     {"learned", API_REF, API_NULL, "Learned"},
-    {"verdict", API_STRING, .summary = "included, or excluded"},
-    {"reason", API_STRING, API_NULL, .summary = "why it is excluded"},
+    {"quota", API_REF, API_NULL, "OfferQuota", .summary = "its provider's that has least room for it, where that is known"},
+    {"verdict", API_STRING, .summary = "included, or excluded; provider_quota: is what was asked for, and beyond that quota"},
+    {"reason", API_STRING, API_NULL, .summary = "why it is excluded, or cannot be had now"},
     END,
 };
 
@@ -233,9 +249,11 @@ static const struct api_field explain_item_fields[] = {
     {"margin_micro", API_INT, API_NULL, .summary = "second best minus chosen"},
     {"considered", API_UINT},
     {"rejected", API_MAP_UINT, .summary = "how many candidates by verdict"},
+    {"zone", API_STRING, API_OPTIONAL, .summary = "of a gang that asks for one zone: in which all of its nodes are; of owned nodes their region, \"\" where that is not known"},
     {"again_at", API_TIME, API_OPTIONAL, .summary = "when the first of the offers that are left alone may be asked for: with no_capacity, quota or failed in rejected"},
     {"budget", API_REF, API_OPTIONAL, "Shortage", .summary = "the one that is most in the way of what was rejected for a budget"},
     {"quota", API_REF, API_OPTIONAL, "QuotaShortage", .summary = "the same of quotas"},
+    {"provider_quota", API_REF, API_OPTIONAL, "ProviderQuotaShortage", .summary = "what its provider allows of the best offer that was rejected for that"},
     {"candidates", API_LIST, .ref = "Candidate", .summary = "the best ones"},
     {"text", API_STRING, .summary = "one paragraph for a person"},
     END,
@@ -280,7 +298,12 @@ static const struct api_field lease_fields[] = {
     {"instance", API_STRING, API_NULL},
     {"node", API_UINT, API_NULL},
     {"job", API_UINT, API_NULL, .summary = "for which it was rented"},
-    {"price_micro_per_hour", API_INT},
+    {"price_micro_per_hour", API_INT, .summary = "the quote"},
+    {"price_now_micro_per_hour", API_INT, .summary = "what it is charged now, or was at its end: the quote, unless its provider's price for it has moved"},
+    {"priced", API_TIME, API_NULL, .summary = "since when that price holds; null: since its beginning"},
+    {"original_currency", API_STRING, API_NULL, .summary = "that it is priced in, where that is not the ledger's"},
+    {"original_micro_per_hour", API_INT, API_NULL, .summary = "its price in that"},
+    {"exchange_rate", API_STRING, API_NULL, .summary = "what a unit of it is in the ledger's"},
     {"intent", API_TIME, API_NULL},
     {"confirmed", API_TIME, API_NULL},
     {"ready", API_TIME, API_NULL},
@@ -289,7 +312,7 @@ static const struct api_field lease_fields[] = {
     {"expires", API_TIME, API_NULL},
     {"reclaimed", API_BOOL},
     {"failure", API_STRING, API_NULL, .summary = "why it did not come to be, or was given up: no_capacity, quota, throttled, refused, boot_failed, fell_short"},
-    {"cost_micro", API_INT, .summary = "by the quote, so far"},
+    {"cost_micro", API_INT, .summary = "by its prices, so far"},
     {"currency", API_STRING},
     {"text", API_STRING},
     END,
@@ -309,6 +332,11 @@ static const struct api_field bill_row_fields[] = {
     {"cost_depreciation_micro", API_INT},
     {"cost_energy_micro", API_INT},
     {"cost_upkeep_micro", API_INT},
+    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE"},
+    {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
+    {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
+    {"idle_energy_mj", API_INT, .summary = "of that, while nobody used it"},
+    {"idle_carbon_ug", API_INT},
     END,
 };
 
@@ -328,6 +356,9 @@ static const struct api_field charge_fields[] = {
     {"original_micro", API_INT, .summary = "the amount in it"},
     {"held_us", API_INT, .summary = "how long it held the node or a part of it; 0: a correction or an instant"},
     {"gpu_us", API_UINT, .summary = "GPU-microseconds that runs occupied"},
+    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE"},
+    {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
+    {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
     {"node", API_UINT},
     {"node_name", API_STRING, API_NULL},
     {"lease", API_UINT, API_NULL, .summary = "null: an owned node"},
@@ -418,6 +449,7 @@ static const struct api_field budget_fields[] = {
     {"order", API_UINT, API_OPTIONAL, .summary = "lower ones are asked first; 100 where not given"},                                \
     {"project", API_STRING, API_OPTIONAL, .summary = "glob"}, {"user", API_STRING, API_OPTIONAL, .summary = "glob"},                \
     {"image", API_STRING, API_OPTIONAL, .summary = "glob; of jobs in a container"},                                                 \
+    {"without_tag", API_STRING, API_OPTIONAL, .summary = "jobs that lack the tag: KEY, or KEY=GLOB,GLOB..."},                       \
     {"nodes_above", API_UINT, API_OPTIONAL, .summary = "jobs on more nodes"},                                                       \
     {"duration_above", API_STRING, API_OPTIONAL, .summary = "jobs whose max_duration is longer: 24h"},                              \
     {"place", API_STRING, API_OPTIONAL, .summary = "anywhere, owned or rented"},                                                    \
@@ -500,6 +532,7 @@ static const struct api_field owned_cost_fields[] = {
     {"upkeep_micro_per_year", API_INT},
     {"tariff_micro_per_kwh", API_INT, .summary = "now"},
     {"pue_milli", API_UINT},
+    {"carbon_ug_per_kwh", API_INT, API_NULL, .summary = "now: micrograms of CO2e; null: not known"},
     {"idle_watts", API_UINT},
     {"busy_watts", API_UINT},
     {"depreciation_micro_per_hour", API_INT, .summary = "(purchase - residual) / life"},
@@ -509,6 +542,8 @@ static const struct api_field owned_cost_fields[] = {
     {"billed_idle_micro_per_hour", API_INT, .summary = "depreciation + upkeep + energy"},
     {"billed_busy_micro_per_hour", API_INT},
     {"decided_micro_per_hour", API_INT, .summary = "what work on it costs more than leaving it idle: decisions count with that"},
+    {"carbon_idle_ug_per_hour", API_INT, API_NULL, .summary = "idle watts x PUE x carbon"},
+    {"carbon_busy_ug_per_hour", API_INT, API_NULL},
     END,
 };
 
@@ -583,6 +618,8 @@ static const struct api_field bill_check_fields[] = {
     {"waste_micro", API_INT},
     {"price_micro", API_INT, .summary = "charged beyond the cost"},
     {"error", API_STRING, API_NULL, .summary = "the first offence"},
+    {"energy_mj", API_INT, .summary = "of the use side, equal to that of the cost side for each node and span"},
+    {"carbon_ug", API_INT},
     {"closes", API_UINT, .summary = "closed months that are as they were closed"},
     {"close_error", API_STRING, API_NULL, .summary = "the first that is not"},
     END,
@@ -604,7 +641,7 @@ const struct api_schema api_schemas[] = {
      FIELDS{{"possible", API_BOOL},
             {"tasks", API_UINT},
             {"parallel_max", API_UINT, API_NULL, .summary = "of an array, at most so many tasks at once"},
-            {"room", API_UINT, .summary = "tasks of it for which the nodes that are up have room; others may wait for that too"},
+            {"room", API_UINT, .summary = "tasks of it for which the nodes that are up, budgets and quotas have room; others may wait for that too"},
             {"explain", API_REF, .ref = "ExplainItem"}, {"warnings", API_STRINGS}, END}},
     {"Job", "a job", job_fields},
     {"Task", "one task of a job", task_fields},
@@ -641,8 +678,13 @@ const struct api_schema api_schemas[] = {
     {"PolicyTest", "a job and a place; owned where no provider is given",
      FIELDS{{"project", API_STRING, API_OPTIONAL}, {"user", API_STRING, API_OPTIONAL}, {"image", API_STRING, API_OPTIONAL}, {"nodes", API_UINT, API_OPTIONAL},
             {"max_duration", API_STRING, API_OPTIONAL}, {"provider", API_STRING, API_OPTIONAL}, {"region", API_STRING, API_OPTIONAL},
-            {"gpu", API_STRING, API_OPTIONAL}, {"spot", API_BOOL, API_OPTIONAL}, {"price", API_STRING, API_OPTIONAL, .summary = "of the machine per hour"}, END}},
+            {"gpu", API_STRING, API_OPTIONAL}, {"spot", API_BOOL, API_OPTIONAL}, {"price", API_STRING, API_OPTIONAL, .summary = "of the machine per hour"},
+            {"tag", API_STRING, API_OPTIONAL, .summary = "KEY=VALUE: that the job has"}, END}},
     {"PolicyAnswer", "may it?", FIELDS{{"allowed", API_BOOL}, {"policy", API_STRING, API_NULL, .summary = "that decides; null: none takes it"}, {"reason", API_STRING, API_NULL}, END}},
+    {"OfferQuota", "how much an account may have at a provider", provider_quota_fields},
+    {"ProviderQuotaShortage", "a provider's quota that has no room",
+     FIELDS{{"provider", API_STRING, API_NULL}, {"region", API_STRING, API_NULL, .summary = "null: all"}, {"name", API_STRING, API_NULL}, {"unit", API_STRING},
+            {"limit", API_INT}, {"used", API_INT}, {"needed", API_INT, .summary = "by all machines that the task wants"}, END}},
     {"QuotaShortage", "a quota that has too little left",
      FIELDS{{"name", API_STRING, API_NULL}, {"needed", API_INT, .summary = "what the task would count for; GPU time in GPU-seconds"}, {"left", API_INT}, END}},
     {"Quota", "how much may be used at once, or in a span, by whom", quota_fields},

@@ -260,11 +260,14 @@ struct weir_command {
     struct weir_explain explain; /* EXPLAIN, dry run */
     struct weir_budget_view limit; /* EXPLAIN, dry run: the budget that is in the way; id 0: none */
     struct weir_quota_view quota;  /* the same of quotas */
-    uint64_t room;               /* dry run: tasks of the job for which nodes have room */
+    struct weir_told_quota provider_quota; /* the same of what providers allow */
+    uint64_t room;               /* dry run: tasks of the job for which there is room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
     const struct weir_learned *learned; /* OFFERS: what is believed of some, by offer; borrowed as they are */
     size_t n_learned;
+    const struct weir_told_quota *told; /* OFFERS: what providers allow; borrowed as they are */
+    size_t n_told;
     struct weir_accrued *accrued; /* ACCRUED: malloc'ed, freed by the poster */
     size_t n_accrued;
     struct weir_parked_note *parked; /* ACCRUED: who is parked, and the set of each payer from 1; malloc'ed, freed by the poster */

@@ -54,6 +54,17 @@ int64_t weir_mul_div_sat(int64_t a, int64_t b, int64_t c)
     return r < INT64_MIN ? INT64_MIN : (int64_t)r;
 }
 
+bool weir_money_exchange_up(int64_t micro, int64_t rate_nano, int64_t *ret_micro)
+{
+    static const int64_t nano = 1000000000;
+    weir_i128 r = ((weir_i128)micro * rate_nano + nano - 1) / nano;
+    if (micro <= 0 || rate_nano <= 0 || r > INT64_MAX) {
+        return false;
+    }
+    *ret_micro = (int64_t)r;
+    return true;
+}
+
 bool weir_money_charge(int64_t rate_micro_per_hour, struct weir_dur d, int64_t *ret_micro)
 {
     return weir_mul_div(rate_micro_per_hour, d.us, WEIR_US_PER_HOUR, ret_micro);

@@ -26,6 +26,10 @@ bool weir_mul_div(int64_t a, int64_t b, int64_t c, int64_t *ret);
 /* As weir_mul_div, saturating: for scores and estimates, never for charges. */
 int64_t weir_mul_div_sat(int64_t a, int64_t b, int64_t c);
 
+/* What an amount > 0 of another currency is at a rate in billionths, rounded up. False where there is no rate (0 or less), and where the result
+ * does not fit; then *ret is not touched. */
+bool weir_money_exchange_up(int64_t micro, int64_t rate_nano, int64_t *ret_micro);
+
 /* rate x duration / hour, half up. False on overflow. */
 bool weir_money_charge(int64_t rate_micro_per_hour, struct weir_dur d, int64_t *ret_micro);
 

@@ -36,6 +36,27 @@ int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t
     return weir_mul_div_sat(amount, hi - p->from.us, span) - weir_mul_div_sat(amount, lo - p->from.us, span);
 }
 
+struct weir_footprint weir_posting_footprint(const struct weir_posting *p, int64_t lo, int64_t hi)
+{
+    struct weir_footprint f = {0};
+    if (weir_account_is_use(p->debit)) {
+        f.energy_mj = weir_posting_slice(p, p->energy_mj, lo, hi);
+        f.carbon_ug = weir_posting_slice(p, p->carbon_ug, lo, hi);
+    }
+    if (p->carbon_unknown) {
+        int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
+        f.unknown_micro = (weir_account_is_use(p->debit) ? amount : 0) - (weir_account_is_use(p->credit) ? amount : 0);
+    }
+    return f;
+}
+
+void weir_footprint_add(struct weir_footprint *sum, const struct weir_footprint *part)
+{
+    sum->energy_mj = weir_i64_add_sat(sum->energy_mj, part->energy_mj);
+    sum->carbon_ug = weir_i64_add_sat(sum->carbon_ug, part->carbon_ug);
+    sum->unknown_micro = weir_i64_add_sat(sum->unknown_micro, part->unknown_micro);
+}
+
 /* The use side of a correction from outside; what it takes back is less than nothing. */
 static bool correction_charges(const struct weir_posting *p, struct weir_charged *ret)
 {

@@ -59,7 +59,8 @@ static struct weir_posting posting_of(struct weir_bill *b, const struct weir_ame
                              .lease = w->lease,
                              .pool = w->pool,
                              .amount_micro = a->micro < 0 ? -a->micro : a->micro,
-                             .original_micro = a->original_micro < 0 ? -a->original_micro : a->original_micro,
+                             /* runs with the amount, or against it where a rate has changed */
+                             .original_micro = a->micro < 0 ? -a->original_micro : a->original_micro,
                              .correction = correction};
     memcpy(p.currency, a->currency, sizeof p.currency);
     return p;

@@ -40,6 +40,9 @@ void weir_bill_free(struct weir_bill *b)
     weir_vec_release(&b->parts);
     weir_vec_release(&b->weights);
     weir_vec_release(&b->amounts);
+    weir_vec_release(&b->energy);
+    weir_vec_release(&b->carbon);
+    weir_vec_release(&b->originals);
     free(b);
 }
 
@@ -113,11 +116,13 @@ static int check_node(const struct weir_bill_node *n, struct weir_err *err)
         {n->owned, c->life.us, 1, WEIR_BILL_SPAN_MAX, "life in microseconds"},
         {n->owned, c->upkeep_micro_per_year, 0, WEIR_BILL_UPKEEP_MAX, "upkeep per year"},
         {n->owned, c->tariff_micro_per_kwh, 0, WEIR_BILL_TARIFF_MAX, "energy tariff"},
-        {n->owned, c->pue_milli, 1000, WEIR_BILL_PUE_MAX, "PUE in thousandths"},
-        {n->owned, c->idle_watts, 0, WEIR_BILL_WATTS_MAX, "idle watts"},
-        {n->owned, c->busy_watts, c->idle_watts, WEIR_BILL_WATTS_MAX, "busy watts"},
+        {true, c->pue_milli, n->owned || c->busy_watts > 0 ? 1000 : 0, WEIR_BILL_PUE_MAX, "PUE in thousandths"},
+        {true, c->idle_watts, 0, WEIR_BILL_WATTS_MAX, "idle watts"},
+        {true, c->busy_watts, c->idle_watts, WEIR_BILL_WATTS_MAX, "busy watts"},
+        {true, c->carbon_ug_per_kwh, 0, WEIR_BILL_CARBON_MAX, "carbon in micrograms per kWh"},
         {!n->owned, n->lease.v > INT64_MAX ? 0 : (int64_t)n->lease.v, 1, INT64_MAX, "lease of a rented node"},
         {!n->owned, n->price_micro_per_hour, 0, WEIR_BILL_RATE_MAX, "price per hour"},
+        {n->currency[0] != '\0', n->rate_nano, 1, INT64_MAX, "rate of exchange"},
         {!n->owned, n->quantum.us, 0, WEIR_US_PER_YEAR, "billing quantum"},
         {!n->owned, n->minimum.us, 0, WEIR_US_PER_YEAR, "billing minimum"},
     };
@@ -423,7 +428,8 @@ void weir_bill_segment_verdict(struct weir_bill *b,
             continue;
         }
         struct weir_wall until = p.segment.posted_until;
-        struct bill_node n = {.m = {.info = {.node = node, .lease = p.lease, .pool = p.pool}, .until = until}, .now = until};
+        struct bill_node n = {.m = {.info = {.node = node, .lease = p.lease, .pool = p.pool, .rate_nano = p.rate_nano}, .until = until}, .now = until};
+        memcpy(n.m.info.currency, p.currency, sizeof p.currency);
         struct bill_segment x = {.info = p.segment, .closed = true, .outcome = (uint8_t)outcome, .kept_until = kept_until};
         b->pending.p[i] = b->pending.p[--b->pending.n];
         weir_bill_correct(b, &n, &x, at);
@@ -443,14 +449,17 @@ void weir_bill_energy(struct weir_bill *b, struct weir_node_id node, struct weir
     }
 }
 
-void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx)
+/* A settle at that time goes so far: of a rented machine to where it was seen last, where proof is wanted. */
+static struct weir_wall settled_to(const struct weir_bill *b, const struct bill_node *n, struct weir_wall now)
 {
-    weir_bill_forget_taken(b);
-    struct bill_node *n = weir_bill_node_find(b, node);
-    if (n == NULL || !n->m.info.owned) {
-        return;
-    }
-    for (struct weir_wall at = n->now; at.us <= now.us;) {
+    bool is_held = b->wants_proof && !n->m.info.owned && n->proven.us < now.us;
+    return weir_bill_clamp(n, is_held ? n->proven : now);
+}
+
+static void reprice(struct weir_bill *b, struct bill_node *n, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx)
+{
+    struct weir_wall last = n->m.info.owned ? now : settled_to(b, n, now);
+    for (struct weir_wall at = n->now; at.us <= last.us;) {
         struct weir_bill_node as = n->m.info;
         struct weir_wall until = fn(ctx, &n->m.info, at, &as.cost);
         if (!weir_owned_cost_eq(&as.cost, &n->m.info.cost) && check_node(&as, NULL) == 0) {
@@ -466,24 +475,35 @@ void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struc
     }
 }
 
-/* A settle at that time goes so far: of a rented machine to where it was seen last, where proof is wanted. */
-static struct weir_wall settled_to(const struct weir_bill *b, const struct bill_node *n, struct weir_wall now)
+void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx)
 {
-    bool is_held = b->wants_proof && !n->m.info.owned && n->proven.us < now.us;
-    return weir_bill_clamp(n, is_held ? n->proven : now);
+    weir_bill_forget_taken(b);
+    struct bill_node *n = weir_bill_node_find(b, node);
+    if (n != NULL) {
+        reprice(b, n, now, fn, ctx);
+    }
 }
 
-void weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour)
+void weir_bill_reprice(struct weir_bill *b, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx)
+{
+    weir_bill_forget_taken(b);
+    for (size_t i = 0; i < b->nodes.n; i++) {
+        reprice(b, b->nodes.p[i], now, fn, ctx);
+    }
+}
+
+struct weir_wall weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour)
 {
     weir_bill_forget_taken(b);
     struct bill_node *n = weir_bill_node_find(b, node);
     if (n == NULL || n->m.info.owned || price_micro_per_hour == n->m.info.price_micro_per_hour || price_micro_per_hour < 0 ||
         price_micro_per_hour > WEIR_BILL_RATE_MAX) {
-        return;
+        return (struct weir_wall){0};
     }
     weir_bill_advance(b, n, settled_to(b, n, at));
-    weir_bill_post(b, n, at);
-    weir_bill_price_take(n, price_micro_per_hour);
+    weir_bill_post(b, n, at.us < n->now.us ? n->now : at);
+    weir_bill_price_take(n, at, price_micro_per_hour);
+    return n->m.priced;
 }
 
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at)

@@ -16,9 +16,14 @@
  * Owned nodes: depreciation = (purchase - residual) / life, straight line; upkeep per year; energy =
  * joules (measured by the agent, else idle/busy watts by share) x PUE x tariff.
  * Rented nodes: the quote's rate over the billed span, which is at least the minimum and rounded up
- * to the quantum; what the rounding adds at the end is idle. Where the price changes meanwhile (spot), each
+ * to the quantum; what the rounding adds at the end is idle. A quote in another currency keeps its rate as long as the machine lives; its
+ * postings bear what their amounts are in it: differences of one running sum, so that they add up to what the whole is. Where the price changes meanwhile (spot), each
  * counts from its moment on; minimum and quantum are of the whole life, and what they add costs the last price. Before METER_READY it is boot waste,
  * booked with the project of the task that the machine was rented for.
+ *
+ * What the grid gave for a node's span, and what that emitted, stands on the postings of both sides and is split like the cost of energy,
+ * to the millijoule and the microgram: joules x PUE, and x the grid's intensity of that time. So it is dated, never rewritten, and adds up as
+ * money does. What is moved between accounts later (corrections, prices) carries none: a run emitted it, whatever became of the run.
  *
  * Corrections are new postings: when a run ends as FAILED or LOST, what was already posted to its
  * job is moved to waste by a posting job -> waste with the same job, project and user. That holds for a rank of a
@@ -61,14 +66,17 @@ struct weir_posting {
     uint8_t debit;  /* enum weir_account */
     uint8_t credit;
     bool modelled;  /* energy that was not measured */
-    int64_t amount_micro; /* > 0; may be 0 where gpu_us is not */
+    int64_t amount_micro; /* > 0; may be 0 where gpu_us or energy_mj is not */
     uint64_t gpu_us;      /* GPU-microseconds that the run occupied in the span; 0 for others and in corrections */
+    int64_t energy_mj;    /* from the grid, so with PUE; on the use side, and on the cost side as a whole with ENERGY or PROVIDER */
+    int64_t carbon_ug;    /* CO2e of it */
+    bool carbon_unknown;  /* the use caused carbon, and nobody knows how much: carbon_ug is 0 */
     /* of the run, or of the task that a machine was rented for; zero where none */
     struct weir_project_id project;
     struct weir_user_id user;
     struct weir_run_id run; /* of a correction from outside: the job only, its ordinal is WEIR_ORDINAL_ALL */
     uint64_t correction; /* the correction from outside that it belongs to; 0: metered */
-    char currency[4];       /* of the bill that it came from, where that is not the ledger's; "": it is */
+    char currency[4];       /* of the quote, or the bill, that it came from, where that is not the ledger's; "": it is */
     int64_t original_micro; /* the amount in it */
     uint64_t rule;       /* that rated it: between PRICE and MARGIN; 0: cost and use */
     struct weir_payer_id payer; /* of the same; of a rented machine's costs and idle time too. Not stored */
@@ -80,6 +88,16 @@ struct weir_posting {
  */
 int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t lo, int64_t hi);
 
+/* What use took from the grid, and what that emitted. */
+struct weir_footprint {
+    int64_t energy_mj;
+    int64_t carbon_ug;     /* of the use of which it is known */
+    int64_t unknown_micro; /* the cost of that of which it is not: "unknown" is told from nothing by what it cost */
+};
+/* What the part lo..hi of the posting's span adds to use. */
+struct weir_footprint weir_posting_footprint(const struct weir_posting *p, int64_t lo, int64_t hi);
+void weir_footprint_add(struct weir_footprint *sum, const struct weir_footprint *part);
+
 /*
  * What the posting charges to budgets: *ret is for the core's CHARGED. Of a correction from outside its use side, below 0 where it
  * takes back. False where it charges none: the end of a failed run moves what was charged before, prices are not cost, and
@@ -87,7 +105,7 @@ int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t
  */
 bool weir_posting_charges(const struct weir_posting *p, struct weir_charged *ret);
 
-/* What an owned node truly costs. All >= 0. */
+/* What an owned node truly costs. All >= 0. Of a rented one the power and the carbon count, where they are known. */
 struct weir_owned_cost {
     int64_t purchase_micro;
     int64_t residual_micro; /* <= purchase */
@@ -97,16 +115,20 @@ struct weir_owned_cost {
     uint32_t pue_milli;  /* >= 1000 */
     uint32_t idle_watts; /* of the whole node, for the model */
     uint32_t busy_watts; /* >= idle_watts */
+    bool has_carbon;            /* the next is known */
+    int64_t carbon_ug_per_kwh;  /* micrograms of CO2e: the grid's intensity */
 };
 
 bool weir_owned_cost_eq(const struct weir_owned_cost *a, const struct weir_owned_cost *b);
 /* Rates of a node for the core's decisions, and for display. */
 struct weir_node_rates weir_owned_rates(const struct weir_owned_cost *c);
+/* Micrograms of CO2e an hour at the given watts of the node; 0 where it is not known. */
+int64_t weir_carbon_rate(const struct weir_owned_cost *c, uint32_t watts);
 /* One part of the full rate: account is DEPRECIATION, UPKEEP or ENERGY (at the given watts). */
 int64_t weir_owned_rate(const struct weir_owned_cost *c, enum weir_account account, uint32_t watts);
 
 struct weir_bill_node;
-/* What an owned node costs from a time on; returns when that may change next, later than at (WEIR_WALL_MAX: never). */
+/* What a node costs from a time on; returns when that may change next, later than at (WEIR_WALL_MAX: never). */
 typedef struct weir_wall weir_owned_cost_fn(void *ctx, const struct weir_bill_node *node, struct weir_wall at, struct weir_owned_cost *ret);
 
 struct weir_bill_node {
@@ -116,7 +138,7 @@ struct weir_bill_node {
     uint32_t gpus;
     uint32_t cpu_milli;
     bool owned;
-    struct weir_owned_cost cost;  /* owned */
+    struct weir_owned_cost cost;  /* owned; rented: power and carbon */
     int64_t price_micro_per_hour; /* rented: the quote, or what it costs since it was priced anew */
     struct weir_dur quantum;
     struct weir_dur minimum;
@@ -124,11 +146,16 @@ struct weir_bill_node {
     struct weir_project_id project;
     struct weir_user_id user;
     struct weir_task_id task;
-    struct weir_payer_id payer; /* not stored: the lease says */
+    struct weir_payer_id payer; /* not stored: the lease says, as of the following */
+    char currency[4];           /* rented: of the quote, where that is not the ledger's; "": it is */
+    int64_t rate_nano;          /* what a unit of it is in the ledger's: > 0 with a currency */
 };
 
 /* Of a meter that was stored before the counter was: the next reading only tells it. */
 #define WEIR_METER_COUNTER_UNKNOWN UINT64_MAX
+
+/* Rests of rates: one per account of the cost side, and these. */
+enum { WEIR_REST_GRID = WEIR_ACCOUNT_NODE, WEIR_REST_CARBON, WEIR_RESTS };
 
 /* What must be stored to go on after a restart; one per open node. */
 struct weir_meter {
@@ -139,9 +166,9 @@ struct weir_meter {
     int64_t provider_posted_micro;
     struct weir_wall priced; /* rented: its price holds since then; 0: since it was opened */
     int64_t priced_micro;    /* what it had cost by then, at earlier prices; the rest of that is in its provider's slot */
-    /* of rates, so that many short spans add up to the whole; an owned node has no provider: that slot keeps the
-     * part of a millijoule of modelled energy */
-    int64_t remainder[WEIR_ACCOUNT_NODE];
+    /* of rates, so that many short spans add up to the whole; an owned node has no provider, and a rented one no account of energy: that
+     * slot keeps the part of a millijoule of modelled energy */
+    int64_t remainder[WEIR_RESTS];
     uint64_t energy_mj;      /* measured since the node was opened */
     uint64_t energy_counter_mj; /* the agent's counter when it was read last */
     uint64_t energy_posted_mj;
@@ -172,6 +199,8 @@ struct weir_bill_pending {
     struct weir_bill_segment segment;
     struct weir_lease_id lease;
     struct weir_pool_id pool;
+    char currency[4]; /* of the node, and the rate */
+    int64_t rate_nano;
 };
 
 struct weir_bill;
@@ -188,17 +217,20 @@ void weir_bill_free(struct weir_bill *b);
 int weir_bill_node_open(struct weir_bill *b, const struct weir_bill_node *n, struct weir_wall at, struct weir_err *err);
 void weir_bill_node_ready(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
 /*
- * Takes up what fn says an owned node costs, at each of its changes since the node was last posted up to now. What is posted
- * stands. Measured energy counts from the reading that came last: what was used before a change and read after it is charged as
+ * Takes up what fn says a node costs, at each of its changes since the node was last posted up to now; of a rented one where proof is
+ * wanted, up to where it is proven, and what changes later when it is asked again. What is posted stands. Measured energy counts from the reading that came last: what was used before a change and read after it is charged as
  * after it. Costs out of bounds are left as they were: fn's program has checked its configuration.
  */
 void weir_bill_node_reprice(struct weir_bill *b, struct weir_node_id node, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx);
+/* The same of every open node. */
+void weir_bill_reprice(struct weir_bill *b, struct weir_wall now, weir_owned_cost_fn *fn, void *ctx);
 /*
- * A rented machine costs so much an hour from then on: what came before is posted at the price that it had. Where proof is wanted the price
- * counts from when the machine was seen last, as nothing after that can be posted yet. A no-op for the price that it has, one out of
- * bounds, and an owned node.
+ * A rented machine costs so much an hour from then on: what came before is posted at the price that it had. Where it is posted beyond that
+ * time, what it costs more since then comes with its next span; what it costs less is taken off the next spans, as long as it is there.
+ * Where proof is wanted the price counts from when the machine was seen last, as nothing after that can be posted yet: it should be told once
+ * that is proven. Returns since when it counts; 0: nothing changed, for the price that it has, one out of bounds, and an owned node.
  */
-void weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour);
+struct weir_wall weir_bill_node_price(struct weir_bill *b, struct weir_node_id node, struct weir_wall at, int64_t price_micro_per_hour);
 /* Settles all, then closes. Open segments are closed as USED. */
 void weir_bill_node_close(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
 int weir_bill_segment_open(struct weir_bill *b, const struct weir_bill_segment *s, struct weir_err *err);
@@ -273,7 +305,7 @@ enum weir_account weir_account_find(const char *name);
 /*
  * Checks a ledger, fed posting by posting in order of id: ids without a gap, amounts positive, debit
  * and credit accounts that belong together, spans sane, and for every node and every span both sides
- * equal. err names the first offence (posting, node, span, both sums).
+ * equal, in money, energy and carbon. err names the first offence (posting, node, span, both sums).
  */
 struct weir_bill_check;
 struct weir_bill_check *weir_bill_check_new(void);
@@ -289,6 +321,8 @@ struct weir_bill_check_result {
     int64_t idle_micro;
     int64_t waste_micro;
     int64_t price_micro; /* charged beyond the cost */
+    int64_t energy_mj;   /* of the use side */
+    int64_t carbon_ug;
 };
 /* Errors: -WEIR_ECORRUPT where some node or span is not balanced. */
 int weir_bill_check_end(struct weir_bill_check *c, struct weir_bill_check_result *ret, struct weir_err *err);

@@ -17,6 +17,9 @@
 #define WEIR_BILL_PURCHASE_MAX INT64_C(10000000000000000)  /* 10^10 units */
 #define WEIR_BILL_UPKEEP_MAX INT64_C(1000000000000000)     /* 10^9 units per year */
 #define WEIR_BILL_TARIFF_MAX INT64_C(1000000000)           /* 1000 units per kWh */
+#define WEIR_MJ_PER_KWH INT64_C(3600000000)
+#define WEIR_BILL_CARBON_MAX WEIR_MJ_PER_KWH               /* a microgram for a millijoule, 3,600 g per kWh: one is never more than the other */
+#define WEIR_BILL_NANO INT64_C(1000000000)                 /* of a rate of exchange */
 #define WEIR_BILL_SPAN_MAX (100 * WEIR_US_PER_YEAR)        /* life of a node */
 enum {
     WEIR_BILL_PUE_MAX = 10000,    /* 10 */
@@ -97,6 +100,9 @@ struct weir_bill {
     WEIR_VEC(struct bill_part) parts;
     WEIR_VEC(weir_i128) weights;
     WEIR_VEC(int64_t) amounts;
+    WEIR_VEC(int64_t) energy; /* by part, and so with carbon */
+    WEIR_VEC(int64_t) carbon;
+    WEIR_VEC(int64_t) originals; /* of the amounts, in the node's own currency */
 };
 
 /* Drops what was handed out by the last take. Every call that changes something begins with it. */
@@ -117,7 +123,11 @@ static inline bool weir_bill_is_booting(const struct bill_node *n)
 
 struct bill_cost {
     int64_t micro[WEIR_ACCOUNT_NODE]; /* by account of the cost side */
+    int64_t original_micro;           /* of the provider's, in the quote's currency; 0 where that is the ledger's */
     bool energy_modelled;
+    int64_t energy_mj; /* from the grid */
+    int64_t carbon_ug;
+    bool carbon_unknown;
 };
 
 /* What the node cost from m.until to `to`; moves the meter's rests and posted sums. closing: rounds a rented one
@@ -125,10 +135,12 @@ struct bill_cost {
 struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, weir_i128 energy_weight);
 /* A cumulative reading of an owned node at a time that was clamped. */
 void weir_bill_energy_take_reading(struct bill_node *n, struct weir_wall at, uint64_t counter_mj);
-/* A rented node costs so much an hour from m.until on, up to which it is posted. */
-void weir_bill_price_take(struct bill_node *n, int64_t price_micro_per_hour);
+/* A rented node costs so much an hour from then on; not before its last change, nor after m.until, up to which it is posted. */
+void weir_bill_price_take(struct bill_node *n, struct weir_wall from, int64_t price_micro_per_hour);
 /* What a rented node costs at its end beyond the time it was there. */
-int64_t weir_bill_rounding_take(struct bill_node *n, struct weir_wall end);
+struct bill_cost weir_bill_rounding_take(struct bill_node *n, struct weir_wall end);
+/* An amount of the ledger's in the node's own currency, half up; 0 where it has none. */
+int64_t weir_bill_original(const struct weir_bill_node *n, int64_t micro);
 
 /* ---- post.c ---- */
 

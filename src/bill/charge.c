@@ -151,12 +151,16 @@ static void add_slice(struct weir_charges *c, const struct weir_posting *p, int6
         row->amount_micro = weir_i64_add_sat(row->amount_micro, amount);
         row->original_micro = weir_i64_add_sat(row->original_micro, original);
         row->gpu_us += (uint64_t)weir_posting_slice(p, gpu_us, lo, hi);
+        struct weir_footprint part = weir_posting_footprint(p, lo, hi);
+        part.unknown_micro = p->carbon_unknown ? amount : 0;
+        weir_footprint_add(&row->footprint, &part);
         row->held_us = weir_i64_add_sat(row->held_us, moves ? 0 : hi - lo);
     }
     if (is_told(p->credit)) {
         struct weir_charge *row = row_of(c, p, (enum weir_account)p->credit, lo, hi, late);
         row->amount_micro = weir_i64_sub_sat(row->amount_micro, amount);
         row->original_micro = weir_i64_sub_sat(row->original_micro, original);
+        row->footprint.unknown_micro = weir_i64_sub_sat(row->footprint.unknown_micro, p->carbon_unknown ? amount : 0);
     }
 }
 

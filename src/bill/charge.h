@@ -27,6 +27,7 @@ struct weir_charge {
     int64_t period;  /* its number; grows with time */
     int64_t amount_micro;      /* negative where corrections took back more than was charged in that period */
     uint64_t gpu_us;
+    struct weir_footprint footprint;
     int64_t held_us; /* time that it held the node or a part of it; 0: corrections and instants only */
 };
 

@@ -19,6 +19,8 @@ struct check_node {
     struct weir_wall to;
     weir_i128 cost; /* both sides of it */
     weir_i128 use;
+    weir_i128 energy_mj; /* the cost side of it less the use side, and so with carbon */
+    weir_i128 carbon_ug;
     uint64_t first_posting;
 };
 
@@ -133,7 +135,18 @@ static const char *fault_of_rating(const struct weir_posting *p)
     if (p->from.us <= 0 || p->from.us > p->to.us || p->to.us > p->at.us) {
         return "its span is not sound";
     }
-    return p->gpu_us != 0 || p->correction != 0 ? "it is more than a price" : NULL;
+    return p->gpu_us != 0 || p->correction != 0 || p->energy_mj != 0 ? "it is more than a price" : NULL;
+}
+
+/* What came from the grid stands where the span was made. */
+static const char *fault_of_grid(const struct weir_posting *p)
+{
+    bool allowed = p->correction == 0 && p->rule == 0 && !is_correction(p);
+    bool carrier = !is_cost(p->credit) || p->credit == WEIR_ACCOUNT_ENERGY || p->credit == WEIR_ACCOUNT_PROVIDER;
+    if (p->energy_mj < 0 || p->carbon_ug < 0 || (p->energy_mj == 0 && p->carbon_ug > 0) || (p->carbon_unknown && p->carbon_ug > 0)) {
+        return "its energy or its carbon is not sound";
+    }
+    return p->energy_mj > 0 && (!allowed || !carrier) ? "it has energy that is not of its kind" : NULL;
 }
 
 static const char *fault_of(const struct weir_posting *p)
@@ -149,7 +162,7 @@ static const char *fault_of(const struct weir_posting *p)
     if (!cost && !use && !is_correction(p)) {
         return "its accounts do not belong together";
     }
-    if (p->amount_micro < 0 || (p->amount_micro == 0 && (p->gpu_us == 0 || !use))) {
+    if (p->amount_micro < 0 || (p->amount_micro == 0 && p->energy_mj == 0 && (p->gpu_us == 0 || !use))) {
         return "its amount is not positive";
     }
     if (p->from.us <= 0 || p->from.us > p->to.us || p->to.us > p->at.us) {
@@ -192,6 +205,15 @@ static int end_span(struct weir_bill_check *c, struct check_node *n, struct weir
                          "node %" PRIu64 ", span %s to %s (from posting %" PRIu64 "): cost side %s, use side %s",
                          n->node.v, weir_wall_format(n->from, from), weir_wall_format(n->to, to), n->first_posting,
                          weir_money_format((int64_t)n->cost, cost), weir_money_format((int64_t)n->use, use));
+    }
+    if (n->energy_mj != 0 || n->carbon_ug != 0) {
+        char from[WEIR_RFC3339_SIZE];
+        char to[WEIR_RFC3339_SIZE];
+        return weir_fail(err, -WEIR_ECORRUPT,
+                         "node %" PRIu64 ", span %s to %s (from posting %" PRIu64 "): the cost side has %" PRId64 " mJ and %" PRId64
+                         " micrograms of CO2e more than the use side",
+                         n->node.v, weir_wall_format(n->from, from), weir_wall_format(n->to, to), n->first_posting,
+                         (int64_t)n->energy_mj, (int64_t)n->carbon_ug);
     }
     c->sum.spans++;
     n->first_posting = 0;
@@ -304,6 +326,10 @@ static int add_to_span(struct weir_bill_check *c, const struct weir_posting *p, 
     }
     bool cost = p->debit == WEIR_ACCOUNT_NODE;
     *(cost ? &n->cost : &n->use) += p->amount_micro;
+    n->energy_mj += cost ? p->energy_mj : -p->energy_mj;
+    n->carbon_ug += cost ? p->carbon_ug : -p->carbon_ug;
+    c->sum.energy_mj = weir_i64_add_sat(c->sum.energy_mj, cost ? 0 : p->energy_mj);
+    c->sum.carbon_ug = weir_i64_add_sat(c->sum.carbon_ug, cost ? 0 : p->carbon_ug);
     int64_t *sum = sum_of(c, cost ? p->credit : p->debit);
     *sum = weir_i64_add_sat(*sum, p->amount_micro);
     if (p->debit == WEIR_ACCOUNT_JOB) {
@@ -343,6 +369,7 @@ int weir_bill_check_add(struct weir_bill_check *c, const struct weir_posting *p,
                          c->last_id + 1, p->id, c->last_id);
     }
     const char *fault = fault_of(p);
+    fault = fault == NULL ? fault_of_grid(p) : fault;
     if (fault == NULL && p->at.us < c->last_at.us) {
         fault = "it was made before the one that it follows";
     }

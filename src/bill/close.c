@@ -122,6 +122,13 @@ void weir_posting_line(const struct weir_posting *p, struct weir_str *out)
         weir_str_add_u64(out, p->rule);
         weir_str_addc(out, ',');
     }
+    if (p->energy_mj != 0) {
+        weir_str_addc(out, 'E');
+        weir_str_add_i64(out, p->energy_mj);
+        weir_str_addc(out, p->carbon_unknown ? '?' : ',');
+        weir_str_add_i64(out, p->carbon_ug);
+        weir_str_addc(out, ',');
+    }
     for (size_t k = 0; k < sizeof u / sizeof *u; k++) {
         weir_str_add_u64(out, u[k]);
         weir_str_addc(out, k + 1 == sizeof u / sizeof *u ? '\n' : ',');

@@ -7,7 +7,7 @@
 #include "bill/bill_priv.h"
 
 /* micro-units per kWh x PUE in thousandths x millijoules: 3.6 x 10^9 mJ are a kWh */
-#define ENERGY_DIVISOR (INT64_C(3600000000) * 1000)
+#define ENERGY_DIVISOR (WEIR_MJ_PER_KWH * 1000)
 /* A reading of more than a megawatt on average is not believed. */
 #define MJ_PER_US_MAX 1000
 
@@ -85,31 +85,44 @@ static weir_i128 since_priced(const struct weir_meter *m, struct weir_dur d)
     return (weir_i128)m->info.price_micro_per_hour * (d.us - before) + m->remainder[WEIR_ACCOUNT_PROVIDER];
 }
 
-/* The provider's charge up to a time since opening, less what was posted. It is rounded half up, once, whatever prices it had. */
-static int64_t provider_take(struct weir_meter *m, struct weir_dur d)
+int64_t weir_bill_original(const struct weir_bill_node *n, int64_t micro)
 {
-    int64_t micro = m->priced_micro + (int64_t)((since_priced(m, d) + WEIR_US_PER_HOUR / 2) / WEIR_US_PER_HOUR) - m->provider_posted_micro;
-    if (micro <= 0) {
-        return 0;
-    }
-    m->provider_posted_micro += micro;
-    return micro;
+    return n->currency[0] == '\0' ? 0 : weir_mul_div_sat(micro, WEIR_BILL_NANO, n->rate_nano);
 }
 
-void weir_bill_price_take(struct bill_node *n, int64_t price_micro_per_hour)
+/*
+ * The provider's charge up to a time since opening, less what was posted. It is rounded half up, once, whatever prices it had. Nothing
+ * where more was posted, at a price that has fallen since: nothing is posted then until the machine has cost as much.
+ */
+static struct bill_cost provider_take(struct weir_meter *m, struct weir_dur d)
+{
+    struct bill_cost c = {0};
+    int64_t before = m->provider_posted_micro;
+    int64_t micro = m->priced_micro + (int64_t)((since_priced(m, d) + WEIR_US_PER_HOUR / 2) / WEIR_US_PER_HOUR) - before;
+    if (micro > 0) {
+        m->provider_posted_micro += micro;
+        c.micro[WEIR_ACCOUNT_PROVIDER] = micro;
+        c.original_micro = weir_bill_original(&m->info, before + micro) - weir_bill_original(&m->info, before);
+    }
+    return c;
+}
+
+void weir_bill_price_take(struct bill_node *n, struct weir_wall from, int64_t price_micro_per_hour)
 {
     struct weir_meter *m = &n->m;
-    weir_i128 cost = since_priced(m, weir_wall_sub(m->until, m->opened));
+    struct weir_wall last = m->priced.us == 0 ? m->opened : m->priced;
+    from = from.us > m->until.us ? m->until : from.us < last.us ? last : from;
+    weir_i128 cost = since_priced(m, weir_wall_sub(from, m->opened));
     m->priced_micro += (int64_t)(cost / WEIR_US_PER_HOUR);
     m->remainder[WEIR_ACCOUNT_PROVIDER] = (int64_t)(cost % WEIR_US_PER_HOUR);
-    m->priced = m->until;
+    m->priced = from;
     m->info.price_micro_per_hour = price_micro_per_hour;
 }
 
-int64_t weir_bill_rounding_take(struct bill_node *n, struct weir_wall end)
+struct bill_cost weir_bill_rounding_take(struct bill_node *n, struct weir_wall end)
 {
     if (n->m.info.owned) {
-        return 0;
+        return (struct bill_cost){0};
     }
     struct weir_dur d = weir_wall_sub(end, n->m.opened);
     return provider_take(&n->m, round_up(d, n->m.info.quantum, n->m.info.minimum));
@@ -126,11 +139,25 @@ static uint64_t energy_take(struct bill_node *n, weir_i128 energy_weight, bool *
         m->energy_posted_mj += mj;
         return mj;
     }
-    /* weights are watts x microseconds x capacity; an owned node has no provider, its slot keeps the rest */
+    /* weights are watts x microseconds x capacity; the rest is in a slot that nothing else uses, see struct weir_meter */
     int64_t divisor = (int64_t)n->whole * 1000;
-    uint64_t mj = (uint64_t)weir_bill_rate(energy_weight, 1, divisor, &m->remainder[WEIR_ACCOUNT_PROVIDER]);
+    int64_t *rest = &m->remainder[m->info.owned ? WEIR_ACCOUNT_PROVIDER : WEIR_ACCOUNT_ENERGY];
+    uint64_t mj = (uint64_t)weir_bill_rate(energy_weight, 1, divisor, rest);
     m->energy_posted_mj += mj;
     return mj;
+}
+
+/* What the grid gave for what the node drew, and what that emitted. */
+static void grid_take(struct weir_meter *m, uint64_t mj, struct bill_cost *c)
+{
+    const struct weir_owned_cost *o = &m->info.cost;
+    weir_i128 grid = (weir_i128)mj * o->pue_milli + m->remainder[WEIR_REST_GRID];
+    m->remainder[WEIR_REST_GRID] = (int64_t)(grid % 1000);
+    c->energy_mj = grid / 1000 > INT64_MAX ? INT64_MAX : (int64_t)(grid / 1000);
+    c->carbon_unknown = !o->has_carbon || (!m->energy_measured && o->busy_watts == 0);
+    if (!c->carbon_unknown) {
+        c->carbon_ug = weir_bill_rate(c->energy_mj, o->carbon_ug_per_kwh, WEIR_MJ_PER_KWH, &m->remainder[WEIR_REST_CARBON]);
+    }
 }
 
 struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, weir_i128 energy_weight)
@@ -138,7 +165,8 @@ struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, w
     struct weir_meter *m = &n->m;
     struct bill_cost c = {0};
     if (!m->info.owned) {
-        c.micro[WEIR_ACCOUNT_PROVIDER] = provider_take(m, weir_wall_sub(to, m->opened));
+        c = provider_take(m, weir_wall_sub(to, m->opened));
+        grid_take(m, energy_take(n, energy_weight, &c.energy_modelled), &c);
         return c;
     }
     const struct weir_owned_cost *o = &m->info.cost;
@@ -150,6 +178,7 @@ struct bill_cost weir_bill_cost_take(struct bill_node *n, struct weir_wall to, w
     uint64_t mj = energy_take(n, energy_weight, &c.energy_modelled);
     c.micro[WEIR_ACCOUNT_ENERGY] = weir_bill_rate((weir_i128)mj * o->pue_milli, o->tariff_micro_per_kwh,
                                                   ENERGY_DIVISOR, &m->remainder[WEIR_ACCOUNT_ENERGY]);
+    grid_take(m, mj, &c);
     return c;
 }
 

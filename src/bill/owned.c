@@ -7,7 +7,8 @@ bool weir_owned_cost_eq(const struct weir_owned_cost *a, const struct weir_owned
 {
     return a->purchase_micro == b->purchase_micro && a->residual_micro == b->residual_micro && a->life.us == b->life.us &&
            a->upkeep_micro_per_year == b->upkeep_micro_per_year && a->tariff_micro_per_kwh == b->tariff_micro_per_kwh &&
-           a->pue_milli == b->pue_milli && a->idle_watts == b->idle_watts && a->busy_watts == b->busy_watts;
+           a->pue_milli == b->pue_milli && a->idle_watts == b->idle_watts && a->busy_watts == b->busy_watts &&
+           a->has_carbon == b->has_carbon && a->carbon_ug_per_kwh == b->carbon_ug_per_kwh;
 }
 
 int64_t weir_owned_rate(const struct weir_owned_cost *c, enum weir_account account, uint32_t watts)
@@ -34,6 +35,11 @@ int64_t weir_owned_rate(const struct weir_owned_cost *c, enum weir_account accou
         break;
     }
     return 0;
+}
+
+int64_t weir_carbon_rate(const struct weir_owned_cost *c, uint32_t watts)
+{
+    return c->has_carbon ? weir_mul_div_sat(c->carbon_ug_per_kwh, (int64_t)watts * c->pue_milli, 1000000) : 0;
 }
 
 struct weir_node_rates weir_owned_rates(const struct weir_owned_cost *c)

@@ -111,6 +111,8 @@ void weir_bill_advance(struct weir_bill *b, struct bill_node *n, struct weir_wal
         }
         if (!weir_bill_is_booting(n)) {
             account(b, n, next - n->now.us);
+        } else { /* it draws power before anybody can use it */
+            n->idle_energy_weight += (weir_i128)n->whole * (next - n->now.us) * n->m.info.cost.idle_watts;
         }
         n->now.us = next;
         while (n->due != 0 && segment_at(b, n->due)->from.us <= next) {
@@ -142,17 +144,29 @@ static struct weir_posting *add_posting(struct weir_bill *b, const struct bill_n
     return &b->postings.p[b->postings.n - 1];
 }
 
-static void add_cost(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, enum weir_account account,
-                     int64_t micro, bool modelled)
+static void keep_original(const struct bill_node *n, struct weir_posting *p, int64_t original)
 {
-    if (micro <= 0) {
+    memcpy(p->currency, n->m.info.currency, sizeof p->currency);
+    p->original_micro = original;
+}
+
+static void add_cost(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, enum weir_account account,
+                     const struct bill_cost *c)
+{
+    /* one posting of the span bears what came from the grid */
+    bool has_grid = account == (n->m.info.owned ? WEIR_ACCOUNT_ENERGY : WEIR_ACCOUNT_PROVIDER);
+    int64_t energy_mj = has_grid ? c->energy_mj : 0;
+    if (c->micro[account] <= 0 && energy_mj == 0) {
         return;
     }
     struct weir_posting *p = add_posting(b, n, at);
     p->debit = WEIR_ACCOUNT_NODE;
     p->credit = (uint8_t)account;
-    p->amount_micro = micro;
-    p->modelled = modelled;
+    p->amount_micro = c->micro[account];
+    p->modelled = has_grid && energy_mj > 0 && c->energy_modelled;
+    p->energy_mj = energy_mj;
+    p->carbon_ug = has_grid ? c->carbon_ug : 0;
+    keep_original(n, p, account == WEIR_ACCOUNT_PROVIDER ? c->original_micro : 0);
 }
 
 /* Boot waste bears the name of the task that the machine was rented for. */
@@ -171,23 +185,35 @@ static void name_run(const struct bill_segment *s, struct weir_posting *p)
     p->run = s->info.run;
 }
 
-/* Without cost there is still GPU time to tell of. */
-static bool is_told(const struct bill_part *part, int64_t micro)
+/* Without cost there is still GPU time to tell of, and energy. */
+static bool is_told(const struct bill_part *part, int64_t micro, int64_t energy_mj)
 {
-    return micro > 0 || part->gpu_us > 0;
+    return micro > 0 || part->gpu_us > 0 || energy_mj > 0;
 }
 
-static void add_use(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, const struct bill_part *part,
-                    int64_t micro)
+/* What a part gets of a span. */
+struct share {
+    int64_t micro;
+    int64_t original;
+    int64_t energy_mj;
+    int64_t carbon_ug;
+    bool carbon_unknown;
+};
+
+static void add_use(struct weir_bill *b, const struct bill_node *n, struct weir_wall at, const struct bill_part *part, const struct share *s)
 {
-    if (!is_told(part, micro)) {
+    if (!is_told(part, s->micro, s->energy_mj)) {
         return;
     }
     struct weir_posting *p = add_posting(b, n, at);
     p->debit = part->account;
     p->credit = WEIR_ACCOUNT_NODE;
-    p->amount_micro = micro;
+    p->amount_micro = s->micro;
     p->gpu_us = part->gpu_us;
+    p->energy_mj = s->energy_mj;
+    p->carbon_ug = s->carbon_ug;
+    p->carbon_unknown = s->carbon_unknown;
+    keep_original(n, p, s->original);
     if (part->segment != UINT32_MAX) {
         name_run(&b->segments.p[part->segment], p);
     } else if (part->account == WEIR_ACCOUNT_WASTE_BOOT) {
@@ -272,7 +298,9 @@ static void collect(struct weir_bill *b, const struct bill_node *n)
 {
     weir_vec_clear(&b->parts);
     if (weir_bill_is_booting(n)) {
-        weir_vec_push(&b->parts, (struct bill_part){.segment = UINT32_MAX, .account = WEIR_ACCOUNT_WASTE_BOOT});
+        weir_vec_push(&b->parts, (struct bill_part){.segment = UINT32_MAX,
+                                                    .account = WEIR_ACCOUNT_WASTE_BOOT,
+                                                    .energy_weight = n->idle_energy_weight});
         return;
     }
     for (uint32_t i = n->first; i != 0; i = segment_at(b, i)->next) {
@@ -284,12 +312,14 @@ static void collect(struct weir_bill *b, const struct bill_node *n)
                                                 .energy_weight = n->idle_energy_weight});
 }
 
-/* Fills b->amounts with each part's share. */
+/* Fills b->amounts, b->energy and b->carbon with each part's share. */
 static void share_out(struct weir_bill *b, const struct bill_cost *c)
 {
     size_t n = b->parts.n;
     weir_vec_reserve(&b->weights, n);
     weir_vec_reserve(&b->amounts, 2 * n);
+    weir_vec_reserve(&b->energy, n);
+    weir_vec_reserve(&b->carbon, n);
     weir_i128 energy_sum = 0;
     for (size_t i = 0; i < n; i++) {
         b->weights.p[i] = b->parts.p[i].weight;
@@ -302,8 +332,22 @@ static void share_out(struct weir_bill *b, const struct bill_cost *c)
         b->weights.p[i] = b->parts.p[i].energy_weight;
     }
     weir_bill_split(c->micro[WEIR_ACCOUNT_ENERGY], b->weights.p, n, b->amounts.p + n);
+    weir_bill_split(c->energy_mj, b->weights.p, n, b->energy.p);
+    /* by what each got: no part has more carbon than energy, and none has carbon alone */
+    for (size_t i = 0; i < n && c->energy_mj > 0; i++) {
+        b->weights.p[i] = b->energy.p[i];
+    }
+    weir_bill_split(c->carbon_ug, b->weights.p, n, b->carbon.p);
     for (size_t i = 0; i < n; i++) {
         b->amounts.p[i] += b->amounts.p[n + i];
+    }
+    weir_vec_reserve(&b->originals, n);
+    for (size_t i = 0; i < n; i++) {
+        b->originals.p[i] = 0;
+        b->weights.p[i] = b->amounts.p[i];
+    }
+    if (c->original_micro > 0) {
+        weir_bill_split(c->original_micro, b->weights.p, n, b->originals.p);
     }
 }
 
@@ -328,6 +372,7 @@ void weir_bill_correct(struct weir_bill *b, const struct bill_node *n, const str
     p->debit = lost ? WEIR_ACCOUNT_WASTE_LOST : WEIR_ACCOUNT_WASTE_FAILED;
     p->credit = WEIR_ACCOUNT_JOB;
     p->amount_micro = micro;
+    keep_original(n, p, weir_bill_original(&n->m.info, micro));
     name_run(s, p);
 }
 
@@ -342,7 +387,7 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
         struct bill_segment *s = &b->segments.p[part->segment];
         if (!s->closed || s->outcome == WEIR_OUTCOME_PENDING) {
             s->info.posted_micro += b->amounts.p[i];
-            s->info.posted_until = is_told(part, b->amounts.p[i]) ? n->now : s->info.posted_until;
+            s->info.posted_until = is_told(part, b->amounts.p[i], b->energy.p[i]) ? n->now : s->info.posted_until;
         }
     }
     uint32_t next;
@@ -355,7 +400,8 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
         if (s->closed) {
             weir_bill_correct(b, n, s, at);
             if (s->outcome == WEIR_OUTCOME_PENDING) {
-                struct weir_bill_pending p = {s->info, n->m.info.lease, n->m.info.pool};
+                struct weir_bill_pending p = {.segment = s->info, .lease = n->m.info.lease, .pool = n->m.info.pool, .rate_nano = n->m.info.rate_nano};
+                memcpy(p.currency, n->m.info.currency, sizeof p.currency);
                 weir_vec_push(&b->pending, p);
             }
             weir_bill_segment_drop(b, n, i - 1);
@@ -363,7 +409,7 @@ static void settle_segments(struct weir_bill *b, struct bill_node *n, struct wei
     }
 }
 
-/* Fills b->parts and b->amounts with who gets what of the span up to n->now. */
+/* Fills b->parts, and beside it b->amounts, b->energy and b->carbon, with who gets what of the span up to n->now. */
 static struct bill_cost divide(struct weir_bill *b, struct bill_node *n)
 {
     catch_up_all(b, n);
@@ -411,16 +457,20 @@ void weir_bill_accrued(const struct weir_bill *b, struct weir_wall now, weir_bil
     weir_vec_release(&copy.parts);
     weir_vec_release(&copy.weights);
     weir_vec_release(&copy.amounts);
+    weir_vec_release(&copy.energy);
+    weir_vec_release(&copy.carbon);
+    weir_vec_release(&copy.originals);
 }
 
 void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
 {
     struct bill_cost c = divide(b, n);
     for (int i = 0; i < WEIR_ACCOUNT_NODE; i++) {
-        add_cost(b, n, at, (enum weir_account)i, c.micro[i], i == WEIR_ACCOUNT_ENERGY && c.energy_modelled);
+        add_cost(b, n, at, (enum weir_account)i, &c);
     }
     for (size_t i = 0; i < b->parts.n; i++) {
-        add_use(b, n, at, &b->parts.p[i], b->amounts.p[i]);
+        const struct share s = {b->amounts.p[i], b->originals.p[i], b->energy.p[i], b->carbon.p[i], c.carbon_unknown};
+        add_use(b, n, at, &b->parts.p[i], &s);
     }
     settle_segments(b, n, at);
     n->idle_weight = 0;
@@ -432,9 +482,10 @@ void weir_bill_post(struct weir_bill *b, struct bill_node *n, struct weir_wall a
 
 void weir_bill_post_rounding(struct weir_bill *b, struct bill_node *n, struct weir_wall at)
 {
-    int64_t micro = weir_bill_rounding_take(n, n->now);
+    struct bill_cost c = weir_bill_rounding_take(n, n->now);
+    const struct share s = {.micro = c.micro[WEIR_ACCOUNT_PROVIDER], .original = c.original_micro};
     struct bill_part part = {.segment = UINT32_MAX,
                              .account = weir_bill_is_booting(n) ? WEIR_ACCOUNT_WASTE_BOOT : WEIR_ACCOUNT_IDLE};
-    add_cost(b, n, at, WEIR_ACCOUNT_PROVIDER, micro, false);
-    add_use(b, n, at, &part, micro);
+    add_cost(b, n, at, WEIR_ACCOUNT_PROVIDER, &c);
+    add_use(b, n, at, &part, &s);
 }

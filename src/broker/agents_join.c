@@ -365,7 +365,7 @@ void agents_join(struct broker *b, struct weir_command *cmd)
     spec.pool = weir_engine_pool(b->engine, weir_sv_of(pool), "{\"kind\":\"placed\"}");
     if (spec.lease.v == 0) {
         struct weir_owned_cost cost;
-        (void)owned_cost(b, &spec, weir_engine_now(b->engine), &cost);
+        (void)node_cost(b, &spec, weir_engine_now(b->engine), &cost);
         spec.rates = weir_owned_rates(&cost);
     }
     struct weir_event ev = {.kind = WEIR_EVENT_NODE_JOIN};

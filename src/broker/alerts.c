@@ -33,9 +33,6 @@ int alerts_init(struct broker *b, struct weir_err *err)
     for (size_t i = 0; i < conf->n_receivers; i++) {
         x->receiver[x->n_receivers++] = (struct receiver){.b = b, .conf = &conf->receiver[i]};
     }
-    for (size_t i = 0; i < b->market.n && b->config->n_providers > 0; i++) {
-        weir_map_put(&x->listed, b->market.p[i].id, i);
-    }
     return b->store->ops->each_document(b->store, kind, on_document, b, err);
 }
 
@@ -65,7 +62,6 @@ void alerts_free(struct broker *b)
         weir_vec_release(&x->receiver[i].under_way);
     }
     weir_alert_book_release(&x->book);
-    weir_map_release(&x->listed);
     weir_map_release(&x->waiting);
     weir_vec_release(&x->waits);
     free(x);

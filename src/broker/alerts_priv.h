@@ -36,7 +36,6 @@ struct alerts {
     size_t n_receivers;
     uint64_t watch_due_ms;
     uint64_t forget_due_ms;
-    struct weir_map listed; /* offer -> index in the price lists */
     /* the walk over jobs that wait, a part at a time */
     struct weir_job_id wait_before; /* 0: the next one begins */
     uint64_t wait_round;

@@ -199,7 +199,7 @@ static bool drifts(const struct broker *b, int64_t now_micro, int64_t was_micro)
     return was_micro > 0 && moved > weir_mul_div_sat(was_micro, b->config->alerts.price_drift_percent, 100);
 }
 
-static void see_drift(struct broker *b, const struct weir_offer *o, int64_t was_micro, const char *than)
+static void see_drift(struct broker *b, const struct weir_offer *o, int64_t now_micro, int64_t was_micro, const char *than)
 {
     char key[WEIR_ALERT_KEY_SIZE];
     char text[WEIR_ALERT_TEXT_SIZE];
@@ -207,7 +207,7 @@ static void see_drift(struct broker *b, const struct weir_offer *o, int64_t was_
     char y[64];
     (void)snprintf(key, sizeof key, "price-drift/%s/%s/%s/%s/%s", o->provider, o->region, o->zone, o->instance_type, weir_market_name((enum weir_market)o->market));
     (void)snprintf(text, sizeof text, "%s %s in %s, %s: %s/h, %s %s/h", o->provider, o->instance_type, o->region, weir_market_name((enum weir_market)o->market),
-                   amount(b, o->price_micro_per_hour, x, sizeof x), than, amount(b, was_micro, y, sizeof y));
+                   amount(b, now_micro, x, sizeof x), than, amount(b, was_micro, y, sizeof y));
     alerts_see(b, WEIR_ALERT_PRICE_DRIFT, WEIR_ALERT_WARNING, key, "", text);
 }
 
@@ -224,25 +224,30 @@ static const struct weir_offer *offer_now(const struct broker *b, const struct w
     return NULL;
 }
 
-/* A spot price moves by its nature: only what runs is compared with what was quoted for it. */
+/* A spot price moves by its nature: only what runs is compared with what was quoted for it, by the price in force where that has moved. */
 static void watch_prices(struct broker *b)
 {
     struct weir_core *core = weir_engine_core(b->engine);
     uint64_t round = weir_alert_book_begin(&b->alerts->book);
     for (size_t i = 0; i < b->leases.n && b->config->alerts.price_drift_percent > 0; i++) {
         struct weir_lease_view v;
-        const struct weir_offer *o = weir_core_lease(core, b->leases.p[i].lease, &v) ? offer_now(b, &v.offer) : NULL;
-        if (o != NULL && drifts(b, o->price_micro_per_hour, v.offer.price_micro_per_hour)) {
-            see_drift(b, o, v.offer.price_micro_per_hour, "quoted for a machine that runs at");
+        if (!weir_core_lease(core, b->leases.p[i].lease, &v)) {
+            continue;
+        }
+        const struct weir_offer *o = offer_now(b, &v.offer);
+        bool moved = v.price_micro_per_hour != v.offer.price_micro_per_hour;
+        int64_t now_micro = moved || o == NULL ? v.price_micro_per_hour : o->price_micro_per_hour;
+        if (drifts(b, now_micro, v.offer.price_micro_per_hour)) {
+            see_drift(b, &v.offer, now_micro, v.offer.price_micro_per_hour, "quoted for a machine that runs at");
         }
     }
     for (size_t i = 0; i < b->n_providers && b->config->alerts.price_drift_percent > 0; i++) {
         for (size_t k = 0; k < b->provider[i].offers.n; k++) {
             const struct weir_offer *o = &b->provider[i].offers.p[k];
             uint64_t at;
-            if (o->market == WEIR_OFFER_ON_DEMAND && weir_map_get(&b->alerts->listed, o->id, &at) &&
-                drifts(b, o->price_micro_per_hour, b->market.p[at].price_micro_per_hour)) {
-                see_drift(b, o, b->market.p[at].price_micro_per_hour, "in the price list");
+            if (o->market == WEIR_OFFER_ON_DEMAND && weir_map_get(&b->market.at, o->id, &at) &&
+                drifts(b, o->price_micro_per_hour, b->market.offer.p[at].price_micro_per_hour)) {
+                see_drift(b, o, o->price_micro_per_hour, b->market.offer.p[at].price_micro_per_hour, "in the price list");
             }
         }
     }
@@ -372,6 +377,16 @@ void alerts_orphan(struct broker *b, const char *provider, const char *instance)
     char text[WEIR_ALERT_TEXT_SIZE];
     (void)snprintf(key, sizeof key, "leak-suspect/%s/%s", provider, instance);
     (void)snprintf(text, sizeof text, "%s machine %s bears our tag, and no lease owns it: it is being ended", provider, instance);
+    alerts_see(b, WEIR_ALERT_LEAK_SUSPECT, WEIR_ALERT_CRITICAL, key, "", text);
+}
+
+void alerts_unwatched(struct broker *b, const char *provider, struct weir_lease_id lease, const char *instance)
+{
+    char key[WEIR_ALERT_KEY_SIZE];
+    char text[WEIR_ALERT_TEXT_SIZE];
+    (void)snprintf(key, sizeof key, "leak-suspect/%s/lease-%" PRIu64, provider, lease.v);
+    (void)snprintf(text, sizeof text, "%s machine %s of lease %" PRIu64 " may run and cost, and providers.%s is not configured: put it back, or end it there by hand", provider,
+                   instance[0] == '\0' ? "(its id is not known)" : instance, lease.v, provider);
     alerts_see(b, WEIR_ALERT_LEAK_SUSPECT, WEIR_ALERT_CRITICAL, key, "", text);
 }
 

@@ -189,6 +189,7 @@ static void core_tick(struct broker *b)
 {
     struct weir_err err;
     owned_tick(b);
+    market_tick(b);
     if (weir_engine_wake_at(b->engine).us > weir_engine_now(b->engine).us) {
         return;
     }
@@ -341,64 +342,6 @@ static int load_config(struct broker *b, struct weir_err *err)
     return r;
 }
 
-/* Where the price lists are: beside an installed program, else in the source tree that it was built from. */
-static const char *catalogue_dir(void)
-{
-    return access(WEIR_INSTALLED_DATA "/catalogue", R_OK) == 0 ? WEIR_INSTALLED_DATA "/catalogue" : WEIR_SOURCE_DATA "/catalogue";
-}
-
-/* A price list as SkyPilot publishes them. It carries no date: the file's own is taken. */
-static int import_prices(struct broker *b, const char *provider, const char *file, struct weir_err *err)
-{
-    struct stat st;
-    int WEIR_CLEANUP(weir_closep) fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        return weir_fail(err, -WEIR_ECONFIG, "%s: cannot be read: %s", file, strerror(errno));
-    }
-    WEIR_CLEANUP(weir_freep) char *text = NULL;
-    size_t n = 0;
-    int r = weir_file_read_fd(fd, file, WEIR_CATALOGUE_FILE_BYTES_MAX, &text, &n, err);
-    if (r < 0) {
-        return r;
-    }
-    size_t taken;
-    const struct weir_wall as_of = {(int64_t)st.st_mtim.tv_sec * WEIR_US_PER_S};
-    r = weir_catalogue_load_skypilot(b->catalogue, file, (struct weir_sv){text, n}, provider, "SkyPilot catalogue file", as_of, &taken, err);
-    if (r == 0) {
-        weir_log(WEIR_LOG_NOTICE, "catalogue.import", "provider=%s rows=%zu file=\"%s\"", provider, taken, file);
-    }
-    return r;
-}
-
-static int load_market(struct broker *b, struct weir_err *err)
-{
-    const char *dir = b->config->catalogue_dir[0] != '\0' ? b->config->catalogue_dir : catalogue_dir();
-    b->catalogue = weir_catalogue_new(b->gpus, b->config->currency);
-    int r = weir_catalogue_load_dir(b->catalogue, dir, err);
-    if (r != 0) {
-        return weir_fail_prefix(err, r, "catalogue");
-    }
-    for (size_t i = 0; i < b->config->n_imports; i++) {
-        r = import_prices(b, b->config->import[i].provider, b->config->import[i].file, err);
-        if (r != 0) {
-            return weir_fail_prefix(err, r, "catalogue_import");
-        }
-    }
-    weir_catalogue_seal(b->catalogue);
-    size_t kept;
-    size_t problems;
-    const struct weir_catalogue_problem *p = weir_catalogue_problems(b->catalogue, &kept, &problems);
-    if (problems > 0) {
-        weir_log(WEIR_LOG_INFO, "catalogue.rows", "refused=%zu first=\"%s:%u: %s\"", problems, p[0].file, p[0].line, p[0].text);
-    }
-    size_t n;
-    const struct weir_offer *o = weir_catalogue_offers(b->catalogue, NULL, &n);
-    for (size_t i = 0; i < n; i++) {
-        weir_vec_push(&b->market, o[i]);
-    }
-    return 0;
-}
-
 static int open_store(struct broker *b, struct weir_err *err)
 {
     char path[4200];
@@ -425,8 +368,8 @@ static int identify(struct broker *b, struct weir_err *err)
 
 static int open_engine(struct broker *b, struct weir_err *err)
 {
-    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .proof = true, .owned_cost = owned_cost,
-                                    .owned_cost_ctx = b, .task_name = agents_task_name, .task_name_ctx = b};
+    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .proof = true, .node_cost = node_cost,
+                                    .node_cost_ctx = b, .task_name = agents_task_name, .task_name_ctx = b};
     conf.core.gpus = b->gpus;
     return weir_engine_open(&b->engine, &conf, err);
 }
@@ -533,8 +476,7 @@ static void release(struct broker *b)
     weir_store_close(b->reader[0]);
     weir_store_close(b->reader[1]);
     weir_store_close(b->store);
-    weir_catalogue_free(b->catalogue);
-    weir_vec_release(&b->market);
+    market_release(b);
     weir_vec_release(&b->finished);
     weir_vec_release(&b->waiters);
     weir_vec_release(&b->live);
@@ -553,7 +495,7 @@ static int start(struct broker *b, struct weir_err *err)
 {
     int r = open_data(b, err);
     r = r != 0 ? r : load_config(b, err);
-    r = r != 0 ? r : load_market(b, err);
+    r = r != 0 ? r : market_load(b, err);
     r = r != 0 ? r : open_store(b, err);
     r = r != 0 ? r : identify(b, err);
     r = r != 0 ? r : start_loop(b, err);
@@ -562,6 +504,9 @@ static int start(struct broker *b, struct weir_err *err)
     }
     b->loop.data = b;
     r = open_engine(b, err);
+    if (r == 0) {
+        market_rates(b); /* the rules of exchange are known now */
+    }
     r = r != 0 ? r : access_init(b, err);
     r = r != 0 ? r : tokens_init(b, err);
     r = r != 0 ? r : oidc_init(b, err);

@@ -112,6 +112,17 @@ struct feed {
     char text[256]; /* what is the matter; "" */
 };
 
+/* What a provider told last of how much it allows. */
+struct quota_feed {
+    uint64_t due_ms;
+    bool busy;
+    bool wanted;          /* somebody waits for a fresh one */
+    bool came;            /* an answer did, if a failure: offers wait for the first */
+    struct weir_wall asked; /* when the last that was asked was */
+    struct weir_wall at;  /* of the last that told any; 0: none did */
+    char text[256];       /* what is the matter; "" */
+};
+
 struct provider {
     const struct weir_provider_ops *ops;
     struct weir_provider *p;
@@ -125,6 +136,7 @@ struct provider {
     struct sweep sweep_part; /* the one under way */
     bool offers_known;
     struct feed feed;
+    struct quota_feed quota;
     struct broker *broker;
     bool checking;                     /* it is looked at: see checks.c */
     struct weir_wall checked_at;       /* when the last look ended; 0: none has */
@@ -164,8 +176,11 @@ struct lease_watch {
     enum weir_refusal refusal;
     uint32_t tries;
     uint32_t absent; /* times in a row that describe did not find it */
+    struct weir_wall absent_at; /* when it was asked for the first of them */
     uint64_t due_ms;
     struct weir_wall asked; /* when the call under way went out */
+    int64_t price_micro_per_hour; /* that its provider told, and is not in force yet: see prices.c; 0: none */
+    struct weir_wall price_since;
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -261,6 +276,22 @@ struct policies {
     struct weir_err err;
 };
 
+/* A unit of another currency in the ledger's, in force now. */
+struct market_rate {
+    int64_t nano;
+    char currency[8];
+};
+
+/* The price lists. */
+struct market {
+    WEIR_VEC(struct weir_offer) offer;    /* in order of provider; for assumptions and `offers` */
+    struct weir_map at;                   /* offer -> index; where providers are configured */
+    WEIR_VEC(struct weir_offer) unpriced; /* in a currency of which no rate is in force */
+    WEIR_VEC(struct market_rate) rate;
+    struct weir_wall rates_due; /* another may be in force then */
+    bool foreign;               /* some rows are in another currency */
+};
+
 /* The user of join tokens and nodes' keys: no person can be called so. */
 #define TOKEN_NODE_USER ":node"
 
@@ -270,8 +301,7 @@ struct broker {
     struct weir_config *config;
     struct weir_gpu_table *gpus;
     pthread_mutex_t gpus_lock;
-    struct weir_catalogue *catalogue;
-    WEIR_VEC(struct weir_offer) market; /* the catalogue's offers, for assumptions and `offers` */
+    struct market market;
     struct weir_store *store;
     struct weir_store *reader[2];
     struct weir_engine *engine;
@@ -411,6 +441,20 @@ void leases_tick(struct broker *b);
 /* ---- feeds.c: what providers tell of their prices ---- */
 
 /* An answer to offers came. */
+/* ---- provider_quotas.c: what providers allow ---- */
+
+/* Is it to be asked now? */
+bool provider_quotas_are_due(const struct provider *p, uint64_t now_ms);
+/* It is: the call goes out. */
+void provider_quotas_asked(struct broker *b, struct provider *p);
+void provider_quotas_note(struct broker *b, struct provider *p, const struct weir_provider_result *r);
+/* May its offers be taken? Those that come before the first word on quotas would be rented beyond them. */
+bool provider_quotas_are_first(const struct provider *p);
+/* All that are known, for the caller to free. */
+struct weir_told_quota *provider_quotas_all(const struct broker *b, size_t *ret_n);
+/* What doctor says of them, row by row. */
+void provider_quotas_check(const struct broker *b, const struct provider *p, void (*add)(void *ctx, const struct weir_check *c), void *ctx);
+
 void feeds_note(struct broker *b, struct provider *p, const struct weir_provider_result *r);
 /* The provider is about to be asked for offers. */
 void feeds_begin(struct provider *p);
@@ -432,8 +476,16 @@ void checks_tick(struct broker *b);
 
 /* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
 void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
+/* Of a lease that is not over; NULL where there is none. Until the next order. */
+struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */
 const struct lease_watch *leases_owner(struct broker *b, const char *token);
+
+/* prices.c: machines whose price moves while they run */
+/* The provider told its offers. */
+void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n);
+/* The lease's machine was there at that time: a price that holds since before is in force now. */
+void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall seen);
 
 /* leases_audit.c */
 void audit_begin(struct provider *p);
@@ -471,6 +523,8 @@ bool alerts_are_taken(const struct broker *b);
 /* A look at a provider's machines begins; what no lease owns; the look is over. */
 uint64_t alerts_sweep(struct broker *b);
 void alerts_orphan(struct broker *b, const char *provider, const char *instance);
+/* A lease lives whose provider is not configured; instance "": not known. */
+void alerts_unwatched(struct broker *b, const char *provider, struct weir_lease_id lease, const char *instance);
 void alerts_swept(struct broker *b, const char *provider, uint64_t round);
 
 /* policies.c */
@@ -572,7 +626,18 @@ void local_agent_joined(struct broker *b, struct weir_node_id node, const char *
 /* Ends it when it has nothing to do; says so where it goes on. */
 void local_agent_stop(struct broker *b);
 
-/* What an owned node costs from a time on, and until when; see engine.h. */
-struct weir_wall owned_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
-/* Where a tariff has changed, the core and the bill are told. */
+/* What a node costs from a time on, and until when; see engine.h. */
+struct weir_wall node_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
+/* Where a tariff or the grid has changed, the core and the bill are told. */
 void owned_tick(struct broker *b);
+
+/* ---- market.c ---- */
+
+/* Reads the price lists, at the rates that are in force; on failure those of before stand. Errors: those of the catalogue. */
+int market_load(struct broker *b, struct weir_err *err);
+void market_release(struct broker *b);
+/* Looks which rates are in force; where others are than before, prices are taken anew. Call it when a rule was added or ended. */
+void market_rates(struct broker *b);
+/* A weir_provider_env's: the rate of a currency now; 0: there is none. */
+int64_t market_rate(void *broker, const char *currency);
+void market_tick(struct broker *b);

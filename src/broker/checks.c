@@ -42,6 +42,17 @@ static struct weir_check prices_of(const struct broker *b, const struct provider
     return c;
 }
 
+static void add_check(void *ctx, const struct weir_check *c)
+{
+    write_check(ctx, c);
+}
+
+/* Is anything of it still awaited? */
+static bool is_looked_at(const struct provider *p)
+{
+    return p->checking || p->quota.busy || p->quota.wanted;
+}
+
 static void answer(struct broker *b, struct weir_command *cmd)
 {
     struct weir_json j = weir_json_begin(&cmd->reply);
@@ -68,6 +79,7 @@ static void answer(struct broker *b, struct weir_command *cmd)
             ok = ok && p->check.p[k].verdict != WEIR_CHECK_FAILED;
         }
         write_check(&j, &prices);
+        provider_quotas_check(b, p, add_check, &j);
         weir_json_end(&j);
         weir_json_end(&j);
     }
@@ -111,9 +123,11 @@ void checks_begin(struct broker *b, struct weir_command *cmd)
 {
     for (size_t i = 0; i < b->n_providers; i++) {
         look(&b->provider[i]);
+        b->provider[i].quota.wanted = b->provider[i].ops->quota != NULL;
     }
     weir_vec_push(&b->checks, ((struct waiter){cmd, broker_ms(b) + LOOK_MS}));
     checks_tick(b);
+    broker_wake(b); /* the quotas are asked for in the next turn */
 }
 
 void checks_tick(struct broker *b)
@@ -122,7 +136,7 @@ void checks_tick(struct broker *b)
     bool all_here = true;
     size_t kept = 0;
     for (size_t i = 0; i < b->n_providers; i++) {
-        all_here = all_here && !b->provider[i].checking;
+        all_here = all_here && !is_looked_at(&b->provider[i]);
     }
     for (size_t i = 0; i < b->checks.n; i++) {
         struct waiter w = b->checks.p[i];

@@ -75,14 +75,17 @@ static void answer_with_offers(struct broker *b, struct weir_command *cmd, int c
             weir_vec_push(&all, b->provider[i].offers.p[k]);
         }
     }
-    for (size_t i = 0; i < b->market.n; i++) {
+    for (size_t i = 0; i < b->market.offer.n; i++) {
         bool driven = false;
         for (size_t k = 0; k < b->n_providers; k++) { /* one that told nothing yet has the catalogue's prices */
-            driven |= b->provider[k].offers_known && weir_streq(b->provider[k].ops->name, b->market.p[i].provider);
+            driven |= b->provider[k].offers_known && weir_streq(b->provider[k].ops->name, b->market.offer.p[i].provider);
         }
         if (!driven) {
-            weir_vec_push(&all, b->market.p[i]);
+            weir_vec_push(&all, b->market.offer.p[i]);
         }
+    }
+    for (size_t i = 0; i < b->market.unpriced.n; i++) {
+        weir_vec_push(&all, b->market.unpriced.p[i]);
     }
     WEIR_VEC(struct weir_learned) learned = {0};
     for (size_t i = 0; cmd->kind == WEIR_COMMAND_OFFERS && i < all.n; i++) {
@@ -95,7 +98,10 @@ static void answer_with_offers(struct broker *b, struct weir_command *cmd, int c
     cmd->n_offers = all.n;
     cmd->learned = learned.p;
     cmd->n_learned = learned.n;
+    struct weir_told_quota *told = cmd->kind == WEIR_COMMAND_OFFERS ? provider_quotas_all(b, &cmd->n_told) : NULL;
+    cmd->told = told;
     fail_now(cmd, code);
+    free(told);
     weir_vec_release(&all);
     weir_vec_release(&learned);
 }
@@ -130,6 +136,9 @@ static const char *nearest_text(struct broker *b, const struct weir_request *nea
     }
     if (near->market != asked->market) {
         weir_str_adds(&s, " use_spot: auto");
+    }
+    if (near->same_zone != asked->same_zone) {
+        weir_str_adds(&s, " without placement.same_zone");
     }
     if (near->clouds != asked->clouds || near->regions != asked->regions || near->local != asked->local) {
         weir_str_adds(&s, " without the placement rule");
@@ -267,6 +276,8 @@ static void submit(struct broker *b, struct weir_command *cmd)
     const struct weir_policy_subject subject = {.project = spec->project == NULL ? "default" : spec->project,
                                                 .user = cmd->u.submit.user,
                                                 .image = spec->image == NULL ? "" : spec->image,
+                                                .tags = spec->tags,
+                                                .n_tags = spec->n_tags,
                                                 .nodes = s.request.nodes,
                                                 .max_duration = s.request.max_duration,
                                                 .now = weir_engine_now(b->engine)};
@@ -279,7 +290,8 @@ static void submit(struct broker *b, struct weir_command *cmd)
             r = weir_engine_what_if(b->engine, &s, &cmd->explain, &cmd->err);
             (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
             (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
-            cmd->room = weir_core_room(weir_engine_core(b->engine), &s.request);
+            (void)weir_core_provider_quota(weir_engine_core(b->engine), cmd->explain.provider_quota, &cmd->provider_quota);
+            cmd->room = cmd->explain.room;
         }
         answer_with_offers(b, cmd, r);
         return;
@@ -370,6 +382,7 @@ static void explain(struct broker *b, struct weir_command *cmd)
         cmd->flag = weir_core_explain(weir_engine_core(b->engine), task, weir_engine_now(b->engine), &cmd->explain);
         (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
         (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
+        (void)weir_core_provider_quota(weir_engine_core(b->engine), cmd->explain.provider_quota, &cmd->provider_quota);
     } else if (r == -WEIR_ENOTFOUND && !cmd->u.cancel.has_index) {
         r = 0; /* it has ended: its stored records say all */
     }
@@ -826,6 +839,7 @@ static void change_rule(struct broker *b, struct weir_command *cmd)
         weir_json_end(&j);
         weir_str_addf(&object, "rule %s", row->name);
         access_audit(b, cmd, end ? "rule.end" : "rule.add", weir_str_cstr(&object), "", weir_str_cstr(&after));
+        market_rates(b);
     }
     commands_finish(b, cmd, r);
 }

@@ -21,6 +21,7 @@ enum {
     HOST_PURCHASE_UNITS = 3000, /* assumed for a host without GPUs */
     WATTS_PER_CORE = 8,         /* modelled: a server core under load */
     WATTS_HOST_IDLE = 60,
+    PUE_MILLI_RENTED = 1200, /* assumed of the house of a rented machine: a little above what docs/guide/carbon.md names */
 };
 
 int config_fail_at(struct config_loader *l, const struct doc *d, const char *what)
@@ -28,7 +29,7 @@ int config_fail_at(struct config_loader *l, const struct doc *d, const char *wha
     return weir_fail(l->err, -WEIR_ECONFIG, "%s:%u:%u: %s", l->file, d->line, d->column, what);
 }
 
-static int fail_value(struct config_loader *l, const struct doc *d)
+int config_fail_value(struct config_loader *l, const struct doc *d)
 {
     struct weir_err inner = *l->err;
     return weir_fail(l->err, -WEIR_ECONFIG, "%s:%u:%u: '%.*s': %s", l->file, d->line, d->column, WEIR_SV_ARG(d->key),
@@ -71,12 +72,12 @@ int config_scalar(struct config_loader *l, const struct doc *d)
     return d->kind == DOC_SCALAR ? 0 : config_fail_at(l, d, "a single value is wanted here");
 }
 
-static int read_money(struct config_loader *l, const struct doc *d, void *target)
+int config_read_money(struct config_loader *l, const struct doc *d, void *target)
 {
     int64_t v;
     int r = config_scalar(l, d);
     if (r == 0 && weir_parse_money(d->text, &v, l->err) != 0) {
-        return fail_value(l, d);
+        return config_fail_value(l, d);
     }
     if (r == 0 && v < 0) {
         return config_fail_at(l, d, "must not be negative");
@@ -92,7 +93,7 @@ int config_read_duration(struct config_loader *l, const struct doc *d, void *tar
     struct weir_dur v;
     int r = config_scalar(l, d);
     if (r == 0 && weir_parse_duration(d->text, &v, l->err) != 0) {
-        return fail_value(l, d);
+        return config_fail_value(l, d);
     }
     if (r == 0 && (v.us <= 0 || v.us > 36500 * WEIR_US_PER_DAY)) {
         return config_fail_at(l, d, "must be more than nothing and at most 100 years");
@@ -108,7 +109,7 @@ int config_read_u32(struct config_loader *l, const struct doc *d, void *target)
     uint64_t v;
     int r = config_scalar(l, d);
     if (r == 0 && weir_parse_u64(d->text, 0, UINT32_MAX, &v, l->err) != 0) {
-        return fail_value(l, d);
+        return config_fail_value(l, d);
     }
     if (r == 0) {
         uint32_t v32 = (uint32_t)v;
@@ -122,7 +123,7 @@ static int read_bytes(struct config_loader *l, const struct doc *d, void *target
     uint64_t v;
     int r = config_scalar(l, d);
     if (r == 0 && weir_parse_bytes(d->text, 1, &v, l->err) != 0) {
-        return fail_value(l, d);
+        return config_fail_value(l, d);
     }
     if (r == 0) {
         memcpy(target, &v, sizeof v);
@@ -135,7 +136,7 @@ static int read_milli(struct config_loader *l, const struct doc *d, void *target
     int64_t v;
     int r = config_scalar(l, d);
     if (r == 0 && weir_parse_decimal(d->text, 3, &v, l->err) != 0) {
-        return fail_value(l, d);
+        return config_fail_value(l, d);
     }
     if (r == 0 && (v < 1000 || v > 10000)) {
         return config_fail_at(l, d, "must be between 1 and 10");
@@ -152,7 +153,7 @@ int config_read_bool(struct config_loader *l, const struct doc *d, void *target)
     bool v;
     int r = config_scalar(l, d);
     if (r == 0 && weir_parse_bool(d->text, &v, l->err) != 0) {
-        return fail_value(l, d);
+        return config_fail_value(l, d);
     }
     if (r == 0) {
         memcpy(target, &v, sizeof v);
@@ -260,12 +261,12 @@ static int read_policy(struct config_loader *l, const struct doc *d, void *targe
 {
     static const struct config_row rows[] = {
         {"fair_half_life", config_read_duration, offsetof(struct weir_core_conf, fair_half_life)},
-        {"delay_cost", read_money, offsetof(struct weir_core_conf, delay_cost_micro_per_hour)},
+        {"delay_cost", config_read_money, offsetof(struct weir_core_conf, delay_cost_micro_per_hour)},
         {"age_points_per_hour", config_read_u32, offsetof(struct weir_core_conf, age_points_per_hour)},
         {"yield_per_mille", config_read_u32, offsetof(struct weir_core_conf, yield_per_mille)},
         {"review_period", config_read_duration, offsetof(struct weir_core_conf, review_period)},
         {"leases_max", config_read_u32, offsetof(struct weir_core_conf, leases_max)},
-        {"spend_per_hour_max", read_money, offsetof(struct weir_core_conf, spend_micro_per_hour_max)},
+        {"spend_per_hour_max", config_read_money, offsetof(struct weir_core_conf, spend_micro_per_hour_max)},
         {"lease_term", config_read_duration, offsetof(struct weir_core_conf, lease_term)},
         {"boot_limit", config_read_duration, offsetof(struct weir_core_conf, boot_limit)},
         {"lost_grace", config_read_duration, offsetof(struct weir_core_conf, lost_grace)},
@@ -298,130 +299,19 @@ static int read_retention(struct config_loader *l, const struct doc *d, void *ta
     return config_read_rows(l, d, rows, WEIR_ARRAY_LEN(rows), target);
 }
 
-static int read_time(struct config_loader *l, const struct doc *d, void *target)
-{
-    struct weir_wall v;
-    int r = config_scalar(l, d);
-    if (r == 0 && weir_parse_time(d->text, &v, l->err) != 0) {
-        return fail_value(l, d);
-    }
-    if (r == 0 && v.us <= 0) {
-        return config_fail_at(l, d, "times before 1970 are not known here");
-    }
-    if (r == 0) {
-        memcpy(target, &v, sizeof v);
-    }
-    return r;
-}
-
-/* "mon-fri", "sat,sun" */
-static int read_days(struct config_loader *l, const struct doc *d, void *target)
-{
-    static const char *const names[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun", NULL};
-    struct weir_tariff_row *row = target;
-    int r = config_scalar(l, d);
-    struct weir_sv rest = d->text;
-    uint8_t days = 0;
-    while (r == 0 && rest.p != NULL) {
-        struct weir_sv range = weir_sv_trim(weir_sv_cut(&rest, ','));
-        struct weir_sv first = weir_sv_cut(&range, '-');
-        struct weir_sv last = range.p == NULL ? first : range;
-        unsigned from = 0, to = 0;
-        while (from < 7 && !weir_sv_eq_nocase(first, weir_sv_of(names[from]))) {
-            from++;
-        }
-        while (to < 7 && !weir_sv_eq_nocase(last, weir_sv_of(names[to]))) {
-            to++;
-        }
-        if (from == 7 || to == 7) {
-            return config_fail_at(l, d, "days are written mon, mon-fri, or sat,sun");
-        }
-        for (unsigned day = from;; day = (day + 1) % 7) {
-            days |= (uint8_t)(1u << day);
-            if (day == to) {
-                break;
-            }
-        }
-    }
-    row->days = days;
-    return r;
-}
-
-/* "7-21": from seven to nine in the evening; "22-6": over midnight. */
-static int read_hours(struct config_loader *l, const struct doc *d, void *target)
-{
-    struct weir_tariff_row *row = target;
-    uint64_t from = 0, to = 0;
-    int r = config_scalar(l, d);
-    struct weir_sv rest = d->text;
-    struct weir_sv first = weir_sv_cut(&rest, '-');
-    if (r == 0 && (weir_parse_u64(first, 0, 23, &from, NULL) != 0 || rest.p == NULL || weir_parse_u64(rest, 1, 24, &to, NULL) != 0 || from == to)) {
-        return config_fail_at(l, d, "hours are written from-to, such as 7-21, or 22-6 over midnight");
-    }
-    row->from_hour = (uint8_t)from;
-    row->to_hour = (uint8_t)to;
-    return r;
-}
-
-static int read_tariff(struct config_loader *l, const struct doc *d, void *target)
-{
-    static const struct config_row rows[] = {
-        {"per_kwh", read_money, offsetof(struct weir_tariff_row, micro_per_kwh)},
-        {"days", read_days, 0},
-        {"hours", read_hours, 0},
-        {"from", read_time, offsetof(struct weir_tariff_row, from)},
-        {"to", read_time, offsetof(struct weir_tariff_row, to)},
-    };
-    struct weir_tariff *tariff = &((struct weir_config_pool *)target)->tariff;
-    if (d->kind != DOC_LIST || d->n > WEIR_TARIFF_ROWS_MAX) {
-        return config_fail_at(l, d, "a list of at most 64 rows is wanted here");
-    }
-    for (const struct doc *i = d->first; i != NULL; i = i->next) {
-        struct weir_tariff_row *row = &tariff->row[tariff->n++];
-        *row = (struct weir_tariff_row){.days = WEIR_TARIFF_ALL_DAYS, .to_hour = 24, .micro_per_kwh = -1};
-        int r = config_read_rows(l, i, rows, WEIR_ARRAY_LEN(rows), row);
-        if (r != 0) {
-            return r;
-        }
-        if (row->micro_per_kwh < 0) {
-            return config_fail_at(l, i, "a row of the tariff wants per_kwh");
-        }
-        if (row->to.us != 0 && row->to.us <= row->from.us) {
-            return config_fail_at(l, i, "to is not later than from");
-        }
-    }
-    return 0;
-}
-
-/* A file of prices; carbon intensities are none. */
-static int read_tariff_file(struct config_loader *l, const struct doc *d, void *target)
-{
-    struct weir_config_pool *pool = target;
-    char path[PATH_MAX];
-    struct weir_err err;
-    int r = config_read_string(l, d, path, sizeof path);
-    if (r != 0) {
-        return r;
-    }
-    if (weir_grid_read(&pool->prices, path, &err) < 0) {
-        return config_fail_at(l, d, err.text);
-    }
-    if (weir_grid_kind(pool->prices) == WEIR_GRID_CARBON) {
-        return config_fail_at(l, d, "the file has carbon intensities, and prices are wanted");
-    }
-    return 0;
-}
-
 static int read_cost(struct config_loader *l, const struct doc *d, void *target)
 {
     static const struct config_row rows[] = {
-        {"purchase", read_money, offsetof(struct weir_config_pool, cost.purchase_micro)},
-        {"residual", read_money, offsetof(struct weir_config_pool, cost.residual_micro)},
+        {"purchase", config_read_money, offsetof(struct weir_config_pool, cost.purchase_micro)},
+        {"residual", config_read_money, offsetof(struct weir_config_pool, cost.residual_micro)},
         {"life", config_read_duration, offsetof(struct weir_config_pool, cost.life)},
-        {"upkeep_per_year", read_money, offsetof(struct weir_config_pool, cost.upkeep_micro_per_year)},
-        {"tariff_per_kwh", read_money, offsetof(struct weir_config_pool, cost.tariff_micro_per_kwh)},
-        {"tariff", read_tariff, 0},
-        {"tariff_file", read_tariff_file, 0},
+        {"upkeep_per_year", config_read_money, offsetof(struct weir_config_pool, cost.upkeep_micro_per_year)},
+        {"tariff_per_kwh", config_read_money, offsetof(struct weir_config_pool, cost.tariff_micro_per_kwh)},
+        {"tariff", config_read_tariff, 0},
+        {"tariff_file", config_read_tariff_file, 0},
+        {"carbon_per_kwh", config_read_carbon_per_kwh, 0},
+        {"carbon", config_read_carbon, 0},
+        {"carbon_file", config_read_carbon_file, 0},
         {"pue", read_milli, offsetof(struct weir_config_pool, cost.pue_milli)},
         {"idle_watts", config_read_u32, offsetof(struct weir_config_pool, cost.idle_watts)},
         {"busy_watts", config_read_u32, offsetof(struct weir_config_pool, cost.busy_watts)},
@@ -436,6 +326,7 @@ static int read_cost(struct config_loader *l, const struct doc *d, void *target)
         pool->has_upkeep |= weir_sv_eq(k->key, WEIR_SV("upkeep_per_year"));
         pool->has_idle_watts |= weir_sv_eq(k->key, WEIR_SV("idle_watts"));
         pool->has_busy_watts |= weir_sv_eq(k->key, WEIR_SV("busy_watts"));
+        pool->has_pue |= weir_sv_eq(k->key, WEIR_SV("pue"));
     }
     if (pool->cost.residual_micro > pool->cost.purchase_micro) {
         return config_fail_at(l, d, "residual is more than purchase");
@@ -446,10 +337,14 @@ static int read_cost(struct config_loader *l, const struct doc *d, void *target)
     return 0;
 }
 
-static const struct weir_owned_cost cost_default = {
-    .life = {INT64_C(4) * 365 * 24 * WEIR_US_PER_HOUR},
-    .tariff_micro_per_kwh = 200000,
-    .pue_milli = 1400,
+static const struct weir_config_pool pool_default = {
+    .cost =
+        {
+            .life = {INT64_C(4) * 365 * 24 * WEIR_US_PER_HOUR},
+            .tariff_micro_per_kwh = 200000,
+            .pue_milli = 1400,
+        },
+    .carbon = {.ug_per_kwh = -1},
 };
 
 static int read_pools(struct config_loader *l, const struct doc *d, void *target)
@@ -464,8 +359,8 @@ static int read_pools(struct config_loader *l, const struct doc *d, void *target
             return config_fail_at(l, p, "too many pools, or a name of over 63 bytes");
         }
         struct weir_config_pool *pool = &l->c->pool[l->c->n_pools++];
+        *pool = pool_default;
         memcpy(pool->name, p->key.p, p->key.n);
-        pool->cost = cost_default;
         int r = config_read_rows(l, p, rows, WEIR_ARRAY_LEN(rows), pool);
         if (r != 0) {
             return r;
@@ -612,7 +507,7 @@ void weir_config_free(struct weir_config *c)
         return;
     }
     for (size_t i = 0; i < c->n_pools; i++) {
-        weir_grid_free(c->pool[i].prices);
+        config_release_grid(&c->pool[i]);
     }
     for (size_t i = 0; i < c->n_providers; i++) {
         json_decref(c->provider[i].section);
@@ -626,6 +521,43 @@ void weir_config_free(struct weir_config *c)
     free(c);
 }
 
+static const struct weir_config_pool *find_pool(const struct weir_config *c, const char *name)
+{
+    const struct weir_config_pool *p = &pool_default;
+    for (size_t i = 0; i < c->n_pools; i++) {
+        p = weir_streq(c->pool[i].name, name) ? &c->pool[i] : p;
+    }
+    return p;
+}
+
+/* The watts that are not configured: from the table of GPU models and the cores. */
+static void assume_watts(const struct weir_config_pool *p, const struct weir_node_spec *node, const struct weir_gpu_table *gpus,
+                         struct weir_owned_cost *cost)
+{
+    uint32_t idle = WATTS_HOST_IDLE;
+    uint32_t busy = WATTS_HOST_IDLE + node->cpu_milli / 1000 * WATTS_PER_CORE;
+    if (node->gpus > 0 && node->gpu_model != WEIR_GPU_MODEL_ANY) {
+        const struct weir_gpu_model *m = weir_gpu_table_get(gpus, node->gpu_model);
+        idle += node->gpus * m->idle_watts;
+        busy += node->gpus * m->watts;
+    }
+    /* where one of the two is given, the other is at least, or at most, that */
+    if (!p->has_busy_watts) {
+        cost->busy_watts = busy > cost->idle_watts ? busy : cost->idle_watts;
+    }
+    if (!p->has_idle_watts) {
+        cost->idle_watts = idle < cost->busy_watts ? idle : cost->busy_watts;
+    }
+}
+
+static void add_carbon(const struct weir_config_pool *p, const struct weir_node_spec *node, struct weir_wall at, struct weir_owned_cost *cost,
+                       struct weir_wall *ret_until)
+{
+    int64_t ug = config_carbon_at(&p->carbon, node->region, at, ret_until);
+    cost->has_carbon = ug >= 0;
+    cost->carbon_ug_per_kwh = ug >= 0 ? ug : 0;
+}
+
 struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
                                               const char *pool,
                                               const struct weir_node_spec *node,
@@ -634,11 +566,7 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
                                               struct weir_wall at,
                                               struct weir_wall *ret_until)
 {
-    struct weir_config_pool none = {.cost = cost_default};
-    const struct weir_config_pool *p = &none;
-    for (size_t i = 0; i < c->n_pools; i++) {
-        p = weir_streq(c->pool[i].name, pool) ? &c->pool[i] : p;
-    }
+    const struct weir_config_pool *p = find_pool(c, pool);
     struct weir_owned_cost cost = p->cost;
     struct weir_wall changes = WEIR_WALL_MAX;
     if (p->prices != NULL) {
@@ -656,19 +584,27 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
     if (!p->has_purchase && !p->has_upkeep) {
         cost.upkeep_micro_per_year = cost.purchase_micro / 20;
     }
-    uint32_t idle = WATTS_HOST_IDLE;
-    uint32_t busy = WATTS_HOST_IDLE + node->cpu_milli / 1000 * WATTS_PER_CORE;
-    if (node->gpus > 0 && node->gpu_model != WEIR_GPU_MODEL_ANY) {
-        const struct weir_gpu_model *m = weir_gpu_table_get(gpus, node->gpu_model);
-        idle += node->gpus * m->idle_watts;
-        busy += node->gpus * m->watts;
+    assume_watts(p, node, gpus, &cost);
+    add_carbon(p, node, at, &cost, &changes);
+    ret_until->us = changes.us < ret_until->us ? changes.us : ret_until->us;
+    return cost;
+}
+
+struct weir_owned_cost weir_config_rented_cost(const struct weir_config *c,
+                                               const char *pool,
+                                               const struct weir_node_spec *node,
+                                               const struct weir_gpu_table *gpus,
+                                               struct weir_wall at,
+                                               struct weir_wall *ret_until)
+{
+    const struct weir_config_pool *p = find_pool(c, pool);
+    struct weir_owned_cost cost = {.idle_watts = p->cost.idle_watts,
+                                   .busy_watts = p->cost.busy_watts,
+                                   .pue_milli = p->has_pue ? p->cost.pue_milli : PUE_MILLI_RENTED};
+    bool knows_gpus = node->gpus == 0 || (node->gpu_model != WEIR_GPU_MODEL_ANY && weir_gpu_table_get(gpus, node->gpu_model)->watts > 0);
+    if (knows_gpus || p->has_busy_watts) {
+        assume_watts(p, node, gpus, &cost);
     }
-    /* where one of the two is given, the other is at least, or at most, that */
-    if (!p->has_busy_watts) {
-        cost.busy_watts = busy > cost.idle_watts ? busy : cost.idle_watts;
-    }
-    if (!p->has_idle_watts) {
-        cost.idle_watts = idle < cost.busy_watts ? idle : cost.busy_watts;
-    }
+    add_carbon(p, node, at, &cost, ret_until);
     return cost;
 }

@@ -19,16 +19,30 @@ struct json_t;
 
 enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16, WEIR_CONFIG_ISSUERS_MAX = 8, WEIR_CONFIG_GRANTS_MAX = 256 };
 
+/* What a kWh emits, by place and time, in micrograms of CO2e. */
+struct weir_config_carbon {
+    int64_t ug_per_kwh;     /* where nothing of the rest holds; below 0: not known */
+    struct weir_grid *file; /* in its place, by the hour; NULL: not given; owned */
+    struct weir_config_carbon_row {
+        struct weir_tariff_row when; /* with the micrograms, where there is no file */
+        char region[64];             /* a glob; "": any */
+        struct weir_grid *file;      /* owned */
+    } *row; /* the last that holds counts */
+    size_t n;
+};
+
 struct weir_config_pool {
     char name[64];
     struct weir_owned_cost cost; /* its tariff: where no row of the table holds */
     struct weir_tariff tariff;
     struct weir_grid *prices; /* by the hour, where no row of the table holds; NULL: not given; owned */
+    struct weir_config_carbon carbon;
     /* what was given; the rest is assumed, see weir_config_owned_cost */
     bool has_purchase;
     bool has_upkeep;
     bool has_idle_watts;
     bool has_busy_watts;
+    bool has_pue;
 };
 
 struct weir_config_provider {
@@ -181,3 +195,13 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
                                               int64_t assumed_rent_micro,
                                               struct weir_wall at,
                                               struct weir_wall *ret_until);
+/*
+ * The same of what is known of a rented machine: its power, from the table of GPU models unless it is configured, and the carbon of its region.
+ * Watts are 0 where nobody knows them.
+ */
+struct weir_owned_cost weir_config_rented_cost(const struct weir_config *c,
+                                               const char *pool,
+                                               const struct weir_node_spec *node,
+                                               const struct weir_gpu_table *gpus,
+                                               struct weir_wall at,
+                                               struct weir_wall *ret_until);

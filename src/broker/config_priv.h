@@ -24,11 +24,24 @@ struct config_row {
 int config_read_rows(struct config_loader *l, const struct doc *map, const struct config_row *rows, size_t n, void *base);
 /* An error that names the place; returns -WEIR_ECONFIG. */
 int config_fail_at(struct config_loader *l, const struct doc *d, const char *what);
+/* The same of a value that could not be read, as l->err says. */
+int config_fail_value(struct config_loader *l, const struct doc *d);
 int config_scalar(struct config_loader *l, const struct doc *d);
+int config_read_money(struct config_loader *l, const struct doc *d, void *target);
 int config_read_duration(struct config_loader *l, const struct doc *d, void *target);
 int config_read_u32(struct config_loader *l, const struct doc *d, void *target);
 int config_read_bool(struct config_loader *l, const struct doc *d, void *target);
 int config_read_string(struct config_loader *l, const struct doc *d, char *target, size_t size);
+
+/* config_grid.c: of a pool, what a kWh costs and what it emits; target is the pool. */
+int config_read_tariff(struct config_loader *l, const struct doc *d, void *target);
+int config_read_tariff_file(struct config_loader *l, const struct doc *d, void *target);
+int config_read_carbon_per_kwh(struct config_loader *l, const struct doc *d, void *target);
+int config_read_carbon(struct config_loader *l, const struct doc *d, void *target);
+int config_read_carbon_file(struct config_loader *l, const struct doc *d, void *target);
+/* What a kWh emits at a place from a time on, until *ret_until at least; below 0: not known. */
+int64_t config_carbon_at(const struct weir_config_carbon *c, const char *region, struct weir_wall at, struct weir_wall *ret_until);
+void config_release_grid(struct weir_config_pool *pool);
 
 /* config_access.c: the section "access" */
 int config_read_access(struct config_loader *l, const struct doc *d, void *target);

@@ -371,6 +371,18 @@ void engine_add_event(struct weir_engine *e,
 
 /* ---- events into the core, and what follows in the bill ---- */
 
+static struct weir_wall cost_at(void *ctx, const struct weir_bill_node *b, struct weir_wall at, struct weir_owned_cost *ret)
+{
+    struct weir_engine *e = ctx;
+    struct weir_node_view node;
+    if (e->conf.node_cost == NULL || !weir_core_node(e->core, b->node, &node)) {
+        return WEIR_WALL_MAX;
+    }
+    node.spec.pool = b->pool; /* of a rented one its agent says it, and joins later */
+    node.spec.lease = b->lease;
+    return e->conf.node_cost(e->conf.node_cost_ctx, &node.spec, at, ret);
+}
+
 static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
 {
     struct weir_err err;
@@ -395,25 +407,29 @@ static void bill_open(struct weir_engine *e, const struct weir_effect *fx)
         b.pool = b.pool.v != 0 ? b.pool : weir_engine_pool(e, weir_sv_of(lease.offer.provider), "{\"kind\":\"placed\"}");
         b.payer = lease.payer;
         b.price_micro_per_hour = lease.price_micro_per_hour;
+        memcpy(b.currency, lease.offer.currency, sizeof b.currency);
+        b.rate_nano = lease.offer.rate_nano;
         b.quantum = lease.offer.bill_quantum;
         b.minimum = lease.offer.bill_minimum;
     } else {
         b.owned = true;
-        (void)e->conf.owned_cost(e->conf.owned_cost_ctx, &node.spec, fx->at, &b.cost);
     }
+    (void)cost_at(e, &b, fx->at, &b.cost);
     if (weir_bill_node_open(e->bill, &b, fx->at, &err) != 0) {
         weir_log(WEIR_LOG_ERROR, "bill.open", "node=%" PRIu64 " text=\"%s\"", fx->node.v, err.text);
     }
 }
 
-static struct weir_wall cost_at(void *ctx, const struct weir_bill_node *b, struct weir_wall at, struct weir_owned_cost *ret)
+static void tell_price(struct weir_engine *e, const struct weir_lease_view *v, struct weir_wall from)
 {
-    struct weir_engine *e = ctx;
-    struct weir_node_view node;
-    if (!weir_core_node(e->core, b->node, &node)) {
-        return WEIR_WALL_MAX;
-    }
-    return e->conf.owned_cost(e->conf.owned_cost_ctx, &node.spec, at, ret);
+    char now[WEIR_MONEY_SIZE];
+    char quote[WEIR_MONEY_SIZE];
+    char since[WEIR_RFC3339_SIZE];
+    struct weir_str text = WEIR_STR_INIT(256);
+    weir_str_addf(&text, "%s an hour since %s; the quote was %s", weir_money_format(v->price_micro_per_hour, now), weir_wall_format(from, since),
+                  weir_money_format(v->offer.price_micro_per_hour, quote));
+    engine_add_event(e, "lease.price", v->task.job, v->task.ordinal, v->node, v->id, weir_str_cstr(&text));
+    weir_str_release(&text);
 }
 
 static void bill_rates(struct weir_engine *e, const struct weir_effect *fx)
@@ -422,8 +438,27 @@ static void bill_rates(struct weir_engine *e, const struct weir_effect *fx)
     if (fx->lease.v == 0) {
         weir_bill_node_reprice(e->bill, fx->node, fx->at, cost_at, e);
     } else if (weir_core_lease(e->core, fx->lease, &lease)) {
-        weir_bill_node_price(e->bill, fx->node, fx->at, lease.price_micro_per_hour);
+        struct weir_wall from = weir_bill_node_price(e->bill, fx->node, fx->at, lease.price_micro_per_hour);
+        if (from.us != 0) {
+            weir_vec_push(&e->lease_prices, ((struct weir_lease_price_row){fx->lease, from, lease.price_micro_per_hour, e->now}));
+            tell_price(e, &lease, from);
+        }
     }
+}
+
+static struct weir_wall rented_cost_at(void *ctx, const struct weir_bill_node *b, struct weir_wall at, struct weir_owned_cost *ret)
+{
+    return b->owned ? WEIR_WALL_MAX : cost_at(ctx, b, at, ret);
+}
+
+void weir_engine_reprice(struct weir_engine *e)
+{
+    weir_bill_reprice(e->bill, weir_engine_now(e), cost_at, e);
+}
+
+void engine_reprice_rented(struct weir_engine *e, struct weir_wall now)
+{
+    weir_bill_reprice(e->bill, now, rented_cost_at, e);
 }
 
 static void bill_segment(struct weir_engine *e, const struct weir_effect *fx)
@@ -527,9 +562,15 @@ static bool quota_view(void *ctx, struct weir_quota_id id, struct weir_quota_vie
     return weir_core_quota(e->core, id, ret);
 }
 
+static bool provider_quota_view(void *ctx, uint64_t id, struct weir_told_quota *ret)
+{
+    struct weir_engine *e = ctx;
+    return weir_core_provider_quota(e->core, id, ret);
+}
+
 static void gather_explains(struct weir_engine *e, const struct weir_effects *fx)
 {
-    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
+    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .provider_quota = provider_quota_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
     for (size_t i = 0; i < fx->n_explains; i++) {
         struct weir_str out = WEIR_STR_INIT(64 * 1024);
         weir_explain_to_json(&fx->explain[i], &names, &out);
@@ -560,7 +601,7 @@ static void remember_offers(struct weir_engine *e, const struct weir_event *ev)
 
 static bool is_bookkeeping(const struct weir_event *ev)
 {
-    return ev->kind == WEIR_EVENT_TICK || ev->kind == WEIR_EVENT_OFFERS_SET;
+    return ev->kind == WEIR_EVENT_TICK || ev->kind == WEIR_EVENT_OFFERS_SET || ev->kind == WEIR_EVENT_PROVIDER_QUOTAS_SET;
 }
 
 static struct weir_wall checkpoint_of(const struct weir_engine *e, struct weir_run_id run)

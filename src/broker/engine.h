@@ -35,11 +35,11 @@ struct weir_engine_conf {
     const struct weir_clock *clock;
     bool proof; /* rented machines are billed up to when they are known to have been there; see weir_engine_proven */
     /*
-     * What a node of that pool costs from a time on, and until when (WEIR_WALL_MAX: for ever); the program knows the
-     * configuration. Called when a node joins, and when its rates change.
+     * What a node of that pool costs from a time on, and until when (WEIR_WALL_MAX: for ever); of a rented one (spec->lease) its power and
+     * carbon. The program knows the configuration. Called when a node is metered, and when its rates may change.
      */
-    struct weir_wall (*owned_cost)(void *ctx, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
-    void *owned_cost_ctx;
+    struct weir_wall (*node_cost)(void *ctx, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret);
+    void *node_cost_ctx;
     /* The task as a person knows it ("12", "12_7"), for explain records; NULL: by ordinal. */
     void (*task_name)(void *ctx, struct weir_task_id id, char *buf, size_t size);
     void *task_name_ctx;
@@ -52,6 +52,8 @@ void weir_engine_free(struct weir_engine *e);
 struct weir_core *weir_engine_core(struct weir_engine *e);
 /* weir_bill_accrued up to now. */
 void weir_engine_accrued(struct weir_engine *e, weir_bill_accrued_fn *fn, void *ctx);
+/* What nodes cost and emit may be otherwise from now on: the bill takes up each change since it looked last. */
+void weir_engine_reprice(struct weir_engine *e);
 /* The engine's time; see above. */
 struct weir_wall weir_engine_now(struct weir_engine *e);
 /*
@@ -159,6 +161,8 @@ int weir_engine_seal(struct weir_engine *e, const struct weir_close_row *row, st
  * it has ended), -WEIR_ELIMIT. */
 int weir_engine_add_rule(struct weir_engine *e, struct weir_rule_row *row, struct weir_err *err);
 int weir_engine_end_rule(struct weir_engine *e, const char *name, struct weir_wall at, struct weir_err *err);
+/* In order of id; borrowed for the call. */
+void weir_engine_each_rule(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_rule_row *row), void *ctx);
 /* Posts prices. ratings: how often that was done when the caller looked. Errors: -WEIR_ECONFLICT where it was done since. */
 int weir_engine_price(struct weir_engine *e, uint64_t ratings, const struct weir_amendment *a, size_t n, struct weir_err *err);
 

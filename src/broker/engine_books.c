@@ -119,6 +119,7 @@ int weir_engine_close(struct weir_engine *e, struct weir_close_row *row, struct 
     if (now.us < row->close.to.us) {
         return weir_fail(err, -WEIR_ECONFLICT, "%s is not over in %s: close it when it is", row->month, row->zone);
     }
+    engine_reprice_rented(e, now);
     weir_bill_settle(e->bill, now, true);
     row->id = last == NULL ? 1 : last->row.id + 1;
     row->at = now;
@@ -210,6 +211,13 @@ int weir_engine_end_rule(struct weir_engine *e, const char *name, struct weir_wa
     weir_vec_push(&e->rules_changed, (size_t)(g - e->rules.p));
     e->dirty = true;
     return 0;
+}
+
+void weir_engine_each_rule(struct weir_engine *e, void (*fn)(void *ctx, const struct weir_rule_row *row), void *ctx)
+{
+    for (size_t i = 0; i < e->rules.n; i++) {
+        fn(ctx, &e->rules.p[i].row);
+    }
 }
 
 int weir_engine_price(struct weir_engine *e, uint64_t ratings, const struct weir_amendment *a, size_t n, struct weir_err *err)

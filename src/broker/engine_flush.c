@@ -488,6 +488,9 @@ static int put_records(struct weir_engine *e, struct weir_err *err)
     for (size_t i = 0; i < e->invoice_lines.n; i++) {
         TRY(ops->put_invoice_line(e->store, &e->invoice_lines.p[i], err));
     }
+    for (size_t i = 0; i < e->lease_prices.n; i++) {
+        TRY(ops->put_lease_price(e->store, &e->lease_prices.p[i], err));
+    }
     for (size_t i = 0; i < e->corrections.n; i++) {
         struct weir_correction_row row = e->corrections.p[i].row;
         row.who = e->corrections.p[i].who;
@@ -563,6 +566,7 @@ void engine_forget_gathered(struct weir_engine *e)
     }
     weir_vec_clear(&e->corrections);
     weir_vec_clear(&e->invoice_lines);
+    weir_vec_clear(&e->lease_prices);
     engine_forget_books(e);
     for (size_t i = 0; i < e->tokens.n; i++) {
         free(e->tokens.p[i].name);
@@ -624,6 +628,9 @@ int weir_engine_flush(struct weir_engine *e, bool settle, struct weir_err *err)
     struct weir_wall now = weir_engine_now(e);
     int64_t mono = weir_clock_mono(e->conf.clock).us;
     bool all = settle || mono - (int64_t)e->settled_us > SETTLE_EVERY_S * WEIR_US_PER_S;
+    if (all) {
+        engine_reprice_rented(e, now); /* what had changed behind where they were proven to be */
+    }
     weir_bill_settle(e->bill, now, all);
     if (e->now.us < now.us) {
         e->now = now; /* stored with what was settled: after a restart nothing may be stamped before it */

@@ -144,7 +144,12 @@ static int restore_segment(struct restore *x, const struct weir_task_view *v, ui
     if ((state & WEIR_RANK_ENDED) == 0) {
         return weir_bill_restore_segment(x->e->bill, &s, x->err);
     }
-    struct weir_bill_pending p = {s, posted.lease, posted.pool};
+    struct weir_bill_pending p = {.segment = s, .lease = posted.lease, .pool = posted.pool};
+    struct weir_lease_view lease;
+    if (posted.lease.v != 0 && weir_core_lease(x->e->core, posted.lease, &lease)) {
+        memcpy(p.currency, lease.offer.currency, sizeof p.currency);
+        p.rate_nano = lease.offer.rate_nano;
+    }
     return (state & WEIR_RANK_PENDING) == 0 ? 0 : weir_bill_restore_pending(x->e->bill, &p, x->err);
 }
 
@@ -175,6 +180,8 @@ static int on_meter(void *ctx, const struct weir_meter *row)
     struct weir_lease_view lease;
     if (m.info.lease.v != 0 && weir_core_lease(x->e->core, m.info.lease, &lease)) {
         m.info.payer = lease.payer;
+        memcpy(m.info.currency, lease.offer.currency, sizeof m.info.currency);
+        m.info.rate_nano = lease.offer.rate_nano;
     }
     return weir_bill_restore_meter(x->e->bill, &m, x->err);
 }
@@ -367,6 +374,7 @@ void weir_engine_free(struct weir_engine *e)
     engine_free_books(e);
     weir_vec_release(&e->corrections);
     weir_vec_release(&e->invoice_lines);
+    weir_vec_release(&e->lease_prices);
     weir_vec_release(&e->tokens);
     weir_vec_release(&e->tokens_deleted);
     weir_vec_release(&e->access);

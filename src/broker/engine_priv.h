@@ -154,6 +154,7 @@ struct weir_engine {
     WEIR_VEC(struct gathered_explain) explains;
     WEIR_VEC(struct gathered_correction) corrections;
     WEIR_VEC(struct weir_invoice_line_row) invoice_lines;
+    WEIR_VEC(struct weir_lease_price_row) lease_prices;
     WEIR_VEC(struct gathered_token) tokens;
     WEIR_VEC(struct weir_token_row) tokens_deleted; /* only the hash is set */
     WEIR_VEC(struct gathered_access) access;
@@ -224,6 +225,8 @@ void engine_gather(struct weir_engine *e, const struct weir_effects *fx);
 void engine_gather_node(struct weir_engine *e, struct weir_node_id id);
 void engine_gather_lease(struct weir_engine *e, struct weir_lease_id id);
 void engine_forget_gathered(struct weir_engine *e);
+/* engine.c: what rented machines draw and emit, up to where they are proven to be. */
+void engine_reprice_rented(struct weir_engine *e, struct weir_wall now);
 void engine_add_event(struct weir_engine *e,
                       const char *kind,
                       struct weir_job_id job,

@@ -38,6 +38,7 @@ enum call_kind {
     CALL_DESCRIBE,
     CALL_TERMINATE,
     CALL_OFFERS,
+    CALL_QUOTA,
     CALL_SWEEP,
     CALL_SWEEP_END,
 };
@@ -52,7 +53,7 @@ struct call {
     struct call *prev;
 };
 
-static struct lease_watch *find_watch(struct broker *b, struct weir_lease_id lease)
+struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease)
 {
     for (size_t i = 0; i < b->leases.n; i++) {
         if (b->leases.p[i].lease.v == lease.v) {
@@ -162,16 +163,26 @@ static void refuse(struct broker *b, struct lease_watch *w, enum weir_refusal re
     step_event(b, &ev);
 }
 
-/* at 0: the provider does not say when. It was at the latest when the lease was over: the machine ends itself then. */
+/* By then, in the engine's time. It was at the latest when the lease was over: the machine ends itself then. */
+static void ended_inside(struct broker *b, struct weir_lease_id lease, struct weir_wall by, bool reclaimed)
+{
+    struct weir_lease_view v;
+    if (weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.expires.us < by.us) {
+        by = v.expires;
+    }
+    over(b, leases_watch(b, lease));
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, by, reclaimed);
+}
+
+/* at 0: the provider does not say when. */
 static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall at, bool reclaimed)
 {
-    struct weir_wall when = at.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, at);
-    struct weir_lease_view v;
-    if (at.us == 0 && weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.expires.us < when.us) {
-        when = v.expires;
+    if (at.us == 0) {
+        ended_inside(b, lease, weir_engine_now(b->engine), reclaimed);
+        return;
     }
-    over(b, find_watch(b, lease));
-    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, when, reclaimed);
+    over(b, leases_watch(b, lease));
+    lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, weir_engine_inside(b->engine, at), reclaimed);
 }
 
 /* Keeps the machine's id, by which it is described and ended from then on. */
@@ -188,7 +199,7 @@ static void note_instance(struct broker *b, struct weir_lease_id lease, const st
 /* An instance of the lease was seen. */
 static void seen(struct broker *b, struct weir_lease_id lease, const struct weir_instance *i)
 {
-    struct lease_watch *w = find_watch(b, lease);
+    struct lease_watch *w = leases_watch(b, lease);
     w->absent = 0;
     w->tries = 0;
     note_instance(b, lease, i); /* of a confirmed lease, too: its agent may have joined, and the broker been killed, before the launch was answered */
@@ -204,10 +215,14 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
                     i->launched.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, i->launched), false);
     }
     if (i->state == WEIR_INSTANCE_GONE) {
+        if (i->ended.us != 0) {
+            prices_seen(b, lease, weir_engine_inside(b->engine, i->ended));
+        }
         ended(b, lease, i->ended, i->reclaimed);
         return;
     }
     weir_engine_proven(b->engine, lease, w->asked);
+    prices_seen(b, lease, w->asked);
     if (i->reclaim_at.us != 0 && !w->noticed) {
         w->noticed = true;
         lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, weir_engine_inside(b->engine, i->reclaim_at), true);
@@ -220,10 +235,15 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     }
 }
 
-/* The launch was refused. Where an earlier one may still be on its way, that is waited for first. */
+/*
+ * The launch was refused. Where an earlier one may still be on its way, that is waited for first; but not at a provider that heeds tokens and
+ * has no room: had the earlier one made a machine, that would have been its answer. Should one come all the same, the sweep ends it.
+ */
 static void launch_refused(struct broker *b, struct lease_watch *w, enum weir_refusal refusal, const struct weir_provider_result *r)
 {
-    if (!w->unsure) {
+    bool is_full = refusal == WEIR_REFUSAL_NO_CAPACITY || refusal == WEIR_REFUSAL_QUOTA;
+    bool is_proof = is_full && (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0;
+    if (!w->unsure || is_proof) {
         refuse(b, w, refusal, r);
         return;
     }
@@ -280,25 +300,28 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
     }
     uint64_t late_ms = (uint64_t)(w->provider->ops->visible_within.us / WEIR_US_PER_MS);
     bool is_late = broker_ms(b) - w->sent_ms >= late_ms; /* to be seen for the first time */
+    if (w->absent++ == 0) {
+        w->absent_at = w->asked;
+    }
     if (!w->confirmed) {
         /* Where the provider heeds tokens, launching again under the same one cannot make a second machine. Elsewhere, and where it
          * is not to be launched again, what is on its way may yet show up. */
         bool is_safe = (w->provider->ops->caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0 || is_late;
         if (!w->want_end && w->is_refused) {
-            if (++w->absent >= ABSENT_MAX && is_late) {
+            if (w->absent >= ABSENT_MAX && is_late) {
                 struct weir_provider_result none = {.text = "it was refused, and an earlier try did not arrive"};
                 refuse(b, w, w->refusal, &none);
                 return;
             }
         } else if (!w->want_end) {
             w->step = is_safe ? LEASE_STEP_LAUNCH : LEASE_STEP_DESCRIBE;
-        } else if (++w->absent >= ABSENT_MAX && is_late) {
+        } else if (w->absent >= ABSENT_MAX && is_late) {
             ended(b, w->lease, (struct weir_wall){0}, false);
             return;
         }
         retry_later(b, w, r->retry_after);
-    } else if (++w->absent >= ABSENT_MAX && is_late) {
-        ended(b, w->lease, (struct weir_wall){0}, !w->want_end);
+    } else if (w->absent >= ABSENT_MAX && is_late) {
+        ended_inside(b, w->lease, w->absent_at, !w->want_end);
     } else {
         retry_later(b, w, r->retry_after);
     }
@@ -397,15 +420,20 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     if (b->renting_off) {
         return; /* they were withdrawn */
     }
-    bool same = p->offers_known && p->offers.n == r->n_offers &&
-                (r->n_offers == 0 || memcmp(p->offers.p, r->offer, r->n_offers * sizeof *r->offer) == 0);
+    bool same = p->offers_known && p->offers.n == r->n_offers;
+    for (size_t i = 0; i < r->n_offers; i++) {
+        struct weir_offer o = r->offer[i];
+        weir_offer_exchange_settle(&o);
+        same = same && memcmp(&p->offers.p[i], &o, sizeof o) == 0;
+        if (!same) { /* those before it are */
+            p->offers.n = i;
+            weir_vec_push(&p->offers, o);
+        }
+    }
     if (same) {
         return;
     }
-    weir_vec_clear(&p->offers);
-    for (size_t i = 0; i < r->n_offers; i++) {
-        weir_vec_push(&p->offers, r->offer[i]);
-    }
+    p->offers.n = r->n_offers;
     p->offers_known = true;
     struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
     ev.u.offers_set.provider = p->ops->name;
@@ -417,6 +445,9 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
 static void on_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
 {
     take_offers(b, p, r);
+    if (r->class == WEIR_PROVIDER_OK) {
+        prices_told(b, p, r->offer, r->n_offers);
+    }
     feeds_note(b, p, r);
 }
 
@@ -424,7 +455,7 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
 {
     struct call c = *(struct call *)ctx;
     end_call(ctx);
-    struct lease_watch *w = find_watch(c.b, c.lease);
+    struct lease_watch *w = leases_watch(c.b, c.lease);
     if (w != NULL) {
         w->busy = false;
     }
@@ -432,6 +463,9 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
     case CALL_OFFERS:
         c.provider->offers_busy = false;
         on_offers(c.b, c.provider, r);
+        break;
+    case CALL_QUOTA:
+        provider_quotas_note(c.b, c.provider, r);
         break;
     case CALL_SWEEP:
         c.provider->sweep_busy = false;
@@ -513,7 +547,7 @@ static int call_terminate(struct broker *b, struct lease_watch *w)
 
 static void pump(struct broker *b, struct weir_lease_id lease)
 {
-    struct lease_watch *w = find_watch(b, lease);
+    struct lease_watch *w = leases_watch(b, lease);
     int r = 0;
     w->busy = true;
     w->asked = weir_engine_now(b->engine);
@@ -532,7 +566,7 @@ static void pump(struct broker *b, struct weir_lease_id lease)
     case LEASE_STEP_DONE:
         break;
     }
-    w = find_watch(b, lease);
+    w = leases_watch(b, lease);
     if (r != 0) {
         w->busy = false;
         retry_later(b, w, (struct weir_dur){0});
@@ -543,7 +577,7 @@ static void pump(struct broker *b, struct weir_lease_id lease)
 
 void leases_order(struct broker *b, const struct weir_order *o)
 {
-    struct lease_watch *w = find_watch(b, o->effect.lease);
+    struct lease_watch *w = leases_watch(b, o->effect.lease);
     if (o->effect.kind == WEIR_EFFECT_LEASE_LAUNCH) {
         struct provider *p = find_provider(b, o->offer.provider);
         struct lease_watch fresh = {.lease = o->effect.lease, .provider = p, .step = LEASE_STEP_LAUNCH,
@@ -565,7 +599,16 @@ void leases_order(struct broker *b, const struct weir_order *o)
 
 static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
 {
-    if (!p->offers_busy && (now >= p->offers_due_ms || p->feed.wanted)) {
+    if (provider_quotas_are_due(p, now)) {
+        struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_QUOTA);
+        provider_quotas_asked(b, p);
+        if (p->ops->quota(p->p, on_result, c) != 0) {
+            const struct weir_provider_result none = {.class = WEIR_PROVIDER_THROTTLED, .text = "too many calls are under way"};
+            end_call(c);
+            provider_quotas_note(b, p, &none);
+        }
+    }
+    if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
         feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;
@@ -647,14 +690,14 @@ static const struct weir_offer *catalogue_offers(void *ctx, const char *provider
     size_t from = 0;
     size_t n = 0;
     /* the market list is in order of provider */
-    for (size_t i = 0; i < b->market.n; i++) {
-        if (weir_streq(b->market.p[i].provider, provider)) {
+    for (size_t i = 0; i < b->market.offer.n; i++) {
+        if (weir_streq(b->market.offer.p[i].provider, provider)) {
             from = n == 0 ? i : from;
             n++;
         }
     }
     *ret_n = n;
-    return n == 0 ? NULL : &b->market.p[from];
+    return n == 0 ? NULL : &b->market.offer.p[from];
 }
 
 static const char *environment(const char *name)
@@ -670,8 +713,12 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
     }
     struct lease_watch w = {.lease = id, .provider = find_provider(b, v.offer.provider)};
     if (w.provider == NULL) {
-        weir_log(WEIR_LOG_ERROR, "lease.provider", "lease=%" PRIu64 " provider=%s text=\"is not configured any more: its machine is not looked after\"",
-                 id.v, v.offer.provider);
+        struct weir_lease_note note = {{0}};
+        (void)weir_engine_lease_get_note(b->engine, id, &note);
+        weir_log(WEIR_LOG_ERROR, "lease.provider",
+                 "lease=%" PRIu64 " provider=%s instance=%s text=\"its provider is not configured any more: its machine is not looked after\"", id.v,
+                 v.offer.provider, note.instance);
+        alerts_unwatched(b, v.offer.provider, id, note.instance);
         return;
     }
     w.confirmed = v.confirmed_at.us != 0; /* one may be ending that was never seen */
@@ -686,7 +733,7 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
 static void restore_effect(void *ctx, const struct weir_effect_row *row)
 {
     struct broker *b = ctx;
-    struct lease_watch *w = find_watch(b, row->lease);
+    struct lease_watch *w = leases_watch(b, row->lease);
     if (w != NULL) {
         bool is_end = row->kind == WEIR_EFFECT_LEASE_TERMINATE;
         w->want_end |= is_end;
@@ -713,7 +760,8 @@ int leases_init(struct broker *b, struct weir_err *err)
 {
     b->provider_env = (struct weir_provider_env){.loop = &b->loop, .clock = &weir_clock_os, .owner = b->owner, .data_dir = b->data_dir,
                                                  .self_exe = b->conf.self_exe, .gpus = b->gpus, .catalogue = catalogue_offers,
-                                                 .catalogue_ctx = b, .getenv = environment, .agent_sum = program_sum, .agent_ctx = b};
+                                                 .catalogue_ctx = b, .getenv = environment, .agent_sum = program_sum, .agent_ctx = b,
+                                                 .rate = market_rate, .rate_ctx = b, .currency = b->config->currency};
     for (size_t i = 0; i < b->config->n_providers; i++) {
         const struct weir_config_provider *c = &b->config->provider[i];
         struct provider *p = &b->provider[b->n_providers];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What owned nodes cost: when they join, and whenever a tariff changes. */
+/* What owned nodes cost, and what all nodes draw and emit: when they join, and whenever a tariff or the grid changes. */
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 static int64_t market_rent(const struct broker *b, uint16_t model)
 {
     int64_t best = 0;
-    for (size_t i = 0; i < b->market.n; i++) {
-        const struct weir_offer *o = &b->market.p[i];
+    for (size_t i = 0; i < b->market.offer.n; i++) {
+        const struct weir_offer *o = &b->market.offer.p[i];
         if (o->market == WEIR_OFFER_ON_DEMAND && o->gpus > 0 && o->gpu_model == model) {
             int64_t rent = o->price_micro_per_hour / o->gpus;
             best = best == 0 || rent < best ? rent : best;
@@ -21,12 +21,13 @@ static int64_t market_rent(const struct broker *b, uint16_t model)
     return best;
 }
 
-struct weir_wall owned_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret)
+struct weir_wall node_cost(void *broker, const struct weir_node_spec *spec, struct weir_wall at, struct weir_owned_cost *ret)
 {
     struct broker *b = broker;
     struct weir_wall until;
-    *ret = weir_config_owned_cost(b->config, weir_engine_pool_name(b->engine, spec->pool), spec, b->gpus,
-                                  market_rent(b, spec->gpu_model), at, &until);
+    const char *pool = weir_engine_pool_name(b->engine, spec->pool);
+    *ret = spec->lease.v != 0 ? weir_config_rented_cost(b->config, pool, spec, b->gpus, at, &until)
+                              : weir_config_owned_cost(b->config, pool, spec, b->gpus, market_rent(b, spec->gpu_model), at, &until);
     b->owned_due = until.us < b->owned_due.us ? until : b->owned_due;
     return until;
 }
@@ -37,7 +38,7 @@ static bool rates_are(const struct weir_node_rates *a, const struct weir_node_ra
            a->marginal_busy_micro_per_hour == b->marginal_busy_micro_per_hour;
 }
 
-/* Tells the core where a node costs something else now; the bill takes up each change since it was posted last. */
+/* Tells the core where an owned node costs something else now. */
 static void look_at(struct broker *b, struct weir_node_id id)
 {
     struct weir_err err;
@@ -47,7 +48,7 @@ static void look_at(struct broker *b, struct weir_node_id id)
     if (!weir_core_node(weir_engine_core(b->engine), id, &v) || v.state == WEIR_NODE_GONE || v.spec.lease.v != 0) {
         return;
     }
-    (void)owned_cost(b, &v.spec, weir_engine_now(b->engine), &cost);
+    (void)node_cost(b, &v.spec, weir_engine_now(b->engine), &cost);
     ev.u.node_rates.node = id;
     ev.u.node_rates.rates = weir_owned_rates(&cost);
     if (!rates_are(&ev.u.node_rates.rates, &v.spec.rates) && weir_engine_event(b->engine, &ev, &err) != 0) {
@@ -69,4 +70,5 @@ void owned_tick(struct broker *b)
         look_at(b, id[i]);
     }
     free(id);
+    weir_engine_reprice(b->engine); /* the core knows nothing of carbon */
 }

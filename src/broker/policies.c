@@ -94,23 +94,23 @@ int policies_compile(struct broker *b, const struct weir_policy_subject *s, uint
     return denies ? weir_engine_policy(b->engine, rule, n, ret, err) : 0; /* without one that denies all is allowed */
 }
 
-static const char *image_of(struct broker *b, struct weir_job_id id, struct weir_spec **spec)
+/* The job's file, where some row asks for what stands in it alone; NULL: none does, or it cannot be read. */
+static void read_spec(struct broker *b, struct weir_job_id id, struct weir_spec **spec)
 {
     bool asked = false;
     char *json = NULL;
     char *name = NULL;
     for (size_t i = 0; i < b->policies.rows.n; i++) {
-        asked |= b->policies.rows.p[i].image[0] != '\0';
+        asked |= weir_policy_asks_file(&b->policies.rows.p[i]);
     }
     if (!asked || weir_engine_job_spec(b->engine, id, &json, &name, NULL) != 0) {
-        return "";
+        return;
     }
     pthread_mutex_lock(&b->gpus_lock);
-    int r = weir_spec_parse(weir_sv_of(json), "stored spec", b->gpus, spec, NULL);
+    (void)weir_spec_parse(weir_sv_of(json), "stored spec", b->gpus, spec, NULL);
     pthread_mutex_unlock(&b->gpus_lock);
     free(json);
     free(name);
-    return r == 0 && (*spec)->image != NULL ? (*spec)->image : "";
 }
 
 static void look_at_job(struct broker *b, struct weir_job_id id)
@@ -121,9 +121,11 @@ static void look_at_job(struct broker *b, struct weir_job_id id)
         return;
     }
     WEIR_CLEANUP(weir_spec_freep) struct weir_spec *spec = NULL;
+    read_spec(b, id, &spec);
     const struct weir_request *r = weir_core_shape(core, v.shape);
     const struct weir_policy_subject s = {.project = weir_engine_project_name(b->engine, v.project), .user = weir_engine_user_name(b->engine, v.user),
-                                          .image = image_of(b, id, &spec), .nodes = r->nodes, .max_duration = r->max_duration,
+                                          .image = spec == NULL || spec->image == NULL ? "" : spec->image, .tags = spec == NULL ? NULL : spec->tags,
+                                          .n_tags = spec == NULL ? 0 : spec->n_tags, .nodes = r->nodes, .max_duration = r->max_duration,
                                           .now = weir_engine_now(b->engine)};
     uint32_t policy = 0;
     struct weir_err err;

@@ -57,6 +57,9 @@ void weir_shape_to_json(const struct weir_request *r, const struct weir_gpu_tabl
 #define X(name, field) weir_json_kv_i64(&j, #name, (int64_t)(field));
     SHAPE_INTS(X)
 #undef X
+    if (r->same_zone) {
+        weir_json_kv_bool(&j, "same_zone", true);
+    }
     if (r->policy != 0) {
         weir_json_kv_u64(&j, "policy", r->policy);
     }
@@ -120,6 +123,7 @@ static int read_request(const json_t *root, struct weir_gpu_table *gpus, struct 
     }
     SHAPE_INTS(X)
 #undef X
+    r->same_zone = json_is_true(json_object_get(root, "same_zone")); /* written where it is asked for */
     r->policy = (uint32_t)json_integer_value(json_object_get(root, "policy")); /* older ones have none */
     return 0;
 }

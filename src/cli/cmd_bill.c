@@ -21,7 +21,9 @@ enum { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_FOCUS };
 static const char *const formats[] = {
     [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv", [FORMAT_FOCUS] = "focus", NULL};
 
-static const char *const views[] = {"cost", "price", NULL};
+enum { VIEW_COST, VIEW_PRICE, VIEW_CARBON };
+
+static const char *const views[] = {[VIEW_COST] = "cost", [VIEW_PRICE] = "price", [VIEW_CARBON] = "carbon", NULL};
 
 const struct weir_opt weir_opts_bill[] = {
     {"by", 'b', WEIR_OPT_TEXT, .arg = "KEYS",
@@ -39,7 +41,7 @@ const struct weir_opt weir_opts_bill[] = {
     {"reason", 0, WEIR_OPT_TEXT, .arg = "TEXT", .help = "credit, charge: why; it is kept with the postings"},
     {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT",
      .help = "of the result; focus is CSV by the FOCUS 1.2 specification", .choices = formats},
-    {"view", 0, WEIR_OPT_CHOICE, .arg = "VIEW", .help = "cost (default), or price: what is charged by rules", .choices = views},
+    {"view", 0, WEIR_OPT_CHOICE, .arg = "VIEW", .help = "what it cost (default), what rules charge, or energy and what it emitted", .choices = views},
     {"hourly", 0, WEIR_OPT_FLAG, .help = "--format focus: rows for an hour instead of a day"},
     {"issuer", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "--format focus: who bills (default weir)"},
     {"check", 0, WEIR_OPT_FLAG, .help = "prove that both sides of the whole ledger are equal; exit code 65 where not"},
@@ -49,6 +51,7 @@ const struct weir_opt weir_opts_bill[] = {
 struct amount {
     const char *key;
     const char *title;
+    void (*put)(struct weir_str *out, int64_t v); /* NULL: money */
 };
 
 static const struct amount amounts[] = {
@@ -58,10 +61,57 @@ static const struct amount amounts[] = {
 
 static const struct amount prices[] = {{"total_micro", "COST"}, {"adjust_micro", "ADJUST"}, {"price_micro", "PRICE"}};
 
-static bool is_priced(const json_t *bill)
+static const struct amount carbons[] = {
+    {"energy_mj", "KWH", weir_out_kwh},          {"idle_energy_mj", "IDLE KWH", weir_out_kwh},
+    {"carbon_ug", "KG CO2E", weir_out_kg},       {"idle_carbon_ug", "IDLE KG", weir_out_kg},
+    {"total_micro", "COST"},                     {"carbon_unknown_micro", "UNKNOWN"},
+};
+
+static const struct {
+    const struct amount *amount;
+    size_t n;
+    const char *note;
+} tables[] = {
+    [VIEW_COST] = {amounts, WEIR_ARRAY_LEN(amounts), "BOOT, LOST and FAILED are waste: machines starting, work lost, failed tasks."},
+    [VIEW_PRICE] = {prices, WEIR_ARRAY_LEN(prices), "ADJUST is what rules add to the cost or take off it."},
+    [VIEW_CARBON] = {carbons, WEIR_ARRAY_LEN(carbons), "Energy is from the grid, with PUE. UNKNOWN is the cost of use whose carbon is not known."},
+};
+
+static size_t view_of(const struct weir_args *args)
 {
-    const char *view = weir_get_text(bill, "view");
-    return view != NULL && weir_streq(view, views[1]);
+    const char *view = weir_args_text(args, "view");
+    size_t i = VIEW_COST;
+    for (size_t k = 0; view != NULL && views[k] != NULL; k++) {
+        i = weir_streq(view, views[k]) ? k : i;
+    }
+    return i;
+}
+
+/* What is null is not known. */
+static void add_amount(struct weir_str *out, const json_t *row, const struct amount *a)
+{
+    char money[WEIR_MONEY_SIZE];
+    int64_t v = weir_get_i64(row, a->key, 0);
+    if (!json_is_integer(json_object_get(row, a->key))) {
+        weir_str_adds(out, "unknown");
+    } else if (v == 0) {
+        weir_str_addc(out, '0');
+    } else if (a->put != NULL) {
+        a->put(out, v);
+    } else {
+        weir_str_adds(out, weir_money_format(v, money));
+    }
+}
+
+/* Of both sides, as they are equal. */
+static void print_grid(const json_t *checked)
+{
+    struct weir_str s = WEIR_STR_INIT(256);
+    weir_out_kwh(&s, weir_get_i64(checked, "energy_mj", 0));
+    weir_str_adds(&s, " kWh, ");
+    weir_out_kg(&s, weir_get_i64(checked, "carbon_ug", 0));
+    (void)printf("energy and carbon of both sides: %s kg CO2e\n", weir_str_cstr(&s));
+    weir_str_release(&s);
 }
 
 static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
@@ -98,6 +148,9 @@ static int check(struct weir_client *api, const struct weir_args *args, struct w
                      weir_money_format(weir_get_i64(o, "used_micro", 0), used),
                      weir_money_format(weir_get_i64(o, "idle_micro", 0), idle),
                      weir_money_format(weir_get_i64(o, "waste_micro", 0), waste), currency);
+        if (weir_get_i64(o, "energy_mj", 0) > 0) {
+            print_grid(o);
+        }
     }
     const char *unlike = weir_get_text(o, "close_error");
     if (!weir_args_has(args, "json") && weir_get_i64(o, "closes", 0) > 0) {
@@ -140,18 +193,18 @@ static void table_row(struct weir_table *t, const json_t *row, const json_t *by,
                                : idle          ? "(idle)"
                                                : "(none)");
     }
-    struct weir_str hours = WEIR_STR_INIT(64);
-    weir_out_milli(&hours, weir_get_i64(row, "gpu_hours_milli", 0));
-    weir_table_cell(t, weir_str_cstr(&hours));
-    weir_str_release(&hours);
+    struct weir_str text = WEIR_STR_INIT(64);
+    weir_out_milli(&text, weir_get_i64(row, "gpu_hours_milli", 0));
+    weir_table_cell(t, weir_str_cstr(&text));
     for (size_t k = 0; k < n_amounts; k++) {
-        int64_t micro = weir_get_i64(row, amount[k].key, 0);
-        char money[WEIR_MONEY_SIZE];
-        weir_table_cell(t, micro == 0 ? "0" : weir_money_format(micro, money));
+        weir_str_clear(&text);
+        add_amount(&text, row, &amount[k]);
+        weir_table_cell(t, weir_str_cstr(&text));
     }
+    weir_str_release(&text);
 }
 
-static void print_table(const json_t *bill)
+static void print_table(const json_t *bill, size_t view)
 {
     enum { KEYS_MAX = 16 };
     const json_t *by = json_object_get(bill, "by");
@@ -160,8 +213,8 @@ static void print_table(const json_t *bill)
         weir_talk("bill: the broker's answer names no keys; see --format json");
         return;
     }
-    const struct amount *amount = is_priced(bill) ? prices : amounts;
-    size_t n_amounts = is_priced(bill) ? WEIR_ARRAY_LEN(prices) : WEIR_ARRAY_LEN(amounts);
+    const struct amount *amount = tables[view].amount;
+    size_t n_amounts = tables[view].n;
     struct weir_column column[KEYS_MAX + 1 + WEIR_ARRAY_LEN(amounts)];
     char title[KEYS_MAX][64];
     memset(column, 0, sizeof column);
@@ -192,8 +245,7 @@ static void print_table(const json_t *bill)
     (void)printf("Amounts in %s, from %s to %s%s. %s\n\n",
                  weir_get_currency(bill), from != NULL ? from : "the beginning", to != NULL ? to : "now",
                  weir_get_bool(bill, "closed") ? ", closed" : "",
-                 is_priced(bill) ? "ADJUST is what rules add to the cost or take off it."
-                                 : "BOOT, LOST and FAILED are waste: machines starting, work lost, failed tasks.");
+                 tables[view].note);
     weir_table_print(t, stdout);
 }
 
@@ -214,14 +266,36 @@ static void csv_text(const char *text)
     (void)putchar('"');
 }
 
-static void print_csv(const json_t *bill)
+static void csv_amount(const json_t *row, const struct amount *a)
 {
-    static const char *const columns[] = {
-        "used_micro",  "waste_boot_micro",    "waste_lost_micro",        "waste_failed_micro", "idle_micro",
-        "total_micro", "cost_provider_micro", "cost_depreciation_micro", "cost_energy_micro",  "cost_upkeep_micro",
-        "adjust_micro", "price_micro", /* of the price view */
+    struct weir_str text = WEIR_STR_INIT(64);
+    char money[WEIR_MONEY_SIZE];
+    if (a->put == NULL) {
+        weir_str_adds(&text, weir_money_format(weir_get_i64(row, a->key, 0), money));
+    } else if (json_is_integer(json_object_get(row, a->key))) { /* else not known: empty */
+        a->put(&text, weir_get_i64(row, a->key, 0));
+    }
+    (void)printf(",%s", weir_str_cstr(&text));
+    weir_str_release(&text);
+}
+
+static void print_csv(const json_t *bill, size_t view)
+{
+    static const struct amount money[] = {
+        {"used_micro", "used"},           {"waste_boot_micro", "waste_boot"},
+        {"waste_lost_micro", "waste_lost"}, {"waste_failed_micro", "waste_failed"},
+        {"idle_micro", "idle"},           {"total_micro", "total"},
+        {"cost_provider_micro", "cost_provider"}, {"cost_depreciation_micro", "cost_depreciation"},
+        {"cost_energy_micro", "cost_energy"}, {"cost_upkeep_micro", "cost_upkeep"},
+        {"adjust_micro", "adjust"},       {"price_micro", "price"}, /* of the price view */
     };
-    size_t n_columns = WEIR_ARRAY_LEN(columns) - (is_priced(bill) ? 0 : 2);
+    static const struct amount carbon[] = {
+        {"energy_mj", "energy_kwh", weir_out_kwh}, {"idle_energy_mj", "idle_energy_kwh", weir_out_kwh},
+        {"carbon_ug", "carbon_kg", weir_out_kg},   {"idle_carbon_ug", "idle_carbon_kg", weir_out_kg},
+        {"total_micro", "total"},                  {"carbon_unknown_micro", "carbon_unknown"},
+    };
+    const struct amount *columns = view == VIEW_CARBON ? carbon : money;
+    size_t n_columns = view == VIEW_CARBON ? WEIR_ARRAY_LEN(carbon) : WEIR_ARRAY_LEN(money) - (view == VIEW_PRICE ? 0 : 2);
     const json_t *by = json_object_get(bill, "by");
     size_t i;
     json_t *key;
@@ -232,7 +306,7 @@ static void print_csv(const json_t *bill)
     }
     (void)fputs("gpu_hours", stdout);
     for (size_t k = 0; k < n_columns; k++) {
-        (void)printf(",%.*s", (int)(strlen(columns[k]) - strlen("_micro")), columns[k]);
+        (void)printf(",%s", columns[k].title);
     }
     (void)fputs(",currency\n", stdout);
     json_t *row;
@@ -250,8 +324,7 @@ static void print_csv(const json_t *bill)
         (void)fputs(weir_str_cstr(&hours), stdout);
         weir_str_release(&hours);
         for (size_t k = 0; k < n_columns; k++) {
-            char money[WEIR_MONEY_SIZE];
-            (void)printf(",%s", weir_money_format(weir_get_i64(row, columns[k], 0), money));
+            csv_amount(row, &columns[k]);
         }
         (void)putchar(',');
         csv_text(weir_get_currency(bill));
@@ -319,11 +392,12 @@ static int add_span(const struct weir_args *args, struct weir_str *path, struct 
 static int bill(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
 {
     struct weir_str path = WEIR_STR_INIT(8192);
+    size_t view = view_of(args);
     weir_str_adds(&path, "/v1/bill");
     const char *by = weir_args_text(args, "by");
     weir_query_add(&path, "by", by != NULL ? by : "project");
     weir_query_add(&path, "zone", weir_args_text(args, "zone"));
-    weir_query_add(&path, "view", weir_args_text(args, "view"));
+    weir_query_add(&path, "view", view == VIEW_PRICE ? views[view] : NULL); /* carbon stands in every answer */
     weir_query_add(&path, "project", weir_args_text(args, "project"));
     weir_query_add(&path, "user", weir_args_text(args, "user"));
     weir_query_add(&path, "job", weir_args_text(args, "job"));
@@ -343,9 +417,9 @@ static int bill(struct weir_client *api, const struct weir_args *args, struct we
     if (weir_streq(format, formats[FORMAT_JSON])) {
         weir_print_json(o);
     } else if (weir_streq(format, formats[FORMAT_CSV])) {
-        print_csv(o);
+        print_csv(o, view);
     } else {
-        print_table(o);
+        print_table(o, view);
         if (json_array_size(json_object_get(o, "rows")) == 0) {
             weir_talk("bill: nothing is booked for that");
         }
@@ -358,8 +432,7 @@ static int focus(struct weir_client *api, const struct weir_args *args, struct w
 {
     static const char *const others[] = {"by", "job", "zone", "json"};
     const char *issuer = weir_args_text(args, "issuer");
-    const char *view = weir_args_text(args, "view");
-    struct weir_focus_conf conf = {.priced = view != NULL && weir_streq(view, views[1]),
+    struct weir_focus_conf conf = {.priced = view_of(args) == VIEW_PRICE,
                                    .hourly = weir_args_has(args, "hourly"),
                                    .project = weir_args_text(args, "project"),
                                    .user = weir_args_text(args, "user"),

@@ -18,7 +18,11 @@ const struct weir_opt weir_opts_leases[] = {
 
 static void cell_note(struct weir_table *t, const json_t *o)
 {
-    weir_table_cell(t, weir_get_bool(o, "reclaimed") ? "reclaimed" : weir_get_text(o, "text"));
+    WEIR_CLEANUP(weir_str_release) struct weir_str s = WEIR_STR_INIT(1024);
+    const char *text = weir_get_bool(o, "reclaimed") ? "reclaimed" : weir_get_text(o, "text");
+    weir_list_add_quoted(&s, o);
+    weir_str_addf(&s, "%s%s", s.n > 0 && text != NULL && text[0] != '\0' ? "; " : "", text == NULL ? "" : text);
+    weir_table_cell(t, weir_str_cstr(&s));
 }
 
 static int list(const struct weir_args *args, struct weir_err *err)
@@ -35,7 +39,8 @@ static int list(const struct weir_args *args, struct weir_err *err)
         {"JOB", WEIR_FIELD_INT, "job"},
         {"SINCE (UTC)", WEIR_FIELD_TIME, "confirmed", .drop = 4},
         {"EXPIRES (UTC)", WEIR_FIELD_TIME, "expires", .drop = 5},
-        {"PRICE", WEIR_FIELD_RATE, "price_micro_per_hour"},
+        {"QUOTE", WEIR_FIELD_RATE, "price_micro_per_hour", .drop = 2},
+        {"PRICE", WEIR_FIELD_RATE, "price_now_micro_per_hour"},
         {"COST", WEIR_FIELD_MONEY, "cost_micro"},
         {"NOTE", WEIR_FIELD_FN, .shrink = true, .drop = 1, .cell = cell_note},
     };

@@ -93,18 +93,12 @@ static int fail_answer(const struct weir_login *l, const char *what, int status,
 /* Begins: *ret is what it says of the code. */
 static int ask(struct weir_http_session *s, struct weir_login *l, json_t **ret, struct weir_err *err)
 {
-    char url[URL_SIZE];
     json_t *discovery = NULL;
     int status = 0;
-    size_t n = strlen(l->issuer);
-    (void)snprintf(url, sizeof url, "%s%s.well-known/openid-configuration", l->issuer, n > 0 && l->issuer[n - 1] == '/' ? "" : "/");
-    int r = weir_login_call(s, url, NULL, l->ca_file, &discovery, &status, err);
+    int r = weir_login_discover(l, s, &discovery, err);
     const char *device = weir_get_text(discovery, "device_authorization_endpoint");
     const char *token = weir_get_text(discovery, "token_endpoint");
-    const char *says = weir_get_text(discovery, "issuer");
-    if (r == 0 && (status != 200 || says == NULL || !weir_streq(says, l->issuer))) {
-        r = weir_fail(err, -WEIR_EUNAUTH, "%s does not describe the issuer %s (status %d)", url, l->issuer, status);
-    } else if (r == 0 && (device == NULL || token == NULL)) {
+    if (r == 0 && (device == NULL || token == NULL)) {
         r = weir_fail(err, -WEIR_EUNSUPPORTED, "the issuer %s has no device authorization (RFC 8628): fetch a token there, and set WEIR_TOKEN", l->issuer);
     }
     if (r == 0) {
@@ -250,14 +244,27 @@ int weir_cmd_login(const struct weir_args *args, struct weir_err *err)
 
 int weir_cmd_logout(const struct weir_args *args, struct weir_err *err)
 {
+    WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     WEIR_CLEANUP(weir_freep) char *url = NULL;
+    struct weir_login l = {0};
+    struct weir_err why = {""};
+    char until[WEIR_RFC3339_SIZE];
     bool had = false;
     int r = weir_client_url_of(weir_args_text(args, "url"), &url, err);
-    r = r < 0 ? r : weir_login_write(url, NULL, &had, err);
+    bool known = r == 0 && weir_login_read(url, &l, &why) == 1;
+    r = r < 0 ? r : weir_login_write(url, NULL, &had, err); /* first: whatever the issuer says, it is not kept here */
+    bool revoked = r == 0 && known && weir_client_open_plain(&api, args, &why) == 0 && weir_login_revoke(&l, weir_client_session(api), &why) == 0;
     if (r == 0 && weir_args_has(args, "json")) {
-        (void)printf("{\"was_signed_in\": %s}\n", had ? "true" : "false");
+        (void)printf("{\"was_signed_in\": %s, \"revoked\": %s}\n", had ? "true" : "false", revoked ? "true" : "false");
+    } else if (r == 0 && had) {
+        weir_talk("signed out of %s: its token is forgotten%s", url, revoked ? ", and revoked at its issuer" : "");
     } else if (r == 0) {
-        weir_talk(had ? "signed out of %s: its token is forgotten" : "nobody was signed in at %s", url);
+        weir_talk("nobody was signed in at %s", url);
     }
+    if (r == 0 && had && !revoked) {
+        weir_talk("it was not revoked: %s; who has a copy can use it until %s%s", why.text, known ? weir_wall_format(l.expires, until) : "it expires",
+                  l.refresh_token == NULL ? "" : ", and fetch others: end the session at the issuer");
+    }
+    weir_login_release(&l);
     return r;
 }

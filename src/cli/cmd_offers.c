@@ -7,8 +7,8 @@
 
 #include "base/mem.h"
 #include "command.h"
-#include "fields.h"
 #include "jobs.h"
+#include "lists.h"
 
 const struct weir_opt weir_opts_offers[] = {
     {"gpus", 'G', WEIR_OPT_TEXT, .arg = "GPUS", .help = "for a node with these: A100:8, a bare number for any model"},
@@ -64,24 +64,39 @@ static void learned_text(struct weir_str *s, const json_t *l)
     weir_str_addf(s, ", by %" PRId64 " launches, %" PRId64 " of its market", weir_get_i64(l, "launches", 0), weir_get_i64(l, "launches_of_market", 0));
 }
 
+/* One without a price in the ledger's currency has its own. */
+static void cell_price(struct weir_table *t, const json_t *o)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str s = WEIR_STR_INIT(256);
+    int64_t price = weir_get_i64(o, "price_micro_per_hour", 0);
+    if (price == 0 && weir_get_is_set(o, "original_currency")) {
+        weir_list_add_quoted(&s, o);
+    } else {
+        weir_out_rate(&s, price, weir_get_currency(o));
+    }
+    weir_table_cell(t, weir_str_cstr(&s));
+}
+
 static void cell_note(struct weir_table *t, const json_t *o)
 {
+    WEIR_CLEANUP(weir_str_release) struct weir_str s = WEIR_STR_INIT(1024);
     const char *verdict = weir_get_text(o, "verdict");
     const char *reason = weir_get_text(o, "reason");
     const json_t *learned = json_object_get(o, "learned");
-    if (verdict != NULL && !weir_sv_starts(weir_sv_of(verdict), WEIR_SV("included"))) {
-        weir_table_cellf(t, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    bool included = verdict == NULL || weir_sv_starts(weir_sv_of(verdict), WEIR_SV("included"));
+    if (included && weir_get_is_set(o, "original_currency")) {
+        weir_list_add_quoted(&s, o);
+        weir_str_adds(&s, weir_get_bool(o, "launchable") && !json_is_object(learned) ? "" : "; ");
+    }
+    if (!included) {
+        weir_str_addf(&s, "%s%s%s", verdict, reason != NULL ? ": " : "", reason != NULL ? reason : "");
     } else if (!weir_get_bool(o, "launchable")) {
         bool known = json_is_true(json_object_get(o, "is_known"));
-        weir_table_cell(t, known ? "price only: its provider does not offer it now" : "price only: no provider configured that rents it");
+        weir_str_adds(&s, known ? "price only: its provider does not offer it now" : "price only: no provider configured that rents it");
     } else if (json_is_object(learned)) {
-        struct weir_str s = WEIR_STR_INIT(512);
         learned_text(&s, learned);
-        weir_table_cell(t, weir_str_cstr(&s));
-        weir_str_release(&s);
-    } else {
-        weir_table_cell(t, NULL);
     }
+    weir_table_cell(t, s.n == 0 ? NULL : weir_str_cstr(&s));
 }
 
 static void print_table(const json_t *items)
@@ -95,7 +110,7 @@ static void print_table(const json_t *items)
         {"GPU MEMORY", WEIR_FIELD_MIB, "gpu_mem_mib", .drop = 2},
         {"CORES", WEIR_FIELD_FN, .drop = 3, .right = true, .cell = cell_cores},
         {"MEMORY", WEIR_FIELD_MIB, "mem_mib", .drop = 4},
-        {"PRICE", WEIR_FIELD_RATE, "price_micro_per_hour"},
+        {"PRICE", WEIR_FIELD_FN, .right = true, .cell = cell_price},
         {"PER GPU", WEIR_FIELD_RATE, "price_micro_per_gpu_hour"},
         {"SOURCE", WEIR_FIELD_TEXT, "source", .shrink = true, .drop = 5},
         {"AGE", WEIR_FIELD_FN, .drop = 1, .right = true, .cell = cell_age},

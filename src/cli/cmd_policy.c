@@ -19,6 +19,8 @@ const struct weir_opt weir_opts_policy[] = {
     {"project", 'p', WEIR_OPT_TEXT, .arg = "GLOB", .help = "of these projects"},
     {"user", 'u', WEIR_OPT_TEXT, .arg = "GLOB", .help = "of these users"},
     {"image", 0, WEIR_OPT_TEXT, .arg = "GLOB", .help = "jobs in these container images"},
+    {"without-tag", 0, WEIR_OPT_TEXT, .arg = "TAG", .help = "jobs that lack it: team, or team=vision,speech-*"},
+    {"tag", 't', WEIR_OPT_TEXT, .arg = "KEY=VALUE", .help = "test: of the job"},
     {"nodes-above", 0, WEIR_OPT_COUNT, .arg = "N", .help = "jobs on more nodes than that"},
     {"duration-above", 0, WEIR_OPT_TEXT, .arg = "SPAN", .help = "jobs whose max_duration is longer"},
     {"place", 0, WEIR_OPT_CHOICE, .arg = "PLACE", .help = "anywhere (default), owned or rented", .choices = places},
@@ -43,7 +45,8 @@ static const struct {
     const char *word;
 } parts[] = {
     {"project", "project", "project"},      {"user", "user", "user"},
-    {"image", "image", "image"},            {"nodes_above", "nodes-above", "nodes >"},
+    {"image", "image", "image"},            {"without_tag", "without-tag", "without tag"},
+    {"nodes_above", "nodes-above", "nodes >"},
     {"duration_above", "duration-above", "duration >"},
     {"place", "place", ""},                 {"provider", "provider", "provider"},
     {"region", "region", "region"},         {"gpu", "gpu", "gpu"},
@@ -144,7 +147,7 @@ static int set(const struct weir_args *args, struct weir_err *err)
     if (!weir_args_has(args, "effect")) {
         return weir_fail(err, -WEIR_EINVAL, "say what it does: --effect allow or --effect deny");
     }
-    static const char *const texts[][2] = {{"effect", "effect"}, {"project", "project"}, {"user", "user"}, {"image", "image"},
+    static const char *const texts[][2] = {{"effect", "effect"}, {"project", "project"}, {"user", "user"}, {"image", "image"}, {"without_tag", "without-tag"},
                                            {"duration_above", "duration-above"}, {"place", "place"}, {"provider", "provider"},
                                            {"region", "region"}, {"gpu", "gpu"}, {"market", "market"}, {"reason", "reason"}};
     static const char *const times[] = {"from", "until"};
@@ -192,7 +195,7 @@ static int drop(const struct weir_args *args, struct weir_err *err)
 static int test(const struct weir_args *args, struct weir_err *err)
 {
     static const char *const texts[][2] = {{"project", "project"}, {"user", "user"}, {"image", "image"}, {"max_duration", "max-duration"},
-                                           {"provider", "provider"}, {"region", "region"}, {"gpu", "gpu"}};
+                                           {"provider", "provider"}, {"region", "region"}, {"gpu", "gpu"}, {"tag", "tag"}};
     struct weir_str body = WEIR_STR_INIT(65536);
     struct weir_json j = weir_json_begin(&body);
     json_t *o = NULL;

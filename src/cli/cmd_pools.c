@@ -44,6 +44,7 @@ static int show_costs(const struct weir_args *args, struct weir_err *err)
         {"PUE", WEIR_FIELD_MILLI, "pue_milli"},
         {"IDLE W", WEIR_FIELD_INT, "idle_watts"},
         {"BUSY W", WEIR_FIELD_INT, "busy_watts"},
+        {"G CO2E/KWH", WEIR_FIELD_MICRO, "carbon_ug_per_kwh"},
     };
     static const struct weir_field per_hour[] = {
         {"POOL", WEIR_FIELD_TEXT, "pool"},
@@ -54,6 +55,8 @@ static int show_costs(const struct weir_args *args, struct weir_err *err)
         {"= BILLED IDLE", WEIR_FIELD_RATE, "billed_idle_micro_per_hour"},
         {"OR BUSY", WEIR_FIELD_RATE, "billed_busy_micro_per_hour"},
         {"DECIDED", WEIR_FIELD_RATE, "decided_micro_per_hour"},
+        {"G CO2E IDLE", WEIR_FIELD_MICRO, "carbon_idle_ug_per_hour"},
+        {"OR BUSY", WEIR_FIELD_MICRO, "carbon_busy_ug_per_hour"},
     };
     json_t *pools = NULL;
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;

@@ -58,6 +58,29 @@ static void print_common(const json_t *o)
     weir_str_release(&s);
 }
 
+/* What has been posted; nothing while nothing has. */
+static void print_footprint(const json_t *job)
+{
+    struct weir_str s = WEIR_STR_INIT(256);
+    int64_t unknown = weir_get_i64(job, "carbon_unknown_micro", 0);
+    if (weir_get_i64(job, "energy_mj", 0) > 0) {
+        weir_out_kwh(&s, weir_get_i64(job, "energy_mj", 0));
+        weir_str_adds(&s, " kWh");
+        weir_line_text("Energy:", weir_str_cstr(&s));
+    }
+    weir_str_clear(&s);
+    if (weir_get_i64(job, "carbon_ug", 0) > 0) {
+        weir_out_kg(&s, weir_get_i64(job, "carbon_ug", 0));
+        weir_str_adds(&s, " kg CO2e");
+    }
+    if (unknown > 0) {
+        weir_str_adds(&s, s.n > 0 ? "; unknown of what cost " : "unknown of what cost ");
+        weir_out_money(&s, unknown, weir_get_currency(job));
+    }
+    weir_line_text("Carbon:", weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
 static void print_job(const json_t *job)
 {
     weir_line_field("Job:", job, "id");
@@ -80,6 +103,7 @@ static void print_job(const json_t *job)
     weir_line_field("GPUs:", job, "gpus");
     weir_line_time("Submitted:", job, "submitted");
     print_common(job);
+    print_footprint(job);
 }
 
 static void print_task(const json_t *task)

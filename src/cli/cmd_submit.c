@@ -36,11 +36,11 @@ static void add_array(const json_t *answer, struct weir_str *out)
     }
     most = most < tasks ? most : tasks;
     if (room == 0) {
-        weir_str_adds(out, "; no node has room for one of them now");
+        weir_str_adds(out, "; there is no room for one of them now");
     } else if (room < tasks) {
-        weir_str_addf(out, "; nodes have room for %" PRId64 " of them now", room < most ? room : most);
+        weir_str_addf(out, "; there is room for %" PRId64 " of them now", room < most ? room : most);
     } else {
-        weir_str_adds(out, "; nodes have room for all of them now");
+        weir_str_adds(out, "; there is room for all of them now");
     }
     weir_str_adds(out, ". The first of them:\n");
 }

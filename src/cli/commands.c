@@ -436,9 +436,10 @@ const struct weir_cli_command weir_cli_commands[] = {
         .group = WHO,
         .fn = weir_cmd_logout,
         .operands = "",
-        .summary = "Forget the token of weir login",
+        .summary = "Forget the token of weir login, and have its issuer revoke it",
         .opts = weir_opts_logout,
-        .help = "The token is forgotten here. At the broker it stays good until it expires, as every signed token does.",
+        .help = "The token is forgotten here, and the issuer is asked to revoke it (RFC 7009), so that nobody can fetch others\n"
+                "with a copy. What the issuer has signed already the broker takes until it expires.",
         .examples = "weir logout\tof WEIR_URL\n",
     },
     {

@@ -37,6 +37,7 @@ static void add_number(struct weir_str *s, const json_t *o, const struct weir_fi
 {
     int64_t v = weir_get_i64(o, f->key, 0);
     int64_t of = f->other != NULL ? weir_get_i64(o, f->other, 0) : 0;
+    char money[WEIR_MONEY_SIZE];
     const char *own = weir_get_text(o, "currency");
     currency = own != NULL && own[0] != '\0' ? own : currency;
     switch (f->kind) {
@@ -54,6 +55,9 @@ static void add_number(struct weir_str *s, const json_t *o, const struct weir_fi
         break;
     case WEIR_FIELD_MILLI:
         weir_out_milli(s, v);
+        break;
+    case WEIR_FIELD_MICRO:
+        weir_str_adds(s, weir_money_format_short(v, money));
         break;
     case WEIR_FIELD_MILLI_OF:
         weir_out_milli(s, v);
@@ -105,6 +109,7 @@ static void add_cell(struct weir_table *t, const json_t *o, const struct weir_fi
     case WEIR_FIELD_MONEY:
     case WEIR_FIELD_RATE:
     case WEIR_FIELD_MILLI:
+    case WEIR_FIELD_MICRO:
     case WEIR_FIELD_MILLI_OF:
     case WEIR_FIELD_MIB:
         if (json_is_integer(json_object_get(o, f->key))) {
@@ -119,7 +124,7 @@ static void add_cell(struct weir_table *t, const json_t *o, const struct weir_fi
 static bool is_right(enum weir_field_kind kind)
 {
     return kind == WEIR_FIELD_INT || kind == WEIR_FIELD_OF || kind == WEIR_FIELD_SPAN || kind == WEIR_FIELD_MONEY ||
-           kind == WEIR_FIELD_RATE || kind == WEIR_FIELD_MILLI || kind == WEIR_FIELD_MILLI_OF || kind == WEIR_FIELD_MIB;
+           kind == WEIR_FIELD_RATE || kind == WEIR_FIELD_MILLI || kind == WEIR_FIELD_MICRO || kind == WEIR_FIELD_MILLI_OF || kind == WEIR_FIELD_MIB;
 }
 
 struct weir_table *weir_fields_table(const struct weir_field *field, size_t n, const json_t *items,

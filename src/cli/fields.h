@@ -19,6 +19,7 @@ enum weir_field_kind {
     WEIR_FIELD_MONEY,
     WEIR_FIELD_RATE,
     WEIR_FIELD_MILLI,    /* thousandths */
+    WEIR_FIELD_MICRO,    /* millionths */
     WEIR_FIELD_MILLI_OF, /* "15.5/16": key of other */
     WEIR_FIELD_MIB,
     WEIR_FIELD_GPUS, /* "A100:4": model in key, count in other */

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/money.h"
 #include "cloud/csv.h"
+#include "output.h"
 
 enum { ROW_BYTES_MAX = 65536 };
 
@@ -66,14 +67,19 @@ static void add_quantity(struct weir_str *out, const struct row *r)
     }
 }
 
-static void add_unit_price(struct weir_str *out, const struct row *r)
+static void add_price_of(struct weir_str *out, const struct row *r, int64_t micro)
 {
     if (r->is_usage) {
         /* micro-units over billionths of an hour; twelve places of a unit are a million of a micro-unit */
-        weir_i128 p = ((weir_i128)r->micro * 1000000 * 1000000000 + nano_hours(r) / 2) / nano_hours(r);
+        weir_i128 p = ((weir_i128)micro * 1000000 * 1000000000 + nano_hours(r) / 2) / nano_hours(r);
         weir_i128 unit = (weir_i128)1000000 * 1000000;
         weir_str_addf(out, "%" PRId64 ".%012" PRId64, (int64_t)(p / unit), (int64_t)(p % unit));
     }
+}
+
+static void add_unit_price(struct weir_str *out, const struct row *r)
+{
+    add_price_of(out, r, r->micro);
 }
 
 static void add_time(struct weir_str *out, struct weir_wall t)
@@ -149,9 +155,19 @@ static void put_pricing_currency(struct weir_str *out, const struct row *r)
     weir_str_adds(out, is_foreign(r) ? weir_get_text(r->charge, "original_currency") : weir_get_currency(r->charge));
 }
 
+static int64_t pricing_cost(const struct row *r)
+{
+    return is_foreign(r) ? weir_get_i64(r->charge, "original_micro", 0) : r->micro;
+}
+
 static void put_pricing_cost(struct weir_str *out, const struct row *r)
 {
-    add_money(out, is_foreign(r) ? weir_get_i64(r->charge, "original_micro", 0) : r->micro);
+    add_money(out, pricing_cost(r));
+}
+
+static void put_pricing_unit_price(struct weir_str *out, const struct row *r)
+{
+    add_price_of(out, r, pricing_cost(r));
 }
 
 static void put_issuer(struct weir_str *out, const struct row *r)
@@ -364,6 +380,19 @@ static void put_x_gpu_hours(struct weir_str *out, const struct row *r)
     add_money(out, n); /* six places, as money has */
 }
 
+static void put_x_energy(struct weir_str *out, const struct row *r)
+{
+    weir_out_kwh(out, weir_get_i64(r->charge, "energy_mj", 0));
+}
+
+/* Null where nobody knows it. */
+static void put_x_carbon(struct weir_str *out, const struct row *r)
+{
+    if (weir_get_is_set(r->charge, "carbon_ug")) {
+        add_money(out, weir_get_i64(r->charge, "carbon_ug", 0)); /* six places of a gram */
+    }
+}
+
 /* ---- rows ---- */
 
 static const struct {
@@ -395,9 +424,9 @@ static const struct {
     {"ListUnitPrice", add_unit_price},
     {"PricingCategory", put_pricing_category},
     {"PricingCurrency", put_pricing_currency},
-    {"PricingCurrencyContractedUnitPrice", add_unit_price}, /* rows of another currency have no quantity */
+    {"PricingCurrencyContractedUnitPrice", put_pricing_unit_price},
     {"PricingCurrencyEffectiveCost", put_pricing_cost},
-    {"PricingCurrencyListUnitPrice", add_unit_price},
+    {"PricingCurrencyListUnitPrice", put_pricing_unit_price},
     {"PricingQuantity", add_quantity},
     {"PricingUnit", put_unit},
     {"ProviderName", put_issuer},
@@ -419,6 +448,8 @@ static const struct {
     {"SubAccountType", put_project_type},
     {"Tags", put_tags},
     {"x_Account", put_x_account},
+    {"x_CarbonGrams", put_x_carbon},
+    {"x_EnergyKwh", put_x_energy},
     {"x_GpuHours", put_x_gpu_hours},
     {"x_GpuModel", put_x_gpu},
     {"x_JobId", put_x_job},

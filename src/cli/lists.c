@@ -5,6 +5,16 @@
 
 #include "base/mem.h"
 
+void weir_list_add_quoted(struct weir_str *out, const json_t *o)
+{
+    const char *currency = weir_get_text(o, "original_currency");
+    const char *rate = weir_get_text(o, "exchange_rate");
+    if (currency != NULL) {
+        weir_out_rate(out, weir_get_i64(o, "original_micro_per_hour", 0), currency);
+        weir_str_addf(out, "%s%s", rate != NULL ? " at " : "", rate != NULL ? rate : "");
+    }
+}
+
 char *weir_list_currency(struct weir_client *api)
 {
     json_t *status = NULL;

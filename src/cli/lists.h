@@ -24,5 +24,7 @@ int weir_object_call(const struct weir_args *args,
                      const char *body,
                      void (*print)(const json_t *o),
                      struct weir_err *err);
+/* Adds "2.50 EUR/h at 1.0842" where the offer or lease is priced in another currency than the ledger's. */
+void weir_list_add_quoted(struct weir_str *out, const json_t *o);
 /* The ledger's currency, which objects with rates only do not name; "USD" where the broker does not tell. Caller frees. */
 char *weir_list_currency(struct weir_client *api);

@@ -23,6 +23,7 @@ enum {
     REPLY_BYTES_MAX = 1 << 20,
     CA_BYTES_MAX = 1 << 20,
     TOKEN_BYTES_MAX = 16384,
+    URL_BYTES_MAX = 4096,
     CALL_TIMEOUT_MS = 30000,
     RENEW_BEFORE_S = 60,
     PATH_SIZE = 4200,
@@ -220,7 +221,9 @@ int weir_login_call(struct weir_http_session *s, const char *url, const char *fo
     static const struct weir_http_header type = {"Content-Type", "application/x-www-form-urlencoded"};
     WEIR_CLEANUP(weir_freep) char *ca = NULL;
     size_t n = 0;
-    *ret = NULL;
+    if (ret != NULL) {
+        *ret = NULL;
+    }
     if (!weir_login_is_safe(url)) {
         return weir_fail(err, -WEIR_EDENIED, "the issuer's %s is not https: a token would be shown to everybody on the way", url);
     }
@@ -242,6 +245,9 @@ int weir_login_call(struct weir_http_session *s, const char *url, const char *fo
         return weir_fail(err, r, "the issuer at %s: %s", url, reply.text[0] != '\0' ? reply.text : weir_error_text(r));
     }
     *ret_status = reply.status;
+    if (ret == NULL) {
+        return 0;
+    }
     *ret = json_loadb(reply.body.p == NULL ? "" : reply.body.p, reply.body.n, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(*ret)) {
         json_decref(*ret);
@@ -356,4 +362,58 @@ int weir_login_renew(const char *broker, struct weir_login *l, struct weir_http_
     }
     r = refresh(l, s, err);
     return r < 0 ? r : write_login(broker, l, NULL, err);
+}
+
+/* ---- its end ---- */
+
+int weir_login_discover(const struct weir_login *l, struct weir_http_session *s, json_t **ret, struct weir_err *err)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str url = WEIR_STR_INIT(URL_BYTES_MAX);
+    int status = 0;
+    size_t n = strlen(l->issuer);
+    weir_str_addf(&url, "%s%s.well-known/openid-configuration", l->issuer, n > 0 && l->issuer[n - 1] == '/' ? "" : "/");
+    int r = weir_login_call(s, weir_str_cstr(&url), NULL, l->ca_file, ret, &status, err);
+    const char *says = r < 0 ? NULL : weir_get_text(*ret, "issuer");
+    if (r == 0 && (status != 200 || says == NULL || !weir_streq(says, l->issuer))) {
+        json_decref(*ret);
+        *ret = NULL;
+        r = weir_fail(err, -WEIR_EUNAUTH, "%s does not describe the issuer %s (status %d)", weir_str_cstr(&url), l->issuer, status);
+    }
+    return r;
+}
+
+static int revoke_one(const struct weir_login *l, struct weir_http_session *s, const char *endpoint, const char *token, const char *hint, int *ret_status,
+                      struct weir_err *err)
+{
+    struct weir_str form = WEIR_STR_INIT(4 * TOKEN_BYTES_MAX);
+    weir_query_add(&form, "token", token);
+    weir_query_add(&form, "token_type_hint", hint);
+    weir_query_add(&form, "client_id", l->client_id);
+    int r = weir_login_call(s, endpoint, weir_str_cstr(&form) + 1, l->ca_file, NULL, ret_status, err);
+    weir_str_release(&form);
+    return r;
+}
+
+int weir_login_revoke(const struct weir_login *l, struct weir_http_session *s, struct weir_err *err)
+{
+    json_t *discovery = NULL;
+    int status = 200;
+    int r = weir_login_discover(l, s, &discovery, err);
+    const char *endpoint = r < 0 ? NULL : weir_get_text(discovery, "revocation_endpoint");
+    if (r == 0 && endpoint == NULL) {
+        r = weir_fail(err, -WEIR_EUNSUPPORTED, "the issuer %s has no revocation (RFC 7009)", l->issuer);
+    }
+    if (r == 0 && l->refresh_token != NULL) {
+        r = revoke_one(l, s, endpoint, l->refresh_token, "refresh_token", &status, err);
+    }
+    if (r == 0 && status == 200) {
+        r = revoke_one(l, s, endpoint, l->token, "access_token", &status, err);
+        /* one that only signs needs no revocation, and some issuers know none of those; what counts then is that the other is gone */
+        status = l->refresh_token != NULL ? 200 : status;
+    }
+    if (r == 0 && status != 200) {
+        r = weir_fail(err, -WEIR_EUNAUTH, "the issuer %s refuses to revoke (status %d)", l->issuer, status);
+    }
+    json_decref(discovery);
+    return r;
 }

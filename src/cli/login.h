@@ -39,10 +39,17 @@ int weir_login_renew(const char *broker, struct weir_login *l, struct weir_http_
 /* Is it https, or on this host? Other URLs would show the token to everybody on the way. */
 bool weir_login_is_safe(const char *url);
 /*
- * One call to an issuer: a GET, or with a form a POST. *ret is the JSON object that it answered with any status; caller frees. Errors: those
- * of the call; -WEIR_EIO (no JSON object).
+ * One call to an issuer: a GET, or with a form a POST. *ret is the JSON object that it answered with any status; caller frees; NULL: what it
+ * answers does not matter. Errors: those of the call; -WEIR_EIO (no JSON object).
  */
 int weir_login_call(struct weir_http_session *s, const char *url, const char *form, const char *ca_file, json_t **ret, int *ret_status,
                     struct weir_err *err);
 /* Takes the token that is for the broker out of an answer of the token endpoint. Errors: -WEIR_EUNAUTH: none is. */
 int weir_login_take(struct weir_login *l, const json_t *answer, struct weir_err *err);
+/* The issuer's discovery document; caller frees. Errors: those of the call; -WEIR_EUNAUTH: it is another issuer's, or none. */
+int weir_login_discover(const struct weir_login *l, struct weir_http_session *s, json_t **ret, struct weir_err *err);
+/*
+ * Asks the issuer to forget its tokens (RFC 7009), the refresh token first, which is good for longer. Errors: -WEIR_EUNSUPPORTED: it says of no
+ * place to ask; -WEIR_EUNAUTH: it refuses; those of the call.
+ */
+int weir_login_revoke(const struct weir_login *l, struct weir_http_session *s, struct weir_err *err);

@@ -463,6 +463,18 @@ void weir_out_mib(struct weir_str *out, uint64_t mib)
     weir_str_adds(out, " MiB");
 }
 
+void weir_out_kwh(struct weir_str *out, int64_t mj)
+{
+    char buf[WEIR_MONEY_SIZE];
+    weir_str_adds(out, weir_money_format(weir_mul_div_sat(mj, 1, 3600), buf));
+}
+
+void weir_out_kg(struct weir_str *out, int64_t ug)
+{
+    char buf[WEIR_MONEY_SIZE];
+    weir_str_adds(out, weir_money_format(weir_mul_div_sat(ug, 1, 1000), buf));
+}
+
 void weir_out_milli(struct weir_str *out, int64_t milli)
 {
     if (milli < 0) {

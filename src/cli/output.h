@@ -81,6 +81,9 @@ void weir_out_rate(struct weir_str *out, int64_t micro_per_hour, const char *cur
 void weir_out_mib(struct weir_str *out, uint64_t mib);
 /* "16", "0.5": thousandths without useless zeros. */
 void weir_out_milli(struct weir_str *out, int64_t milli);
+/* Millijoules in kilowatt-hours, and micrograms in kilograms: to the sixth place, without a unit. */
+void weir_out_kwh(struct weir_str *out, int64_t mj);
+void weir_out_kg(struct weir_str *out, int64_t ug);
 
 /* Talk: one line on standard error, "weir: ..." */
 void weir_talk(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -184,6 +184,9 @@ static int apply_placement(const struct weir_args *args, struct weir_request *q,
     if (weir_args_has(args, "cloud-only")) {
         q->local = WEIR_LOCAL_NEVER;
     }
+    if (weir_args_has(args, "same-zone")) {
+        q->same_zone = true;
+    }
     int r = apply_names(args, "cloud", q->cloud[0], sizeof q->cloud[0], &q->clouds, err);
     if (r == 0) {
         r = apply_names(args, "region", q->region[0], sizeof q->region[0], &q->regions, err);

@@ -40,6 +40,7 @@
         {"spot", 0, WEIR_OPT_FLAG, .help = "rent spot machines only"},                                                 \
         {"on-demand", 0, WEIR_OPT_FLAG, .help = "never rent spot machines"},                                           \
         {"local-only", 0, WEIR_OPT_FLAG, .help = "never rent"},                                                        \
+        {"same-zone", 0, WEIR_OPT_FLAG, .help = "all nodes of a task in one zone"},                                    \
         {"cloud-only", 0, WEIR_OPT_FLAG, .help = "run on rented machines only"},                                       \
         {"cloud", 0, WEIR_OPT_TEXT, .many = true, .arg = "NAME", .help = "rent there only; may be repeated"},          \
     {                                                                                                                  \

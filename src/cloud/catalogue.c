@@ -47,6 +47,57 @@ struct weir_catalogue *weir_catalogue_new(struct weir_gpu_table *gpus, const cha
     return c;
 }
 
+void weir_catalogue_rate(struct weir_catalogue *c, const char *currency, int64_t rate_nano)
+{
+    WEIR_ASSERT(strlen(currency) == 3 && !c->sealed);
+    if (c->n_rates < WEIR_CATALOGUE_RATES_MAX) {
+        memcpy(c->rate[c->n_rates].currency, currency, 4);
+        c->rate[c->n_rates++].nano = rate_nano;
+    }
+}
+
+int64_t weir_catalogue_rate_of(const struct weir_catalogue *c, struct weir_sv currency)
+{
+    for (size_t i = 0; i < c->n_rates; i++) {
+        if (weir_sv_eq(currency, weir_sv_of(c->rate[i].currency))) {
+            return c->rate[i].nano;
+        }
+    }
+    return 0;
+}
+
+bool weir_offer_exchange(struct weir_offer *o, const char *currency, int64_t original_micro_per_hour, int64_t rate_nano)
+{
+    (void)snprintf(o->currency, sizeof o->currency, "%.3s", currency);
+    o->original_micro_per_hour = original_micro_per_hour;
+    o->rate_nano = 0;
+    o->price_micro_per_hour = 0;
+    int64_t price;
+    if (!weir_money_exchange_up(original_micro_per_hour, rate_nano, &price) || price > WEIR_CATALOGUE_PRICE_MAX_MICRO) {
+        return false;
+    }
+    o->rate_nano = rate_nano;
+    o->price_micro_per_hour = price;
+    return true;
+}
+
+void weir_offer_exchange_settle(struct weir_offer *o)
+{
+    int64_t price = 0;
+    if (o->currency[0] != '\0' &&
+        (!weir_money_exchange_up(o->original_micro_per_hour, o->rate_nano, &price) || price != o->price_micro_per_hour)) {
+        memset(o->currency, 0, sizeof o->currency);
+        o->original_micro_per_hour = 0;
+        o->rate_nano = 0;
+    }
+}
+
+const char *weir_offer_no_rate(const char *currency, char *buf, size_t size)
+{
+    (void)snprintf(buf, size, "no rate of %.3s is in force: weir rule add NAME exchange --currency %.3s --rate RATE", currency, currency);
+    return buf;
+}
+
 void weir_catalogue_free(struct weir_catalogue *c)
 {
     if (c == NULL) {
@@ -420,10 +471,13 @@ void weir_catalogue_write(const struct weir_catalogue *c, const char *provider, 
         }
         char price[WEIR_MONEY_SIZE];
         char date[WEIR_RFC3339_SIZE];
+        bool foreign = o->currency[0] != '\0';
         weir_str_addf(out, "%u,%u,%u.%03u,%llu.%06llu,%s,%s,%s,%s,", (unsigned)o->gpus, (unsigned)o->gpu_mem_mib,
                       (unsigned)(o->cpu_milli / 1000), (unsigned)(o->cpu_milli % 1000),
                       (unsigned long long)(o->mem_mib / 1024), (unsigned long long)(o->mem_mib % 1024 * 1000000 / 1024),
-                      weir_market_name(o->market), weir_money_format(o->price_micro_per_hour, price), c->currency,
+                      weir_market_name(o->market),
+                      weir_money_format(foreign ? o->original_micro_per_hour : o->price_micro_per_hour, price),
+                      foreign ? o->currency : c->currency,
                       basis_name[weir_catalogue_basis(c, o)]);
         if (o->market == WEIR_OFFER_SPOT) {
             weir_str_addf(out, "%u", (unsigned)o->reclaim_ppm_per_hour);

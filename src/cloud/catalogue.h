@@ -5,7 +5,7 @@
  * The catalogue: instance types with GPUs and their prices, read at run time from CSV files
  * (data/catalogue; columns in docs/guide/catalogue.md). Prices are not trusted because they stand
  * in a file: a row that is malformed, at zero, far from what the same GPU costs elsewhere, given
- * twice, or in another currency is refused, with file, line and reason.
+ * twice, or in a currency of which no rate is known is refused, with file, line and reason.
  *
  *     struct weir_catalogue *c = weir_catalogue_new(gpus, "USD");
  *     r = weir_catalogue_load_dir(c, dir, &err);
@@ -26,6 +26,7 @@ enum {
     WEIR_CATALOGUE_PROBLEMS_MAX = 1000, /* kept; further ones are counted */
     WEIR_CATALOGUE_PROVIDERS_MAX = 64,
     WEIR_CATALOGUE_AGE_DAYS_MAX = 400, /* of a price list, by default */
+    WEIR_CATALOGUE_RATES_MAX = 64,
 };
 
 /* What kind of statement a price is. */
@@ -43,7 +44,7 @@ enum weir_price_refusal {
     WEIR_PRICE_REFUSED_NO_PRICE,    /* zero or less */
     WEIR_PRICE_REFUSED_IMPLAUSIBLE, /* far from the same GPU's usual price */
     WEIR_PRICE_REFUSED_DUPLICATE,   /* another row says the same with a later date */
-    WEIR_PRICE_REFUSED_CURRENCY,    /* not the ledger's */
+    WEIR_PRICE_REFUSED_CURRENCY,    /* not the ledger's, and no rate of it is in force */
     WEIR_PRICE_REFUSED_MAX,
 };
 
@@ -70,6 +71,8 @@ struct weir_catalogue;
  * ledger's (three letters). Never NULL. */
 struct weir_catalogue *weir_catalogue_new(struct weir_gpu_table *gpus, const char *currency);
 void weir_catalogue_free(struct weir_catalogue *c);
+/* Rows in that currency are taken from then on, at the rate. No more than WEIR_CATALOGUE_RATES_MAX are kept. */
+void weir_catalogue_rate(struct weir_catalogue *c, const char *currency, int64_t rate_nano);
 
 /*
  * Reads providers.csv and then every other *.csv of the directory, in the order of their names. Bad
@@ -114,5 +117,15 @@ void weir_catalogue_write(const struct weir_catalogue *c, const char *provider, 
 /* The stable id of an offer: the same on every machine for the same provider, region, zone, type
  * and market. Never 0. */
 uint64_t weir_offer_id(const struct weir_offer *o);
+
+/*
+ * Prices the offer in another currency than the ledger's: at the rate, rounded up. False where there is no rate (0), or the price is out of
+ * range; the offer then bears its own price, and none in the ledger's.
+ */
+bool weir_offer_exchange(struct weir_offer *o, const char *currency, int64_t original_micro_per_hour, int64_t rate_nano);
+/* Forgets the other currency where the offer's price has not come from it: what a provider told live took its place. */
+void weir_offer_exchange_settle(struct weir_offer *o);
+/* "no rate of EUR is in force: ..." with the command that adds one. */
+const char *weir_offer_no_rate(const char *currency, char *buf, size_t size);
 
 const char *weir_price_basis_name(enum weir_price_basis b);

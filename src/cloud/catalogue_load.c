@@ -74,11 +74,10 @@ static const char *const provider_column_name[PCOL_MAX + 1] = {
     [PCOL_SOURCE] = "source",         [PCOL_DATE] = "date",
 };
 
-/* Limits that no machine of this decade passes; they keep sums far from overflow. */
-#define PRICE_MAX_MICRO INT64_C(100000000000) /* 100,000 an hour */
+/* As for prices. */
 #define MEMORY_MAX_GIB_MICRO INT64_C(1000000000000)
 #define VCPUS_MAX_MICRO INT64_C(100000000000)
-enum { GPUS_MAX = WEIR_NODE_GPUS_MAX };
+enum { GPUS_MAX = WEIR_NODE_GPUS_MAX, FOREIGN_FACTOR = 100000 /* a unit of another currency may be worth little */ };
 
 int weir_catalogue_text(const char *what, struct weir_sv s, bool may_be_empty, char *ret, size_t size,
                         struct weir_err *err)
@@ -245,6 +244,24 @@ static int read_size(const struct weir_sv *f, struct weir_offer *o, struct weir_
     return 0;
 }
 
+/* A price in another currency than the ledger's. */
+static void exchange(const struct weir_catalogue *c, struct weir_sv currency, struct catalogue_row *row)
+{
+    struct weir_offer *o = &row->offer;
+    char code[4] = "";
+    memcpy(code, currency.p, sizeof code - 1);
+    int64_t rate = weir_catalogue_rate_of(c, currency);
+    if (weir_offer_exchange(o, code, o->price_micro_per_hour, rate)) {
+        return;
+    }
+    row->refusal = rate == 0 ? WEIR_PRICE_REFUSED_CURRENCY : WEIR_PRICE_REFUSED_IMPLAUSIBLE;
+    if (rate == 0) {
+        (void)weir_offer_no_rate(code, row->text, sizeof row->text);
+    } else {
+        (void)snprintf(row->text, sizeof row->text, "at the rate of %s that is in force the price is out of range", code);
+    }
+}
+
 static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct catalogue_row *row,
                       struct weir_err *err)
 {
@@ -257,7 +274,9 @@ static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct 
     if (r < 0) {
         return r;
     }
-    r = weir_catalogue_decimal("price_per_hour", f[COL_PRICE], PRICE_MAX_MICRO, &o->price_micro_per_hour, err);
+    bool foreign = f[COL_CURRENCY].n == 3 && !weir_sv_eq(f[COL_CURRENCY], weir_sv_of(c->currency));
+    r = weir_catalogue_decimal("price_per_hour", f[COL_PRICE], WEIR_CATALOGUE_PRICE_MAX_MICRO * (foreign ? FOREIGN_FACTOR : 1),
+                               &o->price_micro_per_hour, err);
     if (r < 0) {
         return r;
     }
@@ -275,10 +294,8 @@ static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct 
     if (o->price_micro_per_hour <= 0) {
         row->refusal = WEIR_PRICE_REFUSED_NO_PRICE;
         (void)snprintf(row->text, sizeof row->text, "a price of %.*s is not a price", WEIR_SV_ARG(f[COL_PRICE]));
-    } else if (!weir_sv_eq(f[COL_CURRENCY], weir_sv_of(c->currency))) {
-        row->refusal = WEIR_PRICE_REFUSED_CURRENCY;
-        (void)snprintf(row->text, sizeof row->text, "the price is in %.*s, the ledger in %s",
-                       WEIR_SV_ARG(f[COL_CURRENCY]), c->currency);
+    } else if (foreign) {
+        exchange(c, f[COL_CURRENCY], row);
     }
     return 0;
 }
@@ -388,7 +405,7 @@ static int read_provider(const struct weir_sv *f, struct provider_facts *p, stru
         return weir_fail_prefix(err, r, "reclaim_ppm_per_hour");
     }
     p->reclaim_ppm_per_hour = (uint32_t)ppm;
-    r = weir_catalogue_decimal("egress_per_gib", f[PCOL_EGRESS], PRICE_MAX_MICRO, &p->egress_micro_per_gib, err);
+    r = weir_catalogue_decimal("egress_per_gib", f[PCOL_EGRESS], WEIR_CATALOGUE_PRICE_MAX_MICRO, &p->egress_micro_per_gib, err);
     if (r == 0 && p->egress_micro_per_gib < 0) {
         return weir_fail(err, -WEIR_EINVAL, "egress_per_gib is negative");
     }

@@ -7,6 +7,9 @@
 #include "cloud/catalogue.h"
 #include "cloud/csv.h"
 
+/* Limits that no machine of this decade passes; they keep sums far from overflow. */
+#define WEIR_CATALOGUE_PRICE_MAX_MICRO INT64_C(100000000000) /* 100,000 an hour */
+
 /* What all rows of a provider have in common. */
 struct provider_facts {
     char name[WEIR_PROVIDER_SIZE];
@@ -30,6 +33,11 @@ struct catalogue_row {
 struct weir_catalogue {
     struct weir_gpu_table *gpus;
     char currency[4];
+    struct {
+        char currency[4];
+        int64_t nano;
+    } rate[WEIR_CATALOGUE_RATES_MAX];
+    size_t n_rates;
     bool sealed;
     WEIR_VEC(char *) file;
     WEIR_VEC(struct provider_facts) provider;
@@ -45,6 +53,8 @@ struct weir_catalogue {
 
 /* The number of a new file name. Errors: -WEIR_ELIMIT. */
 int weir_catalogue_file(struct weir_catalogue *c, const char *name, uint16_t *ret, struct weir_err *err);
+/* In the ledger's currency, by the rate that was given; 0: none was. */
+int64_t weir_catalogue_rate_of(const struct weir_catalogue *c, struct weir_sv currency);
 /* Notes that a line was not taken. */
 void weir_catalogue_complain(struct weir_catalogue *c, uint16_t file, uint32_t line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

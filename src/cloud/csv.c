@@ -23,11 +23,16 @@ static void skip_line(struct weir_csv *c)
     c->line++;
 }
 
-/* The quoted field that starts at c->at; the doubled quotes become single ones in scratch. */
+static bool ends_line_at(struct weir_sv s, size_t i)
+{
+    return s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n';
+}
+
+/* The quoted field that starts at c->at; in scratch doubled quotes become single ones, and its lines end with a line feed alone. */
 static int quoted_field(struct weir_csv *c, struct weir_sv *ret, struct weir_err *err)
 {
     size_t start = ++c->at;
-    size_t doubled = 0;
+    size_t dropped = 0;
     uint32_t lines = 0;
     for (;;) {
         if (c->at >= c->text.n || c->at - start > WEIR_CSV_RECORD_BYTES_MAX) {
@@ -41,25 +46,25 @@ static int quoted_field(struct weir_csv *c, struct weir_sv *ret, struct weir_err
             if (c->at + 1 >= c->text.n || c->text.p[c->at + 1] != '"') {
                 break;
             }
-            doubled++;
+            dropped++;
             c->at++;
         }
+        dropped += ends_line_at(c->text, c->at);
         c->at++;
     }
     struct weir_sv raw = {c->text.p + start, c->at - start};
     c->at++;
     c->line += lines;
-    if (doubled == 0) {
+    if (dropped == 0) {
         *ret = raw;
         return 0;
     }
     char *p = weir_arena_strndup(&c->scratch, raw.p, raw.n);
     size_t n = 0;
     for (size_t i = 0; i < raw.n; i++) {
+        i += ends_line_at(raw, i);
         p[n++] = raw.p[i];
-        if (raw.p[i] == '"') {
-            i++;
-        }
+        i += raw.p[i] == '"';
     }
     *ret = (struct weir_sv){p, n};
     return 0;
@@ -72,20 +77,6 @@ static struct weir_sv plain_field(struct weir_csv *c)
         c->at++;
     }
     return weir_sv_trim((struct weir_sv){c->text.p + start, c->at - start});
-}
-
-/* Lines of a quoted field may end as those of the file do. */
-static bool is_text(struct weir_sv field, bool quoted)
-{
-    if (!quoted || memchr(field.p, '\r', field.n) == NULL) {
-        return weir_utf8_is_text(field);
-    }
-    while (field.p != NULL) {
-        if (!weir_utf8_is_text(weir_sv_cut(&field, '\r'))) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static int read_record(struct weir_csv *c, struct weir_err *err)
@@ -111,7 +102,7 @@ static int read_record(struct weir_csv *c, struct weir_err *err)
         if (c->at - start > WEIR_CSV_RECORD_BYTES_MAX) {
             return weir_fail(err, -WEIR_ELIMIT, "the record is longer than %d bytes", WEIR_CSV_RECORD_BYTES_MAX);
         }
-        if (!is_text(field, quoted)) {
+        if (!weir_utf8_is_text(field)) {
             return weir_fail(err, -WEIR_EINVAL, "field %zu is not UTF-8 text", c->n_fields + 1);
         }
         if (c->n_fields == WEIR_CSV_FIELDS_MAX) {

@@ -23,7 +23,7 @@ struct weir_csv {
     uint32_t record_line; /* of the record that was read last */
     size_t n_fields;
     struct weir_sv field[WEIR_CSV_FIELDS_MAX]; /* borrowed until the next record; trimmed */
-    struct weir_arena scratch;                 /* fields that had doubled quotes */
+    struct weir_arena scratch;                 /* quoted fields that are not as they stand there */
 };
 
 void weir_csv_init(struct weir_csv *c, struct weir_sv text);

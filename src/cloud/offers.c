@@ -147,6 +147,9 @@ static enum weir_offer_verdict judge(const struct weir_offer_row *row, const str
         return v;
     }
     int64_t age_max = q->age_max.us > 0 ? q->age_max.us : WEIR_CATALOGUE_AGE_DAYS_MAX * WEIR_US_PER_DAY;
+    if (o->currency[0] != '\0' && o->rate_nano == 0) {
+        return WEIR_VERDICT_CURRENCY;
+    }
     if (!matches_any(q->providers, o->provider)) {
         return WEIR_VERDICT_PROVIDER;
     }
@@ -236,10 +239,12 @@ const char *weir_offer_reason(const struct weir_offer_row *row, const struct wei
     case WEIR_VERDICT_PARTIAL:
         (void)snprintf(text, size, "the price is for the GPUs alone, without a host");
         break;
+    case WEIR_VERDICT_CURRENCY:
+        (void)weir_offer_no_rate(o->currency, text, size);
+        break;
     case WEIR_VERDICT_NO_PRICE:
     case WEIR_VERDICT_IMPLAUSIBLE:
     case WEIR_VERDICT_DUPLICATE:
-    case WEIR_VERDICT_CURRENCY:
     case WEIR_VERDICT_MAX:
         (void)snprintf(text, size, "%s", row->refused != NULL ? row->refused : "");
         break;

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/model.h"
+#include "core/provider_quota.h"
 
 struct json_t;
 struct uv_loop_s;
@@ -68,7 +69,7 @@ struct weir_launch {
 
 struct weir_provider_result {
     enum weir_provider_class class;
-    char text[256];              /* for a person, where class is not OK, or of offers */
+    char text[256];              /* for a person, where class is not OK, or of offers and quotas */
     struct weir_dur retry_after; /* 0: not told */
     /* launch and describe: one instance (n_instances 0: none with that token or id exists);
      * list: one page. Borrowed during the callback. */
@@ -79,6 +80,9 @@ struct weir_provider_result {
     const struct weir_offer *offer;
     size_t n_offers;
     bool is_old; /* they are of an earlier answer: the provider gave none now */
+    /* quota; text says what could not be told, though class is OK */
+    const struct weir_provider_quota *quota;
+    size_t n_quotas;
 };
 
 typedef void weir_provider_fn(void *ctx, const struct weir_provider_result *result);
@@ -109,6 +113,10 @@ struct weir_provider_env {
     /* The catalogue's offers of a provider name; borrowed until the next reload. */
     const struct weir_offer *(*catalogue)(void *ctx, const char *provider, size_t *ret_n);
     void *catalogue_ctx;
+    /* What a unit of a currency is in the ledger's now, in billionths; 0: no rate of it is in force. NULL: none of any is known. */
+    int64_t (*rate)(void *ctx, const char *currency);
+    void *rate_ctx;
+    const char *currency; /* the ledger's; NULL: "USD" */
     /* A variable of the environment; NULL where it is not set. NULL: there is none. */
     const char *(*getenv)(const char *name);
     /* SHA-256 in hex of the agent's program for "x86_64" or "aarch64" that the broker gives away; NULL where it has none. NULL: it gives
@@ -121,6 +129,11 @@ struct weir_provider_env {
 enum weir_provider_caps {
     WEIR_PROVIDER_SPOT = 1 << 0,
     WEIR_PROVIDER_TOKEN_NATIVE = 1 << 1, /* the provider itself refuses a second use of a token */
+    /*
+     * What a spot machine costs moves with the market while it runs. Elsewhere the price of its launch (a bid, where there is one) stays
+     * until its end, whatever the next one would cost. Their offers say since when a price holds.
+     */
+    WEIR_PROVIDER_SPOT_MOVES = 1 << 2,
 };
 
 /*
@@ -129,6 +142,8 @@ enum weir_provider_caps {
  * fini      cancels what is under way (callbacks do not come any more) and frees.
  * offers    what could be launched now, with current prices.
  * prices_anew  optional: the next offers asks the provider, however lately it was asked.
+ * quota     optional (NULL: the provider has no way to ask): how much the account may have of what its offers need, and what all its
+ *           machines use of it now. What is used is asked at each call. A failure means that nothing is known, no more.
  * launch    idempotent by token: with a token that was used before, the instance of then is the
  *           result, whatever state it is in.
  * describe  by token, or by instance id where token is NULL. Both not NULL is a programmer error.
@@ -144,11 +159,13 @@ struct weir_provider_ops {
     const char *name;
     uint32_t caps;
     struct weir_dur visible_within;
+    const char *quota_remedy; /* where a person asks for more; NULL: there is no quota */
     int (*init)(struct weir_provider **ret, const struct weir_provider_env *env, const struct json_t *conf,
                 struct weir_err *err);
     void (*fini)(struct weir_provider *p);
     int (*offers)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     void (*prices_anew)(struct weir_provider *p);
+    int (*quota)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
     int (*describe)(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done,
                     void *ctx);

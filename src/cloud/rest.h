@@ -53,6 +53,7 @@ struct weir_rest_request {
 struct weir_checks;
 struct weir_rest_list; /* what an answer to a list holds */
 struct weir_rest_offers;
+struct weir_rest_quotas;
 
 /* What every driver of this kind reads from its section; see weir_rest_keys. */
 struct weir_rest_conf {
@@ -109,10 +110,15 @@ struct weir_rest_ops {
     /* Optional: a page of prices did not come, or could not be read. True: it goes on without it, with the page that was named by
      * weir_rest_offers_next, and what was the matter is shown beside the offers. */
     bool (*on_prices_failed)(struct weir_provider *p, struct weir_rest_offers *o);
+    /* Optional: what the account may have, and uses. page "": the first; others are of the driver's own making (weir_rest_quotas_next). */
+    void (*quota)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
+    int (*on_quota)(struct weir_provider *p, const struct json_t *body, struct weir_rest_quotas *l, struct weir_err *err);
     /* Optional: what a look at the provider asks once its list was answered, from step 0 on, until q->method stays NULL. body: NULL where
      * the answer is not OK, or not a JSON object. */
     void (*check)(struct weir_provider *p, unsigned step, struct weir_rest_request *q);
     void (*on_check)(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *a, const struct json_t *body, struct weir_checks *k);
+    /* Optional: the zone in which all machines of an offer are made that names none; "": it is open. */
+    const char *(*zone)(const struct weir_provider *p, const struct weir_offer *o);
     weir_cloud_classify_fn *classify; /* ctx: the provider */
     const char *absent_code; /* the provider's word for "there is no such machine", where its status does not say so; NULL */
     bool native; /* the provider itself refuses a second machine of one name */
@@ -155,6 +161,7 @@ int weir_rest_boot_script(const struct weir_provider *p, const struct weir_rest_
 void weir_rest_fini(struct weir_provider *p);
 int weir_rest_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
 void weir_rest_prices_anew(struct weir_provider *p);
+int weir_rest_quota(struct weir_provider *p, weir_provider_fn *done, void *ctx);
 int weir_rest_launch(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
 int weir_rest_describe(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done, void *ctx);
 int weir_rest_list(struct weir_provider *p, const char *page, weir_provider_fn *done, void *ctx);
@@ -173,8 +180,17 @@ void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
  * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now;
  * what it says of cores, memory and traffic stands. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
+/* For ops->zone of a provider whose regions are one place each. */
+const char *weir_rest_zone_is_region(const struct weir_provider *p, const struct weir_offer *o);
 /* A price that was told is not taken: text says which and why. The first is shown to people. */
 void weir_rest_offers_refuse(struct weir_rest_offers *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Takes a quota; what is negative is none, and left out. */
+void weir_rest_quotas_add(struct weir_rest_quotas *l, const struct weir_provider_quota *q);
+void weir_rest_quotas_next(struct weir_rest_quotas *l, const char *page);
+/* One that a page before told, to be completed; NULL: there is none of that name and region. Borrowed until the next is added. */
+struct weir_provider_quota *weir_rest_quotas_find(struct weir_rest_quotas *l, const char *region, const char *name);
+/* An integer at key, which may be written as 16.0; -1 where it is none, or negative, or too large. */
+int64_t weir_rest_count(const struct json_t *object, const char *key);
 /* Is a price within what may be of another? */
 bool weir_rest_is_near(int64_t price_micro, int64_t list_micro);
 /* The offers that the catalogue has of this provider; NULL and 0 where it has none. */

@@ -95,13 +95,13 @@ bool rest_is_unseen(const struct weir_provider *p, const struct rest_kept *k)
 
 static void miss(struct weir_provider *p, struct rest_kept *k)
 {
+    if (k->missed_at.us == 0) {
+        k->missed_at = weir_clock_wall(p->env->clock);
+    }
     if (k->i.state == WEIR_INSTANCE_GONE || rest_is_unseen(p, k)) {
         return;
     }
-    if (k->missing++ == 0) {
-        k->missed_at = weir_clock_wall(p->env->clock);
-    }
-    if (k->missing >= FLEET_MISSING_MAX) {
+    if (++k->missing >= FLEET_MISSING_MAX) {
         k->i.state = WEIR_INSTANCE_GONE;
         k->i.ended = k->missed_at.us > k->i.launched.us ? k->missed_at : k->i.launched;
         k->i.reclaimed = k->i.reclaimed || !k->asked;
@@ -137,6 +137,7 @@ void rest_fleet_settle(struct weir_provider *p, const struct weir_rest_list *l)
         size_t at = (size_t)(k - s->kept.p);
         k->listed = true;
         k->missing = 0;
+        k->missed_at.us = 0;
         k->told = false;
         if (at < before) {
             seen[at] = true;

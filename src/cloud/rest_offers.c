@@ -163,6 +163,44 @@ bool weir_rest_is_near(int64_t price_micro, int64_t list_micro)
     return price_micro >= list_micro / PLAUSIBLE_FACTOR && price_micro <= list_micro * PLAUSIBLE_FACTOR;
 }
 
+/* A price that a driver gives in another currency, which has no rate yet. False, and refused, where there is none. */
+static bool exchange(struct weir_rest_offers *l, struct weir_offer *o)
+{
+    const struct weir_provider_env *env = l->p->env;
+    const char *ledger = env->currency == NULL ? "USD" : env->currency;
+    char currency[sizeof o->currency];
+    char text[128];
+    memcpy(currency, o->currency, sizeof currency);
+    if (currency[0] == '\0' || o->rate_nano != 0) { /* the catalogue has exchanged its own */
+        return true;
+    }
+    if (weir_streq(currency, ledger)) {
+        memset(o->currency, 0, sizeof o->currency);
+        return true;
+    }
+    int64_t rate = env->rate == NULL ? 0 : env->rate(env->rate_ctx, currency);
+    if (rate == 0) {
+        weir_rest_offers_refuse(l, "%s in %s: %s", o->instance_type, o->region, weir_offer_no_rate(currency, text, sizeof text));
+        return false;
+    }
+    (void)weir_offer_exchange(o, currency, o->price_micro_per_hour, rate); /* no price, which is refused, where it is out of range */
+    return true;
+}
+
+const char *weir_rest_zone_is_region(const struct weir_provider *p, const struct weir_offer *o)
+{
+    (void)p;
+    return o->region;
+}
+
+/* After its id was made, which is that of the price list's row. */
+static void name_zone(const struct weir_provider *p, struct weir_offer *o)
+{
+    if (o->zone[0] == '\0' && p->ops->zone != NULL) {
+        (void)snprintf(o->zone, sizeof o->zone, "%s", p->ops->zone(p, o));
+    }
+}
+
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *offer)
 {
     struct weir_provider *p = l->p;
@@ -172,6 +210,9 @@ void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o
     }
     (void)snprintf(o.provider, sizeof o.provider, "%s", p->contract->name);
     complete(p, &o);
+    if (!exchange(l, &o)) {
+        return;
+    }
     if (o.price_micro_per_hour <= 0 || !is_plausible(p, &o)) {
         char price[WEIR_MONEY_SIZE];
         weir_rest_offers_refuse(l, "%s in %s at %s an hour", o.instance_type, o.region, weir_money_format(o.price_micro_per_hour, price));
@@ -188,6 +229,7 @@ void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o
             return; /* told twice */
         }
     }
+    name_zone(p, &o);
     weir_vec_push(&l->offer, o);
 }
 
@@ -202,6 +244,7 @@ void rest_offers_from_catalogue(struct weir_rest_offers *l)
         if (wanted && (c[i].market != WEIR_OFFER_SPOT || (p->contract->caps & WEIR_PROVIDER_SPOT) != 0)) {
             weir_vec_push(&l->offer, c[i]);
             l->offer.p[l->offer.n - 1].launchable = true;
+            name_zone(p, &l->offer.p[l->offer.n - 1]);
         }
     }
 }

@@ -161,6 +161,21 @@ int weir_section_price(const json_t *section, const char *where, const char *key
     return 0;
 }
 
+int weir_section_currency(const json_t *section, const char *where, char ret[static 4], struct weir_err *err)
+{
+    const json_t *v = json_object_get(section, "currency");
+    char text[8] = "";
+    if (v == NULL) {
+        return 0;
+    }
+    bool is_code = as_text(v, text, sizeof text) && strlen(text) == 3 && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3;
+    if (!is_code) {
+        return weir_section_bad(err, where, "currency", "must be three capital letters: EUR");
+    }
+    memcpy(ret, text, sizeof text / 2);
+    return 0;
+}
+
 int weir_section_text(const json_t *section, const char *where, const char *key, char *ret, size_t size, struct weir_err *err)
 {
     const json_t *v = json_object_get(section, key);

@@ -125,6 +125,19 @@ int weir_core_restore_payer(struct weir_core *c, const struct weir_payer_view *v
     return 0;
 }
 
+/* In whatever case: else who writes "Team" would pass the budget of "team". */
+static bool is_same_text(const char *a, const char *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char x = a[i] >= 'A' && a[i] <= 'Z' ? (char)(a[i] - 'A' + 'a') : a[i];
+        char y = b[i] >= 'A' && b[i] <= 'Z' ? (char)(b[i] - 'A' + 'a') : b[i];
+        if (x != y) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Is "key":"value" one of the tags? In JSON a bare quotation mark behind '{' or ',' begins a key, and nothing else does. */
 static bool tags_have(const char *tags, const char *tag)
 {
@@ -133,7 +146,7 @@ static bool tags_have(const char *tags, const char *tag)
     for (size_t i = 1; i + n < all; i++) {
         bool begins = tags[i - 1] == '{' || tags[i - 1] == ',';
         bool ends = tags[i + n] == '}' || tags[i + n] == ',';
-        if (begins && ends && memcmp(tags + i, tag, n) == 0) {
+        if (begins && ends && is_same_text(tags + i, tag, n)) {
             return true;
         }
     }

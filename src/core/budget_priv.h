@@ -110,6 +110,8 @@ struct limits {
     uint32_t n_leases; /* live ones whose payer's these are */
     WEIR_VEC(struct class *) class; /* that have tasks that may start, and are not parked */
     struct parked parked;           /* the others */
+    uint64_t put_kinds;             /* the version of node types as of which their needs are known, and whether they may ride */
+    bool put_rides;
     WEIR_VEC(int64_t) row;          /* to work with: one for each column of them */
     WEIR_VEC(int64_t) left;         /* of each column, when it was last looked who has room */
     bool left_known;

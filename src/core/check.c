@@ -633,5 +633,5 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         return false;
     }
     return check_memory(c, err) == 0 && check_reserved(c, err) == 0 && check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0 &&
-           check_limits(c, err) == 0;
+           check_limits(c, err) == 0 && check_provider_quotas(c, err) == 0;
 }

@@ -196,13 +196,13 @@ void claims_revalidate(struct weir_core *c)
 
 /* ---- making ---- */
 
-/* The owned, or rented, node where the shape's GPUs come free first. */
-static struct node *first_free(struct weir_core *c, const struct class *cl, bool rented, uint16_t *ret_gpus, int64_t *ret_us)
+/* The owned, or rented, node where the shape's GPUs come free first, in the zone of the type unless that is NULL. */
+static struct node *first_free(struct weir_core *c, const struct class *cl, bool rented, const struct node_type *zone, uint16_t *ret_gpus, int64_t *ret_us)
 {
     struct node *best = NULL;
     for (size_t i = 0; i < c->types.n; i++) {
         struct type_fit f = shape_fit(c, cl->shape, c->types.p[i]);
-        if (f.verdict != WEIR_VERDICT_CHOSEN || c->types.p[i]->rented != rented || (cl->narrow && limits_shut_type(c, cl, c->types.p[i], f.gpus))) {
+        if (f.verdict != WEIR_VERDICT_CHOSEN || c->types.p[i]->rented != rented || (zone != NULL && !type_zone_same(zone, c->types.p[i])) || (cl->narrow && limits_shut_type(c, cl, c->types.p[i], f.gpus))) {
             continue;
         }
         int64_t t = 0;
@@ -219,19 +219,20 @@ static struct node *first_free(struct weir_core *c, const struct class *cl, bool
 
 /*
  * Fills the parts, linking each to its node so that the next part goes elsewhere. On owned nodes, where there is one for
- * it: a rented machine is given back once nothing runs there, and nobody may count on it for later.
+ * it: a rented machine is given back once nothing runs there, and nobody may count on it for later. Where a zone is asked for,
+ * on nodes of the zone of that type.
  */
-static bool claim_fill_gpus(struct weir_core *c, struct shape *s, struct claim *cm)
+static bool claim_fill_gpus(struct weir_core *c, struct shape *s, struct claim *cm, const struct node_type *zone)
 {
-    bool rented = false;
+    bool rented = zone != NULL && zone->rented;
     uint32_t want = s->req.nodes;
     while (cm->n_parts < want) {
         uint16_t gpus = 0;
         int64_t t = 0;
-        struct node *n = first_free(c, cm->class, rented, &gpus, &t);
-        if (n == NULL && cm->n_parts == 0) {
+        struct node *n = first_free(c, cm->class, rented, zone, &gpus, &t);
+        if (n == NULL && cm->n_parts == 0 && zone == NULL) {
             rented = true;
-            n = first_free(c, cm->class, rented, &gpus, &t);
+            n = first_free(c, cm->class, rented, zone, &gpus, &t);
         }
         if (n == NULL || t == US_NEVER) {
             return false;
@@ -253,10 +254,54 @@ static bool claim_fill_gpus(struct weir_core *c, struct shape *s, struct claim *
     return true;
 }
 
+static void claim_empty(struct claim *cm)
+{
+    claim_unlink(cm);
+    cm->n_parts = 0;
+    cm->gpus_us = 0;
+    cm->at_us = 0;
+}
+
+/* The zone where it would start first, of owned nodes where one has enough of them; NULL: none has. The claim is left empty. */
+static const struct node_type *first_zone(struct weir_core *c, struct shape *s, struct claim *cm)
+{
+    const struct node_type *best = NULL;
+    int64_t best_us = 0;
+    uint64_t best_node = 0;
+    for (int rented = 0; rented <= 1 && best == NULL; rented++) {
+        for (size_t i = 0; i < c->types.n; i++) {
+            if (c->types.p[i]->rented != (rented != 0) || !type_leads_zone(c, s, i)) {
+                continue;
+            }
+            if (claim_fill_gpus(c, s, cm, c->types.p[i])) {
+                uint64_t node = cm->part[0].node->spec.id.v;
+                if (best == NULL || cm->at_us < best_us || (cm->at_us == best_us && node < best_node)) {
+                    best = c->types.p[i];
+                    best_us = cm->at_us;
+                    best_node = node;
+                }
+            }
+            claim_empty(cm);
+        }
+    }
+    return best;
+}
+
+static bool claim_fill_parts(struct weir_core *c, struct shape *s, struct claim *cm)
+{
+    if (s->req.nodes > 1 && s->req.alternatives == 0) {
+        return claim_fill_cores(c, s, cm);
+    }
+    if (!wants_one_zone(&s->req)) {
+        return claim_fill_gpus(c, s, cm, NULL);
+    }
+    const struct node_type *zone = first_zone(c, s, cm);
+    return zone != NULL && claim_fill_gpus(c, s, cm, zone);
+}
+
 static bool claim_fill(struct weir_core *c, struct shape *s, struct claim *cm)
 {
-    bool by_cores = s->req.nodes > 1 && s->req.alternatives == 0;
-    if (!(by_cores ? claim_fill_cores(c, s, cm) : claim_fill_gpus(c, s, cm))) {
+    if (!claim_fill_parts(c, s, cm)) {
         return false;
     }
     int64_t run = 0;
@@ -356,7 +401,7 @@ void claims_settle(struct weir_core *c, const struct class *cl)
     c->claimed |= s != NULL && s->seen < c->due.n ? UINT64_C(1) << (s - c->claims) : 0;
     for (; s != NULL && s->seen < c->due.n; s->seen++) {
         struct class *x = c->due.p[s->seen];
-        if (x->first != NULL && stack_of(c, x) == s) {
+        if (x->first != NULL && !x->parked && stack_of(c, x) == s) {
             claim_push(c, s, x);
         }
     }
@@ -384,7 +429,7 @@ int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented
     uint16_t gpus = 0;
     int64_t t = 0;
     *ret_node = NULL;
-    struct node *n = first_free(c, cl, rented, &gpus, &t);
+    struct node *n = first_free(c, cl, rented, NULL, &gpus, &t);
     if (n == NULL || t == US_NEVER) {
         return US_NEVER;
     }
@@ -427,7 +472,7 @@ bool claim_foresee(struct weir_core *c, const struct class *cl, bool *ret_any, b
     struct shape *s = cl->shape;
     uint64_t owned = 0;
     uint64_t rented = 0;
-    if (c->has_endless || cl->narrow || s->req.alternatives == 0) {
+    if (c->has_endless || cl->narrow || s->req.alternatives == 0 || wants_one_zone(&s->req)) {
         return false;
     }
     for (size_t i = 0; i < c->types.n; i++) {

@@ -42,13 +42,13 @@ static int64_t cores_free_at(struct node *n, const struct weir_request *r)
     return t;
 }
 
-/* The nodes of the model that are free first, sorted; those behind the first `nodes` of the request are of no account. */
-static void slots_of(struct weir_core *c, struct shape *s, bool rented, uint16_t model, slot_vec *ret)
+/* The nodes of the type and its mates that are free first, sorted; those behind the first `nodes` of the request are of no account. */
+static void slots_of(struct weir_core *c, struct shape *s, const struct node_type *lead, slot_vec *ret)
 {
     weir_vec_clear(ret);
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
-        if (t->rented != rented || t->gpu_model != model || shape_fit(c, s, t).verdict != WEIR_VERDICT_CHOSEN) {
+        if (!types_are_mates(s, lead, t) || shape_fit(c, s, t).verdict != WEIR_VERDICT_CHOSEN) {
             continue;
         }
         for (size_t k = 0; k < t->node.n; k++) {
@@ -73,7 +73,7 @@ bool claim_fill_cores(struct weir_core *c, struct shape *s, struct claim *cm)
             if (c->types.p[i]->rented != (rented != 0) || !type_leads(c, s, i)) {
                 continue;
             }
-            slots_of(c, s, rented != 0, c->types.p[i]->gpu_model, &slots);
+            slots_of(c, s, c->types.p[i], &slots);
             if (slots.n < want) {
                 continue;
             }

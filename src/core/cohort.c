@@ -101,7 +101,7 @@ void cohort_count(struct quota *q, int64_t n, int64_t going)
     }
 }
 
-static void count_wanting(struct quota *q, bool more)
+static void count_wanting(struct weir_core *c, struct quota *q, bool more)
 {
     if (more) {
         q->n_wants++;
@@ -112,6 +112,7 @@ static void count_wanting(struct quota *q, bool more)
         q->cohort->n_wants++;
     } else if (q->cohort != NULL) {
         q->cohort->n_wants--;
+        c->eased = c->eased || q->cohort->n_wants == 0;
     }
 }
 
@@ -123,7 +124,7 @@ void cohort_want(struct weir_core *c, struct class *cl, uint64_t wants)
     }
     for (size_t i = 0; i < cl->limits->quota.n && i < 64; i++) {
         if ((changed >> i & 1u) != 0) {
-            count_wanting(cl->limits->quota.p[i], (wants >> i & 1u) != 0);
+            count_wanting(c, cl->limits->quota.p[i], (wants >> i & 1u) != 0);
         }
     }
     if (cl->wants == 0) {

@@ -223,12 +223,9 @@ int weir_core_step(struct weir_core *c, const struct weir_event *ev, struct weir
     c->seq = ev->seq;
     c->now_us = ev->now.us;
     update(c, ev);
-    c->put_off = ev->more;
-    if (!c->put_off) {
-        timers_run(c);
-        learned_update(c);
-        plan(c);
-    }
+    timers_run(c);
+    learned_update(c);
+    plan(c);
     jobs_settle(c);
     hand_out(c, ret);
     return 0;

@@ -9,7 +9,7 @@
  * do (plan). plan is idempotent: a TICK at the same now right after a step has no effects.
  *
  * After a restart the program restores the objects from its store in the order: conf, shapes, projects,
- * payers, budgets, jobs, nodes, leases, tasks, holds, offers; then steps on.
+ * payers, budgets, jobs, nodes, leases, tasks, holds, offers; then steps on. Offers and providers' quotas are told anew by events.
  */
 
 #include "base/err.h"
@@ -82,16 +82,13 @@ bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct wei
 
 /*
  * What would be decided at submit->now for the first task of a JOB_SUBMIT (its job's id is not read; a project that is
- * not known has the defaults). Nothing is changed or remembered. The explanation names no task.
+ * not known has the defaults). Nothing is changed or remembered. The explanation names no task, and tells for how many like it there is room.
  * False: it is not well formed, err says why.
  */
 bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err);
 
 /* What is believed of the offer. False: nothing was seen of its provider and market, it is as it says. */
 bool weir_core_learned(const struct weir_core *c, const struct weir_offer *o, struct weir_learned *ret);
-
-/* For how many tasks of such a request the usable nodes have room now, whoever else waits for it; gangs count as if no two shared a node. */
-uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *request);
 
 /* Checks every invariant over the whole state; slow; for tests, fuzzing and simulation. False: err says which. */
 bool weir_core_check(const struct weir_core *c, struct weir_err *err);
@@ -219,6 +216,10 @@ size_t weir_core_budgets(const struct weir_core *c, struct weir_budget_id *ret, 
 bool weir_core_quota(const struct weir_core *c, struct weir_quota_id id, struct weir_quota_view *ret);
 /* As weir_core_budgets. */
 size_t weir_core_quotas(const struct weir_core *c, struct weir_quota_id *ret, size_t max);
+/* What providers allow at most, and what of it is in use by now, as far as is known; returns how many there are, writes at most max. */
+size_t weir_core_provider_quotas(const struct weir_core *c, struct weir_told_quota *ret, size_t max);
+/* The one of that weir_provider_quota_id; false where it is not known (any more). */
+bool weir_core_provider_quota(const struct weir_core *c, uint64_t id, struct weir_told_quota *ret);
 /* Payers are never forgotten. */
 bool weir_core_payer(const struct weir_core *c, struct weir_payer_id id, struct weir_payer_view *ret);
 /* Is anything held for what has ended, until it is known what it was charged? Feed CHARGED, be it empty, when all of it is posted. */

@@ -27,7 +27,9 @@
 #include "core/core.h"
 #include "core/frag.h"
 #include "core/learn_priv.h"
+#include "core/provider_quota_priv.h"
 #include "core/sm.h"
+#include "core/zone_priv.h"
 
 enum {
     JOB_PAGE_BITS = 10,
@@ -195,6 +197,7 @@ struct ranking {
 enum {
     RANKINGS = 6,     /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
     RANKED_MAX = 64,  /* offers of a ranking, unless more are asked for */
+    OFFER_QUOTAS_MAX = 4, /* more of a provider's quotas than count one machine anywhere */
 };
 
 struct shape {
@@ -339,7 +342,9 @@ struct node_type {
     int64_t cores_micro_per_hour; /* the part of it that the cores draw, the rest is the GPUs'; owned only */
     int64_t full_micro_per_hour;
     uint32_t throughput;
+    struct weir_pool_id pool; /* owned only */
     char region[WEIR_REGION_SIZE];
+    char zone[WEIR_REGION_SIZE]; /* rented only; "": not known */
     char provider[WEIR_PROVIDER_SIZE];
     WEIR_VEC(struct node *) node; /* by slot, in order of id; NULL: it is gone */
     uint32_t n_nodes;
@@ -378,6 +383,7 @@ struct node {
     bool changed;
     bool usable; /* is in its type's index */
     bool grown;  /* gained room in this step */
+    bool unused; /* so because a gang that waited for its other machines does no more */
     bool drain_sent;
     bool free_stale; /* the times are to be worked out anew */
     bool left_stale;
@@ -487,6 +493,8 @@ struct offer {
     const struct weir_estimate *estimate; /* what is believed of it beyond what it says; never NULL */
     uint32_t provider; /* index */
     uint32_t leased;   /* reserved: of its machines, those that are leased */
+    uint32_t n_quotas;
+    uint32_t quota[OFFER_QUOTAS_MAX]; /* of its provider that count it: indexes */
 };
 
 /* What renting it costs besides what is paid anyway, an hour. */
@@ -556,15 +564,18 @@ struct offer_memory { /* of a lease that did not come to be; outlives the lists 
     uint64_t lease;
     uint64_t id; /* of the offer */
     struct place_of_machines place;
+    struct weir_task_id task; /* for which it was */
     int64_t intent_us;
     int64_t at_us;
     int64_t until_us;
     uint8_t refusal;
+    bool gangs_only; /* it stands for many machines at once only: the others of its gang were made, and are gone */
 };
 
 /* What is to be remembered of a lease beside its offer. */
 struct refused {
     uint64_t lease;
+    struct weir_task_id task;
     uint8_t refusal;
     int64_t intent_us;
     int64_t at_us;
@@ -574,6 +585,7 @@ struct refused {
 /* A machine that was there, and is no more. */
 struct lease_past {
     struct place_of_machines place;
+    struct weir_task_id task;
     int64_t from_us;
     int64_t to_us;
 };
@@ -656,7 +668,6 @@ struct weir_core {
     uint64_t seq;
     int64_t now_us;
     bool stepped;
-    bool put_off; /* the last event's planning waits for the next */
     bool in_step;
     uint64_t next_job;
     uint64_t next_node;
@@ -698,10 +709,12 @@ struct weir_core {
     size_t n_holds;
     WEIR_VEC(struct offer) offers;   /* by id */
     WEIR_VEC(struct offer_kind) offer_kinds;
+    struct zones zones;
     WEIR_VEC(struct scored_offer) scored; /* of the ranking that is being made */
     WEIR_VEC(struct offer_memory) memory; /* by offer, the newest lease first */
     WEIR_VEC(struct lease_past) past;     /* of a restore that is not done */
     WEIR_VEC(struct provider) providers;
+    WEIR_VEC(struct known_quota) provider_quotas; /* those of one provider together */
     bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
     int64_t paces_us;
     WEIR_VEC(struct payer *) payers;   /* by id, from 1 */
@@ -713,6 +726,7 @@ struct weir_core {
     WEIR_VEC(struct limits *) limits;
     uint32_t limits_made;
     bool letting_in; /* one of them lets in who has room now */
+    bool eased;      /* who is parked may have found a way while others were placed */
     WEIR_VEC(struct unsettled) unsettled;
 
     struct learned learned;
@@ -721,6 +735,7 @@ struct weir_core {
 
     uint64_t version; /* raised whenever room changes */
     uint64_t world;   /* raised whenever a node comes or goes, or offers change */
+    uint64_t kinds;   /* raised whenever the first node of a type comes */
     WEIR_VEC(struct node *) grown;
     bool review; /* weigh everything that waits */
     bool review_due; /* a period is over: weigh what comes first, and a part of the others */
@@ -936,7 +951,7 @@ bool lease_fell_short(struct weir_core *c, struct lease *l, const struct weir_no
 void lease_release(struct weir_core *c, struct lease *l);
 void lease_look(struct weir_core *c, struct lease *l);
 void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
-/* Ends what nobody needs: leases that boot for nothing. False where there are none. */
+/* Ends what nobody needs: leases that boot for nothing, or came up for a gang that is not to be had. False where there are none. */
 bool leases_sweep(struct weir_core *c);
 /* Records that a rented machine that has just become idle is not given back. */
 void lease_say_kept(struct weir_core *c, const struct node *n);
@@ -947,7 +962,8 @@ void offer_remember(struct weir_core *c, const struct weir_offer *o, const struc
 /* The same of a machine that was made, and given up for that reason. */
 void offer_remember_given_up(struct weir_core *c, const struct weir_offer *o, struct refused r);
 struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *o);
-/* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. False where there are none. */
+/* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. What was refused to the others of its own gang
+ * is not forgotten, for gangs. False where there are none. */
 bool offers_forget(struct weir_core *c, const struct lease_past *was);
 /* Counts the lease for its provider, where it is live. */
 void lease_count(struct weir_core *c, struct lease *l, bool in);
@@ -965,7 +981,9 @@ int64_t reclaim_loss_us(const struct weir_request *r, const struct weir_offer *o
 enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
 /* May it be had now? CHOSEN where it may, or as soon as launches under way are answered; else, where that is a matter of
  * time, *ret_until_us is when; US_NEVER: when a reserved machine is free again. */
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us);
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, const struct weir_request *r, int64_t *ret_until_us);
+/* Why it is left alone, if it is, and until when, by what was refused. zone: in which it would be asked for, the offer's own where it is for no gang in one zone. */
+enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, bool is_gang, int64_t *ret_until_us);
 /* The provider's number, made where it is not known. */
 uint32_t provider_get(struct weir_core *c, const char *name);
 /* Brings the providers' paces up to date. To be called before offers are weighed. */

@@ -16,6 +16,16 @@
 
 enum { OPTIONS_MAX = 24, OFFERS_LOOKED_MAX = 16, PLACES_MAX = 5 };
 
+/* A provider's quota that is in the way of the best offer that is beyond one; id 0: none is. */
+struct quota_short {
+    uint64_t id;
+    uint64_t offer;
+    int64_t limit;
+    int64_t used;
+    int64_t need;
+    uint8_t unit;
+};
+
 struct weighing {
     struct class *cl;
     struct job *job;
@@ -29,6 +39,7 @@ struct weighing {
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* when the first of the offers that are left alone may be asked for; 0: there are none */
     struct shortage shortage; /* the least of those rejected for a budget */
+    struct quota_short quota_short;
     bool lent; /* a quota that shares was in the way */
     bool is_later_open; /* nothing can be done now, and what can be later was not weighed: see settle_later */
     struct option option[OPTIONS_MAX];
@@ -325,7 +336,7 @@ static bool is_over_spend(const struct weir_core *c, const struct weir_offer *o,
 static enum weir_verdict offer_now(const struct weir_core *c, const struct weighing *w, const struct ranked_offer *r, int64_t *ret_until_us)
 {
     uint32_t nodes = w->cl->shape->req.nodes;
-    enum weir_verdict blocked = offer_blocked(c, r, nodes, ret_until_us);
+    enum weir_verdict blocked = offer_blocked(c, r, &w->cl->shape->req, ret_until_us);
     if (blocked != WEIR_VERDICT_CHOSEN) {
         return blocked;
     }
@@ -334,6 +345,9 @@ static enum weir_verdict offer_now(const struct weir_core *c, const struct weigh
     }
     if (is_over_spend(c, &c->offers.p[r->offer].o, nodes)) {
         return WEIR_VERDICT_SPEND_LIMIT;
+    }
+    if (provider_quota_short(c, &c->offers.p[r->offer], nodes) != NULL) {
+        return WEIR_VERDICT_PROVIDER_QUOTA;
     }
     return offer_is_held(c, r->provider, nodes) && c->providers.p[r->provider].pace.mute ? WEIR_VERDICT_LAUNCHING : WEIR_VERDICT_CHOSEN;
 }
@@ -345,8 +359,20 @@ struct havable {
     uint32_t rejected[WEIR_VERDICT_MAX];
     int64_t again_us; /* as a weighing's */
     struct shortage shortage;
+    struct quota_short quota_short;
     bool lent;
 };
+
+static struct quota_short quota_short_of(const struct weir_core *c, const struct offer *o, uint32_t nodes)
+{
+    const struct known_quota *k = provider_quota_short(c, o, nodes);
+    return (struct quota_short){.id = weir_provider_quota_id(c->providers.p[k->provider].name, &k->q),
+                                .offer = o->o.id,
+                                .limit = k->q.limit,
+                                .used = weir_i64_add_sat(k->others, k->ours),
+                                .need = weir_mul_div_sat(weir_provider_quota_of(&k->q, &o->o), nodes, 1),
+                                .unit = k->q.unit};
+}
 
 static void havable_find(const struct weir_core *c, const struct weighing *w, const struct ranking *k, struct havable *ret)
 {
@@ -366,6 +392,9 @@ static void havable_find(const struct weir_core *c, const struct weighing *w, co
             continue;
         }
         ret->rejected[v]++;
+        if (v == WEIR_VERDICT_PROVIDER_QUOTA && ret->quota_short.id == 0) {
+            ret->quota_short = quota_short_of(c, &c->offers.p[k->p[i].offer], w->cl->shape->req.nodes);
+        }
         if ((v == WEIR_VERDICT_NO_CAPACITY || v == WEIR_VERDICT_QUOTA || v == WEIR_VERDICT_FAILED) && until != US_NEVER) {
             ret->again_us = ret->again_us == 0 ? until : min_i64(ret->again_us, until);
         }
@@ -410,6 +439,7 @@ static void weigh_offers(struct weir_core *c, struct weighing *w)
     }
     w->again_us = best.again_us;
     keep_lesser(&w->shortage, &best.shortage);
+    w->quota_short = best.quota_short;
     w->lent = w->lent || best.lent;
     for (uint32_t i = 0; i < best.n; i++) {
         add_offer(c, w, best.p[i]);
@@ -567,6 +597,16 @@ static void weighing_release(struct weighing *w)
     }
 }
 
+static void quota_short_tell(const struct quota_short *s, struct weir_explain *x)
+{
+    x->provider_quota = s->id;
+    x->provider_quota_offer = s->offer;
+    x->provider_quota_limit = s->limit;
+    x->provider_quota_used = s->used;
+    x->provider_quota_need = s->need;
+    x->provider_quota_unit = s->unit;
+}
+
 static void fill_explain(struct weighing *w, struct weir_explain *x)
 {
     sort_options(w);
@@ -577,6 +617,7 @@ static void fill_explain(struct weighing *w, struct weir_explain *x)
     memcpy(x->rejected, w->rejected, sizeof x->rejected);
     x->again_at.us = w->again_us;
     shortage_tell(&w->shortage, x);
+    quota_short_tell(&w->quota_short, x);
     x->margin_micro = INT64_MAX;
     x->n_candidates = w->n < WEIR_EXPLAIN_CANDIDATES_MAX ? w->n : WEIR_EXPLAIN_CANDIDATES_MAX;
     for (uint32_t i = 0; i < x->n_candidates; i++) {
@@ -602,10 +643,16 @@ static void fill_explain(struct weighing *w, struct weir_explain *x)
 static void rent(struct weir_core *c, const struct weighing *w, const struct option *o, struct spot *spot)
 {
     /* the list may move while effects are made: a copy */
-    const struct weir_offer offer = c->offers.p[o->ranked->offer].o;
+    struct weir_offer offer = c->offers.p[o->ranked->offer].o;
     const struct weir_request *r = &w->cl->shape->req;
     struct type_fit f;
+    int64_t until_us = 0;
     WEIR_ASSERT(offer_verdict(c, r, &offer, &f) == WEIR_VERDICT_CHOSEN);
+    if (wants_one_zone(r)) {
+        char zone[WEIR_REGION_SIZE];
+        WEIR_ASSERT(zone_choose(c, &offer, zone, &until_us) == WEIR_VERDICT_CHOSEN);
+        memcpy(offer.zone, zone, sizeof offer.zone);
+    }
     for (uint32_t i = 0; i < r->nodes; i++) {
         struct lease *l =
             lease_new(c, &offer, (struct weir_task_id){{w->job->id}, w->ordinal}, w->job->payer);
@@ -645,6 +692,11 @@ static void act(struct weir_core *c, struct weighing *w, const struct option *o)
     x->queue_ahead = claims_ahead(c);
     x->node = spot[0].node->spec.id;
     x->lease.v = spot[0].node->lease == NULL ? 0 : spot[0].node->lease->id;
+    if (wants_one_zone(&w->cl->shape->req)) {
+        const struct lease *l = spot[0].node->lease;
+        memcpy(x->zone, l == NULL ? spot[0].node->spec.region : l->offer.zone, sizeof x->zone);
+        x->nodes = nodes;
+    }
     if (spot != one) {
         free(spot);
     }

@@ -11,6 +11,7 @@
 #include "core/budget.h"
 #include "core/model.h"
 #include "core/policy.h"
+#include "core/provider_quota.h"
 #include "core/quota.h"
 
 enum weir_event_kind {
@@ -42,6 +43,7 @@ enum weir_event_kind {
     WEIR_EVENT_QUOTA_SET,
     WEIR_EVENT_QUOTA_REMOVE,
     WEIR_EVENT_CHARGED, /* what was posted since the last; see weir_core_awaits_charges */
+    WEIR_EVENT_PROVIDER_QUOTAS_SET, /* replaces all that one provider told of how much it allows */
     WEIR_EVENT_MAX,
 };
 
@@ -62,7 +64,6 @@ struct weir_event {
     uint64_t seq;
     struct weir_wall now;
     enum weir_event_kind kind;
-    bool more; /* another event of the same moment follows: planning waits for it. RUN_STARTED and RUN_ENDED only */
     union {
         struct {
             struct weir_project_id project;
@@ -97,11 +98,13 @@ struct weir_event {
         struct {
             struct weir_node_id node;
             struct weir_node_rates rates;
+            struct weir_wall at; /* of a rented one: the price holds since then, clamped by the core into its last change..now; 0: now */
         } node_rates;
         struct {
             struct weir_run_id run;
             uint32_t rank;
             struct weir_wall at; /* clamped by the core into placed..now */
+            bool all_ranks;      /* STARTED: of a gang, all at once; rank does not count */
         } run; /* STARTED, CHECKPOINTED */
         struct {
             struct weir_run_id run;
@@ -110,6 +113,7 @@ struct weir_event {
             uint8_t reason; /* enum weir_reason */
             int32_t exit_code;
             int32_t signal;
+            bool all_ranks; /* those of a gang that have not ended, all at once: nobody is given a part of what it leaves; rank does not count */
         } run_ended;
         struct {
             struct weir_lease_id lease;
@@ -126,6 +130,12 @@ struct weir_event {
             const struct weir_offer *offer; /* all of that provider */
             size_t n;
         } offers_set;
+        struct {
+            const char *provider;
+            const struct weir_provider_quota *quota; /* all of that provider */
+            size_t n;
+            struct weir_wall as_of; /* when it was asked */
+        } provider_quotas_set;
         struct {
             const struct weir_budget *budget; /* one of that name is replaced */
             int64_t charged_micro; /* of a new one, or of one whose scope or span changes: what was spent in the span before */

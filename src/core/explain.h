@@ -58,6 +58,8 @@ enum weir_verdict {
     WEIR_VERDICT_OVER_QUOTA,    /* more than a quota allows; weir_explain.quota says which */
     WEIR_VERDICT_FAILED,        /* a launch was refused for another reason, or did not come up, a short while ago */
     WEIR_VERDICT_SPEND_LIMIT,   /* policy: what all rented machines may cost an hour together */
+    WEIR_VERDICT_PROVIDER_QUOTA,/* more than its provider allows, by what it told; weir_explain.provider_quota says which */
+    WEIR_VERDICT_ZONE,          /* the gang wants one zone, and it is not known in which its machines are, or would be */
     WEIR_VERDICT_MAX,
 };
 
@@ -90,6 +92,8 @@ struct weir_explain {
     struct weir_task_id other;
     struct weir_node_id node;
     struct weir_lease_id lease;
+    char zone[WEIR_REGION_SIZE]; /* of START and RENT of a gang that asks for one zone: in which; of owned nodes, their region */
+    uint32_t nodes;        /* of the same: how many */
     uint8_t reason;        /* enum weir_reason, for RETRY; of BLOCKED: IMPOSSIBLE where nothing that is there could ever run it */
     uint32_t queue_ahead;  /* waiting tasks that come before it (at most 1,000,000) */
     struct weir_dur expected_run;
@@ -104,6 +108,13 @@ struct weir_explain {
     struct weir_quota_id quota; /* or the quota; in what it counts, see weir_quota_counts. Of PREEMPT: whose share the other is within; 0: it goes by priority */
     int64_t quota_need;
     int64_t quota_left;
+    uint64_t room; /* of weir_core_what_if: for how many such tasks the usable nodes, budgets and quotas have room now, whoever else waits */
+    uint64_t provider_quota; /* of the best offer that is beyond one: weir_provider_quota_id; 0: none is */
+    uint64_t provider_quota_offer;
+    int64_t provider_quota_limit; /* in what it counts */
+    int64_t provider_quota_used;
+    int64_t provider_quota_need;
+    uint8_t provider_quota_unit; /* enum weir_quota_unit */
     uint32_t n_candidates;
     struct weir_candidate candidate[WEIR_EXPLAIN_CANDIDATES_MAX]; /* best first */
 };

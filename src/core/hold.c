@@ -175,10 +175,10 @@ static void hold_told(struct weir_core *c, struct lease *l)
     }
 }
 
-void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour)
+void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour, int64_t at_us)
 {
-    l->priced_micro = lease_cost(l, c->now_us - l->confirmed_us);
-    l->priced_us = c->now_us;
+    l->priced_micro = lease_cost(l, at_us - l->confirmed_us);
+    l->priced_us = at_us;
     bool counts = weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_COUNTS);
     c->leases_micro_per_hour -= counts ? lease_marginal(l) : 0;
     l->price_micro_per_hour = price_micro_per_hour;
@@ -240,6 +240,7 @@ void limits_give(struct weir_core *c, struct run *r)
 
 void limits_lease_new(struct weir_core *c, struct lease *l)
 {
+    c->eased = true;
     if (l->payer->limits != NULL) {
         l->payer->limits->n_leases++;
         c->budgets_version++;

@@ -26,6 +26,9 @@ static void lease_move(struct weir_core *c, struct lease *l, enum weir_lease_sta
     weir_sm_move(&weir_sm_lease, &l->state, to, lease_is_consistent, l);
     c->leases_booting += lease_boots(l);
     lease_count(c, l, true);
+    if (weir_sm_is(&weir_sm_lease, to, WEIR_SM_FINAL) && provider_quotas_lease(c, l, false)) {
+        c->review = true; /* somebody may wait for what it took */
+    }
     if (!weir_sm_is(&weir_sm_lease, to, WEIR_SM_COUNTS)) {
         WEIR_ASSERT(c->leases_live > 0);
         c->leases_live--;
@@ -46,6 +49,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     l->state = WEIR_LEASE_INTENT;
     l->provider = provider_get(c, o->provider);
     lease_count(c, l, true);
+    (void)provider_quotas_lease(c, l, true);
     l->intent_us = c->now_us;
     l->expires_us = weir_i64_add_sat(c->now_us, c->conf.lease_term.us);
     struct weir_node_spec spec = {.id = {c->next_node++},
@@ -115,7 +119,7 @@ static void lose_all(struct weir_core *c, struct node *n, enum weir_reason reaso
 static void give_up(struct weir_core *c, struct lease *l, enum weir_refusal why)
 {
     l->refusal = (uint8_t)why;
-    offer_remember_given_up(c, &l->offer, (struct refused){.lease = l->id, .refusal = l->refusal, .intent_us = l->intent_us, .at_us = c->now_us});
+    offer_remember_given_up(c, &l->offer, (struct refused){.lease = l->id, .task = l->task, .refusal = l->refusal, .intent_us = l->intent_us, .at_us = c->now_us});
     lease_terminate(c, l);
     lose_all(c, l->node, WEIR_REASON_NODE_LOST);
 }
@@ -143,25 +147,36 @@ bool lease_fell_short(struct weir_core *c, struct lease *l, const struct weir_no
 
 /* ---- what time brings ---- */
 
+/* Until when it is billed if it is of use until that time. */
+static int64_t billed_until_us(const struct lease *l, int64_t used_us)
+{
+    int64_t quantum = max_i64(l->offer.bill_quantum.us, 1);
+    int64_t span = max_i64(used_us - l->confirmed_us, l->offer.bill_minimum.us);
+    return weir_i64_add_sat(l->confirmed_us, (span + quantum - 1) / quantum * quantum);
+}
+
+/* What renting anew would take; no more than money is held for. */
+static int64_t boot_anew_us(const struct lease *l)
+{
+    return min_i64(l->boot_us, l->offer.boot_expected.us);
+}
+
 /*
  * Ski rental: an idle machine is kept until the idling has cost what renting anew would (its boot), at
  * least to the end of what is billed already; a new billing quantum that costs more than that is not
- * begun.
+ * begun. Not in the step that left it idle: who waits has the choice first.
  */
 int64_t lease_idle_end_us(const struct lease *l)
 {
-    const struct weir_offer *o = &l->offer;
     int64_t idle = l->node->idle_since_us;
-    int64_t quantum = max_i64(o->bill_quantum.us, 1);
-    int64_t from = l->confirmed_us;
-    int64_t span = max_i64(idle - from, o->bill_minimum.us);
-    int64_t paid = weir_i64_add_sat(from, (span + quantum - 1) / quantum * quantum);
-    int64_t boot = min_i64(l->boot_us, o->boot_expected.us); /* no more than money is held for */
+    int64_t quantum = max_i64(l->offer.bill_quantum.us, 1);
+    int64_t paid = billed_until_us(l, idle);
+    int64_t boot = boot_anew_us(l);
     if (quantum > boot) {
         int64_t margin = quantum >= 10 * WEIR_US_PER_MIN ? WEIR_US_PER_MIN : 0;
-        return max_i64(paid - margin, idle);
+        return max_i64(paid - margin, weir_i64_add_sat(idle, 1));
     }
-    return max_i64(weir_i64_add_sat(idle, boot), paid);
+    return max_i64(weir_i64_add_sat(idle, max_i64(boot, 1)), paid);
 }
 
 static int64_t boot_limit_us(const struct weir_core *c, const struct lease *l)
@@ -243,10 +258,14 @@ void lease_say_kept(struct weir_core *c, const struct node *n)
     if (l == NULL || l->state != WEIR_LEASE_READY || n->state != WEIR_NODE_UP || n->runs.n > 0 || n->idle_since_us != c->now_us) {
         return;
     }
+    int64_t end = lease_idle_end_us(l);
+    if (end <= c->now_us + 1) {
+        return;
+    }
     struct weir_explain *x = explain_add(c, WEIR_DECISION_KEEP_LEASE);
     x->node.v = l->node_id;
     x->lease.v = l->id;
-    x->expected_run.us = max_i64(lease_idle_end_us(l) - c->now_us, 0);
+    x->expected_run.us = end - c->now_us;
 }
 
 static void lease_look_ready(struct weir_core *c, struct lease *l)
@@ -281,6 +300,18 @@ void lease_look(struct weir_core *c, struct lease *l)
     timer_for_lease(c, l);
 }
 
+/*
+ * It came up for a gang whose other machines cannot be had, and of all that wait nobody took it. Kept as one that was of use it would
+ * idle for what a boot costs, but nothing says that anybody wants it: the gang asks for all of its machines anew. So it goes at once,
+ * as one that boots for nobody does, unless more than a boot is paid for anyway.
+ */
+static bool is_left_over(const struct weir_core *c, const struct node *n)
+{
+    const struct lease *l = n->lease;
+    return n->unused && n->runs.n == 0 && n->state == WEIR_NODE_UP && l != NULL && l->state == WEIR_LEASE_READY &&
+           billed_until_us(l, c->now_us) - c->now_us < boot_anew_us(l);
+}
+
 bool leases_sweep(struct weir_core *c)
 {
     bool any = false;
@@ -292,6 +323,12 @@ bool leases_sweep(struct weir_core *c)
         struct lease *l = c->leases.p[i];
         if (lease_boots(l) && l->node->runs.n == 0) {
             lease_end_idle(c, l);
+            any = true;
+        }
+    }
+    for (size_t i = 0; i < c->grown.n; i++) {
+        if (is_left_over(c, c->grown.p[i])) {
+            lease_end_idle(c, c->grown.p[i]->lease);
             any = true;
         }
     }
@@ -355,7 +392,7 @@ static void lease_refused(struct weir_core *c, struct lease *l, uint8_t refusal,
     }
     l->refusal = refusal;
     l->ending_us = until;
-    offer_remember(c, &l->offer, &(struct refused){l->id, refusal, l->intent_us, c->now_us, until});
+    offer_remember(c, &l->offer, &(struct refused){l->id, l->task, refusal, l->intent_us, c->now_us, until});
     lease_finish(c, l, WEIR_LEASE_FAILED, c->now_us, false);
     c->review = true;
 }
@@ -407,7 +444,7 @@ static void lease_ended(struct weir_core *c, struct lease *l, int64_t at_us, boo
     int64_t from = max_i64(max_i64(l->intent_us, l->confirmed_us), l->ready_us);
     bool was_limit = c->leases_live >= c->conf.leases_max || c->conf.spend_micro_per_hour_max > 0;
     lease_finish(c, l, WEIR_LEASE_ENDED, min_i64(max_i64(at_us, from), c->now_us), reclaimed);
-    const struct lease_past was = {place_of(c, &l->offer), l->intent_us, l->ended_us};
+    const struct lease_past was = {place_of(c, &l->offer), l->task, l->intent_us, l->ended_us};
     bool explains = l->confirmed_us != 0 && !l->reclaimed && offers_forget(c, &was);
     /* somebody may wait for its place */
     c->review = c->review || was_limit || explains || l->offer.market == WEIR_OFFER_RESERVED || (l->confirmed_us == 0 && c->providers.p[l->provider].held);

@@ -315,6 +315,29 @@ struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *
     return s;
 }
 
+uint64_t limits_room(const struct weir_core *c, const struct job *j, const struct node_type *t, uint32_t gpus)
+{
+    const struct shape *shape = j->class->shape;
+    const struct limits *own = j->class->limits;
+    int64_t rate = weir_mul_div_sat(share_of(t->full_micro_per_hour, t, gpus, shape->req.cpu_milli), shape->req.nodes, 1);
+    int64_t worst = weir_mul_div_sat(rate, run_span_us(c, shape, max_cost_left(j, 0), rate), WEIR_US_PER_HOUR);
+    int64_t room = INT64_MAX;
+    for (size_t i = 0; own != NULL && i < own->budget.n; i++) {
+        const struct budget *b = own->budget.p[i];
+        if (budget_forbids(c, b, t->rented)) {
+            return 0;
+        }
+        if (worst > 0 && !t->rented && !b->def.cloud_only) { /* what is rented is held for its machine */
+            room = min_i64(room, max_i64(budget_left(c, b), 0) / worst);
+        }
+    }
+    for (size_t i = 0; own != NULL && i < own->quota.n; i++) {
+        int64_t need = quota_need(c, own->quota.p[i], shape, t->gpu_model, (int64_t)gpus * shape->req.nodes, 0, false);
+        room = need > 0 ? min_i64(room, max_i64(quota_left_now(c, own->quota.p[i]), 0) / need) : room;
+    }
+    return (uint64_t)room;
+}
+
 /* ---- what is told ---- */
 
 enum weir_verdict short_verdict(const struct shortage *s)

@@ -63,7 +63,7 @@ int64_t budget_left(const struct weir_core *c, const struct budget *b);
 int64_t lease_paid_until_us(const struct lease *l);
 /* A machine that was confirmed costs so much from now on: what is held for it covers it until its expiry, and is renewed or not as
  * ever. */
-void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour);
+void lease_reprice(struct weir_core *c, struct lease *l, int64_t price_micro_per_hour, int64_t at_us);
 /* Holds more, or less, in each budget of the set. */
 void limits_hold(struct weir_core *c, const struct limits *l, int64_t micro);
 /* What the attempt, or the machine, still holds. */
@@ -101,6 +101,8 @@ struct shortage limits_weigh_place(const struct weir_core *c, const struct job *
 /* The same of one node, as if all that others borrow were given back. */
 struct shortage limits_weigh_own(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct spot *spot);
 struct shortage limits_weigh_offer(const struct weir_core *c, const struct job *j, uint32_t ordinal, const struct weir_offer *o, const struct ranked_offer *r);
+/* For how many tasks like the job's first there is room in its budgets and quotas, on nodes of the type. */
+uint64_t limits_room(const struct weir_core *c, const struct job *j, const struct node_type *t, uint32_t gpus);
 /* Has a quota no room for it on nodes of the type? */
 struct shortage limits_weigh_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus);
 static inline bool limits_shut_type(const struct weir_core *c, const struct class *cl, const struct node_type *t, uint16_t gpus)
@@ -134,6 +136,8 @@ void limits_reorder(struct weir_core *c, struct class *cl);
 bool limits_settle(struct weir_core *c);
 /* Puts the first that is parked and has room among those to weigh, where it comes before that in the queue; NULL: anyhow. */
 bool limits_let_in(struct weir_core *c, const struct queue_key *before);
+/* Parks the class, which has no room. */
+void limits_park(struct weir_core *c, struct class *cl);
 /* When what a quota has left will be enough for somebody who is parked, as time alone goes on. */
 int64_t limits_wake_us(struct weir_core *c);
 /* The last act of a restore. */

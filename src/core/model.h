@@ -50,6 +50,7 @@ struct weir_request {
     uint32_t alternatives; /* 0: no GPU is wanted */
     struct weir_gpu_wish alternative[WEIR_ALTERNATIVES_MAX];
     bool alternatives_ordered; /* earlier ones are preferred whatever they cost */
+    bool same_zone;            /* a gang's nodes stand in one zone: of a provider, or of one pool and region where they are owned */
     uint8_t market;            /* enum weir_market_wish */
     uint8_t local;             /* enum weir_local_wish */
     uint8_t clouds;            /* patterns in cloud[]; 0: any */
@@ -153,7 +154,7 @@ struct weir_offer {
     uint64_t id; /* stable hash of provider, region, zone, instance type and market */
     char provider[WEIR_PROVIDER_SIZE];
     char region[WEIR_REGION_SIZE];
-    char zone[WEIR_REGION_SIZE]; /* "" where the provider picks */
+    char zone[WEIR_REGION_SIZE]; /* "" where the provider picks; of a lease, the zone that it was asked for in */
     char instance_type[WEIR_INSTANCE_TYPE_SIZE];
     uint8_t market; /* enum weir_market */
     uint16_t gpu_model; /* WEIR_GPU_MODEL_ANY with gpus == 0: no GPU */
@@ -172,7 +173,12 @@ struct weir_offer {
     struct weir_dur reclaim_notice;
     int64_t egress_micro_per_gib;
     uint32_t machines_max; /* reserved: how many there are; unused for others */
+    /* What it is priced in, where that is not the ledger's currency; "": it is. The price above is that one at the rate, rounded up. */
+    char currency[4];
+    int64_t original_micro_per_hour;
+    int64_t rate_nano; /* what a unit of it is in the ledger's, in billionths; 0: none is in force, and there is no price */
     bool launchable; /* a configured driver can rent it; others are for information */
+    struct weir_wall price_since; /* since when its provider says it asks that price; 0: it does not say. Not stored with a lease */
 };
 
 /* What is believed of an offer by what machines did that were rented before, and what of it was seen in the last eight weeks. */

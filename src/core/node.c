@@ -18,7 +18,8 @@ static bool type_fits_like(const struct node_type *t, const struct node_type *x)
     return t->rented == x->rented && t->market == x->market && t->gpu_model == x->gpu_model &&
            t->gpus == x->gpus && t->gpu_mem_mib == x->gpu_mem_mib &&
            t->cpu_milli == x->cpu_milli && t->mem_mib == x->mem_mib &&
-           weir_streq(t->region, x->region) && weir_streq(t->provider, x->provider);
+           t->pool.v == x->pool.v && weir_streq(t->region, x->region) && weir_streq(t->zone, x->zone) &&
+           weir_streq(t->provider, x->provider);
 }
 
 static bool type_costs_like(const struct node_type *t, const struct node_type *x)
@@ -57,6 +58,9 @@ static struct node_type *type_get(struct weir_core *c, const struct node *n)
     if (n->lease != NULL) { /* what it is rented for counts, whatever the machine says of itself */
         key.busy_micro_per_hour = lease_marginal(n->lease);
         key.full_micro_per_hour = n->lease->price_micro_per_hour;
+        memcpy(key.zone, n->lease->offer.zone, sizeof key.zone);
+    } else {
+        key.pool = s->pool;
     }
     memcpy(key.region, s->region, sizeof key.region);
     memcpy(key.provider, s->provider, sizeof key.provider);
@@ -227,6 +231,7 @@ static void type_add(struct weir_core *c, struct node_type *t, struct node *n)
     t->node.p[at] = n;
     t->n_nodes++;
     c->mix_stale = c->mix_stale || t->n_nodes == 1;
+    c->kinds += t->n_nodes == 1;
     n->type = t;
     n->slot = at;
     n->free_stale = true;
@@ -784,6 +789,7 @@ void node_give(struct weir_core *c, struct run *r, uint32_t rank)
         n->idle_since_us = c->now_us;
     }
     node_grew(c, n);
+    n->unused = n->grown && (n->unused || !k->told);
     node_changed(c, n);
     if (n->lease != NULL) {
         timer_for_lease(c, n->lease);

@@ -73,14 +73,15 @@ void lease_count(struct weir_core *c, struct lease *l, bool in)
     }
 }
 
-/* When it may be asked again, by the refusals that are remembered: since the provider last made a machine, or all. */
-static int64_t paced_until(const struct weir_core *c, uint32_t provider, int64_t since_us, uint32_t *ret_n)
+/* When it may be asked again for one machine, or for many at once, by the refusals that are remembered since a time. */
+static int64_t paced_until(const struct weir_core *c, uint32_t provider, int64_t since_us, bool is_gang, uint32_t *ret_n)
 {
     int64_t last = 0;
     *ret_n = 0;
     for (size_t i = 0; i < c->memory.n; i++) {
         const struct offer_memory *m = &c->memory.p[i];
-        if (m->refusal != WEIR_REFUSAL_FELL_SHORT && m->place.provider == provider && m->at_us > since_us && m->until_us > c->now_us) {
+        bool counts = m->refusal != WEIR_REFUSAL_FELL_SHORT && (is_gang || !m->gangs_only);
+        if (counts && m->place.provider == provider && m->at_us > since_us && m->until_us > c->now_us) {
             last = max_i64(last, m->at_us);
             ++*ret_n;
         }
@@ -132,8 +133,8 @@ struct pace pace_anew(const struct weir_core *c, uint32_t provider)
     const struct provider *p = &c->providers.p[provider];
     uint32_t refused = 0;
     /* the first machines of a gang come to be each time, and are of no use: they are no sign of room for the rest */
-    struct pace r = {.mute = is_mute(c, provider), .closed_gang_us = paced_until(c, provider, 0, &refused), .shunned_us = shunned_until(c, provider)};
-    r.closed_us = paced_until(c, provider, p->made_us, &refused);
+    struct pace r = {.mute = is_mute(c, provider), .closed_gang_us = paced_until(c, provider, 0, true, &refused), .shunned_us = shunned_until(c, provider)};
+    r.closed_us = paced_until(c, provider, p->made_us, false, &refused);
     r.limit = refused > 0 ? 1 : p->made > LAUNCHES_MIN ? p->made : LAUNCHES_MIN;
     return r;
 }
@@ -189,6 +190,7 @@ void offer_remember(struct weir_core *c, const struct weir_offer *o, const struc
     const struct offer_memory m = {.lease = r->lease,
                                    .id = o->id,
                                    .place = place_of(c, o),
+                                   .task = r->task,
                                    .intent_us = r->intent_us,
                                    .at_us = r->at_us,
                                    .until_us = r->until_us,
@@ -240,17 +242,30 @@ static bool is_of_place(const struct offer_memory *m, const struct place_of_mach
     return m->refusal == WEIR_REFUSAL_NO_CAPACITY && zone && !apart && m->place.gpu_model == p->gpu_model;
 }
 
+/* Were both asked for at once, for one gang? */
+static bool is_fellow(const struct offer_memory *m, const struct lease_past *was)
+{
+    return m->task.job.v == was->task.job.v && m->task.ordinal == was->task.ordinal && m->intent_us == was->from_us;
+}
+
 bool offers_forget(struct weir_core *c, const struct lease_past *was)
 {
     size_t kept = 0;
+    bool any = false;
     for (size_t i = 0; i < c->memory.n; i++) {
-        const struct offer_memory *m = &c->memory.p[i];
-        bool there = was->from_us <= m->at_us && m->at_us < was->to_us;
-        if (!there || !is_of_place(m, &was->place)) {
-            c->memory.p[kept++] = *m;
+        struct offer_memory m = c->memory.p[i];
+        bool there = was->from_us <= m.at_us && m.at_us < was->to_us && is_of_place(&m, &was->place);
+        any = any || (there && !m.gangs_only);
+        if (there && is_fellow(&m, was)) { /* there is room for some of them again, as there was before, but not for all */
+            m.gangs_only = true;
+            there = false;
+        }
+        if (!there) {
+            c->memory.p[kept++] = m;
+        } else {
+            any = true;
         }
     }
-    bool any = kept < c->memory.n;
     c->memory.n = kept;
     c->paces_known = c->paces_known && !any;
     return any;
@@ -283,14 +298,19 @@ static int64_t fell_short_until(const struct weir_core *c, size_t first, size_t 
     return last == 0 ? 0 : weir_i64_add_sat(last, c->conf.capacity_memory.us << doubled);
 }
 
-/* Why it is left alone, if it is, and until when, by what was refused. */
-static enum weir_verdict remembered(const struct weir_core *c, uint64_t offer, int64_t *ret_until_us)
+/* Was it refused for want of capacity in a zone that the offer leaves open, and another one than this? */
+static bool was_elsewhere(const struct offer_memory *m, const struct weir_offer *o, const char *zone)
 {
-    size_t first = c->memory.n == 0 ? 0 : memory_find(c, offer);
+    return m->refusal == WEIR_REFUSAL_NO_CAPACITY && !weir_streq(m->place.zone, o->zone) && !weir_streq(m->place.zone, zone);
+}
+
+enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, bool is_gang, int64_t *ret_until_us)
+{
+    size_t first = c->memory.n == 0 ? 0 : memory_find(c, o->id);
     size_t end = first;
-    for (; end < c->memory.n && c->memory.p[end].id == offer; end++) {
+    for (; end < c->memory.n && c->memory.p[end].id == o->id; end++) {
         const struct offer_memory *m = &c->memory.p[end];
-        if (m->refusal != WEIR_REFUSAL_FELL_SHORT && m->until_us > c->now_us) {
+        if (m->refusal != WEIR_REFUSAL_FELL_SHORT && m->until_us > c->now_us && (is_gang || !m->gangs_only) && !was_elsewhere(m, o, zone)) {
             *ret_until_us = m->until_us;
             return verdict_of(m->refusal);
         }
@@ -304,20 +324,22 @@ static bool reserved_has(const struct offer *o, uint32_t nodes)
     return o->leased <= o->o.machines_max && nodes <= o->o.machines_max - o->leased;
 }
 
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, uint32_t nodes, int64_t *ret_until_us)
+enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, const struct weir_request *r, int64_t *ret_until_us)
 {
     const struct pace *p = &c->providers.p[o->provider].pace;
-    int64_t closed_us = nodes > 1 ? p->closed_gang_us : p->closed_us;
+    const struct weir_offer *offer = &c->offers.p[o->offer].o;
+    int64_t closed_us = r->nodes > 1 ? p->closed_gang_us : p->closed_us;
     if (o->expires_us <= c->now_us) {
         return WEIR_VERDICT_STALE_PRICE;
     }
-    if (o->reserved && !reserved_has(&c->offers.p[o->offer], nodes)) {
+    if (o->reserved && !reserved_has(&c->offers.p[o->offer], r->nodes)) {
         *ret_until_us = US_NEVER; /* the end of a lease of it is an event */
         return WEIR_VERDICT_NO_CAPACITY;
     }
     int64_t until_us = 0;
-    enum weir_verdict v = remembered(c, o->id, &until_us);
-    if (v == WEIR_VERDICT_CHOSEN && c->now_us < p->shunned_us && c->offers.p[o->offer].o.gpus > 0) {
+    char zone[WEIR_REGION_SIZE];
+    enum weir_verdict v = wants_one_zone(r) ? zone_choose(c, offer, zone, &until_us) : offer_remembered(c, offer, offer->zone, r->nodes > 1, &until_us);
+    if (v == WEIR_VERDICT_CHOSEN && c->now_us < p->shunned_us && offer->gpus > 0) {
         v = WEIR_VERDICT_FAILED;
         until_us = p->shunned_us;
     }
@@ -360,11 +382,13 @@ static void kinds_release(struct weir_core *c)
 void offers_release(struct weir_core *c)
 {
     kinds_release(c);
+    zones_release(c);
     weir_vec_release(&c->scored);
     weir_vec_release(&c->offers);
     weir_vec_release(&c->memory);
     weir_vec_release(&c->past);
     weir_vec_release(&c->providers);
+    weir_vec_release(&c->provider_quotas);
 }
 
 static void kinds_fill(struct weir_core *c)
@@ -419,6 +443,7 @@ void offers_set(struct weir_core *c, const char *provider, const struct weir_off
     }
     reserved_count(c);
     kinds_fill(c);
+    provider_quotas_index(c);
     for (size_t i = 0; i < c->providers.n; i++) {
         c->providers.p[i].held = false; /* the review finds out anew */
     }
@@ -500,6 +525,9 @@ enum weir_verdict offer_verdict(const struct weir_core *c,
     }
     if (o->price_micro_per_hour <= 0) {
         return WEIR_VERDICT_STALE_PRICE;
+    }
+    if (wants_one_zone(r) && !zone_is_known(c, o)) {
+        return WEIR_VERDICT_ZONE;
     }
     return o->launchable ? WEIR_VERDICT_CHOSEN : WEIR_VERDICT_NOT_LAUNCHABLE;
 }
@@ -670,6 +698,7 @@ static void fit_offers(struct weir_core *c, struct want *w)
         return;
     }
     w->offers_version = c->offers_version;
+    zones_update(c);
     weir_vec_clear(&w->offer);
     memset(w->rejected, 0, sizeof w->rejected);
     for (size_t k = 0; k < c->offer_kinds.n; k++) {

@@ -8,6 +8,8 @@
  * Those that are not parked are looked at again when what a budget or quota has left passes what one of them needs.
  */
 
+#include <string.h>
+
 #include "core/limits_priv.h"
 
 /* Of a quota that is in one of these ways, of which so much is left, how much must be left before it is not. */
@@ -193,8 +195,9 @@ void limits_reorder(struct weir_core *c, struct class *cl)
     put(c, cl->limits, cl);
 }
 
-static void park(struct weir_core *c, struct limits *l, struct class *cl)
+void limits_park(struct weir_core *c, struct class *cl)
 {
+    struct limits *l = cl->limits;
     class_park(c, cl);
     open_drop(l, cl);
     put(c, l, cl);
@@ -300,34 +303,23 @@ static void let_in_wanting(struct weir_core *c, struct limits *l)
     l->wanting_version = c->version;
 }
 
-bool limits_let_in(struct weir_core *c, const struct queue_key *before)
+/* What the parked need may be another now. */
+static void put_anew(struct weir_core *c, struct limits *l)
 {
-    struct limits *best = NULL;
-    for (size_t i = 0; i < c->limits.n && c->letting_in && c->cohorts.n > 0; i++) {
-        if (c->limits.p[i]->lets_in) {
-            let_in_wanting(c, c->limits.p[i]);
+    WEIR_VEC(struct class *) all = {0};
+    for (size_t i = 0; i < l->parked.lane.n; i++) {
+        struct parked_at at = {0};
+        for (struct class *cl = parked_each(l->parked.lane.p[i], &at); cl != NULL; cl = parked_each(l->parked.lane.p[i], &at)) {
+            weir_vec_push(&all, cl);
         }
     }
-    for (size_t i = 0; i < c->limits.n && c->letting_in; i++) {
-        struct limits *l = c->limits.p[i];
-        if (!l->lets_in) {
-            continue;
-        }
-        if (next_to_let_in(c, l) == NULL) {
-            l->lets_in = false;
-        } else if (best == NULL || queue_key_cmp(&l->next_key, &best->next_key) < 0) {
-            best = l;
-        }
+    parked_release(&l->parked);
+    for (size_t i = 0; i < all.n; i++) {
+        put(c, l, all.p[i]);
     }
-    c->letting_in = best != NULL;
-    if (best == NULL || (before != NULL && queue_key_cmp(before, &best->next_key) < 0)) {
-        return false;
-    }
-    struct class *cl = best->next;
-    best->next = NULL;
-    let_in(c, best, cl);
-    lane_heap_push(c, cl, false);
-    return true;
+    weir_vec_release(&all);
+    l->put_kinds = c->kinds;
+    l->put_rides = l->n_leases > 0;
 }
 
 /* Is there more of something than when those parked were found to have no room? */
@@ -347,6 +339,67 @@ static bool may_let_in(const struct weir_core *c, struct limits *l)
         any = parked_next(l->parked.lane.p[i], l->row.p, &at) != NULL;
     }
     return any;
+}
+
+/*
+ * A machine that was rented meanwhile is a way for others, and what is given back is room: whoever is parked and has room by it is let in
+ * at its place in the queue, as if it had stood there all the time.
+ */
+static void find_eased(struct weir_core *c)
+{
+    c->eased = false;
+    for (size_t i = 0; i < c->limits.n; i++) {
+        struct limits *l = c->limits.p[i];
+        if (l->parked.n == 0) {
+            continue;
+        }
+        if (l->put_kinds != c->kinds || l->put_rides != (l->n_leases > 0)) {
+            put_anew(c, l);
+        }
+        l->lets_in = l->lets_in || may_let_in(c, l);
+        c->letting_in = c->letting_in || l->lets_in;
+    }
+}
+
+/* None of those parked has room; l->row is what is left. */
+static void shut(struct limits *l)
+{
+    memcpy(l->left.p, l->row.p, l->parked.columns * sizeof *l->left.p);
+    l->left_known = true;
+    l->lets_in = false;
+}
+
+bool limits_let_in(struct weir_core *c, const struct queue_key *before)
+{
+    struct limits *best = NULL;
+    if (c->eased) {
+        find_eased(c);
+    }
+    for (size_t i = 0; i < c->limits.n && c->letting_in && c->cohorts.n > 0; i++) {
+        if (c->limits.p[i]->lets_in) {
+            let_in_wanting(c, c->limits.p[i]);
+        }
+    }
+    for (size_t i = 0; i < c->limits.n && c->letting_in; i++) {
+        struct limits *l = c->limits.p[i];
+        if (!l->lets_in) {
+            continue;
+        }
+        if (next_to_let_in(c, l) == NULL) {
+            shut(l);
+        } else if (best == NULL || queue_key_cmp(&l->next_key, &best->next_key) < 0) {
+            best = l;
+        }
+    }
+    c->letting_in = best != NULL;
+    if (best == NULL || (before != NULL && queue_key_cmp(before, &best->next_key) < 0)) {
+        return false;
+    }
+    struct class *cl = best->next;
+    best->next = NULL;
+    let_in(c, best, cl);
+    lane_heap_push(c, cl, false);
+    return true;
 }
 
 /* Does some quota have enough to open a way, or too little for one that is open? */
@@ -411,30 +464,13 @@ static bool settle_open(struct weir_core *c, struct limits *l)
     for (size_t i = 0; i < l->class.n;) {
         struct class *cl = l->class.p[i];
         if (weigh_class(c, l, cl)) {
-            park(c, l, cl); /* another stands in its place */
+            limits_park(c, cl); /* another stands in its place */
             moved = true;
         } else {
             i++;
         }
     }
     return moved;
-}
-
-/* What the parked need may be another now. */
-static void put_anew(struct weir_core *c, struct limits *l)
-{
-    WEIR_VEC(struct class *) all = {0};
-    for (size_t i = 0; i < l->parked.lane.n; i++) {
-        struct parked_at at = {0};
-        for (struct class *cl = parked_each(l->parked.lane.p[i], &at); cl != NULL; cl = parked_each(l->parked.lane.p[i], &at)) {
-            weir_vec_push(&all, cl);
-        }
-    }
-    parked_release(&l->parked);
-    for (size_t i = 0; i < all.n; i++) {
-        put(c, l, all.p[i]);
-    }
-    weir_vec_release(&all);
 }
 
 /*

@@ -369,9 +369,10 @@ static struct place_result find_single(struct search *q)
 
 /* ---- gangs ---- */
 
+enum { GANG_GROUPS_MAX = 256 }; /* of nodes that may be of one gang: models, and zones of each where they matter */
+
 struct gang {
     WEIR_VEC(struct spot) p;
-    uint16_t model;
 };
 
 static int spot_cmp(const void *a, const void *b)
@@ -466,51 +467,38 @@ static void gang_collect_type(struct search *q, const struct node_type *t, struc
     }
 }
 
-static void gang_collect(struct search *q, uint16_t model, struct gang *g)
+/* Of the type and its mates. */
+static void gang_collect(struct search *q, const struct node_type *lead, struct gang *g)
 {
     struct weir_core *c = q->c;
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = shape_fit(c, q->s, t);
-        if (f.verdict != WEIR_VERDICT_CHOSEN || t->gpu_model != model ||
-            t->rented != (q->kind != PLACE_OWNED)) {
-            continue;
-        }
-        gang_collect_type(q, t, f, g);
-    }
-}
-
-bool type_leads(struct weir_core *c, struct shape *s, size_t type)
-{
-    const struct node_type *t = c->types.p[type];
-    for (size_t i = 0; i < type; i++) {
-        const struct node_type *x = c->types.p[i];
-        if (x->gpu_model == t->gpu_model && x->rented == t->rented && shape_fit(c, s, x).verdict == WEIR_VERDICT_CHOSEN) {
-            return false;
+        if (f.verdict == WEIR_VERDICT_CHOSEN && types_are_mates(q->s, lead, t)) {
+            gang_collect_type(q, t, f, g);
         }
     }
-    return shape_fit(c, s, t).verdict == WEIR_VERDICT_CHOSEN;
 }
 
 static struct place_result find_gang(struct search *q)
 {
     struct weir_core *c = q->c;
     struct place_result best = {0};
-    uint16_t done[WEIR_ALTERNATIVES_MAX * 4];
+    const struct node_type *done[GANG_GROUPS_MAX];
     uint32_t n_done = 0;
     for (size_t i = 0; i < c->types.n && n_done < WEIR_ARRAY_LEN(done); i++) {
-        uint16_t model = c->types.p[i]->gpu_model;
-        struct type_fit f = shape_fit(c, q->s, c->types.p[i]);
+        const struct node_type *t = c->types.p[i];
+        struct type_fit f = shape_fit(c, q->s, t);
         bool seen = f.verdict != WEIR_VERDICT_CHOSEN;
         for (uint32_t k = 0; k < n_done; k++) {
-            seen = seen || done[k] == model;
+            seen = seen || types_are_mates(q->s, done[k], t);
         }
-        if (seen || c->types.p[i]->rented != (q->kind != PLACE_OWNED) || is_shut(q, c->types.p[i], f.gpus, &best)) {
+        if (seen || t->rented != (q->kind != PLACE_OWNED) || is_shut(q, t, f.gpus, &best)) {
             continue;
         }
-        done[n_done++] = model;
-        struct gang g = {.model = model};
-        gang_collect(q, model, &g);
+        done[n_done++] = t;
+        struct gang g = {0};
+        gang_collect(q, t, &g);
         if (gang_choose(c, &g, q->s->req.nodes)) {
             struct weir_candidate cand;
             candidate_fill(c, q->cl, g.p.p[0].node, g.p.p[0].gpus, q->kind, &cand);

@@ -207,7 +207,7 @@ static struct class *pop_next(struct weir_core *c)
 {
     growth_feed(c);
     struct class *cl = queue_first(c);
-    if (c->letting_in) {
+    if (c->letting_in || c->eased) {
         struct queue_key key = cl == NULL ? (struct queue_key){0} : class_key(c, cl);
         if (limits_let_in(c, cl == NULL ? NULL : &key)) {
             cl = queue_first(c);
@@ -260,7 +260,7 @@ static size_t owe_those_before(struct weir_core *c, const struct class *cl, size
     struct queue_key key = class_key(c, cl);
     for (; at < c->order.n && c->due.n < c->conf.reservations_max; at++) {
         struct class *x = c->order.p[at];
-        if (x == cl || x->first == NULL || x->in_heap || x->waited == c->round) {
+        if (x == cl || x->first == NULL || x->parked || x->in_heap || x->waited == c->round) {
             continue;
         }
         struct queue_key k = class_key(c, x);
@@ -321,7 +321,8 @@ static bool drain_heap(struct weir_core *c)
             break;
         }
         if (cl->limits != NULL && limits_is_blocked(c, cl)) {
-            cl->waited = c->round; /* it is parked when the round is over */
+            limits_park(c, cl); /* at once: what is found to have room later is looked for among the parked */
+            placed = true;
             continue;
         }
         at = owe_those_before(c, cl, at);
@@ -361,6 +362,7 @@ void plan(struct weir_core *c)
     c->reviewed_us = c->now_us;
     c->budget = PLAN_BUDGET;
     (void)limits_settle(c);
+    c->eased = false;
     gather(c, period);
     bool again = true;
     while (again && c->budget > 0) {
@@ -389,6 +391,7 @@ void plan(struct weir_core *c)
     for (size_t i = 0; i < c->grown.n; i++) {
         lease_say_kept(c, c->grown.p[i]);
         c->grown.p[i]->grown = false;
+        c->grown.p[i]->unused = false;
     }
     weir_vec_clear(&c->grown);
     c->growth_looks = 0;
@@ -397,7 +400,7 @@ void plan(struct weir_core *c)
 int64_t plan_wake_us(struct weir_core *c)
 {
     const int64_t period = max_i64(c->conf.review_period.us, WEIR_US_PER_S);
-    if (c->active.n > 0 || c->letting_in || c->put_off) {
+    if (c->active.n > 0 || c->letting_in) {
         return c->now_us;
     }
     int64_t t = max_i64(min_i64(timers_next_us(c), limits_wake_us(c)), c->now_us);

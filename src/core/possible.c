@@ -20,6 +20,73 @@ bool weir_core_explain(struct weir_core *c, struct weir_task_id task, struct wei
     return true;
 }
 
+static uint64_t node_room(const struct node *n, const struct weir_request *r, uint32_t gpus)
+{
+    if (!n->usable || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
+        return 0;
+    }
+    uint64_t room = gpus > 0 ? popcount32(n->free_mask) / gpus : UINT32_MAX;
+    uint64_t by_cpu = r->cpu_milli > 0 ? n->cpu_free / r->cpu_milli : room;
+    uint64_t by_memory = r->mem_mib > 0 ? n->mem_free / r->mem_mib : room;
+    room = by_cpu < room ? by_cpu : room;
+    return by_memory < room ? by_memory : room;
+}
+
+static uint64_t type_room(const struct weir_core *c, const struct weir_request *r, const struct node_type *t)
+{
+    uint64_t room = 0;
+    struct type_fit f = request_fit(c, r, t);
+    for (size_t k = 0; k < t->node.n && f.verdict == WEIR_VERDICT_CHOSEN; k++) {
+        uint64_t of_node = t->node.p[k] == NULL ? 0 : node_room(t->node.p[k], r, f.gpus);
+        room += r->nodes > 1 && of_node > 1 ? 1 : of_node;
+    }
+    return room;
+}
+
+/* Whoever else waits for it; gangs count as if no two shared a node. */
+static uint64_t nodes_room(const struct weir_core *c, const struct weir_request *r)
+{
+    uint64_t room = 0;
+    bool zones = wants_one_zone(r);
+    for (size_t i = 0; i < c->types.n; i++) {
+        uint64_t here = 0; /* of the first of a zone: in all of it */
+        bool first = true;
+        for (size_t k = 0; zones && k < c->types.n; k++) {
+            bool near = type_zone_same(c->types.p[k], c->types.p[i]);
+            first = first && !(near && k < i);
+            here += near ? type_room(c, r, c->types.p[k]) : 0;
+        }
+        room += !zones ? type_room(c, r, c->types.p[i]) : first ? here / r->nodes : 0;
+    }
+    return !zones && r->nodes > 1 ? room / r->nodes : room;
+}
+
+/* Owned nodes that fit, in the type's zone where that matters: a rented one is there for a while only. */
+static uint64_t owned_mates(struct weir_core *c, const struct weir_request *r, const struct node_type *t)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < c->types.n; i++) {
+        const struct node_type *x = c->types.p[i];
+        bool near = !wants_one_zone(r) || type_zone_same(t, x);
+        n += !x->rented && near && request_fit(c, r, x).verdict == WEIR_VERDICT_CHOSEN ? x->n_nodes : 0;
+    }
+    return n;
+}
+
+/* As many as the nodes have room for, and its budgets and quotas. */
+static uint64_t room_for(const struct weir_core *c, const struct job *j)
+{
+    const struct weir_request *r = &j->class->shape->req;
+    uint64_t nodes = nodes_room(c, r);
+    uint64_t paid = 0;
+    for (size_t i = 0; i < c->types.n && nodes > 0; i++) {
+        const struct node_type *t = c->types.p[i];
+        uint64_t here = type_room(c, r, t) == 0 ? 0 : limits_room(c, j, t, request_fit(c, r, t).gpus);
+        paid = here > paid ? here : paid;
+    }
+    return nodes < paid ? nodes : paid;
+}
+
 /* The job stands in the queue while it is looked at, and leaves nothing behind. */
 bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, struct weir_explain *ret, struct weir_err *err)
 {
@@ -42,6 +109,7 @@ bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, str
     struct job *j = job_of(c, &ev);
     struct shape *s = j->class->shape;
     decide_explain(c, j, 0, ret);
+    ret->room = room_for(c, j);
     ret->task = (struct weir_task_id){{0}, 0};
     ret->now.us = c->now_us;
     struct payer *payer = j->payer;
@@ -65,41 +133,17 @@ bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, str
     return true;
 }
 
-static uint64_t node_room(const struct node *n, const struct weir_request *r, uint32_t gpus)
-{
-    if (!n->usable || !node_fits(n, gpus, r->cpu_milli, r->mem_mib)) {
-        return 0;
-    }
-    uint64_t room = gpus > 0 ? popcount32(n->free_mask) / gpus : UINT32_MAX;
-    uint64_t by_cpu = r->cpu_milli > 0 ? n->cpu_free / r->cpu_milli : room;
-    uint64_t by_memory = r->mem_mib > 0 ? n->mem_free / r->mem_mib : room;
-    room = by_cpu < room ? by_cpu : room;
-    return by_memory < room ? by_memory : room;
-}
-
-uint64_t weir_core_room(const struct weir_core *c, const struct weir_request *r)
-{
-    uint64_t room = 0;
-    for (size_t i = 0; i < c->types.n; i++) {
-        const struct node_type *t = c->types.p[i];
-        struct type_fit f = request_fit(c, r, t);
-        for (size_t k = 0; k < t->node.n && f.verdict == WEIR_VERDICT_CHOSEN; k++) {
-            uint64_t of_node = t->node.p[k] == NULL ? 0 : node_room(t->node.p[k], r, f.gpus);
-            room += r->nodes > 1 && of_node > 1 ? 1 : of_node;
-        }
-    }
-    return r->nodes > 1 ? room / r->nodes : room;
-}
-
 /* Counts what fits; the reasons of the rest go into ret (may be NULL). */
 static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, int64_t now_us, struct weir_explain *ret)
 {
-    uint64_t fits = 0;
+    uint64_t fits = wants_one_zone(r) ? 0 : owned_mates(c, r, NULL);
+    zones_update(c);
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = request_fit(c, r, t);
-        if (f.verdict == WEIR_VERDICT_CHOSEN) {
-            fits += t->rented ? 0 : t->n_nodes; /* a rented one is there for a while only */
+        if (f.verdict == WEIR_VERDICT_CHOSEN && wants_one_zone(r)) {
+            uint64_t here = owned_mates(c, r, t);
+            fits = here > fits ? here : fits;
         }
         if (ret != NULL && f.verdict != WEIR_VERDICT_CHOSEN) {
             ret->rejected[f.verdict] += t->n_nodes;
@@ -243,6 +287,14 @@ static bool other_local(struct weir_core *c, struct weir_request *r)
     return true;
 }
 
+static bool any_zone(struct weir_core *c, struct weir_request *r)
+{
+    (void)c;
+    bool changed = r->same_zone;
+    r->same_zone = false;
+    return changed;
+}
+
 static bool any_place(struct weir_core *c, struct weir_request *r)
 {
     (void)c;
@@ -291,7 +343,7 @@ static bool find_nearest(struct weir_core *c, const struct weir_request *request
 {
     /* what changes least for the person comes first */
     static relax_fn *const ways[] = {less_memory,  less_cpu,    fewer_gpus,   other_market, less_gpu_memory,
-                                     any_place,    other_local, other_model,  fewer_nodes};
+                                     any_zone,     any_place,   other_local, other_model,  fewer_nodes};
     enum { STEPS_MAX = 300 };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(ways); i++) {
         struct weir_request r = *request;

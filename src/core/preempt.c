@@ -166,15 +166,15 @@ static bool is_affordable(const struct search *q, const struct seat *seat, uint3
     return !is_short(&s);
 }
 
-/* All nodes of the model, owned or rented, on which a rank could start. */
-static void seats_gather(struct search *q, uint16_t model, bool rented)
+/* All nodes of the type and its mates on which a rank could start. */
+static void seats_gather(struct search *q, const struct node_type *lead)
 {
     struct weir_core *c = q->c;
     weir_vec_clear(&q->able);
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = shape_fit(c, q->cl->shape, t);
-        if (f.verdict != WEIR_VERDICT_CHOSEN || t->gpu_model != model || t->rented != rented) {
+        if (f.verdict != WEIR_VERDICT_CHOSEN || !types_are_mates(q->cl->shape, lead, t)) {
             continue;
         }
         for (size_t k = 0; k < t->node.n; k++) {
@@ -259,14 +259,14 @@ static void spare(struct search *q)
     q->chosen.n = kept;
 }
 
-/* The cheapest victims among nodes of the type's model; false where none make all of the room. */
+/* The cheapest victims among nodes of the type and its mates; false where none make all of the room. */
 static bool search_model(struct search *q, const struct node_type *t)
 {
     uint32_t want = q->cl->shape->req.nodes;
     weir_vec_clear(&q->chosen);
     q->loss = (struct loss){0};
     q->first_node = UINT64_MAX;
-    seats_gather(q, t->gpu_model, t->rented);
+    seats_gather(q, t);
     if (q->able.n < want) {
         return false;
     }
@@ -286,7 +286,7 @@ static bool search_model(struct search *q, const struct node_type *t)
     return affordable;
 }
 
-/* A gang starts on nodes of one model, all owned or all rented. Leaves the victims of the best such in q->best. */
+/* A gang starts on nodes that are mates. Leaves the victims of the best such in q->best. */
 static bool find_victims(struct search *q)
 {
     struct weir_core *c = q->c;

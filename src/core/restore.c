@@ -119,13 +119,13 @@ int weir_core_restore_node(struct weir_core *c, const struct weir_node_view *v, 
 static void remember_lease(struct weir_core *c, const struct weir_lease_view *v)
 {
     if (v->state == WEIR_LEASE_FAILED && v->ending_at.us != 0) {
-        offer_remember(c, &v->offer, &(struct refused){v->id.v, v->refusal, v->intent_at.us, v->ended_at.us, v->ending_at.us});
+        offer_remember(c, &v->offer, &(struct refused){v->id.v, v->task, v->refusal, v->intent_at.us, v->ended_at.us, v->ending_at.us});
     } else if (v->state != WEIR_LEASE_FAILED && weir_refusal_is_given_up(v->refusal)) {
         offer_remember_given_up(c, &v->offer,
-                                (struct refused){.lease = v->id.v, .refusal = v->refusal, .intent_us = v->intent_at.us, .at_us = v->ending_at.us});
+                                (struct refused){.lease = v->id.v, .task = v->task, .refusal = v->refusal, .intent_us = v->intent_at.us, .at_us = v->ending_at.us});
     }
     if (v->state == WEIR_LEASE_ENDED && v->confirmed_at.us != 0 && !v->reclaimed) {
-        const struct lease_past was = {place_of(c, &v->offer), v->intent_at.us, v->ended_at.us};
+        const struct lease_past was = {place_of(c, &v->offer), v->task, v->intent_at.us, v->ended_at.us};
         weir_vec_push(&c->past, was);
     }
     uint32_t provider = provider_get(c, v->offer.provider);

@@ -138,8 +138,6 @@ struct place_result {
 
 /* The best room for the class's next task among nodes of the kind. */
 struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind);
-/* Does the type fit, as the first of those of its model that are owned, or rented, as it is? A gang starts on such. */
-bool type_leads(struct weir_core *c, struct shape *s, size_t type);
 /* Is there any room for it, claims aside: on as many nodes as it needs? */
 bool place_any(struct weir_core *c, struct want *w);
 /* Could the class's next task start on as many nodes, or owned nodes, as it needs without delaying a claim before it? Of any models, so false says more. */

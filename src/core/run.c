@@ -456,7 +456,7 @@ static void explain_retry(struct weir_core *c, const struct run *r, enum weir_re
 }
 
 /* Books the attempt on the task and gives the state that follows. */
-static enum weir_task_state verdict(struct weir_core *c, struct run *r, enum weir_reason reason, int32_t exit_code)
+static enum weir_task_state verdict(struct weir_core *c, struct run *r, enum weir_reason reason, int32_t exit_code, int64_t at_us)
 {
     struct task *t = &r->job->task[r->ordinal];
     const struct weir_request *req = &r->job->class->shape->req;
@@ -472,6 +472,8 @@ static enum weir_task_state verdict(struct weir_core *c, struct run *r, enum wei
         again = t->failures <= req->retries && t->failures < UINT16_MAX;
     } else if (reason == WEIR_REASON_PREEMPT || reason == WEIR_REASON_BUDGET || reason == WEIR_REASON_QUOTA) {
         again = true;
+    } else if ((reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_NODE_LOST) && r->n_started == 0 && at_us <= r->placed_us) {
+        again = true; /* there was no machine any more when it was placed on it */
     } else if (reason == WEIR_REASON_RECLAIM || reason == WEIR_REASON_NODE_LOST) {
         t->losses = (uint16_t)(t->losses + (t->losses < UINT16_MAX));
         again = t->losses <= c->conf.retries_lost_max && t->losses < UINT16_MAX;
@@ -520,7 +522,7 @@ static void run_finish(struct weir_core *c, struct run *r, int64_t at_us)
     t->reason = (uint8_t)reason;
     t->exit_code = r->exit_code;
     t->signal = (uint8_t)r->signal;
-    enum weir_task_state to = verdict(c, r, reason, r->exit_code);
+    enum weir_task_state to = verdict(c, r, reason, r->exit_code, at_us);
     if (to == WEIR_TASK_CANCELLED) {
         t->reason = WEIR_REASON_CANCEL;
     }
@@ -628,6 +630,7 @@ bool run_halt(struct weir_core *c, struct run *r, enum weir_reason reason)
 void run_unplace(struct weir_core *c, struct run *r)
 {
     struct task *t = &r->job->task[r->ordinal];
+    c->eased = true;
     quotas_uncount_run(c, r);
     for (uint32_t i = 0; i < r->n_ranks; i++) {
         WEIR_ASSERT(!r->rank[i].told);

@@ -320,8 +320,8 @@ static void node_respec(struct weir_core *c, struct node *n, const struct weir_n
     }
 }
 
-/* What is metered goes on, at the new rates. */
-static void node_rerate(struct weir_core *c, struct node *n, const struct weir_node_rates *rates)
+/* What is metered goes on, at the new rates since then. */
+static void node_rerate(struct weir_core *c, struct node *n, const struct weir_node_rates *rates, int64_t at_us)
 {
     n->spec.rates = *rates;
     node_set_type(c, n);
@@ -332,6 +332,7 @@ static void node_rerate(struct weir_core *c, struct node *n, const struct weir_n
         struct weir_effect *e = effect_add(c, WEIR_EFFECT_METER_RATES);
         e->node = n->spec.id;
         e->lease = n->spec.lease;
+        e->at.us = at_us;
     }
 }
 
@@ -340,17 +341,18 @@ static void owned_set_rates(struct weir_core *c, struct node *n, const struct we
     const struct weir_node_rates *was = &n->spec.rates;
     if (was->full_micro_per_hour != rates->full_micro_per_hour || was->marginal_busy_micro_per_hour != rates->marginal_busy_micro_per_hour ||
         was->marginal_idle_micro_per_hour != rates->marginal_idle_micro_per_hour) {
-        node_rerate(c, n, rates);
+        node_rerate(c, n, rates, c->now_us);
     }
 }
 
 /* Only what its provider charges counts, and that begins with its confirmation, at the quote. */
-static void rented_set_price(struct weir_core *c, struct node *n, int64_t price)
+static void rented_set_price(struct weir_core *c, struct node *n, int64_t price, int64_t at_us)
 {
     struct lease *l = n->lease;
     if (n->metered && price > 0 && price != l->price_micro_per_hour && l->offer.market != WEIR_OFFER_RESERVED) {
-        lease_reprice(c, l, price);
-        node_rerate(c, n, &(struct weir_node_rates){price, lease_marginal(l), 0});
+        at_us = at_us == 0 ? c->now_us : max_i64(min_i64(at_us, c->now_us), max_i64(l->priced_us, l->confirmed_us));
+        lease_reprice(c, l, price, at_us);
+        node_rerate(c, n, &(struct weir_node_rates){price, lease_marginal(l), 0}, at_us);
     }
 }
 
@@ -448,7 +450,7 @@ static void node_rates(struct weir_core *c, const struct weir_event *ev)
         if (n->lease == NULL) {
             owned_set_rates(c, n, &ev->u.node_rates.rates);
         } else {
-            rented_set_price(c, n, ev->u.node_rates.rates.full_micro_per_hour);
+            rented_set_price(c, n, ev->u.node_rates.rates.full_micro_per_hour, ev->u.node_rates.at.us);
         }
         node_grew(c, n); /* in what it is worth */
         node_changed(c, n);
@@ -498,12 +500,9 @@ static int64_t clamp_at(const struct weir_core *c, const struct run *r, int64_t 
     return min_i64(max_i64(at_us, r->placed_us), c->now_us);
 }
 
-static void run_started(struct weir_core *c, const struct weir_event *ev)
+static void rank_started(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us)
 {
-    struct run *r = run_find(c, ev->u.run.run);
-    uint32_t rank = ev->u.run.rank;
-    if (r == NULL || rank >= r->n_ranks || !r->rank[rank].told || r->rank[rank].started ||
-        r->rank[rank].ended) {
+    if (!r->rank[rank].told || r->rank[rank].started || r->rank[rank].ended) {
         return;
     }
     r->rank[rank].started = true;
@@ -515,7 +514,7 @@ static void run_started(struct weir_core *c, const struct weir_event *ev)
     if (r->n_started < r->n_ranks || t->state != WEIR_TASK_STARTING) {
         return;
     }
-    r->started_us = clamp_at(c, r, ev->u.run.at.us);
+    r->started_us = clamp_at(c, r, at_us);
     t->started_us = r->started_us;
     if (t->first_started_us == 0) {
         t->first_started_us = r->started_us;
@@ -532,13 +531,19 @@ static void run_started(struct weir_core *c, const struct weir_event *ev)
     timer_for_run(c, r);
 }
 
-static void run_ended(struct weir_core *c, const struct weir_event *ev)
+static void run_started(struct weir_core *c, const struct weir_event *ev)
 {
-    struct run *r = run_find(c, ev->u.run_ended.run);
-    uint32_t rank = ev->u.run_ended.rank;
-    if (r == NULL || rank >= r->n_ranks || !r->rank[rank].told || r->rank[rank].ended) {
-        return;
+    struct run *r = run_find(c, ev->u.run.run);
+    for (uint32_t i = 0; r != NULL && i < r->n_ranks; i++) {
+        if (ev->u.run.all_ranks || i == ev->u.run.rank) {
+            rank_started(c, r, i, ev->u.run.at.us);
+        }
     }
+}
+
+/* Of one that has not ended. */
+static void rank_ended(struct weir_core *c, struct run *r, uint32_t rank, const struct weir_event *ev)
+{
     uint8_t reason = ev->u.run_ended.reason;
     if (reason == WEIR_REASON_NONE || reason >= WEIR_REASON_MAX) {
         reason = WEIR_REASON_EXIT;
@@ -562,6 +567,28 @@ static void run_ended(struct weir_core *c, const struct weir_event *ev)
                  clamp_at(c, r, ev->u.run_ended.at.us));
 }
 
+static void run_ended(struct weir_core *c, const struct weir_event *ev)
+{
+    struct run *r = run_find(c, ev->u.run_ended.run);
+    uint32_t rank = ev->u.run_ended.rank;
+    if (r == NULL || !r->rank[0].told) {
+        return;
+    }
+    if (!ev->u.run_ended.all_ranks) {
+        if (rank < r->n_ranks && !r->rank[rank].ended) {
+            rank_ended(c, r, rank, ev);
+        }
+        return;
+    }
+    uint32_t left = r->n_ranks - r->n_ended; /* with the last of them it is freed */
+    for (uint32_t i = 0; left > 0; i++) {
+        if (!r->rank[i].ended) {
+            left--;
+            rank_ended(c, r, i, ev);
+        }
+    }
+}
+
 static void run_checkpointed(struct weir_core *c, const struct weir_event *ev)
 {
     struct run *r = run_find(c, ev->u.run.run);
@@ -580,9 +607,6 @@ int event_check(const struct weir_core *c, const struct weir_event *ev, struct w
 {
     if ((uint32_t)ev->kind >= WEIR_EVENT_MAX) {
         return weir_fail(err, -WEIR_EINVAL, "event kind %d is not known", (int)ev->kind);
-    }
-    if (ev->more && ev->kind != WEIR_EVENT_RUN_STARTED && ev->kind != WEIR_EVENT_RUN_ENDED) {
-        return weir_fail(err, -WEIR_EINVAL, "event %s: planning after it cannot be put off", weir_event_name(ev->kind));
     }
     if (ev->kind == WEIR_EVENT_QUOTA_SET) {
         return quota_check(c, ev->u.quota_set.quota, err);
@@ -648,6 +672,10 @@ void update(struct weir_core *c, const struct weir_event *ev)
     case WEIR_EVENT_LEASE_RELEASE:
     case WEIR_EVENT_OFFERS_SET:
         update_lease_event(c, ev);
+        return;
+    case WEIR_EVENT_PROVIDER_QUOTAS_SET:
+        provider_quotas_set(c, ev->u.provider_quotas_set.provider, ev->u.provider_quotas_set.quota, ev->u.provider_quotas_set.n,
+                            ev->u.provider_quotas_set.as_of.us);
         return;
     case WEIR_EVENT_BUDGET_SET:
         budget_set(c, ev);

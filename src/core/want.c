@@ -35,6 +35,9 @@ static enum weir_verdict fit_place(const struct weir_request *r, const struct no
         !any_glob(&r->region[0][0], sizeof r->region[0], r->regions, t->region)) {
         return WEIR_VERDICT_PLACEMENT;
     }
+    if (t->rented && wants_one_zone(r) && t->zone[0] == '\0') {
+        return WEIR_VERDICT_ZONE;
+    }
     if (t->rented && ((r->market == WEIR_MARKET_ON_DEMAND && t->market == WEIR_OFFER_SPOT) ||
                       (r->market == WEIR_MARKET_SPOT && t->market != WEIR_OFFER_SPOT))) {
         return WEIR_VERDICT_MARKET;
@@ -114,7 +117,7 @@ bool want_fits_on(const struct want *w, const struct node *n)
 /* The parts of a request that request_fit reads, and the number of nodes. */
 static uint64_t asks_hash(const struct weir_request *r)
 {
-    uint64_t key[9 + WEIR_ALTERNATIVES_MAX] = {r->alternatives, r->market, r->local, (uint64_t)r->clouds << 8 | r->regions,
+    uint64_t key[9 + WEIR_ALTERNATIVES_MAX] = {r->alternatives, r->market, r->local, (uint64_t)r->same_zone << 16 | (uint64_t)r->clouds << 8 | r->regions,
                                                r->gpu_mem_mib_min, r->cpu_milli, r->mem_mib, r->nodes, r->policy};
     for (uint32_t i = 0; i < r->alternatives; i++) {
         key[9 + i] = (uint64_t)r->alternative[i].model << 16 | r->alternative[i].count;
@@ -126,7 +129,8 @@ static bool asks_same(const struct weir_request *a, const struct weir_request *b
 {
     if (a->alternatives != b->alternatives || a->market != b->market || a->local != b->local || a->clouds != b->clouds ||
         a->regions != b->regions || a->gpu_mem_mib_min != b->gpu_mem_mib_min || a->cpu_milli != b->cpu_milli ||
-        a->mem_mib != b->mem_mib || a->nodes != b->nodes || a->policy != b->policy) {
+        a->mem_mib != b->mem_mib || a->nodes != b->nodes || a->policy != b->policy ||
+        a->same_zone != b->same_zone) {
         return false;
     }
     for (uint32_t i = 0; i < a->alternatives; i++) {

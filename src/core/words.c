@@ -56,6 +56,8 @@ const char *weir_event_name(enum weir_event_kind k)
         return "quota_set";
     case WEIR_EVENT_QUOTA_REMOVE:
         return "quota_remove";
+    case WEIR_EVENT_PROVIDER_QUOTAS_SET:
+        return "provider_quotas_set";
     case WEIR_EVENT_CHARGED:
         return "charged";
     case WEIR_EVENT_POLICY_DEFINE:
@@ -191,6 +193,10 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "failed";
     case WEIR_VERDICT_SPEND_LIMIT:
         return "spend_limit";
+    case WEIR_VERDICT_PROVIDER_QUOTA:
+        return "provider_quota";
+    case WEIR_VERDICT_ZONE:
+        return "zone";
     case WEIR_VERDICT_MAX:
         break;
     }
@@ -234,6 +240,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "would be over the limit of machines at once";
     case WEIR_VERDICT_SPEND_LIMIT:
         return "would be over what rented machines may cost an hour together";
+    case WEIR_VERDICT_PROVIDER_QUOTA:
+        return "is beyond what the provider's quota has left";
     case WEIR_VERDICT_LAUNCHING:
         return "is asked for when the launches under way there are answered";
     case WEIR_VERDICT_DRAINING:
@@ -248,6 +256,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "would be more than a quota allows";
     case WEIR_VERDICT_FAILED:
         return "failed a short while ago ('weir leases --all' says why)";
+    case WEIR_VERDICT_ZONE:
+        return "leaves open in which zone its machines are, and the job wants all of its nodes in one (placement.same_zone)";
     case WEIR_VERDICT_MAX:
         break;
     }

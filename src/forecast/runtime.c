@@ -3,7 +3,8 @@
  * Quantiles of the last few run times. With no history the person's estimate stands; with little history it counts like
  * a few observations. Where there is no estimate, the mean of a wider kind counts like up to a few observations: as many
  * as the own ones scatter. For run times have long tails. The median of those that were seen does not tell of the long ones, of which few
- * were seen and which make most of the cost; but those of a kind that takes the same time again and again need nobody else's word.
+ * were seen and which make most of the cost; but those of a kind that takes the same time again and again need nobody else's word. One
+ * figure has to serve for when a run ends, which its median tells, and for what it costs, which is its mean: it lies midway.
  * With nothing at all a fraction of the limit is expected.
  */
 
@@ -181,8 +182,9 @@ struct weir_runtime_forecast weir_runtime_forecast(const struct weir_runtime_his
         if (n < MARGIN_UNTIL) {
             f.upper.us = weir_i64_add_sat(f.upper.us, f.upper.us / MARGIN_DIV);
         }
-        if (wider > 0) {
-            f.expected.us = whole_us(blend(h[0], (double)f.expected.us, (double)wider));
+        if (estimate.us <= 0) {
+            double midway_us = ((double)f.expected.us + mean_of(h[0])) / 2;
+            f.expected.us = whole_us(wider > 0 ? blend(h[0], midway_us, (double)wider) : midway_us);
         }
     }
     f.expected.us = round_digits(f.expected.us < 1 ? 1 : f.expected.us);

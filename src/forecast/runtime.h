@@ -32,7 +32,7 @@ void weir_runtime_wider_keys(uint32_t gpus, uint64_t ret[WEIR_RUNTIME_KINDS]);
 void weir_runtime_observe(struct weir_runtime_history *h, struct weir_dur took);
 
 struct weir_runtime_forecast {
-    struct weir_dur expected; /* median-like */
+    struct weir_dur expected; /* between median and mean; where an estimate was given, near the median */
     struct weir_dur upper;    /* about nine in ten are shorter */
     uint32_t based_on;        /* observations of the own kind */
 };

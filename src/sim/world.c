@@ -119,6 +119,7 @@ static bool may_end_tasks(const struct weir_event *ev)
     case WEIR_EVENT_NODE_RATES:
     case WEIR_EVENT_PROJECT_SET:
     case WEIR_EVENT_OFFERS_SET:
+    case WEIR_EVENT_PROVIDER_QUOTAS_SET:
         return false;
     case WEIR_EVENT_TICK:
     case WEIR_EVENT_JOB_CANCEL:

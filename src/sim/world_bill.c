@@ -57,7 +57,7 @@ static void price_node(struct weir_sim_world *w, const struct weir_effect *e)
     struct weir_lease_view v;
     bool known = weir_core_lease(w->core, e->lease, &v);
     WEIR_ASSERT(known);
-    weir_bill_node_price(w->bill, e->node, e->at, v.price_micro_per_hour);
+    (void)weir_bill_node_price(w->bill, e->node, e->at, v.price_micro_per_hour);
 }
 
 static void open_segment(struct weir_sim_world *w, const struct weir_effect *e)

@@ -168,13 +168,12 @@ void weir_world_run_segment_close(struct weir_sim_world *w, const struct weir_ef
 
 /* ---- beginning ---- */
 
-static struct weir_event run_event(const struct weir_sim_world *w, const struct task *t, enum weir_event_kind kind, uint32_t rank)
+static struct weir_event run_event(const struct weir_sim_world *w, const struct task *t, enum weir_event_kind kind)
 {
     struct weir_event ev = {.kind = kind};
     ev.u.run.run = (struct weir_run_id){{{t->job}, 0}, t->attempt};
-    ev.u.run.rank = rank;
+    ev.u.run.all_ranks = kind == WEIR_EVENT_RUN_STARTED;
     ev.u.run.at.us = w->now_us;
-    ev.more = kind == WEIR_EVENT_RUN_STARTED && rank + 1 < t->nodes;
     return ev;
 }
 
@@ -205,13 +204,8 @@ void weir_world_run_start(struct weir_sim_world *w, const struct weir_effect *e)
     t->throughput = m->throughput < t->throughput ? m->throughput : t->throughput;
     t->rented = t->rented || e->lease.v != 0;
     int64_t lead_us = 0;
-    if (t->stage_bytes > 0) {
-        if (e->lease.v != 0) {
-            lead_us = weir_mul_div_sat((int64_t)t->stage_bytes, WEIR_US_PER_S, (int64_t)w->faults.link_bytes_per_s);
-        }
-    } else {
-        struct weir_event ev = run_event(w, t, WEIR_EVENT_RUN_STARTED, e->rank);
-        weir_world_report(w, &ev);
+    if (t->stage_bytes > 0 && e->lease.v != 0) {
+        lead_us = weir_mul_div_sat((int64_t)t->stage_bytes, WEIR_US_PER_S, (int64_t)w->faults.link_bytes_per_s);
     }
     if (w->watch.started != NULL) {
         w->watch.started(w->watch.user, t->tag, (struct weir_wall){weir_i64_add_sat(w->now_us, lead_us)},
@@ -224,16 +218,14 @@ void weir_world_run_start(struct weir_sim_world *w, const struct weir_effect *e)
     if (t->stage_bytes > 0) {
         weir_world_schedule(w, weir_i64_add_sat(w->now_us, lead_us), HAPPENS_STARTED, t->job, slot, t->turn);
     } else {
-        begin_work(w, slot);
+        weir_world_run_began(w, slot);
     }
 }
 
 void weir_world_run_began(struct weir_sim_world *w, uint32_t slot)
 {
-    for (uint32_t rank = 0; rank < w->tasks.p[slot].nodes; rank++) {
-        struct weir_event ev = run_event(w, &w->tasks.p[slot], WEIR_EVENT_RUN_STARTED, rank);
-        weir_world_report(w, &ev);
-    }
+    struct weir_event ev = run_event(w, &w->tasks.p[slot], WEIR_EVENT_RUN_STARTED);
+    weir_world_report(w, &ev);
     begin_work(w, slot);
 }
 
@@ -252,7 +244,7 @@ static void save(struct weir_sim_world *w, uint32_t slot, int64_t until_us, bool
         return;
     }
     t->saved_us = at;
-    struct weir_event ev = run_event(w, t, WEIR_EVENT_RUN_CHECKPOINTED, 0);
+    struct weir_event ev = run_event(w, t, WEIR_EVENT_RUN_CHECKPOINTED);
     ev.u.run.at.us = at;
     weir_world_step(w, &ev);
 }
@@ -269,26 +261,21 @@ void weir_world_run_save_all(struct weir_sim_world *w, const struct machine *m)
 
 /* ---- ending ---- */
 
-static void report_end(struct weir_sim_world *w, struct weir_run_id run, uint32_t rank, bool more, enum weir_reason reason, int32_t code)
+static struct weir_event end_event(const struct weir_sim_world *w, const struct task *t, enum weir_reason reason)
 {
     struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED};
-    ev.u.run_ended.run = run;
-    ev.u.run_ended.rank = rank;
+    ev.u.run_ended.run = (struct weir_run_id){{{t->job}, 0}, t->attempt};
     ev.u.run_ended.at.us = w->now_us;
     ev.u.run_ended.reason = (uint8_t)reason;
-    ev.u.run_ended.exit_code = code;
-    ev.more = more;
-    weir_world_step(w, &ev);
+    return ev;
 }
 
 static void end_all_ranks(struct weir_sim_world *w, uint32_t slot, enum weir_reason reason, int32_t code)
 {
-    const struct task *t = &w->tasks.p[slot];
-    struct weir_run_id run = {{{t->job}, 0}, t->attempt};
-    uint32_t nodes = t->nodes;
-    for (uint32_t rank = 0; rank < nodes; rank++) {
-        report_end(w, run, rank, rank + 1 < nodes, reason, code);
-    }
+    struct weir_event ev = end_event(w, &w->tasks.p[slot], reason);
+    ev.u.run_ended.all_ranks = true;
+    ev.u.run_ended.exit_code = code;
+    weir_world_step(w, &ev);
 }
 
 void weir_world_run_end(struct weir_sim_world *w, uint32_t slot)
@@ -336,8 +323,9 @@ void weir_world_run_lose_all(struct weir_sim_world *w, struct machine *m)
     while (m->tenants.n > 0) {
         size_t before = m->tenants.n;
         struct tenant x = m->tenants.p[0];
-        const struct task *t = &w->tasks.p[x.slot];
-        report_end(w, (struct weir_run_id){{{t->job}, 0}, t->attempt}, x.rank, false, WEIR_REASON_NODE_LOST, 0);
+        struct weir_event ev = end_event(w, &w->tasks.p[x.slot], WEIR_REASON_NODE_LOST);
+        ev.u.run_ended.rank = x.rank;
+        weir_world_step(w, &ev);
         WEIR_ASSERT(m->tenants.n < before);
     }
 }

@@ -82,6 +82,10 @@ int weir_policy_read(const json_t *o, const char *name, struct weir_policy_row *
     r = r < 0 ? r : read_text(o, "project", x.project, sizeof x.project, err);
     r = r < 0 ? r : read_text(o, "user", x.user, sizeof x.user, err);
     r = r < 0 ? r : read_text(o, "image", x.image, sizeof x.image, err);
+    r = r < 0 ? r : read_text(o, "without_tag", x.without_tag, sizeof x.without_tag, err);
+    if (r == 0 && (x.without_tag[0] == '=' || x.without_tag[strlen(x.without_tag) == 0 ? 0 : strlen(x.without_tag) - 1] == '=')) {
+        r = weir_fail(err, -WEIR_EINVAL, "without_tag: it is KEY, or KEY=VALUE,VALUE...");
+    }
     r = r < 0 ? r : read_text(o, "reason", x.reason, sizeof x.reason, err);
     r = r < 0 ? r : read_text(o, "provider", p->provider, sizeof p->provider, err);
     r = r < 0 ? r : read_text(o, "region", p->region, sizeof p->region, err);
@@ -137,6 +141,7 @@ void weir_policy_write(const struct weir_policy_row *x, struct weir_json *j)
     text(j, "project", x->project);
     text(j, "user", x->user);
     text(j, "image", x->image);
+    text(j, "without_tag", x->without_tag);
     if (x->nodes_above > 0) {
         weir_json_kv_u64(j, "nodes_above", x->nodes_above);
     }
@@ -178,11 +183,51 @@ static bool matches(const char *pattern, const char *s)
     return pattern[0] == '\0' || weir_glob_match(weir_sv_of(pattern), weir_sv_of(s));
 }
 
+/* As budgets of tags are matched: whatever the case. */
+static bool matches_nocase(struct weir_sv pattern, const char *s)
+{
+    char low[2][2 * WEIR_SPEC_NAME_MAX + 2];
+    const struct weir_sv text[2] = {pattern, weir_sv_of(s)};
+    for (size_t k = 0; k < 2; k++) {
+        if (text[k].n >= sizeof low[k]) {
+            return false;
+        }
+        for (size_t i = 0; i < text[k].n; i++) {
+            char c = text[k].p[i];
+            low[k][i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        }
+        low[k][text[k].n] = '\0';
+    }
+    return weir_glob_match(weir_sv_of(low[0]), weir_sv_of(low[1]));
+}
+
+static bool has_tag(const struct weir_policy_subject *s, const char *wanted)
+{
+    struct weir_sv globs = weir_sv_of(wanted);
+    struct weir_sv key = weir_sv_cut(&globs, '=');
+    for (size_t i = 0; i < s->n_tags; i++) {
+        struct weir_sv rest = globs;
+        bool found = weir_sv_eq_nocase(key, weir_sv_of(s->tags[i].key)) && rest.p == NULL && s->tags[i].value[0] != '\0';
+        while (!found && rest.p != NULL && weir_sv_eq_nocase(key, weir_sv_of(s->tags[i].key))) {
+            found = matches_nocase(weir_sv_cut(&rest, ','), s->tags[i].value);
+        }
+        if (found) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool weir_policy_asks_file(const struct weir_policy_row *x)
+{
+    return x->image[0] != '\0' || x->without_tag[0] != '\0';
+}
+
 bool weir_policy_takes(const struct weir_policy_row *x, const struct weir_policy_subject *s)
 {
     return s->now.us >= x->from.us && (x->until.us == 0 || s->now.us < x->until.us) && (x->nodes_above == 0 || s->nodes > x->nodes_above) &&
            (x->duration_above.us == 0 || s->max_duration.us > x->duration_above.us) && matches(x->project, s->project) &&
-           matches(x->user, s->user) && (x->image[0] == '\0' || (s->image[0] != '\0' && matches(x->image, s->image)));
+           matches(x->user, s->user) && (x->without_tag[0] == '\0' || !has_tag(s, x->without_tag)) && (x->image[0] == '\0' || (s->image[0] != '\0' && matches(x->image, s->image)));
 }
 
 bool weir_policy_is_whole(const struct weir_policy_row *x)

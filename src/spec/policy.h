@@ -28,6 +28,7 @@ struct weir_policy_row {
     char project[WEIR_SPEC_NAME_MAX + 1];
     char user[WEIR_POLICY_NAME_SIZE];
     char image[256]; /* of jobs in a container */
+    char without_tag[2 * WEIR_SPEC_NAME_MAX + 2]; /* of jobs that lack it: KEY, or KEY=GLOB,GLOB... whatever the case; "": of all */
     uint32_t nodes_above;           /* 0: any number */
     struct weir_dur duration_above; /* its max_duration; 0: any */
     struct weir_wall from;          /* holds from then; 0: always */
@@ -41,6 +42,8 @@ struct weir_policy_subject {
     const char *project;
     const char *user;
     const char *image; /* "": none */
+    const struct weir_pair *tags;
+    size_t n_tags;
     uint32_t nodes;
     struct weir_dur max_duration;
     struct weir_wall now;
@@ -50,6 +53,8 @@ struct weir_policy_subject {
 int weir_policy_read(const struct json_t *o, const char *name, struct weir_policy_row *ret, struct weir_err *err);
 /* The same as an object; what is not given is left out. */
 void weir_policy_write(const struct weir_policy_row *row, struct weir_json *j);
+/* Does it ask for what only the job's file says: its image, its tags? */
+bool weir_policy_asks_file(const struct weir_policy_row *row);
 /* Puts rows in the order in which they are asked. */
 void weir_policy_sort(struct weir_policy_row *row, size_t n);
 /* Does the row take the job, whatever the place? */

@@ -572,10 +572,21 @@ static int read_regions(struct reader *rd, const struct doc *d, const char *path
     return read_patterns(rd, d, path, spec_add_region);
 }
 
+static int read_same_zone(struct reader *rd, const struct doc *d, const char *path)
+{
+    struct weir_sv text;
+    int r = read_scalar(rd, d, path, &text);
+    if (r == 0 && weir_parse_bool(text, &rd->spec->request.same_zone, NULL) != 0) {
+        return read_fail(rd, d, -WEIR_EINVAL, path, "'%.*s' is not true or false", text.n > 60 ? 60 : (int)text.n, text.p);
+    }
+    return r;
+}
+
 static const struct key_row placement_keys[] = {
     {"local", "placement.local", read_local},
     {"clouds", "placement.clouds", read_clouds},
     {"regions", "placement.regions", read_regions},
+    {"same_zone", "placement.same_zone", read_same_zone},
 };
 
 static int read_placement(struct reader *rd, const struct doc *d, const char *path)

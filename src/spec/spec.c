@@ -245,6 +245,23 @@ static int check_name(const char *name, const char *what, bool strict, struct we
     return 0;
 }
 
+/* What nobody sees would tell two tags apart: blanks at the ends, characters of no width, marks of the direction of writing. */
+static int check_seen(const char *value, struct weir_err *err)
+{
+    static const char *const unseen[] = {"\xc2\xa0", "\xc2\xad", "\xe2\x80\x8b", "\xe2\x80\x8c", "\xe2\x80\x8d", "\xe2\x80\x8e", "\xe2\x80\x8f",
+                                         "\xe2\x80\xaa", "\xe2\x80\xab", "\xe2\x80\xac", "\xe2\x80\xad", "\xe2\x80\xae", "\xe2\x81\xa0", "\xef\xbb\xbf"};
+    size_t n = strlen(value);
+    if (n > 0 && (value[0] == ' ' || value[n - 1] == ' ')) {
+        return weir_fail(err, -WEIR_EINVAL, "a tag's value '%s' begins or ends with a blank", value);
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(unseen); i++) {
+        if (strstr(value, unseen[i]) != NULL) {
+            return weir_fail(err, -WEIR_EINVAL, "a tag's value '%s' has a character that cannot be seen", value);
+        }
+    }
+    return 0;
+}
+
 static bool is_env_name(const char *name)
 {
     for (size_t i = 0; name[i] != '\0'; i++) {
@@ -276,6 +293,7 @@ static int check_names(const struct weir_spec *s, struct weir_err *err)
         r = check_name(s->tags[i].key, "a tag's name", true, err);
         if (r == 0 && s->tags[i].value[0] != '\0') {
             r = check_name(s->tags[i].value, "a tag's value", false, err);
+            r = r != 0 ? r : check_seen(s->tags[i].value, err);
         }
         if (r != 0) {
             return weir_fail_prefix(err, r, "tags");

@@ -181,7 +181,7 @@ static void patterns(struct weir_json *j,
 
 static void placement(struct weir_json *j, const struct weir_request *q)
 {
-    if (q->local == WEIR_LOCAL_PREFER && q->clouds == 0 && q->regions == 0) {
+    if (q->local == WEIR_LOCAL_PREFER && q->clouds == 0 && q->regions == 0 && !q->same_zone) {
         return;
     }
     weir_json_key(j, "placement");
@@ -191,6 +191,9 @@ static void placement(struct weir_json *j, const struct weir_request *q)
     }
     patterns(j, "clouds", q->cloud[0], sizeof q->cloud[0], q->clouds);
     patterns(j, "regions", q->region[0], sizeof q->region[0], q->regions);
+    if (q->same_zone) {
+        weir_json_kv_bool(j, "same_zone", true);
+    }
     weir_json_end(j);
 }
 

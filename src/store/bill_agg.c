@@ -23,6 +23,11 @@ enum sum {
     SUM_WASTE,
     SUM_COST = SUM_WASTE + 3,
     SUM_PRICE = SUM_COST + 4,
+    SUM_ENERGY,
+    SUM_CARBON,
+    SUM_UNKNOWN,
+    SUM_IDLE_ENERGY,
+    SUM_IDLE_CARBON,
     SUM_MAX,
 };
 
@@ -312,12 +317,27 @@ static void add_side(struct group *g, enum weir_account account, int64_t amount)
     }
 }
 
+static void add_footprint(struct group *g, const struct weir_posting *p, int64_t lo, int64_t hi)
+{
+    struct weir_footprint f = weir_posting_footprint(p, lo, hi);
+    add(&g->sum[SUM_ENERGY], f.energy_mj);
+    add(&g->sum[SUM_CARBON], f.carbon_ug);
+    add(&g->sum[SUM_UNKNOWN], f.unknown_micro);
+    if (p->debit == WEIR_ACCOUNT_IDLE) {
+        add(&g->sum[SUM_IDLE_ENERGY], f.energy_mj);
+        add(&g->sum[SUM_IDLE_CARBON], f.carbon_ug);
+    }
+}
+
 static void add_slice(struct group *g, const struct weir_posting *p, int64_t lo, int64_t hi)
 {
     int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
     if (p->gpu_us > 0) {
         int64_t gpu_us = p->gpu_us > INT64_MAX ? INT64_MAX : (int64_t)p->gpu_us;
         add(&g->sum[SUM_GPU_US], weir_posting_slice(p, gpu_us, lo, hi));
+    }
+    if (p->energy_mj > 0 || p->carbon_unknown) {
+        add_footprint(g, p, lo, hi);
     }
     add_side(g, (enum weir_account)p->debit, amount);
     add_side(g, (enum weir_account)p->credit, -amount);
@@ -475,6 +495,9 @@ int weir_agg_emit_row(const enum weir_bill_by *by, size_t n_by, const struct wei
     memcpy(out.waste_micro, &row->sum[SUM_WASTE], sizeof out.waste_micro);
     memcpy(out.cost_micro, &row->sum[SUM_COST], sizeof out.cost_micro);
     out.price_micro = row->sum[SUM_PRICE];
+    out.footprint = (struct weir_footprint){row->sum[SUM_ENERGY], row->sum[SUM_CARBON], row->sum[SUM_UNKNOWN]};
+    out.idle_energy_mj = row->sum[SUM_IDLE_ENERGY];
+    out.idle_carbon_ug = row->sum[SUM_IDLE_CARBON];
     out.total_micro = weir_i64_add_sat(out.used_micro, out.idle_micro);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(out.waste_micro); i++) {
         out.total_micro = weir_i64_add_sat(out.total_micro, out.waste_micro[i]);

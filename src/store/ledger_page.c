@@ -6,9 +6,12 @@
 
 #include "base/assert.h"
 
-enum { VERSION = 2, HEAD_BYTES = 6, COLUMN_HEAD_BYTES = 9 };
+enum { VERSION = 3, HEAD_BYTES = 6, COLUMN_HEAD_BYTES = 9 };
 
-enum column { ID, FROM, TO, NODE, POOL, DEBIT, CREDIT, AMOUNT, GPU, PROJECT, USER, JOB, LEASE, RULE, COLUMNS };
+enum column { ID, FROM, TO, NODE, POOL, DEBIT, CREDIT, AMOUNT, GPU, PROJECT, USER, JOB, LEASE, RULE, ENERGY, CARBON, COLUMNS };
+
+/* In place of carbon that is not known. */
+enum { UNKNOWN = -1 };
 
 _Static_assert((int)COLUMNS == (int)WEIR_LEDGER_PAGE_COLUMNS, "a row per column");
 
@@ -30,6 +33,8 @@ void weir_ledger_page_add(struct weir_ledger_page *page, const struct weir_posti
     page->column[JOB][i] = (int64_t)p->run.task.job.v;
     page->column[LEASE][i] = (int64_t)p->lease.v;
     page->column[RULE][i] = (int64_t)p->rule;
+    page->column[ENERGY][i] = p->energy_mj;
+    page->column[CARBON][i] = p->carbon_unknown ? UNKNOWN : p->carbon_ug;
 }
 
 void weir_ledger_page_get(const struct weir_ledger_page *page, uint32_t i, struct weir_posting *ret)
@@ -49,6 +54,9 @@ void weir_ledger_page_get(const struct weir_ledger_page *page, uint32_t i, struc
     ret->run.task.job.v = (uint64_t)page->column[JOB][i];
     ret->lease.v = (uint64_t)page->column[LEASE][i];
     ret->rule = (uint64_t)page->column[RULE][i];
+    ret->energy_mj = page->column[ENERGY][i];
+    ret->carbon_unknown = page->column[CARBON][i] == UNKNOWN;
+    ret->carbon_ug = ret->carbon_unknown ? 0 : page->column[CARBON][i];
 }
 
 static void range_of(const int64_t *v, uint32_t n, int64_t *ret_least, int64_t *ret_most)

@@ -215,12 +215,13 @@ static void rollback(struct weir_store *s)
 static void apply_costs(struct mem_core *c)
 {
     for (size_t i = 0; i < c->cost.n; i++) {
-        const struct mem_cost *k = &c->cost.p[i];
+        const struct weir_task_sum *k = &c->cost.p[i];
         struct mem_key job = {k->task.job.v, 0};
         struct mem_key task = {k->task.job.v, k->task.ordinal};
         struct mem_job *j = mem_get(&c->table[MEM_JOB], job);
         if (j != NULL) {
             j->cost_micro = weir_i64_add_sat(j->cost_micro, k->micro);
+            weir_footprint_add(&j->footprint, &k->footprint);
         }
         struct weir_task_row *t = mem_get(&c->table[MEM_TASK], task);
         if (t != NULL) {
@@ -430,6 +431,7 @@ static int update_job(struct weir_store *s, const struct weir_job_view *v, struc
     j->view.submitted = old->view.submitted;
     j->view.payer = old->view.payer;
     j->cost_micro = old->cost_micro;
+    j->footprint = old->footprint;
     mem_put(c, MEM_JOB, key, j);
     return 0;
 }
@@ -522,9 +524,9 @@ static int put_posting(struct weir_store *s, const struct weir_posting *p, struc
         return c->tx_failed;
     }
     weir_vec_push(&c->postings, *p);
-    int64_t micro = weir_posting_task_cost(p);
-    if (micro != 0) {
-        weir_vec_push(&c->cost, (struct mem_cost){p->run.task, micro});
+    struct weir_task_sum sum;
+    if (weir_posting_task_sum(p, &sum)) {
+        weir_vec_push(&c->cost, sum);
     }
     return 0;
 }
@@ -706,6 +708,13 @@ static int put_close(struct weir_store *s, const struct weir_close_row *r, struc
     return 0;
 }
 
+static int put_lease_price(struct weir_store *s, const struct weir_lease_price_row *r, struct weir_err *err)
+{
+    (void)err;
+    mem_put(writing(s), MEM_LEASE_PRICE, (struct mem_key){r->lease.v, (uint64_t)r->from.us}, copy_plain(r, sizeof *r));
+    return 0;
+}
+
 static int put_invoice_line(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err)
 {
     (void)err;
@@ -817,6 +826,7 @@ const struct weir_store_ops weir_mem_ops = {
     .put_correction = put_correction,
     .put_close = put_close,
     .put_rule = put_rule,
+    .put_lease_price = put_lease_price,
     .put_invoice_line = put_invoice_line,
     .put_meter = put_meter,
     .put_explain = put_explain,
@@ -856,6 +866,7 @@ const struct weir_store_ops weir_mem_ops = {
     .each_correction = weir_mem_each_correction,
     .each_close = weir_mem_each_close,
     .each_rule = weir_mem_each_rule,
+    .each_lease_price = weir_mem_each_lease_price,
     .each_invoice_line = weir_mem_each_invoice_line,
     .first_posting = weir_mem_first_posting,
     .each_total = weir_mem_each_total,

@@ -54,6 +54,7 @@ enum mem_table_id {
     MEM_TOKEN,
     MEM_CORRECTION,
     MEM_INVOICE_LINE,
+    MEM_LEASE_PRICE,
     MEM_CLOSE,
     MEM_RULE,
     MEM_RUNTIME,
@@ -65,6 +66,7 @@ enum mem_table_id {
 struct mem_job {
     struct weir_job_view view;
     int64_t cost_micro;
+    struct weir_footprint footprint;
 };
 
 /* What is only ever added to. */
@@ -79,11 +81,6 @@ struct mem_undo {
     enum mem_table_id table;
     struct mem_key key;
     void *data; /* what was there; NULL: nothing */
-};
-
-struct mem_cost {
-    struct weir_task_id task;
-    int64_t micro;
 };
 
 /* Shared by the writer and its readers; freed with the writer. */
@@ -107,7 +104,7 @@ struct mem_core {
     size_t prune_explains;
     size_t prune_audits;
     WEIR_VEC(struct mem_undo) undo;
-    WEIR_VEC(struct mem_cost) cost;
+    WEIR_VEC(struct weir_task_sum) cost;
 };
 
 struct mem_store {
@@ -161,6 +158,7 @@ int weir_mem_each_runtime(struct weir_store *s, weir_runtime_row_fn *fn, void *c
 int weir_mem_each_correction(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_rule(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_mem_each_lease_price(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_each_invoice_line(struct weir_store *s,
                                struct weir_lease_id lease,
                                weir_invoice_line_row_fn *fn,

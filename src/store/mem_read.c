@@ -389,6 +389,19 @@ int weir_mem_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, 
     return r;
 }
 
+int weir_mem_each_lease_price(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    int r = 0;
+    struct mem_table *t = &c->table[MEM_LEASE_PRICE];
+    SCAN(t, i)
+    {
+        r = lease.v == 0 || t->rows.p[i].key.a == lease.v ? fn(ctx, t->rows.p[i].data) : 0;
+    }
+    return r;
+}
+
 int weir_mem_each_invoice_line(struct weir_store *s,
                                struct weir_lease_id lease,
                                weir_invoice_line_row_fn *fn,
@@ -491,6 +504,7 @@ struct total {
     uint32_t pool;
     uint8_t account;
     int64_t micro;
+    struct weir_footprint footprint;
 };
 
 static int total_order(const void *va, const void *vb)
@@ -510,11 +524,11 @@ int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, 
     WEIR_VEC(struct total) all = {0};
     for (size_t i = 0; i < c->postings.n; i++) {
         const struct weir_posting *p = &c->postings.p[i];
-        if (weir_account_is_use(p->debit) && p->amount_micro != 0) {
-            weir_vec_push(&all, (struct total){p->project.v, p->pool.v, p->debit, p->amount_micro});
+        if (weir_account_is_use(p->debit) && weir_posting_total_counts(p)) {
+            weir_vec_push(&all, (struct total){p->project.v, p->pool.v, p->debit, p->amount_micro, weir_posting_total(p, false)});
         }
-        if (weir_account_is_use(p->credit) && p->amount_micro != 0) {
-            weir_vec_push(&all, (struct total){p->project.v, p->pool.v, p->credit, -p->amount_micro});
+        if (weir_account_is_use(p->credit) && weir_posting_total_counts(p)) {
+            weir_vec_push(&all, (struct total){p->project.v, p->pool.v, p->credit, -p->amount_micro, weir_posting_total(p, true)});
         }
     }
     if (all.n > 0) {
@@ -524,12 +538,13 @@ int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, 
     for (size_t i = 0; i < all.n && r == 0;) {
         struct total sum = all.p[i++];
         while (i < all.n && total_order(&all.p[i], &sum) == 0) {
-            sum.micro += all.p[i++].micro;
+            sum.micro += all.p[i].micro;
+            weir_footprint_add(&sum.footprint, &all.p[i++].footprint);
         }
         const struct weir_project_row *project = mem_get(&c->table[MEM_PROJECT], (struct mem_key){sum.project, 0});
         const struct weir_name_row *pool = mem_get(&c->table[MEM_POOL], (struct mem_key){sum.pool, 0});
         struct weir_total_row row = {project == NULL ? "" : project->name, pool == NULL ? "" : pool->name,
-                                     (enum weir_account)sum.account, sum.micro};
+                                     (enum weir_account)sum.account, sum.micro, sum.footprint};
         r = fn(ctx, &row);
     }
     weir_vec_release(&all);
@@ -569,6 +584,7 @@ static struct weir_job_row job_row(const struct mem_core *c, const struct mem_jo
     struct weir_job_row row = *text;
     row.view = j->view;
     row.cost_micro = j->cost_micro;
+    row.footprint = j->footprint;
     row.project = name_in(c, MEM_PROJECT, j->view.project.v);
     row.user = name_in(c, MEM_USER, j->view.user.v);
     row.impossible = mem_get(&c->table[MEM_IMPOSSIBLE], (struct mem_key){j->view.shape, 0}) != NULL;

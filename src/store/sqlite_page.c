@@ -18,7 +18,8 @@ static const char SQL_LAST_PAGE[] = "SELECT coalesce(max(last), 0) FROM posting_
 static const char SQL_PUT_PAGE[] = "INSERT INTO posting_page (last, from_us, packed) VALUES (?, ?, ?)";
 static const char SQL_EACH_PAGE[] =
     "SELECT packed, last FROM posting_page WHERE last >= ?1 AND last <= ?2 AND from_us <= ?3 ORDER BY last";
-static const char SQL_PAGE_ROWS[] = "SELECT id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job, lease, rule"
+static const char SQL_PAGE_ROWS[] = "SELECT id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job, lease, rule, energy_mj,"
+                                    " carbon_ug"
                                     " FROM posting WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 /* The last posting that is in a page; 0: there is none. */

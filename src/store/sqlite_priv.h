@@ -53,6 +53,7 @@ enum sq_slot {
     SQ_PUT_INVOICE_LINE,
     SQ_PUT_CLOSE,
     SQ_PUT_RULE,
+    SQ_PUT_LEASE_PRICE,
     SQ_PUT_METER,
     SQ_DELETE_METER,
     SQ_PUT_EXPLAIN,
@@ -99,6 +100,7 @@ enum sq_slot {
     SQ_EACH_INVOICE_LINE,
     SQ_EACH_CLOSE,
     SQ_EACH_RULE,
+    SQ_EACH_LEASE_PRICE,
     SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
     SQ_WAS_ON,
@@ -128,18 +130,13 @@ enum sq_slot {
     SQ_SLOT_MAX,
 };
 
-/* What the postings of a transaction add to a task's cost; applied at commit. */
-struct sq_cost {
-    struct weir_task_id task;
-    int64_t micro;
-};
-
-/* What they add to a use account; likewise. */
+/* What the postings of a transaction add to a use account; applied at commit. */
 struct sq_total {
     uint32_t project;
     uint32_t pool;
     uint8_t account;
     int64_t micro;
+    struct weir_footprint footprint;
 };
 
 struct sq_store {
@@ -153,7 +150,7 @@ struct sq_store {
     bool in_tx;
     int tx_failed; /* first failure inside the open transaction, 0 where none */
     struct weir_err tx_err;
-    WEIR_VEC(struct sq_cost) cost;
+    WEIR_VEC(struct weir_task_sum) cost; /* what they add to tasks; likewise */
     WEIR_VEC(struct sq_total) total;
     struct weir_map total_at; /* project, pool and account -> index in total */
     uint64_t n_postings;      /* put by the transaction */
@@ -189,6 +186,12 @@ struct sq_bind {
 static inline void sq_i(struct sq_bind *b, int64_t v)
 {
     (void)sqlite3_bind_int64(b->st, ++b->i, v);
+}
+
+static inline void sq_i_or_null(struct sq_bind *b, int64_t v, bool is_null)
+{
+    b->i++;
+    (void)(is_null ? sqlite3_bind_null(b->st, b->i) : sqlite3_bind_int64(b->st, b->i, v));
 }
 
 static inline void sq_u(struct sq_bind *b, uint64_t v)
@@ -234,8 +237,16 @@ static inline struct weir_wall sc_wall(struct sq_col *c)
     return (struct weir_wall){sc_i(c)};
 }
 
+/* energy_mj, carbon_ug. What was posted before they were known has NULL. */
+static inline void sc_footprint(struct sq_col *c, struct weir_posting *ret)
+{
+    ret->energy_mj = sc_i(c);
+    ret->carbon_unknown = sqlite3_column_type(c->st, c->i) == SQLITE_NULL;
+    ret->carbon_ug = sc_i(c);
+}
+
 /* A posting as far as bills read it: id, from_us, to_us, node, pool, debit, credit, amount_micro, gpu_us, project, user, job,
- * lease, rule. */
+ * lease, rule, energy_mj, carbon_ug. */
 static inline struct weir_posting sc_bill_posting(struct sq_col *c)
 {
     struct weir_posting p = {.id = sc_u(c)};
@@ -252,6 +263,7 @@ static inline struct weir_posting sc_bill_posting(struct sq_col *c)
     p.run.task.job.v = sc_u(c);
     p.lease.v = sc_u(c);
     p.rule = sc_u(c);
+    sc_footprint(c, &p);
     return p;
 }
 
@@ -284,6 +296,10 @@ int weir_sq_put_pool(struct weir_store *base, const struct weir_name_row *r, str
 /* sqlite_close.c */
 int weir_sq_put_close(struct weir_store *base, const struct weir_close_row *row, struct weir_err *err);
 int weir_sq_each_close(struct weir_store *base, weir_close_row_fn *fn, void *ctx, struct weir_err *err);
+
+/* sqlite_price.c */
+int weir_sq_put_lease_price(struct weir_store *base, const struct weir_lease_price_row *row, struct weir_err *err);
+int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
 
 /* sqlite_rule.c */
 int weir_sq_put_rule(struct weir_store *base, const struct weir_rule_row *row, struct weir_err *err);

@@ -38,7 +38,8 @@ static const char SQL_EACH_LEASE[] =
     " price_source, bill_quantum_us, bill_minimum_us, boot_expected_us, reclaim_ppm_per_hour,"
     " reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us, confirmed_us,"
     " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text,"
-    " payer, held_micro, charged_micro FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
+    " payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour, priced_us, priced_micro"
+    " FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
 static const char SQL_EACH_HOLD[] =
     "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us FROM hold WHERE state = 0 ORDER BY id";
 static const char SQL_EACH_HOLD_ALL[] =
@@ -48,14 +49,14 @@ static const char SQL_EACH_METER[] =
     " upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts, busy_watts,"
     " price_micro_per_hour, quantum_us, minimum_us, project, user, job, ordinal, opened_us, ready_us,"
     " until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured,"
-    " energy_counter_mj"
+    " energy_counter_mj, carbon_ug_per_kwh, priced_us, priced_micro"
     " FROM meter ORDER BY node";
 static const char SQL_EACH_EFFECT[] = "SELECT seq, number, kind, lease FROM effect ORDER BY seq, number";
 static const char SQL_EACH_TOKEN[] = "SELECT hash, name, role, user, lease, expires_us, created_us, created_by, projects FROM token ORDER BY hash";
 static const char SQL_EACH_RUNTIME[] = "SELECT key, n, filled, took_us FROM runtime ORDER BY key";
 static const char SQL_EACH_POSTING[] =
     "SELECT id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled, amount_micro, gpu_us,"
-    " project, user, job, ordinal, attempt, correction, rule, currency, original_micro FROM posting WHERE id > ? ORDER BY id";
+    " project, user, job, ordinal, attempt, correction, rule, currency, original_micro, energy_mj, carbon_ug FROM posting WHERE id > ? ORDER BY id";
 static const char SQL_EACH_INVOICE_LINE[] = "SELECT lease, line, from_us, to_us, nano, currency, original_nano FROM invoice_line WHERE lease = ?";
 static const char SQL_EACH_CORRECTION[] = "SELECT id, at_us, kind, who, reason, micro FROM correction WHERE id > ? ORDER BY id";
 /* 5: the account JOB */
@@ -66,7 +67,8 @@ static const char SQL_RUN_POSTED[] =
     " FROM posting WHERE job = ?1 AND ordinal = ?2 AND attempt = ?3 AND node = ?4"
     " AND job <> 0 AND (debit = 5 OR credit = 5)";
 static const char SQL_EACH_TOTAL[] =
-    "SELECT coalesce(project.name, ''), coalesce(pool.name, ''), account, amount_micro FROM total"
+    "SELECT coalesce(project.name, ''), coalesce(pool.name, ''), account, amount_micro, total.energy_mj, total.carbon_ug,"
+    " total.carbon_unknown_micro FROM total"
     " LEFT JOIN project ON project.id = total.project LEFT JOIN pool ON pool.id = total.pool"
     " ORDER BY total.project, total.pool, account";
 static const char SQL_WAS_ON[] =
@@ -503,6 +505,15 @@ static void read_lease(struct sq_col *c, struct weir_lease_row *row)
     v->payer.v = sc_u32(c);
     v->held_micro = sc_i(c);
     v->charged_micro = sc_i(c);
+    sc_copy(c, o->currency, sizeof o->currency);
+    o->original_micro_per_hour = sc_i(c);
+    o->rate_nano = sc_i(c);
+    v->price_micro_per_hour = sc_i(c);
+    v->priced = sc_wall(c);
+    v->priced_micro = sc_i(c);
+    if (v->price_micro_per_hour == 0) { /* stored by a version that knew none but the quote */
+        v->price_micro_per_hour = o->price_micro_per_hour;
+    }
 }
 
 int weir_sq_each_lease(struct weir_store *base, bool ended_too, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
@@ -589,6 +600,10 @@ static void read_meter(struct sq_col *c, struct weir_meter *m)
     m->energy_posted_mj = sc_u(c);
     m->energy_measured = sc_i(c) != 0;
     m->energy_counter_mj = sc_u(c);
+    n->cost.has_carbon = sqlite3_column_type(c->st, c->i) != SQLITE_NULL;
+    n->cost.carbon_ug_per_kwh = sc_i(c);
+    m->priced = sc_wall(c);
+    m->priced_micro = sc_i(c);
 }
 
 int weir_sq_each_meter(struct weir_store *base, weir_meter_row_fn *fn, void *ctx, struct weir_err *err)
@@ -719,6 +734,7 @@ int weir_sq_each_posting(struct weir_store *base, uint64_t after_id, weir_postin
         p.rule = sc_u(&c);
         sc_copy(&c, p.currency, sizeof p.currency);
         p.original_micro = sc_i(&c);
+        sc_footprint(&c, &p);
         r = fn(ctx, &p);
         if (r != 0) {
             break;
@@ -799,6 +815,9 @@ int weir_sq_each_total(struct weir_store *base, weir_total_row_fn *fn, void *ctx
         row.pool = sc_s(&c);
         row.account = (enum weir_account)sc_u32(&c);
         row.amount_micro = sc_i(&c);
+        row.footprint.energy_mj = sc_i(&c);
+        row.footprint.carbon_ug = sc_i(&c);
+        row.footprint.unknown_micro = sc_i(&c);
         r = fn(ctx, &row);
         if (r != 0) {
             break;

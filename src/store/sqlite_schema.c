@@ -268,5 +268,50 @@ static const char *const SCHEMA_PAGES_OF_RATINGS[] = {"DELETE FROM posting_page"
 /* How much a quota may borrow beyond its own share, most: of those that share; all that there is: the largest number. */
 static const char *const SCHEMA_SHARES[] = {"ALTER TABLE quota ADD COLUMN borrow INTEGER", NULL};
 
+/* What a rented machine is priced in, where that is not the ledger's currency, and the rate of its quote. */
+static const char *const SCHEMA_EXCHANGE[] = {
+    "ALTER TABLE lease ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE lease ADD COLUMN original_micro_per_hour INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN rate_nano INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
+/*
+ * What came from the grid and what that emitted; carbon NULL: not known, as of all that was posted before. Of sums it is told by what it
+ * cost. Pages of postings have it; they are made again.
+ */
+static const char *const SCHEMA_CARBON[] = {
+    "ALTER TABLE posting ADD COLUMN energy_mj INTEGER",
+    "ALTER TABLE posting ADD COLUMN carbon_ug INTEGER",
+    "ALTER TABLE meter ADD COLUMN carbon_ug_per_kwh INTEGER",
+    "ALTER TABLE job ADD COLUMN energy_mj INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN carbon_ug INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN carbon_unknown_micro INTEGER NOT NULL DEFAULT 0",
+    "UPDATE job SET carbon_unknown_micro = cost_micro WHERE cost_micro <> 0",
+    "ALTER TABLE total ADD COLUMN energy_mj INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE total ADD COLUMN carbon_ug INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE total ADD COLUMN carbon_unknown_micro INTEGER NOT NULL DEFAULT 0",
+    "UPDATE total SET carbon_unknown_micro = amount_micro",
+    "DELETE FROM posting_page",
+    NULL,
+};
+
+/*
+ * Prices of machines that change while these are there: since when a meter and a lease have theirs, what was charged by then, and the price
+ * in force (of a lease 0: the quote); and which prices a lease had, from when on.
+ */
+static const char *const SCHEMA_LEASE_PRICES[] = {
+    "ALTER TABLE meter ADD COLUMN priced_us INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE meter ADD COLUMN priced_micro INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN price_now_micro_per_hour INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN priced_us INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN priced_micro INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE lease_price ("
+    " lease INTEGER NOT NULL, from_us INTEGER NOT NULL, micro_per_hour INTEGER NOT NULL, told_us INTEGER NOT NULL,"
+    " PRIMARY KEY (lease, from_us)) STRICT, WITHOUT ROWID",
+    NULL,
+};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
-                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES};
+                                                                         SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES, SCHEMA_EXCHANGE,
+                                                                         SCHEMA_CARBON, SCHEMA_LEASE_PRICES};

@@ -56,31 +56,37 @@ static const char SQL_PUT_LEASE[] =
     " price_expires_us, price_source, bill_quantum_us, bill_minimum_us, boot_expected_us,"
     " reclaim_ppm_per_hour, reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us,"
     " confirmed_us, ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token,"
-    " instance, text, payer, held_micro, charged_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " instance, text, payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour,"
+    " priced_us, priced_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_HOLD[] =
     "INSERT INTO hold (id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET amount_micro = excluded.amount_micro, state = excluded.state,"
     " charged_micro = excluded.charged_micro, until_us = excluded.until_us";
 static const char SQL_PUT_POSTING[] =
     "INSERT INTO posting (id, at_us, from_us, to_us, node, lease, pool, debit, credit, modelled,"
-    " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction, rule, currency, original_micro)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " amount_micro, gpu_us, project, user, job, ordinal, attempt, correction, rule, currency, original_micro,"
+    " energy_mj, carbon_ug) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_CORRECTION[] = "INSERT INTO correction (id, at_us, kind, who, reason, micro) VALUES (?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_INVOICE_LINE[] =
     "INSERT OR REPLACE INTO invoice_line (lease, line, from_us, to_us, nano, currency, original_nano) VALUES (?, ?, ?, ?, ?, ?, ?)";
-static const char SQL_ADD_JOB_COST[] = "UPDATE job SET cost_micro = cost_micro + ? WHERE id = ?";
+static const char SQL_ADD_JOB_COST[] =
+    "UPDATE job SET cost_micro = cost_micro + ?, energy_mj = energy_mj + ?, carbon_ug = carbon_ug + ?,"
+    " carbon_unknown_micro = carbon_unknown_micro + ? WHERE id = ?";
 static const char SQL_ADD_TASK_COST[] =
     "UPDATE task SET cost_micro = cost_micro + ? WHERE job = ? AND ordinal = ?";
 static const char SQL_ADD_TOTAL[] =
-    "INSERT INTO total (project, pool, account, amount_micro) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (project, pool, account) DO UPDATE SET amount_micro = amount_micro + excluded.amount_micro";
+    "INSERT INTO total (project, pool, account, amount_micro, energy_mj, carbon_ug, carbon_unknown_micro) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (project, pool, account) DO UPDATE SET amount_micro = amount_micro + excluded.amount_micro,"
+    " energy_mj = energy_mj + excluded.energy_mj, carbon_ug = carbon_ug + excluded.carbon_ug,"
+    " carbon_unknown_micro = carbon_unknown_micro + excluded.carbon_unknown_micro";
 static const char SQL_PUT_METER[] =
     "INSERT OR REPLACE INTO meter (node, lease, pool, gpus, cpu_milli, owned, purchase_micro,"
     " residual_micro, life_us, upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts,"
     " busy_watts, price_micro_per_hour, quantum_us, minimum_us, project, user, job, ordinal, opened_us,"
     " ready_us, until_us, provider_posted_micro, remainders, energy_mj, energy_posted_mj, energy_measured,"
-    " energy_counter_mj) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " energy_counter_mj, carbon_ug_per_kwh, priced_us, priced_micro)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_DELETE_METER[] = "DELETE FROM meter WHERE node = ?";
 static const char SQL_PUT_EXPLAIN[] = "INSERT INTO explain (job, ordinal, seq, record, at_us) VALUES (?, ?, ?, ?, ?)";
 static const char SQL_PUT_EVENT[] =
@@ -342,6 +348,8 @@ int weir_sq_put_lease(struct weir_store *base, const struct weir_lease_row *r, s
     sq_i(&b, v->ending_at.us), sq_i(&b, v->ended_at.us), sq_i(&b, v->expires.us);
     sq_u(&b, v->refusal), sq_u(&b, v->reclaimed), sq_s(&b, r->token), sq_s(&b, r->instance);
     sq_s(&b, r->text), sq_u(&b, v->payer.v), sq_i(&b, v->held_micro), sq_i(&b, v->charged_micro);
+    sq_s(&b, o->currency), sq_i(&b, o->original_micro_per_hour), sq_i(&b, o->rate_nano);
+    sq_i(&b, v->price_micro_per_hour), sq_i(&b, v->priced.us), sq_i(&b, v->priced_micro);
     return sq_run(s, b.st, "put lease", err);
 }
 
@@ -359,20 +367,24 @@ int weir_sq_put_hold(struct weir_store *base, const struct weir_hold_view *v, st
     return sq_run(s, b.st, "put hold", err);
 }
 
-static void collect_total(struct sq_store *s, const struct weir_posting *p, uint8_t account, int64_t micro)
+static void collect_total(struct sq_store *s, const struct weir_posting *p, bool credit)
 {
-    if (!weir_account_is_use(account) || micro == 0) {
+    uint8_t account = credit ? p->credit : p->debit;
+    int64_t micro = credit ? -p->amount_micro : p->amount_micro;
+    if (!weir_account_is_use(account) || !weir_posting_total_counts(p)) {
         return; /* only where the money went, not where it came from */
     }
+    struct weir_footprint footprint = weir_posting_total(p, credit);
     uint64_t parts[3] = {p->project.v, p->pool.v, account};
     uint64_t key = weir_hash_bytes(parts, sizeof parts);
     uint64_t at;
     if (weir_map_get(&s->total_at, key, &at) && s->total.p[at].project == p->project.v && s->total.p[at].pool == p->pool.v &&
         s->total.p[at].account == account) {
         s->total.p[at].micro += micro;
+        weir_footprint_add(&s->total.p[at].footprint, &footprint);
     } else {
         weir_map_put(&s->total_at, key, s->total.n);
-        weir_vec_push(&s->total, (struct sq_total){p->project.v, p->pool.v, account, micro});
+        weir_vec_push(&s->total, (struct sq_total){p->project.v, p->pool.v, account, micro, footprint});
     }
 }
 
@@ -389,14 +401,15 @@ int weir_sq_put_posting(struct weir_store *base, const struct weir_posting *p, s
     sq_u(&b, p->modelled), sq_i(&b, p->amount_micro), sq_u(&b, p->gpu_us), sq_u(&b, p->project.v);
     sq_u(&b, p->user.v), sq_u(&b, p->run.task.job.v), sq_u(&b, p->run.task.ordinal);
     sq_u(&b, p->run.attempt), sq_u(&b, p->correction), sq_u(&b, p->rule), sq_s(&b, p->currency), sq_i(&b, p->original_micro);
+    sq_i(&b, p->energy_mj), sq_i_or_null(&b, p->carbon_ug, p->carbon_unknown);
     r = sq_run(s, b.st, "put posting", err);
-    int64_t micro = weir_posting_task_cost(p);
-    if (r == 0 && micro != 0) {
-        weir_vec_push(&s->cost, (struct sq_cost){p->run.task, micro});
+    struct weir_task_sum sum;
+    if (r == 0 && weir_posting_task_sum(p, &sum)) {
+        weir_vec_push(&s->cost, sum);
     }
     if (r == 0) {
-        collect_total(s, p, p->debit, p->amount_micro);
-        collect_total(s, p, p->credit, -p->amount_micro);
+        collect_total(s, p, false);
+        collect_total(s, p, true);
         s->n_postings++;
         s->newest_posting = p->id;
     }
@@ -429,15 +442,15 @@ int weir_sq_put_invoice_line(struct weir_store *base, const struct weir_invoice_
 
 static int cost_order(const void *va, const void *vb)
 {
-    const struct sq_cost *a = va;
-    const struct sq_cost *b = vb;
+    const struct weir_task_sum *a = va;
+    const struct weir_task_sum *b = vb;
     if (a->task.job.v != b->task.job.v) {
         return a->task.job.v < b->task.job.v ? -1 : 1;
     }
     return (a->task.ordinal > b->task.ordinal) - (a->task.ordinal < b->task.ordinal);
 }
 
-static int add_cost(struct sq_store *s, const struct sq_cost *c, bool whole_job, struct weir_err *err)
+static int add_cost(struct sq_store *s, const struct weir_task_sum *c, bool whole_job, struct weir_err *err)
 {
     int r = 0;
     struct sq_bind b = {whole_job ? sq_write_stmt(s, SQ_ADD_JOB_COST, SQL_ADD_JOB_COST, &r, err)
@@ -446,7 +459,11 @@ static int add_cost(struct sq_store *s, const struct sq_cost *c, bool whole_job,
     if (b.st == NULL) {
         return r;
     }
-    sq_i(&b, c->micro), sq_u(&b, c->task.job.v);
+    sq_i(&b, c->micro);
+    if (whole_job) {
+        sq_i(&b, c->footprint.energy_mj), sq_i(&b, c->footprint.carbon_ug), sq_i(&b, c->footprint.unknown_micro);
+    }
+    sq_u(&b, c->task.job.v);
     if (!whole_job) {
         sq_u(&b, c->task.ordinal);
     }
@@ -462,7 +479,8 @@ static int apply_totals(struct sq_store *s, struct weir_err *err)
             return r;
         }
         sq_u(&b, s->total.p[i].project), sq_u(&b, s->total.p[i].pool), sq_u(&b, s->total.p[i].account);
-        sq_i(&b, s->total.p[i].micro);
+        const struct weir_footprint *f = &s->total.p[i].footprint;
+        sq_i(&b, s->total.p[i].micro), sq_i(&b, f->energy_mj), sq_i(&b, f->carbon_ug), sq_i(&b, f->unknown_micro);
         r = sq_run(s, b.st, "add total", err);
     }
     return r;
@@ -482,18 +500,20 @@ int weir_sq_apply_costs(struct sq_store *s, struct weir_err *err)
         return r;
     }
     qsort(s->cost.p, s->cost.n, sizeof *s->cost.p, cost_order);
-    struct sq_cost job = {.task.job = s->cost.p[0].task.job};
+    struct weir_task_sum job = {.task.job = s->cost.p[0].task.job};
     for (size_t i = 0; i < s->cost.n && r == 0;) {
-        struct sq_cost task = s->cost.p[i++];
-        while (i < s->cost.n && cost_order(&s->cost.p[i], &task) == 0) {
-            task.micro = weir_i64_add_sat(task.micro, s->cost.p[i++].micro);
+        struct weir_task_sum task = s->cost.p[i++];
+        for (; i < s->cost.n && cost_order(&s->cost.p[i], &task) == 0; i++) {
+            task.micro = weir_i64_add_sat(task.micro, s->cost.p[i].micro);
+            weir_footprint_add(&task.footprint, &s->cost.p[i].footprint);
         }
         r = add_cost(s, &task, false, err);
         if (r == 0 && task.task.job.v != job.task.job.v) {
             r = add_cost(s, &job, true, err);
-            job = (struct sq_cost){.task.job = task.task.job};
+            job = (struct weir_task_sum){.task.job = task.task.job};
         }
         job.micro = weir_i64_add_sat(job.micro, task.micro);
+        weir_footprint_add(&job.footprint, &task.footprint);
     }
     return r < 0 ? r : add_cost(s, &job, true, err);
 }
@@ -524,6 +544,8 @@ int weir_sq_put_meter(struct weir_store *base, const struct weir_meter *m, struc
     sq_u(&b, n->task.ordinal), sq_i(&b, m->opened.us), sq_i(&b, m->ready.us), sq_i(&b, m->until.us);
     sq_i(&b, m->provider_posted_micro), sq_s(&b, weir_str_cstr(&rem)), sq_u(&b, m->energy_mj);
     sq_u(&b, m->energy_posted_mj), sq_u(&b, m->energy_measured), sq_u(&b, m->energy_counter_mj);
+    sq_i_or_null(&b, n->cost.carbon_ug_per_kwh, !n->cost.has_carbon);
+    sq_i(&b, m->priced.us), sq_i(&b, m->priced_micro);
     return sq_run(s, b.st, "put meter", err);
 }
 

@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 14 };
+enum { WEIR_STORE_SCHEMA = 17 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -68,6 +68,7 @@ struct weir_job_row {
     const char *tags_json; /* {"team":"perception"} */
     const char *spec_json; /* canonical */
     int64_t cost_micro;    /* kept by the store from postings: used + waste of the job; read only */
+    struct weir_footprint footprint; /* likewise */
     bool impossible;       /* of its shape: see mark_shape; read only */
 };
 
@@ -208,6 +209,14 @@ struct weir_rule_row {
     const char *who; /* user */
 };
 
+/* What a machine costs since a time within its lease, until the next row's; before the first row its quote. Another with its key takes its place. */
+struct weir_lease_price_row {
+    struct weir_lease_id lease;
+    struct weir_wall from; /* as the ledger charges it */
+    int64_t micro_per_hour;
+    struct weir_wall told; /* when it was learned */
+};
+
 /* A line of a provider's bill for a lease; another with its key takes its place. */
 struct weir_invoice_line_row {
     struct weir_lease_id lease;
@@ -225,6 +234,7 @@ struct weir_total_row {
     const char *pool;
     enum weir_account account; /* JOB, IDLE, WASTE_* */
     int64_t amount_micro;
+    struct weir_footprint footprint;
 };
 
 /* What was booked on a run's job for a node so far. */
@@ -358,6 +368,9 @@ struct weir_bill_row {
     int64_t cost_micro[4];  /* provider, depreciation, energy, upkeep: only in rows that have no job key */
     int64_t total_micro;    /* used + idle + waste */
     int64_t price_micro;    /* charged beyond it */
+    struct weir_footprint footprint; /* of all use */
+    int64_t idle_energy_mj; /* of that */
+    int64_t idle_carbon_ug;
 };
 
 typedef int weir_job_row_fn(void *ctx, const struct weir_job_row *row);
@@ -382,6 +395,7 @@ typedef int weir_audit_row_fn(void *ctx, const struct weir_audit_row *row);
 typedef int weir_correction_row_fn(void *ctx, const struct weir_correction_row *row);
 typedef int weir_close_row_fn(void *ctx, const struct weir_close_row *row);
 typedef int weir_rule_row_fn(void *ctx, const struct weir_rule_row *row);
+typedef int weir_lease_price_row_fn(void *ctx, const struct weir_lease_price_row *row);
 typedef int weir_invoice_line_row_fn(void *ctx, const struct weir_invoice_line_row *row);
 typedef int weir_total_row_fn(void *ctx, const struct weir_total_row *row);
 typedef int weir_bill_row_fn(void *ctx, const struct weir_bill_row *row);
@@ -424,6 +438,7 @@ struct weir_store_ops {
     int (*put_correction)(struct weir_store *s, const struct weir_correction_row *r, struct weir_err *err);
     int (*put_close)(struct weir_store *s, const struct weir_close_row *r, struct weir_err *err);
     int (*put_rule)(struct weir_store *s, const struct weir_rule_row *r, struct weir_err *err);
+    int (*put_lease_price)(struct weir_store *s, const struct weir_lease_price_row *r, struct weir_err *err);
     int (*put_invoice_line)(struct weir_store *s, const struct weir_invoice_line_row *r, struct weir_err *err);
     int (*put_meter)(struct weir_store *s, const struct weir_meter *m, struct weir_err *err);
     int (*put_explain)(struct weir_store *s, const struct weir_explain_row *r, struct weir_err *err);
@@ -474,6 +489,8 @@ struct weir_store_ops {
     int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_close)(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
     int (*each_rule)(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
+    /* by lease and time; lease 0: of all */
+    int (*each_lease_price)(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_invoice_line)(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err);
     /* Postings that were made at t or later have this id or a higher one. */
     int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);

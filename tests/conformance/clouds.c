@@ -35,7 +35,7 @@ static const char *conf(void)
 static struct rig *begin(void)
 {
     mock_tell("clear", "{}");
-    mock_tell("set", "{\"capacity\": 1000, \"page_size\": 100, \"boot_s\": 0.05, \"stop_s\": 0.05}");
+    mock_tell("set", "{\"capacity\": 1000, \"page_size\": 100, \"boot_s\": 0.05, \"stop_s\": 0.05, \"quota\": 100000}");
     return rig_new(conf());
 }
 
@@ -209,6 +209,7 @@ static void prices_change(void **state)
     struct rig *g = begin();
     int64_t before = g->on_demand.price_micro_per_hour;
     int64_t spot_before = g->spot.price_micro_per_hour;
+    int64_t set_us = weir_clock_wall(&weir_clock_os).us;
     mock_tell("set", "{\"price_factor\": 1.5}");
     rig_pause_ms(g, 5);
     (void)rig_ask_offers(g);
@@ -217,6 +218,10 @@ static void prices_change(void **state)
     }
     if (subject->tells_spot) {
         assert_true(g->spot.zone[0] != '\0' && llabs(g->spot.price_micro_per_hour - spot_before * 3 / 2) <= 16);
+    }
+    if ((g->s->ops->caps & WEIR_PROVIDER_SPOT_MOVES) != 0 && (subject->tells_prices || subject->tells_spot)) { /* what runs is charged by it */
+        int64_t since_us = g->spot.price_since.us;
+        assert_true(since_us >= set_us - WEIR_US_PER_S && since_us <= weir_clock_wall(&weir_clock_os).us); /* the mock has whole seconds */
     }
     mock_tell("set", "{\"price_factor\": 0}"); /* nothing is for nothing */
     rig_pause_ms(g, 5);
@@ -423,6 +428,26 @@ static void a_machine_that_failed_and_exists(void **state)
     end(g);
 }
 
+/* Ends what is of somebody else; it is not ours to see. */
+static void end_foreign(struct rig *g)
+{
+    json_t *all = mock_inventory();
+    size_t at;
+    json_t *m;
+    json_array_foreach(json_object_get(all, "instances"), at, m)
+    {
+        const char *id = json_string_value(json_object_get(m, "id"));
+        const char *owner = json_string_value(json_object_get(m, "owner"));
+        if (!weir_streq(owner, "me") && strstr(owner, "-me") == NULL) {
+            char text[256];
+            assert_int_equal(rig_describe(g, NULL, id).r.n_instances, 0);
+            (void)snprintf(text, sizeof text, "{\"id\": \"%s\"}", id);
+            mock_tell("end", text);
+        }
+    }
+    json_decref(all);
+}
+
 static void pages_that_expire(void **state)
 {
     (void)state;
@@ -435,23 +460,8 @@ static void pages_that_expire(void **state)
     assert_int_equal(count_all(g), 5);
     mock_fault("expired_page", NULL, 1, "");
     assert_int_equal(count_all(g), 5);
-    json_t *all = mock_inventory();
-    assert_int_equal(json_integer_value(json_object_get(all, "alive")), 6);
-    json_t *machines = json_object_get(all, "instances");
-    size_t at;
-    json_t *m;
-    json_array_foreach(machines, at, m)
-    {
-        const char *id = json_string_value(json_object_get(m, "id"));
-        if (!weir_streq(json_string_value(json_object_get(m, "owner")), "me") && strstr(json_string_value(json_object_get(m, "owner")), "-me") == NULL) {
-            struct answer a = rig_describe(g, NULL, id);
-            assert_int_equal(a.r.n_instances, 0); /* somebody else's is not ours to see */
-            char text[256];
-            (void)snprintf(text, sizeof text, "{\"id\": \"%s\"}", id);
-            mock_tell("end", text);
-        }
-    }
-    json_decref(all);
+    assert_int_equal(mock_alive(), 6);
+    end_foreign(g);
     end(g);
 }
 
@@ -545,6 +555,113 @@ static void what_the_provider_takes_back(void **state)
     mock_fault("reclaim_unannounced", NULL, 1, "");
     struct answer a = rig_launch_with(g, token(), o, 600);
     assert_true(rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false).reclaimed);
+    end(g);
+}
+
+/* ---- quotas ---- */
+
+enum { QUOTAS_MAX = 64 };
+
+struct quota_answer {
+    bool came;
+    struct weir_provider_result r;
+    size_t n;
+    struct weir_provider_quota row[QUOTAS_MAX];
+};
+
+static void note_quota(void *ctx, const struct weir_provider_result *r)
+{
+    struct quota_answer *a = ctx;
+    assert_false(a->came);
+    assert_true(r->n_quotas <= QUOTAS_MAX);
+    a->came = true;
+    a->r = *r;
+    a->n = r->n_quotas;
+    for (size_t i = 0; i < a->n; i++) {
+        a->row[i] = r->quota[i];
+    }
+}
+
+static struct quota_answer ask_quota(struct rig *g)
+{
+    struct quota_answer a = {.came = false};
+    assert_int_equal(g->s->ops->quota(g->p, note_quota, &a), 0);
+    assert_false(a.came); /* never from inside the call */
+    rig_run_until(g, &a.came);
+    return a;
+}
+
+/* The narrowest that counts the offer's machines: the first that names types, or the first. */
+static const struct weir_provider_quota *quota_of(const struct quota_answer *a, const struct weir_offer *o)
+{
+    const struct weir_provider_quota *found = NULL;
+    for (size_t i = 0; i < a->n; i++) {
+        const struct weir_provider_quota *q = &a->row[i];
+        bool narrow = q->n_types > 0 && !weir_streq(q->type[0], "*");
+        if (weir_provider_quota_of(q, o) > 0 && q->unit != WEIR_QUOTA_UNIT_MEM_MIB && (found == NULL || (narrow && weir_streq(found->type[0], "*")))) {
+            found = q;
+        }
+    }
+    assert_non_null(found);
+    return found;
+}
+
+/* What the mock's books say that the machines alive take. */
+static int64_t mock_takes(void)
+{
+    json_t *all = mock_inventory();
+    int64_t n = 0;
+    size_t at;
+    json_t *m;
+    json_array_foreach(json_object_get(all, "instances"), at, m)
+    {
+        bool is_gone = weir_streq(json_string_value(json_object_get(m, "state")), "gone");
+        n += is_gone ? 0 : json_integer_value(json_object_get(m, "takes"));
+    }
+    json_decref(all);
+    return n;
+}
+
+static void quotas_are_told(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    if (g->s->ops->quota == NULL) {
+        assert_null(g->s->ops->quota_remedy);
+        end(g);
+        return;
+    }
+    assert_non_null(g->s->ops->quota_remedy);
+    mock_fault("server_error", "quota", -1, ", \"status\": 500");
+    struct quota_answer a = ask_quota(g);
+    assert_int_not_equal(a.r.class, WEIR_PROVIDER_OK);
+    assert_int_equal(a.n, 0);
+    assert_true(a.r.text[0] != '\0');
+    clear();
+    mock_fault("bad_body", "quota", -1, "");
+    assert_int_not_equal(ask_quota(g).r.class, WEIR_PROVIDER_OK);
+    clear();
+    mock_tell("set", "{\"quota\": 500}");
+    a = ask_quota(g);
+    assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+    const struct weir_provider_quota *q = quota_of(&a, &g->on_demand);
+    assert_int_equal(q->limit, 500);
+    assert_int_equal(q->used, 0);
+    struct answer l = rig_launch(g, token());
+    assert_int_equal(l.r.class, WEIR_PROVIDER_OK);
+    mock_tell("foreign", "{}"); /* somebody else's counts too, where it is of the quota */
+    int64_t takes = mock_takes();
+    assert_true(takes > 0);
+    a = ask_quota(g);
+    assert_int_equal(quota_of(&a, &g->on_demand)->used, takes);
+    assert_int_equal(rig_terminate(g, l.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    (void)rig_await(g, l.inst[0].id, WEIR_INSTANCE_GONE, false);
+    takes = mock_takes();
+    a = ask_quota(g);
+    assert_int_equal(quota_of(&a, &g->on_demand)->used, takes);
+    mock_tell("set", "{\"quota\": 0}");
+    assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_QUOTA);
+    end_foreign(g);
     end(g);
 }
 
@@ -699,6 +816,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(reads_that_fail),
         cmocka_unit_test(ends_that_fail),
         cmocka_unit_test(what_the_provider_takes_back),
+        cmocka_unit_test(quotas_are_told),
         cmocka_unit_test(a_look_finds_what_is_wrong),
         cmocka_unit_test(nothing_is_answered_after_fini),
         cmocka_unit_test(what_was_made_beside_machines_goes),

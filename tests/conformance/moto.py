@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"
 import lib  # noqa: E402
 
 FREE_CALLS = 7  # before signatures count: CreateUser, PutUserPolicy, CreateAccessKey, twice CreateRole and PutRolePolicy
-POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ec2:*", "sts:*", "ssm:*"], "Resource": "*"}]}'
+POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ec2:*", "sts:*", "ssm:*", "s3:*"], "Resource": "*"}]}'
 LOOK = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ec2:Describe*", "ssm:*"], "Resource": "*"}]}'
 TRUST = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}'
 MAKE = f"""
@@ -40,7 +40,7 @@ def free_port():
 
 def main():
     venv, program = sys.argv[1:3]
-    python, why = lib.make_venv(venv, ["moto[server,ec2,iam,ssm]==5.2.5"])
+    python, why = lib.make_venv(venv, ["moto[server,ec2,iam,s3,ssm]==5.2.5"])
     if python is None:
         print(f"1..0 # SKIP moto cannot be installed: {why}")
         return 0

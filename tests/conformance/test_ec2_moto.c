@@ -14,9 +14,14 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "cloud/ec2/ec2.h"
+#include "cloud/ec2/sigv4.h"
 #include "conformance.h"
+#include "net/client.h"
+#include "net/digest.h"
 #include "rig.h"
 
 static const char *secret; /* what the driver finds in its environment */
@@ -145,6 +150,53 @@ static void a_wrong_secret_is_refused(void **state)
     rig_free(g);
 }
 
+/* The status and the beginning of the body of a call that is signed for a store of objects, with a wrong secret where that is asked. */
+static int64_t ask_s3(const char *method, const char *path, const char *body, bool wrong, char ret[static 256])
+{
+    char url[512];
+    char sum[WEIR_SHA256_HEX_SIZE];
+    struct weir_err err = {""};
+    struct weir_sigv4_key key = {{0}};
+    (void)snprintf(url, sizeof url, "%s%s", getenv("MOTO_URL"), path);
+    (void)snprintf(key.id, sizeof key.id, "%s", getenv("MOTO_KEY"));
+    (void)snprintf(key.secret, sizeof key.secret, "%s", wrong ? "a-secret-that-is-not-the-right-one-at-all" : getenv("MOTO_SECRET"));
+    weir_sha256_hex(weir_sv_of(body), sum);
+    struct weir_http_header header[WEIR_CLOUD_HEADERS_MAX] = {{"X-Amz-Content-Sha256", sum}};
+    struct weir_http_call call = {.method = method, .url = url, .header = header, .n_headers = 1, .body = weir_sv_of(body), .timeout_ms = 20000, .reply_bytes_max = 1 << 16};
+    struct weir_arena arena = {0};
+    struct weir_cloud_headers more = {.arena = &arena};
+    assert_int_equal(weir_sigv4_sign(&key, "us-east-1", "s3", &call, weir_clock_wall(&weir_clock_os), &more, &err), 0);
+    for (size_t i = 0; i < more.n; i++) {
+        header[call.n_headers++] = more.header[i];
+    }
+    struct weir_http_session *s = NULL;
+    struct weir_http_reply reply;
+    assert_int_equal(weir_http_session_new(&s, &err), 0);
+    int r = weir_http_session_call(s, &call, NULL, NULL, &reply, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(r, 0);
+    (void)snprintf(ret, 256, "%.*s", WEIR_SV_ARG(reply.body));
+    int64_t status = reply.status;
+    weir_http_session_free(s);
+    weir_arena_release(&arena);
+    return status;
+}
+
+static void a_store_of_objects_takes_what_is_signed(void **state)
+{
+    (void)state;
+    char got[256];
+    assert_int_equal(ask_s3("PUT", "/weir-checkpoints", "", false, got), 200);
+    assert_int_equal(ask_s3("PUT", "/weir-checkpoints/job-1/step-2", "a checkpoint", false, got), 200);
+    assert_int_equal(ask_s3("GET", "/weir-checkpoints/job-1/step-2", "", false, got), 200);
+    assert_string_equal(got, "a checkpoint");
+    assert_int_equal(ask_s3("GET", "/weir-checkpoints?list-type=2&prefix=job-1&max-keys=10", "", false, got), 200);
+    assert_int_equal(ask_s3("GET", "/weir-checkpoints/job-1/step-2", "", true, got), 403);
+    assert_non_null(strstr(got, "SignatureDoesNotMatch"));
+    assert_int_equal(ask_s3("DELETE", "/weir-checkpoints/job-1/step-2", "", true, got), 403);
+    assert_int_equal(ask_s3("GET", "/weir-checkpoints/job-1/step-2", "", false, got), 200);
+}
+
 static const struct weir_check *find_check(const struct look *l, const char *name)
 {
     for (size_t i = 0; i < l->n; i++) {
@@ -208,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_role_is_assumed),
         cmocka_unit_test(an_image_is_found_by_its_parameter),
         cmocka_unit_test(a_wrong_secret_is_refused),
+        cmocka_unit_test(a_store_of_objects_takes_what_is_signed),
         cmocka_unit_test(a_look_makes_nothing_and_names_what_is_missing),
     };
     return cmocka_run_group_tests_name("ec2-moto", tests, NULL, NULL);

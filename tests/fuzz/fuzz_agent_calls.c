@@ -78,7 +78,7 @@ static void rig_open(struct rig *r)
     WEIR_ASSERT(weir_config_parse(&b->config, WEIR_SV(""), "weir.yaml", &err) == 0);
     WEIR_ASSERT(weir_store_mem_open(&b->store, &err) == 0);
     WEIR_ASSERT(uv_loop_init(&b->loop) == 0 && uv_async_init(&b->loop, &b->wake, NULL) == 0);
-    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &r->clock, .owned_cost = fixed_cost};
+    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &r->clock, .node_cost = fixed_cost};
     conf.core.gpus = b->gpus;
     WEIR_ASSERT(weir_engine_open(&b->engine, &conf, &err) == 0 && agents_init(b, &err) == 0);
     (void)submit(b, "{\"name\":\"one\",\"run\":\"true\"}", 1);

@@ -289,6 +289,12 @@ static int no_pages(struct weir_store *s, uint64_t after_page, uint64_t *ret_las
     return 0;
 }
 
+static int no_lease_prices(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
@@ -397,6 +403,7 @@ static const struct weir_store_ops store_ops = {
     .each_posting = no_postings,
     .each_billed = nothing_billed,
     .first_posting = no_first_posting,
+    .each_lease_price = no_lease_prices,
     .each_invoice_line = no_invoice_lines,
     .each_correction = no_corrections,
     .each_close = no_closes,

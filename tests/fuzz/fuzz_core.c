@@ -63,6 +63,7 @@ struct storage { /* what an event points to */
     struct weir_offer offer[4];
     struct weir_budget budget;
     struct weir_quota quota;
+    struct weir_provider_quota provider_quota[2];
     struct weir_charged charge[2];
     struct weir_policy_rule rule[2];
     char name[2];
@@ -135,6 +136,20 @@ static void quota_of(struct bytes *b, uint16_t model, struct weir_quota *q)
     q->limit = take(b) * (weir_quota_is_timed((enum weir_quota_counts)q->counts) ? INT64_C(600000) : 1);
     q->from.us = INT64_C(1795374000000000) + take(b) * INT64_C(60000000);
     q->until.us = q->from.us + take(b) * INT64_C(60000000);
+}
+
+static void provider_quotas_of(struct bytes *b, struct weir_provider_quota *q)
+{
+    for (int i = 0; i < 2; i++) {
+        memset(&q[i], 0, sizeof q[i]);
+        q[i].name[0] = (char)('a' + i);
+        q[i].unit = take(b) % 5u;
+        q[i].markets = take(b) & 7u;
+        q[i].n_types = take(b) % 8u;
+        q[i].type[0][0] = (take(b) & 1) != 0 ? '*' : 't';
+        q[i].limit = take(b) - 1;
+        q[i].used = take(b) - 1;
+    }
 }
 
 static void charges_of(struct bytes *b, int64_t now_us, struct weir_charged *k)
@@ -217,12 +232,16 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
     case WEIR_EVENT_RUN_STARTED:
     case WEIR_EVENT_RUN_CHECKPOINTED:
         ev->u.run.run = run_of(b);
-        ev->u.run.rank = take(b) & 3u;
+        ev->u.run.rank = take(b);
+        ev->u.run.all_ranks = (ev->u.run.rank & 0x80u) != 0;
+        ev->u.run.rank &= 3u;
         ev->u.run.at.us = ev->now.us - take(b);
         break;
     case WEIR_EVENT_RUN_ENDED:
         ev->u.run_ended.run = run_of(b);
-        ev->u.run_ended.rank = take(b) & 3u;
+        ev->u.run_ended.rank = take(b);
+        ev->u.run_ended.all_ranks = (ev->u.run_ended.rank & 0x80u) != 0;
+        ev->u.run_ended.rank &= 3u;
         ev->u.run_ended.at.us = ev->now.us - take(b);
         ev->u.run_ended.reason = take(b) % 20u;
         ev->u.run_ended.exit_code = take(b) & 3;
@@ -245,6 +264,13 @@ static void fill(struct bytes *b, uint16_t model, struct storage *s, struct weir
         ev->u.offers_set.provider = "c";
         ev->u.offers_set.offer = s->offer;
         ev->u.offers_set.n = take(b) % 5u;
+        break;
+    case WEIR_EVENT_PROVIDER_QUOTAS_SET:
+        provider_quotas_of(b, s->provider_quota);
+        ev->u.provider_quotas_set.provider = "c";
+        ev->u.provider_quotas_set.quota = s->provider_quota;
+        ev->u.provider_quotas_set.n = take(b) % 3u;
+        ev->u.provider_quotas_set.as_of.us = ev->now.us - take(b) * INT64_C(1000000);
         break;
     case WEIR_EVENT_QUOTA_SET:
         quota_of(b, model, &s->quota);

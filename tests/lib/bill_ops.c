@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bill_ops.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 
 #define T0 INT64_C(1767225600000000)
+
+#define EUR_NANO INT64_C(1084237001) /* a rate at which no price is a whole number */
 
 enum { NODES = 6, SEGMENTS = 12 };
 
@@ -16,6 +19,7 @@ struct open_segment {
     struct weir_bill_segment s;
     struct weir_lease_id lease; /* as posted */
     struct weir_pool_id pool;
+    bool in_euros;
 };
 
 struct world {
@@ -40,6 +44,12 @@ struct world {
     struct weir_err *err;
 };
 
+static void set_currency(struct weir_bill_pending *p, bool in_euros)
+{
+    (void)snprintf(p->currency, sizeof p->currency, "%s", in_euros ? "EUR" : "");
+    p->rate_nano = in_euros ? EUR_NANO : 0;
+}
+
 static unsigned byte(struct world *w)
 {
     if (w->left == 0) {
@@ -55,6 +65,8 @@ static struct weir_bill_node make_node(struct world *w)
     unsigned b = byte(w);
     struct weir_bill_node n = {.node = {w->next_node++}, .pool = {1 + a % 3}, .gpus = b % 9, .cpu_milli = (a % 5) * 7300};
     n.owned = a & 0x80;
+    const bool has_carbon = b % 4 != 0;
+    const int64_t carbon = has_carbon ? INT64_C(1000003) * (a % 128) : 0;
     if (n.owned) {
         n.cost = (struct weir_owned_cost){.purchase_micro = INT64_C(173000000001) * (b % 7),
                                           .residual_micro = INT64_C(1000000003) * (b % 5),
@@ -63,7 +75,9 @@ static struct weir_bill_node make_node(struct world *w)
                                           .tariff_micro_per_kwh = 123457 * (int64_t)(a % 6),
                                           .pue_milli = 1000 + b,
                                           .idle_watts = 10 * (b % 11),
-                                          .busy_watts = 10 * (b % 11) + 37 * (a % 13)};
+                                          .busy_watts = 10 * (b % 11) + 37 * (a % 13),
+                                          .has_carbon = has_carbon,
+                                          .carbon_ug_per_kwh = carbon};
         if (n.cost.residual_micro > n.cost.purchase_micro) {
             n.cost.residual_micro = n.cost.purchase_micro;
         }
@@ -71,6 +85,14 @@ static struct weir_bill_node make_node(struct world *w)
         static const int64_t quantum[] = {0, 1, WEIR_US_PER_S, 60 * WEIR_US_PER_S, WEIR_US_PER_HOUR};
         n.lease.v = n.node.v + 1000;
         n.price_micro_per_hour = 1234567 * (int64_t)(b % 16);
+        if (b % 3 != 0) {
+            n.cost = (struct weir_owned_cost){
+                .pue_milli = 1000 + b, .idle_watts = 70, .busy_watts = 70 + 31 * (a % 8), .has_carbon = has_carbon, .carbon_ug_per_kwh = carbon};
+        }
+        if (b % 2 == 1) {
+            memcpy(n.currency, "EUR", sizeof n.currency);
+            n.rate_nano = EUR_NANO;
+        }
         n.quantum.us = quantum[a % 5];
         n.minimum.us = WEIR_US_PER_S * (b % 3) * 45;
         n.project.v = 1;
@@ -154,7 +176,9 @@ static int step(struct world *w)
             enum weir_outcome outcome = (enum weir_outcome)(a % WEIR_OUTCOME_MAX);
             weir_bill_segment_close(w->b, w->node[i], seg->s.run, seg->s.rank, at, outcome, kept);
             if (outcome == WEIR_OUTCOME_PENDING) {
-                weir_vec_push(&w->pending, (struct weir_bill_pending){seg->s, seg->lease, seg->pool});
+                struct weir_bill_pending p = {.segment = seg->s, .lease = seg->lease, .pool = seg->pool};
+                set_currency(&p, seg->in_euros);
+                weir_vec_push(&w->pending, p);
             }
             seg->open = false;
         }
@@ -188,12 +212,21 @@ static int step(struct world *w)
             unsigned a = byte(w);
             struct weir_owned_cost after = w->cost[i];
             struct change c = {w->now, &w->cost[i], &after};
+            after.has_carbon = a % 8 != 0;
+            after.carbon_ug_per_kwh = after.has_carbon ? INT64_C(777777) * (a % 32) : 0;
             after.tariff_micro_per_kwh = 98765 * (int64_t)(a % 16);
             after.life.us += (int64_t)(a / 16) * 1000003;
             weir_bill_node_reprice(w->b, w->node[i], w->now, changed_cost, &c);
             w->cost[i] = after;
         } else if (w->node[i].v != 0) {
-            weir_bill_node_price(w->b, w->node[i], at, 7654321 * (int64_t)byte(w));
+            unsigned a = byte(w);
+            struct weir_owned_cost after = w->cost[i];
+            struct change c = {w->now, &w->cost[i], &after};
+            after.has_carbon = a % 8 != 0;
+            after.carbon_ug_per_kwh = after.has_carbon ? INT64_C(777777) * (a % 32) : 0;
+            (void)weir_bill_node_price(w->b, w->node[i], at, 7654321 * (int64_t)a);
+            weir_bill_node_reprice(w->b, w->node[i], w->now, changed_cost, &c);
+            w->cost[i] = after;
         }
         break;
     default:
@@ -221,6 +254,10 @@ static int take(struct world *w)
         w->last_made = p[i].at;
         s->postings++;
         s->gpu_us += p[i].gpu_us;
+        if (p[i].credit == WEIR_ACCOUNT_PROVIDER) {
+            s->rented_mj += p[i].energy_mj;
+            s->rented_ug += p[i].carbon_ug;
+        }
         if (p[i].credit < WEIR_ACCOUNT_NODE) {
             s->cost[p[i].credit] += p[i].amount_micro;
         } else {
@@ -236,6 +273,7 @@ static int take(struct world *w)
                 x->segment.posted_micro += p[i].amount_micro;
                 x->segment.posted_until = p[i].to;
                 x->lease = p[i].lease;
+                set_currency(x, p[i].currency[0] != '\0');
                 x->pool = p[i].pool;
             }
         }
@@ -248,6 +286,7 @@ static int take(struct world *w)
                 seg->s.posted_until = p[i].to;
                 seg->lease = p[i].lease;
                 seg->pool = p[i].pool;
+                seg->in_euros = p[i].currency[0] != '\0';
             }
         }
     }

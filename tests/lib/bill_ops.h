@@ -18,6 +18,8 @@ struct bill_ops_sums {
     int64_t use[WEIR_ACCOUNT_MAX];
     uint64_t postings;
     uint64_t gpu_us;
+    int64_t rented_mj; /* of the cost side */
+    int64_t rented_ug;
 };
 
 struct bill_ops_conf {

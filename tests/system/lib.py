@@ -69,6 +69,15 @@ def process_table():
     return table
 
 
+def strike(pid, how=signal.SIGKILL):
+    """Sends a signal to a process that may be over by now; tells whether it was there."""
+    try:
+        os.kill(pid, how)
+        return True
+    except ProcessLookupError:
+        return False
+
+
 class Broker:
     """A `weir serve` with its own data directory; several starts on the same directory are restarts."""
 
@@ -140,10 +149,7 @@ class Broker:
         finally:
             for word in ("agent", "sandbox-machine"):
                 for pid in self.own_processes(word):
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
+                    strike(pid)
             if exc[0] is not None:
                 sys.stderr.write((self.dir / "serve.log").read_text()[-4000:])
             found = self.sanitizer_findings()

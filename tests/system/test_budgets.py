@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Budgets through a real broker: what waits for money, what starts, what a killed broker remembers, what the ledger says."""
+import json
+
 import lib
 from lib import Broker, until
 
@@ -107,6 +109,61 @@ def test_thresholds_stop_what_is_new_and_what_runs(weir):
         b.ok("budget", "rm", "vision")
         until("it to run again", lambda: state(b, j) == "running" and b.tasks(j)[0]["state"] == "running")
         b.ok("cancel", str(j))
+
+
+def test_a_dry_run_counts_the_tasks_that_start(weir):
+    with Broker(weir) as b:
+        until("the host to join", lambda: b.get("/v1/nodes")["items"])
+        array = job("sleep 600", array="0-9", resources={"accelerators": {"A100": 1}})
+
+        def dry():
+            status, body = b.http("POST", "/v1/jobs?dry_run=true", array)
+            assert status == 200, body
+            return json.loads(body)["room"]
+
+        def started():
+            j = b.submit(array)
+            until("some of it to run, others to wait", lambda: [t for t in b.get(f"/v1/jobs/{j}/tasks")["items"] if t["state"] == "waiting"])
+            n = sum(t["state"] in ("starting", "running") for t in b.get(f"/v1/jobs/{j}/tasks")["items"])
+            b.ok("cancel", str(j))
+            b.wait(j)
+            until("the nodes to be free", lambda: b.get("/v1/status")["gpus"]["free"] == 4)
+            return n
+
+        assert dry() == 4 == started()
+        for amount, want in (("0.10", 0), ("1.00", 2), ("5", 4)):
+            b.ok("budget", "set", "team", "--for", "tag:team=a", "--amount", amount, "--spent", "0")
+            assert dry() == want == started(), amount
+        for limit, want in (("3", 3), ("0", 0), ("9", 4)):
+            b.ok("quota", "set", "few", "--for", "project:vision", "--counts", "gpus", "--limit", limit)
+            assert dry() == want == started(), limit
+
+
+def test_another_spelling_of_a_tag_is_the_same_budget(weir):
+    with Broker(weir) as b:
+        until("the host to join", lambda: b.get("/v1/nodes")["items"])
+        b.ok("budget", "set", "small", "--for", "tag:Team=a", "--amount", "0.50")
+        b.ok("quota", "set", "few", "--for", "tag:team=q", "--counts", "tasks", "--limit", "0")
+        for tags in ({"team": "a"}, {"TEAM": "A"}, {"x": "y", "Team": "a"}, {"TeaM": "Q"}):
+            j = b.submit(job("true", tags=tags))
+            until(f"{tags} to wait", lambda: b.get(f"/v1/jobs/{j}").get("held_by") in ("small", "few"))
+        for value in ("a ", " a", "a\u200b", "\u2060a", "a\u00a0", "\u202ea"):
+            status, body = b.http("POST", "/v1/jobs", job("true", tags={"team": value}))
+            assert status == 400 and b"a tag's value" in body, (value, status, body)
+        # what a budget of tags cannot see, a policy refuses
+        b.ok("policy", "set", "tagged", "--effect", "deny", "--without-tag", "team=a,speech-*", "--reason", "say whose it is")
+        for tags in ({}, {"team": "b"}, {"team": ""}, {"tea": "a"}, {"team": "speech"}):
+            for path in ("/v1/jobs", "/v1/jobs?dry_run=true"):
+                status, body = b.http("POST", path, job("true", tags=tags))
+                assert status == 403 and b"say whose" in body, (tags, status, body)
+        assert b.wait(b.submit(job("true", tags={"Team": "Speech-1"})))["state"] == "succeeded"
+        assert b.run("policy", "test", "--tag", "team=A").returncode == 0 and b.run("policy", "test", "--tag", "team=b").returncode == 77
+        assert "KEY" in b.run("policy", "set", "bad", "--effect", "deny", "--without-tag", "team=").stderr
+        b.kill()
+        b.start()
+        assert b.http("POST", "/v1/jobs", job("true", tags={"team": "b"}))[0] == 403
+        j = b.submit(job("true", tags={"teaM": "a"}))
+        until("it to wait, after a restart", lambda: b.get(f"/v1/jobs/{j}").get("held_by") == "small")
 
 
 def test_bad_budgets_are_refused_with_what_is_meant(weir):

@@ -107,7 +107,7 @@ test_killed_before_the_end_is_proven = each_cloud(_after_it_was_ended_before_the
 
 def gang(weir, killed):
     """The third of three launches is refused: nobody runs on part of the gang, and all three are had later. The two others are ended
-    at once where they still boot; one whose agent was quicker is kept a while, as any idle machine is."""
+    at once, whether they still boot or not."""
     with mock("aws", args=["--capacity", "2"]) as c, broker(weir, c, policy="capacity_memory: 8s") as b:
         log = b.dir / "log"
         until("offers", lambda: any(o["provider"] == "aws" and o["verdict"].startswith("included") for o in b.get("/v1/offers?gpus=L4:1")["items"]))
@@ -133,6 +133,28 @@ def test_a_gang_is_rented_whole_or_not_at_all(weir):
 
 def test_a_gang_whose_broker_is_killed_while_it_is_rented(weir):
     gang(weir, killed=True)
+
+
+def test_a_machine_whose_provider_is_taken_out_of_the_configuration_is_told_of(weir):
+    with mock("runpod") as c, broker(weir, c) as b:
+        job = rent(b, "runpod", run="sleep 600")
+        until("the task to run", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        instance = leases(b)[0]["instance"]
+        b.stop()
+        config = b.dir / "weir.yaml"
+        whole = config.read_text()
+        config.write_text("policy: {}\n")
+        b.start()
+        told = until("an alert", lambda: [a for a in b.get("/v1/alerts")["items"] if a["condition"] == "leak-suspect"])
+        assert len(told) == 1 and instance in told[0]["text"] and "providers.runpod is not configured" in told[0]["text"], told
+        b.stop()
+        config.write_text(whole)
+        b.start()
+        until("its end", lambda: not [a for a in b.get("/v1/alerts")["items"] if a["condition"] == "leak-suspect" and a["state"] == "firing"])
+        b.ok("cancel", str(job))
+        for lease in leases(b):
+            b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
 
 
 def test_what_all_rented_machines_cost_an_hour_is_capped(weir):
@@ -199,6 +221,44 @@ def test_orphans_are_ended_and_strangers_are_not(weir):
         until("the task to run again", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running" and len(made(c)) == 2)
         b.ok("cancel", job)
         b.ok("down", "--all", "--timeout", "60s")
+
+
+def ended_by_hand(c, b):
+    """In the provider's console, which tells nobody."""
+    machine, = made(c)
+    c._call("POST", "end", {"id": machine["id"]})
+    return machine["id"]
+
+
+def test_a_task_that_is_placed_on_a_machine_that_was_ended_by_hand_goes_elsewhere_and_pays_nothing_for_it(weir):
+    with mock("aws") as c, broker(weir, c) as b:
+        assert b.wait(b.submit(only_there("aws", retries=0)), limit_s=180)["state"] == "succeeded"
+        ended_by_hand(c, b)
+        job = b.submit(only_there("aws", retries=0))
+        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        row = next(r for r in b.json("bill", "--by", "job")["rows"] if r["job"] == str(job))
+        assert not row.get("waste_lost_micro"), row
+        assert not b.tasks(job)[0].get("losses"), b.tasks(job)
+        for lease in leases(b):
+            b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
+def test_a_task_whose_machine_is_ended_by_hand_runs_again_at_once(weir):
+    with mock("aws") as c, broker(weir, c) as b:
+        mark = b.dir / "mark"
+        job = b.submit(only_there("aws", retries=0, run=f"[ -e {mark} ] || {{ touch {mark}; sleep 600; }}"))
+        until("it to run", mark.exists, limit_s=180)
+        gone = ended_by_hand(c, b)
+        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        task, = b.tasks(job)
+        assert task["attempt"] == 2, task
+        first = min(b.get("/v1/leases?all=true")["items"], key=lambda x: x["id"])
+        assert first["state"] == "ended" and not first["reclaimed"], first
+        assert [i["state"] for i in c.inventory()["instances"] if i["id"] == gone] == ["gone"]
+        for lease in leases(b):
+            b.run("leases", "end", lease["id"])
+        nothing_left(b, c)
 
 
 if __name__ == "__main__":

@@ -177,6 +177,22 @@ def test_google_tells_permissions_and_image(weir):
         assert "cloudresourcemanager" in rows["gcp permissions"]["remedy"] and rows["gcp image"]["verdict"] == "note", rows
 
 
+def test_azure_tells_permissions(weir):
+    with Cloud(weir, "azure") as (b, mock):
+        rows, said = doctor(b)
+        assert rows["azure permissions"]["verdict"] == "ok" and "resource group weir" in rows["azure permissions"]["text"], said
+        mock.set(denied=["Microsoft.Compute/virtualMachines/write", "Microsoft.Network/publicIPAddresses/*"])
+        rows, _ = doctor(b)
+        is_bad(rows["azure permissions"], "weir: Microsoft.Compute/virtualMachines/write, Microsoft.Network/publicIPAddresses/write", "docs/guide/providers/azure.md")
+        assert "virtualMachines/read" not in rows["azure permissions"]["text"], rows
+        mock.set(denied=["Microsoft.Network/virtualNetworks/subnets/join/action"])
+        rows, _ = doctor(b)
+        assert rows["azure network"]["verdict"] == "note" and "subnets/join/action" in rows["azure network"]["text"], rows
+        mock.set(denied=["permissions"])
+        rows, _ = doctor(b)
+        assert rows["azure permissions"]["verdict"] == "note" and "Microsoft.Authorization/permissions/read" in rows["azure permissions"]["remedy"], rows
+
+
 def test_who_may_not_operate_is_told_so(weir):
     with Cloud(weir, "aws") as (b, _):
         b.ok("user", "add", "vera", "--role", "viewer")

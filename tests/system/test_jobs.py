@@ -122,10 +122,10 @@ def test_a_dry_run_says_what_would_become_of_it_now(weir):
 
 def test_a_dry_run_of_an_array_speaks_of_all_tasks(weir):
     table = [  # array, GPUs of a task, nodes, words, room
-        ("0-9", "A100:1", 1, "10 tasks; nodes have room for 4 of them now. The first of them:", 4),
-        ("0-9%2", "A100:1", 1, "10 tasks, at most 2 at once; nodes have room for 2 of them now", 4),
-        ("0-9%3", "A100:2", 1, "10 tasks, at most 3 at once; nodes have room for 2 of them now", 2),
-        ("0,1", "A100:2", 1, "2 tasks; nodes have room for all of them now", 2),
+        ("0-9", "A100:1", 1, "10 tasks; there is room for 4 of them now. The first of them:", 4),
+        ("0-9%2", "A100:1", 1, "10 tasks, at most 2 at once; there is room for 2 of them now", 4),
+        ("0-9%3", "A100:2", 1, "10 tasks, at most 3 at once; there is room for 2 of them now", 2),
+        ("0,1", "A100:2", 1, "2 tasks; there is room for all of them now", 2),
     ]
     with Broker(weir, gpus="A100:4") as b:
         until("the own node", lambda: b.json("nodes"))
@@ -141,7 +141,7 @@ def test_a_dry_run_of_an_array_speaks_of_all_tasks(weir):
         assert "The first of them" not in b.ok("submit", "--dry-run", "one.yaml")
         job = int(b.ok("submit", "one.yaml"))
         until("the task takes the GPUs", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
-        assert "10 tasks, at most 3 at once; no node has room for one of them now" in b.ok("submit", "--dry-run", "--array", "0-9%3", "one.yaml")
+        assert "10 tasks, at most 3 at once; there is no room for one of them now" in b.ok("submit", "--dry-run", "--array", "0-9%3", "one.yaml")
         b.ok("cancel", str(job))
 
 

@@ -289,10 +289,13 @@ class Desk(Issuer):
         self.discovery = {"device_authorization_endpoint": self.url + "/device", "token_endpoint": self.url + "/token",
                           "scopes_supported": ["openid", "groups", "offline_access"]}
         self.answers = []
+        self.revoked_status = 200
 
     def on_form(self, path, form):
         if path == "/device":
             return 200, {"device_code": "d&=1", "user_code": "ABCD-EFGH", "verification_uri": self.url + "/go", "interval": 1, "expires_in": 30}
+        if path == "/revoke":
+            return self.revoked_status, {}
         answer = self.answers.pop(0)
         return (400, {"error": answer}) if isinstance(answer, str) else (200, answer)
 
@@ -336,7 +339,8 @@ def test_a_person_signs_in_by_a_code(weir):
         open_to_all = b.run("jobs")
         assert open_to_all.returncode != 0 and "chmod 600" in open_to_all.stderr, open_to_all
         file.chmod(0o600)
-        assert json.loads(b.ok("logout", "--json")) == {"was_signed_in": True} and json.loads(b.ok("logout", "--json")) == {"was_signed_in": False}
+        assert json.loads(b.ok("logout", "--json")) == {"was_signed_in": True, "revoked": False}
+        assert json.loads(b.ok("logout", "--json")) == {"was_signed_in": False, "revoked": False}
         assert b.run("jobs").returncode == 77 and "token" not in file.read_text()
 
 
@@ -362,6 +366,43 @@ def test_a_login_is_renewed_and_ends(weir):
         kept[b.url].pop("refresh_token")
         file.write_text(json.dumps(kept))
         assert "has ended" in b.run("jobs").stderr
+
+
+def test_signing_out_revokes_at_the_issuer(weir):
+    needs_jwt()
+    with Desk() as i, desk_broker(weir, i) as b:
+        file = signed_out(b)
+
+        def sign_in(refresh):
+            i.answers = [{"access_token": i.token(exp=int(time.time()) + 600), **refresh}]
+            b.ok("login")
+            i.forms.clear()
+            i.revoked_status = 200
+
+        sign_in({"refresh_token": "r-1"})
+        i.discovery["revocation_endpoint"] = i.url + "/revoke"
+        token = json.loads(file.read_text())[b.url]["token"]
+        done = b.run("logout")
+        assert done.returncode == 0 and "revoked at its issuer" in done.stderr and "copy" not in done.stderr, done
+        assert i.forms == [("/revoke", {"token": "r-1", "token_type_hint": "refresh_token", "client_id": "weir-cli"}),
+                           ("/revoke", {"token": token, "token_type_hint": "access_token", "client_id": "weir-cli"})], i.forms
+        assert "token" not in file.read_text()
+        # refused, elsewhere, in the clear, or away: it is forgotten here all the same, and what a copy is good for is said
+        for refresh, change, words in (({"refresh_token": "r-2"}, {"revoked_status": 503}, "status 503"), ({}, {"revoked_status": 400}, "status 400"),
+                                       ({"refresh_token": "r-3"}, {"revocation_endpoint": "http://login.example.org/revoke"}, "not https"),
+                                       ({"refresh_token": "r-4"}, {"issuer": "https://else.example.org"}, "does not describe"),
+                                       ({}, {"broken": True}, "status 500")):
+            i.discovery["revocation_endpoint"] = i.url + "/revoke"
+            sign_in(refresh)
+            i.revoked_status = change.get("revoked_status", 200)
+            i.discovery["revocation_endpoint"] = change.get("revocation_endpoint", i.url + "/revoke")
+            i.issuer_says = change.get("issuer")
+            i.broken = change.get("broken", False)
+            done = b.run("logout")
+            i.issuer_says, i.broken = None, False
+            assert done.returncode == 0 and words in done.stderr and "was not revoked" in done.stderr, (words, done)
+            assert ("fetch others" in done.stderr) == bool(refresh) and "r-" not in done.stderr, done
+            assert "token" not in file.read_text()
 
 
 def test_a_login_that_cannot_be_says_why(weir):

@@ -87,7 +87,7 @@ def test_secrets_are_nowhere_in_the_clear(weir):
                 b.run("cancel", j["id"])
             lib.until("the own host's task to end", lambda: b.json("jobs")[-1]["state"] not in ("running", "stopping"), 60)
             for pid in b.own_processes("agent"):
-                os.kill(pid, 9)
+                lib.strike(pid)
 
 
 def test_a_task_reads_neither_memory_nor_environment_of_the_broker(weir):

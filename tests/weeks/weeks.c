@@ -78,6 +78,13 @@ void alerts_orphan(struct broker *b, const char *provider, const char *instance)
     orphans++;
 }
 
+void alerts_unwatched(struct broker *b, const char *provider, struct weir_lease_id lease, const char *instance)
+{
+    (void)b;
+    (void)fprintf(stderr, "weeks: lease %" PRIu64 " of %s, machine %s: its provider is gone\n", lease.v, provider, instance);
+    abort(); /* all are configured, always */
+}
+
 void alerts_swept(struct broker *b, const char *provider, uint64_t round)
 {
     (void)b;

@@ -140,6 +140,10 @@ static const struct weir_rest_ops azure_rest = {
     .terminate = azure_terminate,
     .prices = azure_prices,
     .on_prices = azure_on_prices,
+    .quota = azure_quota,
+    .on_quota = azure_on_quota,
+    .check = azure_check,
+    .on_check = azure_on_check,
     .classify = azure_classify,
     .native = true,
 };
@@ -152,12 +156,15 @@ static int azure_init(struct weir_provider **ret, const struct weir_provider_env
 const struct weir_provider_ops weir_azure_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "azure",
-    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    /* a Spot VM pays the price of the time, by region and size; without a maxPrice of its own at most that on demand: Use Azure Spot VMs */
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE | WEIR_PROVIDER_SPOT_MOVES,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
+    .quota_remedy = "ask for more on the portal's page Quotas, Compute",
     .init = azure_init,
     .fini = weir_rest_fini,
     .offers = weir_rest_offers,
     .prices_anew = weir_rest_prices_anew,
+    .quota = weir_rest_quota,
     .launch = weir_rest_launch,
     .describe = weir_rest_describe,
     .list = weir_rest_list,

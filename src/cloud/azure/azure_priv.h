@@ -36,6 +36,7 @@ struct azure {
     char *ssh_key;             /* Azure makes no machine without one */
     char user[33];
     char identity[AZURE_ID_SIZE]; /* of the machine, so that it can remove itself; "": none */
+    char currency[4]; /* of the list prices that are asked for */
     bool spot;
     bool public_ip;
     uint32_t disk_gib;
@@ -47,6 +48,7 @@ struct azure {
     char gpus[64];
     size_t prices_network; /* whose prices are asked for */
     uint64_t prices_skip;  /* how many of them came */
+    size_t quota_network;  /* whose quotas are asked for */
     struct weir_credential *credential;
     char *bearer; /* the access token that is valid now; NULL: none */
 };
@@ -74,6 +76,14 @@ bool azure_machine_read(const json_t *o, struct weir_rest_machine *ret, char fai
 weir_cloud_classify_fn azure_classify;
 /* The class of an error by its code and text; REFUSED where they say nothing else. */
 enum weir_provider_class azure_class_of(const char *code, const char *text);
+
+/* ---- check.c ---- */
+void azure_check(struct weir_provider *p, unsigned step, struct weir_rest_request *q);
+void azure_on_check(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *answer, const json_t *body, struct weir_checks *k);
+
+/* ---- quota.c ---- */
+void azure_quota(struct weir_provider *p, const char *page, struct weir_rest_request *q);
+int azure_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest_quotas *l, struct weir_err *err);
 
 /* ---- prices.c ---- */
 void azure_prices(struct weir_provider *p, const char *page, struct weir_rest_request *q);

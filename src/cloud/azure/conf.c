@@ -13,7 +13,8 @@ const char *const azure_keys[] = {
     "endpoint",       "regions",         "poll",              "prices_every", "max_gpus",           "calls_per_second",     "subscription",
     "resource_group", "tenant",          "client_id",         "networks",     "client_secret_file", "federated_token_file", "image",
     "ssh_key",        "user",            "identity",          "spot",         "public_ip",          "disk_gib",             "agent",
-    "login_endpoint", "prices_endpoint", "metadata_endpoint", "before",       "declare_gpus",       NULL,
+    "login_endpoint", "prices_endpoint", "metadata_endpoint", "before",       "declare_gpus",       "currency",
+    NULL,
 };
 static const char *const known_network[] = {"subnet", "security_group", NULL};
 
@@ -166,6 +167,7 @@ static int read_machine(struct azure *c, const struct weir_provider_env *env, co
     r = r < 0 ? r : read_ssh_key(c, env, section, err);
     r = r < 0 ? r : read_word(section, "user", env, NULL, c->user, sizeof c->user, true, err);
     r = r < 0 ? r : read_resource(section, where, "identity", c->identity, false, err);
+    r = r < 0 ? r : weir_section_currency(section, where, c->currency, err);
     r = r < 0 ? r : weir_section_bool(section, where, "spot", &c->spot, err);
     r = r < 0 ? r : weir_section_bool(section, where, "public_ip", &c->public_ip, err);
     r = r < 0 ? r : weir_section_u32(section, where, "disk_gib", 30, 4095, &c->disk_gib, err);
@@ -179,7 +181,7 @@ static int read_machine(struct azure *c, const struct weir_provider_env *env, co
 int azure_conf_read(struct azure *ret, const struct weir_provider_env *env, const json_t *section, struct weir_err *err)
 {
     struct azure *c = ret;
-    *c = (struct azure){.user = "weir", .spot = true, .public_ip = true, .disk_gib = 128};
+    *c = (struct azure){.user = "weir", .currency = "USD", .spot = true, .public_ip = true, .disk_gib = 128};
     int r = read_word(section, "subscription", env, "AZURE_SUBSCRIPTION_ID", c->subscription, sizeof c->subscription, true, err);
     r = r < 0 ? r : read_word(section, "resource_group", env, NULL, c->group, sizeof c->group, true, err);
     r = r < 0 ? r : read_endpoints(c, env, section, err);

@@ -20,19 +20,19 @@ void azure_prices(struct weir_provider *p, const char *page, struct weir_rest_re
     q->method = "GET";
     q->open = true;
     weir_str_addf(&q->url,
-                  "%s/api/retail/prices?currencyCode=USD&$filter=serviceName%%20eq%%20%%27Virtual%%20Machines%%27%%20and%%20priceType%%20eq%%20"
+                  "%s/api/retail/prices?currencyCode=%s&$filter=serviceName%%20eq%%20%%27Virtual%%20Machines%%27%%20and%%20priceType%%20eq%%20"
                   "%%27Consumption%%27%%20and%%20armRegionName%%20eq%%20%%27%s%%27%%20and%%20contains%%28armSkuName%%2C%%20%%27Standard_N%%27%%29",
-                  a->prices_endpoint, a->network[a->prices_network].region);
+                  a->prices_endpoint, a->currency, a->network[a->prices_network].region);
     if (a->prices_skip > 0) {
         weir_str_addf(&q->url, "&$skip=%" PRIu64, a->prices_skip);
     }
 }
 
 /* Only what runs by the hour, for everybody, on Linux. */
-static bool is_wanted(const json_t *o)
+static bool is_wanted(const struct azure *a, const json_t *o)
 {
     return weir_streq(weir_rest_text(o, "type"), "Consumption") && weir_streq(weir_rest_text(o, "unitOfMeasure"), "1 Hour") &&
-           weir_streq(weir_rest_text(o, "currencyCode"), "USD") && strstr(weir_rest_text(o, "productName"), "Windows") == NULL &&
+           weir_streq(weir_rest_text(o, "currencyCode"), a->currency) && strstr(weir_rest_text(o, "productName"), "Windows") == NULL &&
            strstr(weir_rest_text(o, "productName"), "Dedicated") == NULL && strstr(weir_rest_text(o, "meterName"), "Low Priority") == NULL;
 }
 
@@ -42,7 +42,7 @@ static void add_price(struct weir_provider *p, const json_t *o, struct weir_rest
     const char *region = weir_rest_text(o, "armRegionName");
     bool spot = strstr(weir_rest_text(o, "meterName"), "Spot") != NULL;
     uint8_t market = spot ? WEIR_OFFER_SPOT : WEIR_OFFER_ON_DEMAND;
-    const struct weir_offer *row = is_wanted(o) && (a->spot || !spot) ? weir_rest_catalogue_type(p, weir_rest_text(o, "armSkuName"), market) : NULL;
+    const struct weir_offer *row = is_wanted(a, o) && (a->spot || !spot) ? weir_rest_catalogue_type(p, weir_rest_text(o, "armSkuName"), market) : NULL;
     int64_t price = weir_rest_price(o, "retailPrice");
     if (row == NULL || price <= 0 || strlen(region) >= sizeof row->region) {
         return; /* also a size that weir cannot compare, and what is not sold yet */
@@ -50,6 +50,10 @@ static void add_price(struct weir_provider *p, const json_t *o, struct weir_rest
     struct weir_offer offer = *row;
     offer.market = market;
     offer.price_micro_per_hour = price;
+    offer.price_since = weir_rest_time(o, "effectiveStartDate");
+    memcpy(offer.currency, a->currency, sizeof offer.currency);
+    offer.original_micro_per_hour = 0;
+    offer.rate_nano = 0;
     offer.as_of = (struct weir_wall){0}; /* now, not the list's */
     offer.zone[0] = '\0';
     (void)snprintf(offer.region, sizeof offer.region, "%s", region);

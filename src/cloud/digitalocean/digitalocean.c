@@ -388,6 +388,39 @@ static int digitalocean_on_prices(struct weir_provider *p, const json_t *body, s
     return r;
 }
 
+/* ---- the quota: Droplets of the account; how many there are, the list's total says ---- */
+
+static const char droplets_page[] = "droplets";
+
+static void digitalocean_quota(struct weir_provider *p, const char *page, struct weir_rest_request *q)
+{
+    bool is_total = weir_streq(page, droplets_page);
+    q->what = is_total ? "count Droplets" : "get account";
+    q->method = "GET";
+    weir_str_addf(&q->url, "%s%s", p->conf.endpoint, is_total ? "/v2/droplets?per_page=1&page=1" : "/v2/account");
+}
+
+static int digitalocean_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest_quotas *l, struct weir_err *err)
+{
+    static const char name[] = "Droplet limit";
+    (void)p;
+    const json_t *account = json_object_get(body, "account");
+    struct weir_provider_quota *known = weir_rest_quotas_find(l, "", name);
+    if (known != NULL) {
+        int64_t total = weir_rest_count(json_object_get(body, "meta"), "total");
+        known->used = total;
+        return total >= 0 ? 0 : weir_fail(err, -WEIR_EIO, "a list of Droplets without their total");
+    }
+    struct weir_provider_quota q = {.unit = WEIR_QUOTA_UNIT_MACHINES, .limit = weir_rest_count(account, "droplet_limit")};
+    if (q.limit < 0) {
+        return weir_fail(err, -WEIR_EIO, "an account without 'droplet_limit'");
+    }
+    (void)snprintf(q.name, sizeof q.name, "%s", name);
+    weir_rest_quotas_add(l, &q);
+    weir_rest_quotas_next(l, droplets_page);
+    return 0;
+}
+
 /* ---- the tables ---- */
 
 static const struct weir_rest_ops digitalocean_rest = {
@@ -409,6 +442,9 @@ static const struct weir_rest_ops digitalocean_rest = {
     .terminate = digitalocean_terminate,
     .prices = digitalocean_prices,
     .on_prices = digitalocean_on_prices,
+    .quota = digitalocean_quota,
+    .on_quota = digitalocean_on_quota,
+    .zone = weir_rest_zone_is_region,
     .classify = digitalocean_classify,
 };
 
@@ -422,10 +458,12 @@ const struct weir_provider_ops weir_digitalocean_provider = {
     .name = "digitalocean",
     .caps = 0,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
+    .quota_remedy = "ask for a higher limit in the control panel's settings of the team",
     .init = digitalocean_init,
     .fini = weir_rest_fini,
     .offers = weir_rest_offers,
     .prices_anew = weir_rest_prices_anew,
+    .quota = weir_rest_quota,
     .launch = weir_rest_launch,
     .describe = weir_rest_describe,
     .list = weir_rest_list,

@@ -316,12 +316,15 @@ static void ec2_fini(struct weir_provider *p)
 const struct weir_provider_ops weir_ec2_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = EC2_NAME,
-    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    /* "You pay the Spot price that's in effect, billed to the nearest second": AWS, How Spot Instances Work */
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE | WEIR_PROVIDER_SPOT_MOVES,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
+    .quota_remedy = "ask for more in Service Quotas, Amazon EC2, in that region",
     .init = ec2_init,
     .fini = ec2_fini,
     .offers = ec2_offers,
     .prices_anew = ec2_prices_anew,
+    .quota = ec2_quota,
     .launch = ec2_launch,
     .describe = ec2_describe,
     .list = ec2_list,

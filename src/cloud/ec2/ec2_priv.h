@@ -25,6 +25,7 @@ enum {
     EC2_IMAGE_SIZE = 256,
     EC2_PROFILE_SIZE = 128,
     EC2_SCOPE_SIZE = 64,
+    EC2_QUOTAS = 5,
 };
 
 struct ec2_subnet {
@@ -69,6 +70,13 @@ struct ec2_conf {
     uint32_t page_size;
 };
 
+/* A limit in vCPUs. */
+struct ec2_quota {
+    char name[72];
+    int64_t limit;       /* -1: the region has none */
+    struct weir_wall at; /* 0: not known */
+};
+
 /* What is known of one region. */
 struct ec2_region {
     char image[EC2_NAME_SIZE]; /* resolved */
@@ -82,6 +90,7 @@ struct ec2_region {
     struct weir_wall listed_at;         /* complete */
     struct weir_wall list_tried_at;
     bool listing; /* it is being read */
+    struct ec2_quota quota[EC2_QUOTAS];
 };
 /* What a type costs on demand. */
 struct ec2_listed {
@@ -93,6 +102,7 @@ struct ec2_place {
     char type[WEIR_INSTANCE_TYPE_SIZE];
     char zone[WEIR_REGION_SIZE];
     int64_t micro_per_hour;
+    struct weir_wall since; /* of that price; 0: it is not told */
 };
 struct ec2_type {
     char name[WEIR_INSTANCE_TYPE_SIZE];
@@ -172,6 +182,9 @@ int ec2_check(struct weir_provider *p, weir_check_fn *done, void *ctx);
 int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
 void ec2_prices_anew(struct weir_provider *p);
 bool ec2_type_is_wanted(const struct ec2_conf *c, const char *type);
+
+/* quota.c */
+int ec2_quota(struct weir_provider *p, weir_provider_fn *done, void *ctx);
 
 /* pricelist.c: asks for what is old; never waits. */
 void ec2_pricelist_refresh(struct weir_provider *p);

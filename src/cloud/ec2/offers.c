@@ -105,6 +105,7 @@ static size_t push_live(struct weir_provider *p, const struct ec2_region *r, con
         struct weir_offer o = spot != NULL ? *spot : *on_demand;
         o.market = WEIR_OFFER_SPOT;
         o.price_micro_per_hour = at->micro_per_hour;
+        o.price_since = at->since;
         o.as_of = r->prices_at;
         o.expires = weir_wall_add(r->prices_at, p->conf.price_max_age);
         memcpy(o.zone, at->zone, sizeof o.zone);
@@ -218,6 +219,9 @@ static void take_price(struct ec2_region *r, const struct weir_xml *item)
     }
     (void)snprintf(place.type, sizeof place.type, "%s", type);
     (void)snprintf(place.zone, sizeof place.zone, "%s", zone);
+    if (weir_parse_time(weir_sv_of(weir_xml_text(item, "timestamp")), &place.since, NULL) < 0) {
+        place.since = (struct weir_wall){0};
+    }
     weir_vec_push(&r->places, place);
 }
 

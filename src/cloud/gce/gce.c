@@ -11,6 +11,7 @@
 #include "cloud/boot.h"
 #include "cloud/checks.h"
 #include "cloud/gce/auth.h"
+#include "cloud/gce/quota.h"
 #include "cloud/gce/skus.h"
 #include "cloud/rest.h"
 #include "cloud/section.h"
@@ -531,7 +532,8 @@ static void set_price(struct types_ctx *t, struct weir_offer *o)
     char told[WEIR_MONEY_SIZE];
     char list[WEIR_MONEY_SIZE];
     bool spot = o->market == WEIR_OFFER_SPOT;
-    int64_t price = gce_skus_price(g->skus, o->instance_type, weir_sv_of(o->region), spot, o->cpu_milli / 1000, o->mem_mib, o->gpus);
+    struct weir_wall since;
+    int64_t price = gce_skus_price(g->skus, o->instance_type, weir_sv_of(o->region), spot, o->cpu_milli / 1000, o->mem_mib, o->gpus, &since);
     if (price < 0) {
         return;
     }
@@ -541,6 +543,7 @@ static void set_price(struct types_ctx *t, struct weir_offer *o)
         return;
     }
     o->price_micro_per_hour = price;
+    o->price_since = since;
     o->as_of = (struct weir_wall){0}; /* now */
     (void)snprintf(o->source, sizeof o->source, "Cloud Billing catalogue (live)");
 }
@@ -620,6 +623,42 @@ static int gce_on_prices(struct weir_provider *p, const json_t *body, struct wei
     return each_scoped(body, "machineTypes", on_type, &t, err);
 }
 
+/* ---- quotas: the regions', then the project's ---- */
+
+static const char project_page[] = "project";
+
+static void gce_quota(struct weir_provider *p, const char *page, struct weir_rest_request *q)
+{
+    const struct gce *g = p->own;
+    q->method = "GET";
+    if (weir_streq(page, project_page)) {
+        q->what = "get project";
+        weir_str_addf(&q->url, "%s/compute/v1/projects/%s?fields=kind%%2Cquotas", p->conf.endpoint, g->project);
+        return;
+    }
+    q->what = "list regions";
+    weir_str_addf(&q->url, "%s/compute/v1/projects/%s/regions?fields=kind%%2CnextPageToken%%2Citems%%28name%%2Cquotas%%29&maxResults=500%s%s", p->conf.endpoint,
+                  g->project, page[0] != '\0' ? "&pageToken=" : "", page);
+}
+
+static int gce_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest_quotas *l, struct weir_err *err)
+{
+    const json_t *items = json_object_get(body, "items");
+    const char *next = weir_rest_text(body, "nextPageToken");
+    if (weir_streq(weir_rest_text(body, "kind"), "compute#project")) {
+        gce_quota_project(body, l);
+        return 0;
+    }
+    if (!weir_streq(weir_rest_text(body, "kind"), "compute#regionList") || !is_page(next)) {
+        return weir_fail(err, -WEIR_EIO, "the answer is not a list of regions");
+    }
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        gce_quota_region(p, json_array_get(items, i), l);
+    }
+    weir_rest_quotas_next(l, next[0] != '\0' ? next : project_page);
+    return 0;
+}
+
 /* ---- what doctor asks ---- */
 
 enum { STEP_PERMISSIONS, STEP_IMAGE };
@@ -629,6 +668,8 @@ static const char *const permissions[] = {
     "compute.instances.create",   "compute.instances.delete",  "compute.instances.list",  "compute.instances.setLabels", "compute.instances.setMetadata",
     "compute.disks.create",       "compute.machineTypes.list", "compute.zoneOperations.get",
 };
+/* Without these, quotas are not known beforehand. */
+static const char *const quota_permissions[] = {"compute.regions.list", "compute.projects.get"};
 static const char *const network_permissions[] = {"compute.subnetworks.use", "compute.subnetworks.useExternalIp"};
 
 static void ask_permissions(const struct weir_provider *p, struct weir_rest_request *q)
@@ -647,6 +688,9 @@ static void ask_permissions(const struct weir_provider *p, struct weir_rest_requ
     }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(network_permissions); i++) {
         weir_json_cstr(&j, network_permissions[i]);
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(quota_permissions); i++) {
+        weir_json_cstr(&j, quota_permissions[i]);
     }
     weir_json_end(&j);
     weir_json_end(&j);
@@ -697,8 +741,10 @@ static void on_permissions(const struct gce *g, const struct weir_cloud_answer *
     const json_t *granted = json_object_get(body, "permissions");
     WEIR_CLEANUP(weir_str_release) struct weir_str missing = WEIR_STR_INIT(4096);
     WEIR_CLEANUP(weir_str_release) struct weir_str of_network = WEIR_STR_INIT(4096);
+    WEIR_CLEANUP(weir_str_release) struct weir_str of_quota = WEIR_STR_INIT(4096);
     add_missing(&missing, granted, permissions, WEIR_ARRAY_LEN(permissions));
     add_missing(&of_network, granted, network_permissions, g->external_ip ? 2 : 1);
+    add_missing(&of_quota, granted, quota_permissions, WEIR_ARRAY_LEN(quota_permissions));
     if (missing.n > 0) {
         weir_checks_add(k, "permissions", WEIR_CHECK_FAILED, role, "missing on project %s: %s", g->project, weir_str_cstr(&missing));
     }
@@ -706,7 +752,11 @@ static void on_permissions(const struct gce *g, const struct weir_cloud_answer *
         weir_checks_add(k, "network", WEIR_CHECK_WARNING, "give them there, or on the subnetwork alone, of which this does not tell", "missing on project %s: %s",
                         g->project, weir_str_cstr(&of_network));
     }
-    if (missing.n == 0 && of_network.n == 0) {
+    if (of_quota.n > 0) {
+        weir_checks_add(k, "permissions", WEIR_CHECK_WARNING, role, "missing on project %s, so that what its quotas refuse is tried all the same: %s", g->project,
+                        weir_str_cstr(&of_quota));
+    }
+    if (missing.n == 0 && of_network.n == 0 && of_quota.n == 0) {
         weir_checks_add(k, "permissions", WEIR_CHECK_OK, NULL, "project %s gives all that weir needs", g->project);
     }
 }
@@ -750,6 +800,8 @@ static const struct weir_rest_ops gce_rest = {
     .prices = gce_prices,
     .on_prices = gce_on_prices,
     .on_prices_failed = gce_on_prices_failed,
+    .quota = gce_quota,
+    .on_quota = gce_on_quota,
     .check = gce_check,
     .on_check = gce_on_check,
     .classify = gce_classify,
@@ -764,12 +816,15 @@ static int gce_init(struct weir_provider **ret, const struct weir_provider_env *
 const struct weir_provider_ops weir_gce_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "gcp", /* as in the catalogue */
-    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    /* a Spot VM pays the Spot price of the time, which Google changes once a day at most: Spot VMs pricing */
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE | WEIR_PROVIDER_SPOT_MOVES,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
+    .quota_remedy = "ask for more on the console's page IAM & Admin, Quotas",
     .init = gce_init,
     .fini = weir_rest_fini,
     .offers = weir_rest_offers,
     .prices_anew = weir_rest_prices_anew,
+    .quota = weir_rest_quota,
     .launch = weir_rest_launch,
     .describe = weir_rest_describe,
     .list = weir_rest_list,

@@ -18,6 +18,7 @@ struct rate {
     char region[WEIR_REGION_SIZE];
     bool spot;
     int64_t nano_per_hour;
+    struct weir_wall since; /* 0: it is not told */
 };
 
 typedef WEIR_VEC(struct rate) rate_vec;
@@ -139,6 +140,7 @@ static int add_sku(struct gce_skus *s, const json_t *sku, void (*refused)(void *
     if ((!rate.spot && !weir_streq(usage, "OnDemand")) || !read_part(weir_sv_of(text), rate.spot, rate.part, sizeof rate.part)) {
         return 0;
     }
+    rate.since = weir_rest_time(json_array_get(json_object_get(sku, "pricingInfo"), 0), "effectiveTime");
     rate.nano_per_hour = read_rate(sku, &why);
     if (why != NULL) {
         char told[160];
@@ -170,35 +172,40 @@ int gce_skus_read(struct gce_skus *s, const json_t *body, void (*refused)(void *
     return r;
 }
 
-static int64_t find_rate(const struct gce_skus *s, const char *kind, const char *of, struct weir_sv region, bool spot)
+/* -1 where it is not known. *since: not before that rate holds. */
+static int64_t find_rate(const struct gce_skus *s, const char *kind, const char *of, struct weir_sv region, bool spot, struct weir_wall *since)
 {
     char part[64];
     (void)snprintf(part, sizeof part, "%s%s%s", kind, of[0] != '\0' ? " " : "", of);
     for (size_t i = 0; i < s->rates.n; i++) {
         const struct rate *r = &s->rates.p[i];
         if (r->spot == spot && weir_streq(r->part, part) && weir_sv_eq(weir_sv_of(r->region), region)) {
+            since->us = r->since.us > since->us ? r->since.us : since->us;
             return r->nano_per_hour;
         }
     }
     return -1;
 }
 
-int64_t gce_skus_price(const struct gce_skus *s, const char *type, struct weir_sv region, bool spot, uint32_t cpus, uint64_t mem_mib, uint32_t gpus)
+int64_t gce_skus_price(const struct gce_skus *s, const char *type, struct weir_sv region, bool spot, uint32_t cpus, uint64_t mem_mib, uint32_t gpus,
+                       struct weir_wall *ret_since)
 {
     for (size_t i = 0; i < WEIR_ARRAY_LEN(families); i++) {
         const struct family *f = &families[i];
         if (!weir_sv_starts(weir_sv_of(type), weir_sv_of(f->prefix))) {
             continue;
         }
-        int64_t core = find_rate(s, "core", f->host, region, spot);
-        int64_t ram = find_rate(s, "ram", f->host, region, spot);
-        int64_t gpu = find_rate(s, "gpu", f->gpu, region, spot);
+        struct weir_wall since = {0};
+        int64_t core = find_rate(s, "core", f->host, region, spot, &since);
+        int64_t ram = find_rate(s, "ram", f->host, region, spot, &since);
+        int64_t gpu = find_rate(s, "gpu", f->gpu, region, spot, &since);
         int64_t gib = (int64_t)(f->ssds + f->ssds_each * gpus) * LOCAL_SSD_GIB;
-        int64_t ssd = gib > 0 ? find_rate(s, "ssd", "", region, spot) : 0;
+        int64_t ssd = gib > 0 ? find_rate(s, "ssd", "", region, spot, &since) : 0;
         if (core < 0 || ram < 0 || gpu < 0 || ssd < 0 || cpus > 4096 || mem_mib > 65536 * UINT64_C(1024) || gpus > 64) {
             return -1;
         }
         int64_t nano = core * cpus + ram / 1024 * (int64_t)mem_mib + ram % 1024 * (int64_t)mem_mib / 1024 + gpu * gpus + ssd * gib;
+        *ret_since = since;
         return nano / 1000;
     }
     return -1;

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/wtime.h"
 
 struct json_t;
 struct gce_skus;
@@ -21,5 +22,6 @@ void gce_skus_begin(struct gce_skus *s);
 int gce_skus_read(struct gce_skus *s, const struct json_t *body, void (*refused)(void *ctx, const char *text), void *ctx, struct weir_err *err);
 void gce_skus_end(struct gce_skus *s);
 
-/* What a type costs, in micro-units per hour; -1 where that is not known. */
-int64_t gce_skus_price(const struct gce_skus *s, const char *type, struct weir_sv region, bool spot, uint32_t cpus, uint64_t mem_mib, uint32_t gpus);
+/* What a type costs, in micro-units per hour; -1 where that is not known. *ret_since: when the last of its rates began; 0: it is not told. */
+int64_t gce_skus_price(const struct gce_skus *s, const char *type, struct weir_sv region, bool spot, uint32_t cpus, uint64_t mem_mib, uint32_t gpus,
+                       struct weir_wall *ret_since);

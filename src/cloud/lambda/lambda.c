@@ -374,6 +374,7 @@ static const struct weir_rest_ops lambda_rest = {
     .terminate = lambda_terminate,
     .prices = lambda_prices,
     .on_prices = lambda_on_prices,
+    .zone = weir_rest_zone_is_region,
     .classify = lambda_classify,
     .absent_code = "global/object-does-not-exist",
 };

@@ -17,7 +17,7 @@ enum { FILE_BYTES_MAX = 1 << 20, PATH_SIZE = 512 };
 static const char where[] = "openstack";
 const char *const openstack_keys[] = {
     WEIR_REST_KEYS, WEIR_REST_BOOT_KEYS, "cloud",   "region",   "ca_file", "image", "flavors", "networks", "security_groups", "key_name", "zone", "volume_gb",
-    "config_drive", NULL,
+    "config_drive", "currency", NULL,
 };
 static const char *const flavor_keys[] = {"gpus", "gpu_memory", "price", NULL};
 
@@ -278,7 +278,7 @@ static int read_flavors(struct openstack *o, const struct weir_provider_env *env
         r = r < 0 ? r : weir_section_bytes(value, place, "gpu_memory", UINT64_C(1) << 30, &bytes, err);
         r = r < 0 ? r : weir_section_price(value, place, "price", &f.price_micro_per_hour, err);
         if (r == 0 && f.price_micro_per_hour == 0) {
-            r = weir_section_bad(err, place, "price", "must be given: what an hour of it costs, in the ledger's currency");
+            r = weir_section_bad(err, place, "price", "must be given: what an hour of it costs, in the currency that 'currency' says, else the ledger's");
         }
         if (r < 0) {
             return r;
@@ -310,6 +310,7 @@ static int read_machine(struct openstack *o, const json_t *section, struct weir_
     r = r < 0 ? r : weir_section_names(section, where, "security_groups", o->group[0], sizeof o->group[0], OPENSTACK_GROUPS_MAX, &o->n_groups, err);
     r = r < 0 ? r : weir_section_text(section, where, "key_name", o->key_name, sizeof o->key_name, err);
     r = r < 0 ? r : weir_section_text(section, where, "zone", o->zone, sizeof o->zone, err);
+    r = r < 0 ? r : weir_section_currency(section, where, o->currency, err);
     r = r < 0 ? r : weir_section_u32(section, where, "volume_gb", 1, 65536, &o->volume_gb, err);
     r = r < 0 ? r : weir_section_bool(section, where, "config_drive", &o->config_drive, err);
     return r < 0 ? r : weir_rest_boot_read(&o->boot, section, where, err);

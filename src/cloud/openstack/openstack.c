@@ -404,6 +404,7 @@ static void add_flavor(const struct openstack *o, struct openstack_flavor *f, co
                                .mem_mib = (uint64_t)mib,
                                .price_micro_per_hour = f->price_micro_per_hour,
                                .boot_expected = weir_dur_s(BOOT_EXPECTED_S)};
+    memcpy(offer.currency, o->currency, sizeof offer.currency);
     (void)snprintf(f->id, sizeof f->id, "%s", id);
     (void)snprintf(offer.instance_type, sizeof offer.instance_type, "%s", f->name);
     (void)snprintf(offer.region, sizeof offer.region, "%s", o->region);
@@ -429,7 +430,53 @@ static int openstack_on_prices(struct weir_provider *p, const json_t *body, stru
     return r;
 }
 
+/* ---- quotas: the project's, in the region that the token is for ---- */
+
+static void openstack_quota(struct weir_provider *p, const char *page, struct weir_rest_request *q)
+{
+    (void)p;
+    (void)page;
+    q->what = "show limits";
+    q->method = "GET";
+    weir_str_adds(&q->url, "/limits");
+}
+
+static int openstack_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest_quotas *l, struct weir_err *err)
+{
+    static const struct {
+        const char *limit;
+        const char *used;
+        const char *name;
+        enum weir_quota_unit unit;
+    } rows[] = {
+        {"maxTotalCores", "totalCoresUsed", "cores", WEIR_QUOTA_UNIT_CORES},
+        {"maxTotalInstances", "totalInstancesUsed", "instances", WEIR_QUOTA_UNIT_MACHINES},
+        {"maxTotalRAMSize", "totalRAMUsed", "ram", WEIR_QUOTA_UNIT_MEM_MIB},
+    };
+    const struct openstack *o = p->own;
+    const json_t *absolute = json_object_get(json_object_get(body, "limits"), "absolute");
+    if (!json_is_object(absolute)) {
+        return weir_fail(err, -WEIR_EIO, "limits without 'absolute'");
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        /* -1 is no limit, and is no quota */
+        struct weir_provider_quota q = {.unit = (uint8_t)rows[i].unit, .limit = weir_rest_count(absolute, rows[i].limit),
+                                        .used = weir_rest_count(absolute, rows[i].used)};
+        (void)snprintf(q.name, sizeof q.name, "%s", rows[i].name);
+        (void)snprintf(q.region, sizeof q.region, "%s", o->region);
+        weir_rest_quotas_add(l, &q);
+    }
+    return 0;
+}
+
 /* ---- the tables ---- */
+
+static const char *openstack_zone(const struct weir_provider *p, const struct weir_offer *o)
+{
+    const struct openstack *own = p->own;
+    (void)o;
+    return own->zone;
+}
 
 static const struct weir_rest_ops openstack_rest = {
     .endpoint = "", /* Keystone's: every cloud has its own */
@@ -449,6 +496,9 @@ static const struct weir_rest_ops openstack_rest = {
     .terminate = openstack_terminate,
     .prices = openstack_prices,
     .on_prices = openstack_on_prices,
+    .quota = openstack_quota,
+    .on_quota = openstack_on_quota,
+    .zone = openstack_zone,
     .classify = openstack_classify,
 };
 
@@ -462,10 +512,12 @@ const struct weir_provider_ops weir_openstack_provider = {
     .name = "openstack",
     .caps = 0,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
+    .quota_remedy = "ask the cloud's operator for more ('openstack quota show' says what there is)",
     .init = openstack_init,
     .fini = weir_rest_fini,
     .offers = weir_rest_offers,
     .prices_anew = weir_rest_prices_anew,
+    .quota = weir_rest_quota,
     .launch = weir_rest_launch,
     .describe = weir_rest_describe,
     .list = weir_rest_list,

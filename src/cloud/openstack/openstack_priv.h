@@ -60,6 +60,7 @@ struct openstack {
     uint32_t volume_gb; /* 0: on the flavor's own disk */
     bool config_drive;
     struct weir_rest_boot boot;
+    char currency[4]; /* of the flavors' prices; "": the ledger's */
     WEIR_VEC(struct openstack_flavor) flavor;
     /* with the token */
     struct weir_credential *credential;

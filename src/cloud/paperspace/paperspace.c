@@ -543,6 +543,7 @@ static const struct weir_rest_ops paperspace_rest = {
     .prices = paperspace_prices,
     .on_prices = paperspace_on_prices,
     .on_prices_failed = paperspace_on_prices_failed,
+    .zone = weir_rest_zone_is_region,
     .classify = paperspace_classify,
 };
 

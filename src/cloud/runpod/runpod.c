@@ -336,6 +336,13 @@ static int runpod_on_prices(struct weir_provider *p, const json_t *body, struct 
 
 /* ---- the tables ---- */
 
+/* A region is a data centre, but for the community's machines, which may be anywhere. */
+static const char *runpod_zone(const struct weir_provider *p, const struct weir_offer *o)
+{
+    (void)p;
+    return weir_streq(o->region, "any") ? "" : o->region;
+}
+
 static const struct weir_rest_ops runpod_rest = {
     .endpoint = "https://api.runpod.io",
     .key_env = key_env,
@@ -353,6 +360,7 @@ static const struct weir_rest_ops runpod_rest = {
     .terminate = runpod_terminate,
     .prices = runpod_prices,
     .on_prices = runpod_on_prices,
+    .zone = runpod_zone,
     .classify = runpod_classify,
     .cpu_milli_each = 4000, /* RunPod's list of prices does not say */
     .mem_mib_each = 16 << 10,

@@ -428,6 +428,9 @@ static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir
         }
     }
     o.id = weir_offer_id(&o);
+    if (o.zone[0] == '\0') {
+        memcpy(o.zone, o.region, sizeof o.zone); /* whatever it imitates, a region of it is one zone */
+    }
     weir_vec_push(&p->offers, o);
 }
 

@@ -434,6 +434,7 @@ static int vast_init(struct weir_provider **ret, const struct weir_provider_env 
 const struct weir_provider_ops weir_vast_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "vast",
+    /* an interruptible machine pays what was bid for it, whatever others bid later: it is paused then, and not dearer */
     .caps = WEIR_PROVIDER_SPOT,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
     .init = vast_init,

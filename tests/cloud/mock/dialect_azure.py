@@ -113,6 +113,10 @@ class Dialect:
             return "offers"
         if "/locations/" in path and "/operations/" in path:
             return "poll"
+        if path.endswith("/usages"):
+            return "quota"
+        if path.endswith("/providers/Microsoft.Authorization/permissions"):
+            return "permissions"
         if path == MACHINES:
             return "list"
         if path.startswith(MACHINES + "/"):
@@ -156,6 +160,8 @@ class Dialect:
         if not re.fullmatch(r"20\d\d-\d\d-\d\d(-preview)?", version):
             raise CloudError("invalid", "The api-version query parameter (?api-version=) is required for all requests.",
                              code="MissingApiVersionParameter")
+        if operation == "permissions":
+            return self._permissions(request)
         if operation == "poll":
             return self._poll(request)
         if operation == "list":
@@ -169,7 +175,7 @@ class Dialect:
             return self._terminate(name)
         m = re.fullmatch(BASE + r"/providers/Microsoft\.Compute/locations/(\w+)/usages", request.path)
         if m and request.method == "GET":
-            return self._usages()
+            return self._usages(m.group(1))
         raise CloudError("not_found", f"{request.method} {request.path}")
 
     # ---- tokens ----
@@ -241,6 +247,9 @@ class Dialect:
         compare = {k: v for k, v in p.items() if k != "osProfile"}
         wanted = {"body": body, "compare": compare, "spot": p.get("priority") == "Spot", "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{memory}"},
                   "boot": {"user_data": user_data.decode("utf-8", "replace")} if user_data else None, "ends_with_program": False}
+        size = SIZES[p["hardwareProfile"]["vmSize"]]
+        wanted["takes"] = size[6]
+        wanted["quota_of"] = f"{body['location']} {'lowPriorityCores' if wanted['spot'] else size[5]}"
         with self.world.lock:
             before = self.world._find_token(name)
             replay = "conflict" if only_new or before is None or before.state == "gone" else "return"
@@ -299,16 +308,19 @@ class Dialect:
             return Reply(204)
         return Reply(202, headers={"Retry-After": "0"})
 
-    def _usages(self):
-        used = {}
-        for i in self.world.visible():
-            if i.costs():
-                size = SIZES[i.request["body"]["properties"]["hardwareProfile"]["vmSize"]]
-                family = "lowPriorityCores" if i.spot else size[5]
-                used[family] = used.get(family, 0) + size[6]
-        families = {s[5] for s in SIZES.values()} | {"lowPriorityCores", "cores"}
-        return Reply(200, {"value": [{"name": {"value": f, "localizedValue": f}, "currentValue": used.get(f, 0), "limit": 960, "unit": "Count"}
-                                     for f in sorted(families)]})
+    def _permissions(self, request):
+        if request.path != f"{BASE}/resourceGroups/{GROUP}/providers/Microsoft.Authorization/permissions" or request.method != "GET":
+            raise CloudError("not_found", f"{request.method} {request.path}")
+        denied = [d for d in self.world.denied if d.startswith("Microsoft.")]
+        return Reply(200, {"value": [{"actions": ["*/read"], "notActions": [], "dataActions": [], "notDataActions": []},
+                                     {"actions": ["microsoft.compute/*", "Microsoft.Network/*"], "notActions": denied, "dataActions": [], "notDataActions": []}]})
+
+    def _usages(self, location):
+        families = sorted({s[5] for s in SIZES.values()})
+        used = {f: self.world.used(f"{location} {f}") for f in (*families, "lowPriorityCores")}
+        used["cores"] = sum(used[f] for f in families)
+        return Reply(200, {"value": [{"name": {"value": f, "localizedValue": f + " vCPUs"}, "currentValue": used[f], "limit": self.world.quota, "unit": "Count"}
+                                     for f in used]})
 
     # ---- prices ----
 
@@ -322,7 +334,7 @@ class Dialect:
             for price, word in ((on_demand, ""), (spot, " Spot")):
                 items.append({"currencyCode": "USD", "tierMinimumUnits": 0.0, "retailPrice": round(price * self.world.price_factor, 6),
                               "unitPrice": round(price * self.world.price_factor, 6), "armRegionName": region.group(1), "location": region.group(1),
-                              "effectiveStartDate": "2026-06-01T00:00:00Z", "meterId": str(uuid.uuid5(uuid.NAMESPACE_URL, name + word)),
+                              "effectiveStartDate": stamp(self.world.price_since()), "meterId": str(uuid.uuid5(uuid.NAMESPACE_URL, name + word)),
                               "meterName": name.removeprefix("Standard_").replace("_", " ") + word, "skuName": name + word,
                               "productName": f"Virtual Machines {product} Series", "serviceName": "Virtual Machines", "unitOfMeasure": "1 Hour",
                               "type": "Consumption", "isPrimaryMeterRegion": True, "armSkuName": name})

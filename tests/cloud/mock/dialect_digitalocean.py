@@ -71,6 +71,8 @@ class Dialect:
             return {"GET": "list", "POST": "create"}.get(request.method, "other")
         if request.path == "/v2/sizes":
             return "offers"
+        if request.path == "/v2/account":
+            return "quota"
         if one and one.group(1) == "droplets":
             return {"GET": "describe", "DELETE": "terminate"}.get(request.method, "other")
         return "action" if one and request.method == "GET" else "other"
@@ -105,6 +107,9 @@ class Dialect:
                 return Reply(204)
             case "action":
                 return self._action(one.group(2))
+            case "quota":
+                return Reply(200, {"account": {"droplet_limit": self.world.quota, "floating_ip_limit": 3, "email": "me@example.com", "uuid": "b6fr89",
+                                               "email_verified": True, "status": "active", "status_message": ""}})
             case "offers":
                 return self._page(request, "sizes", [self._size(s) for s in SIZES], {"per_page", "page"})
         raise CloudError("not_found", "The resource you were accessing could not be found.")
@@ -162,7 +167,7 @@ class Dialect:
             ident = str(3164444 + self.made)
         boot = {"user_data": body["user_data"]} if body.get("user_data") else None
         gpu = (model or "none").split("_", 1)[-1].upper().replace("_", " ")
-        wanted = {"body": body, "boot": boot, "ends_with_program": False,
+        wanted = {"body": body, "boot": boot, "ends_with_program": False, "takes": 1,
                   "machine_env": {"MOCK_NVML": f"NVIDIA {gpu}:{count}:{each << 10}"} if model and model.startswith("nvidia") else {}}
         name = body["name"]
         instance, _, later = self.world.create(name, name.rsplit("-", 1)[0], wanted, ident=ident, replay="double")
@@ -212,5 +217,5 @@ class Dialect:
         """A Droplet of somebody else in the same account."""
         name = body.get("name", "training-box")
         ident = str(int(hashlib.sha256((name + str(len(self.world.instances))).encode()).hexdigest()[:7], 16))
-        wanted = {"body": {"name": name, "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "tags": ["web"]}, "ends_with_program": False}
+        wanted = {"body": {"name": name, "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "tags": ["web"]}, "takes": 1, "ends_with_program": False}
         self.world.create(None, body.get("owner", "somebody"), wanted, ident=ident)

@@ -6,6 +6,7 @@ asks a server that does (moto): here only the form, the key and the date of the 
 import base64
 import binascii
 import datetime
+import fnmatch
 import json
 import re
 import urllib.parse
@@ -16,6 +17,14 @@ from server import Reply
 from world import CloudError
 
 REGION = "us-east-1"
+CORES = {"g4dn.xlarge": 4, "g6.xlarge": 4, "g6.12xlarge": 48, "p4d.24xlarge": 96, "p5.48xlarge": 192}
+QUOTAS = {  # code: (name, how its types begin, on the spot)
+    "L-DB2E81BA": ("Running On-Demand G and VT instances", ("g", "vt"), False),
+    "L-417A185B": ("Running On-Demand P instances", ("p",), False),
+    "L-3819A6DF": ("All G and VT Spot Instance Requests", ("g", "vt"), True),
+    "L-7212CCBC": ("All P4, P3 and P2 Spot Instance Requests", ("p2", "p3", "p4"), True),
+    "L-C4BD4855": ("All P5 Spot Instance Requests", ("p5",), True),
+}
 TYPES = {  # name: (GPU, how many, MiB each, on demand, spot)
     "g4dn.xlarge": ("Tesla T4", 1, 15360, 0.526, 0.21),
     "g6.xlarge": ("NVIDIA L4", 1, 23034, 0.805, 0.34),
@@ -68,6 +77,8 @@ class Dialect:
     def operation(self, request):
         if request.headers.get("X-Amz-Target") == "AWSPriceListService.GetProducts":
             return "pricelist"
+        if request.headers.get("X-Amz-Target", "").startswith("ServiceQuotasV20190624."):
+            return "quota"
         form = dict(urllib.parse.parse_qsl(request.body.decode("utf-8", "replace")))
         action = form.get("Action", "")
         if action == "DescribeInstances" and "MaxResults" in form:
@@ -95,7 +106,7 @@ class Dialect:
         return Reply(200, text.encode(), "text/xml;charset=UTF-8")
 
     def _authorize(self, request):
-        m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/(?:ec2|pricing)/aws4_request, ?SignedHeaders=([a-z0-9;-]+), ?"
+        m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/(?:ec2|pricing|servicequotas)/aws4_request, ?SignedHeaders=([a-z0-9;-]+), ?"
                          r"Signature=([0-9a-f]{64})", request.headers.get("Authorization", ""))
         date = request.headers.get("X-Amz-Date", "")
         if not m:
@@ -116,6 +127,8 @@ class Dialect:
         self._authorize(request)
         if operation == "pricelist":
             return self._products(request)
+        if operation == "quota":
+            return self._quota(request)
         form = dict(urllib.parse.parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True))
         if form.get("Version") != "2016-11-15":
             raise CloudError("invalid", "Version=2016-11-15 is wanted", code="NoSuchVersion")
@@ -148,6 +161,24 @@ class Dialect:
         if self.world.no_images:
             raise CloudError("invalid", f"The image id '[{ident}]' does not exist", code="InvalidAMIID.NotFound")
         return self._xml("DescribeImages", f"<imagesSet><item><imageId>{escape(ident)}</imageId><imageState>available</imageState></item></imagesSet>")
+
+    def _quota(self, request):
+        if request.headers["X-Amz-Target"] != "ServiceQuotasV20190624.GetServiceQuota":
+            raise CloudError("invalid", "only GetServiceQuota is known here")
+        body = request.json()
+        if set(body) != {"ServiceCode", "QuotaCode"} or body["ServiceCode"] != "ec2" or body["QuotaCode"] not in QUOTAS:
+            return Reply(400, {"__type": "NoSuchResourceException", "Message": "The request failed because the specified resource does not exist."},
+                         "application/x-amz-json-1.1")
+        if "servicequotas:GetServiceQuota" in self.world.denied:
+            return Reply(400, {"__type": "AccessDeniedException", "Message": "User: arn:aws:iam::1:user/weir is not authorized to perform: "
+                               "servicequotas:GetServiceQuota"}, "application/x-amz-json-1.1")
+        return Reply(200, {"Quota": {"ServiceCode": "ec2", "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)", "QuotaCode": body["QuotaCode"],
+                                     "QuotaName": QUOTAS[body["QuotaCode"]][0], "Value": float(self.world.quota), "Unit": "None", "Adjustable": True,
+                                     "GlobalQuota": False}}, "application/x-amz-json-1.1")
+
+    @staticmethod
+    def _quota_of(kind, spot):
+        return next(c for c, (_, begins, is_spot) in QUOTAS.items() if is_spot == spot and kind.startswith(begins))
 
     def _products(self, request):
         """GetProducts of the Price List Query API: products as JSON in strings, each with its terms."""
@@ -226,11 +257,13 @@ class Dialect:
         self.made += 1
         ident = f"i-{self.made:017x}"
         wanted = {"type": form["InstanceType"], "tags": tags, "spot": form.get("InstanceMarketOptions.MarketType") == "spot",
-                  "zone": form.get("Placement.AvailabilityZone", REGION + "a"),
+                  "zone": form.get("Placement.AvailabilityZone", REGION + "ab"[self.made % 2]),  # else the provider's choice
                   "compare": {k: v for k, v in form.items()},
                   "boot": {"user_data": user_data.decode("utf-8", "replace")} if user_data else None,
                   "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{memory}"},
                   "ends_with_program": form.get("InstanceInitiatedShutdownBehavior") == "terminate"}
+        wanted["takes"] = CORES[wanted["type"]]
+        wanted["quota_of"] = self._quota_of(wanted["type"], wanted["spot"])
         instance, _, later = self.world.create(token or None, tags.get("weir-owner", ""), wanted, ident=ident)
         if later is not None and later.kind == "server_error":
             raise later
@@ -249,6 +282,7 @@ class Dialect:
         return (f"<item><instanceId>{i.id}</instanceId><imageId>ami-1</imageId><instanceState><code>{code}</code><name>{name}</name></instanceState>"
                 f"{ended}<instanceType>{i.request['type']}</instanceType><launchTime>{stamp(i.created)}</launchTime>"
                 f"<placement><availabilityZone>{i.request['zone']}</availabilityZone><tenancy>default</tenancy></placement>{reason}"
+                f"<cpuOptions><coreCount>{CORES[i.request['type']] // 2}</coreCount><threadsPerCore>2</threadsPerCore></cpuOptions>"
                 f"{'<instanceLifecycle>spot</instanceLifecycle>' if i.spot else ''}<clientToken>{escape(i.token or '')}</clientToken>"
                 f"<tagSet>{tags}</tagSet></item>")
 
@@ -270,6 +304,8 @@ class Dialect:
                 found = [i for i in found if i.request["tags"].get(name[4:]) in values]
             elif name == "instance-state-name":
                 found = [i for i in found if STATE[i.state][1] in values]
+            elif name == "instance-type":
+                found = [i for i in found if any(fnmatch.fnmatchcase(i.request["type"], v) for v in values)]
             elif name == "client-token":
                 found = [i for i in found if i.token in values]
             else:
@@ -299,11 +335,11 @@ class Dialect:
         types = [v[""] for v in groups(form, "InstanceType")] or list(TYPES)
         inner = "".join(
             f"<item><instanceType>{t}</instanceType><productDescription>Linux/UNIX</productDescription>"
-            f"<spotPrice>{TYPES[t][4] * self.world.price_factor:.6f}</spotPrice><timestamp>{stamp(self.world.now())}</timestamp>"
+            f"<spotPrice>{TYPES[t][4] * self.world.price_factor:.6f}</spotPrice><timestamp>{stamp(self.world.price_since())}</timestamp>"
             f"<availabilityZone>{REGION}{z}</availabilityZone></item>" for t in types if t in TYPES for z in "ab")
         return self._xml("DescribeSpotPriceHistory", f"<spotPriceHistorySet>{inner}</spotPriceHistorySet>")
 
     def add_foreign(self, body):
         self.made += 1
-        wanted = {"type": "g6.xlarge", "tags": body.get("tags", {"weir-owner": "somebody-else"}), "zone": REGION + "a", "compare": {}}
+        wanted = {"type": "g6.xlarge", "takes": CORES["g6.xlarge"], "quota_of": self._quota_of("g6.xlarge", False), "tags": body.get("tags", {"weir-owner": "somebody-else"}), "zone": REGION + "a", "compare": {}}
         self.world.create(None, "somebody-else", wanted, ident=f"i-{self.made:017x}")

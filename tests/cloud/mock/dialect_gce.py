@@ -29,6 +29,7 @@ TYPES = {  # name: (vCPUs, MiB, accelerator, how many, MiB each, as the driver l
     "a2-highgpu-8g": (96, 696320, "nvidia-tesla-a100", 8, 40960, "NVIDIA A100-SXM4-40GB"),
     "a3-highgpu-8g": (208, 1916928, "nvidia-h100-80gb", 8, 81920, "NVIDIA H100 80GB HBM3"),
 }
+METRICS = {"nvidia-l4": "NVIDIA_L4_GPUS", "nvidia-tesla-a100": "NVIDIA_A100_GPUS"}  # later models' quotas are not told
 LABEL = r"[a-z][a-z0-9_-]{0,62}"
 NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 INT64 = r"-?\d+"
@@ -79,7 +80,8 @@ ROUTES = [
     ("operation", "GET", re.compile(ROOT + r"/zones/(?P<zone>[a-z0-9-]+)/operations/(?P<name>[a-z0-9-]+)")),
     ("operation", "POST", re.compile(ROOT + r"/zones/(?P<zone>[a-z0-9-]+)/operations/(?P<name>[a-z0-9-]+)/wait")),
     ("types", "GET", re.compile(ROOT + r"/aggregated/machineTypes")),
-    ("region", "GET", re.compile(ROOT + r"/regions/(?P<region>[a-z0-9-]+)")),
+    ("quota", "GET", re.compile(ROOT + r"/regions")),
+    ("project", "GET", re.compile(ROOT)),
     ("permissions", "POST", re.compile(r"/v1/projects/(?P<project>[a-z0-9-]+):testIamPermissions")),
     ("image", "GET", re.compile(r"/compute/v1/projects/[a-z0-9-]+/global/images/(?P<name>[a-z0-9/-]+)")),
     ("token", "POST", re.compile(r"/token")),
@@ -314,6 +316,10 @@ class Dialect:
         wanted = {"body": body, "zone": parts["zone"], "spot": spot, "boot": {"user_data": script} if script else None,
                   "machine_env": {"MOCK_NVML": f"{gpu[5]}:{gpu[3]}:{gpu[4]}"}, "ends_with_program": False,
                   "until": self.world.now() + int(limit) if limit else None}
+        metric = METRICS.get(gpu[2])
+        if metric:
+            wanted["takes"] = gpu[3]
+            wanted["quota_of"] = f"{parts['zone'].rsplit('-', 1)[0]} {'PREEMPTIBLE_' if spot else ''}{metric}"
         ident = f"{parts['zone']}/{body['name']}"
         with self.world.lock:
             old = self.world.instances.get(ident)
@@ -389,9 +395,21 @@ class Dialect:
             items[f"zones/{zone}"] = {"machineTypes": listed}
         return Reply(200, {"kind": "compute#machineTypeAggregatedList", "id": "x", "items": items})
 
-    def _region(self, request, parts):
-        quotas = [{"metric": m, "limit": 16.0, "usage": 0.0} for m in ("NVIDIA_L4_GPUS", "PREEMPTIBLE_NVIDIA_L4_GPUS", "NVIDIA_A100_GPUS", "CPUS")]
-        return Reply(200, {"kind": "compute#region", "name": parts["region"], "status": "UP", "quotas": quotas})
+    def _quota(self, request, parts):
+        self._check_query(request, {"filter", "maxResults", "pageToken", "returnPartialSuccess", "orderBy"})
+        regions = []
+        for region in sorted({z.rsplit("-", 1)[0] for z in ZONES}):
+            metrics = [spot + m for m in METRICS.values() for spot in ("", "PREEMPTIBLE_")]
+            quotas = [{"metric": m, "limit": float(self.world.quota), "usage": float(self.world.used(f"{region} {m}"))} for m in metrics]
+            regions.append({"kind": "compute#region", "name": region, "status": "UP", "quotas": quotas + [{"metric": "CPUS", "limit": 24.0, "usage": 0.0}]})
+        page, following = self.world.page(regions, request.query.get("pageToken", ""))
+        return Reply(200, {"kind": "compute#regionList", "items": page, **({"nextPageToken": following} if following else {})})
+
+    def _project(self, request, parts):
+        self._check_query(request, set())
+        used = sum(self.world.used(f"{r} {m}") for r in {z.rsplit("-", 1)[0] for z in ZONES} for m in METRICS.values())
+        return Reply(200, {"kind": "compute#project", "name": self.project, "quotas": [
+            {"metric": "GPUS_ALL_REGIONS", "limit": float(self.world.quota), "usage": float(used)}]})
 
     def _offers(self, request, parts):
         """Rates of the Cloud Billing Catalog, for what TYPES need."""
@@ -407,7 +425,8 @@ class Dialect:
                     nanos = int(round(price * factor * self.world.price_factor * 1e9))
                     skus.append({"skuId": f"{len(skus):04X}-0000-0000", "description": text, "category": {
                         "serviceDisplayName": "Compute Engine", "resourceFamily": "Compute", "resourceGroup": "GPU" if what == gpu else "CPU",
-                        "usageType": usage}, "serviceRegions": ["us-central1", "europe-west4"], "pricingInfo": [{"pricingExpression": {
+                        "usageType": usage}, "serviceRegions": ["us-central1", "europe-west4"], "pricingInfo": [{
+                            "effectiveTime": stamp(self.world.price_since()), "pricingExpression": {
                             "usageUnit": unit, "tieredRates": [{"startUsageAmount": 0, "unitPrice": {
                                 "currencyCode": "USD", "units": str(nanos // 10**9), "nanos": nanos % 10**9}}]}}]})
         page, following = self.world.page(skus, request.query.get("pageToken", ""), int(request.query.get("pageSize", 5000)))

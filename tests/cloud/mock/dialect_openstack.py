@@ -79,6 +79,8 @@ class Dialect:
             return "create"
         if path == "/compute/v2.1/flavors/detail":
             return "offers"
+        if path == "/compute/v2.1/limits":
+            return "quota"
         if ONE.fullmatch(path):
             return {"GET": "describe", "DELETE": "terminate"}.get(request.method, "other")
         return "other"
@@ -116,6 +118,11 @@ class Dialect:
             case "terminate":
                 self.world.terminate(self._find(ONE.fullmatch(request.path).group(1)))
                 return Reply(204)
+            case "quota":
+                there = [i for i in self.world.instances.values() if i.costs()]
+                return Reply(200, {"limits": {"rate": [], "absolute": {
+                    "maxTotalCores": self.world.quota, "totalCoresUsed": self.world.used("cores"), "maxTotalInstances": -1, "totalInstancesUsed": len(there),
+                    "maxTotalRAMSize": 1 << 40, "totalRAMUsed": sum(FLAVORS[i.request["flavor"]][2] for i in there), "maxServerMeta": 128}}})
             case "offers":
                 return self._page(request, "flavors", [self._flavor(n) for n in FLAVORS], {"limit", "marker", "is_public", "sort_key", "sort_dir"})
         raise CloudError("not_found", f"{request.method} {request.path}")
@@ -204,7 +211,7 @@ class Dialect:
             raise CloudError("invalid", "Flavor or image could not be found.")
         alias, _, count = FLAVORS[flavor][3].get("pci_passthrough:alias", ":0").partition(":")
         boot = {"user_data": base64.b64decode(body["user_data"], validate=True).decode()} if body.get("user_data") else None
-        wanted = {"body": body, "flavor": flavor, "boot": boot, "ends_with_program": False,
+        wanted = {"body": body, "flavor": flavor, "takes": FLAVORS[flavor][1], "quota_of": "cores", "boot": boot, "ends_with_program": False,
                   "machine_env": {"MOCK_NVML": f"NVIDIA {alias.upper()}-SXM4-40GB:{count}:{40 << 10}"} if alias else {}}
         name = body["name"]
         instance, _, later = self.world.create(name, name.rsplit("-", 1)[0], wanted, ident=str(uuid.uuid4()), replay="double")

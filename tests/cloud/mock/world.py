@@ -88,7 +88,7 @@ class Instance:
 
     def brief(self):
         return {"id": self.id, "token": self.token, "owner": self.owner, "state": self.state, "reason": self.reason,
-                "spot": self.spot, "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told,
+                "spot": self.spot, "takes": self.request.get("takes", 0), "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told, "zone": self.request.get("zone", ""),
                 "pids": self.machine.pids() if self.machine else []}
 
     def costs(self):
@@ -107,12 +107,14 @@ class World:
         self.forget_s = forget_s
         self.page_size = page_size
         self.skew_s = 0.0
-        self.price_factor = 1.0
+        self.prices = [(int(self.now()) - 86400, 1.0)]  # (since when, a factor on all prices), the oldest first
         self.denied = []  # operations, or permissions by the provider's name, that the account's owner has not given
         self.no_images = False
+        self.quota = 100000  # the limit of each of the account's quotas, in what it counts
         self.instances = {}
         self.tokens = {}  # token -> ids of all machines it ever made: more than one is a double launch
         self.faults = []
+        self.full_zones = []
         self.pages = {}
         self.log = []
         self.calls = collections.deque(maxlen=500)
@@ -125,6 +127,18 @@ class World:
     def now(self):
         """The provider's clock, which may be ahead of or behind the client's."""
         return time.time() + self.skew_s
+
+    @property
+    def price_factor(self):
+        return self.prices[-1][1]
+
+    @price_factor.setter
+    def price_factor(self, factor):
+        """Prices change at whole seconds, as providers tell of it."""
+        self.prices.append((int(self.now()), factor))
+
+    def price_since(self):
+        return self.prices[-1][0]
 
     def note(self, operation, status, fault=""):
         with self.lock:
@@ -178,8 +192,12 @@ class World:
             for kind in ("no_capacity", "quota"):
                 if self.hit(kind, "create") is not None:
                     raise CloudError(kind, "asked for by the test")
+            if self.used(request.get("quota_of")) + request.get("takes", 0) > self.quota:
+                raise CloudError("quota", "the account's quota is used up")
             if self.hit("refused", "create") is not None:
                 raise CloudError("forbidden", "asked for by the test")
+            if request.get("zone") in self.full_zones:
+                raise CloudError("no_capacity", f"every machine in {request['zone']} is taken")
             if sum(i.costs() for i in self.instances.values()) >= self.capacity:
                 raise CloudError("no_capacity", "every machine is taken")
             later = None
@@ -203,6 +221,11 @@ class World:
             if instance.state != "gone":
                 self.tokens.setdefault(token or instance.id, []).append(instance.id)
             return instance, True, later
+
+    def used(self, quota):
+        """What all machines of the account take of a quota now."""
+        with self.lock:
+            return sum(i.request.get("takes", 0) for i in self.instances.values() if i.costs() and i.request.get("quota_of") == quota)
 
     def get(self, ident):
         with self.lock:
@@ -248,6 +271,7 @@ class World:
         with self.lock:
             return {"instances": [i.brief() for i in self.instances.values()],
                     "alive": sum(i.costs() for i in self.instances.values()),
+                    "prices": self.prices,
                     "doubles": {t: ids for t, ids in self.tokens.items() if len(ids) > 1},
                     "faults": [{"name": f.name, "left": f.left, "hits": f.hits} for f in self.faults]}
 

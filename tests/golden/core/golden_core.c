@@ -21,12 +21,17 @@
 #include "base/parse.h"
 #include "unit/core/world.h"
 
-enum { LINE_MAX_BYTES = 512, SCENARIOS_MAX = 128, OUT_MAX = 1 << 20 };
+enum { LINE_MAX_BYTES = 512, PROVIDER_QUOTAS_MAX = 8, SCENARIOS_MAX = 128, OUT_MAX = 1 << 20 };
 
 struct scene {
     struct world w;
     struct weir_str out;
     struct weir_gpu_table *gpus;
+    struct weir_provider_quota provider_quota[PROVIDER_QUOTAS_MAX]; /* to be sent */
+    size_t n_provider_quotas;
+    struct weir_provider_quota told[PROVIDER_QUOTAS_MAX]; /* sent last */
+    size_t n_told;
+    int64_t told_us;
     int64_t start_us;
     const char *name;
     int line;
@@ -160,6 +165,9 @@ static void out_effect(struct scene *s, const struct weir_effect *e)
     case WEIR_EFFECT_LEASE_LAUNCH:
         weir_str_addf(&s->out, " offer %" PRIu64 " (%s)", e->u.lease_launch.offer->id,
                       e->u.lease_launch.offer->instance_type);
+        if (e->u.lease_launch.offer->zone[0] != '\0') {
+            weir_str_addf(&s->out, " in %s", e->u.lease_launch.offer->zone);
+        }
         if (e->u.lease_launch.expires.us < s->w.now_us + s->w.conf.lease_term.us) {
             weir_str_adds(&s->out, " until ");
             out_time(s, e->u.lease_launch.expires.us);
@@ -252,6 +260,9 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
             weir_str_addf(&s->out, ", %s %u", weir_verdict_name((enum weir_verdict)v), x->rejected[v]);
         }
     }
+    if (x->nodes != 0) {
+        weir_str_addf(&s->out, ", %u in one zone: %s", x->nodes, x->zone);
+    }
     if (x->again_at.us != 0) {
         char buf[WEIR_RFC3339_SIZE];
         weir_str_addf(&s->out, ", again in %s", weir_dur_format(weir_wall_sub(x->again_at, x->now), buf));
@@ -266,6 +277,11 @@ static void out_explain(struct scene *s, const struct weir_explain *x)
         weir_str_addf(&s->out, ", whose share is quota %u", x->quota.v);
     } else if (x->quota.v != 0) {
         weir_str_addf(&s->out, ", quota %u has %" PRId64 " of %" PRId64, x->quota.v, x->quota_left, x->quota_need);
+    }
+    if (x->provider_quota != 0) {
+        weir_str_addf(&s->out, ", for offer %" PRIu64 " the provider allows %" PRId64 " %s, %" PRId64 " are in use and %" PRId64 " wanted",
+                      x->provider_quota_offer, x->provider_quota_limit, weir_quota_unit_name((enum weir_quota_unit)x->provider_quota_unit),
+                      x->provider_quota_used, x->provider_quota_need);
     }
     weir_str_addc(&s->out, '\n');
     for (uint32_t i = 0; i < x->n_candidates && i < 3; i++) {
@@ -322,6 +338,7 @@ static void request_of(struct scene *s, struct weir_sv line, struct weir_request
         }
     }
     r->alternatives_ordered = flag(line, "ordered");
+    r->same_zone = flag(line, "same_zone");
     r->market = (uint8_t)(flag(line, "spot")        ? WEIR_MARKET_SPOT
                           : flag(line, "on_demand") ? WEIR_MARKET_ON_DEMAND
                                                     : WEIR_MARKET_AUTO);
@@ -382,6 +399,8 @@ static void do_node(struct scene *s, struct weir_sv line)
     spec.cpu_milli = (uint32_t)number(s, line, "cpu", 64) * 1000;
     spec.mem_mib = (uint64_t)number(s, line, "mem_gib", 256) * 1024;
     spec.fabric = (uint32_t)number(s, line, "fabric", 0);
+    spec.pool.v = (uint32_t)number(s, line, "pool", 1);
+    text(line, "region", "", spec.region, sizeof spec.region);
     uint8_t link = (uint8_t)number(s, line, "link", 0);
     for (uint8_t i = 0; link > 0 && i < spec.gpus; i++) {
         spec.link_group[i] = (uint8_t)(1 + i / link);
@@ -398,6 +417,8 @@ static void do_rates(struct scene *s, struct weir_sv line)
     ev.u.node_rates.node.v = first_number(s, &line);
     ev.u.node_rates.rates.full_micro_per_hour = money(s, line, "full", 1000000);
     ev.u.node_rates.rates.marginal_busy_micro_per_hour = money(s, line, "busy", 100000);
+    struct weir_dur late = span(s, line, "late", 0);
+    ev.u.node_rates.at.us = late.us == 0 ? 0 : s->w.now_us - late.us;
     step(s, &ev);
 }
 
@@ -412,6 +433,7 @@ static void do_offer(struct scene *s, struct weir_sv line)
     o->id = first_number(s, &line);
     text(line, "type", "box", o->instance_type, sizeof o->instance_type);
     text(line, "region", "eu-1", o->region, sizeof o->region);
+    text(line, "zone", "", o->zone, sizeof o->zone);
     (void)snprintf(o->provider, sizeof o->provider, "cloud");
     o->gpu_model = WEIR_GPU_MODEL_ANY;
     if (arg(line, "gpu", &v)) {
@@ -512,6 +534,7 @@ static void do_lease(struct scene *s, struct weir_sv verb, struct weir_sv line)
     } else if (weir_sv_eq(verb, WEIR_SV("over"))) {
         ev.kind = WEIR_EVENT_LEASE_ENDED;
         ev.u.lease.reclaimed = flag(line, "reclaimed");
+        ev.u.lease.at.us = s->w.now_us - span(s, line, "ago", 0).us;
     } else if (weir_sv_eq(verb, WEIR_SV("release"))) {
         ev.kind = WEIR_EVENT_LEASE_RELEASE;
     } else if (weir_sv_eq(verb, WEIR_SV("ready"))) {
@@ -599,6 +622,58 @@ static void do_whatif(struct scene *s, struct weir_sv line)
     out_explain(s, &x);
 }
 
+static void do_provider_quota(struct scene *s, struct weir_sv line)
+{
+    static const char *const units[] = {"cores", "gpus", "machines", "mem_mib", NULL};
+    struct weir_sv name = weir_sv_cut(&line, ' ');
+    char counts[16];
+    if (s->n_provider_quotas == PROVIDER_QUOTAS_MAX) {
+        bad(s, "too many quotas of the provider");
+    }
+    struct weir_provider_quota *q = &s->provider_quota[s->n_provider_quotas++];
+    memset(q, 0, sizeof *q);
+    (void)snprintf(q->name, sizeof q->name, "%.*s", WEIR_SV_ARG(name));
+    text(line, "counts", "gpus", counts, sizeof counts);
+    while (units[q->unit] != NULL && !weir_streq(counts, units[q->unit])) {
+        q->unit++;
+    }
+    text(line, "region", "", q->region, sizeof q->region);
+    text(line, "type", "", q->type[0], sizeof q->type[0]);
+    q->n_types = q->type[0][0] != '\0';
+    q->markets = (uint8_t)(flag(line, "spot") ? 1u << WEIR_OFFER_SPOT : flag(line, "on_demand") ? 1u << WEIR_OFFER_ON_DEMAND : 0);
+    q->limit = number(s, line, "limit", 0);
+    q->used = number(s, line, "used", 0);
+}
+
+static void send_provider_quotas(struct scene *s)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_PROVIDER_QUOTAS_SET};
+    ev.u.provider_quotas_set.provider = "cloud";
+    ev.u.provider_quotas_set.quota = s->told;
+    ev.u.provider_quotas_set.n = s->n_told;
+    ev.u.provider_quotas_set.as_of.us = s->told_us;
+    step(s, &ev);
+}
+
+static void new_provider_quotas(struct scene *s)
+{
+    memcpy(s->told, s->provider_quota, sizeof s->told);
+    s->n_told = s->n_provider_quotas;
+    s->told_us = s->w.now_us;
+    s->n_provider_quotas = 0;
+    send_provider_quotas(s);
+}
+
+static void show_provider_quotas(struct scene *s)
+{
+    struct weir_told_quota told[PROVIDER_QUOTAS_MAX];
+    size_t n = weir_core_provider_quotas(s->w.core, told, PROVIDER_QUOTAS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const struct weir_provider_quota *q = &told[i].quota;
+        weir_str_addf(&s->out, "    %s: %" PRId64 " of %" PRId64 " %s\n", q->name, q->used, q->limit, weir_quota_unit_name((enum weir_quota_unit)q->unit));
+    }
+}
+
 static void do_restore(struct scene *s)
 {
     struct weir_core *c = world_restore(&s->w);
@@ -607,6 +682,9 @@ static void do_restore(struct scene *s)
     s->w.core = c;
     if (!weir_core_check(c, &err)) {
         bad(s, err.text);
+    }
+    if (s->n_told > 0) { /* before there is anything to rent, as the program does */
+        send_provider_quotas(s);
     }
     send_offers(s);
 }
@@ -713,7 +791,11 @@ static void do_charged(struct scene *s, struct weir_sv line)
     const struct world_job *j = &s->w.job[k.run.task.job.v];
     k.run.attempt = j->task[k.run.task.ordinal].attempt;
     k.payer = j->view.payer;
-    struct weir_event ev = {.kind = WEIR_EVENT_CHARGED, .u.charged = {&k, 1}};
+    k.lease.v = (uint64_t)number(s, line, "lease", 0);
+    struct weir_charged both[2] = {k, k}; /* the use, and on a rented machine its cost */
+    both[1].is_cost = true;
+    both[1].run = (struct weir_run_id){0};
+    struct weir_event ev = {.kind = WEIR_EVENT_CHARGED, .u.charged = {both, k.lease.v == 0 ? 1 : 2}};
     step(s, &ev);
 }
 
@@ -768,6 +850,12 @@ static void do_line(struct scene *s, struct weir_sv line)
         do_rates(s, rest);
     } else if (weir_streq(v, "offer")) {
         do_offer(s, rest);
+    } else if (weir_streq(v, "provider_quota")) {
+        do_provider_quota(s, rest);
+    } else if (weir_streq(v, "provider_quotas")) {
+        new_provider_quotas(s);
+    } else if (weir_streq(v, "show_provider_quotas")) {
+        show_provider_quotas(s);
     } else if (weir_streq(v, "offers")) {
         send_offers(s);
     } else if (weir_streq(v, "submit")) {

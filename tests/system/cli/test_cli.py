@@ -156,7 +156,7 @@ def lists(b):
     b.replies[("GET", "/v1/leases")] = (200, {"items": [
         {"id": 3, "state": "ready", "provider": "sandbox", "region": "eu-west", "instance_type": "p4d.24xlarge",
          "market": "spot", "gpus": 8, "gpu": "A100", "instance": "sbx-1", "node": 1003, "job": 12,
-         "price_micro_per_hour": 9999999, "intent": fake_broker.T0, "confirmed": fake_broker.T1, "ready": None,
+         "price_micro_per_hour": 9999999, "price_now_micro_per_hour": 12500000, "intent": fake_broker.T0, "confirmed": fake_broker.T1, "ready": None,
          "reclaim": None, "ended": None, "expires": fake_broker.T2, "reclaimed": False, "cost_micro": 4200,
          "currency": "EUR", "text": ""}], "next": None})
     for verb in ("drain", "resume", "remove"):
@@ -281,9 +281,23 @@ def bill(b):
 
 
 @test
+def bill_of_carbon(b):
+    """What nobody knows is "unknown" for people, and empty in a table for programs."""
+    known = {"energy_mj": 7201800000, "carbon_ug": 760190000, "carbon_unknown_micro": 0, "idle_energy_mj": 3600000, "idle_carbon_ug": 380500}
+    dark = {"energy_mj": 900000, "carbon_ug": None, "carbon_unknown_micro": 7, "idle_energy_mj": 0, "idle_carbon_ug": 0}
+    o = bill_answer()
+    o["rows"] = [dict(o["rows"][0], **known), dict(o["rows"][1], **dark)]
+    o["total"] = {**o["total"], **known, "carbon_unknown_micro": 7}
+    b.replies[("GET", "/v1/bill")] = (200, o)
+    golden("bill-carbon.txt", weir(b, "bill", "--by", "project,tag:team", "--view", "carbon").out)
+    equal(b.requests[0][2], {"by": "project,tag:team"})
+    golden("bill-carbon.csv", weir(b, "bill", "--view", "carbon", "--format", "csv").out)
+
+
+@test
 def bill_check(b):
     o = {"balanced": True, "postings": 10, "nodes": 2, "spans": 3, "cost_micro": 6, "used_micro": 1, "idle_micro": 2,
-         "waste_micro": 3, "error": None}
+         "waste_micro": 3, "energy_mj": 7201800000, "carbon_ug": 760190499, "error": None}
     b.replies[("GET", "/v1/bill/check")] = (200, o)
     r = weir(b, "bill", "--check")
     equal(r.code, 0, r)

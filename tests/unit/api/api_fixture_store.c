@@ -42,7 +42,8 @@ static const struct weir_job_row job_rows[] = {
      .tags_json = "{\"team\":\"perception\"}",
      .spec_json = "{\"name\":\"train\",\"resources\":{\"accelerators\":\"A100:1\"},\"array\":\"0-99%10\",\"run\":"
                   "\"echo \\\"array\\\": [x\"}",
-     .cost_micro = 123456},
+     .cost_micro = 123456,
+     .footprint = {3600000, 200500, 400}},
     {.view = {.id = {13},
               .project = {1},
               .user = {1},
@@ -336,7 +337,9 @@ static const struct weir_meter meter_rows[] = {
                                                                 .tariff_micro_per_kwh = 100000,
                                                                 .pue_milli = 1500,
                                                                 .idle_watts = 1000,
-                                                                .busy_watts = 3000}}},
+                                                                .busy_watts = 3000,
+                                                                .has_carbon = true,
+                                                                .carbon_ug_per_kwh = 200500000}}},
     {.info = {.node = {1003}, .lease = {3}, .pool = {1}, .price_micro_per_hour = 9000000}},
 };
 EACH(f_each_project, weir_project_row, weir_project_row_fn, project_rows)
@@ -474,6 +477,12 @@ static int f_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, 
     return fn(ctx, &row);
 }
 
+static int f_each_lease_price(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    return 0;
+}
+
 static int f_each_invoice_line(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
 {
     const struct weir_invoice_line_row row = {.lease = lease, .line = 1, .from = AT(-60), .to = AT(0), .nano = 500000};
@@ -607,8 +616,9 @@ static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
                   const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)tag;
-    struct weir_bill_row used = {.gpu_us = 3600000000, .used_micro = 100, .waste_micro = {1, 2, 3}, .total_micro = 106};
-    struct weir_bill_row idle = {.idle_micro = 50, .total_micro = 50, .cost_micro = {0, 100, 50, 6}};
+    struct weir_bill_row used = {.gpu_us = 3600000000, .used_micro = 100, .waste_micro = {1, 2, 3}, .total_micro = 106, .footprint = {7200000, 0, 106}};
+    struct weir_bill_row idle = {.idle_micro = 50, .total_micro = 50, .cost_micro = {0, 100, 50, 6},
+                                 .footprint = {3600000, 200500, 0}, .idle_energy_mj = 3600000, .idle_carbon_ug = 200500};
     for (size_t i = 0; i < n_by; i++) {
         used.key[i] = by[i] == WEIR_BILL_BY_PROJECT ? "vision" : by[i] == WEIR_BILL_BY_POOL ? "local" : "x";
         idle.key[i] = "";
@@ -629,7 +639,7 @@ static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
 
 static int f_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err)
 {
-    struct weir_total_row used = {"vision", "local", WEIR_ACCOUNT_JOB, 100};
+    struct weir_total_row used = {"vision", "local", WEIR_ACCOUNT_JOB, 100, {3600500, 200500, 40}};
     int rc = enter(s, err);
     if (rc < 0) {
         return rc;
@@ -678,6 +688,7 @@ static const struct weir_store_ops store_ops = {
     .each_posting = f_each_posting,
     .each_billed = f_each_billed,
     .first_posting = f_first_posting,
+    .each_lease_price = f_each_lease_price,
     .each_invoice_line = f_each_invoice_line,
     .each_correction = f_each_correction,
     .each_close = f_each_close,

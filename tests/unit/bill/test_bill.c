@@ -466,7 +466,7 @@ static void a_changed_price_counts_from_its_moment_on(void **state)
             for (size_t i = 0; i < WEIR_ARRAY_LEN(change); i++) {
                 if (change[i].at_s == t) {
                     price = change[i].price;
-                    weir_bill_node_price(l.b, n.node, at(t * S), price);
+                    (void)weir_bill_node_price(l.b, n.node, at(t * S), price);
                     restart(&l);
                 }
             }
@@ -503,7 +503,7 @@ static void minimum_and_quantum_are_of_the_whole_life_at_its_last_price(void **s
         struct weir_bill_node n = rented_node(rows[i].quantum_s * S, rows[i].minimum_s * S);
         open_node(&l, &n, 0);
         weir_bill_node_ready(l.b, n.node, at(S));
-        weir_bill_node_price(l.b, n.node, at(rows[i].changed_s * S), 72 * USD / 10);
+        (void)weir_bill_node_price(l.b, n.node, at(rows[i].changed_s * S), 72 * USD / 10);
         weir_bill_node_close(l.b, n.node, at(rows[i].alive_s * S));
         take(&l);
         assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], rows[i].micro);
@@ -521,12 +521,71 @@ static void a_price_of_a_machine_that_may_be_gone_counts_from_when_it_was_seen(v
     struct weir_bill_node n = rented_node(S, 0);
     open_node(&l, &n, 0);
     weir_bill_node_proven(l.b, n.node, at(100 * S));
-    weir_bill_node_price(l.b, n.node, at(130 * S), 72 * USD / 10);
+    (void)weir_bill_node_price(l.b, n.node, at(130 * S), 72 * USD / 10);
     take(&l);
     assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], 100 * 1000);
     weir_bill_node_close(l.b, n.node, at(110 * S)); /* it had ended meanwhile */
     take(&l);
     assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], 100 * 1000 + 10 * 2000);
+    ledger_close(&l);
+}
+
+/* A job ended between the change and the news of it, so that its time was posted at the old price, which was 1000 a second. */
+static void a_price_that_is_told_late_counts_from_its_moment_on(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t changed_s;
+        int64_t told_s;
+        int64_t price;
+        int64_t end_s;
+        int64_t at_telling; /* what is posted when it is told; it stands */
+        int64_t micro;
+    } rows[] = {
+        {50, 120, 72 * USD / 10, 200, 100 * 1000, 50 * 1000 + 150 * 2000},  /* dearer: the next span bears what the last one lacks */
+        {50, 120, 18 * USD / 10, 200, 100 * 1000, 50 * 1000 + 150 * 500},   /* cheaper: less is posted until it is as it should be */
+        {50, 120, 36, 200, 100 * 1000, 100 * 1000},                         /* so much cheaper that its end comes before */
+        {0, 120, 72 * USD / 10, 200, 100 * 1000, 200 * 2000},               /* it never had its quote */
+        {100, 120, 72 * USD / 10, 200, 100 * 1000, 100 * 1000 + 100 * 2000},
+        {110, 120, 72 * USD / 10, 200, 110 * 1000, 110 * 1000 + 90 * 2000}, /* nothing was posted beyond it */
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct ledger l;
+        ledger_open(&l);
+        struct weir_bill_node n = rented_node(S, 0);
+        open_node(&l, &n, 0);
+        weir_bill_node_ready(l.b, n.node, at(0));
+        weir_bill_settle(l.b, at(100 * S), true);
+        restart(&l);
+        struct weir_wall from = weir_bill_node_price(l.b, n.node, at(rows[i].changed_s * S), rows[i].price);
+        assert_int_equal(from.us, at(rows[i].changed_s * S).us);
+        restart(&l);
+        assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], rows[i].at_telling);
+        for (int64_t t = rows[i].told_s; t < rows[i].end_s; t += 7) {
+            weir_bill_settle(l.b, at(t * S), true);
+            restart(&l);
+        }
+        weir_bill_node_close(l.b, n.node, at(rows[i].end_s * S));
+        take(&l);
+        assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], rows[i].micro);
+        ledger_close(&l);
+    }
+}
+
+/* What is told of a time before the last change counts from that on: what was charged by two prices is not taken apart. */
+static void a_price_counts_not_before_the_one_before(void **state)
+{
+    (void)state;
+    struct ledger l;
+    ledger_open(&l);
+    struct weir_bill_node n = rented_node(S, 0);
+    open_node(&l, &n, 0);
+    assert_int_equal(weir_bill_node_price(l.b, n.node, at(60 * S), 72 * USD / 10).us, at(60 * S).us);
+    assert_int_equal(weir_bill_node_price(l.b, n.node, at(60 * S), 72 * USD / 10).us, 0);
+    assert_int_equal(weir_bill_node_price(l.b, n.node, at(30 * S), 36 * USD / 10).us, at(60 * S).us);
+    weir_bill_node_close(l.b, n.node, at(100 * S));
+    take(&l);
+    assert_int_equal(l.account[WEIR_ACCOUNT_PROVIDER], 100 * 1000);
     ledger_close(&l);
 }
 
@@ -818,6 +877,8 @@ int main(void)
         cmocka_unit_test(a_changed_price_counts_from_its_moment_on),
         cmocka_unit_test(minimum_and_quantum_are_of_the_whole_life_at_its_last_price),
         cmocka_unit_test(a_price_of_a_machine_that_may_be_gone_counts_from_when_it_was_seen),
+        cmocka_unit_test(a_price_that_is_told_late_counts_from_its_moment_on),
+        cmocka_unit_test(a_price_counts_not_before_the_one_before),
         cmocka_unit_test(boot_waste_bears_the_tenants_name),
         cmocka_unit_test(what_failed_or_was_lost_goes_to_waste),
         cmocka_unit_test(a_gang_is_billed_on_each_of_its_nodes),

@@ -63,6 +63,9 @@ static void settling_often_costs_the_same(void **state)
         run(&(struct bill_ops_conf){.settle_every = 1, .punctual = true}, &often);
         run(&(struct bill_ops_conf){.settle_every = 0, .punctual = true}, &once);
         assert_int_equal(often.sums.gpu_us, once.sums.gpu_us);
+        assert_true(often.sums.rented_mj > 0 && often.sums.rented_ug > 0);
+        assert_int_equal(often.sums.rented_mj, once.sums.rented_mj);
+        assert_int_equal(often.sums.rented_ug, once.sums.rented_ug);
         assert_int_equal(often.sums.cost[WEIR_ACCOUNT_PROVIDER], once.sums.cost[WEIR_ACCOUNT_PROVIDER]);
         assert_int_equal(often.sums.cost[WEIR_ACCOUNT_DEPRECIATION], once.sums.cost[WEIR_ACCOUNT_DEPRECIATION]);
         assert_int_equal(often.sums.cost[WEIR_ACCOUNT_UPKEEP], once.sums.cost[WEIR_ACCOUNT_UPKEEP]);
@@ -84,6 +87,11 @@ static void assert_posting_equal(const struct weir_posting *a, const struct weir
     assert_int_equal(a->modelled, b->modelled);
     assert_int_equal(a->amount_micro, b->amount_micro);
     assert_int_equal(a->gpu_us, b->gpu_us);
+    assert_int_equal(a->energy_mj, b->energy_mj);
+    assert_int_equal(a->carbon_ug, b->carbon_ug);
+    assert_int_equal(a->carbon_unknown, b->carbon_unknown);
+    assert_string_equal(a->currency, b->currency);
+    assert_int_equal(a->original_micro, b->original_micro);
     assert_int_equal(a->project.v, b->project.v);
     assert_int_equal(a->user.v, b->user.v);
     assert_true(weir_run_id_eq(a->run, b->run));
@@ -110,6 +118,45 @@ static void the_same_life_gives_the_same_ledger(void **state)
         weir_vec_release(&a.postings);
         weir_vec_release(&b.postings);
     }
+}
+
+/* What a machine cost in the currency of its quote is one rounding of all that it cost, on both sides, however it was cut. */
+static void another_currency_adds_up_to_the_whole(void **state)
+{
+    (void)state;
+    uint64_t seen = 0;
+    for (uint64_t seed = 0; seed < LIVES; seed++) {
+        make_bytes(seed + 4000);
+        struct bill_ops_result r;
+        run(&(struct bill_ops_conf){.settle_every = 9, .record = true, .restart = seed % 2 == 1}, &r);
+        struct {
+            int64_t micro;
+            int64_t original;
+            int64_t used;
+        } *node = weir_calloc(r.postings.n + 1, sizeof *node);
+        for (size_t i = 0; i < r.postings.n; i++) {
+            const struct weir_posting *p = &r.postings.p[i];
+            assert_true(p->node.v <= r.postings.n);
+            if (p->currency[0] == '\0') {
+                assert_int_equal(p->original_micro, 0);
+            } else if (p->credit == WEIR_ACCOUNT_PROVIDER) {
+                node[p->node.v].micro += p->amount_micro;
+                node[p->node.v].original += p->original_micro;
+            } else if (p->credit == WEIR_ACCOUNT_NODE) {
+                node[p->node.v].used += p->original_micro;
+            }
+        }
+        for (size_t i = 0; i <= r.postings.n; i++) {
+            int64_t want = 0;
+            assert_true(weir_mul_div(node[i].micro, 1000000000, 1084237001, &want));
+            assert_int_equal(node[i].original, want);
+            assert_int_equal(node[i].used, want);
+            seen += want > 0;
+        }
+        free(node);
+        weir_vec_release(&r.postings);
+    }
+    assert_true(seen > LIVES);
 }
 
 /* A restart shows nowhere in the ledger. */
@@ -139,7 +186,7 @@ static void the_checker_finds_every_kind_of_fault(void **state)
     size_t n = good.postings.n;
     assert_true(n > 500);
     struct weir_prng rng = weir_prng_seed(5);
-    static const char *const kinds[] = {"amount", "gap", "accounts", "lost use", "span", "time"};
+    static const char *const kinds[] = {"amount", "gap", "accounts", "lost use", "span", "time", "energy", "carbon", "lost energy"};
     for (size_t kind = 0; kind < WEIR_ARRAY_LEN(kinds); kind++) {
         for (int round = 0; round < 20; round++) {
             size_t at = 1 + (size_t)weir_prng_below(&rng, n - 2);
@@ -167,8 +214,19 @@ static void the_checker_finds_every_kind_of_fault(void **state)
                     case 4:
                         p.from.us = p.to.us + 1;
                         break;
-                    default:
+                    case 5:
                         p.at.us = 1;
+                        break;
+                    case 6:
+                        p.energy_mj++;
+                        break;
+                    case 7:
+                        p.energy_mj += p.energy_mj == 0; /* carbon alone is another fault */
+                        p.carbon_ug++;
+                        p.carbon_unknown = false;
+                        break;
+                    default:
+                        p.energy_mj -= 1;
                         break;
                     }
                 }
@@ -192,6 +250,7 @@ int main(void)
         cmocka_unit_test(every_ledger_balances),
         cmocka_unit_test(settling_often_costs_the_same),
         cmocka_unit_test(the_same_life_gives_the_same_ledger),
+        cmocka_unit_test(another_currency_adds_up_to_the_whole),
         cmocka_unit_test(a_restart_changes_nothing),
         cmocka_unit_test(the_checker_finds_every_kind_of_fault),
     };

@@ -42,6 +42,9 @@ static struct weir_posting draw_posting(struct weir_prng *rng, int64_t around)
                                  .credit = side[1],
                                  .amount_micro = draw(rng, draw(rng, 2) ? 10 : INT64_C(1000000000000)),
                                  .gpu_us = (uint64_t)draw(rng, 1000000000),
+                                 .energy_mj = draw(rng, 1000000000),
+                                 .carbon_ug = draw(rng, 1000000000),
+                                 .carbon_unknown = draw(rng, 3) == 0,
                                  .run = {.task = {.job = {(uint64_t)draw(rng, 3)}}}};
 }
 
@@ -49,6 +52,7 @@ struct sums {
     int64_t amount;
     int64_t held;
     uint64_t gpu;
+    struct weir_footprint footprint;
     int64_t by_account[WEIR_ACCOUNT_MAX];
 };
 
@@ -71,6 +75,7 @@ static void add_up(const struct weir_posting *p, struct weir_closes closes, int6
         s->amount += row[i].amount_micro;
         s->held += row[i].held_us;
         s->gpu += row[i].gpu_us;
+        weir_footprint_add(&s->footprint, &row[i].footprint);
         s->by_account[row[i].account] += row[i].amount_micro;
     }
     weir_charges_free(c);

@@ -190,6 +190,146 @@ static void bad_tariffs_are_refused_with_the_place(void **state)
     }
 }
 
+/* Writes the file and puts its name for each FILE in the keys. */
+static int parse_carbon(struct weir_config **ret, const char *file, const char *keys, struct weir_err *err)
+{
+    char path[] = "/tmp/weir-test-carbon-XXXXXX";
+    struct weir_str text = WEIR_STR_INIT(4096);
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, file, strlen(file)), strlen(file));
+    assert_int_equal(close(fd), 0);
+    weir_str_adds(&text, "pools:\n  aws:\n    cost:\n      {");
+    for (const char *at = keys; *at != '\0';) {
+        const char *hit = strstr(at, "FILE");
+        weir_str_add(&text, at, hit == NULL ? strlen(at) : (size_t)(hit - at));
+        weir_str_adds(&text, hit == NULL ? "" : path);
+        at = hit == NULL ? at + strlen(at) : hit + 4;
+    }
+    weir_str_adds(&text, "}\n");
+    int r = weir_config_parse(ret, weir_str_sv(&text), "test.yaml", err);
+    assert_int_equal(unlink(path), 0);
+    weir_str_release(&text);
+    return r;
+}
+
+#define INTENSITIES "utc,gco2_kwh_lca\n2026-11-23T00:00:00Z,80\n2026-11-23T01:00:00Z,-5\n2026-11-23T02:00:00Z,250.5\n"
+
+/* The last row that holds counts, of those that fit the machine's region. */
+static void carbon_is_known_by_place_and_hour(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys;
+        const char *region;
+        int64_t hours; /* since midnight */
+        int64_t milli; /* grams; below 0: not known */
+        int64_t until; /* in hours since then */
+    } rows[] = {
+        {"pue: 1.1", "", 0, -1, INT64_MAX},
+        {"carbon_per_kwh: 379.2", "", 5, 379200, INT64_MAX},
+        {"carbon_per_kwh: 0", "", 5, 0, INT64_MAX},
+        {"carbon_file: FILE", "", 0, 80000, 1},
+        {"carbon_file: FILE", "", 1, 0, 2},
+        {"carbon_file: FILE, carbon_per_kwh: 7", "", 2, 250500, 3},
+        {"carbon: [{per_kwh: 379, region: us-*}, {file: FILE, region: eu-west-1}]", "us-east-1", 2, 379000, INT64_MAX},
+        {"carbon: [{per_kwh: 379, region: us-*}, {file: FILE, region: eu-west-1}]", "eu-west-1", 2, 250500, 3},
+        {"carbon: [{per_kwh: 379, region: us-*}, {file: FILE, region: eu-west-1}]", "ap-south-1", 2, -1, INT64_MAX},
+        {"carbon_per_kwh: 500, carbon: [{per_kwh: 20, hours: 11-15}]", "", 2, 500000, 3},
+        {"carbon_per_kwh: 500, carbon: [{per_kwh: 20, hours: 11-15}]", "", 12, 20000, 13},
+        {"carbon: [{per_kwh: 300}, {per_kwh: 250, from: 2026-11-23T06:00:00Z}]", "x", 2, 300000, 6},
+        {"carbon: [{per_kwh: 300}, {per_kwh: 250, from: 2026-11-23T06:00:00Z}]", "x", 6, 250000, INT64_MAX},
+    };
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    struct weir_wall midnight;
+    assert_int_equal(weir_parse_time(WEIR_SV("2026-11-23"), &midnight, NULL), 0);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_config *c = NULL;
+        struct weir_err err = {""};
+        struct weir_wall until;
+        struct weir_wall at = {midnight.us + rows[i].hours * WEIR_US_PER_HOUR};
+        struct weir_node_spec node = {.cpu_milli = 10000, .gpu_model = WEIR_GPU_MODEL_ANY};
+        (void)snprintf(node.region, sizeof node.region, "%s", rows[i].region);
+        if (parse_carbon(&c, INTENSITIES, rows[i].keys, &err) != 0) {
+            fail_msg("%s", err.text);
+        }
+        for (int owned = 0; owned < 2; owned++) {
+            struct weir_owned_cost cost = owned != 0 ? weir_config_owned_cost(c, "aws", &node, gpus, 0, at, &until)
+                                                     : weir_config_rented_cost(c, "aws", &node, gpus, at, &until);
+            assert_int_equal(cost.has_carbon, rows[i].milli >= 0);
+            assert_int_equal(cost.carbon_ug_per_kwh, rows[i].milli < 0 ? 0 : rows[i].milli * 1000);
+            assert_int_equal(until.us, rows[i].until == INT64_MAX ? INT64_MAX : midnight.us + rows[i].until * WEIR_US_PER_HOUR);
+        }
+        weir_config_free(c);
+    }
+    weir_gpu_table_free(gpus);
+}
+
+/* From the table of models, or as configured; where the GPUs are of a model that nobody knows, not at all. */
+static void a_rented_machine_draws_what_its_model_does(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys;
+        const char *gpu;
+        uint32_t idle_watts;
+        uint32_t busy_watts;
+        uint32_t pue_milli;
+    } rows[] = {
+        {"carbon_per_kwh: 1", "", 60, 140, 1200},
+        {"pue: 1.135", "H100", 60 + 2 * 77, 140 + 2 * 700, 1135},
+        {"carbon_per_kwh: 1", "NOT-HEARD-OF", 0, 0, 1200},
+        {"idle_watts: 90, busy_watts: 400", "NOT-HEARD-OF", 90, 400, 1200},
+        {"busy_watts: 400", "NOT-HEARD-OF", 60, 400, 1200},
+    };
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_config *c = NULL;
+        struct weir_err err = {""};
+        struct weir_wall until;
+        bool has_gpus = rows[i].gpu[0] != '\0';
+        struct weir_node_spec node = {.cpu_milli = 10000, .gpus = has_gpus ? 2 : 0, .gpu_model = WEIR_GPU_MODEL_ANY};
+        node.gpu_model = has_gpus ? weir_gpu_table_intern(gpus, weir_sv_of(rows[i].gpu)) : node.gpu_model;
+        assert_int_equal(parse_carbon(&c, INTENSITIES, rows[i].keys, &err), 0);
+        struct weir_owned_cost cost = weir_config_rented_cost(c, "aws", &node, gpus, (struct weir_wall){1}, &until);
+        assert_int_equal(cost.idle_watts, rows[i].idle_watts);
+        assert_int_equal(cost.busy_watts, rows[i].busy_watts);
+        assert_int_equal(cost.pue_milli, rows[i].pue_milli);
+        assert_int_equal(cost.purchase_micro, 0);
+        weir_config_free(c);
+    }
+    weir_gpu_table_free(gpus);
+}
+
+static void bad_carbon_is_refused_with_the_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        const char *keys;
+        const char *want;
+    } rows[] = {
+        {INTENSITIES, "carbon_per_kwh: 3601", "grams of CO2e per kWh"},
+        {INTENSITIES, "carbon_per_kwh: -1", "must not be negative"},
+        {INTENSITIES, "carbon: 380", "a list of at most 64 rows"},
+        {INTENSITIES, "carbon: [{region: eu-*}]", "wants per_kwh or file"},
+        {INTENSITIES, "carbon: [{per_kwh: 1, file: FILE}]", "wants per_kwh or file, and not both"},
+        {INTENSITIES, "carbon: [{per_kwh: 1, from: 2027-01-02, to: 2027-01-01}]", "to is not later"},
+        {INTENSITIES, "carbon: [{per_kwh: 1, place: eu}]", "'place'"},
+        {INTENSITIES, "carbon_per_kw: 1", "did you mean 'carbon_per_kwh'"},
+        {INTENSITIES, "carbon_file: /nowhere/at/all", "/nowhere/at/all"},
+        {"utc,price\n2026-11-23T00:00:00Z,80\n", "carbon_file: FILE", "the file has prices"},
+        {"utc,gco2_kwh_lca\n2026-11-23T00:00:00Z,much\n", "carbon: [{file: FILE}]", ":2: column 'gco2_kwh_lca'"},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_config *c = NULL;
+        struct weir_err err = {""};
+        assert_int_equal(parse_carbon(&c, rows[i].file, rows[i].keys, &err), -WEIR_ECONFIG);
+        assert_non_null(strstr(err.text, rows[i].want));
+        assert_non_null(strstr(err.text, "test.yaml:4:"));
+    }
+}
+
 static void receivers_that_cannot_be_are_refused_with_the_reason(void **state)
 {
     (void)state;
@@ -243,6 +383,9 @@ int main(void)
         cmocka_unit_test(a_file_has_the_prices_by_the_hour),
         cmocka_unit_test(a_file_that_has_no_prices_is_refused),
         cmocka_unit_test(bad_tariffs_are_refused_with_the_place),
+        cmocka_unit_test(carbon_is_known_by_place_and_hour),
+        cmocka_unit_test(a_rented_machine_draws_what_its_model_does),
+        cmocka_unit_test(bad_carbon_is_refused_with_the_place),
         cmocka_unit_test(receivers_that_cannot_be_are_refused_with_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ static struct weir_wall owned_cost(void *ctx, const struct weir_node_spec *spec,
 static void open_engine(struct rig *r)
 {
     struct weir_err err = {""};
-    struct weir_engine_conf conf = {.store = r->store, .core = weir_core_conf_default(), .clock = &r->clock, .owned_cost = owned_cost};
+    struct weir_engine_conf conf = {.store = r->store, .core = weir_core_conf_default(), .clock = &r->clock, .node_cost = owned_cost};
     conf.core.gpus = r->gpus;
     if (weir_engine_open(&r->engine, &conf, &err) != 0) {
         fail_msg("%s", err.text);

@@ -43,6 +43,12 @@ static void quoted_fields_are_read_and_bad_records_cost_one_line(void **state)
     assert_int_equal(weir_csv_next(&c, &err), 1);
     assert_true(weir_sv_eq(c.field[0], WEIR_SV("one")));
     weir_csv_release(&c);
+    weir_csv_init(&c, WEIR_SV("a,\"b\r\nc\"\r\na,\"b\rc\"\r\n"));
+    assert_int_equal(weir_csv_next(&c, &err), 1);
+    assert_true(weir_sv_eq(c.field[1], WEIR_SV("b\nc")));
+    assert_int_equal(weir_csv_next(&c, &err), -WEIR_EINVAL); /* a return alone ends no line: it is a control character */
+    assert_string_equal(err.text, "field 2 is not UTF-8 text");
+    weir_csv_release(&c);
     weir_csv_init(&c, weir_sv_of(text));
     assert_int_equal(weir_csv_next(&c, &err), 1);
     assert_int_equal(c.record_line, 3);
@@ -118,7 +124,7 @@ static void bad_rows_are_refused_with_line_and_reason(void **state)
         {"x,t,r,,A100,1,,1,1,on_demand,1e5,USD,list,,s,2026-01-01", "price_per_hour '1e5'"},
         {"x,t,r,,A100,1,,1,1,on_demand,999999999999,USD,list,,s,2026-01-01", "price_per_hour"},
         {"x,t,r,,A100,1,,1,1,on_demand,900,USD,list,,s,2026-01-01", "outside of 0.005 to 500"},
-        {"x,t,r,,A100,1,,1,1,on_demand,1,EUR,list,,s,2026-01-01", "the price is in EUR"},
+        {"x,t,r,,A100,1,,1,1,on_demand,1,EUR,list,,s,2026-01-01", "no rate of EUR is in force"},
         {"x,t,r,,A100,1,,1,1,on_demand,1,Euro,list,,s,2026-01-01", "three-letter"},
         {"x,t,r,,A100,1,,1,1,weekly,1,USD,list,,s,2026-01-01", "market 'weekly'"},
         {"x,t,r,,A100,1,,1,1,spot,1,USD,guess,,s,2026-01-01", "basis 'guess'"},
@@ -154,6 +160,63 @@ static void bad_rows_are_refused_with_line_and_reason(void **state)
         weir_catalogue_free(c);
         weir_gpu_table_free(gpus);
     }
+}
+
+static void another_currency_is_taken_at_its_rate_rounded_up(void **state)
+{
+    (void)state;
+    static const char rows[] = "a,one,eu,,A100,1,,,,on_demand,1.999999,EUR,list,,a list,2026-07-20\n"
+                               "a,two,eu,,A100,1,,,,on_demand,150000,JPY,list,,a list,2026-07-20\n"
+                               "a,three,eu,,A100,1,,,,on_demand,2,CHF,list,,a list,2026-07-20\n"
+                               "a,four,eu,,A100,1,,,,on_demand,9000000000,EUR,list,,a list,2026-07-20\n";
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    struct weir_catalogue *c = weir_catalogue_new(gpus, "USD");
+    struct weir_str text = WEIR_STR_INIT(1 << 20);
+    struct weir_err err;
+    weir_catalogue_rate(c, "EUR", 1084237000);
+    weir_catalogue_rate(c, "JPY", 6700000);
+    weir_str_addf(&text, HEAD "%s", rows);
+    assert_int_equal(weir_catalogue_load_rows(c, "t.csv", weir_str_sv(&text), &err), 0);
+    weir_catalogue_seal(c);
+    size_t n;
+    const struct weir_offer *o = weir_catalogue_offers(c, "a", &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(o->price_micro_per_hour, 2168473); /* 2.168472915763 */
+    assert_string_equal(o->currency, "EUR");
+    assert_int_equal(o->original_micro_per_hour, 1999999);
+    assert_int_equal(o->rate_nano, 1084237000);
+    struct weir_str out = WEIR_STR_INIT(1 << 20);
+    weir_catalogue_write(c, "a", &out); /* as it was */
+    assert_non_null(strstr(weir_str_cstr(&out), ",1.999999,EUR,"));
+    weir_str_release(&out);
+    const struct weir_refused_offer *f = weir_catalogue_refused(c, &n);
+    assert_int_equal(n, 3);
+    for (size_t i = 0; i < n; i++) {
+        static const struct {
+            const char *type;
+            enum weir_price_refusal refusal;
+            const char *text;
+        } want[] = {{"two", WEIR_PRICE_REFUSED_IMPLAUSIBLE, "1005.000000 USD per GPU-hour is outside"},
+                    {"three", WEIR_PRICE_REFUSED_CURRENCY, "weir rule add NAME exchange --currency CHF --rate RATE"},
+                    {"four", WEIR_PRICE_REFUSED_IMPLAUSIBLE, "at the rate of EUR that is in force the price is out of range"}};
+        size_t k = 0;
+        while (strcmp(want[k].type, f[i].offer.instance_type) != 0) {
+            assert_true(++k < 3);
+        }
+        assert_int_equal(f[i].refusal, want[k].refusal);
+        assert_non_null(strstr(f[i].text, want[k].text));
+    }
+    /* what is priced live in the ledger's own currency has no other any more */
+    struct weir_offer live = *o;
+    weir_offer_exchange_settle(&live);
+    assert_string_equal(live.currency, "EUR");
+    live.price_micro_per_hour = 2000000;
+    weir_offer_exchange_settle(&live);
+    assert_string_equal(live.currency, "");
+    assert_int_equal(live.rate_nano, 0);
+    weir_str_release(&text);
+    weir_catalogue_free(c);
+    weir_gpu_table_free(gpus);
 }
 
 static void headers_are_checked_with_a_suggestion(void **state)
@@ -458,6 +521,7 @@ int main(void)
         cmocka_unit_test(quoted_fields_are_read_and_bad_records_cost_one_line),
         cmocka_unit_test(a_row_becomes_an_offer_to_the_micro_unit),
         cmocka_unit_test(bad_rows_are_refused_with_line_and_reason),
+        cmocka_unit_test(another_currency_is_taken_at_its_rate_rounded_up),
         cmocka_unit_test(headers_are_checked_with_a_suggestion),
         cmocka_unit_test(a_price_far_from_its_kind_is_refused),
         cmocka_unit_test(the_provider_with_the_most_rows_does_not_decide_what_is_usual),

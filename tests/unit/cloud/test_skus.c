@@ -73,7 +73,8 @@ static void types_cost_the_sum_of_their_parts(void **state)
     struct told told = {0};
     struct gce_skus *s = read_feed(&told);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        int64_t price = gce_skus_price(s, rows[i].type, weir_sv_of(rows[i].region), rows[i].spot, rows[i].cpus, rows[i].gib << 10, rows[i].gpus);
+        struct weir_wall since;
+        int64_t price = gce_skus_price(s, rows[i].type, weir_sv_of(rows[i].region), rows[i].spot, rows[i].cpus, rows[i].gib << 10, rows[i].gpus, &since);
         if (llabs(price - rows[i].want) > 1) {
             fail_msg("%s in %s: %lld", rows[i].type, rows[i].region, (long long)price);
         }
@@ -100,8 +101,9 @@ static void a_reading_that_failed_leaves_the_last_one(void **state)
     json_t *odd = json_loads("{\"error\": {}}", 0, NULL);
     gce_skus_begin(s);
     assert_int_equal(gce_skus_read(s, odd, on_refused, &told, &err), -WEIR_EIO);
+    struct weir_wall since;
     gce_skus_begin(s);
-    assert_int_equal(gce_skus_price(s, "g2-standard-48", WEIR_SV("us-central1"), false, 48, 192 << 10, 4), 4001600);
+    assert_int_equal(gce_skus_price(s, "g2-standard-48", WEIR_SV("us-central1"), false, 48, 192 << 10, 4, &since), 4001600);
     json_decref(odd);
     gce_skus_free(s);
 }

@@ -117,7 +117,7 @@ static void bill_rates(struct life *l, const struct weir_effect *e)
     struct weir_lease_view lease;
     if (e->lease.v != 0) {
         assert_true(weir_core_lease(l->w.core, e->lease, &lease));
-        weir_bill_node_price(l->bill, e->node, e->at, lease.price_micro_per_hour);
+        (void)weir_bill_node_price(l->bill, e->node, e->at, lease.price_micro_per_hour);
     }
 }
 
@@ -222,15 +222,18 @@ static void step(struct life *l, struct weir_event *ev)
 
 /* ---- the ledger, and what the core is told of it ---- */
 
+static bool counts(const struct life *l, uint32_t budget, struct weir_payer_id id)
+{
+    struct weir_payer_view payer;
+    const struct weir_budget_view *b = &l->w.budget[budget];
+    return b->id.v != 0 && weir_core_payer(l->w.core, id, &payer) && weir_budget_counts(&b->def, &payer);
+}
+
 /* What is billed beyond what was held may pass a budget by as much. */
 static void allow(struct life *l, struct weir_payer_id id, int64_t micro)
 {
-    struct weir_payer_view payer;
     for (uint32_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
-        const struct weir_budget_view *b = &l->w.budget[i];
-        if (b->id.v != 0 && micro > 0 && weir_core_payer(l->w.core, id, &payer) && weir_budget_counts(&b->def, &payer)) {
-            l->ceiling[i] += micro;
-        }
+        l->ceiling[i] += micro > 0 && counts(l, i, id) ? micro : 0;
     }
 }
 
@@ -340,6 +343,9 @@ static void allow_dearer(struct life *l, const struct weir_lease_view *v, int64_
     int64_t span_us = told_us + 10 * WEIR_US_PER_MIN + 2 * v->offer.bill_quantum.us;
     int64_t micro = more_per_hour * (span_us / WEIR_US_PER_S) / 3600 + 2;
     for (uint32_t i = 1; i < WORLD_BUDGETS_MAX; i++) {
+        if (!counts(l, i, v->payer)) {
+            continue;
+        }
         l->ceiling[i] += micro;
         l->dearer[i] = l->w.now_us < l->dearer_until_us[i] ? l->dearer[i] + micro : micro;
         l->dearer_until_us[i] = l->w.now_us + span_us;

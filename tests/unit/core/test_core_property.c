@@ -28,9 +28,12 @@ struct history {
     struct weir_core *twin; /* restored some steps ago; NULL: none */
     uint32_t twin_steps;
     bool expects; /* what is expected of jobs changes */
-    bool policies; /* and so does what they may use */
+    bool policies; /* and so does what they may use; gangs begin and end at once too */
     struct weir_policy_rule rule[3];
+    bool provider_quotas; /* providers tell what they allow */
+    struct weir_provider_quota provider_quota[3];
     bool budgets; /* some are set, changed and removed, and what runs is charged */
+    bool zones; /* offers and nodes have some, and most gangs want to be in one */
     struct weir_prng money; /* for all of that: histories without budgets are as they were */
     struct weir_budget budget;
     bool quotas; /* the same of quotas */
@@ -106,6 +109,26 @@ static void make_offers(struct history *h)
     }
 }
 
+static uint64_t money_below(struct history *h, uint64_t n)
+{
+    return weir_prng_below(&h->money, n);
+}
+
+/* Two zones to each region; some offers leave theirs open, and others of the type may name one. */
+static void add_zones(struct history *h)
+{
+    for (int i = 0; i < REQUESTS; i++) {
+        h->request[i].nodes = money_below(h, 2) == 0 ? h->request[i].nodes : 1 + (uint32_t)money_below(h, 4);
+        h->request[i].same_zone = money_below(h, 4) != 0;
+    }
+    for (size_t i = 0; i < h->w.n_offers; i++) {
+        struct weir_offer *o = &h->w.offer[i];
+        uint64_t zone = money_below(h, 3);
+        (void)snprintf(o->instance_type, sizeof o->instance_type, "t%u", (unsigned)(i / 4));
+        (void)snprintf(o->zone, sizeof o->zone, "%s", zone == 0 ? "" : zone == 1 ? "a" : "b");
+    }
+}
+
 /* ---- random events ---- */
 
 static struct weir_event ev_submit(struct history *h)
@@ -124,11 +147,6 @@ static struct weir_event ev_submit(struct history *h)
         below(h, 5) == 0 ? h->w.now_us + (int64_t)below(h, 20000) * WEIR_US_PER_S : 0;
     ev.u.job_submit.request = &h->request[below(h, REQUESTS)];
     return ev;
-}
-
-static uint64_t money_below(struct history *h, uint64_t n)
-{
-    return weir_prng_below(&h->money, n);
 }
 
 static struct weir_event ev_budget_set(struct history *h)
@@ -264,6 +282,10 @@ static struct weir_node_spec random_spec(struct history *h)
     }
     s.fabric = (uint32_t)below(h, 3);
     s.rates = (struct weir_node_rates){2000000, 0, 300000};
+    if (h->zones) {
+        s.pool.v = 1 + (uint32_t)money_below(h, 2);
+        (void)snprintf(s.region, sizeof s.region, "r%u", (unsigned)money_below(h, 2));
+    }
     return s;
 }
 
@@ -337,6 +359,7 @@ static struct weir_event ev_run(struct history *h)
         ev.u.run.run = r->run;
         ev.u.run.rank = r->rank;
         ev.u.run.at.us = at;
+        ev.u.run.all_ranks = h->policies && h->w.seq % 2 == 0;
         return ev;
     }
     if (what < 3) {
@@ -354,6 +377,7 @@ static struct weir_event ev_run(struct history *h)
     ev.u.run_ended.at.us = at;
     ev.u.run_ended.reason = r->stop_asked ? r->stop_reason : reasons[below(h, sizeof reasons)];
     ev.u.run_ended.exit_code = below(h, 4) == 0 ? 3 : 0;
+    ev.u.run_ended.all_ranks = h->policies && h->w.seq % 3 == 0;
     if (below(h, 20) == 0) {
         ev.u.run_ended.run.attempt += (uint32_t)below(h, 3); /* of another attempt, perhaps */
     }
@@ -421,6 +445,26 @@ static struct weir_event ev_policy(struct history *h)
     return ev;
 }
 
+static struct weir_event ev_provider_quotas(struct history *h)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_PROVIDER_QUOTAS_SET};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(h->provider_quota); i++) {
+        struct weir_provider_quota *q = &h->provider_quota[i];
+        *q = (struct weir_provider_quota){.unit = (uint8_t)below(h, WEIR_QUOTA_UNIT_MAX)};
+        (void)snprintf(q->name, sizeof q->name, "q%zu", i);
+        (void)snprintf(q->region, sizeof q->region, below(h, 2) == 0 ? "" : "eu-%u", (unsigned)below(h, 3));
+        q->n_types = (uint8_t)below(h, 2);
+        (void)snprintf(q->type[0], sizeof q->type[0], "t%u*", (unsigned)below(h, 2));
+        q->limit = (int64_t)below(h, q->unit == WEIR_QUOTA_UNIT_MACHINES ? 6 : q->unit == WEIR_QUOTA_UNIT_MEM_MIB ? 400000 : 60);
+        q->used = (int64_t)below(h, (uint64_t)q->limit + 2);
+    }
+    ev.u.provider_quotas_set.provider = "cloud";
+    ev.u.provider_quotas_set.quota = h->provider_quota;
+    ev.u.provider_quotas_set.n = below(h, WEIR_ARRAY_LEN(h->provider_quota) + 1);
+    ev.u.provider_quotas_set.as_of.us = h->w.now_us - (int64_t)below(h, 60) * WEIR_US_PER_S;
+    return ev;
+}
+
 static struct weir_event random_event(struct history *h, struct weir_node_spec *spec)
 {
     struct weir_event ev = {.kind = WEIR_EVENT_TICK};
@@ -449,6 +493,9 @@ static struct weir_event random_event(struct history *h, struct weir_node_spec *
     }
     if (x < 83) {
         make_offers(h);
+        if (h->zones) {
+            add_zones(h);
+        }
         return ev_offers(h);
     }
     if (x < 85) {
@@ -460,6 +507,9 @@ static struct weir_event random_event(struct history *h, struct weir_node_spec *
     }
     if (x >= 90 && x < 95 && h->policies) {
         return ev_policy(h);
+    }
+    if (x >= 95 && h->provider_quotas) {
+        return ev_provider_quotas(h);
     }
     return x < 90 && h->expects ? ev_expect(h) : ev;
 }
@@ -650,6 +700,10 @@ static void one_step(struct history *h, bool twins)
             struct weir_event none = {.kind = WEIR_EVENT_CHARGED};
             world_step(&h->w, &none);
         }
+        if (h->provider_quotas) { /* they are told anew after a restore */
+            struct weir_event none = {.kind = WEIR_EVENT_PROVIDER_QUOTAS_SET, .u.provider_quotas_set.provider = "cloud"};
+            world_step(&h->w, &none);
+        }
         h->twin = world_restore(&h->w);
         h->twin_steps = 0;
     }
@@ -696,6 +750,17 @@ static struct history *history_with_budgets(uint64_t seed)
     return h;
 }
 
+static struct history *history_with_zones(uint64_t seed)
+{
+    struct history *h = history_with_budgets(seed);
+    h->budgets = false;
+    h->zones = true;
+    add_zones(h);
+    struct weir_event ev = ev_offers(h);
+    world_step(&h->w, &ev);
+    return h;
+}
+
 static struct history *history_with_quotas(uint64_t seed)
 {
     struct history *h = history_with_budgets(seed);
@@ -715,29 +780,31 @@ static void history_free(struct history *h)
 static uint64_t histories = 12;
 static uint64_t first_seed = 1;
 
+/* To its end; the last seed printed is the one that fails. */
+static void play(struct history *h, uint64_t seed, int steps, bool twins)
+{
+    print_message("# seed %llu\n", (unsigned long long)seed);
+    for (int i = 0; i < steps; i++) {
+        one_step(h, twins);
+    }
+    history_free(h);
+}
+
 static void invariants_hold_over_random_histories(void **state)
 {
     (void)state;
     for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
-        print_message("# seed %llu\n", (unsigned long long)seed); /* the last one printed is the one that fails */
         struct history *h = history_new(seed);
         h->expects = true;
-        for (int i = 0; i < 1500; i++) {
-            one_step(h, false);
-        }
-        history_free(h);
+        play(h, seed, 1500, false);
     }
 }
 
 static void play_with_twins(uint64_t seed, bool expects)
 {
-    print_message("# seed %llu\n", (unsigned long long)seed);
     struct history *h = history_new(seed + 100);
     h->expects = expects;
-    for (int i = 0; i < 1500; i++) {
-        one_step(h, true);
-    }
-    history_free(h);
+    play(h, seed, 1500, true);
 }
 
 static void restored_core_goes_on_as_the_other(void **state)
@@ -754,6 +821,16 @@ static void policies_change_under_what_waits_and_runs(void **state)
     for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
         struct history *h = history_new(seed + 5000);
         h->expects = h->policies = true;
+        play(h, seed, 1000, true);
+    }
+}
+
+static void restored_core_goes_on_within_what_providers_allow(void **state)
+{
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        struct history *h = history_new(seed + 9000);
+        h->expects = h->provider_quotas = true;
         for (int i = 0; i < 1000; i++) {
             one_step(h, true);
         }
@@ -770,18 +847,62 @@ static void restored_core_goes_on_where_it_did_not(void **state)
         play_with_twins(seeds[i], false);
     }
     play_with_twins(5196, true);
+    play(history_with_quotas(2554), 2554, 1500, true); /* a machine rented in a plan is a way for those who were parked before it */
 }
 
 static void play_all(struct history *(*make)(uint64_t seed), uint64_t from, bool twins)
 {
     for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
-        print_message("# seed %llu\n", (unsigned long long)seed);
-        struct history *h = make(seed + from);
+        play(make(seed + from), seed, 1500, twins);
+    }
+}
+
+/* Where the node stands: a zone of the cloud, or a pool and region. */
+static void zone_of_node(const struct history *h, uint64_t node, char *ret, size_t size)
+{
+    const struct weir_node_spec *s = &h->w.node[node].spec;
+    if (s->lease.v == 0) {
+        (void)snprintf(ret, size, "pool %u in %s", s->pool.v, s->region);
+    } else {
+        (void)snprintf(ret, size, "%s of %s", h->w.lease[s->lease.v].offer.zone, s->region);
+    }
+}
+
+/* Of the gangs that began in the last step and ask for one zone; gives how many of their nodes were looked at. */
+static uint32_t check_zones(const struct history *h)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < h->w.effects.n_effects; i++) {
+        const struct weir_effect *e = &h->w.effects.effect[i];
+        struct weir_task_view v;
+        char first[64];
+        char zone[64];
+        if (e->kind != WEIR_EFFECT_RUN_START || e->u.run_start.nodes == 1 || !weir_core_task(h->w.core, e->run.task, &v) ||
+            !weir_core_shape(h->w.core, h->w.job[e->run.task.job.v].view.shape)->same_zone) {
+            continue;
+        }
+        zone_of_node(h, v.node.v, first, sizeof first);
+        zone_of_node(h, e->node.v, zone, sizeof zone);
+        assert_string_equal(zone, first);
+        assert_int_not_equal(zone[0], ' '); /* of a rented machine it is known */
+        n++;
+    }
+    return n;
+}
+
+static void gangs_that_ask_for_one_zone_are_in_one(void **state)
+{
+    uint32_t n = 0;
+    (void)state;
+    for (uint64_t seed = first_seed; seed < first_seed + histories; seed++) {
+        struct history *h = history_with_zones(seed + 9000);
         for (int i = 0; i < 1500; i++) {
-            one_step(h, twins);
+            one_step(h, true);
+            n += check_zones(h);
         }
         history_free(h);
     }
+    assert_true(n > 2 * histories);
 }
 
 static void invariants_hold_under_budgets(void **state)
@@ -996,11 +1117,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(invariants_hold_over_random_histories),
         cmocka_unit_test(invariants_hold_under_budgets),
         cmocka_unit_test(restored_core_goes_on_under_budgets),
+        cmocka_unit_test(gangs_that_ask_for_one_zone_are_in_one),
         cmocka_unit_test(no_quota_is_passed_over_random_histories),
         cmocka_unit_test(restored_core_goes_on_under_quotas),
         cmocka_unit_test(same_events_give_same_effects),
         cmocka_unit_test(a_tick_after_a_step_changes_nothing),
         cmocka_unit_test(restored_gang_ends_as_it_would_have),
+        cmocka_unit_test(restored_core_goes_on_within_what_providers_allow),
         cmocka_unit_test(restored_core_goes_on_where_it_did_not),
         cmocka_unit_test(restored_core_goes_on_as_the_other),
         cmocka_unit_test(policies_change_under_what_waits_and_runs),

@@ -76,9 +76,9 @@ static struct weir_job_id submit(struct site *s, uint32_t nodes, int64_t expecte
     return ev.u.job_submit.job;
 }
 
-static struct weir_event ended(struct weir_job_id job, uint32_t rank, bool more)
+static struct weir_event ended(struct weir_job_id job, uint32_t rank)
 {
-    struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED, .more = more};
+    struct weir_event ev = {.kind = WEIR_EVENT_RUN_ENDED};
     ev.u.run_ended.run = (struct weir_run_id){{job, 0}, 1};
     ev.u.run_ended.rank = rank;
     ev.u.run_ended.at.us = INT64_MAX;
@@ -93,36 +93,140 @@ static uint32_t state_of(const struct site *s, struct weir_job_id job)
     return v.state;
 }
 
-/* What waits is looked at once, when all of the gang's nodes are free. */
-static void planning_waits_for_the_last_of_a_batch(void **state)
+/* Of a gang on both nodes, with one ahead that needs both and a small one behind: who gets the node that comes free first? */
+static void a_gang_that_ends_at_once_leaves_all_of_its_nodes(void **state)
+{
+    (void)state;
+    for (int at_once = 0; at_once < 2; at_once++) {
+        struct site s;
+        site_begin(&s, 2);
+        struct weir_job_id gang = submit(&s, 2, 3600);
+        struct weir_job_id next = submit(&s, 2, 3600);
+        struct weir_job_id small = submit(&s, 1, 60);
+        s.now_us += WEIR_US_PER_MIN;
+        struct weir_event ev = ended(gang, 0);
+        ev.u.run_ended.all_ranks = at_once == 1;
+        step(&s, ev);
+        assert_int_equal(state_of(&s, gang), at_once == 1 ? WEIR_TASK_SUCCEEDED : WEIR_TASK_STARTING);
+        assert_int_equal(state_of(&s, next), at_once == 1 ? WEIR_TASK_STARTING : WEIR_TASK_WAITING);
+        assert_int_equal(state_of(&s, small), at_once == 1 ? WEIR_TASK_WAITING : WEIR_TASK_STARTING);
+        site_end(&s);
+    }
+}
+
+/* What one of them ended with counts for all; those that had ended before are not ended again. */
+static void the_rest_of_a_gang_may_end_at_once(void **state)
 {
     (void)state;
     struct site s;
-    site_begin(&s, 2);
-    struct weir_job_id gang = submit(&s, 2, 3600);
-    struct weir_job_id small = submit(&s, 1, 60);
-    struct weir_job_id next = submit(&s, 2, 3600);
+    site_begin(&s, 3);
+    struct weir_job_id gang = submit(&s, 3, 3600);
+    struct weir_event begun = {.kind = WEIR_EVENT_RUN_STARTED};
+    begun.u.run.run = (struct weir_run_id){{gang, 0}, 1};
+    begun.u.run.at.us = s.now_us;
+    begun.u.run.all_ranks = true;
+    step(&s, begun);
+    assert_int_equal(state_of(&s, gang), WEIR_TASK_RUNNING);
     s.now_us += WEIR_US_PER_MIN;
-    step(&s, ended(gang, 0, true));
-    assert_int_equal(s.fx.wake_at.us, s.now_us);
-    assert_int_equal(s.fx.n_explains, 0);
-    assert_int_equal(state_of(&s, small), WEIR_TASK_WAITING);
-    step(&s, ended(gang, 1, false));
-    assert_true(s.fx.wake_at.us > s.now_us);
-    assert_int_equal(state_of(&s, small), WEIR_TASK_STARTING);
-    assert_int_equal(state_of(&s, next), WEIR_TASK_WAITING);
+    step(&s, ended(gang, 1));
+    struct weir_event rest = ended(gang, 0);
+    rest.u.run_ended.all_ranks = true;
+    rest.u.run_ended.exit_code = 3;
+    step(&s, rest);
+    size_t closed = 0;
+    for (size_t i = 0; i < s.fx.n_effects; i++) {
+        closed += s.fx.effect[i].kind == WEIR_EFFECT_SEGMENT_CLOSE;
+    }
+    assert_int_equal(closed, 2);
+    assert_int_equal(state_of(&s, gang), WEIR_TASK_FAILED);
     site_end(&s);
 }
 
-static void only_events_of_runs_come_in_batches(void **state)
+/* ---- who waits for money ---- */
+
+static struct weir_offer offer_of(const struct site *s, uint64_t id, uint16_t gpus, int64_t price_micro)
+{
+    struct weir_offer o;
+    memset(&o, 0, sizeof o);
+    o.id = id;
+    memcpy(o.provider, "cloud", sizeof "cloud");
+    o.gpu_model = weir_gpu_table_intern(s->gpus, WEIR_SV("A100"));
+    o.gpus = gpus;
+    o.cpu_milli = gpus == 1 ? 4000 : 65000;
+    o.mem_mib = 65536;
+    o.price_micro_per_hour = price_micro;
+    o.expires = WEIR_WALL_MAX;
+    o.bill_quantum = weir_dur_s(60);
+    o.boot_expected = weir_dur_s(120);
+    o.launchable = true;
+    return o;
+}
+
+static void set_budget(struct site *s, int64_t amount_micro)
+{
+    struct weir_budget b;
+    memset(&b, 0, sizeof b);
+    memcpy(b.name, "all", sizeof "all");
+    b.scope = WEIR_BUDGET_ORGANISATION;
+    b.span = WEIR_BUDGET_FOREVER;
+    b.amount_micro = amount_micro;
+    step(s, (struct weir_event){.kind = WEIR_EVENT_BUDGET_SET, .u.budget_set.budget = &b});
+}
+
+/* A GPU for ten minutes, beside so many cores. */
+static struct weir_job_id submit_rented(struct site *s, uint32_t cpu_milli, int32_t priority)
+{
+    struct weir_request r;
+    memset(&r, 0, sizeof r);
+    r.alternatives = 1;
+    r.alternative[0] = (struct weir_gpu_wish){weir_gpu_table_intern(s->gpus, WEIR_SV("A100")), 1};
+    r.nodes = 1;
+    r.cpu_milli = cpu_milli;
+    r.max_duration.us = 10 * WEIR_US_PER_MIN;
+    r.delay_cost_micro_per_hour = -1;
+    struct weir_event ev = {.kind = WEIR_EVENT_JOB_SUBMIT};
+    ev.u.job_submit.job = weir_core_take_job_id(s->core);
+    ev.u.job_submit.project.v = 1;
+    ev.u.job_submit.user.v = 1;
+    ev.u.job_submit.priority = priority;
+    ev.u.job_submit.n_tasks = 1;
+    ev.u.job_submit.request = &r;
+    step(s, ev);
+    return ev.u.job_submit.job;
+}
+
+/*
+ * There is money for one machine of two GPUs. The first rents it; the second, for which a machine of its own would be too dear, may go along, and comes
+ * before the third, which needs little and was never kept back by the budget.
+ */
+static void who_may_go_along_on_a_new_machine_comes_in_its_turn(void **state)
 {
     (void)state;
     struct site s;
-    site_begin(&s, 1);
-    struct weir_err err = {""};
-    struct weir_event ev = {.seq = s.seq + 1, .now.us = s.now_us, .kind = WEIR_EVENT_TICK, .more = true};
-    assert_int_equal(weir_core_step(s.core, &ev, &s.fx, &err), -WEIR_EINVAL);
-    assert_non_null(strstr(err.text, "cannot be put off"));
+    site_begin(&s, 0);
+    const struct weir_offer offers[] = {offer_of(&s, 1, 1, 1000000), offer_of(&s, 2, 2, 6000000)};
+    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
+    ev.u.offers_set.provider = "cloud";
+    ev.u.offers_set.offer = offers;
+    ev.u.offers_set.n = 2;
+    step(&s, ev);
+    set_budget(&s, 1000000);
+    struct weir_job_id first = submit_rented(&s, 32000, 60);
+    struct weir_job_id second = submit_rented(&s, 32000, 50);
+    struct weir_job_id third = submit_rented(&s, 500, 40);
+    assert_int_equal(state_of(&s, first), WEIR_TASK_WAITING);
+    assert_int_equal(state_of(&s, third), WEIR_TASK_STARTING); /* on a small one, of which there are none left */
+    ev = (struct weir_event){.kind = WEIR_EVENT_LEASE_REFUSED};
+    ev.u.lease_refused.lease.v = 1;
+    ev.u.lease_refused.refusal = WEIR_REFUSAL_NO_CAPACITY;
+    step(&s, ev);
+    assert_int_equal(state_of(&s, third), WEIR_TASK_WAITING);
+    s.now_us += WEIR_US_PER_MIN;
+    set_budget(&s, 5500000);
+    assert_int_equal(s.core->leases_live, 1);
+    assert_int_equal(state_of(&s, first), WEIR_TASK_STARTING);
+    assert_int_equal(state_of(&s, second), WEIR_TASK_STARTING);
+    assert_int_equal(state_of(&s, third), WEIR_TASK_WAITING);
     site_end(&s);
 }
 
@@ -175,8 +279,9 @@ static void a_review_is_bounded_and_reaches_all_in_turn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(planning_waits_for_the_last_of_a_batch),
-        cmocka_unit_test(only_events_of_runs_come_in_batches),
+        cmocka_unit_test(a_gang_that_ends_at_once_leaves_all_of_its_nodes),
+        cmocka_unit_test(the_rest_of_a_gang_may_end_at_once),
+        cmocka_unit_test(who_may_go_along_on_a_new_machine_comes_in_its_turn),
         cmocka_unit_test(a_review_is_bounded_and_reaches_all_in_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

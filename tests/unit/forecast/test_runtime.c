@@ -137,7 +137,9 @@ static void a_wider_kind_tells_what_the_own_one_does_not(void **state)
         {"the narrower kind outweighs the wider", {NULL, &same, &wide}, 0, 10},
         {"one run and three of the wider kind's mean", {&one, NULL, &wide}, 0, 1600},
         {"runs alike need no other's word", {&same, NULL, &wide}, 0, 10},
-        {"three runs that scatter count half", {&wild, NULL, &wide}, 0, 1100},
+        {"three runs that scatter count half, midway between median and mean", {&wild, NULL, &wide}, 0, 1200},
+        {"midway, where no other kind is known", {&wild, NULL, NULL}, 0, 350},
+        {"an estimate is not swayed by one run that was long", {&wild, &wide, &wide}, 10, 10},
         {"an estimate goes before other kinds", {NULL, &wide, &wide}, 60, 60},
         {"with the own runs, too", {&one, &wide, &wide}, 60, 60},
     };

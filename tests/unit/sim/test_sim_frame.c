@@ -67,7 +67,7 @@ static void a_table_is_read_in_any_of_its_forms(void **state)
         {"a,d,e\n1,2,3\n", ":1: there is no column 'b'; the columns are: a, d, e"},
         {"a,b\n1,\"2\n", ":2: a quoted field is not closed"},
         {"a,b\n1,\"2\n\"\n3,4\n5,\"\n", "1|2\n|;3|4|;:5: a quoted field is not closed"},
-        {"a,b\r\n1,\"x\r\n\"\"y\"\r\n3,4\r\n", "1|x\r\n\"y|;3|4|;"},
+        {"a,b\r\n1,\"x\r\n\"\"y\"\r\n3,4\r\n", "1|x\n\"y|;3|4|;"},
         {"a,b\n1,2\n\"3\"x,4\n", "1|2|;:3: text follows a closing quote in field 1"},
         {"a,b\n1,\xff\n", ":2: field 2 is not UTF-8 text"},
     };

@@ -83,6 +83,9 @@ static void yaml_values_are_read_in_their_forms(void **state)
          "{\"name\":\"f\"," CPU
          "\"run\":\"x\",\"placement\":{\"local\":\"never\",\"clouds\":[\"aws\"],\"regions\":[\"eu-*"
          "\",\"us-*\"]},\"max_duration\":\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
+        {"run: x\nplacement: {same_zone: yes}",
+         "{\"name\":\"f\"," CPU "\"run\":\"x\",\"placement\":{\"same_zone\":true},\"max_duration\":\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
+        {"run: x\nplacement: {same_zone: false}", "{\"name\":\"f\"," CPU TAIL},
         {"{\"run\": \"x\", \"name\": \"\\ud83d\\ude00\"}",
          "{\"name\":\"\xf0\x9f\x98\x80\"," CPU TAIL},
         {"run: x\r\nname: crlf\r\n", "{\"name\":\"crlf\"," CPU TAIL},
@@ -207,6 +210,8 @@ static void bad_values_are_refused_by_name(void **state)
         {"run: x\narray: 5-1", "f:2:8: array: array range '5-1' ends before it begins"},
         {"run: x\nplacement: {local: maybe}",
          "f:2:20: placement.local: 'maybe' is not prefer, only or never"},
+        {"run: x\nplacement: {same_zone: us-east-1a}",
+         "f:2:24: placement.same_zone: 'us-east-1a' is not true or false"},
         {"run: x\nplacement: {local: only, clouds: [aws]}",
          "f: placement: clouds and regions have no meaning with local: only; leave out one of the "
          "two"},

@@ -88,6 +88,7 @@ static void fill_request(struct weir_prng *r, struct weir_spec *s, size_t models
     q->market = (uint8_t)weir_prng_below(r, 3);
     q->local = (uint8_t)(q->market == WEIR_MARKET_SPOT ? 2 * weir_prng_below(r, 2)
                                                        : weir_prng_below(r, 3));
+    q->same_zone = chance(r, 30);
     for (; q->local != WEIR_LOCAL_ONLY && chance(r, 30) && q->clouds < 8; q->clouds++) {
         (void)snprintf(q->cloud[q->clouds], sizeof q->cloud[0], "c%d*", q->clouds);
     }

@@ -169,6 +169,13 @@ int on_event(void *ctx, const struct weir_event_row *r)
     return count(g, r->id);
 }
 
+int on_lease_price(void *ctx, const struct weir_lease_price_row *r)
+{
+    struct got *g = ctx;
+    g->lease_price = *r;
+    return count(g, (uint64_t)r->from.us);
+}
+
 int on_effect(void *ctx, const struct weir_effect_row *r)
 {
     struct got *g = ctx;

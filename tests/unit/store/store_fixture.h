@@ -41,6 +41,7 @@ struct got {
     struct weir_meter meter;
     struct weir_event_row event;
     struct weir_effect_row effect;
+    struct weir_lease_price_row lease_price;
     struct weir_token_row token;
     struct weir_runtime_history runtime;
     char text[8][64];
@@ -67,6 +68,7 @@ int on_posting(void *ctx, const struct weir_posting *p);
 int on_meter(void *ctx, const struct weir_meter *m);
 int on_explain(void *ctx, const struct weir_explain_row *r);
 int on_event(void *ctx, const struct weir_event_row *r);
+int on_lease_price(void *ctx, const struct weir_lease_price_row *r);
 int on_effect(void *ctx, const struct weir_effect_row *r);
 int on_token(void *ctx, const struct weir_token_row *r);
 int on_shape(void *ctx, uint32_t shape, const char *json);

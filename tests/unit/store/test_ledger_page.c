@@ -34,7 +34,10 @@ static struct weir_posting posting_of(struct weir_prng *r, uint64_t id, uint64_t
                                  .user = {(uint32_t)weir_prng_below(r, most)},
                                  .run = {{{weir_prng_below(r, most)}, 0}, 0},
                                  .lease = {weir_prng_below(r, most)},
-                                 .rule = weir_prng_below(r, most)};
+                                 .rule = weir_prng_below(r, most),
+                                 .energy_mj = (int64_t)weir_prng_below(r, most),
+                                 .carbon_unknown = id % 5 == 0,
+                                 .carbon_ug = id % 5 == 0 ? 0 : (int64_t)weir_prng_below(r, most)};
 }
 
 static void assert_same(const struct weir_posting *a, const struct weir_posting *b)
@@ -53,6 +56,9 @@ static void assert_same(const struct weir_posting *a, const struct weir_posting 
     assert_int_equal(a->run.task.job.v, b->run.task.job.v);
     assert_int_equal(a->lease.v, b->lease.v);
     assert_int_equal(a->rule, b->rule);
+    assert_int_equal(a->energy_mj, b->energy_mj);
+    assert_int_equal(a->carbon_ug, b->carbon_ug);
+    assert_int_equal(a->carbon_unknown, b->carbon_unknown);
 }
 
 static void what_is_packed_comes_back(void **state)
@@ -90,7 +96,7 @@ static void what_is_packed_comes_back(void **state)
 static void extremes_come_back(void **state)
 {
     (void)state;
-    struct weir_posting low = {.from = {INT64_MIN}, .to = {INT64_MIN}, .amount_micro = INT64_MIN};
+    struct weir_posting low = {.from = {INT64_MIN}, .to = {INT64_MIN}, .amount_micro = INT64_MIN, .carbon_unknown = true};
     struct weir_posting high = {.id = INT64_MAX,
                                 .from = {INT64_MAX},
                                 .to = {INT64_MAX},
@@ -100,6 +106,8 @@ static void extremes_come_back(void **state)
                                 .credit = UINT8_MAX,
                                 .amount_micro = INT64_MAX,
                                 .gpu_us = UINT64_MAX,
+                                .energy_mj = INT64_MAX,
+                                .carbon_ug = INT64_MAX,
                                 .project = {UINT32_MAX},
                                 .user = {UINT32_MAX},
                                 .run = {{{UINT64_MAX}, 0}, 0}};
@@ -134,7 +142,7 @@ static void what_is_no_page_is_refused(void **state)
     static const struct {
         size_t at;
         uint8_t byte;
-    } rows[] = {{0, 1}, {0, 3}, {1, 13}, {1, 15}, {2, 0}, {4, 1}, {5, 255}, {14, 3}, {14, 9}, {14, 255}};
+    } rows[] = {{0, 2}, {0, 4}, {1, 15}, {1, 17}, {2, 0}, {4, 1}, {5, 255}, {14, 3}, {14, 9}, {14, 255}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) { /* version, columns, rows, a column's width */
         uint8_t was = packed[rows[i].at];
         packed[rows[i].at] = rows[i].byte;

@@ -61,6 +61,8 @@ struct seen {
     uint64_t postings;
     uint64_t costs;
     int64_t total;
+    int64_t energy_mj;
+    int64_t unknown_micro;
 };
 
 static int see_job(void *ctx, const struct weir_job_row *r)
@@ -481,6 +483,8 @@ static int count_row(void *ctx, const struct weir_bill_row *r)
         assert_string_equal(r->key[0], want); /* in order of number */
     }
     s->costs += (uint64_t)r->total_micro;
+    s->energy_mj += r->footprint.energy_mj;
+    s->unknown_micro += r->footprint.unknown_micro;
     return 0;
 }
 
@@ -505,6 +509,8 @@ static void a_large_bill_spills_to_disk(void **state)
         must(reader->ops->bill(reader, &f, &by, NULL, 1, count_row, &seen, &err));
         assert_int_equal(seen.jobs, JOBS);
         assert_int_equal(seen.costs, 2 * JOBS * 3);
+        assert_int_equal(seen.energy_mj, 2 * JOBS * 9);
+        assert_int_equal(seen.unknown_micro, 2 * JOBS / 3 * 3); /* every third */
     }
     weir_store_close(reader);
     weir_store_close(s);
@@ -553,17 +559,20 @@ static const char COUNT_PAGES[] = "SELECT count(*) FROM posting_page";
 static int add_row(void *ctx, const struct weir_bill_row *r)
 {
     struct weir_str *text = ctx;
-    weir_str_addf(text, "%s %s %llu %lld %lld %lld\n", r->key[0], r->key[1], (unsigned long long)r->gpu_us, (long long)r->used_micro,
-                  (long long)r->idle_micro, (long long)r->total_micro);
+    weir_str_addf(text, "%s %s %llu %lld %lld %lld %lld %lld %lld %lld %lld\n", r->key[0], r->key[1], (unsigned long long)r->gpu_us,
+                  (long long)r->used_micro, (long long)r->idle_micro, (long long)r->total_micro, (long long)r->footprint.energy_mj,
+                  (long long)r->footprint.carbon_ug, (long long)r->footprint.unknown_micro, (long long)r->idle_energy_mj,
+                  (long long)r->idle_carbon_ug);
     return 0;
 }
 
 static int add_billed(void *ctx, const struct weir_posting *p)
 {
     struct weir_str *text = ctx;
-    weir_str_addf(text, "%llu %lld-%lld %llu/%llu/%u %u %u %lld %llu %u %u %llu %llu\n", (unsigned long long)p->id, (long long)p->from.us, (long long)p->to.us,
+    weir_str_addf(text, "%llu %lld-%lld %llu/%llu/%u %u %u %lld %llu %u %u %llu %llu %lld %lld %d\n", (unsigned long long)p->id, (long long)p->from.us, (long long)p->to.us,
                   (unsigned long long)p->node.v, (unsigned long long)p->lease.v, p->pool.v, p->debit, p->credit, (long long)p->amount_micro,
-                  (unsigned long long)p->gpu_us, p->project.v, p->user.v, (unsigned long long)p->run.task.job.v, (unsigned long long)p->rule);
+                  (unsigned long long)p->gpu_us, p->project.v, p->user.v, (unsigned long long)p->run.task.job.v, (unsigned long long)p->rule,
+                  (long long)p->energy_mj, (long long)p->carbon_ug, p->carbon_unknown);
     return 0;
 }
 

@@ -71,6 +71,8 @@ static void put_ledger(struct weir_store *s)
     p.credit = WEIR_ACCOUNT_NODE;
     p.amount_micro = 601;
     p.gpu_us = 10;
+    p.energy_mj = 7001;
+    p.carbon_ug = 333;
     p.project.v = 1;
     p.user.v = 1;
     p.run = (struct weir_run_id){{{1}, 0}, 1};
@@ -79,6 +81,8 @@ static void put_ledger(struct weir_store *s)
     p.debit = WEIR_ACCOUNT_IDLE;
     p.amount_micro = 400;
     p.gpu_us = 0;
+    p.energy_mj = 503;
+    p.carbon_ug = 11;
     p.project.v = 0;
     p.user.v = 0;
     p.run = (struct weir_run_id){0};
@@ -99,6 +103,8 @@ static void put_ledger(struct weir_store *s)
     p.debit = WEIR_ACCOUNT_JOB;
     p.credit = WEIR_ACCOUNT_NODE;
     p.gpu_us = 4;
+    p.energy_mj = 90;
+    p.carbon_unknown = true;
     p.project.v = 2;
     p.user.v = 2;
     p.run = (struct weir_run_id){{{2}, 0}, 1};
@@ -108,6 +114,8 @@ static void put_ledger(struct weir_store *s)
     p.credit = WEIR_ACCOUNT_JOB;
     p.amount_micro = 20;
     p.gpu_us = 0;
+    p.energy_mj = 0;
+    p.carbon_unknown = false;
     PUT(s, put_posting, &p);
     COMMIT(s);
 }
@@ -149,6 +157,14 @@ static void bills_are_grouped_by_each_key(void **state)
     assert_int_equal(b->row[1].used_micro, 30);
     assert_int_equal(b->row[1].waste_micro[1], 20);
     assert_int_equal(b->row[1].gpu_us, 4);
+    assert_int_equal(b->row[0].footprint.energy_mj, 7504);
+    assert_int_equal(b->row[0].footprint.carbon_ug, 344);
+    assert_int_equal(b->row[0].footprint.unknown_micro, 0);
+    assert_int_equal(b->row[0].idle_energy_mj, 503);
+    assert_int_equal(b->row[0].idle_carbon_ug, 11);
+    assert_int_equal(b->row[1].footprint.energy_mj, 90);
+    assert_int_equal(b->row[1].footprint.carbon_ug, 0);
+    assert_int_equal(b->row[1].footprint.unknown_micro, 50); /* what moved to waste was told once */
     enum weir_bill_by two[] = {WEIR_BILL_BY_DAY, WEIR_BILL_BY_PROJECT};
     memset(&bill, 0, sizeof bill);
     PUT(s, bill, &everything, two, NULL, 2, on_bill, &bill);
@@ -171,6 +187,8 @@ static void bills_are_cut_to_the_span(void **state)
         int64_t used = 0;
         int64_t cost = 0;
         uint64_t gpu = 0;
+        struct weir_footprint footprint = {0};
+        int64_t idle_ug = 0;
         for (int half = 0; half < 2; half++) {
             struct weir_bill_filter f = {.from = {half == 0 ? 0 : cut}, .to = {half == 0 ? cut : INT64_MAX}};
             const struct bill_got *b = run_bill(s, f, WEIR_BILL_BY_POOL, NULL);
@@ -178,8 +196,14 @@ static void bills_are_cut_to_the_span(void **state)
                 used += b->row[i].total_micro;
                 cost += b->row[i].cost_micro[0] + b->row[i].cost_micro[1];
                 gpu += b->row[i].gpu_us;
+                weir_footprint_add(&footprint, &b->row[i].footprint);
+                idle_ug += b->row[i].idle_carbon_ug;
             }
         }
+        assert_int_equal(footprint.energy_mj, 7594);
+        assert_int_equal(footprint.carbon_ug, 344);
+        assert_int_equal(footprint.unknown_micro, 50);
+        assert_int_equal(idle_ug, 11);
         assert_int_equal(used, 1051);
         assert_int_equal(cost, 1051);
         assert_int_equal(gpu, 14);

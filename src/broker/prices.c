@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Prices of machines that run, where these move: what a provider tells of its offers is compared with what its spot machines are charged. A
+ * price that differs is kept until the machine is known to have been there when that price began; then core and ledger learn of it in one
+ * event, so that every second before is charged at the old price and every one from then on at the new. Nothing of this need survive a
+ * restart: the price in force is stored with the lease, and the provider is asked anew.
+ */
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "broker_priv.h"
+
+static bool moves(const struct lease_watch *w, const struct weir_lease_view *v)
+{
+    return w->step != LEASE_STEP_DONE && w->provider != NULL && (w->provider->ops->caps & WEIR_PROVIDER_SPOT_MOVES) != 0 &&
+           v->offer.market == WEIR_OFFER_SPOT;
+}
+
+/*
+ * A price is as good as one that a machine would be rented at: the driver has refused what cannot be. One whose beginning is not told, or
+ * that is not to be trusted any more, says nothing of what runs.
+ */
+static bool is_usable(const struct weir_offer *o, struct weir_wall now)
+{
+    return o->price_micro_per_hour > 0 && o->price_since.us != 0 && o->expires.us > now.us;
+}
+
+/* What the offer asks, in the ledger's currency: at the rate of the quote where it is told in another, as all of the machine is charged. 0: not known. */
+static int64_t price_of(const struct weir_offer *o, const struct weir_offer *quote)
+{
+    int64_t price = o->price_micro_per_hour;
+    if (!weir_streq(o->currency, quote->currency)) {
+        return 0;
+    }
+    return o->currency[0] == '\0' || weir_money_exchange_up(o->original_micro_per_hour, quote->rate_nano, &price) ? price : 0;
+}
+
+static void compare(struct broker *b, struct lease_watch *w, const struct weir_lease_view *v, const struct weir_offer *o)
+{
+    int64_t price = price_of(o, &v->offer);
+    bool is_new = price > 0 && price != v->price_micro_per_hour;
+    w->price_micro_per_hour = is_new ? price : 0;
+    w->price_since = is_new ? weir_engine_inside(b->engine, o->price_since) : (struct weir_wall){0};
+}
+
+void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n)
+{
+    struct weir_core *core = weir_engine_core(b->engine);
+    struct weir_map wanted = {0}; /* offers that machines were rented by */
+    struct weir_lease_view v;
+    for (size_t i = 0; i < b->leases.n; i++) {
+        const struct lease_watch *w = &b->leases.p[i];
+        if (w->provider == p && weir_core_lease(core, w->lease, &v) && moves(w, &v)) {
+            weir_map_put(&wanted, v.offer.id, SIZE_MAX);
+        }
+    }
+    uint64_t at;
+    for (size_t i = 0; i < n && wanted.n > 0; i++) {
+        if (weir_map_get(&wanted, o[i].id, &at) && is_usable(&o[i], weir_clock_wall(b->provider_env.clock))) {
+            weir_map_put(&wanted, o[i].id, i);
+        }
+    }
+    for (size_t i = 0; i < b->leases.n && wanted.n > 0; i++) {
+        struct lease_watch *w = &b->leases.p[i];
+        if (w->provider == p && weir_core_lease(core, w->lease, &v) && moves(w, &v) && weir_map_get(&wanted, v.offer.id, &at) && at != SIZE_MAX) {
+            compare(b, w, &v, &o[at]);
+        }
+    }
+    weir_map_release(&wanted);
+}
+
+void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall seen)
+{
+    struct weir_lease_view v;
+    struct weir_err err;
+    struct lease_watch *w = leases_watch(b, lease);
+    if (w == NULL || w->price_micro_per_hour == 0 || w->price_since.us > seen.us ||
+        !weir_core_lease(weir_engine_core(b->engine), lease, &v) || v.confirmed_at.us == 0) {
+        return;
+    }
+    weir_engine_proven(b->engine, lease, w->price_since);
+    struct weir_event ev = {.kind = WEIR_EVENT_NODE_RATES};
+    ev.u.node_rates.node = v.node;
+    ev.u.node_rates.rates.full_micro_per_hour = w->price_micro_per_hour;
+    ev.u.node_rates.at = w->price_since;
+    w->price_micro_per_hour = 0;
+    if (weir_engine_event(b->engine, &ev, &err) != 0) {
+        weir_log(WEIR_LOG_ERROR, "lease.price", "lease=%" PRIu64 " text=\"%s\"", lease.v, err.text);
+    }
+    broker_wake(b);
+}

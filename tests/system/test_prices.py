@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prices that change while a machine runs: what the ledger charges is what a sum over its seconds says, by the provider's own books."""
+import contextlib
+import sqlite3
+import sys
+
+import lib
+from lib import until
+from rented import broker, cloud as mock, leases, nothing_left, only_there
+
+US = 10**6
+HOUR = 3600 * US
+
+
+def charged(b, lease):
+    """What the provider account was charged for the lease, from when until when (in microseconds)."""
+    with contextlib.closing(sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True)) as db:
+        return db.execute("SELECT sum(amount_micro), min(from_us), max(to_us) FROM posting WHERE lease = ? AND credit = 0 AND correction = 0",
+                          (lease,)).fetchone()
+
+
+def cost(steps, quote, since, until_us):
+    """The sum over every microsecond at the price of its time, rounded once; whole seconds of them, and a minute at least. steps: the
+    provider's own changes, as factors on the quote."""
+    until_us = since + -(-max(until_us - since, 60 * US) // US) * US
+    total = 0
+    for at, (second, factor) in enumerate(steps):
+        begin = max(second * US, since)
+        end = min(steps[at + 1][0] * US if at + 1 < len(steps) else until_us, until_us)
+        total += max(end - begin, 0) * round(quote * factor)
+    return (total + HOUR // 2) // HOUR
+
+
+def told(b, lease, micro):
+    """Has the provider asked for its prices, until the lease's price in force is that one."""
+    def now():
+        b.json("offers", "--live")
+        found = [x for x in b.get("/v1/leases?all=true")["items"] if x["id"] == lease]
+        return found and found[0]["price_now_micro_per_hour"] == micro and found[0]
+    return until(f"lease {lease} to cost {micro}", now, limit_s=120, every_s=0.3)
+
+
+def spot_job(cloud, **more):
+    spec = only_there(cloud, **more)
+    spec["resources"]["use_spot"] = True
+    return spec
+
+
+def rented(b, job):
+    """The lease of the job's machine, once the job runs."""
+    until("the job to run", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running", limit_s=180)
+    return leases(b)[0]
+
+
+def moves(weir, cloud, source):
+    with mock(cloud) as c, broker(weir, c, policy="lease_term: 300s") as b:
+        until("the spot price", lambda: [o for o in b.json("offers", "--live", "--gpus", "L4:1" if cloud != "azure" else "T4:1")
+                                         if o["market"] == "spot" and o["source"] == source], limit_s=120)
+        go = b.dir / "go"
+        job = b.submit(spot_job(cloud, run=f"until [ -e {go} ]; do sleep 0.1; done"))
+        lease = rented(b, job)
+        quote = lease["price_micro_per_hour"]
+        assert lease["market"] == "spot" and lease["price_now_micro_per_hour"] == quote and lease["priced"] is None, lease
+        c.set(price_factor=1.5)
+        dearer = told(b, lease["id"], round(quote * 1.5))
+        assert dearer["price_micro_per_hour"] == quote and dearer["priced"] is not None, dearer
+        b.kill()
+        c.set(price_factor=0.75)  # while nobody is there to hear of it
+        b.start()
+        told(b, lease["id"], round(quote * 0.75))
+        c.set(price_factor=1.25)
+        told(b, lease["id"], round(quote * 1.25))
+        go.touch()
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+        for each in leases(b):
+            b.run("leases", "end", each["id"])
+        nothing_left(b, c)
+        steps = c.inventory()["prices"]
+        micro, since, end = charged(b, lease["id"])
+        assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
+        over, = [x for x in b.json("leases", "--all") if x["id"] == lease["id"]]
+        assert over["price_now_micro_per_hour"] == round(quote * 1.25) and abs(over["cost_micro"] - micro) <= 1, over
+
+
+def test_a_spot_machine_at_amazon_pays_the_price_of_each_second(weir):
+    moves(weir, "aws", "EC2 spot price history")
+
+
+def test_a_spot_vm_at_google_pays_the_price_of_each_second(weir):
+    moves(weir, "gcp", "Cloud Billing catalogue (live)")
+
+
+if __name__ == "__main__":
+    sys.exit(lib.main(globals()))
