@@ -164,7 +164,7 @@ static int64_t boot_anew_us(const struct lease *l)
 /*
  * Ski rental: an idle machine is kept until the idling has cost what renting anew would (its boot), at
  * least to the end of what is billed already; a new billing quantum that costs more than that is not
- * begun. Not in the step that left it idle: who waits has the choice first.
+ * begun.
  */
 int64_t lease_idle_end_us(const struct lease *l)
 {
@@ -174,9 +174,9 @@ int64_t lease_idle_end_us(const struct lease *l)
     int64_t boot = boot_anew_us(l);
     if (quantum > boot) {
         int64_t margin = quantum >= 10 * WEIR_US_PER_MIN ? WEIR_US_PER_MIN : 0;
-        return max_i64(paid - margin, weir_i64_add_sat(idle, 1));
+        return max_i64(paid - margin, idle);
     }
-    return max_i64(weir_i64_add_sat(idle, max_i64(boot, 1)), paid);
+    return max_i64(weir_i64_add_sat(idle, boot), paid);
 }
 
 static int64_t boot_limit_us(const struct weir_core *c, const struct lease *l)
@@ -231,8 +231,7 @@ int64_t lease_due_us(const struct weir_core *c, const struct lease *l)
         if (l->node->runs.n > 0 || l->node->idle_since_us == 0) {
             return extend;
         }
-        return l->node->state == WEIR_NODE_DRAINING ? c->now_us
-                                                    : min_i64(extend, lease_idle_end_us(l));
+        return l->node->state == WEIR_NODE_DRAINING ? c->now_us : min_i64(extend, max_i64(lease_idle_end_us(l), l->node->idle_since_us + 1));
     case WEIR_LEASE_RECLAIMED:
         return l->node->runs.n == 0 ? c->now_us : US_NEVER;
     case WEIR_LEASE_ENDING:
@@ -258,21 +257,18 @@ void lease_say_kept(struct weir_core *c, const struct node *n)
     if (l == NULL || l->state != WEIR_LEASE_READY || n->state != WEIR_NODE_UP || n->runs.n > 0 || n->idle_since_us != c->now_us) {
         return;
     }
-    int64_t end = lease_idle_end_us(l);
-    if (end <= c->now_us + 1) {
-        return;
-    }
     struct weir_explain *x = explain_add(c, WEIR_DECISION_KEEP_LEASE);
     x->node.v = l->node_id;
     x->lease.v = l->id;
-    x->expected_run.us = end - c->now_us;
+    x->expected_run.us = max_i64(lease_idle_end_us(l) - c->now_us, 0);
 }
 
+/* What has only now become idle is not ended before those who wait had the choice: see leases_sweep. */
 static void lease_look_ready(struct weir_core *c, struct lease *l)
 {
     const struct node *n = l->node;
     if (n->runs.n == 0 && (n->state == WEIR_NODE_DRAINING || l->state == WEIR_LEASE_RECLAIMED ||
-                           (n->idle_since_us != 0 && c->now_us >= lease_idle_end_us(l)))) {
+                           (n->idle_since_us != 0 && c->now_us > n->idle_since_us && c->now_us >= lease_idle_end_us(l)))) {
         lease_end_idle(c, l);
     }
 }
@@ -307,9 +303,12 @@ void lease_look(struct weir_core *c, struct lease *l)
  */
 static bool is_left_over(const struct weir_core *c, const struct node *n)
 {
-    const struct lease *l = n->lease;
-    return n->unused && n->runs.n == 0 && n->state == WEIR_NODE_UP && l != NULL && l->state == WEIR_LEASE_READY &&
-           billed_until_us(l, c->now_us) - c->now_us < boot_anew_us(l);
+    return n->unused && billed_until_us(n->lease, c->now_us) - c->now_us < boot_anew_us(n->lease);
+}
+
+static bool is_done_with(const struct weir_core *c, const struct node *n)
+{
+    return n->idle_since_us != 0 && c->now_us >= lease_idle_end_us(n->lease);
 }
 
 bool leases_sweep(struct weir_core *c)
@@ -327,8 +326,10 @@ bool leases_sweep(struct weir_core *c)
         }
     }
     for (size_t i = 0; i < c->grown.n; i++) {
-        if (is_left_over(c, c->grown.p[i])) {
-            lease_end_idle(c, c->grown.p[i]->lease);
+        const struct node *n = c->grown.p[i];
+        bool idle = n->runs.n == 0 && n->state == WEIR_NODE_UP && n->lease != NULL && n->lease->state == WEIR_LEASE_READY;
+        if (idle && (is_left_over(c, n) || is_done_with(c, n))) {
+            lease_end_idle(c, n->lease);
             any = true;
         }
     }
