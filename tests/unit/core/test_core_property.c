@@ -662,6 +662,7 @@ static void twin_step(struct history *h, const struct weir_event *ev)
     if (++h->twin_steps > 60) { /* the twin takes over */
         weir_core_free(h->w.core);
         h->w.core = h->twin;
+        h->w.effects = x; /* the others went with their core */
         h->twin = NULL;
     }
 }
