@@ -57,6 +57,25 @@ static size_t machines(const json_t *audit)
     return n;
 }
 
+/* Why the provider could not be asked the last time; NULL: it was. */
+static const char *unasked(const json_t *provider)
+{
+    const char *text = weir_get_text(provider, "text");
+    return text == NULL || text[0] == '\0' ? NULL : text;
+}
+
+static void add_unasked(const json_t *audit, struct weir_str *s)
+{
+    size_t i;
+    json_t *p;
+    json_array_foreach(json_object_get(audit, "providers"), i, p)
+    {
+        if (unasked(p) != NULL) {
+            weir_str_addf(s, "%s%s could not be asked (%s)", s->n > 0 ? "; " : "", weir_get_text(p, "provider"), unasked(p));
+        }
+    }
+}
+
 static void show_provider(const json_t *p)
 {
     char when[WEIR_RFC3339_SIZE] = "never";
@@ -66,10 +85,13 @@ static void show_provider(const json_t *p)
     if (listed.us != 0) {
         (void)weir_wall_format(listed, when);
     }
-    (void)printf("%s: listed %s, %zu machines\n", weir_get_text(p, "provider"), when, json_array_size(rows));
-    const char *text = weir_get_text(p, "text");
-    if (text != NULL && text[0] != '\0') {
-        (void)printf("  could not be asked: %s\n", text);
+    (void)printf("%s: listed %s", weir_get_text(p, "provider"), when);
+    if (listed.us != 0) {
+        (void)printf(", %zu machines", json_array_size(rows));
+    }
+    (void)printf("\n");
+    if (unasked(p) != NULL) {
+        (void)printf("  could not be asked: %s\n", unasked(p));
     }
     size_t i;
     json_t *o;
@@ -106,8 +128,30 @@ int weir_leases_audit(const struct weir_args *args, struct weir_err *err)
         }
         (void)printf(clean ? "clean: every machine has its lease, every lease its machine\n" : "not clean\n");
     }
+    WEIR_CLEANUP(weir_str_release) struct weir_str why = WEIR_STR_INIT(400);
+    add_unasked(audit, &why);
     json_decref(audit);
+    if (why.n > 0 && !clean) {
+        return weir_fail(err, -WEIR_ECONFLICT, "%s: nothing is proven of its machines", weir_str_cstr(&why));
+    }
     return clean ? 0 : weir_fail(err, -WEIR_ECONFLICT, "leases and providers do not agree; what nobody owns is being ended: look again in a minute");
+}
+
+/* Says what is waited for whenever that changes. */
+static void say_left(const json_t *audit, struct weir_str *said)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str now = WEIR_STR_INIT(400);
+    size_t there = machines(audit);
+    int64_t leases = weir_get_i64(audit, "leases", 0);
+    if (there > 0 || leases > 0) {
+        weir_str_addf(&now, "%zu machines and %" PRId64 " leases are left", there, leases);
+    }
+    add_unasked(audit, &now);
+    if (now.n > 0 && !weir_streq(weir_str_cstr(&now), weir_str_cstr(said))) {
+        weir_talk("waiting: %s", weir_str_cstr(&now));
+        weir_str_clear(said);
+        weir_str_adds(said, weir_str_cstr(&now));
+    }
 }
 
 /* Waits until neither the broker nor any provider has a machine. */
@@ -115,17 +159,19 @@ static int wait_down(struct weir_client *api, const struct weir_args *args, stru
 {
     int64_t limit_s = weir_args_duration(args, "timeout", weir_dur_s(DOWN_S)).us / WEIR_US_PER_S;
     int64_t end = now_s() + limit_s;
+    WEIR_CLEANUP(weir_str_release) struct weir_str said = WEIR_STR_INIT(400);
     for (;;) {
         json_t *audit = NULL;
         int r = fresh_audit(api, &audit, err);
         if (r < 0) {
             return r;
         }
-        size_t there = machines(audit);
-        int64_t leases = weir_get_i64(audit, "leases", 0);
-        bool proven = there == 0 && leases == 0 && weir_get_bool(audit, "clean");
+        bool proven = machines(audit) == 0 && weir_get_i64(audit, "leases", 0) == 0 && weir_get_bool(audit, "clean");
         if (proven && weir_args_has(args, "json")) {
             weir_print_json(audit);
+        }
+        if (!proven) {
+            say_left(audit, &said);
         }
         json_decref(audit);
         if (proven) {
@@ -133,8 +179,8 @@ static int wait_down(struct weir_client *api, const struct weir_args *args, stru
             return 0;
         }
         if (now_s() >= end) {
-            return weir_fail(err, -WEIR_ETIMEOUT, "%zu machines and %" PRId64 " leases are left after %" PRId64 " s: see 'weir leases --audit'", there,
-                             leases, limit_s);
+            return weir_fail(err, -WEIR_ETIMEOUT, "after %" PRId64 " s: %s; see 'weir leases --audit'", limit_s,
+                             said.n > 0 ? weir_str_cstr(&said) : "the providers have not confirmed it");
         }
         weir_pause((struct weir_dur){LOOK_MS * WEIR_US_PER_MS});
     }

@@ -5,7 +5,7 @@ import datetime
 import sys
 
 import lib
-from lib import until
+from lib import Broker, until
 from rented import broker, cloud as mock, leases, made, nothing_left, only_there
 
 
@@ -221,6 +221,17 @@ def test_orphans_are_ended_and_strangers_are_not(weir):
         until("the task to run again", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running" and len(made(c)) == 2)
         b.ok("cancel", job)
         b.ok("down", "--all", "--timeout", "60s")
+
+
+def test_the_end_of_all_says_who_cannot_be_asked(weir):
+    config = "providers: {runpod: {endpoint: 'http://127.0.0.1:1', agent: %s}}\n" % weir
+    with Broker(weir, config=config, env={"RUNPOD_API_KEY": "rpa_TESTKEY"}) as b:
+        audit = b.run("leases", "--audit")
+        assert audit.returncode != 0 and "runpod could not be asked" in audit.stderr and "do not agree" not in audit.stderr, audit.stderr
+        assert "0 machines" not in audit.stdout, audit.stdout
+        down = b.run("down", "--all", "--timeout", "1s")
+        assert down.returncode != 0 and "waiting: runpod could not be asked" in down.stderr and "after 1 s: runpod" in down.stderr, down.stderr
+        assert down.stderr.count("waiting:") == 1, down.stderr
 
 
 def ended_by_hand(c, b):
