@@ -80,18 +80,35 @@ static bool import_rsa(const json_t *jwk, gnutls_pubkey_t pub)
            weir_gnutls.gnutls_pubkey_get_pk_algorithm(pub, &bits) == GNUTLS_PK_RSA && bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX;
 }
 
+/* A coordinate of a point. RFC 7518, 6.2.1.2, wants its full length; issuers that write it as a number leave leading zeros out (one key
+ * of 128) or put one before a high bit, and their tokens are good. */
+static bool read_coordinate(const json_t *jwk, const char *name, unsigned char ret[static EC_BYTES])
+{
+    unsigned char buf[EC_BYTES + 1];
+    gnutls_datum_t b;
+    if (!read_bytes(jwk, name, buf, sizeof buf, &b) || (b.size > EC_BYTES && buf[0] != 0)) {
+        return false;
+    }
+    size_t extra = b.size > EC_BYTES ? b.size - EC_BYTES : 0;
+    size_t n = b.size - extra;
+    memset(ret, 0, EC_BYTES - n);
+    memcpy(ret + EC_BYTES - n, buf + extra, n);
+    return true;
+}
+
 static bool import_curve(const json_t *jwk, enum weir_jwt_alg alg, gnutls_pubkey_t pub)
 {
     unsigned char x_bytes[EC_BYTES], y_bytes[EC_BYTES];
-    gnutls_datum_t x, y;
+    gnutls_datum_t x = {x_bytes, EC_BYTES}, y = {y_bytes, EC_BYTES};
     const char *crv = text_of(jwk, "crv");
-    if (crv == NULL || !weir_streq(crv, algs[alg].crv) || !read_bytes(jwk, "x", x_bytes, sizeof x_bytes, &x) || x.size != EC_BYTES) {
+    if (crv == NULL || !weir_streq(crv, algs[alg].crv)) {
         return false;
     }
-    if (alg == WEIR_JWT_EDDSA) {
-        return weir_gnutls.gnutls_pubkey_import_ecc_raw(pub, GNUTLS_ECC_CURVE_ED25519, &x, NULL) >= 0;
+    if (alg == WEIR_JWT_EDDSA) { /* bytes, no number */
+        return read_bytes(jwk, "x", x_bytes, sizeof x_bytes, &x) && x.size == EC_BYTES &&
+               weir_gnutls.gnutls_pubkey_import_ecc_raw(pub, GNUTLS_ECC_CURVE_ED25519, &x, NULL) >= 0;
     }
-    return read_bytes(jwk, "y", y_bytes, sizeof y_bytes, &y) && y.size == EC_BYTES &&
+    return read_coordinate(jwk, "x", x_bytes) && read_coordinate(jwk, "y", y_bytes) &&
            weir_gnutls.gnutls_pubkey_import_ecc_raw(pub, GNUTLS_ECC_CURVE_SECP256R1, &x, &y) >= 0;
 }
 

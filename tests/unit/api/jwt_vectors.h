@@ -7,20 +7,25 @@
 
 /* With ' for ". */
 static const char vector_keys[] =
-    "{'keys':[{'kty':'RSA','n':'yLlcPFuYf2EKPa1KBWKqBiGTUHNyESFPJNgnPCzknzzjk1J4yGlWc20uKwoA9V2b9ftSk8mm6OUO_UBidhT"
-     "iGTxk9VRDoErmntACaS2rM2TzlFdmu87lbfBkSWEUiq3HwrQwyPvTsJkam0G78O5k6JspVjRFYSLN7irT7sFa3vtszk8dxWxSed4gpNRVnyV5L"
-     "C60t2G5gGkIKwOdOh5M3KwD_A4AObU-7EkEYQLDRDL6j6sRqYxo4CnZFt9tPJYL1mI-jLL0b2NnvMCQOq_7-YYhLw_imoaol8OXCneHDSRmhSC"
-     "vpFT9mjYYkaIDWypb-f6oxMAxwF2q8OJYqxGFzQ','e':'AQAB','kid':'r1','use':'sig','alg':'RS256'},{'kty':'EC','crv':'P"
-     "-256','x':'nvPTOh5l_yZCWRNGdJynWMcBiS7_VrlnvDjMpRZI73E','y':'lTokjseTUiVu60MlBVlG6W4CTUpKlnMLjm9aqypRL4k','kid"
-     "':'e1'},{'x':'5s1O-Nk5DKe98O89C315n6UvtyRwjGmPiM8OYT8PnVo','kty':'OKP','crv':'Ed25519','kid':'d1'},{'kty':'RSA"
-     "','n':'xdiQMyKjeSxK2KZrZB8e4-8G_2D-wV0_SqXhgokvIB4KY6jpOwiGTo1IWoiJm5oX8Kdm76vNAD8AZ27bXOVQC1H8KQyfoPkxaC0ldeq"
-     "6y6d_yFjy_80xx38PzjW7teIcR1pWBBxTcLK3bn80MybT6xK703Ismi8D3uPIZeXwQtk','e':'AQAB','kid':'small'},{'kty':'EC','c"
-     "rv':'P-384','x':'cq_1U9Q1WpwIHjygN7FU2yPRTnOpCX2eIj1EzZcqmp-cG_8l44M_PwZ9oan3A1pG','y':'qOEF53JvPivbQxmiKXX4XV"
-     "KvdWY7yzMhdOaGdulMUzfv6ghJZWMS8KgqykahvloB','kid':'e384'},{'kty':'RSA','n':'3lqwCwqGMfnxdjcm8QgnNJgZvE55Z4n8EP"
-     "uYX60rg9bYAyzZcnqN28_qESJxryalLT7BJOykCOWOQZKCyWBSNZhc34klnHYuxKaV7rLWKtThPG6W1r4bSPGvNSuCQ1HmouD4r4pEUVzq0mW7"
-     "s0fDpNrXeQUIgszgUAU3WTENmvHIvzK9ONM2g9hb0tjabkDL_jjnGn2-ycVzZKju3gyKALvKF1rZYo9o8E-84KK4FvrZgso-S2GREckfmoGPT0"
-     "Jd8OYkNwAQxwRsj0Zt58osqMm9_D1g0eIAgERRqnFJ7xBQcZEmHeL012ADSPLYzvtja1bHWFunjxMeKo0AMR28uQ','e':'AQAB','kid':'en"
-     "c','use':'enc'},{'kty':'oct','k':'c2VjcmV0','kid':'h1'},{'kty':7},'text']}";
+    "{'keys':[{'kty':'RSA','n':'y5SJ625alnuGCR_Q9aJHFU9ImyK6Ip5KgE6f7xyC8iWIvfO-8msWrqVpNatXc42_yJ8vyyL5Tqtaxr3h-sb"
+     "P9XY7Za8cGOho1EkgOqdJRU9zcN8EYKr-C1EBo7vYUGwd-4E6oW7w9leO2laP_UHHh6oBFYmov33lKGyczFbFbU_H6EH7JEKvQpXpykjA-zWbt"
+     "ZDyAKi9OiEdfuQlyypfPElK0ceReQLEcw5PonlvwuiQ-8sjZdX7lD6kU8ERSa_WTXHeSs_cpxaVoX3QvvbrJXV8qXLGdA-SCbnaHkVCQJaz_3y"
+     "iiYesSo6Lc4YJkbROVpD97sJkVFvTMhKUBx-6TQ','e':'AQAB','kid':'r1','use':'sig','alg':'RS256'},{'kty':'EC','crv':'P"
+     "-256','x':'zB58osebdxCp8CVAgoq0-7tVL-5w_2lbULKEuJkl-8g','y':'aeSHUPx_OgRGF2J0C4FBC1M3PxUoZ8pM0pamv524pcY','kid"
+     "':'e1'},{'x':'WVWCh90j6lsI47dbsnmpbl4Cl4Vgx0OzsKOv91T7J70','kty':'OKP','crv':'Ed25519','kid':'d1'},{'kty':'RSA"
+     "','n':'rMTZaujSyEi_wABJUA6DGc3eiECQ1xv0yJtEf69H9BwMUtwl1-zd1yJMwbnIcBMXw3Sk1bdqOFg5OfK5gq5w_jNN-hLIqZfiPivS5EX"
+     "poRoY7LthETXXiBg6ihb_D6LDcpM84rLNqPoVVUYeWXN-nIqIsoaeI3DlWi2HCnq2M9M','e':'AQAB','kid':'small'},{'kty':'EC','c"
+     "rv':'P-384','x':'xy1DD90jZK49JkTSYX6_W-mjIj-QqvKIfJgV0zosWcAt8-6xKFiIecRq5_XQaVDL','y':'QQGEtGCtLXhHqFc8dBo_9D"
+     "P8qwc1FdsdMUO4Mp2iQ6ndkdZlYfpYwxxMdd8ErRBM','kid':'e384'},{'kty':'RSA','n':'wuneAzZiEXIJSiP_z2a_n9PqUsAwtogIfX"
+     "hl06EL0pq7_82LS0pfBjbXmv38nZxLWi_1cVy2OZnznplCzsH3hji6SGG1FKo5wkSNd9x49Ok-1tPDSMbOZlEGOh5CA69ZcGDimESOofpZZIGX"
+     "TnJgw3GMejm6pJB6dZdIK4Xl5B7KdWt6QPA9TfSDMGTUKtMPeueTe00PK5fYlLlK_hHbdbA1nFYnHu-E1KipTZhnvs_DEMbhtLrozEOAcSq7gk"
+     "QEFrm0A7gqf5rfDl8Mw73ZPwP8ppzbOQeUqvbupT6FdkjqxSEQGQTWtGtI9Ac0mynoruHx90LsQ5qtT20fY148-w','e':'AQAB','kid':'en"
+     "c','use':'enc'},{'kty':'oct','k':'c2VjcmV0','kid':'h1'},{'kty':7},'text',{'kty':'EC','crv':'P-256','x':'TUQopH"
+     "CsTGc30Ji9Isrf9f1IkpKC8955WdT6BmHsdQ','y':'MXfi1fYUV5JSkSXCN4dA_G8k3UIG3kT6Wiht3o0jRGs','kid':'ex'},{'kty':'EC"
+     "','crv':'P-256','x':'19rpw6fxipyuk6EjiGBXUkGGAImQg2YXa0uO4_Unwso','y':'YR7M12XDht6K4jIzp23UepzD1jRarhWiTr1ovOb"
+     "YSQ','kid':'ey'},{'kty':'EC','crv':'P-256','x':'AMwefKLHm3cQqfAlQIKKtPu7VS_ucP9pW1CyhLiZJfvI','y':'AGnkh1D8fzo"
+     "ERhdidAuBQQtTNz8VKGfKTNKWpr-duKXG','kid':'e33'},{'kty':'EC','crv':'P-256','x':'AADMHnyix5t3EKnwJUCCirT7u1Uv7nD"
+     "_aVtQsoS4mSX7yA','y':'AABp5IdQ_H86BEYXYnQLgUELUzc_FShnykzSlqa_nbilxg','kid':'e34'}]}";
 
 static const struct {
     const char *name;
@@ -30,61 +35,85 @@ static const struct {
     {"an RSA key's",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.tqylJLRIN475TSMNd8A9PlAqcaGFTnnRmZ-H6qR3gedkUa7OWRvSr9-ceb"
-     "7lPjUYRY_AF3zCO_TR0ZHWwvrh4Czh6GgHgpOUJ7r4cLAeXmlnVJVFvNlEK3wYOXMEvXv3OeKS-w6TbHDekFnauj5qBxJO2mk56ist8vNrthm8"
-     "si0UMdtIGvDmiv77cuUo_XRx71l8wkzS44UpjKziKGFbH_V3ssLcvCaQlAB3mAfpStylUfZsAVAdAefyjfqA-pX73wgRVe7clRsliVe5QN3mcO"
-     "vRcvf_7SQqbibM3AftEbiXKhN9g3iwx3T6lfXnEBKuoMyVLgDVIdoJmErLAbELnA",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.YqyzMfjuh0RpnLPYqyGzdU2d84-f3abB3P1RUZ4WapikkN_yDCpLizprst"
+     "pZ3Knqrx4eVF0dLkl132fdAauCecUJYvoCFy0JGqBsHBymN4ooxbnVFFRKBYArpirY9ubBr2xm6TweO_Ww6rljS0lfEjOCIiHEjl4G_9AvltLf"
+     "59wrggb224K_j_JPNh7JlCNukGlLLvoDtgr0rf1rw4bJWLwfGO-hkGAwXY807TW20G86ZDU1_dnsM_zfZr_osld_af6C6scfg0hXHNjHjPgKjM"
+     "3V_qoc-b34ZyzZMoYEJJm3pxjXRv_miM96dAh-iMS8rMMHjcJvHP48j-4ae30hRQ",
      ""},
     {"an elliptic curve key's",
      "eyJhbGciOiJFUzI1NiIsImtpZCI6ImUxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.5_P69ivDcEEx2S7UQNqgX_SqFYlnq2W7G-vEczOse9wF4PoHVhPTaCS72H"
-     "pmnLsa35jRt6AS6fJ-GCVwer5TlA",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.U0riDTzpZepqyWwlFlG2wW1i5XezmvOlt0zcKTiLiDN5RP8Fb5I7ewmRd5"
+     "oz1wjQVcTC-M4Xz2PTCXjkWC4IhQ",
      ""},
     {"an Ed25519 key's",
      "eyJhbGciOiJFZERTQSIsImtpZCI6ImQxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.cm2IJ6ls3kzPvpjWGVeN9v0-860rpnyTmZBmTuuVw5kiXclDZ47TPYdRe5"
-     "epTyH81uc2aR7d_9FSgT5_JB5EDQ",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.40dr8R75k-RhbjQOCnD7uaB8b8znF_tXqkFoYFoK68dpBczFp4Q-MUQCZR"
+     "egLZg21QnCtBvKWVjl9JOCgt3vCg",
      ""},
     {"the one key of its kind need not be named",
      "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2VpciIsImV4cCI6M"
      "Tc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJyZWFsbV9hY2Nlc3M"
-     "iOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.z8iSmaILA0tPhIUR8if-o2USyqvgSZVMOq1VwP3xbCpPc7KYQE41Sq5ve6QZgVhzx1w6OXfNw"
-     "j-aqvwe4xO9Bg",
+     "iOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.mhhNcUxiJgfsHS1EYmD7mtpOxCzs--cpXiZfkujNfkii0oIoG6yBbWd8KRRLl-Kw6FoqPho1i"
+     "v35bG1GOuA_Cw",
      ""},
     {"audience in a list",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjpbIm"
      "90aGVyIiwid2VpciJdLCJleHAiOjE3OTUzNzc5MDAsImlhdCI6MTc5NTM3NzU5MCwic3ViIjoiYWRhIiwiZ3JvdXBzIjpbIm1sIiwidmlzaW9u"
-     "LXRlYW0iXSwicmVhbG1fYWNjZXNzIjp7InJvbGVzIjpbIndlaXItYWRtaW4iXX19.ZlCJDC9Csbd36cxP0jbgEXmOxW6KsnAs36dFihzcNkHGd"
-     "lklc6EMbivrL2UDL5En_yxRELfDk8Da8azFTdAvcpm-sMITsr3SjXe9-SOCcNkZKYFRxyroBNj3wQvCMm8H6GZetmXKd7nC4-juvhZqag7n9t1"
-     "6KNUuZgEj_NUODlehCAblLhrtIZRoeoH_PtU5Adk-HPIlrZF9aJBr3NB3UaDCV9RYaNHw2cp8qe00RBq3tJXtXQbyYfNSKhBJ2HAHHQZcGfOx7"
-     "ANhkcqlC2uq1HqPisaBkRHgDayUxN-Sh-EMCtGUgxPo40fVeS5MYaJoEIzwJ7UOImrEVaipDUewDg",
+     "LXRlYW0iXSwicmVhbG1fYWNjZXNzIjp7InJvbGVzIjpbIndlaXItYWRtaW4iXX19.uiA7smiYToi-UfZL2XvbJ61bkSBRqKvutN42a0fgNDx48"
+     "StUwD4YpBRGyVhxQ7u-B8cEvBmxaxDxMMQOD3RYFnvuw91gsr7JqBXkvV559r9FxS9L59WGrGD8Oq8X4qMAvGuvZso6ckuqEAS3Z7ciaK0Nkrg"
+     "ysUIDjdTznd-NFYpO5z-0I_lVYantTUwVpFuePuspXZd4PSTXiFqtwpxli2GjDWrO491APySKzrYDoO5FvtH6AgtOeMr0D0-nTg40N7NnYVaPD"
+     "eJi51n8C2Lhdr30tcylVdIUCTGSkT6W9LltLWwKPvrGE8KeljZDkpMuY3kzK566mJkQr0F42tyMqQ",
      ""},
     {"times with fractions",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMC41LCJpYXQiOjE3OTUzNzc1OTAsInN1YiI6ImFkYSIsImdyb3VwcyI6WyJtbCIsInZpc2lvbi10ZWFtIl0s"
-     "InJlYWxtX2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19LCJuYmYiOjE3OTUzNzc1OTkuNX0.Dg8f4_-klpTWZN8ONl0_LmqduLV-de"
-     "IgqeUeBPMD1tiUZCqQhfadrwwenL5myA0KCopGtJPIzEIsdXlvj3IVW_JT0DXJEQuG6iQJLoKj3vhmBkLsQxexAlVlkP4LVPmgWDsVPIoFLXWt"
-     "Uf0VRuOnyMzQNvHR5rDZz5kUzthep_GejWIDSe81nmRXfVH3HkeAgtl-xyGVcUSZHBarJ1YmLWLRoqTuwMse7tzKO5LrRMfzV9lAWNXYyzcAZ0"
-     "XPEDUiinaj4mGyHebZdICphzUE2QOuIxc1vMFKPHU61dMWxGNOupyhAjUF8zSNc2WkQb8f5fF26_q0Ijcclm5SpJtnzg",
+     "InJlYWxtX2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19LCJuYmYiOjE3OTUzNzc1OTkuNX0.wHz8aLveDV_L5WOS9rnSEX-DSiH3f8"
+     "GyaeXEQIALGs4Q7Xu-mj-guGPsWba2MGyAcbXdz18wtDD0ygj1PFEa5P8Qa-CoFwHdaO1sEzpGhIclj0ZePKH2DRMIyVPyC8haiVyXiWA4VLvP"
+     "oEu_jIL7GHU4hEZNQzktNvC0-WB-729gg7weiECcpiW9EEluzC9ju-cn-PnDTRV5a-Q_M2krrL8gDV_08CfHGuoM59bL3fVRy3UCTuT-WgudqE"
+     "xFEuZ0Nm9UPUhDu1WG53P-MkcDQ22J9jOaOL8auvhT_cFKc7SdzkdktFP6ZvqQD0u6ALdSpD5OCodNnQZqV2jnw7lzIQ",
      ""},
     {"expired within the skew",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzU0MSwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.snu3R67Es1Hdmsc44VzXzpwRlIa9QcGzpindtXm7XILkZ8LFmkQIGuQsl1"
-     "eJkG5pmna7zRsDN4D1TGjyUEI4mFqExz0lNhaopGRD4N2r_rCz0_NinQzwGQTberfGj24bEgzUR3C6u-lfkSskGcUCKHD8Ma9ZIH1wQ0upvDZZ"
-     "5LYgzxuC_BRxhKcgaW21TMH2evixPi9idPi2d8xzuK3SAFhPHVuXse9mlMeOSxwzQ91pCqPbKXJx4Pdko3IfSdQa9rf75EDTx30E7kav3g9dQk"
-     "HBnD8V-XquUJdQZ1DFxrzDRH-V6I0Dte_nltDaS_hFrcqg3WGD3ymp1l_Od7y-eQ",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.GI6Bp8PndTrK6GRW7HDyszEA0q_B4XH1aIKa8L7XXblhpqAk80kbND3HvZ"
+     "YNco-uQFGwkLwBXUWZbvJAadXgzvlC7kIb881dzuEvQlFf7mxl0jQIq2PjAh8nMuseMmJxO7L04pV01HmA6pZAmHGcEPoakJYWgeZ23I8WI2vY"
+     "SPfwOLZjFMqR7R_qHwbRKVPVvqHtetT_FjCNQYuesSYff9At3L07gR0SwduWYbVADJEPi5asrzCTuc7oSFTUlxjV1b6RoD6hStreg42diIQDQw"
+     "DZO8B2He7bEx5huhRO2nWn2roP-RC-uW8rPGMxbvF8ZBJFMnKMh97iv_H0dUVbpA",
      ""},
     {"begins within the skew",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NjU5LCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfSwibmJmIjoxNzk1Mzc3NjU5fQ.dNpG83DZEM-h1xVlBey8648FtuDoeN2lkxC"
-     "ZkYMNxPCEQylhp5mMuu6l2RigbQzx9kdGEpqEBb4gGumKazhW3GL4b8RHwffoTTDuuyWgVz_eqXafVOpaenCbaj0xBApihhfjK6DHSTm0tJlqH"
-     "DwdybJSJdUJjxhDB3GnVIZnqLtnJU89sjDQolPOPeHI8L2eW1QXyf3V1BrJWy6xAv7I_m3FIbTgRa5ahq_oFlsPP7r0_S5DyrA46nxBMha7xfy"
-     "IcdQ9XP2VRnDI3LH85Vo7IPSewg8nJCBAPiyo2pYjI_d6G1q_WJLj7L1xjKkZQE48VrgUznWY9vBxaWDU6FqaQQ",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfSwibmJmIjoxNzk1Mzc3NjU5fQ.kOJpf1hJ2ecfWO-lMBUn_vbR8rmv21O_D5O"
+     "Y0eY8wnCI7IMsIqR7_f4UaSPnDRxDGm589v-RACR3EK8fpAgXvxKQSCKrp3lujh90sp1DgP9asi-Jdn-72ZqGeksYdo8pv2qCN6bGvC8E_vz85"
+     "4NZFo0YgcUYoOuOX2iANFWlrc3azuh5TjkTU9Wj8TE5Vn1J6NwukrbXZD5MgqmY7rLgz8bUGCeEZO4CQj2AuNS9z7fGEFt1CmnkH7rtL9t7JfA"
+     "fzMLnhNr4LeJBi3z4NkNGz9hMNOAU9xL252erSEVupfAaCFjI8p9qau_NMbHx2aQRV4RiDi3H6dwB11FFoos1Fw",
      ""},
+    {"a key's x without its leading zero",
+     "eyJhbGciOiJFUzI1NiIsImtpZCI6ImV4IiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
+     "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.qeDSpo02WQl2SkwFoNduYjUOB-R5YLaixHB6nv6U7ZFSmAqW-BT2mBOMJe"
+     "2lkP6VX90o-fs4HGC9MNIDA7iOOg",
+     ""},
+    {"a key's y without its leading zero",
+     "eyJhbGciOiJFUzI1NiIsImtpZCI6ImV5IiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
+     "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.9zCB4UgDAVpFMvBO3KDct97TXDz-GBObqYUrVdLiZrMXFwid3BCy0a6lKs"
+     "6hQLI8S816QiHIDgrRyaIK0J6Q7g",
+     ""},
+    {"a key's numbers with a zero before them",
+     "eyJhbGciOiJFUzI1NiIsImtpZCI6ImUzMyIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid"
+     "2VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJ"
+     "yZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.kGRjcvjS_V81htcoh0csyIbpF-wqaoHMyAKpvYUAC09tAkLqZ_Qgd4kjf"
+     "BWBnlgvuW6KojCBe6nseshYvKSdwA",
+     ""},
+    {"a key's numbers with two zeros before them",
+     "eyJhbGciOiJFUzI1NiIsImtpZCI6ImUzNCIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid"
+     "2VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJ"
+     "yZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.m1G1ggjvi1N7g1CbCeJ-z02VYEeo-pmUKLEye0U_JXbl7nevbu7dVN9Dy"
+     "4-3nShl-BKMV6zRtNEhWYPlFckWAQ",
+     "does not publish"},
     {"none",
      "eyJhbGciOiAibm9uZSJ9.eyJpc3MiOiAiaHR0cHM6Ly9sb2dpbi5leGFtcGxlLm9yZyIsICJhdWQiOiAid2VpciIsICJleHAiOiAxNzk1Mzc3O"
      "TAwLCAiaWF0IjogMTc5NTM3NzU5MCwgInN1YiI6ICJhZGEiLCAiZ3JvdXBzIjogWyJtbCIsICJ2aXNpb24tdGVhbSJdLCAicmVhbG1fYWNjZXN"
@@ -105,23 +134,23 @@ static const struct {
     {"HS256 with the public key as the secret",
      "eyJhbGciOiAiSFMyNTYiLCAia2lkIjogInIxIn0.eyJpc3MiOiAiaHR0cHM6Ly9sb2dpbi5leGFtcGxlLm9yZyIsICJhdWQiOiAid2VpciIsIC"
      "JleHAiOiAxNzk1Mzc3OTAwLCAiaWF0IjogMTc5NTM3NzU5MCwgInN1YiI6ICJhZGEiLCAiZ3JvdXBzIjogWyJtbCIsICJ2aXNpb24tdGVhbSJd"
-     "LCAicmVhbG1fYWNjZXNzIjogeyJyb2xlcyI6IFsid2Vpci1hZG1pbiJdfX0.HX63dY6MiWNPaGVfpxuhbA7rx1KfZG8BEFNg-GGtagA",
+     "LCAicmVhbG1fYWNjZXNzIjogeyJyb2xlcyI6IFsid2Vpci1hZG1pbiJdfX0.-06IyFNpeyF9SUXtOXou3enVZpbg87pyR3PoRoT_JxY",
      "only RS256"},
     {"RS384",
      "eyJhbGciOiJSUzM4NCIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.rv9Y2ie6WOQWd-NbJc37UVacQfMSocpsRr9vvhBn9VdtcZU_0ImbARCmed"
-     "z7MrOkTGO9dc-Gnq7WPcdNcEILdK8jtApXDAKlVqWXY3AlICFVnh85rQbQ10Bjmm0biuIsVyJmWPsBlDKhkzY5h1nawWyg-QYNgF5eQn3BqB3z"
-     "xjHYzWNbm1yXiuzuvQHfxyNHnH0XUpK9qmuHRbQ2L_iyjAlUMHO7T42FqRN12FXcCVtJSitnUWHv-KYzHJI52onc-UuDi1Ys-2_7jv9jLxRQpR"
-     "a38-dDvl0Bu5u45sPfi3fIwgjoYTlseE_QqzJ52LVpENp4zqb401AVaBa-0VrY-w",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.qyTkpXyXG048zkhcjo3W55W5yR4enZ-crdz0uBg9q1M_7YiBnHLB9WgVri"
+     "25ODVf8vqgad9bnHFtvNUWHJ89k5ppxcU_dJx-FBc__Xeb_Brm6bqZ4hIVdEKGSINF13nec4vrW8AZxBWNa5PKBVh0sgIfq-6_Rp2jhOuH3Man"
+     "4ShM3X6bsvK_DC6Wlnd31luRVZXc7vdLNaL7Ubf9uKBLE1rIgk-vK_E53T4DdQL_iWAHE9axeSjsZNSPBPY2iLLczr8YtjJ2FsnoIq7xGzKFP4"
+     "mgqapae0nEU1fkKIKnzRlv0W_GUWKsyAjBSvM9F8m0OwjrwuZ_XiFlBIdYLs-2AQ",
      "only RS256"},
     {"PS256",
      "eyJhbGciOiJQUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.SLZAL0Cr00Jqul1a5n2fi8yrbOoxDZiPCXNpDfw2mCiAsbpznwTP6ebaqI"
-     "PaHCgyVZYsC5rL0hO4Yjwld0dp_HcGxtoI8gjfb4QGkUdU9dFEvEKdSLkXfJs72z2ItMd5dS_UOo5LZQaK1FdYr_5NhnnFBSWBLW4zaHqKjX1j"
-     "wqm_xo_qcfY9Tz8T6G8PwZ5mX5iAmlf1CTkj_F83aokBorBq6RGBxPPPzFxy-gKng_67bBQo4Qxet-DOUxkqDJhIdWM74p-hJ69mwYPeCxfgZA"
-     "PWG71kOQ05Ly4WZONdU0SJRK_IDqk4KEvmSL_kdf5_pPjxS0uCzkc6VqnCGvSTRg",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.oFi4o4DCNzN1fncinQWtYsagblxii5i0Ysy6WSw0sgTVwwFTfURDBjVDfu"
+     "2lbm3vU09p3xNLKaDCgod6xmQbyvV4GENk4VH0rVKd66NH6HI2DIPgwz8UXRSDKV6oGwdExhEfenyvsFPkg5o6gALwLTtZ5ODYUVt0eIKIzOOc"
+     "SnJ7XqtVT7dK92k2BN53p8BqgV6sr56TBymJnDoNq2Yki1t0QL14nnxtD1jW2SWNv4tnT7m_qZqAIPaIvt-S2Xqzi5EbmFbZcL_Vo7R_oc8U3V"
+     "YZdACU7KiwEfAtmRf34ObhpOaZ8C_cz-vEI4zN-BWOzJEmB6zjVn9Qw6tUHzrxow",
      "only RS256"},
     {"ES256 by an RSA key",
      "eyJhbGciOiAiRVMyNTYiLCAia2lkIjogInIxIn0.eyJpc3MiOiAiaHR0cHM6Ly9sb2dpbi5leGFtcGxlLm9yZyIsICJhdWQiOiAid2VpciIsIC"
@@ -146,54 +175,54 @@ static const struct {
     {"crit",
      "eyJhbGciOiJSUzI1NiIsImNyaXQiOlsiZXhwIl0sImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbG"
      "Uub3JnIiwiYXVkIjoid2VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2"
-     "aXNpb24tdGVhbSJdLCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.ioPNn4uw0b17yUStdPwO_b_6Bn9RKnBMzCeR77"
-     "z6KVwhak3oF5xZc_PatyiW_O9bWVW1kXb-MGy4iLFsxED01P4DIWycKq1ehqwN2-42aIH_wKQ4Ws3Lpxba9TEN0u_3carsCWaFoKDdahxauM9C"
-     "RnC8Ml-nFgETDG4P231S_-qNlz8esUObVjb7HWCXm76yc_P8umapfdz_Mq9Z-IU5576hVCRQXTwAUSodRTqRgCe38baB5UImu1n-btl9AX-DW6"
-     "6S1-i16mjWGkkVY-7OFzuMaLANjb9ryoHz90TRAcZyYoIBxlaVeDFwAGTMxAc0_rhdCL32b3RM0cuYDqpnkQ",
+     "aXNpb24tdGVhbSJdLCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.Ltx9EvSG9_uzyuwxNzMdapo7U_4Jr0JQ_LPok5"
+     "lu4A-Cx7UkVXbXjxkf4vWAxtZ3cd4alGDb3Bu4sdc6hEGCUun0nwYcJWJ3-XXJUTta53dvHUi_RgZPJ_oqIozsBdMrLEpMF_XxoTdEF9KOY2Bl"
+     "pzjIhe0K7Be1_bS5qRq6Oxr0017TkZOcRyvkTbeLbLzebdl-M13btO-Rs8bzcP6bH2FlPxNLVZJgvMtBxMSFTr3C5FQ00eu27V_c7VjqN5ql4w"
+     "GEZzbR7BS5U3iWyH6re8fmZd5oEpCZtvG9GUUeeuEw2ZExn8SuR6odxIjkvKD0u4pxP-K85VO42YVVMEzUGQ",
      "crit"},
     {"unencoded payload",
      "eyJhbGciOiJSUzI1NiIsImNyaXQiOlsiYjY0Il0sImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbG"
      "Uub3JnIiwiYXVkIjoid2VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2"
-     "aXNpb24tdGVhbSJdLCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.Zk-if_TEHw_c2wW5rchuV4yUQCVlzbGkgrbJv_"
-     "GfYDhbKkp1lPHxBkqpvuNBrSo1xHn0jes1kVnuRbTs3T8CRfG60osMHctAcDEwiZVBwpzRhvX2yD4mUj-33TN2JQy5ATbBqx-C150S8skAkBuT"
-     "C_VH5-wOY3u_VE6RxzYiAaI_tCZzmscTAdolGRuBaSI6EyYpMV90WaAyvyU59hqlCoEL56jCmBdrn_LXgSNZFfPsfbeeIHYXwAsl4bl7EqOTWh"
-     "fd08grxTGNT5JgopwXnGtvT0RtHh96HBLB-rLWSuh7Pm2YS8mwnWWmWGl-jQmwb8sw3Wzf18rU5ZZI_Ll1MQ",
+     "aXNpb24tdGVhbSJdLCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.cpXog_vamEO0lCOllaFUvR6Ohgt0FT63XttaBG"
+     "hRlPfzPDqO9IfuvE_ycXO0CcTDpUJUGCXFKwcvr-_UVOf9VXtnAVv93uW5Uex4Nxw4jYEeQuZwMEuVKO-DTPt1JE0XKZRSuIaHnYIvLo1Z3QZ1"
+     "jMZ2579sLocOnRof3T0XwmOE-Hpyv5ZZlfTHM0wj9BzhO9IUaLp1eUmgfz61XsNlS20guAtHzIJwuF8THEanUx260cPPlSVL2e4JYBPX2dEAN-"
+     "wAc3-ziiA2xYriXtV9Ypx7Gk6kDp3jaVSHGEzJEY3OaYnVTrXAILtKFtno7b43bz51wvM6N4_IgwRWG-T0dA",
      "crit"},
     {"a key of its own",
-     "eyJhbGciOiJSUzI1NiIsImp3ayI6eyJlIjoiQVFBQiIsImtpZCI6InIxIiwia3R5IjoiUlNBIiwibiI6IjNscXdDd3FHTWZueGRqY204UWduTk"
-     "pnWnZFNTVaNG44RVB1WVg2MHJnOWJZQXl6WmNucU4yOF9xRVNKeHJ5YWxMVDdCSk95a0NPV09RWktDeVdCU05aaGMzNGtsbkhZdXhLYVY3ckxX"
-     "S3RUaFBHNlcxcjRiU1BHdk5TdUNRMUhtb3VENHI0cEVVVnpxMG1XN3MwZkRwTnJYZVFVSWdzemdVQVUzV1RFTm12SEl2eks5T05NMmc5aGIwdG"
-     "phYmtETF9qam5HbjIteWNWelpLanUzZ3lLQUx2S0YxclpZbzlvOEUtODRLSzRGdnJaZ3NvLVMyR1JFY2tmbW9HUFQwSmQ4T1lrTndBUXh3UnNq"
-     "MFp0NThvc3FNbTlfRDFnMGVJQWdFUlJxbkZKN3hCUWNaRW1IZUwwMTJBRFNQTFl6dnRqYTFiSFdGdW5qeE1lS28wQU1SMjh1USJ9LCJraWQiOi"
+     "eyJhbGciOiJSUzI1NiIsImp3ayI6eyJlIjoiQVFBQiIsImtpZCI6InIxIiwia3R5IjoiUlNBIiwibiI6Ind1bmVBelppRVhJSlNpUF96MmFfbj"
+     "lQcVVzQXd0b2dJZlhobDA2RUwwcHE3XzgyTFMwcGZCamJYbXYzOG5aeExXaV8xY1Z5Mk9abnpucGxDenNIM2hqaTZTR0cxRktvNXdrU05kOXg0"
+     "OU9rLTF0UERTTWJPWmxFR09oNUNBNjlaY0dEaW1FU09vZnBaWklHWFRuSmd3M0dNZWptNnBKQjZkWmRJSzRYbDVCN0tkV3Q2UVBBOVRmU0RNR1"
+     "RVS3RNUGV1ZVRlMDBQSzVmWWxMbEtfaEhiZGJBMW5GWW5IdS1FMUtpcFRaaG52c19ERU1iaHRMcm96RU9BY1NxN2drUUVGcm0wQTdncWY1cmZE"
+     "bDhNdzczWlB3UDhwcHpiT1FlVXF2YnVwVDZGZGtqcXhTRVFHUVRXdEd0STlBYzBteW5vcnVIeDkwTHNRNXF0VDIwZlkxNDgtdyJ9LCJraWQiOi"
      "JyMSIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2VpciIsImV4cCI6MTc5NTM3NzkwMCw"
      "iaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiO"
-     "lsid2Vpci1hZG1pbiJdfX0.LEaVR0DHFb7k5_xPly0TmBPOTK4FVtHt-lOHs9fIfWjWTkAOmJHMAF1mcATImfPzyG43XmGJlsEz3Wz9G1CrH2T"
-     "Vo_XQ5DKfy_zwDkiVbLujzzOhYdB0Bg9ThltMOWcgDFRv4QRDagJMPpF2yWxi6VhEMShFjdf5AoULUUdaQ7UZXjDzS82OqQGgWn-uD4Stsqerq"
-     "5L0QejEwQtTjNzU_0uv-36stXzLN3zcGWm0yd-XvegVIHvKeFUIXwmVO_80d2uvmTttFSaUXHoLNe7qQ8i0j7uDMntIiK_YpkCUToFDWed7Kys"
-     "QFWHh5vIQZX2B7b9amvPUiIavE84jxGLlYQ",
+     "lsid2Vpci1hZG1pbiJdfX0.M4edZnMODl_a2PfLnbH4oM2UrhBIuAQ0EGRjemHVlBYqQTjcEKG2C5kKn7A6fX9FVhnQG6zevvB1uy_SljrJBh0"
+     "X2skeOr6OqI8YjUrDA1TAScaQbCTOblN8CWRm5_-gfppCKHM8J8bg8kXY2421jjoweGY7YosmcfU-rIjJbr5aI3kV9DXpjUTBogAcRU-P-RKlm"
+     "e42iuSFD6_MqnyQGgCqpRiyd2VzoYpHwabP0s85y_MnBc75fMzjvaFMURfXMlEjpOulbDGGViGcLVN9WfnIsd16-byHsyHwCiv8k9WnIBcip42"
+     "DmZmUDEbWS7yiWn_hgAlycDzYqHwGwkw-Dg",
      "signature is not"},
     {"a key that is not published",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6IngxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.pnAcviMRpObu8EtJQXdwhQnz63ytom0ehtuMb0OzcG0K8w4ek5VoYofhgy"
-     "swH4YWBcIwTmeBF-AEp2EXmaqx_JAwl-BjZXDldhJVleEE8wwGmnCPv-3eWErdptLfNnlshukP2A7HIQie6L3XRgvmZxXvnOSC-TRFbay65z_R"
-     "o6bLOu3WM5tMYzylock2eZS8VhUQYVuWZdMkg9zhF0SjpbhDUYdNXsqvcpNTL7Jn37jMRxgfvccw48b-IuaRJS-yYLvXYCi-VWsEG9TRJe4pDS"
-     "zqF-mDxgv1pIRsgeb-GjT_-LPGBRFxGQZBComwBUep6T83WYYXt9LLzNkOJ6FMuQ",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.kivhqQ1dhnqNj7FQVuHDFswT3g9r2GYgQZx1A5pH0vcyN3xCVQNORNtOyX"
+     "__rSy76rMvFIc-VHhRxyh-CAE8XZI3FxZ_d2D_G9o1_Tztyd6DL6KyVKx-ciVziWpF2E_flRhbV2pne9qpDp0tF1RKnM7yXeXEhTRVmWT2ko_i"
+     "hLjBvQ2xt3p7rt_lZk_OSte3WQ80cSlAvrUEr_Zew7P4AYPKfX_q4Jpf96iZXY2j_lmmg0_TqkRP6mvvRJlI7f_gxvDClCCK_-ns-uzv9dxU2-"
+     "e0slL35fRmJZ-CNRyxL5dzSdANYcHzFaVQLrra0fBGWdk27OUiIWCbVg_jDHaOHw",
      "does not publish the key 'x1'"},
     {"a key that is for encryption",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6ImVuYyIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid"
      "2VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJ"
-     "yZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.htWepTwUR9_ruEarn7QOIwgwpxnXGWM6u0YA349weyIGT2AAyah9VLtnO"
-     "3tFD_V4LOaHE0fpjltK9G2hE7P-8tsYRwPgi1NzyoKRzduMco8PRGB_uMa7m3-Q1tNQu_v37PriD-cFbVvBZlNyd0uvxGs3VjfHY2MKM_lVQTM"
-     "-EBv08wDiunquNQfto6I821AUFUBnFvE6KbfATbyoME5I1yooTwUt-vdm0jHSJ2JWWUXEh9aaqXUMclEaRsZ8tioSZl3I8jLsxNDlUsqxpBdZ_"
-     "r7_mmmvFx4X6a9sgmLsU8XZCdI_eZSIGIa9JYJHeoj6UpUB_pzl02v9hEari-6OUw",
+     "yZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.DOsY6l4UH7EDubl_tUB1i4NDuzBeS9kIrelWm6zumkrpQDay7muI12O4-"
+     "ch4j67rvjcIVqhmO155UWbjrUW97mYbQEOxTSwyqOWGUKaVA16VgyhC15pTSMsOg6Giy8A8j7vEz2P2d0Dt3ROHnQxaZh1iB5ePtBPvpZgGwzb"
+     "e69J0gbCfHBUKxNwHT1tnSk684DTztEyRDn4eGYaHqi41FxbRNwdlS1_CFLm1BEZtYLpGYLYW8xuA-llL7wq_Osuef2vtllnPtLfJpxIUeScY3"
+     "q2zqzF5A6ojOYUxaII2U21rNvOb_8igFz_HtzmXFi-V_4-RtNSwaOuzLIx22zgz2g",
      "does not publish"},
     {"a key of 1024 bits",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InNtYWxsIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIj"
      "oid2VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJd"
-     "LCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.BWVYtbLtKLSK2hV7iRQ9TkPlQCj3UM_jhKaiv4Y68-onF7dd2rbHqa"
-     "1DQkzxY1qtza-mp0h-pRiEAzf2EHNe6cDAeVRQj0fYnwWiwd_sKEYjWbRlz-oHrGPWbJOaWjOgG3HUTEVqQkfsQ-iTGTwy7pZn-0uzgLgSNLUM"
-     "YOZeCQg",
+     "LCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.YrNKGBK-ZDAF7RuBnLDJ96MEFM0qF-pN-Yo8WMdvr9TRHuucVY1mE3"
+     "CusjwG_upZz2ADZY_TgE3kMzRnNe9FQPwEj9kzO8Hqhajl6OifiElaflspwKdXdvI10gELhGq60KAedXBFhvzFsnHQ7fpAURKFgJ8l5lKCKPkB"
+     "_2ImsK0",
      "does not publish"},
     {"a key on another curve",
      "eyJhbGciOiAiRVMyNTYiLCAia2lkIjogImUzODQifQ.eyJpc3MiOiAiaHR0cHM6Ly9sb2dpbi5leGFtcGxlLm9yZyIsICJhdWQiOiAid2VpciI"
@@ -227,24 +256,24 @@ static const struct {
     {"another claim",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJib2IiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.tqylJLRIN475TSMNd8A9PlAqcaGFTnnRmZ-H6qR3gedkUa7OWRvSr9-ceb"
-     "7lPjUYRY_AF3zCO_TR0ZHWwvrh4Czh6GgHgpOUJ7r4cLAeXmlnVJVFvNlEK3wYOXMEvXv3OeKS-w6TbHDekFnauj5qBxJO2mk56ist8vNrthm8"
-     "si0UMdtIGvDmiv77cuUo_XRx71l8wkzS44UpjKziKGFbH_V3ssLcvCaQlAB3mAfpStylUfZsAVAdAefyjfqA-pX73wgRVe7clRsliVe5QN3mcO"
-     "vRcvf_7SQqbibM3AftEbiXKhN9g3iwx3T6lfXnEBKuoMyVLgDVIdoJmErLAbELnA",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.YqyzMfjuh0RpnLPYqyGzdU2d84-f3abB3P1RUZ4WapikkN_yDCpLizprst"
+     "pZ3Knqrx4eVF0dLkl132fdAauCecUJYvoCFy0JGqBsHBymN4ooxbnVFFRKBYArpirY9ubBr2xm6TweO_Ww6rljS0lfEjOCIiHEjl4G_9AvltLf"
+     "59wrggb224K_j_JPNh7JlCNukGlLLvoDtgr0rf1rw4bJWLwfGO-hkGAwXY807TW20G86ZDU1_dnsM_zfZr_osld_af6C6scfg0hXHNjHjPgKjM"
+     "3V_qoc-b34ZyzZMoYEJJm3pxjXRv_miM96dAh-iMS8rMMHjcJvHP48j-4ae30hRQ",
      "signature is not"},
     {"another signature",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.tqylJLRIN475TSMNd8A9PlAqcaGFTnnRmZ-H6qR3gedkUa7OWRvSr9-ceb"
-     "7lPjUYRY_AF3zCO_TR0ZHWwvrh4Czh6GgHgpOUJ7r4cLAeXmlnVJVFvNlEK3wYOXMEvXv3OeKS-w6TbHDekFnauj5qBxJO2mk56ist8vNrthm8"
-     "si0VMdtIGvDmiv77cuUo_XRx71l8wkzS44UpjKziKGFbH_V3ssLcvCaQlAB3mAfpStylUfZsAVAdAefyjfqA-pX73wgRVe7clRsliVe5QN3mcO"
-     "vRcvf_7SQqbibM3AftEbiXKhN9g3iwx3T6lfXnEBKuoMyVLgDVIdoJmErLAbELnA",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.YqyzMfjuh0RpnLPYqyGzdU2d84-f3abB3P1RUZ4WapikkN_yDCpLizprst"
+     "pZ3Knqrx4eVF0dLkl132fdAauCecUJYvoCFy0JGqBsHBymN4ooxbnVFFRKBYArpirY9ubBr2xm6TweO_Ww6rljS0lfEjOCIiHEjl4G_9AvltLf"
+     "59wqggb224K_j_JPNh7JlCNukGlLLvoDtgr0rf1rw4bJWLwfGO-hkGAwXY807TW20G86ZDU1_dnsM_zfZr_osld_af6C6scfg0hXHNjHjPgKjM"
+     "3V_qoc-b34ZyzZMoYEJJm3pxjXRv_miM96dAh-iMS8rMMHjcJvHP48j-4ae30hRQ",
      "signature is not"},
     {"another curve signature",
      "eyJhbGciOiJFUzI1NiIsImtpZCI6ImUxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.5_P69ivDcEEx2S7UQNqgX_SqFYlnq2W7G-vEczOse9wE4PoHVhPTaCS72H"
-     "pmnLsa35jRt6AS6fJ-GCVwer5TlA",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.U0riDTzpZepqyWwlFlG2wW1i5XezmvOlt0zcKTiLiDN4RP8Fb5I7ewmRd5"
+     "oz1wjQVcTC-M4Xz2PTCXjkWC4IhQ",
      "signature is not"},
     {"a curve signature in DER",
      "eyJhbGciOiJFUzI1NiIsImtpZCI6ImUxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
@@ -296,10 +325,10 @@ static const struct {
     {"a signature with padding",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.tqylJLRIN475TSMNd8A9PlAqcaGFTnnRmZ-H6qR3gedkUa7OWRvSr9-ceb"
-     "7lPjUYRY_AF3zCO_TR0ZHWwvrh4Czh6GgHgpOUJ7r4cLAeXmlnVJVFvNlEK3wYOXMEvXv3OeKS-w6TbHDekFnauj5qBxJO2mk56ist8vNrthm8"
-     "si0UMdtIGvDmiv77cuUo_XRx71l8wkzS44UpjKziKGFbH_V3ssLcvCaQlAB3mAfpStylUfZsAVAdAefyjfqA-pX73wgRVe7clRsliVe5QN3mcO"
-     "vRcvf_7SQqbibM3AftEbiXKhN9g3iwx3T6lfXnEBKuoMyVLgDVIdoJmErLAbELnA==",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.YqyzMfjuh0RpnLPYqyGzdU2d84-f3abB3P1RUZ4WapikkN_yDCpLizprst"
+     "pZ3Knqrx4eVF0dLkl132fdAauCecUJYvoCFy0JGqBsHBymN4ooxbnVFFRKBYArpirY9ubBr2xm6TweO_Ww6rljS0lfEjOCIiHEjl4G_9AvltLf"
+     "59wrggb224K_j_JPNh7JlCNukGlLLvoDtgr0rf1rw4bJWLwfGO-hkGAwXY807TW20G86ZDU1_dnsM_zfZr_osld_af6C6scfg0hXHNjHjPgKjM"
+     "3V_qoc-b34ZyzZMoYEJJm3pxjXRv_miM96dAh-iMS8rMMHjcJvHP48j-4ae30hRQ==",
      "signature is missing"},
     {"two parts",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
@@ -309,10 +338,10 @@ static const struct {
     {"four parts",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.tqylJLRIN475TSMNd8A9PlAqcaGFTnnRmZ-H6qR3gedkUa7OWRvSr9-ceb"
-     "7lPjUYRY_AF3zCO_TR0ZHWwvrh4Czh6GgHgpOUJ7r4cLAeXmlnVJVFvNlEK3wYOXMEvXv3OeKS-w6TbHDekFnauj5qBxJO2mk56ist8vNrthm8"
-     "si0UMdtIGvDmiv77cuUo_XRx71l8wkzS44UpjKziKGFbH_V3ssLcvCaQlAB3mAfpStylUfZsAVAdAefyjfqA-pX73wgRVe7clRsliVe5QN3mcO"
-     "vRcvf_7SQqbibM3AftEbiXKhN9g3iwx3T6lfXnEBKuoMyVLgDVIdoJmErLAbELnA.x",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.YqyzMfjuh0RpnLPYqyGzdU2d84-f3abB3P1RUZ4WapikkN_yDCpLizprst"
+     "pZ3Knqrx4eVF0dLkl132fdAauCecUJYvoCFy0JGqBsHBymN4ooxbnVFFRKBYArpirY9ubBr2xm6TweO_Ww6rljS0lfEjOCIiHEjl4G_9AvltLf"
+     "59wrggb224K_j_JPNh7JlCNukGlLLvoDtgr0rf1rw4bJWLwfGO-hkGAwXY807TW20G86ZDU1_dnsM_zfZr_osld_af6C6scfg0hXHNjHjPgKjM"
+     "3V_qoc-b34ZyzZMoYEJJm3pxjXRv_miM96dAh-iMS8rMMHjcJvHP48j-4ae30hRQ.x",
      "not three parts"},
     {"empty parts",
      "..",
@@ -321,80 +350,80 @@ static const struct {
      "a%.b.c",
      "header is not"},
     {"claims are a list",
-     "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.W10.tqylJLRIN475TSMNd8A9PlAqcaGFTnnRmZ-H6qR3gedkUa7OWRvSr9"
-     "-ceb7lPjUYRY_AF3zCO_TR0ZHWwvrh4Czh6GgHgpOUJ7r4cLAeXmlnVJVFvNlEK3wYOXMEvXv3OeKS-w6TbHDekFnauj5qBxJO2mk56ist8vNr"
-     "thm8si0UMdtIGvDmiv77cuUo_XRx71l8wkzS44UpjKziKGFbH_V3ssLcvCaQlAB3mAfpStylUfZsAVAdAefyjfqA-pX73wgRVe7clRsliVe5QN"
-     "3mcOvRcvf_7SQqbibM3AftEbiXKhN9g3iwx3T6lfXnEBKuoMyVLgDVIdoJmErLAbELnA",
+     "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.W10.YqyzMfjuh0RpnLPYqyGzdU2d84-f3abB3P1RUZ4WapikkN_yDCpLiz"
+     "prstpZ3Knqrx4eVF0dLkl132fdAauCecUJYvoCFy0JGqBsHBymN4ooxbnVFFRKBYArpirY9ubBr2xm6TweO_Ww6rljS0lfEjOCIiHEjl4G_9Av"
+     "ltLf59wrggb224K_j_JPNh7JlCNukGlLLvoDtgr0rf1rw4bJWLwfGO-hkGAwXY807TW20G86ZDU1_dnsM_zfZr_osld_af6C6scfg0hXHNjHjP"
+     "gKjM3V_qoc-b34ZyzZMoYEJJm3pxjXRv_miM96dAh-iMS8rMMHjcJvHP48j-4ae30hRQ",
      "claims are not"},
     {"a claim twice",
-     "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJhIiwiaXNzIjoiYiJ9.tqylJLRIN475TSMNd8A9PlAqcaGFT"
-     "nnRmZ-H6qR3gedkUa7OWRvSr9-ceb7lPjUYRY_AF3zCO_TR0ZHWwvrh4Czh6GgHgpOUJ7r4cLAeXmlnVJVFvNlEK3wYOXMEvXv3OeKS-w6TbHD"
-     "ekFnauj5qBxJO2mk56ist8vNrthm8si0UMdtIGvDmiv77cuUo_XRx71l8wkzS44UpjKziKGFbH_V3ssLcvCaQlAB3mAfpStylUfZsAVAdAefyj"
-     "fqA-pX73wgRVe7clRsliVe5QN3mcOvRcvf_7SQqbibM3AftEbiXKhN9g3iwx3T6lfXnEBKuoMyVLgDVIdoJmErLAbELnA",
+     "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJhIiwiaXNzIjoiYiJ9.YqyzMfjuh0RpnLPYqyGzdU2d84-f3"
+     "abB3P1RUZ4WapikkN_yDCpLizprstpZ3Knqrx4eVF0dLkl132fdAauCecUJYvoCFy0JGqBsHBymN4ooxbnVFFRKBYArpirY9ubBr2xm6TweO_W"
+     "w6rljS0lfEjOCIiHEjl4G_9AvltLf59wrggb224K_j_JPNh7JlCNukGlLLvoDtgr0rf1rw4bJWLwfGO-hkGAwXY807TW20G86ZDU1_dnsM_zfZ"
+     "r_osld_af6C6scfg0hXHNjHjPgKjM3V_qoc-b34ZyzZMoYEJJm3pxjXRv_miM96dAh-iMS8rMMHjcJvHP48j-4ae30hRQ",
      "claims are not"},
     {"another issuer",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2V2aWwuZXhhbXBsZS5vcmciLCJhdWQiOiJ3ZW"
      "lyIiwiZXhwIjoxNzk1Mzc3OTAwLCJpYXQiOjE3OTUzNzc1OTAsInN1YiI6ImFkYSIsImdyb3VwcyI6WyJtbCIsInZpc2lvbi10ZWFtIl0sInJl"
-     "YWxtX2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19fQ.E6CIEP0-EucGKLrVFMFVS_O9JPnMOyBWw-Zl_fe3oB4hiF8BModxLmdhyyq"
-     "oM73Mraoi_MJ4NJhzAwWOz_8W6T-WMmTyTs2dpVqBXwC4fCViHJyCEX-XAeF898YDrjO1Mdh6p6cBd4idBG56UmRRq0wUxZP9V1LMg3-n_ygIT"
-     "WLRrroVo5Vhle_pzkZuOWd2m1AwKEFIq2n0WCM-gMcOG12M1EfgCJmBCAeIcAO1bOezXf17DJ4yoqbqqQYt6ZKJ02AVu9_tCbgcgJs_dabu1VS"
-     "wExGRBr_k44TXLvQL8MHH79QztMmJKIxhaCIteqhctKUR76AiSGVWSjIxXapIOg",
+     "YWxtX2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19fQ.ewqE2P6Ej0zhhqhZwueNfJDD63FZts_vR2yj0MM2EjdccbeVZIX4zAJ4oC0"
+     "qhiYKLJPjhUWKyg-IwrGmCSiUL7v88lnAtxATLtsS_JRwTmEkd_ByFe86E1U-m_klPU6ICmPpPQM-ZuPtAeUeXH5FRnot6EWAeB4fTod9AWbwg"
+     "cbbE5KAu5E9z93UDCgab4NDraaozyjaGjB44Jh-5oAV7N_UcKr5PCVbBT_84kCc1JQjb12YaEmYst6KKzKEBGTIRHVPHSmp4Q10_ZvqN5TT4cp"
+     "7eDAd7_vXHc0aU0CCCTfhnoDcFPgwm_amHGZSZ5xL7Nwqo7xwj2JprB-x4yxNWw",
      "not of the issuer"},
     {"an issuer with a slash",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnLyIsImF1ZCI6In"
      "dlaXIiLCJleHAiOjE3OTUzNzc5MDAsImlhdCI6MTc5NTM3NzU5MCwic3ViIjoiYWRhIiwiZ3JvdXBzIjpbIm1sIiwidmlzaW9uLXRlYW0iXSwi"
-     "cmVhbG1fYWNjZXNzIjp7InJvbGVzIjpbIndlaXItYWRtaW4iXX19.sxsmOkNXCr1X96t1ZMV2xJzaRqAxCfIWasiaeDHeJgZEQmwIOK3huTBP2"
-     "FIj8ePto_JWTDCvOZCQXVNFsi2rDuRUfjmStlQEvWxKgfqhl06i9udpgRMn1Wtap0pQgIrx8BmXeeMC4325Ykh5WkpfVvG_mLcQQdK38sHBLmq"
-     "LReKFDafaMZe0vc6bUXSMcjE-PnnW93Kn5-DwKGby4zvO08JyBRIF1t34jj7W4NNqD5sURMWNYTdFwtb5X9WQJn2bfy-zJCP-DldV88YItRov4"
-     "3xshpNFvrp5AdaaYyfq4OzemSFk9uE30LkFHYpE2genRoHaQ_e4tMcsJpi8IEGAjA",
+     "cmVhbG1fYWNjZXNzIjp7InJvbGVzIjpbIndlaXItYWRtaW4iXX19.vMyVgGrAUWpUBDM21jPK5UDtltMHeVrk0gBOxfYANVK_rO25rhbLhkp0T"
+     "RMH1dgLI1kNlln68h6hop2VBPPHszm5siGQxrA-CiDfqy7NzAMB5CLc8PNKP5YbegmgR45Ot11PGRmKEbF2fpZXebiH68hJJqQrYfNuxDicECc"
+     "rZ5GuNH5uuXi5yHRkIlnOExpPmMHfYOzFOuwR93lSzky46OixHhUyS6WI-CBJTBwh-1BFNIyEf9VeOmBpmrIrj8BvkSa_oG62FsTd14CBY0H1C"
+     "uxXSOPZhcFCtiqxQDLPKJkDLC81DR6BWS2-_lRnyBg9MiF9lw1kozWaC1o-1M37lw",
      "not of the issuer"},
     {"no issuer",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJhdWQiOiJ3ZWlyIiwiZXhwIjoxNzk1Mzc3OTAwLCJpYXQiOjE3OTUzNz"
      "c1OTAsInN1YiI6ImFkYSIsImdyb3VwcyI6WyJtbCIsInZpc2lvbi10ZWFtIl0sInJlYWxtX2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWlu"
-     "Il19fQ.Qtocfigp4NLbdLr6_FSbjFfgyxUtGlUdsqc0t84Ev5aYP13dxrvXyleTXbq7sPbd5lmiG6GBTO--pSm_vglKvNKUak-o4zhSojs9gzh"
-     "7my9YouSHjCSaeeHHqZoj-acd2lXq9yP4_zYZwaiM2Q5KUct2K7fBtosulmBBVVvy9-P48NhKsT-V-Y0HXmzsg2XgUb1rFRS0VkXxPaele-Wec"
-     "hseLlTmuGT5NIbcQ0670I3QjtynURDhYZdD3gsqlVn5mCW-5HViTpkNbQEt0zQJJmf52Zr1aYyT1dsGjBnPVkS1w1noGBE3sC5_ct1awDUADjl"
-     "u2dds6_4RGmKNECjAGQ",
+     "Il19fQ.uBnGRzgy7jojFaO-GrBI2as4PtcrXQNvsOSXQbZMFEu5LmFht59HqxhgjiosG3AI0m1boacHreXjsrMN0mqjyKOTE8swFcP37xG6J3y"
+     "Egpcawf32o7rfoaC40x1P6x3uFKQ9Ehef5VjreeerPMlYQH0PI4v6PUkAFUyUMI7-3HQpviSfa6bA0p-3Lyyu-KxSPd09Mt_r32J8FRG9NmR5E"
+     "VhrnIj7vVvvnplr3ExBiK3noZ7gfT0se5jKfGw4GuuH_Z9H3vSt9tAYE4XkZsWX_rFVkuXrUCCfsMGhCQVhYgciIvT9Qp-9eHGzJHoOIKQ-iJE"
+     "rxMJDnKDdbbc5Ce6V9Q",
      "not of the issuer"},
     {"another audience",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpcmRvIiwiZXhwIjoxNzk1Mzc3OTAwLCJpYXQiOjE3OTUzNzc1OTAsInN1YiI6ImFkYSIsImdyb3VwcyI6WyJtbCIsInZpc2lvbi10ZWFtIl0s"
-     "InJlYWxtX2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19fQ.a-dyH1xJ3nvBagVbWW8M-ytOCq-F0qPWiRa2ht1vF5DHfktxuUPJYwR"
-     "wI88nAR1xVbiySA1u_DymMy6BlGxb_mDs1snbH8uGw_uzSKCHHtmajKhVxasitfSwF7jVSj_hIzfAPeHBvtidVEnZCMxn77cud0NFgVeqn4295"
-     "1Kmu4JuMYs1A0Z4qSYwIgx3hQqQXLjTcCdKpFh_BjiW3XpLHmi3pD7BxdooUueGA7ziv5jcSwidlwqvcBR8xfvAnXo4mEq4yGVSiJir1tjgYpN"
-     "x2WP4Al9GBv0561dHvA7otHDFJ40LukbJtE0GfTFfMB5-LY-yBHyTUNU4wYHTpD6Z2w",
+     "InJlYWxtX2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19fQ.oYDiMPI1W5ukUnTjBuEVhqtE1e-LrA5gapTAr8cxl_8D9yh3tNB2mDV"
+     "SZgIW9tsUpOCamghAtex9YLxy4WB6cXbbWuhHxwV53ApUGbye5ouHq5Z0HUHlizSbRXIwfB_wSE-7kmR30ALA26ETAaxszj9Hl1f-HjyZMRYwt"
+     "PGTZvZXUSYvksLmBuNQMMtBNqGl1UrbJXYaeGS0ZC1Y_uc-EFjheqEqwhfmmeR_Wrqaw53vnjhHWB_IH9v2eED9nNAdH75hHmQ2KjVQSR61mVm"
+     "nKA3nMOvs7dLI8y_AcryP4O1dfKfkqr4kZaCNglRGMlhR5MnAd_Z8V1dTl-WqC2UXTw",
      "audience"},
     {"no audience",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiZXhwIjoxNz"
      "k1Mzc3OTAwLCJpYXQiOjE3OTUzNzc1OTAsInN1YiI6ImFkYSIsImdyb3VwcyI6WyJtbCIsInZpc2lvbi10ZWFtIl0sInJlYWxtX2FjY2VzcyI6"
-     "eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19fQ.RFeD9xASarqvopDLdWnXfkq1R3T_u3DiEekhR-v4-jwLmjo5wP4_J4BKKwqNcyE3s_PmTMxvsjO"
-     "-LQSj9UNlU5iTzi699ff1bPzstkrupCkPoQydBdLOkWWp9e5f6QRPTjukXl8a-qpSK2wh7s-K3dDNzuGqHC-R86DJVcVVgGnTvIHNqYyptldkL"
-     "UJzKH63Y7MSVhzf6zlsPs6feFyj-vCNDQOpP6ElQlqeiFTOERFIPqcY_3Rt3gvESb81v3239M3jdnqXGixhvy0fse_enOLoEXcmXEt4gU29gqP"
-     "apX5MJALGVdv0drxdbnKfSFDD20V4SBewwG9IJgYIfSoRnQ",
+     "eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19fQ.gLvefe7IvzWdP0QXms4oahAQKusBIwHC2VxRbpPJW6VH9d24dL4F8zLu_Co_78aADDjB9YoAcJc"
+     "8bYayPC28eXm1a71S_hKt2r6nTEjZVgQvTUxZBJ_7D0PTdx4fhFwbWtDB6m6EajDbzcioGuSjfaObxgsMpo68ZzAJFbF3XtBtz7vfIkiwYwqJ6"
+     "5_LjM8pAwNaft8I8VNeISzXffVo3G1FLJRwMEhfjnjFOYbgb7Zp9YtnmsWdW9wbOBTcQDmHKgCPLecdU0BfbE7AXRidqI5Bvh3hLHKa1cYEHAc"
+     "1_Y2VGuhZnXBz4vDq2urGPlDCWqomB7Mt4j8b9kvheq-hMA",
      "audience"},
     {"an empty audience",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjpbXS"
      "wiZXhwIjoxNzk1Mzc3OTAwLCJpYXQiOjE3OTUzNzc1OTAsInN1YiI6ImFkYSIsImdyb3VwcyI6WyJtbCIsInZpc2lvbi10ZWFtIl0sInJlYWxt"
-     "X2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19fQ.DQ00Fc_hrcozjX8rmai7tZakQgPROXD-1NVye6gltqOBoGv_vnBRKFlGiYidY9B"
-     "UuhT1P17UN7Q4KcwEHvrfNBHBtMETgfryD8zadgjrWtPg-LCY6VUdVD8RzTjjKBsBaaQYqykFZdKZYytn43NBXoOCXZOiiatqSDC29KvQASXgq"
-     "-Mhi4UgHEnhw6ekPlGLtKHDv0WlA9xt2IQwYcNn7kJGvDwvNwi5vDYty9qUwXbWHfcHLtDgTQooP4OLyYSZp-pWh3vrtRJS4VIGnBlUTj2Jtpo"
-     "mEJqqOBv_45x-MDg0AiE7QVGwXdBB3RVo01OCCIikNpQ52DBI71T9vm6l4w",
+     "X2FjY2VzcyI6eyJyb2xlcyI6WyJ3ZWlyLWFkbWluIl19fQ.XM5wwLBzbAB4_hw1bmib89gekgI6arpbiJnVNmRnWlV7W9zcDMK4gyA2s4UGEtI"
+     "3jkPwDvM4L8UYNr_4XBjLcYRAyNBrtFphyDOfYrZeOOpfod_Nyvw1kPJvjT3GxQoutQbx_ViRr9TQwOfxDEvGiRqYnDKdG21n-Px3e47U-Hvpf"
+     "ni_3DVu1U52xeX-laLLRpJyVDh8F3zym63xNfhnQvsKLSNVPxaZlWzkQ0Y10I8xnKr_hixRQIco2mc_kRlZYUkbeGWLsV9ZAK2aTVRbIPZZWph"
+     "GQr-TVVqx-HWu4uo8CQh5xQ3YShV5NBt8KR0X3rHKOgFviz3y-jnmWvZd9g",
      "audience"},
     {"expired",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzU0MCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.c0-ckwXI-mUhrY2N_CspveeGpb7gAdQwjw2GrDqXub0O1CiWJt_PU3c4iq"
-     "2Cb3kx7AwF2GQ7V9yHAv_9gq_ngJF0_clhaRKHTbNTWCN61RbhgzY9oRK-BkG0saMZBdHkDN2xGIFxQDiLxyexjNdWmKtOyl3UzvWkG7u0VTbr"
-     "7ON57Kb_28hKUP0ppRT6WJSnqUA5QFmy2t6T5-mpBQYZEfg6_Yhe3YFDmMEeADwxaj1hb054T_fEaeY3e6f7UyiJhm5nB44uPyJrCtnkhFlfXf"
-     "INv7vq5ZpxfzTH8SlxZNisSvLoMShn8riAoJAuYnrPl3DOetEWM_cQFviqotTeQA",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.RSzOp26jrT8uL5BbwSLoIA7idG970GjOF-DYyYphmZvzsZTEXX9JqFyzKU"
+     "sIn7RrN47O5XyDhJex5LEl00OYBnEJX6wq8Z1f20bK2rotaYCbrUGZWQqVoRbuzXnaYYht0WsmC_sGSG8GRi412xX38bKPmh24Ja8itTzrz4Re"
+     "k15LCfulq8QjU6zK24wb2E8F5lRKKcT5zMw0XZUxQ_n7e45Iw4zsn0WHUmIA-_UkiesxDk-fy7Zw0lU-MluaKJE09kL2wvjj6g33FiuBOrSUeE"
+     "BoM5OAgCcf5uzQ8OWV_BE-xdP6u3Dwc0OQVrUPUyYijMW683dh6_mzKH3GEiO12A",
      "expired"},
     {"never ends",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImlhdCI6MTc5NTM3NzU5MCwic3ViIjoiYWRhIiwiZ3JvdXBzIjpbIm1sIiwidmlzaW9uLXRlYW0iXSwicmVhbG1fYWNjZXNzIjp7InJv"
-     "bGVzIjpbIndlaXItYWRtaW4iXX19.I5NRaQYvGiXdu5DmmIHnviEbheQub1_wwKYaC0KVnhiAwIxrVIc_xTUQ9AIz3bxrt_s4HzZ67yp8pFyXA"
-     "eTC05yVh2hflIRlo6xVixPwTR8XJnck6_9fsrIMrpkSUjJd54puCHmvxZ8-GjXSAMxjyNTvS5Q3-YbZUNQnRtLW8zN5a5QOXqusUvQexEKhns2"
-     "WKkfxG7IbbDvbz-bCqWSe5lYqkbLfvI7mu8Eumx7u9xElBKRnXXtnE_G2EB_9x7CMtAl21posTut5zaABu2iD6rSwao13YRY77L7eK_q-BsY7O"
-     "CXYlCk0UpvKqKiW3sMgB1sV9uV9lrNmUK9Y0ia9qA",
+     "bGVzIjpbIndlaXItYWRtaW4iXX19.G7DSM_X4hEveEsd3Lxb77iwTCkexhhLKBGlje9pJ_mWKflpfBx9p_y4tvjFNs2JdPr6mwpncs-0ub6Ifz"
+     "nOpRNL87NWMIWGT1tOvTqrEbOiy8fBBdiTQ3v7ziWc6QfyQ08upsculLumP6CpwilB6ui5scGKkvrVyH9KAl4VTD9i2KObPn1ODBETht4_Nb4r"
+     "kYQXbQA98dHpBmiJiKPb-BBfqui8JKJ_Rya-n17wRkxh_6GclZ7klge3by-LmEjJFeatq5bY77jxWMuBgrIYrTO0jUxhCVFZsBzPJS4-MjQHTj"
+     "5kfIC3R037bdCps4KRIvdn0iCYkliIHlMCkSJpHNg",
      "'exp'"},
     {"exp is text",
      "eyJhbGciOiAiUlMyNTYiLCAia2lkIjogInIxIn0.eyJpc3MiOiAiaHR0cHM6Ly9sb2dpbi5leGFtcGxlLm9yZyIsICJhdWQiOiAid2VpciIsIC"
@@ -405,33 +434,33 @@ static const struct {
     {"exp is negative",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6LTUsImlhdCI6MTc5NTM3NzU5MCwic3ViIjoiYWRhIiwiZ3JvdXBzIjpbIm1sIiwidmlzaW9uLXRlYW0iXSwicmVhbG1fYWNj"
-     "ZXNzIjp7InJvbGVzIjpbIndlaXItYWRtaW4iXX19.kgXvDKvN1rH0-F9CARs1u7kEPDrby9i_GprVt-Ft7v95dBSAYPFnxaEo2G8JDtcwHYz5t"
-     "1mQJ32dkTFQcL3BLOhM7Je_wC5SVlKM_Le97S9b1jekFZEX7p5RLjZLXdTdzG-EzmfXW5Jt3kk2cNcO8dnBNYasWSPx8o5Mvmb4qffDS8gQ2Lr"
-     "AIWvhVzkmpqMusP5aCXKwHc7xURN-gkPUQqHbKMi4e5YHXZjnSYeS9XrxSEV6aLVsxC-WuzfeIc6Bf1vEZ9eB1seI96XD6Lby7nwc3Bw2TnNuf"
-     "FcHv7xCVUVC-ZHFrg7LX7thZWK1GeKKGbay0FNME6aax2U3io4nqw",
+     "ZXNzIjp7InJvbGVzIjpbIndlaXItYWRtaW4iXX19.FPmdJ6q5O5SSOzHbLnV3S0eNtaY57L-2j0gLsedczaE_DVMWeLXTTMguctgP9c7odaCFV"
+     "9Rkp2mzNzyDcTcxPZkhwt1o2sgz3OkPSE6UjA2Qclqkbz6QyIp39bqmhQF-4Q4WpoDfjyIJuoXmD_qY6Ucq4BX1y_-ryzTzlHg7AlspwbzJlKP"
+     "PtMUOtOB2P9g_xonk3QN6054TGBd96vDdK65mCd-BcxrLIdxS457sC4juZR0g1b1GEZyMHLNMldeCP9-QEqFhdSbtkAxWD992vd4eBRZyVmLJn"
+     "c4L8VnNjheUMyoozC_G-7s3rUNVqoslLmg_WMZSWc3CdnL60Ut8nw",
      "'exp'"},
     {"exp is after all time",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTAwMDAwMDAwMDAwMDAwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVh"
-     "bSJdLCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.Gw2vaUoLZsyLcIs8ThRxxW9J_66FaRq96VNoM67_ln9KkcoqJX"
-     "X78nO0A6ml-o7dHBwOXTbiGhLSRxBPYWzH1wbGswm5_m7VgrZSfgEFf35jVlyyEleTgUL4cX4zAKdv9sKSoL9zxikoKSmWUCn92nl8Jf2DPHyr"
-     "kZbqNhQw054KHf3n4o727mTw2_ZsvEX0rB-UHPiDJd3nc85bW90jdM1ga4TeZvHRQvwlSmlcon2F5R1WpCuBaltmpjtccu-YzfqL1iYUKhlKTn"
-     "tFNqqLZljlGDfDVCJtaddpKDMQsl69Gfha-a1mqPiDQfEC49-odczh7Axz5SM1kgGNbK4v2Q",
+     "bSJdLCJyZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.IZbjmvyniXTbiyFU5ACJ9g7Zbi5hNf4JkXxoGR_NGdID5mi4kE"
+     "vRpyqcgcS2mnfzGHjmKeFtoVBhSpHVQjNZvTNWnv93hLedIsoRQ9BCL9pnmJdqKZCEqzuKrUafwsL5pkIy5B9NLbgqY1p5pOy9f1LZ2PL70wGX"
+     "D2mbjUTubM32NnrDDfm8c0Quy5m4HsTITQytTII3FqyhiLotAV8ZNwZCMilAISH6arB4PasOpFlNidIuZodiCcBz299P8wCKANlNyt5ogpc1zt"
+     "SGsh7xiKH6R7AWZDyVnBEqlDjSqv0UyR1ZZKUP68k2Ck6V1begDqHFn71zm91odaikpvRq4Q",
      "'exp'"},
     {"not yet",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NTkwLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfSwibmJmIjoxNzk1Mzc3NjYxfQ.R8RXvm2xxxCXzX9myNyrKlaggh10-TnsIv1"
-     "ProQNfuL9roIKOs414vqJ2cO33jSbq35CfFxJYxbfXDrvn9kQoq1Y1xj-X99AOzZSzokqfGZDTtdMFBpO9G2KXMrrhIU6rUe3KoBW-WdKE8gGs"
-     "u4yFzimpy4AJEQguVdCm_6Brngwi7z4axq-zpnucSm3i-7fsEF9I_FcL2htnN4TE4O4xijf8J_pg3Rn8IojhE3aXNQIhyEYSG7Qdb7NOTtq2sy"
-     "ietvtuL014WMa36hO1_7w7JNK0gLn2J96poq6hCM7tWliJpJH_UqsntXAga_8dFyPuH1EZzGEWTALlAHAae8YkQ",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfSwibmJmIjoxNzk1Mzc3NjYxfQ.QWUuq9PE45L0K2YQPwVCBrgJFcOYL7g8_KS"
+     "aRfwYZ-3CQFlw8g2RmCdQ3RbJcGX58HMbtyhTuboGkGkG0ddSn7LTYP-Gl70QBmvvcU-NenqlSZ3JGf1CqHQ-S_bvYY68V5OuLVxRb-_CW3TaO"
+     "diWZ--720AXcAOGN8alIcMgjkv_fQXhU14TGYjSZ11JD0iiy6t3fP5BeKZdEzJVOeqEcNfMtVqOSDV3PJyWcEe9otcovzpDzxMbE01_7YfLGk1"
+     "17O2niPBcUWy0FGvFtwC9fN4FtmLEinpsMQHqfuFbZHj0lFgP1hPGY3lHOwDZl-w9Zx1fxrtEr4YWEer35jzLXw",
      "not valid yet"},
     {"made in the future",
      "eyJhbGciOiJSUzI1NiIsImtpZCI6InIxIiwidHlwIjoiSldUIn0.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUub3JnIiwiYXVkIjoid2"
      "VpciIsImV4cCI6MTc5NTM3NzkwMCwiaWF0IjoxNzk1Mzc3NjYxLCJzdWIiOiJhZGEiLCJncm91cHMiOlsibWwiLCJ2aXNpb24tdGVhbSJdLCJy"
-     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.tKUM9jPe7hFf5mhMQmpushkYSC_2a1ZPjg0bkLU10gpHiZ8MguFBelR0Rg"
-     "fUSD_F2FHeJLflWCa5ePTCMDw43-WGHxnPCoHskZauyJnfUsrmZ-HqN3v2K0hOxF5cQie_l_vIr_2qfVpX-l3EwOrFzGfokO8eE4zbXhdml4p4"
-     "ndDV2ljZHUtP-5CilQEE9sew92rAExalabgVzLCRKQlBdjFcr3ENmNKK_HxrkocVsTCL0vZLUYEVpsAGAGh-Qp5h6aMPoOHJY4yo_vxYkilbvq"
-     "SIRPd76qimtFu6V5tCe3ywcIxZ9HUu_2_xgSddyhgCM4GMZDbB28GFcWpPj7k1SQ",
+     "ZWFsbV9hY2Nlc3MiOnsicm9sZXMiOlsid2Vpci1hZG1pbiJdfX0.RUH6WJdEvwPgoo9iFeGtswGcEwK8IS3nbibuD6bOFuNucuby0myHjqPOaL"
+     "57WkokvtC6AyrnzVeuFXDLxdIcajv6t4FV4X_836F-JNPgQQXL901L_Fk2aREt4lih6VbVAVaX6WX4p_LBVCV3QSlH2FD1mP4PhuW3NvDRSYg-"
+     "T_ajri_eK_LzdiFh_tgf9uURHkHP2HwtQu3P2-g79teB_Oqd9FQpVyDnuy9kgy2af5rhyFewRMuRxI0Bzo4yHA-lprF8xBhmd-yIR-as9t1dLZ"
+     "57qk5U1IJHEhr5rwHljXa9S6QzSu7INzvjKJgkaSeYGc8Pl9KLmL04N8wEIktarA",
      "not valid yet"},
 };

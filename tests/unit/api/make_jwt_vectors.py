@@ -21,11 +21,21 @@ def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def made(wanted):
+    """A key whose point is as wanted."""
+    while True:
+        key = ec.generate_private_key(ec.SECP256R1())
+        if wanted(key.public_key().public_numbers()):
+            return key
+
+
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 RSA_SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 EC = ec.generate_private_key(ec.SECP256R1())
 EC384 = ec.generate_private_key(ec.SECP384R1())
 ED = ed25519.Ed25519PrivateKey.generate()
+EC_SHORT = made(lambda at: at.x < 1 << 248)
+EC_SHORT_Y = made(lambda at: at.y < 1 << 248)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -38,8 +48,16 @@ def jwk(key, kid, **more):
     return {**found, "kid": kid, **more}
 
 
+def point(key, kid, size):
+    """With coordinates as numbers: of the least bytes that hold them, or of `size`."""
+    at = key.public_key().public_numbers()
+    x, y = (b64(c.to_bytes(size or (c.bit_length() + 7) // 8, "big")) for c in (at.x, at.y))
+    return {"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid}
+
+
 KEYS = {"keys": [jwk(RSA, "r1", use="sig", alg="RS256"), jwk(EC, "e1"), jwk(ED, "d1"), jwk(RSA_SMALL, "small"), jwk(EC384, "e384"),
-                 jwk(OTHER, "enc", use="enc"), {"kty": "oct", "k": "c2VjcmV0", "kid": "h1"}, {"kty": 7}, "text"]}
+                 jwk(OTHER, "enc", use="enc"), {"kty": "oct", "k": "c2VjcmV0", "kid": "h1"}, {"kty": 7}, "text",
+                 point(EC_SHORT, "ex", 0), point(EC_SHORT_Y, "ey", 0), point(EC, "e33", 33), point(EC, "e34", 34)]}
 BASE = {"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 300, "iat": NOW - 10, "sub": "ada", "groups": ["ml", "vision-team"],
         "realm_access": {"roles": ["weir-admin"]}}
 
@@ -86,6 +104,10 @@ ROWS = [
     ("times with fractions", token(RSA, "RS256", exp=NOW + 300.5, nbf=NOW - 0.5), ""),
     ("expired within the skew", token(RSA, "RS256", exp=NOW - 59), ""),
     ("begins within the skew", token(RSA, "RS256", nbf=NOW + 59, iat=NOW + 59), ""),
+    ("a key's x without its leading zero", token(EC_SHORT, "ES256", kid="ex"), ""),
+    ("a key's y without its leading zero", token(EC_SHORT_Y, "ES256", kid="ey"), ""),
+    ("a key's numbers with a zero before them", token(EC, "ES256", kid="e33"), ""),
+    ("a key's numbers with two zeros before them", token(EC, "ES256", kid="e34"), "does not publish"),
     ("none", raw({"alg": "none"}, signature=b""), "only RS256"),
     ("None", raw({"alg": "None", "kid": "r1"}), "only RS256"),
     ("no alg", raw({"kid": "r1"}), "only RS256"),
