@@ -135,6 +135,8 @@ struct provider {
     struct sweep sweep;      /* the last complete one */
     struct sweep sweep_part; /* the one under way */
     bool offers_known;
+    bool prices_known; /* what machines cost while the broker was away was told */
+    bool prices_move;  /* it says since when prices hold */
     struct feed feed;
     struct quota_feed quota;
     struct broker *broker;
@@ -154,6 +156,7 @@ enum lease_step {
     LEASE_STEP_WATCH,     /* it exists: look after it now and then */
     LEASE_STEP_TERMINATE, /* terminate is due */
     LEASE_STEP_ENDING,    /* terminate was taken; wait for the proof */
+    LEASE_STEP_PRICES,    /* it has ended; what it cost until then is asked for */
     LEASE_STEP_DONE,
 };
 
@@ -161,6 +164,12 @@ enum lease_step {
 struct effect_id {
     uint64_t seq;
     uint32_t number;
+};
+
+/* A price from then on, in the ledger's currency. */
+struct price_step {
+    struct weir_wall since;
+    int64_t micro_per_hour;
 };
 
 struct lease_watch {
@@ -179,8 +188,11 @@ struct lease_watch {
     struct weir_wall absent_at; /* when it was asked for the first of them */
     uint64_t due_ms;
     struct weir_wall asked; /* when the call under way went out */
-    int64_t price_micro_per_hour; /* that its provider told, and is not in force yet: see prices.c; 0: none */
-    struct weir_wall price_since;
+    struct price_step *price; /* that its provider told and are not in force yet, the oldest first: see prices.c */
+    size_t n_prices;
+    bool prices_asked;      /* LEASE_STEP_PRICES: in the call for offers that is under way */
+    struct weir_wall ended; /* by its provider */
+    bool reclaimed;
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -482,10 +494,16 @@ struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease);
 const struct lease_watch *leases_owner(struct broker *b, const char *token);
 
 /* prices.c: machines whose price moves while they run */
+/* The provider is about to be asked for offers. */
+void prices_begin(struct broker *b, struct provider *p);
 /* The provider told its offers. */
-void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n);
-/* The lease's machine was there at that time: a price that holds since before is in force now. */
+void prices_told(struct broker *b, struct provider *p, const struct weir_provider_result *r);
+/* The lease's machine was there at that time: prices that hold since before are in force now. */
 void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall seen);
+/* May its machine, which has ended, have cost otherwise in the end than is known? */
+bool prices_are_open(struct broker *b, const struct lease_watch *w);
+/* The lease is over. */
+void prices_forget(struct lease_watch *w);
 
 /* leases_audit.c */
 void audit_begin(struct provider *p);

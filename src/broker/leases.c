@@ -24,6 +24,8 @@ enum {
     RETRY_MS_MAX = 60000,
     ABSENT_MAX = 3, /* looks in a row before an instance counts as gone, or a launch as never arrived */
     ENDING_LOOKS_MAX = 15, /* at a machine that was told to end, before it is told again */
+    PRICES_MS = 10000,     /* before the prices until a machine's end are asked for again */
+    PRICES_ASKED_MAX = 6,  /* then its books are closed with those that are known */
 };
 
 /*
@@ -108,6 +110,7 @@ static void over(struct broker *b, struct lease_watch *w)
 {
     effect_done(b, &w->launch);
     effect_done(b, &w->terminate);
+    prices_forget(w);
     w->step = LEASE_STEP_DONE;
 }
 
@@ -185,6 +188,37 @@ static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall
     lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, weir_engine_inside(b->engine, at), reclaimed);
 }
 
+static void ended_priced(struct broker *b, struct lease_watch *w)
+{
+    prices_seen(b, w->lease, weir_engine_inside(b->engine, w->ended));
+    ended(b, w->lease, w->ended, w->reclaimed);
+}
+
+static void ask_prices(struct broker *b, struct lease_watch *w)
+{
+    w->provider->feed.wanted = true;
+    w->prices_asked = false;
+    w->due_ms = broker_ms(b) + PRICES_MS;
+}
+
+/* Where a provider keeps a history of prices, it is asked for them once more: one may have begun since it told them last. */
+static void gone(struct broker *b, struct lease_watch *w, const struct weir_instance *i)
+{
+    if (i->ended.us == 0) {
+        ended(b, w->lease, i->ended, i->reclaimed);
+        return;
+    }
+    w->ended = i->ended;
+    w->reclaimed = i->reclaimed;
+    if (!prices_are_open(b, w)) {
+        ended_priced(b, w);
+        return;
+    }
+    w->step = LEASE_STEP_PRICES;
+    w->looks = 0;
+    ask_prices(b, w);
+}
+
 /* Keeps the machine's id, by which it is described and ended from then on. */
 static void note_instance(struct broker *b, struct weir_lease_id lease, const struct weir_instance *i)
 {
@@ -215,10 +249,7 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
                     i->launched.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, i->launched), false);
     }
     if (i->state == WEIR_INSTANCE_GONE) {
-        if (i->ended.us != 0) {
-            prices_seen(b, lease, weir_engine_inside(b->engine, i->ended));
-        }
-        ended(b, lease, i->ended, i->reclaimed);
+        gone(b, w, i);
         return;
     }
     weir_engine_proven(b->engine, lease, w->asked);
@@ -446,7 +477,13 @@ static void on_offers(struct broker *b, struct provider *p, const struct weir_pr
 {
     take_offers(b, p, r);
     if (r->class == WEIR_PROVIDER_OK) {
-        prices_told(b, p, r->offer, r->n_offers);
+        prices_told(b, p, r);
+    }
+    for (size_t i = 0; i < b->leases.n && r->class == WEIR_PROVIDER_OK && !r->is_old; i++) {
+        struct lease_watch *w = &b->leases.p[i];
+        if (w->provider == p && w->step == LEASE_STEP_PRICES && w->prices_asked) {
+            ended_priced(b, w);
+        }
     }
     feeds_note(b, p, r);
 }
@@ -563,6 +600,14 @@ static void pump(struct broker *b, struct weir_lease_id lease)
     case LEASE_STEP_TERMINATE:
         r = call_terminate(b, w);
         break;
+    case LEASE_STEP_PRICES:
+        w->busy = false;
+        if (++w->looks < PRICES_ASKED_MAX) {
+            ask_prices(b, w);
+        } else {
+            ended_priced(b, w);
+        }
+        return;
     case LEASE_STEP_DONE:
         break;
     }
@@ -597,6 +642,16 @@ void leases_order(struct broker *b, const struct weir_order *o)
     }
 }
 
+static void begin_offers(struct broker *b, struct provider *p)
+{
+    for (size_t i = 0; i < b->leases.n && p->feed.wanted; i++) {
+        struct lease_watch *w = &b->leases.p[i];
+        w->prices_asked = w->prices_asked || (w->provider == p && w->step == LEASE_STEP_PRICES);
+    }
+    prices_begin(b, p);
+    feeds_begin(p);
+}
+
 static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
 {
     if (provider_quotas_are_due(p, now)) {
@@ -609,7 +664,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
         }
     }
     if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
-        feeds_begin(p);
+        begin_offers(b, p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;
         p->offers_busy = p->ops->offers(p->p, on_result, c) == 0;
@@ -800,6 +855,9 @@ void leases_free(struct broker *b)
         weir_vec_release(&b->provider[i].check);
         weir_vec_release(&b->provider[i].sweep.row);
         weir_vec_release(&b->provider[i].sweep_part.row);
+    }
+    for (size_t i = 0; i < b->leases.n; i++) {
+        prices_forget(&b->leases.p[i]);
     }
     while (b->calls != NULL) { /* whose answers do not come any more */
         end_call(b->calls);

@@ -235,6 +235,54 @@ static void prices_change(void **state)
     end(g);
 }
 
+/* In a second of its own: prices begin at whole ones. */
+static void set_price_factor(struct rig *g, const char *factor)
+{
+    char text[64];
+    int64_t before_s = weir_clock_wall(&weir_clock_os).us / WEIR_US_PER_S;
+    while (weir_clock_wall(&weir_clock_os).us / WEIR_US_PER_S == before_s) {
+        rig_pause_ms(g, 20);
+    }
+    (void)snprintf(text, sizeof text, "{\"price_factor\": %s}", factor);
+    mock_tell("set", text);
+}
+
+/* What a driver that was not there, or was not asked, missed. */
+static void prices_of_the_past_are_told(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    if (g->s->ops->prices_from == NULL) {
+        end(g);
+        return;
+    }
+    const int64_t quote = g->spot.price_micro_per_hour;
+    struct weir_wall began = weir_clock_wall(&weir_clock_os);
+    set_price_factor(g, "1.25");
+    set_price_factor(g, "0"); /* not believed: the one before is not known to have ended */
+    set_price_factor(g, "1.1");
+    set_price_factor(g, "1.4");
+    static const int64_t percent[] = {100, 125, 110};
+    for (int restarted = 0; restarted < 2; restarted++) {
+        if (restarted != 0) {
+            rig_close(g);
+            rig_open(g, conf());
+            g->s->ops->prices_from(g->p, began);
+        }
+        rig_pause_ms(g, 5);
+        struct offers_answer a = rig_ask_offers(g);
+        assert_int_equal(a.bad, 0);
+        assert_true(llabs(g->spot.price_micro_per_hour - quote * 140 / 100) <= 16);
+        assert_true(a.n_steps >= WEIR_ARRAY_LEN(percent) && a.n_steps < STEPS_MAX);
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(percent); i++) {
+            const struct weir_price_step *s = &a.step[a.n_steps - WEIR_ARRAY_LEN(percent) + i];
+            assert_true(llabs(s->price_micro_per_hour - quote * percent[i] / 100) <= 16);
+            assert_true(i == 0 || s->since.us > s[-1].since.us);
+        }
+    }
+    end(g);
+}
+
 static void one_token_makes_one_machine(void **state)
 {
     (void)state;
@@ -799,6 +847,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(these_types_are_offered),
         cmocka_unit_test(what_is_out_of_stock_is_not_offered),
         cmocka_unit_test(prices_change),
+        cmocka_unit_test(prices_of_the_past_are_told),
         cmocka_unit_test(one_token_makes_one_machine),
         cmocka_unit_test(a_lost_reply),
         cmocka_unit_test(a_lost_request),

@@ -45,6 +45,10 @@ struct cloud_call {
     /* the answer */
     struct weir_provider_result r;
     struct weir_instance instance[PAGE];
+    struct weir_offer row[OFFERS_EACH];
+    WEIR_VEC(struct weir_price_step) step;
+    int64_t asked_us;
+    int64_t since_us; /* of the steps that are asked for */
     char page[24];
 };
 
@@ -63,6 +67,37 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* ---- prices ---- */
+
+/* Most last for hours, some for a moment: then several lie between two looks. */
+static int64_t next_move(struct weather *w)
+{
+    return weir_prng_below(&w->prng, 4) == 0 ? span(w, 0, 90000) : span(w, 600000, 8 * 3600000);
+}
+
+static void set_price(struct cloud *c, uint32_t offer, int64_t since_us)
+{
+    const struct cost_step *last = &c->price[offer].p[c->price[offer].n - 1];
+    int64_t listed = c->price[offer].p[0].micro_per_hour;
+    int64_t micro = last->micro_per_hour * (600 + (int64_t)weir_prng_below(&weather->prng, 1000)) / 1000;
+    micro = micro < listed / 4 ? listed / 4 : micro > listed * 4 ? listed * 4 : micro;
+    if (since_us > last->since_us) {
+        weir_vec_push(&c->price[offer], ((struct cost_step){since_us, micro}));
+        weather->moves++;
+    }
+}
+
+/* All moves until then, at their own times. */
+static void move_prices(struct cloud *c, int64_t now_us)
+{
+    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
+        while (c->moves_us[i] <= now_us && !weather->is_fair) {
+            set_price(c, i, c->moves_us[i]);
+            c->moves_us[i] += next_move(weather);
+        }
+    }
+}
+
 /* ---- machines ---- */
 
 static int64_t ends_us(const struct machine *m)
@@ -70,10 +105,13 @@ static int64_t ends_us(const struct machine *m)
     return least(least(m->stop_us, m->reclaim_us), m->expires_us);
 }
 
-static void settle(struct machine *m, int64_t now_us)
+static void settle(struct cloud *c, struct machine *m, int64_t now_us)
 {
     if (m->ended_us == 0 && ends_us(m) <= now_us) {
         m->ended_us = ends_us(m);
+        if (c->offer[m->offer].market == WEIR_OFFER_SPOT && chance(weather, 50)) {
+            set_price(c, m->offer, m->ended_us); /* in the same instant */
+        }
         m->reclaimed = m->ended_us == m->reclaim_us;
         weather->reclaims += m->reclaimed;
         weather->expiries += m->ended_us == m->expires_us && !m->reclaimed;
@@ -84,8 +122,9 @@ static void settle(struct machine *m, int64_t now_us)
 
 static void settle_all(struct cloud *c, int64_t now_us)
 {
+    move_prices(c, now_us);
     for (size_t i = c->first; i < c->machine.n; i++) {
-        settle(&c->machine.p[i], now_us);
+        settle(c, &c->machine.p[i], now_us);
     }
     while (c->first < c->machine.n && c->machine.p[c->first].ended_us != 0) {
         c->first++;
@@ -157,6 +196,9 @@ static void make(struct cloud *c, struct cloud_call *k, uint32_t offer, int64_t 
         m.reclaim_us = now_us + span(weather, 60000, 6 * 3600000);
         m.notice_us = chance(weather, 200) ? m.reclaim_us : m.reclaim_us - c->offer[offer].reclaim_notice.us;
     }
+    if (c->offer[offer].market == WEIR_OFFER_SPOT && chance(weather, 50)) {
+        set_price(c, offer, now_us); /* in the same instant */
+    }
     weather->launches++;
     weather->doubles += by_token(c, k->token) != NULL;
     weir_vec_push(&c->machine, m);
@@ -169,6 +211,26 @@ static void fail(struct cloud_call *k, enum weir_provider_class class, const cha
     k->r.class = class;
     (void)snprintf(k->r.text, sizeof k->r.text, "%s", text);
     weather->refused++;
+}
+
+static void do_offers(const struct cloud *c, struct cloud_call *k)
+{
+    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
+        const struct cost_step *step = c->price[i].p;
+        size_t n = c->price[i].n;
+        k->row[i] = c->offer[i];
+        k->row[i].price_micro_per_hour = step[n - 1].micro_per_hour;
+        k->row[i].price_since.us = step[n - 1].since_us;
+        for (size_t s = 0; s + 1 < n; s++) {
+            if (step[s + 1].since_us > k->since_us) {
+                weir_vec_push(&k->step, ((struct weir_price_step){c->offer[i].id, {step[s].since_us}, step[s].micro_per_hour}));
+            }
+        }
+    }
+    k->r.offer = k->row;
+    k->r.n_offers = OFFERS_EACH;
+    k->r.step = k->step.p;
+    k->r.n_steps = k->step.n;
 }
 
 static void do_launch(struct cloud *c, struct cloud_call *k, int64_t now_us)
@@ -229,8 +291,7 @@ static void arrive(struct cloud *c, struct cloud_call *k, int64_t now_us)
     }
     switch (k->kind) {
     case OFFERS:
-        k->r.offer = c->offer;
-        k->r.n_offers = OFFERS_EACH;
+        do_offers(c, k);
         break;
     case LAUNCH:
         do_launch(c, k, now_us);
@@ -251,12 +312,21 @@ static void arrive(struct cloud *c, struct cloud_call *k, int64_t now_us)
     }
 }
 
+static void free_call(struct cloud_call *k)
+{
+    weir_vec_release(&k->step);
+    free(k);
+}
+
 static void answer(struct cloud *c, struct cloud_call *k)
 {
     if (k->is_lost) {
         k->r = (struct weir_provider_result){.class = WEIR_PROVIDER_UNKNOWN, .text = "timed out"};
     }
     if (k->epoch == c->epoch) {
+        if (k->kind == OFFERS && k->r.class == WEIR_PROVIDER_OK) {
+            c->told_us = k->asked_us;
+        }
         k->done(k->ctx, &k->r);
     }
 }
@@ -281,7 +351,10 @@ static struct cloud_call *call(struct weir_provider *p, enum kind kind, weir_pro
 
 static int do_offers_call(struct weir_provider *p, weir_provider_fn *done, void *ctx)
 {
-    (void)call(p, OFFERS, done, ctx);
+    struct cloud_call *k = call(p, OFFERS, done, ctx);
+    struct cloud *c = p->cloud;
+    k->asked_us = cloud_now;
+    k->since_us = least(c->from_us, c->told_us == 0 || c->forgets ? INT64_MAX : c->told_us);
     return 0;
 }
 
@@ -318,8 +391,15 @@ static int do_terminate_call(struct weir_provider *p, const char *id, weir_provi
     return 0;
 }
 
+static void prices_from(struct weir_provider *p, struct weir_wall from)
+{
+    p->cloud->from_us = least(p->cloud->from_us, from.us);
+}
+
 static void fini(struct weir_provider *p)
 {
+    p->cloud->told_us = 0;
+    p->cloud->from_us = INT64_MAX;
     cloud_hang_up(p->cloud);
 }
 
@@ -328,10 +408,11 @@ static void fini(struct weir_provider *p)
 void cloud_open(struct cloud *c, uint32_t number, struct weather *w, struct weir_gpu_table *gpus, int64_t now_us)
 {
     static const char *const name[CLOUDS] = {"amber", "basalt"};
-    *c = (struct cloud){.name = name[number], .forgets = number == 1, .epoch = 1};
-    c->ops = (struct weir_provider_ops){.abi = WEIR_PROVIDER_ABI, .name = name[number], .caps = WEIR_PROVIDER_SPOT | (number == 0 ? WEIR_PROVIDER_TOKEN_NATIVE : 0),
+    *c = (struct cloud){.name = name[number], .forgets = number == 1, .epoch = 1, .from_us = INT64_MAX};
+    c->ops = (struct weir_provider_ops){.abi = WEIR_PROVIDER_ABI, .name = name[number], .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_SPOT_MOVES | (number == 0 ? WEIR_PROVIDER_TOKEN_NATIVE : 0),
                                         .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S}, .fini = fini, .offers = do_offers_call,
                                         .launch = do_launch_call, .describe = do_describe_call, .list = do_list_call, .terminate = do_terminate_call};
+    c->ops.prices_from = c->forgets ? NULL : prices_from; /* nor does it keep a history of prices */
     weather = w;
     cloud_now = now_us;
     handle[number].cloud = c;
@@ -348,6 +429,8 @@ void cloud_open(struct cloud *c, uint32_t number, struct weather *w, struct weir
         (void)snprintf(o.source, sizeof o.source, "test");
         c->offer[i] = o;
         c->stock_until_us[i] = now_us + span(w, 3600000, 12 * 3600000);
+        weir_vec_push(&c->price[i], ((struct cost_step){now_us - WEIR_US_PER_DAY, o.price_micro_per_hour}));
+        c->moves_us[i] = spot ? now_us + next_move(w) : INT64_MAX;
     }
 }
 
@@ -356,7 +439,10 @@ void cloud_close(struct cloud *c)
     while (c->calls != NULL) {
         struct cloud_call *k = c->calls;
         c->calls = k->next;
-        free(k);
+        free_call(k);
+    }
+    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
+        weir_vec_release(&c->price[i]);
     }
     weir_vec_release(&c->machine);
 }
@@ -406,7 +492,7 @@ void cloud_advance(struct cloud *c, int64_t now_us)
                 at = &c->calls;
             } else if (k->arrives_us == INT64_MAX) {
                 *at = k->next;
-                free(k);
+                free_call(k);
             } else {
                 at = &k->next; /* it was given up, and is still on its way */
             }

@@ -332,11 +332,14 @@ class Dialect:
         return self._xml("TerminateInstances", f"<instancesSet>{inner}</instancesSet>")
 
     def _spot(self, form):
+        """Every change since StartTime, and the price of that time; the newest first."""
         types = [v[""] for v in groups(form, "InstanceType")] or list(TYPES)
+        start = datetime.datetime.fromisoformat(form["StartTime"].replace("Z", "+00:00")).timestamp()
+        steps = [s for at, s in enumerate(self.world.prices) if at + 1 == len(self.world.prices) or self.world.prices[at + 1][0] > start]
         inner = "".join(
             f"<item><instanceType>{t}</instanceType><productDescription>Linux/UNIX</productDescription>"
-            f"<spotPrice>{TYPES[t][4] * self.world.price_factor:.6f}</spotPrice><timestamp>{stamp(self.world.price_since())}</timestamp>"
-            f"<availabilityZone>{REGION}{z}</availabilityZone></item>" for t in types if t in TYPES for z in "ab")
+            f"<spotPrice>{TYPES[t][4] * factor:.6f}</spotPrice><timestamp>{stamp(since)}</timestamp>"
+            f"<availabilityZone>{REGION}{z}</availabilityZone></item>" for since, factor in reversed(steps) for t in types if t in TYPES for z in "ab")
         return self._xml("DescribeSpotPriceHistory", f"<spotPriceHistorySet>{inner}</spotPriceHistorySet>")
 
     def add_foreign(self, body):
