@@ -20,7 +20,7 @@
 #include "cloud/sandbox/conf.h"
 #include "cloud/sandbox/world.h"
 
-enum { FAULTS_MAX = 64, VISIBLE_WITHIN_S = 10 };
+enum { FAULTS_MAX = 64, VISIBLE_WITHIN_S = 10, STEPS_MAX = 100000 };
 
 enum fault_kind {
     FAULT_NO_CAPACITY,
@@ -58,6 +58,9 @@ struct weir_provider {
     struct sandbox_world world; /* only read once init is done */
     struct sandbox_conf conf;
     WEIR_VEC(struct weir_offer) offers;
+    WEIR_VEC(struct weir_price_step) steps; /* what those on the spot cost before */
+    struct weir_wall prices_from;           /* since then; 0: now is enough */
+    struct weir_wall offers_at;             /* when the offers were made */
     struct fault fault[FAULTS_MAX];
     size_t n_faults;
     struct late late[FAULTS_MAX];
@@ -98,6 +101,7 @@ static void unref(struct weir_provider *p)
 {
     if (--p->n_refs == 0) {
         weir_vec_release(&p->offers);
+        weir_vec_release(&p->steps);
         free(p);
     }
 }
@@ -163,6 +167,9 @@ static void deliver(struct op *op)
     if (op->kind == OP_OFFERS) {
         r.offer = p->offers.p;
         r.n_offers = p->offers.n;
+        r.step = p->steps.p;
+        r.n_steps = p->steps.n;
+        p->prices_from = p->offers_at;
     }
     if (!p->closed) {
         op->done(op->ctx, &r);
@@ -409,6 +416,19 @@ static bool region_is_wanted(const struct sandbox_conf *c, const char *region)
     return c->n_regions == 0;
 }
 
+/* The prices that it had since the time that is asked for, and the one of that time. Of very long times the latest. */
+static void add_steps(struct weir_provider *p, const struct weir_offer *o, struct weir_wall now)
+{
+    const struct sandbox_market *m = &p->conf.market;
+    struct weir_wall until = sandbox_market_since(m, now);
+    struct weir_wall at = p->prices_from.us == 0 ? until : sandbox_market_since(m, p->prices_from);
+    struct weir_wall earliest = {weir_i64_sub_sat(until.us, (STEPS_MAX / SANDBOX_OWN_OFFERS_MAX) * m->every.us)};
+    at = at.us < earliest.us ? earliest : at;
+    for (; at.us < until.us && p->steps.n < STEPS_MAX; at = weir_wall_add(at, m->every)) {
+        weir_vec_push(&p->steps, ((struct weir_price_step){o->id, at, sandbox_market_price(m, o->id, o->price_micro_per_hour, at)}));
+    }
+}
+
 static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir_wall now)
 {
     const struct sandbox_conf *c = &p->conf;
@@ -430,6 +450,11 @@ static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir
     o.id = weir_offer_id(&o);
     if (o.zone[0] == '\0') {
         memcpy(o.zone, o.region, sizeof o.zone); /* whatever it imitates, a region of it is one zone */
+    }
+    if (o.market == WEIR_OFFER_SPOT && c->market.every.us > 0) {
+        add_steps(p, &o, now);
+        o.price_since = sandbox_market_since(&c->market, now);
+        o.price_micro_per_hour = sandbox_market_price(&c->market, o.id, o.price_micro_per_hour, now);
     }
     weir_vec_push(&p->offers, o);
 }
@@ -455,6 +480,8 @@ static void make_offers(struct weir_provider *p)
     const struct sandbox_conf *c = &p->conf;
     struct weir_wall now = weir_clock_wall(p->env->clock);
     weir_vec_clear(&p->offers);
+    weir_vec_clear(&p->steps);
+    p->offers_at = now;
     for (size_t i = 0; i < c->n_own; i++) {
         push_offer(p, c->own[i], now);
     }
@@ -469,6 +496,11 @@ static void make_offers(struct weir_provider *p)
             }
         }
     }
+}
+
+static void sandbox_prices_from(struct weir_provider *p, struct weir_wall from)
+{
+    p->prices_from = p->prices_from.us == 0 || from.us < p->prices_from.us ? from : p->prices_from;
 }
 
 /* ---- the contract ---- */
@@ -643,11 +675,12 @@ static int sandbox_terminate(struct weir_provider *p, const char *instance_id, w
 const struct weir_provider_ops weir_sandbox_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "sandbox",
-    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE | WEIR_PROVIDER_SPOT_MOVES,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
     .init = sandbox_init,
     .fini = sandbox_fini,
     .offers = sandbox_offers,
+    .prices_from = sandbox_prices_from,
     .launch = sandbox_launch,
     .describe = sandbox_describe,
     .list = sandbox_list,

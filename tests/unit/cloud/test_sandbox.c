@@ -439,6 +439,15 @@ static void configuration_errors_name_the_key(void **state)
         {"{\"reclaim_chance_per_hour\": 2}", "must be a number from 0 to 1"},
         {"{\"page_size\": 0}", "sandbox.page_size"},
         {"{\"keep_disks\": 1}", "sandbox.keep_disks"},
+        {"{\"price_every\": \"5m\", \"price_swing\": 0.5}", NULL},
+        {"{\"price_every\": \"1s\", \"price_series\": [1, 1.5, \"0.25\"]}", NULL},
+        {"{\"price_every\": \"10ms\"}", "sandbox.price_every: must be 0s (prices stay) or at least 1s"},
+        {"{\"price_swing\": 0.5}", "sandbox.price_every: must say how long"},
+        {"{\"price_every\": \"5m\", \"price_swing\": 1.5}", "sandbox.price_swing: must be a number from 0 to 0"},
+        {"{\"price_every\": \"5m\", \"price_swing\": 0.1, \"price_series\": [1]}", "sandbox.price_swing: does not go with"},
+        {"{\"price_every\": \"5m\", \"price_series\": []}", "sandbox.price_series: must be a list"},
+        {"{\"price_every\": \"5m\", \"price_series\": [1, -1]}", "sandbox.price_series"},
+        {"{\"price_every\": \"5m\", \"price_series\": [101]}", "sandbox.price_series"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_gpu_table *gpus = weir_gpu_table_new();
@@ -556,6 +565,139 @@ static void mirrored_offers_say_whose_they_are(void **state)
     free_rig(&g);
 }
 
+/* ---- prices that move ---- */
+
+static int64_t wall_us;
+
+static struct weir_wall set_wall(void *ctx)
+{
+    (void)ctx;
+    return (struct weir_wall){wall_us};
+}
+
+static struct weir_mono set_mono(void *ctx)
+{
+    (void)ctx;
+    return (struct weir_mono){wall_us};
+}
+
+enum { TOLD_MAX = 64, LISTED_MICRO = 400000 };
+
+struct told {
+    bool came;
+    struct weir_offer spot;
+    struct weir_offer on_demand;
+    struct weir_price_step step[TOLD_MAX];
+    size_t n;
+};
+
+static void hear(void *ctx, const struct weir_provider_result *r)
+{
+    struct told *t = ctx;
+    t->came = true;
+    for (size_t i = 0; i < r->n_offers; i++) {
+        *(r->offer[i].market == WEIR_OFFER_SPOT ? &t->spot : &t->on_demand) = r->offer[i];
+    }
+    assert_true(r->n_steps <= TOLD_MAX);
+    t->n = r->n_steps;
+    for (size_t i = 0; i < r->n_steps; i++) {
+        t->step[i] = r->step[i];
+    }
+}
+
+/* A sandbox of one offer, asked at each of the times (seconds) in turn; from 0: the broker was not there before. */
+static void ask_sandbox(const char *market, int64_t from_s, const int64_t *at_s, size_t n, struct told *ret)
+{
+    static const struct weir_clock clock = {set_wall, set_mono, NULL};
+    struct rig g = new_rig();
+    uv_loop_t loop;
+    char text[512];
+    assert_int_equal(uv_loop_init(&loop), 0);
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    struct weir_provider_env env = {.loop = &loop, .clock = &clock, .owner = "me", .data_dir = g.dir, .self_exe = self, .gpus = gpus};
+    (void)snprintf(text, sizeof text, "{\"mirror\": [], \"offers\": [{\"instance_type\": \"a\", \"price\": 1, \"spot_price\": 0.4}], %s}", market);
+    json_t *j = json_loads(text, 0, NULL);
+    struct weir_provider *p = NULL;
+    wall_us = at_s[0] * WEIR_US_PER_S;
+    assert_int_equal(weir_sandbox_provider.init(&p, &env, j, NULL), 0);
+    if (from_s > 0) {
+        weir_sandbox_provider.prices_from(p, (struct weir_wall){from_s * WEIR_US_PER_S});
+    }
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = (struct told){0};
+        wall_us = at_s[i] * WEIR_US_PER_S;
+        assert_int_equal(weir_sandbox_provider.offers(p, hear, &ret[i]), 0);
+        while (!ret[i].came) {
+            (void)uv_run(&loop, UV_RUN_ONCE);
+        }
+    }
+    weir_sandbox_provider.fini(p);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    json_decref(j);
+    weir_gpu_table_free(gpus);
+    free_rig(&g);
+}
+
+static void a_series_of_prices_is_played_back(void **state)
+{
+    (void)state;
+    static const int64_t at[] = {6000, 6009, 6031};
+    struct told t[3];
+    ask_sandbox("\"price_every\": \"10s\", \"price_series\": [1, 2, 0.5]", 0, at, 3, t);
+    assert_int_equal(t[0].spot.price_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(t[0].spot.price_since.us, 6000 * WEIR_US_PER_S);
+    assert_int_equal(t[0].n, 0);
+    assert_int_equal(t[1].spot.price_since.us, 6000 * WEIR_US_PER_S);
+    assert_int_equal(t[2].spot.price_since.us, 6030 * WEIR_US_PER_S);
+    assert_int_equal(t[2].spot.price_micro_per_hour, LISTED_MICRO);
+    static const int64_t want[] = {LISTED_MICRO, LISTED_MICRO * 2, LISTED_MICRO / 2}; /* what was missed between the answers */
+    assert_int_equal(t[2].n, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(t[2].step[i].offer, t[2].spot.id);
+        assert_int_equal(t[2].step[i].since.us, (6000 + (int64_t)i * 10) * WEIR_US_PER_S);
+        assert_int_equal(t[2].step[i].price_micro_per_hour, want[i]);
+        assert_int_equal(t[i].on_demand.price_micro_per_hour, 1000000);
+        assert_int_equal(t[i].on_demand.price_since.us, 0);
+    }
+}
+
+static void prices_by_chance_are_the_same_after_a_restart(void **state)
+{
+    (void)state;
+    int64_t at[TOLD_MAX];
+    struct told seen[TOLD_MAX];
+    struct told back;
+    for (size_t i = 0; i < TOLD_MAX; i++) {
+        at[i] = 90000 + 60 * (int64_t)i;
+    }
+    ask_sandbox("\"price_every\": \"1m\", \"price_swing\": 0.5", 0, at, TOLD_MAX, seen);
+    ask_sandbox("\"price_every\": \"1m\", \"price_swing\": 0.5", at[0] + 30, &at[TOLD_MAX - 1], 1, &back);
+    assert_int_equal(back.n, TOLD_MAX - 1);
+    size_t moves = 0;
+    for (size_t i = 0; i + 1 < TOLD_MAX; i++) {
+        int64_t price = seen[i].spot.price_micro_per_hour;
+        assert_int_equal(back.step[i].price_micro_per_hour, price);
+        assert_int_equal(back.step[i].since.us, seen[i].spot.price_since.us);
+        assert_true(price >= LISTED_MICRO / 2 && price <= LISTED_MICRO * 3 / 2);
+        moves += seen[i + 1].spot.price_micro_per_hour != price;
+    }
+    assert_true(moves > TOLD_MAX / 2);
+    struct told other;
+    ask_sandbox("\"price_every\": \"1m\", \"price_swing\": 0.5, \"seed\": 2", 0, &at[TOLD_MAX - 1], 1, &other);
+    assert_true(other.spot.price_micro_per_hour != seen[TOLD_MAX - 1].spot.price_micro_per_hour);
+}
+
+static void prices_that_do_not_move_are_not_dated(void **state)
+{
+    (void)state;
+    static const int64_t at = 6000;
+    struct told t;
+    ask_sandbox("\"seed\": 1", 1000, &at, 1, &t);
+    assert_int_equal(t.spot.price_since.us, 0);
+    assert_int_equal(t.n, 0);
+}
+
 static void the_registry_knows_the_sandbox(void **state)
 {
     (void)state;
@@ -585,6 +727,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(gpus_of_a_model_run_out),
         cmocka_unit_test(configuration_errors_name_the_key),
         cmocka_unit_test(mirrored_offers_say_whose_they_are),
+        cmocka_unit_test(a_series_of_prices_is_played_back),
+        cmocka_unit_test(prices_by_chance_are_the_same_after_a_restart),
+        cmocka_unit_test(prices_that_do_not_move_are_not_dated),
         cmocka_unit_test(the_registry_knows_the_sandbox),
     };
     return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
