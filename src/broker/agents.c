@@ -372,6 +372,7 @@ void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
         return;
     }
     const struct weir_spec *spec = info->spec;
+    char ticket[WEIR_LOG_TICKET_SIZE];
     struct weir_str out = WEIR_STR_INIT(COMMAND_BYTES_MAX);
     uint64_t seq;
     struct weir_json j = begin_command(a, &out, "start", &seq);
@@ -402,6 +403,8 @@ void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
     }
     weir_json_end(&j);
     weir_json_kv_u64(&j, "rank", run->rank);
+    weir_api_log_ticket(b->log_key, run->run, run->rank, a->node, ticket);
+    weir_json_kv_cstr(&j, "log_ticket", ticket);
     weir_json_kv_u64(&j, "nodes", v.n_nodes > 1 ? v.n_nodes : 1);
     json_addresses(b, &j, &v);
     weir_json_kv_i64(&j, "max_duration_us", spec->request.max_duration.us);
