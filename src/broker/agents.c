@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "agents_priv.h"
+#include "net/gnutls_lib.h"
 
 enum {
     COMMANDS_PER_SYNC = 256,
@@ -224,6 +225,10 @@ static int restore_runs(void *ctx, const struct weir_task_row *row)
 
 int agents_init(struct broker *b, struct weir_err *err)
 {
+    int r = weir_gnutls_init(err); /* signs log tickets */
+    if (r != 0) {
+        return r;
+    }
     struct weir_core *core = weir_engine_core(b->engine);
     size_t n = weir_core_nodes(core, NULL, 0);
     struct weir_node_id *ids = weir_calloc(n, sizeof *ids);
