@@ -164,25 +164,25 @@ struct log_run {
     bool is_over;             /* out: the task does not say any more where it was */
 };
 
-void weir_api_log_ticket(const char *log_key, struct weir_run_id run, uint32_t rank, struct weir_node_id node,
+void weir_api_log_ticket(const char *ticket_key, struct weir_run_id run, uint32_t rank, struct weir_node_id node,
                          char ret[static WEIR_LOG_TICKET_SIZE])
 {
     char text[128];
     char hex[WEIR_SHA256_HEX_SIZE];
     (void)snprintf(text, sizeof text, "log %" PRIu64 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu64, run.task.job.v, run.task.ordinal,
                    run.attempt, rank, node.v);
-    weir_hmac_sha256_hex(weir_sv_of(log_key), weir_sv_of(text), hex);
+    weir_hmac_sha256_hex(weir_sv_of(ticket_key), weir_sv_of(text), hex);
     (void)snprintf(ret, WEIR_LOG_TICKET_SIZE, "%.32s", hex);
 }
 
 /* Looks at every digit, so that the time it takes tells nothing of them. */
-static bool is_ticket_of(const char *log_key, const struct log_run *run, const char *ticket)
+static bool is_ticket_of(const char *ticket_key, const struct log_run *run, const char *ticket)
 {
     char want[WEIR_LOG_TICKET_SIZE];
     if (ticket == NULL || strlen(ticket) != WEIR_LOG_TICKET_SIZE - 1) {
         return false;
     }
-    weir_api_log_ticket(log_key, run->id, run->rank, run->node, want);
+    weir_api_log_ticket(ticket_key, run->id, run->rank, run->node, want);
     unsigned differ = 0;
     for (size_t i = 0; i < WEIR_LOG_TICKET_SIZE - 1; i++) {
         differ |= (unsigned char)want[i] ^ (unsigned char)ticket[i];
@@ -207,7 +207,7 @@ static int on_log_run(void *ctx, const struct weir_task_row *row)
  */
 static int check_log_run(struct api_request *rq, struct log_run *run)
 {
-    if (is_ticket_of(rq->api->conf.log_key, run, api_text(rq, "ticket"))) {
+    if (is_ticket_of(rq->api->conf.ticket_key, run, api_text(rq, "ticket"))) {
         return 0;
     }
     unsigned which;

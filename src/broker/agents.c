@@ -408,7 +408,7 @@ void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
     }
     weir_json_end(&j);
     weir_json_kv_u64(&j, "rank", run->rank);
-    weir_api_log_ticket(b->log_key, run->run, run->rank, a->node, ticket);
+    weir_api_log_ticket(b->ticket_key, run->run, run->rank, a->node, ticket);
     weir_json_kv_cstr(&j, "log_ticket", ticket);
     weir_json_kv_u64(&j, "nodes", v.n_nodes > 1 ? v.n_nodes : 1);
     json_addresses(b, &j, &v);

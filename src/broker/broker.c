@@ -353,24 +353,17 @@ static int open_store(struct broker *b, struct weir_err *err)
     return r;
 }
 
-/* Random bytes that are drawn once: ret holds two digits each. */
-static int drawn_once(struct broker *b, const char *key, char *ret, size_t bytes, struct weir_err *err)
+/* The installation's id: the owner tag of everything that is rented. */
+static int identify(struct broker *b, struct weir_err *err)
 {
-    int r = b->store->ops->get_meta(b->store, key, ret, 2 * bytes + 1, err);
+    int r = b->store->ops->get_meta(b->store, WEIR_META_INSTALLATION, b->owner, sizeof b->owner, err);
     if (r != -WEIR_ENOTFOUND) {
         return r;
     }
-    weir_random_hex(ret, bytes);
+    weir_random_hex(b->owner, 16);
     r = b->store->ops->begin(b->store, err);
-    r = r != 0 ? r : b->store->ops->put_meta(b->store, key, ret, err);
+    r = r != 0 ? r : b->store->ops->put_meta(b->store, WEIR_META_INSTALLATION, b->owner, err);
     return r != 0 ? r : b->store->ops->commit(b->store, err);
-}
-
-/* The installation's id, the owner tag of everything that is rented; and what signs the tickets that agents show with logs. */
-static int identify(struct broker *b, struct weir_err *err)
-{
-    int r = drawn_once(b, WEIR_META_INSTALLATION, b->owner, (sizeof b->owner - 1) / 2, err);
-    return r != 0 ? r : drawn_once(b, WEIR_META_LOG_KEY, b->log_key, (sizeof b->log_key - 1) / 2, err);
 }
 
 static int open_engine(struct broker *b, struct weir_err *err)
@@ -400,7 +393,7 @@ static int start_api(struct broker *b, struct weir_err *err)
     const struct weir_api_conf api = {.issuer = b->api_issuer, .n_issuers = b->config->access.n_oidc, .service = &b->service, .reader = {b->reader[0], b->reader[1]}, .gpus = b->gpus,
                                       .gpus_lock = &b->gpus_lock, .clock = &weir_clock_os, .log_dir = b->log_dir,
                                       .currency = b->config->currency, .listen = b->config->listen, .os_user = b->os_user, .host_needs_token = b->config->access.host_needs_token,
-                                      .log_bytes_max = b->config->log_bytes_max, .log_key = b->log_key};
+                                      .log_bytes_max = b->config->log_bytes_max, .ticket_key = b->ticket_key};
     r = weir_api_new(&b->api, &api, err);
     if (r != 0) {
         return r;

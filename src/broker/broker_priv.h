@@ -321,7 +321,7 @@ struct broker {
     char url[256];       /* for agents on this host */
     char public_url[256]; /* for agents elsewhere */
     char owner[33];      /* installation id */
-    char log_key[65];    /* signs log tickets */
+    char ticket_key[TOKEN_SIZE]; /* signs log tickets */
     char os_user[64];
     char *ca_pem; /* of weir's own authority; NULL: plain HTTP */
     struct tls tls;

@@ -26,7 +26,6 @@ enum { WEIR_STORE_SCHEMA = 17 };
 #define WEIR_META_LAST_POSTING "last_posting"
 /* Meta: the id of the installation, the owner tag of everything that it rents. */
 #define WEIR_META_INSTALLATION "installation"
-#define WEIR_META_LOG_KEY "log-key"
 /* Meta: how often prices were posted. */
 #define WEIR_META_RATINGS "ratings"
 

@@ -481,7 +481,7 @@ static struct weir_api *make_api(void)
                                  .listen = "127.0.0.1:7070",
                                  .os_user = "ada",
                                  .log_bytes_max = 1,
-                                 .log_key = "fuzz"};
+                                 .ticket_key = "fuzz"};
     WEIR_ASSERT(weir_api_new(&api, &conf, &err) == 0);
     return api;
 }

@@ -54,7 +54,7 @@ void fixture_start_with(struct fixture *f, struct weir_store *store)
                                  .listen = "127.0.0.1:0",
                                  .os_user = "ada",
                                  .log_bytes_max = 4096,
-                                 .log_key = FIXTURE_LOG_KEY};
+                                 .ticket_key = FIXTURE_TICKET_KEY};
     assert_int_equal(weir_api_new(&f->api, &conf, &err), 0);
     struct weir_server_conf server = {.listen = "127.0.0.1:0",
                                       .body_bytes_max = 8 << 20,

@@ -102,7 +102,7 @@ static const char *gang_run(unsigned attempt, unsigned rank, unsigned ticket_att
     static char text[160];
     char ticket[WEIR_LOG_TICKET_SIZE];
     const struct weir_run_id run = {{{15}, 0}, ticket_attempt};
-    weir_api_log_ticket(FIXTURE_LOG_KEY, run, ticket_rank, (struct weir_node_id){ticket_node}, ticket);
+    weir_api_log_ticket(FIXTURE_TICKET_KEY, run, ticket_rank, (struct weir_node_id){ticket_node}, ticket);
     (void)snprintf(text, sizeof text, "job=15&ordinal=0&attempt=%u&rank=%u&ticket=%s", attempt, rank, ticket);
     return text;
 }
