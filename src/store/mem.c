@@ -878,7 +878,6 @@ const struct weir_store_ops weir_mem_ops = {
     .first_posting = weir_mem_first_posting,
     .each_total = weir_mem_each_total,
     .run_posted = weir_mem_run_posted,
-    .was_on = weir_mem_was_on,
     .max_ids = weir_mem_max_ids,
     .get_job = weir_mem_get_job,
     .get_task = weir_mem_get_task,

@@ -171,7 +171,6 @@ int weir_mem_each_billed(struct weir_store *s, struct weir_wall from, weir_posti
 int weir_mem_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
                         struct weir_run_posted *ret, struct weir_err *err);
-int weir_mem_was_on(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err);
 int weir_mem_max_ids(struct weir_store *s, uint64_t *job, uint64_t *node, uint64_t *lease, uint64_t *hold,
                      uint64_t *posting, uint64_t *event, struct weir_err *err);
 int weir_mem_get_job(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err);

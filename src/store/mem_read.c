@@ -497,17 +497,6 @@ int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct wei
     return 0;
 }
 
-int weir_mem_was_on(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err)
-{
-    (void)err;
-    READING(s);
-    *ret = false;
-    for (size_t i = 0; i < c->postings.n && !*ret; i++) {
-        *ret = weir_run_id_eq(c->postings.p[i].run, run) && c->postings.p[i].node.v == node.v;
-    }
-    return 0;
-}
-
 struct total {
     uint32_t project;
     uint32_t pool;

@@ -356,7 +356,6 @@ static const struct weir_store_ops ops = {
     .first_posting = weir_sq_first_posting,
     .each_total = weir_sq_each_total,
     .run_posted = weir_sq_run_posted,
-    .was_on = weir_sq_was_on,
     .max_ids = weir_sq_max_ids,
     .get_job = weir_sq_get_job,
     .get_task = weir_sq_get_task,

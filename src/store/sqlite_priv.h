@@ -104,7 +104,6 @@ enum sq_slot {
     SQ_GET_LEASE,
     SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
-    SQ_WAS_ON,
     SQ_MAX_IDS,
     SQ_GET_JOB,
     SQ_GET_TASK,
@@ -378,7 +377,6 @@ int weir_sq_run_posted(struct weir_store *base,
                        struct weir_wall kept_until,
                        struct weir_run_posted *ret,
                        struct weir_err *err);
-int weir_sq_was_on(struct weir_store *base, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err);
 int weir_sq_max_ids(struct weir_store *base,
                     uint64_t *job,
                     uint64_t *node,

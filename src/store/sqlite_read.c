@@ -72,8 +72,6 @@ static const char SQL_EACH_TOTAL[] =
     " total.carbon_unknown_micro FROM total"
     " LEFT JOIN project ON project.id = total.project LEFT JOIN pool ON pool.id = total.pool"
     " ORDER BY total.project, total.pool, account";
-static const char SQL_WAS_ON[] =
-    "SELECT EXISTS (SELECT 1 FROM posting WHERE job = ?1 AND ordinal = ?2 AND attempt = ?3 AND node = ?4 AND job <> 0)";
 static const char SQL_MAX_IDS[] =
     "SELECT coalesce((SELECT max(id) FROM job), 0), coalesce((SELECT max(id) FROM node), 0),"
     " coalesce((SELECT max(id) FROM lease), 0), coalesce((SELECT max(id) FROM hold), 0),"
@@ -879,21 +877,6 @@ int weir_sq_run_posted(struct weir_store *base,
     }
     (void)sqlite3_reset(b.st);
     return r;
-}
-
-int weir_sq_was_on(struct weir_store *base, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err)
-{
-    struct sq_store *s = sq_of(base);
-    int r = 0;
-    struct sq_bind b = {sq_stmt(s, SQ_WAS_ON, SQL_WAS_ON, &r, err), 0};
-    if (b.st == NULL) {
-        return r;
-    }
-    sq_u(&b, run.task.job.v), sq_u(&b, run.task.ordinal), sq_u(&b, run.attempt), sq_u(&b, node.v);
-    r = sq_row(s, b.st, "find a run's node", err);
-    *ret = r > 0 && sqlite3_column_int64(b.st, 0) != 0;
-    (void)sqlite3_reset(b.st);
-    return r < 0 ? r : 0;
 }
 
 int weir_sq_max_ids(struct weir_store *base,

@@ -496,8 +496,6 @@ struct weir_store_ops {
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
     int (*run_posted)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
                       struct weir_run_posted *ret, struct weir_err *err);
-    /* Was anything booked for the run on the node, on whatever account? So it was there, unless it cost nothing and had no GPU. */
-    int (*was_on)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err);
     /* highest ids in use, 0 where none */
     int (*max_ids)(struct weir_store *s, uint64_t *job, uint64_t *node, uint64_t *lease, uint64_t *hold,
                    uint64_t *posting, uint64_t *event, struct weir_err *err);

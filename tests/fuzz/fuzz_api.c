@@ -314,13 +314,6 @@ static int no_rules(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struc
     return 0;
 }
 
-static int never_on(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err)
-{
-    (void)s, (void)run, (void)node, (void)err;
-    *ret = false;
-    return 0;
-}
-
 static int no_first_posting(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err)
 {
     (void)s, (void)t, (void)err;
@@ -429,7 +422,6 @@ static const struct weir_store_ops store_ops = {
     .list_explains = no_explains,
     .bill = no_bill,
     .each_rule = no_rules,
-    .was_on = never_on,
 };
 
 /* ---- a service that does everything at once ---- */
@@ -496,7 +488,8 @@ static struct weir_api *make_api(void)
                                  .currency = "USD",
                                  .listen = "127.0.0.1:7070",
                                  .os_user = "ada",
-                                 .log_bytes_max = 1};
+                                 .log_bytes_max = 1,
+                                 .ticket_key = "fuzz"};
     WEIR_ASSERT(weir_api_new(&api, &conf, &err) == 0);
     return api;
 }

@@ -4,6 +4,7 @@ import contextlib
 import re
 import sqlite3
 import sys
+import time
 
 import lib
 from lib import until
@@ -121,6 +122,44 @@ def test_a_spot_machine_at_amazon_pays_the_price_of_each_second(weir):
 
 def test_a_spot_vm_at_google_pays_the_price_of_each_second(weir):
     moves(weir, "gcp", "Cloud Billing catalogue (live)")
+
+
+def test_each_change_while_the_broker_was_away_counts_from_its_own_moment(weir):
+    """Two prices that nobody heard of, then one that is what it was before them; then a history that does not come at first."""
+    with mock("aws") as c, broker(weir, c, policy="lease_term: 300s") as b:
+        until("the spot price", lambda: [o for o in b.json("offers", "--live", "--gpus", "L4:1")
+                                         if o["market"] == "spot" and o["source"] == "EC2 spot price history"], limit_s=120)
+        go = b.dir / "go"
+        job = b.submit(spot_job("aws", run=f"until [ -e {go} ]; do sleep 0.1; done"))
+        lease = rented(b, job)
+        quote = lease["price_micro_per_hour"]
+
+        def away(factors):
+            b.kill()
+            c.set(page_size=1)  # each change comes on a page of its own
+            begin = int(time.time()) + 1
+            steps = c.inventory()["prices"] + [[begin + i, f] for i, f in enumerate(factors)]
+            c.set(prices=steps)
+            until("all of them to be in force", lambda: time.time() >= begin + len(factors))
+            b.start()
+
+        def asked():
+            return [x for x in b.get("/v1/events?limit=1000")["items"] if x["kind"] == "lease.price"]
+        away([1.4, 0.6, 1.0])
+        until("three prices to be told", lambda: b.json("offers", "--live") and len(asked()) == 3, limit_s=120)
+        told(b, lease["id"], quote)
+        c.fault("server_error", times=2, on=["offers"])
+        away([0.8, 1.3])
+        until("two more to be told", lambda: b.json("offers", "--live") and len(asked()) == 5, limit_s=120)
+        told(b, lease["id"], round(quote * 1.3))
+        go.touch()
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+        for each in leases(b):
+            b.run("leases", "end", each["id"])
+        nothing_left(b, c)
+        steps = c.inventory()["prices"]
+        micro, since, end = charged(b, lease["id"])
+        assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
 
 
 if __name__ == "__main__":

@@ -656,18 +656,6 @@ static int f_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, 
     return rc;
 }
 
-/* The first attempt of the task that runs for the second time was on node 1; of the gang that has ended rank 1 was on 1003. */
-static int f_was_on(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err)
-{
-    int rc = enter(s, err);
-    if (rc < 0) {
-        return rc;
-    }
-    *ret = run.attempt == 1 && ((run.task.job.v == 12 && run.task.ordinal == 2 && node.v == 1) || (run.task.job.v == 15 && node.v == 1003));
-    leave(s);
-    return 0;
-}
-
 static int f_first_event(struct weir_store *s, uint64_t *ret, struct weir_err *err)
 {
     int rc = enter(s, err);
@@ -710,7 +698,6 @@ static const struct weir_store_ops store_ops = {
     .each_token = f_each_token,
     .list_audit = f_list_audit,
     .first_event = f_first_event,
-    .was_on = f_was_on,
     .list_explains = f_list_explains,
     .bill = f_bill,
     .prove_pages = f_prove_pages,

@@ -805,26 +805,6 @@ static void the_audit_log_is_read_from_its_newest_end(void **state)
     assert_int_equal(got.id[0], 6);
 }
 
-static void where_a_run_was_is_told_by_the_ledger(void **state)
-{
-    struct weir_store *s = ((struct fixture *)*state)->s;
-    struct weir_posting p = sample_posting(1, 3, T0, T0 + 10);
-    bool was = false;
-    p.run.attempt = 2;
-    p.debit = WEIR_ACCOUNT_WASTE_LOST;
-    BEGIN(s);
-    PUT(s, put_posting, &p);
-    COMMIT(s);
-    struct weir_run_id run = p.run;
-    PUT(s, was_on, run, p.node, &was);
-    assert_true(was);
-    PUT(s, was_on, run, (struct weir_node_id){p.node.v + 1}, &was);
-    assert_false(was);
-    run.attempt = 1;
-    PUT(s, was_on, run, p.node, &was);
-    assert_false(was);
-}
-
 static void a_set_of_projects_bounds_every_list(void **state)
 {
     struct weir_store *s = ((struct fixture *)*state)->s;
@@ -945,7 +925,6 @@ int main(int argc, char **argv)
         CASE(documents_come_back_by_kind_in_order_of_name),
         CASE(the_audit_log_is_read_from_its_newest_end),
         CASE(a_set_of_projects_bounds_every_list),
-        CASE(where_a_run_was_is_told_by_the_ledger),
         CASE(released_holds_are_pruned_but_the_newest),
         CASE(a_reader_sees_what_is_committed),
     };
