@@ -135,8 +135,6 @@ struct provider {
     struct sweep sweep;      /* the last complete one */
     struct sweep sweep_part; /* the one under way */
     bool offers_known;
-    bool prices_known; /* what machines cost while the broker was away was told */
-    bool prices_move;  /* it says since when prices hold */
     struct feed feed;
     struct quota_feed quota;
     struct broker *broker;
@@ -166,10 +164,9 @@ struct effect_id {
     uint32_t number;
 };
 
-/* A price from then on, in the ledger's currency. */
-struct price_step {
-    struct weir_wall since;
+struct price_change {
     int64_t micro_per_hour;
+    struct weir_wall since;
 };
 
 struct lease_watch {
@@ -188,10 +185,12 @@ struct lease_watch {
     struct weir_wall absent_at; /* when it was asked for the first of them */
     uint64_t due_ms;
     struct weir_wall asked; /* when the call under way went out */
-    struct price_step *price; /* that its provider told and are not in force yet, the oldest first: see prices.c */
-    size_t n_prices;
-    bool prices_asked;      /* LEASE_STEP_PRICES: in the call for offers that is under way */
-    struct weir_wall ended; /* by its provider */
+    WEIR_VEC(struct price_change) prices; /* that its provider told, and are not in force yet, the oldest first: see prices.c */
+    struct weir_wall prices_until;        /* since when the last of a history that came holds */
+    uint8_t prices_failed;                /* histories that were asked for and did not come */
+    bool prices_busy;                     /* one is on its way */
+    bool prices_final;                    /* LEASE_STEP_PRICES: it was asked for after the end */
+    struct weir_wall ended;               /* LEASE_STEP_PRICES: when, by its provider */
     bool reclaimed;
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
@@ -326,6 +325,7 @@ struct broker {
     char url[256];       /* for agents on this host */
     char public_url[256]; /* for agents elsewhere */
     char owner[33];      /* installation id */
+    char ticket_key[TOKEN_SIZE]; /* signs log tickets */
     char os_user[64];
     char *ca_pem; /* of weir's own authority; NULL: plain HTTP */
     struct tls tls;
@@ -488,22 +488,24 @@ void checks_tick(struct broker *b);
 
 /* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
 void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
+/* Asks how the price of the lease's machine went since that time: prices_history gets it. False: it cannot be asked for now. */
+bool leases_ask_prices(struct broker *b, const struct lease_watch *w, const struct weir_offer *offer, struct weir_wall from);
 /* Of a lease that is not over; NULL where there is none. Until the next order. */
 struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */
 const struct lease_watch *leases_owner(struct broker *b, const char *token);
 
 /* prices.c: machines whose price moves while they run */
-/* The provider is about to be asked for offers. */
-void prices_begin(struct broker *b, struct provider *p);
 /* The provider told its offers. */
-void prices_told(struct broker *b, struct provider *p, const struct weir_provider_result *r);
-/* The lease's machine was there at that time: prices that hold since before are in force now. */
+void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n);
+/* The lease's machine was there at that time: a price that holds since before is in force now. */
 void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall seen);
-/* May its machine, which has ended, have cost otherwise in the end than is known? */
-bool prices_are_open(struct broker *b, const struct lease_watch *w);
-/* The lease is over. */
-void prices_forget(struct lease_watch *w);
+/* Does its provider tell how the price of the lease's machine went? */
+bool prices_have_history(struct broker *b, const struct lease_watch *w);
+/* Asks for it, since the price that is charged began. */
+void prices_ask(struct broker *b, struct lease_watch *w);
+/* How the price of the lease's machine went came, or did not. */
+void prices_history(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r);
 
 /* leases_audit.c */
 void audit_begin(struct provider *p);

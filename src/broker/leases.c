@@ -24,7 +24,7 @@ enum {
     RETRY_MS_MAX = 60000,
     ABSENT_MAX = 3, /* looks in a row before an instance counts as gone, or a launch as never arrived */
     ENDING_LOOKS_MAX = 15, /* at a machine that was told to end, before it is told again */
-    PRICES_MS = 10000,     /* before the prices until a machine's end are asked for again */
+    PRICES_MS = 10000,     /* before a machine's last prices are asked for again */
     PRICES_ASKED_MAX = 6,  /* then its books are closed with those that are known */
 };
 
@@ -40,6 +40,7 @@ enum call_kind {
     CALL_DESCRIBE,
     CALL_TERMINATE,
     CALL_OFFERS,
+    CALL_PRICES,
     CALL_QUOTA,
     CALL_SWEEP,
     CALL_SWEEP_END,
@@ -110,7 +111,6 @@ static void over(struct broker *b, struct lease_watch *w)
 {
     effect_done(b, &w->launch);
     effect_done(b, &w->terminate);
-    prices_forget(w);
     w->step = LEASE_STEP_DONE;
 }
 
@@ -194,14 +194,16 @@ static void ended_priced(struct broker *b, struct lease_watch *w)
     ended(b, w->lease, w->ended, w->reclaimed);
 }
 
-static void ask_prices(struct broker *b, struct lease_watch *w)
+static void ask_last_prices(struct broker *b, struct lease_watch *w)
 {
-    w->provider->feed.wanted = true;
-    w->prices_asked = false;
+    if (!w->prices_busy) {
+        w->prices_final = true;
+        prices_ask(b, w);
+    }
     w->due_ms = broker_ms(b) + PRICES_MS;
 }
 
-/* Where a provider keeps a history of prices, it is asked for them once more: one may have begun since it told them last. */
+/* One of the machine's prices may have begun since its provider was asked for them last: before its books are closed it is asked once more. */
 static void gone(struct broker *b, struct lease_watch *w, const struct weir_instance *i)
 {
     if (i->ended.us == 0) {
@@ -210,13 +212,24 @@ static void gone(struct broker *b, struct lease_watch *w, const struct weir_inst
     }
     w->ended = i->ended;
     w->reclaimed = i->reclaimed;
-    if (!prices_are_open(b, w)) {
+    if (!prices_have_history(b, w)) {
         ended_priced(b, w);
         return;
     }
     w->step = LEASE_STEP_PRICES;
     w->looks = 0;
-    ask_prices(b, w);
+    w->prices_final = false;
+    ask_last_prices(b, w);
+}
+
+/* What is under way when the machine ends was asked for before: it is not the last. */
+static void on_last_prices(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
+{
+    if (!w->prices_final) {
+        ask_last_prices(b, w);
+    } else if (r->class == WEIR_PROVIDER_OK) {
+        ended_priced(b, w);
+    }
 }
 
 /* Keeps the machine's id, by which it is described and ended from then on. */
@@ -477,13 +490,7 @@ static void on_offers(struct broker *b, struct provider *p, const struct weir_pr
 {
     take_offers(b, p, r);
     if (r->class == WEIR_PROVIDER_OK) {
-        prices_told(b, p, r);
-    }
-    for (size_t i = 0; i < b->leases.n && r->class == WEIR_PROVIDER_OK && !r->is_old; i++) {
-        struct lease_watch *w = &b->leases.p[i];
-        if (w->provider == p && w->step == LEASE_STEP_PRICES && w->prices_asked) {
-            ended_priced(b, w);
-        }
+        prices_told(b, p, r->offer, r->n_offers);
     }
     feeds_note(b, p, r);
 }
@@ -493,13 +500,21 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
     struct call c = *(struct call *)ctx;
     end_call(ctx);
     struct lease_watch *w = leases_watch(c.b, c.lease);
-    if (w != NULL) {
+    if (w != NULL && c.kind != CALL_PRICES) { /* which goes beside others */
         w->busy = false;
     }
     switch (c.kind) {
     case CALL_OFFERS:
         c.provider->offers_busy = false;
         on_offers(c.b, c.provider, r);
+        break;
+    case CALL_PRICES:
+        if (w != NULL) {
+            prices_history(c.b, w, r);
+        }
+        if (w != NULL && w->step == LEASE_STEP_PRICES) {
+            on_last_prices(c.b, w, r);
+        }
         break;
     case CALL_QUOTA:
         provider_quotas_note(c.b, c.provider, r);
@@ -582,6 +597,16 @@ static int call_terminate(struct broker *b, struct lease_watch *w)
     return r;
 }
 
+bool leases_ask_prices(struct broker *b, const struct lease_watch *w, const struct weir_offer *offer, struct weir_wall from)
+{
+    struct call *c = new_call(b, w->provider, w->lease, CALL_PRICES);
+    if (w->provider->ops->price_history(w->provider->p, offer, from, on_result, c) != 0) {
+        end_call(c);
+        return false;
+    }
+    return true;
+}
+
 static void pump(struct broker *b, struct weir_lease_id lease)
 {
     struct lease_watch *w = leases_watch(b, lease);
@@ -603,7 +628,7 @@ static void pump(struct broker *b, struct weir_lease_id lease)
     case LEASE_STEP_PRICES:
         w->busy = false;
         if (++w->looks < PRICES_ASKED_MAX) {
-            ask_prices(b, w);
+            ask_last_prices(b, w);
         } else {
             ended_priced(b, w);
         }
@@ -642,16 +667,6 @@ void leases_order(struct broker *b, const struct weir_order *o)
     }
 }
 
-static void begin_offers(struct broker *b, struct provider *p)
-{
-    for (size_t i = 0; i < b->leases.n && p->feed.wanted; i++) {
-        struct lease_watch *w = &b->leases.p[i];
-        w->prices_asked = w->prices_asked || (w->provider == p && w->step == LEASE_STEP_PRICES);
-    }
-    prices_begin(b, p);
-    feeds_begin(p);
-}
-
 static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
 {
     if (provider_quotas_are_due(p, now)) {
@@ -664,7 +679,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
         }
     }
     if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
-        begin_offers(b, p);
+        feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;
         p->offers_busy = p->ops->offers(p->p, on_result, c) == 0;
@@ -732,6 +747,8 @@ void leases_tick(struct broker *b)
         }
         if (w->step != LEASE_STEP_DONE || w->busy) {
             b->leases.p[kept++] = *w;
+        } else {
+            weir_vec_release(&w->prices);
         }
     }
     b->leases.n = kept;
@@ -856,11 +873,11 @@ void leases_free(struct broker *b)
         weir_vec_release(&b->provider[i].sweep.row);
         weir_vec_release(&b->provider[i].sweep_part.row);
     }
-    for (size_t i = 0; i < b->leases.n; i++) {
-        prices_forget(&b->leases.p[i]);
-    }
     while (b->calls != NULL) { /* whose answers do not come any more */
         end_call(b->calls);
+    }
+    for (size_t i = 0; i < b->leases.n; i++) {
+        weir_vec_release(&b->leases.p[i].prices);
     }
     weir_vec_release(&b->leases);
 }

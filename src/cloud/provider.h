@@ -67,13 +67,6 @@ struct weir_launch {
     struct weir_wall issued;  /* when the lease was made; 0: not known */
 };
 
-/* What an offer cost from a time on, in the offer's own currency. */
-struct weir_price_step {
-    uint64_t offer; /* its id */
-    struct weir_wall since;
-    int64_t price_micro_per_hour;
-};
-
 struct weir_provider_result {
     enum weir_provider_class class;
     char text[256];              /* for a person, where class is not OK, or of offers and quotas */
@@ -87,9 +80,6 @@ struct weir_provider_result {
     const struct weir_offer *offer;
     size_t n_offers;
     bool is_old; /* they are of an earlier answer: the provider gave none now */
-    const struct weir_price_step *step; /* what they cost until now, where the provider tells (see prices_from): those of one offer
-                                         * stand together, the oldest first */
-    size_t n_steps;
     /* quota; text says what could not be told, though class is OK */
     const struct weir_provider_quota *quota;
     size_t n_quotas;
@@ -152,8 +142,8 @@ enum weir_provider_caps {
  * fini      cancels what is under way (callbacks do not come any more) and frees.
  * offers    what could be launched now, with current prices.
  * prices_anew  optional: the next offers asks the provider, however lately it was asked.
- * prices_from  optional: the next offers that asks the provider tells what its offers cost from that time on, and what they cost then. It goes
- *           on from there by itself: nothing is left out between two answers.
+ * price_history  optional: what an offer of a market that moves (WEIR_PROVIDER_SPOT_MOVES) has cost since a time, as offers that differ in price_micro_per_hour
+ *           and price_since, oldest first; the first is the price that was in force at that time.
  * quota     optional (NULL: the provider has no way to ask): how much the account may have of what its offers need, and what all its
  *           machines use of it now. What is used is asked at each call. A failure means that nothing is known, no more.
  * launch    idempotent by token: with a token that was used before, the instance of then is the
@@ -177,7 +167,7 @@ struct weir_provider_ops {
     void (*fini)(struct weir_provider *p);
     int (*offers)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     void (*prices_anew)(struct weir_provider *p);
-    void (*prices_from)(struct weir_provider *p, struct weir_wall from);
+    int (*price_history)(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx);
     int (*quota)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
     int (*describe)(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done,

@@ -247,37 +247,55 @@ static void set_price_factor(struct rig *g, const char *factor)
     mock_tell("set", text);
 }
 
+enum { HISTORY_MAX = 16 };
+
+struct history {
+    bool came;
+    size_t n;
+    struct weir_offer price[HISTORY_MAX];
+};
+
+static void note_history(void *ctx, const struct weir_provider_result *r)
+{
+    struct history *h = ctx;
+    h->came = true;
+    assert_int_equal(r->class, WEIR_PROVIDER_OK);
+    for (size_t i = 0; i < r->n_offers && h->n < HISTORY_MAX; i++) {
+        h->price[h->n++] = r->offer[i];
+    }
+}
+
 /* What a driver that was not there, or was not asked, missed. */
 static void prices_of_the_past_are_told(void **state)
 {
     (void)state;
+    static const int64_t percent[] = {100, 125, 110, 140};
     struct rig *g = begin();
-    if (g->s->ops->prices_from == NULL) {
+    if (g->s->ops->price_history == NULL) {
         end(g);
         return;
     }
-    const int64_t quote = g->spot.price_micro_per_hour;
+    const struct weir_offer spot = g->spot;
+    set_price_factor(g, "1.0");
     struct weir_wall began = weir_clock_wall(&weir_clock_os);
     set_price_factor(g, "1.25");
     set_price_factor(g, "0"); /* not believed: the one before is not known to have ended */
     set_price_factor(g, "1.1");
     set_price_factor(g, "1.4");
-    static const int64_t percent[] = {100, 125, 110};
     for (int restarted = 0; restarted < 2; restarted++) {
         if (restarted != 0) {
             rig_close(g);
             rig_open(g, conf());
-            g->s->ops->prices_from(g->p, began);
         }
-        rig_pause_ms(g, 5);
-        struct offers_answer a = rig_ask_offers(g);
-        assert_int_equal(a.bad, 0);
-        assert_true(llabs(g->spot.price_micro_per_hour - quote * 140 / 100) <= 16);
-        assert_true(a.n_steps >= WEIR_ARRAY_LEN(percent) && a.n_steps < STEPS_MAX);
-        for (size_t i = 0; i < WEIR_ARRAY_LEN(percent); i++) {
-            const struct weir_price_step *s = &a.step[a.n_steps - WEIR_ARRAY_LEN(percent) + i];
-            assert_true(llabs(s->price_micro_per_hour - quote * percent[i] / 100) <= 16);
-            assert_true(i == 0 || s->since.us > s[-1].since.us);
+        struct history h = {.came = false};
+        assert_int_equal(g->s->ops->price_history(g->p, &spot, began, note_history, &h), 0);
+        rig_run_until(g, &h.came);
+        assert_int_equal(h.n, WEIR_ARRAY_LEN(percent));
+        assert_true(h.price[0].price_since.us <= began.us);
+        for (size_t i = 0; i < h.n; i++) {
+            assert_int_equal(h.price[i].id, spot.id);
+            assert_true(llabs(h.price[i].price_micro_per_hour - spot.price_micro_per_hour * percent[i] / 100) <= 16);
+            assert_true(i == 0 || h.price[i].price_since.us > h.price[i - 1].price_since.us);
         }
     }
     end(g);

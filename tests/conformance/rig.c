@@ -100,23 +100,6 @@ void rig_close(struct rig *g)
     }
 }
 
-/* Those of one offer stand together, in order, and none is as new as the offer's own price. */
-static void note_steps(struct offers_answer *a, const struct weir_provider_result *r)
-{
-    for (size_t i = 0; i < r->n_steps; i++) {
-        const struct weir_price_step *s = &r->step[i];
-        bool follows = i > 0 && s[-1].offer == s->offer;
-        a->bad += s->price_micro_per_hour <= 0 || s->since.us <= 0 || (follows && s[-1].since.us >= s->since.us);
-        for (size_t k = 0; k + 1 < i && !follows; k++) {
-            a->bad += r->step[k].offer == s->offer;
-        }
-        if (s->offer == a->g->spot.id) {
-            a->bad += s->since.us >= a->g->spot.price_since.us;
-            a->step[a->n_steps++ % STEPS_MAX] = *s;
-        }
-    }
-}
-
 static void note_offers(void *ctx, const struct weir_provider_result *r)
 {
     struct offers_answer *a = ctx;
@@ -137,7 +120,6 @@ static void note_offers(void *ctx, const struct weir_provider_result *r)
             a->g->on_demand = *o;
         }
     }
-    note_steps(a, r);
 }
 
 struct offers_answer rig_ask_offers(struct rig *g)

@@ -10,7 +10,7 @@
 
 #include "conformance.h"
 
-enum { WAIT_MS_MAX = 10000, LIST_MAX = 64, CHECKS_MAX = 32, STEPS_MAX = 32 };
+enum { WAIT_MS_MAX = 10000, LIST_MAX = 64, CHECKS_MAX = 32 };
 
 /* A provider in a world of its own directory. */
 struct rig {
@@ -46,8 +46,6 @@ struct offers_answer {
     struct rig *g;
     size_t n;
     size_t bad;
-    struct weir_price_step step[STEPS_MAX]; /* of the rig's spot offer: the last of them */
-    size_t n_steps;
 };
 
 extern const struct weir_conformance_subject *rig_subject; /* cmocka's tests take no other argument */

@@ -16,7 +16,7 @@ enum {
     GIVE_UP_MS = 30000, /* a call without an answer */
 };
 
-enum kind { OFFERS, LAUNCH, DESCRIBE, LIST, TERMINATE };
+enum kind { OFFERS, PRICES, LAUNCH, DESCRIBE, LIST, TERMINATE };
 
 struct weir_provider {
     struct cloud *cloud;
@@ -46,9 +46,8 @@ struct cloud_call {
     struct weir_provider_result r;
     struct weir_instance instance[PAGE];
     struct weir_offer row[OFFERS_EACH];
-    WEIR_VEC(struct weir_price_step) step;
-    int64_t asked_us;
-    int64_t since_us; /* of the steps that are asked for */
+    WEIR_VEC(struct weir_offer) history;
+    int64_t from_us; /* it is asked for since then */
     char page[24];
 };
 
@@ -213,34 +212,50 @@ static void fail(struct cloud_call *k, enum weir_provider_class class, const cha
     weather->refused++;
 }
 
+static struct weir_offer offer_since(const struct cloud *c, uint32_t offer, size_t step)
+{
+    struct weir_offer o = c->offer[offer];
+    o.price_micro_per_hour = c->price[offer].p[step].micro_per_hour;
+    o.price_since.us = c->price[offer].p[step].since_us;
+    return o;
+}
+
 static void do_offers(const struct cloud *c, struct cloud_call *k)
 {
     for (uint32_t i = 0; i < OFFERS_EACH; i++) {
-        const struct cost_step *step = c->price[i].p;
-        size_t n = c->price[i].n;
-        k->row[i] = c->offer[i];
-        k->row[i].price_micro_per_hour = step[n - 1].micro_per_hour;
-        k->row[i].price_since.us = step[n - 1].since_us;
-        for (size_t s = 0; s + 1 < n; s++) {
-            if (step[s + 1].since_us > k->since_us) {
-                weir_vec_push(&k->step, ((struct weir_price_step){c->offer[i].id, {step[s].since_us}, step[s].micro_per_hour}));
-            }
-        }
+        k->row[i] = offer_since(c, i, c->price[i].n - 1);
     }
     k->r.offer = k->row;
     k->r.n_offers = OFFERS_EACH;
-    k->r.step = k->step.p;
-    k->r.n_steps = k->step.n;
+}
+
+static uint32_t offer_of(const struct cloud *c, uint64_t id)
+{
+    uint32_t offer = 0;
+    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
+        offer = c->offer[i].id == id ? i : offer;
+    }
+    return offer;
+}
+
+static void do_prices(const struct cloud *c, struct cloud_call *k)
+{
+    uint32_t offer = offer_of(c, k->offer);
+    size_t n = c->price[offer].n;
+    for (size_t i = 0; i < n; i++) {
+        if (i + 1 == n || c->price[offer].p[i + 1].since_us > k->from_us) {
+            weir_vec_push(&k->history, offer_since(c, offer, i));
+        }
+    }
+    k->r.offer = k->history.p;
+    k->r.n_offers = k->history.n;
 }
 
 static void do_launch(struct cloud *c, struct cloud_call *k, int64_t now_us)
 {
     bool native = (c->ops.caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0;
     struct machine *m = by_token(c, k->token);
-    uint32_t offer = 0;
-    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
-        offer = c->offer[i].id == k->offer ? i : offer;
-    }
+    uint32_t offer = offer_of(c, k->offer);
     if (native && m != NULL) {
         weather->repeats++;
     } else if (is_out(c, offer, now_us)) {
@@ -293,6 +308,9 @@ static void arrive(struct cloud *c, struct cloud_call *k, int64_t now_us)
     case OFFERS:
         do_offers(c, k);
         break;
+    case PRICES:
+        do_prices(c, k);
+        break;
     case LAUNCH:
         do_launch(c, k, now_us);
         break;
@@ -314,7 +332,7 @@ static void arrive(struct cloud *c, struct cloud_call *k, int64_t now_us)
 
 static void free_call(struct cloud_call *k)
 {
-    weir_vec_release(&k->step);
+    weir_vec_release(&k->history);
     free(k);
 }
 
@@ -324,9 +342,6 @@ static void answer(struct cloud *c, struct cloud_call *k)
         k->r = (struct weir_provider_result){.class = WEIR_PROVIDER_UNKNOWN, .text = "timed out"};
     }
     if (k->epoch == c->epoch) {
-        if (k->kind == OFFERS && k->r.class == WEIR_PROVIDER_OK) {
-            c->told_us = k->asked_us;
-        }
         k->done(k->ctx, &k->r);
     }
 }
@@ -351,10 +366,7 @@ static struct cloud_call *call(struct weir_provider *p, enum kind kind, weir_pro
 
 static int do_offers_call(struct weir_provider *p, weir_provider_fn *done, void *ctx)
 {
-    struct cloud_call *k = call(p, OFFERS, done, ctx);
-    struct cloud *c = p->cloud;
-    k->asked_us = cloud_now;
-    k->since_us = least(c->from_us, c->told_us == 0 || c->forgets ? INT64_MAX : c->told_us);
+    (void)call(p, OFFERS, done, ctx);
     return 0;
 }
 
@@ -391,15 +403,16 @@ static int do_terminate_call(struct weir_provider *p, const char *id, weir_provi
     return 0;
 }
 
-static void prices_from(struct weir_provider *p, struct weir_wall from)
+static int do_prices_call(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx)
 {
-    p->cloud->from_us = least(p->cloud->from_us, from.us);
+    struct cloud_call *k = call(p, PRICES, done, ctx);
+    k->offer = offer->id;
+    k->from_us = from.us;
+    return 0;
 }
 
 static void fini(struct weir_provider *p)
 {
-    p->cloud->told_us = 0;
-    p->cloud->from_us = INT64_MAX;
     cloud_hang_up(p->cloud);
 }
 
@@ -408,11 +421,11 @@ static void fini(struct weir_provider *p)
 void cloud_open(struct cloud *c, uint32_t number, struct weather *w, struct weir_gpu_table *gpus, int64_t now_us)
 {
     static const char *const name[CLOUDS] = {"amber", "basalt"};
-    *c = (struct cloud){.name = name[number], .forgets = number == 1, .epoch = 1, .from_us = INT64_MAX};
+    *c = (struct cloud){.name = name[number], .forgets = number == 1, .epoch = 1};
     c->ops = (struct weir_provider_ops){.abi = WEIR_PROVIDER_ABI, .name = name[number], .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_SPOT_MOVES | (number == 0 ? WEIR_PROVIDER_TOKEN_NATIVE : 0),
                                         .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S}, .fini = fini, .offers = do_offers_call,
                                         .launch = do_launch_call, .describe = do_describe_call, .list = do_list_call, .terminate = do_terminate_call};
-    c->ops.prices_from = c->forgets ? NULL : prices_from; /* nor does it keep a history of prices */
+    c->ops.price_history = c->forgets ? NULL : do_prices_call;
     weather = w;
     cloud_now = now_us;
     handle[number].cloud = c;

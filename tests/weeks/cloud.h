@@ -65,9 +65,7 @@ struct cloud {
     bool out[OFFERS_EACH];
     WEIR_VEC(struct cost_step) price[OFFERS_EACH]; /* from the week's begin on */
     int64_t moves_us[OFFERS_EACH];                  /* its price does so next; INT64_MAX: never */
-    int64_t told_us;                                /* the driver knows all prices until then; 0: none */
-    int64_t from_us;                                /* it is to find out those from then on; INT64_MAX: it is not */
-    bool forgets; /* what is gone is not shown any more */
+    bool forgets; /* what is gone is not shown any more, nor what prices were */
     WEIR_VEC(struct machine) machine;
     size_t first; /* those before it are gone */
     struct cloud_call *calls;

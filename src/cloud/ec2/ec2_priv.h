@@ -84,7 +84,6 @@ struct ec2_region {
     WEIR_VEC(struct ec2_place) places; /* live spot prices */
     WEIR_VEC(struct ec2_type) types;   /* what is offered at all; empty: not known */
     struct weir_wall prices_at;        /* 0: none came yet */
-    struct weir_wall prices_from;      /* all since then are to be asked for; 0: those of now */
     struct weir_wall types_at;
     struct weir_wall tried_at;
     WEIR_VEC(struct ec2_listed) listed; /* on-demand prices by the price list */
@@ -99,14 +98,11 @@ struct ec2_listed {
     int64_t micro_per_hour;
     struct weir_wall at;
 };
-struct ec2_price {
-    struct weir_wall since; /* 0: it is not told */
-    int64_t micro_per_hour;
-};
 struct ec2_place {
     char type[WEIR_INSTANCE_TYPE_SIZE];
     char zone[WEIR_REGION_SIZE];
-    WEIR_VEC(struct ec2_price) price; /* the newest first; one at least */
+    int64_t micro_per_hour;
+    struct weir_wall since; /* of that price; 0: it is not told */
 };
 struct ec2_type {
     char name[WEIR_INSTANCE_TYPE_SIZE];
@@ -122,7 +118,6 @@ struct weir_provider {
     struct weir_sigv4_key key; /* what signs */
     struct ec2_region region[EC2_REGIONS_MAX];
     WEIR_VEC(struct weir_offer) offers;
-    WEIR_VEC(struct weir_price_step) steps; /* what those on the spot cost before */
     struct ec2_wait *waits;
     unsigned refreshing; /* calls under way */
     bool prices_old;     /* they are to be asked for anew */
@@ -186,7 +181,7 @@ int ec2_check(struct weir_provider *p, weir_check_fn *done, void *ctx);
 /* offers.c */
 int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
 void ec2_prices_anew(struct weir_provider *p);
-void ec2_prices_from(struct weir_provider *p, struct weir_wall from);
+int ec2_price_history(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx);
 bool ec2_type_is_wanted(const struct ec2_conf *c, const char *type);
 
 /* quota.c */

@@ -18,8 +18,7 @@ enum {
     PLACES_MAX = 2000, /* in one region */
     LIST_FACTOR = 4,  /* a price on demand further than this from the catalogue's is not believed */
     SHARE_MIN = 50,   /* a spot price below 1/50 of the list's is not believed */
-    HISTORY_MAX = 1000, /* prices of a type in a zone */
-    LATE_S = 900,     /* a price may come into the history so long after its beginning */
+    CHANGES_MAX = 10000, /* of one price; the oldest are left out of more */
 };
 
 #define TYPES_MAX_AGE weir_dur_s(6 * 3600)
@@ -38,7 +37,6 @@ struct page_op {
     size_t region;
     bool is_types; /* else prices */
     bool is_first;
-    struct weir_wall asked;
     struct weir_str form; /* without the page's token */
 };
 
@@ -92,9 +90,9 @@ static void push(struct weir_provider *p, struct weir_offer o)
     weir_vec_push(&p->offers, o);
 }
 
-static bool is_plausible(const struct ec2_price *price, const struct weir_offer *on_demand)
+static bool spot_is_plausible(int64_t micro, const struct weir_offer *on_demand)
 {
-    return price->micro_per_hour >= on_demand->price_micro_per_hour / SHARE_MIN && price->micro_per_hour <= on_demand->price_micro_per_hour * 3 / 2;
+    return micro >= on_demand->price_micro_per_hour / SHARE_MIN && micro <= on_demand->price_micro_per_hour * 3 / 2;
 }
 
 /* Live prices of a type whose list price is known, one offer per zone. Returns how many were believed. */
@@ -106,25 +104,19 @@ static size_t push_live(struct weir_provider *p, const struct ec2_region *r, con
         if (!weir_streq(at->type, on_demand->instance_type)) {
             continue;
         }
-        const struct ec2_price *now = &at->price.p[0];
-        if (!is_plausible(now, on_demand)) {
-            refuse_price(p, "a spot price", at->type, at->zone, now->micro_per_hour, on_demand->price_micro_per_hour);
+        if (!spot_is_plausible(at->micro_per_hour, on_demand)) {
+            refuse_price(p, "a spot price", at->type, at->zone, at->micro_per_hour, on_demand->price_micro_per_hour);
             continue;
         }
         struct weir_offer o = spot != NULL ? *spot : *on_demand;
         o.market = WEIR_OFFER_SPOT;
-        o.price_micro_per_hour = now->micro_per_hour;
-        o.price_since = now->since;
+        o.price_micro_per_hour = at->micro_per_hour;
+        o.price_since = at->since;
         o.as_of = r->prices_at;
         o.expires = weir_wall_add(r->prices_at, p->conf.price_max_age);
         memcpy(o.zone, at->zone, sizeof o.zone);
         (void)snprintf(o.source, sizeof o.source, "EC2 spot price history");
         push(p, o);
-        for (size_t k = at->price.n; k-- > 1;) {
-            if (at->price.p[k].since.us != 0 && is_plausible(&at->price.p[k], on_demand)) {
-                weir_vec_push(&p->steps, ((struct weir_price_step){p->offers.p[p->offers.n - 1].id, at->price.p[k].since, at->price.p[k].micro_per_hour}));
-            }
-        }
         n++;
     }
     return n;
@@ -152,7 +144,6 @@ static void make_offers(struct weir_provider *p)
     size_t n = 0;
     const struct weir_offer *o = p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, EC2_NAME, &n);
     weir_vec_clear(&p->offers);
-    weir_vec_clear(&p->steps);
     for (size_t i = 0; i < n; i++) {
         int region = ec2_region_index(p, o[i].region);
         if (region < 0 || !ec2_type_is_wanted(&p->conf, o[i].instance_type) || !is_offered(&p->region[region], o[i].instance_type)) {
@@ -194,8 +185,7 @@ static void answer_all(struct weir_provider *p)
     struct ec2_wait *list = p->waits;
     p->waits = NULL;
     for (struct ec2_wait *w = list, *next; w != NULL; w = next) {
-        struct weir_provider_result r = {.class = WEIR_PROVIDER_OK, .offer = p->offers.p, .n_offers = p->offers.n, .is_old = p->price_failed,
-                                         .step = p->steps.p, .n_steps = p->steps.n};
+        struct weir_provider_result r = {.class = WEIR_PROVIDER_OK, .offer = p->offers.p, .n_offers = p->offers.n, .is_old = p->price_failed};
         memcpy(r.text, p->price_trouble, sizeof r.text);
         next = w->next;
         w->done(w->ctx, &r);
@@ -219,58 +209,35 @@ static void end_page(struct page_op *op)
     }
 }
 
-static struct ec2_place *place_of(struct ec2_region *r, const char *type, const char *zone)
+static bool read_place(const struct weir_xml *item, struct ec2_place *ret)
 {
-    for (size_t i = 0; i < r->places.n; i++) {
-        if (weir_streq(r->places.p[i].type, type) && weir_streq(r->places.p[i].zone, zone)) {
-            return &r->places.p[i];
-        }
+    const char *type = weir_xml_text(item, "instanceType");
+    const char *zone = weir_xml_text(item, "availabilityZone");
+    *ret = (struct ec2_place){.micro_per_hour = 0};
+    if (strlen(type) >= sizeof ret->type || strlen(zone) >= sizeof ret->zone || zone[0] == '\0' ||
+        weir_parse_money(weir_sv_of(weir_xml_text(item, "spotPrice")), &ret->micro_per_hour, NULL) < 0) {
+        return false;
     }
-    struct ec2_place place = {.type = ""};
-    if (r->places.n == PLACES_MAX || strlen(type) >= sizeof place.type || strlen(zone) >= sizeof place.zone || zone[0] == '\0') {
-        return NULL;
+    (void)snprintf(ret->type, sizeof ret->type, "%s", type);
+    (void)snprintf(ret->zone, sizeof ret->zone, "%s", zone);
+    if (weir_parse_time(weir_sv_of(weir_xml_text(item, "timestamp")), &ret->since, NULL) < 0) {
+        ret->since = (struct weir_wall){0};
     }
-    (void)snprintf(place.type, sizeof place.type, "%s", type);
-    (void)snprintf(place.zone, sizeof place.zone, "%s", zone);
-    weir_vec_push(&r->places, place);
-    return &r->places.p[r->places.n - 1];
-}
-
-/* The newest stands first, as it comes; that they come in order is not promised. */
-static void add_price(struct ec2_place *at, struct ec2_price price)
-{
-    size_t i = at->price.n;
-    while (i > 0 && at->price.p[i - 1].since.us < price.since.us) {
-        i--;
-    }
-    if (at->price.n < HISTORY_MAX && (i == 0 || at->price.p[i - 1].since.us != price.since.us)) {
-        weir_vec_push(&at->price, price);
-        memmove(at->price.p + i + 1, at->price.p + i, (at->price.n - 1 - i) * sizeof *at->price.p);
-        at->price.p[i] = price;
-    }
+    return true;
 }
 
 static void take_price(struct ec2_region *r, const struct weir_xml *item)
 {
-    struct ec2_price price = {.micro_per_hour = 0};
-    if (weir_parse_money(weir_sv_of(weir_xml_text(item, "spotPrice")), &price.micro_per_hour, NULL) < 0) {
+    struct ec2_place place;
+    if (r->places.n == PLACES_MAX || !read_place(item, &place)) {
         return;
     }
-    if (weir_parse_time(weir_sv_of(weir_xml_text(item, "timestamp")), &price.since, NULL) < 0) {
-        price.since = (struct weir_wall){0};
+    for (size_t i = 0; i < r->places.n; i++) { /* the newest comes first */
+        if (weir_streq(r->places.p[i].type, place.type) && weir_streq(r->places.p[i].zone, place.zone)) {
+            return;
+        }
     }
-    struct ec2_place *at = place_of(r, weir_xml_text(item, "instanceType"), weir_xml_text(item, "availabilityZone"));
-    if (at != NULL) {
-        add_price(at, price);
-    }
-}
-
-static void clear_places(struct ec2_region *r)
-{
-    for (size_t i = 0; i < r->places.n; i++) {
-        weir_vec_release(&r->places.p[i].price);
-    }
-    weir_vec_clear(&r->places);
+    weir_vec_push(&r->places, place);
 }
 
 static void take_type(struct ec2_region *r, const struct weir_xml *item)
@@ -304,7 +271,7 @@ static void on_page(void *ctx, const struct weir_cloud_answer *a)
             weir_vec_clear(&r->types);
             r->types_at = weir_clock_wall(p->env->clock);
         } else {
-            clear_places(r);
+            weir_vec_clear(&r->places);
             r->prices_at = weir_clock_wall(p->env->clock);
         }
     }
@@ -318,12 +285,8 @@ static void on_page(void *ctx, const struct weir_cloud_answer *a)
     }
     const char *token = weir_xml_text(root, "nextToken");
     op->is_first = false;
-    bool whole = token[0] == '\0';
-    bool more = !whole && send_page(op, token) == 0;
+    bool more = token[0] != '\0' && send_page(op, token) == 0;
     weir_arena_release(&arena);
-    if (whole && !op->is_types) {
-        r->prices_from = op->asked;
-    }
     if (!more) {
         end_page(op);
     }
@@ -367,13 +330,11 @@ static void ask(struct weir_provider *p, size_t region, bool is_types)
         ec2_form_add(&op->form, "Filter.1.Name", "instance-type");
         n = add_types(p, region, &op->form, "Filter.1.Value");
     } else {
-        char from[WEIR_RFC3339_SIZE];
-        struct weir_wall *known = &p->region[region].prices_from; /* until then */
-        op->asked = weir_clock_wall(p->env->clock);
-        struct weir_wall t = known->us == 0 ? op->asked : weir_wall_add(*known, weir_dur_s(-LATE_S));
+        char now[WEIR_RFC3339_SIZE];
+        struct weir_wall t = weir_clock_wall(p->env->clock);
         t.us -= t.us % WEIR_US_PER_S;
         op->form = ec2_form("DescribeSpotPriceHistory");
-        ec2_form_add(&op->form, "StartTime", weir_wall_format(t, from)); /* with the price of that time in each zone */
+        ec2_form_add(&op->form, "StartTime", weir_wall_format(t, now)); /* of now: the current price of each zone */
         ec2_form_add(&op->form, "ProductDescription.1", "Linux/UNIX");
         n = add_types(p, region, &op->form, "InstanceType");
     }
@@ -386,15 +347,6 @@ static void ask(struct weir_provider *p, size_t region, bool is_types)
 
 void ec2_prices_anew(struct weir_provider *p)
 {
-    p->prices_old = true;
-}
-
-void ec2_prices_from(struct weir_provider *p, struct weir_wall from)
-{
-    for (size_t i = 0; i < p->conf.n_regions; i++) {
-        struct weir_wall *known = &p->region[i].prices_from;
-        *known = known->us == 0 || from.us < known->us ? from : *known;
-    }
     p->prices_old = true;
 }
 
@@ -447,6 +399,110 @@ int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx)
     return 0;
 }
 
+/* ---- how one price went ---- */
+
+struct history_op {
+    struct weir_provider *p;
+    struct weir_offer offer;
+    struct weir_str form; /* without the page's token */
+    weir_provider_fn *done;
+    void *ctx;
+    WEIR_VEC(struct ec2_place) changes; /* the newest first */
+};
+
+static void free_history(void *ctx)
+{
+    struct history_op *op = ctx;
+    weir_str_release(&op->form);
+    weir_vec_release(&op->changes);
+    free(op);
+}
+
+static void answer_history(struct history_op *op)
+{
+    struct weir_provider *p = op->p;
+    struct weir_wall now = weir_clock_wall(p->env->clock);
+    int region = ec2_region_index(p, op->offer.region);
+    size_t n = 0;
+    const struct weir_offer *list = p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, EC2_NAME, &n);
+    const struct weir_offer *row = listed(list, n, op->offer.region, op->offer.instance_type, WEIR_OFFER_ON_DEMAND);
+    struct weir_offer on_demand = row == NULL || region < 0 ? op->offer : at_list_price(p, (size_t)region, row);
+    WEIR_VEC(struct weir_offer) all = {0};
+    for (size_t i = op->changes.n; i-- > 0;) {
+        const struct ec2_place *at = &op->changes.p[i];
+        struct weir_offer o = op->offer;
+        if (at->since.us == 0 || (row != NULL && !spot_is_plausible(at->micro_per_hour, &on_demand))) {
+            continue;
+        }
+        o.price_micro_per_hour = at->micro_per_hour;
+        o.price_since = at->since;
+        o.as_of = now;
+        o.expires = weir_wall_add(now, p->conf.price_max_age);
+        weir_vec_push(&all, o);
+    }
+    const struct weir_provider_result r = {.class = WEIR_PROVIDER_OK, .offer = all.p, .n_offers = all.n};
+    op->done(op->ctx, &r);
+    weir_vec_release(&all);
+    free_history(op);
+}
+
+static int send_history(struct history_op *op, const char *token);
+
+static void on_history(void *ctx, const struct weir_cloud_answer *a)
+{
+    struct history_op *op = ctx;
+    struct weir_arena arena = {0};
+    const struct weir_xml *root = NULL;
+    if (a->class != WEIR_PROVIDER_OK || weir_xml_parse(a->body, &arena, &root, NULL) < 0) {
+        struct weir_provider_result r = {.class = a->class == WEIR_PROVIDER_OK ? WEIR_PROVIDER_UNKNOWN : a->class};
+        (void)snprintf(r.text, sizeof r.text, "%s", a->text[0] == '\0' ? EC2_NAME ": an answer with prices cannot be read" : a->text);
+        weir_arena_release(&arena);
+        op->done(op->ctx, &r);
+        free_history(op);
+        return;
+    }
+    const struct weir_xml *set = weir_xml_at(root, "spotPriceHistorySet");
+    for (const struct weir_xml *x = set == NULL ? NULL : set->first; x != NULL && op->changes.n < CHANGES_MAX; x = x->next) {
+        struct ec2_place place;
+        if (read_place(x, &place) && weir_streq(place.type, op->offer.instance_type) && weir_streq(place.zone, op->offer.zone)) {
+            weir_vec_push(&op->changes, place);
+        }
+    }
+    const char *token = weir_xml_text(root, "nextToken");
+    bool more = token[0] != '\0' && op->changes.n < CHANGES_MAX && send_history(op, token) == 0;
+    weir_arena_release(&arena);
+    if (!more) {
+        answer_history(op);
+    }
+}
+
+static int send_history(struct history_op *op, const char *token)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str form = WEIR_STR_INIT(op->form.max_bytes);
+    weir_str_add(&form, op->form.p, op->form.n);
+    if (token[0] != '\0') {
+        ec2_form_add(&form, "NextToken", token);
+    }
+    return ec2_send(op->p, op->offer.region, "DescribeSpotPriceHistory", WEIR_CLOUD_READ, 0, &form, on_history, free_history, op);
+}
+
+int ec2_price_history(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx)
+{
+    char begin[WEIR_RFC3339_SIZE];
+    struct history_op *op = weir_alloc(sizeof *op);
+    *op = (struct history_op){.p = p, .offer = *offer, .done = done, .ctx = ctx, .form = ec2_form("DescribeSpotPriceHistory")};
+    from.us -= from.us % WEIR_US_PER_S;
+    ec2_form_add(&op->form, "StartTime", weir_wall_format(from, begin)); /* the first is the price that was in force then */
+    ec2_form_add(&op->form, "ProductDescription.1", "Linux/UNIX");
+    ec2_form_add(&op->form, "InstanceType.1", offer->instance_type);
+    ec2_form_add(&op->form, "AvailabilityZone", offer->zone);
+    int r = send_history(op, "");
+    if (r < 0) {
+        free_history(op);
+    }
+    return r;
+}
+
 void ec2_offers_free(struct weir_provider *p)
 {
     for (struct ec2_wait *w = p->waits, *next; w != NULL; w = next) {
@@ -454,11 +510,9 @@ void ec2_offers_free(struct weir_provider *p)
         free(w);
     }
     for (size_t i = 0; i < EC2_REGIONS_MAX; i++) {
-        clear_places(&p->region[i]);
         weir_vec_release(&p->region[i].places);
         weir_vec_release(&p->region[i].types);
         weir_vec_release(&p->region[i].listed);
     }
     weir_vec_release(&p->offers);
-    weir_vec_release(&p->steps);
 }

@@ -20,7 +20,7 @@
 #include "cloud/sandbox/conf.h"
 #include "cloud/sandbox/world.h"
 
-enum { FAULTS_MAX = 64, VISIBLE_WITHIN_S = 10, STEPS_MAX = 100000 };
+enum { FAULTS_MAX = 64, VISIBLE_WITHIN_S = 10, CHANGES_MAX = 10000 };
 
 enum fault_kind {
     FAULT_NO_CAPACITY,
@@ -58,9 +58,7 @@ struct weir_provider {
     struct sandbox_world world; /* only read once init is done */
     struct sandbox_conf conf;
     WEIR_VEC(struct weir_offer) offers;
-    WEIR_VEC(struct weir_price_step) steps; /* what those on the spot cost before */
-    struct weir_wall prices_from;           /* since then; 0: now is enough */
-    struct weir_wall offers_at;             /* when the offers were made */
+    WEIR_VEC(int64_t) listed; /* what each of them costs where prices stay */
     struct fault fault[FAULTS_MAX];
     size_t n_faults;
     struct late late[FAULTS_MAX];
@@ -70,7 +68,7 @@ struct weir_provider {
     bool closed;
 };
 
-enum op_kind { OP_OFFERS, OP_LAUNCH, OP_DESCRIBE, OP_LIST, OP_FLAG };
+enum op_kind { OP_OFFERS, OP_PRICES, OP_LAUNCH, OP_DESCRIBE, OP_LIST, OP_FLAG };
 
 struct op {
     struct op *next;
@@ -95,13 +93,15 @@ struct op {
     struct weir_instance *inst;
     size_t n_inst;
     bool more;
+    struct weir_offer *price; /* how one went */
+    size_t n_prices;
 };
 
 static void unref(struct weir_provider *p)
 {
     if (--p->n_refs == 0) {
         weir_vec_release(&p->offers);
-        weir_vec_release(&p->steps);
+        weir_vec_release(&p->listed);
         free(p);
     }
 }
@@ -118,6 +118,7 @@ static void free_op(struct op *op)
     free(op->join_token);
     free(op->ca_pem);
     free(op->inst);
+    free(op->price);
     free(op);
 }
 
@@ -164,12 +165,9 @@ static void deliver(struct op *op)
     } else {
         (void)snprintf(r.text, sizeof r.text, "sandbox: %.240s", op->text.text);
     }
-    if (op->kind == OP_OFFERS) {
-        r.offer = p->offers.p;
-        r.n_offers = p->offers.n;
-        r.step = p->steps.p;
-        r.n_steps = p->steps.n;
-        p->prices_from = p->offers_at;
+    if (op->kind == OP_OFFERS || op->kind == OP_PRICES) {
+        r.offer = op->kind == OP_OFFERS ? p->offers.p : op->price;
+        r.n_offers = op->kind == OP_OFFERS ? p->offers.n : op->n_prices;
     }
     if (!p->closed) {
         op->done(op->ctx, &r);
@@ -198,6 +196,7 @@ static void work(uv_work_t *work)
     const struct sandbox_world *w = &op->p->world;
     switch (op->kind) {
     case OP_OFFERS:
+    case OP_PRICES:
         break;
     case OP_LAUNCH:
         run_launch(op, w);
@@ -416,19 +415,6 @@ static bool region_is_wanted(const struct sandbox_conf *c, const char *region)
     return c->n_regions == 0;
 }
 
-/* The prices that it had since the time that is asked for, and the one of that time. Of very long times the latest. */
-static void add_steps(struct weir_provider *p, const struct weir_offer *o, struct weir_wall now)
-{
-    const struct sandbox_market *m = &p->conf.market;
-    struct weir_wall until = sandbox_market_since(m, now);
-    struct weir_wall at = p->prices_from.us == 0 ? until : sandbox_market_since(m, p->prices_from);
-    struct weir_wall earliest = {weir_i64_sub_sat(until.us, (STEPS_MAX / SANDBOX_OWN_OFFERS_MAX) * m->every.us)};
-    at = at.us < earliest.us ? earliest : at;
-    for (; at.us < until.us && p->steps.n < STEPS_MAX; at = weir_wall_add(at, m->every)) {
-        weir_vec_push(&p->steps, ((struct weir_price_step){o->id, at, sandbox_market_price(m, o->id, o->price_micro_per_hour, at)}));
-    }
-}
-
 static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir_wall now)
 {
     const struct sandbox_conf *c = &p->conf;
@@ -451,8 +437,8 @@ static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir
     if (o.zone[0] == '\0') {
         memcpy(o.zone, o.region, sizeof o.zone); /* whatever it imitates, a region of it is one zone */
     }
+    weir_vec_push(&p->listed, o.price_micro_per_hour);
     if (o.market == WEIR_OFFER_SPOT && c->market.every.us > 0) {
-        add_steps(p, &o, now);
         o.price_since = sandbox_market_since(&c->market, now);
         o.price_micro_per_hour = sandbox_market_price(&c->market, o.id, o.price_micro_per_hour, now);
     }
@@ -480,8 +466,7 @@ static void make_offers(struct weir_provider *p)
     const struct sandbox_conf *c = &p->conf;
     struct weir_wall now = weir_clock_wall(p->env->clock);
     weir_vec_clear(&p->offers);
-    weir_vec_clear(&p->steps);
-    p->offers_at = now;
+    weir_vec_clear(&p->listed);
     for (size_t i = 0; i < c->n_own; i++) {
         push_offer(p, c->own[i], now);
     }
@@ -496,11 +481,6 @@ static void make_offers(struct weir_provider *p)
             }
         }
     }
-}
-
-static void sandbox_prices_from(struct weir_provider *p, struct weir_wall from)
-{
-    p->prices_from = p->prices_from.us == 0 || from.us < p->prices_from.us ? from : p->prices_from;
 }
 
 /* ---- the contract ---- */
@@ -553,6 +533,34 @@ static int sandbox_offers(struct weir_provider *p, weir_provider_fn *done, void 
 {
     make_offers(p);
     return start(new_op(p, OP_OFFERS, done, ctx));
+}
+
+/* Of a very long time the latest of it. */
+static void tell_prices(struct op *op, const struct sandbox_market *m, const struct weir_offer *o, int64_t listed_micro, struct weir_wall from)
+{
+    struct weir_wall until = o->price_since;
+    struct weir_wall at = sandbox_market_since(m, from);
+    struct weir_wall earliest = {weir_i64_sub_sat(until.us, (CHANGES_MAX - 1) * m->every.us)};
+    at = at.us < earliest.us ? earliest : at;
+    op->price = weir_calloc(at.us > until.us ? 1 : (size_t)((until.us - at.us) / m->every.us) + 1, sizeof *op->price);
+    for (; at.us <= until.us; at = weir_wall_add(at, m->every)) {
+        struct weir_offer *past = &op->price[op->n_prices++];
+        *past = *o;
+        past->price_since = at;
+        past->price_micro_per_hour = sandbox_market_price(m, o->id, listed_micro, at);
+    }
+}
+
+static int sandbox_price_history(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx)
+{
+    struct op *op = new_op(p, OP_PRICES, done, ctx);
+    make_offers(p);
+    for (size_t i = 0; i < p->offers.n && op->n_prices == 0; i++) {
+        if (p->offers.p[i].id == offer->id && p->offers.p[i].price_since.us != 0) {
+            tell_prices(op, &p->conf.market, &p->offers.p[i], p->listed.p[i], from);
+        }
+    }
+    return start(op);
 }
 
 /* When a spot machine is taken back: a draw from an exponential distribution whose rate gives the
@@ -680,7 +688,7 @@ const struct weir_provider_ops weir_sandbox_provider = {
     .init = sandbox_init,
     .fini = sandbox_fini,
     .offers = sandbox_offers,
-    .prices_from = sandbox_prices_from,
+    .price_history = sandbox_price_history,
     .launch = sandbox_launch,
     .describe = sandbox_describe,
     .list = sandbox_list,

@@ -585,9 +585,7 @@ enum { TOLD_MAX = 64, LISTED_MICRO = 400000 };
 
 struct told {
     bool came;
-    struct weir_offer spot;
-    struct weir_offer on_demand;
-    struct weir_price_step step[TOLD_MAX];
+    struct weir_offer offer[TOLD_MAX];
     size_t n;
 };
 
@@ -595,107 +593,143 @@ static void hear(void *ctx, const struct weir_provider_result *r)
 {
     struct told *t = ctx;
     t->came = true;
+    assert_int_equal(r->class, WEIR_PROVIDER_OK);
+    assert_true(r->n_offers <= TOLD_MAX);
+    t->n = r->n_offers;
     for (size_t i = 0; i < r->n_offers; i++) {
-        *(r->offer[i].market == WEIR_OFFER_SPOT ? &t->spot : &t->on_demand) = r->offer[i];
-    }
-    assert_true(r->n_steps <= TOLD_MAX);
-    t->n = r->n_steps;
-    for (size_t i = 0; i < r->n_steps; i++) {
-        t->step[i] = r->step[i];
+        t->offer[i] = r->offer[i];
     }
 }
 
-/* A sandbox of one offer, asked at each of the times (seconds) in turn; from 0: the broker was not there before. */
-static void ask_sandbox(const char *market, int64_t from_s, const int64_t *at_s, size_t n, struct told *ret)
+/* A sandbox of one offer, on demand and spot, with a clock that is set. */
+struct market_rig {
+    struct rig g;
+    uv_loop_t loop;
+    struct weir_gpu_table *gpus;
+    struct weir_provider_env env;
+    struct weir_provider *p;
+    struct told told;
+};
+
+static struct market_rig *new_market(const char *market, int64_t at_s)
 {
     static const struct weir_clock clock = {set_wall, set_mono, NULL};
-    struct rig g = new_rig();
-    uv_loop_t loop;
+    struct market_rig *m = weir_alloc(sizeof *m);
     char text[512];
-    assert_int_equal(uv_loop_init(&loop), 0);
-    struct weir_gpu_table *gpus = weir_gpu_table_new();
-    struct weir_provider_env env = {.loop = &loop, .clock = &clock, .owner = "me", .data_dir = g.dir, .self_exe = self, .gpus = gpus};
+    m->g = new_rig();
+    m->gpus = weir_gpu_table_new();
+    wall_us = at_s * WEIR_US_PER_S;
+    assert_int_equal(uv_loop_init(&m->loop), 0);
+    m->env = (struct weir_provider_env){.loop = &m->loop, .clock = &clock, .owner = "me", .data_dir = m->g.dir, .self_exe = self, .gpus = m->gpus};
     (void)snprintf(text, sizeof text, "{\"mirror\": [], \"offers\": [{\"instance_type\": \"a\", \"price\": 1, \"spot_price\": 0.4}], %s}", market);
     json_t *j = json_loads(text, 0, NULL);
-    struct weir_provider *p = NULL;
-    wall_us = at_s[0] * WEIR_US_PER_S;
-    assert_int_equal(weir_sandbox_provider.init(&p, &env, j, NULL), 0);
-    if (from_s > 0) {
-        weir_sandbox_provider.prices_from(p, (struct weir_wall){from_s * WEIR_US_PER_S});
-    }
-    for (size_t i = 0; i < n; i++) {
-        ret[i] = (struct told){0};
-        wall_us = at_s[i] * WEIR_US_PER_S;
-        assert_int_equal(weir_sandbox_provider.offers(p, hear, &ret[i]), 0);
-        while (!ret[i].came) {
-            (void)uv_run(&loop, UV_RUN_ONCE);
-        }
-    }
-    weir_sandbox_provider.fini(p);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(weir_sandbox_provider.init(&m->p, &m->env, j, NULL), 0);
     json_decref(j);
-    weir_gpu_table_free(gpus);
-    free_rig(&g);
+    return m;
+}
+
+static void free_market(struct market_rig *m)
+{
+    weir_sandbox_provider.fini(m->p);
+    (void)uv_run(&m->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&m->loop), 0);
+    weir_gpu_table_free(m->gpus);
+    free_rig(&m->g);
+    free(m);
+}
+
+static void hear_out(struct market_rig *m)
+{
+    while (!m->told.came) {
+        (void)uv_run(&m->loop, UV_RUN_ONCE);
+    }
+}
+
+/* The offer of that market at that time. */
+static struct weir_offer offer_at(struct market_rig *m, int64_t at_s, enum weir_market market)
+{
+    m->told = (struct told){0};
+    wall_us = at_s * WEIR_US_PER_S;
+    assert_int_equal(weir_sandbox_provider.offers(m->p, hear, &m->told), 0);
+    hear_out(m);
+    assert_int_equal(m->told.n, 2);
+    return m->told.offer[m->told.offer[0].market == market ? 0 : 1];
+}
+
+static void tell_history(struct market_rig *m, const struct weir_offer *o, int64_t from_s)
+{
+    m->told = (struct told){0};
+    assert_int_equal(weir_sandbox_provider.price_history(m->p, o, (struct weir_wall){from_s * WEIR_US_PER_S}, hear, &m->told), 0);
+    hear_out(m);
 }
 
 static void a_series_of_prices_is_played_back(void **state)
 {
     (void)state;
-    static const int64_t at[] = {6000, 6009, 6031};
-    struct told t[3];
-    ask_sandbox("\"price_every\": \"10s\", \"price_series\": [1, 2, 0.5]", 0, at, 3, t);
-    assert_int_equal(t[0].spot.price_micro_per_hour, LISTED_MICRO);
-    assert_int_equal(t[0].spot.price_since.us, 6000 * WEIR_US_PER_S);
-    assert_int_equal(t[0].n, 0);
-    assert_int_equal(t[1].spot.price_since.us, 6000 * WEIR_US_PER_S);
-    assert_int_equal(t[2].spot.price_since.us, 6030 * WEIR_US_PER_S);
-    assert_int_equal(t[2].spot.price_micro_per_hour, LISTED_MICRO);
-    static const int64_t want[] = {LISTED_MICRO, LISTED_MICRO * 2, LISTED_MICRO / 2}; /* what was missed between the answers */
-    assert_int_equal(t[2].n, 3);
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(t[2].step[i].offer, t[2].spot.id);
-        assert_int_equal(t[2].step[i].since.us, (6000 + (int64_t)i * 10) * WEIR_US_PER_S);
-        assert_int_equal(t[2].step[i].price_micro_per_hour, want[i]);
-        assert_int_equal(t[i].on_demand.price_micro_per_hour, 1000000);
-        assert_int_equal(t[i].on_demand.price_since.us, 0);
+    static const int64_t want[] = {LISTED_MICRO * 2, LISTED_MICRO / 2, LISTED_MICRO, LISTED_MICRO * 2};
+    struct market_rig *m = new_market("\"price_every\": \"10s\", \"price_series\": [1, 2, 0.5]", 6000);
+    struct weir_offer o = offer_at(m, 6000, WEIR_OFFER_SPOT);
+    assert_int_equal(o.price_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(o.price_since.us, 6000 * WEIR_US_PER_S);
+    o = offer_at(m, 6009, WEIR_OFFER_SPOT);
+    assert_int_equal(o.price_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(o.price_since.us, 6000 * WEIR_US_PER_S);
+    o = offer_at(m, 6049, WEIR_OFFER_ON_DEMAND);
+    assert_int_equal(o.price_micro_per_hour, 1000000);
+    assert_int_equal(o.price_since.us, 0);
+    o = offer_at(m, 6049, WEIR_OFFER_SPOT);
+    assert_int_equal(o.price_since.us, 6040 * WEIR_US_PER_S);
+    tell_history(m, &o, 6015); /* the first is the price of then */
+    assert_int_equal(m->told.n, WEIR_ARRAY_LEN(want));
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(want); i++) {
+        assert_int_equal(m->told.offer[i].id, o.id);
+        assert_int_equal(m->told.offer[i].price_since.us, (6010 + (int64_t)i * 10) * WEIR_US_PER_S);
+        assert_int_equal(m->told.offer[i].price_micro_per_hour, want[i]);
     }
+    tell_history(m, &o, 7000); /* by a clock that is ahead */
+    assert_int_equal(m->told.n, 0);
+    free_market(m);
 }
 
 static void prices_by_chance_are_the_same_after_a_restart(void **state)
 {
     (void)state;
-    int64_t at[TOLD_MAX];
-    struct told seen[TOLD_MAX];
-    struct told back;
-    for (size_t i = 0; i < TOLD_MAX; i++) {
-        at[i] = 90000 + 60 * (int64_t)i;
-    }
-    ask_sandbox("\"price_every\": \"1m\", \"price_swing\": 0.5", 0, at, TOLD_MAX, seen);
-    ask_sandbox("\"price_every\": \"1m\", \"price_swing\": 0.5", at[0] + 30, &at[TOLD_MAX - 1], 1, &back);
-    assert_int_equal(back.n, TOLD_MAX - 1);
+    static const char swing[] = "\"price_every\": \"1m\", \"price_swing\": 0.5";
+    enum { BEGIN_S = 90000 };
+    struct weir_offer seen[TOLD_MAX];
+    struct market_rig *m = new_market(swing, BEGIN_S);
     size_t moves = 0;
-    for (size_t i = 0; i + 1 < TOLD_MAX; i++) {
-        int64_t price = seen[i].spot.price_micro_per_hour;
-        assert_int_equal(back.step[i].price_micro_per_hour, price);
-        assert_int_equal(back.step[i].since.us, seen[i].spot.price_since.us);
+    for (size_t i = 0; i < TOLD_MAX; i++) {
+        seen[i] = offer_at(m, BEGIN_S + 60 * (int64_t)i, WEIR_OFFER_SPOT);
+        int64_t price = seen[i].price_micro_per_hour;
         assert_true(price >= LISTED_MICRO / 2 && price <= LISTED_MICRO * 3 / 2);
-        moves += seen[i + 1].spot.price_micro_per_hour != price;
+        moves += i > 0 && price != seen[i - 1].price_micro_per_hour;
     }
     assert_true(moves > TOLD_MAX / 2);
-    struct told other;
-    ask_sandbox("\"price_every\": \"1m\", \"price_swing\": 0.5, \"seed\": 2", 0, &at[TOLD_MAX - 1], 1, &other);
-    assert_true(other.spot.price_micro_per_hour != seen[TOLD_MAX - 1].spot.price_micro_per_hour);
+    free_market(m);
+    m = new_market(swing, BEGIN_S + 60 * (TOLD_MAX - 1));
+    tell_history(m, &seen[0], BEGIN_S + 30);
+    assert_int_equal(m->told.n, TOLD_MAX);
+    for (size_t i = 0; i < TOLD_MAX; i++) {
+        assert_int_equal(m->told.offer[i].price_micro_per_hour, seen[i].price_micro_per_hour);
+        assert_int_equal(m->told.offer[i].price_since.us, seen[i].price_since.us);
+    }
+    free_market(m);
+    m = new_market("\"price_every\": \"1m\", \"price_swing\": 0.5, \"seed\": 2", BEGIN_S);
+    assert_true(offer_at(m, BEGIN_S, WEIR_OFFER_SPOT).price_micro_per_hour != seen[0].price_micro_per_hour);
+    free_market(m);
 }
 
 static void prices_that_do_not_move_are_not_dated(void **state)
 {
     (void)state;
-    static const int64_t at = 6000;
-    struct told t;
-    ask_sandbox("\"seed\": 1", 1000, &at, 1, &t);
-    assert_int_equal(t.spot.price_since.us, 0);
-    assert_int_equal(t.n, 0);
+    struct market_rig *m = new_market("\"seed\": 1", 6000);
+    struct weir_offer o = offer_at(m, 6000, WEIR_OFFER_SPOT);
+    assert_int_equal(o.price_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(o.price_since.us, 0);
+    tell_history(m, &o, 5000);
+    assert_int_equal(m->told.n, 0);
+    free_market(m);
 }
 
 static void the_registry_knows_the_sandbox(void **state)
