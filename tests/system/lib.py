@@ -3,6 +3,7 @@
 
 A test is a function whose name begins with test_. Processes are ended by id.
 """
+import concurrent.futures
 import contextlib
 import fcntl
 import json
@@ -15,6 +16,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import urllib.error
@@ -278,21 +280,31 @@ class Agents:
         self.log.close()
 
 
-def main(namespace):
-    """Runs the tests of a module given the program's path; TAP on standard output."""
+def main(namespace, at_once=4):
+    """Runs the tests of a module given the program's path; TAP on standard output. They mostly wait, each for a broker of its own: so many go
+    at once."""
     weir = str(pathlib.Path(sys.argv[1]).resolve())
     only = sys.argv[2:]
     tests = [(n, f) for n, f in namespace.items() if n.startswith("test_") and (not only or n in only)]
-    print(f"1..{len(tests)}")
-    bad = 0
-    for number, (name, function) in enumerate(tests, 1):
+    print(f"1..{len(tests)}", flush=True)
+    lock = threading.Lock()
+    ended = []
+
+    def one(test):
+        name, function = test
+        begin = time.monotonic()
+        verdict, end, why = "ok", "", ""
         try:
             function(weir)
-            print(f"ok {number} - {name}", flush=True)
-        except Skip as why:
-            print(f"ok {number} - {name} # SKIP {why}", flush=True)
+        except Skip as e:
+            end = f" # SKIP {e}"
         except Exception:
-            bad += 1
-            traceback.print_exc()
-            print(f"not ok {number} - {name}", flush=True)
-    return 1 if bad else 0
+            verdict, why = "not ok", traceback.format_exc()
+        with lock:
+            ended.append(verdict)
+            sys.stderr.write(f"{name}: {why}" if why else "")
+            print(f"{verdict} {len(ended)} - {name}{end}\n# in {time.monotonic() - begin:.1f} s", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(one, tests))
+    return 1 if "not ok" in ended else 0
