@@ -4,6 +4,7 @@
 
 usage: test_agent.py AGENT_PROGRAM [TEST ...]
 """
+import concurrent.futures
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -628,24 +630,31 @@ def main():
     tests = [(n[5:], f) for n, f in globals().items() if n.startswith("test_")]
     if len(sys.argv) > 2:
         tests = [t for t in tests if any(s in t[0] for s in sys.argv[2:])]
-    print("1..%d" % len(tests))
-    failed = 0
-    for i, (name, test) in enumerate(tests, 1):
+    print("1..%d" % len(tests), flush=True)
+    lock = threading.Lock()
+    verdicts = []
+
+    def one(named):
+        name, test = named
         w = World(name[:12])
+        verdict, end, said = "ok", "", ""
         try:
             test(w)
-            print("ok %d - %s" % (i, name), flush=True)
         except Skip as e:
-            print("ok %d - %s # SKIP %s" % (i, name, e), flush=True)
+            end = " # SKIP %s" % e
         except Exception as e:
-            failed += 1
             w.log.flush()
-            print("not ok %d - %s" % (i, name))
-            print("# %s: %s" % (type(e).__name__, str(e).replace("\n", "\n# ")))
-            print("# " + open(os.path.join(w.dir, "agent.err"), errors="replace").read()[-2000:].replace("\n", "\n# "), flush=True)
+            verdict = "not ok"
+            said = "\n%s: %s\n" % (type(e).__name__, e) + open(os.path.join(w.dir, "agent.err"), errors="replace").read()[-2000:]
         finally:
             w.close()
-    return 1 if failed else 0
+        with lock:
+            verdicts.append(verdict)
+            print("%s %d - %s%s" % (verdict, len(verdicts), name, end) + said.replace("\n", "\n# "), flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, tests))
+    return 1 if "not ok" in verdicts else 0
 
 
 sys.exit(main())
