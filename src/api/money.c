@@ -317,6 +317,9 @@ static void check_finish(struct api_call *call)
     weir_json_kv_i64(&j, "price_micro", r.price_micro);
     weir_json_kv_i64(&j, "energy_mj", r.energy_mj);
     weir_json_kv_i64(&j, "carbon_ug", r.carbon_ug);
+    weir_json_kv_u64(&j, "leases", r.leases);
+    weir_json_kv_u64(&j, "lease_prices", r.prices);
+    weir_json_kv_u64(&j, "leases_unproven", r.leases_unproven);
     weir_json_kv_cstr(&j, "error", is_bad ? proof.error.text : NULL);
     weir_json_kv_u64(&j, "closes", proof.closes);
     weir_json_kv_cstr(&j, "close_error", proof.close_error.text[0] == '\0' ? NULL : proof.close_error.text);

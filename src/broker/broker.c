@@ -393,7 +393,7 @@ static int start_api(struct broker *b, struct weir_err *err)
     const struct weir_api_conf api = {.issuer = b->api_issuer, .n_issuers = b->config->access.n_oidc, .service = &b->service, .reader = {b->reader[0], b->reader[1]}, .gpus = b->gpus,
                                       .gpus_lock = &b->gpus_lock, .clock = &weir_clock_os, .log_dir = b->log_dir,
                                       .currency = b->config->currency, .listen = b->config->listen, .os_user = b->os_user, .host_needs_token = b->config->access.host_needs_token,
-                                      .log_bytes_max = b->config->log_bytes_max};
+                                      .log_bytes_max = b->config->log_bytes_max, .ticket_key = b->ticket_key};
     r = weir_api_new(&b->api, &api, err);
     if (r != 0) {
         return r;

@@ -163,6 +163,11 @@ struct effect_id {
     uint32_t number;
 };
 
+struct price_change {
+    int64_t micro_per_hour;
+    struct weir_wall since;
+};
+
 struct lease_watch {
     struct weir_lease_id lease;
     struct provider *provider;
@@ -179,8 +184,10 @@ struct lease_watch {
     struct weir_wall absent_at; /* when it was asked for the first of them */
     uint64_t due_ms;
     struct weir_wall asked; /* when the call under way went out */
-    int64_t price_micro_per_hour; /* that its provider told, and is not in force yet: see prices.c; 0: none */
-    struct weir_wall price_since;
+    WEIR_VEC(struct price_change) prices; /* that its provider told, and are not in force yet, the oldest first: see prices.c */
+    struct weir_wall prices_until;        /* since when the last of a history that came holds */
+    uint8_t prices_failed;                /* histories that were asked for and did not come */
+    bool prices_busy;                     /* one is on its way */
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -314,6 +321,7 @@ struct broker {
     char url[256];       /* for agents on this host */
     char public_url[256]; /* for agents elsewhere */
     char owner[33];      /* installation id */
+    char ticket_key[TOKEN_SIZE]; /* signs log tickets */
     char os_user[64];
     char *ca_pem; /* of weir's own authority; NULL: plain HTTP */
     struct tls tls;
@@ -476,6 +484,8 @@ void checks_tick(struct broker *b);
 
 /* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
 void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
+/* Asks how the price of the lease's machine went since that time: prices_history gets it. False: it cannot be asked for now. */
+bool leases_ask_prices(struct broker *b, const struct lease_watch *w, const struct weir_offer *offer, struct weir_wall from);
 /* Of a lease that is not over; NULL where there is none. Until the next order. */
 struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */
@@ -486,6 +496,8 @@ const struct lease_watch *leases_owner(struct broker *b, const char *token);
 void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n);
 /* The lease's machine was there at that time: a price that holds since before is in force now. */
 void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall seen);
+/* How the price of the lease's machine went came, or did not. */
+void prices_history(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r);
 
 /* leases_audit.c */
 void audit_begin(struct provider *p);

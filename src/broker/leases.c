@@ -38,6 +38,7 @@ enum call_kind {
     CALL_DESCRIBE,
     CALL_TERMINATE,
     CALL_OFFERS,
+    CALL_PRICES,
     CALL_QUOTA,
     CALL_SWEEP,
     CALL_SWEEP_END,
@@ -456,13 +457,18 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
     struct call c = *(struct call *)ctx;
     end_call(ctx);
     struct lease_watch *w = leases_watch(c.b, c.lease);
-    if (w != NULL) {
+    if (w != NULL && c.kind != CALL_PRICES) { /* which goes beside others */
         w->busy = false;
     }
     switch (c.kind) {
     case CALL_OFFERS:
         c.provider->offers_busy = false;
         on_offers(c.b, c.provider, r);
+        break;
+    case CALL_PRICES:
+        if (w != NULL) {
+            prices_history(c.b, w, r);
+        }
         break;
     case CALL_QUOTA:
         provider_quotas_note(c.b, c.provider, r);
@@ -543,6 +549,16 @@ static int call_terminate(struct broker *b, struct lease_watch *w)
         end_call(c);
     }
     return r;
+}
+
+bool leases_ask_prices(struct broker *b, const struct lease_watch *w, const struct weir_offer *offer, struct weir_wall from)
+{
+    struct call *c = new_call(b, w->provider, w->lease, CALL_PRICES);
+    if (w->provider->ops->price_history(w->provider->p, offer, from, on_result, c) != 0) {
+        end_call(c);
+        return false;
+    }
+    return true;
 }
 
 static void pump(struct broker *b, struct weir_lease_id lease)
@@ -677,6 +693,8 @@ void leases_tick(struct broker *b)
         }
         if (w->step != LEASE_STEP_DONE || w->busy) {
             b->leases.p[kept++] = *w;
+        } else {
+            weir_vec_release(&w->prices);
         }
     }
     b->leases.n = kept;
@@ -803,6 +821,9 @@ void leases_free(struct broker *b)
     }
     while (b->calls != NULL) { /* whose answers do not come any more */
         end_call(b->calls);
+    }
+    for (size_t i = 0; i < b->leases.n; i++) {
+        weir_vec_release(&b->leases.p[i].prices);
     }
     weir_vec_release(&b->leases);
 }

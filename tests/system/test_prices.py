@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prices that change while a machine runs: what the ledger charges is what a sum over its seconds says, by the provider's own books."""
 import contextlib
+import re
 import sqlite3
 import sys
+import time
 
 import lib
 from lib import until
@@ -52,6 +54,37 @@ def rented(b, job):
     return leases(b)[0]
 
 
+def edit(b, *statements):
+    with contextlib.closing(sqlite3.connect(b.data / "weir.db", timeout=60)) as db, db:
+        for s in statements:
+            db.execute(s)
+
+
+def tampered_with(b, lease):
+    """What the machine was charged follows from its prices as they are stored: with others it is no proof."""
+    proven = b.json("bill", "--check")
+    assert proven["balanced"] and proven["lease_prices"] == 3 and proven["leases_unproven"] == 0, proven
+    b.stop()
+    cases = [("UPDATE lease_price SET micro_per_hour = micro_per_hour + 3600000 WHERE number = 2",
+              "UPDATE lease_price SET micro_per_hour = micro_per_hour - 3600000 WHERE number = 2",
+              r"lease %d \(node \d+\), span \S+ to \S+: the ledger charges [\d.]+, its prices make [\d.]+ \([\d.]+ an hour since \S+\)"),
+             ("UPDATE lease_price SET number = 9 WHERE number = 2", "UPDATE lease_price SET number = 2 WHERE number = 9",
+              "lease %d, price 2 behind its quote: it is missing"),
+             ("INSERT INTO lease_price SELECT lease, 4, from_us, micro_per_hour, told_us, after_posting FROM lease_price WHERE number = 3",
+              "DELETE FROM lease_price WHERE number = 4", "lease %d, price 4 behind its quote: it is the one that it follows")]
+    for change, back, says in cases:
+        edit(b, change)
+        b.start()
+        r = b.run("bill", "--check")
+        assert r.returncode == 65, r
+        assert re.search(says % lease, r.stderr), r.stderr
+        b.stop()
+        edit(b, back)
+    b.start()
+    again = b.json("bill", "--check")
+    assert again["balanced"] and again["lease_prices"] == 3, again
+
+
 def moves(weir, cloud, source):
     with mock(cloud) as c, broker(weir, c, policy="lease_term: 300s") as b:
         until("the spot price", lambda: [o for o in b.json("offers", "--live", "--gpus", "L4:1" if cloud != "azure" else "T4:1")
@@ -80,6 +113,7 @@ def moves(weir, cloud, source):
         assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
         over, = [x for x in b.json("leases", "--all") if x["id"] == lease["id"]]
         assert over["price_now_micro_per_hour"] == round(quote * 1.25) and abs(over["cost_micro"] - micro) <= 1, over
+        tampered_with(b, lease["id"])
 
 
 def test_a_spot_machine_at_amazon_pays_the_price_of_each_second(weir):
@@ -88,6 +122,44 @@ def test_a_spot_machine_at_amazon_pays_the_price_of_each_second(weir):
 
 def test_a_spot_vm_at_google_pays_the_price_of_each_second(weir):
     moves(weir, "gcp", "Cloud Billing catalogue (live)")
+
+
+def test_each_change_while_the_broker_was_away_counts_from_its_own_moment(weir):
+    """Two prices that nobody heard of, then one that is what it was before them; then a history that does not come at first."""
+    with mock("aws") as c, broker(weir, c, policy="lease_term: 300s") as b:
+        until("the spot price", lambda: [o for o in b.json("offers", "--live", "--gpus", "L4:1")
+                                         if o["market"] == "spot" and o["source"] == "EC2 spot price history"], limit_s=120)
+        go = b.dir / "go"
+        job = b.submit(spot_job("aws", run=f"until [ -e {go} ]; do sleep 0.1; done"))
+        lease = rented(b, job)
+        quote = lease["price_micro_per_hour"]
+
+        def away(factors):
+            b.kill()
+            c.set(page_size=1)  # each change comes on a page of its own
+            begin = int(time.time()) + 1
+            steps = c.inventory()["prices"] + [[begin + i, f] for i, f in enumerate(factors)]
+            c.set(prices=steps)
+            until("all of them to be in force", lambda: time.time() >= begin + len(factors))
+            b.start()
+
+        def asked():
+            return [x for x in b.get("/v1/events?limit=1000")["items"] if x["kind"] == "lease.price"]
+        away([1.4, 0.6, 1.0])
+        until("three prices to be told", lambda: b.json("offers", "--live") and len(asked()) == 3, limit_s=120)
+        told(b, lease["id"], quote)
+        c.fault("server_error", times=2, on=["offers"])
+        away([0.8, 1.3])
+        until("two more to be told", lambda: b.json("offers", "--live") and len(asked()) == 5, limit_s=120)
+        told(b, lease["id"], round(quote * 1.3))
+        go.touch()
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+        for each in leases(b):
+            b.run("leases", "end", each["id"])
+        nothing_left(b, c)
+        steps = c.inventory()["prices"]
+        micro, since, end = charged(b, lease["id"])
+        assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
 
 
 if __name__ == "__main__":

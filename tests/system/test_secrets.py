@@ -36,7 +36,7 @@ def test_secrets_are_nowhere_in_the_clear(weir):
     with b:
         del b.env["RUNPOD_API_KEY"]
         b.env["WEIR_TOKEN"] = (b.data / "token").read_text()
-        secrets = {"admin": b.env["WEIR_TOKEN"], "local agent": (b.data / "agent-token").read_text(), "operator": "the-operators-own-token", "provider": KEY}
+        secrets = {"admin": b.env["WEIR_TOKEN"], "local agent": (b.data / "agent-token").read_text(), "tickets": (b.data / "ticket-key").read_text(), "operator": "the-operators-own-token", "provider": KEY}
         b.ok("user", "add", "ada", "--project", "vision")
         secrets["user"] = b.json("token", "create", "--user", "ada")["token"]
         secrets["join"] = b.json("nodes", "invite", "host7")["token"]
