@@ -29,7 +29,7 @@
 #include "cloud/sandbox/sandbox.h"
 #include "cloud/sandbox/world.h"
 
-enum { WAIT_MS_MAX = 10000 };
+enum { WAIT_MS_MAX = 120000 };
 
 extern char **environ;
 
