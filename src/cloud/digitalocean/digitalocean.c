@@ -425,6 +425,7 @@ static int digitalocean_on_quota(struct weir_provider *p, const json_t *body, st
 
 static const struct weir_rest_ops digitalocean_rest = {
     .endpoint = "https://api.digitalocean.com",
+    .currency = "USD",
     .key_env = key_env,
     .key_files = key_files,
     .key_member = "access-token",

@@ -358,6 +358,7 @@ static int lambda_on_prices(struct weir_provider *p, const json_t *body, struct 
 
 static const struct weir_rest_ops lambda_rest = {
     .endpoint = "https://cloud.lambda.ai",
+    .currency = "USD",
     .key_env = key_env,
     .keys = keys,
     .per_second = 1,

@@ -345,6 +345,7 @@ static const char *runpod_zone(const struct weir_provider *p, const struct weir_
 
 static const struct weir_rest_ops runpod_rest = {
     .endpoint = "https://api.runpod.io",
+    .currency = "USD",
     .key_env = key_env,
     .keys = keys,
     .per_second = 1, /* its limit is 60 a minute */

@@ -17,6 +17,7 @@
 #include "base/parse.h"
 #include "base/prng.h"
 #include "cloud/catalogue.h"
+#include "cloud/exchange.h"
 #include "cloud/sandbox/conf.h"
 #include "cloud/sandbox/world.h"
 
@@ -58,7 +59,8 @@ struct weir_provider {
     struct sandbox_world world; /* only read once init is done */
     struct sandbox_conf conf;
     WEIR_VEC(struct weir_offer) offers;
-    WEIR_VEC(int64_t) listed; /* what each of them costs where prices stay */
+    WEIR_VEC(int64_t) listed; /* what each of them costs where prices stay, in its own currency */
+    char trouble[160];        /* with the prices of the own list; "": none */
     struct fault fault[FAULTS_MAX];
     size_t n_faults;
     struct late late[FAULTS_MAX];
@@ -165,9 +167,13 @@ static void deliver(struct op *op)
     } else {
         (void)snprintf(r.text, sizeof r.text, "sandbox: %.240s", op->text.text);
     }
-    if (op->kind == OP_OFFERS || op->kind == OP_PRICES) {
-        r.offer = op->kind == OP_OFFERS ? p->offers.p : op->price;
-        r.n_offers = op->kind == OP_OFFERS ? p->offers.n : op->n_prices;
+    if (op->kind == OP_OFFERS) {
+        r.offer = p->offers.p;
+        r.n_offers = p->offers.n;
+        (void)snprintf(r.text, sizeof r.text, "%s%s", p->trouble[0] == '\0' ? "" : "sandbox: ", p->trouble);
+    } else if (op->kind == OP_PRICES) {
+        r.offer = op->price;
+        r.n_offers = op->n_prices;
     }
     if (!p->closed) {
         op->done(op->ctx, &r);
@@ -415,6 +421,19 @@ static bool region_is_wanted(const struct sandbox_conf *c, const char *region)
     return c->n_regions == 0;
 }
 
+/* As of then; one that is in another currency, and has no rate there, had no price before either. */
+static void set_price(const struct sandbox_market *m, struct weir_offer *o, int64_t listed_micro, struct weir_wall at)
+{
+    int64_t price = sandbox_market_price(m, o->id, listed_micro, at);
+    o->price_since = sandbox_market_since(m, at);
+    if (o->currency[0] == '\0') {
+        o->price_micro_per_hour = price;
+    } else {
+        o->original_micro_per_hour = price;
+        (void)weir_money_exchange_up(price, o->rate_nano, &o->price_micro_per_hour);
+    }
+}
+
 static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir_wall now)
 {
     const struct sandbox_conf *c = &p->conf;
@@ -437,10 +456,10 @@ static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir
     if (o.zone[0] == '\0') {
         memcpy(o.zone, o.region, sizeof o.zone); /* whatever it imitates, a region of it is one zone */
     }
-    weir_vec_push(&p->listed, o.price_micro_per_hour);
+    int64_t listed = o.currency[0] == '\0' ? o.price_micro_per_hour : o.original_micro_per_hour;
+    weir_vec_push(&p->listed, listed);
     if (o.market == WEIR_OFFER_SPOT && c->market.every.us > 0) {
-        o.price_since = sandbox_market_since(&c->market, now);
-        o.price_micro_per_hour = sandbox_market_price(&c->market, o.id, o.price_micro_per_hour, now);
+        set_price(&c->market, &o, listed, now);
     }
     weir_vec_push(&p->offers, o);
 }
@@ -467,8 +486,14 @@ static void make_offers(struct weir_provider *p)
     struct weir_wall now = weir_clock_wall(p->env->clock);
     weir_vec_clear(&p->offers);
     weir_vec_clear(&p->listed);
+    p->trouble[0] = '\0';
     for (size_t i = 0; i < c->n_own; i++) {
-        push_offer(p, c->own[i], now);
+        struct weir_offer o = c->own[i];
+        if (weir_provider_price(p->env, &o, c->own[i].currency, o.price_micro_per_hour)) {
+            push_offer(p, o, now);
+        } else {
+            (void)weir_offer_no_rate(c->own[i].currency, p->trouble, sizeof p->trouble);
+        }
     }
     for (size_t m = 0; m < c->n_mirrors && p->env->catalogue != NULL; m++) {
         size_t n = 0;
@@ -546,8 +571,7 @@ static void tell_prices(struct op *op, const struct sandbox_market *m, const str
     for (; at.us <= until.us; at = weir_wall_add(at, m->every)) {
         struct weir_offer *past = &op->price[op->n_prices++];
         *past = *o;
-        past->price_since = at;
-        past->price_micro_per_hour = sandbox_market_price(m, o->id, listed_micro, at);
+        set_price(m, past, listed_micro, at);
     }
 }
 

@@ -29,7 +29,7 @@
 #include "cloud/sandbox/sandbox.h"
 #include "cloud/sandbox/world.h"
 
-enum { WAIT_MS_MAX = 10000 };
+enum { WAIT_MS_MAX = 120000 };
 
 extern char **environ;
 
@@ -431,11 +431,16 @@ static void configuration_errors_name_the_key(void **state)
         {"{\"mirror\": \"aws\"}", NULL},
         {"{\"mirror\": 7}", "sandbox.mirror"},
         {"{\"mirror\": [\"\"]}", "sandbox.mirror"},
-        {"{\"offers\": [{}]}", "sandbox.offers.instance_type"},
-        {"{\"offers\": [{\"instance_type\": \"a\"}]}", "sandbox.offers.price: is missing"},
-        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 0}]}", "sandbox.offers.price"},
-        {"{\"offers\": [{\"instance_type\": \"a\", \"gpus\": 2, \"price\": 1}]}", "sandbox.offers.gpu"},
+        {"{\"offers\": [{}]}", "sandbox.offers[0].instance_type: is missing: any name will do"},
+        {"{\"offers\": [{\"instance_type\": \"a\"}]}", "sandbox.offers[0].price: is missing: what an hour of it costs, such as 1.20"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 0}]}", "sandbox.offers[0].price"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"gpus\": 2, \"price\": 1}]}", "sandbox.offers[0].gpu"},
         {"{\"offers\": [{\"instance_typ\": \"a\"}]}", "did you mean 'instance_type'?"},
+        {"{\"currency\": \"USD\", \"offers\": [{\"instance_type\": \"a\", \"price\": 1, \"currency\": \"EUR\"}]}", NULL},
+        {"{\"currency\": \"usd\"}", "sandbox.currency: must be the code of a currency in three capital letters: EUR"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 1}, {\"instance_type\": \"b\", \"price\": 1, \"currency\": \"XYZ\"}]}", "sandbox.offers[1].currency: must be"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": \"1.20 USD\"}]}", "sandbox.offers[0].price: must be a number; 'currency' beside it says what prices are in"},
+        {"{\"offers\": [4]}", "sandbox.offers[0]: must be a mapping such as"},
         {"{\"reclaim_chance_per_hour\": 2}", "must be a number from 0 to 1"},
         {"{\"page_size\": 0}", "sandbox.page_size"},
         {"{\"keep_disks\": 1}", "sandbox.keep_disks"},
@@ -500,6 +505,7 @@ struct seen {
     enum weir_provider_class class;
     size_t n;
     struct weir_offer o[4];
+    char text[256];
 };
 
 static void see(void *ctx, const struct weir_provider_result *r)
@@ -508,6 +514,7 @@ static void see(void *ctx, const struct weir_provider_result *r)
     s->came = true;
     s->class = r->class;
     s->n = r->n_offers;
+    memcpy(s->text, r->text, sizeof s->text);
     for (size_t i = 0; i < r->n_offers && i < 4; i++) {
         s->o[i] = r->offer[i];
     }
@@ -732,6 +739,79 @@ static void prices_that_do_not_move_are_not_dated(void **state)
     free_market(m);
 }
 
+/* ---- other currencies ---- */
+
+static int64_t rate_of_usd;
+
+static int64_t rate(void *ctx, const char *currency)
+{
+    (void)ctx;
+    return weir_streq(currency, "USD") ? rate_of_usd : 0;
+}
+
+static void prices_of_the_own_list_may_be_in_another_currency(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t rate_nano;
+        size_t n;
+        int64_t price; /* of the second */
+    } rows[] = {{0, 1, 0}, {920000000, 2, 1840000}, {933333333, 2, 1866667}};
+    json_t *j = json_loads("{\"mirror\": [], \"offers\": [{\"instance_type\": \"own\", \"price\": 1}, {\"instance_type\": \"usd\", \"price\": 2, \"currency\": \"USD\"}]}", 0, NULL);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct rig g = new_rig();
+        uv_loop_t loop;
+        assert_int_equal(uv_loop_init(&loop), 0);
+        table = weir_gpu_table_new();
+        struct weir_provider_env env = {.loop = &loop, .clock = &weir_clock_os, .owner = "me", .data_dir = g.dir, .self_exe = self, .gpus = table,
+                                        .rate = rate, .currency = "EUR"};
+        struct weir_provider *p = NULL;
+        rate_of_usd = rows[i].rate_nano;
+        assert_int_equal(weir_sandbox_provider.init(&p, &env, j, NULL), 0);
+        struct seen s = {0};
+        assert_int_equal(weir_sandbox_provider.offers(p, see, &s), 0);
+        while (!s.came) {
+            (void)uv_run(&loop, UV_RUN_ONCE);
+        }
+        assert_int_equal(s.n, rows[i].n);
+        assert_int_equal(s.o[0].price_micro_per_hour, 1000000);
+        assert_string_equal(s.o[0].currency, "");
+        assert_int_equal(s.o[1].price_micro_per_hour, rows[i].price);
+        assert_string_equal(s.o[1].currency, rows[i].n == 2 ? "USD" : "");
+        assert_int_equal(s.o[1].rate_nano, rows[i].rate_nano);
+        assert_int_equal(s.o[1].original_micro_per_hour, rows[i].n == 2 ? 2000000 : 0);
+        assert_string_equal(s.text, rows[i].n == 2 ? "" : "sandbox: no rate of USD is in force: weir rule add NAME exchange --currency USD --rate RATE");
+        weir_sandbox_provider.fini(p);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&loop), 0);
+        weir_gpu_table_free(table);
+        free_rig(&g);
+    }
+    json_decref(j);
+}
+
+static void prices_in_another_currency_move_in_it(void **state)
+{
+    (void)state;
+    struct market_rig *m = new_market("\"price_every\": \"10s\", \"price_series\": [1, 2]", 6000);
+    json_t *j = json_loads("{\"mirror\": [], \"price_every\": \"10s\", \"price_series\": [1, 2], \"offers\": [{\"instance_type\": \"a\", \"price\": 1, \"spot_price\": 0.4, "
+                           "\"currency\": \"USD\"}]}", 0, NULL);
+    weir_sandbox_provider.fini(m->p);
+    m->env.rate = rate;
+    m->env.currency = "EUR";
+    rate_of_usd = 920000000;
+    assert_int_equal(weir_sandbox_provider.init(&m->p, &m->env, j, NULL), 0);
+    struct weir_offer o = offer_at(m, 6010, WEIR_OFFER_SPOT);
+    assert_int_equal(o.original_micro_per_hour, LISTED_MICRO * 2);
+    assert_int_equal(o.price_micro_per_hour, LISTED_MICRO * 2 * 92 / 100);
+    tell_history(m, &o, 6000);
+    assert_int_equal(m->told.n, 2);
+    assert_int_equal(m->told.offer[0].original_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(m->told.offer[0].price_micro_per_hour, LISTED_MICRO * 92 / 100);
+    json_decref(j);
+    free_market(m);
+}
+
 static void the_registry_knows_the_sandbox(void **state)
 {
     (void)state;
@@ -764,6 +844,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_series_of_prices_is_played_back),
         cmocka_unit_test(prices_by_chance_are_the_same_after_a_restart),
         cmocka_unit_test(prices_that_do_not_move_are_not_dated),
+        cmocka_unit_test(prices_of_the_own_list_may_be_in_another_currency),
+        cmocka_unit_test(prices_in_another_currency_move_in_it),
         cmocka_unit_test(the_registry_knows_the_sandbox),
     };
     return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
