@@ -23,6 +23,7 @@ struct clouds_subject {
     bool tells_stock;            /* what is out of stock is not among its offers */
     bool leaves_nothing;         /* what was made beside machines goes by itself when they are gone */
     bool tells_spot;             /* prices are live for spot alone, by zone */
+    const char *const *part_of_quota;   /* operations of the mock that tell some of the quotas: the others stand without them; ends with NULL; NULL: none */
 };
 
 /* Runs the suite; returns the number of failed tests. */
