@@ -289,6 +289,11 @@ struct market_rate {
     char currency[8];
 };
 
+struct market_missing {
+    char currency[WEIR_CURRENCY_SIZE];
+    size_t offers;
+};
+
 /* The price lists. */
 struct market {
     WEIR_VEC(struct weir_offer) offer;    /* in order of provider; for assumptions and `offers` */
@@ -645,11 +650,13 @@ void owned_tick(struct broker *b);
 
 /* ---- market.c ---- */
 
-/* Reads the price lists, at the rates that are in force; on failure those of before stand. Errors: those of the catalogue. */
-int market_load(struct broker *b, struct weir_err *err);
+/* Reads the rates that are in force out of the store, and the price lists. Errors: those of store and catalogue. */
+int market_open(struct broker *b, struct weir_err *err);
+/* The currencies without a rate that price lists are in, with how many offers; at most max. */
+size_t market_missing(const struct broker *b, struct market_missing *ret, size_t max);
 void market_release(struct broker *b);
 /* Looks which rates are in force; where others are than before, prices are taken anew. Call it when a rule was added or ended. */
 void market_rates(struct broker *b);
-/* A weir_provider_env's: the rate of a currency now; 0: there is none. */
+/* A weir_provider_env's: what a unit of a currency is in the ledger's now, in billionths; 0: no rate is in force. */
 int64_t market_rate(void *broker, const char *currency);
 void market_tick(struct broker *b);

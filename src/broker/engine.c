@@ -440,7 +440,10 @@ static void bill_rates(struct weir_engine *e, const struct weir_effect *fx)
     } else if (weir_core_lease(e->core, fx->lease, &lease)) {
         struct weir_wall from = weir_bill_node_price(e->bill, fx->node, fx->at, lease.price_micro_per_hour);
         if (from.us != 0) {
-            weir_vec_push(&e->lease_prices, ((struct weir_lease_price_row){fx->lease, from, lease.price_micro_per_hour, e->now}));
+            weir_vec_push(&e->lease_prices, ((struct weir_lease_price_row){.lease = fx->lease,
+                                                                          .price = {.from = from, .micro_per_hour = lease.price_micro_per_hour,
+                                                                                    .after_posting = weir_bill_last_posting(e->bill)},
+                                                                          .told = e->now}));
             tell_price(e, &lease, from);
         }
     }

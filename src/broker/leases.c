@@ -424,7 +424,6 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     bool same = p->offers_known && p->offers.n == r->n_offers;
     for (size_t i = 0; i < r->n_offers; i++) {
         struct weir_offer o = r->offer[i];
-        weir_offer_exchange_settle(&o);
         same = same && memcmp(&p->offers.p[i], &o, sizeof o) == 0;
         if (!same) { /* those before it are */
             p->offers.n = i;

@@ -114,6 +114,19 @@ static void print_grid(const json_t *checked)
     weir_str_release(&s);
 }
 
+static void print_leases(const json_t *checked)
+{
+    int64_t leases = weir_get_i64(checked, "leases", 0);
+    int64_t unproven = weir_get_i64(checked, "leases_unproven", 0);
+    if (leases > 0 && weir_get_bool(checked, "balanced")) {
+        (void)printf("rented machines charged what their prices make: %" PRId64 ", with %" PRId64 " changes of price\n", leases,
+                     weir_get_i64(checked, "lease_prices", 0));
+    }
+    if (unproven > 0) {
+        (void)printf("not proven so: %" PRId64 ", whose prices an older version noted\n", unproven);
+    }
+}
+
 static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
 {
     static const char *const own[] = {"by",   "month", "from",   "to",     "zone",   "project",
@@ -151,6 +164,7 @@ static int check(struct weir_client *api, const struct weir_args *args, struct w
         if (weir_get_i64(o, "energy_mj", 0) > 0) {
             print_grid(o);
         }
+        print_leases(o);
     }
     const char *unlike = weir_get_text(o, "close_error");
     if (!weir_args_has(args, "json") && weir_get_i64(o, "closes", 0) > 0) {

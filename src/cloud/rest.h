@@ -88,6 +88,7 @@ struct weir_rest_ops {
     unsigned burst;
     struct weir_dur poll;
     struct weir_dur prices_every;
+    const char *currency; /* of prices and traffic that on_prices gives, where an offer names none; NULL: the ledger's */
     /* Optional: reads the section's other keys into p->own, sets up signing. Errors: -WEIR_ECONFIG. */
     int (*open)(struct weir_provider *p, const struct json_t *section, struct weir_cloud_conf *cloud, struct weir_err *err);
     void (*opened)(struct weir_provider *p); /* p->cloud is there now; optional */

@@ -351,6 +351,7 @@ static const struct weir_store_ops ops = {
     .each_close = weir_sq_each_close,
     .each_rule = weir_sq_each_rule,
     .each_lease_price = weir_sq_each_lease_price,
+    .get_lease = weir_sq_get_lease,
     .each_invoice_line = weir_sq_each_invoice_line,
     .first_posting = weir_sq_first_posting,
     .each_total = weir_sq_each_total,

@@ -101,6 +101,7 @@ enum sq_slot {
     SQ_EACH_CLOSE,
     SQ_EACH_RULE,
     SQ_EACH_LEASE_PRICE,
+    SQ_GET_LEASE,
     SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
     SQ_MAX_IDS,
@@ -298,7 +299,8 @@ int weir_sq_each_close(struct weir_store *base, weir_close_row_fn *fn, void *ctx
 
 /* sqlite_price.c */
 int weir_sq_put_lease_price(struct weir_store *base, const struct weir_lease_price_row *row, struct weir_err *err);
-int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_get_lease(struct weir_store *base, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
 
 /* sqlite_rule.c */
 int weir_sq_put_rule(struct weir_store *base, const struct weir_rule_row *row, struct weir_err *err);

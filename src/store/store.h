@@ -20,12 +20,14 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 17 };
+enum { WEIR_STORE_SCHEMA = 18 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
 /* Meta: the id of the installation, the owner tag of everything that it rents. */
 #define WEIR_META_INSTALLATION "installation"
+/* Meta: the currency of the ledger, which no posting names; none: USD, by a version that knew no other. */
+#define WEIR_META_CURRENCY "currency"
 /* Meta: how often prices were posted. */
 #define WEIR_META_RATINGS "ratings"
 
@@ -209,12 +211,11 @@ struct weir_rule_row {
     const char *who; /* user */
 };
 
-/* What a machine costs since a time within its lease, until the next row's; before the first row its quote. Another with its key takes its place. */
+/* What a machine costs since a time within its lease, until the next row's; before the first row its quote. */
 struct weir_lease_price_row {
     struct weir_lease_id lease;
-    struct weir_wall from; /* as the ledger charges it */
-    int64_t micro_per_hour;
-    struct weir_wall told; /* when it was learned */
+    struct weir_bill_price price; /* number is given by the store */
+    struct weir_wall told;        /* when it was learned */
 };
 
 /* A line of a provider's bill for a lease; another with its key takes its place. */
@@ -489,8 +490,8 @@ struct weir_store_ops {
     int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_close)(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
     int (*each_rule)(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
-    /* by lease and time; lease 0: of all */
-    int (*each_lease_price)(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
+    /* by lease and number; those behind the lease's price of that number (0: its quote), and of all later leases */
+    int (*each_lease_price)(struct weir_store *s, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_invoice_line)(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err);
     /* Postings that were made at t or later have this id or a higher one. */
     int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
@@ -503,6 +504,7 @@ struct weir_store_ops {
 
     /* -ENOTFOUND where absent; fn is called once */
     int (*get_job)(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*get_lease)(struct weir_store *s, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err);
     int (*get_task)(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_jobs)(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_tasks)(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);

@@ -289,10 +289,17 @@ static int no_pages(struct weir_store *s, uint64_t after_page, uint64_t *ret_las
     return 0;
 }
 
-static int no_lease_prices(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+static int no_lease_prices(struct weir_store *s, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx,
+                           struct weir_err *err)
 {
-    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    (void)s, (void)lease, (void)number, (void)fn, (void)ctx, (void)err;
     return 0;
+}
+
+static int no_lease(struct weir_store *s, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)id, (void)fn, (void)ctx;
+    return weir_fail(err, -WEIR_ENOTFOUND, "no such lease");
 }
 
 static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
@@ -397,6 +404,7 @@ static const struct weir_store_ops store_ops = {
     .each_billed = nothing_billed,
     .first_posting = no_first_posting,
     .each_lease_price = no_lease_prices,
+    .get_lease = no_lease,
     .each_invoice_line = no_invoice_lines,
     .each_correction = no_corrections,
     .each_close = no_closes,

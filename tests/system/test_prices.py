@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prices that change while a machine runs: what the ledger charges is what a sum over its seconds says, by the provider's own books."""
 import contextlib
+import re
 import sqlite3
 import sys
 import time
@@ -38,7 +39,7 @@ def told(b, lease, micro):
         b.json("offers", "--live")
         found = [x for x in b.get("/v1/leases?all=true")["items"] if x["id"] == lease]
         return found and found[0]["price_now_micro_per_hour"] == micro and found[0]
-    return until(f"lease {lease} to cost {micro}", now, limit_s=120, every_s=0.3)
+    return until(f"lease {lease} to cost {micro}", now, every_s=0.3)
 
 
 def spot_job(cloud, **more):
@@ -49,14 +50,45 @@ def spot_job(cloud, **more):
 
 def rented(b, job):
     """The lease of the job's machine, once the job runs."""
-    until("the job to run", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running", limit_s=180)
+    until("the job to run", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
     return leases(b)[0]
+
+
+def edit(b, *statements):
+    with contextlib.closing(sqlite3.connect(b.data / "weir.db", timeout=60)) as db, db:
+        for s in statements:
+            db.execute(s)
+
+
+def tampered_with(b, lease):
+    """What the machine was charged follows from its prices as they are stored: with others it is no proof."""
+    proven = b.json("bill", "--check")
+    assert proven["balanced"] and proven["lease_prices"] == 3 and proven["leases_unproven"] == 0, proven
+    b.stop()
+    cases = [("UPDATE lease_price SET micro_per_hour = micro_per_hour + 3600000 WHERE number = 2",
+              "UPDATE lease_price SET micro_per_hour = micro_per_hour - 3600000 WHERE number = 2",
+              r"lease %d \(node \d+\), span \S+ to \S+: the ledger charges [\d.]+, its prices make [\d.]+ \([\d.]+ an hour since \S+\)"),
+             ("UPDATE lease_price SET number = 9 WHERE number = 2", "UPDATE lease_price SET number = 2 WHERE number = 9",
+              "lease %d, price 2 behind its quote: it is missing"),
+             ("INSERT INTO lease_price SELECT lease, 4, from_us, micro_per_hour, told_us, after_posting FROM lease_price WHERE number = 3",
+              "DELETE FROM lease_price WHERE number = 4", "lease %d, price 4 behind its quote: it is the one that it follows")]
+    for change, back, says in cases:
+        edit(b, change)
+        b.start()
+        r = b.run("bill", "--check")
+        assert r.returncode == 65, r
+        assert re.search(says % lease, r.stderr), r.stderr
+        b.stop()
+        edit(b, back)
+    b.start()
+    again = b.json("bill", "--check")
+    assert again["balanced"] and again["lease_prices"] == 3, again
 
 
 def moves(weir, cloud, source):
     with mock(cloud) as c, broker(weir, c, policy="lease_term: 300s") as b:
         until("the spot price", lambda: [o for o in b.json("offers", "--live", "--gpus", "L4:1" if cloud != "azure" else "T4:1")
-                                         if o["market"] == "spot" and o["source"] == source], limit_s=120)
+                                         if o["market"] == "spot" and o["source"] == source])
         go = b.dir / "go"
         job = b.submit(spot_job(cloud, run=f"until [ -e {go} ]; do sleep 0.1; done"))
         lease = rented(b, job)
@@ -81,6 +113,7 @@ def moves(weir, cloud, source):
         assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
         over, = [x for x in b.json("leases", "--all") if x["id"] == lease["id"]]
         assert over["price_now_micro_per_hour"] == round(quote * 1.25) and abs(over["cost_micro"] - micro) <= 1, over
+        tampered_with(b, lease["id"])
 
 
 def test_a_spot_machine_at_amazon_pays_the_price_of_each_second(weir):

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/proof.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/money.h"
@@ -31,6 +32,7 @@ enum {
     TICK_MS_MIN = 1000,
     TICK_MS_MAX = 30000, /* a broker that has much else to do */
     JOIN_MS_MAX = 20000,
+    POSTINGS_PER_STEP = 500,
 };
 
 /* ---- what leases.c asks of the rest of a broker ---- */
@@ -140,7 +142,7 @@ struct week {
 
 struct totals {
     uint64_t weeks, failed, jobs, tasks, crashes, turns, calls, lost, refused, launches, boots_failed, reclaims, expiries, repeats, orphans, leases;
-    uint64_t late, too_late;
+    uint64_t late, too_late, proven;
     int64_t too_late_micro; /* more than the books, for runs that were placed on machines that had ended */
     int64_t machine_us, leaked_us, ledger_micro, clouds_micro;
     int64_t exact_micro;   /* of the cloud that tells when a machine ended */
@@ -541,17 +543,12 @@ static void step(struct week *w)
 
 struct books {
     struct week *w;
-    struct weir_bill_check *check;
     struct weir_map of_lease; /* micro-units */
 };
 
 static int on_posting(void *ctx, const struct weir_posting *p)
 {
     struct books *k = ctx;
-    struct weir_err err = {""};
-    if (weir_bill_check_add(k->check, p, &err) != 0) {
-        wrong(k->w, "ledger: %s", err.text);
-    }
     if (p->credit == WEIR_ACCOUNT_PROVIDER) {
         uint64_t sum = 0;
         (void)weir_map_get(&k->of_lease, p->lease.v, &sum);
@@ -626,19 +623,29 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
 static void prove(struct week *w, struct totals *t)
 {
     struct weir_err err = {""};
-    struct weir_bill_check_result sums;
-    struct books k = {.w = w, .check = weir_bill_check_new()};
+    struct books k = {.w = w};
     struct lease_proof p = {&k, t};
-    if (w->store->ops->each_posting(w->store, 0, on_posting, &k, &err) != 0 || weir_bill_check_end(k.check, &sums, &err) != 0) {
-        wrong(w, "ledger: %s", err.text);
+    struct weir_proof *proof = NULL;
+    struct weir_proof_result proven;
+    int r = weir_proof_new(&proof, w->store, &err);
+    while (r >= 0 && (r = weir_proof_step(proof, w->store, POSTINGS_PER_STEP, &err)) > 0) {
     }
+    if (r < 0 || w->store->ops->each_posting(w->store, 0, on_posting, &k, &err) != 0) {
+        wrong(w, "ledger: %s", err.text);
+    } else {
+        weir_proof_end(proof, &proven);
+        if (proven.error.text[0] != '\0') {
+            wrong(w, "ledger: %s", proven.error.text);
+        }
+        t->proven += proven.sum.leases;
+    }
+    weir_proof_free(proof);
     if (w->store->ops->each_lease(w->store, true, on_lease, &p, &err) != 0) {
         wrong(w, "leases: %s", err.text);
     }
     if (w->weather.doubles > 0) {
         wrong(w, "%" PRIu64 " launches were made twice", w->weather.doubles);
     }
-    weir_bill_check_free(k.check);
     weir_map_release(&k.of_lease);
     for (uint32_t i = 0; i < CLOUDS; i++) {
         for (size_t m = 0; m < w->cloud[i].machine.n; m++) {
@@ -713,6 +720,7 @@ static void print(const struct totals *t)
                  " ended themselves, %" PRIu64 " ended by a sweep\n",
                  t->leases, t->launches, t->machine_us / WEIR_US_PER_HOUR, t->boots_failed, t->reclaims, t->expiries, t->orphans);
     (void)printf("# leaked: %" PRId64 ".%06" PRId64 " machine-seconds\n", t->leaked_us / WEIR_US_PER_S, t->leaked_us % WEIR_US_PER_S);
+    (void)printf("# %" PRIu64 " leases were charged what their prices make\n", t->proven);
     print_micro("ledger", t->ledger_micro);
     print_micro("clouds' own books", t->clouds_micro);
     print_micro("of which to the micro-unit, as the cloud tells when a machine ended", t->exact_micro);

@@ -434,6 +434,7 @@ static const struct weir_rest_read reads[] = {
 
 static const struct weir_rest_ops digitalocean_rest = {
     .endpoint = "https://api.digitalocean.com",
+    .currency = "USD",
     .key_env = key_env,
     .key_files = key_files,
     .key_member = "access-token",

@@ -392,6 +392,7 @@ static void lambda_on_check(struct weir_provider *p, unsigned step, const struct
 
 static const struct weir_rest_ops lambda_rest = {
     .endpoint = "https://cloud.lambda.ai",
+    .currency = "USD",
     .key_env = key_env,
     .keys = keys,
     .per_second = 1,

@@ -350,6 +350,7 @@ static const struct weir_rest_read reads[] = {
 
 static const struct weir_rest_ops runpod_rest = {
     .endpoint = "https://api.runpod.io",
+    .currency = "USD",
     .key_env = key_env,
     .keys = keys,
     .per_second = 1, /* its limit is 60 a minute */

@@ -28,7 +28,7 @@ struct sandbox_conf {
     size_t n_mirrors;
     char region[SANDBOX_NAMES_MAX][WEIR_REGION_SIZE];
     size_t n_regions;
-    struct weir_offer own[SANDBOX_OWN_OFFERS_MAX]; /* id, as_of and the like are filled in later */
+    struct weir_offer own[SANDBOX_OWN_OFFERS_MAX]; /* id, as_of, rate and the like are filled in later; the price is in its currency, "": the ledger's */
     size_t n_own;
     struct weir_dur reclaim_after;
     uint32_t reclaim_ppm_per_hour;

@@ -15,8 +15,9 @@
  *     max_gpus                 8        of one machine; larger offers are left out
  *     mirror                   ["aws", "gcp", "runpod"]   whose catalogue offers are imitated
  *     regions                  []       globs on the mirrored regions; empty: all
- *     offers                   []       own price list: {"instance_type", "gpu", "gpus", "price",
- *                                       "spot_price", "region", "cpus", "memory", "bill_quantum"}
+ *     offers                   []       own price list: {"instance_type", "gpu", "gpus", "price", "spot_price", "region", "cpus",
+ *                                       "memory", "bill_quantum", "currency"}
+ *     currency                 the ledger's   of the own price list, where a row does not say it
  *     reclaim_after            "0s"     spot: notice comes so long after the launch; 0: not by time
  *     reclaim_chance_per_hour  0        spot: 0 to 1; drawn at the launch from seed and token
  *     reclaim_notice           ""       from notice to the end; empty: as the mirrored provider has it

@@ -406,6 +406,7 @@ static int vast_on_prices(struct weir_provider *p, const json_t *body, struct we
 
 static const struct weir_rest_ops vast_rest = {
     .endpoint = "https://console.vast.ai",
+    .currency = "USD",
     .key_env = key_env,
     .key_files = key_files,
     .keys = keys,

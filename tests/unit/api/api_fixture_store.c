@@ -477,10 +477,17 @@ static int f_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, 
     return fn(ctx, &row);
 }
 
-static int f_each_lease_price(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_each_lease_price(struct weir_store *s, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx,
+                              struct weir_err *err)
 {
-    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    (void)s, (void)lease, (void)number, (void)fn, (void)ctx, (void)err;
     return 0;
+}
+
+static int f_get_lease(struct weir_store *s, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)id, (void)fn, (void)ctx;
+    return weir_fail(err, -WEIR_ENOTFOUND, "no such lease"); /* the ledger has none */
 }
 
 static int f_each_invoice_line(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
@@ -677,6 +684,7 @@ static const struct weir_store_ops store_ops = {
     .each_billed = f_each_billed,
     .first_posting = f_first_posting,
     .each_lease_price = f_each_lease_price,
+    .get_lease = f_get_lease,
     .each_invoice_line = f_each_invoice_line,
     .each_correction = f_each_correction,
     .each_close = f_each_close,

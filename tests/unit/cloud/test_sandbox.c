@@ -29,7 +29,7 @@
 #include "cloud/sandbox/sandbox.h"
 #include "cloud/sandbox/world.h"
 
-enum { WAIT_MS_MAX = 10000 };
+enum { WAIT_MS_MAX = 120000 };
 
 extern char **environ;
 
@@ -431,11 +431,16 @@ static void configuration_errors_name_the_key(void **state)
         {"{\"mirror\": \"aws\"}", NULL},
         {"{\"mirror\": 7}", "sandbox.mirror"},
         {"{\"mirror\": [\"\"]}", "sandbox.mirror"},
-        {"{\"offers\": [{}]}", "sandbox.offers.instance_type"},
-        {"{\"offers\": [{\"instance_type\": \"a\"}]}", "sandbox.offers.price: is missing"},
-        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 0}]}", "sandbox.offers.price"},
-        {"{\"offers\": [{\"instance_type\": \"a\", \"gpus\": 2, \"price\": 1}]}", "sandbox.offers.gpu"},
+        {"{\"offers\": [{}]}", "sandbox.offers[0].instance_type: is missing: any name will do"},
+        {"{\"offers\": [{\"instance_type\": \"a\"}]}", "sandbox.offers[0].price: is missing: what an hour of it costs, such as 1.20"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 0}]}", "sandbox.offers[0].price"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"gpus\": 2, \"price\": 1}]}", "sandbox.offers[0].gpu"},
         {"{\"offers\": [{\"instance_typ\": \"a\"}]}", "did you mean 'instance_type'?"},
+        {"{\"currency\": \"USD\", \"offers\": [{\"instance_type\": \"a\", \"price\": 1, \"currency\": \"EUR\"}]}", NULL},
+        {"{\"currency\": \"usd\"}", "sandbox.currency: must be the code of a currency in three capital letters: EUR"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 1}, {\"instance_type\": \"b\", \"price\": 1, \"currency\": \"XYZ\"}]}", "sandbox.offers[1].currency: must be"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": \"1.20 USD\"}]}", "sandbox.offers[0].price: must be a number; 'currency' beside it says what prices are in"},
+        {"{\"offers\": [4]}", "sandbox.offers[0]: must be a mapping such as"},
         {"{\"reclaim_chance_per_hour\": 2}", "must be a number from 0 to 1"},
         {"{\"page_size\": 0}", "sandbox.page_size"},
         {"{\"keep_disks\": 1}", "sandbox.keep_disks"},
@@ -491,6 +496,7 @@ struct seen {
     enum weir_provider_class class;
     size_t n;
     struct weir_offer o[4];
+    char text[256];
 };
 
 static void see(void *ctx, const struct weir_provider_result *r)
@@ -499,6 +505,7 @@ static void see(void *ctx, const struct weir_provider_result *r)
     s->came = true;
     s->class = r->class;
     s->n = r->n_offers;
+    memcpy(s->text, r->text, sizeof s->text);
     for (size_t i = 0; i < r->n_offers && i < 4; i++) {
         s->o[i] = r->offer[i];
     }
@@ -556,6 +563,55 @@ static void mirrored_offers_say_whose_they_are(void **state)
     free_rig(&g);
 }
 
+static int64_t rate_of_usd;
+
+static int64_t rate(void *ctx, const char *currency)
+{
+    (void)ctx;
+    return weir_streq(currency, "USD") ? rate_of_usd : 0;
+}
+
+static void prices_of_the_own_list_may_be_in_another_currency(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t rate_nano;
+        size_t n;
+        int64_t price; /* of the second */
+    } rows[] = {{0, 1, 0}, {920000000, 2, 1840000}, {933333333, 2, 1866667}};
+    json_t *j = json_loads("{\"mirror\": [], \"offers\": [{\"instance_type\": \"own\", \"price\": 1}, {\"instance_type\": \"usd\", \"price\": 2, \"currency\": \"USD\"}]}", 0, NULL);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct rig g = new_rig();
+        uv_loop_t loop;
+        assert_int_equal(uv_loop_init(&loop), 0);
+        table = weir_gpu_table_new();
+        struct weir_provider_env env = {.loop = &loop, .clock = &weir_clock_os, .owner = "me", .data_dir = g.dir, .self_exe = self, .gpus = table,
+                                        .rate = rate, .currency = "EUR"};
+        struct weir_provider *p = NULL;
+        rate_of_usd = rows[i].rate_nano;
+        assert_int_equal(weir_sandbox_provider.init(&p, &env, j, NULL), 0);
+        struct seen s = {0};
+        assert_int_equal(weir_sandbox_provider.offers(p, see, &s), 0);
+        while (!s.came) {
+            (void)uv_run(&loop, UV_RUN_ONCE);
+        }
+        assert_int_equal(s.n, rows[i].n);
+        assert_int_equal(s.o[0].price_micro_per_hour, 1000000);
+        assert_string_equal(s.o[0].currency, "");
+        assert_int_equal(s.o[1].price_micro_per_hour, rows[i].price);
+        assert_string_equal(s.o[1].currency, rows[i].n == 2 ? "USD" : "");
+        assert_int_equal(s.o[1].rate_nano, rows[i].rate_nano);
+        assert_int_equal(s.o[1].original_micro_per_hour, rows[i].n == 2 ? 2000000 : 0);
+        assert_string_equal(s.text, rows[i].n == 2 ? "" : "sandbox: no rate of USD is in force: weir rule add NAME exchange --currency USD --rate RATE");
+        weir_sandbox_provider.fini(p);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&loop), 0);
+        weir_gpu_table_free(table);
+        free_rig(&g);
+    }
+    json_decref(j);
+}
+
 static void the_registry_knows_the_sandbox(void **state)
 {
     (void)state;
@@ -585,6 +641,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(gpus_of_a_model_run_out),
         cmocka_unit_test(configuration_errors_name_the_key),
         cmocka_unit_test(mirrored_offers_say_whose_they_are),
+        cmocka_unit_test(prices_of_the_own_list_may_be_in_another_currency),
         cmocka_unit_test(the_registry_knows_the_sandbox),
     };
     return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
