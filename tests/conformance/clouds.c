@@ -235,6 +235,72 @@ static void prices_change(void **state)
     end(g);
 }
 
+/* In a second of its own: prices begin at whole ones. */
+static void set_price_factor(struct rig *g, const char *factor)
+{
+    char text[64];
+    int64_t before_s = weir_clock_wall(&weir_clock_os).us / WEIR_US_PER_S;
+    while (weir_clock_wall(&weir_clock_os).us / WEIR_US_PER_S == before_s) {
+        rig_pause_ms(g, 20);
+    }
+    (void)snprintf(text, sizeof text, "{\"price_factor\": %s}", factor);
+    mock_tell("set", text);
+}
+
+enum { HISTORY_MAX = 16 };
+
+struct history {
+    bool came;
+    size_t n;
+    struct weir_offer price[HISTORY_MAX];
+};
+
+static void note_history(void *ctx, const struct weir_provider_result *r)
+{
+    struct history *h = ctx;
+    h->came = true;
+    assert_int_equal(r->class, WEIR_PROVIDER_OK);
+    for (size_t i = 0; i < r->n_offers && h->n < HISTORY_MAX; i++) {
+        h->price[h->n++] = r->offer[i];
+    }
+}
+
+/* What a driver that was not there, or was not asked, missed. */
+static void prices_of_the_past_are_told(void **state)
+{
+    (void)state;
+    static const int64_t percent[] = {100, 125, 110, 140};
+    struct rig *g = begin();
+    if (g->s->ops->price_history == NULL) {
+        end(g);
+        return;
+    }
+    const struct weir_offer spot = g->spot;
+    set_price_factor(g, "1.0");
+    struct weir_wall began = weir_clock_wall(&weir_clock_os);
+    set_price_factor(g, "1.25");
+    set_price_factor(g, "0"); /* not believed: the one before is not known to have ended */
+    set_price_factor(g, "1.1");
+    set_price_factor(g, "1.4");
+    for (int restarted = 0; restarted < 2; restarted++) {
+        if (restarted != 0) {
+            rig_close(g);
+            rig_open(g, conf());
+        }
+        struct history h = {.came = false};
+        assert_int_equal(g->s->ops->price_history(g->p, &spot, began, note_history, &h), 0);
+        rig_run_until(g, &h.came);
+        assert_int_equal(h.n, WEIR_ARRAY_LEN(percent));
+        assert_true(h.price[0].price_since.us <= began.us);
+        for (size_t i = 0; i < h.n; i++) {
+            assert_int_equal(h.price[i].id, spot.id);
+            assert_true(llabs(h.price[i].price_micro_per_hour - spot.price_micro_per_hour * percent[i] / 100) <= 16);
+            assert_true(i == 0 || h.price[i].price_since.us > h.price[i - 1].price_since.us);
+        }
+    }
+    end(g);
+}
+
 static void one_token_makes_one_machine(void **state)
 {
     (void)state;
@@ -825,6 +891,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(these_types_are_offered),
         cmocka_unit_test(what_is_out_of_stock_is_not_offered),
         cmocka_unit_test(prices_change),
+        cmocka_unit_test(prices_of_the_past_are_told),
         cmocka_unit_test(one_token_makes_one_machine),
         cmocka_unit_test(a_lost_reply),
         cmocka_unit_test(a_lost_request),
