@@ -764,7 +764,7 @@ static void assert_found(const struct look *l, const char *bad)
     for (size_t i = 0; i < l->n; i++) {
         const struct weir_check *c = &l->check[i];
         bool is_bad = bad != NULL && weir_streq(c->name, bad);
-        if (c->verdict != (is_bad ? WEIR_CHECK_FAILED : WEIR_CHECK_OK)) {
+        if (c->verdict == WEIR_CHECK_UNKNOWN ? strncmp(c->text, "not checked: ", 13) != 0 : c->verdict != (is_bad ? WEIR_CHECK_FAILED : WEIR_CHECK_OK)) {
             fail_msg("%s: verdict %d: %s", c->name, (int)c->verdict, c->text);
         }
         assert_true(c->text[0] != '\0');
@@ -799,6 +799,32 @@ static void a_look_finds_what_is_wrong(void **state)
     assert_found(&l, "clock");
     mock_tell("set", "{\"skew_s\": 0}");
     assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    end(g);
+}
+
+static void a_look_names_what_is_missing(void **state)
+{
+    (void)state;
+    if (subject->denied == NULL) {
+        return;
+    }
+    struct rig *g = begin();
+    char set[128];
+    bool is_named = false;
+    (void)snprintf(set, sizeof set, "{\"denied\": [\"%s\"]}", subject->denied);
+    mock_tell("set", set);
+    if (subject->keys_expire) { /* what is denied shows with the next */
+        mock_fault("expired_credential", NULL, 1, "");
+    }
+    struct look l = rig_look(g);
+    for (size_t i = 0; i < l.n; i++) {
+        const struct weir_check *c = &l.check[i];
+        is_named = is_named || (c->verdict == WEIR_CHECK_FAILED && strstr(c->text, subject->missing) != NULL && c->remedy[0] != '\0');
+        assert_true(c->verdict != WEIR_CHECK_FAILED || strstr(c->text, subject->missing) != NULL);
+    }
+    assert_true(is_named);
+    assert_int_equal(mock_alive(), 0);
+    mock_tell("set", "{\"denied\": []}");
     end(g);
 }
 
@@ -910,6 +936,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(quotas_are_told),
         cmocka_unit_test(quotas_that_come_in_part_are_told),
         cmocka_unit_test(a_look_finds_what_is_wrong),
+        cmocka_unit_test(a_look_names_what_is_missing),
         cmocka_unit_test(nothing_is_answered_after_fini),
         cmocka_unit_test(what_was_made_beside_machines_goes),
         cmocka_unit_test(an_unknown_key_is_refused),
