@@ -282,6 +282,7 @@ static const struct api_field node_fields[] = {
     {"energy", API_STRING},
     {"unfit", API_STRING, .summary = "why its host could start nothing, during the pause after that; else empty"},
     {"rate_full_micro_per_hour", API_INT},
+    {"currency", API_STRING},
     {"rate_marginal_micro_per_hour", API_INT},
     END,
 };
@@ -556,6 +557,7 @@ static const struct api_field pool_fields[] = {
     {"cpu_milli", API_UINT},
     {"running", API_UINT},
     {"rate_micro_per_hour", API_INT},
+    {"currency", API_STRING, .summary = "of it, and of costs"},
     {"costs", API_LIST, .ref = "OwnedCost", .summary = "of the owned nodes"},
     END,
 };
@@ -655,7 +657,8 @@ const struct api_schema api_schemas[] = {
      FIELDS{{"job", API_UINT}, {"items", API_LIST, .ref = "ExplainItem"}, {"now", API_REF, API_NULL, "ExplainItem", .summary = "of a waiting task"}, END}},
     {"Learned", "what is believed of an offer by machines rented before", learned_fields},
     {"Offer", "a way to get a node", offer_fields},
-    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"feeds", API_LIST, .ref = "PriceFeed"}, {"next", API_STRING, API_NULL}, END}},
+    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"feeds", API_LIST, .ref = "PriceFeed"}, {"unpriced", API_LIST, .ref = "Unpriced"}, {"next", API_STRING, API_NULL}, END}},
+    {"Unpriced", "offers that are left out as no rate of their currency is in force", FIELDS{{"currency", API_STRING}, {"offers", API_UINT}, {"reason", API_STRING}, END}},
     {"PriceFeed", "how a provider's prices came to be known", feed_fields},
     {"Pool", "a place that runs tasks", pool_fields},
     {"OwnedCost", "what an owned node costs, and how that comes about", owned_cost_fields},
