@@ -19,6 +19,9 @@ static const char *const keys[] = {
     "reclaim_chance_per_hour",
     "reclaim_notice",
     "seed",
+    "price_every",
+    "price_swing",
+    "price_series",
     "page_size",
     "keep_disks",
     "currency",
@@ -164,6 +167,47 @@ static int get_reclaim(struct sandbox_conf *c, const json_t *conf, struct weir_e
     return r;
 }
 
+static int get_series(struct sandbox_market *m, const json_t *conf, struct weir_err *err)
+{
+    const json_t *v = json_object_get(conf, "price_series");
+    if (v == NULL) {
+        return 0;
+    }
+    if (!json_is_array(v) || json_array_size(v) == 0 || json_array_size(v) > SANDBOX_SERIES_MAX) {
+        return bad(err, "price_series", "must be a list of 1 to 1024 factors on the spot price");
+    }
+    int r = 0;
+    for (size_t i = 0; i < json_array_size(v) && r == 0; i++) {
+        json_t *one = json_pack("{s:O}", "price_series", json_array_get(v, i));
+        int64_t factor = 0;
+        r = weir_section_decimal(one, "sandbox", "price_series", 6, 1, SANDBOX_FACTOR_MAX_PPM, &factor, err);
+        r = r == 0 && factor == 0 ? bad(err, "price_series", "each must be a factor above 0") : r;
+        m->factor_ppm[m->n_factors++] = factor;
+        json_decref(one);
+    }
+    return r;
+}
+
+static int get_market(struct sandbox_conf *c, const json_t *conf, struct weir_err *err)
+{
+    struct sandbox_market *m = &c->market;
+    int r = weir_section_duration(conf, "sandbox", "price_every", &m->every, err);
+    if (r == 0 && m->every.us > 0 && m->every.us < WEIR_US_PER_S) {
+        r = bad(err, "price_every", "must be 0s (prices stay) or at least 1s");
+    }
+    r = r < 0 ? r : weir_section_decimal(conf, "sandbox", "price_swing", 6, 0, 900000, &m->swing_ppm, err);
+    r = r < 0 ? r : get_series(m, conf, err);
+    bool is_moved = json_object_get(conf, "price_swing") != NULL || m->n_factors > 0;
+    if (r == 0 && is_moved && m->every.us == 0) {
+        r = bad(err, "price_every", "must say how long a price holds, as price_swing or price_series is given");
+    }
+    if (r == 0 && m->n_factors > 0 && json_object_get(conf, "price_swing") != NULL) {
+        r = bad(err, "price_swing", "does not go with price_series: prices move by chance, or as they are told");
+    }
+    m->seed = c->seed;
+    return r;
+}
+
 int sandbox_conf_read(struct sandbox_conf *ret, const struct json_t *conf, struct weir_gpu_table *gpus,
                       struct weir_err *err)
 {
@@ -173,6 +217,7 @@ int sandbox_conf_read(struct sandbox_conf *ret, const struct json_t *conf, struc
                              .mirror = {"aws", "gcp", "runpod"},
                              .n_mirrors = 3,
                              .seed = 1,
+                             .market = {.swing_ppm = 300000},
                              .page_size = 100};
     int r = weir_section_check(conf, "sandbox", keys, err);
     r = r < 0 ? r : weir_section_duration(conf, "sandbox", "boot_delay", &c.boot_delay, err);
@@ -184,6 +229,7 @@ int sandbox_conf_read(struct sandbox_conf *ret, const struct json_t *conf, struc
     r = r < 0 ? r : get_own_offers(&c, conf, gpus, err);
     r = r < 0 ? r : get_reclaim(&c, conf, err);
     r = r < 0 ? r : weir_section_u64(conf, "sandbox", "seed", 0, INT64_MAX, &c.seed, err);
+    r = r < 0 ? r : get_market(&c, conf, err);
     r = r < 0 ? r : weir_section_u32(conf, "sandbox", "page_size", 1, 1000, &c.page_size, err);
     r = r < 0 ? r : weir_section_bool(conf, "sandbox", "keep_disks", &c.keep_disks, err);
     if (r == 0) {

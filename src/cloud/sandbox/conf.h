@@ -5,6 +5,7 @@
 
 #include "base/vec.h"
 #include "cloud/provider.h"
+#include "cloud/sandbox/market.h"
 
 enum {
     SANDBOX_NAMES_MAX = 16,
@@ -35,6 +36,7 @@ struct sandbox_conf {
     bool has_notice;
     struct weir_dur reclaim_notice;
     uint64_t seed;
+    struct sandbox_market market; /* has the seed as well */
     uint32_t page_size;
     bool keep_disks;
 };

@@ -424,6 +424,7 @@ static const struct weir_rest_ops vast_rest = {
     .prices = vast_prices,
     .on_prices = vast_on_prices,
     .classify = vast_classify,
+    .rights = "instance_write: Vast.ai tells no key its permissions. A key without it lists machines, and is refused at the first launch",
     .absent_code = "no_such_instance",
 };
 
