@@ -57,7 +57,7 @@ static int read_time(const json_t *body, const char *key, struct weir_wall *ret,
     return r < 0 ? weir_fail_prefix(err, r, "%s", key) : 0;
 }
 
-static int read_ask(const json_t *body, struct ask *a, struct weir_err *err)
+static int read_ask(const json_t *body, const char *currency, struct ask *a, struct weir_err *err)
 {
     const char *kind = json_string_value(json_object_get(body, "kind"));
     const char *reason = json_string_value(json_object_get(body, "reason"));
@@ -76,7 +76,7 @@ static int read_ask(const json_t *body, struct ask *a, struct weir_err *err)
     if ((a->job != 0) + (a->lease != 0) + (a->node != 0) != 1) {
         return weir_fail(err, -WEIR_EINVAL, "give one of job, lease and node: what is to be corrected");
     }
-    int r = weir_parse_money(weir_sv_of(json_string_value(json_object_get(body, "amount"))), &a->micro, err);
+    int r = weir_parse_money_in(weir_sv_of(json_string_value(json_object_get(body, "amount"))), currency, &a->micro, err);
     if (r < 0 || a->micro <= 0) {
         return r < 0 ? weir_fail_prefix(err, r, "amount")
                      : weir_fail(err, -WEIR_EINVAL, "amount: it must be above 0; a credit takes it back");
@@ -244,7 +244,7 @@ void api_handle_correction_add(struct api_request *rq)
     call->body = api_body(rq);
     int rc =
         call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("CorrectionAdd"), call->body, &rq->err);
-    rc = rc < 0 ? rc : read_ask(call->body, a, &rq->err);
+    rc = rc < 0 ? rc : read_ask(call->body, rq->api->conf.currency, a, &rq->err);
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);
         api_call_free(call);

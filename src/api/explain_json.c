@@ -62,7 +62,7 @@ static bool is_rented(const struct weir_candidate *c)
 static void add_money(struct weir_str *out, const struct weir_names *n, int64_t micro)
 {
     char buf[WEIR_MONEY_SIZE];
-    weir_str_addf(out, "%s %s", weir_money_format_short(micro, buf), currency_of(n));
+    weir_str_addf(out, "%s %s", weir_money_format_short(micro, currency_of(n), buf), currency_of(n));
 }
 
 static void add_duration(struct weir_str *out, struct weir_dur d)
@@ -130,7 +130,7 @@ static void add_terms(struct weir_str *out, const struct weir_names *n, const st
     for (size_t i = 0; i < sizeof terms / sizeof terms[0]; i++) {
         if (terms[i].micro != 0) {
             weir_str_addf(out, "%s%s %s", first ? " (" : ", ", terms[i].name,
-                          weir_money_format_short(terms[i].micro, buf));
+                          weir_money_format_short(terms[i].micro, currency_of(n), buf));
             first = false;
         }
     }

@@ -220,6 +220,10 @@ static int read_spec(struct api_request *rq, struct api_call *call)
     }
     (void)pthread_mutex_unlock(lock);
     json_decref(body);
+    if (rc == 0 && call->spec->currency[0] != '\0' && !weir_streq(call->spec->currency, a->conf.currency)) {
+        rc = weir_fail(&rq->err, -WEIR_EINVAL, "the job's amounts are in %s, and the ledger is in %s: write max_cost and delay_cost in %s", call->spec->currency,
+                       a->conf.currency, a->conf.currency);
+    }
     struct weir_wall now = weir_clock_wall(a->conf.clock);
     if (rc == 0 && call->spec->deadline.us != 0 && call->spec->deadline.us <= now.us) {
         char buf[WEIR_RFC3339_SIZE];

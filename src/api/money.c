@@ -520,7 +520,7 @@ void api_handle_project(struct api_request *rq)
     api_call_post(call);
 }
 
-static int read_project(const json_t *body, struct weir_command *cmd, struct weir_err *err)
+static int read_project(const json_t *body, const char *currency, struct weir_command *cmd, struct weir_err *err)
 {
     const json_t *weight = json_object_get(body, "weight");
     const json_t *cost = json_object_get(body, "delay_cost");
@@ -537,7 +537,7 @@ static int read_project(const json_t *body, struct weir_command *cmd, struct wei
         return weir_fail(err, -WEIR_EINVAL, "give delay_cost or delay_cost_micro_per_hour, not both");
     }
     if (cost != NULL) {
-        int rc = weir_parse_money(weir_sv_of(json_string_value(cost)), &cmd->u.project.delay_cost_micro_per_hour, err);
+        int rc = weir_parse_money_in(weir_sv_of(json_string_value(cost)), currency, &cmd->u.project.delay_cost_micro_per_hour, err);
         if (rc < 0) {
             return weir_fail_prefix(err, rc, "delay_cost");
         }
@@ -557,7 +557,7 @@ void api_handle_project_set(struct api_request *rq)
     struct api_call *call = api_call_new(rq, WEIR_COMMAND_PROJECT_SET);
     call->body = api_body(rq);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("ProjectSet"), call->body, &rq->err);
-    rc = rc < 0 ? rc : read_project(call->body, &call->cmd, &rq->err);
+    rc = rc < 0 ? rc : read_project(call->body, rq->api->conf.currency, &call->cmd, &rq->err);
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);
         api_call_free(call);

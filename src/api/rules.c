@@ -279,7 +279,7 @@ static int check_currency(const char *code, const char *ledger, struct weir_err 
     if (weir_streq(code, ledger)) {
         return weir_fail(err, -WEIR_EINVAL, "currency: %s is the ledger's own; a rate says what a unit of another currency is in it", code);
     }
-    if (!weir_currency_is_known(weir_sv_of(code))) {
+    if (!weir_currency_is_known(code)) {
         return weir_fail(err, -WEIR_EINVAL, "currency: '%.8s' is no code of ISO 4217, like EUR (in capitals)", code);
     }
     return 0;

@@ -863,7 +863,7 @@ const struct api_schema api_schemas[] = {
             END}},
     {"ProviderCheck", "one thing that was looked at",
      FIELDS{{"name", API_STRING, .summary = "credentials, clock, launch, ..."},
-            {"verdict", API_STRING, .summary = "ok, warning or failed"},
+            {"verdict", API_STRING, .summary = "ok, warning, failed, or unknown: there is no way to look at it beforehand"},
             {"text", API_STRING},
             {"remedy", API_STRING, API_NULL, .summary = "what to do; null where there is nothing"},
             END}},

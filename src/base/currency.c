@@ -1,23 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/* The codes are those of ISO 4217, list one, without funds, metals and codes for tests. */
+
 #include "currency.h"
 
-/* ISO 4217, list one (active codes); ANG and BGN, replaced in 2025 and 2026, too. Sorted. */
-static const char codes[] = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD "
-                            "CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL "
-                            "GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD "
-                            "KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO "
-                            "NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD "
-                            "SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV "
-                            "WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG ";
+#include <stddef.h>
+#include <string.h>
 
-bool weir_currency_is_known(struct weir_sv code)
+#include "mem.h"
+#include "str.h"
+
+/* By the places of the minor unit, each code with a blank behind it. */
+static const char *const codes[] = {
+    [0] = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF ",
+    [1] = "",
+    [2] = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE CZK DKK DOP "
+          "DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD "
+          "LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD "
+          "SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW "
+          "ZWG ",
+    [3] = "BHD IQD JOD KWD LYD OMR TND ",
+};
+
+static int find(const char *code)
 {
-    enum { CODE_BYTES = 3 };
-    for (size_t i = 0; code.n == CODE_BYTES && i + CODE_BYTES < sizeof codes; i += CODE_BYTES + 1) {
-        if (weir_sv_eq(code, (struct weir_sv){codes + i, CODE_BYTES})) {
-            return true;
+    if (strlen(code) == WEIR_CURRENCY_SIZE - 1) {
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(codes); i++) {
+            for (const char *c = codes[i]; *c != '\0'; c += WEIR_CURRENCY_SIZE) {
+                if (memcmp(c, code, WEIR_CURRENCY_SIZE - 1) == 0) {
+                    return (int)i;
+                }
+            }
         }
     }
-    return false;
+    return -1;
+}
+
+bool weir_currency_is_known(const char *code)
+{
+    return find(code) >= 0;
+}
+
+int weir_currency_places(const char *code)
+{
+    int places = find(code);
+    return places < 0 ? 2 : places;
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Codes of currencies: those of ISO 4217, list one, that stand for money in use, and a few that bills of the last years still have. */
+/*
+ * The currencies of the world: ISO 4217 codes, and into how many decimal places each is divided. Amounts are micro-units of any of them;
+ * the places only say how an amount is shown to people.
+ */
 
 #include <stdbool.h>
 
-#include "str.h"
+enum { WEIR_CURRENCY_SIZE = 4 };
 
-/* In capitals. False for metals, funds of the standard's tests, and what is no code. */
-bool weir_currency_is_known(struct weir_sv code);
+/* Is it the code of a currency that is in use? Capitals. */
+bool weir_currency_is_known(const char *code);
+/* The places of its minor unit: 2 of EUR, 0 of JPY, 3 of KWD; 2 where it is not known. */
+int weir_currency_places(const char *code);

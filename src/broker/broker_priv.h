@@ -154,6 +154,7 @@ enum lease_step {
     LEASE_STEP_WATCH,     /* it exists: look after it now and then */
     LEASE_STEP_TERMINATE, /* terminate is due */
     LEASE_STEP_ENDING,    /* terminate was taken; wait for the proof */
+    LEASE_STEP_PRICES,    /* it has ended; what it cost until then is asked for */
     LEASE_STEP_DONE,
 };
 
@@ -188,6 +189,9 @@ struct lease_watch {
     struct weir_wall prices_until;        /* since when the last of a history that came holds */
     uint8_t prices_failed;                /* histories that were asked for and did not come */
     bool prices_busy;                     /* one is on its way */
+    bool prices_final;                    /* LEASE_STEP_PRICES: it was asked for after the end */
+    struct weir_wall ended;               /* LEASE_STEP_PRICES: when, by its provider */
+    bool reclaimed;
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -287,6 +291,11 @@ struct policies {
 struct market_rate {
     int64_t nano;
     char currency[8];
+};
+
+struct market_missing {
+    char currency[WEIR_CURRENCY_SIZE];
+    size_t offers;
 };
 
 /* The price lists. */
@@ -499,6 +508,10 @@ const struct lease_watch *leases_owner(struct broker *b, const char *token);
 void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n);
 /* The lease's machine was there at that time: a price that holds since before is in force now. */
 void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall seen);
+/* Does its provider tell how the price of the lease's machine went? */
+bool prices_have_history(struct broker *b, const struct lease_watch *w);
+/* Asks for it, since the price that is charged began. */
+void prices_ask(struct broker *b, struct lease_watch *w);
 /* How the price of the lease's machine went came, or did not. */
 void prices_history(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r);
 
@@ -652,11 +665,13 @@ void owned_tick(struct broker *b);
 
 /* ---- market.c ---- */
 
-/* Reads the price lists, at the rates that are in force; on failure those of before stand. Errors: those of the catalogue. */
-int market_load(struct broker *b, struct weir_err *err);
+/* Reads the rates that are in force out of the store, and the price lists. Errors: those of store and catalogue. */
+int market_open(struct broker *b, struct weir_err *err);
+/* The currencies without a rate that price lists are in, with how many offers; at most max. */
+size_t market_missing(const struct broker *b, struct market_missing *ret, size_t max);
 void market_release(struct broker *b);
 /* Looks which rates are in force; where others are than before, prices are taken anew. Call it when a rule was added or ended. */
 void market_rates(struct broker *b);
-/* A weir_provider_env's: the rate of a currency now; 0: there is none. */
+/* A weir_provider_env's: what a unit of a currency is in the ledger's now, in billionths; 0: no rate is in force. */
 int64_t market_rate(void *broker, const char *currency);
 void market_tick(struct broker *b);

@@ -16,7 +16,7 @@ enum { LOOK_MS = 28000 }; /* below what those who ask wait for an answer */
 
 static void write_check(struct weir_json *j, const struct weir_check *c)
 {
-    static const char *const verdicts[WEIR_CHECK_VERDICT_MAX] = {[WEIR_CHECK_OK] = "ok", [WEIR_CHECK_WARNING] = "warning", [WEIR_CHECK_FAILED] = "failed"};
+    static const char *const verdicts[WEIR_CHECK_VERDICT_MAX] = {[WEIR_CHECK_OK] = "ok", [WEIR_CHECK_UNKNOWN] = "unknown", [WEIR_CHECK_WARNING] = "warning", [WEIR_CHECK_FAILED] = "failed"};
     weir_json_object(j);
     weir_json_kv_cstr(j, "name", c->name);
     weir_json_kv_cstr(j, "verdict", verdicts[c->verdict]);

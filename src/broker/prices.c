@@ -50,13 +50,34 @@ static void take_one(struct broker *b, struct lease_watch *w, const struct weir_
     }
 }
 
+/* The price that is charged began then; 0: none is yet. */
+static struct weir_wall charged_since(const struct weir_lease_view *v)
+{
+    return v->priced.us > v->confirmed_at.us ? v->priced : v->confirmed_at;
+}
+
+bool prices_have_history(struct broker *b, const struct lease_watch *w)
+{
+    struct weir_lease_view v;
+    return weir_core_lease(weir_engine_core(b->engine), w->lease, &v) && moves(w, &v) && w->provider->ops->price_history != NULL &&
+           v.confirmed_at.us != 0;
+}
+
+void prices_ask(struct broker *b, struct lease_watch *w)
+{
+    struct weir_lease_view v;
+    if (weir_core_lease(weir_engine_core(b->engine), w->lease, &v)) {
+        w->prices_busy = leases_ask_prices(b, w, &v.offer, weir_engine_outside(b->engine, charged_since(&v)));
+    }
+}
+
 /*
  * A price that began after the one that is charged need not have followed on it: where the provider keeps its history that is asked for first. One
  * that does not come is asked for again with the next answer of the feed, a few times.
  */
 static void compare(struct broker *b, struct lease_watch *w, const struct weir_lease_view *v, const struct weir_offer *o)
 {
-    struct weir_wall last = v->priced.us > v->confirmed_at.us ? v->priced : v->confirmed_at;
+    struct weir_wall last = charged_since(v);
     struct weir_wall since = weir_engine_inside(b->engine, o->price_since);
     if (w->provider->ops->price_history == NULL || v->confirmed_at.us == 0 || since.us <= last.us) {
         take_one(b, w, v, o);
@@ -65,7 +86,7 @@ static void compare(struct broker *b, struct lease_watch *w, const struct weir_l
         w->prices_failed = 0;
         w->prices_until = since;
     } else if (!w->prices_busy && since.us != w->prices_until.us) {
-        w->prices_busy = leases_ask_prices(b, w, &v->offer, weir_engine_outside(b->engine, last));
+        prices_ask(b, w);
     }
 }
 

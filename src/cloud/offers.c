@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/vec.h"
+#include "cloud/exchange.h"
 
 static const char *const verdict_name[WEIR_VERDICT_MAX] = {
     [WEIR_VERDICT_INCLUDED] = "included",

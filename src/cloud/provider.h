@@ -87,7 +87,13 @@ struct weir_provider_result {
 
 typedef void weir_provider_fn(void *ctx, const struct weir_provider_result *result);
 
-enum weir_check_verdict { WEIR_CHECK_OK, WEIR_CHECK_WARNING, WEIR_CHECK_FAILED, WEIR_CHECK_VERDICT_MAX };
+enum weir_check_verdict {
+    WEIR_CHECK_OK,
+    WEIR_CHECK_UNKNOWN, /* cannot be looked at beforehand; the text says why */
+    WEIR_CHECK_WARNING,
+    WEIR_CHECK_FAILED,
+    WEIR_CHECK_VERDICT_MAX,
+};
 
 /* One thing that was looked at, such as "credentials", for a person. */
 struct weir_check {

@@ -66,6 +66,14 @@ struct weir_rest_conf {
     uint32_t per_second; /* calls, on average */
 };
 
+/* What a key that was given little may lack the right to read. */
+struct weir_rest_read {
+    const char *permission; /* by the provider's name */
+    const char *path;       /* after the endpoint, with a query; answered to who may read it */
+    const char *use;        /* what weir reads there */
+    bool is_needed;         /* else machines are rented without it */
+};
+
 /*
  * The provider's own part. Bodies are JSON objects that were read already; text in them is not to be trusted.
  * On failure of an on_ method the whole call has failed as UNKNOWN: what the answer says of machines cannot be known.
@@ -80,6 +88,7 @@ struct weir_rest_ops {
     unsigned burst;
     struct weir_dur poll;
     struct weir_dur prices_every;
+    const char *currency; /* of prices and traffic that on_prices gives, where an offer names none; NULL: the ledger's */
     /* Optional: reads the section's other keys into p->own, sets up signing. Errors: -WEIR_ECONFIG. */
     int (*open)(struct weir_provider *p, const struct json_t *section, struct weir_cloud_conf *cloud, struct weir_err *err);
     void (*opened)(struct weir_provider *p); /* p->cloud is there now; optional */
@@ -117,6 +126,8 @@ struct weir_rest_ops {
      * the answer is not OK, or not a JSON object. */
     void (*check)(struct weir_provider *p, unsigned step, struct weir_rest_request *q);
     void (*on_check)(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *a, const struct json_t *body, struct weir_checks *k);
+    const struct weir_rest_read *reads; /* that a look tries, before what the driver asks; ends with an empty row; NULL: none */
+    const char *rights; /* what a look cannot find out of the key's rights, and how it shows; NULL: nothing */
     /* Optional: the zone in which all machines of an offer are made that names none; "": it is open. */
     const char *(*zone)(const struct weir_provider *p, const struct weir_offer *o);
     weir_cloud_classify_fn *classify; /* ctx: the provider */

@@ -496,6 +496,25 @@ static int read_max_cost(struct reader *rd, const struct doc *d, const char *pat
     return read_money(rd, d, path, 1, &rd->spec->request.max_cost_micro);
 }
 
+/* What the amounts are in; broker and job agree on it, or the job is refused. */
+static int read_currency(struct reader *rd, const struct doc *d, const char *path)
+{
+    struct weir_sv text;
+    char code[WEIR_CURRENCY_SIZE] = "";
+    int r = read_scalar(rd, d, path, &text);
+    if (r != 0) {
+        return r;
+    }
+    if (text.n == sizeof code - 1) {
+        memcpy(code, text.p, text.n);
+    }
+    if (!weir_currency_is_known(code)) {
+        return read_fail(rd, d, -WEIR_EINVAL, path, "'%.*s' is the code of no currency: it is three capitals, such as EUR", text.n > 20 ? 20 : (int)text.n, text.p);
+    }
+    r = weir_spec_note_currency(rd->spec, code, rd->err);
+    return r == 0 ? 0 : read_fail_prefix(rd, d, r, path);
+}
+
 static int read_max_duration(struct reader *rd, const struct doc *d, const char *path)
 {
     return read_duration(rd, d, path, &rd->spec->request.max_duration);
@@ -579,6 +598,7 @@ static const struct key_row root_keys[] = {
     {"deadline", "deadline", read_deadline},
     {"delay_cost", "delay_cost", read_delay_cost},
     {"max_cost", "max_cost", read_max_cost},
+    {"currency", "currency", read_currency},
     {"max_duration", "max_duration", read_max_duration},
     {"expected", "expected", read_expected},
     {"input_size", "input_size", read_input_size},

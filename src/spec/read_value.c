@@ -148,11 +148,13 @@ int read_money(struct reader *rd, const struct doc *d, const char *path, int64_t
 {
     struct weir_sv text;
     int64_t v;
+    char currency[WEIR_CURRENCY_SIZE];
     int r = read_scalar(rd, d, path, &text);
     if (r != 0) {
         return r;
     }
-    r = weir_parse_money(text, &v, rd->err);
+    r = weir_parse_money(text, &v, currency, rd->err);
+    r = r != 0 ? r : weir_spec_note_currency(rd->spec, currency, rd->err);
     if (r != 0) {
         return read_fail_prefix(rd, d, r, path);
     }

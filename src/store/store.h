@@ -26,6 +26,8 @@ enum { WEIR_STORE_SCHEMA = 19 };
 #define WEIR_META_LAST_POSTING "last_posting"
 /* Meta: the id of the installation, the owner tag of everything that it rents. */
 #define WEIR_META_INSTALLATION "installation"
+/* Meta: the currency of the ledger, which no posting names; none: USD, by a version that knew no other. */
+#define WEIR_META_CURRENCY "currency"
 /* Meta: how often prices were posted. */
 #define WEIR_META_RATINGS "ratings"
 

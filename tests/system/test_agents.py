@@ -61,7 +61,7 @@ def test_a_task_of_a_stopped_agent_that_stays_away_runs_elsewhere(weir):
         until("the task to run", lambda: "on" in b.log(job))
         first = b.tasks(job)[0]["node"]
         agents.end(first)
-        assert b.wait(job, 30)["state"] == "succeeded"
+        assert b.wait(job)["state"] == "succeeded"
         assert b.tasks(job)[0]["attempt"] == 2
         b.balanced()
 
@@ -72,7 +72,7 @@ def test_a_start_that_never_reached_a_killed_agent_ends_with_its_cancel(weir):
         job = b.submit({**H100, "name": "stuck", "run": "echo never"})
         until("the task to be placed", lambda: b.tasks(job)[0]["state"] == "starting")
         b.ok("cancel", job)
-        assert b.wait(job, 5)["state"] == "cancelled"
+        assert b.wait(job)["state"] == "cancelled"
         assert cost_of(b, job) == 0, b.get(f"/v1/jobs/{job}")
         agents.start("n2")  # and nothing of it is started by the next agent
         after = b.submit({**H100, "name": "after", "run": "echo after"})
@@ -87,7 +87,7 @@ def test_a_cancel_of_a_start_that_a_stopped_process_may_have_got_ends_with_its_s
         job = b.submit({**H100, "name": "stuck", "run": "echo never"})
         until("the task to be placed", lambda: b.tasks(job)[0]["state"] == "starting")
         b.ok("cancel", job)
-        assert b.wait(job, 40)["state"] == "cancelled"  # long before lost_grace
+        assert b.wait(job)["state"] == "cancelled"  # long before lost_grace
         assert cost_of(b, job) == 0
         agents.process["n2"].send_signal(signal.SIGCONT)  # it reads the start now, and is told to stop it
         after = b.submit({**H100, "name": "after", "run": "echo after"})
@@ -107,7 +107,7 @@ def test_a_start_that_never_reached_a_killed_agent_is_moved_unbilled(weir):
         job = b.submit({**H100, "name": "stuck", "run": "echo here"})
         until("the task to be placed", lambda: b.tasks(job)[0]["state"] == "starting")
         b.ok("cancel", busy)
-        assert b.wait(job, 30)["state"] == "succeeded"  # long before lost_grace
+        assert b.wait(job)["state"] == "succeeded"  # long before lost_grace
         assert b.tasks(job)[0]["attempt"] == 2
         row = row_of(b, job)
         assert row["waste_lost_micro"] == 0, row
@@ -210,7 +210,7 @@ def test_a_second_agent_with_the_name_of_a_living_one_is_refused_and_takes_over_
         assert [n["name"] for n in b.json("nodes")].count("n2") == 1
         assert "--name" in agents.said()
         first.kill()
-        first.wait(timeout=10)
+        first.wait(timeout=60)
         joins = agents.said().count("joined as node")
         until("the second to take the node over", lambda: agents.said().count("joined as node") > joins)
         assert [n["id"] for n in b.json("nodes") if n["name"] == "n2"] == [id_of_n2], b.json("nodes")

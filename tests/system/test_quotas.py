@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Quotas through a real broker: what waits for one, what starts, what a killed broker remembers, who may see and set them."""
+import sys
+
 import lib
 from lib import Broker, until
 
@@ -138,4 +140,4 @@ def test_who_sets_and_sees_quotas(weir):
 
 
 if __name__ == "__main__":
-    lib.main(globals())
+    sys.exit(lib.main(globals()))

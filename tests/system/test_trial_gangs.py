@@ -32,7 +32,7 @@ def test_an_agent_that_was_killed_keeps_its_rank(weir):
         job = b.submit({**GANG, "run": f"echo early $WEIR_NODE_RANK; while [ ! -f {mark} ]; do sleep 0.05; done; echo late $WEIR_NODE_RANK"})
         until("both nodes to run", lambda: b.ok("logs", job).count("early") == 2)
         agents.process["n2"].kill()
-        agents.process["n2"].wait(timeout=10)
+        agents.process["n2"].wait(timeout=60)
         mark.touch()
         agents.start("n2")
         assert b.wait(job)["state"] == "succeeded"

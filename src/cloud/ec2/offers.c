@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "cloud/catalogue.h"
 #include "cloud/ec2/ec2_priv.h"
+#include "cloud/exchange.h"
 
 enum {
     TYPES_MAX = 100,  /* in one request */
@@ -21,6 +22,7 @@ enum {
     CHANGES_MAX = 10000, /* of one price; the oldest are left out of more */
 };
 
+#define EC2_CURRENCY "USD" /* of spot prices, and what is read of the price list */
 #define TYPES_MAX_AGE weir_dur_s(6 * 3600)
 #define RETRY_EVERY weir_dur_s(60)
 
@@ -104,13 +106,12 @@ static size_t push_live(struct weir_provider *p, const struct ec2_region *r, con
         if (!weir_streq(at->type, on_demand->instance_type)) {
             continue;
         }
-        if (!spot_is_plausible(at->micro_per_hour, on_demand)) {
-            refuse_price(p, "a spot price", at->type, at->zone, at->micro_per_hour, on_demand->price_micro_per_hour);
+        struct weir_offer o = spot != NULL ? *spot : *on_demand;
+        if (!weir_provider_price(p->env, &o, EC2_CURRENCY, at->micro_per_hour) || !spot_is_plausible(o.price_micro_per_hour, on_demand)) {
+            refuse_price(p, "a spot price", at->type, at->zone, o.price_micro_per_hour, on_demand->price_micro_per_hour);
             continue;
         }
-        struct weir_offer o = spot != NULL ? *spot : *on_demand;
         o.market = WEIR_OFFER_SPOT;
-        o.price_micro_per_hour = at->micro_per_hour;
         o.price_since = at->since;
         o.as_of = r->prices_at;
         o.expires = weir_wall_add(r->prices_at, p->conf.price_max_age);
@@ -127,10 +128,12 @@ static struct weir_offer at_list_price(struct weir_provider *p, size_t region, c
 {
     struct weir_offer o = *row;
     const struct ec2_listed *l = ec2_pricelist_find(p, region, row->instance_type);
-    if (l != NULL && (l->micro_per_hour < o.price_micro_per_hour / LIST_FACTOR || l->micro_per_hour > o.price_micro_per_hour * LIST_FACTOR)) {
-        refuse_price(p, "the price", o.instance_type, o.region, l->micro_per_hour, o.price_micro_per_hour);
+    struct weir_offer told = o;
+    if (l != NULL && (!weir_provider_price(p->env, &told, EC2_CURRENCY, l->micro_per_hour) || told.price_micro_per_hour < o.price_micro_per_hour / LIST_FACTOR ||
+                      told.price_micro_per_hour > o.price_micro_per_hour * LIST_FACTOR)) {
+        refuse_price(p, "the price", o.instance_type, o.region, told.price_micro_per_hour, o.price_micro_per_hour);
     } else if (l != NULL) {
-        o.price_micro_per_hour = l->micro_per_hour;
+        o = told;
         o.as_of = l->at;
         o.expires = weir_wall_add(l->at, weir_dur_s(48 * INT64_C(3600)));
         (void)snprintf(o.source, sizeof o.source, "EC2 Price List (live)");
@@ -215,7 +218,7 @@ static bool read_place(const struct weir_xml *item, struct ec2_place *ret)
     const char *zone = weir_xml_text(item, "availabilityZone");
     *ret = (struct ec2_place){.micro_per_hour = 0};
     if (strlen(type) >= sizeof ret->type || strlen(zone) >= sizeof ret->zone || zone[0] == '\0' ||
-        weir_parse_money(weir_sv_of(weir_xml_text(item, "spotPrice")), &ret->micro_per_hour, NULL) < 0) {
+        weir_parse_decimal(weir_sv_of(weir_xml_text(item, "spotPrice")), 6, &ret->micro_per_hour, NULL) < 0) {
         return false;
     }
     (void)snprintf(ret->type, sizeof ret->type, "%s", type);
@@ -431,10 +434,10 @@ static void answer_history(struct history_op *op)
     for (size_t i = op->changes.n; i-- > 0;) {
         const struct ec2_place *at = &op->changes.p[i];
         struct weir_offer o = op->offer;
-        if (at->since.us == 0 || (row != NULL && !spot_is_plausible(at->micro_per_hour, &on_demand))) {
+        if (at->since.us == 0 || !weir_provider_price(p->env, &o, EC2_CURRENCY, at->micro_per_hour) ||
+            (row != NULL && !spot_is_plausible(o.price_micro_per_hour, &on_demand))) {
             continue;
         }
-        o.price_micro_per_hour = at->micro_per_hour;
         o.price_since = at->since;
         o.as_of = now;
         o.expires = weir_wall_add(now, p->conf.price_max_age);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cloud/boot.h"
 #include "cloud/checks.h"
+#include "cloud/exchange.h"
 #include "cloud/gce/auth.h"
 #include "cloud/gce/quota.h"
 #include "cloud/gce/skus.h"
@@ -537,12 +538,18 @@ static void set_price(struct types_ctx *t, struct weir_offer *o)
     if (price < 0) {
         return;
     }
-    if (!weir_rest_is_near(price, o->price_micro_per_hour)) {
-        weir_rest_offers_refuse(t->l, "%s in %s at %s an hour; the list has %s", o->instance_type, o->region, weir_money_format(price, told),
+    struct weir_offer now = *o;
+    if (!weir_provider_price(t->p->env, &now, "USD", price)) {
+        char text[128];
+        weir_rest_offers_refuse(t->l, "the price of %s in %s: %s", o->instance_type, o->region, weir_offer_no_rate("USD", text, sizeof text));
+        return;
+    }
+    if (!weir_rest_is_near(now.price_micro_per_hour, o->price_micro_per_hour)) {
+        weir_rest_offers_refuse(t->l, "%s in %s at %s an hour; the list has %s", o->instance_type, o->region, weir_money_format(now.price_micro_per_hour, told),
                                 weir_money_format(o->price_micro_per_hour, list));
         return;
     }
-    o->price_micro_per_hour = price;
+    *o = now;
     o->price_since = since;
     o->as_of = (struct weir_wall){0}; /* now */
     (void)snprintf(o->source, sizeof o->source, "Cloud Billing catalogue (live)");
