@@ -380,6 +380,8 @@ struct api_job {
     bool has_task;
     char *pool;
     char *node;
+    struct weir_node_id node_id;
+    uint32_t other_nodes; /* where its first tasks are besides */
     enum weir_reason reason;
     bool has_exit;
     int32_t exit_code;

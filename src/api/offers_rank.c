@@ -6,7 +6,11 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "cloud/offers.h"
+#include "cloud/provider.h"
+
+enum { PROVIDER_NAMES_MAX = 64 };
 
 static int read_wishes(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_offer_query *ret,
                        struct weir_err *err)
@@ -197,7 +201,9 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
                        const struct api_offer_query *q, const struct weir_gpu_table *gpus)
 {
     for (size_t i = 0; i < l->n && !w->has_more; i++) {
-        if ((!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
+        /* a cloud that is named is all that is spoken of */
+        bool is_asked_for = q->cloud == NULL || weir_glob_match(weir_sv_of(q->cloud), weir_sv_of(l->row[i].offer->provider));
+        if (!is_asked_for || (!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
             (q->launchable && !l->row[i].offer->launchable)) {
             continue;
         }
@@ -210,6 +216,46 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
             row_json(j, &l->row[i], query, gpus, q);
         }
     }
+}
+
+/* Appends a name once. */
+static void add_name(const char **names, size_t *n, const char *name)
+{
+    for (size_t i = 0; i < *n; i++) {
+        if (weir_streq(names[i], name)) {
+            return;
+        }
+    }
+    if (*n < PROVIDER_NAMES_MAX) {
+        names[(*n)++] = name;
+    }
+}
+
+int api_offers_cloud(const struct api_offer_query *q, const struct weir_offer *rented, size_t n_rented, struct weir_err *err)
+{
+    const char *names[PROVIDER_NAMES_MAX + 1] = {"local"};
+    size_t n = 1;
+    for (size_t i = 0; weir_providers[i] != NULL; i++) {
+        add_name(names, &n, weir_providers[i]->name);
+    }
+    for (size_t i = 0; i < n_rented; i++) {
+        if (i == 0 || !weir_streq(rented[i].provider, rented[i - 1].provider)) {
+            add_name(names, &n, rented[i].provider);
+        }
+    }
+    names[n] = NULL;
+    WEIR_CLEANUP(weir_str_release) struct weir_str known = WEIR_STR_INIT(200);
+    for (size_t i = 0; i < n; i++) {
+        if (q->cloud == NULL || weir_glob_match(weir_sv_of(q->cloud), weir_sv_of(names[i]))) {
+            return 0;
+        }
+        weir_str_addf(&known, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    const char *near = weir_nearest(weir_sv_of(q->cloud), names);
+    if (near != NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "cloud '%.64s' is not known; did you mean '%s'?", q->cloud, near);
+    }
+    return weir_fail(err, -WEIR_EINVAL, "cloud '%.64s' is not known; there are %s", q->cloud, weir_str_cstr(&known));
 }
 
 void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,

@@ -101,7 +101,12 @@ static void print_job(const json_t *job)
     weir_line_field("Array:", job, "array");
     print_lists(job);
     weir_line_field("Pool:", job, "pool");
-    weir_line_field("Node:", job, "node");
+    struct weir_str nodes = WEIR_STR_INIT(512);
+    weir_out_nodes(&nodes, job);
+    if (nodes.n > 0) {
+        weir_line_text("Node:", weir_str_cstr(&nodes));
+    }
+    weir_str_release(&nodes);
     weir_line_field("GPUs:", job, "gpus");
     weir_line_time("Submitted:", job, "submitted");
     print_common(job);
