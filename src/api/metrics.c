@@ -160,6 +160,8 @@ static int on_total(void *ctx, const struct weir_total_row *row)
     total_line(&t->cost, "weir_cost", row, row->amount_micro, t->currency);
     if (f->energy_mj > 0) {
         total_line(&t->energy, "weir_energy_joules_total", row, weir_mul_div_sat(f->energy_mj, 1000, 1), NULL);
+    }
+    if (f->energy_mj > 0 && (f->carbon_ug > 0 || !f->has_unknown)) {
         total_line(&t->carbon, "weir_carbon_grams_total", row, f->carbon_ug, NULL);
     }
     if (f->unknown_micro != 0) {

@@ -421,6 +421,9 @@ void commands_answer_finished(struct broker *b);
 void budgets_set(struct broker *b, struct weir_command *cmd);
 void budgets_remove(struct broker *b, struct weir_command *cmd);
 
+/* rules.c */
+void rules_change(struct broker *b, struct weir_command *cmd);
+
 /* quotas.c */
 void quotas_set(struct broker *b, struct weir_command *cmd);
 void quotas_remove(struct broker *b, struct weir_command *cmd);
@@ -575,6 +578,8 @@ void retention_free(struct broker *b);
 void self_check_tick(struct broker *b);
 void self_check_free(struct broker *b);
 
+enum { AUDIT_STATE_BYTES_MAX = 8192 }; /* of what it says was there, or is */
+
 /* access.c */
 int access_init(struct broker *b, struct weir_err *err);
 void access_free(struct broker *b);
@@ -588,6 +593,8 @@ enum weir_role access_role_in(const struct person *p, struct weir_sv project);
 /* Notes a change that the command has made; it is written with it. before and after are JSON, "" where nothing was there. */
 void access_audit(struct broker *b, const struct weir_command *cmd, const char *action, const char *object, const char *before,
                   const char *after);
+/* Whom a budget or a quota is for, in what the audit log says of it. */
+void access_scope_json(struct weir_json *j, const struct broker *b, uint8_t scope, struct weir_project_id project, struct weir_user_id user, const char *tag);
 
 /* tokens.c */
 int tokens_init(struct broker *b, struct weir_err *err);

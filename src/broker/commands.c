@@ -529,6 +529,11 @@ static void lease_end(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
+static const char *renting(const struct broker *b)
+{
+    return b->renting_off ? "{\"renting\":false}" : "{\"renting\":true}";
+}
+
 static void leases_op(struct broker *b, struct weir_command *cmd)
 {
     int r = 0;
@@ -539,12 +544,12 @@ static void leases_op(struct broker *b, struct weir_command *cmd)
         leases_look(b);
         break;
     case WEIR_LEASES_OP_DOWN:
+        access_audit(b, cmd, "lease.down", "all leases", renting(b), "{\"renting\":false}");
         r = leases_down(b, &cmd->err);
-        access_audit(b, cmd, "lease.down", "all leases", "", "{\"renting\":false}");
         break;
     case WEIR_LEASES_OP_UP:
+        access_audit(b, cmd, "lease.up", "all leases", renting(b), "{\"renting\":true}");
         r = leases_set_renting(b, true, &cmd->err);
-        access_audit(b, cmd, "lease.up", "all leases", "", "{\"renting\":true}");
         break;
     }
     if (r == 0) {
@@ -833,31 +838,6 @@ static void close_month(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
-static void change_rule(struct broker *b, struct weir_command *cmd)
-{
-    struct weir_rule_row *row = &cmd->u.rule.row;
-    bool end = cmd->u.rule.end;
-    int r = end ? weir_engine_end_rule(b->engine, row->name, row->until, &cmd->err) : weir_engine_add_rule(b->engine, row, &cmd->err);
-    if (r == 0) {
-        WEIR_CLEANUP(weir_str_release) struct weir_str object = WEIR_STR_INIT(1024);
-        WEIR_CLEANUP(weir_str_release) struct weir_str after = WEIR_STR_INIT(65536);
-        struct weir_json j = weir_json_begin(&after);
-        weir_json_object(&j);
-        if (!end) {
-            weir_json_kv_cstr(&j, "kind", row->kind);
-            weir_json_key(&j, "rule");
-            weir_json_raw(&j, weir_sv_of(row->body));
-            weir_json_kv_time(&j, "from", row->from);
-        }
-        weir_json_kv_time(&j, "until", row->until);
-        weir_json_end(&j);
-        weir_str_addf(&object, "rule %s", row->name);
-        access_audit(b, cmd, end ? "rule.end" : "rule.add", weir_str_cstr(&object), "", weir_str_cstr(&after));
-        market_rates(b);
-    }
-    commands_finish(b, cmd, r);
-}
-
 static void invoice(struct broker *b, struct weir_command *cmd)
 {
     char after[64];
@@ -938,7 +918,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         close_month(b, cmd);
         break;
     case WEIR_COMMAND_RULE:
-        change_rule(b, cmd);
+        rules_change(b, cmd);
         break;
     case WEIR_COMMAND_PRICE:
         commands_finish(b, cmd, weir_engine_price(b->engine, cmd->u.price.ratings, cmd->u.price.part, cmd->u.price.n, &cmd->err));
