@@ -509,6 +509,10 @@ struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */
 const struct lease_watch *leases_owner(struct broker *b, const char *token);
 
+/* committed.c: what of a provider's offers is paid for already */
+/* The offer that the commitment makes of those of the provider. False: it is of another, or what it is for is not offered. */
+bool committed_offer(const struct weir_config_committed *c, const char *provider, const struct weir_offer *o, size_t n, struct weir_offer *ret);
+
 /* prices.c: machines whose price moves while they run */
 /* The provider told its offers. */
 void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n);

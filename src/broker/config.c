@@ -426,6 +426,28 @@ static int read_providers(struct config_loader *l, const struct doc *d, void *ta
     return 0;
 }
 
+static int read_committed(struct config_loader *l, const struct doc *d, void *target)
+{
+    (void)target;
+    if (d->kind != DOC_LIST) {
+        return config_fail_at(l, d, "a list of commitments is wanted here");
+    }
+    for (const struct doc *i = d->first; i != NULL; i = i->next) {
+        struct weir_err why = {""};
+        if (l->c->n_committed == WEIR_CONFIG_COMMITTED_MAX) {
+            return config_fail_at(l, i, "too many commitments: 64 at most");
+        }
+        json_t *section = to_json(i);
+        int r = committed_read(&l->c->committed[l->c->n_committed], section, &why);
+        json_decref(section);
+        if (r != 0) {
+            return config_fail_at(l, i, why.text);
+        }
+        l->c->n_committed++;
+    }
+    return 0;
+}
+
 static int read_all(struct config_loader *l, const struct doc *root)
 {
     static const struct config_row rows[] = {
@@ -436,6 +458,7 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"policy", read_policy, offsetof(struct weir_config, core)},
         {"pools", read_pools, 0},
         {"providers", read_providers, 0},
+        {"committed", read_committed, 0},
         {"node_silence", config_read_duration, offsetof(struct weir_config, node_silence)},
         {"retention", read_retention, offsetof(struct weir_config, retention)},
         {"ledger_check", config_read_duration, offsetof(struct weir_config, ledger_check)},

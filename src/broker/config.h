@@ -17,7 +17,7 @@
 
 struct json_t;
 
-enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16, WEIR_CONFIG_ISSUERS_MAX = 8, WEIR_CONFIG_GRANTS_MAX = 256 };
+enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_COMMITTED_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16, WEIR_CONFIG_ISSUERS_MAX = 8, WEIR_CONFIG_GRANTS_MAX = 256 };
 
 /* What a kWh emits, by place and time, in micrograms of CO2e. */
 struct weir_config_carbon {
@@ -149,6 +149,15 @@ struct weir_config {
     size_t n_pools;
     struct weir_config_provider provider[WEIR_CONFIG_PROVIDERS_MAX];
     size_t n_providers;
+    struct weir_config_committed {
+        char provider[WEIR_PROVIDER_SIZE];
+        char instance_type[WEIR_INSTANCE_TYPE_SIZE];
+        char region[WEIR_REGION_SIZE];
+        char zone[WEIR_REGION_SIZE]; /* "": any */
+        uint32_t machines;           /* that are paid for */
+        int64_t price_micro_per_hour; /* what each costs, used or not; 0: as on demand */
+    } committed[WEIR_CONFIG_COMMITTED_MAX];
+    size_t n_committed;
     struct weir_dur node_silence; /* without a word from its agent, a node is lost; default 60 s */
     uint64_t log_bytes_max;       /* per run */
     struct weir_dur ledger_check; /* the ledger is proven so often; default 24 h */

@@ -455,6 +455,16 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
     }
 }
 
+/* Those before it are as they were while *same. */
+static void keep_offer(struct provider *p, size_t at, const struct weir_offer *o, bool *same)
+{
+    *same = *same && at < p->offers.n && memcmp(&p->offers.p[at], o, sizeof *o) == 0;
+    if (!*same) {
+        p->offers.n = at;
+        weir_vec_push(&p->offers, *o);
+    }
+}
+
 static void take_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
 {
     if (r->class != WEIR_PROVIDER_OK) {
@@ -464,19 +474,21 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     if (b->renting_off) {
         return; /* they were withdrawn */
     }
-    bool same = p->offers_known && p->offers.n == r->n_offers;
+    size_t n = 0;
+    bool same = p->offers_known;
     for (size_t i = 0; i < r->n_offers; i++) {
-        struct weir_offer o = r->offer[i];
-        same = same && memcmp(&p->offers.p[i], &o, sizeof o) == 0;
-        if (!same) { /* those before it are */
-            p->offers.n = i;
-            weir_vec_push(&p->offers, o);
+        keep_offer(p, n++, &r->offer[i], &same);
+    }
+    for (size_t i = 0; b->config != NULL && i < b->config->n_committed; i++) {
+        struct weir_offer o;
+        if (committed_offer(&b->config->committed[i], p->ops->name, r->offer, r->n_offers, &o)) {
+            keep_offer(p, n++, &o, &same);
         }
     }
-    if (same) {
+    if (same && p->offers.n == n) {
         return;
     }
-    p->offers.n = r->n_offers;
+    p->offers.n = n;
     p->offers_known = true;
     struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
     ev.u.offers_set.provider = p->ops->name;

@@ -457,9 +457,53 @@ static void receivers_that_cannot_be_are_refused_with_the_reason(void **state)
     }
 }
 
+static void commitments_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *item;
+        const char *text; /* NULL: it is fine */
+        uint32_t machines;
+        int64_t price;
+    } rows[] = {
+        {"provider: aws, instance_type: a, region: r, machines: 4, per_hour: 55.04", NULL, 4, 55040000},
+        {"provider: aws, instance_type: a, region: r, zone: z, machines: 1", NULL, 1, 0},
+        {"provider: aws, instance_type: a, region: r, plan_per_hour: 31.40, per_hour: 15.65", NULL, 2, 15650000},
+        {"provider: aws, instance_type: a, region: r", "committed.machines: is how many are paid for", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 2, plan_per_hour: 3, per_hour: 1", "committed.machines: is how many", 0, 0},
+        {"provider: aws, instance_type: a, region: r, plan_per_hour: 3", "committed.per_hour: must be the plan's rate", 0, 0},
+        {"provider: aws, instance_type: a, region: r, plan_per_hour: 3, per_hour: 4", "committed.per_hour: must be the plan's rate", 0, 0},
+        {"provider: aws, region: r, machines: 1", "committed.instance_type: is missing", 0, 0},
+        {"provider: aws, instance_type: a, machines: 1", "committed.region: is missing", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 0", "committed.machines", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machine: 1", "did you mean 'machines'?", 0, 0},
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        char text[512];
+        struct weir_config *c = NULL;
+        struct weir_err err = {""};
+        (void)snprintf(text, sizeof text, "committed:\n  - {%s}\n", rows[i].item);
+        int r = weir_config_parse(&c, weir_sv_of(text), "test.yaml", &err);
+        if (rows[i].text == NULL) {
+            assert_string_equal(err.text, "");
+            assert_int_equal(r, 0);
+            assert_int_equal(c->n_committed, 1);
+            assert_int_equal(c->committed[0].machines, rows[i].machines);
+            assert_int_equal(c->committed[0].price_micro_per_hour, rows[i].price);
+        } else {
+            assert_int_equal(r, -WEIR_ECONFIG);
+            if (strstr(err.text, rows[i].text) == NULL) {
+                fail_msg("%s: '%s'", rows[i].item, err.text);
+            }
+        }
+        weir_config_free(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commitments_are_read),
         cmocka_unit_test(each_part_of_a_cost_that_is_given_counts),
         cmocka_unit_test(a_tariff_may_change_by_the_hour),
         cmocka_unit_test(a_file_names_its_currency_or_none),
