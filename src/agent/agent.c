@@ -56,7 +56,7 @@ static void carry_out(struct agent *a, const struct weir_agent_effect *f)
         agent_call_report(a);
         break;
     case WEIR_AGENT_DO_LOG:
-        agent_call_log(a, f->run, f->rank, f->offset);
+        agent_call_log(a, f);
         break;
     case WEIR_AGENT_DO_START:
         agent_run_start(a, f->command);

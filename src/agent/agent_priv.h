@@ -124,7 +124,7 @@ void agent_feed(struct agent *a, const struct weir_agent_event *e);
 void agent_call_join(struct agent *a);
 void agent_call_sync(struct agent *a, uint64_t ack, int wait_ms);
 void agent_call_report(struct agent *a);
-void agent_call_log(struct agent *a, struct weir_run_id run, uint32_t rank, uint64_t offset);
+void agent_call_log(struct agent *a, const struct weir_agent_effect *f);
 /* Cancels the long poll, or everything. */
 void agent_calls_cancel(struct agent *a, bool only_sync);
 

@@ -261,33 +261,35 @@ void agent_call_report(struct agent *a)
     weir_str_release(&body);
 }
 
-void agent_call_log(struct agent *a, struct weir_run_id run, uint32_t rank, uint64_t offset)
+void agent_call_log(struct agent *a, const struct weir_agent_effect *f)
 {
-    char dir[WEIR_PATH_SIZE], path[WEIR_PATH_SIZE], query[512];
-    if (!agent_run_dir(a, run, dir) || !weir_path_join(path, dir, "log")) {
-        fail_call(a, WEIR_AGENT_EV_LOGGED, run, WEIR_AGENT_REFUSED, "path too long");
+    char dir[WEIR_PATH_SIZE], path[WEIR_PATH_SIZE];
+    if (!agent_run_dir(a, f->run, dir) || !weir_path_join(path, dir, "log")) {
+        fail_call(a, WEIR_AGENT_EV_LOGGED, f->run, WEIR_AGENT_REFUSED, "path too long");
         return;
     }
     WEIR_CLEANUP(weir_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
     WEIR_CLEANUP(weir_freep) char *bytes = weir_alloc(LOG_CHUNK_BYTES);
-    ssize_t n = fd < 0 ? -1 : pread(fd, bytes, LOG_CHUNK_BYTES, (off_t)offset);
+    ssize_t n = fd < 0 ? -1 : pread(fd, bytes, LOG_CHUNK_BYTES, (off_t)f->offset);
     if (n <= 0) {
-        fail_call(a, WEIR_AGENT_EV_LOGGED, run, WEIR_AGENT_REFUSED, "the log file is gone or shorter than it was");
+        fail_call(a, WEIR_AGENT_EV_LOGGED, f->run, WEIR_AGENT_REFUSED, "the log file is gone or shorter than it was");
         return;
     }
-    /* a session is the broker's own text: what would not go into a URL as it stands is escaped */
-    struct weir_str session = WEIR_STR_INIT(400);
-    weir_uri_encode(&session, weir_sv_of(a->state.session));
-    (void)snprintf(query,
-                   sizeof query,
-                   "/v1/agent/log?node=%llu&session=%s&job=%llu&ordinal=%u&attempt=%u&rank=%u&offset=%llu",
-                   (unsigned long long)a->state.node,
-                   weir_str_cstr(&session),
-                   (unsigned long long)run.task.job.v,
-                   run.task.ordinal,
-                   run.attempt,
-                   rank,
-                   (unsigned long long)offset);
-    weir_str_release(&session);
-    send_call(a, WEIR_AGENT_EV_LOGGED, run, query, (struct weir_sv){bytes, (size_t)n}, CALL_TIMEOUT_MS);
+    struct weir_str query = WEIR_STR_INIT(1024);
+    weir_str_addf(&query,
+                  "/v1/agent/log?node=%llu&job=%llu&ordinal=%u&attempt=%u&rank=%u&offset=%llu&session=",
+                  (unsigned long long)a->state.node,
+                  (unsigned long long)f->run.task.job.v,
+                  f->run.task.ordinal,
+                  f->run.attempt,
+                  f->rank,
+                  (unsigned long long)f->offset);
+    /* session and ticket are the broker's own text: what would not go into a URL as it stands is escaped */
+    weir_uri_encode(&query, weir_sv_of(a->state.session));
+    if (f->ticket[0] != '\0') {
+        weir_str_adds(&query, "&ticket=");
+        weir_uri_encode(&query, weir_sv_of(f->ticket));
+    }
+    send_call(a, WEIR_AGENT_EV_LOGGED, f->run, weir_str_cstr(&query), (struct weir_sv){bytes, (size_t)n}, CALL_TIMEOUT_MS);
+    weir_str_release(&query);
 }

@@ -43,6 +43,7 @@ static void write_start(const struct weir_record_start *s, struct weir_str *out)
     weir_json_object(&j);
     weir_run_id_write(&j, "run", s->run);
     weir_json_kv_u64(&j, "rank", s->rank);
+    weir_json_kv_cstr(&j, "log_ticket", s->ticket);
     weir_json_key(&j, "gpus");
     weir_json_array(&j);
     for (size_t i = 0; i < s->n_gpus; i++) {
@@ -173,8 +174,10 @@ static int read_start(const json_t *v, struct weir_record_start *s, struct weir_
     }
     const char *checkpoint = json_string_value(json_object_get(v, "checkpoint"));
     const char *container = json_string_value(json_object_get(v, "container"));
+    const char *ticket = json_string_value(json_object_get(v, "log_ticket"));
     (void)snprintf(s->checkpoint, sizeof s->checkpoint, "%s", checkpoint == NULL ? "" : checkpoint);
     (void)snprintf(s->container, sizeof s->container, "%s", container == NULL ? "" : container);
+    (void)snprintf(s->ticket, sizeof s->ticket, "%s", ticket == NULL ? "" : ticket);
     return 0;
 }
 

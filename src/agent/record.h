@@ -30,6 +30,7 @@ enum { WEIR_RECORD_BYTES_MAX = 64 * 1024, WEIR_PATH_SIZE = 4096 };
 struct weir_record_start {
     struct weir_run_id run;
     uint32_t rank;
+    char ticket[WEIR_AGENT_TICKET_SIZE]; /* for its log; "" none */
     size_t n_gpus;
     uint32_t gpu[WEIR_AGENT_GPUS_MAX];
     uint64_t gpu_mj[WEIR_AGENT_GPUS_MAX]; /* counters at the start; 0: none */

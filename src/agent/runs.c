@@ -357,6 +357,7 @@ void agent_run_start(struct agent *a, const struct weir_agent_command *c)
     }
     if (rc == 0) {
         fill_record(a, &start, &rec);
+        memcpy(rec.ticket, c->ticket, sizeof rec.ticket);
         char spare[WEIR_PATH_SIZE];
         bool has_spare = a->n_spares > 0 && spare_dir(a, a->n_spares - 1, spare);
         rc = weir_record_make(dir, has_spare ? spare : NULL, &rec, &fd, &err);
@@ -478,7 +479,7 @@ static bool watch_adopted(struct agent *a, struct live_run *r, pid_t pid)
 
 static void adopt(struct agent *a, const char *dir, const struct weir_record *rec, bool locked)
 {
-    struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_FOUND, .run = rec->start.run, .rank = rec->start.rank, .pid = rec->pid, .at = rec->started};
+    struct weir_agent_event e = {.type = WEIR_AGENT_EV_RUN_FOUND, .run = rec->start.run, .rank = rec->start.rank, .ticket = rec->start.ticket, .pid = rec->pid, .at = rec->started};
     struct weir_agent_end end;
     e.size = file_size(dir, "log");
     if (!locked) {

@@ -368,6 +368,7 @@ static void do_start(struct weir_agent_state *s, const struct weir_agent_command
         return;
     }
     r->rank = c->rank;
+    memcpy(r->ticket, c->ticket, sizeof r->ticket);
     if (s->power_off) {
         set_end(s, r, &(struct weir_agent_end){.reason = WEIR_REASON_RECLAIM, .text = "the machine is going"}, now);
         return;
@@ -574,6 +575,7 @@ static void on_found(struct weir_agent_state *s, const struct weir_agent_event *
         return;
     }
     r->rank = e->rank;
+    (void)snprintf(r->ticket, sizeof r->ticket, "%s", e->ticket == NULL ? "" : e->ticket);
     r->started = e->at;
     r->pid = e->pid;
     r->log_size = e->size;
@@ -659,6 +661,7 @@ static void send_logs(struct weir_agent_state *s)
         struct weir_agent_effect *f = effect_add(s, WEIR_AGENT_DO_LOG);
         f->run = r->id;
         f->rank = r->rank;
+        memcpy(f->ticket, r->ticket, sizeof f->ticket);
         f->offset = r->log_stored;
     }
     if (taken > 0) {

@@ -47,6 +47,8 @@ struct weir_agent_end {
     char text[256];  /* for a person */
 };
 
+enum { WEIR_AGENT_TICKET_SIZE = 65 };
+
 struct weir_agent_energy {
     struct weir_wall at;
     uint64_t node_mj;
@@ -68,6 +70,7 @@ struct weir_agent_command {
     enum weir_agent_command_type type;
     struct weir_run_id run;
     uint32_t rank;          /* start: of a gang */
+    char ticket[WEIR_AGENT_TICKET_SIZE]; /* start: to be shown with the log; "" none */
     int signal;             /* stop; 0: SIGTERM */
     struct weir_dur grace;  /* stop */
     enum weir_reason reason; /* stop */
@@ -117,7 +120,8 @@ struct weir_agent_event {
     /* SYNCED */
     const struct weir_agent_command *command;
     size_t n_commands;
-    uint32_t rank; /* RUN_FOUND */
+    uint32_t rank;      /* RUN_FOUND */
+    const char *ticket; /* RUN_FOUND; NULL: none */
     /* RUN_FOUND, RUN_ENDED */
     bool ended;
     const struct weir_agent_end *end;
@@ -136,7 +140,7 @@ enum weir_agent_effect_type {
     WEIR_AGENT_DO_SYNC,      /* with ack and wait_ms */
     WEIR_AGENT_DO_CANCEL_SYNC,
     WEIR_AGENT_DO_REPORT,    /* body by weir_agent_write_report (wire.h) */
-    WEIR_AGENT_DO_LOG,       /* run, rank, offset */
+    WEIR_AGENT_DO_LOG,       /* run, rank, ticket, offset */
     WEIR_AGENT_DO_START,     /* command */
     WEIR_AGENT_DO_STOP,      /* run, signal, grace, reason */
     WEIR_AGENT_DO_DELETE,    /* the run's record and log */
@@ -149,6 +153,7 @@ struct weir_agent_effect {
     enum weir_agent_effect_type type;
     struct weir_run_id run;
     uint32_t rank;
+    char ticket[WEIR_AGENT_TICKET_SIZE];
     const struct weir_agent_command *command;
     uint64_t ack;
     uint64_t offset;
@@ -182,6 +187,7 @@ enum {
 struct weir_agent_run {
     struct weir_run_id id;
     uint32_t rank; /* of a gang: each rank has a log of its own at the broker */
+    char ticket[WEIR_AGENT_TICKET_SIZE]; /* the broker takes the log for it, whatever has become of the task; "" none */
     bool ended;
     bool forgotten; /* the broker has the end; waits for its log only */
     bool log_refused;

@@ -405,6 +405,10 @@ static int read_command(const json_t *v, struct weir_agent_command *c, struct we
         return 0;
     }
     c->rank = (uint32_t)rank;
+    const char *ticket = json_string_value(json_object_get(v, "log_ticket"));
+    if (c->type == WEIR_AGENT_START && ticket != NULL && strlen(ticket) < sizeof c->ticket) {
+        (void)snprintf(c->ticket, sizeof c->ticket, "%s", ticket);
+    }
     c->signal = (int)signal;
     c->grace.us = grace;
     c->start = c->type == WEIR_AGENT_START ? v : NULL;

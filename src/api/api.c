@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "net/gnutls_lib.h"
 
 /* ---- answers ---- */
 
@@ -367,7 +368,11 @@ static void stop_lanes(struct weir_api *a)
 
 int weir_api_new(struct weir_api **ret, const struct weir_api_conf *conf, struct weir_err *err)
 {
-    WEIR_ASSERT(conf->service != NULL && conf->reader[0] != NULL && conf->gpus != NULL && conf->gpus_lock != NULL);
+    WEIR_ASSERT(conf->service != NULL && conf->reader[0] != NULL && conf->gpus != NULL && conf->gpus_lock != NULL && conf->ticket_key != NULL);
+    int rc = weir_gnutls_init(err);
+    if (rc < 0) {
+        return rc;
+    }
     struct weir_api *a = weir_alloc(sizeof *a);
     a->conf = *conf;
     a->listen_host = host_of(conf->listen == NULL ? "" : conf->listen);

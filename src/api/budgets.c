@@ -182,9 +182,9 @@ static int read_thresholds(const json_t *list, struct weir_budget *d, struct wei
     return rc;
 }
 
-static int read_money(const json_t *text, const char *what, int64_t *ret, struct weir_err *err)
+static int read_money(const struct api_call *call, const json_t *text, const char *what, int64_t *ret, struct weir_err *err)
 {
-    return weir_budget_read_money(weir_sv_of(json_string_value(text)), what, ret, err);
+    return weir_budget_read_money(weir_sv_of(json_string_value(text)), what, call->api->conf.currency, ret, err);
 }
 
 static int read_budget(struct api_call *call, struct weir_err *err)
@@ -206,8 +206,8 @@ static int read_budget(struct api_call *call, struct weir_err *err)
     cmd->u.budget.given = given;
     d->cloud_only = json_is_true(cloud_only);
     int rc = scope != NULL ? read_scope(json_string_value(scope), call, err) : 0;
-    rc = rc == 0 && amount != NULL ? read_money(amount, "amount", &d->amount_micro, err) : rc;
-    rc = rc == 0 && spent != NULL ? read_money(spent, "spent", &cmd->u.budget.charged_micro, err) : rc;
+    rc = rc == 0 && amount != NULL ? read_money(call, amount, "amount", &d->amount_micro, err) : rc;
+    rc = rc == 0 && spent != NULL ? read_money(call, spent, "spent", &cmd->u.budget.charged_micro, err) : rc;
     rc = rc == 0 && span ? read_span(body, d, err) : rc;
     return rc == 0 && thresholds != NULL ? read_thresholds(thresholds, d, err) : rc;
 }

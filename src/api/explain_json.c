@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "cloud/exchange.h"
 
 enum { TEXT_MAX = 4096, NAME_SIZE = 64 };
 
@@ -62,7 +63,7 @@ static bool is_rented(const struct weir_candidate *c)
 static void add_money(struct weir_str *out, const struct weir_names *n, int64_t micro)
 {
     char buf[WEIR_MONEY_SIZE];
-    weir_str_addf(out, "%s %s", weir_money_format_short(micro, buf), currency_of(n));
+    weir_str_addf(out, "%s %s", weir_money_format_short(micro, currency_of(n), buf), currency_of(n));
 }
 
 static void add_duration(struct weir_str *out, struct weir_dur d)
@@ -130,7 +131,7 @@ static void add_terms(struct weir_str *out, const struct weir_names *n, const st
     for (size_t i = 0; i < sizeof terms / sizeof terms[0]; i++) {
         if (terms[i].micro != 0) {
             weir_str_addf(out, "%s%s %s", first ? " (" : ", ", terms[i].name,
-                          weir_money_format_short(terms[i].micro, buf));
+                          weir_money_format_short(terms[i].micro, currency_of(n), buf));
             first = false;
         }
     }
@@ -192,6 +193,14 @@ static void add_cost(struct weir_str *out, const struct weir_names *n, const str
         add_duration(out, e->expected_run);
     }
     weir_str_adds(out, ".");
+}
+
+static void add_no_rate(struct weir_str *out, const struct weir_names *n)
+{
+    char text[128];
+    if (n->no_rate != NULL && n->no_rate[0] != '\0') {
+        weir_str_addf(out, " Offers in %s are left out: %s.", n->no_rate, weir_offer_no_rate(n->no_rate, text, sizeof text));
+    }
 }
 
 static void add_queue(struct weir_str *out, const struct weir_explain *e)
@@ -387,6 +396,7 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
         add_limit(out, n, e);
         add_quota(out, n, e);
         add_provider_quota(out, n, e);
+        add_no_rate(out, n);
         add_queue(out, e);
     }
 }
@@ -410,6 +420,7 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         add_limit(out, names, e);
         add_quota(out, names, e);
         add_provider_quota(out, names, e);
+        add_no_rate(out, names);
         add_queue(out, e);
         return;
     case WEIR_DECISION_PREEMPT:

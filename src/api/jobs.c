@@ -145,7 +145,8 @@ static int explain_now(struct weir_store *s, const struct api_call *call, const 
     struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers, .limit = &call->cmd.limit, .quota = &call->cmd.quota, .provider_quota = &call->cmd.provider_quota};
     int rc = api_node_names_load(s, &n.nodes, err);
     if (rc == 0) {
-        struct weir_names names = {&n, now_node, now_offer, now_task, now_budget, now_quota, now_provider_quota, call->api->conf.currency};
+        struct weir_names names = {&n, now_node, now_offer, now_task, now_budget, now_quota, now_provider_quota, call->api->conf.currency,
+                                   call->cmd.no_rate};
         struct weir_str item = WEIR_STR_INIT(65536);
         weir_explain_to_json(&call->cmd.explain, &names, &item);
         weir_json_raw(j, weir_str_sv(&item));
@@ -220,6 +221,10 @@ static int read_spec(struct api_request *rq, struct api_call *call)
     }
     (void)pthread_mutex_unlock(lock);
     json_decref(body);
+    if (rc == 0 && call->spec->currency[0] != '\0' && !weir_streq(call->spec->currency, a->conf.currency)) {
+        rc = weir_fail(&rq->err, -WEIR_EINVAL, "the job's amounts are in %s, and the ledger is in %s: write max_cost and delay_cost in %s", call->spec->currency,
+                       a->conf.currency, a->conf.currency);
+    }
     struct weir_wall now = weir_clock_wall(a->conf.clock);
     if (rc == 0 && call->spec->deadline.us != 0 && call->spec->deadline.us <= now.us) {
         char buf[WEIR_RFC3339_SIZE];

@@ -106,8 +106,8 @@ static void sums_json(struct weir_json *j, const struct weir_bill_row *r, bool p
         weir_json_kv_i64(j, cost[i], r->cost_micro[i]);
     }
     api_footprint_json(j, &r->footprint);
-    weir_json_kv_i64(j, "idle_energy_mj", r->idle_energy_mj);
-    weir_json_kv_i64(j, "idle_carbon_ug", r->idle_carbon_ug);
+    api_known_json(j, "idle_energy_mj", r->idle_energy_mj, r->idle_has_unknown);
+    api_known_json(j, "idle_carbon_ug", r->idle_carbon_ug, r->idle_has_unknown);
 }
 
 static void add_row(struct weir_bill_row *total, const struct weir_bill_row *r)
@@ -126,6 +126,7 @@ static void add_row(struct weir_bill_row *total, const struct weir_bill_row *r)
     weir_footprint_add(&total->footprint, &r->footprint);
     total->idle_energy_mj = weir_i64_add_sat(total->idle_energy_mj, r->idle_energy_mj);
     total->idle_carbon_ug = weir_i64_add_sat(total->idle_carbon_ug, r->idle_carbon_ug);
+    total->idle_has_unknown = total->idle_has_unknown || r->idle_has_unknown;
 }
 
 static int on_bill_row(void *ctx, const struct weir_bill_row *row)
@@ -317,6 +318,9 @@ static void check_finish(struct api_call *call)
     weir_json_kv_i64(&j, "price_micro", r.price_micro);
     weir_json_kv_i64(&j, "energy_mj", r.energy_mj);
     weir_json_kv_i64(&j, "carbon_ug", r.carbon_ug);
+    weir_json_kv_u64(&j, "leases", r.leases);
+    weir_json_kv_u64(&j, "lease_prices", r.prices);
+    weir_json_kv_u64(&j, "leases_unproven", r.leases_unproven);
     weir_json_kv_cstr(&j, "error", is_bad ? proof.error.text : NULL);
     weir_json_kv_u64(&j, "closes", proof.closes);
     weir_json_kv_cstr(&j, "close_error", proof.close_error.text[0] == '\0' ? NULL : proof.close_error.text);
@@ -516,7 +520,7 @@ void api_handle_project(struct api_request *rq)
     api_call_post(call);
 }
 
-static int read_project(const json_t *body, struct weir_command *cmd, struct weir_err *err)
+static int read_project(const json_t *body, const char *currency, struct weir_command *cmd, struct weir_err *err)
 {
     const json_t *weight = json_object_get(body, "weight");
     const json_t *cost = json_object_get(body, "delay_cost");
@@ -533,7 +537,7 @@ static int read_project(const json_t *body, struct weir_command *cmd, struct wei
         return weir_fail(err, -WEIR_EINVAL, "give delay_cost or delay_cost_micro_per_hour, not both");
     }
     if (cost != NULL) {
-        int rc = weir_parse_money(weir_sv_of(json_string_value(cost)), &cmd->u.project.delay_cost_micro_per_hour, err);
+        int rc = weir_parse_money_in(weir_sv_of(json_string_value(cost)), currency, &cmd->u.project.delay_cost_micro_per_hour, err);
         if (rc < 0) {
             return weir_fail_prefix(err, rc, "delay_cost");
         }
@@ -553,7 +557,7 @@ void api_handle_project_set(struct api_request *rq)
     struct api_call *call = api_call_new(rq, WEIR_COMMAND_PROJECT_SET);
     call->body = api_body(rq);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("ProjectSet"), call->body, &rq->err);
-    rc = rc < 0 ? rc : read_project(call->body, &call->cmd, &rq->err);
+    rc = rc < 0 ? rc : read_project(call->body, rq->api->conf.currency, &call->cmd, &rq->err);
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);
         api_call_free(call);

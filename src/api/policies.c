@@ -12,6 +12,7 @@
 #include "spec/policy.h"
 
 struct rows {
+    const char *currency;
     WEIR_VEC(struct weir_policy_row) row;
 };
 
@@ -20,7 +21,7 @@ static int on_row(void *ctx, const struct weir_document_row *doc)
     struct rows *x = ctx;
     struct weir_policy_row row;
     json_t *o = json_loads(doc->json, 0, NULL);
-    if (weir_policy_read(o, doc->name, &row, NULL) == 0) {
+    if (weir_policy_read(o, doc->name, x->currency, &row, NULL) == 0) {
         weir_vec_push(&x->row, row);
     }
     json_decref(o);
@@ -32,6 +33,7 @@ static int load(struct weir_api *a, struct rows *x, struct weir_err *err)
 {
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
+    x->currency = a->conf.currency;
     int rc = s->ops->each_document(s, "policy", on_row, x, err);
     api_reader_put(a, which);
     weir_policy_sort(x->row.p, x->row.n);
@@ -116,7 +118,7 @@ void api_handle_policy_set(struct api_request *rq)
     call->cmd.u.policy.row = row;
     call->body = api_body(rq);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("PolicySet"), call->body, &rq->err);
-    rc = rc < 0 ? rc : weir_policy_read(call->body, call->name, row, &rq->err);
+    rc = rc < 0 ? rc : weir_policy_read(call->body, call->name, rq->api->conf.currency, row, &rq->err);
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);
         api_call_free(call);
@@ -147,7 +149,7 @@ struct question {
     char tag_text[2 * WEIR_SPEC_NAME_MAX + 2];
 };
 
-static int read_question(const json_t *body, struct weir_wall now, struct question *ret, struct weir_err *err)
+static int read_question(const json_t *body, const char *currency, struct weir_wall now, struct question *ret, struct weir_err *err)
 {
     const char *duration = text_of(body, "max_duration");
     const char *price = text_of(body, "price");
@@ -170,7 +172,7 @@ static int read_question(const json_t *body, struct weir_wall now, struct questi
         ret->subject.n_tags = 1;
     }
     int rc = duration[0] == '\0' ? 0 : weir_parse_duration(weir_sv_of(duration), &ret->subject.max_duration, err);
-    rc = rc < 0 ? weir_fail_prefix(err, rc, "max_duration") : price[0] == '\0' ? 0 : weir_parse_money(weir_sv_of(price), &ret->facts.price_micro_per_hour, err);
+    rc = rc < 0 ? weir_fail_prefix(err, rc, "max_duration") : price[0] == '\0' ? 0 : weir_parse_money_in(weir_sv_of(price), currency, &ret->facts.price_micro_per_hour, err);
     return rc;
 }
 
@@ -191,7 +193,7 @@ void api_handle_policy_test(struct api_request *rq)
     struct question q = {0};
     json_t *body = api_body(rq);
     int rc = body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("PolicyTest"), body, &rq->err);
-    rc = rc < 0 ? rc : read_question(body, weir_clock_wall(rq->api->conf.clock), &q, &rq->err);
+    rc = rc < 0 ? rc : read_question(body, rq->api->conf.currency, weir_clock_wall(rq->api->conf.clock), &q, &rq->err);
     rc = rc < 0 ? rc : load(rq->api, &x, &rq->err);
     if (rc < 0) {
         api_fail(rq->http, rc, &rq->err);

@@ -437,7 +437,7 @@ static const char *failure_text(const json_t *body, const char *currency, char *
     if (error != NULL) {
         (void)snprintf(buf, size, "%.128s could not be reconciled: %.200s", file, error);
     } else {
-        (void)snprintf(buf, size, "%.128s: a residual of %s %s remains", file, weir_money_format_short(residual, money), currency);
+        (void)snprintf(buf, size, "%.128s: a residual of %s %s remains", file, weir_money_format_short(residual, currency, money), currency);
     }
     return error != NULL || residual != 0 ? buf : NULL;
 }

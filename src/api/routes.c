@@ -281,6 +281,7 @@ const struct api_route api_routes[] = {
                      {"attempt", API_PARAM_UINT, true, 1, UINT32_MAX, .summary = "of the run"},
                      P_RANK,
                      {"offset", API_PARAM_UINT, true, 0, ID_MAX, .summary = "where the body begins in the log"},
+                     {"ticket", API_PARAM_TEXT, .min = 1, .max = 128, .summary = "of the start command"},
                      END},
      .handle = api_handle_log_upload, .summary = "An agent sends a piece of a log"},
     {"GET", "/v1/agent/program", "getAgentProgram", "agent", API_ROLE_CERTIFY, 200, "application/octet-stream", .errors = API_NOT_FOUND, .path_param = NONE,

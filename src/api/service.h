@@ -261,6 +261,7 @@ struct weir_command {
     struct weir_budget_view limit; /* EXPLAIN, dry run: the budget that is in the way; id 0: none */
     struct weir_quota_view quota;  /* the same of quotas */
     struct weir_told_quota provider_quota; /* the same of what providers allow */
+    char no_rate[WEIR_CURRENCY_SIZE]; /* EXPLAIN, dry run: offers in this currency were left out, as it has no rate; "": none were */
     uint64_t room;               /* dry run: tasks of the job for which there is room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;
@@ -325,6 +326,7 @@ struct weir_api_conf {
     const char *os_user;  /* user name for same-user connections */
     bool host_needs_token; /* connections of the broker's own user are nobody's without one */
     uint64_t log_bytes_max; /* per run */
+    const char *ticket_key; /* signs log tickets; a secret of this broker that outlives it */
     const struct weir_api_issuer *issuer;
     size_t n_issuers;
 };
@@ -338,5 +340,12 @@ void weir_api_free(struct weir_api *a);
 void weir_api_handle(void *api, struct weir_http_request *r);
 /* The OpenAPI 3 document, written from the route table. */
 void weir_api_openapi(struct weir_str *out);
+enum { WEIR_LOG_TICKET_SIZE = 33 };
+/*
+ * What the agent of the node shows that the rank of the run was begun there, whatever has become of the task since: it gets it with the start command
+ * and gives it back with the log. Nobody else has it, and none is good for another node.
+ */
+void weir_api_log_ticket(const char *ticket_key, struct weir_run_id run, uint32_t rank, struct weir_node_id node,
+                         char ret[static WEIR_LOG_TICKET_SIZE]);
 /* A job log of a run; made with its directories. */
 void weir_api_log_path(const char *log_dir, struct weir_run_id run, char *buf, size_t size);

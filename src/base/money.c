@@ -6,6 +6,8 @@
 
 #include "assert.h"
 
+enum { MICRO_PLACES = 6 };
+
 static weir_i128 div_half_up(weir_i128 n, weir_i128 d)
 {
     WEIR_ASSERT(d > 0);
@@ -123,20 +125,27 @@ const char *weir_money_format(int64_t micro, char buf[static WEIR_MONEY_SIZE])
     return buf;
 }
 
-const char *weir_money_format_short(int64_t micro, char buf[static WEIR_MONEY_SIZE])
+const char *weir_money_format_short(int64_t micro, const char *currency, char buf[static WEIR_MONEY_SIZE])
 {
+    static const uint64_t power[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
     uint64_t u = micro < 0 ? -(uint64_t)micro : (uint64_t)micro;
-    const char *sign = micro < 0 ? "-" : "";
+    int least = weir_currency_places(currency);
     if (u == 0) {
         (void)snprintf(buf, WEIR_MONEY_SIZE, "0");
         return buf;
     }
-    /* rounded to as many places as show something of it */
-    uint64_t unit = u >= 1000000 ? 10000 : u >= 10000 ? 100 : 1;
+    /* rounded to as many places as show something of it: two more below a hundred of the minor unit, four below one */
+    uint64_t minor = power[MICRO_PLACES - least];
+    int places = least + (u >= 100 * minor ? 0 : u >= minor ? 2 : 4);
+    places = places > MICRO_PLACES ? MICRO_PLACES : places;
+    uint64_t unit = power[MICRO_PLACES - places];
     u = (u + unit / 2) / unit * unit;
-    int n = snprintf(buf, WEIR_MONEY_SIZE, "%s%" PRIu64 ".%06" PRIu64, sign, u / 1000000, u % 1000000);
-    int cents = n - 4; /* two places stay */
-    while (n > cents && buf[n - 1] == '0') {
+    int n = snprintf(buf, WEIR_MONEY_SIZE, "%s%" PRIu64 ".%06" PRIu64, micro < 0 ? "-" : "", u / 1000000, u % 1000000);
+    int kept = n - MICRO_PLACES + least;
+    while (n > kept && buf[n - 1] == '0') {
+        buf[--n] = '\0';
+    }
+    if (buf[n - 1] == '.') {
         buf[--n] = '\0';
     }
     return buf;

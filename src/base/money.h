@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "currency.h"
 #include "wtime.h"
 
 __extension__ typedef __int128 weir_i128;
@@ -52,5 +53,5 @@ enum { WEIR_MONEY_SIZE = 40 };
 
 /* "12.345678": all six places, '-' where negative; exact. */
 const char *weir_money_format(int64_t micro, char buf[static WEIR_MONEY_SIZE]);
-/* For people: "0", two places ("12.35", "0.32"), or as many as a small amount needs ("0.0116", "0.000914"). */
-const char *weir_money_format_short(int64_t micro, char buf[static WEIR_MONEY_SIZE]);
+/* For people: "0", the places of the currency ("12.35", "0.32"; of JPY "1235"), or as many as a small amount needs ("0.0116", "0.000914"). */
+const char *weir_money_format_short(int64_t micro, const char *currency, char buf[static WEIR_MONEY_SIZE]);

@@ -171,18 +171,50 @@ int weir_parse_real(struct weir_sv s, double min, double max, double *ret, struc
     return 0;
 }
 
-int weir_parse_money(struct weir_sv s, int64_t *ret_micro, struct weir_err *err)
+static bool is_letter(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+int weir_parse_money(struct weir_sv s, int64_t *ret_micro, char ret_currency[static WEIR_CURRENCY_SIZE], struct weir_err *err)
 {
     struct weir_sv body = weir_sv_trim(s);
+    char code[WEIR_CURRENCY_SIZE] = "";
+    const char *end = body.n > 4 ? body.p + body.n - 4 : NULL;
     if (body.n > 0 && body.p[0] == '$') {
         body = skip(body, 1);
-    } else if (body.n > 4 && weir_sv_eq_nocase(skip(body, body.n - 4), WEIR_SV(" USD"))) {
+        memcpy(code, "USD", sizeof code);
+    } else if (end != NULL && end[0] == ' ' && is_letter(end[1]) && is_letter(end[2]) && is_letter(end[3])) {
+        for (size_t i = 0; i < sizeof code - 1; i++) {
+            code[i] = (char)(end[1 + i] >= 'a' ? end[1 + i] - 'a' + 'A' : end[1 + i]);
+        }
+        if (!weir_currency_is_known(code)) {
+            return weir_fail(err, -WEIR_EINVAL, "'%.*s': %s is the code of no currency", WEIR_SV_ARG(body), code);
+        }
         body.n -= 4;
     }
-    if (weir_parse_decimal(body, 6, ret_micro, NULL) != 0) {
+    int64_t micro;
+    if (weir_parse_decimal(body, 6, &micro, NULL) != 0) {
         return not_a(err, s, "an amount of money such as 2.50");
     }
+    *ret_micro = micro;
+    memcpy(ret_currency, code, sizeof code);
     return 0;
+}
+
+int weir_parse_money_in(struct weir_sv s, const char *currency, int64_t *ret_micro, struct weir_err *err)
+{
+    char said[WEIR_CURRENCY_SIZE];
+    int64_t micro;
+    int r = weir_parse_money(s, &micro, said, err);
+    if (r == 0 && said[0] != '\0' && !weir_streq(said, currency)) {
+        return weir_fail(err, -WEIR_EINVAL, "'%.*s' is in %s, and amounts are in the ledger's currency here, which is %s: write it in that", WEIR_SV_ARG(s), said,
+                         currency);
+    }
+    if (r == 0) {
+        *ret_micro = micro;
+    }
+    return r;
 }
 
 int weir_parse_duration(struct weir_sv s, struct weir_dur *ret, struct weir_err *err)

@@ -24,8 +24,10 @@ int weir_parse_decimal(struct weir_sv s, int places, int64_t *ret, struct weir_e
 /* A number as programs print floating point, with or without exponent; never NaN or an infinity. For figures of
  * traces and series: money and time are integers and have parsers of their own. */
 int weir_parse_real(struct weir_sv s, double min, double max, double *ret, struct weir_err *err);
-/* Money in units: "2.50", "$2.50", "2.50 USD"; at most six places. */
-int weir_parse_money(struct weir_sv s, int64_t *ret_micro, struct weir_err *err);
+/* Money in units: "2.50", "$2.50", "2.50 EUR"; at most six places. ret_currency: the code that is named, "" where none is. */
+int weir_parse_money(struct weir_sv s, int64_t *ret_micro, char ret_currency[static WEIR_CURRENCY_SIZE], struct weir_err *err);
+/* The same where amounts are in one currency: one that names another is refused. */
+int weir_parse_money_in(struct weir_sv s, const char *currency, int64_t *ret_micro, struct weir_err *err);
 /* "90s", "1.5h", "36h", "1h30m", "2d", "500ms", or seconds as a bare number. Not negative. */
 int weir_parse_duration(struct weir_sv s, struct weir_dur *ret, struct weir_err *err);
 /* Slurm's --time: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS. */

@@ -143,6 +143,13 @@ void weir_bill_mark_changed(struct weir_bill *b, struct bill_node *n)
     }
 }
 
+static void set_whole(struct bill_node *n)
+{
+    uint64_t gpus = n->m.info.gpus == 0 ? 1 : n->m.info.gpus;
+    uint64_t cpu = n->m.info.cpu_milli == 0 ? 1 : n->m.info.cpu_milli;
+    n->whole = gpus * cpu;
+}
+
 static int node_add(struct weir_bill *b, const struct weir_meter *m, struct bill_node **ret, struct weir_err *err)
 {
     int r = check_node(&m->info, err);
@@ -157,9 +164,7 @@ static int node_add(struct weir_bill *b, const struct weir_meter *m, struct bill
     n->m = *m;
     n->now = m->until;
     n->proven = m->until;
-    uint64_t gpus = m->info.gpus == 0 ? 1 : m->info.gpus;
-    uint64_t cpu = m->info.cpu_milli == 0 ? 1 : m->info.cpu_milli;
-    n->whole = gpus * cpu;
+    set_whole(n);
     weir_vec_push(&b->nodes, n);
     memmove(b->nodes.p + at + 1, b->nodes.p + at, (b->nodes.n - 1 - at) * sizeof *b->nodes.p);
     b->nodes.p[at] = n;
@@ -167,9 +172,37 @@ static int node_add(struct weir_bill *b, const struct weir_meter *m, struct bill
     return 0;
 }
 
+/* A rented machine is found to be of another size; its provider charges on. */
+static int node_resize(struct weir_bill *b, struct bill_node *n, const struct weir_bill_node *as, struct weir_wall at, struct weir_err *err)
+{
+    struct weir_bill_node info = n->m.info;
+    info.gpus = as->gpus;
+    info.cpu_milli = as->cpu_milli;
+    info.cost = as->cost;
+    int r = check_node(&info, err);
+    if (r < 0) {
+        return r;
+    }
+    for (uint32_t i = n->first; i != 0; i = b->segments.p[i - 1].next) {
+        if (!b->segments.p[i - 1].closed) {
+            return weir_fail(err, -WEIR_EINVAL, "node %" PRIu64 ": it cannot change its size with a run on it", info.node.v);
+        }
+    }
+    weir_bill_advance(b, n, weir_bill_clamp(n, at));
+    weir_bill_post(b, n, at);
+    n->m.info = info;
+    n->m.remainder[WEIR_ACCOUNT_ENERGY] = 0; /* a rest of another division */
+    set_whole(n);
+    return 0;
+}
+
 int weir_bill_node_open(struct weir_bill *b, const struct weir_bill_node *n, struct weir_wall at, struct weir_err *err)
 {
     weir_bill_forget_taken(b);
+    struct bill_node *there = n->owned ? NULL : weir_bill_node_find(b, n->node);
+    if (there != NULL && !there->m.info.owned && there->m.info.lease.v == n->lease.v) {
+        return node_resize(b, there, n, at, err);
+    }
     if (at.us <= 0 || at.us > INT64_MAX - 2 * WEIR_BILL_SPAN_MAX) {
         return weir_fail(err, -WEIR_EINVAL, "node %" PRIu64 ": the time of its opening is not valid", n->node.v);
     }

@@ -92,7 +92,8 @@ int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t
 struct weir_footprint {
     int64_t energy_mj;
     int64_t carbon_ug;     /* of the use of which it is known */
-    int64_t unknown_micro; /* the cost of that of which it is not: "unknown" is told from nothing by what it cost */
+    int64_t unknown_micro; /* the cost of that of which it is not */
+    bool has_unknown;      /* there is such use, whatever it cost */
 };
 /* What the part lo..hi of the posting's span adds to use. */
 struct weir_footprint weir_posting_footprint(const struct weir_posting *p, int64_t lo, int64_t hi);
@@ -212,7 +213,7 @@ struct weir_bill;
 struct weir_bill *weir_bill_new(uint64_t next_posting, struct weir_wall made_from);
 void weir_bill_free(struct weir_bill *b);
 
-/* Times earlier than the node's last event (a closing, a checkpoint, a posting) are moved up to it; unknown nodes and runs are ignored
+/* Of a rented node that is metered already its size, power and carbon are changed; what it costs goes on. Times earlier than the node's last event (a closing, a checkpoint, a posting) are moved up to it; unknown nodes and runs are ignored
  * (a late effect of something that was closed). Errors: -WEIR_EEXISTS, -WEIR_EINVAL (names the field). */
 int weir_bill_node_open(struct weir_bill *b, const struct weir_bill_node *n, struct weir_wall at, struct weir_err *err);
 void weir_bill_node_ready(struct weir_bill *b, struct weir_node_id node, struct weir_wall at);
@@ -310,6 +311,47 @@ enum weir_account weir_account_find(const char *name);
 struct weir_bill_check;
 struct weir_bill_check *weir_bill_check_new(void);
 void weir_bill_check_free(struct weir_bill_check *c);
+
+/* What is stored of a rented machine, by which its charges are proven. */
+struct weir_bill_terms {
+    struct weir_wall opened;
+    struct weir_wall ended;           /* 0: it is there */
+    int64_t quote_micro_per_hour;
+    int64_t price_micro_per_hour;     /* in force, or at its end */
+    struct weir_dur quantum;
+    struct weir_dur minimum;
+    char currency[4]; /* of the quote, where that is not the ledger's; "": it is */
+    int64_t rate_nano;
+    uint64_t known_until; /* all that concerns postings up to this one is told */
+};
+
+/* Of a price that was noted by a version that did not keep it. */
+#define WEIR_BILL_POSTING_UNKNOWN UINT64_MAX
+
+/* A price that a machine had instead of its quote, or of the price before. */
+struct weir_bill_price {
+    uint64_t number; /* of the machine's: from 1, without a gap */
+    struct weir_wall from;
+    int64_t micro_per_hour;
+    uint64_t after_posting; /* postings that follow this one were made by it; POSTING_UNKNOWN */
+};
+
+/* Where these stand. 0 or a negative code each. */
+struct weir_bill_prices {
+    void *ctx;
+    /* -WEIR_ENOTFOUND: there is no such lease */
+    int (*terms)(void *ctx, struct weir_lease_id lease, struct weir_bill_terms *ret, struct weir_err *err);
+    /* The lease's first price behind that number; ret->number 0: there is none. */
+    int (*next)(void *ctx, struct weir_lease_id lease, uint64_t number, struct weir_bill_price *ret, struct weir_err *err);
+};
+
+/*
+ * To be called before the first posting: each rented machine's charges are recomputed from its quote and its prices too, to the micro-unit; an
+ * offence names the lease, the span and both amounts. p is borrowed until the end, and asked once for a machine and once for each of its
+ * prices, and again where postings go on behind known_until. Machines with a price of which it is not known to which postings it
+ * applies are counted as unproven. Errors of what it calls are passed on.
+ */
+void weir_bill_check_prices(struct weir_bill_check *c, const struct weir_bill_prices *p);
 int weir_bill_check_add(struct weir_bill_check *c, const struct weir_posting *p, struct weir_err *err);
 
 struct weir_bill_check_result {
@@ -323,6 +365,9 @@ struct weir_bill_check_result {
     int64_t price_micro; /* charged beyond the cost */
     int64_t energy_mj;   /* of the use side */
     int64_t carbon_ug;
+    uint64_t leases; /* rented machines whose charges are what their prices make */
+    uint64_t prices; /* that these had behind their quotes */
+    uint64_t leases_unproven;
 };
-/* Errors: -WEIR_ECORRUPT where some node or span is not balanced. */
+/* Errors: -WEIR_ECORRUPT where some node or span is not balanced. May be called in between: what has been added so far must be whole spans. */
 int weir_bill_check_end(struct weir_bill_check *c, struct weir_bill_check_result *ret, struct weir_err *err);

@@ -142,6 +142,9 @@ struct bill_cost weir_bill_rounding_take(struct bill_node *n, struct weir_wall e
 /* An amount of the ledger's in the node's own currency, half up; 0 where it has none. */
 int64_t weir_bill_original(const struct weir_bill_node *n, int64_t micro);
 
+/* How long a rented machine is charged for that was there so long. */
+struct weir_dur weir_bill_round_up(struct weir_dur d, struct weir_dur quantum, struct weir_dur minimum);
+
 /* ---- post.c ---- */
 
 /* Accounts shares up to t (not before n->now) without posting. */

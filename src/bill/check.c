@@ -5,24 +5,12 @@
  * near to each other: their balances stand together, so that of millions only a few are touched at a time.
  */
 
-#include "bill/bill_priv.h"
+#include "bill/check_priv.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/mem.h"
-
-struct check_node {
-    struct weir_node_id node;
-    struct weir_lease_id lease;
-    struct weir_wall from; /* of the latest span */
-    struct weir_wall to;
-    weir_i128 cost; /* both sides of it */
-    weir_i128 use;
-    weir_i128 energy_mj; /* the cost side of it less the use side, and so with carbon */
-    weir_i128 carbon_ug;
-    uint64_t first_posting;
-};
 
 /* What a run was charged on a node: corrections may not take away more. */
 struct check_run {
@@ -52,6 +40,7 @@ struct weir_bill_check {
     WEIR_VEC(struct check_page) pages;
     WEIR_VEC(struct check_run) runs;
     struct weir_posting amended; /* the first half of a pair; id 0: none is open */
+    struct check_prices prices;
 };
 
 struct weir_bill_check *weir_bill_check_new(void)
@@ -69,7 +58,13 @@ void weir_bill_check_free(struct weir_bill_check *c)
     weir_map_release(&c->by_page);
     weir_vec_release(&c->pages);
     weir_vec_release(&c->runs);
+    weir_vec_release(&c->prices.rented);
     free(c);
+}
+
+void weir_bill_check_prices(struct weir_bill_check *c, const struct weir_bill_prices *p)
+{
+    c->prices.from = p;
 }
 
 static bool is_cost(uint8_t a)
@@ -215,6 +210,10 @@ static int end_span(struct weir_bill_check *c, struct check_node *n, struct weir
                          n->node.v, weir_wall_format(n->from, from), weir_wall_format(n->to, to), n->first_posting,
                          (int64_t)n->energy_mj, (int64_t)n->carbon_ug);
     }
+    int r = check_price_span(&c->prices, n, err);
+    if (r < 0) {
+        return r;
+    }
     c->sum.spans++;
     n->first_posting = 0;
     n->cost = 0;
@@ -321,10 +320,19 @@ static int add_to_span(struct weir_bill_check *c, const struct weir_posting *p, 
         n->from = p->from;
         n->to = p->to;
     }
+    if (p->lease.v != 0) {
+        int r = check_price_begin(&c->prices, n, p, err);
+        if (r < 0) {
+            return r;
+        }
+    }
     if (n->first_posting == 0) {
         n->first_posting = p->id;
     }
     bool cost = p->debit == WEIR_ACCOUNT_NODE;
+    if (cost) {
+        check_price_add(&c->prices, n, p);
+    }
     *(cost ? &n->cost : &n->use) += p->amount_micro;
     n->energy_mj += cost ? p->energy_mj : -p->energy_mj;
     n->carbon_ug += cost ? p->carbon_ug : -p->carbon_ug;
@@ -405,6 +413,10 @@ int weir_bill_check_end(struct weir_bill_check *c, struct weir_bill_check_result
         return weir_fail(err, -WEIR_ECORRUPT,
                          "posting %" PRIu64 " of correction %" PRIu64 ": its other side is missing", c->amended.id,
                          c->amended.correction);
+    }
+    int r = check_price_end(&c->prices, &c->sum, err);
+    if (r < 0) {
+        return r;
     }
     *ret = c->sum;
     return 0;

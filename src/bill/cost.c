@@ -69,7 +69,7 @@ void weir_bill_split(int64_t total, const weir_i128 *weight, size_t n, int64_t *
     }
 }
 
-static struct weir_dur round_up(struct weir_dur d, struct weir_dur quantum, struct weir_dur minimum)
+struct weir_dur weir_bill_round_up(struct weir_dur d, struct weir_dur quantum, struct weir_dur minimum)
 {
     int64_t us = d.us < minimum.us ? minimum.us : d.us;
     if (quantum.us > 1 && us % quantum.us != 0) {
@@ -125,7 +125,7 @@ struct bill_cost weir_bill_rounding_take(struct bill_node *n, struct weir_wall e
         return (struct bill_cost){0};
     }
     struct weir_dur d = weir_wall_sub(end, n->m.opened);
-    return provider_take(&n->m, round_up(d, n->m.info.quantum, n->m.info.minimum));
+    return provider_take(&n->m, weir_bill_round_up(d, n->m.info.quantum, n->m.info.minimum));
 }
 
 /* Millijoules since the last posting: by the last reading, or by the model. */

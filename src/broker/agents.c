@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "agents_priv.h"
+#include "net/gnutls_lib.h"
 
 enum {
     COMMANDS_PER_SYNC = 256,
@@ -224,6 +225,10 @@ static int restore_runs(void *ctx, const struct weir_task_row *row)
 
 int agents_init(struct broker *b, struct weir_err *err)
 {
+    int r = weir_gnutls_init(err); /* signs log tickets */
+    if (r != 0) {
+        return r;
+    }
     struct weir_core *core = weir_engine_core(b->engine);
     size_t n = weir_core_nodes(core, NULL, 0);
     struct weir_node_id *ids = weir_calloc(n, sizeof *ids);
@@ -372,6 +377,7 @@ void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
         return;
     }
     const struct weir_spec *spec = info->spec;
+    char ticket[WEIR_LOG_TICKET_SIZE];
     struct weir_str out = WEIR_STR_INIT(COMMAND_BYTES_MAX);
     uint64_t seq;
     struct weir_json j = begin_command(a, &out, "start", &seq);
@@ -402,6 +408,8 @@ void agents_send_start(struct broker *b, struct agent *a, struct agent_run *run)
     }
     weir_json_end(&j);
     weir_json_kv_u64(&j, "rank", run->rank);
+    weir_api_log_ticket(b->ticket_key, run->run, run->rank, a->node, ticket);
+    weir_json_kv_cstr(&j, "log_ticket", ticket);
     weir_json_kv_u64(&j, "nodes", v.n_nodes > 1 ? v.n_nodes : 1);
     json_addresses(b, &j, &v);
     weir_json_kv_i64(&j, "max_duration_us", spec->request.max_duration.us);

@@ -31,7 +31,7 @@ static void end(struct broker *b, enum weir_alert_condition c, uint64_t round)
 static const char *amount(const struct broker *b, int64_t micro, char *buf, size_t size)
 {
     char money[WEIR_MONEY_SIZE];
-    (void)snprintf(buf, size, "%s %s", weir_money_format_short(micro, money), b->config->currency);
+    (void)snprintf(buf, size, "%s %s", weir_money_format_short(micro, b->config->currency, money), b->config->currency);
     return buf;
 }
 

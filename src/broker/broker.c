@@ -353,24 +353,49 @@ static int open_store(struct broker *b, struct weir_err *err)
     return r;
 }
 
-/* The installation's id: the owner tag of everything that is rented. */
+static int keep_meta(struct broker *b, const char *key, const char *value, struct weir_err *err)
+{
+    int r = b->store->ops->begin(b->store, err);
+    r = r != 0 ? r : b->store->ops->put_meta(b->store, key, value, err);
+    return r != 0 ? r : b->store->ops->commit(b->store, err);
+}
+
+/* A ledger's amounts do not name their currency: it is what it was at the first start, for ever. */
+static int check_currency(struct broker *b, bool is_first, struct weir_err *err)
+{
+    char kept[16];
+    int r = b->store->ops->get_meta(b->store, WEIR_META_CURRENCY, kept, sizeof kept, err);
+    if (r == -WEIR_ENOTFOUND) {
+        (void)snprintf(kept, sizeof kept, "%s", is_first ? b->config->currency : "USD");
+        r = keep_meta(b, WEIR_META_CURRENCY, kept, err);
+    }
+    if (r == 0 && !weir_streq(kept, b->config->currency)) {
+        return weir_fail(err, -WEIR_ECONFIG,
+                         "currency: the ledger in %s is in %s since its first start, and the configuration says %s%s: say 'currency: %s' there, or begin another "
+                         "ledger with --data DIR", b->data_dir, kept, b->config->currency, weir_streq(b->config->currency, "USD") ? " (or nothing)" : "", kept);
+    }
+    return r;
+}
+
+/* The installation's id, which is the owner tag of everything that is rented, and the ledger's currency. */
 static int identify(struct broker *b, struct weir_err *err)
 {
     int r = b->store->ops->get_meta(b->store, WEIR_META_INSTALLATION, b->owner, sizeof b->owner, err);
-    if (r != -WEIR_ENOTFOUND) {
-        return r;
+    bool is_first = r == -WEIR_ENOTFOUND;
+    if (is_first) {
+        r = check_currency(b, true, err); /* before: a start that ends here is the first the next time, too */
+        weir_random_hex(b->owner, 16);
+        return r != 0 ? r : keep_meta(b, WEIR_META_INSTALLATION, b->owner, err);
     }
-    weir_random_hex(b->owner, 16);
-    r = b->store->ops->begin(b->store, err);
-    r = r != 0 ? r : b->store->ops->put_meta(b->store, WEIR_META_INSTALLATION, b->owner, err);
-    return r != 0 ? r : b->store->ops->commit(b->store, err);
+    return r != 0 ? r : check_currency(b, false, err);
 }
 
 static int open_engine(struct broker *b, struct weir_err *err)
 {
-    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .proof = true, .node_cost = node_cost,
+    struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .currency = b->config->currency, .proof = true, .node_cost = node_cost,
                                     .node_cost_ctx = b, .task_name = agents_task_name, .task_name_ctx = b};
     conf.core.gpus = b->gpus;
+    conf.core.delay_cost_micro_per_hour = weir_config_delay_cost(b->config, market_rate(b, "USD"));
     return weir_engine_open(&b->engine, &conf, err);
 }
 
@@ -393,7 +418,7 @@ static int start_api(struct broker *b, struct weir_err *err)
     const struct weir_api_conf api = {.issuer = b->api_issuer, .n_issuers = b->config->access.n_oidc, .service = &b->service, .reader = {b->reader[0], b->reader[1]}, .gpus = b->gpus,
                                       .gpus_lock = &b->gpus_lock, .clock = &weir_clock_os, .log_dir = b->log_dir,
                                       .currency = b->config->currency, .listen = b->config->listen, .os_user = b->os_user, .host_needs_token = b->config->access.host_needs_token,
-                                      .log_bytes_max = b->config->log_bytes_max};
+                                      .log_bytes_max = b->config->log_bytes_max, .ticket_key = b->ticket_key};
     r = weir_api_new(&b->api, &api, err);
     if (r != 0) {
         return r;
@@ -495,18 +520,15 @@ static int start(struct broker *b, struct weir_err *err)
 {
     int r = open_data(b, err);
     r = r != 0 ? r : load_config(b, err);
-    r = r != 0 ? r : market_load(b, err);
     r = r != 0 ? r : open_store(b, err);
     r = r != 0 ? r : identify(b, err);
+    r = r != 0 ? r : market_open(b, err);
     r = r != 0 ? r : start_loop(b, err);
     if (r != 0) {
         return r;
     }
     b->loop.data = b;
     r = open_engine(b, err);
-    if (r == 0) {
-        market_rates(b); /* the rules of exchange are known now */
-    }
     r = r != 0 ? r : access_init(b, err);
     r = r != 0 ? r : tokens_init(b, err);
     r = r != 0 ? r : oidc_init(b, err);

@@ -109,6 +109,7 @@ struct feed {
     uint64_t at_ms;
     bool failed;    /* it gave none when it was asked last: what is known is older */
     bool wanted;    /* somebody waits for a fresh one */
+    char no_rate[WEIR_CURRENCY_SIZE]; /* offers in it were left out, as it has no rate; "": none */
     char text[256]; /* what is the matter; "" */
 };
 
@@ -154,6 +155,7 @@ enum lease_step {
     LEASE_STEP_WATCH,     /* it exists: look after it now and then */
     LEASE_STEP_TERMINATE, /* terminate is due */
     LEASE_STEP_ENDING,    /* terminate was taken; wait for the proof */
+    LEASE_STEP_PRICES,    /* it has ended; what it cost until then is asked for */
     LEASE_STEP_DONE,
 };
 
@@ -161,6 +163,11 @@ enum lease_step {
 struct effect_id {
     uint64_t seq;
     uint32_t number;
+};
+
+struct price_change {
+    int64_t micro_per_hour;
+    struct weir_wall since;
 };
 
 struct lease_watch {
@@ -179,8 +186,13 @@ struct lease_watch {
     struct weir_wall absent_at; /* when it was asked for the first of them */
     uint64_t due_ms;
     struct weir_wall asked; /* when the call under way went out */
-    int64_t price_micro_per_hour; /* that its provider told, and is not in force yet: see prices.c; 0: none */
-    struct weir_wall price_since;
+    WEIR_VEC(struct price_change) prices; /* that its provider told, and are not in force yet, the oldest first: see prices.c */
+    struct weir_wall prices_until;        /* since when the last of a history that came holds */
+    uint8_t prices_failed;                /* histories that were asked for and did not come */
+    bool prices_busy;                     /* one is on its way */
+    bool prices_final;                    /* LEASE_STEP_PRICES: it was asked for after the end */
+    struct weir_wall ended;               /* LEASE_STEP_PRICES: when, by its provider */
+    bool reclaimed;
     uint64_t sent_ms; /* when a launch may last have gone out; 0: none did */
     uint32_t looks; /* at a machine that was told to end and has not */
     char secret[TOKEN_SIZE]; /* for its agent; "": not made, or made before this broker's start */
@@ -282,11 +294,21 @@ struct market_rate {
     char currency[8];
 };
 
+struct market_missing {
+    char currency[WEIR_CURRENCY_SIZE];
+    size_t offers;
+};
+
+struct market_asked {
+    char provider[WEIR_PROVIDER_SIZE];
+};
+
 /* The price lists. */
 struct market {
     WEIR_VEC(struct weir_offer) offer;    /* in order of provider; for assumptions and `offers` */
     struct weir_map at;                   /* offer -> index; where providers are configured */
     WEIR_VEC(struct weir_offer) unpriced; /* in a currency of which no rate is in force */
+    WEIR_VEC(struct market_asked) asked;  /* whose prices some driver wants */
     WEIR_VEC(struct market_rate) rate;
     struct weir_wall rates_due; /* another may be in force then */
     bool foreign;               /* some rows are in another currency */
@@ -314,6 +336,7 @@ struct broker {
     char url[256];       /* for agents on this host */
     char public_url[256]; /* for agents elsewhere */
     char owner[33];      /* installation id */
+    char ticket_key[TOKEN_SIZE]; /* signs log tickets */
     char os_user[64];
     char *ca_pem; /* of weir's own authority; NULL: plain HTTP */
     struct tls tls;
@@ -398,6 +421,9 @@ void commands_answer_finished(struct broker *b);
 void budgets_set(struct broker *b, struct weir_command *cmd);
 void budgets_remove(struct broker *b, struct weir_command *cmd);
 
+/* rules.c */
+void rules_change(struct broker *b, struct weir_command *cmd);
+
 /* quotas.c */
 void quotas_set(struct broker *b, struct weir_command *cmd);
 void quotas_remove(struct broker *b, struct weir_command *cmd);
@@ -476,6 +502,8 @@ void checks_tick(struct broker *b);
 
 /* The idempotency token of a lease: made of stored facts only, so that it is the same after any crash. */
 void leases_token(const struct broker *b, struct weir_lease_id lease, char ret[static WEIR_TOKEN_SIZE]);
+/* Asks how the price of the lease's machine went since that time: prices_history gets it. False: it cannot be asked for now. */
+bool leases_ask_prices(struct broker *b, const struct lease_watch *w, const struct weir_offer *offer, struct weir_wall from);
 /* Of a lease that is not over; NULL where there is none. Until the next order. */
 struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease);
 /* The lease that is not over and whose launches carry that token; NULL where there is none. */
@@ -486,6 +514,12 @@ const struct lease_watch *leases_owner(struct broker *b, const char *token);
 void prices_told(struct broker *b, const struct provider *p, const struct weir_offer *o, size_t n);
 /* The lease's machine was there at that time: a price that holds since before is in force now. */
 void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall seen);
+/* Does its provider tell how the price of the lease's machine went? */
+bool prices_have_history(struct broker *b, const struct lease_watch *w);
+/* Asks for it, since the price that is charged began. */
+void prices_ask(struct broker *b, struct lease_watch *w);
+/* How the price of the lease's machine went came, or did not. */
+void prices_history(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r);
 
 /* leases_audit.c */
 void audit_begin(struct provider *p);
@@ -544,6 +578,8 @@ void retention_free(struct broker *b);
 void self_check_tick(struct broker *b);
 void self_check_free(struct broker *b);
 
+enum { AUDIT_STATE_BYTES_MAX = 8192 }; /* of what it says was there, or is */
+
 /* access.c */
 int access_init(struct broker *b, struct weir_err *err);
 void access_free(struct broker *b);
@@ -557,6 +593,8 @@ enum weir_role access_role_in(const struct person *p, struct weir_sv project);
 /* Notes a change that the command has made; it is written with it. before and after are JSON, "" where nothing was there. */
 void access_audit(struct broker *b, const struct weir_command *cmd, const char *action, const char *object, const char *before,
                   const char *after);
+/* Whom a budget or a quota is for, in what the audit log says of it. */
+void access_scope_json(struct weir_json *j, const struct broker *b, uint8_t scope, struct weir_project_id project, struct weir_user_id user, const char *tag);
 
 /* tokens.c */
 int tokens_init(struct broker *b, struct weir_err *err);
@@ -633,11 +671,17 @@ void owned_tick(struct broker *b);
 
 /* ---- market.c ---- */
 
-/* Reads the price lists, at the rates that are in force; on failure those of before stand. Errors: those of the catalogue. */
-int market_load(struct broker *b, struct weir_err *err);
+/* Reads the rates that are in force out of the store, and the price lists. Errors: those of store and catalogue. */
+int market_open(struct broker *b, struct weir_err *err);
+/* The currencies without a rate that price lists are in, with how many offers; at most max. */
+size_t market_missing(const struct broker *b, struct market_missing *ret, size_t max);
+/* A driver wants the prices of that provider. */
+void market_note_asked(struct broker *b, const char *provider);
+/* The currency of some offer that could be rented but for want of a rate, for the request (NULL: any); "": there is none. */
+const char *market_no_rate(const struct broker *b, const struct weir_request *request);
 void market_release(struct broker *b);
 /* Looks which rates are in force; where others are than before, prices are taken anew. Call it when a rule was added or ended. */
 void market_rates(struct broker *b);
-/* A weir_provider_env's: the rate of a currency now; 0: there is none. */
+/* A weir_provider_env's: what a unit of a currency is in the ledger's now, in billionths; 0: no rate is in force. */
 int64_t market_rate(void *broker, const char *currency);
 void market_tick(struct broker *b);

@@ -16,7 +16,7 @@ enum { LOOK_MS = 28000 }; /* below what those who ask wait for an answer */
 
 static void write_check(struct weir_json *j, const struct weir_check *c)
 {
-    static const char *const verdicts[WEIR_CHECK_VERDICT_MAX] = {[WEIR_CHECK_OK] = "ok", [WEIR_CHECK_WARNING] = "warning", [WEIR_CHECK_FAILED] = "failed"};
+    static const char *const verdicts[WEIR_CHECK_VERDICT_MAX] = {[WEIR_CHECK_OK] = "ok", [WEIR_CHECK_UNKNOWN] = "unknown", [WEIR_CHECK_WARNING] = "warning", [WEIR_CHECK_FAILED] = "failed"};
     weir_json_object(j);
     weir_json_kv_cstr(j, "name", c->name);
     weir_json_kv_cstr(j, "verdict", verdicts[c->verdict]);
@@ -33,7 +33,8 @@ static struct weir_check prices_of(const struct broker *b, const struct provider
     if (f->text[0] != '\0') {
         c.verdict = WEIR_CHECK_WARNING;
         (void)snprintf(c.text, sizeof c.text, "%s", f->text);
-        (void)snprintf(c.remedy, sizeof c.remedy, "its last prices serve meanwhile, or the catalogue's; see 'weir offers --live'");
+        (void)snprintf(c.remedy, sizeof c.remedy, "%s",
+                       f->no_rate[0] != '\0' ? "add the rate; see 'weir offers --all'" : "its last prices serve meanwhile, or the catalogue's; see 'weir offers --live'");
     } else if (f->at.us == 0) {
         (void)snprintf(c.text, sizeof c.text, "none were told yet: the catalogue's serve");
     } else {

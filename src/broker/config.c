@@ -18,7 +18,8 @@
 
 enum {
     CONFIG_BYTES_MAX = 1 << 20,
-    HOST_PURCHASE_UNITS = 3000, /* assumed for a host without GPUs */
+    HOST_PURCHASE_UNITS = 3000, /* assumed for a host without GPUs; USD, as what else is assumed */
+    TARIFF_MICRO = 200000,      /* of a kWh */
     WATTS_PER_CORE = 8,         /* modelled: a server core under load */
     WATTS_HOST_IDLE = 60,
     PUE_MILLI_RENTED = 1200, /* assumed of the house of a rented machine: a little above what docs/guide/carbon.md names */
@@ -76,7 +77,7 @@ int config_read_money(struct config_loader *l, const struct doc *d, void *target
 {
     int64_t v;
     int r = config_scalar(l, d);
-    if (r == 0 && weir_parse_money(d->text, &v, l->err) != 0) {
+    if (r == 0 && weir_parse_money_in(d->text, l->c->currency, &v, l->err) != 0) {
         return config_fail_value(l, d);
     }
     if (r == 0 && v < 0) {
@@ -232,11 +233,14 @@ static int read_currency(struct config_loader *l, const struct doc *d, void *tar
     if (r != 0) {
         return r;
     }
-    /* one ledger currency, and price lists in USD: others need dated rates first */
-    if (!weir_sv_eq(d->text, WEIR_SV("USD"))) {
-        return config_fail_at(l, d, "only USD can be the ledger's currency in this version");
+    char code[WEIR_CURRENCY_SIZE] = "";
+    if (d->text.n == sizeof code - 1) {
+        memcpy(code, d->text.p, d->text.n);
     }
-    memcpy(target, "USD", 4);
+    if (!weir_currency_is_known(code)) {
+        return config_fail_at(l, d, "currency: the code of a currency in three capitals is wanted here, such as EUR");
+    }
+    memcpy(target, code, sizeof code);
     return 0;
 }
 
@@ -341,7 +345,7 @@ static const struct weir_config_pool pool_default = {
     .cost =
         {
             .life = {INT64_C(4) * 365 * 24 * WEIR_US_PER_HOUR},
-            .tariff_micro_per_kwh = 200000,
+            .tariff_micro_per_kwh = -1,
             .pue_milli = 1400,
         },
     .carbon = {.ug_per_kwh = -1},
@@ -443,7 +447,12 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"tls", read_tls, offsetof(struct weir_config, tls)},
         {"access", config_read_access, offsetof(struct weir_config, access)},
     };
-    return config_read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);
+    /* what amounts are in comes first, wherever it stands */
+    int r = 0;
+    for (const struct doc *d = root->kind == DOC_MAP ? root->first : NULL; d != NULL && r == 0; d = d->next) {
+        r = weir_sv_eq(d->key, WEIR_SV("currency")) ? read_currency(l, d, l->c->currency) : 0;
+    }
+    return r != 0 ? r : config_read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);
 }
 
 int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char *name, struct weir_err *err)
@@ -452,6 +461,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
     memcpy(c->currency, "USD", 4);
     memcpy(c->listen, "127.0.0.1:7070", 15);
     c->core = weir_core_conf_default();
+    c->core.delay_cost_micro_per_hour = -1;
     c->node_silence = weir_dur_s(60);
     c->access.certificate_life = weir_dur_s(7 * 86400);
     c->log_bytes_max = UINT64_C(256) << 20;
@@ -558,17 +568,33 @@ static void add_carbon(const struct weir_config_pool *p, const struct weir_node_
     cost->carbon_ug_per_kwh = ug >= 0 ? ug : 0;
 }
 
+/* What is assumed in USD; nothing where it is not known what that is. */
+static int64_t of_usd(int64_t micro, int64_t usd_nano)
+{
+    int64_t v = 0;
+    return weir_money_exchange_up(micro, usd_nano, &v) ? v : 0;
+}
+
+int64_t weir_config_delay_cost(const struct weir_config *c, int64_t usd_nano)
+{
+    int64_t set = c->core.delay_cost_micro_per_hour;
+    return set >= 0 ? set : of_usd(weir_core_conf_default().delay_cost_micro_per_hour, usd_nano);
+}
+
 struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
                                               const char *pool,
                                               const struct weir_node_spec *node,
                                               const struct weir_gpu_table *gpus,
-                                              int64_t assumed_rent_micro,
+                                              const struct weir_config_market *market,
                                               struct weir_wall at,
                                               struct weir_wall *ret_until)
 {
     const struct weir_config_pool *p = find_pool(c, pool);
     struct weir_owned_cost cost = p->cost;
     struct weir_wall changes = WEIR_WALL_MAX;
+    if (cost.tariff_micro_per_kwh < 0) {
+        cost.tariff_micro_per_kwh = of_usd(TARIFF_MICRO, market->usd_nano);
+    }
     if (p->prices != NULL) {
         int64_t price = weir_grid_at(p->prices, at);
         cost.tariff_micro_per_kwh = price > 0 ? price : 0; /* energy that is given away costs nothing */
@@ -577,8 +603,8 @@ struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
     cost.tariff_micro_per_kwh = weir_tariff_at(&p->tariff, cost.tariff_micro_per_kwh, at, ret_until);
     ret_until->us = changes.us < ret_until->us ? changes.us : ret_until->us;
     if (!p->has_purchase) {
-        int64_t year = weir_mul_div_sat(assumed_rent_micro, 365 * 24, 1);
-        cost.purchase_micro = HOST_PURCHASE_UNITS * WEIR_MICRO_PER_UNIT + weir_mul_div_sat(year, node->gpus, 1);
+        int64_t year = weir_mul_div_sat(market->rent_micro, 365 * 24, 1);
+        cost.purchase_micro = of_usd(HOST_PURCHASE_UNITS * WEIR_MICRO_PER_UNIT, market->usd_nano) + weir_mul_div_sat(year, node->gpus, 1);
         cost.residual_micro = cost.purchase_micro / 10;
     }
     if (!p->has_purchase && !p->has_upkeep) {

@@ -144,7 +144,7 @@ struct weir_config {
     char public_url[256]; /* what agents elsewhere use; "": from listen */
     char currency[4];
     char **names;         /* extra names in the server's certificate; NULL-terminated, may be NULL */
-    struct weir_core_conf core; /* gpus is not set */
+    struct weir_core_conf core; /* gpus is not set; delay_cost_micro_per_hour is below 0 where it is not configured */
     struct weir_config_pool pool[WEIR_CONFIG_POOLS_MAX];
     size_t n_pools;
     struct weir_config_provider provider[WEIR_CONFIG_PROVIDERS_MAX];
@@ -183,16 +183,25 @@ void weir_config_free(struct weir_config *c);
 /* No receivers. */
 struct weir_config_alerts weir_config_alerts_default(void);
 
+/* What an hour of waiting is worth where neither job nor project say: as configured, else 0.10 USD at that rate; nothing where there is none. */
+int64_t weir_config_delay_cost(const struct weir_config *c, int64_t usd_nano);
+
+/* What assumptions are made from. */
+struct weir_config_market {
+    int64_t rent_micro; /* cheapest on-demand rent per GPU-hour of the node's model; 0: not known */
+    int64_t usd_nano;   /* what a USD is in the ledger's currency, in billionths; 0: not known */
+};
+
 /*
  * What a node of the pool costs from at on, until *ret_until (WEIR_WALL_MAX: for ever). Where no purchase price is configured, one is assumed from the market:
- * assumed_rent_micro (cheapest on-demand rent per GPU-hour of its model; 0: not known) for one year per GPU, or a flat
- * sum for a host without GPUs; life four years, residual one tenth. Assumptions are shown as such.
+ * its rent for one year per GPU, and a flat sum for the host; life four years, residual one tenth. So is a tariff. What is assumed in USD counts at its rate,
+ * and is nothing where there is none. Assumptions are shown as such.
  */
 struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,
                                               const char *pool,
                                               const struct weir_node_spec *node,
                                               const struct weir_gpu_table *gpus,
-                                              int64_t assumed_rent_micro,
+                                              const struct weir_config_market *market,
                                               struct weir_wall at,
                                               struct weir_wall *ret_until);
 /*

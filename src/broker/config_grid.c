@@ -125,6 +125,12 @@ int config_read_tariff_file(struct config_loader *l, const struct doc *d, void *
     if (weir_grid_kind(pool->prices) == WEIR_GRID_CARBON) {
         return config_fail_at(l, d, "the file has carbon intensities, and prices are wanted");
     }
+    const char *currency = weir_grid_currency(pool->prices);
+    if (currency[0] != '\0' && !weir_streq(currency, l->c->currency)) {
+        (void)weir_fail(&err, -WEIR_ECONFIG, "the file's prices are in %s, and the ledger is in %s: convert them, and call the column price_mwh", currency,
+                        l->c->currency);
+        return config_fail_at(l, d, err.text);
+    }
     return 0;
 }
 

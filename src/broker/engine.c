@@ -440,7 +440,10 @@ static void bill_rates(struct weir_engine *e, const struct weir_effect *fx)
     } else if (weir_core_lease(e->core, fx->lease, &lease)) {
         struct weir_wall from = weir_bill_node_price(e->bill, fx->node, fx->at, lease.price_micro_per_hour);
         if (from.us != 0) {
-            weir_vec_push(&e->lease_prices, ((struct weir_lease_price_row){fx->lease, from, lease.price_micro_per_hour, e->now}));
+            weir_vec_push(&e->lease_prices, ((struct weir_lease_price_row){.lease = fx->lease,
+                                                                          .price = {.from = from, .micro_per_hour = lease.price_micro_per_hour,
+                                                                                    .after_posting = weir_bill_last_posting(e->bill)},
+                                                                          .told = e->now}));
             tell_price(e, &lease, from);
         }
     }
@@ -570,7 +573,8 @@ static bool provider_quota_view(void *ctx, uint64_t id, struct weir_told_quota *
 
 static void gather_explains(struct weir_engine *e, const struct weir_effects *fx)
 {
-    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .provider_quota = provider_quota_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
+    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .provider_quota = provider_quota_view, .task = e->conf.task_name == NULL ? NULL : task_name,
+                                     .currency = e->conf.currency, .ctx = e};
     for (size_t i = 0; i < fx->n_explains; i++) {
         struct weir_str out = WEIR_STR_INIT(64 * 1024);
         weir_explain_to_json(&fx->explain[i], &names, &out);

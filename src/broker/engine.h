@@ -33,6 +33,7 @@ struct weir_engine_conf {
     struct weir_store *store;
     struct weir_core_conf core;
     const struct weir_clock *clock;
+    const char *currency; /* the ledger's; NULL: "USD" */
     bool proof; /* rented machines are billed up to when they are known to have been there; see weir_engine_proven */
     /*
      * What a node of that pool costs from a time on, and until when (WEIR_WALL_MAX: for ever); of a rented one (spec->lease) its power and

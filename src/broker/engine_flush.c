@@ -216,8 +216,9 @@ static void tell_budget(struct weir_engine *e, const struct weir_budget_view *v)
         char spent[WEIR_MONEY_SIZE];
         char amount[WEIR_MONEY_SIZE];
         struct weir_str text = WEIR_STR_INIT(512);
-        weir_str_addf(&text, "budget '%s': %u %% of %s is spent (%s); %s", v->def.name, (unsigned)t->percent,
-                      weir_money_format_short(v->def.amount_micro, amount), weir_money_format_short(v->charged_micro, spent),
+        const char *currency = e->conf.currency == NULL ? "USD" : e->conf.currency;
+        weir_str_addf(&text, "budget '%s': %u %% of %s %s is spent (%s %s); %s", v->def.name, (unsigned)t->percent,
+                      weir_money_format_short(v->def.amount_micro, currency, amount), currency, weir_money_format_short(v->charged_micro, currency, spent), currency,
                       weir_budget_action_name((enum weir_budget_action)t->action));
         engine_add_event(e, "budget.threshold", (struct weir_job_id){0}, WEIR_ORDINAL_ALL, (struct weir_node_id){0},
                          (struct weir_lease_id){0}, weir_str_cstr(&text));

@@ -24,6 +24,8 @@ enum {
     RETRY_MS_MAX = 60000,
     ABSENT_MAX = 3, /* looks in a row before an instance counts as gone, or a launch as never arrived */
     ENDING_LOOKS_MAX = 15, /* at a machine that was told to end, before it is told again */
+    PRICES_MS = 10000,     /* before a machine's last prices are asked for again */
+    PRICES_ASKED_MAX = 6,  /* then its books are closed with those that are known */
 };
 
 /*
@@ -38,6 +40,7 @@ enum call_kind {
     CALL_DESCRIBE,
     CALL_TERMINATE,
     CALL_OFFERS,
+    CALL_PRICES,
     CALL_QUOTA,
     CALL_SWEEP,
     CALL_SWEEP_END,
@@ -185,6 +188,50 @@ static void ended(struct broker *b, struct weir_lease_id lease, struct weir_wall
     lease_event(b, WEIR_EVENT_LEASE_ENDED, lease, weir_engine_inside(b->engine, at), reclaimed);
 }
 
+static void ended_priced(struct broker *b, struct lease_watch *w)
+{
+    prices_seen(b, w->lease, weir_engine_inside(b->engine, w->ended));
+    ended(b, w->lease, w->ended, w->reclaimed);
+}
+
+static void ask_last_prices(struct broker *b, struct lease_watch *w)
+{
+    if (!w->prices_busy) {
+        w->prices_final = true;
+        prices_ask(b, w);
+    }
+    w->due_ms = broker_ms(b) + PRICES_MS;
+}
+
+/* One of the machine's prices may have begun since its provider was asked for them last: before its books are closed it is asked once more. */
+static void gone(struct broker *b, struct lease_watch *w, const struct weir_instance *i)
+{
+    if (i->ended.us == 0) {
+        ended(b, w->lease, i->ended, i->reclaimed);
+        return;
+    }
+    w->ended = i->ended;
+    w->reclaimed = i->reclaimed;
+    if (!prices_have_history(b, w)) {
+        ended_priced(b, w);
+        return;
+    }
+    w->step = LEASE_STEP_PRICES;
+    w->looks = 0;
+    w->prices_final = false;
+    ask_last_prices(b, w);
+}
+
+/* What is under way when the machine ends was asked for before: it is not the last. */
+static void on_last_prices(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
+{
+    if (!w->prices_final) {
+        ask_last_prices(b, w);
+    } else if (r->class == WEIR_PROVIDER_OK) {
+        ended_priced(b, w);
+    }
+}
+
 /* Keeps the machine's id, by which it is described and ended from then on. */
 static void note_instance(struct broker *b, struct weir_lease_id lease, const struct weir_instance *i)
 {
@@ -215,10 +262,7 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
                     i->launched.us == 0 ? weir_engine_now(b->engine) : weir_engine_inside(b->engine, i->launched), false);
     }
     if (i->state == WEIR_INSTANCE_GONE) {
-        if (i->ended.us != 0) {
-            prices_seen(b, lease, weir_engine_inside(b->engine, i->ended));
-        }
-        ended(b, lease, i->ended, i->reclaimed);
+        gone(b, w, i);
         return;
     }
     weir_engine_proven(b->engine, lease, w->asked);
@@ -423,7 +467,6 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     bool same = p->offers_known && p->offers.n == r->n_offers;
     for (size_t i = 0; i < r->n_offers; i++) {
         struct weir_offer o = r->offer[i];
-        weir_offer_exchange_settle(&o);
         same = same && memcmp(&p->offers.p[i], &o, sizeof o) == 0;
         if (!same) { /* those before it are */
             p->offers.n = i;
@@ -456,13 +499,21 @@ static void on_result(void *ctx, const struct weir_provider_result *r)
     struct call c = *(struct call *)ctx;
     end_call(ctx);
     struct lease_watch *w = leases_watch(c.b, c.lease);
-    if (w != NULL) {
+    if (w != NULL && c.kind != CALL_PRICES) { /* which goes beside others */
         w->busy = false;
     }
     switch (c.kind) {
     case CALL_OFFERS:
         c.provider->offers_busy = false;
         on_offers(c.b, c.provider, r);
+        break;
+    case CALL_PRICES:
+        if (w != NULL) {
+            prices_history(c.b, w, r);
+        }
+        if (w != NULL && w->step == LEASE_STEP_PRICES) {
+            on_last_prices(c.b, w, r);
+        }
         break;
     case CALL_QUOTA:
         provider_quotas_note(c.b, c.provider, r);
@@ -545,6 +596,16 @@ static int call_terminate(struct broker *b, struct lease_watch *w)
     return r;
 }
 
+bool leases_ask_prices(struct broker *b, const struct lease_watch *w, const struct weir_offer *offer, struct weir_wall from)
+{
+    struct call *c = new_call(b, w->provider, w->lease, CALL_PRICES);
+    if (w->provider->ops->price_history(w->provider->p, offer, from, on_result, c) != 0) {
+        end_call(c);
+        return false;
+    }
+    return true;
+}
+
 static void pump(struct broker *b, struct weir_lease_id lease)
 {
     struct lease_watch *w = leases_watch(b, lease);
@@ -563,6 +624,14 @@ static void pump(struct broker *b, struct weir_lease_id lease)
     case LEASE_STEP_TERMINATE:
         r = call_terminate(b, w);
         break;
+    case LEASE_STEP_PRICES:
+        w->busy = false;
+        if (++w->looks < PRICES_ASKED_MAX) {
+            ask_last_prices(b, w);
+        } else {
+            ended_priced(b, w);
+        }
+        return;
     case LEASE_STEP_DONE:
         break;
     }
@@ -677,6 +746,8 @@ void leases_tick(struct broker *b)
         }
         if (w->step != LEASE_STEP_DONE || w->busy) {
             b->leases.p[kept++] = *w;
+        } else {
+            weir_vec_release(&w->prices);
         }
     }
     b->leases.n = kept;
@@ -689,6 +760,7 @@ static const struct weir_offer *catalogue_offers(void *ctx, const char *provider
     struct broker *b = ctx;
     size_t from = 0;
     size_t n = 0;
+    market_note_asked(b, provider);
     /* the market list is in order of provider */
     for (size_t i = 0; i < b->market.offer.n; i++) {
         if (weir_streq(b->market.offer.p[i].provider, provider)) {
@@ -803,6 +875,9 @@ void leases_free(struct broker *b)
     }
     while (b->calls != NULL) { /* whose answers do not come any more */
         end_call(b->calls);
+    }
+    for (size_t i = 0; i < b->leases.n; i++) {
+        weir_vec_release(&b->leases.p[i].prices);
     }
     weir_vec_release(&b->leases);
 }

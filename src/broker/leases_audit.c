@@ -95,7 +95,7 @@ static bool write_missing(struct broker *b, const struct provider *p, struct wei
         const struct lease_watch *w = &b->leases.p[i];
         struct weir_lease_view v;
         struct weir_lease_note note = {{0}};
-        bool live = w->provider == p && w->confirmed && !w->want_end && w->step != LEASE_STEP_DONE;
+        bool live = w->provider == p && w->confirmed && !w->want_end && w->step != LEASE_STEP_DONE && w->step != LEASE_STEP_PRICES;
         if (!live || !weir_core_lease(weir_engine_core(b->engine), w->lease, &v) ||
             weir_wall_add(weir_engine_outside(b->engine, v.confirmed_at), p->ops->visible_within).us >= p->sweep.at.us) {
             continue;

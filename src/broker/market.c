@@ -16,6 +16,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "broker_priv.h"
+#include "cloud/exchange.h"
+
+#define NANO INT64_C(1000000000) /* of the ledger's own currency: one */
 
 /* Where the price lists are: beside an installed program, else in the source tree that it was built from. */
 static const char *catalogue_dir(void)
@@ -66,7 +69,7 @@ static int read_lists(struct broker *b, struct weir_catalogue *c, struct weir_er
     return 0;
 }
 
-int market_load(struct broker *b, struct weir_err *err)
+static int market_load(struct broker *b, struct weir_err *err)
 {
     struct market *m = &b->market;
     struct weir_catalogue *c = weir_catalogue_new(b->gpus, b->config->currency);
@@ -113,6 +116,7 @@ void market_release(struct broker *b)
     weir_map_release(&b->market.at);
     weir_vec_release(&b->market.unpriced);
     weir_vec_release(&b->market.rate);
+    weir_vec_release(&b->market.asked);
 }
 
 /* ---- rates ---- */
@@ -158,12 +162,118 @@ static void gather_rate(void *ctx, const struct weir_rule_row *row)
 int64_t market_rate(void *broker, const char *currency)
 {
     const struct broker *b = broker;
+    if (weir_streq(currency, b->config->currency)) {
+        return NANO;
+    }
     for (size_t i = 0; i < b->market.rate.n; i++) {
         if (weir_streq(b->market.rate.p[i].currency, currency)) {
             return b->market.rate.p[i].nano;
         }
     }
     return 0;
+}
+
+static int gather_stored(void *ctx, const struct weir_rule_row *row)
+{
+    gather_rate(ctx, row);
+    return 0;
+}
+
+/* Says what cannot be rented, a line for each currency that lacks a rate. */
+static void notice_missing(const struct broker *b)
+{
+    char text[128];
+    struct market_missing missing[WEIR_CATALOGUE_RATES_MAX];
+    size_t n = market_missing(b, missing, WEIR_ARRAY_LEN(missing));
+    for (size_t i = 0; i < n; i++) {
+        weir_log(WEIR_LOG_WARNING, "catalogue.rate", "currency=%s offers=%zu text=\"the ledger is in %s, and %s: these offers cannot be used until then\"",
+                 missing[i].currency, missing[i].offers, b->config->currency, weir_offer_no_rate(missing[i].currency, text, sizeof text));
+    }
+}
+
+size_t market_missing(const struct broker *b, struct market_missing *ret, size_t max)
+{
+    const struct market *m = &b->market;
+    size_t n = 0;
+    for (size_t i = 0; i < m->unpriced.n; i++) {
+        size_t k = 0;
+        while (k < n && !weir_streq(ret[k].currency, m->unpriced.p[i].currency)) {
+            k++;
+        }
+        if (k == max) {
+            continue;
+        }
+        if (k == n) {
+            ret[n] = (struct market_missing){.offers = 0};
+            memcpy(ret[n++].currency, m->unpriced.p[i].currency, sizeof ret->currency);
+        }
+        ret[k].offers++;
+    }
+    return n;
+}
+
+void market_note_asked(struct broker *b, const char *provider)
+{
+    struct market *m = &b->market;
+    struct market_asked a = {""};
+    for (size_t i = 0; i < m->asked.n; i++) {
+        if (weir_streq(m->asked.p[i].provider, provider)) {
+            return;
+        }
+    }
+    (void)snprintf(a.provider, sizeof a.provider, "%s", provider);
+    weir_vec_push(&m->asked, a);
+}
+
+static bool is_asked(const struct market *m, const char *provider)
+{
+    size_t i = 0;
+    while (i < m->asked.n && !weir_streq(m->asked.p[i].provider, provider)) {
+        i++;
+    }
+    return i < m->asked.n;
+}
+
+static bool has_gpus(const struct weir_offer *o, const struct weir_request *request)
+{
+    bool fits = request->alternatives == 0;
+    for (uint32_t i = 0; i < request->alternatives; i++) {
+        const struct weir_gpu_wish *w = &request->alternative[i];
+        fits |= (w->model == WEIR_GPU_MODEL_ANY || w->model == o->gpu_model) && o->gpus >= w->count;
+    }
+    return fits;
+}
+
+const char *market_no_rate(const struct broker *b, const struct weir_request *request)
+{
+    const struct market *m = &b->market;
+    if (request != NULL && request->local == WEIR_LOCAL_ONLY) {
+        return "";
+    }
+    for (size_t i = 0; i < b->n_providers; i++) { /* what it left out is not known: it may be what is wanted */
+        if (b->provider[i].feed.no_rate[0] != '\0') {
+            return b->provider[i].feed.no_rate;
+        }
+    }
+    for (size_t i = 0; i < m->unpriced.n; i++) {
+        const struct weir_offer *o = &m->unpriced.p[i];
+        if ((request == NULL || has_gpus(o, request)) && is_asked(m, o->provider)) {
+            return o->currency;
+        }
+    }
+    return "";
+}
+
+int market_open(struct broker *b, struct weir_err *err)
+{
+    struct gather g = {.b = b, .now = weir_clock_wall(&weir_clock_os), .due = WEIR_WALL_MAX};
+    int r = b->store->ops->each_rule(b->store, gather_stored, &g, err);
+    b->market.rates_due = g.due;
+    r = r != 0 ? r : market_load(b, err);
+    if (r == 0) {
+        notice_missing(b);
+    }
+    return r;
 }
 
 static bool rates_are(const struct market_rate *a, size_t n_a, const struct market_rate *b, size_t n_b)
@@ -187,10 +297,12 @@ void market_rates(struct broker *b)
     if (same) {
         return;
     }
+    b->owned_due = (struct weir_wall){0}; /* what is assumed of owned machines is assumed in USD */
     struct weir_err err = {""};
     if (m->foreign && market_load(b, &err) != 0) {
         weir_log(WEIR_LOG_ERROR, "catalogue.load", "text=\"%s: the prices of before stand\"", err.text);
     }
+    notice_missing(b);
     for (size_t i = 0; i < b->n_providers; i++) {
         b->provider[i].feed.wanted = true;
     }

@@ -26,8 +26,9 @@ struct weir_wall node_cost(void *broker, const struct weir_node_spec *spec, stru
     struct broker *b = broker;
     struct weir_wall until;
     const char *pool = weir_engine_pool_name(b->engine, spec->pool);
+    const struct weir_config_market market = {.rent_micro = market_rent(b, spec->gpu_model), .usd_nano = market_rate(b, "USD")};
     *ret = spec->lease.v != 0 ? weir_config_rented_cost(b->config, pool, spec, b->gpus, at, &until)
-                              : weir_config_owned_cost(b->config, pool, spec, b->gpus, market_rent(b, spec->gpu_model), at, &until);
+                              : weir_config_owned_cost(b->config, pool, spec, b->gpus, &market, at, &until);
     b->owned_due = until.us < b->owned_due.us ? until : b->owned_due;
     return until;
 }

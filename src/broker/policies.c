@@ -22,7 +22,7 @@ static int on_row(void *ctx, const struct weir_document_row *doc)
     struct weir_err err;
     struct weir_policy_row row;
     json_t *o = json_loads(doc->json, 0, NULL);
-    int r = weir_policy_read(o, doc->name, &row, &err);
+    int r = weir_policy_read(o, doc->name, b->config->currency, &row, &err);
     json_decref(o);
     if (r != 0) {
         return weir_fail(&b->policies.err, -WEIR_ECORRUPT, "policy '%s' of the store: %s", doc->name, err.text);

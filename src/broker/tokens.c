@@ -339,17 +339,43 @@ static bool is_of_another_file(struct broker *b, const struct token *t, const vo
     return t->created_by[0] != '\0' || t->lease.v != 0 || !weir_streq(t->name, ctx);
 }
 
-/* The secret in a file of the data directory: read, or made with mode 0600. */
-static int file_secret(struct broker *b, const char *file, const char *role, struct weir_err *err)
+/* A secret lies in a file of the data directory, which only the broker's user can read. */
+enum { FILE_SECRET_BYTES = 2 * TOKEN_BYTES, FILE_PATH_SIZE = 4200 };
+
+static void file_path(const struct broker *b, const char *file, char ret[static FILE_PATH_SIZE])
 {
-    enum { FILE_SECRET_BYTES = 2 * TOKEN_BYTES };
-    char path[4200];
-    char secret[TOKEN_SIZE] = "";
-    char hash[65];
-    (void)snprintf(path, sizeof path, "%s/%s", b->data_dir, file);
+    (void)snprintf(ret, FILE_PATH_SIZE, "%s/%s", b->data_dir, file);
+}
+
+/* False: there is none, or not all of it. */
+static bool read_file_secret(const struct broker *b, const char *file, char ret[static TOKEN_SIZE])
+{
+    char path[FILE_PATH_SIZE];
+    file_path(b, file, path);
     int WEIR_CLEANUP(weir_closep) fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, secret, FILE_SECRET_BYTES);
-    if (n == FILE_SECRET_BYTES) {
+    ssize_t n = fd < 0 ? -1 : read(fd, ret, FILE_SECRET_BYTES);
+    ret[n < 0 ? 0 : n] = '\0';
+    return n == FILE_SECRET_BYTES;
+}
+
+static int write_file_secret(const struct broker *b, const char *file, const char *secret, struct weir_err *err)
+{
+    char path[FILE_PATH_SIZE];
+    file_path(b, file, path);
+    (void)unlink(path);
+    int WEIR_CLEANUP(weir_closep) fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, secret, FILE_SECRET_BYTES) != FILE_SECRET_BYTES) {
+        return weir_fail(err, weir_error_from_errno(errno), "%s: cannot be written: %s", path, strerror(errno));
+    }
+    return 0;
+}
+
+/* The token in the file, or a new one. */
+static int file_token(struct broker *b, const char *file, const char *role, struct weir_err *err)
+{
+    char secret[TOKEN_SIZE];
+    char hash[65];
+    if (read_file_secret(b, file, secret)) {
         weir_sha256_hex(weir_sv_of(secret), hash);
         struct token known;
         if (!tokens_get(b, hash, &known)) { /* the database is younger than the file */
@@ -357,23 +383,29 @@ static int file_secret(struct broker *b, const char *file, const char *role, str
         }
         return 0;
     }
-    weir_closep(&fd);
-    (void)unlink(path);
     (void)tokens_drop(b, is_of_another_file, file); /* who takes the file away takes away what it could do */
     tokens_make(b, file, role, b->os_user, (struct weir_lease_id){0}, secret, sizeof secret);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, secret, FILE_SECRET_BYTES) != FILE_SECRET_BYTES) {
-        return weir_fail(err, weir_error_from_errno(errno), "%s: cannot be written: %s", path, strerror(errno));
+    return write_file_secret(b, file, secret, err);
+}
+
+/* Signs log tickets: no token, so the database knows nothing of it. */
+static int ticket_key(struct broker *b, struct weir_err *err)
+{
+    static const char file[] = "ticket-key";
+    if (read_file_secret(b, file, b->ticket_key)) {
+        return 0;
     }
-    return 0;
+    weir_random_hex(b->ticket_key, TOKEN_BYTES);
+    return write_file_secret(b, file, b->ticket_key, err);
 }
 
 int tokens_init(struct broker *b, struct weir_err *err)
 {
     int r = weir_gnutls_init(err);
     r = r != 0 ? r : b->store->ops->each_token(b->store, on_token, b, err);
-    r = r != 0 ? r : file_secret(b, "token", "admin", err);
-    return r != 0 ? r : file_secret(b, "agent-token", "agent", err);
+    r = r != 0 ? r : file_token(b, "token", "admin", err);
+    r = r != 0 ? r : file_token(b, "agent-token", "agent", err);
+    return r != 0 ? r : ticket_key(b, err);
 }
 
 /* Until its lease has been over for a while the agent of a machine that lives on is told so. */

@@ -40,7 +40,7 @@ static void forecast_cell(struct weir_table *t, const json_t *o)
     char error[WEIR_MONEY_SIZE];
     if (weir_get_is_set(o, "forecast_micro")) {
         weir_out_money(&s, weir_get_i64(o, "forecast_micro", 0), weir_get_currency(o));
-        weir_str_addf(&s, " ±%s", weir_money_format_short(weir_get_i64(o, "forecast_error_micro", 0), error));
+        weir_str_addf(&s, " ±%s", weir_money_format_short(weir_get_i64(o, "forecast_error_micro", 0), weir_get_currency(o), error));
     } else {
         weir_str_adds(&s, "-");
     }
@@ -101,8 +101,8 @@ static void print_budget(const json_t *o)
         char a[WEIR_MONEY_SIZE];
         char b[WEIR_MONEY_SIZE];
         struct weir_str s = WEIR_STR_INIT(256);
-        weir_str_addf(&s, "%s ± %s %s at the span's end", weir_money_format_short(weir_get_i64(o, "forecast_micro", 0), a),
-                      weir_money_format_short(weir_get_i64(o, "forecast_error_micro", 0), b), weir_get_currency(o));
+        weir_str_addf(&s, "%s ± %s %s at the span's end", weir_money_format_short(weir_get_i64(o, "forecast_micro", 0), weir_get_currency(o), a),
+                      weir_money_format_short(weir_get_i64(o, "forecast_error_micro", 0), weir_get_currency(o), b), weir_get_currency(o));
         weir_line_text("Forecast:", weir_str_cstr(&s));
         weir_str_release(&s);
     }
@@ -117,12 +117,11 @@ static int call(const struct weir_args *args, const char *method, const char *bo
     return weir_object_call(args, method, at, body, print_budget, err);
 }
 
-/* Exact: money crosses as text of units, as in job files. */
+/* As it was typed, with the currency that it names: the broker knows which is right. */
 static void money_json(struct weir_json *j, const struct weir_args *args, const char *name)
 {
-    char buf[WEIR_MONEY_SIZE];
     if (weir_args_has(args, name)) {
-        weir_json_kv_cstr(j, name, weir_money_format(weir_args_money(args, name, 0), buf));
+        weir_json_kv_cstr(j, name, weir_args_text(args, name));
     }
 }
 

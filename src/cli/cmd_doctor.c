@@ -138,9 +138,9 @@ static void add_provider_check(struct report *r, const char *provider, const jso
     struct weir_str full = WEIR_STR_INIT(256);
     weir_str_addf(&full, "%s %s", provider, name != NULL ? name : "check");
     add(r, weir_str_cstr(&full),
-        weir_streq(verdict, "ok")        ? VERDICT_OK
-        : weir_streq(verdict, "warning") ? VERDICT_NOTE
-                                         : VERDICT_BAD,
+        weir_streq(verdict, "ok")                                           ? VERDICT_OK
+        : weir_streq(verdict, "warning") || weir_streq(verdict, "unknown") ? VERDICT_NOTE
+                                                                            : VERDICT_BAD,
         text != NULL ? text : "", weir_get_text(c, "remedy"));
     weir_str_release(&full);
 }

@@ -136,9 +136,8 @@ static void put_count(struct weir_json *j, const struct weir_args *args, const c
 
 static void put_money(struct weir_json *j, const struct weir_args *args, const char *key, const char *option)
 {
-    char buf[WEIR_MONEY_SIZE];
     if (weir_args_has(args, option)) {
-        weir_json_kv_cstr(j, key, weir_money_format(weir_args_money(args, option, 0), buf));
+        weir_json_kv_cstr(j, key, weir_args_text(args, option));
     }
 }
 

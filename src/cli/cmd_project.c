@@ -92,9 +92,7 @@ static int set(const struct weir_args *args, struct weir_err *err)
         weir_json_kv_u64(&j, "weight", weir_args_count(args, "weight", 0));
     }
     if (weir_args_has(args, "delay-cost")) {
-        /* Exact: money crosses as text of units, as in job files. */
-        char buf[WEIR_MONEY_SIZE];
-        weir_json_kv_cstr(&j, "delay_cost", weir_money_format(weir_args_money(args, "delay-cost", 0), buf));
+        weir_json_kv_cstr(&j, "delay_cost", weir_args_text(args, "delay-cost"));
     }
     weir_json_end(&j);
     int r = show(args, "PUT", weir_str_cstr(&body), err);

@@ -165,8 +165,7 @@ static int set(const struct weir_args *args, struct weir_err *err)
         }
     }
     if (weir_args_has(args, "limit")) {
-        char buf[WEIR_MONEY_SIZE];
-        weir_json_kv_cstr(&j, "limit", weir_money_format(weir_args_money(args, "limit", 0), buf));
+        weir_json_kv_cstr(&j, "limit", weir_args_text(args, "limit"));
     }
     if (weir_args_has(args, "borrow")) {
         weir_json_kv_cstr(&j, "borrow", weir_args_text(args, "borrow"));

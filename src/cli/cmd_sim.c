@@ -161,12 +161,12 @@ static void print_table(const struct weir_sim_result *result)
     printf("trace hash %016llx\n", (unsigned long long)result->hash);
 }
 
-static void money_cell(struct weir_table *t, int64_t micro, bool known)
+static void money_cell(struct weir_table *t, int64_t micro, const char *currency, bool known)
 {
     char text[WEIR_MONEY_SIZE];
     int64_t unit = micro < 100 * WEIR_MICRO_PER_UNIT && micro > -100 * WEIR_MICRO_PER_UNIT ? WEIR_MICRO_PER_UNIT / 100 : WEIR_MICRO_PER_UNIT;
     int64_t half = micro < 0 ? -unit / 2 : unit / 2;
-    weir_table_cell(t, known ? weir_money_format_short((micro + half) / unit * unit, text) : "-");
+    weir_table_cell(t, known ? weir_money_format_short((micro + half) / unit * unit, currency, text) : "-");
 }
 
 static void date_cell(struct weir_table *t, struct weir_wall at, const char *otherwise)
@@ -207,11 +207,11 @@ static void print_budgets(const struct weir_sim_result *result)
             if (s->is_quota) {
                 weir_table_cellf(t, "%g %s", s->limit, s->counts);
             } else {
-                money_cell(t, s->amount_micro, true);
+                money_cell(t, s->amount_micro, result->currency, true);
             }
-            money_cell(t, s->spent_micro, !s->is_quota);
-            money_cell(t, s->without_micro, s->without_micro >= 0);
-            money_cell(t, weir_sim_budget_span_saved(s), s->without_micro >= 0);
+            money_cell(t, s->spent_micro, result->currency, !s->is_quota);
+            money_cell(t, s->without_micro, result->currency, s->without_micro >= 0);
+            money_cell(t, weir_sim_budget_span_saved(s), result->currency, s->without_micro >= 0);
             weir_table_cellf(t, "%llu", (unsigned long long)s->held_back);
             weir_table_cellf(t, "%.1f", s->waited_h);
             weir_table_cellf(t, "%llu", (unsigned long long)s->waiting);

@@ -27,19 +27,13 @@ static int make_body(const struct weir_args *args, struct weir_str *body, struct
 {
     static const char *const what[] = {"job", "lease", "node"};
     static const char *const span[] = {"from", "to"};
-    int64_t micro = 0;
-    char buf[WEIR_MONEY_SIZE];
-    int r = weir_parse_money(weir_sv_of(args->operand[1]), &micro, err);
-    if (r < 0) {
-        return weir_fail_prefix(err, r, "amount");
-    }
     if (!weir_args_has(args, "reason")) {
         return weir_fail(err, -WEIR_EINVAL, "say why with --reason: it stands beside the correction for ever");
     }
     struct weir_json j = weir_json_begin(body);
     weir_json_object(&j);
     weir_json_kv_cstr(&j, "kind", args->operand[0]);
-    weir_json_kv_cstr(&j, "amount", weir_money_format(micro, buf));
+    weir_json_kv_cstr(&j, "amount", args->operand[1]);
     weir_json_kv_cstr(&j, "reason", weir_args_text(args, "reason"));
     for (size_t i = 0; i < WEIR_ARRAY_LEN(what); i++) {
         if (weir_args_has(args, what[i])) {

@@ -18,11 +18,11 @@ static const char *text_or(const json_t *o, const char *key, const char *otherwi
 }
 
 /* A term of the sum. */
-static void cell_money(struct weir_table *t, const json_t *c, const char *key)
+static void cell_money(struct weir_table *t, const json_t *c, const char *key, const char *currency)
 {
     char buf[WEIR_MONEY_SIZE];
     int64_t micro = weir_get_i64(c, key, 0);
-    weir_table_cell(t, weir_money_format_short(micro, buf));
+    weir_table_cell(t, weir_money_format_short(micro, currency, buf));
 }
 
 static void cell_candidate(struct weir_table *t, const json_t *c, const char *currency)
@@ -92,9 +92,9 @@ static void add_candidates(const json_t *record, const char *currency, const str
         int64_t delay_s = weir_get_i64(c, "start_delay_s", -1);
         weir_table_cell(t, delay_s < 0 ? NULL : delay_s == 0 ? "now" : weir_dur_format(weir_dur_s(delay_s), buf));
         for (size_t k = 0; k < n; k++) {
-            cell_money(t, c, terms[shown[k]].key);
+            cell_money(t, c, terms[shown[k]].key, currency);
         }
-        cell_money(t, c, "total_micro");
+        cell_money(t, c, "total_micro", currency);
         weir_table_cell(t, weir_get_text(c, "verdict_text"));
     }
     weir_str_addf(out, "\nCandidates, expected cost of the whole run in %s:\n", currency);

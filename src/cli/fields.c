@@ -57,7 +57,7 @@ static void add_number(struct weir_str *s, const json_t *o, const struct weir_fi
         weir_out_milli(s, v);
         break;
     case WEIR_FIELD_MICRO:
-        weir_str_adds(s, weir_money_format_short(v, money));
+        weir_str_adds(s, weir_money_format_short(v, currency, money));
         break;
     case WEIR_FIELD_MILLI_OF:
         weir_out_milli(s, v);

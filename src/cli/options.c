@@ -75,6 +75,7 @@ static int check_value(const struct weir_opt *o, const char *text, struct weir_e
     struct weir_sv s = weir_sv_of(text);
     uint64_t count;
     int64_t micro;
+    char currency[WEIR_CURRENCY_SIZE];
     struct weir_dur d;
     struct weir_wall t;
     int r = 0;
@@ -94,7 +95,7 @@ static int check_value(const struct weir_opt *o, const char *text, struct weir_e
         r = weir_parse_duration(s, &d, err);
         break;
     case WEIR_OPT_MONEY:
-        r = weir_parse_money(s, &micro, err);
+        r = weir_parse_money(s, &micro, currency, err);
         if (r == 0 && micro < 0) {
             r = weir_fail(err, -WEIR_EINVAL, "%.60s is less than nothing", text);
         }
@@ -257,12 +258,13 @@ struct weir_dur weir_args_duration(const struct weir_args *a, const char *name, 
     return v;
 }
 
-int64_t weir_args_money(const struct weir_args *a, const char *name, int64_t otherwise)
+int64_t weir_args_money(const struct weir_args *a, const char *name, int64_t otherwise, char ret_currency[static WEIR_CURRENCY_SIZE])
 {
     const char *text = weir_args_text(a, name);
     int64_t v = otherwise;
+    ret_currency[0] = '\0';
     if (text != NULL) {
-        (void)weir_parse_money(weir_sv_of(text), &v, NULL);
+        (void)weir_parse_money(weir_sv_of(text), &v, ret_currency, NULL);
     }
     return v;
 }

@@ -11,6 +11,7 @@
  * given twice the last one counts, unless its row says that it may be given many times.
  */
 
+#include "base/currency.h"
 #include "base/err.h"
 #include "base/wtime.h"
 
@@ -73,6 +74,7 @@ const char *weir_args_text(const struct weir_args *a, const char *name);
 const char *weir_args_nth(const struct weir_args *a, const char *name, size_t i);
 uint64_t weir_args_count(const struct weir_args *a, const char *name, uint64_t otherwise);
 struct weir_dur weir_args_duration(const struct weir_args *a, const char *name, struct weir_dur otherwise);
-int64_t weir_args_money(const struct weir_args *a, const char *name, int64_t otherwise);
+/* ret_currency: that it names; "": none. */
+int64_t weir_args_money(const struct weir_args *a, const char *name, int64_t otherwise, char ret_currency[static WEIR_CURRENCY_SIZE]);
 /* {0} where not given. */
 struct weir_wall weir_args_time(const struct weir_args *a, const char *name);

@@ -438,7 +438,7 @@ enum weir_style weir_style_of_state(const char *state)
 void weir_out_money(struct weir_str *out, int64_t micro, const char *currency)
 {
     char buf[WEIR_MONEY_SIZE];
-    weir_str_addf(out, "%s ", weir_money_format_short(micro, buf));
+    weir_str_addf(out, "%s ", weir_money_format_short(micro, currency, buf));
     weir_out_clean(out, weir_sv_of(currency), false);
 }
 

@@ -200,8 +200,14 @@ static int apply_limits(const struct weir_args *args, struct weir_spec *s, struc
     q->max_duration = weir_args_duration(args, "max-duration", q->max_duration);
     q->expected = weir_args_duration(args, "expected", q->expected);
     q->checkpoint_every = weir_args_duration(args, "checkpoint-every", q->checkpoint_every);
-    q->delay_cost_micro_per_hour = weir_args_money(args, "delay-cost", q->delay_cost_micro_per_hour);
-    q->max_cost_micro = weir_args_money(args, "max-cost", q->max_cost_micro);
+    char currency[2][WEIR_CURRENCY_SIZE];
+    q->delay_cost_micro_per_hour = weir_args_money(args, "delay-cost", q->delay_cost_micro_per_hour, currency[0]);
+    q->max_cost_micro = weir_args_money(args, "max-cost", q->max_cost_micro, currency[1]);
+    int r = weir_spec_note_currency(s, currency[0], err);
+    r = r < 0 ? r : weir_spec_note_currency(s, currency[1], err);
+    if (r < 0) {
+        return r;
+    }
     q->retries = (uint32_t)weir_args_count(args, "retries", q->retries);
     s->priority = (int32_t)weir_args_count(args, "priority", (uint64_t)s->priority);
     if (weir_args_has(args, "max-cost") && q->max_cost_micro == 0) {

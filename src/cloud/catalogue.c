@@ -66,36 +66,10 @@ int64_t weir_catalogue_rate_of(const struct weir_catalogue *c, struct weir_sv cu
     return 0;
 }
 
-bool weir_offer_exchange(struct weir_offer *o, const char *currency, int64_t original_micro_per_hour, int64_t rate_nano)
+int64_t weir_catalogue_amount(const struct weir_catalogue *c, const char *currency, int64_t micro)
 {
-    (void)snprintf(o->currency, sizeof o->currency, "%.3s", currency);
-    o->original_micro_per_hour = original_micro_per_hour;
-    o->rate_nano = 0;
-    o->price_micro_per_hour = 0;
-    int64_t price;
-    if (!weir_money_exchange_up(original_micro_per_hour, rate_nano, &price) || price > WEIR_CATALOGUE_PRICE_MAX_MICRO) {
-        return false;
-    }
-    o->rate_nano = rate_nano;
-    o->price_micro_per_hour = price;
-    return true;
-}
-
-void weir_offer_exchange_settle(struct weir_offer *o)
-{
-    int64_t price = 0;
-    if (o->currency[0] != '\0' &&
-        (!weir_money_exchange_up(o->original_micro_per_hour, o->rate_nano, &price) || price != o->price_micro_per_hour)) {
-        memset(o->currency, 0, sizeof o->currency);
-        o->original_micro_per_hour = 0;
-        o->rate_nano = 0;
-    }
-}
-
-const char *weir_offer_no_rate(const char *currency, char *buf, size_t size)
-{
-    (void)snprintf(buf, size, "no rate of %.3s is in force: weir rule add NAME exchange --currency %.3s --rate RATE", currency, currency);
-    return buf;
+    int64_t v = 0;
+    return weir_streq(currency, c->currency) ? micro : weir_money_exchange_up(micro, weir_catalogue_rate_of(c, weir_sv_of(currency)), &v) ? v : 0;
 }
 
 void weir_catalogue_free(struct weir_catalogue *c)
@@ -172,7 +146,7 @@ int weir_catalogue_keep(struct weir_catalogue *c, struct catalogue_row *row, str
     o->bill_quantum = f.bill_quantum;
     o->bill_minimum = f.bill_minimum;
     o->boot_expected = f.boot_expected;
-    o->egress_micro_per_gib = f.egress_micro_per_gib;
+    o->egress_micro_per_gib = weir_catalogue_amount(c, "USD", f.egress_micro_per_gib);
     if (o->market == WEIR_OFFER_SPOT) {
         o->reclaim_notice = f.reclaim_notice;
         if (o->reclaim_ppm_per_hour == 0) {
@@ -308,8 +282,8 @@ static void check_kind(struct weir_catalogue *c, struct catalogue_row **kind, si
         char m[WEIR_MONEY_SIZE];
         refuse(kind[i], WEIR_PRICE_REFUSED_IMPLAUSIBLE,
                "%s %s per GPU-hour; the median of %s %s is %s (more than %d times off)",
-               weir_money_format_short(price, p), c->currency, model, weir_market_name(kind[i]->offer.market),
-               weir_money_format_short(median, m), MEDIAN_FACTOR);
+               weir_money_format_short(price, c->currency, p), c->currency, model, weir_market_name(kind[i]->offer.market),
+               weir_money_format_short(median, c->currency, m), MEDIAN_FACTOR);
     }
 }
 
@@ -317,16 +291,18 @@ static void check_plausible(struct weir_catalogue *c)
 {
     struct catalogue_row **sorted = weir_calloc(c->row.n + 1, sizeof(struct catalogue_row *));
     size_t n = 0;
+    int64_t least = weir_catalogue_amount(c, "USD", GPU_PRICE_MIN_MICRO);
+    int64_t most = weir_catalogue_amount(c, "USD", GPU_PRICE_MAX_MICRO);
     for (size_t i = 0; i < c->row.n; i++) {
         struct catalogue_row *row = &c->row.p[i];
         if (row->refusal != WEIR_PRICE_REFUSED_NONE) {
             continue;
         }
         int64_t price = price_per_gpu(&row->offer);
-        if (row->offer.gpus > 0 && (price < GPU_PRICE_MIN_MICRO || price > GPU_PRICE_MAX_MICRO)) {
+        if (row->offer.gpus > 0 && most > 0 && (price < least || price > most)) {
             char p[WEIR_MONEY_SIZE];
             refuse(row, WEIR_PRICE_REFUSED_IMPLAUSIBLE,
-                   "%s %s per GPU-hour is outside of 0.005 to 500, which no GPU is", weir_money_format(price, p),
+                   "%s %s per GPU-hour is outside of 0.005 to 500 USD, which no GPU is", weir_money_format(price, p),
                    c->currency);
             continue;
         }

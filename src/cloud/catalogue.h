@@ -118,14 +118,4 @@ void weir_catalogue_write(const struct weir_catalogue *c, const char *provider, 
  * and market. Never 0. */
 uint64_t weir_offer_id(const struct weir_offer *o);
 
-/*
- * Prices the offer in another currency than the ledger's: at the rate, rounded up. False where there is no rate (0), or the price is out of
- * range; the offer then bears its own price, and none in the ledger's.
- */
-bool weir_offer_exchange(struct weir_offer *o, const char *currency, int64_t original_micro_per_hour, int64_t rate_nano);
-/* Forgets the other currency where the offer's price has not come from it: what a provider told live took its place. */
-void weir_offer_exchange_settle(struct weir_offer *o);
-/* "no rate of EUR is in force: ..." with the command that adds one. */
-const char *weir_offer_no_rate(const char *currency, char *buf, size_t size);
-
 const char *weir_price_basis_name(enum weir_price_basis b);

@@ -244,10 +244,12 @@ static int read_size(const struct weir_sv *f, struct weir_offer *o, struct weir_
     return 0;
 }
 
-/* A price in another currency than the ledger's. */
-static void exchange(const struct weir_catalogue *c, struct weir_sv currency, struct catalogue_row *row)
+void weir_catalogue_exchange(const struct weir_catalogue *c, struct weir_sv currency, struct catalogue_row *row)
 {
     struct weir_offer *o = &row->offer;
+    if (weir_sv_eq(currency, weir_sv_of(c->currency))) {
+        return;
+    }
     char code[4] = "";
     memcpy(code, currency.p, sizeof code - 1);
     int64_t rate = weir_catalogue_rate_of(c, currency);
@@ -275,7 +277,7 @@ static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct 
         return r;
     }
     bool foreign = f[COL_CURRENCY].n == 3 && !weir_sv_eq(f[COL_CURRENCY], weir_sv_of(c->currency));
-    r = weir_catalogue_decimal("price_per_hour", f[COL_PRICE], WEIR_CATALOGUE_PRICE_MAX_MICRO * (foreign ? FOREIGN_FACTOR : 1),
+    r = weir_catalogue_decimal("price_per_hour", f[COL_PRICE], WEIR_PRICE_MAX_MICRO * (foreign ? FOREIGN_FACTOR : 1),
                                &o->price_micro_per_hour, err);
     if (r < 0) {
         return r;
@@ -294,8 +296,8 @@ static int read_price(struct weir_catalogue *c, const struct weir_sv *f, struct 
     if (o->price_micro_per_hour <= 0) {
         row->refusal = WEIR_PRICE_REFUSED_NO_PRICE;
         (void)snprintf(row->text, sizeof row->text, "a price of %.*s is not a price", WEIR_SV_ARG(f[COL_PRICE]));
-    } else if (foreign) {
-        exchange(c, f[COL_CURRENCY], row);
+    } else {
+        weir_catalogue_exchange(c, f[COL_CURRENCY], row);
     }
     return 0;
 }
@@ -405,7 +407,7 @@ static int read_provider(const struct weir_sv *f, struct provider_facts *p, stru
         return weir_fail_prefix(err, r, "reclaim_ppm_per_hour");
     }
     p->reclaim_ppm_per_hour = (uint32_t)ppm;
-    r = weir_catalogue_decimal("egress_per_gib", f[PCOL_EGRESS], WEIR_CATALOGUE_PRICE_MAX_MICRO, &p->egress_micro_per_gib, err);
+    r = weir_catalogue_decimal("egress_per_gib", f[PCOL_EGRESS], WEIR_PRICE_MAX_MICRO, &p->egress_micro_per_gib, err);
     if (r == 0 && p->egress_micro_per_gib < 0) {
         return weir_fail(err, -WEIR_EINVAL, "egress_per_gib is negative");
     }

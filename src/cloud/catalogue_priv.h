@@ -6,9 +6,8 @@
 #include "base/vec.h"
 #include "cloud/catalogue.h"
 #include "cloud/csv.h"
+#include "cloud/exchange.h"
 
-/* Limits that no machine of this decade passes; they keep sums far from overflow. */
-#define WEIR_CATALOGUE_PRICE_MAX_MICRO INT64_C(100000000000) /* 100,000 an hour */
 
 /* What all rows of a provider have in common. */
 struct provider_facts {
@@ -55,6 +54,10 @@ struct weir_catalogue {
 int weir_catalogue_file(struct weir_catalogue *c, const char *name, uint16_t *ret, struct weir_err *err);
 /* In the ledger's currency, by the rate that was given; 0: none was. */
 int64_t weir_catalogue_rate_of(const struct weir_catalogue *c, struct weir_sv currency);
+/* An amount of a currency in the ledger's, rounded up; 0: no rate was given. */
+int64_t weir_catalogue_amount(const struct weir_catalogue *c, const char *currency, int64_t micro);
+/* The row's price in the currency that it names, which may be another than the ledger's: then converted, or refused. */
+void weir_catalogue_exchange(const struct weir_catalogue *c, struct weir_sv currency, struct catalogue_row *row);
 /* Notes that a line was not taken. */
 void weir_catalogue_complain(struct weir_catalogue *c, uint16_t file, uint32_t line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

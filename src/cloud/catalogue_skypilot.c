@@ -178,6 +178,8 @@ static int sky_market(struct weir_catalogue *c, const struct catalogue_row *base
     if (row.offer.price_micro_per_hour <= 0) {
         row.refusal = WEIR_PRICE_REFUSED_NO_PRICE;
         (void)snprintf(row.text, sizeof row.text, "a price of %.*s is not a price", WEIR_SV_ARG(price));
+    } else {
+        weir_catalogue_exchange(c, WEIR_SV("USD"), &row); /* such lists are in USD */
     }
     r = weir_catalogue_keep(c, &row, err);
     return r < 0 ? r : 1;

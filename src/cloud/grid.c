@@ -26,6 +26,7 @@ struct step {
 struct weir_grid {
     WEIR_VEC(struct step) step;
     enum weir_grid_kind kind;
+    const char *currency;
     int64_t begin_us;
     int64_t end_us;
     int64_t period_us;
@@ -147,6 +148,7 @@ int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *er
         return weir_input_fail(in, -WEIR_EINVAL, err);
     }
     size_t name_n = strlen(columns[value].name);
+    g->currency = strstr(columns[value].name, "eur_") != NULL ? "EUR" : strstr(columns[value].name, "usd_") != NULL ? "USD" : "";
     bool per_mwh = name_n > 4 && weir_streq(columns[value].name + name_n - 4, "_mwh");
     while ((r = weir_input_next(in, err)) == 1) {
         r = read_step(g, in, time, value, per_mwh, err);
@@ -217,6 +219,11 @@ static weir_i128 until(const struct weir_grid *g, int64_t at_us)
         return recorded(g, at_us);
     }
     return recorded(g, g->end_us) + repeated(g, at_us) - repeated(g, g->end_us);
+}
+
+const char *weir_grid_currency(const struct weir_grid *g)
+{
+    return g->currency;
 }
 
 enum weir_grid_kind weir_grid_kind(const struct weir_grid *g)

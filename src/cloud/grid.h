@@ -32,6 +32,8 @@ void weir_grid_free(struct weir_grid *g);
 void weir_grid_freep(struct weir_grid **g);
 
 enum weir_grid_kind weir_grid_kind(const struct weir_grid *g);
+/* The currency of prices, where their column names it: "EUR" of price_eur_mwh; "": it does not. */
+const char *weir_grid_currency(const struct weir_grid *g);
 int64_t weir_grid_at(const struct weir_grid *g, struct weir_wall at);
 /* When the value may change next, later than at. */
 struct weir_wall weir_grid_next(const struct weir_grid *g, struct weir_wall at);

@@ -16,6 +16,7 @@
  */
 
 #include "base/clock.h"
+#include "base/currency.h"
 #include "base/err.h"
 #include "core/model.h"
 #include "core/provider_quota.h"
@@ -80,6 +81,7 @@ struct weir_provider_result {
     const struct weir_offer *offer;
     size_t n_offers;
     bool is_old; /* they are of an earlier answer: the provider gave none now */
+    char no_rate[WEIR_CURRENCY_SIZE]; /* others were left out: of this currency no rate is in force; "": none were */
     /* quota; text says what could not be told, though class is OK */
     const struct weir_provider_quota *quota;
     size_t n_quotas;
@@ -87,7 +89,13 @@ struct weir_provider_result {
 
 typedef void weir_provider_fn(void *ctx, const struct weir_provider_result *result);
 
-enum weir_check_verdict { WEIR_CHECK_OK, WEIR_CHECK_WARNING, WEIR_CHECK_FAILED, WEIR_CHECK_VERDICT_MAX };
+enum weir_check_verdict {
+    WEIR_CHECK_OK,
+    WEIR_CHECK_UNKNOWN, /* cannot be looked at beforehand; the text says why */
+    WEIR_CHECK_WARNING,
+    WEIR_CHECK_FAILED,
+    WEIR_CHECK_VERDICT_MAX,
+};
 
 /* One thing that was looked at, such as "credentials", for a person. */
 struct weir_check {
@@ -142,6 +150,8 @@ enum weir_provider_caps {
  * fini      cancels what is under way (callbacks do not come any more) and frees.
  * offers    what could be launched now, with current prices.
  * prices_anew  optional: the next offers asks the provider, however lately it was asked.
+ * price_history  optional: what an offer of a market that moves (WEIR_PROVIDER_SPOT_MOVES) has cost since a time, as offers that differ in price_micro_per_hour
+ *           and price_since, oldest first; the first is the price that was in force at that time.
  * quota     optional (NULL: the provider has no way to ask): how much the account may have of what its offers need, and what all its
  *           machines use of it now. What is used is asked at each call. A failure means that nothing is known, no more.
  * launch    idempotent by token: with a token that was used before, the instance of then is the
@@ -165,6 +175,7 @@ struct weir_provider_ops {
     void (*fini)(struct weir_provider *p);
     int (*offers)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     void (*prices_anew)(struct weir_provider *p);
+    int (*price_history)(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx);
     int (*quota)(struct weir_provider *p, weir_provider_fn *done, void *ctx);
     int (*launch)(struct weir_provider *p, const struct weir_launch *l, weir_provider_fn *done, void *ctx);
     int (*describe)(struct weir_provider *p, const char *token, const char *instance_id, weir_provider_fn *done,

@@ -16,7 +16,8 @@ struct rest_check {
     struct weir_provider *p;
     weir_check_fn *done;
     void *ctx;
-    unsigned step; /* of the provider's own */
+    unsigned step; /* of the reads, then of the provider's own */
+    unsigned reads;
     struct weir_checks found;
 };
 
@@ -35,12 +36,61 @@ static void end(struct rest_check *c)
 
 static void on_step(void *ctx, const struct weir_cloud_answer *a);
 
+/* What is tried is read and thrown away: whether it may be is all that is asked. */
+static void ask_read(struct weir_provider *p, const struct weir_rest_read *read, struct weir_rest_request *q)
+{
+    q->what = read->use;
+    q->method = "GET";
+    weir_str_addf(&q->url, "%s%s", p->ops->endpoint[0] == '\0' ? "" : p->conf.endpoint, read->path);
+}
+
+static void note_read(struct weir_provider *p, const struct weir_rest_read *read, const struct weir_cloud_answer *a, struct weir_checks *k)
+{
+    char remedy[256];
+    if (a->status == 401 || a->status == 403) {
+        (void)snprintf(remedy, sizeof remedy, "give the key %s; docs/guide/providers/%s.md says what weir needs", read->permission, p->contract->name);
+        weir_checks_add(k, "permissions", read->is_needed ? WEIR_CHECK_FAILED : WEIR_CHECK_WARNING, remedy, "missing: %s, for %s: %s", read->permission, read->use,
+                        a->text);
+    } else if (a->class != WEIR_PROVIDER_OK) {
+        weir_checks_add(k, "permissions", WEIR_CHECK_WARNING, "ask again in a minute", "whether the key has %s is not known: %s", read->permission, a->text);
+    }
+}
+
+static bool has_row(const struct weir_checks *k, const char *name)
+{
+    for (size_t i = 0; i < k->row.n; i++) {
+        if (weir_streq(k->row.p[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* That nothing is missing of what was tried; and what cannot be tried. */
+static void sum_up(struct rest_check *c)
+{
+    const struct weir_rest_read *read = c->p->ops->reads;
+    struct weir_str tried = WEIR_STR_INIT(400);
+    for (unsigned i = 0; i < c->reads; i++) {
+        weir_str_addf(&tried, "%s%s", i == 0 ? "" : ", ", read[i].permission);
+    }
+    if (c->reads > 0 && !has_row(&c->found, "permissions")) {
+        weir_checks_add(&c->found, "permissions", WEIR_CHECK_OK, NULL, "the key has %s", weir_str_cstr(&tried));
+    }
+    if (c->p->ops->rights != NULL) {
+        weir_checks_add(&c->found, "rights", WEIR_CHECK_UNKNOWN, NULL, "not checked: %s", c->p->ops->rights);
+    }
+    weir_str_release(&tried);
+}
+
 static void next_step(struct rest_check *c)
 {
     struct weir_provider *p = c->p;
     struct weir_rest_request q = {.url = WEIR_STR_INIT(WEIR_REST_URL_SIZE), .body = WEIR_STR_INIT(WEIR_REST_BODY_BYTES_MAX)};
-    if (p->ops->check != NULL) {
-        p->ops->check(p, c->step, &q);
+    if (c->step < c->reads) {
+        ask_read(p, &p->ops->reads[c->step], &q);
+    } else if (p->ops->check != NULL) {
+        p->ops->check(p, c->step - c->reads, &q);
     }
     if (q.method != NULL) {
         rest_send(p, &q, WEIR_CLOUD_READ, WEIR_CHECK_MS_MAX, on_step, drop, c);
@@ -49,6 +99,7 @@ static void next_step(struct rest_check *c)
     weir_str_release(&q.url);
     weir_str_release(&q.body);
     if (was_last) {
+        sum_up(c);
         end(c);
     }
 }
@@ -57,7 +108,11 @@ static void on_step(void *ctx, const struct weir_cloud_answer *a)
 {
     struct rest_check *c = ctx;
     json_t *body = a->class == WEIR_PROVIDER_OK ? rest_body_of(a) : NULL;
-    c->p->ops->on_check(c->p, c->step, a, body, &c->found);
+    if (c->step < c->reads) {
+        note_read(c->p, &c->p->ops->reads[c->step], a, &c->found);
+    } else {
+        c->p->ops->on_check(c->p, c->step - c->reads, a, body, &c->found);
+    }
     json_decref(body);
     c->step++;
     next_step(c);
@@ -105,6 +160,9 @@ int weir_rest_check(struct weir_provider *p, weir_check_fn *done, void *ctx)
 {
     struct rest_check *c = weir_alloc(sizeof *c);
     *c = (struct rest_check){.p = p, .done = done, .ctx = ctx};
+    while (p->ops->reads != NULL && p->ops->reads[c->reads].path != NULL) {
+        c->reads++;
+    }
     struct weir_rest_request q = {.url = WEIR_STR_INIT(WEIR_REST_URL_SIZE), .body = WEIR_STR_INIT(WEIR_REST_BODY_BYTES_MAX)};
     p->ops->list(p, "", &q);
     rest_send(p, &q, WEIR_CLOUD_READ, WEIR_CHECK_MS_MAX, on_listed, drop, c);

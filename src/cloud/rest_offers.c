@@ -9,6 +9,7 @@
 #include "base/money.h"
 #include "base/parse.h"
 #include "cloud/catalogue.h"
+#include "cloud/exchange.h"
 #include "cloud/rest_priv.h"
 
 /* A price that is further than this from every price that the catalogue has for the same GPU at this provider is a mistake of
@@ -158,32 +159,32 @@ void weir_rest_offers_refuse(struct weir_rest_offers *l, const char *fmt, ...)
     }
 }
 
+void weir_rest_offers_unpriced(struct weir_rest_offers *l, const char *currency)
+{
+    l->n_unpriced++;
+    (void)snprintf(l->no_rate, sizeof l->no_rate, "%.3s", currency);
+}
+
 bool weir_rest_is_near(int64_t price_micro, int64_t list_micro)
 {
     return price_micro >= list_micro / PLAUSIBLE_FACTOR && price_micro <= list_micro * PLAUSIBLE_FACTOR;
 }
 
-/* A price that a driver gives in another currency, which has no rate yet. False, and refused, where there is none. */
+/* A price that a driver gives in a currency, which has no rate yet. False, and left out, where there is none. */
 static bool exchange(struct weir_rest_offers *l, struct weir_offer *o)
 {
     const struct weir_provider_env *env = l->p->env;
-    const char *ledger = env->currency == NULL ? "USD" : env->currency;
+    const char *usual = l->p->ops->currency == NULL ? "" : l->p->ops->currency;
     char currency[sizeof o->currency];
-    char text[128];
-    memcpy(currency, o->currency, sizeof currency);
-    if (currency[0] == '\0' || o->rate_nano != 0) { /* the catalogue has exchanged its own */
+    (void)snprintf(currency, sizeof currency, "%s", o->currency[0] == '\0' ? usual : o->currency);
+    if (o->rate_nano != 0) { /* it was exchanged already, as the catalogue's are */
         return true;
     }
-    if (weir_streq(currency, ledger)) {
-        memset(o->currency, 0, sizeof o->currency);
-        return true;
-    }
-    int64_t rate = env->rate == NULL ? 0 : env->rate(env->rate_ctx, currency);
-    if (rate == 0) {
-        weir_rest_offers_refuse(l, "%s in %s: %s", o->instance_type, o->region, weir_offer_no_rate(currency, text, sizeof text));
+    o->egress_micro_per_gib = weir_provider_amount(env, currency, o->egress_micro_per_gib);
+    if (!weir_provider_price(env, o, currency, o->price_micro_per_hour)) {
+        weir_rest_offers_unpriced(l, currency);
         return false;
     }
-    (void)weir_offer_exchange(o, currency, o->price_micro_per_hour, rate); /* no price, which is refused, where it is out of range */
     return true;
 }
 
@@ -209,10 +210,10 @@ void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o
         return;
     }
     (void)snprintf(o.provider, sizeof o.provider, "%s", p->contract->name);
-    complete(p, &o);
     if (!exchange(l, &o)) {
         return;
     }
+    complete(p, &o);
     if (o.price_micro_per_hour <= 0 || !is_plausible(p, &o)) {
         char price[WEIR_MONEY_SIZE];
         weir_rest_offers_refuse(l, "%s in %s at %s an hour", o.instance_type, o.region, weir_money_format(o.price_micro_per_hour, price));

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "cloud/exchange.h"
 #include "net/address.h"
 
 enum { SECRET_BYTES_MAX = 64 * 1024, PATH_BYTES_MAX = 4096 };
@@ -150,11 +151,15 @@ int weir_section_price(const json_t *section, const char *where, const char *key
 {
     const json_t *v = json_object_get(section, key);
     char text[64];
+    char currency[WEIR_CURRENCY_SIZE];
     int64_t micro;
     if (v == NULL) {
         return 0;
     }
-    if (!as_text(v, text, sizeof text) || weir_parse_money(weir_sv_of(text), &micro, NULL) < 0 || micro <= 0 || micro > INT64_C(100000000000)) {
+    if (as_text(v, text, sizeof text) && weir_parse_money(weir_sv_of(text), &micro, currency, NULL) == 0 && currency[0] != '\0') {
+        return weir_section_bad(err, where, key, "must be a number; 'currency' beside it says what prices are in");
+    }
+    if (!as_text(v, text, sizeof text) || weir_parse_decimal(weir_sv_of(text), 6, &micro, NULL) < 0 || micro <= 0 || micro > WEIR_PRICE_MAX_MICRO) {
         return weir_section_bad(err, where, key, "must be a price per hour above 0");
     }
     *ret_micro = micro;
@@ -168,9 +173,8 @@ int weir_section_currency(const json_t *section, const char *where, char ret[sta
     if (v == NULL) {
         return 0;
     }
-    bool is_code = as_text(v, text, sizeof text) && strlen(text) == 3 && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3;
-    if (!is_code) {
-        return weir_section_bad(err, where, "currency", "must be three capital letters: EUR");
+    if (!as_text(v, text, sizeof text) || !weir_currency_is_known(text)) {
+        return weir_section_bad(err, where, "currency", "must be the code of a currency in three capital letters: EUR");
     }
     memcpy(ret, text, sizeof text / 2);
     return 0;

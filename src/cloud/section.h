@@ -29,7 +29,7 @@ int weir_section_decimal(const struct json_t *section, const char *where, const 
                          struct weir_err *err);
 /* A price per hour above 0. */
 int weir_section_price(const struct json_t *section, const char *where, const char *key, int64_t *ret_micro, struct weir_err *err);
-/* `currency`: three capital letters. */
+/* `currency`: the code of one, in capitals. */
 int weir_section_currency(const struct json_t *section, const char *where, char ret[static 4], struct weir_err *err);
 /* Not empty, of at most size - 1 bytes; a number will do too ("1.30" of a version), as it was written. */
 int weir_section_text(const struct json_t *section, const char *where, const char *key, char *ret, size_t size, struct weir_err *err);

@@ -19,7 +19,7 @@ enum weir_effect_kind {
     WEIR_EFFECT_LEASE_TERMINATE,
     WEIR_EFFECT_LEASE_EXTEND,    /* a later expiry; the agent is told */
     /* metering, for bill/: never sent anywhere */
-    WEIR_EFFECT_METER_OPEN,      /* the node begins to cost (owned: joined; rented: confirmed) */
+    WEIR_EFFECT_METER_OPEN,      /* the node begins to cost (owned: joined; rented: confirmed); of a rented one that does: it is of another size */
     WEIR_EFFECT_METER_READY,     /* rented: booted; what came before is boot waste */
     WEIR_EFFECT_METER_CLOSE,     /* the node ceases to cost */
     WEIR_EFFECT_METER_RATES,     /* it costs otherwise; of a rented one the lease says what */

@@ -285,7 +285,7 @@ static void node_arrive(struct weir_core *c, struct node *n, const struct weir_n
     }
 }
 
-/* The hardware is not what it was: what no longer fits is lost, the rest is metered anew from here. */
+/* The hardware is not what it was: what no longer fits is lost, the rest is metered anew from here. A rented node's meter goes on, as its provider's does. */
 static void node_respec(struct weir_core *c, struct node *n, const struct weir_node_spec *spec)
 {
     if (!need_is_met(spec, n)) {
@@ -295,12 +295,12 @@ static void node_respec(struct weir_core *c, struct node *n, const struct weir_n
     for (size_t i = 0; i < n->runs.n; i++) {
         segment_close(c, n->runs.p[i].run, n->runs.p[i].rank, c->now_us, WEIR_OUTCOME_USED);
     }
-    if (was_metered) {
+    if (was_metered && n->lease == NULL) {
         struct weir_effect *e = effect_add(c, WEIR_EFFECT_METER_CLOSE);
         e->node = n->spec.id;
         e->lease = n->spec.lease;
-        n->metered = false;
     }
+    n->metered = false;
     node_arrive(c, n, spec);
     if (!was_metered) {
         return;

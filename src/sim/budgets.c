@@ -142,14 +142,14 @@ static int read_counts(const char *word, bool *ret, struct weir_err *err)
     return 0;
 }
 
-static int read_values(const struct given *g, struct weir_sim_budget *b, struct weir_err *err)
+static int read_values(const struct given *g, const char *currency, struct weir_sim_budget *b, struct weir_err *err)
 {
     if (g->scope == NULL || g->amount == NULL) {
         return weir_fail(err, -WEIR_EINVAL, "say whose it is (--for) and how much it is (--amount)");
     }
     int r = weir_budget_read_scope(weir_sv_of(g->scope), &b->def, b->whose, sizeof b->whose, err);
-    r = r < 0 ? r : weir_budget_read_money(weir_sv_of(g->amount), "--amount", &b->def.amount_micro, err);
-    r = r < 0 || g->spent == NULL ? r : weir_budget_read_money(weir_sv_of(g->spent), "--spent", &b->spent_micro, err);
+    r = r < 0 ? r : weir_budget_read_money(weir_sv_of(g->amount), "--amount", currency, &b->def.amount_micro, err);
+    r = r < 0 || g->spent == NULL ? r : weir_budget_read_money(weir_sv_of(g->spent), "--spent", currency, &b->spent_micro, err);
     r = r < 0 ? r : weir_budget_read_span(g->span, g->from, g->until, &b->def, err);
     snprintf(b->scope, sizeof b->scope, "%s", g->scope);
     return r < 0 ? r : read_counts(g->counts, &b->def.cloud_only, err);
@@ -191,7 +191,7 @@ static int read_budget(struct weir_sim_budget_set *set, const struct words *w, s
     r = read_options(w, first + 1, &g, &b.def, err);
     r = r == 0 && g.limit != NULL ? weir_fail(err, -WEIR_EINVAL, "--limit is a quota's: write 'quota set' before it") : r;
     r = r == 0 && g.borrow != NULL ? weir_fail(err, -WEIR_EINVAL, "--borrow is a quota's: write 'quota set' before it") : r;
-    r = r < 0 ? r : read_values(&g, &b, err);
+    r = r < 0 ? r : read_values(&g, set->currency == NULL ? "USD" : set->currency, &b, err);
     for (size_t i = 0; i < set->n && r == 0; i++) {
         r = weir_streq(set->budget[i].def.name, b.def.name) ? weir_fail(err, -WEIR_EINVAL, "it stands twice") : 0;
     }
@@ -236,7 +236,7 @@ static int read_quota_values(const struct given *g, const struct weir_budget *ot
         r = weir_fail(err, -WEIR_EINVAL, "--counts: '%.80s' names no model of GPU that could be counted", g->counts);
     }
     int64_t limit = 0;
-    r = r < 0 ? r : weir_parse_money(weir_sv_of(g->limit), &limit, err);
+    r = r < 0 ? r : weir_parse_decimal(weir_sv_of(g->limit), 6, &limit, err);
     q->limit = (double)limit / 1e6;
     snprintf(q->scope, sizeof q->scope, "%s", g->scope);
     snprintf(q->counts, sizeof q->counts, "%s", g->counts);

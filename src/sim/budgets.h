@@ -36,6 +36,7 @@ struct weir_sim_quota {
 };
 
 struct weir_sim_budget_set {
+    const char *currency; /* that its amounts may name; borrowed, NULL: "USD" */
     size_t n;
     struct weir_sim_budget *budget; /* owned */
     size_t n_quotas;

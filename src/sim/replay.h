@@ -22,6 +22,7 @@ enum {
 /* What there is to run on, and what the world is like. */
 struct weir_replay_site {
     double param[WEIR_REPLAY_PARAMS];
+    const char *currency; /* of all amounts; borrowed */
     uint64_t seed;
     struct weir_gpu_table *gpus;
     struct weir_catalogue *catalogue;

@@ -77,7 +77,7 @@ static int read_pool(struct weir_replay_site *site, struct weir_sv text, struct 
     }
     int r = weir_parse_i64(gpus, 1, WEIR_SIM_GPUS_PER_NODE_MAX, &g, err);
     r = r < 0 ? r : weir_parse_i64(nodes, 0, NODES_MAX, &n, err);
-    r = r < 0 || price.p == NULL ? r : weir_parse_money(weir_sv_trim(price), &purchase, err);
+    r = r < 0 || price.p == NULL ? r : weir_parse_money_in(weir_sv_trim(price), site->currency, &purchase, err);
     if (r == 0 && (purchase < 0 || purchase > PURCHASE_MAX * WEIR_MICRO_PER_UNIT)) {
         r = weir_fail(err, -WEIR_EOVERFLOW, "the price of a GPU is between 0 and %d", PURCHASE_MAX);
     }
@@ -189,7 +189,7 @@ static int add_provider(struct weir_replay_site *site, struct weir_sv name, stru
 static int read_cloud_price(struct weir_replay_site *site, const char *text, struct weir_err *err)
 {
     int64_t price = 0;
-    int r = weir_parse_money(weir_sv_of(text), &price, err);
+    int r = weir_parse_money_in(weir_sv_of(text), site->currency, &price, err);
     if (r == 0 && (price <= 0 || price > PRICE_MAX * WEIR_MICRO_PER_UNIT)) {
         r = weir_fail(err, -WEIR_EOVERFLOW, "'%s' is not a price per GPU-hour", text);
     }
@@ -304,6 +304,9 @@ static int read_budgets(struct weir_replay_site *site, const struct weir_sim_opt
     if (o->budget != NULL && o->budgets != NULL) {
         return weir_fail(err, -WEIR_EINVAL, "--budget and --budgets both say what budgets there are: give one");
     }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(site->budget_set); i++) {
+        site->budget_set[i].currency = site->currency;
+    }
     if (o->budget != NULL) {
         site->n_budget_sets = 1;
         snprintf(site->budget_set_name[0], sizeof site->budget_set_name[0], "given");
@@ -371,7 +374,7 @@ static void measure(struct weir_replay_site *site)
 
 int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err)
 {
-    *site = (struct weir_replay_site){.slowest = 1, .gpus = weir_gpu_table_new()};
+    *site = (struct weir_replay_site){.slowest = 1, .currency = o->currency == NULL ? "USD" : o->currency, .gpus = weir_gpu_table_new()};
     int64_t seed = 1;
     int r = weir_replay_params_read(o->set, site->param, err);
     if (r == 0 && o->seed != NULL) {

@@ -101,10 +101,10 @@ int weir_budget_read_threshold(struct weir_sv text, struct weir_budget *def, str
     return 0;
 }
 
-int weir_budget_read_money(struct weir_sv text, const char *what, int64_t *ret, struct weir_err *err)
+int weir_budget_read_money(struct weir_sv text, const char *what, const char *currency, int64_t *ret, struct weir_err *err)
 {
     int64_t micro = 0;
-    int r = weir_parse_money(text, &micro, err);
+    int r = weir_parse_money_in(text, currency, &micro, err);
     if (r == 0 && (micro < 0 || micro > AMOUNT_MICRO_MAX)) {
         r = weir_fail(err, -WEIR_EINVAL, "must be between 0 and 1000000000000");
     }

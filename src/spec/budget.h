@@ -17,4 +17,4 @@ int weir_budget_read_span(const char *word, const char *from, const char *until,
 /* Adds "80:warn". Errors: -WEIR_EINVAL, also where def has as many as it can have. */
 int weir_budget_read_threshold(struct weir_sv text, struct weir_budget *def, struct weir_err *err);
 /* An amount of money that a budget may have; what says of what. Errors: -WEIR_EINVAL, -WEIR_EOVERFLOW. */
-int weir_budget_read_money(struct weir_sv text, const char *what, int64_t *ret, struct weir_err *err);
+int weir_budget_read_money(struct weir_sv text, const char *what, const char *currency, int64_t *ret, struct weir_err *err);

@@ -66,7 +66,7 @@ static int read_effect(const json_t *o, bool *ret_deny, struct weir_err *err)
     return *ret_deny || weir_streq(word, "allow") ? 0 : weir_fail(err, -WEIR_EINVAL, "effect must be allow or deny");
 }
 
-int weir_policy_read(const json_t *o, const char *name, struct weir_policy_row *ret, struct weir_err *err)
+int weir_policy_read(const json_t *o, const char *name, const char *currency, struct weir_policy_row *ret, struct weir_err *err)
 {
     struct weir_policy_row x = {.version = (uint64_t)json_integer_value(json_object_get(o, "version"))};
     struct weir_policy_rule *p = &x.rule;
@@ -95,7 +95,7 @@ int weir_policy_read(const json_t *o, const char *name, struct weir_policy_row *
     r = r < 0 ? r : read_time(o, "from", &x.from, err);
     r = r < 0 ? r : read_time(o, "until", &x.until, err);
     if (r == 0 && price[0] != '\0') {
-        r = weir_parse_money(weir_sv_of(price), &p->price_above_micro, err);
+        r = weir_parse_money_in(weir_sv_of(price), currency, &p->price_above_micro, err);
         r = r == 0 && p->price_above_micro <= 0 ? weir_fail(err, -WEIR_EINVAL, "must be more than nothing") : r;
         r = r < 0 ? weir_fail_prefix(err, r, "price_above") : r;
     }

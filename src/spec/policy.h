@@ -50,7 +50,7 @@ struct weir_policy_subject {
 };
 
 /* From an object of JSON, whose keys were checked; name is the row's. Errors: -WEIR_EINVAL, -WEIR_EOVERFLOW. */
-int weir_policy_read(const struct json_t *o, const char *name, struct weir_policy_row *ret, struct weir_err *err);
+int weir_policy_read(const struct json_t *o, const char *name, const char *currency, struct weir_policy_row *ret, struct weir_err *err);
 /* The same as an object; what is not given is left out. */
 void weir_policy_write(const struct weir_policy_row *row, struct weir_json *j);
 /* Does it ask for what only the job's file says: its image, its tags? */

@@ -50,7 +50,7 @@ int weir_quota_read_limit(struct weir_sv text, struct weir_quota *def, struct we
 {
     bool timed = weir_quota_is_timed((enum weir_quota_counts)def->counts);
     int64_t micro = 0;
-    int r = weir_parse_money(text, &micro, err);
+    int r = weir_parse_decimal(text, 6, &micro, err);
     if (r == 0 && (micro < 0 || micro > INT64_C(1000000000000000) || (!timed && micro % 1000000 != 0))) {
         r = weir_fail(err, -WEIR_EINVAL, timed ? "must be between 0 and 1000000000" : "must be a whole number between 0 and 1000000000");
     }

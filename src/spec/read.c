@@ -4,284 +4,9 @@
 #include "spec/spec.h"
 
 #include <jansson.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "base/parse.h"
 #include "spec/spec_priv.h"
-
-int read_fail_prefix(const struct reader *rd, const struct doc *at, int code, const char *path)
-{
-    bool has_place = rd->file_name != NULL && at != NULL && at->line != 0;
-    if (path[0] != '\0') {
-        (void)weir_fail_prefix(rd->err, code, "%s", path);
-    }
-    if (has_place) {
-        (void)weir_fail_prefix(rd->err, code, "%s:%u:%u", rd->file_name, at->line, at->column);
-    } else if (rd->file_name != NULL) {
-        (void)weir_fail_prefix(rd->err, code, "%s", rd->file_name);
-    }
-    return code;
-}
-
-int read_fail(const struct reader *rd,
-              const struct doc *at,
-              int code,
-              const char *path,
-              const char *fmt,
-              ...)
-{
-    char text[384];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    (void)weir_fail(rd->err, code, "%s", text);
-    return read_fail_prefix(rd, at, code, path);
-}
-
-void read_warn(const struct reader *rd,
-               const struct doc *at,
-               const char *path,
-               const char *fmt,
-               ...)
-{
-    char text[384];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    if (at != NULL && at->key_line != 0) {
-        spec_warn(rd->spec, "line %u: %s: %s", at->key_line, path, text);
-    } else {
-        spec_warn(rd->spec, "%s: %s", path, text);
-    }
-}
-
-/* ---- values ---- */
-
-static int wrong_kind(const struct reader *rd,
-                      const struct doc *d,
-                      const char *path,
-                      const char *want)
-{
-    static const char *const kinds[] = {"nothing", "a single value", "a list", "a mapping"};
-    return read_fail(rd, d, -WEIR_EINVAL, path, "must be %s, not %s", want, kinds[d->kind]);
-}
-
-int read_scalar(struct reader *rd, const struct doc *d, const char *path, struct weir_sv *ret)
-{
-    if (d->kind != DOC_SCALAR) {
-        return wrong_kind(rd, d, path, "a single value");
-    }
-    if (d->text.n > 0 && memchr(d->text.p, '\0', d->text.n) != NULL) {
-        return read_fail(rd, d, -WEIR_EINVAL, path, "the text has a NUL character");
-    }
-    *ret = d->text;
-    return 0;
-}
-
-static void replace(char **ret, struct weir_sv text)
-{
-    free(*ret);
-    *ret = weir_strndup(text.n == 0 ? "" : text.p, text.n);
-}
-
-int read_text(struct reader *rd, const struct doc *d, const char *path, char **ret)
-{
-    struct weir_sv text;
-    int r = read_scalar(rd, d, path, &text);
-    if (r == 0 && text.n > WEIR_SPEC_BYTES_MAX) {
-        r = read_fail(rd, d, -WEIR_ELIMIT, path, "longer than %d bytes", WEIR_SPEC_BYTES_MAX);
-    }
-    if (r == 0 && (d->type == DOC_NUMBER || d->type == DOC_BOOL)) {
-        r = read_fail(rd, d, -WEIR_EINVAL, path, "must be text");
-    }
-    if (r == 0) {
-        replace(ret, text);
-    }
-    return r;
-}
-
-static int check_line(struct reader *rd,
-                      const struct doc *d,
-                      const char *path,
-                      size_t bytes_max,
-                      struct weir_sv text)
-{
-    if (text.n == 0) {
-        return read_fail(rd, d, -WEIR_EINVAL, path, "is empty; leave the key out instead");
-    }
-    if (text.n > bytes_max) {
-        return read_fail(rd, d, -WEIR_ELIMIT, path, "has %zu bytes; at most %zu are allowed",
-                         text.n, bytes_max);
-    }
-    if (!weir_utf8_is_text(text) || memchr(text.p, '\n', text.n) != NULL ||
-        memchr(text.p, '\t', text.n) != NULL) {
-        return read_fail(rd, d, -WEIR_EINVAL, path, "must be one line of text");
-    }
-    return 0;
-}
-
-int read_line(struct reader *rd,
-              const struct doc *d,
-              const char *path,
-              size_t bytes_max,
-              char **ret)
-{
-    struct weir_sv text;
-    int r = read_scalar(rd, d, path, &text);
-    r = r != 0 ? r : check_line(rd, d, path, bytes_max, text);
-    if (r == 0) {
-        replace(ret, text);
-    }
-    return r;
-}
-
-static int read_u64(struct reader *rd,
-                    const struct doc *d,
-                    const char *path,
-                    uint64_t min,
-                    uint64_t max,
-                    uint64_t *ret)
-{
-    struct weir_sv text;
-    int r = read_scalar(rd, d, path, &text);
-    if (r != 0) {
-        return r;
-    }
-    r = weir_parse_u64(text, min, max, ret, rd->err);
-    return r == 0 ? 0 : read_fail_prefix(rd, d, r, path);
-}
-
-static int read_duration(struct reader *rd,
-                         const struct doc *d,
-                         const char *path,
-                         struct weir_dur *ret)
-{
-    struct weir_sv text;
-    struct weir_dur v;
-    int r = read_scalar(rd, d, path, &text);
-    if (r != 0) {
-        return r;
-    }
-    r = weir_parse_duration(text, &v, rd->err);
-    if (r != 0) {
-        return read_fail_prefix(rd, d, r, path);
-    }
-    if (v.us == 0 || v.us > DURATION_MAX_US) {
-        return read_fail(rd, d, -WEIR_EOVERFLOW, path,
-                         "must be longer than 0 and at most 3650 days");
-    }
-    *ret = v;
-    return 0;
-}
-
-static int read_money(struct reader *rd,
-                      const struct doc *d,
-                      const char *path,
-                      int64_t min,
-                      int64_t *ret)
-{
-    struct weir_sv text;
-    int64_t v;
-    int r = read_scalar(rd, d, path, &text);
-    if (r != 0) {
-        return r;
-    }
-    r = weir_parse_money(text, &v, rd->err);
-    if (r != 0) {
-        return read_fail_prefix(rd, d, r, path);
-    }
-    if (v < min || v > MONEY_MAX_MICRO) {
-        return read_fail(rd, d, -WEIR_EOVERFLOW, path, "must be %s and at most 1000000000",
-                         min > 0 ? "more than 0 (leave it out for no limit)" : "at least 0");
-    }
-    *ret = v;
-    return 0;
-}
-
-static int read_mib(struct reader *rd,
-                    const struct doc *d,
-                    const char *path,
-                    uint64_t max,
-                    uint64_t *ret)
-{
-    struct weir_sv text;
-    uint64_t bytes;
-    int r = read_scalar(rd, d, path, &text);
-    if (r != 0) {
-        return r;
-    }
-    text = weir_sv_trim(text);
-    if (text.n > 0 && text.p[text.n - 1] == '+') {
-        text.n--; /* "64+": at least so much, which is what weir gives anyway */
-    }
-    r = weir_parse_bytes(text, UINT64_C(1) << 30, &bytes, rd->err);
-    if (r != 0) {
-        return read_fail_prefix(rd, d, r, path);
-    }
-    if (bytes == 0 || mib_of_bytes(bytes) > max) {
-        return read_fail(rd, d, -WEIR_EOVERFLOW, path, "must be more than 0 and at most %llu MiB",
-                         (unsigned long long)max);
-    }
-    *ret = mib_of_bytes(bytes);
-    return 0;
-}
-
-static bool is_given(const struct reader *rd, struct weir_sv name)
-{
-    for (size_t i = 0; i < rd->n_given; i++) {
-        if (weir_sv_eq(weir_sv_of(rd->given[i]), name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-int read_pairs(struct reader *rd,
-               const struct doc *d,
-               const char *path,
-               size_t pairs_max,
-               struct weir_pair **ret,
-               size_t *ret_n)
-{
-    if (d->kind == DOC_NULL) {
-        return 0;
-    }
-    if (d->kind != DOC_MAP) {
-        return wrong_kind(rd, d, path, "a mapping of names to values");
-    }
-    if (*ret_n + d->n > pairs_max) {
-        return read_fail(rd, d, -WEIR_ELIMIT, path, "%zu entries; at most %zu are allowed",
-                         *ret_n + d->n, pairs_max);
-    }
-    for (const struct doc *c = d->first; c != NULL; c = c->next) {
-        struct weir_sv value;
-        if (c->kind == DOC_NULL && ret == &rd->spec->envs && is_given(rd, c->key)) {
-            continue; /* the file leaves it to whoever submits it */
-        }
-        if (c->kind == DOC_NULL) {
-            return read_fail(rd, c, -WEIR_EINVAL, path,
-                             "'%.*s' has no value; %swrite \"\" where it is to be empty",
-                             c->key.n > 60 ? 60 : (int)c->key.n, c->key.p,
-                             ret == &rd->spec->envs ? "give it one with --env NAME=VALUE, or " : "");
-        }
-        int r = read_scalar(rd, c, path, &value);
-        if (r != 0) {
-            return r;
-        }
-        for (size_t i = 0; i < *ret_n; i++) {
-            if (weir_sv_eq(weir_sv_of((*ret)[i].key), c->key)) {
-                return read_fail(rd, c, -WEIR_EINVAL, path, "'%.*s' is given twice",
-                                 c->key.n > 60 ? 60 : (int)c->key.n, c->key.p);
-            }
-        }
-        pair_add(ret, ret_n, c->key, value);
-    }
-    return 0;
-}
 
 /* ---- resources ---- */
 
@@ -329,7 +54,7 @@ static int add_wish_entry(struct reader *rd,
         weir_str_addc(&text, ':');
         weir_str_add(&text, d->text.p, d->text.n);
     } else if (d->kind != DOC_NULL) {
-        r = wrong_kind(rd, d, path, "a number of GPUs");
+        r = read_wrong_kind(rd, d, path, "a number of GPUs");
     }
     if (r == 0 && text.overflowed) {
         r = read_fail(rd, d, -WEIR_ELIMIT, path, "a GPU's name has at most %d bytes", GPU_NAME_MAX);
@@ -354,7 +79,7 @@ int read_accelerators(struct reader *rd, const struct doc *d, const char *path)
     case DOC_LIST:
         for (const struct doc *c = d->first; r == 0 && c != NULL; c = c->next) {
             r = c->kind == DOC_SCALAR ? add_wish(rd, c, path, c->text, &all)
-                                      : wrong_kind(rd, c, path, "a GPU such as A100:8");
+                                      : read_wrong_kind(rd, c, path, "a GPU such as A100:8");
         }
         all.alternatives_ordered = true;
         break;
@@ -463,12 +188,12 @@ static int read_image(struct reader *rd, const struct doc *d, const char *path)
                          text.n > 100 ? 100 : (int)text.n, text.p);
     }
     text = (struct weir_sv){text.p + prefix.n, text.n - prefix.n};
-    r = check_line(rd, d, path, IMAGE_MAX_BYTES, text);
+    r = read_check_line(rd, d, path, IMAGE_MAX_BYTES, text);
     if (r == 0 && memchr(text.p, ' ', text.n) != NULL) {
         r = read_fail(rd, d, -WEIR_EINVAL, path, "an image's name has no blanks");
     }
     if (r == 0) {
-        replace(&rd->spec->image, text);
+        read_replace(&rd->spec->image, text);
     }
     return r;
 }
@@ -712,7 +437,7 @@ static int read_argv(struct reader *rd, const struct doc *d, const char *path)
     if (d->kind != DOC_LIST || d->n == 0) {
         return d->kind == DOC_LIST
                    ? read_fail(rd, d, -WEIR_EINVAL, path, "the list is empty")
-                   : wrong_kind(rd, d, path, "a list of a command and its arguments");
+                   : read_wrong_kind(rd, d, path, "a list of a command and its arguments");
     }
     if (d->n > ARGS_MAX) {
         return read_fail(rd, d, -WEIR_ELIMIT, path, "%zu arguments; at most %d are allowed", d->n,
@@ -769,6 +494,25 @@ static int read_delay_cost(struct reader *rd, const struct doc *d, const char *p
 static int read_max_cost(struct reader *rd, const struct doc *d, const char *path)
 {
     return read_money(rd, d, path, 1, &rd->spec->request.max_cost_micro);
+}
+
+/* What the amounts are in; broker and job agree on it, or the job is refused. */
+static int read_currency(struct reader *rd, const struct doc *d, const char *path)
+{
+    struct weir_sv text;
+    char code[WEIR_CURRENCY_SIZE] = "";
+    int r = read_scalar(rd, d, path, &text);
+    if (r != 0) {
+        return r;
+    }
+    if (text.n == sizeof code - 1) {
+        memcpy(code, text.p, text.n);
+    }
+    if (!weir_currency_is_known(code)) {
+        return read_fail(rd, d, -WEIR_EINVAL, path, "'%.*s' is the code of no currency: it is three capitals, such as EUR", text.n > 20 ? 20 : (int)text.n, text.p);
+    }
+    r = weir_spec_note_currency(rd->spec, code, rd->err);
+    return r == 0 ? 0 : read_fail_prefix(rd, d, r, path);
 }
 
 static int read_max_duration(struct reader *rd, const struct doc *d, const char *path)
@@ -854,6 +598,7 @@ static const struct key_row root_keys[] = {
     {"deadline", "deadline", read_deadline},
     {"delay_cost", "delay_cost", read_delay_cost},
     {"max_cost", "max_cost", read_max_cost},
+    {"currency", "currency", read_currency},
     {"max_duration", "max_duration", read_max_duration},
     {"expected", "expected", read_expected},
     {"input_size", "input_size", read_input_size},
@@ -923,7 +668,7 @@ int read_map(struct reader *rd,
         return 0;
     }
     if (map->kind != DOC_MAP) {
-        return wrong_kind(rd, map, path[0] == '\0' ? "the job" : path, "a mapping");
+        return read_wrong_kind(rd, map, path[0] == '\0' ? "the job" : path, "a mapping");
     }
     for (const struct doc *c = map->first; c != NULL; c = c->next) {
         const struct key_row *row = find_row(rows, n_rows, c->key);

@@ -558,3 +558,14 @@ int weir_spec_finish(struct weir_spec *s, struct weir_err *err)
     q->stage_bytes = mib_of_bytes(q->stage_bytes) << 20;
     return 0;
 }
+
+int weir_spec_note_currency(struct weir_spec *s, const char *currency, struct weir_err *err)
+{
+    if (currency[0] != '\0' && s->currency[0] != '\0' && !weir_streq(currency, s->currency)) {
+        return weir_fail(err, -WEIR_EINVAL, "the job's amounts are in %s and in %s: write all in one currency, that of the ledger", s->currency, currency);
+    }
+    if (currency[0] != '\0') {
+        (void)snprintf(s->currency, sizeof s->currency, "%s", currency);
+    }
+    return 0;
+}

@@ -56,6 +56,7 @@ struct weir_spec {
     size_t n_tags;
     int32_t priority; /* 0..1000, default 50; higher first */
     struct weir_request request;
+    char currency[WEIR_CURRENCY_SIZE]; /* that its amounts were said to be in; "": the ledger's, whichever that is */
     /* the array; n_ranges == 0: one task, no array */
     struct weir_range range[WEIR_SPEC_RANGES_MAX];
     size_t n_ranges;
@@ -132,6 +133,9 @@ void weir_spec_to_json(const struct weir_spec *s, const struct weir_gpu_table *g
  * fields by hand.
  */
 int weir_spec_finish(struct weir_spec *s, struct weir_err *err);
+
+/* An amount of the spec is said to be in that currency; "" says nothing. Errors: -WEIR_EINVAL: another is said to be in another. */
+int weir_spec_note_currency(struct weir_spec *s, const char *currency, struct weir_err *err);
 
 /* The accelerator syntax of --gpus and of `accelerators`: "A100:8", "A100-80GB", "2" (any model),
  * "H100:8,A100:8" (any of them), "none". Fills the alternatives of r. */

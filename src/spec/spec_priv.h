@@ -63,6 +63,29 @@ struct key_row {
     bool skypilot; /* a file with this key is a SkyPilot file; not part of the canonical JSON */
 };
 
+/* ---- values (read_value.c) ---- */
+
+/* The value is a list where a number is wanted, and the like: `want` is "a list of ...". */
+int read_wrong_kind(const struct reader *rd, const struct doc *d, const char *path, const char *want);
+int read_scalar(struct reader *rd, const struct doc *d, const char *path, struct weir_sv *ret);
+/* Frees what *ret has, and copies the text. */
+void read_replace(char **ret, struct weir_sv text);
+/* Any text without NUL, newlines included. */
+int read_text(struct reader *rd, const struct doc *d, const char *path, char **ret);
+/* Is it one line of text, not empty, and of bytes_max at most? */
+int read_check_line(struct reader *rd, const struct doc *d, const char *path, size_t bytes_max, struct weir_sv text);
+/* Replaces *ret by the text of a scalar that is one line of text. */
+int read_line(struct reader *rd, const struct doc *d, const char *path, size_t bytes_max, char **ret);
+int read_u64(struct reader *rd, const struct doc *d, const char *path, uint64_t min, uint64_t max, uint64_t *ret);
+int read_duration(struct reader *rd, const struct doc *d, const char *path, struct weir_dur *ret);
+/* In millionths, at least min. */
+int read_money(struct reader *rd, const struct doc *d, const char *path, int64_t min, int64_t *ret);
+/* A size, in MiB rounded up. */
+int read_mib(struct reader *rd, const struct doc *d, const char *path, uint64_t max, uint64_t *ret);
+int read_pairs(struct reader *rd, const struct doc *d, const char *path, size_t pairs_max, struct weir_pair **ret, size_t *ret_n);
+
+/* ---- keys (read.c) ---- */
+
 /* The keys of `resources`, for sky_candidates. */
 int read_resource_keys(struct reader *rd, const struct doc *map, const char *path);
 /* Reads every entry of map by its row; an unknown key is an error with a suggestion. */
@@ -71,21 +94,6 @@ int read_map(struct reader *rd,
              const struct key_row *rows,
              size_t n_rows,
              const char *path);
-/* Replaces *ret by the text of a scalar that is one line of text. */
-int read_line(struct reader *rd,
-              const struct doc *d,
-              const char *path,
-              size_t bytes_max,
-              char **ret);
-/* Any text without NUL, newlines included. */
-int read_text(struct reader *rd, const struct doc *d, const char *path, char **ret);
-int read_scalar(struct reader *rd, const struct doc *d, const char *path, struct weir_sv *ret);
-int read_pairs(struct reader *rd,
-               const struct doc *d,
-               const char *path,
-               size_t pairs_max,
-               struct weir_pair **ret,
-               size_t *ret_n);
 int read_accelerators(struct reader *rd, const struct doc *d, const char *path);
 int read_cpus(struct reader *rd, const struct doc *d, const char *path);
 int read_memory(struct reader *rd, const struct doc *d, const char *path);

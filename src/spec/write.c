@@ -211,6 +211,7 @@ static void limits(struct weir_json *j, const struct weir_spec *s)
     if (q->max_cost_micro > 0) {
         money(j, "max_cost", q->max_cost_micro);
     }
+    optional(j, "currency", s->currency[0] == '\0' ? NULL : s->currency);
     if (q->max_duration.us > 0) {
         duration(j, "max_duration", q->max_duration);
     }

@@ -711,7 +711,13 @@ static int put_close(struct weir_store *s, const struct weir_close_row *r, struc
 static int put_lease_price(struct weir_store *s, const struct weir_lease_price_row *r, struct weir_err *err)
 {
     (void)err;
-    mem_put(writing(s), MEM_LEASE_PRICE, (struct mem_key){r->lease.v, (uint64_t)r->from.us}, copy_plain(r, sizeof *r));
+    struct mem_core *c = writing(s);
+    struct weir_lease_price_row row = *r;
+    row.price.number = 1;
+    while (mem_get(&c->table[MEM_LEASE_PRICE], (struct mem_key){r->lease.v, row.price.number}) != NULL) {
+        row.price.number++;
+    }
+    mem_put(c, MEM_LEASE_PRICE, (struct mem_key){r->lease.v, row.price.number}, copy_plain(&row, sizeof row));
     return 0;
 }
 
@@ -867,11 +873,11 @@ const struct weir_store_ops weir_mem_ops = {
     .each_close = weir_mem_each_close,
     .each_rule = weir_mem_each_rule,
     .each_lease_price = weir_mem_each_lease_price,
+    .get_lease = weir_mem_get_lease,
     .each_invoice_line = weir_mem_each_invoice_line,
     .first_posting = weir_mem_first_posting,
     .each_total = weir_mem_each_total,
     .run_posted = weir_mem_run_posted,
-    .was_on = weir_mem_was_on,
     .max_ids = weir_mem_max_ids,
     .get_job = weir_mem_get_job,
     .get_task = weir_mem_get_task,

@@ -226,6 +226,13 @@ int weir_mem_each_lease(struct weir_store *s, bool ended_too, weir_lease_row_fn 
     return r;
 }
 
+int weir_mem_get_lease(struct weir_store *s, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    READING(s);
+    const struct weir_lease_row *row = mem_get(&c->table[MEM_LEASE], (struct mem_key){id.v, 0});
+    return row == NULL ? weir_fail(err, -WEIR_ENOTFOUND, "no lease %" PRIu64, id.v) : fn(ctx, row);
+}
+
 int weir_mem_each_hold(struct weir_store *s, bool released_too, weir_hold_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)err;
@@ -389,7 +396,8 @@ int weir_mem_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, 
     return r;
 }
 
-int weir_mem_each_lease_price(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+int weir_mem_each_lease_price(struct weir_store *s, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx,
+                              struct weir_err *err)
 {
     (void)err;
     READING(s);
@@ -397,7 +405,8 @@ int weir_mem_each_lease_price(struct weir_store *s, struct weir_lease_id lease, 
     struct mem_table *t = &c->table[MEM_LEASE_PRICE];
     SCAN(t, i)
     {
-        r = lease.v == 0 || t->rows.p[i].key.a == lease.v ? fn(ctx, t->rows.p[i].data) : 0;
+        const struct mem_key *k = &t->rows.p[i].key;
+        r = k->a > lease.v || (k->a == lease.v && k->b > number) ? fn(ctx, t->rows.p[i].data) : 0;
     }
     return r;
 }
@@ -485,17 +494,6 @@ int weir_mem_run_posted(struct weir_store *s, struct weir_run_id run, struct wei
         sum.pool = p->pool;
     }
     *ret = sum;
-    return 0;
-}
-
-int weir_mem_was_on(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err)
-{
-    (void)err;
-    READING(s);
-    *ret = false;
-    for (size_t i = 0; i < c->postings.n && !*ret; i++) {
-        *ret = weir_run_id_eq(c->postings.p[i].run, run) && c->postings.p[i].node.v == node.v;
-    }
     return 0;
 }
 

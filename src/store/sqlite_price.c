@@ -3,9 +3,11 @@
 
 #include "store/sqlite_priv.h"
 
-static const char SQL_PUT_LEASE_PRICE[] = "INSERT OR REPLACE INTO lease_price (lease, from_us, micro_per_hour, told_us) VALUES (?, ?, ?, ?)";
-static const char SQL_EACH_LEASE_PRICE[] =
-    "SELECT lease, from_us, micro_per_hour, told_us FROM lease_price WHERE ?1 = 0 OR lease = ?1 ORDER BY lease, from_us";
+static const char SQL_PUT_LEASE_PRICE[] =
+    "INSERT INTO lease_price (lease, number, from_us, micro_per_hour, told_us, after_posting)"
+    " SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM lease_price WHERE lease = ?1";
+static const char SQL_EACH_LEASE_PRICE[] = "SELECT lease, number, from_us, micro_per_hour, told_us, after_posting FROM lease_price"
+                                           " WHERE (lease, number) > (?1, ?2) ORDER BY lease, number";
 
 int weir_sq_put_lease_price(struct weir_store *base, const struct weir_lease_price_row *row, struct weir_err *err)
 {
@@ -15,11 +17,13 @@ int weir_sq_put_lease_price(struct weir_store *base, const struct weir_lease_pri
     if (b.st == NULL) {
         return r;
     }
-    sq_u(&b, row->lease.v), sq_i(&b, row->from.us), sq_i(&b, row->micro_per_hour), sq_i(&b, row->told.us);
+    sq_u(&b, row->lease.v), sq_i(&b, row->price.from.us), sq_i(&b, row->price.micro_per_hour), sq_i(&b, row->told.us);
+    sq_u(&b, row->price.after_posting); /* -1: WEIR_BILL_POSTING_UNKNOWN */
     return sq_run(s, b.st, "put price of a lease", err);
 }
 
-int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx,
+                             struct weir_err *err)
 {
     struct sq_store *s = sq_of(base);
     int r = 0;
@@ -27,13 +31,15 @@ int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease
     if (b.st == NULL) {
         return r;
     }
-    sq_u(&b, lease.v);
+    sq_u(&b, lease.v), sq_u(&b, number);
     while ((r = sq_row(s, b.st, "read prices of leases", err)) > 0) {
         struct sq_col c = {b.st, 0};
         struct weir_lease_price_row row = {.lease = {sc_u(&c)}};
-        row.from = sc_wall(&c);
-        row.micro_per_hour = sc_i(&c);
+        row.price.number = sc_u(&c);
+        row.price.from = sc_wall(&c);
+        row.price.micro_per_hour = sc_i(&c);
         row.told = sc_wall(&c);
+        row.price.after_posting = sc_u(&c);
         r = fn(ctx, &row);
         if (r != 0) {
             break;

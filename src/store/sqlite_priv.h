@@ -101,9 +101,9 @@ enum sq_slot {
     SQ_EACH_CLOSE,
     SQ_EACH_RULE,
     SQ_EACH_LEASE_PRICE,
+    SQ_GET_LEASE,
     SQ_EACH_TOTAL,
     SQ_RUN_POSTED,
-    SQ_WAS_ON,
     SQ_MAX_IDS,
     SQ_GET_JOB,
     SQ_GET_TASK,
@@ -299,7 +299,8 @@ int weir_sq_each_close(struct weir_store *base, weir_close_row_fn *fn, void *ctx
 
 /* sqlite_price.c */
 int weir_sq_put_lease_price(struct weir_store *base, const struct weir_lease_price_row *row, struct weir_err *err);
-int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_get_lease(struct weir_store *base, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_each_lease_price(struct weir_store *base, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
 
 /* sqlite_rule.c */
 int weir_sq_put_rule(struct weir_store *base, const struct weir_rule_row *row, struct weir_err *err);
@@ -376,7 +377,6 @@ int weir_sq_run_posted(struct weir_store *base,
                        struct weir_wall kept_until,
                        struct weir_run_posted *ret,
                        struct weir_err *err);
-int weir_sq_was_on(struct weir_store *base, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err);
 int weir_sq_max_ids(struct weir_store *base,
                     uint64_t *job,
                     uint64_t *node,

@@ -3,6 +3,7 @@
 
 #include "store/sqlite_priv.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -32,14 +33,14 @@ static const char SQL_EACH_NODE[] =
     " node.marginal_busy_micro_per_hour, node.agent_id, node.name, node.address, node.detail,"
     " node.seen_us, pool.name FROM node LEFT JOIN pool ON pool.id = node.pool"
     " WHERE ?1 OR node.state <> 3 ORDER BY node.id";
-static const char SQL_EACH_LEASE[] =
-    "SELECT id, node, state, offer, provider, region, zone, instance_type, market, gpu_model, gpus,"
-    " gpu_mem_mib, cpu_milli, mem_mib, price_micro_per_hour, price_as_of_us, price_expires_us,"
-    " price_source, bill_quantum_us, bill_minimum_us, boot_expected_us, reclaim_ppm_per_hour,"
-    " reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us, confirmed_us,"
-    " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text,"
+#define SELECT_LEASE "SELECT id, node, state, offer, provider, region, zone, instance_type, market, gpu_model, gpus," \
+    " gpu_mem_mib, cpu_milli, mem_mib, price_micro_per_hour, price_as_of_us, price_expires_us," \
+    " price_source, bill_quantum_us, bill_minimum_us, boot_expected_us, reclaim_ppm_per_hour," \
+    " reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us, confirmed_us," \
+    " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text," \
     " payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour, priced_us, priced_micro"
-    " FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
+static const char SQL_EACH_LEASE[] = SELECT_LEASE " FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
+static const char SQL_GET_LEASE[] = SELECT_LEASE " FROM lease WHERE id = ?1";
 static const char SQL_EACH_HOLD[] =
     "SELECT id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us FROM hold WHERE state = 0 ORDER BY id";
 static const char SQL_EACH_HOLD_ALL[] =
@@ -68,11 +69,9 @@ static const char SQL_RUN_POSTED[] =
     " AND job <> 0 AND (debit = 5 OR credit = 5)";
 static const char SQL_EACH_TOTAL[] =
     "SELECT coalesce(project.name, ''), coalesce(pool.name, ''), account, amount_micro, total.energy_mj, total.carbon_ug,"
-    " total.carbon_unknown_micro FROM total"
+    " total.carbon_unknown_micro, total.carbon_unknown FROM total"
     " LEFT JOIN project ON project.id = total.project LEFT JOIN pool ON pool.id = total.pool"
     " ORDER BY total.project, total.pool, account";
-static const char SQL_WAS_ON[] =
-    "SELECT EXISTS (SELECT 1 FROM posting WHERE job = ?1 AND ordinal = ?2 AND attempt = ?3 AND node = ?4 AND job <> 0)";
 static const char SQL_MAX_IDS[] =
     "SELECT coalesce((SELECT max(id) FROM job), 0), coalesce((SELECT max(id) FROM node), 0),"
     " coalesce((SELECT max(id) FROM lease), 0), coalesce((SELECT max(id) FROM hold), 0),"
@@ -516,15 +515,14 @@ static void read_lease(struct sq_col *c, struct weir_lease_row *row)
     }
 }
 
-int weir_sq_each_lease(struct weir_store *base, bool ended_too, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+static int each_lease(struct sq_store *s, enum sq_slot slot, const char *sql, uint64_t arg, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
 {
-    struct sq_store *s = sq_of(base);
     int r = 0;
-    struct sq_bind b = {sq_stmt(s, SQ_EACH_LEASE, SQL_EACH_LEASE, &r, err), 0};
+    struct sq_bind b = {sq_stmt(s, slot, sql, &r, err), 0};
     if (b.st == NULL) {
         return r;
     }
-    sq_u(&b, ended_too);
+    sq_u(&b, arg);
     while ((r = sq_row(s, b.st, "read leases", err)) > 0) {
         struct sq_col c = {b.st, 0};
         struct weir_lease_row row = {0};
@@ -536,6 +534,31 @@ int weir_sq_each_lease(struct weir_store *base, bool ended_too, weir_lease_row_f
     }
     (void)sqlite3_reset(b.st);
     return r;
+}
+
+int weir_sq_each_lease(struct weir_store *base, bool ended_too, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    return each_lease(sq_of(base), SQ_EACH_LEASE, SQL_EACH_LEASE, ended_too, fn, ctx, err);
+}
+
+struct one_lease {
+    weir_lease_row_fn *fn;
+    void *ctx;
+    bool is_there;
+};
+
+static int on_lease(void *ctx, const struct weir_lease_row *row)
+{
+    struct one_lease *o = ctx;
+    o->is_there = true;
+    return o->fn(o->ctx, row);
+}
+
+int weir_sq_get_lease(struct weir_store *base, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    struct one_lease o = {.fn = fn, .ctx = ctx};
+    int r = each_lease(sq_of(base), SQ_GET_LEASE, SQL_GET_LEASE, id.v, on_lease, &o, err);
+    return r == 0 && !o.is_there ? weir_fail(err, -WEIR_ENOTFOUND, "no lease %" PRIu64, id.v) : r;
 }
 
 int weir_sq_each_hold(struct weir_store *base, bool released_too, weir_hold_row_fn *fn, void *ctx, struct weir_err *err)
@@ -818,6 +841,7 @@ int weir_sq_each_total(struct weir_store *base, weir_total_row_fn *fn, void *ctx
         row.footprint.energy_mj = sc_i(&c);
         row.footprint.carbon_ug = sc_i(&c);
         row.footprint.unknown_micro = sc_i(&c);
+        row.footprint.has_unknown = sc_i(&c) != 0;
         r = fn(ctx, &row);
         if (r != 0) {
             break;
@@ -854,21 +878,6 @@ int weir_sq_run_posted(struct weir_store *base,
     }
     (void)sqlite3_reset(b.st);
     return r;
-}
-
-int weir_sq_was_on(struct weir_store *base, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err)
-{
-    struct sq_store *s = sq_of(base);
-    int r = 0;
-    struct sq_bind b = {sq_stmt(s, SQ_WAS_ON, SQL_WAS_ON, &r, err), 0};
-    if (b.st == NULL) {
-        return r;
-    }
-    sq_u(&b, run.task.job.v), sq_u(&b, run.task.ordinal), sq_u(&b, run.attempt), sq_u(&b, node.v);
-    r = sq_row(s, b.st, "find a run's node", err);
-    *ret = r > 0 && sqlite3_column_int64(b.st, 0) != 0;
-    (void)sqlite3_reset(b.st);
-    return r < 0 ? r : 0;
 }
 
 int weir_sq_max_ids(struct weir_store *base,

@@ -20,12 +20,14 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 17 };
+enum { WEIR_STORE_SCHEMA = 19 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
 /* Meta: the id of the installation, the owner tag of everything that it rents. */
 #define WEIR_META_INSTALLATION "installation"
+/* Meta: the currency of the ledger, which no posting names; none: USD, by a version that knew no other. */
+#define WEIR_META_CURRENCY "currency"
 /* Meta: how often prices were posted. */
 #define WEIR_META_RATINGS "ratings"
 
@@ -209,12 +211,11 @@ struct weir_rule_row {
     const char *who; /* user */
 };
 
-/* What a machine costs since a time within its lease, until the next row's; before the first row its quote. Another with its key takes its place. */
+/* What a machine costs since a time within its lease, until the next row's; before the first row its quote. */
 struct weir_lease_price_row {
     struct weir_lease_id lease;
-    struct weir_wall from; /* as the ledger charges it */
-    int64_t micro_per_hour;
-    struct weir_wall told; /* when it was learned */
+    struct weir_bill_price price; /* number is given by the store */
+    struct weir_wall told;        /* when it was learned */
 };
 
 /* A line of a provider's bill for a lease; another with its key takes its place. */
@@ -371,6 +372,7 @@ struct weir_bill_row {
     struct weir_footprint footprint; /* of all use */
     int64_t idle_energy_mj; /* of that */
     int64_t idle_carbon_ug;
+    bool idle_has_unknown;
 };
 
 typedef int weir_job_row_fn(void *ctx, const struct weir_job_row *row);
@@ -489,22 +491,21 @@ struct weir_store_ops {
     int (*each_correction)(struct weir_store *s, uint64_t after_id, weir_correction_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_close)(struct weir_store *s, weir_close_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
     int (*each_rule)(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err); /* by id */
-    /* by lease and time; lease 0: of all */
-    int (*each_lease_price)(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
+    /* by lease and number; those behind the lease's price of that number (0: its quote), and of all later leases */
+    int (*each_lease_price)(struct weir_store *s, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err);
     int (*each_invoice_line)(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err);
     /* Postings that were made at t or later have this id or a higher one. */
     int (*first_posting)(struct weir_store *s, struct weir_wall t, uint64_t *ret, struct weir_err *err);
     int (*each_total)(struct weir_store *s, weir_total_row_fn *fn, void *ctx, struct weir_err *err);
     int (*run_posted)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, struct weir_wall kept_until,
                       struct weir_run_posted *ret, struct weir_err *err);
-    /* Was anything booked for the run on the node, on whatever account? So it was there, unless it cost nothing and had no GPU. */
-    int (*was_on)(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err);
     /* highest ids in use, 0 where none */
     int (*max_ids)(struct weir_store *s, uint64_t *job, uint64_t *node, uint64_t *lease, uint64_t *hold,
                    uint64_t *posting, uint64_t *event, struct weir_err *err);
 
     /* -ENOTFOUND where absent; fn is called once */
     int (*get_job)(struct weir_store *s, struct weir_job_id id, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
+    int (*get_lease)(struct weir_store *s, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err);
     int (*get_task)(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_jobs)(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_tasks)(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);

@@ -204,6 +204,7 @@ def ledger():
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
         figures = ledger_figures("statement", folder, 10000000)
         report("statement over 10,000,000 postings", figures["statement"], "s of CPU", 2, False)
+        report("proof of 10,000,000 postings, and of their prices", figures["proof"], "s of CPU", 20, False)
         report("prices of 10,000,000 open postings by five rules, and their statement", figures["price"], "s of CPU", 2, False)
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
         file = pathlib.Path(folder) / "cur.csv"

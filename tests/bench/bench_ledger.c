@@ -4,7 +4,7 @@
  * a figure a line.
  *
  *     bench_ledger postings DIRECTORY    "memory PER_SECOND", "durable PER_SECOND"
- *     bench_ledger statement DIRECTORY N "statement SECONDS", "price SECONDS" over N postings, as of CPU time
+ *     bench_ledger statement DIRECTORY N "statement SECONDS", "proof SECONDS", "price SECONDS" over N postings, as of CPU time
  *     bench_ledger invoice FILE          "invoice MB_PER_SECOND LINES", of CPU time
  */
 
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "api/api_priv.h"
+#include "api/proof.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "cli/invoice.h"
@@ -64,8 +65,30 @@ static struct weir_bill *make_bill(void)
     return b;
 }
 
+static void put_leases(struct weir_store *s)
+{
+    must(s->ops->begin(s, &err));
+    for (uint64_t n = 1; n <= NODES; n++) {
+        struct weir_lease_row row = {.view = {.id = {n}, .node = {n}, .state = WEIR_LEASE_READY, .confirmed_at = begin, .price_micro_per_hour = 20000000}, .text = ""};
+        row.view.offer.price_micro_per_hour = 20000000;
+        must(s->ops->put_lease(s, &row, &err));
+    }
+    must(s->ops->commit(s, &err));
+}
+
+/* Of the spot machines whose turn it is: each gets another price once an hour. */
+static void move_prices(struct weir_bill *b, struct weir_store *s, int64_t minute)
+{
+    for (uint64_t n = 1 + (uint64_t)minute % 60; n <= NODES; n += 60) {
+        int64_t price = 20000000 + (minute / 60 % 2 == 0 ? 1234567 : 0) + minute;
+        struct weir_wall from = weir_bill_node_price(b, (struct weir_node_id){n}, (struct weir_wall){begin.us + minute * WEIR_US_PER_MIN - 7654321}, price);
+        struct weir_lease_price_row row = {.lease = {n}, .price = {.from = from, .micro_per_hour = price, .after_posting = weir_bill_last_posting(b)}, .told = from};
+        must(s->ops->put_lease_price(s, &row, &err));
+    }
+}
+
 /* Settles minute by minute, a commit each as the broker does, until there are so many postings. Gives how many. */
-static uint64_t post(struct weir_store *s, uint64_t want)
+static uint64_t post(struct weir_store *s, uint64_t want, bool prices_move)
 {
     struct weir_bill *b = make_bill();
     uint64_t made = 0;
@@ -74,15 +97,23 @@ static uint64_t post(struct weir_store *s, uint64_t want)
         const struct weir_meter *m;
         size_t n;
         size_t n_meters;
+        must(s->ops->begin(s, &err));
+        if (prices_move) {
+            move_prices(b, s, minute);
+        }
         weir_bill_settle(b, (struct weir_wall){begin.us + minute * WEIR_US_PER_MIN}, true);
         weir_bill_take(b, &p, &n, &m, &n_meters);
-        must(s->ops->begin(s, &err));
         for (size_t i = 0; i < n; i++) {
             must(s->ops->put_posting(s, &p[i], &err));
         }
         must(s->ops->commit(s, &err));
         made += n;
     }
+    char last[24];
+    (void)snprintf(last, sizeof last, "%" PRIu64, made);
+    must(s->ops->begin(s, &err));
+    must(s->ops->put_meta(s, WEIR_META_LAST_POSTING, last, &err));
+    must(s->ops->commit(s, &err));
     weir_bill_free(b);
     return made;
 }
@@ -99,12 +130,12 @@ static void bench_postings(const char *dir)
     struct weir_store *s = NULL;
     must(weir_store_mem_open(&s, &err));
     double t = clock_s(CLOCK_PROCESS_CPUTIME_ID);
-    uint64_t n = post(s, 1000000);
+    uint64_t n = post(s, 1000000, false);
     (void)printf("memory %.0f\n", (double)n / (clock_s(CLOCK_PROCESS_CPUTIME_ID) - t));
     weir_store_close(s);
     open_file(&s, dir, true);
     t = clock_s(CLOCK_MONOTONIC);
-    n = post(s, 300000);
+    n = post(s, 300000, false);
     (void)printf("durable %.0f\n", (double)n / (clock_s(CLOCK_MONOTONIC) - t));
     weir_store_close(s);
 }
@@ -153,6 +184,23 @@ static void bench_price(struct weir_store *s)
     free(part);
 }
 
+/* What 'weir bill --check' does. */
+static void bench_proof(struct weir_store *s)
+{
+    struct weir_proof *p = NULL;
+    struct weir_proof_result r;
+    double t = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+    must(weir_proof_new(&p, s, &err));
+    int more = 1;
+    while (more > 0) {
+        must(more = weir_proof_step(p, s, 10000, &err));
+    }
+    weir_proof_end(p, &r);
+    (void)printf("proof %.2f\n", clock_s(CLOCK_PROCESS_CPUTIME_ID) - t);
+    must(r.error.text[0] != '\0' || r.sum.leases != NODES ? weir_fail(&err, -WEIR_ECORRUPT, "%s", r.error.text) : 0);
+    weir_proof_free(p);
+}
+
 static void bench_statement(const char *dir, uint64_t n)
 {
     struct weir_store *s = NULL;
@@ -161,10 +209,12 @@ static void bench_statement(const char *dir, uint64_t n)
     const char *tag = NULL;
     int64_t sum = 0;
     open_file(&s, dir, false);
-    (void)post(s, n);
+    put_leases(s);
+    (void)post(s, n, true);
     double t = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     must(s->ops->bill(s, &f, &by, &tag, 1, on_row, &sum, &err));
     (void)printf("statement %.2f\n", clock_s(CLOCK_PROCESS_CPUTIME_ID) - t);
+    bench_proof(s);
     bench_price(s);
     weir_store_close(s);
 }

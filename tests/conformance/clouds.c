@@ -235,6 +235,72 @@ static void prices_change(void **state)
     end(g);
 }
 
+/* In a second of its own: prices begin at whole ones. */
+static void set_price_factor(struct rig *g, const char *factor)
+{
+    char text[64];
+    int64_t before_s = weir_clock_wall(&weir_clock_os).us / WEIR_US_PER_S;
+    while (weir_clock_wall(&weir_clock_os).us / WEIR_US_PER_S == before_s) {
+        rig_pause_ms(g, 20);
+    }
+    (void)snprintf(text, sizeof text, "{\"price_factor\": %s}", factor);
+    mock_tell("set", text);
+}
+
+enum { HISTORY_MAX = 16 };
+
+struct history {
+    bool came;
+    size_t n;
+    struct weir_offer price[HISTORY_MAX];
+};
+
+static void note_history(void *ctx, const struct weir_provider_result *r)
+{
+    struct history *h = ctx;
+    h->came = true;
+    assert_int_equal(r->class, WEIR_PROVIDER_OK);
+    for (size_t i = 0; i < r->n_offers && h->n < HISTORY_MAX; i++) {
+        h->price[h->n++] = r->offer[i];
+    }
+}
+
+/* What a driver that was not there, or was not asked, missed. */
+static void prices_of_the_past_are_told(void **state)
+{
+    (void)state;
+    static const int64_t percent[] = {100, 125, 110, 140};
+    struct rig *g = begin();
+    if (g->s->ops->price_history == NULL) {
+        end(g);
+        return;
+    }
+    const struct weir_offer spot = g->spot;
+    set_price_factor(g, "1.0");
+    struct weir_wall began = weir_clock_wall(&weir_clock_os);
+    set_price_factor(g, "1.25");
+    set_price_factor(g, "0"); /* not believed: the one before is not known to have ended */
+    set_price_factor(g, "1.1");
+    set_price_factor(g, "1.4");
+    for (int restarted = 0; restarted < 2; restarted++) {
+        if (restarted != 0) {
+            rig_close(g);
+            rig_open(g, conf());
+        }
+        struct history h = {.came = false};
+        assert_int_equal(g->s->ops->price_history(g->p, &spot, began, note_history, &h), 0);
+        rig_run_until(g, &h.came);
+        assert_int_equal(h.n, WEIR_ARRAY_LEN(percent));
+        assert_true(h.price[0].price_since.us <= began.us);
+        for (size_t i = 0; i < h.n; i++) {
+            assert_int_equal(h.price[i].id, spot.id);
+            assert_true(llabs(h.price[i].price_micro_per_hour - spot.price_micro_per_hour * percent[i] / 100) <= 16);
+            assert_true(i == 0 || h.price[i].price_since.us > h.price[i - 1].price_since.us);
+        }
+    }
+    end(g);
+}
+
 static void one_token_makes_one_machine(void **state)
 {
     (void)state;
@@ -665,6 +731,30 @@ static void quotas_are_told(void **state)
     end(g);
 }
 
+static void quotas_that_come_in_part_are_told(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    mock_tell("set", "{\"quota\": 500}");
+    size_t all = g->s->ops->quota == NULL ? 0 : ask_quota(g).n;
+    for (size_t i = 0; subject->part_of_quota != NULL && subject->part_of_quota[i] != NULL; i++) {
+        static const char *const faults[] = {"server_error", "bad_body"};
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(faults); k++) {
+            mock_fault(faults[k], subject->part_of_quota[i], -1, "");
+            struct quota_answer a = ask_quota(g);
+            assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+            assert_true(a.n > 0 && a.n < all);
+            assert_true(a.r.text[0] != '\0');
+            assert_int_equal(quota_of(&a, &g->on_demand)->limit, 500);
+            clear();
+        }
+        struct quota_answer a = ask_quota(g);
+        assert_int_equal(a.n, all);
+        assert_string_equal(a.r.text, "");
+    }
+    end(g);
+}
+
 /* ---- looks at the provider ---- */
 
 /* All is well but for `bad`; NULL: all. */
@@ -674,7 +764,7 @@ static void assert_found(const struct look *l, const char *bad)
     for (size_t i = 0; i < l->n; i++) {
         const struct weir_check *c = &l->check[i];
         bool is_bad = bad != NULL && weir_streq(c->name, bad);
-        if (c->verdict != (is_bad ? WEIR_CHECK_FAILED : WEIR_CHECK_OK)) {
+        if (c->verdict == WEIR_CHECK_UNKNOWN ? strncmp(c->text, "not checked: ", 13) != 0 : c->verdict != (is_bad ? WEIR_CHECK_FAILED : WEIR_CHECK_OK)) {
             fail_msg("%s: verdict %d: %s", c->name, (int)c->verdict, c->text);
         }
         assert_true(c->text[0] != '\0');
@@ -709,6 +799,32 @@ static void a_look_finds_what_is_wrong(void **state)
     assert_found(&l, "clock");
     mock_tell("set", "{\"skew_s\": 0}");
     assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    end(g);
+}
+
+static void a_look_names_what_is_missing(void **state)
+{
+    (void)state;
+    if (subject->denied == NULL) {
+        return;
+    }
+    struct rig *g = begin();
+    char set[128];
+    bool is_named = false;
+    (void)snprintf(set, sizeof set, "{\"denied\": [\"%s\"]}", subject->denied);
+    mock_tell("set", set);
+    if (subject->keys_expire) { /* what is denied shows with the next */
+        mock_fault("expired_credential", NULL, 1, "");
+    }
+    struct look l = rig_look(g);
+    for (size_t i = 0; i < l.n; i++) {
+        const struct weir_check *c = &l.check[i];
+        is_named = is_named || (c->verdict == WEIR_CHECK_FAILED && strstr(c->text, subject->missing) != NULL && c->remedy[0] != '\0');
+        assert_true(c->verdict != WEIR_CHECK_FAILED || strstr(c->text, subject->missing) != NULL);
+    }
+    assert_true(is_named);
+    assert_int_equal(mock_alive(), 0);
+    mock_tell("set", "{\"denied\": []}");
     end(g);
 }
 
@@ -799,6 +915,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(these_types_are_offered),
         cmocka_unit_test(what_is_out_of_stock_is_not_offered),
         cmocka_unit_test(prices_change),
+        cmocka_unit_test(prices_of_the_past_are_told),
         cmocka_unit_test(one_token_makes_one_machine),
         cmocka_unit_test(a_lost_reply),
         cmocka_unit_test(a_lost_request),
@@ -817,7 +934,9 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(ends_that_fail),
         cmocka_unit_test(what_the_provider_takes_back),
         cmocka_unit_test(quotas_are_told),
+        cmocka_unit_test(quotas_that_come_in_part_are_told),
         cmocka_unit_test(a_look_finds_what_is_wrong),
+        cmocka_unit_test(a_look_names_what_is_missing),
         cmocka_unit_test(nothing_is_answered_after_fini),
         cmocka_unit_test(what_was_made_beside_machines_goes),
         cmocka_unit_test(an_unknown_key_is_refused),

@@ -22,7 +22,10 @@ struct clouds_subject {
     bool keeps_tags;             /* the provider itself knows tokens, tags and pages: the driver is not one of cloud/rest.h */
     bool tells_stock;            /* what is out of stock is not among its offers */
     bool leaves_nothing;         /* what was made beside machines goes by itself when they are gone */
+    const char *denied;          /* what the mock can be told to deny, of which a look finds permissions or settings missing; NULL: nothing */
+    const char *missing;         /* its name, as the look tells it */
     bool tells_spot;             /* prices are live for spot alone, by zone */
+    const char *const *part_of_quota;   /* operations of the mock that tell some of the quotas: the others stand without them; ends with NULL; NULL: none */
 };
 
 /* Runs the suite; returns the number of failed tests. */

@@ -5,7 +5,7 @@
 """
 import os
 import pathlib
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -32,44 +32,44 @@ print(key["AccessKeyId"], key["SecretAccessKey"], role, narrow)
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def address(log, server):
+    """What the server says it serves on: the port is the kernel's choice. None where it ended, or said nothing in time."""
+    end = time.monotonic() + 180
+    while server.poll() is None and time.monotonic() < end:
+        said = re.search(r"Running on (http://127\.0\.0\.1:[1-9][0-9]*)", log.read_text(errors="replace"))
+        if said:
+            return said[1]
+        time.sleep(0.1)
+    return None
 
 
 def main():
     venv, program = sys.argv[1:3]
-    python, why = lib.make_venv(venv, ["moto[server,ec2,iam,s3,ssm]==5.2.5"])
+    python, why = lib.make_venv(venv, "moto")
     if python is None:
         print(f"1..0 # SKIP moto cannot be installed: {why}")
         return 0
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-    server = subprocess.Popen([python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              env={**env, "INITIAL_NO_AUTH_ACTION_COUNT": str(FREE_CALLS)}, text=True)
+    log = pathlib.Path(venv, f"moto-{os.getpid()}.log")  # a pipe that nobody reads would stop it one day
+    with log.open("w", encoding="utf-8") as out:
+        server = subprocess.Popen([python, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stdout=out, stderr=out,
+                                  env={**env, "PYTHONUNBUFFERED": "1", "INITIAL_NO_AUTH_ACTION_COUNT": str(FREE_CALLS)}, text=True)
     try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > end:
-                    print(f"Bail out! moto does not start: {server.stderr.read()[-2000:] if server.poll() is not None else 'not in time'}")
-                    return 1
-                time.sleep(0.1)
-        made = subprocess.run([python, "-c", MAKE, url], capture_output=True, text=True, timeout=60, env=env, check=False)
+        url = address(log, server)
+        if url is None:
+            print(f"Bail out! moto does not start: {log.read_text(errors='replace')[-2000:]}")
+            return 1
+        made = subprocess.run([python, "-c", MAKE, url], capture_output=True, text=True, timeout=200, env=env, check=False)
         if made.returncode != 0:
             print(f"Bail out! no user could be made: {made.stderr[-1500:]}")
             return 1
         key, secret, role, narrow = made.stdout.split()
         return subprocess.run([program], env={**env, "MOTO_URL": url, "MOTO_KEY": key, "MOTO_SECRET": secret, "MOTO_ROLE": role, "MOTO_ROLE_NARROW": narrow},
-                              timeout=200, check=False).returncode
+                              timeout=600, check=False).returncode
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=60)
+        log.unlink()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@
 
 #include "conformance.h"
 
-enum { WAIT_MS_MAX = 10000, LIST_MAX = 64, CHECKS_MAX = 32 };
+enum { WAIT_MS_MAX = 120000, LIST_MAX = 64, CHECKS_MAX = 32 };
 
 /* A provider in a world of its own directory. */
 struct rig {

@@ -20,6 +20,8 @@ int main(void)
     static const struct clouds_subject subject = {
         .base = {.name = "digitalocean", .ops = &weir_digitalocean_provider, .self_exe = "/proc/self/exe", .region = "nyc2",
                  .type = "gpu-h100x1-80gb", .gpu = "H100", .gpus = 1},
+        .denied = "actions",
+        .missing = "actions:read",
         .dialect = "digitalocean",
         .options = options,
         .conf = conf,

@@ -15,6 +15,8 @@ int main(void)
     static const char *const options[] = {"key=secret_test_TESTKEY", NULL};
     static const struct clouds_subject subject = {
         .base = {.name = "lambda", .ops = &weir_lambda_provider, .self_exe = "/proc/self/exe", .getenv = environment},
+        .denied = "k",
+        .missing = "SSH key 'k'",
         .dialect = "lambda",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"ssh_key\": \"k\", \"file_system\": \"fs\", \"image\": \"lambda-stack-24-04\",",

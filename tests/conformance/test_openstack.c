@@ -33,6 +33,8 @@ int main(void)
     static const struct clouds_subject subject = {
         .base = {.name = "openstack", .ops = &weir_openstack_provider, .self_exe = "/proc/self/exe", .getenv = environment, .region = "RegionOne",
                  .type = "g1.a100.2", .gpu = "A100", .gpus = 2},
+        .denied = "member",
+        .missing = "reader",
         .dialect = "openstack",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"image\": \"70a599e0-31e7-49b7-b260-868f441e862b\", \"region\": \"RegionOne\", "

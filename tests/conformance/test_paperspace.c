@@ -30,6 +30,8 @@ int main(void)
     static const struct clouds_subject subject = {
         .base = {.name = "paperspace", .ops = &weir_paperspace_provider, .self_exe = "/proc/self/exe", .getenv = environment, .region = "ny2",
                  .type = "A100-80Gx8", .gpu = "A100-80GB", .gpus = 8},
+        .denied = "list_scripts",
+        .missing = "startup scripts",
         .dialect = "paperspace",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"template\": \"tabc123\", \"templates\": {\"A100-80Gx8\": \"tbig456\"},",

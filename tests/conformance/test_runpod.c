@@ -15,6 +15,8 @@ int main(void)
     static const char *const options[] = {"key=rpa_TESTKEY", NULL};
     static const struct clouds_subject subject = {
         .base = {.name = "runpod", .ops = &weir_runpod_provider, .self_exe = "/proc/self/exe", .getenv = environment},
+        .denied = "offers",
+        .missing = "read access to the catalogue",
         .dialect = "runpod",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"network_volume\": \"v-1\",",

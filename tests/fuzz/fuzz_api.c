@@ -289,10 +289,17 @@ static int no_pages(struct weir_store *s, uint64_t after_page, uint64_t *ret_las
     return 0;
 }
 
-static int no_lease_prices(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+static int no_lease_prices(struct weir_store *s, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx,
+                           struct weir_err *err)
 {
-    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    (void)s, (void)lease, (void)number, (void)fn, (void)ctx, (void)err;
     return 0;
+}
+
+static int no_lease(struct weir_store *s, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)id, (void)fn, (void)ctx;
+    return weir_fail(err, -WEIR_ENOTFOUND, "no such lease");
 }
 
 static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
@@ -304,13 +311,6 @@ static int no_invoice_lines(struct weir_store *s, struct weir_lease_id lease, we
 static int no_rules(struct weir_store *s, weir_rule_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)s, (void)fn, (void)ctx, (void)err;
-    return 0;
-}
-
-static int never_on(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err)
-{
-    (void)s, (void)run, (void)node, (void)err;
-    *ret = false;
     return 0;
 }
 
@@ -404,6 +404,7 @@ static const struct weir_store_ops store_ops = {
     .each_billed = nothing_billed,
     .first_posting = no_first_posting,
     .each_lease_price = no_lease_prices,
+    .get_lease = no_lease,
     .each_invoice_line = no_invoice_lines,
     .each_correction = no_corrections,
     .each_close = no_closes,
@@ -421,7 +422,6 @@ static const struct weir_store_ops store_ops = {
     .list_explains = no_explains,
     .bill = no_bill,
     .each_rule = no_rules,
-    .was_on = never_on,
 };
 
 /* ---- a service that does everything at once ---- */
@@ -488,7 +488,8 @@ static struct weir_api *make_api(void)
                                  .currency = "USD",
                                  .listen = "127.0.0.1:7070",
                                  .os_user = "ada",
-                                 .log_bytes_max = 1};
+                                 .log_bytes_max = 1,
+                                 .ticket_key = "fuzz"};
     WEIR_ASSERT(weir_api_new(&api, &conf, &err) == 0);
     return api;
 }

@@ -17,11 +17,12 @@ static void check_costs(const struct weir_config *c)
         {.cpu_milli = 1},
         {.cpu_milli = 100000000, .mem_mib = UINT64_C(1) << 40, .gpus = WEIR_NODE_GPUS_MAX},
     };
+    const struct weir_config_market market = {.rent_micro = 4 * WEIR_MICRO_PER_UNIT, .usd_nano = 920000000};
     for (size_t i = 0; i < c->n_pools; i++) {
         for (size_t k = 0; k < WEIR_ARRAY_LEN(nodes); k++) {
             const struct weir_wall at = {INT64_C(1795376546) * WEIR_US_PER_S};
             struct weir_wall until;
-            struct weir_owned_cost cost = weir_config_owned_cost(c, c->pool[i].name, &nodes[k], gpus, 4 * WEIR_MICRO_PER_UNIT, at, &until);
+            struct weir_owned_cost cost = weir_config_owned_cost(c, c->pool[i].name, &nodes[k], gpus, &market, at, &until);
             WEIR_ASSERT(until.us > at.us);
             struct weir_node_rates rates = weir_owned_rates(&cost);
             WEIR_ASSERT(rates.full_micro_per_hour >= 0 && rates.marginal_idle_micro_per_hour >= 0 &&

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "lease_prices.h"
 
 #define T0 INT64_C(1767225600000000)
 
@@ -27,6 +28,7 @@ struct world {
     size_t left;
     struct weir_bill *b;
     struct weir_bill_check *check;
+    struct lease_prices prices;
     struct weir_wall now;
     uint64_t last_posting;
     struct weir_wall last_made;
@@ -59,6 +61,12 @@ static unsigned byte(struct world *w)
     return *w->p++;
 }
 
+/* A rented node's. */
+static struct weir_lease_id lease_of(struct weir_node_id node)
+{
+    return (struct weir_lease_id){node.v + 1000};
+}
+
 static struct weir_bill_node make_node(struct world *w)
 {
     unsigned a = byte(w);
@@ -83,7 +91,7 @@ static struct weir_bill_node make_node(struct world *w)
         }
     } else {
         static const int64_t quantum[] = {0, 1, WEIR_US_PER_S, 60 * WEIR_US_PER_S, WEIR_US_PER_HOUR};
-        n.lease.v = n.node.v + 1000;
+        n.lease = lease_of(n.node);
         n.price_micro_per_hour = 1234567 * (int64_t)(b % 16);
         if (b % 3 != 0) {
             n.cost = (struct weir_owned_cost){
@@ -131,6 +139,7 @@ static int step(struct world *w)
         if (w->node[i].v == 0) {
             struct weir_bill_node n = make_node(w);
             r = weir_bill_node_open(w->b, &n, w->now, w->err);
+            lease_prices_open(&w->prices, &n, w->now);
             w->node[i] = n.node;
             w->owned[i] = n.owned;
             w->cost[i] = n.cost;
@@ -143,6 +152,7 @@ static int step(struct world *w)
     case 2:
         if (who % 4 == 0) {
             weir_bill_node_close(w->b, w->node[i], at);
+            lease_prices_close(&w->prices, lease_of(w->node[i]), at);
             w->node[i].v = 0;
             memset(w->segment[i], 0, sizeof w->segment[i]);
         }
@@ -224,7 +234,7 @@ static int step(struct world *w)
             struct change c = {w->now, &w->cost[i], &after};
             after.has_carbon = a % 8 != 0;
             after.carbon_ug_per_kwh = after.has_carbon ? INT64_C(777777) * (a % 32) : 0;
-            (void)weir_bill_node_price(w->b, w->node[i], at, 7654321 * (int64_t)a);
+            lease_prices_change(&w->prices, w->b, lease_of(w->node[i]), w->node[i], at, 7654321 * (int64_t)a);
             weir_bill_node_reprice(w->b, w->node[i], w->now, changed_cost, &c);
             w->cost[i] = after;
         }
@@ -244,6 +254,7 @@ static int take(struct world *w)
     size_t n;
     size_t n_meters;
     weir_bill_take(w->b, &p, &n, &m, &n_meters);
+    w->prices.known_until = weir_bill_last_posting(w->b);
     for (size_t i = 0; i < n; i++) {
         int r = weir_bill_check_add(w->check, &p[i], w->err);
         if (r < 0) {
@@ -346,6 +357,7 @@ static int finish(struct world *w)
 {
     for (size_t i = 0; i < NODES; i++) {
         weir_bill_node_close(w->b, w->node[i], w->now);
+        lease_prices_close(&w->prices, lease_of(w->node[i]), w->now);
     }
     int r = take(w);
     struct weir_bill_check_result sum;
@@ -371,6 +383,8 @@ int bill_ops_run(const uint8_t *bytes, size_t n, const struct bill_ops_conf *con
                       .ret = ret,
                       .err = err};
     *ret = (struct bill_ops_result){0};
+    lease_prices_init(&w.prices);
+    weir_bill_check_prices(w.check, &w.prices.source);
     int r = 0;
     while (w.left > 0 && r == 0) {
         r = step(&w);
@@ -388,6 +402,7 @@ int bill_ops_run(const uint8_t *bytes, size_t n, const struct bill_ops_conf *con
     }
     weir_vec_release(&w.meters);
     weir_vec_release(&w.pending);
+    lease_prices_release(&w.prices);
     weir_bill_check_free(w.check);
     weir_bill_free(w.b);
     return r;

@@ -20,7 +20,7 @@ def data(name):
 
 def output_of(weir, suite, *args):
     """The JSON of a run, as it was printed."""
-    result = subprocess.run([weir, "sim", "--suite", suite, "--json", *map(str, args)], capture_output=True, text=True, timeout=300, check=False)
+    result = subprocess.run([weir, "sim", "--suite", suite, "--json", *map(str, args)], capture_output=True, text=True, timeout=1200, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

@@ -71,4 +71,4 @@ def test_it_is_met_where_nodes_are_enough(weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

@@ -61,7 +61,7 @@ def test_schedules_pass_a_check_from_the_jobs_alone(weir):
             files = sorted(pathlib.Path(folder).glob(f"commitments-{term}-{fee}-{rate}-*.csv"))
             assert len(files) == 5, files
             done = subprocess.run([sys.executable, str(HERE / "check_commitments.py"), str(jobs()), str(term), str(fee), str(rate), *map(str, files)],
-                                  capture_output=True, text=True, timeout=100, check=False)
+                                  capture_output=True, text=True, timeout=1200, check=False)
             assert done.returncode == 0, done.stderr
             for line in map(json.loads, done.stdout.splitlines()):
                 policy = pathlib.Path(line["file"]).stem.split("-", 4)[4]
@@ -76,7 +76,7 @@ def test_the_check_finds_what_is_wrong(weir):
         reserved = next(i for i, line in enumerate(lines) if ",reserved," in line)
         path.write_text("\n".join(lines[:reserved] + lines[reserved + 1:]) + "\n")
         done = subprocess.run([sys.executable, str(HERE / "check_commitments.py"), str(jobs()), "168", "60", "0.3", str(path)],
-                              capture_output=True, text=True, timeout=100, check=False)
+                              capture_output=True, text=True, timeout=1200, check=False)
         assert done.returncode == 1 and "reservations" in done.stderr, done
 
 
@@ -97,4 +97,4 @@ def test_the_same_input_gives_the_same_bytes_plain_or_gzip(weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

@@ -96,4 +96,4 @@ def test_one_trace_in_several_forms_is_the_same_work(weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

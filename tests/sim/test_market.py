@@ -178,4 +178,4 @@ def test_what_is_wrong_is_named(weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

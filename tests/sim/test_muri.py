@@ -115,4 +115,4 @@ def test_schedules_keep_capacity_and_work(weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

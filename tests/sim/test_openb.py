@@ -22,7 +22,7 @@ def by_policy(result, metric="allocated_percent"):
 def check(nodes, pods, schedules):
     files = sorted(map(str, pathlib.Path(schedules).glob("*.csv")))
     result = subprocess.run([sys.executable, str(HERE / "check_placement.py"), str(nodes), str(pods), *files], capture_output=True, text=True,
-                            timeout=200, check=False)
+                            timeout=1200, check=False)
     assert result.returncode == 0, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -90,4 +90,4 @@ def test_every_policy_places_made_up_work_as_it_may(weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

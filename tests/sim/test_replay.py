@@ -42,7 +42,7 @@ def made_up_jobs(path, n, seed):
 
 
 def error_of(weir, *args):
-    result = subprocess.run([weir, "sim", *map(str, args)], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run([weir, "sim", *map(str, args)], capture_output=True, text=True, timeout=1200, check=False)
     assert result.returncode != 0 and result.stdout == "", (args, result)
     return result.stderr
 
@@ -349,7 +349,7 @@ SACCT = ("JobID|Submit|Start|End|State|AllocTRES\n"
 
 
 def replayed(weir, *args):
-    result = subprocess.run([weir, "sim", "--json", "--nodes", "1", "--policies", "weir", *map(str, args)], capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run([weir, "sim", "--json", "--nodes", "1", "--policies", "weir", *map(str, args)], capture_output=True, text=True, timeout=1200, check=True)
     return json.loads(result.stdout), result.stderr
 
 
@@ -423,4 +423,4 @@ def test_what_is_wrong_is_named(weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

@@ -24,7 +24,7 @@ def overall(result):
 
 def check(schedule, *args):
     result = subprocess.run([sys.executable, str(HERE / "check_spot_schedule.py"), str(schedule), *map(str, args)], capture_output=True, text=True,
-                            timeout=200, check=False)
+                            timeout=1200, check=False)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -169,7 +169,7 @@ def test_the_check_sees_what_is_wrong(weir):
 
 def refused(weir, suite, *args):
     """What a run says that ends at once."""
-    result = subprocess.run([weir, "sim", "--suite", suite, *map(str, args)], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run([weir, "sim", "--suite", suite, *map(str, args)], capture_output=True, text=True, timeout=1200, check=False)
     assert result.returncode == 2 and result.stdout == "", (args, result)
     return result.stderr
 
@@ -201,4 +201,4 @@ def test_the_same_bytes_each_time(weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

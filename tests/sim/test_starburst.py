@@ -151,4 +151,4 @@ def test_the_checker_finds_what_is_wrong(_weir):
 
 
 if __name__ == "__main__":
-    sys.exit(lib.main(globals()))
+    sys.exit(lib.main(globals(), at_once=1))

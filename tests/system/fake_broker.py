@@ -25,6 +25,7 @@ class Broker:
         self.fail = {}  # path -> list of statuses to answer with first
         self.max_wait_ms = 2000
         self.report_every_ms = 10000
+        self.lease_expires = 0  # told with every answer to a sync
         self.join_answer = {}
         self.sockets = []
         outer = self
@@ -129,7 +130,7 @@ class Broker:
                 todo = [c for c in self.commands if c["seq"] > m["ack"]]
                 left = until - time.monotonic()
                 if todo or left <= 0:
-                    return 200, {"commands": todo[:200], "lease_expires": 0}
+                    return 200, {"commands": todo[:200], "lease_expires": self.lease_expires}
                 self.cond.wait(left)
 
     def report(self, m):
@@ -181,7 +182,7 @@ class Broker:
     def forget(self, run):
         self.command(type="forget", run=run)
 
-    def wait(self, what, test, timeout=20):
+    def wait(self, what, test, timeout=120):
         until = time.monotonic() + timeout
         with self.cond:
             while True:
@@ -196,7 +197,7 @@ class Broker:
     def heard(self, kind, run=None):
         return [r for r in self.reports if r["type"] == kind and (run is None or r.get("run") == run)]
 
-    def ended(self, run, timeout=20):
+    def ended(self, run, timeout=120):
         return self.wait("the end of %s" % run, lambda: self.heard("ended", run), timeout)[0]
 
     def text(self, run):

@@ -9,7 +9,6 @@ import sys
 
 import lib
 
-PACKAGES = ["focus-validator==2.2.1", "pyarrow<21"]  # newer ones of it want a NumPy that the validator does not
 NEEDS = (3, 11)  # of Python
 # The package asks for 3.12 for the sake of this one line of it; by what stands behind it, it runs with 3.11, that of Debian 12.
 TOO_NEW = ('f"\'{k.replace(\'\\"\', \'\\"\\"\')}\'"', '"\'" + k.replace(chr(34), 2 * chr(34)) + "\'"')
@@ -45,22 +44,17 @@ def validator(folder):
     """The program; lib.Skip where it cannot be installed."""
     folder = pathlib.Path(folder)
     program = folder / "bin" / "focus-validator"
-    marker = folder / "focus-validator.ok"
-    if marker.exists():
-        return program
     python = next(filter(is_new_enough, pythons()), None)
     if python is None:
         raise lib.Skip(f"the FOCUS validator needs Python {NEEDS[0]}.{NEEDS[1]} or newer")
-    try:
-        subprocess.run([python, "-m", "venv", folder], check=True, capture_output=True, timeout=120)
-        subprocess.run([folder / "bin" / "python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1",
-                        "--timeout", "10", "--ignore-requires-python", *PACKAGES], check=True, capture_output=True, timeout=360)
-    except (subprocess.SubprocessError, OSError) as e:
-        detail = (getattr(e, "stderr", b"") or b"").decode(errors="replace").strip().splitlines()
-        raise lib.Skip(f"the FOCUS validator cannot be installed: {detail[-1] if detail else e}") from e
+    inside, why = lib.make_venv(folder, "focus", python, ["--ignore-requires-python"])
+    if inside is None:
+        raise lib.Skip(f"the FOCUS validator cannot be installed: {why}")
     converter = next((folder / "lib").glob("python3.*")) / "site-packages/focus_validator/config_objects/focus_to_duckdb_converter.py"
-    converter.write_text(converter.read_text(encoding="utf-8").replace(*TOO_NEW), encoding="utf-8")
-    marker.touch()
+    with lib.only_one(folder):
+        text = converter.read_text(encoding="utf-8")
+        if TOO_NEW[0] in text:
+            converter.write_text(text.replace(*TOO_NEW), encoding="utf-8")
     return program
 
 

@@ -3,6 +3,9 @@
 
 A test is a function whose name begins with test_. Processes are ended by id.
 """
+import concurrent.futures
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -13,6 +16,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import urllib.error
@@ -25,8 +29,8 @@ class Skip(Exception):
     """Raised by a test that cannot run here; the text says what is missing."""
 
 
-def until(what, condition, limit_s=60, every_s=0.05):
-    """Waits for a condition with a bound; gives what it gave."""
+def until(what, condition, limit_s=180, every_s=0.05):
+    """Waits for a condition with a bound, which is for a machine that is very busy; gives what it gave."""
     end = time.monotonic() + limit_s
     while True:
         value = condition()
@@ -37,22 +41,34 @@ def until(what, condition, limit_s=60, every_s=0.05):
         time.sleep(every_s)
 
 
-def make_venv(folder, packages):
-    """The python of a virtual environment with these packages, or None with the reason."""
-    python = os.path.join(folder, "bin", "python3")
-    marker = os.path.join(folder, "installed.ok")
-    if os.path.exists(marker):
-        return python, ""
-    try:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True, timeout=120)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "10",
-                        *packages], check=True, capture_output=True, timeout=180)
-    except (subprocess.SubprocessError, OSError) as e:
-        detail = (getattr(e, "stderr", b"") or getattr(e, "stdout", b"") or b"").decode(errors="replace").strip().splitlines()
-        return None, detail[-1] if detail else str(e)
-    with open(marker, "w", encoding="utf-8"):
-        pass
-    return python, ""
+def make_venv(folder, name, python=sys.executable, options=()):
+    """The python of a virtual environment with the packages of packages/NAME.txt, or None with the reason. That file names every package with
+    its version: what passes today does not fail tomorrow because somebody released something."""
+    wanted = pathlib.Path(__file__).resolve().parent / "packages" / f"{name}.txt"
+    inside = os.path.join(folder, "bin", "python3")
+    marker = pathlib.Path(folder, "installed.ok")
+    if os.path.isdir(folder) and os.listdir(folder) and not os.path.exists(os.path.join(folder, "pyvenv.cfg")):
+        return None, f"{folder} is no virtual environment, and is left alone"
+    with only_one(folder):
+        if marker.exists() and marker.read_bytes() == wanted.read_bytes():
+            return inside, ""
+        try:
+            subprocess.run([python, "-m", "venv", "--clear", folder], check=True, capture_output=True, timeout=120)
+            subprocess.run([inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "10",
+                            "--no-deps", *options, "--requirement", wanted], check=True, capture_output=True, timeout=360)
+        except (subprocess.SubprocessError, OSError) as e:
+            detail = (getattr(e, "stderr", b"") or getattr(e, "stdout", b"") or b"").decode(errors="replace").strip().splitlines()
+            return None, detail[-1] if detail else str(e)
+        marker.write_bytes(wanted.read_bytes())
+    return inside, ""
+
+
+@contextlib.contextmanager
+def only_one(folder):
+    """One process at a time makes what is in a folder, whichever tests run side by side."""
+    with open(f"{os.fspath(folder)}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def process_table():
@@ -105,9 +121,19 @@ class Broker:
         command = [self.weir, "serve", "--listen", f"{self.listen}:{self.port}", "--data", str(self.data), *self.args]
         if self.gpus:
             command += ["--declare-gpus", self.gpus]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.env)
-        line = self.process.stdout.readline()
-        assert "serving on" in line, f"the broker did not start: {(self.dir / 'serve.log').read_text()}"
+        def serving():
+            begin = (self.dir / "serve.log").stat().st_size
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.env)
+            line = self.process.stdout.readline()
+            if "serving on" in line:
+                return line
+            self.process.wait(timeout=60)
+            said = (self.dir / "serve.log").read_text()
+            # between a broker's end and its restart on the same port another test's process may have had it for a moment
+            assert self.port != 0 and "in use" in said[begin:], f"the broker did not start: {said}"
+            return None
+
+        line = until(f"port {self.port} to be free", serving, every_s=0.5)
         self.url = line.split("serving on ")[1].split(",")[0]
         self.port = int(self.url.rsplit(":", 1)[1])
         if self.url.startswith("https"):
@@ -119,12 +145,12 @@ class Broker:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            code = self.process.wait(timeout=30)
+            code = self.process.wait(timeout=120)
             assert code == 0, f"the broker ended with {code}: {(self.dir / 'serve.log').read_text()[-4000:]}"
 
     def sanitizer_findings(self):
@@ -156,7 +182,7 @@ class Broker:
             shutil.rmtree(self.dir, ignore_errors=True)
             assert not found, found[0]
 
-    def run(self, *args, input=None, cwd=None, timeout=120):
+    def run(self, *args, input=None, cwd=None, timeout=300):
         result = subprocess.run([self.weir, *map(str, args)], env=self.env, input=input, cwd=cwd or self.dir, timeout=timeout,
                                 capture_output=True, text=True, check=False)
         assert not SANITIZER.search(result.stderr), result.stderr
@@ -178,7 +204,7 @@ class Broker:
         for key, value in (headers or {}).items():
             request.add_header(key, value)
         try:
-            with urllib.request.urlopen(request, timeout=60, context=self.tls) as reply:
+            with urllib.request.urlopen(request, timeout=180, context=self.tls) as reply:
                 return reply.status, reply.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -193,7 +219,7 @@ class Broker:
         assert status == 201, body
         return json.loads(body)["id"]
 
-    def wait(self, job, limit_s=120):
+    def wait(self, job, limit_s=300):
         def ended():
             state = self.get(f"/v1/jobs/{job}")
             return state if state["state"] in ("succeeded", "failed", "cancelled") else None
@@ -237,7 +263,7 @@ class Agents:
 
     def end(self, name, how=signal.SIGTERM):
         self.process[name].send_signal(how)
-        return self.process[name].wait(timeout=20)
+        return self.process[name].wait(timeout=120)
 
     def said(self):
         return (self.broker.dir / "agents.log").read_text()
@@ -252,25 +278,35 @@ class Agents:
     def __exit__(self, *exc):
         for process in self.process.values():
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         self.log.close()
 
 
-def main(namespace):
-    """Runs the tests of a module given the program's path; TAP on standard output."""
+def main(namespace, at_once=4):
+    """Runs the tests of a module given the program's path; TAP on standard output. They mostly wait, each for a broker of its own: so many go
+    at once."""
     weir = str(pathlib.Path(sys.argv[1]).resolve())
     only = sys.argv[2:]
     tests = [(n, f) for n, f in namespace.items() if n.startswith("test_") and (not only or n in only)]
-    print(f"1..{len(tests)}")
-    bad = 0
-    for number, (name, function) in enumerate(tests, 1):
+    print(f"1..{len(tests)}", flush=True)
+    lock = threading.Lock()
+    ended = []
+
+    def one(test):
+        name, function = test
+        begin = time.monotonic()
+        verdict, end, why = "ok", "", ""
         try:
             function(weir)
-            print(f"ok {number} - {name}", flush=True)
-        except Skip as why:
-            print(f"ok {number} - {name} # SKIP {why}", flush=True)
+        except Skip as e:
+            end = f" # SKIP {e}"
         except Exception:
-            bad += 1
-            traceback.print_exc()
-            print(f"not ok {number} - {name}", flush=True)
-    return 1 if bad else 0
+            verdict, why = "not ok", traceback.format_exc()
+        with lock:
+            ended.append(verdict)
+            sys.stderr.write(f"{name}: {why}" if why else "")
+            print(f"{verdict} {len(ended)} - {name}{end}\n# in {time.monotonic() - begin:.1f} s", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(one, tests))
+    return 1 if "not ok" in ended else 0

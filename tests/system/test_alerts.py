@@ -12,6 +12,7 @@ import os
 import signal
 import socketserver
 import sqlite3
+import sys
 import threading
 
 import lib
@@ -414,4 +415,4 @@ def test_the_broker_proves_its_ledger_by_itself(weir):
 
 
 if __name__ == "__main__":
-    lib.main(globals())
+    sys.exit(lib.main(globals()))

@@ -207,7 +207,7 @@ def test_a_silent_node_is_noticed_while_calls_stream_in(weir):
         asker = threading.Thread(target=ask)
         asker.start()
         try:
-            until("the node to be lost", lambda: b.get("/v1/status")["nodes"]["lost"] == 1, limit_s=20)
+            until("the node to be lost", lambda: b.get("/v1/status")["nodes"]["lost"] == 1)
         finally:
             over.set()
             asker.join()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Budgets through a real broker: what waits for money, what starts, what a killed broker remembers, what the ledger says."""
 import json
+import sys
 
 import lib
 from lib import Broker, until
@@ -179,4 +180,4 @@ def test_bad_budgets_are_refused_with_what_is_meant(weir):
 
 
 if __name__ == "__main__":
-    lib.main(globals())
+    sys.exit(lib.main(globals()))

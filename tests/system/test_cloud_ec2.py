@@ -79,8 +79,8 @@ def give_back(b, mock):
     """Ends every lease, until the provider's own books have nothing left and nothing was made twice."""
     for lease in b.json("leases"):
         b.http("POST", f"/v1/leases/{lease['id']}/end")
-    lib.until("all machines to be gone", lambda: mock.alive() == 0, 90)
-    lib.until("all leases to be over", lambda: not b.json("leases"), 90)
+    lib.until("all machines to be gone", lambda: mock.alive() == 0)
+    lib.until("all leases to be over", lambda: not b.json("leases"))
     inventory = mock.tell("inventory")
     assert inventory["doubles"] == {}, inventory["doubles"]
     assert not any(i["pids"] for i in inventory["instances"]), inventory
@@ -93,7 +93,7 @@ def test_what_the_own_host_cannot_run_is_rented(weir):
         done = b.dir / "done"
         away = b.submit(job(tasks=20, run=f"echo $WEIR_TASK_INDEX $CUDA_VISIBLE_DEVICES >> {done}"))
         for each in (own, away):
-            state = b.wait(each, 180)
+            state = b.wait(each)
             assert state["state"] == "succeeded", state
         # each has run once, with the machine's device
         assert sorted(done.read_text().splitlines()) == sorted(f"{i} 0" for i in range(20)), done.read_text()
@@ -126,7 +126,7 @@ def test_a_stock_out_and_a_lost_reply_are_survived(weir):
         mock.tell("fault", name="lost_reply", on="create", times=1)
         mock.tell("fault", name="throttle", on="create", times=1)
         away = b.submit(job(tasks=3))
-        assert b.wait(away, 180)["state"] == "succeeded"
+        assert b.wait(away)["state"] == "succeeded"
         give_back(b, mock)
 
 
@@ -139,7 +139,7 @@ def kill_when(weir, fault, seen):
         lib.until("the call", lambda: seen(mock), 60, every_s=0.005)
         b.kill()
         b.start()
-        assert b.wait(away, 180)["state"] == "succeeded"
+        assert b.wait(away)["state"] == "succeeded"
         give_back(b, mock)
 
 
@@ -161,7 +161,7 @@ def test_killed_while_the_machine_boots(weir):
 
 def test_killed_while_a_machine_ends(weir):
     with Mock() as mock, broker(weir, mock) as b:
-        assert b.wait(b.submit(job()), 180)["state"] == "succeeded"
+        assert b.wait(b.submit(job()))["state"] == "succeeded"
         mock.tell("fault", name="slow_body", on="terminate", times=1, seconds=3)
         for lease in b.json("leases"):
             b.http("POST", f"/v1/leases/{lease['id']}/end")
@@ -174,14 +174,14 @@ def test_killed_while_a_machine_ends(weir):
 def test_a_machine_ends_with_its_lease_though_broker_and_agent_are_gone(weir):
     with Mock() as mock, broker(weir, mock, policy="lease_term: 60s, leases_max: 4") as b:
         away = b.submit(job(run="sleep 600"))
-        lib.until("the task to run", lambda: any(t["state"] == "running" for t in b.tasks(away)), 90)
+        lib.until("the task to run", lambda: any(t["state"] == "running" for t in b.tasks(away)))
         b.kill()
         for instance in mock.tell("inventory")["instances"]:
             for pid in instance["pids"]:
                 argv = lib.process_table().get(pid, (0, []))[1]
                 if "agent" in argv and "--lease" in argv:
                     lib.strike(pid, signal.SIGSTOP)  # it is there, and does nothing any more
-        lib.until("the machine to end itself", lambda: mock.alive() == 0, 150)
+        lib.until("the machine to end itself", lambda: mock.alive() == 0)
         b.start()
         b.ok("cancel", str(away))  # it would be run again, on another machine
         give_back(b, mock)

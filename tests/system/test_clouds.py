@@ -9,6 +9,37 @@ from lib import Broker, until
 from rented import broker, cloud as mock, leases, made, nothing_left, only_there
 
 
+def test_a_machine_without_its_gpus_is_given_up(weir):
+    """Their image has no driver: each is ended at once and paid for as waste, its offer is left alone, and after the second the whole cloud."""
+    with mock("aws") as c, broker(weir, c) as b:
+        driver = c.dir / "lib" / "libnvidia-ml.so.1"
+        away = driver.rename(driver.with_name("away"))
+        job = b.submit(only_there("aws", run="echo here"))
+        fell_short = until("two machines to be given up", lambda: [x for x in b.get("/v1/leases?all=true")["items"] if x["failure"] and x["ended"]][1:] and
+                           b.get("/v1/leases?all=true")["items"])
+        assert len(fell_short) == 2, fell_short
+        for lease in fell_short:
+            assert (lease["failure"], lease["ready"]) == ("fell_short", None) and lease["cost_micro"] > 0, lease
+            assert "promised 1 x L4" in lease["text"] and "came with no GPU" in lease["text"], lease
+            told = [e["text"] for e in b.get("/v1/events")["items"] if e["kind"] == "lease.ending" and e["lease"] == lease["id"]]
+            assert told == [lease["text"]], told
+        assert (b.dir / "serve.log").read_text().count("lease.fell_short") == 2
+        assert "failed" in b.ok("explain", job), b.ok("explain", job)
+        row = next(r for r in b.json("bill", "--by", "job")["rows"] if r["job"] == str(job))
+        assert row["waste_boot_micro"] == row["total_micro"] > 0, row
+        away.rename(driver)
+        b.kill()
+        b.start()  # it is remembered over a restart, and tried again in a minute
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+        third, = [x for x in b.get("/v1/leases?all=true")["items"] if not x["failure"]]
+        at = [datetime.datetime.fromisoformat(t) for t in (max(x["ended"] for x in fell_short), third["intent"])]
+        assert 50 < (at[1] - at[0]).total_seconds() < 300, at
+        assert len(c.inventory()["instances"]) == 3
+        for lease in leases(b):
+            b.ok("leases", "end", lease["id"])
+        nothing_left(b, c)
+
+
 def test_overflow_runs_on_machines_of_three_clouds(weir):
     """200 tasks, 60 of which no own host can run: each ends once, and the clouds' own books agree with weir's."""
     few = {"args": ["--capacity", "3"]}
@@ -17,7 +48,7 @@ def test_overflow_runs_on_machines_of_three_clouds(weir):
         here = b.submit({**spec, "name": "here", "resources": {"accelerators": {"A100": 1}}, "array": "0-139", "placement": {"local": "only"}})
         there = [b.submit(only_there(c.provider, **spec, array="0-19")) for c in (e, g, r)]
         for job in (here, *there):
-            assert b.wait(job, limit_s=240)["state"] == "succeeded", b.tasks(job)[:3]
+            assert b.wait(job)["state"] == "succeeded", b.tasks(job)[:3]
         for job, c in zip(there, (e, g, r)):
             tasks = b.tasks(job)
             assert len(tasks) == 20 and {t["pool"] for t in tasks} == {c.provider}, tasks[:3]
@@ -97,12 +128,12 @@ def _after_it_was_ended_before_the_proof(weir, cloud):
 
 
 test_killed_before_the_call = each_cloud(_before_the_call)
+test_killed_before_the_end_is_proven = each_cloud(_after_it_was_ended_before_the_proof)
 test_killed_after_the_call_before_its_answer = each_cloud(_after_the_call_before_its_answer)
 test_killed_after_the_answer = each_cloud(_after_the_answer)
 test_killed_while_the_machine_boots = each_cloud(_while_it_boots)
 test_killed_while_the_machine_is_in_use = each_cloud(_in_use)
 test_killed_while_the_machine_is_ended = each_cloud(_while_it_is_ended)
-test_killed_before_the_end_is_proven = each_cloud(_after_it_was_ended_before_the_proof)
 
 
 def gang(weir, killed):
@@ -120,7 +151,7 @@ def gang(weir, killed):
             until("the others to be ended, or idle", lambda: all(x["state"] in ("ready", "ended", "failed") for x in leases(b)))
         assert not log.exists(), "a part of it ran"
         c.set(capacity=1000)
-        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
         assert sorted(log.read_text().split()) == ["0", "1", "2"], log.read_text()
         for lease in leases(b):
             b.run("leases", "end", lease["id"])
@@ -161,43 +192,12 @@ def test_what_all_rented_machines_cost_an_hour_is_capped(weir):
     with mock("aws") as c, broker(weir, c, policy="spend_per_hour_max: 0.70") as b:  # two at 0.34, on the spot
         done = b.dir / "done"
         job = b.submit(only_there("aws", array="0-4", run=f"sleep 1; echo $WEIR_TASK_INDEX >> {done}"))
-        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
         assert sorted(done.read_text().split()) == list("01234")
         made_of = sorted(i["created"] for i in c.inventory()["instances"])
         assert 1 <= len(made_of) <= 2, made_of
         for lease in leases(b):
             b.run("leases", "end", lease["id"])
-        nothing_left(b, c)
-
-
-def test_a_machine_without_its_gpus_is_given_up(weir):
-    """Their image has no driver: each is ended at once and paid for as waste, its offer is left alone, and after the second the whole cloud."""
-    with mock("aws") as c, broker(weir, c) as b:
-        driver = c.dir / "lib" / "libnvidia-ml.so.1"
-        away = driver.rename(driver.with_name("away"))
-        job = b.submit(only_there("aws", run="echo here"))
-        fell_short = until("two machines to be given up", lambda: [x for x in b.get("/v1/leases?all=true")["items"] if x["failure"] and x["ended"]][1:] and
-                           b.get("/v1/leases?all=true")["items"], limit_s=60)
-        assert len(fell_short) == 2, fell_short
-        for lease in fell_short:
-            assert (lease["failure"], lease["ready"]) == ("fell_short", None) and lease["cost_micro"] > 0, lease
-            assert "promised 1 x L4" in lease["text"] and "came with no GPU" in lease["text"], lease
-            told = [e["text"] for e in b.get("/v1/events")["items"] if e["kind"] == "lease.ending" and e["lease"] == lease["id"]]
-            assert told == [lease["text"]], told
-        assert (b.dir / "serve.log").read_text().count("lease.fell_short") == 2
-        assert "failed" in b.ok("explain", job), b.ok("explain", job)
-        row = next(r for r in b.json("bill", "--by", "job")["rows"] if r["job"] == str(job))
-        assert row["waste_boot_micro"] == row["total_micro"] > 0, row
-        away.rename(driver)
-        b.kill()
-        b.start()  # it is remembered over a restart, and tried again in a minute
-        assert b.wait(job, limit_s=120)["state"] == "succeeded", b.tasks(job)
-        third, = [x for x in b.get("/v1/leases?all=true")["items"] if not x["failure"]]
-        at = [datetime.datetime.fromisoformat(t) for t in (max(x["ended"] for x in fell_short), third["intent"])]
-        assert 50 < (at[1] - at[0]).total_seconds() < 75, at
-        assert len(c.inventory()["instances"]) == 3
-        for lease in leases(b):
-            b.ok("leases", "end", lease["id"])
         nothing_left(b, c)
 
 
@@ -210,7 +210,7 @@ def test_orphans_are_ended_and_strangers_are_not(weir):
         c._call("POST", "foreign", {"name": f"{owner}-999"})  # ours by its name, and no lease's
         until("it to be ended", lambda: b.run("leases", "--audit") and len(made(c)) == 2)
         assert {i["state"] for i in made(c)} == {"running"}
-        b.ok("down", "--all", "--timeout", "60s")
+        b.ok("down", "--all", "--timeout", "170s")
         assert [i["owner"] for i in made(c)] == ["somebody"], made(c)
         assert b.get(f"/v1/jobs/{job}")["state"] in ("waiting", "running"), "it waits for its turn"
         assert not b.json("leases", "--audit")["renting"]
@@ -220,7 +220,7 @@ def test_orphans_are_ended_and_strangers_are_not(weir):
         b.ok("down", "--resume")
         until("the task to run again", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running" and len(made(c)) == 2)
         b.ok("cancel", job)
-        b.ok("down", "--all", "--timeout", "60s")
+        b.ok("down", "--all", "--timeout", "170s")
 
 
 def test_the_end_of_all_says_who_cannot_be_asked(weir):
@@ -243,10 +243,10 @@ def ended_by_hand(c, b):
 
 def test_a_task_that_is_placed_on_a_machine_that_was_ended_by_hand_goes_elsewhere_and_pays_nothing_for_it(weir):
     with mock("aws") as c, broker(weir, c) as b:
-        assert b.wait(b.submit(only_there("aws", retries=0)), limit_s=180)["state"] == "succeeded"
+        assert b.wait(b.submit(only_there("aws", retries=0)))["state"] == "succeeded"
         ended_by_hand(c, b)
         job = b.submit(only_there("aws", retries=0))
-        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
         row = next(r for r in b.json("bill", "--by", "job")["rows"] if r["job"] == str(job))
         assert not row.get("waste_lost_micro"), row
         assert not b.tasks(job)[0].get("losses"), b.tasks(job)
@@ -259,9 +259,9 @@ def test_a_task_whose_machine_is_ended_by_hand_runs_again_at_once(weir):
     with mock("aws") as c, broker(weir, c) as b:
         mark = b.dir / "mark"
         job = b.submit(only_there("aws", retries=0, run=f"[ -e {mark} ] || {{ touch {mark}; sleep 600; }}"))
-        until("it to run", mark.exists, limit_s=180)
+        until("it to run", mark.exists)
         gone = ended_by_hand(c, b)
-        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
         task, = b.tasks(job)
         assert task["attempt"] == 2, task
         first = min(b.get("/v1/leases?all=true")["items"], key=lambda x: x["id"])

@@ -160,6 +160,22 @@ def test_keys_of_plain_providers(weir):
                 assert f"{provider} list" not in rows and "not-a-good-key" not in said, said
 
 
+def test_plain_providers_tell_what_the_key_may_and_what_cannot_be_known(weir):
+    for provider, denied, row, missing, unknown in (("runpod", "offers", "permissions", "read access to the catalogue", "write access to pods"),
+                                                    ("lambda", "k", "ssh_key", "SSH key 'k'", None), ("vast", None, None, None, "instance_write")):
+        with Cloud(weir, provider) as (b, mock):
+            rows, said = doctor(b)
+            if denied:
+                assert rows[f"{provider} {row}"]["verdict"] == "ok", said
+            if unknown:
+                rights = rows[f"{provider} rights"]
+                assert rights["verdict"] == "note" and rights["text"].startswith("not checked: ") and unknown in rights["text"], said
+            if denied:
+                mock.set(denied=[denied])
+                rows, _ = doctor(b)
+                is_bad(rows[f"{provider} {row}"], missing, "")
+
+
 def test_google_tells_permissions_and_image(weir):
     with Cloud(weir, "gcp") as (b, mock):
         rows, said = doctor(b)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many machines of mock clouds at once: gangs, with all of their nodes in one zone where they ask for it; and clouds side by side."""
 import sys
+import time
 
 import lib
 from lib import until
@@ -24,7 +25,7 @@ def test_a_gang_asks_for_all_of_its_machines_in_one_zone(weir):
         c.set(full_zones=["us-east-1a"])
         job = b.submit(only_there("aws", num_nodes=3, run="echo rank $WEIR_NODE_RANK", resources={"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False},
                                   placement={"local": "never", "clouds": ["aws"], "same_zone": True}))
-        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
         machines = c.inventory()["instances"]
         assert [i["zone"] for i in machines] == ["us-east-1b"] * 3, machines
         asked = [x["body"] for x in c.calls() if "Action=RunInstances" in x["body"]]
@@ -39,7 +40,7 @@ def test_a_gang_that_asks_for_no_zone_gets_what_there_is(weir):
     with mock("aws") as c, broker(weir, c) as b:
         offered(b, "aws")
         job = b.submit(only_there("aws", num_nodes=2, resources={"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False}))
-        assert b.wait(job, limit_s=180)["state"] == "succeeded", b.tasks(job)
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
         assert len({i["zone"] for i in made(c)}) == 2, made(c)
         give_back(b, c)
 
@@ -73,7 +74,12 @@ def test_machines_of_a_gang_that_cannot_be_had_are_given_back_though_they_are_up
 
 
 def test_a_slow_cloud_holds_up_no_other(weir):
-    """One answers each launch after 20 s, with machines that boot for long; the other's machine is up before the first of these answers."""
+    """One answers each launch after 20 s, with machines that boot for long; the other's machine is up before the first of these answers. Where
+    the host is too busy to start a machine in that time, it is tried again."""
+    until("the quick one to be quick", lambda: is_quick_beside_a_slow_cloud(weir))
+
+
+def is_quick_beside_a_slow_cloud(weir):
     with mock("aws") as slow, mock("runpod") as quick, broker(weir, slow, quick) as b:
         offered(b, "aws")
         offered(b, "runpod")
@@ -81,14 +87,18 @@ def test_a_slow_cloud_holds_up_no_other(weir):
         slow.fault("slow_body", on="create", times=-1, seconds=20)
         late = b.submit(only_there("aws", array="0-3"))
         until("the slow one to be asked", lambda: made(slow))
-        assert b.wait(b.submit(only_there("runpod")), limit_s=180)["state"] == "succeeded"
+        asked = time.monotonic()
+        assert b.wait(b.submit(only_there("runpod")))["state"] == "succeeded"
+        took = time.monotonic() - asked
         times = {x["provider"]: [] for x in leases(b)}
         for x in b.get("/v1/leases?all=true")["items"]:
             times.setdefault(x["provider"], []).append(x["ready"] if x["provider"] == "runpod" else x["confirmed"] or "later")
-        assert max(times["runpod"]) < min(times["aws"]), times
+        is_first = max(times["runpod"]) < min(times["aws"])
+        assert is_first or took > 15, (took, times)
         b.ok("cancel", late)
         slow.clear()
         give_back(b, slow, quick)
+        return is_first
 
 
 if __name__ == "__main__":

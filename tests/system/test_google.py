@@ -15,13 +15,13 @@ VENV = os.environ.get("GOOGLE_VENV", "")
 
 
 def test_calls_are_as_google_publishes_them(weir):
-    python, why = lib.make_venv(os.path.abspath(VENV), ["google-api-python-client"])
+    python, why = lib.make_venv(os.path.abspath(VENV), "google")
     if python is None:
         raise Skip(f"google-api-python-client cannot be installed: {why}")
     with cloud("gcp") as c:
         with broker(weir, c) as b:
             assert b.wait(b.submit(only_there("gcp")))["state"] == "succeeded"
-            b.ok("down", "--all", "--timeout", "60s")
+            b.ok("down", "--all", "--timeout", "170s")
         calls = c.dir / "calls.json"
         calls.write_text(json.dumps(c.calls()))
         script = pathlib.Path(__file__).with_name("google_client.py")

@@ -23,17 +23,18 @@ def saved_and_resumed(weir, provider, notice_s):
         log, ck = b.dir / "log", b.dir / "ck"
         job = b.submit(only_there(provider, run=RUN.format(ck=ck, log=log), retries=0,
                                   checkpoint={"path": str(ck), "every": "1m", "signal": "USR1", "grace": "20s"}))
-        until("the task to run", lambda: log.exists() and b.get(f"/v1/jobs/{job}")["state"] == "running", limit_s=90)
+        until("the task to run", lambda: log.exists() and b.get(f"/v1/jobs/{job}")["state"] == "running")
         first = made(c)[0]["id"]
         if provider == "aws":
             c.advise(first)
             agent = next((c.dir / "machines" / first).rglob("agent.log"))
-            until("the agent to hear of the risk", lambda: "agent.rebalance" in agent.read_text(), limit_s=30)
+            until("the agent to hear of the risk", lambda: "agent.rebalance" in agent.read_text())
             assert made(c)[0]["state"] == "running" and b.get(f"/v1/jobs/{job}")["state"] == "running", "it is a risk and no more"
-        c.set(boot_s=2)
+        c.set(boot_s=3600)  # the next machine, until the job was seen to wait
         c.reclaim(first, notice_s)
         until("the job to wait again", lambda: b.get(f"/v1/jobs/{job}")["state"] == "waiting" and b.json("jobs", "--state", "waiting"))
-        assert b.wait(job, limit_s=120)["state"] == "succeeded", b.tasks(job)
+        c.set(boot_s=0.05)
+        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
         assert log.read_text().splitlines() == ["begun", "saved", "from 41"], log.read_text()
         task = b.tasks(job)[0]
         assert task["attempt"] == 2, task

@@ -5,6 +5,7 @@
 The issuer is in this process and signs with PyJWT and cryptography, which are installed into a virtual environment beside the program;
 where that is not possible the tests are skipped by name. The last test asks a public mock issuer of the npm registry.
 """
+import base64
 import http.server
 import json
 import os
@@ -18,10 +19,9 @@ import urllib.parse
 
 import lib
 
-PACKAGES = ["PyJWT[crypto]"]
-
 try:
     import jwt
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 except ImportError:
     jwt = None
@@ -34,6 +34,7 @@ class Issuer:
     def __init__(self, port=0):
         self.keys = {}
         self.asked = []
+        self.answered = None  # when it last was, in order
         self.broken = False
         self.issuer_says = None
         self.discovery = {}
@@ -48,6 +49,7 @@ class Issuer:
                     return
                 body = {"issuer": outer.issuer_says or outer.url, "jwks_uri": outer.url + "/keys", **outer.discovery} if "well-known" in self.path else {"keys": outer.jwks()}
                 self.answer(200, body)
+                outer.answered = time.monotonic()
 
             def do_POST(self):
                 form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
@@ -69,15 +71,30 @@ class Issuer:
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
         self.add("r1", rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256")
-        self.add("e1", ec.generate_private_key(ec.SECP256R1()), "ES256")
-        self.add("d1", ed25519.Ed25519PrivateKey.generate(), "EdDSA")
+        self.add("e1", ec.derive_private_key(4711, ec.SECP256R1()), "ES256")
+        self.add("d1", ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32))), "EdDSA")
 
     def add(self, kid, key, alg):
         self.keys[kid] = (key, alg)
 
     def jwks(self):
-        made = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "EdDSA": jwt.algorithms.OKPAlgorithm}
-        return [{**json.loads(made[alg].to_jwk(key.public_key())), "kid": kid} for kid, (key, alg) in self.keys.items()]
+        """By RFC 7518 and 8037: what PyJWT makes of a key is not the same in each of its versions."""
+        def number(n, size):
+            return base64.urlsafe_b64encode(n.to_bytes(size, "big")).rstrip(b"=").decode()
+
+        made = []
+        for kid, (key, alg) in self.keys.items():
+            public = key.public_key()
+            if alg == "EdDSA":
+                raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+                made.append({"kid": kid, "kty": "OKP", "crv": "Ed25519", "x": number(int.from_bytes(raw, "big"), 32)})
+            elif alg == "ES256":
+                of = public.public_numbers()
+                made.append({"kid": kid, "kty": "EC", "crv": "P-256", "x": number(of.x, 32), "y": number(of.y, 32)})
+            else:
+                of = public.public_numbers()
+                made.append({"kid": kid, "kty": "RSA", "n": number(of.n, 256), "e": number(of.e, 3)})
+        return made
 
     def token(self, kid="r1", key=None, alg=None, header=None, **claims):
         known_key, known_alg = self.keys.get(kid, (None, None))
@@ -161,7 +178,7 @@ def test_what_is_not_signed_for_weir_is_refused(weir):
         other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         rows = [
             (i.token(aud="another"), "audience"), (i.token(iss="http://127.0.0.1:1"), "none of those"), (i.token(exp=now - 61), "expired"),
-            (i.token(exp=None), "'exp'"), (i.token(nbf=now + 120), "not valid yet"), (i.token(iat=now + 120), "not valid yet"),
+            (i.token(exp=None), "'exp'"), (i.token(nbf=now + 3600), "not valid yet"), (i.token(iat=now + 3600), "not valid yet"),
             (i.token(key=other), "signature is not"), (i.token(header={"crit": ["exp"]}), "crit"),
             (i.token(key="x" * 64, alg="HS256"), "only RS256"), (jwt.encode({"iss": i.url}, None, algorithm="none"), "only RS256"),
             (i.token(sub="a b"), "blanks"), (i.token(sub=None), "no name"), (i.token(sub="x" * 64), "no name"), (i.token(sub="a/b"), "blanks"),
@@ -170,7 +187,7 @@ def test_what_is_not_signed_for_weir_is_refused(weir):
         for token, text in rows:
             code, message = told(b, token)
             assert code == 401 and text in message, (text, code, message)
-        assert told(b, i.token(exp=now - 30))[0] == 200 and told(b, i.token())[0] == 200
+        assert told(b, i.token(exp=int(time.time()) - 2))[0] == 200 and told(b, i.token())[0] == 200
         assert len(i.asked) == 2, i.asked  # none of that asked the issuer
 
 
@@ -181,29 +198,36 @@ def test_keys_change(weir):
         i.add("r2", rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256")
         del i.keys["r1"]
         lib.until("the keys to be asked for again", lambda: told(b, i.token("r2"))[0] == 200, every_s=0.5)
-        asked = len(i.asked)
+        asked, since = len(i.asked), time.monotonic()
         lost = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         for n in range(50):  # strangers' keys do not make the broker ask without end
             code, message = told(b, i.token(f"x{n}", key=lost, alg="RS256"))
             assert code == 401 and "does not publish" in message, message
-        assert len(i.asked) <= asked + 2, i.asked
+        asks_max = 1 + int((time.monotonic() - since) / 10)  # each is for two documents
+        assert len(i.asked) <= asked + 2 * asks_max, (asks_max, i.asked)
 
 
 def test_an_issuer_that_is_away(weir):
     needs_jwt()
     i = Issuer()
     i.broken = True
-    with i, broker(weir, i, "      keep: 3s\n") as b:
+    keep_s = 3
+    with i, broker(weir, i, f"      keep: {keep_s}s\n") as b:
         code, message = told(b, i.token())
         assert code == 503 and "cannot be fetched" in message and "500" in message, (code, message)
         i.broken = False
         lib.until("the issuer to be asked again", lambda: told(b, i.token())[0] == 200, every_s=0.5)
-        known, began = i.token(), time.monotonic()
+        known = i.token()
         assert told(b, known)[0] == 200
         i.broken = True
-        assert told(b, i.token(sub="bob"))[0] == 200  # the keys go on
-        lib.until("the keys to be too old", lambda: told(b, i.token(sub="bob"))[0] == 503, every_s=0.5)
-        assert time.monotonic() - began > 2 and "cannot be fetched" in told(b, i.token())[1]
+        fetched = i.answered
+
+        def is_too_old():
+            code = told(b, i.token(sub="bob"))[0]
+            assert code == 200 or code == 503 and time.monotonic() > fetched + keep_s - 1, "until then the keys go on"
+            return code == 503
+        lib.until("the keys to be too old", is_too_old, every_s=0.2)
+        assert "cannot be fetched" in told(b, i.token())[1]
         assert told(b, known)[0] == 200  # who was let in stays in until their token ends
 
 
@@ -293,7 +317,7 @@ class Desk(Issuer):
 
     def on_form(self, path, form):
         if path == "/device":
-            return 200, {"device_code": "d&=1", "user_code": "ABCD-EFGH", "verification_uri": self.url + "/go", "interval": 1, "expires_in": 30}
+            return 200, {"device_code": "d&=1", "user_code": "ABCD-EFGH", "verification_uri": self.url + "/go", "interval": 1, "expires_in": 600}
         if path == "/revoke":
             return self.revoked_status, {}
         answer = self.answers.pop(0)
@@ -430,7 +454,7 @@ def test_a_login_that_cannot_be_says_why(weir):
 
 if __name__ == "__main__":
     if jwt is None:
-        venv, missing = lib.make_venv(str(pathlib.Path(sys.argv[1]).resolve().parent / "oidc"), PACKAGES)
+        venv, missing = lib.make_venv(str(pathlib.Path(sys.argv[1]).resolve().parent / "oidc"), "oidc")
         if venv and not sys.prefix.endswith("oidc"):
             os.execv(venv, [venv, *sys.argv])
     sys.exit(lib.main(globals()))

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies through a real broker: what is refused, what is no candidate, what a change does to what waits and to what runs."""
 import json
+import sys
 
 import lib
 from lib import Broker, until
@@ -111,4 +112,4 @@ def test_a_policy_that_cannot_be_is_refused(weir):
 
 
 if __name__ == "__main__":
-    lib.main(globals())
+    sys.exit(lib.main(globals()))

@@ -10,11 +10,11 @@ import rented
 
 
 @contextlib.contextmanager
-def limited(weir, provider, quota):
+def limited(weir, provider, quota, **more):
     """A broker with one cloud, whose account may have so much; the mock refuses what is beyond it, as the provider would."""
     with rented.cloud(provider) as cloud:
         cloud.set(quota=quota)
-        with rented.broker(weir, cloud) as b:
+        with rented.broker(weir, cloud, **more) as b:
             lib.until("offers", lambda: any(o["launchable"] and o["provider"] == provider for o in offers(b)))
             yield b, cloud
 
@@ -57,14 +57,50 @@ def quota_rows(b, provider):
     return [c for c in o["checks"] if c["name"] == f"{provider} quota"]
 
 
+def h100(b, go):
+    work = {"run": blocking(go), "resources": {"accelerators": {"H100": 8}, "cpus": 1, "use_spot": False}}
+    return b.submit(rented.only_there("gcp", **work))
+
+
+def test_google_tells_the_quota_of_families_of_gpus(weir):
+    """H100 and later: a limit of the Cloud Quotas API, of which the project's own machines, whoever's, take."""
+    with limited(weir, "gcp", 8, max_gpus=8) as (b, cloud):
+        jobs = [h100(b, b.dir / "go") for _ in range(2)]
+        lib.until("one to run", lambda: any(has_started(b, j) for j in jobs), limit_s=180)
+        waiting = next(j for j in jobs if not has_started(b, j))
+        now = lib.until("the other to be weighed", lambda: uses(explained(b, waiting), 8))
+        assert now["provider_quota"]["limit"] == 8 and now["provider_quota"]["name"] in ("GPUS_PER_GPU_FAMILY NVIDIA_H100", "GPUS_ALL_REGIONS"), now
+        rows = [r for r in quota_rows(b, "gcp") if "GPUS_PER_GPU_FAMILY NVIDIA_H100" in r["text"]]
+        assert any("us-central1: GPUS_PER_GPU_FAMILY NVIDIA_H100: " in r["text"] and " of 8 GPUs in use" in r["text"] for r in rows), rows
+        assert any("8 of 8 GPUs in use" in r["text"] for r in rows), rows
+        assert refused(cloud) == [], cloud.requests("create")
+        (b.dir / "go").touch()
+        for job in jobs:
+            assert b.wait(job, limit_s=240)["state"] == "succeeded"
+        give_back(b, cloud)
+
+
+def test_google_may_keep_families_to_itself(weir):
+    with limited(weir, "gcp", 8, max_gpus=8) as (b, cloud):
+        cloud.set(denied=["cloudquotas.quotas.get"])
+        rows = lib.until("doctor to say so", lambda: [r for r in quota_rows(b, "gcp") if "cloudquotas.quotas.get" in r["text"]])
+        assert rows[0]["verdict"] == "note" and "providers/gcp.md" in rows[0]["remedy"], rows
+        assert any("NVIDIA_L4_GPUS: 0 of 8 GPUs in use" in r["text"] for r in quota_rows(b, "gcp"))  # the others stand
+        permissions = [c for c in json.loads(b.run("doctor", "--json", timeout=60).stdout)["checks"] if c["name"] == "gcp permissions"]
+        assert "cloudquotas.quotas.get" in permissions[0]["text"], permissions
+        (b.dir / "go").touch()
+        assert b.wait(h100(b, b.dir / "go"), limit_s=240)["state"] == "succeeded"  # and it is rented all the same
+        give_back(b, cloud)
+
+
 def test_ec2_second_machine_is_not_asked_for(weir):
     with limited(weir, "aws", 4) as (b, cloud):
         on_demand = {"resources": {"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False}}
         first = b.submit(rented.only_there("aws", run=blocking(b.dir / "go"), **on_demand))
-        lib.until("the first to run", lambda: has_started(b, first), 120)
+        lib.until("the first to run", lambda: has_started(b, first))
         second = b.submit(rented.only_there("aws", **on_demand))
         # a machine that came up while the provider was being asked counts twice until it is asked again
-        now = lib.until("the second to be weighed", lambda: uses(explained(b, second), 4), 150)
+        now = lib.until("the second to be weighed", lambda: uses(explained(b, second), 4))
         assert now["rejected"].get("provider_quota", 0) >= 1, now
         q = now["provider_quota"]
         assert (q["provider"], q["region"], q["unit"], q["limit"], q["used"], q["needed"]) == ("aws", "us-east-1", "vCPUs", 4, 4, 4), q
@@ -75,11 +111,11 @@ def test_ec2_second_machine_is_not_asked_for(weir):
         assert "beyond the provider's quota of 4 vCPUs, 4 in use" in rows[0]["reason"], rows
         (b.dir / "go").touch()
         for job in (first, second):
-            assert b.wait(job, 120)["state"] == "succeeded"
+            assert b.wait(job)["state"] == "succeeded"
         give_back(b, cloud)
         # what has ended is free again
         third = b.submit(rented.only_there("aws", **on_demand))
-        assert b.wait(third, 120)["state"] == "succeeded"
+        assert b.wait(third)["state"] == "succeeded"
         assert refused(cloud) == [], cloud.requests("create")
         give_back(b, cloud)
 
@@ -88,16 +124,16 @@ def test_google_raises_the_quota(weir):
     with limited(weir, "gcp", 1) as (b, cloud):
         work = {"run": blocking(b.dir / "go"), "resources": {"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False}}
         jobs = [b.submit(rented.only_there("gcp", **work)) for _ in range(2)]
-        lib.until("one to run", lambda: any(has_started(b, j) for j in jobs), 120)
+        lib.until("one to run", lambda: any(has_started(b, j) for j in jobs))
         waiting = next(j for j in jobs if not has_started(b, j))
-        now = lib.until("the other to be weighed", lambda: uses(explained(b, waiting), 1), 150)
+        now = lib.until("the other to be weighed", lambda: uses(explained(b, waiting), 1))
         assert now["provider_quota"]["limit"] == 1 and now["provider_quota"]["unit"] == "GPUs", now
         cloud.set(quota=2)
         assert any("of 2 GPUs in use" in r["text"] for r in quota_rows(b, "gcp"))  # who looks has it asked anew
-        lib.until("both to run", lambda: all(has_started(b, j) for j in jobs), 120)
+        lib.until("both to run", lambda: all(has_started(b, j) for j in jobs))
         (b.dir / "go").touch()
         for job in jobs:
-            assert b.wait(job, 120)["state"] == "succeeded"
+            assert b.wait(job)["state"] == "succeeded"
         # a refusal of Google's comes inside an operation that was answered well: none of them may be one
         assert refused(cloud) == [] and len(cloud.requests("create")) == 2, cloud.requests("create")
         give_back(b, cloud)
@@ -121,7 +157,7 @@ def test_what_cannot_be_asked_does_no_harm(weir):
         cloud.set(denied=["servicequotas:GetServiceQuota"])
         with rented.broker(weir, cloud) as b:
             job = b.submit(rented.only_there("aws"))
-            assert b.wait(job, 120)["state"] == "succeeded"
+            assert b.wait(job)["state"] == "succeeded"
             (row,) = quota_rows(b, "aws")
             assert row["verdict"] == "note" and "servicequotas:GetServiceQuota" in row["text"] and "providers/aws.md" in row["remedy"], row
             assert all(o["quota"] is None for o in offers(b)), offers(b)

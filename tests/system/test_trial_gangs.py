@@ -3,6 +3,7 @@
 """Tasks over several nodes of this host: logs of every node, failing nodes, and what that costs."""
 import json
 import shutil
+import signal
 import sys
 
 import lib
@@ -31,11 +32,51 @@ def test_an_agent_that_was_killed_keeps_its_rank(weir):
         job = b.submit({**GANG, "run": f"echo early $WEIR_NODE_RANK; while [ ! -f {mark} ]; do sleep 0.05; done; echo late $WEIR_NODE_RANK"})
         until("both nodes to run", lambda: b.ok("logs", job).count("early") == 2)
         agents.process["n2"].kill()
-        agents.process["n2"].wait(timeout=10)
+        agents.process["n2"].wait(timeout=60)
         mark.touch()
         agents.start("n2")
         assert b.wait(job)["state"] == "succeeded"
         assert b.ok("logs", job) == "".join(f"node {r}| {w} {r}\n" for r in (0, 1) for w in ("early", "late")), b.ok("logs", job)
+
+
+def test_a_node_writes_the_log_of_its_own_rank_only(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="A100:1") as agents:
+        mark = b.dir / "go"
+        job = b.submit({**GANG, "retries": 1, "run": f"echo up $WEIR_ATTEMPT $WEIR_NODE_RANK; [ $WEIR_ATTEMPT = 1 ] && exit 3; while [ ! -f {mark} ]; do sleep 0.1; done"})
+        ranks = ["--rank", 0], ["--rank", 1]
+        until("both nodes to run again", lambda: all("up 2" in b.run("logs", *r, job).stdout for r in ranks))
+        node = {n["name"]: n["id"] for n in b.json("nodes")}
+        rank = next(r for r in (0, 1) if json.loads((b.dir / "n2" / "runs" / f"{job}_0_2" / "record.jsonl").read_text().splitlines()[0])["rank"] == r)
+        agents.end("n2", signal.SIGKILL)
+        b.kill()
+        b.start()
+        # somebody who has taken over the host of one rank, and all that its agent has
+        record = json.loads((b.dir / "n2" / "runs" / f"{job}_0_2" / "record.jsonl").read_text().splitlines()[0])
+        token = {"Authorization": "Bearer " + (b.data / "agent-token").read_text().strip()}
+        run = {"job": job, "ordinal": 0, "attempt": 2}
+        status, body = b.http("POST", "/v1/agent/join", {
+            "protocol": 1, "version": "0.1.0", "agent_id": (b.dir / "n2" / "agent_id").read_text().strip(), "boot_id": "b", "name": "n2", "pool": "local",
+            "address": "127.0.0.1", "lease": 0, "hardware": {"cpu_milli": 1000, "mem_mib": 1000, "declared": True, "declaration": "A100:1", "gpus": [
+                {"index": 0, "uuid": "declared-n2-0", "model": "A100", "mem_mib": 40960, "link_group": 1}], "energy": "modelled"}, "runs": [{**run, "state": "running"}]}, token)
+        assert status == 200, body
+        session = json.loads(body)["session"]
+        assert json.loads(body)["node"] == node["n2"], (body, node)
+
+        def write(attempt, which, offset, ticket=""):
+            return b.http("POST", f"/v1/agent/log?node={node['n2']}&session={session}&job={job}&ordinal=0&attempt={attempt}&rank={which}&offset={offset}"
+                          + (f"&ticket={ticket}" if ticket else ""), raw=b"forged", headers={**token, "Content-Type": "application/octet-stream"})[0]
+        for offset in (0, 3, 7, 8, 1 << 20):
+            for ticket in ("", record["log_ticket"], "0" * 32):
+                assert write(1, 1 - rank, offset, ticket) == 404, offset
+                assert write(2, 1 - rank, offset, ticket) == 403, offset
+        assert write(1, rank, 0, record["log_ticket"]) == 404  # of another attempt
+        assert write(2, rank, 0, record["log_ticket"]) == 200  # of its own: what is stored already is not written again
+        agents.start("n2")
+        mark.touch()
+        assert b.wait(job)["state"] == "succeeded"
+        for attempt in (1, 2):
+            for which in (0, 1):
+                assert b.http("GET", f"/v1/jobs/{job}/log?attempt={attempt}&rank={which}")[1] == b"up %d %d\n" % (attempt, which)
 
 
 def test_a_failing_node_fails_the_gang_and_all_of_its_cost(weir):

@@ -16,7 +16,7 @@ enum {
     GIVE_UP_MS = 30000, /* a call without an answer */
 };
 
-enum kind { OFFERS, LAUNCH, DESCRIBE, LIST, TERMINATE };
+enum kind { OFFERS, PRICES, LAUNCH, DESCRIBE, LIST, TERMINATE };
 
 struct weir_provider {
     struct cloud *cloud;
@@ -45,6 +45,9 @@ struct cloud_call {
     /* the answer */
     struct weir_provider_result r;
     struct weir_instance instance[PAGE];
+    struct weir_offer row[OFFERS_EACH];
+    WEIR_VEC(struct weir_offer) history;
+    int64_t from_us; /* it is asked for since then */
     char page[24];
 };
 
@@ -63,6 +66,37 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* ---- prices ---- */
+
+/* Most last for hours, some for a moment: then several lie between two looks. */
+static int64_t next_move(struct weather *w)
+{
+    return weir_prng_below(&w->prng, 4) == 0 ? span(w, 0, 90000) : span(w, 600000, 8 * 3600000);
+}
+
+static void set_price(struct cloud *c, uint32_t offer, int64_t since_us)
+{
+    const struct cost_step *last = &c->price[offer].p[c->price[offer].n - 1];
+    int64_t listed = c->price[offer].p[0].micro_per_hour;
+    int64_t micro = last->micro_per_hour * (600 + (int64_t)weir_prng_below(&weather->prng, 1000)) / 1000;
+    micro = micro < listed / 4 ? listed / 4 : micro > listed * 4 ? listed * 4 : micro;
+    if (since_us > last->since_us) {
+        weir_vec_push(&c->price[offer], ((struct cost_step){since_us, micro}));
+        weather->moves++;
+    }
+}
+
+/* All moves until then, at their own times. */
+static void move_prices(struct cloud *c, int64_t now_us)
+{
+    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
+        while (c->moves_us[i] <= now_us && !weather->is_fair) {
+            set_price(c, i, c->moves_us[i]);
+            c->moves_us[i] += next_move(weather);
+        }
+    }
+}
+
 /* ---- machines ---- */
 
 static int64_t ends_us(const struct machine *m)
@@ -70,10 +104,13 @@ static int64_t ends_us(const struct machine *m)
     return least(least(m->stop_us, m->reclaim_us), m->expires_us);
 }
 
-static void settle(struct machine *m, int64_t now_us)
+static void settle(struct cloud *c, struct machine *m, int64_t now_us)
 {
     if (m->ended_us == 0 && ends_us(m) <= now_us) {
         m->ended_us = ends_us(m);
+        if (c->offer[m->offer].market == WEIR_OFFER_SPOT && chance(weather, 50)) {
+            set_price(c, m->offer, m->ended_us); /* in the same instant */
+        }
         m->reclaimed = m->ended_us == m->reclaim_us;
         weather->reclaims += m->reclaimed;
         weather->expiries += m->ended_us == m->expires_us && !m->reclaimed;
@@ -84,8 +121,9 @@ static void settle(struct machine *m, int64_t now_us)
 
 static void settle_all(struct cloud *c, int64_t now_us)
 {
+    move_prices(c, now_us);
     for (size_t i = c->first; i < c->machine.n; i++) {
-        settle(&c->machine.p[i], now_us);
+        settle(c, &c->machine.p[i], now_us);
     }
     while (c->first < c->machine.n && c->machine.p[c->first].ended_us != 0) {
         c->first++;
@@ -157,6 +195,9 @@ static void make(struct cloud *c, struct cloud_call *k, uint32_t offer, int64_t 
         m.reclaim_us = now_us + span(weather, 60000, 6 * 3600000);
         m.notice_us = chance(weather, 200) ? m.reclaim_us : m.reclaim_us - c->offer[offer].reclaim_notice.us;
     }
+    if (c->offer[offer].market == WEIR_OFFER_SPOT && chance(weather, 50)) {
+        set_price(c, offer, now_us); /* in the same instant */
+    }
     weather->launches++;
     weather->doubles += by_token(c, k->token) != NULL;
     weir_vec_push(&c->machine, m);
@@ -171,14 +212,50 @@ static void fail(struct cloud_call *k, enum weir_provider_class class, const cha
     weather->refused++;
 }
 
+static struct weir_offer offer_since(const struct cloud *c, uint32_t offer, size_t step)
+{
+    struct weir_offer o = c->offer[offer];
+    o.price_micro_per_hour = c->price[offer].p[step].micro_per_hour;
+    o.price_since.us = c->price[offer].p[step].since_us;
+    return o;
+}
+
+static void do_offers(const struct cloud *c, struct cloud_call *k)
+{
+    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
+        k->row[i] = offer_since(c, i, c->price[i].n - 1);
+    }
+    k->r.offer = k->row;
+    k->r.n_offers = OFFERS_EACH;
+}
+
+static uint32_t offer_of(const struct cloud *c, uint64_t id)
+{
+    uint32_t offer = 0;
+    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
+        offer = c->offer[i].id == id ? i : offer;
+    }
+    return offer;
+}
+
+static void do_prices(const struct cloud *c, struct cloud_call *k)
+{
+    uint32_t offer = offer_of(c, k->offer);
+    size_t n = c->price[offer].n;
+    for (size_t i = 0; i < n; i++) {
+        if (i + 1 == n || c->price[offer].p[i + 1].since_us > k->from_us) {
+            weir_vec_push(&k->history, offer_since(c, offer, i));
+        }
+    }
+    k->r.offer = k->history.p;
+    k->r.n_offers = k->history.n;
+}
+
 static void do_launch(struct cloud *c, struct cloud_call *k, int64_t now_us)
 {
     bool native = (c->ops.caps & WEIR_PROVIDER_TOKEN_NATIVE) != 0;
     struct machine *m = by_token(c, k->token);
-    uint32_t offer = 0;
-    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
-        offer = c->offer[i].id == k->offer ? i : offer;
-    }
+    uint32_t offer = offer_of(c, k->offer);
     if (native && m != NULL) {
         weather->repeats++;
     } else if (is_out(c, offer, now_us)) {
@@ -229,8 +306,10 @@ static void arrive(struct cloud *c, struct cloud_call *k, int64_t now_us)
     }
     switch (k->kind) {
     case OFFERS:
-        k->r.offer = c->offer;
-        k->r.n_offers = OFFERS_EACH;
+        do_offers(c, k);
+        break;
+    case PRICES:
+        do_prices(c, k);
         break;
     case LAUNCH:
         do_launch(c, k, now_us);
@@ -249,6 +328,12 @@ static void arrive(struct cloud *c, struct cloud_call *k, int64_t now_us)
         break;
     }
     }
+}
+
+static void free_call(struct cloud_call *k)
+{
+    weir_vec_release(&k->history);
+    free(k);
 }
 
 static void answer(struct cloud *c, struct cloud_call *k)
@@ -318,6 +403,14 @@ static int do_terminate_call(struct weir_provider *p, const char *id, weir_provi
     return 0;
 }
 
+static int do_prices_call(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx)
+{
+    struct cloud_call *k = call(p, PRICES, done, ctx);
+    k->offer = offer->id;
+    k->from_us = from.us;
+    return 0;
+}
+
 static void fini(struct weir_provider *p)
 {
     cloud_hang_up(p->cloud);
@@ -329,9 +422,10 @@ void cloud_open(struct cloud *c, uint32_t number, struct weather *w, struct weir
 {
     static const char *const name[CLOUDS] = {"amber", "basalt"};
     *c = (struct cloud){.name = name[number], .forgets = number == 1, .epoch = 1};
-    c->ops = (struct weir_provider_ops){.abi = WEIR_PROVIDER_ABI, .name = name[number], .caps = WEIR_PROVIDER_SPOT | (number == 0 ? WEIR_PROVIDER_TOKEN_NATIVE : 0),
+    c->ops = (struct weir_provider_ops){.abi = WEIR_PROVIDER_ABI, .name = name[number], .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_SPOT_MOVES | (number == 0 ? WEIR_PROVIDER_TOKEN_NATIVE : 0),
                                         .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S}, .fini = fini, .offers = do_offers_call,
                                         .launch = do_launch_call, .describe = do_describe_call, .list = do_list_call, .terminate = do_terminate_call};
+    c->ops.price_history = c->forgets ? NULL : do_prices_call;
     weather = w;
     cloud_now = now_us;
     handle[number].cloud = c;
@@ -348,6 +442,8 @@ void cloud_open(struct cloud *c, uint32_t number, struct weather *w, struct weir
         (void)snprintf(o.source, sizeof o.source, "test");
         c->offer[i] = o;
         c->stock_until_us[i] = now_us + span(w, 3600000, 12 * 3600000);
+        weir_vec_push(&c->price[i], ((struct cost_step){now_us - WEIR_US_PER_DAY, o.price_micro_per_hour}));
+        c->moves_us[i] = spot ? now_us + next_move(w) : INT64_MAX;
     }
 }
 
@@ -356,7 +452,10 @@ void cloud_close(struct cloud *c)
     while (c->calls != NULL) {
         struct cloud_call *k = c->calls;
         c->calls = k->next;
-        free(k);
+        free_call(k);
+    }
+    for (uint32_t i = 0; i < OFFERS_EACH; i++) {
+        weir_vec_release(&c->price[i]);
     }
     weir_vec_release(&c->machine);
 }
@@ -406,7 +505,7 @@ void cloud_advance(struct cloud *c, int64_t now_us)
                 at = &c->calls;
             } else if (k->arrives_us == INT64_MAX) {
                 *at = k->next;
-                free(k);
+                free_call(k);
             } else {
                 at = &k->next; /* it was given up, and is still on its way */
             }

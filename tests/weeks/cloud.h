@@ -50,6 +50,12 @@ struct machine {
     struct held_run run;
 };
 
+/* What an offer costs from then on. */
+struct cost_step {
+    int64_t since_us;
+    int64_t micro_per_hour;
+};
+
 struct cloud_call;
 struct cloud {
     const char *name;
@@ -57,7 +63,9 @@ struct cloud {
     struct weir_offer offer[OFFERS_EACH];
     int64_t stock_until_us[OFFERS_EACH];
     bool out[OFFERS_EACH];
-    bool forgets; /* what is gone is not shown any more */
+    WEIR_VEC(struct cost_step) price[OFFERS_EACH]; /* from the week's begin on */
+    int64_t moves_us[OFFERS_EACH];                  /* its price does so next; INT64_MAX: never */
+    bool forgets; /* what is gone is not shown any more, nor what prices were */
     WEIR_VEC(struct machine) machine;
     size_t first; /* those before it are gone */
     struct cloud_call *calls;
@@ -69,7 +77,7 @@ struct cloud {
 struct weather {
     struct weir_prng prng;
     bool is_fair; /* nothing goes wrong any more */
-    uint64_t calls, lost, refused, launches, boots_failed, reclaims, expiries, repeats, doubles;
+    uint64_t calls, lost, refused, launches, boots_failed, reclaims, expiries, repeats, doubles, moves;
 };
 
 bool chance(struct weather *w, uint32_t per_mille);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/proof.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/money.h"
@@ -31,6 +32,8 @@ enum {
     TICK_MS_MIN = 1000,
     TICK_MS_MAX = 30000, /* a broker that has much else to do */
     JOIN_MS_MAX = 20000,
+    NEWS_MIN = 5,
+    POSTINGS_PER_STEP = 500,
 };
 
 /* ---- what leases.c asks of the rest of a broker ---- */
@@ -94,7 +97,7 @@ void alerts_swept(struct broker *b, const char *provider, uint64_t round)
 
 void feeds_begin(struct provider *p)
 {
-    (void)p;
+    p->feed.wanted = false; /* these clouds tell what is true at each asking */
 }
 
 void feeds_note(struct broker *b, struct provider *p, const struct weir_provider_result *r)
@@ -134,13 +137,18 @@ struct week {
     int64_t tick_us;
     int64_t seen_us; /* last look for what nobody owns */
     int64_t leaked_us;
+    struct weir_project_id speech; /* it has a budget */
+    int64_t budget_micro;
+    int64_t freed_us; /* it ends: what waits for money may run then */
     uint64_t jobs, tasks, crashes, turns;
     char why[512]; /* what is wrong; "": nothing */
 };
 
 struct totals {
     uint64_t weeks, failed, jobs, tasks, crashes, turns, calls, lost, refused, launches, boots_failed, reclaims, expiries, repeats, orphans, leases;
-    uint64_t late, too_late;
+    uint64_t late, too_late, moves, fallen, used_up, passed, proven;
+    int64_t passed_micro;
+    int64_t fallen_micro; /* more than the books, posted before the news of a fall came */
     int64_t too_late_micro; /* more than the books, for runs that were placed on machines that had ended */
     int64_t machine_us, leaked_us, ledger_micro, clouds_micro;
     int64_t exact_micro;   /* of the cloud that tells when a machine ended */
@@ -182,6 +190,7 @@ static void start_broker(struct week *w)
     b->store = w->store;
     b->gpus = w->gpus;
     (void)snprintf(b->owner, sizeof b->owner, "weeks");
+    b->provider_env.clock = &the_clock;
     w->b = b;
     if (weir_engine_open(&b->engine, &conf, &err) != 0) {
         wrong(w, "the store cannot be opened again: %s", err.text);
@@ -401,7 +410,7 @@ static void submit(struct week *w)
     struct weir_err err = {""};
     struct weir_job_id id;
     struct weir_engine_submit s = {.name = "job", .spec_json = WEIR_SV("{}"), .tags_json = WEIR_SV("{}"), .priority = 50, .n_tasks = 1 + (uint32_t)weir_prng_below(p, 3)};
-    s.project = weir_engine_project(w->b->engine, WEIR_SV("vision"));
+    s.project = weir_engine_project(w->b->engine, weir_prng_below(p, 3) == 0 ? WEIR_SV("speech") : WEIR_SV("vision"));
     s.user = weir_engine_user(w->b->engine, WEIR_SV("ada"));
     s.request.alternatives = 1;
     s.request.alternative[0] = (struct weir_gpu_wish){weir_gpu_table_find(w->gpus, WEIR_SV("A100")), 1};
@@ -417,6 +426,20 @@ static void submit(struct week *w)
     }
     w->jobs++;
     w->tasks += s.n_tasks;
+}
+
+/* Of one of the two projects; one that most weeks use up. */
+static void set_budget(struct week *w, int64_t micro)
+{
+    struct weir_budget budget = {.name = "speech", .scope = WEIR_BUDGET_PROJECT, .span = WEIR_BUDGET_FOREVER, .amount_micro = micro};
+    struct weir_event ev = {.kind = WEIR_EVENT_BUDGET_SET, .u.budget_set.budget = &budget};
+    struct weir_err err = {""};
+    budget.project = w->speech = weir_engine_project(w->b->engine, WEIR_SV("speech"));
+    feed(w, ev);
+    if (weir_engine_flush(w->b->engine, false, &err) != 0) {
+        wrong(w, "flush: %s", err.text);
+    }
+    w->budget_micro = micro;
 }
 
 static void give_out_orders(struct week *w)
@@ -541,21 +564,35 @@ static void step(struct week *w)
 
 struct books {
     struct week *w;
-    struct weir_bill_check *check;
     struct weir_map of_lease; /* micro-units */
+    struct weir_map speech;   /* what it was charged on each while its budget was there */
+    struct weir_map idle;     /* what of each was idle then */
+    int64_t speech_micro;     /* of all that */
+    int64_t dearer_micro;     /* of it at most for rises of prices */
 };
+
+/* What the posting's use side charged while there was a budget. */
+static int64_t spent_of(const struct week *w, const struct weir_posting *p)
+{
+    int64_t micro = p->from.us < w->freed_us ? weir_posting_slice(p, p->amount_micro, p->from.us, least(p->to.us, w->freed_us)) : 0;
+    return (weir_account_is_use(p->debit) ? micro : 0) - (weir_account_is_use(p->credit) ? micro : 0);
+}
+
+static void add_to(struct weir_map *m, uint64_t key, int64_t micro)
+{
+    uint64_t sum = 0;
+    (void)weir_map_get(m, key, &sum);
+    weir_map_put(m, key, sum + (uint64_t)micro);
+}
 
 static int on_posting(void *ctx, const struct weir_posting *p)
 {
     struct books *k = ctx;
-    struct weir_err err = {""};
-    if (weir_bill_check_add(k->check, p, &err) != 0) {
-        wrong(k->w, "ledger: %s", err.text);
-    }
     if (p->credit == WEIR_ACCOUNT_PROVIDER) {
-        uint64_t sum = 0;
-        (void)weir_map_get(&k->of_lease, p->lease.v, &sum);
-        weir_map_put(&k->of_lease, p->lease.v, sum + (uint64_t)p->amount_micro);
+        add_to(&k->of_lease, p->lease.v, p->amount_micro);
+    }
+    if (p->project.v == k->w->speech.v || p->debit == WEIR_ACCOUNT_IDLE) {
+        add_to(p->debit == WEIR_ACCOUNT_IDLE ? &k->idle : &k->speech, p->lease.v, spent_of(k->w, p));
     }
     return 0;
 }
@@ -565,12 +602,83 @@ struct lease_proof {
     struct totals *t;
 };
 
-/* The provider's own charge: by the second, at the price of the lease. */
-static int64_t charge_of(int64_t from_us, int64_t to_us, const struct weir_offer *o)
+/*
+ * The provider's own charge: each microsecond at the price of its time, whole seconds of them, what the last lacks at the price of the
+ * end; rounded once.
+ */
+static int64_t charge_of(int64_t from_us, int64_t to_us, const struct cloud *c, uint32_t offer)
 {
+    const struct cost_step *step = c->price[offer].p;
+    size_t n = c->price[offer].n;
+    weir_i128 sum = 0;
     int64_t us = to_us - from_us;
-    us += us % WEIR_US_PER_S == 0 ? 0 : WEIR_US_PER_S - us % WEIR_US_PER_S;
-    return weir_mul_div_sat(o->price_micro_per_hour, us, WEIR_US_PER_HOUR);
+    int64_t whole_us = us % WEIR_US_PER_S == 0 ? us : us + WEIR_US_PER_S - us % WEIR_US_PER_S;
+    for (size_t i = 0; i < n && step[i].since_us <= to_us; i++) {
+        bool is_last = i + 1 == n || step[i + 1].since_us > to_us;
+        int64_t begin = step[i].since_us > from_us ? step[i].since_us : from_us;
+        int64_t end = is_last ? from_us + whole_us : step[i + 1].since_us;
+        sum += end > begin ? (weir_i128)step[i].micro_per_hour * (end - begin) : 0;
+    }
+    return (int64_t)((sum + WEIR_US_PER_HOUR / 2) / WEIR_US_PER_HOUR);
+}
+
+/*
+ * The most that can have been posted beyond that by the end: what was posted before the news of a fall came stands. News is minutes old at
+ * most, as the cloud is asked each minute; the dearest price of the last minutes is charged for all of them.
+ */
+static int64_t excess_of(int64_t from_us, int64_t to_us, const struct cloud *c, uint32_t offer)
+{
+    const struct cost_step *step = c->price[offer].p;
+    size_t n = c->price[offer].n;
+    int64_t tail_us = from_us > to_us - NEWS_MIN * WEIR_US_PER_MIN ? from_us : to_us - NEWS_MIN * WEIR_US_PER_MIN;
+    int64_t dearest = 0;
+    for (size_t i = 0; i < n && step[i].since_us <= to_us; i++) {
+        bool is_over = i + 1 < n && step[i + 1].since_us <= tail_us;
+        dearest = !is_over && step[i].micro_per_hour > dearest ? step[i].micro_per_hour : dearest;
+    }
+    return weir_mul_div_sat(dearest, to_us - tail_us, WEIR_US_PER_HOUR) - charge_of(tail_us, to_us, c, offer);
+}
+
+/* What the machine cost more than at the lowest price that it had by then: nobody could have held that before it came. */
+static int64_t rises_of(int64_t quote, int64_t from_us, int64_t to_us, const struct cloud *c, uint32_t offer)
+{
+    const struct cost_step *step = c->price[offer].p;
+    size_t n = c->price[offer].n;
+    int64_t lowest = quote;
+    int64_t sum = 0;
+    for (size_t i = 0; i < n && step[i].since_us < to_us; i++) {
+        int64_t begin = step[i].since_us > from_us ? step[i].since_us : from_us;
+        int64_t end = i + 1 == n || step[i + 1].since_us > to_us ? to_us : step[i + 1].since_us;
+        if (end > begin) {
+            lowest = least(lowest, step[i].micro_per_hour);
+            sum += weir_mul_div_sat(step[i].micro_per_hour - lowest, end - begin, WEIR_US_PER_HOUR) + 1;
+        }
+    }
+    return sum;
+}
+
+/* A budget may be passed by what a provider raised its prices by after the quote, and by nothing else. */
+static void prove_budget(struct week *w, const struct books *k, struct totals *t)
+{
+    if (k->speech_micro > w->budget_micro + k->dearer_micro) {
+        wrong(w, "%" PRId64 " were spent of a budget of %" PRId64 ", and rises of prices explain %" PRId64, k->speech_micro, w->budget_micro, k->dearer_micro);
+    }
+    t->used_up += k->speech_micro > w->budget_micro / 10 * 9;
+    t->passed += k->speech_micro > w->budget_micro;
+    t->passed_micro += k->speech_micro > w->budget_micro ? k->speech_micro - w->budget_micro : 0;
+}
+
+/* What its budget was charged for the lease: its work there; what was idle of a machine that was rented for it. */
+static int64_t speech_on(const struct books *k, const struct weir_lease_view *v)
+{
+    struct weir_payer_view payer;
+    uint64_t work = 0;
+    uint64_t idle = 0;
+    (void)weir_map_get(&k->speech, v->id.v, &work);
+    if (weir_core_payer(weir_engine_core(k->w->b->engine), v->payer, &payer) && payer.project.v == k->w->speech.v) {
+        (void)weir_map_get(&k->idle, v->id.v, &idle);
+    }
+    return (int64_t)work + (int64_t)idle;
 }
 
 static int on_lease(void *ctx, const struct weir_lease_row *row)
@@ -578,6 +686,8 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
     struct lease_proof *p = ctx;
     struct week *w = p->k->w;
     uint64_t booked = 0;
+    int64_t speech = speech_on(p->k, &row->view);
+    p->k->speech_micro += speech;
     (void)weir_map_get(&p->k->of_lease, row->view.id.v, &booked);
     p->t->leases++;
     p->t->ledger_micro += (int64_t)booked;
@@ -590,9 +700,11 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
             if (m->lease != row->view.id.v) {
                 continue;
             }
-            const struct weir_offer *o = &w->cloud[i].offer[m->offer];
-            int64_t owed = charge_of(m->launched_us, m->ended_us, o);
+            int64_t owed = charge_of(m->launched_us, m->ended_us, &w->cloud[i], m->offer);
             p->t->clouds_micro += owed;
+            if (speech != 0) {
+                p->k->dearer_micro += rises_of(row->view.offer.price_micro_per_hour, m->launched_us, row->view.ended_at.us, &w->cloud[i], m->offer);
+            }
             if (w->cloud[i].forgets) { /* who shows what is gone no more leaves its end to be guessed: later than it was, never sooner */
                 p->t->guessed_micro += (int64_t)booked - owed;
                 return 0;
@@ -601,10 +713,15 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
             /* an agent may come before its provider's word, when the answer to the launch was lost: then it costs from its coming on */
             bool late = row->view.confirmed_at.us > m->launched_us && row->view.confirmed_at.us == row->view.ready_at.us;
             int64_t from_us = late ? row->view.confirmed_at.us : m->launched_us;
-            int64_t off = (int64_t)booked - charge_of(from_us, m->ended_us, o);
+            int64_t off = (int64_t)booked - charge_of(from_us, m->ended_us, &w->cloud[i], m->offer);
             if (m->too_late && off > 0) { /* the run's segment takes its node to the time of its placing */
                 p->t->too_late++;
                 p->t->too_late_micro += off;
+                return 0;
+            }
+            if (off > 1 && off <= 1 + excess_of(from_us, m->ended_us, &w->cloud[i], m->offer)) {
+                p->t->fallen++;
+                p->t->fallen_micro += off;
                 return 0;
             }
             p->t->late += late;
@@ -626,20 +743,33 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
 static void prove(struct week *w, struct totals *t)
 {
     struct weir_err err = {""};
-    struct weir_bill_check_result sums;
-    struct books k = {.w = w, .check = weir_bill_check_new()};
+    struct books k = {.w = w};
     struct lease_proof p = {&k, t};
-    if (w->store->ops->each_posting(w->store, 0, on_posting, &k, &err) != 0 || weir_bill_check_end(k.check, &sums, &err) != 0) {
-        wrong(w, "ledger: %s", err.text);
+    struct weir_proof *proof = NULL;
+    struct weir_proof_result proven;
+    int r = weir_proof_new(&proof, w->store, &err);
+    while (r >= 0 && (r = weir_proof_step(proof, w->store, POSTINGS_PER_STEP, &err)) > 0) {
     }
+    if (r < 0 || w->store->ops->each_posting(w->store, 0, on_posting, &k, &err) != 0) {
+        wrong(w, "ledger: %s", err.text);
+    } else {
+        weir_proof_end(proof, &proven);
+        if (proven.error.text[0] != '\0') {
+            wrong(w, "ledger: %s", proven.error.text);
+        }
+        t->proven += proven.sum.leases;
+    }
+    weir_proof_free(proof);
     if (w->store->ops->each_lease(w->store, true, on_lease, &p, &err) != 0) {
         wrong(w, "leases: %s", err.text);
     }
     if (w->weather.doubles > 0) {
         wrong(w, "%" PRIu64 " launches were made twice", w->weather.doubles);
     }
-    weir_bill_check_free(k.check);
+    prove_budget(w, &k, t);
     weir_map_release(&k.of_lease);
+    weir_map_release(&k.speech);
+    weir_map_release(&k.idle);
     for (uint32_t i = 0; i < CLOUDS; i++) {
         for (size_t m = 0; m < w->cloud[i].machine.n; m++) {
             t->machine_us += w->cloud[i].machine.p[m].ended_us - w->cloud[i].machine.p[m].launched_us;
@@ -664,6 +794,8 @@ static bool run_week(uint64_t seed, uint64_t number, struct totals *t)
     w.crash_us = now_us + span(&w.weather, 1000, 24 * 3600000);
     w.seen_us = now_us;
     start_broker(&w);
+    set_budget(&w, (4 + (int64_t)weir_prng_below(&w.weather.prng, 40)) * WEIR_MICRO_PER_UNIT);
+    w.freed_us = INT64_MAX;
     int64_t fair_us = now_us + WEEK_DAYS * WEIR_US_PER_DAY;
     int64_t end_us = fair_us + DRAIN_DAYS * WEIR_US_PER_DAY;
     while (w.why[0] == '\0' && !(w.weather.is_fair && w.b != NULL && is_over(&w))) {
@@ -671,6 +803,11 @@ static bool run_week(uint64_t seed, uint64_t number, struct totals *t)
         if (now_us >= fair_us && !w.weather.is_fair) {
             w.weather.is_fair = true;
             w.crash_us = INT64_MAX;
+        }
+        if (w.weather.is_fair && w.freed_us == INT64_MAX && w.b != NULL) {
+            w.freed_us = now_us;
+            struct weir_event ev = {.kind = WEIR_EVENT_BUDGET_REMOVE, .u.budget_remove.name = "speech"};
+            feed(&w, ev);
         }
         if (now_us >= end_us) {
             wrong(&w, "not all is over four days after the last job came");
@@ -683,7 +820,8 @@ static bool run_week(uint64_t seed, uint64_t number, struct totals *t)
     t->failed += w.why[0] != '\0';
     t->jobs += w.jobs, t->tasks += w.tasks, t->crashes += w.crashes, t->turns += w.turns, t->leaked_us += w.leaked_us, t->orphans += orphans;
     t->calls += w.weather.calls, t->lost += w.weather.lost, t->refused += w.weather.refused, t->launches += w.weather.launches;
-    t->boots_failed += w.weather.boots_failed, t->reclaims += w.weather.reclaims, t->expiries += w.weather.expiries, t->repeats += w.weather.repeats;
+    t->boots_failed += w.weather.boots_failed, t->reclaims += w.weather.reclaims, t->expiries += w.weather.expiries, t->repeats += w.weather.repeats,
+        t->moves += w.weather.moves;
     if (w.why[0] != '\0') {
         (void)printf("# week %" PRIu64 " (seed %" PRIu64 "), %" PRId64 " s after its begin: %s\n", number, seed, (now_us - T0_US) / WEIR_US_PER_S, w.why);
     }
@@ -712,7 +850,12 @@ static void print(const struct totals *t)
     (void)printf("# %" PRIu64 " leases, %" PRIu64 " machines, %" PRId64 " machine-hours: %" PRIu64 " never joined, %" PRIu64 " taken back, %" PRIu64
                  " ended themselves, %" PRIu64 " ended by a sweep\n",
                  t->leases, t->launches, t->machine_us / WEIR_US_PER_HOUR, t->boots_failed, t->reclaims, t->expiries, t->orphans);
+    (void)printf("# %" PRIu64 " times a price moved; %" PRIu64 " machines ended before it had made up for a fall that was told late:\n", t->moves, t->fallen);
+    print_micro("more than the books for those", t->fallen_micro);
+    (void)printf("# %" PRIu64 " budgets used up, %" PRIu64 " passed by rises of prices:\n", t->used_up, t->passed);
+    print_micro("beyond those", t->passed_micro);
     (void)printf("# leaked: %" PRId64 ".%06" PRId64 " machine-seconds\n", t->leaked_us / WEIR_US_PER_S, t->leaked_us % WEIR_US_PER_S);
+    (void)printf("# %" PRIu64 " leases were charged what their prices make\n", t->proven);
     print_micro("ledger", t->ledger_micro);
     print_micro("clouds' own books", t->clouds_micro);
     print_micro("of which to the micro-unit, as the cloud tells when a machine ended", t->exact_micro);

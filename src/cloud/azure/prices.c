@@ -54,6 +54,7 @@ static void add_price(struct weir_provider *p, const json_t *o, struct weir_rest
     memcpy(offer.currency, a->currency, sizeof offer.currency);
     offer.original_micro_per_hour = 0;
     offer.rate_nano = 0;
+    offer.egress_micro_per_gib = 0; /* the price list's own, which is in the ledger's currency, is filled in again */
     offer.as_of = (struct weir_wall){0}; /* now, not the list's */
     offer.zone[0] = '\0';
     (void)snprintf(offer.region, sizeof offer.region, "%s", region);

@@ -423,8 +423,18 @@ static int digitalocean_on_quota(struct weir_provider *p, const json_t *body, st
 
 /* ---- the tables ---- */
 
+/* A token with droplet:create has image:read and actions:read, as the console adds them (DigitalOcean, "droplet:create", Required Scopes). */
+static const struct weir_rest_read reads[] = {
+    {"image:read", "/v2/images?type=distribution&per_page=1", "images, as all who have droplet:create", true},
+    {"actions:read", "/v2/actions?per_page=1", "how far a launch has come, as all who have droplet:create", true},
+    {"sizes:read", "/v2/sizes?per_page=1", "prices", true},
+    {"account:read", "/v2/account", "the limit of Droplets", false},
+    {0},
+};
+
 static const struct weir_rest_ops digitalocean_rest = {
     .endpoint = "https://api.digitalocean.com",
+    .currency = "USD",
     .key_env = key_env,
     .key_files = key_files,
     .key_member = "access-token",
@@ -444,6 +454,8 @@ static const struct weir_rest_ops digitalocean_rest = {
     .on_prices = digitalocean_on_prices,
     .quota = digitalocean_quota,
     .on_quota = digitalocean_on_quota,
+    .reads = reads,
+    .rights = "droplet:create, droplet:delete and tag:create: DigitalOcean tells nobody the scopes of a token. The first launch shows what is missing",
     .zone = weir_rest_zone_is_region,
     .classify = digitalocean_classify,
 };

@@ -324,6 +324,7 @@ const struct weir_provider_ops weir_ec2_provider = {
     .fini = ec2_fini,
     .offers = ec2_offers,
     .prices_anew = ec2_prices_anew,
+    .price_history = ec2_price_history,
     .quota = ec2_quota,
     .launch = ec2_launch,
     .describe = ec2_describe,

@@ -181,6 +181,7 @@ int ec2_check(struct weir_provider *p, weir_check_fn *done, void *ctx);
 /* offers.c */
 int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx);
 void ec2_prices_anew(struct weir_provider *p);
+int ec2_price_history(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx);
 bool ec2_type_is_wanted(const struct ec2_conf *c, const char *type);
 
 /* quota.c */

@@ -12,14 +12,17 @@
 #include "base/parse.h"
 #include "cloud/catalogue.h"
 #include "cloud/ec2/ec2_priv.h"
+#include "cloud/exchange.h"
 
 enum {
     TYPES_MAX = 100,  /* in one request */
     PLACES_MAX = 2000, /* in one region */
     LIST_FACTOR = 4,  /* a price on demand further than this from the catalogue's is not believed */
     SHARE_MIN = 50,   /* a spot price below 1/50 of the list's is not believed */
+    CHANGES_MAX = 10000, /* of one price; the oldest are left out of more */
 };
 
+#define EC2_CURRENCY "USD" /* of spot prices, and what is read of the price list */
 #define TYPES_MAX_AGE weir_dur_s(6 * 3600)
 #define RETRY_EVERY weir_dur_s(60)
 
@@ -89,6 +92,11 @@ static void push(struct weir_provider *p, struct weir_offer o)
     weir_vec_push(&p->offers, o);
 }
 
+static bool spot_is_plausible(int64_t micro, const struct weir_offer *on_demand)
+{
+    return micro >= on_demand->price_micro_per_hour / SHARE_MIN && micro <= on_demand->price_micro_per_hour * 3 / 2;
+}
+
 /* Live prices of a type whose list price is known, one offer per zone. Returns how many were believed. */
 static size_t push_live(struct weir_provider *p, const struct ec2_region *r, const struct weir_offer *on_demand, const struct weir_offer *spot)
 {
@@ -98,13 +106,12 @@ static size_t push_live(struct weir_provider *p, const struct ec2_region *r, con
         if (!weir_streq(at->type, on_demand->instance_type)) {
             continue;
         }
-        if (at->micro_per_hour < on_demand->price_micro_per_hour / SHARE_MIN || at->micro_per_hour > on_demand->price_micro_per_hour * 3 / 2) {
-            refuse_price(p, "a spot price", at->type, at->zone, at->micro_per_hour, on_demand->price_micro_per_hour);
+        struct weir_offer o = spot != NULL ? *spot : *on_demand;
+        if (!weir_provider_price(p->env, &o, EC2_CURRENCY, at->micro_per_hour) || !spot_is_plausible(o.price_micro_per_hour, on_demand)) {
+            refuse_price(p, "a spot price", at->type, at->zone, o.price_micro_per_hour, on_demand->price_micro_per_hour);
             continue;
         }
-        struct weir_offer o = spot != NULL ? *spot : *on_demand;
         o.market = WEIR_OFFER_SPOT;
-        o.price_micro_per_hour = at->micro_per_hour;
         o.price_since = at->since;
         o.as_of = r->prices_at;
         o.expires = weir_wall_add(r->prices_at, p->conf.price_max_age);
@@ -121,10 +128,12 @@ static struct weir_offer at_list_price(struct weir_provider *p, size_t region, c
 {
     struct weir_offer o = *row;
     const struct ec2_listed *l = ec2_pricelist_find(p, region, row->instance_type);
-    if (l != NULL && (l->micro_per_hour < o.price_micro_per_hour / LIST_FACTOR || l->micro_per_hour > o.price_micro_per_hour * LIST_FACTOR)) {
-        refuse_price(p, "the price", o.instance_type, o.region, l->micro_per_hour, o.price_micro_per_hour);
+    struct weir_offer told = o;
+    if (l != NULL && (!weir_provider_price(p->env, &told, EC2_CURRENCY, l->micro_per_hour) || told.price_micro_per_hour < o.price_micro_per_hour / LIST_FACTOR ||
+                      told.price_micro_per_hour > o.price_micro_per_hour * LIST_FACTOR)) {
+        refuse_price(p, "the price", o.instance_type, o.region, told.price_micro_per_hour, o.price_micro_per_hour);
     } else if (l != NULL) {
-        o.price_micro_per_hour = l->micro_per_hour;
+        o = told;
         o.as_of = l->at;
         o.expires = weir_wall_add(l->at, weir_dur_s(48 * INT64_C(3600)));
         (void)snprintf(o.source, sizeof o.source, "EC2 Price List (live)");
@@ -203,24 +212,33 @@ static void end_page(struct page_op *op)
     }
 }
 
-static void take_price(struct ec2_region *r, const struct weir_xml *item)
+static bool read_place(const struct weir_xml *item, struct ec2_place *ret)
 {
-    struct ec2_place place = {.micro_per_hour = 0};
     const char *type = weir_xml_text(item, "instanceType");
     const char *zone = weir_xml_text(item, "availabilityZone");
-    if (r->places.n == PLACES_MAX || strlen(type) >= sizeof place.type || strlen(zone) >= sizeof place.zone || zone[0] == '\0' ||
-        weir_parse_money(weir_sv_of(weir_xml_text(item, "spotPrice")), &place.micro_per_hour, NULL) < 0) {
+    *ret = (struct ec2_place){.micro_per_hour = 0};
+    if (strlen(type) >= sizeof ret->type || strlen(zone) >= sizeof ret->zone || zone[0] == '\0' ||
+        weir_parse_decimal(weir_sv_of(weir_xml_text(item, "spotPrice")), 6, &ret->micro_per_hour, NULL) < 0) {
+        return false;
+    }
+    (void)snprintf(ret->type, sizeof ret->type, "%s", type);
+    (void)snprintf(ret->zone, sizeof ret->zone, "%s", zone);
+    if (weir_parse_time(weir_sv_of(weir_xml_text(item, "timestamp")), &ret->since, NULL) < 0) {
+        ret->since = (struct weir_wall){0};
+    }
+    return true;
+}
+
+static void take_price(struct ec2_region *r, const struct weir_xml *item)
+{
+    struct ec2_place place;
+    if (r->places.n == PLACES_MAX || !read_place(item, &place)) {
         return;
     }
     for (size_t i = 0; i < r->places.n; i++) { /* the newest comes first */
-        if (weir_streq(r->places.p[i].type, type) && weir_streq(r->places.p[i].zone, zone)) {
+        if (weir_streq(r->places.p[i].type, place.type) && weir_streq(r->places.p[i].zone, place.zone)) {
             return;
         }
-    }
-    (void)snprintf(place.type, sizeof place.type, "%s", type);
-    (void)snprintf(place.zone, sizeof place.zone, "%s", zone);
-    if (weir_parse_time(weir_sv_of(weir_xml_text(item, "timestamp")), &place.since, NULL) < 0) {
-        place.since = (struct weir_wall){0};
     }
     weir_vec_push(&r->places, place);
 }
@@ -382,6 +400,110 @@ int ec2_offers(struct weir_provider *p, weir_provider_fn *done, void *ctx)
     *w = (struct ec2_wait){p->waits, p, done, ctx};
     p->waits = w;
     return 0;
+}
+
+/* ---- how one price went ---- */
+
+struct history_op {
+    struct weir_provider *p;
+    struct weir_offer offer;
+    struct weir_str form; /* without the page's token */
+    weir_provider_fn *done;
+    void *ctx;
+    WEIR_VEC(struct ec2_place) changes; /* the newest first */
+};
+
+static void free_history(void *ctx)
+{
+    struct history_op *op = ctx;
+    weir_str_release(&op->form);
+    weir_vec_release(&op->changes);
+    free(op);
+}
+
+static void answer_history(struct history_op *op)
+{
+    struct weir_provider *p = op->p;
+    struct weir_wall now = weir_clock_wall(p->env->clock);
+    int region = ec2_region_index(p, op->offer.region);
+    size_t n = 0;
+    const struct weir_offer *list = p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, EC2_NAME, &n);
+    const struct weir_offer *row = listed(list, n, op->offer.region, op->offer.instance_type, WEIR_OFFER_ON_DEMAND);
+    struct weir_offer on_demand = row == NULL || region < 0 ? op->offer : at_list_price(p, (size_t)region, row);
+    WEIR_VEC(struct weir_offer) all = {0};
+    for (size_t i = op->changes.n; i-- > 0;) {
+        const struct ec2_place *at = &op->changes.p[i];
+        struct weir_offer o = op->offer;
+        if (at->since.us == 0 || !weir_provider_price(p->env, &o, EC2_CURRENCY, at->micro_per_hour) ||
+            (row != NULL && !spot_is_plausible(o.price_micro_per_hour, &on_demand))) {
+            continue;
+        }
+        o.price_since = at->since;
+        o.as_of = now;
+        o.expires = weir_wall_add(now, p->conf.price_max_age);
+        weir_vec_push(&all, o);
+    }
+    const struct weir_provider_result r = {.class = WEIR_PROVIDER_OK, .offer = all.p, .n_offers = all.n};
+    op->done(op->ctx, &r);
+    weir_vec_release(&all);
+    free_history(op);
+}
+
+static int send_history(struct history_op *op, const char *token);
+
+static void on_history(void *ctx, const struct weir_cloud_answer *a)
+{
+    struct history_op *op = ctx;
+    struct weir_arena arena = {0};
+    const struct weir_xml *root = NULL;
+    if (a->class != WEIR_PROVIDER_OK || weir_xml_parse(a->body, &arena, &root, NULL) < 0) {
+        struct weir_provider_result r = {.class = a->class == WEIR_PROVIDER_OK ? WEIR_PROVIDER_UNKNOWN : a->class};
+        (void)snprintf(r.text, sizeof r.text, "%s", a->text[0] == '\0' ? EC2_NAME ": an answer with prices cannot be read" : a->text);
+        weir_arena_release(&arena);
+        op->done(op->ctx, &r);
+        free_history(op);
+        return;
+    }
+    const struct weir_xml *set = weir_xml_at(root, "spotPriceHistorySet");
+    for (const struct weir_xml *x = set == NULL ? NULL : set->first; x != NULL && op->changes.n < CHANGES_MAX; x = x->next) {
+        struct ec2_place place;
+        if (read_place(x, &place) && weir_streq(place.type, op->offer.instance_type) && weir_streq(place.zone, op->offer.zone)) {
+            weir_vec_push(&op->changes, place);
+        }
+    }
+    const char *token = weir_xml_text(root, "nextToken");
+    bool more = token[0] != '\0' && op->changes.n < CHANGES_MAX && send_history(op, token) == 0;
+    weir_arena_release(&arena);
+    if (!more) {
+        answer_history(op);
+    }
+}
+
+static int send_history(struct history_op *op, const char *token)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str form = WEIR_STR_INIT(op->form.max_bytes);
+    weir_str_add(&form, op->form.p, op->form.n);
+    if (token[0] != '\0') {
+        ec2_form_add(&form, "NextToken", token);
+    }
+    return ec2_send(op->p, op->offer.region, "DescribeSpotPriceHistory", WEIR_CLOUD_READ, 0, &form, on_history, free_history, op);
+}
+
+int ec2_price_history(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx)
+{
+    char begin[WEIR_RFC3339_SIZE];
+    struct history_op *op = weir_alloc(sizeof *op);
+    *op = (struct history_op){.p = p, .offer = *offer, .done = done, .ctx = ctx, .form = ec2_form("DescribeSpotPriceHistory")};
+    from.us -= from.us % WEIR_US_PER_S;
+    ec2_form_add(&op->form, "StartTime", weir_wall_format(from, begin)); /* the first is the price that was in force then */
+    ec2_form_add(&op->form, "ProductDescription.1", "Linux/UNIX");
+    ec2_form_add(&op->form, "InstanceType.1", offer->instance_type);
+    ec2_form_add(&op->form, "AvailabilityZone", offer->zone);
+    int r = send_history(op, "");
+    if (r < 0) {
+        free_history(op);
+    }
+    return r;
 }
 
 void ec2_offers_free(struct weir_provider *p)

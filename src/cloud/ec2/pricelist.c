@@ -55,7 +55,7 @@ static int64_t read_price(const char *text)
     int64_t micro = 0;
     const char *dot = strchr(text, '.');
     size_t n = dot != NULL && strlen(dot) > 7 ? (size_t)(dot - text) + 7 : strlen(text);
-    return weir_parse_money((struct weir_sv){text, n}, &micro, NULL) < 0 ? 0 : micro;
+    return weir_parse_decimal((struct weir_sv){text, n}, 6, &micro, NULL) < 0 ? 0 : micro;
 }
 
 /* The highest of a product's hourly prices in USD; 0: it has none. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cloud/checks.h"
 #include "cloud/lambda/lambda.h"
 
 #include <jansson.h>
@@ -356,8 +357,42 @@ static int lambda_on_prices(struct weir_provider *p, const json_t *body, struct 
 
 /* ---- the tables ---- */
 
+/* ---- looks ---- */
+
+/* Its keys have no scopes: who may list may launch. What a launch names must be there. */
+static void lambda_check(struct weir_provider *p, unsigned step, struct weir_rest_request *q)
+{
+    if (step == 0) {
+        q->what = "list SSH keys";
+        q->method = "GET";
+        weir_str_addf(&q->url, "%s/api/v1/ssh-keys", p->conf.endpoint);
+    }
+}
+
+static void lambda_on_check(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *a, const json_t *body, struct weir_checks *k)
+{
+    const struct lambda *own = p->own;
+    const json_t *list = json_object_get(body, "data");
+    (void)step;
+    if (!json_is_array(list)) {
+        weir_checks_add(k, "ssh_key", WEIR_CHECK_WARNING, "ask again in a minute", "the account's SSH keys could not be asked for: %s",
+                        a->text[0] != '\0' ? a->text : "the answer is not a list of them");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (weir_streq(weir_rest_text(json_array_get(list, i), "name"), own->ssh_key)) {
+            weir_checks_add(k, "permissions", WEIR_CHECK_OK, NULL, "Lambda's keys have no scopes: one that may list may make and end machines");
+            weir_checks_add(k, "ssh_key", WEIR_CHECK_OK, NULL, "the account has '%s'", own->ssh_key);
+            return;
+        }
+    }
+    weir_checks_add(k, "ssh_key", WEIR_CHECK_FAILED, "give 'ssh_key' of providers.lambda the name of one that the console shows under SSH keys, or add it there",
+                    "the account has no SSH key '%s': every launch would be refused", own->ssh_key);
+}
+
 static const struct weir_rest_ops lambda_rest = {
     .endpoint = "https://cloud.lambda.ai",
+    .currency = "USD",
     .key_env = key_env,
     .keys = keys,
     .per_second = 1,
@@ -375,6 +410,8 @@ static const struct weir_rest_ops lambda_rest = {
     .prices = lambda_prices,
     .on_prices = lambda_on_prices,
     .zone = weir_rest_zone_is_region,
+    .check = lambda_check,
+    .on_check = lambda_on_check,
     .classify = lambda_classify,
     .absent_code = "global/object-does-not-exist",
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cloud/checks.h"
 #include "cloud/openstack/openstack.h"
 
 #include <stdio.h>
@@ -469,6 +470,36 @@ static int openstack_on_quota(struct weir_provider *p, const json_t *body, struc
     return 0;
 }
 
+/* ---- looks ---- */
+
+/* What a role may do is the cloud's own policy, which no call tells; by the usual one 'reader' looks on and 'member' rents. */
+static void openstack_check(struct weir_provider *p, unsigned step, struct weir_rest_request *q)
+{
+    if (step == 0) {
+        openstack_quota(p, "", q);
+    }
+}
+
+static void openstack_on_check(struct weir_provider *p, unsigned step, const struct weir_cloud_answer *a, const json_t *body, struct weir_checks *k)
+{
+    const struct openstack *own = p->own;
+    (void)step;
+    (void)body;
+    if (a->status == 403) {
+        weir_checks_add(k, "permissions", WEIR_CHECK_WARNING, "give the user a role that may read the project's limits", "limits may not be read, so that no quota is known: %s",
+                        a->text);
+    }
+    if (own->roles[0] == '\0') {
+        return;
+    }
+    if (weir_streq(own->roles, "reader")) {
+        weir_checks_add(k, "permissions", WEIR_CHECK_FAILED, "openstack role add --project PROJECT --user USER member",
+                        "the token's only role is 'reader', which by Nova's policy may make no server");
+    } else {
+        weir_checks_add(k, "permissions", WEIR_CHECK_OK, NULL, "the token's roles: %s", own->roles);
+    }
+}
+
 /* ---- the tables ---- */
 
 static const char *openstack_zone(const struct weir_provider *p, const struct weir_offer *o)
@@ -498,6 +529,9 @@ static const struct weir_rest_ops openstack_rest = {
     .on_prices = openstack_on_prices,
     .quota = openstack_quota,
     .on_quota = openstack_on_quota,
+    .check = openstack_check,
+    .on_check = openstack_on_check,
+    .rights = "whether the cloud's policy lets the token's roles make and delete servers: no call tells. The first launch shows it",
     .zone = openstack_zone,
     .classify = openstack_classify,
 };

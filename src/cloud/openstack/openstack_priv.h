@@ -67,6 +67,7 @@ struct openstack {
     char *token; /* NULL: none */
     char compute[OPENSTACK_URL_SIZE];
     char region[WEIR_REGION_SIZE];
+    char roles[256]; /* by name, after commas; "": it did not tell them */
 };
 
 /* ---- conf.c ---- */

@@ -67,6 +67,16 @@ static const json_t *find_compute(const struct openstack *o, const json_t *catal
     return found;
 }
 
+static void read_roles(struct openstack *o, const json_t *roles)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str all = WEIR_STR_INIT(sizeof o->roles - 1);
+    for (size_t i = 0; i < json_array_size(roles); i++) {
+        const char *name = weir_rest_text(json_array_get(roles, i), "name");
+        weir_str_addf(&all, "%s%s", all.n > 0 && name[0] != '\0' ? ", " : "", name);
+    }
+    (void)snprintf(o->roles, sizeof o->roles, "%s", all.overflowed ? "too many to tell" : weir_str_cstr(&all));
+}
+
 int openstack_token_read(struct openstack *o, const json_t *body, struct weir_dur *ret_life, struct weir_err *err)
 {
     const json_t *token = json_object_get(body, "token");
@@ -98,6 +108,7 @@ int openstack_token_read(struct openstack *o, const json_t *body, struct weir_du
     }
     (void)snprintf(o->compute, sizeof o->compute, "%.*s", (int)n, url);
     (void)snprintf(o->region, sizeof o->region, "%s", region[0] == '\0' ? "default" : region);
+    read_roles(o, json_object_get(token, "roles"));
     *ret_life = weir_dur_s(life_s < LIFE_S_MAX ? life_s : LIFE_S_MAX);
     return 0;
 }

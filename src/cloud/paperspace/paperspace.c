@@ -520,6 +520,11 @@ static void paperspace_settled(struct weir_provider *p)
 
 /* ---- the tables ---- */
 
+static const struct weir_rest_read reads[] = {
+    {"a user who may see startup scripts", "/v1/startup-scripts?limit=1", "what machines do first", true},
+    {0},
+};
+
 static const struct weir_rest_ops paperspace_rest = {
     .endpoint = "https://api.paperspace.com",
     .key_env = key_env,
@@ -544,6 +549,8 @@ static const struct weir_rest_ops paperspace_rest = {
     .on_prices = paperspace_on_prices,
     .on_prices_failed = paperspace_on_prices_failed,
     .zone = weir_rest_zone_is_region,
+    .reads = reads,
+    .rights = "whether the key's user may make and delete machines: Paperspace tells nobody the rights of a key. The first launch shows it",
     .classify = paperspace_classify,
 };
 

@@ -343,8 +343,14 @@ static const char *runpod_zone(const struct weir_provider *p, const struct weir_
     return weir_streq(o->region, "any") ? "" : o->region;
 }
 
+static const struct weir_rest_read reads[] = {
+    {"read access to the catalogue", "/v2/catalog/gpus?product=POD", "prices and stock", true},
+    {0},
+};
+
 static const struct weir_rest_ops runpod_rest = {
     .endpoint = "https://api.runpod.io",
+    .currency = "USD",
     .key_env = key_env,
     .keys = keys,
     .per_second = 1, /* its limit is 60 a minute */
@@ -361,6 +367,8 @@ static const struct weir_rest_ops runpod_rest = {
     .prices = runpod_prices,
     .on_prices = runpod_on_prices,
     .zone = runpod_zone,
+    .reads = reads,
+    .rights = "write access to pods: RunPod tells no key its scopes. A key without it is refused (403) at the first launch",
     .classify = runpod_classify,
     .cpu_milli_each = 4000, /* RunPod's list of prices does not say */
     .mem_mib_each = 16 << 10,

@@ -19,13 +19,17 @@ static const char *const keys[] = {
     "reclaim_chance_per_hour",
     "reclaim_notice",
     "seed",
+    "price_every",
+    "price_swing",
+    "price_series",
     "page_size",
     "keep_disks",
+    "currency",
     NULL,
 };
 
 static const char *const offer_keys[] = {
-    "instance_type", "gpu", "gpus", "price", "spot_price", "region", "cpus", "memory", "bill_quantum", NULL,
+    "instance_type", "gpu", "gpus", "price", "spot_price", "region", "cpus", "memory", "bill_quantum", "currency", NULL,
 };
 
 static int bad(struct weir_err *err, const char *key, const char *want)
@@ -62,28 +66,18 @@ static int get_gpu_capacity(struct sandbox_conf *c, const json_t *conf, struct w
     return 0;
 }
 
-static int get_own_offer(struct weir_offer *o, int64_t *ret_spot, const json_t *v, struct weir_gpu_table *gpus,
-                         struct weir_err *err)
+/* Names and sizes; where is the row, for errors. */
+static int get_own_machine(struct weir_offer *o, const json_t *v, const char *where, struct weir_gpu_table *gpus, struct weir_err *err)
 {
-    int r = json_is_object(v) ? weir_section_check(v, "sandbox.offers", offer_keys, err)
-                              : bad(err, "offers", "each must be an object");
-    if (r < 0) {
-        return r;
-    }
-    const json_t *type = json_object_get(v, "instance_type");
-    const json_t *region = json_object_get(v, "region");
     const json_t *gpu = json_object_get(v, "gpu");
-    if (!json_is_string(type) || json_string_length(type) == 0 || json_string_length(type) >= sizeof o->instance_type) {
-        return bad(err, "offers.instance_type", "must be a name of at most 47 bytes");
+    (void)snprintf(o->region, sizeof o->region, "here");
+    int r = weir_section_text(v, where, "instance_type", o->instance_type, sizeof o->instance_type, err);
+    if (r == 0 && o->instance_type[0] == '\0') {
+        r = weir_section_bad(err, where, "instance_type", "is missing: any name will do");
     }
-    if (region != NULL && (!json_is_string(region) || json_string_length(region) == 0 ||
-                           json_string_length(region) >= sizeof o->region)) {
-        return bad(err, "offers.region", "must be a name of at most 31 bytes");
-    }
-    (void)snprintf(o->instance_type, sizeof o->instance_type, "%s", json_string_value(type));
-    (void)snprintf(o->region, sizeof o->region, "%s", region == NULL ? "here" : json_string_value(region));
+    r = r < 0 ? r : weir_section_text(v, where, "region", o->region, sizeof o->region, err);
     uint32_t n_gpus = gpu == NULL ? 0 : 1;
-    r = weir_section_u32(v, "sandbox.offers", "gpus", 0, WEIR_NODE_GPUS_MAX, &n_gpus, err);
+    r = r < 0 ? r : weir_section_u32(v, where, "gpus", 0, WEIR_NODE_GPUS_MAX, &n_gpus, err);
     if (r < 0) {
         return r;
     }
@@ -92,22 +86,34 @@ static int get_own_offer(struct weir_offer *o, int64_t *ret_spot, const json_t *
     if (n_gpus > 0) {
         o->gpu_model = weir_gpu_table_intern(gpus, weir_sv_of(json_string_value(gpu)));
         if (o->gpu_model == WEIR_GPU_MODEL_ANY) {
-            return bad(err, "offers.gpu", "must be a GPU's name");
+            return weir_section_bad(err, where, "gpu", "must be a GPU's name");
         }
         o->gpu_mem_mib = weir_gpu_table_get(gpus, o->gpu_model)->mem_mib;
     }
     uint32_t cpus = 4;
-    r = weir_section_u32(v, "sandbox.offers", "cpus", 1, 1024, &cpus, err);
+    r = weir_section_u32(v, where, "cpus", 1, 1024, &cpus, err);
     o->cpu_milli = cpus * 1000;
     uint64_t bytes = UINT64_C(16) << 30;
-    r = r < 0 ? r : weir_section_bytes(v, "sandbox.offers", "memory", UINT64_C(1) << 30, &bytes, err);
+    r = r < 0 ? r : weir_section_bytes(v, where, "memory", UINT64_C(1) << 30, &bytes, err);
     o->mem_mib = bytes >> 20;
+    return r;
+}
+
+/* Its prices are in its own currency, else the list's. */
+static int get_own_offer(struct weir_offer *o, int64_t *ret_spot, const json_t *v, const char *where, struct weir_gpu_table *gpus, struct weir_err *err)
+{
+    if (!json_is_object(v)) {
+        return weir_fail(err, -WEIR_ECONFIG, "%s: must be a mapping such as {instance_type: small, gpu: A100, gpus: 1, price: 1.20}", where);
+    }
+    int r = weir_section_check(v, where, offer_keys, err);
+    r = r < 0 ? r : get_own_machine(o, v, where, gpus, err);
     o->bill_quantum = weir_dur_s(1);
-    r = r < 0 ? r : weir_section_duration(v, "sandbox.offers", "bill_quantum", &o->bill_quantum, err);
-    r = r < 0 ? r : weir_section_price(v, "sandbox.offers", "price", &o->price_micro_per_hour, err);
-    r = r < 0 ? r : weir_section_price(v, "sandbox.offers", "spot_price", ret_spot, err);
+    r = r < 0 ? r : weir_section_duration(v, where, "bill_quantum", &o->bill_quantum, err);
+    r = r < 0 ? r : weir_section_price(v, where, "price", &o->price_micro_per_hour, err);
+    r = r < 0 ? r : weir_section_price(v, where, "spot_price", ret_spot, err);
+    r = r < 0 ? r : weir_section_currency(v, where, o->currency, err);
     if (r == 0 && o->price_micro_per_hour == 0) {
-        return bad(err, "offers.price", "is missing");
+        return weir_section_bad(err, where, "price", "is missing: what an hour of it costs, such as 1.20");
     }
     o->bill_minimum = o->bill_quantum;
     (void)snprintf(o->source, sizeof o->source, "sandbox: the configuration");
@@ -117,8 +123,10 @@ static int get_own_offer(struct weir_offer *o, int64_t *ret_spot, const json_t *
 static int get_own_offers(struct sandbox_conf *c, const json_t *conf, struct weir_gpu_table *gpus, struct weir_err *err)
 {
     const json_t *v = json_object_get(conf, "offers");
-    if (v == NULL) {
-        return 0;
+    char currency[WEIR_CURRENCY_SIZE] = "";
+    int r = weir_section_currency(conf, "sandbox", currency, err);
+    if (r < 0 || v == NULL) {
+        return r;
     }
     if (!json_is_array(v) || json_array_size(v) > SANDBOX_OWN_OFFERS_MAX / 2) {
         return bad(err, "offers", "must be a list of at most 32 offers");
@@ -126,7 +134,10 @@ static int get_own_offers(struct sandbox_conf *c, const json_t *conf, struct wei
     for (size_t i = 0; i < json_array_size(v); i++) {
         struct weir_offer o = {.market = WEIR_OFFER_ON_DEMAND};
         int64_t spot = 0;
-        int r = get_own_offer(&o, &spot, json_array_get(v, i), gpus, err);
+        char where[40];
+        (void)snprintf(where, sizeof where, "sandbox.offers[%zu]", i);
+        memcpy(o.currency, currency, sizeof o.currency);
+        r = get_own_offer(&o, &spot, json_array_get(v, i), where, gpus, err);
         if (r < 0) {
             return r;
         }
@@ -156,6 +167,47 @@ static int get_reclaim(struct sandbox_conf *c, const json_t *conf, struct weir_e
     return r;
 }
 
+static int get_series(struct sandbox_market *m, const json_t *conf, struct weir_err *err)
+{
+    const json_t *v = json_object_get(conf, "price_series");
+    if (v == NULL) {
+        return 0;
+    }
+    if (!json_is_array(v) || json_array_size(v) == 0 || json_array_size(v) > SANDBOX_SERIES_MAX) {
+        return bad(err, "price_series", "must be a list of 1 to 1024 factors on the spot price");
+    }
+    int r = 0;
+    for (size_t i = 0; i < json_array_size(v) && r == 0; i++) {
+        json_t *one = json_pack("{s:O}", "price_series", json_array_get(v, i));
+        int64_t factor = 0;
+        r = weir_section_decimal(one, "sandbox", "price_series", 6, 1, SANDBOX_FACTOR_MAX_PPM, &factor, err);
+        r = r == 0 && factor == 0 ? bad(err, "price_series", "each must be a factor above 0") : r;
+        m->factor_ppm[m->n_factors++] = factor;
+        json_decref(one);
+    }
+    return r;
+}
+
+static int get_market(struct sandbox_conf *c, const json_t *conf, struct weir_err *err)
+{
+    struct sandbox_market *m = &c->market;
+    int r = weir_section_duration(conf, "sandbox", "price_every", &m->every, err);
+    if (r == 0 && m->every.us > 0 && m->every.us < WEIR_US_PER_S) {
+        r = bad(err, "price_every", "must be 0s (prices stay) or at least 1s");
+    }
+    r = r < 0 ? r : weir_section_decimal(conf, "sandbox", "price_swing", 6, 0, 900000, &m->swing_ppm, err);
+    r = r < 0 ? r : get_series(m, conf, err);
+    bool is_moved = json_object_get(conf, "price_swing") != NULL || m->n_factors > 0;
+    if (r == 0 && is_moved && m->every.us == 0) {
+        r = bad(err, "price_every", "must say how long a price holds, as price_swing or price_series is given");
+    }
+    if (r == 0 && m->n_factors > 0 && json_object_get(conf, "price_swing") != NULL) {
+        r = bad(err, "price_swing", "does not go with price_series: prices move by chance, or as they are told");
+    }
+    m->seed = c->seed;
+    return r;
+}
+
 int sandbox_conf_read(struct sandbox_conf *ret, const struct json_t *conf, struct weir_gpu_table *gpus,
                       struct weir_err *err)
 {
@@ -165,6 +217,7 @@ int sandbox_conf_read(struct sandbox_conf *ret, const struct json_t *conf, struc
                              .mirror = {"aws", "gcp", "runpod"},
                              .n_mirrors = 3,
                              .seed = 1,
+                             .market = {.swing_ppm = 300000},
                              .page_size = 100};
     int r = weir_section_check(conf, "sandbox", keys, err);
     r = r < 0 ? r : weir_section_duration(conf, "sandbox", "boot_delay", &c.boot_delay, err);
@@ -176,6 +229,7 @@ int sandbox_conf_read(struct sandbox_conf *ret, const struct json_t *conf, struc
     r = r < 0 ? r : get_own_offers(&c, conf, gpus, err);
     r = r < 0 ? r : get_reclaim(&c, conf, err);
     r = r < 0 ? r : weir_section_u64(conf, "sandbox", "seed", 0, INT64_MAX, &c.seed, err);
+    r = r < 0 ? r : get_market(&c, conf, err);
     r = r < 0 ? r : weir_section_u32(conf, "sandbox", "page_size", 1, 1000, &c.page_size, err);
     r = r < 0 ? r : weir_section_bool(conf, "sandbox", "keep_disks", &c.keep_disks, err);
     if (r == 0) {

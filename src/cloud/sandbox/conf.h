@@ -5,6 +5,7 @@
 
 #include "base/vec.h"
 #include "cloud/provider.h"
+#include "cloud/sandbox/market.h"
 
 enum {
     SANDBOX_NAMES_MAX = 16,
@@ -28,13 +29,14 @@ struct sandbox_conf {
     size_t n_mirrors;
     char region[SANDBOX_NAMES_MAX][WEIR_REGION_SIZE];
     size_t n_regions;
-    struct weir_offer own[SANDBOX_OWN_OFFERS_MAX]; /* id, as_of and the like are filled in later */
+    struct weir_offer own[SANDBOX_OWN_OFFERS_MAX]; /* id, as_of, rate and the like are filled in later; the price is in its currency, "": the ledger's */
     size_t n_own;
     struct weir_dur reclaim_after;
     uint32_t reclaim_ppm_per_hour;
     bool has_notice;
     struct weir_dur reclaim_notice;
     uint64_t seed;
+    struct sandbox_market market; /* has the seed as well */
     uint32_t page_size;
     bool keep_disks;
 };

@@ -17,10 +17,11 @@
 #include "base/parse.h"
 #include "base/prng.h"
 #include "cloud/catalogue.h"
+#include "cloud/exchange.h"
 #include "cloud/sandbox/conf.h"
 #include "cloud/sandbox/world.h"
 
-enum { FAULTS_MAX = 64, VISIBLE_WITHIN_S = 10 };
+enum { FAULTS_MAX = 64, VISIBLE_WITHIN_S = 10, CHANGES_MAX = 10000 };
 
 enum fault_kind {
     FAULT_NO_CAPACITY,
@@ -58,6 +59,8 @@ struct weir_provider {
     struct sandbox_world world; /* only read once init is done */
     struct sandbox_conf conf;
     WEIR_VEC(struct weir_offer) offers;
+    char no_rate[WEIR_CURRENCY_SIZE]; /* some of the own list are in it; "": none */
+    WEIR_VEC(int64_t) listed; /* what each of them costs where prices stay, in its own currency */
     struct fault fault[FAULTS_MAX];
     size_t n_faults;
     struct late late[FAULTS_MAX];
@@ -67,7 +70,7 @@ struct weir_provider {
     bool closed;
 };
 
-enum op_kind { OP_OFFERS, OP_LAUNCH, OP_DESCRIBE, OP_LIST, OP_FLAG };
+enum op_kind { OP_OFFERS, OP_PRICES, OP_LAUNCH, OP_DESCRIBE, OP_LIST, OP_FLAG };
 
 struct op {
     struct op *next;
@@ -92,12 +95,15 @@ struct op {
     struct weir_instance *inst;
     size_t n_inst;
     bool more;
+    struct weir_offer *price; /* how one went */
+    size_t n_prices;
 };
 
 static void unref(struct weir_provider *p)
 {
     if (--p->n_refs == 0) {
         weir_vec_release(&p->offers);
+        weir_vec_release(&p->listed);
         free(p);
     }
 }
@@ -114,6 +120,7 @@ static void free_op(struct op *op)
     free(op->join_token);
     free(op->ca_pem);
     free(op->inst);
+    free(op->price);
     free(op);
 }
 
@@ -163,6 +170,14 @@ static void deliver(struct op *op)
     if (op->kind == OP_OFFERS) {
         r.offer = p->offers.p;
         r.n_offers = p->offers.n;
+        if (p->no_rate[0] != '\0') {
+            char text[128];
+            memcpy(r.no_rate, p->no_rate, sizeof r.no_rate);
+            (void)snprintf(r.text, sizeof r.text, "sandbox: offers are left out: %s", weir_offer_no_rate(p->no_rate, text, sizeof text));
+        }
+    } else if (op->kind == OP_PRICES) {
+        r.offer = op->price;
+        r.n_offers = op->n_prices;
     }
     if (!p->closed) {
         op->done(op->ctx, &r);
@@ -191,6 +206,7 @@ static void work(uv_work_t *work)
     const struct sandbox_world *w = &op->p->world;
     switch (op->kind) {
     case OP_OFFERS:
+    case OP_PRICES:
         break;
     case OP_LAUNCH:
         run_launch(op, w);
@@ -409,6 +425,19 @@ static bool region_is_wanted(const struct sandbox_conf *c, const char *region)
     return c->n_regions == 0;
 }
 
+/* As of then; one that is in another currency, and has no rate there, had no price before either. */
+static void set_price(const struct sandbox_market *m, struct weir_offer *o, int64_t listed_micro, struct weir_wall at)
+{
+    int64_t price = sandbox_market_price(m, o->id, listed_micro, at);
+    o->price_since = sandbox_market_since(m, at);
+    if (o->currency[0] == '\0') {
+        o->price_micro_per_hour = price;
+    } else {
+        o->original_micro_per_hour = price;
+        (void)weir_money_exchange_up(price, o->rate_nano, &o->price_micro_per_hour);
+    }
+}
+
 static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir_wall now)
 {
     const struct sandbox_conf *c = &p->conf;
@@ -430,6 +459,11 @@ static void push_offer(struct weir_provider *p, struct weir_offer o, struct weir
     o.id = weir_offer_id(&o);
     if (o.zone[0] == '\0') {
         memcpy(o.zone, o.region, sizeof o.zone); /* whatever it imitates, a region of it is one zone */
+    }
+    int64_t listed = o.currency[0] == '\0' ? o.price_micro_per_hour : o.original_micro_per_hour;
+    weir_vec_push(&p->listed, listed);
+    if (o.market == WEIR_OFFER_SPOT && c->market.every.us > 0) {
+        set_price(&c->market, &o, listed, now);
     }
     weir_vec_push(&p->offers, o);
 }
@@ -455,8 +489,15 @@ static void make_offers(struct weir_provider *p)
     const struct sandbox_conf *c = &p->conf;
     struct weir_wall now = weir_clock_wall(p->env->clock);
     weir_vec_clear(&p->offers);
+    p->no_rate[0] = '\0';
+    weir_vec_clear(&p->listed);
     for (size_t i = 0; i < c->n_own; i++) {
-        push_offer(p, c->own[i], now);
+        struct weir_offer o = c->own[i];
+        if (weir_provider_price(p->env, &o, c->own[i].currency, o.price_micro_per_hour)) {
+            push_offer(p, o, now);
+        } else {
+            memcpy(p->no_rate, c->own[i].currency, sizeof p->no_rate);
+        }
     }
     for (size_t m = 0; m < c->n_mirrors && p->env->catalogue != NULL; m++) {
         size_t n = 0;
@@ -521,6 +562,33 @@ static int sandbox_offers(struct weir_provider *p, weir_provider_fn *done, void 
 {
     make_offers(p);
     return start(new_op(p, OP_OFFERS, done, ctx));
+}
+
+/* Of a very long time the latest of it. */
+static void tell_prices(struct op *op, const struct sandbox_market *m, const struct weir_offer *o, int64_t listed_micro, struct weir_wall from)
+{
+    struct weir_wall until = o->price_since;
+    struct weir_wall at = sandbox_market_since(m, from);
+    struct weir_wall earliest = {weir_i64_sub_sat(until.us, (CHANGES_MAX - 1) * m->every.us)};
+    at = at.us < earliest.us ? earliest : at;
+    op->price = weir_calloc(at.us > until.us ? 1 : (size_t)((until.us - at.us) / m->every.us) + 1, sizeof *op->price);
+    for (; at.us <= until.us; at = weir_wall_add(at, m->every)) {
+        struct weir_offer *past = &op->price[op->n_prices++];
+        *past = *o;
+        set_price(m, past, listed_micro, at);
+    }
+}
+
+static int sandbox_price_history(struct weir_provider *p, const struct weir_offer *offer, struct weir_wall from, weir_provider_fn *done, void *ctx)
+{
+    struct op *op = new_op(p, OP_PRICES, done, ctx);
+    make_offers(p);
+    for (size_t i = 0; i < p->offers.n && op->n_prices == 0; i++) {
+        if (p->offers.p[i].id == offer->id && p->offers.p[i].price_since.us != 0) {
+            tell_prices(op, &p->conf.market, &p->offers.p[i], p->listed.p[i], from);
+        }
+    }
+    return start(op);
 }
 
 /* When a spot machine is taken back: a draw from an exponential distribution whose rate gives the
@@ -643,11 +711,12 @@ static int sandbox_terminate(struct weir_provider *p, const char *instance_id, w
 const struct weir_provider_ops weir_sandbox_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "sandbox",
-    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE,
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_TOKEN_NATIVE | WEIR_PROVIDER_SPOT_MOVES,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
     .init = sandbox_init,
     .fini = sandbox_fini,
     .offers = sandbox_offers,
+    .price_history = sandbox_price_history,
     .launch = sandbox_launch,
     .describe = sandbox_describe,
     .list = sandbox_list,

@@ -15,11 +15,15 @@
  *     max_gpus                 8        of one machine; larger offers are left out
  *     mirror                   ["aws", "gcp", "runpod"]   whose catalogue offers are imitated
  *     regions                  []       globs on the mirrored regions; empty: all
- *     offers                   []       own price list: {"instance_type", "gpu", "gpus", "price",
- *                                       "spot_price", "region", "cpus", "memory", "bill_quantum"}
+ *     offers                   []       own price list: {"instance_type", "gpu", "gpus", "price", "spot_price", "region", "cpus",
+ *                                       "memory", "bill_quantum", "currency"}
+ *     currency                 the ledger's   of the own price list, where a row does not say it
  *     reclaim_after            "0s"     spot: notice comes so long after the launch; 0: not by time
  *     reclaim_chance_per_hour  0        spot: 0 to 1; drawn at the launch from seed and token
  *     reclaim_notice           ""       from notice to the end; empty: as the mirrored provider has it
+ *     price_every              "0s"     spot: so long a price holds; 0: it stays as listed
+ *     price_swing              0.3      spot: prices wander so far up and down from the listed one, by the seed
+ *     price_series             []       spot: or these factors on it in turn, from 1970 on and over and over
  *     seed                     1
  *     page_size                100      of list
  *     keep_disks               false    keep a machine's directory contents when it ends

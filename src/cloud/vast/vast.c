@@ -406,6 +406,7 @@ static int vast_on_prices(struct weir_provider *p, const json_t *body, struct we
 
 static const struct weir_rest_ops vast_rest = {
     .endpoint = "https://console.vast.ai",
+    .currency = "USD",
     .key_env = key_env,
     .key_files = key_files,
     .keys = keys,
@@ -423,6 +424,7 @@ static const struct weir_rest_ops vast_rest = {
     .prices = vast_prices,
     .on_prices = vast_on_prices,
     .classify = vast_classify,
+    .rights = "instance_write: Vast.ai tells no key its permissions. A key without it lists machines, and is refused at the first launch",
     .absent_code = "no_such_instance",
 };
 

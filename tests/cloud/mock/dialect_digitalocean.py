@@ -73,6 +73,8 @@ class Dialect:
             return "offers"
         if request.path == "/v2/account":
             return "quota"
+        if request.path in ("/v2/images", "/v2/actions") and request.method == "GET":
+            return request.path.removeprefix("/v2/")
         if one and one.group(1) == "droplets":
             return {"GET": "describe", "DELETE": "terminate"}.get(request.method, "other")
         return "action" if one and request.method == "GET" else "other"
@@ -110,6 +112,8 @@ class Dialect:
             case "quota":
                 return Reply(200, {"account": {"droplet_limit": self.world.quota, "floating_ip_limit": 3, "email": "me@example.com", "uuid": "b6fr89",
                                                "email_verified": True, "status": "active", "status_message": ""}})
+            case "images" | "actions":
+                return self._page(request, operation, [], {"type", "per_page", "page"})
             case "offers":
                 return self._page(request, "sizes", [self._size(s) for s in SIZES], {"per_page", "page"})
         raise CloudError("not_found", "The resource you were accessing could not be found.")

@@ -332,12 +332,18 @@ class Dialect:
         return self._xml("TerminateInstances", f"<instancesSet>{inner}</instancesSet>")
 
     def _spot(self, form):
+        """Of each type and zone what it has cost since the time asked for, and first what it cost then; the newest comes first."""
         types = [v[""] for v in groups(form, "InstanceType")] or list(TYPES)
-        inner = "".join(
-            f"<item><instanceType>{t}</instanceType><productDescription>Linux/UNIX</productDescription>"
-            f"<spotPrice>{TYPES[t][4] * self.world.price_factor:.6f}</spotPrice><timestamp>{stamp(self.world.price_since())}</timestamp>"
-            f"<availabilityZone>{REGION}{z}</availabilityZone></item>" for t in types if t in TYPES for z in "ab")
-        return self._xml("DescribeSpotPriceHistory", f"<spotPriceHistorySet>{inner}</spotPriceHistorySet>")
+        zones = [z for z in (REGION + "a", REGION + "b") if form.get("AvailabilityZone", z) == z]
+        start = datetime.datetime.fromisoformat(form["StartTime"].replace("Z", "+00:00")).timestamp()
+        prices = self.world.prices
+        told = [(since, factor) for at, (since, factor) in enumerate(prices) if at + 1 == len(prices) or prices[at + 1][0] > start]
+        rows = [f"<item><instanceType>{t}</instanceType><productDescription>Linux/UNIX</productDescription>"
+                f"<spotPrice>{TYPES[t][4] * factor:.6f}</spotPrice><timestamp>{stamp(since)}</timestamp><availabilityZone>{z}</availabilityZone></item>"
+                for since, factor in reversed(told) for t in types if t in TYPES for z in zones]
+        page, following = self.world.page(rows, form.get("NextToken", ""), int(form.get("MaxResults", 1000)))
+        return self._xml("DescribeSpotPriceHistory", f"<spotPriceHistorySet>{''.join(page)}</spotPriceHistorySet>"
+                         + (f"<nextToken>{following}</nextToken>" if following else ""))
 
     def add_foreign(self, body):
         self.made += 1

@@ -49,7 +49,7 @@ class Dialect:
     def operation(self, request):
         return {("GET", "/api/v1/instances"): "list", ("POST", "/api/v1/instance-operations/launch"): "create",
                 ("POST", "/api/v1/instance-operations/terminate"): "terminate",
-                ("GET", "/api/v1/instance-types"): "offers"}.get((request.method, request.path), "other")
+                ("GET", "/api/v1/ssh-keys"): "keys", ("GET", "/api/v1/instance-types"): "offers"}.get((request.method, request.path), "other")
 
     def expire_credentials(self):
         self.key = ""  # keys do not expire by themselves: this one was deleted
@@ -75,6 +75,9 @@ class Dialect:
                 return self._create(request)
             case "terminate":
                 return self._terminate(request)
+            case "keys":
+                names = [n for n in ("k", "ada") if n not in self.world.denied]
+                return Reply(200, {"data": [{"id": hashlib.md5(n.encode()).hexdigest(), "name": n, "public_key": "ssh-ed25519 AAAA " + n} for n in names]})
             case "offers":
                 return Reply(200, {"data": {name: self._type(name) for name in TYPES}})
         raise CloudError("not_found", f"{request.method} {request.path}")

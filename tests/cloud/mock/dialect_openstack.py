@@ -159,6 +159,7 @@ class Dialect:
         catalog = [{"id": "i", "name": "keystone", "type": "identity", "endpoints": []}, {"id": "c", "name": "nova", "type": "compute", "endpoints": endpoints}]
         return Reply(201, {"token": {"methods": identity["methods"], "issued_at": stamp(now, True), "expires_at": stamp(now + self.token_s, True),
                                      "project": {"id": PROJECT, "name": "gpu", "domain": {"id": "default", "name": "Default"}},
+                                     "roles": [{"id": r[0], "name": r} for r in ("reader", "member") if r not in self.world.denied],
                                      "user": {"id": "u1", "name": "weir", "domain": {"id": "default", "name": "Default"}}, "catalog": catalog}},
                      headers={"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 

@@ -4,7 +4,7 @@
     server.py --dialect runpod [--port N] [--dir DIR] [--capacity N] [--option KEY=VALUE ...]
 
 prints "serving on http://127.0.0.1:PORT". One process is one provider's account in that provider's dialect. Tests steer it
-below /_mock: POST /_mock/fault {"name", "times", "on", ...}, POST /_mock/clear, POST /_mock/set {"skew_s", "price_factor",
+below /_mock: POST /_mock/fault {"name", "times", "on", ...}, POST /_mock/clear, POST /_mock/set {"skew_s", "price_factor", "prices": [[since when, factor], ...],
 "capacity", "boot_s", "stop_s", "page_size", "quota": N (the limit of each quota, in what it counts), "denied": [operations, or permissions by the provider's name, that are refused], "no_images": true}, POST /_mock/reclaim {"id", "notice_s"}, POST /_mock/end {"id"} (a machine that
 the provider loses), POST /_mock/advise {"id"} (the machine is told that it may be taken back), POST /_mock/foreign {...} (a machine of somebody else), GET /_mock/inventory (with "leftovers": what is there
 besides machines), GET /_mock/log,
@@ -197,7 +197,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case "set":
                 with world.lock:
                     for key, value in body.items():
-                        if key not in ("skew_s", "price_factor", "capacity", "boot_s", "stop_s", "page_size", "forget_s", "denied", "no_images", "quota", "full_zones"):
+                        if key not in ("skew_s", "price_factor", "prices", "capacity", "boot_s", "stop_s", "page_size", "forget_s", "denied", "no_images", "quota", "full_zones"):
                             return Reply(400, {"error": f"'{key}' cannot be set"})
                         setattr(world, key, value)
             case "reclaim" | "end" | "advise":

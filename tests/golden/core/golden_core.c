@@ -87,7 +87,7 @@ static int64_t money(struct scene *s, struct weir_sv line, const char *key, int6
 {
     struct weir_sv v;
     int64_t m = otherwise;
-    if (arg(line, key, &v) && weir_parse_money(v, &m, NULL) < 0) {
+    if (arg(line, key, &v) && weir_parse_decimal(v, 6, &m, NULL) < 0) {
         bad(s, key);
     }
     return m;

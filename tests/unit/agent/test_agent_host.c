@@ -556,7 +556,7 @@ static void record_tells_how_far_a_run_came(void **state)
     int fd = -1;
     bool locked = false;
     struct weir_record r;
-    const struct weir_record_start s = {.run = {{{12}, 3}, 1}, .n_gpus = 1, .gpu = {2}, .gpu_mj = {99}, .checkpoint = "/c"};
+    const struct weir_record_start s = {.run = {{{12}, 3}, 1}, .ticket = "5a", .n_gpus = 1, .gpu = {2}, .gpu_mj = {99}, .checkpoint = "/c"};
     (void)snprintf(dir, sizeof dir, "%s/12_3_1", root);
     assert_int_equal(weir_record_read(dir, &r, &locked, NULL), -WEIR_ENOTFOUND);
     assert_int_equal(weir_record_make(dir, NULL, &s, &fd, NULL), 0);
@@ -565,6 +565,7 @@ static void record_tells_how_far_a_run_came(void **state)
     assert_true(locked);
     assert_int_equal(r.pid, 0);
     assert_int_equal(r.start.gpu_mj[0], 99);
+    assert_string_equal(r.start.ticket, "5a");
     assert_int_equal(weir_record_add_started(fd, 100, 101, (struct weir_wall){5}), 0);
     const struct weir_agent_end end = {.reason = WEIR_REASON_TIMEOUT, .signal = 9, .ended = {6}};
     assert_int_equal(weir_record_add_end(fd, &end), 0);

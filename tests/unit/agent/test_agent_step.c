@@ -195,6 +195,22 @@ static void end_waits_for_the_log_but_not_for_ever(void **state)
     assert_non_null(find(f, WEIR_AGENT_DO_REPORT));
 }
 
+/* Of a run that was begun now, and of one that an earlier agent has left. */
+static void a_log_goes_out_with_the_ticket_of_its_run(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_agent_command c = {.seq = 1, .type = WEIR_AGENT_START, .run = run_id(1), .rank = 2, .ticket = "5a"};
+    feed(f, (struct weir_agent_event){.type = WEIR_AGENT_EV_RUN_FOUND, .run = run_id(2), .rank = 3, .ticket = "6b", .size = 10});
+    tick(f);
+    join(f);
+    assert_string_equal(find(f, WEIR_AGENT_DO_LOG)->ticket, "6b");
+    assert_int_equal(find(f, WEIR_AGENT_DO_LOG)->rank, 3);
+    feed(f, (struct weir_agent_event){.type = WEIR_AGENT_EV_SYNCED, .answer = WEIR_AGENT_OK, .command = &c, .n_commands = 1});
+    feed(f, (struct weir_agent_event){.type = WEIR_AGENT_EV_LOG_GREW, .run = run_id(1), .size = 10});
+    assert_string_equal(find(f, WEIR_AGENT_DO_LOG)->ticket, "5a");
+    assert_int_equal(find(f, WEIR_AGENT_DO_LOG)->rank, 2);
+}
+
 static void end_follows_the_log_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -393,7 +409,7 @@ static void commands_are_read(void **state)
 {
     (void)state;
     static const char text[] =
-        "{\"commands\":[{\"seq\":18,\"type\":\"start\",\"run\":{\"job\":12,\"ordinal\":3,\"attempt\":1},\"spec\":{}},"
+        "{\"commands\":[{\"seq\":18,\"type\":\"start\",\"run\":{\"job\":12,\"ordinal\":3,\"attempt\":1},\"log_ticket\":\"5a\",\"spec\":{}},"
         "{\"seq\":19,\"type\":\"stop\",\"run\":{\"job\":12,\"ordinal\":3,\"attempt\":1},\"signal\":10,\"grace_us\":60,\"reason\":\"reclaim\"},"
         "{\"seq\":20,\"type\":\"dance\"},{\"seq\":21,\"type\":\"power_off\",\"new\":1}],\"lease_expires\":5}";
     struct weir_agent_answer_body b = {0};
@@ -401,6 +417,7 @@ static void commands_are_read(void **state)
     assert_int_equal(b.n_commands, 4);
     assert_int_equal(b.command[0].type, WEIR_AGENT_START);
     assert_int_equal(b.command[0].run.task.ordinal, 3);
+    assert_string_equal(b.command[0].ticket, "5a");
     assert_int_equal(b.command[1].signal, 10);
     assert_int_equal(b.command[1].reason, WEIR_REASON_RECLAIM);
     assert_int_equal(b.command[2].type, WEIR_AGENT_UNKNOWN);
@@ -605,6 +622,7 @@ int main(void)
         T(end_is_reported_until_it_is_committed),
         T(end_is_reported_again_at_each_join_until_forgotten),
         T(end_waits_for_the_log_but_not_for_ever),
+        T(a_log_goes_out_with_the_ticket_of_its_run),
         T(end_follows_the_log_at_once),
         T(forgotten_run_keeps_its_log_until_it_is_sent),
         T(running_task_is_not_forgotten),

@@ -53,7 +53,8 @@ void fixture_start_with(struct fixture *f, struct weir_store *store)
                                  .currency = "USD",
                                  .listen = "127.0.0.1:0",
                                  .os_user = "ada",
-                                 .log_bytes_max = 4096};
+                                 .log_bytes_max = 4096,
+                                 .ticket_key = FIXTURE_TICKET_KEY};
     assert_int_equal(weir_api_new(&f->api, &conf, &err), 0);
     struct weir_server_conf server = {.listen = "127.0.0.1:0",
                                       .body_bytes_max = 8 << 20,

@@ -23,6 +23,8 @@
 #include "api/api_priv.h"
 #include "net/client.h"
 
+#define FIXTURE_TICKET_KEY "the key of the fixture's tickets"
+
 enum { FIXTURE_TASKS_MAX = 8, FIXTURE_EVENTS_MAX = 64 };
 
 struct fixture_store {

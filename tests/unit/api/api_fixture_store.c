@@ -43,7 +43,7 @@ static const struct weir_job_row job_rows[] = {
      .spec_json = "{\"name\":\"train\",\"resources\":{\"accelerators\":\"A100:1\"},\"array\":\"0-99%10\",\"run\":"
                   "\"echo \\\"array\\\": [x\"}",
      .cost_micro = 123456,
-     .footprint = {3600000, 200500, 400}},
+     .footprint = {3600000, 200500, 400, true}},
     {.view = {.id = {13},
               .project = {1},
               .user = {1},
@@ -477,10 +477,17 @@ static int f_each_close(struct weir_store *s, weir_close_row_fn *fn, void *ctx, 
     return fn(ctx, &row);
 }
 
-static int f_each_lease_price(struct weir_store *s, struct weir_lease_id lease, weir_lease_price_row_fn *fn, void *ctx, struct weir_err *err)
+static int f_each_lease_price(struct weir_store *s, struct weir_lease_id lease, uint64_t number, weir_lease_price_row_fn *fn, void *ctx,
+                              struct weir_err *err)
 {
-    (void)s, (void)lease, (void)fn, (void)ctx, (void)err;
+    (void)s, (void)lease, (void)number, (void)fn, (void)ctx, (void)err;
     return 0;
+}
+
+static int f_get_lease(struct weir_store *s, struct weir_lease_id id, weir_lease_row_fn *fn, void *ctx, struct weir_err *err)
+{
+    (void)s, (void)id, (void)fn, (void)ctx;
+    return weir_fail(err, -WEIR_ENOTFOUND, "no such lease"); /* the ledger has none */
 }
 
 static int f_each_invoice_line(struct weir_store *s, struct weir_lease_id lease, weir_invoice_line_row_fn *fn, void *ctx, struct weir_err *err)
@@ -616,7 +623,7 @@ static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
                   const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)tag;
-    struct weir_bill_row used = {.gpu_us = 3600000000, .used_micro = 100, .waste_micro = {1, 2, 3}, .total_micro = 106, .footprint = {7200000, 0, 106}};
+    struct weir_bill_row used = {.gpu_us = 3600000000, .used_micro = 100, .waste_micro = {1, 2, 3}, .total_micro = 106, .footprint = {7200000, 0, 106, true}};
     struct weir_bill_row idle = {.idle_micro = 50, .total_micro = 50, .cost_micro = {0, 100, 50, 6},
                                  .footprint = {3600000, 200500, 0}, .idle_energy_mj = 3600000, .idle_carbon_ug = 200500};
     for (size_t i = 0; i < n_by; i++) {
@@ -649,18 +656,6 @@ static int f_each_total(struct weir_store *s, weir_total_row_fn *fn, void *ctx, 
     return rc;
 }
 
-/* The first attempt of the task that runs for the second time was on node 1; of the gang that has ended rank 1 was on 1003. */
-static int f_was_on(struct weir_store *s, struct weir_run_id run, struct weir_node_id node, bool *ret, struct weir_err *err)
-{
-    int rc = enter(s, err);
-    if (rc < 0) {
-        return rc;
-    }
-    *ret = run.attempt == 1 && ((run.task.job.v == 12 && run.task.ordinal == 2 && node.v == 1) || (run.task.job.v == 15 && node.v == 1003));
-    leave(s);
-    return 0;
-}
-
 static int f_first_event(struct weir_store *s, uint64_t *ret, struct weir_err *err)
 {
     int rc = enter(s, err);
@@ -689,6 +684,7 @@ static const struct weir_store_ops store_ops = {
     .each_billed = f_each_billed,
     .first_posting = f_first_posting,
     .each_lease_price = f_each_lease_price,
+    .get_lease = f_get_lease,
     .each_invoice_line = f_each_invoice_line,
     .each_correction = f_each_correction,
     .each_close = f_each_close,
@@ -702,7 +698,6 @@ static const struct weir_store_ops store_ops = {
     .each_token = f_each_token,
     .list_audit = f_list_audit,
     .first_event = f_first_event,
-    .was_on = f_was_on,
     .list_explains = f_list_explains,
     .bill = f_bill,
     .prove_pages = f_prove_pages,

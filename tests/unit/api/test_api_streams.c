@@ -81,27 +81,77 @@ static void an_agent_writes_the_logs_of_its_own_runs_only(void **state)
         int status;
     } rows[] = {
         {"job=12&ordinal=0&attempt=1", 200},
-        {"job=12&ordinal=0&attempt=1&rank=1", 403}, /* there is one rank */
+        {"job=12&ordinal=0&attempt=1&rank=1", 404}, /* there is one rank */
         {"job=12&ordinal=0&attempt=2", 403},        /* it has not been placed */
-        {"job=12&ordinal=2&attempt=1", 200},        /* an earlier attempt */
-        {"job=12&ordinal=7&attempt=1", 403},        /* it waits */
+        {"job=12&ordinal=2&attempt=2", 200},
+        {"job=12&ordinal=2&attempt=1", 404}, /* an earlier attempt: nothing shows that it was there */
+        {"job=12&ordinal=7&attempt=1", 403}, /* it waits */
         {"job=15&ordinal=0&attempt=1&rank=1", 403}, /* on node 1003 */
         {"job=99&ordinal=0&attempt=1", 403},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         assert_int_equal(upload(f, rows[i].run, 0, "", &reply), rows[i].status);
     }
-    /* an earlier attempt's, from a node that it was not on: for good */
     assert_int_equal(upload_from(f, 1003, "job=12&ordinal=2&attempt=1", 0, "", &reply), 404);
-    assert_non_null(strstr(reply.body.p, "attempt 1 of task 12.2 was not on node 1003"));
-    /* the nodes of a gang are not kept with its task once it has ended */
+    assert_non_null(strstr(reply.body.p, "nothing shows that rank 0 of attempt 1 of task 12.2 was on node 1003"));
+}
+
+/* As an agent has it that was told to start the rank of the gang, job 15, on the node. */
+static const char *gang_run(unsigned attempt, unsigned rank, unsigned ticket_attempt, unsigned ticket_rank, unsigned ticket_node)
+{
+    static char text[160];
+    char ticket[WEIR_LOG_TICKET_SIZE];
+    const struct weir_run_id run = {{{15}, 0}, ticket_attempt};
+    weir_api_log_ticket(FIXTURE_TICKET_KEY, run, ticket_rank, (struct weir_node_id){ticket_node}, ticket);
+    (void)snprintf(text, sizeof text, "job=15&ordinal=0&attempt=%u&rank=%u&ticket=%s", attempt, rank, ticket);
+    return text;
+}
+
+/* Rank 0 is on node 1, rank 1 on node 1003, in attempt 1 that is over as in attempt 2 that runs. */
+static void a_rank_of_a_gang_writes_no_other_ranks_log(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
+    static const uint64_t offset[] = {0, 3, 6, 7, 1 << 20, INT64_MAX};
+    f->store.task[4].view.attempt = 2;
+    for (unsigned attempt = 1; attempt <= 2; attempt++) {
+        assert_int_equal(upload_from(f, 1, gang_run(attempt, 0, attempt, 0, 1), 0, "rank 0", &reply), 200);
+        int refused = attempt == 1 ? 404 : 403;
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(offset); i++) {
+            char bare[64];
+            (void)snprintf(bare, sizeof bare, "job=15&ordinal=0&attempt=%u&rank=0", attempt);
+            assert_int_equal(upload_from(f, 1003, bare, offset[i], "forged", &reply), refused);
+            /* its own ticket; that of the other attempt; one that is good on the other node */
+            assert_int_equal(upload_from(f, 1003, gang_run(attempt, 0, attempt, 1, 1003), offset[i], "forged", &reply), refused);
+            assert_int_equal(upload_from(f, 1003, gang_run(attempt, 0, 3 - attempt, 1, 1003), offset[i], "forged", &reply), refused);
+            assert_int_equal(upload_from(f, 1003, gang_run(attempt, 0, attempt, 0, 1), offset[i], "forged", &reply), refused);
+        }
+        char path[64];
+        (void)snprintf(path, sizeof path, "/v1/jobs/15/log?attempt=%u", attempt);
+        assert_int_equal(fixture_get(f, path, &reply), 200);
+        assert_string_equal(reply.body.p, "rank 0");
+    }
+}
+
+static void a_ticket_is_good_whatever_becomes_of_the_task(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_http_reply reply;
     struct weir_task_view *gang = &f->store.task[4].view;
-    const struct weir_node_id *nodes = gang->gang_node;
     assert_int_equal(gang->id.job.v, 15);
-    gang->gang_node = NULL;
-    assert_int_equal(upload_from(f, 1003, "job=15&ordinal=0&attempt=1&rank=1", 0, "", &reply), 200);
-    assert_int_equal(upload_from(f, 1, "job=15&ordinal=0&attempt=1&rank=1", 0, "", &reply), 404);
-    gang->gang_node = nodes;
+    /* it waits for another start, with no place of its own; later it runs elsewhere; at last it is over */
+    *gang = (struct weir_task_view){.id = gang->id, .attempt = 3, .state = WEIR_TASK_WAITING};
+    assert_int_equal(upload_from(f, 1003, gang_run(3, 1, 3, 1, 1003), 0, "one ", &reply), 200);
+    *gang = (struct weir_task_view){.id = gang->id, .attempt = 4, .state = WEIR_TASK_RUNNING, .node = {1}, .n_nodes = 1};
+    assert_int_equal(upload_from(f, 1003, gang_run(3, 1, 3, 1, 1003), 4, "two ", &reply), 200);
+    *gang = (struct weir_task_view){.id = gang->id, .attempt = 7, .state = WEIR_TASK_FAILED, .node = {1}, .n_nodes = 1};
+    assert_int_equal(upload_from(f, 1003, gang_run(3, 1, 3, 1, 1003), 8, "three", &reply), 200);
+    assert_int_equal(fixture_get(f, "/v1/jobs/15/log?rank=1&attempt=3", &reply), 200);
+    assert_string_equal(reply.body.p, "one two three");
+    /* without it there is no telling */
+    assert_int_equal(upload_from(f, 1003, "job=15&ordinal=0&attempt=3&rank=1", 0, "", &reply), 404);
+    assert_int_equal(upload_from(f, 1003, "job=15&ordinal=0&attempt=3&rank=1&ticket=", 0, "", &reply), 400);
+    assert_int_equal(upload_from(f, 1003, "job=15&ordinal=0&attempt=3&rank=1&ticket=0", 0, "", &reply), 404);
 }
 
 static void a_log_over_the_limit_ends_with_a_notice(void **state)
@@ -236,6 +286,8 @@ int main(void)
         cmocka_unit_test(log_pieces_are_stored_once_and_in_order),
         cmocka_unit_test(the_ranks_of_a_gang_have_their_own_logs),
         cmocka_unit_test(an_agent_writes_the_logs_of_its_own_runs_only),
+        cmocka_unit_test(a_rank_of_a_gang_writes_no_other_ranks_log),
+        cmocka_unit_test(a_ticket_is_good_whatever_becomes_of_the_task),
         cmocka_unit_test(a_log_over_the_limit_ends_with_a_notice),
         cmocka_unit_test(a_log_of_a_waiting_task_is_empty),
         cmocka_unit_test(following_a_log_goes_through_all_attempts),

@@ -68,11 +68,27 @@ static void amounts_for_people_show_two_places_or_what_there_is(void **state)
                 {-320100, "-0.3201"}, {INT64_MIN, "-9223372036854.78"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char buf[WEIR_MONEY_SIZE];
-        assert_string_equal(weir_money_format_short(rows[i].micro, buf), rows[i].text);
+        assert_string_equal(weir_money_format_short(rows[i].micro, "USD", buf), rows[i].text);
     }
 }
 
-static void sizes_and_money_are_exact(void **state)
+static void amounts_have_the_places_of_their_currency(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t micro;
+        const char *currency;
+        const char *text;
+    } rows[] = {{1234567890, "JPY", "1235"},  {99500000, "JPY", "99.5"}, {12345678, "JPY", "12.35"}, {12000000, "JPY", "12"},   {351234, "JPY", "0.3512"},
+                {40, "JPY", "0"},             {-150000000, "JPY", "-150"}, {12345678, "KWD", "12.346"}, {100000, "KWD", "0.100"}, {12345, "KWD", "0.01235"},
+                {914, "KWD", "0.000914"},     {12345678, "CLP", "12.35"}, {12345678, "EUR", "12.35"},  {0, "JPY", "0"}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        char buf[WEIR_MONEY_SIZE];
+        assert_string_equal(weir_money_format_short(rows[i].micro, rows[i].currency, buf), rows[i].text);
+    }
+}
+
+static void sizes_are_exact(void **state)
 {
     (void)state;
     uint64_t b = 0;
@@ -81,13 +97,57 @@ static void sizes_and_money_are_exact(void **state)
     assert_int_equal(weir_parse_bytes(WEIR_SV("64"), UINT64_C(1) << 30, &b, NULL), 0);
     assert_int_equal(b, UINT64_C(64) << 30);
     assert_true(weir_parse_bytes(WEIR_SV("12Q"), 1, &b, NULL) < 0);
-    int64_t m = 0;
-    assert_int_equal(weir_parse_money(WEIR_SV("$2.50"), &m, NULL), 0);
-    assert_int_equal(m, 2500000);
-    assert_int_equal(weir_parse_money(WEIR_SV("0.0000010"), &m, NULL), 0);
-    assert_int_equal(m, 1);
-    assert_true(weir_parse_money(WEIR_SV("0.0000001"), &m, NULL) < 0);
-    assert_true(weir_parse_money(WEIR_SV("9999999999999999"), &m, NULL) < 0);
+}
+
+static void amounts_name_their_currency_or_none(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t micro; /* -1: refused */
+        const char *currency;
+    } rows[] = {{"2.50", 2500000, ""},        {"$2.50", 2500000, "USD"},  {" 2.50 EUR ", 2500000, "EUR"}, {"12 jpy", 12000000, "JPY"},
+                {"0.0000010", 1, ""},         {"0.0000001", -1, ""},      {"9999999999999999", -1, ""},   {"2.50 XYZ", -1, ""},
+                {"2.50EUR", -1, ""},          {"EUR 2.50", -1, ""},       {"$2.50 EUR", -1, ""},          {" EUR", -1, ""},
+                {"2.50  EUR", -1, ""},        {"", -1, ""}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        int64_t micro = -1;
+        char currency[WEIR_CURRENCY_SIZE] = "";
+        struct weir_err err = {""};
+        int r = weir_parse_money(weir_sv_of(rows[i].text), &micro, currency, &err);
+        assert_int_equal(r == 0, rows[i].micro >= 0);
+        assert_int_equal(micro, rows[i].micro);
+        assert_string_equal(currency, rows[i].currency);
+        assert_int_equal(err.text[0] == '\0', r == 0);
+    }
+}
+
+static void an_amount_of_another_currency_is_refused(void **state)
+{
+    (void)state;
+    int64_t micro = 0;
+    struct weir_err err = {""};
+    assert_int_equal(weir_parse_money_in(WEIR_SV("2.50"), "EUR", &micro, &err), 0);
+    assert_int_equal(micro, 2500000);
+    assert_int_equal(weir_parse_money_in(WEIR_SV("3 eur"), "EUR", &micro, &err), 0);
+    assert_int_equal(micro, 3000000);
+    assert_int_equal(weir_parse_money_in(WEIR_SV("$4"), "EUR", &micro, &err), -WEIR_EINVAL);
+    assert_int_equal(micro, 3000000);
+    assert_string_equal(err.text, "'$4' is in USD, and amounts are in the ledger's currency here, which is EUR: write it in that");
+}
+
+static void currencies_have_their_places(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *code;
+        int places;
+        bool known;
+    } rows[] = {{"EUR", 2, true}, {"JPY", 0, true}, {"KWD", 3, true}, {"XYZ", 2, false}, {"eur", 2, false}, {"", 2, false}, {"EU", 2, false}, {"UR ", 2, false}, {"EURO", 2, false}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        assert_int_equal(weir_currency_places(rows[i].code), rows[i].places);
+        assert_int_equal(weir_currency_is_known(rows[i].code), rows[i].known);
+    }
 }
 
 static void numbers_of_traces_are_read_in_every_form(void **state)
@@ -378,7 +438,11 @@ int main(void)
         cmocka_unit_test(error_codes_say_whether_to_try_again),
         cmocka_unit_test(slurm_times_follow_the_manual),
         cmocka_unit_test(amounts_for_people_show_two_places_or_what_there_is),
-        cmocka_unit_test(sizes_and_money_are_exact),
+        cmocka_unit_test(amounts_have_the_places_of_their_currency),
+        cmocka_unit_test(sizes_are_exact),
+        cmocka_unit_test(amounts_name_their_currency_or_none),
+        cmocka_unit_test(an_amount_of_another_currency_is_refused),
+        cmocka_unit_test(currencies_have_their_places),
         cmocka_unit_test(numbers_of_traces_are_read_in_every_form),
         cmocka_unit_test(times_round_trip),
         cmocka_unit_test(slices_add_up_to_the_whole),

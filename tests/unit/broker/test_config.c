@@ -16,6 +16,8 @@
 #include "base/parse.h"
 #include "broker/config.h"
 
+static const struct weir_config_market no_market = {.usd_nano = 1000000000};
+
 static struct weir_owned_cost cost_at(const char *keys, const struct weir_gpu_table *gpus, const char *time, struct weir_wall *ret_until)
 {
     char text[512];
@@ -28,7 +30,7 @@ static struct weir_owned_cost cost_at(const char *keys, const struct weir_gpu_ta
     if (weir_config_parse(&c, weir_sv_of(text), "test.yaml", &err) != 0) {
         fail_msg("%s", err.text);
     }
-    struct weir_owned_cost cost = weir_config_owned_cost(c, "local", &node, gpus, 0, at, ret_until);
+    struct weir_owned_cost cost = weir_config_owned_cost(c, "local", &node, gpus, &no_market, at, ret_until);
     weir_config_free(c);
     return cost;
 }
@@ -115,10 +117,90 @@ static int parse_with_file(struct weir_config **ret, const char *prices, const c
     return r;
 }
 
+static void a_file_names_its_currency_or_none(void **state)
+{
+    (void)state;
+    struct weir_config *c = NULL;
+    struct weir_err err = {""};
+    assert_int_equal(parse_with_file(&c, "utc,price_eur_mwh\n2026-11-23T00:00:00Z,80\n", "", &err), -WEIR_ECONFIG);
+    assert_non_null(strstr(err.text, "the file's prices are in EUR, and the ledger is in USD: convert them, and call the column price_mwh"));
+    assert_int_equal(parse_with_file(&c, "utc,price_usd_mwh\n2026-11-23T00:00:00Z,80\n", "", &err), 0);
+    weir_config_free(c);
+}
+
+static void the_currency_counts_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *currency; /* NULL: refused */
+        const char *says;     /* the value of waiting in millionths, or why it is refused */
+        int64_t delay_cost;
+    } rows[] = {{"policy: {delay_cost: 2.50 EUR}\ncurrency: EUR\n", "EUR", "", 2500000},
+                {"currency: JPY\npolicy: {delay_cost: 15}\n", "JPY", "", 15000000},
+                {"policy: {delay_cost: $3}\n", "USD", "", 3000000},
+                {"currency: USD\n", "USD", "", -1},
+                {"currency: EUR\npolicy: {delay_cost: $3}\n", NULL, "test.yaml:2:22: 'delay_cost': '$3' is in USD, and amounts are in the ledger's currency here, which is EUR", 0},
+                {"currency: euro\n", NULL, "test.yaml:1:11: currency: the code of a currency in three capitals is wanted here, such as EUR", 0},
+                {"currency: XYZ\n", NULL, "the code of a currency", 0},
+                {"currency: [EUR]\n", NULL, "a single value is wanted here", 0}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct weir_config *c = NULL;
+        struct weir_err err = {""};
+        int r = weir_config_parse(&c, weir_sv_of(rows[i].text), "test.yaml", &err);
+        if (rows[i].currency == NULL) {
+            assert_int_equal(r, -WEIR_ECONFIG);
+            if (strstr(err.text, rows[i].says) == NULL) {
+                fail_msg("%s", err.text);
+            }
+            continue;
+        }
+        assert_int_equal(r, 0);
+        assert_string_equal(c->currency, rows[i].currency);
+        assert_int_equal(c->core.delay_cost_micro_per_hour, rows[i].delay_cost);
+        weir_config_free(c);
+    }
+}
+
+/* What is assumed is assumed in USD: at its rate, and nothing where none is known. */
+static void assumptions_are_made_in_usd(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t usd_nano;
+        int64_t purchase;
+        int64_t tariff;
+        int64_t delay;
+    } rows[] = {{INT64_C(1000000000), INT64_C(3000000000), 200000, 100000},
+                {INT64_C(150250000000), INT64_C(450750000000), 30050000, 15025000},
+                {0, 0, 0, 0}};
+    const struct weir_node_spec node = {.cpu_milli = 10000, .gpu_model = WEIR_GPU_MODEL_ANY};
+    struct weir_gpu_table *gpus = weir_gpu_table_new();
+    struct weir_config *c = NULL;
+    struct weir_config *set = NULL;
+    assert_int_equal(weir_config_parse(&c, WEIR_SV("currency: JPY\n"), "test.yaml", NULL), 0);
+    assert_int_equal(weir_config_parse(&set, WEIR_SV("currency: JPY\npolicy: {delay_cost: 20}\npools: {local: {cost: {purchase: 500000, tariff_per_kwh: 31}}}\n"), "test.yaml", NULL), 0);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        const struct weir_config_market market = {.usd_nano = rows[i].usd_nano};
+        struct weir_wall until;
+        struct weir_owned_cost cost = weir_config_owned_cost(c, "local", &node, gpus, &market, (struct weir_wall){1}, &until);
+        assert_int_equal(cost.purchase_micro, rows[i].purchase);
+        assert_int_equal(cost.tariff_micro_per_kwh, rows[i].tariff);
+        assert_int_equal(weir_config_delay_cost(c, rows[i].usd_nano), rows[i].delay);
+        cost = weir_config_owned_cost(set, "local", &node, gpus, &market, (struct weir_wall){1}, &until);
+        assert_int_equal(cost.purchase_micro, INT64_C(500000000000));
+        assert_int_equal(cost.tariff_micro_per_kwh, 31000000);
+        assert_int_equal(weir_config_delay_cost(set, rows[i].usd_nano), 20000000);
+    }
+    weir_config_free(c);
+    weir_config_free(set);
+    weir_gpu_table_free(gpus);
+}
+
 static void a_file_has_the_prices_by_the_hour(void **state)
 {
     (void)state;
-    static const char prices[] = "utc,price_eur_mwh\n2026-11-23T00:00:00Z,80\n2026-11-23T01:00:00Z,-5\n2026-11-23T02:00:00Z,250\n";
+    static const char prices[] = "utc,price_mwh\n2026-11-23T00:00:00Z,80\n2026-11-23T01:00:00Z,-5\n2026-11-23T02:00:00Z,250\n";
     static const struct {
         const char *table;
         int64_t hours; /* since midnight */
@@ -134,7 +216,7 @@ static void a_file_has_the_prices_by_the_hour(void **state)
         struct weir_wall until;
         struct weir_wall at = {midnight.us + rows[i].hours * WEIR_US_PER_HOUR + 1000};
         assert_int_equal(parse_with_file(&c, prices, rows[i].table, &err), 0);
-        assert_int_equal(weir_config_owned_cost(c, "local", &node, gpus, 0, at, &until).tariff_micro_per_kwh, rows[i].micro);
+        assert_int_equal(weir_config_owned_cost(c, "local", &node, gpus, &no_market, at, &until).tariff_micro_per_kwh, rows[i].micro);
         assert_int_equal(until.us, at.us - 1000 + WEIR_US_PER_HOUR);
         weir_config_free(c);
     }
@@ -254,7 +336,7 @@ static void carbon_is_known_by_place_and_hour(void **state)
             fail_msg("%s", err.text);
         }
         for (int owned = 0; owned < 2; owned++) {
-            struct weir_owned_cost cost = owned != 0 ? weir_config_owned_cost(c, "aws", &node, gpus, 0, at, &until)
+            struct weir_owned_cost cost = owned != 0 ? weir_config_owned_cost(c, "aws", &node, gpus, &no_market, at, &until)
                                                      : weir_config_rented_cost(c, "aws", &node, gpus, at, &until);
             assert_int_equal(cost.has_carbon, rows[i].milli >= 0);
             assert_int_equal(cost.carbon_ug_per_kwh, rows[i].milli < 0 ? 0 : rows[i].milli * 1000);
@@ -380,6 +462,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_part_of_a_cost_that_is_given_counts),
         cmocka_unit_test(a_tariff_may_change_by_the_hour),
+        cmocka_unit_test(a_file_names_its_currency_or_none),
+        cmocka_unit_test(the_currency_counts_wherever_it_stands),
+        cmocka_unit_test(assumptions_are_made_in_usd),
         cmocka_unit_test(a_file_has_the_prices_by_the_hour),
         cmocka_unit_test(a_file_that_has_no_prices_is_refused),
         cmocka_unit_test(bad_tariffs_are_refused_with_the_place),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "api/proof.h"
 #include "base/mem.h"
 #include "broker/engine.h"
 
@@ -176,26 +177,23 @@ static int flush(struct rig *r)
     return weir_engine_flush(r->engine, true, &err);
 }
 
-static int add_posting(void *ctx, const struct weir_posting *p)
-{
-    struct weir_err err = {""};
-    if (weir_bill_check_add(ctx, p, &err) != 0) {
-        fail_msg("%s", err.text);
-    }
-    return 0;
-}
-
 static struct weir_bill_check_result prove(struct rig *r)
 {
     struct weir_err err = {""};
-    struct weir_bill_check_result result;
-    struct weir_bill_check *check = weir_bill_check_new();
-    assert_int_equal(r->store->ops->each_posting(r->store, 0, add_posting, check, &err), 0);
-    if (weir_bill_check_end(check, &result, &err) != 0) {
+    struct weir_proof *p = NULL;
+    struct weir_proof_result result;
+    int rc = weir_proof_new(&p, r->store, &err);
+    while (rc >= 0 && (rc = weir_proof_step(p, r->store, 10, &err)) > 0) {
+    }
+    if (rc < 0) {
         fail_msg("%s", err.text);
     }
-    weir_bill_check_free(check);
-    return result;
+    weir_proof_end(p, &result);
+    if (result.error.text[0] != '\0') {
+        fail_msg("%s", result.error.text);
+    }
+    weir_proof_free(p);
+    return result.sum;
 }
 
 static int take_job(void *ctx, const struct weir_job_row *row)

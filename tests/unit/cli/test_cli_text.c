@@ -58,7 +58,9 @@ static void options_are_read_in_every_form(void **state)
     assert_string_equal(weir_args_nth(&a, "env", 1), "B=2");
     assert_null(weir_args_nth(&a, "env", 2));
     assert_int_equal(weir_args_duration(&a, "every", (struct weir_dur){0}).us, 90 * WEIR_US_PER_S);
-    assert_int_equal(weir_args_money(&a, "cost", 0), 2500000);
+    char currency[WEIR_CURRENCY_SIZE];
+    assert_int_equal(weir_args_money(&a, "cost", 0, currency), 2500000);
+    assert_string_equal(currency, "");
     assert_int_equal(weir_args_time(&a, "from").us, 0);
     assert_int_equal(a.n_operands, 2);
     assert_string_equal(a.operand[0], "one");

@@ -196,7 +196,7 @@ static void another_currency_is_taken_at_its_rate_rounded_up(void **state)
             const char *type;
             enum weir_price_refusal refusal;
             const char *text;
-        } want[] = {{"two", WEIR_PRICE_REFUSED_IMPLAUSIBLE, "1005.000000 USD per GPU-hour is outside"},
+        } want[] = {{"two", WEIR_PRICE_REFUSED_IMPLAUSIBLE, "1005.000000 USD per GPU-hour is outside of 0.005 to 500 USD"},
                     {"three", WEIR_PRICE_REFUSED_CURRENCY, "weir rule add NAME exchange --currency CHF --rate RATE"},
                     {"four", WEIR_PRICE_REFUSED_IMPLAUSIBLE, "at the rate of EUR that is in force the price is out of range"}};
         size_t k = 0;
@@ -206,17 +206,53 @@ static void another_currency_is_taken_at_its_rate_rounded_up(void **state)
         assert_int_equal(f[i].refusal, want[k].refusal);
         assert_non_null(strstr(f[i].text, want[k].text));
     }
-    /* what is priced live in the ledger's own currency has no other any more */
-    struct weir_offer live = *o;
-    weir_offer_exchange_settle(&live);
-    assert_string_equal(live.currency, "EUR");
-    live.price_micro_per_hour = 2000000;
-    weir_offer_exchange_settle(&live);
-    assert_string_equal(live.currency, "");
-    assert_int_equal(live.rate_nano, 0);
     weir_str_release(&text);
     weir_catalogue_free(c);
     weir_gpu_table_free(gpus);
+}
+
+static void prices_in_usd_need_a_rate_where_the_ledger_is_in_another(void **state)
+{
+    (void)state;
+    static const char rows[] = "a,one,eu,,A100,1,,,,on_demand,2,USD,list,,a list,2026-07-20\n"
+                               "a,dear,eu,,A100,1,,,,on_demand,501,USD,list,,a list,2026-07-20\n"
+                               "a,own,eu,,A100,1,,,,on_demand,300,JPY,list,,a list,2026-07-20\n"
+                               "a,cheap,eu,,A100,1,,,,on_demand,0.5,JPY,list,,a list,2026-07-20\n"
+                               "a,eight,eu,,A100,8,,,,on_demand,2400,JPY,list,,a list,2026-07-20\n";
+    static const char sky[] = "InstanceType,vCPUs,MemoryGiB,AcceleratorName,AcceleratorCount,GpuInfo,Price,SpotPrice,Region\nsky,8,64,A100,1,,3,1.50,eu\n";
+    for (int64_t rate = 0; rate <= INT64_C(150000000000); rate += INT64_C(150000000000)) {
+        struct weir_gpu_table *gpus = weir_gpu_table_new();
+        struct weir_catalogue *c = weir_catalogue_new(gpus, "JPY");
+        struct weir_str text = WEIR_STR_INIT(1 << 20);
+        struct weir_err err;
+        size_t taken;
+        size_t n;
+        if (rate != 0) {
+            weir_catalogue_rate(c, "USD", rate);
+        }
+        weir_str_addf(&text, HEAD "%s", rows);
+        assert_int_equal(weir_catalogue_load_rows(c, "t.csv", weir_str_sv(&text), &err), 0);
+        assert_int_equal(weir_catalogue_load_skypilot(c, "sky.csv", weir_sv_of(sky), "a", "a list", (struct weir_wall){1}, &taken, &err), 0);
+        weir_catalogue_seal(c);
+        const struct weir_offer *o = weir_catalogue_offers(c, "a", &n);
+        assert_int_equal(n, rate == 0 ? 3 : 5);
+        for (size_t i = 0; i < n; i++) {
+            bool foreign = weir_streq(o[i].instance_type, "one") || weir_streq(o[i].instance_type, "sky");
+            assert_string_equal(o[i].currency, foreign ? "USD" : "");
+            assert_int_equal(o[i].rate_nano, foreign ? rate : 0);
+            assert_int_equal(o[i].price_micro_per_hour, foreign ? o[i].original_micro_per_hour * 150 : o[i].price_micro_per_hour);
+            assert_int_equal(o[i].egress_micro_per_gib, 100000 * rate / 1000000000); /* of a provider that nobody described: 0.10 USD */
+        }
+        const struct weir_refused_offer *f = weir_catalogue_refused(c, &n);
+        assert_int_equal(n, rate == 0 ? 4 : 2);
+        for (size_t i = 0; i < n; i++) {
+            assert_non_null(strstr(f[i].text, rate == 0 ? "no rate of USD is in force: weir rule add NAME exchange --currency USD --rate RATE"
+                                                        : "JPY per GPU-hour is outside of 0.005 to 500 USD"));
+        }
+        weir_str_release(&text);
+        weir_catalogue_free(c);
+        weir_gpu_table_free(gpus);
+    }
 }
 
 static void headers_are_checked_with_a_suggestion(void **state)
@@ -522,6 +558,7 @@ int main(void)
         cmocka_unit_test(a_row_becomes_an_offer_to_the_micro_unit),
         cmocka_unit_test(bad_rows_are_refused_with_line_and_reason),
         cmocka_unit_test(another_currency_is_taken_at_its_rate_rounded_up),
+        cmocka_unit_test(prices_in_usd_need_a_rate_where_the_ledger_is_in_another),
         cmocka_unit_test(headers_are_checked_with_a_suggestion),
         cmocka_unit_test(a_price_far_from_its_kind_is_refused),
         cmocka_unit_test(the_provider_with_the_most_rows_does_not_decide_what_is_usual),

@@ -90,6 +90,7 @@ static void values_are_taken_from_the_column_that_is_meant(void **state)
         assert_int_equal(read_text(&g, rows[i].text, &err), 0);
         assert_int_equal(weir_grid_at(g, hour(1)), rows[i].want);
         assert_int_equal(weir_grid_kind(g), rows[i].kind);
+        assert_string_equal(weir_grid_currency(g), strstr(rows[i].text, "eur") != NULL ? "EUR" : "");
     }
 }
 

@@ -29,7 +29,7 @@
 #include "cloud/sandbox/sandbox.h"
 #include "cloud/sandbox/world.h"
 
-enum { WAIT_MS_MAX = 10000 };
+enum { WAIT_MS_MAX = 120000 };
 
 extern char **environ;
 
@@ -431,14 +431,28 @@ static void configuration_errors_name_the_key(void **state)
         {"{\"mirror\": \"aws\"}", NULL},
         {"{\"mirror\": 7}", "sandbox.mirror"},
         {"{\"mirror\": [\"\"]}", "sandbox.mirror"},
-        {"{\"offers\": [{}]}", "sandbox.offers.instance_type"},
-        {"{\"offers\": [{\"instance_type\": \"a\"}]}", "sandbox.offers.price: is missing"},
-        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 0}]}", "sandbox.offers.price"},
-        {"{\"offers\": [{\"instance_type\": \"a\", \"gpus\": 2, \"price\": 1}]}", "sandbox.offers.gpu"},
+        {"{\"offers\": [{}]}", "sandbox.offers[0].instance_type: is missing: any name will do"},
+        {"{\"offers\": [{\"instance_type\": \"a\"}]}", "sandbox.offers[0].price: is missing: what an hour of it costs, such as 1.20"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 0}]}", "sandbox.offers[0].price"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"gpus\": 2, \"price\": 1}]}", "sandbox.offers[0].gpu"},
         {"{\"offers\": [{\"instance_typ\": \"a\"}]}", "did you mean 'instance_type'?"},
+        {"{\"currency\": \"USD\", \"offers\": [{\"instance_type\": \"a\", \"price\": 1, \"currency\": \"EUR\"}]}", NULL},
+        {"{\"currency\": \"usd\"}", "sandbox.currency: must be the code of a currency in three capital letters: EUR"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": 1}, {\"instance_type\": \"b\", \"price\": 1, \"currency\": \"XYZ\"}]}", "sandbox.offers[1].currency: must be"},
+        {"{\"offers\": [{\"instance_type\": \"a\", \"price\": \"1.20 USD\"}]}", "sandbox.offers[0].price: must be a number; 'currency' beside it says what prices are in"},
+        {"{\"offers\": [4]}", "sandbox.offers[0]: must be a mapping such as"},
         {"{\"reclaim_chance_per_hour\": 2}", "must be a number from 0 to 1"},
         {"{\"page_size\": 0}", "sandbox.page_size"},
         {"{\"keep_disks\": 1}", "sandbox.keep_disks"},
+        {"{\"price_every\": \"5m\", \"price_swing\": 0.5}", NULL},
+        {"{\"price_every\": \"1s\", \"price_series\": [1, 1.5, \"0.25\"]}", NULL},
+        {"{\"price_every\": \"10ms\"}", "sandbox.price_every: must be 0s (prices stay) or at least 1s"},
+        {"{\"price_swing\": 0.5}", "sandbox.price_every: must say how long"},
+        {"{\"price_every\": \"5m\", \"price_swing\": 1.5}", "sandbox.price_swing: must be a number from 0 to 0"},
+        {"{\"price_every\": \"5m\", \"price_swing\": 0.1, \"price_series\": [1]}", "sandbox.price_swing: does not go with"},
+        {"{\"price_every\": \"5m\", \"price_series\": []}", "sandbox.price_series: must be a list"},
+        {"{\"price_every\": \"5m\", \"price_series\": [1, -1]}", "sandbox.price_series"},
+        {"{\"price_every\": \"5m\", \"price_series\": [101]}", "sandbox.price_series"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_gpu_table *gpus = weir_gpu_table_new();
@@ -491,6 +505,7 @@ struct seen {
     enum weir_provider_class class;
     size_t n;
     struct weir_offer o[4];
+    char text[256];
 };
 
 static void see(void *ctx, const struct weir_provider_result *r)
@@ -499,6 +514,7 @@ static void see(void *ctx, const struct weir_provider_result *r)
     s->came = true;
     s->class = r->class;
     s->n = r->n_offers;
+    memcpy(s->text, r->text, sizeof s->text);
     for (size_t i = 0; i < r->n_offers && i < 4; i++) {
         s->o[i] = r->offer[i];
     }
@@ -556,6 +572,246 @@ static void mirrored_offers_say_whose_they_are(void **state)
     free_rig(&g);
 }
 
+/* ---- prices that move ---- */
+
+static int64_t wall_us;
+
+static struct weir_wall set_wall(void *ctx)
+{
+    (void)ctx;
+    return (struct weir_wall){wall_us};
+}
+
+static struct weir_mono set_mono(void *ctx)
+{
+    (void)ctx;
+    return (struct weir_mono){wall_us};
+}
+
+enum { TOLD_MAX = 64, LISTED_MICRO = 400000 };
+
+struct told {
+    bool came;
+    struct weir_offer offer[TOLD_MAX];
+    size_t n;
+};
+
+static void hear(void *ctx, const struct weir_provider_result *r)
+{
+    struct told *t = ctx;
+    t->came = true;
+    assert_int_equal(r->class, WEIR_PROVIDER_OK);
+    assert_true(r->n_offers <= TOLD_MAX);
+    t->n = r->n_offers;
+    for (size_t i = 0; i < r->n_offers; i++) {
+        t->offer[i] = r->offer[i];
+    }
+}
+
+/* A sandbox of one offer, on demand and spot, with a clock that is set. */
+struct market_rig {
+    struct rig g;
+    uv_loop_t loop;
+    struct weir_gpu_table *gpus;
+    struct weir_provider_env env;
+    struct weir_provider *p;
+    struct told told;
+};
+
+static struct market_rig *new_market(const char *market, int64_t at_s)
+{
+    static const struct weir_clock clock = {set_wall, set_mono, NULL};
+    struct market_rig *m = weir_alloc(sizeof *m);
+    char text[512];
+    m->g = new_rig();
+    m->gpus = weir_gpu_table_new();
+    wall_us = at_s * WEIR_US_PER_S;
+    assert_int_equal(uv_loop_init(&m->loop), 0);
+    m->env = (struct weir_provider_env){.loop = &m->loop, .clock = &clock, .owner = "me", .data_dir = m->g.dir, .self_exe = self, .gpus = m->gpus};
+    (void)snprintf(text, sizeof text, "{\"mirror\": [], \"offers\": [{\"instance_type\": \"a\", \"price\": 1, \"spot_price\": 0.4}], %s}", market);
+    json_t *j = json_loads(text, 0, NULL);
+    assert_int_equal(weir_sandbox_provider.init(&m->p, &m->env, j, NULL), 0);
+    json_decref(j);
+    return m;
+}
+
+static void free_market(struct market_rig *m)
+{
+    weir_sandbox_provider.fini(m->p);
+    (void)uv_run(&m->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&m->loop), 0);
+    weir_gpu_table_free(m->gpus);
+    free_rig(&m->g);
+    free(m);
+}
+
+static void hear_out(struct market_rig *m)
+{
+    while (!m->told.came) {
+        (void)uv_run(&m->loop, UV_RUN_ONCE);
+    }
+}
+
+/* The offer of that market at that time. */
+static struct weir_offer offer_at(struct market_rig *m, int64_t at_s, enum weir_market market)
+{
+    m->told = (struct told){0};
+    wall_us = at_s * WEIR_US_PER_S;
+    assert_int_equal(weir_sandbox_provider.offers(m->p, hear, &m->told), 0);
+    hear_out(m);
+    assert_int_equal(m->told.n, 2);
+    return m->told.offer[m->told.offer[0].market == market ? 0 : 1];
+}
+
+static void tell_history(struct market_rig *m, const struct weir_offer *o, int64_t from_s)
+{
+    m->told = (struct told){0};
+    assert_int_equal(weir_sandbox_provider.price_history(m->p, o, (struct weir_wall){from_s * WEIR_US_PER_S}, hear, &m->told), 0);
+    hear_out(m);
+}
+
+static void a_series_of_prices_is_played_back(void **state)
+{
+    (void)state;
+    static const int64_t want[] = {LISTED_MICRO * 2, LISTED_MICRO / 2, LISTED_MICRO, LISTED_MICRO * 2};
+    struct market_rig *m = new_market("\"price_every\": \"10s\", \"price_series\": [1, 2, 0.5]", 6000);
+    struct weir_offer o = offer_at(m, 6000, WEIR_OFFER_SPOT);
+    assert_int_equal(o.price_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(o.price_since.us, 6000 * WEIR_US_PER_S);
+    o = offer_at(m, 6009, WEIR_OFFER_SPOT);
+    assert_int_equal(o.price_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(o.price_since.us, 6000 * WEIR_US_PER_S);
+    o = offer_at(m, 6049, WEIR_OFFER_ON_DEMAND);
+    assert_int_equal(o.price_micro_per_hour, 1000000);
+    assert_int_equal(o.price_since.us, 0);
+    o = offer_at(m, 6049, WEIR_OFFER_SPOT);
+    assert_int_equal(o.price_since.us, 6040 * WEIR_US_PER_S);
+    tell_history(m, &o, 6015); /* the first is the price of then */
+    assert_int_equal(m->told.n, WEIR_ARRAY_LEN(want));
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(want); i++) {
+        assert_int_equal(m->told.offer[i].id, o.id);
+        assert_int_equal(m->told.offer[i].price_since.us, (6010 + (int64_t)i * 10) * WEIR_US_PER_S);
+        assert_int_equal(m->told.offer[i].price_micro_per_hour, want[i]);
+    }
+    tell_history(m, &o, 7000); /* by a clock that is ahead */
+    assert_int_equal(m->told.n, 0);
+    free_market(m);
+}
+
+static void prices_by_chance_are_the_same_after_a_restart(void **state)
+{
+    (void)state;
+    static const char swing[] = "\"price_every\": \"1m\", \"price_swing\": 0.5";
+    enum { BEGIN_S = 90000 };
+    struct weir_offer seen[TOLD_MAX];
+    struct market_rig *m = new_market(swing, BEGIN_S);
+    size_t moves = 0;
+    for (size_t i = 0; i < TOLD_MAX; i++) {
+        seen[i] = offer_at(m, BEGIN_S + 60 * (int64_t)i, WEIR_OFFER_SPOT);
+        int64_t price = seen[i].price_micro_per_hour;
+        assert_true(price >= LISTED_MICRO / 2 && price <= LISTED_MICRO * 3 / 2);
+        moves += i > 0 && price != seen[i - 1].price_micro_per_hour;
+    }
+    assert_true(moves > TOLD_MAX / 2);
+    free_market(m);
+    m = new_market(swing, BEGIN_S + 60 * (TOLD_MAX - 1));
+    tell_history(m, &seen[0], BEGIN_S + 30);
+    assert_int_equal(m->told.n, TOLD_MAX);
+    for (size_t i = 0; i < TOLD_MAX; i++) {
+        assert_int_equal(m->told.offer[i].price_micro_per_hour, seen[i].price_micro_per_hour);
+        assert_int_equal(m->told.offer[i].price_since.us, seen[i].price_since.us);
+    }
+    free_market(m);
+    m = new_market("\"price_every\": \"1m\", \"price_swing\": 0.5, \"seed\": 2", BEGIN_S);
+    assert_true(offer_at(m, BEGIN_S, WEIR_OFFER_SPOT).price_micro_per_hour != seen[0].price_micro_per_hour);
+    free_market(m);
+}
+
+static void prices_that_do_not_move_are_not_dated(void **state)
+{
+    (void)state;
+    struct market_rig *m = new_market("\"seed\": 1", 6000);
+    struct weir_offer o = offer_at(m, 6000, WEIR_OFFER_SPOT);
+    assert_int_equal(o.price_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(o.price_since.us, 0);
+    tell_history(m, &o, 5000);
+    assert_int_equal(m->told.n, 0);
+    free_market(m);
+}
+
+/* ---- other currencies ---- */
+
+static int64_t rate_of_usd;
+
+static int64_t rate(void *ctx, const char *currency)
+{
+    (void)ctx;
+    return weir_streq(currency, "USD") ? rate_of_usd : 0;
+}
+
+static void prices_of_the_own_list_may_be_in_another_currency(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t rate_nano;
+        size_t n;
+        int64_t price; /* of the second */
+    } rows[] = {{0, 1, 0}, {920000000, 2, 1840000}, {933333333, 2, 1866667}};
+    json_t *j = json_loads("{\"mirror\": [], \"offers\": [{\"instance_type\": \"own\", \"price\": 1}, {\"instance_type\": \"usd\", \"price\": 2, \"currency\": \"USD\"}]}", 0, NULL);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct rig g = new_rig();
+        uv_loop_t loop;
+        assert_int_equal(uv_loop_init(&loop), 0);
+        table = weir_gpu_table_new();
+        struct weir_provider_env env = {.loop = &loop, .clock = &weir_clock_os, .owner = "me", .data_dir = g.dir, .self_exe = self, .gpus = table,
+                                        .rate = rate, .currency = "EUR"};
+        struct weir_provider *p = NULL;
+        rate_of_usd = rows[i].rate_nano;
+        assert_int_equal(weir_sandbox_provider.init(&p, &env, j, NULL), 0);
+        struct seen s = {0};
+        assert_int_equal(weir_sandbox_provider.offers(p, see, &s), 0);
+        while (!s.came) {
+            (void)uv_run(&loop, UV_RUN_ONCE);
+        }
+        assert_int_equal(s.n, rows[i].n);
+        assert_int_equal(s.o[0].price_micro_per_hour, 1000000);
+        assert_string_equal(s.o[0].currency, "");
+        assert_int_equal(s.o[1].price_micro_per_hour, rows[i].price);
+        assert_string_equal(s.o[1].currency, rows[i].n == 2 ? "USD" : "");
+        assert_int_equal(s.o[1].rate_nano, rows[i].rate_nano);
+        assert_int_equal(s.o[1].original_micro_per_hour, rows[i].n == 2 ? 2000000 : 0);
+        assert_string_equal(s.text, rows[i].n == 2 ? "" : "sandbox: offers are left out: no rate of USD is in force: weir rule add NAME exchange --currency USD --rate RATE");
+        weir_sandbox_provider.fini(p);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&loop), 0);
+        weir_gpu_table_free(table);
+        free_rig(&g);
+    }
+    json_decref(j);
+}
+
+static void prices_in_another_currency_move_in_it(void **state)
+{
+    (void)state;
+    struct market_rig *m = new_market("\"price_every\": \"10s\", \"price_series\": [1, 2]", 6000);
+    json_t *j = json_loads("{\"mirror\": [], \"price_every\": \"10s\", \"price_series\": [1, 2], \"offers\": [{\"instance_type\": \"a\", \"price\": 1, \"spot_price\": 0.4, "
+                           "\"currency\": \"USD\"}]}", 0, NULL);
+    weir_sandbox_provider.fini(m->p);
+    m->env.rate = rate;
+    m->env.currency = "EUR";
+    rate_of_usd = 920000000;
+    assert_int_equal(weir_sandbox_provider.init(&m->p, &m->env, j, NULL), 0);
+    struct weir_offer o = offer_at(m, 6010, WEIR_OFFER_SPOT);
+    assert_int_equal(o.original_micro_per_hour, LISTED_MICRO * 2);
+    assert_int_equal(o.price_micro_per_hour, LISTED_MICRO * 2 * 92 / 100);
+    tell_history(m, &o, 6000);
+    assert_int_equal(m->told.n, 2);
+    assert_int_equal(m->told.offer[0].original_micro_per_hour, LISTED_MICRO);
+    assert_int_equal(m->told.offer[0].price_micro_per_hour, LISTED_MICRO * 92 / 100);
+    json_decref(j);
+    free_market(m);
+}
+
 static void the_registry_knows_the_sandbox(void **state)
 {
     (void)state;
@@ -585,6 +841,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(gpus_of_a_model_run_out),
         cmocka_unit_test(configuration_errors_name_the_key),
         cmocka_unit_test(mirrored_offers_say_whose_they_are),
+        cmocka_unit_test(a_series_of_prices_is_played_back),
+        cmocka_unit_test(prices_by_chance_are_the_same_after_a_restart),
+        cmocka_unit_test(prices_that_do_not_move_are_not_dated),
+        cmocka_unit_test(prices_of_the_own_list_may_be_in_another_currency),
+        cmocka_unit_test(prices_in_another_currency_move_in_it),
         cmocka_unit_test(the_registry_knows_the_sandbox),
     };
     return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);

@@ -16,11 +16,14 @@
 void books_init(struct books *b)
 {
     *b = (struct books){.check = weir_bill_check_new()};
+    lease_prices_init(&b->prices);
+    weir_bill_check_prices(b->check, &b->prices.source);
 }
 
 void books_release(struct books *b)
 {
     weir_bill_check_free(b->check);
+    lease_prices_release(&b->prices);
     weir_vec_release(&b->postings);
     weir_vec_release(&b->meters);
     weir_vec_release(&b->closes);
@@ -60,6 +63,7 @@ void books_take(struct books *b, struct weir_bill *bill)
     size_t n_meters;
     struct weir_err err = {""};
     weir_bill_take(bill, &p, &n, &m, &n_meters);
+    b->prices.known_until = weir_bill_last_posting(bill);
     for (size_t i = 0; i < n; i++) {
         if (weir_bill_check_add(b->check, &p[i], &err) < 0) {
             fail_msg("ledger: %s", err.text);

@@ -11,6 +11,7 @@
 #include "bill/bill.h"
 #include "bill/close.h"
 #include "bill/rate.h"
+#include "lease_prices.h"
 
 enum { BOOKS_RULES_MAX = 24 };
 
@@ -22,6 +23,7 @@ struct books_close {
 
 struct books {
     struct weir_bill_check *check;
+    struct lease_prices prices; /* kept by the test: what a store would hold */
     struct weir_bill_check_result sum; /* as of the last proof */
     WEIR_VEC(struct weir_posting) postings;
     WEIR_VEC(struct weir_meter) meters; /* open ones, as stored */
@@ -34,6 +36,7 @@ struct books {
     int64_t priced_micro;
 };
 
+/* b must not move. */
 void books_init(struct books *b);
 void books_release(struct books *b);
 /* Takes what the bill has made, and proves the ledger so far. Fails the test. */

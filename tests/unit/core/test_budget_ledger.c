@@ -110,6 +110,7 @@ static void bill_open(struct life *l, const struct weir_effect *e)
         b.minimum = lease.offer.bill_minimum;
     }
     assert_int_equal(weir_bill_node_open(l->bill, &b, e->at, &err), 0);
+    lease_prices_open(&l->books.prices, &b, e->at);
 }
 
 static void bill_rates(struct life *l, const struct weir_effect *e)
@@ -117,7 +118,7 @@ static void bill_rates(struct life *l, const struct weir_effect *e)
     struct weir_lease_view lease;
     if (e->lease.v != 0) {
         assert_true(weir_core_lease(l->w.core, e->lease, &lease));
-        (void)weir_bill_node_price(l->bill, e->node, e->at, lease.price_micro_per_hour);
+        lease_prices_change(&l->books.prices, l->bill, e->lease, e->node, e->at, lease.price_micro_per_hour);
     }
 }
 
@@ -185,6 +186,7 @@ static void follow(struct life *l, const struct weir_effect *e)
         return;
     case WEIR_EFFECT_METER_CLOSE:
         weir_bill_node_close(l->bill, e->node, e->at);
+        lease_prices_close(&l->books.prices, e->lease, e->at);
         return;
     case WEIR_EFFECT_SEGMENT_OPEN:
         bill_segment(l, e);

@@ -14,11 +14,11 @@
 #include "base/mem.h"
 #include "base/parse.h"
 
-static struct timespec in_10_s(void)
+static struct timespec in_a_minute(void)
 {
     struct timespec t;
     (void)clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_sec += 10;
+    t.tv_sec += 60;
     return t;
 }
 
@@ -51,7 +51,7 @@ static void stream_done(void *ctx)
 
 static void stream_wait_begun(struct fixture_stream *s)
 {
-    struct timespec t = in_10_s();
+    struct timespec t = in_a_minute();
     while (s->stream == NULL && !s->is_done) {
         assert_int_equal(pthread_cond_timedwait(&s->changed, &s->lock, &t), 0);
     }
@@ -84,7 +84,7 @@ void fixture_stream_end(struct fixture_stream *s)
 
 void fixture_stream_wait_done(struct fixture_stream *s)
 {
-    struct timespec t = in_10_s();
+    struct timespec t = in_a_minute();
     (void)pthread_mutex_lock(&s->lock);
     while (!s->is_done) {
         assert_int_equal(pthread_cond_timedwait(&s->changed, &s->lock, &t), 0);
@@ -243,7 +243,7 @@ void fixture_stop(struct fixture *f)
 
 void fixture_wait_held(struct fixture *f, size_t n)
 {
-    struct timespec t = in_10_s();
+    struct timespec t = in_a_minute();
     (void)pthread_mutex_lock(&f->lock);
     while (f->n_held < n) {
         assert_int_equal(pthread_cond_timedwait(&f->changed, &f->lock, &t), 0);
@@ -262,13 +262,24 @@ void fixture_release(struct fixture *f)
 
 /* ---- raw sockets ---- */
 
+bool has_ipv6(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return has;
+}
+
 int raw_connect(uint16_t port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
-    struct timeval limit = {.tv_sec = 10};
+    struct timeval limit = {.tv_sec = 60};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
@@ -293,7 +304,7 @@ size_t raw_read_all(int fd, char *buf, size_t size)
     while (n < size - 1) {
         ssize_t got = recv(fd, buf + n, size - 1 - n, 0);
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            fail_msg("the server did not close the connection in ten seconds");
+            fail_msg("the server did not close the connection in a minute");
         }
         if (got <= 0) {
             break;
@@ -330,7 +341,7 @@ int simple_call(struct weir_http_session *s,
     struct weir_http_call call = {.method = method,
                                   .url = url,
                                   .body = body,
-                                  .timeout_ms = 10000,
+                                  .timeout_ms = 60000,
                                   .reply_bytes_max = 1 << 20};
     return weir_http_session_call(s, &call, NULL, NULL, reply, NULL);
 }

@@ -56,6 +56,9 @@ void fixture_stream_feed(struct fixture_stream *s, const char *text);
 void fixture_stream_end(struct fixture_stream *s);
 void fixture_stream_wait_done(struct fixture_stream *s);
 
+/* Has this host a loopback address of IPv6? Not every container has. */
+bool has_ipv6(void);
+
 /* A raw connection with a receive time-out of ten seconds. */
 int raw_connect(uint16_t port);
 void raw_send(int fd, const char *p, size_t n);

@@ -154,7 +154,7 @@ static void failures_are_classed(one_call_fn *one)
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct canned c;
         canned_start(&c, rows[i].answer);
-        int r = one(c.url, "/p?secret=1", 10000, &reply);
+        int r = one(c.url, "/p?secret=1", 60000, &reply);
         if (r != rows[i].code) {
             fail_msg("row %zu: %d %s", i, r, reply.text);
         }
@@ -172,11 +172,11 @@ static void failures_are_classed(one_call_fn *one)
     struct canned gone;
     canned_start(&gone, "");
     canned_stop(&gone);
-    assert_int_equal(one(gone.url, "/", 10000, &reply), -WEIR_EUNAVAIL);
-    assert_int_equal(one("http://no-such-host.invalid", "/", 10000, &reply), -WEIR_EUNAVAIL);
-    assert_int_equal(one("file:///etc", "/passwd", 10000, &reply), -WEIR_EINVAL);
-    assert_int_equal(one("ftp://127.0.0.1", "/", 10000, &reply), -WEIR_EINVAL);
-    assert_int_equal(one("http://", "", 10000, &reply), -WEIR_EINVAL);
+    assert_int_equal(one(gone.url, "/", 60000, &reply), -WEIR_EUNAVAIL);
+    assert_int_equal(one("http://no-such-host.invalid", "/", 60000, &reply), -WEIR_EUNAVAIL);
+    assert_int_equal(one("file:///etc", "/passwd", 60000, &reply), -WEIR_EINVAL);
+    assert_int_equal(one("ftp://127.0.0.1", "/", 60000, &reply), -WEIR_EINVAL);
+    assert_int_equal(one("http://", "", 60000, &reply), -WEIR_EINVAL);
     assert_int_equal(one("http://127.0.0.1", "/", 0, &reply), -WEIR_EINVAL);
 }
 
@@ -195,7 +195,7 @@ static void a_kept_connection_that_was_closed_is_replaced(void **state)
     struct weir_http_reply reply;
     canned_start(&c, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
     assert_int_equal(weir_http_session_new(&s, NULL), 0);
-    struct weir_http_call call = {.method = "GET", .url = c.url, .timeout_ms = 10000, .reply_bytes_max = 3};
+    struct weir_http_call call = {.method = "GET", .url = c.url, .timeout_ms = 60000, .reply_bytes_max = 3};
     for (int i = 0; i < 2; i++) {
         assert_int_equal(weir_http_session_call(s, &call, NULL, NULL, &reply, NULL), 0);
         assert_string_equal(reply.body.p, "abc");
@@ -218,9 +218,9 @@ static void late_and_large_answers_are_told(void **state)
     assert_int_equal(one_call(f.url, "/hold", 100, &reply), -WEIR_ETIMEOUT);
     fixture_wait_held(&f, 1);
     fixture_release(&f);
-    assert_int_equal(one_call(f.url, "/big?n=1001", 10000, &reply), -WEIR_ELIMIT);
-    assert_int_equal(one_call(f.url, "/big?n=1000", 10000, &reply), 0);
-    assert_int_equal(one_call(f.url, "/busy", 10000, &reply), 0);
+    assert_int_equal(one_call(f.url, "/big?n=1001", 60000, &reply), -WEIR_ELIMIT);
+    assert_int_equal(one_call(f.url, "/big?n=1000", 60000, &reply), 0);
+    assert_int_equal(one_call(f.url, "/busy", 60000, &reply), 0);
     assert_int_equal(reply.status, 429);
     assert_int_equal(reply.retry_after_s, 7);
     fixture_stop(&f);
@@ -239,7 +239,7 @@ static void a_token_in_a_header_is_told(void **state)
         struct weir_err err = {""};
         char url[128];
         (void)snprintf(url, sizeof url, "http://%s%s/token", hosts[i], strrchr(f.url, ':'));
-        struct weir_http_call call = {.method = "POST", .url = url, .timeout_ms = 10000, .reply_bytes_max = 1000};
+        struct weir_http_call call = {.method = "POST", .url = url, .timeout_ms = 60000, .reply_bytes_max = 1000};
         assert_int_equal(weir_http_session_new(&s, NULL), 0);
         assert_int_equal(weir_plain_serves(url), i == 0);
         (void)weir_http_session_call(s, &call, NULL, NULL, &reply, &err);
@@ -321,7 +321,7 @@ static void a_sink_gets_the_pieces_as_they_come(void **state)
     char url[128];
     (void)snprintf(url, sizeof(url), "%s/stream", f.url);
     struct weir_http_call call = {
-        .method = "GET", .url = url, .timeout_ms = 10000, .reply_bytes_max = 1000};
+        .method = "GET", .url = url, .timeout_ms = 60000, .reply_bytes_max = 1000};
     pthread_t t;
     assert_int_equal(pthread_create(&t, NULL, feed_first, &f), 0);
     assert_int_equal(weir_http_session_call(s, &call, on_piece, &sink, &reply, NULL), 0);
@@ -382,7 +382,7 @@ static uint64_t send_async(
     struct weir_http_call call = {.method = "POST",
                                   .url = url,
                                   .body = weir_sv_of(body),
-                                  .timeout_ms = strstr(path, "/hold") != NULL ? 200 : 10000,
+                                  .timeout_ms = strstr(path, "/hold") != NULL ? 200 : 60000,
                                   .reply_bytes_max = 1000};
     assert_int_equal(h->ops->send(h, &call, on_reply, s, &id), 0);
     memset(url, 'x', sizeof(url)); /* everything was copied */

@@ -163,14 +163,17 @@ static void malformed_requests_are_answered_400(void **state)
         {"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n\r\n", ""},
         {"\r\n\r\n\r\n\r\n: :\r\n\r\n", ""},
     };
+    /* What is never answered ends with the server's patience; what is shall not, on a busy host. */
     struct weir_server_conf conf = {.listen = "127.0.0.1:0",
                                     .body_bytes_max = 1000,
                                     .connections_max = 64,
                                     .idle_timeout_s = 1};
-    struct fixture f;
+    struct fixture impatient, f;
+    fixture_start(&impatient, &conf);
+    conf.idle_timeout_s = 30;
     fixture_start(&f, &conf);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
-        const char *answer = ask_raw(&f, rows[i].text, strlen(rows[i].text));
+        const char *answer = ask_raw(rows[i].want[0] == 0 ? &impatient : &f, rows[i].text, strlen(rows[i].text));
         if (strstr(answer, rows[i].want) == NULL || strstr(answer, "HTTP/1.1 2") != NULL) {
             fail_msg("row %zu: '%s'", i, answer);
         }
@@ -191,17 +194,18 @@ static void malformed_requests_are_answered_400(void **state)
         weir_str_addc(&many, 'x');
     }
     weir_str_adds(&many, "\r\n\r\n");
-    assert_null(strstr(ask_raw(&f, many.p, many.n), "HTTP/1.1 2"));
+    assert_null(strstr(ask_raw(&impatient, many.p, many.n), "HTTP/1.1 2"));
     weir_str_clear(&many);
     weir_str_adds(&many, "GET /");
     for (int i = 0; i < 40000; i++) {
         weir_str_addc(&many, 'x');
     }
     weir_str_adds(&many, " HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_null(strstr(ask_raw(&f, many.p, many.n), "HTTP/1.1 2"));
+    assert_null(strstr(ask_raw(&impatient, many.p, many.n), "HTTP/1.1 2"));
     weir_str_release(&many);
-    assert_int_equal(f.n_calls, 0);
+    assert_int_equal(f.n_calls + impatient.n_calls, 0);
     fixture_stop(&f);
+    fixture_stop(&impatient);
 }
 
 static void pipelined_requests_are_answered_in_order(void **state)
@@ -248,11 +252,11 @@ static void slow_clients_are_ended(void **state)
         raw_send(fd, begin[i], strlen(begin[i]));
         int rounds = 0;
         struct pollfd p = {.fd = fd, .events = POLLIN | POLLRDHUP};
-        while (poll(&p, 1, 100) == 0 && rounds < 100) {
+        while (poll(&p, 1, 100) == 0 && rounds < 600) {
             raw_send(fd, "x", 1);
             rounds++;
         }
-        assert_true(rounds < 100);
+        assert_true(rounds < 600);
         (void)close(fd);
     }
     fixture_stop(&f);
@@ -286,7 +290,7 @@ static void connections_over_the_limit_wait_their_turn(void **state)
     (void)state;
     enum { N = 12 };
     struct weir_server_conf conf = {
-        .listen = "127.0.0.1:0", .body_bytes_max = 1000, .connections_max = 4, .idle_timeout_s = 5};
+        .listen = "127.0.0.1:0", .body_bytes_max = 1000, .connections_max = 4, .idle_timeout_s = 30};
     struct fixture f;
     fixture_start(&f, &conf);
     int fd[N];
@@ -425,9 +429,9 @@ static void my_own_processes_are_trusted(void **state)
 {
     (void)state;
     static const char *const listen[] = {"127.0.0.1:0", "[::1]:0"};
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(listen); i++) {
+    for (size_t i = 0; i < (has_ipv6() ? WEIR_ARRAY_LEN(listen) : 1); i++) {
         struct weir_server_conf conf = {
-            .listen = listen[i], .body_bytes_max = 1000, .connections_max = 8, .idle_timeout_s = 5};
+            .listen = listen[i], .body_bytes_max = 1000, .connections_max = 8, .idle_timeout_s = 30};
         struct fixture f;
         fixture_start(&f, &conf);
         struct weir_http_session *s = NULL;
@@ -518,7 +522,9 @@ static void netlink_and_proc_agree_on_the_peer(void **state)
 {
     (void)state;
     look_up_both_ways(AF_INET, AF_INET);
-    look_up_both_ways(AF_INET6, AF_INET6);
+    if (has_ipv6()) {
+        look_up_both_ways(AF_INET6, AF_INET6);
+    }
     look_up_both_ways(AF_INET6, AF_INET); /* dual stack: addresses mapped into IPv6 */
     int pair[2];
     uid_t uid = 0;

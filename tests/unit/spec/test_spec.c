@@ -74,7 +74,7 @@ static void yaml_values_are_read_in_their_forms(void **state)
         {"run: x\nenvs: {A: 1, B: true, C: \"\"}",
          "{\"name\":\"f\"," CPU "\"envs\":{\"A\":\"1\",\"B\":\"true\",\"C\":\"\"}," TAIL},
         {"run: x\ndelay_cost: $2.50",
-         "{\"name\":\"f\"," CPU "\"run\":\"x\",\"delay_cost\":\"2.500000\",\"max_duration\":"
+         "{\"name\":\"f\"," CPU "\"run\":\"x\",\"delay_cost\":\"2.500000\",\"currency\":\"USD\",\"max_duration\":"
          "\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
         {"run: x\ndelay_cost: 0",
          "{\"name\":\"f\"," CPU "\"run\":\"x\",\"delay_cost\":\"0.000000\",\"max_duration\":"

@@ -106,12 +106,12 @@ static void amounts_have_bounds(void **state)
     int64_t micro = 7;
     struct weir_err err;
     (void)state;
-    assert_int_equal(weir_budget_read_money(WEIR_SV("2000.5"), "amount", &micro, &err), 0);
+    assert_int_equal(weir_budget_read_money(WEIR_SV("2000.5"), "amount", "USD", &micro, &err), 0);
     assert_int_equal(micro, 2000500000);
-    assert_true(weir_budget_read_money(WEIR_SV("-1"), "amount", &micro, &err) < 0);
+    assert_true(weir_budget_read_money(WEIR_SV("-1"), "amount", "USD", &micro, &err) < 0);
     assert_non_null(strstr(err.text, "amount"));
-    assert_true(weir_budget_read_money(WEIR_SV("1000000000001"), "amount", &micro, &err) < 0);
-    assert_true(weir_budget_read_money(WEIR_SV("much"), "amount", &micro, &err) < 0);
+    assert_true(weir_budget_read_money(WEIR_SV("1000000000001"), "amount", "USD", &micro, &err) < 0);
+    assert_true(weir_budget_read_money(WEIR_SV("much"), "amount", "USD", &micro, &err) < 0);
     assert_int_equal(micro, 2000500000);
 }
 

@@ -173,7 +173,7 @@ int on_lease_price(void *ctx, const struct weir_lease_price_row *r)
 {
     struct got *g = ctx;
     g->lease_price = *r;
-    return count(g, (uint64_t)r->from.us);
+    return count(g, r->price.number);
 }
 
 int on_effect(void *ctx, const struct weir_effect_row *r)

@@ -233,31 +233,43 @@ static void a_lease_comes_back_whole(void **state)
     assert_string_equal(got.lease.instance, "i-123");
     assert_string_equal(got.text[0], "A100");
     assert_string_equal(got.text[1], "no reason");
+    PUT(s, get_lease, l.view.id, on_lease, fresh());
+    assert_int_equal(got.n, 1);
+    assert_string_equal(got.lease.instance, "i-123");
+    assert_int_equal(s->ops->get_lease(s, (struct weir_lease_id){99}, on_lease, fresh(), NULL), -WEIR_ENOTFOUND);
+    assert_int_equal(got.n, 0);
 }
 
-static void prices_of_leases_stand_by_time(void **state)
+static void prices_of_leases_stand_by_number(void **state)
 {
     struct weir_store *s = ((struct fixture *)*state)->s;
     struct weir_lease_price_row rows[] = {
-        {{7}, {T0 + 20}, 2000, {T0 + 25}}, {{7}, {T0 + 10}, 1000, {T0 + 11}}, {{8}, {T0 + 5}, 9000, {T0 + 6}}, {{7}, {T0 + 20}, 3000, {T0 + 30}},
+        {{7}, {0, {T0 + 10}, 1000, 3}, {T0 + 11}}, {{8}, {0, {T0 + 5}, 9000, WEIR_BILL_POSTING_UNKNOWN}, {T0 + 6}}, {{7}, {0, {T0 + 20}, 2000, 4}, {T0 + 25}}, {{7}, {0, {T0 + 20}, 3000, 9}, {T0 + 30}},
     };
     BEGIN(s);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         PUT(s, put_lease_price, &rows[i]);
     }
     COMMIT(s);
-    PUT(s, each_lease_price, (struct weir_lease_id){7}, on_lease_price, fresh());
+    PUT(s, each_lease_price, (struct weir_lease_id){0}, 0, on_lease_price, fresh());
+    assert_int_equal(got.n, 4);
+    assert_int_equal(got.id[0], 1);
+    assert_int_equal(got.id[1], 2);
+    assert_int_equal(got.id[2], 3); /* of the same time as the second */
+    assert_int_equal(got.id[3], 1);
+    assert_int_equal(got.lease_price.lease.v, 8);
+    assert_true(got.lease_price.price.after_posting == WEIR_BILL_POSTING_UNKNOWN);
+    PUT(s, each_lease_price, (struct weir_lease_id){7}, 2, on_lease_price, fresh());
     assert_int_equal(got.n, 2);
-    assert_int_equal(got.id[0], T0 + 10);
-    assert_memory_equal(&got.lease_price, &rows[3], sizeof rows[3]); /* took the place of the first of its time */
-    PUT(s, each_lease_price, (struct weir_lease_id){0}, on_lease_price, fresh());
-    assert_int_equal(got.n, 3);
-    PUT(s, each_lease_price, (struct weir_lease_id){9}, on_lease_price, fresh());
+    assert_int_equal(got.id[0], 3);
+    PUT(s, each_lease_price, (struct weir_lease_id){8}, 0, on_lease_price, fresh());
+    assert_int_equal(got.n, 1);
+    PUT(s, each_lease_price, (struct weir_lease_id){8}, 1, on_lease_price, fresh());
     assert_int_equal(got.n, 0);
     BEGIN(s);
-    PUT(s, put_lease_price, &(struct weir_lease_price_row){{9}, {T0}, 1, {T0}});
+    PUT(s, put_lease_price, &(struct weir_lease_price_row){{9}, {0, {T0}, 1, 1}, {T0}});
     s->ops->rollback(s);
-    PUT(s, each_lease_price, (struct weir_lease_id){9}, on_lease_price, fresh());
+    PUT(s, each_lease_price, (struct weir_lease_id){8}, 1, on_lease_price, fresh());
     assert_int_equal(got.n, 0);
 }
 
@@ -793,26 +805,6 @@ static void the_audit_log_is_read_from_its_newest_end(void **state)
     assert_int_equal(got.id[0], 6);
 }
 
-static void where_a_run_was_is_told_by_the_ledger(void **state)
-{
-    struct weir_store *s = ((struct fixture *)*state)->s;
-    struct weir_posting p = sample_posting(1, 3, T0, T0 + 10);
-    bool was = false;
-    p.run.attempt = 2;
-    p.debit = WEIR_ACCOUNT_WASTE_LOST;
-    BEGIN(s);
-    PUT(s, put_posting, &p);
-    COMMIT(s);
-    struct weir_run_id run = p.run;
-    PUT(s, was_on, run, p.node, &was);
-    assert_true(was);
-    PUT(s, was_on, run, (struct weir_node_id){p.node.v + 1}, &was);
-    assert_false(was);
-    run.attempt = 1;
-    PUT(s, was_on, run, p.node, &was);
-    assert_false(was);
-}
-
 static void a_set_of_projects_bounds_every_list(void **state)
 {
     struct weir_store *s = ((struct fixture *)*state)->s;
@@ -918,7 +910,7 @@ int main(int argc, char **argv)
         CASE(a_gang_keeps_its_nodes),
         CASE(a_node_comes_back_whole),
         CASE(a_lease_comes_back_whole),
-        CASE(prices_of_leases_stand_by_time),
+        CASE(prices_of_leases_stand_by_number),
         CASE(holds_meters_and_the_rest_come_back),
         CASE(nothing_of_a_rollback_stays),
         CASE(a_close_rolls_back),
@@ -933,7 +925,6 @@ int main(int argc, char **argv)
         CASE(documents_come_back_by_kind_in_order_of_name),
         CASE(the_audit_log_is_read_from_its_newest_end),
         CASE(a_set_of_projects_bounds_every_list),
-        CASE(where_a_run_was_is_told_by_the_ledger),
         CASE(released_holds_are_pruned_but_the_newest),
         CASE(a_reader_sees_what_is_committed),
     };
