@@ -81,7 +81,7 @@ static int on_node(void *ctx, const struct weir_node_row *row)
 {
     struct page *p = ctx;
     if (page_takes(p, row->view.spec.id.v)) {
-        api_node_json(&p->j, row);
+        api_node_json(&p->j, row, p->api->conf.currency);
     }
     return p->has_more ? 1 : 0;
 }
@@ -374,7 +374,7 @@ static void cost_json(struct weir_json *j, const struct cost_group *g)
     weir_json_end(j);
 }
 
-static void pool_json(struct weir_json *j, const struct pool_list *l, const struct pool_sum *p)
+static void pool_json(struct weir_json *j, const struct pool_list *l, const struct pool_sum *p, const char *currency)
 {
     weir_json_object(j);
     weir_json_kv_cstr(j, "name", p->name);
@@ -385,6 +385,7 @@ static void pool_json(struct weir_json *j, const struct pool_list *l, const stru
     weir_json_kv_u64(j, "cpu_milli", p->cpu_milli);
     weir_json_kv_u64(j, "running", p->running);
     weir_json_kv_i64(j, "rate_micro_per_hour", p->rate_micro_per_hour);
+    weir_json_kv_cstr(j, "currency", currency);
     weir_json_key(j, "costs");
     weir_json_array(j);
     for (size_t i = 0; i < l->costs.n; i++) {
@@ -417,7 +418,7 @@ void api_handle_pools(struct api_request *rq)
     struct page p = page_begin(rq, &out);
     for (size_t i = 0; i < l.pools.n; i++) {
         if (page_takes(&p, (uint64_t)l.pools.p[i].id + 1)) { /* pools count from 0 */
-            pool_json(&p.j, &l, &l.pools.p[i]);
+            pool_json(&p.j, &l, &l.pools.p[i], rq->api->conf.currency);
         }
         free(l.pools.p[i].name);
     }

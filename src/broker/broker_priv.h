@@ -109,6 +109,7 @@ struct feed {
     uint64_t at_ms;
     bool failed;    /* it gave none when it was asked last: what is known is older */
     bool wanted;    /* somebody waits for a fresh one */
+    char no_rate[WEIR_CURRENCY_SIZE]; /* offers in it were left out, as it has no rate; "": none */
     char text[256]; /* what is the matter; "" */
 };
 
@@ -298,11 +299,16 @@ struct market_missing {
     size_t offers;
 };
 
+struct market_asked {
+    char provider[WEIR_PROVIDER_SIZE];
+};
+
 /* The price lists. */
 struct market {
     WEIR_VEC(struct weir_offer) offer;    /* in order of provider; for assumptions and `offers` */
     struct weir_map at;                   /* offer -> index; where providers are configured */
     WEIR_VEC(struct weir_offer) unpriced; /* in a currency of which no rate is in force */
+    WEIR_VEC(struct market_asked) asked;  /* whose prices some driver wants */
     WEIR_VEC(struct market_rate) rate;
     struct weir_wall rates_due; /* another may be in force then */
     bool foreign;               /* some rows are in another currency */
@@ -669,6 +675,10 @@ void owned_tick(struct broker *b);
 int market_open(struct broker *b, struct weir_err *err);
 /* The currencies without a rate that price lists are in, with how many offers; at most max. */
 size_t market_missing(const struct broker *b, struct market_missing *ret, size_t max);
+/* A driver wants the prices of that provider. */
+void market_note_asked(struct broker *b, const char *provider);
+/* The currency of some offer that could be rented but for want of a rate, for the request (NULL: any); "": there is none. */
+const char *market_no_rate(const struct broker *b, const struct weir_request *request);
 void market_release(struct broker *b);
 /* Looks which rates are in force; where others are than before, prices are taken anew. Call it when a rule was added or ended. */
 void market_rates(struct broker *b);

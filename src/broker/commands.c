@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "broker_priv.h"
+#include "cloud/exchange.h"
 
 enum { REPLY_BYTES_MAX = 64 << 20, NODES_SHOWN_MAX = 100000, POSSIBLE_KEPT_MAX = 10000, FINDING_OUT_MS = 30000 };
 
@@ -217,8 +218,8 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
     if (possible && !cmd->u.submit.dry_run) {
         weir_map_put(&b->possible, weir_hash_bytes(request, sizeof *request), 1);
     }
-    if (possible || is_still_finding_out(b)) {
-        return 0;
+    if (possible || is_still_finding_out(b) || market_no_rate(b, request)[0] != '\0') {
+        return 0; /* a rate may come, and is waited for */
     }
     char text[256];
     char reason[160];
@@ -293,6 +294,7 @@ static void submit(struct broker *b, struct weir_command *cmd)
             (void)weir_core_provider_quota(weir_engine_core(b->engine), cmd->explain.provider_quota, &cmd->provider_quota);
             cmd->room = cmd->explain.room;
         }
+        (void)snprintf(cmd->no_rate, sizeof cmd->no_rate, "%s", market_no_rate(b, &s.request));
         answer_with_offers(b, cmd, r);
         return;
     }
@@ -383,6 +385,8 @@ static void explain(struct broker *b, struct weir_command *cmd)
         (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
         (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
         (void)weir_core_provider_quota(weir_engine_core(b->engine), cmd->explain.provider_quota, &cmd->provider_quota);
+        const struct weir_request *request = weir_core_shape(weir_engine_core(b->engine), job.shape);
+        (void)snprintf(cmd->no_rate, sizeof cmd->no_rate, "%s", request == NULL ? "" : market_no_rate(b, request));
     } else if (r == -WEIR_ENOTFOUND && !cmd->u.cancel.has_index) {
         r = 0; /* it has ended: its stored records say all */
     }
@@ -723,18 +727,28 @@ static void status_checks(struct broker *b, struct weir_json *j, const struct no
     check(j, "lost nodes", nodes->lost == 0, nodes->lost == 0 ? "no node is silent" : "some nodes have no agent: it is silent, or was stopped", "see 'weir nodes'");
     check(j, "alerts", alerts_are_taken(b), alerts_are_taken(b) ? "every receiver took what it was told last" : "a receiver of alerts does not take what it is told",
           "see 'weir alerts receivers'");
-    /* neither is wrong: a site may rent nothing, and an assumed price is said to be one */
+    char rate[128];
+    const char *no_rate = market_no_rate(b, NULL);
+    const char *remedy = strchr(weir_offer_no_rate(no_rate[0] == '\0' ? "USD" : no_rate, rate, sizeof rate), ':') + 2;
     const struct provider *odd = feeds_trouble(b);
-    if (b->n_providers > 0) {
+    if (no_rate[0] != '\0') {
+        char text[160];
+        (void)snprintf(text, sizeof text, "offers in %s are left out: the ledger is in %s, and no rate of %s is in force", no_rate, b->config->currency, no_rate);
+        check(j, "prices", false, text, remedy);
+    } else if (b->n_providers > 0) {
         check(j, "prices", odd == NULL || !odd->feed.failed, odd != NULL ? odd->feed.text : "every provider's prices are known",
               "its last prices serve meanwhile, or the catalogue's; see 'weir offers --live'");
     }
+    /* neither is wrong: a site may rent nothing, and an assumed price is said to be one */
     check(j, "providers", true,
           b->n_providers > 0 ? "at least one provider is configured"
                              : "none is configured, nothing is rented; 'providers: {sandbox: {}}' in the configuration is one to try with", NULL);
-    check(j, "owned cost", true,
-          assumed ? "assumed from the market; to bill what it was, configure pools: {local: {cost: {purchase: ...}}}"
-                  : "the cost of owned nodes is configured", NULL);
+    bool unknown = assumed && market_rate(b, "USD") == 0;
+    check(j, "owned cost", !unknown,
+          unknown   ? "owned nodes cost nothing: it is assumed in USD, of which no rate is in force"
+          : assumed ? "assumed from the market; to bill what it was, configure pools: {local: {cost: {purchase: ...}}}"
+                    : "the cost of owned nodes is configured",
+          "configure pools: {local: {cost: {purchase: ...}}}, or add a rate: weir rule add NAME exchange --currency USD --rate RATE");
     weir_json_end(j);
 }
 

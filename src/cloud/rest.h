@@ -193,6 +193,8 @@ void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
  * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now;
  * what it says of cores, memory and traffic stands. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
+/* A price that was told is in a currency of which no rate is in force. */
+void weir_rest_offers_unpriced(struct weir_rest_offers *l, const char *currency);
 /* For ops->zone of a provider whose regions are one place each. */
 const char *weir_rest_zone_is_region(const struct weir_provider *p, const struct weir_offer *o);
 /* A price that was told is not taken: text says which and why. The first is shown to people. */

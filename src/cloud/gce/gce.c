@@ -540,8 +540,7 @@ static void set_price(struct types_ctx *t, struct weir_offer *o)
     }
     struct weir_offer now = *o;
     if (!weir_provider_price(t->p->env, &now, "USD", price)) {
-        char text[128];
-        weir_rest_offers_refuse(t->l, "the price of %s in %s: %s", o->instance_type, o->region, weir_offer_no_rate("USD", text, sizeof text));
+        weir_rest_offers_unpriced(t->l, "USD");
         return;
     }
     if (!weir_rest_is_near(now.price_micro_per_hour, o->price_micro_per_hour)) {
