@@ -463,6 +463,8 @@ void leases_restore(struct broker *b);
 void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
+/* Other rates of currencies are in force: offers that lack one now are withdrawn at once, and prices asked for anew. */
+void leases_rates_changed(struct broker *b);
 
 /* ---- feeds.c: what providers tell of their prices ---- */
 
