@@ -19,6 +19,8 @@ static const struct {
     {"NVIDIA_A100_80GB_GPUS", {"a2-ultragpu-*", NULL}},
 };
 
+_Static_assert(2 * WEIR_ARRAY_LEN(families) <= WEIR_PROVIDER_QUOTA_TYPES_MAX, "the project's quota names the types of all");
+
 #define SPOT "PREEMPTIBLE_"
 
 static void add_type(struct weir_provider_quota *q, const char *type)
@@ -62,7 +64,7 @@ void gce_quota_region(const struct weir_provider *p, const json_t *region, struc
         (void)snprintf(metric, sizeof metric, SPOT "%s", families[i].metric);
         const json_t *standard = find_metric(quotas, families[i].metric);
         const json_t *spot = find_metric(quotas, metric);
-        bool has_spot = weir_rest_count(spot, "limit") > 0;
+        bool has_spot = json_number_value(json_object_get(spot, "limit")) > 0; /* one without bounds too, which is no quota */
         if (standard != NULL) {
             add(l, standard, name, i, has_spot ? 1u << WEIR_OFFER_ON_DEMAND : 0);
         }
