@@ -7,6 +7,8 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "cloud/catalogue.h"
+#include "cloud/exchange.h"
 #include "cloud/offers.h"
 #include "cloud/provider.h"
 
@@ -218,6 +220,42 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
     }
 }
 
+/* Those that nothing but a rate of their currency lacks: of each, how many. */
+static void unpriced_json(struct weir_json *j, const struct weir_offer_list *l)
+{
+    struct {
+        char currency[WEIR_CURRENCY_SIZE];
+        uint64_t n;
+    } kind[WEIR_CATALOGUE_RATES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct weir_offer *o = l->row[i].offer;
+        size_t k = 0;
+        while (k < n && !weir_streq(kind[k].currency, o->currency)) {
+            k++;
+        }
+        if (l->row[i].verdict != WEIR_VERDICT_CURRENCY || k == WEIR_ARRAY_LEN(kind)) {
+            continue;
+        }
+        if (k == n) {
+            memcpy(kind[n].currency, o->currency, sizeof o->currency);
+            kind[n++].n = 0;
+        }
+        kind[k].n++;
+    }
+    weir_json_key(j, "unpriced");
+    weir_json_array(j);
+    for (size_t i = 0; i < n; i++) {
+        char text[128];
+        weir_json_object(j);
+        weir_json_kv_cstr(j, "currency", kind[i].currency);
+        weir_json_kv_u64(j, "offers", kind[i].n);
+        weir_json_kv_cstr(j, "reason", weir_offer_no_rate(kind[i].currency, text, sizeof text));
+        weir_json_end(j);
+    }
+    weir_json_end(j);
+}
+
 /* Appends a name once. */
 static void add_name(const char **names, size_t *n, const char *name)
 {
@@ -284,6 +322,7 @@ void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query 
     write_rows(&j, &w, &own, &query, q, gpus);
     write_rows(&j, &w, &other, &query, q, gpus);
     weir_json_end(&j);
+    unpriced_json(&j, &other);
     weir_json_key(&j, "feeds");
     weir_json_raw(&j, q->feeds.n > 0 ? q->feeds : WEIR_SV("[]"));
     weir_json_key(&j, "next");

@@ -151,15 +151,20 @@ int64_t api_accrued_task(const struct api_accrued *a, struct weir_task_id task)
 
 /* ---- jobs ---- */
 
-void api_footprint_json(struct weir_json *j, const struct weir_footprint *f)
+void api_known_json(struct weir_json *j, const char *key, int64_t known, bool has_unknown)
 {
-    weir_json_kv_i64(j, "energy_mj", f->energy_mj);
-    weir_json_key(j, "carbon_ug");
-    if (f->carbon_ug == 0 && f->unknown_micro != 0) {
+    weir_json_key(j, key);
+    if (known == 0 && has_unknown) {
         weir_json_null(j);
     } else {
-        weir_json_i64(j, f->carbon_ug);
+        weir_json_i64(j, known);
     }
+}
+
+void api_footprint_json(struct weir_json *j, const struct weir_footprint *f)
+{
+    api_known_json(j, "energy_mj", f->energy_mj, f->has_unknown);
+    api_known_json(j, "carbon_ug", f->carbon_ug, f->has_unknown);
     weir_json_kv_i64(j, "carbon_unknown_micro", f->unknown_micro);
 }
 

@@ -73,7 +73,9 @@ static void print_footprint(const json_t *job)
         weir_out_kg(&s, weir_get_i64(job, "carbon_ug", 0));
         weir_str_adds(&s, " kg CO2e");
     }
-    if (unknown > 0) {
+    if (unknown == 0 && json_is_null(json_object_get(job, "carbon_ug"))) {
+        weir_str_adds(&s, "unknown"); /* of what cost nothing */
+    } else if (unknown > 0) {
         weir_str_adds(&s, s.n > 0 ? "; unknown of what cost " : "unknown of what cost ");
         weir_out_money(&s, unknown, weir_get_currency(job));
     }

@@ -747,6 +747,30 @@ static void quotas_are_told(void **state)
     end(g);
 }
 
+static void quotas_that_come_in_part_are_told(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    mock_tell("set", "{\"quota\": 500}");
+    size_t all = g->s->ops->quota == NULL ? 0 : ask_quota(g).n;
+    for (size_t i = 0; subject->part_of_quota != NULL && subject->part_of_quota[i] != NULL; i++) {
+        static const char *const faults[] = {"server_error", "bad_body"};
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(faults); k++) {
+            mock_fault(faults[k], subject->part_of_quota[i], -1, "");
+            struct quota_answer a = ask_quota(g);
+            assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+            assert_true(a.n > 0 && a.n < all);
+            assert_true(a.r.text[0] != '\0');
+            assert_int_equal(quota_of(&a, &g->on_demand)->limit, 500);
+            clear();
+        }
+        struct quota_answer a = ask_quota(g);
+        assert_int_equal(a.n, all);
+        assert_string_equal(a.r.text, "");
+    }
+    end(g);
+}
+
 /* ---- looks at the provider ---- */
 
 /* All is well but for `bad`; NULL: all. */
@@ -927,6 +951,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(what_the_provider_takes_back),
         cmocka_unit_test(quotas_are_told),
         cmocka_unit_test(quotas_come_whole_in_pages),
+        cmocka_unit_test(quotas_that_come_in_part_are_told),
         cmocka_unit_test(a_look_finds_what_is_wrong),
         cmocka_unit_test(a_look_names_what_is_missing),
         cmocka_unit_test(nothing_is_answered_after_fini),
