@@ -415,7 +415,7 @@ def events_follow_goes_on_after_a_break(b):
     check(b"task.started" in p.stdout.readline(), "first event")
     check(b"the.second" in p.stdout.readline(), "second event")
     p.terminate()
-    p.communicate(timeout=30)
+    p.communicate(timeout=300)
     equal(calls[1]["after"], "1")
 
 
@@ -534,7 +534,7 @@ complete_words weir jobs --state ru
 complete_words weir nodes dr
 complete_words weir completion z
 """
-    p = subprocess.run(["bash", "-c", probe], capture_output=True, timeout=30)
+    p = subprocess.run(["bash", "-c", probe], capture_output=True, timeout=300)
     equal(p.stdout.decode().splitlines(), ["submit", "--state", "running", "drain", "zsh"], p)
 
 
