@@ -380,6 +380,8 @@ struct api_job {
     bool has_task;
     char *pool;
     char *node;
+    struct weir_node_id node_id;
+    uint32_t other_nodes; /* where its first tasks are besides */
     enum weir_reason reason;
     bool has_exit;
     int32_t exit_code;
@@ -435,12 +437,14 @@ void api_node_names_release(struct api_node_names *n);
 /* NULL where not known. */
 const char *api_node_name(const struct api_node_names *n, uint64_t id);
 
-/* energy_mj, carbon_ug (null: nobody knows any of it), carbon_unknown_micro. */
+/* What is known of something; null where that is nothing, and there is some. */
+void api_known_json(struct weir_json *j, const char *key, int64_t known, bool has_unknown);
+/* energy_mj and carbon_ug (null: nobody knows any of it), carbon_unknown_micro. */
 void api_footprint_json(struct weir_json *j, const struct weir_footprint *f);
 /* accruing_micro: what the row's cost lacks, as it is not in the ledger yet. */
 void api_task_json(struct weir_json *j, const struct weir_task_row *row, int64_t accruing_micro,
                    const struct api_array *array, const struct api_node_names *names, const char *currency);
-void api_node_json(struct weir_json *j, const struct weir_node_row *row);
+void api_node_json(struct weir_json *j, const struct weir_node_row *row, const char *currency);
 /* show_job: say for which job it was rented. */
 void api_lease_json(struct weir_json *j, const struct weir_lease_row *row, bool show_job, int64_t cost_micro, const char *currency);
 /* The members of a project, as items of an open array. */

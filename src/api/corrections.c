@@ -148,6 +148,39 @@ int api_find_payers(struct weir_store *s, struct weir_amendment *part, size_t n,
     return r;
 }
 
+static int on_job_there(void *ctx, const struct weir_job_row *row)
+{
+    (void)ctx;
+    (void)row;
+    return 0;
+}
+
+static int on_lease_there(void *ctx, const struct weir_lease_row *row)
+{
+    (void)ctx;
+    (void)row;
+    return 0;
+}
+
+static int on_node(void *ctx, const struct weir_node_row *row)
+{
+    return row->view.spec.id.v == *(const uint64_t *)ctx ? 1 : 0;
+}
+
+/* Whether what is to be corrected is there at all. */
+static int check_object(struct weir_store *s, const struct ask *a, struct weir_err *err)
+{
+    int r = a->job != 0   ? s->ops->get_job(s, (struct weir_job_id){a->job}, on_job_there, NULL, err)
+            : a->lease != 0 ? s->ops->get_lease(s, (struct weir_lease_id){a->lease}, on_lease_there, NULL, err)
+                            : s->ops->each_node(s, true, on_node, (void *)(uintptr_t)&a->node, err);
+    bool is_missing = r == -WEIR_ENOTFOUND || (a->node != 0 && r == 0);
+    if (is_missing) {
+        return weir_fail(err, -WEIR_ENOTFOUND, "%s %" PRIu64 " does not exist", a->job != 0 ? "job" : a->lease != 0 ? "lease" : "node",
+                         a->job != 0 ? a->job : a->lease != 0 ? a->lease : a->node);
+    }
+    return r < 0 ? r : 0;
+}
+
 /* What it is spread over, and the number it will have. */
 static int spread(struct weir_api *api, const struct ask *a, struct weir_command *cmd, struct weir_err *err)
 {
@@ -156,7 +189,8 @@ static int spread(struct weir_api *api, const struct ask *a, struct weir_command
     uint64_t first = 0;
     struct weir_store *s = api_reader_take(api, &which);
     struct ask_scan scan = {a, weir_charges_new(a->from, a->to, WEIR_DUR_MAX)};
-    int r = api_next_correction(s, &cmd->u.amend.row.id, err);
+    int r = check_object(s, a, err);
+    r = r < 0 ? r : api_next_correction(s, &cmd->u.amend.row.id, err);
     r = r < 0 ? r : s->ops->first_posting(s, a->from, &first, err);
     r = r < 0 ? r : s->ops->each_posting(s, first > 0 ? first - 1 : 0, on_posting, &scan, err);
     if (r == 0) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "cloud/exchange.h"
 
 enum { TEXT_MAX = 4096, NAME_SIZE = 64 };
 
@@ -192,6 +193,14 @@ static void add_cost(struct weir_str *out, const struct weir_names *n, const str
         add_duration(out, e->expected_run);
     }
     weir_str_adds(out, ".");
+}
+
+static void add_no_rate(struct weir_str *out, const struct weir_names *n)
+{
+    char text[128];
+    if (n->no_rate != NULL && n->no_rate[0] != '\0') {
+        weir_str_addf(out, " Offers in %s are left out: %s.", n->no_rate, weir_offer_no_rate(n->no_rate, text, sizeof text));
+    }
 }
 
 static void add_queue(struct weir_str *out, const struct weir_explain *e)
@@ -387,6 +396,7 @@ static void placed_text(struct weir_str *out, const struct weir_names *n, const 
         add_limit(out, n, e);
         add_quota(out, n, e);
         add_provider_quota(out, n, e);
+        add_no_rate(out, n);
         add_queue(out, e);
     }
 }
@@ -410,6 +420,7 @@ void weir_explain_to_text(const struct weir_explain *e, const struct weir_names 
         add_limit(out, names, e);
         add_quota(out, names, e);
         add_provider_quota(out, names, e);
+        add_no_rate(out, names);
         add_queue(out, e);
         return;
     case WEIR_DECISION_PREEMPT:

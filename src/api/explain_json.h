@@ -22,6 +22,7 @@ struct weir_names {
     bool (*quota)(void *ctx, struct weir_quota_id id, struct weir_quota_view *ret);
     bool (*provider_quota)(void *ctx, uint64_t id, struct weir_told_quota *ret);
     const char *currency; /* NULL: "USD" */
+    const char *no_rate;  /* offers in this currency were left out of a decision to wait, as it has no rate; NULL or "": none were */
 };
 
 /* Appends one JSON object: the Explain item of docs/api/rest.md. */

@@ -145,7 +145,8 @@ static int explain_now(struct weir_store *s, const struct api_call *call, const 
     struct now_names n = {.array = array, .offer = call->cmd.offer, .n_offers = call->cmd.n_offers, .limit = &call->cmd.limit, .quota = &call->cmd.quota, .provider_quota = &call->cmd.provider_quota};
     int rc = api_node_names_load(s, &n.nodes, err);
     if (rc == 0) {
-        struct weir_names names = {&n, now_node, now_offer, now_task, now_budget, now_quota, now_provider_quota, call->api->conf.currency};
+        struct weir_names names = {&n, now_node, now_offer, now_task, now_budget, now_quota, now_provider_quota, call->api->conf.currency,
+                                   call->cmd.no_rate};
         struct weir_str item = WEIR_STR_INIT(65536);
         weir_explain_to_json(&call->cmd.explain, &names, &item);
         weir_json_raw(j, weir_str_sv(&item));

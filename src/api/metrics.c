@@ -37,9 +37,13 @@ static void label(struct weir_str *out, bool first, const char *name, const char
     weir_str_addc(out, '"');
 }
 
-static void usd(struct weir_str *out, int64_t micro)
+/* The end of a line whose value has six places; of an amount its currency comes first. */
+static void micro_value(struct weir_str *out, int64_t micro, const char *currency)
 {
     char buf[WEIR_MONEY_SIZE];
+    if (currency != NULL) {
+        label(out, false, "currency", currency);
+    }
     weir_str_addf(out, "} %s\n", weir_money_format(micro, buf));
 }
 
@@ -73,7 +77,7 @@ static void add(struct sums *s, const char *a, const char *b, const char *c, int
 
 /* Writes and empties it. Names NULL: the label is not used. */
 static void write_sums(struct weir_str *out, struct sums *s, const char *metric, const char *a, const char *b,
-                       const char *c, bool is_money)
+                       const char *c, const char *currency)
 {
     for (size_t i = 0; i < s->rows.n; i++) {
         struct sum *r = &s->rows.p[i];
@@ -85,8 +89,8 @@ static void write_sums(struct weir_str *out, struct sums *s, const char *metric,
         if (c != NULL) {
             label(out, false, c, r->c);
         }
-        if (is_money) {
-            usd(out, r->v);
+        if (currency != NULL) {
+            micro_value(out, r->v, currency);
         } else {
             weir_str_addf(out, "} %" PRId64 "\n", r->v);
         }
@@ -128,13 +132,14 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
 
 /* Sums of the ledger by project, pool and use. */
 struct totals {
+    const char *currency;
     struct weir_str cost;
     struct weir_str energy;
     struct weir_str carbon;
     struct weir_str unknown;
 };
 
-static void total_line(struct weir_str *out, const char *metric, const struct weir_total_row *row, int64_t micro)
+static void total_line(struct weir_str *out, const char *metric, const struct weir_total_row *row, int64_t micro, const char *currency)
 {
     static const char *const uses[WEIR_ACCOUNT_MAX] = {[WEIR_ACCOUNT_JOB] = "used",
                                                        [WEIR_ACCOUNT_IDLE] = "idle",
@@ -145,20 +150,22 @@ static void total_line(struct weir_str *out, const char *metric, const struct we
     label(out, true, "project", row->project);
     label(out, false, "pool", row->pool);
     label(out, false, "use", uses[row->account]);
-    usd(out, micro);
+    micro_value(out, micro, currency);
 }
 
 static int on_total(void *ctx, const struct weir_total_row *row)
 {
     struct totals *t = ctx;
     const struct weir_footprint *f = &row->footprint;
-    total_line(&t->cost, "weir_cost_usd", row, row->amount_micro);
+    total_line(&t->cost, "weir_cost", row, row->amount_micro, t->currency);
     if (f->energy_mj > 0) {
-        total_line(&t->energy, "weir_energy_joules_total", row, weir_mul_div_sat(f->energy_mj, 1000, 1));
-        total_line(&t->carbon, "weir_carbon_grams_total", row, f->carbon_ug);
+        total_line(&t->energy, "weir_energy_joules_total", row, weir_mul_div_sat(f->energy_mj, 1000, 1), NULL);
+    }
+    if (f->energy_mj > 0 && (f->carbon_ug > 0 || !f->has_unknown)) {
+        total_line(&t->carbon, "weir_carbon_grams_total", row, f->carbon_ug, NULL);
     }
     if (f->unknown_micro != 0) {
-        total_line(&t->unknown, "weir_carbon_unknown_usd", row, f->unknown_micro);
+        total_line(&t->unknown, "weir_carbon_unknown_cost", row, f->unknown_micro, t->currency);
     }
     return 0;
 }
@@ -171,10 +178,10 @@ static void add_totals(struct weir_str *out, struct totals *t)
         const char *type;
         const char *help;
     } rows[] = {
-        {&t->cost, "weir_cost_usd", "gauge", "What the ledger has by use, in its currency; a correction moves it from one to another."},
+        {&t->cost, "weir_cost", "gauge", "What the ledger has by use, in its currency; a correction moves it from one to another."},
         {&t->energy, "weir_energy_joules_total", "counter", "What nodes took from the grid, with PUE, by what they were used for."},
         {&t->carbon, "weir_carbon_grams_total", "counter", "What that emitted, in grams of CO2e, where it is known."},
-        {&t->unknown, "weir_carbon_unknown_usd", "gauge", "The cost of use whose carbon is not known."},
+        {&t->unknown, "weir_carbon_unknown_cost", "gauge", "The cost of use whose carbon is not known, in the ledger's currency."},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         head(out, rows[i].name, rows[i].type, rows[i].help);
@@ -300,7 +307,7 @@ static int from_store(struct weir_str *out, struct weir_api *a, struct weir_err 
 {
     struct node_sums n = {0};
     struct sums leases = {0};
-    struct totals totals = {WEIR_STR_INIT(API_REPLY_BYTES_MAX), WEIR_STR_INIT(API_REPLY_BYTES_MAX), WEIR_STR_INIT(API_REPLY_BYTES_MAX),
+    struct totals totals = {a->conf.currency, WEIR_STR_INIT(API_REPLY_BYTES_MAX), WEIR_STR_INIT(API_REPLY_BYTES_MAX), WEIR_STR_INIT(API_REPLY_BYTES_MAX),
                             WEIR_STR_INIT(API_REPLY_BYTES_MAX)};
     unsigned which;
     struct weir_store *s = api_reader_take(a, &which);
@@ -309,13 +316,13 @@ static int from_store(struct weir_str *out, struct weir_api *a, struct weir_err 
     rc = rc < 0 ? rc : s->ops->each_total(s, on_total, &totals, err);
     api_reader_put(a, which);
     head(out, "weir_nodes", "gauge", "Nodes by pool and state.");
-    write_sums(out, &n.nodes, "weir_nodes", "pool", "state", NULL, false);
+    write_sums(out, &n.nodes, "weir_nodes", "pool", "state", NULL, NULL);
     head(out, "weir_gpus", "gauge", "GPUs by pool, model and state.");
-    write_sums(out, &n.gpus, "weir_gpus", "pool", "gpu_model", "state", false);
-    head(out, "weir_rate_usd_per_hour", "gauge", "What the nodes cost per hour, in the ledger's currency.");
-    write_sums(out, &n.rate, "weir_rate_usd_per_hour", "pool", NULL, NULL, true);
+    write_sums(out, &n.gpus, "weir_gpus", "pool", "gpu_model", "state", NULL);
+    head(out, "weir_rate_per_hour", "gauge", "What the nodes cost per hour, in the ledger's currency.");
+    write_sums(out, &n.rate, "weir_rate_per_hour", "pool", NULL, NULL, a->conf.currency);
     head(out, "weir_leases", "gauge", "Leases that have not ended.");
-    write_sums(out, &leases, "weir_leases", "provider", "state", "capacity_type", false);
+    write_sums(out, &leases, "weir_leases", "provider", "state", "capacity_type", NULL);
     add_totals(out, &totals);
     return rc;
 }

@@ -106,8 +106,8 @@ static void sums_json(struct weir_json *j, const struct weir_bill_row *r, bool p
         weir_json_kv_i64(j, cost[i], r->cost_micro[i]);
     }
     api_footprint_json(j, &r->footprint);
-    weir_json_kv_i64(j, "idle_energy_mj", r->idle_energy_mj);
-    weir_json_kv_i64(j, "idle_carbon_ug", r->idle_carbon_ug);
+    api_known_json(j, "idle_energy_mj", r->idle_energy_mj, r->idle_has_unknown);
+    api_known_json(j, "idle_carbon_ug", r->idle_carbon_ug, r->idle_has_unknown);
 }
 
 static void add_row(struct weir_bill_row *total, const struct weir_bill_row *r)
@@ -126,6 +126,7 @@ static void add_row(struct weir_bill_row *total, const struct weir_bill_row *r)
     weir_footprint_add(&total->footprint, &r->footprint);
     total->idle_energy_mj = weir_i64_add_sat(total->idle_energy_mj, r->idle_energy_mj);
     total->idle_carbon_ug = weir_i64_add_sat(total->idle_carbon_ug, r->idle_carbon_ug);
+    total->idle_has_unknown = total->idle_has_unknown || r->idle_has_unknown;
 }
 
 static int on_bill_row(void *ctx, const struct weir_bill_row *row)

@@ -81,7 +81,7 @@ static int on_node(void *ctx, const struct weir_node_row *row)
 {
     struct page *p = ctx;
     if (page_takes(p, row->view.spec.id.v)) {
-        api_node_json(&p->j, row);
+        api_node_json(&p->j, row, p->api->conf.currency);
     }
     return p->has_more ? 1 : 0;
 }
@@ -250,11 +250,13 @@ void api_handle_leases_up(struct api_request *rq)
 
 /* ---- pools ---- */
 
-/* Owned nodes of a pool that cost the same. */
+/* Nodes of a pool that cost the same. */
 struct cost_group {
     uint32_t pool;
     uint64_t nodes;
-    struct weir_owned_cost cost;
+    bool is_rented;
+    int64_t price_micro_per_hour; /* of rented ones, in the ledger's currency */
+    struct weir_owned_cost cost;  /* of rented ones the energy and the carbon */
 };
 
 struct pool_sum {
@@ -309,29 +311,38 @@ static int on_pool_node(void *ctx, const struct weir_node_row *row)
 static int on_pool_meter(void *ctx, const struct weir_meter *m)
 {
     struct pool_list *l = ctx;
-    if (!m->info.owned) {
-        return 0;
-    }
+    int64_t price = m->info.owned ? 0 : m->info.price_micro_per_hour;
     for (size_t i = l->costs.n; i > 0; i--) {
         struct cost_group *g = &l->costs.p[i - 1];
-        if (g->pool == m->info.pool.v && weir_owned_cost_eq(&g->cost, &m->info.cost)) {
+        if (g->pool == m->info.pool.v && g->is_rented == !m->info.owned && g->price_micro_per_hour == price && weir_owned_cost_eq(&g->cost, &m->info.cost)) {
             g->nodes++;
             return 0;
         }
     }
-    weir_vec_push(&l->costs, (struct cost_group){m->info.pool.v, 1, m->info.cost});
+    weir_vec_push(&l->costs, (struct cost_group){m->info.pool.v, 1, !m->info.owned, price, m->info.cost});
     return 0;
 }
 
-/* null where it is not known. */
-static void carbon_json(struct weir_json *j, const char *key, const struct weir_owned_cost *c, int64_t ug)
+/* What the grid emits for it, as it is modelled; null where that is not known, or what the node draws is not. */
+static void carbon_json(struct weir_json *j, const struct weir_owned_cost *c)
 {
-    weir_json_key(j, key);
-    if (c->has_carbon) {
-        weir_json_i64(j, ug);
-    } else {
-        weir_json_null(j);
-    }
+    bool is_drawn = c->busy_watts > 0;
+    api_known_json(j, "carbon_ug_per_kwh", c->has_carbon ? c->carbon_ug_per_kwh : 0, !c->has_carbon);
+    api_known_json(j, "carbon_idle_ug_per_hour", weir_carbon_rate(c, c->idle_watts), !c->has_carbon || !is_drawn);
+    api_known_json(j, "carbon_busy_ug_per_hour", weir_carbon_rate(c, c->busy_watts), !c->has_carbon || !is_drawn);
+}
+
+static void rented_json(struct weir_json *j, const struct cost_group *g)
+{
+    const struct weir_owned_cost *c = &g->cost;
+    weir_json_object(j);
+    weir_json_kv_u64(j, "nodes", g->nodes);
+    weir_json_kv_i64(j, "price_micro_per_hour", g->price_micro_per_hour);
+    api_known_json(j, "pue_milli", c->pue_milli, true);
+    api_known_json(j, "idle_watts", c->idle_watts, c->busy_watts == 0);
+    api_known_json(j, "busy_watts", c->busy_watts, true);
+    carbon_json(j, c);
+    weir_json_end(j);
 }
 
 static void cost_json(struct weir_json *j, const struct cost_group *g)
@@ -350,7 +361,6 @@ static void cost_json(struct weir_json *j, const struct cost_group *g)
     weir_json_kv_i64(j, "upkeep_micro_per_year", c->upkeep_micro_per_year);
     weir_json_kv_i64(j, "tariff_micro_per_kwh", c->tariff_micro_per_kwh);
     weir_json_kv_u64(j, "pue_milli", c->pue_milli);
-    carbon_json(j, "carbon_ug_per_kwh", c, c->carbon_ug_per_kwh);
     weir_json_kv_u64(j, "idle_watts", c->idle_watts);
     weir_json_kv_u64(j, "busy_watts", c->busy_watts);
     weir_json_kv_i64(j, "depreciation_micro_per_hour", depreciation);
@@ -360,12 +370,11 @@ static void cost_json(struct weir_json *j, const struct cost_group *g)
     weir_json_kv_i64(j, "billed_idle_micro_per_hour", weir_i64_add_sat(fixed, idle));
     weir_json_kv_i64(j, "billed_busy_micro_per_hour", weir_i64_add_sat(fixed, busy));
     weir_json_kv_i64(j, "decided_micro_per_hour", weir_owned_rates(c).marginal_busy_micro_per_hour);
-    carbon_json(j, "carbon_idle_ug_per_hour", c, weir_carbon_rate(c, c->idle_watts));
-    carbon_json(j, "carbon_busy_ug_per_hour", c, weir_carbon_rate(c, c->busy_watts));
+    carbon_json(j, c);
     weir_json_end(j);
 }
 
-static void pool_json(struct weir_json *j, const struct pool_list *l, const struct pool_sum *p)
+static void pool_json(struct weir_json *j, const struct pool_list *l, const struct pool_sum *p, const char *currency)
 {
     weir_json_object(j);
     weir_json_kv_cstr(j, "name", p->name);
@@ -376,11 +385,20 @@ static void pool_json(struct weir_json *j, const struct pool_list *l, const stru
     weir_json_kv_u64(j, "cpu_milli", p->cpu_milli);
     weir_json_kv_u64(j, "running", p->running);
     weir_json_kv_i64(j, "rate_micro_per_hour", p->rate_micro_per_hour);
+    weir_json_kv_cstr(j, "currency", currency);
     weir_json_key(j, "costs");
     weir_json_array(j);
     for (size_t i = 0; i < l->costs.n; i++) {
-        if (l->costs.p[i].pool == p->id) {
+        if (l->costs.p[i].pool == p->id && !l->costs.p[i].is_rented) {
             cost_json(j, &l->costs.p[i]);
+        }
+    }
+    weir_json_end(j);
+    weir_json_key(j, "rented");
+    weir_json_array(j);
+    for (size_t i = 0; i < l->costs.n; i++) {
+        if (l->costs.p[i].pool == p->id && l->costs.p[i].is_rented) {
+            rented_json(j, &l->costs.p[i]);
         }
     }
     weir_json_end(j);
@@ -400,7 +418,7 @@ void api_handle_pools(struct api_request *rq)
     struct page p = page_begin(rq, &out);
     for (size_t i = 0; i < l.pools.n; i++) {
         if (page_takes(&p, (uint64_t)l.pools.p[i].id + 1)) { /* pools count from 0 */
-            pool_json(&p.j, &l, &l.pools.p[i]);
+            pool_json(&p.j, &l, &l.pools.p[i], rq->api->conf.currency);
         }
         free(l.pools.p[i].name);
     }

@@ -71,6 +71,7 @@ static void offers_finish(struct api_call *call)
     struct weir_store *s = api_reader_take(a, &which);
     int rc = s->ops->each_node(s, false, on_owned, &l, &err);
     api_reader_put(a, which);
+    rc = rc < 0 ? rc : api_offers_cloud(&ask->q, ask->rented, ask->n_rented, &err);
     if (rc < 0) {
         api_fail(call->http, rc, &err);
     } else {

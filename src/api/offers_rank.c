@@ -6,7 +6,13 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/mem.h"
+#include "cloud/catalogue.h"
+#include "cloud/exchange.h"
 #include "cloud/offers.h"
+#include "cloud/provider.h"
+
+enum { PROVIDER_NAMES_MAX = 64 };
 
 static int read_wishes(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_offer_query *ret,
                        struct weir_err *err)
@@ -197,7 +203,9 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
                        const struct api_offer_query *q, const struct weir_gpu_table *gpus)
 {
     for (size_t i = 0; i < l->n && !w->has_more; i++) {
-        if ((!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
+        /* a cloud that is named is all that is spoken of */
+        bool is_asked_for = q->cloud == NULL || weir_glob_match(weir_sv_of(q->cloud), weir_sv_of(l->row[i].offer->provider));
+        if (!is_asked_for || (!q->all && !weir_offer_verdict_is_included(l->row[i].verdict)) ||
             (q->launchable && !l->row[i].offer->launchable)) {
             continue;
         }
@@ -210,6 +218,82 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
             row_json(j, &l->row[i], query, gpus, q);
         }
     }
+}
+
+/* Those that nothing but a rate of their currency lacks: of each, how many. */
+static void unpriced_json(struct weir_json *j, const struct weir_offer_list *l)
+{
+    struct {
+        char currency[WEIR_CURRENCY_SIZE];
+        uint64_t n;
+    } kind[WEIR_CATALOGUE_RATES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct weir_offer *o = l->row[i].offer;
+        size_t k = 0;
+        while (k < n && !weir_streq(kind[k].currency, o->currency)) {
+            k++;
+        }
+        if (l->row[i].verdict != WEIR_VERDICT_CURRENCY || k == WEIR_ARRAY_LEN(kind)) {
+            continue;
+        }
+        if (k == n) {
+            memcpy(kind[n].currency, o->currency, sizeof o->currency);
+            kind[n++].n = 0;
+        }
+        kind[k].n++;
+    }
+    weir_json_key(j, "unpriced");
+    weir_json_array(j);
+    for (size_t i = 0; i < n; i++) {
+        char text[128];
+        weir_json_object(j);
+        weir_json_kv_cstr(j, "currency", kind[i].currency);
+        weir_json_kv_u64(j, "offers", kind[i].n);
+        weir_json_kv_cstr(j, "reason", weir_offer_no_rate(kind[i].currency, text, sizeof text));
+        weir_json_end(j);
+    }
+    weir_json_end(j);
+}
+
+/* Appends a name once. */
+static void add_name(const char **names, size_t *n, const char *name)
+{
+    for (size_t i = 0; i < *n; i++) {
+        if (weir_streq(names[i], name)) {
+            return;
+        }
+    }
+    if (*n < PROVIDER_NAMES_MAX) {
+        names[(*n)++] = name;
+    }
+}
+
+int api_offers_cloud(const struct api_offer_query *q, const struct weir_offer *rented, size_t n_rented, struct weir_err *err)
+{
+    const char *names[PROVIDER_NAMES_MAX + 1] = {"local"};
+    size_t n = 1;
+    for (size_t i = 0; weir_providers[i] != NULL; i++) {
+        add_name(names, &n, weir_providers[i]->name);
+    }
+    for (size_t i = 0; i < n_rented; i++) {
+        if (i == 0 || !weir_streq(rented[i].provider, rented[i - 1].provider)) {
+            add_name(names, &n, rented[i].provider);
+        }
+    }
+    names[n] = NULL;
+    WEIR_CLEANUP(weir_str_release) struct weir_str known = WEIR_STR_INIT(200);
+    for (size_t i = 0; i < n; i++) {
+        if (q->cloud == NULL || weir_glob_match(weir_sv_of(q->cloud), weir_sv_of(names[i]))) {
+            return 0;
+        }
+        weir_str_addf(&known, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    const char *near = weir_nearest(weir_sv_of(q->cloud), names);
+    if (near != NULL) {
+        return weir_fail(err, -WEIR_EINVAL, "cloud '%.64s' is not known; did you mean '%s'?", q->cloud, near);
+    }
+    return weir_fail(err, -WEIR_EINVAL, "cloud '%.64s' is not known; there are %s", q->cloud, weir_str_cstr(&known));
 }
 
 void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,
@@ -238,6 +322,7 @@ void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query 
     write_rows(&j, &w, &own, &query, q, gpus);
     write_rows(&j, &w, &other, &query, q, gpus);
     weir_json_end(&j);
+    unpriced_json(&j, &other);
     weir_json_key(&j, "feeds");
     weir_json_raw(&j, q->feeds.n > 0 ? q->feeds : WEIR_SV("[]"));
     weir_json_key(&j, "next");

@@ -37,6 +37,9 @@ void api_exchange_json(struct weir_json *j, const struct weir_offer *o);
 /* Could the query be understood? Errors: -WEIR_EINVAL. */
 int api_offers_check(struct weir_gpu_table *gpus, const struct api_offer_query *q, struct weir_err *err);
 
+/* Is the cloud that is named one that there is, or could be? Errors: -WEIR_EINVAL. */
+int api_offers_cloud(const struct api_offer_query *q, const struct weir_offer *rented, size_t n_rented, struct weir_err *err);
+
 /* Writes {"items": [...], "feeds": [...], "next": ...}: owned ones first, then the others by price. The query must
  * have been checked. */
 void api_offers_write(struct weir_gpu_table *gpus, const struct api_offer_query *q, const struct weir_offer *owned,

@@ -151,15 +151,20 @@ int64_t api_accrued_task(const struct api_accrued *a, struct weir_task_id task)
 
 /* ---- jobs ---- */
 
-void api_footprint_json(struct weir_json *j, const struct weir_footprint *f)
+void api_known_json(struct weir_json *j, const char *key, int64_t known, bool has_unknown)
 {
-    weir_json_kv_i64(j, "energy_mj", f->energy_mj);
-    weir_json_key(j, "carbon_ug");
-    if (f->carbon_ug == 0 && f->unknown_micro != 0) {
+    weir_json_key(j, key);
+    if (known == 0 && has_unknown) {
         weir_json_null(j);
     } else {
-        weir_json_i64(j, f->carbon_ug);
+        weir_json_i64(j, known);
     }
+}
+
+void api_footprint_json(struct weir_json *j, const struct weir_footprint *f)
+{
+    api_known_json(j, "energy_mj", f->energy_mj, f->has_unknown);
+    api_known_json(j, "carbon_ug", f->carbon_ug, f->has_unknown);
     weir_json_kv_i64(j, "carbon_unknown_micro", f->unknown_micro);
 }
 
@@ -222,10 +227,41 @@ static int on_speaking_task(void *ctx, const struct weir_task_row *row)
     job->has_task = true;
     job->pool = copy_or_null(row->pool);
     job->node = copy_or_null(row->node_name);
+    job->node_id = row->view.node;
     job->reason = row->view.reason;
     job->exit_code = row->view.exit_code;
     job->has_exit = weir_task_state_is_final(row->view.state) && row->view.reason == WEIR_REASON_EXIT;
     return 0;
+}
+
+enum { PLACED_TASKS_MAX = 256 }; /* that are looked at for where an array is */
+
+struct places {
+    struct weir_node_id node[PLACED_TASKS_MAX];
+    uint32_t n;
+};
+
+static int on_placed_task(void *ctx, const struct weir_task_row *row)
+{
+    struct places *p = ctx;
+    bool is_new = row->view.node.v != 0 && p->n < PLACED_TASKS_MAX;
+    for (uint32_t i = 0; i < p->n && is_new; i++) {
+        is_new = p->node[i].v != row->view.node.v;
+    }
+    if (is_new) {
+        p->node[p->n++] = row->view.node;
+    }
+    return 0;
+}
+
+/* An array may be in many places: the speaking task is in one of them. */
+static int count_places(struct weir_store *s, struct api_job *job, struct weir_err *err)
+{
+    struct places p = {.node = {job->node_id}, .n = job->node_id.v != 0};
+    const struct weir_task_filter f = {.job = job->view.id, .limit = PLACED_TASKS_MAX};
+    int rc = s->ops->list_tasks(s, &f, on_placed_task, &p, err);
+    job->other_nodes = job->node_id.v != 0 && p.n > 0 ? p.n - 1 : 0;
+    return rc;
 }
 
 int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err)
@@ -238,6 +274,9 @@ int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err
     if (rc == 0 && job->view.n_tasks > 1) {
         job->has_exit = job->has_exit && job->view.state == WEIR_JOB_FAILED;
         job->reason = job->view.count[WEIR_TASK_FAILED] > 0 ? job->reason : WEIR_REASON_NONE;
+    }
+    if (rc == 0 && job->view.n_tasks > 1) {
+        rc = count_places(s, job, err);
     }
     if (rc == 0 && job->view.state == WEIR_JOB_SUCCEEDED) {
         job->has_exit = true;
@@ -300,6 +339,9 @@ void api_job_json(struct weir_json *j, const struct api_job *job, const char *cu
     weir_json_kv_u64(j, "tasks", v->n_tasks);
     weir_json_kv_cstr(j, "pool", job->pool);
     weir_json_kv_cstr(j, "node", job->node);
+    if (job->other_nodes > 0) {
+        weir_json_kv_u64(j, "other_nodes", job->other_nodes);
+    }
     weir_json_kv_cstr(j, "gpus", job->gpus);
     weir_json_key(j, "exit_code");
     if (job->has_exit) {

@@ -18,7 +18,7 @@ static void text_of_detail(struct weir_json *j, const char *key, const char *det
     }
 }
 
-void api_node_json(struct weir_json *j, const struct weir_node_row *row)
+void api_node_json(struct weir_json *j, const struct weir_node_row *row, const char *currency)
 {
     const struct weir_node_view *v = &row->view;
     struct weir_sv declared = weir_json_find(weir_sv_of(row->detail_json), "declared");
@@ -48,6 +48,7 @@ void api_node_json(struct weir_json *j, const struct weir_node_row *row)
     text_of_detail(j, "energy", row->detail_json, "modelled");
     text_of_detail(j, "unfit", row->detail_json, "");
     weir_json_kv_i64(j, "rate_full_micro_per_hour", v->spec.rates.full_micro_per_hour);
+    weir_json_kv_cstr(j, "currency", currency);
     weir_json_kv_i64(j, "rate_marginal_micro_per_hour", v->spec.rates.marginal_busy_micro_per_hour);
     weir_json_end(j);
 }

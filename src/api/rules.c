@@ -8,6 +8,7 @@
 
 #include "api/api_priv.h"
 #include "api/rule.h"
+#include "base/currency.h"
 #include "base/mem.h"
 #include "base/parse.h"
 
@@ -159,6 +160,9 @@ int api_rule_read(const json_t *body, const char *kind, struct api_rule *ret, st
     r.rule.by_weight = weir_streq(by == NULL ? "" : by, "weight");
     r.rule.gpus = gpus > 0 ? (uint32_t)gpus : 0;
     (void)snprintf(r.currency, sizeof r.currency, "%.*s", currency == NULL ? 0 : 4, currency == NULL ? "" : currency);
+    if (r.rule.kind == WEIR_RULE_EXCHANGE && json_object_get(body, "rate") != NULL && r.rate_nano == 0) {
+        return weir_fail(err, -WEIR_EINVAL, "rate: it must be above 0: what a unit of the currency is in the ledger's");
+    }
     if (!is_complete(body, &r)) {
         return weir_fail(err, -WEIR_EINVAL, "a rule of kind %s needs %s", kind, forms[r.rule.kind].needs);
     }
@@ -269,12 +273,27 @@ static int read_time(const json_t *body, const char *key, struct weir_wall *ret,
     return r < 0 ? weir_fail_prefix(err, r, "%s", key) : 0;
 }
 
+/* Of a rule of kind exchange: what is stored may be older than the list of codes. */
+static int check_currency(const char *code, const char *ledger, struct weir_err *err)
+{
+    if (weir_streq(code, ledger)) {
+        return weir_fail(err, -WEIR_EINVAL, "currency: %s is the ledger's own; a rate says what a unit of another currency is in it", code);
+    }
+    if (!weir_currency_is_known(code)) {
+        return weir_fail(err, -WEIR_EINVAL, "currency: '%.8s' is no code of ISO 4217, like EUR (in capitals)", code);
+    }
+    return 0;
+}
+
 static int read_rule(struct api_call *call, struct weir_err *err)
 {
     struct api_rule rule;
     struct weir_rule_row *row = &call->cmd.u.rule.row;
     const char *kind = text_of(call->body, "kind");
     int rc = api_rule_read(call->body, kind, &rule, err);
+    if (rc == 0 && rule.rule.kind == WEIR_RULE_EXCHANGE) {
+        rc = check_currency(rule.currency, call->api->conf.currency, err);
+    }
     row->from = weir_clock_wall(call->api->conf.clock);
     rc = rc < 0 ? rc : read_time(call->body, "from", &row->from, err);
     rc = rc < 0 ? rc : read_time(call->body, "until", &row->until, err);

@@ -90,7 +90,8 @@ static const struct api_field job_fields[] = {
     {"priority", API_INT},
     {"tasks", API_UINT},
     {"pool", API_STRING, API_NULL},
-    {"node", API_STRING, API_NULL},
+    {"node", API_STRING, API_NULL, .summary = "of an array that of one task"},
+    {"other_nodes", API_UINT, API_OPTIONAL, .summary = "how many others the array's tasks were on, by its first 256"},
     {"gpus", API_STRING, API_NULL, .summary = "what one node of a task asks for: A100:1"},
     {"exit_code", API_INT, API_NULL},
     {"submitted", API_TIME},
@@ -99,7 +100,7 @@ static const struct api_field job_fields[] = {
     {"deadline", API_TIME, API_NULL},
     {"cost_micro", API_INT, .summary = "up to now"},
     {"accruing_micro", API_INT, .summary = "the part of it that is not in the ledger yet"},
-    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE; in the ledger so far"},
+    {"energy_mj", API_INT, API_NULL, .summary = "from the grid, in millijoules: with PUE; in the ledger so far; null: none of it is known"},
     {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
     {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
     {"currency", API_STRING},
@@ -282,6 +283,7 @@ static const struct api_field node_fields[] = {
     {"energy", API_STRING},
     {"unfit", API_STRING, .summary = "why its host could start nothing, during the pause after that; else empty"},
     {"rate_full_micro_per_hour", API_INT},
+    {"currency", API_STRING},
     {"rate_marginal_micro_per_hour", API_INT},
     END,
 };
@@ -332,11 +334,11 @@ static const struct api_field bill_row_fields[] = {
     {"cost_depreciation_micro", API_INT},
     {"cost_energy_micro", API_INT},
     {"cost_upkeep_micro", API_INT},
-    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE"},
+    {"energy_mj", API_INT, API_NULL, .summary = "from the grid, in millijoules: with PUE; null: none of it is known"},
     {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
     {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
-    {"idle_energy_mj", API_INT, .summary = "of that, while nobody used it"},
-    {"idle_carbon_ug", API_INT},
+    {"idle_energy_mj", API_INT, API_NULL, .summary = "of that, while nobody used it"},
+    {"idle_carbon_ug", API_INT, API_NULL},
     END,
 };
 
@@ -356,7 +358,7 @@ static const struct api_field charge_fields[] = {
     {"original_micro", API_INT, .summary = "the amount in it"},
     {"held_us", API_INT, .summary = "how long it held the node or a part of it; 0: a correction or an instant"},
     {"gpu_us", API_UINT, .summary = "GPU-microseconds that runs occupied"},
-    {"energy_mj", API_INT, .summary = "from the grid, in millijoules: with PUE"},
+    {"energy_mj", API_INT, API_NULL, .summary = "from the grid, in millijoules: with PUE; null: none of it is known"},
     {"carbon_ug", API_INT, API_NULL, .summary = "what that emitted, in micrograms of CO2e, as far as it is known; null: none of it is"},
     {"carbon_unknown_micro", API_INT, .summary = "the cost of use whose carbon is not known"},
     {"node", API_UINT},
@@ -547,6 +549,18 @@ static const struct api_field owned_cost_fields[] = {
     END,
 };
 
+static const struct api_field rented_cost_fields[] = {
+    {"nodes", API_UINT, .summary = "rented machines that cost the same now; all figures are of one of them"},
+    {"price_micro_per_hour", API_INT, .summary = "the quote, or what the provider asks since"},
+    {"pue_milli", API_UINT, API_NULL, .summary = "null: not known, like the power"},
+    {"idle_watts", API_UINT, API_NULL},
+    {"busy_watts", API_UINT, API_NULL},
+    {"carbon_ug_per_kwh", API_INT, API_NULL, .summary = "now: micrograms of CO2e; null: not known"},
+    {"carbon_idle_ug_per_hour", API_INT, API_NULL, .summary = "idle watts x PUE x carbon"},
+    {"carbon_busy_ug_per_hour", API_INT, API_NULL},
+    END,
+};
+
 static const struct api_field pool_fields[] = {
     {"name", API_STRING},
     {"kind", API_STRING, WORD(pool_kind_word, 2)},
@@ -556,7 +570,9 @@ static const struct api_field pool_fields[] = {
     {"cpu_milli", API_UINT},
     {"running", API_UINT},
     {"rate_micro_per_hour", API_INT},
+    {"currency", API_STRING, .summary = "of it, and of costs"},
     {"costs", API_LIST, .ref = "OwnedCost", .summary = "of the owned nodes"},
+    {"rented", API_LIST, .ref = "RentedCost", .summary = "of the machines that are rented there now"},
     END,
 };
 
@@ -655,10 +671,12 @@ const struct api_schema api_schemas[] = {
      FIELDS{{"job", API_UINT}, {"items", API_LIST, .ref = "ExplainItem"}, {"now", API_REF, API_NULL, "ExplainItem", .summary = "of a waiting task"}, END}},
     {"Learned", "what is believed of an offer by machines rented before", learned_fields},
     {"Offer", "a way to get a node", offer_fields},
-    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"feeds", API_LIST, .ref = "PriceFeed"}, {"next", API_STRING, API_NULL}, END}},
+    {"Offers", "ways to get a node, cheapest first", FIELDS{{"items", API_LIST, .ref = "Offer"}, {"feeds", API_LIST, .ref = "PriceFeed"}, {"unpriced", API_LIST, .ref = "Unpriced"}, {"next", API_STRING, API_NULL}, END}},
+    {"Unpriced", "offers that are left out as no rate of their currency is in force", FIELDS{{"currency", API_STRING}, {"offers", API_UINT}, {"reason", API_STRING}, END}},
     {"PriceFeed", "how a provider's prices came to be known", feed_fields},
     {"Pool", "a place that runs tasks", pool_fields},
     {"OwnedCost", "what an owned node costs, and how that comes about", owned_cost_fields},
+    {"RentedCost", "what a rented machine costs now, and what it draws and emits", rented_cost_fields},
     {"Node", "a machine", node_fields},
     {"Lease", "a rented machine's life", lease_fields},
     {"PoolCost", "what a project cost in a pool", FIELDS{{"pool", API_STRING}, {"total_micro", API_INT}, END}},

@@ -261,6 +261,7 @@ struct weir_command {
     struct weir_budget_view limit; /* EXPLAIN, dry run: the budget that is in the way; id 0: none */
     struct weir_quota_view quota;  /* the same of quotas */
     struct weir_told_quota provider_quota; /* the same of what providers allow */
+    char no_rate[WEIR_CURRENCY_SIZE]; /* EXPLAIN, dry run: offers in this currency were left out, as it has no rate; "": none were */
     uint64_t room;               /* dry run: tasks of the job for which there is room */
     const struct weir_offer *offer; /* OFFERS; EXPLAIN and dry run, to name the candidates: borrowed during done only */
     size_t n_offers;

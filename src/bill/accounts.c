@@ -44,6 +44,7 @@ struct weir_footprint weir_posting_footprint(const struct weir_posting *p, int64
         f.carbon_ug = weir_posting_slice(p, p->carbon_ug, lo, hi);
     }
     if (p->carbon_unknown) {
+        f.has_unknown = weir_account_is_use(p->debit);
         int64_t amount = weir_posting_slice(p, p->amount_micro, lo, hi);
         f.unknown_micro = (weir_account_is_use(p->debit) ? amount : 0) - (weir_account_is_use(p->credit) ? amount : 0);
     }
@@ -55,6 +56,7 @@ void weir_footprint_add(struct weir_footprint *sum, const struct weir_footprint 
     sum->energy_mj = weir_i64_add_sat(sum->energy_mj, part->energy_mj);
     sum->carbon_ug = weir_i64_add_sat(sum->carbon_ug, part->carbon_ug);
     sum->unknown_micro = weir_i64_add_sat(sum->unknown_micro, part->unknown_micro);
+    sum->has_unknown = sum->has_unknown || part->has_unknown;
 }
 
 /* The use side of a correction from outside; what it takes back is less than nothing. */

@@ -92,7 +92,8 @@ int64_t weir_posting_slice(const struct weir_posting *p, int64_t amount, int64_t
 struct weir_footprint {
     int64_t energy_mj;
     int64_t carbon_ug;     /* of the use of which it is known */
-    int64_t unknown_micro; /* the cost of that of which it is not: "unknown" is told from nothing by what it cost */
+    int64_t unknown_micro; /* the cost of that of which it is not */
+    bool has_unknown;      /* there is such use, whatever it cost */
 };
 /* What the part lo..hi of the posting's span adds to use. */
 struct weir_footprint weir_posting_footprint(const struct weir_posting *p, int64_t lo, int64_t hi);

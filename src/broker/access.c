@@ -175,6 +175,21 @@ void access_audit(struct broker *b, const struct weir_command *cmd, const char *
     weir_engine_audit(b->engine, &row);
 }
 
+void access_scope_json(struct weir_json *j, const struct broker *b, uint8_t scope, struct weir_project_id project, struct weir_user_id user, const char *tag)
+{
+    weir_json_kv_cstr(j, "scope", weir_budget_scope_name((enum weir_budget_scope)scope));
+    if (scope == WEIR_BUDGET_PROJECT) {
+        weir_json_kv_cstr(j, "project", weir_engine_project_name(b->engine, project));
+    } else if (scope == WEIR_BUDGET_USER) {
+        weir_json_kv_cstr(j, "user", weir_engine_user_name(b->engine, user));
+    } else if (scope == WEIR_BUDGET_TAG) {
+        weir_json_key(j, "tag");
+        weir_json_object(j);
+        weir_json_raw(j, weir_sv_of(tag)); /* "team":"perception" */
+        weir_json_end(j);
+    }
+}
+
 static void audit_person(struct broker *b, const struct weir_command *cmd, const char *action, const char *user,
                          struct weir_str *before, const struct person *now)
 {

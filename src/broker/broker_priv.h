@@ -109,6 +109,7 @@ struct feed {
     uint64_t at_ms;
     bool failed;    /* it gave none when it was asked last: what is known is older */
     bool wanted;    /* somebody waits for a fresh one */
+    char no_rate[WEIR_CURRENCY_SIZE]; /* offers in it were left out, as it has no rate; "": none */
     char text[256]; /* what is the matter; "" */
 };
 
@@ -298,11 +299,16 @@ struct market_missing {
     size_t offers;
 };
 
+struct market_asked {
+    char provider[WEIR_PROVIDER_SIZE];
+};
+
 /* The price lists. */
 struct market {
     WEIR_VEC(struct weir_offer) offer;    /* in order of provider; for assumptions and `offers` */
     struct weir_map at;                   /* offer -> index; where providers are configured */
     WEIR_VEC(struct weir_offer) unpriced; /* in a currency of which no rate is in force */
+    WEIR_VEC(struct market_asked) asked;  /* whose prices some driver wants */
     WEIR_VEC(struct market_rate) rate;
     struct weir_wall rates_due; /* another may be in force then */
     bool foreign;               /* some rows are in another currency */
@@ -414,6 +420,9 @@ void commands_answer_finished(struct broker *b);
 /* budgets.c */
 void budgets_set(struct broker *b, struct weir_command *cmd);
 void budgets_remove(struct broker *b, struct weir_command *cmd);
+
+/* rules.c */
+void rules_change(struct broker *b, struct weir_command *cmd);
 
 /* quotas.c */
 void quotas_set(struct broker *b, struct weir_command *cmd);
@@ -569,6 +578,8 @@ void retention_free(struct broker *b);
 void self_check_tick(struct broker *b);
 void self_check_free(struct broker *b);
 
+enum { AUDIT_STATE_BYTES_MAX = 8192 }; /* of what it says was there, or is */
+
 /* access.c */
 int access_init(struct broker *b, struct weir_err *err);
 void access_free(struct broker *b);
@@ -582,6 +593,8 @@ enum weir_role access_role_in(const struct person *p, struct weir_sv project);
 /* Notes a change that the command has made; it is written with it. before and after are JSON, "" where nothing was there. */
 void access_audit(struct broker *b, const struct weir_command *cmd, const char *action, const char *object, const char *before,
                   const char *after);
+/* Whom a budget or a quota is for, in what the audit log says of it. */
+void access_scope_json(struct weir_json *j, const struct broker *b, uint8_t scope, struct weir_project_id project, struct weir_user_id user, const char *tag);
 
 /* tokens.c */
 int tokens_init(struct broker *b, struct weir_err *err);
@@ -662,6 +675,10 @@ void owned_tick(struct broker *b);
 int market_open(struct broker *b, struct weir_err *err);
 /* The currencies without a rate that price lists are in, with how many offers; at most max. */
 size_t market_missing(const struct broker *b, struct market_missing *ret, size_t max);
+/* A driver wants the prices of that provider. */
+void market_note_asked(struct broker *b, const char *provider);
+/* The currency of some offer that could be rented but for want of a rate, for the request (NULL: any); "": there is none. */
+const char *market_no_rate(const struct broker *b, const struct weir_request *request);
 void market_release(struct broker *b);
 /* Looks which rates are in force; where others are than before, prices are taken anew. Call it when a rule was added or ended. */
 void market_rates(struct broker *b);

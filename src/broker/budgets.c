@@ -26,8 +26,14 @@ static int merge(const struct weir_command *cmd, const struct weir_budget_view *
     unsigned given = cmd->u.budget.given;
     const struct weir_budget none = {.span = WEIR_BUDGET_MONTH};
     const struct weir_budget *old = was == NULL ? &none : &was->def;
-    if (was == NULL && ((given & WEIR_BUDGET_GIVEN_SCOPE) == 0 || (given & WEIR_BUDGET_GIVEN_AMOUNT) == 0)) {
-        return weir_fail(err, -WEIR_EINVAL, "budget '%s' is new: say whose it is (scope; on the command line --for) and how much it is (amount)", def->name);
+    bool has_scope = (given & WEIR_BUDGET_GIVEN_SCOPE) != 0;
+    bool has_amount = (given & WEIR_BUDGET_GIVEN_AMOUNT) != 0;
+    if (was == NULL && (!has_scope || !has_amount)) {
+        return weir_fail(err, -WEIR_EINVAL, "budget '%s' is new: say%s%s%s", def->name, has_scope ? "" : " whose it is (scope; on the command line --for)",
+                         !has_scope && !has_amount ? " and" : "", has_amount ? "" : " how much it is (amount)");
+    }
+    if (given == 0) {
+        return weir_fail(err, -WEIR_EINVAL, "budget '%s': nothing is given that would change it, like its amount", def->name);
     }
     if ((given & WEIR_BUDGET_GIVEN_SCOPE) == 0) {
         def->scope = old->scope;
@@ -55,25 +61,43 @@ static int merge(const struct weir_command *cmd, const struct weir_budget_view *
     return 0;
 }
 
-/* For the audit log. */
-static const char *state_json(const struct weir_budget_view *v, char *buf, size_t size)
+/* For the audit log: all that a person can set. */
+static void state_json(const struct broker *b, const struct weir_budget_view *v, struct weir_str *out)
 {
     if (v == NULL) {
-        return "";
+        return;
     }
-    (void)snprintf(buf, size, "{\"scope\":\"%s\",\"span\":\"%s\",\"amount_micro\":%" PRId64 ",\"cloud_only\":%s,\"thresholds\":%u}",
-                   weir_budget_scope_name((enum weir_budget_scope)v->def.scope), weir_budget_span_name((enum weir_budget_span)v->def.span),
-                   v->def.amount_micro, v->def.cloud_only ? "true" : "false", (unsigned)v->def.n_thresholds);
-    return buf;
+    const struct weir_budget *d = &v->def;
+    struct weir_json j = weir_json_begin(out);
+    weir_json_object(&j);
+    access_scope_json(&j, b, d->scope, d->project, d->user, d->tag);
+    weir_json_kv_cstr(&j, "span", weir_budget_span_name((enum weir_budget_span)d->span));
+    if (d->span == WEIR_BUDGET_FIXED) {
+        weir_json_kv_time(&j, "from", d->from);
+        weir_json_kv_time(&j, "until", d->until);
+    }
+    weir_json_kv_i64(&j, "amount_micro", d->amount_micro);
+    weir_json_kv_bool(&j, "cloud_only", d->cloud_only);
+    weir_json_key(&j, "thresholds");
+    weir_json_array(&j);
+    for (uint32_t i = 0; i < d->n_thresholds; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "%u:%s", (unsigned)d->threshold[i].percent, weir_budget_action_name((enum weir_budget_action)d->threshold[i].action));
+        weir_json_cstr(&j, text);
+    }
+    weir_json_end(&j);
+    weir_json_end(&j);
 }
 
 static void audit(struct broker *b, const struct weir_command *cmd, const char *action, const struct weir_budget_view *was, const struct weir_budget_view *is)
 {
     char object[WEIR_BUDGET_NAME_SIZE + 8];
-    char before[256];
-    char after[256];
+    WEIR_CLEANUP(weir_str_release) struct weir_str before = WEIR_STR_INIT(AUDIT_STATE_BYTES_MAX);
+    WEIR_CLEANUP(weir_str_release) struct weir_str after = WEIR_STR_INIT(AUDIT_STATE_BYTES_MAX);
+    state_json(b, was, &before);
+    state_json(b, is, &after);
     (void)snprintf(object, sizeof object, "budget %s", cmd->u.budget.def.name);
-    access_audit(b, cmd, action, object, state_json(was, before, sizeof before), state_json(is, after, sizeof after));
+    access_audit(b, cmd, action, object, weir_str_cstr(&before), weir_str_cstr(&after));
 }
 
 void budgets_set(struct broker *b, struct weir_command *cmd)

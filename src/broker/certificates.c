@@ -37,6 +37,17 @@ static int check_tls(struct broker *b, struct weir_err *err)
                                          b->config->listen);
 }
 
+/* For the audit log: until when what was given is good. */
+static void audit_until(struct broker *b, const struct weir_command *cmd, const char *action, const char *object, struct weir_wall expires)
+{
+    WEIR_CLEANUP(weir_str_release) struct weir_str after = WEIR_STR_INIT(AUDIT_STATE_BYTES_MAX);
+    struct weir_json j = weir_json_begin(&after);
+    weir_json_object(&j);
+    weir_json_kv_time(&j, "expires", expires);
+    weir_json_end(&j);
+    access_audit(b, cmd, action, object, "", weir_str_cstr(&after));
+}
+
 static void node_object(char *buf, size_t size, const char *node)
 {
     (void)snprintf(buf, size, "node %.63s", node[0] == '\0' ? "(any)" : node);
@@ -72,7 +83,7 @@ void certificates_invite(struct broker *b, struct weir_command *cmd)
     weir_json_end(&j);
     explicit_bzero(secret, sizeof secret);
     node_object(object, sizeof object, node);
-    access_audit(b, cmd, "node.invite", object, "", "");
+    audit_until(b, cmd, "node.invite", object, expires);
     commands_finish(b, cmd, 0);
 }
 
@@ -159,7 +170,7 @@ static void take_in(struct broker *b, struct weir_command *cmd, const struct tok
     memcpy(row.hash, key, sizeof row.hash);
     tokens_put(b, &row);
     node_object(object, sizeof object, name);
-    access_audit(b, cmd, "node.certify", object, "", "");
+    audit_until(b, cmd, "node.certify", object, expires);
 }
 
 void certificates_certify(struct broker *b, struct weir_command *cmd)
@@ -249,6 +260,6 @@ void certificates_revoke(struct broker *b, struct weir_command *cmd)
         }
     }
     node_object(object, sizeof object, node);
-    access_audit(b, cmd, "node.revoke", object, "", "");
+    access_audit(b, cmd, "node.revoke", object, "{\"joins\":true}", "{\"joins\":false}");
     commands_finish(b, cmd, 0);
 }

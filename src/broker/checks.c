@@ -33,7 +33,8 @@ static struct weir_check prices_of(const struct broker *b, const struct provider
     if (f->text[0] != '\0') {
         c.verdict = WEIR_CHECK_WARNING;
         (void)snprintf(c.text, sizeof c.text, "%s", f->text);
-        (void)snprintf(c.remedy, sizeof c.remedy, "its last prices serve meanwhile, or the catalogue's; see 'weir offers --live'");
+        (void)snprintf(c.remedy, sizeof c.remedy, "%s",
+                       f->no_rate[0] != '\0' ? "add the rate; see 'weir offers --all'" : "its last prices serve meanwhile, or the catalogue's; see 'weir offers --live'");
     } else if (f->at.us == 0) {
         (void)snprintf(c.text, sizeof c.text, "none were told yet: the catalogue's serve");
     } else {

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "broker_priv.h"
+#include "cloud/exchange.h"
 
 enum { REPLY_BYTES_MAX = 64 << 20, NODES_SHOWN_MAX = 100000, POSSIBLE_KEPT_MAX = 10000, FINDING_OUT_MS = 30000 };
 
@@ -217,8 +218,8 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
     if (possible && !cmd->u.submit.dry_run) {
         weir_map_put(&b->possible, weir_hash_bytes(request, sizeof *request), 1);
     }
-    if (possible || is_still_finding_out(b)) {
-        return 0;
+    if (possible || is_still_finding_out(b) || market_no_rate(b, request)[0] != '\0') {
+        return 0; /* a rate may come, and is waited for */
     }
     char text[256];
     char reason[160];
@@ -293,6 +294,7 @@ static void submit(struct broker *b, struct weir_command *cmd)
             (void)weir_core_provider_quota(weir_engine_core(b->engine), cmd->explain.provider_quota, &cmd->provider_quota);
             cmd->room = cmd->explain.room;
         }
+        (void)snprintf(cmd->no_rate, sizeof cmd->no_rate, "%s", market_no_rate(b, &s.request));
         answer_with_offers(b, cmd, r);
         return;
     }
@@ -383,6 +385,8 @@ static void explain(struct broker *b, struct weir_command *cmd)
         (void)weir_core_budget(weir_engine_core(b->engine), cmd->explain.limit, &cmd->limit);
         (void)weir_core_quota(weir_engine_core(b->engine), cmd->explain.quota, &cmd->quota);
         (void)weir_core_provider_quota(weir_engine_core(b->engine), cmd->explain.provider_quota, &cmd->provider_quota);
+        const struct weir_request *request = weir_core_shape(weir_engine_core(b->engine), job.shape);
+        (void)snprintf(cmd->no_rate, sizeof cmd->no_rate, "%s", request == NULL ? "" : market_no_rate(b, request));
     } else if (r == -WEIR_ENOTFOUND && !cmd->u.cancel.has_index) {
         r = 0; /* it has ended: its stored records say all */
     }
@@ -525,6 +529,11 @@ static void lease_end(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
+static const char *renting(const struct broker *b)
+{
+    return b->renting_off ? "{\"renting\":false}" : "{\"renting\":true}";
+}
+
 static void leases_op(struct broker *b, struct weir_command *cmd)
 {
     int r = 0;
@@ -535,12 +544,12 @@ static void leases_op(struct broker *b, struct weir_command *cmd)
         leases_look(b);
         break;
     case WEIR_LEASES_OP_DOWN:
+        access_audit(b, cmd, "lease.down", "all leases", renting(b), "{\"renting\":false}");
         r = leases_down(b, &cmd->err);
-        access_audit(b, cmd, "lease.down", "all leases", "", "{\"renting\":false}");
         break;
     case WEIR_LEASES_OP_UP:
+        access_audit(b, cmd, "lease.up", "all leases", renting(b), "{\"renting\":true}");
         r = leases_set_renting(b, true, &cmd->err);
-        access_audit(b, cmd, "lease.up", "all leases", "", "{\"renting\":true}");
         break;
     }
     if (r == 0) {
@@ -718,18 +727,28 @@ static void status_checks(struct broker *b, struct weir_json *j, const struct no
     check(j, "lost nodes", nodes->lost == 0, nodes->lost == 0 ? "no node is silent" : "some nodes have no agent: it is silent, or was stopped", "see 'weir nodes'");
     check(j, "alerts", alerts_are_taken(b), alerts_are_taken(b) ? "every receiver took what it was told last" : "a receiver of alerts does not take what it is told",
           "see 'weir alerts receivers'");
-    /* neither is wrong: a site may rent nothing, and an assumed price is said to be one */
+    char rate[128];
+    const char *no_rate = market_no_rate(b, NULL);
+    const char *remedy = strchr(weir_offer_no_rate(no_rate[0] == '\0' ? "USD" : no_rate, rate, sizeof rate), ':') + 2;
     const struct provider *odd = feeds_trouble(b);
-    if (b->n_providers > 0) {
+    if (no_rate[0] != '\0') {
+        char text[160];
+        (void)snprintf(text, sizeof text, "offers in %s are left out: the ledger is in %s, and no rate of %s is in force", no_rate, b->config->currency, no_rate);
+        check(j, "prices", false, text, remedy);
+    } else if (b->n_providers > 0) {
         check(j, "prices", odd == NULL || !odd->feed.failed, odd != NULL ? odd->feed.text : "every provider's prices are known",
               "its last prices serve meanwhile, or the catalogue's; see 'weir offers --live'");
     }
+    /* neither is wrong: a site may rent nothing, and an assumed price is said to be one */
     check(j, "providers", true,
           b->n_providers > 0 ? "at least one provider is configured"
                              : "none is configured, nothing is rented; 'providers: {sandbox: {}}' in the configuration is one to try with", NULL);
-    check(j, "owned cost", true,
-          assumed ? "assumed from the market; to bill what it was, configure pools: {local: {cost: {purchase: ...}}}"
-                  : "the cost of owned nodes is configured", NULL);
+    bool unknown = assumed && market_rate(b, "USD") == 0;
+    check(j, "owned cost", !unknown,
+          unknown   ? "owned nodes cost nothing: it is assumed in USD, of which no rate is in force"
+          : assumed ? "assumed from the market; to bill what it was, configure pools: {local: {cost: {purchase: ...}}}"
+                    : "the cost of owned nodes is configured",
+          "configure pools: {local: {cost: {purchase: ...}}}, or add a rate: weir rule add NAME exchange --currency USD --rate RATE");
     weir_json_end(j);
 }
 
@@ -819,31 +838,6 @@ static void close_month(struct broker *b, struct weir_command *cmd)
     commands_finish(b, cmd, r);
 }
 
-static void change_rule(struct broker *b, struct weir_command *cmd)
-{
-    struct weir_rule_row *row = &cmd->u.rule.row;
-    bool end = cmd->u.rule.end;
-    int r = end ? weir_engine_end_rule(b->engine, row->name, row->until, &cmd->err) : weir_engine_add_rule(b->engine, row, &cmd->err);
-    if (r == 0) {
-        WEIR_CLEANUP(weir_str_release) struct weir_str object = WEIR_STR_INIT(1024);
-        WEIR_CLEANUP(weir_str_release) struct weir_str after = WEIR_STR_INIT(65536);
-        struct weir_json j = weir_json_begin(&after);
-        weir_json_object(&j);
-        if (!end) {
-            weir_json_kv_cstr(&j, "kind", row->kind);
-            weir_json_key(&j, "rule");
-            weir_json_raw(&j, weir_sv_of(row->body));
-            weir_json_kv_time(&j, "from", row->from);
-        }
-        weir_json_kv_time(&j, "until", row->until);
-        weir_json_end(&j);
-        weir_str_addf(&object, "rule %s", row->name);
-        access_audit(b, cmd, end ? "rule.end" : "rule.add", weir_str_cstr(&object), "", weir_str_cstr(&after));
-        market_rates(b);
-    }
-    commands_finish(b, cmd, r);
-}
-
 static void invoice(struct broker *b, struct weir_command *cmd)
 {
     char after[64];
@@ -924,7 +918,7 @@ void commands_handle(struct broker *b, struct weir_command *cmd)
         close_month(b, cmd);
         break;
     case WEIR_COMMAND_RULE:
-        change_rule(b, cmd);
+        rules_change(b, cmd);
         break;
     case WEIR_COMMAND_PRICE:
         commands_finish(b, cmd, weir_engine_price(b->engine, cmd->u.price.ratings, cmd->u.price.part, cmd->u.price.n, &cmd->err));

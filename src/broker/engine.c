@@ -573,7 +573,8 @@ static bool provider_quota_view(void *ctx, uint64_t id, struct weir_told_quota *
 
 static void gather_explains(struct weir_engine *e, const struct weir_effects *fx)
 {
-    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .provider_quota = provider_quota_view, .task = e->conf.task_name == NULL ? NULL : task_name, .ctx = e};
+    const struct weir_names names = {.node = node_name, .offer = offer_find, .budget = budget_view, .quota = quota_view, .provider_quota = provider_quota_view, .task = e->conf.task_name == NULL ? NULL : task_name,
+                                     .currency = e->conf.currency, .ctx = e};
     for (size_t i = 0; i < fx->n_explains; i++) {
         struct weir_str out = WEIR_STR_INIT(64 * 1024);
         weir_explain_to_json(&fx->explain[i], &names, &out);

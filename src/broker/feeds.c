@@ -24,6 +24,7 @@ void feeds_note(struct broker *b, struct provider *p, const struct weir_provider
     struct feed *f = &p->feed;
     f->failed = r->class != WEIR_PROVIDER_OK || r->is_old;
     (void)snprintf(f->text, sizeof f->text, "%s", r->text);
+    memcpy(f->no_rate, r->no_rate, sizeof f->no_rate);
     if (!f->failed) {
         f->at = weir_engine_now(b->engine);
         f->at_ms = broker_ms(b);

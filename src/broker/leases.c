@@ -760,6 +760,7 @@ static const struct weir_offer *catalogue_offers(void *ctx, const char *provider
     struct broker *b = ctx;
     size_t from = 0;
     size_t n = 0;
+    market_note_asked(b, provider);
     /* the market list is in order of provider */
     for (size_t i = 0; i < b->market.offer.n; i++) {
         if (weir_streq(b->market.offer.p[i].provider, provider)) {

@@ -153,13 +153,13 @@ void local_agent_tick(struct broker *b)
     }
 }
 
-/* What is left behind says how it is ended. */
-static void tell_left(int64_t pid, bool busy)
+/* What is left behind says how it is ended. may_be_busy: it has tasks, or is not known to have none. */
+static void tell_left(int64_t pid, bool may_be_busy)
 {
     weir_log(WEIR_LOG_NOTICE, "local_agent.left", "pid=%" PRId64 " text=\"%s; 'kill %" PRId64 "' ends the agent%s\"", pid,
-             busy ? "tasks go on under this agent, and the next 'weir serve' picks them up and can cancel them"
+             may_be_busy ? "tasks go on under this agent, and the next 'weir serve' picks them up and can cancel them"
                   : "this agent goes on, and the next 'weir serve' picks it up",
-             pid, busy ? " alone" : "");
+             pid, may_be_busy ? " alone" : "");
 }
 
 void local_agent_stop(struct broker *b)
@@ -167,8 +167,12 @@ void local_agent_stop(struct broker *b)
     bool busy = agents_is_busy(b, b->local_node);
     int64_t pid = 0;
     if (!b->local_agent_running) {
-        if (!b->conf.no_agent && is_elsewhere(b, &pid) && pid > 0) {
-            tell_left(pid, busy);
+        if (b->conf.no_agent || !is_elsewhere(b, &pid) || pid <= 0) {
+            return;
+        }
+        /* the agent of an earlier broker, that is ours now: it goes as our own would. Of one that has not joined nothing is known */
+        if (busy || b->local_node.v == 0 || kill((pid_t)pid, SIGTERM) != 0) {
+            tell_left(pid, busy || b->local_node.v == 0);
         }
         return;
     }

@@ -116,6 +116,7 @@ void market_release(struct broker *b)
     weir_map_release(&b->market.at);
     weir_vec_release(&b->market.unpriced);
     weir_vec_release(&b->market.rate);
+    weir_vec_release(&b->market.asked);
 }
 
 /* ---- rates ---- */
@@ -209,6 +210,58 @@ size_t market_missing(const struct broker *b, struct market_missing *ret, size_t
         ret[k].offers++;
     }
     return n;
+}
+
+void market_note_asked(struct broker *b, const char *provider)
+{
+    struct market *m = &b->market;
+    struct market_asked a = {""};
+    for (size_t i = 0; i < m->asked.n; i++) {
+        if (weir_streq(m->asked.p[i].provider, provider)) {
+            return;
+        }
+    }
+    (void)snprintf(a.provider, sizeof a.provider, "%s", provider);
+    weir_vec_push(&m->asked, a);
+}
+
+static bool is_asked(const struct market *m, const char *provider)
+{
+    size_t i = 0;
+    while (i < m->asked.n && !weir_streq(m->asked.p[i].provider, provider)) {
+        i++;
+    }
+    return i < m->asked.n;
+}
+
+static bool has_gpus(const struct weir_offer *o, const struct weir_request *request)
+{
+    bool fits = request->alternatives == 0;
+    for (uint32_t i = 0; i < request->alternatives; i++) {
+        const struct weir_gpu_wish *w = &request->alternative[i];
+        fits |= (w->model == WEIR_GPU_MODEL_ANY || w->model == o->gpu_model) && o->gpus >= w->count;
+    }
+    return fits;
+}
+
+const char *market_no_rate(const struct broker *b, const struct weir_request *request)
+{
+    const struct market *m = &b->market;
+    if (request != NULL && request->local == WEIR_LOCAL_ONLY) {
+        return "";
+    }
+    for (size_t i = 0; i < b->n_providers; i++) { /* what it left out is not known: it may be what is wanted */
+        if (b->provider[i].feed.no_rate[0] != '\0') {
+            return b->provider[i].feed.no_rate;
+        }
+    }
+    for (size_t i = 0; i < m->unpriced.n; i++) {
+        const struct weir_offer *o = &m->unpriced.p[i];
+        if ((request == NULL || has_gpus(o, request)) && is_asked(m, o->provider)) {
+            return o->currency;
+        }
+    }
+    return "";
 }
 
 int market_open(struct broker *b, struct weir_err *err)

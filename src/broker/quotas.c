@@ -26,9 +26,14 @@ static int merge(const struct weir_command *cmd, const struct weir_quota *was, s
     unsigned given = cmd->u.quota.given;
     unsigned needed = WEIR_QUOTA_GIVEN_SCOPE | WEIR_QUOTA_GIVEN_COUNTS | WEIR_QUOTA_GIVEN_LIMIT;
     if (was == NULL && (given & needed) != needed) {
-        return weir_fail(err, -WEIR_EINVAL,
-                         "quota '%s' is new: say whose it is (scope; on the command line --for), what it counts (counts) and how much that may be (limit)",
-                         def->name);
+        unsigned lacks = needed & ~given;
+        return weir_fail(err, -WEIR_EINVAL, "quota '%s' is new: say%s%s%s", def->name,
+                         lacks & WEIR_QUOTA_GIVEN_SCOPE ? " whose it is (scope; on the command line --for)" : "",
+                         lacks & WEIR_QUOTA_GIVEN_COUNTS ? (lacks & WEIR_QUOTA_GIVEN_SCOPE ? ", what it counts (counts)" : " what it counts (counts)") : "",
+                         lacks & WEIR_QUOTA_GIVEN_LIMIT ? (lacks != WEIR_QUOTA_GIVEN_LIMIT ? " and how much of it there may be (limit)" : " how much of it there may be (limit)") : "");
+    }
+    if (given == 0) {
+        return weir_fail(err, -WEIR_EINVAL, "quota '%s': nothing is given that would change it, like its limit", def->name);
     }
     if (was != NULL && (given & WEIR_QUOTA_GIVEN_COUNTS) != 0 && (given & WEIR_QUOTA_GIVEN_LIMIT) == 0 && def->counts != was->counts) {
         return weir_fail(err, -WEIR_EINVAL, "quota '%s' counts something else then: give its limit too", def->name);
@@ -59,31 +64,41 @@ static int merge(const struct weir_command *cmd, const struct weir_quota *was, s
     return 0;
 }
 
-/* For the audit log. */
-static const char *state_json(const struct weir_quota *d, char *buf, size_t size)
+/* For the audit log: all that a person can set. */
+static void state_json(const struct broker *b, const struct weir_quota *d, struct weir_str *out)
 {
     if (d == NULL) {
-        return "";
+        return;
     }
-    char borrow[48] = "";
+    bool timed = weir_quota_is_timed((enum weir_quota_counts)d->counts);
+    struct weir_json j = weir_json_begin(out);
+    weir_json_object(&j);
+    access_scope_json(&j, b, d->scope, d->project, d->user, d->tag);
+    weir_json_kv_cstr(&j, "counts", weir_quota_counts_name((enum weir_quota_counts)d->counts));
+    weir_json_kv_cstr(&j, "gpu", d->gpu_model == WEIR_GPU_MODEL_ANY ? NULL : weir_gpu_table_get(b->gpus, d->gpu_model)->name);
+    weir_json_kv_cstr(&j, "span", weir_budget_span_name((enum weir_budget_span)d->span));
+    if (d->span == WEIR_BUDGET_FIXED) {
+        weir_json_kv_time(&j, "from", d->from);
+        weir_json_kv_time(&j, "until", d->until);
+    }
+    weir_json_kv_i64(&j, timed ? "limit_gpu_s" : "limit", timed ? d->limit / 1000 : d->limit);
     if (d->shares && d->borrow_max == INT64_MAX) {
-        (void)snprintf(borrow, sizeof borrow, ",\"borrow\":\"all\"");
+        weir_json_kv_cstr(&j, "borrow", "all");
     } else if (d->shares) {
-        (void)snprintf(borrow, sizeof borrow, ",\"borrow\":\"%" PRId64 "\"", d->borrow_max);
+        weir_json_kv_i64(&j, "borrow", d->borrow_max);
     }
-    (void)snprintf(buf, size, "{\"scope\":\"%s\",\"counts\":\"%s\",\"span\":\"%s\",\"limit\":%" PRId64 "%s}",
-                   weir_budget_scope_name((enum weir_budget_scope)d->scope), weir_quota_counts_name((enum weir_quota_counts)d->counts),
-                   weir_budget_span_name((enum weir_budget_span)d->span), d->limit, borrow);
-    return buf;
+    weir_json_end(&j);
 }
 
 static void audit(struct broker *b, const struct weir_command *cmd, const char *action, const struct weir_quota *was, const struct weir_quota *is)
 {
     char object[WEIR_BUDGET_NAME_SIZE + 8];
-    char before[256];
-    char after[256];
+    WEIR_CLEANUP(weir_str_release) struct weir_str before = WEIR_STR_INIT(AUDIT_STATE_BYTES_MAX);
+    WEIR_CLEANUP(weir_str_release) struct weir_str after = WEIR_STR_INIT(AUDIT_STATE_BYTES_MAX);
+    state_json(b, was, &before);
+    state_json(b, is, &after);
     (void)snprintf(object, sizeof object, "quota %s", cmd->u.quota.def.name);
-    access_audit(b, cmd, action, object, state_json(was, before, sizeof before), state_json(is, after, sizeof after));
+    access_audit(b, cmd, action, object, weir_str_cstr(&before), weir_str_cstr(&after));
 }
 
 void quotas_set(struct broker *b, struct weir_command *cmd)

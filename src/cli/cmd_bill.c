@@ -201,11 +201,10 @@ static void table_row(struct weir_table *t, const json_t *row, const json_t *by,
     bool idle = weir_get_i64(row, "used_micro", 0) == 0 && weir_get_i64(row, "idle_micro", 0) > 0;
     json_array_foreach(by, i, key)
     {
-        const char *text = is_total ? (i == 0 ? "total" : " ") : key_text(row, json_string_value(key), buf);
-        weir_table_cell_styled(t, is_total ? WEIR_STYLE_TITLE : WEIR_STYLE_PLAIN,
-                               text[0] != '\0' ? text
-                               : idle          ? "(idle)"
-                                               : "(none)");
+        const char *name = json_string_value(key);
+        const char *text = is_total ? (i == 0 ? "total" : " ") : key_text(row, name, buf);
+        const char *none = weir_streq(name, "late") ? "-" : idle ? "(idle)" : "(none)"; /* what is not late is in time */
+        weir_table_cell_styled(t, is_total ? WEIR_STYLE_TITLE : WEIR_STYLE_PLAIN, text[0] != '\0' ? text : none);
     }
     struct weir_str text = WEIR_STR_INIT(64);
     weir_out_milli(&text, weir_get_i64(row, "gpu_hours_milli", 0));
@@ -461,6 +460,10 @@ static int focus(struct weir_client *api, const struct weir_args *args, struct w
                 others[i]);
         }
     }
+    if (view_of(args) == VIEW_CARBON) {
+        return weir_fail(err, -WEIR_EINVAL, "options '--format focus' and '--view carbon' do not go together: rows of FOCUS are of cost, or of price, and have "
+                                            "what they emitted in x_CarbonGrams");
+    }
     int r = read_span(args, &conf.from, &conf.to, err);
     r = r < 0 ? r : weir_focus_write(api, &conf, stdout, &rows, &micro, err);
     if (r == 0) {
@@ -536,6 +539,13 @@ int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
             return weir_fail(err, -WEIR_EINVAL, "option '--%s' is for 'weir bill credit' and 'weir bill charge'", of_corrections[i]);
         }
     }
+    const char *format = weir_args_text(args, "format");
+    if (!is_focus(args) && !weir_args_has(args, "check") && (weir_args_has(args, "hourly") || weir_args_has(args, "issuer"))) {
+        return weir_fail(err, -WEIR_EINVAL, "options '--hourly' and '--issuer' are for '--format focus'");
+    }
+    if (weir_args_has(args, "json") && format != NULL && !is_focus(args) && !weir_streq(format, formats[FORMAT_JSON])) {
+        return weir_fail(err, -WEIR_EINVAL, "options '--json' and '--format %s' do not go together: give one of them", format);
+    }
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     int r = weir_client_open(&api, args, err);
     if (r < 0) {
@@ -544,11 +554,5 @@ int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
     if (weir_args_has(args, "check")) {
         return check(api, args, err);
     }
-    if (is_focus(args)) {
-        return focus(api, args, err);
-    }
-    if (weir_args_has(args, "hourly") || weir_args_has(args, "issuer")) {
-        return weir_fail(err, -WEIR_EINVAL, "options '--hourly' and '--issuer' are for '--format focus'");
-    }
-    return bill(api, args, err);
+    return is_focus(args) ? focus(api, args, err) : bill(api, args, err);
 }

@@ -47,6 +47,14 @@ static void reason_cell(struct weir_table *t, const json_t *job)
     weir_str_release(&s);
 }
 
+static void node_cell(struct weir_table *t, const json_t *job)
+{
+    struct weir_str s = WEIR_STR_INIT(512);
+    weir_out_nodes(&s, job);
+    weir_table_cell(t, s.n == 0 ? NULL : weir_str_cstr(&s));
+    weir_str_release(&s);
+}
+
 static void print_table(const json_t *items)
 {
     static const struct weir_field all[] = {
@@ -58,7 +66,7 @@ static void print_table(const json_t *items)
         {"REASON", WEIR_FIELD_FN, .cell = reason_cell, .drop = 1},
         {"TASKS", WEIR_FIELD_INT, "tasks"},
         {"POOL", WEIR_FIELD_TEXT, "pool", .drop = 4},
-        {"NODE", WEIR_FIELD_TEXT, "node", .shrink = true},
+        {"NODE", WEIR_FIELD_FN, .shrink = true, .cell = node_cell},
         {"GPUS", WEIR_FIELD_TEXT, "gpus"},
         {"EXIT", WEIR_FIELD_INT, "exit_code", .drop = 1},
         {"SUBMITTED (UTC)", WEIR_FIELD_TIME, "submitted", .drop = 5},

@@ -12,6 +12,7 @@
 
 const struct weir_opt weir_opts_leases[] = {
     {"all", 'a', WEIR_OPT_FLAG, .help = "those that have ended too"},
+    {"limit", 'n', WEIR_OPT_COUNT, .arg = "N", .help = "at most so many, the newest", .min = 1},
     {"audit", 0, WEIR_OPT_FLAG, .help = "ask every provider now and compare its machines with the leases"},
     {0},
 };
@@ -45,8 +46,8 @@ static int list(const struct weir_args *args, struct weir_err *err)
         {"NOTE", WEIR_FIELD_FN, .shrink = true, .drop = 1, .cell = cell_note},
     };
     bool all = weir_args_has(args, "all");
-    return weir_list_show(args, all ? "/v1/leases?all=true" : "/v1/leases", field, WEIR_ARRAY_LEN(field),
-                          all ? "nothing was ever rented" : "nothing is rented now", err);
+    return weir_list_show_last(args, all ? "/v1/leases?all=true" : "/v1/leases", weir_args_count(args, "limit", 0), field, WEIR_ARRAY_LEN(field),
+                               all ? "nothing was ever rented" : "nothing is rented now", err);
 }
 
 static int end(const struct weir_args *args, struct weir_err *err)

@@ -167,6 +167,18 @@ static void tell_feeds(const json_t *feeds)
     }
 }
 
+static void tell_unpriced(const json_t *kinds)
+{
+    size_t i;
+    json_t *k;
+    json_array_foreach(kinds, i, k)
+    {
+        int64_t n = weir_get_i64(k, "offers", 0);
+        const char *reason = weir_get_text(k, "reason");
+        weir_talk("%" PRId64 " offer%s in %s %s left out: %s", n, n == 1 ? "" : "s", weir_get_currency(k), n == 1 ? "is" : "are", reason == NULL ? "" : reason);
+    }
+}
+
 int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
@@ -194,6 +206,7 @@ int weir_cmd_offers(const struct weir_args *args, struct weir_err *err)
     }
     json_t *items = json_object_get(answer, "items");
     tell_feeds(json_object_get(answer, "feeds"));
+    tell_unpriced(json_object_get(answer, "unpriced"));
     if (weir_args_has(args, "json")) {
         weir_print_json(items);
     } else if (json_array_size(items) == 0) {

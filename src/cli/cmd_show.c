@@ -73,7 +73,9 @@ static void print_footprint(const json_t *job)
         weir_out_kg(&s, weir_get_i64(job, "carbon_ug", 0));
         weir_str_adds(&s, " kg CO2e");
     }
-    if (unknown > 0) {
+    if (unknown == 0 && json_is_null(json_object_get(job, "carbon_ug"))) {
+        weir_str_adds(&s, "unknown"); /* of what cost nothing */
+    } else if (unknown > 0) {
         weir_str_adds(&s, s.n > 0 ? "; unknown of what cost " : "unknown of what cost ");
         weir_out_money(&s, unknown, weir_get_currency(job));
     }
@@ -99,7 +101,12 @@ static void print_job(const json_t *job)
     weir_line_field("Array:", job, "array");
     print_lists(job);
     weir_line_field("Pool:", job, "pool");
-    weir_line_field("Node:", job, "node");
+    struct weir_str nodes = WEIR_STR_INIT(512);
+    weir_out_nodes(&nodes, job);
+    if (nodes.n > 0) {
+        weir_line_text("Node:", weir_str_cstr(&nodes));
+    }
+    weir_str_release(&nodes);
     weir_line_field("GPUs:", job, "gpus");
     weir_line_time("Submitted:", job, "submitted");
     print_common(job);

@@ -191,7 +191,7 @@ const struct weir_cli_command weir_cli_commands[] = {
         .opts = weir_opts_pools,
         .operands = "",
         .summary = "List the pools: places that run tasks",
-        .examples = "weir pools --cost\twhat owned nodes cost: billed, and as decisions see it\n",
+        .examples = "weir pools --cost\twhat nodes cost: billed, and as decisions see it\n",
         .operands_max = 0,
     },
     {

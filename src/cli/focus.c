@@ -380,12 +380,14 @@ static void put_x_gpu_hours(struct weir_str *out, const struct row *r)
     add_money(out, n); /* six places, as money has */
 }
 
+/* Null where nobody knows it, and so with carbon. */
 static void put_x_energy(struct weir_str *out, const struct row *r)
 {
-    weir_out_kwh(out, weir_get_i64(r->charge, "energy_mj", 0));
+    if (weir_get_is_set(r->charge, "energy_mj")) {
+        weir_out_kwh(out, weir_get_i64(r->charge, "energy_mj", 0));
+    }
 }
 
-/* Null where nobody knows it. */
 static void put_x_carbon(struct weir_str *out, const struct row *r)
 {
     if (weir_get_is_set(r->charge, "carbon_ug")) {

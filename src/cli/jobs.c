@@ -187,7 +187,6 @@ void weir_job_end_text(const json_t *o, int status, struct weir_str *out)
     const char *state = weir_get_text(o, "state");
     const char *reason = weir_get_text(o, "reason");
     const char *text = weir_get_text(o, "text");
-    const char *node = weir_get_text(o, "node");
     if (task != NULL) {
         weir_str_addf(out, "task %s ", task);
     } else {
@@ -207,12 +206,23 @@ void weir_job_end_text(const json_t *o, int status, struct weir_str *out)
     if (text != NULL && text[0] != '\0') {
         weir_str_addf(out, " (%s)", text);
     }
-    if (node != NULL) {
-        weir_str_addf(out, " on %s", node);
+    if (weir_get_text(o, "node") != NULL) {
+        weir_str_adds(out, " on ");
+        weir_out_nodes(out, o);
     }
     if (weir_get_is_set(o, "cost_micro")) {
         weir_str_adds(out, ", ");
         weir_out_money(out, weir_get_i64(o, "cost_micro", 0), weir_get_currency(o));
+    }
+}
+
+void weir_out_nodes(struct weir_str *out, const json_t *job)
+{
+    const char *node = weir_get_text(job, "node");
+    int64_t others = weir_get_i64(job, "other_nodes", 0);
+    weir_str_adds(out, node == NULL ? "" : node);
+    if (node != NULL && others > 0) {
+        weir_str_addf(out, " and %" PRId64 " more", others);
     }
 }
 

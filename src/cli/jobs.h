@@ -45,6 +45,8 @@ int weir_job_exit_status(struct weir_client *a, json_t *job, int *ret, struct we
 void weir_job_end_text(const json_t *o, int status, struct weir_str *out);
 
 /* Why it is what it is: "exit"; "quota vision" where that holds it. */
+/* "host1 and 2 more"; nothing where no task was placed. */
+void weir_out_nodes(struct weir_str *out, const json_t *job);
 void weir_out_reason(struct weir_str *out, const json_t *job);
 
 /* Sleeps; for polls where the API offers no waiting. */

@@ -26,23 +26,27 @@ char *weir_list_currency(struct weir_client *api)
     return currency;
 }
 
-int weir_list_show(const struct weir_args *args, const char *path, const struct weir_field *field, size_t n,
-                   const char *empty, struct weir_err *err)
-{
-    return weir_list_show_some(args, path, 0, field, n, empty, err);
-}
-
-int weir_list_show_some(const struct weir_args *args, const char *path, uint64_t limit, const struct weir_field *field, size_t n,
-                        const char *empty, struct weir_err *err)
+/* first: so many of its beginning are asked for; last: so many of its end are shown; 0: all. */
+static int show(const struct weir_args *args, const char *path, uint64_t first, uint64_t last, const struct weir_field *field, size_t n,
+                const char *empty, struct weir_err *err)
 {
     json_t *items = NULL;
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
     int r = weir_client_open(&api, args, err);
     if (r == 0) {
-        r = weir_client_list(api, path, limit, &items, NULL, err);
+        r = weir_client_list(api, path, first, &items, NULL, err);
     }
     if (r < 0) {
         return r;
+    }
+    size_t all = json_array_size(items);
+    if (last > 0 && all > last) {
+        json_t *newest = json_array();
+        for (size_t i = all - last; i < all; i++) {
+            (void)json_array_append(newest, json_array_get(items, i));
+        }
+        json_decref(items);
+        items = newest;
     }
     if (weir_args_has(args, "json")) {
         weir_print_json(items);
@@ -53,8 +57,29 @@ int weir_list_show_some(const struct weir_args *args, const char *path, uint64_t
         WEIR_CLEANUP(weir_table_freep) struct weir_table *t = weir_fields_table(field, n, items, currency);
         weir_table_print(t, stdout);
     }
+    if (json_array_size(items) < all) {
+        weir_talk("these are the newest %zu of %zu: --limit N", json_array_size(items), all);
+    }
     json_decref(items);
     return 0;
+}
+
+int weir_list_show(const struct weir_args *args, const char *path, const struct weir_field *field, size_t n,
+                   const char *empty, struct weir_err *err)
+{
+    return show(args, path, 0, 0, field, n, empty, err);
+}
+
+int weir_list_show_some(const struct weir_args *args, const char *path, uint64_t limit, const struct weir_field *field, size_t n,
+                        const char *empty, struct weir_err *err)
+{
+    return show(args, path, limit, 0, field, n, empty, err);
+}
+
+int weir_list_show_last(const struct weir_args *args, const char *path, uint64_t limit, const struct weir_field *field, size_t n,
+                        const char *empty, struct weir_err *err)
+{
+    return show(args, path, 0, limit, field, n, empty, err);
 }
 
 int weir_object_call(const struct weir_args *args,

@@ -14,6 +14,9 @@ int weir_list_show(const struct weir_args *args, const char *path, const struct 
 /* As that, `limit` items at most. */
 int weir_list_show_some(const struct weir_args *args, const char *path, uint64_t limit, const struct weir_field *field, size_t n,
                         const char *empty, struct weir_err *err);
+/* Of a list whose newest comes last: at most limit of its end; 0: all. */
+int weir_list_show_last(const struct weir_args *args, const char *path, uint64_t limit, const struct weir_field *field, size_t n,
+                        const char *empty, struct weir_err *err);
 /*
  * Calls for the object at the path (parts up to a NULL; all but the first are encoded) and prints the answer: as JSON where --json was
  * given, else by print, but not where the answer says that something was removed. print NULL: prints nothing then.

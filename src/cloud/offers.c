@@ -148,9 +148,6 @@ static enum weir_offer_verdict judge(const struct weir_offer_row *row, const str
         return v;
     }
     int64_t age_max = q->age_max.us > 0 ? q->age_max.us : WEIR_CATALOGUE_AGE_DAYS_MAX * WEIR_US_PER_DAY;
-    if (o->currency[0] != '\0' && o->rate_nano == 0) {
-        return WEIR_VERDICT_CURRENCY;
-    }
     if (!matches_any(q->providers, o->provider)) {
         return WEIR_VERDICT_PROVIDER;
     }
@@ -159,6 +156,9 @@ static enum weir_offer_verdict judge(const struct weir_offer_row *row, const str
     }
     if (q->markets != 0 && (q->markets & 1U << o->market) == 0) {
         return WEIR_VERDICT_MARKET;
+    }
+    if (o->currency[0] != '\0' && o->rate_nano == 0) {
+        return WEIR_VERDICT_CURRENCY;
     }
     if (row->basis == WEIR_PRICE_ACCELERATOR) {
         return WEIR_VERDICT_PARTIAL;

@@ -16,6 +16,7 @@
  */
 
 #include "base/clock.h"
+#include "base/currency.h"
 #include "base/err.h"
 #include "core/model.h"
 #include "core/provider_quota.h"
@@ -80,6 +81,7 @@ struct weir_provider_result {
     const struct weir_offer *offer;
     size_t n_offers;
     bool is_old; /* they are of an earlier answer: the provider gave none now */
+    char no_rate[WEIR_CURRENCY_SIZE]; /* others were left out: of this currency no rate is in force; "": none were */
     /* quota; text says what could not be told, though class is OK */
     const struct weir_provider_quota *quota;
     size_t n_quotas;

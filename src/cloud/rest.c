@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "cloud/exchange.h"
 #include "cloud/rest_priv.h"
 #include "cloud/section.h"
 
@@ -491,11 +492,16 @@ static void end_prices(struct weir_provider *p, const struct weir_provider_resul
     if (s->has_prices) {
         r.offer = s->prices.offer.p;
         r.n_offers = s->prices.offer.n;
+        memcpy(r.no_rate, s->prices.no_rate, sizeof r.no_rate);
         r.is_old = failure != NULL && failure->class != WEIR_PROVIDER_OK;
         if (r.is_old) {
             memcpy(r.text, failure->text, sizeof r.text);
         } else if (s->prices.trouble[0] != '\0') {
             memcpy(r.text, s->prices.trouble, sizeof r.text);
+        } else if (s->prices.n_unpriced > 0) {
+            char text[128];
+            (void)snprintf(r.text, sizeof r.text, "%s: %zu offers are left out: %s", p->contract->name, s->prices.n_unpriced,
+                           weir_offer_no_rate(s->prices.no_rate, text, sizeof text));
         } else if (s->prices.n_refused > 0) {
             (void)snprintf(r.text, sizeof r.text, "%s: %zu prices refused as not plausible, the first: %s", p->contract->name, s->prices.n_refused,
                            s->prices.refused);
@@ -557,6 +563,8 @@ static void look_at_prices(struct weir_provider *p)
     weir_vec_clear(&s->pricing_list.offer);
     s->pricing_list.p = p;
     s->pricing_list.n_refused = 0;
+    s->pricing_list.n_unpriced = 0;
+    s->pricing_list.no_rate[0] = '\0';
     s->pricing_list.trouble[0] = '\0';
     if (fresh) {
         struct weir_provider_result none = {.class = WEIR_PROVIDER_OK};

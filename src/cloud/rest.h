@@ -122,6 +122,8 @@ struct weir_rest_ops {
     /* Optional: what the account may have, and uses. page "": the first; others are of the driver's own making (weir_rest_quotas_next). */
     void (*quota)(struct weir_provider *p, const char *page, struct weir_rest_request *q);
     int (*on_quota)(struct weir_provider *p, const struct json_t *body, struct weir_rest_quotas *l, struct weir_err *err);
+    /* Optional: a page did not come, or could not be read. True: what the others told stands, and the trouble is told with it. */
+    bool (*on_quota_failed)(struct weir_provider *p, const char *page, struct weir_rest_quotas *l);
     /* Optional: what a look at the provider asks once its list was answered, from step 0 on, until q->method stays NULL. body: NULL where
      * the answer is not OK, or not a JSON object. */
     void (*check)(struct weir_provider *p, unsigned step, struct weir_rest_request *q);
@@ -191,6 +193,8 @@ void weir_rest_offers_next(struct weir_rest_offers *l, const char *page);
  * o needs region, instance_type, market, gpu_model, gpus, gpu_mem_mib, price and source; as_of and expires where the price is not of now;
  * what it says of cores, memory and traffic stands. */
 void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o);
+/* A price that was told is in a currency of which no rate is in force. */
+void weir_rest_offers_unpriced(struct weir_rest_offers *l, const char *currency);
 /* For ops->zone of a provider whose regions are one place each. */
 const char *weir_rest_zone_is_region(const struct weir_provider *p, const struct weir_offer *o);
 /* A price that was told is not taken: text says which and why. The first is shown to people. */
@@ -198,6 +202,11 @@ void weir_rest_offers_refuse(struct weir_rest_offers *l, const char *fmt, ...) _
 /* Takes a quota; what is negative is none, and left out. */
 void weir_rest_quotas_add(struct weir_rest_quotas *l, const struct weir_provider_quota *q);
 void weir_rest_quotas_next(struct weir_rest_quotas *l, const char *page);
+/* What is taken from now on can be left out again: see weir_rest_quotas_back. */
+void weir_rest_quotas_mark(struct weir_rest_quotas *l);
+/* Those that were taken since the mark; borrowed until the next is taken. */
+struct weir_provider_quota *weir_rest_quotas_marked(struct weir_rest_quotas *l, size_t *ret_n);
+void weir_rest_quotas_back(struct weir_rest_quotas *l);
 /* One that a page before told, to be completed; NULL: there is none of that name and region. Borrowed until the next is added. */
 struct weir_provider_quota *weir_rest_quotas_find(struct weir_rest_quotas *l, const char *region, const char *name);
 /* An integer at key, which may be written as 16.0; -1 where it is none, or negative, or too large. */

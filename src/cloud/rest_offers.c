@@ -159,25 +159,30 @@ void weir_rest_offers_refuse(struct weir_rest_offers *l, const char *fmt, ...)
     }
 }
 
+void weir_rest_offers_unpriced(struct weir_rest_offers *l, const char *currency)
+{
+    l->n_unpriced++;
+    (void)snprintf(l->no_rate, sizeof l->no_rate, "%.3s", currency);
+}
+
 bool weir_rest_is_near(int64_t price_micro, int64_t list_micro)
 {
     return price_micro >= list_micro / PLAUSIBLE_FACTOR && price_micro <= list_micro * PLAUSIBLE_FACTOR;
 }
 
-/* A price that a driver gives in a currency, which has no rate yet. False, and refused, where there is none. */
+/* A price that a driver gives in a currency, which has no rate yet. False, and left out, where there is none. */
 static bool exchange(struct weir_rest_offers *l, struct weir_offer *o)
 {
     const struct weir_provider_env *env = l->p->env;
     const char *usual = l->p->ops->currency == NULL ? "" : l->p->ops->currency;
     char currency[sizeof o->currency];
-    char text[128];
     (void)snprintf(currency, sizeof currency, "%s", o->currency[0] == '\0' ? usual : o->currency);
     if (o->rate_nano != 0) { /* it was exchanged already, as the catalogue's are */
         return true;
     }
     o->egress_micro_per_gib = weir_provider_amount(env, currency, o->egress_micro_per_gib);
     if (!weir_provider_price(env, o, currency, o->price_micro_per_hour)) {
-        weir_rest_offers_refuse(l, "%s in %s: %s", o->instance_type, o->region, weir_offer_no_rate(currency, text, sizeof text));
+        weir_rest_offers_unpriced(l, currency);
         return false;
     }
     return true;

@@ -43,6 +43,8 @@ struct weir_rest_offers {
     char next[WEIR_REST_URL_SIZE];
     size_t n_refused;
     char refused[160]; /* the first of them, why */
+    size_t n_unpriced;
+    char no_rate[WEIR_CURRENCY_SIZE]; /* that these are in, of which no rate is in force */
     char trouble[256]; /* what did not come of them; "" */
 };
 

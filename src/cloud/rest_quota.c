@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "cloud/rest_priv.h"
@@ -15,7 +16,10 @@ struct weir_rest_quotas {
     weir_provider_fn *done;
     void *ctx;
     unsigned pages;
+    char page[WEIR_REST_URL_SIZE]; /* under way */
     char next[WEIR_REST_URL_SIZE];
+    char text[256]; /* what did not come, of what others came without; "" */
+    size_t mark;
     WEIR_VEC(struct weir_provider_quota) row;
 };
 
@@ -29,6 +33,22 @@ int64_t weir_rest_count(const json_t *object, const char *key)
 void weir_rest_quotas_next(struct weir_rest_quotas *l, const char *page)
 {
     (void)snprintf(l->next, sizeof l->next, "%s", page);
+}
+
+void weir_rest_quotas_mark(struct weir_rest_quotas *l)
+{
+    l->mark = l->row.n;
+}
+
+struct weir_provider_quota *weir_rest_quotas_marked(struct weir_rest_quotas *l, size_t *ret_n)
+{
+    *ret_n = l->row.n - l->mark;
+    return *ret_n == 0 ? NULL : &l->row.p[l->mark];
+}
+
+void weir_rest_quotas_back(struct weir_rest_quotas *l)
+{
+    l->row.n = l->mark;
 }
 
 void weir_rest_quotas_add(struct weir_rest_quotas *l, const struct weir_provider_quota *q)
@@ -66,31 +86,43 @@ static void on_page(void *ctx, const struct weir_cloud_answer *a);
 static void send_page(struct weir_rest_quotas *l, const char *page)
 {
     struct weir_rest_request q = {.url = WEIR_STR_INIT(WEIR_REST_URL_SIZE), .body = WEIR_STR_INIT(WEIR_REST_BODY_BYTES_MAX)};
+    (void)snprintf(l->page, sizeof l->page, "%s", page);
     l->p->ops->quota(l->p, page, &q);
     rest_send(l->p, &q, WEIR_CLOUD_READ, WEIR_CHECK_MS_MAX, on_page, drop, l);
     weir_str_release(&q.url);
     weir_str_release(&q.body);
 }
 
-static void on_page(void *ctx, const struct weir_cloud_answer *a)
+/* What the page tells, or the failure. */
+static void read_page(struct weir_rest_quotas *l, const struct weir_cloud_answer *a, struct weir_provider_result *r)
 {
-    struct weir_rest_quotas *l = ctx;
-    struct weir_provider_result r = weir_cloud_result(a);
     struct weir_err err = {""};
-    if (a->class != WEIR_PROVIDER_OK) {
-        end(l, &r);
-        return;
-    }
     json_t *body = rest_body_of(a);
-    l->next[0] = '\0';
     int failed = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer about quotas is not JSON") : l->p->ops->on_quota(l->p, body, l, &err);
     json_decref(body);
     if (failed == 0 && l->next[0] != '\0' && ++l->pages >= QUOTA_PAGES_MAX) {
         failed = weir_fail(&err, -WEIR_ELIMIT, "the quotas have more than %d pages", QUOTA_PAGES_MAX);
     }
     if (failed < 0) {
-        r.class = WEIR_PROVIDER_UNKNOWN;
-        (void)snprintf(r.text, sizeof r.text, "%s: %.200s", l->p->contract->name, err.text);
+        r->class = WEIR_PROVIDER_UNKNOWN;
+        (void)snprintf(r->text, sizeof r->text, "%s: %.200s", l->p->contract->name, err.text);
+    }
+}
+
+static void on_page(void *ctx, const struct weir_cloud_answer *a)
+{
+    struct weir_rest_quotas *l = ctx;
+    struct weir_provider_result r = weir_cloud_result(a);
+    l->next[0] = '\0';
+    if (a->class == WEIR_PROVIDER_OK) {
+        read_page(l, a, &r);
+    }
+    if (r.class != WEIR_PROVIDER_OK && l->p->ops->on_quota_failed != NULL && l->p->ops->on_quota_failed(l->p, l->page, l)) {
+        memcpy(l->text, r.text, sizeof l->text);
+        l->next[0] = '\0';
+        r = (struct weir_provider_result){.class = WEIR_PROVIDER_OK};
+    }
+    if (r.class != WEIR_PROVIDER_OK) {
         end(l, &r);
     } else if (l->next[0] != '\0') {
         char page[sizeof l->next];
@@ -99,6 +131,7 @@ static void on_page(void *ctx, const struct weir_cloud_answer *a)
     } else {
         r.quota = l->row.p;
         r.n_quotas = l->row.n;
+        memcpy(r.text, l->text, sizeof r.text);
         end(l, &r);
     }
 }

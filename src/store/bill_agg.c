@@ -28,6 +28,8 @@ enum sum {
     SUM_UNKNOWN,
     SUM_IDLE_ENERGY,
     SUM_IDLE_CARBON,
+    SUM_UNKNOWNS,
+    SUM_IDLE_UNKNOWNS,
     SUM_MAX,
 };
 
@@ -323,9 +325,11 @@ static void add_footprint(struct group *g, const struct weir_posting *p, int64_t
     add(&g->sum[SUM_ENERGY], f.energy_mj);
     add(&g->sum[SUM_CARBON], f.carbon_ug);
     add(&g->sum[SUM_UNKNOWN], f.unknown_micro);
+    add(&g->sum[SUM_UNKNOWNS], f.has_unknown);
     if (p->debit == WEIR_ACCOUNT_IDLE) {
         add(&g->sum[SUM_IDLE_ENERGY], f.energy_mj);
         add(&g->sum[SUM_IDLE_CARBON], f.carbon_ug);
+        add(&g->sum[SUM_IDLE_UNKNOWNS], f.has_unknown);
     }
 }
 
@@ -495,9 +499,10 @@ int weir_agg_emit_row(const enum weir_bill_by *by, size_t n_by, const struct wei
     memcpy(out.waste_micro, &row->sum[SUM_WASTE], sizeof out.waste_micro);
     memcpy(out.cost_micro, &row->sum[SUM_COST], sizeof out.cost_micro);
     out.price_micro = row->sum[SUM_PRICE];
-    out.footprint = (struct weir_footprint){row->sum[SUM_ENERGY], row->sum[SUM_CARBON], row->sum[SUM_UNKNOWN]};
+    out.footprint = (struct weir_footprint){row->sum[SUM_ENERGY], row->sum[SUM_CARBON], row->sum[SUM_UNKNOWN], row->sum[SUM_UNKNOWNS] != 0};
     out.idle_energy_mj = row->sum[SUM_IDLE_ENERGY];
     out.idle_carbon_ug = row->sum[SUM_IDLE_CARBON];
+    out.idle_has_unknown = row->sum[SUM_IDLE_UNKNOWNS] != 0;
     out.total_micro = weir_i64_add_sat(out.used_micro, out.idle_micro);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(out.waste_micro); i++) {
         out.total_micro = weir_i64_add_sat(out.total_micro, out.waste_micro[i]);

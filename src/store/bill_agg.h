@@ -31,11 +31,11 @@ struct weir_agg_key {
     const char *text;
 };
 
-enum { WEIR_AGG_SUMS = 16 };
+enum { WEIR_AGG_SUMS = 18 };
 
 struct weir_agg_row {
     struct weir_agg_key key[WEIR_BILL_KEYS_MAX];
-    int64_t sum[WEIR_AGG_SUMS]; /* gpu_us, used, idle, waste[3], cost[4], price, energy, carbon, what it cost where that is not known, energy and carbon of idle */
+    int64_t sum[WEIR_AGG_SUMS]; /* gpu_us, used, idle, waste[3], cost[4], price, energy, carbon, what it cost where that is not known, energy and carbon of idle, how often that was not known, of all and of idle */
 };
 
 struct weir_agg_source {

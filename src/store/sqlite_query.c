@@ -13,8 +13,8 @@
 enum { LIST_MAX = 1000 };
 
 #define JOB_ROW_COLUMNS                                                                            \
-    SQ_JOB_COLUMNS ", job.cost_micro, job.energy_mj, job.carbon_ug, job.carbon_unknown_micro, job.name, job_text.tags, job_text.spec, project.name, user.name,"        \
-    " coalesce(shape.impossible, 0)"
+    SQ_JOB_COLUMNS ", job.cost_micro, job.energy_mj, job.carbon_ug, job.carbon_unknown_micro, job.carbon_unknown, job.name," \
+    " job_text.tags, job_text.spec, project.name, user.name, coalesce(shape.impossible, 0)"
 #define JOB_ROW_JOINS                                                                              \
     " JOIN job_text ON job_text.id = job.id LEFT JOIN project ON project.id = job.project"         \
     " LEFT JOIN user ON user.id = job.user LEFT JOIN shape ON shape.id = job.shape"
@@ -75,13 +75,14 @@ static const char SQL_USER_ID[] = "SELECT id FROM user WHERE name = ?";
 static const char SQL_SPILL_MAKE[] =
     "PRAGMA query_only = OFF; CREATE TEMP TABLE IF NOT EXISTS spill (k0 ANY, k1 ANY, k2 ANY, k3 ANY, s0 INTEGER,"
     " s1 INTEGER, s2 INTEGER, s3 INTEGER, s4 INTEGER, s5 INTEGER, s6 INTEGER, s7 INTEGER, s8 INTEGER,"
-    " s9 INTEGER, s10 INTEGER, s11 INTEGER, s12 INTEGER, s13 INTEGER, s14 INTEGER, s15 INTEGER, PRIMARY KEY (k0, k1, k2, k3)) STRICT, WITHOUT ROWID; DELETE FROM spill";
+    " s9 INTEGER, s10 INTEGER, s11 INTEGER, s12 INTEGER, s13 INTEGER, s14 INTEGER, s15 INTEGER, s16 INTEGER, s17 INTEGER, PRIMARY KEY (k0, k1, k2, k3)) STRICT, WITHOUT ROWID; DELETE FROM spill";
 static const char SQL_SPILL_ADD[] =
-    "INSERT INTO temp.spill VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    "INSERT INTO temp.spill VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
     " s0 = s0 + excluded.s0, s1 = s1 + excluded.s1, s2 = s2 + excluded.s2, s3 = s3 + excluded.s3,"
     " s4 = s4 + excluded.s4, s5 = s5 + excluded.s5, s6 = s6 + excluded.s6, s7 = s7 + excluded.s7,"
     " s8 = s8 + excluded.s8, s9 = s9 + excluded.s9, s10 = s10 + excluded.s10,"
-    " s11 = s11 + excluded.s11, s12 = s12 + excluded.s12, s13 = s13 + excluded.s13, s14 = s14 + excluded.s14, s15 = s15 + excluded.s15";
+    " s11 = s11 + excluded.s11, s12 = s12 + excluded.s12, s13 = s13 + excluded.s13, s14 = s14 + excluded.s14, s15 = s15 + excluded.s15,"
+    " s16 = s16 + excluded.s16, s17 = s17 + excluded.s17";
 static const char SQL_SPILL_READ[] = "SELECT * FROM temp.spill ORDER BY k0, k1, k2, k3";
 static const char SQL_SPILL_DROP[] = "DROP TABLE IF EXISTS temp.spill";
 
@@ -101,6 +102,7 @@ static int call_job(sqlite3_stmt *st, weir_job_row_fn *fn, void *ctx)
     row.footprint.energy_mj = sc_i(&c);
     row.footprint.carbon_ug = sc_i(&c);
     row.footprint.unknown_micro = sc_i(&c);
+    row.footprint.has_unknown = sc_i(&c) != 0;
     row.name = sc_s(&c);
     row.tags_json = sc_s(&c);
     row.spec_json = sc_s(&c);

@@ -69,7 +69,7 @@ static const char SQL_RUN_POSTED[] =
     " AND job <> 0 AND (debit = 5 OR credit = 5)";
 static const char SQL_EACH_TOTAL[] =
     "SELECT coalesce(project.name, ''), coalesce(pool.name, ''), account, amount_micro, total.energy_mj, total.carbon_ug,"
-    " total.carbon_unknown_micro FROM total"
+    " total.carbon_unknown_micro, total.carbon_unknown FROM total"
     " LEFT JOIN project ON project.id = total.project LEFT JOIN pool ON pool.id = total.pool"
     " ORDER BY total.project, total.pool, account";
 static const char SQL_MAX_IDS[] =
@@ -841,6 +841,7 @@ int weir_sq_each_total(struct weir_store *base, weir_total_row_fn *fn, void *ctx
         row.footprint.energy_mj = sc_i(&c);
         row.footprint.carbon_ug = sc_i(&c);
         row.footprint.unknown_micro = sc_i(&c);
+        row.footprint.has_unknown = sc_i(&c) != 0;
         r = fn(ctx, &row);
         if (r != 0) {
             break;

@@ -327,6 +327,16 @@ static const char *const SCHEMA_LEASE_PRICES_PROVEN[] = {
     NULL,
 };
 
+/* Whether the carbon of some use is not known, as use may cost nothing. */
+static const char *const SCHEMA_CARBON_UNKNOWN[] = {
+    "ALTER TABLE job ADD COLUMN carbon_unknown INTEGER NOT NULL DEFAULT 0",
+    "UPDATE job SET carbon_unknown = 1 WHERE id IN (SELECT job FROM posting WHERE carbon_ug IS NULL AND debit BETWEEN 5 AND 9 AND debit <> 6)",
+    "ALTER TABLE total ADD COLUMN carbon_unknown INTEGER NOT NULL DEFAULT 0",
+    "UPDATE total SET carbon_unknown = 1 WHERE (project, pool, account) IN"
+    " (SELECT project, pool, debit FROM posting WHERE carbon_ug IS NULL AND debit BETWEEN 5 AND 9)",
+    NULL,
+};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
                                                                          SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES, SCHEMA_EXCHANGE,
-                                                                         SCHEMA_CARBON, SCHEMA_LEASE_PRICES, SCHEMA_LEASE_PRICES_PROVEN};
+                                                                         SCHEMA_CARBON, SCHEMA_LEASE_PRICES, SCHEMA_LEASE_PRICES_PROVEN, SCHEMA_CARBON_UNKNOWN};

@@ -72,14 +72,14 @@ static const char SQL_PUT_INVOICE_LINE[] =
     "INSERT OR REPLACE INTO invoice_line (lease, line, from_us, to_us, nano, currency, original_nano) VALUES (?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_ADD_JOB_COST[] =
     "UPDATE job SET cost_micro = cost_micro + ?, energy_mj = energy_mj + ?, carbon_ug = carbon_ug + ?,"
-    " carbon_unknown_micro = carbon_unknown_micro + ? WHERE id = ?";
+    " carbon_unknown_micro = carbon_unknown_micro + ?, carbon_unknown = max(carbon_unknown, ?) WHERE id = ?";
 static const char SQL_ADD_TASK_COST[] =
     "UPDATE task SET cost_micro = cost_micro + ? WHERE job = ? AND ordinal = ?";
 static const char SQL_ADD_TOTAL[] =
-    "INSERT INTO total (project, pool, account, amount_micro, energy_mj, carbon_ug, carbon_unknown_micro) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO total (project, pool, account, amount_micro, energy_mj, carbon_ug, carbon_unknown_micro, carbon_unknown) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (project, pool, account) DO UPDATE SET amount_micro = amount_micro + excluded.amount_micro,"
     " energy_mj = energy_mj + excluded.energy_mj, carbon_ug = carbon_ug + excluded.carbon_ug,"
-    " carbon_unknown_micro = carbon_unknown_micro + excluded.carbon_unknown_micro";
+    " carbon_unknown_micro = carbon_unknown_micro + excluded.carbon_unknown_micro, carbon_unknown = max(carbon_unknown, excluded.carbon_unknown)";
 static const char SQL_PUT_METER[] =
     "INSERT OR REPLACE INTO meter (node, lease, pool, gpus, cpu_milli, owned, purchase_micro,"
     " residual_micro, life_us, upkeep_micro_per_year, tariff_micro_per_kwh, pue_milli, idle_watts,"
@@ -462,6 +462,7 @@ static int add_cost(struct sq_store *s, const struct weir_task_sum *c, bool whol
     sq_i(&b, c->micro);
     if (whole_job) {
         sq_i(&b, c->footprint.energy_mj), sq_i(&b, c->footprint.carbon_ug), sq_i(&b, c->footprint.unknown_micro);
+        sq_i(&b, c->footprint.has_unknown);
     }
     sq_u(&b, c->task.job.v);
     if (!whole_job) {
@@ -481,6 +482,7 @@ static int apply_totals(struct sq_store *s, struct weir_err *err)
         sq_u(&b, s->total.p[i].project), sq_u(&b, s->total.p[i].pool), sq_u(&b, s->total.p[i].account);
         const struct weir_footprint *f = &s->total.p[i].footprint;
         sq_i(&b, s->total.p[i].micro), sq_i(&b, f->energy_mj), sq_i(&b, f->carbon_ug), sq_i(&b, f->unknown_micro);
+        sq_i(&b, f->has_unknown);
         r = sq_run(s, b.st, "add total", err);
     }
     return r;

@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 18 };
+enum { WEIR_STORE_SCHEMA = 19 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -372,6 +372,7 @@ struct weir_bill_row {
     struct weir_footprint footprint; /* of all use */
     int64_t idle_energy_mj; /* of that */
     int64_t idle_carbon_ug;
+    bool idle_has_unknown;
 };
 
 typedef int weir_job_row_fn(void *ctx, const struct weir_job_row *row);

@@ -32,7 +32,7 @@ static inline bool weir_posting_task_sum(const struct weir_posting *p, struct we
     if (p->run.task.job.v != 0 && p->debit != WEIR_ACCOUNT_IDLE) {
         ret->footprint = weir_posting_footprint(p, p->from.us, p->to.us);
     }
-    return ret->micro != 0 || ret->footprint.energy_mj != 0;
+    return ret->micro != 0 || ret->footprint.energy_mj != 0 || ret->footprint.has_unknown;
 }
 
 /* What it adds to the sums of one of its accounts: that of the debit, or of the credit. */
@@ -43,5 +43,5 @@ static inline bool weir_posting_total_counts(const struct weir_posting *p)
 static inline struct weir_footprint weir_posting_total(const struct weir_posting *p, bool credit)
 {
     int64_t unknown = p->carbon_unknown ? p->amount_micro : 0;
-    return credit ? (struct weir_footprint){.unknown_micro = -unknown} : (struct weir_footprint){p->energy_mj, p->carbon_ug, unknown};
+    return credit ? (struct weir_footprint){.unknown_micro = -unknown} : (struct weir_footprint){p->energy_mj, p->carbon_ug, unknown, p->carbon_unknown};
 }

@@ -21,6 +21,7 @@ int main(void)
     static char option[128];
     static const char *const options[] = {option, "operation_s=0.2", NULL};
     static const char *const endpoints[] = {"prices_endpoint", NULL};
+    static const char *const part_of_quota[] = {"families", "list", NULL};
     static const struct clouds_subject subject = {
         .base = {.name = "gcp", .ops = &weir_gce_provider, .self_exe = "/proc/self/exe", .getenv = environment, .region = "us-central1",
                  .type = "g2-standard-48", .gpu = "L4", .gpus = 4},
@@ -32,6 +33,7 @@ int main(void)
         .signs_time = true,
         .tells_spot = true,
         .endpoints = endpoints,
+        .part_of_quota = part_of_quota,
     };
     int fd = mkstemp(key_file); /* so that nobody else may read what the mock writes there */
     if (fd < 0) {

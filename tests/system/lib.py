@@ -48,6 +48,8 @@ def make_venv(folder, name, python=sys.executable, options=()):
     wanted = pathlib.Path(__file__).resolve().parent / "packages" / f"{name}.txt"
     inside = os.path.join(folder, "bin", "python3")
     marker = pathlib.Path(folder, "installed.ok")
+    if os.path.isdir(folder) and os.listdir(folder) and not os.path.exists(os.path.join(folder, "pyvenv.cfg")):
+        return None, f"{folder} is no virtual environment, and is left alone"
     with only_one(folder):
         if marker.exists() and marker.read_bytes() == wanted.read_bytes():
             return inside, ""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brokers that rent from mock clouds, whose machines are real agents started from the very script that weir sent."""
 import os
+import re
 
 from lib import Broker, until
 from mockcloud import MockCloud
@@ -81,12 +82,13 @@ def cloud(provider, **kw):
     return mock
 
 
-def broker(weir, *clouds, gpus="A100:4", policy=""):
+def broker(weir, *clouds, gpus="A100:4", policy="", max_gpus=None):
     config = f"policy: {{{policy}}}\n" if policy else ""
     config += "providers:\n"
     env = {}
     for c in clouds:
         _, _, section, variables, _ = CLOUDS[c.provider]
+        section = section if max_gpus is None else re.sub(r"max_gpus: \d+", f"max_gpus: {max_gpus}", section)
         config += f"  {c.provider}:" + section.format(url=c.url, dir=c.dir, weir=weir)
         env.update(variables)
     return Broker(weir, config=config, gpus=gpus, env=env)

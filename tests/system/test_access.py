@@ -202,6 +202,26 @@ def test_the_audit_log_has_every_change_and_no_secret(weir):
         b.start()
 
 
+def test_the_audit_log_says_what_was_before_and_after(weir):
+    with lib.Broker(weir) as b:
+        b.ok("budget", "set", "team", "--for", "tag:team=a", "--amount", "5")
+        b.ok("budget", "set", "team", "--at", "80:stop-new")
+        b.ok("quota", "set", "ada", "--for", "user:ada", "--counts", "gpu-hours:A100", "--limit", "7", "--span", "fixed", "--from", "2026-12-01", "--until", "2027-01-01")
+        b.ok("quota", "set", "ada", "--for", "user:bob")
+        b.ok("rule", "add", "house", "markup", "--percent", "8", "--from", "2999-01-01")
+        b.ok("rule", "end", "house")
+        b.ok("quota", "rm", "ada")
+        removed, ended, added, moved, quota, changed, budget = b.json("audit")
+        assert budget["before"] is None and budget["after"]["tag"] == {"team": "a"} and budget["after"]["amount_micro"] == 5000000, budget
+        assert changed["before"] == budget["after"] and changed["after"] == {**budget["after"], "thresholds": ["80:stop-new"]}, changed
+        assert quota["after"] == {"scope": "user", "user": "ada", "counts": "gpu-hours", "gpu": "A100", "span": "fixed", "from": "2026-12-01T00:00:00Z",
+                                  "until": "2027-01-01T00:00:00Z", "limit_gpu_s": 25200}, quota
+        assert moved["before"] == quota["after"] and moved["after"]["user"] == "bob", moved
+        assert removed["before"] == moved["after"] and removed["after"] is None, removed
+        # ended before it began: it never is in force
+        assert ended["before"] == {"until": None} and ended["after"] == {"until": added["after"]["from"]}, ended
+
+
 def test_the_own_token_is_changed_by_taking_its_file_away(weir):
     with lib.Broker(weir, gpus=None, args=["--no-agent"]) as b:
         first = (b.data / "token").read_text()

@@ -271,7 +271,7 @@ def test_only_a_node_without_its_agent_is_removed(weir):
         assert [n["name"] for n in b.json("nodes") if n["name"] == "n2"] == []
 
 
-def test_what_goes_on_without_the_server_says_how_it_is_ended(weir):
+def test_what_goes_on_without_the_server_says_how_it_is_ended_and_goes_when_it_is_idle(weir):
     with Broker(weir, gpus="A100:2") as b:
         job = b.submit({"name": "long", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 600"})
         until("the task runs", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
@@ -283,11 +283,10 @@ def test_what_goes_on_without_the_server_says_how_it_is_ended(weir):
         until("it to be back", lambda: any(n["state"] == "up" for n in b.json("nodes")))
         b.ok("cancel", job)
         until("the job to be cancelled", lambda: b.get(f"/v1/jobs/{job}")["state"] == "cancelled")
-        b.stop()
-        said = (b.dir / "serve.log").read_text()
-        assert f"this agent goes on, and the next 'weir serve' picks it up; 'kill {agent}' ends the agent\"" in said, said
-        os.kill(agent, signal.SIGTERM)
-        until("it to be gone", lambda: agent not in lib.process_table())
+        assert agent in b.own_processes("agent")
+        b.stop()  # with nothing left to do it goes with the server that has picked it up
+        until("it to be gone", lambda: agent not in b.own_processes("agent"))
+        assert (b.dir / "serve.log").read_text().count("local_agent.left") == 1
 
 
 def test_a_server_that_is_told_other_gpus_replaces_the_agent_of_the_one_before(weir):
@@ -313,6 +312,30 @@ def test_a_server_that_is_told_other_gpus_replaces_the_agent_of_the_one_before(w
         assert b.wait(after)["state"] == "succeeded"
         assert (b.dir / "serve.log").read_text().count("local_agent.replaced") == 1
         b.balanced()
+
+
+def test_offers_of_one_cloud_are_of_no_other(weir):
+    with Broker(weir, gpus="A100:1") as b:
+        found = b.json("offers", "--all", "--cloud", "aws", "--gpus", "H100:8", "--limit", "1000")
+        assert {o["provider"] for o in found} == {"aws"}, {o["provider"] for o in found}
+        assert len({o["verdict"] for o in found}) > 1, "excluded ones too"
+        assert [o["provider"] for o in b.json("offers", "--cloud", "local")] == ["local"]
+        for name, said in (("awz", "did you mean 'aws'?"), ("nosuchcloud", "there are local, ")):
+            refused = b.run("offers", "--all", "--cloud", name)
+            assert refused.returncode == 2 and f"cloud '{name}' is not known" in refused.stderr and said in refused.stderr, refused
+
+
+def test_an_array_in_several_places_names_them_all(weir):
+    with Broker(weir, gpus="A100:1") as b, Agents(b, n2="A100:1"):
+        go = b.dir / "go"
+        job = b.submit({"name": "wide", "array": "0-1", "resources": {"accelerators": {"A100": 1}}, "run": f"while [ ! -e {go} ]; do sleep 0.05; done"})
+        until("both to run", lambda: b.get(f"/v1/jobs/{job}")["counts"]["running"] == 2)
+        shown = b.get(f"/v1/jobs/{job}")
+        assert shown["other_nodes"] == 1, shown
+        both = f"{shown['node']} and 1 more"
+        assert both in b.ok("show", job) and both in b.ok("jobs"), b.ok("show", job)
+        go.touch()
+        assert both in b.run("wait", job).stderr
 
 
 if __name__ == "__main__":

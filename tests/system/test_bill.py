@@ -377,7 +377,14 @@ def test_focus_has_its_own_columns(weir):
         for args in (("--by", "job"), ("--zone", "UTC"), ("--json",), ("--check",)):
             result = b.run("bill", "--format", "focus", *args)
             assert result.returncode == 2 and "do not go together" in result.stderr, result
-        assert b.run("bill", "--hourly").returncode == 2
+        for args in (("--hourly",), ("--issuer", "x"), ("--json", "--format", "csv"), ("--json", "--format", "table"), ("--format", "focus", "--view", "carbon"),
+                     ("--month", "2026-11", "--from", "2026-11-01"), ("--check", "--view", "price"), ("--lease", 1), ("closes", "--view", "price"),
+                     ("close", "2026-10", "--month", "2026-10")):  # an option that would say nothing
+            result = b.run("bill", *args)
+            assert result.returncode == 2 and result.stdout == "" and "--" in result.stderr, result
+        assert "x_CarbonGrams" in b.run("bill", "--format", "focus", "--view", "carbon").stderr
+        for what in ("job", "lease", "node"):
+            assert f"{what} 99 does not exist" in b.run("bill", "charge", "1", f"--{what}", 99, "--reason", "x").stderr
         assert "--month" in b.run("bill", "credit", "1", "--job", 1, "--reason", "x", "--month", "2026-11").stderr
 
 

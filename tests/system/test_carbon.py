@@ -164,5 +164,44 @@ def test_what_rented_machines_emit_is_modelled_or_unknown(weir):
                 assert focus and not any(r["x_CarbonGrams"] for r in focus), focus
 
 
+def test_what_costs_nothing_may_emit_what_nobody_knows(weir):
+    """A pool of which only the watts are known: no cost can tell that its carbon is not."""
+    config = "pools: {local: {cost: {purchase: 0, life: 35040h, upkeep_per_year: 0, tariff_per_kwh: 0, idle_watts: 100000, busy_watts: 100000}}}\n"
+    with Broker(weir, config=config, gpus="A100:1") as b:
+        job = b.submit({"name": "t", "project": "vision", "resources": {"accelerators": {"A100": 1}}, "run": "sleep 1"})
+        assert b.wait(job)["state"] == "succeeded"
+
+        def drew():
+            row = bill(b, by="project")["total"]
+            return row["idle_energy_mj"] and row["energy_mj"] > row["idle_energy_mj"] and row
+        total = until("the grid's part", drew)
+        assert total["total_micro"] == 0 and total["carbon_unknown_micro"] == 0, total
+        assert total["carbon_ug"] is None and total["idle_carbon_ug"] is None, total
+        o = b.get(f"/v1/jobs/{job}")
+        assert o["cost_micro"] == 0 and o["energy_mj"] > 0 and o["carbon_ug"] is None, o
+        assert "Carbon:      unknown\n" in b.ok("show", job), b.ok("show", job)
+        assert b"weir_carbon_grams_total{" not in b.http("GET", "/metrics")[1]
+        rows = list(csv.DictReader(io.StringIO(b.ok("bill", "--format", "focus"))))
+        assert rows and not any(r["x_CarbonGrams"] for r in rows), rows
+
+
+def test_pools_say_what_rented_machines_cost_and_emit(weir):
+    config = "providers: {sandbox: {boot_delay: 0s}}\npools: {sandbox: {cost: {pue: 1.1, carbon: [{region: '*', per_kwh: 300}]}}}\n"
+    with Broker(weir, config=config, gpus=None, args=["--no-agent"]) as b:
+        none = b.run("pools", "--cost")
+        assert none.returncode == 0 and none.stdout == "" and "no machines are rented now" in none.stderr, none
+        job = b.submit({**RENT, "run": "sleep 600"})
+        until("the machine", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        lease, = b.get("/v1/leases")["items"]
+        rented, = [x for p in b.get("/v1/pools")["items"] for x in p["rented"]]
+        assert rented["nodes"] == 1 and rented["price_micro_per_hour"] == lease["price_micro_per_hour"] and rented["pue_milli"] == 1100, rented
+        assert rented["carbon_ug_per_kwh"] == 300_000_000 and rented["busy_watts"] > rented["idle_watts"] > 0, rented
+        assert rented["carbon_busy_ug_per_hour"] == rented["busy_watts"] * 1100 * 300, rented
+        shown = b.ok("pools", "--cost")
+        assert "A rented machine of each pool" in shown and "G CO2E/KWH" in shown, shown
+        b.ok("cancel", job)
+        b.wait(job)
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))

@@ -85,6 +85,8 @@ def test_a_closed_month_does_not_move(weir):
         # it is billed in this month, and says for which it is
         late = {r["late"]: r for r in b.json("bill", "--month", this, "--by", "late,job")["rows"] if r["late"] != ""}
         assert set(late) == {last} and late[last]["total_micro"] == 2_500_000 and late[last]["job"] == str(job), late
+        table = [line.split() for line in b.ok("bill", "--month", this, "--by", "late").splitlines()]
+        assert {row[0] for row in table if row} >= {"-", last} and not any("(none)" in row or "(idle)" in row for row in table), table
         days = {r["day"]: r["total_micro"] for r in b.json("bill", "--month", this, "--by", "day,late")["rows"] if r["late"] == last}
         assert days == {this + "-01": 2_500_000}, days
         assert b.json("bill")["total"]["total_micro"] >= whole + 2_500_000

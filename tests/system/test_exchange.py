@@ -147,5 +147,15 @@ def test_the_public_validator_accepts_euros_corrections_and_prices(weir):
             assert not found, "\n".join(found)
 
 
+def test_only_currencies_have_rates(weir):
+    with Broker(weir, gpus=None, args=["--no-agent"]) as b:
+        for currency, rate, says in (("USD", "1.1", "USD is the ledger's own"), ("XQZ", "1.1", "'XQZ' is no code of ISO 4217"), ("eur", "1.1", "'eur' is no code"),
+                                     ("XAU", "4000", "'XAU' is no code"), ("EUR", "0", "rate: it must be above 0"), ("EUR", "-1", "rate: it must not be below 0")):
+            result = b.run("rule", "add", "r", "exchange", "--currency", currency, "--rate", rate)
+            assert result.returncode == 2 and says in result.stderr, (currency, rate, result)
+        assert b.json("rule") == []
+        b.ok("rule", "add", "r", "exchange", "--currency", "EUR", "--rate", "0.000000001")
+
+
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))

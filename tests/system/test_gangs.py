@@ -9,8 +9,8 @@ from lib import until
 from rented import broker, cloud as mock, leases, made, nothing_left, only_there
 
 
-def offered(b, provider):
-    until("offers", lambda: any(o["provider"] == provider and o["verdict"].startswith("included") for o in b.get("/v1/offers?gpus=L4:1")["items"]))
+def offered(b, provider, gpu="L4"):
+    until("offers", lambda: any(o["provider"] == provider and o["verdict"].startswith("included") for o in b.get(f"/v1/offers?gpus={gpu}:1")["items"]))
 
 
 def give_back(b, *clouds):
@@ -34,6 +34,19 @@ def test_a_gang_asks_for_all_of_its_machines_in_one_zone(weir):
         assert b.get(f"/v1/jobs/{job}")["spec"]["placement"]["same_zone"] is True
         rented = [x for x in b.get(f"/v1/jobs/{job}/explain")["items"] if x["decision"] == "rent"]
         assert rented[-1]["zone"] == "us-east-1b" and "All 3 nodes are in one zone, as the job asks: us-east-1b." in rented[-1]["text"], rented
+        give_back(b, c)
+
+
+def test_a_gang_at_azure_is_in_one_zone(weir):
+    """Azure tells in which zones each size can be had: machines are asked for in one of them, and in the next where that is full."""
+    with mock("azure") as c, broker(weir, c) as b:
+        offered(b, "azure", "T4")
+        c.set(full_zones=["1"])
+        job = b.submit(only_there("azure", num_nodes=3, resources={"accelerators": {"T4": 1}, "cpus": 1},
+                                  placement={"local": "never", "clouds": ["azure"], "same_zone": True}))
+        assert b.wait(job, limit_s=240)["state"] == "succeeded", b.tasks(job)
+        ran = [i["zone"] for i in made(c)]
+        assert len(set(ran)) == 1 and ran[0] in ("2", "3"), c.inventory()["instances"]
         give_back(b, c)
 
 

@@ -10,11 +10,11 @@ import rented
 
 
 @contextlib.contextmanager
-def limited(weir, provider, quota):
+def limited(weir, provider, quota, **more):
     """A broker with one cloud, whose account may have so much; the mock refuses what is beyond it, as the provider would."""
     with rented.cloud(provider) as cloud:
         cloud.set(quota=quota)
-        with rented.broker(weir, cloud) as b:
+        with rented.broker(weir, cloud, **more) as b:
             lib.until("offers", lambda: any(o["launchable"] and o["provider"] == provider for o in offers(b)))
             yield b, cloud
 
@@ -55,6 +55,42 @@ def give_back(b, cloud):
 def quota_rows(b, provider):
     o = json.loads(b.run("doctor", "--json", timeout=60).stdout)
     return [c for c in o["checks"] if c["name"] == f"{provider} quota"]
+
+
+def h100(b, go):
+    work = {"run": blocking(go), "resources": {"accelerators": {"H100": 8}, "cpus": 1, "use_spot": False}}
+    return b.submit(rented.only_there("gcp", **work))
+
+
+def test_google_tells_the_quota_of_families_of_gpus(weir):
+    """H100 and later: a limit of the Cloud Quotas API, of which the project's own machines, whoever's, take."""
+    with limited(weir, "gcp", 8, max_gpus=8) as (b, cloud):
+        jobs = [h100(b, b.dir / "go") for _ in range(2)]
+        lib.until("one to run", lambda: any(has_started(b, j) for j in jobs), limit_s=180)
+        waiting = next(j for j in jobs if not has_started(b, j))
+        now = lib.until("the other to be weighed", lambda: uses(explained(b, waiting), 8))
+        assert now["provider_quota"]["limit"] == 8 and now["provider_quota"]["name"] in ("GPUS_PER_GPU_FAMILY NVIDIA_H100", "GPUS_ALL_REGIONS"), now
+        rows = [r for r in quota_rows(b, "gcp") if "GPUS_PER_GPU_FAMILY NVIDIA_H100" in r["text"]]
+        assert any("us-central1: GPUS_PER_GPU_FAMILY NVIDIA_H100: " in r["text"] and " of 8 GPUs in use" in r["text"] for r in rows), rows
+        assert any("8 of 8 GPUs in use" in r["text"] for r in rows), rows
+        assert refused(cloud) == [], cloud.requests("create")
+        (b.dir / "go").touch()
+        for job in jobs:
+            assert b.wait(job, limit_s=240)["state"] == "succeeded"
+        give_back(b, cloud)
+
+
+def test_google_may_keep_families_to_itself(weir):
+    with limited(weir, "gcp", 8, max_gpus=8) as (b, cloud):
+        cloud.set(denied=["cloudquotas.quotas.get"])
+        rows = lib.until("doctor to say so", lambda: [r for r in quota_rows(b, "gcp") if "cloudquotas.quotas.get" in r["text"]])
+        assert rows[0]["verdict"] == "note" and "providers/gcp.md" in rows[0]["remedy"], rows
+        assert any("NVIDIA_L4_GPUS: 0 of 8 GPUs in use" in r["text"] for r in quota_rows(b, "gcp"))  # the others stand
+        permissions = [c for c in json.loads(b.run("doctor", "--json", timeout=60).stdout)["checks"] if c["name"] == "gcp permissions"]
+        assert "cloudquotas.quotas.get" in permissions[0]["text"], permissions
+        (b.dir / "go").touch()
+        assert b.wait(h100(b, b.dir / "go"), limit_s=240)["state"] == "succeeded"  # and it is rented all the same
+        give_back(b, cloud)
 
 
 def test_ec2_second_machine_is_not_asked_for(weir):

@@ -103,6 +103,16 @@ def test_what_is_lent_is_given_back(weir):
         assert bad.returncode != 0 and "'nlp' is a share of the same GPUs for the same work" in bad.stderr, bad.stderr
 
 
+def test_a_quota_without_a_limit_is_refused_with_what_is_missing(weir):
+    with Broker(weir, gpus=None, args=["--no-agent"]) as b:
+        result = b.run("quota", "set", "q", "--for", "project:vision", "--counts", "gpus")
+        assert result.returncode == 2 and result.stderr == "weir: quota: quota 'q' is new: say how much of it there may be (limit)\n", result
+        b.ok("quota", "set", "q", "--for", "project:vision", "--counts", "gpus", "--limit", "2")
+        assert "nothing is given that would change it" in b.run("quota", "set", "q").stderr
+        result = b.run("budget", "set", "m", "--amount", "5")
+        assert result.returncode == 2 and "whose it is" in result.stderr and "how much" not in result.stderr, result
+
+
 def test_who_sets_and_sees_quotas(weir):
     with Broker(weir) as b:
         b.ok("quota", "set", "a", "--for", "user:ada", "--counts", "tasks", "--limit", "3")

@@ -540,8 +540,7 @@ static void set_price(struct types_ctx *t, struct weir_offer *o)
     }
     struct weir_offer now = *o;
     if (!weir_provider_price(t->p->env, &now, "USD", price)) {
-        char text[128];
-        weir_rest_offers_refuse(t->l, "the price of %s in %s: %s", o->instance_type, o->region, weir_offer_no_rate("USD", text, sizeof text));
+        weir_rest_offers_unpriced(t->l, "USD");
         return;
     }
     if (!weir_rest_is_near(now.price_micro_per_hour, o->price_micro_per_hour)) {
@@ -630,9 +629,16 @@ static int gce_on_prices(struct weir_provider *p, const json_t *body, struct wei
     return each_scoped(body, "machineTypes", on_type, &t, err);
 }
 
-/* ---- quotas: the regions', then the project's ---- */
+/* ---- quotas: the regions', then the project's, then those of GPU families, and what machines take of them ---- */
 
 static const char project_page[] = "project";
+static const char families_page[] = "families";
+static const char machines_page[] = "machines:";
+
+static bool is_machines_page(const char *page)
+{
+    return strncmp(page, machines_page, sizeof machines_page - 1) == 0;
+}
 
 static void gce_quota(struct weir_provider *p, const char *page, struct weir_rest_request *q)
 {
@@ -643,9 +649,33 @@ static void gce_quota(struct weir_provider *p, const char *page, struct weir_res
         weir_str_addf(&q->url, "%s/compute/v1/projects/%s?fields=kind%%2Cquotas", p->conf.endpoint, g->project);
         return;
     }
+    if (weir_streq(page, families_page)) {
+        bool is_own = weir_streq(p->conf.endpoint, GCE_ENDPOINT);
+        q->what = "get " GCE_FAMILY_METRIC;
+        weir_str_addf(&q->url, "%s/v1/projects/%s/locations/global/services/compute.googleapis.com/quotaInfos/" GCE_FAMILY_QUOTA,
+                      is_own ? "https://cloudquotas.googleapis.com" : p->conf.endpoint, g->project);
+        return;
+    }
+    if (is_machines_page(page)) {
+        const char *token = page + sizeof machines_page - 1;
+        q->what = "count instances";
+        weir_str_addf(&q->url,
+                      "%s/compute/v1/projects/%s/aggregated/instances?fields=kind%%2CnextPageToken%%2Citems%%2F%%2A%%2Finstances%%28zone%%2CmachineType%%2Cstatus%%2C"
+                      "scheduling%%2FprovisioningModel%%2CguestAccelerators%%2FacceleratorCount%%29&maxResults=500%s%s",
+                      p->conf.endpoint, g->project, token[0] != '\0' ? "&pageToken=" : "", token);
+        return;
+    }
     q->what = "list regions";
     weir_str_addf(&q->url, "%s/compute/v1/projects/%s/regions?fields=kind%%2CnextPageToken%%2Citems%%28name%%2Cquotas%%29&maxResults=500%s%s", p->conf.endpoint,
                   g->project, page[0] != '\0' ? "&pageToken=" : "", page);
+}
+
+static int on_machine(void *ctx, const char *scope, const json_t *instance, struct weir_err *err)
+{
+    (void)scope;
+    (void)err;
+    gce_quota_machine(instance, ctx);
+    return 0;
 }
 
 static int gce_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest_quotas *l, struct weir_err *err)
@@ -654,7 +684,22 @@ static int gce_on_quota(struct weir_provider *p, const json_t *body, struct weir
     const char *next = weir_rest_text(body, "nextPageToken");
     if (weir_streq(weir_rest_text(body, "kind"), "compute#project")) {
         gce_quota_project(body, l);
+        weir_rest_quotas_next(l, families_page);
         return 0;
+    }
+    if (weir_streq(weir_rest_text(body, "quotaId"), GCE_FAMILY_QUOTA)) {
+        if (gce_quota_families(p, body, l)) {
+            weir_rest_quotas_next(l, machines_page);
+        }
+        return 0;
+    }
+    if (weir_streq(weir_rest_text(body, "kind"), "compute#instanceAggregatedList") && is_page(next)) {
+        char page[WEIR_REST_URL_SIZE] = "";
+        if (next[0] != '\0') {
+            (void)snprintf(page, sizeof page, "%s%s", machines_page, next);
+        }
+        weir_rest_quotas_next(l, page);
+        return each_scoped(body, "instances", on_machine, l, err);
     }
     if (!weir_streq(weir_rest_text(body, "kind"), "compute#regionList") || !is_page(next)) {
         return weir_fail(err, -WEIR_EIO, "the answer is not a list of regions");
@@ -664,6 +709,16 @@ static int gce_on_quota(struct weir_provider *p, const json_t *body, struct weir
     }
     weir_rest_quotas_next(l, next[0] != '\0' ? next : project_page);
     return 0;
+}
+
+/* Without the Cloud Quotas API, or leave to look, families' quotas are not known beforehand; nor are they where it is not known what is in use. */
+static bool gce_on_quota_failed(struct weir_provider *p, const char *page, struct weir_rest_quotas *l)
+{
+    (void)p;
+    if (is_machines_page(page)) {
+        weir_rest_quotas_back(l);
+    }
+    return is_machines_page(page) || weir_streq(page, families_page);
 }
 
 /* ---- what doctor asks ---- */
@@ -676,7 +731,7 @@ static const char *const permissions[] = {
     "compute.disks.create",       "compute.machineTypes.list", "compute.zoneOperations.get",
 };
 /* Without these, quotas are not known beforehand. */
-static const char *const quota_permissions[] = {"compute.regions.list", "compute.projects.get"};
+static const char *const quota_permissions[] = {"compute.regions.list", "compute.projects.get", "cloudquotas.quotas.get"};
 static const char *const network_permissions[] = {"compute.subnetworks.use", "compute.subnetworks.useExternalIp"};
 
 static void ask_permissions(const struct weir_provider *p, struct weir_rest_request *q)
@@ -809,6 +864,7 @@ static const struct weir_rest_ops gce_rest = {
     .on_prices_failed = gce_on_prices_failed,
     .quota = gce_quota,
     .on_quota = gce_on_quota,
+    .on_quota_failed = gce_on_quota_failed,
     .check = gce_check,
     .on_check = gce_on_check,
     .classify = gce_classify,

@@ -59,8 +59,8 @@ struct weir_provider {
     struct sandbox_world world; /* only read once init is done */
     struct sandbox_conf conf;
     WEIR_VEC(struct weir_offer) offers;
+    char no_rate[WEIR_CURRENCY_SIZE]; /* some of the own list are in it; "": none */
     WEIR_VEC(int64_t) listed; /* what each of them costs where prices stay, in its own currency */
-    char trouble[160];        /* with the prices of the own list; "": none */
     struct fault fault[FAULTS_MAX];
     size_t n_faults;
     struct late late[FAULTS_MAX];
@@ -170,7 +170,11 @@ static void deliver(struct op *op)
     if (op->kind == OP_OFFERS) {
         r.offer = p->offers.p;
         r.n_offers = p->offers.n;
-        (void)snprintf(r.text, sizeof r.text, "%s%s", p->trouble[0] == '\0' ? "" : "sandbox: ", p->trouble);
+        if (p->no_rate[0] != '\0') {
+            char text[128];
+            memcpy(r.no_rate, p->no_rate, sizeof r.no_rate);
+            (void)snprintf(r.text, sizeof r.text, "sandbox: offers are left out: %s", weir_offer_no_rate(p->no_rate, text, sizeof text));
+        }
     } else if (op->kind == OP_PRICES) {
         r.offer = op->price;
         r.n_offers = op->n_prices;
@@ -485,14 +489,14 @@ static void make_offers(struct weir_provider *p)
     const struct sandbox_conf *c = &p->conf;
     struct weir_wall now = weir_clock_wall(p->env->clock);
     weir_vec_clear(&p->offers);
+    p->no_rate[0] = '\0';
     weir_vec_clear(&p->listed);
-    p->trouble[0] = '\0';
     for (size_t i = 0; i < c->n_own; i++) {
         struct weir_offer o = c->own[i];
         if (weir_provider_price(p->env, &o, c->own[i].currency, o.price_micro_per_hour)) {
             push_offer(p, o, now);
         } else {
-            (void)weir_offer_no_rate(c->own[i].currency, p->trouble, sizeof p->trouble);
+            memcpy(p->no_rate, c->own[i].currency, sizeof p->no_rate);
         }
     }
     for (size_t m = 0; m < c->n_mirrors && p->env->catalogue != NULL; m++) {

@@ -29,7 +29,8 @@ TYPES = {  # name: (vCPUs, MiB, accelerator, how many, MiB each, as the driver l
     "a2-highgpu-8g": (96, 696320, "nvidia-tesla-a100", 8, 40960, "NVIDIA A100-SXM4-40GB"),
     "a3-highgpu-8g": (208, 1916928, "nvidia-h100-80gb", 8, 81920, "NVIDIA H100 80GB HBM3"),
 }
-METRICS = {"nvidia-l4": "NVIDIA_L4_GPUS", "nvidia-tesla-a100": "NVIDIA_A100_GPUS"}  # later models' quotas are not told
+METRICS = {"nvidia-l4": "NVIDIA_L4_GPUS", "nvidia-tesla-a100": "NVIDIA_A100_GPUS"}
+FAMILIES = {"nvidia-h100-80gb": "NVIDIA_H100"}  # later models: one quota with a dimension, of the Cloud Quotas API; regions tell those of Spot
 LABEL = r"[a-z][a-z0-9_-]{0,62}"
 NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 INT64 = r"-?\d+"
@@ -82,6 +83,7 @@ ROUTES = [
     ("types", "GET", re.compile(ROOT + r"/aggregated/machineTypes")),
     ("quota", "GET", re.compile(ROOT + r"/regions")),
     ("project", "GET", re.compile(ROOT)),
+    ("families", "GET", re.compile(r"/v1/projects/(?P<project>[a-z0-9-]+)/locations/global/services/compute.googleapis.com/quotaInfos/(?P<name>[A-Za-z0-9-]+)")),
     ("permissions", "POST", re.compile(r"/v1/projects/(?P<project>[a-z0-9-]+):testIamPermissions")),
     ("image", "GET", re.compile(r"/compute/v1/projects/[a-z0-9-]+/global/images/(?P<name>[a-z0-9/-]+)")),
     ("token", "POST", re.compile(r"/token")),
@@ -317,7 +319,11 @@ class Dialect:
                   "machine_env": {"MOCK_NVML": f"{gpu[5]}:{gpu[3]}:{gpu[4]}"}, "ends_with_program": False,
                   "until": self.world.now() + int(limit) if limit else None}
         metric = METRICS.get(gpu[2])
-        if metric:
+        family = FAMILIES.get(gpu[2])
+        if family:
+            wanted["takes"] = gpu[3]
+            wanted["quota_of"] = f"{parts['zone'].rsplit('-', 1)[0]} {'PREEMPTIBLE_' + family + '_GPUS' if spot else family}"
+        elif metric:
             wanted["takes"] = gpu[3]
             wanted["quota_of"] = f"{parts['zone'].rsplit('-', 1)[0]} {'PREEMPTIBLE_' if spot else ''}{metric}"
         ident = f"{parts['zone']}/{body['name']}"
@@ -344,7 +350,11 @@ class Dialect:
         return {"kind": "compute#instance", "id": str(int(hashlib.sha256(i.id.encode()).hexdigest()[:12], 16)), "name": body["name"], "status": status,
                 "creationTimestamp": stamp(i.created), "zone": f"{self.url}/compute/v1/projects/{self.project}/zones/{i.request['zone']}",
                 "machineType": body.get("machineType", ""), "labels": body.get("labels", {}), "scheduling": body.get("scheduling", {}),
-                "lastStartTimestamp": stamp(i.created)}
+                "guestAccelerators": self._accelerators(body.get("machineType", "").rsplit("/", 1)[-1]), "lastStartTimestamp": stamp(i.created)}
+
+    @staticmethod
+    def _accelerators(kind):
+        return [{"acceleratorType": TYPES[kind][2], "acceleratorCount": TYPES[kind][3]}] if kind in TYPES else []
 
     def _describe(self, request, parts):
         instance = self.world.get(f"{parts['zone']}/{parts['name']}")
@@ -399,7 +409,7 @@ class Dialect:
         self._check_query(request, {"filter", "maxResults", "pageToken", "returnPartialSuccess", "orderBy"})
         regions = []
         for region in sorted({z.rsplit("-", 1)[0] for z in ZONES}):
-            metrics = [spot + m for m in METRICS.values() for spot in ("", "PREEMPTIBLE_")]
+            metrics = [spot + m for m in METRICS.values() for spot in ("", "PREEMPTIBLE_")] + [f"PREEMPTIBLE_{f}_GPUS" for f in FAMILIES.values()]
             quotas = [{"metric": m, "limit": float(self.world.quota), "usage": float(self.world.used(f"{region} {m}"))} for m in metrics]
             regions.append({"kind": "compute#region", "name": region, "status": "UP", "quotas": quotas + [{"metric": "CPUS", "limit": 24.0, "usage": 0.0}]})
         page, following = self.world.page(regions, request.query.get("pageToken", ""))
@@ -407,9 +417,27 @@ class Dialect:
 
     def _project(self, request, parts):
         self._check_query(request, set())
-        used = sum(self.world.used(f"{r} {m}") for r in {z.rsplit("-", 1)[0] for z in ZONES} for m in METRICS.values())
+        used = sum(self.world.used(f"{r} {m}") for r in {z.rsplit("-", 1)[0] for z in ZONES} for m in (*METRICS.values(), *FAMILIES.values()))
         return Reply(200, {"kind": "compute#project", "name": self.project, "quotas": [
             {"metric": "GPUS_ALL_REGIONS", "limit": float(self.world.quota), "usage": float(used)}]})
+
+    def _families(self, request, parts):
+        """A QuotaInfo: what is closest to a family and region holds there."""
+        self._check_query(request, set())
+        if "cloudquotas.quotas.get" in self.world.denied:
+            raise CloudError("forbidden", "Permission 'cloudquotas.quotas.get' denied on resource (or it may not exist).")
+        if parts["name"] != "GPUS-PER-GPU-FAMILY-per-project-region":
+            raise CloudError("not_found", "Requested entity was not found.")
+        regions = sorted({z.rsplit("-", 1)[0] for z in ZONES})
+
+        def info(dimensions, value, places):
+            return {"dimensions": dimensions, "details": {"value": str(value)}, "applicableLocations": places}
+        infos = [info({"region": r}, 3, [r]) for r in regions]  # of families of which nothing is said
+        infos += [info({"gpu_family": f, "region": r}, self.world.quota, [r]) for f in FAMILIES.values() for r in regions]
+        infos += [info({"gpu_family": f}, 1, regions) for f in FAMILIES.values()]
+        return Reply(200, {"name": request.path.removeprefix("/v1/"), "quotaId": parts["name"], "metric": "compute.googleapis.com/gpus_per_gpu_family",
+                           "service": "compute.googleapis.com", "isPrecise": True, "containerType": "PROJECT", "dimensions": ["gpu_family", "region"],
+                           "metricUnit": "1", "dimensionsInfos": infos})
 
     def _offers(self, request, parts):
         """Rates of the Cloud Billing Catalog, for what TYPES need."""

@@ -211,6 +211,17 @@ def nodes_are_drained_by_name_or_id(b):
 
 
 @test
+def the_newest_leases_are_shown_where_fewer_are_asked_for(b):
+    rows = [{"id": i, "state": "ended", "provider": "aws", "region": "r", "instance_type": "t", "market": "spot"} for i in range(1, 8)]
+    b.replies[("GET", "/v1/leases")] = (200, {"items": rows, "next": None})
+    equal([x["id"] for x in json.loads(weir(b, "leases", "--all", "--limit", "3", "--json").out)], [5, 6, 7])
+    r = weir(b, "leases", "--all", "-n", "3")
+    check("these are the newest 3 of 7" in r.err and len(r.out.splitlines()) == 4, r)
+    equal(len(json.loads(weir(b, "leases", "--all", "--json").out)), 7)
+    equal(weir(b, "leases", "--limit", "0").code, 2)
+
+
+@test
 def leases_are_ended(b):
     lists(b)
     equal(weir(b, "leases", "end", "3").code, 0)

@@ -43,7 +43,7 @@ static const struct weir_job_row job_rows[] = {
      .spec_json = "{\"name\":\"train\",\"resources\":{\"accelerators\":\"A100:1\"},\"array\":\"0-99%10\",\"run\":"
                   "\"echo \\\"array\\\": [x\"}",
      .cost_micro = 123456,
-     .footprint = {3600000, 200500, 400}},
+     .footprint = {3600000, 200500, 400, true}},
     {.view = {.id = {13},
               .project = {1},
               .user = {1},
@@ -623,7 +623,7 @@ static int f_bill(struct weir_store *s, const struct weir_bill_filter *f, const 
                   const char *const *tag, size_t n_by, weir_bill_row_fn *fn, void *ctx, struct weir_err *err)
 {
     (void)tag;
-    struct weir_bill_row used = {.gpu_us = 3600000000, .used_micro = 100, .waste_micro = {1, 2, 3}, .total_micro = 106, .footprint = {7200000, 0, 106}};
+    struct weir_bill_row used = {.gpu_us = 3600000000, .used_micro = 100, .waste_micro = {1, 2, 3}, .total_micro = 106, .footprint = {7200000, 0, 106, true}};
     struct weir_bill_row idle = {.idle_micro = 50, .total_micro = 50, .cost_micro = {0, 100, 50, 6},
                                  .footprint = {3600000, 200500, 0}, .idle_energy_mj = 3600000, .idle_carbon_ug = 200500};
     for (size_t i = 0; i < n_by; i++) {

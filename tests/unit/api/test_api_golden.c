@@ -221,7 +221,7 @@ static void metrics_are_well_formed(void **state)
         "\nweir_gpus{pool=\"local\",gpu_model=\"A100\",state=\"allocated\"} 1\n",
         "\nweir_gpus{pool=\"local\",gpu_model=\"A100\",state=\"idle\"} 3\n",
         "\nweir_leases{provider=\"sandbox\",state=\"ready\",capacity_type=\"spot\"} 1\n",
-        "\nweir_cost_usd{project=\"vision\",pool=\"local\",use=\"used\"} 0.000100\n",
+        "\nweir_cost{project=\"vision\",pool=\"local\",use=\"used\",currency=\"USD\"} 0.000100\n",
         "\n# TYPE weir_http_requests_total counter\n",
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(lines); i++) {

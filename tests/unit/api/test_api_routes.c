@@ -204,6 +204,7 @@ static void bad_requests_are_refused_with_the_place(void **state)
         {"GET", "/v1/bill?from=2999-01-01", NULL, NULL, 400, "from 2999-01-01T00:00:00Z is in the future"},
         {"GET", "/v1/offers?gpus=A1000:8", NULL, NULL, 400, "gpus"},
         {"GET", "/v1/offers?gpus=,", NULL, NULL, 400, "gpus"},
+        {"GET", "/v1/offers?cloud=nosuchcloud", NULL, NULL, 400, "cloud 'nosuchcloud' is not known"},
         {"POST", "/v1/jobs", "text/plain", "{}", 415, "application/json"},
         {"POST", "/v1/jobs", "application/json", "", 400, "not JSON"},
         {"POST", "/v1/jobs", "application/json", "[]", 400, "must be a JSON object"},

@@ -780,7 +780,7 @@ static void prices_of_the_own_list_may_be_in_another_currency(void **state)
         assert_string_equal(s.o[1].currency, rows[i].n == 2 ? "USD" : "");
         assert_int_equal(s.o[1].rate_nano, rows[i].rate_nano);
         assert_int_equal(s.o[1].original_micro_per_hour, rows[i].n == 2 ? 2000000 : 0);
-        assert_string_equal(s.text, rows[i].n == 2 ? "" : "sandbox: no rate of USD is in force: weir rule add NAME exchange --currency USD --rate RATE");
+        assert_string_equal(s.text, rows[i].n == 2 ? "" : "sandbox: offers are left out: no rate of USD is in force: weir rule add NAME exchange --currency USD --rate RATE");
         weir_sandbox_provider.fini(p);
         (void)uv_run(&loop, UV_RUN_DEFAULT);
         assert_int_equal(uv_loop_close(&loop), 0);

@@ -122,6 +122,33 @@ static void put_ledger(struct weir_store *s)
 
 static const struct weir_bill_filter everything = {.to = {INT64_MAX}};
 
+/* Use that costs nothing, on a machine whose grid nobody knows. */
+static void free_use_of_unknown_carbon_is_told_from_none(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    put_ledger(s);
+    PUT(s, get_job, (struct weir_job_id){1}, on_job, fresh());
+    assert_false(got.job.footprint.has_unknown);
+    BEGIN(s);
+    struct weir_posting p = {.id = 7, .at = {T0 + 2 * DAY}, .from = {T0}, .to = {T0 + 2 * DAY}, .node = {1}, .pool = {1}, .debit = WEIR_ACCOUNT_JOB, .credit = WEIR_ACCOUNT_NODE,
+                             .gpu_us = 5, .energy_mj = 40, .carbon_unknown = true, .project = {1}, .user = {1}, .run = {{{1}, 0}, 1}};
+    PUT(s, put_posting, &p);
+    p = (struct weir_posting){.id = 8, .at = {T0 + 2 * DAY}, .from = {T0}, .to = {T0 + 2 * DAY}, .node = {2}, .pool = {2}, .debit = WEIR_ACCOUNT_IDLE, .credit = WEIR_ACCOUNT_NODE,
+                              .energy_mj = 9, .carbon_unknown = true};
+    PUT(s, put_posting, &p);
+    COMMIT(s);
+    const struct bill_got *b = run_bill(s, everything, WEIR_BILL_BY_POOL, NULL);
+    assert_true(b->row[0].footprint.has_unknown);
+    assert_int_equal(b->row[0].footprint.unknown_micro, 0);
+    assert_false(b->row[0].idle_has_unknown);
+    assert_true(b->row[1].footprint.has_unknown);
+    assert_true(b->row[1].idle_has_unknown);
+    PUT(s, get_job, (struct weir_job_id){1}, on_job, fresh());
+    assert_true(got.job.footprint.has_unknown);
+    assert_int_equal(got.job.footprint.energy_mj, 7041);
+    assert_int_equal(got.job.footprint.unknown_micro, 0);
+}
+
 static void bills_are_grouped_by_each_key(void **state)
 {
     struct weir_store *s = ((struct fixture *)*state)->s;
@@ -348,6 +375,7 @@ static void the_totals_are_the_bill_of_everything(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        CASE(free_use_of_unknown_carbon_is_told_from_none),
         CASE(bills_are_grouped_by_each_key),
         CASE(bills_are_cut_to_the_span),
         CASE(bills_are_filtered),
