@@ -364,7 +364,7 @@ def project(b):
     golden("project.txt", weir(b, "project", "show", "a/b c").out)
     r = weir(b, "project", "set", "a/b c", "--weight", "200", "--delay-cost", "2.50")
     equal(r.code, 0, r)
-    equal(b.requests[-1][3], {"weight": 200, "delay_cost": "2.500000"})
+    equal(b.requests[-1][3], {"weight": 200, "delay_cost": "2.50"})
     equal(weir(b, "project", "set", "x").code, 2)
     equal(weir(b, "project", "frob").code, 2)
 
