@@ -137,7 +137,7 @@ def test_the_public_validator_accepts_euros_corrections_and_prices(weir):
         b.ok("reconcile", str(invoice))
         b.balanced()
         file = b.dir / "focus.csv"
-        for args in (("--hourly",), ("--view", "price")):
+        for args in (("--hourly",), ("--view", "price"), ("--view", "price", "--focus-version", "1.3")):
             text = b.ok("bill", "--format", "focus", "--issuer", 'Example "Lab", of ours', *args)
             file.write_text(text)
             rows = list(csv.DictReader(io.StringIO(text)))
