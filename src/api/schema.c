@@ -353,6 +353,7 @@ static const struct api_field charge_fields[] = {
     {"late", API_TIME, API_NULL, .summary = "when it is billed, as its own month was closed; null: when it was"},
     {"account", API_STRING, WORD(use_account_word, WEIR_ACCOUNT_MARGIN - WEIR_ACCOUNT_JOB)},
     {"rule", API_UINT, API_NULL, .summary = "account price: by which"},
+    {"spread_by", API_STRING, API_NULL, .summary = "use or weight, where that rule shares out idle time; null: it does not"},
     {"amount_micro", API_INT, .summary = "negative where corrections took back more than was charged"},
     {"original_currency", API_STRING, API_NULL, .summary = "of the bill that it came from, where that is not the ledger's"},
     {"original_micro", API_INT, .summary = "the amount in it"},

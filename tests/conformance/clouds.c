@@ -186,6 +186,33 @@ static void these_types_are_offered(void **state)
     end(g);
 }
 
+static void zones_are_offered_where_they_are_told(void **state)
+{
+    (void)state;
+    if (subject->zones == 0) {
+        return;
+    }
+    struct rig *g = begin();
+    assert_int_equal(rig_ask_offers(g).n, 2 * subject->zones); /* of both markets */
+    assert_true(g->spot.zone[0] != '\0' && g->on_demand.zone[0] != '\0');
+    struct answer a = rig_launch(g, token());
+    assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+    json_t *all = mock_inventory();
+    const json_t *made = json_array_get(json_object_get(all, "instances"), 0);
+    assert_string_equal(json_string_value(json_object_get(made, "zone")), g->on_demand.zone);
+    json_decref(all);
+    assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    mock_fault("server_error", "sizes", -1, ", \"status\": 500"); /* the provider chooses then */
+    rig_pause_ms(g, 5);
+    assert_int_equal(rig_ask_offers(g).n, 2);
+    assert_string_equal(g->spot.zone, "");
+    assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_OK);
+    clear();
+    rig_pause_ms(g, 5);
+    assert_int_equal(rig_ask_offers(g).n, 2 * subject->zones);
+    end(g);
+}
+
 static void what_is_out_of_stock_is_not_offered(void **state)
 {
     (void)state;
@@ -929,6 +956,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(boots_is_found_and_ends),
         cmocka_unit_test(offers_are_whole),
         cmocka_unit_test(these_types_are_offered),
+        cmocka_unit_test(zones_are_offered_where_they_are_told),
         cmocka_unit_test(what_is_out_of_stock_is_not_offered),
         cmocka_unit_test(prices_change),
         cmocka_unit_test(prices_of_the_past_are_told),

@@ -25,6 +25,7 @@ struct clouds_subject {
     const char *denied;          /* what the mock can be told to deny, of which a look finds permissions or settings missing; NULL: nothing */
     const char *missing;         /* its name, as the look tells it */
     bool tells_spot;             /* prices are live for spot alone, by zone */
+    size_t zones;                /* that an operation of the mock named "sizes" tells of the type: an offer for each; 0: none does */
     const char *const *part_of_quota;   /* operations of the mock that tell some of the quotas: the others stand without them; ends with NULL; NULL: none */
 };
 

@@ -37,6 +37,7 @@ int main(void)
         .keys_expire = true,
         .late_refusal = true,
         .tells_prices = true,
+        .zones = 2,
     };
     return clouds_run(&subject);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many machines of mock clouds at once: gangs, with all of their nodes in one zone where they ask for it; and clouds side by side."""
+import datetime
 import sys
 import time
 
@@ -8,8 +9,8 @@ from lib import until
 from rented import broker, cloud as mock, leases, made, nothing_left, only_there
 
 
-def offered(b, provider):
-    until("offers", lambda: any(o["provider"] == provider and o["verdict"].startswith("included") for o in b.get("/v1/offers?gpus=L4:1")["items"]))
+def offered(b, provider, gpu="L4"):
+    until("offers", lambda: any(o["provider"] == provider and o["verdict"].startswith("included") for o in b.get(f"/v1/offers?gpus={gpu}:1")["items"]))
 
 
 def give_back(b, *clouds):
@@ -36,6 +37,19 @@ def test_a_gang_asks_for_all_of_its_machines_in_one_zone(weir):
         give_back(b, c)
 
 
+def test_a_gang_at_azure_is_in_one_zone(weir):
+    """Azure tells in which zones each size can be had: machines are asked for in one of them, and in the next where that is full."""
+    with mock("azure") as c, broker(weir, c) as b:
+        offered(b, "azure", "T4")
+        c.set(full_zones=["1"])
+        job = b.submit(only_there("azure", num_nodes=3, resources={"accelerators": {"T4": 1}, "cpus": 1},
+                                  placement={"local": "never", "clouds": ["azure"], "same_zone": True}))
+        assert b.wait(job, limit_s=240)["state"] == "succeeded", b.tasks(job)
+        ran = [i["zone"] for i in made(c)]
+        assert len(set(ran)) == 1 and ran[0] in ("2", "3"), c.inventory()["instances"]
+        give_back(b, c)
+
+
 def test_a_gang_that_asks_for_no_zone_gets_what_there_is(weir):
     with mock("aws") as c, broker(weir, c) as b:
         offered(b, "aws")
@@ -53,7 +67,11 @@ def partly(weir, moment, slow_s=0):
             c.fault("slow_body", on="create", times=3, seconds=slow_s)
         one_offer = {"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False}
         moment(c, b, b.submit(only_there("aws", num_nodes=3, resources=one_offer)))
-        until("the machines to be given back", lambda: made(c) == [] and c.requests("terminate") and not leases(b), limit_s=55)
+        until("the machines to be given back", lambda: made(c) == [] and c.requests("terminate") and not leases(b))
+        at = {kind: [datetime.datetime.fromisoformat(e["at"].replace("Z", "+00:00")) for e in b.get("/v1/events?limit=1000")["items"] if e["kind"] == kind]
+              for kind in ("lease.failed", "lease.ending")}
+        late = max(at["lease.ending"]) - min(at["lease.failed"])
+        assert len(at["lease.ending"]) == 2 and late < datetime.timedelta(seconds=30), ("as idle ones they would be kept for a minute", at)
         row = next(r for r in b.json("bill", "--by", "pool")["rows"] if r["pool"] == "aws")
         assert row["waste_boot_micro"] + row["idle_micro"] == row["total_micro"], row
         assert len(c.inventory()["instances"]) == 2, c.inventory()

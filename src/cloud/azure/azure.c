@@ -36,6 +36,7 @@ static void azure_close(struct weir_provider *p)
     weir_credential_free(a->credential);
     azure_token_forget(a);
     azure_conf_release(a);
+    weir_vec_release(&a->places);
     free(a);
 }
 
@@ -140,6 +141,7 @@ static const struct weir_rest_ops azure_rest = {
     .terminate = azure_terminate,
     .prices = azure_prices,
     .on_prices = azure_on_prices,
+    .on_prices_failed = azure_skus_failed,
     .quota = azure_quota,
     .on_quota = azure_on_quota,
     .check = azure_check,

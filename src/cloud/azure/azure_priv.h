@@ -13,14 +13,28 @@ enum {
     AZURE_ID_SIZE = 384, /* of a resource */
     AZURE_NETWORKS_MAX = 32,
     AZURE_PATH_SIZE = 512,
+    AZURE_ZONES_MAX = 6,
 };
 
 #define AZURE_COMPUTE_VERSION "2024-07-01"
+#define AZURE_SKUS_VERSION "2021-07-01"
+/* Pages of prices besides links to more: the sizes of the next region, the first prices. */
+#define AZURE_SIZES_PAGE "sizes"
+#define AZURE_PRICES_PAGE "prices"
 
 struct azure_network {
     char region[WEIR_REGION_SIZE];
     char subnet[AZURE_ID_SIZE];
     char security_group[AZURE_ID_SIZE]; /* "": none */
+    bool knows_sizes; /* what can be had there was told whole */
+};
+
+/* A size that can be had in a region. */
+struct azure_place {
+    size_t network;
+    char size[WEIR_INSTANCE_TYPE_SIZE];
+    char zone[AZURE_ZONES_MAX][8];
+    size_t n_zones; /* 0: Azure places it */
 };
 
 struct azure {
@@ -46,6 +60,9 @@ struct azure {
     char agent[AZURE_PATH_SIZE];
     char *before;
     char gpus[64];
+    WEIR_VEC(struct azure_place) places;
+    bool asks_sizes;       /* they are asked for, not prices */
+    size_t skus_network;   /* whose sizes are */
     size_t prices_network; /* whose prices are asked for */
     uint64_t prices_skip;  /* how many of them came */
     size_t quota_network;  /* whose quotas are asked for */
@@ -84,6 +101,16 @@ void azure_on_check(struct weir_provider *p, unsigned step, const struct weir_cl
 /* ---- quota.c ---- */
 void azure_quota(struct weir_provider *p, const char *page, struct weir_rest_request *q);
 int azure_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest_quotas *l, struct weir_err *err);
+
+/* ---- skus.c ---- */
+void azure_skus(const struct weir_provider *p, const char *page, struct weir_rest_request *q);
+int azure_on_skus(struct weir_provider *p, const json_t *body, struct weir_rest_offers *l, struct weir_err *err);
+/* Goes on with the next region, or with prices. */
+void azure_skus_next(struct weir_provider *p, struct weir_rest_offers *l);
+/* Where sizes were asked for: goes on without those of that region. */
+bool azure_skus_failed(struct weir_provider *p, struct weir_rest_offers *l);
+/* NULL: it cannot be had there, or where *ret_known is false nobody knows. */
+const struct azure_place *azure_place_of(const struct azure *a, const char *region, const char *size, bool *ret_known);
 
 /* ---- prices.c ---- */
 void azure_prices(struct weir_provider *p, const char *page, struct weir_rest_request *q);

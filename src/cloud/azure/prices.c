@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Retail Prices API, region by region: what a size has comes from the catalogue, what it costs from the feed. */
+/* The Retail Prices API, region by region: what a size has comes from the catalogue, what it costs from the feed, where it can be had from skus.c. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +15,16 @@ void azure_prices(struct weir_provider *p, const char *page, struct weir_rest_re
     if (page[0] == '\0') { /* from the start; what a page is follows from what came before */
         a->prices_network = 0;
         a->prices_skip = 0;
+        a->skus_network = 0;
+        a->asks_sizes = a->n_networks > 0;
+        weir_vec_clear(&a->places);
+        for (size_t i = 0; i < a->n_networks; i++) {
+            a->network[i].knows_sizes = false;
+        }
+    }
+    if (a->asks_sizes) {
+        azure_skus(p, strncmp(page, "http", 4) == 0 ? page : "", q);
+        return;
     }
     q->what = "list prices";
     q->method = "GET";
@@ -59,12 +69,23 @@ static void add_price(struct weir_provider *p, const json_t *o, struct weir_rest
     offer.zone[0] = '\0';
     (void)snprintf(offer.region, sizeof offer.region, "%s", region);
     (void)snprintf(offer.source, sizeof offer.source, "Azure Retail Prices (live)");
-    weir_rest_offers_add(l, &offer);
+    bool known;
+    const struct azure_place *place = azure_place_of(a, region, offer.instance_type, &known);
+    if (!known || (place != NULL && place->n_zones == 0)) {
+        weir_rest_offers_add(l, &offer);
+    }
+    for (size_t i = 0; place != NULL && i < place->n_zones; i++) {
+        (void)snprintf(offer.zone, sizeof offer.zone, "%s", place->zone[i]);
+        weir_rest_offers_add(l, &offer);
+    }
 }
 
 int azure_on_prices(struct weir_provider *p, const json_t *body, struct weir_rest_offers *l, struct weir_err *err)
 {
     struct azure *a = p->own;
+    if (a->asks_sizes) {
+        return azure_on_skus(p, body, l, err);
+    }
     const json_t *items = json_object_get(body, "Items");
     size_t n = json_array_size(items);
     if (!json_is_array(items)) {

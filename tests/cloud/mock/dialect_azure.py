@@ -26,6 +26,8 @@ SIZES = {  # name: (GPU, how many, MiB each, on demand, spot, family, cores, pro
     "Standard_ND96isr_H100_v5": ("NVIDIA H100 80GB HBM3", 8, 81559, 98.32, 40.0, "standardNDSH100v5Family", 96, "NDsrH100v5"),
 }
 REGIONS = ("eastus", "westeurope")
+ZONES = {"Standard_NC4as_T4_v3": ["1", "2", "3"], "Standard_NC24ads_A100_v4": ["1", "2"], "Standard_NC96ads_A100_v4": ["1", "2", "3"]}  # others: none
+CLOSED = {"Standard_NC96ads_A100_v4": ["3"]}  # zones that the subscription may not have it in
 
 RESOURCE_ID = r"/subscriptions/[0-9a-f-]+/resource[gG]roups/[^/]+/providers/.+"
 NIC = Field("object", fields={
@@ -115,6 +117,8 @@ class Dialect:
             return "poll"
         if path.endswith("/usages"):
             return "quota"
+        if path == f"{BASE}/providers/Microsoft.Compute/skus":
+            return "sizes"
         if path.endswith("/providers/Microsoft.Authorization/permissions"):
             return "permissions"
         if path == MACHINES:
@@ -162,6 +166,8 @@ class Dialect:
                              code="MissingApiVersionParameter")
         if operation == "permissions":
             return self._permissions(request)
+        if operation == "sizes":
+            return self._sizes(request)
         if operation == "poll":
             return self._poll(request)
         if operation == "list":
@@ -236,6 +242,11 @@ class Dialect:
         image = p["storageProfile"]["imageReference"]
         if not image.get("id") and not image.get("communityGalleryImageId") and any(not image.get(k) for k in ("publisher", "offer", "sku", "version")):
             raise CloudError("invalid", "imageReference: publisher, offer, sku and version, or an id")
+        size, zones = p["hardwareProfile"]["vmSize"], body.get("zones", [])
+        open_zones = [z for z in ZONES.get(size, []) if z not in CLOSED.get(size, [])]
+        if zones and zones[0] not in open_zones:
+            raise CloudError("invalid", f"The zone(s) '{zones[0]}' for resource '{name}' is not supported. The supported zones are '{','.join(open_zones)}'",
+                             code="InvalidAvailabilityZone")
         try:
             user_data = base64.b64decode(p["osProfile"].get("customData", ""), validate=True)
         except binascii.Error as e:
@@ -248,6 +259,7 @@ class Dialect:
         wanted = {"body": body, "compare": compare, "spot": p.get("priority") == "Spot", "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{memory}"},
                   "boot": {"user_data": user_data.decode("utf-8", "replace")} if user_data else None, "ends_with_program": False}
         size = SIZES[p["hardwareProfile"]["vmSize"]]
+        wanted["zone"] = zones[0] if zones else None
         wanted["takes"] = size[6]
         wanted["quota_of"] = f"{body['location']} {'lowPriorityCores' if wanted['spot'] else size[5]}"
         with self.world.lock:
@@ -289,7 +301,7 @@ class Dialect:
             properties["instanceView"] = {"statuses": statuses}
         name = i.token or i.id
         return {"name": name, "id": f"{MACHINES}/{name}", "type": "Microsoft.Compute/virtualMachines", "location": body["location"],
-                "tags": body.get("tags", {}), "properties": properties}
+                **({"zones": body["zones"]} if "zones" in body else {}), "tags": body.get("tags", {}), "properties": properties}
 
     def _list(self, request):
         if request.method != "GET":
@@ -327,6 +339,27 @@ class Dialect:
         return Reply(200, answer)
 
     # ---- prices ----
+
+    def _sizes(self, request):
+        """Resource SKUs: of disks too, and of a size that is not for this subscription."""
+        if "Microsoft.Compute/skus/read" in self.world.denied:
+            raise CloudError("forbidden", "The client does not have authorization to perform action 'Microsoft.Compute/skus/read'.")
+        found = re.fullmatch(r"location eq '(\w+)'", request.query.get("$filter", ""))
+        if not found or found.group(1) not in REGIONS:
+            raise CloudError("invalid", "the filter is not one that this mock knows")
+        region = found.group(1)
+        rows = [{"resourceType": "disks", "name": "Premium_LRS", "locations": [region], "locationInfo": [{"location": region, "zones": ["1"]}], "restrictions": []},
+                {"resourceType": "virtualMachines", "name": "Standard_ND96isr_H200_v5", "locations": [region], "locationInfo": [{"location": region, "zones": ["2"]}],
+                 "restrictions": [{"type": "Location", "values": [region], "restrictionInfo": {"locations": [region]}, "reasonCode": "NotAvailableForSubscription"}]}]
+        for name in SIZES:
+            closed = CLOSED.get(name, [])
+            rows.append({"resourceType": "virtualMachines", "name": name, "locations": [region.upper()],
+                         "locationInfo": [{"location": region.upper(), "zones": ZONES.get(name, []), "zoneDetails": []}],
+                         "restrictions": [{"type": "Zone", "values": [region], "restrictionInfo": {"locations": [region], "zones": closed},
+                                           "reasonCode": "NotAvailableForSubscription"}] if closed else []})
+        page, following = self.world.page(rows, request.query.get("$skiptoken", ""), 4)
+        link = f"{self.url}{request.path}?api-version=2021-07-01&$filter={urllib.parse.quote(request.query['$filter'])}&$skiptoken={following}"
+        return Reply(200, {"value": page, **({"nextLink": link} if following else {})})
 
     def _prices(self, request):
         f = request.query.get("$filter", "")
