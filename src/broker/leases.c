@@ -677,7 +677,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
             provider_quotas_note(b, p, &none);
         }
     }
-    if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
+    if (!p->offers_busy && provider_quotas_are_first(p, now) && (now >= p->offers_due_ms || p->feed.wanted)) {
         feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;
