@@ -197,8 +197,9 @@ def main():
     p.add_argument("--jobs", type=int, default=1, help="so many at a time")
     p.add_argument("--save", help="keep the figures in this file")
     p.add_argument("--against", help="show figures kept before beside")
-    p.add_argument("more", nargs="*", help="options of weir sim, after --")
-    a = p.parse_args()
+    own = sys.argv[1:]
+    more = own[own.index("--") + 1:] if "--" in own else []
+    a = p.parse_args(own[:len(own) - len(more) - 1] if "--" in own else own)
     before = json.load(open(a.against, encoding="utf-8")) if a.against else {}
     got = {}
     with tempfile.TemporaryDirectory(prefix="weir-quality-") as folder, concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
@@ -215,7 +216,7 @@ def main():
                 for s, d, g, vc in make():
                     first = s if first is None else first
                     out.writerow([s if s > 10 ** 9 else s - first + 1_500_000_000, d, g, vc])
-            asked += [(f"{name} @{n}", pool.submit(measure, a.weir, path, n, trim, a.more)) for n in cases]
+            asked += [(f"{name} @{n}", pool.submit(measure, a.weir, path, n, trim, more)) for n in cases]
         print(f"{'':24}   with: cloud %  wait %  (of GPU-h)   without: cloud %  wait %  (of GPU-h)")
         for name, future in asked:
             v = got[name] = future.result()
