@@ -639,7 +639,7 @@ static const struct api_field bill_check_fields[] = {
     {"leases_unproven", API_UINT, .summary = "with prices of an older version, which did not keep from which posting on they counted"},
     {"error", API_STRING, API_NULL, .summary = "the first offence"},
     {"energy_mj", API_INT, .summary = "of the use side, equal to that of the cost side for each node and span"},
-    {"carbon_ug", API_INT},
+    {"carbon_ug", API_INT, API_NULL, .summary = "likewise; null: none of it is known"},
     {"closes", API_UINT, .summary = "closed months that are as they were closed"},
     {"close_error", API_STRING, API_NULL, .summary = "the first that is not"},
     END,

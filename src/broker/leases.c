@@ -455,6 +455,39 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
     }
 }
 
+static bool has_rate(struct broker *b, const struct weir_offer *o)
+{
+    return o->currency[0] == '\0' || market_rate(b, o->currency) != 0;
+}
+
+static void tell_offers(struct broker *b, const struct provider *p)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
+    ev.u.offers_set.provider = p->ops->name;
+    ev.u.offers_set.offer = p->offers.p;
+    ev.u.offers_set.n = p->offers.n;
+    step_event(b, &ev);
+}
+
+void leases_rates_changed(struct broker *b)
+{
+    for (size_t i = 0; i < b->n_providers; i++) {
+        struct provider *p = &b->provider[i];
+        size_t n = 0;
+        for (size_t k = 0; k < p->offers.n; k++) {
+            if (has_rate(b, &p->offers.p[k])) {
+                p->offers.p[n++] = p->offers.p[k];
+            }
+        }
+        bool fewer = n < p->offers.n;
+        p->offers.n = n;
+        p->feed.wanted = true;
+        if (fewer && !b->renting_off) {
+            tell_offers(b, p); /* the provider need not answer for it */
+        }
+    }
+}
+
 static void take_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
 {
     if (r->class != WEIR_PROVIDER_OK) {
@@ -464,25 +497,26 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     if (b->renting_off) {
         return; /* they were withdrawn */
     }
-    bool same = p->offers_known && p->offers.n == r->n_offers;
+    bool same = p->offers_known;
+    size_t n = 0;
     for (size_t i = 0; i < r->n_offers; i++) {
         struct weir_offer o = r->offer[i];
-        same = same && memcmp(&p->offers.p[i], &o, sizeof o) == 0;
+        if (!has_rate(b, &o)) {
+            continue; /* an older answer */
+        }
+        same = same && n < p->offers.n && memcmp(&p->offers.p[n], &o, sizeof o) == 0;
         if (!same) { /* those before it are */
-            p->offers.n = i;
+            p->offers.n = n;
             weir_vec_push(&p->offers, o);
         }
+        n++;
     }
-    if (same) {
+    if (same && p->offers.n == n) {
         return;
     }
-    p->offers.n = r->n_offers;
+    p->offers.n = n;
     p->offers_known = true;
-    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
-    ev.u.offers_set.provider = p->ops->name;
-    ev.u.offers_set.offer = p->offers.p;
-    ev.u.offers_set.n = p->offers.n;
-    step_event(b, &ev);
+    tell_offers(b, p);
 }
 
 static void on_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
@@ -677,7 +711,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
             provider_quotas_note(b, p, &none);
         }
     }
-    if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
+    if (!p->offers_busy && provider_quotas_are_first(p, now) && (now >= p->offers_due_ms || p->feed.wanted)) {
         feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;

@@ -112,7 +112,11 @@ static void print_grid(const json_t *checked)
     struct weir_str s = WEIR_STR_INIT(256);
     weir_out_kwh(&s, weir_get_i64(checked, "energy_mj", 0));
     weir_str_adds(&s, " kWh, ");
-    weir_out_kg(&s, weir_get_i64(checked, "carbon_ug", 0));
+    if (json_is_null(json_object_get(checked, "carbon_ug"))) {
+        weir_str_adds(&s, "unknown");
+    } else {
+        weir_out_kg(&s, weir_get_i64(checked, "carbon_ug", 0));
+    }
     (void)printf("energy and carbon of both sides: %s kg CO2e\n", weir_str_cstr(&s));
     weir_str_release(&s);
 }

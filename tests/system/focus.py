@@ -64,7 +64,7 @@ def failures(program, export):
     packages = next((program.parent.parent / "lib").glob("python3.*")) / "site-packages"  # it opens a table of currencies from there
     result = subprocess.run([program, "--data-file", export, "--validate-version", "1.2", "--block-download", "--show-violations",
                              "--applicability-criteria", CRITERIA, "--output-type", "console"],
-                            capture_output=True, text=True, timeout=300, env=env, cwd=packages, check=False)
+                            capture_output=True, text=True, timeout=1200, env=env, cwd=packages, check=False)
     said = result.stdout + result.stderr
     sums = re.search(r"Pass: (\d+) \| Fail: (\d+)", said)  # it exits with 0 all the same
     failed = set(re.findall(r"(\S+): FAIL", said))
