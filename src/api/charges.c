@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "api/api_priv.h"
+#include "api/rule.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "bill/charge.h"
@@ -98,8 +99,20 @@ struct charge_page {
     struct names user;
     struct names pool;
     struct names job; /* name, and tags in the entry behind it */
+    struct names spread; /* rules by which idle time is shared out: by what */
     struct api_node_names nodes;
 };
+
+static int on_rule(void *ctx, const struct weir_rule_row *row)
+{
+    struct api_rule rule;
+    json_t *body = weir_rule_kind_find(row->kind) == WEIR_RULE_SPREAD ? json_loads(row->body, 0, NULL) : NULL;
+    if (body != NULL && api_rule_read(body, row->kind, &rule, NULL) == 0) {
+        names_add(ctx, row->id, rule.rule.by_weight ? "weight" : "use");
+    }
+    json_decref(body);
+    return 0;
+}
 
 static int on_job(void *ctx, const struct weir_job_row *row)
 {
@@ -145,6 +158,7 @@ static int charge_json(struct charge_page *p, const struct weir_charge *c, struc
     weir_json_kv_time(j, "late", c->late);
     weir_json_kv_cstr(j, "account", weir_account_name(c->account));
     weir_json_kv_id(j, "rule", c->rule);
+    weir_json_kv_cstr(j, "spread_by", c->rule == 0 ? NULL : names_get(&p->spread, c->rule));
     weir_json_kv_i64(j, "amount_micro", c->amount_micro);
     weir_json_kv_cstr(j, "original_currency", c->currency[0] == '\0' ? NULL : c->currency);
     weir_json_kv_i64(j, "original_micro", c->original_micro);
@@ -171,6 +185,7 @@ static int write_rows(struct charge_page *p, const struct weir_charges *charges,
     int r = ops->each_project(p->store, on_project, &p->project, err);
     r = r < 0 ? r : ops->each_user(p->store, on_name, &p->user, err);
     r = r < 0 ? r : ops->each_pool(p->store, on_name, &p->pool, err);
+    r = r < 0 ? r : ops->each_rule(p->store, on_rule, &p->spread, err);
     r = r < 0 ? r : api_node_names_load(p->store, &p->nodes, err);
     for (size_t i = 0; i < n && r == 0; i++) {
         if (row[i].amount_micro != 0 || row[i].gpu_us != 0 || row[i].footprint.energy_mj != 0) {
@@ -215,6 +230,7 @@ static int charges(struct api_call *call, struct weir_str *out, struct weir_err 
     names_release(&p.user);
     names_release(&p.pool);
     names_release(&p.job);
+    names_release(&p.spread);
     api_node_names_release(&p.nodes);
     return r;
 }

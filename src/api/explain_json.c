@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "cloud/exchange.h"
+#include "cloud/provider.h"
 
 enum { TEXT_MAX = 4096, NAME_SIZE = 64 };
 
@@ -327,8 +328,12 @@ static void add_provider_quota(struct weir_str *out, const struct weir_names *n,
     } else {
         weir_str_adds(out, " The provider's quota allows");
     }
-    weir_str_addf(out, " %" PRId64 " %s, %" PRId64 " are in use, and it takes %" PRId64 ": it can be rented when machines there have ended, or when %s allows more.",
-                  e->provider_quota_limit, unit, e->provider_quota_used, e->provider_quota_need, known ? t.provider : "the provider");
+    const struct weir_provider_ops *ops = known ? weir_provider_find(t.provider) : NULL;
+    bool is_never = e->provider_quota_need > e->provider_quota_limit;
+    weir_str_addf(out, " %" PRId64 " %s, %" PRId64 " are in use, and it takes %" PRId64 ": it can be rented when %s%s allows more",
+                  e->provider_quota_limit, unit, e->provider_quota_used, e->provider_quota_need, is_never ? "" : "machines there have ended, or when ",
+                  known ? t.provider : "the provider");
+    weir_str_addf(out, ops != NULL && ops->quota_remedy != NULL ? " (%s)." : ".%s", ops != NULL && ops->quota_remedy != NULL ? ops->quota_remedy : "");
 }
 
 /* Why the other goes first. */

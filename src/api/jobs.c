@@ -16,12 +16,16 @@ enum {
 
 /* ---- submit ---- */
 
-static void warnings_json(struct weir_json *j, const struct weir_spec *spec)
+/* What the specification gave rise to, and what the broker has to say. */
+static void warnings_json(struct weir_json *j, const struct weir_spec *spec, const struct weir_str *more)
 {
     weir_json_key(j, "warnings");
     weir_json_array(j);
     for (size_t i = 0; i < spec->n_warnings; i++) {
         weir_json_cstr(j, spec->warning[i]);
+    }
+    if (more->n > 0) {
+        weir_json_string(j, weir_str_sv(more));
     }
     weir_json_end(j);
 }
@@ -43,7 +47,7 @@ static void submit_done(struct weir_command *cmd)
     weir_json_kv_cstr(&j, "name", call->spec->name);
     weir_json_kv_u64(&j, "tasks", weir_spec_task_count(call->spec));
     weir_json_kv_cstr(&j, "state", weir_job_state_name(WEIR_JOB_WAITING));
-    warnings_json(&j, call->spec);
+    warnings_json(&j, call->spec, &cmd->reply);
     weir_json_end(&j);
     (void)snprintf(location, sizeof location, "/v1/jobs/%" PRIu64, cmd->job.v);
     struct weir_http_header header = {"Location", location};
@@ -181,7 +185,7 @@ static void dry_run_finish(struct api_call *call)
         api_fail(call->http, rc, &err);
         return;
     }
-    warnings_json(&j, call->spec);
+    warnings_json(&j, call->spec, &call->cmd.reply);
     weir_json_end(&j);
     api_reply(call->http, 200, &out);
 }

@@ -317,7 +317,7 @@ static void check_finish(struct api_call *call)
     weir_json_kv_i64(&j, "waste_micro", r.waste_micro);
     weir_json_kv_i64(&j, "price_micro", r.price_micro);
     weir_json_kv_i64(&j, "energy_mj", r.energy_mj);
-    weir_json_kv_i64(&j, "carbon_ug", r.carbon_ug);
+    api_known_json(&j, "carbon_ug", r.carbon_ug, r.carbon_has_unknown);
     weir_json_kv_u64(&j, "leases", r.leases);
     weir_json_kv_u64(&j, "lease_prices", r.prices);
     weir_json_kv_u64(&j, "leases_unproven", r.leases_unproven);

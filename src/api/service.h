@@ -275,7 +275,7 @@ struct weir_command {
     size_t n_parked;
     uint32_t *payer_set;
     size_t n_payers;
-    struct weir_str reply; /* STATUS, AGENT_*, OFFERS (how the prices came to be known): a JSON document; released by the poster. Cap set by the service. */
+    struct weir_str reply; /* STATUS, AGENT_*, OFFERS (how the prices came to be known): a JSON document; SUBMIT: a warning, or nothing; released by the poster. Cap set by the service. */
     struct weir_command *next; /* the service's own */
     void *service_data;        /* the service's own */
 };

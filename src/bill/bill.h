@@ -365,6 +365,7 @@ struct weir_bill_check_result {
     int64_t price_micro; /* charged beyond the cost */
     int64_t energy_mj;   /* of the use side */
     int64_t carbon_ug;
+    bool carbon_has_unknown; /* of some use it is not known */
     uint64_t leases; /* rented machines whose charges are what their prices make */
     uint64_t prices; /* that these had behind their quotes */
     uint64_t leases_unproven;

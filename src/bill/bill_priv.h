@@ -13,10 +13,10 @@
  * Bounds on what is believed. They keep every sum below 2^63 and every product below 2^127: the dearest node over the
  * longest life stays under 9 x 10^18 micro-units.
  */
-#define WEIR_BILL_RATE_MAX INT64_C(1000000000000)          /* a million units per hour */
+#define WEIR_BILL_RATE_MAX INT64_C(10000000000000)         /* ten million units per hour: of some currencies a unit is worth little */
 #define WEIR_BILL_PURCHASE_MAX INT64_C(10000000000000000)  /* 10^10 units */
 #define WEIR_BILL_UPKEEP_MAX INT64_C(1000000000000000)     /* 10^9 units per year */
-#define WEIR_BILL_TARIFF_MAX INT64_C(1000000000)           /* 1000 units per kWh */
+#define WEIR_BILL_TARIFF_MAX INT64_C(10000000000)          /* 10,000 units per kWh */
 #define WEIR_MJ_PER_KWH INT64_C(3600000000)
 #define WEIR_BILL_CARBON_MAX WEIR_MJ_PER_KWH               /* a microgram for a millijoule, 3,600 g per kWh: one is never more than the other */
 #define WEIR_BILL_NANO INT64_C(1000000000)                 /* of a rate of exchange */

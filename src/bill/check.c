@@ -338,6 +338,7 @@ static int add_to_span(struct weir_bill_check *c, const struct weir_posting *p, 
     n->carbon_ug += cost ? p->carbon_ug : -p->carbon_ug;
     c->sum.energy_mj = weir_i64_add_sat(c->sum.energy_mj, cost ? 0 : p->energy_mj);
     c->sum.carbon_ug = weir_i64_add_sat(c->sum.carbon_ug, cost ? 0 : p->carbon_ug);
+    c->sum.carbon_has_unknown = c->sum.carbon_has_unknown || (!cost && p->carbon_unknown);
     int64_t *sum = sum_of(c, cost ? p->credit : p->debit);
     *sum = weir_i64_add_sat(*sum, p->amount_micro);
     if (p->debit == WEIR_ACCOUNT_JOB) {

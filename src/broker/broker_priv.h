@@ -463,6 +463,8 @@ void leases_restore(struct broker *b);
 void leases_free(struct broker *b);
 void leases_order(struct broker *b, const struct weir_order *o);
 void leases_tick(struct broker *b);
+/* Other rates of currencies are in force: offers that lack one now are withdrawn at once, and prices asked for anew. */
+void leases_rates_changed(struct broker *b);
 
 /* ---- feeds.c: what providers tell of their prices ---- */
 
@@ -474,8 +476,8 @@ bool provider_quotas_are_due(const struct provider *p, uint64_t now_ms);
 /* It is: the call goes out. */
 void provider_quotas_asked(struct broker *b, struct provider *p);
 void provider_quotas_note(struct broker *b, struct provider *p, const struct weir_provider_result *r);
-/* May its offers be taken? Those that come before the first word on quotas would be rented beyond them. */
-bool provider_quotas_are_first(const struct provider *p);
+/* May its offers be taken? Those that come before the first word on quotas would be rented beyond them; but no word is waited for longer than a while. */
+bool provider_quotas_are_first(const struct provider *p, uint64_t now_ms);
 /* All that are known, for the caller to free. */
 struct weir_told_quota *provider_quotas_all(const struct broker *b, size_t *ret_n);
 /* What doctor says of them, row by row. */

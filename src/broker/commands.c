@@ -205,6 +205,28 @@ static bool is_still_finding_out(struct broker *b)
     return waits && broker_ms(b) - b->started_ms < FINDING_OUT_MS;
 }
 
+enum { WARNING_BYTES_MAX = 1024 };
+
+/*
+ * All that could run it is beyond what providers allow, now and with nothing else there: it is taken, since a quota may be raised, and who
+ * submits it is told.
+ */
+static void warn_of_quota(struct broker *b, struct weir_command *cmd)
+{
+    struct weir_told_quota t;
+    const struct weir_explain *e = &cmd->explain;
+    if (!weir_core_provider_quota(weir_engine_core(b->engine), e->provider_quota, &t)) {
+        return;
+    }
+    const struct weir_provider_ops *ops = weir_provider_find(t.provider);
+    cmd->reply.max_bytes = WARNING_BYTES_MAX;
+    weir_str_addf(&cmd->reply, "no node that is there can run this, and each offer is beyond a quota of its provider: %s's '%s'%s%s allows %" PRId64 " %s, and it takes %" PRId64
+                  ". It waits until that is raised%s%s",
+                  t.provider, t.quota.name, t.quota.region[0] != '\0' ? " in " : "", t.quota.region, e->provider_quota_limit,
+                  weir_quota_unit_name((enum weir_quota_unit)e->provider_quota_unit), e->provider_quota_need,
+                  ops != NULL && ops->quota_remedy != NULL ? ": " : "", ops != NULL && ops->quota_remedy != NULL ? ops->quota_remedy : "");
+}
+
 static int impossible(struct broker *b, const struct weir_request *request, struct weir_command *cmd)
 {
     if (!cmd->u.submit.dry_run && was_possible(b, request)) {
@@ -215,7 +237,10 @@ static int impossible(struct broker *b, const struct weir_request *request, stru
     memset(&near, 0, sizeof near);
     bool possible = weir_core_possible(weir_engine_core(b->engine), request, weir_engine_now(b->engine), &cmd->explain, &near, &has_near);
     cmd->flag = possible;
-    if (possible && !cmd->u.submit.dry_run) {
+    bool is_beyond = possible && cmd->explain.provider_quota != 0;
+    if (is_beyond && !cmd->u.submit.dry_run) {
+        warn_of_quota(b, cmd);
+    } else if (possible && !cmd->u.submit.dry_run) {
         weir_map_put(&b->possible, weir_hash_bytes(request, sizeof *request), 1);
     }
     if (possible || is_still_finding_out(b) || market_no_rate(b, request)[0] != '\0') {

@@ -465,6 +465,39 @@ static void keep_offer(struct provider *p, size_t at, const struct weir_offer *o
     }
 }
 
+static bool has_rate(struct broker *b, const struct weir_offer *o)
+{
+    return o->currency[0] == '\0' || market_rate(b, o->currency) != 0;
+}
+
+static void tell_offers(struct broker *b, const struct provider *p)
+{
+    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
+    ev.u.offers_set.provider = p->ops->name;
+    ev.u.offers_set.offer = p->offers.p;
+    ev.u.offers_set.n = p->offers.n;
+    step_event(b, &ev);
+}
+
+void leases_rates_changed(struct broker *b)
+{
+    for (size_t i = 0; i < b->n_providers; i++) {
+        struct provider *p = &b->provider[i];
+        size_t n = 0;
+        for (size_t k = 0; k < p->offers.n; k++) {
+            if (has_rate(b, &p->offers.p[k])) {
+                p->offers.p[n++] = p->offers.p[k];
+            }
+        }
+        bool fewer = n < p->offers.n;
+        p->offers.n = n;
+        p->feed.wanted = true;
+        if (fewer && !b->renting_off) {
+            tell_offers(b, p); /* the provider need not answer for it */
+        }
+    }
+}
+
 static void take_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
 {
     if (r->class != WEIR_PROVIDER_OK) {
@@ -477,11 +510,13 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     size_t n = 0;
     bool same = p->offers_known;
     for (size_t i = 0; i < r->n_offers; i++) {
-        keep_offer(p, n++, &r->offer[i], &same);
+        if (has_rate(b, &r->offer[i])) { /* else it is an older answer */
+            keep_offer(p, n++, &r->offer[i], &same);
+        }
     }
     for (size_t i = 0; b->config != NULL && i < b->config->n_committed; i++) {
         struct weir_offer o;
-        if (committed_offer(&b->config->committed[i], p->ops->name, r->offer, r->n_offers, &o)) {
+        if (committed_offer(&b->config->committed[i], p->ops->name, r->offer, r->n_offers, &o) && has_rate(b, &o)) {
             keep_offer(p, n++, &o, &same);
         }
     }
@@ -490,11 +525,7 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     }
     p->offers.n = n;
     p->offers_known = true;
-    struct weir_event ev = {.kind = WEIR_EVENT_OFFERS_SET};
-    ev.u.offers_set.provider = p->ops->name;
-    ev.u.offers_set.offer = p->offers.p;
-    ev.u.offers_set.n = p->offers.n;
-    step_event(b, &ev);
+    tell_offers(b, p);
 }
 
 static void on_offers(struct broker *b, struct provider *p, const struct weir_provider_result *r)
@@ -689,7 +720,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
             provider_quotas_note(b, p, &none);
         }
     }
-    if (!p->offers_busy && provider_quotas_are_first(p) && (now >= p->offers_due_ms || p->feed.wanted)) {
+    if (!p->offers_busy && provider_quotas_are_first(p, now) && (now >= p->offers_due_ms || p->feed.wanted)) {
         feeds_begin(p);
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_OFFERS);
         p->offers_due_ms = now + OFFERS_MS;

@@ -303,9 +303,7 @@ void market_rates(struct broker *b)
         weir_log(WEIR_LOG_ERROR, "catalogue.load", "text=\"%s: the prices of before stand\"", err.text);
     }
     notice_missing(b);
-    for (size_t i = 0; i < b->n_providers; i++) {
-        b->provider[i].feed.wanted = true;
-    }
+    leases_rates_changed(b);
 }
 
 void market_tick(struct broker *b)

@@ -61,6 +61,17 @@ static int on_job(void *ctx, const struct weir_job_row *row)
     return 0;
 }
 
+int weir_offline_currency(struct weir_offline *o, char ret[static WEIR_CURRENCY_SIZE], struct weir_err *err)
+{
+    char text[16];
+    int r = o->store->ops->get_meta(o->store, WEIR_META_CURRENCY, text, sizeof text, err);
+    if (r == 0 || r == -WEIR_ENOTFOUND) { /* of a version that knew no other */
+        (void)snprintf(ret, WEIR_CURRENCY_SIZE, "%.3s", r == 0 ? text : "USD");
+        return 0;
+    }
+    return r;
+}
+
 int weir_offline_waiting(struct weir_offline *o, uint64_t *ret, struct weir_err *err)
 {
     enum { JOBS_MAX = 1000 };

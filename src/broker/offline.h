@@ -3,6 +3,7 @@
 
 /* What a broker left in its data directory, read without it. */
 
+#include "base/currency.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/wtime.h"
@@ -17,5 +18,7 @@ void weir_offline_close(struct weir_offline *o);
  * after the last. Errors: the store's. */
 int weir_offline_history(struct weir_offline *o, struct weir_wall from, struct weir_wall to, uint32_t limit, uint64_t *cursor, struct weir_str *out,
                          struct weir_err *err);
+/* The ledger's currency. Errors: the store's. */
+int weir_offline_currency(struct weir_offline *o, char ret[static WEIR_CURRENCY_SIZE], struct weir_err *err);
 /* How many tasks wait in the queue. Errors: the store's. */
 int weir_offline_waiting(struct weir_offline *o, uint64_t *ret, struct weir_err *err);

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "broker_priv.h"
 
-enum { QUOTA_MS = 60000, QUOTA_KEPT_S = 900 };
+enum { QUOTA_MS = 60000, QUOTA_KEPT_S = 900, QUOTA_FIRST_MS = 10000 };
 
 bool provider_quotas_are_due(const struct provider *p, uint64_t now_ms)
 {
@@ -27,9 +27,11 @@ void provider_quotas_asked(struct broker *b, struct provider *p)
     p->quota.busy = true;
 }
 
-bool provider_quotas_are_first(const struct provider *p)
+bool provider_quotas_are_first(const struct provider *p, uint64_t now_ms)
 {
-    return p->ops->quota == NULL || p->quota.came;
+    /* due_ms is that of the second asking while the first is under way */
+    bool is_late = p->quota.due_ms != 0 && now_ms + QUOTA_MS >= p->quota.due_ms + QUOTA_FIRST_MS;
+    return p->ops->quota == NULL || p->quota.came || is_late;
 }
 
 static void tell_core(struct broker *b, struct provider *p, const struct weir_provider_quota *q, size_t n)
@@ -43,6 +45,7 @@ static void tell_core(struct broker *b, struct provider *p, const struct weir_pr
     if (weir_engine_event(b->engine, &ev, &err) != 0) {
         weir_log(WEIR_LOG_ERROR, "provider.quota", "provider=%s text=\"%s\"", p->ops->name, err.text);
     }
+    weir_map_release(&b->possible); /* a submission may have to be told of what is allowed now */
     broker_wake(b);
 }
 

@@ -21,6 +21,8 @@ enum { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_FOCUS };
 static const char *const formats[] = {
     [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv", [FORMAT_FOCUS] = "focus", NULL};
 
+static const char *const focus_versions[] = {"1.2", "1.3", NULL};
+
 enum { VIEW_COST, VIEW_PRICE, VIEW_CARBON };
 
 static const char *const views[] = {[VIEW_COST] = "cost", [VIEW_PRICE] = "price", [VIEW_CARBON] = "carbon", NULL};
@@ -40,7 +42,8 @@ const struct weir_opt weir_opts_bill[] = {
     {"node", 0, WEIR_OPT_COUNT, .arg = "NODE", .help = "credit, charge: this machine, by its id", .min = 1, .max = INT64_MAX},
     {"reason", 0, WEIR_OPT_TEXT, .arg = "TEXT", .help = "credit, charge: why; it is kept with the postings"},
     {"format", 'f', WEIR_OPT_CHOICE, .arg = "FORMAT",
-     .help = "of the result; focus is CSV by the FOCUS 1.2 specification", .choices = formats},
+     .help = "of the result; focus is CSV by the FOCUS specification", .choices = formats},
+    {"focus-version", 0, WEIR_OPT_CHOICE, .arg = "VERSION", .help = "--format focus: of the specification (default 1.2)", .choices = focus_versions},
     {"view", 0, WEIR_OPT_CHOICE, .arg = "VIEW", .help = "what it cost (default), what rules charge, or energy and what it emitted", .choices = views},
     {"hourly", 0, WEIR_OPT_FLAG, .help = "--format focus: rows for an hour instead of a day"},
     {"issuer", 0, WEIR_OPT_TEXT, .arg = "NAME", .help = "--format focus: who bills (default weir)"},
@@ -109,7 +112,11 @@ static void print_grid(const json_t *checked)
     struct weir_str s = WEIR_STR_INIT(256);
     weir_out_kwh(&s, weir_get_i64(checked, "energy_mj", 0));
     weir_str_adds(&s, " kWh, ");
-    weir_out_kg(&s, weir_get_i64(checked, "carbon_ug", 0));
+    if (json_is_null(json_object_get(checked, "carbon_ug"))) {
+        weir_str_adds(&s, "unknown");
+    } else {
+        weir_out_kg(&s, weir_get_i64(checked, "carbon_ug", 0));
+    }
     (void)printf("energy and carbon of both sides: %s kg CO2e\n", weir_str_cstr(&s));
     weir_str_release(&s);
 }
@@ -130,7 +137,7 @@ static void print_leases(const json_t *checked)
 static int check(struct weir_client *api, const struct weir_args *args, struct weir_err *err)
 {
     static const char *const own[] = {"by",   "month", "from",   "to",     "zone",   "project",
-                                      "user", "job",   "format", "hourly", "issuer", "view"};
+                                      "user", "job",   "format", "hourly", "issuer", "view",   "focus-version"};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(own); i++) {
         if (weir_args_has(args, own[i])) {
             return weir_fail(
@@ -446,6 +453,7 @@ static int focus(struct weir_client *api, const struct weir_args *args, struct w
     static const char *const others[] = {"by", "job", "zone", "json"};
     const char *issuer = weir_args_text(args, "issuer");
     struct weir_focus_conf conf = {.priced = view_of(args) == VIEW_PRICE,
+                                   .is_1_3 = weir_args_has(args, "focus-version") && weir_streq(weir_args_text(args, "focus-version"), "1.3"),
                                    .hourly = weir_args_has(args, "hourly"),
                                    .project = weir_args_text(args, "project"),
                                    .user = weir_args_text(args, "user"),
@@ -540,8 +548,8 @@ int weir_cmd_bill(const struct weir_args *args, struct weir_err *err)
         }
     }
     const char *format = weir_args_text(args, "format");
-    if (!is_focus(args) && !weir_args_has(args, "check") && (weir_args_has(args, "hourly") || weir_args_has(args, "issuer"))) {
-        return weir_fail(err, -WEIR_EINVAL, "options '--hourly' and '--issuer' are for '--format focus'");
+    if (!is_focus(args) && !weir_args_has(args, "check") && (weir_args_has(args, "hourly") || weir_args_has(args, "issuer") || weir_args_has(args, "focus-version"))) {
+        return weir_fail(err, -WEIR_EINVAL, "options '--hourly', '--issuer' and '--focus-version' are for '--format focus'");
     }
     if (weir_args_has(args, "json") && format != NULL && !is_focus(args) && !weir_streq(format, formats[FORMAT_JSON])) {
         return weir_fail(err, -WEIR_EINVAL, "options '--json' and '--format %s' do not go together: give one of them", format);

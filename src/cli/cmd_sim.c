@@ -67,7 +67,7 @@ const struct weir_opt weir_opts_sim[] = {
     LIST_OPTION("budgets", "files of such budgets and quotas, one a line; several sets of them stand between ';'"),
     {"set", 0, WEIR_OPT_TEXT, .arg = "NAME=VALUE,..", .help = "parameters of suites starburst and replay; see the guide"},
     {"seed", 0, WEIR_OPT_TEXT, .arg = "N", .help = "what chance is drawn from"},
-    {"currency", 0, WEIR_OPT_TEXT, .arg = "CODE", .help = "what amounts of suite replay are in; with --from-history and a broker its own, else USD"},
+    {"currency", 0, WEIR_OPT_TEXT, .arg = "CODE", .help = "what amounts of suite replay are in; with --from-history the ledger's, else USD"},
     {"rules", 0, WEIR_OPT_FLAG, .help = "suite replay: run also without each of weir's rules, one at a time"},
     FILE_OPTION("report", "write a page for people: findings, charts, all figures; HTML, needs nothing else"),
     {"sweep", 0, WEIR_OPT_TEXT, .many = true, .arg = "NAME=V,V..", .help = "run with each combination of these values of parameters"},
@@ -359,6 +359,22 @@ struct history {
     struct weir_export_counts counts;
 };
 
+/* What the recorded amounts are in; --currency may say the same. */
+static int ledger_currency(const struct weir_history_source *source, const struct weir_args *args, char **ret, struct weir_err *err)
+{
+    char kept[WEIR_CURRENCY_SIZE] = "";
+    const char *said = weir_args_text(args, "currency");
+    int r = source->offline == NULL ? 0 : weir_offline_currency(source->offline, kept, err);
+    if (r < 0) {
+        return r;
+    }
+    *ret = source->offline == NULL ? weir_list_currency(source->api) : weir_strdup(kept);
+    if (said != NULL && !weir_streq(said, *ret)) {
+        return weir_fail(err, -WEIR_EINVAL, "--currency %s: the ledger whose history this is is in %s, and so are all amounts", said, *ret);
+    }
+    return 0;
+}
+
 /* Writes the broker's history, or that of the data directory that --data names, to a file without a name, which is gone when the program ends; ret->path names it until then. */
 static int spool_history(const struct weir_args *args, struct history *ret, struct weir_err *err)
 {
@@ -366,10 +382,8 @@ static int spool_history(const struct weir_args *args, struct history *ret, stru
     if (weir_args_has(args, "jobs")) {
         return weir_fail(err, -WEIR_EINVAL, "--from-history and --jobs both say what work to replay: give one");
     }
-    if (weir_args_has(args, "currency") && !weir_args_has(args, "data")) {
-        return weir_fail(err, -WEIR_EINVAL, "--currency: with --from-history amounts are in that of the broker's ledger");
-    }
     int r = weir_history_source_open(&source, args, err);
+    r = r < 0 ? r : ledger_currency(&source, args, &ret->currency, err);
     FILE *f = r < 0 ? NULL : tmpfile();
     if (r == 0 && f == NULL) {
         r = weir_fail(err, weir_error_from_errno(errno), "no temporary file for the history: %s", strerror(errno));
@@ -384,7 +398,6 @@ static int spool_history(const struct weir_args *args, struct history *ret, stru
     if (r == 0) {
         /* Each run opens it anew, so it stays open here. */
         snprintf(ret->path, sizeof ret->path, "/proc/self/fd/%d", fileno(f));
-        ret->currency = source.api == NULL ? NULL : weir_list_currency(source.api); /* a store does not say it */
     }
     return r;
 }

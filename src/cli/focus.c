@@ -28,6 +28,7 @@ struct row {
     const json_t *charge;
     const json_t *node;  /* NULL: not known any more */
     const json_t *lease; /* NULL: an owned machine */
+    const char *spread_by; /* 1.3: how idle time is shared out, where the row is a project's part of it; else NULL */
     const char *account;
     int64_t micro;
     int64_t held_us;
@@ -314,14 +315,42 @@ static void put_service_category(struct weir_str *out, const struct row *r)
     weir_str_adds(out, "Compute");
 }
 
+/* What is allocated to a project is of no sub account: FOCUS 1.3 wants all dimensions of the parts to be those of the whole. */
 static void put_project(struct weir_str *out, const struct row *r)
 {
+    if (r->spread_by != NULL) {
+        return;
+    }
     weir_csv_write_field(out, weir_sv_of(text_or(weir_get_text(r->charge, "project"), "")));
 }
 
 static void put_project_type(struct weir_str *out, const struct row *r)
 {
-    weir_str_adds(out, weir_get_text(r->charge, "project") == NULL ? "" : "Project");
+    weir_str_adds(out, r->spread_by != NULL || weir_get_text(r->charge, "project") == NULL ? "" : "Project");
+}
+
+static void put_allocated_method(struct weir_str *out, const struct row *r)
+{
+    if (r->spread_by != NULL) {
+        weir_str_addf(out, "weir:spread:%s", r->spread_by);
+    }
+}
+
+static void put_allocated_to(struct weir_str *out, const struct row *r)
+{
+    if (r->spread_by != NULL) {
+        weir_csv_write_field(out, weir_sv_of(text_or(weir_get_text(r->charge, "project"), "")));
+    }
+}
+
+/* Where it runs; what rules charge for no machine has no host. */
+static void put_host(struct weir_str *out, const struct row *r)
+{
+    if (has_node(r)) {
+        put_publisher(out, r);
+    } else {
+        weir_str_adds(out, "Not Applicable");
+    }
 }
 
 static void put_account_type(struct weir_str *out, const struct row *r)
@@ -400,7 +429,12 @@ static void put_x_carbon(struct weir_str *out, const struct row *r)
 static const struct {
     const char *name;
     void (*put)(struct weir_str *out, const struct row *r); /* NULL: null in every row */
+    bool is_1_3; /* since then */
 } columns[] = {
+    {"AllocatedMethodId", put_allocated_method, true},
+    {"AllocatedResourceId", put_allocated_to, true},
+    {"AllocatedResourceName", put_allocated_to, true},
+    {"AllocatedTags", NULL, true},
     {"AvailabilityZone", NULL},
     {"BilledCost", put_cost},
     {"BillingAccountId", put_issuer},
@@ -420,6 +454,7 @@ static const struct {
     {"ContractedCost", put_cost},
     {"ContractedUnitPrice", add_unit_price},
     {"EffectiveCost", put_cost},
+    {"HostProviderName", put_host, true},
     {"InvoiceId", put_invoice},
     {"InvoiceIssuerName", put_issuer},
     {"ListCost", put_cost},
@@ -440,6 +475,7 @@ static const struct {
     {"ResourceType", put_resource_type},
     {"ServiceCategory", put_service_category},
     {"ServiceName", put_service},
+    {"ServiceProviderName", put_issuer, true},
     {"ServiceSubcategory", put_subcategory},
     {"SkuId", put_sku},
     {"SkuMeter", put_meter},
@@ -458,10 +494,19 @@ static const struct {
     {"x_RuleId", put_x_rule},
 };
 
-static void write_head(FILE *out)
+static bool has_column(const struct focus *f, size_t i)
 {
+    return f->conf->is_1_3 || !columns[i].is_1_3;
+}
+
+static void write_head(const struct focus *f, FILE *out)
+{
+    const char *before = "";
     for (size_t i = 0; i < WEIR_ARRAY_LEN(columns); i++) {
-        (void)fprintf(out, "%s%s", i == 0 ? "" : ",", columns[i].name);
+        if (has_column(f, i)) {
+            (void)fprintf(out, "%s%s", before, columns[i].name);
+            before = ",";
+        }
     }
     (void)fputc('\n', out);
 }
@@ -484,11 +529,16 @@ static void write_row(const struct focus *f, const json_t *charge, FILE *out, st
         .held_us = weir_get_i64(charge, "held_us", 0),
     };
     r.is_usage = r.held_us > 0 && r.micro >= 0;
+    r.spread_by = f->conf->is_1_3 && weir_get_is_set(charge, "project") ? weir_get_text(charge, "spread_by") : NULL;
     weir_str_clear(line);
+    const char *before = "";
     for (size_t i = 0; i < WEIR_ARRAY_LEN(columns); i++) {
-        weir_str_adds(line, i == 0 ? "" : ",");
-        if (columns[i].put != NULL) {
-            columns[i].put(line, &r);
+        if (has_column(f, i)) {
+            weir_str_adds(line, before);
+            before = ",";
+            if (columns[i].put != NULL) {
+                columns[i].put(line, &r);
+            }
         }
     }
     weir_str_addc(line, '\n');
@@ -562,7 +612,7 @@ int weir_focus_write(struct weir_client *api, const struct weir_focus_conf *conf
     int r = load(api, "/v1/nodes?all=true", &f.nodes, &f.node_at, err);
     r = r < 0 ? r : load(api, "/v1/leases?all=true", &f.leases, &f.lease_at, err);
     if (r == 0) {
-        write_head(out);
+        write_head(&f, out);
         r = write_pages(api, &f, out, ret_rows, ret_micro, err);
     }
     json_decref(f.nodes);

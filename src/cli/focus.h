@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The bill in the FinOps Open Cost and Usage Specification (FOCUS) 1.2, as CSV: a row for what a job, idle or waste
+ * The bill in the FinOps Open Cost and Usage Specification (FOCUS) 1.2 or 1.3, as CSV: a row for what a job, idle or waste
  * took of a node in a day or an hour. Rows are read from the broker page by page and written at once, so memory does
  * not grow with the span.
  */
@@ -16,6 +16,7 @@ struct weir_focus_conf {
     struct weir_wall to;   /* 0: now */
     bool hourly;
     bool priced; /* with what rules add to the cost */
+    bool is_1_3; /* else 1.2 */
     const char *project; /* NULL: all */
     const char *user;
     const char *issuer; /* who bills; also the provider of owned machines */

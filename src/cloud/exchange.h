@@ -9,7 +9,7 @@
 #include "core/model.h"
 
 /* Most that an hour of a machine may cost, in units of any currency; what the ledger can take. */
-#define WEIR_PRICE_MAX_MICRO INT64_C(1000000000000)
+#define WEIR_PRICE_MAX_MICRO INT64_C(10000000000000)
 
 struct weir_provider_env;
 

@@ -32,10 +32,12 @@ static void claim_unlink(struct claim *cm)
     }
 }
 
-static void stack_truncate(struct claim_stack *s, size_t n)
+static void stack_truncate(struct weir_core *c, struct claim_stack *s, size_t n)
 {
+    c->moment += s->claim.n > n;
     while (s->claim.n > n) {
         struct claim *cm = s->claim.p[--s->claim.n];
+        s->n_rented -= cm->rented;
         claim_unlink(cm);
         free(cm);
     }
@@ -59,7 +61,7 @@ static void stacks_rewind(struct weir_core *c)
 void claims_forget(struct weir_core *c)
 {
     for (uint64_t m = c->claimed; m != 0; m &= m - 1) {
-        stack_truncate(&c->claims[__builtin_ctzll(m)], 0);
+        stack_truncate(c, &c->claims[__builtin_ctzll(m)], 0);
     }
     stacks_rewind(c);
 }
@@ -73,7 +75,7 @@ void claims_drop(struct weir_core *c)
 void claims_leave_node(struct weir_core *c, const struct node *n)
 {
     while (n->claims.n > 0) {
-        stack_truncate(n->claims.p[0]->stack, n->claims.p[0]->index);
+        stack_truncate(c, n->claims.p[0]->stack, n->claims.p[0]->index);
     }
     stacks_rewind(c);
     c->claims_moved = true;
@@ -90,7 +92,7 @@ void claims_drop_class(struct weir_core *c, const struct class *cl)
     struct claim_stack *s = stack_of(c, cl);
     for (size_t i = 0; s != NULL && i < s->claim.n; i++) {
         if (s->claim.p[i]->class == cl) {
-            stack_truncate(s, i);
+            stack_truncate(c, s, i);
         }
     }
 }
@@ -185,7 +187,7 @@ void claims_revalidate(struct weir_core *c)
         struct claim_stack *s = &c->claims[__builtin_ctzll(m)];
         for (size_t i = 0; i < s->claim.n; i++) {
             if (!claim_is_good(c, s->claim.p[i])) {
-                stack_truncate(s, i);
+                stack_truncate(c, s, i);
             }
         }
     }
@@ -351,6 +353,9 @@ static struct claim *claim_add(struct weir_core *c, struct claim_stack *s, struc
         cm->stack = s;
         cm->index = s->claim.n;
         weir_vec_push(&s->claim, cm);
+        cm->rented = cm->part[0].node->lease != NULL;
+        s->n_rented += cm->rented;
+        c->moment++;
         c->claimed |= UINT64_C(1) << (s - c->claims); /* to be looked at again, though none of the stack is due yet */
     }
     return cm;
@@ -359,7 +364,7 @@ static struct claim *claim_add(struct weir_core *c, struct claim_stack *s, struc
 static void claim_push(struct weir_core *c, struct claim_stack *s, struct class *cl)
 {
     if (claim_known(c, s, cl) == NULL) {
-        stack_truncate(s, s->used);
+        stack_truncate(c, s, s->used);
         if (claim_add(c, s, cl) == NULL) {
             return;
         }
@@ -411,15 +416,15 @@ void claims_cut(struct weir_core *c, const struct class *cl)
 {
     struct claim_stack *s = stack_of(c, cl);
     if (s != NULL) {
-        stack_truncate(s, s->used);
+        stack_truncate(c, s, s->used);
     }
 }
 
 void claims_cut_behind(struct weir_core *c, const struct class *cl)
 {
     struct claim_stack *s = stack_of(c, cl);
-    if (s != NULL && s->used < s->claim.n) {
-        stack_truncate(s, s->claim.p[s->used]->class == cl ? s->used + 1 : s->used);
+    if (s != NULL && s->n_rented > 0 && s->used < s->claim.n) {
+        stack_truncate(c, s, s->claim.p[s->used]->class == cl ? s->used + 1 : s->used);
     }
 }
 
@@ -454,7 +459,7 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
         *ret_node = cm->part[0].node;
         return cm->at_us;
     }
-    stack_truncate(s, s->used);
+    stack_truncate(c, s, s->used);
     if (shape->req.nodes == 1) {
         int64_t at = claim_peek_kind(c, cl, false, ret_node);
         return *ret_node != NULL ? at : claim_peek_kind(c, cl, true, ret_node);
@@ -465,6 +470,32 @@ int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node
     }
     *ret_node = cm->part[0].node;
     return cm->at_us;
+}
+
+bool claim_peek_owned(struct weir_core *c, struct class *cl, struct node **ret_node, int64_t *ret_us)
+{
+    struct claim_stack *s = stack_of(c, cl);
+    const struct claim *cm = s == NULL ? NULL : claim_known(c, s, cl);
+    if (s != NULL && s->used > 0 && s->claim.p[s->used - 1]->class == cl) {
+        cm = s->claim.p[s->used - 1];
+    }
+    if (cm != NULL) {
+        *ret_node = cm->part[0].node;
+        *ret_us = cm->at_us;
+        return !cm->rented;
+    }
+    if (s == NULL || s->used < s->claim.n) {
+        return false;
+    }
+    struct standing *x = &cl->want->standing;
+    WEIR_ASSERT(x->moment == c->moment);
+    if (!x->peeked) {
+        x->peek_us = claim_peek_kind(c, cl, false, &x->peek_node);
+        x->peeked = true;
+    }
+    *ret_node = x->peek_node;
+    *ret_us = x->peek_us;
+    return x->peek_node != NULL;
 }
 
 bool claim_foresee(struct weir_core *c, const struct class *cl, bool *ret_any, bool *ret_rented)
@@ -499,6 +530,37 @@ static bool stands_on(const struct claim *cm, const struct node *n, struct claim
     return false;
 }
 
+/* Is there room at its start for it, for such a task, and for the claims that start before? */
+static bool claim_leaves_room(const struct weir_core *c, const struct node *n, const struct claim *cm, const struct class *cl, const struct claim_part *task)
+{
+    struct claim_part free = node_free_part(n, max_i64(cm->at_us, c->now_us));
+    uint64_t need_gpus = task->gpus;
+    uint64_t need_cpu = task->cpu_milli;
+    uint64_t need_mem = task->mem_mib;
+    for (size_t k = 0; k < n->claims.n; k++) {
+        struct claim_part p;
+        const struct claim *other = n->claims.p[k];
+        if (other->class != cl && other->at_us <= cm->at_us && claim_is_used(other) && stands_on(other, n, &p)) {
+            need_gpus += p.gpus;
+            need_cpu += p.cpu_milli;
+            need_mem += p.mem_mib;
+        }
+    }
+    return need_gpus <= free.gpus && need_cpu <= free.cpu_milli && need_mem <= free.mem_mib;
+}
+
+int64_t claims_end_us(const struct weir_core *c, const struct node *n, const struct claim_part *task)
+{
+    int64_t most = US_NEVER;
+    for (size_t i = 0; i < n->claims.n; i++) {
+        const struct claim *cm = n->claims.p[i];
+        if (claim_is_used(cm) && cm->at_us < most && !claim_leaves_room(c, n, cm, NULL, task)) {
+            most = cm->at_us;
+        }
+    }
+    return most;
+}
+
 bool claim_allows(const struct weir_core *c,
                   const struct node *n,
                   const struct class *cl,
@@ -512,22 +574,8 @@ bool claim_allows(const struct weir_core *c,
         if (cm->class == cl || end_us <= cm->at_us || !claim_is_used(cm)) {
             continue;
         }
-        /* it would still run then: is there room for both, and for claims that start before? */
-        struct claim_part free = node_free_part(n, max_i64(cm->at_us, c->now_us));
-        uint64_t need_gpus = gpus;
-        uint64_t need_cpu = cpu_milli;
-        uint64_t need_mem = mem_mib;
-        for (size_t k = 0; k < n->claims.n; k++) {
-            struct claim_part p;
-            const struct claim *other = n->claims.p[k];
-            if (other->class != cl && other->at_us <= cm->at_us && claim_is_used(other) &&
-                stands_on(other, n, &p)) {
-                need_gpus += p.gpus;
-                need_cpu += p.cpu_milli;
-                need_mem += p.mem_mib;
-            }
-        }
-        if (need_gpus > free.gpus || need_cpu > free.cpu_milli || need_mem > free.mem_mib) {
+        /* it would still run then: is there room for both? */
+        if (!claim_leaves_room(c, n, cm, cl, &(struct claim_part){.gpus = gpus, .cpu_milli = cpu_milli, .mem_mib = mem_mib})) {
             return false;
         }
     }

@@ -219,6 +219,7 @@ int weir_core_step(struct weir_core *c, const struct weir_event *ev, struct weir
         return r;
     }
     step_clear(c);
+    c->moment++;
     c->stepped = true;
     c->seq = ev->seq;
     c->now_us = ev->now.us;

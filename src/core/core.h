@@ -68,7 +68,8 @@ void weir_core_restore_ids(struct weir_core *c, uint64_t next_job, uint64_t next
 /*
  * Could such a request ever run, on the nodes and offers that are known (busy or not)? Where not, *ret holds
  * the reasons by candidate and *nearest (may be NULL) the request changed as little as needed to be possible;
- * *has_nearest says whether there is one. For the refusal at submit.
+ * *has_nearest says whether there is one. For the refusal at submit. Where it is possible by offers alone, and each is more than a quota of its
+ * provider ever allows, ret->provider_quota is one of those.
  */
 bool weir_core_possible(struct weir_core *c,
                         const struct weir_request *request,

@@ -41,6 +41,10 @@ enum {
     RETRY_LOOKS = 16,
     /* classes that each periodic review weighs, the first of the queue; and as many of the others in turn */
     REVIEW_LOOKS = 256,
+    /* owned nodes with room that are remembered for a want */
+    STANDING_OPEN_MAX = 8,
+    /* offers that are weighed for a task */
+    OFFERS_LOOKED_MAX = 16,
     /* slack that the core leaves to the agent before it stops an overdue run itself */
     RUN_MARGIN_S = 60,
     /* waiting longer adds points in steps of so many, so that fair share decides inside a step */
@@ -134,6 +138,28 @@ struct fitting_offer {
     uint8_t alternative;
 };
 
+/* What there is for a want at a moment of planning, as far as it is the same for all classes that want it; see still.c. */
+struct standing {
+    uint64_t moment; /* as of which the rest is known */
+    bool sure;       /* false: too many nodes, or other than is foreseen here */
+    uint32_t n_open; /* owned nodes with room, claims aside: */
+    struct {
+        struct node *node;
+        size_t n_used;   /* of its claims, when the next was found out */
+        int64_t most_us; /* what ends later would be in the way of one of them */
+    } open[STANDING_OPEN_MAX];
+    int64_t slots;             /* so many tasks the owned nodes run at once */
+    bool has_rented;           /* nodes that it fits, with room or without */
+    bool has_rented_room;
+    int64_t rented_us;         /* until then they are paid, or needed, anyway: those with room */
+    int64_t rented_rate;       /* what one of those costs an hour, behind that, at least */
+    int64_t rented_later_rate; /* and a part of any of them */
+    uint32_t rented_throughput; /* no rented node is quicker */
+    bool peeked;
+    int64_t peek_us; /* claim_peek_kind's, of owned nodes */
+    struct node *peek_node;
+};
+
 /* What requests ask of a node; see want.c. */
 struct want {
     uint64_t fits; /* bit n: fits the empty node of type n; see type_bit */
@@ -145,7 +171,9 @@ struct want {
     bool room;
     WEIR_VEC(struct fitting_offer) offer; /* that fit it, and how many do not, as of a version of the offers */
     uint32_t rejected[WEIR_VERDICT_MAX];
+    uint64_t rejected_mask; /* a bit for each verdict of which there are any */
     uint64_t offers_version;
+    struct standing standing;
     uint64_t n_tasks; /* that have not ended */
     uint32_t weight;  /* n_tasks, rounded; see demand.c */
     struct lane_want *lanes;       /* where it waits */
@@ -192,6 +220,12 @@ struct ranking {
     struct ranked_offer *p;
     size_t n;
     bool whole; /* all that fit, not the best alone */
+    /* of those that are looked at first, where nothing keeps any of them: */
+    bool summed;
+    bool has_reserved;
+    int64_t delay_cost;   /* for which the next is known */
+    int64_t least_micro;  /* total of the cheapest */
+    int64_t expires_us;   /* when the first of their prices does */
 };
 
 enum {
@@ -606,6 +640,7 @@ struct claim {
     uint64_t job;
     uint32_t ordinal;
     uint32_t head_moves; /* of the class, when it was made */
+    bool rented;         /* it stands on rented nodes, else on owned ones */
     int64_t gpus_us; /* when the GPUs are free: the key by which the node was chosen */
     int64_t at_us;   /* start; may lie in the past: then it is any moment */
     int64_t end_us; /* at + expected */
@@ -620,6 +655,7 @@ struct claim {
  */
 struct claim_stack {
     WEIR_VEC(struct claim *) claim;
+    size_t n_rented; /* so many stand on rented nodes */
     size_t used; /* those of classes that come before the one being weighed */
     size_t seen; /* so many of the due were looked at */
 };
@@ -717,6 +753,8 @@ struct weir_core {
     WEIR_VEC(struct known_quota) provider_quotas; /* those of one provider together */
     bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
     int64_t paces_us;
+    bool any_mute;         /* one of them is */
+    int64_t memory_until_us; /* nothing is remembered beyond that */
     WEIR_VEC(struct payer *) payers;   /* by id, from 1 */
     struct weir_map payer_by_hash;     /* of project, user and tags -> id */
     budget_vec budgets;                /* by id */
@@ -733,10 +771,13 @@ struct weir_core {
     uint64_t offers_version;
     int64_t offer_gpu_price_min; /* per GPU-hour over what can be rented */
 
+    uint64_t moment;  /* raised whenever anything that planning looks at may have changed: nodes, runs, claims, time */
     uint64_t version; /* raised whenever room changes */
     uint64_t world;   /* raised whenever a node comes or goes, or offers change */
     uint64_t kinds;   /* raised whenever the first node of a type comes */
     WEIR_VEC(struct node *) grown;
+    uint64_t n_foreseen; /* waits that were foreseen (still.c) */
+    bool weighs_all; /* none is: for tests, which compare */
     bool review; /* weigh everything that waits */
     bool review_due; /* a period is over: weigh what comes first, and a part of the others */
     int64_t reviewed_us;
@@ -882,6 +923,8 @@ void class_park(struct weir_core *c, struct class *cl);
 void class_unpark(struct weir_core *c, struct class *cl);
 /* GPU seconds of what waits before the class, of GPUs that it could use too. */
 int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl);
+/* The same of all that waits at as many points or more, of whatever GPUs: no less than that. */
+int64_t queue_until_gpu_s(struct weir_core *c, const struct class *cl);
 uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal);
 int64_t class_gpu_s(const struct class *cl);
 
@@ -973,8 +1016,10 @@ void lease_count(struct weir_core *c, struct lease *l, bool in);
 bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o);
 void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n);
 /* The best offers for the shape, by their cost; those that are busy too. The whole list where that is asked for. */
-const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole);
+struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole);
 void offers_release(struct weir_core *c);
+/* Sums up those of the ranking that are looked at first, at such a value of waiting. */
+void ranking_sum(struct ranking *k, int64_t delay_cost);
 /* Expected delay by reclaims at such a rate: each costs what was not saved, and a new start. */
 int64_t reclaim_loss_us(const struct weir_request *r, const struct weir_offer *o, uint32_t reclaim_ppm, int64_t run_us, int64_t start_us);
 /* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */

@@ -14,7 +14,7 @@
 
 #include "core/decide_priv.h"
 
-enum { OPTIONS_MAX = 24, OFFERS_LOOKED_MAX = 16, PLACES_MAX = 5 };
+enum { OPTIONS_MAX = 24, PLACES_MAX = 5 };
 
 /* A provider's quota that is in the way of the best offer that is beyond one; id 0: none is. */
 struct quota_short {
@@ -212,8 +212,7 @@ static bool weigh_place(struct weir_core *c, struct weighing *w, enum place_kind
     return true;
 }
 
-/* How many tasks of the shape the owned nodes run at once. */
-static int64_t owned_slots(struct weir_core *c, struct shape *s)
+int64_t owned_slots(struct weir_core *c, struct shape *s)
 {
     int64_t slots = 0;
     for (size_t i = 0; i < c->types.n; i++) {
@@ -720,14 +719,13 @@ static void explain_rejects(struct weir_core *c, struct weighing *w)
     }
 }
 
-/* What a wait says, in short: what it is for, where there is anything, and why not something else. */
 static uint64_t gist_of(const struct weighing *w, bool any, uint8_t kind, bool never)
 {
-    uint64_t said = 1 + (any ? 2u + kind : never);
+    uint64_t why_not = any && w->is_later_open ? UINT64_C(1) << WEIR_VERDICT_NO_ROOM : 0;
     for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
-        said = said * 2 + (w->rejected[v] > 0 || (any && w->is_later_open && v == WEIR_VERDICT_NO_ROOM));
+        why_not |= (uint64_t)(w->rejected[v] > 0) << v;
     }
-    return said;
+    return wait_gist(any, kind, never, why_not);
 }
 
 /* Records a wait only where it says something new of the shape. */

@@ -37,6 +37,18 @@ struct outlook {
     struct option start; /* the best; where starts is not set there is none */
 };
 
+/* How many tasks of the shape the owned nodes run at once. */
+int64_t owned_slots(struct weir_core *c, struct shape *s);
+/* What a wait says, in short: what it is for, where there is anything, and a bit for each reason why not something else. */
+static inline uint64_t wait_gist(bool any, uint8_t kind, bool never, uint64_t why_not)
+{
+    return (UINT64_C(1) + (any ? 2u + kind : never)) << WEIR_VERDICT_MAX | why_not;
+}
+/*
+ * Do the first and the last task of the class certainly wait, with nothing new to be said of it? The claims before it are settled.
+ * False where that is not known without weighing.
+ */
+bool still_waits(struct weir_core *c, struct class *cl);
 /* Weighs the class's first task and acts. */
 enum decided decide(struct weir_core *c, struct class *cl, struct outlook *ret);
 /* The same for its last task, where the first waits; x is what was left of that. */

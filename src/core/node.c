@@ -287,6 +287,7 @@ void node_set_type(struct weir_core *c, struct node *n)
     type_add(c, t, n);
     weir_vec_push(&c->touched, n);
     c->world++;
+    c->moment++;
     if (c->hot_types < c->types.n) {
         wants_update(c);
     }
@@ -335,6 +336,7 @@ void node_free(struct weir_core *c, struct node *n)
     }
     type_remove(c, n);
     c->world++;
+    c->moment++;
     size_t at = node_place(c, n->spec.id.v);
     memmove(&c->nodes.p[at], &c->nodes.p[at + 1], (c->nodes.n - at - 1) * sizeof *c->nodes.p);
     c->nodes.n--;
@@ -480,6 +482,7 @@ static int64_t node_first_end(const struct node *n)
 void node_index(struct weir_core *c, struct node *n)
 {
     n->free_stale = true; /* of one that takes no work, too: it may again */
+    c->moment++;
     if (!node_takes_work(n)) {
         if (n->usable) {
             node_unindex(n);

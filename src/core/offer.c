@@ -147,6 +147,10 @@ void paces_update(struct weir_core *c)
     for (uint32_t i = 0; i < c->providers.n; i++) {
         c->providers.p[i].pace = pace_anew(c, i);
     }
+    c->any_mute = false;
+    for (uint32_t i = 0; i < c->providers.n; i++) {
+        c->any_mute = c->any_mute || c->providers.p[i].pace.mute;
+    }
     c->paces_known = true;
     c->paces_us = c->now_us;
 }
@@ -212,6 +216,7 @@ void offer_remember(struct weir_core *c, const struct weir_offer *o, const struc
         at++;
     }
     weir_vec_push(&c->memory, m);
+    c->memory_until_us = max_i64(c->memory_until_us, m.until_us);
     memmove(&c->memory.p[at + 1], &c->memory.p[at], (c->memory.n - 1 - at) * sizeof *c->memory.p);
     c->memory.p[at] = m;
 }
@@ -701,6 +706,7 @@ static void fit_offers(struct weir_core *c, struct want *w)
     zones_update(c);
     weir_vec_clear(&w->offer);
     memset(w->rejected, 0, sizeof w->rejected);
+    w->rejected_mask = 0;
     for (size_t k = 0; k < c->offer_kinds.n; k++) {
         const struct offer_kind *kind = &c->offer_kinds.p[k];
         if (!wants_kind(c, w->asks, kind->model)) {
@@ -716,6 +722,9 @@ static void fit_offers(struct weir_core *c, struct want *w)
                 w->rejected[v]++;
             }
         }
+    }
+    for (uint32_t v = 0; v < WEIR_VERDICT_MAX; v++) {
+        w->rejected_mask |= (uint64_t)(w->rejected[v] > 0) << v;
     }
 }
 
@@ -748,7 +757,7 @@ static void scored_up(struct weir_core *c, const struct scored_offer *x)
     c->scored.p[i] = *x;
 }
 
-const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole)
+struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole)
 {
     uint32_t bucket = 0;
     while (bucket + 1 < RANKINGS && (UINT64_C(2) << bucket) <= n_sharing) {
@@ -786,8 +795,28 @@ const struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t
     k->version = c->offers_version;
     k->learned = c->learned.version;
     k->whole = n == w->offer.n;
+    k->summed = false;
     for (size_t i = 0; i < n; i++) {
         k->p[i] = c->scored.p[i].r;
     }
     return k;
+}
+
+void ranking_sum(struct ranking *k, int64_t delay_cost)
+{
+    k->summed = true;
+    k->has_reserved = false;
+    k->delay_cost = delay_cost;
+    k->least_micro = INT64_MAX;
+    k->expires_us = INT64_MAX;
+    for (size_t i = 0; i < k->n && i < OFFERS_LOOKED_MAX; i++) {
+        const struct ranked_offer *r = &k->p[i];
+        int64_t wait = weir_mul_div_sat(delay_cost, ranked_delay_us(r), WEIR_US_PER_HOUR);
+        int64_t total = weir_i64_add_sat(weir_i64_add_sat(weir_i64_add_sat(r->cost_micro, weir_i64_add_sat(r->boot_micro, r->fail_micro)),
+                                                          weir_i64_add_sat(r->egress_micro, r->reclaim_micro)),
+                                         wait);
+        k->least_micro = min_i64(k->least_micro, total);
+        k->expires_us = min_i64(k->expires_us, r->expires_us);
+        k->has_reserved = k->has_reserved || r->reserved;
+    }
 }

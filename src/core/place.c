@@ -236,6 +236,19 @@ int64_t energy_of(const struct node_type *t, uint32_t gpus, uint32_t cpu_milli)
     return weir_i64_add_sat(cores, weir_mul_div_sat(t->busy_micro_per_hour - t->cores_micro_per_hour, gpus, t->gpus));
 }
 
+int64_t node_paid_us(const struct weir_core *c, const struct node *n)
+{
+    int64_t needed = max_i64(c->now_us, node_ready_us(n));
+    for (size_t i = 0; i < n->runs.n; i++) {
+        needed = max_i64(needed, n->runs.p[i].run->end_us);
+    }
+    const struct weir_offer *o = &n->lease->offer;
+    int64_t from = n->lease->confirmed_us != 0 ? n->lease->confirmed_us : c->now_us;
+    int64_t quantum = max_i64(o->bill_quantum.us, 1);
+    int64_t paid = (max_i64(needed - from, o->bill_minimum.us) + quantum - 1) / quantum * quantum;
+    return max_i64(needed, weir_i64_add_sat(from, paid));
+}
+
 /*
  * What the machine costs because of the task: an owned one its energy; a rented one only what lies behind
  * the time for which it is needed, or paid, anyway.
@@ -246,17 +259,8 @@ static int64_t marginal_micro(const struct weir_core *c, const struct shape *s, 
     if (n->lease == NULL) {
         return weir_mul_div_sat(energy_of(n->type, gpus, s->req.cpu_milli), run, WEIR_US_PER_HOUR);
     }
-    int64_t start = max_i64(c->now_us, node_ready_us(n));
-    int64_t needed = start;
-    for (size_t i = 0; i < n->runs.n; i++) {
-        needed = max_i64(needed, n->runs.p[i].run->end_us);
-    }
-    const struct weir_offer *o = &n->lease->offer;
-    int64_t from = n->lease->confirmed_us != 0 ? n->lease->confirmed_us : c->now_us;
-    int64_t quantum = max_i64(o->bill_quantum.us, 1);
-    int64_t paid = (max_i64(needed - from, o->bill_minimum.us) + quantum - 1) / quantum * quantum;
-    int64_t end = weir_i64_add_sat(start, run);
-    int64_t more = end - max_i64(needed, weir_i64_add_sat(from, paid));
+    int64_t end = weir_i64_add_sat(max_i64(c->now_us, node_ready_us(n)), run);
+    int64_t more = end - node_paid_us(c, n);
     return more <= 0 ? 0 : weir_mul_div_sat(lease_marginal(n->lease), more, WEIR_US_PER_HOUR);
 }
 

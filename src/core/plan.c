@@ -333,6 +333,14 @@ static bool drain_heap(struct weir_core *c)
             claims_owe(c, cl);
             continue;
         }
+        if (still_waits(c, cl)) {
+            c->n_foreseen++;
+            cl->waited = c->round;
+            claims_owe(c, cl);
+            claims_settle(c, cl);
+            c->budget -= c->budget > 0 && may_spill(c, cl); /* its last task waits, too */
+            continue;
+        }
         struct outlook x;
         enum decided d = decide(c, cl, &x);
         if (d == DECIDED_PLACED) {

@@ -133,6 +133,59 @@ bool weir_core_what_if(struct weir_core *c, const struct weir_event *submit, str
     return true;
 }
 
+/* Could so many machines of the offer ever be rented for it? */
+static enum weir_verdict offer_could(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, int64_t now_us)
+{
+    struct type_fit f;
+    enum weir_verdict v = offer_verdict(c, r, o, &f);
+    if (v != WEIR_VERDICT_CHOSEN) {
+        return v;
+    }
+    if (o->expires.us <= now_us) {
+        return WEIR_VERDICT_STALE_PRICE;
+    }
+    if (r->nodes > c->conf.leases_max) {
+        return WEIR_VERDICT_LEASE_LIMIT;
+    }
+    bool is_dear = c->conf.spend_micro_per_hour_max > 0 && weir_mul_div_sat(offer_spend(o), r->nodes, 1) > c->conf.spend_micro_per_hour_max;
+    return is_dear ? WEIR_VERDICT_SPEND_LIMIT : WEIR_VERDICT_CHOSEN; /* even with nothing else rented */
+}
+
+/*
+ * Where no node that there is has room for it, and a provider's quota keeps each offer from ever being rented that could run it, ret names
+ * the quota of the first.
+ */
+static void tell_quota(const struct weir_core *c, const struct weir_request *r, int64_t now_us, struct weir_explain *ret)
+{
+    const struct known_quota *least = NULL;
+    const struct weir_offer *of = NULL;
+    uint64_t there = 0;
+    for (size_t i = 0; i < c->types.n; i++) {
+        there += request_fit(c, r, c->types.p[i]).verdict == WEIR_VERDICT_CHOSEN ? c->types.p[i]->n_nodes : 0;
+    }
+    for (size_t i = 0; i < c->offers.n && c->conf.spill; i++) {
+        const struct offer *o = &c->offers.p[i];
+        if (offer_could(c, r, &o->o, now_us) != WEIR_VERDICT_CHOSEN) {
+            continue;
+        }
+        const struct known_quota *k = provider_quota_never(c, o, r->nodes);
+        if (k == NULL) {
+            return;
+        }
+        of = least == NULL ? &o->o : of;
+        least = least == NULL ? k : least;
+    }
+    if (least == NULL || there >= r->nodes) {
+        return;
+    }
+    ret->provider_quota = weir_provider_quota_id(c->providers.p[least->provider].name, &least->q);
+    ret->provider_quota_offer = of->id;
+    ret->provider_quota_limit = least->q.limit;
+    ret->provider_quota_used = weir_i64_add_sat(least->others, least->ours);
+    ret->provider_quota_need = weir_mul_div_sat(weir_provider_quota_of(&least->q, of), r->nodes, 1);
+    ret->provider_quota_unit = least->q.unit;
+}
+
 /* Counts what fits; the reasons of the rest go into ret (may be NULL). */
 static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, int64_t now_us, struct weir_explain *ret)
 {
@@ -152,19 +205,7 @@ static uint64_t count_fits(struct weir_core *c, const struct weir_request *r, in
     }
     bool offered = false;
     for (size_t i = 0; i < c->offers.n && c->conf.spill; i++) {
-        struct type_fit f;
-        const struct weir_offer *o = &c->offers.p[i].o;
-        enum weir_verdict v = offer_verdict(c, r, o, &f);
-        if (v == WEIR_VERDICT_CHOSEN && o->expires.us <= now_us) {
-            v = WEIR_VERDICT_STALE_PRICE;
-        }
-        if (v == WEIR_VERDICT_CHOSEN && r->nodes > c->conf.leases_max) {
-            v = WEIR_VERDICT_LEASE_LIMIT;
-        }
-        if (v == WEIR_VERDICT_CHOSEN && c->conf.spend_micro_per_hour_max > 0 &&
-            weir_mul_div_sat(offer_spend(o), r->nodes, 1) > c->conf.spend_micro_per_hour_max) {
-            v = WEIR_VERDICT_SPEND_LIMIT; /* even with nothing else rented */
-        }
+        enum weir_verdict v = offer_could(c, r, &c->offers.p[i].o, now_us);
         offered = offered || v == WEIR_VERDICT_CHOSEN;
         if (ret != NULL && v != WEIR_VERDICT_CHOSEN) {
             ret->rejected[v]++;
@@ -393,6 +434,7 @@ bool weir_core_possible(struct weir_core *c,
     if (is_possible(c, request, now.us, ret)) {
         ret->decision = WEIR_DECISION_WAIT;
         ret->reason = WEIR_REASON_NONE;
+        tell_quota(c, request, now.us, ret);
         return true;
     }
     if (nearest != NULL) {

@@ -29,7 +29,7 @@ int64_t weir_provider_quota_of(const struct weir_provider_quota *q, const struct
     }
     switch ((enum weir_quota_unit)q->unit) {
     case WEIR_QUOTA_UNIT_CORES:
-        return (o->cpu_milli + 999) / 1000;
+        return ((int64_t)o->cpu_milli + 999) / 1000;
     case WEIR_QUOTA_UNIT_GPUS:
         return o->gpus;
     case WEIR_QUOTA_UNIT_MACHINES:
@@ -210,6 +210,17 @@ const struct known_quota *provider_quota_short(const struct weir_core *c, const 
         const struct known_quota *k = &c->provider_quotas.p[o->quota[i]];
         int64_t takes = weir_mul_div_sat(weir_provider_quota_of(&k->q, &o->o), machines, 1);
         if (weir_i64_add_sat(weir_i64_add_sat(k->others, k->ours), takes) > k->q.limit) {
+            return k;
+        }
+    }
+    return NULL;
+}
+
+const struct known_quota *provider_quota_never(const struct weir_core *c, const struct offer *o, uint32_t machines)
+{
+    for (uint32_t i = 0; i < o->n_quotas; i++) {
+        const struct known_quota *k = &c->provider_quotas.p[o->quota[i]];
+        if (weir_mul_div_sat(weir_provider_quota_of(&k->q, &o->o), machines, 1) > k->q.limit) {
             return k;
         }
     }

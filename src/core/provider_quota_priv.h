@@ -25,5 +25,7 @@ bool provider_quotas_lease(struct weir_core *c, const struct lease *l, bool in);
 void provider_quotas_index(struct weir_core *c);
 /* One that has no room for so many machines of the offer; NULL: all have. */
 const struct known_quota *provider_quota_short(const struct weir_core *c, const struct offer *o, uint32_t machines);
+/* One that would have none if nothing else were there. */
+const struct known_quota *provider_quota_never(const struct weir_core *c, const struct offer *o, uint32_t machines);
 /* Errors: -WEIR_ECORRUPT. */
 int check_provider_quotas(const struct weir_core *c, struct weir_err *err);

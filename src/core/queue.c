@@ -987,6 +987,18 @@ int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl)
     return sum;
 }
 
+int64_t queue_until_gpu_s(struct weir_core *c, const struct class *cl)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < c->levels.n && c->levels.p[i]->points >= cl->points; i++) {
+        const struct level *l = c->levels.p[i];
+        for (size_t k = 0; k < l->backlog.n; k++) {
+            sum = weir_i64_add_sat(sum, l->backlog.p[k].gpu_s);
+        }
+    }
+    return sum;
+}
+
 uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal)
 {
     enum { MOST = 1000000, LOOK_MAX = 512 };

@@ -96,12 +96,19 @@ static inline bool claim_is_used(const struct claim *cm)
  */
 int64_t claim_peek(struct weir_core *c, struct class *cl, struct node **ret_node);
 /*
+ * The same for a class that needs one node, where it is an owned one, and that can be told without dropping claims; else false. The
+ * want's standing is up to date.
+ */
+bool claim_peek_owned(struct weir_core *c, struct class *cl, struct node **ret_node, int64_t *ret_us);
+/*
  * Would claim_peek find a node, and a rented one? The nodes are counted, no claim is made. False where that does not tell: for
  * requests without GPUs, for classes that a quota keeps from some nodes, and where something may never end.
  */
 bool claim_foresee(struct weir_core *c, const struct class *cl, bool *ret_any, bool *ret_rented);
 /* When a task of the class that needs one node could start on an owned, or on a rented one, beside the claims that are there. */
 int64_t claim_peek_kind(struct weir_core *c, const struct class *cl, bool rented, struct node **ret_node);
+/* A task that holds so much of the node, of a class without a claim there, may run until then: what ends later is in the way of a claim in use. */
+int64_t claims_end_us(const struct weir_core *c, const struct node *n, const struct claim_part *task);
 bool claim_allows(const struct weir_core *c,
                   const struct node *n,
                   const struct class *cl,
@@ -145,6 +152,8 @@ bool place_open(struct weir_core *c, struct class *cl, bool owned);
 /* The same of that node alone. */
 bool place_open_on(struct weir_core *c, struct class *cl, const struct node *n);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
+/* Until when the rented node is needed, or paid, whatever else runs there; not before now. */
+int64_t node_paid_us(const struct weir_core *c, const struct node *n);
 /* What reclaims of the rented node are expected to cost the class's next task there, the value of the time with it. */
 int64_t node_reclaim_micro(const struct weir_core *c, const struct class *cl, const struct node *n, uint32_t gpus);
 /* How long its data takes to a rented machine. */

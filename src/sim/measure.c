@@ -141,6 +141,7 @@ static const struct weir_sim_goal goals[] = {
     {
         .suite = "replay",
         .title = "Recorded work on owned nodes and the cloud",
+        .owned_title = "Recorded work on owned nodes",
         .question = "The jobs of a recorded period, run again: what would they have cost, and how long would they have waited?",
         .cost = "cost",
         .wait = "avg_wait_hours",

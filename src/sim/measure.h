@@ -31,6 +31,7 @@ const char *weir_sim_unit_of(const struct weir_sim_result *r, const char *metric
 struct weir_sim_goal {
     const char *suite;
     const char *title;
+    const char *owned_title; /* where nothing can be rented; NULL: of a suite in which something always can */
     const char *question; /* in plain words */
     const char *cost;     /* the metric that a policy is judged by first */
     const char *wait;     /* what it is weighed against; NULL: nothing */

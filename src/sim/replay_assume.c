@@ -66,7 +66,7 @@ static void assume_cloud(const struct weir_replay_site *site, const struct weir_
     }
     if (o->catalogue != NULL) {
         weir_sim_assume(r, topic, "Catalogue", "--catalogue %s, as it stands there%s", o->catalogue,
-                        weir_streq(unit, "USD") ? "" : " (such lists are in USD: price_factor converts)");
+                        weir_streq(unit, "USD") ? "" : " (in USD, which price_factor converts)");
     }
     weir_sim_assume(r, topic, "Price factor (price_factor)", "prices times %s; %s", figure(v[WEIR_REPLAY_PRICE_FACTOR]).text,
                     o->prices == NULL ? "they do not change over time" : "those that no record has do not change over time");

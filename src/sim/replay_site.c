@@ -372,6 +372,16 @@ static void measure(struct weir_replay_site *site)
     }
 }
 
+/* Price lists and records of prices are in USD. What that is in another currency must be said: one to one would be wrong. */
+static int check_currency(const struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err)
+{
+    const char *what = o->catalogue != NULL ? "--catalogue" : o->prices != NULL ? "--prices" : NULL;
+    if (what == NULL || weir_streq(site->currency, "USD") || (o->set != NULL && strstr(o->set, "price_factor=") != NULL)) {
+        return 0;
+    }
+    return weir_fail(err, -WEIR_EINVAL, "%s: its prices are in USD, and amounts here in %s: say what a USD is in it, with --set price_factor=RATE", what, site->currency);
+}
+
 int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_options *o, struct weir_err *err)
 {
     *site = (struct weir_replay_site){.slowest = 1, .currency = o->currency == NULL ? "USD" : o->currency, .gpus = weir_gpu_table_new()};
@@ -381,6 +391,7 @@ int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_o
         r = weir_sim_number(o->seed, "seed", 0, INT64_MAX, &seed, err);
     }
     site->seed = (uint64_t)seed;
+    r = r < 0 ? r : check_currency(site, o, err);
     r = r < 0 ? r : read_pools(site, o, err);
     for (size_t i = 0; i < site->n_pools; i++) {
         site->per_node = site->pool[i].gpus > site->per_node ? site->pool[i].gpus : site->per_node;

@@ -168,7 +168,7 @@ static void write_asked(const struct weir_sim_report *r, struct weir_str *out)
 void weir_sim_report_html(const struct weir_sim_report *r, struct weir_str *out)
 {
     const struct weir_sim_goal *g = weir_sim_goal_of(r->result->suite);
-    const char *title = g == NULL ? r->result->suite : g->title;
+    const char *title = g == NULL ? r->result->suite : r->result->owns_only ? g->owned_title : g->title;
     struct weir_sim_report_view v;
     view_init(&v, r->result);
     weir_str_adds(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -192,7 +192,9 @@ void weir_sim_report_html(const struct weir_sim_report *r, struct weir_str *out)
     write_findings(r->result, out);
     weir_sim_report_notes(r->result, out);
     write_tuned(r->result, out);
-    weir_sim_report_ways(&v, out);
+    if (!r->result->owns_only) { /* else there is one way only */
+        weir_sim_report_ways(&v, out);
+    }
     weir_sim_report_budgets(&v, out);
     weir_sim_report_fronts(&v, out);
     weir_sim_report_overview(&v, out);

@@ -73,6 +73,7 @@ struct weir_sim_result {
     size_t n_assumptions;
     char *note[WEIR_SIM_NOTES_MAX]; /* what a person should know of the run: what was left out, what is missing. Owned */
     size_t n_notes;
+    bool owns_only;    /* no cloud was named: nothing can be rented */
     uint64_t left_out; /* records of the input that never began or have not ended */
     struct weir_sim_tuned *tuned; /* what the tuner found; NULL: nothing was tuned. Owned */
 };

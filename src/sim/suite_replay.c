@@ -262,7 +262,8 @@ static int run_site(const struct weir_sim_options *o, const char *kind, struct w
     }
     if (r == 0) {
         note_inputs(o);
-        if (site.n_providers == 0 && wanted(o, "cloud-only")) {
+        result->owns_only = site.n_providers == 0;
+        if (result->owns_only && wanted(o, "cloud-only")) {
             weir_sim_note(result, "nothing can be rented, as no cloud is named: --cloud-price PRICE or --catalogue NAME=FILE adds one");
         }
         weir_replay_assume(&site, o, result);

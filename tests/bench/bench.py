@@ -110,9 +110,12 @@ def core():
     subprocess.run([str(BUILD / "tests/bench/bench_core")], check=True)
 
 
+PHILLY = pathlib.Path("../shared/data/philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv")
+
+
 @row("sim", "simulator: replay of the Philly jobs by the decision core")
 def sim():
-    jobs = pathlib.Path("../shared/data/philly-jobs/philly_jobs_2017-09-04_2017-10-31.csv")
+    jobs = PHILLY
     if not jobs.exists():
         print(f"{jobs} is not there: not measured")
         return
@@ -140,17 +143,22 @@ def write_trace(path, tasks, gpus, load, sizes):
             file.write(f"{int(now)},{took},{draw.choice(sizes)},p{draw.randrange(20)},u{draw.randrange(200)}\n")
 
 
+def replay_cost(trace, nodes, *args):
+    """Seconds of CPU and MiB of memory of such a replay."""
+    process = subprocess.Popen([WEIR, "sim", "--jobs", str(trace), "--nodes", str(nodes), *args, "--policies", "weir", "--json"],
+                               stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"weir sim ended with status {status}")
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
 def replay_trace(tasks, load, sizes, *args):
-    """Seconds of CPU and MiB of memory of such a replay on 10,000 owned GPUs."""
+    """The same of work made up, on 10,000 owned GPUs."""
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
         trace = pathlib.Path(folder) / "trace.csv"
         write_trace(trace, tasks, 10_000, load, sizes)
-        process = subprocess.Popen([WEIR, "sim", "--jobs", str(trace), "--nodes", "1250", *args, "--policies", "weir", "--json"],
-                                   stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        if status != 0:
-            raise SystemExit(f"weir sim ended with status {status}")
-        return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+        return replay_cost(trace, 1250, *args)
 
 
 @row("replay", "simulator: a million tasks on 10,000 owned GPUs and a cloud, with the bill")
@@ -158,6 +166,15 @@ def replay():
     cpu, mib = replay_trace(1_000_000, 0.85, SIZES, "--cloud-price", "2.5")
     report("1,000,000 tasks on 10,000 GPUs", cpu, "s of CPU", 5, False)
     report("1,000,000 tasks on 10,000 GPUs: memory", mib, "MiB", 1024, False)
+
+
+@row("cloud", "simulator: the Philly jobs on owned nodes and a cloud, with the bill; the fewer nodes, the longer they wait")
+def cloud():
+    if not PHILLY.exists():
+        print(f"{PHILLY} is not there: not measured")
+        return
+    for nodes in (48, 64, 80, 100):
+        report(f"52,849 jobs on {nodes} nodes and a cloud", replay_cost(PHILLY, nodes, "--cloud-price", "2.5")[0], "s of CPU", 1, False)
 
 
 @row("queues", "simulator: long queues: twice the work that 10,000 owned GPUs can do, and gangs of up to 16 nodes")

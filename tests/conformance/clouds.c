@@ -699,6 +699,22 @@ static const struct weir_provider_quota *quota_of(const struct quota_answer *a, 
     return found;
 }
 
+static void quotas_come_whole_in_pages(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    if (g->s->ops->quota != NULL) {
+        size_t n = ask_quota(g).n;
+        mock_tell("set", "{\"page_size\": 1}");
+        struct quota_answer a = ask_quota(g);
+        assert_int_equal(a.r.class, WEIR_PROVIDER_OK);
+        assert_true(n > 0);
+        assert_int_equal(a.n, n);
+        mock_tell("set", "{\"page_size\": 100}");
+    }
+    end(g);
+}
+
 /* What the mock's books say that the machines alive take. */
 static int64_t mock_takes(void)
 {
@@ -962,6 +978,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(ends_that_fail),
         cmocka_unit_test(what_the_provider_takes_back),
         cmocka_unit_test(quotas_are_told),
+        cmocka_unit_test(quotas_come_whole_in_pages),
         cmocka_unit_test(quotas_that_come_in_part_are_told),
         cmocka_unit_test(a_look_finds_what_is_wrong),
         cmocka_unit_test(a_look_names_what_is_missing),

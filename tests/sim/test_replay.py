@@ -146,6 +146,9 @@ def test_pools_of_several_kinds_and_a_catalogue(weir):
         dearer = sim(weir, "replay", "--jobs", jobs, "--pools", "A100:8x1,V100:4x3", "--catalogue", f"acme={prices}", "--policies", "cloud-only",
                      "--set", "price_factor=2")["rows"][0]
         assert dearer["cloud_cost"] > 1.5 * cloud["cloud_cost"], (dearer["cloud_cost"], cloud["cloud_cost"])
+        euros = ["--jobs", jobs, "--pools", "A100:8x1,V100:4x3", "--catalogue", f"acme={prices}", "--policies", "cloud-only", "--currency", "EUR"]
+        assert "its prices are in USD, and amounts here in EUR: say what a USD is in it, with --set price_factor=RATE" in error_of(weir, *euros)
+        assert sim(weir, "replay", *euros, "--set", "price_factor=2")["rows"][0]["cloud_cost"] == dearer["cloud_cost"]
 
 
 def test_data_takes_time_and_money(weir):

@@ -129,6 +129,18 @@ def test_every_suite_has_a_report(weir):
             assert page.read_text(encoding="utf-8").count('<div class="card') >= 1, suite
 
 
+def test_a_replay_without_a_cloud_weighs_none(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs, page = pathlib.Path(folder) / "jobs.csv", pathlib.Path(folder) / "r.html"
+        made_up_jobs(jobs, 100, 5)
+        run(weir, "replay", page, "--jobs", jobs, "--pools", "A100:8x2")
+        text = page.read_text(encoding="utf-8")
+        assert "<h1>Recorded work on owned nodes</h1>" in text and "Own, rent, or both" not in text and "and cloud" not in text
+        run(weir, "replay", page, "--jobs", jobs, "--pools", "A100:8x2", "--cloud-price", "2")
+        text = page.read_text(encoding="utf-8")
+        assert "<h1>Recorded work on owned nodes and the cloud</h1>" in text and "Own, rent, or both" in text
+
+
 def test_a_replay_shows_time_and_money(weir):
     with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
         jobs, page = pathlib.Path(folder) / "jobs.csv", pathlib.Path(folder) / "r.html"

@@ -46,13 +46,13 @@ def fetch(url):
 
 def validate(python, document):
     code = "import json,sys; from openapi_spec_validator import validate; validate(json.load(sys.stdin))"
-    return subprocess.run([python, "-c", code], input=json.dumps(document).encode(), capture_output=True, timeout=120, check=False)
+    return subprocess.run([python, "-c", code], input=json.dumps(document).encode(), capture_output=True, timeout=600, check=False)
 
 
 def explore(python, url, examples, seed, excluded, seconds, token=None):
     command = [os.path.join(os.path.dirname(python), "schemathesis"), "run", url + "/v1/openapi.json", "--url", url,
                "--checks", CHECKS, "--max-examples", str(examples), "--seed", str(seed), "--workers", "1", "--no-color",
-               "--request-timeout", "10", "--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all",
+               "--request-timeout", "60", "--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all",
                "--generation-database", "none"]
     if seconds:
         command += ["--max-time", str(seconds)]

@@ -32,7 +32,7 @@ class MockCloud:
     def __exit__(self, *exc):
         alive = [i for i in self.inventory()["instances"] if i["state"] != "gone"]
         self.process.terminate()  # it ends its machines, too
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
         self.log.close()
         if exc[0] is not None:
             sys.stderr.write(f"machines left: {alive}\n" + (self.dir / "server.log").read_text()[-3000:])
@@ -42,7 +42,7 @@ class MockCloud:
 
     def _call(self, method, what, body=None):
         request = urllib.request.Request(f"{self.url}/_mock/{what}", data=json.dumps(body).encode() if body is not None else None, method=method)
-        with urllib.request.urlopen(request, timeout=60) as reply:
+        with urllib.request.urlopen(request, timeout=180) as reply:
             return json.loads(reply.read())
 
     def fault(self, name, **more):
@@ -56,6 +56,10 @@ class MockCloud:
 
     def reclaim(self, ident, notice_s):
         self._call("POST", "reclaim", {"id": ident, "notice_s": notice_s})
+
+    def foreign(self, **more):
+        """A machine of somebody else in the same account."""
+        self._call("POST", "foreign", more)
 
     def advise(self, ident):
         self._call("POST", "advise", {"id": ident})

@@ -5,6 +5,7 @@
 usage: test_agent.py AGENT_PROGRAM [TEST ...]
 """
 import concurrent.futures
+import errno
 import os
 import shutil
 import signal
@@ -74,6 +75,18 @@ def until(what, test, timeout=120):
         if time.monotonic() > end:
             raise AssertionError("waited %ss in vain for %s" % (timeout, what))
         time.sleep(0.01)
+
+
+def free_of(bind):
+    """Binds, once the port is free: a program that is being started holds for a moment what its parent has open."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            return bind()
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def alive(pid):
@@ -450,10 +463,10 @@ def test_restarted_broker_on_the_same_port(w):
     b.close()
     with socket.socket() as kept:  # so that nobody else gets the port meanwhile
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.bind(("127.0.0.1", port))
+        free_of(lambda: kept.bind(("127.0.0.1", port)))
         open(go, "w").close()
         until("the task's end", lambda: open(w.run_dir(run) + "/record.jsonl").read().count("\n") == 3)
-    w.broker = b = Broker(port)
+    w.broker = b = free_of(lambda: Broker(port))
     check(b.ended(run), {"reason": "exit", "exit_code": 0})
     assert b.text(run) == "one\ntwo\n"
 

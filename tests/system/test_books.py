@@ -134,8 +134,13 @@ def test_credentials_of_machines_that_are_over_go(weir):
 
 
 def test_a_tariff_counts_from_its_moment_on(weir):
-    """Also where nobody looked: one change comes while the broker runs, one while it is away."""
-    soon = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(seconds=6)
+    """Also where nobody looked: one change comes while the broker runs, one while it is away. It is tried again with a later first one where
+    the host is too busy for a node to be there before."""
+    assert any(tariff_counts(weir, lead_s) for lead_s in (6, 25, 90)), "no node was there in time"
+
+
+def tariff_counts(weir, lead_s):
+    soon = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(seconds=lead_s)
     later = soon + datetime.timedelta(seconds=9)
 
     def text(at, more=0):
@@ -155,7 +160,10 @@ def test_a_tariff_counts_from_its_moment_on(weir):
             return pools[0]["costs"][0] if pools else {}
 
         until("the node", cost)
-        assert cost()["tariff_micro_per_kwh"] == 360000 and cost()["billed_busy_micro_per_hour"] == 1360000, cost()
+        first = cost()
+        if now(b) > text(soon, -3):
+            return False
+        assert first["tariff_micro_per_kwh"] == 360000 and first["billed_busy_micro_per_hour"] == 1360000, first
         until("the first change", lambda: cost()["tariff_micro_per_kwh"] == 36000000)
         until("two seconds at the new price", lambda: now(b) > text(soon, 2))
         assert abs(second(b, soon, -1) - 378) <= 2 and abs(second(b, soon, 0) - 10278) <= 2, (second(b, soon, -1), second(b, soon, 0))
@@ -165,6 +173,7 @@ def test_a_tariff_counts_from_its_moment_on(weir):
         assert abs(second(b, later, -1) - 10278) <= 2 and abs(second(b, later, 0) - 1278) <= 2, (second(b, later, -1), second(b, later, 0))
         assert cost()["tariff_micro_per_kwh"] == 3600000
         b.balanced()
+        return True
 
 
 def test_an_agent_whose_clock_is_wrong_is_billed_right(weir):
@@ -178,14 +187,17 @@ def test_an_agent_whose_clock_is_wrong_is_billed_right(weir):
             job = b.submit({"name": "short", "argv": ["true"]})
             command = json.loads(b.http("POST", "/v1/agent/sync", {**who, "ack": 0, "wait_ms": 5000})[1])["commands"][0]
 
-            def report(now, **what):
-                status, body = b.http("POST", "/v1/agent/report", {**who, "now": now, "reports": [{"run": command["run"], **what}]})
+            def now():
+                return time.time_ns() // 1000 + skew
+
+            def report(**what):
+                status, body = b.http("POST", "/v1/agent/report", {**who, "now": now(), "reports": [{"run": command["run"], **what}]})
                 assert status == 200, body
-            started = time.time_ns() // 1000 + skew
-            report(started, type="started", at=started)
-            until("a second to pass", lambda: time.time_ns() // 1000 + skew - started > 1000000)
+            started = now()
+            report(type="started", at=started)
+            until("a second to pass", lambda: now() - started > 1000000)
             ended = started + 1000000
-            report(ended, type="ended", at=ended, started=started, reason="exit", exit_code=0)
+            report(type="ended", at=ended, started=started, reason="exit", exit_code=0)
             row = b.get(f"/v1/jobs/{job}")
             took = [datetime.datetime.fromisoformat(row[k].replace("Z", "+00:00")) for k in ("started", "ended")]
             assert 0.5 < (took[1] - took[0]).total_seconds() < 1.5, row
@@ -214,12 +226,12 @@ def test_a_silent_node_is_noticed_while_calls_stream_in(weir):
 
 
 def test_an_agent_that_waits_for_commands_is_not_silent(weir):
-    with Broker(weir, config="node_silence: 2s\n", args=["--no-agent"]) as b:
+    with Broker(weir, config="node_silence: 5s\n", args=["--no-agent"]) as b:
         join = {"protocol": 1, "version": "x", "agent_id": "a" * 32, "boot_id": "b", "name": "h", "pool": "local", "address": "127.0.0.1",
                 "lease": 0, "hardware": {"cpu_milli": 1000, "mem_mib": 1000, "gpus": []}, "runs": []}
         who = json.loads(b.http("POST", "/v1/agent/join", join)[1])
         for _ in range(3):
-            status, body = b.http("POST", "/v1/agent/sync", {"node": who["node"], "session": who["session"], "ack": 0, "wait_ms": 5000})
+            status, body = b.http("POST", "/v1/agent/sync", {"node": who["node"], "session": who["session"], "ack": 0, "wait_ms": 12000})
             assert (status, json.loads(body)["commands"]) == (200, []), body
             assert b.get("/v1/status")["nodes"] == {"up": 1, "lost": 0}, b.json("nodes")
         assert not [e for e in b.json("events") if e["kind"] == "node.lost"]

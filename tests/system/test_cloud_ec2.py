@@ -41,12 +41,12 @@ class Mock:
             for log in self.machines.glob("*/var/lib/weir/agent.log"):
                 sys.stderr.write(f"{log}:\n{log.read_text(errors='replace')[-2000:]}\n")
         self.process.send_signal(signal.SIGINT)  # it ends its machines
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
         self.dir.cleanup()
 
     def tell(self, what, **body):
         request = urllib.request.Request(f"{self.url}/_mock/{what}", data=json.dumps(body).encode() if what not in ("inventory", "log") else None)
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=180) as reply:
             return json.load(reply)
 
     def alive(self):

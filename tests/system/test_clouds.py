@@ -36,7 +36,7 @@ def test_a_machine_without_its_gpus_is_given_up(weir):
         assert 50 < (at[1] - at[0]).total_seconds() < 300, at
         assert len(c.inventory()["instances"]) == 3
         for lease in leases(b):
-            b.ok("leases", "end", lease["id"])
+            b.run("leases", "end", lease["id"])
         nothing_left(b, c)
 
 

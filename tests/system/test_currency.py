@@ -12,7 +12,9 @@ import sys
 
 import focus
 import lib
+import rented
 from lib import Broker, until
+from mockcloud import MockCloud
 
 PRICE, RATE, NEXT_RATE = decimal.Decimal("1.20"), decimal.Decimal("0.921234567"), decimal.Decimal("0.9")
 COMMAND = "weir rule add NAME exchange --currency USD --rate RATE"
@@ -176,6 +178,25 @@ def reconciled(b, lease):
         answer = b.json("reconcile", str(invoice), "--rate", "USD=0.95")
         assert answer["leases"][0]["residual_micro"] == 0 and answer["currency"] == "EUR", answer
     assert cost_of(postings(b)) == (475_000, 500_000), postings(b)
+
+
+def test_a_live_feed_in_usd_counts_at_the_rate_and_goes_with_it(weir):
+    """Also where the provider answers no more when its rate ends."""
+    dialect, options, section, env, _ = rented.CLOUDS["lambda"]
+    with MockCloud(dialect, options=options) as cloud, \
+            Broker(weir, config="currency: EUR\nproviders:\n  lambda:" + section.format(url=cloud.url, dir=cloud.dir, weir=weir), gpus=None, args=["--no-agent"], env=env) as b:
+        def offered():
+            return [o for o in b.get("/v1/offers?cloud=lambda&launchable=true")["items"] if o["launchable"]]
+        until("its prices to be left out", lambda: "offers are left out: no rate of USD is in force" in (b.get("/v1/offers?limit=1")["feeds"][0]["text"] or ""))
+        assert offered() == [] and not doctor(b)["prices"]["ok"]
+        b.ok("rule", "add", "usd", "exchange", "--currency", "USD", "--rate", str(RATE))
+        until("its prices to be offered", offered)
+        for o in offered():
+            dollars = decimal.Decimal(o["original_micro_per_hour"]) / 1_000_000
+            assert (o["price_micro_per_hour"], o["original_currency"]) == (in_euros(dollars, RATE), "USD"), o
+        cloud.fault("server_error", on="offers", times=-1, status=500)
+        b.ok("rule", "end", "usd")
+        until("them to be left out again", lambda: offered() == [])
 
 
 def refused(b):

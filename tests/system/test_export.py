@@ -111,6 +111,8 @@ def test_a_stopped_brokers_directory_is_read(weir):
             assert told.returncode == 0 and told.stdout == asked, told
             read = b.run("sim", "--from-history", "--data", str(b.data), "--currency", "USD", *work)
             assert read.returncode == 0 and json.loads(read.stdout)["trace_hash"] == replayed["trace_hash"], read
+            refused = b.run("sim", "--from-history", "--data", str(b.data), "--currency", "EUR", *work)
+            assert refused.returncode != 0 and "--currency EUR: the ledger whose history this is is in USD" in refused.stderr, refused
             assert end == b.kill or sorted(os.listdir(b.data)) == before, "nothing is left behind"
             b.start()
         for _ in range(2):

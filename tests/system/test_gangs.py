@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many machines of mock clouds at once: gangs, with all of their nodes in one zone where they ask for it; and clouds side by side."""
+import datetime
 import sys
 import time
 
@@ -66,7 +67,11 @@ def partly(weir, moment, slow_s=0):
             c.fault("slow_body", on="create", times=3, seconds=slow_s)
         one_offer = {"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False}
         moment(c, b, b.submit(only_there("aws", num_nodes=3, resources=one_offer)))
-        until("the machines to be given back", lambda: made(c) == [] and c.requests("terminate") and not leases(b), limit_s=55)
+        until("the machines to be given back", lambda: made(c) == [] and c.requests("terminate") and not leases(b))
+        at = {kind: [datetime.datetime.fromisoformat(e["at"].replace("Z", "+00:00")) for e in b.get("/v1/events?limit=1000")["items"] if e["kind"] == kind]
+              for kind in ("lease.failed", "lease.ending")}
+        late = max(at["lease.ending"]) - min(at["lease.failed"])
+        assert len(at["lease.ending"]) == 2 and late < datetime.timedelta(seconds=30), ("as idle ones they would be kept for a minute", at)
         row = next(r for r in b.json("bill", "--by", "pool")["rows"] if r["pool"] == "aws")
         assert row["waste_boot_micro"] + row["idle_micro"] == row["total_micro"], row
         assert len(c.inventory()["instances"]) == 2, c.inventory()

@@ -320,7 +320,7 @@ def test_a_port_in_use_and_a_second_broker_are_named(weir):
     with Broker(weir) as b:
         def serve(listen, data):
             return subprocess.run([weir, "serve", "--listen", listen, "--data", str(data), "--no-agent"], capture_output=True, text=True,
-                                  timeout=30, env=b.env, check=False)
+                                  timeout=120, env=b.env, check=False)
         result = serve(f"127.0.0.1:{b.port}", b.dir / "other")
         assert result.returncode != 0 and str(b.port) in result.stderr, result
         result = serve("127.0.0.1:0", b.data)
@@ -345,7 +345,7 @@ def test_ctrl_c_without_a_terminal_cancels(weir):
                                    stderr=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "up\n"
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         assert b.wait(1)["state"] == "cancelled"
 
 

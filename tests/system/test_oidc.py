@@ -108,7 +108,7 @@ class Issuer:
     def __exit__(self, *exc):
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join(timeout=10)
+        self.thread.join(timeout=120)
 
 
 def broker(weir, issuer, more="", **kw):
@@ -260,7 +260,7 @@ def test_the_configuration_says_where_it_is_wrong(weir):
                        ("issuer: https://a.example\n      audience: w\n      ca: /nowhere", "/nowhere")):
         b = lib.Broker(weir, config="access:\n  oidc:\n    - " + text + "\n", gpus=None)
         try:
-            done = subprocess.run([weir, "serve", "--data", str(b.data), "--listen", "127.0.0.1:0", *b.args], capture_output=True, text=True, env=b.env, timeout=30)
+            done = subprocess.run([weir, "serve", "--data", str(b.data), "--listen", "127.0.0.1:0", *b.args], capture_output=True, text=True, env=b.env, timeout=120)
             assert done.returncode == (3 if "nowhere" in text else 78), (text, done)
             assert want in done.stderr, (want, done.stderr)
         finally:

@@ -3,6 +3,7 @@
 raised is used."""
 import contextlib
 import json
+import re
 import sys
 
 import lib
@@ -150,6 +151,36 @@ def test_doctor_says_what_to_ask_for(weir):
     with limited(weir, "runpod", 0) as (b, _):
         (row,) = quota_rows(b, "runpod")
         assert row["verdict"] == "ok" and "no way to ask" in row["text"], row
+
+
+def test_machines_that_have_quotas_of_their_own_are_not_counted(weir):
+    with limited(weir, "aws", 4) as (b, cloud):
+        def used():
+            return next(int(re.search(r"(\d+) of 4 vCPUs", r["text"])[1]) for r in quota_rows(b, "aws") if "L-DB2E81BA" in r["text"])
+        cloud.foreign(lifecycle="capacity-block")
+        cloud.foreign(tenancy="host")
+        assert used() == 0
+        cloud.foreign()
+        lib.until("the third to be counted", lambda: used() == 4)
+
+
+def test_who_submits_what_no_quota_ever_allows_is_told(weir):
+    with limited(weir, "aws", 3) as (b, cloud):
+        spec = rented.only_there("aws", resources={"accelerators": {"L4": 1}, "cpus": 1, "use_spot": False})
+        status, body = b.http("POST", "/v1/jobs", spec)
+        said = json.loads(body)
+        name = "'Running On-Demand G and VT instances (L-DB2E81BA)' in us-east-1 allows 3 vCPUs, and it takes 4"
+        assert status == 201 and len(said["warnings"]) == 1, body
+        assert name in said["warnings"][0] and "ask for more in Service Quotas" in said["warnings"][0], said
+        text = explained(b, said["id"])["text"]
+        assert "it can be rented when aws allows more (ask for more in Service Quotas, Amazon EC2, in that region)" in text, text
+        assert "machines there have ended" not in text, text
+        # what could run on a node of one's own, and what a quota has room for once it is free, is not warned of
+        own = b.http("POST", "/v1/jobs", {"name": "own", "run": "true", "resources": {"accelerators": {"A100": 1}}})
+        assert own[0] == 201 and json.loads(own[1])["warnings"] == [], own
+        cloud.set(quota=4)
+        quota_rows(b, "aws")  # has it asked anew; limits are kept for a while
+        b.http("POST", f"/v1/jobs/{said['id']}/cancel")
 
 
 def test_what_cannot_be_asked_does_no_harm(weir):

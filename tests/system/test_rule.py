@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules of prices: chargeback beside showback, spread of idle time, commitments; posted, exact, and never in the past."""
 import csv
+import decimal
 import io
 import sqlite3
 import sys
 
+import focus
 import lib
 from lib import Broker
 from test_close import into_last_month, months
@@ -109,6 +111,17 @@ def test_idle_time_is_spread_by_use_or_by_weight(weir):
             else:
                 used = {p: rows[p]["total_micro"] for p in given}
                 assert abs(given["vision"] / given["speech"] - used["vision"] / used["speech"]) < 0.01, (given, used)
+            # in FOCUS 1.3 these are parts of one charge, that nobody's share takes off the idle time
+            args = ("bill", "--format", "focus", "--view", "price", "--to", b.get("/v1/bill")["to"], "--focus-version")
+            export = list(csv.DictReader(io.StringIO(b.ok(*args, "1.3"))))
+            assert not focus.differs_from_1_3(export), focus.differs_from_1_3(export)
+            shares = [r for r in export if r["AllocatedMethodId"]]
+            assert {r["AllocatedMethodId"] for r in shares} == {"weir:spread:" + by} and {"vision", "speech"} <= {r["AllocatedResourceId"] for r in shares}, shares
+            assert all(r["SubAccountId"] == "" and r["ChargeCategory"] == "Adjustment" and r["HostProviderName"] == "Not Applicable" for r in shares), shares
+            off = [r for r in export if r["x_Account"] == "price" and not r["AllocatedMethodId"]]
+            assert off and sum(decimal.Decimal(r["BilledCost"]) for r in shares + off) == 0, (shares, off)
+            older = list(csv.DictReader(io.StringIO(b.ok(*args, "1.2"))))
+            assert sorted(r["SubAccountId"] for r in older if r["x_RuleId"] and r["SubAccountId"]) == sorted(r["AllocatedResourceId"] for r in shares), (older, shares)
             # idle stands by pool and day, too
             days = b.json("bill", "--by", "pool,day")["rows"]
             assert days and all(d["pool"] == "local" for d in days) and sum(d["idle_micro"] for d in days) > 0

@@ -31,7 +31,7 @@ def own_address():
 def shown(host, port, context=None):
     """The certificate that a handshake is answered with."""
     context = context or ssl._create_unverified_context()  # noqa: SLF001
-    with socket.create_connection((host, port), timeout=10) as s, context.wrap_socket(s, server_hostname="weir.example.org") as t:
+    with socket.create_connection((host, port), timeout=120) as s, context.wrap_socket(s, server_hostname="weir.example.org") as t:
         return ssl.DER_cert_to_PEM_cert(t.getpeercert(True)), t.version()
 
 
@@ -49,7 +49,7 @@ def test_nothing_is_served_in_the_clear_to_others(weir):
     with lib.Broker(weir, gpus=None, args=["--no-agent"], listen="0.0.0.0") as b:
         assert b.http("GET", "/v1/health")[0] == 200
         for path in ("/v1/health", "/v1/status", "/metrics", "/", "/v1/agent/sync"):
-            with socket.create_connection(("127.0.0.1", b.port), timeout=10) as s:
+            with socket.create_connection(("127.0.0.1", b.port), timeout=120) as s:
                 s.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 assert b"HTTP/" not in s.recv(4096), path
         listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=False).stdout.splitlines() if shutil.which("ss") else []
@@ -118,7 +118,7 @@ def test_what_is_wrong_with_a_given_certificate_is_said(weir):
                 ("0.0.0.0:0", ["--tls-cert", "nowhere.pem", "--tls-key", "key.pem"], 3, "nowhere.pem"),
                 ("127.0.0.1:0", ["--tls-cert", "cert.pem", "--tls-key", "key.pem"], 78, "other addresses than loopback"),
                 ("0.0.0.0:0", ["--tls-cert", "cert.pem"], 2, "--tls-key")):
-            done = subprocess.run([weir, "serve", "--no-agent", "--data", str(folder / "data"), "--listen", listen, *args], cwd=folder, timeout=30,
+            done = subprocess.run([weir, "serve", "--no-agent", "--data", str(folder / "data"), "--listen", listen, *args], cwd=folder, timeout=120,
                                   capture_output=True, text=True, check=False)
             assert done.returncode == code and want in done.stderr, (args, done)
     finally:

@@ -45,7 +45,7 @@ class Image:
         return self
 
     def podman(self, command, data=None):
-        return subprocess.run(command, input=data, env={**os.environ, **self.env}, capture_output=True, check=False, timeout=60)
+        return subprocess.run(command, input=data, env={**os.environ, **self.env}, capture_output=True, check=False, timeout=300)
 
     def __exit__(self, *exc):
         self.podman(["podman", "rmi", "--force", IMAGE])

@@ -47,10 +47,15 @@ void azure_quota(struct weir_provider *p, const char *page, struct weir_rest_req
 {
     struct azure *a = p->own;
     uint64_t network = 0;
-    (void)weir_parse_u64(weir_sv_of(page), 0, a->n_networks - 1, &network, NULL);
+    struct weir_sv link = weir_sv_of(page); /* after the network's number, where its list goes on */
+    (void)weir_parse_u64(weir_sv_cut(&link, ' '), 0, a->n_networks - 1, &network, NULL);
     a->quota_network = (size_t)network;
     q->what = "list usages";
     q->method = "GET";
+    if (link.n > 0) {
+        weir_str_add(&q->url, link.p, link.n);
+        return;
+    }
     weir_str_addf(&q->url, "%s/subscriptions/%s/providers/Microsoft.Compute/locations/%s/usages?api-version=" AZURE_COMPUTE_VERSION, p->conf.endpoint,
                   a->subscription, a->network[network].region);
 }
@@ -80,15 +85,22 @@ int azure_on_quota(struct weir_provider *p, const json_t *body, struct weir_rest
 {
     const struct azure *a = p->own;
     const json_t *value = json_object_get(body, "value");
+    const char *next = weir_rest_text(body, "nextLink");
+    size_t n = strlen(p->conf.endpoint);
+    char page[WEIR_REST_URL_SIZE];
     if (!json_is_array(value)) {
         return weir_fail(err, -WEIR_EIO, "a list of usages without 'value'");
+    }
+    /* Credentials go with the next page: only ever to where they belong. */
+    if (next[0] != '\0' && (strncmp(next, p->conf.endpoint, n) != 0 || next[n] != '/' || strlen(next) + 32 > sizeof page)) {
+        return weir_fail(err, -WEIR_EIO, "the next page of the usages is not at %s, or its address is too long", p->conf.endpoint);
     }
     for (size_t i = 0; i < json_array_size(value); i++) {
         take(a, json_array_get(value, i), l);
     }
-    if (a->quota_network + 1 < a->n_networks) {
-        char page[32];
-        (void)snprintf(page, sizeof page, "%zu", a->quota_network + 1);
+    if (next[0] != '\0' || a->quota_network + 1 < a->n_networks) {
+        bool goes_on = next[0] != '\0';
+        (void)snprintf(page, sizeof page, "%zu%s%s", a->quota_network + (goes_on ? 0 : 1), goes_on ? " " : "", next);
         weir_rest_quotas_next(l, page);
     }
     return 0;

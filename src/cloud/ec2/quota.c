@@ -136,14 +136,18 @@ static int64_t xml_count(const struct weir_xml *x, const char *path)
 static void count_machine(struct quota_region *c, const struct weir_xml *item)
 {
     const char *type = weir_xml_text(item, "instanceType");
-    enum weir_market market = weir_streq(weir_xml_text(item, "instanceLifecycle"), "spot") ? WEIR_OFFER_SPOT : WEIR_OFFER_ON_DEMAND;
+    const char *lifecycle = weir_xml_text(item, "instanceLifecycle");
+    enum weir_market market = weir_streq(lifecycle, "spot") ? WEIR_OFFER_SPOT : WEIR_OFFER_ON_DEMAND;
+    c->machines++;
+    if ((market != WEIR_OFFER_SPOT && lifecycle[0] != '\0') || weir_streq(weir_xml_text(item, "placement/tenancy"), "host")) {
+        return; /* in a block of capacity, or on a host of one's own: these have quotas of their own */
+    }
     int64_t cores = xml_count(item, "cpuOptions/coreCount") * xml_count(item, "cpuOptions/threadsPerCore");
     for (size_t i = 0; i < EC2_QUOTAS; i++) {
         if (families[i].market == market && counts_type(i, type)) {
             c->used[i] += cores;
         }
     }
-    c->machines++;
 }
 
 /* ---- the answer of a region ---- */

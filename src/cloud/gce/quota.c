@@ -31,6 +31,7 @@ static const struct {
 
 /* What GPUS_ALL_REGIONS counts. */
 static const char *const all_types[] = {"a2-*", "a3-*", "a4-*", "a4x-*", "g2-*", "g4-*"};
+_Static_assert(WEIR_ARRAY_LEN(all_types) <= WEIR_PROVIDER_QUOTA_TYPES_MAX, "the project's quota names them all");
 
 #define SPOT "PREEMPTIBLE_"
 
@@ -75,7 +76,7 @@ void gce_quota_region(const struct weir_provider *p, const json_t *region, struc
         (void)snprintf(metric, sizeof metric, SPOT "%s", families[i].metric);
         const json_t *standard = find_metric(quotas, families[i].metric);
         const json_t *spot = find_metric(quotas, metric);
-        bool has_spot = weir_rest_count(spot, "limit") > 0;
+        bool has_spot = json_number_value(json_object_get(spot, "limit")) > 0; /* one without bounds too, which is no quota */
         if (standard != NULL) {
             add(l, standard, name, i, has_spot ? 1u << WEIR_OFFER_ON_DEMAND : 0);
         }

@@ -181,7 +181,7 @@ class Dialect:
             return self._terminate(name)
         m = re.fullmatch(BASE + r"/providers/Microsoft\.Compute/locations/(\w+)/usages", request.path)
         if m and request.method == "GET":
-            return self._usages(m.group(1))
+            return self._usages(request, m.group(1))
         raise CloudError("not_found", f"{request.method} {request.path}")
 
     # ---- tokens ----
@@ -327,12 +327,16 @@ class Dialect:
         return Reply(200, {"value": [{"actions": ["*/read"], "notActions": [], "dataActions": [], "notDataActions": []},
                                      {"actions": ["microsoft.compute/*", "Microsoft.Network/*"], "notActions": denied, "dataActions": [], "notDataActions": []}]})
 
-    def _usages(self, location):
+    def _usages(self, request, location):
         families = sorted({s[5] for s in SIZES.values()})
         used = {f: self.world.used(f"{location} {f}") for f in (*families, "lowPriorityCores")}
         used["cores"] = sum(used[f] for f in families)
-        return Reply(200, {"value": [{"name": {"value": f, "localizedValue": f + " vCPUs"}, "currentValue": used[f], "limit": self.world.quota, "unit": "Count"}
-                                     for f in used]})
+        page, following = self.world.page(list(used), request.query.get("$skiptoken", ""))
+        answer = {"value": [{"name": {"value": f, "localizedValue": f + " vCPUs"}, "currentValue": used[f], "limit": self.world.quota, "unit": "Count"}
+                            for f in page]}
+        if following:
+            answer["nextLink"] = f"{self.url}{request.path}?api-version=2024-07-01&$skiptoken={following}"
+        return Reply(200, answer)
 
     # ---- prices ----
 

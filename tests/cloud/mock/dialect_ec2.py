@@ -277,13 +277,14 @@ class Dialect:
             word = {"reclaimed": "Server.SpotInstanceTermination", "no capacity": "Server.InsufficientInstanceCapacity",
                     "its program ended": "Client.InstanceInitiatedShutdown"}.get(i.reason, "Client.UserInitiatedShutdown")
             reason = f"<stateReason><code>{word}</code><message>{word}</message></stateReason>"
+        lifecycle = i.request.get("lifecycle") or ("spot" if i.spot else "")
         ended = f"<reason>User initiated ({stamp(i.ended)[:19].replace('T', ' ')} GMT)</reason>" if i.ended else "<reason/>"
         tags = "".join(f"<item><key>{escape(k)}</key><value>{escape(v)}</value></item>" for k, v in i.request["tags"].items())
         return (f"<item><instanceId>{i.id}</instanceId><imageId>ami-1</imageId><instanceState><code>{code}</code><name>{name}</name></instanceState>"
                 f"{ended}<instanceType>{i.request['type']}</instanceType><launchTime>{stamp(i.created)}</launchTime>"
-                f"<placement><availabilityZone>{i.request['zone']}</availabilityZone><tenancy>default</tenancy></placement>{reason}"
+                f"<placement><availabilityZone>{i.request['zone']}</availabilityZone><tenancy>{i.request.get('tenancy', 'default')}</tenancy></placement>{reason}"
                 f"<cpuOptions><coreCount>{CORES[i.request['type']] // 2}</coreCount><threadsPerCore>2</threadsPerCore></cpuOptions>"
-                f"{'<instanceLifecycle>spot</instanceLifecycle>' if i.spot else ''}<clientToken>{escape(i.token or '')}</clientToken>"
+                f"{f'<instanceLifecycle>{lifecycle}</instanceLifecycle>' if lifecycle else ''}<clientToken>{escape(i.token or '')}</clientToken>"
                 f"<tagSet>{tags}</tagSet></item>")
 
     def _describe(self, form):
@@ -347,5 +348,7 @@ class Dialect:
 
     def add_foreign(self, body):
         self.made += 1
-        wanted = {"type": "g6.xlarge", "takes": CORES["g6.xlarge"], "quota_of": self._quota_of("g6.xlarge", False), "tags": body.get("tags", {"weir-owner": "somebody-else"}), "zone": REGION + "a", "compare": {}}
+        apart = bool(body.get("lifecycle") or body.get("tenancy"))  # these have quotas of their own
+        wanted = {"type": "g6.xlarge", "takes": 0 if apart else CORES["g6.xlarge"], "quota_of": self._quota_of("g6.xlarge", False), "tags": body.get("tags", {"weir-owner": "somebody-else"}), "zone": REGION + "a", "compare": {},
+                  "lifecycle": body.get("lifecycle", ""), "tenancy": body.get("tenancy", "default")}
         self.world.create(None, "somebody-else", wanted, ident=f"i-{self.made:017x}")

@@ -162,7 +162,7 @@ def run_streams_and_exits_with_the_code(b):
     b.add(job(12, state="failed", exit_code=7), task(12, state="failed", exit_code=7))
     b.logs[(12, None, 1)] = b"hello\n\x00bin"
     b.next_id = 12
-    p = subprocess.run([WEIR, "run", "--gpus", "1", "sh", "-c", "exit 7"], capture_output=True, env=env_of(b), timeout=60)
+    p = subprocess.run([WEIR, "run", "--gpus", "1", "sh", "-c", "exit 7"], capture_output=True, env=env_of(b), timeout=300)
     equal((p.returncode, p.stdout), (7, b"hello\n\x00bin"), p)
     body = b.requests[0][3]
     check(["sh", "-c", "exit 7"] in body.values(), body)
@@ -301,7 +301,7 @@ def run_interrupted_without_a_terminal_cancels(b):
     check(b.following.wait(20), "the log is not followed")
     equal(p.stdout.read(5), b"line\n")
     p.send_signal(signal.SIGINT)
-    out, err = p.communicate(timeout=30)
+    out, err = p.communicate(timeout=300)
     equal(p.returncode, 143, err)
     check(b.cancelled.is_set(), "not cancelled")
 
@@ -381,9 +381,9 @@ def logs_to_a_full_disk_fail(b):
     b.add(job(12), task(12))
     b.logs[(12, None, 1)] = b"zero\n"
     with open("/dev/full", "w") as full:
-        p = subprocess.run([WEIR, "logs", "12"], stdout=full, stderr=subprocess.PIPE, env=env_of(b), timeout=60)
+        p = subprocess.run([WEIR, "logs", "12"], stdout=full, stderr=subprocess.PIPE, env=env_of(b), timeout=300)
         equal(p.returncode, 74, p)
-        p = subprocess.run([WEIR, "jobs"], stdout=full, stderr=subprocess.PIPE, env=env_of(b), timeout=60)
+        p = subprocess.run([WEIR, "jobs"], stdout=full, stderr=subprocess.PIPE, env=env_of(b), timeout=300)
         equal(p.returncode, 74, p)
 
 

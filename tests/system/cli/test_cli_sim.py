@@ -72,9 +72,9 @@ def progress_shows_on_a_terminal_and_goes(b):
         folder_of_jobs(d, 12000)
         args = ["sim", "--suite", "starburst", "--jobs", d + "/jobs.csv", "--nodes", "16", "--policies", "no-wait,weir"]
         pid, fd = on_terminal(None, *args)
-        seen = read_until(fd, rb"\r\x1b\[Kstarburst: \d+ %, [0-9,.]+ jobs/s, (\d+[hms] ?)+ left", 60)
+        seen = read_until(fd, rb"\r\x1b\[Kstarburst: \d+ %, [0-9,.]+ jobs/s, (\d+[hms] ?)+ left", 300)
         check(b"nodes" not in seen, seen)
-        rest = read_until(fd, rb"trace hash [0-9a-f]{16}", 120)
+        rest = read_until(fd, rb"trace hash [0-9a-f]{16}", 600)
         check(re.search(rb"left\r\x1b\[K[^\r]*nodes", seen + rest), rest)
         equal(exit_code(pid, fd), 0)
         r = weir(None, *args[:-4], "--nodes", "8", "--policies", "no-wait")

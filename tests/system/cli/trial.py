@@ -43,7 +43,7 @@ def env_of(broker, **over):
 
 
 def weir(broker, *args, stdin=b"", cwd=None, **env):
-    p = subprocess.run([WEIR, *args], input=stdin, capture_output=True, env=env_of(broker, **env), cwd=cwd, timeout=60)
+    p = subprocess.run([WEIR, *args], input=stdin, capture_output=True, env=env_of(broker, **env), cwd=cwd, timeout=300)
     return Result(p.returncode, p.stdout.decode(), p.stderr.decode())
 
 
@@ -69,7 +69,7 @@ def golden(name, text):
         raise AssertionError(f"differs from golden/{name}\ngot:\n{text}\nwant:\n{want}")
 
 
-def until(condition, why, limit_s=20):
+def until(condition, why, limit_s=120):
     end = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > end:
@@ -91,7 +91,7 @@ def on_terminal(b, *args, **env):
     return pid, fd
 
 
-def read_until(fd, pattern, limit_s=20):
+def read_until(fd, pattern, limit_s=120):
     text = b""
     end = time.monotonic() + limit_s
     while not re.search(pattern, text):

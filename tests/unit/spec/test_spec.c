@@ -76,6 +76,9 @@ static void yaml_values_are_read_in_their_forms(void **state)
         {"run: x\ndelay_cost: $2.50",
          "{\"name\":\"f\"," CPU "\"run\":\"x\",\"delay_cost\":\"2.500000\",\"currency\":\"USD\",\"max_duration\":"
          "\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
+        {"run: x\nmax_cost: 4 eur\ncurrency: EUR",
+         "{\"name\":\"f\"," CPU "\"run\":\"x\",\"max_cost\":\"4.000000\",\"currency\":\"EUR\",\"max_duration\":"
+         "\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
         {"run: x\ndelay_cost: 0",
          "{\"name\":\"f\"," CPU "\"run\":\"x\",\"delay_cost\":\"0.000000\",\"max_duration\":"
          "\"24h\",\"checkpoint\":{\"grace\":\"30s\"}}"},
@@ -155,6 +158,9 @@ static void bad_values_are_refused_by_name(void **state)
         {"run: '  '", "f: the job has no command; add for example run: python train.py"},
         {"run: x\nargv: [y]", "f: run and argv are both given; leave out one of the two"},
         {"argv: []", "f:1:7: argv: the list is empty"},
+        {"run: x\ncurrency: EURO", "f:2:11: currency: 'EURO' is the code of no currency: it is three capitals, such as EUR"},
+        {"run: x\ncurrency: EUR\nmax_cost: $4", "f:3:11: max_cost: the job's amounts are in EUR and in USD: write all in one currency, that of the ledger"},
+        {"run: x\nmax_cost: 4 USD\ndelay_cost: 1 JPY", "f:3:13: delay_cost: the job's amounts are in USD and in JPY: write all in one currency, that of the ledger"},
         {"argv: x",
          "f:1:7: argv: must be a list of a command and its arguments, not a single value"},
         {"run: {a: b}", "f:1:6: run: must be a single value, not a mapping"},
