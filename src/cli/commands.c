@@ -57,7 +57,7 @@ const struct weir_cli_command weir_cli_commands[] = {
             "With --array the output of the tasks comes in their order, each line headed by its task.\n\n" SURROUNDINGS,
         .examples =
             "weir run --gpus A100:2 -- python train.py\ttwo A100 of the own pool, or rented ones where that is better\n"
-            "weir run --gpus 1 --spot --max-cost 5 -- ./sweep.sh\tany GPU; rented only as spot, at most 5 USD\n"
+            "weir run --gpus 1 --spot --max-cost 5 -- ./sweep.sh\tany GPU; rented only as spot, for at most 5 of the ledger's currency\n"
             "weir run --array 0-9 -- sh -c 'echo $WEIR_TASK_INDEX'\tten tasks\n"
             "id=$(weir run --detach --gpus 1 -- ./train.sh)\tnot waited for; 'weir logs -f $id' shows its output\n",
         .exits = JOB_EXITS "125\tweir itself failed: no broker, an impossible request, a bad option\n"
