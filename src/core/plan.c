@@ -209,9 +209,8 @@ static struct class *pop_next(struct weir_core *c)
     struct class *cl = queue_first(c);
     if (c->letting_in || c->eased) {
         struct queue_key key = cl == NULL ? (struct queue_key){0} : class_key(c, cl);
-        if (limits_let_in(c, cl == NULL ? NULL : &key)) {
-            cl = queue_first(c);
-        }
+        (void)limits_let_in(c, cl == NULL ? NULL : &key);
+        cl = queue_first(c); /* those that are let in by a share of their own may come first, whoever else is */
     }
     if (cl == NULL) {
         return NULL;

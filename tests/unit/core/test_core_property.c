@@ -463,6 +463,7 @@ static void restored_core_goes_on_under_quotas(void **state)
 {
     (void)state;
     play_all(history_with_quotas, 1500, true);
+    play(history_with_quotas(5744), 5744, 1500, true); /* who is let in by a share of their own comes before who was first */
 }
 
 /* Asked to stop, but it was done: the last of the gang ends in a core that did not see the first one's end. */
