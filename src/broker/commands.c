@@ -195,10 +195,25 @@ static bool was_possible(struct broker *b, const struct weir_request *request)
     return weir_map_get(&b->possible, weir_hash_bytes(request, sizeof *request), NULL);
 }
 
-/* Right after a start no agent may have joined yet, and a provider not have told what it offers: nothing is impossible now. */
+static bool has_owned_node(struct broker *b)
+{
+    const struct weir_core *core = weir_engine_core(b->engine);
+    size_t n = weir_core_nodes(core, NULL, 0);
+    struct weir_node_id *id = weir_calloc(n, sizeof *id);
+    bool has = false;
+    (void)weir_core_nodes(core, id, n);
+    for (size_t i = 0; i < n && !has; i++) {
+        struct weir_node_view v;
+        has = weir_core_node(core, id[i], &v) && v.spec.lease.v == 0;
+    }
+    free(id);
+    return has;
+}
+
+/* Right after a start no agent of an own node may have joined yet, and a provider not have told what it offers: nothing is impossible now. */
 static bool is_still_finding_out(struct broker *b)
 {
-    bool waits = weir_core_nodes(weir_engine_core(b->engine), NULL, 0) == 0;
+    bool waits = !has_owned_node(b);
     for (size_t i = 0; i < b->n_providers; i++) {
         waits |= !b->provider[i].offers_known;
     }
