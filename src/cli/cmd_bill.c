@@ -113,11 +113,12 @@ static void print_grid(const json_t *checked)
     weir_out_kwh(&s, weir_get_i64(checked, "energy_mj", 0));
     weir_str_adds(&s, " kWh, ");
     if (json_is_null(json_object_get(checked, "carbon_ug"))) {
-        weir_str_adds(&s, "unknown");
+        weir_str_adds(&s, "carbon unknown");
     } else {
         weir_out_kg(&s, weir_get_i64(checked, "carbon_ug", 0));
+        weir_str_adds(&s, " kg CO2e");
     }
-    (void)printf("energy and carbon of both sides: %s kg CO2e\n", weir_str_cstr(&s));
+    (void)printf("energy and carbon of both sides: %s\n", weir_str_cstr(&s));
     weir_str_release(&s);
 }
 

@@ -180,7 +180,7 @@ def test_what_costs_nothing_may_emit_what_nobody_knows(weir):
         o = b.get(f"/v1/jobs/{job}")
         assert o["cost_micro"] == 0 and o["energy_mj"] > 0 and o["carbon_ug"] is None, o
         assert "Carbon:      unknown\n" in b.ok("show", job), b.ok("show", job)
-        assert b.json("bill", "--check")["carbon_ug"] is None and "kWh, unknown kg CO2e" in b.ok("bill", "--check")
+        assert b.json("bill", "--check")["carbon_ug"] is None and "kWh, carbon unknown" in b.ok("bill", "--check")
         assert b"weir_carbon_grams_total{" not in b.http("GET", "/metrics")[1]
         rows = list(csv.DictReader(io.StringIO(b.ok("bill", "--format", "focus"))))
         assert rows and not any(r["x_CarbonGrams"] for r in rows), rows
