@@ -395,7 +395,6 @@ static int open_engine(struct broker *b, struct weir_err *err)
     struct weir_engine_conf conf = {.store = b->store, .core = b->config->core, .clock = &weir_clock_os, .currency = b->config->currency, .proof = true, .node_cost = node_cost,
                                     .node_cost_ctx = b, .task_name = agents_task_name, .task_name_ctx = b};
     conf.core.gpus = b->gpus;
-    conf.core.delay_cost_micro_per_hour = weir_config_delay_cost(b->config, market_rate(b, "USD"));
     return weir_engine_open(&b->engine, &conf, err);
 }
 

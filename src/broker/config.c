@@ -478,13 +478,27 @@ static int read_all(struct config_loader *l, const struct doc *root)
     return r != 0 ? r : config_read_rows(l, root, rows, WEIR_ARRAY_LEN(rows), l->c);
 }
 
+/* Projects keep what an hour of waiting was worth when they were made, so it may not hang on a rate that may be there or not. */
+static int check_delay_cost(struct weir_config *c, const char *name, struct weir_err *err)
+{
+    if (c->core.delay_cost_micro_per_hour >= 0) {
+        return 0;
+    }
+    if (!weir_streq(c->currency, "USD")) {
+        return weir_fail(err, -WEIR_ECONFIG, "%s: policy.delay_cost is missing: what an hour of waiting is worth must be said in a ledger in %s (weir's own value is 0.10 USD)",
+                         name, c->currency);
+    }
+    c->core.delay_cost_micro_per_hour = weir_core_conf_default().delay_cost_micro_per_hour;
+    return 0;
+}
+
 int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char *name, struct weir_err *err)
 {
     struct weir_config *c = weir_alloc(sizeof *c);
     memcpy(c->currency, "USD", 4);
     memcpy(c->listen, "127.0.0.1:7070", 15);
     c->core = weir_core_conf_default();
-    c->core.delay_cost_micro_per_hour = -1;
+    c->core.delay_cost_micro_per_hour = -1; /* not said */
     c->node_silence = weir_dur_s(60);
     c->access.certificate_life = weir_dur_s(7 * 86400);
     c->log_bytes_max = UINT64_C(256) << 20;
@@ -504,6 +518,7 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
         }
         weir_arena_release(&arena);
     }
+    r = r != 0 ? r : check_delay_cost(c, name, err);
     if (r != 0) {
         weir_config_free(c);
         return r;
@@ -596,12 +611,6 @@ static int64_t of_usd(int64_t micro, int64_t usd_nano)
 {
     int64_t v = 0;
     return weir_money_exchange_up(micro, usd_nano, &v) ? v : 0;
-}
-
-int64_t weir_config_delay_cost(const struct weir_config *c, int64_t usd_nano)
-{
-    int64_t set = c->core.delay_cost_micro_per_hour;
-    return set >= 0 ? set : of_usd(weir_core_conf_default().delay_cost_micro_per_hour, usd_nano);
 }
 
 struct weir_owned_cost weir_config_owned_cost(const struct weir_config *c,

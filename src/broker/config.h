@@ -144,7 +144,7 @@ struct weir_config {
     char public_url[256]; /* what agents elsewhere use; "": from listen */
     char currency[4];
     char **names;         /* extra names in the server's certificate; NULL-terminated, may be NULL */
-    struct weir_core_conf core; /* gpus is not set; delay_cost_micro_per_hour is below 0 where it is not configured */
+    struct weir_core_conf core; /* gpus is not set */
     struct weir_config_pool pool[WEIR_CONFIG_POOLS_MAX];
     size_t n_pools;
     struct weir_config_provider provider[WEIR_CONFIG_PROVIDERS_MAX];
@@ -191,9 +191,6 @@ int weir_config_parse(struct weir_config **ret, struct weir_sv text, const char 
 void weir_config_free(struct weir_config *c);
 /* No receivers. */
 struct weir_config_alerts weir_config_alerts_default(void);
-
-/* What an hour of waiting is worth where neither job nor project say: as configured, else 0.10 USD at that rate; nothing where there is none. */
-int64_t weir_config_delay_cost(const struct weir_config *c, int64_t usd_nano);
 
 /* What assumptions are made from. */
 struct weir_config_market {

@@ -184,7 +184,7 @@ def test_a_live_feed_in_usd_counts_at_the_rate_and_goes_with_it(weir):
     """Also where the provider answers no more when its rate ends."""
     dialect, options, section, env, _ = rented.CLOUDS["lambda"]
     with MockCloud(dialect, options=options) as cloud, \
-            Broker(weir, config="currency: EUR\nproviders:\n  lambda:" + section.format(url=cloud.url, dir=cloud.dir, weir=weir), gpus=None, args=["--no-agent"], env=env) as b:
+            Broker(weir, config="currency: EUR\npolicy: {delay_cost: 0.09}\nproviders:\n  lambda:" + section.format(url=cloud.url, dir=cloud.dir, weir=weir), gpus=None, args=["--no-agent"], env=env) as b:
         def offered():
             return [o for o in b.get("/v1/offers?cloud=lambda&launchable=true")["items"] if o["launchable"]]
         until("its prices to be left out", lambda: "offers are left out: no rate of USD is in force" in (b.get("/v1/offers?limit=1")["feeds"][0]["text"] or ""))
@@ -208,15 +208,15 @@ def refused(b):
 
 
 def test_the_currency_is_that_of_the_first_start(weir):
-    with Broker(weir, config="currency: EUR\n", gpus=None, args=["--no-agent"]) as b:
+    with Broker(weir, config="currency: EUR\npolicy: {delay_cost: 0.09}\n", gpus=None, args=["--no-agent"]) as b:
         b.stop()
-        for said, text in (("JPY", "currency: JPY\n"), ("USD (or nothing)", "log_bytes_max: 1M\n")):
+        for said, text in (("JPY", "currency: JPY\npolicy: {delay_cost: 15}\n"), ("USD (or nothing)", "log_bytes_max: 1M\n")):
             (b.dir / "weir.yaml").write_text(text)
             assert f"is in EUR since its first start, and the configuration says {said}: say 'currency: EUR' there, or begin another ledger with --data DIR" in refused(b)
         with sqlite3.connect(b.data / "weir.db") as db:  # as a version left it that knew USD only
             db.execute("DELETE FROM meta WHERE key = 'currency'")
         db.close()
-        (b.dir / "weir.yaml").write_text("currency: EUR\n")
+        (b.dir / "weir.yaml").write_text("currency: EUR\npolicy: {delay_cost: 0.09}\n")
         assert "is in USD since its first start, and the configuration says EUR" in refused(b)
         (b.dir / "weir.yaml").write_text("currency: USD\n")
         b.start()

@@ -139,10 +139,11 @@ static void the_currency_counts_wherever_it_stands(void **state)
     } rows[] = {{"policy: {delay_cost: 2.50 EUR}\ncurrency: EUR\n", "EUR", "", 2500000},
                 {"currency: JPY\npolicy: {delay_cost: 15}\n", "JPY", "", 15000000},
                 {"policy: {delay_cost: $3}\n", "USD", "", 3000000},
-                {"currency: USD\n", "USD", "", -1},
+                {"currency: USD\n", "USD", "", 100000},
                 {"currency: EUR\npolicy: {delay_cost: $3}\n", NULL, "test.yaml:2:22: 'delay_cost': '$3' is in USD, and amounts are in the ledger's currency here, which is EUR", 0},
                 {"currency: euro\n", NULL, "test.yaml:1:11: currency: the code of a currency in three capitals is wanted here, such as EUR", 0},
                 {"currency: XYZ\n", NULL, "the code of a currency", 0},
+                {"currency: EUR\n", NULL, "test.yaml: policy.delay_cost is missing: what an hour of waiting is worth must be said in a ledger in EUR", 0},
                 {"currency: [EUR]\n", NULL, "a single value is wanted here", 0}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         struct weir_config *c = NULL;
@@ -170,15 +171,12 @@ static void assumptions_are_made_in_usd(void **state)
         int64_t usd_nano;
         int64_t purchase;
         int64_t tariff;
-        int64_t delay;
-    } rows[] = {{INT64_C(1000000000), INT64_C(3000000000), 200000, 100000},
-                {INT64_C(150250000000), INT64_C(450750000000), 30050000, 15025000},
-                {0, 0, 0, 0}};
+    } rows[] = {{INT64_C(1000000000), INT64_C(3000000000), 200000}, {INT64_C(150250000000), INT64_C(450750000000), 30050000}, {0, 0, 0}};
     const struct weir_node_spec node = {.cpu_milli = 10000, .gpu_model = WEIR_GPU_MODEL_ANY};
     struct weir_gpu_table *gpus = weir_gpu_table_new();
     struct weir_config *c = NULL;
     struct weir_config *set = NULL;
-    assert_int_equal(weir_config_parse(&c, WEIR_SV("currency: JPY\n"), "test.yaml", NULL), 0);
+    assert_int_equal(weir_config_parse(&c, WEIR_SV("currency: JPY\npolicy: {delay_cost: 20}\n"), "test.yaml", NULL), 0);
     assert_int_equal(weir_config_parse(&set, WEIR_SV("currency: JPY\npolicy: {delay_cost: 20}\npools: {local: {cost: {purchase: 500000, tariff_per_kwh: 31}}}\n"), "test.yaml", NULL), 0);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         const struct weir_config_market market = {.usd_nano = rows[i].usd_nano};
@@ -186,11 +184,9 @@ static void assumptions_are_made_in_usd(void **state)
         struct weir_owned_cost cost = weir_config_owned_cost(c, "local", &node, gpus, &market, (struct weir_wall){1}, &until);
         assert_int_equal(cost.purchase_micro, rows[i].purchase);
         assert_int_equal(cost.tariff_micro_per_kwh, rows[i].tariff);
-        assert_int_equal(weir_config_delay_cost(c, rows[i].usd_nano), rows[i].delay);
         cost = weir_config_owned_cost(set, "local", &node, gpus, &market, (struct weir_wall){1}, &until);
         assert_int_equal(cost.purchase_micro, INT64_C(500000000000));
         assert_int_equal(cost.tariff_micro_per_kwh, 31000000);
-        assert_int_equal(weir_config_delay_cost(set, rows[i].usd_nano), 20000000);
     }
     weir_config_free(c);
     weir_config_free(set);
