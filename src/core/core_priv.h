@@ -27,7 +27,9 @@
 #include "core/core.h"
 #include "core/frag.h"
 #include "core/learn_priv.h"
+#include "core/offer_priv.h"
 #include "core/provider_quota_priv.h"
+#include "core/queue_priv.h"
 #include "core/sm.h"
 #include "core/zone_priv.h"
 
@@ -185,55 +187,6 @@ struct want {
     struct want *hash_next;
 };
 
-/* An offer as one shape sees it, with all that is asked of it at a weighing: the list of offers is long, and cold. */
-struct ranked_offer {
-    uint64_t id;
-    int64_t expires_us;
-    uint32_t offer; /* index */
-    uint32_t provider; /* index */
-    uint8_t alternative;
-    bool spot;
-    bool reserved;
-    int64_t rate_micro; /* per hour, of the task's part of all machines that it needs */
-    int64_t run_us;
-    int64_t boot_us;  /* as is expected by now */
-    int64_t start_us; /* that and staging */
-    int64_t fail_us;  /* launches that come to nothing before */
-    int64_t fail_micro;
-    uint32_t reclaim_ppm; /* per hour, as is expected by now */
-    int64_t cost_micro; /* of all machines that one task needs, for one wave of tasks */
-    int64_t boot_micro;
-    int64_t egress_micro;
-    int64_t reclaim_micro;
-    int64_t lost_us; /* expected delay by reclaims */
-};
-
-/* Until its work is done there, besides the run. */
-static inline int64_t ranked_delay_us(const struct ranked_offer *r)
-{
-    return weir_i64_add_sat(weir_i64_add_sat(r->start_us, r->fail_us), r->lost_us);
-}
-
-struct ranking {
-    uint64_t version; /* of the offers */
-    uint64_t learned; /* and of what is believed of them */
-    struct ranked_offer *p;
-    size_t n;
-    bool whole; /* all that fit, not the best alone */
-    /* of those that are looked at first, where nothing keeps any of them: */
-    bool summed;
-    bool has_reserved;
-    int64_t delay_cost;   /* for which the next is known */
-    int64_t least_micro;  /* total of the cheapest */
-    int64_t expires_us;   /* when the first of their prices does */
-};
-
-enum {
-    RANKINGS = 6,     /* for 1, 2, 4, 8, 16, 32 tasks that share a machine */
-    RANKED_MAX = 64,  /* offers of a ranking, unless more are asked for */
-    OFFER_QUOTAS_MAX = 4, /* more of a provider's quotas than count one machine anywhere */
-};
-
 struct shape {
     uint32_t id;
     uint32_t gpus_min; /* least GPUs per node over the alternatives */
@@ -263,85 +216,6 @@ struct shape {
 
 /* In shape.told; after a restart nobody knows. */
 enum { TOLD_NOTHING, TOLD_POSSIBLE, TOLD_IMPOSSIBLE };
-
-struct class {
-    struct shape *shape;
-    struct want *want; /* the shape's */
-    struct project *project;
-    struct limits *limits; /* NULL: no budget or quota counts it */
-    size_t limits_at;      /* its place there, while it has tasks that may start */
-    bool parked;           /* a budget or quota has no room for it: it stands in no lane */
-    bool narrow;           /* quotas have no room for it on some nodes that it fits: it gets no claim */
-    uint64_t wants;        /* a bit for each quota of its limits, that shares, within whose own share it may start */
-    int64_t points;
-    int64_t deadline_us;
-    int32_t priority;
-    uint32_t n_refs; /* jobs */
-    struct lane *lane;
-    uint64_t head; /* the first job's id, while there is one */
-    struct job *first;
-    struct job *last;
-    uint64_t n_waiting; /* tasks that may start, over the jobs in the list */
-    int64_t gpu_s;      /* of one task; as the next one the shape's, to be summed up without a look at it */
-    uint32_t model_kind;
-    uint32_t head_moves; /* raised whenever another task may have come first */
-    uint64_t hash;
-    struct class *hash_next;
-    struct lane_want *peers; /* while it has tasks that may start */
-    bool in_heap; /* of its lane: it is to be weighed */
-    bool for_room; /* it is so only because a node may have room for it now: where none has, nothing else is asked */
-    uint64_t waited; /* the round of planning in which it was found to wait */
-    uint64_t owed;   /* the round of claims in which it is due one */
-    uint64_t looked; /* the step in which it was weighed because of room gained */
-};
-
-/* GPU seconds that wait, by kind of GPU wished for. */
-struct backlog {
-    uint32_t kind;
-    int64_t gpu_s;
-};
-
-typedef WEIR_VEC(struct backlog) backlog_vec;
-
-/* Classes by their first job, whose ids stand beside them: what is sought is found without a look at the classes. */
-struct class_list {
-    struct class **p;
-    uint64_t *job;
-    size_t n;
-    size_t size;
-};
-
-/* Classes of a lane that want the same. */
-struct lane_want {
-    struct want *want;
-    struct lane *lane;
-    struct class_list class;
-    uint64_t head; /* the first of their jobs */
-    struct lane_want *next;         /* of the want's */
-    struct lane_want *prev;
-};
-
-struct lane {
-    struct project *project;
-    struct level *level;
-    struct class_list class;
-    WEIR_VEC(struct lane_want *) want; /* by head */
-    WEIR_VEC(struct class *) heap;  /* those to weigh, the oldest first */
-    bool active;                    /* the heap is not empty */
-    uint64_t n_waiting;
-    uint32_t n_dated; /* classes with a deadline */
-    int32_t priority_most; /* no class has more */
-    backlog_vec backlog;
-};
-
-struct level {
-    int64_t points;
-    WEIR_VEC(struct lane *) lane; /* not empty ones; sorted by share when asked for */
-    WEIR_VEC(struct lane *) active; /* those with classes to weigh, in no order */
-    size_t active_at;               /* its place among the levels that have such lanes, while it has */
-    uint64_t n_waiting;
-    backlog_vec backlog;
-};
 
 struct project {
     uint32_t id;
@@ -494,136 +368,6 @@ struct hold {
     bool changed;
 };
 
-struct lease {
-    uint64_t id;
-    struct node *node; /* NULL once it is gone */
-    uint64_t node_id;
-    uint8_t state;
-    uint8_t refusal;
-    bool reclaimed;
-    bool changed;
-    struct weir_offer offer; /* the quote at its launch */
-    int64_t price_micro_per_hour; /* what it costs now */
-    int64_t priced_us;    /* since then; 0: since its beginning */
-    int64_t priced_micro; /* what it had cost by then, at earlier prices */
-    uint32_t provider; /* index */
-    struct weir_task_id task;
-    struct payer *payer;
-    int64_t held_micro;
-    int64_t charged_micro;
-    int64_t intent_us;
-    int64_t confirmed_us;
-    int64_t ready_us;
-    int64_t reclaim_us;
-    int64_t ending_us;
-    int64_t ended_us;
-    int64_t expires_us;
-    int64_t boot_us;      /* what its offer is believed to take by now, and how often such are taken back per hour */
-    uint32_t reclaim_ppm;
-};
-
-struct offer {
-    struct weir_offer o;
-    const struct weir_estimate *estimate; /* what is believed of it beyond what it says; never NULL */
-    uint32_t provider; /* index */
-    uint32_t leased;   /* reserved: of its machines, those that are leased */
-    uint32_t n_quotas;
-    uint32_t quota[OFFER_QUOTAS_MAX]; /* of its provider that count it: indexes */
-};
-
-/* What renting it costs besides what is paid anyway, an hour. */
-static inline int64_t offer_marginal(const struct weir_offer *o)
-{
-    return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
-}
-
-/* The same of one that is rented: reserved ones are paid for anyway. */
-static inline int64_t lease_marginal(const struct lease *l)
-{
-    return l->offer.market == WEIR_OFFER_RESERVED ? 0 : l->price_micro_per_hour;
-}
-
-/* From launch to joined, as is believed. */
-static inline int64_t offer_boot_us(const struct weir_offer *o, const struct weir_estimate *e)
-{
-    return max_i64(weir_i64_add_sat(o->boot_expected.us, e->late_us), 0);
-}
-
-/* What may be asked of a provider now. */
-struct pace {
-    uint32_t limit; /* launches that may be unanswered */
-    bool mute;      /* it has owed an answer for so long that nobody should wait for it */
-    int64_t closed_us;      /* it had nothing for several in a row: not before */
-    int64_t closed_gang_us; /* the same, for many machines at once */
-    int64_t shunned_us;     /* its machines came with other GPUs than it promised: none with GPUs before */
-};
-
-/*
- * Who rents machines out. How many it may be asked for at once grows as it makes them, and shrinks to one after a
- * refusal; counted from leases alone, so that a restored core counts the same.
- */
-struct provider {
-    char name[WEIR_PROVIDER_SIZE];
-    uint32_t asked;  /* leases whose launch is not answered */
-    uint32_t made;   /* live ones that were confirmed */
-    int64_t made_us; /* when the last one was */
-    int64_t good_us; /* when the last with GPUs joined, with what was promised */
-    bool held;       /* something waits for its answers */
-    struct pace pace;
-};
-
-/* Offers of one GPU model, or of none: a request passes by the models that it cannot use. */
-struct offer_kind {
-    uint16_t model; /* WEIR_GPU_MODEL_ANY: machines without GPUs */
-    WEIR_VEC(uint32_t) offer; /* indexes */
-};
-
-struct scored_offer {
-    int64_t score;
-    int64_t price;
-    uint64_t id;
-    struct ranked_offer r;
-};
-
-/* Where a machine stands, or would: those of one place and kind are made of the same hardware. */
-struct place_of_machines {
-    uint32_t provider;
-    char region[WEIR_REGION_SIZE];
-    char zone[WEIR_REGION_SIZE]; /* "": any */
-    uint16_t gpu_model;          /* WEIR_GPU_MODEL_ANY: none */
-    uint8_t market;
-};
-
-struct offer_memory { /* of a lease that did not come to be; outlives the lists that providers send */
-    uint64_t lease;
-    uint64_t id; /* of the offer */
-    struct place_of_machines place;
-    struct weir_task_id task; /* for which it was */
-    int64_t intent_us;
-    int64_t at_us;
-    int64_t until_us;
-    uint8_t refusal;
-    bool gangs_only; /* it stands for many machines at once only: the others of its gang were made, and are gone */
-};
-
-/* What is to be remembered of a lease beside its offer. */
-struct refused {
-    uint64_t lease;
-    struct weir_task_id task;
-    uint8_t refusal;
-    int64_t intent_us;
-    int64_t at_us;
-    int64_t until_us;
-};
-
-/* A machine that was there, and is no more. */
-struct lease_past {
-    struct place_of_machines place;
-    struct weir_task_id task;
-    int64_t from_us;
-    int64_t to_us;
-};
-
 /* ---- claims: reserved starts ---- */
 
 struct claim_part {
@@ -661,12 +405,6 @@ struct claim_stack {
 };
 
 enum { TYPE_BITS = 64 };
-
-/* What such a machine adds to what all cost an hour. */
-static inline int64_t offer_spend(const struct weir_offer *o)
-{
-    return o->market == WEIR_OFFER_RESERVED ? 0 : o->price_micro_per_hour;
-}
 
 /* In weir_task_view.gang_state, beside WEIR_RANK_*. */
 enum { GANG_REASON_SHIFT = 4 };
@@ -870,6 +608,12 @@ static inline int64_t project_share(struct weir_core *c, struct project *p)
 }
 int64_t money_decay(int64_t micro, int64_t span_us, int64_t half_life_us);
 
+/* Of one that stands in its lane. */
+static inline struct queue_key class_key(struct weir_core *c, const struct class *cl)
+{
+    return (struct queue_key){cl->points, project_share(c, cl->project), cl->lane->class.job[0], cl->head};
+}
+
 /* ---- timer.c ---- */
 
 void timer_add(struct weir_core *c, struct timer t);
@@ -883,57 +627,6 @@ void timer_for_lease(struct weir_core *c, struct lease *l);
 int64_t lease_due_us(const struct weir_core *c, const struct lease *l);
 /* When an idle rented node is given back. */
 int64_t lease_idle_end_us(const struct lease *l);
-
-/* ---- queue.c ---- */
-
-struct class *class_get(struct weir_core *c,
-                        struct shape *s,
-                        struct project *p,
-                        struct limits *limits,
-                        int32_t priority,
-                        int64_t submitted_us,
-                        int64_t deadline_us);
-void class_unref(struct weir_core *c, struct class *cl);
-int64_t queue_points(const struct weir_core *c, int32_t priority, int64_t submitted_us, int64_t expected_us);
-/* Puts the job into its class where it has tasks that may start, takes it out where not. */
-void queue_update(struct weir_core *c, struct job *j);
-/* The job's tasks are of another class now, which differs in its shape's run time or policy only and is referred to for it. */
-void queue_move(struct weir_core *c, struct job *j, struct class *to);
-/* A task begins or ceases to wait; its state was or will be moved by the caller. */
-void queue_add(struct weir_core *c, struct job *j, uint32_t ordinal);
-void queue_add_all(struct weir_core *c, struct job *j);
-void queue_remove(struct weir_core *c, struct job *j, uint32_t ordinal);
-/* All waiting tasks at once, of a job that goes away. */
-void queue_remove_all(struct weir_core *c, struct job *j);
-void queue_release(struct weir_core *c);
-uint32_t job_first_waiting(const struct job *j);
-uint32_t job_last_waiting(const struct job *j);
-static inline struct queue_key class_key(struct weir_core *c, const struct class *cl)
-{
-    return (struct queue_key){cl->points, project_share(c, cl->project), cl->lane->class.job[0], cl->head};
-}
-/* Of a parked class: where it would stand. */
-struct queue_key class_key_outside(struct weir_core *c, const struct class *cl);
-int queue_key_cmp(const struct queue_key *a, const struct queue_key *b);
-void level_sort(struct weir_core *c, struct level *l);
-/* The payer's budgets are others: the job stands in another class. */
-void queue_rekey(struct weir_core *c, struct job *j);
-/* Takes a class whose tasks may not start for want of money out of the queue, or puts it back. */
-void class_park(struct weir_core *c, struct class *cl);
-void class_unpark(struct weir_core *c, struct class *cl);
-/* GPU seconds of what waits before the class, of GPUs that it could use too. */
-int64_t queue_ahead_gpu_s(struct weir_core *c, struct class *cl);
-/* The same of all that waits at as many points or more, of whatever GPUs: no less than that. */
-int64_t queue_until_gpu_s(struct weir_core *c, const struct class *cl);
-uint32_t queue_ahead_tasks(struct weir_core *c, const struct job *j, uint32_t ordinal);
-int64_t class_gpu_s(const struct class *cl);
-
-/* It is to be weighed; for_room: as the class's. */
-void lane_heap_push(struct weir_core *c, struct class *cl, bool for_room);
-/* The first to weigh, in queue order; NULL where there is none. */
-struct class *queue_first(struct weir_core *c);
-/* Takes it out. */
-void queue_pop(struct weir_core *c, struct class *cl);
 
 /* ---- run.c: life of an attempt ---- */
 
@@ -974,69 +667,6 @@ void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_t
 void jobs_settle(struct weir_core *c);
 void segment_open(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us);
 void segment_close(struct weir_core *c, struct run *r, uint32_t rank, int64_t at_us, enum weir_outcome outcome);
-
-/* ---- lease.c ---- */
-
-static inline bool lease_boots(const struct lease *l)
-{
-    return l->state == WEIR_LEASE_INTENT || l->state == WEIR_LEASE_BOOTING;
-}
-
-struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct weir_task_id task, struct payer *payer);
-void lease_terminate(struct weir_core *c, struct lease *l);
-/* More is held for it: it may live longer; one that is launched in this step no longer than that. */
-void lease_cap(struct weir_core *c, struct lease *l);
-/* The machine exists. */
-void lease_confirm(struct weir_core *c, struct lease *l, int64_t at_us);
-/* Ends a machine that joins with other GPUs than its offer promised, as one that failed. False: it is what was promised. */
-bool lease_fell_short(struct weir_core *c, struct lease *l, const struct weir_node_spec *came);
-/* Ends it as soon as nothing runs there any more. */
-void lease_release(struct weir_core *c, struct lease *l);
-void lease_look(struct weir_core *c, struct lease *l);
-void lease_finish(struct weir_core *c, struct lease *l, enum weir_lease_state to, int64_t at_us, bool reclaimed);
-/* Ends what nobody needs: leases that boot for nothing, or came up for a gang that is not to be had. False where there are none. */
-bool leases_sweep(struct weir_core *c);
-/* Records that a rented machine that has just become idle is not given back. */
-void lease_say_kept(struct weir_core *c, const struct node *n);
-void node_meter_open(struct weir_core *c, struct node *n, int64_t at_us);
-void node_gone(struct weir_core *c, struct node *n, enum weir_reason reason, int64_t at_us);
-/* The lease's offer was refused at a time, and is left alone until another. */
-void offer_remember(struct weir_core *c, const struct weir_offer *o, const struct refused *r);
-/* The same of a machine that was made, and given up for that reason. */
-void offer_remember_given_up(struct weir_core *c, const struct weir_offer *o, struct refused r);
-struct place_of_machines place_of(struct weir_core *c, const struct weir_offer *o);
-/* Forgets the refusals that the machine explains: it took the room, or the quota, and is gone. What was refused to the others of its own gang
- * is not forgotten, for gangs. False where there are none. */
-bool offers_forget(struct weir_core *c, const struct lease_past *was);
-/* Counts the lease for its provider, where it is live. */
-void lease_count(struct weir_core *c, struct lease *l, bool in);
-
-/* ---- offer.c ---- */
-
-bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o);
-void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n);
-/* The best offers for the shape, by their cost; those that are busy too. The whole list where that is asked for. */
-struct ranking *offers_rank(struct weir_core *c, struct shape *s, uint64_t n_sharing, bool whole);
-void offers_release(struct weir_core *c);
-/* Sums up those of the ranking that are looked at first, at such a value of waiting. */
-void ranking_sum(struct ranking *k, int64_t delay_cost);
-/* Expected delay by reclaims at such a rate: each costs what was not saved, and a new start. */
-int64_t reclaim_loss_us(const struct weir_request *r, const struct weir_offer *o, uint32_t reclaim_ppm, int64_t run_us, int64_t start_us);
-/* Verdict of one offer for a request, without its being busy: CHOSEN where it fits. */
-enum weir_verdict offer_verdict(const struct weir_core *c, const struct weir_request *r, const struct weir_offer *o, struct type_fit *ret);
-/* May it be had now? CHOSEN where it may, or as soon as launches under way are answered; else, where that is a matter of
- * time, *ret_until_us is when; US_NEVER: when a reserved machine is free again. */
-enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, const struct weir_request *r, int64_t *ret_until_us);
-/* Why it is left alone, if it is, and until when, by what was refused. zone: in which it would be asked for, the offer's own where it is for no gang in one zone. */
-enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_offer *o, const char *zone, bool is_gang, int64_t *ret_until_us);
-/* The provider's number, made where it is not known. */
-uint32_t provider_get(struct weir_core *c, const char *name);
-/* Brings the providers' paces up to date. To be called before offers are weighed. */
-void paces_update(struct weir_core *c);
-/* A provider's, worked out anew. */
-struct pace pace_anew(const struct weir_core *c, uint32_t provider);
-/* Must the launch wait for answers to those under way? */
-bool offer_is_held(const struct weir_core *c, uint32_t provider, uint32_t nodes);
 
 /* ---- possible.c ---- */
 
