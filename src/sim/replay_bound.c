@@ -4,6 +4,9 @@
 
 #include <math.h>
 
+/* What a node's purchase, upkeep and energy may each keep back of a millionth, and one more for this sum in floating point. */
+enum { RESTS = 4 };
+
 static double speed_of(const struct weir_replay_site *site, uint16_t model)
 {
     return weir_gpu_table_get(site->gpus, model)->throughput_milli / 1000.0;
@@ -21,6 +24,7 @@ static void take_pools(struct weir_replay_bound *b, const struct weir_replay_sit
             continue;
         }
         b->per_hour += (double)p->nodes * p->gpus * speed;
+        b->rounding += (double)p->nodes * RESTS;
         b->fixed += p->cost.life.us <= 0 ? 0
                                          : (double)p->nodes * (double)(p->cost.purchase_micro - p->cost.residual_micro) /
                                                ((double)p->cost.life.us / (double)WEIR_US_PER_HOUR);
@@ -66,6 +70,7 @@ void weir_replay_bound_done(struct weir_replay_bound *b, double came_h, double r
 {
     double least_h = gpus == 0 || b->fastest <= 0 ? run_h : run_h / b->fastest;
     b->done += gpus * run_h;
+    b->rounding += gpus; /* rented machines keep back less than a millionth each, and no more of them than GPUs worked on it at once */
     b->end_h = fmax(b->end_h, came_h + least_h);
 }
 
@@ -88,5 +93,5 @@ double weir_replay_bound_micro(const struct weir_replay_bound *b)
         double wanted = b->backlog - (b->come - b->done); /* of the backlog, until L reaches W */
         least = fmin(least, cost_at(b, fmax(b->end_h, b->last_h + fmax(wanted, 0) / b->per_hour)));
     }
-    return least < INFINITY ? fmax(least * (1 - 1e-6) - 1, 0) : (double)NAN;
+    return least < INFINITY ? fmax(least * (1 - 1e-6) - b->rounding, 0) : (double)NAN;
 }

@@ -25,6 +25,7 @@ struct weir_replay_bound {
     double busy;       /* e: for each reference GPU-hour on them, at least; millionths */
     double rented;     /* c: for each reference GPU-hour in the cloud, at least; infinite where nothing is to be rented */
     double fastest;    /* GPU, in reference GPUs */
+    double rounding;   /* what the bill may have kept back; millionths */
     /* of the work, in hours since the first submission */
     double backlog; /* of the queue, after the last arrival */
     double last_h;  /* of the last arrival */
@@ -38,5 +39,5 @@ void weir_replay_bound_init(struct weir_replay_bound *b, const struct weir_repla
 void weir_replay_bound_arrive(struct weir_replay_bound *b, double at_h, double reference_gpu_h);
 /* One that came at that time has ended well. run_h: its run time on a reference GPU, for one without GPUs on any. */
 void weir_replay_bound_done(struct weir_replay_bound *b, double came_h, double run_h, uint32_t gpus);
-/* In millionths, a millionth part below what is proved, for what the bill rounds. Not a number where nothing is proved. */
+/* In millionths, a millionth part and the roundings of the bill below what is proved. Not a number where nothing is proved. */
 double weir_replay_bound_micro(const struct weir_replay_bound *b);

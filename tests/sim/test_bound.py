@@ -64,6 +64,12 @@ def test_it_is_met_where_nodes_are_enough(weir):
         jobs.write_text("submit_unix,duration_s,gpus\n" + "".join(f"{i * 100},{3600},{1 + i % 3}\n" for i in range(12)), encoding="utf-8")
         row = sim(weir, "replay", "--jobs", jobs, "--nodes", 4, "--policies", "local-only")["rows"][0]
         assert 0 <= row["gap_to_bound_percent"] < 1e-3, row["gap_to_bound_percent"]
+        # cents: the bill posts whole millionths, and keeps what is less
+        jobs.write_text("submit_unix,duration_s,gpus\n100,10,1\n", encoding="utf-8")
+        for nodes in (1, 2, 5):
+            row = sim(weir, "replay", "--jobs", jobs, "--nodes", nodes, "--policies", "local-only")["rows"][0]
+            assert row["bound_cost"] <= row["cost"] and 0 <= row["gap_to_bound_percent"] < 0.1, row
+        jobs.write_text("submit_unix,duration_s,gpus\n" + "".join(f"{i * 100},{3600},{1 + i % 3}\n" for i in range(12)), encoding="utf-8")
         # half of the nodes' GPUs, and a cloud so dear that all is waited for: the queue ends no sooner than the work allows
         row = sim(weir, "replay", "--jobs", jobs, "--nodes", 1, "--gpus-per-node", 3, "--cloud-price", 1000, "--policies", "local-only")["rows"][0]
         work_h = sum(1 + i % 3 for i in range(12))
