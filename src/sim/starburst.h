@@ -17,14 +17,14 @@
 enum { WEIR_STARBURST_PIECES_MAX = 64 }; /* nodes that one job may span */
 
 struct weir_starburst_job {
-    int64_t submit_s; /* Unix time */
-    int64_t duration_s;
+    int64_t submit_us; /* Unix time */
+    int64_t duration_us;
     uint32_t gpus;
     uint32_t group; /* who sent it, as a number; 0 where the file does not say */
 };
 
 struct weir_starburst_jobs {
-    struct weir_starburst_job *job; /* by submission; those of one second as in the file */
+    struct weir_starburst_job *job; /* by submission; those of one moment as in the file */
     size_t n;
 };
 
@@ -62,15 +62,15 @@ enum weir_starburst_param {
 
 extern const struct weir_sim_param weir_starburst_params[WEIR_STARBURST_PARAMS];
 
-/* Hours since the first submission; as the published simulator computes them. */
+/* Hours since the first submission; of whole seconds to the bit as the published simulator computes them. */
 static inline double weir_starburst_submit_h(const struct weir_starburst_jobs *jobs, size_t i)
 {
-    return (double)(jobs->job[i].submit_s - jobs->job[0].submit_s) / 3600.0;
+    return (double)(jobs->job[i].submit_us - jobs->job[0].submit_us) / 3.6e9;
 }
 
 static inline double weir_starburst_duration_h(const struct weir_starburst_jobs *jobs, size_t i)
 {
-    return (double)jobs->job[i].duration_s / 3600.0;
+    return (double)jobs->job[i].duration_us / 3.6e9;
 }
 
 /* Notes a span in the schedule: node < 0 is the cloud. */

@@ -32,15 +32,15 @@ static uint64_t kind_of(const struct weir_starburst_job *j)
     return weir_runtime_key(j->group, j->gpus, WEIR_SV(""));
 }
 
-/* The world's time of a second of the trace: a day later, since 0 is no time to the core. */
-static struct weir_wall world_time(int64_t trace_s)
+/* The world's time of a moment of the trace: a day later, since 0 is no time to the core. */
+static struct weir_wall world_time(int64_t trace_us)
 {
-    return weir_wall_add((struct weir_wall){WEIR_US_PER_DAY}, weir_dur_s(trace_s));
+    return (struct weir_wall){WEIR_US_PER_DAY + trace_us};
 }
 
 static double hours_of(const struct replay *p, struct weir_wall at)
 {
-    return (double)(at.us - world_time(p->run->jobs->job[0].submit_s).us) / 3.6e9;
+    return (double)(at.us - world_time(p->run->jobs->job[0].submit_us).us) / 3.6e9;
 }
 
 static void on_started(void *user, uint64_t task, struct weir_wall at, int64_t node, uint32_t gpus)
@@ -60,7 +60,7 @@ static void on_ended(void *user, uint64_t task, struct weir_wall at, enum weir_t
     (void)at;
     WEIR_ASSERT(state == WEIR_TASK_SUCCEEDED); /* nothing fails here */
     const struct weir_starburst_job *j = &p->run->jobs->job[task];
-    weir_sim_learned_observe(&p->learned, kind_of(j), j->gpus, weir_dur_s(j->duration_s));
+    weir_sim_learned_observe(&p->learned, kind_of(j), j->gpus, (struct weir_dur){j->duration_us});
 }
 
 /* The cloud has a machine for each number of GPUs that a node may have, at one price per GPU-hour. Caller frees. */
@@ -102,7 +102,7 @@ static struct weir_sim_world *world_of(struct replay *p, struct weir_gpu_table *
         .n_pools = 1,
         .provider = &cloud,
         .n_providers = 1,
-        .begin = world_time(p->run->jobs->job[0].submit_s),
+        .begin = world_time(p->run->jobs->job[0].submit_us),
         .watch = {.started = on_started, .ended = on_ended, .user = p},
     };
     conf.core.gpus = gpus;
@@ -120,7 +120,7 @@ static struct weir_sim_world *world_of(struct replay *p, struct weir_gpu_table *
 static void submit(struct weir_sim_world *w, struct replay *p, size_t job, uint16_t model, bool estimates)
 {
     const struct weir_starburst_job *j = &p->run->jobs->job[job];
-    struct weir_dur limit = weir_dur_s(j->duration_s == 0 ? 1 : j->duration_s);
+    struct weir_dur limit = {j->duration_us == 0 ? WEIR_US_PER_S : j->duration_us};
     if (!estimates && limit.us < LIMIT_DAYS * WEIR_US_PER_DAY) { /* longer ones were allowed to run, too */
         limit.us = LIMIT_DAYS * WEIR_US_PER_DAY;
     }
@@ -141,11 +141,11 @@ static void submit(struct weir_sim_world *w, struct replay *p, size_t job, uint1
     }
     struct weir_sim_task t = {.tag = job,
                               .gpus = j->gpus,
-                              .duration = weir_dur_s(j->duration_s),
+                              .duration = {j->duration_us},
                               .request = &request,
                               .project = {1},
                               .priority = PRIORITY};
-    weir_sim_world_advance(w, world_time(j->submit_s));
+    weir_sim_world_advance(w, world_time(j->submit_us));
     weir_sim_world_submit(w, &t);
 }
 

@@ -38,18 +38,18 @@ static int by_submission(const void *va, const void *vb)
 {
     const struct sorted_job *a = va;
     const struct sorted_job *b = vb;
-    if (a->job.submit_s != b->job.submit_s) {
-        return a->job.submit_s < b->job.submit_s ? -1 : 1;
+    if (a->job.submit_us != b->job.submit_us) {
+        return a->job.submit_us < b->job.submit_us ? -1 : 1;
     }
     return a->line < b->line ? -1 : 1;
 }
 
-/* Files come sorted by submission; one that is not is put in order, jobs of one second as they stand. */
+/* Files come sorted by submission; one that is not is put in order, jobs of one moment as they stand. */
 static void sort_jobs(struct weir_starburst_jobs *jobs)
 {
     bool sorted = true;
     for (size_t i = 1; i < jobs->n && sorted; i++) {
-        sorted = jobs->job[i - 1].submit_s <= jobs->job[i].submit_s;
+        sorted = jobs->job[i - 1].submit_us <= jobs->job[i].submit_us;
     }
     if (sorted) {
         return;
@@ -86,8 +86,8 @@ static int take_job(const struct weir_sim_workload *w, const struct weir_sim_job
         return weir_sim_workload_fail_field(w, job, WEIR_SIM_JOB_GPUS, -WEIR_EINVAL, err);
     }
     *ret = (struct weir_starburst_job){
-        .submit_s = job->submit.us / WEIR_US_PER_S,
-        .duration_s = job->duration.us / WEIR_US_PER_S,
+        .submit_us = job->submit.us,
+        .duration_us = job->duration.us,
         .gpus = job->gpus,
         .group = job->project,
     };
@@ -141,10 +141,10 @@ void weir_starburst_note(const struct weir_starburst_run *run, size_t job, doubl
         return;
     }
     const struct weir_starburst_job *j = &run->jobs->job[job];
-    double zero = (double)run->jobs->job[0].submit_s;
+    double zero = (double)run->jobs->job[0].submit_us / 1e6;
     struct weir_sim_span span = {
         .task = job + 1,
-        .submit = (double)j->submit_s,
+        .submit = (double)j->submit_us / 1e6,
         .start = zero + start_h * 3600,
         .end = zero + (start_h + hours) * 3600,
         .place = node < 0 ? "cloud" : "local",
@@ -263,7 +263,10 @@ static bool is_reference(const struct weir_starburst_run *run, size_t trim)
     uint64_t hash = 0;
     for (size_t i = 0; i < jobs->n; i++) {
         const struct weir_starburst_job *j = &jobs->job[i];
-        uint64_t words[] = {hash, (uint64_t)j->submit_s, (uint64_t)j->duration_s, j->gpus};
+        if (j->submit_us % WEIR_US_PER_S != 0 || j->duration_us % WEIR_US_PER_S != 0) {
+            return false; /* the published jobs are of whole seconds */
+        }
+        uint64_t words[] = {hash, (uint64_t)(j->submit_us / WEIR_US_PER_S), (uint64_t)(j->duration_us / WEIR_US_PER_S), j->gpus};
         hash = weir_hash_bytes(words, sizeof words);
     }
     return hash == REFERENCE_HASH;

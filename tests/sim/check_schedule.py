@@ -5,7 +5,7 @@
     check_schedule.py FILE.csv [--node-gpus N] [--nodes N] [--jobs FILE.csv] [--cloud-rate RATE] [--keep duration|work]
 
 What is checked: the columns; that no task starts before it was submitted or runs backwards; that no node ever holds more than
---node-gpus GPUs (and there are at most --nodes nodes); with --jobs (columns submit_unix or submit_s, duration_s, gpus; task n is the n-th row by
+--node-gpus GPUs (and there are at most --nodes nodes); with --jobs (columns submit_unix or submit_s, duration_s, gpus, or submit_h, duration_h, units; task n is the n-th row by
 submission) that each task ran once to its end, on as many GPUs as it asked for, and did not go on before a piece of it had ended; with
 --cloud-rate that each span outside of the place `local` costs gpus x hours x RATE, and one inside nothing. Prints the sums as one line of JSON.
 """
@@ -44,8 +44,11 @@ def check_capacity(spans, node_gpus, nodes):
 def read_jobs(path):
     with open_text(path) as file:
         rows = list(csv.DictReader(file))
-    name = "submit_unix" if rows and "submit_unix" in rows[0] else "submit_s"
-    jobs = [(float(row[name]), float(row["duration_s"]), float(row["gpus"])) for row in rows]
+    if rows and "submit_h" in rows[0]:
+        jobs = [(float(row["submit_h"]) * 3600, float(row["duration_h"]) * 3600, float(row["units"])) for row in rows]
+    else:
+        name = "submit_unix" if rows and "submit_unix" in rows[0] else "submit_s"
+        jobs = [(float(row[name]), float(row["duration_s"]), float(row["gpus"])) for row in rows]
     return sorted(jobs, key=lambda job: job[0])
 
 

@@ -123,6 +123,26 @@ def test_schedules_hold_and_the_same_run_gives_the_same_bytes(weir):
         assert any(row["cloud_gpu_hours"] > 0 and row["avg_wait_hours"] > 0 for row in rows if row["policy"] == "weir")
 
 
+def test_parts_of_seconds_are_kept(weir):
+    """Forms that count in hours name moments and durations that are no whole seconds."""
+    draw = random.Random(3)
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = folder / "jobs.csv"
+        at_h = 0.0
+        with open(jobs, "w", encoding="utf-8") as file:
+            file.write("submit_h,duration_h,units\n")
+            for _ in range(200):
+                at_h += draw.choice([0, .0001, .01])
+                file.write(f"{at_h:.6f},{draw.choice([.083333, .000139, draw.random()]):.6f},{draw.choice([1, 2, 8, 12])}\n")
+        rows = sim(weir, "starburst", "--jobs", jobs, "--nodes", 2, "--trim", 0, "--schedule", folder / "s")["rows"]
+        want_h = sum(duration for _, duration, _ in check_schedule.read_jobs(str(jobs))) / 3600 / 200
+        for row in rows:
+            assert abs(row["avg_completion_hours"] - row["avg_wait_hours"] - want_h) < 1e-7, (row, want_h)
+        for file in (folder / "s").iterdir():
+            check_schedule.check(str(file), node_gpus=8, nodes=2, jobs=check_schedule.read_jobs(str(jobs)), cloud_rate=1)
+
+
 def test_the_checker_finds_what_is_wrong(_weir):
     good = ["1,0,0,3600,local,0,8,0", "2,10,3600,7200,local,0,8,0", "3,20,20,3620,cloud,,2,2"]
     jobs = [(0, 3600, 8), (10, 3600, 8), (20, 3600, 2)]

@@ -50,12 +50,12 @@ static void check_schedule(struct all *a, double cloud, double wait)
 
 static bool take(struct all *a, const struct weir_starburst_job *j, int64_t at)
 {
-    for (int64_t t = at; t < at + j->duration_s / 3600; t++) {
+    for (int64_t t = at; t < at + j->duration_us / WEIR_US_PER_HOUR; t++) {
         if (a->used[t] + j->gpus > a->owned) {
             return false;
         }
     }
-    for (int64_t t = at; t < at + j->duration_s / 3600; t++) {
+    for (int64_t t = at; t < at + j->duration_us / WEIR_US_PER_HOUR; t++) {
         a->used[t] += j->gpus;
     }
     return true;
@@ -63,7 +63,7 @@ static bool take(struct all *a, const struct weir_starburst_job *j, int64_t at)
 
 static void give_back(struct all *a, const struct weir_starburst_job *j, int64_t at)
 {
-    for (int64_t t = at; t < at + j->duration_s / 3600; t++) {
+    for (int64_t t = at; t < at + j->duration_us / WEIR_US_PER_HOUR; t++) {
         a->used[t] -= j->gpus;
     }
 }
@@ -75,11 +75,11 @@ static void try_all(struct all *a, size_t i, double cloud, double wait) /* as de
         return;
     }
     const struct weir_starburst_job *j = &a->job[i];
-    int64_t hours = j->duration_s / 3600;
+    int64_t hours = j->duration_us / WEIR_US_PER_HOUR;
     try_all(a, i + 1, cloud + (double)j->gpus * (double)hours, wait);
-    for (int64_t at = j->submit_s / 3600; at + hours <= TIME_MAX && at <= j->submit_s / 3600 + 6; at++) {
+    for (int64_t at = j->submit_us / WEIR_US_PER_HOUR; at + hours <= TIME_MAX && at <= j->submit_us / WEIR_US_PER_HOUR + 6; at++) {
         if (take(a, j, at)) {
-            try_all(a, i + 1, cloud, wait + (double)(at - j->submit_s / 3600));
+            try_all(a, i + 1, cloud, wait + (double)(at - j->submit_us / WEIR_US_PER_HOUR));
             give_back(a, j, at);
         }
     }
@@ -89,7 +89,7 @@ static int by_submission(const void *va, const void *vb)
 {
     const struct weir_starburst_job *a = va;
     const struct weir_starburst_job *b = vb;
-    return (a->submit_s > b->submit_s) - (a->submit_s < b->submit_s);
+    return (a->submit_us > b->submit_us) - (a->submit_us < b->submit_us);
 }
 
 static void no_schedule_is_below_the_bound(void **state)
@@ -104,8 +104,8 @@ static void no_schedule_is_below_the_bound(void **state)
         struct weir_starburst_site site = {1 + (uint32_t)weir_prng_below(&rng, 2), 1 + (uint32_t)weir_prng_below(&rng, 3)};
         a.owned = site.nodes * site.gpus_per_node;
         for (size_t i = 0; i < a.n; i++) {
-            a.job[i] = (struct weir_starburst_job){.submit_s = 3600 * (int64_t)weir_prng_below(&rng, 6),
-                                                   .duration_s = 3600 * (1 + (int64_t)weir_prng_below(&rng, 8)),
+            a.job[i] = (struct weir_starburst_job){.submit_us = WEIR_US_PER_HOUR * (int64_t)weir_prng_below(&rng, 6),
+                                                   .duration_us = WEIR_US_PER_HOUR * (1 + (int64_t)weir_prng_below(&rng, 8)),
                                                    .gpus = 1 + (uint32_t)weir_prng_below(&rng, 4)};
         }
         qsort(a.job, a.n, sizeof a.job[0], by_submission);
@@ -120,7 +120,7 @@ static void no_schedule_is_below_the_bound(void **state)
     assert_true(near >= CASES / 3); /* a bound of 0 would do otherwise */
 }
 
-#define H 3600
+#define H WEIR_US_PER_HOUR
 
 static void known_cases_are_met(void **state)
 {
@@ -139,7 +139,7 @@ static void known_cases_are_met(void **state)
         {"an hour's patience", {{0, H, 1, 0}, {0, H, 1, 0}}, 2, {1, 1}, 1, 0},
         {"the long one stays", {{0, 10 * H, 1, 0}, {0, H, 1, 0}}, 2, {1, 1}, 0, 1},
         {"no owned GPUs to speak of", {{0, 10 * H, 8, 0}}, 1, {1, 1}, 0, 70}, /* it may use the one */
-        {"jobs of no length", {{0, 0, 1, 0}, {0, 0, 1, 0}, {5, 0, 1, 0}}, 3, {1, 1}, 0, 0},
+        {"jobs of no length", {{0, 0, 1, 0}, {0, 0, 1, 0}, {5 * WEIR_US_PER_S, 0, 1, 0}}, 3, {1, 1}, 0, 0},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         double got = least(rows[i].job, rows[i].n, rows[i].site, rows[i].wait_h);
@@ -156,7 +156,7 @@ static void a_sampled_search_still_bounds_all_jobs(void **state)
     enum { JOBS = 200001 };
     struct weir_starburst_jobs jobs = {weir_calloc(JOBS, sizeof *jobs.job), JOBS};
     for (size_t i = 0; i < JOBS; i++) {
-        jobs.job[i] = (struct weir_starburst_job){.submit_s = (int64_t)i, .duration_s = 1000, .gpus = 1};
+        jobs.job[i] = (struct weir_starburst_job){.submit_us = (int64_t)i * WEIR_US_PER_S, .duration_us = 1000 * WEIR_US_PER_S, .gpus = 1};
     }
     /* 1000 at a time on 500 GPUs: half must go, less what the ends of the trace spare */
     WEIR_CLEANUP(weir_starburst_bound_freep) struct weir_starburst_bound *b =
