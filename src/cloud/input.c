@@ -265,13 +265,28 @@ static int parse_separated(struct weir_input *in, struct weir_sv line, struct we
     return r < 0 ? weir_input_fail(in, r, err) : r;
 }
 
+/* A value that stands behind the last column has come there by a comma too many in front of it: what follows that would be read shifted. */
+static int check_width(struct weir_input *in, struct weir_err *err)
+{
+    in->n_titles = in->n_titles == 0 ? in->n_fields : in->n_titles;
+    for (size_t i = in->n_titles; i < in->n_fields; i++) {
+        if (in->field[i].n > 0) {
+            weir_fail(err, -WEIR_EINVAL, "%zu fields where the first line has %zu: a value with a comma in it is put in quotes", in->n_fields,
+                      in->n_titles);
+            return weir_input_fail(in, -WEIR_EINVAL, err);
+        }
+    }
+    return 1;
+}
+
 static int parse_record(struct weir_input *in, struct weir_sv line, struct weir_err *err)
 {
     if (in->separator != ',') {
         return parse_separated(in, line, err);
     }
     int r = parse_csv(in, line, err);
-    return r < 0 && is_quote_open(line) ? parse_long_csv(in, line, err) : r;
+    r = r < 0 && is_quote_open(line) ? parse_long_csv(in, line, err) : r;
+    return r > 0 ? check_width(in, err) : r;
 }
 
 /* Does a column of that title answer to the name that was asked for? */
@@ -448,7 +463,14 @@ int weir_input_fail_field(const struct weir_input *in, size_t i, int code, struc
 
 int weir_input_i64(const struct weir_input *in, size_t i, int64_t min, int64_t max, int64_t *ret, struct weir_err *err)
 {
-    int r = weir_parse_i64(weir_input_field(in, i), min, max, ret, err);
+    struct weir_sv text = weir_input_field(in, i);
+    size_t n = text.n;
+    while (n > 0 && text.p[n - 1] == '0') {
+        n--;
+    }
+    /* 8.0 is how programs write a whole number of a column that has empty fields, too */
+    text.n = n > 1 && n < text.n && text.p[n - 1] == '.' ? n - 1 : text.n;
+    int r = weir_parse_i64(text, min, max, ret, err);
     return r < 0 ? weir_input_fail_field(in, i, r, err) : 0;
 }
 

@@ -208,7 +208,8 @@ int weir_sim_spot_read_timed(struct weir_sim_spot_zones *ret, const char *path, 
 
 enum { WINDOW_ENV, WINDOW_START, WINDOW_TICKS, WINDOW_WANTED };
 
-static int read_window(struct weir_sim_spot_windows *windows, struct weir_input *in, const struct weir_sim_spot_zones *zones,
+/* Takes the window that stands in the reader; all: whether it is marked or not. */
+static int read_window(struct weir_sim_spot_windows *windows, struct weir_input *in, const struct weir_sim_spot_zones *zones, bool all,
                        struct weir_err *err)
 {
     int64_t start = 0;
@@ -219,7 +220,7 @@ static int read_window(struct weir_sim_spot_windows *windows, struct weir_input 
     if (r == 0 && weir_input_field(in, WINDOW_WANTED).n > 0) {
         r = weir_input_i64(in, WINDOW_WANTED, 0, 1, &wanted, err);
     }
-    if (r < 0 || wanted == 0) {
+    if (r < 0 || (wanted == 0 && !all)) {
         return r;
     }
     struct weir_sv name = weir_input_field(in, WINDOW_ENV);
@@ -245,8 +246,9 @@ static int read_window(struct weir_sim_spot_windows *windows, struct weir_input 
     return 0;
 }
 
-int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *path, const struct weir_sim_spot_zones *zones,
-                               struct weir_err *err)
+/* Reads those that are marked, or all; 1 where there are windows, but none that is marked. */
+static int read_windows(struct weir_sim_spot_windows *ret, const char *path, const struct weir_sim_spot_zones *zones, bool all,
+                        struct weir_err *err)
 {
     static const struct weir_input_column column[] = {
         {.name = "env"}, {.name = "start_tick"}, {.name = "ticks"}, {.name = "in_1080", .optional = true}};
@@ -259,18 +261,28 @@ int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *pa
         if (r == 0) {
             break;
         }
-        r = r < 0 ? r : read_window(&windows, in, zones, err);
+        r = r < 0 ? r : read_window(&windows, in, zones, all, err);
         any = true;
     }
     if (r == 0 && windows.n == 0) {
-        r = any ? weir_fail(err, -WEIR_EINVAL, "%s has no window to run: in_1080 is 0 in all of them, and 1 is wanted", path)
-                : weir_fail(err, -WEIR_EINVAL, "%s has no window to run: nothing follows its first line", path);
+        r = any ? 1 : weir_fail(err, -WEIR_EINVAL, "%s has no window to run: nothing follows its first line", path);
     }
     if (r == 0) {
         *ret = windows;
         windows = (struct weir_sim_spot_windows){0};
     }
     return r;
+}
+
+int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *path, const struct weir_sim_spot_zones *zones,
+                               struct weir_err *err)
+{
+    int r = read_windows(ret, path, zones, false, err);
+    if (r == 1 && weir_streq(path, "-")) { /* which cannot be read again */
+        return weir_fail(err, -WEIR_EINVAL,
+                         "the standard input has no window to run: in_1080 is 0 in all of them: name a file, or leave that column out");
+    }
+    return r == 1 ? read_windows(ret, path, zones, true, err) : r;
 }
 
 static uint64_t digest_text(uint64_t hash, const char *text)

@@ -46,7 +46,7 @@ struct weir_sim_spot_windows {
 
 /* Reads env, gap_s, first_tick, bits. Errors name file, line and column. */
 int weir_sim_spot_read_traces(struct weir_sim_spot_zones *ret, const char *path, struct weir_err *err);
-/* Reads env, start_tick, ticks and, where there is that column, takes only those whose in_1080 is 1. */
+/* Reads env, start_tick, ticks and, where there is that column, takes only those whose in_1080 is 1; all where it is so of none. */
 int weir_sim_spot_read_windows(struct weir_sim_spot_windows *ret, const char *path, const struct weir_sim_spot_zones *zones,
                                struct weir_err *err);
 /* Reads window, zone, gap_s, bits: all zones of a window have one tick and one length. */

@@ -104,7 +104,7 @@ static size_t count_columns(const struct weir_sim_form_reader *reader, struct we
     return found;
 }
 
-/* The reader that answers to the file's first line; else the one that finds the most columns, half of its own at least, which
+/* The reader that answers to the file's first line; else the one that finds the greatest share of its columns, half of them at least, which
  * will say what it misses. Errors: -WEIR_EINVAL, those of reading. */
 static int find_reader(struct weir_sim_workload *w, struct weir_err *err)
 {
@@ -117,6 +117,7 @@ static int find_reader(struct weir_sim_workload *w, struct weir_err *err)
         return weir_fail(err, -WEIR_EINVAL, "%s is empty", w->path);
     }
     size_t most = 0;
+    size_t of = 1;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(readers); i++) {
         size_t needed = 0;
         size_t n = count_columns(readers[i], line, &needed);
@@ -124,8 +125,9 @@ static int find_reader(struct weir_sim_workload *w, struct weir_err *err)
             w->reader = readers[i];
             return 0;
         }
-        if (n > most && n * 2 >= needed) {
+        if (n > 0 && n * of > most * needed && n * 2 >= needed) {
             most = n;
+            of = needed;
             w->reader = readers[i];
         }
     }

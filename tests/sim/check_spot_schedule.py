@@ -63,7 +63,9 @@ def read_traces(path):
 
 def read_windows(path):
     with open_text(path) as file:
-        return [(row["env"], int(row["start_tick"])) for row in csv.DictReader(file) if row.get("in_1080", "1") == "1"]
+        rows = list(csv.DictReader(file))
+    marked = [row for row in rows if row.get("in_1080", "1") == "1"]
+    return [(row["env"], int(row["start_tick"])) for row in marked or rows]
 
 
 def check_up(path, span, trace):

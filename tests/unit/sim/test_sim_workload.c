@@ -244,6 +244,11 @@ static void bad_files_are_refused_by_name_line_and_column(void **state)
                        "ElapsedRaw, Elapsed, or Start and End); swf (18 numbers a line, or a ';'); philly (submit_unix,duration_s,"
                        "gpus); pai (submit_h,duration_h,units"},
         {"submit_unix,duration_s\n", "E :1: there is no column 'gpus'; the columns are: submit_unix, duration_s"},
+        {"duration_s,gpus,vc\n", "E :1: there is no column 'submit_unix'; the columns are: duration_s, gpus, vc"},
+        {"submit_unix,duration_s,gpus,vc\n1,2,1,a,,\n1,2,1,a,b\n",
+         "philly: E :3: 5 fields where the first line has 4: a value with a comma in it is put in quotes"},
+        {"submit_unix,duration_s,gpus\n1,2,1.0\n1,2,8.5\n", "philly: E :3: column 'gpus': '8.5' is not a whole number"},
+        {"submit_unix,duration_s,gpus\n1,2,.0\n", "philly: E :2: column 'gpus': '.0' is not a whole number"},
         {PHILLY "1,x,1,a\n", "philly: E :2: column 'duration_s': 'x' is not a number"},
         {PHILLY "-1,1,1,a\n", "philly: E :2: column 'submit_unix': -1 is not between 0 and 2.53402e+11"},
         {PHILLY "1,1,1.5,a\n", "philly: E :2: column 'gpus': '1.5' is not a whole number"},
