@@ -236,34 +236,6 @@ static int on_speaking_task(void *ctx, const struct weir_task_row *row)
 
 enum { PLACED_TASKS_MAX = 256 }; /* that are looked at for where an array is */
 
-struct places {
-    struct weir_node_id node[PLACED_TASKS_MAX];
-    uint32_t n;
-};
-
-static int on_placed_task(void *ctx, const struct weir_task_row *row)
-{
-    struct places *p = ctx;
-    bool is_new = row->view.node.v != 0 && p->n < PLACED_TASKS_MAX;
-    for (uint32_t i = 0; i < p->n && is_new; i++) {
-        is_new = p->node[i].v != row->view.node.v;
-    }
-    if (is_new) {
-        p->node[p->n++] = row->view.node;
-    }
-    return 0;
-}
-
-/* An array may be in many places: the speaking task is in one of them. */
-static int count_places(struct weir_store *s, struct api_job *job, struct weir_err *err)
-{
-    struct places p = {.node = {job->node_id}, .n = job->node_id.v != 0};
-    const struct weir_task_filter f = {.job = job->view.id, .limit = PLACED_TASKS_MAX};
-    int rc = s->ops->list_tasks(s, &f, on_placed_task, &p, err);
-    job->other_nodes = job->node_id.v != 0 && p.n > 0 ? p.n - 1 : 0;
-    return rc;
-}
-
 int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err)
 {
     struct weir_task_filter f = {.job = job->view.id, .limit = 1};
@@ -275,8 +247,8 @@ int api_job_fill(struct weir_store *s, struct api_job *job, struct weir_err *err
         job->has_exit = job->has_exit && job->view.state == WEIR_JOB_FAILED;
         job->reason = job->view.count[WEIR_TASK_FAILED] > 0 ? job->reason : WEIR_REASON_NONE;
     }
-    if (rc == 0 && job->view.n_tasks > 1) {
-        rc = count_places(s, job, err);
+    if (rc == 0 && job->view.n_tasks > 1 && job->node_id.v != 0) { /* the speaking task is in one place, an array may be in many */
+        rc = s->ops->count_nodes(s, job->view.id, job->node_id, PLACED_TASKS_MAX, &job->other_nodes, err);
     }
     if (rc == 0 && job->view.state == WEIR_JOB_SUCCEEDED) {
         job->has_exit = true;

@@ -883,6 +883,7 @@ const struct weir_store_ops weir_mem_ops = {
     .get_task = weir_mem_get_task,
     .list_jobs = weir_mem_list_jobs,
     .list_tasks = weir_mem_list_tasks,
+    .count_nodes = weir_mem_count_nodes,
     .list_events = weir_mem_list_events,
     .list_audit = weir_mem_list_audit,
     .first_event = weir_mem_first_event,

@@ -671,6 +671,26 @@ int weir_mem_list_tasks(struct weir_store *s, const struct weir_task_filter *f, 
     return r;
 }
 
+int weir_mem_count_nodes(struct weir_store *s, struct weir_job_id job, struct weir_node_id beside, uint32_t limit, uint32_t *ret, struct weir_err *err)
+{
+    (void)err;
+    READING(s);
+    struct mem_table *t = &c->table[MEM_TASK];
+    mem_sort(t);
+    struct weir_map seen = {0};
+    uint32_t left = clamp_limit(limit);
+    for (size_t i = mem_lower(t, (struct mem_key){job.v, 0}); i < t->rows.n && t->rows.p[i].key.a == job.v && left > 0; i++) {
+        const struct weir_task_row *have = t->rows.p[i].data;
+        left -= have != NULL ? 1 : 0;
+        if (have != NULL && have->view.node.v != 0 && have->view.node.v != beside.v) {
+            weir_map_put(&seen, have->view.node.v, 1);
+        }
+    }
+    *ret = (uint32_t)seen.n;
+    weir_map_release(&seen);
+    return 0;
+}
+
 int weir_mem_list_events(struct weir_store *s, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                          weir_event_row_fn *fn, void *ctx, struct weir_err *err)
 {

@@ -361,6 +361,7 @@ static const struct weir_store_ops ops = {
     .get_task = weir_sq_get_task,
     .list_jobs = weir_sq_list_jobs,
     .list_tasks = weir_sq_list_tasks,
+    .count_nodes = weir_sq_count_nodes,
     .list_events = weir_sq_list_events,
     .list_audit = weir_sq_list_audit,
     .first_event = weir_sq_first_event,

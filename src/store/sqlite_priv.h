@@ -108,6 +108,7 @@ enum sq_slot {
     SQ_GET_JOB,
     SQ_GET_TASK,
     SQ_LIST_TASKS,
+    SQ_COUNT_NODES,
     SQ_LIST_EVENTS,
     SQ_LIST_EVENTS_JOB,
     SQ_LIST_EVENTS_WITHIN,
@@ -390,6 +391,8 @@ int weir_sq_get_job(struct weir_store *base, struct weir_job_id id, weir_job_row
 int weir_sq_get_task(struct weir_store *base, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_list_jobs(struct weir_store *base, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_list_tasks(struct weir_store *base, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
+int weir_sq_count_nodes(struct weir_store *base, struct weir_job_id job, struct weir_node_id beside, uint32_t limit, uint32_t *ret,
+                        struct weir_err *err);
 int weir_sq_list_events(struct weir_store *base, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,
                         weir_event_row_fn *fn, void *ctx, struct weir_err *err);
 int weir_sq_list_audit(struct weir_store *base, const struct weir_audit_filter *f, weir_audit_row_fn *fn, void *ctx, struct weir_err *err);

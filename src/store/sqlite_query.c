@@ -41,6 +41,9 @@ static const char SQL_LIST_TASKS[] =
     "SELECT " TASK_ROW_COLUMNS " FROM task" TASK_ROW_JOINS
     " WHERE task.job = ?1 AND task.ordinal >= ?2 AND (?3 = 0 OR (?3 >> task.state) & 1)"
     " ORDER BY task.ordinal LIMIT ?4";
+/* The inner one bounds what is read: a job may have a million tasks. */
+static const char SQL_COUNT_NODES[] =
+    "SELECT count(DISTINCT node) FROM (SELECT node FROM task WHERE job = ?1 ORDER BY ordinal LIMIT ?3) WHERE node NOT IN (0, ?2)";
 static const char SQL_LIST_EVENTS[] =
     "SELECT id, at_us, kind, job, ordinal, node, lease, text FROM event WHERE id > ? ORDER BY id LIMIT ?";
 static const char SQL_LIST_EVENTS_JOB[] =
@@ -313,6 +316,26 @@ int weir_sq_list_tasks(struct weir_store *base, const struct weir_task_filter *f
         if (r != 0) {
             break;
         }
+    }
+    (void)sqlite3_reset(b.st);
+    return r;
+}
+
+int weir_sq_count_nodes(struct weir_store *base, struct weir_job_id job, struct weir_node_id beside, uint32_t limit, uint32_t *ret,
+                        struct weir_err *err)
+{
+    struct sq_store *s = sq_of(base);
+    int r = 0;
+    struct sq_bind b = {sq_stmt(s, SQ_COUNT_NODES, SQL_COUNT_NODES, &r, err), 0};
+    if (b.st == NULL) {
+        return r;
+    }
+    sq_u(&b, job.v), sq_u(&b, beside.v), sq_u(&b, clamp_limit(limit));
+    r = sq_row(s, b.st, "count nodes", err);
+    if (r > 0) {
+        struct sq_col c = {b.st, 0};
+        *ret = sc_u32(&c);
+        r = 0;
     }
     (void)sqlite3_reset(b.st);
     return r;

@@ -509,6 +509,8 @@ struct weir_store_ops {
     int (*get_task)(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_jobs)(struct weir_store *s, const struct weir_job_filter *f, weir_job_row_fn *fn, void *ctx, struct weir_err *err);
     int (*list_tasks)(struct weir_store *s, const struct weir_task_filter *f, weir_task_row_fn *fn, void *ctx, struct weir_err *err);
+    /* On how many nodes beside one (0: none is left out) the first `limit` tasks of a job are that have a row. */
+    int (*count_nodes)(struct weir_store *s, struct weir_job_id job, struct weir_node_id beside, uint32_t limit, uint32_t *ret, struct weir_err *err);
     /* *ret_seen: the id that was looked at last, from which to go on; not touched where none was. *ret_more: there may be
      * others behind it. */
     int (*list_events)(struct weir_store *s, const struct weir_event_filter *f, uint64_t *ret_seen, bool *ret_more,

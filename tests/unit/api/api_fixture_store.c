@@ -293,6 +293,27 @@ static int f_list_tasks(struct weir_store *s, const struct weir_task_filter *f, 
     return rc;
 }
 
+static int f_count_nodes(struct weir_store *s, struct weir_job_id job, struct weir_node_id beside, uint32_t limit, uint32_t *ret,
+                         struct weir_err *err)
+{
+    int rc = enter(s, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct weir_map seen = {0};
+    for (size_t i = 0; i < of(s)->n_tasks && limit > 0; i++) {
+        const struct weir_task_view *v = &of(s)->task[i].view;
+        limit -= v->id.job.v == job.v ? 1 : 0;
+        if (v->id.job.v == job.v && v->node.v != 0 && v->node.v != beside.v) {
+            weir_map_put(&seen, v->node.v, 1);
+        }
+    }
+    *ret = (uint32_t)seen.n;
+    weir_map_release(&seen);
+    leave(s);
+    return 0;
+}
+
 static int f_get_task(struct weir_store *s, struct weir_task_id id, weir_task_row_fn *fn, void *ctx,
                       struct weir_err *err)
 {
@@ -672,6 +693,7 @@ static const struct weir_store_ops store_ops = {
     .get_job = f_get_job,
     .list_jobs = f_list_jobs,
     .list_tasks = f_list_tasks,
+    .count_nodes = f_count_nodes,
     .get_task = f_get_task,
     .each_project = f_each_project,
     .each_budget = f_each_budget,

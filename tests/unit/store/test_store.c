@@ -613,6 +613,35 @@ static void jobs_are_listed_by_every_filter(void **state)
     }
 }
 
+static void nodes_of_a_job_are_counted(void **state)
+{
+    struct weir_store *s = ((struct fixture *)*state)->s;
+    static const struct {
+        uint32_t beside;
+        uint32_t limit;
+        uint32_t want;
+    } row[] = {{0, 100, 4}, {7, 100, 3}, {99, 100, 4}, {0, 4, 3}, {7, 4, 2}, {0, 1, 0}};
+    static const uint64_t node[] = {0, 7, 8, 9, 0, 7, 10, 9}; /* by ordinal; 0: not placed yet */
+    uint32_t n;
+    BEGIN(s);
+    for (uint32_t i = 0; i < WEIR_ARRAY_LEN(node); i++) {
+        struct weir_task_row t = sample_task(2, i);
+        t.view.node.v = node[i];
+        PUT(s, put_task, &t);
+        t = sample_task(3, i); /* another's are not among them */
+        t.view.node.v = 100 + i;
+        PUT(s, put_task, &t);
+    }
+    COMMIT(s);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(row); i++) {
+        n = 77;
+        PUT(s, count_nodes, (struct weir_job_id){2}, (struct weir_node_id){row[i].beside}, row[i].limit, &n);
+        assert_int_equal(n, row[i].want);
+    }
+    PUT(s, count_nodes, (struct weir_job_id){4}, (struct weir_node_id){0}, 100, &n);
+    assert_int_equal(n, 0);
+}
+
 static void tasks_events_and_explains_are_listed(void **state)
 {
     struct weir_store *s = ((struct fixture *)*state)->s;
@@ -919,6 +948,7 @@ int main(int argc, char **argv)
         CASE(a_restart_sees_what_lives),
         CASE(highest_ids_are_told),
         CASE(jobs_are_listed_by_every_filter),
+        CASE(nodes_of_a_job_are_counted),
         CASE(tasks_events_and_explains_are_listed),
         CASE(what_is_old_is_pruned_in_batches),
         CASE(what_users_may_do_comes_back_by_name),
