@@ -172,7 +172,7 @@ int api_rule_read(const json_t *body, const char *kind, struct api_rule *ret, st
 
 /* ---- showing ---- */
 
-static int rule_json(struct weir_json *j, const struct weir_rule_row *row, struct weir_err *err)
+static int rule_json(struct weir_json *j, const struct weir_rule_row *row, const char *currency, struct weir_err *err)
 {
     json_t *body = json_loads(row->body, JSON_REJECT_DUPLICATES, NULL);
     if (body == NULL) {
@@ -186,6 +186,7 @@ static int rule_json(struct weir_json *j, const struct weir_rule_row *row, struc
     weir_json_kv_time(j, "until", row->until);
     weir_json_kv_time(j, "made", row->at);
     weir_json_kv_cstr(j, "user", row->who);
+    weir_json_kv_cstr(j, "currency", currency);
     weir_json_key(j, "rule");
     WEIR_CLEANUP(weir_freep) char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
     weir_json_raw(j, weir_sv_of(text));
@@ -197,6 +198,7 @@ static int rule_json(struct weir_json *j, const struct weir_rule_row *row, struc
 struct rule_page {
     struct weir_json j;
     const char *only; /* NULL: all */
+    const char *currency;
     uint64_t cursor;
     uint64_t limit;
     uint64_t n;
@@ -217,7 +219,7 @@ static int on_rule(void *ctx, const struct weir_rule_row *row)
     }
     p->last = row->id;
     p->n++;
-    return rule_json(&p->j, row, p->err);
+    return rule_json(&p->j, row, p->currency, p->err);
 }
 
 void api_handle_rules(struct api_request *rq)
@@ -225,6 +227,7 @@ void api_handle_rules(struct api_request *rq)
     unsigned which;
     struct weir_str out = WEIR_STR_INIT(API_REPLY_BYTES_MAX);
     struct rule_page p = {.j = weir_json_begin(&out),
+                          .currency = rq->api->conf.currency,
                           .cursor = api_number(rq, "cursor", 0),
                           .limit = api_number(rq, "limit", API_LIST_LIMIT),
                           .err = &rq->err};
@@ -249,7 +252,7 @@ static void rule_finish(struct api_call *call)
     unsigned which;
     struct weir_err err = {{0}};
     struct weir_str out = WEIR_STR_INIT(65536);
-    struct rule_page p = {.j = weir_json_begin(&out), .only = call->name, .limit = 1, .err = &err};
+    struct rule_page p = {.j = weir_json_begin(&out), .only = call->name, .currency = call->api->conf.currency, .limit = 1, .err = &err};
     struct weir_store *s = api_reader_take(call->api, &which);
     int rc = s->ops->each_rule(s, on_rule, &p, &err);
     api_reader_put(call->api, which);
@@ -273,6 +276,29 @@ static int read_time(const json_t *body, const char *key, struct weir_wall *ret,
     return r < 0 ? weir_fail_prefix(err, r, "%s", key) : 0;
 }
 
+/* Amounts may name the ledger's currency, and no other; they are stored without it. */
+static int read_money(json_t *body, const char *key, const char *ledger, struct weir_err *err)
+{
+    const char *text = text_of(body, key);
+    if (text == NULL) {
+        return 0;
+    }
+    char plain[WEIR_MONEY_SIZE];
+    int64_t micro = 0;
+    int r = weir_parse_money_in(weir_sv_of(text), ledger, &micro, err);
+    if (r < 0) {
+        return weir_fail_prefix(err, r, "%s", key);
+    }
+    if (strspn(text, "0123456789.") != strlen(text)) {
+        size_t n = strlen(weir_money_format(micro, plain)); /* with all six places */
+        while (plain[n - 1] == '0' && plain[n - 3] != '.') {
+            n--;
+        }
+        (void)json_object_set_new(body, key, json_stringn(plain, n));
+    }
+    return 0;
+}
+
 /* Of a rule of kind exchange: what is stored may be older than the list of codes. */
 static int check_currency(const char *code, const char *ledger, struct weir_err *err)
 {
@@ -290,9 +316,12 @@ static int read_rule(struct api_call *call, struct weir_err *err)
     struct api_rule rule;
     struct weir_rule_row *row = &call->cmd.u.rule.row;
     const char *kind = text_of(call->body, "kind");
-    int rc = api_rule_read(call->body, kind, &rule, err);
+    const char *ledger = call->api->conf.currency;
+    int rc = read_money(call->body, "per_gpu_hour", ledger, err);
+    rc = rc < 0 ? rc : read_money(call->body, "per_hour", ledger, err);
+    rc = rc < 0 ? rc : api_rule_read(call->body, kind, &rule, err);
     if (rc == 0 && rule.rule.kind == WEIR_RULE_EXCHANGE) {
-        rc = check_currency(rule.currency, call->api->conf.currency, err);
+        rc = check_currency(rule.currency, ledger, err);
     }
     row->from = weir_clock_wall(call->api->conf.clock);
     rc = rc < 0 ? rc : read_time(call->body, "from", &row->from, err);

@@ -16,7 +16,7 @@ static const char *const classes[] = {"owned", "spot", "on_demand", "reserved", 
 
 const struct weir_opt weir_opts_rule[] = {
     {"percent", 0, WEIR_OPT_TEXT, .arg = "PERCENT", .help = "markup, discount: of the cost"},
-    {"per-gpu-hour", 0, WEIR_OPT_MONEY, .arg = "AMOUNT", .help = "price: instead of the cost; discount: off it"},
+    {"per-gpu-hour", 0, WEIR_OPT_MONEY, .arg = "AMOUNT", .help = "price: instead of the cost; discount: off it; in the ledger's currency, which it may name"},
     {"per-hour", 0, WEIR_OPT_MONEY, .arg = "AMOUNT", .help = "commitment: used or not"},
     {"gpus", 0, WEIR_OPT_COUNT, .arg = "N", .help = "commitment: of so many GPUs; what they do not use is nobody's", .min = 1, .max = 1000000},
     {"by", 0, WEIR_OPT_CHOICE, .arg = "SHARE", .help = "spread: by use of the pool in the day, or by weight of the projects", .choices = shares},
@@ -33,9 +33,15 @@ const struct weir_opt weir_opts_rule[] = {
     {0},
 };
 
-/* What the rule says, in one cell: "percent=10 project=vision". */
+static bool is_money(const char *key)
+{
+    return weir_streq(key, "per_gpu_hour") || weir_streq(key, "per_hour") || weir_streq(key, "rate");
+}
+
+/* What the rule says, in one cell: "per_gpu_hour=2.10 EUR project=vision". */
 static void says_cell(struct weir_table *t, const json_t *o)
 {
+    const char *currency = weir_get_currency(o);
     struct weir_str s = WEIR_STR_INIT(1024);
     const char *key;
     json_t *value;
@@ -43,7 +49,7 @@ static void says_cell(struct weir_table *t, const json_t *o)
     {
         weir_str_adds(&s, s.n == 0 ? "" : " ");
         if (json_is_string(value)) {
-            weir_str_addf(&s, "%s=%s", key, json_string_value(value));
+            weir_str_addf(&s, "%s=%s%s%s", key, json_string_value(value), is_money(key) ? " " : "", is_money(key) ? currency : "");
         } else {
             weir_str_addf(&s, "%s=%" PRId64, key, (int64_t)json_integer_value(value));
         }

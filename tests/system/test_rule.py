@@ -92,6 +92,23 @@ def test_a_rule_that_ends_or_comes_later_gives_new_postings(weir):
         assert ("rule.add", "rule house") in actions and ("rule.end", "rule house") in actions
 
 
+def test_amounts_of_rules_name_the_ledgers_currency(weir):
+    with Broker(weir, config="currency: EUR\npolicy: {delay_cost: 0.1}\n" + CONFIG, args=["--no-agent"], gpus=None) as b:
+        b.ok("rule", "add", "plain", "price", "--per-gpu-hour", "2.10")
+        b.ok("rule", "add", "named", "price", "--per-gpu-hour", "2.5 eur")
+        b.ok("rule", "add", "busy", "commitment", "--per-hour", " 31.40 EUR", "--gpus", "8")
+        b.ok("rule", "add", "usd", "exchange", "--currency", "USD", "--rate", "0.9212")
+        for bad, says in ((("price", "--per-gpu-hour", "$2"), "is in USD"), (("commitment", "--per-hour", "3 CHF"), "is in CHF"),
+                          (("price", "--per-gpu-hour", "2 XYZ"), "XYZ")):
+            r = b.run("rule", "add", "bad", *bad)
+            assert r.returncode == 2 and says in r.stderr, r
+        assert {(r["name"], r["currency"], r["rule"].get("per_gpu_hour") or r["rule"].get("per_hour") or r["rule"]["rate"]) for r in b.json("rule")} == {
+            ("plain", "EUR", "2.10"), ("named", "EUR", "2.50"), ("busy", "EUR", "31.40"), ("usd", "EUR", "0.9212")}
+        shown = b.ok("rule")
+        assert all(w in shown for w in ("per_gpu_hour=2.10 EUR", "per_gpu_hour=2.50 EUR", "per_hour=31.40 EUR", "currency=USD rate=0.9212 EUR")), shown
+        assert b.ok("bill", "--view", "price"), "they are read again as they were stored"
+
+
 def test_idle_time_is_spread_by_use_or_by_weight(weir):
     for by in ("use", "weight"):
         with Broker(weir, config=CONFIG) as b:
