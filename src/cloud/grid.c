@@ -4,8 +4,10 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
+#include "base/currency.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/vec.h"
@@ -26,7 +28,7 @@ struct step {
 struct weir_grid {
     WEIR_VEC(struct step) step;
     enum weir_grid_kind kind;
-    const char *currency;
+    char currency[WEIR_CURRENCY_SIZE];
     int64_t begin_us;
     int64_t end_us;
     int64_t period_us;
@@ -132,6 +134,24 @@ static void add_up(struct weir_grid *g)
     g->period_us = span / unit * unit;
 }
 
+/* "EUR" of price_eur_mwh, eur_mwh or eur_kwh, whatever its currency; "" of others. */
+static void read_currency(struct weir_sv title, char ret[static WEIR_CURRENCY_SIZE])
+{
+    const struct weir_sv price = WEIR_SV("price_");
+    char code[WEIR_CURRENCY_SIZE] = "";
+    if (title.n > price.n && weir_sv_eq_nocase((struct weir_sv){title.p, price.n}, price)) {
+        title = (struct weir_sv){title.p + price.n, title.n - price.n};
+    }
+    if (title.n == 7 && (weir_sv_eq_nocase((struct weir_sv){title.p + 3, 4}, weir_sv_of("_mwh")) ||
+                         weir_sv_eq_nocase((struct weir_sv){title.p + 3, 4}, weir_sv_of("_kwh")))) {
+        for (size_t i = 0; i < 3; i++) {
+            code[i] = (char)(title.p[i] >= 'a' && title.p[i] <= 'z' ? title.p[i] - 'a' + 'A' : title.p[i]);
+        }
+    }
+    memset(ret, 0, WEIR_CURRENCY_SIZE);
+    memcpy(ret, code, weir_currency_is_known(code) ? sizeof code : 0);
+}
+
 int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_input_freep) struct weir_input *in = NULL;
@@ -147,9 +167,9 @@ int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *er
         weir_fail(err, -WEIR_EINVAL, "a column utc, time, timestamp or datetime and one with values are expected");
         return weir_input_fail(in, -WEIR_EINVAL, err);
     }
-    size_t name_n = strlen(columns[value].name);
-    g->currency = strstr(columns[value].name, "eur_") != NULL ? "EUR" : strstr(columns[value].name, "usd_") != NULL ? "USD" : "";
-    bool per_mwh = name_n > 4 && weir_streq(columns[value].name + name_n - 4, "_mwh");
+    struct weir_sv title = weir_input_field(in, value);
+    read_currency(title, g->currency);
+    bool per_mwh = title.n > 4 && weir_sv_eq_nocase((struct weir_sv){title.p + title.n - 4, 4}, weir_sv_of("_mwh"));
     while ((r = weir_input_next(in, err)) == 1) {
         r = read_step(g, in, time, value, per_mwh, err);
         if (r < 0) {
@@ -162,7 +182,7 @@ int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *er
     if (g->step.n == 0) {
         return weir_fail(err, -WEIR_EINVAL, "%s has no values", path);
     }
-    g->kind = value < TIMES + CARBON ? WEIR_GRID_CARBON : value < n - 1 ? WEIR_GRID_PRICE : WEIR_GRID_UNKNOWN;
+    g->kind = value < TIMES + CARBON ? WEIR_GRID_CARBON : value < n - 1 || g->currency[0] != '\0' ? WEIR_GRID_PRICE : WEIR_GRID_UNKNOWN;
     add_up(g);
     *ret = WEIR_TAKE(g);
     return 0;

@@ -24,7 +24,7 @@ enum weir_grid_kind { WEIR_GRID_UNKNOWN, WEIR_GRID_PRICE, WEIR_GRID_CARBON };
  * Reads a table. Times stand in a column utc, time, timestamp or datetime (UTC, with or without offset, or seconds since 1970), later
  * from line to line. Values stand in gco2_kwh_lca, gco2_kwh_direct or price, whichever is there first; or in one of these with _mwh
  * in its name, and are then per MWh: price_mwh, price_eur_mwh, price_usd_mwh, eur_mwh, usd_mwh; else in the first column that is
- * no time. An empty value is the one before. Errors: -WEIR_ENOTFOUND, -WEIR_EIO, -WEIR_EINVAL, -WEIR_EOVERFLOW, -WEIR_ELIMIT; file, line and
+ * no time, where price_gbp_mwh, gbp_kwh and the like are understood for every currency. An empty value is the one before. Errors: -WEIR_ENOTFOUND, -WEIR_EIO, -WEIR_EINVAL, -WEIR_EOVERFLOW, -WEIR_ELIMIT; file, line and
  * column are named.
  */
 int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *err);

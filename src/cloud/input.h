@@ -60,7 +60,7 @@ void weir_input_freep(struct weir_input **in);
 /* 1: a record stands in the reader until the next call; 0: the end; or a negative code. */
 int weir_input_next(struct weir_input *in, struct weir_err *err);
 
-/* The field of column i of those asked for, or the i-th of a log's line; empty where there is none. Borrowed. */
+/* The field of column i of those asked for (before the first record its title), or the i-th of a log's line; empty where there is none. Borrowed. */
 struct weir_sv weir_input_field(const struct weir_input *in, size_t i);
 size_t weir_input_fields(const struct weir_input *in);
 /* Does the table have column i of those asked for? */

@@ -269,7 +269,7 @@ static int read_catalogues(struct weir_replay_site *site, const char *text, stru
 
 /* ---- the grid ---- */
 
-static int read_grid(struct weir_grid **ret, const char *path, const char *option, enum weir_grid_kind other, struct weir_err *err)
+static int read_grid(struct weir_grid **ret, const char *path, const char *option, enum weir_grid_kind other, const char *currency, struct weir_err *err)
 {
     if (path == NULL) {
         return 0;
@@ -277,6 +277,11 @@ static int read_grid(struct weir_grid **ret, const char *path, const char *optio
     int r = weir_streq(path, "-") ? weir_fail(err, -WEIR_EINVAL, "a file is needed, not the standard input") : weir_grid_read(ret, path, err);
     if (r == 0 && weir_grid_kind(*ret) == other) {
         r = weir_fail(err, -WEIR_EINVAL, "%s has %s", path, other == WEIR_GRID_CARBON ? "carbon intensities: that is --carbon" : "prices: that is --tariff");
+    }
+    const char *its = r == 0 ? weir_grid_currency(*ret) : "";
+    if (its[0] != '\0' && !weir_streq(its, currency)) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s has prices in %s, and amounts here are in %s: give --currency %s, or convert them and call the column price_mwh", path, its,
+                      currency, its);
     }
     return r < 0 ? weir_fail_prefix(err, r, "--%s", option) : 0;
 }
@@ -406,8 +411,8 @@ int weir_replay_site_read(struct weir_replay_site *site, const struct weir_sim_o
     r = r < 0 ? r : weir_replay_reserved_read(site, o, err);
     r = r < 0 ? r : read_budgets(site, o, err);
     r = r < 0 ? r : check_limits(site, err);
-    r = r < 0 ? r : read_grid(&site->tariff, o->tariff, "tariff", WEIR_GRID_CARBON, err);
-    r = r < 0 ? r : read_grid(&site->carbon, o->carbon, "carbon", WEIR_GRID_PRICE, err);
+    r = r < 0 ? r : read_grid(&site->tariff, o->tariff, "tariff", WEIR_GRID_CARBON, site->currency, err);
+    r = r < 0 ? r : read_grid(&site->carbon, o->carbon, "carbon", WEIR_GRID_PRICE, site->currency, err);
     measure(site);
     return r;
 }

@@ -246,6 +246,21 @@ def test_energy_is_rated_by_the_hour(weir):
         assert rented["cloud_cost"] > 0 == rented["carbon_kg"], "owned nodes only"
 
 
+def test_a_tariff_is_in_the_currency_of_the_run(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        folder = pathlib.Path(folder)
+        jobs = folder / "jobs.csv"
+        jobs.write_text(f"submit_unix,duration_s,gpus\n{JAN_2022},3600,4\n", encoding="utf-8")
+        args = ["--jobs", jobs, "--nodes", "1", "--policies", "local-only"]
+        plain = sim(weir, "replay", *args, "--tariff", hourly(folder / "plain.csv", "price", [0.1] * 168))["rows"][0]["energy_cost"]
+        for column, currency, of_kwh in (("price_eur_mwh", "EUR", 100), ("price_chf_mwh", "CHF", 100), ("chf_kwh", "CHF", 0.1), ("usd_mwh", "USD", 100)):
+            tariff = hourly(folder / f"{column}.csv", column, [of_kwh] * 168)
+            assert sim(weir, "replay", *args, "--tariff", tariff, "--currency", currency)["rows"][0]["energy_cost"] == plain, column
+            other = "GBP" if currency == "USD" else "USD"
+            done = subprocess.run([weir, "sim", "--suite", "replay", *map(str, args), "--tariff", str(tariff), "--currency", other], capture_output=True, text=True, check=False)
+            assert done.returncode == 2 and f"has prices in {currency}, and amounts here are in {other}: give --currency {currency}" in done.stderr, done
+
+
 def emitted_kg(spans, nodes, end_s, by_hour):
     """From the spans alone: idle watts all the time, and what is busy on top of them; eight V100 a node, times 1.4."""
     def grams(start, end, watts):
