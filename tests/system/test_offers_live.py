@@ -157,6 +157,34 @@ def test_amazons_price_list_is_not_believed_blindly(weir):
     assert "is refused" in said and {r["price_micro_per_hour"] for r in rows} == {55040000}, (rows, said)
 
 
+CHINA = ("provider,instance_type,region,zone,gpu,gpus,gpu_mem_mib,vcpus,memory_gib,market,price_per_hour,currency,basis,reclaim_ppm_per_hour,source,date\n"
+         "aws,g6.xlarge,cn-north-1,,L4,1,22888,4,16,on_demand,0.80,CNY,list,,a list,2026-11-01\n")
+
+
+def test_amazons_prices_in_china_are_in_yuan(weir):
+    with MockCloud("ec2", options=[*rented.CLOUDS["aws"][1], "region=cn-north-1"]) as c, \
+            Broker(weir, config="{}", gpus=None, args=["--no-agent"], env=rented.CLOUDS["aws"][3]) as b:
+        b.stop()
+        lists = b.dir / "lists"
+        lists.mkdir()
+        (lists / "aws.csv").write_text(CHINA)
+        (lists / "providers.csv").write_text("provider,bill_quantum,bill_minimum,boot_expected,reclaim_notice,reclaim_ppm_per_hour,egress_per_gib,assumed,source,date\n"
+                                             "aws,1s,60s,150s,120s,300,,boot_expected,test,2026-11-01\n")
+        (b.dir / "weir.yaml").write_text(f"catalogue: {lists}\nproviders:\n" + section("aws", c, weir).replace("us-east-1", "cn-north-1"))
+        b.start()
+
+        def shown(*words):
+            done = b.run("offers", "--gpus", "L4", "--live", "--json", "--launchable")
+            rows = {r["market"]: r for r in json.loads(done.stdout) if r["provider"] == "aws"}
+            return rows if all(w in done.stderr or w in str(rows) for w in words) else None
+        until("the feed", lambda: all(f["state"] == "answered" for f in b.get("/v1/offers")["feeds"]))
+        assert shown() == {}, "of yuan no rate is in force: nothing can be rented"
+        b.ok("rule", "add", "yuan", "exchange", "--currency", "CNY", "--rate", "0.14")
+        rows = until("both prices", lambda: shown("Price List (live)", "EC2 spot price history"), every_s=0.5)
+        told = {m: (r["original_currency"], r["original_micro_per_hour"], r["price_micro_per_hour"]) for m, r in rows.items()}
+        assert told == {"on_demand": ("CNY", 805000, 112700), "spot": ("CNY", 340000, 47600)}, told
+
+
 def test_amazons_price_list_need_not_be_allowed(weir):
     rows, said = on_demand_at_amazon(weir, 1.1, "GetProducts", fault=403)
     assert "GetProducts" in said and "on demand the last prices stand" in said, said

@@ -96,6 +96,7 @@ struct ec2_region {
 struct ec2_listed {
     char type[WEIR_INSTANCE_TYPE_SIZE];
     int64_t micro_per_hour;
+    char currency[WEIR_CURRENCY_SIZE]; /* as the list names it */
     struct weir_wall at;
 };
 struct ec2_place {
@@ -154,6 +155,11 @@ void ec2_form_addf(struct weir_str *form, const char *key, const char *fmt, ...)
 /* Sends the form to EC2 in that region. deadline_ms 0: as weir_cloud_send has it. Errors: those of weir_cloud_send. */
 int ec2_send(struct weir_provider *p, const char *region, const char *what, enum weir_cloud_kind kind, unsigned deadline_ms, const struct weir_str *form,
              weir_cloud_fn *done, void (*drop)(void *ctx), void *ctx);
+
+/* China is a partition of its own: other hosts, other accounts, and prices in another currency. */
+bool ec2_is_china(const char *region);
+/* That of a region's spot prices, which do not name it; price lists do. */
+const char *ec2_usual_currency(const char *region);
 void ec2_url(const struct weir_provider *p, const char *service, const char *region, char *ret, size_t size);
 int ec2_sign(void *provider, const struct weir_http_call *call, struct weir_wall now, struct weir_cloud_headers *h, const char **ret_bearer,
              struct weir_err *err);

@@ -22,7 +22,6 @@ enum {
     CHANGES_MAX = 10000, /* of one price; the oldest are left out of more */
 };
 
-#define EC2_CURRENCY "USD" /* of spot prices, and what is read of the price list */
 #define TYPES_MAX_AGE weir_dur_s(6 * 3600)
 #define RETRY_EVERY weir_dur_s(60)
 
@@ -85,6 +84,18 @@ static void refuse_price(struct weir_provider *p, const char *what, const char *
     }
 }
 
+/* False, and no price, where it is in a currency of which no rate is in force; that is told, unless something else is the matter. */
+static bool price_in(struct weir_provider *p, struct weir_offer *o, const char *currency, int64_t micro_per_hour)
+{
+    char text[160];
+    bool has_rate = weir_provider_price(p->env, o, currency, micro_per_hour);
+    if (!has_rate && p->price_trouble[0] == '\0') {
+        (void)snprintf(p->price_trouble, sizeof p->price_trouble, EC2_NAME ": prices in %.32s are in %.3s, and %s", o->region, currency,
+                       weir_offer_no_rate(currency, text, sizeof text));
+    }
+    return has_rate;
+}
+
 static void push(struct weir_provider *p, struct weir_offer o)
 {
     o.launchable = true;
@@ -107,7 +118,10 @@ static size_t push_live(struct weir_provider *p, const struct ec2_region *r, con
             continue;
         }
         struct weir_offer o = spot != NULL ? *spot : *on_demand;
-        if (!weir_provider_price(p->env, &o, EC2_CURRENCY, at->micro_per_hour) || !spot_is_plausible(o.price_micro_per_hour, on_demand)) {
+        if (!price_in(p, &o, ec2_usual_currency(o.region), at->micro_per_hour)) {
+            continue;
+        }
+        if (!spot_is_plausible(o.price_micro_per_hour, on_demand)) {
             refuse_price(p, "a spot price", at->type, at->zone, o.price_micro_per_hour, on_demand->price_micro_per_hour);
             continue;
         }
@@ -129,10 +143,12 @@ static struct weir_offer at_list_price(struct weir_provider *p, size_t region, c
     struct weir_offer o = *row;
     const struct ec2_listed *l = ec2_pricelist_find(p, region, row->instance_type);
     struct weir_offer told = o;
-    if (l != NULL && (!weir_provider_price(p->env, &told, EC2_CURRENCY, l->micro_per_hour) || told.price_micro_per_hour < o.price_micro_per_hour / LIST_FACTOR ||
-                      told.price_micro_per_hour > o.price_micro_per_hour * LIST_FACTOR)) {
+    if (l == NULL || !price_in(p, &told, l->currency, l->micro_per_hour)) {
+        return o;
+    }
+    if (told.price_micro_per_hour < o.price_micro_per_hour / LIST_FACTOR || told.price_micro_per_hour > o.price_micro_per_hour * LIST_FACTOR) {
         refuse_price(p, "the price", o.instance_type, o.region, told.price_micro_per_hour, o.price_micro_per_hour);
-    } else if (l != NULL) {
+    } else {
         o = told;
         o.as_of = l->at;
         o.expires = weir_wall_add(l->at, weir_dur_s(48 * INT64_C(3600)));
@@ -434,7 +450,7 @@ static void answer_history(struct history_op *op)
     for (size_t i = op->changes.n; i-- > 0;) {
         const struct ec2_place *at = &op->changes.p[i];
         struct weir_offer o = op->offer;
-        if (at->since.us == 0 || !weir_provider_price(p->env, &o, EC2_CURRENCY, at->micro_per_hour) ||
+        if (at->since.us == 0 || !weir_provider_price(p->env, &o, ec2_usual_currency(o.region), at->micro_per_hour) ||
             (row != NULL && !spot_is_plausible(o.price_micro_per_hour, &on_demand))) {
             continue;
         }

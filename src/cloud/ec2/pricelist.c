@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/currency.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "cloud/ec2/ec2_priv.h"
@@ -18,7 +19,6 @@ enum { REPLY_BYTES_MAX = 4 << 20, LISTED_MAX = 500 };
 #define LIST_EVERY weir_dur_s(12 * 3600)
 #define LIST_RETRY weir_dur_s(3600)
 #define LIST_MAX_AGE weir_dur_s(48 * 3600)
-#define LIST_REGION "us-east-1" /* where the service itself is; it knows all regions but China's */
 
 /* One region's reading. */
 struct list_op {
@@ -58,10 +58,45 @@ static int64_t read_price(const char *text)
     return weir_parse_decimal((struct weir_sv){text, n}, 6, &micro, NULL) < 0 ? 0 : micro;
 }
 
-/* The highest of a product's hourly prices in USD; 0: it has none. */
-static int64_t read_terms(const json_t *product)
+/* Where the service itself is: China's has its own, which knows China's regions only. */
+static const char *list_region(const char *region)
 {
-    int64_t best = 0;
+    return ec2_is_china(region) ? "cn-northwest-1" : "us-east-1";
+}
+
+/*
+ * {"USD": "55.04"}, or in China {"CNY": ...}: mostly one currency; of several the one that is usual in the region, else the first. 0: there is none,
+ * or none that is known.
+ */
+static struct ec2_listed read_unit_price(const json_t *units, const char *usual)
+{
+    struct ec2_listed l = {.micro_per_hour = 0};
+    const char *code = json_object_get(units, usual) != NULL ? usual : NULL;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)units, key, value)
+    {
+        code = code == NULL && weir_currency_is_known(key) ? key : code;
+    }
+    const char *text = code == NULL ? NULL : json_string_value(json_object_get(units, code));
+    if (text != NULL) {
+        l.micro_per_hour = read_price(text);
+        (void)snprintf(l.currency, sizeof l.currency, "%s", code);
+    }
+    return l;
+}
+
+static void take_dearer(struct ec2_listed *best, const struct ec2_listed *l)
+{
+    if (l->micro_per_hour > best->micro_per_hour && (best->micro_per_hour == 0 || weir_streq(best->currency, l->currency))) {
+        *best = *l;
+    }
+}
+
+/* The highest of a product's hourly prices, all in one currency; 0: it has none. */
+static struct ec2_listed read_terms(const json_t *product, const char *usual)
+{
+    struct ec2_listed best = {.micro_per_hour = 0};
     const char *key;
     json_t *term;
     json_object_foreach(json_object_get(json_object_get(product, "terms"), "OnDemand"), key, term)
@@ -71,17 +106,18 @@ static int64_t read_terms(const json_t *product)
         json_object_foreach(json_object_get(term, "priceDimensions"), rate, dimension)
         {
             const char *unit = json_string_value(json_object_get(dimension, "unit"));
-            const char *usd = json_string_value(json_object_get(json_object_get(dimension, "pricePerUnit"), "USD"));
-            int64_t micro = unit != NULL && usd != NULL && weir_streq(unit, "Hrs") ? read_price(usd) : 0;
-            best = micro > best ? micro : best;
+            if (unit != NULL && weir_streq(unit, "Hrs")) {
+                struct ec2_listed l = read_unit_price(json_object_get(dimension, "pricePerUnit"), usual);
+                take_dearer(&best, &l);
+            }
         }
     }
     return best;
 }
 
-static int64_t read_products(const json_t *list, const char *type, const char *region)
+static struct ec2_listed read_products(const json_t *list, const char *type, const char *region)
 {
-    int64_t best = 0;
+    struct ec2_listed best = {.micro_per_hour = 0};
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
         json_t *product = text == NULL ? NULL : json_loads(text, 0, NULL);
@@ -89,18 +125,18 @@ static int64_t read_products(const json_t *list, const char *type, const char *r
         const char *its_type = json_string_value(json_object_get(is, "instanceType"));
         const char *its_region = json_string_value(json_object_get(is, "regionCode"));
         if (its_type != NULL && its_region != NULL && weir_streq(its_type, type) && weir_streq(its_region, region)) {
-            int64_t micro = read_terms(product);
-            best = micro > best ? micro : best;
+            struct ec2_listed l = read_terms(product, ec2_usual_currency(region));
+            take_dearer(&best, &l);
         }
         json_decref(product);
     }
     return best;
 }
 
-static void keep(struct weir_provider *p, size_t region, const char *type, int64_t micro)
+static void keep(struct weir_provider *p, size_t region, const char *type, struct ec2_listed fresh)
 {
     struct ec2_region *r = &p->region[region];
-    struct ec2_listed fresh = {.micro_per_hour = micro, .at = weir_clock_wall(p->env->clock)};
+    fresh.at = weir_clock_wall(p->env->clock);
     (void)snprintf(fresh.type, sizeof fresh.type, "%s", type);
     for (size_t i = 0; i < r->listed.n; i++) {
         if (weir_streq(r->listed.p[i].type, type)) {
@@ -129,10 +165,10 @@ static void on_products(void *ctx, const struct weir_cloud_answer *a)
         end_list(op, trouble);
         return;
     }
-    int64_t micro = read_products(list, type, p->conf.region[op->region]);
+    struct ec2_listed found = read_products(list, type, p->conf.region[op->region]);
     json_decref(body);
-    if (micro > 0) { /* 0: sold otherwise, in blocks of capacity, say */
-        keep(p, op->region, type, micro);
+    if (found.micro_per_hour > 0) { /* 0: sold otherwise, in blocks of capacity, say */
+        keep(p, op->region, type, found);
     }
     op->at++;
     if (op->at == op->todo.n) {
@@ -158,7 +194,9 @@ static int send_next(struct list_op *op)
     static const char *const fixed[][2] = {{"operatingSystem", "Linux"}, {"preInstalledSw", "NA"},     {"capacitystatus", "Used"},
                                            {"tenancy", "Shared"},        {"marketoption", "OnDemand"}, {"productFamily", "Compute Instance"}};
     struct weir_provider *p = op->p;
+    const char *service_region = list_region(p->conf.region[op->region]);
     char url[320];
+    char scope[WEIR_REGION_SIZE + 16];
     WEIR_CLEANUP(weir_str_release) struct weir_str body = WEIR_STR_INIT(4096);
     struct weir_json j = weir_json_begin(&body);
     weir_json_object(&j);
@@ -174,9 +212,10 @@ static int send_next(struct list_op *op)
     }
     weir_json_end(&j);
     weir_json_end(&j);
-    ec2_url(p, "api.pricing", LIST_REGION, url, sizeof url);
+    ec2_url(p, "api.pricing", service_region, url, sizeof url);
+    (void)snprintf(scope, sizeof scope, "%s/pricing", service_region);
     const struct weir_cloud_request q = {.what = "GetProducts", .kind = WEIR_CLOUD_READ, .method = "POST", .url = url, .header = header,
-                                         .n_headers = WEIR_ARRAY_LEN(header), .body = weir_str_sv(&body), .scope = LIST_REGION "/pricing",
+                                         .n_headers = WEIR_ARRAY_LEN(header), .body = weir_str_sv(&body), .scope = scope,
                                          .reply_bytes_max = REPLY_BYTES_MAX};
     return weir_cloud_send(p->cloud, &q, on_products, free_list, op);
 }
@@ -192,7 +231,7 @@ void ec2_pricelist_refresh(struct weir_provider *p)
     const struct weir_offer *o = p->env->catalogue == NULL ? NULL : p->env->catalogue(p->env->catalogue_ctx, EC2_NAME, &n);
     for (size_t i = 0; i < p->conf.n_regions && p->conf.on_demand && p->conf.list_prices; i++) {
         struct ec2_region *r = &p->region[i];
-        if (r->listing || strncmp(p->conf.region[i], "cn-", 3) == 0 || !is_older(p, r->listed_at, LIST_EVERY) || !is_older(p, r->list_tried_at, LIST_RETRY)) {
+        if (r->listing || !is_older(p, r->listed_at, LIST_EVERY) || !is_older(p, r->list_tried_at, LIST_RETRY)) {
             continue;
         }
         struct list_op *op = weir_alloc(sizeof *op);
@@ -204,8 +243,10 @@ void ec2_pricelist_refresh(struct weir_provider *p)
                 weir_vec_push(&op->todo, type);
             }
         }
-        r->list_tried_at = weir_clock_wall(p->env->clock);
-        r->listing = op->todo.n > 0 && send_next(op) == 0;
+        if (op->todo.n > 0) { /* else there may be something to ask for soon: a rate of their currency may come */
+            r->list_tried_at = weir_clock_wall(p->env->clock);
+            r->listing = send_next(op) == 0;
+        }
         if (!r->listing) {
             free_list(op);
         }

@@ -33,9 +33,19 @@ void ec2_form_addf(struct weir_str *form, const char *key, const char *fmt, ...)
     ec2_form_add(form, key, value);
 }
 
+bool ec2_is_china(const char *region)
+{
+    return strncmp(region, "cn-", 3) == 0;
+}
+
+const char *ec2_usual_currency(const char *region)
+{
+    return ec2_is_china(region) ? "CNY" : "USD";
+}
+
 void ec2_url(const struct weir_provider *p, const char *service, const char *region, char *ret, size_t size)
 {
-    const char *suffix = strncmp(region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
+    const char *suffix = ec2_is_china(region) ? "amazonaws.com.cn" : "amazonaws.com";
     if (p->conf.endpoint[0] != '\0') {
         (void)snprintf(ret, size, "%s/", p->conf.endpoint);
     } else {

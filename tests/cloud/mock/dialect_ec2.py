@@ -71,6 +71,9 @@ class Dialect:
         self.world = world
         self.spare = options.get("next_key")  # what a refreshed credential carries
         self.keys = {options.get("key", "AKIDMOCK")} | ({self.spare} if self.spare else set())
+        self.region = options.get("region", REGION)
+        self.is_china = self.region.startswith("cn-")
+        self.currency = "CNY" if self.is_china else "USD"
         self.made = 0
         self.machine_tokens = {}  # instance -> tokens of its metadata service
 
@@ -106,11 +109,14 @@ class Dialect:
         return Reply(200, text.encode(), "text/xml;charset=UTF-8")
 
     def _authorize(self, request):
-        m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/(?:ec2|pricing|servicequotas)/aws4_request, ?SignedHeaders=([a-z0-9;-]+), ?"
+        m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/(ec2|pricing|servicequotas)/aws4_request, ?SignedHeaders=([a-z0-9;-]+), ?"
                          r"Signature=([0-9a-f]{64})", request.headers.get("Authorization", ""))
         date = request.headers.get("X-Amz-Date", "")
         if not m:
             raise CloudError("unauthorized", "the signature is missing or malformed")
+        lists = "cn-northwest-1" if self.is_china else "us-east-1"  # where the price lists of the partition are
+        if m.group(4) == "pricing" and m.group(3) != lists:
+            raise CloudError("unauthorized", f"Credential should be scoped to a valid region, which is {lists}")
         if m.group(1) not in self.keys:
             raise CloudError("unauthorized", "the security token included in the request is expired", code="ExpiredToken", status=400)
         try:
@@ -145,7 +151,7 @@ class Dialect:
         if operation == "offers":
             return self._spot(form)
         if operation == "types":
-            inner = "".join(f"<item><instanceType>{t}</instanceType><locationType>region</locationType><location>{REGION}</location></item>" for t in TYPES)
+            inner = "".join(f"<item><instanceType>{t}</instanceType><locationType>region</locationType><location>{self.region}</location></item>" for t in TYPES)
             return self._xml(action, f"<instanceTypeOfferingSet>{inner}</instanceTypeOfferingSet>")
         if operation == "tag":
             return self._xml(action, "<return>true</return>")
@@ -190,12 +196,12 @@ class Dialect:
             raise CloudError("invalid", "these filters tell more machines apart than are there")
         found = []
         for name, (_, gpus, _, price, _) in TYPES.items():
-            if name == want.get("instanceType") and want.get("regionCode") == REGION:
-                rate = {"unit": "Hrs", "currency": "USD", "pricePerUnit": {"USD": f"{price * self.world.price_factor:.10f}"}}
+            if name == want.get("instanceType") and want.get("regionCode") == self.region:
+                rate = {"unit": "Hrs", "currency": self.currency, "pricePerUnit": {self.currency: f"{price * self.world.price_factor:.10f}"}}
                 term = {"sku": "SKU", "termAttributes": {}, "priceDimensions": {"SKU.JRTCKXETXF.6YS6EN2CT7": rate}}
-                upfront = {"priceDimensions": {"A": {"unit": "Quantity", "pricePerUnit": {"USD": "100000"}}}}
+                upfront = {"priceDimensions": {"A": {"unit": "Quantity", "pricePerUnit": {self.currency: "100000"}}}}
                 found.append(json.dumps({"product": {"sku": "SKU", "productFamily": "Compute Instance", "attributes": {
-                    "instanceType": name, "regionCode": REGION, "gpu": str(gpus), "operatingSystem": "Linux"}},
+                    "instanceType": name, "regionCode": self.region, "gpu": str(gpus), "operatingSystem": "Linux"}},
                     "serviceCode": "AmazonEC2", "terms": {"OnDemand": {"SKU.JRTCKXETXF": term}, "Reserved": {"SKU.38NPMPTW36": upfront}}}))
         return Reply(200, {"FormatVersion": "aws_v1", "PriceList": found}, "application/x-amz-json-1.1")
 
@@ -257,7 +263,7 @@ class Dialect:
         self.made += 1
         ident = f"i-{self.made:017x}"
         wanted = {"type": form["InstanceType"], "tags": tags, "spot": form.get("InstanceMarketOptions.MarketType") == "spot",
-                  "zone": form.get("Placement.AvailabilityZone", REGION + "ab"[self.made % 2]),  # else the provider's choice
+                  "zone": form.get("Placement.AvailabilityZone", self.region + "ab"[self.made % 2]),  # else the provider's choice
                   "compare": {k: v for k, v in form.items()},
                   "boot": {"user_data": user_data.decode("utf-8", "replace")} if user_data else None,
                   "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{memory}"},
@@ -335,7 +341,7 @@ class Dialect:
     def _spot(self, form):
         """Of each type and zone what it has cost since the time asked for, and first what it cost then; the newest comes first."""
         types = [v[""] for v in groups(form, "InstanceType")] or list(TYPES)
-        zones = [z for z in (REGION + "a", REGION + "b") if form.get("AvailabilityZone", z) == z]
+        zones = [z for z in (self.region + "a", self.region + "b") if form.get("AvailabilityZone", z) == z]
         start = datetime.datetime.fromisoformat(form["StartTime"].replace("Z", "+00:00")).timestamp()
         prices = self.world.prices
         told = [(since, factor) for at, (since, factor) in enumerate(prices) if at + 1 == len(prices) or prices[at + 1][0] > start]
@@ -349,6 +355,6 @@ class Dialect:
     def add_foreign(self, body):
         self.made += 1
         apart = bool(body.get("lifecycle") or body.get("tenancy"))  # these have quotas of their own
-        wanted = {"type": "g6.xlarge", "takes": 0 if apart else CORES["g6.xlarge"], "quota_of": self._quota_of("g6.xlarge", False), "tags": body.get("tags", {"weir-owner": "somebody-else"}), "zone": REGION + "a", "compare": {},
+        wanted = {"type": "g6.xlarge", "takes": 0 if apart else CORES["g6.xlarge"], "quota_of": self._quota_of("g6.xlarge", False), "tags": body.get("tags", {"weir-owner": "somebody-else"}), "zone": self.region + "a", "compare": {},
                   "lifecycle": body.get("lifecycle", ""), "tenancy": body.get("tenancy", "default")}
         self.world.create(None, "somebody-else", wanted, ident=f"i-{self.made:017x}")
