@@ -392,6 +392,7 @@ struct broker {
     WEIR_VEC(struct lease_watch) leases;
     struct weir_provider_env provider_env;
     struct program_sum program_sum[2]; /* x86_64, aarch64 */
+    uint8_t committed[WEIR_CONFIG_COMMITTED_MAX]; /* enum committed_state of each commitment */
 
     struct retention retention;
     struct self_check self_check;
@@ -512,8 +513,17 @@ struct lease_watch *leases_watch(struct broker *b, struct weir_lease_id lease);
 const struct lease_watch *leases_owner(struct broker *b, const char *token);
 
 /* committed.c: what of a provider's offers is paid for already */
-/* The offer that the commitment makes of those of the provider. False: it is of another, or what it is for is not offered. */
-bool committed_offer(const struct weir_config_committed *c, const char *provider, const struct weir_offer *o, size_t n, struct weir_offer *ret);
+/*
+ * The offer that a commitment of the configuration makes now of those that the provider told. False: it is of another, has ended or not begun, or
+ * what it is for is not offered; the log says so once.
+ */
+bool committed_offer(struct broker *b, size_t commitment, const char *provider, const struct weir_offer *o, size_t n, struct weir_offer *ret);
+/* Says at the start which commitments are with providers that are not configured. */
+void committed_begin(const struct broker *b);
+/* What weir doctor tells of the commitments with the provider: how many are offered, and those that are of no use. */
+void committed_check(const struct broker *b, const char *provider, void (*add)(void *ctx, const struct weir_check *c), void *ctx);
+/* A provider that is not configured, and has commitments: the at-th such. NULL: there are no more. */
+const char *committed_unconfigured(const struct broker *b, size_t at);
 
 /* prices.c: machines whose price moves while they run */
 /* The provider told its offers. */

@@ -81,6 +81,18 @@ static void answer(struct broker *b, struct weir_command *cmd)
         }
         write_check(&j, &prices);
         provider_quotas_check(b, p, add_check, &j);
+        committed_check(b, p->ops->name, add_check, &j);
+        weir_json_end(&j);
+        weir_json_end(&j);
+    }
+    const char *other;
+    for (size_t i = 0; (other = committed_unconfigured(b, i)) != NULL; i++) {
+        weir_json_object(&j);
+        weir_json_kv_cstr(&j, "provider", other);
+        weir_json_kv_time(&j, "checked", (struct weir_wall){0});
+        weir_json_key(&j, "checks");
+        weir_json_array(&j);
+        committed_check(b, other, add_check, &j);
         weir_json_end(&j);
         weir_json_end(&j);
     }

@@ -443,6 +443,7 @@ static int read_committed(struct config_loader *l, const struct doc *d, void *ta
         if (r != 0) {
             return config_fail_at(l, i, why.text);
         }
+        l->c->committed[l->c->n_committed].line = i->line;
         l->c->n_committed++;
     }
     return 0;

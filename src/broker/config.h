@@ -156,6 +156,9 @@ struct weir_config {
         char zone[WEIR_REGION_SIZE]; /* "": any */
         uint32_t machines;           /* that are paid for */
         int64_t price_micro_per_hour; /* what each costs, used or not; 0: as on demand */
+        struct weir_wall from;        /* its term; 0: since ever */
+        struct weir_wall until;       /* WEIR_WALL_MAX: for ever */
+        uint32_t line;                /* of the file, where it begins */
     } committed[WEIR_CONFIG_COMMITTED_MAX];
     size_t n_committed;
     struct weir_dur node_silence; /* without a word from its agent, a node is lost; default 60 s */

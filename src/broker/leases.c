@@ -516,7 +516,7 @@ static void take_offers(struct broker *b, struct provider *p, const struct weir_
     }
     for (size_t i = 0; b->config != NULL && i < b->config->n_committed; i++) {
         struct weir_offer o;
-        if (committed_offer(&b->config->committed[i], p->ops->name, r->offer, r->n_offers, &o) && has_rate(b, &o)) {
+        if (committed_offer(b, i, p->ops->name, r->offer, r->n_offers, &o) && has_rate(b, &o)) {
             keep_offer(p, n++, &o, &same);
         }
     }
@@ -903,6 +903,7 @@ int leases_init(struct broker *b, struct weir_err *err)
         }
         b->n_providers++;
     }
+    committed_begin(b);
     leases_restore(b);
     return 0;
 }

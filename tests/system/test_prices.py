@@ -214,33 +214,5 @@ def test_each_change_while_the_broker_was_away_counts_from_its_own_moment(weir):
         assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
 
 
-def test_what_is_paid_for_is_used_first(weir):
-    """A commitment for two machines: they are rented before one on demand is, as free; each is booked at what it costs."""
-    offer = {"instance_type": "small", "gpu": "A100", "gpus": 1, "price": 1.20, "cpus": 2, "memory": "2G"}
-    committed = {"provider": "sandbox", "instance_type": "small", "region": "here", "plan_per_hour": 1.5, "per_hour": 0.70}
-    conf = {"providers": {"sandbox": {"boot_delay": "100ms", "mirror": [], "offers": [offer]}}, "committed": [committed]}
-    with lib.Broker(weir, gpus=None, config=json.dumps(conf)) as b:
-        go = b.dir / "go"
-        until("the offers", lambda: {"reserved", "on_demand"} == {o["market"] for o in b.json("offers", "--launchable")})
-        work = {"name": "t", "project": "vision", "run": f"until [ -e {go} ]; do sleep 0.1; done", "max_duration": "1h", "delay_cost": 5000,
-                "resources": {"accelerators": {"A100": 1}, "use_spot": False}}
-        jobs = []
-        for _ in range(3):  # one after the other: what is paid for is taken before more is
-            jobs.append(b.submit(work))
-            until("it to run", lambda: b.get(f"/v1/jobs/{jobs[-1]}")["state"] == "running", limit_s=180)
-        found = sorted((x["market"], x["price_micro_per_hour"]) for x in leases(b))
-        assert found == [("on_demand", 1200000), ("reserved", 700000), ("reserved", 700000)], found
-        go.touch()
-        assert all(b.wait(j)["state"] == "succeeded" for j in jobs)
-        all_leases = leases(b)
-        for each in all_leases:
-            b.run("leases", "end", each["id"])
-        until("all to be given back", lambda: not leases(b), limit_s=180)
-        for each in all_leases:
-            micro, since, end = charged(b, each["id"])
-            assert micro == integral(lambda us, at=each["price_micro_per_hour"]: at, 3600, since, end), (each, micro)
-        b.ok("bill", "--check")
-
-
 if __name__ == "__main__":
     sys.exit(lib.main(globals()))

@@ -473,6 +473,12 @@ static void commitments_are_read(void **state)
         {"provider: aws, instance_type: a, machines: 1", "committed.region: is missing", 0, 0},
         {"provider: aws, instance_type: a, region: r, machines: 0", "committed.machines", 0, 0},
         {"provider: aws, instance_type: a, region: r, machine: 1", "did you mean 'machines'?", 0, 0},
+        {"provider: awss, instance_type: a, region: r, machines: 1", "committed.provider: 'awss' is not known; did you mean 'aws'?", 0, 0},
+        {"provider: elsewhere, instance_type: a, region: r, machines: 1", "committed.provider: 'elsewhere' is not known; there are azure, ", 0, 0},
+        {"provider: elsewhere, instance_type: a, region: r, machines: 1", "test.yaml:2", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, from: 2026-01-01, until: '2027-01-01T12:00:00Z'", NULL, 1, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, until: next year", "committed.until: must be a time, such as", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, from: 2027-01-01, until: 2027-01-01", "committed.until: must be later than from", 0, 0},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         char text[512];
