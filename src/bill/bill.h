@@ -353,6 +353,11 @@ struct weir_bill_prices {
  */
 void weir_bill_check_prices(struct weir_bill_check *c, const struct weir_bill_prices *p);
 int weir_bill_check_add(struct weir_bill_check *c, const struct weir_posting *p, struct weir_err *err);
+/*
+ * Jobs of smaller numbers are over, and nothing of theirs is posted any more: what they were charged need not be kept. It may be kept for a while
+ * all the same. To be called again and again where there is no end of jobs.
+ */
+void weir_bill_check_forget(struct weir_bill_check *c, struct weir_job_id below);
 
 struct weir_bill_check_result {
     uint64_t postings;

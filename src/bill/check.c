@@ -20,7 +20,10 @@ struct check_run {
     uint32_t next; /* of the same place on the page, index + 1 */
 };
 
-enum { PAGE_BITS = 6 };
+enum {
+    PAGE_BITS = 6,
+    FORGET_MIN = 1 << 16, /* runs: fewer are not worth the work */
+};
 
 /* Runs whose jobs and ordinals differ in the last bits only. */
 struct check_page {
@@ -39,6 +42,7 @@ struct weir_bill_check {
     struct weir_map by_page; /* hash -> index; probed by the next hash */
     WEIR_VEC(struct check_page) pages;
     WEIR_VEC(struct check_run) runs;
+    size_t kept; /* of them, when jobs were forgotten last */
     struct weir_posting amended; /* the first half of a pair; id 0: none is open */
     struct check_prices prices;
 };
@@ -254,11 +258,38 @@ static struct check_page *page_of(struct weir_bill_check *c, struct weir_task_id
     return &c->pages.p[c->pages.n - 1];
 }
 
+static uint32_t *place_of(struct weir_bill_check *c, const struct weir_run_id *run, struct weir_node_id node)
+{
+    struct check_page *page = page_of(c, run->task);
+    uint64_t place = run->task.job.v + run->task.ordinal + run->attempt + node.v;
+    return &page->first[place & ((1u << PAGE_BITS) - 1)];
+}
+
+void weir_bill_check_forget(struct weir_bill_check *c, struct weir_job_id below)
+{
+    if (c->runs.n < 2 * c->kept + FORGET_MIN) {
+        return;
+    }
+    weir_map_release(&c->by_page);
+    weir_vec_clear(&c->pages);
+    size_t n = 0;
+    for (size_t i = 0; i < c->runs.n; i++) {
+        struct check_run run = c->runs.p[i];
+        if (run.run.task.job.v < below.v) {
+            continue;
+        }
+        uint32_t *first = place_of(c, &run.run, run.node);
+        run.next = *first;
+        c->runs.p[n++] = run;
+        *first = (uint32_t)n;
+    }
+    c->runs.n = n;
+    c->kept = n;
+}
+
 static struct check_run *run_of(struct weir_bill_check *c, const struct weir_posting *p)
 {
-    struct check_page *page = page_of(c, p->run.task);
-    uint64_t place = p->run.task.job.v + p->run.task.ordinal + p->run.attempt + p->node.v;
-    uint32_t *first = &page->first[place & ((1u << PAGE_BITS) - 1)];
+    uint32_t *first = place_of(c, &p->run, p->node);
     for (uint32_t i = *first; i != 0; i = c->runs.p[i - 1].next) {
         if (weir_run_id_eq(c->runs.p[i - 1].run, p->run) && c->runs.p[i - 1].node.v == p->node.v) {
             return &c->runs.p[i - 1];

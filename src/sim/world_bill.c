@@ -155,6 +155,7 @@ void weir_world_bill_settle(struct weir_sim_world *w, bool all)
     }
     weir_bill_settle(w->bill, (struct weir_wall){w->now_us}, all);
     take(w);
+    weir_bill_check_forget(w->check, (struct weir_job_id){w->oldest_job}); /* what was over is posted now */
     w->unsettled = 0;
     w->settled_us = w->now_us;
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -177,6 +178,50 @@ static void a_restart_changes_nothing(void **state)
 
 /* ---- the checker itself: what is wrong is found ---- */
 
+static int move_to_waste(struct weir_bill_check *c, struct weir_posting p, uint64_t id, uint64_t job, struct weir_err *err)
+{
+    p.id = id;
+    p.credit = WEIR_ACCOUNT_JOB;
+    p.debit = WEIR_ACCOUNT_WASTE_LOST;
+    p.run.task.job.v = job;
+    return weir_bill_check_add(c, &p, err);
+}
+
+/* Of jobs without end only those that still run are kept, and these are proven as before. */
+static void jobs_that_are_over_are_forgotten(void **state)
+{
+    (void)state;
+    enum { JOBS = 140000, OVER = JOBS - 1000 };
+    struct weir_bill_check *c = weir_bill_check_new();
+    struct weir_err err = {""};
+    struct weir_posting use = {0};
+    uint64_t id = 0;
+    for (uint64_t job = 1; job <= JOBS; job++) {
+        struct weir_posting cost = {.id = ++id, .at = {(int64_t)job * 100}, .from = {(int64_t)job * 100 - 50}, .to = {(int64_t)job * 100}, .node = {1},
+                                    .credit = WEIR_ACCOUNT_DEPRECIATION, .debit = WEIR_ACCOUNT_NODE, .amount_micro = 7};
+        assert_int_equal(weir_bill_check_add(c, &cost, &err), 0);
+        use = cost;
+        use.id = ++id;
+        use.credit = WEIR_ACCOUNT_NODE;
+        use.debit = WEIR_ACCOUNT_JOB;
+        use.run = (struct weir_run_id){{{job}, 0}, 1};
+        assert_int_equal(weir_bill_check_add(c, &use, &err), 0);
+        if (job % 1000 == 0) {
+            weir_bill_check_forget(c, (struct weir_job_id){job < OVER ? job : OVER});
+        }
+    }
+    assert_int_equal(move_to_waste(c, use, id + 1, 1, &err), -WEIR_ECORRUPT);
+    assert_non_null(strstr(err.text, "but only 0.000000 was charged"));
+    assert_int_equal(move_to_waste(c, use, id + 2, OVER + 1, &err), 0);
+    assert_int_equal(move_to_waste(c, use, id + 3, JOBS, &err), 0);
+    assert_int_equal(move_to_waste(c, use, id + 4, JOBS, &err), -WEIR_ECORRUPT);
+    struct weir_bill_check_result sum;
+    assert_int_equal(weir_bill_check_end(c, &sum, &err), 0);
+    assert_int_equal(sum.used_micro, 7 * (JOBS - 2));
+    assert_int_equal(sum.waste_micro, 14);
+    weir_bill_check_free(c);
+}
+
 static void the_checker_finds_every_kind_of_fault(void **state)
 {
     (void)state;
@@ -253,6 +298,7 @@ int main(void)
         cmocka_unit_test(another_currency_adds_up_to_the_whole),
         cmocka_unit_test(a_restart_changes_nothing),
         cmocka_unit_test(the_checker_finds_every_kind_of_fault),
+        cmocka_unit_test(jobs_that_are_over_are_forgotten),
     };
     return cmocka_run_group_tests_name("bill-random", tests, NULL, NULL);
 }
