@@ -56,6 +56,10 @@ static void add_field_words(struct weir_str *out, const struct weir_sim_result *
     } else {
         weir_sim_real_text(value, sizeof value, f->u.real);
     }
+    if (weir_streq(f->name, "nodes") && f->kind == WEIR_SIM_COUNT) { /* as people say it */
+        weir_str_addf(out, "%s%s" NBSP "%s", out->n > 0 ? ", " : "", value, f->u.count == 1 ? "node" : "nodes");
+        return;
+    }
     weir_str_addf(out, "%s%s" NBSP "%s%s%s", out->n > 0 ? ", " : "", label, value, unit[0] == '\0' ? "" : NBSP, unit);
 }
 
@@ -310,7 +314,7 @@ static void which_case(const struct weir_sim_result *r, const struct weir_sim_ro
 
 enum { CASES_BYTES_MAX = 640, CASES_TOLD_MAX = 4 };
 
-/* "; Nodes 8: ", before what is said of the n-th case. */
+/* "; 8 nodes: ", before what is said of the n-th case. */
 static void begin_case(const struct weir_sim_result *r, const struct weir_sim_row *row, size_t n, struct weir_str *out)
 {
     char where[120];

@@ -117,7 +117,7 @@ static size_t ways_of(const struct weir_sim_report_view *v, struct way *way)
         }
         weir_sim_case_words(v->result, &v->result->row[v->first[c]], where, sizeof where);
         (void)weir_sim_row_real(&v->result->row[v->first[c]], "nodes", &nodes);
-        bool alone = weir_streq(where, "Nodes" NBSP "0") || strchr(where, ',') == NULL;
+        bool alone = weir_streq(where, "0" NBSP "nodes") || strchr(where, ',') == NULL;
         if (!clouds || !alone) {
             snprintf(name, sizeof name, alone ? "Cloud alone, at once" : "Cloud alone, at once: %s", where);
             add_way(way, &n, row_of(v, c, "cloud-only"), name, false);

@@ -241,17 +241,26 @@ static const struct weir_sim_row *row_for(const struct weir_sim_report_view *v, 
     return meant != NULL ? meant : any;
 }
 
+/* Where next to nothing is proved to be needed a policy is thousands of percent above that, which says nothing and hides the others. */
+#define GAP_DRAWN_MAX 1000.0
+
 static bool bar_chart(const struct weir_sim_report_view *v, size_t c, const char *metric, const char *text, struct weir_str *out)
 {
     struct weir_svg_bar bar[WEIR_SIM_REPORT_POLICIES_MAX];
     char label[WEIR_SIM_REPORT_POLICIES_MAX][TEXT];
     char value[WEIR_SIM_REPORT_POLICIES_MAX][TEXT];
     char hint[WEIR_SIM_REPORT_POLICIES_MAX][TEXT * 2];
+    const bool gap = weir_streq(metric, "gap_to_bound_percent");
+    bool beyond = false;
     size_t n = 0;
     for (size_t k = 0; k < v->n_policies; k++) {
         const struct weir_sim_row *row = row_for(v, c, v->policy[k]);
         double x = 0;
         if (row == NULL || !weir_sim_row_real(row, metric, &x)) {
+            continue;
+        }
+        if (gap && x > GAP_DRAWN_MAX) {
+            beyond = true;
             continue;
         }
         char name[TEXT];
@@ -271,6 +280,10 @@ static bool bar_chart(const struct weir_sim_report_view *v, size_t c, const char
     }
     char axis[TEXT];
     axis_label(v->result, metric, axis, sizeof axis);
+    if (beyond) {
+        size_t length = strlen(axis);
+        snprintf(axis + length, sizeof axis - length, "; above 1,000" NBSP "%%, where the bound says little, not drawn");
+    }
     open_figure(out, "", text);
     weir_svg_bars(out, text, axis, bar, n);
     weir_str_adds(out, "</figure>\n");
@@ -558,7 +571,17 @@ static double part_of(const struct weir_sim_breakdown *b, const char *name)
     return 0;
 }
 
-/* Names stand by size in each breakdown: the first of each row, taken in turn, are the largest ones. */
+/* Is there anything of that name in any of the rows? */
+static bool is_spent(const char *breakdown, const char *name, const struct weir_sim_row *const *row, size_t n)
+{
+    bool any = false;
+    for (size_t i = 0; i < n && !any; i++) {
+        any = part_of(weir_sim_series_breakdown(row[i]->series, breakdown), name) != 0;
+    }
+    return any;
+}
+
+/* Names stand by size in each breakdown: the first of each row, taken in turn, are the largest ones. What is nothing everywhere is left out. */
 static void choose_parts(struct parts *p, const char *breakdown, const struct weir_sim_row *const *row, size_t n)
 {
     *p = (struct parts){0};
@@ -569,6 +592,7 @@ static void choose_parts(struct parts *p, const char *breakdown, const struct we
             for (size_t m = 0; m < p->n && !known; m++) {
                 known = weir_streq(p->name[m], b->part[k].name);
             }
+            known = known || !is_spent(breakdown, b->part[k].name, row, n);
             if (!known && p->n < PARTS_MAX - 1) {
                 p->name[p->n++] = b->part[k].name;
             } else if (!known) {
@@ -590,6 +614,9 @@ static void breakdown_chart(const struct weir_sim_report_view *v, const char *br
     char text[STACKS_MAX][TEXT];
     struct weir_svg_stack stack[STACKS_MAX];
     choose_parts(&p, breakdown, row, n);
+    if (p.n == 0) {
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         const struct weir_sim_breakdown *b = weir_sim_series_breakdown(row[i]->series, breakdown);
         double sum = 0;

@@ -316,7 +316,7 @@ void weir_svg_points(struct weir_str *out, const char *title, const char *x_labe
     low_x = low_x > 0 && low_x < high_x * 0.3 ? 0 : low_x;
     struct weir_svg_axis x = weir_svg_axis(low_x, high_x, 5, LEFT, width - RIGHT);
     struct weir_svg_axis y = weir_svg_axis(low_y, high_y, 5, HEIGHT - BOTTOM, TOP);
-    struct box within = {LEFT + 3, TOP - 6, width, HEIGHT - BOTTOM - 2};
+    struct box within = {LEFT + 3, TOP + 2, width, HEIGHT - BOTTOM - 2}; /* not on the axes' lines */
     struct taken taken = {0};
     open_svg(out, title, width, HEIGHT);
     y_axis(out, &y, LEFT, width - RIGHT, y_label);

@@ -100,6 +100,18 @@ def test_a_page_has_every_figure_and_nothing_from_outside(weir):
         assert page.read_text(encoding="utf-8") == text, "the same command gave other bytes"
 
 
+def test_a_bound_that_says_little_hides_no_other(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs, page = pathlib.Path(folder) / "jobs.csv", pathlib.Path(folder) / "r.html"
+        jobs.write_text("submit_unix,duration_s,gpus\n100,3600,1\n100,3600,8\n100,3600,8\n300,36,1\n500,3600,1\n", encoding="utf-8")
+        printed = run(weir, "starburst", page, "--jobs", jobs, "--nodes", "1", "--trim", 0)
+        gaps = {row["policy"]: row["gap_to_bound_percent"] for row in json.loads(printed)["rows"]}
+        assert gaps["starburst"] > 1000 > gaps["no-wait"], gaps
+        text = page.read_text(encoding="utf-8")
+        chart = next(part for part in text.split("<figure")[1:] if "Gap to the bound (%)" in part.split("</figure>")[0]).split("</figure>")[0]
+        assert "above 1,000" in chart and ">no-wait<" in chart and ">starburst<" not in chart, chart
+
+
 def test_findings_follow_from_the_rows(weir):
     with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
         jobs, page = pathlib.Path(folder) / "jobs.csv", pathlib.Path(folder) / "r.html"
@@ -178,9 +190,10 @@ def test_a_replay_says_what_to_own_what_rules_are_worth_and_what_it_rests_on(wei
             by_rule = {row["policy"]: row for row in without}
             assert by_rule["weir-without-spot"]["cloud_cost"] > meant["cloud_cost"] or meant["cloud_cost"] == 0, nodes
             assert by_rule["weir-without-waiting"]["cost"] >= meant["cost"] * 0.999, nodes
-        for title in ["Own, rent, or both", "Cloud alone, at once", "Nodes\u00a03 and cloud", "Each further node saves", "What each rule is worth", "Reserved starts",
+        for title in ["Own, rent, or both", "Cloud alone, at once", "3\u00a0nodes and cloud", "Each further node saves", "What each rule is worth", "Reserved starts",
                       "What was assumed", "Purchase price (gpu_purchase)", "Residual value", "Discount, interest", "--cloud-price 2.5", "Seed (--seed)"]:
             assert title in words, title
+        assert "<th>Work</th>" in text and "<th>Margin</th>" not in text, "what nothing was spent on has no column"
         told = {a["name"]: a["text"] for a in result["assumptions"]}
         assert told["Life (life_years)"].startswith("4 years") and told["Seed (--seed)"].startswith("7;"), told
         assert "tasks wait" in words and "In the cloud alone" in words

@@ -241,9 +241,9 @@ static void headlines_tell_cost_and_wait(void **state)
     }
     assert_int_equal(weir_sim_findings(&r, f), 3);
     assert_string_equal(f[0].figure, "90.00" NBSP "EUR"); /* eight nodes: four cost 110 */
-    assert_string_equal(f[0].text, "with weir, nodes" NBSP "8: tasks wait 2.00" NBSP "h on average. In the cloud alone: 300.0" NBSP
+    assert_string_equal(f[0].text, "with weir, 8" NBSP "nodes: tasks wait 2.00" NBSP "h on average. In the cloud alone: 300.0" NBSP
                                    "EUR, wait 0.0" NBSP "min. On the same owned nodes alone: 80.00" NBSP "EUR, wait 70.0" NBSP "h.");
-    assert_string_equal(f[1].text, "weir: 50.0" NBSP "% less cost than Starburst (nodes" NBSP "8: 90.00 instead of 180.0" NBSP "EUR, wait 2.00" NBSP
+    assert_string_equal(f[1].text, "weir: 50.0" NBSP "% less cost than Starburst (8" NBSP "nodes: 90.00 instead of 180.0" NBSP "EUR, wait 2.00" NBSP
                                    "h instead of 30.0" NBSP "min).");
     assert_false(f[1].good); /* cheaper, but people wait longer */
     weir_sim_result_release(&r);
