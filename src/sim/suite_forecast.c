@@ -18,6 +18,7 @@
 enum {
     VALUES_MAX = 20000000,
     SCORED_DAYS = 14,
+    GAP_DAYS_MAX = 7,
     DAYS_MIN = 4,
     HOUR_S = 3600,
     DAY_S = 24 * HOUR_S,
@@ -44,7 +45,35 @@ static int bad_step(const struct weir_input *in, struct weir_err *err, const cha
     return weir_input_fail(in, -WEIR_EINVAL, err);
 }
 
-/* One record: its time must follow in even steps, its value may be missing. */
+static int push(struct series *s, double v, bool known, struct weir_input *in, struct weir_err *err)
+{
+    if (s->value.n == VALUES_MAX) {
+        weir_fail(err, -WEIR_ELIMIT, "more than %d values", VALUES_MAX);
+        return weir_input_fail(in, -WEIR_ELIMIT, err);
+    }
+    double filled = known || s->value.n == 0 ? v : s->value.p[s->value.n - 1];
+    weir_vec_push(&s->value, filled);
+    weir_vec_push(&s->known, known);
+    return 0;
+}
+
+/*
+ * Where a record stands that is not a step behind the last one: what is missing between them is filled in. Local time goes back by an hour
+ * in autumn: what it tells a second time counts once. 1 where the record is to be passed over.
+ */
+static int bridge(struct series *s, struct weir_input *in, int64_t by_us, int64_t step_us, struct weir_err *err)
+{
+    if (by_us % step_us != 0 || by_us > GAP_DAYS_MAX * WEIR_US_PER_DAY || by_us < -WEIR_US_PER_HOUR) {
+        return bad_step(in, err, "the steps are not even: fill gaps of over a week with records whose value is empty");
+    }
+    int r = 0;
+    for (int64_t at_us = step_us; at_us < by_us && r == 0; at_us += step_us) {
+        r = push(s, 0, false, in, err);
+    }
+    return r == 0 && by_us <= 0 ? 1 : r;
+}
+
+/* One record: its time must follow in even steps, some of which may be missing; so may its value. */
 static int take_record(struct series *s, struct weir_input *in, int64_t *last_us, int64_t *step_us, struct weir_err *err)
 {
     size_t column = weir_input_has(in, 1) ? 1 : 2;
@@ -63,20 +92,15 @@ static int take_record(struct series *s, struct weir_input *in, int64_t *last_us
             return bad_step(in, err, "steps of a minute to an hour, that divide the hour, are expected");
         }
     } else if (n > 1 && at.us - *last_us != *step_us) {
-        return bad_step(in, err, "the steps are not even: fill gaps with records whose value is empty");
+        r = bridge(s, in, at.us - *last_us, *step_us, err);
+        if (r != 0) {
+            return r < 0 ? r : 0;
+        }
     }
     *last_us = at.us;
     bool known = weir_input_field(in, column).n > 0;
     r = known ? weir_input_real(in, column, -VALUE_MAX, VALUE_MAX, &v, err) : 0;
-    if (r == 0 && n == VALUES_MAX) {
-        weir_fail(err, -WEIR_ELIMIT, "more than %d values", VALUES_MAX);
-        return weir_input_fail(in, -WEIR_ELIMIT, err);
-    }
-    if (r == 0) {
-        weir_vec_push(&s->value, known || n == 0 ? v : s->value.p[n - 1]);
-        weir_vec_push(&s->known, known);
-    }
-    return r;
+    return r < 0 ? r : push(s, v, known, in, err);
 }
 
 static int read_series(struct series *s, const char *path, struct weir_err *err)

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Suite forecast against the published figures, and on series of other kinds."""
+import datetime
+import math
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -47,6 +50,30 @@ def test_weir_is_not_worse_than_any_simple_one_and_covers_nine_in_ten(weir):
             assert rows[hours, "weir"]["mae"] <= 1.01 * best, (name, hours, rows[hours, "weir"], best)
             assert 0.87 <= rows[hours, "weir"]["coverage"] <= 0.93, (name, hours, rows[hours, "weir"])
     assert all("reference_mae" not in row for row in rows.values())
+
+
+def test_steps_may_be_missing_and_local_time_may_repeat_an_hour(weir):
+    begin = datetime.datetime(2026, 10, 1)
+    lines = [(begin + datetime.timedelta(hours=i), 100 + 30 * math.sin(i / 24 * 2 * math.pi) + i % 7) for i in range(24 * 35)]
+    gone = {3, 200, *range(600, 640)}
+    series = {
+        "empty": [f"{at},{'' if i in gone else v}" for i, (at, v) in enumerate(lines)],
+        "missing": [f"{at},{v}" for i, (at, v) in enumerate(lines) if i not in gone],
+        "repeated": [f"{at},{v}" for i, (at, v) in enumerate(lines) if i not in gone],
+    }
+    series["repeated"].insert(500, series["repeated"][499].split(",")[0] + ",1000")  # what local time tells a second time counts once
+    series["repeated"].insert(501, series["repeated"][498].split(",")[0] + ",1000")
+    got = {}
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        path = pathlib.Path(folder) / "series.csv"
+        for name, rows in series.items():
+            path.write_text("\n".join(["time,load", *rows]) + "\n", encoding="utf-8")
+            got[name] = sim(weir, "forecast", "--series", path)["rows"]
+        path.write_text("\n".join(["time,load", *series["missing"][:300], *series["missing"][300 + 24 * 8:]]) + "\n", encoding="utf-8")
+        told = subprocess.run([weir, "sim", "--suite", "forecast", "--series", str(path)], capture_output=True, text=True, timeout=600, check=False)
+        assert told.returncode == 2 and "series.csv:302: column 'time': the steps are not even" in told.stderr, told
+    assert got["empty"] == got["missing"] == got["repeated"]
+    assert got["empty"][0]["values"] == 24 * 14 - 40, got["empty"][0]
 
 
 def test_the_same_input_gives_the_same_bytes(weir):
