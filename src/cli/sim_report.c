@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,11 +23,26 @@ static int fail_errno(const char *path, struct weir_err *err)
 
 int weir_sim_page_open(struct weir_sim_page *p, const char *path, struct weir_err *err)
 {
-    *p = (struct weir_sim_page){path, -1};
+    *p = (struct weir_sim_page){.path = path, .fd = -1};
     if (path == NULL) {
         return 0;
     }
-    p->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    struct stat st;
+    bool there = lstat(path, &st) == 0;
+    if (!there || (S_ISREG(st.st_mode) && access(path, W_OK) == 0)) {
+        WEIR_CLEANUP(weir_str_release) struct weir_str part = WEIR_STR_INIT(4096);
+        weir_str_addf(&part, "%s.part", path);
+        WEIR_CLEANUP(weir_closep) int fd = part.overflowed ? -1 : open(weir_str_cstr(&part), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (fd >= 0) {
+            (void)unlink(weir_str_cstr(&part));
+            p->part = weir_str_take(&part);
+            return 0;
+        }
+        if (!there) {
+            return fail_errno(path, err);
+        }
+    }
+    p->fd = open(path, O_WRONLY | O_CLOEXEC);
     return p->fd < 0 ? fail_errno(path, err) : 0;
 }
 
@@ -66,20 +82,38 @@ static void write_command(struct weir_str *out, const struct weir_args *args)
     }
 }
 
-static int write_all(const struct weir_sim_page *p, struct weir_sv bytes, struct weir_err *err)
+static int write_all(int fd, const char *path, struct weir_sv bytes, struct weir_err *err)
 {
-    if (ftruncate(p->fd, 0) < 0) {
-        return fail_errno(p->path, err);
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0) {
+        return fail_errno(path, err);
     }
     while (bytes.n > 0) {
-        ssize_t n = write(p->fd, bytes.p, bytes.n);
+        ssize_t n = write(fd, bytes.p, bytes.n);
         if (n < 0 && errno != EINTR) {
-            return fail_errno(p->path, err);
+            return fail_errno(path, err);
         }
         bytes.p += n > 0 ? n : 0;
         bytes.n -= n > 0 ? (size_t)n : 0;
     }
     return 0;
+}
+
+/* Beside its place first, so that what stands there is always whole. */
+static int put_page(const struct weir_sim_page *p, struct weir_sv bytes, struct weir_err *err)
+{
+    if (p->part == NULL) {
+        return write_all(p->fd, p->path, bytes, err);
+    }
+    WEIR_CLEANUP(weir_closep) int fd = open(p->part, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    int r = fd < 0 ? fail_errno(p->part, err) : write_all(fd, p->part, bytes, err);
+    if (r == 0 && rename(p->part, p->path) != 0) {
+        r = fail_errno(p->path, err);
+    }
+    if (r < 0) {
+        (void)unlink(p->part);
+    }
+    return r;
 }
 
 int weir_sim_page_write(const struct weir_sim_page *p, const struct weir_args *args, const struct weir_sim_result *result,
@@ -111,14 +145,11 @@ int weir_sim_page_write(const struct weir_sim_page *p, const struct weir_args *a
         return weir_fail(err, -WEIR_ELIMIT, "--report: the page would be larger than %d MiB: ask for less at once",
                          WEIR_SIM_REPORT_BYTES_MAX >> 20);
     }
-    return write_all(p, weir_str_sv(&page), err);
+    return put_page(p, weir_str_sv(&page), err);
 }
 
 void weir_sim_page_close(struct weir_sim_page *p)
 {
-    struct stat st;
-    if (p->fd >= 0 && fstat(p->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0) {
-        (void)unlink(p->path);
-    }
+    weir_freep(&p->part);
     weir_closep(&p->fd);
 }

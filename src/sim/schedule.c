@@ -4,9 +4,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -18,9 +21,24 @@ enum { ID_BYTES_MAX = 1024 };
 struct weir_sim_schedule {
     FILE *file;
     char *path;
+    char *part; /* what is written stands there before it is whole */
+    bool nameless; /* it has no name yet: it goes with this process */
     bool begun; /* the first line is written */
     bool named;
 };
+
+/* A file without a name, so that nothing is left of a run that is broken off; beside its place where the file system knows no such. */
+static FILE *open_part(const char *dir, const char *part, bool *ret_nameless)
+{
+    int fd = access("/proc/self/fd", X_OK) == 0 ? open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666) : -1;
+    *ret_nameless = fd >= 0;
+    fd = fd >= 0 ? fd : open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file == NULL && fd >= 0) {
+        (void)close(fd);
+    }
+    return file;
+}
 
 int weir_sim_schedule_open(struct weir_sim_schedule **ret, const char *dir, const char *name, struct weir_err *err)
 {
@@ -42,12 +60,22 @@ int weir_sim_schedule_open(struct weir_sim_schedule **ret, const char *dir, cons
         weir_str_addc(&path, keep ? *p : '_');
     }
     weir_str_adds(&path, ".csv");
-    FILE *file = fopen(weir_str_cstr(&path), "we");
-    if (file == NULL) {
-        return weir_fail(err, weir_error_from_errno(errno), "--schedule: %s cannot be written", weir_str_cstr(&path));
+    if (stat(weir_str_cstr(&path), &st) == 0 && S_ISDIR(st.st_mode)) {
+        return weir_fail(err, -WEIR_EINVAL, "--schedule: %s is a folder: move it away", weir_str_cstr(&path));
+    }
+    struct weir_sim_schedule s = {.path = weir_str_take(&path)};
+    WEIR_CLEANUP(weir_str_release) struct weir_str part = WEIR_STR_INIT(4096);
+    weir_str_addf(&part, "%s.part", s.path);
+    s.part = weir_str_take(&part);
+    s.file = open_part(dir, s.part, &s.nameless);
+    if (s.file == NULL) {
+        int r = weir_fail(err, weir_error_from_errno(errno), "--schedule: %s cannot be written", s.path);
+        free(s.path);
+        free(s.part);
+        return r;
     }
     *ret = weir_alloc(sizeof **ret);
-    **ret = (struct weir_sim_schedule){.file = file, .path = weir_str_take(&path)};
+    **ret = s;
     return 0;
 }
 
@@ -87,6 +115,25 @@ void weir_sim_schedule_add(struct weir_sim_schedule *s, const struct weir_sim_sp
     fputc('\n', s->file);
 }
 
+/* A file without a name gets that of its part. */
+static int name_part(const struct weir_sim_schedule *s)
+{
+    char open_file[40];
+    if (!s->nameless) {
+        return 0;
+    }
+    snprintf(open_file, sizeof open_file, "/proc/self/fd/%d", fileno(s->file));
+    (void)unlink(s->part); /* of a run that was killed */
+    return linkat(AT_FDCWD, open_file, AT_FDCWD, s->part, AT_SYMLINK_FOLLOW);
+}
+
+static void release(struct weir_sim_schedule *s)
+{
+    free(s->path);
+    free(s->part);
+    free(s);
+}
+
 int weir_sim_schedule_close(struct weir_sim_schedule *s, struct weir_err *err)
 {
     if (s == NULL) {
@@ -94,12 +141,28 @@ int weir_sim_schedule_close(struct weir_sim_schedule *s, struct weir_err *err)
     }
     int r = 0;
     begin(s);
-    bool bad = ferror(s->file) != 0;
+    bool bad = ferror(s->file) != 0 || fflush(s->file) != 0 || name_part(s) != 0;
     if (fclose(s->file) != 0 || bad) {
         r = weir_fail(err, errno == ENOSPC ? -WEIR_ENOSPACE : -WEIR_EIO,
-                      "--schedule: %s is not whole: is the disk full?", s->path);
+                      "--schedule: %s cannot be written whole: is the disk full?", s->path);
+    } else if (rename(s->part, s->path) != 0) {
+        r = weir_fail(err, weir_error_from_errno(errno), "--schedule: %s cannot be written: %s", s->path, strerror(errno));
     }
-    free(s->path);
-    free(s);
+    if (r < 0) {
+        (void)unlink(s->part);
+    }
+    release(s);
     return r;
+}
+
+void weir_sim_schedule_drop(struct weir_sim_schedule *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    (void)fclose(s->file);
+    if (!s->nameless) {
+        (void)unlink(s->part);
+    }
+    release(s);
 }

@@ -27,7 +27,7 @@ struct weir_sim_span {
 };
 
 /*
- * Opens DIR/NAME.csv, making DIR where it is not there; characters of the name other than letters,
+ * Begins DIR/NAME.csv, which is there whole once it is closed, and else as it was; making DIR where it is not there; characters of the name other than letters,
  * digits, '.', '-' and '_' become '_'. dir NULL: *ret is NULL, and the other verbs do nothing with that.
  * Errors: by errno, naming the file.
  */
@@ -37,3 +37,5 @@ void weir_sim_schedule_name_tasks(struct weir_sim_schedule *s);
 void weir_sim_schedule_add(struct weir_sim_schedule *s, const struct weir_sim_span *span);
 /* Writes out and frees. Errors: -WEIR_ENOSPACE, -WEIR_EIO: what was written is not whole. */
 int weir_sim_schedule_close(struct weir_sim_schedule *s, struct weir_err *err);
+/* Frees, and leaves nothing of it: the run failed. */
+void weir_sim_schedule_drop(struct weir_sim_schedule *s);

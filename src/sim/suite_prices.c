@@ -393,8 +393,11 @@ int weir_sim_suite_prices(const struct weir_sim_options *o, struct weir_sim_resu
     }
     r = r < 0 ? r : run_types(&s, overhead[0] * S_PER_HOUR / 1000000, o, schedule, &meter, result, err);
     for (int p = 0; p < POLICIES; p++) {
-        int closed = weir_sim_schedule_close(schedule[p], r < 0 ? NULL : err);
-        r = r < 0 ? r : closed;
+        if (r < 0) {
+            weir_sim_schedule_drop(schedule[p]);
+        } else {
+            r = weir_sim_schedule_close(schedule[p], err);
+        }
     }
     return r;
 }

@@ -149,8 +149,7 @@ static int run_one(const struct weir_replay_order *order, const struct variant *
     int r = weir_sim_schedule_open(&one.schedule, order->o->schedule, name, err);
     r = r < 0 ? r : weir_replay_run(&one, without, result, &figures, told, err);
     if (r < 0) {
-        struct weir_err ignored;
-        (void)weir_sim_schedule_close(one.schedule, &ignored);
+        weir_sim_schedule_drop(one.schedule);
         return r;
     }
     add_row(result, site, v, order->policy, &figures);

@@ -4,9 +4,11 @@
 import hashlib
 import html.parser
 import json
+import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -223,6 +225,20 @@ def test_a_page_that_cannot_be_written_is_known_before_the_run(weir):
         page.write_text("of yesterday")
         subprocess.run(args, capture_output=True, timeout=1200, check=False)
         assert page.read_text() == "of yesterday", "a run that failed took the old page away"
+
+
+def test_a_run_that_is_broken_off_leaves_no_half_file(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs, page, schedules = (pathlib.Path(folder) / name for name in ["jobs.csv", "r.html", "s"])
+        os.mkfifo(jobs)
+        args = [weir, "sim", "--jobs", jobs, "--pools", "V100:8x1", "--cloud-price", "2", "--policies", "no-wait", "--report", page, "--schedule", schedules]
+        with subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run_:
+            with open(jobs, "w", encoding="utf-8") as feed:  # from here on it reads
+                feed.write("submit_unix,duration_s,gpus\n" + "".join(f"{i},5,1\n" for i in range(70000)))
+                feed.flush()
+                run_.send_signal(signal.SIGINT)
+                assert run_.wait(timeout=600) == -signal.SIGINT, run_.stderr.read()
+        assert not page.exists() and list(schedules.iterdir()) == [], list(pathlib.Path(folder).rglob("*"))
 
 
 def browse(*command):
