@@ -213,12 +213,7 @@ static void post_user(struct api_request *rq, struct api_call *call, const char 
     call->cmd.u.access.user = call->filter_user;
     call->finish = user_finish;
     int rc = weir_name_check("user", user, &rq->err);
-    if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        api_call_free(call);
-        return;
-    }
-    api_call_post(call);
+    api_call_post_or_fail(rq, call, rc);
 }
 
 void api_handle_user_set(struct api_request *rq)

@@ -205,12 +205,7 @@ void api_handle_alert_silence(struct api_request *rq)
     call->body = api_body(rq);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("AlertSilence"), call->body, &rq->err);
     rc = rc < 0 ? rc : read_silence(call, &rq->err);
-    if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        api_call_free(call);
-        return;
-    }
-    api_call_post(call);
+    api_call_post_or_fail(rq, call, rc);
 }
 
 /* ---- receivers ---- */

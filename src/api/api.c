@@ -247,6 +247,26 @@ void api_call_post(struct api_call *call)
     s->ops->post(s, &call->cmd);
 }
 
+void api_call_post_or_fail(struct api_request *rq, struct api_call *call, int rc)
+{
+    if (rc < 0) {
+        api_fail(rq->http, rc, &rq->err);
+        api_call_free(call);
+        return;
+    }
+    api_call_post(call);
+}
+
+int api_call_take_name(const struct api_call *call, const char *what, char *ret, size_t size, struct weir_err *err)
+{
+    size_t n = strlen(call->name);
+    if (n >= size) {
+        return weir_fail(err, -WEIR_EINVAL, "a %s's name has at most %zu bytes", what, size - 1);
+    }
+    memcpy(ret, call->name, n + 1);
+    return 0;
+}
+
 static void *lane_main(void *ctx)
 {
     struct api_lane_state *lane = ctx;

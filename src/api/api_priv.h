@@ -277,6 +277,10 @@ void api_finding(const struct api_call *call, enum weir_finding kind, const char
 /* Hands the command to the service. Unless the caller has set cmd.done: finish is called on the lane
  * when the command has succeeded, and where it has not, the error is answered. */
 void api_call_post(struct api_call *call);
+/* The same where rc is 0; else answers the request with the error, and frees the call. */
+void api_call_post_or_fail(struct api_request *rq, struct api_call *call, int rc);
+/* call->name as the name of what the call is about, "budget". Errors: -WEIR_EINVAL: it is too long. */
+int api_call_take_name(const struct api_call *call, const char *what, char *ret, size_t size, struct weir_err *err);
 /* Queues the call on its lane. */
 void api_call_defer(struct api_call *call);
 const struct api_value *api_call_param(const struct api_call *call, const char *name);

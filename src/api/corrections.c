@@ -245,12 +245,7 @@ void api_handle_correction_add(struct api_request *rq)
     int rc =
         call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("CorrectionAdd"), call->body, &rq->err);
     rc = rc < 0 ? rc : read_ask(call->body, rq->api->conf.currency, a, &rq->err);
-    if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        api_call_free(call);
-        return;
-    }
-    api_call_post(call);
+    api_call_post_or_fail(rq, call, rc);
 }
 
 /* ---- all of them ---- */

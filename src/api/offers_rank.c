@@ -223,25 +223,12 @@ static void write_rows(struct weir_json *j, struct window *w, const struct weir_
 /* Those that nothing but a rate of their currency lacks: of each, how many. */
 static void unpriced_json(struct weir_json *j, const struct weir_offer_list *l)
 {
-    struct {
-        char currency[WEIR_CURRENCY_SIZE];
-        uint64_t n;
-    } kind[WEIR_CATALOGUE_RATES_MAX];
+    struct weir_unpriced kind[WEIR_CATALOGUE_RATES_MAX];
     size_t n = 0;
     for (size_t i = 0; i < l->n; i++) {
-        const struct weir_offer *o = l->row[i].offer;
-        size_t k = 0;
-        while (k < n && !weir_streq(kind[k].currency, o->currency)) {
-            k++;
+        if (l->row[i].verdict == WEIR_VERDICT_CURRENCY) {
+            weir_unpriced_add(kind, &n, WEIR_ARRAY_LEN(kind), l->row[i].offer->currency);
         }
-        if (l->row[i].verdict != WEIR_VERDICT_CURRENCY || k == WEIR_ARRAY_LEN(kind)) {
-            continue;
-        }
-        if (k == n) {
-            memcpy(kind[n].currency, o->currency, sizeof o->currency);
-            kind[n++].n = 0;
-        }
-        kind[k].n++;
     }
     weir_json_key(j, "unpriced");
     weir_json_array(j);
@@ -249,7 +236,7 @@ static void unpriced_json(struct weir_json *j, const struct weir_offer_list *l)
         char text[128];
         weir_json_object(j);
         weir_json_kv_cstr(j, "currency", kind[i].currency);
-        weir_json_kv_u64(j, "offers", kind[i].n);
+        weir_json_kv_u64(j, "offers", kind[i].offers);
         weir_json_kv_cstr(j, "reason", weir_offer_no_rate(kind[i].currency, text, sizeof text));
         weir_json_end(j);
     }

@@ -119,12 +119,7 @@ void api_handle_policy_set(struct api_request *rq)
     call->body = api_body(rq);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("PolicySet"), call->body, &rq->err);
     rc = rc < 0 ? rc : weir_policy_read(call->body, call->name, rq->api->conf.currency, row, &rq->err);
-    if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        api_call_free(call);
-        return;
-    }
-    api_call_post(call);
+    api_call_post_or_fail(rq, call, rc);
 }
 
 void api_handle_policy_remove(struct api_request *rq)

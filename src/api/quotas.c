@@ -224,39 +224,19 @@ static int read_quota(struct api_call *call, struct weir_err *err)
     return rc == 0 && span ? weir_quota_read_span(word, from, until, d, err) : rc;
 }
 
-static int name_quota(struct api_call *call, struct weir_err *err)
-{
-    struct weir_quota *d = &call->cmd.u.quota.def;
-    if (strlen(call->name) >= sizeof d->name) {
-        return weir_fail(err, -WEIR_EINVAL, "a quota's name has at most %zu bytes", sizeof d->name - 1);
-    }
-    (void)snprintf(d->name, sizeof d->name, "%.*s", (int)sizeof d->name - 1, call->name);
-    return 0;
-}
-
 void api_handle_quota_set(struct api_request *rq)
 {
     struct api_call *call = api_named_call(rq, WEIR_COMMAND_QUOTA_SET, quota_finish);
     call->body = api_body(rq);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("QuotaSet"), call->body, &rq->err);
-    rc = rc < 0 ? rc : name_quota(call, &rq->err);
+    rc = rc < 0 ? rc : api_call_take_name(call, "quota", call->cmd.u.quota.def.name, sizeof call->cmd.u.quota.def.name, &rq->err);
     rc = rc < 0 ? rc : read_quota(call, &rq->err);
-    if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        api_call_free(call);
-        return;
-    }
-    api_call_post(call);
+    api_call_post_or_fail(rq, call, rc);
 }
 
 void api_handle_quota_remove(struct api_request *rq)
 {
     struct api_call *call = api_named_call(rq, WEIR_COMMAND_QUOTA_REMOVE, api_removed_finish);
-    int rc = name_quota(call, &rq->err);
-    if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        api_call_free(call);
-        return;
-    }
-    api_call_post(call);
+    int rc = api_call_take_name(call, "quota", call->cmd.u.quota.def.name, sizeof call->cmd.u.quota.def.name, &rq->err);
+    api_call_post_or_fail(rq, call, rc);
 }

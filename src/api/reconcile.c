@@ -83,12 +83,7 @@ void api_handle_invoice_lines(struct api_request *rq)
         rc = rc < 0 ? weir_fail_prefix(&rq->err, rc, "lines[%zu]", i) : 0;
     }
     call->cmd.u.invoice.n = n;
-    if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        api_call_free(call);
-        return;
-    }
-    api_call_post(call);
+    api_call_post_or_fail(rq, call, rc);
 }
 
 /* ---- differences ---- */

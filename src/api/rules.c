@@ -353,16 +353,6 @@ static struct api_call *rule_call(struct api_request *rq)
     return call;
 }
 
-static void post_or_fail(struct api_request *rq, struct api_call *call, int rc)
-{
-    if (rc < 0) {
-        api_fail(rq->http, rc, &rq->err);
-        api_call_free(call);
-        return;
-    }
-    api_call_post(call);
-}
-
 void api_handle_rule_add(struct api_request *rq)
 {
     struct api_call *call = rule_call(rq);
@@ -370,7 +360,7 @@ void api_handle_rule_add(struct api_request *rq)
     if (rc == 0 && !weir_utf8_is_text(weir_sv_of(call->name))) {
         rc = weir_fail(&rq->err, -WEIR_EINVAL, "a rule's name is text");
     }
-    post_or_fail(rq, call, rc < 0 ? rc : read_rule(call, &rq->err));
+    api_call_post_or_fail(rq, call, rc < 0 ? rc : read_rule(call, &rq->err));
 }
 
 void api_handle_rule_end(struct api_request *rq)
@@ -379,5 +369,5 @@ void api_handle_rule_end(struct api_request *rq)
     call->cmd.u.rule.end = true;
     call->cmd.u.rule.row.until = weir_clock_wall(rq->api->conf.clock);
     int rc = call->body == NULL ? -WEIR_EINVAL : api_schema_check(api_schema_find("RuleEnd"), call->body, &rq->err);
-    post_or_fail(rq, call, rc < 0 ? rc : read_time(call->body, "at", &call->cmd.u.rule.row.until, &rq->err));
+    api_call_post_or_fail(rq, call, rc < 0 ? rc : read_time(call->body, "at", &call->cmd.u.rule.row.until, &rq->err));
 }

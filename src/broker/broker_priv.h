@@ -17,6 +17,7 @@
 #include "base/vec.h"
 #include "broker.h"
 #include "cloud/catalogue.h"
+#include "cloud/exchange.h"
 #include "cloud/provider.h"
 #include "config.h"
 #include "engine.h"
@@ -292,11 +293,6 @@ struct policies {
 struct market_rate {
     int64_t nano;
     char currency[8];
-};
-
-struct market_missing {
-    char currency[WEIR_CURRENCY_SIZE];
-    size_t offers;
 };
 
 struct market_asked {
@@ -690,7 +686,7 @@ void owned_tick(struct broker *b);
 /* Reads the rates that are in force out of the store, and the price lists. Errors: those of store and catalogue. */
 int market_open(struct broker *b, struct weir_err *err);
 /* The currencies without a rate that price lists are in, with how many offers; at most max. */
-size_t market_missing(const struct broker *b, struct market_missing *ret, size_t max);
+size_t market_missing(const struct broker *b, struct weir_unpriced *ret, size_t max);
 /* A driver wants the prices of that provider. */
 void market_note_asked(struct broker *b, const char *provider);
 /* The currency of some offer that could be rented but for want of a rate, for the request (NULL: any); "": there is none. */

@@ -183,7 +183,7 @@ static int gather_stored(void *ctx, const struct weir_rule_row *row)
 static void notice_missing(const struct broker *b)
 {
     char text[128];
-    struct market_missing missing[WEIR_CATALOGUE_RATES_MAX];
+    struct weir_unpriced missing[WEIR_CATALOGUE_RATES_MAX];
     size_t n = market_missing(b, missing, WEIR_ARRAY_LEN(missing));
     for (size_t i = 0; i < n; i++) {
         weir_log(WEIR_LOG_WARNING, "catalogue.rate", "currency=%s offers=%zu text=\"the ledger is in %s, and %s: these offers cannot be used until then\"",
@@ -191,23 +191,12 @@ static void notice_missing(const struct broker *b)
     }
 }
 
-size_t market_missing(const struct broker *b, struct market_missing *ret, size_t max)
+size_t market_missing(const struct broker *b, struct weir_unpriced *ret, size_t max)
 {
     const struct market *m = &b->market;
     size_t n = 0;
     for (size_t i = 0; i < m->unpriced.n; i++) {
-        size_t k = 0;
-        while (k < n && !weir_streq(ret[k].currency, m->unpriced.p[i].currency)) {
-            k++;
-        }
-        if (k == max) {
-            continue;
-        }
-        if (k == n) {
-            ret[n] = (struct market_missing){.offers = 0};
-            memcpy(ret[n++].currency, m->unpriced.p[i].currency, sizeof ret->currency);
-        }
-        ret[k].offers++;
+        weir_unpriced_add(ret, &n, max, m->unpriced.p[i].currency);
     }
     return n;
 }

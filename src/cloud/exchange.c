@@ -24,6 +24,22 @@ bool weir_offer_exchange(struct weir_offer *o, const char *currency, int64_t ori
     return true;
 }
 
+void weir_unpriced_add(struct weir_unpriced *list, size_t *n, size_t max, const char *currency)
+{
+    size_t k = 0;
+    while (k < *n && !weir_streq(list[k].currency, currency)) {
+        k++;
+    }
+    if (k == max) {
+        return;
+    }
+    if (k == *n) {
+        list[(*n)++] = (struct weir_unpriced){.offers = 0};
+        memcpy(list[k].currency, currency, strnlen(currency, WEIR_CURRENCY_SIZE - 1));
+    }
+    list[k].offers++;
+}
+
 const char *weir_offer_no_rate(const char *currency, char *buf, size_t size)
 {
     (void)snprintf(buf, size, "no rate of %.3s is in force: weir rule add NAME exchange --currency %.3s --rate RATE", currency, currency);

@@ -6,6 +6,7 @@
  * what that makes in the ledger's, rounded up; one of which no rate is in force has no price, and is never rented.
  */
 
+#include "base/currency.h"
 #include "core/model.h"
 
 /* Most that an hour of a machine may cost, in units of any currency; what the ledger can take. */
@@ -18,6 +19,13 @@ struct weir_provider_env;
  * range; the offer then bears its own price, and none in the ledger's.
  */
 bool weir_offer_exchange(struct weir_offer *o, const char *currency, int64_t original_micro_per_hour, int64_t rate_nano);
+/* How many offers lack nothing but a rate of that currency. */
+struct weir_unpriced {
+    char currency[WEIR_CURRENCY_SIZE];
+    size_t offers;
+};
+/* Counts one more in a list by currency, which has *n of at most max; a currency for which there is no space left is not counted. */
+void weir_unpriced_add(struct weir_unpriced *list, size_t *n, size_t max, const char *currency);
 /* "no rate of EUR is in force: ..." with the command that adds one. */
 const char *weir_offer_no_rate(const char *currency, char *buf, size_t size);
 

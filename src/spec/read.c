@@ -106,13 +106,9 @@ int read_cpus(struct reader *rd, const struct doc *d, const char *path)
 {
     struct weir_sv text;
     int64_t milli;
-    int r = read_scalar(rd, d, path, &text);
+    int r = read_at_least(rd, d, path, &text);
     if (r != 0) {
         return r;
-    }
-    text = weir_sv_trim(text);
-    if (text.n > 0 && text.p[text.n - 1] == '+') {
-        text.n--;
     }
     r = weir_parse_decimal(text, 3, &milli, rd->err);
     if (r != 0) {

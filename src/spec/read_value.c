@@ -166,17 +166,26 @@ int read_money(struct reader *rd, const struct doc *d, const char *path, int64_t
     return 0;
 }
 
+int read_at_least(struct reader *rd, const struct doc *d, const char *path, struct weir_sv *ret)
+{
+    int r = read_scalar(rd, d, path, ret);
+    if (r != 0) {
+        return r;
+    }
+    *ret = weir_sv_trim(*ret);
+    if (ret->n > 0 && ret->p[ret->n - 1] == '+') {
+        ret->n--;
+    }
+    return 0;
+}
+
 int read_mib(struct reader *rd, const struct doc *d, const char *path, uint64_t max, uint64_t *ret)
 {
     struct weir_sv text;
     uint64_t bytes;
-    int r = read_scalar(rd, d, path, &text);
+    int r = read_at_least(rd, d, path, &text);
     if (r != 0) {
         return r;
-    }
-    text = weir_sv_trim(text);
-    if (text.n > 0 && text.p[text.n - 1] == '+') {
-        text.n--; /* "64+": at least so much, which is what weir gives anyway */
     }
     r = weir_parse_bytes(text, UINT64_C(1) << 30, &bytes, rd->err);
     if (r != 0) {

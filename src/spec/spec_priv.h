@@ -68,6 +68,8 @@ struct key_row {
 /* The value is a list where a number is wanted, and the like: `want` is "a list of ...". */
 int read_wrong_kind(const struct reader *rd, const struct doc *d, const char *path, const char *want);
 int read_scalar(struct reader *rd, const struct doc *d, const char *path, struct weir_sv *ret);
+/* "64" of "64+": at least so much, which is what weir gives anyway. */
+int read_at_least(struct reader *rd, const struct doc *d, const char *path, struct weir_sv *ret);
 /* Frees what *ret has, and copies the text. */
 void read_replace(char **ret, struct weir_sv text);
 /* Any text without NUL, newlines included. */

@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -196,6 +197,11 @@ class Broker:
 
     def json(self, *args):
         return json.loads(self.ok(*args, "--json"))
+
+    def stored(self, query, *values):
+        """The rows of a query on the store, which may be in use."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.data / 'weir.db'}?mode=ro", uri=True)) as db:
+            return db.execute(query, values).fetchall()
 
     def http(self, method, path, body=None, headers=None, raw=None):
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()

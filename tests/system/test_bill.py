@@ -36,10 +36,7 @@ def export(b, *args):
 
 
 def ledger(b):
-    with sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True) as db:
-        rows = db.execute("SELECT * FROM posting ORDER BY id").fetchall()
-    db.close()
-    return rows
+    return b.stored("SELECT * FROM posting ORDER BY id")
 
 
 def micro(rows, column="BilledCost"):
@@ -221,9 +218,7 @@ def test_a_bill_of_aws_corrects_the_ledger_once(weir):
     with Broker(weir, config=SANDBOX, gpus=None, args=["--no-agent"]) as b:
         jobs, leases, had = rented(b)
         assert len(leases) >= 1 and all(v > 0 for v in had.values()), (leases, had)
-        with sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True) as db:
-            owner = db.execute("SELECT value FROM meta WHERE key = 'installation'").fetchone()[0]
-        db.close()
+        owner = b.stored("SELECT value FROM meta WHERE key = 'installation'")[0][0]
         rows, want = [], {}
         for l in leases:
             arn = f"arn:aws:ec2:us-east-1:123456789012:instance/{l['instance']}"

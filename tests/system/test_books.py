@@ -127,8 +127,7 @@ def test_credentials_of_machines_that_are_over_go(weir):
         b.start()
 
         def names():
-            with sqlite3.connect(f"file:{b.data}/weir.db?mode=ro", uri=True) as db:
-                return {row[0] for row in db.execute("SELECT name FROM token")}
+            return {row[0] for row in b.stored("SELECT name FROM token")}
         until("the credential to go", lambda: "lease-999" not in names())
         assert names() == before - {"lease-999"}
 

@@ -6,7 +6,6 @@ import datetime
 import decimal
 import io
 import re
-import sqlite3
 import sys
 
 import lib
@@ -30,10 +29,7 @@ def micro(at):
 
 def postings(b):
     """(id, from, to, debit, credit, job, energy, carbon) of all."""
-    with sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True) as db:
-        rows = db.execute("SELECT id, from_us, to_us, debit, credit, job, energy_mj, carbon_ug FROM posting ORDER BY id").fetchall()
-    db.close()
-    return rows
+    return b.stored("SELECT id, from_us, to_us, debit, credit, job, energy_mj, carbon_ug FROM posting ORDER BY id")
 
 
 def drawn(rows, begin, end):
@@ -125,9 +121,7 @@ def cut(b):
     """Any parts of a span add up to it."""
     end = text(clock())  # what is posted later is not in it
     whole = bill(b, to=end)["total"]
-    with sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True) as db:
-        first = db.execute("SELECT min(from_us) FROM posting").fetchone()[0]
-    db.close()
+    first = b.stored("SELECT min(from_us) FROM posting")[0][0]
     begin = datetime.datetime.fromtimestamp(first // 10**6, datetime.timezone.utc)
     edges = [text(begin + datetime.timedelta(seconds=s)) for s in (0, 1, 3, 4, 9)] + [end]
     edges = [e for e in edges if e <= end]

@@ -6,7 +6,6 @@ import json
 import math
 import random
 import re
-import sqlite3
 import sys
 import threading
 import time
@@ -209,8 +208,7 @@ def test_a_lease_that_is_ended_before_its_launch_was_seen_leaves_no_machine(weir
         b.start()
         until("the lease to be over", lambda: all(x["state"] in ("ended", "failed") for x in b.json("leases", "--all")))
         until("its machine to be gone", lambda: not b.own_processes("sandbox-machine"))
-        with sqlite3.connect(f"file:{b.data}/weir.db?mode=ro", uri=True) as db:
-            assert db.execute("SELECT count(*) FROM effect").fetchone() == (0,)
+        assert b.stored("SELECT count(*) FROM effect") == [(0,)]
         b.balanced()
 
 

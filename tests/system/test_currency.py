@@ -81,10 +81,7 @@ def test_without_a_rate_of_usd_nothing_is_rented_and_all_say_so(weir):
 
 
 def postings(b):
-    with sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True) as db:
-        rows = db.execute("SELECT debit, credit, amount_micro, currency, original_micro, lease FROM posting").fetchall()
-    db.close()
-    return rows
+    return b.stored("SELECT debit, credit, amount_micro, currency, original_micro, lease FROM posting")
 
 
 def cost_of(rows):

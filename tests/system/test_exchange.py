@@ -6,7 +6,6 @@ import decimal
 import io
 import json
 import pathlib
-import sqlite3
 import sys
 
 import focus
@@ -40,10 +39,7 @@ def launchable(b):
 
 
 def postings(b):
-    with sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True) as db:
-        rows = db.execute("SELECT debit, amount_micro, currency, original_micro, correction, credit FROM posting WHERE lease > 0").fetchall()
-    db.close()
-    return rows
+    return b.stored("SELECT debit, amount_micro, currency, original_micro, correction, credit FROM posting WHERE lease > 0")
 
 
 def test_without_a_rate_it_is_refused_and_with_one_it_is_rented(weir):

@@ -17,9 +17,7 @@ HOUR = 3600 * US
 
 def charged(b, lease):
     """What the provider account was charged for the lease, from when until when (in microseconds)."""
-    with contextlib.closing(sqlite3.connect(f"file:{b.data / 'weir.db'}?mode=ro", uri=True)) as db:
-        return db.execute("SELECT sum(amount_micro), min(from_us), max(to_us) FROM posting WHERE lease = ? AND credit = 0 AND correction = 0",
-                          (lease,)).fetchone()
+    return b.stored("SELECT sum(amount_micro), min(from_us), max(to_us) FROM posting WHERE lease = ? AND credit = 0 AND correction = 0", lease)[0]
 
 
 def cost(steps, quote, since, until_us):
@@ -41,6 +39,18 @@ def told(b, lease, micro):
         found = [x for x in b.get("/v1/leases?all=true")["items"] if x["id"] == lease]
         return found and found[0]["price_now_micro_per_hour"] == micro and found[0]
     return until(f"lease {lease} to cost {micro}", now, every_s=0.3)
+
+
+def charged_exactly(b, cloud, job, lease, quote):
+    """Ends all once the job has: what was charged for the lease is what the provider's prices come to. Gives it, and the prices."""
+    assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+    for each in leases(b):
+        b.run("leases", "end", each["id"])
+    nothing_left(b, cloud)
+    steps = cloud.inventory()["prices"]
+    micro, since, end = charged(b, lease)
+    assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
+    return micro, steps
 
 
 def spot_job(cloud, **more):
@@ -105,13 +115,7 @@ def moves(weir, cloud, source):
         c.set(price_factor=1.25)
         told(b, lease["id"], round(quote * 1.25))
         go.touch()
-        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
-        for each in leases(b):
-            b.run("leases", "end", each["id"])
-        nothing_left(b, c)
-        steps = c.inventory()["prices"]
-        micro, since, end = charged(b, lease["id"])
-        assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
+        micro, steps = charged_exactly(b, c, job, lease["id"], quote)
         over, = [x for x in b.json("leases", "--all") if x["id"] == lease["id"]]
         # a lease's cost is rounded at each of its three changes and at its end, that of the ledger once
         assert over["price_now_micro_per_hour"] == round(quote * 1.25) and abs(over["cost_micro"] - micro) <= 3, (micro, steps, over)
@@ -205,13 +209,7 @@ def test_each_change_while_the_broker_was_away_counts_from_its_own_moment(weir):
         until("two more to be told", lambda: b.json("offers", "--live") and len(asked()) == 5, limit_s=120)
         told(b, lease["id"], round(quote * 1.3))
         go.touch()
-        assert b.wait(job)["state"] == "succeeded", b.tasks(job)
-        for each in leases(b):
-            b.run("leases", "end", each["id"])
-        nothing_left(b, c)
-        steps = c.inventory()["prices"]
-        micro, since, end = charged(b, lease["id"])
-        assert micro == cost(steps, quote, since, end), (micro, steps, quote, since, end)
+        charged_exactly(b, c, job, lease["id"], quote)
 
 
 if __name__ == "__main__":

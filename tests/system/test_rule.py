@@ -4,7 +4,6 @@
 import csv
 import decimal
 import io
-import sqlite3
 import sys
 
 import focus
@@ -31,8 +30,7 @@ def half_up(amount, percent):
 
 def ratings(b):
     """Postings of prices: how many, and what they come to."""
-    with sqlite3.connect(f"file:{b.data}/weir.db?mode=ro", uri=True) as db:
-        return db.execute("SELECT count(*), coalesce(sum(CASE debit WHEN 10 THEN amount_micro ELSE -amount_micro END), 0) FROM posting WHERE rule <> 0").fetchone()
+    return b.stored("SELECT count(*), coalesce(sum(CASE debit WHEN 10 THEN amount_micro ELSE -amount_micro END), 0) FROM posting WHERE rule <> 0")[0]
 
 
 def test_prices_are_posted_beside_the_cost_and_once(weir):
@@ -49,8 +47,7 @@ def test_prices_are_posted_beside_the_cost_and_once(weir):
             assert by_job[str(job)]["total_micro"] == cost[str(job)]["total_micro"], job  # the cost is what it was
         assert abs(by_job[str(a)]["adjust_micro"] - half_up(by_job[str(a)]["total_micro"], 10)) <= 1
         assert by_job[str(c)]["adjust_micro"] == 0
-        with sqlite3.connect(f"file:{b.data}/weir.db?mode=ro", uri=True) as db:
-            gpu_us = db.execute("SELECT sum(gpu_us) FROM posting WHERE job = ?", [g]).fetchone()[0]
+        gpu_us = b.stored("SELECT sum(gpu_us) FROM posting WHERE job = ?", g)[0][0]
         assert abs(by_job[str(g)]["price_micro"] - gpu_us * 1800000 // 3600000000) <= 1, by_job[str(g)]
         # asking again posts nothing again: the job's machines are idle meanwhile, and idle time has no rule
         before = ratings(b)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/parse.h"
 
 static struct weir_gpu_table *gpus; /* of all histories */
 static const char *const models[] = {"A100", "T4", "V100"};
@@ -483,6 +484,12 @@ struct weir_event history_event(struct history *h, struct weir_node_spec *spec)
         return ev_provider_quotas(h);
     }
     return x < 90 && h->expects ? ev_expect(h) : ev;
+}
+
+bool history_asked(int argc, char **argv, uint64_t *histories, uint64_t *first_seed)
+{
+    return (argc < 2 || weir_parse_u64(weir_sv_of(argv[1]), 1, 1000000, histories, NULL) == 0) &&
+           (argc < 3 || weir_parse_u64(weir_sv_of(argv[2]), 1, UINT64_MAX / 2, first_seed, NULL) == 0);
 }
 
 void history_begin(void)

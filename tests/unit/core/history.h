@@ -33,6 +33,9 @@ struct history {
 void history_begin(void);
 void history_end(void);
 
+/* "PROGRAM [HISTORIES [FIRST-SEED]]": what is given; false where it is no such number. */
+bool history_asked(int argc, char **argv, uint64_t *histories, uint64_t *first_seed);
+
 /* Owned by the caller: history_free. */
 struct history *history_new(uint64_t seed);
 struct history *history_with_budgets(uint64_t seed);

@@ -562,10 +562,7 @@ static void a_tick_after_a_step_changes_nothing(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && weir_parse_u64(weir_sv_of(argv[1]), 1, 1000000, &histories, NULL) != 0) {
-        return 2;
-    }
-    if (argc > 2 && weir_parse_u64(weir_sv_of(argv[2]), 1, UINT64_MAX / 2, &first_seed, NULL) != 0) {
+    if (!history_asked(argc, argv, &histories, &first_seed)) {
         return 2;
     }
     history_begin();

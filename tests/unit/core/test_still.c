@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include "base/parse.h"
 #include "core/core_priv.h"
 #include "history.h"
 
@@ -160,10 +159,7 @@ static void foreseen_waits_are_so_under_quotas(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && weir_parse_u64(weir_sv_of(argv[1]), 1, 1000000, &histories, NULL) != 0) {
-        return 2;
-    }
-    if (argc > 2 && weir_parse_u64(weir_sv_of(argv[2]), 1, UINT64_MAX / 2, &first_seed, NULL) != 0) {
+    if (!history_asked(argc, argv, &histories, &first_seed)) {
         return 2;
     }
     history_begin();
