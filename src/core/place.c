@@ -64,6 +64,7 @@ struct search {
     struct class *cl;
     struct shape *s;
     enum place_kind kind;
+    bool is_full;  /* there is no room, as is known: only what is shut is looked for */
     bool reserved; /* out: room was passed over for a claim */
 };
 
@@ -342,7 +343,7 @@ static struct place_result find_single(struct search *q)
     for (size_t i = 0; i < c->types.n; i++) {
         const struct node_type *t = c->types.p[i];
         struct type_fit f = shape_fit(c, s, t);
-        if (f.verdict != WEIR_VERDICT_CHOSEN || t->rented != (q->kind != PLACE_OWNED) || is_shut(q, t, f.gpus, &best)) {
+        if (f.verdict != WEIR_VERDICT_CHOSEN || t->rented != (q->kind != PLACE_OWNED) || is_shut(q, t, f.gpus, &best) || q->is_full) {
             continue;
         }
         struct found x = best_of_type(q, t, f.gpus);
@@ -501,6 +502,9 @@ static struct place_result find_gang(struct search *q)
             continue;
         }
         done[n_done++] = t;
+        if (q->is_full) {
+            continue;
+        }
         struct gang g = {0};
         gang_collect(q, t, &g);
         if (gang_choose(c, &g, q->s->req.nodes)) {
@@ -533,11 +537,13 @@ static struct place_result find_gang(struct search *q)
 struct place_result place_find(struct weir_core *c, struct class *cl, enum place_kind kind)
 {
     struct search q = {.c = c, .cl = cl, .s = cl->shape, .kind = kind};
-    if (cl->want->room_version == c->version && !cl->want->room) {
+    bool is_gang = cl->shape->req.nodes > 1;
+    q.is_full = cl->want->room_version == c->version && !cl->want->room;
+    if ((q.is_full && c->limits.n == 0) || (is_gang && kind == PLACE_BOOTING)) {
         return (struct place_result){0};
     }
-    if (cl->shape->req.nodes == 1) {
-        return find_single(&q);
-    }
-    return kind == PLACE_BOOTING ? (struct place_result){0} : find_gang(&q);
+    struct place_result r = is_gang ? find_gang(&q) : find_single(&q);
+    /* that some of a gang's nodes are kept for others says nothing where there are too few: whether or not that was known before */
+    r.reserved = r.reserved && place_any(c, cl->want);
+    return r;
 }

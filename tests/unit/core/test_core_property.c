@@ -17,6 +17,8 @@
 #include "base/parse.h"
 #include "history.h"
 
+enum { EXPLAINED_MAX = 20 };
+
 /* ---- comparing two cores ---- */
 
 static void print_effects(const char *who, const struct weir_effects *x)
@@ -147,6 +149,38 @@ static void same_places(struct history *h, uint64_t seq)
     }
 }
 
+/* Why what waits does so, asked of both: what was asked before must not show in what is said. */
+static void same_explanations(struct history *h, uint64_t seq)
+{
+    uint32_t left = EXPLAINED_MAX;
+    for (uint64_t i = 1; i <= h->w.jobs && left > 0; i++) {
+        const struct weir_job_view *j = &h->w.job[i].view;
+        for (uint32_t k = 0; !weir_job_state_is_final(j->state) && k < j->n_tasks; k++) {
+            struct weir_task_view v;
+            if (!weir_core_task(h->w.core, (struct weir_task_id){{i}, k}, &v) || v.state != WEIR_TASK_WAITING) {
+                continue;
+            }
+            struct weir_explain x;
+            struct weir_explain y;
+            const struct weir_wall now = {h->w.now_us};
+            assert_true(weir_core_explain(h->w.core, v.id, now, &x) && weir_core_explain(h->twin, v.id, now, &y));
+            for (int verdict = 0; verdict < WEIR_VERDICT_MAX; verdict++) {
+                if (x.rejected[verdict] != y.rejected[verdict]) {
+                    fail_msg("step %llu: task %llu.%u: '%s' %u times against %u", (unsigned long long)seq, (unsigned long long)i, k,
+                             weir_verdict_name((enum weir_verdict)verdict), x.rejected[verdict], y.rejected[verdict]);
+                }
+            }
+            assert_int_equal(x.decision, y.decision);
+            assert_int_equal(x.limit.v, y.limit.v);
+            assert_int_equal(x.quota.v, y.quota.v);
+            assert_int_equal(x.quota_left, y.quota_left);
+            assert_int_equal(x.limit_left_micro, y.limit_left_micro);
+            left--;
+            break; /* the others of a job are mostly alike */
+        }
+    }
+}
+
 static void twin_step(struct history *h, const struct weir_event *ev)
 {
     struct weir_effects x;
@@ -162,6 +196,7 @@ static void twin_step(struct history *h, const struct weir_event *ev)
     same_holds(h, ev->seq);
     same_places(h, ev->seq);
     same_quotas(h, ev->seq);
+    same_explanations(h, ev->seq);
     if (++h->twin_steps > 60) { /* the twin takes over */
         weir_core_free(h->w.core);
         h->w.core = h->twin;
