@@ -222,6 +222,8 @@ void api_handle_receivers(struct api_request *rq)
 {
     struct api_call *call = change(rq, WEIR_ALERT_OP_RECEIVERS);
     call->finish = receivers_finish;
+    call->cmd.u.alert.cursor = api_number(rq, "cursor", 0);
+    call->cmd.u.alert.limit = api_number(rq, "limit", API_LIST_LIMIT);
     api_call_post(call);
 }
 

@@ -93,7 +93,8 @@ static int parse_value(const struct api_param *p, const char *text, struct api_v
         return parse_words(p, sv, &ret->number, err);
     case API_PARAM_TEXT:
         if (sv.n < p->min || sv.n > p->max) {
-            return weir_fail(err, -WEIR_EINVAL, "must have %d to %d bytes", (int)p->min, (int)p->max);
+            return p->min == p->max ? weir_fail(err, -WEIR_EINVAL, "must have %d bytes", (int)p->min)
+                                    : weir_fail(err, -WEIR_EINVAL, "must have %d to %d bytes", (int)p->min, (int)p->max);
         }
         return weir_utf8_is_text(sv) ? 0 : weir_fail(err, -WEIR_EINVAL, "is not UTF-8 text");
     }

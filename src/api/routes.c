@@ -238,7 +238,7 @@ const struct api_route api_routes[] = {
      .errors = API_NOT_FOUND | API_UNAVAILABLE, .path_param = ALERT, .param = NONE, .handle = api_handle_alert_silence, .summary = "Tell nobody of it for a while"},
     {"POST", "/v1/alerts/{alert}/close", "closeAlert", "alerts", API_ROLE_ALERT_SET, 200, "Alert", .errors = API_NOT_FOUND | API_UNAVAILABLE,
      .path_param = ALERT, .param = NONE, .handle = api_handle_alert_close, .summary = "It is over; where weir still sees it, it fires again"},
-    {"GET", "/v1/receivers", "listReceivers", "alerts", API_ROLE_ALERT_SET, 200, "Receiver", .is_list = true, .errors = API_UNAVAILABLE, .path_param = NONE, .param = NONE,
+    {"GET", "/v1/receivers", "listReceivers", "alerts", API_ROLE_ALERT_SET, 200, "Receiver", .is_list = true, .errors = API_UNAVAILABLE, .path_param = NONE, .param = PARAMS{P_LIMIT, P_CURSOR, END},
      .handle = api_handle_receivers, .summary = "Who is told of alerts, and whether they take it"},
     {"POST", "/v1/receivers/{receiver}/test", "testReceiver", "alerts", API_ROLE_ALERT_SET, 200, "ReceiverTested", .errors = API_NOT_FOUND | API_CONFLICT | API_UNAVAILABLE,
      .path_param = RECEIVER, .param = NONE, .handle = api_handle_receiver_test, .summary = "Send it a test message, and wait for the answer"},

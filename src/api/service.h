@@ -233,6 +233,8 @@ struct weir_command {
             uint64_t id;
             struct weir_wall until; /* SILENCE */
             const char *receiver;   /* TEST */
+            uint64_t cursor;        /* RECEIVERS: so many come before, and at most limit are told */
+            uint64_t limit;
         } alert;
         struct {
             enum weir_finding kind;

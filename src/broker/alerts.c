@@ -117,7 +117,10 @@ static void show_receivers(struct broker *b, struct weir_command *cmd)
     weir_json_object(&j);
     weir_json_key(&j, "items");
     weir_json_array(&j);
-    for (size_t i = 0; i < b->alerts->n_receivers; i++) {
+    uint64_t n = b->alerts->n_receivers;
+    uint64_t at = cmd->u.alert.cursor < n ? cmd->u.alert.cursor : n;
+    uint64_t end = n - at > cmd->u.alert.limit ? at + cmd->u.alert.limit : n;
+    for (uint64_t i = at; i < end; i++) {
         const struct receiver *r = &b->alerts->receiver[i];
         weir_json_object(&j);
         weir_json_kv_cstr(&j, "name", r->conf->name);
@@ -130,7 +133,13 @@ static void show_receivers(struct broker *b, struct weir_command *cmd)
     }
     weir_json_end(&j);
     weir_json_key(&j, "next");
-    weir_json_null(&j);
+    if (end < n) {
+        char next[24];
+        (void)snprintf(next, sizeof next, "%" PRIu64, end);
+        weir_json_cstr(&j, next);
+    } else {
+        weir_json_null(&j);
+    }
     weir_json_end(&j);
     commands_finish(b, cmd, 0);
 }

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "command.h"
 #include "lists.h"
+#include "verbs.h"
 
 const struct weir_opt weir_opts_alerts[] = {
     {"all", 'a', WEIR_OPT_FLAG, .help = "what is over too"},
@@ -120,24 +121,27 @@ static int silence(const struct weir_args *args, struct weir_err *err)
     return r;
 }
 
+/* ack and close */
+static int act_on(const struct weir_args *args, struct weir_err *err)
+{
+    return act(args, "/v1/alerts", args->operand[0], NULL, err);
+}
+
+static int try_receiver(const struct weir_args *args, struct weir_err *err)
+{
+    return act(args, "/v1/receivers", "test", NULL, err);
+}
+
 int weir_cmd_alerts(const struct weir_args *args, struct weir_err *err)
 {
-    const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
-    bool names = args->n_operands > 1;
-    if (weir_streq(verb, "list") && !names) {
-        return list(args, err);
-    }
-    if (weir_streq(verb, "receivers") && !names) {
-        return receivers(args, err);
-    }
-    if (weir_streq(verb, "test") && names) {
-        return act(args, "/v1/receivers", "test", NULL, err);
-    }
-    if (weir_streq(verb, "silence") && names) {
-        return silence(args, err);
-    }
-    if ((weir_streq(verb, "ack") || weir_streq(verb, "close")) && names) {
-        return act(args, "/v1/alerts", verb, NULL, err);
-    }
-    return weir_fail(err, -WEIR_EINVAL, "usage: weir alerts [list | receivers | ack ID | silence ID --for SPAN | close ID | test RECEIVER]");
+    static const struct weir_verb verbs[] = {
+        {"list", NULL, "all project", list},
+        {"receivers", NULL, NULL, receivers},
+        {"ack", "ID", NULL, act_on},
+        {"silence", "ID", "for", silence},
+        {"close", "ID", NULL, act_on},
+        {"test", "RECEIVER", NULL, try_receiver},
+        {0},
+    };
+    return weir_verb_run("alerts", verbs, args, err);
 }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "command.h"
 #include "lists.h"
+#include "verbs.h"
 
 static const char *const effects[] = {"allow", "deny", NULL};
 static const char *const places[] = {"anywhere", "owned", "rented", NULL};
@@ -223,22 +224,13 @@ static int test(const struct weir_args *args, struct weir_err *err)
 
 int weir_cmd_policy(const struct weir_args *args, struct weir_err *err)
 {
-    const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
-    bool names = args->n_operands > 1;
-    if (weir_streq(verb, "list") && !names) {
-        return list(args, err);
-    }
-    if (weir_streq(verb, "test") && !names) {
-        return test(args, err);
-    }
-    if (names && weir_streq(verb, "show")) {
-        return show(args, err);
-    }
-    if (names && weir_streq(verb, "set")) {
-        return set(args, err);
-    }
-    if (names && weir_streq(verb, "rm")) {
-        return drop(args, err);
-    }
-    return weir_fail(err, -WEIR_EINVAL, "usage: weir policy [list | show NAME | set NAME --effect EFFECT ... | rm NAME | test ...]");
+    static const struct weir_verb verbs[] = {
+        {"list", NULL, NULL, list},
+        {"show", "NAME", NULL, show},
+        {"set", "NAME", "effect order project user image without-tag nodes-above duration-above place provider region gpu market price-above from until reason", set},
+        {"rm", "NAME", NULL, drop},
+        {"test", NULL, "project user image max-duration provider region gpu tag nodes price spot", test},
+        {0},
+    };
+    return weir_verb_run("policy", verbs, args, err);
 }

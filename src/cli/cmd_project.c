@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "command.h"
 #include "lists.h"
+#include "verbs.h"
 
 static const char *const roles[] = {"owner", "user", "viewer", NULL};
 
@@ -74,7 +75,7 @@ static void print_project(const json_t *o)
     }
 }
 
-static int show(const struct weir_args *args, const char *method, const char *body, struct weir_err *err)
+static int call(const struct weir_args *args, const char *method, const char *body, struct weir_err *err)
 {
     const char *const at[] = {"/v1/projects", args->operand[1], NULL};
     return weir_object_call(args, method, at, body, print_project, err);
@@ -95,7 +96,7 @@ static int set(const struct weir_args *args, struct weir_err *err)
         weir_json_kv_cstr(&j, "delay_cost", weir_args_text(args, "delay-cost"));
     }
     weir_json_end(&j);
-    int r = show(args, "PUT", weir_str_cstr(&body), err);
+    int r = call(args, "PUT", weir_str_cstr(&body), err);
     weir_str_release(&body);
     return r;
 }
@@ -115,26 +116,25 @@ static int add(const struct weir_args *args, struct weir_err *err)
     return member(args, "PUT", body, err);
 }
 
+static int show(const struct weir_args *args, struct weir_err *err)
+{
+    return call(args, "GET", NULL, err);
+}
+
+static int drop(const struct weir_args *args, struct weir_err *err)
+{
+    return member(args, "DELETE", NULL, err);
+}
+
 int weir_cmd_project(const struct weir_args *args, struct weir_err *err)
 {
-    const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
-    bool names = args->n_operands > 1;
-    if (weir_streq(verb, "list") && !names) {
-        return list(args, err);
-    }
-    if (weir_streq(verb, "add") && args->n_operands == 3) {
-        return add(args, err);
-    }
-    if (weir_streq(verb, "rm") && args->n_operands == 3) {
-        return member(args, "DELETE", NULL, err);
-    }
-    names = names && args->n_operands == 2;
-    if (weir_streq(verb, "show") && names) {
-        return show(args, "GET", NULL, err);
-    }
-    if (weir_streq(verb, "set") && names) {
-        return set(args, err);
-    }
-    return weir_fail(err, -WEIR_EINVAL,
-                     "usage: weir project [list | show NAME | set NAME [--weight N] [--delay-cost AMOUNT] | add NAME USER [--role ROLE] | rm NAME USER]");
+    static const struct weir_verb verbs[] = {
+        {"list", NULL, NULL, list},
+        {"show", "NAME", NULL, show},
+        {"set", "NAME", "weight delay-cost", set},
+        {"add", "NAME USER", "role", add},
+        {"rm", "NAME USER", NULL, drop},
+        {0},
+    };
+    return weir_verb_run("project", verbs, args, err);
 }

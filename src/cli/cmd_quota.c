@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "command.h"
 #include "lists.h"
+#include "verbs.h"
 
 static const char *const spans[] = {"month", "quarter", "forever", "fixed", NULL};
 
@@ -185,21 +186,24 @@ static int set(const struct weir_args *args, struct weir_err *err)
     return r;
 }
 
+static int show(const struct weir_args *args, struct weir_err *err)
+{
+    return call(args, "GET", NULL, err);
+}
+
+static int drop(const struct weir_args *args, struct weir_err *err)
+{
+    return call(args, "DELETE", NULL, err);
+}
+
 int weir_cmd_quota(const struct weir_args *args, struct weir_err *err)
 {
-    const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
-    bool names = args->n_operands > 1;
-    if (weir_streq(verb, "list") && !names) {
-        return list(args, err);
-    }
-    if (weir_streq(verb, "show") && names) {
-        return call(args, "GET", NULL, err);
-    }
-    if (weir_streq(verb, "set") && names) {
-        return set(args, err);
-    }
-    if (weir_streq(verb, "rm") && names) {
-        return call(args, "DELETE", NULL, err);
-    }
-    return weir_fail(err, -WEIR_EINVAL, "usage: weir quota [list | show NAME | set NAME [--for SCOPE] [--counts WHAT[:GPU]] [--limit N] ... | rm NAME]");
+    static const struct weir_verb verbs[] = {
+        {"list", NULL, NULL, list},
+        {"show", "NAME", NULL, show},
+        {"set", "NAME", "*", set},
+        {"rm", "NAME", NULL, drop},
+        {0},
+    };
+    return weir_verb_run("quota", verbs, args, err);
 }

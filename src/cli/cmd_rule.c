@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "command.h"
 #include "lists.h"
+#include "verbs.h"
 
 static const char *const shares[] = {"use", "weight", NULL};
 static const char *const classes[] = {"owned", "spot", "on_demand", "reserved", NULL};
@@ -131,11 +132,6 @@ static int end(const struct weir_args *args, struct weir_err *err)
 {
     char body[96] = "{}";
     char buf[WEIR_RFC3339_SIZE];
-    for (const struct weir_opt *o = weir_opts_rule; o->name != NULL; o++) {
-        if (weir_args_has(args, o->name) && !weir_streq(o->name, "until")) {
-            return weir_fail(err, -WEIR_EINVAL, "option '--%s' is not for 'end': a rule never changes", o->name);
-        }
-    }
     if (weir_args_has(args, "until")) {
         (void)snprintf(body, sizeof body, "{\"at\":\"%s\"}", weir_wall_format(weir_args_time(args, "until"), buf));
     }
@@ -144,18 +140,11 @@ static int end(const struct weir_args *args, struct weir_err *err)
 
 int weir_cmd_rule(const struct weir_args *args, struct weir_err *err)
 {
-    static const char *const words[] = {"list", "add", "end", NULL};
-    const char *word = args->n_operands == 0 ? words[0] : args->operand[0];
-    if (weir_streq(word, words[0]) && args->n_operands <= 1) {
-        return list(args, err);
-    }
-    if (weir_streq(word, words[1]) && args->n_operands == 3) {
-        return add(args, err);
-    }
-    if (weir_streq(word, words[2]) && args->n_operands == 2) {
-        return end(args, err);
-    }
-    const char *near = weir_nearest(weir_sv_of(word), words);
-    return weir_fail(err, -WEIR_EINVAL, "'%.40s': it is 'list', 'add NAME KIND' or 'end NAME'%s%s%s", word, near != NULL ? "; did you mean '" : "",
-                     near != NULL ? near : "", near != NULL ? "'?" : "");
+    static const struct weir_verb verbs[] = {
+        {"list", NULL, NULL, list},
+        {"add", "NAME KIND", "*", add},
+        {"end", "NAME", "until", end},
+        {0},
+    };
+    return weir_verb_run("rule", verbs, args, err);
 }

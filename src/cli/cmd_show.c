@@ -164,7 +164,17 @@ static void print_tasks(const json_t *items)
     weir_table_print(t, stdout);
 }
 
-static int show_job(struct weir_client *api, const struct weir_args *args, uint64_t id, struct weir_err *err)
+/* Of several all stand in one array (NULL: there is one). */
+static void put_json(json_t *all, json_t *one)
+{
+    if (all != NULL) {
+        (void)json_array_append(all, one);
+    } else {
+        weir_print_json(one);
+    }
+}
+
+static int show_job(struct weir_client *api, const struct weir_args *args, uint64_t id, json_t *all, struct weir_err *err)
 {
     json_t *job = NULL;
     json_t *tasks = NULL;
@@ -178,12 +188,12 @@ static int show_job(struct weir_client *api, const struct weir_args *args, uint6
         weir_str_release(&path);
     }
     if (r == 0 && weir_args_has(args, "spec")) {
-        weir_print_json(json_object_get(job, "spec"));
+        put_json(all, json_object_get(job, "spec"));
     } else if (r == 0 && weir_args_has(args, "json")) {
         if (tasks != NULL) {
             (void)json_object_set(job, "items", tasks);
         }
-        weir_print_json(job);
+        put_json(all, job);
     } else if (r == 0) {
         print_job(job);
         if (tasks != NULL) {
@@ -199,8 +209,7 @@ static int show_job(struct weir_client *api, const struct weir_args *args, uint6
     return r;
 }
 
-static int show_task(struct weir_client *api, const struct weir_args *args, const struct weir_ref *ref,
-                     struct weir_err *err)
+static int show_task(struct weir_client *api, const struct weir_args *args, const struct weir_ref *ref, json_t *all, struct weir_err *err)
 {
     json_t *task = NULL;
     int r = weir_task_get(api, ref, &task, err);
@@ -208,7 +217,7 @@ static int show_task(struct weir_client *api, const struct weir_args *args, cons
         return r;
     }
     if (weir_args_has(args, "json")) {
-        weir_print_json(task);
+        put_json(all, task);
     } else {
         print_task(task);
     }
@@ -219,6 +228,8 @@ static int show_task(struct weir_client *api, const struct weir_args *args, cons
 int weir_cmd_show(const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    bool is_json = weir_args_has(args, "json") || weir_args_has(args, "spec");
+    json_t *all = is_json && args->n_operands > 1 ? json_array() : NULL;
     int r = weir_client_open(&api, args, err);
     for (size_t i = 0; r == 0 && i < args->n_operands; i++) {
         struct weir_ref ref;
@@ -226,10 +237,14 @@ int weir_cmd_show(const struct weir_args *args, struct weir_err *err)
         if (r < 0) {
             break;
         }
-        if (i > 0 && !weir_args_has(args, "json")) {
+        if (i > 0 && !is_json) {
             (void)putchar('\n');
         }
-        r = ref.has_index ? show_task(api, args, &ref, err) : show_job(api, args, ref.job, err);
+        r = ref.has_index ? show_task(api, args, &ref, all, err) : show_job(api, args, ref.job, all, err);
+    }
+    if (all != NULL) {
+        weir_print_json(all);
+        json_decref(all);
     }
     return r;
 }

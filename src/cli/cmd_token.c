@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "command.h"
 #include "lists.h"
+#include "verbs.h"
 
 static const char *const roles[] = {"admin", "operator", "finance", "user", "viewer", "agent", NULL};
 
@@ -101,6 +102,7 @@ static int make(const struct weir_args *args, struct weir_err *err)
 static int revoke(const struct weir_args *args, struct weir_err *err)
 {
     WEIR_CLEANUP(weir_client_freep) struct weir_client *api = NULL;
+    json_t *all = weir_args_has(args, "json") && args->n_operands > 2 ? json_array() : NULL;
     int r = weir_client_open(&api, args, err);
     for (size_t i = 1; i < args->n_operands && r == 0; i++) {
         json_t *o = NULL;
@@ -109,27 +111,27 @@ static int revoke(const struct weir_args *args, struct weir_err *err)
         weir_path_add(&path, args->operand[i]);
         r = weir_client_call(api, "DELETE", weir_str_cstr(&path), NULL, &o, err);
         weir_str_release(&path);
-        if (r == 0 && weir_args_has(args, "json")) {
+        if (r == 0 && all != NULL) {
+            (void)json_array_append(all, o);
+        } else if (r == 0 && weir_args_has(args, "json")) {
             weir_print_json(o);
         }
         json_decref(o);
+    }
+    if (all != NULL) {
+        weir_print_json(all);
+        json_decref(all);
     }
     return r;
 }
 
 int weir_cmd_token(const struct weir_args *args, struct weir_err *err)
 {
-    const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
-    bool named = args->n_operands > 1;
-    if (weir_streq(verb, "list") && !named) {
-        return list(args, err);
-    }
-    if (weir_streq(verb, "create") && !named) {
-        return make(args, err);
-    }
-    if (weir_streq(verb, "revoke") && named) {
-        return revoke(args, err);
-    }
-    return weir_fail(err, -WEIR_EINVAL,
-                     "usage: weir token [list | create [--user USER] [--role ROLE] [--project PROJECT]... [--expires DURATION] | revoke TOKEN...]");
+    static const struct weir_verb verbs[] = {
+        {"list", NULL, NULL, list},
+        {"create", NULL, "*", make},
+        {"revoke", "TOKEN...", NULL, revoke},
+        {0},
+    };
+    return weir_verb_run("token", verbs, args, err);
 }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "command.h"
 #include "lists.h"
+#include "verbs.h"
 
 static const char *const roles[] = {"admin", "operator", "finance", "user", "viewer", NULL};
 
@@ -178,23 +179,32 @@ static int rm(const struct weir_args *args, struct weir_err *err)
     return r;
 }
 
+static int whoami(const struct weir_args *args, struct weir_err *err)
+{
+    return show(args, "GET", NULL, NULL, err);
+}
+
+static int add(const struct weir_args *args, struct weir_err *err)
+{
+    int r = check_there(args, false, err);
+    return r < 0 ? r : set(args, err);
+}
+
+static int change(const struct weir_args *args, struct weir_err *err)
+{
+    int r = check_there(args, true, err);
+    return r < 0 ? r : set(args, err);
+}
+
 int weir_cmd_user(const struct weir_args *args, struct weir_err *err)
 {
-    const char *verb = args->n_operands > 0 ? args->operand[0] : "list";
-    bool named = args->n_operands > 1;
-    if (weir_streq(verb, "list") && !named) {
-        return list(args, err);
-    }
-    if (weir_streq(verb, "whoami") && !named) {
-        return show(args, "GET", NULL, NULL, err);
-    }
-    if ((weir_streq(verb, "add") || weir_streq(verb, "set")) && named) {
-        int r = check_there(args, verb[0] == 's', err);
-        return r < 0 ? r : set(args, err);
-    }
-    if (weir_streq(verb, "rm") && named) {
-        return rm(args, err);
-    }
-    return weir_fail(err, -WEIR_EINVAL,
-                     "usage: weir user [list | whoami | add NAME [--role ROLE] [--project PROJECT[:ROLE]]... | set NAME ... | rm NAME]");
+    static const struct weir_verb verbs[] = {
+        {"list", NULL, NULL, list},
+        {"whoami", NULL, NULL, whoami},
+        {"add", "NAME", "*", add},
+        {"set", "NAME", "*", change},
+        {"rm", "NAME", NULL, rm},
+        {0},
+    };
+    return weir_verb_run("user", verbs, args, err);
 }

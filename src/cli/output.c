@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "output.h"
 
+#include <locale.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -112,11 +114,48 @@ size_t weir_table_rows(const struct weir_table *t)
     return t->cells.n / t->n_columns;
 }
 
+/* The C library knows how wide characters are, by a locale of UTF-8 only; the program's own stays "C". */
+static size_t width_of(wchar_t c)
+{
+    static locale_t utf8;
+    if (utf8 == (locale_t)0) {
+        utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    }
+    if (utf8 == (locale_t)0) {
+        return 1;
+    }
+    locale_t before = uselocale(utf8);
+    int w = wcwidth(c);
+    (void)uselocale(before);
+    return w < 0 ? 1 : (size_t)w;
+}
+
+/* The character at the beginning, which is not empty: how many bytes it has, and columns. A broken one is a byte in a column. */
+static size_t next_char(struct weir_sv text, size_t *ret_columns)
+{
+    const unsigned char *p = (const unsigned char *)text.p;
+    size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    *ret_columns = 1;
+    if (n == 1 || n > text.n) {
+        return 1;
+    }
+    uint32_t c = p[0] & (0x7fU >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0U) != 0x80U) {
+            return 1;
+        }
+        c = c << 6 | (p[i] & 0x3fU);
+    }
+    *ret_columns = width_of((wchar_t)c);
+    return n;
+}
+
 size_t weir_out_columns(struct weir_sv text)
 {
     size_t n = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        n += ((unsigned char)text.p[i] & 0xc0U) != 0x80U;
+    size_t width;
+    for (size_t i = 0; i < text.n; n += width) {
+        i += next_char((struct weir_sv){text.p + i, text.n - i}, &width);
     }
     return n;
 }
@@ -124,11 +163,14 @@ size_t weir_out_columns(struct weir_sv text)
 struct weir_sv weir_out_prefix(struct weir_sv text, size_t columns)
 {
     size_t i = 0;
+    size_t width;
     while (i < text.n) {
-        if (((unsigned char)text.p[i] & 0xc0U) != 0x80U && columns-- == 0) {
+        size_t n = next_char((struct weir_sv){text.p + i, text.n - i}, &width);
+        if (width > columns) {
             break;
         }
-        i++;
+        columns -= width;
+        i += n;
     }
     return (struct weir_sv){text.p, i};
 }
@@ -253,7 +295,7 @@ static void add_cell(struct weir_str *out, const struct weir_term *term, const c
     bool cut = columns > width;
     if (cut) {
         s = weir_out_prefix(s, width - 1);
-        columns = width;
+        columns = weir_out_columns(s) + 1; /* less than the width where the next character is a wide one */
     }
     if (right) {
         add_spaces(out, width - columns);

@@ -60,7 +60,7 @@ void weir_table_print(const struct weir_table *t, FILE *stream);
 
 /* Adds text with control characters and broken UTF-8 replaced by '?'; newlines are kept where asked. */
 void weir_out_clean(struct weir_str *out, struct weir_sv text, bool keep_newlines);
-/* Characters on screen, taking each code point as one column. */
+/* Columns on screen: two for wide characters, none for what combines with the one before. */
 size_t weir_out_columns(struct weir_sv text);
 /* As much of the beginning as stands in so many columns. */
 struct weir_sv weir_out_prefix(struct weir_sv text, size_t columns);

@@ -138,6 +138,8 @@ def test_failures_and_lost_answers_are_tried_again_until_it_is_taken(weir):
         assert len(tries) >= 2, "it was tried again"
         receiver = until("success to be known", lambda: [r for r in b.get("/v1/receivers")["items"] if not r["error"]])[0]
         assert receiver["failed"] >= 3 and receiver["sent"] >= 1, receiver
+        assert [r["name"] for r in b.json("alerts", "receivers")] == ["ops"] and "ops" in b.ok("alerts", "receivers")
+        assert b.get("/v1/receivers?limit=1&cursor=1") == {"items": [], "next": None}
         metrics = b.http("GET", "/metrics")[1].decode()
         assert 'weir_alerts{condition="budget-threshold"} 1' in metrics
         assert f'weir_alert_messages_total{{receiver="ops",outcome="failed"}} {receiver["failed"]}' in metrics, metrics

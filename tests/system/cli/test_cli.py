@@ -345,6 +345,14 @@ def wrong_values_are_refused_in_words(b):
         (["project", "set", "x", "--delay-cost", "-0.1"], 2, "-0.1 is less than nothing"),
         (["sandbox", "frob", "x"], 2, "usage: weir sandbox reclaim NODE"),
         (["sandbox"], 2, "an argument is missing"),
+        (["budget", "--amount", "5"], 2, "option '--amount' is for 'set', not for 'list'"),
+        (["user", "rm", "x", "--role", "admin"], 2, "option '--role' is for 'add' and 'set', not for 'rm'"),
+        (["policy", "test", "--reason", "x"], 2, "option '--reason' is for 'set', not for 'test'"),
+        (["quota", "sho", "x"], 2, "'sho' is not one of list, show, set, rm; did you mean 'show'?"),
+        (["rule", "add"], 2, "'add' needs NAME KIND: weir rule add NAME KIND"),
+        (["project", "show", "a", "b"], 2, "'b' is one argument too many: weir project show NAME"),
+        (["alerts", "receivers", "x"], 2, "'x' is one argument too many: weir alerts receivers"),
+        (["token", "revoke"], 2, "'revoke' needs TOKEN...: weir token revoke TOKEN..."),
     ]
     for args, code, says in table:
         r = weir(b, *args, stdin=b"run: 'true'\n")

@@ -163,6 +163,59 @@ static void tables_are_aligned_by_characters(void **state)
     weir_table_free(t);
 }
 
+static void columns_are_those_of_the_screen(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t columns;
+        size_t prefix; /* bytes that stand in four columns */
+    } row[] = {
+        {"", 0, 0},
+        {"abcde", 5, 4},
+        {"\xc3\xa9t\xc3\xa9", 3, 5},
+        {"\xe7\x9f\xad\xe3\x81\x84\xe5\x90\x8d", 6, 6},   /* two columns each */
+        {"a\xe7\x9f\xad\xe3\x81\x84", 5, 4},               /* half a character is none */
+        {"e\xcc\x81x", 2, 4},                                /* an accent that combines */
+        {"abcde\xcc\x81", 5, 4},
+        {"\xf0\x9f\x9a\x80!", 3, 5},
+        {"a\xff" "b\xe7\x9f", 5, 4},                          /* broken: a column a byte */
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(row); i++) {
+        assert_int_equal(weir_out_columns(weir_sv_of(row[i].text)), row[i].columns);
+        assert_int_equal(weir_out_prefix(weir_sv_of(row[i].text), 4).n, row[i].prefix);
+    }
+}
+
+static void wide_names_do_not_move_columns(void **state)
+{
+    (void)state;
+    static const unsigned widths[] = {0, 20, 19, 18, 17};
+    static const char *const name[] = {"a-name-of-ten", "\xe7\x9f\xad\xe3\x81\x84\xe5\x90\x8d\xe5\x89\x8d\xe7\x9f\xad\xe3\x81\x84\xe5\x90\x8d", "x"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(widths); i++) {
+        struct weir_table *t = weir_table_new(columns, WEIR_ARRAY_LEN(columns));
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(name); k++) {
+            weir_table_cell(t, "1");
+            weir_table_cell(t, name[k]);
+            weir_table_cell(t, "|");
+        }
+        struct weir_term term = {.width = widths[i]};
+        struct weir_str out = WEIR_STR_INIT(4096);
+        weir_table_render(t, &term, &out);
+        struct weir_sv rest = weir_str_sv(&out);
+        (void)weir_sv_cut(&rest, '\n');
+        size_t first = 0;
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(name); k++) {
+            struct weir_sv line = weir_sv_cut(&rest, '\n');
+            size_t at = weir_out_columns((struct weir_sv){line.p, (size_t)((const char *)memchr(line.p, '|', line.n) - line.p)});
+            first = k == 0 ? at : first;
+            assert_int_equal(at, first);
+        }
+        weir_str_release(&out);
+        weir_table_free(t);
+    }
+}
+
 static void colours_do_not_move_columns(void **state)
 {
     (void)state;
@@ -338,6 +391,8 @@ int main(void)
         cmocka_unit_test(bad_options_are_refused_with_a_remedy),
         cmocka_unit_test(tables_are_aligned_by_characters),
         cmocka_unit_test(colours_do_not_move_columns),
+        cmocka_unit_test(columns_are_those_of_the_screen),
+        cmocka_unit_test(wide_names_do_not_move_columns),
         cmocka_unit_test(narrow_terminals_cut_what_may_be_cut),
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(nothing_that_came_in_drives_the_terminal),
