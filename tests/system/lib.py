@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import datetime
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -297,23 +298,19 @@ def clear_of_month_end(margin_s=150):
     until("the month to be over", is_clear, 2 * margin_s, every_s=1)
 
 
-def main(namespace, at_once=4):
-    """Runs the tests of a module given the program's path; TAP on standard output. They mostly wait, each for a broker of its own: so many go
-    at once."""
-    weir = str(pathlib.Path(sys.argv[1]).resolve())
-    only = sys.argv[2:]
-    tests = [(n, f) for n, f in namespace.items() if n.startswith("test_") and (not only or n in only)]
+def run(tests, at_once=4):
+    """Runs tests, each a name and what is to be called; TAP on standard output. They mostly wait, each for a broker of its own: so many go at
+    once. Gives the exit status."""
     print(f"1..{len(tests)}", flush=True)
     lock = threading.Lock()
     ended = []
 
     def one(test):
         name, function = test
-        clear_of_month_end()
         begin = time.monotonic()
         verdict, end, why = "ok", "", ""
         try:
-            function(weir)
+            function()
         except Skip as e:
             end = f" # SKIP {e}"
         except Exception:
@@ -326,3 +323,15 @@ def main(namespace, at_once=4):
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         list(pool.map(one, tests))
     return 1 if "not ok" in ended else 0
+
+
+def main(namespace, at_once=4):
+    """Runs the tests of a module, each given the program's path: those that the command line names, or all."""
+    weir = str(pathlib.Path(sys.argv[1]).resolve())
+    only = sys.argv[2:]
+
+    def call(function):
+        clear_of_month_end()
+        function(weir)
+
+    return run([(n, functools.partial(call, f)) for n, f in namespace.items() if n.startswith("test_") and (not only or n in only)], at_once)

@@ -4,8 +4,8 @@
 
 usage: test_agent.py AGENT_PROGRAM [TEST ...]
 """
-import concurrent.futures
 import errno
+import functools
 import os
 import shutil
 import signal
@@ -13,17 +13,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lib  # noqa: E402
 from fake_broker import Broker  # noqa: E402
 
 PROGRAM = sys.argv[1]
-
-
-class Skip(Exception):
-    pass
 
 
 class World:
@@ -142,7 +138,7 @@ def test_missing_command_and_directory_are_start_failures(w):
 
 def test_image_without_a_tool_is_a_clear_start_failure(w):
     if any(shutil.which(t) for t in ("podman", "apptainer", "singularity")) or os.path.exists("/var/run/docker.sock"):
-        raise Skip("a container tool is installed")
+        raise lib.Skip("a container tool is installed")
     b = w.broker
     w.agent()
     end = b.ended(b.start(1, {"run": "true", "resources": {"image_id": "docker:busybox"}}))
@@ -175,7 +171,7 @@ def test_time_limit_ends_a_task_that_ignores_signals(w):
 
 def test_out_of_memory_is_told(w):
     if not os.access("/sys/fs/cgroup/memory", os.W_OK) and not os.path.exists("/sys/fs/cgroup/memory.max"):
-        raise Skip("no memory cgroup")
+        raise lib.Skip("no memory cgroup")
     b = w.broker
     w.agent()
     hog = w.file("hog.py", "b = bytearray(300 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1\n")
@@ -234,7 +230,7 @@ def test_container_gets_names_limits_setup_and_command(w):
 
 def test_what_apptainer_runs_has_the_limits_of_any_task(w):
     if not os.access("/sys/fs/cgroup/memory", os.W_OK) and not os.path.exists("/sys/fs/cgroup/memory.max"):
-        raise Skip("no memory cgroup")
+        raise lib.Skip("no memory cgroup")
     b = w.broker
     os.makedirs(os.path.join(w.dir, "bin"))
     for name in ("sh", "echo", "sleep"):
@@ -261,7 +257,7 @@ def test_stopped_container_is_removed(w):
 def test_real_podman_runs_an_image(w):
     image = os.environ.get("WEIR_TEST_IMAGE")
     if shutil.which("podman") is None or image is None:
-        raise Skip("no podman, or no WEIR_TEST_IMAGE")
+        raise lib.Skip("no podman, or no WEIR_TEST_IMAGE")
     b = w.broker
     w.agent()
     run = b.start(1, {"run": "echo in $WEIR_JOB_ID; exit 5", "resources": {"image_id": "docker:" + image}})
@@ -396,7 +392,7 @@ def test_killed_supervisor_is_node_lost(w):
 
 def test_groups_of_killed_supervisors_are_swept(w):
     if not os.access("/sys/fs/cgroup/memory", os.W_OK):
-        raise Skip("no version 1 memory cgroup")
+        raise lib.Skip("no version 1 memory cgroup")
     b = w.broker
     first = w.agent()
     run = b.start(1, {"run": "echo up; sleep 1000", "resources": {"cpus": 1, "memory": "64M"}})
@@ -639,35 +635,23 @@ def test_many_tasks_end_exactly_once(w):
     until("the directories to go", lambda: not os.listdir(os.path.join(w.dir, "runs")))
 
 
+def in_a_world(name, test):
+    w = World(name[:12])
+    try:
+        test(w)
+    except lib.Skip:
+        raise
+    except Exception:
+        w.log.flush()
+        sys.stderr.write(open(os.path.join(w.dir, "agent.err"), errors="replace").read()[-2000:])
+        raise
+    finally:
+        w.close()
+
+
 def main():
-    tests = [(n[5:], f) for n, f in globals().items() if n.startswith("test_")]
-    if len(sys.argv) > 2:
-        tests = [t for t in tests if any(s in t[0] for s in sys.argv[2:])]
-    print("1..%d" % len(tests), flush=True)
-    lock = threading.Lock()
-    verdicts = []
-
-    def one(named):
-        name, test = named
-        w = World(name[:12])
-        verdict, end, said = "ok", "", ""
-        try:
-            test(w)
-        except Skip as e:
-            end = " # SKIP %s" % e
-        except Exception as e:
-            w.log.flush()
-            verdict = "not ok"
-            said = "\n%s: %s\n" % (type(e).__name__, e) + open(os.path.join(w.dir, "agent.err"), errors="replace").read()[-2000:]
-        finally:
-            w.close()
-        with lock:
-            verdicts.append(verdict)
-            print("%s %d - %s%s" % (verdict, len(verdicts), name, end) + said.replace("\n", "\n# "), flush=True)
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(one, tests))
-    return 1 if "not ok" in verdicts else 0
+    wanted = sys.argv[2:]
+    return lib.run([(n, functools.partial(in_a_world, n[5:], f)) for n, f in globals().items() if n.startswith("test_") and (not wanted or any(s in n for s in wanted))])
 
 
 sys.exit(main())

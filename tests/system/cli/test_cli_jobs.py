@@ -14,7 +14,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fake_broker  # noqa: E402
 from fake_broker import job, task  # noqa: E402
-from trial import check, env_of, equal, exit_code, golden, main, on_terminal, read_until, test, until, WEIR, weir  # noqa: E402
+from trial import check, env_of, equal, exit_code, golden, main, on_terminal, read_until, test, WEIR, weir  # noqa: E402
 
 # ---- jobs ----
 

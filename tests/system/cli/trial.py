@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the commands share: running weir, in a pipe or on a terminal, and comparing. Prints TAP."""
 
+import functools
 import os
 import pty
 import re
@@ -8,9 +9,10 @@ import select
 import subprocess
 import sys
 import time
-import traceback
 
-from fake_broker import Broker
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # behind: it has a fake_broker of its own
+import lib  # noqa: E402
+from fake_broker import Broker  # noqa: E402
 
 WEIR = os.path.abspath(sys.argv[1])
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -69,23 +71,11 @@ def golden(name, text):
         raise AssertionError(f"differs from golden/{name}\ngot:\n{text}\nwant:\n{want}")
 
 
-def until(condition, why, limit_s=120):
-    end = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("not within the limit: " + why)
-        time.sleep(0.01)
-
-
-class Skip(Exception):
-    """What the test needs is not there; the text says what."""
-
-
 def on_terminal(b, *args, **env):
     try:
         pid, fd = pty.fork()
     except OSError as why:
-        raise Skip(f"no pseudo terminal can be had: {why}") from why
+        raise lib.Skip(f"no pseudo terminal can be had: {why}") from why
     if pid == 0:
         os.execve(WEIR, [WEIR, *args], env_of(b, TERM="xterm", **env))
     return pid, fd
@@ -119,24 +109,14 @@ def exit_code(pid, fd):
 
 
 def main():
-    wanted = sys.argv[2:]
-    tests = [t for t in TESTS if not wanted or t.__name__ in wanted]
-    print(f"1..{len(tests)}")
-    failed = 0
-    for i, t in enumerate(tests, 1):
+    """Runs what is marked as a test, one after the other, each against a fake broker of its own."""
+    def call(f):
         b = Broker()
         try:
-            t(b)
-            print(f"ok {i} - {t.__name__}", flush=True)
-        except Skip as why:
-            print(f"ok {i} - {t.__name__} # SKIP {why}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {i} - {t.__name__}")
-            for line in traceback.format_exc().splitlines():
-                print("# " + line)
-            sys.stdout.flush()
+            f(b)
         finally:
             b.cancelled.set()
             b.close()
-    return 1 if failed else 0
+
+    wanted = sys.argv[2:]
+    return lib.run([(f.__name__, functools.partial(call, f)) for f in TESTS if not wanted or f.__name__ in wanted], at_once=1)
