@@ -25,6 +25,8 @@ enum {
     BACKOFF_MS = 250,
     BACKOFF_MS_MAX = 20000,
     SECRET_BYTES_MIN = 8,
+    RETRY_AFTER_S_MAX = 24 * 3600, /* a longer one is a mistake of somebody's */
+    QUIET_MS_MAX = 120000,         /* that one answer can ask of all calls: machines are to be ended all the same */
 };
 
 /* Clocks that differ by less are not what a signature was refused for. */
@@ -66,6 +68,7 @@ struct weir_cloud {
     uint64_t due_us;      /* when, by the limit alone, the next call would be due */
     uint64_t paused_until_ms;
     unsigned backoff_ms;
+    unsigned quiet_ms_max;
     char *ca_pem;
     char *bearer;
     weir_cloud_sign_fn *sign;
@@ -137,6 +140,7 @@ struct weir_cloud *weir_cloud_new(const struct weir_cloud_conf *conf)
         c->burst_us = c->interval_us * (conf->burst == 0 ? conf->per_second : conf->burst);
     }
     c->backoff_ms = conf->backoff_ms == 0 ? BACKOFF_MS : conf->backoff_ms;
+    c->quiet_ms_max = conf->quiet_ms_max == 0 ? QUIET_MS_MAX : conf->quiet_ms_max;
     c->ca_pem = conf->ca_pem == NULL ? NULL : weir_strdup(conf->ca_pem);
     c->bearer = conf->bearer == NULL ? NULL : weir_strdup(conf->bearer);
     weir_cloud_hide(c, c->bearer);
@@ -253,7 +257,7 @@ void weir_cloud_verdict_of(const struct weir_http_reply *reply, struct weir_clou
         v->again = true;
     }
     if (reply->retry_after_s > 0) {
-        v->retry_after = weir_dur_s(reply->retry_after_s);
+        v->retry_after = weir_dur_s(reply->retry_after_s < RETRY_AFTER_S_MAX ? reply->retry_after_s : RETRY_AFTER_S_MAX);
     }
     (void)snprintf(v->text, sizeof v->text, "HTTP status %d", reply->status);
 }
@@ -348,11 +352,12 @@ static bool may_try_again(const struct cloud_call *k, bool unsettled)
     return k->tries < max && !(unsettled && k->r.kind == WEIR_CLOUD_ONCE);
 }
 
-/* The provider asked for quiet: that holds for all calls to it. */
+/* The provider asked for quiet: that holds for all calls to it, but not for longer than a machine may be left to cost. */
 static void note_pause(struct weir_cloud *c, const struct weir_cloud_verdict *v)
 {
     if (v->class == WEIR_PROVIDER_THROTTLED && v->retry_after.us > 0) {
-        uint64_t until = uv_now(c->loop) + (uint64_t)(v->retry_after.us / 1000);
+        uint64_t ms = (uint64_t)(v->retry_after.us / 1000);
+        uint64_t until = uv_now(c->loop) + (ms < c->quiet_ms_max ? ms : c->quiet_ms_max);
         c->paused_until_ms = until > c->paused_until_ms ? until : c->paused_until_ms;
     }
 }

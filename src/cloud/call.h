@@ -57,6 +57,7 @@ struct weir_cloud_conf {
     unsigned per_second;    /* calls on average; 0: no limit */
     unsigned burst;         /* at once; 0: as per_second */
     unsigned backoff_ms;    /* before the second try, doubling; 0: 250 */
+    unsigned quiet_ms_max;  /* that one answer (Retry-After) can ask of all calls; 0: 120000 */
     const char *ca_pem;     /* of a private endpoint; NULL: the system's */
     /* What stands before a URL that begins with '/', asked for each try, once credentials are there; borrowed. NULL: no such URLs. */
     const char *(*base)(void *ctx);

@@ -211,6 +211,19 @@ static void retry_after_beyond_the_deadline_is_told_at_once(void **state)
     free_rig(g);
 }
 
+static void retry_after_of_ages_keeps_nothing_back_for_long(void **state)
+{
+    (void)state;
+    RIG({.status = 429, .retry_after_s = LONG_MAX}, {.status = 200});
+    g->conf.quiet_ms_max = 20;
+    struct outcome o = call(g, WEIR_CLOUD_REPEAT);
+    assert_int_equal(o.a.class, WEIR_PROVIDER_THROTTLED);
+    assert_int_equal(o.a.retry_after.us, WEIR_US_PER_DAY);
+    o = call(g, WEIR_CLOUD_REPEAT); /* such as the one that ends a machine */
+    assert_int_equal(o.a.class, WEIR_PROVIDER_OK);
+    free_rig(g);
+}
+
 static void retry_after_is_kept_to(void **state)
 {
     (void)state;
@@ -445,6 +458,7 @@ int main(void)
         cmocka_unit_test(what_may_have_arrived_is_settled_by_success),
         cmocka_unit_test(a_call_for_once_goes_on_a_new_connection),
         cmocka_unit_test(retry_after_beyond_the_deadline_is_told_at_once),
+        cmocka_unit_test(retry_after_of_ages_keeps_nothing_back_for_long),
         cmocka_unit_test(retry_after_is_kept_to),
         cmocka_unit_test(calls_are_paced),
         cmocka_unit_test(the_number_of_calls_is_bounded),
