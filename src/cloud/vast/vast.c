@@ -120,7 +120,21 @@ static void vast_list(struct weir_provider *p, const char *page, struct weir_res
     weir_str_addf(&q->url, "%s/api/v0/instances/", p->conf.endpoint);
 }
 
-/* Anything but a container that comes up or runs will not do so any more: it was stopped, outbid, or its host is away. */
+/*
+ * A container that was stopped, outbid, or whose host is away will not serve any more. One that restarts ("rebooting"), whose host has not been heard
+ * of lately ("unknown"), or of which a word is told that is not known here, may well run on: its agent tells.
+ */
+static bool is_over(const char *status)
+{
+    static const char *const over[] = {"stopped", "frozen", "exited", "offline"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(over); i++) {
+        if (weir_streq(status, over[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int read_machine(const json_t *instance, struct weir_rest_machine *m, struct weir_err *err)
 {
     const json_t *id = json_object_get(instance, "id");
@@ -136,7 +150,7 @@ static int read_machine(const json_t *instance, struct weir_rest_machine *m, str
     m->launched.us = started > 0.0 && started < 1e11 ? (int64_t)(started * 1e6) : 0;
     bool comes = status[0] == '\0' || weir_streq(status, "loading") || weir_streq(status, "created");
     bool is_to_stop = weir_streq(weir_rest_text(instance, "intended_status"), "stopped");
-    m->dead = is_to_stop || (!comes && !weir_streq(status, "running"));
+    m->dead = is_to_stop || is_over(status);
     m->state = m->dead ? WEIR_INSTANCE_STOPPING : comes ? WEIR_INSTANCE_PENDING : WEIR_INSTANCE_RUNNING;
     return 0;
 }
