@@ -134,6 +134,7 @@ struct provider {
     bool offers_busy;
     bool sweep_busy;
     bool sweep_wanted; /* somebody waits for a fresh one */
+    uint32_t sweep_pages; /* of the one under way */
     struct sweep sweep;      /* the last complete one */
     struct sweep sweep_part; /* the one under way */
     bool offers_known;

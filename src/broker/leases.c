@@ -26,6 +26,8 @@ enum {
     ENDING_LOOKS_MAX = 15, /* at a machine that was told to end, before it is told again */
     PRICES_MS = 10000,     /* before a machine's last prices are asked for again */
     PRICES_ASKED_MAX = 6,  /* then its books are closed with those that are known */
+    SWEEP_PAGES_MAX = 200,
+    SWEEP_MACHINES_MAX = 100000,
 };
 
 /*
@@ -442,7 +444,12 @@ static void on_sweep(struct broker *b, struct provider *p, const struct weir_pro
             end_call(c);
         }
     }
-    if (r->next_page != NULL) {
+    if (r->next_page != NULL && (++p->sweep_pages == SWEEP_PAGES_MAX || p->sweep_part.row.n > SWEEP_MACHINES_MAX)) {
+        char text[128];
+        (void)snprintf(text, sizeof text, "%s: the list of machines does not come to its end: %u pages with %zu machines came", p->ops->name, p->sweep_pages,
+                       p->sweep_part.row.n);
+        audit_end(b, p, text);
+    } else if (r->next_page != NULL) {
         struct call *c = new_call(b, p, (struct weir_lease_id){0}, CALL_SWEEP);
         if (p->ops->list(p->p, r->next_page, on_result, c) == 0) {
             p->sweep_busy = true;
@@ -734,6 +741,7 @@ static void tick_provider(struct broker *b, struct provider *p, uint64_t now)
         p->sweep_due_ms = now + SWEEP_MS;
         p->sweep_round = alerts_sweep(b);
         audit_begin(p);
+        p->sweep_pages = 0;
         p->sweep_busy = p->ops->list(p->p, NULL, on_result, c) == 0;
         if (!p->sweep_busy) {
             end_call(c);

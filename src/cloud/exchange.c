@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "cloud/provider.h"
 
+#define CLOCKS_DIFFER_US_MAX (10 * WEIR_US_PER_MIN)
+
 bool weir_offer_exchange(struct weir_offer *o, const char *currency, int64_t original_micro_per_hour, int64_t rate_nano)
 {
     memset(o->currency, 0, sizeof o->currency); /* offers are compared byte by byte */
@@ -74,4 +76,13 @@ bool weir_provider_price(const struct weir_provider_env *env, struct weir_offer 
     o->rate_nano = 0;
     o->price_micro_per_hour = micro_per_hour;
     return true;
+}
+
+struct weir_wall weir_provider_since(const struct weir_provider_env *env, struct weir_wall told)
+{
+    struct weir_wall now = weir_clock_wall(env->clock);
+    if (weir_wall_sub(told, now).us > CLOCKS_DIFFER_US_MAX) {
+        return (struct weir_wall){0};
+    }
+    return told.us > now.us ? now : told;
 }

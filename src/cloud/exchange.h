@@ -33,3 +33,5 @@ const char *weir_offer_no_rate(const char *currency, char *buf, size_t size);
 int64_t weir_provider_amount(const struct weir_provider_env *env, const char *currency, int64_t micro);
 /* What a provider told now in a currency ("": the ledger's) takes the place of the offer's price. False, and no price, where no rate is in force. */
 bool weir_provider_price(const struct weir_provider_env *env, struct weir_offer *o, const char *currency, int64_t micro_per_hour);
+/* Since when a price that was told is in force: not later than now, and not told (0) where it would begin long after, whatever clocks differ by. */
+struct weir_wall weir_provider_since(const struct weir_provider_env *env, struct weir_wall told);

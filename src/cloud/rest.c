@@ -145,6 +145,7 @@ static void on_terminated(void *ctx, const struct weir_cloud_answer *a)
     }
     if (r.class == WEIR_PROVIDER_OK && k != NULL) {
         k->asked = true;
+        k->asked_at = weir_clock_mono(p->env->clock);
     }
     deliver(op, &r);
     run(p);
@@ -350,6 +351,7 @@ static void begin_list(struct weir_provider *p)
 {
     struct weir_rest_state *s = p->state;
     s->listing = true;
+    s->list_began = weir_clock_mono(p->env->clock);
     s->restarts = 0;
     s->pages = 0;
     s->list_due_ms = now_ms(p) + (uint64_t)(p->conf.poll.us / WEIR_US_PER_MS);
@@ -561,6 +563,7 @@ static void look_at_prices(struct weir_provider *p)
     s->pricing = true;
     s->price_pages = 0;
     weir_vec_clear(&s->pricing_list.offer);
+    weir_map_release(&s->pricing_list.ids);
     s->pricing_list.p = p;
     s->pricing_list.n_refused = 0;
     s->pricing_list.n_unpriced = 0;

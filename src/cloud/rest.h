@@ -10,7 +10,9 @@
  *   first, and launches of one token go one after the other. Where two machines carry one name all the same, the older one
  *   is the token's, the others are listed without a token, so that the sweep ends them.
  * - One list of all our machines serves every describe and list that waits for it: providers allow few calls a minute.
- * - A machine that was seen, and then is missing from FLEET_MISSING_MAX complete lists in a row, is gone, and stays so.
+ * - A machine that was seen, and then is missing from FLEET_MISSING_MAX complete lists in a row, is gone. Should a later list have it
+ *   all the same, it is there again, so that the sweep ends it.
+ * - A machine that was told to end is shown as on its way out for ASKED_HOLDS_S, then as what the provider says that it is.
  * - A machine that stands still but exists (it failed, it was stopped) costs and serves nobody: it is told to end whenever it is
  *   seen.
  */

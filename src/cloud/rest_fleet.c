@@ -82,10 +82,23 @@ struct rest_kept *rest_keep(struct weir_provider *p, const struct weir_rest_mach
     k->i.reclaimed = k->i.reclaimed || m->reclaimed || (m->dead && !k->asked);
     k->i.reclaim_at = m->reclaim_at.us != 0 ? m->reclaim_at : k->i.reclaim_at;
     if (m->state == WEIR_INSTANCE_GONE) {
+        k->gone_at = weir_clock_mono(p->env->clock);
         k->i.ended = weir_clock_wall(p->env->clock);
         k->i.reclaimed = k->i.reclaimed || !k->asked;
     }
     return k;
+}
+
+/* A machine that was taken to be gone is in a list that began after: it never was, and costs on. Whoever owned it has let go of it: the sweep
+ * is to see it again, and what it was told before does not count. */
+static void come_back(const struct weir_provider *p, struct rest_kept *k, const struct weir_rest_machine *m)
+{
+    if (k != NULL && k->i.state == WEIR_INSTANCE_GONE && m->state != WEIR_INSTANCE_GONE && p->state->list_began.us > k->gone_at.us) {
+        k->i.state = m->state;
+        k->i.ended.us = 0;
+        k->i.reclaimed = false;
+        k->asked = false;
+    }
 }
 
 bool rest_is_unseen(const struct weir_provider *p, const struct rest_kept *k)
@@ -103,6 +116,7 @@ static void miss(struct weir_provider *p, struct rest_kept *k)
     }
     if (++k->missing >= FLEET_MISSING_MAX) {
         k->i.state = WEIR_INSTANCE_GONE;
+        k->gone_at = weir_clock_mono(p->env->clock);
         k->i.ended = k->missed_at.us > k->i.launched.us ? k->missed_at : k->i.launched;
         k->i.reclaimed = k->i.reclaimed || !k->asked;
         k->dead = false;
@@ -133,6 +147,7 @@ void rest_fleet_settle(struct weir_provider *p, const struct weir_rest_list *l)
     size_t before = s->kept.n;
     bool *seen = weir_calloc(before, sizeof *seen);
     for (size_t i = 0; i < l->machine.n; i++) {
+        come_back(p, rest_find_id(p, l->machine.p[i].id), &l->machine.p[i]);
         struct rest_kept *k = rest_keep(p, &l->machine.p[i]);
         size_t at = (size_t)(k - s->kept.p);
         k->listed = true;
@@ -155,7 +170,8 @@ void rest_fleet_settle(struct weir_provider *p, const struct weir_rest_list *l)
 struct weir_instance rest_view(struct weir_provider *p, const struct rest_kept *k)
 {
     struct weir_instance i = k->i;
-    if (i.state != WEIR_INSTANCE_GONE && k->asked) {
+    bool holds = k->asked && weir_clock_mono(p->env->clock).us - k->asked_at.us < ASKED_HOLDS_S * WEIR_US_PER_S;
+    if (i.state != WEIR_INSTANCE_GONE && holds) { /* one that runs on for longer has not heard it */
         i.state = WEIR_INSTANCE_STOPPING;
     }
     if (rest_find_token(p, k->i.token) != k) {

@@ -223,13 +223,17 @@ void weir_rest_offers_add(struct weir_rest_offers *l, const struct weir_offer *o
         o.as_of = weir_clock_wall(p->env->clock);
         o.expires = weir_wall_add(o.as_of, weir_dur_s(PRICE_VALID_HOURS * INT64_C(3600)));
     }
+    o.price_since = weir_provider_since(p->env, o.price_since);
     o.launchable = true;
     o.id = weir_offer_id(&o);
-    for (size_t i = 0; i < l->offer.n; i++) {
-        if (l->offer.p[i].id == o.id) {
-            return; /* told twice */
-        }
+    if (weir_map_get(&l->ids, o.id, NULL)) {
+        return; /* told twice */
     }
+    if (l->offer.n == OFFERS_MAX) {
+        weir_rest_offers_refuse(l, "%s in %s: there are more than %d offers", o.instance_type, o.region, OFFERS_MAX);
+        return;
+    }
+    weir_map_put(&l->ids, o.id, 0);
     name_zone(p, &o);
     weir_vec_push(&l->offer, o);
 }
@@ -253,4 +257,5 @@ void rest_offers_from_catalogue(struct weir_rest_offers *l)
 void rest_offers_release(struct weir_rest_offers *l)
 {
     weir_vec_release(&l->offer);
+    weir_map_release(&l->ids);
 }

@@ -5,6 +5,7 @@
 
 #include <uv.h>
 
+#include "base/map.h"
 #include "base/vec.h"
 #include "cloud/rest.h"
 
@@ -13,10 +14,12 @@ enum {
     FLEET_GONE_MAX = 1000,   /* ended machines that are remembered */
     LIST_RESTARTS_MAX = 2,   /* of one list, where a page's token was refused */
     LIST_PAGES_MAX = 1000,
+    OFFERS_MAX = 20000,      /* of one provider */
     FOLLOW_MS_MIN = 200,     /* between two looks at a launch that is not decided, doubling */
     FOLLOW_MS_MAX = 3200,
     FOLLOWS_MAX = 200,
     ABSENT_MAX = 3, /* looks that may miss a new machine */
+    ASKED_HOLDS_S = 60, /* before a machine that was told to end, and runs on, is shown as running */
 };
 
 /* One machine of ours. */
@@ -26,6 +29,8 @@ struct rest_kept {
     uint32_t missing;       /* complete lists in a row without it */
     bool listed;            /* was in a list once, or could be ended */
     bool asked;             /* was told to end by us */
+    struct weir_mono asked_at;
+    struct weir_mono gone_at; /* it was taken to be gone */
     bool dead;
     bool told;              /* dead, and told to end since the last list */
     struct weir_wall missed_at;
@@ -40,6 +45,7 @@ struct weir_rest_list {
 struct weir_rest_offers {
     struct weir_provider *p;
     WEIR_VEC(struct weir_offer) offer;
+    struct weir_map ids; /* of those */
     char next[WEIR_REST_URL_SIZE];
     size_t n_refused;
     char refused[160]; /* the first of them, why */
@@ -81,6 +87,7 @@ struct weir_rest_state {
     uv_timer_t timer;
     uint64_t list_due_ms; /* not before */
     bool listing;
+    struct weir_mono list_began; /* the one under way */
     unsigned restarts;
     unsigned pages;
     struct weir_rest_list list; /* the one under way */

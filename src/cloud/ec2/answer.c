@@ -151,9 +151,11 @@ bool ec2_read_instance(const struct weir_xml *item, const char *region, struct w
 {
     const char *id = weir_xml_text(item, "instanceId");
     uint64_t code = 0;
-    if (id[0] == '\0' || strlen(region) + strlen(id) + 2 > sizeof ret->id ||
-        weir_parse_u64(weir_sv_of(weir_xml_text(item, "instanceState/code")), 0, 65535, &code, NULL) < 0) {
+    if (id[0] == '\0' || strlen(region) + strlen(id) + 2 > sizeof ret->id) {
         return false;
+    }
+    if (weir_parse_u64(weir_sv_of(weir_xml_text(item, "instanceState/code")), 0, 65535, &code, NULL) < 0) {
+        code = 16; /* it is there, and costs as far as anybody knows */
     }
     *ret = (struct weir_instance){.launched = ec2_time(weir_xml_text(item, "launchTime"))};
     (void)snprintf(ret->id, sizeof ret->id, "%s/%s", region, id);

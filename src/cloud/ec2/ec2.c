@@ -93,6 +93,19 @@ static size_t read_instances(const struct weir_provider *p, const struct weir_xm
     return n;
 }
 
+static size_t count_instances(const struct weir_xml *root)
+{
+    const struct weir_xml *set = weir_xml_at(root, "reservationSet");
+    size_t n = 0;
+    for (const struct weir_xml *r = set == NULL ? NULL : set->first; r != NULL; r = r->next) {
+        const struct weir_xml *items = weir_xml_at(r, "instancesSet");
+        for (const struct weir_xml *i = items == NULL ? NULL : items->first; i != NULL; i = i->next) {
+            n++;
+        }
+    }
+    return n;
+}
+
 static const struct weir_instance *choose(const struct weir_instance *i, size_t n)
 {
     const struct weir_instance *best = NULL;
@@ -207,8 +220,9 @@ static void on_listed(void *ctx, const struct weir_cloud_answer *a)
         end_unreadable(op, "DescribeInstances", &err);
         return;
     }
-    struct weir_instance *found = weir_calloc(p->conf.page_size, sizeof *found);
-    r.n_instances = read_instances(p, root, p->conf.region[op->region], found, p->conf.page_size);
+    size_t n = count_instances(root); /* which may be more than were asked for: none may go unseen */
+    struct weir_instance *found = weir_calloc(n, sizeof *found);
+    r.n_instances = read_instances(p, root, p->conf.region[op->region], found, n);
     r.instance = found;
     /* "2 token": the region's number, and EC2's token of its next page, which may be empty. */
     struct weir_str next = WEIR_STR_INIT(16384);
@@ -267,8 +281,9 @@ static int ec2_terminate(struct weir_provider *p, const char *instance_id, weir_
 {
     struct ec2_op *op = new_op(p, done, ctx);
     const char *bare;
-    if (!split_id(instance_id, op->name, sizeof op->name, &bare)) {
-        return start(op, weir_cloud_refuse(p->cloud, "TerminateInstances", WEIR_PROVIDER_OK, "", on_settled, drop_op, op));
+    if (!split_id(instance_id, op->name, sizeof op->name, &bare)) { /* to call it ended would be untrue */
+        return start(op, weir_cloud_refuse(p->cloud, "TerminateInstances", WEIR_PROVIDER_REFUSED, "that is not the id of a machine of this provider",
+                                           on_settled, drop_op, op));
     }
     WEIR_CLEANUP(weir_str_release) struct weir_str form = ec2_form("TerminateInstances");
     ec2_form_add(&form, "InstanceId.1", bare);

@@ -20,6 +20,7 @@ enum {
     LIST_FACTOR = 4,  /* a price on demand further than this from the catalogue's is not believed */
     SHARE_MIN = 50,   /* a spot price below 1/50 of the list's is not believed */
     CHANGES_MAX = 10000, /* of one price; the oldest are left out of more */
+    PAGES_MAX = 100,     /* of one answer; no whole one has as many */
 };
 
 #define TYPES_MAX_AGE weir_dur_s(6 * 3600)
@@ -37,7 +38,7 @@ struct page_op {
     struct weir_provider *p;
     size_t region;
     bool is_types; /* else prices */
-    bool is_first;
+    unsigned pages; /* that came */
     struct weir_str form; /* without the page's token */
 };
 
@@ -126,7 +127,7 @@ static size_t push_live(struct weir_provider *p, const struct ec2_region *r, con
             continue;
         }
         o.market = WEIR_OFFER_SPOT;
-        o.price_since = at->since;
+        o.price_since = weir_provider_since(p->env, at->since);
         o.as_of = r->prices_at;
         o.expires = weir_wall_add(r->prices_at, p->conf.price_max_age);
         memcpy(o.zone, at->zone, sizeof o.zone);
@@ -285,7 +286,7 @@ static void on_page(void *ctx, const struct weir_cloud_answer *a)
         end_page(op);
         return;
     }
-    if (op->is_first) {
+    if (op->pages++ == 0) {
         if (op->is_types) {
             weir_vec_clear(&r->types);
             r->types_at = weir_clock_wall(p->env->clock);
@@ -303,8 +304,12 @@ static void on_page(void *ctx, const struct weir_cloud_answer *a)
         }
     }
     const char *token = weir_xml_text(root, "nextToken");
-    op->is_first = false;
-    bool more = token[0] != '\0' && send_page(op, token) == 0;
+    if (token[0] != '\0' && op->pages == PAGES_MAX) { /* what came stands */
+        p->price_failed = true;
+        (void)snprintf(p->price_trouble, sizeof p->price_trouble, EC2_NAME ": the prices of %.31s do not come to their end: more than %d pages",
+                       p->conf.region[op->region], PAGES_MAX);
+    }
+    bool more = token[0] != '\0' && op->pages < PAGES_MAX && send_page(op, token) == 0;
     weir_arena_release(&arena);
     if (!more) {
         end_page(op);
@@ -341,7 +346,7 @@ static size_t add_types(struct weir_provider *p, size_t region, struct weir_str 
 static void ask(struct weir_provider *p, size_t region, bool is_types)
 {
     struct page_op *op = weir_alloc(sizeof *op);
-    *op = (struct page_op){.p = p, .region = region, .is_types = is_types, .is_first = true};
+    *op = (struct page_op){.p = p, .region = region, .is_types = is_types};
     size_t n;
     if (is_types) {
         op->form = ec2_form("DescribeInstanceTypeOfferings");
@@ -424,6 +429,7 @@ struct history_op {
     struct weir_provider *p;
     struct weir_offer offer;
     struct weir_str form; /* without the page's token */
+    unsigned pages;       /* that came */
     weir_provider_fn *done;
     void *ctx;
     WEIR_VEC(struct ec2_place) changes; /* the newest first */
@@ -450,11 +456,12 @@ static void answer_history(struct history_op *op)
     for (size_t i = op->changes.n; i-- > 0;) {
         const struct ec2_place *at = &op->changes.p[i];
         struct weir_offer o = op->offer;
-        if (at->since.us == 0 || !weir_provider_price(p->env, &o, ec2_usual_currency(o.region), at->micro_per_hour) ||
+        struct weir_wall since = weir_provider_since(p->env, at->since);
+        if (since.us == 0 || !weir_provider_price(p->env, &o, ec2_usual_currency(o.region), at->micro_per_hour) ||
             (row != NULL && !spot_is_plausible(o.price_micro_per_hour, &on_demand))) {
             continue;
         }
-        o.price_since = at->since;
+        o.price_since = since;
         o.as_of = now;
         o.expires = weir_wall_add(now, p->conf.price_max_age);
         weir_vec_push(&all, o);
@@ -488,7 +495,7 @@ static void on_history(void *ctx, const struct weir_cloud_answer *a)
         }
     }
     const char *token = weir_xml_text(root, "nextToken");
-    bool more = token[0] != '\0' && op->changes.n < CHANGES_MAX && send_history(op, token) == 0;
+    bool more = token[0] != '\0' && op->changes.n < CHANGES_MAX && ++op->pages < PAGES_MAX && send_history(op, token) == 0;
     weir_arena_release(&arena);
     if (!more) {
         answer_history(op);

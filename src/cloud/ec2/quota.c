@@ -17,7 +17,7 @@
 
 #define LIMITS_EVERY weir_dur_s(900)
 
-enum { MACHINES_MAX = 100000, REPLY_BYTES_MAX = 64 << 10 };
+enum { MACHINES_MAX = 100000, PAGES_MAX = 200, REPLY_BYTES_MAX = 64 << 10 };
 
 static const struct {
     const char *code;
@@ -48,6 +48,7 @@ struct quota_region {
     size_t index;
     size_t next; /* of the families whose limit is asked for */
     size_t machines;
+    unsigned pages; /* of machines, that came */
     int64_t used[EC2_QUOTAS];
 };
 
@@ -200,7 +201,7 @@ static void on_used(void *ctx, const struct weir_cloud_answer *a)
     if (token[0] == '\0') {
         take_rows(c);
         end_region(c);
-    } else if (c->machines > MACHINES_MAX) {
+    } else if (c->machines > MACHINES_MAX || ++c->pages == PAGES_MAX) {
         fail_region(c, WEIR_PROVIDER_REFUSED, EC2_NAME ": DescribeInstances: more machines than are counted", (struct weir_dur){0});
     } else {
         ask_used(c, token);
