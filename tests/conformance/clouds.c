@@ -39,9 +39,42 @@ static struct rig *begin(void)
     return rig_new(conf());
 }
 
+/* A fault that never came about has shown nothing. */
+static void assert_fired(void)
+{
+    json_t *all = mock_inventory();
+    size_t at;
+    json_t *f;
+    json_array_foreach(json_object_get(all, "faults"), at, f)
+    {
+        int left = (int)json_integer_value(json_object_get(f, "left"));
+        int hits = (int)json_integer_value(json_object_get(f, "hits"));
+        if (hits == 0 || left > 0) {
+            fail_msg("the fault '%s' came about %d times, %d more were wanted", json_string_value(json_object_get(f, "name")), hits, left);
+        }
+    }
+    json_decref(all);
+}
+
 static void clear(void)
 {
+    assert_fired();
     mock_tell("clear", "{}");
+}
+
+/* A number of a fault: "left" (how often it is still to come about) or "hits". */
+static int number_of(const char *fault, const char *number)
+{
+    int n = 0;
+    json_t *all = mock_inventory();
+    size_t at;
+    json_t *f;
+    json_array_foreach(json_object_get(all, "faults"), at, f)
+    {
+        n += weir_streq(json_string_value(json_object_get(f, "name")), fault) ? (int)json_integer_value(json_object_get(f, number)) : 0;
+    }
+    json_decref(all);
+    return n;
 }
 
 /* Ends everything, and the provider's own books agree that nothing is left and nothing was made twice. */
@@ -551,7 +584,9 @@ static void pages_that_expire(void **state)
         assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_OK);
     }
     assert_int_equal(count_all(g), 5);
-    mock_fault("expired_page", NULL, 1, "");
+    if (!subject->one_page) {
+        mock_fault("expired_page", NULL, 1, "");
+    }
     assert_int_equal(count_all(g), 5);
     assert_int_equal(mock_alive(), 6);
     end_foreign(g);
@@ -653,7 +688,7 @@ static void what_the_provider_takes_back(void **state)
 
 /* ---- quotas ---- */
 
-enum { QUOTAS_MAX = 64 };
+enum { QUOTAS_MAX = 256 };
 
 struct quota_answer {
     bool came;
@@ -879,15 +914,183 @@ static void nothing_is_answered_after_fini(void **state)
     struct answer b = {0};
     struct look c = {0};
     struct weir_launch l = rig_launch_of(g, token(), &g->on_demand, 600);
-    mock_fault("slow_body", NULL, 2, ", \"seconds\": 0.2");
+    mock_fault("slow_body", NULL, -1, ", \"seconds\": 3");
     assert_int_equal(g->s->ops->launch(g->p, &l, rig_note, &a), 0);
     assert_int_equal(g->s->ops->list(g->p, NULL, rig_note, &b), 0);
     assert_int_equal(g->s->ops->check(g->p, rig_note_checks, &c), 0);
+    int64_t limit = weir_clock_mono(&weir_clock_os).us + FOUND_WITHIN_MS * WEIR_US_PER_MS;
+    while (number_of("slow_body", "hits") < 2 && weir_clock_mono(&weir_clock_os).us < limit) {
+        rig_pause_ms(g, 1); /* until calls are on the wire */
+    }
+    assert_false(a.came || b.came || c.came);
     rig_close(g);
     assert_false(c.came);
     assert_false(a.came);
     assert_false(b.came);
     rig_open(g, conf());
+    end(g);
+}
+
+/* ---- what no honest provider does ---- */
+
+static void what_was_left_out_of_lists_is_there_again(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    const char *t = token();
+    struct answer a = rig_launch(g, t);
+    (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+    mock_fault("unlisted", NULL, -1, "");
+    int64_t limit = weir_clock_mono(&weir_clock_os).us + FOUND_WITHIN_MS * WEIR_US_PER_MS;
+    struct answer b = rig_describe(g, NULL, a.inst[0].id);
+    while (b.r.n_instances == 1 && b.inst[0].state != WEIR_INSTANCE_GONE && weir_clock_mono(&weir_clock_os).us < limit) {
+        b = rig_describe(g, NULL, a.inst[0].id);
+    }
+    assert_true(b.r.n_instances == 0 || b.inst[0].state == WEIR_INSTANCE_GONE);
+    assert_int_equal(rig_list(g, NULL).r.n_instances, 0);
+    clear();
+    b = rig_list(g, NULL); /* it costs on: the sweep must see it */
+    assert_int_equal(b.r.n_instances, 1);
+    assert_string_equal(b.inst[0].id, a.inst[0].id);
+    assert_string_equal(b.inst[0].token, t);
+    assert_int_equal(b.inst[0].state, WEIR_INSTANCE_RUNNING);
+    assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    await_nothing(g);
+    end(g);
+}
+
+static void an_end_that_was_taken_and_not_carried_out(void **state)
+{
+    (void)state;
+    enum { LATER_S = 61 };
+    struct rig *g = begin();
+    struct answer a = rig_launch(g, token());
+    (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+    mock_fault("ignored_end", NULL, 1, "");
+    assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    assert_int_equal(mock_alive(), 1);
+    rig_ahead_us += LATER_S * WEIR_US_PER_S;
+    assert_int_equal(rig_describe(g, NULL, a.inst[0].id).inst[0].state, WEIR_INSTANCE_RUNNING); /* so that it is told again */
+    assert_int_equal(rig_list(g, NULL).inst[0].state, WEIR_INSTANCE_RUNNING);
+    assert_int_equal(rig_terminate(g, a.inst[0].id).r.class, WEIR_PROVIDER_OK);
+    await_nothing(g);
+    assert_false(rig_await(g, a.inst[0].id, WEIR_INSTANCE_GONE, false).reclaimed);
+    end(g);
+}
+
+static void lists_without_an_end(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    assert_int_equal(rig_launch(g, token()).r.class, WEIR_PROVIDER_OK);
+    if (!subject->one_page) {
+        mock_fault("endless_pages", NULL, -1, "");
+        if (subject->keeps_tags) { /* whose pages of machines the broker counts */
+            struct offers_answer o = rig_ask_offers(g);
+            assert_true(o.n > 0 && o.bad == 0);
+        } else {
+            struct answer a = rig_try_list(g, NULL);
+            assert_int_equal(a.r.class, WEIR_PROVIDER_UNKNOWN);
+            assert_non_null(strstr(a.r.text, "pages"));
+        }
+        clear();
+    }
+    assert_int_equal(count_all(g), 1);
+    end(g);
+}
+
+static void a_machine_in_a_state_that_is_new_is_there(void **state)
+{
+    (void)state;
+    struct rig *g = begin();
+    struct answer a = rig_launch(g, token());
+    (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+    mock_fault("odd_body", "list", 1, ", \"kind\": \"stateless\"");
+    struct answer b = rig_list(g, NULL);
+    assert_int_equal(b.r.n_instances, 1);
+    assert_string_equal(b.inst[0].id, a.inst[0].id);
+    assert_true(b.inst[0].state == WEIR_INSTANCE_PENDING || b.inst[0].state == WEIR_INSTANCE_RUNNING); /* nor is it told to end for that */
+    assert_int_equal(rig_describe(g, NULL, a.inst[0].id).inst[0].state, WEIR_INSTANCE_RUNNING);
+    end(g);
+}
+
+struct odd_answer {
+    bool came;
+    size_t n;
+};
+
+static void note_odd_offers(void *ctx, const struct weir_provider_result *r)
+{
+    struct odd_answer *a = ctx;
+    assert_false(a->came);
+    a->came = true;
+    a->n = r->n_offers;
+    for (size_t i = 0; i < r->n_offers; i++) {
+        const struct weir_offer *o = &r->offer[i];
+        assert_true(o->price_micro_per_hour > 0 && o->price_micro_per_hour < INT64_C(1000000) * 1000000);
+        assert_true(o->cpu_milli <= 100 * 1000 * 1000 && o->mem_mib <= UINT64_C(1) << 40);
+        assert_true(o->price_since.us <= weir_clock_wall(&weir_clock_os).us + WEIR_US_PER_S);
+        assert_true(o->egress_micro_per_gib >= 0);
+    }
+}
+
+static void note_odd_quota(void *ctx, const struct weir_provider_result *r)
+{
+    struct odd_answer *a = ctx;
+    assert_false(a->came);
+    a->came = true;
+    for (size_t i = 0; i < r->n_quotas; i++) {
+        assert_true(r->quota[i].limit >= 0 && r->quota[i].used >= 0);
+    }
+}
+
+static void ask_oddly(struct rig *g, const char *kind, int seed)
+{
+    char more[64];
+    struct odd_answer o = {.came = false};
+    struct odd_answer q = {.came = false};
+    (void)snprintf(more, sizeof more, ", \"kind\": \"%s\", \"seed\": %d", kind, seed);
+    mock_fault("odd_body", "list", 1, more);
+    struct answer a = rig_try_list(g, NULL);
+    assert_int_equal(a.times, 1);
+    assert_true(a.r.class == WEIR_PROVIDER_OK || a.r.text[0] != '\0');
+    rig_pause_ms(g, 2);
+    mock_fault("odd_body", NULL, 1, more);
+    assert_int_equal(g->s->ops->offers(g->p, note_odd_offers, &o), 0);
+    rig_run_until(g, &o.came);
+    if (number_of("odd_body", "left") == 0 && g->s->ops->quota != NULL) {
+        mock_fault("odd_body", NULL, 1, more);
+        assert_int_equal(g->s->ops->quota(g->p, note_odd_quota, &q), 0);
+        rig_run_until(g, &q.came);
+    }
+}
+
+static void odd_answers_are_survived(void **state)
+{
+    (void)state;
+    enum { SEEDS = 3 };
+    static const char *const kinds[] = {"null", "text", "number", "negative", "large", "nested", "odd", "long", "far", "past", "nan", "twice", "emptied", "deep", "huge"};
+    struct rig *g = begin();
+    const char *t = token();
+    struct answer a = rig_launch(g, t);
+    (void)rig_await(g, a.inst[0].id, WEIR_INSTANCE_RUNNING, false);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(kinds); i++) {
+        for (int seed = 0; seed < (i < 10 ? SEEDS : 1); seed++) {
+            ask_oddly(g, kinds[i], seed);
+        }
+    }
+    mock_tell("clear", "{}"); /* what the last offers had no need to ask */
+    int64_t limit = weir_clock_mono(&weir_clock_os).us + FOUND_WITHIN_MS * WEIR_US_PER_MS;
+    struct answer b = rig_try_list(g, NULL);
+    while ((b.r.n_instances != 1 || !weir_streq(b.inst[0].id, a.inst[0].id) || !weir_streq(b.inst[0].token, t)) && weir_clock_mono(&weir_clock_os).us < limit) {
+        b = rig_try_list(g, NULL);
+    }
+    assert_int_equal(b.r.n_instances, 1);
+    assert_string_equal(b.inst[0].id, a.inst[0].id);
+    assert_string_equal(b.inst[0].token, t);
+    struct offers_answer o = rig_ask_offers(g);
+    assert_true(o.n > 0 && o.bad == 0);
+    assert_int_equal(mock_alive(), 1);
     end(g);
 }
 
@@ -984,6 +1187,11 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(a_look_names_what_is_missing),
         cmocka_unit_test(nothing_is_answered_after_fini),
         cmocka_unit_test(what_was_made_beside_machines_goes),
+        cmocka_unit_test(what_was_left_out_of_lists_is_there_again),
+        cmocka_unit_test(an_end_that_was_taken_and_not_carried_out),
+        cmocka_unit_test(lists_without_an_end),
+        cmocka_unit_test(a_machine_in_a_state_that_is_new_is_there),
+        cmocka_unit_test(odd_answers_are_survived),
         cmocka_unit_test(an_unknown_key_is_refused),
     };
     int failed = cmocka_run_group_tests_name(s->base.name, tests, NULL, NULL);

@@ -21,6 +21,7 @@ struct clouds_subject {
     bool signs_time;             /* a clock that is wrong matters */
     bool keeps_tags;             /* the provider itself knows tokens, tags and pages: the driver is not one of cloud/rest.h */
     bool tells_stock;            /* what is out of stock is not among its offers */
+    bool one_page;               /* its lists of machines come whole */
     bool leaves_nothing;         /* what was made beside machines goes by itself when they are gone */
     const char *denied;          /* what the mock can be told to deny, of which a look finds permissions or settings missing; NULL: nothing */
     const char *missing;         /* its name, as the look tells it */

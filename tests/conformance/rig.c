@@ -16,6 +16,21 @@
 #include "base/mem.h"
 
 const struct weir_conformance_subject *rig_subject;
+int64_t rig_ahead_us;
+
+static struct weir_wall rig_wall(void *ctx)
+{
+    (void)ctx;
+    return weir_clock_wall(&weir_clock_os);
+}
+
+static struct weir_mono rig_mono(void *ctx)
+{
+    (void)ctx;
+    return (struct weir_mono){weir_clock_mono(&weir_clock_os).us + rig_ahead_us};
+}
+
+static const struct weir_clock rig_clock = {rig_wall, rig_mono, NULL};
 
 void rig_note(void *ctx, const struct weir_provider_result *r)
 {
@@ -174,7 +189,7 @@ struct rig *rig_new(const char *conf_text)
     assert_int_equal(uv_loop_init(&g->loop), 0);
     g->gpus = weir_gpu_table_new();
     g->env = (struct weir_provider_env){.loop = &g->loop,
-                                        .clock = &weir_clock_os,
+                                        .clock = &rig_clock,
                                         .owner = "me",
                                         .data_dir = g->dir,
                                         .self_exe = rig_subject->self_exe,

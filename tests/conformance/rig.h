@@ -49,6 +49,7 @@ struct offers_answer {
 };
 
 extern const struct weir_conformance_subject *rig_subject; /* cmocka's tests take no other argument */
+extern int64_t rig_ahead_us; /* of the monotonic clock that providers see, for what takes long */
 
 void rig_note(void *ctx, const struct weir_provider_result *r);
 void rig_run_until(struct rig *g, const bool *flag);

@@ -20,6 +20,7 @@ int main(void)
         .dialect = "lambda",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"ssh_key\": \"k\", \"file_system\": \"fs\", \"image\": \"lambda-stack-24-04\",",
+        .one_page = true,
         .tells_prices = true,
     };
     return clouds_run(&subject);

@@ -20,6 +20,7 @@ int main(void)
         .dialect = "runpod",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"network_volume\": \"v-1\",",
+        .one_page = true,
         .tells_prices = true,
     };
     return clouds_run(&subject);

@@ -18,6 +18,7 @@ int main(void)
         .dialect = "vast",
         .options = options,
         .conf = "\"agent\": \"/usr/bin/weir\", \"image\": \"registry.example/cuda:12\",",
+        .one_page = true,
         .tells_prices = true,
     };
     return clouds_run(&subject);

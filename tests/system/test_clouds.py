@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A broker that overflows to mock clouds, whose machines are real agents started from the very script that weir sent: spilling,
 and kill -9 in every window of a lease's life. Nothing is left, nothing is launched twice."""
+import contextlib
 import datetime
+import json
+import pathlib
+import shutil
+import signal
+import sqlite3
 import sys
+import tempfile
 
 import lib
 from lib import Broker, until
@@ -64,9 +71,20 @@ def rent(b, cloud, run="echo here"):
     return b.submit(only_there(cloud, run=run))
 
 
-def killed_at(weir, cloud, before=None, moment=None, run="echo here", ends=False):
-    """Kills the broker at a moment of a lease's life, starts it again with the cloud well, and proves that one machine was made, that
-    the task ended well once, and that nothing is left."""
+def stored(b):
+    """The one lease as the broker's books on disk have it, after it was killed."""
+    with tempfile.TemporaryDirectory() as copy:
+        for path in b.data.glob("weir.db*"):
+            shutil.copy(path, copy)
+        with contextlib.closing(sqlite3.connect(pathlib.Path(copy) / "weir.db")) as db:
+            db.row_factory = sqlite3.Row
+            row, = db.execute("SELECT * FROM lease").fetchall()
+            return dict(row)
+
+
+def killed_at(weir, cloud, moment, proof, before=None, run="echo here", ends=False, then=None):
+    """Stops the broker at a moment of a lease's life, proves by the cloud's books and its own on disk that it is that moment, kills it, starts it
+    again with the cloud well, and proves that one machine was made, that the task ended well once, and that nothing is left."""
     with mock(cloud) as c, broker(weir, c) as b:
         until("offers", lambda: any(o["provider"] == cloud and o["verdict"].startswith("included") for o in b.get("/v1/offers?gpus=L4:1")["items"]))
         if not ends and before:
@@ -78,7 +96,13 @@ def killed_at(weir, cloud, before=None, moment=None, run="echo here", ends=False
                 before(c)
             b.ok("leases", "end", leases(b)[0]["id"])
         until("the moment", lambda: moment(c, b, job), every_s=0.005)
+        b.process.send_signal(signal.SIGSTOP)  # it sees nothing of what follows
+        if then:
+            until("what it does not see", lambda: then(c))
+        books, creates = c.inventory(), c.requests("create")
         b.kill()
+        lease = stored(b)
+        assert proof(books, creates, lease), (books, creates, lease)
         c.clear()
         c.set(boot_s=0.05, stop_s=0.05)
         b.start()
@@ -92,45 +116,63 @@ def killed_at(weir, cloud, before=None, moment=None, run="echo here", ends=False
 
 def each_cloud(function):
     def test(weir):
-        for cloud in ("gcp", "runpod"):
+        for cloud in ("aws", "gcp", "runpod"):
             function(weir, cloud)
     return test
 
 
+def only(books, state=None):
+    machine, = books["instances"]
+    return state is None or machine["state"] == state
+
+
 def _before_the_call(weir, cloud):
-    # RunPod is asked whether the name is there: a slow answer holds the launch back
-    killed_at(weir, cloud, before=lambda c: c.fault("slow_body", on="list", times=-1, seconds=3), moment=lambda c, b, job: leases(b))
+    # RunPod is asked whether the name is there: a slow answer holds the launch back. The others are told to ask again later.
+    if cloud == "runpod":
+        killed_at(weir, cloud, before=lambda c: c.fault("slow_body", on="list", times=-1, seconds=3), moment=lambda c, b, job: leases(b),
+                  proof=lambda books, creates, lease: not books["instances"] and not creates and lease["instance"] == "")
+    else:
+        killed_at(weir, cloud, before=lambda c: c.fault("throttle", on="create", retry_after=10), moment=lambda c, b, job: c.requests("create"),
+                  proof=lambda books, creates, lease: not books["instances"] and len(creates) == 1 and lease["instance"] == "")
 
 
 def _after_the_call_before_its_answer(weir, cloud):
-    killed_at(weir, cloud, before=lambda c: c.fault("slow_body", on="create", seconds=5), moment=lambda c, b, job: made(c))
+    killed_at(weir, cloud, before=lambda c: c.fault("slow_body", on="create", seconds=5), moment=lambda c, b, job: made(c),
+              proof=lambda books, creates, lease: only(books) and "create" not in books["answered"] and lease["instance"] == "")
 
 
-def _after_the_answer(weir, cloud):
-    killed_at(weir, cloud, moment=lambda c, b, job: c.requests("create"))
+def _after_the_answer_before_it_is_stored(weir, cloud):
+    killed_at(weir, cloud, before=lambda c: c.fault("slow_body", on="create", seconds=2), moment=lambda c, b, job: made(c),
+              then=lambda c: c.inventory()["answered"].get("create"),
+              proof=lambda books, creates, lease: only(books) and (lease["instance"], lease["confirmed_us"]) == ("", 0))
 
 
 def _while_it_boots(weir, cloud):
-    killed_at(weir, cloud, before=lambda c: c.set(boot_s=4), moment=lambda c, b, job: any(x["confirmed"] for x in leases(b)))
+    killed_at(weir, cloud, before=lambda c: c.set(boot_s=8), moment=lambda c, b, job: any(x["confirmed"] for x in leases(b)),
+              proof=lambda books, creates, lease: only(books, "pending") and lease["confirmed_us"] != 0 and lease["ready_us"] == 0)
 
 
 def _in_use(weir, cloud):
-    killed_at(weir, cloud, run="sleep 3", moment=lambda c, b, job: b.get(f"/v1/jobs/{job}")["state"] == "running")
+    killed_at(weir, cloud, run="sleep 5", moment=lambda c, b, job: b.get(f"/v1/jobs/{job}")["state"] == "running",
+              proof=lambda books, creates, lease: only(books, "running") and lease["ready_us"] != 0 and lease["ending_us"] == 0)
 
 
 def _while_it_is_ended(weir, cloud):
     killed_at(weir, cloud, ends=True, before=lambda c: c.fault("slow_body", on="terminate", seconds=5),
-              moment=lambda c, b, job: "stopping" in c.states() or "gone" in c.states())
+              moment=lambda c, b, job: "stopping" in c.states() or "gone" in c.states(),
+              proof=lambda books, creates, lease: "terminate" not in books["answered"] and lease["ending_us"] != 0 and lease["ended_us"] == 0)
 
 
 def _after_it_was_ended_before_the_proof(weir, cloud):
-    killed_at(weir, cloud, ends=True, before=lambda c: c.set(stop_s=4), moment=lambda c, b, job: c.requests("terminate"))
+    killed_at(weir, cloud, ends=True, before=lambda c: c.set(stop_s=10), moment=lambda c, b, job: c.requests("terminate"),
+              then=lambda c: c.inventory()["answered"].get("terminate"),
+              proof=lambda books, creates, lease: only(books, "stopping") and lease["ending_us"] != 0 and lease["ended_us"] == 0)
 
 
 test_killed_before_the_call = each_cloud(_before_the_call)
 test_killed_before_the_end_is_proven = each_cloud(_after_it_was_ended_before_the_proof)
 test_killed_after_the_call_before_its_answer = each_cloud(_after_the_call_before_its_answer)
-test_killed_after_the_answer = each_cloud(_after_the_answer)
+test_killed_after_the_answer_before_it_is_stored = each_cloud(_after_the_answer_before_it_is_stored)
 test_killed_while_the_machine_boots = each_cloud(_while_it_boots)
 test_killed_while_the_machine_is_in_use = each_cloud(_in_use)
 test_killed_while_the_machine_is_ended = each_cloud(_while_it_is_ended)
@@ -232,6 +274,30 @@ def test_the_end_of_all_says_who_cannot_be_asked(weir):
         down = b.run("down", "--all", "--timeout", "1s")
         assert down.returncode != 0 and "waiting: runpod could not be asked" in down.stderr and "after 1 s: runpod" in down.stderr, down.stderr
         assert down.stderr.count("waiting:") == 1, down.stderr
+
+
+def test_a_list_of_machines_without_an_end_is_told_of(weir):
+    with mock("aws") as c, broker(weir, c) as b:
+        c.fault("endless_pages", times=-1)
+        audit = b.run("leases", "--audit")
+        assert audit.returncode != 0 and "the list of machines does not come to its end" in audit.stdout + audit.stderr, audit
+        c.clear()
+        until("the next list to be whole", lambda: b.run("leases", "--audit").returncode == 0)
+
+
+def test_a_machine_that_lists_left_out_is_ended(weir):
+    """Its lease is over by then: the provider said that it had ended."""
+    with mock("runpod") as c, broker(weir, c) as b:
+        job = rent(b, "runpod", run="sleep 600")
+        until("the task to run", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        c.fault("unlisted", times=-1)
+        c.set(capacity=0)
+        until("its lease to be over", lambda: not [x for x in leases(b) if x["confirmed"]])
+        assert len(made(c)) == 1
+        b.ok("cancel", job)
+        c.clear()
+        until("it to be ended", lambda: not any(p["machines"] for p in json.loads(b.run("leases", "--audit", "--json").stdout)["providers"]))
+        nothing_left(b, c)
 
 
 def ended_by_hand(c, b):

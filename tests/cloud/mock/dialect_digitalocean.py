@@ -128,7 +128,10 @@ class Dialect:
             raise CloudError("expired_page", "that page is not there any more")
         chunk = items[(page - 1) * size:page * size]
         pages = {}
-        if page * size < len(items):
+        endless = self.world.hit("endless_pages") is not None
+        if endless:
+            chunk = items[:size]
+        if endless or page * size < len(items):
             pages = {"last": f"{self.url}{request.path}?page={-(-len(items) // size)}", "next": f"{self.url}{request.path}?page={page + 1}&per_page={size}"}
         return Reply(200, {what: chunk, "links": {"pages": pages} if pages else {}, "meta": {"total": len(items)}})
 

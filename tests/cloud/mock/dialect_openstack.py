@@ -175,9 +175,10 @@ class Dialect:
                 raise CloudError("expired_page", f"marker [{marker}] not found")
             start = ids.index(marker) + 1
         size = min(int(request.query.get("limit", "1000")), self.world.page_size)
-        chunk = items[start:start + size]
+        endless = bool(items) and self.world.hit("endless_pages") is not None
+        chunk = items[:size] if endless else items[start:start + size]
         body = {what: chunk}
-        if start + size < len(items):
+        if endless or start + size < len(items):
             body[what + "_links"] = [{"rel": "next", "href": f"{self.url}{request.path}?limit={size}&marker={chunk[-1]['id']}"}]
         return Reply(200, body)
 

@@ -26,6 +26,7 @@ import urllib.parse
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from machine import Machines  # noqa: E402
+from twist import twist  # noqa: E402
 from world import CloudError, World  # noqa: E402
 
 BODY_MAX = 1 << 20
@@ -84,6 +85,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(length) if length else b""
 
     def _send(self, reply, slow_s=0.0, truncate=False):
+        if slow_s and not reply.body:
+            time.sleep(slow_s)
         self.send_response(reply.status)
         self.send_header("Content-Length", str(len(reply.body)))
         if reply.body:
@@ -144,6 +147,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if world.hit("bad_body", operation) is not None:
             world.note(operation, 200, "bad_body")
             return Reply(200, b"<html>bad gateway</html>", "text/html")
+        hit = world.hit("odd_body", operation) if reply.status < 300 and reply.body else None
+        if hit is not None:
+            reply.body = twist(reply.body, reply.content_type, hit["kind"], int(hit.get("seed", 0)))
+            world.note(operation, reply.status, "odd_body")
+            return reply
         world.note(operation, reply.status)
         return reply
 
@@ -162,6 +170,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             slow = self.world.hit("slow_body", operation)
             self._send(reply, float(slow.get("seconds", 1)) if slow is not None else 0.0,
                        self.world.hit("truncated_body", operation) is not None)
+            self.world.note_answered(operation)
         except Lost:
             self._break()
         except (BrokenPipeError, ConnectionResetError):

@@ -20,6 +20,7 @@ WIRE_FAULTS = {
     "truncated_body": "the answer ends half way",
     "slow_body": "the answer comes in pieces, seconds in all",
     "bad_body": "the answer is not what the provider's API speaks",
+    "odd_body": "the answer says odd things: kind and seed, see twist.py",
 }
 # Faults of the cloud: World and the dialects apply them.
 CLOUD_FAULTS = {
@@ -30,6 +31,9 @@ CLOUD_FAULTS = {
     "failed_but_existing": "a launch fails, but the machine is there and costs",
     "eventual": "a new machine is not seen for some seconds",
     "expired_page": "the next page token is not valid any more",
+    "endless_pages": "a list has a further page, and another, and another: of what it began with",
+    "unlisted": "machines that are there are left out of a list",
+    "ignored_end": "a machine is told to end, which is taken, and it runs on",
     "boot_never": "a machine comes up, its program never starts",
     "reclaim_unannounced": "the next machine is taken back right after it runs",
 }
@@ -118,6 +122,7 @@ class World:
         self.pages = {}
         self.log = []
         self.calls = collections.deque(maxlen=500)
+        self.answered = {}  # operation -> answers that went out whole
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._live, daemon=True)
         self.thread.start()
@@ -144,6 +149,11 @@ class World:
         with self.lock:
             self.log.append({"at": time.time(), "operation": operation, "status": status, "fault": fault})
             del self.log[:-20000]
+
+    def note_answered(self, operation):
+        """The whole answer is on its way."""
+        with self.lock:
+            self.answered[operation] = self.answered.get(operation, 0) + 1
 
     def keep_call(self, request):
         with self.lock:
@@ -236,11 +246,13 @@ class World:
         """All machines, oldest first, that the provider would tell of now."""
         with self.lock:
             now = time.time()
+            if self.hit("unlisted") is not None:
+                return []
             return sorted((i for i in self.instances.values() if now >= i.visible_at), key=lambda i: (i.created, i.id))
 
     def terminate(self, instance, reason="terminated"):
         with self.lock:
-            if instance.state not in ("stopping", "gone"):
+            if instance.state not in ("stopping", "gone") and self.hit("ignored_end") is None:
                 self._move(instance, "stopping", reason)
 
     def reclaim(self, instance, notice_s):
@@ -261,6 +273,9 @@ class World:
                     raise CloudError("expired_page", "the page token is not valid any more")
                 start = self.pages[token]
             chunk = items[start:start + size]
+            if self.hit("endless_pages") is not None:
+                self.pages["again"] = 0
+                return items[:size], "again"
             if start + size >= len(items):
                 return chunk, ""
             following = uuid.uuid4().hex
@@ -272,6 +287,7 @@ class World:
             return {"instances": [i.brief() for i in self.instances.values()],
                     "alive": sum(i.costs() for i in self.instances.values()),
                     "prices": self.prices,
+                    "answered": dict(self.answered),
                     "doubles": {t: ids for t, ids in self.tokens.items() if len(ids) > 1},
                     "faults": [{"name": f.name, "left": f.left, "hits": f.hits} for f in self.faults]}
 
