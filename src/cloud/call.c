@@ -25,6 +25,8 @@ enum {
     BACKOFF_MS = 250,
     BACKOFF_MS_MAX = 20000,
     SECRET_BYTES_MIN = 8,
+    HIDDEN_MAX = 256,   /* the oldest tokens of those that follow each other are shown to nobody any more */
+    HIDDEN_FIRST = 16,  /* keys that stay */
     RETRY_AFTER_S_MAX = 24 * 3600, /* a longer one is a mistake of somebody's */
     QUIET_MS_MAX = 120000,         /* that one answer can ask of all calls: machines are to be ended all the same */
 };
@@ -84,6 +86,14 @@ struct weir_cloud {
 
 /* ---- secrets ---- */
 
+static void forget_secret(char *s)
+{
+    if (s != NULL) {
+        explicit_bzero(s, strlen(s));
+        free(s);
+    }
+}
+
 void weir_cloud_hide(struct weir_cloud *c, const char *secret)
 {
     if (secret == NULL || strlen(secret) < SECRET_BYTES_MIN) {
@@ -94,15 +104,26 @@ void weir_cloud_hide(struct weir_cloud *c, const char *secret)
             return;
         }
     }
+    if (c->hidden.n == HIDDEN_MAX) {
+        forget_secret(c->hidden.p[HIDDEN_FIRST]);
+        memmove(&c->hidden.p[HIDDEN_FIRST], &c->hidden.p[HIDDEN_FIRST + 1], (HIDDEN_MAX - HIDDEN_FIRST - 1) * sizeof *c->hidden.p);
+        c->hidden.n--;
+    }
     weir_vec_push(&c->hidden, weir_strdup(secret));
 }
 
+/* Also where a text was cut within the secret: as much of its beginning as stands there. */
 static void blot(char *text, const char *secret)
 {
     static const char mark[] = "***";
-    size_t n = strlen(secret);
+    char begin[SECRET_BYTES_MIN + 1];
     char *at = text;
-    while (n >= SECRET_BYTES_MIN && (at = strstr(at, secret)) != NULL) {
+    (void)snprintf(begin, sizeof begin, "%s", secret);
+    while ((at = strstr(at, begin)) != NULL) {
+        size_t n = SECRET_BYTES_MIN;
+        while (secret[n] != '\0' && at[n] == secret[n]) {
+            n++;
+        }
         memcpy(at, mark, sizeof mark - 1);
         memmove(at + sizeof mark - 1, at + n, strlen(at + n) + 1);
         at += sizeof mark - 1;
@@ -113,14 +134,6 @@ void weir_cloud_redact(const struct weir_cloud *c, char *text)
 {
     for (size_t i = 0; i < c->hidden.n; i++) {
         blot(text, c->hidden.p[i]);
-    }
-}
-
-static void forget_secret(char *s)
-{
-    if (s != NULL) {
-        explicit_bzero(s, strlen(s));
-        free(s);
     }
 }
 

@@ -69,6 +69,7 @@ static void deliver_failure(struct rest_op *op, enum weir_provider_class class, 
 {
     struct weir_provider_result r = {.class = class};
     (void)snprintf(r.text, sizeof r.text, "%s: %.220s", op->p->contract->name, text);
+    weir_cloud_redact(op->p->cloud, r.text); /* it may hold what the provider said */
     deliver(op, &r);
 }
 

@@ -1014,6 +1014,32 @@ static void a_machine_in_a_state_that_is_new_is_there(void **state)
     end(g);
 }
 
+/* A refusal may name the key, and be too long to be kept whole. */
+static void keys_are_not_shown(void **state)
+{
+    (void)state;
+    enum { TELLING_BYTES = 8 };
+    struct rig *g = begin();
+    for (int pad = 0; pad < 250; pad += 7) {
+        char more[32];
+        char part[TELLING_BYTES + 4] = "";
+        (void)snprintf(more, sizeof more, ", \"pad\": %d", pad);
+        mock_fault("echo", "list", 1, more);
+        struct answer a = rig_try_list(g, NULL);
+        assert_int_equal(a.r.class, WEIR_PROVIDER_REFUSED);
+        json_t *all = mock_inventory();
+        const json_t *echoed = json_object_get(all, "echoed");
+        const char *key = json_string_value(json_array_get(echoed, json_array_size(echoed) - 1));
+        assert_true(key != NULL && strlen(key) >= TELLING_BYTES);
+        (void)snprintf(part, sizeof part, "%.*s", TELLING_BYTES + 2, key);
+        if (!subject->keeps_tags && strstr(a.r.text, part) != NULL) { /* else it is a signature, and no secret */
+            fail_msg("the key '%s' is shown: %s", key, a.r.text);
+        }
+        json_decref(all);
+    }
+    end(g);
+}
+
 struct odd_answer {
     bool came;
     size_t n;
@@ -1190,6 +1216,7 @@ int clouds_run(const struct clouds_subject *s)
         cmocka_unit_test(what_was_left_out_of_lists_is_there_again),
         cmocka_unit_test(an_end_that_was_taken_and_not_carried_out),
         cmocka_unit_test(lists_without_an_end),
+        cmocka_unit_test(keys_are_not_shown),
         cmocka_unit_test(a_machine_in_a_state_that_is_new_is_there),
         cmocka_unit_test(odd_answers_are_survived),
         cmocka_unit_test(an_unknown_key_is_refused),

@@ -117,3 +117,13 @@ def nothing_left(b, *clouds):
     audit = b.json("leases", "--audit")
     assert audit["clean"] and not any(p["machines"] for p in audit["providers"]), audit
     b.balanced()
+    keeps_its_keys(b)
+
+
+def keeps_its_keys(b):
+    """Neither what the broker said nor what it stored has a key of a provider."""
+    keys = [v.encode() for k, v in b.env.items() if re.search("KEY|SECRET", k) and k != "AWS_ACCESS_KEY_ID" and any(k in c[3] for c in CLOUDS.values())]
+    for path in [b.dir / "serve.log", *(p for p in b.data.rglob("*") if p.is_file())]:
+        text = path.read_bytes()
+        shown = [k for k in keys if k in text]
+        assert not shown, f"{path} has {shown}"

@@ -265,6 +265,29 @@ def test_orphans_are_ended_and_strangers_are_not(weir):
         b.ok("down", "--all", "--timeout", "170s")
 
 
+def test_two_brokers_with_one_account_leave_each_others_machines_alone(weir):
+    for cloud in ("aws", "gcp", "runpod"):
+        with mock(cloud) as c, broker(weir, c) as one, broker(weir, c) as two:
+            mark = two.dir / "go"
+            theirs = two.submit(only_there(cloud, run=f"until [ -e {mark} ]; do sleep 0.1; done"))
+            until("the other's task to run", lambda: two.get(f"/v1/jobs/{theirs}")["state"] == "running")
+            mine = one.submit(only_there(cloud, run="sleep 600"))
+            until("the task to run", lambda: one.get(f"/v1/jobs/{mine}")["state"] == "running")
+            assert len({i["owner"] for i in made(c)}) == 2, made(c)
+            one.ok("cancel", mine)
+            one.ok("down", "--all", "--timeout", "170s")  # which waits until the provider lists none of its own
+            left, = made(c)
+            assert left["owner"] == [i["owner"] for i in c.inventory()["instances"]][0] and left["state"] == "running", c.inventory()
+            assert not one.json("leases", "--audit")["providers"][0]["machines"]
+            mark.touch()
+            assert two.wait(theirs)["state"] == "succeeded", two.tasks(theirs)
+            assert two.tasks(theirs)[0]["attempt"] == 1, two.tasks(theirs)
+            for lease in leases(two):
+                two.run("leases", "end", lease["id"])
+            nothing_left(two, c)
+            nothing_left(one, c)
+
+
 def test_the_end_of_all_says_who_cannot_be_asked(weir):
     config = "providers: {runpod: {endpoint: 'http://127.0.0.1:1', agent: %s}}\n" % weir
     with Broker(weir, config=config, env={"RUNPOD_API_KEY": "rpa_TESTKEY"}) as b:

@@ -154,6 +154,7 @@ static void on_token(void *ctx, const struct weir_cloud_answer *answer)
         weir_credential_fail(a->credential, WEIR_PROVIDER_UNKNOWN, "the answer of Google's token endpoint has no token");
     } else {
         keep_token(a, token);
+        weir_cloud_hide(a->cloud, token);
         weir_credential_set(a->credential, weir_wall_add(weir_clock_wall(a->env->clock), weir_dur_s(seconds)));
     }
     json_decref(body);
@@ -286,6 +287,7 @@ void gce_auth_attach(struct gce_auth *a, struct weir_cloud *cloud)
     if (a->file != NULL) {
         weir_cloud_hide(cloud, weir_rest_text(a->file, "private_key"));
         weir_cloud_hide(cloud, weir_rest_text(a->file, "refresh_token"));
+        weir_cloud_hide(cloud, weir_rest_text(a->file, "client_secret"));
     }
 }
 

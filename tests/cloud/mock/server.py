@@ -127,6 +127,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if hit is not None:
             world.note(operation, 429, "throttle")
             return dialect.refusal(CloudError("throttle", "too many requests", retry_after=hit.get("retry_after")), request)
+        hit = world.hit("echo", operation)
+        if hit is not None:
+            key = request.headers.get("X-Auth-Token") or request.headers.get("Authorization", "").removeprefix("Bearer ")
+            world.echoed.append(key)
+            world.note(operation, 403, "echo")
+            return dialect.refusal(CloudError("forbidden", f"{'x' * int(hit.get('pad', 0))} {key} may not do that"), request)
         hit = world.hit("server_error", operation)
         if hit is not None:
             world.note(operation, hit.get("status", 503), "server_error")

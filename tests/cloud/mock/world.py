@@ -20,6 +20,7 @@ WIRE_FAULTS = {
     "truncated_body": "the answer ends half way",
     "slow_body": "the answer comes in pieces, seconds in all",
     "bad_body": "the answer is not what the provider's API speaks",
+    "echo": "a refusal that names the key that came with the request, after pad bytes",
     "odd_body": "the answer says odd things: kind and seed, see twist.py",
 }
 # Faults of the cloud: World and the dialects apply them.
@@ -122,6 +123,7 @@ class World:
         self.pages = {}
         self.log = []
         self.calls = collections.deque(maxlen=500)
+        self.echoed = []  # keys that were named
         self.answered = {}  # operation -> answers that went out whole
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._live, daemon=True)
@@ -288,6 +290,7 @@ class World:
                     "alive": sum(i.costs() for i in self.instances.values()),
                     "prices": self.prices,
                     "answered": dict(self.answered),
+                    "echoed": self.echoed[-10:],
                     "doubles": {t: ids for t, ids in self.tokens.items() if len(ids) > 1},
                     "faults": [{"name": f.name, "left": f.left, "hits": f.hits} for f in self.faults]}
 

@@ -446,6 +446,17 @@ static void secrets_are_blotted_out(void **state)
     struct outcome o = call(g, WEIR_CLOUD_READ);
     assert_string_equal(o.a.text, "acme: Do: no key '***' nor *** here; ***");
     assert_string_equal(o.a.code, "Bad");
+    char cut[] = "the text was cut: key-01234 and went on";
+    weir_cloud_redact(g->cloud, cut);
+    assert_string_equal(cut, "the text was cut: *** and went on");
+    for (int i = 0; i < 1000; i++) { /* tokens that follow each other; the key stays hidden */
+        char token[32];
+        (void)snprintf(token, sizeof token, "%04d-number-token", i);
+        weir_cloud_hide(g->cloud, token);
+    }
+    char all[] = "0999-number-token, 0100-number-token, key-0123456789";
+    weir_cloud_redact(g->cloud, all);
+    assert_string_equal(all, "***, 0100-number-token, ***");
     free_rig(g);
 }
 
