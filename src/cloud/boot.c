@@ -10,15 +10,16 @@ enum { SCRIPT_BYTES_MAX = 64 * 1024 };
 
 /* ---- the pieces; each begins where the one before has left off, in the machine's directory ---- */
 
-/* WEIR_BOOT_ROOT: for trying the script out where its files may not go to the real places. */
+/* A machine that cannot keep the end of its lease is not to live: quit. WEIR_BOOT_ROOT: for trying the script out where its files may not go to the real places. */
 static const char begin_text[] =
     "set -u\n"
     "umask 077\n"
     "ROOT=${WEIR_BOOT_ROOT:-}\n"
     "D=$ROOT/var/lib/weir\n"
     "PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-    "mkdir -p \"$D/agent\" && cd \"$D\" || exit 1\n"
-    "say() { echo \"weir: $*\"; }\n";
+    "say() { echo \"weir: $*\"; }\n"
+    "quit() { say \"$*\"; poweroff || systemctl poweroff || shutdown -h now; exit 1; }\n"
+    "mkdir -p \"$D/agent\" && cd \"$D\" || quit 'there is no room for its files'\n";
 
 /* What ends the machine when nothing else was given. Where the system does not come down, the kernel is told. */
 static const char power_off_text[] =
@@ -46,11 +47,13 @@ static const char watch_text[] =
     "echo $L\n"
     "WEIR_EOF\n"
     "chmod 700 end watch\n"
+    "[ -s end ] && [ -s watch ] || quit 'there is no room for what ends it'\n"
     "LEFT=$((EXPIRES - $(date +%s)))\n"
     "[ $LEFT -gt $SPAN ] && LEFT=$SPAN\n"
     "[ $LEFT -le 0 ] && { say 'the lease is over already'; exec sh ./end; }\n"
     "echo $EXPIRES > expires\n"
     "echo $(($(cut -d. -f1 /proc/uptime) + LEFT)) > expires-uptime\n"
+    "[ -s expires ] && [ -s expires-uptime ] || quit 'there is no room for when it ends'\n"
     "ARMED=\n"
     "if [ -d \"$ROOT/run/systemd/system\" ]; then\n"
     "  U=$ROOT/etc/systemd/system\n"

@@ -240,6 +240,38 @@ static void a_clock_that_is_behind_does_not_keep_the_machine(void **state)
     free(await("powered-off"));
 }
 
+/* Files that nothing can be written to stand for a disk that is full. */
+static void a_machine_that_cannot_keep_its_end_ends_at_once(void **state)
+{
+    (void)state;
+    static const char *const full[] = {"", "end", "watch", "expires", "expires-uptime"};
+    struct weir_boot b = boot_of();
+    b.agent = "/bin/true";
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(full); i++) {
+        char path[256];
+        launch.expires = weir_wall_add(weir_clock_wall(&weir_clock_os), weir_dur_s(86400));
+        launch.issued = (struct weir_wall){0};
+        if (full[i][0] == '\0') {
+            put("var", "not a directory", 0600);
+        } else {
+            static const char *const above[] = {"var", "var/lib", "var/lib/weir"};
+            for (size_t k = 0; k < WEIR_ARRAY_LEN(above); k++) {
+                (void)snprintf(path, sizeof path, "%s/%s", root, above[k]);
+                (void)mkdir(path, 0700);
+            }
+            (void)snprintf(path, sizeof path, "%s/var/lib/weir/%s", root, full[i]);
+            (void)unlink(path);
+            assert_int_equal(symlink("/dev/full", path), 0);
+        }
+        run_script(&b);
+        free(await("powered-off"));
+        (void)snprintf(path, sizeof path, "%s/powered-off", root);
+        assert_int_equal(unlink(path), 0);
+        (void)snprintf(path, sizeof path, "%s/var%s%s", root, full[i][0] == '\0' ? "" : "/lib/weir/", full[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static int make_root(void **state)
 {
     (void)state;
@@ -279,6 +311,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_agent_runs_with_its_secrets_in_files, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_lease_that_is_over_ends_the_machine_at_once, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_clock_that_is_behind_does_not_keep_the_machine, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(a_machine_that_cannot_keep_its_end_ends_at_once, make_root, remove_root),
     };
     return cmocka_run_group_tests_name("boot", tests, NULL, NULL);
 }
