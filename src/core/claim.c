@@ -246,12 +246,11 @@ static bool claim_fill_gpus(struct weir_core *c, struct shape *s, struct claim *
         cm->gpus_us = max_i64(cm->gpus_us, t);
         cm->at_us = max_i64(cm->at_us, max_i64(at, t));
         struct claim_part *p = &cm->part[cm->n_parts++];
-        *p = (struct claim_part){n, n->spec.gpus, s->req.cpu_milli, s->req.mem_mib};
+        *p = (struct claim_part){n, gpus, s->req.cpu_milli, s->req.mem_mib};
         weir_vec_push(&n->claims, cm);
         if (want > 1) {
-            node_claimed(n, cm); /* the whole node, until all parts are found */
+            node_pass_by(n, gpus); /* the other parts go elsewhere; linked or unlinked, the node is read anew */
         }
-        p->gpus = gpus;
     }
     return true;
 }

@@ -450,12 +450,8 @@ void node_times_anew(const struct node *n, int64_t *ret)
 
 void node_claimed(struct node *n, const struct claim *cm)
 {
-    bool known = !n->free_stale && !n->left_stale && cm->n_parts == 1;
-    if (known) {
+    if (!n->free_stale && !n->left_stale) {
         times_claim(n->left_us, n, cm);
-    } else { /* of a gang other parts than this may have been counted before */
-        n->left_stale = true;
-        node_times(n);
     }
     node_moved(n);
 }
@@ -608,6 +604,12 @@ static void tree_read(struct node_type *t, uint32_t k)
         tree_put(t, t->tree[k], t->moved.p[i], leaf_us(t, t->moved.p[i], k));
     }
     t->read[k] = t->moved.n;
+}
+
+void node_pass_by(const struct node *n, uint32_t gpus)
+{
+    const struct node_type *t = n->type;
+    tree_put(t, t->tree[gpus], n->slot, US_NEVER);
 }
 
 struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us)

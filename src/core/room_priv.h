@@ -32,6 +32,8 @@ void node_claimed(struct node *n, const struct claim *cm);
 void node_unclaimed(struct node *n);
 /* When k GPUs are free beside the claims, worked out anew: for checks. */
 void node_times_anew(const struct node *n, int64_t *ret);
+/* type_first_free finds others for so many GPUs, until a claim of the node comes or goes. It has just found this one. */
+void node_pass_by(const struct node *n, uint32_t gpus);
 /* The usable node of the type where k GPUs come free first; NULL where there is none. */
 struct node *type_first_free(struct node_type *t, uint32_t k, int64_t *ret_us);
 
