@@ -46,7 +46,8 @@ bool weir_mul_div(int64_t a, int64_t b, int64_t c, int64_t *ret)
 int64_t weir_mul_div_sat(int64_t a, int64_t b, int64_t c)
 {
     int64_t small = 0;
-    if (div_half_up_small(a, b, c, &small)) {
+    /* by a divisor that is known the compiler multiplies; rates are by the hour */
+    if (c == WEIR_US_PER_HOUR ? div_half_up_small(a, b, WEIR_US_PER_HOUR, &small) : div_half_up_small(a, b, c, &small)) {
         return small;
     }
     weir_i128 r = div_half_up((weir_i128)a * b, c);

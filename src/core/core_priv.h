@@ -538,6 +538,7 @@ struct weir_core {
     WEIR_VEC(struct timer) timers_due;
     uint32_t budget;
     uint32_t running_by_priority[1001];
+    uint32_t running_from; /* nothing of a lower priority runs */
     uint32_t leases_live;
     int64_t leases_micro_per_hour; /* what those cost, but for reserved ones */
     uint32_t leases_booting; /* intents among them */
@@ -631,6 +632,8 @@ int64_t lease_idle_end_us(const struct lease *l);
 /* ---- run.c: life of an attempt ---- */
 
 struct run *run_place(struct weir_core *c, struct job *j, uint32_t ordinal, const struct spot *spot, uint32_t n);
+/* One more, or fewer, of that priority is under way. */
+void run_count(struct weir_core *c, int32_t priority, bool in);
 void run_rate(struct run *r);
 /* As run_rate, of a run whose node is not what it was. */
 void run_rerate(struct weir_core *c, struct run *r);

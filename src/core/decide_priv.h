@@ -77,7 +77,7 @@ bool reclaim(struct weir_core *c, struct class *cl, bool elsewhere);
 /* Stops tasks of lower priority to make room for the class's first; false where it does not. */
 bool preempt(struct weir_core *c, struct class *cl);
 /* The least priority that may stop something that runs; INT32_MAX: none may. */
-int32_t preempts_from(const struct weir_core *c);
+int32_t preempts_from(struct weir_core *c);
 void plan(struct weir_core *c);
 int64_t plan_wake_us(struct weir_core *c);
 /* Makes the claims of what comes before the class, as plan would. */

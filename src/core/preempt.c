@@ -325,14 +325,14 @@ static void stop_best(struct search *q)
     }
 }
 
-int32_t preempts_from(const struct weir_core *c)
+int32_t preempts_from(struct weir_core *c)
 {
-    int64_t p = 0;
-    int64_t most = WEIR_ARRAY_LEN(c->running_by_priority);
-    while (p < most && c->running_by_priority[p] == 0) {
-        p++;
+    const uint32_t most = WEIR_ARRAY_LEN(c->running_by_priority);
+    while (c->running_from < most && c->running_by_priority[c->running_from] == 0) {
+        c->running_from++;
     }
-    return p == most || c->conf.preempt_priority_gap == 0 ? INT32_MAX : (int32_t)min_i64(p + c->conf.preempt_priority_gap, INT32_MAX);
+    return c->running_from == most || c->conf.preempt_priority_gap == 0 ? INT32_MAX
+                                                                        : (int32_t)min_i64((int64_t)c->running_from + c->conf.preempt_priority_gap, INT32_MAX);
 }
 
 bool preempt(struct weir_core *c, struct class *cl)

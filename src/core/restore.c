@@ -350,7 +350,7 @@ int weir_core_restore_task(struct weir_core *c, const struct weir_task_view *v, 
     if (active) {
         c->n_running++;
         j->class->project->running++;
-        c->running_by_priority[j->class->priority]++;
+        run_count(c, j->class->priority, true);
     }
     return 0;
 }

@@ -48,6 +48,13 @@ void jobs_settle(struct weir_core *c)
     }
 }
 
+void run_count(struct weir_core *c, int32_t priority, bool in)
+{
+    uint32_t p = (uint32_t)priority;
+    c->running_by_priority[p] += in ? 1u : UINT32_MAX;
+    c->running_from = p < c->running_from ? p : c->running_from;
+}
+
 /* The run pointer must already fit the new state. */
 void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_task_state to)
 {
@@ -59,10 +66,9 @@ void task_move(struct weir_core *c, struct job *j, uint32_t ordinal, enum weir_t
     j->count[from]--;
     j->count[to]++;
     if (is_active(from) != is_active(to)) {
-        uint32_t *by = &c->running_by_priority[j->class->priority];
         c->n_running += is_active(to) ? 1 : (uint64_t)-1;
         p->running += is_active(to) ? 1u : UINT32_MAX;
-        *by += is_active(to) ? 1u : UINT32_MAX;
+        run_count(c, j->class->priority, is_active(to));
         project_changed(c, p);
     }
     if (from == WEIR_TASK_WAITING) {

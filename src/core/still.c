@@ -180,7 +180,8 @@ bool still_waits(struct weir_core *c, struct class *cl)
     struct shape *s = cl->shape;
     struct node *n = NULL;
     int64_t at_us = 0;
-    if (c->weighs_all || !is_plain(cl) || s->said == 0 || s->told != TOLD_POSSIBLE || cl->priority >= preempts_from(c)) {
+    if (c->weighs_all || !is_plain(cl) || s->told != TOLD_POSSIBLE || cl->priority >= preempts_from(c) ||
+        s->said >> WEIR_VERDICT_MAX != wait_gist(true, WEIR_CANDIDATE_OWNED_LATER, false, 0) >> WEIR_VERDICT_MAX) {
         return false;
     }
     struct standing *x = standing_of(c, s);

@@ -295,6 +295,23 @@ static void charges_round_half_up_and_report_overflow(void **state)
     assert_int_equal(weir_mul_div_sat(INT64_MIN, 2, 1), INT64_MIN);
 }
 
+/* By the hour there is a quicker way, and another one where the product is small: all give the same. */
+static void quick_ways_divide_as_the_long_one_does(void **state)
+{
+    (void)state;
+    const int64_t by[] = {1, 7, WEIR_US_PER_S, WEIR_US_PER_HOUR, WEIR_US_PER_HOUR + 1, INT64_MAX};
+    const int64_t of[] = {0, 1, 2, 999, 1800000000, 3599999999, 3600000000, 5400000001, INT64_C(1) << 40, INT64_MAX / 4, INT64_MAX};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(by); i++) {
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(of) * WEIR_ARRAY_LEN(of); k++) {
+            int64_t a = of[k / WEIR_ARRAY_LEN(of)];
+            int64_t b = of[k % WEIR_ARRAY_LEN(of)];
+            int64_t want = 0;
+            assert_int_equal(weir_mul_div_sat(a, b, by[i]), weir_mul_div(a, b, by[i], &want) ? want : INT64_MAX);
+            assert_int_equal(weir_mul_div_sat(-a, b, by[i]), weir_mul_div(-a, b, by[i], &want) ? want : INT64_MIN);
+        }
+    }
+}
+
 static void globs_and_suggestions(void **state)
 {
     (void)state;
@@ -449,6 +466,7 @@ int main(void)
         cmocka_unit_test(a_split_loses_nothing),
         cmocka_unit_test(a_message_is_text_whatever_is_quoted),
         cmocka_unit_test(charges_round_half_up_and_report_overflow),
+        cmocka_unit_test(quick_ways_divide_as_the_long_one_does),
         cmocka_unit_test(globs_and_suggestions),
         cmocka_unit_test(text_must_be_clean_utf8),
         cmocka_unit_test(json_is_escaped_and_bounded),
