@@ -66,6 +66,24 @@ static const char watch_text[] =
     "  setsid nohup sh ./watch-loop > /dev/null 2>&1 < /dev/null &\n"
     "fi\n";
 
+/*
+ * By the unit of systemd, which makes the tunnel anew when the machine is booted again, or at once. The end of the
+ * lease is armed already: a machine that never has its tunnel ends with it.
+ */
+static const char link_text[] = "chmod 600 \"$W/weir.conf\"\n"
+                                "until wg show weir > /dev/null 2>&1; do\n"
+                                "  if ! command -v wg-quick > /dev/null 2>&1; then\n"
+                                "    say 'installing wireguard-tools'\n"
+                                "    if command -v apt-get > /dev/null 2>&1; then\n"
+                                "      apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qq install -y "
+                                "--no-install-recommends wireguard-tools iproute2\n"
+                                "    else dnf -q -y install wireguard-tools iproute; fi\n"
+                                "  elif [ -n \"$ARMED\" ]; then systemctl enable --now wg-quick@weir && break\n"
+                                "  else wg-quick up \"$W/weir.conf\" && break; fi\n"
+                                "  say 'there is no link to the site yet'\n"
+                                "  sleep 5\n"
+                                "done\n";
+
 static const char download_text[] =
     "printf 'header = \"Authorization: Bearer %s\"\\n' \"$(cat token)\" > curlrc\n"
     "printf 'header = Authorization: Bearer %s\\n' \"$(cat token)\" > wgetrc\n"
@@ -132,6 +150,34 @@ static int add_file(struct weir_str *s, const char *name, const char *what, cons
     size_t n = strlen(text);
     weir_str_addf(s, "cat > %s <<'WEIR_EOF'\n%s%sWEIR_EOF\n", name, text, n > 0 && text[n - 1] == '\n' ? "" : "\n");
     return 0;
+}
+
+/* The tunnel's configuration, which only root may read, and what makes it. */
+static int add_link(const struct weir_launch_link *k, struct weir_str *s, struct weir_err *err)
+{
+    const char *const value[] = {k->private_key, k->preshared_key, k->address, k->peer, k->endpoint, k->routes};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(value); i++) {
+        int r = check_plain("link's settings", value[i], err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    struct weir_str text = WEIR_STR_INIT(SCRIPT_BYTES_MAX);
+    weir_str_addf(&text, "[Interface]\nPrivateKey = %s\nAddress = %s\n", k->private_key, k->address);
+    if (k->mtu > 0) {
+        weir_str_addf(&text, "MTU = %" PRIu32 "\n", k->mtu);
+    }
+    weir_str_addf(&text, "[Peer]\nPublicKey = %s\nPresharedKey = %s\nEndpoint = %s\nAllowedIPs = %s\n", k->peer,
+                  k->preshared_key, k->endpoint, k->routes);
+    if (k->keepalive_s > 0) {
+        weir_str_addf(&text, "PersistentKeepalive = %" PRIu32 "\n", k->keepalive_s);
+    }
+    weir_str_adds(s, "W=$ROOT/etc/wireguard\nmkdir -p \"$W\"\n");
+    int r = add_file(s, "\"$W/weir.conf\"", "link's settings", weir_str_cstr(&text), err);
+    explicit_bzero(text.p, text.n);
+    weir_str_release(&text);
+    weir_str_adds(s, link_text);
+    return r;
 }
 
 static int add_sums(const struct weir_boot *b, struct weir_str *s, struct weir_err *err)
@@ -201,6 +247,10 @@ static int write_script(const struct weir_boot *b, bool is_container, struct wei
     r = r < 0 ? r : add_file(s, "token", "join token", l->join_token, err);
     if (r == 0 && l->ca_pem != NULL) {
         r = add_file(s, "ca.pem", "broker's authority", l->ca_pem, err);
+    }
+    if (r == 0 && l->link != NULL) {
+        r = is_container ? weir_fail(err, -WEIR_EUNSUPPORTED, "a container may not make the link to the site")
+                         : add_link(l->link, s, err);
     }
     if (r == 0 && b->before != NULL) {
         r = add_file(s, "before", "provider's 'before'", b->before, err);

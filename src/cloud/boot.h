@@ -3,13 +3,15 @@
 
 /*
  * What a rented machine does first: the shell script that a provider hands to it (user data of cloud-init, start command of a
- * container). It does three things, in this order:
+ * container). It does this, in this order:
  *
  *   1. arms the end: a timer of systemd, or a loop in the background where there is none, ends the machine when its lease does,
  *      by the wall clock and by the uptime, whichever comes first, whether or not an agent ever starts. An agent that was told
  *      of a later expiry says so in a file (agent/lease-expires), which counts.
- *   2. gets the agent: an installed one, or the broker's own program, which is checked against a SHA-256 sum that is in the script.
- *   3. runs it for ever, with the join token and the broker's authority in files of mode 0600: never on a command line.
+ *   2. where the launch has a link: makes the WireGuard tunnel to the site, by wg-quick, which it installs where it is not there; and
+ *      tries until there is one, as nothing else could reach the broker.
+ *   3. gets the agent: an installed one, or the broker's own program, which is checked against a SHA-256 sum that is in the script.
+ *   4. runs it for ever, with the join token and the broker's authority in files of mode 0600: never on a command line.
  *
  * The text follows from its inputs alone, so that a launch that is repeated is the same to the byte.
  */
@@ -25,7 +27,7 @@ struct weir_boot {
     const char *agent;     /* path of an installed program; NULL: downloaded from the broker */
     const char *notice;    /* --notice of the agent: whose notices it reads; NULL: none */
     const char *end;       /* shell command that ends the machine for good; NULL: power off */
-    const char *before;    /* the site's own shell commands, run before the agent starts and after the end is armed; NULL: none */
+    const char *before;    /* the site's own shell commands, run before the agent starts, after the end is armed and the link made; NULL: none */
     const char *gpus;      /* declared devices "A100:8", for tests; NULL: as found */
     size_t bytes_max;      /* what the provider takes, before any encoding */
 };

@@ -55,6 +55,18 @@ struct weir_instance {
     struct weir_wall reclaim_at; /* 0: no notice */
 };
 
+/* A machine's end of a WireGuard tunnel to the site. Text as in WireGuard's own configuration. */
+struct weir_launch_link {
+    const char *private_key;
+    const char *preshared_key;
+    const char *address;  /* the machine's own, such as 10.77.0.9/32 */
+    const char *peer;     /* the gateway's public key */
+    const char *endpoint; /* where the gateway is reached */
+    const char *routes;   /* what lies behind it, "10.0.0.0/8, fd00::/8" */
+    uint32_t keepalive_s; /* 0: none */
+    uint32_t mtu;         /* 0: as the path has it */
+};
+
 /* Everything needed to launch one machine. Borrowed for the call only. */
 struct weir_launch {
     const char *token; /* idempotency token: the same token never makes two machines */
@@ -66,6 +78,7 @@ struct weir_launch {
     const char *ca_pem;       /* broker's certificate authority; NULL: plain HTTP on loopback */
     struct weir_wall expires; /* the machine powers itself off then */
     struct weir_wall issued;  /* when the lease was made; 0: not known */
+    const struct weir_launch_link *link; /* by which the machine reaches broker_url; NULL: without one */
 };
 
 struct weir_provider_result {
@@ -142,6 +155,7 @@ enum weir_provider_caps {
      * until its end, whatever the next one would cost. Their offers say since when a price holds.
      */
     WEIR_PROVIDER_SPOT_MOVES = 1 << 2,
+    WEIR_PROVIDER_CONTAINERS = 1 << 3, /* what it rents may not make network interfaces: no machine of it has a link */
 };
 
 /*

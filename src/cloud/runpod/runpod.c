@@ -382,7 +382,7 @@ static int runpod_init(struct weir_provider **ret, const struct weir_provider_en
 const struct weir_provider_ops weir_runpod_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "runpod",
-    .caps = 0,
+    .caps = WEIR_PROVIDER_CONTAINERS,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
     .init = runpod_init,
     .fini = weir_rest_fini,

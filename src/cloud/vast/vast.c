@@ -451,7 +451,7 @@ const struct weir_provider_ops weir_vast_provider = {
     .abi = WEIR_PROVIDER_ABI,
     .name = "vast",
     /* an interruptible machine pays what was bid for it, whatever others bid later: it is paused then, and not dearer */
-    .caps = WEIR_PROVIDER_SPOT,
+    .caps = WEIR_PROVIDER_SPOT | WEIR_PROVIDER_CONTAINERS,
     .visible_within = {VISIBLE_WITHIN_S * WEIR_US_PER_S},
     .init = vast_init,
     .fini = weir_rest_fini,

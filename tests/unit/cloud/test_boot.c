@@ -91,6 +91,49 @@ static void what_cannot_stand_in_it_is_refused(void **state)
     weir_str_release(&s);
 }
 
+static const struct weir_launch_link tunnel = {.private_key = "own=",
+                                               .preshared_key = "shared=",
+                                               .address = "10.77.0.9/32",
+                                               .peer = "gateway=",
+                                               .endpoint = "gw.example.org:51820",
+                                               .routes = "10.0.0.0/8, fd12::/16",
+                                               .keepalive_s = 25,
+                                               .mtu = 1380};
+
+static void the_link_comes_after_the_end_is_armed_and_before_all_else(void **state)
+{
+    (void)state;
+    struct weir_str s = {0};
+    struct weir_err err = {""};
+    struct weir_boot b = boot_of();
+    struct weir_launch with = launch;
+    with.link = &tunnel;
+    b.launch = &with;
+    b.before = "mount -a\n";
+    assert_int_equal(weir_boot_script(&b, &s, &err), 0);
+    const char *conf = strstr(weir_str_cstr(&s),
+                              "cat > \"$W/weir.conf\" <<'WEIR_EOF'\n"
+                              "[Interface]\nPrivateKey = own=\nAddress = 10.77.0.9/32\nMTU = 1380\n"
+                              "[Peer]\nPublicKey = gateway=\nPresharedKey = shared=\nEndpoint = gw.example.org:51820\n"
+                              "AllowedIPs = 10.0.0.0/8, fd12::/16\nPersistentKeepalive = 25\nWEIR_EOF\n");
+    assert_non_null(conf);
+    const char *armed = strstr(s.p, "weir-expiry.timer");
+    const char *up = strstr(s.p, "wg-quick up");
+    const char *before = strstr(s.p, "sh ./before");
+    const char *get = strstr(s.p, "/v1/agent/program");
+    assert_true(armed != NULL && up != NULL && before != NULL && get != NULL);
+    assert_true(armed < conf && conf < up && up < before && before < get);
+    assert_true(s.n < 10000);
+    struct weir_launch_link bad = tunnel;
+    bad.routes = "10.0.0.0/8\nPostUp = reboot";
+    with.link = &bad;
+    assert_int_equal(weir_boot_script(&b, &s, &err), -WEIR_EINVAL);
+    with.link = &tunnel;
+    b.end = "true\n";
+    assert_int_equal(weir_boot_container(&b, &s, &err), -WEIR_EUNSUPPORTED);
+    weir_str_release(&s);
+}
+
 static void base64_is_padded(void **state)
 {
     (void)state;
@@ -307,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_text_follows_from_its_inputs),
         cmocka_unit_test(what_cannot_stand_in_it_is_refused),
+        cmocka_unit_test(the_link_comes_after_the_end_is_armed_and_before_all_else),
         cmocka_unit_test(base64_is_padded),
         cmocka_unit_test_setup_teardown(the_agent_runs_with_its_secrets_in_files, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_lease_that_is_over_ends_the_machine_at_once, make_root, remove_root),
