@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
+
 /* What a process that holds secrets shows to others of its user. Not for the pure parts. */
 
 /*
@@ -19,3 +21,10 @@ void weir_process_hide_secrets(void);
 
 /* As getenv, and of what was hidden too. The answer stays valid and unchanged as long as nobody sets the variable. */
 const char *weir_process_env(const char *name);
+
+/*
+ * Does a program that this thread starts get the capability (CAP_*), as far as this process has it to give? Where it
+ * was given to the process by systemd's AmbientCapabilities every program would, tasks included. Threads that this one
+ * starts from now on go by it, too.
+ */
+void weir_process_lend(unsigned capability, bool on);

@@ -71,3 +71,9 @@ const char *weir_process_env(const char *name)
     }
     return getenv(name);
 }
+
+void weir_process_lend(unsigned capability, bool on)
+{
+    /* it fails where the process has it not: then there is nothing to lend */
+    (void)prctl(PR_CAP_AMBIENT, on ? PR_CAP_AMBIENT_RAISE : PR_CAP_AMBIENT_LOWER, capability, 0, 0);
+}

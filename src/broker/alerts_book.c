@@ -21,6 +21,7 @@ static const char *const condition_names[WEIR_ALERT_CONDITION_MAX] = {
     [WEIR_ALERT_QUEUE_WAIT] = "queue-wait",
     [WEIR_ALERT_LEDGER_CHECK] = "ledger-check",
     [WEIR_ALERT_QUOTA_THRESHOLD] = "quota-threshold",
+    [WEIR_ALERT_LINK_DOWN] = "link-down",
 };
 static const char *const severity_names[WEIR_ALERT_SEVERITY_MAX] = {"warning", "critical"};
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "alerts_priv.h"
 #include "forecast/spend.h"
@@ -350,6 +351,21 @@ static void watch_queue(struct broker *b)
     }
 }
 
+/* ---- the link to rented machines ---- */
+
+static void watch_link(struct broker *b)
+{
+    uint64_t round = weir_alert_book_begin(&b->alerts->book);
+    char text[WEIR_ALERT_TEXT_SIZE];
+    const char *remedy;
+    if (b->link != NULL && !link_status(b, text, sizeof text, &remedy)) {
+        size_t n = strlen(text);
+        (void)snprintf(text + n, sizeof text - n, "; nothing is rented meanwhile: %s", remedy);
+        alerts_see(b, WEIR_ALERT_LINK_DOWN, WEIR_ALERT_CRITICAL, "link-down", "", text);
+    }
+    end(b, WEIR_ALERT_LINK_DOWN, round);
+}
+
 void alerts_watch(struct broker *b)
 {
     uint64_t now = broker_ms(b);
@@ -362,6 +378,7 @@ void alerts_watch(struct broker *b)
     watch_nodes(b);
     watch_prices(b);
     watch_queue(b);
+    watch_link(b);
 }
 
 /* ---- machines that no lease owns ---- */

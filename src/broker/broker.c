@@ -472,6 +472,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void stop(struct broker *b)
 {
     local_agent_stop(b);
+    link_stop(b);
     close_inbox(b);
     b->flush_retry_ms = 0; /* there is no later */
     turn(b);
@@ -484,6 +485,7 @@ static void stop(struct broker *b)
 static void release(struct broker *b)
 {
     weir_api_free(b->api);
+    link_stop(b);
     leases_free(b);
     alerts_free(b);
     oidc_free(b);
@@ -492,6 +494,7 @@ static void release(struct broker *b)
         (void)uv_run(&b->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&b->loop);
     }
+    link_free(b);
     agents_free(b);
     policies_release(b);
     retention_free(b);

@@ -21,6 +21,7 @@
 #include "cloud/provider.h"
 #include "config.h"
 #include "engine.h"
+#include "link_gateway.h"
 #include "net/server.h"
 #include "net/tls.h"
 #include "spec/policy.h"
@@ -311,6 +312,8 @@ struct market {
     bool foreign;               /* some rows are in another currency */
 };
 
+struct link; /* link.c */
+
 /* The user of join tokens and nodes' keys: no person can be called so. */
 #define TOKEN_NODE_USER ":node"
 
@@ -396,6 +399,7 @@ struct broker {
     struct weir_api_issuer api_issuer[WEIR_CONFIG_ISSUERS_MAX]; /* what the API shows of them */
     struct alerts *alerts;
     struct policies policies;
+    struct link *link; /* NULL: rented machines reach us without one */
 
     /* local_agent.c */
     uv_process_t local_agent;
@@ -534,6 +538,40 @@ void prices_ask(struct broker *b, struct lease_watch *w);
 /* How the price of the lease's machine went came, or did not. */
 void prices_history(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r);
 
+/* ---- link.c: how rented machines reach us ---- */
+
+enum link_verdict {
+    LINK_READY, /* the gateway knows the machine, or it needs none */
+    LINK_WAIT,
+    LINK_TAKEN, /* somebody else has its address */
+};
+
+/* What a launch is told of its link. */
+struct link_end {
+    struct weir_launch_link link;
+    struct link_keys keys;
+    struct weir_str routes;
+};
+
+/* After the providers. Errors: -WEIR_ECONFIG (a provider whose machines could never reach us), -WEIR_EUNSUPPORTED,
+ * those of writing a file. */
+int link_init(struct broker *b, struct weir_err *err);
+/* What is under way ends soon. */
+void link_stop(struct broker *b);
+void link_free(struct broker *b);
+/* Leases have come or gone. */
+void link_changed(struct broker *b);
+/* After a flush: what is not stored is not told to the gateway. */
+void link_tick(struct broker *b);
+/* May the lease's machine be launched? While it may not, its note says why. */
+enum link_verdict link_admits(struct broker *b, const struct lease_watch *w);
+/* Where the provider's machines have a link: fills it in, and the address by which they reach us. ret is to be released
+ * in any case. */
+void link_launch(struct broker *b, const struct lease_watch *w, struct weir_launch *l, struct link_end *ret);
+void link_end_release(struct link_end *e);
+/* For a person; b->link is not NULL. */
+bool link_status(const struct broker *b, char *text, size_t size, const char **ret_remedy);
+
 /* leases_audit.c */
 void audit_begin(struct provider *p);
 void audit_add(struct provider *p, const struct weir_instance *i, size_t n);
@@ -617,6 +655,9 @@ void tokens_make(struct broker *b, const char *name, const char *role, const cha
                  char *ret, size_t size);
 /* As that, by somebody for somebody. row's hash is filled in; role "": as the user's. */
 void tokens_make_for(struct broker *b, struct weir_token_row *row, char *ret, size_t size);
+/* A secret of our own in a file of the data directory (TOKEN_SIZE), which is made where it is not there. Errors: those
+ * of writing it. */
+int tokens_file_key(struct broker *b, const char *file, char *ret, struct weir_err *err);
 /* Copied; false where there is none with that id. only is borrowed until the token is gone. */
 bool tokens_get(struct broker *b, const char *id, struct token *ret);
 /* A credential whose hash is known, as the key of a certificate is. */

@@ -628,6 +628,12 @@ static void status_checks(struct broker *b, struct weir_json *j, const struct no
     check(j, "providers", true,
           b->n_providers > 0 ? "at least one provider is configured"
                              : "none is configured, nothing is rented; 'providers: {sandbox: {}}' in the configuration is one to try with", NULL);
+    if (b->link != NULL) {
+        char link[512];
+        const char *link_remedy;
+        bool ok = link_status(b, link, sizeof link, &link_remedy);
+        check(j, "wireguard", ok, link, link_remedy);
+    }
     bool unknown = assumed && market_rate(b, "USD") == 0;
     check(j, "owned cost", !unknown,
           unknown   ? "owned nodes cost nothing: it is assumed in USD, of which no rate is in force"

@@ -470,6 +470,7 @@ static int read_all(struct config_loader *l, const struct doc *root)
         {"agent_programs", read_dir, offsetof(struct weir_config, agent_programs)},
         {"tls", read_tls, offsetof(struct weir_config, tls)},
         {"access", config_read_access, offsetof(struct weir_config, access)},
+        {"wireguard", config_read_link, offsetof(struct weir_config, link)},
     };
     /* what amounts are in comes first, wherever it stands */
     int r = 0;

@@ -139,6 +139,38 @@ struct weir_config_alerts {
     struct weir_dur keep;         /* what was resolved is shown for so long */
 };
 
+/* Addresses of one kind that begin alike. */
+struct weir_net {
+    bool is_v6;
+    unsigned char address[16]; /* of IPv4 the first four */
+    uint8_t prefix;
+};
+
+enum { WEIR_CONFIG_LINK_ROUTES_MAX = 32, WEIR_CONFIG_LINK_WORDS_MAX = 16, WEIR_NET_SIZE = 52 };
+
+/* How rented machines reach a broker in a private network: see docs/design/0015-link.md. */
+struct weir_config_link {
+    bool is_set;
+    char interface[16];                                 /* of the gateway */
+    char endpoint[280];                                 /* where machines reach it: host:port */
+    char url[256];                                      /* of the broker, by the link */
+    char public_key[48];                                /* of the gateway; "": it is asked */
+    struct weir_net network;                            /* whose addresses machines get */
+    struct weir_net route[WEIR_CONFIG_LINK_ROUTES_MAX]; /* what machines reach by the link, the broker included */
+    size_t n_routes;
+    char command[WEIR_CONFIG_LINK_WORDS_MAX][256]; /* that is called as `wg` is; default wg */
+    size_t n_command;
+    char direct[WEIR_CONFIG_PROVIDERS_MAX][WEIR_PROVIDER_SIZE]; /* whose machines reach the broker without */
+    size_t n_direct;
+    struct weir_dur keepalive;
+    uint32_t mtu; /* 0: as the path has it */
+};
+
+/* "10.0.0.0/8" of a network. */
+const char *weir_net_format(const struct weir_net *n, char buf[static WEIR_NET_SIZE]);
+/* Name or address, without brackets, by which machines know the broker. */
+void weir_config_link_host(const struct weir_config_link *k, char *ret, size_t size);
+
 struct weir_config {
     char listen[128];
     char public_url[256]; /* what agents elsewhere use; "": from listen */
@@ -184,6 +216,7 @@ struct weir_config {
         char ca[1024]; /* authority of that certificate, for machines that are rented; "": the system's */
     } tls;
     struct weir_config_access access;
+    struct weir_config_link link;
 };
 
 /* path NULL: all defaults. Errors: -WEIR_ECONFIG with file, line and key; -WEIR_ENOTFOUND. */

@@ -52,6 +52,9 @@ int config_read_access(struct config_loader *l, const struct doc *d, void *targe
 int config_access_load(struct weir_config_access *a, struct weir_err *err);
 void config_access_release(struct weir_config_access *a);
 
+/* config_link.c: the section "wireguard" */
+int config_read_link(struct config_loader *l, const struct doc *d, void *target);
+
 /* config_alerts.c: the section "alerts" */
 int config_read_alerts(struct config_loader *l, const struct doc *d, void *target);
 void config_free_alerts(struct weir_config_alerts *a);

@@ -114,6 +114,7 @@ static void over(struct broker *b, struct lease_watch *w)
     effect_done(b, &w->launch);
     effect_done(b, &w->terminate);
     w->step = LEASE_STEP_DONE;
+    link_changed(b);
 }
 
 static void retry_later(struct broker *b, struct lease_watch *w, struct weir_dur told)
@@ -606,8 +607,11 @@ static int call_launch(struct broker *b, struct lease_watch *w)
         l.broker_url = b->url; /* its machines are on this host */
         l.ca_pem = b->ca_pem;
     }
+    struct link_end end;
+    link_launch(b, w, &l, &end);
     struct call *c = new_call(b, w->provider, w->lease, CALL_LAUNCH);
     int r = w->provider->ops->launch(w->provider->p, &l, on_result, c);
+    link_end_release(&end);
     w->provider->launching += r == 0 ? 1 : 0;
     w->sent_ms = broker_ms(b);
     if (r != 0) {
@@ -769,6 +773,16 @@ static bool ready_to_launch(struct broker *b, struct lease_watch *w, uint64_t no
     if (b->store_full || !may_launch(w->provider, now)) {
         return false;
     }
+    enum link_verdict link = link_admits(b, w);
+    if (link == LINK_TAKEN) { /* the next lease has another */
+        struct weir_provider_result none = {.class = WEIR_PROVIDER_THROTTLED,
+                                            .text = "its address on the link to the site is in use",
+                                            .retry_after = weir_dur_s(1)};
+        launch_refused(b, w, WEIR_REFUSAL_THROTTLED, &none);
+    }
+    if (link != LINK_READY) {
+        return false;
+    }
     if (w->secret[0] == '\0') {
         char name[64];
         (void)snprintf(name, sizeof name, "lease-%" PRIu64, w->lease.v);
@@ -787,6 +801,7 @@ void leases_tick(struct broker *b)
     for (size_t i = 0; i < b->n_providers; i++) {
         tick_provider(b, &b->provider[i], now);
     }
+    link_tick(b);
     size_t kept = 0;
     for (size_t i = 0; i < b->leases.n; i++) {
         struct lease_watch *w = &b->leases.p[i];
@@ -912,8 +927,11 @@ int leases_init(struct broker *b, struct weir_err *err)
         b->n_providers++;
     }
     committed_begin(b);
-    leases_restore(b);
-    return 0;
+    int r = link_init(b, err);
+    if (r == 0) {
+        leases_restore(b);
+    }
+    return r;
 }
 
 void leases_free(struct broker *b)

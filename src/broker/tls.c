@@ -21,10 +21,19 @@ static int load_own(struct broker *b, struct weir_tls_files *ret, struct weir_er
 {
     char dir[4200];
     char host[256] = "localhost";
+    char link[256];
     const char *names[NAMES_MAX] = {host, "localhost", "127.0.0.1"};
     (void)gethostname(host, sizeof host - 1);
     for (size_t i = 0; b->config->names != NULL && b->config->names[i] != NULL && i < 32; i++) {
         names[3 + i] = b->config->names[i];
+    }
+    if (b->config->link.is_set) { /* by which rented machines know us */
+        size_t n = 3;
+        while (names[n] != NULL) {
+            n++;
+        }
+        weir_config_link_host(&b->config->link, link, sizeof link);
+        names[n] = link;
     }
     (void)snprintf(dir, sizeof dir, "%s/tls", b->data_dir);
     return weir_tls_ensure(dir, names, weir_clock_wall(&weir_clock_os), ret, err);

@@ -388,15 +388,14 @@ static int file_token(struct broker *b, const char *file, const char *role, stru
     return write_file_secret(b, file, secret, err);
 }
 
-/* Signs log tickets: no token, so the database knows nothing of it. */
-static int ticket_key(struct broker *b, struct weir_err *err)
+/* No token, so the database knows nothing of it. */
+int tokens_file_key(struct broker *b, const char *file, char *ret, struct weir_err *err)
 {
-    static const char file[] = "ticket-key";
-    if (read_file_secret(b, file, b->ticket_key)) {
+    if (read_file_secret(b, file, ret)) {
         return 0;
     }
-    weir_random_hex(b->ticket_key, TOKEN_BYTES);
-    return write_file_secret(b, file, b->ticket_key, err);
+    weir_random_hex(ret, TOKEN_BYTES);
+    return write_file_secret(b, file, ret, err);
 }
 
 int tokens_init(struct broker *b, struct weir_err *err)
@@ -405,7 +404,7 @@ int tokens_init(struct broker *b, struct weir_err *err)
     r = r != 0 ? r : b->store->ops->each_token(b->store, on_token, b, err);
     r = r != 0 ? r : file_token(b, "token", "admin", err);
     r = r != 0 ? r : file_token(b, "agent-token", "agent", err);
-    return r != 0 ? r : ticket_key(b, err);
+    return r != 0 ? r : tokens_file_key(b, "ticket-key", b->ticket_key, err); /* signs log tickets */
 }
 
 /* Until its lease has been over for a while the agent of a machine that lives on is told so. */

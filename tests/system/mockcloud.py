@@ -57,6 +57,10 @@ class MockCloud:
     def reclaim(self, ident, notice_s):
         self._call("POST", "reclaim", {"id": ident, "notice_s": notice_s})
 
+    def end(self, ident):
+        """The provider loses the machine."""
+        self._call("POST", "end", {"id": ident})
+
     def foreign(self, **more):
         """A machine of somebody else in the same account."""
         self._call("POST", "foreign", more)

@@ -73,6 +73,43 @@ uint64_t alerts_sweep(struct broker *b)
 
 static uint64_t orphans;
 
+int link_init(struct broker *b, struct weir_err *err)
+{
+    (void)b;
+    (void)err;
+    return 0;
+}
+
+void link_changed(struct broker *b)
+{
+    (void)b;
+}
+
+void link_tick(struct broker *b)
+{
+    (void)b;
+}
+
+enum link_verdict link_admits(struct broker *b, const struct lease_watch *w)
+{
+    (void)b;
+    (void)w;
+    return LINK_READY;
+}
+
+void link_launch(struct broker *b, const struct lease_watch *w, struct weir_launch *l, struct link_end *ret)
+{
+    (void)b;
+    (void)w;
+    (void)l;
+    *ret = (struct link_end){.routes = WEIR_STR_INIT(1)};
+}
+
+void link_end_release(struct link_end *e)
+{
+    weir_str_release(&e->routes);
+}
+
 void alerts_orphan(struct broker *b, const char *provider, const char *instance)
 {
     (void)b;

@@ -93,13 +93,15 @@ class Machine:
 
 class Machines:
     """Starts machines below one directory. env is added to every machine's environment. metadata gives the address of a machine's
-    metadata service by its id; the programs of each cloud look for it by a variable of their own."""
+    metadata service by its id; the programs of each cloud look for it by a variable of their own.
+    wrap is a command that each machine's own is put behind."""
 
-    def __init__(self, directory, env=None, metadata=None):
+    def __init__(self, directory, env=None, metadata=None, wrap=()):
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.env = env or {}
         self.metadata = metadata
+        self.wrap = list(wrap)
 
     def start(self, instance):
         """instance.boot is {"argv": [...], "env": {...}} or {"user_data": "#!/bin/sh ...", "env": {...}}."""
@@ -129,7 +131,7 @@ class Machines:
         else:
             argv = boot["argv"]
         try:
-            return Machine(directory, argv, env)
+            return Machine(directory, self.wrap + argv, env)
         except OSError as e:
             (directory / "console.log").write_text(f"{argv[0]}: {e}\n")
             instance.reason = f"could not be started: {e}"

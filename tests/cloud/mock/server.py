@@ -261,8 +261,9 @@ def main():
     parser.add_argument("--page-size", type=int, default=100)
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="for the dialect")
     parser.add_argument("--machine-env", action="append", default=[], metavar="KEY=VALUE", help="added to each machine's environment")
+    parser.add_argument("--machine-wrap", metavar="JSON", default="[]", help="a command that each machine's own is put behind, as a list of words")
     args = parser.parse_args()
-    machines = Machines(args.dir, dict(e.split("=", 1) for e in args.machine_env)) if args.dir else None
+    machines = Machines(args.dir, dict(e.split("=", 1) for e in args.machine_env), wrap=json.loads(args.machine_wrap)) if args.dir else None
     world = World(machines, capacity=args.capacity, page_size=args.page_size)
     Handler.world = world
     server = Server(("127.0.0.1", args.port), Handler)
