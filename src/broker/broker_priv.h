@@ -551,6 +551,8 @@ struct link_end {
     struct weir_launch_link link;
     struct link_keys keys;
     struct weir_str routes;
+    struct weir_str dns;
+    struct weir_str domains;
 };
 
 /* After the providers. Errors: -WEIR_ECONFIG (a provider whose machines could never reach us), -WEIR_EUNSUPPORTED,

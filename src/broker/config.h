@@ -146,7 +146,7 @@ struct weir_net {
     uint8_t prefix;
 };
 
-enum { WEIR_CONFIG_LINK_ROUTES_MAX = 32, WEIR_CONFIG_LINK_WORDS_MAX = 16, WEIR_NET_SIZE = 52 };
+enum { WEIR_CONFIG_LINK_ROUTES_MAX = 32, WEIR_CONFIG_LINK_WORDS_MAX = 16, WEIR_CONFIG_LINK_DNS_MAX = 3, WEIR_CONFIG_LINK_DOMAINS_MAX = 8, WEIR_NET_SIZE = 52 };
 
 /* How rented machines reach a broker in a private network: see docs/design/0015-link.md. */
 struct weir_config_link {
@@ -162,6 +162,10 @@ struct weir_config_link {
     size_t n_command;
     char direct[WEIR_CONFIG_PROVIDERS_MAX][WEIR_PROVIDER_SIZE]; /* whose machines reach the broker without */
     size_t n_direct;
+    char dns[WEIR_CONFIG_LINK_DNS_MAX][WEIR_NET_SIZE]; /* addresses that are asked for names of the site */
+    size_t n_dns;
+    char domain[WEIR_CONFIG_LINK_DOMAINS_MAX][256]; /* those names; none: all */
+    size_t n_domains;
     struct weir_dur keepalive;
     uint32_t mtu; /* 0: as the path has it */
 };

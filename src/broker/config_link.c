@@ -226,6 +226,42 @@ static int read_direct(struct config_loader *l, const struct doc *d, void *targe
     return 0;
 }
 
+static int read_dns(struct config_loader *l, const struct doc *d, void *target)
+{
+    struct weir_config_link *k = target;
+    if (d->kind != DOC_LIST || d->n > WEIR_CONFIG_LINK_DNS_MAX) {
+        return config_fail_at(l, d, "dns: a list of at most 3 addresses is wanted here");
+    }
+    for (const struct doc *i = d->first; i != NULL; i = i->next) {
+        struct weir_net address;
+        if (i->kind != DOC_SCALAR || !address_of(i->text, &address) || config_read_string(l, i, k->dns[k->n_dns], sizeof k->dns[0]) != 0) {
+            return config_fail_at(l, i, "dns: an address is wanted here, such as 10.20.0.53");
+        }
+        k->n_dns++;
+    }
+    return 0;
+}
+
+static int read_domains(struct config_loader *l, const struct doc *d, void *target)
+{
+    struct weir_config_link *k = target;
+    if (d->kind != DOC_LIST || d->n > WEIR_CONFIG_LINK_DOMAINS_MAX) {
+        return config_fail_at(l, d, "domains: a list of at most 8 domains is wanted here");
+    }
+    for (const struct doc *i = d->first; i != NULL; i = i->next) {
+        char *name = k->domain[k->n_domains];
+        int r = config_read_string(l, i, name, sizeof k->domain[0]);
+        if (r != 0) {
+            return r;
+        }
+        if (!isalnum((unsigned char)name[0]) || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != strlen(name)) {
+            return config_fail_at(l, i, "domains: a domain is wanted here, such as site.example.org");
+        }
+        k->n_domains++;
+    }
+    return 0;
+}
+
 static int read_keepalive(struct config_loader *l, const struct doc *d, void *target)
 {
     struct weir_config_link *k = target;
@@ -262,6 +298,9 @@ static int check_link(struct config_loader *l, const struct doc *d, struct weir_
     } else if (k->n_routes == 0) {
         return config_fail_at(l, d, "wireguard: url has a name in it: name the network of its address in routes");
     }
+    if (k->n_domains > 0 && k->n_dns == 0) {
+        return config_fail_at(l, d, "wireguard: domains needs dns: whom machines ask for these names");
+    }
     struct weir_sv host = {k->endpoint, (size_t)(strrchr(k->endpoint, ':') - k->endpoint)};
     for (size_t i = 0; address_of(host, &gateway) && i < k->n_routes; i++) {
         if (has(&k->route[i], &gateway)) {
@@ -277,7 +316,7 @@ int config_read_link(struct config_loader *l, const struct doc *d, void *target)
         {"interface", read_interface, 0}, {"endpoint", read_endpoint, 0},   {"url", read_url, 0},
         {"network", read_network, 0},     {"routes", read_routes, 0},       {"public_key", read_public_key, 0},
         {"command", read_command, 0},     {"direct", read_direct, 0},       {"keepalive", read_keepalive, 0},
-        {"mtu", read_mtu, 0},
+        {"mtu", read_mtu, 0},             {"dns", read_dns, 0},             {"domains", read_domains, 0},
     };
     struct weir_config_link *k = target;
     *k = (struct weir_config_link){.is_set = true, .interface = "wg0", .command = {"wg"}, .n_command = 1, .keepalive = weir_dur_s(KEEPALIVE_S)};

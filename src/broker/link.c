@@ -19,7 +19,7 @@
 #include "net/gnutls_lib.h"
 #include "net/x25519.h"
 
-enum { LOOK_MS = 20000, RETRY_MS_MIN = 1000, RETRY_MS_MAX = 30000, ROUTES_BYTES_MAX = 4096 };
+enum { LOOK_MS = 20000, RETRY_MS_MIN = 1000, RETRY_MS_MAX = 30000, TEXT_BYTES_MAX = 4096 };
 
 /* What the note of a lease says of the link begins so. */
 static const char waits[] = "waits for the link to the site: ";
@@ -250,7 +250,7 @@ enum link_verdict link_admits(struct broker *b, const struct lease_watch *w)
 
 void link_launch(struct broker *b, const struct lease_watch *w, struct weir_launch *l, struct link_end *ret)
 {
-    *ret = (struct link_end){.routes = WEIR_STR_INIT(ROUTES_BYTES_MAX)};
+    *ret = (struct link_end){.routes = WEIR_STR_INIT(TEXT_BYTES_MAX), .dns = WEIR_STR_INIT(TEXT_BYTES_MAX), .domains = WEIR_STR_INIT(TEXT_BYTES_MAX)};
     if (!applies(b, w->provider->ops->name)) {
         return;
     }
@@ -260,8 +260,17 @@ void link_launch(struct broker *b, const struct lease_watch *w, struct weir_laun
         char text[WEIR_NET_SIZE];
         weir_str_addf(&ret->routes, "%s%s", i > 0 ? ", " : "", weir_net_format(&c->route[i], text));
     }
+    for (size_t i = 0; i < c->n_dns; i++) {
+        weir_str_addf(&ret->dns, "%s%s", i > 0 ? " " : "", c->dns[i]);
+    }
+    for (size_t i = 0; i < c->n_domains; i++) {
+        weir_str_addf(&ret->domains, "%s\"~%s\"", i > 0 ? " " : "", c->domain[i]);
+    }
+    if (c->n_domains == 0) {
+        weir_str_adds(&ret->domains, "\"~.\"");
+    }
     ret->link = (struct weir_launch_link){.private_key = ret->keys.private_key, .preshared_key = ret->keys.preshared_key, .address = ret->keys.address,
-                                          .peer = b->link->public_key, .endpoint = c->endpoint, .routes = weir_str_cstr(&ret->routes),
+                                          .peer = b->link->public_key, .endpoint = c->endpoint, .routes = weir_str_cstr(&ret->routes), .dns = weir_str_cstr(&ret->dns), .domains = weir_str_cstr(&ret->domains),
                                           .keepalive_s = (uint32_t)(c->keepalive.us / WEIR_US_PER_S), .mtu = c->mtu};
     l->link = &ret->link;
     l->broker_url = c->url;
@@ -271,6 +280,8 @@ void link_end_release(struct link_end *e)
 {
     explicit_bzero(&e->keys, sizeof e->keys);
     weir_str_release(&e->routes);
+    weir_str_release(&e->dns);
+    weir_str_release(&e->domains);
 }
 
 bool link_status(const struct broker *b, char *text, size_t size, const char **ret_remedy)
@@ -288,5 +299,9 @@ bool link_status(const struct broker *b, char *text, size_t size, const char **r
     }
     (void)snprintf(text, size, "interface %s, public key %s, at %s: %zu rented %s peers", b->config->link.interface, k->public_key, b->config->link.endpoint, k->peers.n,
                    k->peers.n == 1 ? "machine has its" : "machines have their");
+    if (b->ca_pem == NULL) { /* what serves others is not ours, and may be there */
+        size_t n = strlen(text);
+        (void)snprintf(text + n, size - n, "; this broker listens on loopback alone, so something else has to answer at %s", b->config->link.url);
+    }
     return true;
 }

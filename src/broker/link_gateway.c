@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "cloud/boot.h"
+#include "link_route.h"
 #include "net/digest.h"
 #include "net/x25519.h"
 
@@ -58,7 +59,7 @@ static void mark_of(struct weir_sv secret, const char *public_key, char ret[stat
  * Of a network of IPv4 all but the first two and the last, the leases one after the other: those of two that live at a time differ, unless as many were
  * made between them as the network has addresses. Of IPv6 none meets another ever.
  */
-void link_address_of(const struct weir_net *n, struct weir_lease_id lease, char ret[static LINK_ADDRESS_SIZE])
+static struct weir_net address_of(const struct weir_net *n, struct weir_lease_id lease)
 {
     struct weir_net own = *n;
     own.prefix = n->is_v6 ? 128 : 32;
@@ -67,6 +68,12 @@ void link_address_of(const struct weir_net *n, struct weir_lease_id lease, char 
         own.address[i] |= (unsigned char)v;
         v >>= 8;
     }
+    return own;
+}
+
+void link_address_of(const struct weir_net *n, struct weir_lease_id lease, char ret[static LINK_ADDRESS_SIZE])
+{
+    const struct weir_net own = address_of(n, lease);
     (void)weir_net_format(&own, ret);
 }
 
@@ -439,6 +446,38 @@ static int change(struct gateway *g, struct rows *all, const struct link_keys *k
     return r;
 }
 
+/* Is the gateway this host's own? Of another, and of what stands behind a script, its routes are not known. */
+static bool is_here(const struct weir_config_link *c)
+{
+    return weir_streq(c->command[0], "wg") || weir_streq(c->command[0], "/usr/bin/wg") || weir_streq(c->command[0], "sudo");
+}
+
+/* A machine whose answers leave by another interface would be paid for, and never heard. */
+static int check_route(struct gateway *g)
+{
+    char name[LINK_ROUTE_NAME_SIZE];
+    char text[128];
+    char remedy[256];
+    char net[WEIR_NET_SIZE];
+    struct weir_net first = address_of(&g->conf->network, (struct weir_lease_id){1});
+    struct weir_err why;
+    if (!is_here(g->conf) || link_route_of(&first, name, &why) != 0 || weir_streq(name, g->conf->interface)) {
+        return 0; /* where the kernel does not say it may be as it should */
+    }
+    (void)weir_net_format(&g->conf->network, net);
+    if (name[0] == '\0') {
+        (void)snprintf(text, sizeof text, "no way leads to %s", net);
+    } else {
+        (void)snprintf(text, sizeof text, "the way to %s leads by %s, not by %s", net, name, g->conf->interface);
+    }
+    (void)snprintf(remedy, sizeof remedy, "ip route add %s dev %s, or an Address of that network in %s.conf; where something else has the network, name another", net,
+                   g->conf->interface, g->conf->interface);
+    for (size_t i = 0; i < g->peers.n; i++) {
+        g->peers.p[i].is_there = false;
+    }
+    return fail(g, "routes", text, remedy);
+}
+
 int gateway_settle(struct gateway *g)
 {
     struct rows all = {.keys = WEIR_STR_INIT(OUT_BYTES_MAX), .ips = WEIR_STR_INIT(OUT_BYTES_MAX)};
@@ -449,6 +488,7 @@ int gateway_settle(struct gateway *g)
     int r = ask_public_key(g);
     r = r != 0 ? r : read_rows(g, &all);
     r = r != 0 ? r : change(g, &all, keys);
+    r = r != 0 ? r : check_route(g);
     explicit_bzero(keys, (g->peers.n + 1) * sizeof *keys);
     free(keys);
     weir_vec_release(&all.row);

@@ -155,7 +155,7 @@ static int add_file(struct weir_str *s, const char *name, const char *what, cons
 /* The tunnel's configuration, which only root may read, and what makes it. */
 static int add_link(const struct weir_launch_link *k, struct weir_str *s, struct weir_err *err)
 {
-    const char *const value[] = {k->private_key, k->preshared_key, k->address, k->peer, k->endpoint, k->routes};
+    const char *const value[] = {k->private_key, k->preshared_key, k->address, k->peer, k->endpoint, k->routes, k->dns, k->domains};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(value); i++) {
         int r = check_plain("link's settings", value[i], err);
         if (r < 0) {
@@ -166,6 +166,11 @@ static int add_link(const struct weir_launch_link *k, struct weir_str *s, struct
     weir_str_addf(&text, "[Interface]\nPrivateKey = %s\nAddress = %s\n", k->private_key, k->address);
     if (k->mtu > 0) {
         weir_str_addf(&text, "MTU = %" PRIu32 "\n", k->mtu);
+    }
+    if (k->dns != NULL && k->dns[0] != '\0') { /* a host without systemd's resolver has its tunnel all the same */
+        weir_str_addf(&text, "PostUp = resolvectl dns %%i %s && resolvectl domain %%i ", k->dns);
+        weir_str_adds(&text, k->domains);
+        weir_str_adds(&text, " || echo weir: names of the site cannot be resolved here\n");
     }
     weir_str_addf(&text, "[Peer]\nPublicKey = %s\nPresharedKey = %s\nEndpoint = %s\nAllowedIPs = %s\n", k->peer,
                   k->preshared_key, k->endpoint, k->routes);

@@ -63,6 +63,8 @@ struct weir_launch_link {
     const char *peer;     /* the gateway's public key */
     const char *endpoint; /* where the gateway is reached */
     const char *routes;   /* what lies behind it, "10.0.0.0/8, fd00::/8" */
+    const char *dns;      /* whom to ask for names of the site, "10.20.0.53 10.20.0.54"; "": nobody */
+    const char *domains;  /* which names those are, "~site.example.org"; "~.": all */
     uint32_t keepalive_s; /* 0: none */
     uint32_t mtu;         /* 0: as the path has it */
 };

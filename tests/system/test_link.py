@@ -136,6 +136,7 @@ CONFIG = """wireguard:
   endpoint: 192.0.2.1:51820
   url: https://10.77.0.1:7070
   network: 10.77.0.0/16
+  dns: [10.77.0.1]
 providers:
   digitalocean:
     endpoint: {url}
@@ -239,6 +240,44 @@ def test_nothing_is_launched_while_the_gateway_is_away(weir):
             assert b.wait(job)["state"] == "succeeded", b.tasks(job)
             assert check_of(b)["ok"]
             end_all(b, c, gateway)
+
+
+def test_nothing_is_launched_while_answers_would_go_astray(weir):
+    with Outside() as outside, Gateway() as gateway, cloud(outside) as c:
+        sh("ip", "route", "del", "10.77.0.0/16", "dev", "wg0")
+        sh("ip", "tuntap", "add", "dev", "lan0", "mode", "tun")
+        try:
+            sh("ip", "link", "set", "lan0", "up")
+            sh("ip", "route", "add", "10.77.0.0/16", "dev", "lan0")
+            with site(weir, c) as b:
+                job = rent(b)
+                text = until("the lease to say why it waits", lambda: [x["text"] for x in b.get("/v1/leases")["items"] if x.get("text")])[0]
+                assert "the way to 10.77.0.0/16 leads by lan0, not by wg0" in text, text
+                assert not made(c)
+                alert = until("the alert", lambda: [a for a in b.get("/v1/alerts")["items"] if a["condition"] == "link-down"])[0]
+                assert alert["severity"] == "critical" and "ip route add" in alert["text"], alert
+                sh("ip", "link", "del", "lan0")
+                sh("ip", "route", "add", "10.77.0.0/16", "dev", "wg0")
+                assert b.wait(job)["state"] == "succeeded", b.tasks(job)
+                end_all(b, c, gateway)
+        finally:
+            subprocess.run(["ip", "link", "del", "lan0"], capture_output=True, check=False)
+
+
+def test_a_provider_of_containers_is_refused_or_goes_without(weir):
+    config = """wireguard: {{endpoint: "192.0.2.1:51820", url: "https://10.77.0.1:7070", network: 10.77.0.0/16{more}}}
+providers: {{runpod: {{}}}}
+"""
+    for more, starts in (("", False), (", direct: [runpod]", True), (", direct: [runpot]", False)):
+        b = Broker(weir, config=config.format(more=more), gpus="A100:1", env={"RUNPOD_API_KEY": "rpa_TESTKEY"})
+        if starts:
+            with b:
+                pass
+        else:
+            done = subprocess.run([weir, "serve", "--listen", "127.0.0.1:0", "--data", str(b.data), *b.args], env=b.env, capture_output=True, text=True, timeout=120,
+                                  check=False)
+            shutil.rmtree(b.dir)
+            assert done.returncode != 0 and ("rents containers" in done.stderr if not more else "there is no driver 'runpot'" in done.stderr), done.stderr
 
 
 def test_an_address_that_another_peer_has_stays_theirs(weir):

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "broker/config.h"
 #include "broker/link_gateway.h"
+#include "broker/link_route.h"
 #include "net/gnutls_lib.h"
 #include "net/x25519.h"
 
@@ -62,7 +63,8 @@ static void routes_that_have_the_broker_need_no_other(void **state)
     (void)state;
     struct weir_err err = {""};
     char text[WEIR_NET_SIZE];
-    struct weir_config *c = config_of(LEAST ", routes: [10.0.0.0/8, \"fd12::/16\"], interface: weir-1, mtu: 1380, keepalive: 10s, direct: [runpod]", &err);
+    struct weir_config *c = config_of(LEAST ", routes: [10.0.0.0/8, \"fd12::/16\"], interface: weir-1, mtu: 1380, keepalive: 10s, direct: [runpod], "
+                                                "dns: [10.20.0.53], domains: [site.example.org]", &err);
     if (c == NULL) {
         fail_msg("%s", err.text);
     }
@@ -71,6 +73,8 @@ static void routes_that_have_the_broker_need_no_other(void **state)
     assert_string_equal(weir_net_format(&c->link.route[1], text), "fd12::/16");
     assert_int_equal(c->link.mtu, 1380);
     assert_string_equal(c->link.direct[0], "runpod");
+    assert_string_equal(c->link.dns[0], "10.20.0.53");
+    assert_string_equal(c->link.domain[0], "site.example.org");
     weir_config_free(c);
 }
 
@@ -104,6 +108,12 @@ static void what_cannot_be_is_refused_with_the_reason(void **state)
         {LEAST ", routes: [10.0.0.0]", "a network is wanted"},
         {LEAST ", routes: [10.0.0.0/33]", "a network is wanted"},
         {LEAST ", routes: [site]", "a network is wanted"},
+        {LEAST ", dns: 10.20.0.53", "dns: a list"},
+        {LEAST ", dns: [ns1]", "dns: an address"},
+        {LEAST ", dns: [{}]", "dns: an address"},
+        {LEAST ", domains: [site.example.org]", "domains needs dns"},
+        {LEAST ", dns: [10.20.0.53], domains: [\"$(reboot)\"]", "domains: a domain"},
+        {LEAST ", dns: [10.20.0.53], domains: [\"\"]", "domains: a domain"},
         {"endpoint: \"10.77.0.1:51820\", url: \"https://10.77.0.1:7070\", network: 10.77.0.0/16", "endpoint lies in routes"},
         {"endpoint: gw, url: \"https://10.77.0.1:7070\", network: 10.77.0.0/16", "endpoint: where"},
         {"endpoint: \"gw:0\", url: \"https://10.77.0.1:7070\", network: 10.77.0.0/16", "endpoint: where"},
@@ -207,6 +217,20 @@ static void addresses_stay_inside_the_network(void **state)
         link_address_of(&rows[i].net, (struct weir_lease_id){rows[i].lease}, text);
         assert_string_equal(text, rows[i].address);
     }
+}
+
+/* Loopback addresses lead to the loopback interface on every host. */
+static void the_kernel_tells_its_routes(void **state)
+{
+    (void)state;
+    char name[LINK_ROUTE_NAME_SIZE];
+    struct weir_err err = {""};
+    const struct weir_net here = {.address = {127, 0, 0, 1}, .prefix = 32};
+    const struct weir_net nowhere = {.is_v6 = true, .address = {0x20, 0x01, 0x0d, 0xb8}, .prefix = 128};
+    assert_int_equal(link_route_of(&here, name, &err), 0);
+    assert_string_equal(name, "lo");
+    assert_int_equal(link_route_of(&nowhere, name, &err), 0);
+    assert_string_not_equal(name, "lo");
 }
 
 /* ---- the gateway ---- */
@@ -420,6 +444,7 @@ int main(void)
         cmocka_unit_test(public_keys_are_those_of_the_standard),
         cmocka_unit_test(keys_follow_from_the_lease),
         cmocka_unit_test(addresses_stay_inside_the_network),
+        cmocka_unit_test(the_kernel_tells_its_routes),
         cmocka_unit_test_setup(peers_are_made_equal_to_leases, anew),
         cmocka_unit_test_setup(an_address_of_another_is_left_alone, anew),
         cmocka_unit_test_setup(a_peer_without_its_address_gets_it_again, anew),

@@ -124,6 +124,13 @@ static void the_link_comes_after_the_end_is_armed_and_before_all_else(void **sta
     assert_true(armed != NULL && up != NULL && before != NULL && get != NULL);
     assert_true(armed < conf && conf < up && up < before && before < get);
     assert_true(s.n < 10000);
+    assert_null(strstr(s.p, "resolvectl"));
+    struct weir_launch_link named = tunnel;
+    named.dns = "10.20.0.53 10.20.0.54";
+    named.domains = "\"~site.example.org\"";
+    with.link = &named;
+    assert_int_equal(weir_boot_script(&b, &s, &err), 0);
+    assert_non_null(strstr(s.p, "\nPostUp = resolvectl dns %i 10.20.0.53 10.20.0.54 && resolvectl domain %i \"~site.example.org\" || echo weir: names"));
     struct weir_launch_link bad = tunnel;
     bad.routes = "10.0.0.0/8\nPostUp = reboot";
     with.link = &bad;
