@@ -50,8 +50,8 @@ void weir_grid_freep(struct weir_grid **g)
 /* ---- reading ---- */
 
 enum {
-    TIMES = 4,  /* columns that may have the time: the first ones */
-    CARBON = 2, /* that may have carbon intensity: the next ones; then prices, but for the last */
+    TIMES = 5,  /* columns that may have the time: the first ones */
+    CARBON = 5, /* that may have carbon intensity: the next ones; then prices, but for the last */
 };
 
 static const struct weir_input_column columns[] = {
@@ -59,14 +59,19 @@ static const struct weir_input_column columns[] = {
     {"time", true},
     {"timestamp", true},
     {"datetime", true},
+    {"datetime (utc)", true}, /* as Electricity Maps and Ember publish */
     {"gco2_kwh_lca", true},
+    {"carbon intensity gCO\xe2\x82\x82" "eq/kWh (life cycle)", true},
+    {"carbon intensity gCO\xe2\x82\x82" "eq/kWh (lca)", true},
     {"gco2_kwh_direct", true},
+    {"carbon intensity gCO\xe2\x82\x82" "eq/kWh (direct)", true},
     {"price", true},
     {"price_mwh", true},
     {"price_eur_mwh", true},
     {"price_usd_mwh", true},
     {"eur_mwh", true},
     {"usd_mwh", true},
+    {"price (eur/mwhe)", true},
     {"*", true},
 };
 
@@ -134,11 +139,29 @@ static void add_up(struct weir_grid *g)
     g->period_us = span / unit * unit;
 }
 
-/* "EUR" of price_eur_mwh, eur_mwh or eur_kwh, whatever its currency; "" of others. */
+/* Is it a price, or whatever it is, of a MWh? In any way of saying so: read as one of a kWh it would be a thousand times too much. */
+static bool is_per_mwh(struct weir_sv title)
+{
+    for (size_t i = 0; i + 3 <= title.n; i++) {
+        if (weir_sv_eq_nocase((struct weir_sv){title.p + i, 3}, weir_sv_of("mwh"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "EUR" of price_eur_mwh, eur_mwh, eur_kwh or Price (EUR/MWhe), whatever its currency; "" of others. */
 static void read_currency(struct weir_sv title, char ret[static WEIR_CURRENCY_SIZE])
 {
     const struct weir_sv price = WEIR_SV("price_");
+    const struct weir_sv spoken = WEIR_SV("price (");
     char code[WEIR_CURRENCY_SIZE] = "";
+    if (title.n > spoken.n + 4 && weir_sv_eq_nocase((struct weir_sv){title.p, spoken.n}, spoken) && title.p[spoken.n + 3] == '/') {
+        for (size_t i = 0; i < 3; i++) {
+            char c = title.p[spoken.n + i];
+            code[i] = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+        }
+    }
     if (title.n > price.n && weir_sv_eq_nocase((struct weir_sv){title.p, price.n}, price)) {
         title = (struct weir_sv){title.p + price.n, title.n - price.n};
     }
@@ -169,7 +192,7 @@ int weir_grid_read(struct weir_grid **ret, const char *path, struct weir_err *er
     }
     struct weir_sv title = weir_input_field(in, value);
     read_currency(title, g->currency);
-    bool per_mwh = title.n > 4 && weir_sv_eq_nocase((struct weir_sv){title.p + title.n - 4, 4}, weir_sv_of("_mwh"));
+    bool per_mwh = is_per_mwh(title);
     while ((r = weir_input_next(in, err)) == 1) {
         r = read_step(g, in, time, value, per_mwh, err);
         if (r < 0) {

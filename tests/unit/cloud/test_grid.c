@@ -84,6 +84,13 @@ static void values_are_taken_from_the_column_that_is_meant(void **state)
         {"time,Price_GBP_MWh\n0,80\n3600,90\n", 90000, WEIR_GRID_PRICE, "GBP"},
         {"time,jpy_kwh\n0,31\n", 31000000, WEIR_GRID_PRICE, "JPY"},
         {"time,xyz_mwh\n0,31\n", 31000, WEIR_GRID_UNKNOWN},
+        {"time,eur_per_mwh\n0,31\n", 31000, WEIR_GRID_UNKNOWN},
+        {"Country,ISO3 Code,Datetime (UTC),Datetime (Local),Price (EUR/MWhe)\nSpain,ESP,1970-01-01 00:00:00,1970-01-01 01:00:00,42.5\n", 42500,
+         WEIR_GRID_PRICE, "EUR"},
+        {"Datetime (UTC),Zone id,Carbon intensity gCO\xe2\x82\x82" "eq/kWh (direct),Carbon intensity gCO\xe2\x82\x82" "eq/kWh (Life cycle)\n"
+         "1970-01-01 00:00:00,ES,1,2\n1970-01-01 01:00:00,ES,3,4.5\n", 4500000, WEIR_GRID_CARBON},
+        {"Datetime (UTC),Carbon Intensity gCO\xe2\x82\x82" "eq/kWh (direct),Carbon Intensity gCO\xe2\x82\x82" "eq/kWh (LCA)\n"
+         "1970-01-01 00:00:00,1,2\n", 2000000, WEIR_GRID_CARBON},
         {"datetime,zone_price\n0,0.1\n3600,0.2\n", 200000, WEIR_GRID_UNKNOWN},
         {"time,price\n0,0.1\n3600,\n", 100000, WEIR_GRID_PRICE},
         {"time,price\n0,0.3\n", 300000, WEIR_GRID_PRICE},
