@@ -190,6 +190,7 @@ static void add_row(struct weir_sim_result *result, const struct weir_sim_demand
     weir_sim_metric(row, "cost", p->cost / MICRO);
     weir_sim_metric(row, "optimum", optimum / MICRO);
     weir_sim_metric(row, "ratio", optimum > 0 ? p->cost / optimum : NAN);
+    weir_sim_metric(row, "gap_to_bound_percent", optimum > 0 ? (p->cost - optimum) / optimum * 100 : NAN);
     weir_sim_metric(row, "ratio_bound", p->bound > 0 ? p->bound : NAN);
     int64_t reservations = 0;
     for (size_t i = 0; i < d->n; i++) {

@@ -89,6 +89,7 @@ static void two_terms_of_two_gpus_costs_what_is_worked_out_by_hand(void **state)
     assert_true(fabs(metric(&r, 1, "cost") - 2 * (85 + 60 + 168 * 0.3 + 83)) < 1e-9);
     for (size_t i = 0; i < 18; i++) {
         assert_true(metric(&r, i, "ratio") >= 1);
+        assert_true(fabs(metric(&r, i, "gap_to_bound_percent") - (metric(&r, i, "ratio") - 1) * 100) < 1e-9);
         if (isfinite(metric(&r, i, "ratio_bound"))) {
             assert_true(metric(&r, i, "ratio") <= metric(&r, i, "ratio_bound"));
         }
