@@ -237,7 +237,8 @@ static int make_id(struct agent *a, struct weir_err *err)
     return 0;
 }
 
-/* The first address of a network that is up; loopback where there is none or the broker is here. */
+/* The first address of a network that is up; loopback where there is none or the broker is here. That of the link to the site (cloud/boot.c) is none:
+ * machines reach the broker by it, not each other. */
 static void find_address(struct agent *a)
 {
     struct ifaddrs *list = NULL;
@@ -251,7 +252,7 @@ static void find_address(struct agent *a)
     }
     for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
         if (i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_LOOPBACK) == 0 &&
-            (i->ifa_flags & IFF_UP) != 0 &&
+            (i->ifa_flags & IFF_UP) != 0 && !weir_streq(i->ifa_name, "weir") &&
             getnameinfo(i->ifa_addr, sizeof(struct sockaddr_in), a->address, sizeof a->address, NULL, 0, NI_NUMERICHOST) == 0) {
             break;
         }

@@ -200,6 +200,8 @@ def test_a_machine_joins_by_the_tunnel_alone(weir):
         assert sh("wg", "pubkey", stdin=own["PrivateKey"]) == key and own["Address"] == address and own["AllowedIPs"] == "10.77.0.1/32", own.keys()
         assert own["PrivateKey"] not in (b.dir / "serve.log").read_text() and own["PresharedKey"] not in (b.dir / "serve.log").read_text()
         assert "https://10.77.0.1:7070" in (home / "user-data").read_text()
+        rented, = [n for n in b.get("/v1/nodes")["items"] if n["lease"]]
+        assert rented["address"] == "127.0.0.1", "the link is no way for machines to reach each other"
         assert b.wait(job)["state"] == "succeeded", b.tasks(job)
         assert {t["pool"] for t in b.tasks(job)} == {"digitalocean"}
         end_all(b, c, gateway)
