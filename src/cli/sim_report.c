@@ -29,6 +29,9 @@ int weir_sim_page_open(struct weir_sim_page *p, const char *path, struct weir_er
     }
     struct stat st;
     bool there = lstat(path, &st) == 0;
+    if (there && S_ISDIR(st.st_mode)) {
+        return weir_fail(err, -WEIR_EINVAL, "--report: %s is a directory: name a file", path);
+    }
     if (!there || (S_ISREG(st.st_mode) && access(path, W_OK) == 0)) {
         WEIR_CLEANUP(weir_str_release) struct weir_str part = WEIR_STR_INIT(4096);
         weir_str_addf(&part, "%s.part", path);
@@ -42,7 +45,7 @@ int weir_sim_page_open(struct weir_sim_page *p, const char *path, struct weir_er
             return fail_errno(path, err);
         }
     }
-    p->fd = open(path, O_WRONLY | O_CLOEXEC);
+    p->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666); /* a link may lead where nothing is yet */
     return p->fd < 0 ? fail_errno(path, err) : 0;
 }
 

@@ -763,6 +763,38 @@ static void begin(struct replay *p, const struct weir_sim_job *j)
 
 /* ---- what it came to ---- */
 
+struct spent {
+    size_t project;
+    int64_t micro;
+};
+
+static int by_spending(const void *va, const void *vb)
+{
+    const struct spent *a = va;
+    const struct spent *b = vb;
+    if (a->micro != b->micro) {
+        return a->micro > b->micro ? -1 : 1;
+    }
+    return a->project < b->project ? -1 : 1;
+}
+
+/* The largest first, since there is room for so many, and the rest are told together. */
+static void break_down_projects(struct replay *p)
+{
+    const size_t n = p->project_micro.n;
+    WEIR_CLEANUP(weir_freep) struct spent *v = weir_calloc(n + 1, sizeof *v);
+    for (size_t i = 0; i < n; i++) {
+        v[i] = (struct spent){i, p->project_micro.p[i]};
+    }
+    qsort(v, n, sizeof *v, by_spending);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = v[i].project < 2 ? "" : weir_sim_workload_project(p->work, (uint32_t)(v[i].project - 1));
+        if (v[i].micro != 0) {
+            weir_sim_series_sum(p->series, "cost_by_project", name[0] == '\0' ? "(none)" : name, (double)v[i].micro / 1e6);
+        }
+    }
+}
+
 static void break_down(struct replay *p)
 {
     struct weir_sim_series *s = p->series;
@@ -770,12 +802,7 @@ static void break_down(struct replay *p)
         const char *name = i < p->site->n_pools ? p->site->pool[i].name : p->site->provider[i - p->site->n_pools].name;
         weir_sim_series_sum(s, "cost_by_pool", name, (double)p->pool_micro[i] / 1e6);
     }
-    for (size_t i = 0; i < p->project_micro.n; i++) {
-        const char *name = i < 2 ? "" : weir_sim_workload_project(p->work, (uint32_t)(i - 1));
-        if (p->project_micro.p[i] != 0) {
-            weir_sim_series_sum(s, "cost_by_project", name[0] == '\0' ? "(none)" : name, (double)p->project_micro.p[i] / 1e6);
-        }
-    }
+    break_down_projects(p);
     for (int i = WEIR_ACCOUNT_NODE + 1; i < WEIR_ACCOUNT_MAX; i++) {
         weir_sim_series_sum(s, "cost_by_use", weir_account_name((enum weir_account)i), (double)p->use_micro[i] / 1e6);
     }

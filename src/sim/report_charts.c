@@ -605,6 +605,26 @@ static void choose_parts(struct parts *p, const char *breakdown, const struct we
     }
 }
 
+/* A long name by its begin and its end, which is where names of one house differ. */
+static void shorten(const char *name, char *ret, size_t size)
+{
+    enum { BEGIN = 26, END = 12 };
+    size_t n = strlen(name);
+    if (n <= BEGIN + END + 2) {
+        snprintf(ret, size, "%s", name);
+        return;
+    }
+    size_t begin = BEGIN;
+    size_t end = n - END;
+    while (begin > 0 && (name[begin] & 0xc0) == 0x80) { /* not inside of a character */
+        begin--;
+    }
+    while (end < n && (name[end] & 0xc0) == 0x80) {
+        end++;
+    }
+    snprintf(ret, size, "%.*s…%s", (int)begin, name, name + end);
+}
+
 static void breakdown_chart(const struct weir_sim_report_view *v, const char *breakdown, const struct weir_sim_row *const *row, size_t n,
                             struct weir_str *out)
 {
@@ -639,10 +659,11 @@ static void breakdown_chart(const struct weir_sim_report_view *v, const char *br
     char part[PARTS_MAX][80];
     const char *part_name[PARTS_MAX];
     for (size_t k = 0; k < p.n; k++) { /* projects and pools are called as they are; what it was spent on has words */
-        part_name[k] = p.name[k];
+        part_name[k] = part[k];
         if (weir_streq(breakdown, "cost_by_use")) {
             weir_sim_label(p.name[k], part[k], sizeof part[k]);
-            part_name[k] = part[k];
+        } else {
+            shorten(p.name[k], part[k], sizeof part[k]);
         }
     }
     axis_label(v->result, breakdown, label, sizeof label);
@@ -650,7 +671,13 @@ static void breakdown_chart(const struct weir_sim_report_view *v, const char *br
     weir_svg_stacks(out, label, "", part_name, p.n, stack, n);
     weir_str_adds(out, "<div class=\"scroll\"><table>\n<thead><tr><th class=\"l\">Policy</th>");
     for (size_t k = 0; k < p.n; k++) {
-        weir_str_adds(out, "<th>");
+        weir_str_adds(out, "<th");
+        if (!weir_streq(breakdown, "cost_by_use") && !weir_streq(part_name[k], p.name[k])) {
+            weir_str_adds(out, " title=\"");
+            weir_html_text(out, p.name[k]);
+            weir_str_adds(out, "\"");
+        }
+        weir_str_adds(out, ">");
         weir_html_text(out, part_name[k]);
         weir_str_adds(out, "</th>");
     }

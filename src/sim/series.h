@@ -17,7 +17,7 @@ enum {
     WEIR_SIM_LINES_MAX = 12,
     WEIR_SIM_BREAKDOWNS_MAX = 4,
     WEIR_SIM_PARTS_MAX = 32, /* of a breakdown, the rest being joined as "others" */
-    WEIR_SIM_PART_SIZE = 48,
+    WEIR_SIM_PART_SIZE = 256,
 };
 
 struct weir_sim_line {

@@ -71,6 +71,22 @@ def check_row(row, tasks):
     assert abs(projects - row["cost"] + by_use["idle"]) < 1e-5 * max(1, row["cost"]), figures(row)
 
 
+def test_money_is_told_by_project_whatever_their_names_and_number(weir):
+    house = "department-of-medical-imaging-research-and-development-"  # the names differ behind that only
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        lines = [f"{i * 4000},{3600 if i < 40 else 36000},1,{house}{i}" for i in range(43)]
+        jobs.write_text("submit_unix,duration_s,gpus,vc\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        page = pathlib.Path(folder) / "r.html"
+        row = sim(weir, "replay", "--jobs", jobs, "--nodes", 1, "--policies", "local-only", "--report", page)["rows"][0]
+        by_project = row["series"]["breakdowns"]["cost_by_project"]
+        assert list(by_project)[:3] == [f"{house}{i}" for i in (40, 41, 42)], list(by_project)
+        assert len(by_project) == 32 and list(by_project)[-1] == "others", list(by_project)
+        check_row(row, 43)
+        text = page.read_text(encoding="utf-8")
+        assert f'title="{house}42">department-of-medical-imag…velopment-42</th>' in text, "long names are shortened in the middle"
+
+
 def test_every_policy_gives_a_schedule_that_holds(weir):
     with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
         jobs = pathlib.Path(folder) / "jobs.csv"

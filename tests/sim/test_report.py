@@ -225,6 +225,14 @@ def test_a_page_that_cannot_be_written_is_known_before_the_run(weir):
         page.write_text("of yesterday")
         subprocess.run(args, capture_output=True, timeout=1200, check=False)
         assert page.read_text() == "of yesterday", "a run that failed took the old page away"
+        result = subprocess.run([*args[:-1], folder], capture_output=True, text=True, timeout=1200, check=False)
+        assert result.returncode == 2 and "is a directory: name a file" in result.stderr, result.stderr
+        link = pathlib.Path(folder) / "link.html"
+        link.symlink_to("new.html")
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        jobs.write_text("submit_unix,duration_s,gpus\n0,60,1\n", encoding="utf-8")
+        run(weir, "replay", link, "--jobs", jobs, "--nodes", 1, "--policies", "local-only,no-wait", "--set", "delay_value=1")
+        assert link.is_symlink() and "</html>" in (pathlib.Path(folder) / "new.html").read_text(encoding="utf-8")
 
 
 def test_a_run_that_is_broken_off_leaves_no_half_file(weir):
