@@ -107,8 +107,13 @@ static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct
     }
     WEIR_VEC(struct weir_starburst_job) v = {0};
     struct weir_sim_job job;
+    uint64_t without = 0; /* GPUs: histories have such, and the suite has no use for them */
     while ((r = weir_sim_workload_next(w, &job, err)) > 0) {
         struct weir_starburst_job j;
+        if (job.gpus == 0) {
+            without++;
+            continue;
+        }
         r = take_job(w, &job, per_node, &j, err);
         if (r == 0 && v.n == JOBS_MAX) {
             weir_fail(err, -WEIR_ELIMIT, "more than %d jobs", JOBS_MAX);
@@ -123,11 +128,16 @@ static int read_jobs(const struct weir_sim_options *o, uint32_t per_node, struct
         }
     }
     *ret = (struct weir_starburst_jobs){v.p, v.n};
-    if (r == 0 && v.n == 0) {
+    if (r == 0 && v.n == 0 && without > 0) {
+        r = weir_fail(err, -WEIR_EINVAL, "%s has no job that asks for a GPU, and this suite counts GPUs: 'weir sim --jobs FILE' replays work without", path);
+    } else if (r == 0 && v.n == 0) {
         r = weir_fail(err, -WEIR_EINVAL, "%s has no jobs: nothing follows its first line", path);
     }
     if (r == 0) {
         weir_sim_note_work(result, w);
+        if (without > 0) {
+            weir_sim_note(result, "%llu jobs ask for no GPU, and are left out", (unsigned long long)without);
+        }
         sort_jobs(ret);
     }
     return r;

@@ -6,6 +6,7 @@ import json
 import pathlib
 import random
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -141,6 +142,20 @@ def test_parts_of_seconds_are_kept(weir):
             assert abs(row["avg_completion_hours"] - row["avg_wait_hours"] - want_h) < 1e-7, (row, want_h)
         for file in (folder / "s").iterdir():
             check_schedule.check(str(file), node_gpus=8, nodes=2, jobs=check_schedule.read_jobs(str(jobs)), cloud_rate=1)
+
+
+def test_jobs_without_gpus_are_left_out(weir):
+    with tempfile.TemporaryDirectory(prefix="weir-test-") as folder:
+        jobs = pathlib.Path(folder) / "jobs.csv"
+        head, lines = "task,submit,duration_s,gpus\n", [f"{i},2026-11-01T00:{i:02d}:00Z,3600,{i % 3 * 4}\n" for i in range(30)]
+        args = ["--jobs", jobs, "--nodes", 1, "--trim", 0, "--policies", "no-wait,starburst"]
+        jobs.write_text(head + "".join(lines), encoding="utf-8")
+        mixed = sim(weir, "starburst", *args)
+        jobs.write_text(head + "".join(line for line in lines if not line.endswith(",0\n")), encoding="utf-8")
+        assert mixed["notes"] == ["10 jobs ask for no GPU, and are left out"] and mixed["rows"] == sim(weir, "starburst", *args)["rows"], mixed
+        jobs.write_text(head + lines[0], encoding="utf-8")
+        told = subprocess.run([weir, "sim", "--suite", "starburst", *map(str, args)], capture_output=True, text=True, timeout=600, check=False)
+        assert told.returncode == 2 and "has no job that asks for a GPU" in told.stderr, told
 
 
 def test_the_checker_finds_what_is_wrong(_weir):

@@ -142,7 +142,7 @@ static void a_bad_table_is_refused_by_file_line_and_column(void **state)
         {"submit_unix,duration_s,gpus\n", " has no jobs: nothing follows its first line"},
         {"submit_unix,duration_s,gpus\n1,2,1\nx,2,1\n", ":3: column 'submit_unix'"},
         {"submit_unix,duration_s,gpus\n1,2,1\n1,-2,1\n", ":3: column 'duration_s'"},
-        {"submit_unix,duration_s,gpus\n1,2,0\n", ":2: column 'gpus'"},
+        {"submit_unix,duration_s,gpus\n1,2,0\n", " has no job that asks for a GPU"},
         {"submit_unix,duration_s,gpus\n1,2,1.5\n", ":2: column 'gpus'"},
         {"submit_unix,duration_s,gpus\n1,2\n", ":2: "},
         {"submit_unix,duration_s,gpus\n1,2,200\n", ":2: column 'gpus': a job of 200 GPUs spans more than 64 nodes"},
