@@ -235,6 +235,18 @@ static float threshold(const struct weir_spot_rule *r, const float *patient, con
     return (double)at < guard ? (float)guard : at;
 }
 
+/*
+ * As threshold, for spot instead of on-demand. Where next to nothing is left to do, a launch takes longer than the rest on the machine
+ * that runs, so spot need not be better at the upper end: of those slacks nothing is said here.
+ */
+static float spot_threshold(const struct weir_spot_rule *r, const float *spot, const float *on_demand, size_t end, double guard)
+{
+    while (end > 0 && spot[end - 1] > on_demand[end - 1]) {
+        end--;
+    }
+    return end == 0 || spot[end - 1] >= NEVER ? NEVER : threshold(r, spot, on_demand, end, guard);
+}
+
 static float least(float a, float b)
 {
     return a < b ? a : b;
@@ -265,13 +277,13 @@ static void solve_layer(const struct weir_spot_rule *r, size_t n, layer next, la
             work[i] = least(launch[i], on_demand[i]);
             value[UP_NONE][p][i] = least(work[i], wait[i]);
         }
-        plan->up_spot_from_none[p] = threshold(r, launch, on_demand, end, spot_guard);
+        plan->up_spot_from_none[p] = spot_threshold(r, launch, on_demand, end, spot_guard);
         plan->up_wait_from_none[p] = threshold(r, wait, work, end, wait_guard);
         for (size_t i = 0; i < r->n_nodes; i++) {
             work[i] = least(launch[i], kept[i]);
             value[UP_ON_DEMAND][p][i] = least(work[i], wait[i]);
         }
-        plan->up_spot_from_on_demand[p] = threshold(r, launch, kept, end, spot_guard);
+        plan->up_spot_from_on_demand[p] = spot_threshold(r, launch, kept, end, spot_guard);
         plan->up_wait_from_on_demand[p] = threshold(r, wait, work, end, wait_guard);
         shifted(r, &r->launch_less, next[DOWN_ON_DEMAND][p], 1, r->launch_less.first, on_demand);
         shifted(r, &r->tick_less, next[DOWN_NONE][p], 0, wait_first, wait);
@@ -414,6 +426,14 @@ static struct outlook look(const struct weir_spot_rule *r, const struct weir_spo
     return o;
 }
 
+/* Could a spot machine that is never lost end the task for less than the on-demand machine that runs? */
+static bool spot_may_pay(const struct weir_spot_terms *t, const struct weir_spot_state *s)
+{
+    double spot_ticks = ceil(((double)s->left_us + (double)t->overhead_us) / (double)t->tick_us);
+    double on_demand_ticks = ceil(((double)s->left_us + (double)s->pending_us) / (double)t->tick_us);
+    return spot_ticks * (double)t->spot_rate < on_demand_ticks * (double)t->on_demand_rate;
+}
+
 struct weir_spot_choice weir_spot_decide(struct weir_spot_rule *rule, const struct weir_spot_market *m,
                                          const struct weir_spot_state *s)
 {
@@ -432,11 +452,14 @@ struct weir_spot_choice weir_spot_decide(struct weir_spot_rule *rule, const stru
     if (s->held == WEIR_SPOT_SPOT && m->zone[s->zone].up) {
         return keep;
     }
+    bool running = s->held == WEIR_SPOT_ON_DEMAND;
+    if (running && !spot_may_pay(t, s)) {
+        return keep;
+    }
     struct outlook o = look(rule, m, s->zone);
     const struct plan *plans = plan_of(rule, o.up_step, o.down_step, o.elsewhere_step);
     const struct plan *plan = &plans[left > (int64_t)rule->n_ticks ? rule->n_ticks : (size_t)left];
     float slack = (float)((double)left - (double)(s->left_us + s->pending_us) / (double)t->tick_us);
-    bool running = s->held == WEIR_SPOT_ON_DEMAND;
     if (!o.up) {
         float wait = running ? plan->down_wait_from_on_demand[o.phase] : plan->down_wait_from_none[o.phase];
         return slack >= wait ? none : on_demand;

@@ -127,6 +127,79 @@ static void what_was_seen_changes_what_is_dared(void **state)
     weir_spot_rule_freep(&rule);
 }
 
+/* Launches of several ticks: what is left to do decides how well spot pays at the end, not whether it does before. */
+static void a_steady_zone_pays_for_long_launches(void **state)
+{
+    (void)state;
+    const int64_t tick_us = 195000000;
+    struct weir_spot_terms terms = {tick_us, 12 * MIN, 973100, 3060000, 52 * H};
+    struct weir_spot_rule *rule = weir_spot_rule_new(&terms);
+    struct weir_spot_market m = {0};
+    see(rule, &m, "1", 600);
+    for (int64_t left = 60; left < 880; left++) {
+        struct weir_spot_state s = {left * tick_us, 0, (left + 60) * tick_us, WEIR_SPOT_ON_DEMAND, 0};
+        if (weir_spot_decide(rule, &m, &s).hold != WEIR_SPOT_SPOT) {
+            print_error("on-demand is kept with %lld ticks left to do\n", (long long)left);
+            fail();
+        }
+    }
+    /* The launch alone would cost more than the rest on-demand. */
+    struct weir_spot_state s = {tick_us, 0, 60 * tick_us, WEIR_SPOT_ON_DEMAND, 0};
+    assert_int_equal(weir_spot_decide(rule, &m, &s).hold, WEIR_SPOT_ON_DEMAND);
+    weir_spot_rule_freep(&rule);
+}
+
+/* One task on one zone that changes at random, with no guard but the rule's own. Is it done in time? */
+static bool ends_in_time(struct weir_spot_rule *rule, const struct weir_spot_terms *t, struct weir_prng *prng,
+                         int64_t left_us, int64_t ticks, uint64_t steadiness)
+{
+    struct weir_spot_market m = {.n_zones = 1};
+    struct weir_spot_state s = {.left_us = left_us, .held = WEIR_SPOT_NONE};
+    bool up = weir_prng_below(prng, 2) == 1;
+    for (int64_t tick = 0; tick < ticks && s.left_us > 0; tick++) {
+        up = weir_prng_below(prng, steadiness) == 0 ? !up : up;
+        weir_spot_observe(rule, &m, up ? "1" : "0");
+        if (s.held == WEIR_SPOT_SPOT && !up) {
+            s.held = WEIR_SPOT_NONE;
+            s.pending_us = 0;
+        }
+        s.remaining_us = (ticks - tick) * t->tick_us;
+        struct weir_spot_choice c = weir_spot_decide(rule, &m, &s);
+        assert_true(c.hold != WEIR_SPOT_SPOT || up);
+        if (c.hold != s.held) {
+            s.pending_us = c.hold == WEIR_SPOT_NONE ? 0 : t->overhead_us;
+        }
+        s.held = c.hold;
+        if (c.hold != WEIR_SPOT_NONE) {
+            int64_t burnt_us = s.pending_us < t->tick_us ? s.pending_us : t->tick_us;
+            int64_t worked_us = t->tick_us - burnt_us;
+            s.pending_us -= burnt_us;
+            s.left_us -= worked_us < s.left_us ? worked_us : s.left_us;
+        }
+    }
+    return s.left_us == 0;
+}
+
+static void the_rule_alone_is_never_late(void **state)
+{
+    (void)state;
+    struct weir_prng prng = weir_prng_seed(21);
+    static const int64_t tick_s[] = {60, 195, 600, 3600};
+    for (int i = 0; i < 60; i++) {
+        int64_t tick_us = tick_s[weir_prng_below(&prng, WEIR_ARRAY_LEN(tick_s))] * 1000000;
+        struct weir_spot_terms t = {tick_us, (int64_t)weir_prng_below(&prng, 6 * (uint64_t)tick_us), 973100, 3060000,
+                                    300 * tick_us};
+        struct weir_spot_rule *rule = weir_spot_rule_new(&t);
+        for (int k = 0; k < 60; k++) {
+            int64_t left_us = (int64_t)weir_prng_below(&prng, 200 * (uint64_t)tick_us) + 1;
+            /* From a deadline that can just be met, to one beyond the horizon. */
+            int64_t ticks = (left_us + t.overhead_us - 1) / tick_us + 1 + (int64_t)weir_prng_below(&prng, 150);
+            assert_true(ends_in_time(rule, &t, &prng, left_us, ticks, 1 + weir_prng_below(&prng, 40)));
+        }
+        weir_spot_rule_freep(&rule);
+    }
+}
+
 static void the_same_is_decided_twice(void **state)
 {
     (void)state;
@@ -219,6 +292,8 @@ int main(void)
         cmocka_unit_test(a_machine_that_still_starts_is_no_last_chance),
         cmocka_unit_test(the_steadiest_zone_is_taken),
         cmocka_unit_test(what_was_seen_changes_what_is_dared),
+        cmocka_unit_test(a_steady_zone_pays_for_long_launches),
+        cmocka_unit_test(the_rule_alone_is_never_late),
         cmocka_unit_test(the_same_is_decided_twice),
         cmocka_unit_test(work_functions_are_the_best_in_hindsight),
         cmocka_unit_test(a_dear_place_is_left_in_the_end),
