@@ -10,11 +10,13 @@
 #include "base/mem.h"
 
 /*
- * The prior: changes expected in a spell of age t are sqrt((t + 10 min) / 20 min), less that at 0. Spells of AWS zones in October
+ * The prior: changes expected in a spell of age t are 1.4 ((t + 10 min) / 20 min)^0.4, less that at 0. Spells of AWS zones in October
  * 2022 and in early 2023 both look so from ten minutes to a day, up and down alike; costs hardly move when a number does.
  */
+#define SPELL_CHANGES 1.4
 #define SPELL_OFFSET_US 600e6
 #define SPELL_SCALE_US 1200e6
+#define SPELL_POWER 0.4
 #define PRIOR_CHANGES 8.0 /* how many changes the prior factor of 1 is worth */
 #define FADE 0.8          /* of what is remembered, at each change */
 #define FADE_TICK 0.999   /* of how often another zone was up, at each tick */
@@ -118,8 +120,8 @@ struct weir_spot_rule *weir_spot_rule_new(const struct weir_spot_terms *terms)
     for (int p = 0; p < PHASES; p++) {
         double low = age_low(p);
         double high = (double)(1 << p);
-        double sum = sqrt(high * unit + offset) - sqrt(low * unit + offset);
-        r->hazard[p] = sum / (high - low);
+        double sum = pow(high * unit + offset, SPELL_POWER) - pow(low * unit + offset, SPELL_POWER);
+        r->hazard[p] = SPELL_CHANGES * sum / (high - low);
         r->onward[p] = p == PHASES - 1 ? 0 : 1 / (high - low);
     }
     /* Fine where slack is short, then by an eighth. */

@@ -6,7 +6,8 @@
  * integers at the border.
  *
  * What is known of spot is what was seen, tick by tick: in which zones a machine could be had. How long a zone stays up or
- * down is taken to follow a hazard that falls with age, as a square root accumulates: a spell that has lasted is likely to last. A factor on it is learned for each zone and direction, from a prior, and old changes are forgotten.
+ * down is taken to follow a hazard that falls with age: a spell that has lasted is likely to last. A factor on it is learned for each zone and
+ * direction, from a prior, and old changes are forgotten.
  *
  * Under that model a dynamic programme over (ticks left, slack, age of the spell, what is held) gives the action of least
  * expected cost to the end. It is kept as thresholds of slack, one programme for each coarse value of the factors, made when it is

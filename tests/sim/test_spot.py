@@ -49,7 +49,7 @@ def test_the_bound_and_weir(weir):
     assert round(rows["optimum"]["mean_cost_usd"], 2) == 92.16, rows
     by_case = [round(row["mean_cost_usd"], 2) for row in got["rows"] if row["policy"] == "optimum" and row["case"]]
     assert by_case == [97.61, 100.10, 103.93, 81.24, 83.31, 86.78], by_case
-    assert rows["weir"]["mean_cost_usd"] < 94.7 and rows["weir"]["misses"] == 0, rows
+    assert rows["weir"]["mean_cost_usd"] < 94.6 and rows["weir"]["misses"] == 0, rows
     assert rows["weir"]["scenarios"] == 1080, rows
 
 
@@ -69,7 +69,7 @@ def test_weir_is_cheaper_than_the_slack_rule_in_windows_it_was_not_shown(weir):
 def test_zones(weir):
     rows = overall(sim(weir, "multizone", "--data", data(MULTIZONE)))
     assert rows["weir"]["misses"] == 0 and rows["weir"]["scenarios"] == 34, rows
-    assert rows["weir"]["mean_cost_usd"] < 74.41, rows
+    assert rows["weir"]["mean_cost_usd"] < 71.5, rows
     assert rows["optimum"]["mean_cost_usd"] < rows["weir"]["mean_cost_usd"] < rows["slack"]["mean_cost_usd"], rows
     assert rows["slack"]["mean_cost_usd"] < rows["round-robin"]["mean_cost_usd"] < rows["on-demand"]["mean_cost_usd"], rows
 
