@@ -133,7 +133,7 @@ static bool asks_for_room_only(const struct weir_core *c, const struct class *cl
     return cl->limits == NULL && cl->priority < c->preempts_from;
 }
 
-/* Of a class that is weighed for room: is there any that it may use? The claims before it are settled. */
+/* Of a class that is weighed for room: is there any that it may use? Claims before it that are not settled may keep it. */
 static bool has_open_place(struct weir_core *c, struct class *cl)
 {
     if (cl->shape->req.nodes > 1) {
@@ -325,9 +325,13 @@ static bool drain_heap(struct weir_core *c)
             continue;
         }
         at = owe_those_before(c, cl, at);
-        claims_settle(c, cl);
         c->budget--;
-        if (cl->for_room && !has_open_place(c, cl)) {
+        bool shut = cl->for_room && !has_open_place(c, cl); /* the claims in use so far keep all of it: more would, too */
+        if (!shut) {
+            claims_settle(c, cl);
+            shut = cl->for_room && !has_open_place(c, cl);
+        }
+        if (shut) {
             cl->waited = c->round;
             claims_owe(c, cl);
             continue;
