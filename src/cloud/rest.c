@@ -342,6 +342,7 @@ static void on_listed(void *ctx, const struct weir_cloud_answer *a);
 static void send_list(struct weir_provider *p, const char *page)
 {
     struct weir_rest_request q = {.url = WEIR_STR_INIT(WEIR_REST_URL_SIZE), .body = WEIR_STR_INIT(WEIR_REST_BODY_BYTES_MAX)};
+    (void)snprintf(p->state->list_page, sizeof p->state->list_page, "%s", page);
     p->ops->list(p, page, &q);
     send_request(p, &q, WEIR_CLOUD_READ, on_listed, p);
     weir_str_release(&q.url);
@@ -446,8 +447,10 @@ static void on_listed(void *ctx, const struct weir_cloud_answer *a)
     s->list.next[0] = '\0';
     int r = body == NULL ? weir_fail(&err, -WEIR_EIO, "the answer to a list is not JSON") : p->ops->on_list(p, body, &s->list, &err);
     json_decref(body);
-    if (r == 0 && s->list.next[0] != '\0' && ++s->pages >= LIST_PAGES_MAX) {
-        r = weir_fail(&err, -WEIR_ELIMIT, "a list has more than %d pages", LIST_PAGES_MAX);
+    if (r == 0 && s->list.next[0] != '\0' && weir_streq(s->list.next, s->list_page)) {
+        r = weir_fail(&err, -WEIR_EIO, "a list does not come to its end: its pages name themselves as the next");
+    } else if (r == 0 && s->list.next[0] != '\0' && ++s->pages >= MACHINE_PAGES_MAX) {
+        r = weir_fail(&err, -WEIR_ELIMIT, "a list has more than %d pages", MACHINE_PAGES_MAX);
     }
     if (r < 0) {
         failure.class = WEIR_PROVIDER_UNKNOWN;

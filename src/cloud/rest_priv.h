@@ -14,6 +14,7 @@ enum {
     FLEET_GONE_MAX = 1000,   /* ended machines that are remembered */
     LIST_RESTARTS_MAX = 2,   /* of one list, where a page's token was refused */
     LIST_PAGES_MAX = 1000,
+    MACHINE_PAGES_MAX = 200,
     OFFERS_MAX = 20000,      /* of one provider */
     FOLLOW_MS_MIN = 200,     /* between two looks at a launch that is not decided, doubling */
     FOLLOW_MS_MAX = 3200,
@@ -88,6 +89,7 @@ struct weir_rest_state {
     uint64_t list_due_ms; /* not before */
     bool listing;
     struct weir_mono list_began; /* the one under way */
+    char list_page[WEIR_REST_URL_SIZE]; /* that was asked for */
     unsigned restarts;
     unsigned pages;
     struct weir_rest_list list; /* the one under way */
