@@ -335,6 +335,17 @@ static void on_launch(struct broker *b, struct lease_watch *w, const struct weir
     WEIR_UNREACHABLE();
 }
 
+/* Nobody asked for its end. It may have ended by itself; but it may also be where the provider's section does not look any more. */
+static void warn_absent(struct broker *b, const struct lease_watch *w)
+{
+    struct weir_lease_note note = {{0}};
+    (void)weir_engine_lease_get_note(b->engine, w->lease, &note);
+    weir_log(WEIR_LOG_WARNING, "lease.absent",
+             "lease=%" PRIu64 " provider=%s instance=%s text=\"the provider does not know it any more, and its lease is over: if the account, project or resource "
+             "group of the section was changed, see that it does not cost on there\"",
+             w->lease.v, w->provider->ops->name, note.instance);
+}
+
 static void on_describe(struct broker *b, struct lease_watch *w, const struct weir_provider_result *r)
 {
     if (r->class != WEIR_PROVIDER_OK) {
@@ -368,6 +379,9 @@ static void on_describe(struct broker *b, struct lease_watch *w, const struct we
         }
         retry_later(b, w, r->retry_after);
     } else if (w->absent >= ABSENT_MAX && is_late) {
+        if (!w->want_end) {
+            warn_absent(b, w);
+        }
         ended_inside(b, w->lease, w->absent_at, !w->want_end);
     } else {
         retry_later(b, w, r->retry_after);

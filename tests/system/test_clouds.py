@@ -323,6 +323,24 @@ def test_a_machine_that_lists_left_out_is_ended(weir):
         nothing_left(b, c)
 
 
+def test_a_machine_that_is_not_there_after_a_restart_is_told_of(weir):
+    with mock("runpod") as c, broker(weir, c) as b:
+        job = rent(b, "runpod", run="sleep 600")
+        until("the task to run", lambda: b.get(f"/v1/jobs/{job}")["state"] == "running")
+        instance = leases(b)[0]["instance"]
+        b.kill()
+        c.fault("unlisted", times=-1)  # as with the key of another account
+        c.set(capacity=0)
+        b.start()
+        log = b.dir / "serve.log"
+        until("it to be told of", lambda: [x for x in log.read_text().splitlines() if "lease.absent" in x and instance in x])
+        b.ok("cancel", job)
+        c.clear()
+        until("it to be ended", lambda: b.run("leases", "--audit") and not made(c))
+        until("all to be well", lambda: not any(p["machines"] for p in json.loads(b.run("leases", "--audit", "--json").stdout)["providers"]))
+        nothing_left(b, c)
+
+
 def ended_by_hand(c, b):
     """In the provider's console, which tells nobody."""
     machine, = made(c)
