@@ -413,6 +413,31 @@ static int check_reserved(const struct weir_core *c, struct weir_err *err)
     return counted == leased ? 0 : bad(err, "leases of what is reserved are miscounted", leased);
 }
 
+/* What the machines of each plan cost. */
+static int check_plans(const struct weir_core *c, struct weir_err *err)
+{
+    int64_t counted = 0;
+    int64_t leased = 0;
+    for (size_t i = 0; i < c->plans.n; i++) {
+        int64_t used = 0;
+        for (size_t k = 0; k < c->leases.n; k++) {
+            const struct lease *l = c->leases.p[k];
+            bool counts = l->offer.market == WEIR_OFFER_RESERVED && l->offer.plan == c->plans.p[i].plan && !weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL);
+            used += counts ? l->offer.price_micro_per_hour : 0;
+        }
+        if (used != c->plans.p[i].micro_per_hour) {
+            return bad(err, "what is used of a plan is miscounted", c->plans.p[i].plan);
+        }
+        counted += used;
+    }
+    for (size_t k = 0; k < c->leases.n; k++) {
+        const struct weir_offer *o = &c->leases.p[k]->offer;
+        bool counts = o->market == WEIR_OFFER_RESERVED && o->plan != 0 && !weir_sm_is(&weir_sm_lease, c->leases.p[k]->state, WEIR_SM_FINAL);
+        leased += counts ? o->price_micro_per_hour : 0;
+    }
+    return counted == leased ? 0 : bad(err, "a plan that is used is not counted", (uint64_t)leased);
+}
+
 /* What is held in each budget, summed up from runs, machines and what is not settled yet. */
 static int check_budget(const struct weir_core *c, const struct budget *b, struct weir_err *err)
 {
@@ -632,6 +657,6 @@ bool weir_core_check(const struct weir_core *c, struct weir_err *err)
         (void)bad(err, "live leases are miscounted", live);
         return false;
     }
-    return check_memory(c, err) == 0 && check_reserved(c, err) == 0 && check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0 &&
+    return check_memory(c, err) == 0 && check_reserved(c, err) == 0 && check_plans(c, err) == 0 && check_demand(c, sums.gpu_tasks, err) == 0 && check_queue(c, err) == 0 && check_holds_pair(c, err) == 0 && check_claims(c, err) == 0 &&
            check_limits(c, err) == 0 && check_provider_quotas(c, err) == 0;
 }

@@ -489,6 +489,7 @@ struct weir_core {
     WEIR_VEC(struct lease_past) past;     /* of a restore that is not done */
     WEIR_VEC(struct provider) providers;
     WEIR_VEC(struct known_quota) provider_quotas; /* those of one provider together */
+    WEIR_VEC(struct plan_use) plans; /* of leases that are not over, and some that are */
     bool paces_known; /* the providers' are as of paces_us: nothing that they follow from has changed since */
     int64_t paces_us;
     bool any_mute;         /* one of them is */

@@ -60,6 +60,7 @@ enum weir_verdict {
     WEIR_VERDICT_SPEND_LIMIT,   /* policy: what all rented machines may cost an hour together */
     WEIR_VERDICT_PROVIDER_QUOTA,/* more than its provider allows, by what it told; weir_explain.provider_quota says which */
     WEIR_VERDICT_ZONE,          /* the gang wants one zone, and it is not known in which its machines are, or would be */
+    WEIR_VERDICT_ENDS,          /* reserved: its machines are taken back before the work, or the stretch to its next checkpoint, would be done */
     WEIR_VERDICT_MAX,
 };
 

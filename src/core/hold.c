@@ -148,13 +148,14 @@ void run_pays(struct weir_core *c, struct run *r)
 int64_t lease_paid_until_us(const struct lease *l)
 {
     int64_t price = l->price_micro_per_hour;
+    int64_t ends = l->offer.ends.us != 0 ? l->offer.ends.us : US_NEVER; /* what is reserved is paid for no longer */
     if (!has_budgets(l->payer->limits) || l->held_micro == 0 || price <= 0) {
-        return US_NEVER;
+        return ends;
     }
     int64_t from = l->priced_us != 0 ? l->priced_us : lease_from_us(l);
     int64_t left = max_i64(weir_i64_sub_sat(l->held_micro, l->priced_micro), 0);
     int64_t span = weir_mul_div_sat(left, WEIR_US_PER_HOUR, price);
-    return weir_i64_add_sat(from, span - OFF_ALLOWANCE_S * WEIR_US_PER_S);
+    return min_i64(weir_i64_add_sat(from, span - OFF_ALLOWANCE_S * WEIR_US_PER_S), ends);
 }
 
 /* What it costs until its expiry, of which it was told, and which it may keep to by itself; rounded up: see lease_paid_until_us. */

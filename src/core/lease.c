@@ -52,6 +52,7 @@ struct lease *lease_new(struct weir_core *c, const struct weir_offer *o, struct 
     (void)provider_quotas_lease(c, l, true);
     l->intent_us = c->now_us;
     l->expires_us = weir_i64_add_sat(c->now_us, c->conf.lease_term.us);
+    l->expires_us = o->ends.us != 0 ? min_i64(l->expires_us, o->ends.us) : l->expires_us;
     struct weir_node_spec spec = {.id = {c->next_node++},
                                   .lease = {l->id},
                                   .gpu_model = o->gpu_model,

@@ -149,6 +149,8 @@ enum weir_market {
     WEIR_OFFER_MARKET_MAX,
 };
 
+enum { WEIR_RESERVATION_SIZE = 320 }; /* how a provider calls what is reserved; Azure's are paths */
+
 /* A way to get a node, with its price. Strings are terminated. */
 struct weir_offer {
     uint64_t id; /* stable hash of provider, region, zone, instance type and market */
@@ -173,6 +175,9 @@ struct weir_offer {
     struct weir_dur reclaim_notice;
     int64_t egress_micro_per_gib;
     uint32_t machines_max; /* reserved: how many there are; unused for others */
+    struct weir_wall ends; /* reserved: its machines are taken back then; 0: they are not */
+    uint64_t plan;         /* reserved: offers of one plan share its money; 0: of none */
+    int64_t plan_micro_per_hour; /* that money: what the prices of its machines may add up to. Not stored with a lease */
     /* What it is priced in, where that is not the ledger's currency; "": it is. The price above is that one at the rate, rounded up. */
     char currency[4];
     int64_t original_micro_per_hour;

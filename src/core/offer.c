@@ -56,6 +56,34 @@ static struct offer *reserved_of(struct weir_core *c, const struct weir_offer *o
     return any ? bsearch(&key, c->offers.p, c->offers.n, sizeof *c->offers.p, offer_cmp) : NULL;
 }
 
+int64_t plan_used(const struct weir_core *c, uint64_t plan)
+{
+    size_t i = 0;
+    while (i < c->plans.n && c->plans.p[i].plan != plan) {
+        i++;
+    }
+    return i < c->plans.n ? c->plans.p[i].micro_per_hour : 0;
+}
+
+static void plan_count(struct weir_core *c, const struct weir_offer *o, bool in)
+{
+    size_t i = 0;
+    if (o->market != WEIR_OFFER_RESERVED || o->plan == 0) {
+        return;
+    }
+    while (i < c->plans.n && c->plans.p[i].plan != o->plan) {
+        i++;
+    }
+    if (i == c->plans.n) {
+        weir_vec_push(&c->plans, (struct plan_use){.plan = o->plan});
+    }
+    c->plans.p[i].micro_per_hour += in ? o->price_micro_per_hour : -o->price_micro_per_hour;
+    WEIR_ASSERT(c->plans.p[i].micro_per_hour >= 0);
+    if (c->plans.p[i].micro_per_hour == 0) { /* a plan that nothing uses is not known */
+        c->plans.p[i] = c->plans.p[--c->plans.n];
+    }
+}
+
 void lease_count(struct weir_core *c, struct lease *l, bool in)
 {
     if (weir_sm_is(&weir_sm_lease, l->state, WEIR_SM_FINAL)) {
@@ -66,6 +94,7 @@ void lease_count(struct weir_core *c, struct lease *l, bool in)
     WEIR_ASSERT(in || *n > 0);
     *n += in ? 1u : UINT32_MAX;
     c->paces_known = false;
+    plan_count(c, &l->offer, in);
     struct offer *o = reserved_of(c, &l->offer);
     if (o != NULL) {
         WEIR_ASSERT(in || o->leased > 0);
@@ -324,9 +353,22 @@ enum weir_verdict offer_remembered(const struct weir_core *c, const struct weir_
     return c->now_us < *ret_until_us ? WEIR_VERDICT_FAILED : WEIR_VERDICT_CHOSEN;
 }
 
-static bool reserved_has(const struct offer *o, uint32_t nodes)
+static bool plan_has(const struct weir_core *c, const struct weir_offer *o, uint32_t nodes)
 {
-    return o->leased <= o->o.machines_max && nodes <= o->o.machines_max - o->leased;
+    int64_t more = weir_mul_div_sat(o->price_micro_per_hour, nodes, 1);
+    return o->plan == 0 || weir_i64_add_sat(plan_used(c, o->plan), more) <= o->plan_micro_per_hour;
+}
+
+static bool reserved_has(const struct weir_core *c, const struct offer *o, uint32_t nodes)
+{
+    return o->leased <= o->o.machines_max && nodes <= o->o.machines_max - o->leased && plan_has(c, &o->o, nodes);
+}
+
+/* Is it taken back before the work would be done there, or be saved for the first time? */
+static bool ends_too_soon(const struct weir_core *c, const struct ranked_offer *o, const struct weir_offer *offer, const struct weir_request *r)
+{
+    int64_t stretch_us = r->checkpoint_every.us > 0 ? min_i64(r->checkpoint_every.us, o->run_us) : o->run_us;
+    return offer->ends.us != 0 && weir_i64_add_sat(c->now_us, weir_i64_add_sat(o->start_us, stretch_us)) > offer->ends.us;
 }
 
 enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_offer *o, const struct weir_request *r, int64_t *ret_until_us)
@@ -337,9 +379,13 @@ enum weir_verdict offer_blocked(const struct weir_core *c, const struct ranked_o
     if (o->expires_us <= c->now_us) {
         return WEIR_VERDICT_STALE_PRICE;
     }
-    if (o->reserved && !reserved_has(&c->offers.p[o->offer], r->nodes)) {
+    if (o->reserved && !reserved_has(c, &c->offers.p[o->offer], r->nodes)) {
         *ret_until_us = US_NEVER; /* the end of a lease of it is an event */
         return WEIR_VERDICT_NO_CAPACITY;
+    }
+    if (o->reserved && ends_too_soon(c, o, offer, r)) {
+        *ret_until_us = US_NEVER;
+        return WEIR_VERDICT_ENDS;
     }
     int64_t until_us = 0;
     char zone[WEIR_REGION_SIZE];
@@ -370,7 +416,7 @@ bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o)
            o->bill_quantum.us >= 0 && o->bill_minimum.us >= 0 &&
            o->bill_quantum.us <= 366 * WEIR_US_PER_DAY &&
            o->bill_minimum.us <= 366 * WEIR_US_PER_DAY && o->egress_micro_per_gib >= 0 &&
-           text_ends(o->provider, sizeof o->provider) && text_ends(o->region, sizeof o->region) &&
+           o->ends.us >= 0 && o->plan_micro_per_hour >= 0 && text_ends(o->provider, sizeof o->provider) && text_ends(o->region, sizeof o->region) &&
            text_ends(o->zone, sizeof o->zone) &&
            text_ends(o->instance_type, sizeof o->instance_type) &&
            text_ends(o->source, sizeof o->source);
@@ -394,6 +440,7 @@ void offers_release(struct weir_core *c)
     weir_vec_release(&c->past);
     weir_vec_release(&c->providers);
     weir_vec_release(&c->provider_quotas);
+    weir_vec_release(&c->plans);
 }
 
 static void kinds_fill(struct weir_core *c)

@@ -158,6 +158,12 @@ struct scored_offer {
     struct ranked_offer r;
 };
 
+/* Money that several reserved offers share: what the prices of its machines that are leased add up to. Counted from leases alone. */
+struct plan_use {
+    uint64_t plan;
+    int64_t micro_per_hour;
+};
+
 /* Where a machine stands, or would: those of one place and kind are made of the same hardware. */
 struct place_of_machines {
     uint32_t provider;
@@ -241,6 +247,8 @@ void lease_count(struct weir_core *c, struct lease *l, bool in);
 
 /* ---- offer.c ---- */
 
+/* What the plan's machines that are leased cost an hour. */
+int64_t plan_used(const struct weir_core *c, uint64_t plan);
 bool offer_is_sane(const struct weir_core *c, const struct weir_offer *o);
 void offers_set(struct weir_core *c, const char *provider, const struct weir_offer *o, size_t n);
 /* The best offers for the shape, by their cost; those that are busy too. The whole list where that is asked for. */

@@ -197,6 +197,8 @@ const char *weir_verdict_name(enum weir_verdict v)
         return "provider_quota";
     case WEIR_VERDICT_ZONE:
         return "zone";
+    case WEIR_VERDICT_ENDS:
+        return "ends";
     case WEIR_VERDICT_MAX:
         break;
     }
@@ -256,6 +258,8 @@ const char *weir_verdict_text(enum weir_verdict v)
         return "would be more than a quota allows";
     case WEIR_VERDICT_FAILED:
         return "failed a short while ago ('weir leases --all' says why)";
+    case WEIR_VERDICT_ENDS:
+        return "is taken back, with what is reserved, before the work there would be done or saved";
     case WEIR_VERDICT_ZONE:
         return "leaves open in which zone its machines are, and the job wants all of its nodes in one (placement.same_zone)";
     case WEIR_VERDICT_MAX:

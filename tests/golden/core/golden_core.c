@@ -273,6 +273,9 @@ static void do_offer(struct scene *s, struct weir_sv line)
     o->market = flag(line, "spot") ? WEIR_OFFER_SPOT : WEIR_OFFER_ON_DEMAND;
     o->machines_max = (uint32_t)number(s, line, "reserved", 0);
     o->market = o->machines_max > 0 ? WEIR_OFFER_RESERVED : o->market;
+    o->ends.us = arg(line, "ends", &v) ? s->w.now_us + span(s, line, "ends", 0).us : 0;
+    o->plan = (uint64_t)number(s, line, "plan", 0);
+    o->plan_micro_per_hour = money(s, line, "plan_pays", 0);
     o->launchable = !flag(line, "not_launchable");
 }
 
