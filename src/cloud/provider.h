@@ -81,6 +81,7 @@ struct weir_launch {
     struct weir_wall expires; /* the machine powers itself off then */
     struct weir_wall issued;  /* when the lease was made; 0: not known */
     const struct weir_launch_link *link; /* by which the machine reaches broker_url; NULL: without one */
+    const char *reservation;  /* what is reserved that it is to be one of; NULL: none is named. Of a reserved offer that ends, it ends with that */
 };
 
 struct weir_provider_result {

@@ -264,6 +264,12 @@ int azure_machine_body(const struct weir_provider *p, const struct weir_launch *
     weir_json_kv_cstr(&j, "vmSize", l->offer->instance_type);
     weir_json_end(&j);
     put_market(&j, l->offer);
+    if (l->reservation != NULL) {
+        weir_json_key(&j, "capacityReservation");
+        weir_json_object(&j);
+        put_id(&j, "capacityReservationGroup", l->reservation);
+        weir_json_end(&j);
+    }
     put_storage(&j, c);
     put_system(&j, c, name, &script);
     put_network(&j, c, network);

@@ -246,6 +246,22 @@ static int add_user_data(struct weir_provider *p, struct weir_str *form, const s
     return 0;
 }
 
+/* A targeted Capacity Reservation, a group of such, or a Capacity Block, which is a purchasing option of its own. */
+static void add_reservation(struct weir_str *form, const struct weir_launch *l)
+{
+    if (l->reservation == NULL) {
+        return;
+    }
+    bool is_group = strncmp(l->reservation, "arn:", 4) == 0;
+    ec2_form_add(form,
+                 is_group ? "CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationResourceGroupArn"
+                          : "CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId",
+                 l->reservation);
+    if (l->offer->ends.us != 0) {
+        ec2_form_add(form, "InstanceMarketOptions.MarketType", "capacity-block");
+    }
+}
+
 void ec2_machine_form(const struct ec2_conf *c, const struct weir_launch *l, struct weir_str *form)
 {
     *form = ec2_form("RunInstances");
@@ -270,6 +286,7 @@ void ec2_machine_form(const struct ec2_conf *c, const struct weir_launch *l, str
         ec2_form_add(form, "InstanceMarketOptions.SpotOptions.SpotInstanceType", "one-time");
         ec2_form_add(form, "InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior", "terminate");
     }
+    add_reservation(form, l);
     add_place(form, c, l);
     add_tags(form, l);
 }

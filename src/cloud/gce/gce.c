@@ -188,6 +188,15 @@ static void class_of(const char *code, struct weir_cloud_verdict *v)
     }
 }
 
+/* A reservation that is used up is told by its text alone. */
+static void class_of_reservation(const char *text, struct weir_cloud_verdict *v)
+{
+    if (strstr(text, "pecified reservation") != NULL && strstr(text, "not have available resources") != NULL) {
+        v->class = WEIR_PROVIDER_NO_CAPACITY;
+        v->again = false;
+    }
+}
+
 static void gce_classify(void *ctx, const struct weir_http_reply *reply, struct weir_cloud_verdict *v)
 {
     (void)ctx;
@@ -205,6 +214,7 @@ static void gce_classify(void *ctx, const struct weir_http_reply *reply, struct 
         v->skewed = strstr(text, "short-lived token") != NULL;
     } else {
         class_of(reason, v);
+        class_of_reservation(text, v);
     }
     json_decref(body);
 }
@@ -385,20 +395,39 @@ static void add_network(const struct gce *g, struct weir_json *j)
     weir_json_end(j);
 }
 
+/* Of a reservation that is to be named, in the project or shared with it; those that any machine may use apply by themselves. */
+static void add_reservation(const struct weir_launch *l, struct weir_json *j)
+{
+    if (l->reservation == NULL) {
+        return;
+    }
+    weir_json_key(j, "reservationAffinity");
+    weir_json_object(j);
+    weir_json_kv_cstr(j, "consumeReservationType", "SPECIFIC_RESERVATION");
+    weir_json_kv_cstr(j, "key", "compute.googleapis.com/reservation-name");
+    weir_json_key(j, "values");
+    weir_json_array(j);
+    weir_json_cstr(j, l->reservation);
+    weir_json_end(j);
+    weir_json_end(j);
+}
+
 static void add_scheduling(const struct gce *g, const struct weir_offer *o, struct weir_json *j)
 {
     char seconds[32];
     (void)snprintf(seconds, sizeof seconds, "%" PRId64, g->max_run.us / WEIR_US_PER_S);
     weir_json_key(j, "scheduling");
     weir_json_object(j);
-    weir_json_kv_cstr(j, "provisioningModel", o->market == WEIR_OFFER_SPOT ? "SPOT" : "STANDARD");
+    weir_json_kv_cstr(j, "provisioningModel", o->market == WEIR_OFFER_SPOT ? "SPOT" : o->ends.us != 0 ? "RESERVATION_BOUND" : "STANDARD");
     weir_json_kv_cstr(j, "instanceTerminationAction", "DELETE");
     weir_json_kv_cstr(j, "onHostMaintenance", "TERMINATE"); /* machines with GPUs do not migrate */
     weir_json_kv_bool(j, "automaticRestart", false);
-    weir_json_key(j, "maxRunDuration");
-    weir_json_object(j);
-    weir_json_kv_cstr(j, "seconds", seconds);
-    weir_json_end(j);
+    if (o->ends.us == 0) { /* else it goes with its reservation */
+        weir_json_key(j, "maxRunDuration");
+        weir_json_object(j);
+        weir_json_kv_cstr(j, "seconds", seconds);
+        weir_json_end(j);
+    }
     weir_json_end(j);
 }
 
@@ -426,6 +455,7 @@ static int gce_launch(struct weir_provider *p, const struct weir_launch *l, cons
     add_disk(g, o, &j);
     add_network(g, &j);
     add_scheduling(g, o, &j);
+    add_reservation(l, &j);
     weir_json_key(&j, "labels");
     weir_json_object(&j);
     weir_json_kv_cstr(&j, "weir-owner", p->env->owner);
@@ -468,6 +498,7 @@ static int gce_on_launch(struct weir_provider *p, const json_t *body, const char
     if (error != NULL) {
         v->class = WEIR_PROVIDER_REFUSED;
         class_of(weir_rest_text(error, "code"), v);
+        class_of_reservation(weir_rest_text(error, "message"), v);
         (void)snprintf(v->text, sizeof v->text, "%.60s: %.160s", weir_rest_text(error, "code"), weir_rest_text(error, "message"));
         return 0;
     }

@@ -54,6 +54,8 @@ MACHINE = Field("object", fields={
         "hardwareProfile": Field("object", required=True, fields={"vmSize": Field("str", required=True, enum=list(SIZES))}),
         "priority": Field("str", enum=["Regular", "Spot"]),
         "evictionPolicy": Field("str", enum=["Deallocate", "Delete"]),
+        "capacityReservation": Field("object", fields={"capacityReservationGroup": Field("object", required=True, fields={
+            "id": Field("str", required=True, pattern=r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Compute/capacityReservationGroups/[^/]+")})}),
         "billingProfile": Field("object", fields={"maxPrice": Field("number", required=True)}),
         "storageProfile": Field("object", required=True, fields={
             "imageReference": Field("object", required=True, fields={
@@ -258,6 +260,10 @@ class Dialect:
         compare = {k: v for k, v in p.items() if k != "osProfile"}
         wanted = {"body": body, "compare": compare, "spot": p.get("priority") == "Spot", "machine_env": {"MOCK_NVML": f"{gpu}:{count}:{memory}"},
                   "boot": {"user_data": user_data.decode("utf-8", "replace")} if user_data else None, "ends_with_program": False}
+        if "capacityReservation" in p:
+            if wanted["spot"]:
+                raise CloudError("invalid", "capacityReservation is not for priority Spot")
+            wanted["reservation"] = p["capacityReservation"]["capacityReservationGroup"]["id"].rsplit("/", 1)[1]
         size = SIZES[p["hardwareProfile"]["vmSize"]]
         wanted["zone"] = zones[0] if zones else None
         wanted["takes"] = size[6]

@@ -270,7 +270,18 @@ class Dialect:
                   "ends_with_program": form.get("InstanceInitiatedShutdownBehavior") == "terminate"}
         wanted["takes"] = CORES[wanted["type"]]
         wanted["quota_of"] = self._quota_of(wanted["type"], wanted["spot"])
-        instance, _, later = self.world.create(token or None, tags.get("weir-owner", ""), wanted, ident=ident)
+        target = "CapacityReservationSpecification.CapacityReservationTarget.CapacityReservation"
+        wanted["reservation"] = form.get(target + "Id", form.get(target + "ResourceGroupArn"))
+        wanted["bound"] = form.get("InstanceMarketOptions.MarketType") == "capacity-block"
+        try:
+            instance, _, later = self.world.create(token or None, tags.get("weir-owner", ""), wanted, ident=ident)
+        except CloudError as e:
+            words = {"missing": ("InvalidCapacityReservationId.NotFound", f"The capacity reservation ID '{e.text}' was not found"),
+                     "bound": ("InvalidParameterValue", f"The capacity reservation '{e.text}' is for another market type"),
+                     "full": ("ReservationCapacityExceeded", f"The capacity reservation '{e.text}' has not enough capacity")}.get(e.more.get("reservation"))
+            if words is None:
+                raise
+            raise CloudError(e.kind, words[1], code=words[0], status=400) from e
         if later is not None and later.kind == "server_error":
             raise later
         return self._xml("RunInstances", f"<reservationId>r-1</reservationId><ownerId>1</ownerId><groupSet/><instancesSet>"

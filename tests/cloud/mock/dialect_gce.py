@@ -59,6 +59,10 @@ INSTANCE = Field("object", fields={
         "automaticRestart": Field("bool"),
         "maxRunDuration": Field("object", fields={"seconds": Field("str", required=True, pattern=INT64), "nanos": Field("int")}),
     }),
+    "reservationAffinity": Field("object", fields={
+        "consumeReservationType": Field("str", required=True, enum=["ANY_RESERVATION", "NO_RESERVATION", "SPECIFIC_RESERVATION"]),
+        "key": Field("str", enum=["compute.googleapis.com/reservation-name"]),
+        "values": Field("list", high=1, items=Field("str", pattern=r"(projects/[^/]+/reservations/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?"))}),
     "labels": Field("object", high=64, items=Field("str", pattern=r"[a-z0-9_-]{0,63}")),
     "metadata": Field("object", fields={"items": Field("list", items=Field("object", fields={
         "key": Field("str", required=True, pattern=r"[a-zA-Z0-9-_]{1,128}"), "value": Field("str", required=True, high=262144)}))}),
@@ -318,6 +322,12 @@ class Dialect:
         wanted = {"body": body, "zone": parts["zone"], "spot": spot, "boot": {"user_data": script} if script else None,
                   "machine_env": {"MOCK_NVML": f"{gpu[5]}:{gpu[3]}:{gpu[4]}"}, "ends_with_program": False,
                   "until": self.world.now() + int(limit) if limit else None}
+        affinity = body.get("reservationAffinity", {})
+        if affinity.get("consumeReservationType") == "SPECIFIC_RESERVATION":
+            if "key" not in affinity or not affinity.get("values"):
+                raise CloudError("invalid", "SPECIFIC_RESERVATION needs a key and a value.")
+            wanted["reservation"] = affinity["values"][0]
+        wanted["bound"] = scheduling.get("provisioningModel") == "RESERVATION_BOUND"
         metric = METRICS.get(gpu[2])
         family = FAMILIES.get(gpu[2])
         if family:
@@ -336,6 +346,11 @@ class Dialect:
         try:
             instance, _, later = self.world.create(ident, body.get("labels", {}).get("weir-owner", ""), wanted, ident=ident, replay="conflict")
         except CloudError as e:
+            words_of = {"missing": f"Specified reservation {e.text} does not exist.",
+                        "bound": f"Specified reservation {e.text} is for another provisioning model.",
+                        "full": f"Specified reservation {e.text} does not have available resources for the request."}
+            if e.more.get("reservation") in words_of:
+                raise CloudError("invalid", words_of[e.more["reservation"]]) from e
             if e.kind != "no_capacity":
                 raise
             return self._show(self._new_operation("insert", zone, body["name"], words, request_id, at_once=True))

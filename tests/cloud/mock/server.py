@@ -212,7 +212,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case "set":
                 with world.lock:
                     for key, value in body.items():
-                        if key not in ("skew_s", "price_factor", "prices", "capacity", "boot_s", "stop_s", "page_size", "forget_s", "denied", "no_images", "quota", "full_zones"):
+                        if key not in ("skew_s", "price_factor", "prices", "capacity", "boot_s", "stop_s", "page_size", "forget_s", "denied", "no_images", "quota", "full_zones", "reservations"):
                             return Reply(400, {"error": f"'{key}' cannot be set"})
                         setattr(world, key, value)
             case "reclaim" | "end" | "advise":

@@ -93,7 +93,7 @@ class Instance:
 
     def brief(self):
         return {"id": self.id, "token": self.token, "owner": self.owner, "state": self.state, "reason": self.reason,
-                "spot": self.spot, "takes": self.request.get("takes", 0), "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told, "zone": self.request.get("zone", ""),
+                "spot": self.spot, "takes": self.request.get("takes", 0), "reservation": self.request.get("reservation"), "bound": bool(self.request.get("bound")), "created": self.created, "ended": self.ended, "reclaimed": self.reclaimed, "told": self.told, "zone": self.request.get("zone", ""),
                 "pids": self.machine.pids() if self.machine else []}
 
     def costs(self):
@@ -120,6 +120,7 @@ class World:
         self.tokens = {}  # token -> ids of all machines it ever made: more than one is a double launch
         self.faults = []
         self.full_zones = []
+        self.reservations = {}  # that machines have to name: {name: {"machines": N, "bound": machines are bound to it}}
         self.pages = {}
         self.log = []
         self.calls = collections.deque(maxlen=500)
@@ -210,6 +211,7 @@ class World:
                 raise CloudError("forbidden", "asked for by the test")
             if request.get("zone") in self.full_zones:
                 raise CloudError("no_capacity", f"every machine in {request['zone']} is taken")
+            self._take_reserved(request)
             if sum(i.costs() for i in self.instances.values()) >= self.capacity:
                 raise CloudError("no_capacity", "every machine is taken")
             later = None
@@ -233,6 +235,21 @@ class World:
             if instance.state != "gone":
                 self.tokens.setdefault(token or instance.id, []).append(instance.id)
             return instance, True, later
+
+    def _take_reserved(self, request):
+        """A machine that names a reservation is one of its, or is not made. What is more says which way it failed: "reservation": "missing", "bound" or "full"."""
+        name = request.get("reservation")
+        if name is None:
+            if request.get("bound"):
+                raise CloudError("invalid", "no reservation is named", reservation="missing")
+            return
+        reserved = self.reservations.get(name)
+        if reserved is None:
+            raise CloudError("invalid", name, reservation="missing")
+        if bool(request.get("bound")) != bool(reserved.get("bound")):
+            raise CloudError("invalid", name, reservation="bound")
+        if sum(i.costs() and i.request.get("reservation") == name for i in self.instances.values()) >= reserved["machines"]:
+            raise CloudError("no_capacity", name, reservation="full")
 
     def used(self, quota):
         """What all machines of the account take of a quota now."""
