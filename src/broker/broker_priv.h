@@ -182,6 +182,7 @@ struct lease_watch {
     bool confirmed;
     bool noticed;
     bool unsure;     /* a launch went out whose answer did not come: it may yet arrive, whatever a later one was answered */
+    bool is_withdrawn; /* what it would have to name is not configured any more: it is not launched */
     bool is_refused; /* a later one was, for that reason; it holds once the first can no longer show up */
     enum weir_refusal refusal;
     uint32_t tries;
@@ -392,7 +393,10 @@ struct broker {
     WEIR_VEC(struct lease_watch) leases;
     struct weir_provider_env provider_env;
     struct program_sum program_sum[2]; /* x86_64, aarch64 */
-    uint8_t committed[WEIR_CONFIG_COMMITTED_MAX]; /* enum committed_state of each commitment */
+    struct {
+        uint8_t state;  /* enum committed_state */
+        uint64_t offer; /* that it made last; 0: none */
+    } committed[WEIR_CONFIG_COMMITTED_MAX];
 
     struct retention retention;
     struct self_check self_check;
@@ -523,6 +527,12 @@ bool committed_offer(struct broker *b, size_t commitment, const char *provider, 
 void committed_begin(const struct broker *b);
 /* What weir doctor tells of the commitments with the provider: how many are offered, and those that are of no use. */
 void committed_check(const struct broker *b, const char *provider, void (*add)(void *ctx, const struct weir_check *c), void *ctx);
+/*
+ * The reservation that a launch by the offer has to name; "": none. False: the offer is one of a commitment that is not in the configuration any more.
+ */
+bool committed_reservation(const struct broker *b, const struct weir_offer *o, char ret[static WEIR_RESERVATION_SIZE]);
+/* Gives notice of the end of what the lease's machine is reserved by, a while before; 0: it is not due. */
+struct weir_wall committed_notice(const struct broker *b, struct weir_lease_id lease);
 /* A provider that is not configured, and has commitments: the at-th such. NULL: there are no more. */
 const char *committed_unconfigured(const struct broker *b, size_t at);
 

@@ -7,20 +7,14 @@
  */
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "broker_priv.h"
 #include "cloud/catalogue.h"
-#include "cloud/section.h"
-#include "config_priv.h"
-
-static const char *const keys[] = {"provider",      "instance_type", "region", "zone",  "machines",
-                                   "plan_per_hour", "per_hour",      "from",   "until", NULL};
 
 /* What there is of a commitment now. */
 enum committed_state {
@@ -31,108 +25,63 @@ enum committed_state {
     COMMITTED_UNMATCHED,
 };
 
-/* A driver of that name, else the error names the nearest. */
-static int check_provider(const char *name, const char *where, struct weir_err *err)
-{
-    const char *names[WEIR_CONFIG_PROVIDERS_MAX + 1] = {0};
-    char want[256];
-    size_t n = 0;
-    for (; n < WEIR_CONFIG_PROVIDERS_MAX && weir_providers[n] != NULL; n++) {
-        names[n] = weir_providers[n]->name;
-        if (weir_streq(names[n], name)) {
-            return 0;
-        }
-    }
-    const char *near = weir_nearest(weir_sv_of(name), names);
-    if (near != NULL) {
-        (void)snprintf(want, sizeof want, "'%s' is not known; did you mean '%s'?", name, near);
-        return weir_section_bad(err, where, "provider", want);
-    }
-    struct weir_str known = WEIR_STR_INIT(256);
-    for (size_t i = 0; i < n; i++) {
-        weir_str_addf(&known, "%s%s", i > 0 ? ", " : "", names[i]);
-    }
-    (void)snprintf(want, sizeof want, "'%s' is not known; there are %s", name, weir_str_cstr(&known));
-    weir_str_release(&known);
-    return weir_section_bad(err, where, "provider", want);
-}
-
-static int read_time(const struct json_t *section, const char *where, const char *key, struct weir_wall *ret,
-                     struct weir_err *err)
-{
-    char text[48] = "";
-    int r = weir_section_text(section, where, key, text, sizeof text, err);
-    if (r == 0 && text[0] != '\0' && weir_parse_time(weir_sv_of(text), ret, NULL) < 0) {
-        return weir_section_bad(err, where, key, "must be a time, such as 2027-01-01 or 2027-01-01T11:30:00Z");
-    }
-    return r;
-}
-
-int committed_read(struct weir_config_committed *ret, const struct json_t *section, struct weir_err *err)
-{
-    static const char where[] = "committed";
-    struct weir_config_committed c = {.until = WEIR_WALL_MAX};
-    int64_t plan = 0;
-    int r = json_is_object(section)
-                ? weir_section_check(section, where, keys, err)
-                : weir_section_bad(err, where, "", "each must be a mapping with provider, instance_type, region");
-    r = r < 0 ? r : weir_section_text(section, where, "provider", c.provider, sizeof c.provider, err);
-    r = r < 0 ? r : weir_section_text(section, where, "instance_type", c.instance_type, sizeof c.instance_type, err);
-    r = r < 0 ? r : weir_section_text(section, where, "region", c.region, sizeof c.region, err);
-    r = r < 0 ? r : weir_section_text(section, where, "zone", c.zone, sizeof c.zone, err);
-    r = r < 0 ? r : weir_section_u32(section, where, "machines", 1, 100000, &c.machines, err);
-    r = r < 0 ? r : weir_section_price(section, where, "per_hour", &c.price_micro_per_hour, err);
-    r = r < 0 ? r : weir_section_price(section, where, "plan_per_hour", &plan, err);
-    r = r < 0 ? r : read_time(section, where, "from", &c.from, err);
-    r = r < 0 ? r : read_time(section, where, "until", &c.until, err);
-    if (r < 0) {
-        return r;
-    }
-    if (c.provider[0] == '\0' || c.instance_type[0] == '\0' || c.region[0] == '\0') {
-        return weir_section_bad(err, where,
-                                c.provider[0] == '\0'        ? "provider"
-                                : c.instance_type[0] == '\0' ? "instance_type"
-                                                             : "region",
-                                "is missing");
-    }
-    r = check_provider(c.provider, where, err);
-    if (r < 0) {
-        return r;
-    }
-    if (c.until.us <= c.from.us) {
-        return weir_section_bad(err, where, "until", "must be later than from");
-    }
-    if ((c.machines == 0) == (plan == 0)) {
-        return weir_section_bad(
-            err, where, "machines",
-            "is how many are paid for; or plan_per_hour what the plan pays for each hour: one of both");
-    }
-    if (plan > 0 &&
-        (c.price_micro_per_hour == 0 || plan / c.price_micro_per_hour < 1 || plan / c.price_micro_per_hour > 100000)) {
-        return weir_section_bad(err, where, "per_hour",
-                                "must be the plan's rate of one machine, for which plan_per_hour is enough");
-    }
-    c.machines = plan > 0 ? (uint32_t)(plan / c.price_micro_per_hour) : c.machines;
-    *ret = c;
-    return 0;
-}
-
 /* ---- its offer ---- */
 
-static bool is_of(const struct weir_config_committed *c, const struct weir_offer *o)
+/* Of what a reservation is the provider may have none on demand: then its spot machines say what it is. */
+static bool is_of(const struct weir_config_committed *c, const struct weir_offer *o, enum weir_market market)
 {
-    return o->market == WEIR_OFFER_ON_DEMAND && weir_streq(o->instance_type, c->instance_type) &&
-           weir_streq(o->region, c->region) && (c->zone[0] == '\0' || weir_streq(o->zone, c->zone));
+    return o->market == market && weir_streq(o->instance_type, c->instance_type) && weir_streq(o->region, c->region) &&
+           (c->zone[0] == '\0' || o->zone[0] == '\0' || weir_streq(o->zone, c->zone));
 }
 
-/* The offer on demand that it discounts: the first in its zone, where it names one. */
+/* The offer that it is like: the first on demand in its zone, where it names one. */
 static const struct weir_offer *offer_of(const struct weir_config_committed *c, const struct weir_offer *o, size_t n)
 {
-    size_t i = 0;
-    while (i < n && !is_of(c, &o[i])) {
-        i++;
+    const struct weir_offer *spot = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (is_of(c, &o[i], WEIR_OFFER_ON_DEMAND)) {
+            return &o[i];
+        }
+        bool will_do = spot == NULL && c->reservation[0] != '\0' && c->price_micro_per_hour > 0;
+        spot = will_do && is_of(c, &o[i], WEIR_OFFER_SPOT) ? &o[i] : spot;
     }
-    return i < n ? &o[i] : NULL;
+    return spot;
+}
+
+/* Of two commitments of one type and place, each has an offer of its own: by their names, and what their machines name. */
+static uint64_t id_of(const struct weir_config_committed *c, struct weir_offer o)
+{
+    o.market = WEIR_OFFER_RESERVED;
+    uint64_t id = weir_offer_id(&o);
+    if (c->name[0] == '\0' && c->reservation[0] == '\0') {
+        return id;
+    }
+    const uint64_t parts[] = {id, weir_hash_bytes(c->name, strlen(c->name)), weir_hash_bytes(c->reservation, strlen(c->reservation))};
+    return weir_hash_bytes(parts, sizeof parts) | 1; /* not 0 */
+}
+
+/* Amazon EC2 terminates what runs in a Capacity Block half an hour before its end (EC2 User Guide, "Capacity Blocks for ML"). */
+static struct weir_wall ends_of(const struct weir_config_committed *c)
+{
+    enum { BLOCK_CLEARED_S = 1800 };
+    struct weir_wall ends = {c->bound ? c->until.us : 0};
+    ends.us -= c->bound && weir_streq(c->provider, "aws") ? BLOCK_CLEARED_S * WEIR_US_PER_S : 0;
+    return ends;
+}
+
+/* "committed: cr-0123456789, until 2027-01-01" */
+static void say_source(const struct weir_config_committed *c, char *ret, size_t size)
+{
+    struct weir_str text = WEIR_STR_INIT(256);
+    char when[WEIR_RFC3339_SIZE];
+    const char *slash = strrchr(c->reservation, '/');
+    const char *what = c->name[0] != '\0' ? c->name : slash != NULL ? slash + 1 : c->reservation;
+    weir_str_addf(&text, "committed%s%.34s", what[0] != '\0' ? ": " : ", in weir.yaml", what);
+    if (c->until.us != INT64_MAX) {
+        weir_str_addf(&text, ", until %.10s", weir_wall_format(c->until, when));
+    }
+    (void)snprintf(ret, size, "%s", weir_str_cstr(&text));
+    weir_str_release(&text);
 }
 
 static void fill(const struct weir_config_committed *c, const struct weir_offer *like, struct weir_offer *ret)
@@ -140,6 +89,9 @@ static void fill(const struct weir_config_committed *c, const struct weir_offer 
     *ret = *like;
     ret->market = WEIR_OFFER_RESERVED;
     ret->machines_max = c->machines;
+    ret->reclaim_ppm_per_hour = 0;
+    ret->reclaim_notice = (struct weir_dur){0};
+    ret->price_since = (struct weir_wall){0};
     if (c->price_micro_per_hour > 0) { /* in the ledger's currency, whatever becomes of the price on demand */
         ret->price_micro_per_hour = c->price_micro_per_hour;
         ret->expires = WEIR_WALL_MAX;
@@ -147,16 +99,57 @@ static void fill(const struct weir_config_committed *c, const struct weir_offer 
         ret->original_micro_per_hour = 0;
         ret->rate_nano = 0;
     }
-    ret->expires.us = c->until.us < ret->expires.us ? c->until.us : ret->expires.us;
-    (void)snprintf(ret->source, sizeof ret->source, "committed, in weir.yaml");
-    ret->id = weir_offer_id(ret);
+    if (c->zone[0] != '\0') {
+        memcpy(ret->zone, c->zone, sizeof ret->zone);
+    }
+    ret->ends = ends_of(c);
+    ret->plan = c->plan;
+    ret->plan_micro_per_hour = c->plan_micro_per_hour;
+    struct weir_wall last = ret->ends.us != 0 ? ret->ends : c->until;
+    ret->expires.us = last.us < ret->expires.us ? last.us : ret->expires.us;
+    say_source(c, ret->source, sizeof ret->source);
+    ret->id = id_of(c, *ret);
+}
+
+/* Its lease may have got another zone, chosen for a gang, than its offer had. */
+static bool made(const struct weir_config_committed *c, const struct weir_offer *o)
+{
+    struct weir_offer open = *o;
+    struct weir_offer own = *o;
+    memset(open.zone, 0, sizeof open.zone);
+    memcpy(own.zone, c->zone, sizeof own.zone);
+    return id_of(c, *o) == o->id || id_of(c, open) == o->id || id_of(c, own) == o->id;
+}
+
+bool committed_reservation(const struct broker *b, const struct weir_offer *o, char ret[static WEIR_RESERVATION_SIZE])
+{
+    static const struct weir_config_committed plain = {.machines = 1};
+    ret[0] = '\0';
+    for (size_t i = 0; o->market == WEIR_OFFER_RESERVED && b->config != NULL && i < b->config->n_committed; i++) {
+        const struct weir_config_committed *c = &b->config->committed[i];
+        if (weir_streq(c->provider, o->provider) && weir_streq(c->instance_type, o->instance_type) && weir_streq(c->region, o->region) && made(c, o)) {
+            memcpy(ret, c->reservation, WEIR_RESERVATION_SIZE);
+            return true;
+        }
+    }
+    /* those that name nothing are machines on demand to their provider */
+    return o->market != WEIR_OFFER_RESERVED || b->config == NULL || made(&plain, o);
+}
+
+struct weir_wall committed_notice(const struct broker *b, struct weir_lease_id lease)
+{
+    enum { NOTICE_S = 600 };
+    struct weir_lease_view v;
+    bool is_due = weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.offer.ends.us != 0 &&
+                  weir_wall_sub(v.offer.ends, weir_engine_now(b->engine)).us <= NOTICE_S * WEIR_US_PER_S;
+    return is_due ? v.offer.ends : (struct weir_wall){0};
 }
 
 static enum committed_state state_of(const struct weir_config_committed *c, const struct weir_offer *like,
                                      struct weir_wall now)
 {
     return now.us < c->from.us     ? COMMITTED_EARLY
-           : now.us >= c->until.us ? COMMITTED_OVER
+           : now.us >= (c->bound ? ends_of(c).us : c->until.us) ? COMMITTED_OVER
            : like == NULL          ? COMMITTED_UNMATCHED
                                    : COMMITTED_OFFERED;
 }
@@ -266,16 +259,17 @@ bool committed_offer(struct broker *b, size_t commitment, const char *provider, 
     }
     const struct weir_offer *like = offer_of(c, o, n);
     enum committed_state state = state_of(c, like, weir_engine_now(b->engine));
-    if (state != b->committed[commitment] && state != COMMITTED_OFFERED) {
+    if (state != b->committed[commitment].state && state != COMMITTED_OFFERED) {
         struct weir_str text = WEIR_STR_INIT(256);
         say(&text, c, state, o, n);
         weir_log(state == COMMITTED_EARLY ? WEIR_LOG_NOTICE : WEIR_LOG_WARNING, "committed",
                  "text=\"%s: nothing is rented by it\"", weir_str_cstr(&text));
         weir_str_release(&text);
     }
-    b->committed[commitment] = (uint8_t)state;
+    b->committed[commitment].state = (uint8_t)state;
     if (state == COMMITTED_OFFERED) {
         fill(c, like, ret);
+        b->committed[commitment].offer = ret->id;
     }
     return state == COMMITTED_OFFERED;
 }
@@ -319,6 +313,32 @@ void committed_begin(const struct broker *b)
 
 /* ---- for weir doctor ---- */
 
+/* Of the machines that are paid for, or of a plan's money, what is in use. */
+static void say_use(struct weir_str *text, const struct broker *b, size_t commitment)
+{
+    const struct weir_config_committed *c = &b->config->committed[commitment];
+    const struct weir_core *core = weir_engine_core(b->engine);
+    size_t n = weir_core_leases(core, NULL, 0);
+    struct weir_lease_id *ids = weir_calloc(n, sizeof *ids);
+    (void)weir_core_leases(core, ids, n);
+    uint64_t machines = 0;
+    int64_t micro = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct weir_lease_view v;
+        bool is_live = weir_core_lease(core, ids[i], &v) && v.state != WEIR_LEASE_ENDED && v.state != WEIR_LEASE_FAILED && v.offer.market == WEIR_OFFER_RESERVED;
+        machines += is_live && v.offer.id == b->committed[commitment].offer;
+        micro += is_live && c->plan != 0 && v.offer.plan == c->plan ? v.offer.price_micro_per_hour : 0;
+    }
+    free(ids);
+    weir_str_addf(text, "line %" PRIu32 ": %s in %s: %" PRIu64 " of %" PRIu32 " machines in use", c->line, c->instance_type, c->region, machines, c->machines);
+    if (c->plan != 0) {
+        char used[WEIR_MONEY_SIZE];
+        char all[WEIR_MONEY_SIZE];
+        weir_str_addf(text, "; of the plan '%s' %s of %s %s an hour", c->name, weir_money_format_short(micro, b->config->currency, used),
+                      weir_money_format_short(c->plan_micro_per_hour, b->config->currency, all), b->config->currency);
+    }
+}
+
 static const char *const remedies[] = {
     [COMMITTED_NOT_TOLD] = "",
     [COMMITTED_OFFERED] = "",
@@ -339,19 +359,23 @@ void committed_check(const struct broker *b, const char *provider, void (*add)(v
     }
     for (size_t i = 0; i < b->config->n_committed; i++) {
         const struct weir_config_committed *x = &b->config->committed[i];
-        enum committed_state state = (enum committed_state)b->committed[i];
+        enum committed_state state = (enum committed_state)b->committed[i].state;
         if (!weir_streq(x->provider, provider)) {
             continue;
         }
         n++;
         n_of[state]++;
-        if (p == NULL || state == COMMITTED_OFFERED || state == COMMITTED_NOT_TOLD) {
+        if (p == NULL || state == COMMITTED_NOT_TOLD) {
             continue;
         }
-        struct weir_check c = {.name = "commitment",
-                               .verdict = state == COMMITTED_EARLY ? WEIR_CHECK_OK : WEIR_CHECK_WARNING};
+        bool is_well = state == COMMITTED_EARLY || state == COMMITTED_OFFERED;
+        struct weir_check c = {.name = "commitment", .verdict = is_well ? WEIR_CHECK_OK : WEIR_CHECK_WARNING};
         struct weir_str text = WEIR_STR_INIT(256);
-        say(&text, x, state, p->offers.p, p->offers.n);
+        if (state == COMMITTED_OFFERED) {
+            say_use(&text, b, i);
+        } else {
+            say(&text, x, state, p->offers.p, p->offers.n);
+        }
         (void)snprintf(c.text, sizeof c.text, "%s", weir_str_cstr(&text));
         (void)snprintf(c.remedy, sizeof c.remedy, "%s", remedies[state]);
         weir_str_release(&text);

@@ -434,17 +434,12 @@ static int read_committed(struct config_loader *l, const struct doc *d, void *ta
     }
     for (const struct doc *i = d->first; i != NULL; i = i->next) {
         struct weir_err why = {""};
-        if (l->c->n_committed == WEIR_CONFIG_COMMITTED_MAX) {
-            return config_fail_at(l, i, "too many commitments: 64 at most");
-        }
         json_t *section = to_json(i);
-        int r = committed_read(&l->c->committed[l->c->n_committed], section, &why);
+        int r = committed_read(l->c, section, i->line, &why);
         json_decref(section);
         if (r != 0) {
             return config_fail_at(l, i, why.text);
         }
-        l->c->committed[l->c->n_committed].line = i->line;
-        l->c->n_committed++;
     }
     return 0;
 }

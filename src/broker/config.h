@@ -17,7 +17,7 @@
 
 struct json_t;
 
-enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_COMMITTED_MAX = 64, WEIR_CONFIG_PROVIDERS_MAX = 16, WEIR_CONFIG_ISSUERS_MAX = 8, WEIR_CONFIG_GRANTS_MAX = 256 };
+enum { WEIR_CONFIG_POOLS_MAX = 64, WEIR_CONFIG_COMMITTED_MAX = 256, WEIR_CONFIG_PROVIDERS_MAX = 16, WEIR_CONFIG_ISSUERS_MAX = 8, WEIR_CONFIG_GRANTS_MAX = 256 };
 
 /* What a kWh emits, by place and time, in micrograms of CO2e. */
 struct weir_config_carbon {
@@ -195,6 +195,11 @@ struct weir_config {
         struct weir_wall from;        /* its term; 0: since ever */
         struct weir_wall until;       /* WEIR_WALL_MAX: for ever */
         uint32_t line;                /* of the file, where it begins */
+        char name[48];                /* of the commitment; "": it has none */
+        char reservation[WEIR_RESERVATION_SIZE]; /* that its machines have to name; "": none */
+        bool bound;                   /* its machines end with it */
+        uint64_t plan;                /* of one plan that covers several: the same number; 0: of none */
+        int64_t plan_micro_per_hour;  /* what it pays for all of them */
     } committed[WEIR_CONFIG_COMMITTED_MAX];
     size_t n_committed;
     struct weir_dur node_silence; /* without a word from its agent, a node is lost; default 60 s */

@@ -43,8 +43,8 @@ int config_read_carbon_file(struct config_loader *l, const struct doc *d, void *
 int64_t config_carbon_at(const struct weir_config_carbon *c, const char *region, struct weir_wall at, struct weir_wall *ret_until);
 void config_release_grid(struct weir_config_pool *pool);
 
-/* committed.c: one item of the list "committed". Errors: -WEIR_ECONFIG, naming the key. */
-int committed_read(struct weir_config_committed *ret, const struct json_t *section, struct weir_err *err);
+/* committed_conf.c: adds one item of the list "committed", from that line, which may be several commitments. Errors: -WEIR_ECONFIG, naming the key. */
+int committed_read(struct weir_config *c, const struct json_t *section, uint32_t line, struct weir_err *err);
 
 /* config_access.c: the section "access" */
 int config_read_access(struct config_loader *l, const struct doc *d, void *target);

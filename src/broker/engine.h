@@ -125,6 +125,7 @@ struct weir_lease_note {
     char token[64];
     char instance[128];
     char text[256];
+    char reservation[WEIR_RESERVATION_SIZE]; /* that the launch names; as it was when it was decided on */
 };
 void weir_engine_lease_note(struct weir_engine *e, struct weir_lease_id lease, const struct weir_lease_note *note);
 /* False where there is none. */

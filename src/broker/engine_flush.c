@@ -459,6 +459,7 @@ static int put_nodes(struct weir_engine *e, struct weir_err *err)
         row.gpu_model = model_name(e, row.view.offer.gpu_model);
         memcpy(row.token, note.token, sizeof row.token);
         memcpy(row.instance, note.instance, sizeof row.instance);
+        memcpy(row.reservation, note.reservation, sizeof row.reservation);
         TRY(ops->put_lease(e->store, &row, err));
     }
     for (size_t i = 0; i < e->new_effects.n; i++) {

@@ -107,6 +107,7 @@ static int on_lease(void *ctx, const struct weir_lease_row *row)
         struct lease_note n = {.id = row->view.id.v};
         memcpy(n.note.token, row->token, sizeof n.note.token);
         memcpy(n.note.instance, row->instance, sizeof n.note.instance);
+        memcpy(n.note.reservation, row->reservation, sizeof n.note.reservation);
         (void)snprintf(n.note.text, sizeof n.note.text, "%s", row->text == NULL ? "" : row->text);
         weir_map_put(&x->e->lease_note_at, row->view.id.v, x->e->lease_notes.n);
         weir_vec_push(&x->e->lease_notes, n);

@@ -270,9 +270,10 @@ static void seen(struct broker *b, struct weir_lease_id lease, const struct weir
     }
     weir_engine_proven(b->engine, lease, w->asked);
     prices_seen(b, lease, w->asked);
-    if (i->reclaim_at.us != 0 && !w->noticed) {
+    struct weir_wall reclaim_at = i->reclaim_at.us != 0 ? weir_engine_inside(b->engine, i->reclaim_at) : committed_notice(b, lease);
+    if (reclaim_at.us != 0 && !w->noticed) {
         w->noticed = true;
-        lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, weir_engine_inside(b->engine, i->reclaim_at), true);
+        lease_event(b, WEIR_EVENT_LEASE_NOTICE, lease, reclaim_at, true);
     }
     w->due_ms = broker_ms(b) + WATCH_MS;
     if (w->step == LEASE_STEP_ENDING && i->state != WEIR_INSTANCE_STOPPING && ++w->looks >= ENDING_LOOKS_MAX) {
@@ -614,7 +615,9 @@ static int call_launch(struct broker *b, struct lease_watch *w)
         over(b, w);
         return 0;
     }
-    struct weir_launch l = {.token = token, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
+    struct weir_lease_note note = {{0}};
+    (void)weir_engine_lease_get_note(b->engine, w->lease, &note);
+    struct weir_launch l = {.token = token, .reservation = note.reservation[0] != '\0' ? note.reservation : NULL, .offer = &v.offer, .lease = w->lease, .owner = b->owner, .broker_url = b->public_url,
                             .join_token = w->secret, .ca_pem = tls_authority(b), .expires = weir_engine_outside(b->engine, v.expires),
                             .issued = weir_engine_outside(b->engine, v.intent_at)};
     if (weir_streq(w->provider->ops->name, "sandbox")) {
@@ -712,6 +715,15 @@ static void pump(struct broker *b, struct weir_lease_id lease)
     }
 }
 
+/* What its launches say, now and whenever they are repeated: stored before the first goes out. */
+static void note_launch(struct broker *b, struct lease_watch *w, const struct weir_offer *offer)
+{
+    struct weir_lease_note note = {{0}};
+    leases_token(b, w->lease, note.token);
+    w->is_withdrawn = !committed_reservation(b, offer, note.reservation);
+    weir_engine_lease_note(b->engine, w->lease, &note);
+}
+
 void leases_order(struct broker *b, const struct weir_order *o)
 {
     struct lease_watch *w = leases_watch(b, o->effect.lease);
@@ -719,9 +731,7 @@ void leases_order(struct broker *b, const struct weir_order *o)
         struct provider *p = find_provider(b, o->offer.provider);
         struct lease_watch fresh = {.lease = o->effect.lease, .provider = p, .step = LEASE_STEP_LAUNCH,
                                     .launch = {o->seq, o->effect.number}};
-        struct weir_lease_note note = {{0}};
-        leases_token(b, o->effect.lease, note.token);
-        weir_engine_lease_note(b->engine, o->effect.lease, &note);
+        note_launch(b, &fresh, &o->offer);
         weir_vec_push(&b->leases, fresh);
     } else if (o->effect.kind == WEIR_EFFECT_LEASE_TERMINATE && w != NULL) {
         w->want_end = true;
@@ -782,6 +792,11 @@ static bool ready_to_launch(struct broker *b, struct lease_watch *w, uint64_t no
     if (w->provider == NULL) {
         struct weir_provider_result none = {.class = WEIR_PROVIDER_REFUSED, .text = "no driver of that provider is configured"};
         refuse(b, w, WEIR_REFUSAL_REFUSED, &none);
+        return false;
+    }
+    if (w->is_withdrawn) {
+        struct weir_provider_result none = {.class = WEIR_PROVIDER_NO_CAPACITY, .text = "its commitment is not in the configuration any more"};
+        refuse(b, w, WEIR_REFUSAL_NO_CAPACITY, &none);
         return false;
     }
     if (b->store_full || !may_launch(w->provider, now)) {
@@ -864,14 +879,17 @@ static void restore_watch(struct broker *b, struct weir_lease_id id)
         return;
     }
     struct lease_watch w = {.lease = id, .provider = find_provider(b, v.offer.provider)};
+    struct weir_lease_note note = {{0}};
+    bool is_noted = weir_engine_lease_get_note(b->engine, id, &note) && note.token[0] != '\0';
     if (w.provider == NULL) {
-        struct weir_lease_note note = {{0}};
-        (void)weir_engine_lease_get_note(b->engine, id, &note);
         weir_log(WEIR_LOG_ERROR, "lease.provider",
                  "lease=%" PRIu64 " provider=%s instance=%s text=\"its provider is not configured any more: its machine is not looked after\"", id.v,
                  v.offer.provider, note.instance);
         alerts_unwatched(b, v.offer.provider, id, note.instance);
         return;
+    }
+    if (!is_noted) { /* nothing was sent yet */
+        note_launch(b, &w, &v.offer);
     }
     w.confirmed = v.confirmed_at.us != 0; /* one may be ending that was never seen */
     w.noticed = v.reclaim_at.us != 0;

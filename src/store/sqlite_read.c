@@ -38,7 +38,8 @@ static const char SQL_EACH_NODE[] =
     " price_source, bill_quantum_us, bill_minimum_us, boot_expected_us, reclaim_ppm_per_hour," \
     " reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us, confirmed_us," \
     " ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token, instance, text," \
-    " payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour, priced_us, priced_micro"
+    " payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour, priced_us, priced_micro," \
+    " reservation, ends_us, plan"
 static const char SQL_EACH_LEASE[] = SELECT_LEASE " FROM lease WHERE ?1 OR state NOT IN (5, 6) ORDER BY id";
 static const char SQL_GET_LEASE[] = SELECT_LEASE " FROM lease WHERE id = ?1";
 static const char SQL_EACH_HOLD[] =
@@ -510,6 +511,9 @@ static void read_lease(struct sq_col *c, struct weir_lease_row *row)
     v->price_micro_per_hour = sc_i(c);
     v->priced = sc_wall(c);
     v->priced_micro = sc_i(c);
+    sc_copy(c, row->reservation, sizeof row->reservation);
+    o->ends = sc_wall(c);
+    o->plan = sc_u(c);
     if (v->price_micro_per_hour == 0) { /* stored by a version that knew none but the quote */
         v->price_micro_per_hour = o->price_micro_per_hour;
     }

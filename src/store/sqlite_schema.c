@@ -337,6 +337,14 @@ static const char *const SCHEMA_CARBON_UNKNOWN[] = {
     NULL,
 };
 
+/* Of a lease by a commitment: the reservation that its launch names, when what is reserved ends, and the plan whose money it takes. */
+static const char *const SCHEMA_COMMITMENTS[] = {
+    "ALTER TABLE lease ADD COLUMN reservation TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE lease ADD COLUMN ends_us INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN plan INTEGER NOT NULL DEFAULT 0",
+    NULL,
+};
+
 const char *const *const weir_sqlite_migrations[WEIR_STORE_SCHEMA] = {SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_ACCESS, SCHEMA_CORRECTIONS, SCHEMA_BUDGETS, SCHEMA_CLOSES,
                                                                          SCHEMA_DOCUMENTS, SCHEMA_PAGES, SCHEMA_QUOTAS, SCHEMA_RULES, SCHEMA_PAGES_OF_RATINGS, SCHEMA_SHARES, SCHEMA_EXCHANGE,
-                                                                         SCHEMA_CARBON, SCHEMA_LEASE_PRICES, SCHEMA_LEASE_PRICES_PROVEN, SCHEMA_CARBON_UNKNOWN};
+                                                                         SCHEMA_CARBON, SCHEMA_LEASE_PRICES, SCHEMA_LEASE_PRICES_PROVEN, SCHEMA_CARBON_UNKNOWN, SCHEMA_COMMITMENTS};

@@ -57,7 +57,8 @@ static const char SQL_PUT_LEASE[] =
     " reclaim_ppm_per_hour, reclaim_notice_us, egress_micro_per_gib, launchable, job, ordinal, intent_us,"
     " confirmed_us, ready_us, reclaim_us, ending_us, ended_us, expires_us, refusal, reclaimed, token,"
     " instance, text, payer, held_micro, charged_micro, currency, original_micro_per_hour, rate_nano, price_now_micro_per_hour,"
-    " priced_us, priced_micro) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " priced_us, priced_micro, reservation, ends_us, plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " ?, ?, ?,"
     " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char SQL_PUT_HOLD[] =
     "INSERT INTO hold (id, job, ordinal, attempt, project, amount_micro, state, charged_micro, until_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -350,6 +351,7 @@ int weir_sq_put_lease(struct weir_store *base, const struct weir_lease_row *r, s
     sq_s(&b, r->text), sq_u(&b, v->payer.v), sq_i(&b, v->held_micro), sq_i(&b, v->charged_micro);
     sq_s(&b, o->currency), sq_i(&b, o->original_micro_per_hour), sq_i(&b, o->rate_nano);
     sq_i(&b, v->price_micro_per_hour), sq_i(&b, v->priced.us), sq_i(&b, v->priced_micro);
+    sq_s(&b, r->reservation), sq_i(&b, o->ends.us), sq_u(&b, o->plan);
     return sq_run(s, b.st, "put lease", err);
 }
 

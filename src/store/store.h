@@ -20,7 +20,7 @@
 #include "core/core.h"
 #include "forecast/runtime.h"
 
-enum { WEIR_STORE_SCHEMA = 19 };
+enum { WEIR_STORE_SCHEMA = 20 };
 
 /* Meta: the id of the last posting that was made. */
 #define WEIR_META_LAST_POSTING "last_posting"
@@ -103,6 +103,7 @@ struct weir_lease_row {
     const char *gpu_model; /* name of view.offer.gpu_model; see weir_node_row */
     char token[64];
     char instance[128]; /* the provider's id; "" until known */
+    char reservation[WEIR_RESERVATION_SIZE]; /* that its launch names; "": none */
     const char *text;   /* why it failed, for a person */
 };
 

@@ -82,7 +82,7 @@ def cloud(provider, **kw):
     return mock
 
 
-def broker(weir, *clouds, gpus="A100:4", policy="", max_gpus=None):
+def broker(weir, *clouds, gpus="A100:4", policy="", max_gpus=None, more=""):
     config = f"policy: {{{policy}}}\n" if policy else ""
     config += "providers:\n"
     env = {}
@@ -91,7 +91,7 @@ def broker(weir, *clouds, gpus="A100:4", policy="", max_gpus=None):
         section = section if max_gpus is None else re.sub(r"max_gpus: \d+", f"max_gpus: {max_gpus}", section)
         config += f"  {c.provider}:" + section.format(url=c.url, dir=c.dir, weir=weir)
         env.update(variables)
-    return Broker(weir, config=config, gpus=gpus, env=env)
+    return Broker(weir, config=config + more, gpus=gpus, env=env)
 
 
 def only_there(provider, **more):

@@ -479,6 +479,32 @@ static void commitments_are_read(void **state)
         {"provider: aws, instance_type: a, region: r, machines: 1, from: 2026-01-01, until: '2027-01-01T12:00:00Z'", NULL, 1, 0},
         {"provider: aws, instance_type: a, region: r, machines: 1, until: next year", "committed.until: must be a time, such as", 0, 0},
         {"provider: aws, instance_type: a, region: r, machines: 1, from: 2027-01-01, until: 2027-01-01", "committed.until: must be later than from", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, reservation: cr-0123", NULL, 1, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, reservation: 'arn:aws:resource-groups:us-east-1:1:group/g'", NULL, 1, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, reservation: mine", "committed.reservation: of aws is the id", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, reservation: cr-0123, bound: true, until: 2027-01-01", NULL, 1, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, reservation: cr-0123, bound: true", "committed.bound: is of a reservation", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, bound: true, until: 2027-01-01", "committed.bound: is of a reservation", 0, 0},
+        {"provider: gcp, instance_type: a, region: r, zone: z, machines: 1, reservation: mine", NULL, 1, 0},
+        {"provider: gcp, instance_type: a, region: r, zone: z, machines: 1, reservation: projects/p/reservations/mine", NULL, 1, 0},
+        {"provider: gcp, instance_type: a, region: r, zone: z, machines: 1, reservation: projects/p/zones/z/reservations/mine", "committed.reservation: of gcp", 0, 0},
+        {"provider: gcp, instance_type: a, region: r, zone: z, machines: 1, reservation: projects/p/reservations/", "committed.reservation: of gcp", 0, 0},
+        {"provider: gcp, instance_type: a, region: r, machines: 1, reservation: mine", "committed.zone: is needed", 0, 0},
+        {"provider: azure, instance_type: a, region: r, machines: 1, reservation: /subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/capacityReservationGroups/c", NULL, 1, 0},
+        {"provider: azure, instance_type: a, region: r, machines: 1, reservation: c", "committed.reservation: of azure is the id of a capacity", 0, 0},
+        {"provider: lambda, instance_type: a, region: r, machines: 1, reservation: c", "committed.reservation: is for aws, gcp and azure", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1}\n  - {provider: aws, instance_type: a, region: r, machines: 2", "is there twice", 0, 0},
+        {"provider: aws, instance_type: a, region: r, machines: 1, until: 2027-01-02}\n  - {provider: aws, instance_type: a, region: r, machines: 2, from: 2027-01-01", "is there twice", 0, 0},
+        {"name: p, provider: aws, plan_per_hour: 10, covers: [{instance_type: a, region: r, per_hour: 4}]", NULL, 2, 4000000},
+        {"provider: aws, plan_per_hour: 10, covers: [{instance_type: a, region: r, per_hour: 4}]", "committed.covers: is a list of what the plan covers, with a name", 0, 0},
+        {"name: p, provider: aws, machines: 10, covers: [{instance_type: a, region: r, per_hour: 4}]", "committed.covers: is a list of what the plan covers, with a name", 0, 0},
+        {"name: p, provider: aws, plan_per_hour: 10, covers: []", "committed.covers: is a list", 0, 0},
+        {"name: p, provider: aws, plan_per_hour: 10, covers: [a]", "committed.covers: each must be a mapping", 0, 0},
+        {"name: p, provider: aws, plan_per_hour: 10, covers: [{instance_type: a, region: r, per_hour: 11}]", "committed.per_hour: must be the plan's rate", 0, 0},
+        {"name: p, provider: aws, plan_per_hour: 10, covers: [{instance_type: a, region: r}]", "committed.per_hour: must be the plan's rate", 0, 0},
+        {"name: p, provider: aws, plan_per_hour: 10, covers: [{region: r, per_hour: 4}]", "committed.instance_type: is missing", 0, 0},
+        {"name: p, provider: aws, plan_per_hour: 10, covers: [{instance_type: a, region: r, per_hour: 4}, {instance_type: a, region: r, per_hour: 5}]", "is there twice", 0, 0},
+        {"name: p, provider: aws, plan_per_hour: 10, region: r, covers: [{instance_type: a, region: r, per_hour: 4}]", "committed.covers: has type, region", 0, 0},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
         char text[512];
@@ -502,10 +528,42 @@ static void commitments_are_read(void **state)
     }
 }
 
+/* Their money is one sum, by a number that is the same at each start; another plan has another. */
+static void plans_cover_several_types(void **state)
+{
+    (void)state;
+    static const char text[] = "committed:\n"
+                               "  - name: p\n"
+                               "    provider: aws\n"
+                               "    plan_per_hour: 10\n"
+                               "    until: 2027-01-01\n"
+                               "    covers:\n"
+                               "      - {instance_type: a, region: r, per_hour: 4}\n"
+                               "      - {instance_type: b, region: r, zone: z, per_hour: 2.50}\n"
+                               "  - {name: q, provider: aws, plan_per_hour: 1, covers: [{instance_type: a, region: r, per_hour: 1}]}\n"
+                               "  - {provider: aws, instance_type: a, region: r, machines: 7, until: 2027-01-01}\n"
+                               "  - {provider: aws, instance_type: a, region: r, machines: 8, from: 2027-01-01}\n";
+    struct weir_config *c = NULL;
+    struct weir_err err = {""};
+    assert_int_equal(weir_config_parse(&c, weir_sv_of(text), "test.yaml", &err), 0);
+    assert_int_equal(c->n_committed, 5);
+    const struct weir_config_committed *x = c->committed;
+    assert_true(x[0].plan != 0 && x[0].plan == x[1].plan && x[2].plan != x[0].plan && x[2].plan != 0 && x[3].plan == 0);
+    assert_int_equal(x[1].plan_micro_per_hour, 10000000);
+    assert_int_equal(x[0].machines, 2);
+    assert_int_equal(x[1].machines, 4);
+    assert_string_equal(x[1].zone, "z");
+    assert_true(x[0].until.us == x[1].until.us && x[0].until.us != INT64_MAX && x[2].until.us == INT64_MAX);
+    assert_int_equal(x[0].line, 2);
+    assert_int_equal(x[3].line, 10);
+    weir_config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commitments_are_read),
+        cmocka_unit_test(plans_cover_several_types),
         cmocka_unit_test(each_part_of_a_cost_that_is_given_counts),
         cmocka_unit_test(a_tariff_may_change_by_the_hour),
         cmocka_unit_test(a_file_names_its_currency_or_none),

@@ -131,6 +131,8 @@ struct weir_lease_row sample_lease(uint64_t id)
                                                   .reclaim_ppm_per_hour = 50000,
                                                   .reclaim_notice = {120000000},
                                                   .egress_micro_per_gib = 90000,
+                                                  .ends = {T0 + 9},
+                                                  .plan = UINT64_C(0xfedcba9876543211),
                                                   .launchable = true},
                                         .price_micro_per_hour = 23456789,
                                         .priced = {T0 + 8},
@@ -148,6 +150,7 @@ struct weir_lease_row sample_lease(uint64_t id)
                                .gpu_model = "A100",
                                .token = "weir-token",
                                .instance = "i-123",
+                               .reservation = "cr-0123",
                                .text = "no reason"};
     return r;
 }

@@ -229,6 +229,9 @@ static void a_lease_comes_back_whole(void **state)
     assert_int_equal(got.lease.view.price_micro_per_hour, 23456789);
     assert_int_equal(got.lease.view.priced.us, T0 + 8);
     assert_int_equal(got.lease.view.priced_micro, 777);
+    assert_int_equal(got.lease.view.offer.ends.us, T0 + 9);
+    assert_true(got.lease.view.offer.plan == UINT64_C(0xfedcba9876543211));
+    assert_string_equal(got.lease.reservation, "cr-0123");
     assert_string_equal(got.lease.token, "weir-token");
     assert_string_equal(got.lease.instance, "i-123");
     assert_string_equal(got.text[0], "A100");
