@@ -259,6 +259,10 @@ static void weigh_later_on(struct weir_core *c, struct weighing *w, const struct
             return; /* a booting lease with room is a candidate already */
         }
     }
+    if (!node_lasts(s, n, at)) {
+        w->rejected[WEIR_VERDICT_ENDS]++;
+        return;
+    }
     int64_t run = run_time_on(s, n->type->throughput);
     int64_t delay = max_i64(at - c->now_us, 0);
     if (n->lease == NULL) {

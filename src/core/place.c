@@ -20,6 +20,16 @@ int64_t run_time_on(const struct shape *s, uint32_t throughput)
     return max_i64(min_i64(t, s->req.max_duration.us), 1);
 }
 
+bool node_lasts(const struct shape *s, const struct node *n, int64_t start_us)
+{
+    if (n->lease == NULL || n->lease->offer.ends.us == 0) {
+        return true;
+    }
+    int64_t run_us = run_time_on(s, n->type->throughput);
+    int64_t stretch_us = s->req.checkpoint_every.us > 0 ? min_i64(s->req.checkpoint_every.us, run_us) : run_us;
+    return weir_i64_add_sat(start_us, stretch_us) <= n->lease->offer.ends.us;
+}
+
 int64_t stage_time_us(const struct weir_core *c, const struct weir_request *r)
 {
     int64_t bytes = r->stage_bytes > INT64_MAX ? INT64_MAX : (int64_t)r->stage_bytes;
@@ -81,11 +91,16 @@ static inline bool claims_suit(const struct weir_core *c, const struct class *cl
     return n->claims.n == 0 || claims_allow(c, cl, n, gpus); /* mostly there are none */
 }
 
+static inline bool lasts_now(const struct weir_core *c, const struct shape *s, const struct node *n)
+{
+    return n->lease == NULL || node_lasts(s, n, max_i64(c->now_us, node_ready_us(n)));
+}
+
 /* Of a node that has the GPUs. */
 static bool node_suits(struct search *q, const struct node *n, uint32_t gpus)
 {
     const struct weir_request *r = &q->s->req;
-    if (!kind_is(n, q->kind) || n->cpu_free < r->cpu_milli || n->mem_free < r->mem_mib) {
+    if (!kind_is(n, q->kind) || n->cpu_free < r->cpu_milli || n->mem_free < r->mem_mib || !lasts_now(q->c, q->s, n)) {
         return false;
     }
     bool suits = claims_suit(q->c, q->cl, n, gpus);
@@ -187,7 +202,7 @@ static uint32_t count_room(const struct weir_core *c, const struct want *w, cons
             for (uint64_t m = t->free[f].w[i]; m != 0; m &= m - 1) {
                 const struct node *x = t->node.p[i * 64 + (size_t)__builtin_ctzll(m)];
                 left--;
-                n += node_fits(x, gpus, w->cpu_milli, w->mem_mib) && (cl == NULL || claims_suit(c, cl, x, gpus));
+                n += node_fits(x, gpus, w->cpu_milli, w->mem_mib) && (cl == NULL || (lasts_now(c, cl->shape, x) && claims_suit(c, cl, x, gpus)));
                 if (n == most) {
                     return n;
                 }
@@ -216,7 +231,7 @@ bool place_open(struct weir_core *c, struct class *cl, bool owned)
 
 bool place_open_on(struct weir_core *c, struct class *cl, const struct node *n)
 {
-    return want_fits_on(cl->want, n) && claims_suit(c, cl, n, shape_fit(c, cl->shape, n->type).gpus);
+    return want_fits_on(cl->want, n) && lasts_now(c, cl->shape, n) && claims_suit(c, cl, n, shape_fit(c, cl->shape, n->type).gpus);
 }
 
 bool place_any(struct weir_core *c, struct want *w)

@@ -154,6 +154,8 @@ bool place_open(struct weir_core *c, struct class *cl, bool owned);
 /* The same of that node alone. */
 bool place_open_on(struct weir_core *c, struct class *cl, const struct node *n);
 int64_t run_time_on(const struct shape *s, uint32_t throughput);
+/* Will the machine last until such work that begins there then is done, or saved for the first time? Those that are reserved may end before. */
+bool node_lasts(const struct shape *s, const struct node *n, int64_t start_us);
 /* Until when the rented node is needed, or paid, whatever else runs there; not before now. */
 int64_t node_paid_us(const struct weir_core *c, const struct node *n);
 /* What reclaims of the rented node are expected to cost the class's next task there, the value of the time with it. */
