@@ -554,6 +554,7 @@ enum link_verdict {
     LINK_READY, /* the gateway knows the machine, or it needs none */
     LINK_WAIT,
     LINK_TAKEN, /* somebody else has its address */
+    LINK_NONE,  /* the machine would be told an address that it cannot reach: see link_reaches */
 };
 
 /* What a launch is told of its link. */
@@ -581,6 +582,11 @@ enum link_verdict link_admits(struct broker *b, const struct lease_watch *w);
  * in any case. */
 void link_launch(struct broker *b, const struct lease_watch *w, struct weir_launch *l, struct link_end *ret);
 void link_end_release(struct link_end *e);
+/*
+ * Could machines of the provider reach the broker? Not where the only address that it knows of itself is one of this host alone. c: what that is, and what
+ * to do about it.
+ */
+bool link_reaches(const struct broker *b, const struct provider *p, struct weir_check *c);
 /* For a person; b->link is not NULL. */
 bool link_status(const struct broker *b, char *text, size_t size, const char **ret_remedy);
 

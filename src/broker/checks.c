@@ -79,6 +79,11 @@ static void answer(struct broker *b, struct weir_command *cmd)
             write_check(&j, &p->check.p[k]);
             ok = ok && p->check.p[k].verdict != WEIR_CHECK_FAILED;
         }
+        struct weir_check address;
+        if (!link_reaches(b, p, &address)) {
+            write_check(&j, &address);
+            ok = false;
+        }
         write_check(&j, &prices);
         provider_quotas_check(b, p, add_check, &j);
         committed_check(b, p->ops->name, add_check, &j);

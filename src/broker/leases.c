@@ -809,6 +809,13 @@ static bool ready_to_launch(struct broker *b, struct lease_watch *w, uint64_t no
                                             .retry_after = weir_dur_s(1)};
         launch_refused(b, w, WEIR_REFUSAL_THROTTLED, &none);
     }
+    if (link == LINK_NONE) { /* it would cost money until it is given up, and serve nobody */
+        struct weir_check c;
+        struct weir_provider_result none = {.class = WEIR_PROVIDER_REFUSED};
+        (void)link_reaches(b, w->provider, &c);
+        (void)snprintf(none.text, sizeof none.text, "%.140s; %.110s", c.text, c.remedy);
+        launch_refused(b, w, WEIR_REFUSAL_REFUSED, &none);
+    }
     if (link != LINK_READY) {
         return false;
     }

@@ -7,6 +7,7 @@
  */
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "base/process.h"
 #include "broker_priv.h"
 #include "link_gateway.h"
+#include "net/address.h"
 #include "net/gnutls_lib.h"
 #include "net/x25519.h"
 
@@ -219,11 +221,25 @@ static void note(struct broker *b, struct weir_lease_id lease, const char *begin
     }
 }
 
+bool link_reaches(const struct broker *b, const struct provider *p, struct weir_check *c)
+{
+    const char *endpoint = json_string_value(json_object_get(b->config->provider[p - b->provider].section, "endpoint"));
+    bool is_here = weir_streq(p->ops->name, "sandbox") || (endpoint != NULL && weir_url_is_loopback(endpoint)); /* so may its machines be */
+    if (is_here || applies(b, p->ops->name) || !weir_url_is_loopback(b->public_url)) {
+        return true;
+    }
+    *c = (struct weir_check){.name = "address", .verdict = WEIR_CHECK_FAILED};
+    (void)snprintf(c->text, sizeof c->text, "machines cannot reach the broker at %s, which is this host alone: none is rented", b->public_url);
+    (void)snprintf(c->remedy, sizeof c->remedy, "set public_url, and listen, to an address that they reach, or add a section wireguard");
+    return false;
+}
+
 enum link_verdict link_admits(struct broker *b, const struct lease_watch *w)
 {
     struct link *k = b->link;
+    struct weir_check c;
     if (!applies(b, w->provider->ops->name)) {
-        return LINK_READY;
+        return link_reaches(b, w->provider, &c) ? LINK_READY : LINK_NONE;
     }
     for (size_t i = 0; i < k->peers.n; i++) {
         const struct link_peer *p = &k->peers.p[i];

@@ -122,6 +122,20 @@ def test_ec2_does_not_answer(weir):
         assert rows["aws endpoint"]["verdict"] == "ok" == rows["aws launch"]["verdict"], said
 
 
+def test_machines_that_could_not_reach_the_broker_are_not_rented(weir):
+    """Its address is one of this host alone, and the provider is not on it: 0.0.0.0 leads here, too, and nobody listens there."""
+    _, _, section, env, _ = rented.CLOUDS["aws"]
+    config = "providers:\n  aws:" + section.format(url="https://0.0.0.0:9", dir="/nonexistent", weir=weir)
+    with lib.Broker(weir, config=config, env=env) as b:
+        lib.until("the own host to be up", lambda: b.get("/v1/status")["nodes"]["up"] == 1)
+        rows, _ = doctor(b)
+        is_bad(rows["aws address"], f"machines cannot reach the broker at {b.url}", "public_url")
+        b.submit(rented.only_there("aws"))
+        lease = lib.until("a launch to be given up", lambda: [x for x in b.get("/v1/leases?all=true")["items"] if x["ended"]])[0]
+        assert lease["failure"] == "refused", lease
+        assert "machines cannot reach the broker" in b.run("leases", "--all").stdout + json.dumps(lease), lease
+
+
 def test_who_asks_when_the_broker_stops_is_answered(weir):
     with Cloud(weir, "aws") as (b, mock):
         mock.fault("slow_body", times=-1, on="other", seconds=20)  # DescribeImages
