@@ -11,8 +11,9 @@
  *
  * The advice (struct weir_reserve) runs that rule at many thresholds side by side and holds as many reservations as they hold on
  * average. Cost is convex in the number held, so the average costs at most what the rules cost on average, save for
- * rounding to whole GPUs; the weights begin as the randomised rule's distribution, hence its expectation is not passed, and
- * lean towards what was cheap so far once a whole term has been seen. A guard keeps the promise for any demand and any
+ * rounding to whole GPUs, while the weights stay as they are: they begin as the randomised rule's distribution, whose expectation
+ * is not passed within the first term, and lean towards what was cheap so far once a whole term has been seen, which demand that
+ * changes may prove wrong. A guard keeps the promise for any demand and any
  * weights: cost <= WEIR_RESERVE_GUARD_PERCENT % of what the break-even rule costs on the same demand, at every hour.
  */
 
