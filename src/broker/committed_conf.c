@@ -13,30 +13,14 @@
 
 static const char where[] = "committed";
 
-/* A driver of that name, else the error names the nearest. */
 static int check_provider(const char *name, struct weir_err *err)
 {
-    const char *names[WEIR_CONFIG_PROVIDERS_MAX + 1] = {0};
-    char want[256];
-    size_t n = 0;
-    for (; n < WEIR_CONFIG_PROVIDERS_MAX && weir_providers[n] != NULL; n++) {
-        names[n] = weir_providers[n]->name;
-        if (weir_streq(names[n], name)) {
-            return 0;
-        }
+    char text[256];
+    if (weir_provider_find(name) != NULL) {
+        return 0;
     }
-    const char *near = weir_nearest(weir_sv_of(name), names);
-    if (near != NULL) {
-        (void)snprintf(want, sizeof want, "'%s' is not known; did you mean '%s'?", name, near);
-        return weir_section_bad(err, where, "provider", want);
-    }
-    struct weir_str known = WEIR_STR_INIT(256);
-    for (size_t i = 0; i < n; i++) {
-        weir_str_addf(&known, "%s%s", i > 0 ? ", " : "", names[i]);
-    }
-    (void)snprintf(want, sizeof want, "'%s' is not known; there are %s", name, weir_str_cstr(&known));
-    weir_str_release(&known);
-    return weir_section_bad(err, where, "provider", want);
+    weir_provider_unknown(name, text, sizeof text);
+    return weir_section_bad(err, where, "provider", text);
 }
 
 static int read_time(const struct json_t *section, const char *key, struct weir_wall *ret, struct weir_err *err)

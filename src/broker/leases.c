@@ -944,19 +944,9 @@ int leases_init(struct broker *b, struct weir_err *err)
         struct provider *p = &b->provider[b->n_providers];
         p->ops = weir_provider_find(c->name);
         if (p->ops == NULL) {
-            const char *names[WEIR_CONFIG_PROVIDERS_MAX + 1] = {0};
-            for (size_t k = 0; k < WEIR_CONFIG_PROVIDERS_MAX && weir_providers[k] != NULL; k++) {
-                names[k] = weir_providers[k]->name;
-            }
-            const char *near = weir_nearest(weir_sv_of(c->name), names);
-            struct weir_str known = WEIR_STR_INIT(256);
-            for (size_t k = 0; names[k] != NULL; k++) {
-                weir_str_addf(&known, "%s%s", k > 0 ? ", " : "", names[k]);
-            }
-            int failed = weir_fail(err, -WEIR_ECONFIG, "providers: there is no driver '%s'%s%s%s; this version has: %s", c->name,
-                                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", weir_str_cstr(&known));
-            weir_str_release(&known);
-            return failed;
+            char text[256];
+            weir_provider_unknown(c->name, text, sizeof text);
+            return weir_fail(err, -WEIR_ECONFIG, "providers: %s", text);
         }
         p->broker = b;
         int r = p->ops->init(&p->p, &b->provider_env, c->section, err);

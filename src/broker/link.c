@@ -60,7 +60,9 @@ static int check_providers(struct broker *b, struct weir_err *err)
     const struct weir_config_link *k = &b->config->link;
     for (size_t i = 0; i < k->n_direct; i++) {
         if (weir_provider_find(k->direct[i]) == NULL) {
-            return weir_fail(err, -WEIR_ECONFIG, "wireguard: direct: there is no driver '%s'", k->direct[i]);
+            char text[256];
+            weir_provider_unknown(k->direct[i], text, sizeof text);
+            return weir_fail(err, -WEIR_ECONFIG, "wireguard: direct: %s", text);
         }
     }
     for (size_t i = 0; i < b->n_providers; i++) {

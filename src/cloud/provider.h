@@ -207,3 +207,5 @@ struct weir_provider_ops {
 extern const struct weir_provider_ops *const weir_providers[];
 /* NULL where there is none of that name. */
 const struct weir_provider_ops *weir_provider_find(const char *name);
+/* For a person: that there is no driver of that name, with the nearest, or all that there are. 256 bytes hold it. */
+void weir_provider_unknown(const char *name, char *ret, size_t size);

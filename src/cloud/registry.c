@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cloud/provider.h"
 
+#include <stdio.h>
+
 #include "base/str.h"
 #include "cloud/azure/azure.h"
 #include "cloud/digitalocean/digitalocean.h"
@@ -35,4 +37,21 @@ const struct weir_provider_ops *weir_provider_find(const char *name)
         }
     }
     return NULL;
+}
+
+void weir_provider_unknown(const char *name, char *ret, size_t size)
+{
+    const char *names[sizeof weir_providers / sizeof *weir_providers] = {0};
+    struct weir_str known = WEIR_STR_INIT(256);
+    for (size_t i = 0; weir_providers[i] != NULL; i++) {
+        names[i] = weir_providers[i]->name;
+        weir_str_addf(&known, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    const char *near = weir_nearest(weir_sv_of(name), names);
+    if (near != NULL) {
+        (void)snprintf(ret, size, "there is no driver '%s'; did you mean '%s'?", name, near);
+    } else {
+        (void)snprintf(ret, size, "there is no driver '%s'; this version has %s", name, weir_str_cstr(&known));
+    }
+    weir_str_release(&known);
 }
