@@ -194,6 +194,7 @@ struct lease_watch {
     struct weir_wall prices_until;        /* since when the last of a history that came holds */
     uint8_t prices_failed;                /* histories that were asked for and did not come */
     bool prices_busy;                     /* one is on its way */
+    bool prices_early;                    /* what was told came before the machine was known to be there: others may have come between */
     bool prices_final;                    /* LEASE_STEP_PRICES: it was asked for after the end */
     struct weir_wall ended;               /* LEASE_STEP_PRICES: when, by its provider */
     bool reclaimed;

@@ -45,6 +45,7 @@ static void take_one(struct broker *b, struct lease_watch *w, const struct weir_
 {
     int64_t price = price_of(o, &v->offer);
     weir_vec_clear(&w->prices);
+    w->prices_early = v->confirmed_at.us == 0 && w->provider->ops->price_history != NULL;
     if (price > 0 && price != v->price_micro_per_hour) {
         weir_vec_push(&w->prices, (struct price_change){price, weir_engine_inside(b->engine, o->price_since)});
     }
@@ -104,6 +105,7 @@ void prices_history(struct broker *b, struct lease_watch *w, const struct weir_p
         return;
     }
     w->prices_failed = 0;
+    w->prices_early = false;
     weir_vec_clear(&w->prices);
     for (size_t i = 0; i < r->n_offers; i++) {
         int64_t price = is_usable(&r->offer[i], weir_clock_wall(b->provider_env.clock)) ? price_of(&r->offer[i], &v.offer) : 0;
@@ -159,6 +161,16 @@ void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall 
     struct weir_lease_view v;
     struct lease_watch *w = leases_watch(b, lease);
     size_t taken = 0;
+    if (w != NULL && w->prices_early && weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.confirmed_at.us != 0) {
+        w->prices_early = false;
+        if (w->prices.n > 0 && w->prices.p[0].since.us > v.confirmed_at.us) { /* what it cost first is not known by that */
+            weir_vec_clear(&w->prices);
+            if (!w->prices_busy) {
+                prices_ask(b, w);
+            }
+            return;
+        }
+    }
     while (w != NULL && taken < w->prices.n && w->prices.p[taken].since.us <= seen.us && weir_core_lease(weir_engine_core(b->engine), lease, &v) &&
            v.confirmed_at.us != 0) {
         const struct price_change c = w->prices.p[taken++];
