@@ -161,7 +161,8 @@ void prices_seen(struct broker *b, struct weir_lease_id lease, struct weir_wall 
     struct weir_lease_view v;
     struct lease_watch *w = leases_watch(b, lease);
     size_t taken = 0;
-    if (w != NULL && w->prices_early && weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.confirmed_at.us != 0) {
+    bool may_ask = w != NULL && w->step != LEASE_STEP_PRICES; /* else the books close with what is known */
+    if (may_ask && w->prices_early && weir_core_lease(weir_engine_core(b->engine), lease, &v) && v.confirmed_at.us != 0) {
         w->prices_early = false;
         if (w->prices.n > 0 && w->prices.p[0].since.us > v.confirmed_at.us) { /* what it cost first is not known by that */
             weir_vec_clear(&w->prices);
